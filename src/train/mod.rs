@@ -1,1 +1,28 @@
-//! Training.
+//! Fitting one network: the ready-made [`Trainer`], or a training loop of your own.
+mod architectures;
+mod clip;
+mod custom_loop;
+mod learner;
+mod loss;
+mod meter;
+mod optimizer;
+mod output;
+mod params;
+mod real;
+mod run;
+mod schedule;
+mod stopping;
+mod trainer;
+
+pub use clip::Clip;
+pub use custom_loop::CustomLoop;
+pub use learner::Learner;
+pub use loss::Loss;
+pub use optimizer::{Adam, Optimizer, OptimizerState, RmsProp, SavedOptimizer, SavedVariable, Sgd, Values, Velocity};
+pub(crate) use output::ln;
+pub use output::{Output, Scale};
+pub(crate) use run::in_batches;
+pub use run::Run;
+pub use schedule::{LrSchedule, Progress, Schedule, Span, Unit};
+pub use stopping::EarlyStopping;
+pub use trainer::{TrainConfig, Trainer};

@@ -1,0 +1,154 @@
+//! What an ensemble buys over a single network, on data that ships with the repository or on your own.
+//!
+//! `cargo run --release --example variance_reduction -- --help`
+mod args;
+mod data;
+
+use args::{Args, Initial, OptimizerName, StrategyName};
+use candle_core::{Result as CandleResult, Tensor};
+use candle_ensemble::{
+    build::{Bagging, EnsembleBuilder, MultiRun},
+    combine::Head,
+    data::Task,
+    evaluate::{Study, VarianceReport},
+    exec::Threads,
+    init::InitScheme,
+    observe::{Observer, Silent},
+    threads,
+    train::{Adam, Optimizer, Sgd, Trainer},
+    Error, ProgressBar, Result, Session,
+};
+use candle_nn::{linear, Linear, Module, VarBuilder};
+use clap::Parser;
+use data::Prepared;
+use std::{io::Write, path::Path, process::ExitCode};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// A multi-layer perceptron, as candle's users write it.
+struct Mlp(Vec<Linear>);
+
+impl Mlp {
+    fn new(widths: &[usize], vb: VarBuilder<'_>) -> CandleResult<Self> {
+        let layer = |(i, w): (usize, &[usize])| linear(w[0], w[1], vb.pp(format!("layer{i}")));
+        Ok(Self(widths.windows(2).enumerate().map(layer).collect::<CandleResult<_>>()?))
+    }
+}
+
+impl Module for Mlp {
+    fn forward(&self, xs: &Tensor) -> CandleResult<Tensor> {
+        let (last, hidden) = self.0.split_last().expect("two widths or more");
+        let xs = hidden.iter().try_fold(xs.clone(), |xs, layer| layer.forward(&xs)?.relu())?;
+        last.forward(&xs)
+    }
+}
+
+fn main() -> ExitCode {
+    threads::one_core_per_member();
+    let args = Args::parse();
+    match run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("error: {e}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<()> {
+    args.check()?;
+    let prepared = data::prepare(args)?;
+    let say = |line: String| {
+        if !args.quiet {
+            println!("{line}");
+        }
+    };
+    say(prepared.describe());
+    let report = study(args, &prepared)?;
+    say(String::new());
+    say(report.table());
+    if let Some(path) = &args.json {
+        let document = serde_json::json!({
+            "settings": args.settings(&prepared),
+            "metric": report.metric,
+            "train_rows": report.train_rows,
+            "test_rows": report.test_rows,
+            "repeats": report.repeats,
+            "single": report.single,
+            "ensembles": report.ensembles,
+        });
+        write_whole(path, &format!("{document:#}\n"))?;
+        say(format!("\nAll figures, by repeat and size: {}", path.display()));
+    }
+    let title = format!("{}: mean ± sd over {} repeats", prepared.name, args.repeats);
+    report.chart(&title).save(&args.chart)?;
+    say(format!("\nTest {} against ensemble size: {}", report.metric, args.chart.display()));
+    Ok(())
+}
+
+fn study(args: &Args, prepared: &Prepared) -> Result<VarianceReport> {
+    let outputs = match prepared.train_task() {
+        Task::Classification { classes } => classes,
+        Task::Regression { outputs } => outputs,
+    };
+    let widths = [&[prepared.columns][..], &args.hidden, &[outputs]].concat();
+    let trainer = Trainer::new(move |vb| Mlp::new(&widths, vb))
+        .epochs(args.epochs)
+        .batch_size(args.batch)
+        .optimizer(optimizer(args))
+        .init(match args.init {
+            Initial::Default => InitScheme::AsDeclared,
+            Initial::GlorotUniform => InitScheme::GlorotUniform,
+        });
+
+    let baseline = MultiRun::new(args.members);
+    let grow = |name: &StrategyName| -> Box<dyn EnsembleBuilder> {
+        match name {
+            StrategyName::MultiRun => Box::new(MultiRun::new(args.members)),
+            StrategyName::Bootstrap => Box::new(Bagging::new(args.members)),
+        }
+    };
+    let strategies: Vec<_> = args.strategy.iter().map(grow).collect();
+    let strategies: Vec<_> = strategies.iter().map(|s| &**s).collect();
+    let rules = args.rules(prepared.train_task())?;
+    let rules: Vec<&dyn Head> = rules.iter().map(|r| &**r).collect();
+
+    let trained_apart = !args.strategy.iter().all(|s| matches!(s, StrategyName::MultiRun));
+    let builds = args.repeats * (1 + usize::from(trained_apart));
+    let bar = ProgressBar::new(builds);
+    let observer: &dyn Observer = if args.quiet { &Silent } else { &bar };
+    let executor = match args.threads {
+        Some(threads) => Threads::new(threads)?,
+        None => Threads::all_cores(),
+    };
+    let session = Session::new(&trainer, &prepared.train).executor(&executor).observer(observer);
+    let mut study = Study::new(session, &prepared.test).repeats(args.repeats);
+    if let Some(scaler) = &prepared.target_scaler {
+        study = study.target_scaler(scaler);
+    }
+    let report = study.run(&baseline, &strategies, &rules, args.seed);
+    bar.clear();
+    report
+}
+
+fn optimizer(args: &Args) -> Optimizer {
+    match args.optimizer {
+        OptimizerName::Adam => {
+            Adam::new(args.lr).with_epsilon(args.epsilon).with_weight_decay(args.weight_decay).into()
+        }
+        OptimizerName::Sgd => {
+            Sgd::new(args.lr).with_momentum(args.momentum).with_weight_decay(args.weight_decay).into()
+        }
+    }
+}
+
+/// Writes beside the target and renames, so that nobody meets half a file.
+fn write_whole(path: &Path, text: &str) -> Result<()> {
+    let io = |source| Error::Io { path: path.into(), source };
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(io)?;
+    file.write_all(text.as_bytes()).map_err(io)?;
+    file.persist(path).map_err(|e| io(e.error))?;
+    Ok(())
+}

@@ -1,0 +1,123 @@
+//! What each run trains on × when it hands over members × what varies between runs.
+use super::{EnsembleBuilder, Plan, RunSpec, Settings, Take};
+use crate::{
+    data::{Dataset, Split},
+    resample::{Draw, Resample},
+    Error, Result, Rows, Seed,
+};
+use std::{fmt, sync::Arc};
+
+/// Settings for the run with this number, within one architecture.
+type Vary = Arc<dyn Fn(usize) -> Settings + Send + Sync>;
+
+/// Any resampling, with the rest of a strategy around it. See [`MultiRun`](super::MultiRun) and
+/// [`Bagging`](super::Bagging) for how to make one.
+///
+/// With several architectures each of them gets all the runs.
+#[derive(Clone)]
+pub struct Strategy<R> {
+    pub(super) resample: R,
+    take: Take,
+    vary: Option<Vary>,
+    validation: Option<f64>,
+}
+
+impl<R: fmt::Debug> fmt::Debug for Strategy<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Strategy")
+            .field("resample", &self.resample)
+            .field("take", &self.take)
+            .field("varies", &self.vary.is_some())
+            .field("validation", &self.validation)
+            .finish()
+    }
+}
+
+impl<R: Resample> Strategy<R> {
+    /// Runs on the rows that `resample` gives them, all with the learner's own settings.
+    pub fn of(resample: R) -> Self {
+        Self { resample, take: Take::default(), vary: None, validation: None }
+    }
+
+    /// When members are taken; at the end of each run, if not set.
+    #[must_use]
+    pub fn take(mut self, take: Take) -> Self {
+        self.take = take;
+        self
+    }
+
+    /// Settings from a list: the first run gets the first, and so on, from the start again at its end.
+    #[must_use]
+    pub fn settings(self, list: impl IntoIterator<Item = Settings>) -> Self {
+        let list: Vec<_> = list.into_iter().collect();
+        self.settings_by(move |run| match list.len() {
+            0 => Settings::new(),
+            n => list[run % n].clone(),
+        })
+    }
+
+    /// Settings from a function of the run's number within its architecture.
+    #[must_use]
+    pub fn settings_by(mut self, vary: impl Fn(usize) -> Settings + Send + Sync + 'static) -> Self {
+        self.vary = Some(Arc::new(vary));
+        self
+    }
+
+    /// Keeps a share of each run's distinct rows, in (0, 1), to watch for early stopping. These rows count as
+    /// seen by the run's members.
+    #[must_use]
+    pub fn validation(mut self, share: f64) -> Self {
+        self.validation = Some(share);
+        self
+    }
+}
+
+impl<R: Resample> EnsembleBuilder for Strategy<R> {
+    fn plan(&self, data: &dyn Dataset, architectures: &[String], seed: Seed) -> Result<Plan> {
+        if architectures.is_empty() {
+            return Err(Error::invalid("the learner", "of at least one architecture", "without any"));
+        }
+        let draws = self.resample.draw(data, seed.child("rows"))?;
+        let mut runs = Vec::with_capacity(draws.len() * architectures.len());
+        let mut slots = 0;
+        for architecture in architectures {
+            for (number, draw) in draws.iter().enumerate() {
+                let id = runs.len() as u32;
+                let seed = seed.nth("run", id.into());
+                let Draw { train, valid } = match self.validation {
+                    Some(share) => watched(draw, share, data, seed.child("validation"))?,
+                    None => draw.clone(),
+                };
+                let slot = slots + if self.resample.one_voice() { 0 } else { number as u32 };
+                let settings = self.vary.as_ref().map_or_else(Settings::new, |vary| vary(number));
+                let (architecture, take) = (architecture.clone(), self.take.clone());
+                runs.push(RunSpec { id, architecture, slot, seed, train, valid, take, settings });
+            }
+            slots += if self.resample.one_voice() { 1 } else { draws.len() as u32 };
+        }
+        Ok(Plan { runs, reserved: Rows::new(), data: data.fingerprint() })
+    }
+
+    fn name(&self) -> String {
+        self.resample.name()
+    }
+}
+
+/// Splits a share of the distinct rows off a draw, with every copy of them.
+fn watched(draw: &Draw, share: f64, data: &dyn Dataset, seed: Seed) -> Result<Draw> {
+    let mut distinct = draw.train.clone();
+    distinct.sort_unstable();
+    distinct.dedup();
+    let split = match data.strata() {
+        Some(strata) => {
+            let strata: Vec<u32> = distinct.iter().map(|row| strata[*row as usize]).collect();
+            Split::stratified(&strata, share, seed)?
+        }
+        None => Split::random(distinct.len(), share, seed)?,
+    };
+    let mut valid: Rows = split.test.iter().map(|i| distinct[*i as usize]).collect();
+    let train = draw.train.iter().copied().filter(|row| valid.binary_search(row).is_err()).collect();
+    valid.extend(&draw.valid);
+    valid.sort_unstable();
+    Ok(Draw { train, valid })
+}

@@ -1,0 +1,81 @@
+//! Ways to combine what members say; one rule a file.
+//!
+//! A [`Combiner`] is a rule with its parameters still open; fitted, it is a [`Head`]. Rules that have nothing
+//! to fit ([`Rule`]) are their own heads.
+mod hard_vote;
+mod linear_stack;
+mod mean;
+mod mean_log;
+mod median;
+mod voices;
+
+pub use hard_vote::HardVote;
+pub use linear_stack::{LinearStack, LinearStackHead};
+pub use mean::Mean;
+pub use mean_log::MeanLog;
+pub use median::Median;
+pub use voices::Voices;
+
+use crate::{pool::HeldOut, train::Scale, Result};
+use candle_core::{Result as CandleResult, Tensor};
+use std::fmt::Debug;
+
+/// A rule that may learn.
+pub trait Combiner: Debug {
+    /// The fitted rule.
+    type Head: Head;
+
+    /// Fits the rule. `held_out` is called only by rules that learn: it gives predictions that no member behind
+    /// them was fitted on, and fails where there are none.
+    ///
+    /// # Errors
+    /// When a parameter is out of range, or there are too few held-out rows.
+    fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<Self::Head>;
+}
+
+/// A fitted rule: `(S, B, C) -> (B, C)`, slots, rows, classes or outputs.
+pub trait Head: Debug {
+    /// What tables and files call it.
+    fn name(&self) -> String;
+
+    /// On which scale it wants the voices.
+    fn scale(&self) -> Scale {
+        Scale::Probability
+    }
+
+    /// Combines the voices, into probabilities for classes, values for regression. A row that no voice covers
+    /// comes out as NaN.
+    ///
+    /// # Errors
+    /// When the rule does not go with the task or with voices that are missing.
+    fn combine(&self, voices: &Voices) -> CandleResult<Tensor>;
+}
+
+/// A rule that has nothing to fit and works for any number of voices.
+pub trait Rule: Head + Clone {}
+
+impl<R: Rule> Combiner for R {
+    type Head = R;
+
+    fn fit(&self, _: &dyn Fn() -> Result<HeldOut>) -> Result<R> {
+        Ok(self.clone())
+    }
+}
+
+/// For programs that choose the rule at run time.
+impl<H: Head + ?Sized> Head for Box<H> {
+    fn name(&self) -> String {
+        (**self).name()
+    }
+
+    fn scale(&self) -> Scale {
+        (**self).scale()
+    }
+
+    fn combine(&self, voices: &Voices) -> CandleResult<Tensor> {
+        (**self).combine(voices)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,231 @@
+//! Members and a fitted rule: itself a candle module.
+use crate::{
+    combine::{Head, Voices},
+    data::{Inputs, Task},
+    train::{ln, Learner, Output, Scale},
+    Error, Member, Network, Result,
+};
+use candle_core::{Device, Module, Result as CandleResult, Tensor, D};
+use candle_nn::VarBuilder;
+use std::collections::BTreeMap;
+
+/// Live networks, by slot.
+#[derive(Debug)]
+pub(crate) struct Speakers<N> {
+    slots: Vec<Vec<N>>,
+    members: Vec<Member>,
+    task: Task,
+    output: Output,
+    device: Device,
+}
+
+impl<N: Network> Speakers<N> {
+    pub(crate) fn build<L: Learner<Network = N>>(
+        members: &[Member],
+        learner: &L,
+        task: Task,
+        device: &Device,
+    ) -> Result<Self> {
+        let mut slots: BTreeMap<u32, Vec<N>> = BTreeMap::new();
+        for member in members {
+            let network = Self::network(learner, member, device)?;
+            slots.entry(member.record.slot).or_default().push(network);
+        }
+        Ok(Self {
+            slots: slots.into_values().collect(),
+            members: members.to_vec(),
+            task,
+            output: learner.output(),
+            device: device.clone(),
+        })
+    }
+
+    /// The network of one member; its tensors are the member's own where that lies on the same device.
+    pub(crate) fn network<L: Learner<Network = N>>(
+        learner: &L,
+        member: &Member,
+        device: &Device,
+    ) -> Result<N> {
+        let weights = member.weights.iter().map(|(name, tensor)| (name.clone(), tensor.clone())).collect();
+        let vb = VarBuilder::from_tensors(weights, learner.dtype(), device);
+        Ok(learner.build(&member.record.architecture, &member.record.settings, vb)?)
+    }
+
+    /// What each slot says, `(S, B, C)`, in one pass.
+    fn say(&self, inputs: &Inputs, scale: Scale) -> CandleResult<Voices> {
+        let slots = self.slots.iter().map(|slot| self.slot_says(slot, inputs, scale));
+        let values = Tensor::stack(&slots.collect::<CandleResult<Vec<_>>>()?, 0)?;
+        Voices::on_scale(values, None, self.task, scale)
+    }
+
+    fn slot_says(&self, slot: &[N], inputs: &Inputs, scale: Scale) -> CandleResult<Tensor> {
+        let says = |network: &N, scale| self.output.voice(&network.run(inputs, false)?, self.task, scale);
+        if let [network] = slot {
+            return says(network, scale);
+        }
+        let voices = slot.iter().map(|network| says(network, Scale::Probability));
+        let mean = Tensor::stack(&voices.collect::<CandleResult<Vec<_>>>()?, 0)?.mean(0)?;
+        match (self.task, scale) {
+            (Task::Classification { .. }, Scale::LogProbability) => ln(&mean),
+            _ => Ok(mean),
+        }
+    }
+
+    /// What each slot says, `(S, N, C)`, in passes of `rows` rows.
+    pub(crate) fn voices(&self, inputs: &Inputs, rows: usize, scale: Scale) -> Result<Voices> {
+        let passes = in_passes(inputs, rows, &self.device, |inputs| {
+            Ok(self.say(inputs, scale)?.values().detach())
+        })?;
+        Ok(Voices::on_scale(cat(passes, 1)?, None, self.task, scale)?)
+    }
+}
+
+/// Calls `f` for `rows` rows at a time.
+fn in_passes(
+    inputs: &Inputs,
+    rows: usize,
+    device: &Device,
+    f: impl Fn(&Inputs) -> CandleResult<Tensor>,
+) -> Result<Vec<Tensor>> {
+    let all = inputs.rows();
+    if all == 0 {
+        return Err(Error::invalid("the inputs", "of at least one row", 0));
+    }
+    let pass = |start: usize| {
+        let part = inputs.narrow(start, rows.min(all - start))?.to_device(device)?;
+        f(&part)
+    };
+    Ok((0..all).step_by(rows).map(pass).collect::<CandleResult<_>>()?)
+}
+
+fn cat(mut parts: Vec<Tensor>, dim: usize) -> CandleResult<Tensor> {
+    match parts.len() {
+        1 => Ok(parts.swap_remove(0)),
+        _ => Tensor::cat(&parts, dim),
+    }
+}
+
+/// Members and a fitted rule.
+///
+/// An ensemble is a candle [`Module`]: a layer of another network, a teacher, a member of another ensemble. For
+/// classes `forward` returns log-probabilities, which are valid logits; for regression it returns values in the
+/// shape its members put out. `Send` and `Sync` when the networks and the rule are.
+///
+/// ```
+/// use candle_core::{Device, Module, Tensor};
+/// use candle_ensemble::{build::Bagging, combine::Mean, data::TensorDataset, train::Trainer, Session};
+/// use candle_nn::linear;
+///
+/// let x = Tensor::arange(0f32, 40., &Device::Cpu)?.affine(0.05, -1.)?.reshape((20, 2))?;
+/// let y = Tensor::from_iter((0..20u32).map(|i| i / 10), &Device::Cpu)?;
+/// let data = TensorDataset::classification(x.clone(), &y)?;
+/// let trainer = Trainer::new(|vb| linear(2, 2, vb)).epochs(2);
+///
+/// let ensemble = Session::new(&trainer, &data).grow(&Bagging::new(3), 42)?.combine(&Mean)?;
+/// assert_eq!(ensemble.predict(&x)?.dims(), [20]);
+/// assert_eq!(ensemble.predict_proba(&x)?.dims(), [20, 2]);
+/// assert_eq!(ensemble.member_predictions(&x)?.dims(), [3, 20, 2]);
+/// let layers = candle_nn::seq().add(ensemble).add_fn(|logits| logits.relu());
+/// assert_eq!(layers.forward(&x)?.dims(), [20, 2]);
+/// # Ok::<(), candle_ensemble::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Ensemble<N, H> {
+    speakers: Speakers<N>,
+    head: H,
+    batch_rows: usize,
+}
+
+impl<N: Network, H: Head> Ensemble<N, H> {
+    pub(crate) fn new(speakers: Speakers<N>, head: H) -> Self {
+        Self { speakers, head, batch_rows: 512 }
+    }
+
+    /// Rows a pass over the members, at least 1; 512, if not set. What an input of any length needs besides its
+    /// result is the memory of one pass.
+    #[must_use]
+    pub fn batch_rows(mut self, rows: usize) -> Self {
+        self.batch_rows = rows.max(1);
+        self
+    }
+
+    /// The members' weights and records.
+    #[must_use]
+    pub fn members(&self) -> &[Member] {
+        &self.speakers.members
+    }
+
+    /// The fitted rule.
+    #[must_use]
+    pub fn head(&self) -> &H {
+        &self.head
+    }
+
+    /// What is predicted.
+    #[must_use]
+    pub fn task(&self) -> Task {
+        self.speakers.task
+    }
+
+    /// Class ids `(N,)` u32, ties to the lowest class; or values `(N, K)`.
+    ///
+    /// # Errors
+    /// When the inputs are empty or don't go with the networks.
+    pub fn predict(&self, inputs: impl Into<Inputs>) -> Result<Tensor> {
+        let combined = self.combined(&inputs.into())?;
+        match self.task() {
+            Task::Classification { .. } => Ok(lowest_argmax(&combined)?),
+            Task::Regression { .. } => Ok(combined),
+        }
+    }
+
+    /// Probabilities of the classes, `(N, C)`.
+    ///
+    /// # Errors
+    /// When the ensemble predicts values; when the inputs are empty or don't go with the networks.
+    pub fn predict_proba(&self, inputs: impl Into<Inputs>) -> Result<Tensor> {
+        match self.task() {
+            Task::Classification { .. } => self.combined(&inputs.into()),
+            Task::Regression { .. } => {
+                Err(Error::invalid("predict_proba", "asked of an ensemble for classes", "asked of values"))
+            }
+        }
+    }
+
+    /// What each slot says, `(S, N, C)`: probabilities or values.
+    ///
+    /// # Errors
+    /// When the inputs are empty or don't go with the networks.
+    pub fn member_predictions(&self, inputs: impl Into<Inputs>) -> Result<Tensor> {
+        let voices = self.speakers.voices(&inputs.into(), self.batch_rows, Scale::Probability)?;
+        Ok(voices.values().clone())
+    }
+
+    fn combined(&self, inputs: &Inputs) -> Result<Tensor> {
+        let passes = in_passes(inputs, self.batch_rows, &self.speakers.device, |inputs| {
+            Ok(self.head.combine(&self.speakers.say(inputs, self.head.scale())?)?.detach())
+        })?;
+        Ok(cat(passes, 0)?)
+    }
+}
+
+/// In one pass, so that gradients can flow through it.
+impl<N: Network, H: Head> Module for Ensemble<N, H> {
+    fn forward(&self, xs: &Tensor) -> CandleResult<Tensor> {
+        let voices = self.speakers.say(&Inputs::from(xs.clone()), self.head.scale())?;
+        let combined = self.head.combine(&voices)?;
+        match self.task() {
+            Task::Classification { .. } => ln(&combined),
+            Task::Regression { .. } => Ok(combined),
+        }
+    }
+}
+
+/// candle's own argmax does not say which of equals it takes.
+fn lowest_argmax(probabilities: &Tensor) -> CandleResult<Tensor> {
+    let classes = probabilities.dim(D::Minus1)?;
+    let ids = crate::host::with_f32(probabilities, |all| {
+        all.chunks_exact(classes).map(|row| crate::host::argmax(row) as u32).collect::<Vec<_>>()
+    })?;
+    Tensor::new(ids, probabilities.device())
+}

@@ -1,0 +1,329 @@
+//! What an ensemble bought: repeated independent ensembles against a single network, on rows nobody saw.
+use super::{
+    bootstrap_statistic, size_curve, t_interval, EnsembleReport, Interval, Metrics, RepeatReport, SingleReport,
+    SizePoint, SizeSummary, Summary, VarianceReport,
+};
+use crate::{
+    build::{EnsembleBuilder, Plan},
+    combine::{Head, Voices},
+    data::{Dataset, Inputs, Scaler, TensorDataset},
+    host,
+    train::{Learner, Scale},
+    Error, Pool, Result, Seed, Session,
+};
+use candle_core::{DType, Device, Tensor};
+use std::{collections::BTreeMap, time::Instant};
+
+/// Rows a forward pass.
+const ROWS: usize = 1024;
+/// Of every interval.
+const LEVEL: f64 = 0.95;
+const RESAMPLES: usize = 2000;
+
+/// Independent repeats of several strategies, combined by several rules, scored on test rows.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use candle_ensemble::{build::*, combine::*, data::*, evaluate::Study, train::Trainer, Seed, Session};
+///
+/// let x = Tensor::arange(0f32, 80., &Device::Cpu)?.affine(0.02, -0.8)?.reshape((40, 2))?;
+/// let y = Tensor::from_iter((0..40u32).map(|i| i / 20), &Device::Cpu)?;
+/// let all = TensorDataset::classification(x, &y)?;
+/// let split = Split::stratified(all.strata().unwrap_or_default(), 0.3, Seed::from(1))?;
+/// let (train, test) = (all.subset(&split.train)?, all.subset(&split.test)?);
+/// let trainer = Trainer::new(|vb| candle_nn::linear(2, 2, vb)).epochs(2);
+///
+/// let report = Study::new(Session::new(&trainer, &train), &test)
+///     .repeats(3)
+///     .run(&MultiRun::new(4), &[&MultiRun::new(4), &Bagging::new(4)], &[&Mean, &HardVote], 42)?;
+/// println!("{}", report.table());
+/// # assert_eq!(report.ensembles.len(), 4);
+/// # Ok::<(), candle_ensemble::Error>(())
+/// ```
+#[allow(missing_debug_implementations)] // neither learner nor data set need be Debug
+pub struct Study<'a, L> {
+    session: Session<'a, L>,
+    test: &'a TensorDataset,
+    scaler: Option<&'a Scaler>,
+    repeats: usize,
+}
+
+impl<'a, L: Learner> Study<'a, L> {
+    /// Trains in `session`, scores on `test`.
+    pub fn new(session: Session<'a, L>, test: &'a TensorDataset) -> Self {
+        Self { session, test, scaler: None, repeats: 10 }
+    }
+
+    /// For targets that were scaled: predictions and test targets are brought back before they are scored.
+    #[must_use]
+    pub fn target_scaler(mut self, scaler: &'a Scaler) -> Self {
+        self.scaler = Some(scaler);
+        self
+    }
+
+    /// Independent ensembles, at least 1; 10, if not set.
+    #[must_use]
+    pub fn repeats(mut self, repeats: usize) -> Self {
+        self.repeats = repeats;
+        self
+    }
+
+    /// Runs the study. `baseline` grows the single networks; where a strategy lays out the same plan, it is not
+    /// trained twice. Each rule must be one that has nothing to fit ([`Rule`](crate::combine::Rule)).
+    ///
+    /// # Errors
+    /// When the test data does not go with the training data, a parameter is out of range, or a run fails.
+    pub fn run(
+        &self,
+        baseline: &dyn EnsembleBuilder,
+        strategies: &[&dyn EnsembleBuilder],
+        rules: &[&dyn Head],
+        seed: impl Into<Seed>,
+    ) -> Result<VarianceReport> {
+        let (seed, data) = (seed.into(), self.session.data());
+        if self.repeats == 0 {
+            return Err(Error::invalid("repeats", "at least 1", 0));
+        }
+        if data.task() != self.test.task() {
+            let must = format!("for {:?}, as the training data", data.task());
+            return Err(Error::invalid("the test data", must, format!("for {:?}", self.test.task())));
+        }
+        let truth = Truth::of(self.test, self.scaler)?;
+        let pairs = strategies.iter().flat_map(|s| rules.iter().map(|r| Gathered::new(s.name(), *r)));
+        let (mut singles, mut gathered) = (vec![], pairs.collect::<Vec<_>>());
+        for repeat in 0..self.repeats {
+            let seed = seed.nth("repeat", repeat as u64);
+            let plan = self.session.plan(baseline, seed)?;
+            let single = self.grown(&plan, &truth)?;
+            for (strategy, gathered) in strategies.iter().zip(gathered.chunks_mut(rules.len())) {
+                let own = self.session.plan(*strategy, seed)?;
+                let other = if own == plan { None } else { Some(self.grown(&own, &truth)?) };
+                let grown = other.as_ref().unwrap_or(&single);
+                gathered.iter_mut().try_for_each(|g| g.push(repeat, grown, &single, &truth))?;
+            }
+            singles.push(single);
+        }
+        let single = single_report(&singles)?;
+        let finish = |g: Gathered<'_>| g.finish(&single, singles.last(), &truth, seed);
+        Ok(VarianceReport {
+            metric: single.repeats[0][0].headline_name().into(),
+            train_rows: data.rows(),
+            test_rows: self.test.rows(),
+            repeats: self.repeats,
+            ensembles: gathered.into_iter().map(finish).collect::<Result<_>>()?,
+            single,
+        })
+    }
+
+    fn grown(&self, plan: &Plan, truth: &Truth) -> Result<Grown> {
+        let started = Instant::now();
+        let pool = self.session.train(plan)?;
+        let seconds = started.elapsed().as_secs_f64();
+        let inputs = self.test.inputs();
+        let probabilities = said(&pool, inputs, Scale::Probability)?;
+        let logs = match truth {
+            Truth::Classes(_) => Some(said(&pool, inputs, Scale::LogProbability)?),
+            Truth::Values { .. } => None,
+        };
+        let voices = 0..probabilities.slots();
+        let each = voices.map(|slot| Ok(probabilities.narrow(slot, 1)?.values().squeeze(0)?));
+        let each = each.collect::<Result<Vec<_>>>()?;
+        let members = each.iter().map(|said| truth.metrics(said)).collect::<Result<_>>()?;
+        let losses = each.iter().map(|said| truth.by_row(said)).collect::<Result<_>>()?;
+        Ok(Grown { probabilities, logs, members, losses, cost: plan.members() as f64, seconds })
+    }
+}
+
+fn said<L: Learner>(pool: &Pool<'_, L>, inputs: &Inputs, scale: Scale) -> Result<Voices> {
+    let voices = pool.speakers()?.voices(inputs, ROWS, scale)?;
+    Ok(voices.to_device(&Device::Cpu)?)
+}
+
+/// One trained ensemble, and what its voices say of the test rows.
+struct Grown {
+    probabilities: Voices,
+    logs: Option<Voices>,
+    members: Vec<Metrics>,
+    /// By voice and row; see [`Truth::by_row`].
+    losses: Vec<Vec<f64>>,
+    cost: f64,
+    seconds: f64,
+}
+
+impl Grown {
+    fn voices(&self, rule: &dyn Head) -> &Voices {
+        match (rule.scale(), &self.logs) {
+            (Scale::LogProbability, Some(logs)) => logs,
+            _ => &self.probabilities,
+        }
+    }
+
+    fn mean_headline(&self) -> f64 {
+        mean(self.members.iter().map(Metrics::headline))
+    }
+}
+
+/// Targets of the test rows, in the user's own units.
+enum Truth {
+    Classes(Vec<u32>),
+    Values { targets: Tensor, scaler: Option<Scaler> },
+}
+
+impl Truth {
+    fn of(test: &TensorDataset, scaler: Option<&Scaler>) -> Result<Self> {
+        match test.labels() {
+            Some(labels) => Ok(Self::Classes(labels.to_vec())),
+            None => {
+                let targets = restored(test.targets(), scaler)?.to_device(&Device::Cpu)?;
+                Ok(Self::Values { targets, scaler: scaler.cloned() })
+            }
+        }
+    }
+
+    fn metrics(&self, said: &Tensor) -> Result<Metrics> {
+        match self {
+            Self::Classes(labels) => Metrics::classification(said, labels, None),
+            Self::Values { targets, scaler } => {
+                Metrics::regression(&restored(said, scaler.as_ref())?, targets, None)
+            }
+        }
+    }
+
+    /// For each row 1 or 0 for right or wrong, or the mean squared error of its outputs: what
+    /// [`Truth::pooled`] makes the headline metric of.
+    fn by_row(&self, said: &Tensor) -> Result<Vec<f64>> {
+        let width = said.dims()[1];
+        match self {
+            Self::Classes(labels) => Ok(host::with_f32(said, |all| {
+                let right = |(row, id): (&[f32], &u32)| f64::from(u8::from(host::argmax(row) == *id as usize));
+                all.chunks_exact(width).zip(labels).map(right).collect()
+            })?),
+            Self::Values { targets, scaler } => {
+                let said = restored(said, scaler.as_ref())?.to_dtype(DType::F64)?;
+                let error = (said - targets.to_dtype(DType::F64)?.reshape(((), width))?)?;
+                Ok(error.sqr()?.mean(1)?.to_vec1()?)
+            }
+        }
+    }
+
+    /// The headline metric of these rows.
+    fn pooled(&self, by_row: &[f64], rows: &[u32]) -> f64 {
+        let mean = mean(rows.iter().map(|row| by_row[*row as usize]));
+        match self {
+            Self::Classes(_) => mean,
+            Self::Values { .. } => mean.sqrt(),
+        }
+    }
+}
+
+/// Values in the user's own units.
+fn restored(values: &Tensor, scaler: Option<&Scaler>) -> Result<Tensor> {
+    match scaler {
+        Some(scaler) => scaler.inverse(values),
+        None => Ok(values.clone()),
+    }
+}
+
+fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
+    let n = values.len() as f64;
+    values.sum::<f64>() / n
+}
+
+/// Mean and standard deviation of each metric.
+fn summaries<'m>(metrics: impl Iterator<Item = &'m Metrics> + Clone) -> Result<BTreeMap<String, Summary>> {
+    let names = metrics.clone().next().map(Metrics::names).unwrap_or_default();
+    let column = |i: usize| metrics.clone().map(|m| m.values()[i].1).collect::<Vec<_>>();
+    names.iter().enumerate().map(|(i, name)| Ok((name.to_string(), Summary::of(&column(i))?))).collect()
+}
+
+fn single_report(singles: &[Grown]) -> Result<SingleReport> {
+    Ok(SingleReport {
+        metrics: summaries(singles.iter().flat_map(|grown| &grown.members))?,
+        train_seconds: mean(singles.iter().map(|grown| grown.seconds / grown.cost)),
+        repeats: singles.iter().map(|grown| grown.members.clone()).collect(),
+    })
+}
+
+/// One strategy and rule, repeat by repeat.
+struct Gathered<'r> {
+    strategy: String,
+    rule: &'r dyn Head,
+    members: f64,
+    differences: Vec<f64>,
+    curves: Vec<Vec<SizePoint>>,
+    repeats: Vec<RepeatReport>,
+    /// Of the last repeat's ensemble; see [`Truth::by_row`].
+    by_row: Vec<f64>,
+}
+
+impl<'r> Gathered<'r> {
+    fn new(strategy: String, rule: &'r dyn Head) -> Self {
+        let (differences, curves, repeats, by_row) = (vec![], vec![], vec![], vec![]);
+        Self { strategy, rule, members: 0., differences, curves, repeats, by_row }
+    }
+
+    fn push(&mut self, repeat: usize, grown: &Grown, single: &Grown, truth: &Truth) -> Result<()> {
+        let voices = grown.voices(self.rule);
+        let said = self.rule.combine(voices)?;
+        let metrics = truth.metrics(&said)?;
+        self.by_row = truth.by_row(&said)?;
+        self.members = grown.cost;
+        self.differences.push(metrics.headline() - single.mean_headline());
+        self.curves.push(size_curve(voices, self.rule, |said| Ok(truth.metrics(said)?.headline()))?);
+        let (members_mean, train_seconds) = (grown.mean_headline(), grown.seconds);
+        self.repeats.push(RepeatReport { repeat, metrics, members_mean, train_seconds });
+        Ok(())
+    }
+
+    fn finish(
+        self,
+        single: &SingleReport,
+        last: Option<&Grown>,
+        truth: &Truth,
+        seed: Seed,
+    ) -> Result<EnsembleReport> {
+        let metrics = summaries(self.repeats.iter().map(|r| &r.metrics))?;
+        let headline = |of: &BTreeMap<String, Summary>| {
+            self.repeats.first().and_then(|r| of.get(r.metrics.headline_name())).and_then(|s| s.sd)
+        };
+        let sd_ratio = match (headline(&single.metrics), headline(&metrics)) {
+            (Some(one), Some(many)) if many > 0. => Some(one / many),
+            _ => None,
+        };
+        let difference = match (&self.differences[..], last) {
+            ([_], Some(last)) => self.over_rows(last, truth, seed)?,
+            (differences, _) => t_interval(differences, LEVEL)?,
+        };
+        let seconds = mean(self.repeats.iter().map(|r| r.train_seconds));
+        Ok(EnsembleReport {
+            strategy: self.strategy,
+            combine: self.rule.name(),
+            members: self.members as usize,
+            difference,
+            sd_ratio,
+            train_seconds: seconds,
+            prediction_cost: self.members,
+            size_curve: size_summaries(&self.curves)?,
+            metrics,
+            repeats: self.repeats,
+        })
+    }
+
+    /// Of one repeat there is no spread over repeats: what can be told is what other test rows would give.
+    fn over_rows(&self, single: &Grown, truth: &Truth, seed: Seed) -> Result<Interval> {
+        let difference = |rows: &[u32]| {
+            let singles = single.losses.iter().map(|losses| truth.pooled(losses, rows));
+            Ok(truth.pooled(&self.by_row, rows) - mean(singles))
+        };
+        bootstrap_statistic(self.by_row.len(), LEVEL, RESAMPLES, seed.child("test rows"), difference)
+    }
+}
+
+fn size_summaries(curves: &[Vec<SizePoint>]) -> Result<Vec<SizeSummary>> {
+    let sizes = curves.first().map_or(0, Vec::len);
+    let summary = |i: usize| {
+        let repeats: Vec<_> = curves.iter().map(|curve| curve[i].values.clone()).collect();
+        Ok(SizeSummary { size: i + 1, summary: Summary::of(&repeats.concat())?, repeats })
+    };
+    (0..sizes).map(summary).collect()
+}

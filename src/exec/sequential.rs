@@ -1,0 +1,23 @@
+//! One by one, on this thread.
+use super::{first_error, Executor, Job};
+use crate::{build::RunSpec, Error, Result};
+
+/// One run after the other, on the calling thread: for one large network that is given all cores, or a GPU.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sequential;
+
+impl Executor for Sequential {
+    fn execute(&self, runs: &[&RunSpec], job: &Job<'_>) -> Result<()> {
+        let mut errors = vec![];
+        for (position, run) in runs.iter().enumerate() {
+            if let Err(e) = job(run) {
+                let cancelled = matches!(e, Error::Cancelled { .. });
+                errors.push((position, e));
+                if cancelled {
+                    break;
+                }
+            }
+        }
+        first_error(errors)
+    }
+}

@@ -1,0 +1,133 @@
+//! Several runs at a time in this process.
+use super::{first_error, Executor, Job};
+use crate::{build::RunSpec, threads, Error, Result};
+use std::sync::{
+    atomic::{AtomicBool, AtomicUsize, Ordering},
+    mpsc,
+};
+
+/// This many runs at a time, each on a core of its own.
+///
+/// Each worker is a rayon pool of one thread. candle's kernels that use rayon (convolutions, softmax) then
+/// stay on their member's core: neither do they queue up at one global pool, nor does a worker that waits
+/// steal another member's run and keep two networks in memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Threads(usize);
+
+impl Threads {
+    /// So many workers.
+    ///
+    /// # Errors
+    /// When the number is 0.
+    pub fn new(workers: usize) -> Result<Self> {
+        match workers {
+            0 => Err(Error::invalid("threads", "at least 1", 0)),
+            n => Ok(Self(n)),
+        }
+    }
+
+    /// One worker for each core of this machine.
+    #[must_use]
+    pub fn all_cores() -> Self {
+        Self(std::thread::available_parallelism().map_or(1, usize::from))
+    }
+
+    /// How many workers.
+    #[must_use]
+    pub fn workers(self) -> usize {
+        self.0
+    }
+}
+
+impl Executor for Threads {
+    fn execute(&self, runs: &[&RunSpec], job: &Job<'_>) -> Result<()> {
+        threads::warn_once_when_unset();
+        let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let (failed, failures) = mpsc::channel();
+        let work = |failed: mpsc::Sender<(usize, Error)>| {
+            while !stop.load(Ordering::Relaxed) {
+                let position = next.fetch_add(1, Ordering::Relaxed);
+                let Some(run) = runs.get(position) else { break };
+                if let Err(e) = job(run) {
+                    stop.fetch_or(matches!(e, Error::Cancelled { .. }), Ordering::Relaxed);
+                    // The receiver outlives the scope.
+                    let _ = failed.send((position, e));
+                }
+            }
+        };
+        std::thread::scope(|scope| -> Result<()> {
+            for _ in 0..self.0.min(runs.len()) {
+                let pool = rayon::ThreadPoolBuilder::new()
+                    .num_threads(1)
+                    .build()
+                    .map_err(|e| Error::invalid("threads", "as many as this machine can start", e))?;
+                let (failed, work) = (failed.clone(), &work);
+                scope.spawn(move || pool.install(|| work(failed)));
+            }
+            Ok(())
+        })?;
+        drop(failed);
+        first_error(failures.into_iter().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        build::{EnsembleBuilder, MultiRun},
+        data::TensorDataset,
+        exec::Sequential,
+        Seed,
+    };
+    use candle_core::{Device, Tensor};
+    use std::sync::Mutex;
+
+    fn runs(n: usize) -> Vec<RunSpec> {
+        let x = Tensor::arange(0f32, 4., &Device::Cpu).unwrap().reshape((4, 1)).unwrap();
+        let y = Tensor::arange(0f32, 4., &Device::Cpu).unwrap();
+        let data = TensorDataset::regression(x, &y).unwrap();
+        MultiRun::new(n).plan(&data, &["a".into()], Seed::from(1)).unwrap().runs
+    }
+
+    #[test]
+    fn every_run_happens_once_and_the_first_error_in_plan_order_is_told() {
+        let runs = runs(9);
+        let runs: Vec<_> = runs.iter().collect();
+        for executor in [&Sequential as &dyn Executor, &Threads(1), &Threads(3), &Threads(20)] {
+            let done = Mutex::new(vec![]);
+            let result = executor.execute(&runs, &|run| {
+                done.lock().unwrap().push(run.id);
+                match run.id {
+                    3 | 5 => Err(Error::invalid("this", "fine", run.id)),
+                    _ => Ok(()),
+                }
+            });
+            assert!(result.unwrap_err().to_string().ends_with("is 3"));
+            let mut done = done.into_inner().unwrap();
+            done.sort_unstable();
+            assert_eq!(done, (0..9).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn a_cancelled_build_starts_no_further_run() {
+        let runs = runs(50);
+        let runs: Vec<_> = runs.iter().collect();
+        for executor in [&Sequential as &dyn Executor, &Threads(2)] {
+            let started = AtomicUsize::new(0);
+            let result = executor.execute(&runs, &|_| {
+                started.fetch_add(1, Ordering::Relaxed);
+                Err(Error::Cancelled { done: 0, of: 50 })
+            });
+            assert!(matches!(result, Err(Error::Cancelled { .. })));
+            assert!(started.into_inner() <= 4);
+        }
+    }
+
+    #[test]
+    fn no_threads_are_refused() {
+        assert_eq!(Threads::new(0).unwrap_err().to_string(), "threads must be at least 1, but is 0");
+        assert!(Threads::all_cores().workers() >= 1);
+    }
+}

@@ -1,0 +1,60 @@
+//! A trained member: data, not a live network. Threads, restarts and other machines all hand over these.
+use crate::{build::Settings, Rows};
+use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Tensors by name, in one order for every walk over them.
+pub type Weights = BTreeMap<String, Tensor>;
+
+/// One trained network: its weights, and what is known of it.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// Parameters and buffers (batch-norm's running statistics), on the CPU.
+    pub weights: Weights,
+    /// The rest.
+    pub record: Record,
+}
+
+/// What is known of a member besides its weights.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// The run it comes from.
+    pub run: u32,
+    /// 0 for the run's first member.
+    pub index: u32,
+    /// Members of the same slot speak with one voice.
+    pub slot: u32,
+    /// The learner's name for its architecture.
+    pub architecture: String,
+    /// What differed from the learner's own settings.
+    pub settings: Settings,
+    /// Every row that shaped it, validation rows of early stopping included; sorted, each once. Held out means
+    /// all the others.
+    pub seen: Rows,
+    /// Loss and metric by epoch, up to where the member was taken.
+    pub curve: Vec<EpochRecord>,
+    /// The key it is stored under: of the data, the run and the learner.
+    pub key: String,
+}
+
+/// One epoch of a learning curve.
+///
+/// The training figures are means over the epoch's batches, as they were when each batch was fitted (dropout
+/// and all); the validation figures are taken after the epoch, in evaluation mode. The metric is the accuracy
+/// for classes and the root mean squared error for values.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EpochRecord {
+    /// From 0.
+    pub epoch: u32,
+    /// Learning rate of the epoch's last step.
+    pub learning_rate: f64,
+    /// Mean training loss.
+    pub train_loss: f64,
+    /// Training accuracy, or root mean squared error.
+    pub train_metric: f64,
+    /// Mean loss over the run's validation rows, if it has any.
+    pub valid_loss: Option<f64>,
+    /// Validation accuracy, or root mean squared error.
+    pub valid_metric: Option<f64>,
+}

@@ -1,0 +1,92 @@
+//! Events of a build, for progress bars, logs and early aborts.
+use crate::{build::RunSpec, member::EpochRecord};
+use std::time::Duration;
+
+/// What happened.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// A build begins.
+    BuildStarted {
+        /// Runs of the plan.
+        runs: usize,
+        /// Runs whose members are already in the store.
+        finished: usize,
+        /// Epochs of the runs that remain, as far as the learner tells.
+        epochs: u64,
+    },
+    /// A run begins.
+    RunStarted {
+        /// The run.
+        run: &'a RunSpec,
+    },
+    /// A run has done an epoch.
+    EpochEnded {
+        /// The run.
+        run: &'a RunSpec,
+        /// Its losses and metrics.
+        record: &'a EpochRecord,
+    },
+    /// A run has handed over a member.
+    MemberTaken {
+        /// The run.
+        run: &'a RunSpec,
+        /// 0 for the run's first member.
+        index: u32,
+    },
+    /// A run is over.
+    RunFinished {
+        /// The run.
+        run: &'a RunSpec,
+        /// Epochs it did; fewer than planned when it stopped early.
+        epochs: u64,
+        /// Epochs it was expected to do, as far as the learner tells.
+        planned: u64,
+        /// How long it took.
+        elapsed: Duration,
+    },
+    /// The build is over.
+    BuildFinished,
+}
+
+/// Whether to go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Flow {
+    /// Go on.
+    Continue,
+    /// Stop the build; what is finished stays in the store.
+    Stop,
+}
+
+/// Is told of each event, from whatever thread it happens on.
+///
+/// ```
+/// use candle_ensemble::observe::{Event, Flow, Observer};
+/// use std::sync::atomic::{AtomicU32, Ordering};
+///
+/// /// Stops a build after so many epochs in all.
+/// struct Budget(AtomicU32);
+/// impl Observer for Budget {
+///     fn notify(&self, event: &Event<'_>) -> Flow {
+///         match event {
+///             Event::EpochEnded { .. } if self.0.fetch_sub(1, Ordering::Relaxed) <= 1 => Flow::Stop,
+///             _ => Flow::Continue,
+///         }
+///     }
+/// }
+/// ```
+pub trait Observer: Sync {
+    /// Called at each event. [`Flow::Stop`] ends the build with [`Error::Cancelled`](crate::Error::Cancelled).
+    fn notify(&self, event: &Event<'_>) -> Flow;
+}
+
+/// Watches nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Silent;
+
+impl Observer for Silent {
+    fn notify(&self, _: &Event<'_>) -> Flow {
+        Flow::Continue
+    }
+}

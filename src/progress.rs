@@ -1,0 +1,55 @@
+//! A progress bar (feature `progress`).
+use crate::observe::{Event, Flow, Observer};
+use indicatif::ProgressStyle;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// A progress bar over epochs, on standard error; nothing is drawn where that is not a terminal.
+///
+/// ```no_run
+/// use candle_ensemble::ProgressBar;
+///
+/// let bar = ProgressBar::new(1); // for one build
+/// // Session::new(&learner, &data).observer(&bar).train(&plan)?;
+/// ```
+#[derive(Debug)]
+pub struct ProgressBar {
+    bar: indicatif::ProgressBar,
+    builds: u64,
+    sized: AtomicBool,
+}
+
+impl ProgressBar {
+    /// A bar for this many builds of about the same length.
+    #[must_use]
+    pub fn new(builds: usize) -> Self {
+        let bar = indicatif::ProgressBar::new(0);
+        if let Ok(style) = ProgressStyle::with_template(
+            "{spinner} {bar:32} {percent:>3} %  epoch {human_pos} of {human_len}  {elapsed} (left: {eta})  {msg}",
+        ) {
+            bar.set_style(style);
+        }
+        Self { bar, builds: builds.max(1) as u64, sized: AtomicBool::new(false) }
+    }
+
+    /// Removes the bar.
+    pub fn clear(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+impl Observer for ProgressBar {
+    fn notify(&self, event: &Event<'_>) -> Flow {
+        match event {
+            Event::BuildStarted { epochs, .. } if !self.sized.swap(true, Ordering::Relaxed) => {
+                self.bar.set_length(epochs * self.builds);
+            }
+            Event::EpochEnded { record, .. } => {
+                self.bar.inc(1);
+                self.bar.set_message(format!("loss {:.4}", record.train_loss));
+            }
+            Event::RunFinished { epochs, planned, .. } => self.bar.inc(planned.saturating_sub(*epochs)),
+            _ => {}
+        }
+        Flow::Continue
+    }
+}

@@ -1,0 +1,24 @@
+//! Every run on every row.
+use super::{Draw, Resample};
+use crate::{data::Dataset, Error, Result, Seed};
+
+/// Every run trains on every row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AllRows {
+    /// How many runs, at least 1.
+    pub runs: usize,
+}
+
+impl Resample for AllRows {
+    fn draw(&self, data: &dyn Dataset, _: Seed) -> Result<Vec<Draw>> {
+        if self.runs == 0 {
+            return Err(Error::invalid("runs", "at least 1", 0));
+        }
+        let draw = Draw { train: (0..data.rows() as u32).collect(), valid: vec![] };
+        Ok(vec![draw; self.runs])
+    }
+
+    fn name(&self) -> String {
+        "multi-run".into()
+    }
+}
