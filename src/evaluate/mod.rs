@@ -21,8 +21,17 @@
 //! println!("{:?}", Metrics::classification(&probs, &labels, None)?);
 //! # Ok::<(), candle_ensemble::Error>(())
 //! ```
+//!
+//! # Which interval
+//!
+//! For the difference between two predictors' scores:
+//! - from independent repetitions, each with its own data: [`t_interval`] of the differences;
+//! - from folds or repeated splits of one data set, whose training rows overlap: [`corrected_t_interval`];
+//! - from one test set, for two predictors as they are: [`bootstrap_interval`] of the per-row differences, or
+//!   [`bootstrap_statistic`] for a score that is no mean. They speak about new rows, not about new training.
 mod accuracy;
 mod brier;
+mod compare;
 mod ece;
 mod inputs;
 mod lanes;
@@ -31,14 +40,17 @@ mod metrics;
 mod nll;
 mod r2;
 mod rmse;
+mod summary;
 #[cfg(test)]
 mod tables;
 
 pub use accuracy::accuracy;
 pub use brier::brier;
+pub use compare::{bootstrap_interval, bootstrap_statistic, corrected_t_interval, t_interval, Interval};
 pub use ece::{ece, ece_equal_mass, ECE_BINS};
 pub use mae::mae;
 pub use metrics::Metrics;
 pub use nll::{nll, NLL_EPSILON};
 pub use r2::r2;
 pub use rmse::rmse;
+pub use summary::Summary;
