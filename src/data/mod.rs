@@ -1,1 +1,11 @@
 //! Data sets, splits and scalers.
+mod dataset;
+mod scale;
+mod split;
+mod tensor_dataset;
+mod values;
+
+pub use dataset::{Batch, Dataset, Fingerprint, Inputs, Task};
+pub use scale::Scaler;
+pub use split::Split;
+pub use tensor_dataset::TensorDataset;

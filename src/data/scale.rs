@@ -1,0 +1,384 @@
+//! Columns brought to one scale, and back.
+use candle_core::{Tensor, WithDType};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    dataset::move_view,
+    values::{on_cpu, on_values},
+};
+use crate::{Error, Result};
+
+/// Scales each column: `(x − shift) / scale`, computed in f64 and rounded once.
+///
+/// Fit it on the rows to train on, and apply it to all. Tensors are `(N, D)`, or `(N,)` where `D` is 1, of
+/// any float dtype; dtype and device are kept.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use candle_ensemble::data::Scaler;
+///
+/// let x = Tensor::new(&[[1f32, 5.], [3., 5.]], &Device::Cpu)?;
+/// let scaler = Scaler::standardize(&x)?;
+/// let z = scaler.transform(&x)?;
+/// assert_eq!(z.to_vec2::<f32>()?, [[-1., 0.], [1., 0.]]);
+/// assert_eq!(scaler.inverse(&z)?.to_vec2::<f32>()?, [[1., 5.], [3., 5.]]);
+/// # Ok::<(), candle_ensemble::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Columns", into = "Columns")]
+pub struct Scaler(Columns);
+
+/// One entry a column; scales are not 0.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Columns {
+    shift: Vec<f64>,
+    scale: Vec<f64>,
+}
+
+impl Scaler {
+    /// To mean 0 and standard deviation 1, that of the population (division by `N`), as scikit-learn's
+    /// `StandardScaler`. A column that is constant but for rounding is only shifted.
+    ///
+    /// Two passes in f64, the second corrected by the sum of the deviations (Chan, Golub and LeVeque 1983,
+    /// doi:10.1080/00031305.1983.10483115): a mean that is large against the deviation costs no digits.
+    ///
+    /// # Errors
+    /// Not floats of shape `(N, D)` or `(N,)`, no rows, NaN or infinity.
+    pub fn standardize(x: &Tensor) -> Result<Self> {
+        let table = Table::of(x)?;
+        let n = table.rows as f64;
+        let mut mean = vec![0.; table.columns];
+        table.each(|column, x| add(&mut mean, column, x))?;
+        mean.iter_mut().for_each(|sum| *sum /= n);
+        let (mut squares, mut rest) = (vec![0.; table.columns], vec![0.; table.columns]);
+        table.each(|column, x| {
+            let deviation = x - mean.get(column).unwrap_or(&0.);
+            add(&mut squares, column, deviation * deviation);
+            add(&mut rest, column, deviation);
+        })?;
+        let scale = squares.iter().zip(&rest).zip(&mean).map(|((squares, rest), mean)| {
+            let variance = ((squares - rest * rest / n) / n).clamp(0., f64::INFINITY);
+            // What rounding alone may leave of a constant column; the bound is scikit-learn's.
+            let rounding = n * f64::EPSILON * variance + (n * mean * f64::EPSILON).powi(2);
+            if variance.is_finite() && variance <= rounding {
+                1.
+            } else {
+                variance.sqrt()
+            }
+        });
+        let scale = scale.collect();
+        Columns { shift: mean, scale }.try_into()
+    }
+
+    /// To the range from 0 to 1, as scikit-learn's `MinMaxScaler`; a constant column becomes 0.
+    ///
+    /// # Errors
+    /// Not floats of shape `(N, D)` or `(N,)`, no rows, NaN or infinity.
+    pub fn min_max(x: &Tensor) -> Result<Self> {
+        let table = Table::of(x)?;
+        let (mut low, mut high) =
+            (vec![f64::INFINITY; table.columns], vec![f64::NEG_INFINITY; table.columns]);
+        table.each(|column, x| {
+            if let (Some(low), Some(high)) = (low.get_mut(column), high.get_mut(column)) {
+                (*low, *high) = (low.min(x), high.max(x));
+            }
+        })?;
+        let scale =
+            low.iter().zip(&high).map(|(low, high)| if high > low { high - low } else { 1. }).collect();
+        Columns { shift: low, scale }.try_into()
+    }
+
+    /// Number of columns.
+    #[must_use]
+    pub fn columns(&self) -> usize {
+        self.0.shift.len()
+    }
+
+    /// What is taken from each column: its mean, or its minimum.
+    #[must_use]
+    pub fn shift(&self) -> &[f64] {
+        &self.0.shift
+    }
+
+    /// By what each column is then divided: its standard deviation, or its range.
+    #[must_use]
+    pub fn scale(&self) -> &[f64] {
+        &self.0.scale
+    }
+
+    /// `(x − shift) / scale`.
+    ///
+    /// # Errors
+    /// Another number of columns, NaN or infinity.
+    pub fn transform(&self, x: &Tensor) -> Result<Tensor> {
+        self.apply(x, |x, shift, scale| (x - shift) / scale)
+    }
+
+    /// `x × scale + shift`, which undoes [`Self::transform`].
+    ///
+    /// # Errors
+    /// Another number of columns, NaN or infinity.
+    pub fn inverse(&self, x: &Tensor) -> Result<Tensor> {
+        self.apply(x, |x, shift, scale| x * scale + shift)
+    }
+
+    fn apply(&self, x: &Tensor, f: impl Fn(f64, f64, f64) -> f64) -> Result<Tensor> {
+        let table = Table::of(x)?;
+        if table.columns != self.columns() {
+            let must = format!("the scaler's, {}", self.columns());
+            return Err(Error::invalid("the number of columns", must, table.columns));
+        }
+        let values = &table.values;
+        let scaled = on_values!(values, from => {
+            let mut to = Vec::with_capacity(from.len());
+            visit(from, table.columns, |column, x| {
+                let at = |of: &[f64]| of.get(column).copied().unwrap_or(f64::NAN);
+                to.push(back(from, f(x, at(&self.0.shift), at(&self.0.scale))));
+            })?;
+            Tensor::from_vec(to, x.shape(), &candle_core::Device::Cpu).map_err(Error::from)
+        })?;
+        Ok(move_view(&scaled, x.device())?)
+    }
+}
+
+impl TryFrom<Columns> for Scaler {
+    type Error = Error;
+
+    fn try_from(columns: Columns) -> Result<Self> {
+        let Columns { shift, scale } = &columns;
+        if shift.len() != scale.len() {
+            return Err(Error::invalid(
+                "the number of scales",
+                format!("that of shifts, {}", shift.len()),
+                scale.len(),
+            ));
+        }
+        for (column, (shift, scale)) in shift.iter().zip(scale).enumerate() {
+            if !shift.is_finite() || !scale.is_normal() {
+                let got = format_args!("{shift} and {scale}").to_string();
+                return Err(Error::invalid(
+                    format!("shift and scale of column {column}"),
+                    "finite and not 0",
+                    got,
+                ));
+            }
+        }
+        Ok(Self(columns))
+    }
+}
+
+impl From<Scaler> for Columns {
+    fn from(scaler: Scaler) -> Self {
+        scaler.0
+    }
+}
+
+/// A tensor of rows and columns on the CPU.
+struct Table {
+    values: Tensor,
+    rows: usize,
+    columns: usize,
+}
+
+impl Table {
+    fn of(x: &Tensor) -> Result<Self> {
+        let (rows, columns) = match *x.dims() {
+            [rows] => (rows, 1),
+            [rows, columns] => (rows, columns),
+            _ => {
+                return Err(Error::invalid(
+                    "a table",
+                    "of shape (N, D) or (N,)",
+                    format_args!("{:?}", x.dims()),
+                ))
+            }
+        };
+        if rows == 0 || columns == 0 {
+            return Err(Error::invalid(
+                "a table",
+                "of at least one row and column",
+                format_args!("{:?}", x.dims()),
+            ));
+        }
+        if !x.dtype().is_float() {
+            return Err(Error::invalid("a table", "of floats", x.dtype().as_str()));
+        }
+        Ok(Self { values: on_cpu(x)?, rows, columns })
+    }
+
+    /// Calls `f` with the column and value of each cell, row by row.
+    fn each(&self, f: impl FnMut(usize, f64)) -> Result<()> {
+        let values = &self.values;
+        on_values!(values, values => visit(values, self.columns, f))
+    }
+}
+
+fn visit<T: WithDType>(values: &[T], columns: usize, mut f: impl FnMut(usize, f64)) -> Result<()> {
+    for (row, values) in values.chunks_exact(columns).enumerate() {
+        for (column, x) in values.iter().map(|x| x.to_f64()).enumerate() {
+            if !x.is_finite() {
+                return Err(Error::invalid(format!("row {row}, column {column}"), "finite", x));
+            }
+            f(column, x);
+        }
+    }
+    Ok(())
+}
+
+/// `x` in the type of `_like`, which some types need, for candle does not export their names.
+fn back<T: WithDType>(_like: &[T], x: f64) -> T {
+    T::from_f64(x)
+}
+
+fn add(sums: &mut [f64], column: usize, x: f64) {
+    if let Some(sum) = sums.get_mut(column) {
+        *sum += x;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const X: [[f64; 4]; 5] = [
+        [1.0, -2.0, 1e6 + 0.1, 3.0],
+        [2.0, 0.5, 1e6 + 0.2, 3.0],
+        [4.0, 7.25, 1e6 + 0.4, 3.0],
+        [8.0, -1.5, 1e6 + 0.9, 3.0],
+        [-3.0, 0.0, 1e6 + 0.3, 3.0],
+    ];
+
+    fn table() -> Tensor {
+        Tensor::new(&X, &Device::Cpu).unwrap()
+    }
+
+    fn close(a: &[f64], b: &[f64], tolerance: f64) {
+        assert_eq!(a.len(), b.len());
+        for (a, b) in a.iter().zip(b) {
+            assert!((a - b).abs() <= tolerance * (1. + b.abs()), "{a} {b}");
+        }
+    }
+
+    /// Numbers of scikit-learn 1.9.1: `mean_`, `scale_` and `transform(X)` of `StandardScaler().fit(X)`.
+    #[test]
+    fn standardizes_as_scikit_learn() {
+        let scaler = Scaler::standardize(&table()).unwrap();
+        close(scaler.shift(), &[2.4, 0.85, 1000000.3799999999, 3.0], 1e-15);
+        close(scaler.scale(), &[3.6110940170535573, 3.330165161069343, 0.278567765560733, 1.0], 1e-15);
+        let want = [
+            [-0.38769414293519794, -0.855813409291941, -1.0051414216857015, 0.0],
+            [-0.11076975512434224, -0.10509989236918572, -0.6461623424823862, 0.0],
+            [0.44307902049736914, 1.9218266033222535, 0.07179581634215104, 0.0],
+            [1.5507765717407918, -0.70567070590739, 1.8666912127766342, 0.0],
+            [-1.4953916941786207, -0.25524259575373676, -0.28718326286116425, 0.0],
+        ];
+        let got = scaler.transform(&table()).unwrap().to_vec2::<f64>().unwrap();
+        close(&got.concat(), &want.concat(), 1e-9);
+    }
+
+    /// Numbers of scikit-learn 1.9.1: `data_min_`, `data_range_` and `transform(X)` of
+    /// `MinMaxScaler().fit(X)`; the constant column is scaled by 1.
+    #[test]
+    fn min_max_as_scikit_learn() {
+        let scaler = Scaler::min_max(&table()).unwrap();
+        close(scaler.shift(), &[-3.0, -2.0, 1000000.1, 3.0], 0.);
+        close(scaler.scale(), &[11.0, 9.25, 0.8000000000465661, 1.0], 0.);
+        let want = [
+            [0.36363636363636365, 0.0, 0.0, 0.0],
+            [0.45454545454545453, 0.2702702702702703, 0.125, 0.0],
+            [0.6363636363636364, 1.0, 0.375, 0.0],
+            [1.0, 0.05405405405405406, 1.0, 0.0],
+            [0.0, 0.21621621621621623, 0.25, 0.0],
+        ];
+        let got = scaler.transform(&table()).unwrap().to_vec2::<f64>().unwrap();
+        close(&got.concat(), &want.concat(), 1e-9);
+    }
+
+    #[test]
+    fn a_constant_that_rounds_is_a_constant() {
+        let x = Tensor::full(0.1f64, (1001, 1), &Device::Cpu).unwrap();
+        assert_eq!(Scaler::standardize(&x).unwrap().scale(), [1.]);
+        let one = Scaler::standardize(&Tensor::new(&[7f32], &Device::Cpu).unwrap()).unwrap();
+        assert_eq!((one.shift(), one.scale()), (&[7.][..], &[1.][..]), "one row");
+    }
+
+    /// In one pass of f64, `Σx² − (Σx)²/n`, nothing would be left of this deviation.
+    #[test]
+    fn a_large_mean_costs_no_digits() {
+        let x: Vec<_> = (0..1000).map(|i| 1e9 + f64::from(i % 2)).collect();
+        let scaler = Scaler::standardize(&Tensor::new(x, &Device::Cpu).unwrap()).unwrap();
+        close(scaler.scale(), &[0.5], 1e-12);
+    }
+
+    #[test]
+    fn dtype_and_rank_are_kept() {
+        for dtype in [DType::F32, DType::F64, DType::F16, DType::BF16] {
+            let x = Tensor::new(&[1f32, 3., 5.], &Device::Cpu).unwrap().to_dtype(dtype).unwrap();
+            let scaler = Scaler::min_max(&x).unwrap();
+            let z = scaler.transform(&x).unwrap();
+            assert_eq!((z.dtype(), z.dims()), (dtype, &[3][..]));
+            assert_eq!(z.to_dtype(DType::F64).unwrap().to_vec1::<f64>().unwrap(), [0., 0.5, 1.]);
+            let column = scaler.transform(&x.reshape((3, 1)).unwrap()).unwrap();
+            assert_eq!(column.dims(), [3, 1]);
+        }
+        let turned = table().t().unwrap();
+        let dense = Scaler::standardize(&turned.contiguous().unwrap()).unwrap();
+        assert_eq!(Scaler::standardize(&turned).unwrap(), dense, "a view is as good as a copy");
+    }
+
+    #[test]
+    fn bad_tables_are_errors() {
+        let scaler = Scaler::standardize(&table()).unwrap();
+        let says = |result: Result<Tensor>, what: &str| {
+            let message = result.unwrap_err().to_string();
+            assert!(message.contains(what), "{message:?} does not say {what:?}");
+        };
+        says(scaler.transform(&table().narrow(1, 0, 3).unwrap()), "the scaler's, 4, but is 3");
+        says(scaler.inverse(&Tensor::new(&[1f32], &Device::Cpu).unwrap()), "the scaler's, 4, but is 1");
+        says(scaler.transform(&(table() / 0.).unwrap()), "row 0, column 0 must be finite, but is inf");
+        says(scaler.transform(&table().to_dtype(DType::U32).unwrap()), "of floats, but is u32");
+        let holed = Tensor::new(&[[1f32, 2.], [1., f32::NAN]], &Device::Cpu).unwrap();
+        for fit in [Scaler::standardize, Scaler::min_max] {
+            let message = fit(&holed).unwrap_err().to_string();
+            assert!(message.contains("row 1, column 1 must be finite, but is NaN"), "{message}");
+            assert!(fit(&Tensor::zeros((0, 2), DType::F32, &Device::Cpu).unwrap()).is_err());
+            assert!(fit(&Tensor::zeros((2, 2, 2), DType::F32, &Device::Cpu).unwrap()).is_err());
+            let vast = Tensor::new(&[[-1.7e308], [1.7e308]], &Device::Cpu).unwrap();
+            assert!(fit(&vast).is_err(), "the range exceeds f64");
+        }
+    }
+
+    #[test]
+    fn a_scaler_survives_serde_and_a_damaged_one_is_refused() {
+        let scaler = Scaler::standardize(&table()).unwrap();
+        let json = serde_json::to_string(&scaler).unwrap();
+        assert_eq!(serde_json::from_str::<Scaler>(&json).unwrap(), scaler);
+        for bad in [r#"{"shift":[1,2],"scale":[1]}"#, r#"{"shift":[1],"scale":[0]}"#] {
+            assert!(serde_json::from_str::<Scaler>(bad).is_err());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_inverse_undoes_the_transform(
+            x in proptest::collection::vec(-1e3f64..1e3, 24),
+            shift in -1e3f64..1e3,
+            factor in 1e-3f64..1e3,
+        ) {
+            let x: Vec<_> = x.into_iter().map(|x| x * factor + shift).collect();
+            let tensor = Tensor::from_slice(&x, (8, 3), &Device::Cpu).unwrap();
+            for fit in [Scaler::standardize, Scaler::min_max] {
+                let scaler = fit(&tensor).unwrap();
+                let z = scaler.transform(&tensor).unwrap();
+                let back = scaler.inverse(&z).unwrap().flatten_all().unwrap().to_vec1::<f64>().unwrap();
+                close(&back, &x, 1e-9);
+                let again = fit(&z).unwrap();
+                close(again.shift(), &[0.; 3], 1e-9);
+                close(again.scale(), &[1.; 3], 1e-9);
+            }
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! The numbers within a tensor, as plain slices of its own type.
+use candle_core::{Device, Tensor, WithDType};
+
+use super::dataset::move_view;
+use crate::{Error, Result};
+
+/// Evaluates `$body` with `$values`, the numbers of a dense tensor on the CPU: once compiled for each type.
+macro_rules! on_values {
+    ($tensor:expr, $values:ident => $body:expr) => {{
+        use candle_core::{CpuStorage as Cpu, Storage};
+        let (storage, layout) = $tensor.storage_and_layout();
+        let (from, to) = layout.contiguous_offsets().unwrap_or((0, 0));
+        macro_rules! on {
+            ($all:ident) => {{
+                let $values = $all.get(from..to).unwrap_or_default();
+                $body
+            }};
+        }
+        match &*storage {
+            Storage::Cpu(Cpu::U8(v)) => on!(v),
+            Storage::Cpu(Cpu::U32(v)) => on!(v),
+            Storage::Cpu(Cpu::I16(v)) => on!(v),
+            Storage::Cpu(Cpu::I32(v)) => on!(v),
+            Storage::Cpu(Cpu::I64(v)) => on!(v),
+            Storage::Cpu(Cpu::BF16(v)) => on!(v),
+            Storage::Cpu(Cpu::F16(v)) => on!(v),
+            Storage::Cpu(Cpu::F32(v)) => on!(v),
+            Storage::Cpu(Cpu::F64(v)) => on!(v),
+            _ => Err($crate::Error::invalid(
+                "a tensor's dtype",
+                "u8, u32, i16, i32, i64, bf16, f16, f32 or f64",
+                format_args!("{:?}", $tensor.dtype()),
+            )),
+        }
+    }};
+}
+pub(super) use on_values;
+
+/// Numbers copied at once from another device.
+const BLOCK: usize = 1 << 22;
+/// Bytes hashed at once: BLAKE3 is at its fastest from about 100 KiB on, and this much stays in the cache.
+const CHUNK: usize = 1 << 17;
+
+/// `tensor` dense and on the CPU; no copy where it is so already.
+pub(super) fn on_cpu(tensor: &Tensor) -> candle_core::Result<Tensor> {
+    move_view(tensor, &Device::Cpu)?.contiguous()
+}
+
+/// BLAKE3 of a tensor's dtype, dimensions and numbers, each of which must be finite.
+pub(super) fn digest(name: &str, tensor: &Tensor) -> Result<[u8; 32]> {
+    let (rows, dtype) = (tensor.dim(0)?, tensor.dtype());
+    let width = tensor.elem_count() / rows.max(1);
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(format!("{} {:?}", dtype.as_str(), tensor.dims()).as_bytes());
+    let step = if tensor.device().is_cpu() { rows } else { BLOCK / width.max(1) };
+    for start in (0..rows).step_by(step.max(1)) {
+        let block = on_cpu(&tensor.narrow(0, start, step.max(1).min(rows - start))?)?;
+        let bad = on_values!(block, values => Ok(absorb(&mut hasher, values, |x| x.to_le_bytes())))?;
+        if let Some((position, value)) = bad {
+            let row = start + position / width.max(1);
+            return Err(Error::invalid(format!("{name}, row {row}"), "finite", value));
+        }
+    }
+    Ok(*hasher.finalize().as_bytes())
+}
+
+/// Hashes `values`; the position of the first that is not finite and what it is, if any.
+fn absorb<T: WithDType, const B: usize>(
+    hasher: &mut blake3::Hasher,
+    values: &[T],
+    bytes: impl Fn(T) -> [u8; B],
+) -> Option<(usize, String)> {
+    let finite = |x: &T| x.to_f64().is_finite();
+    let mut buffer = vec![0; CHUNK];
+    for (chunk, part) in values.chunks(CHUNK / B).enumerate() {
+        // No short cut in the usual case, that all is well: so it is vectorized.
+        if !part.iter().fold(true, |all, x| all & finite(x)) {
+            let (i, x) = part.iter().enumerate().find(|(_, x)| !finite(x))?;
+            return Some((chunk * (CHUNK / B) + i, x.to_string()));
+        }
+        for (to, &x) in buffer.chunks_exact_mut(B).zip(part) {
+            to.copy_from_slice(&bytes(x));
+        }
+        hasher.update(buffer.get(..part.len() * B).unwrap_or_default());
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::DType;
+
+    use super::*;
+
+    #[test]
+    fn the_digest_is_that_of_the_bytes() {
+        let values: Vec<f32> = (0..100_000).map(|x| x as f32 * 0.37).collect();
+        let tensor = Tensor::from_slice(&values, (1000, 100), &Device::Cpu).unwrap();
+        let mut bytes = b"f32 [1000, 100]".to_vec();
+        bytes.extend(values.iter().flat_map(|x| x.to_le_bytes()));
+        assert_eq!(digest("x", &tensor).unwrap(), *blake3::hash(&bytes).as_bytes());
+    }
+
+    #[test]
+    fn the_digest_sees_values_shape_and_dtype_but_not_the_layout() {
+        let base = Tensor::arange(0u32, 12, &Device::Cpu).unwrap().to_dtype(DType::F32).unwrap();
+        let of = |t: &Tensor| digest("x", t).unwrap();
+        let square = base.reshape((3, 4)).unwrap();
+        assert_ne!(of(&square), of(&base.reshape((4, 3)).unwrap()));
+        assert_ne!(of(&square), of(&(&square + 1e-3).unwrap()));
+        for dtype in [DType::F64, DType::F16, DType::BF16, DType::U8, DType::I64, DType::U32] {
+            assert_ne!(of(&square), of(&square.to_dtype(dtype).unwrap()), "{dtype:?}");
+        }
+        let turned = square.t().unwrap();
+        assert_eq!(of(&turned), of(&turned.contiguous().unwrap()));
+        let view = square.narrow(0, 1, 2).unwrap();
+        assert_eq!(of(&view), of(&view.force_contiguous().unwrap()));
+    }
+
+    #[test]
+    fn the_first_bad_value_is_found_in_any_chunk() {
+        for bad in [0, 40_000, 99_999] {
+            let mut values = vec![1f32; 100_000];
+            values[bad] = f32::NEG_INFINITY;
+            values[99_999] = f32::NAN;
+            let tensor = Tensor::from_vec(values, (1000, 100), &Device::Cpu).unwrap();
+            let value = if bad == 99_999 { "NaN" } else { "-inf" };
+            let want = format!("x, row {} must be finite, but is {value}", bad / 100);
+            assert_eq!(digest("x", &tensor).unwrap_err().to_string(), want);
+        }
+    }
+}
