@@ -140,6 +140,12 @@ impl From<&Tensor> for Inputs {
     }
 }
 
+impl From<&Inputs> for Inputs {
+    fn from(inputs: &Inputs) -> Self {
+        inputs.clone()
+    }
+}
+
 impl From<Vec<Tensor>> for Inputs {
     fn from(mut tensors: Vec<Tensor>) -> Self {
         match tensors.pop() {

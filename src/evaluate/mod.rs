@@ -21,14 +21,6 @@
 //! println!("{:?}", Metrics::classification(&probs, &labels, None)?);
 //! # Ok::<(), candle_ensemble::Error>(())
 //! ```
-//!
-//! # Which interval
-//!
-//! For the difference between two predictors' scores:
-//! - from independent repetitions, each with its own data: [`t_interval`] of the differences;
-//! - from folds or repeated splits of one data set, whose training rows overlap: [`corrected_t_interval`];
-//! - from one test set, for two predictors as they are: [`bootstrap_interval`] of the per-row differences, or
-//!   [`bootstrap_statistic`] for a score that is no mean. They speak about new rows, not about new training.
 mod accuracy;
 mod brier;
 mod compare;
@@ -40,9 +32,12 @@ mod metrics;
 mod nll;
 mod r2;
 mod rmse;
+mod size_curve;
+mod study;
 mod summary;
 #[cfg(test)]
 mod tables;
+mod variance_report;
 
 pub use accuracy::accuracy;
 pub use brier::brier;
@@ -53,4 +48,7 @@ pub use metrics::Metrics;
 pub use nll::{nll, NLL_EPSILON};
 pub use r2::r2;
 pub use rmse::rmse;
+pub use size_curve::{size_curve, SizePoint};
+pub use study::Study;
 pub use summary::Summary;
+pub use variance_report::{EnsembleReport, RepeatReport, SingleReport, SizeSummary, VarianceReport};
