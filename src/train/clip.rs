@@ -1,0 +1,175 @@
+//! Gradient clipping.
+use super::params::positive;
+use super::real::{folded, vectorized, Real};
+use crate::{Error, Result};
+use candle_core::{DType, Result as CResult, Tensor};
+use serde::{Deserialize, Serialize};
+
+/// How gradients are limited before an optimizer uses them (and before it adds weight decay to them).
+///
+/// ```
+/// use candle_ensemble::train::Clip;
+///
+/// assert!(Clip::Norm(1.0).check().is_ok());
+/// let e = Clip::Value(-1.0).check().unwrap_err().to_string();
+/// assert_eq!(e, "Clip::Value must be positive and finite, but is -1");
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Clip {
+    /// Not at all.
+    #[default]
+    None,
+    /// Each element to the range from `-c` to `c`: `g ← max(-c, min(c, g))`. Infinite elements become `±c`;
+    /// NaN stays NaN, so that it shows in the next loss.
+    Value(f64),
+    /// All gradients together to the Euclidean norm `c`: `g ← g · min(1, c / ‖g‖)`, with `‖g‖` over every
+    /// element of every variable (Pascanu, Mikolov & Bengio 2013, arXiv:1211.5063). A norm that is not finite
+    /// has no direction to keep: the step is an error, and nothing is changed by it.
+    Norm(f64),
+}
+
+impl Clip {
+    /// Is the limit positive and finite?
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] that names the limit.
+    pub fn check(&self) -> Result<()> {
+        match *self {
+            Self::None => Ok(()),
+            Self::Value(c) => positive("Clip::Value", c),
+            Self::Norm(c) => positive("Clip::Norm", c),
+        }
+    }
+
+    /// What to do to each element of these gradients.
+    pub(super) fn limits<'a>(&self, gradients: impl Iterator<Item = &'a Tensor>) -> CResult<Limits> {
+        self.check()?;
+        match *self {
+            Self::None => Ok(Limits::default()),
+            Self::Value(bound) => Ok(Limits { scale: 1.0, bound }),
+            Self::Norm(most) => {
+                let norm = norm(gradients)?;
+                if !norm.is_finite() {
+                    return Err(Error::invalid("the norm of the gradients", "finite", norm).into());
+                }
+                Ok(Limits { scale: if norm > most { most / norm } else { 1.0 }, bound: f64::INFINITY })
+            }
+        }
+    }
+}
+
+/// What clipping does to an element: `g ← max(-bound, min(bound, scale · g))`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) scale: f64,
+    pub(super) bound: f64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { scale: 1.0, bound: f64::INFINITY }
+    }
+}
+
+impl Limits {
+    /// The same for a whole tensor.
+    pub(super) fn apply(self, gradient: &Tensor) -> CResult<Tensor> {
+        let scaled = if self.scale == 1.0 { gradient.clone() } else { (gradient * self.scale)? };
+        if self.bound.is_finite() {
+            scaled.clamp(-self.bound, self.bound)
+        } else {
+            Ok(scaled)
+        }
+    }
+}
+
+/// The Euclidean norm of all the tensors' elements, summed in `f64` in the order given.
+pub(super) fn norm<'a>(tensors: impl Iterator<Item = &'a Tensor>) -> CResult<f64> {
+    let mut sum = 0.0;
+    for tensor in tensors {
+        sum += match (tensor.device().is_cpu(), tensor.dtype()) {
+            (true, DType::F32) => on_cpu::<f32>(tensor)?,
+            (true, DType::F64) => on_cpu::<f64>(tensor)?,
+            // Squares of half-precision numbers overflow early.
+            (_, DType::F64) => tensor.sqr()?.sum_all()?.to_scalar::<f64>()?,
+            _ => f64::from(tensor.to_dtype(DType::F32)?.sqr()?.sum_all()?.to_scalar::<f32>()?),
+        };
+    }
+    Ok(sum.sqrt())
+}
+
+fn on_cpu<T: Real>(tensor: &Tensor) -> CResult<f64> {
+    // Always in the order of the elements, so that the sum does not depend on the layout.
+    let tensor = tensor.contiguous()?;
+    let (storage, layout) = tensor.storage_and_layout();
+    let candle_core::Storage::Cpu(storage) = &*storage else {
+        candle_core::bail!("expected a tensor on the CPU")
+    };
+    let numbers = T::cpu_storage_as_slice(storage)?;
+    let numbers = &numbers[layout.start_offset()..][..layout.shape().elem_count()];
+    Ok(vectorized(
+        #[inline(always)]
+        || folded(numbers, 0.0, |sum, x| sum + x.wide() * x.wide(), |a, b| a + b),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::Device;
+
+    #[test]
+    fn the_norm_is_euclid_s_over_all_tensors_in_every_type_and_layout() -> CResult<()> {
+        let cpu = &Device::Cpu;
+        // 1² + … + 70² = 70 · 71 · 141 / 6, and 3² + 4² on top.
+        let expected = (70f64 * 71.0 * 141.0 / 6.0 + 25.0).sqrt();
+        let long = Tensor::arange(1f64, 71f64, cpu)?.reshape((7, 10))?;
+        let short = Tensor::new(&[3f64, 4.0], cpu)?;
+        for dtype in [DType::F32, DType::F64, DType::BF16] {
+            let (long, short) = (long.to_dtype(dtype)?, short.to_dtype(dtype)?);
+            let turned = long.t()?;
+            for long in [&long, &turned] {
+                let got = norm([long, &short].into_iter())?;
+                assert!((got - expected).abs() < 1e-12 * expected, "{dtype:?}: {got} against {expected}");
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn squares_that_overflow_f32_do_not_overflow_the_norm() -> CResult<()> {
+        let big = Tensor::new(&[3e30f32, 4e30], &Device::Cpu)?;
+        assert!((norm([&big].into_iter())? / 5e30 - 1.0).abs() < 1e-7);
+        Ok(())
+    }
+
+    #[test]
+    fn a_norm_within_the_limit_is_left_alone_and_one_beyond_it_is_brought_to_it() -> CResult<()> {
+        let g = Tensor::new(&[3f32, 4.0], &Device::Cpu)?;
+        let scale = |c| Clip::Norm(c).limits([&g].into_iter()).map(|l| l.scale);
+        assert_eq!(scale(5.0)?, 1.0);
+        assert_eq!(scale(50.0)?, 1.0);
+        assert_eq!(scale(1.0)?, 0.2);
+        Ok(())
+    }
+
+    #[test]
+    fn a_norm_that_is_not_finite_is_an_error() -> CResult<()> {
+        for bad in [f32::NAN, f32::INFINITY] {
+            let g = Tensor::new(&[1f32, bad], &Device::Cpu)?;
+            let e = Error::from(Clip::Norm(1.0).limits([&g].into_iter()).unwrap_err()).to_string();
+            assert!(e.starts_with("the norm of the gradients must be finite"), "{e}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn limits_must_be_positive_and_finite() {
+        for bad in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            assert!(Clip::Norm(bad).check().is_err());
+            assert!(Clip::Value(bad).check().is_err());
+        }
+        assert!(Clip::None.check().is_ok());
+    }
+}

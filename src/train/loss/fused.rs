@@ -1,0 +1,170 @@
+//! A loss and its gradient in one pass over the rows, on the CPU.
+use super::super::real::{folded, vectorized};
+use super::{binary, classes, columns, labels, Loss, Real};
+use candle_core::{CpuStorage, CustomOp1, Layout, Result as CResult, Shape, Storage, Tensor};
+
+/// The mean, as one operation in the graph.
+pub(super) fn mean<T: Real>(
+    loss: Loss,
+    output: &Tensor,
+    targets: &Tensor,
+    weights: Option<Vec<f64>>,
+) -> CResult<Tensor> {
+    let output = output.contiguous()?;
+    let known = numbers::<T, _>(&output, |x| {
+        let rows = output.dim(0)?;
+        let share = |row: usize| weights.as_ref().map_or(1.0 / rows as f64, |w| w[row]);
+        match loss {
+            Loss::CrossEntropy { smoothing } => {
+                let (rows, classes) = classes(&output)?;
+                let labels = labels(targets, rows, classes)?;
+                Ok(vectorized(
+                    #[inline(always)]
+                    || cross_entropy(x, &labels, classes, smoothing, share),
+                ))
+            }
+            Loss::BinaryCrossEntropy => {
+                let y = labels(targets, binary(&output)?, 2)?;
+                Ok(elementwise(x, &y, 1, share, |z, y| binary_cross_entropy(z, y == 1)))
+            }
+            Loss::MeanSquared | Loss::MeanAbsolute | Loss::Huber { .. } => {
+                let (_, columns) = columns(&output, targets)?;
+                let targets = targets.to_dtype(T::DTYPE)?.contiguous()?;
+                numbers::<T, _>(&targets, |y| {
+                    Ok(match loss {
+                        Loss::MeanAbsolute => elementwise(x, y, columns, share, |x, y| absolute(x - y)),
+                        Loss::Huber { delta } => {
+                            elementwise(x, y, columns, share, |x, y| huber(x - y, T::of(delta)))
+                        }
+                        _ => elementwise(x, y, columns, share, |x, y| squared(x - y)),
+                    })
+                })
+            }
+        }
+    })?;
+    output.apply_op1(known)
+}
+
+/// What `read` makes of a contiguous tensor's numbers.
+fn numbers<T: Real, R>(tensor: &Tensor, read: impl FnOnce(&[T]) -> CResult<R>) -> CResult<R> {
+    let (storage, layout) = tensor.storage_and_layout();
+    let (Storage::Cpu(storage), Some((start, end))) = (&*storage, layout.contiguous_offsets()) else {
+        candle_core::bail!("expected a contiguous tensor on the CPU");
+    };
+    read(&T::cpu_storage_as_slice(storage)?[start..end])
+}
+
+/// `share(row)` of each row's loss, summed, and the gradient of that.
+#[inline(always)]
+fn cross_entropy<T: Real>(
+    z: &[T],
+    labels: &[u32],
+    classes: usize,
+    smoothing: f64,
+    share: impl Fn(usize) -> f64,
+) -> Known<T> {
+    let spread = T::of(smoothing / classes as f64);
+    let at_label = T::of(1.0 - smoothing);
+    let sum = |numbers: &[T]| folded(numbers, T::zero(), |a, x| a + x, |a, b| a + b);
+    let greater = |a, b| if b > a { b } else { a };
+
+    // First the logits below the greatest of their row, then their exponentials, at last the gradient.
+    let mut gradient = z.to_vec();
+    let mut value = 0.0;
+    for (row, (z, &label)) in gradient.chunks_exact_mut(classes).zip(labels).enumerate() {
+        let greatest = folded(z, z[0], greater, greater);
+        z.iter_mut().for_each(|z| *z -= greatest);
+        let target = at_label * z[label as usize];
+        // Not 0 times the sum, which may be infinite.
+        let target = if smoothing > 0.0 { target + spread * sum(z) } else { target };
+        value -= share(row) * target.wide();
+    }
+    T::exp_all(&mut gradient);
+    for (row, (e, &label)) in gradient.chunks_exact_mut(classes).zip(labels).enumerate() {
+        let total = sum(e);
+        value += share(row) * total.ln().wide();
+        let share = T::of(share(row));
+        e.iter_mut().for_each(|e| *e = share * (*e / total - spread));
+        e[label as usize] -= share * at_label;
+    }
+    Known { value: T::of(value), gradient }
+}
+
+/// The same for a loss whose value and derivative `f(x, y)` gives for each element of a row.
+#[inline(always)]
+fn elementwise<T: Real, Y: Copy>(
+    x: &[T],
+    y: &[Y],
+    columns: usize,
+    share: impl Fn(usize) -> f64,
+    f: impl Fn(T, Y) -> (T, T),
+) -> Known<T> {
+    let mut gradient = vec![T::zero(); x.len()];
+    let mut value = 0.0;
+    let rows = x.chunks_exact(columns).zip(y.chunks_exact(columns)).zip(gradient.chunks_exact_mut(columns));
+    for (row, ((x, y), gradient)) in rows.enumerate() {
+        let share = share(row) / columns as f64;
+        for ((&x, &y), gradient) in x.iter().zip(y).zip(gradient) {
+            let (loss, derivative) = f(x, y);
+            value += share * loss.wide();
+            *gradient = T::of(share) * derivative;
+        }
+    }
+    Known { value: T::of(value), gradient }
+}
+
+fn binary_cross_entropy<T: Real>(z: T, positive: bool) -> (T, T) {
+    let small = (T::zero() - z.abs()).exp();
+    let rest = small.ln_1p();
+    // Both σ(z) and 1 − σ(z) from the exponential that cannot overflow.
+    let (near, far) = (T::one() / (T::one() + small), small / (T::one() + small));
+    match (positive, z >= T::zero()) {
+        (true, true) => (rest, T::zero() - far),
+        (true, false) => (rest - z, T::zero() - near),
+        (false, true) => (rest + z, near),
+        (false, false) => (rest, far),
+    }
+}
+
+fn squared<T: Real>(d: T) -> (T, T) {
+    (d * d, d + d)
+}
+
+fn absolute<T: Real>(d: T) -> (T, T) {
+    let sign = if d > T::zero() {
+        T::one()
+    } else if d < T::zero() {
+        T::zero() - T::one()
+    } else {
+        T::zero()
+    };
+    (d.abs(), sign)
+}
+
+/// With `c` the difference cut to ±δ, both branches are `c (d − c / 2)`.
+fn huber<T: Real>(d: T, delta: T) -> (T, T) {
+    let c = d.within(delta);
+    (c * (d - T::of(0.5) * c), c)
+}
+
+/// An operation whose value and gradient are known already.
+struct Known<T> {
+    value: T,
+    gradient: Vec<T>,
+}
+
+impl<T: Real> CustomOp1 for Known<T> {
+    fn name(&self) -> &'static str {
+        "loss"
+    }
+
+    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> CResult<(CpuStorage, Shape)> {
+        Ok((T::to_cpu_storage_owned(vec![self.value]), Shape::from(())))
+    }
+
+    fn bwd(&self, output: &Tensor, _: &Tensor, from_above: &Tensor) -> CResult<Option<Tensor>> {
+        let factor = from_above.to_scalar::<T>()?;
+        let gradient = self.gradient.iter().map(|&g| factor * g).collect::<Vec<_>>();
+        Tensor::from_vec(gradient, output.shape(), output.device()).map(Some)
+    }
+}

@@ -1,0 +1,300 @@
+//! Learning-rate schedules: pure functions of the position within a training, so that a training may be
+//! resumed anywhere.
+//!
+//! A new shape is a new variant of [`Schedule`] with an arm in `factor` and an arm in `check`.
+use super::params::{below_one, non_negative, positive, power};
+use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::f64::consts::PI;
+
+/// How the learning rate changes during a training: a [`Schedule`] counted in a [`Unit`].
+///
+/// ```
+/// use candle_ensemble::train::{LrSchedule, Progress, Schedule, Unit};
+///
+/// let cosine = LrSchedule::from(Schedule::Cosine { to: 0.0 });
+/// let halfway = Progress { epoch: 5, batch: 0, epochs: 10, batches_per_epoch: 30 };
+/// assert!((cosine.rate(0.1, halfway) - 0.05).abs() < 1e-15);
+///
+/// let steps = Schedule::Step { every: 3, factor: 0.1 }.per(Unit::Epoch);
+/// assert!((steps.rate(0.1, halfway) - 0.01).abs() < 1e-15);
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LrSchedule {
+    /// The shape of the curve.
+    pub shape: Schedule,
+    /// What it counts.
+    pub unit: Unit,
+}
+
+impl LrSchedule {
+    /// The learning rate at a position: `base · f(t, T)`, with `t` the units before this one, `T` the units
+    /// of the whole training, and `f` the [shape](Schedule).
+    #[must_use]
+    pub fn rate(&self, base: f64, at: Progress) -> f64 {
+        let (t, of) = match self.unit {
+            Unit::Iteration => (at.iteration(), at.iterations()),
+            Unit::Epoch => (u64::from(at.epoch), u64::from(at.epochs)),
+        };
+        base * self.shape.factor(t, of)
+    }
+
+    /// Is every parameter in its range?
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] that names the parameter.
+    pub fn check(&self) -> Result<()> {
+        self.shape.check()
+    }
+}
+
+impl From<Schedule> for LrSchedule {
+    /// Counted in iterations.
+    fn from(shape: Schedule) -> Self {
+        shape.per(Unit::Iteration)
+    }
+}
+
+/// What a schedule counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Unit {
+    /// Batches: the rate may change at every step.
+    #[default]
+    Iteration,
+    /// Epochs: the rate stays the same within one.
+    Epoch,
+}
+
+/// A position within a training, before the step it speaks of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// The epoch, from 0.
+    pub epoch: u32,
+    /// The batch within the epoch, from 0.
+    pub batch: u32,
+    /// Epochs of the whole training.
+    pub epochs: u32,
+    /// Batches of one epoch.
+    pub batches_per_epoch: u32,
+}
+
+impl Progress {
+    /// Steps before this one.
+    #[must_use]
+    pub fn iteration(self) -> u64 {
+        u64::from(self.epoch) * u64::from(self.batches_per_epoch) + u64::from(self.batch)
+    }
+
+    /// Steps of the whole training.
+    #[must_use]
+    pub fn iterations(self) -> u64 {
+        u64::from(self.epochs) * u64::from(self.batches_per_epoch)
+    }
+}
+
+/// The factor `f(t, T)` on the base learning rate at unit `t` of `T`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Schedule {
+    /// `1`.
+    #[default]
+    Constant,
+    /// `factor^⌊t / every⌋`.
+    Step {
+        /// Units between two changes, at least 1.
+        every: u64,
+        /// What each change multiplies the rate with, above 0.
+        factor: f64,
+    },
+    /// `1 + (to − 1) · t / T`: a straight line that would reach `to` at the end, one unit after the last.
+    Linear {
+        /// Fraction of the base rate, 0 or more.
+        to: f64,
+    },
+    /// `to + (1 − to) · (1 + cos(π t / T)) / 2`: half a cosine wave that would reach `to` at the end, one
+    /// unit after the last (Loshchilov & Hutter 2017, arXiv:1608.03983).
+    Cosine {
+        /// Fraction of the base rate, 0 or more.
+        to: f64,
+    },
+    /// `(t + 1) / (n + 1) · g(0, T − n)` for `t < n`, then `g(t − n, T − n)`: a straight line from near 0
+    /// over the first `n` units, then another schedule `g` over the rest (Goyal et al. 2017,
+    /// arXiv:1706.02677).
+    WarmUp {
+        /// The `n` units.
+        over: Span,
+        /// The schedule `g`.
+        then: Box<Schedule>,
+    },
+}
+
+/// A part of a training.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Span {
+    /// So many units of the schedule.
+    Units(u64),
+    /// This share of the whole, from 0 to less than 1, rounded to whole units.
+    Share(f64),
+}
+
+impl Span {
+    fn units(self, of: u64) -> u64 {
+        match self {
+            Self::Units(n) => n,
+            Self::Share(share) => (share * of as f64).round() as u64,
+        }
+    }
+}
+
+impl Schedule {
+    /// This shape, counted in `unit`.
+    #[must_use]
+    pub fn per(self, unit: Unit) -> LrSchedule {
+        LrSchedule { shape: self, unit }
+    }
+
+    /// A linear warm-up, then this shape.
+    #[must_use]
+    pub fn after_warm_up(self, over: Span) -> Self {
+        Self::WarmUp { over, then: Box::new(self) }
+    }
+
+    /// The factor at unit `t` of `of`; beyond the end it stays what it would be at the end.
+    fn factor(&self, t: u64, of: u64) -> f64 {
+        let done = if of == 0 { 0.0 } else { t.min(of) as f64 / of as f64 };
+        match *self {
+            Self::Constant => 1.0,
+            Self::Step { every, factor } => power(factor, t / every.max(1)),
+            Self::Linear { to } => 1.0 + (to - 1.0) * done,
+            Self::Cosine { to } => to + (1.0 - to) * (1.0 + (PI * done).cos()) / 2.0,
+            Self::WarmUp { over, ref then } => {
+                let n = over.units(of);
+                let rest = of.saturating_sub(n);
+                if t < n {
+                    (t + 1) as f64 / (n + 1) as f64 * then.factor(0, rest)
+                } else {
+                    then.factor(t - n, rest)
+                }
+            }
+        }
+    }
+
+    /// Is every parameter in its range?
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] that names the parameter.
+    pub fn check(&self) -> Result<()> {
+        match *self {
+            Self::Constant => Ok(()),
+            Self::Step { every: 0, .. } => Err(Error::invalid("Schedule::Step::every", "at least 1", 0)),
+            Self::Step { factor, .. } => positive("Schedule::Step::factor", factor),
+            Self::Linear { to } => non_negative("Schedule::Linear::to", to),
+            Self::Cosine { to } => non_negative("Schedule::Cosine::to", to),
+            Self::WarmUp { over, ref then } => {
+                if let Span::Share(share) = over {
+                    below_one("Schedule::WarmUp::over", share)?;
+                }
+                then.check()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn curve(shape: Schedule, base: f64, n: u32) -> Vec<f64> {
+        let schedule = shape.per(Unit::Epoch);
+        let at = |epoch| Progress { epoch, batch: 0, epochs: n, batches_per_epoch: 7 };
+        (0..n).map(|epoch| schedule.rate(base, at(epoch))).collect()
+    }
+
+    fn assert_close(got: &[f64], expected: &[f64]) {
+        assert_eq!(got.len(), expected.len());
+        for (g, e) in got.iter().zip(expected) {
+            assert!((g - e).abs() < 1e-12, "{got:?} against {expected:?}");
+        }
+    }
+
+    #[test]
+    fn shapes_follow_their_formulas() {
+        assert_close(&curve(Schedule::Constant, 0.3, 3), &[0.3; 3]);
+        assert_close(
+            &curve(Schedule::Step { every: 2, factor: 0.5 }, 0.8, 6),
+            &[0.8, 0.8, 0.4, 0.4, 0.2, 0.2],
+        );
+        assert_close(&curve(Schedule::Linear { to: 0.2 }, 1.0, 4), &[1.0, 0.8, 0.6, 0.4]);
+        assert_close(&curve(Schedule::Linear { to: 3.0 }, 1.0, 4), &[1.0, 1.5, 2.0, 2.5]);
+        // cos of 0, 45, 90 and 135 degrees.
+        let half = 0.5f64.sqrt();
+        assert_close(&curve(Schedule::Cosine { to: 0.0 }, 2.0, 4), &[2.0, 1.0 + half, 1.0, 1.0 - half]);
+        // From 1 to 0.1 over 6: cos of 0, 30, 60, … degrees.
+        let wave = [1.0, 0.75f64.sqrt(), 0.5, 0.0, -0.5, -(0.75f64.sqrt())];
+        assert_close(
+            &curve(Schedule::Cosine { to: 0.1 }, 1.0, 6),
+            &wave.map(|c| 0.1 + 0.9 * (1.0 + c) / 2.0),
+        );
+    }
+
+    /// PyTorch's CosineAnnealingLR(T_max = 10, eta_min = 0.01) documents itself by this recursion.
+    #[test]
+    fn cosine_obeys_the_recursion_of_pytorch() {
+        let (base, least, n) = (0.5, 0.01, 10);
+        let rates = curve(Schedule::Cosine { to: least / base }, base, n);
+        let mut rate = base;
+        for (t, got) in rates.iter().enumerate() {
+            assert!((got - rate).abs() < 1e-12);
+            let cos = |t: usize| 1.0 + (PI * t as f64 / f64::from(n)).cos();
+            rate = cos(t + 1) / cos(t) * (rate - least) + least;
+        }
+    }
+
+    #[test]
+    fn warm_up_climbs_to_where_the_rest_begins() {
+        let rest = Schedule::Linear { to: 0.0 };
+        let expected = [0.25, 0.5, 0.75, 1.0, 0.8, 0.6, 0.4, 0.2];
+        assert_close(&curve(rest.clone().after_warm_up(Span::Units(3)), 1.0, 8), &expected);
+        assert_close(&curve(rest.after_warm_up(Span::Share(0.4)), 1.0, 8), &expected);
+        // Longer than the training: it never gets there, and nothing overflows.
+        assert_close(&curve(Schedule::Constant.after_warm_up(Span::Units(3)), 1.0, 2), &[0.25, 0.5]);
+    }
+
+    #[test]
+    fn iterations_count_batches_and_epochs_do_not() {
+        let at = |epoch, batch| Progress { epoch, batch, epochs: 2, batches_per_epoch: 5 };
+        let linear = Schedule::Linear { to: 0.0 };
+        assert!((linear.clone().per(Unit::Iteration).rate(1.0, at(1, 2)) - 0.3).abs() < 1e-12);
+        assert!((linear.per(Unit::Epoch).rate(1.0, at(1, 2)) - 0.5).abs() < 1e-12);
+    }
+
+    #[test]
+    fn bad_parameters_are_named() {
+        let bad = [
+            (Schedule::Step { every: 0, factor: 0.5 }, "Step::every"),
+            (Schedule::Step { every: 1, factor: 0.0 }, "Step::factor"),
+            (Schedule::Linear { to: -0.1 }, "Linear::to"),
+            (Schedule::Cosine { to: f64::NAN }, "Cosine::to"),
+            (Schedule::Constant.after_warm_up(Span::Share(1.0)), "WarmUp::over"),
+            (Schedule::Cosine { to: -1.0 }.after_warm_up(Span::Units(2)), "Cosine::to"),
+        ];
+        for (shape, name) in bad {
+            let e = shape.check().unwrap_err().to_string();
+            assert!(e.contains(name), "{e}");
+        }
+        assert!(Schedule::Cosine { to: 0.0 }.after_warm_up(Span::Share(0.1)).check().is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn falling_shapes_stay_between_their_ends(to in 0.0..1.0f64, n in 1..200u32, warm in 0..50u64) {
+            for shape in [Schedule::Linear { to }, Schedule::Cosine { to }] {
+                let rates = curve(shape.after_warm_up(Span::Units(warm)), 1.0, n);
+                for rate in rates.into_iter().skip(warm as usize) {
+                    prop_assert!(rate >= to - 1e-12 && rate <= 1.0);
+                }
+            }
+        }
+    }
+}
