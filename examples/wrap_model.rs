@@ -3,7 +3,9 @@
 //! `cargo run --release --example wrap_model -- --help`
 use candle_core::{Device, ModuleT, Result as CandleResult, Tensor};
 use candle_ensemble::{build::Bagging, combine::Mean, data::*, evaluate::accuracy, train::*, *};
-use candle_nn::{batch_norm, conv2d, linear, BatchNorm, Conv2d, Conv2dConfig, Dropout, Linear, Module, VarBuilder};
+use candle_nn::{
+    batch_norm, conv2d, linear, BatchNorm, Conv2d, Conv2dConfig, Dropout, Linear, Module, VarBuilder,
+};
 use clap::Parser;
 
 #[global_allocator]
@@ -62,7 +64,8 @@ fn main() -> Result<()> {
     let (members, epochs) = if args.quick { (2, 1) } else { (args.members.into(), args.epochs) };
 
     let digits = smartcore::dataset::digits::load_dataset();
-    let images = Tensor::from_vec(digits.data, (digits.num_samples, 1, 8, 8), &Device::Cpu)?.affine(1. / 8., -1.)?;
+    let images =
+        Tensor::from_vec(digits.data, (digits.num_samples, 1, 8, 8), &Device::Cpu)?.affine(1. / 8., -1.)?;
     let labels = Tensor::from_iter(digits.target.iter().map(|d| *d as u32), &Device::Cpu)?;
 
     // ---- The ensemble, in ten lines.

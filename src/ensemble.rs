@@ -73,9 +73,8 @@ impl<N: Network> Speakers<N> {
 
     /// What each slot says, `(S, N, C)`, in passes of `rows` rows.
     pub(crate) fn voices(&self, inputs: &Inputs, rows: usize, scale: Scale) -> Result<Voices> {
-        let passes = in_passes(inputs, rows, &self.device, |inputs| {
-            Ok(self.say(inputs, scale)?.values().detach())
-        })?;
+        let passes =
+            in_passes(inputs, rows, &self.device, |inputs| Ok(self.say(inputs, scale)?.values().detach()))?;
         Ok(Voices::on_scale(cat(passes, 1)?, None, self.task, scale)?)
     }
 }

@@ -125,7 +125,8 @@ impl From<Error> for candle_core::Error {
     fn from(e: Error) -> Self {
         match e {
             Error::Candle(e) => e,
-            e => candle_core::Error::wrap(e),
+            // Not `wrap`, which adds a backtrace.
+            e => candle_core::Error::Wrapped(Box::new(e)),
         }
     }
 }

@@ -218,8 +218,7 @@ impl HeldOut {
         match self.voices.task() {
             Task::Classification { classes } => {
                 let ids: Vec<u32> = self.targets.to_vec1()?;
-                let column =
-                    |c: usize| ids.iter().map(|id| f64::from(u8::from(*id as usize == c))).collect();
+                let column = |c: usize| ids.iter().map(|id| f64::from(u8::from(*id as usize == c))).collect();
                 Ok((0..classes).map(column).collect())
             }
             Task::Regression { outputs } => {

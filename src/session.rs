@@ -106,7 +106,8 @@ impl<'a, L: Learner> Session<'a, L> {
     /// observer asks to stop ([`Error::Cancelled`]).
     pub fn train(&self, plan: &Plan) -> Result<Pool<'a, L>> {
         let memory = MemoryStore::new();
-        let build = Build { session: self, plan, store: self.store.unwrap_or(&memory), tag: self.learner.tag() };
+        let build =
+            Build { session: self, plan, store: self.store.unwrap_or(&memory), tag: self.learner.tag() };
         build.check()?;
         build.train()?;
         build.collect()

@@ -60,7 +60,13 @@ pub struct Args {
     #[arg(long, default_value_t = 30)]
     pub epochs: u32,
     /// How members are grown, separated by commas
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "multi-run,bootstrap", value_name = "NAME,…")]
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        default_value = "multi-run,bootstrap",
+        value_name = "NAME,…"
+    )]
     pub strategy: Vec<StrategyName>,
     /// Members of each ensemble
     #[arg(long, default_value_t = 10)]
@@ -150,8 +156,12 @@ impl RuleName {
 impl Args {
     /// What can be told before any data is read.
     pub fn check(&self) -> Result<()> {
-        let at_least_one =
-            [("--members", self.members), ("--repeats", self.repeats), ("--batch", self.batch), ("--epochs", self.epochs as usize)];
+        let at_least_one = [
+            ("--members", self.members),
+            ("--repeats", self.repeats),
+            ("--batch", self.batch),
+            ("--epochs", self.epochs as usize),
+        ];
         for (name, value) in at_least_one {
             if value == 0 {
                 return Err(Error::invalid(name, "at least 1", 0));

@@ -79,7 +79,9 @@ pub fn prepare(args: &Args) -> Result<Prepared> {
     let split = match (args.train_rows, task) {
         (Some(train), _) => Split::first(rows, train)
             .map_err(|_| Error::invalid("--train-rows", format!("between 1 and {}", rows - 1), train))?,
-        (None, TaskName::Classification) => Split::stratified(&ids(&table.targets), args.test_fraction, seed)?,
+        (None, TaskName::Classification) => {
+            Split::stratified(&ids(&table.targets), args.test_fraction, seed)?
+        }
         (None, TaskName::Regression) => Split::random(rows, args.test_fraction, seed)?,
     };
 
@@ -141,7 +143,9 @@ fn plain(target: &str) -> String {
 
 fn numbers(column: &str, targets: &[String]) -> Result<Tensor> {
     let number = |t: &String| {
-        t.parse::<f32>().map_err(|_| Error::invalid(format!("target {column:?}"), "a number in every row", format!("{t:?}")))
+        t.parse::<f32>().map_err(|_| {
+            Error::invalid(format!("target {column:?}"), "a number in every row", format!("{t:?}"))
+        })
     };
     Ok(Tensor::new(targets.iter().map(number).collect::<Result<Vec<_>>>()?, &Device::Cpu)?)
 }
@@ -185,7 +189,11 @@ fn read_csv(path: &Path, target: Option<&str>) -> Result<Table> {
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_path(path).map_err(unreadable)?;
     let header: Vec<String> = reader.headers().map_err(unreadable)?.iter().map(String::from).collect();
     if header.len() < 2 {
-        return Err(Error::invalid(path.display().to_string(), "a table of two columns or more", header.len()));
+        return Err(Error::invalid(
+            path.display().to_string(),
+            "a table of two columns or more",
+            header.len(),
+        ));
     }
     let at = match target {
         None => header.len() - 1,

@@ -126,7 +126,9 @@ impl Voices {
     /// Probabilities or values; an error where a rule for classes meets values.
     pub(super) fn probabilities(&self, rule: &str) -> Result<Tensor> {
         match (self.task, self.scale) {
-            (Task::Regression { .. }, _) => candle_core::bail!("{rule} is a rule for classes, not for values"),
+            (Task::Regression { .. }, _) => {
+                candle_core::bail!("{rule} is a rule for classes, not for values")
+            }
             (_, Scale::Probability) => Ok(self.values.clone()),
             (_, Scale::LogProbability) => self.values.exp(),
         }

@@ -1,7 +1,7 @@
 //! What an ensemble bought: repeated independent ensembles against a single network, on rows nobody saw.
 use super::{
-    bootstrap_statistic, size_curve, t_interval, EnsembleReport, Interval, Metrics, RepeatReport, SingleReport,
-    SizePoint, SizeSummary, Summary, VarianceReport,
+    bootstrap_statistic, size_curve, t_interval, EnsembleReport, Interval, Metrics, RepeatReport,
+    SingleReport, SizePoint, SizeSummary, Summary, VarianceReport,
 };
 use crate::{
     build::{EnsembleBuilder, Plan},
@@ -195,7 +195,8 @@ impl Truth {
         let width = said.dims()[1];
         match self {
             Self::Classes(labels) => Ok(host::with_f32(said, |all| {
-                let right = |(row, id): (&[f32], &u32)| f64::from(u8::from(host::argmax(row) == *id as usize));
+                let right =
+                    |(row, id): (&[f32], &u32)| f64::from(u8::from(host::argmax(row) == *id as usize));
                 all.chunks_exact(width).zip(labels).map(right).collect()
             })?),
             Self::Values { targets, scaler } => {

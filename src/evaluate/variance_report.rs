@@ -94,14 +94,16 @@ impl VarianceReport {
         table.load_style(ASCII_MARKDOWN);
         let columns = ["difference (95 %)", "sd fell by", "training", "prediction"];
         table.set_header(["", "rule"].into_iter().chain(names.iter().copied()).chain(columns));
-        let cells = |of: &BTreeMap<String, Summary>| names.iter().map(|name| plus_minus(&of[*name])).collect();
+        let cells =
+            |of: &BTreeMap<String, Summary>| names.iter().map(|name| plus_minus(&of[*name])).collect();
         let single: Vec<String> = cells(&self.single.metrics);
         let own = ["".into(), "".into(), seconds(self.single.train_seconds), "1 ×".into()];
         table.add_row(["single network".into(), "–".into()].into_iter().chain(single).chain(own));
         for e in &self.ensembles {
             let name = format!("{} of {}", e.strategy, e.members);
             let fell = e.sd_ratio.map_or_else(|| "–".into(), |x| format!("{x:.1} ×"));
-            let own = [interval(&e.difference), fell, seconds(e.train_seconds), format!("{} ×", e.prediction_cost)];
+            let own =
+                [interval(&e.difference), fell, seconds(e.train_seconds), format!("{} ×", e.prediction_cost)];
             let metrics: Vec<String> = cells(&e.metrics);
             table.add_row([name, e.combine.clone()].into_iter().chain(metrics).chain(own));
         }

@@ -27,7 +27,8 @@ impl Member {
     /// When the bytes are no safetensors buffer, or none of ours.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let foreign = |why: String| Error::Foreign { what: "the member".into(), why };
-        let (_, header) = safetensors::SafeTensors::read_metadata(bytes).map_err(|e| foreign(e.to_string()))?;
+        let (_, header) =
+            safetensors::SafeTensors::read_metadata(bytes).map_err(|e| foreign(e.to_string()))?;
         let record = header
             .metadata()
             .as_ref()

@@ -18,11 +18,13 @@ pub use clip::Clip;
 pub use custom_loop::CustomLoop;
 pub use learner::Learner;
 pub use loss::Loss;
-pub use optimizer::{Adam, Optimizer, OptimizerState, RmsProp, SavedOptimizer, SavedVariable, Sgd, Values, Velocity};
+pub use optimizer::{
+    Adam, Optimizer, OptimizerState, RmsProp, SavedOptimizer, SavedVariable, Sgd, Values, Velocity,
+};
 pub(crate) use output::ln;
 pub use output::{Output, Scale};
 pub(crate) use run::in_batches;
 pub use run::Run;
-pub use schedule::{LrSchedule, Progress, Schedule, Span, Unit};
+pub use schedule::{LrSchedule, Position, Schedule, Span, Unit};
 pub use stopping::EarlyStopping;
 pub use trainer::{TrainConfig, Trainer};

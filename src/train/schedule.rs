@@ -10,10 +10,10 @@ use std::f64::consts::PI;
 /// How the learning rate changes during a training: a [`Schedule`] counted in a [`Unit`].
 ///
 /// ```
-/// use candle_ensemble::train::{LrSchedule, Progress, Schedule, Unit};
+/// use candle_ensemble::train::{LrSchedule, Position, Schedule, Unit};
 ///
 /// let cosine = LrSchedule::from(Schedule::Cosine { to: 0.0 });
-/// let halfway = Progress { epoch: 5, batch: 0, epochs: 10, batches_per_epoch: 30 };
+/// let halfway = Position { epoch: 5, batch: 0, epochs: 10, batches_per_epoch: 30 };
 /// assert!((cosine.rate(0.1, halfway) - 0.05).abs() < 1e-15);
 ///
 /// let steps = Schedule::Step { every: 3, factor: 0.1 }.per(Unit::Epoch);
@@ -31,7 +31,7 @@ impl LrSchedule {
     /// The learning rate at a position: `base · f(t, T)`, with `t` the units before this one, `T` the units
     /// of the whole training, and `f` the [shape](Schedule).
     #[must_use]
-    pub fn rate(&self, base: f64, at: Progress) -> f64 {
+    pub fn rate(&self, base: f64, at: Position) -> f64 {
         let (t, of) = match self.unit {
             Unit::Iteration => (at.iteration(), at.iterations()),
             Unit::Epoch => (u64::from(at.epoch), u64::from(at.epochs)),
@@ -67,7 +67,7 @@ pub enum Unit {
 
 /// A position within a training, before the step it speaks of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Progress {
+pub struct Position {
     /// The epoch, from 0.
     pub epoch: u32,
     /// The batch within the epoch, from 0.
@@ -78,7 +78,7 @@ pub struct Progress {
     pub batches_per_epoch: u32,
 }
 
-impl Progress {
+impl Position {
     /// Steps before this one.
     #[must_use]
     pub fn iteration(self) -> u64 {
@@ -207,7 +207,7 @@ mod tests {
 
     fn curve(shape: Schedule, base: f64, n: u32) -> Vec<f64> {
         let schedule = shape.per(Unit::Epoch);
-        let at = |epoch| Progress { epoch, batch: 0, epochs: n, batches_per_epoch: 7 };
+        let at = |epoch| Position { epoch, batch: 0, epochs: n, batches_per_epoch: 7 };
         (0..n).map(|epoch| schedule.rate(base, at(epoch))).collect()
     }
 
@@ -263,7 +263,7 @@ mod tests {
 
     #[test]
     fn iterations_count_batches_and_epochs_do_not() {
-        let at = |epoch, batch| Progress { epoch, batch, epochs: 2, batches_per_epoch: 5 };
+        let at = |epoch, batch| Position { epoch, batch, epochs: 2, batches_per_epoch: 5 };
         let linear = Schedule::Linear { to: 0.0 };
         assert!((linear.clone().per(Unit::Iteration).rate(1.0, at(1, 2)) - 0.3).abs() < 1e-12);
         assert!((linear.per(Unit::Epoch).rate(1.0, at(1, 2)) - 0.5).abs() < 1e-12);

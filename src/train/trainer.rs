@@ -3,7 +3,7 @@ use super::{
     architectures::Architectures,
     meter::Meter,
     stopping::{Verdict, Watch},
-    Clip, EarlyStopping, Learner, Loss, LrSchedule, Optimizer, OptimizerState, Output, Progress, Run,
+    Clip, EarlyStopping, Learner, Loss, LrSchedule, Optimizer, OptimizerState, Output, Position, Run,
 };
 use crate::{
     build::{RunSpec, Settings},
@@ -363,7 +363,7 @@ impl<N: Network> Learner for Trainer<N> {
             };
             for number in 0..batches {
                 let Some(batch) = rows.next().transpose()? else { break };
-                let at = Progress { epoch, batch: number, epochs: config.epochs, batches_per_epoch: batches };
+                let at = Position { epoch, batch: number, epochs: config.epochs, batches_per_epoch: batches };
                 rate = config.schedule.rate(base, at);
                 let output = network.run(&batch.inputs, true)?;
                 let loss = mean_loss(&config, task, &output, &batch)?;
