@@ -1,4 +1,70 @@
-//! Ensembles of candle networks.
+//! Ensembles of [candle](candle_core) networks: build them, combine them, see what that bought.
+//!
+//! A network trained twice gives two answers. Several of them, combined, vary less and are right more often. This
+//! library turns a candle model, as it is, into an ensemble, and shows on rows that no network was fitted on what
+//! was gained, and at what cost.
+//!
+//! # A first ensemble
+//!
+//! ```
+//! use candle_core::{Device, Module, Tensor};
+//! use candle_ensemble::{build::Bagging, combine::Mean, data::TensorDataset, train::Trainer, Session};
+//! use candle_nn::{linear, seq, Activation, VarBuilder};
+//!
+//! // Your data, and your model: whatever `|vb: VarBuilder| Net::new(vb)` gives.
+//! let x = Tensor::arange(0f32, 200., &Device::Cpu)?.affine(0.01, -1.)?.reshape((100, 2))?;
+//! let y = Tensor::from_iter((0..100u32).map(|i| i / 50), &Device::Cpu)?;
+//! let net = |vb: VarBuilder<'_>| {
+//!     Ok(seq().add(linear(2, 16, vb.pp("in"))?).add(Activation::Relu).add(linear(16, 2, vb.pp("out"))?))
+//! };
+//!
+//! candle_ensemble::threads::one_core_per_member(); // first thing in main
+//! let data = TensorDataset::classification(x.clone(), &y)?;
+//! let trainer = Trainer::new(net).epochs(20);
+//! let pool = Session::new(&trainer, &data).grow(&Bagging::new(10), 42)?;
+//! println!("out of bag: {:?}", pool.held_out()?.metrics(&Mean)?);
+//! let ensemble = pool.combine(&Mean)?;
+//! assert_eq!(ensemble.predict_proba(&x)?.dims(), [100, 2]);
+//! assert_eq!(ensemble.forward(&x)?.dims(), [100, 2]); // itself a candle module
+//! # Ok::<(), candle_ensemble::Error>(())
+//! ```
+//!
+//! # What passes through
+//!
+//! ```text
+//! Dataset → EnsembleBuilder → Plan → Session (Executor, Store) → Pool → Combiner → Ensemble → evaluate
+//!                                        Learner ↗      Member ↗            Head ↗
+//! ```
+//!
+//! - A [`data::Dataset`] gives rows by number; [`data::TensorDataset`] holds them in memory and checks them.
+//! - A [`build::EnsembleBuilder`] lays out a [`build::Plan`]: which run trains on which rows, from which seed, with
+//!   which settings. A plan is pure data, the same on every machine.
+//! - A [`train::Learner`] fits one network: the ready-made [`train::Trainer`], or a loop of your own
+//!   ([`train::CustomLoop`]).
+//! - A [`Session`] carries the plan out, where its [`exec::Executor`] says, and keeps each [`Member`] in a
+//!   [`store::Store`]. A member is data: named tensors and a record of what it has seen.
+//! - The [`Pool`] holds all members. From the records it alone makes [`HeldOut`] predictions, so a rule that learns
+//!   cannot be fitted on rows its members were fitted on.
+//! - A [`combine::Combiner`] is a rule; fitted, it is a [`combine::Head`]. Members and head are an [`Ensemble`].
+//! - [`evaluate`] measures: metrics, intervals, size curves, and whole studies ([`evaluate::Study`]) whose report
+//!   prints as a table and draws as a chart ([`report`]).
+//!
+//! # The same bytes
+//!
+//! One seed gives the same weights to the bit, whatever the number of threads and the order of runs: sub-seeds are
+//! hashes of names ([`Seed`]), initial weights are drawn by a backend of ours ([`init`]), and nobody shares a
+//! generator. What that cannot cover is randomness inside a model, such as candle's own dropout, which draws from a
+//! generator that cannot be seeded. And two processors whose matrix kernels round differently differ.
+//!
+//! # Speed
+//!
+//! Call [`threads::one_core_per_member`] first in `main`, and use an allocator that keeps its pages, such as
+//! mimalloc: together they make training several times faster. Training steps update weights in place.
+//!
+//! # Features
+//!
+//! `charts` (SVG and PNG) and `progress` (a progress bar) are on by default; `cuda`, `cudnn`, `metal`, `accelerate`
+//! and `mkl` are handed through to candle. The device is an argument: [`Session::device`].
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 #![warn(missing_debug_implementations, unreachable_pub, rust_2018_idioms)]
@@ -34,6 +100,7 @@ pub use member::Member;
 pub use network::{AnyNetwork, Network};
 pub use pool::{HeldOut, Pool};
 #[cfg(feature = "progress")]
+#[cfg_attr(docsrs, doc(cfg(feature = "progress")))]
 pub use progress::ProgressBar;
 pub use seed::Seed;
 pub use session::Session;

@@ -1,8 +1,9 @@
 //! Everything that was trained, with what is needed to use it.
 use crate::{
-    combine::{Combiner, Voices},
+    combine::{Combiner, Head, Voices},
     data::{Dataset, Inputs, Task},
     ensemble::{Ensemble, Speakers},
+    evaluate::Metrics,
     train::{in_batches, Learner, Scale},
     Error, Member, Result, Rows,
 };
@@ -134,6 +135,19 @@ fn slots(members: &[Member]) -> Vec<u32> {
 }
 
 /// Predictions that no member behind them was fitted on. Only [`Pool::held_out`] makes one.
+///
+/// ```
+/// # use candle_core::{Device, Tensor};
+/// # use candle_ensemble::{build::Bagging, combine::Mean, data::TensorDataset, train::Trainer, Session};
+/// # let x = Tensor::arange(0f32, 80., &Device::Cpu)?.affine(0.02, -0.8)?.reshape((40, 2))?;
+/// # let y = Tensor::from_iter((0..40u32).map(|i| i / 20), &Device::Cpu)?;
+/// # let data = TensorDataset::classification(x, &y)?;
+/// # let trainer = Trainer::new(|vb| candle_nn::linear(2, 2, vb)).epochs(2);
+/// let pool = Session::new(&trainer, &data).grow(&Bagging::new(10), 42)?;
+/// let out_of_bag = pool.held_out()?;
+/// println!("{:?} on {} of {} rows", out_of_bag.metrics(&Mean)?, out_of_bag.rows().len(), out_of_bag.of());
+/// # Ok::<(), candle_ensemble::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct HeldOut {
     voices: Voices,
@@ -190,10 +204,29 @@ impl HeldOut {
         self.of
     }
 
-    /// The rows that every slot speaks about; possibly none.
+    /// How good a rule is on these rows: for bagging, the out-of-bag estimate. Where voices are missing, each row is
+    /// scored on those that are there.
+    ///
+    /// A rule that was fitted on the same rows looks better here than it is.
     ///
     /// # Errors
-    /// When candle fails, or there is no such row.
+    /// When the rule does not go with the task, or needs voices that are missing (score
+    /// [`HeldOut::complete`] then).
+    pub fn metrics(&self, head: &dyn Head) -> Result<Metrics> {
+        let said = head.combine(&self.voices)?;
+        let weights: Option<Vec<f32>> = self.weights.as_ref().map(|w| w.to_vec1()).transpose()?;
+        match self.voices.task() {
+            Task::Classification { .. } => {
+                Metrics::classification(&said, &self.targets.to_vec1::<u32>()?, weights.as_deref())
+            }
+            Task::Regression { .. } => Metrics::regression(&said, &self.targets, weights.as_deref()),
+        }
+    }
+
+    /// The rows that every slot speaks about.
+    ///
+    /// # Errors
+    /// When there is no such row, or candle fails.
     pub fn complete(&self) -> Result<Self> {
         let covered = self.voices.coverage()?.unwrap_or_default();
         let all = |row: &u32| covered.iter().all(|slot| slot[*row as usize] > 0.);

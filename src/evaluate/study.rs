@@ -81,8 +81,12 @@ impl<'a, L: Learner> Study<'a, L> {
         seed: impl Into<Seed>,
     ) -> Result<VarianceReport> {
         let (seed, data) = (seed.into(), self.session.data());
-        if self.repeats == 0 {
-            return Err(Error::invalid("repeats", "at least 1", 0));
+        for (what, count) in
+            [("repeats", self.repeats), ("strategies", strategies.len()), ("rules", rules.len())]
+        {
+            if count == 0 {
+                return Err(Error::invalid(what, "at least 1", 0));
+            }
         }
         if data.task() != self.test.task() {
             let must = format!("for {:?}, as the training data", data.task());
@@ -90,7 +94,7 @@ impl<'a, L: Learner> Study<'a, L> {
         }
         let truth = Truth::of(self.test, self.scaler)?;
         let pairs = strategies.iter().flat_map(|s| rules.iter().map(|r| Gathered::new(s.name(), *r)));
-        let (mut singles, mut gathered) = (vec![], pairs.collect::<Vec<_>>());
+        let (mut singles, mut last, mut gathered) = (vec![], None, pairs.collect::<Vec<_>>());
         for repeat in 0..self.repeats {
             let seed = seed.nth("repeat", repeat as u64);
             let plan = self.session.plan(baseline, seed)?;
@@ -101,12 +105,13 @@ impl<'a, L: Learner> Study<'a, L> {
                 let grown = other.as_ref().unwrap_or(&single);
                 gathered.iter_mut().try_for_each(|g| g.push(repeat, grown, &single, &truth))?;
             }
-            singles.push(single);
+            singles.push((single.members.clone(), single.seconds / single.cost));
+            last = Some(single);
         }
         let single = single_report(&singles)?;
-        let finish = |g: Gathered<'_>| g.finish(&single, singles.last(), &truth, seed);
+        let finish = |g: Gathered<'_>| g.finish(&single, last.as_ref(), &truth, seed);
         Ok(VarianceReport {
-            metric: single.repeats[0][0].headline_name().into(),
+            metric: truth.headline_name().into(),
             train_rows: data.rows(),
             test_rows: self.test.rows(),
             repeats: self.repeats,
@@ -121,9 +126,9 @@ impl<'a, L: Learner> Study<'a, L> {
         let seconds = started.elapsed().as_secs_f64();
         let inputs = self.test.inputs();
         let probabilities = said(&pool, inputs, Scale::Probability)?;
-        let logs = match truth {
-            Truth::Classes(_) => Some(said(&pool, inputs, Scale::LogProbability)?),
-            Truth::Values { .. } => None,
+        let logs = match truth.targets {
+            Targets::Classes(_) => Some(said(&pool, inputs, Scale::LogProbability)?),
+            Targets::Values(..) => None,
         };
         let voices = 0..probabilities.slots();
         let each = voices.map(|slot| Ok(probabilities.narrow(slot, 1)?.values().squeeze(0)?));
@@ -163,28 +168,44 @@ impl Grown {
     }
 }
 
-/// Targets of the test rows, in the user's own units.
-enum Truth {
+/// What is true of the test rows.
+struct Truth {
+    targets: Targets,
+    weights: Option<Vec<f32>>,
+}
+
+enum Targets {
     Classes(Vec<u32>),
-    Values { targets: Tensor, scaler: Option<Scaler> },
+    /// In the user's own units; the scaler brings predictions there.
+    Values(Tensor, Option<Scaler>),
 }
 
 impl Truth {
     fn of(test: &TensorDataset, scaler: Option<&Scaler>) -> Result<Self> {
-        match test.labels() {
-            Some(labels) => Ok(Self::Classes(labels.to_vec())),
+        let targets = match test.labels() {
+            Some(labels) => Targets::Classes(labels.to_vec()),
             None => {
-                let targets = restored(test.targets(), scaler)?.to_device(&Device::Cpu)?;
-                Ok(Self::Values { targets, scaler: scaler.cloned() })
+                let values = restored(test.targets(), scaler)?.to_device(&Device::Cpu)?;
+                Targets::Values(values, scaler.cloned())
             }
+        };
+        let weights = test.weights().map(|w| w.to_device(&Device::Cpu)?.to_vec1()).transpose()?;
+        Ok(Self { targets, weights })
+    }
+
+    fn headline_name(&self) -> &'static str {
+        match self.targets {
+            Targets::Classes(_) => "accuracy",
+            Targets::Values(..) => "rmse",
         }
     }
 
     fn metrics(&self, said: &Tensor) -> Result<Metrics> {
-        match self {
-            Self::Classes(labels) => Metrics::classification(said, labels, None),
-            Self::Values { targets, scaler } => {
-                Metrics::regression(&restored(said, scaler.as_ref())?, targets, None)
+        let weights = self.weights.as_deref();
+        match &self.targets {
+            Targets::Classes(labels) => Metrics::classification(said, labels, weights),
+            Targets::Values(values, scaler) => {
+                Metrics::regression(&restored(said, scaler.as_ref())?, values, weights)
             }
         }
     }
@@ -192,16 +213,16 @@ impl Truth {
     /// For each row 1 or 0 for right or wrong, or the mean squared error of its outputs: what
     /// [`Truth::pooled`] makes the headline metric of.
     fn by_row(&self, said: &Tensor) -> Result<Vec<f64>> {
-        let width = said.dims()[1];
-        match self {
-            Self::Classes(labels) => Ok(host::with_f32(said, |all| {
+        let (_, width) = said.dims2()?;
+        match &self.targets {
+            Targets::Classes(labels) => Ok(host::with_f32(said, |all| {
                 let right =
                     |(row, id): (&[f32], &u32)| f64::from(u8::from(host::argmax(row) == *id as usize));
                 all.chunks_exact(width).zip(labels).map(right).collect()
             })?),
-            Self::Values { targets, scaler } => {
+            Targets::Values(values, scaler) => {
                 let said = restored(said, scaler.as_ref())?.to_dtype(DType::F64)?;
-                let error = (said - targets.to_dtype(DType::F64)?.reshape(((), width))?)?;
+                let error = (said - values.to_dtype(DType::F64)?.reshape(((), width))?)?;
                 Ok(error.sqr()?.mean(1)?.to_vec1()?)
             }
         }
@@ -209,10 +230,12 @@ impl Truth {
 
     /// The headline metric of these rows.
     fn pooled(&self, by_row: &[f64], rows: &[u32]) -> f64 {
-        let mean = mean(rows.iter().map(|row| by_row[*row as usize]));
-        match self {
-            Self::Classes(_) => mean,
-            Self::Values { .. } => mean.sqrt(),
+        let weight = |row: usize| self.weights.as_ref().map_or(1., |w| f64::from(w[row]));
+        let weighted = |row: &u32| (weight(*row as usize) * by_row[*row as usize], weight(*row as usize));
+        let (sum, total) = rows.iter().map(weighted).fold((0., 0.), |(s, t), (x, w)| (s + x, t + w));
+        match self.targets {
+            Targets::Classes(_) => sum / total,
+            Targets::Values(..) => (sum / total).sqrt(),
         }
     }
 }
@@ -237,11 +260,12 @@ fn summaries<'m>(metrics: impl Iterator<Item = &'m Metrics> + Clone) -> Result<B
     names.iter().enumerate().map(|(i, name)| Ok((name.to_string(), Summary::of(&column(i))?))).collect()
 }
 
-fn single_report(singles: &[Grown]) -> Result<SingleReport> {
+/// Of each repeat's single networks: their metrics, and the seconds that one took.
+fn single_report(singles: &[(Vec<Metrics>, f64)]) -> Result<SingleReport> {
     Ok(SingleReport {
-        metrics: summaries(singles.iter().flat_map(|grown| &grown.members))?,
-        train_seconds: mean(singles.iter().map(|grown| grown.seconds / grown.cost)),
-        repeats: singles.iter().map(|grown| grown.members.clone()).collect(),
+        metrics: summaries(singles.iter().flat_map(|(metrics, _)| metrics))?,
+        train_seconds: mean(singles.iter().map(|(_, seconds)| *seconds)),
+        repeats: singles.iter().map(|(metrics, _)| metrics.clone()).collect(),
     })
 }
 
@@ -284,10 +308,8 @@ impl<'r> Gathered<'r> {
         seed: Seed,
     ) -> Result<EnsembleReport> {
         let metrics = summaries(self.repeats.iter().map(|r| &r.metrics))?;
-        let headline = |of: &BTreeMap<String, Summary>| {
-            self.repeats.first().and_then(|r| of.get(r.metrics.headline_name())).and_then(|s| s.sd)
-        };
-        let sd_ratio = match (headline(&single.metrics), headline(&metrics)) {
+        let sd = |of: &BTreeMap<String, Summary>| of.get(truth.headline_name()).and_then(|s| s.sd);
+        let sd_ratio = match (sd(&single.metrics), sd(&metrics)) {
             (Some(one), Some(many)) if many > 0. => Some(one / many),
             _ => None,
         };

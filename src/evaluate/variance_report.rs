@@ -89,28 +89,33 @@ impl VarianceReport {
     /// The report as a table in Markdown, for people.
     #[must_use]
     pub fn table(&self) -> String {
-        let names: Vec<_> = self.single.repeats[0][0].names().to_vec();
+        let names = self.first().map(Metrics::names).unwrap_or_default();
+        let digits = self.single.metrics.get(&self.metric).map_or(4, |s| digits(s.mean));
+        let cells = |of: &BTreeMap<String, Summary>| -> Vec<String> {
+            names.iter().map(|name| of.get(*name).map(plus_minus).unwrap_or_default()).collect()
+        };
         let mut table = Table::new();
         table.load_style(ASCII_MARKDOWN);
         let columns = ["difference (95 %)", "sd fell by", "training", "prediction"];
         table.set_header(["", "rule"].into_iter().chain(names.iter().copied()).chain(columns));
-        let cells =
-            |of: &BTreeMap<String, Summary>| names.iter().map(|name| plus_minus(&of[*name])).collect();
-        let single: Vec<String> = cells(&self.single.metrics);
-        let own = ["".into(), "".into(), seconds(self.single.train_seconds), "1 ×".into()];
-        table.add_row(["single network".into(), "–".into()].into_iter().chain(single).chain(own));
+        let name = ["single network".to_string(), "–".into()];
+        let rest = [String::new(), String::new(), seconds(self.single.train_seconds), "1 ×".into()];
+        table.add_row(name.into_iter().chain(cells(&self.single.metrics)).chain(rest));
         for e in &self.ensembles {
-            let name = format!("{} of {}", e.strategy, e.members);
+            let name = [format!("{} of {}", e.strategy, e.members), e.combine.clone()];
             let fell = e.sd_ratio.map_or_else(|| "–".into(), |x| format!("{x:.1} ×"));
-            let own =
-                [interval(&e.difference), fell, seconds(e.train_seconds), format!("{} ×", e.prediction_cost)];
-            let metrics: Vec<String> = cells(&e.metrics);
-            table.add_row([name, e.combine.clone()].into_iter().chain(metrics).chain(own));
+            let cost = format!("{} ×", e.prediction_cost);
+            let rest = [interval(&e.difference, digits), fell, seconds(e.train_seconds), cost];
+            table.add_row(name.into_iter().chain(cells(&e.metrics)).chain(rest));
         }
         for column in table.column_iter_mut().skip(2) {
             column.set_cell_alignment(CellAlignment::Right);
         }
         table.to_string()
+    }
+
+    fn first(&self) -> Option<&Metrics> {
+        self.single.repeats.iter().flatten().next()
     }
 
     /// The headline metric against ensemble size, as a chart (feature `charts`).
@@ -126,7 +131,7 @@ impl VarianceReport {
             name: format!("{}, {}", e.strategy, e.combine),
             points: e.size_curve.iter().map(point).collect(),
         };
-        let better = match self.single.repeats[0][0].larger_is_better() {
+        let better = match self.first().is_some_and(Metrics::larger_is_better) {
             true => "higher is better",
             false => "lower is better",
         };
@@ -139,25 +144,26 @@ impl VarianceReport {
     }
 }
 
-/// A number with as many digits as tell something: four after the point for shares, else four in all.
-fn number(x: f64) -> String {
-    match x.abs() {
-        a if a < 10. => format!("{x:.4}"),
-        a if a < 100. => format!("{x:.2}"),
-        _ => format!("{x:.1}"),
+/// Digits after the point that tell something for a metric of this size.
+fn digits(metric: f64) -> usize {
+    match metric.abs() {
+        x if x < 10. => 4,
+        x if x < 1000. => 2,
+        _ => 0,
     }
 }
 
 fn plus_minus(summary: &Summary) -> String {
+    let (mean, digits) = (summary.mean, digits(summary.mean));
     match summary.sd {
-        Some(sd) => format!("{} ± {}", number(summary.mean), number(sd)),
-        None => number(summary.mean),
+        Some(sd) => format!("{mean:.digits$} ± {sd:.digits$}"),
+        None => format!("{mean:.digits$}"),
     }
 }
 
-fn interval(i: &Interval) -> String {
-    let signed = |x: f64| format!("{}{}", if x < 0. { "" } else { "+" }, number(x));
-    format!("{} ({} … {})", signed(i.estimate), signed(i.low), signed(i.high))
+fn interval(i: &Interval, digits: usize) -> String {
+    let (x, low, high) = (i.estimate, i.low, i.high);
+    format!("{x:+.digits$} ({low:+.digits$} … {high:+.digits$})")
 }
 
 fn seconds(s: f64) -> String {

@@ -135,7 +135,7 @@ impl TrainConfig {
     /// The loss for a network that puts out this.
     fn loss_for(&self, task: Task, output: &Tensor) -> Loss {
         match (&self.loss, task) {
-            (Some(loss), _) => loss.clone(),
+            (Some(loss), _) => *loss,
             (None, Task::Regression { .. }) => Loss::MeanSquared,
             (None, Task::Classification { .. }) if output.rank() == 1 || output.dims()[1] == 1 => {
                 Loss::BinaryCrossEntropy
