@@ -76,7 +76,7 @@ pub struct Args {
     #[arg(long, value_enum, value_delimiter = ',', value_name = "NAME,…")]
     pub combine: Vec<RuleName>,
     /// Independent ensembles of each kind, for mean ± standard deviation
-    #[arg(long, default_value_t = 10, value_name = "R")]
+    #[arg(long, default_value_t = 20, value_name = "R")]
     pub repeats: usize,
     /// The same seed gives the same figures, whatever the threads
     #[arg(long, default_value_t = 42)]
