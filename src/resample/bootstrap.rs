@@ -20,13 +20,19 @@ impl Default for Amount {
 
 impl Amount {
     fn of(self, rows: usize) -> Result<usize> {
-        match self {
+        let size = match self {
             Self::Share(share) if !(share > 0. && share.is_finite()) => {
-                Err(Error::invalid("the sample size", "a share above 0", share))
+                return Err(Error::invalid("the sample size", "a share above 0", share));
             }
-            Self::Share(share) => Ok(((share * rows as f64).round() as usize).max(1)),
-            Self::Count(0) => Err(Error::invalid("the sample size", "at least one row", 0)),
-            Self::Count(count) => Ok(count),
+            Self::Share(share) => ((share * rows as f64).round() as usize).max(1),
+            Self::Count(count) => count,
+        };
+        match size {
+            0 => Err(Error::invalid("the sample size", "at least one row", 0)),
+            n if n > u32::MAX as usize => {
+                Err(Error::invalid("the sample size", format!("at most {} rows", u32::MAX), n))
+            }
+            n => Ok(n),
         }
     }
 }
