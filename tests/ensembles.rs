@@ -285,7 +285,7 @@ fn statistics_of_batch_norm_belong_to_the_member() {
 
     // In evaluation mode a row's prediction is its own affair, and predicting changes nothing.
     let all = ensemble.predict_proba(x).unwrap();
-    let alone = ensemble.predict_proba(&x.narrow(17, 1).unwrap()).unwrap();
+    let alone = ensemble.predict_proba(x.narrow(17, 1).unwrap()).unwrap();
     assert!(distance(&alone, &all.narrow(0, 17, 1).unwrap()) < 1e-6);
     assert_eq!(bits(&all), bits(&ensemble.predict_proba(x).unwrap()));
     // The statistics make the prediction: with those of a fresh network it is another.
@@ -419,5 +419,39 @@ fn rules_chosen_at_run_time_combine_what_members_say() {
         let said = rule.combine(&voices).unwrap();
         assert_eq!(said.dims(), [40, 3], "{}", rule.name());
         assert!(flat(&said.sum(1).unwrap()).iter().all(|sum| (sum - 1.).abs() < 1e-5), "{}", rule.name());
+    }
+}
+
+/// Each row is scored by the members that have not seen it.
+#[test]
+fn the_out_of_bag_estimate_is_that_of_the_members_that_left_a_row_out() {
+    let data = blobs(13, 60, 3, 0.9);
+    let trainer = Trainer::new(|vb| linear(2, 3, vb)).optimizer(Optimizer::adam(1e-1)).epochs(4);
+    let pool = Session::new(&trainer, &data).grow(&Bagging::new(6), 42).unwrap();
+    let voices: Vec<Vec<Vec<f32>>> = pool.voices(data.inputs()).unwrap().values().to_vec3().unwrap();
+    let labels = data.labels().unwrap();
+    let (mut right, mut rows) = (0., 0.);
+    for row in 0..60u32 {
+        let slots = 0..pool.members().len();
+        let left_out = slots.filter(|slot| !pool.members()[*slot].record.seen.contains(&row));
+        let mut sum = [0f32; 3];
+        let mut count = 0;
+        for slot in left_out {
+            (0..3).for_each(|c| sum[c] += voices[slot][row as usize][c]);
+            count += 1;
+        }
+        if count > 0 {
+            let winner = (0..3).max_by(|a, b| sum[*a].total_cmp(&sum[*b])).unwrap();
+            right += f64::from(u8::from(winner == labels[row as usize] as usize));
+            rows += 1.;
+        }
+    }
+    let held_out = pool.held_out().unwrap();
+    assert_eq!(held_out.rows().len() as f64, rows);
+    let accuracy = held_out.metrics(&Mean).unwrap().headline();
+    assert!((accuracy - right / rows).abs() < 1e-12, "{accuracy}, not {}", right / rows);
+    assert!(accuracy < 1. && accuracy > 0.5, "{accuracy}");
+    for rule in [&MeanLog as &dyn Head, &HardVote, &Median] {
+        assert!(held_out.metrics(rule).unwrap().headline() > 0.5, "{}", rule.name());
     }
 }

@@ -3,9 +3,11 @@ use super::problems::{Net, Problem};
 use candle_core::{Module, Tensor};
 use candle_ensemble::{combine::*, data::Inputs, train::Trainer, Ensemble, Network, Pool, Result};
 
+type Combine = fn(Pool<'_, Trainer<Net>>) -> Result<Box<dyn Predictor>>;
+
 pub struct Rule {
     pub name: &'static str,
-    pub combine: fn(Pool<'_, Trainer<Net>>) -> Result<Box<dyn Predictor>>,
+    pub combine: Combine,
     /// Whether it learns from held-out rows.
     pub learns: bool,
     pub problems: &'static [Problem],
