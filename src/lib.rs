@@ -71,6 +71,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod build;
+mod checkpoint;
 mod codec;
 pub mod combine;
 pub mod data;
@@ -94,6 +95,7 @@ pub mod store;
 pub mod threads;
 pub mod train;
 
+pub use checkpoint::Checkpoints;
 pub use ensemble::Ensemble;
 pub use error::{Error, Result};
 pub use member::Member;

@@ -20,6 +20,13 @@ pub enum Event<'a> {
         /// The run.
         run: &'a RunSpec,
     },
+    /// A run goes on from a checkpoint.
+    Resumed {
+        /// The run.
+        run: &'a RunSpec,
+        /// The epoch it goes on with.
+        epoch: u32,
+    },
     /// A run has done an epoch.
     EpochEnded {
         /// The run.

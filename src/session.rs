@@ -1,14 +1,15 @@
 //! Where a plan becomes a pool.
 use crate::{
     build::{EnsembleBuilder, Plan, RunSpec},
+    checkpoint::{self, Checkpoints, Keeper},
     data::Dataset,
     exec::{Executor, Threads},
-    init,
-    member::Record,
+    init::{self, Vars},
+    member::{EpochRecord, Record},
     observe::{Event, Flow, Observer, Silent},
     pool::Pool,
     store::{MemoryStore, Store},
-    train::{Learner, Run},
+    train::{Learner, Run, RunParts},
     Error, Member, Result, Seed,
 };
 use candle_core::Device;
@@ -42,6 +43,7 @@ pub struct Session<'a, L> {
     executor: Option<&'a dyn Executor>,
     store: Option<&'a dyn Store>,
     observer: &'a dyn Observer,
+    checkpoints: Checkpoints,
 }
 
 /// Not derived: a session only borrows its learner, so the learner need not be `Clone`.
@@ -54,7 +56,16 @@ impl<L> Clone for Session<'_, L> {
 impl<'a, L: Learner> Session<'a, L> {
     /// Trains `learner` on `data`.
     pub fn new(learner: &'a L, data: &'a dyn Dataset) -> Self {
-        Self { learner, data, device: Device::Cpu, executor: None, store: None, observer: &Silent }
+        let checkpoints = Checkpoints::default();
+        Self {
+            learner,
+            data,
+            device: Device::Cpu,
+            executor: None,
+            store: None,
+            observer: &Silent,
+            checkpoints,
+        }
     }
 
     /// Where networks live; the CPU, if not set.
@@ -85,6 +96,13 @@ impl<'a, L: Learner> Session<'a, L> {
         self
     }
 
+    /// How often the state of a run under way is kept in the store; every five minutes, if not set.
+    #[must_use]
+    pub fn checkpoints(mut self, often: Checkpoints) -> Self {
+        self.checkpoints = often;
+        self
+    }
+
     pub(crate) fn data(&self) -> &'a dyn Dataset {
         self.data
     }
@@ -112,11 +130,30 @@ impl<'a, L: Learner> Session<'a, L> {
     /// observer asks to stop ([`Error::Cancelled`]).
     pub fn train(&self, plan: &Plan) -> Result<Pool<'a, L>> {
         let memory = MemoryStore::new();
-        let build =
-            Build { session: self, plan, store: self.store.unwrap_or(&memory), tag: self.learner.tag() };
-        build.check()?;
+        let build = Build::new(self, plan, self.store.unwrap_or(&memory))?;
         build.train()?;
         build.collect()
+    }
+
+    /// Trains what the store lacks, and leaves the members there: no more networks are in memory than are training.
+    ///
+    /// # Errors
+    /// As [`Session::train`], and when the session has no store.
+    pub fn build(&self, plan: &Plan) -> Result<()> {
+        Build::new(self, plan, self.given_store()?)?.train()
+    }
+
+    /// Collects the members of a plan from the store, and trains nothing.
+    ///
+    /// # Errors
+    /// When runs are missing ([`Error::Incomplete`] names them), or the session has no store.
+    pub fn collect(&self, plan: &Plan) -> Result<Pool<'a, L>> {
+        Build::new(self, plan, self.given_store()?)?.collect()
+    }
+
+    fn given_store(&self) -> Result<&'a dyn Store> {
+        self.store
+            .ok_or_else(|| Error::invalid("the session", "given a store (Session::store)", "without one"))
     }
 }
 
@@ -126,21 +163,33 @@ struct Build<'b, 'a, L> {
     plan: &'b Plan,
     store: &'b dyn Store,
     tag: String,
+    /// Members of the run that yields most: slots are numbered by run and member.
+    stride: u32,
 }
 
-impl<'a, L: Learner> Build<'_, 'a, L> {
-    fn check(&self) -> Result<()> {
-        self.plan.check(self.session.data)?;
-        self.plan.runs.iter().try_for_each(|run| {
-            self.session.learner.check(run, self.session.data).map_err(|e| of_run(run, e))
-        })
+impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
+    /// Checks everything that can be told before anything is trained.
+    fn new(session: &'b Session<'a, L>, plan: &'b Plan, store: &'b dyn Store) -> Result<Self> {
+        session.checkpoints.check()?;
+        plan.check(session.data)?;
+        for run in &plan.runs {
+            session.learner.check(run, session.data).map_err(|e| of_run(run, e))?;
+        }
+        let stride = plan.runs.iter().map(|run| run.take.members(session.learner.epochs(run))).max();
+        Ok(Self { session, plan, store, tag: session.learner.tag(), stride: stride.unwrap_or(1) })
+    }
+
+    fn members(&self, run: &RunSpec) -> u32 {
+        run.take.members(self.session.learner.epochs(run))
     }
 
     fn train(&self) -> Result<()> {
         let mut todo = vec![];
         for run in &self.plan.runs {
-            if !self.is_done(run)? {
-                todo.push(run);
+            match self.is_done(run)? {
+                // Left over when a process died between the run's last member and this.
+                true => self.store.drop_checkpoint(&self.checkpoint_key(run)?)?,
+                false => todo.push(run),
             }
         }
         let (of, finished) = (self.plan.runs.len(), self.plan.runs.len() - todo.len());
@@ -165,7 +214,7 @@ impl<'a, L: Learner> Build<'_, 'a, L> {
     }
 
     fn is_done(&self, run: &RunSpec) -> Result<bool> {
-        for index in 0..run.take.members() {
+        for index in 0..self.members(run) {
             if !self.store.contains(&self.key(run, index)?)? {
                 return Ok(false);
             }
@@ -184,31 +233,58 @@ impl<'a, L: Learner> Build<'_, 'a, L> {
         self.tell(&Event::RunStarted { run })?;
         let (vars, vb) = init::fresh(run.seed.child("init"), learner.init(), learner.dtype(), device);
         let network = learner.build(&run.architecture, &run.settings, vb)?;
-        let mut context = Run::new(*data, run, &vars, device, *observer);
+        let take = |index: u32, curve: &[EpochRecord]| self.hand_over(run, index, &vars, curve, done);
+        let mut context = Run::start(RunParts {
+            data: *data,
+            spec: run,
+            vars: &vars,
+            device,
+            observer: *observer,
+            epochs: learner.epochs(run),
+            keeper: Keeper::new(self.store, self.checkpoint_key(run)?, self.session.checkpoints),
+            take: &take,
+        })?;
         let outcome = learner.fit(&network, &mut context);
-        let curve = context.finish(outcome)?;
-        let epochs = curve.len() as u64;
+        let epochs = context.finish(outcome)?.len() as u64;
+        self.store.drop_checkpoint(&self.checkpoint_key(run)?)?;
+        let planned = learner.epochs(run).into();
+        self.tell(&Event::RunFinished { run, epochs, planned, elapsed: started.elapsed() })
+    }
+
+    /// Copies the network as it is now into the store. With its last member a run counts as done.
+    fn hand_over(
+        &self,
+        run: &RunSpec,
+        index: u32,
+        vars: &Vars,
+        curve: &[EpochRecord],
+        done: &AtomicUsize,
+    ) -> Result<()> {
         let record = Record {
             run: run.id,
-            index: 0,
-            slot: run.slot,
+            index,
+            slot: run.slot * self.stride + index,
             architecture: run.architecture.clone(),
             settings: run.settings.clone(),
             seen: run.seen(),
-            curve,
-            key: self.key(run, 0)?,
+            curve: curve.to_vec(),
+            key: self.key(run, index)?,
         };
         self.store.put(Member { weights: vars.snapshot()?, record })?;
-        done.fetch_add(1, Ordering::Relaxed);
-        self.tell(&Event::MemberTaken { run, index: 0 })?;
-        let planned = learner.epochs(run).into();
-        self.tell(&Event::RunFinished { run, epochs, planned, elapsed: started.elapsed() })
+        if index + 1 == self.members(run) {
+            done.fetch_add(1, Ordering::Relaxed);
+        }
+        self.tell(&Event::MemberTaken { run, index })
+    }
+
+    fn checkpoint_key(&self, run: &RunSpec) -> Result<String> {
+        Ok(checkpoint::key(&self.key(run, 0)?))
     }
 
     fn collect(&self) -> Result<Pool<'a, L>> {
         let (mut members, mut missing) = (vec![], vec![]);
         for run in &self.plan.runs {
-            for index in 0..run.take.members() {
+            for index in 0..self.members(run) {
                 match self.store.get(&self.key(run, index)?)? {
                     Some(member) => members.push(member),
                     None if missing.last() == Some(&run.id) => {}

@@ -1,19 +1,27 @@
 //! Ways to grow an ensemble; one strategy a file.
 //!
 //! A strategy is *what each run trains on* ([`crate::resample`]) × *when it hands over members* ([`Take`]) ×
-//! *what varies between runs* ([`Settings`], architectures). [`Strategy`] puts the three together;
-//! [`MultiRun`] and [`Bagging`] are the two everybody knows.
+//! *what varies between runs* ([`Settings`], architectures). [`Strategy`] puts the three together:
+//! `Bagging::new(5).take(Snapshot::new(3))` takes three snapshots within each of five bootstrap runs.
 mod bagging;
+mod fast_geometric;
+mod horizontal;
 mod multi_run;
 mod plan;
 mod settings;
+mod snapshot;
 mod strategy;
+mod take;
 
 pub use bagging::Bagging;
+pub use fast_geometric::FastGeometric;
+pub use horizontal::Horizontal;
 pub use multi_run::MultiRun;
-pub use plan::{Plan, RunSpec, Take};
+pub use plan::{Plan, RunSpec};
 pub use settings::{Settings, Value};
+pub use snapshot::Snapshot;
 pub use strategy::Strategy;
+pub use take::Take;
 
 use crate::{data::Dataset, Result, Seed};
 

@@ -1,30 +1,11 @@
 //! The plan: what to train, as pure data, the same on every machine.
-use super::{strategy::check_share, Settings};
+use super::{strategy::check_share, Settings, Take};
 use crate::{
     codec,
     data::{Dataset, Fingerprint, Split},
     Error, Result, Rows, Seed,
 };
 use serde::{Deserialize, Serialize};
-
-/// When a run hands over members.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub enum Take {
-    /// One member, when the run ends.
-    #[default]
-    Last,
-}
-
-impl Take {
-    /// How many members one run yields.
-    #[must_use]
-    pub fn members(&self) -> u32 {
-        match self {
-            Self::Last => 1,
-        }
-    }
-}
 
 /// One training run: everything a machine needs besides the data and the learner.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -102,12 +83,6 @@ impl Plan {
             }
         }
         Ok(self)
-    }
-
-    /// How many members the plan yields.
-    #[must_use]
-    pub fn members(&self) -> usize {
-        self.runs.iter().map(|run| run.take.members() as usize).sum()
     }
 
     /// Checks that the plan fits `data` and is consistent.

@@ -39,10 +39,11 @@ impl<R: Resample> Strategy<R> {
         Self { resample, take: Take::default(), vary: None, validation: None }
     }
 
-    /// When members are taken; at the end of each run, if not set.
+    /// When members are taken; at the end of each run, if not set. [`Horizontal`](super::Horizontal),
+    /// [`Snapshot`](super::Snapshot) and [`FastGeometric`](super::FastGeometric) go here.
     #[must_use]
-    pub fn take(mut self, take: Take) -> Self {
-        self.take = take;
+    pub fn take(mut self, take: impl Into<Take>) -> Self {
+        self.take = take.into();
         self
     }
 

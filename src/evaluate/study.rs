@@ -130,12 +130,13 @@ impl<'a, L: Learner> Study<'a, L> {
             Targets::Classes(_) => Some(said(&pool, inputs, Scale::LogProbability)?),
             Targets::Values(..) => None,
         };
+        let cost = pool.members().len() as f64;
         let voices = 0..probabilities.slots();
         let each = voices.map(|slot| Ok(probabilities.narrow(slot, 1)?.values().squeeze(0)?));
         let each = each.collect::<Result<Vec<_>>>()?;
         let members = each.iter().map(|said| truth.metrics(said)).collect::<Result<_>>()?;
         let losses = each.iter().map(|said| truth.by_row(said)).collect::<Result<_>>()?;
-        Ok(Grown { probabilities, logs, members, losses, cost: plan.members() as f64, seconds })
+        Ok(Grown { probabilities, logs, members, losses, cost, seconds })
     }
 }
 

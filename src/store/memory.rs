@@ -6,9 +6,12 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-/// Keeps members in memory, as long as it lives.
+/// Keeps members and checkpoints in memory, as long as it lives.
 #[derive(Debug, Default)]
-pub struct MemoryStore(Mutex<BTreeMap<String, Member>>);
+pub struct MemoryStore {
+    members: Mutex<BTreeMap<String, Member>>,
+    checkpoints: Mutex<BTreeMap<String, Vec<u8>>>,
+}
 
 impl MemoryStore {
     /// An empty one.
@@ -18,8 +21,11 @@ impl MemoryStore {
     }
 
     fn members(&self) -> MutexGuard<'_, BTreeMap<String, Member>> {
-        // A thread that panicked elsewhere cannot have left the map half changed.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.members)
+    }
+
+    fn checkpoints(&self) -> MutexGuard<'_, BTreeMap<String, Vec<u8>>> {
+        locked(&self.checkpoints)
     }
 }
 
@@ -36,4 +42,23 @@ impl Store for MemoryStore {
     fn contains(&self, key: &str) -> Result<bool> {
         Ok(self.members().contains_key(key))
     }
+
+    fn put_checkpoint(&self, key: &str, bytes: &[u8]) -> Result<()> {
+        self.checkpoints().insert(key.into(), bytes.into());
+        Ok(())
+    }
+
+    fn checkpoint(&self, key: &str) -> Result<Option<Vec<u8>>> {
+        Ok(self.checkpoints().get(key).cloned())
+    }
+
+    fn drop_checkpoint(&self, key: &str) -> Result<()> {
+        self.checkpoints().remove(key);
+        Ok(())
+    }
+}
+
+/// A thread that panicked elsewhere cannot have left a map half changed.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

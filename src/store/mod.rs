@@ -20,6 +20,24 @@ pub trait Store: Sync {
     /// When there is one, but it cannot be read or is not what the key says.
     fn get(&self, key: &str) -> Result<Option<Member>>;
 
+    /// Keeps the state of a run that is under way, instead of an earlier one.
+    ///
+    /// # Errors
+    /// When it cannot be kept.
+    fn put_checkpoint(&self, key: &str, bytes: &[u8]) -> Result<()>;
+
+    /// The state of a run that was under way, or `None`.
+    ///
+    /// # Errors
+    /// When there is one, but it cannot be read.
+    fn checkpoint(&self, key: &str) -> Result<Option<Vec<u8>>>;
+
+    /// Forgets the state of a run, if there is one.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    fn drop_checkpoint(&self, key: &str) -> Result<()>;
+
     /// Whether there is one.
     ///
     /// # Errors

@@ -43,6 +43,7 @@ pub struct CustomLoop<N, F> {
     init: InitScheme,
     dtype: DType,
     output: Output,
+    epochs: u32,
 }
 
 impl<N, F> std::fmt::Debug for CustomLoop<N, F> {
@@ -71,6 +72,7 @@ impl<N: Network, F: Fn(&N, &mut Run<'_>) -> CandleResult<()> + Sync> CustomLoop<
             init: InitScheme::default(),
             dtype: DType::F32,
             output: Output::default(),
+            epochs: 0,
         }
     }
 
@@ -82,6 +84,13 @@ impl<N: Network, F: Fn(&N, &mut Run<'_>) -> CandleResult<()> + Sync> CustomLoop<
         new: impl Fn(VarBuilder<'_>) -> CandleResult<N> + Send + Sync + 'static,
     ) -> Self {
         self.architectures.add(name, &[], move |_, vb| new(vb));
+        self
+    }
+
+    /// How many epochs the loop does, for strategies that take members within a run and for progress bars.
+    #[must_use]
+    pub fn epochs(mut self, epochs: u32) -> Self {
+        self.epochs = epochs;
         self
     }
 
@@ -126,6 +135,10 @@ impl<N: Network, F: Fn(&N, &mut Run<'_>) -> CandleResult<()> + Sync> Learner for
         format!("{} {:?} {:?} {:?}", self.tag, self.init, self.dtype, self.output)
     }
 
+    fn epochs(&self, _: &RunSpec) -> u32 {
+        self.epochs
+    }
+
     fn init(&self) -> InitScheme {
         self.init
     }
@@ -140,6 +153,7 @@ impl<N: Network, F: Fn(&N, &mut Run<'_>) -> CandleResult<()> + Sync> Learner for
 
     /// The loop may read any setting, so only the architecture's name is checked.
     fn check(&self, run: &RunSpec, _: &dyn Dataset) -> Result<()> {
+        run.take.check(self.epochs)?;
         self.architectures.check(&run.architecture, &Settings::new(), &[])
     }
 }

@@ -23,8 +23,8 @@ pub use optimizer::{
 };
 pub(crate) use output::ln;
 pub use output::{Output, Scale};
-pub(crate) use run::in_batches;
 pub use run::Run;
+pub(crate) use run::{in_batches, RunParts};
 pub use schedule::{LrSchedule, Position, Schedule, Span, Unit};
 pub use stopping::EarlyStopping;
 pub use trainer::{TrainConfig, Trainer};

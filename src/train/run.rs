@@ -1,10 +1,12 @@
 //! What a training loop may touch: the rows its run was granted, and nothing held out.
 use crate::{
-    build::{RunSpec, Settings},
+    build::{RunSpec, Settings, Take},
+    checkpoint::Keeper,
     data::{Batch, Dataset, Task},
     init::Vars,
     member::EpochRecord,
     observe::{Event, Flow, Observer},
+    train::Position,
     Error, Rows, Seed,
 };
 use candle_core::{Device, Result as CandleResult};
@@ -18,19 +20,67 @@ pub struct Run<'a> {
     vars: &'a Vars,
     device: &'a Device,
     observer: &'a dyn Observer,
+    epochs: u32,
+    keeper: Keeper<'a>,
+    take: &'a HandOver<'a>,
+    taken: u32,
     curve: Vec<EpochRecord>,
+    state: Vec<u8>,
     failure: Option<Error>,
 }
 
+/// Puts a member into the store, by its number.
+pub(crate) type HandOver<'a> = dyn Fn(u32, &[EpochRecord]) -> Result<(), Error> + 'a;
+
+/// What a run is made of.
+pub(crate) struct RunParts<'a> {
+    pub(crate) data: &'a dyn Dataset,
+    pub(crate) spec: &'a RunSpec,
+    pub(crate) vars: &'a Vars,
+    pub(crate) device: &'a Device,
+    pub(crate) observer: &'a dyn Observer,
+    /// As the learner tells; 0 where it does not.
+    pub(crate) epochs: u32,
+    pub(crate) keeper: Keeper<'a>,
+    pub(crate) take: &'a HandOver<'a>,
+}
+
 impl<'a> Run<'a> {
-    pub(crate) fn new(
-        data: &'a dyn Dataset,
-        spec: &'a RunSpec,
-        vars: &'a Vars,
-        device: &'a Device,
-        observer: &'a dyn Observer,
-    ) -> Self {
-        Self { data, spec, vars, device, observer, curve: vec![], failure: None }
+    /// The run from its beginning, or from its last checkpoint.
+    pub(crate) fn start(parts: RunParts<'a>) -> Result<Self, Error> {
+        let RunParts { data, spec, vars, device, observer, epochs, keeper, take } = parts;
+        let (curve, state, taken) = match keeper.restore(vars)? {
+            None => (vec![], vec![], 0),
+            Some(at) => {
+                let event = Event::Resumed { run: spec, epoch: at.epoch };
+                if observer.notify(&event) == Flow::Stop {
+                    return Err(Error::Cancelled { done: 0, of: 0 });
+                }
+                let taken = (0..at.epoch).filter(|epoch| spec.take.due(*epoch, epochs).is_some()).count();
+                (at.curve, at.state, taken as u32)
+            }
+        };
+        let failure = None;
+        Ok(Self { data, spec, vars, device, observer, epochs, keeper, take, taken, curve, state, failure })
+    }
+
+    /// The epoch to begin with: 0, or where a checkpoint left off. Weights are as the checkpoint has them.
+    #[must_use]
+    pub fn first_epoch(&self) -> u32 {
+        self.curve.last().map_or(0, |record| record.epoch + 1)
+    }
+
+    /// What the loop gave to the last checkpoint; empty when the run begins.
+    #[must_use]
+    pub fn state(&self) -> &[u8] {
+        &self.state
+    }
+
+    /// The learning rate at a position, where the way members are taken prescribes one (snapshots, fast geometric
+    /// ensembling); `base` is the optimizer's.
+    #[must_use]
+    pub fn learning_rate(&self, base: f64, at: Position) -> Option<f64> {
+        self.spec.take.rate(base, at)
     }
 
     /// The run's place in the plan, its rows, its seed, its settings.
@@ -87,17 +137,37 @@ impl<'a> Run<'a> {
         in_batches(self.data, self.spec.valid.clone(), size, self.device)
     }
 
-    /// To be called after each epoch: keeps its record in the learning curve and tells the observer.
+    /// To be called after each epoch: keeps its record in the learning curve, hands over the member that is due, and
+    /// tells the observer.
     ///
     /// # Errors
-    /// When the observer asks to stop; hand the error up.
+    /// When the member cannot be stored, or the observer asks to stop; hand the error up.
     pub fn end_epoch(&mut self, record: EpochRecord) -> CandleResult<()> {
         self.curve.push(record);
+        if let Some(index) = self.spec.take.due(record.epoch, self.epochs) {
+            (self.take)(index, &self.curve).map_err(|e| self.fail(e))?;
+            self.taken += 1;
+        }
         let event = Event::EpochEnded { run: self.spec, record: &record };
         match self.observer.notify(&event) {
             Flow::Continue => Ok(()),
             Flow::Stop => Err(self.fail(Error::Cancelled { done: 0, of: 0 })),
         }
+    }
+
+    /// To be called after [`Run::end_epoch`] by a loop that can go on from a checkpoint: keeps the run's weights and
+    /// learning curve when a checkpoint is due, with `state`, whatever else the loop needs ([`Run::state`]).
+    ///
+    /// A loop that never calls it starts anew when its run was interrupted.
+    ///
+    /// # Errors
+    /// When `state` fails, or the checkpoint cannot be stored; hand the error up.
+    pub fn checkpoint(&mut self, state: impl FnOnce() -> Result<Vec<u8>, Error>) -> CandleResult<()> {
+        if !self.keeper.due(self.curve.len()) {
+            return Ok(());
+        }
+        let kept = state().and_then(|state| self.keeper.keep(self.vars, &self.curve, state));
+        kept.map_err(|e| self.fail(e))
     }
 
     /// Turns an error of this library into one that the loop can return: the caller of the build gets the
@@ -108,13 +178,25 @@ impl<'a> Run<'a> {
         told
     }
 
-    /// What the loop left behind: its learning curve, or its error.
-    pub(crate) fn finish(self, outcome: CandleResult<()>) -> Result<Vec<EpochRecord>, Error> {
-        match (outcome, self.failure) {
-            (Ok(()), _) => Ok(self.curve),
-            (Err(_), Some(failure)) => Err(failure),
-            (Err(e), None) => Err(e.into()),
+    /// What the loop left behind: its learning curve, or its error. The last member is handed over.
+    pub(crate) fn finish(mut self, outcome: CandleResult<()>) -> Result<Vec<EpochRecord>, Error> {
+        match (outcome, self.failure.take()) {
+            (Err(_), Some(failure)) => return Err(failure),
+            (Err(e), None) => return Err(e.into()),
+            (Ok(()), _) => {}
         }
+        if self.spec.take == Take::Last {
+            (self.take)(0, &self.curve)?;
+            return Ok(self.curve);
+        }
+        let due = self.spec.take.members(self.epochs);
+        if self.taken != due {
+            let must = format!("one that calls Run::end_epoch for each of {} epochs", self.epochs);
+            let got =
+                format!("one that called it {} times, for {} of {due} members", self.curve.len(), self.taken);
+            return Err(Error::invalid("the training loop", must, got));
+        }
+        Ok(self.curve)
     }
 }
 

@@ -46,7 +46,7 @@ pub(super) enum Verdict {
 }
 
 /// The state of early stopping within a run.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Watch {
     rule: EarlyStopping,
     best: f64,

@@ -4,9 +4,11 @@ use super::{
     meter::Meter,
     stopping::{Verdict, Watch},
     Clip, EarlyStopping, Learner, Loss, LrSchedule, Optimizer, OptimizerState, Output, Position, Run,
+    SavedOptimizer,
 };
 use crate::{
-    build::{RunSpec, Settings},
+    build::{RunSpec, Settings, Take},
+    checkpoint::{bytes_of, weights_of},
     codec,
     data::{Batch, Dataset, Task},
     init::InitScheme,
@@ -124,6 +126,10 @@ impl TrainConfig {
         }
         if let Some(rule) = &self.early_stopping {
             rule.check()?;
+            if run.take != Take::Last {
+                let must = "off where members are taken within a run: the run must do all its epochs";
+                return Err(Error::invalid("early stopping", must, "on"));
+            }
             if run.valid.is_empty() {
                 let must = "given validation rows (Strategy::validation)";
                 return Err(Error::invalid("early stopping", must, format!("without any in run {}", run.id)));
@@ -312,6 +318,21 @@ impl<N: Network> Trainer<N> {
     }
 }
 
+/// What a checkpoint needs besides the weights.
+#[derive(Serialize, Deserialize)]
+struct State {
+    optimizer: SavedOptimizer,
+    watch: Option<Watch>,
+    /// A safetensors buffer.
+    best: Option<Vec<u8>>,
+    stopped: bool,
+}
+
+/// Puts the best epoch's weights back, if they were kept.
+fn restore(run: &Run<'_>, best: Option<Weights>) -> CandleResult<()> {
+    Ok(best.map_or(Ok(()), |best| run.vars().load(&best))?)
+}
+
 fn mean_loss(config: &TrainConfig, task: Task, output: &Tensor, batch: &Batch) -> CandleResult<Tensor> {
     config.loss_for(task, output).mean(output, &batch.targets, batch.weights.as_ref())
 }
@@ -365,9 +386,18 @@ impl<N: Network> Learner for Trainer<N> {
         let mut optimizer = OptimizerState::new(&config.optimizer, run.vars().named())?;
         let mut watch = config.early_stopping.map(Watch::new);
         let mut best: Option<Weights> = None;
+        if run.first_epoch() > 0 {
+            let state: State = codec::decode(run.state(), "the trainer's state").map_err(|e| run.fail(e))?;
+            optimizer.restore(&state.optimizer).map_err(|e| run.fail(e))?;
+            watch = state.watch;
+            best = state.best.as_deref().map(weights_of).transpose()?;
+            if state.stopped {
+                return restore(run, best);
+            }
+        }
         let batches = run.spec().train.len().div_ceil(config.batch_size) as u32;
-        let mut last = (0, base);
-        for epoch in 0..config.epochs {
+        let (mut last, mut checked) = ((0, base), false);
+        for epoch in run.first_epoch()..config.epochs {
             let mut meter = Meter::default();
             let mut rate = base;
             let mut rows: Box<dyn Iterator<Item = CandleResult<Batch>>> = match config.shuffle {
@@ -377,7 +407,7 @@ impl<N: Network> Learner for Trainer<N> {
             for number in 0..batches {
                 let Some(batch) = rows.next().transpose()? else { break };
                 let at = Position { epoch, batch: number, epochs: config.epochs, batches_per_epoch: batches };
-                rate = config.schedule.rate(base, at);
+                rate = run.learning_rate(base, at).unwrap_or_else(|| config.schedule.rate(base, at));
                 let output = network.run(&batch.inputs, true)?;
                 let loss = mean_loss(&config, task, &output, &batch)?;
                 let value = scalar(&loss)?;
@@ -387,7 +417,8 @@ impl<N: Network> Learner for Trainer<N> {
                     return Err(run.fail(Error::Diverged { run: run_id, epoch, batch, learning_rate, loss }));
                 }
                 let gradients = loss.backward()?;
-                if (epoch, number) == (0, 0) && !config.allow_frozen {
+                if !checked && !config.allow_frozen {
+                    checked = true;
                     let names = unreached(run, &gradients);
                     if !names.is_empty() {
                         return Err(run.fail(Error::NoGradient { run: run.spec().id, names }));
@@ -412,13 +443,18 @@ impl<N: Network> Learner for Trainer<N> {
                 Some(Verdict::Improved) if watch.is_some_and(|w| w.restores()) => {
                     best = Some(run.vars().snapshot()?);
                 }
-                Some(Verdict::Stop) => break,
                 _ => {}
             }
+            let stopped = verdict == Some(Verdict::Stop);
+            run.checkpoint(|| {
+                let best = best.as_ref().map(bytes_of).transpose()?;
+                codec::encode(&State { optimizer: optimizer.save()?, watch, best, stopped })
+            })?;
+            if stopped {
+                break;
+            }
         }
-        if let Some(best) = best {
-            run.vars().load(&best)?;
-        }
+        restore(run, best)?;
         if !finite(run)? {
             let (epoch, learning_rate) = last;
             let (run_id, batch, loss) = (run.spec().id, batches.saturating_sub(1), f64::NAN);
@@ -449,6 +485,7 @@ impl<N: Network> Learner for Trainer<N> {
     }
 
     fn check(&self, run: &RunSpec, data: &dyn Dataset) -> Result<()> {
+        run.take.check(Learner::epochs(self, run))?;
         self.architectures.check(&run.architecture, &run.settings, &SETTINGS)?;
         self.config.with(&run.settings)?.check(run, data.task())
     }

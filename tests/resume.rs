@@ -1,0 +1,156 @@
+//! A build that is interrupted anywhere and continued ends with the bytes of one that never was.
+use candle_core::{Device, Tensor};
+use candle_ensemble::{
+    build::{Bagging, EnsembleBuilder, FastGeometric, Horizontal, MultiRun, Plan, Snapshot},
+    data::TensorDataset,
+    exec::{Executor, Sequential, Threads},
+    observe::{Event, Flow, Observer},
+    store::MemoryStore,
+    train::{Clip, EarlyStopping, Optimizer, Schedule, Sgd, Trainer},
+    Checkpoints, Error, Result, Session,
+};
+use candle_nn::{linear, seq, Activation, Sequential as Layers, VarBuilder};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+fn data() -> TensorDataset {
+    let value = |i: u32| ((i * 7919 % 1000) as f32) / 500. - 1.;
+    let x = Tensor::from_iter((0..120).map(value), &Device::Cpu).unwrap().reshape((60, 2)).unwrap();
+    let class = |i: u32| u32::from(value(2 * i) + value(2 * i + 1) > 0.);
+    let y = Tensor::from_iter((0..60u32).map(class), &Device::Cpu).unwrap();
+    TensorDataset::classification(x, &y).unwrap()
+}
+
+fn mlp(vb: VarBuilder<'_>) -> candle_core::Result<Layers> {
+    Ok(seq().add(linear(2, 6, vb.pp("a"))?).add(Activation::Relu).add(linear(6, 2, vb.pp("b"))?))
+}
+
+fn trainer() -> Trainer<Layers> {
+    Trainer::new(mlp).epochs(12).batch_size(16)
+}
+
+/// Lets so many epochs pass, then stops; counts what was resumed.
+struct Power {
+    left: AtomicU32,
+    resumed: AtomicU32,
+}
+
+impl Power {
+    fn epochs(n: u32) -> Self {
+        Self { left: AtomicU32::new(n), resumed: AtomicU32::new(0) }
+    }
+}
+
+impl Observer for Power {
+    fn notify(&self, event: &Event<'_>) -> Flow {
+        match event {
+            Event::Resumed { .. } => drop(self.resumed.fetch_add(1, Ordering::Relaxed)),
+            Event::EpochEnded { .. } => {
+                let left = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
+                return if left.is_ok() { Flow::Continue } else { Flow::Stop };
+            }
+            _ => {}
+        }
+        Flow::Continue
+    }
+}
+
+fn bytes(trainer: &Trainer<Layers>, plan: &Plan, store: &MemoryStore) -> Result<Vec<Vec<u8>>> {
+    let (data, executor) = (data(), Threads::new(2)?);
+    let pool = Session::new(trainer, &data).executor(&executor).store(store).train(plan)?;
+    pool.members().iter().map(candle_ensemble::Member::to_bytes).collect()
+}
+
+/// Interrupts after every number of epochs from 0 on, continues, and compares. Returns how many runs resumed.
+fn interrupt_everywhere(trainer: &Trainer<Layers>, builder: &dyn EnsembleBuilder, often: Checkpoints) -> u32 {
+    let data = data();
+    let session = Session::new(trainer, &data);
+    let plan = session.plan(builder, 7).unwrap();
+    let whole = bytes(trainer, &plan, &MemoryStore::new()).unwrap();
+    let mut resumed = 0;
+    for epochs in 0.. {
+        let (store, power) = (MemoryStore::new(), Power::epochs(epochs));
+        let executors = [&Sequential as &dyn Executor, &Threads::new(2).unwrap()];
+        let executor = executors[epochs as usize % 2];
+        let cut = session.clone().executor(executor).store(&store).observer(&power).checkpoints(often);
+        match cut.train(&plan) {
+            Ok(_) => break,
+            Err(e) => assert!(matches!(e, Error::Cancelled { .. }), "{e}"),
+        }
+        let again = Power::epochs(u32::MAX);
+        let cut = session.clone().executor(executor).store(&store).observer(&again).checkpoints(often);
+        cut.train(&plan).unwrap();
+        resumed += again.resumed.into_inner();
+        assert_eq!(bytes(trainer, &plan, &store).unwrap(), whole, "after {epochs} epochs");
+    }
+    resumed
+}
+
+#[test]
+fn optimizers_schedules_and_clipping_go_on_where_they_were() {
+    let momentum: Optimizer = Sgd::new(0.05).with_momentum(0.9).with_nesterov(true).into();
+    for optimizer in [Optimizer::adam(1e-2), Optimizer::rmsprop(1e-2), momentum] {
+        let trainer =
+            trainer().optimizer(optimizer).schedule(Schedule::Cosine { to: 0.1 }.into()).clip(Clip::Norm(1.));
+        assert!(interrupt_everywhere(&trainer, &MultiRun::new(2), Checkpoints::Epochs(5)) > 0);
+    }
+}
+
+#[test]
+fn early_stopping_goes_on_where_it_was() {
+    for restore_best in [true, false] {
+        let rule = EarlyStopping { patience: 2, min_delta: 0.02, restore_best };
+        let trainer = trainer().optimizer(Optimizer::adam(3e-2)).early_stopping(rule);
+        let builder = Bagging::new(2).validation(0.3);
+        assert!(interrupt_everywhere(&trainer, &builder, Checkpoints::Epochs(1)) > 0);
+        assert!(interrupt_everywhere(&trainer, &builder, Checkpoints::Epochs(4)) > 0);
+    }
+}
+
+#[test]
+fn members_taken_within_a_run_are_the_same() {
+    let builders: [&dyn EnsembleBuilder; 4] = [
+        &Horizontal::last(5),
+        &Snapshot::new(3),
+        &FastGeometric::new(2, 1e-2, 1e-3).pretraining(0.5),
+        &Bagging::new(2).take(Snapshot::new(4).keep(2)),
+    ];
+    for builder in builders {
+        assert!(interrupt_everywhere(&trainer(), builder, Checkpoints::Epochs(2)) > 0, "{builder:?}");
+    }
+}
+
+#[test]
+fn by_the_clock_or_never() {
+    assert!(interrupt_everywhere(&trainer(), &MultiRun::new(1), Checkpoints::Minutes(0.)) > 0);
+    assert_eq!(interrupt_everywhere(&trainer(), &MultiRun::new(1), Checkpoints::Never), 0);
+    assert_eq!(interrupt_everywhere(&trainer(), &MultiRun::new(1), Checkpoints::Minutes(60.)), 0);
+}
+
+#[test]
+fn bad_settings_are_named() {
+    let (data, trainer) = (data(), trainer());
+    let session = Session::new(&trainer, &data);
+    let plan = session.plan(&MultiRun::new(1), 7).unwrap();
+    for (often, what) in
+        [(Checkpoints::Epochs(0), "epochs between"), (Checkpoints::Minutes(-1.), "minutes between")]
+    {
+        let e = session.clone().checkpoints(often).train(&plan).err().unwrap();
+        assert!(e.to_string().contains(what), "{e}");
+    }
+    let plan = session.plan(&Snapshot::new(13), 7).unwrap();
+    let e = session.train(&plan).err().unwrap();
+    assert!(e.to_string().contains("cycles must be 1 to 12"), "{e}");
+}
+
+#[test]
+fn a_session_without_a_store_cannot_leave_members_there() {
+    let (data, trainer) = (data(), trainer());
+    let session = Session::new(&trainer, &data);
+    let plan = session.plan(&MultiRun::new(2), 7).unwrap();
+    assert!(session.build(&plan).unwrap_err().to_string().contains("given a store"));
+    let store = MemoryStore::new();
+    let session = session.store(&store);
+    assert!(matches!(session.collect(&plan), Err(Error::Incomplete { missing, of: 2 }) if missing == [0, 1]));
+    session.build(&plan).unwrap();
+    assert_eq!(session.collect(&plan).unwrap().members().len(), 2);
+}
