@@ -1,16 +1,17 @@
 //! Every strategy. To enrol a new one, add a row.
-use candle_ensemble::build::{Bagging, EnsembleBuilder, MultiRun, Settings};
+use candle_ensemble::build::{
+    Bagging, EnsembleBuilder, FastGeometric, Horizontal, MultiRun, Settings, Snapshot,
+};
 
 type Boxed = Box<dyn EnsembleBuilder>;
-type Make = fn() -> Boxed;
 
 pub struct Builder {
     pub name: &'static str,
-    pub make: Make,
+    pub make: fn() -> Boxed,
     /// Members for one architecture; at least 2.
     pub members: usize,
     /// Parameters that are out of range, and what the error must call them.
-    pub bad: &'static [(Make, &'static str)],
+    pub bad: &'static [(fn() -> Boxed, &'static str)],
 }
 
 pub const BUILDERS: &[Builder] = &[
@@ -60,6 +61,46 @@ pub const BUILDERS: &[Builder] = &[
         name: "bagging, half as many rows, with validation rows",
         make: || Box::new(Bagging::new(3).size(0.5).validation(0.25)),
         members: 3,
+        bad: &[],
+    },
+    Builder {
+        name: "horizontal",
+        make: || Box::new(Horizontal::last(3)),
+        members: 3,
+        bad: &[
+            (|| Box::new(Horizontal::last(0)), "horizontal window"),
+            (|| Box::new(Horizontal::last(5)), "horizontal window"),
+            (|| Box::new(Horizontal::window(2..2)), "horizontal window"),
+            (|| Box::new(Horizontal::window(2..5)), "horizontal window"),
+            (|| Box::new(Horizontal::last(2).every(0)), "every"),
+        ],
+    },
+    Builder {
+        name: "snapshot",
+        make: || Box::new(Snapshot::new(2)),
+        members: 2,
+        bad: &[
+            (|| Box::new(Snapshot::new(0)), "cycles"),
+            (|| Box::new(Snapshot::new(5)), "cycles"),
+            (|| Box::new(Snapshot::new(2).keep(0)), "keep"),
+            (|| Box::new(Snapshot::new(2).keep(3)), "keep"),
+        ],
+    },
+    Builder {
+        name: "fast geometric",
+        make: || Box::new(FastGeometric::new(2, 0.02, 0.01).pretraining(0.)),
+        members: 2,
+        bad: &[
+            (|| Box::new(FastGeometric::new(3, 0.02, 0.01)), "cycle"),
+            (|| Box::new(FastGeometric::new(2, 0.01, 0.02)), "rates"),
+            (|| Box::new(FastGeometric::new(2, 0.02, 0.01).pretraining(1.)), "pretraining"),
+            (|| Box::new(FastGeometric::new(4, 0.02, 0.01).pretraining(0.75)), "pretraining"),
+        ],
+    },
+    Builder {
+        name: "snapshots within bagging",
+        make: || Box::new(Bagging::new(2).take(Snapshot::new(2))),
+        members: 4,
         bad: &[],
     },
 ];

@@ -10,7 +10,7 @@ use candle_nn::{linear, seq, Activation, Sequential, VarBuilder};
 pub type Net = Sequential;
 
 pub const ROWS: usize = 60;
-pub const EPOCHS: usize = 3;
+pub const EPOCHS: u32 = 4;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Problem {
@@ -72,6 +72,6 @@ impl Problem {
             let layers = seq().add(linear(2, 5, vb.pp("hidden"))?).add(Activation::Relu);
             Ok(layers.add(linear(5, outputs, vb.pp("out"))?))
         };
-        Trainer::new(net).epochs(EPOCHS as u32).batch_size(16).optimizer(Optimizer::adam(1e-2))
+        Trainer::new(net).epochs(EPOCHS).batch_size(16).optimizer(Optimizer::adam(1e-2))
     }
 }
