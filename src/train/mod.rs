@@ -23,6 +23,7 @@ pub use optimizer::{
 };
 pub(crate) use output::ln;
 pub use output::{Output, Scale};
+pub(crate) use real::{exp_of_negative, vectorized};
 pub(crate) use run::in_batches;
 pub use run::Run;
 pub use schedule::{LrSchedule, Position, Schedule, Span, Unit};
