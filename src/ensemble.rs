@@ -1,11 +1,12 @@
 //! Members and a fitted rule: itself a candle module.
 use crate::{
-    combine::{Head, Voices},
+    combine::{softmax_mean, Head, Voices},
     data::{Inputs, Task},
+    host,
     train::{ln, Learner, Output, Scale},
     Error, Member, Network, Result,
 };
-use candle_core::{Device, Module, Result as CandleResult, Tensor, D};
+use candle_core::{DType, Device, Module, Result as CandleResult, Tensor, D};
 use candle_nn::VarBuilder;
 use std::collections::BTreeMap;
 
@@ -16,6 +17,7 @@ pub(crate) struct Speakers<N> {
     members: Vec<Member>,
     task: Task,
     output: Output,
+    dtype: DType,
     device: Device,
 }
 
@@ -36,6 +38,7 @@ impl<N: Network> Speakers<N> {
             members: members.to_vec(),
             task,
             output: learner.output(),
+            dtype: learner.dtype(),
             device: device.clone(),
         })
     }
@@ -49,6 +52,17 @@ impl<N: Network> Speakers<N> {
         let weights = member.weights.iter().map(|(name, tensor)| (name.clone(), tensor.clone())).collect();
         let vb = VarBuilder::from_tensors(weights, learner.dtype(), device);
         Ok(learner.build(&member.record.architecture, &member.record.settings, vb)?)
+    }
+
+    /// The number of classes, where every slot is one network on the CPU that puts out as many f32 logits.
+    fn logits(&self) -> Option<usize> {
+        let alone = self.slots.iter().all(|slot| slot.len() == 1);
+        let plain = self.output == Output::Logits && self.dtype == DType::F32;
+        match (self.task, &self.device) {
+            // Two classes may come as one logit.
+            (Task::Classification { classes }, Device::Cpu) if alone && plain && classes > 2 => Some(classes),
+            _ => None,
+        }
     }
 
     /// What each slot says, `(S, B, C)`, in one pass.
@@ -111,7 +125,7 @@ fn cat(mut parts: Vec<Tensor>, dim: usize) -> CandleResult<Tensor> {
 /// shape its members put out. `Send` and `Sync` when the networks and the rule are.
 ///
 /// ```
-/// use candle_core::{Device, Module, Tensor};
+/// use candle_core::{DType, Device, Module, Tensor};
 /// use candle_ensemble::{build::Bagging, combine::Mean, data::TensorDataset, train::Trainer, Session};
 /// use candle_nn::linear;
 ///
@@ -137,10 +151,10 @@ pub struct Ensemble<N, H> {
 
 impl<N: Network, H: Head> Ensemble<N, H> {
     pub(crate) fn new(speakers: Speakers<N>, head: H) -> Self {
-        Self { speakers, head, batch_rows: 512 }
+        Self { speakers, head, batch_rows: 1024 }
     }
 
-    /// Rows a pass over the members, at least 1; 512, if not set. What an input of any length needs besides its
+    /// Rows a pass over the members, at least 1; 1024, if not set. What an input of any length needs besides its
     /// result is the memory of one pass.
     #[must_use]
     pub fn batch_rows(mut self, rows: usize) -> Self {
@@ -201,8 +215,35 @@ impl<N: Network, H: Head> Ensemble<N, H> {
     }
 
     fn combined(&self, inputs: &Inputs) -> Result<Tensor> {
+        if self.head.is_mean() {
+            if let Some(classes) = self.speakers.logits() {
+                return self.mean_of_softmaxes(inputs, classes);
+            }
+        }
         let passes = in_passes(inputs, self.batch_rows, &self.speakers.device, |inputs| {
             Ok(self.head.combine(&self.speakers.say(inputs, self.head.scale())?)?.detach())
+        })?;
+        Ok(cat(passes, 0)?)
+    }
+}
+
+impl<N: Network, H: Head> Ensemble<N, H> {
+    /// The mean of probabilities, straight from the logits.
+    fn mean_of_softmaxes(&self, inputs: &Inputs, classes: usize) -> Result<Tensor> {
+        let passes = in_passes(inputs, self.batch_rows, &self.speakers.device, |inputs| {
+            let networks = self.speakers.slots.iter().flatten();
+            let logits = networks.map(|network| Ok(network.run(inputs, false)?.detach()));
+            let logits = logits.collect::<CandleResult<Vec<_>>>()?;
+            let rows = inputs.rows();
+            if let Some(odd) = logits.iter().find(|l| l.dims() != [rows, classes]) {
+                candle_core::bail!(
+                    "the network must put out ({rows}, {classes}), but puts out {:?}",
+                    odd.dims()
+                );
+            }
+            let mut mean = vec![0f32; rows * classes];
+            host::with_f32s(&logits, |logits| softmax_mean(logits, classes, &mut mean))?;
+            Tensor::from_vec(mean, (rows, classes), &self.speakers.device)
         })?;
         Ok(cat(passes, 0)?)
     }
@@ -223,8 +264,8 @@ impl<N: Network, H: Head> Module for Ensemble<N, H> {
 /// candle's own argmax does not say which of equals it takes.
 fn lowest_argmax(probabilities: &Tensor) -> CandleResult<Tensor> {
     let classes = probabilities.dim(D::Minus1)?;
-    let ids = crate::host::with_f32(probabilities, |all| {
-        all.chunks_exact(classes).map(|row| crate::host::argmax(row) as u32).collect::<Vec<_>>()
+    let ids = host::with_f32(probabilities, |all| {
+        all.chunks_exact(classes).map(|row| host::argmax(row) as u32).collect::<Vec<_>>()
     })?;
     Tensor::new(ids, probabilities.device())
 }

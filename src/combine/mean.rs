@@ -27,6 +27,10 @@ impl Head for Mean {
         "mean".into()
     }
 
+    fn is_mean(&self) -> bool {
+        true
+    }
+
     fn combine(&self, voices: &Voices) -> Result<Tensor> {
         voices.mean_of(voices.values())
     }

@@ -7,6 +7,7 @@ mod linear_stack;
 mod mean;
 mod mean_log;
 mod median;
+mod softmax_mean;
 mod voices;
 
 pub use hard_vote::HardVote;
@@ -14,6 +15,7 @@ pub use linear_stack::{LinearStack, LinearStackHead};
 pub use mean::Mean;
 pub use mean_log::MeanLog;
 pub use median::Median;
+pub(crate) use softmax_mean::softmax_mean;
 pub use voices::Voices;
 
 use crate::{pool::HeldOut, train::Scale, Result};
@@ -43,6 +45,12 @@ pub trait Head: Debug {
         Scale::Probability
     }
 
+    /// Whether it is the plain mean of the voices. An ensemble then takes it straight from what its networks put
+    /// out, in one pass; [`Head::combine`] has to give the same to rounding.
+    fn is_mean(&self) -> bool {
+        false
+    }
+
     /// Combines the voices, into probabilities for classes, values for regression. A row that no voice covers
     /// comes out as NaN.
     ///
@@ -70,6 +78,10 @@ impl<H: Head + ?Sized> Head for Box<H> {
 
     fn scale(&self) -> Scale {
         (**self).scale()
+    }
+
+    fn is_mean(&self) -> bool {
+        (**self).is_mean()
     }
 
     fn combine(&self, voices: &Voices) -> CandleResult<Tensor> {

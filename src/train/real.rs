@@ -116,7 +116,7 @@ real!(f64, F64, f64::exp);
 /// `e^x = 2^k e^r` with `k` the integer next to `x / ln 2`, so that `|r| ≤ ln 2 / 2`, where the
 /// exponential series up to `r⁷` is off by less than 1e-8.
 #[inline(always)]
-fn exp_of_negative(x: f32) -> f32 {
+pub(crate) fn exp_of_negative(x: f32) -> f32 {
     // Adding 1.5 · 2²³ rounds to an integer, and leaves it in the lowest bits of the sum.
     const ROUND: f32 = 12_582_912.0;
     // ln 2 in two parts, the first with so few digits that its product with k is exact.
@@ -166,10 +166,20 @@ pub(super) fn folded<X: Copy, A: Copy>(
 
 /// Runs `work`, compiled for the widest vectors this processor has. Wider vectors do not change results: the
 /// loops neither fuse multiplications with additions nor change the order of sums. Closures must be marked
-/// `#[inline(always)]`, or they are compiled for the narrowest vectors.
+/// `#[inline(always)]`, or they are compiled for the narrowest vectors. (They are called by reference: the shim that
+/// calls a closure by value is a function of its own, which the attribute does not reach.)
 #[inline(always)]
-pub(super) fn vectorized<R>(work: impl FnOnce() -> R) -> R {
-    pulp::Arch::new().dispatch(work)
+pub(crate) fn vectorized<R>(work: impl FnMut() -> R) -> R {
+    struct Work<F>(F);
+    impl<R, F: FnMut() -> R> pulp::NullaryFnOnce for Work<F> {
+        type Output = R;
+
+        #[inline(always)]
+        fn call(mut self) -> R {
+            (self.0)()
+        }
+    }
+    pulp::Arch::new().dispatch(Work(work))
 }
 
 #[cfg(test)]

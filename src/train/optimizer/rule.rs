@@ -83,10 +83,9 @@ impl<K: Kernel<T>, T: Real> InplaceOp2 for InPlace<'_, K, T> {
         let w = &mut T::slice_mut(w)?[w0..w1];
         let g = &T::cpu_storage_as_slice(g)?[g0..g1];
         let mut moments = self.moments.borrow_mut();
-        let moments = moments.each_mut().map(|m| &mut **m);
         vectorized(
             #[inline(always)]
-            || self.kernel.update(w, g, moments),
+            || self.kernel.update(w, g, moments.each_mut().map(|m| &mut **m)),
         );
         Ok(())
     }

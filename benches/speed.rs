@@ -1,0 +1,315 @@
+//! How fast: as ratios of times within one run, so that they mean something on any machine.
+//!
+//! `cargo bench` measures all, `cargo bench -- --quick` in less time, `cargo bench -- prediction` what has that
+//! in its name. Criterion shows the library's own times; at the end comes a table of the ratios. The two sides
+//! of a ratio take turns, run by run, with the same thread settings and the same allocator; the ratio is the
+//! median over the turns, which a busy machine moves little.
+use candle_core::{DType, Device, Result as CandleResult, Tensor};
+use candle_ensemble::{
+    build::{Bagging, EnsembleBuilder, MultiRun},
+    combine::Mean,
+    data::TensorDataset,
+    exec::Threads,
+    threads,
+    train::{Optimizer, Trainer},
+    Result, Session,
+};
+use candle_nn::{linear, loss, AdamW, Linear, Module, Optimizer as _, ParamsAdamW, VarBuilder, VarMap};
+use comfy_table::{presets::ASCII_MARKDOWN, Table};
+use criterion::{Criterion, SamplingMode};
+use rand::{rngs::StdRng, seq::SliceRandom, Rng, SeedableRng};
+use std::{
+    hint::black_box,
+    time::{Duration, Instant},
+};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const LEARNING_RATE: f64 = 1e-3;
+const MEMBERS: usize = 10;
+
+/// A network with data to train on and to predict.
+struct Case {
+    name: &'static str,
+    widths: &'static [usize],
+    batch: usize,
+    inputs: Tensor,
+    labels: Tensor,
+    /// Rows to predict.
+    fresh: Tensor,
+    /// Epochs where one network is trained, where ten are, and where ten bootstrap members are.
+    epochs: [u32; 3],
+}
+
+impl Case {
+    fn small() -> CandleResult<Self> {
+        let digits = smartcore::dataset::digits::load_dataset();
+        let all = Tensor::from_vec(digits.data, (digits.num_samples, 64), &Device::Cpu)?;
+        let labels = digits.target.iter().take(1257).map(|&y| y as u32);
+        Ok(Self {
+            name: "64-64-32-10",
+            widths: &[64, 64, 32, 10],
+            batch: 32,
+            inputs: (all.narrow(0, 0, 1257)? / 16.)?,
+            labels: Tensor::from_iter(labels, &Device::Cpu)?,
+            fresh: noise(10_000, 64)?,
+            epochs: [10, 10, 30],
+        })
+    }
+
+    fn large() -> CandleResult<Self> {
+        Ok(Self {
+            name: "784-512-512-10",
+            widths: &[784, 512, 512, 10],
+            batch: 128,
+            inputs: noise(1280, 784)?,
+            labels: Tensor::from_iter((0..1280u32).map(|i| i % 10), &Device::Cpu)?,
+            fresh: noise(2_000, 784)?,
+            epochs: [2, 1, 30],
+        })
+    }
+
+    /// Just enough to see that it runs.
+    fn cut_short(&mut self) -> CandleResult<()> {
+        (self.inputs, self.labels) = (self.inputs.narrow(0, 0, 200)?, self.labels.narrow(0, 0, 200)?);
+        (self.fresh, self.epochs) = (self.fresh.narrow(0, 0, 600)?, [1; 3]);
+        Ok(())
+    }
+
+    fn data(&self) -> Result<TensorDataset> {
+        TensorDataset::classification(self.inputs.clone(), &self.labels)
+    }
+
+    fn trainer(&self, epochs: u32) -> Trainer<Mlp> {
+        let widths = self.widths;
+        Trainer::new(move |vb| Mlp::new(widths, vb))
+            .optimizer(Optimizer::adam(LEARNING_RATE))
+            .batch_size(self.batch)
+            .epochs(epochs)
+    }
+
+    /// The loop that a user of candle writes.
+    fn train_by_hand(&self, epochs: u32) -> CandleResult<f32> {
+        let vars = VarMap::new();
+        let network = Mlp::new(self.widths, VarBuilder::from_varmap(&vars, DType::F32, &Device::Cpu))?;
+        let rates = ParamsAdamW { lr: LEARNING_RATE, weight_decay: 0., ..Default::default() };
+        let mut optimizer = AdamW::new(vars.all_vars(), rates)?;
+        let rows = self.inputs.dim(0)?;
+        let (mut order, mut rng) = ((0..rows as u32).collect::<Vec<_>>(), StdRng::seed_from_u64(42));
+        let mut last = f32::NAN;
+        for _ in 0..epochs {
+            order.shuffle(&mut rng);
+            let order = Tensor::new(order.as_slice(), &Device::Cpu)?;
+            for start in (0..rows).step_by(self.batch) {
+                let ids = order.narrow(0, start, self.batch.min(rows - start))?;
+                let (x, y) = (self.inputs.index_select(&ids, 0)?, self.labels.index_select(&ids, 0)?);
+                let loss = loss::cross_entropy(&network.forward(&x)?, &y)?;
+                optimizer.backward_step(&loss)?;
+                if start + self.batch >= rows {
+                    last = loss.to_scalar()?;
+                }
+            }
+        }
+        Ok(last)
+    }
+}
+
+/// A multi-layer perceptron, as candle's users write it.
+struct Mlp(Vec<Linear>);
+
+impl Mlp {
+    fn new(widths: &[usize], vb: VarBuilder<'_>) -> CandleResult<Self> {
+        let layer = |(i, w): (usize, &[usize])| linear(w[0], w[1], vb.pp(i));
+        Ok(Self(widths.windows(2).enumerate().map(layer).collect::<CandleResult<_>>()?))
+    }
+}
+
+impl Module for Mlp {
+    fn forward(&self, xs: &Tensor) -> CandleResult<Tensor> {
+        let (last, hidden) = self.0.split_last().expect("two widths or more");
+        let xs = hidden.iter().try_fold(xs.clone(), |xs, layer| layer.forward(&xs)?.relu())?;
+        last.forward(&xs)
+    }
+}
+
+fn grow(trainer: &Trainer<Mlp>, data: &TensorDataset, builder: &dyn EnsembleBuilder, workers: &Threads) {
+    let pool = Session::new(trainer, data).executor(workers).grow(builder, 42).expect("trained");
+    black_box(pool.members().len());
+}
+
+/// Uniform in [-1, 1).
+fn noise(rows: usize, columns: usize) -> CandleResult<Tensor> {
+    let mut rng = StdRng::seed_from_u64(7);
+    let values = (0..rows * columns).map(|_| rng.random_range(-1f32..1.)).collect();
+    Tensor::from_vec(values, (rows, columns), &Device::Cpu)
+}
+
+/// What a ratio has to be.
+#[derive(Clone, Copy)]
+enum Target {
+    AtMost(f64),
+    AtLeast(f64),
+    Open,
+}
+
+/// Seconds of each run, and of what it was run in turn with.
+struct Row {
+    name: String,
+    ours: Vec<f64>,
+    theirs: Vec<f64>,
+    target: Target,
+}
+
+struct Bench {
+    criterion: Criterion,
+    rows: Vec<Row>,
+}
+
+impl Bench {
+    /// Measures `ours` and, in turn with it, `theirs`. The target is one for the time of `ours` divided by that
+    /// of `theirs`.
+    fn pair(&mut self, name: String, target: Target, ours: impl Fn(), theirs: Option<&dyn Fn()>) {
+        let seconds = |f: &dyn Fn()| {
+            let start = Instant::now();
+            f();
+            start.elapsed().as_secs_f64()
+        };
+        let mut row = Row { name, ours: vec![], theirs: vec![], target };
+        let (group, case) = row.name.split_once('/').expect("a name in two parts");
+        let mut group = self.criterion.benchmark_group(group);
+        // Criterion takes the time of `ours`; what belongs to the other side passes by its clock.
+        group.sampling_mode(SamplingMode::Flat).bench_function(case, |bencher| {
+            bencher.iter_custom(|runs| {
+                let from = row.ours.len();
+                for _ in 0..runs {
+                    // Who goes first changes, so that neither always finds the other's caches.
+                    let we_go_first = row.ours.len().is_multiple_of(2);
+                    if we_go_first {
+                        row.ours.push(seconds(&ours));
+                    }
+                    row.theirs.extend(theirs.map(seconds));
+                    if !we_go_first {
+                        row.ours.push(seconds(&ours));
+                    }
+                }
+                Duration::from_secs_f64(row.ours[from..].iter().sum())
+            });
+        });
+        group.finish();
+        self.rows.push(row);
+    }
+
+    fn training(&mut self, case: &Case) -> Result<()> {
+        let ([epochs, of_ten, _], data) = (case.epochs, case.data()?);
+        let (one, two) = (Threads::new(1)?, Threads::new(2)?);
+        let trainer = case.trainer(epochs);
+        self.pair(
+            format!("training/{}, library : by hand", case.name),
+            Target::AtMost(0.9),
+            || grow(&trainer, &data, &MultiRun::new(1), &one),
+            Some(&|| assert!(case.train_by_hand(epochs).expect("trained").is_finite())),
+        );
+        let (trainer, ten) = (case.trainer(of_ten), MultiRun::new(MEMBERS));
+        self.pair(
+            format!("training/{}, ten one by one : on two threads", case.name),
+            Target::AtLeast(1.7),
+            || grow(&trainer, &data, &ten, &one),
+            Some(&|| grow(&trainer, &data, &ten, &two)),
+        );
+        Ok(())
+    }
+
+    fn bagging(&mut self, case: &Case) -> Result<()> {
+        let (epochs, data, two) = (case.epochs[2], case.data()?, Threads::new(2)?);
+        let trainer = case.trainer(epochs);
+        let name = format!("training/{}, ten bootstrap members, {epochs} epochs, two threads", case.name);
+        self.pair(name, Target::Open, || grow(&trainer, &data, &Bagging::new(MEMBERS), &two), None);
+        Ok(())
+    }
+
+    fn prediction(&mut self, case: &Case) -> Result<()> {
+        // One step of training: what the weights are does not change what a pass costs.
+        let data = case.data()?.subset(&(0..case.batch as u32).collect::<Vec<_>>())?.with_classes(10)?;
+        let trainer = case.trainer(1);
+        let mut ensemble = Session::new(&trainer, &data).grow(&MultiRun::new(MEMBERS), 42)?.combine(&Mean)?;
+        let networks = ensemble.members().iter().map(|member| {
+            let weights =
+                member.weights.iter().map(|(name, tensor)| (name.clone(), tensor.clone())).collect();
+            Mlp::new(case.widths, VarBuilder::from_tensors(weights, DType::F32, &Device::Cpu))
+        });
+        let networks = networks.collect::<CandleResult<Vec<_>>>()?;
+        let bare = || {
+            for network in &networks {
+                black_box(network.forward(&case.fresh).expect("logits"));
+            }
+        };
+        for rows in [None, Some(256), Some(512), Some(1024), Some(2048), Some(usize::MAX)] {
+            let (what, target) = match rows {
+                None => ("ensemble : bare passes".into(), Target::AtMost(1.05)),
+                Some(usize::MAX) => ("ensemble in one pass : bare passes".into(), Target::Open),
+                Some(rows) => (format!("ensemble in passes of {rows} rows : bare passes"), Target::Open),
+            };
+            if let Some(rows) = rows {
+                ensemble = ensemble.batch_rows(rows);
+            }
+            let predict = || drop(black_box(ensemble.predict_proba(&case.fresh).expect("probabilities")));
+            self.pair(format!("prediction/{}, {what}", case.name), target, predict, Some(&bare));
+        }
+        Ok(())
+    }
+
+    /// The rows that were measured.
+    fn table(&self) -> String {
+        let mut table = Table::new();
+        table.load_style(ASCII_MARKDOWN);
+        table.set_header(["", "ms", "ms against", "ratio", "middle half", "target", ""]);
+        for Row { name, ours, theirs, target } in self.rows.iter().filter(|row| !row.ours.is_empty()) {
+            let ratios = ours.iter().zip(theirs).map(|(a, b)| a / b).collect::<Vec<_>>();
+            let ms =
+                |seconds: &[f64]| quantile(seconds, 0.5).map_or("".into(), |s| format!("{:.1}", s * 1e3));
+            let ratio = quantile(&ratios, 0.5);
+            let [low, high] = [0.25, 0.75].map(|q| quantile(&ratios, q).unwrap_or_default());
+            let (bound, met) = match (*target, ratio) {
+                (Target::AtMost(most), Some(ratio)) => (format!("≤ {most}"), Some(ratio <= most)),
+                (Target::AtLeast(least), Some(ratio)) => (format!("≥ {least}"), Some(ratio >= least)),
+                _ => (String::new(), None),
+            };
+            let met = met.map_or("", |met| if met { "met" } else { "missed" });
+            let (ratio, spread) =
+                ratio.map_or_else(Default::default, |r| (format!("{r:.3}"), format!("{low:.3} – {high:.3}")));
+            table.add_row([name.clone(), ms(ours), ms(theirs), ratio, spread, bound, met.into()]);
+        }
+        table.to_string()
+    }
+}
+
+fn quantile(values: &[f64], q: f64) -> Option<f64> {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get((sorted.len() as f64 * q) as usize).copied()
+}
+
+fn main() -> Result<()> {
+    threads::one_core_per_member();
+    let criterion = Criterion::default()
+        .sample_size(10)
+        .warm_up_time(Duration::from_millis(200))
+        .measurement_time(Duration::from_millis(1500))
+        .configure_from_args();
+    let mut bench = Bench { criterion, rows: vec![] };
+    let mut cases = [Case::small()?, Case::large()?];
+    // `cargo test` runs each benchmark once, without optimisation: no times worth a table.
+    let measured = std::env::args().any(|arg| arg == "--bench");
+    if !measured {
+        cases.iter_mut().try_for_each(Case::cut_short)?;
+    }
+    cases.iter().try_for_each(|case| bench.training(case))?;
+    bench.bagging(&cases[0])?;
+    cases.iter().try_for_each(|case| bench.prediction(case))?;
+    bench.criterion.final_summary();
+    if measured {
+        println!("{}", bench.table());
+    }
+    Ok(())
+}
