@@ -191,6 +191,7 @@ impl<'a, L: Learner> Build<'_, 'a, L> {
             slot: run.slot,
             architecture: run.architecture.clone(),
             settings: run.settings.clone(),
+            features: run.features.clone(),
             seen: run.seen(),
             curve,
             key: self.key(run, 0)?,

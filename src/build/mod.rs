@@ -3,15 +3,35 @@
 //! A strategy is *what each run trains on* ([`crate::resample`]) × *when it hands over members* ([`Take`]) ×
 //! *what varies between runs* ([`Settings`], architectures). [`Strategy`] puts the three together;
 //! [`MultiRun`] and [`Bagging`] are the two everybody knows.
+//!
+//! | Builder | Each member trains on | Held out |
+//! |---|---|---|
+//! | [`MultiRun`] | all rows | nothing |
+//! | [`Bagging`] | rows drawn with replacement | about 37 % of the rows, for each member |
+//! | [`KFold`] | all folds but one | each row, from one member of each voice |
+//! | [`RandomSplit`] | a random part of the rows | the rest, for each member |
+//! | [`RandomSubspace`] | all rows, some features | nothing |
+//! | [`RandomPatches`] | some rows, some features | the other rows, for each member |
+//! | [`ForwardChaining`] | the past | the future |
 mod bagging;
+mod forward_chaining;
+mod k_fold;
 mod multi_run;
 mod plan;
+mod random_patches;
+mod random_split;
+mod random_subspace;
 mod settings;
 mod strategy;
 
 pub use bagging::Bagging;
+pub use forward_chaining::ForwardChaining;
+pub use k_fold::KFold;
 pub use multi_run::MultiRun;
 pub use plan::{Plan, RunSpec, Take};
+pub use random_patches::RandomPatches;
+pub use random_split::RandomSplit;
+pub use random_subspace::RandomSubspace;
 pub use settings::{Settings, Value};
 pub use strategy::Strategy;
 
