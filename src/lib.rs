@@ -107,3 +107,8 @@ pub use session::Session;
 
 /// Row numbers of a data set; a number that occurs twice was drawn twice.
 pub type Rows = Vec<u32>;
+
+/// The README's program is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

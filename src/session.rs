@@ -34,7 +34,6 @@ use std::{
 /// assert_eq!(pool.members().len(), 2);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
-#[derive(Clone)]
 #[allow(missing_debug_implementations)] // neither learner nor data set need be Debug
 pub struct Session<'a, L> {
     learner: &'a L,
@@ -43,6 +42,13 @@ pub struct Session<'a, L> {
     executor: Option<&'a dyn Executor>,
     store: Option<&'a dyn Store>,
     observer: &'a dyn Observer,
+}
+
+/// Not derived: a session only borrows its learner, so the learner need not be `Clone`.
+impl<L> Clone for Session<'_, L> {
+    fn clone(&self) -> Self {
+        Self { device: self.device.clone(), ..*self }
+    }
 }
 
 impl<'a, L: Learner> Session<'a, L> {
@@ -141,17 +147,14 @@ impl<'a, L: Learner> Build<'_, 'a, L> {
         let epochs = todo.iter().map(|run| u64::from(self.session.learner.epochs(run))).sum();
         let (done, default) = (AtomicUsize::new(finished), self.default_executor());
         let executor = self.session.executor.unwrap_or(&*default);
-        self.tell(&Event::BuildStarted { runs: of, finished, epochs })?;
-        let outcome = executor.execute(&todo, &|run| {
-            self.one(run).map_err(|e| of_run(run, e))?;
-            done.fetch_add(1, Ordering::Relaxed);
-            Ok(())
-        });
-        match outcome {
-            Err(Error::Cancelled { .. }) => Err(Error::Cancelled { done: done.into_inner(), of }),
-            Err(e) => Err(e),
-            Ok(()) => self.tell(&Event::BuildFinished),
-        }
+        let started = self.tell(&Event::BuildStarted { runs: of, finished, epochs });
+        let outcome = started
+            .and_then(|()| executor.execute(&todo, &|run| self.one(run, &done).map_err(|e| of_run(run, e))))
+            .and_then(|()| self.tell(&Event::BuildFinished));
+        outcome.map_err(|e| match e {
+            Error::Cancelled { .. } => Error::Cancelled { done: done.into_inner(), of },
+            e => e,
+        })
     }
 
     fn default_executor(&self) -> Box<dyn Executor> {
@@ -174,8 +177,8 @@ impl<'a, L: Learner> Build<'_, 'a, L> {
         self.plan.key(run, &self.tag, index)
     }
 
-    /// One run, from fresh weights to a member in the store.
-    fn one(&self, run: &RunSpec) -> Result<()> {
+    /// One run, from fresh weights to a member in the store; then it counts as done.
+    fn one(&self, run: &RunSpec, done: &AtomicUsize) -> Result<()> {
         let Session { learner, data, device, observer, .. } = self.session;
         let started = Instant::now();
         self.tell(&Event::RunStarted { run })?;
@@ -197,6 +200,7 @@ impl<'a, L: Learner> Build<'_, 'a, L> {
             key: self.key(run, 0)?,
         };
         self.store.put(Member { weights: vars.snapshot()?, record })?;
+        done.fetch_add(1, Ordering::Relaxed);
         self.tell(&Event::MemberTaken { run, index: 0 })?;
         let planned = learner.epochs(run).into();
         self.tell(&Event::RunFinished { run, epochs, planned, elapsed: started.elapsed() })

@@ -5,14 +5,17 @@ use candle_ensemble::{
     data::Task,
     Error, Result,
 };
-use clap::{Parser, ValueEnum};
+use clap::{error::ErrorKind, Parser, ValueEnum};
 use serde::Serialize;
-use std::path::PathBuf;
+use std::{
+    path::{Path, PathBuf},
+    str::FromStr,
+};
 
 /// Train several ensembles and single networks, and show what the ensembles bought: test metric, its spread,
 /// and what it cost. Everything is scored on rows that no network was fitted on.
 #[derive(Debug, Parser, Serialize)]
-#[command(version, about, max_term_width = 100)]
+#[command(version, about, max_term_width = 100, allow_negative_numbers = true)]
 pub struct Args {
     /// `digits`, `wine` or `diabetes` (they come with the repository), or a CSV file with a header line
     #[arg(long, default_value = "digits", value_name = "NAME|FILE.csv")]
@@ -24,40 +27,56 @@ pub struct Args {
     #[arg(long, value_enum)]
     pub task: Option<TaskName>,
     /// The first N rows train, the rest test, instead of a random split
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count::<usize>)]
     pub train_rows: Option<usize>,
     /// Share of the rows that test, drawn at random, class by class; between 0 and 1
-    #[arg(long, default_value_t = 0.3, value_name = "SHARE", conflicts_with = "train_rows")]
+    #[arg(
+        long,
+        default_value_t = 0.3,
+        value_name = "SHARE",
+        conflicts_with = "train_rows",
+        value_parser = number("between 0 and 1", |x| x > 0. && x < 1.)
+    )]
     pub test_fraction: f64,
     /// Bring each column (and a regression target) to mean 0 and standard deviation 1 of the training rows
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set, value_name = "true|false")]
     pub standardize: bool,
     /// Widths of the hidden layers, separated by commas
-    #[arg(long, default_value = "64,32", value_delimiter = ',', value_name = "W,…")]
+    #[arg(
+        long,
+        default_value = "64,32",
+        value_delimiter = ',',
+        value_name = "W,…",
+        value_parser = count::<usize>
+    )]
     pub hidden: Vec<usize>,
     /// How gradients become updates
     #[arg(long, value_enum, default_value_t = OptimizerName::Adam)]
     pub optimizer: OptimizerName,
     /// Learning rate
-    #[arg(long, default_value_t = 1e-3)]
+    #[arg(long, default_value_t = 1e-3, value_parser = number("above 0", |x| x > 0.))]
     pub lr: f64,
     /// Momentum of SGD, in [0, 1)
-    #[arg(long, default_value_t = 0.9)]
+    #[arg(
+        long,
+        default_value_t = 0.9,
+        value_parser = number("at least 0 and below 1", |x| (0. ..1.).contains(&x))
+    )]
     pub momentum: f64,
     /// L2 penalty added to the gradient
-    #[arg(long, default_value_t = 0.)]
+    #[arg(long, default_value_t = 0., value_parser = number("at least 0", |x| x >= 0.))]
     pub weight_decay: f64,
     /// Adam's ε
-    #[arg(long, default_value_t = 1e-8)]
+    #[arg(long, default_value_t = 1e-8, value_parser = number("above 0", |x| x > 0.))]
     pub epsilon: f64,
     /// How initial weights are drawn: candle's own way, or Glorot-uniform with zero biases
     #[arg(long, value_enum, default_value_t = Initial::Default)]
     pub init: Initial,
     /// Rows a step
-    #[arg(long, default_value_t = 32, value_name = "ROWS")]
+    #[arg(long, default_value_t = 32, value_name = "ROWS", value_parser = count::<usize>)]
     pub batch: usize,
     /// Passes over the training rows
-    #[arg(long, default_value_t = 30)]
+    #[arg(long, default_value_t = 30, value_parser = count::<u32>)]
     pub epochs: u32,
     /// How members are grown, separated by commas
     #[arg(
@@ -69,20 +88,20 @@ pub struct Args {
     )]
     pub strategy: Vec<StrategyName>,
     /// Members of each ensemble
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 10, value_parser = count::<usize>)]
     pub members: usize,
     /// How members are combined, separated by commas [default: mean,mean-log,hard-vote for classes,
     /// mean,median for values]
     #[arg(long, value_enum, value_delimiter = ',', value_name = "NAME,…")]
     pub combine: Vec<RuleName>,
     /// Independent ensembles of each kind, for mean ± standard deviation
-    #[arg(long, default_value_t = 10, value_name = "R")]
+    #[arg(long, default_value_t = 20, value_name = "R", value_parser = count::<usize>)]
     pub repeats: usize,
     /// The same seed gives the same figures, whatever the threads
-    #[arg(long, default_value_t = 42)]
+    #[arg(long, default_value_t = 42, value_parser = whole)]
     pub seed: u64,
     /// Networks trained at a time [default: one on each core]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count::<usize>)]
     #[serde(skip)]
     pub threads: Option<usize>,
     /// Write all figures, by repeat and by ensemble size, into this file
@@ -90,7 +109,12 @@ pub struct Args {
     #[serde(skip)]
     pub json: Option<PathBuf>,
     /// Write the chart into this file
-    #[arg(long, value_name = "FILE.svg|FILE.png", default_value = "variance_reduction.svg")]
+    #[arg(
+        long,
+        value_name = "FILE.svg|FILE.png",
+        default_value = "variance_reduction.svg",
+        value_parser = chart
+    )]
     #[serde(skip)]
     pub chart: PathBuf,
     /// Print nothing, not even progress
@@ -153,44 +177,59 @@ impl RuleName {
     }
 }
 
+/// A whole number, at least 1.
+fn count<T: FromStr + PartialOrd + From<u8>>(text: &str) -> Result<T, String> {
+    text.parse().ok().filter(|n| *n >= T::from(1)).ok_or_else(|| "must be a whole number, at least 1".into())
+}
+
+fn whole(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| "must be a whole number, at least 0".into())
+}
+
+fn number(
+    must: &'static str,
+    holds: fn(f64) -> bool,
+) -> impl Fn(&str) -> Result<f64, String> + Clone + Send + Sync {
+    move |text| {
+        let number = text.parse().ok().filter(|x: &f64| x.is_finite() && holds(*x));
+        number.ok_or_else(|| format!("must be a number {must}"))
+    }
+}
+
+fn chart(text: &str) -> Result<PathBuf, String> {
+    let end = Path::new(text).extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase();
+    match ["svg", "png"].contains(&&*end) {
+        true => Ok(text.into()),
+        false => Err("must be a file that ends in .svg or .png".into()),
+    }
+}
+
+/// clap's error on one line: what is wrong, and what would be right. Help and version are shown as usual.
+fn on_one_line(e: &clap::Error) -> String {
+    if !e.use_stderr() {
+        e.exit();
+    }
+    let text = e.render().to_string();
+    let lines = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
+    let lines = lines.filter(|line| !line.is_empty() && !line.starts_with("For more information"));
+    let line = lines.collect::<Vec<_>>().join("; ");
+    let hint = if e.kind() == ErrorKind::UnknownArgument { "; --help lists them all" } else { "" };
+    format!("{}{hint}", line.trim_start_matches("error: "))
+}
+
 impl Args {
-    /// What can be told before any data is read.
+    /// The arguments of this process, or one line on what is wrong with them.
+    pub fn read() -> Result<Self, String> {
+        Self::try_parse().map_err(|e| on_one_line(&e))
+    }
+
+    /// Whether there is a place for the files, before hours are spent on what goes into them.
     pub fn check(&self) -> Result<()> {
-        let at_least_one = [
-            ("--members", self.members),
-            ("--repeats", self.repeats),
-            ("--batch", self.batch),
-            ("--epochs", self.epochs as usize),
-        ];
-        for (name, value) in at_least_one {
-            if value == 0 {
-                return Err(Error::invalid(name, "at least 1", 0));
+        for (name, path) in [("--json", self.json.as_deref()), ("--chart", Some(&*self.chart))] {
+            let folder = path.and_then(Path::parent).filter(|p| !p.as_os_str().is_empty());
+            if let (Some(path), Some(false)) = (path, folder.map(Path::is_dir)) {
+                return Err(Error::invalid(name, "in a folder that exists", path.display()));
             }
-        }
-        if self.hidden.contains(&0) {
-            return Err(Error::invalid("--hidden", "widths of at least 1", 0));
-        }
-        if self.threads == Some(0) {
-            return Err(Error::invalid("--threads", "at least 1", 0));
-        }
-        if !(self.test_fraction > 0. && self.test_fraction < 1.) {
-            return Err(Error::invalid("--test-fraction", "between 0 and 1", self.test_fraction));
-        }
-        if !(self.lr > 0. && self.lr.is_finite()) {
-            return Err(Error::invalid("--lr", "above 0", self.lr));
-        }
-        if !(0. ..1.).contains(&self.momentum) {
-            return Err(Error::invalid("--momentum", "at least 0 and below 1", self.momentum));
-        }
-        if !(self.weight_decay >= 0. && self.weight_decay.is_finite()) {
-            return Err(Error::invalid("--weight-decay", "at least 0", self.weight_decay));
-        }
-        if !(self.epsilon > 0. && self.epsilon.is_finite()) {
-            return Err(Error::invalid("--epsilon", "above 0", self.epsilon));
-        }
-        let chart = self.chart.extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase();
-        if !["svg", "png"].contains(&chart.as_str()) {
-            return Err(Error::invalid("--chart", "a file that ends in .svg or .png", self.chart.display()));
         }
         Ok(())
     }

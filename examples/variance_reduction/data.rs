@@ -55,6 +55,11 @@ impl Prepared {
 }
 
 pub fn prepare(args: &Args) -> Result<Prepared> {
+    let bundled_data = ["digits", "wine", "diabetes"].contains(&&*args.data);
+    if let (true, Some(target)) = (bundled_data, &args.target) {
+        let must = "left out where --data is not a CSV file";
+        return Err(Error::invalid("--target", must, format!("{target:?}")));
+    }
     let table = match args.data.as_str() {
         "digits" => digits(),
         "wine" => bundled("wine", "quality", &linfa_datasets::winequality(), |q| q.to_string()),
@@ -143,8 +148,8 @@ fn plain(target: &str) -> String {
 
 fn numbers(column: &str, targets: &[String]) -> Result<Tensor> {
     let number = |t: &String| {
-        t.parse::<f32>().map_err(|_| {
-            Error::invalid(format!("target {column:?}"), "a number in every row", format!("{t:?}"))
+        t.parse::<f32>().ok().filter(|y| y.is_finite()).ok_or_else(|| {
+            Error::invalid(format!("target {column:?}"), "a finite number in every row", format!("{t:?}"))
         })
     };
     Ok(Tensor::new(targets.iter().map(number).collect::<Result<Vec<_>>>()?, &Device::Cpu)?)
@@ -179,7 +184,10 @@ fn bundled<T: Copy>(
 /// A CSV file with a header line; every column but the target must be numbers.
 fn read_csv(path: &Path, target: Option<&str>) -> Result<Table> {
     let unreadable = |e: csv::Error| match e.into_kind() {
-        csv::ErrorKind::Io(source) => Error::Io { path: path.into(), source },
+        csv::ErrorKind::Io(source) => {
+            let got = format!("{} ({source})", path.display());
+            Error::invalid("--data", "digits, wine, diabetes or a CSV file that can be read", got)
+        }
         csv::ErrorKind::UnequalLengths { pos, expected_len, len } => {
             let line = pos.map_or_else(String::new, |p| format!("line {} of ", p.line()));
             Error::invalid(format!("{line}{}", path.display()), format!("{expected_len} fields"), len)
@@ -207,9 +215,9 @@ fn read_csv(path: &Path, target: Option<&str>) -> Result<Table> {
         let line = record.position().map_or(0, csv::Position::line);
         for (i, field) in record.iter().enumerate() {
             if i == at {
-                if field.is_empty() {
+                if field.is_empty() || field.parse::<f64>().is_ok_and(f64::is_nan) {
                     let what = format!("target {:?} in line {line} of {}", header[at], path.display());
-                    return Err(Error::invalid(what, "there", "missing"));
+                    return Err(Error::invalid(what, "there", format!("missing: {field:?}")));
                 }
                 targets.push(plain(field));
                 continue;

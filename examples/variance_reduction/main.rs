@@ -19,7 +19,6 @@ use candle_ensemble::{
     Error, ProgressBar, Result, Session,
 };
 use candle_nn::{linear, Linear, Module, VarBuilder};
-use clap::Parser;
 use data::Prepared;
 use std::{io::Write, path::Path, process::ExitCode};
 
@@ -46,11 +45,10 @@ impl Module for Mlp {
 
 fn main() -> ExitCode {
     threads::one_core_per_member();
-    let args = Args::parse();
-    match run(&args) {
+    match Args::read().and_then(|args| run(&args).map_err(|e| e.to_string())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
-            eprintln!("error: {e}");
+            eprintln!("error: {}", e.lines().collect::<Vec<_>>().join(" "));
             ExitCode::from(2)
         }
     }

@@ -1,5 +1,5 @@
 //! The plan: what to train, as pure data, the same on every machine.
-use super::Settings;
+use super::{strategy::check_share, Settings};
 use crate::{
     codec,
     data::{Dataset, Fingerprint, Split},
@@ -106,6 +106,7 @@ impl Plan {
     /// # Ok::<(), candle_ensemble::Error>(())
     /// ```
     pub fn reserve(mut self, share: f64, data: &dyn Dataset, seed: Seed) -> Result<Self> {
+        check_share("the reserved share", share)?;
         let seed = seed.child("reserve");
         self.reserved = Split::of(data, share, seed)?.test;
         for run in &mut self.runs {

@@ -79,6 +79,9 @@ impl<R: Resample> EnsembleBuilder for Strategy<R> {
         if architectures.is_empty() {
             return Err(Error::invalid("the learner", "of at least one architecture", "without any"));
         }
+        if let Some(share) = self.validation {
+            check_share("the validation share", share)?;
+        }
         let draws = self.resample.draw(data, seed.child("rows"))?;
         let voices: Vec<u32> = (0..draws.len()).map(|run| self.resample.voice(run) as u32).collect();
         let mut runs = Vec::with_capacity(draws.len() * architectures.len());
@@ -106,6 +109,14 @@ impl<R: Resample> EnsembleBuilder for Strategy<R> {
 
     fn name(&self) -> String {
         self.resample.name()
+    }
+}
+
+/// Called by the name that its user knows it by.
+pub(super) fn check_share(name: &str, share: f64) -> Result<()> {
+    match share > 0. && share < 1. {
+        true => Ok(()),
+        false => Err(Error::invalid(name, "between 0 and 1", share)),
     }
 }
 

@@ -27,10 +27,13 @@ impl Amount {
             Self::Share(share) => ((share * of as f64).round() as usize).max(1),
             Self::Count(count) => count,
         };
-        if count == 0 || count > u32::MAX as usize {
-            return Err(Error::invalid("the sample size", format!("from 1 to {}", u32::MAX), count));
+        match count {
+            0 => Err(Error::invalid("the sample size", "at least 1", 0)),
+            n if n > u32::MAX as usize => {
+                Err(Error::invalid("the sample size", format!("at most {}", u32::MAX), n))
+            }
+            n => Ok(n),
         }
-        Ok(count)
     }
 
     /// The same, for draws without replacement, of which there are at most `most`; `what` names them.

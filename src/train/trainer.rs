@@ -348,6 +348,18 @@ fn unreached(run: &Run<'_>, gradients: &GradStore) -> Vec<String> {
         .collect()
 }
 
+/// Whether all weights are numbers: no loss comes after the last step that would show it.
+fn finite(run: &Run<'_>) -> CandleResult<bool> {
+    for var in run.vars().all_vars().iter().filter(|var| var.dtype().is_float()) {
+        // 0 for finite numbers, else NaN; a sum of the numbers themselves may overflow.
+        let zero = (var.as_detached_tensor() * 0.)?.sum_all()?.to_dtype(DType::F64)?.to_scalar::<f64>()?;
+        if zero.is_nan() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 impl<N: Network> Learner for Trainer<N> {
     type Network = N;
 
@@ -366,6 +378,7 @@ impl<N: Network> Learner for Trainer<N> {
         let mut watch = config.early_stopping.map(Watch::new);
         let mut best: Option<Weights> = None;
         let batches = run.spec().train.len().div_ceil(config.batch_size) as u32;
+        let mut last = (0, base);
         for epoch in 0..config.epochs {
             let mut meter = Meter::default();
             let mut rate = base;
@@ -395,6 +408,7 @@ impl<N: Network> Learner for Trainer<N> {
                 optimizer.step(&gradients, rate, &config.clip)?;
                 meter.add(value, &output, &batch, task)?;
             }
+            last = (epoch, rate);
             let (train_loss, train_metric) = meter.finish(task);
             let valid = self.evaluate(network, run, &config)?;
             run.end_epoch(EpochRecord {
@@ -416,6 +430,11 @@ impl<N: Network> Learner for Trainer<N> {
         }
         if let Some(best) = best {
             run.vars().load(&best)?;
+        }
+        if !finite(run)? {
+            let (epoch, learning_rate) = last;
+            let (run_id, batch, loss) = (run.spec().id, batches.saturating_sub(1), f64::NAN);
+            return Err(run.fail(Error::Diverged { run: run_id, epoch, batch, learning_rate, loss }));
         }
         Ok(())
     }

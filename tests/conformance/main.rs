@@ -1,0 +1,476 @@
+//! What every strategy and every rule must do, on every kind of task. The strategies are in `builders.rs`, the
+//! rules in `rules.rs`: a new one is a row there, and faces everything here.
+mod builders;
+#[path = "../common/mod.rs"]
+mod common;
+mod problems;
+mod rules;
+
+use builders::{Builder, BUILDERS};
+use candle_core::Tensor;
+use candle_ensemble::{
+    build::{EnsembleBuilder, Plan},
+    data::{Dataset, TensorDataset},
+    exec::{Executor, Sequential, Threads},
+    store::{MemoryStore, Store},
+    train::Trainer,
+    Error, HeldOut, Member, Pool, Result, Seed, Session,
+};
+use common::{bits, bytes, distance, flat, weights, Tally};
+use problems::{Net, Problem, ROWS};
+use rules::{Predictor, Rule, RULES};
+
+/// One strategy on one kind of task.
+struct Case {
+    name: String,
+    problem: Problem,
+    builder: Box<dyn EnsembleBuilder>,
+    members: usize,
+    learner: Trainer<Net>,
+    data: TensorDataset,
+}
+
+impl Case {
+    fn new(builder: &Builder, problem: Problem) -> Self {
+        Self {
+            name: format!("{} on {problem:?}", builder.name),
+            problem,
+            builder: (builder.make)(),
+            members: builder.members,
+            learner: problem.learner(),
+            data: problem.data(),
+        }
+    }
+
+    fn session(&self) -> Session<'_, Trainer<Net>> {
+        Session::new(&self.learner, &self.data).executor(&Sequential)
+    }
+
+    fn plan(&self) -> Plan {
+        self.session().plan(&*self.builder, 42).unwrap()
+    }
+
+    /// The plan, with rows kept back for rules that learn.
+    fn reserving(&self) -> Plan {
+        self.plan().reserve(0.4, &self.data, Seed::from(7)).unwrap()
+    }
+
+    fn pool(&self, plan: &Plan) -> Pool<'_, Trainer<Net>> {
+        self.session().train(plan).unwrap()
+    }
+
+    /// What a rule makes of these members; nothing is trained.
+    fn combined(&self, plan: &Plan, members: &[Member], rule: &Rule) -> Result<Box<dyn Predictor>> {
+        let (store, tally) = (MemoryStore::new(), Tally::new());
+        members.iter().for_each(|member| store.put(member.clone()).unwrap());
+        let pool = self.session().store(&store).observer(&tally).train(plan)?;
+        assert_eq!(tally.started(), 0, "{}", self.name);
+        (rule.combine)(pool)
+    }
+}
+
+fn cases() -> impl Iterator<Item = Case> {
+    BUILDERS.iter().flat_map(|builder| Problem::ALL.map(|problem| Case::new(builder, problem)))
+}
+
+/// The rules that go with the case's task.
+fn rules(case: &Case) -> impl Iterator<Item = &'static Rule> + '_ {
+    RULES.iter().filter(|rule| rule.problems.contains(&case.problem))
+}
+
+/// For each case and each rule that goes with it: the ensemble, which has rows kept back.
+fn each_ensemble(check: impl Fn(&str, &Case, Box<dyn Predictor>)) {
+    for case in cases() {
+        let plan = case.reserving();
+        let members = case.pool(&plan).members().to_vec();
+        for rule in rules(&case) {
+            let name = format!("{} by {}", case.name, rule.name);
+            let ensemble = case.combined(&plan, &members, rule).unwrap_or_else(|e| panic!("{name}: {e}"));
+            check(&name, &case, ensemble);
+        }
+    }
+}
+
+// ---- Plans.
+
+#[test]
+fn a_plan_is_a_function_of_its_arguments_and_nothing_else() {
+    for case in cases() {
+        let plan = case.plan();
+        assert_eq!(plan, case.plan(), "{}", case.name);
+        assert_ne!(plan, case.session().plan(&*case.builder, 43).unwrap(), "{}", case.name);
+        let by_hand = case.builder.plan(&case.data, &["model".into()], Seed::from(42)).unwrap();
+        assert_eq!(plan, by_hand, "{}", case.name);
+
+        plan.check(&case.data).unwrap();
+        assert_eq!(plan.members(), case.members, "{}", case.name);
+        let mut seeds: Vec<_> = plan.runs.iter().map(|run| format!("{:?}", run.seed)).collect();
+        seeds.sort();
+        seeds.dedup();
+        assert_eq!(seeds.len(), plan.runs.len(), "{}: two runs share a seed", case.name);
+        assert!(!case.builder.name().is_empty());
+    }
+}
+
+#[test]
+fn every_architecture_gets_the_whole_strategy() {
+    for case in cases() {
+        let names = ["small".to_string(), "large".into()];
+        let plan = case.builder.plan(&case.data, &names, Seed::from(42)).unwrap();
+        plan.check(&case.data).unwrap();
+        assert_eq!(plan.members(), 2 * case.members, "{}", case.name);
+        for name in &names {
+            let of_it = plan.runs.iter().filter(|run| run.architecture == *name);
+            let members: u32 = of_it.map(|run| run.take.members()).sum();
+            assert_eq!(members as usize, case.members, "{}", case.name);
+        }
+        let slots = |name: &str| -> Vec<u32> {
+            plan.runs.iter().filter(|run| run.architecture == name).map(|run| run.slot).collect()
+        };
+        assert!(slots("small").iter().all(|slot| !slots("large").contains(slot)), "{}", case.name);
+        let none = case.builder.plan(&case.data, &[], Seed::from(42)).unwrap_err().to_string();
+        assert!(none.contains("architecture"), "{none}");
+    }
+}
+
+#[test]
+fn plans_survive_json_and_train_to_the_same_bytes() {
+    for case in cases() {
+        let plan = case.reserving();
+        let json = serde_json::to_string(&plan).unwrap();
+        let back: Plan = serde_json::from_str(&json).unwrap();
+        assert_eq!(back, plan, "{}", case.name);
+        assert_eq!(bytes(case.pool(&back).members()), bytes(case.pool(&plan).members()), "{}", case.name);
+    }
+}
+
+#[test]
+fn parameters_out_of_range_are_named() {
+    for builder in BUILDERS {
+        for (make, name) in builder.bad {
+            for problem in Problem::ALL {
+                let (learner, data) = (problem.learner(), problem.data());
+                let e = Session::new(&learner, &data).plan(&*make(), 1).unwrap_err();
+                assert!(matches!(e, Error::Invalid { .. }), "{}: {e:?}", builder.name);
+                assert!(e.to_string().contains(name), "{}: {e:?} does not name {name}", builder.name);
+            }
+        }
+    }
+}
+
+// ---- Members.
+
+#[test]
+fn where_runs_happen_changes_no_bit() {
+    let threads = [1, 2, 8].map(|workers| Threads::new(workers).unwrap());
+    for case in cases() {
+        let plan = case.reserving();
+        let expected = case.pool(&plan).members().to_vec();
+        let says = |members: &[Member], rule: &Rule| {
+            let ensemble = case.combined(&plan, members, rule).unwrap();
+            bits(&ensemble.predict(case.data.inputs()).unwrap())
+        };
+        for executor in &threads {
+            let pool = case.session().executor(executor as &dyn Executor).train(&plan).unwrap();
+            let name = format!("{} on {} threads", case.name, executor.workers());
+            assert_eq!(bytes(pool.members()), bytes(&expected), "{name}");
+            for rule in rules(&case) {
+                let (got, expected) = (says(pool.members(), rule), says(&expected, rule));
+                assert_eq!(got, expected, "{name}, by {}", rule.name);
+            }
+        }
+        let other = case.session().grow(&*case.builder, 43).unwrap();
+        let same = other.members().iter().zip(&expected).filter(|(a, b)| weights(a) == weights(b));
+        assert_eq!(same.count(), 0, "{}: another seed gives other weights", case.name);
+    }
+}
+
+#[test]
+fn members_come_back_from_bytes() {
+    for case in cases() {
+        let plan = case.reserving();
+        let members = case.pool(&plan).members().to_vec();
+        let back: Vec<_> =
+            members.iter().map(|m| Member::from_bytes(&m.to_bytes().unwrap()).unwrap()).collect();
+        for rule in rules(&case) {
+            let says = |members: &[Member]| {
+                let ensemble = case.combined(&plan, members, rule).unwrap();
+                bits(&ensemble.forward(case.data.inputs()).unwrap())
+            };
+            assert_eq!(says(&back), says(&members), "{} by {}", case.name, rule.name);
+        }
+    }
+}
+
+#[test]
+fn what_is_in_the_store_is_not_trained_again() {
+    for case in cases() {
+        let plan = case.plan();
+        let (store, tally) = (MemoryStore::new(), Tally::new());
+        let session = case.session().store(&store).observer(&tally);
+        let first = bytes(session.train(&plan).unwrap().members());
+        assert_eq!(tally.started(), plan.runs.len(), "{}", case.name);
+        let again = bytes(session.train(&plan).unwrap().members());
+        assert_eq!(tally.started(), plan.runs.len(), "{}", case.name);
+        assert_eq!(first, again);
+        let other = case.session().plan(&*case.builder, 43).unwrap();
+        session.train(&other).unwrap();
+        assert_eq!(tally.started(), 2 * plan.runs.len(), "{}: another plan is another thing", case.name);
+    }
+}
+
+#[test]
+fn a_cancelled_build_goes_on_to_the_same_bytes() {
+    let two = Threads::new(2).unwrap();
+    for case in cases().filter(|case| case.problem != Problem::Binary) {
+        let plan = case.plan();
+        let expected = bytes(case.pool(&plan).members());
+        let stops =
+            [("build started", 0), ("run started", 1), ("epoch", problems::EPOCHS + 1), ("member", 0)];
+        let stops = stops.into_iter().chain([("run finished", 0), ("build finished", 0)]);
+        for ((kind, at), executor) in stops.flat_map(|s| [(s, &Sequential as &dyn Executor), (s, &two)]) {
+            let name = format!("{}, stopped at {kind}", case.name);
+            let (store, stopper) = (MemoryStore::new(), Tally::stopping(kind, at));
+            let session = case.session().store(&store).executor(executor);
+            let stopped = session.clone().observer(&stopper).train(&plan).map(|_| ());
+            let Err(Error::Cancelled { done, of }) = stopped else { panic!("{name}: {stopped:?}") };
+            assert_eq!(of, plan.runs.len(), "{name}");
+            let tally = Tally::new();
+            let pool = session.observer(&tally).train(&plan).unwrap();
+            assert_eq!(tally.started(), of - done, "{name}: what is done is not done again, the rest is");
+            assert_eq!(bytes(pool.members()), expected, "{name}");
+        }
+    }
+}
+
+// ---- Held-out predictions.
+
+/// Which slot speaks about which row, by the plan: it does where one of its runs had the row neither to train
+/// on nor to watch.
+fn covered(plan: &Plan) -> Vec<Vec<bool>> {
+    let slots = plan.runs.iter().map(|run| run.slot).max().unwrap() + 1;
+    let speaks = |slot, row| {
+        let mut runs = plan.runs.iter().filter(|run| run.slot == slot);
+        runs.any(|run| !run.train.contains(&row) && !run.valid.contains(&row))
+    };
+    (0..slots).map(|slot| (0..ROWS as u32).map(|row| speaks(slot, row)).collect()).collect()
+}
+
+/// What each slot says of a row in held-out predictions, as bits; `None` where it may not speak.
+fn said(held_out: &HeldOut, row: u32) -> Vec<Option<Vec<u64>>> {
+    let Ok(at) = held_out.rows().binary_search(&row) else { return vec![] };
+    let voices = held_out.voices();
+    let speaks: Vec<Vec<f32>> = voices.covered().unwrap().to_vec2().unwrap();
+    let of = |slot: usize| bits(&voices.values().get(slot).unwrap().get(at).unwrap());
+    (0..voices.slots()).map(|slot| (speaks[slot][at] > 0.).then(|| of(slot))).collect()
+}
+
+#[test]
+fn held_out_rows_are_those_no_member_of_the_slot_has_seen() {
+    for case in cases() {
+        for plan in [case.plan(), case.reserving()] {
+            let pool = case.pool(&plan);
+            let speaks = covered(&plan);
+            for member in pool.members() {
+                let run = &plan.runs[member.record.run as usize];
+                let known = |row: &u32| run.train.contains(row) || run.valid.contains(row);
+                let known: Vec<u32> = (0..ROWS as u32).filter(known).collect();
+                assert_eq!(member.record.seen, known, "{}", case.name);
+            }
+            let rows: Vec<u32> =
+                (0..ROWS as u32).filter(|row| speaks.iter().any(|slot| slot[*row as usize])).collect();
+            let held_out = match pool.held_out() {
+                Ok(held_out) => held_out,
+                Err(e) => {
+                    assert!(matches!(e, Error::HeldOut { .. }), "{}: {e:?}", case.name);
+                    assert!(rows.is_empty(), "{}: {rows:?}", case.name);
+                    continue;
+                }
+            };
+            assert_eq!(held_out.rows(), rows, "{}", case.name);
+            assert_eq!(held_out.of(), ROWS);
+            assert_eq!(pool.slots(), speaks.len());
+            for row in &rows {
+                let said = said(&held_out, *row);
+                assert!(said
+                    .iter()
+                    .zip(&speaks)
+                    .all(|(said, speaks)| said.is_some() == speaks[*row as usize]));
+            }
+            let targets = case.data.batch(&rows, &common::CPU).unwrap().targets;
+            assert_eq!(bits(held_out.targets()), bits(&targets), "{}", case.name);
+
+            // A slot of one member says of held-out rows what it says of any rows.
+            let everywhere = pool.voices(case.data.inputs()).unwrap();
+            for (slot, speaks) in speaks.iter().enumerate() {
+                if pool.members().iter().filter(|m| m.record.slot as usize == slot).count() > 1 {
+                    continue;
+                }
+                for (at, row) in rows.iter().enumerate().filter(|(_, row)| speaks[**row as usize]) {
+                    let here = held_out.voices().values().get(slot).unwrap().get(at).unwrap();
+                    let there = everywhere.values().get(slot).unwrap().get(*row as usize).unwrap();
+                    assert!(distance(&here, &there) < 1e-6, "{}, slot {slot}, row {row}", case.name);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_target_of_a_row_changes_nothing_in_what_is_said_of_it_held_out() {
+    for case in cases() {
+        for plan in [case.plan(), case.reserving()] {
+            let pool = case.pool(&plan);
+            let speaks = covered(&plan);
+            let seen_by = |row: u32| speaks.iter().filter(|slot| !slot[row as usize]).count();
+            // A row of each kind: seen by all slots, by none, by some.
+            let kinds = [speaks.len()..speaks.len() + 1, 0..1, 1..speaks.len()];
+            let rows = kinds.map(|seen| (0..ROWS as u32).find(|row| seen.contains(&seen_by(*row))));
+            for row in rows.into_iter().flatten() {
+                let name = format!("{}, row {row}", case.name);
+                let data = case.problem.with_other_target(row);
+                let plan = Plan { data: data.fingerprint(), ..plan.clone() };
+                let other = Session::new(&case.learner, &data).train(&plan).unwrap();
+
+                if let (Ok(before), Ok(after)) = (pool.held_out(), other.held_out()) {
+                    assert_eq!(said(&before, row), said(&after, row), "{name}");
+                    assert_eq!(said(&before, row).is_empty(), seen_by(row) == speaks.len(), "{name}");
+                }
+                for ((run, before), after) in plan.runs.iter().zip(pool.members()).zip(other.members()) {
+                    let trained = run.train.contains(&row);
+                    assert_eq!(weights(before) != weights(after), trained, "{name}, run {}", run.id);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_targets_of_held_out_rows_reach_rules_that_learn_and_no_others() {
+    for case in cases() {
+        let plan = case.reserving();
+        let row = plan.reserved[0];
+        let data = case.problem.with_other_target(row);
+        let moved = Plan { data: data.fingerprint(), ..plan.clone() };
+        for rule in rules(&case) {
+            let before = (rule.combine)(case.pool(&plan)).unwrap();
+            let after = (rule.combine)(Session::new(&case.learner, &data).train(&moved).unwrap()).unwrap();
+            let says = |e: &dyn Predictor| bits(&e.forward(data.inputs()).unwrap());
+            assert_eq!(says(&*before) != says(&*after), rule.learns, "{} by {}", case.name, rule.name);
+        }
+    }
+}
+
+#[test]
+fn rules_that_learn_refuse_members_that_have_seen_every_row() {
+    for case in cases() {
+        let mut plan = case.plan();
+        for run in &mut plan.runs {
+            run.train = (0..ROWS as u32).collect();
+            run.valid.clear();
+        }
+        let members = case.pool(&plan).members().to_vec();
+        for rule in rules(&case) {
+            let outcome = case.combined(&plan, &members, rule);
+            match (rule.learns, outcome) {
+                (false, Ok(_)) => {}
+                (true, Err(e @ Error::HeldOut { have: 0, rows: ROWS, .. })) => {
+                    assert!(e.to_string().contains("Plan::reserve"), "{e}");
+                }
+                (_, outcome) => panic!("{} by {}: {:?}", case.name, rule.name, outcome.map(|e| e.name())),
+            }
+        }
+    }
+}
+
+// ---- Ensembles.
+
+#[test]
+fn every_rule_follows_every_strategy_once_rows_are_kept_back() {
+    each_ensemble(|name, case, ensemble| {
+        let x = case.data.inputs();
+        let said = ensemble.predict(x).unwrap();
+        let slots = ensemble.member_predictions(x).unwrap();
+        assert_eq!(slots.dims()[1..], [ROWS, if case.problem == Problem::Classes { 3 } else { 2 }], "{name}");
+        match case.problem.is_classification() {
+            true => assert_eq!(said.dims(), [ROWS], "{name}"),
+            false => assert_eq!(said.dims(), [ROWS, 2], "{name}"),
+        }
+        assert!(flat(&said).iter().all(|x| x.is_finite()), "{name}");
+    });
+}
+
+#[test]
+fn rules_refuse_tasks_that_they_cannot_do() {
+    for case in cases() {
+        let plan = case.reserving();
+        for rule in RULES.iter().filter(|rule| !rule.problems.contains(&case.problem)) {
+            let outcome: Result<Tensor> =
+                (rule.combine)(case.pool(&plan)).and_then(|e| e.predict(case.data.inputs()));
+            let e = outcome.map(|_| rule.name).unwrap_err().to_string();
+            assert!(
+                e.contains("for classes") || e.contains("for values"),
+                "{} by {}: {e}",
+                case.name,
+                rule.name
+            );
+        }
+    }
+}
+
+#[test]
+fn probabilities_sum_to_one_and_forward_is_their_logarithm() {
+    each_ensemble(|name, case, ensemble| {
+        let x = case.data.inputs();
+        if !case.problem.is_classification() {
+            assert!(ensemble.predict_proba(x).unwrap_err().to_string().contains("classes"), "{name}");
+            let (said, forward) = (ensemble.predict(x).unwrap(), ensemble.forward(x).unwrap());
+            assert_eq!(bits(&said), bits(&forward), "{name}");
+            return;
+        }
+        let p = ensemble.predict_proba(x).unwrap();
+        let classes = case.data.classes().unwrap();
+        assert_eq!(p.dims(), [ROWS, classes], "{name}");
+        let (p, logs) = (flat(&p), flat(&ensemble.forward(x).unwrap()));
+        let winners: Vec<u32> = ensemble.predict(x).unwrap().to_vec1().unwrap();
+        for ((row, logs), winner) in p.chunks(classes).zip(logs.chunks(classes)).zip(winners) {
+            assert!((row.iter().sum::<f64>() - 1.).abs() < 1e-5, "{name}: {row:?}");
+            assert!(row.iter().all(|p| (0. ..=1.000_001).contains(p)), "{name}: {row:?}");
+            for (p, log) in row.iter().zip(logs) {
+                // A probability of 0 counts as the smallest positive f32, so that no logarithm is infinite.
+                let expected = p.max(f64::from(f32::MIN_POSITIVE)).ln();
+                assert!(
+                    (log - expected).abs() < 1e-5 * (1. + expected.abs()),
+                    "{name}: {log}, not {expected}"
+                );
+            }
+            let highest = row.iter().copied().fold(f64::MIN, f64::max);
+            let first = row.iter().position(|p| *p == highest).unwrap();
+            assert_eq!(winner as usize, first, "{name}: {row:?}");
+        }
+    });
+}
+
+/// To 1e-6, not to the bit: for other numbers of rows candle's matrix product may sum in another order.
+#[test]
+fn how_many_rows_go_through_at_a_time_does_not_matter() {
+    each_ensemble(|name, case, mut ensemble| {
+        let x = case.data.inputs();
+        let (expected, each) = (ensemble.predict(x).unwrap(), ensemble.member_predictions(x).unwrap());
+        for rows in [1, 7, 1000] {
+            ensemble = ensemble.batch_rows(rows);
+            let said = ensemble.predict(x).unwrap();
+            assert!(distance(&said, &expected) < 1e-6, "{name}, {rows} rows at a time");
+            let slots = ensemble.member_predictions(x).unwrap();
+            assert!(distance(&slots, &each) < 1e-6, "{name}, {rows} rows at a time");
+        }
+    });
+}
+
+#[test]
+fn rules_are_called_what_the_table_says() {
+    let case = Case::new(&BUILDERS[0], Problem::Classes);
+    for rule in RULES {
+        assert_eq!((rule.combine)(case.pool(&case.reserving())).unwrap().name(), rule.name);
+    }
+}

@@ -1,0 +1,77 @@
+//! The three kinds of task, tiny.
+use crate::common::{blobs, flat, line, CPU};
+use candle_core::Tensor;
+use candle_ensemble::{
+    data::TensorDataset,
+    train::{Optimizer, Trainer},
+};
+use candle_nn::{linear, seq, Activation, Sequential, VarBuilder};
+
+pub type Net = Sequential;
+
+pub const ROWS: usize = 60;
+pub const EPOCHS: usize = 3;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Problem {
+    /// Three classes.
+    Classes,
+    /// Two classes, one logit.
+    Binary,
+    /// Two outputs.
+    Values,
+}
+
+impl Problem {
+    pub const ALL: [Self; 3] = [Self::Classes, Self::Binary, Self::Values];
+
+    pub fn is_classification(self) -> bool {
+        self != Self::Values
+    }
+
+    pub fn data(self) -> TensorDataset {
+        match self {
+            Self::Classes => blobs(1, ROWS, 3, 0.7),
+            Self::Binary => blobs(2, ROWS, 2, 0.9),
+            Self::Values => {
+                let one = line(3, ROWS, 0.5);
+                let x = one.inputs().only().unwrap().clone();
+                let other = x.sqr().unwrap().sum(1).unwrap();
+                TensorDataset::regression(x, &Tensor::stack(&[one.targets(), &other], 1).unwrap()).unwrap()
+            }
+        }
+    }
+
+    /// The same data but for one row, which has another class, or another first target.
+    pub fn with_other_target(self, row: u32) -> TensorDataset {
+        let data = self.data();
+        let inputs = data.inputs().clone();
+        match data.labels() {
+            Some(labels) => {
+                let classes = data.classes().unwrap() as u32;
+                let mut labels = labels.to_vec();
+                labels[row as usize] = (labels[row as usize] + 1) % classes;
+                TensorDataset::classification(inputs, &Tensor::new(labels, &CPU).unwrap()).unwrap()
+            }
+            None => {
+                let mut targets: Vec<f32> = flat(data.targets()).iter().map(|y| *y as f32).collect();
+                targets[2 * row as usize] += 5.;
+                let targets = Tensor::from_vec(targets, data.targets().shape(), &CPU).unwrap();
+                TensorDataset::regression(inputs, &targets).unwrap()
+            }
+        }
+    }
+
+    pub fn learner(self) -> Trainer<Net> {
+        let outputs = match self {
+            Self::Classes => 3,
+            Self::Binary => 1,
+            Self::Values => 2,
+        };
+        let net = move |vb: VarBuilder<'_>| {
+            let layers = seq().add(linear(2, 5, vb.pp("hidden"))?).add(Activation::Relu);
+            Ok(layers.add(linear(5, outputs, vb.pp("out"))?))
+        };
+        Trainer::new(net).epochs(EPOCHS as u32).batch_size(16).optimizer(Optimizer::adam(1e-2))
+    }
+}

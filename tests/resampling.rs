@@ -1,0 +1,285 @@
+//! Who trains on which rows.
+mod common;
+
+use candle_core::Tensor;
+use candle_ensemble::{
+    build::{Bagging, EnsembleBuilder, MultiRun, Plan},
+    data::{Dataset, TensorDataset},
+    train::Trainer,
+    Error, Result, Rows, Seed, Session,
+};
+use candle_nn::linear;
+use common::{blobs, line, normal, CPU};
+
+fn plan(builder: &dyn EnsembleBuilder, data: &TensorDataset, seed: u64) -> Plan {
+    builder.plan(data, &["model".into()], Seed::from(seed)).unwrap()
+}
+
+fn distinct(rows: &[u32]) -> Rows {
+    let mut rows = rows.to_vec();
+    rows.sort_unstable();
+    rows.dedup();
+    rows
+}
+
+/// 60 rows: 36 of class 0, 18 of class 1, 6 of class 2, mixed.
+fn unequal() -> TensorDataset {
+    let class = |row: u32| match row % 10 {
+        0 | 2 | 3 | 5 | 7 | 8 => 0,
+        1 | 4 | 9 => 1,
+        _ => 2u32,
+    };
+    let labels = Tensor::from_iter((0..60).map(class), &CPU).unwrap();
+    TensorDataset::classification(normal(1, 60, 2), &labels).unwrap()
+}
+
+fn of_class(data: &TensorDataset, rows: &[u32]) -> [usize; 3] {
+    let labels = data.labels().unwrap();
+    [0, 1, 2].map(|class| rows.iter().filter(|row| labels[**row as usize] == class).count())
+}
+
+// ---- The bootstrap.
+
+#[test]
+fn a_sample_is_as_large_as_was_asked_for() {
+    let data = line(1, 60, 0.);
+    for (bagging, size) in [
+        (Bagging::new(3), 60),
+        (Bagging::new(3).size(0.5), 30),
+        (Bagging::new(3).size(1.5), 90),
+        (Bagging::new(3).size(0.001), 1),
+        (Bagging::new(3).rows(45), 45),
+        (Bagging::new(3).rows(1), 1),
+    ] {
+        let plan = plan(&bagging, &data, 1);
+        assert_eq!(plan.runs.len(), 3);
+        for run in &plan.runs {
+            assert_eq!(run.train.len(), size, "{bagging:?}");
+            assert!(run.train.is_sorted() && run.train.iter().all(|row| *row < 60));
+            assert!(run.valid.is_empty());
+            assert_eq!(run.seen(), distinct(&run.train));
+        }
+    }
+}
+
+const N: usize = 50;
+const SAMPLES: usize = 2000;
+
+/// 2000 samples of 50 rows out of 50, from 200 seeds.
+fn samples() -> Vec<Rows> {
+    let data = line(2, N, 0.);
+    let of = |seed| plan(&Bagging::new(10), &data, seed).runs.into_iter().map(|run| run.train);
+    (0..200).flat_map(of).collect()
+}
+
+/// The bound is 5.5 standard deviations: over the 100 comparisons a right bootstrap fails with a probability of
+/// 4e-6, for other seeds than these.
+#[test]
+fn every_row_is_drawn_and_left_out_as_often_as_the_binomial_law_says() {
+    let samples = samples();
+    let within = |count: usize, trials: usize, p: f64, what: &str| {
+        let (mean, sd) = (trials as f64 * p, (trials as f64 * p * (1. - p)).sqrt());
+        assert!((count as f64 - mean).abs() < 5.5 * sd, "{what}: {count}, not {mean:.0} ± {sd:.0}");
+    };
+    let included = 1. - (1. - 1. / N as f64).powi(N as i32);
+    for row in 0..N as u32 {
+        let drawn = samples.iter().flatten().filter(|r| **r == row).count();
+        within(drawn, SAMPLES * N, 1. / N as f64, "draws of a row");
+        let holding = samples.iter().filter(|sample| sample.contains(&row)).count();
+        within(holding, SAMPLES, included, "samples with a row");
+    }
+}
+
+/// The number left out of a sample is that of empty cells in the occupancy problem: mean `N qⁿ`, variance
+/// `N qⁿ + N (N − 1) (1 − 2/N)ⁿ − N² q²ⁿ`, with `q = 1 − 1/N` (Feller, An Introduction to Probability Theory I,
+/// chapter IV). Five standard deviations: 6e-7.
+#[test]
+fn as_many_rows_are_left_out_as_the_occupancy_law_says() {
+    let (n, count) = (N as f64, SAMPLES as f64);
+    let (one, two) = ((1. - 1. / n).powf(n), (1. - 2. / n).powf(n));
+    let (mean, variance) = (n * one, n * one + n * (n - 1.) * two - (n * one).powi(2));
+    let left_out: Vec<f64> = samples().iter().map(|s| (N - distinct(s).len()) as f64).collect();
+    let got = left_out.iter().sum::<f64>() / count;
+    assert!((got - mean).abs() < 5. * (variance / count).sqrt(), "{got}, not {mean}");
+    assert!((mean / n - 0.364).abs() < 1e-3, "about e⁻¹");
+    // Its variance too; that of a sample variance is about 2 σ⁴ / count, as for a normal law.
+    let spread = left_out.iter().map(|x| (x - got).powi(2)).sum::<f64>() / (count - 1.);
+    assert!((spread - variance).abs() < 5. * variance * (2. / count).sqrt(), "{spread}, not {variance}");
+}
+
+/// Two samples of the same plan share what chance makes them share: a row is in both with the square of the
+/// probability. 5.5 standard deviations, over 50 rows: 2e-6.
+#[test]
+fn samples_do_not_depend_on_one_another() {
+    let samples = samples();
+    let both = (1. - (1. - 1. / N as f64).powi(N as i32)).powi(2);
+    let pairs = SAMPLES / 2;
+    let (mean, sd) = (pairs as f64 * both, (pairs as f64 * both * (1. - both)).sqrt());
+    for row in 0..N as u32 {
+        let shared = samples.chunks(2).filter(|pair| pair.iter().all(|s| s.contains(&row))).count();
+        assert!((shared as f64 - mean).abs() < 5.5 * sd, "row {row}: {shared}, not {mean:.0} ± {sd:.0}");
+    }
+    let mut all = samples;
+    all.sort();
+    all.dedup();
+    assert_eq!(all.len(), SAMPLES, "no two samples are the same");
+}
+
+#[test]
+fn duplicates_are_kept_and_what_is_left_out_is_held_out() {
+    let data = line(3, 40, 0.1);
+    let trainer = Trainer::new(|vb| linear(2, 1, vb)).epochs(1);
+    let session = Session::new(&trainer, &data);
+    let plan = session.plan(&Bagging::new(4), 5).unwrap();
+    let pool = session.train(&plan).unwrap();
+    let held_out = pool.held_out().unwrap();
+    let covered: Vec<Vec<f32>> = held_out.voices().covered().unwrap().to_vec2().unwrap();
+    for (slot, (run, member)) in plan.runs.iter().zip(pool.members()).enumerate() {
+        assert!(distinct(&run.train).len() < run.train.len());
+        assert_eq!(member.record.seen, distinct(&run.train));
+        let left_out: Rows = (0..40).filter(|row| !run.train.contains(row)).collect();
+        let spoken = held_out.rows().iter().zip(&covered[slot]).filter(|(_, c)| **c > 0.);
+        assert_eq!(spoken.map(|(row, _)| *row).collect::<Rows>(), left_out);
+    }
+}
+
+// ---- Several runs on the same rows.
+
+#[test]
+fn every_run_of_a_multi_run_has_every_row_once() {
+    let plan = plan(&MultiRun::new(5), &line(4, 60, 0.), 1);
+    let all: Rows = (0..60).collect();
+    assert_eq!(plan.runs.len(), 5);
+    assert!(plan.runs.iter().all(|run| run.train == all && run.valid.is_empty()));
+    assert_eq!(plan.runs.iter().map(|run| run.slot).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
+}
+
+// ---- Validation rows.
+
+#[test]
+fn validation_rows_are_drawn_by_class_from_what_the_run_has_and_leave_with_every_copy() {
+    let data = unequal();
+    for (bare, with) in [
+        (plan(&Bagging::new(6), &data, 1), plan(&Bagging::new(6).validation(0.25), &data, 1)),
+        (plan(&MultiRun::new(6), &data, 1), plan(&MultiRun::new(6).validation(0.25), &data, 1)),
+    ] {
+        for (bare, with) in bare.runs.iter().zip(&with.runs) {
+            let rows = distinct(&bare.train);
+            let share = (rows.len() as f64 * 0.25).ceil() as usize;
+            assert_eq!((with.valid.len(), with.valid.clone()), (share, distinct(&with.valid)));
+            assert!(with.valid.iter().all(|row| rows.binary_search(row).is_ok()));
+            let rest: Rows = bare.train.iter().copied().filter(|row| !with.valid.contains(row)).collect();
+            assert_eq!(with.train, rest, "the others stay, as often as they were drawn");
+            assert_eq!(with.seen(), rows);
+            for (of, part) in of_class(&data, &rows).iter().zip(of_class(&data, &with.valid)) {
+                let fair = share as f64 * *of as f64 / rows.len() as f64;
+                assert!((part as f64 - fair).abs() < 1. + 1e-9, "{part} of {of}, not {fair}");
+            }
+        }
+        assert_ne!(with.runs[0].valid, with.runs[1].valid, "each run has its own");
+    }
+    // Values have no classes.
+    let with = plan(&MultiRun::new(1).validation(0.1), &line(5, 60, 0.), 1);
+    assert_eq!((with.runs[0].valid.len(), with.runs[0].train.len()), (6, 54));
+}
+
+// ---- Rows kept back.
+
+#[test]
+fn reserved_rows_are_drawn_by_class_and_leave_every_run() -> Result<()> {
+    let data = unequal();
+    for builder in [&MultiRun::new(3).validation(0.2) as &dyn EnsembleBuilder, &Bagging::new(3)] {
+        let bare = plan(builder, &data, 1);
+        let plan = bare.clone().reserve(0.3, &data, Seed::from(2))?;
+        assert_eq!(of_class(&data, &plan.reserved), [11, 5, 2], "18 × (.6, .3, .1), by largest remainder");
+        for (before, run) in bare.runs.iter().zip(&plan.runs) {
+            let kept = |rows: &[u32]| -> Rows {
+                rows.iter().copied().filter(|row| !plan.reserved.contains(row)).collect()
+            };
+            assert_eq!((&run.train, &run.valid), (&kept(&before.train), &kept(&before.valid)));
+            assert_eq!((run.seed, run.slot), (before.seed, before.slot));
+        }
+        assert_eq!(plan, bare.clone().reserve(0.3, &data, Seed::from(2))?);
+        assert_ne!(plan.reserved, bare.reserve(0.3, &data, Seed::from(3))?.reserved);
+        plan.check(&data)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn groups_are_reserved_whole() -> Result<()> {
+    let groups: Vec<u32> = (0..60).map(|row| row / 5).collect();
+    let data = unequal().with_groups(groups.clone())?;
+    let plan = plan(&MultiRun::new(2), &data, 1).reserve(0.25, &data, Seed::from(2))?;
+    let whole = distinct(&plan.reserved.iter().map(|row| groups[*row as usize]).collect::<Vec<_>>());
+    assert_eq!((whole.len(), plan.reserved.len()), (3, 15), "3 of 12 groups");
+    Ok(())
+}
+
+#[test]
+fn a_share_that_cannot_be_reserved_is_refused() {
+    let data = unequal();
+    for share in [0., 1., -0.1, 1.5, f64::NAN] {
+        let e =
+            plan(&MultiRun::new(2), &data, 1).reserve(share, &data, Seed::from(1)).unwrap_err().to_string();
+        assert!(e.contains("reserved share") && e.contains("between 0 and 1"), "{e}");
+    }
+    // A sample of two rows does not survive it.
+    let e = plan(&Bagging::new(9).rows(2), &data, 1).reserve(0.9, &data, Seed::from(1)).unwrap_err();
+    assert!(e.to_string().contains("leave run"), "{e}");
+}
+
+// ---- Plans that do not fit.
+
+#[test]
+fn a_plan_that_does_not_fit_is_refused_before_anything_is_trained() {
+    let data = line(6, 20, 0.1);
+    let good = plan(&MultiRun::new(3).validation(0.2), &data, 1);
+    let changed = |change: fn(&mut Plan)| {
+        let mut plan = good.clone();
+        change(&mut plan);
+        plan
+    };
+    for (plan, said) in [
+        (changed(|p| p.runs[1].train[3] = 20), "a row of run 1 must be below 20, but is 20"),
+        (changed(|p| p.runs[2].valid[0] = 99), "a row of run 2 must be below 20, but is 99"),
+        (changed(|p| p.runs[2].train.clear()), "training rows of run 2"),
+        (changed(|p| p.runs.swap(0, 1)), "the number of run 0"),
+        (changed(|p| p.runs.clear()), "at least one run"),
+    ] {
+        let trainer = Trainer::new(|vb| linear(2, 1, vb));
+        let tally = common::Tally::new();
+        let session = Session::new(&trainer, &data).observer(&tally);
+        for e in [plan.check(&data).unwrap_err(), session.train(&plan).map(|_| ()).unwrap_err()] {
+            assert!(e.to_string().contains(said), "{e} does not say {said}");
+        }
+        assert_eq!(tally.started(), 0);
+    }
+    let other = line(7, 20, 0.1);
+    let e = good.check(&other).unwrap_err();
+    assert!(matches!(e, Error::Foreign { .. }), "{e:?}");
+    assert!(e.to_string().contains("the plan") && e.to_string().contains("other rows"), "{e}");
+    good.check(&data).unwrap();
+    assert_eq!(data.rows(), 20);
+    // The architecture is the learner's to know.
+    let trainer = Trainer::new(|vb| linear(2, 1, vb));
+    let foreign = changed(|p| p.runs[0].architecture = "giant".into());
+    let e = Session::new(&trainer, &data).train(&foreign).map(|_| ()).unwrap_err().to_string();
+    assert!(e.contains("run 0") && e.contains("architecture") && e.contains("giant"), "{e}");
+}
+
+#[test]
+fn too_few_rows_are_an_error_and_no_panic() {
+    let two = TensorDataset::regression(normal(1, 2, 2), &normal(2, 2, 1)).unwrap();
+    let tiny = blobs(1, 3, 3, 0.1);
+    for data in [&two, &tiny] {
+        for builder in
+            [&MultiRun::new(2).validation(0.9) as &dyn EnsembleBuilder, &Bagging::new(2).validation(0.9)]
+        {
+            match builder.plan(data, &["model".into()], Seed::from(1)) {
+                Ok(plan) => plan.check(data).unwrap(),
+                Err(e) => assert!(matches!(e, Error::Invalid { .. }), "{e:?}"),
+            }
+        }
+    }
+}

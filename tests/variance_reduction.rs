@@ -1,0 +1,414 @@
+//! The example as a tool: its files, its figures, and what it says of a wrong call. `cargo test` builds it.
+use serde_json::Value;
+use std::{
+    fmt::Write,
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+/// Beside this test's own program, in the folder of examples.
+fn program() -> PathBuf {
+    let own = std::env::current_exe().unwrap();
+    let folder = own.ancestors().nth(2).unwrap().join("examples");
+    let program = folder.join(format!("variance_reduction{}", std::env::consts::EXE_SUFFIX));
+    assert!(program.exists(), "cargo build --example variance_reduction comes first: {}", program.display());
+    program
+}
+
+/// Runs it in this folder, small.
+fn run(folder: &Path, args: &[&str]) -> Output {
+    let small = ["--quiet", "--epochs", "2", "--members", "3", "--repeats", "2", "--hidden", "4"];
+    // A flag given twice is an error, so that the test's own comes in place of the small one.
+    let small = small[1..].chunks(2).filter(|pair| !args.contains(&pair[0])).flatten();
+    Command::new(program()).current_dir(folder).arg("--quiet").args(small).args(args).output().unwrap()
+}
+
+fn succeed(folder: &Path, args: &[&str]) -> Value {
+    let output = run(folder, &[args, &["--json", "out.json"]].concat());
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.stdout.is_empty() && output.stderr.is_empty(), "--quiet: {output:?}");
+    serde_json::from_str(&fs::read_to_string(folder.join("out.json")).unwrap()).unwrap()
+}
+
+/// What it says where it ends with exit code 2: one line.
+fn fail(folder: &Path, args: &[&str]) -> String {
+    let before = listing(folder);
+    let output = run(folder, &[args, &["--json", "out.json"]].concat());
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{args:?}: {said}");
+    assert_eq!(said.lines().count(), 1, "{args:?}: {said}");
+    assert!(said.starts_with("error: ") && said.ends_with('\n'), "{said}");
+    assert!(output.stdout.is_empty());
+    assert_eq!(listing(folder), before, "{args:?}: no file is left behind");
+    said
+}
+
+fn listing(folder: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
+/// A table of two input columns, a class in the middle, and a value.
+fn table() -> String {
+    let mut text = String::from("length,kind,width,value\n");
+    for i in 0..60u32 {
+        let (kind, wobble) = (["ant", "bee", "cow"][i as usize % 3], f64::from(i * 37 % 100) / 100.);
+        let length = f64::from(i % 3) + wobble;
+        let width = 3. - f64::from(i % 3) - 0.5 * wobble;
+        writeln!(text, "{length},{kind},{width},{:.3}", 2. * length - width).unwrap();
+    }
+    text
+}
+
+/// A folder with that table in `table.csv`, and variants of it.
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let put = |name: &str, text: String| fs::write(folder.path().join(name), text).unwrap();
+    put("table.csv", table());
+    // Only numbers, the target last.
+    let numbers = table().replace("ant", "0").replace("bee", "1").replace("cow", "2");
+    put("numbers.csv", numbers.clone());
+    let line = numbers.lines().nth(7).unwrap().to_string();
+    let cells: Vec<_> = line.split(',').map(String::from).collect();
+    let with = |cell: usize, text: &str| {
+        let mut cells = cells.clone();
+        cells[cell] = text.into();
+        numbers.replace(&line, &cells.join(","))
+    };
+    put("nan.csv", with(2, "NaN"));
+    put("text.csv", with(2, "wide"));
+    put("no_target.csv", with(3, ""));
+    put("nan_target.csv", with(3, "nan"));
+    put("short.csv", numbers.replace(&line, "1,2"));
+    put("one_class.csv", table().replace("bee", "ant").replace("cow", "ant"));
+    put("header.csv", "a,b\n".into());
+    put("empty.csv", String::new());
+    put("binary.csv", String::from("a,b\n\u{fffd}").replace('\u{fffd}', "1,2\n"));
+    fs::write(folder.path().join("latin1.csv"), b"a,b\n1,caf\xe9\n2,x\n").unwrap();
+    folder
+}
+
+/// Without the fields that hold times.
+fn timeless(value: &Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let kept = fields.iter().filter(|(name, _)| !name.ends_with("seconds"));
+            kept.map(|(name, value)| (name.clone(), timeless(value))).collect()
+        }
+        Value::Array(values) => values.iter().map(timeless).collect(),
+        other => other.clone(),
+    }
+}
+
+fn names(value: &Value) -> Vec<&str> {
+    let mut names: Vec<_> = value.as_object().unwrap().keys().map(String::as_str).collect();
+    names.sort_unstable();
+    names
+}
+
+#[test]
+fn the_file_has_every_figure() {
+    let folder = folder();
+    let out = succeed(folder.path(), &["--data", "table.csv", "--target", "kind", "--seed", "7"]);
+    let top = ["ensembles", "metric", "repeats", "settings", "single", "test_rows", "train_rows"];
+    assert_eq!(names(&out), top);
+    assert_eq!((&out["metric"], &out["repeats"]), (&"accuracy".into(), &2.into()));
+    assert_eq!((&out["train_rows"], &out["test_rows"]), (&42.into(), &18.into()));
+
+    let settings = &out["settings"];
+    for (name, value) in [
+        ("data", Value::from("table.csv")),
+        ("target", "kind".into()),
+        ("task", "classification".into()),
+        ("hidden", serde_json::json!([4])),
+        ("epochs", 2.into()),
+        ("members", 3.into()),
+        ("repeats", 2.into()),
+        ("seed", 7.into()),
+        ("strategy", serde_json::json!(["multi-run", "bootstrap"])),
+        ("combine", serde_json::json!(["mean", "mean-log", "hard-vote"])),
+        ("optimizer", "adam".into()),
+        ("lr", 1e-3.into()),
+        ("batch", 32.into()),
+        ("test_fraction", 0.3.into()),
+        ("standardize", true.into()),
+    ] {
+        assert_eq!(settings[name], value, "{name}");
+    }
+
+    let metrics = ["accuracy", "brier", "ece", "nll"];
+    assert_eq!(names(&out["single"]), ["metrics", "repeats", "train_seconds"]);
+    assert_eq!(names(&out["single"]["metrics"]), metrics);
+    assert_eq!(out["single"]["repeats"][1].as_array().unwrap().len(), 3, "each member of each repeat");
+
+    let ensembles = out["ensembles"].as_array().unwrap();
+    let kinds: Vec<_> = ensembles.iter().map(|e| (e["strategy"].as_str(), e["combine"].as_str())).collect();
+    let expected = ["multi-run", "bootstrap"]
+        .into_iter()
+        .flat_map(|strategy| ["mean", "mean-log", "hard-vote"].map(|rule| (Some(strategy), Some(rule))));
+    assert_eq!(kinds, expected.collect::<Vec<_>>());
+    for ensemble in ensembles {
+        assert_eq!(
+            names(ensemble),
+            [
+                "combine",
+                "difference",
+                "members",
+                "metrics",
+                "prediction_cost",
+                "repeats",
+                "sd_ratio",
+                "size_curve",
+                "strategy",
+                "train_seconds"
+            ]
+        );
+        assert_eq!(names(&ensemble["metrics"]), metrics);
+        assert_eq!(names(&ensemble["metrics"]["accuracy"]), ["mean", "n", "sd"]);
+        assert_eq!((&ensemble["members"], &ensemble["prediction_cost"]), (&3.into(), &3.0.into()));
+        assert_eq!(names(&ensemble["difference"]), ["estimate", "high", "level", "low"]);
+        let repeats = ensemble["repeats"].as_array().unwrap();
+        assert_eq!(repeats.len(), 2);
+        for (i, repeat) in repeats.iter().enumerate() {
+            assert_eq!(names(repeat), ["members_mean", "metrics", "repeat", "train_seconds"]);
+            assert_eq!((&repeat["repeat"], names(&repeat["metrics"])), (&i.into(), metrics.to_vec()));
+        }
+        let curve = ensemble["size_curve"].as_array().unwrap();
+        assert_eq!(curve.len(), 3);
+        for (i, point) in curve.iter().enumerate() {
+            assert_eq!(
+                (&point["size"], names(point)),
+                (&(i + 1).into(), vec!["mean", "n", "repeats", "sd", "size"])
+            );
+            assert_eq!(point["repeats"][0].as_array().unwrap().len(), 3 / (i + 1));
+        }
+        // The curve ends at the whole ensemble, and begins at single networks.
+        for i in 0..2 {
+            let repeat = &repeats[i];
+            assert_eq!(curve[2]["repeats"][i][0], repeat["metrics"]["accuracy"]);
+            let singles = curve[0]["repeats"][i].as_array().unwrap().iter().map(|x| x.as_f64().unwrap());
+            assert!((singles.sum::<f64>() / 3. - repeat["members_mean"].as_f64().unwrap()).abs() < 1e-12);
+        }
+    }
+}
+
+#[test]
+fn figures_depend_on_the_seed_and_on_nothing_else() {
+    let folder = folder();
+    let figures = |args: &[&str]| {
+        let base = ["--data", "table.csv", "--target", "kind"];
+        timeless(&succeed(folder.path(), &[&base, args].concat()))
+    };
+    let first = figures(&["--threads", "1"]);
+    assert_eq!(figures(&["--threads", "2"]), first);
+    assert_eq!(figures(&["--threads", "1", "--chart", "other.png"]), first);
+    let other = figures(&["--threads", "1", "--seed", "43"]);
+    assert_ne!(other["ensembles"], first["ensembles"]);
+    assert_ne!(other["single"], first["single"]);
+}
+
+#[test]
+fn tasks_are_inferred_or_said() {
+    let folder = folder();
+    let of = |args: &[&str]| {
+        let out = succeed(folder.path(), &[&["--data", "numbers.csv"], args].concat());
+        let metric = out["metric"].as_str().unwrap().to_string();
+        let rules: Vec<_> = out["settings"]["combine"].as_array().unwrap().clone();
+        (out["settings"]["task"].clone(), out["settings"]["target"].clone(), metric, rules.len())
+    };
+    let class = ("classification".into(), "kind".into(), "accuracy".to_string(), 3);
+    assert_eq!(of(&["--target", "kind"]), class, "whole numbers, few of them");
+    assert_eq!(of(&[]), ("regression".into(), "value".into(), "rmse".into(), 2), "the last column");
+    assert_eq!(
+        of(&["--target", "kind", "--task", "regression"]),
+        ("regression".into(), "kind".into(), "rmse".into(), 2)
+    );
+    let first = succeed(folder.path(), &["--data", "numbers.csv", "--train-rows", "50"]);
+    assert_eq!((&first["train_rows"], &first["test_rows"]), (&50.into(), &10.into()));
+    assert_eq!(first["settings"]["test_fraction"], Value::Null);
+}
+
+/// In the table's own units, though targets are standardized for training.
+#[test]
+fn errors_are_in_the_units_of_the_targets() {
+    let folder = folder();
+    let rmse = |file: &str| {
+        let args = ["--data", file, "--epochs", "40", "--lr", "0.02", "--combine", "mean"];
+        let out = succeed(folder.path(), &args);
+        out["ensembles"][0]["metrics"]["rmse"]["mean"].as_f64().unwrap()
+    };
+    let thousandfold = table().replace("ant", "0").replace("bee", "1").replace("cow", "2");
+    let mut lines = thousandfold.lines();
+    let mut text = format!("{}\n", lines.next().unwrap());
+    for line in lines {
+        let (rest, value) = line.rsplit_once(',').unwrap();
+        writeln!(text, "{rest},{}", value.parse::<f64>().unwrap() * 1000.).unwrap();
+    }
+    fs::write(folder.path().join("thousandfold.csv"), text).unwrap();
+    let (one, thousand) = (rmse("numbers.csv"), rmse("thousandfold.csv"));
+    assert!((thousand / one / 1000. - 1.).abs() < 1e-2, "{one} and {thousand}");
+}
+
+#[test]
+fn charts_are_written_in_both_formats() {
+    let folder = folder();
+    let args = ["--data", "numbers.csv", "--repeats", "1", "--combine", "mean"];
+    succeed(folder.path(), &[&args[..], &["--chart", "a.svg"]].concat());
+    succeed(folder.path(), &[&args[..], &["--chart", "b.PNG"]].concat());
+    succeed(folder.path(), &args);
+    let read = |name: &str| fs::read(folder.path().join(name)).unwrap();
+    assert!(String::from_utf8(read("a.svg")).unwrap().contains("<svg"));
+    assert!(read("b.PNG").starts_with(b"\x89PNG\r\n\x1a\n"));
+    assert_eq!(read("variance_reduction.svg"), read("a.svg"), "the default");
+    let odd: Vec<_> = listing(folder.path())
+        .into_iter()
+        .filter(|file| {
+            file.extension().is_none_or(|e| !["csv", "svg", "PNG", "json"].contains(&e.to_str().unwrap()))
+        })
+        .collect();
+    assert!(odd.is_empty(), "no scraps: {odd:?}");
+}
+
+#[test]
+fn it_talks_unless_told_to_be_quiet() {
+    let folder = folder();
+    let args =
+        ["--data", "numbers.csv", "--epochs", "1", "--members", "2", "--repeats", "2", "--hidden", "3"];
+    let output = Command::new(program()).current_dir(folder.path()).args(args).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success());
+    for part in
+        ["3 columns", "42 rows to train on", "18 to test on", "\"value\"", "regression", "inferred", "rmse"]
+    {
+        assert!(said.contains(part), "{said} does not say {part}");
+    }
+    assert!(
+        said.contains("bootstrap") && said.contains("multi-run") && said.contains("variance_reduction.svg")
+    );
+}
+
+#[test]
+fn a_wrong_table_gets_one_line_that_says_what_would_be_right() {
+    let folder = folder();
+    for (args, parts) in [
+        (&["nosuch.csv"][..], &["--data", "digits, wine, diabetes", "nosuch.csv"][..]),
+        (&["."], &["--data", "digits, wine, diabetes"]),
+        (&["table.csv", "--target", "colour"], &["--target", "length, kind, width, value", "\"colour\""]),
+        (&["digits", "--target", "digit"], &["--target", "CSV"]),
+        (&["nan.csv"], &["\"width\"", "line 8", "a finite number", "NaN"]),
+        (&["text.csv"], &["\"width\"", "line 8", "a finite number", "wide"]),
+        (&["table.csv"], &["\"kind\"", "line 2", "a finite number", "ant"]),
+        (&["no_target.csv"], &["\"value\"", "line 8", "there"]),
+        (&["nan_target.csv"], &["\"value\"", "line 8", "there"]),
+        (&["short.csv"], &["line 8", "4 fields", "2"]),
+        (&["one_class.csv", "--target", "kind"], &["class"]),
+        (&["table.csv", "--target", "kind", "--task", "regression"], &["\"kind\"", "a finite number", "ant"]),
+        (&["header.csv"], &["--data", "at least one row"]),
+        (&["empty.csv"], &["empty.csv", "two columns"]),
+        (&["binary.csv"], &["rows"]),
+        (&["latin1.csv"], &["latin1.csv", "UTF-8"]),
+    ] {
+        let said = fail(folder.path(), &[&["--data"], args].concat());
+        for part in parts {
+            assert!(said.contains(part), "{args:?}: {said} does not say {part}");
+        }
+    }
+}
+
+#[test]
+fn a_wrong_value_gets_one_line_that_says_what_would_be_right() {
+    let folder = folder();
+    for (args, parts) in [
+        (&["--members", "0"][..], &["--members", "at least 1", "'0'"][..]),
+        (&["--members", "-3"], &["--members", "at least 1", "'-3'"]),
+        (&["--members", "many"], &["--members", "a whole number"]),
+        (&["--repeats", "0"], &["--repeats", "at least 1"]),
+        (&["--epochs", "0"], &["--epochs", "at least 1"]),
+        (&["--batch", "0"], &["--batch", "at least 1"]),
+        (&["--threads", "0"], &["--threads", "at least 1"]),
+        (&["--train-rows", "0"], &["--train-rows", "at least 1"]),
+        (&["--train-rows", "60"], &["--train-rows", "between 1 and 59", "60"]),
+        (&["--train-rows", "1000"], &["--train-rows", "between 1 and 59", "1000"]),
+        (&["--test-fraction", "1.5"], &["--test-fraction", "between 0 and 1", "1.5"]),
+        (&["--test-fraction", "0"], &["--test-fraction", "between 0 and 1"]),
+        (&["--test-fraction", "NaN"], &["--test-fraction", "between 0 and 1"]),
+        (&["--test-fraction", "0.5", "--train-rows", "5"], &["--test-fraction", "--train-rows"]),
+        (&["--hidden", "abc"], &["--hidden", "a whole number, at least 1", "abc"]),
+        (&["--hidden", "8,0"], &["--hidden", "at least 1"]),
+        (&["--hidden", ""], &["--hidden"]),
+        (&["--lr", "0"], &["--lr", "above 0"]),
+        (&["--lr", "-1"], &["--lr", "above 0", "'-1'"]),
+        (&["--lr", "inf"], &["--lr", "above 0"]),
+        (&["--lr", "fast"], &["--lr", "a number above 0"]),
+        (&["--momentum", "1"], &["--momentum", "below 1"]),
+        (&["--weight-decay", "-0.1"], &["--weight-decay", "at least 0"]),
+        (&["--epsilon", "0"], &["--epsilon", "above 0"]),
+        (&["--seed", "-1"], &["--seed", "a whole number"]),
+        (&["--chart", "x.bmp"], &["--chart", ".svg or .png", "x.bmp"]),
+        (&["--chart", "x"], &["--chart", ".svg or .png"]),
+        (&["--chart", "nowhere/x.svg"], &["--chart", "a folder that exists", "nowhere/x.svg"]),
+        (&["--optimizer", "adamm"], &["--optimizer", "adam, sgd", "'adamm'"]),
+        (&["--strategy", "stacking"], &["--strategy", "multi-run, bootstrap"]),
+        (&["--combine", "mode"], &["--combine", "mean, mean-log, hard-vote, median"]),
+        (&["--combine", "hard-vote"], &["--combine", "mean or median", "hard-vote"]),
+        (&["--combine", "mean,mean-log"], &["--combine", "mean or median", "mean-log"]),
+        (&["--task", "ranking"], &["--task", "classification, regression"]),
+        (&["--init", "zeros"], &["--init", "default, glorot-uniform"]),
+        (&["--standardize", "maybe"], &["--standardize", "true, false"]),
+        (&["--standardize"], &["--standardize", "a value is required"]),
+        (&["--memberz", "3"], &["--memberz", "--members"]),
+        (&["--xyzzy"], &["--xyzzy", "--help"]),
+        (&["table.csv"], &["table.csv", "--help"]),
+    ] {
+        let said = fail(folder.path(), &[&["--data", "numbers.csv"], args].concat());
+        for part in parts {
+            assert!(said.contains(part), "{args:?}: {said} does not say {part}");
+        }
+    }
+    let output = run(folder.path(), &["--data", "numbers.csv", "--json", "nowhere/out.json"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), said.lines().count()), (Some(2), 1));
+    assert!(said.contains("--json") && said.contains("a folder that exists"), "{said}");
+}
+
+#[test]
+fn a_training_that_diverges_gets_one_line_and_leaves_no_file() {
+    let folder = folder();
+    let args = ["--data", "numbers.csv", "--optimizer", "sgd", "--lr", "1e30", "--standardize", "false"];
+    let said = fail(folder.path(), &args);
+    assert!(said.contains("diverged") && said.contains("lower the learning rate"), "{said}");
+}
+
+#[test]
+fn help_explains_every_flag() {
+    let folder = folder();
+    let output = Command::new(program()).current_dir(folder.path()).arg("--help").output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert!(output.stderr.is_empty());
+    let help = String::from_utf8(output.stdout).unwrap();
+    let options = help.split_once("Options:").unwrap().1;
+    let mut flags = vec![];
+    let lines: Vec<_> = options.lines().collect();
+    for (i, line) in lines.iter().enumerate() {
+        let trimmed = line.trim();
+        if line.starts_with("      --") || line.starts_with("  -") {
+            let flag = trimmed.split([' ', ',']).find(|word| word.starts_with("--")).unwrap();
+            let next = lines[i + 1].trim();
+            assert!(next.len() > 5 && !next.starts_with('-'), "{flag} is explained: {next}");
+            flags.push(flag.to_string());
+        }
+    }
+    for flag in "data target task train-rows test-fraction standardize hidden optimizer lr momentum weight-decay \
+                 epsilon init batch epochs strategy members combine repeats seed threads json chart quiet help \
+                 version"
+        .split_whitespace()
+    {
+        assert!(flags.contains(&format!("--{flag}")), "--{flag} in {flags:?}");
+    }
+    assert_eq!(flags.len(), 26);
+    let version = Command::new(program()).arg("--version").output().unwrap();
+    assert!(version.status.success());
+    assert!(String::from_utf8(version.stdout).unwrap().contains(env!("CARGO_PKG_VERSION")));
+}
