@@ -10,10 +10,24 @@ use candle_core::{DType, Device, Module, Result as CandleResult, Tensor, D};
 use candle_nn::VarBuilder;
 use std::collections::BTreeMap;
 
+/// One live network.
+#[derive(Debug)]
+pub(crate) struct Speaker<N> {
+    network: N,
+    features: Option<Vec<u32>>,
+}
+
+impl<N: Network> Speaker<N> {
+    /// What it puts out in evaluation mode; of the inputs it sees its own features.
+    pub(crate) fn run(&self, inputs: &Inputs) -> CandleResult<Tensor> {
+        self.network.run(&inputs.columns(self.features.as_deref())?, false)
+    }
+}
+
 /// Live networks, by slot.
 #[derive(Debug)]
 pub(crate) struct Speakers<N> {
-    slots: Vec<Vec<N>>,
+    slots: Vec<Vec<Speaker<N>>>,
     members: Vec<Member>,
     task: Task,
     output: Output,
@@ -28,10 +42,10 @@ impl<N: Network> Speakers<N> {
         task: Task,
         device: &Device,
     ) -> Result<Self> {
-        let mut slots: BTreeMap<u32, Vec<N>> = BTreeMap::new();
+        let mut slots: BTreeMap<u32, Vec<Speaker<N>>> = BTreeMap::new();
         for member in members {
-            let network = Self::network(learner, member, device)?;
-            slots.entry(member.record.slot).or_default().push(network);
+            let speaker = Self::speaker(learner, member, device)?;
+            slots.entry(member.record.slot).or_default().push(speaker);
         }
         Ok(Self {
             slots: slots.into_values().collect(),
@@ -44,14 +58,15 @@ impl<N: Network> Speakers<N> {
     }
 
     /// The network of one member; its tensors are the member's own where that lies on the same device.
-    pub(crate) fn network<L: Learner<Network = N>>(
+    pub(crate) fn speaker<L: Learner<Network = N>>(
         learner: &L,
         member: &Member,
         device: &Device,
-    ) -> Result<N> {
+    ) -> Result<Speaker<N>> {
         let weights = member.weights.iter().map(|(name, tensor)| (name.clone(), tensor.clone())).collect();
         let vb = VarBuilder::from_tensors(weights, learner.dtype(), device);
-        Ok(learner.build(&member.record.architecture, &member.record.settings, vb)?)
+        let network = learner.build(&member.record.architecture, &member.record.settings, vb)?;
+        Ok(Speaker { network, features: member.record.features.clone() })
     }
 
     /// The number of classes, where every slot is one network on the CPU that puts out as many f32 logits.
@@ -72,12 +87,12 @@ impl<N: Network> Speakers<N> {
         Voices::on_scale(values, None, self.task, scale)
     }
 
-    fn slot_says(&self, slot: &[N], inputs: &Inputs, scale: Scale) -> CandleResult<Tensor> {
-        let says = |network: &N, scale| self.output.voice(&network.run(inputs, false)?, self.task, scale);
-        if let [network] = slot {
-            return says(network, scale);
+    fn slot_says(&self, slot: &[Speaker<N>], inputs: &Inputs, scale: Scale) -> CandleResult<Tensor> {
+        let says = |speaker: &Speaker<N>, scale| self.output.voice(&speaker.run(inputs)?, self.task, scale);
+        if let [speaker] = slot {
+            return says(speaker, scale);
         }
-        let voices = slot.iter().map(|network| says(network, Scale::Probability));
+        let voices = slot.iter().map(|speaker| says(speaker, Scale::Probability));
         let mean = Tensor::stack(&voices.collect::<CandleResult<Vec<_>>>()?, 0)?.mean(0)?;
         match (self.task, scale) {
             (Task::Classification { .. }, Scale::LogProbability) => ln(&mean),

@@ -29,8 +29,11 @@ pub struct Record {
     pub architecture: String,
     /// What differed from the learner's own settings.
     pub settings: Settings,
-    /// Every row that shaped it, validation rows of early stopping included; sorted, each once. Held out means
-    /// all the others.
+    /// The columns of the inputs `(N, D)` that it sees; all, if `None`.
+    pub features: Option<Vec<u32>>,
+    /// Every row that shaped it, validation rows of early stopping included, and those that it may not speak
+    /// about for another reason ([`RunSpec::bars`](crate::build::RunSpec::bars)); sorted, each once. Held out
+    /// means all the others.
     pub seen: Rows,
     /// Loss and metric by epoch, up to where the member was taken.
     pub curve: Vec<EpochRecord>,

@@ -111,11 +111,11 @@ impl<'a, L: Learner> Pool<'a, L> {
 
     /// What one member says of rows of the pool's own data, `(n, C)`.
     fn says(&self, member: &Member, rows: &[u32]) -> Result<Tensor> {
-        let network = Speakers::network(self.learner, member, &self.device)?;
+        let speaker = Speakers::speaker(self.learner, member, &self.device)?;
         let (task, output) = (self.data.task(), self.learner.output());
         let mut said = vec![];
         for batch in in_batches(self.data, rows.to_vec(), ROWS, &self.device) {
-            let out = crate::Network::run(&network, &batch?.inputs, false)?.detach();
+            let out = speaker.run(&batch?.inputs)?.detach();
             said.push(output.voice(&out, task, Scale::Probability)?);
         }
         Ok(Tensor::cat(&said, 0)?)

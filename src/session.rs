@@ -266,6 +266,7 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
             slot: run.slot * self.stride + index,
             architecture: run.architecture.clone(),
             settings: run.settings.clone(),
+            features: run.features.clone(),
             seen: run.seen(),
             curve: curve.to_vec(),
             key: self.key(run, index)?,

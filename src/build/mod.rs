@@ -2,12 +2,30 @@
 //!
 //! A strategy is *what each run trains on* ([`crate::resample`]) × *when it hands over members* ([`Take`]) ×
 //! *what varies between runs* ([`Settings`], architectures). [`Strategy`] puts the three together:
-//! `Bagging::new(5).take(Snapshot::new(3))` takes three snapshots within each of five bootstrap runs.
+//! `KFold::new(5).take(Snapshot::new(3))` takes three snapshots within each of five folds.
+//!
+//! | Builder | Each member trains on | Held out |
+//! |---|---|---|
+//! | [`MultiRun`] | all rows | nothing |
+//! | [`Bagging`] | rows drawn with replacement | about 37 % of the rows, for each member |
+//! | [`KFold`] | all folds but one | each row, from one member of each voice |
+//! | [`RandomSplit`] | a random part of the rows | the rest, for each member |
+//! | [`RandomSubspace`] | all rows, some features | nothing |
+//! | [`RandomPatches`] | some rows, some features | the other rows, for each member |
+//! | [`ForwardChaining`] | the past | the future |
+//! | [`Horizontal`] | all rows, up to one of its last epochs | nothing |
+//! | [`Snapshot`] | all rows, up to the end of a cosine cycle | nothing |
+//! | [`FastGeometric`] | all rows, up to the trough of a triangle | nothing |
 mod bagging;
 mod fast_geometric;
+mod forward_chaining;
 mod horizontal;
+mod k_fold;
 mod multi_run;
 mod plan;
+mod random_patches;
+mod random_split;
+mod random_subspace;
 mod settings;
 mod snapshot;
 mod strategy;
@@ -15,9 +33,14 @@ mod take;
 
 pub use bagging::Bagging;
 pub use fast_geometric::FastGeometric;
+pub use forward_chaining::ForwardChaining;
 pub use horizontal::Horizontal;
+pub use k_fold::KFold;
 pub use multi_run::MultiRun;
 pub use plan::{Plan, RunSpec};
+pub use random_patches::RandomPatches;
+pub use random_split::RandomSplit;
+pub use random_subspace::RandomSubspace;
 pub use settings::{Settings, Value};
 pub use snapshot::Snapshot;
 pub use strategy::Strategy;

@@ -22,6 +22,11 @@ pub struct RunSpec {
     pub train: Rows,
     /// Rows to watch for early stopping. They count as seen.
     pub valid: Rows,
+    /// Rows that count as seen though the run has no use of them; see [`Draw::bars`](crate::resample::Draw::bars).
+    pub bars: Rows,
+    /// The columns of the inputs `(N, D)` that the network sees, in this order; all, if `None`. Prediction
+    /// selects the same ones, so callers always give all. Their number is the setting `"inputs"`.
+    pub features: Option<Vec<u32>>,
     /// When members are taken.
     pub take: Take,
     /// What differs from the learner's own settings.
@@ -29,10 +34,21 @@ pub struct RunSpec {
 }
 
 impl RunSpec {
-    /// Every row that shapes the run's members, sorted, each once.
+    /// A run that fits `architecture` on the rows `train`: with a voice of its own, without validation rows,
+    /// with the learner's own settings. The fields are there to be changed.
+    #[must_use]
+    pub fn new(id: u32, architecture: &str, seed: Seed, train: Rows) -> Self {
+        let (valid, bars, features) = (Rows::new(), Rows::new(), None);
+        let (take, settings) = (Take::default(), Settings::new());
+        let architecture = architecture.into();
+        Self { id, architecture, slot: id, seed, train, valid, bars, features, take, settings }
+    }
+
+    /// Every row that the run's members may not speak about, sorted, each once: those that shape them, and
+    /// [`bars`](Self::bars).
     #[must_use]
     pub fn seen(&self) -> Rows {
-        let mut rows: Rows = self.train.iter().chain(&self.valid).copied().collect();
+        let mut rows: Rows = self.train.iter().chain(&self.valid).chain(&self.bars).copied().collect();
         rows.sort_unstable();
         rows.dedup();
         rows
@@ -106,7 +122,7 @@ impl Plan {
             if run.train.is_empty() {
                 return Err(Error::invalid(name("the training rows"), "at least one", 0));
             }
-            if let Some(row) = run.train.iter().chain(&run.valid).find(|row| **row >= rows) {
+            if let Some(row) = run.train.iter().chain(&run.valid).chain(&run.bars).find(|row| **row >= rows) {
                 return Err(Error::invalid(name("a row"), format!("below {rows}"), row));
             }
         }

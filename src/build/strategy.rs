@@ -2,7 +2,7 @@
 use super::{EnsembleBuilder, Plan, RunSpec, Settings, Take};
 use crate::{
     data::{Dataset, Split},
-    resample::{Draw, Resample},
+    resample::{By, Draw, Resample, Units},
     Error, Result, Rows, Seed,
 };
 use std::{fmt, sync::Arc};
@@ -10,8 +10,9 @@ use std::{fmt, sync::Arc};
 /// Settings for the run with this number, within one architecture.
 type Vary = Arc<dyn Fn(usize) -> Settings + Send + Sync>;
 
-/// Any resampling, with the rest of a strategy around it. See [`MultiRun`](super::MultiRun) and
-/// [`Bagging`](super::Bagging) for how to make one.
+/// Any resampling, with the rest of a strategy around it. [`MultiRun`](super::MultiRun),
+/// [`Bagging`](super::Bagging), [`KFold`](super::KFold) and the others make one; [`Strategy::of`] makes one of a
+/// way to resample of your own.
 ///
 /// With several architectures each of them gets all the runs.
 #[derive(Clone)]
@@ -64,8 +65,9 @@ impl<R: Resample> Strategy<R> {
         self
     }
 
-    /// Keeps a share of each run's distinct rows, in (0, 1), to watch for early stopping. These rows count as
-    /// seen by the run's members.
+    /// Keeps a share of each run's distinct rows, in (0, 1), to watch for early stopping: whole groups where the
+    /// data has them, else in proportion to the strata where it has them. These rows count as seen by the run's
+    /// members.
     #[must_use]
     pub fn validation(mut self, share: f64) -> Self {
         self.validation = Some(share);
@@ -82,22 +84,26 @@ impl<R: Resample> EnsembleBuilder for Strategy<R> {
             check_share("the validation share", share)?;
         }
         let draws = self.resample.draw(data, seed.child("rows"))?;
+        let voices: Vec<u32> = (0..draws.len()).map(|run| self.resample.voice(run) as u32).collect();
         let mut runs = Vec::with_capacity(draws.len() * architectures.len());
-        let mut slots = 0;
+        let mut slots = 0u32;
         for architecture in architectures {
             for (number, draw) in draws.iter().enumerate() {
                 let id = runs.len() as u32;
                 let seed = seed.nth("run", id.into());
-                let Draw { train, valid } = match self.validation {
+                let Draw { train, valid, bars, features } = match self.validation {
                     Some(share) => watched(draw, share, data, seed.child("validation"))?,
                     None => draw.clone(),
                 };
-                let slot = slots + if self.resample.one_voice() { 0 } else { number as u32 };
-                let settings = self.vary.as_ref().map_or_else(Settings::new, |vary| vary(number));
-                let (architecture, take) = (architecture.clone(), self.take.clone());
-                runs.push(RunSpec { id, architecture, slot, seed, train, valid, take, settings });
+                let mut settings = self.vary.as_ref().map_or_else(Settings::new, |vary| vary(number));
+                if let Some(features) = &features {
+                    settings = settings.with("inputs", features.len() as i64);
+                }
+                let (slot, take) = (slots.saturating_add(voices[number]), self.take.clone());
+                let run = RunSpec::new(id, architecture, seed, train);
+                runs.push(RunSpec { slot, valid, bars, features, take, settings, ..run });
             }
-            slots += if self.resample.one_voice() { 1 } else { draws.len() as u32 };
+            slots = slots.saturating_add(voices.iter().max().map_or(0, |last| last.saturating_add(1)));
         }
         Ok(Plan { runs, reserved: Rows::new(), data: data.fingerprint() })
     }
@@ -120,16 +126,17 @@ fn watched(draw: &Draw, share: f64, data: &dyn Dataset, seed: Seed) -> Result<Dr
     let mut distinct = draw.train.clone();
     distinct.sort_unstable();
     distinct.dedup();
-    let split = match data.strata() {
-        Some(strata) => {
-            let strata: Vec<u32> = distinct.iter().map(|row| strata[*row as usize]).collect();
-            Split::stratified(&strata, share, seed)?
-        }
-        None => Split::random(distinct.len(), share, seed)?,
+    let of_distinct = |ids: &[u32]| {
+        distinct.iter().map(|row| ids.get(*row as usize).copied().unwrap_or_default()).collect::<Vec<_>>()
+    };
+    let split = match By::suiting(data).units(data)? {
+        Units::Groups(groups) => Split::grouped(&of_distinct(groups), share, seed)?,
+        Units::Strata(strata) => Split::stratified(&of_distinct(strata), share, seed)?,
+        Units::Rows(_) => Split::random(distinct.len(), share, seed)?,
     };
     let mut valid: Rows = split.test.iter().map(|i| distinct[*i as usize]).collect();
     let train = draw.train.iter().copied().filter(|row| valid.binary_search(row).is_err()).collect();
     valid.extend(&draw.valid);
     valid.sort_unstable();
-    Ok(Draw { train, valid })
+    Ok(Draw { train, valid, ..draw.clone() })
 }

@@ -115,6 +115,20 @@ impl Inputs {
         self.map(|t| move_view(t, device))
     }
 
+    /// The columns of these numbers, copied, of a single input `(N, D)`; everything, where `columns` is `None`.
+    pub(crate) fn columns(&self, columns: Option<&[u32]>) -> CResult<Self> {
+        let Some(columns) = columns else { return Ok(self.clone()) };
+        let only = self.only()?;
+        let (_, width) = only.dims2()?;
+        match columns.iter().max() {
+            Some(&last) if (last as usize) < width => {
+                let ids = Tensor::from_slice(columns, columns.len(), only.device())?;
+                Ok(only.index_select(&ids, 1)?.into())
+            }
+            _ => bail!("columns {columns:?} must be some of the inputs' {width}, from 0"),
+        }
+    }
+
     /// The rows whose numbers `ids`, `(B,)` `u32`, holds. Numbers must have been checked.
     pub(super) fn index(&self, ids: &Tensor) -> CResult<Self> {
         self.map(|t| t.index_select(ids, 0))

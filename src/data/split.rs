@@ -51,9 +51,13 @@ impl Split {
     /// # Errors
     /// A fraction not between 0 and 1, or an empty side.
     pub fn random(rows: usize, test_fraction: f64, seed: Seed) -> Result<Self> {
-        let size = test_size("rows", rows, test_fraction)?;
+        Self::random_of(rows, test_size("rows", rows, test_fraction)?, seed)
+    }
+
+    /// The same for a number of test rows; at most all.
+    pub(crate) fn random_of(rows: usize, test: usize, seed: Seed) -> Result<Self> {
         let mut all = (0..number(rows)?).collect();
-        Ok(Self::holding_out(rows, draw(&mut all, size, seed.child("split"))))
+        Ok(Self::holding_out(rows, draw(&mut all, test, seed.child("split"))))
     }
 
     /// Draws the test rows from each stratum in proportion to its size.
@@ -66,7 +70,11 @@ impl Split {
     /// # Errors
     /// A fraction not between 0 and 1, an empty side, or too few rows to leave one of each stratum to train on.
     pub fn stratified(strata: &[u32], test_fraction: f64, seed: Seed) -> Result<Self> {
-        let size = test_size("rows", strata.len(), test_fraction)?;
+        Self::stratified_of(strata, test_size("rows", strata.len(), test_fraction)?, seed)
+    }
+
+    /// The same for a number of test rows.
+    pub(crate) fn stratified_of(strata: &[u32], size: usize, seed: Seed) -> Result<Self> {
         let mut rows = members(strata)?;
         rows.retain(|_, rows| rows.len() > 1);
         let sizes: Vec<_> = rows.values().map(Vec::len).collect();
@@ -87,8 +95,12 @@ impl Split {
     /// # Errors
     /// A fraction not between 0 and 1, or an empty side.
     pub fn grouped(groups: &[u32], test_fraction: f64, seed: Seed) -> Result<Self> {
+        Self::grouped_of(groups, test_size("groups", members(groups)?.len(), test_fraction)?, seed)
+    }
+
+    /// The same for a number of test groups; at most all.
+    pub(crate) fn grouped_of(groups: &[u32], size: usize, seed: Seed) -> Result<Self> {
         let members = members(groups)?;
-        let size = test_size("groups", members.len(), test_fraction)?;
         let drawn = draw(&mut members.keys().copied().collect(), size, seed.child("split"));
         let test = drawn.iter().filter_map(|group| members.get(group)).flatten().copied();
         Ok(Self::holding_out(groups.len(), test.collect()))
@@ -134,7 +146,7 @@ fn test_size(what: &str, of: usize, fraction: f64) -> Result<usize> {
 }
 
 /// The rows of each stratum or group.
-fn members(ids: &[u32]) -> Result<BTreeMap<u32, Rows>> {
+pub(crate) fn members(ids: &[u32]) -> Result<BTreeMap<u32, Rows>> {
     let mut rows = BTreeMap::<_, Rows>::new();
     for (&id, row) in ids.iter().zip(0..number(ids.len())?) {
         rows.entry(id).or_default().push(row);
@@ -149,8 +161,14 @@ fn draw(rows: &mut Rows, n: usize, seed: Seed) -> Rows {
 
 /// `total` in shares in proportion to `sizes`, by largest remainders; each share is below its size.
 fn shares(sizes: &[usize], total: usize) -> Option<Vec<usize>> {
+    apportion(sizes, total, |size| size.saturating_sub(1))
+}
+
+/// `total` in shares in proportion to `sizes`, by largest remainders (Hamilton's method), as far as each size's
+/// `most` allows; none where that is too little.
+pub(crate) fn apportion(sizes: &[usize], total: usize, most: impl Fn(usize) -> usize) -> Option<Vec<usize>> {
     let all: usize = sizes.iter().sum();
-    if total + sizes.len() > all {
+    if all == 0 || total > sizes.iter().map(|&n| most(n)).fold(0, usize::saturating_add) {
         return None;
     }
     // In integers, for remainders that are equal to compare equal; u128 for their products.
@@ -163,7 +181,7 @@ fn shares(sizes: &[usize], total: usize) -> Option<Vec<usize>> {
     while missing > 0 {
         for &i in &order {
             if let (Some(share), Some(&size)) = (shares.get_mut(i), sizes.get(i)) {
-                if missing > 0 && *share + 1 < size {
+                if missing > 0 && *share < most(size) {
                     *share += 1;
                     missing -= 1;
                 }

@@ -1,5 +1,5 @@
 //! Every run on every row.
-use super::{Draw, Resample};
+use super::{by::row_count, Draw, Resample};
 use crate::{data::Dataset, Error, Result, Seed};
 
 /// Every run trains on every row.
@@ -14,7 +14,7 @@ impl Resample for AllRows {
         if self.runs == 0 {
             return Err(Error::invalid("runs", "at least 1", 0));
         }
-        let draw = Draw { train: (0..data.rows() as u32).collect(), valid: vec![] };
+        let draw = Draw::of((0..row_count(data)?).collect());
         Ok(vec![draw; self.runs])
     }
 

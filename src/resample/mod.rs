@@ -1,22 +1,70 @@
 //! Who trains on which rows; one way a file.
 mod all_rows;
+mod amount;
 mod bootstrap;
+mod by;
+mod folds;
+mod subsample;
+mod subspace;
+#[cfg(test)]
+mod tests;
+mod windows;
 
 pub use all_rows::AllRows;
-pub use bootstrap::{Amount, Bootstrap};
+pub use amount::Amount;
+pub use bootstrap::Bootstrap;
+pub use by::By;
+pub(crate) use by::Units;
+pub use folds::Folds;
+pub use subsample::Subsample;
+pub use subspace::Subspace;
+pub use windows::Windows;
 
 use crate::{data::Dataset, Result, Rows, Seed};
 
-/// The rows of one run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What one run is granted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Draw {
     /// Rows to fit on, as often as they occur.
     pub train: Rows,
     /// Rows to watch for early stopping.
     pub valid: Rows,
+    /// Rows that the run's members may not speak about even where they are not fitted on them, such as the past
+    /// of a model of the future. They count as seen.
+    pub bars: Rows,
+    /// The features to see, as column numbers of the inputs `(N, D)`; all of them, if `None`.
+    pub features: Option<Vec<u32>>,
+}
+
+impl Draw {
+    /// These rows to fit on, all others held out.
+    #[must_use]
+    pub fn of(train: Rows) -> Self {
+        Self { train, ..Self::default() }
+    }
 }
 
 /// Assigns rows to runs.
+///
+/// ```
+/// use candle_ensemble::{build::Strategy, data::Dataset, resample::{Draw, Resample}, Result, Seed};
+///
+/// /// Two runs: one on the even rows, one on the odd ones.
+/// #[derive(Debug)]
+/// struct EvenOdd;
+///
+/// impl Resample for EvenOdd {
+///     fn draw(&self, data: &dyn Dataset, _: Seed) -> Result<Vec<Draw>> {
+///         let every_second = |first| Draw::of((first..data.rows() as u32).step_by(2).collect());
+///         Ok(vec![every_second(0), every_second(1)])
+///     }
+///     fn name(&self) -> String {
+///         "even and odd".into()
+///     }
+/// }
+///
+/// let builder = Strategy::of(EvenOdd).validation(0.1);
+/// ```
 pub trait Resample: std::fmt::Debug + Sync {
     /// The rows of each run: a pure function of its arguments.
     ///
@@ -24,9 +72,10 @@ pub trait Resample: std::fmt::Debug + Sync {
     /// When a parameter is out of range or does not go with the data.
     fn draw(&self, data: &dyn Dataset, seed: Seed) -> Result<Vec<Draw>>;
 
-    /// Whether all runs speak with one voice (folds do: each row has one fold model that held it out).
-    fn one_voice(&self) -> bool {
-        false
+    /// The number of the voice that a run speaks with, one of its own if not said; numbers have no holes. Runs
+    /// of one voice answer as one, by their mean (folds do: each row has one fold model that held it out).
+    fn voice(&self, run: usize) -> usize {
+        run
     }
 
     /// What tables and files call it.

@@ -63,6 +63,7 @@ mod tests {
             slot: 2,
             architecture: "mlp".into(),
             settings: Settings::new().with("width", 8).with("dropout", 0.1),
+            features: Some(vec![0, 2]),
             seen: vec![1, 5, 9],
             curve,
             key: "k".into(),

@@ -94,6 +94,17 @@ impl<N: Network, F: Fn(&N, &mut Run<'_>) -> CandleResult<()> + Sync> CustomLoop<
         self
     }
 
+    /// The same, for a constructor that reads settings of the run, such as a width.
+    #[must_use]
+    pub fn architecture_reading(
+        mut self,
+        name: &str,
+        new: impl Fn(&Settings, VarBuilder<'_>) -> CandleResult<N> + Send + Sync + 'static,
+    ) -> Self {
+        self.architectures.add(name, &[], new);
+        self
+    }
+
     /// How initial weights are drawn.
     #[must_use]
     pub fn init(mut self, init: InitScheme) -> Self {

@@ -124,17 +124,26 @@ impl<'a> Run<'a> {
     pub fn batches(&self, epoch: u32, size: usize) -> impl Iterator<Item = CandleResult<Batch>> + 'a {
         let mut rows = self.spec.train.clone();
         rows.shuffle(&mut self.spec.seed.nth("epoch", epoch.into()).rng());
-        in_batches(self.data, rows, size, self.device)
+        self.in_batches(rows, size)
     }
 
     /// The training rows in the order of the plan, in batches.
     pub fn batches_in_order(&self, size: usize) -> impl Iterator<Item = CandleResult<Batch>> + 'a {
-        in_batches(self.data, self.spec.train.clone(), size, self.device)
+        self.in_batches(self.spec.train.clone(), size)
     }
 
     /// The validation rows, in batches; nothing where the run has none.
     pub fn validation(&self, size: usize) -> impl Iterator<Item = CandleResult<Batch>> + 'a {
-        in_batches(self.data, self.spec.valid.clone(), size, self.device)
+        self.in_batches(self.spec.valid.clone(), size)
+    }
+
+    /// Rows in batches, of the run's own features.
+    fn in_batches(&self, rows: Rows, size: usize) -> impl Iterator<Item = CandleResult<Batch>> + 'a {
+        let features = self.spec.features.as_deref();
+        in_batches(self.data, rows, size, self.device).map(move |batch| {
+            let batch = batch?;
+            Ok(Batch { inputs: batch.inputs.columns(features)?, ..batch })
+        })
     }
 
     /// To be called after each epoch: keeps its record in the learning curve, hands over the member that is due, and

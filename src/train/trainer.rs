@@ -220,6 +220,18 @@ impl<N: Network> Trainer<N> {
         self
     }
 
+    /// The same, for a constructor that reads settings of the run; see [`Trainer::reading`].
+    #[must_use]
+    pub fn architecture_reading(
+        mut self,
+        name: &str,
+        reads: &[&str],
+        new: impl Fn(&Settings, VarBuilder<'_>) -> CandleResult<N> + Send + Sync + 'static,
+    ) -> Self {
+        self.architectures.add(name, reads, new);
+        self
+    }
+
     /// Passes over a run's rows; 30, if not set.
     #[must_use]
     pub fn epochs(mut self, epochs: u32) -> Self {

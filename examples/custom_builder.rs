@@ -1,0 +1,94 @@
+//! A way to grow an ensemble that the library does not have, in one small file.
+//!
+//! `cargo run --release --example custom_builder -- --help`
+use candle_core::{Device, Tensor};
+use candle_ensemble::{build::*, combine::Mean, data::*, train::*, *};
+use candle_nn::{linear, seq, Activation, VarBuilder};
+use clap::Parser;
+use rand::seq::SliceRandom;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+// ---- The builder.
+
+/// The delete-d jackknife (Shao and Wu 1989, doi:10.1214/aos/1176347263): each run leaves `delete` rows out, drawn
+/// at random without replacement.
+#[derive(Debug)]
+struct Jackknife {
+    runs: u32,
+    delete: usize,
+}
+
+impl EnsembleBuilder for Jackknife {
+    fn plan(&self, data: &dyn Dataset, architectures: &[String], seed: Seed) -> Result<Plan> {
+        let rows = data.rows();
+        if self.delete == 0 || self.delete >= rows {
+            return Err(Error::invalid("delete", format!("at least 1 and below {rows}"), self.delete));
+        }
+        let mut runs = vec![];
+        for (architecture, number) in architectures.iter().flat_map(|a| (0..self.runs).map(move |n| (a, n))) {
+            let mut kept: Rows = (0..rows as u32).collect();
+            kept.shuffle(&mut seed.nth("jackknife", number.into()).rng());
+            kept.truncate(rows - self.delete);
+            kept.sort_unstable();
+            let id = runs.len() as u32;
+            runs.push(RunSpec::new(id, architecture, seed.nth("run", id.into()), kept));
+        }
+        Ok(Plan { runs, reserved: Rows::new(), data: data.fingerprint() })
+    }
+
+    fn name(&self) -> String {
+        format!("delete-{} jackknife", self.delete)
+    }
+}
+
+// ---- It goes where the library's own go.
+
+/// Grow an ensemble with a builder of one's own, on handwritten digits.
+#[derive(Parser)]
+struct Args {
+    /// Networks in the ensemble
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    members: u32,
+    /// Rows that each network leaves out
+    #[arg(long, default_value_t = 300)]
+    delete: usize,
+    /// Passes over the training rows
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    epochs: u32,
+    /// Two members, one epoch: to see that it runs
+    #[arg(long)]
+    quick: bool,
+}
+
+fn main() -> Result<()> {
+    threads::one_core_per_member();
+    let args = Args::parse();
+    let (runs, epochs) = if args.quick { (2, 1) } else { (args.members, args.epochs) };
+
+    let digits = smartcore::dataset::digits::load_dataset();
+    let images =
+        Tensor::from_vec(digits.data, (digits.num_samples, 64), &Device::Cpu)?.affine(1. / 8., -1.)?;
+    let labels = Tensor::from_iter(digits.target.iter().map(|d| *d as u32), &Device::Cpu)?;
+    let data = TensorDataset::classification(images, &labels)?;
+    let split = Split::of(&data, 0.3, Seed::from(1))?;
+    let (train, test) = (data.subset(&split.train)?, data.subset(&split.test)?);
+
+    let mlp = |vb: VarBuilder<'_>| {
+        Ok(seq().add(linear(64, 64, vb.pp("in"))?).add(Activation::Relu).add(linear(64, 10, vb.pp("out"))?))
+    };
+    let trainer = Trainer::new(mlp).epochs(epochs);
+    let jackknife = Jackknife { runs, delete: args.delete };
+    let pool = Session::new(&trainer, &train).grow(&jackknife, 42)?;
+
+    // What the members left out is held out, because their records say so.
+    let held_out = pool.held_out()?;
+    let (rows, of) = (held_out.rows().len(), held_out.of());
+    println!("{}, {runs} members", jackknife.name());
+    println!("held out, {rows} of {of} rows: accuracy {:.4}", held_out.metrics(&Mean)?.headline());
+    let said = pool.combine(&Mean)?.predict_proba(test.inputs())?;
+    let accuracy = evaluate::accuracy(&said, test.labels().unwrap_or_default(), None)?;
+    println!("test, {} rows: accuracy {accuracy:.4}", test.rows());
+    Ok(())
+}
