@@ -1,12 +1,15 @@
 //! Members and a fitted rule: itself a candle module.
+mod file;
+mod given;
+
 use crate::{
     combine::{Head, Voices},
     data::{Inputs, Task},
+    member::Record,
     train::{ln, Learner, Output, Scale},
     Error, Member, Network, Result,
 };
-use candle_core::{Device, Module, Result as CandleResult, Tensor, D};
-use candle_nn::VarBuilder;
+use candle_core::{DType, Device, Module, Result as CandleResult, Tensor, D};
 use std::collections::BTreeMap;
 
 /// Live networks, by slot.
@@ -16,6 +19,7 @@ pub(crate) struct Speakers<N> {
     members: Vec<Member>,
     task: Task,
     output: Output,
+    dtype: DType,
     device: Device,
 }
 
@@ -36,6 +40,7 @@ impl<N: Network> Speakers<N> {
             members: members.to_vec(),
             task,
             output: learner.output(),
+            dtype: learner.dtype(),
             device: device.clone(),
         })
     }
@@ -46,9 +51,16 @@ impl<N: Network> Speakers<N> {
         member: &Member,
         device: &Device,
     ) -> Result<N> {
-        let weights = member.weights.iter().map(|(name, tensor)| (name.clone(), tensor.clone())).collect();
-        let vb = VarBuilder::from_tensors(weights, learner.dtype(), device);
-        Ok(learner.build(&member.record.architecture, &member.record.settings, vb)?)
+        let (vb, unread) = given::builder(&member.weights, learner.dtype(), device);
+        let Record { architecture, settings, .. } = &member.record;
+        let network = learner.build(architecture, settings, vb)?;
+        match unread.names() {
+            names if names.is_empty() => Ok(network),
+            names => Err(Error::Foreign {
+                what: format!("the member {}", member.record.key),
+                why: format!("the network {architecture:?} has no {}", names.join(", ")),
+            }),
+        }
     }
 
     /// What each slot says, `(S, B, C)`, in one pass.

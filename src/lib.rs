@@ -65,7 +65,8 @@
 //!
 //! `charts` (SVG and PNG) and `progress` (a progress bar) are on by default; `cuda`, `cudnn`, `metal`, `accelerate`
 //! and `mkl` are handed through to candle. The device is an argument: [`Session::device`].
-#![forbid(unsafe_code)]
+// One file is exempt, and says why: `store/map.rs`.
+#![deny(unsafe_code)]
 #![deny(missing_docs)]
 #![warn(missing_debug_implementations, unreachable_pub, rust_2018_idioms)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -78,6 +79,7 @@ mod ensemble;
 mod error;
 pub mod evaluate;
 pub mod exec;
+pub mod files;
 mod host;
 pub mod init;
 pub mod member;

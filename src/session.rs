@@ -7,7 +7,7 @@ use crate::{
     member::Record,
     observe::{Event, Flow, Observer, Silent},
     pool::Pool,
-    store::{MemoryStore, Store},
+    store::{Manifest, MemoryStore, Store},
     train::{Learner, Run},
     Error, Member, Result, Seed,
 };
@@ -102,13 +102,14 @@ impl<'a, L: Learner> Session<'a, L> {
     /// Trains what the store lacks, and collects every member.
     ///
     /// # Errors
-    /// When the plan does not fit the data or the learner; the first failed run's, in plan order; when an
+    /// When the plan does not fit the data, the learner or the store; the first failed run's, in plan order; when an
     /// observer asks to stop ([`Error::Cancelled`]).
     pub fn train(&self, plan: &Plan) -> Result<Pool<'a, L>> {
         let memory = MemoryStore::new();
         let build =
             Build { session: self, plan, store: self.store.unwrap_or(&memory), tag: self.learner.tag() };
         build.check()?;
+        build.store.open(&Manifest::new(plan, &build.tag))?;
         build.train()?;
         build.collect()
     }

@@ -6,9 +6,15 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-/// Keeps members in memory, as long as it lives.
+/// Keeps members and checkpoints in memory, as long as it lives; of any plan, since keys tell plans apart.
 #[derive(Debug, Default)]
-pub struct MemoryStore(Mutex<BTreeMap<String, Member>>);
+pub struct MemoryStore(Mutex<Kept>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    members: BTreeMap<String, Member>,
+    checkpoints: BTreeMap<String, Vec<u8>>,
+}
 
 impl MemoryStore {
     /// An empty one.
@@ -17,23 +23,37 @@ impl MemoryStore {
         Self::default()
     }
 
-    fn members(&self) -> MutexGuard<'_, BTreeMap<String, Member>> {
-        // A thread that panicked elsewhere cannot have left the map half changed.
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        // A thread that panicked elsewhere cannot have left a map half changed.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Store for MemoryStore {
     fn put(&self, member: Member) -> Result<()> {
-        self.members().insert(member.record.key.clone(), member);
+        self.kept().members.insert(member.record.key.clone(), member);
         Ok(())
     }
 
     fn get(&self, key: &str) -> Result<Option<Member>> {
-        Ok(self.members().get(key).cloned())
+        Ok(self.kept().members.get(key).cloned())
     }
 
     fn contains(&self, key: &str) -> Result<bool> {
-        Ok(self.members().contains_key(key))
+        Ok(self.kept().members.contains_key(key))
+    }
+
+    fn put_checkpoint(&self, key: &str, bytes: &[u8]) -> Result<()> {
+        self.kept().checkpoints.insert(key.into(), bytes.into());
+        Ok(())
+    }
+
+    fn checkpoint(&self, key: &str) -> Result<Option<Vec<u8>>> {
+        Ok(self.kept().checkpoints.get(key).cloned())
+    }
+
+    fn drop_checkpoint(&self, key: &str) -> Result<()> {
+        self.kept().checkpoints.remove(key);
+        Ok(())
     }
 }
