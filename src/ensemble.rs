@@ -214,17 +214,29 @@ impl<N: Network, H: Head> Ensemble<N, H> {
 
     fn combined(&self, inputs: &Inputs) -> Result<Tensor> {
         let passes = in_passes(inputs, self.batch_rows, &self.speakers.device, |inputs| {
-            Ok(self.head.combine(&self.speakers.say(inputs, self.head.scale())?)?.detach())
+            Ok(self.say(inputs)?.detach())
         })?;
         Ok(cat(passes, 0)?)
+    }
+
+    /// What the rule makes of the voices, `(B, C)`, in one pass. The rule may be anyone's, so its word on the
+    /// shape is not taken.
+    fn say(&self, inputs: &Inputs) -> CandleResult<Tensor> {
+        let voices = self.speakers.say(inputs, self.head.scale())?;
+        let said = self.head.combine(&voices)?;
+        match [voices.rows(), self.task().width()] {
+            shape if said.dims() == shape => Ok(said),
+            shape => {
+                candle_core::bail!("{} must give {shape:?}, but gives {:?}", self.head.name(), said.dims())
+            }
+        }
     }
 }
 
 /// In one pass, so that gradients can flow through it.
 impl<N: Network, H: Head> Module for Ensemble<N, H> {
     fn forward(&self, xs: &Tensor) -> CandleResult<Tensor> {
-        let voices = self.speakers.say(&Inputs::from(xs.clone()), self.head.scale())?;
-        let combined = self.head.combine(&voices)?;
+        let combined = self.say(&Inputs::from(xs.clone()))?;
         match self.task() {
             Task::Classification { .. } => ln(&combined),
             Task::Regression { .. } => Ok(combined),

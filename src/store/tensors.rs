@@ -98,7 +98,9 @@ impl Layout {
     }
 
     pub(crate) fn to_bytes(&self) -> Result<Vec<u8>> {
-        let mut out = io::Cursor::new(vec![]);
+        let size = |t: &Tensor| t.elem_count() * t.dtype().size_in_bytes();
+        let size = LENGTH + self.header.len() + self.tensors.iter().map(size).sum::<usize>();
+        let mut out = io::Cursor::new(Vec::with_capacity(size));
         self.write(&mut out).map_err(|e| Error::invalid("a member", "one that fits in memory", e))?;
         Ok(out.into_inner())
     }
