@@ -70,7 +70,8 @@ impl<'a> Keeper<'a> {
     /// Where the run was, with its weights put back.
     pub(crate) fn restore(&self, vars: &Vars) -> Result<Option<Checkpoint>> {
         let Some(bytes) = self.store.checkpoint(&self.key)? else { return Ok(None) };
-        let checkpoint: Checkpoint = codec::decode(&bytes, "the checkpoint")?;
+        let checkpoint: Checkpoint = codec::decode(&bytes)
+            .map_err(|why| Error::Foreign { what: format!("the checkpoint {}", self.key), why })?;
         vars.load(&weights_of(&checkpoint.weights)?)?;
         Ok(Some(checkpoint))
     }

@@ -1,19 +1,179 @@
-//! Plans and records as bytes: the one place that knows bincode.
+//! Plans, rules and records as bytes: the one place that knows bincode.
 use crate::{Error, Result};
+use bincode::config::standard;
 use serde::{de::DeserializeOwned, Serialize};
+
+/// Reading is limited to what could have been written: more bytes than this many are refused at once.
+const MOST: usize = at_most(1 << 32);
 
 /// Bytes that depend on nothing but the value.
 pub(crate) fn encode(value: &impl Serialize) -> Result<Vec<u8>> {
-    bincode::serde::encode_to_vec(value, bincode::config::standard())
-        .map_err(|e| Error::invalid("a value to be stored", "serializable", e))
+    let what = "a value to be stored";
+    let bytes = bincode::serde::encode_to_vec(value, standard())
+        .map_err(|e| Error::invalid(what, "serializable", e))?;
+    match bytes.len() {
+        0..=MOST => Ok(bytes),
+        more => Err(Error::invalid(what, format!("of at most {MOST} bytes"), more)),
+    }
 }
 
-/// The inverse, for bytes that hold one value and nothing else.
-pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8], what: &str) -> Result<T> {
-    let foreign = |why: String| Error::Foreign { what: what.into(), why };
-    match bincode::serde::decode_from_slice(bytes, bincode::config::standard()) {
+/// The inverse of [`encode`], for bytes of any origin; an error says what is wrong with them.
+///
+/// bincode allocates what a text's length claims before it looks whether so much is there. Its limit counts
+/// what is read as it lies in memory, at most 16 times the bytes it came from; so the next larger of a few limits
+/// lets every true length pass, and holds a lying one to a multiple of the bytes there are, or to 1 MiB.
+pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    macro_rules! within {
+        ($limit:expr) => {
+            bincode::serde::decode_from_slice(bytes, standard().with_limit::<{ at_most($limit) }>())
+        };
+    }
+    let decoded = match bytes.len() {
+        0..=0x1_0000 => within!(1 << 20),
+        0x1_0001..=0x10_0000 => within!(1 << 24),
+        0x10_0001..=0x100_0000 => within!(1 << 28),
+        0x100_0001..=0x1000_0000 => within!(1 << 32),
+        0x1000_0001..=MOST => within!(1 << 36),
+        more => return Err(format!("{more} bytes are more than are ever written")),
+    };
+    match decoded {
         Ok((value, read)) if read == bytes.len() => Ok(value),
-        Ok((_, read)) => Err(foreign(format!("it goes on after {read} bytes"))),
-        Err(e) => Err(foreign(e.to_string())),
+        Ok((_, read)) => Err(format!("{} bytes are left over", bytes.len() - read)),
+        Err(e) => Err(e.to_string()),
+    }
+}
+
+/// `limit`, or what the machine can address.
+const fn at_most(limit: u64) -> usize {
+    if limit > isize::MAX as u64 {
+        isize::MAX as usize
+    } else {
+        limit as usize
+    }
+}
+
+/// Numbers that may be NaN or infinite, which JSON lacks: there they are texts.
+pub(crate) mod real {
+    use serde::{
+        de::{self, Visitor},
+        Deserialize, Deserializer, Serialize, Serializer,
+    };
+    use std::fmt;
+
+    pub(crate) fn serialize<S: Serializer>(x: &f64, s: S) -> Result<S::Ok, S::Error> {
+        match x {
+            x if x.is_finite() || !s.is_human_readable() => s.serialize_f64(*x),
+            x if x.is_nan() => s.serialize_str("NaN"),
+            x if *x > 0. => s.serialize_str("inf"),
+            _ => s.serialize_str("-inf"),
+        }
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<f64, D::Error> {
+        struct Real;
+        impl Visitor<'_> for Real {
+            type Value = f64;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number")
+            }
+            fn visit_f64<E: de::Error>(self, x: f64) -> Result<f64, E> {
+                Ok(x)
+            }
+            fn visit_i64<E: de::Error>(self, x: i64) -> Result<f64, E> {
+                Ok(x as f64)
+            }
+            fn visit_u64<E: de::Error>(self, x: u64) -> Result<f64, E> {
+                Ok(x as f64)
+            }
+            fn visit_str<E: de::Error>(self, x: &str) -> Result<f64, E> {
+                match x {
+                    "NaN" => Ok(f64::NAN),
+                    "inf" => Ok(f64::INFINITY),
+                    "-inf" => Ok(f64::NEG_INFINITY),
+                    _ => Err(E::invalid_value(de::Unexpected::Str(x), &self)),
+                }
+            }
+        }
+        match d.is_human_readable() {
+            true => d.deserialize_any(Real),
+            false => d.deserialize_f64(Real),
+        }
+    }
+
+    /// The same for a number that may be missing.
+    pub(crate) mod option {
+        use super::{Deserialize, Deserializer, Serialize, Serializer};
+
+        #[derive(Serialize, Deserialize)]
+        struct Real(#[serde(with = "super")] f64);
+
+        #[allow(clippy::ref_option)] // serde's signature
+        pub(crate) fn serialize<S: Serializer>(x: &Option<f64>, s: S) -> Result<S::Ok, S::Error> {
+            x.map(Real).serialize(s)
+        }
+
+        pub(crate) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Option<f64>, D::Error> {
+            Ok(Option::deserialize(d)?.map(|Real(x)| x))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+
+    #[derive(Debug, Serialize, Deserialize)]
+    struct Reals {
+        #[serde(with = "real")]
+        a: f64,
+        #[serde(with = "real::option")]
+        b: Option<f64>,
+    }
+
+    #[test]
+    fn every_number_survives_json_and_bincode() {
+        for a in
+            [0., -0., 0.1 + 0.2, f64::MIN_POSITIVE, 5e-324, f64::MAX, f64::NAN, f64::INFINITY, -f64::INFINITY]
+        {
+            for b in [None, Some(a)] {
+                let text = serde_json::to_string(&Reals { a, b }).unwrap();
+                let json: Reals = serde_json::from_str(&text).unwrap();
+                let binary: Reals = decode(&encode(&Reals { a, b }).unwrap()).unwrap();
+                for back in [json, binary] {
+                    assert_eq!(back.a.to_bits(), a.to_bits(), "{text}");
+                    assert_eq!(back.b.map(f64::to_bits), b.map(f64::to_bits), "{text}");
+                }
+            }
+        }
+        assert_eq!(serde_json::from_str::<Reals>(r#"{"a":3,"b":-3}"#).unwrap().b, Some(-3.));
+        assert!(serde_json::from_str::<Reals>(r#"{"a":"nan","b":null}"#).is_err());
+    }
+
+    #[test]
+    fn what_is_left_over_and_what_is_missing_is_an_error() {
+        let bytes = encode(&("text", vec![1u32, 2, 300])).unwrap();
+        assert_eq!(decode::<(String, Vec<u32>)>(&bytes).unwrap().1, [1, 2, 300]);
+        assert!(decode::<(String, Vec<u32>)>(&bytes[..bytes.len() - 1]).is_err());
+        let more = [&bytes[..], &[0]].concat();
+        assert_eq!(decode::<(String, Vec<u32>)>(&more).unwrap_err(), "1 bytes are left over");
+    }
+
+    #[test]
+    fn a_lying_length_allocates_next_to_nothing() {
+        // A text, and a list, of 2⁶³ − 1.
+        let lie = [&[253], &(u64::MAX >> 1).to_le_bytes()[..]].concat();
+        assert!(decode::<String>(&lie).is_err());
+        assert!(decode::<Vec<u64>>(&lie).is_err());
+    }
+
+    #[test]
+    fn true_lengths_pass_whatever_their_size() {
+        // Small numbers are one byte each and claim eight.
+        for n in [1, 16_000, 17_000, 270_000, 5_000_000] {
+            let numbers = vec![1u64; n];
+            assert_eq!(decode::<Vec<u64>>(&encode(&numbers).unwrap()).unwrap().len(), n);
+        }
     }
 }

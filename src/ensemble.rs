@@ -1,13 +1,16 @@
 //! Members and a fitted rule: itself a candle module.
+mod file;
+mod given;
+
 use crate::{
     combine::{softmax_mean, Head, Voices},
     data::{Inputs, Task},
     host,
+    member::Record,
     train::{ln, Learner, Output, Scale},
     Error, Member, Network, Result,
 };
 use candle_core::{DType, Device, Module, Result as CandleResult, Tensor, D};
-use candle_nn::VarBuilder;
 use std::collections::BTreeMap;
 
 /// One live network.
@@ -63,10 +66,16 @@ impl<N: Network> Speakers<N> {
         member: &Member,
         device: &Device,
     ) -> Result<Speaker<N>> {
-        let weights = member.weights.iter().map(|(name, tensor)| (name.clone(), tensor.clone())).collect();
-        let vb = VarBuilder::from_tensors(weights, learner.dtype(), device);
-        let network = learner.build(&member.record.architecture, &member.record.settings, vb)?;
-        Ok(Speaker { network, features: member.record.features.clone() })
+        let (vb, unread) = given::builder(&member.weights, learner.dtype(), device);
+        let Record { architecture, settings, .. } = &member.record;
+        let network = learner.build(architecture, settings, vb)?;
+        match unread.names() {
+            names if names.is_empty() => Ok(Speaker { network, features: member.record.features.clone() }),
+            names => Err(Error::Foreign {
+                what: format!("the member {}", member.record.key),
+                why: format!("the network {architecture:?} has no {}", names.join(", ")),
+            }),
+        }
     }
 
     /// The number of classes, where every slot is one network on the CPU that puts out as many f32 logits.
@@ -236,9 +245,22 @@ impl<N: Network, H: Head> Ensemble<N, H> {
             }
         }
         let passes = in_passes(inputs, self.batch_rows, &self.speakers.device, |inputs| {
-            Ok(self.head.combine(&self.speakers.say(inputs, self.head.scale())?)?.detach())
+            Ok(self.say(inputs)?.detach())
         })?;
         Ok(cat(passes, 0)?)
+    }
+
+    /// What the rule makes of the voices, `(B, C)`, in one pass. The rule may be anyone's, so its word on the
+    /// shape is not taken.
+    fn say(&self, inputs: &Inputs) -> CandleResult<Tensor> {
+        let voices = self.speakers.say(inputs, self.head.scale())?;
+        let said = self.head.combine(&voices)?;
+        match [voices.rows(), self.task().width()] {
+            shape if said.dims() == shape => Ok(said),
+            shape => {
+                candle_core::bail!("{} must give {shape:?}, but gives {:?}", self.head.name(), said.dims())
+            }
+        }
     }
 }
 
@@ -246,8 +268,8 @@ impl<N: Network, H: Head> Ensemble<N, H> {
     /// The mean of probabilities, straight from the logits.
     fn mean_of_softmaxes(&self, inputs: &Inputs, classes: usize) -> Result<Tensor> {
         let passes = in_passes(inputs, self.batch_rows, &self.speakers.device, |inputs| {
-            let networks = self.speakers.slots.iter().flatten();
-            let logits = networks.map(|network| Ok(network.run(inputs, false)?.detach()));
+            let speakers = self.speakers.slots.iter().flatten();
+            let logits = speakers.map(|speaker| Ok(speaker.run(inputs)?.detach()));
             let logits = logits.collect::<CandleResult<Vec<_>>>()?;
             let rows = inputs.rows();
             if let Some(odd) = logits.iter().find(|l| l.dims() != [rows, classes]) {
@@ -267,8 +289,7 @@ impl<N: Network, H: Head> Ensemble<N, H> {
 /// In one pass, so that gradients can flow through it.
 impl<N: Network, H: Head> Module for Ensemble<N, H> {
     fn forward(&self, xs: &Tensor) -> CandleResult<Tensor> {
-        let voices = self.speakers.say(&Inputs::from(xs.clone()), self.head.scale())?;
-        let combined = self.head.combine(&voices)?;
+        let combined = self.say(&Inputs::from(xs.clone()))?;
         match self.task() {
             Task::Classification { .. } => ln(&combined),
             Task::Regression { .. } => Ok(combined),

@@ -78,6 +78,14 @@ pub enum Error {
         /// How that was noticed.
         why: String,
     },
+    /// Something is no longer what was written: cut short, or changed.
+    #[error("{what} is damaged: {why}")]
+    Damaged {
+        /// The thing; its path, for a file.
+        what: String,
+        /// How that was noticed.
+        why: String,
+    },
     /// An observer asked to stop.
     #[error("cancelled; {done} of {of} runs are finished and kept in the store")]
     Cancelled {

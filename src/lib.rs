@@ -42,10 +42,12 @@
 //! - A [`train::Learner`] fits one network: the ready-made [`train::Trainer`], or a loop of your own
 //!   ([`train::CustomLoop`]).
 //! - A [`Session`] carries the plan out, where its [`exec::Executor`] says, and keeps each [`Member`] in a
-//!   [`store::Store`]. A member is data: named tensors and a record of what it has seen.
+//!   [`store::Store`]: in memory, or in a directory, from which an interrupted build goes on. A member is data:
+//!   named tensors and a record of what it has seen.
 //! - The [`Pool`] holds all members. From the records it alone makes [`HeldOut`] predictions, so a rule that learns
 //!   cannot be fitted on rows its members were fitted on.
-//! - A [`combine::Combiner`] is a rule; fitted, it is a [`combine::Head`]. Members and head are an [`Ensemble`].
+//! - A [`combine::Combiner`] is a rule; fitted, it is a [`combine::Head`]. Members and head are an [`Ensemble`],
+//!   which can be saved to a file and loaded ([`Ensemble::save`]).
 //! - [`evaluate`] measures: metrics, intervals, size curves, and whole studies ([`evaluate::Study`]) whose report
 //!   prints as a table and draws as a chart ([`report`]).
 //!
@@ -65,7 +67,8 @@
 //!
 //! `charts` (SVG and PNG) and `progress` (a progress bar) are on by default; `cuda`, `cudnn`, `metal`, `accelerate`
 //! and `mkl` are handed through to candle. The device is an argument: [`Session::device`].
-#![forbid(unsafe_code)]
+// One file is exempt, and says why: `store/map.rs`.
+#![deny(unsafe_code)]
 #![deny(missing_docs)]
 #![warn(missing_debug_implementations, unreachable_pub, rust_2018_idioms)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -79,6 +82,7 @@ mod ensemble;
 mod error;
 pub mod evaluate;
 pub mod exec;
+pub mod files;
 mod host;
 pub mod init;
 pub mod member;

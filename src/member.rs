@@ -1,5 +1,5 @@
 //! A trained member: data, not a live network. Threads, restarts and other machines all hand over these.
-use crate::{build::Settings, Rows};
+use crate::{build::Settings, codec::real, Rows};
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -51,13 +51,18 @@ pub struct EpochRecord {
     /// From 0.
     pub epoch: u32,
     /// Learning rate of the epoch's last step.
+    #[serde(with = "real")]
     pub learning_rate: f64,
     /// Mean training loss.
+    #[serde(with = "real")]
     pub train_loss: f64,
     /// Training accuracy, or root mean squared error.
+    #[serde(with = "real")]
     pub train_metric: f64,
     /// Mean loss over the run's validation rows, if it has any.
+    #[serde(with = "real::option")]
     pub valid_loss: Option<f64>,
     /// Validation accuracy, or root mean squared error.
+    #[serde(with = "real::option")]
     pub valid_metric: Option<f64>,
 }

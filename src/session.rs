@@ -8,7 +8,7 @@ use crate::{
     member::{EpochRecord, Record},
     observe::{Event, Flow, Observer, Silent},
     pool::Pool,
-    store::{MemoryStore, Store},
+    store::{Manifest, MemoryStore, Store},
     train::{Learner, Run, RunParts},
     Error, Member, Result, Seed,
 };
@@ -126,7 +126,7 @@ impl<'a, L: Learner> Session<'a, L> {
     /// Trains what the store lacks, and collects every member.
     ///
     /// # Errors
-    /// When the plan does not fit the data or the learner; the first failed run's, in plan order; when an
+    /// When the plan does not fit the data, the learner or the store; the first failed run's, in plan order; when an
     /// observer asks to stop ([`Error::Cancelled`]).
     pub fn train(&self, plan: &Plan) -> Result<Pool<'a, L>> {
         let memory = MemoryStore::new();
@@ -176,7 +176,9 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
             session.learner.check(run, session.data).map_err(|e| of_run(run, e))?;
         }
         let stride = plan.runs.iter().map(|run| run.take.members(session.learner.epochs(run))).max();
-        Ok(Self { session, plan, store, tag: session.learner.tag(), stride: stride.unwrap_or(1) })
+        let tag = session.learner.tag();
+        store.open(&Manifest::new(plan, &tag))?;
+        Ok(Self { session, plan, store, tag, stride: stride.unwrap_or(1) })
     }
 
     fn members(&self, run: &RunSpec) -> u32 {

@@ -12,15 +12,16 @@ use candle_ensemble::{
     data::Task,
     evaluate::{Study, VarianceReport},
     exec::Threads,
+    files,
     init::InitScheme,
     observe::{Observer, Silent},
     threads,
     train::{Adam, Optimizer, Sgd, Trainer},
-    Error, ProgressBar, Result, Session,
+    ProgressBar, Result, Session,
 };
 use candle_nn::{linear, Linear, Module, VarBuilder};
 use data::Prepared;
-use std::{io::Write, path::Path, process::ExitCode};
+use std::process::ExitCode;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -76,7 +77,7 @@ fn run(args: &Args) -> Result<()> {
             "single": report.single,
             "ensembles": report.ensembles,
         });
-        write_whole(path, &format!("{document:#}\n"))?;
+        files::write_whole(path, format!("{document:#}\n").as_bytes())?;
         say(format!("\nAll figures, by repeat and size: {}", path.display()));
     }
     let title = format!("{}: mean ± sd over {} repeats", prepared.name, args.repeats);
@@ -139,14 +140,4 @@ fn optimizer(args: &Args) -> Optimizer {
             Sgd::new(args.lr).with_momentum(args.momentum).with_weight_decay(args.weight_decay).into()
         }
     }
-}
-
-/// Writes beside the target and renames, so that nobody meets half a file.
-fn write_whole(path: &Path, text: &str) -> Result<()> {
-    let io = |source| Error::Io { path: path.into(), source };
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(io)?;
-    file.write_all(text.as_bytes()).map_err(io)?;
-    file.persist(path).map_err(|e| io(e.error))?;
-    Ok(())
 }

@@ -11,7 +11,7 @@ pub enum Value {
     /// A count.
     Int(i64),
     /// A number.
-    Real(f64),
+    Real(#[serde(with = "crate::codec::real")] f64),
     /// A name.
     Text(String),
 }

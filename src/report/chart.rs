@@ -14,7 +14,7 @@ use plotters::{
 };
 use scale::{robust, ticks, whole_ticks, Range};
 
-use crate::{Error, Result};
+use crate::{files, Error, Result};
 
 const WIDTH: u32 = 900;
 const HEIGHT: u32 = 560;
@@ -127,25 +127,14 @@ impl SizeChart {
             _ => return Err(Error::invalid("chart file", "named .svg or .png", path.display())),
         };
         self.check()?;
-        let failed = |source| Error::Io { path: path.to_owned(), source };
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        let mut options = tempfile::Builder::new();
-        // Temporary files are closed to other users, a chart is not.
-        #[cfg(unix)]
-        options.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        // plotters goes by the extension.
-        let suffix = if png { ".png" } else { ".svg" };
-        let mut file = options.prefix(".chart-").suffix(suffix).tempfile_in(folder).map_err(failed)?;
-        if png {
-            self.write_png(file.path()).map_err(failed)?;
-        } else {
-            self.write_svg(file.as_file_mut()).map_err(failed)?;
-        }
-        file.persist(path).map_err(|e| failed(e.error))?;
-        Ok(())
+        files::write_with(path, |file| {
+            // plotters goes by the extension, which a temporary file shares.
+            if png {
+                self.write_png(file.path())
+            } else {
+                self.write_svg(file.as_file_mut())
+            }
+        })
     }
 
     fn check(&self) -> Result<()> {

@@ -38,11 +38,14 @@ impl Amount {
 
     /// The same, for draws without replacement, of which there are at most `most`; `what` names them.
     pub(super) fn up_to(self, of: usize, most: usize, what: &str) -> Result<usize> {
-        let count = self.of(of)?;
-        if count > most {
-            let must = format!("at most {most} of {of} {what}");
-            return Err(Error::invalid("the sample size", must, count));
+        let name = format!("the number of {what}");
+        let named = |e| match e {
+            Error::Invalid { must, got, .. } => Error::Invalid { what: name.clone(), must, got },
+            e => e,
+        };
+        match self.of(of).map_err(named)? {
+            count if count > most => Err(Error::invalid(name, format!("at most {most} of {of}"), count)),
+            count => Ok(count),
         }
-        Ok(count)
     }
 }

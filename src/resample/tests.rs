@@ -219,12 +219,12 @@ fn impossible_sizes_are_refused() {
         assert!(subspace.draw(&data, Seed::from(0)).is_err(), "{amount:?}");
     }
     for amount in [Amount::Share(1.), Amount::Count(6), Amount::Share(0.95)] {
-        let message = "the sample size must be at most 5 of 6 rows, but is 6";
+        let message = "the number of rows must be at most 5 of 6, but is 6";
         assert_eq!(refusal(&subsample(1, amount, None), &data), message);
     }
     for amount in [Amount::Share(1.2), Amount::Count(5)] {
         let subspace = Subspace { rows: AllRows { runs: 1 }, features: amount };
-        assert_eq!(refusal(&subspace, &data), "the sample size must be at most 4 of 4 features, but is 5");
+        assert_eq!(refusal(&subspace, &data), "the number of features must be at most 4 of 4, but is 5");
     }
     assert!(bootstrap(0, Amount::default(), None).draw(&data, Seed::from(0)).is_err());
     assert!(subsample(0, Amount::Share(0.5), None).draw(&data, Seed::from(0)).is_err());

@@ -1,13 +1,36 @@
 //! Where members are kept; one place a file.
+mod directory;
 mod format;
+mod manifest;
+mod map;
 mod memory;
+mod seal;
+mod tensors;
+mod title;
 
+pub use directory::DirectoryStore;
+pub use manifest::Manifest;
 pub use memory::MemoryStore;
+
+pub(crate) use directory::read_file;
+pub(crate) use format::check_record;
+pub(crate) use tensors::{read as read_tensors, Layout};
+pub(crate) use title::Fault;
 
 use crate::{Member, Result};
 
-/// Keeps members by key. Two processes may put the same key: both then hold the same bytes.
+/// Keeps members by key, and what unfinished runs left to go on from. Two processes may put the same key: both
+/// then hold the same bytes.
 pub trait Store: Sync {
+    /// Called before anything is trained, with what the store is to hold the members of. A store that outlives
+    /// the process keeps the first manifest it is given.
+    ///
+    /// # Errors
+    /// When the store was made for another data set, plan or learner: the error says which.
+    fn open(&self, _manifest: &Manifest<'_>) -> Result<()> {
+        Ok(())
+    }
+
     /// Keeps `member` under its record's key, whole or not at all.
     ///
     /// # Errors
@@ -20,29 +43,36 @@ pub trait Store: Sync {
     /// When there is one, but it cannot be read or is not what the key says.
     fn get(&self, key: &str) -> Result<Option<Member>>;
 
-    /// Keeps the state of a run that is under way, instead of an earlier one.
-    ///
-    /// # Errors
-    /// When it cannot be kept.
-    fn put_checkpoint(&self, key: &str, bytes: &[u8]) -> Result<()>;
-
-    /// The state of a run that was under way, or `None`.
-    ///
-    /// # Errors
-    /// When there is one, but it cannot be read.
-    fn checkpoint(&self, key: &str) -> Result<Option<Vec<u8>>>;
-
-    /// Forgets the state of a run, if there is one.
-    ///
-    /// # Errors
-    /// When it cannot be removed.
-    fn drop_checkpoint(&self, key: &str) -> Result<()>;
-
-    /// Whether there is one.
+    /// Whether there is one, be it readable or not.
     ///
     /// # Errors
     /// When that cannot be told.
     fn contains(&self, key: &str) -> Result<bool> {
         Ok(self.get(key)?.is_some())
+    }
+
+    /// Keeps `bytes`, the state of an unfinished run, under `key`, whole or not at all, in place of what was
+    /// there. Keys of checkpoints and of members are apart. A store that keeps none leaves this as it is.
+    ///
+    /// # Errors
+    /// When they cannot be kept.
+    fn put_checkpoint(&self, _key: &str, _bytes: &[u8]) -> Result<()> {
+        Ok(())
+    }
+
+    /// The checkpoint under `key`, or `None`.
+    ///
+    /// # Errors
+    /// When there is one, but it cannot be read or is not what was put.
+    fn checkpoint(&self, _key: &str) -> Result<Option<Vec<u8>>> {
+        Ok(None)
+    }
+
+    /// Removes the checkpoint under `key`, if there is one.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    fn drop_checkpoint(&self, _key: &str) -> Result<()> {
+        Ok(())
     }
 }

@@ -399,7 +399,8 @@ impl<N: Network> Learner for Trainer<N> {
         let mut watch = config.early_stopping.map(Watch::new);
         let mut best: Option<Weights> = None;
         if run.first_epoch() > 0 {
-            let state: State = codec::decode(run.state(), "the trainer's state").map_err(|e| run.fail(e))?;
+            let state: State = codec::decode(run.state())
+                .map_err(|why| run.fail(Error::Foreign { what: "the trainer's checkpoint".into(), why }))?;
             optimizer.restore(&state.optimizer).map_err(|e| run.fail(e))?;
             watch = state.watch;
             best = state.best.as_deref().map(weights_of).transpose()?;

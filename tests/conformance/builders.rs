@@ -1,6 +1,10 @@
 //! Every strategy. To enrol a new one, add a row.
-use candle_ensemble::build::{
-    Bagging, EnsembleBuilder, FastGeometric, Horizontal, MultiRun, Settings, Snapshot,
+use candle_ensemble::{
+    build::{
+        Bagging, EnsembleBuilder, FastGeometric, ForwardChaining, Horizontal, KFold, MultiRun, RandomPatches,
+        RandomSplit, RandomSubspace, Settings, Snapshot,
+    },
+    resample::By,
 };
 
 type Boxed = Box<dyn EnsembleBuilder>;
@@ -101,6 +105,64 @@ pub const BUILDERS: &[Builder] = &[
         name: "snapshots within bagging",
         make: || Box::new(Bagging::new(2).take(Snapshot::new(2))),
         members: 4,
+        bad: &[],
+    },
+    Builder {
+        name: "k-fold",
+        make: || Box::new(KFold::new(4)),
+        members: 4,
+        bad: &[
+            (|| Box::new(KFold::new(0)), "k"),
+            (|| Box::new(KFold::new(1)), "k"),
+            (|| Box::new(KFold::new(61)), "k"),
+            (|| Box::new(KFold::new(3).repeats(0)), "repeats"),
+        ],
+    },
+    Builder {
+        name: "repeated k-fold by rows",
+        make: || Box::new(KFold::new(3).repeats(2).by(By::Rows)),
+        members: 6,
+        bad: &[],
+    },
+    Builder {
+        name: "random split",
+        make: || Box::new(RandomSplit::new(3, 0.7)),
+        members: 3,
+        bad: &[
+            (|| Box::new(RandomSplit::new(0, 0.7)), "runs"),
+            (|| Box::new(RandomSplit::new(2, 0.)), "number of rows"),
+            (|| Box::new(RandomSplit::new(2, 1.5)), "number of rows"),
+        ],
+    },
+    Builder {
+        name: "random subspace",
+        make: || Box::new(RandomSubspace::new(3, 0.5)),
+        members: 3,
+        bad: &[
+            (|| Box::new(RandomSubspace::new(0, 0.5)), "runs"),
+            (|| Box::new(RandomSubspace::new(2, 0.)), "feature"),
+            (|| Box::new(RandomSubspace::new(2, 0.5).features(3)), "feature"),
+        ],
+    },
+    Builder {
+        name: "random patches",
+        make: || Box::new(RandomPatches::new(3, 0.6, 0.5)),
+        members: 3,
+        bad: &[],
+    },
+    Builder {
+        name: "forward chaining",
+        make: || Box::new(ForwardChaining::new(3).gap(2)),
+        members: 3,
+        bad: &[
+            (|| Box::new(ForwardChaining::new(0)), "folds"),
+            (|| Box::new(ForwardChaining::new(100)), "folds"),
+        ],
+    },
+    Builder {
+        name: "snapshots within each fold",
+        make: || Box::new(KFold::new(3).take(Snapshot::new(2))),
+        members: 6,
         bad: &[],
     },
 ];

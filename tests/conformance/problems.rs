@@ -2,6 +2,7 @@
 use crate::common::{blobs, flat, line, CPU};
 use candle_core::Tensor;
 use candle_ensemble::{
+    build::Settings,
     data::TensorDataset,
     train::{Optimizer, Trainer},
 };
@@ -68,10 +69,11 @@ impl Problem {
             Self::Binary => 1,
             Self::Values => 2,
         };
-        let net = move |vb: VarBuilder<'_>| {
-            let layers = seq().add(linear(2, 5, vb.pp("hidden"))?).add(Activation::Relu);
+        let net = move |settings: &Settings, vb: VarBuilder<'_>| {
+            let inputs = settings.count("inputs")?.unwrap_or(2);
+            let layers = seq().add(linear(inputs, 5, vb.pp("hidden"))?).add(Activation::Relu);
             Ok(layers.add(linear(5, outputs, vb.pp("out"))?))
         };
-        Trainer::new(net).epochs(EPOCHS).batch_size(16).optimizer(Optimizer::adam(1e-2))
+        Trainer::reading(&["inputs"], net).epochs(EPOCHS).batch_size(16).optimizer(Optimizer::adam(1e-2))
     }
 }

@@ -67,10 +67,10 @@ fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
 pub(super) fn ticks(range: Range) -> Vec<(f64, String)> {
     let rough = (range.span() / 7.0).log10();
     let mut exponent = rough.floor() as i32;
-    // The round step nearest in ratio: borders at √2, √10 and √50.
+    // The round step nearest in ratio: borders at √2, √10 (a little less, so that there are eleven at most) and √50.
     let times = match 10f64.powf(rough - rough.floor()) {
         t if t < 1.414 => 1.0,
-        t if t < 3.162 => 2.0,
+        t if t < 3.14 => 2.0,
         t if t < 7.071 => 5.0,
         _ => {
             exponent += 1;

@@ -1,0 +1,160 @@
+//! What a store is for.
+use super::{
+    seal::{seal, unseal},
+    title::Fault,
+};
+use crate::{build::Plan, codec, Result};
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+
+const KIND: &str = "plan";
+
+/// What a store holds the members of: a plan, which names its data set, and the learner that carries it out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest<'a> {
+    /// The plan.
+    pub plan: Cow<'a, Plan>,
+    /// The learner's [tag](crate::train::Learner::tag).
+    pub learner: Cow<'a, str>,
+}
+
+impl<'a> Manifest<'a> {
+    /// Of `plan`, carried out by a learner of this tag.
+    #[must_use]
+    pub fn new(plan: &'a Plan, learner: &'a str) -> Self {
+        Self { plan: Cow::Borrowed(plan), learner: Cow::Borrowed(learner) }
+    }
+
+    /// As bytes, with a format and a hash. The same manifest gives the same bytes.
+    ///
+    /// # Errors
+    /// When it cannot be serialized.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        Ok(seal(KIND, &codec::encode(self)?))
+    }
+
+    /// The inverse of [`Manifest::to_bytes`]. Bytes of any origin are safe to hand in.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`](crate::Error::Damaged) when the bytes are not what was written,
+    /// [`Error::Foreign`](crate::Error::Foreign) when they are something else.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Manifest<'static>> {
+        read(bytes).map_err(|fault| fault.of("the manifest"))
+    }
+
+    /// In what `self` differs from the manifest that is there already; `None` where in nothing.
+    pub(super) fn differs(&self, there: &Manifest<'_>) -> Option<String> {
+        let (plan, other) = (&self.plan, &there.plan);
+        let mut differences = vec![];
+        if plan.data != other.data {
+            let [a, b] = [&other.data, &plan.data].map(|print| print.to_string()[..12].to_string());
+            differences.push(format!("another data set (fingerprint {a}…, not {b}…)"));
+        }
+        if let Some(how) = plans_differ(plan, other) {
+            differences.push(format!("another plan ({how})"));
+        }
+        if self.learner != there.learner {
+            differences.push(format!("another learner ({:?}, not {:?})", there.learner, self.learner));
+        }
+        (!differences.is_empty()).then(|| format!("it was made for {}", differences.join(", ")))
+    }
+}
+
+pub(super) fn read(bytes: &[u8]) -> Result<Manifest<'static>, Fault> {
+    codec::decode(unseal(KIND, bytes)?).map_err(Fault::Foreign)
+}
+
+/// In what the plans differ, data sets apart.
+fn plans_differ(plan: &Plan, there: &Plan) -> Option<String> {
+    if plan.runs.len() != there.runs.len() {
+        return Some(format!("{} runs, not {}", there.runs.len(), plan.runs.len()));
+    }
+    let differing = plan.runs.iter().zip(&there.runs).find(|(a, b)| a != b);
+    if let Some((a, b)) = differing {
+        let parts = [
+            ("number", a.id != b.id),
+            ("architecture", a.architecture != b.architecture),
+            ("slot", a.slot != b.slot),
+            ("seed", a.seed != b.seed),
+            ("training rows", a.train != b.train),
+            ("validation rows", a.valid != b.valid),
+            ("members taken", a.take != b.take),
+            ("settings", a.settings != b.settings),
+        ];
+        let names: Vec<_> = parts.iter().filter(|(_, differ)| *differ).map(|(name, _)| *name).collect();
+        return Some(format!("run {} differs in {}", a.id, names.join(", ")));
+    }
+    (plan.reserved != there.reserved).then(|| "other rows are reserved".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        build::{RunSpec, Settings, Take},
+        data::Fingerprint,
+        Error, Seed,
+    };
+
+    fn plan() -> Plan {
+        let run = |id: u32| {
+            let rows = vec![0, 300, 70_000, 300];
+            let settings = Settings::new().with("width", 8);
+            RunSpec { settings, ..RunSpec::new(id, "model", Seed::from(u64::from(id)), rows) }
+        };
+        Plan { runs: vec![run(0), run(1)], reserved: vec![7], data: Fingerprint::of(b"data") }
+    }
+
+    #[test]
+    fn bytes_come_back_equal_and_every_change_is_noticed() {
+        let plan = plan();
+        let manifest = Manifest::new(&plan, "Adam");
+        let bytes = manifest.to_bytes().unwrap();
+        assert_eq!(Manifest::from_bytes(&bytes).unwrap(), manifest);
+        assert_eq!(manifest.differs(&Manifest::from_bytes(&bytes).unwrap()), None);
+        for i in 0..bytes.len() {
+            assert!(Manifest::from_bytes(&bytes[..i]).is_err(), "{i}");
+            for bit in 0..8 {
+                let mut flipped = bytes.clone();
+                flipped[i] ^= 1 << bit;
+                assert!(Manifest::from_bytes(&flipped).is_err(), "{i}");
+            }
+        }
+        let lie = seal(KIND, &[&[253], &u64::MAX.to_le_bytes()[..]].concat());
+        assert!(matches!(Manifest::from_bytes(&lie), Err(Error::Foreign { .. })));
+    }
+
+    #[test]
+    fn differences_are_told() {
+        let there = plan();
+        let there = Manifest::new(&there, "Adam");
+        let says = |change: &dyn Fn(&mut Plan), learner: &str| {
+            let mut plan = plan();
+            change(&mut plan);
+            Manifest::new(&plan, learner).differs(&there).unwrap()
+        };
+        let data = says(&|p| p.data = Fingerprint::of(b"other"), "Adam");
+        assert!(data.starts_with("it was made for another data set (fingerprint "), "{data}");
+        assert_eq!(says(&|_| (), "SGD"), r#"it was made for another learner ("Adam", not "SGD")"#);
+        assert_eq!(says(&|p| drop(p.runs.pop()), "Adam"), "it was made for another plan (2 runs, not 1)");
+        let seed = says(
+            &|p| {
+                p.runs[1].seed = Seed::from(9);
+                p.runs[1].train.pop();
+            },
+            "Adam",
+        );
+        assert_eq!(seed, "it was made for another plan (run 1 differs in seed, training rows)");
+        assert!(says(&|p| p.reserved.clear(), "Adam").contains("other rows are reserved"));
+        let all = says(
+            &|p| {
+                p.data = Fingerprint::of(b"other");
+                p.runs.clear();
+            },
+            "SGD",
+        );
+        assert!(["data set", "plan", "learner"]
+            .iter()
+            .all(|what| all.contains(&format!("another {what} ("))));
+    }
+}
