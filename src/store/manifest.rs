@@ -91,7 +91,7 @@ fn plans_differ(plan: &Plan, there: &Plan) -> Option<String> {
 mod tests {
     use super::*;
     use crate::{
-        build::{RunSpec, Settings, Take},
+        build::{RunSpec, Settings},
         data::Fingerprint,
         Error, Seed,
     };

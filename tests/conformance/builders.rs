@@ -156,7 +156,7 @@ pub const BUILDERS: &[Builder] = &[
         members: 3,
         bad: &[
             (|| Box::new(ForwardChaining::new(0)), "folds"),
-            (|| Box::new(ForwardChaining::new(100)), "folds"),
+            (|| Box::new(ForwardChaining::new(100)), "number of rows"),
         ],
     },
     Builder {
