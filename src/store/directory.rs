@@ -50,7 +50,7 @@ use std::{
 /// assert_eq!(again.members().len(), 3);
 ///
 /// let other = session.grow(&Bagging::new(3), 42).err().unwrap();
-/// assert!(other.to_string().contains("another plan (run 0 differs in seed, training rows)"), "{other}");
+/// assert!(other.to_string().contains("another plan (run 0 differs in training rows)"), "{other}");
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
