@@ -97,3 +97,62 @@ impl Observer for Silent {
         Flow::Continue
     }
 }
+
+/// Several observers: each is told, in order; one that asks to stop stops the build.
+impl Observer for [&dyn Observer] {
+    fn notify(&self, event: &Event<'_>) -> Flow {
+        let flows = self.iter().map(|observer| observer.notify(event));
+        flows.fold(Flow::Continue, |all, one| if one == Flow::Stop { Flow::Stop } else { all })
+    }
+}
+
+impl<const N: usize> Observer for [&dyn Observer; N] {
+    fn notify(&self, event: &Event<'_>) -> Flow {
+        self.as_slice().notify(event)
+    }
+}
+
+/// Tells [`tracing`] of each event: builds and runs at level info, epochs and members at debug.
+///
+/// ```no_run
+/// use candle_ensemble::{observe::{Observer, Tracing}, ProgressBar};
+///
+/// let bar = ProgressBar::new(1);
+/// let both: [&dyn Observer; 2] = [&Tracing, &bar];
+/// // Session::new(&learner, &data).observer(&both).train(&plan)?;
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tracing;
+
+impl Observer for Tracing {
+    fn notify(&self, event: &Event<'_>) -> Flow {
+        match event {
+            Event::BuildStarted { runs, finished, epochs } => {
+                tracing::info!(runs, finished, epochs, "build started");
+            }
+            Event::RunStarted { run } => {
+                tracing::info!(
+                    run = run.id,
+                    architecture = run.architecture,
+                    rows = run.train.len(),
+                    "run started"
+                );
+            }
+            Event::Resumed { run, epoch } => tracing::info!(run = run.id, epoch, "run resumed"),
+            Event::EpochEnded { run, record } => tracing::debug!(
+                run = run.id,
+                epoch = record.epoch,
+                learning_rate = record.learning_rate,
+                train_loss = record.train_loss,
+                valid_loss = record.valid_loss,
+                "epoch ended"
+            ),
+            Event::MemberTaken { run, index } => tracing::debug!(run = run.id, index, "member taken"),
+            Event::RunFinished { run, epochs, elapsed, .. } => {
+                tracing::info!(run = run.id, epochs, seconds = elapsed.as_secs_f64(), "run finished");
+            }
+            Event::BuildFinished => tracing::info!("build finished"),
+        }
+        Flow::Continue
+    }
+}

@@ -401,13 +401,13 @@ fn help_explains_every_flag() {
         }
     }
     for flag in "data target task train-rows test-fraction standardize hidden optimizer lr momentum weight-decay \
-                 epsilon init batch epochs strategy members combine repeats seed threads json chart quiet help \
+                 epsilon init batch epochs strategy members combine repeats seed threads store checkpoint-every json chart quiet help \
                  version"
         .split_whitespace()
     {
         assert!(flags.contains(&format!("--{flag}")), "--{flag} in {flags:?}");
     }
-    assert_eq!(flags.len(), 26);
+    assert_eq!(flags.len(), 28);
     let version = Command::new(program()).arg("--version").output().unwrap();
     assert!(version.status.success());
     assert!(String::from_utf8(version.stdout).unwrap().contains(env!("CARGO_PKG_VERSION")));

@@ -104,6 +104,14 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = count::<usize>)]
     #[serde(skip)]
     pub threads: Option<usize>,
+    /// Keep networks in this folder as they are trained: a run that was interrupted goes on where it was
+    #[arg(long, value_name = "FOLDER")]
+    #[serde(skip)]
+    pub store: Option<PathBuf>,
+    /// With --store: epochs after which a network under way is kept [default: five minutes]
+    #[arg(long, value_name = "EPOCHS", value_parser = count::<u32>, requires = "store")]
+    #[serde(skip)]
+    pub checkpoint_every: Option<u32>,
     /// Write all figures, by repeat and by ensemble size, into this file
     #[arg(long, value_name = "FILE.json")]
     #[serde(skip)]

@@ -15,9 +15,10 @@ use candle_ensemble::{
     files,
     init::InitScheme,
     observe::{Observer, Silent},
+    store::{DirectoryStore, MemoryStore, Store},
     threads,
     train::{Adam, Optimizer, Sgd, Trainer},
-    ProgressBar, Result, Session,
+    Checkpoints, ProgressBar, Result, Session,
 };
 use candle_nn::{linear, Linear, Module, VarBuilder};
 use data::Prepared;
@@ -92,7 +93,9 @@ fn study(args: &Args, prepared: &Prepared) -> Result<VarianceReport> {
         Task::Regression { outputs } => outputs,
     };
     let widths = [&[prepared.columns][..], &args.hidden, &[outputs]].concat();
+    let version = format!("widths {widths:?}");
     let trainer = Trainer::new(move |vb| Mlp::new(&widths, vb))
+        .version(version)
         .epochs(args.epochs)
         .batch_size(args.batch)
         .optimizer(optimizer(args))
@@ -122,7 +125,15 @@ fn study(args: &Args, prepared: &Prepared) -> Result<VarianceReport> {
         None => Threads::all_cores(),
     };
     let session = Session::new(&trainer, &prepared.train).executor(&executor).observer(observer);
-    let mut study = Study::new(session, &prepared.test).repeats(args.repeats);
+    let session =
+        session.checkpoints(args.checkpoint_every.map_or_else(Checkpoints::default, Checkpoints::Epochs));
+    let stores = |name: &str| -> Result<Box<dyn Store>> {
+        Ok(match &args.store {
+            Some(folder) => Box::new(DirectoryStore::new(folder.join(name))?),
+            None => Box::new(MemoryStore::new()),
+        })
+    };
+    let mut study = Study::new(session, &prepared.test).repeats(args.repeats).stores(&stores);
     if let Some(scaler) = &prepared.target_scaler {
         study = study.target_scaler(scaler);
     }

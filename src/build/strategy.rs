@@ -7,8 +7,8 @@ use crate::{
 };
 use std::{fmt, sync::Arc};
 
-/// Settings for the run with this number, within one architecture.
-type Vary = Arc<dyn Fn(usize) -> Settings + Send + Sync>;
+/// Settings for the run with this number, within one architecture, and this seed.
+type Vary = Arc<dyn Fn(usize, Seed) -> Settings + Send + Sync>;
 
 /// Any resampling, with the rest of a strategy around it. [`MultiRun`](super::MultiRun),
 /// [`Bagging`](super::Bagging), [`KFold`](super::KFold) and the others make one; [`Strategy::of`] makes one of a
@@ -61,7 +61,28 @@ impl<R: Resample> Strategy<R> {
     /// Settings from a function of the run's number within its architecture.
     #[must_use]
     pub fn settings_by(mut self, vary: impl Fn(usize) -> Settings + Send + Sync + 'static) -> Self {
-        self.vary = Some(Arc::new(vary));
+        self.vary = Some(Arc::new(move |run, _| vary(run)));
+        self
+    }
+
+    /// Settings drawn at random for each run, from a generator seeded by the run's own seed: random search, with every
+    /// candidate a member.
+    ///
+    /// ```
+    /// use candle_ensemble::build::{MultiRun, Settings};
+    /// use rand::Rng;
+    ///
+    /// let searched = MultiRun::new(20).settings_drawn(|rng| {
+    ///     let rate = 10f64.powf(rng.random_range(-4. ..-2.));
+    ///     Settings::new().with("learning_rate", rate).with("batch_size", [16, 32, 64][rng.random_range(0..3)])
+    /// });
+    /// ```
+    #[must_use]
+    pub fn settings_drawn(
+        mut self,
+        draw: impl Fn(&mut rand_chacha::ChaCha8Rng) -> Settings + Send + Sync + 'static,
+    ) -> Self {
+        self.vary = Some(Arc::new(move |_, seed| draw(&mut seed.child("settings").rng())));
         self
     }
 
@@ -95,7 +116,7 @@ impl<R: Resample> EnsembleBuilder for Strategy<R> {
                     Some(share) => watched(draw, share, data, seed.child("validation"))?,
                     None => draw.clone(),
                 };
-                let mut settings = self.vary.as_ref().map_or_else(Settings::new, |vary| vary(number));
+                let mut settings = self.vary.as_ref().map_or_else(Settings::new, |vary| vary(number, seed));
                 if let Some(features) = &features {
                     settings = settings.with("inputs", features.len() as i64);
                 }

@@ -8,6 +8,7 @@ use crate::{
     combine::{Head, Voices},
     data::{Dataset, Inputs, Scaler, TensorDataset},
     host,
+    store::Store,
     train::{Learner, Scale},
     Error, Pool, Result, Seed, Session,
 };
@@ -45,19 +46,31 @@ pub struct Study<'a, L> {
     session: Session<'a, L>,
     test: &'a TensorDataset,
     scaler: Option<&'a Scaler>,
+    stores: Option<&'a Stores<'a>>,
     repeats: usize,
 }
+
+/// The store of each build, by the build's name.
+type Stores<'a> = dyn Fn(&str) -> Result<Box<dyn Store>> + 'a;
 
 impl<'a, L: Learner> Study<'a, L> {
     /// Trains in `session`, scores on `test`.
     pub fn new(session: Session<'a, L>, test: &'a TensorDataset) -> Self {
-        Self { session, test, scaler: None, repeats: 10 }
+        Self { session, test, scaler: None, stores: None, repeats: 10 }
     }
 
     /// For targets that were scaled: predictions and test targets are brought back before they are scored.
     #[must_use]
     pub fn target_scaler(mut self, scaler: &'a Scaler) -> Self {
         self.scaler = Some(scaler);
+        self
+    }
+
+    /// Where members are kept: `stores` gives a store for each build, by a name like `"repeat-003/bootstrap"`. A study
+    /// that was interrupted and is run again with the same stores goes on where it was.
+    #[must_use]
+    pub fn stores(mut self, stores: &'a Stores<'a>) -> Self {
+        self.stores = Some(stores);
         self
     }
 
@@ -98,10 +111,12 @@ impl<'a, L: Learner> Study<'a, L> {
         for repeat in 0..self.repeats {
             let seed = seed.nth("repeat", repeat as u64);
             let plan = self.session.plan(baseline, seed)?;
-            let single = self.grown(&plan, &truth)?;
+            let name = |builder: &dyn EnsembleBuilder| format!("repeat-{repeat:03}/{}", builder.name());
+            let single = self.grown(&name(baseline), &plan, &truth)?;
             for (strategy, gathered) in strategies.iter().zip(gathered.chunks_mut(rules.len())) {
                 let own = self.session.plan(*strategy, seed)?;
-                let other = if own == plan { None } else { Some(self.grown(&own, &truth)?) };
+                let other =
+                    if own == plan { None } else { Some(self.grown(&name(*strategy), &own, &truth)?) };
                 let grown = other.as_ref().unwrap_or(&single);
                 gathered.iter_mut().try_for_each(|g| g.push(repeat, grown, &single, &truth))?;
             }
@@ -120,9 +135,14 @@ impl<'a, L: Learner> Study<'a, L> {
         })
     }
 
-    fn grown(&self, plan: &Plan, truth: &Truth) -> Result<Grown> {
+    fn grown(&self, name: &str, plan: &Plan, truth: &Truth) -> Result<Grown> {
         let started = Instant::now();
-        let pool = self.session.train(plan)?;
+        let store = self.stores.map(|stores| stores(name)).transpose()?;
+        let session = match &store {
+            Some(store) => self.session.clone().store(&**store),
+            None => self.session.clone(),
+        };
+        let pool = session.train(plan)?;
         let seconds = started.elapsed().as_secs_f64();
         let inputs = self.test.inputs();
         let probabilities = said(&pool, inputs, Scale::Probability)?;

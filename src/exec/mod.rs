@@ -1,8 +1,10 @@
 //! Where runs happen; one place a file.
 mod sequential;
+mod shard;
 mod threads;
 
 pub use sequential::Sequential;
+pub use shard::Shard;
 pub use threads::Threads;
 
 use crate::{build::RunSpec, Error, Result};

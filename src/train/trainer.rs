@@ -179,6 +179,7 @@ pub struct Trainer<N> {
     config: TrainConfig,
     dtype: DType,
     output: Output,
+    version: String,
 }
 
 impl<N> std::fmt::Debug for Trainer<N> {
@@ -205,7 +206,7 @@ impl<N: Network> Trainer<N> {
         let mut architectures = Architectures::new();
         architectures.add("model", reads, new);
         let (config, dtype, output) = (TrainConfig::default(), DType::F32, Output::default());
-        Self { architectures, config, dtype, output }
+        Self { architectures, config, dtype, output, version: String::new() }
     }
 
     /// Adds an architecture, or replaces the one of that name. Networks of several types go together as
@@ -306,6 +307,14 @@ impl<N: Network> Trainer<N> {
     #[must_use]
     pub fn dtype(mut self, dtype: DType) -> Self {
         self.dtype = dtype;
+        self
+    }
+
+    /// Names what the configuration cannot tell, such as the widths that the constructor uses: a store that outlives
+    /// the process refuses members of another version.
+    #[must_use]
+    pub fn version(mut self, version: impl Into<String>) -> Self {
+        self.version = version.into();
         self
     }
 
@@ -478,7 +487,8 @@ impl<N: Network> Learner for Trainer<N> {
 
     fn tag(&self) -> String {
         let hash = codec::encode(&self.config).map(|bytes| blake3::hash(&bytes).to_hex().to_string());
-        format!("trainer {} {:?} {:?}", hash.unwrap_or_default(), self.dtype, self.output)
+        let hash = hash.unwrap_or_default();
+        format!("trainer {hash} {:?} {:?} {}", self.dtype, self.output, self.version)
     }
 
     fn epochs(&self, run: &RunSpec) -> u32 {

@@ -9,13 +9,15 @@ use candle_ensemble::{
 
 type Boxed = Box<dyn EnsembleBuilder>;
 
+type Make = fn() -> Boxed;
+
 pub struct Builder {
     pub name: &'static str,
-    pub make: fn() -> Boxed,
+    pub make: Make,
     /// Members for one architecture; at least 2.
     pub members: usize,
     /// Parameters that are out of range, and what the error must call them.
-    pub bad: &'static [(fn() -> Boxed, &'static str)],
+    pub bad: &'static [(Make, &'static str)],
 }
 
 pub const BUILDERS: &[Builder] = &[

@@ -70,7 +70,7 @@ pub(super) fn ticks(range: Range) -> Vec<(f64, String)> {
     // The round step nearest in ratio: borders at √2, √10 (a little less, so that there are eleven at most) and √50.
     let times = match 10f64.powf(rough - rough.floor()) {
         t if t < 1.414 => 1.0,
-        t if t < 3.14 => 2.0,
+        t if t < 3.13 => 2.0,
         t if t < 7.071 => 5.0,
         _ => {
             exponent += 1;

@@ -1,0 +1,158 @@
+//! One process of several that share a plan.
+use super::{Executor, Job};
+use crate::{build::RunSpec, Error, Result};
+
+/// Every `of`-th run of a plan, from number `index` on, carried out by another executor: one task of a job array, one
+/// pod of an indexed job, one MPI rank. All of them work on one shared store; whoever wants the ensemble collects it
+/// from there ([`Session::collect`](crate::Session::collect)), and is told which runs are missing.
+///
+/// A run belongs to a shard by its number in the plan, so it does not matter which runs are finished already.
+///
+/// ```
+/// use candle_ensemble::exec::{Shard, Threads};
+///
+/// let two_cores = Threads::new(2)?;
+/// let second_of_four = Shard::new(1, 4, &two_cores)?;
+/// let whatever_this_process_is = Shard::from_env(&two_cores)?; // None outside Slurm, Kubernetes, Open MPI
+/// # assert!(Shard::new(4, 4, &two_cores).is_err());
+/// # Ok::<(), candle_ensemble::Error>(())
+/// ```
+#[derive(Clone, Copy)]
+pub struct Shard<'a> {
+    index: usize,
+    of: usize,
+    within: &'a dyn Executor,
+}
+
+impl std::fmt::Debug for Shard<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Shard {} of {}", self.index, self.of)
+    }
+}
+
+/// Where schedulers tell a process its number and how many there are, in the order they are asked. Slurm's array comes
+/// apart: its first number and its step are its user's.
+const PAIRS: [(&str, &str); 4] = [
+    ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
+    ("PMI_RANK", "PMI_SIZE"),
+    ("JOB_COMPLETION_INDEX", "JOB_COMPLETIONS"),
+    ("SLURM_PROCID", "SLURM_NTASKS"),
+];
+
+impl<'a> Shard<'a> {
+    /// Shard `index`, from 0, of so many.
+    ///
+    /// # Errors
+    /// When the index is not below the number of shards.
+    pub fn new(index: usize, of: usize, within: &'a dyn Executor) -> Result<Self> {
+        if index >= of {
+            return Err(Error::invalid("the shard", format!("a number below {of}, the shards"), index));
+        }
+        Ok(Self { index, of, within })
+    }
+
+    /// What Open MPI, PMI, Kubernetes (`JOB_COMPLETION_INDEX`, and `JOB_COMPLETIONS` as the pod's template has to set
+    /// it) or Slurm (array jobs first, then tasks) say of this process; `None` where nobody says anything.
+    ///
+    /// # Errors
+    /// When one of them gives half of it, or no numbers.
+    pub fn from_env(within: &'a dyn Executor) -> Result<Option<Self>> {
+        Self::from_vars(|name| std::env::var(name).ok(), within)
+    }
+
+    fn from_vars(var: impl Fn(&str) -> Option<String>, within: &'a dyn Executor) -> Result<Option<Self>> {
+        let number = |name: &str| -> Result<Option<usize>> {
+            let parse = |text: String| {
+                text.trim()
+                    .parse()
+                    .map_err(|_| Error::invalid(name, "a whole number, 0 or more", format!("{text:?}")))
+            };
+            var(name).map(parse).transpose()
+        };
+        let needed = |name: &str, beside: &str| {
+            let missing = || Error::invalid(name, format!("set where {beside} is"), "not set");
+            number(name)?.ok_or_else(missing)
+        };
+        if let Some(id) = number("SLURM_ARRAY_TASK_ID")? {
+            let first = needed("SLURM_ARRAY_TASK_MIN", "SLURM_ARRAY_TASK_ID")?;
+            let of = needed("SLURM_ARRAY_TASK_COUNT", "SLURM_ARRAY_TASK_ID")?;
+            let step = number("SLURM_ARRAY_TASK_STEP")?.unwrap_or(1).max(1);
+            let index = id.checked_sub(first).map(|i| i / step).unwrap_or(of);
+            return Self::new(index, of, within).map(Some);
+        }
+        for (index, of) in PAIRS {
+            if let Some(i) = number(index)? {
+                return Self::new(i, needed(of, index)?, within).map(Some);
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Executor for Shard<'_> {
+    fn execute(&self, runs: &[&RunSpec], job: &Job<'_>) -> Result<()> {
+        let mine = |run: &&&RunSpec| run.id as usize % self.of == self.index;
+        let runs: Vec<_> = runs.iter().filter(mine).copied().collect();
+        self.within.execute(&runs, job)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{exec::Sequential, Seed};
+    use std::sync::Mutex;
+
+    fn from(vars: &[(&str, &str)]) -> Result<Option<(usize, usize)>> {
+        let var = |name: &str| vars.iter().find(|(n, _)| *n == name).map(|(_, v)| v.to_string());
+        Ok(Shard::from_vars(var, &Sequential)?.map(|s| (s.index, s.of)))
+    }
+
+    #[test]
+    fn shards_cover_a_plan_once() {
+        let runs: Vec<_> = (0..10).map(|id| RunSpec::new(id, "a", Seed::from(1), vec![0])).collect();
+        let runs: Vec<_> = runs.iter().collect();
+        let done = Mutex::new(vec![]);
+        for index in 0..3 {
+            let shard = Shard::new(index, 3, &Sequential).unwrap();
+            // Some runs are finished: the others stay with their shard.
+            let job = |run: &RunSpec| {
+                done.lock().unwrap().push(run.id);
+                Ok(())
+            };
+            shard.execute(&runs[index..], &job).unwrap();
+        }
+        let mut done = done.into_inner().unwrap();
+        done.sort_unstable();
+        assert_eq!(done, (0..10).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn schedulers_are_understood() {
+        assert_eq!(from(&[]).unwrap(), None);
+        assert_eq!(
+            from(&[("OMPI_COMM_WORLD_RANK", "2"), ("OMPI_COMM_WORLD_SIZE", "4")]).unwrap(),
+            Some((2, 4))
+        );
+        assert_eq!(from(&[("JOB_COMPLETION_INDEX", "0"), ("JOB_COMPLETIONS", "5")]).unwrap(), Some((0, 5)));
+        assert_eq!(from(&[("SLURM_PROCID", "1"), ("SLURM_NTASKS", "2")]).unwrap(), Some((1, 2)));
+        let array = [
+            ("SLURM_ARRAY_TASK_ID", "14"),
+            ("SLURM_ARRAY_TASK_MIN", "10"),
+            ("SLURM_ARRAY_TASK_STEP", "2"),
+            ("SLURM_ARRAY_TASK_COUNT", "3"),
+            ("SLURM_PROCID", "0"),
+            ("SLURM_NTASKS", "1"),
+        ];
+        assert_eq!(from(&array).unwrap(), Some((2, 3)));
+    }
+
+    #[test]
+    fn half_a_scheduler_is_an_error() {
+        let e = from(&[("PMI_RANK", "1")]).unwrap_err().to_string();
+        assert_eq!(e, "PMI_SIZE must be set where PMI_RANK is, but is not set");
+        let e = from(&[("PMI_RANK", "one"), ("PMI_SIZE", "2")]).unwrap_err().to_string();
+        assert_eq!(e, "PMI_RANK must be a whole number, 0 or more, but is \"one\"");
+        assert!(from(&[("PMI_RANK", "2"), ("PMI_SIZE", "2")]).unwrap_err().to_string().contains("below 2"));
+    }
+}
