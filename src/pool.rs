@@ -65,6 +65,17 @@ impl<'a, L: Learner> Pool<'a, L> {
         self.speakers()?.voices(&inputs.into(), ROWS, Scale::Probability)
     }
 
+    /// What each member says of other rows on its own, whatever its slot: `(M, N, C)`.
+    ///
+    /// # Errors
+    /// When the inputs don't go with the networks.
+    pub fn members_apart(&self, inputs: impl Into<Inputs>) -> Result<Voices> {
+        let mut members = self.members.clone();
+        members.iter_mut().zip(0..).for_each(|(member, slot)| member.record.slot = slot);
+        let apart = Speakers::build(&members, self.learner, self.data.task(), &self.device)?;
+        apart.voices(&inputs.into(), ROWS, Scale::Probability)
+    }
+
     /// What members say about rows that none of the member's own training touched.
     ///
     /// Each slot's voice for a row is the mean over its members that held the row out. Rows that no slot may

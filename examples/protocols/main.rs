@@ -1,0 +1,135 @@
+//! Small experiments whose right answers are known: what a correct implementation obtains, beside what this one does.
+//!
+//! `cargo run --release --example protocols -- --help`
+mod data;
+mod tables;
+mod three;
+
+use candle_core::{Result as CandleResult, Tensor};
+use candle_ensemble::{
+    build::EnsembleBuilder,
+    combine::{Head, Mean, Voices},
+    data::TensorDataset,
+    evaluate::{accuracy, Summary},
+    exec::Threads,
+    init::InitScheme,
+    observe::{Observer, Silent},
+    threads,
+    train::{Adam, Optimizer, Trainer},
+    ProgressBar, Result, Seed, Session,
+};
+use candle_nn::{linear, seq, Activation, Sequential, VarBuilder};
+use clap::Parser;
+use std::{path::PathBuf, process::ExitCode};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Run small experiments whose right answers are known, and print what comes out beside them. The reference is an
+/// independent implementation, run 30 times: mean and standard deviation of the test accuracy.
+#[derive(Parser)]
+struct Args {
+    /// Numbers of the experiments: 3 resampling, 4 horizontal, 5 snapshot
+    #[arg(long, value_delimiter = ',', default_value = "3,4,5", value_name = "N,…",
+          value_parser = clap::value_parser!(u8).range(3..=5))]
+    only: Vec<u8>,
+    /// Repeats of each, from other seeds
+    #[arg(long, default_value_t = 10, value_name = "R", value_parser = clap::value_parser!(u16).range(2..))]
+    repeats: u16,
+    /// Folder with blobs_1100.csv and blobs_55000.csv, in place of the data that comes with the example
+    #[arg(long, value_name = "FOLDER")]
+    data_dir: Option<PathBuf>,
+    /// The same seed gives the same figures
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Networks trained at a time [default: one on each core]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    threads: Option<u16>,
+    /// Print no progress
+    #[arg(long)]
+    quiet: bool,
+}
+
+fn main() -> ExitCode {
+    threads::one_core_per_member();
+    let args = Args::parse();
+    match run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("error: {e}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<()> {
+    for number in &args.only {
+        let table = match number {
+            3 => three::resampling(args)?,
+            4 => tables::horizontal(args)?,
+            _ => tables::snapshot(args)?,
+        };
+        println!("{table}\n");
+    }
+    Ok(())
+}
+
+/// The network of all experiments: two inputs, one hidden layer, three classes.
+fn network(hidden: usize, epochs: u32) -> Trainer<Sequential> {
+    let net = move |vb: VarBuilder<'_>| -> CandleResult<Sequential> {
+        let layers = seq().add(linear(2, hidden, vb.pp("hidden"))?).add(Activation::Relu);
+        Ok(layers.add(linear(hidden, 3, vb.pp("out"))?))
+    };
+    let adam: Optimizer = Adam::new(1e-3).with_epsilon(1e-7).into();
+    Trainer::new(net).epochs(epochs).optimizer(adam).init(InitScheme::GlorotUniform)
+}
+
+/// What each member says of the test rows and of the training rows, and which of the latter it has seen.
+struct Grown {
+    test: Voices,
+    train: Voices,
+    seen: Vec<Vec<u32>>,
+}
+
+/// Grows an ensemble for each repeat, and hands each to `see`.
+fn repeat(
+    args: &Args,
+    trainer: &Trainer<Sequential>,
+    train: &TensorDataset,
+    test: &TensorDataset,
+    builder: &dyn EnsembleBuilder,
+    mut see: impl FnMut(&Grown) -> Result<()>,
+) -> Result<()> {
+    let executor = args.threads.map_or_else(|| Ok(Threads::all_cores()), |n| Threads::new(n.into()))?;
+    let bar = ProgressBar::new(args.repeats.into());
+    let observer: &dyn Observer = if args.quiet { &Silent } else { &bar };
+    let session = Session::new(trainer, train).executor(&executor).observer(observer);
+    for repeat in 0..args.repeats {
+        let pool = session.grow(builder, Seed::from(args.seed).nth("repeat", repeat.into()))?;
+        see(&Grown {
+            test: pool.members_apart(test.inputs())?,
+            train: pool.members_apart(train.inputs())?,
+            seen: pool.members().iter().map(|m| m.record.seen.clone()).collect(),
+        })?;
+    }
+    bar.clear();
+    Ok(())
+}
+
+/// Test accuracy of the mean of these voices.
+fn score(voices: &Voices, test: &TensorDataset) -> Result<f64> {
+    right(&Mean.combine(voices)?, test.labels().unwrap_or_default())
+}
+
+fn right(probabilities: &Tensor, labels: &[u32]) -> Result<f64> {
+    accuracy(probabilities, labels, None)
+}
+
+/// Test accuracy of each member.
+fn singles(voices: &Voices, test: &TensorDataset) -> Result<Vec<f64>> {
+    (0..voices.slots()).map(|i| score(&voices.narrow(i, 1)?, test)).collect()
+}
+
+fn mean(values: &[f64]) -> Result<f64> {
+    Ok(Summary::of(values)?.mean)
+}
