@@ -16,7 +16,7 @@ const WIDTHS: [usize; 5] = [512, 2048, 1500, 600, 10];
 const ROWS: usize = 64;
 
 fn net(vb: VarBuilder<'_>) -> candle_core::Result<Sequential> {
-    let layers = WIDTHS.windows(2).enumerate();
+    let mut layers = WIDTHS.windows(2).enumerate();
     layers.try_fold(seq(), |net, (i, w)| {
         let net = net.add(linear(w[0], w[1], vb.pp(i))?);
         Ok(if w[1] == 10 { net } else { net.add(Activation::Relu) })
