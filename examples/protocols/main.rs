@@ -40,7 +40,7 @@ struct Args {
     #[arg(long, value_name = "FOLDER")]
     data_dir: Option<PathBuf>,
     /// The same seed gives the same figures
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 7)]
     seed: u64,
     /// Networks trained at a time [default: one on each core]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
