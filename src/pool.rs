@@ -103,13 +103,9 @@ impl<'a, L: Learner> Pool<'a, L> {
                 sum = Some(before.index_add(&Tensor::new(unseen.as_slice(), &self.device)?, &said, 0)?);
                 unseen.iter().for_each(|row| count[*row as usize] += 1.);
             }
-            let width = match task {
-                Task::Classification { classes } => classes,
-                Task::Regression { outputs } => outputs,
-            };
             let sum = match sum {
                 Some(sum) => sum,
-                None => Tensor::zeros((rows, width), self.learner.dtype(), &self.device)?,
+                None => Tensor::zeros((rows, task.width()), self.learner.dtype(), &self.device)?,
             };
             let counts = Tensor::new(count.as_slice(), &self.device)?.to_dtype(sum.dtype())?;
             // 0 / 0 marks a voice that is missing.

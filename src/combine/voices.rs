@@ -52,10 +52,7 @@ impl Voices {
         scale: Scale,
     ) -> Result<Self> {
         let (slots, rows, width) = values.dims3()?;
-        let wanted = match task {
-            Task::Classification { classes } => classes,
-            Task::Regression { outputs } => outputs,
-        };
+        let wanted = task.width();
         if slots == 0 || width != wanted {
             candle_core::bail!("voices must be (slots, rows, {wanted}), but are {:?}", values.dims());
         }

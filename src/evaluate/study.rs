@@ -106,17 +106,21 @@ impl<'a, L: Learner> Study<'a, L> {
             return Err(Error::invalid("the test data", must, format!("for {:?}", self.test.task())));
         }
         let truth = Truth::of(self.test, self.scaler)?;
+        let wants_logs = rules.iter().any(|rule| rule.scale() == Scale::LogProbability);
         let pairs = strategies.iter().flat_map(|s| rules.iter().map(|r| Gathered::new(s.name(), *r)));
         let (mut singles, mut last, mut gathered) = (vec![], None, pairs.collect::<Vec<_>>());
         for repeat in 0..self.repeats {
             let seed = seed.nth("repeat", repeat as u64);
             let plan = self.session.plan(baseline, seed)?;
             let name = |builder: &dyn EnsembleBuilder| format!("repeat-{repeat:03}/{}", builder.name());
-            let single = self.grown(&name(baseline), &plan, &truth)?;
+            let single = self.grown(&name(baseline), &plan, &truth, wants_logs)?;
             for (strategy, gathered) in strategies.iter().zip(gathered.chunks_mut(rules.len())) {
                 let own = self.session.plan(*strategy, seed)?;
-                let other =
-                    if own == plan { None } else { Some(self.grown(&name(*strategy), &own, &truth)?) };
+                let other = if own == plan {
+                    None
+                } else {
+                    Some(self.grown(&name(*strategy), &own, &truth, wants_logs)?)
+                };
                 let grown = other.as_ref().unwrap_or(&single);
                 gathered.iter_mut().try_for_each(|g| g.push(repeat, grown, &single, &truth))?;
             }
@@ -135,7 +139,7 @@ impl<'a, L: Learner> Study<'a, L> {
         })
     }
 
-    fn grown(&self, name: &str, plan: &Plan, truth: &Truth) -> Result<Grown> {
+    fn grown(&self, name: &str, plan: &Plan, truth: &Truth, wants_logs: bool) -> Result<Grown> {
         let started = Instant::now();
         let store = self.stores.map(|stores| stores(name)).transpose()?;
         let session = match &store {
@@ -147,8 +151,8 @@ impl<'a, L: Learner> Study<'a, L> {
         let inputs = self.test.inputs();
         let probabilities = said(&pool, inputs, Scale::Probability)?;
         let logs = match truth.targets {
-            Targets::Classes(_) => Some(said(&pool, inputs, Scale::LogProbability)?),
-            Targets::Values(..) => None,
+            Targets::Classes(_) if wants_logs => Some(said(&pool, inputs, Scale::LogProbability)?),
+            _ => None,
         };
         let cost = pool.members().len() as f64;
         let voices = 0..probabilities.slots();

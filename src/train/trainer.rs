@@ -407,19 +407,21 @@ impl<N: Network> Learner for Trainer<N> {
         let mut optimizer = OptimizerState::new(&config.optimizer, run.vars().named())?;
         let mut watch = config.early_stopping.map(Watch::new);
         let mut best: Option<Weights> = None;
+        let mut stopped = false;
         if run.first_epoch() > 0 {
             let state: State = codec::decode(run.state())
                 .map_err(|why| run.fail(Error::Foreign { what: "the trainer's checkpoint".into(), why }))?;
             optimizer.restore(&state.optimizer).map_err(|e| run.fail(e))?;
             watch = state.watch;
             best = state.best.as_deref().map(weights_of).transpose()?;
-            if state.stopped {
-                return restore(run, best);
-            }
+            stopped = state.stopped;
         }
         let batches = run.spec().train.len().div_ceil(config.batch_size) as u32;
-        let (mut last, mut checked) = ((0, base), false);
+        let (mut last, mut checked) = ((run.first_epoch().saturating_sub(1), base), false);
         for epoch in run.first_epoch()..config.epochs {
+            if stopped {
+                break;
+            }
             let mut meter = Meter::default();
             let mut rate = base;
             let mut rows: Box<dyn Iterator<Item = CandleResult<Batch>>> = match config.shuffle {
@@ -461,20 +463,14 @@ impl<N: Network> Learner for Trainer<N> {
                 valid_metric: valid.map(|(_, metric)| metric),
             })?;
             let verdict = watch.as_mut().zip(valid).map(|(watch, (loss, _))| watch.see(loss));
-            match verdict {
-                Some(Verdict::Improved) if watch.is_some_and(|w| w.restores()) => {
-                    best = Some(run.vars().snapshot()?);
-                }
-                _ => {}
+            if verdict == Some(Verdict::Improved) && watch.is_some_and(|w| w.restores()) {
+                best = Some(run.vars().snapshot()?);
             }
-            let stopped = verdict == Some(Verdict::Stop);
+            stopped = verdict == Some(Verdict::Stop);
             run.checkpoint(|| {
                 let best = best.as_ref().map(bytes_of).transpose()?;
                 codec::encode(&State { optimizer: optimizer.save()?, watch, best, stopped })
             })?;
-            if stopped {
-                break;
-            }
         }
         restore(run, best)?;
         if !finite(run)? {
