@@ -3,7 +3,11 @@
 //! Members train side by side, each on a core of its own. candle, left alone, hurts that twice: without
 //! `RAYON_NUM_THREADS` every matrix product reads `/proc/cpuinfo` to count cores, and without
 //! `CANDLE_NUM_THREADS` large element-wise operations queue up behind one pool for the whole process.
-use std::sync::Once;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+use std::{
+    sync::{Once, OnceLock},
+    thread,
+};
 
 const VARIABLES: [&str; 2] = ["RAYON_NUM_THREADS", "CANDLE_NUM_THREADS"];
 
@@ -40,5 +44,22 @@ pub(crate) fn warn_once_when_unset() {
                  compete for the cores; call candle_ensemble::threads::one_core_per_member() first in main"
             );
         });
+    }
+}
+
+/// Runs `f` where rayon's parallel iterators have every core, whatever `RAYON_NUM_THREADS` says of candle's own;
+/// on the present thread where no thread can be started, or where `f` runs beside others on a pool already.
+///
+/// For work that is done between trainings: fitting rules, averaging weights.
+pub(crate) fn wide<R: Send>(f: impl FnOnce() -> R + Send) -> R {
+    static POOL: OnceLock<Option<ThreadPool>> = OnceLock::new();
+    let start = || {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let named = ThreadPoolBuilder::new().num_threads(cores).thread_name(|i| format!("wide {i}"));
+        named.build().ok()
+    };
+    match POOL.get_or_init(start) {
+        Some(pool) if rayon::current_thread_index().is_none() => pool.install(f),
+        _ => f(),
     }
 }
