@@ -3,6 +3,7 @@
 //! A [`Combiner`] is a rule with its parameters still open; fitted, it is a [`Head`]. Rules that have nothing
 //! to fit ([`Rule`]) are their own heads.
 mod cross_fit;
+mod file;
 mod hard_vote;
 mod linear_stack;
 mod mean;
@@ -14,6 +15,8 @@ mod softmax_mean;
 mod voices;
 mod weighted;
 
+pub(crate) use file::{decode as decode_rule, encode as encode_rule};
+pub use file::{load_rule, save_rule};
 pub use hard_vote::HardVote;
 pub use linear_stack::{LinearStack, LinearStackHead};
 pub use mean::Mean;

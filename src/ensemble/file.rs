@@ -1,8 +1,7 @@
 //! Ensembles as files.
 use super::{Ensemble, Speakers};
 use crate::{
-    codec,
-    combine::Head,
+    combine::{decode_rule, encode_rule, Head},
     data::Task,
     files,
     member::{Record, Weights},
@@ -113,10 +112,7 @@ impl<N: Network, H: Head + Serialize + DeserializeOwned> Ensemble<N, H> {
 
     fn layout(&self) -> Result<Layout> {
         let Speakers { members, task, output, dtype, .. } = &self.speakers;
-        let rule = codec::encode(&self.head)?;
-        readable::<H>(&rule).map_err(|why| {
-            Error::invalid("the rule", "one that bincode reads back (no untagged or flattened fields)", why)
-        })?;
+        let rule = encode_rule(&self.head)?;
         let about = About {
             rule: self.head.name(),
             task: *task,
@@ -143,15 +139,6 @@ fn weight(member: usize, name: &str) -> String {
     format!("{member:05}/{name}")
 }
 
-/// Whether a rule's bytes give a rule that gives the same bytes.
-fn readable<H: Serialize + DeserializeOwned>(bytes: &[u8]) -> Result<(), String> {
-    let back: H = codec::decode(bytes)?;
-    match codec::encode(&back).map_err(|e| e.to_string())? == bytes {
-        true => Ok(()),
-        false => Err("it comes back different".into()),
-    }
-}
-
 impl<H: Head + DeserializeOwned> Saved<H> {
     fn read(bytes: &[u8]) -> Result<Self, Fault> {
         let mut content = read_tensors(KIND, bytes)?;
@@ -160,7 +147,7 @@ impl<H: Head + DeserializeOwned> Saved<H> {
         let head = content.tensors.remove(RULE);
         let head =
             head.and_then(|t| t.to_vec1::<u8>().ok()).ok_or_else(|| Fault::foreign("it has no rule"))?;
-        let head = rule(&about.rule, &head)?;
+        let head = decode_rule(&about.rule, &head)?;
         let mut weights = vec![Weights::new(); about.members.len()];
         for (name, tensor) in content.tensors {
             let (member, own) = name.split_once('/').unwrap_or_default();
@@ -200,17 +187,5 @@ impl<H: Head + DeserializeOwned> Saved<H> {
         let speakers = Speakers::build(&members, learner, about.task, device)
             .map_err(|e| Fault::foreign(format!("the learner's networks do not take its weights: {e}")))?;
         Ok(Ensemble::new(speakers, head).batch_rows(about.batch_rows))
-    }
-}
-
-/// The rule called `name`, if that is what an `H` calls itself.
-fn rule<H: Head + DeserializeOwned>(name: &str, bytes: &[u8]) -> Result<H, Fault> {
-    let head = codec::decode::<H>(bytes);
-    match head.as_ref().map(Head::name) {
-        Ok(own) if own == name => head.map_err(Fault::Foreign),
-        Ok(own) => Err(Fault::foreign(format!("its rule is {name:?}, not {own:?}"))),
-        Err(why) => {
-            Err(Fault::foreign(format!("its rule is {name:?}, which is not the one asked for: {why}")))
-        }
     }
 }
