@@ -306,7 +306,7 @@ fn add_up<T: Copy>(
 #[inline(always)]
 fn all_finite<T: Copy>(numbers: &[T], load: impl Fn(T) -> f64) -> bool {
     // Not `all`, which stops at the first and so goes one by one.
-    numbers.iter().fold(0, |beyond, x| beyond | u64::from(!(load(*x).abs() <= f64::MAX))) == 0
+    numbers.iter().fold(0, |beyond, x| beyond | u64::from(!load(*x).is_finite())) == 0
 }
 
 /// A weighted mean of networks that come one after the other: one network's worth of memory, in f64, however many

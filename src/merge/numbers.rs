@@ -29,8 +29,7 @@ pub(super) fn run<L: Loop>(storage: &CpuStorage, work: L) -> Result<L::Out> {
         ),
         CpuStorage::F32(all) => work.run(
             all,
-            #[inline(always)]
-            |x| f64::from(x),
+            f64::from,
             #[inline(always)]
             |x| x as f32,
         ),
@@ -90,7 +89,7 @@ impl<'a> Held<'a> {
     }
 
     /// The tensor's own numbers among all of its storage's.
-    pub(super) fn part<'s, T>(self, all: &'s [T]) -> Result<&'s [T]> {
+    pub(super) fn part<T>(self, all: &[T]) -> Result<&[T]> {
         let range = self.layout.contiguous_offsets().and_then(|(from, to)| all.get(from..to));
         range.ok_or_else(|| Error::invalid("a tensor to average", "contiguous", "strided"))
     }

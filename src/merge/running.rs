@@ -121,7 +121,10 @@ impl Running {
             return Ok(());
         }
         let mut its = Kinds::new();
-        network.each(&mut |name, tensor| Ok(drop(its.insert(name.into(), kind(tensor)))))?;
+        network.each(&mut |name, tensor| {
+            its.insert(name.into(), kind(tensor));
+            Ok(())
+        })?;
         unlike(&differences(&self.kinds(), &its))
     }
 
