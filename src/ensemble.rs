@@ -117,6 +117,23 @@ impl<N: Network> Speakers<N> {
     }
 }
 
+/// All that a row's inputs hold, as one table of floats `(B, F)`.
+pub(crate) fn flat(inputs: &Inputs) -> CandleResult<Tensor> {
+    let table = |t: &Tensor| match t.dtype() {
+        DType::F64 => t.flatten_from(1),
+        _ => t.to_dtype(DType::F32)?.flatten_from(1),
+    };
+    let tables = inputs.tensors().iter().map(|t| if t.rank() == 1 { t.unsqueeze(1) } else { Ok(t.clone()) });
+    let tables = tables.map(|t| table(&t?)).collect::<CandleResult<Vec<_>>>()?;
+    match tables.as_slice() {
+        [one] => Ok(one.clone()),
+        several => {
+            let f32s = several.iter().map(|t| t.to_dtype(DType::F32)).collect::<CandleResult<Vec<_>>>()?;
+            Tensor::cat(&f32s, 1)
+        }
+    }
+}
+
 /// Calls `f` for `rows` rows at a time.
 fn in_passes(
     inputs: &Inputs,
@@ -253,7 +270,10 @@ impl<N: Network, H: Head> Ensemble<N, H> {
     /// What the rule makes of the voices, `(B, C)`, in one pass. The rule may be anyone's, so its word on the
     /// shape is not taken.
     fn say(&self, inputs: &Inputs) -> CandleResult<Tensor> {
-        let voices = self.speakers.say(inputs, self.head.scale())?;
+        let mut voices = self.speakers.say(inputs, self.head.scale())?;
+        if self.head.wants_inputs() {
+            voices = voices.with_inputs(&flat(inputs)?)?;
+        }
         let said = self.head.combine(&voices)?;
         match [voices.rows(), self.task().width()] {
             shape if said.dims() == shape => Ok(said),

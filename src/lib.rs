@@ -83,6 +83,7 @@ mod error;
 pub mod evaluate;
 pub mod exec;
 pub mod files;
+mod held_out;
 mod host;
 pub mod init;
 pub mod member;
@@ -103,9 +104,10 @@ pub mod train;
 pub use checkpoint::Checkpoints;
 pub use ensemble::Ensemble;
 pub use error::{Error, Result};
+pub use held_out::HeldOut;
 pub use member::Member;
 pub use network::{AnyNetwork, Network};
-pub use pool::{HeldOut, Pool};
+pub use pool::Pool;
 #[cfg(feature = "progress")]
 #[cfg_attr(docsrs, doc(cfg(feature = "progress")))]
 pub use progress::ProgressBar;

@@ -1,12 +1,11 @@
 //! Everything that was trained, with what is needed to use it.
 use crate::{
-    combine::{Combiner, Head, Voices},
-    data::{Dataset, Inputs, Task},
-    ensemble::{Ensemble, Speakers},
-    evaluate::Metrics,
+    combine::{Combiner, RuleReport, Voices},
+    data::{Dataset, Inputs},
+    ensemble::{flat, Ensemble, Speakers},
     member::Weights,
     train::{in_batches, Learner, Scale},
-    Error, Member, Result, Rows,
+    Error, HeldOut, Member, Result, Rows,
 };
 use candle_core::{DType, Device, Tensor};
 
@@ -68,7 +67,7 @@ impl<'a, L: Learner> Pool<'a, L> {
     /// # Errors
     /// When the rule cannot be fitted ([`Error::HeldOut`]), or candle fails.
     pub fn combine<C: Combiner>(self, combiner: &C) -> Result<Ensemble<L::Network, C::Head>> {
-        let head = combiner.fit(&|| self.held_out())?;
+        let head = combiner.fit(&|| self.held_out_for(combiner))?;
         let speakers = self.speakers()?;
         Ok(Ensemble::new(speakers, head))
     }
@@ -129,7 +128,68 @@ impl<'a, L: Learner> Pool<'a, L> {
             covered.push(counts.gt(0f64)?.to_dtype(DType::F32)?);
         }
         let voices = Voices::partial(Tensor::stack(&values, 0)?, Tensor::stack(&covered, 0)?, task)?;
-        HeldOut::new(&voices, self.data, &self.device)
+        HeldOut::of_pool(&voices, self.data, &self.device, self.names(), self.costs())
+    }
+
+    /// The same, with the rows' inputs for a rule that looks at them.
+    fn held_out_with_inputs(&self) -> Result<HeldOut> {
+        let held_out = self.held_out()?;
+        let mut inputs = vec![];
+        for batch in in_batches(self.data, held_out.rows().to_vec(), ROWS, &self.device) {
+            inputs.push(flat(&batch?.inputs)?);
+        }
+        held_out.with_inputs(&Tensor::cat(&inputs, 0)?)
+    }
+
+    /// What a rule is worth on rows that it was not fitted on, beside the mean and the best single slot; see
+    /// [`HeldOut::judge`].
+    ///
+    /// # Errors
+    /// As [`HeldOut::judge`].
+    pub fn judge<C: Combiner>(&self, combiner: &C) -> Result<RuleReport> {
+        self.held_out_for(combiner)?.judge(combiner)
+    }
+
+    fn held_out_for<C: Combiner>(&self, combiner: &C) -> Result<HeldOut> {
+        match combiner.wants_inputs() {
+            true => self.held_out_with_inputs(),
+            false => self.held_out(),
+        }
+    }
+
+    /// The pool of the slots at these positions.
+    ///
+    /// # Errors
+    /// When there is none, or one is out of range.
+    pub fn of_slots(self, keep: &[usize]) -> Result<Self> {
+        let slots = slots(&self.members);
+        let mut kept = vec![];
+        for position in keep {
+            let must = || format!("below {}, the number of slots", slots.len());
+            let slot = slots.get(*position).ok_or_else(|| Error::invalid("a slot", must(), position))?;
+            kept.push(*slot);
+        }
+        let Self { members, learner, data, device } = self;
+        let members = members.into_iter().filter(|m| kept.contains(&m.record.slot)).collect();
+        Self::new(members, learner, data, device)
+    }
+
+    /// What tables call the slots: the architecture and the number of the slot's first run.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let first = |slot: &u32| self.members.iter().find(|m| m.record.slot == *slot);
+        let name = |m: &Member| match m.record.index {
+            0 => format!("{} {}", m.record.architecture, m.record.run),
+            index => format!("{} {}.{index}", m.record.architecture, m.record.run),
+        };
+        slots(&self.members).iter().filter_map(first).map(name).collect()
+    }
+
+    /// The parameters of each slot's networks.
+    fn costs(&self) -> Vec<f64> {
+        let of = |m: &Member| m.weights.values().map(|w| w.elem_count() as f64).sum::<f64>();
+        let slot = |slot: &u32| self.members.iter().filter(|m| m.record.slot == *slot).map(of).sum();
+        slots(&self.members).iter().map(slot).collect()
     }
 
     /// What one member says of rows of the pool's own data, `(n, C)`.
@@ -155,132 +215,4 @@ fn slots(members: &[Member]) -> Vec<u32> {
     slots.sort_unstable();
     slots.dedup();
     slots
-}
-
-/// Predictions that no member behind them was fitted on. Only [`Pool::held_out`] makes one.
-///
-/// ```
-/// # use candle_core::{Device, Tensor};
-/// # use candle_ensemble::{build::Bagging, combine::Mean, data::TensorDataset, train::Trainer, Session};
-/// # let x = Tensor::arange(0f32, 80., &Device::Cpu)?.affine(0.02, -0.8)?.reshape((40, 2))?;
-/// # let y = Tensor::from_iter((0..40u32).map(|i| i / 20), &Device::Cpu)?;
-/// # let data = TensorDataset::classification(x, &y)?;
-/// # let trainer = Trainer::new(|vb| candle_nn::linear(2, 2, vb)).epochs(2);
-/// let pool = Session::new(&trainer, &data).grow(&Bagging::new(10), 42)?;
-/// let out_of_bag = pool.held_out()?;
-/// println!("{:?} on {} of {} rows", out_of_bag.metrics(&Mean)?, out_of_bag.rows().len(), out_of_bag.of());
-/// # Ok::<(), candle_ensemble::Error>(())
-/// ```
-#[derive(Clone, Debug)]
-pub struct HeldOut {
-    voices: Voices,
-    targets: Tensor,
-    weights: Option<Tensor>,
-    rows: Rows,
-    of: usize,
-}
-
-impl HeldOut {
-    fn new(voices: &Voices, data: &dyn Dataset, device: &Device) -> Result<Self> {
-        let of = voices.rows();
-        let covered = voices.coverage()?.unwrap_or_default();
-        let any = |row: &u32| covered.iter().any(|slot| slot[*row as usize] > 0.);
-        Self::of_rows(voices, data, (0..of as u32).filter(any).collect(), of, device)
-    }
-
-    fn of_rows(voices: &Voices, data: &dyn Dataset, rows: Rows, of: usize, device: &Device) -> Result<Self> {
-        if rows.is_empty() {
-            return Err(Error::HeldOut { combiner: "the rule".into(), need: 1, have: 0, rows: of });
-        }
-        let batch = data.batch(&rows, device)?;
-        let voices = voices.select_rows(&rows)?;
-        Ok(Self { voices, targets: batch.targets, weights: batch.weights, rows, of })
-    }
-
-    /// `(S, R, C)`: what the slots say of the rows, with coverage.
-    #[must_use]
-    pub fn voices(&self) -> &Voices {
-        &self.voices
-    }
-
-    /// Targets of the same rows: `(R,)` class ids, or `(R,)` or `(R, K)` values.
-    #[must_use]
-    pub fn targets(&self) -> &Tensor {
-        &self.targets
-    }
-
-    /// Weights of the same rows, `(R,)`, where the data has them.
-    #[must_use]
-    pub fn weights(&self) -> Option<&Tensor> {
-        self.weights.as_ref()
-    }
-
-    /// Numbers of the rows, sorted.
-    #[must_use]
-    pub fn rows(&self) -> &[u32] {
-        &self.rows
-    }
-
-    /// How many rows the data set has.
-    #[must_use]
-    pub fn of(&self) -> usize {
-        self.of
-    }
-
-    /// How good a rule is on these rows: for bagging, the out-of-bag estimate. Where voices are missing, each row is
-    /// scored on those that are there.
-    ///
-    /// A rule that was fitted on the same rows looks better here than it is.
-    ///
-    /// # Errors
-    /// When the rule does not go with the task, or needs voices that are missing (score
-    /// [`HeldOut::complete`] then).
-    pub fn metrics(&self, head: &dyn Head) -> Result<Metrics> {
-        let said = head.combine(&self.voices)?;
-        let weights: Option<Vec<f32>> = self.weights.as_ref().map(|w| w.to_vec1()).transpose()?;
-        match self.voices.task() {
-            Task::Classification { .. } => {
-                Metrics::classification(&said, &self.targets.to_vec1::<u32>()?, weights.as_deref())
-            }
-            Task::Regression { .. } => Metrics::regression(&said, &self.targets, weights.as_deref()),
-        }
-    }
-
-    /// The rows that every slot speaks about.
-    ///
-    /// # Errors
-    /// When there is no such row, or candle fails.
-    pub fn complete(&self) -> Result<Self> {
-        let covered = self.voices.coverage()?.unwrap_or_default();
-        let all = |row: &u32| covered.iter().all(|slot| slot[*row as usize] > 0.);
-        let keep: Rows = (0..self.rows.len() as u32).filter(all).collect();
-        if keep.is_empty() {
-            let combiner = "a rule that needs every slot".to_string();
-            return Err(Error::HeldOut { combiner, need: 1, have: 0, rows: self.of });
-        }
-        let index = Tensor::new(keep.as_slice(), self.targets.device())?;
-        let some = self.voices.select_rows(&keep)?;
-        Ok(Self {
-            voices: Voices::new(some.values().clone(), some.task())?,
-            targets: self.targets.index_select(&index, 0)?,
-            weights: self.weights.as_ref().map(|w| w.index_select(&index, 0)).transpose()?,
-            rows: keep.iter().map(|i| self.rows[*i as usize]).collect(),
-            of: self.of,
-        })
-    }
-
-    /// The targets as columns: the indicator of each class, or each output.
-    pub(crate) fn target_table(&self) -> Result<Vec<Vec<f64>>> {
-        match self.voices.task() {
-            Task::Classification { classes } => {
-                let ids: Vec<u32> = self.targets.to_vec1()?;
-                let column = |c: usize| ids.iter().map(|id| f64::from(u8::from(*id as usize == c))).collect();
-                Ok((0..classes).map(column).collect())
-            }
-            Task::Regression { outputs } => {
-                let table = self.targets.to_dtype(DType::F64)?.reshape(((), outputs))?;
-                Ok(table.t()?.to_vec2()?)
-            }
-        }
-    }
 }

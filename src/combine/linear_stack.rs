@@ -1,6 +1,6 @@
 //! A linear meta-learner.
 use super::{Combiner, Head, Voices};
-use crate::{data::Task, pool::HeldOut, Error, Result};
+use crate::{data::Task, Error, HeldOut, Result};
 use candle_core::{DType, Result as CandleResult, Tensor, D};
 use linfa::{traits::Fit, DatasetBase};
 use linfa_linear::LinearRegression;

@@ -2,23 +2,31 @@
 //!
 //! A [`Combiner`] is a rule with its parameters still open; fitted, it is a [`Head`]. Rules that have nothing
 //! to fit ([`Rule`]) are their own heads.
+mod cross_fit;
 mod hard_vote;
 mod linear_stack;
 mod mean;
 mod mean_log;
 mod median;
+mod report;
+mod sheet;
 mod softmax_mean;
 mod voices;
+mod weighted;
 
 pub use hard_vote::HardVote;
 pub use linear_stack::{LinearStack, LinearStackHead};
 pub use mean::Mean;
 pub use mean_log::MeanLog;
 pub use median::Median;
+pub use report::{RuleReport, RuleScore};
+#[allow(unused_imports)] // TODO-lead: learned rules use it
+pub(crate) use sheet::{Number, Sheet};
 pub(crate) use softmax_mean::softmax_mean;
 pub use voices::Voices;
+pub use weighted::{Fit, Weighted};
 
-use crate::{pool::HeldOut, train::Scale, Result};
+use crate::{train::Scale, HeldOut, Result};
 use candle_core::{Result as CandleResult, Tensor};
 use std::fmt::Debug;
 
@@ -33,6 +41,11 @@ pub trait Combiner: Debug {
     /// # Errors
     /// When a parameter is out of range, or there are too few held-out rows.
     fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<Self::Head>;
+
+    /// Whether it looks at the rows' inputs ([`Voices::inputs`]), which are then there.
+    fn wants_inputs(&self) -> bool {
+        false
+    }
 }
 
 /// A fitted rule: `(S, B, C) -> (B, C)`, slots, rows, classes or outputs.
@@ -48,6 +61,21 @@ pub trait Head: Debug {
     /// Whether it is the plain mean of the voices. An ensemble then takes it straight from what its networks put
     /// out, in one pass; [`Head::combine`] has to give the same to rounding.
     fn is_mean(&self) -> bool {
+        false
+    }
+
+    /// The weight of each slot, where the rule is a weighted mean of the slots.
+    fn weights(&self) -> Option<&[f64]> {
+        None
+    }
+
+    /// How the fit ended, where there was one to find.
+    fn fitted(&self) -> Option<&Fit> {
+        None
+    }
+
+    /// Whether it looks at the rows' inputs ([`Voices::inputs`]), which are then there.
+    fn wants_inputs(&self) -> bool {
         false
     }
 
@@ -82,6 +110,18 @@ impl<H: Head + ?Sized> Head for Box<H> {
 
     fn is_mean(&self) -> bool {
         (**self).is_mean()
+    }
+
+    fn weights(&self) -> Option<&[f64]> {
+        (**self).weights()
+    }
+
+    fn fitted(&self) -> Option<&Fit> {
+        (**self).fitted()
+    }
+
+    fn wants_inputs(&self) -> bool {
+        (**self).wants_inputs()
     }
 
     fn combine(&self, voices: &Voices) -> CandleResult<Tensor> {

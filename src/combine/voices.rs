@@ -1,6 +1,7 @@
 //! What the slots say, with coverage.
 use crate::{
     data::Task,
+    host,
     train::{ln, Scale},
 };
 use candle_core::{DType, Device, Result, Tensor};
@@ -15,6 +16,7 @@ pub struct Voices {
     covered: Option<Tensor>,
     task: Task,
     scale: Scale,
+    inputs: Option<Tensor>,
 }
 
 impl Voices {
@@ -63,7 +65,7 @@ impl Voices {
             Some(c) => Some(c.to_dtype(values.dtype())?),
             None => None,
         };
-        Ok(Self { values, covered, task, scale })
+        Ok(Self { values, covered, task, scale, inputs: None })
     }
 
     /// `(S, B, C)`; NaN where a voice is missing.
@@ -96,13 +98,54 @@ impl Voices {
         self.values.dims()[1]
     }
 
+    /// The rows' inputs, `(B, F)`, for rules that look at them.
+    #[must_use]
+    pub fn inputs(&self) -> Option<&Tensor> {
+        self.inputs.as_ref()
+    }
+
+    /// With the rows' inputs, `(B, F)`.
+    ///
+    /// # Errors
+    /// When they are not a float table of as many rows.
+    pub fn with_inputs(&self, inputs: &Tensor) -> Result<Self> {
+        match inputs.dims() {
+            [rows, width] if *rows == self.rows() && *width > 0 && inputs.dtype().is_float() => {}
+            got => candle_core::bail!("inputs must be floats ({}, F), but are {got:?}", self.rows()),
+        }
+        Ok(Self { inputs: Some(inputs.clone()), ..self.clone() })
+    }
+
+    /// The same voices with other values or rows.
+    fn mapped(&self, f: impl Fn(&Tensor, usize) -> Result<Tensor>) -> Result<Self> {
+        Ok(Self {
+            values: f(&self.values, 1)?,
+            covered: self.covered.as_ref().map(|c| f(c, 1)).transpose()?,
+            inputs: self.inputs.as_ref().map(|i| f(i, 0)).transpose()?,
+            ..*self
+        })
+    }
+
     /// The voices `from..from + count`.
     ///
     /// # Errors
     /// When there are fewer.
     pub fn narrow(&self, from: usize, count: usize) -> Result<Self> {
         let covered = self.covered.as_ref().map(|c| c.narrow(0, from, count)).transpose()?;
-        Self::on_scale(self.values.narrow(0, from, count)?, covered, self.task, self.scale)
+        Ok(Self { values: self.values.narrow(0, from, count)?, covered, ..self.clone() })
+    }
+
+    /// The voices of these slots, in this order.
+    ///
+    /// # Errors
+    /// When there is none, or one is out of range.
+    pub fn select_slots(&self, slots: &[usize]) -> Result<Self> {
+        if slots.is_empty() || slots.iter().any(|s| *s >= self.slots()) {
+            candle_core::bail!("slots must be at least one of the {}, but are {slots:?}", self.slots())
+        }
+        let index = Tensor::from_iter(slots.iter().map(|s| *s as u32), self.values.device())?;
+        let covered = self.covered.as_ref().map(|c| c.index_select(&index, 0)).transpose()?;
+        Ok(Self { values: self.values.index_select(&index, 0)?, covered, ..self.clone() })
     }
 
     /// These rows of all voices.
@@ -110,14 +153,62 @@ impl Voices {
     /// # Errors
     /// When a row is out of range.
     pub fn select_rows(&self, rows: &[u32]) -> Result<Self> {
+        if rows.len() == self.rows() && rows.iter().enumerate().all(|(i, row)| *row as usize == i) {
+            return Ok(self.clone());
+        }
         let rows = Tensor::new(rows, self.values.device())?;
-        let covered = self.covered.as_ref().map(|c| c.index_select(&rows, 1)).transpose()?;
-        Self::on_scale(self.values.index_select(&rows, 1)?, covered, self.task, self.scale)
+        self.mapped(|t, dim| t.index_select(&rows, dim))
     }
 
     pub(crate) fn to_device(&self, device: &Device) -> Result<Self> {
-        let covered = self.covered.as_ref().map(|c| c.to_device(device)).transpose()?;
-        Self::on_scale(self.values.to_device(device)?, covered, self.task, self.scale)
+        self.mapped(|t, _| t.to_device(device))
+    }
+
+    /// The same voices, of which the caller knows that none is missing.
+    pub(crate) fn uncovered(&self) -> Result<Self> {
+        Ok(Self { covered: None, ..self.clone() })
+    }
+
+    /// Other values `(S', B, C)` for the same rows, none missing.
+    pub(crate) fn replaced(&self, values: Tensor) -> Result<Self> {
+        let other = Self::on_scale(values, None, self.task, Scale::Probability)?;
+        Ok(Self { inputs: self.inputs.clone(), ..other })
+    }
+
+    /// Every voice there: one that is missing is stood in for by the mean of those that speak about the row. NaN
+    /// where none does.
+    ///
+    /// # Errors
+    /// When candle fails.
+    pub fn filled(&self) -> Result<Self> {
+        let Some(covered) = &self.covered else { return Ok(self.clone()) };
+        let (slots, rows, width) = self.values.dims3()?;
+        let mean = self.mean_of(&self.values)?.unsqueeze(0)?.broadcast_as((slots, rows, width))?;
+        let there = covered.unsqueeze(2)?.broadcast_as((slots, rows, width))?.to_dtype(DType::U8)?;
+        let values = there.where_cond(&self.values, &mean)?;
+        Ok(Self { values, covered: None, ..self.clone() })
+    }
+
+    /// Whether every voice that is there is finite.
+    pub(crate) fn check_finite(&self) -> crate::Result<()> {
+        let (_, rows, width) = self.values.dims3()?;
+        let covered = self.coverage()?;
+        let bad = host::with_f32(&self.values, |all| {
+            let there =
+                |i: usize| covered.as_ref().is_none_or(|c| c[i / width / rows][i / width % rows] > 0.);
+            // The sum first: it is quick, and finite almost always.
+            let blocks = all.chunks(4096).enumerate();
+            let odd = blocks.filter(|(_, b)| !b.iter().fold(0f32, |s, x| s + x * 0.).is_finite());
+            let mut odd = odd.flat_map(|(n, b)| b.iter().enumerate().map(move |(i, x)| (n * 4096 + i, *x)));
+            odd.find(|(i, x)| !x.is_finite() && there(*i))
+        })?;
+        match bad {
+            None => Ok(()),
+            Some((i, x)) => {
+                let what = format!("prediction of member {}, row {}", i / width / rows, i / width % rows);
+                Err(crate::Error::invalid(what, "finite", x))
+            }
+        }
     }
 
     /// Probabilities or values; an error where a rule for classes meets values.
@@ -142,9 +233,15 @@ impl Voices {
     /// The mean over the voices that are there, `(S, B, C) -> (B, C)`; NaN where none is.
     pub(super) fn mean_of(&self, values: &Tensor) -> Result<Tensor> {
         let Some(covered) = &self.covered else { return values.mean(0) };
+        self.sum_of(values)?.broadcast_div(&covered.sum(0)?.unsqueeze(1)?)
+    }
+
+    /// The sum over the voices that are there, `(S, B, C) -> (B, C)`.
+    pub(super) fn sum_of(&self, values: &Tensor) -> Result<Tensor> {
+        let Some(covered) = &self.covered else { return values.sum(0) };
         let mask = covered.unsqueeze(2)?.broadcast_as(values.shape())?;
         let present = mask.to_dtype(DType::U8)?.where_cond(values, &values.zeros_like()?)?;
-        present.sum(0)?.broadcast_div(&covered.sum(0)?.unsqueeze(1)?)
+        present.sum(0)
     }
 
     /// Whether slot `s` speaks about row `b`, as rows of the coverage.

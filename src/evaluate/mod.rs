@@ -24,6 +24,7 @@
 mod accuracy;
 mod brier;
 mod compare;
+mod criterion;
 mod ece;
 mod inputs;
 mod lanes;
@@ -42,6 +43,7 @@ mod variance_report;
 pub use accuracy::accuracy;
 pub use brier::brier;
 pub use compare::{bootstrap_interval, bootstrap_statistic, corrected_t_interval, t_interval, Interval};
+pub use criterion::{Criterion, Custom, RowLoss, Said, Truth};
 pub use ece::{ece, ece_equal_mass, ECE_BINS};
 pub use mae::mae;
 pub use metrics::Metrics;

@@ -149,7 +149,7 @@ pub(super) fn mix_each<'c>(
     networks: &[&Weights],
     coefficients: &(dyn Fn(&str) -> &'c [f64] + Sync),
 ) -> Result<Weights> {
-    threads::wide().install(|| mix_here(networks, coefficients))
+    threads::wide(|| mix_here(networks, coefficients))
 }
 
 /// The same, on rayon's present pool.

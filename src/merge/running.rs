@@ -81,8 +81,7 @@ impl Running {
             self.tensors = tensors;
         } else {
             self.check(network)?;
-            // Within a pool of threads, each member has a core of its own.
-            let large = self.numbers >= LARGE && rayon::current_thread_index().is_none();
+            let large = self.numbers >= LARGE;
             let tensors = &mut self.tensors;
             let mut update = |parallel| {
                 network.each(&mut |name, tensor| match tensors.get_mut(name) {
@@ -91,7 +90,7 @@ impl Running {
                 })
             };
             match large {
-                true => threads::wide().install(|| update(true))?,
+                true => threads::wide(|| update(true))?,
                 false => update(false)?,
             }
         }

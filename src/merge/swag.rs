@@ -163,7 +163,7 @@ impl Swag {
             let drawn = Tensor::from_vec(drawn, tensor.shape(), &Device::Cpu)?;
             Ok((name.clone(), drawn.to_dtype(DType::F64)?.to_dtype(tensor.dtype())?))
         };
-        threads::wide().install(|| mean.par_iter().map(draw).collect())
+        threads::wide(|| mean.par_iter().map(draw).collect())
     }
 
     fn draw(&self, mean: &[f64], spread: &Spread, z2: &[f64], rng: &mut ChaCha8Rng) -> Vec<f64> {

@@ -62,6 +62,13 @@ impl Folds {
         Ok(folds)
     }
 
+    fn check_k(&self) -> Result<()> {
+        match self.k {
+            0 | 1 => Err(Error::invalid("k", "at least 2", self.k)),
+            _ => Ok(()),
+        }
+    }
+
     fn check(&self, what: &str, of: usize) -> Result<()> {
         if self.k > of {
             return Err(Error::invalid("k", format!("at most the number of {what}, {of}"), self.k));
@@ -70,11 +77,16 @@ impl Folds {
     }
 }
 
+/// The fold of each row, of `k`.
+pub(crate) fn deal(k: usize, units: Units<'_>, seed: Seed) -> Result<Vec<usize>> {
+    let folds = Folds { k, repeats: 1, by: None };
+    folds.check_k()?;
+    folds.assign(units, seed)
+}
+
 impl Resample for Folds {
     fn draw(&self, data: &dyn Dataset, seed: Seed) -> Result<Vec<Draw>> {
-        if self.k < 2 {
-            return Err(Error::invalid("k", "at least 2", self.k));
-        }
+        self.check_k()?;
         if self.repeats == 0 {
             return Err(Error::invalid("repeats", "at least 1", 0));
         }

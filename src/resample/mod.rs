@@ -15,6 +15,7 @@ pub use amount::Amount;
 pub use bootstrap::Bootstrap;
 pub use by::By;
 pub(crate) use by::Units;
+pub(crate) use folds::deal;
 pub use folds::Folds;
 pub use subsample::Subsample;
 pub use subspace::Subspace;

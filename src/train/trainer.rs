@@ -376,6 +376,11 @@ fn restore(run: &Run<'_>, best: Option<Weights>) -> CandleResult<()> {
     Ok(best.map_or(Ok(()), |best| run.vars().load(&best))?)
 }
 
+/// Puts the average in the place of the last network.
+fn settle(average: &Averager, run: &Run<'_>) -> Result<()> {
+    run.vars().load(&average.weights()?)
+}
+
 fn mean_loss(config: &TrainConfig, task: Task, output: &Tensor, batch: &Batch) -> CandleResult<Tensor> {
     config.loss_for(task, output).mean(output, &batch.targets, batch.weights.as_ref())
 }
@@ -510,11 +515,10 @@ impl<N: Network> Learner for Trainer<N> {
             let (run_id, batch, loss) = (run.spec().id, batches.saturating_sub(1), f64::NAN);
             return Err(run.fail(Error::Diverged { run: run_id, epoch, batch, learning_rate, loss }));
         }
-        if let Some(average) = average {
-            let loaded = average.weights().and_then(|weights| run.vars().load(&weights));
-            loaded.map_err(|e| run.fail(e))?;
+        match average.map_or(Ok(()), |average| settle(&average, run)) {
+            Ok(()) => Ok(()),
+            Err(e) => Err(run.fail(e)),
         }
-        Ok(())
     }
 
     fn tag(&self) -> String {

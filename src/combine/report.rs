@@ -1,0 +1,195 @@
+//! What a learned rule is worth: on rows that it was not fitted on, beside what needs no learning.
+use super::{
+    cross_fit::{cross_fit, said_by_folds},
+    Combiner, Fit, Head, Mean,
+};
+use crate::{
+    data::Task,
+    evaluate::{bootstrap_interval, Interval, Metrics, RowLoss, Truth},
+    HeldOut, Result, Seed,
+};
+use candle_core::{DType, Tensor};
+use comfy_table::{presets::ASCII_MARKDOWN, Table};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Folds of the held-out rows, where there are as many rows.
+const FOLDS: usize = 5;
+const LEVEL: f64 = 0.95;
+const RESAMPLES: usize = 1000;
+
+/// Metrics on held-out rows, and the loss with its bootstrap interval.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RuleScore {
+    /// All metrics.
+    pub metrics: Metrics,
+    /// Log-loss for classes, squared error for values, with a 95 % bootstrap interval over the rows.
+    pub loss: Interval,
+}
+
+/// What a rule is worth: see [`HeldOut::judge`]. Prints as a table with a verdict.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RuleReport {
+    /// The rule.
+    pub rule: String,
+    /// Name and weight of each slot, where the rule is a weighted mean; from the fit on all held-out rows.
+    pub weights: Option<Vec<(String, f64)>>,
+    /// How the fit on all held-out rows ended, where there was one.
+    pub fit: Option<Fit>,
+    /// How many held-out rows there are.
+    pub rows: usize,
+    /// The rule, each row scored by a fit on other rows.
+    pub score: RuleScore,
+    /// The best single slot's name, and the score of choosing it: each row by the slot that is best on other rows.
+    pub best_single: (String, RuleScore),
+    /// The equal-weight mean.
+    pub mean: RuleScore,
+    /// Loss of the mean minus loss of the rule, row by row, with its interval: above 0 where the rule is better.
+    pub gain: Interval,
+}
+
+impl RuleReport {
+    /// Whether the rule is better than the equal-weight mean: the whole interval of the gain lies above 0.
+    #[must_use]
+    pub fn better_than_mean(&self) -> bool {
+        self.gain.low > 0.
+    }
+}
+
+impl fmt::Display for RuleReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut table = Table::new();
+        table.load_style(ASCII_MARKDOWN);
+        let names: Vec<&str> = self.mean.metrics.values().into_iter().map(|(name, _)| name).collect();
+        let mut head = vec!["".to_string()];
+        head.extend(names.iter().map(|n| (*n).to_string()));
+        head.push("loss [95 %]".into());
+        table.set_header(head);
+        let best = format!("best single ({})", self.best_single.0);
+        for (name, score) in
+            [(&self.rule, &self.score), (&best, &self.best_single.1), (&"mean".to_string(), &self.mean)]
+        {
+            let mut row = vec![name.clone()];
+            row.extend(score.metrics.values().into_iter().map(|(_, value)| format!("{value:.4}")));
+            row.push(format!("{:.4} [{:.4}, {:.4}]", score.loss.estimate, score.loss.low, score.loss.high));
+            table.add_row(row);
+        }
+        writeln!(f, "{table}")?;
+        if let Some(weights) = &self.weights {
+            let weights: Vec<String> = weights.iter().map(|(name, w)| format!("{name}: {w:.3}")).collect();
+            writeln!(f, "weights: {}", weights.join(", "))?;
+        }
+        let Interval { estimate, low, high, .. } = self.gain;
+        let verdict = match (low > 0., high < 0.) {
+            (true, _) => "better than the mean",
+            (_, true) => "worse than the mean",
+            _ => "not better than the mean: no difference that these rows can tell",
+        };
+        write!(
+            f,
+            "{}: {verdict} (gain {estimate:+.4} [{low:+.4}, {high:+.4}], {} rows)",
+            self.rule, self.rows
+        )
+    }
+}
+
+impl HeldOut {
+    /// What a rule is worth on rows it was not fitted on: fitted on four fifths of the held-out rows and scored on the
+    /// last, five times over, beside the best single slot (chosen on the same rows as the rule is fitted on) and the
+    /// equal-weight mean. The weights reported are those of a fit on all rows, which is what
+    /// [`Pool::combine`](crate::Pool::combine) gives.
+    ///
+    /// ```
+    /// # use candle_core::{Device, Tensor};
+    /// # use candle_ensemble::{combine::{LinearStack, Voices}, data::Task, HeldOut};
+    /// # let y = Tensor::arange(0f64, 60., &Device::Cpu)?.reshape((60, 1))?;
+    /// # let said = Tensor::stack(&[(&y + 1.)?, (y.sin()? + &y)?, (y.cos()? * 2. + &y)?], 0)?;
+    /// # let held_out = HeldOut::from_predictions(&Voices::new(said, Task::Regression { outputs: 1 })?, &y)?;
+    /// let report = held_out.judge(&LinearStack)?;
+    /// println!("{report}");
+    /// assert!(report.better_than_mean()); // here one member is the target and one
+    /// # Ok::<(), candle_ensemble::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When the rule cannot be fitted on four fifths of the rows, or there are fewer than two rows.
+    pub fn judge<C: Combiner + ?Sized>(&self, rule: &C) -> Result<RuleReport> {
+        let seed = Seed::from(0).child("judge");
+        let rows = self.rows().len();
+        let units = self.groups().map_or(rows, |groups| {
+            let mut ids = groups.to_vec();
+            ids.sort_unstable();
+            ids.dedup();
+            ids.len()
+        });
+        let folds = self.folds(FOLDS.min(units), seed)?;
+        let head = rule.fit(&|| Ok(self.clone()))?;
+        let said = cross_fit(rule, self, &folds)?;
+        let slots: Vec<Tensor> = (0..self.voices().slots()).map(|s| self.alone(s)).collect::<Result<_>>()?;
+        let losses = slots.iter().map(|said| self.losses(said)).collect::<Result<Vec<_>>>()?;
+        let weight = self.row_weights()?;
+        let best = |rows: &[u32]| {
+            let loss =
+                |slot: &Vec<f64>| rows.iter().map(|r| slot[*r as usize] * weight[*r as usize]).sum::<f64>();
+            let sums: Vec<f64> = losses.iter().map(loss).collect();
+            (1..sums.len()).fold(0, |best, s| if sums[s] < sums[best] { s } else { best })
+        };
+        let single = said_by_folds(rows, &folds, |fold, rest| {
+            Ok(slots[best(rest)].index_select(&Tensor::new(fold.as_slice(), slots[0].device())?, 0)?)
+        })?;
+        let mean = Mean.combine(self.voices())?;
+        let everyone: Vec<u32> = (0..rows as u32).collect();
+        let gains: Vec<f64> =
+            self.losses(&mean)?.iter().zip(self.losses(&said)?).map(|(mean, rule)| mean - rule).collect();
+        let named = |w: &[f64]| self.names().iter().cloned().zip(w.iter().copied()).collect();
+        Ok(RuleReport {
+            rule: head.name(),
+            weights: head.weights().map(named),
+            fit: head.fitted().cloned(),
+            rows,
+            score: self.score(&said, seed)?,
+            best_single: (self.names()[best(&everyone)].clone(), self.score(&single, seed)?),
+            mean: self.score(&mean, seed)?,
+            gain: self.interval(&gains, &weight, seed)?,
+        })
+    }
+
+    /// What one slot says, the mean of the others where it may not speak.
+    fn alone(&self, slot: usize) -> Result<Tensor> {
+        Ok(self.voices().filled()?.values().get(slot)?)
+    }
+
+    fn row_weights(&self) -> Result<Vec<f64>> {
+        let rows = self.rows().len();
+        let weights = match self.weights() {
+            Some(weights) => weights.to_dtype(DType::F64)?.to_vec1()?,
+            None => vec![1.; rows],
+        };
+        let mean = weights.iter().sum::<f64>() / rows as f64;
+        Ok(weights.into_iter().map(|w| w / mean).collect())
+    }
+
+    /// The loss of each row.
+    fn losses(&self, said: &Tensor) -> Result<Vec<f64>> {
+        let (truth, loss) = match self.voices().task() {
+            Task::Classification { .. } => (Truth::Classes(self.targets().to_vec1()?), RowLoss::LogLoss),
+            Task::Regression { .. } => {
+                let values = self.targets().to_dtype(DType::F64)?.flatten_all()?.to_vec1()?;
+                (Truth::Values(values), RowLoss::Squared)
+            }
+        };
+        let width = said.dim(1)?;
+        let said: Vec<f64> = said.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?;
+        Ok(said.chunks_exact(width).enumerate().map(|(row, said)| loss.of(said, &truth, row)).collect())
+    }
+
+    fn interval(&self, losses: &[f64], weights: &[f64], seed: Seed) -> Result<Interval> {
+        let weighted: Vec<f64> = losses.iter().zip(weights).map(|(l, w)| l * w).collect();
+        bootstrap_interval(&weighted, LEVEL, RESAMPLES, seed)
+    }
+
+    fn score(&self, said: &Tensor, seed: Seed) -> Result<RuleScore> {
+        let loss = self.interval(&self.losses(said)?, &self.row_weights()?, seed)?;
+        Ok(RuleScore { metrics: self.metrics_of(said)?, loss })
+    }
+}

@@ -1,0 +1,79 @@
+//! Held-out predictions as plain numbers, for rules that learn.
+use crate::{data::Task, evaluate::Truth, HeldOut, Result};
+use candle_core::{CpuStorage, DType, Device, Storage, Tensor, WithDType};
+
+/// f32 or f64: probabilities are fine in the former, values keep what they have.
+pub(crate) trait Number: WithDType + Into<f64> + Send + Sync + std::iter::Sum {
+    /// The numbers of a tensor's storage, if they are of this type.
+    fn stored(storage: &CpuStorage) -> Option<&[Self]>;
+}
+
+impl Number for f32 {
+    fn stored(storage: &CpuStorage) -> Option<&[f32]> {
+        match storage {
+            CpuStorage::F32(all) => Some(all),
+            _ => None,
+        }
+    }
+}
+
+impl Number for f64 {
+    fn stored(storage: &CpuStorage) -> Option<&[f64]> {
+        match storage {
+            CpuStorage::F64(all) => Some(all),
+            _ => None,
+        }
+    }
+}
+
+/// `(S, R, C)` complete predictions with their answers.
+#[derive(Clone, Debug)]
+pub(crate) struct Sheet {
+    /// Dense, on the CPU, every voice there ([`HeldOut::filled`]).
+    values: Tensor,
+    pub(crate) task: Task,
+    pub(crate) truth: Truth,
+    /// The weight of each row; they sum to one.
+    pub(crate) weights: Vec<f64>,
+}
+
+impl Sheet {
+    pub(crate) fn of(held_out: &HeldOut) -> Result<Self> {
+        let voices = held_out.voices().filled()?;
+        let task = voices.task();
+        let truth = match task {
+            Task::Classification { .. } => Truth::Classes(held_out.targets().to_vec1()?),
+            Task::Regression { .. } => {
+                Truth::Values(held_out.targets().to_dtype(DType::F64)?.flatten_all()?.to_vec1()?)
+            }
+        };
+        let weights: Vec<f64> = match held_out.weights() {
+            Some(weights) => weights.to_dtype(DType::F64)?.to_vec1()?,
+            None => vec![1.; voices.rows()],
+        };
+        let total: f64 = weights.iter().sum();
+        let weights = weights.into_iter().map(|w| w / total).collect();
+        let values = voices.values().detach().to_device(&Device::Cpu)?.contiguous()?;
+        Ok(Self { values, task, truth, weights })
+    }
+
+    /// Slots, rows, classes or outputs.
+    pub(crate) fn dims(&self) -> (usize, usize, usize) {
+        let dims = self.values.dims();
+        (dims[0], dims[1], dims[2])
+    }
+
+    /// Calls `f` with the predictions, slot by slot, row by row: in place where they are of this type, else from a
+    /// copy.
+    pub(crate) fn with<T: Number, R>(&self, f: impl FnOnce(&[T]) -> R) -> Result<R> {
+        let values = self.values.to_dtype(T::DTYPE)?;
+        let (storage, layout) = values.storage_and_layout();
+        if let Storage::Cpu(storage) = &*storage {
+            if let Some(all) = T::stored(storage) {
+                let start = layout.start_offset();
+                return Ok(f(&all[start..start + layout.shape().elem_count()]));
+            }
+        }
+        Ok(f(&values.flatten_all()?.to_vec1::<T>()?))
+    }
+}
