@@ -15,13 +15,11 @@ use candle_ensemble::{
     Result, Session,
 };
 use candle_nn::{linear, loss, AdamW, Linear, Module, Optimizer as _, ParamsAdamW, VarBuilder, VarMap};
-use comfy_table::{presets::ASCII_MARKDOWN, Table};
-use criterion::{Criterion, SamplingMode};
 use rand::{rngs::StdRng, seq::SliceRandom, Rng, SeedableRng};
-use std::{
-    hint::black_box,
-    time::{Duration, Instant},
-};
+use std::hint::black_box;
+use turns::{Bench, Target};
+
+mod turns;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -145,73 +143,22 @@ fn noise(rows: usize, columns: usize) -> CandleResult<Tensor> {
     Tensor::from_vec(values, (rows, columns), &Device::Cpu)
 }
 
-/// What a ratio has to be.
-#[derive(Clone, Copy)]
-enum Target {
-    AtMost(f64),
-    AtLeast(f64),
-    Open,
-}
+/// The library against what it stands for.
+struct Speed(Bench);
 
-/// Seconds of each run, and of what it was run in turn with.
-struct Row {
-    name: String,
-    ours: Vec<f64>,
-    theirs: Vec<f64>,
-    target: Target,
-}
-
-struct Bench {
-    criterion: Criterion,
-    rows: Vec<Row>,
-}
-
-impl Bench {
-    /// Measures `ours` and, in turn with it, `theirs`. The target is one for the time of `ours` divided by that
-    /// of `theirs`.
-    fn pair(&mut self, name: String, target: Target, ours: impl Fn(), theirs: Option<&dyn Fn()>) {
-        let seconds = |f: &dyn Fn()| {
-            let start = Instant::now();
-            f();
-            start.elapsed().as_secs_f64()
-        };
-        let mut row = Row { name, ours: vec![], theirs: vec![], target };
-        let (group, case) = row.name.split_once('/').expect("a name in two parts");
-        let mut group = self.criterion.benchmark_group(group);
-        // Criterion takes the time of `ours`; what belongs to the other side passes by its clock.
-        group.sampling_mode(SamplingMode::Flat).bench_function(case, |bencher| {
-            bencher.iter_custom(|runs| {
-                let from = row.ours.len();
-                for _ in 0..runs {
-                    // Who goes first changes, so that neither always finds the other's caches.
-                    let we_go_first = row.ours.len().is_multiple_of(2);
-                    if we_go_first {
-                        row.ours.push(seconds(&ours));
-                    }
-                    row.theirs.extend(theirs.map(seconds));
-                    if !we_go_first {
-                        row.ours.push(seconds(&ours));
-                    }
-                }
-                Duration::from_secs_f64(row.ours[from..].iter().sum())
-            });
-        });
-        group.finish();
-        self.rows.push(row);
-    }
-
+impl Speed {
     fn training(&mut self, case: &Case) -> Result<()> {
         let ([epochs, of_ten, _], data) = (case.epochs, case.data()?);
         let (one, two) = (Threads::new(1)?, Threads::new(2)?);
         let trainer = case.trainer(epochs);
-        self.pair(
+        self.0.pair(
             format!("training/{}, library : by hand", case.name),
             Target::AtMost(0.9),
             || grow(&trainer, &data, &MultiRun::new(1), &one),
             Some(&|| assert!(case.train_by_hand(epochs).expect("trained").is_finite())),
         );
         let (trainer, ten) = (case.trainer(of_ten), MultiRun::new(MEMBERS));
-        self.pair(
+        self.0.pair(
             format!("training/{}, ten one by one : on two threads", case.name),
             Target::AtLeast(1.7),
             || grow(&trainer, &data, &ten, &one),
@@ -224,7 +171,7 @@ impl Bench {
         let (epochs, data, two) = (case.epochs[2], case.data()?, Threads::new(2)?);
         let trainer = case.trainer(epochs);
         let name = format!("training/{}, ten bootstrap members, {epochs} epochs, two threads", case.name);
-        self.pair(name, Target::Open, || grow(&trainer, &data, &Bagging::new(MEMBERS), &two), None);
+        self.0.pair(name, Target::Open, || grow(&trainer, &data, &Bagging::new(MEMBERS), &two), None);
         Ok(())
     }
 
@@ -254,62 +201,22 @@ impl Bench {
                 ensemble = ensemble.batch_rows(rows);
             }
             let predict = || drop(black_box(ensemble.predict_proba(&case.fresh).expect("probabilities")));
-            self.pair(format!("prediction/{}, {what}", case.name), target, predict, Some(&bare));
+            self.0.pair(format!("prediction/{}, {what}", case.name), target, predict, Some(&bare));
         }
         Ok(())
     }
-
-    /// The rows that were measured.
-    fn table(&self) -> String {
-        let mut table = Table::new();
-        table.load_style(ASCII_MARKDOWN);
-        table.set_header(["", "ms", "ms against", "ratio", "middle half", "target", ""]);
-        for Row { name, ours, theirs, target } in self.rows.iter().filter(|row| !row.ours.is_empty()) {
-            let ratios = ours.iter().zip(theirs).map(|(a, b)| a / b).collect::<Vec<_>>();
-            let ms =
-                |seconds: &[f64]| quantile(seconds, 0.5).map_or("".into(), |s| format!("{:.1}", s * 1e3));
-            let ratio = quantile(&ratios, 0.5);
-            let [low, high] = [0.25, 0.75].map(|q| quantile(&ratios, q).unwrap_or_default());
-            let (bound, met) = match (*target, ratio) {
-                (Target::AtMost(most), Some(ratio)) => (format!("≤ {most}"), Some(ratio <= most)),
-                (Target::AtLeast(least), Some(ratio)) => (format!("≥ {least}"), Some(ratio >= least)),
-                _ => (String::new(), None),
-            };
-            let met = met.map_or("", |met| if met { "met" } else { "missed" });
-            let (ratio, spread) =
-                ratio.map_or_else(Default::default, |r| (format!("{r:.3}"), format!("{low:.3} – {high:.3}")));
-            table.add_row([name.clone(), ms(ours), ms(theirs), ratio, spread, bound, met.into()]);
-        }
-        table.to_string()
-    }
-}
-
-fn quantile(values: &[f64], q: f64) -> Option<f64> {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted.get((sorted.len() as f64 * q) as usize).copied()
 }
 
 fn main() -> Result<()> {
     threads::one_core_per_member();
-    let criterion = Criterion::default()
-        .sample_size(10)
-        .warm_up_time(Duration::from_millis(200))
-        .measurement_time(Duration::from_millis(1500))
-        .configure_from_args();
-    let mut bench = Bench { criterion, rows: vec![] };
+    let mut bench = Speed(Bench::new());
     let mut cases = [Case::small()?, Case::large()?];
-    // `cargo test` runs each benchmark once, without optimisation: no times worth a table.
-    let measured = std::env::args().any(|arg| arg == "--bench");
-    if !measured {
+    if !Bench::measured() {
         cases.iter_mut().try_for_each(Case::cut_short)?;
     }
     cases.iter().try_for_each(|case| bench.training(case))?;
     bench.bagging(&cases[0])?;
     cases.iter().try_for_each(|case| bench.prediction(case))?;
-    bench.criterion.final_summary();
-    if measured {
-        println!("{}", bench.table());
-    }
+    bench.0.finish();
     Ok(())
 }

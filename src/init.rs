@@ -20,7 +20,10 @@ use rand::Rng;
 use rand_distr::StandardNormal;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result, Seed};
+use crate::{
+    merge::{differences, kinds, list},
+    Error, Result, Seed,
+};
 
 /// How initial weights are drawn.
 ///
@@ -75,6 +78,11 @@ impl Vars {
         self.lock().values().cloned().collect()
     }
 
+    /// Calls `visit` with each variable, in the order of names.
+    pub(crate) fn visit(&self, mut visit: impl FnMut(&str, &Var) -> Result<()>) -> Result<()> {
+        self.lock().iter().try_for_each(|(name, var)| visit(name, var))
+    }
+
     /// Copies of the present values, on the CPU, with no tie to the variables.
     ///
     /// # Errors
@@ -87,12 +95,13 @@ impl Vars {
     /// Sets all variables to the values of a [snapshot](Self::snapshot).
     ///
     /// # Errors
-    /// Names, shapes or dtypes differ; all differences are listed, and no variable is changed.
+    /// Names, shapes or dtypes differ; the differences are listed, and no variable is changed.
     pub fn load(&self, values: &BTreeMap<String, Tensor>) -> Result<()> {
         let vars = self.lock();
-        let differences = differences(&vars, values);
+        let model = kinds(vars.iter().map(|(name, var)| (name, var.as_tensor())));
+        let differences = differences(&model, &kinds(values.iter()));
         if !differences.is_empty() {
-            return Err(Error::Foreign { what: "a set of weights".into(), why: differences.join("; ") });
+            return Err(Error::Foreign { what: "a set of weights".into(), why: list(&differences) });
         }
         let pairs = vars.iter().zip(values.values());
         // All copies to the device come first: they may fail.
@@ -113,19 +122,6 @@ impl fmt::Debug for Vars {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.lock().iter().map(|(name, var)| (name, var.shape()))).finish()
     }
-}
-
-fn differences(vars: &BTreeMap<String, Var>, values: &BTreeMap<String, Tensor>) -> Vec<String> {
-    let kind = |t: &Tensor| format!("{} {:?}", t.dtype().as_str(), t.dims());
-    let here = vars.iter().filter_map(|(name, var)| match values.get(name) {
-        None => Some(format!("{name} is missing")),
-        Some(value) if kind(var) != kind(value) => {
-            Some(format!("{name} is {} in place of {}", kind(value), kind(var)))
-        }
-        Some(_) => None,
-    });
-    let beyond = values.keys().filter(|name| !vars.contains_key(*name));
-    here.chain(beyond.map(|name| format!("{name} is not of this model"))).collect()
 }
 
 /// A `VarBuilder` backend that draws each variable from a hash of a seed and the variable's name.

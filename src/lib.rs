@@ -87,6 +87,7 @@ mod held_out;
 mod host;
 pub mod init;
 pub mod member;
+pub mod merge;
 mod network;
 pub mod observe;
 mod pool;

@@ -3,6 +3,7 @@ use crate::{
     combine::{Combiner, RuleReport, Voices},
     data::{Dataset, Inputs},
     ensemble::{flat, Ensemble, Speakers},
+    member::Weights,
     train::{in_batches, Learner, Scale},
     Error, HeldOut, Member, Result, Rows,
 };
@@ -38,6 +39,21 @@ impl<'a, L: Learner> Pool<'a, L> {
     #[must_use]
     pub fn members(&self) -> &[Member] {
         &self.members
+    }
+
+    /// The members' weights, in the order of the plan.
+    #[must_use]
+    pub fn weights(&self) -> Vec<&Weights> {
+        self.members.iter().map(|member| &member.weights).collect()
+    }
+
+    /// A pool of other members of the same learner and data, such as averages of these or draws around them. Their
+    /// records say what they may speak about.
+    ///
+    /// # Errors
+    /// When there are none.
+    pub fn with_members(&self, members: Vec<Member>) -> Result<Self> {
+        Self::new(members, self.learner, self.data, self.device.clone())
     }
 
     /// How many slots, each of one voice.

@@ -4,9 +4,10 @@ use candle_ensemble::{
     build::{Bagging, EnsembleBuilder, FastGeometric, Horizontal, MultiRun, Plan, Snapshot},
     data::TensorDataset,
     exec::{Executor, Sequential, Threads},
+    merge::WarmUp,
     observe::{Event, Flow, Observer},
     store::MemoryStore,
-    train::{Clip, EarlyStopping, Optimizer, Schedule, Sgd, Trainer},
+    train::{Averaging, Clip, EarlyStopping, Optimizer, Schedule, Sgd, Span, Trainer},
     Checkpoints, Error, Result, Session,
 };
 use candle_nn::{linear, seq, Activation, Sequential as Layers, VarBuilder};
@@ -103,6 +104,21 @@ fn early_stopping_goes_on_where_it_was() {
         let builder = Bagging::new(2).validation(0.3);
         assert!(interrupt_everywhere(&trainer, &builder, Checkpoints::Epochs(1)) > 0);
         assert!(interrupt_everywhere(&trainer, &builder, Checkpoints::Epochs(4)) > 0);
+    }
+}
+
+#[test]
+fn averages_go_on_where_they_were() {
+    let warm_up = Some(WarmUp::default());
+    for rule in [
+        Averaging::Swa { start: Span::Share(0.3), every: 2 },
+        Averaging::ema(0.9),
+        Averaging::Ema { decay: 0.99, warm_up },
+    ] {
+        for often in [1, 5] {
+            let trainer = trainer().averaging(rule);
+            assert!(interrupt_everywhere(&trainer, &MultiRun::new(2), Checkpoints::Epochs(often)) > 0);
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Fitting one network: the ready-made [`Trainer`], or a training loop of your own.
 mod architectures;
+mod averaging;
 mod clip;
 mod custom_loop;
 mod learner;
@@ -14,6 +15,7 @@ mod schedule;
 mod stopping;
 mod trainer;
 
+pub use averaging::Averaging;
 pub use clip::Clip;
 pub use custom_loop::CustomLoop;
 pub use learner::Learner;
@@ -26,6 +28,6 @@ pub use output::{Output, Scale};
 pub(crate) use real::{exp_of_negative, vectorized};
 pub use run::Run;
 pub(crate) use run::{in_batches, RunParts};
-pub use schedule::{LrSchedule, Position, Schedule, Span, Unit};
+pub use schedule::{LrSchedule, Position, Schedule, Span, SwaRate, Unit};
 pub use stopping::EarlyStopping;
 pub use trainer::{TrainConfig, Trainer};

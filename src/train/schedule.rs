@@ -126,6 +126,70 @@ pub enum Schedule {
         /// The schedule `g`.
         then: Box<Schedule>,
     },
+    /// `g(t, T)` for `t < n`, then the rate at which stochastic weight averaging explores; see [`SwaRate`].
+    Swa {
+        /// The schedule `g`, of the whole training.
+        before: Box<Schedule>,
+        /// The `n` units: where the averaging starts ([`Averaging::Swa`](super::Averaging::Swa)).
+        start: Span,
+        /// What follows.
+        then: SwaRate,
+    },
+}
+
+/// The learning rate of stochastic weight averaging (Izmailov et al. 2018, arXiv:1803.05407), as a factor on the base
+/// rate, `s = 0, 1, …` units after its start.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub enum SwaRate {
+    /// `to + (g − to)·(1 − a)`: from `g`, the rate where it starts, to a constant, in `over` units; with `u = min(1,
+    /// s/over)`, `a` is `u` or `(1 − cos πu)/2`. 0 units are one step. This is the form of PyTorch's `SWALR`.
+    Constant {
+        /// Fraction of the base rate, 0 or more.
+        to: f64,
+        /// Units that it takes to get there.
+        over: u64,
+        /// Along half a cosine wave rather than a straight line.
+        cosine: bool,
+    },
+    /// `(1 − u)·from + u·to` with `u = (s mod length + 1)/length`: falls along a straight line, reaches `to` at the
+    /// cycle's last unit, and starts again. This is the paper's cyclic rate.
+    Cycle {
+        /// Fraction of the base rate above which a cycle starts, 0 or more.
+        from: f64,
+        /// Fraction of the base rate at its end, 0 or more.
+        to: f64,
+        /// Units of a cycle, at least 1.
+        length: u64,
+    },
+}
+
+impl SwaRate {
+    /// The factor `s` units after the start, where it was `g`.
+    fn factor(self, s: u64, g: f64) -> f64 {
+        match self {
+            Self::Constant { to, over, cosine } => {
+                let u = if s >= over { 1.0 } else { s as f64 / over as f64 };
+                let a = if cosine { (1.0 - (PI * u).cos()) / 2.0 } else { u };
+                to * a + g * (1.0 - a)
+            }
+            Self::Cycle { from, to, length } => {
+                let length = length.max(1);
+                let u = (s % length + 1) as f64 / length as f64;
+                from * (1.0 - u) + to * u
+            }
+        }
+    }
+
+    fn check(self) -> Result<()> {
+        match self {
+            Self::Constant { to, .. } => non_negative("SwaRate::Constant::to", to),
+            Self::Cycle { length: 0, .. } => Err(Error::invalid("SwaRate::Cycle::length", "at least 1", 0)),
+            Self::Cycle { from, to, .. } => {
+                non_negative("SwaRate::Cycle::from", from)?;
+                non_negative("SwaRate::Cycle::to", to)
+            }
+        }
+    }
 }
 
 /// A part of a training.
@@ -138,7 +202,15 @@ pub enum Span {
 }
 
 impl Span {
-    fn units(self, of: u64) -> u64 {
+    /// A share has to be from 0 to less than 1.
+    pub(super) fn check(self, what: &str) -> Result<()> {
+        match self {
+            Self::Units(_) => Ok(()),
+            Self::Share(share) => below_one(what, share),
+        }
+    }
+
+    pub(super) fn units(self, of: u64) -> u64 {
         match self {
             Self::Units(n) => n,
             Self::Share(share) => (share * of as f64).round() as u64,
@@ -159,6 +231,12 @@ impl Schedule {
         Self::WarmUp { over, then: Box::new(self) }
     }
 
+    /// This shape up to `start`, then the rate of stochastic weight averaging.
+    #[must_use]
+    pub fn then_swa(self, start: Span, then: SwaRate) -> Self {
+        Self::Swa { before: Box::new(self), start, then }
+    }
+
     /// The factor at unit `t` of `of`; beyond the end it stays what it would be at the end.
     fn factor(&self, t: u64, of: u64) -> f64 {
         let done = if of == 0 { 0.0 } else { t.min(of) as f64 / of as f64 };
@@ -176,6 +254,10 @@ impl Schedule {
                     then.factor(t - n, rest)
                 }
             }
+            Self::Swa { ref before, start, then } => match start.units(of) {
+                n if t < n => before.factor(t, of),
+                n => then.factor(t - n, before.factor(n, of)),
+            },
         }
     }
 
@@ -191,10 +273,13 @@ impl Schedule {
             Self::Linear { to } => non_negative("Schedule::Linear::to", to),
             Self::Cosine { to } => non_negative("Schedule::Cosine::to", to),
             Self::WarmUp { over, ref then } => {
-                if let Span::Share(share) = over {
-                    below_one("Schedule::WarmUp::over", share)?;
-                }
+                over.check("Schedule::WarmUp::over")?;
                 then.check()
+            }
+            Self::Swa { ref before, start, then } => {
+                start.check("Schedule::Swa::start")?;
+                then.check()?;
+                before.check()
             }
         }
     }
@@ -204,6 +289,8 @@ impl Schedule {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    const CYCLE: SwaRate = SwaRate::Cycle { from: 1.0, to: 0.5, length: 2 };
 
     fn curve(shape: Schedule, base: f64, n: u32) -> Vec<f64> {
         let schedule = shape.per(Unit::Epoch);
@@ -261,6 +348,41 @@ mod tests {
         assert_close(&curve(Schedule::Constant.after_warm_up(Span::Units(3)), 1.0, 2), &[0.25, 0.5]);
     }
 
+    /// torch.optim.swa_utils.SWALR, written as the recursion of its `get_lr`.
+    fn swalr(start_rate: f64, to: f64, over: i64, cosine: bool, steps: i64) -> Vec<f64> {
+        let anneal = |u: f64| if cosine { (1.0 - (PI * u).cos()) / 2.0 } else { u };
+        let mut rate = start_rate;
+        let mut rates = vec![];
+        for step in 0..steps {
+            let step = if over == 0 { step.max(1) } else { step };
+            let u = |k: i64| (k as f64 / over.max(1) as f64).clamp(0.0, 1.0);
+            let before = anneal(u(step - 1));
+            let initial = if before == 1.0 { to } else { (rate - before * to) / (1.0 - before) };
+            let a = anneal(u(step));
+            rate = to * a + initial * (1.0 - a);
+            rates.push(rate);
+        }
+        rates
+    }
+
+    #[test]
+    fn swa_anneals_to_its_rate_as_pytorch_does() {
+        for (over, cosine) in [(0, true), (1, false), (4, false), (4, true), (20, true)] {
+            let rate = SwaRate::Constant { to: 0.5, over, cosine };
+            let rates = curve(Schedule::Linear { to: 0.0 }.then_swa(Span::Units(4), rate), 2.0, 12);
+            assert_close(&rates[..4], &curve(Schedule::Linear { to: 0.0 }, 2.0, 12)[..4]);
+            assert_close(&rates[4..], &swalr(2.0 * (1.0 - 4.0 / 12.0), 1.0, over as i64, cosine, 8));
+        }
+    }
+
+    #[test]
+    fn swa_cycles_as_in_the_paper() {
+        let rate = SwaRate::Cycle { from: 1.0, to: 0.25, length: 3 };
+        let rates = curve(Schedule::Constant.then_swa(Span::Share(0.25), rate), 1.0, 8);
+        // i = 1, 2 …: t = ((i − 1) mod 3 + 1)/3, (1 − t)·α₁ + t·α₂.
+        assert_close(&rates, &[1.0, 1.0, 0.75, 0.5, 0.25, 0.75, 0.5, 0.25]);
+    }
+
     #[test]
     fn iterations_count_batches_and_epochs_do_not() {
         let at = |epoch, batch| Position { epoch, batch, epochs: 2, batches_per_epoch: 5 };
@@ -277,6 +399,12 @@ mod tests {
             (Schedule::Linear { to: -0.1 }, "Linear::to"),
             (Schedule::Cosine { to: f64::NAN }, "Cosine::to"),
             (Schedule::Constant.after_warm_up(Span::Share(1.0)), "WarmUp::over"),
+            (Schedule::Linear { to: -1.0 }.then_swa(Span::Units(1), CYCLE), "Linear::to"),
+            (Schedule::Constant.then_swa(Span::Share(-0.1), CYCLE), "Swa::start"),
+            (
+                Schedule::Constant.then_swa(Span::Units(1), SwaRate::Cycle { from: 1.0, to: 0.5, length: 0 }),
+                "length",
+            ),
             (Schedule::Cosine { to: -1.0 }.after_warm_up(Span::Units(2)), "Cosine::to"),
         ];
         for (shape, name) in bad {

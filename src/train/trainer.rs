@@ -1,10 +1,11 @@
 //! The ready-made trainer: what it does is data.
 use super::{
     architectures::Architectures,
+    averaging::Averager,
     meter::Meter,
     stopping::{Verdict, Watch},
-    Clip, EarlyStopping, Learner, Loss, LrSchedule, Optimizer, OptimizerState, Output, Position, Run,
-    SavedOptimizer,
+    Averaging, Clip, EarlyStopping, Learner, Loss, LrSchedule, Optimizer, OptimizerState, Output, Position,
+    Run, SavedOptimizer,
 };
 use crate::{
     build::{RunSpec, Settings, Take},
@@ -13,6 +14,7 @@ use crate::{
     data::{Batch, Dataset, Task},
     init::InitScheme,
     member::{EpochRecord, Weights},
+    merge::is_statistic,
     Error, Network, Result,
 };
 use candle_core::{backprop::GradStore, DType, Result as CandleResult, Tensor};
@@ -51,6 +53,9 @@ pub struct TrainConfig {
     pub init: InitScheme,
     /// Whether variables that the loss does not reach are allowed.
     pub allow_frozen: bool,
+    /// Which average of the run's networks is its member; the last network is, if `None`.
+    #[serde(default)]
+    pub averaging: Option<Averaging>,
 }
 
 impl Default for TrainConfig {
@@ -66,6 +71,7 @@ impl Default for TrainConfig {
             early_stopping: None,
             init: InitScheme::default(),
             allow_frozen: false,
+            averaging: None,
         }
     }
 }
@@ -124,8 +130,15 @@ impl TrainConfig {
                 return Err(Error::invalid("the loss", must, format!("{loss:?} for {task:?}")));
             }
         }
+        if let Some(rule) = &self.averaging {
+            rule.check(self.epochs, run)?;
+        }
         if let Some(rule) = &self.early_stopping {
             rule.check()?;
+            if self.averaging.is_some() {
+                let must = "off where weights are averaged: it watches another network than the member";
+                return Err(Error::invalid("early stopping", must, "on"));
+            }
             if run.take != Take::Last {
                 let must = "off where members are taken within a run: the run must do all its epochs";
                 return Err(Error::invalid("early stopping", must, "on"));
@@ -303,6 +316,14 @@ impl<N: Network> Trainer<N> {
         self
     }
 
+    /// Makes an average of the run's networks its member: stochastic weight averaging, or an exponential moving
+    /// average.
+    #[must_use]
+    pub fn averaging(mut self, rule: Averaging) -> Self {
+        self.config.averaging = Some(rule);
+        self
+    }
+
     /// Type of the weights; f32, if not set.
     #[must_use]
     pub fn dtype(mut self, dtype: DType) -> Self {
@@ -347,11 +368,17 @@ struct State {
     /// A safetensors buffer.
     best: Option<Vec<u8>>,
     stopped: bool,
+    average: Option<Vec<u8>>,
 }
 
 /// Puts the best epoch's weights back, if they were kept.
 fn restore(run: &Run<'_>, best: Option<Weights>) -> CandleResult<()> {
     Ok(best.map_or(Ok(()), |best| run.vars().load(&best))?)
+}
+
+/// Puts the average in the place of the last network.
+fn settle(average: &Averager, run: &Run<'_>) -> Result<()> {
+    run.vars().load(&average.weights()?)
 }
 
 fn mean_loss(config: &TrainConfig, task: Task, output: &Tensor, batch: &Batch) -> CandleResult<Tensor> {
@@ -365,14 +392,12 @@ fn scalar(loss: &Tensor) -> CandleResult<f64> {
     }
 }
 
-/// The trainable variables that the loss does not reach. candle keeps batch-norm's running statistics among
-/// the variables; they are written by the forward pass.
+/// The trainable variables that the loss does not reach. Batch-norm's statistics are written by the forward pass.
 fn unreached(run: &Run<'_>, gradients: &GradStore) -> Vec<String> {
-    let statistic = |name: &str| name.ends_with("running_mean") || name.ends_with("running_var");
     let named = run.vars().named().into_iter();
     named
         .filter(|(name, var)| {
-            var.dtype().is_float() && !statistic(name) && gradients.get(var.as_tensor()).is_none()
+            var.dtype().is_float() && !is_statistic(name) && gradients.get(var.as_tensor()).is_none()
         })
         .map(|(name, _)| name)
         .collect()
@@ -408,6 +433,8 @@ impl<N: Network> Learner for Trainer<N> {
         let mut watch = config.early_stopping.map(Watch::new);
         let mut best: Option<Weights> = None;
         let mut stopped = false;
+        let average = config.averaging.map(|rule| Averager::new(rule, config.epochs)).transpose();
+        let mut average = average.map_err(|e| run.fail(e))?;
         if run.first_epoch() > 0 {
             let state: State = codec::decode(run.state())
                 .map_err(|why| run.fail(Error::Foreign { what: "the trainer's checkpoint".into(), why }))?;
@@ -415,6 +442,9 @@ impl<N: Network> Learner for Trainer<N> {
             watch = state.watch;
             best = state.best.as_deref().map(weights_of).transpose()?;
             stopped = state.stopped;
+            if let (Some(fresh), Some(bytes)) = (average.take(), &state.average) {
+                average = Some(fresh.restore(bytes).map_err(|e| run.fail(e))?);
+            }
         }
         let batches = run.spec().train.len().div_ceil(config.batch_size) as u32;
         let (mut last, mut checked) = ((run.first_epoch().saturating_sub(1), base), false);
@@ -449,10 +479,16 @@ impl<N: Network> Learner for Trainer<N> {
                     }
                 }
                 optimizer.step(&gradients, rate, &config.clip)?;
+                if let Some(average) = &mut average {
+                    average.step_ended(run.vars()).map_err(|e| run.fail(e))?;
+                }
                 meter.add(value, &output, &batch, task)?;
             }
             last = (epoch, rate);
             let (train_loss, train_metric) = meter.finish(task);
+            if let Some(average) = &mut average {
+                average.epoch_ended(epoch, run.vars()).map_err(|e| run.fail(e))?;
+            }
             let valid = self.evaluate(network, run, &config)?;
             run.end_epoch(EpochRecord {
                 epoch,
@@ -469,7 +505,8 @@ impl<N: Network> Learner for Trainer<N> {
             stopped = verdict == Some(Verdict::Stop);
             run.checkpoint(|| {
                 let best = best.as_ref().map(bytes_of).transpose()?;
-                codec::encode(&State { optimizer: optimizer.save()?, watch, best, stopped })
+                let average = average.as_ref().map(Averager::save).transpose()?;
+                codec::encode(&State { optimizer: optimizer.save()?, watch, best, stopped, average })
             })?;
         }
         restore(run, best)?;
@@ -478,7 +515,10 @@ impl<N: Network> Learner for Trainer<N> {
             let (run_id, batch, loss) = (run.spec().id, batches.saturating_sub(1), f64::NAN);
             return Err(run.fail(Error::Diverged { run: run_id, epoch, batch, learning_rate, loss }));
         }
-        Ok(())
+        match average.map_or(Ok(()), |average| settle(&average, run)) {
+            Ok(()) => Ok(()),
+            Err(e) => Err(run.fail(e)),
+        }
     }
 
     fn tag(&self) -> String {

@@ -1,0 +1,123 @@
+//! Averages of a run's networks, by the trainer and by hand.
+use candle_core::{Device, Tensor};
+use candle_ensemble::{
+    build::{Horizontal, MultiRun},
+    combine::Mean,
+    data::TensorDataset,
+    member::Weights,
+    merge::{average, Ema, RunWeights, Swag},
+    train::{Averaging, CustomLoop, EarlyStopping, Schedule, Span, SwaRate, Trainer, Unit},
+    Result, Seed, Session,
+};
+use candle_nn::{linear, loss, AdamW, Linear, Optimizer, ParamsAdamW, VarBuilder};
+
+fn data() -> TensorDataset {
+    let x = Tensor::arange(0f32, 80., &Device::Cpu).unwrap().affine(0.025, -1.).unwrap();
+    let x = x.reshape((40, 2)).unwrap();
+    TensorDataset::regression(x.clone(), &x.sqr().unwrap().sum(1).unwrap()).unwrap()
+}
+
+fn net(vb: VarBuilder<'_>) -> candle_core::Result<Linear> {
+    linear(2, 1, vb)
+}
+
+fn trainer() -> Trainer<Linear> {
+    Trainer::new(net).epochs(10).batch_size(8)
+}
+
+fn assert_close(a: &Weights, b: &Weights, off: f32) {
+    assert_eq!(a.keys().collect::<Vec<_>>(), b.keys().collect::<Vec<_>>());
+    for (name, a) in a {
+        let flat = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let (a, b) = (flat(a), flat(&b[name]));
+        assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() <= off), "{name}: {a:?} {b:?}");
+    }
+}
+
+#[test]
+fn swa_is_the_mean_of_the_epochs_it_names() -> Result<()> {
+    let (data, plain) = (data(), trainer());
+    for (start, every, taken) in
+        [(Span::Share(0.6), 1, Horizontal::last(4)), (Span::Units(2), 3, Horizontal::window(4..10).every(3))]
+    {
+        let run = Session::new(&plain, &data).grow(&taken, 5)?;
+        let networks: Vec<&Weights> = run.members().iter().map(|m| &m.weights).collect();
+        let expected = average(&networks, &RunWeights::Uniform.of(networks.len())?)?;
+        let averaging = trainer().averaging(Averaging::Swa { start, every });
+        let pool = Session::new(&averaging, &data).grow(&MultiRun::new(1), 5)?;
+        assert_close(&pool.members()[0].weights, &expected, 2e-7);
+        // Training went on as it would have, and the curve is its own.
+        let last = &run.members()[networks.len() - 1].record.curve;
+        assert_eq!(pool.members()[0].record.curve[..last.len()], last[..]);
+    }
+    Ok(())
+}
+
+#[test]
+fn ema_is_that_of_every_step() -> Result<()> {
+    let data = data();
+    let nothing_remembered = trainer().averaging(Averaging::ema(0.));
+    let members = |trainer: &Trainer<Linear>| -> Result<Weights> {
+        Ok(Session::new(trainer, &data).grow(&MultiRun::new(1), 5)?.members()[0].weights.clone())
+    };
+    assert_close(&members(&nothing_remembered)?, &members(&trainer())?, 0.);
+    // A loop of one's own that does the same, step by step.
+    let by_hand = CustomLoop::new("by hand", net, |network, run| {
+        let rates = ParamsAdamW { lr: 1e-3, weight_decay: 0., ..Default::default() };
+        let mut optimizer = AdamW::new(run.vars().all_vars(), rates)?;
+        let mut ema = Ema::new(0.9)?;
+        for epoch in 0..10 {
+            for batch in run.batches(epoch, 8) {
+                let batch = batch?;
+                let out = candle_core::Module::forward(network, batch.inputs.only()?)?.squeeze(1)?;
+                optimizer.backward_step(&loss::mse(&out, &batch.targets)?)?;
+                ema.push(run.vars())?;
+            }
+        }
+        assert_eq!(ema.count(), 50);
+        Ok(run.vars().load(&ema.weights()?)?)
+    });
+    let by_hand = Session::new(&by_hand, &data).grow(&MultiRun::new(1), 5)?.members()[0].weights.clone();
+    assert_close(&members(&trainer().averaging(Averaging::ema(0.9)))?, &by_hand, 1e-6);
+    Ok(())
+}
+
+#[test]
+fn the_rate_follows_the_swa_schedule() -> Result<()> {
+    let (data, start) = (data(), Span::Units(4));
+    let rate = SwaRate::Cycle { from: 1., to: 0.1, length: 3 };
+    let schedule = Schedule::Constant.then_swa(start, rate).per(Unit::Epoch);
+    let trainer = trainer().averaging(Averaging::Swa { start, every: 3 }).schedule(schedule);
+    let pool = Session::new(&trainer, &data).grow(&MultiRun::new(1), 5)?;
+    let rates: Vec<f64> = pool.members()[0].record.curve.iter().map(|e| e.learning_rate / 1e-3).collect();
+    let expected = [1., 1., 1., 1., 0.7, 0.4, 0.1, 0.7, 0.4, 0.1];
+    assert!(rates.iter().zip(expected).all(|(r, e)| (r - e).abs() < 1e-12), "{rates:?}");
+    Ok(())
+}
+
+#[test]
+fn what_does_not_go_together_is_refused_before_training() {
+    let data = data();
+    let averaging = trainer().averaging(Averaging::ema(0.9));
+    let e = Session::new(&averaging, &data).grow(&Horizontal::last(2), 5).err().unwrap().to_string();
+    assert!(e.contains("averaging"), "{e}");
+    let stopping = averaging.early_stopping(EarlyStopping { patience: 2, min_delta: 0., restore_best: true });
+    let e = Session::new(&stopping, &data).grow(&MultiRun::new(1), 5).err().unwrap().to_string();
+    assert!(e.contains("early stopping"), "{e}");
+    let late = trainer().averaging(Averaging::swa(Span::Units(10)));
+    assert!(Session::new(&late, &data).grow(&MultiRun::new(1), 5).is_err());
+}
+
+#[test]
+fn draws_of_swag_are_an_ensemble() -> Result<()> {
+    let (data, trainer) = (data(), trainer());
+    let run = Session::new(&trainer, &data).grow(&Horizontal::last(5), 5)?;
+    let mut swag = Swag::new(4);
+    run.members().iter().try_for_each(|member| swag.push(member))?;
+    let members = swag.members(7, &run.members()[4].record, Seed::from(3))?;
+    let pool = run.with_members(members)?;
+    assert_eq!((pool.members().len(), pool.slots()), (7, 7));
+    let x = &data.inputs().tensors()[0];
+    assert_eq!(pool.combine(&Mean)?.member_predictions(x)?.dims(), [7, 40, 1]);
+    Ok(())
+}
