@@ -2,6 +2,7 @@
 //!
 //! A [`Combiner`] is a rule with its parameters still open; fitted, it is a [`Head`]. Rules that have nothing
 //! to fit ([`Rule`]) are their own heads.
+mod blend;
 mod cross_fit;
 mod file;
 mod hard_vote;
@@ -15,6 +16,10 @@ mod softmax_mean;
 mod voices;
 mod weighted;
 
+pub use blend::{
+    DifferentialEvolution, GridSearch, InverseError, LeastSquares, ModelCombination, PerClass, PerClassHead,
+    PredictiveStacking, PseudoBma, SimplexLogLoss, SimplexSquares, Strength,
+};
 pub(crate) use file::{decode as decode_rule, encode as encode_rule};
 pub use file::{load_rule, save_rule};
 pub use hard_vote::HardVote;
@@ -23,7 +28,6 @@ pub use mean::Mean;
 pub use mean_log::MeanLog;
 pub use median::Median;
 pub use report::{RuleReport, RuleScore};
-#[allow(unused_imports)] // TODO-lead: learned rules use it
 pub(crate) use sheet::{Number, Sheet};
 pub(crate) use softmax_mean::softmax_mean;
 pub use voices::Voices;

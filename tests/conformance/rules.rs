@@ -16,12 +16,30 @@ pub struct Rule {
 const ALL: &[Problem] = &Problem::ALL;
 const CLASSES: &[Problem] = &[Problem::Classes, Problem::Binary];
 
+macro_rules! learned {
+    ($name:literal, $rule:expr, $problems:expr) => {
+        Rule { name: $name, combine: |pool| combined(pool, &$rule), learns: true, problems: $problems }
+    };
+}
+
 pub const RULES: &[Rule] = &[
     Rule { name: "mean", combine: |pool| combined(pool, &Mean), learns: false, problems: ALL },
     Rule { name: "mean-log", combine: |pool| combined(pool, &MeanLog), learns: false, problems: CLASSES },
     Rule { name: "hard-vote", combine: |pool| combined(pool, &HardVote), learns: false, problems: CLASSES },
     Rule { name: "median", combine: |pool| combined(pool, &Median), learns: false, problems: ALL },
     Rule { name: "linear-stack", combine: |pool| combined(pool, &LinearStack), learns: true, problems: ALL },
+    learned!("inverse-error", InverseError::new(), ALL),
+    learned!("simplex-squares", SimplexSquares::new(), ALL),
+    learned!("simplex-log-loss", SimplexLogLoss::new(), CLASSES),
+    learned!("shrunk-log-loss", SimplexLogLoss::new().towards_equal(Strength::chosen(1)), CLASSES),
+    learned!("least-squares", LeastSquares::new(), ALL),
+    learned!("ridge", LeastSquares::ridge(Strength::chosen(1)), ALL),
+    learned!("differential-evolution", DifferentialEvolution::new(1).generations(3), ALL),
+    learned!("per-class", PerClass, ALL),
+    learned!("pseudo-bma", PseudoBma::new(), ALL),
+    learned!("pseudo-bma+", PseudoBma::bootstrap(20, 1), ALL),
+    learned!("predictive-stacking", PredictiveStacking, ALL),
+    learned!("model-combination", ModelCombination::new(1).draws(30), ALL),
 ];
 
 /// An ensemble, whatever its head.

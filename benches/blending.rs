@@ -1,0 +1,151 @@
+//! How fast weights are learned: seconds and gaps, beside a plain read of the predictions in the same run.
+//!
+//! `cargo bench --bench blending` measures all, with `-- simplex` what has that in its name. Two threads at most are
+//! given on two cores; the largest case reads 2 GB. Peak memory is what the kernel has counted (`VmHWM`).
+use candle_core::{Device, Tensor};
+use candle_ensemble::{
+    combine::{Combiner, Head, SimplexLogLoss, SimplexSquares, Voices, Weighted},
+    data::Task,
+    threads, HeldOut, Result,
+};
+use comfy_table::{presets::ASCII_MARKDOWN, Table};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rand_distr::StandardNormal;
+use std::{hint::black_box, time::Instant};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const TURNS: usize = 5;
+
+/// Members whose logits point to the true class, each with an accuracy and a noise of its own; a third of each one's
+/// noise is common to all.
+fn predictions(members: usize, rows: usize, classes: usize) -> Result<HeldOut> {
+    let mut rng = ChaCha8Rng::seed_from_u64(7);
+    let labels: Vec<u32> = (0..rows).map(|_| rng.random_range(0..classes as u32)).collect();
+    let common: Vec<f32> = (0..rows * classes).map(|_| rng.sample(StandardNormal)).collect();
+    let mut all = Vec::with_capacity(members * rows * classes);
+    let mut logits = vec![0f32; classes];
+    for _ in 0..members {
+        let (skill, spread) = (rng.random_range(1.0f32..2.5), rng.random_range(0.8f32..1.6));
+        for (row, label) in labels.iter().enumerate() {
+            for (c, z) in logits.iter_mut().enumerate() {
+                let own: f32 = rng.sample(StandardNormal);
+                let hit = f32::from(u8::from(c == *label as usize));
+                *z = (skill * hit + 0.6 * common[row * classes + c] + spread * own).exp();
+            }
+            let total: f32 = logits.iter().sum();
+            all.extend(logits.iter().map(|z| z / total));
+        }
+    }
+    let said = Tensor::from_vec(all, (members, rows, classes), &Device::Cpu)?;
+    HeldOut::from_predictions(
+        &Voices::new(said, Task::Classification { classes })?,
+        &Tensor::new(labels, &Device::Cpu)?,
+    )
+}
+
+/// The least of a few turns: what the work takes where nobody else is at the machine.
+fn least<R>(mut f: impl FnMut() -> R) -> (f64, R) {
+    let mut turn = || {
+        let start = Instant::now();
+        let done = black_box(f());
+        (start.elapsed().as_secs_f64(), done)
+    };
+    (1..TURNS).fold(turn(), |best, _| {
+        let next = turn();
+        if next.0 < best.0 {
+            next
+        } else {
+            best
+        }
+    })
+}
+
+/// A plain read of all predictions on one thread, in f32.
+fn read(held_out: &HeldOut) -> f32 {
+    let (storage, _) = held_out.voices().values().storage_and_layout();
+    let candle_core::Storage::Cpu(candle_core::CpuStorage::F32(all)) = &*storage else { return f32::NAN };
+    let mut lanes = [0f32; 32];
+    for block in all.chunks_exact(32) {
+        lanes.iter_mut().zip(block).for_each(|(sum, x)| *sum += x);
+    }
+    lanes.iter().sum()
+}
+
+/// The most memory the process has had, in bytes, where the kernel tells.
+fn peak() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM"))?;
+    Some(line.split_whitespace().nth(1)?.parse::<f64>().ok()? * 1024.)
+}
+
+fn main() -> Result<()> {
+    threads::one_core_per_member();
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let measured = arguments.iter().any(|a| a == "--bench");
+    let filter = arguments.iter().find(|a| !a.starts_with('-')).cloned().unwrap_or_default();
+    // `cargo test` runs each case once, small: no times worth a table.
+    let cases: &[(usize, usize, usize)] = match measured {
+        true => &[
+            (50, 20_000, 10),
+            (10, 20_000, 10),
+            (200, 20_000, 10),
+            (1000, 20_000, 10),
+            (50, 10_000, 10),
+            (50, 100_000, 10),
+            (50, 1_000_000, 10),
+        ],
+        false => &[(5, 300, 3)],
+    };
+    let mut table = Table::new();
+    table.load_style(ASCII_MARKDOWN);
+    table.set_header([
+        "",
+        "members",
+        "rows",
+        "classes",
+        "seconds",
+        "steps",
+        "gap",
+        "used",
+        "plain read",
+        "peak / predictions",
+    ]);
+    type Fit = fn(&HeldOut) -> Result<Weighted>;
+    let rules: [(&str, Fit); 2] = [
+        ("simplex log-loss", |held_out| SimplexLogLoss::new().fit(&|| Ok(held_out.clone()))),
+        ("simplex squares", |held_out| SimplexSquares::new().fit(&|| Ok(held_out.clone()))),
+    ];
+    let mut largest = 0;
+    for (members, rows, classes) in cases.iter().copied() {
+        let held_out = predictions(members, rows, classes)?;
+        let bytes = members * rows * classes * 4;
+        for (name, fit) in rules.iter().filter(|(name, _)| name.contains(&filter)) {
+            let (seconds, head) = least(|| fit(&held_out).expect("weights"));
+            let (reading, _) = least(|| read(&held_out));
+            let end = head.fitted().expect("a fit");
+            assert!(end.gap.is_some_and(|gap| gap <= 1e-6), "{name}: {end:?}");
+            // The peak is the process's, so only the largest case so far says anything.
+            largest = largest.max(bytes);
+            let memory = peak().filter(|_| bytes == largest);
+            table.add_row([
+                (*name).to_string(),
+                members.to_string(),
+                rows.to_string(),
+                classes.to_string(),
+                format!("{seconds:.4}"),
+                end.iterations.to_string(),
+                format!("{:.1e}", end.gap.unwrap_or(f64::NAN)),
+                head.used().len().to_string(),
+                format!("{reading:.4}"),
+                memory.map_or(String::new(), |peak| format!("{:.2}", peak / bytes as f64)),
+            ]);
+        }
+    }
+    if measured {
+        println!("{table}");
+    }
+    Ok(())
+}

@@ -1,0 +1,103 @@
+//! How probable each slot found what happened, row by row.
+use super::log_loss::of_true_class;
+use crate::{
+    combine::{Fit, Number, Sheet, Weighted},
+    data::Task,
+    evaluate::{Truth, NLL_EPSILON},
+    HeldOut, Result,
+};
+
+/// The least scale of a slot's errors, relative to the spread of the targets.
+const LEAST_SCALE: f64 = 1e-6;
+
+/// `(S, R)`: the logarithm of the density that each slot gives each row's answer.
+///
+/// For classes the probability of the true class. For values a slot predicts the normal distribution around what it
+/// says, for each output by itself, whose standard deviation is the slot's root mean squared error of that output.
+#[derive(Clone, Debug)]
+pub(super) struct Densities {
+    pub(super) logs: Vec<f64>,
+    pub(super) slots: usize,
+    pub(super) rows: usize,
+    /// They sum to one.
+    pub(super) weights: Vec<f64>,
+}
+
+impl Densities {
+    pub(super) fn of(held_out: &HeldOut) -> Result<Self> {
+        let sheet = Sheet::of(held_out)?;
+        let (slots, rows, _) = sheet.dims();
+        let logs = match (&sheet.task, &sheet.truth) {
+            (Task::Regression { .. }, Truth::Values(truth)) => {
+                sheet.with(|all: &[f64]| gaussian(&sheet, all, truth))?
+            }
+            _ => of_true_class(&sheet)?.into_iter().map(|p| f64::from(p).ln()).collect(),
+        };
+        Ok(Self { logs, slots, rows, weights: sheet.weights })
+    }
+
+    /// `(S, R)`: each density beside the highest of its row, at least [`NLL_EPSILON`]; and the mean of the logarithms
+    /// of those highest.
+    pub(super) fn relative(&self) -> (Vec<f64>, f64) {
+        let mut highest = vec![f64::NEG_INFINITY; self.rows];
+        for slot in self.logs.chunks_exact(self.rows) {
+            highest.iter_mut().zip(slot).for_each(|(most, l)| *most = most.max(*l));
+        }
+        let mean = highest.iter().zip(&self.weights).map(|(h, w)| h * w).sum();
+        let beside = |slot: &[f64]| -> Vec<f64> {
+            slot.iter().zip(&highest).map(|(l, h)| (l - h).exp().max(NLL_EPSILON)).collect()
+        };
+        (self.logs.chunks_exact(self.rows).flat_map(beside).collect(), mean)
+    }
+
+    /// A slot's expected log density for as many new rows as there are (elpd), each row counted `weights` times.
+    pub(super) fn expected(&self, weights: &[f64]) -> Vec<f64> {
+        let total: f64 = weights.iter().sum();
+        let sum = |slot: &[f64]| slot.iter().zip(weights).map(|(l, w)| l * w).sum::<f64>();
+        self.logs.chunks_exact(self.rows).map(|slot| self.rows as f64 * sum(slot) / total).collect()
+    }
+
+    /// These weights, with their log score as the objective.
+    pub(super) fn weighted(&self, rule: &str, held_out: &HeldOut, weights: Vec<f64>, steps: u64) -> Weighted {
+        let (table, highest) = self.relative();
+        let mut mixed = vec![0.; self.rows];
+        for (slot, weight) in table.chunks_exact(self.rows).zip(&weights) {
+            mixed.iter_mut().zip(slot).for_each(|(m, p)| *m += weight * p);
+        }
+        let score: f64 = mixed.iter().zip(&self.weights).map(|(m, w)| w * m.ln()).sum();
+        let fit = Fit { objective: -score - highest, iterations: steps, gap: None };
+        Weighted::found(rule, held_out.names(), weights, Some(fit))
+    }
+}
+
+/// `e^x` over its sum.
+pub(super) fn softmax(logs: &[f64]) -> Vec<f64> {
+    let most = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let raw: Vec<f64> = logs.iter().map(|l| (l - most).exp()).collect();
+    let total: f64 = raw.iter().sum();
+    raw.into_iter().map(|x| x / total).collect()
+}
+
+fn gaussian<T: Number>(sheet: &Sheet, all: &[T], truth: &[f64]) -> Vec<f64> {
+    let (_, rows, width) = sheet.dims();
+    let mean_of = |each: &dyn Fn(usize) -> f64| -> f64 {
+        sheet.weights.iter().enumerate().map(|(row, w)| if *w > 0. { w * each(row) } else { 0. }).sum()
+    };
+    let mut logs = Vec::with_capacity(all.len() / width);
+    for said in all.chunks_exact(rows * width) {
+        let mut slot = vec![0.; rows];
+        for k in 0..width {
+            let error = |row: usize| said[row * width + k].into() - truth[row * width + k];
+            let mean = mean_of(&|row| truth[row * width + k]);
+            let spread = mean_of(&|row| (truth[row * width + k] - mean).powi(2)).sqrt();
+            let least = LEAST_SCALE * if spread > 0. { spread } else { 1. };
+            let scale = mean_of(&|row| error(row).powi(2)).sqrt().max(least);
+            let constant = scale.ln() + 0.5 * std::f64::consts::TAU.ln();
+            slot.iter_mut().enumerate().for_each(|(row, log)| {
+                *log -= 0.5 * (error(row) / scale).powi(2) + constant;
+            });
+        }
+        logs.extend(slot);
+    }
+    logs
+}

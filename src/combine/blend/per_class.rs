@@ -1,0 +1,134 @@
+//! One weight for each slot and class.
+use super::{
+    simplex::{Loss, Problem},
+    squares::targets,
+    table::Table,
+};
+use crate::{
+    combine::{Combiner, Fit, Head, Number, Sheet, Voices},
+    data::Task,
+    HeldOut, Result,
+};
+use candle_core::{Result as CandleResult, Tensor, D};
+use serde::{Deserialize, Serialize};
+
+/// Shares of the slots for each class, or each output, by themselves: for class `c` those with the least squared error
+/// of `Σ_s w_s,c p_s,i,c` on the indicator of that class (one against the rest), `w_c` on the simplex. What comes out
+/// is normalised over the classes. For several outputs it is [`SimplexSquares`](super::SimplexSquares) for each.
+///
+/// For members of which each knows some classes better than others. It has as many weights as there are slots and
+/// classes, so it takes more held-out rows than one weight a slot. Source: Kuncheva 2014, Combining Pattern
+/// Classifiers, section 5.3 (class-dependent weights).
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use candle_ensemble::{combine::{Combiner, PerClass, Voices}, data::Task, HeldOut};
+///
+/// // Two outputs; each member knows one.
+/// let y = Tensor::new(&[[1f64, 2.], [3., 1.], [2., 5.]], &Device::Cpu)?;
+/// let (one, other) = (Tensor::new(&[0f64, 1.], &Device::Cpu)?, Tensor::new(&[1f64, 0.], &Device::Cpu)?);
+/// let said = Tensor::stack(&[y.broadcast_add(&one)?, y.broadcast_add(&other)?], 0)?;
+/// let held_out = HeldOut::from_predictions(&Voices::new(said, Task::Regression { outputs: 2 })?, &y)?;
+/// let head = PerClass.fit(&|| Ok(held_out.clone()))?;
+/// assert_eq!(head.of_classes(), [[1., 0.], [0., 1.]]);
+/// # Ok::<(), candle_ensemble::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PerClass;
+
+/// [`PerClass`], fitted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PerClassHead {
+    names: Vec<String>,
+    weights: Vec<Vec<f64>>,
+    fit: Fit,
+}
+
+impl PerClassHead {
+    /// For each class or output, the weight of each slot.
+    #[must_use]
+    pub fn of_classes(&self) -> &[Vec<f64>] {
+        &self.weights
+    }
+
+    /// The slots' names, in the order of the weights.
+    #[must_use]
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+}
+
+impl Combiner for PerClass {
+    type Head = PerClassHead;
+
+    fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<PerClassHead> {
+        let held_out = held_out()?;
+        let sheet = Sheet::of(&held_out)?;
+        let (weights, fit) = match sheet.task {
+            Task::Classification { .. } => sheet.with(|all: &[f32]| class_by_class(&sheet, all))?,
+            Task::Regression { .. } => sheet.with(|all: &[f64]| class_by_class(&sheet, all))?,
+        };
+        Ok(PerClassHead { names: held_out.names().to_vec(), weights, fit })
+    }
+}
+
+/// The weights, and the sum of the losses over the classes.
+fn class_by_class<T: Number>(sheet: &Sheet, all: &[T]) -> (Vec<Vec<f64>>, Fit) {
+    let (_, rows, width) = sheet.dims();
+    let (targets, share) = targets(sheet);
+    let mut fit = Fit { objective: 0., iterations: 0, gap: None };
+    let (mut found, mut gap) = (vec![], 0.);
+    for class in 0..width {
+        let column: Vec<T> = all.iter().skip(class).step_by(width).copied().collect();
+        let truth: Vec<f64> = targets.iter().skip(class).step_by(width).copied().collect();
+        let (table, loss) = (Table::new(&column, rows), Loss::Squares(&truth));
+        let solution = Problem { table, loss, weights: &sheet.weights, strength: 0. }.solve(None);
+        fit.objective += share * solution.loss;
+        fit.iterations += solution.steps;
+        gap += share * solution.gap;
+        found.push(solution.weights);
+    }
+    fit.gap = Some(gap);
+    (found, fit)
+}
+
+impl Head for PerClassHead {
+    fn name(&self) -> String {
+        "per-class".into()
+    }
+
+    fn fitted(&self) -> Option<&Fit> {
+        Some(&self.fit)
+    }
+
+    fn combine(&self, voices: &Voices) -> CandleResult<Tensor> {
+        let (slots, _, width) = voices.values().dims3()?;
+        if slots != self.names.len() || width != self.weights.len() {
+            let (s, w) = (self.names.len(), self.weights.len());
+            candle_core::bail!("per-class was fitted on {s} voices of {w} numbers, not {slots} of {width}");
+        }
+        let filled = voices.filled()?;
+        let (device, dtype) = (filled.values().device(), filled.values().dtype());
+        let weights = Tensor::from_vec(self.weights.concat(), (width, slots), device)?.to_dtype(dtype)?;
+        // Slot by slot: a product with all voices at once would be as large as they are.
+        let mut said = None;
+        for slot in 0..slots {
+            let part =
+                filled.values().get(slot)?.broadcast_mul(&weights.narrow(1, slot, 1)?.flatten_all()?)?;
+            said = Some(match said {
+                None => part,
+                Some(said) => (said + part)?,
+            });
+        }
+        let Some(said) = said else { candle_core::bail!("no voices") };
+        match voices.task() {
+            Task::Regression { .. } => Ok(said),
+            Task::Classification { .. } => {
+                let total = said.sum_keepdim(D::Minus1)?;
+                // Where nothing is left, every class is as probable.
+                let none = total.eq(0f64)?.to_dtype(dtype)?;
+                said.broadcast_add(&(&none / width as f64)?)?.broadcast_div(&(total + none)?)
+            }
+        }
+    }
+}

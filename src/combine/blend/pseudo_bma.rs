@@ -1,0 +1,79 @@
+//! Pseudo-Bayesian model averaging.
+use super::densities::{softmax, Densities};
+use crate::{
+    combine::{Combiner, Weighted},
+    threads::wide,
+    Error, HeldOut, Result, Seed,
+};
+use rand::Rng;
+use rand_distr::Exp1;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+/// Weights by how well each slot predicts, `w_s ∝ exp(elpd_s)` with `elpd_s = Σ_i ln p_s(y_i)` over the held-out rows;
+/// as Akaike weights, with held-out rows in place of a criterion. With weights of rows, `R Σ_i ω_i ln p_s(y_i)`.
+///
+/// The more rows, the more of the weight is one slot's, even where it is better by chance. The Bayesian bootstrap
+/// ([`PseudoBma::bootstrap`], "pseudo-BMA+") allows for that: each draw weighs the rows by a flat Dirichlet
+/// distribution (times their own weights), and the weights are the mean over the draws. Densities are those of
+/// [`PredictiveStacking`](super::PredictiveStacking).
+///
+/// Source: Yao, Vehtari, Simpson and Gelman 2018, arXiv:1704.02030, section 3.4.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use candle_ensemble::{combine::{Combiner, Head, PseudoBma, Voices}, data::Task, HeldOut};
+///
+/// let said = Tensor::new(&[[[0.9f32, 0.1], [0.4, 0.6]], [[0.6, 0.4], [0.1, 0.9]]], &Device::Cpu)?;
+/// let voices = Voices::new(said, Task::Classification { classes: 2 })?;
+/// let held_out = HeldOut::from_predictions(&voices, &Tensor::new(&[0u32, 1], &Device::Cpu)?)?;
+/// let head = PseudoBma::new().fit(&|| Ok(held_out.clone()))?;
+/// assert!((head.weights().unwrap()[0] - 0.5).abs() < 1e-6); // .9 × .6 each
+/// # Ok::<(), candle_ensemble::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PseudoBma {
+    bootstrap: Option<(u32, Seed)>,
+}
+
+impl PseudoBma {
+    /// Without the bootstrap.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// With so many draws of the Bayesian bootstrap, 1 or more; 1000 are usual.
+    #[must_use]
+    pub fn bootstrap(draws: u32, seed: impl Into<Seed>) -> Self {
+        Self { bootstrap: Some((draws, seed.into())) }
+    }
+}
+
+impl Combiner for PseudoBma {
+    type Head = Weighted;
+
+    fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<Weighted> {
+        if let Some((0, _)) = self.bootstrap {
+            return Err(Error::invalid("draws of the Bayesian bootstrap", "at least 1", 0));
+        }
+        let held_out = held_out()?;
+        let densities = Densities::of(&held_out)?;
+        let Some((draws, seed)) = self.bootstrap else {
+            let weights = softmax(&densities.expected(&densities.weights));
+            return Ok(densities.weighted("pseudo-bma", &held_out, weights, 1));
+        };
+        let draw = |b: u32| {
+            let mut rng = seed.nth("bayesian bootstrap", b.into()).rng();
+            let weights: Vec<f64> =
+                densities.weights.iter().map(|w| w * rng.sample::<f64, _>(Exp1)).collect();
+            softmax(&densities.expected(&weights))
+        };
+        let drawn: Vec<Vec<f64>> = wide(|| (0..draws).into_par_iter().map(draw).collect());
+        let mut weights = vec![0.; densities.slots];
+        for one in drawn {
+            weights.iter_mut().zip(one).for_each(|(sum, w)| *sum += w / f64::from(draws));
+        }
+        Ok(densities.weighted("pseudo-bma+", &held_out, weights, draws.into()))
+    }
+}

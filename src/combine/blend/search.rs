@@ -1,0 +1,91 @@
+//! What any weights are worth by any criterion.
+use super::table::Table;
+use crate::{
+    combine::{Fit, Number, Sheet, Weighted},
+    data::Task,
+    evaluate::{Criterion, RowLoss, Said},
+    threads::wide,
+    Error, HeldOut, Result,
+};
+use std::sync::Arc;
+
+/// A criterion, or the task's own: the error (one minus the accuracy) for classes, the squared error for values.
+#[derive(Clone, Debug, Default)]
+pub(super) struct By(Option<Arc<dyn Criterion>>);
+
+impl By {
+    pub(super) fn given(criterion: impl Criterion + 'static) -> Self {
+        Self(Some(Arc::new(criterion)))
+    }
+
+    fn of(&self, task: Task) -> Arc<dyn Criterion> {
+        self.0.clone().unwrap_or_else(|| match task {
+            Task::Classification { .. } => Arc::new(RowLoss::Error),
+            Task::Regression { .. } => Arc::new(RowLoss::Squared),
+        })
+    }
+}
+
+/// The loss of weighted means.
+pub(super) trait Worth: Sync {
+    fn slots(&self) -> usize;
+
+    /// The loss of these weights, brought to sum to one; infinite where there is none.
+    fn of(&self, weights: &[f64]) -> Result<f64>;
+}
+
+struct Trial<'a, T> {
+    table: Table<'a, T>,
+    sheet: &'a Sheet,
+    criterion: &'a dyn Criterion,
+}
+
+impl<T: Number> Worth for Trial<'_, T> {
+    fn slots(&self) -> usize {
+        self.table.slots
+    }
+
+    fn of(&self, weights: &[f64]) -> Result<f64> {
+        let Some(weights) = shares(weights) else { return Ok(f64::INFINITY) };
+        let (values, width) = (self.table.mix(&weights), self.sheet.dims().2);
+        let (truth, weights) = (&self.sheet.truth, self.sheet.weights.as_slice());
+        let loss = self.criterion.loss(&Said { values: &values, width, truth, weights })?;
+        Ok(if loss.is_nan() { f64::INFINITY } else { loss })
+    }
+}
+
+/// Divided by their sum, where that is above 0.
+pub(super) fn shares(weights: &[f64]) -> Option<Vec<f64>> {
+    let total: f64 = weights.iter().sum();
+    (total > 0. && total.is_finite()).then(|| weights.iter().map(|w| w / total).collect())
+}
+
+/// The weights that `search` finds best, with how many it tried.
+pub(super) fn searched(
+    rule: &str,
+    held_out: &HeldOut,
+    by: &By,
+    search: impl FnOnce(&dyn Worth) -> Result<(Vec<f64>, u64)> + Send,
+) -> Result<Weighted> {
+    let sheet = Sheet::of(held_out)?;
+    let criterion = by.of(sheet.task);
+    let found = |worth: &dyn Worth| {
+        let (weights, tried) = match worth.slots() {
+            1 => (vec![1.], 1),
+            _ => search(worth)?,
+        };
+        let objective = worth.of(&weights)?;
+        let weights = shares(&weights).filter(|_| objective < f64::INFINITY);
+        let must = || Error::invalid(format!("{} of any weights", criterion.name()), "finite", objective);
+        let fit = Fit { objective, iterations: tried, gap: None };
+        Ok(Weighted::found(rule, held_out.names(), weights.ok_or_else(must)?, Some(fit)))
+    };
+    let cells = sheet.dims().1 * sheet.dims().2;
+    let (sheet, criterion) = (&sheet, &*criterion);
+    match sheet.task {
+        Task::Classification { .. } => sheet
+            .with(|all: &[f32]| wide(|| found(&Trial { table: Table::new(all, cells), sheet, criterion })))?,
+        Task::Regression { .. } => sheet
+            .with(|all: &[f64]| wide(|| found(&Trial { table: Table::new(all, cells), sheet, criterion })))?,
+    }
+}

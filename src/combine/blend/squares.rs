@@ -1,0 +1,98 @@
+//! The shares with the least squared error.
+use super::{
+    simplex::Loss,
+    strength::{Blend, Strength},
+    table::Table,
+};
+use crate::{
+    combine::{Combiner, Number, Sheet, Weighted},
+    data::Task,
+    evaluate::Truth,
+    HeldOut, Result,
+};
+use serde::{Deserialize, Serialize};
+
+/// The shares with the least squared error on the held-out rows: `min Σ_i ω_i ‖Σ_s w_s p_s,i − y_i‖²` over `w ≥ 0`,
+/// `Σ w = 1`. For classes that is the Brier score, with `y_i` the indicator of the true class; for values the mean over
+/// outputs. An exact convex quadratic programme, solved by clarabel; its gap is in [`Fit::gap`](super::super::Fit).
+/// Members that say the same share what weight they have between them.
+///
+/// Source: Breiman 1996, doi:10.1007/BF00117832 (stacked regressions).
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use candle_ensemble::{combine::{Combiner, Head, SimplexSquares, Voices}, data::Task, HeldOut};
+///
+/// // One says one too much, one three too little.
+/// let y = Tensor::arange(0f64, 9., &Device::Cpu)?.reshape((9, 1))?;
+/// let said = Tensor::stack(&[(&y + 1.)?, (&y - 3.)?], 0)?;
+/// let held_out = HeldOut::from_predictions(&Voices::new(said, Task::Regression { outputs: 1 })?, &y)?;
+/// let head = SimplexSquares::new().fit(&|| Ok(held_out.clone()))?;
+/// assert!((head.weights().unwrap()[0] - 0.75).abs() < 1e-9);
+/// # Ok::<(), candle_ensemble::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SimplexSquares {
+    strength: Strength,
+}
+
+impl Default for SimplexSquares {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl SimplexSquares {
+    /// Without a penalty.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { strength: Strength::Fixed(0.) }
+    }
+
+    /// With a penalty towards equal weights, `λ ‖w − 1/S‖²`: useful where held-out rows are few.
+    #[must_use]
+    pub fn towards_equal(self, strength: Strength) -> Self {
+        Self { strength }
+    }
+}
+
+impl Combiner for SimplexSquares {
+    type Head = Weighted;
+
+    fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<Weighted> {
+        self.strength.check()?;
+        let held_out = held_out()?;
+        let sheet = Sheet::of(&held_out)?;
+        match sheet.task {
+            Task::Classification { .. } => sheet.with(|all: &[f32]| self.on(&held_out, &sheet, all))?,
+            Task::Regression { .. } => sheet.with(|all: &[f64]| self.on(&held_out, &sheet, all))?,
+        }
+    }
+}
+
+impl SimplexSquares {
+    fn on<T: Number>(&self, held_out: &HeldOut, sheet: &Sheet, all: &[T]) -> Result<Weighted> {
+        let (_, rows, width) = sheet.dims();
+        let (targets, share) = targets(sheet);
+        let (table, loss) = (Table::new(all, rows * width), Loss::Squares(&targets));
+        let blend = Blend { rule: "simplex-squares", table, loss, row_weights: &sheet.weights, width, share };
+        blend.fit(held_out, self.strength)
+    }
+}
+
+/// What each cell of `(R, C)` should say, and each one's share of its row's loss.
+pub(super) fn targets(sheet: &Sheet) -> (Vec<f64>, f64) {
+    let (_, rows, width) = sheet.dims();
+    match &sheet.truth {
+        Truth::Values(values) => (values.clone(), 1. / width as f64),
+        Truth::Classes(ids) => {
+            let mut targets = vec![0.; rows * width];
+            targets.chunks_exact_mut(width).zip(ids).for_each(|(row, id)| {
+                if let Some(y) = row.get_mut(*id as usize) {
+                    *y = 1.;
+                }
+            });
+            (targets, 1.)
+        }
+    }
+}

@@ -1,0 +1,525 @@
+//! Numbers from `tests/reference/blending.py` (numpy 2.4.6, scipy 1.17.1, scikit-learn 1.9.1, arviz 0.23.4), and what
+//! must hold for any predictions.
+use super::*;
+use crate::{
+    combine::{Combiner, Head, Mean, Voices, Weighted},
+    data::Task,
+    evaluate::{Criterion, Custom, RowLoss, Said, Truth},
+    HeldOut, Result, Seed,
+};
+use candle_core::{Device, Tensor};
+use proptest::prelude::*;
+use rand::Rng;
+
+const CPU: Device = Device::Cpu;
+
+fn classes(slots: usize, rows: usize, width: usize) -> (Vec<f64>, Vec<u32>) {
+    let labels: Vec<u32> = (0..rows).map(|i| ((i * i + i / 3) % width) as u32).collect();
+    let mut all = vec![];
+    for s in 0..slots {
+        for (i, label) in labels.iter().enumerate() {
+            let raw = |c: usize| {
+                let bonus = (20 + 13 * ((s * 5 + c * 3) % 7)) * usize::from(c == *label as usize);
+                ((i * 37 + c * 101 + s * 53 + i * c * 17 + s * i * 11 + s * c * 29) % 97 + 1 + bonus) as f64
+            };
+            let total: f64 = (0..width).map(raw).sum();
+            all.extend((0..width).map(|c| raw(c) / total));
+        }
+    }
+    (all, labels)
+}
+
+fn said_of_classes(all: Vec<f64>, labels: &[u32], width: usize) -> HeldOut {
+    let slots = all.len() / labels.len() / width;
+    let said = Tensor::from_vec(all, (slots, labels.len(), width), &CPU).unwrap();
+    let voices = Voices::new(said, Task::Classification { classes: width }).unwrap();
+    HeldOut::from_predictions(&voices, &Tensor::new(labels, &CPU).unwrap()).unwrap()
+}
+
+fn problem(slots: usize, rows: usize, width: usize) -> HeldOut {
+    let (all, labels) = classes(slots, rows, width);
+    said_of_classes(all, &labels, width)
+}
+
+fn duplicates() -> HeldOut {
+    let (all, labels) = classes(5, 200, 3);
+    said_of_classes(all.repeat(2), &labels, 3)
+}
+
+fn zeros() -> HeldOut {
+    let (mut all, labels) = classes(10, 200, 3);
+    for (at, row) in all.chunks_exact_mut(3).enumerate() {
+        let (s, i) = (at / 200, at % 200);
+        if (i + s) % 7 == 0 || i % 50 == 0 {
+            row[labels[i] as usize] = 0.;
+            let total: f64 = row.iter().sum();
+            row.iter_mut().for_each(|p| *p /= total);
+        }
+    }
+    said_of_classes(all, &labels, 3)
+}
+
+fn weighted(held_out: HeldOut) -> HeldOut {
+    let weights = (0..held_out.rows().len()).map(|i| 0.5 * (1 + i % 6) as f64);
+    held_out.with_weights(&Tensor::from_iter(weights, &CPU).unwrap()).unwrap()
+}
+
+fn values(slots: usize, rows: usize, width: usize) -> HeldOut {
+    let cells = (0..rows).flat_map(|i| (0..width).map(move |k| (i, k)));
+    let truth: Vec<f64> =
+        cells.clone().map(|(i, k)| ((i * 29 + k * 53 + i * k * 7) % 83) as f64 / 8. - 5.).collect();
+    let mut all = vec![];
+    for s in 0..slots {
+        for ((i, k), y) in cells.clone().zip(&truth) {
+            let raw = ((i * 31 + k * 43 + s * 59 + s * i * 13) % 41) as f64 - 20.;
+            all.push(y + raw / 16. * (1. + s as f64 / 4.) + (s as f64 - 1.) * 0.125);
+        }
+    }
+    let said = Tensor::from_vec(all, (slots, rows, width), &CPU).unwrap();
+    let voices = Voices::new(said, Task::Regression { outputs: width }).unwrap();
+    HeldOut::from_predictions(&voices, &Tensor::from_vec(truth, (rows, width), &CPU).unwrap()).unwrap()
+}
+
+fn fit<C: Combiner>(rule: &C, held_out: &HeldOut) -> C::Head {
+    rule.fit(&|| Ok(held_out.clone())).unwrap()
+}
+
+fn objective(head: &Weighted) -> f64 {
+    head.fitted().unwrap().objective
+}
+
+#[track_caller]
+fn near(got: f64, want: f64, most: f64) {
+    assert!((got - want).abs() <= most, "{got} is not {want}");
+}
+
+#[track_caller]
+fn all_near(got: &[f64], want: &[f64], most: f64) {
+    assert_eq!(got.len(), want.len());
+    got.iter().zip(want).for_each(|(g, w)| assert!((g - w).abs() <= most, "{got:?} is not {want:?}"));
+}
+
+/// The least objective, a gap that certifies it, and shares.
+#[track_caller]
+fn optimal(head: &Weighted, want: f64) {
+    near(objective(head), want, 1e-6);
+    shares(head);
+}
+
+#[track_caller]
+fn shares(head: &Weighted) {
+    let (weights, gap) = (head.weights().unwrap(), head.fitted().unwrap().gap.unwrap());
+    assert!((0. ..=1e-6).contains(&gap), "{head:?}");
+    assert!(weights.iter().all(|w| *w >= 0.) && (weights.iter().sum::<f64>() - 1.).abs() < 1e-12, "{head:?}");
+}
+
+#[test]
+fn shares_are_as_good_as_slsqps() {
+    let problems = [
+        (problem(10, 200, 3), 0.5838894315941519, 0.30389311196937313),
+        (problem(2, 60, 2), 0.31305958596015654, 0.1730816292394001),
+        (weighted(problem(10, 200, 3)), 0.5895343768955037, 0.3061382950464803),
+        (duplicates(), 0.5904128195611067, 0.3102243729704882),
+        (zeros(), 1.4664223789988982, 0.45232113274124836),
+    ];
+    for (held_out, log_loss, brier) in problems {
+        optimal(&fit(&SimplexLogLoss::new(), &held_out), log_loss);
+        optimal(&fit(&SimplexSquares::new(), &held_out), brier);
+    }
+    optimal(&fit(&SimplexSquares::new(), &values(5, 80, 2)), 0.20337372754236197);
+    optimal(&fit(&SimplexSquares::new(), &weighted(values(5, 80, 2))), 0.2300273969481813);
+    optimal(&fit(&PredictiveStacking, &values(3, 40, 2)), 2.2367544206471766);
+}
+
+#[test]
+fn penalised_shares_are_as_good_as_slsqps() {
+    let held_out = problem(10, 200, 3);
+    let penalty = |head: &Weighted| head.weights().unwrap().iter().map(|w| (w - 0.1).powi(2)).sum::<f64>();
+    for (strength, log_loss, brier) in
+        [(0.01, 0.5881628523204561, 0.30585240763012106), (1., 0.6233241390456628, 0.3259180751954808)]
+    {
+        let log = fit(&SimplexLogLoss::new().towards_equal(Strength::Fixed(strength)), &held_out);
+        near(objective(&log) + strength * penalty(&log), log_loss, 1e-6);
+        let squares = fit(&SimplexSquares::new().towards_equal(Strength::Fixed(strength)), &held_out);
+        near(objective(&squares) + strength * penalty(&squares), brier, 1e-6);
+        shares(&log);
+        shares(&squares);
+    }
+    let equal = fit(&SimplexLogLoss::new().towards_equal(Strength::Fixed(f64::INFINITY)), &held_out);
+    assert_eq!(equal.weights().unwrap(), [0.1; 10]);
+}
+
+#[test]
+fn weights_of_any_sign_are_numpys_and_scikit_learns() {
+    let of = |held_out: &HeldOut| fit(&LeastSquares::new(), held_out).weights().unwrap().to_vec();
+    let held_out = values(5, 80, 2);
+    let plain = [
+        0.3943195912598421,
+        0.21355277069893275,
+        0.18354948176757624,
+        0.12018630040833367,
+        0.07081288861074762,
+    ];
+    all_near(&of(&held_out), &plain, 1e-10);
+    let twice = held_out.of_slots(&[0, 1, 2, 3, 4, 0]).unwrap();
+    let half = 0.19715979562992103;
+    all_near(&of(&twice), &[half, plain[1], plain[2], plain[3], plain[4], half], 1e-9);
+    let want = [
+        0.40359143612803666,
+        0.2174924363055748,
+        0.21051325096231366,
+        0.09187712410241568,
+        0.062070128830981314,
+    ];
+    all_near(&of(&weighted(held_out.clone())), &want, 1e-10);
+    let want = [
+        0.37361151900568923,
+        0.2159902617325575,
+        0.18732084311192634,
+        0.12628971248855841,
+        0.07614027933950547,
+    ];
+    // Half the row's loss for each of two outputs: alpha 0.1 × 160 is λ = 0.1.
+    let ridge = fit(&LeastSquares::ridge(Strength::Fixed(0.1)), &held_out);
+    all_near(ridge.weights().unwrap(), &want, 1e-10);
+    let want = [0.42249311271696816, 0.47963258283189936, 0.5530285656791734, -0.15420022330699462];
+    all_near(&of(&problem(4, 200, 3)), &want, 1e-5); // probabilities in f32
+}
+
+#[test]
+fn bayesian_weights_are_arvizs() {
+    let held_out = problem(4, 40, 3);
+    let of = |head: Weighted| head.weights().unwrap().to_vec();
+    let want = [0.16415631096054373, 0.10699213851780166, 0.5887457152526814, 0.14010583526897322];
+    all_near(&of(fit(&PseudoBma::new(), &held_out)), &want, 1e-5);
+    // Means of 20,000 draws, each of a standard deviation of at most 0.5: off by 0.014 once in 16,000 times.
+    let want = [0.26205574901540774, 0.14276401124252183, 0.43618708640951254, 0.15899315333255962];
+    all_near(&of(fit(&PseudoBma::bootstrap(20_000, 1), &held_out)), &want, 0.014);
+    let want = [0.4120567613282456, 0., 0.5879432386717548, 0.];
+    all_near(&of(fit(&PredictiveStacking, &held_out)), &want, 1e-3); // SLSQP to 1e-6
+    let held_out = values(3, 40, 2);
+    let want = [0.9999999733765741, 2.6623419039101957e-08, 6.907034324387315e-15];
+    all_near(&of(fit(&PseudoBma::new(), &held_out)), &want, 1e-12);
+    let want = [0.9837792567536929, 0.01620338246586663, 1.736078057765392e-05];
+    all_near(&of(fit(&PseudoBma::bootstrap(20_000, 1), &held_out)), &want, 0.014);
+    let want = [0.8201136896028401, 0.17988631039716108, 0.];
+    all_near(&of(fit(&PredictiveStacking, &held_out)), &want, 1e-3);
+}
+
+#[test]
+fn evolution_comes_as_near_as_scipys() {
+    // SciPy's own run ends at 0.32736, the least is 0.32713.
+    let head = fit(&DifferentialEvolution::new(1).criterion(RowLoss::Brier), &problem(4, 200, 3));
+    assert!((0.3271347..0.3275).contains(&objective(&head)), "{head:?}");
+    let head =
+        fit(&DifferentialEvolution::new(1).criterion(RowLoss::Brier).tolerance(1e-7), &problem(4, 200, 3));
+    near(objective(&head), 0.3271347162372857, 1e-6);
+    // Nothing but zeros: no division, no endless search.
+    let nothing = Custom::new("nothing", |_: &Said<'_>| Ok(0.));
+    assert_eq!(objective(&fit(&DifferentialEvolution::new(1).criterion(nothing), &problem(3, 10, 2))), 0.);
+}
+
+#[test]
+fn the_grid_is_searched_as_by_nested_loops() {
+    let held_out = problem(3, 90, 3);
+    let head = fit(&GridSearch::new(), &held_out);
+    let mut best: Option<(f64, [f64; 3])> = None;
+    for (a, b, c) in (0..1331).map(|i| (i / 121, i / 11 % 11, i % 11)) {
+        if a == b && b == c {
+            continue;
+        }
+        let total = f64::from(a + b + c);
+        let weights = [f64::from(a) / total, f64::from(b) / total, f64::from(c) / total];
+        let accuracy = held_out.metrics(&Weighted::new(&weights).unwrap()).unwrap().headline();
+        if best.is_none_or(|(most, _)| accuracy > most + 1e-12) {
+            best = Some((accuracy, weights));
+        }
+    }
+    let (accuracy, weights) = best.unwrap();
+    near(1. - objective(&head), accuracy, 1e-6);
+    all_near(head.weights().unwrap(), &weights, 1e-12);
+    assert_eq!(head.fitted().unwrap().iterations, 1320);
+}
+
+#[test]
+fn a_grid_that_is_too_large_is_refused_with_its_size() {
+    let error = GridSearch::new().fit(&|| Ok(problem(10, 20, 2))).unwrap_err().to_string();
+    assert!(error.contains("at most 1000000") && error.contains("11^10 = 2.594e10"), "{error}");
+    let error = GridSearch::new().most(u64::MAX).fit(&|| Ok(problem(40, 20, 2))).unwrap_err().to_string();
+    assert!(error.contains("11^40"), "{error}");
+}
+
+#[test]
+fn a_criterion_of_ones_own_decides_and_its_error_comes_out() {
+    let first = Custom::new("share of class 0", |said: &Said<'_>| {
+        Ok(said.values.chunks_exact(said.width).map(|row| row[0]).sum())
+    });
+    let held_out = problem(3, 30, 3);
+    let sums: Vec<f64> = held_out
+        .voices()
+        .values()
+        .to_vec3::<f64>()
+        .unwrap()
+        .iter()
+        .map(|s| s.iter().map(|row| row[0]).sum())
+        .collect();
+    let least = (0..3).min_by(|a, b| sums[*a].total_cmp(&sums[*b])).unwrap();
+    let head = fit(&GridSearch::new().steps(4).criterion(first.clone()), &held_out);
+    assert_eq!(head.used(), [least]);
+    let head = fit(&DifferentialEvolution::new(3).tolerance(0.).criterion(first), &held_out);
+    assert!(head.weights().unwrap()[least] > 0.999, "{head:?}");
+    for rule in
+        [GridSearch::new().criterion(RowLoss::Squared), GridSearch::new().criterion(RowLoss::Absolute)]
+    {
+        assert!(rule.fit(&|| Ok(held_out.clone())).unwrap_err().to_string().contains("for classes"));
+    }
+    let never = Custom::new("never", |_: &Said<'_>| Ok(f64::NAN));
+    let error = GridSearch::new().criterion(never).fit(&|| Ok(held_out.clone())).unwrap_err();
+    assert!(error.to_string().contains("never of any weights must be finite"), "{error}");
+}
+
+#[test]
+fn inverse_errors_by_hand() {
+    // Errors 1, 2 and none.
+    let y = Tensor::new(&[[1f64], [3.]], &CPU).unwrap();
+    let said = |errors: &[f64]| {
+        let each: Vec<Tensor> = errors.iter().map(|e| (&y + *e).unwrap()).collect();
+        let voices = Voices::new(Tensor::stack(&each, 0).unwrap(), Task::Regression { outputs: 1 }).unwrap();
+        HeldOut::from_predictions(&voices, &y).unwrap()
+    };
+    let of = |rule: InverseError, errors: &[f64]| fit(&rule, &said(errors)).weights().unwrap().to_vec();
+    all_near(&of(InverseError::new(), &[1., -2.]), &[0.8, 0.2], 1e-12);
+    all_near(&of(InverseError::new().power(0.5), &[1., -2.]), &[2. / 3., 1. / 3.], 1e-12);
+    all_near(&of(InverseError::new().loss(RowLoss::Absolute), &[1., -2.]), &[2. / 3., 1. / 3.], 1e-12);
+    assert_eq!(of(InverseError::new(), &[1., 0., 0., 5.]), [0., 0.5, 0.5, 0.]);
+    assert_eq!(of(InverseError::new().power(0.), &[1., 0.]), [0.5, 0.5]);
+    assert_eq!(of(InverseError::new().power(1e6), &[1., -2.]), [1., 0.]);
+    near(fit(&InverseError::new(), &said(&[1., -2.])).fitted().unwrap().objective, 0.16, 1e-12);
+}
+
+#[test]
+fn each_class_has_the_shares_that_it_would_have_by_itself() {
+    let (all, labels) = classes(4, 120, 3);
+    let head = fit(&PerClass, &said_of_classes(all.clone(), &labels, 3));
+    for (class, weights) in head.of_classes().iter().enumerate() {
+        let column: Vec<f64> = all.iter().skip(class).step_by(3).copied().collect();
+        let said = Tensor::from_vec(column, (4, 120, 1), &CPU).unwrap();
+        let truth = labels.iter().map(|id| f64::from(u8::from(*id as usize == class)));
+        let truth = Tensor::from_iter(truth, &CPU).unwrap();
+        let voices = Voices::new(said, Task::Regression { outputs: 1 }).unwrap();
+        let alone = fit(&SimplexSquares::new(), &HeldOut::from_predictions(&voices, &truth).unwrap());
+        all_near(weights, alone.weights().unwrap(), 1e-4); // probabilities in f32
+    }
+    assert!(head.fitted().unwrap().gap.unwrap() < 1e-6);
+}
+
+#[test]
+fn the_strength_is_the_one_with_the_least_loss_on_other_rows() {
+    // Few rows: the held-out loss of learned weights is noisy, and the penalty pulls back to the mean.
+    let held_out = problem(10, 30, 3);
+    let chosen = fit(&SimplexLogLoss::new().towards_equal(Strength::chosen(7)), &held_out);
+    let name = chosen.name();
+    let strength: f64 = name.trim_end_matches(')').rsplit(' ').next().unwrap().parse().unwrap();
+    let folds = held_out.folds(5, Seed::from(7)).unwrap();
+    let loss_of = |strength: f64| -> f64 {
+        let rule = SimplexLogLoss::new().towards_equal(Strength::Fixed(strength));
+        let said = crate::combine::cross_fit::cross_fit(&rule, &held_out, &folds).unwrap();
+        let values: Vec<f64> = said.flatten_all().unwrap().to_vec1().unwrap();
+        let truth = Truth::Classes(held_out.targets().to_vec1().unwrap());
+        let weights = vec![1. / 30.; 30];
+        let said = Said { values: &values, width: 3, truth: &truth, weights: &weights };
+        RowLoss::LogLoss.loss(&said).unwrap()
+    };
+    let best = loss_of(strength);
+    for other in [0., strength / 10., strength / 100., strength * 10., strength * 100., f64::INFINITY] {
+        assert!(best <= loss_of(other) + 1e-3, "{strength} gives {best}, {other} {}", loss_of(other));
+    }
+    // Towards the mean rather than away from it, by one standard error.
+    let one = Strength::CrossValidated { folds: 5, seed: Seed::from(7), one_standard_error: true };
+    let spread = |head: Weighted| head.weights().unwrap().iter().map(|w| (w - 0.1).powi(2)).sum::<f64>();
+    assert!(spread(fit(&SimplexLogLoss::new().towards_equal(one), &held_out)) <= spread(chosen));
+    // Members that differ in nothing but noise: equal weights, or nearly.
+    assert!(fit(&LeastSquares::ridge(Strength::chosen(7)), &held_out).name().starts_with("ridge ("));
+}
+
+#[test]
+fn bad_parameters_are_named() {
+    let held_out = problem(3, 30, 3);
+    let says = |got: Result<Weighted>, what: &str| {
+        let error = got.unwrap_err().to_string();
+        assert!(error.contains(what), "{error}");
+    };
+    let data = || Ok(held_out.clone());
+    for bad in [f64::NAN, -1.] {
+        let strength = Strength::Fixed(bad);
+        says(
+            SimplexLogLoss::new().towards_equal(strength).fit(&data),
+            "strength of the penalty must be 0 or more",
+        );
+        says(SimplexSquares::new().towards_equal(strength).fit(&data), "strength of the penalty");
+        says(InverseError::new().power(bad).fit(&data), "power of inverse-error");
+        says(DifferentialEvolution::new(1).tolerance(bad).fit(&data), "tolerance of differential evolution");
+    }
+    says(LeastSquares::ridge(Strength::Fixed(-1.)).fit(&data), "strength of the penalty");
+    says(LeastSquares::ridge(Strength::Fixed(f64::INFINITY)).fit(&data), "ridge penalty must be finite");
+    let folds = Strength::CrossValidated { folds: 1, seed: Seed::from(1), one_standard_error: false };
+    says(
+        SimplexLogLoss::new().towards_equal(folds).fit(&data),
+        "folds of the held-out rows must be at least 2",
+    );
+    says(GridSearch::new().steps(0).fit(&data), "steps of the grid");
+    says(PseudoBma::bootstrap(0, 1).fit(&data), "draws of the Bayesian bootstrap");
+    says(ModelCombination::new(1).draws(0).fit(&data), "draws of Bayesian model combination");
+    says(SimplexLogLoss::new().fit(&|| Ok(values(2, 9, 1))), "classification");
+    says(InverseError::new().loss(RowLoss::Brier).fit(&|| Ok(values(2, 9, 1))), "a loss for values");
+}
+
+#[test]
+fn many_members_are_searched_from_the_best_of_them() {
+    // Far more than are asked at first; the gap certifies the rest.
+    for held_out in
+        [problem(300, 100, 3), zeros().of_slots(&(0..200).map(|s| s % 10).collect::<Vec<_>>()).unwrap()]
+    {
+        shares(&fit(&SimplexLogLoss::new(), &held_out));
+        shares(&fit(&SimplexSquares::new(), &held_out));
+    }
+    optimal(
+        &fit(&SimplexLogLoss::new(), &zeros().of_slots(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9].repeat(9)).unwrap()),
+        1.4664223789988982,
+    );
+}
+
+#[test]
+fn what_is_learned_does_not_depend_on_the_threads() {
+    let held_out = problem(20, 5000, 3);
+    let both = || {
+        let heads = (fit(&SimplexLogLoss::new(), &held_out), fit(&PseudoBma::bootstrap(50, 3), &held_out));
+        let evolved = DifferentialEvolution::new(1).generations(3);
+        (heads, fit(&evolved, &held_out), fit(&LeastSquares::new(), &held_out))
+    };
+    let wide = both();
+    // On a pool of one thread, no other is used.
+    let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    assert_eq!(one.install(both), wide);
+}
+
+/// Random probabilities, some of them 0 or 1, with answers and weights of the rows.
+fn random(seed: u64, slots: usize, rows: usize, width: usize) -> HeldOut {
+    let mut rng = Seed::from(seed).rng();
+    let mut all = vec![];
+    for _ in 0..slots * rows {
+        let raw: Vec<f64> = (0..width).map(|_| rng.random::<f64>().powi(4)).collect();
+        let total: f64 = raw.iter().sum();
+        match rng.random_range(0..10) {
+            0 => all.extend((0..width).map(|c| f64::from(u8::from(c == seed as usize % width)))),
+            _ => all.extend(raw.iter().map(|x| x / total)),
+        }
+    }
+    let labels: Vec<u32> = (0..rows).map(|_| rng.random_range(0..width as u32)).collect();
+    let weights: Vec<f64> = (0..rows).map(|_| rng.random_range(0.1..3.)).collect();
+    said_of_classes(all, &labels, width).with_weights(&Tensor::new(weights, &CPU).unwrap()).unwrap()
+}
+
+/// The loss by the criterion itself, on the rows of the fit.
+fn loss_of(held_out: &HeldOut, weights: &[f64], loss: RowLoss) -> f64 {
+    let all = held_out.voices().values().to_vec3::<f64>().unwrap();
+    let omega = held_out.weights().unwrap().to_vec1::<f32>().unwrap();
+    let total: f64 = omega.iter().map(|w| f64::from(*w)).sum();
+    let truth = Truth::Classes(held_out.targets().to_vec1().unwrap());
+    let mut sum = 0.;
+    for (row, w) in omega.iter().enumerate() {
+        let width = all[0][row].len();
+        // Log-loss as the rule sees it: each slot's probabilities are at least NLL_EPSILON.
+        let least = if loss == RowLoss::LogLoss { f64::EPSILON } else { 0. };
+        let mixed: Vec<f64> = (0..width)
+            .map(|c| weights.iter().zip(&all).map(|(w, s)| w * s[row][c].max(least)).sum())
+            .collect();
+        sum += f64::from(*w) / total * loss.of(&mixed, &truth, row);
+    }
+    sum
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn the_least_loss_is_below_every_vertex_and_the_mean(
+        seed in any::<u64>(), slots in 1usize..9, rows in 1usize..40, width in 2usize..5,
+    ) {
+        let held_out = random(seed, slots, rows, width);
+        for (loss, head) in [
+            (RowLoss::LogLoss, fit(&SimplexLogLoss::new(), &held_out)),
+            (RowLoss::Brier, fit(&SimplexSquares::new(), &held_out)),
+        ] {
+            let weights = head.weights().unwrap();
+            prop_assert!(weights.iter().all(|w| *w >= 0.));
+            prop_assert!((weights.iter().sum::<f64>() - 1.).abs() < 1e-12);
+            let (end, best) = (head.fitted().unwrap(), loss_of(&held_out, weights, loss));
+            prop_assert!(end.gap.unwrap() <= 1e-6, "{:?}", end);
+            prop_assert!((end.objective - best).abs() < 2e-6, "{} {}", end.objective, best);
+            let mut others: Vec<Vec<f64>> = vec![vec![1. / slots as f64; slots]];
+            others.extend((0..slots).map(|s| (0..slots).map(|t| f64::from(u8::from(s == t))).collect()));
+            for other in &others {
+                prop_assert!(best <= loss_of(&held_out, other, loss) + 2e-6);
+            }
+        }
+    }
+
+    #[test]
+    fn order_and_duplicates_change_nothing_that_counts(seed in any::<u64>(), slots in 1usize..7, rows in 2usize..30) {
+        let held_out = random(seed, slots, rows, 3);
+        let back: Vec<usize> = (0..slots).rev().collect();
+        let twice: Vec<usize> = (0..slots).chain(0..slots).collect();
+        let upside: Vec<u32> = (0..rows as u32).rev().collect();
+        let others = [
+            held_out.of_slots(&back).unwrap(),
+            held_out.of_slots(&twice).unwrap(),
+            held_out.select(&upside).unwrap(),
+        ];
+        let same = |a: f64, b: f64| (a - b).abs() < 2e-6;
+        for other in &others {
+            prop_assert!(same(
+                objective(&fit(&SimplexLogLoss::new(), &held_out)),
+                objective(&fit(&SimplexLogLoss::new(), other)),
+            ));
+            prop_assert!(same(
+                objective(&fit(&SimplexSquares::new(), &held_out)),
+                objective(&fit(&SimplexSquares::new(), other)),
+            ));
+            prop_assert!(same(
+                objective(&fit(&LeastSquares::new(), &held_out)),
+                objective(&fit(&LeastSquares::new(), other)),
+            ));
+        }
+        // By inverse error the weights themselves move along.
+        let weights = fit(&InverseError::new(), &held_out).weights().unwrap().to_vec();
+        let mut reversed = fit(&InverseError::new(), &others[0]).weights().unwrap().to_vec();
+        reversed.reverse();
+        prop_assert!(weights.iter().zip(reversed).all(|(a, b)| (a - b).abs() < 1e-9));
+    }
+
+    #[test]
+    fn unconstrained_squares_are_below_constrained_ones_and_at_a_level_point(
+        seed in any::<u64>(), slots in 1usize..6, rows in 2usize..30,
+    ) {
+        let held_out = random(seed, slots, rows, 3);
+        let free = fit(&LeastSquares::new(), &held_out);
+        prop_assert!(objective(&free) <= objective(&fit(&SimplexSquares::new(), &held_out)) + 1e-6);
+        for s in 0..slots {
+            for step in [-1e-2, 1e-2] {
+                let mut other = free.weights().unwrap().to_vec();
+                other[s] += step;
+                prop_assert!(objective(&free) <= loss_of(&held_out, &other, RowLoss::Brier) + 1e-6);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_mean_of_equal_weights_is_the_mean() {
+    let held_out = problem(4, 50, 3);
+    let head = fit(&SimplexSquares::new().towards_equal(Strength::Fixed(f64::INFINITY)), &held_out);
+    let (a, b) = (head.combine(held_out.voices()).unwrap(), Mean.combine(held_out.voices()).unwrap());
+    let most = (a - b).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f64>().unwrap();
+    assert!(most < 1e-12);
+}

@@ -1,0 +1,461 @@
+//! What every rule that learns must do, on every kind of held-out predictions that is hard for one of them. A new rule
+//! is one line in `rules`; a new kind of predictions is one in `cases`.
+mod common;
+
+use candle_core::{DType, Tensor};
+use candle_ensemble::{
+    build::{Bagging, MultiRun},
+    combine::*,
+    data::{Task, TensorDataset},
+    evaluate::RowLoss,
+    train::{Optimizer, Trainer},
+    Error, HeldOut, Pool, Result, Seed, Session,
+};
+use candle_nn::{linear, Linear, VarBuilder};
+use common::{bits, blobs, flat, normal, CPU};
+use rand::Rng;
+use rand_distr::StandardNormal;
+use serde::{de::DeserializeOwned, Serialize};
+
+/// Which tasks a rule goes with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum For {
+    All,
+    Classes,
+}
+
+struct Entry {
+    name: &'static str,
+    tasks: For,
+    rule: Box<dyn AnyRule>,
+}
+
+fn entry<C: Combiner + 'static>(name: &'static str, tasks: For, rule: C) -> Entry
+where
+    C::Head: Serialize + DeserializeOwned + 'static,
+{
+    Entry { name, tasks, rule: Box::new(rule) }
+}
+
+/// Every rule that learns.
+fn rules() -> Vec<Entry> {
+    let chosen = Strength::chosen(1);
+    let careful = Strength::CrossValidated { folds: 3, seed: Seed::from(2), one_standard_error: true };
+    let evolution = || DifferentialEvolution::new(1).generations(10);
+    vec![
+        entry("inverse error", For::All, InverseError::new()),
+        entry(
+            "inverse Brier score, squared",
+            For::Classes,
+            InverseError::new().loss(RowLoss::Brier).power(2.),
+        ),
+        entry("simplex squares", For::All, SimplexSquares::new()),
+        entry("simplex squares, fixed", For::All, SimplexSquares::new().towards_equal(Strength::Fixed(0.1))),
+        entry("simplex squares, chosen", For::All, SimplexSquares::new().towards_equal(chosen)),
+        entry("simplex log-loss", For::Classes, SimplexLogLoss::new()),
+        entry(
+            "simplex log-loss, fixed",
+            For::Classes,
+            SimplexLogLoss::new().towards_equal(Strength::Fixed(0.1)),
+        ),
+        entry("simplex log-loss, careful", For::Classes, SimplexLogLoss::new().towards_equal(careful)),
+        entry("least squares", For::All, LeastSquares::new()),
+        entry("ridge", For::All, LeastSquares::ridge(Strength::Fixed(0.01))),
+        entry("ridge, chosen", For::All, LeastSquares::ridge(chosen)),
+        entry("grid search", For::All, GridSearch::new().steps(3)),
+        entry(
+            "grid search by log-loss",
+            For::Classes,
+            GridSearch::new().steps(3).criterion(RowLoss::LogLoss),
+        ),
+        entry("differential evolution", For::All, evolution()),
+        entry("differential evolution by Brier", For::Classes, evolution().criterion(RowLoss::Brier)),
+        entry("per class", For::All, PerClass),
+        entry("pseudo-BMA", For::All, PseudoBma::new()),
+        entry("pseudo-BMA+", For::All, PseudoBma::bootstrap(50, 3)),
+        entry("predictive stacking", For::All, PredictiveStacking),
+        entry("model combination", For::All, ModelCombination::new(4).draws(60)),
+    ]
+}
+
+/// A rule, whatever its head.
+trait AnyRule {
+    fn fit(&self, held_out: &HeldOut) -> Result<Box<dyn AnyHead>>;
+    fn fit_pool(&self, pool: Pool<'_, Trainer<Linear>>) -> Result<()>;
+    fn judge(&self, held_out: &HeldOut) -> Result<RuleReport>;
+}
+
+impl<C: Combiner> AnyRule for C
+where
+    C::Head: Serialize + DeserializeOwned + 'static,
+{
+    fn fit(&self, held_out: &HeldOut) -> Result<Box<dyn AnyHead>> {
+        Ok(Box::new(Combiner::fit(self, &|| Ok(held_out.clone()))?))
+    }
+
+    fn fit_pool(&self, pool: Pool<'_, Trainer<Linear>>) -> Result<()> {
+        pool.combine(self).map(drop)
+    }
+
+    fn judge(&self, held_out: &HeldOut) -> Result<RuleReport> {
+        held_out.judge(self)
+    }
+}
+
+/// A head that can be written and read.
+trait AnyHead: Head {
+    fn written(&self) -> String;
+    fn read(&self, text: &str) -> Box<dyn AnyHead>;
+}
+
+impl<H: Head + Serialize + DeserializeOwned + 'static> AnyHead for H {
+    fn written(&self) -> String {
+        serde_json::to_string(self).unwrap()
+    }
+
+    fn read(&self, text: &str) -> Box<dyn AnyHead> {
+        Box::new(serde_json::from_str::<H>(text).unwrap())
+    }
+}
+
+struct Case {
+    name: &'static str,
+    held_out: HeldOut,
+    /// Whether there are enough rows for any rule.
+    enough: bool,
+}
+
+const ROWS: usize = 48;
+
+/// Predictions of classes, better than chance; `classes` of which the first `seen` occur.
+fn classes(seed: u64, slots: usize, rows: usize, seen: u32, classes: usize) -> (Vec<f64>, Vec<u32>) {
+    let mut rng = Seed::from(seed).rng();
+    let labels: Vec<u32> = (0..rows as u32).map(|row| row * 7 % seen).collect();
+    let mut all = vec![];
+    for slot in 0..slots {
+        for label in &labels {
+            let skill = 1. + slot as f64 / 4.;
+            let raw: Vec<f64> = (0..classes as u32)
+                .map(|c| {
+                    let noise: f64 = rng.sample(StandardNormal);
+                    (skill * f64::from(u8::from(c == *label)) + noise).exp()
+                })
+                .collect();
+            let total: f64 = raw.iter().sum();
+            all.extend(raw.iter().map(|x| x / total));
+        }
+    }
+    (all, labels)
+}
+
+fn held_out(voices: Voices, targets: &Tensor) -> HeldOut {
+    let all = HeldOut::from_predictions(&voices, targets).unwrap();
+    let names = (0..all.voices().slots()).map(|s| format!("net {s}")).collect();
+    let inputs = normal(9, all.rows().len(), 3);
+    all.with_names(names).unwrap().with_inputs(&inputs).unwrap()
+}
+
+fn of_classes(all: Vec<f64>, labels: &[u32], classes: usize) -> HeldOut {
+    let slots = all.len() / labels.len() / classes;
+    let said = Tensor::from_vec(all, (slots, labels.len(), classes), &CPU).unwrap();
+    let voices = Voices::new(said.to_dtype(DType::F32).unwrap(), Task::Classification { classes }).unwrap();
+    held_out(voices, &Tensor::new(labels, &CPU).unwrap())
+}
+
+fn values(seed: u64, slots: usize, rows: usize, outputs: usize) -> (Vec<f64>, Vec<f64>) {
+    let mut rng = Seed::from(seed).rng();
+    let truth: Vec<f64> = (0..rows * outputs).map(|_| 3. * rng.sample::<f64, _>(StandardNormal)).collect();
+    let mut all = vec![];
+    for slot in 0..slots {
+        let noise = 0.5 + slot as f64 / 4.;
+        all.extend(truth.iter().map(|y| y + 0.2 + noise * rng.sample::<f64, _>(StandardNormal)));
+    }
+    (all, truth)
+}
+
+fn of_values(all: Vec<f64>, truth: Vec<f64>, outputs: usize) -> HeldOut {
+    let (rows, slots) = (truth.len() / outputs, all.len() / truth.len());
+    let said = Tensor::from_vec(all, (slots, rows, outputs), &CPU).unwrap();
+    let voices = Voices::new(said, Task::Regression { outputs }).unwrap();
+    held_out(voices, &Tensor::from_vec(truth, (rows, outputs), &CPU).unwrap())
+}
+
+/// The same, each slot silent about a third of the rows, the last about all but three.
+fn partial(full: &HeldOut) -> HeldOut {
+    let (slots, rows, width) = full.voices().values().dims3().unwrap();
+    let silent = |s: usize, i: usize| (i + s).is_multiple_of(3) || (s == slots - 1 && i > 2);
+    let cells = (0..slots).flat_map(|s| (0..rows).map(move |i| (s, i)));
+    let covered =
+        Tensor::from_iter(cells.clone().map(|(s, i)| f32::from(u8::from(!silent(s, i)))), &CPU).unwrap();
+    let mut all = flat(full.voices().values());
+    for (at, (s, i)) in cells.enumerate() {
+        if silent(s, i) {
+            all[at * width..(at + 1) * width].fill(f64::NAN);
+        }
+    }
+    let values = Tensor::from_vec(all, (slots, rows, width), &CPU).unwrap();
+    let values = values.to_dtype(full.voices().values().dtype()).unwrap();
+    let covered = covered.reshape((slots, rows)).unwrap();
+    held_out(Voices::partial(values, covered, full.voices().task()).unwrap(), full.targets())
+}
+
+/// The same with weights, some of them zero.
+fn weighted(full: HeldOut) -> HeldOut {
+    let weights = (0..full.rows().len()).map(|i| (i % 4) as f32);
+    full.with_weights(&Tensor::from_iter(weights, &CPU).unwrap()).unwrap()
+}
+
+/// The same with the numbers of slot 0 changed.
+fn first_slot(full: &HeldOut, change: impl Fn(usize, &mut [f64])) -> HeldOut {
+    let (slots, rows, width) = full.voices().values().dims3().unwrap();
+    let mut all = flat(full.voices().values());
+    all[..rows * width].chunks_exact_mut(width).enumerate().for_each(|(row, said)| change(row, said));
+    let values = Tensor::from_vec(all, (slots, rows, width), &CPU).unwrap();
+    let values = values.to_dtype(full.voices().values().dtype()).unwrap();
+    held_out(Voices::new(values, full.voices().task()).unwrap(), full.targets())
+}
+
+fn cases() -> Vec<Case> {
+    let of = |slots, rows, seen, width| {
+        let (all, labels) = classes(1, slots, rows, seen, width);
+        of_classes(all, &labels, width)
+    };
+    let (three, line) = (of(4, ROWS, 3, 3), |slots, rows, outputs| {
+        let (all, truth) = values(2, slots, rows, outputs);
+        of_values(all, truth, outputs)
+    });
+    let certain = |hits: bool| {
+        let labels: Vec<u32> = three.targets().to_vec1().unwrap();
+        let say = |row: usize, said: &mut [f64]| {
+            let class = if hits || row.is_multiple_of(2) { labels[row] } else { (labels[row] + 1) % 3 };
+            said.fill(0.);
+            said[class as usize] = 1.;
+        };
+        first_slot(&three, say)
+    };
+    // Nobody has it right, all are certain.
+    let wrong: Vec<f64> = (0..3 * ROWS as u32)
+        .flat_map(|at| {
+            let label = at % ROWS as u32 * 7 % 3;
+            (0..3).map(move |c| f64::from(u8::from(c == (label + 1) % 3)))
+        })
+        .collect();
+    let labels: Vec<u32> = three.targets().to_vec1().unwrap();
+    let two_outputs = line(4, ROWS, 2);
+    let truth = flat(two_outputs.targets());
+    let groups: Vec<u32> = (0..ROWS as u32).map(|row| row / 4).collect();
+    let case = |name, held_out| Case { name, held_out, enough: true };
+    let few = |name, held_out| Case { name, held_out, enough: false };
+    vec![
+        case("three classes", three.clone()),
+        case("two classes", of(4, ROWS, 2, 2)),
+        case("ten classes", of(4, 2 * ROWS, 10, 10)),
+        case("partial coverage", partial(&three)),
+        case("one member", of(1, ROWS, 3, 3)),
+        case("duplicate members", three.of_slots(&[0, 1, 1, 0, 0]).unwrap()),
+        case("nothing but duplicates", three.of_slots(&[2, 2, 2]).unwrap()),
+        case("a constant member", first_slot(&three, |_, said| said.copy_from_slice(&[0.5, 0.25, 0.25]))),
+        case("a member that is certain", certain(false)),
+        case("a member that knows", certain(true)),
+        case("all certain and wrong", of_classes(wrong, &labels, 3)),
+        case("classes that no row has", of(4, ROWS, 2, 5)),
+        case("one class", of(4, ROWS, 1, 3)),
+        case("weights of rows", weighted(three.clone())),
+        case("weights and partial coverage", weighted(partial(&three))),
+        case("groups", three.clone().with_groups(groups).unwrap()),
+        few("two rows", of(4, 2, 2, 3)),
+        few("one row", of(4, 1, 1, 3)),
+        case("values", line(4, ROWS, 1)),
+        case("two outputs", two_outputs.clone()),
+        case("values, partial coverage", partial(&two_outputs)),
+        case("values, one member", line(1, ROWS, 2)),
+        case("values, duplicate members", two_outputs.of_slots(&[0, 1, 1, 0, 0]).unwrap()),
+        case("values, nothing but duplicates", two_outputs.of_slots(&[2, 2, 2]).unwrap()),
+        case("values, a constant member", first_slot(&two_outputs, |_, said| said.fill(1.5))),
+        case("values, a member that says nothing but 0", first_slot(&two_outputs, |_, said| said.fill(0.))),
+        case(
+            "values, a member that knows",
+            first_slot(&two_outputs, |row, said| said.copy_from_slice(&truth[2 * row..2 * row + 2])),
+        ),
+        case("values, weights of rows", weighted(two_outputs.clone())),
+        few("values, two rows", line(4, 2, 2)),
+        few("values, one row", line(4, 1, 2)),
+    ]
+}
+
+/// Calls `check` with each rule on each case that it goes with.
+fn for_each(check: impl Fn(&str, &Entry, &Case)) {
+    let rules = rules();
+    for case in cases() {
+        let values = matches!(case.held_out.voices().task(), Task::Regression { .. });
+        for rule in rules.iter().filter(|rule| !values || rule.tasks == For::All) {
+            check(&format!("{} on {}", rule.name, case.name), rule, &case);
+        }
+    }
+}
+
+/// The fitted rule; a clear refusal is as good where there are too few rows.
+fn fitted(name: &str, rule: &Entry, case: &Case) -> Option<Box<dyn AnyHead>> {
+    match rule.rule.fit(&case.held_out) {
+        Ok(head) => Some(head),
+        Err(Error::HeldOut { .. } | Error::Invalid { .. }) if !case.enough => None,
+        Err(e) => panic!("{name}: {e}"),
+    }
+}
+
+#[test]
+fn what_comes_out_are_probabilities_or_values() {
+    for_each(|name, rule, case| {
+        let Some(head) = fitted(name, rule, case) else { return };
+        for voices in [case.held_out.voices().clone(), case.held_out.voices().filled().unwrap()] {
+            let said = head.combine(&voices).unwrap_or_else(|e| panic!("{name}: {e}"));
+            let width = voices.task().width();
+            assert_eq!(said.dims(), [voices.rows(), width], "{name}");
+            let said = flat(&said);
+            assert!(said.iter().all(|x| x.is_finite()), "{name}: {said:?}");
+            if let Task::Classification { .. } = voices.task() {
+                for row in said.chunks_exact(width) {
+                    assert!(row.iter().all(|p| (0. ..=1. + 1e-6).contains(p)), "{name}: {row:?}");
+                    assert!((row.iter().sum::<f64>() - 1.).abs() < 1e-5, "{name}: {row:?}");
+                }
+            }
+        }
+        if let Some(weights) = head.weights() {
+            assert_eq!(weights.len(), case.held_out.voices().slots(), "{name}");
+            assert!(weights.iter().all(|w| w.is_finite()), "{name}: {weights:?}");
+        }
+    });
+}
+
+#[test]
+fn a_written_head_comes_back_equal() {
+    for_each(|name, rule, case| {
+        let Some(head) = fitted(name, rule, case) else { return };
+        let text = head.written();
+        let back = head.read(&text);
+        assert_eq!(back.written(), text, "{name}");
+        assert_eq!(back.name(), head.name(), "{name}");
+        let said = |head: &dyn AnyHead| bits(&head.combine(case.held_out.voices()).unwrap());
+        assert_eq!(said(&*back), said(&*head), "{name}");
+    });
+}
+
+#[test]
+fn fitting_again_or_on_one_thread_gives_the_same() {
+    let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    let rules = |check: &(dyn Fn(&str, &Entry, &Case) + Sync)| for_each(check);
+    rules(&|name, rule, case| {
+        let Some(head) = fitted(name, rule, case) else { return };
+        assert_eq!(fitted(name, rule, case).unwrap().written(), head.written(), "{name}");
+    });
+    let texts = || {
+        let texts = std::cell::RefCell::new(vec![]);
+        for_each(|name, rule, case| {
+            let written = fitted(name, rule, case).map(|head| head.written());
+            texts.borrow_mut().push((name.to_string(), written));
+        });
+        texts.into_inner()
+    };
+    let wide = texts();
+    for (narrow, wide) in one.install(texts).iter().zip(&wide) {
+        assert_eq!(narrow, wide);
+    }
+}
+
+#[test]
+fn a_report_tells_names_weights_intervals_and_a_verdict() {
+    for_each(|name, rule, case| {
+        if !case.enough {
+            return;
+        }
+        let report = rule.rule.judge(&case.held_out).unwrap_or_else(|e| panic!("{name}: {e}"));
+        for score in [&report.score, &report.best_single.1, &report.mean] {
+            let loss = &score.loss;
+            assert!(loss.estimate.is_finite(), "{name}: {loss:?}");
+            assert!(loss.low <= loss.high + 1e-9, "{name}: {loss:?}");
+        }
+        assert_eq!(report.rows, case.held_out.rows().len(), "{name}");
+        if let Some(weights) = &report.weights {
+            let names: Vec<&String> = weights.iter().map(|(name, _)| name).collect();
+            assert_eq!(names, case.held_out.names().iter().collect::<Vec<_>>(), "{name}");
+        }
+        assert!(case.held_out.names().contains(&report.best_single.0), "{name}");
+        let text = report.to_string();
+        assert!(["better than the mean", "worse than the mean"].iter().any(|v| text.contains(v)), "{text}");
+        // One member, or the same one over and over: nothing can be better than the mean of shares.
+        if report.better_than_mean() {
+            assert!(report.gain.estimate > 0. && !text.contains("not better"), "{name}: {text}");
+        }
+    });
+}
+
+/// Groups of one row each: how rows are split then has nothing to do with their targets.
+fn row_by_row(held_out: HeldOut) -> HeldOut {
+    let groups = held_out.rows().to_vec();
+    held_out.with_groups(groups).unwrap()
+}
+
+#[test]
+fn a_rows_own_target_has_no_part_in_its_held_out_prediction() {
+    let (all, labels) = classes(5, 4, ROWS, 3, 3);
+    let mut other = labels.clone();
+    other[11] = (other[11] + 1) % 3;
+    let (said, truth) = values(6, 4, ROWS, 2);
+    let mut shifted = truth.clone();
+    shifted[22] += 5.;
+    let pairs = [
+        (of_classes(all.clone(), &labels, 3), of_classes(all, &other, 3)),
+        (of_values(said.clone(), truth, 2), of_values(said, shifted, 2)),
+    ];
+    for (before, after) in pairs {
+        let (before, after) = (row_by_row(before), row_by_row(after));
+        let values = matches!(before.voices().task(), Task::Regression { .. });
+        let folds = before.folds(4, Seed::from(1)).unwrap();
+        assert_eq!(folds, after.folds(4, Seed::from(1)).unwrap());
+        let fold = folds.iter().find(|fold| fold.contains(&11)).unwrap();
+        let rest: Vec<u32> = (0..ROWS as u32).filter(|row| !fold.contains(row)).collect();
+        for rule in rules().iter().filter(|rule| !values || rule.tasks == For::All) {
+            let says = |held_out: &HeldOut| {
+                let head = rule.rule.fit(&held_out.select(&rest).unwrap()).unwrap();
+                bits(&head.combine(held_out.select(&[11]).unwrap().voices()).unwrap())
+            };
+            assert_eq!(says(&before), says(&after), "{}", rule.name);
+            // But all rows together notice.
+            let all = |held_out: &HeldOut| rule.rule.fit(held_out).unwrap().written();
+            assert_ne!(all(&before), all(&after), "{}", rule.name);
+        }
+    }
+}
+
+fn learner() -> Trainer<Linear> {
+    Trainer::new(|vb: VarBuilder<'_>| linear(2, 3, vb)).epochs(3).optimizer(Optimizer::adam(0.05))
+}
+
+#[test]
+fn only_rows_that_members_have_not_seen_are_learned_from() {
+    let (data, learner) = (blobs(4, 40, 3, 0.8), learner());
+    let mut labels = data.labels().unwrap().to_vec();
+    labels[7] = (labels[7] + 1) % 3;
+    let inputs = data.inputs().only().unwrap().clone();
+    let other = TensorDataset::classification(inputs, &Tensor::new(labels, &CPU).unwrap()).unwrap();
+    let held_out = |data: &TensorDataset| {
+        Session::new(&learner, data).grow(&Bagging::new(6), 42).unwrap().held_out().unwrap()
+    };
+    let (before, after) = (held_out(&data), held_out(&other));
+    let of_row = |held_out: &HeldOut, row: u32| {
+        let at = held_out.rows().iter().position(|r| *r == row).unwrap();
+        bits(held_out.select(&[at as u32]).unwrap().voices().values())
+    };
+    assert_eq!(of_row(&before, 7), of_row(&after, 7));
+    let rows = before.rows().iter().filter(|row| **row != 7);
+    assert!(
+        rows.clone().any(|row| of_row(&before, *row) != of_row(&after, *row)),
+        "the target had no part at all"
+    );
+    // Members that have seen every row have nothing to say that a rule could learn from.
+    for rule in rules() {
+        let pool = Session::new(&learner, &data).grow(&MultiRun::new(3), 42).unwrap();
+        let error = rule.rule.fit_pool(pool).unwrap_err();
+        assert!(matches!(error, Error::HeldOut { have: 0, .. }), "{}: {error}", rule.name);
+    }
+}
