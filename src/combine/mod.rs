@@ -9,6 +9,7 @@ mod mean;
 mod mean_log;
 mod median;
 mod report;
+mod select;
 mod sheet;
 mod softmax_mean;
 mod voices;
@@ -20,7 +21,7 @@ pub use mean::Mean;
 pub use mean_log::MeanLog;
 pub use median::Median;
 pub use report::{RuleReport, RuleScore};
-#[allow(unused_imports)] // TODO-lead: learned rules use it
+pub use select::{EnsembleSelection, SelectionPath};
 pub(crate) use sheet::{Number, Sheet};
 pub(crate) use softmax_mean::softmax_mean;
 pub use voices::Voices;
