@@ -7,7 +7,7 @@ use crate::{
     Error, Result, Rows, Seed,
 };
 use candle_core::{DType, Device, Tensor};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Predictions that no member behind them was fitted on, with what a rule may learn from.
 ///
@@ -383,6 +383,11 @@ impl HeldOut {
         let mut folds = vec![vec![]; k];
         (0u32..).zip(of).for_each(|(position, fold)| folds[fold].push(position));
         Ok(folds)
+    }
+
+    /// How many units there are that folds keep whole: groups, or rows.
+    pub(crate) fn units(&self) -> usize {
+        self.groups.as_ref().map_or(self.rows.len(), |groups| groups.iter().collect::<BTreeSet<_>>().len())
     }
 
     /// How many rows of each class there are, in the order of the classes; nothing for values.

@@ -2,6 +2,7 @@
 //!
 //! A [`Combiner`] is a rule with its parameters still open; fitted, it is a [`Head`]. Rules that have nothing
 //! to fit ([`Rule`]) are their own heads.
+mod calibrate;
 mod cross_fit;
 mod hard_vote;
 mod linear_stack;
@@ -15,12 +16,16 @@ mod softmax_mean;
 mod voices;
 mod weighted;
 
+pub use calibrate::{
+    Calibrate, Calibrated, CalibratedHead, Calibration, Calibrator, OnCalibrated, OnCalibratedHead,
+};
 pub use hard_vote::HardVote;
 pub use linear_stack::{LinearStack, LinearStackHead};
 pub use mean::Mean;
 pub use mean_log::MeanLog;
 pub use median::Median;
 pub use report::{RuleReport, RuleScore};
+pub(crate) use select::mean_loss;
 pub use select::{EnsembleSelection, SelectionPath};
 pub(crate) use sheet::{Number, Sheet};
 pub(crate) use softmax_mean::softmax_mean;

@@ -116,13 +116,7 @@ impl HeldOut {
     pub fn judge<C: Combiner + ?Sized>(&self, rule: &C) -> Result<RuleReport> {
         let seed = Seed::from(0).child("judge");
         let rows = self.rows().len();
-        let units = self.groups().map_or(rows, |groups| {
-            let mut ids = groups.to_vec();
-            ids.sort_unstable();
-            ids.dedup();
-            ids.len()
-        });
-        let folds = self.folds(FOLDS.min(units), seed)?;
+        let folds = self.folds(FOLDS.min(self.units()), seed)?;
         let head = rule.fit(&|| Ok(self.clone()))?;
         let said = cross_fit(rule, self, &folds)?;
         let slots: Vec<Tensor> = (0..self.voices().slots()).map(|s| self.alone(s)).collect::<Result<_>>()?;

@@ -64,6 +64,45 @@ fn follows_the_published_trajectory_of_auto_sklearn() {
     }
 }
 
+/// tests/reference/selection.py (numpy 2.4.6): auto-sklearn's algorithm on a table with classes.
+#[test]
+fn takes_the_steps_of_auto_sklearn_on_classes() {
+    let (slots, rows, classes) = (9, 120, 4);
+    let labels: Vec<u32> = (0..rows).map(|i| ((i * 7 + i / 5) % classes) as u32).collect();
+    let mut values = vec![];
+    for (s, i) in (0..slots).flat_map(|s| (0..rows).map(move |i| (s, i))) {
+        let raw = |c: usize| {
+            let own = if c == labels[i] as usize { 60 } else { 0 };
+            ((s * 61 + i * 37 + c * 101 + i * c * 17 + s * i * 13) % 97 + 1 + own) as f64
+        };
+        let total: f64 = (0..classes).map(raw).sum();
+        values.extend((0..classes).map(|c| raw(c) / total));
+    }
+    let held_out = held_out(values, (slots, rows, classes), &Truth::Classes(labels), DType::F64);
+    for (loss, order, first, best, last) in [
+        (
+            RowLoss::LogLoss,
+            [3, 2, 7, 3, 2, 8, 3, 2, 0, 3, 2, 3],
+            0.8344699393472962,
+            0.8176263449256234,
+            0.8177008174768473,
+        ),
+        (
+            RowLoss::Brier,
+            [2, 3, 0, 7, 8, 2, 3, 6, 2, 3, 0, 8],
+            0.4439358217375947,
+            0.41994521995816986,
+            0.4200893973019649,
+        ),
+    ] {
+        let rule = EnsembleSelection::new(12).criterion(loss);
+        let path = rule.paths(&held_out).unwrap().remove(0);
+        assert_eq!(path.order, order);
+        assert!((path.losses[0] - first).abs() < 1e-12 && (path.losses[11] - last).abs() < 1e-12);
+        assert!((fit(&rule, &held_out).fitted().unwrap().objective - best).abs() < 1e-12);
+    }
+}
+
 /// The definition, as plainly as it can be written.
 fn naive(
     values: &[Vec<f64>],
