@@ -3,7 +3,7 @@ mod file;
 mod given;
 
 use crate::{
-    combine::{softmax_mean, Head, Voices},
+    combine::{softmax_mean, Head, Voices, Weighted},
     data::{Inputs, Task},
     host,
     member::Record,
@@ -11,7 +11,7 @@ use crate::{
     Error, Member, Network, Result,
 };
 use candle_core::{DType, Device, Module, Result as CandleResult, Tensor, D};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One live network.
 #[derive(Debug)]
@@ -76,6 +76,15 @@ impl<N: Network> Speakers<N> {
                 why: format!("the network {architecture:?} has no {}", names.join(", ")),
             }),
         }
+    }
+
+    /// Drops the slots at all other positions.
+    fn keep(&mut self, positions: &[usize]) {
+        let numbers: BTreeSet<u32> = self.members.iter().map(|m| m.record.slot).collect();
+        let position = |number: u32| numbers.range(..number).count();
+        self.members.retain(|m| positions.contains(&position(m.record.slot)));
+        let mut slots = 0..;
+        self.slots.retain(|_| slots.next().is_some_and(|p| positions.contains(&p)));
     }
 
     /// The number of classes, where every slot is one network on the CPU that puts out as many f32 logits.
@@ -303,6 +312,21 @@ impl<N: Network, H: Head> Ensemble<N, H> {
             Tensor::from_vec(mean, (rows, classes), &self.speakers.device)
         })?;
         Ok(cat(passes, 0)?)
+    }
+}
+
+impl<N: Network> Ensemble<N, Weighted> {
+    /// Without the slots whose weight is zero: the same predictions, to the bit, from fewer networks and a smaller file.
+    /// Where no slot has a weight, all stay.
+    #[must_use]
+    pub fn pruned(mut self) -> Self {
+        let used = self.head.used();
+        if used.is_empty() {
+            return self;
+        }
+        self.speakers.keep(&used);
+        self.head = self.head.pruned();
+        self
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{
     Error, Result, Rows, Seed,
 };
 use candle_core::{DType, Device, Tensor};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Predictions that no member behind them was fitted on, with what a rule may learn from.
 ///
@@ -385,14 +385,9 @@ impl HeldOut {
         Ok(folds)
     }
 
-    /// How many parts these rows can be split into: groups, or rows.
+    /// How many units there are that folds keep whole: groups, or rows.
     pub(crate) fn units(&self) -> usize {
-        self.groups.as_ref().map_or(self.rows.len(), |groups| {
-            let mut ids = groups.clone();
-            ids.sort_unstable();
-            ids.dedup();
-            ids.len()
-        })
+        self.groups.as_ref().map_or(self.rows.len(), |groups| groups.iter().collect::<BTreeSet<_>>().len())
     }
 
     /// How many rows of each class there are, in the order of the classes; nothing for values.

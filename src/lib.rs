@@ -93,6 +93,7 @@ pub mod observe;
 mod pool;
 #[cfg(feature = "progress")]
 mod progress;
+pub mod prune;
 pub mod report;
 pub mod resample;
 mod seed;

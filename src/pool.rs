@@ -4,6 +4,7 @@ use crate::{
     data::{Dataset, Inputs},
     ensemble::{flat, Ensemble, Speakers},
     member::Weights,
+    prune::Prune,
     train::{in_batches, Learner, Scale},
     Error, HeldOut, Member, Result, Rows,
 };
@@ -151,10 +152,24 @@ impl<'a, L: Learner> Pool<'a, L> {
     }
 
     fn held_out_for<C: Combiner>(&self, combiner: &C) -> Result<HeldOut> {
-        match combiner.wants_inputs() {
+        self.held_out_and(combiner.wants_inputs())
+    }
+
+    fn held_out_and(&self, inputs: bool) -> Result<HeldOut> {
+        match inputs {
             true => self.held_out_with_inputs(),
             false => self.held_out(),
         }
+    }
+
+    /// The pool of the slots that a pruning keeps. A rule fitted next is fitted on the same held-out rows; what both
+    /// are worth together, [`Pruned`](crate::prune::Pruned) tells.
+    ///
+    /// # Errors
+    /// As [`Prune::keep`]; when there are no held-out rows.
+    pub fn prune(self, rule: &dyn Prune) -> Result<Self> {
+        let keep = rule.keep(&self.held_out_and(rule.wants_inputs())?)?;
+        self.of_slots(&keep)
     }
 
     /// The pool of the slots at these positions.

@@ -3,6 +3,7 @@
 //! A [`Combiner`] is a rule with its parameters still open; fitted, it is a [`Head`]. Rules that have nothing
 //! to fit ([`Rule`]) are their own heads.
 mod blend;
+mod calibrate;
 mod cross_fit;
 mod file;
 mod hard_vote;
@@ -11,6 +12,7 @@ mod mean;
 mod mean_log;
 mod median;
 mod report;
+mod select;
 mod sheet;
 mod softmax_mean;
 mod voices;
@@ -20,6 +22,9 @@ pub use blend::{
     DifferentialEvolution, GridSearch, InverseError, LeastSquares, ModelCombination, PerClass, PerClassHead,
     PredictiveStacking, PseudoBma, SimplexLogLoss, SimplexSquares, Strength,
 };
+pub use calibrate::{
+    Calibrate, Calibrated, CalibratedHead, Calibration, Calibrator, OnCalibrated, OnCalibratedHead,
+};
 pub(crate) use file::{decode as decode_rule, encode as encode_rule};
 pub use file::{load_rule, save_rule};
 pub use hard_vote::HardVote;
@@ -28,6 +33,8 @@ pub use mean::Mean;
 pub use mean_log::MeanLog;
 pub use median::Median;
 pub use report::{RuleReport, RuleScore};
+pub(crate) use select::mean_loss;
+pub use select::{EnsembleSelection, SelectionPath};
 pub(crate) use sheet::{Number, Sheet};
 pub(crate) use softmax_mean::softmax_mean;
 pub use voices::Voices;

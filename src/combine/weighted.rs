@@ -115,6 +115,12 @@ impl Head for Weighted {
             candle_core::bail!("{} was fitted on {} voices, not {slots}", self.rule, self.weights.len());
         }
         let shares = self.shares();
+        // Slots of weight zero are not looked at: without them, a sum has the same bits as from an ensemble pruned of
+        // them. (What stands in for a missing voice is the mean of all.)
+        let used = self.used();
+        if (shares || voices.covered().is_none()) && (1..slots).contains(&used.len()) {
+            return self.pruned().combine(&voices.select_slots(&used)?);
+        }
         let filled = voices.filled()?;
         let values = if shares { voices.values() } else { filled.values() };
         let (device, dtype) = (values.device(), values.dtype());

@@ -1,7 +1,9 @@
 //! Every rule. To enrol a new one, add a row.
 use super::problems::{Net, Problem};
 use candle_core::{Module, Tensor};
-use candle_ensemble::{combine::*, data::Inputs, train::Trainer, Ensemble, Network, Pool, Result};
+use candle_ensemble::{
+    combine::*, data::Inputs, evaluate::RowLoss, prune::*, train::Trainer, Ensemble, Network, Pool, Result,
+};
 
 type Combine = fn(Pool<'_, Trainer<Net>>) -> Result<Box<dyn Predictor>>;
 
@@ -40,7 +42,51 @@ pub const RULES: &[Rule] = &[
     learned!("pseudo-bma+", PseudoBma::bootstrap(20, 1), ALL),
     learned!("predictive-stacking", PredictiveStacking, ALL),
     learned!("model-combination", ModelCombination::new(1).draws(30), ALL),
+    Rule {
+        name: "ensemble-selection",
+        combine: |pool| combined(pool, &selection()),
+        learns: true,
+        problems: ALL,
+    },
+    Rule {
+        name: "bagged ensemble-selection by error",
+        combine: |pool| combined(pool, &by_error()),
+        learns: true,
+        problems: CLASSES,
+    },
+    Rule {
+        name: "mean, temperature",
+        combine: |pool| combined(pool, &Mean.calibrated(Calibration::Temperature)),
+        learns: true,
+        problems: CLASSES,
+    },
+    Rule {
+        name: "mean, isotonic",
+        combine: |pool| combined(pool, &Mean.calibrated(Calibration::Isotonic)),
+        learns: true,
+        problems: CLASSES,
+    },
+    Rule {
+        name: "vector-scaling, ensemble-selection",
+        combine: |pool| combined(pool, &selection().on_calibrated(Calibration::Vector)),
+        learns: true,
+        problems: CLASSES,
+    },
+    Rule {
+        name: "pruned, mean",
+        combine: |pool| combined(pool, &Pruned::new(Ordered::reduce_error(), Mean)),
+        learns: true,
+        problems: ALL,
+    },
 ];
+
+fn selection() -> EnsembleSelection {
+    EnsembleSelection::new(5)
+}
+
+fn by_error() -> EnsembleSelection {
+    selection().criterion(RowLoss::Error).start(1).bags(3, 0.6)
+}
 
 /// An ensemble, whatever its head.
 pub trait Predictor {

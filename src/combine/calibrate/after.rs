@@ -1,0 +1,103 @@
+//! A rule, then a calibration of what it says.
+use super::{for_classes, Calibration, Calibrator};
+use crate::{
+    combine::{cross_fit::cross_fit, Combiner, Fit, Head, Voices},
+    data::Task,
+    train::Scale,
+    Error, HeldOut, Result, Seed,
+};
+use candle_core::{DType, Result as CandleResult, Tensor};
+use serde::{Deserialize, Serialize};
+
+/// Folds of the held-out rows, where there are as many.
+const FOLDS: usize = 5;
+
+/// A rule whose word is calibrated: [`Calibrate::calibrated`](super::Calibrate::calibrated). The calibration is fitted
+/// on what the rule says of each fifth of the held-out rows when it is fitted on the others; then the rule is fitted on
+/// all.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Calibrated<C> {
+    rule: C,
+    calibration: Calibration,
+}
+
+impl<C> Calibrated<C> {
+    pub(super) fn new(rule: C, calibration: Calibration) -> Self {
+        Self { rule, calibration }
+    }
+}
+
+/// [`Calibrated`], fitted. [`Head::weights`] and [`Head::fitted`] are those of the rule within.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CalibratedHead<H> {
+    name: String,
+    head: H,
+    calibrator: Calibrator,
+}
+
+impl<H> CalibratedHead<H> {
+    /// The rule.
+    pub fn rule(&self) -> &H {
+        &self.head
+    }
+
+    /// What comes after it.
+    #[must_use]
+    pub fn calibrator(&self) -> &Calibrator {
+        &self.calibrator
+    }
+}
+
+impl<C: Combiner> Combiner for Calibrated<C> {
+    type Head = CalibratedHead<C::Head>;
+
+    fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<Self::Head> {
+        let held_out = held_out()?;
+        if let Task::Regression { .. } = held_out.voices().task() {
+            return Err(for_classes(self.calibration));
+        }
+        let units = held_out.units();
+        if units < 2 {
+            let combiner = self.calibration.name().to_string();
+            return Err(Error::HeldOut { combiner, need: 2, have: units, rows: held_out.of() });
+        }
+        let folds = held_out.folds(FOLDS.min(units), Seed::from(0).child("calibration"))?;
+        let said = cross_fit(&self.rule, &held_out, &folds)?;
+        let labels: Vec<u32> = held_out.targets().to_vec1()?;
+        let weights: Option<Vec<f32>> =
+            held_out.weights().map(|w| w.to_dtype(DType::F32)?.to_vec1()).transpose()?;
+        let calibrator = self.calibration.fit(&said, &labels, weights.as_deref())?;
+        let head = self.rule.fit(&|| Ok(held_out.clone()))?;
+        Ok(CalibratedHead { name: format!("{}, {}", head.name(), self.calibration.name()), head, calibrator })
+    }
+
+    fn wants_inputs(&self) -> bool {
+        self.rule.wants_inputs()
+    }
+}
+
+impl<H: Head> Head for CalibratedHead<H> {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    fn scale(&self) -> Scale {
+        self.head.scale()
+    }
+
+    fn weights(&self) -> Option<&[f64]> {
+        self.head.weights()
+    }
+
+    fn fitted(&self) -> Option<&Fit> {
+        self.head.fitted()
+    }
+
+    fn wants_inputs(&self) -> bool {
+        self.head.wants_inputs()
+    }
+
+    fn combine(&self, voices: &Voices) -> CandleResult<Tensor> {
+        self.calibrator.apply(&self.head.combine(voices)?)
+    }
+}

@@ -1,0 +1,126 @@
+//! A calibration of each voice, then a rule.
+use super::{for_classes, Calibration, Calibrator};
+use crate::{
+    combine::{Combiner, Fit, Head, Voices},
+    data::Task,
+    threads::wide,
+    HeldOut, Result,
+};
+use candle_core::{DType, Result as CandleResult, Tensor};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+/// A rule on voices that are each calibrated first: [`Calibrate::on_calibrated`](super::Calibrate::on_calibrated). Each
+/// slot's calibration is fitted on the rows that it held out; then the rule is fitted on the calibrated voices of the
+/// same rows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OnCalibrated<C> {
+    rule: C,
+    calibration: Calibration,
+}
+
+impl<C> OnCalibrated<C> {
+    pub(super) fn new(rule: C, calibration: Calibration) -> Self {
+        Self { rule, calibration }
+    }
+}
+
+/// [`OnCalibrated`], fitted. [`Head::weights`] and [`Head::fitted`] are those of the rule within.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OnCalibratedHead<H> {
+    name: String,
+    calibrators: Vec<Calibrator>,
+    head: H,
+}
+
+impl<H> OnCalibratedHead<H> {
+    /// The rule.
+    pub fn rule(&self) -> &H {
+        &self.head
+    }
+
+    /// What comes before it, for each slot.
+    #[must_use]
+    pub fn calibrators(&self) -> &[Calibrator] {
+        &self.calibrators
+    }
+}
+
+impl<C: Combiner> Combiner for OnCalibrated<C> {
+    type Head = OnCalibratedHead<C::Head>;
+
+    fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<Self::Head> {
+        let held_out = held_out()?;
+        if let Task::Regression { .. } = held_out.voices().task() {
+            return Err(for_classes(self.calibration));
+        }
+        let labels: Vec<u32> = held_out.targets().to_vec1()?;
+        let weights: Option<Vec<f32>> =
+            held_out.weights().map(|w| w.to_dtype(DType::F32)?.to_vec1()).transpose()?;
+        let (coverage, calibration) = (held_out.voices().coverage()?, self.calibration);
+        let fit = |slot: usize| -> Result<Calibrator> {
+            let counts = |row: &u32| {
+                let there = coverage.as_ref().is_none_or(|c| c[slot][*row as usize] > 0.);
+                there && weights.as_ref().is_none_or(|w| w[*row as usize] > 0.)
+            };
+            let rows: Vec<u32> = (0..labels.len() as u32).filter(counts).collect();
+            if rows.is_empty() {
+                return Ok(Calibrator::Identity);
+            }
+            let said = held_out.voices().values().get(slot)?;
+            let said = said.index_select(&Tensor::new(rows.as_slice(), said.device())?, 0)?;
+            let labels: Vec<u32> = rows.iter().map(|row| labels[*row as usize]).collect();
+            let weights: Option<Vec<f32>> =
+                weights.as_ref().map(|all| rows.iter().map(|row| all[*row as usize]).collect());
+            calibration.fit(&said, &labels, weights.as_deref())
+        };
+        let slots = held_out.voices().slots();
+        let calibrators: Vec<Result<Calibrator>> = wide(|| (0..slots).into_par_iter().map(fit).collect());
+        let calibrators = calibrators.into_iter().collect::<Result<Vec<_>>>()?;
+        let voices = calibrated(held_out.voices(), &calibrators)?;
+        let costs = held_out.costs().to_vec();
+        let calibrated = held_out.with_voices(voices, held_out.names().to_vec()).with_costs(costs)?;
+        let head = self.rule.fit(&|| Ok(calibrated.clone()))?;
+        Ok(OnCalibratedHead {
+            name: format!("{}, {}", self.calibration.name(), head.name()),
+            calibrators,
+            head,
+        })
+    }
+
+    fn wants_inputs(&self) -> bool {
+        self.rule.wants_inputs()
+    }
+}
+
+impl<H: Head> Head for OnCalibratedHead<H> {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    fn weights(&self) -> Option<&[f64]> {
+        self.head.weights()
+    }
+
+    fn fitted(&self) -> Option<&Fit> {
+        self.head.fitted()
+    }
+
+    fn wants_inputs(&self) -> bool {
+        self.head.wants_inputs()
+    }
+
+    fn combine(&self, voices: &Voices) -> CandleResult<Tensor> {
+        self.head.combine(&calibrated(voices, &self.calibrators)?)
+    }
+}
+
+/// The voices, each calibrated; what is missing stays missing.
+fn calibrated(voices: &Voices, calibrators: &[Calibrator]) -> CandleResult<Voices> {
+    if voices.slots() != calibrators.len() {
+        candle_core::bail!("calibrated for {} voices, not {}", calibrators.len(), voices.slots());
+    }
+    let values = voices.probabilities("a calibration")?;
+    let said = calibrators.iter().enumerate().map(|(slot, calibrator)| calibrator.apply(&values.get(slot)?));
+    voices.with_values(Tensor::stack(&said.collect::<CandleResult<Vec<_>>>()?, 0)?)
+}

@@ -1,0 +1,61 @@
+//! Absolute error of the mean.
+use super::{
+    panels::{Panels, LANES},
+    Candidates, Scorer,
+};
+use crate::{train::vectorized, Result};
+use std::ops::Range;
+
+pub(super) struct Absolute {
+    /// Prediction minus truth.
+    residuals: Panels<f64>,
+    /// Of the members in use, `(R, K)`.
+    sum: Vec<f64>,
+    width: usize,
+    count: usize,
+    weights: Vec<f64>,
+}
+
+impl Absolute {
+    pub(super) fn new(of: &Candidates<'_, f64>, truth: &[f64]) -> Self {
+        let (rows, width) = (of.rows, of.width);
+        let residual = |slot: usize, row: usize, k: usize| of.row(slot, row)[k] - truth[row * width + k];
+        let residuals = Panels::new([of.slots.len(), rows, width], residual);
+        Self { residuals, sum: vec![0.; rows * width], width, count: 0, weights: of.weights.to_vec() }
+    }
+
+    #[inline(always)]
+    fn chunk(&self, rows: &Range<usize>, losses: &mut [[f64; LANES]]) {
+        for (residuals, losses) in self.residuals.of_rows(rows).zip(losses) {
+            for (at, row) in rows.clone().enumerate() {
+                let residuals = &residuals[at * self.width..][..self.width];
+                for (sum, residuals) in self.sum[row * self.width..][..self.width].iter().zip(residuals) {
+                    for (loss, residual) in losses.iter_mut().zip(residuals) {
+                        *loss += self.weights[row] * (sum + residual).abs();
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Scorer for Absolute {
+    fn trial(&mut self) -> Result<Vec<f64>> {
+        let mut losses = self.residuals.sums(|rows, losses| {
+            vectorized(
+                #[inline(always)]
+                || self.chunk(rows, losses),
+            );
+        });
+        let of = ((self.count + 1) * self.width) as f64;
+        losses.iter_mut().for_each(|loss| *loss /= of);
+        Ok(losses)
+    }
+
+    fn add(&mut self, slot: usize) {
+        let rows = 0..self.weights.len();
+        let residuals = self.residuals.of_rows(&rows).skip(slot / LANES).take(1).flatten();
+        self.sum.iter_mut().zip(residuals).for_each(|(sum, e)| *sum += e[slot % LANES]);
+        self.count += 1;
+    }
+}

@@ -1,0 +1,127 @@
+//! Error rate of the mean, by the sums of what is said of the classes.
+use super::{
+    panels::{Panels, LANES},
+    Candidates, Scorer,
+};
+use crate::{combine::Number, train::vectorized, Result};
+use std::ops::Range;
+
+/// Farther from a tie than any rounding of the sums.
+const CLEAR: f64 = 1e-6;
+
+pub(super) struct ErrorRate<T> {
+    said: Panels<T>,
+    labels: Vec<u32>,
+    /// Of the members in use, `(R, C)`.
+    sum: Vec<f64>,
+    classes: usize,
+    weights: Vec<f64>,
+    /// By how much any candidate can move the margin of a row (what the true class has over the best of the others), at
+    /// least and at most: rows beyond it need not be looked at.
+    moves: Vec<[f64; 2]>,
+}
+
+impl<T: Number> ErrorRate<T> {
+    pub(super) fn new(of: &Candidates<'_, T>, labels: &[u32]) -> Self {
+        let (slots, rows, classes) = (of.slots.len(), of.rows, of.width);
+        let said = Panels::new([slots, rows, classes], |slot, row, class| of.row(slot, row)[class]);
+        let mut moves = vec![[f64::INFINITY, f64::NEG_INFINITY]; rows];
+        for slot in 0..slots {
+            for (row, [least, most]) in moves.iter_mut().enumerate() {
+                let (label, said) = (labels[row] as usize, of.row(slot, row));
+                let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
+                for (class, other) in said.iter().enumerate() {
+                    let other: f64 = (*other).into();
+                    low = if other < low { other } else { low };
+                    high = if class != label && other > high { other } else { high };
+                }
+                let own: f64 = said[label].into();
+                *least = least.min(own - high);
+                *most = most.max(own - low);
+            }
+        }
+        // Sums of equal weights are exact if they are counts; divided by their number at the end.
+        let even = of.weights.iter().all(|w| *w == of.weights[0]);
+        let weights = if even { vec![1.; rows] } else { of.weights.to_vec() };
+        Self { said, labels: labels.to_vec(), sum: vec![0.; rows * classes], classes, weights, moves }
+    }
+
+    /// The margin of a row as it is: `p_y − max_{c ≠ y} p_c`.
+    #[inline(always)]
+    fn margin(&self, row: usize) -> f64 {
+        let (sum, label) = (&self.sum[row * self.classes..][..self.classes], self.labels[row] as usize);
+        let (before, rest) = sum.split_at(label);
+        let greatest =
+            before.iter().chain(&rest[1..]).fold(f64::NEG_INFINITY, |g, x| if *x > g { *x } else { g });
+        rest[0] - greatest
+    }
+
+    #[inline(always)]
+    fn chunk(&self, rows: &Range<usize>, losses: &mut [[f64; LANES]]) {
+        let mut open = vec![];
+        let mut wrong = 0.;
+        for row in rows.clone() {
+            let (margin, [least, most]) = (self.margin(row), self.moves[row]);
+            if margin + most < -CLEAR {
+                wrong += self.weights[row];
+            } else if margin + least <= CLEAR {
+                open.push(row);
+            }
+        }
+        for (said, losses) in self.said.of_rows(rows).zip(losses) {
+            *losses = [wrong; LANES];
+            for &row in &open {
+                let said = &said[(row - rows.start) * self.classes..][..self.classes];
+                let sum = &self.sum[row * self.classes..][..self.classes];
+                let label = self.labels[row] as usize;
+                let truth = sums(sum[label], &said[label]);
+                // Ties go to the lowest class: one below the true one wins, one above it loses.
+                let below = greatest(&sum[..label], &said[..label]);
+                let above = greatest(&sum[label + 1..], &said[label + 1..]);
+                let weight = self.weights[row];
+                for lane in 0..LANES {
+                    let lost = below[lane] >= truth[lane] || above[lane] > truth[lane];
+                    losses[lane] += if lost { weight } else { 0. };
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn sums<T: Number>(sum: f64, said: &[T; LANES]) -> [f64; LANES] {
+    let mut sums = [sum; LANES];
+    sums.iter_mut().zip(said).for_each(|(sum, said)| *sum += (*said).into());
+    sums
+}
+
+#[inline(always)]
+fn greatest<T: Number>(sum: &[f64], said: &[[T; LANES]]) -> [f64; LANES] {
+    let mut greatest = [f64::NEG_INFINITY; LANES];
+    for (sum, said) in sum.iter().zip(said) {
+        for (greatest, x) in greatest.iter_mut().zip(sums(*sum, said)) {
+            *greatest = if x > *greatest { x } else { *greatest };
+        }
+    }
+    greatest
+}
+
+impl<T: Number> Scorer for ErrorRate<T> {
+    fn trial(&mut self) -> Result<Vec<f64>> {
+        let mut losses = self.said.sums(|rows, losses| {
+            vectorized(
+                #[inline(always)]
+                || self.chunk(rows, losses),
+            );
+        });
+        let total: f64 = self.weights.iter().sum();
+        losses.iter_mut().for_each(|loss| *loss /= total);
+        Ok(losses)
+    }
+
+    fn add(&mut self, slot: usize) {
+        let rows = 0..self.labels.len();
+        let said = self.said.of_rows(&rows).skip(slot / LANES).take(1).flatten();
+        self.sum.iter_mut().zip(said).for_each(|(sum, said)| *sum += said[slot % LANES].into());
+    }
+}

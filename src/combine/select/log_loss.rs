@@ -1,0 +1,154 @@
+//! Log-loss of the mean: only what is said of the true classes counts.
+use super::{
+    panels::{Panels, LANES},
+    Candidates, Scorer,
+};
+use crate::{combine::Number, evaluate::NLL_EPSILON, train::vectorized, Result};
+use std::{f64::consts::LN_2, ops::Range};
+
+/// Factors of at least 2⁻⁵² whose product is still a normal f64.
+const FACTORS: usize = 16;
+
+pub(super) struct LogLoss<T> {
+    said: Panels<T>,
+    /// Of the members in use, row by row.
+    sum: Vec<f64>,
+    count: usize,
+    /// `None` where all are equal.
+    weights: Option<Vec<f64>>,
+}
+
+impl<T: Number> LogLoss<T> {
+    pub(super) fn new(of: &Candidates<'_, T>, labels: &[u32]) -> Self {
+        let said =
+            Panels::new([of.slots.len(), of.rows, 1], |slot, row, _| of.row(slot, row)[labels[row] as usize]);
+        let even = of.weights.iter().all(|w| *w == of.weights[0]);
+        Self { said, sum: vec![0.; of.rows], count: 0, weights: (!even).then(|| of.weights.to_vec()) }
+    }
+
+    #[inline(always)]
+    fn chunk(&self, rows: &Range<usize>, losses: &mut [[f64; LANES]]) {
+        let sum = &self.sum[rows.clone()];
+        let share = 1. / (self.count + 1) as f64;
+        for (said, losses) in self.said.of_rows(rows).zip(losses) {
+            match &self.weights {
+                None => minus_logs(sum, said, share, losses),
+                Some(weights) => weighted_minus_logs(sum, said, share, &weights[rows.clone()], losses),
+            }
+        }
+    }
+}
+
+impl<T: Number> Scorer for LogLoss<T> {
+    fn trial(&mut self) -> Result<Vec<f64>> {
+        let mut losses = self.said.sums(|rows, losses| {
+            vectorized(
+                #[inline(always)]
+                || self.chunk(rows, losses),
+            );
+        });
+        if self.weights.is_none() {
+            losses.iter_mut().for_each(|loss| *loss /= self.sum.len() as f64);
+        }
+        Ok(losses)
+    }
+
+    fn add(&mut self, slot: usize) {
+        let mut row = 0;
+        for said in self.said.of_rows(&(0..self.sum.len())).skip(slot / LANES).take(1).flatten() {
+            self.sum[row] += said[slot % LANES].into();
+            row += 1;
+        }
+        self.count += 1;
+    }
+}
+
+#[inline(always)]
+fn mean<T: Number>(sum: f64, said: T, share: f64) -> f64 {
+    let mean = (sum + said.into()) * share;
+    let mean = if mean > NLL_EPSILON { mean } else { NLL_EPSILON };
+    if mean < 1. {
+        mean
+    } else {
+        1.
+    }
+}
+
+/// One logarithm for all rows: of their product, whose powers of two are set aside now and then.
+#[inline(always)]
+fn minus_logs<T: Number>(sum: &[f64], said: &[[T; LANES]], share: f64, losses: &mut [f64; LANES]) {
+    const ONE: u64 = 1023 << 52;
+    let (mut product, mut powers) = ([1f64; LANES], [0u64; LANES]);
+    for (sum, said) in sum.chunks(FACTORS).zip(said.chunks(FACTORS)) {
+        for (sum, said) in sum.iter().zip(said) {
+            for (product, said) in product.iter_mut().zip(said) {
+                *product *= mean(*sum, *said, share);
+            }
+        }
+        for (product, power) in product.iter_mut().zip(&mut powers) {
+            // At most 1, so its power of two is not positive.
+            *power += 1023 - (product.to_bits() >> 52).min(1023);
+            *product = f64::from_bits(product.to_bits() & (u64::MAX >> 12) | ONE);
+        }
+    }
+    for ((loss, product), power) in losses.iter_mut().zip(product).zip(powers) {
+        *loss += power as f64 * LN_2 - product.ln();
+    }
+}
+
+#[inline(always)]
+fn weighted_minus_logs<T: Number>(
+    sum: &[f64],
+    said: &[[T; LANES]],
+    share: f64,
+    weights: &[f64],
+    losses: &mut [f64; LANES],
+) {
+    for ((sum, said), weight) in sum.iter().zip(said).zip(weights) {
+        for (loss, said) in losses.iter_mut().zip(said) {
+            *loss -= weight * ln(mean(*sum, *said, share));
+        }
+    }
+}
+
+/// `ln x` of a positive normal number to within 4e-16 of it or of one, of operations that are done to whole vectors.
+///
+/// `x = 2^k m` with m from √½ to √2; `ln m = 2 artanh s`, `s = (m−1)/(m+1)`, by its series up to `s²¹`.
+#[inline(always)]
+fn ln(x: f64) -> f64 {
+    // √½; bits above it, seen as an integer, are k and m in one subtraction.
+    const ROOT: u64 = 0x3FE6_A09E_667F_3BCD;
+    const WHOLE: f64 = 6_755_399_441_055_744.; // 1.5 · 2⁵²: an integer added to its bits is added to the number
+    let bits = x.to_bits().wrapping_sub(ROOT);
+    let m = f64::from_bits((bits & (u64::MAX >> 12)).wrapping_add(ROOT));
+    // An arithmetic shift of 64-bit lanes is not there everywhere: an offset makes it a logical one.
+    let k = (bits.wrapping_add(1 << 63) >> 52).wrapping_sub(1 << 11);
+    let k = f64::from_bits(WHOLE.to_bits().wrapping_add(k)) - WHOLE;
+    let s = (m - 1.) / (m + 1.);
+    let square = s * s;
+    let mut series = 1. / 21.;
+    for odd in [19., 17., 15., 13., 11., 9., 7., 5., 3.] {
+        series = series * square + 1. / odd;
+    }
+    k * LN_2 + 2. * (s + s * square * series)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_logarithm_of_lanes_is_the_logarithm() {
+        let mut worst = 0f64;
+        for i in 0..400_000u64 {
+            for x in [i as f64 / 400_000., (-(i as f64) / 1e4).exp(), 1. - i as f64 * 1e-15] {
+                if x >= NLL_EPSILON {
+                    worst = worst.max((ln(x) - x.ln()).abs() / x.ln().abs().max(1.));
+                }
+            }
+        }
+        assert!(worst < 4e-16, "{worst}");
+        assert_eq!(ln(1.), 0.);
+        assert_eq!(ln(NLL_EPSILON), -52. * LN_2);
+    }
+}

@@ -1,0 +1,72 @@
+//! Where the numbers of the candidates lie, and how they are summed over the rows.
+use crate::{combine::Number, threads::wide};
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// Candidates that are worked on side by side, one lane of a vector for each.
+pub(super) const LANES: usize = 8;
+/// Rows of one partial sum.
+const CHUNK: usize = 1024;
+
+/// The numbers of all candidates beside each other: `[panel of candidates][row][number of the row][lane]`.
+pub(super) struct Panels<T> {
+    data: Vec<[T; LANES]>,
+    rows: usize,
+    depth: usize,
+    slots: usize,
+}
+
+impl<T: Number> Panels<T> {
+    /// `depth` numbers a row: of candidate `slot`, row `row` what `pick` gives for the `k`-th.
+    pub(super) fn new(
+        [slots, rows, depth]: [usize; 3],
+        pick: impl Fn(usize, usize, usize) -> T + Sync,
+    ) -> Self {
+        let mut data = vec![[T::zero(); LANES]; slots.div_ceil(LANES) * rows * depth];
+        let fill = |(panel, data): (usize, &mut [[T; LANES]])| {
+            for lane in 0..LANES.min(slots - panel * LANES) {
+                for (i, lanes) in data.iter_mut().enumerate() {
+                    lanes[lane] = pick(panel * LANES + lane, i / depth, i % depth);
+                }
+            }
+        };
+        wide(|| data.par_chunks_mut((rows * depth).max(1)).enumerate().for_each(fill));
+        Self { data, rows, depth, slots }
+    }
+
+    /// The numbers of some rows, `depth` a row, panel by panel.
+    pub(super) fn of_rows(&self, rows: &Range<usize>) -> impl Iterator<Item = &[[T; LANES]]> {
+        let (start, count) = (rows.start * self.depth, rows.len() * self.depth);
+        self.data.chunks_exact((self.rows * self.depth).max(1)).map(move |all| &all[start..start + count])
+    }
+
+    /// For each candidate the sum over all rows; `add` adds that of a range of rows.
+    pub(super) fn sums(&self, add: impl Fn(&Range<usize>, &mut [[f64; LANES]]) + Sync) -> Vec<f64> {
+        let panels = self.slots.div_ceil(LANES);
+        let sums = over_rows(self.rows, panels, [0.; LANES], add, |total, part| {
+            total.iter_mut().zip(part).for_each(|(t, p)| *t += p);
+        });
+        sums.into_iter().flatten().take(self.slots).collect()
+    }
+}
+
+/// `count` sums over the rows: of chunks that do not depend on the number of threads, joined in order.
+pub(super) fn over_rows<A: Copy + Send + Sync>(
+    rows: usize,
+    count: usize,
+    zero: A,
+    add: impl Fn(&Range<usize>, &mut [A]) + Sync,
+    join: impl Fn(&mut A, A),
+) -> Vec<A> {
+    let partial = |chunk: usize| {
+        let mut sums = vec![zero; count];
+        add(&(chunk * CHUNK..rows.min((chunk + 1) * CHUNK)), &mut sums);
+        sums
+    };
+    let partials: Vec<Vec<A>> = wide(|| (0..rows.div_ceil(CHUNK)).into_par_iter().map(partial).collect());
+    let mut sums = vec![zero; count];
+    for partial in partials {
+        sums.iter_mut().zip(partial).for_each(|(sum, part)| join(sum, part));
+    }
+    sums
+}

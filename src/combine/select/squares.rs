@@ -1,0 +1,134 @@
+//! Squared error and Brier score of the mean: quadratic in how often each member is in use.
+use super::{panels::over_rows, Candidates, Scorer};
+use crate::{combine::Number, threads::wide, train::vectorized, Result};
+use rayon::prelude::*;
+use std::borrow::Cow;
+
+/// With the residuals `e_s` of the members, `E_st = Σ_r w_r e_sr · e_tr` and counts `n_s` that sum to `n`, the loss is
+/// `Σ_st n_s n_t E_st / n²`. Of `E` only the rows of members that come into use are computed.
+pub(super) struct Squares<'a, T: Number> {
+    of: Candidates<'a, T>,
+    /// What is taken off a prediction to make it a residual, `(R, C)`; `None` where that is done.
+    truth: Option<Vec<f64>>,
+    diagonal: Vec<f64>,
+    rows: Vec<Option<Vec<f64>>>,
+    /// `Σ_s n_s E_st` for each `t`.
+    with_sum: Vec<f64>,
+    /// `Σ_st n_s n_t E_st`.
+    of_sum: f64,
+    count: usize,
+}
+
+impl<'a, T: Number> Squares<'a, T> {
+    /// For classes: residuals of probabilities are small numbers, taken as they are needed.
+    pub(super) fn brier(of: Candidates<'a, T>, labels: &[u32]) -> Self {
+        let mut truth = vec![0.; of.rows * of.width];
+        labels.iter().enumerate().for_each(|(row, label)| truth[row * of.width + *label as usize] = 1.);
+        Self::new(of, Some(truth))
+    }
+
+    fn new(of: Candidates<'a, T>, truth: Option<Vec<f64>>) -> Self {
+        let slots = of.slots.len();
+        let square = |slot: usize| -> f64 {
+            let row = |row: usize| -> f64 {
+                let truth = |k: usize| truth.as_ref().map_or(0., |t| t[row * of.width + k]);
+                let said = of.row(slot, row).iter().enumerate();
+                of.weights[row] * said.map(|(k, x)| ((*x).into() - truth(k)).powi(2)).sum::<f64>()
+            };
+            (0..of.rows).map(row).sum()
+        };
+        let diagonal = wide(|| (0..slots).into_par_iter().map(square).collect());
+        Self { of, truth, diagonal, rows: vec![None; slots], with_sum: vec![0.; slots], of_sum: 0., count: 0 }
+    }
+
+    /// Row `slot` of `E`.
+    fn row(&self, slot: usize) -> Vec<f64> {
+        let (of, slots) = (&self.of, self.of.slots.len());
+        // The last number is what the truth takes off each.
+        let mut sums = over_rows(
+            of.rows,
+            slots + 1,
+            0.,
+            |rows, sums| {
+                let from = rows.start * of.width;
+                let mut own: Vec<f64> = Vec::with_capacity(rows.len() * of.width);
+                for row in rows.clone() {
+                    own.extend(of.row(slot, row).iter().map(|x| (*x).into()));
+                }
+                if let Some(truth) = &self.truth {
+                    own.iter_mut().zip(&truth[from..]).for_each(|(x, y)| *x -= y);
+                }
+                for (own, row) in own.chunks_exact_mut(of.width).zip(rows.clone()) {
+                    own.iter_mut().for_each(|x| *x *= of.weights[row]);
+                }
+                if let Some(truth) = &self.truth {
+                    sums[slots] = own.iter().zip(&truth[from..]).map(|(x, y)| x * y).sum();
+                }
+                for (other, sum) in sums[..slots].iter_mut().enumerate() {
+                    *sum = vectorized(
+                        #[inline(always)]
+                        || dot(&own, &of.slot(other)[from..from + own.len()]),
+                    );
+                }
+            },
+            |sum, part| *sum += part,
+        );
+        let off = sums.pop().unwrap_or(0.);
+        sums.iter_mut().for_each(|sum| *sum -= off);
+        sums
+    }
+}
+
+impl Squares<'_, f64> {
+    /// For values, whose residuals may be much smaller than they are: taken once.
+    pub(super) fn values(of: &Candidates<'_, f64>, truth: &[f64]) -> Self {
+        let (size, count) = (of.rows * of.width, of.slots.len());
+        let mut residuals = vec![0.; size * count];
+        for (slot, residuals) in residuals.chunks_exact_mut(size.max(1)).enumerate() {
+            for ((e, x), y) in residuals.iter_mut().zip(of.slot(slot)).zip(truth) {
+                *e = x - y;
+            }
+        }
+        // The mean over outputs.
+        let weights = of.weights.iter().map(|w| w / of.width as f64).collect();
+        let slots = (0..count).collect();
+        let (values, weights) = (Cow::Owned(residuals), Cow::Owned(weights));
+        Squares::new(Candidates { values, slots, weights, ..*of }, None)
+    }
+}
+
+impl<T: Number> Scorer for Squares<'_, T> {
+    fn trial(&mut self) -> Result<Vec<f64>> {
+        let count = (self.count + 1) as f64;
+        let own = self.with_sum.iter().zip(&self.diagonal);
+        Ok(own.map(|(d, e)| ((self.of_sum + 2. * d + e) / (count * count)).max(0.)).collect())
+    }
+
+    fn add(&mut self, slot: usize) {
+        self.of_sum += 2. * self.with_sum[slot] + self.diagonal[slot];
+        let row = match self.rows[slot].take() {
+            Some(row) => row,
+            None => self.row(slot),
+        };
+        self.with_sum.iter_mut().zip(&row).for_each(|(sum, e)| *sum += e);
+        self.rows[slot] = Some(row);
+        self.count += 1;
+    }
+}
+
+/// In lanes, whose order of sums is fixed.
+#[inline(always)]
+fn dot<T: Number>(a: &[f64], b: &[T]) -> f64 {
+    const LANES: usize = 16;
+    let mut lanes = [0f64; LANES];
+    let (whole, rest) = (a.chunks_exact(LANES).zip(b.chunks_exact(LANES)), a.len() / LANES * LANES);
+    for (a, b) in whole {
+        for ((lane, a), b) in lanes.iter_mut().zip(a).zip(b) {
+            *lane += a * (*b).into();
+        }
+    }
+    for ((lane, a), b) in lanes.iter_mut().zip(&a[rest..]).zip(&b[rest..]) {
+        *lane += a * (*b).into();
+    }
+    lanes.iter().sum()
+}

@@ -1,0 +1,143 @@
+//! Pruning by diversity.
+use super::{alone, at_least_one, best, votes, Prune};
+use crate::{
+    combine::Sheet,
+    evaluate::{RowLoss, Truth},
+    HeldOut, Result,
+};
+
+/// Keeps members that err on different rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ByDiversity {
+    measure: Measure,
+    members: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Measure {
+    Kappa,
+    Disagreement,
+}
+
+impl ByDiversity {
+    /// The pairs that agree least beyond chance, by Cohen's κ between the classes they vote for, until there are this
+    /// many members (Margineantu and Dietterich 1997, "Pruning adaptive boosting"). Of a last pair for which there is
+    /// room by half, the better member. Classes only.
+    #[must_use]
+    pub fn kappa(members: usize) -> Self {
+        Self { measure: Measure::Kappa, members }
+    }
+
+    /// The best member, then again and again the one that differs most, on average, from those kept: for classes the
+    /// share of rows on which just one of two is right (Skalak 1996, "The sources of increased accuracy for two
+    /// proposed boosting algorithms"), for values one minus the correlation of their errors.
+    #[must_use]
+    pub fn disagreement(members: usize) -> Self {
+        Self { measure: Measure::Disagreement, members }
+    }
+}
+
+impl Prune for ByDiversity {
+    fn keep(&self, held_out: &HeldOut) -> Result<Vec<usize>> {
+        let members = at_least_one(self.members)?.min(held_out.voices().slots());
+        let sheet = Sheet::of(held_out)?;
+        let mut kept = match self.measure {
+            Measure::Kappa => by_kappa(&sheet, members)?,
+            Measure::Disagreement => by_disagreement(&sheet, members)?,
+        };
+        kept.sort_unstable();
+        Ok(kept)
+    }
+}
+
+fn by_kappa(sheet: &Sheet, members: usize) -> Result<Vec<usize>> {
+    let (votes, _) = votes(sheet, "kappa pruning")?;
+    let ((slots, _, classes), errors) = (sheet.dims(), alone(sheet, &RowLoss::Error)?);
+    if members == 1 || slots == 1 {
+        return Ok(best(&(0..slots).collect::<Vec<_>>(), |_| 0., &errors).into_iter().collect());
+    }
+    // How much weight each votes for each class with.
+    let shares: Vec<Vec<f64>> = votes
+        .iter()
+        .map(|votes| {
+            let mut shares = vec![0.; classes];
+            votes.iter().zip(&sheet.weights).for_each(|(vote, w)| shares[*vote as usize] += w);
+            shares
+        })
+        .collect();
+    let kappa = |a: usize, b: usize| {
+        let same = votes[a].iter().zip(&votes[b]).zip(&sheet.weights).filter(|((x, y), _)| x == y);
+        let agree: f64 = same.map(|(_, w)| w).sum();
+        let by_chance: f64 = shares[a].iter().zip(&shares[b]).map(|(x, y)| x * y).sum();
+        // Two that always vote for the same one class agree as much as can be.
+        if by_chance >= 1. - 1e-12 {
+            1.
+        } else {
+            (agree - by_chance) / (1. - by_chance)
+        }
+    };
+    let mut pairs: Vec<(f64, usize, usize)> = vec![];
+    for a in 0..slots {
+        pairs.extend((a + 1..slots).map(|b| (kappa(a, b), a, b)));
+    }
+    pairs.sort_by(|a, b| a.0.total_cmp(&b.0)); // stable: of equals the lowest slots
+    let mut kept: Vec<usize> = vec![];
+    for (_, a, b) in pairs {
+        let mut new: Vec<usize> = [a, b].into_iter().filter(|slot| !kept.contains(slot)).collect();
+        new.sort_by(|a, b| errors[*a].total_cmp(&errors[*b]));
+        new.truncate(members - kept.len());
+        kept.extend(new);
+    }
+    Ok(kept)
+}
+
+fn by_disagreement(sheet: &Sheet, members: usize) -> Result<Vec<usize>> {
+    let (slots, rows, width) = sheet.dims();
+    let errors =
+        alone(sheet, if let Truth::Classes(_) = sheet.truth { &RowLoss::Error } else { &RowLoss::Squared })?;
+    // Signals of mean 0 and variance 1, whose products average to the correlation; or right and wrong.
+    let signals: Vec<Vec<f64>> = match &sheet.truth {
+        Truth::Classes(labels) => {
+            let (votes, _) = votes(sheet, "disagreement")?;
+            let right = |votes: &Vec<u32>| -> Vec<f64> {
+                votes.iter().zip(labels).map(|(vote, label)| if vote == label { 1. } else { -1. }).collect()
+            };
+            votes.iter().map(right).collect()
+        }
+        Truth::Values(truth) => sheet.with(|all: &[f64]| {
+            let of_slot = |said: &[f64]| {
+                let residuals: Vec<f64> = said.iter().zip(truth).map(|(x, y)| x - y).collect();
+                standardized(&residuals, &sheet.weights, width)
+            };
+            all.chunks_exact(rows * width).map(of_slot).collect()
+        })?,
+    };
+    let per_row = (signals[0].len() / rows) as f64;
+    let differ = |a: usize, b: usize| -> f64 {
+        let rows = signals[a].chunks_exact(per_row as usize).zip(signals[b].chunks_exact(per_row as usize));
+        let products =
+            rows.zip(&sheet.weights).map(|((a, b), w)| w * a.iter().zip(b).map(|(x, y)| x * y).sum::<f64>());
+        1. - products.sum::<f64>() / per_row
+    };
+    let (mut kept, mut left): (Vec<usize>, Vec<usize>) = (vec![], (0..slots).collect());
+    let mut merits = vec![0.; slots];
+    while kept.len() < members {
+        let Some(next) = best(&left, |slot| merits[slot], &errors) else { break };
+        left.retain(|slot| *slot != next);
+        left.iter().for_each(|slot| merits[*slot] += differ(next, *slot));
+        kept.push(next);
+    }
+    Ok(kept)
+}
+
+/// Less the mean, over the standard deviation; 0 throughout for a constant.
+fn standardized(xs: &[f64], weights: &[f64], width: usize) -> Vec<f64> {
+    let mean_of = |f: &dyn Fn(f64) -> f64| -> f64 {
+        let rows = xs.chunks_exact(width).zip(weights);
+        rows.map(|(row, w)| w * row.iter().map(|x| f(*x)).sum::<f64>()).sum::<f64>() / width as f64
+    };
+    let mean = mean_of(&|x| x);
+    let deviation = mean_of(&|x| (x - mean).powi(2)).sqrt();
+    let scale = if deviation > 0. { 1. / deviation } else { 0. };
+    xs.iter().map(|x| (x - mean) * scale).collect()
+}

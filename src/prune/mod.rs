@@ -1,0 +1,91 @@
+//! Fewer members: which to keep, by their predictions on held-out rows.
+//!
+//! [`Pool::prune`](crate::Pool::prune) applies a [`Prune`] to a pool, whose ensemble is then smaller and quicker;
+//! [`Pruned`] makes it a part of a rule, so that [`HeldOut::judge`](crate::HeldOut::judge) tells what pruning and rule
+//! are worth together. An ensemble whose rule came out with weights of zero is made smaller by
+//! [`Ensemble::pruned`](crate::Ensemble::pruned).
+mod by_diversity;
+mod by_weight;
+mod ordered;
+mod pruned;
+#[cfg(test)]
+mod tests;
+
+pub use by_diversity::ByDiversity;
+pub use by_weight::ByWeight;
+pub use ordered::Ordered;
+pub use pruned::{Pruned, PrunedHead};
+
+use crate::{
+    combine::Sheet,
+    evaluate::{Criterion, Truth},
+    Error, HeldOut, Result,
+};
+use std::fmt::Debug;
+
+/// Which slots to keep.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use candle_ensemble::{combine::*, data::Task, prune::*, HeldOut};
+///
+/// let y = Tensor::arange(0f64, 6., &Device::Cpu)?.reshape((6, 1))?;
+/// let said = Tensor::stack(&[(&y * 9.)?, (&y + 1.)?, (&y - 1.)?], 0)?;
+/// let held_out = HeldOut::from_predictions(&Voices::new(said, Task::Regression { outputs: 1 })?, &y)?;
+/// assert_eq!(Ordered::reduce_error().keep(&held_out)?, [1, 2]);
+/// assert_eq!(ByWeight::largest(EnsembleSelection::new(4), 1).keep(&held_out)?, [1]);
+/// # Ok::<(), candle_ensemble::Error>(())
+/// ```
+pub trait Prune: Debug {
+    /// The slots to keep, increasing, at least one.
+    ///
+    /// # Errors
+    /// When a parameter is out of range or does not go with the task.
+    fn keep(&self, held_out: &HeldOut) -> Result<Vec<usize>>;
+
+    /// Whether it looks at the rows' inputs, which are then there.
+    fn wants_inputs(&self) -> bool {
+        false
+    }
+}
+
+/// The number of members to keep, checked.
+fn at_least_one(members: usize) -> Result<usize> {
+    match members {
+        0 => Err(Error::invalid("members to keep", "at least 1", 0)),
+        some => Ok(some),
+    }
+}
+
+/// The classes that the slots vote for, `[slot][row]`, the lowest of equals, and the true ones; an error for values.
+fn votes<'a>(sheet: &'a Sheet, what: &str) -> Result<(Vec<Vec<u32>>, &'a [u32])> {
+    let Truth::Classes(labels) = &sheet.truth else {
+        return Err(Error::invalid("the task", format!("classes, for {what}"), "values"));
+    };
+    let (_, rows, classes) = sheet.dims();
+    let vote = |row: &[f64]| (1..classes).fold(0, |best, c| if row[c] > row[best] { c } else { best }) as u32;
+    let votes = sheet.with(|all: &[f64]| {
+        let slot = |said: &[f64]| said.chunks_exact(classes).map(vote).collect();
+        all.chunks_exact(rows * classes).map(slot).collect()
+    })?;
+    Ok((votes, labels))
+}
+
+/// The loss of each slot alone.
+fn alone(sheet: &Sheet, criterion: &dyn Criterion) -> Result<Vec<f64>> {
+    let slots = sheet.dims().0;
+    let one = |slot: usize| {
+        let weights: Vec<f64> = (0..slots).map(|s| f64::from(u8::from(s == slot))).collect();
+        crate::combine::mean_loss(sheet, &weights, criterion)
+    };
+    (0..slots).map(one).collect()
+}
+
+/// The slot of those left with the greatest merit; of equals the one that is less wrong alone, then the lowest.
+fn best(left: &[usize], merit: impl Fn(usize) -> f64, alone: &[f64]) -> Option<usize> {
+    let better = |a: &usize, b: &usize| {
+        let by_merit = merit(*b).total_cmp(&merit(*a));
+        by_merit.then(alone[*a].total_cmp(&alone[*b])).then(a.cmp(b))
+    };
+    left.iter().copied().min_by(better)
+}

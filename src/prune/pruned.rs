@@ -1,0 +1,97 @@
+//! Pruning as a part of a rule.
+use super::Prune;
+use crate::{
+    combine::{Combiner, Fit, Head, Voices},
+    train::Scale,
+    HeldOut, Result,
+};
+use candle_core::{Result as CandleResult, Tensor};
+use serde::{Deserialize, Serialize};
+
+/// First prunes, then fits a rule to what is kept, on the same rows. Judged as one, so that choosing members counts as
+/// fitting.
+#[derive(Clone, Debug)]
+pub struct Pruned<P, C> {
+    prune: P,
+    rule: C,
+}
+
+impl<P: Prune, C: Combiner> Pruned<P, C> {
+    /// This rule on what this pruning keeps.
+    pub fn new(prune: P, rule: C) -> Self {
+        Self { prune, rule }
+    }
+}
+
+/// [`Pruned`], fitted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PrunedHead<H> {
+    kept: Vec<usize>,
+    /// Of the slots kept and, 0, of the others.
+    weights: Option<Vec<f64>>,
+    slots: usize,
+    head: H,
+}
+
+impl<H> PrunedHead<H> {
+    /// The slots kept.
+    #[must_use]
+    pub fn kept(&self) -> &[usize] {
+        &self.kept
+    }
+
+    /// The rule, for the slots kept alone.
+    pub fn rule(&self) -> &H {
+        &self.head
+    }
+}
+
+impl<P: Prune, C: Combiner> Combiner for Pruned<P, C> {
+    type Head = PrunedHead<C::Head>;
+
+    fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<Self::Head> {
+        let held_out = held_out()?;
+        let (kept, slots) = (self.prune.keep(&held_out)?, held_out.voices().slots());
+        let some = held_out.of_slots(&kept)?;
+        let head = self.rule.fit(&|| Ok(some.clone()))?;
+        let weights = head.weights().map(|of_kept| {
+            let mut weights = vec![0.; slots];
+            kept.iter().zip(of_kept).for_each(|(slot, w)| weights[*slot] = *w);
+            weights
+        });
+        Ok(PrunedHead { kept, weights, slots, head })
+    }
+
+    fn wants_inputs(&self) -> bool {
+        self.prune.wants_inputs() || self.rule.wants_inputs()
+    }
+}
+
+impl<H: Head> Head for PrunedHead<H> {
+    fn name(&self) -> String {
+        format!("pruned, {}", self.head.name())
+    }
+
+    fn scale(&self) -> Scale {
+        self.head.scale()
+    }
+
+    fn weights(&self) -> Option<&[f64]> {
+        self.weights.as_deref()
+    }
+
+    fn fitted(&self) -> Option<&Fit> {
+        self.head.fitted()
+    }
+
+    fn wants_inputs(&self) -> bool {
+        self.head.wants_inputs()
+    }
+
+    fn combine(&self, voices: &Voices) -> CandleResult<Tensor> {
+        if voices.slots() != self.slots {
+            candle_core::bail!("pruned from {} voices, not {}", self.slots, voices.slots());
+        }
+        self.head.combine(&voices.select_slots(&self.kept)?)
+    }
+}
