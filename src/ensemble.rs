@@ -10,7 +10,7 @@ use crate::{
     train::{ln, Learner, Output, Scale},
     Error, Member, Network, Result,
 };
-use candle_core::{DType, Device, Module, Result as CandleResult, Tensor, D};
+use candle_core::{DType, Device, Module, Result as CandleResult, Tensor};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One live network.
@@ -343,9 +343,5 @@ impl<N: Network, H: Head> Module for Ensemble<N, H> {
 
 /// candle's own argmax does not say which of equals it takes.
 fn lowest_argmax(probabilities: &Tensor) -> CandleResult<Tensor> {
-    let classes = probabilities.dim(D::Minus1)?;
-    let ids = host::with_f32(probabilities, |all| {
-        all.chunks_exact(classes).map(|row| host::argmax(row) as u32).collect::<Vec<_>>()
-    })?;
-    Tensor::new(ids, probabilities.device())
+    Tensor::new(host::winners(probabilities)?, probabilities.device())
 }

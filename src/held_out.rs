@@ -390,15 +390,6 @@ impl HeldOut {
         self.groups.as_ref().map_or(self.rows.len(), |groups| groups.iter().collect::<BTreeSet<_>>().len())
     }
 
-    /// How many rows of each class there are, in the order of the classes; nothing for values.
-    pub(crate) fn class_counts(&self) -> Result<BTreeMap<u32, usize>> {
-        let mut counts = BTreeMap::new();
-        if let Task::Classification { .. } = self.voices.task() {
-            self.targets.to_vec1::<u32>()?.into_iter().for_each(|id| *counts.entry(id).or_default() += 1);
-        }
-        Ok(counts)
-    }
-
     /// The targets as columns: the indicator of each class, or each output.
     pub(crate) fn target_table(&self) -> Result<Vec<Vec<f64>>> {
         match self.voices.task() {

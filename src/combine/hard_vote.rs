@@ -1,6 +1,8 @@
 //! The plurality vote.
-use super::{Head, Rule, Voices};
-use crate::host;
+use super::{
+    row_by_row::{row_by_row, Heard},
+    Head, Rule, Voices,
+};
 use candle_core::{Result, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -27,24 +29,16 @@ impl Head for HardVote {
     }
 
     fn combine(&self, voices: &Voices) -> Result<Tensor> {
-        let values = voices.probabilities("the hard vote")?;
-        let (slots, rows, classes) = values.dims3()?;
-        let covered = voices.coverage()?;
-        let speaks = |slot: usize, row: usize| covered.as_ref().is_none_or(|c| c[slot][row] > 0.);
-        let shares = host::with_f32(&values, |all| {
-            let mut votes = vec![0f32; rows * classes];
-            for (i, voice) in all.chunks_exact(classes).enumerate() {
-                if speaks(i / rows, i % rows) {
-                    votes[i % rows * classes + host::argmax(voice)] += 1.;
-                }
-            }
-            let count = |row: usize| (0..slots).filter(|slot| speaks(*slot, row)).count() as f32;
-            for (row, votes) in votes.chunks_exact_mut(classes).enumerate() {
-                let count = count(row);
-                votes.iter_mut().for_each(|v| *v /= count);
-            }
-            votes
-        })?;
-        Tensor::from_vec(shares, (rows, classes), values.device())?.to_dtype(values.dtype())
+        row_by_row(voices, &voices.probabilities("the hard vote")?, |heard, said| vote(&heard, |_| 1., said))
     }
+}
+
+/// Each class's share of the votes, of which a slot has `weight`.
+pub(super) fn vote(heard: &Heard<'_>, weight: impl Fn(usize) -> f64, said: &mut [f64]) {
+    let mut total = 0.;
+    for (voice, slot) in heard.slots.iter().enumerate() {
+        said[heard.vote(voice)] += weight(*slot);
+        total += weight(*slot);
+    }
+    said.iter_mut().for_each(|x| *x /= total);
 }

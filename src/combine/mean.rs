@@ -1,5 +1,5 @@
 //! The mean.
-use super::{Head, Rule, Voices};
+use super::{weighted_sum::weighted_mean, Head, Rule, Voices};
 use candle_core::{Result, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +32,9 @@ impl Head for Mean {
     }
 
     fn combine(&self, voices: &Voices) -> Result<Tensor> {
-        voices.mean_of(voices.values())
+        match weighted_mean(voices, &vec![1.; voices.slots()], voices.slots() as f64)? {
+            Some(mean) => Ok(mean),
+            None => voices.mean_of(voices.values()),
+        }
     }
 }

@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 /// the mean log-loss of its members (Heskes 1998, doi:10.1162/089976698300017232). A probability of exactly 0
 /// counts as the smallest positive f32.
 ///
+/// It is also the softmax of the mean of the networks' logits, whatever constant each network adds to its own.
+/// [`MeanLogit`](super::MeanLogit) is another rule: the mean of each class's log-odds against the rest.
+///
 /// ```
 /// use candle_core::{Device, Tensor};
 /// use candle_ensemble::{combine::*, data::Task};

@@ -3,42 +3,66 @@
 //! A [`Combiner`] is a rule with its parameters still open; fitted, it is a [`Head`]. Rules that have nothing
 //! to fit ([`Rule`]) are their own heads.
 mod blend;
+mod borda_count;
 mod calibrate;
 mod cross_fit;
+mod dynamic;
 mod file;
+mod gating;
 mod hard_vote;
 mod linear_stack;
+mod maximum;
 mod mean;
 mod mean_log;
+mod mean_logit;
 mod median;
+mod minimum;
+mod product;
+mod rank_average;
 mod report;
+mod row_by_row;
 mod select;
 mod sheet;
 mod softmax_mean;
+mod trimmed_mean;
 mod voices;
 mod weighted;
+mod weighted_sum;
+mod weighted_vote;
+mod winsorized_mean;
 
 pub use blend::{
     DifferentialEvolution, GridSearch, InverseError, LeastSquares, ModelCombination, PerClass, PerClassHead,
     PredictiveStacking, PseudoBma, SimplexLogLoss, SimplexSquares, Strength,
 };
+pub use borda_count::BordaCount;
 pub use calibrate::{
     Calibrate, Calibrated, CalibratedHead, Calibration, Calibrator, OnCalibrated, OnCalibratedHead,
 };
+pub use dynamic::{KnoraE, KnoraEHead, KnoraU, KnoraUHead, MetaDes, MetaDesHead, Space};
 pub(crate) use file::{decode as decode_rule, encode as encode_rule};
 pub use file::{load_rule, save_rule};
+pub use gating::{Gating, GatingHead};
 pub use hard_vote::HardVote;
 pub use linear_stack::{LinearStack, LinearStackHead};
+pub use maximum::Maximum;
 pub use mean::Mean;
 pub use mean_log::MeanLog;
+pub use mean_logit::MeanLogit;
 pub use median::Median;
+pub use minimum::Minimum;
+pub use product::Product;
+pub use rank_average::RankAverage;
 pub use report::{RuleReport, RuleScore};
 pub(crate) use select::mean_loss;
 pub use select::{EnsembleSelection, SelectionPath};
 pub(crate) use sheet::{Number, Sheet};
 pub(crate) use softmax_mean::softmax_mean;
+pub use trimmed_mean::TrimmedMean;
 pub use voices::Voices;
 pub use weighted::{Fit, Weighted};
+pub use weighted_vote::WeightedVote;
+pub use winsorized_mean::WinsorizedMean;
 
 use crate::{train::Scale, HeldOut, Result};
 use candle_core::{Result as CandleResult, Tensor};
@@ -101,7 +125,7 @@ pub trait Head: Debug {
     fn combine(&self, voices: &Voices) -> CandleResult<Tensor>;
 }
 
-/// A rule that has nothing to fit and works for any number of voices.
+/// A rule that has nothing to fit, and works for any number of voices, or for as many as it was given weights for.
 pub trait Rule: Head + Clone {}
 
 impl<R: Rule> Combiner for R {

@@ -1,30 +1,7 @@
 //! Held-out predictions as plain numbers, for rules that learn.
-use crate::{data::Task, evaluate::Truth, HeldOut, Result};
-use candle_core::{CpuStorage, DType, Device, Storage, Tensor, WithDType};
-
-/// f32 or f64: probabilities are fine in the former, values keep what they have.
-pub(crate) trait Number: WithDType + Into<f64> + Send + Sync + std::iter::Sum {
-    /// The numbers of a tensor's storage, if they are of this type.
-    fn stored(storage: &CpuStorage) -> Option<&[Self]>;
-}
-
-impl Number for f32 {
-    fn stored(storage: &CpuStorage) -> Option<&[f32]> {
-        match storage {
-            CpuStorage::F32(all) => Some(all),
-            _ => None,
-        }
-    }
-}
-
-impl Number for f64 {
-    fn stored(storage: &CpuStorage) -> Option<&[f64]> {
-        match storage {
-            CpuStorage::F64(all) => Some(all),
-            _ => None,
-        }
-    }
-}
+pub(crate) use crate::host::Number;
+use crate::{data::Task, evaluate::Truth, host, HeldOut, Result};
+use candle_core::{DType, Device, Tensor};
 
 /// `(S, R, C)` complete predictions with their answers.
 #[derive(Clone, Debug)]
@@ -66,14 +43,6 @@ impl Sheet {
     /// Calls `f` with the predictions, slot by slot, row by row: in place where they are of this type, else from a
     /// copy.
     pub(crate) fn with<T: Number, R>(&self, f: impl FnOnce(&[T]) -> R) -> Result<R> {
-        let values = self.values.to_dtype(T::DTYPE)?;
-        let (storage, layout) = values.storage_and_layout();
-        if let Storage::Cpu(storage) = &*storage {
-            if let Some(all) = T::stored(storage) {
-                let start = layout.start_offset();
-                return Ok(f(&all[start..start + layout.shape().elem_count()]));
-            }
-        }
-        Ok(f(&values.flatten_all()?.to_vec1::<T>()?))
+        Ok(host::with(&self.values, f)?)
     }
 }

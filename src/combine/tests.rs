@@ -2,6 +2,8 @@ use super::*;
 use crate::data::Task;
 use candle_core::{DType, Device};
 
+mod fixed;
+
 const CLASSES: Task = Task::Classification { classes: 3 };
 
 fn voices(members: &[[f32; 3]]) -> Voices {

@@ -169,18 +169,6 @@ impl Voices {
         Ok(Self { covered: None, ..self.clone() })
     }
 
-    /// Other values `(S', B, C)` for the same rows, none missing.
-    pub(crate) fn replaced(&self, values: Tensor) -> Result<Self> {
-        let other = Self::on_scale(values, None, self.task, Scale::Probability)?;
-        Ok(Self { inputs: self.inputs.clone(), ..other })
-    }
-
-    /// Other probabilities or values for the same slots and rows; what is missing stays missing.
-    pub(super) fn with_values(&self, values: Tensor) -> Result<Self> {
-        let other = Self::on_scale(values, self.covered.clone(), self.task, Scale::Probability)?;
-        Ok(Self { inputs: self.inputs.clone(), ..other })
-    }
-
     /// Every voice there: one that is missing is stood in for by the mean of those that speak about the row. NaN
     /// where none does.
     ///
@@ -197,16 +185,23 @@ impl Voices {
 
     /// Whether every voice that is there is finite.
     pub(crate) fn check_finite(&self) -> crate::Result<()> {
+        match self.values.dtype() {
+            DType::F64 => self.check_finite_as::<f64>(),
+            _ => self.check_finite_as::<f32>(),
+        }
+    }
+
+    fn check_finite_as<T: host::Number>(&self) -> crate::Result<()> {
         let (_, rows, width) = self.values.dims3()?;
         let covered = self.coverage()?;
-        let bad = host::with_f32(&self.values, |all| {
+        let bad = host::with(&self.values, |all: &[T]| {
             let there =
                 |i: usize| covered.as_ref().is_none_or(|c| c[i / width / rows][i / width % rows] > 0.);
             // The sum first: it is quick, and finite almost always.
-            let blocks = all.chunks(4096).enumerate();
-            let odd = blocks.filter(|(_, b)| !b.iter().fold(0f32, |s, x| s + x * 0.).is_finite());
+            let nought = |block: &[T]| block.iter().fold(T::zero(), |s, x| s + *x * T::zero());
+            let odd = all.chunks(4096).enumerate().filter(|(_, b)| nought(b) != T::zero());
             let mut odd = odd.flat_map(|(n, b)| b.iter().enumerate().map(move |(i, x)| (n * 4096 + i, *x)));
-            odd.find(|(i, x)| !x.is_finite() && there(*i))
+            odd.find(|(i, x)| !(*x).into().is_finite() && there(*i))
         })?;
         match bad {
             None => Ok(()),

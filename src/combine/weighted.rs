@@ -1,6 +1,6 @@
 //! The weighted mean, which most learned rules come to.
-use super::{Head, Voices};
-use crate::{codec::real, data::Task, Error, Result};
+use super::{weighted_sum::weighted_mean, weighted_vote::check, Head, Rule, Voices};
+use crate::{codec::real, data::Task, Result};
 use candle_core::{Result as CandleResult, Tensor, D};
 use serde::{Deserialize, Serialize};
 
@@ -21,7 +21,7 @@ pub struct Fit {
 /// come to.
 ///
 /// The mean over the voices that are there, by their weights, where some are missing and weights are a share
-/// each. For classes weights that are not shares (negative ones, or another sum than one) can give numbers that are
+/// each; the plain mean of a row about which only slots of weight zero speak. For classes weights that are not shares (negative ones, or another sum than one) can give numbers that are
 /// no probabilities; they are cut off at 0 and normalised again.
 ///
 /// ```
@@ -47,17 +47,7 @@ impl Weighted {
     /// # Errors
     /// When they are not.
     pub fn new(weights: &[f64]) -> Result<Self> {
-        if let Some(slot) = weights.iter().position(|w| !w.is_finite() || *w < 0.) {
-            return Err(Error::invalid(
-                format!("weight of slot {slot}"),
-                "finite and not negative",
-                weights[slot],
-            ));
-        }
-        let total: f64 = weights.iter().sum();
-        if !(total > 0. && total.is_finite()) {
-            return Err(Error::invalid("sum of the weights", "positive and finite", total));
-        }
+        let total = check(weights)?;
         let names = (0..weights.len()).map(|s| format!("member {s}")).collect();
         let weights = weights.iter().map(|w| w / total).collect();
         Ok(Self { rule: "weighted-mean".into(), names, weights, fit: None })
@@ -89,12 +79,33 @@ impl Weighted {
         Self { names, weights, ..self.clone() }
     }
 
+    /// The weighted mean in tensor operations, through which gradients pass: each row's weights sum to what they sum to
+    /// over the voices that are there.
+    fn mean(&self, voices: &Voices) -> CandleResult<Tensor> {
+        let (slots, rows, width) = voices.values().dims3()?;
+        let values = voices.values();
+        let weights = Tensor::new(self.weights.as_slice(), values.device())?.to_dtype(values.dtype())?;
+        match voices.covered() {
+            Some(covered) => {
+                let there = covered.broadcast_mul(&weights.unsqueeze(1)?)?;
+                let sum = voices.sum_of(&values.broadcast_mul(&weights.reshape((slots, 1, 1))?)?)?;
+                sum.broadcast_div(&there.sum(0)?.unsqueeze(1)?)
+            }
+            None => {
+                let table = values.reshape((slots, rows * width))?;
+                weights.unsqueeze(0)?.matmul(&table)?.reshape((rows, width))
+            }
+        }
+    }
+
     /// Whether the weights are shares of one.
     fn shares(&self) -> bool {
         let total: f64 = self.weights.iter().sum();
         self.weights.iter().all(|w| *w >= 0.) && (total - 1.).abs() < 1e-9
     }
 }
+
+impl Rule for Weighted {}
 
 impl Head for Weighted {
     fn name(&self) -> String {
@@ -110,40 +121,61 @@ impl Head for Weighted {
     }
 
     fn combine(&self, voices: &Voices) -> CandleResult<Tensor> {
-        let (slots, rows, width) = voices.values().dims3()?;
-        if slots != self.weights.len() {
-            candle_core::bail!("{} was fitted on {} voices, not {slots}", self.rule, self.weights.len());
+        if voices.slots() != self.weights.len() {
+            let (fitted, slots) = (self.weights.len(), voices.slots());
+            candle_core::bail!("{} was fitted on {fitted} voices, not {slots}", self.rule);
         }
         let shares = self.shares();
         // Slots of weight zero are not looked at: without them, a sum has the same bits as from an ensemble pruned of
         // them. (What stands in for a missing voice is the mean of all.)
         let used = self.used();
-        if (shares || voices.covered().is_none()) && (1..slots).contains(&used.len()) {
-            return self.pruned().combine(&voices.select_slots(&used)?);
+        if (shares || voices.covered().is_none()) && (1..voices.slots()).contains(&used.len()) {
+            let said = self.pruned().combine(&voices.select_slots(&used)?)?;
+            return match voices.covered() {
+                None => Ok(said),
+                // Of a row about which only slots of weight zero speak, their mean is the best word there is.
+                Some(covered) => {
+                    let heard = covered.index_select(
+                        &Tensor::from_iter(used.iter().map(|s| *s as u32), covered.device())?,
+                        0,
+                    )?;
+                    let heard = heard.sum(0)?.gt(0f64)?.unsqueeze(1)?.broadcast_as(said.shape())?;
+                    heard.where_cond(&said, &voices.mean_of(voices.values())?)
+                }
+            };
         }
-        let filled = voices.filled()?;
-        let values = if shares { voices.values() } else { filled.values() };
-        let (device, dtype) = (values.device(), values.dtype());
-        let weights = Tensor::new(self.weights.as_slice(), device)?.to_dtype(dtype)?.reshape((1, slots))?;
-        let said = match voices.covered() {
-            // Each row's weights sum to one over the voices that are there.
-            Some(covered) if shares => {
-                let there = covered.broadcast_mul(&weights.t()?)?;
-                let sum = voices.sum_of(&values.broadcast_mul(&weights.reshape((slots, 1, 1))?)?)?;
-                sum.broadcast_div(&there.sum(0)?.unsqueeze(1)?)?
-            }
-            _ => weights.matmul(&values.reshape((slots, rows * width))?)?.reshape((rows, width))?,
+        // Shares go to the voices that are there.
+        let voices = if shares { voices.clone() } else { voices.filled()? };
+        let said = match weighted_mean(&voices, &self.weights, 1.)? {
+            Some(said) => said,
+            None => self.mean(&voices)?,
         };
         match voices.task() {
             Task::Classification { .. } if !shares => {
                 let positive = said.relu()?;
                 let total = positive.sum_keepdim(D::Minus1)?;
                 // Where nothing is left, every class is as probable.
-                let none = total.eq(0f64)?.to_dtype(dtype)?;
-                let even = (none.broadcast_as((rows, width))? / width as f64)?;
+                let none = total.eq(0f64)?.to_dtype(said.dtype())?;
+                let even = (none.broadcast_as(said.shape())? / voices.task().width() as f64)?;
                 positive.broadcast_div(&(total + none)?)? + even
             }
             _ => Ok(said),
         }
+    }
+}
+
+#[cfg(test)]
+mod coverage_tests {
+    use super::*;
+    use candle_core::Device;
+
+    #[test]
+    fn a_row_of_which_only_unused_slots_speak_gets_their_mean() {
+        let nan = f32::NAN;
+        let values = Tensor::new(&[[[1f32], [nan]], [[3.], [4.]], [[5.], [6.]]], &Device::Cpu).unwrap();
+        let covered = Tensor::new(&[[1f32, 0.], [1., 1.], [1., 1.]], &Device::Cpu).unwrap();
+        let voices = Voices::partial(values, covered, Task::Regression { outputs: 1 }).unwrap();
+        let said = Weighted::new(&[1., 0., 0.]).unwrap().combine(&voices).unwrap();
+        assert_eq!(said.to_vec2::<f32>().unwrap(), [[1.], [5.]]);
     }
 }

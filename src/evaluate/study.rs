@@ -240,11 +240,10 @@ impl Truth {
     fn by_row(&self, said: &Tensor) -> Result<Vec<f64>> {
         let (_, width) = said.dims2()?;
         match &self.targets {
-            Targets::Classes(labels) => Ok(host::with_f32(said, |all| {
-                let right =
-                    |(row, id): (&[f32], &u32)| f64::from(u8::from(host::argmax(row) == *id as usize));
-                all.chunks_exact(width).zip(labels).map(right).collect()
-            })?),
+            Targets::Classes(labels) => {
+                let winners = host::winners(said)?;
+                Ok(winners.iter().zip(labels).map(|(won, id)| f64::from(u8::from(won == id))).collect())
+            }
             Targets::Values(values, scaler) => {
                 let said = restored(said, scaler.as_ref())?.to_dtype(DType::F64)?;
                 let error = (said - values.to_dtype(DType::F64)?.reshape(((), width))?)?;

@@ -21,11 +21,10 @@ impl Meter {
         self.rows += rows as f64;
         self.score += match task {
             Task::Classification { .. } => {
-                host::with_f32(output, |out| host::with_u32(&batch.targets, |ids| hits(out, ids)))??
+                host::with(output, |out| host::with(&batch.targets, |ids| hits(out, ids)))??
             }
             Task::Regression { outputs } => {
-                let errors =
-                    host::with_f32(output, |out| host::with_f32(&batch.targets, |y| squares(out, y)))??;
+                let errors = host::with(output, |out| host::with(&batch.targets, |y| squares(out, y)))??;
                 errors / outputs as f64
             }
         };

@@ -29,6 +29,70 @@ pub const RULES: &[Rule] = &[
     Rule { name: "mean-log", combine: |pool| combined(pool, &MeanLog), learns: false, problems: CLASSES },
     Rule { name: "hard-vote", combine: |pool| combined(pool, &HardVote), learns: false, problems: CLASSES },
     Rule { name: "median", combine: |pool| combined(pool, &Median), learns: false, problems: ALL },
+    Rule {
+        name: "weighted-mean",
+        combine: |pool| weighted(pool, |w| Weighted::new(w)),
+        learns: false,
+        problems: ALL,
+    },
+    Rule {
+        name: "weighted-vote",
+        combine: |pool| weighted(pool, |w| WeightedVote::new(w)),
+        learns: false,
+        problems: CLASSES,
+    },
+    Rule { name: "mean-logit", combine: |pool| combined(pool, &MeanLogit), learns: false, problems: CLASSES },
+    Rule { name: "product", combine: |pool| combined(pool, &Product), learns: false, problems: CLASSES },
+    Rule { name: "minimum", combine: |pool| combined(pool, &Minimum), learns: false, problems: ALL },
+    Rule { name: "maximum", combine: |pool| combined(pool, &Maximum), learns: false, problems: ALL },
+    Rule {
+        name: "trimmed-mean",
+        combine: |pool| combined(pool, &TrimmedMean::new(0.2)?),
+        learns: false,
+        problems: ALL,
+    },
+    Rule {
+        name: "winsorized-mean",
+        combine: |pool| combined(pool, &WinsorizedMean::new(0.2)?),
+        learns: false,
+        problems: ALL,
+    },
+    Rule {
+        name: "rank-average",
+        combine: |pool| combined(pool, &RankAverage),
+        learns: false,
+        problems: CLASSES,
+    },
+    Rule {
+        name: "borda-count",
+        combine: |pool| combined(pool, &BordaCount),
+        learns: false,
+        problems: CLASSES,
+    },
+    Rule {
+        name: "knora-e",
+        combine: |pool| combined(pool, &KnoraE::new(5)),
+        learns: true,
+        problems: CLASSES,
+    },
+    Rule {
+        name: "knora-u",
+        combine: |pool| combined(pool, &KnoraU::new(5)),
+        learns: true,
+        problems: CLASSES,
+    },
+    Rule {
+        name: "meta-des",
+        combine: |pool| combined(pool, &MetaDes::new(5)),
+        learns: true,
+        problems: CLASSES,
+    },
+    Rule {
+        name: "gating",
+        combine: |pool| combined(pool, &Gating::new().hidden(4).epochs(10)),
+        learns: true,
+        problems: ALL,
+    },
     Rule { name: "linear-stack", combine: |pool| combined(pool, &LinearStack), learns: true, problems: ALL },
     learned!("inverse-error", InverseError::new(), ALL),
     learned!("simplex-squares", SimplexSquares::new(), ALL),
@@ -103,6 +167,18 @@ where
     C::Head: 'static,
 {
     Ok(Box::new(pool.combine(rule)?))
+}
+
+/// By weights that rise from slot to slot.
+fn weighted<C: Combiner>(
+    pool: Pool<'_, Trainer<Net>>,
+    rule: impl Fn(&[f64]) -> Result<C>,
+) -> Result<Box<dyn Predictor>>
+where
+    C::Head: 'static,
+{
+    let weights: Vec<f64> = (1..=pool.slots()).map(|w| w as f64).collect();
+    combined(pool, &rule(&weights)?)
 }
 
 impl<N: Network + 'static, H: Head + 'static> Predictor for Ensemble<N, H> {

@@ -1,0 +1,317 @@
+//! Reference numbers: `tests/reference/deslib_rules.py`.
+use super::*;
+use crate::{
+    codec,
+    combine::{Combiner, HardVote, Head, Mean},
+};
+use candle_core::Device;
+use serde::{de::DeserializeOwned, Serialize};
+
+const MEMBERS: usize = 5;
+const HELD_OUT: usize = 60;
+const ROWS: usize = 72;
+
+fn inputs() -> Vec<f64> {
+    let number = |i: usize, f: usize| (i * i * 31 + i * 17 + f * 43 + i * f * 29 + i * i * i * f * 7) % 997;
+    (0..ROWS * 2).map(|i| number(i / 2, i % 2) as f64 / 997.).collect()
+}
+
+/// The table of the reference script with its held-out rows and the fresh ones; its first classes only, if two.
+pub(super) fn tables(classes: usize) -> (HeldOut, Voices) {
+    let x = inputs();
+    let label = |i: usize| ((x[2 * i] * 4.) as usize + (x[2 * i + 1] * 3.) as usize) % 3;
+    let mut said = vec![];
+    for s in 0..MEMBERS {
+        for i in 0..ROWS {
+            let knows = (x[2 * i] * 5.) as usize != s && (i * 11 + s * 29) % 7 < 5;
+            let raw = [0, 1, 2].map(|c| {
+                let base = (s * 131 + i * 37 + c * 101 + s * i * c * 17 + s * c * 59) % 97 + 1;
+                base as f64 + if knows && c == label(i) { 90. } else { 0. }
+            });
+            let all = raw.map(|x| x / raw.iter().sum::<f64>());
+            let total: f64 = if classes == 2 { all[0] + all[1] } else { 1. };
+            said.extend(all[..classes].iter().map(|p| p / total));
+        }
+    }
+    let said = Tensor::from_vec(said, (MEMBERS, ROWS, classes), &Device::Cpu).unwrap();
+    let x = Tensor::from_slice(&x, (ROWS, 2), &Device::Cpu).unwrap();
+    let voices = Voices::new(said, Task::Classification { classes }).unwrap().with_inputs(&x).unwrap();
+    let some = |rows: std::ops::Range<usize>| {
+        voices.select_rows(&rows.map(|i| i as u32).collect::<Vec<_>>()).unwrap()
+    };
+    let labels: Vec<u32> = (0..HELD_OUT).map(|i| (label(i) % classes) as u32).collect();
+    let labels = Tensor::new(labels, &Device::Cpu).unwrap();
+    (HeldOut::from_predictions(&some(0..HELD_OUT), &labels).unwrap(), some(HELD_OUT..ROWS))
+}
+
+fn table(t: &Tensor) -> Vec<Vec<f64>> {
+    t.to_dtype(DType::F64).unwrap().to_vec2().unwrap()
+}
+
+/// What the rule says beside the fresh rows combined by these weights, of probabilities where `soft`, else of votes.
+fn assert_weighs(said: &Tensor, fresh: &Voices, weights: &[[f64; MEMBERS]], soft: bool) {
+    let members: Vec<Vec<Vec<f64>>> = fresh.values().to_vec3().unwrap();
+    let said = table(said);
+    assert_eq!(said.len(), weights.len());
+    for (row, (said, weights)) in said.iter().zip(weights).enumerate() {
+        let total: f64 = weights.iter().sum();
+        for (class, got) in said.iter().enumerate() {
+            let says = |s: usize| match soft {
+                true => members[s][row][class],
+                false => f64::from(u8::from(host::argmax(&members[s][row]) == class)),
+            };
+            let want: f64 = (0..MEMBERS).map(|s| weights[s] / total * says(s)).sum();
+            assert!((got - want).abs() < 1e-12, "row {row}, class {class}: {got} against {want}");
+        }
+    }
+}
+
+fn fitted<C: Combiner>(rule: &C, held_out: &HeldOut) -> C::Head {
+    rule.fit(&|| Ok(held_out.clone())).unwrap()
+}
+
+#[test]
+fn knora_e_selects_whom_deslib_selects() {
+    let seven = [
+        [1., 0., 0., 0., 0.],
+        [1., 1., 0., 0., 0.],
+        [0., 0., 0., 0., 1.],
+        [0., 0., 0., 1., 0.],
+        [0., 0., 0., 1., 0.],
+        [0., 1., 0., 0., 1.],
+        [1., 0., 0., 0., 0.],
+        [1., 1., 0., 0., 0.],
+        [1., 0., 0., 0., 0.],
+        [0., 0., 0., 1., 0.],
+        [0., 0., 0., 0., 1.],
+        [0., 0., 1., 0., 0.],
+    ];
+    let three = [
+        [1., 1., 0., 0., 0.],
+        [1., 1., 1., 1., 0.],
+        [0., 0., 0., 0., 1.],
+        [0., 1., 0., 1., 0.],
+        [0., 0., 1., 1., 0.],
+        [0., 1., 0., 0., 1.],
+        [1., 1., 0., 0., 0.],
+        [1., 1., 0., 0., 0.],
+        [1., 0., 0., 0., 0.],
+        [1., 0., 1., 1., 1.],
+        [0., 0., 0., 1., 1.],
+        [1., 0., 1., 1., 0.],
+    ];
+    let (held_out, fresh) = tables(3);
+    for (k, selected) in [(7, seven), (3, three)] {
+        let (votes, means) = (KnoraE::new(k), KnoraE::new(k).soft());
+        assert_weighs(&fitted(&votes, &held_out).combine(&fresh).unwrap(), &fresh, &selected, false);
+        assert_weighs(&fitted(&means, &held_out).combine(&fresh).unwrap(), &fresh, &selected, true);
+    }
+}
+
+#[test]
+fn knora_u_gives_the_votes_that_deslib_gives() {
+    let votes = [
+        [7., 6., 5., 5., 3.],
+        [7., 7., 4., 5., 4.],
+        [3., 6., 2., 4., 7.],
+        [4., 4., 5., 7., 5.],
+        [4., 4., 5., 7., 5.],
+        [5., 6., 3., 4., 6.],
+        [7., 6., 4., 6., 5.],
+        [7., 7., 3., 4., 6.],
+        [7., 5., 5., 3., 4.],
+        [6., 5., 5., 7., 6.],
+        [4., 4., 3., 6., 6.],
+        [6., 4., 7., 6., 3.],
+    ];
+    let (held_out, fresh) = tables(3);
+    assert_weighs(&fitted(&KnoraU::new(7), &held_out).combine(&fresh).unwrap(), &fresh, &votes, false);
+    assert_weighs(&fitted(&KnoraU::new(7).soft(), &held_out).combine(&fresh).unwrap(), &fresh, &votes, true);
+}
+
+#[test]
+fn meta_des_selects_whom_deslib_selects() {
+    let selected = [
+        [1., 0., 1., 1., 1.],
+        [1., 1., 1., 1., 1.],
+        [1., 1., 1., 1., 0.],
+        [1., 1., 1., 0., 1.],
+        [1., 0., 0., 1., 1.],
+        [1., 1., 0., 1., 0.],
+        [1., 1., 1., 1., 1.],
+        [1., 0., 1., 1., 1.],
+        [1., 1., 1., 0., 0.],
+        [1., 0., 1., 1., 1.],
+        [1., 1., 1., 1., 0.],
+        [1., 0., 0., 1., 1.],
+    ];
+    let (held_out, fresh) = tables(3);
+    assert_weighs(&fitted(&MetaDes::new(7), &held_out).combine(&fresh).unwrap(), &fresh, &selected, false);
+    assert_weighs(
+        &fitted(&MetaDes::new(7).soft(), &held_out).combine(&fresh).unwrap(),
+        &fresh,
+        &selected,
+        true,
+    );
+}
+
+/// Calls a check with every rule in every space.
+macro_rules! for_each_rule {
+    ($check:ident $(, $argument:expr)*) => {
+        for space in [Space::Inputs, Space::Outputs] {
+            $check(KnoraE::new(7).space(space) $(, $argument)*);
+            $check(KnoraU::new(7).space(space) $(, $argument)*);
+            $check(MetaDes::new(7).space(space) $(, $argument)*);
+        }
+    };
+}
+
+#[test]
+fn heads_come_back_from_bytes() {
+    fn check<C: Combiner>(rule: C)
+    where
+        C::Head: Serialize + DeserializeOwned + PartialEq,
+    {
+        let (held_out, fresh) = tables(3);
+        let head = fitted(&rule, &held_out);
+        let back: C::Head = codec::decode(&codec::encode(&head).unwrap()).unwrap();
+        assert_eq!(back, head);
+        assert_eq!(table(&back.combine(&fresh).unwrap()), table(&head.combine(&fresh).unwrap()));
+        assert_eq!(head.wants_inputs(), rule.wants_inputs());
+    }
+    for_each_rule!(check);
+}
+
+#[test]
+fn rows_without_weight_are_left_out_and_weights_are_shares() {
+    fn check<C: Combiner>(rule: C) {
+        let (held_out, fresh) = tables(3);
+        let some: Vec<f32> = (0..HELD_OUT).map(|i| if i % 4 == 0 { 0. } else { 3. }).collect();
+        let rows: Vec<u32> = (0..HELD_OUT as u32).filter(|i| i % 4 != 0).collect();
+        let weighted = held_out.clone().with_weights(&Tensor::new(some, &Device::Cpu).unwrap()).unwrap();
+        let got = table(&fitted(&rule, &weighted).combine(&fresh).unwrap());
+        let want = table(&fitted(&rule, &held_out.select(&rows).unwrap()).combine(&fresh).unwrap());
+        let far = got.concat().iter().zip(want.concat()).any(|(a, b)| (a - b).abs() > 1e-12);
+        assert!(!far, "{rule:?}: {got:?} against {want:?}");
+    }
+    for_each_rule!(check);
+}
+
+#[test]
+fn a_missing_voice_casts_no_vote() {
+    fn check<C: Combiner>(rule: C) {
+        let (held_out, fresh) = tables(3);
+        // The third row has one voice, the fourth none; a third of the held-out voices are missing too.
+        let voice = |s: usize, row: usize| f32::from(row != 3 && (row != 2 || s == 1));
+        let partial = |voices: &Voices, there: &dyn Fn(usize, usize) -> f32| {
+            let (slots, rows) = (voices.slots(), voices.rows());
+            let covered =
+                Tensor::from_iter((0..slots * rows).map(|i| there(i / rows, i % rows)), &Device::Cpu);
+            let covered = covered.unwrap().reshape((slots, rows)).unwrap();
+            let mask = covered.to_dtype(DType::U8).unwrap().unsqueeze(2).unwrap();
+            let mask = mask.broadcast_as(voices.values().shape()).unwrap();
+            let nan = (voices.values().zeros_like().unwrap() / 0.).unwrap();
+            let values = mask.where_cond(voices.values(), &nan).unwrap();
+            let some = Voices::partial(values, covered, voices.task()).unwrap();
+            some.with_inputs(voices.inputs().unwrap()).unwrap()
+        };
+        let learned = partial(held_out.voices(), &|s, row| f32::from((s + row) % 3 > 0));
+        let learned = HeldOut::from_predictions(&learned, held_out.targets()).unwrap();
+        let fresh = partial(&fresh, &voice);
+        let said = table(&fitted(&rule, &learned).combine(&fresh).unwrap());
+        assert!(said[3].iter().all(|p| p.is_nan()), "{rule:?}: {:?}", said[3]);
+        assert_eq!(said[2], table(&HardVote.combine(&fresh).unwrap())[2], "{rule:?}");
+        let others = said.iter().enumerate().filter(|(row, _)| *row != 3);
+        others.for_each(|(_, p)| assert!((p.iter().sum::<f64>() - 1.).abs() < 1e-12, "{rule:?}"));
+    }
+    for_each_rule!(check);
+}
+
+#[test]
+fn few_rows_one_member_and_members_that_are_always_wrong_do() {
+    fn check<C: Combiner>(rule: C) {
+        let (held_out, fresh) = tables(3);
+        // Fewer rows than neighbours; classes that are missing.
+        let few = held_out.select(&[5, 9, 11]).unwrap();
+        let said = table(&fitted(&rule, &few).combine(&fresh).unwrap());
+        assert!(said.iter().all(|p| (p.iter().sum::<f64>() - 1.).abs() < 1e-12), "{rule:?}");
+        let one = held_out.of_slots(&[2]).unwrap();
+        let alone = fresh.select_slots(&[2]).unwrap();
+        let said = table(&fitted(&rule, &one).combine(&alone).unwrap());
+        assert_eq!(said, table(&HardVote.combine(&alone).unwrap()), "{rule:?}");
+        // Each label another than the class that the members hold for the most probable.
+        let sure: Vec<u32> = host::winners(&held_out.voices().values().get(0).unwrap()).unwrap();
+        let wrong = Tensor::from_iter(sure.iter().map(|vote| (vote + 1) % 3), &Device::Cpu).unwrap();
+        let same = held_out.voices().select_slots(&[0, 0]).unwrap();
+        let wrong = HeldOut::from_predictions(&same, &wrong).unwrap();
+        let same = fresh.select_slots(&[0, 1]).unwrap();
+        let said = table(&fitted(&rule, &wrong).combine(&same).unwrap());
+        assert_eq!(said, table(&HardVote.combine(&same).unwrap()), "{rule:?}");
+    }
+    for_each_rule!(check);
+}
+
+#[test]
+fn what_does_not_go_is_refused() {
+    fn check<C: Combiner>(rule: C) {
+        let (held_out, fresh) = tables(3);
+        let head = fitted(&rule, &held_out);
+        let four = fresh.narrow(0, 4).unwrap();
+        assert!(head.combine(&four).unwrap_err().to_string().contains("among 5, not 4"), "{rule:?}");
+        let values = Tensor::zeros((2, 9, 1), DType::F32, &Device::Cpu).unwrap();
+        let y = values.get(0).unwrap();
+        let values = Voices::new(values, Task::Regression { outputs: 1 }).unwrap().with_inputs(&y).unwrap();
+        let values = HeldOut::from_predictions(&values, &y).unwrap();
+        let e = rule.fit(&|| Ok(values.clone())).unwrap_err().to_string();
+        assert!(e.contains("a rule for classes"), "{e}");
+        let bare = Voices::new(held_out.voices().values().clone(), held_out.voices().task()).unwrap();
+        let bare = HeldOut::from_predictions(&bare, held_out.targets()).unwrap();
+        match rule.fit(&|| Ok(bare.clone())) {
+            Ok(_) => assert!(!rule.wants_inputs()),
+            Err(e) => assert!(rule.wants_inputs() && e.to_string().contains("with_inputs"), "{e}"),
+        }
+    }
+    for_each_rule!(check);
+    let (held_out, _) = tables(3);
+    let refused = |e: crate::Result<()>, what: &str| assert!(e.unwrap_err().to_string().contains(what));
+    refused(KnoraE::new(0).fit(&|| Ok(held_out.clone())).map(drop), "number of neighbours");
+    refused(MetaDes::new(7).profiles(0).fit(&|| Ok(held_out.clone())).map(drop), "output profiles");
+    for threshold in [-0.1, 1., f64::NAN] {
+        let rule = MetaDes::new(7).threshold(threshold);
+        refused(rule.fit(&|| Ok(held_out.clone())).map(drop), "from 0 to less than 1");
+    }
+    let one = held_out.select(&[0]).unwrap();
+    assert!(matches!(MetaDes::new(7).fit(&|| Ok(one.clone())), Err(Error::HeldOut { need: 2, have: 1, .. })));
+}
+
+/// Members that each know a fifth of the inputs less: selection is right more often than the mean.
+#[test]
+fn selection_finds_who_is_good_where() {
+    fn check<C: Combiner>(rule: C) {
+        let rows = 1200;
+        let mut rng = crate::Seed::from(3).rng();
+        use rand::Rng;
+        let x: Vec<f64> = (0..rows).map(|_| rng.random::<f64>()).collect();
+        let y: Vec<u32> = (0..rows).map(|_| rng.random_range(0..3)).collect();
+        // Member `s` knows its third, and says one and the same wrong thing elsewhere, rather surer of it.
+        let said = (0..3 * rows).flat_map(|i| {
+            let (s, row) = (i / rows, i % rows);
+            let knows = (x[row] * 3.) as usize == s;
+            let class = if knows { y[row] } else { (y[row] + 1) % 3 };
+            let p = if knows { 0.6 } else { 0.7 };
+            [0, 1, 2].map(|c| if c == class { p } else { (1. - p) / 2. })
+        });
+        let said = Tensor::from_iter(said, &Device::Cpu).unwrap().reshape((3, rows, 3)).unwrap();
+        let x = Tensor::from_slice(&x, (rows, 1), &Device::Cpu).unwrap();
+        let voices = Voices::new(said, Task::Classification { classes: 3 }).unwrap().with_inputs(&x).unwrap();
+        let (first, rest): (Vec<u32>, Vec<u32>) = (0..rows as u32).partition(|row| row % 2 == 0);
+        let all = HeldOut::from_predictions(&voices, &Tensor::new(y, &Device::Cpu).unwrap()).unwrap();
+        let (held_out, fresh) = (all.select(&first).unwrap(), all.select(&rest).unwrap());
+        let accuracy = |head: &dyn Head| fresh.metrics(head).unwrap().headline();
+        assert!(accuracy(&Mean) < 0.1);
+        assert!(accuracy(&fitted(&rule, &held_out)) > 0.95, "{rule:?}");
+    }
+    check(KnoraE::new(7));
+    check(KnoraU::new(7));
+    check(MetaDes::new(7));
+}
