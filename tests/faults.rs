@@ -5,8 +5,9 @@ use candle_ensemble::{
     combine::{HardVote, LinearStack, LinearStackHead, Mean, MeanLog, Median},
     data::TensorDataset,
     exec::Sequential,
+    member::EpochRecord,
     observe::{Event, Flow, Observer},
-    store::{DirectoryStore, Manifest, Store},
+    store::{Checkpoint, DirectoryStore, Manifest, Store},
     train::{CustomLoop, Output, Trainer},
     Ensemble, Error, Member, Network, Result, Seed, Session,
 };
@@ -243,11 +244,25 @@ fn a_broken_manifest_is_named_and_written_anew_once_removed() {
     }
 }
 
+/// Of a run that has done so many epochs.
+fn checkpoint(epochs: u32) -> Checkpoint {
+    let record = |epoch| EpochRecord {
+        epoch,
+        learning_rate: 0.1,
+        train_loss: 1. / 3.,
+        train_metric: f64::NAN,
+        valid_loss: None,
+        valid_metric: None,
+    };
+    let weights = [("w".to_string(), Tensor::new(&[0.5f32, -1.], &Device::Cpu).unwrap())].into();
+    Checkpoint::new((0..epochs).map(record).collect(), weights, vec![7; 100])
+}
+
 #[test]
 fn broken_checkpoints_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let store = DirectoryStore::new(folder.path()).unwrap();
-    store.put_checkpoint("run-1", &[7; 1000]).unwrap();
+    store.put_checkpoint("run-1", &checkpoint(1)).unwrap();
     let file = folder.path().join("run-1.checkpoint");
     let bytes = fs::read(&file).unwrap();
     for at in 0..bytes.len() {
@@ -259,8 +274,8 @@ fn broken_checkpoints_are_named() {
             assert!(e.contains("run-1.checkpoint"), "{e}");
         }
     }
-    store.put_checkpoint("run-1", &[8; 10]).unwrap();
-    assert_eq!(store.checkpoint("run-1").unwrap().unwrap(), [8; 10]);
+    store.put_checkpoint("run-1", &checkpoint(2)).unwrap();
+    assert_eq!(store.checkpoint("run-1").unwrap().unwrap().epoch(), 2);
 }
 
 // ---- Other data, plans and learners.

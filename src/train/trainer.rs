@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     build::{RunSpec, Settings, Take},
-    checkpoint::{bytes_of, weights_of},
+    checkpoint::LoopState,
     codec,
     data::{Batch, Dataset, Task},
     init::InitScheme,
@@ -339,14 +339,28 @@ impl<N: Network> Trainer<N> {
     }
 }
 
-/// What a checkpoint needs besides the weights.
+/// What a checkpoint needs besides the weights; moments and the best epoch's weights are tensors beside it.
 #[derive(Serialize, Deserialize)]
 struct State {
+    /// Without its moments.
     optimizer: SavedOptimizer,
     watch: Option<Watch>,
-    /// A safetensors buffer.
-    best: Option<Vec<u8>>,
+    best: bool,
     stopped: bool,
+}
+
+/// Where a checkpoint has the best epoch's weights, and the optimizer's moments.
+const BEST: &str = "best/";
+const MOMENTS: &str = "optimizer/";
+
+/// The tensors whose names begin with `prefix`, without it.
+fn below(prefix: &str, tensors: &Weights) -> Weights {
+    let cut = |(name, tensor): (&String, &Tensor)| Some((name.strip_prefix(prefix)?.into(), tensor.clone()));
+    tensors.iter().filter_map(cut).collect()
+}
+
+fn under(prefix: &str, tensors: Weights) -> impl Iterator<Item = (String, Tensor)> + '_ {
+    tensors.into_iter().map(move |(name, tensor)| (format!("{prefix}{name}"), tensor))
 }
 
 /// Puts the best epoch's weights back, if they were kept.
@@ -411,9 +425,11 @@ impl<N: Network> Learner for Trainer<N> {
         if run.first_epoch() > 0 {
             let state: State = codec::decode(run.state())
                 .map_err(|why| run.fail(Error::Foreign { what: "the trainer's checkpoint".into(), why }))?;
-            optimizer.restore(&state.optimizer).map_err(|e| run.fail(e))?;
+            let tensors = run.take_state_tensors();
+            let restored = state.optimizer.with_moments(below(MOMENTS, &tensors));
+            restored.and_then(|saved| optimizer.restore(&saved)).map_err(|e| run.fail(e))?;
             watch = state.watch;
-            best = state.best.as_deref().map(weights_of).transpose()?;
+            best = state.best.then(|| below(BEST, &tensors));
             stopped = state.stopped;
         }
         let batches = run.spec().train.len().div_ceil(config.batch_size) as u32;
@@ -467,9 +483,11 @@ impl<N: Network> Learner for Trainer<N> {
                 best = Some(run.vars().snapshot()?);
             }
             stopped = verdict == Some(Verdict::Stop);
-            run.checkpoint(|| {
-                let best = best.as_ref().map(bytes_of).transpose()?;
-                codec::encode(&State { optimizer: optimizer.save()?, watch, best, stopped })
+            run.checkpoint_with(|| {
+                let (optimizer, moments) = optimizer.save()?.without_moments()?;
+                let bytes = codec::encode(&State { optimizer, watch, best: best.is_some(), stopped })?;
+                let best = best.clone().unwrap_or_default();
+                Ok(LoopState { bytes, tensors: under(MOMENTS, moments).chain(under(BEST, best)).collect() })
             })?;
         }
         restore(run, best)?;
