@@ -73,6 +73,7 @@
 #![warn(missing_debug_implementations, unreachable_pub, rust_2018_idioms)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod blueprint;
 pub mod build;
 mod checkpoint;
 mod codec;

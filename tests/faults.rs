@@ -294,12 +294,20 @@ fn a_store_of_something_else_is_refused_and_says_what_differs() {
     let same = plan(&trainer, &data.0);
     let other_data = why(&trainer, &data.1, &plan(&trainer, &data.1));
     assert!(
-        other_data.contains("made for another data set (") && !other_data.contains("learner"),
+        other_data.contains("made for another data set (") && !other_data.contains("trainer"),
         "{other_data}"
     );
     let slower = self::trainer().epochs(3);
     let other_learner = why(&slower, &data.0, &same);
-    assert!(other_learner.contains("made for another learner (") && !other_learner.contains("data set"));
+    assert!(other_learner.contains("made for another trainer (") && !other_learner.contains("data set"));
+    assert!(!other_learner.contains("network"), "{other_learner}");
+    let unbiased = Trainer::new(|vb| candle_nn::linear_no_bias(2, 1, vb)).epochs(2);
+    let other_network = why(&unbiased, &data.0, &same);
+    assert!(
+        other_network.contains("made for another network (\"model\", 2 variables of 3 numbers, ")
+            && !other_network.contains("trainer"),
+        "{other_network}"
+    );
     let seed = Session::new(&trainer, &data.0).plan(&Bagging::new(RUNS), 43).unwrap();
     assert!(why(&trainer, &data.0, &seed)
         .contains("made for another plan (run 0 differs in seed, training rows)"));
@@ -321,7 +329,7 @@ fn of_two_first_builds_one_sets_the_plan() {
         let opened: Vec<_> = std::thread::scope(|s| {
             let open = |plan| {
                 let path = folder.path();
-                move || DirectoryStore::new(path).unwrap().open(&Manifest::new(plan, "learner")).is_ok()
+                move || DirectoryStore::new(path).unwrap().open(&Manifest::new(plan, "learner", &[])).is_ok()
             };
             let threads = [&plans[0], &plans[1], &plans[0]].map(|plan| s.spawn(open(plan)));
             threads.map(|t| t.join().unwrap()).into()

@@ -9,7 +9,7 @@ use std::{
 /// Keeps the members of one plan in a directory, for resuming, for several processes, and for good.
 ///
 /// ```text
-/// plan.bin              what it is for: the plan, the data's fingerprint, the learner's tag
+/// plan.bin              what it is for: the plan, the data's fingerprint, the learner's tag, its networks
 /// KEY.safetensors       a member: weights, and its record in the header; any safetensors reader opens it
 /// KEY.checkpoint        how far an unfinished run has come
 /// ```
@@ -20,7 +20,7 @@ use std::{
 /// - **Checked files.** Each carries its format and a BLAKE3 hash of all its bytes, checked whenever it is read. A
 ///   file that is cut short, changed or foreign is an error that names it; the others stay good. Remove it, and
 ///   its run alone is trained again.
-/// - **One plan.** The first build writes the manifest; a build of other data, another plan or another learner is
+/// - **One plan.** The first build writes the manifest; a build of other data, another plan, trainer or network is
 ///   refused with an error that says which of them differs.
 /// - **Several processes.** They may work on one directory at the same time, on one machine or on a shared disk:
 ///   each run is done at least once, and whoever is last replaces a file by the same bytes.

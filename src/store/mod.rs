@@ -27,7 +27,7 @@ pub trait Store: Sync {
     /// the process keeps the first manifest it is given.
     ///
     /// # Errors
-    /// When the store was made for another data set, plan or learner: the error says which.
+    /// When the store was made for another data set, plan, learner or network: the error says which.
     fn open(&self, _manifest: &Manifest<'_>) -> Result<()> {
         Ok(())
     }

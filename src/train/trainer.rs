@@ -310,8 +310,8 @@ impl<N: Network> Trainer<N> {
         self
     }
 
-    /// Names what the configuration cannot tell, such as the widths that the constructor uses: a store that outlives
-    /// the process refuses members of another version.
+    /// Names what neither the configuration nor the networks' variables tell, such as the activation that the
+    /// constructor uses: a store that outlives the process refuses members of another version.
     #[must_use]
     pub fn version(mut self, version: impl Into<String>) -> Self {
         self.version = version.into();
