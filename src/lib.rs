@@ -55,8 +55,8 @@
 //!
 //! One seed gives the same weights to the bit, whatever the number of threads and the order of runs: sub-seeds are
 //! hashes of names ([`Seed`]), initial weights are drawn by a backend of ours ([`init`]), and nobody shares a
-//! generator. What that cannot cover is randomness inside a model, such as candle's own dropout, which draws from a
-//! generator that cannot be seeded. And two processors whose matrix kernels round differently differ.
+//! generator. Dropout has a layer here whose masks follow from the seed ([`layers::Dropout`]); candle's own draws from
+//! a generator that cannot be seeded. And two processors whose matrix kernels round differently differ.
 //!
 //! # Speed
 //!
@@ -86,6 +86,7 @@ pub mod exec;
 pub mod files;
 mod host;
 pub mod init;
+pub mod layers;
 pub mod member;
 mod network;
 pub mod observe;

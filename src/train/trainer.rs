@@ -155,7 +155,8 @@ impl TrainConfig {
 ///
 /// Each step is forward pass, loss, backward pass, clipping, update in place. The order of rows, the initial
 /// weights and so the result depend on the run's seed alone. (A model that calls candle's own dropout still
-/// trains, but candle draws it from a generator that cannot be seeded: such a run differs from time to time.)
+/// trains, but candle draws it from a generator that cannot be seeded: such a run differs from time to time. With
+/// [`layers::Dropout`](crate::layers::Dropout) it does not.)
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
