@@ -1,23 +1,40 @@
 //! Peak memory of building members of a 5-million-parameter network into a directory store: a hundred of them take no
-//! more than the networks that train at the time, with their optimizers' state, and one. The unit is measured first:
-//! what the process needs to train one such network. `cargo bench --bench memory` builds a hundred.
-use candle_core::{Device, Tensor};
+//! more than the networks that train at the time, with their optimizers' state, and one. `cargo bench --bench memory`
+//! builds a hundred for each line.
+//!
+//! Each line is a process of its own, for the peak of a process only grows. What it prints is the growth of its peak
+//! resident memory over what it had before the build. Beside it stands the most that is allowed, `threads + 1` units,
+//! in two readings: the unit is the network with its optimizer's state, weights and Adam's two moments, by
+//! arithmetic; or a network in training, as measured on one member, with the gradients and what candle's backward pass
+//! holds besides. That is up to five tensors of the size of the layer at hand, so one wide layer tells on it: the deep
+//! network has layers of one size, the wide one has 61 % of its weights in one.
+//!
+//! glibc's allocator keeps freed tensors for later, the more the larger they were; the processes tell it not to, so
+//! that resident memory is memory in use.
+use candle_core::{DType, Device, Tensor};
 use candle_ensemble::{
     build::MultiRun, data::TensorDataset, exec::Threads, store::DirectoryStore, threads, train::Trainer,
-    Error, Result, Session,
+    Checkpoints, Error, Result, Session,
 };
 use candle_nn::{linear, seq, Activation, Sequential, VarBuilder};
-use std::fs;
+use std::{fs, process::Command};
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
+/// 512·720 + 9·720² + 720·10 and a little: 5.05 million parameters.
+const DEEP: [usize; 12] = [512, 720, 720, 720, 720, 720, 720, 720, 720, 720, 720, 10];
 /// 512·2048 + 2048·1500 + 1500·600 and a little: 5.03 million parameters.
-const WIDTHS: [usize; 5] = [512, 2048, 1500, 600, 10];
+const WIDE: [usize; 5] = [512, 2048, 1500, 600, 10];
 const ROWS: usize = 64;
+const MIB: f64 = 1024. * 1024.;
 
-fn net(vb: VarBuilder<'_>) -> candle_core::Result<Sequential> {
-    let mut layers = WIDTHS.windows(2).enumerate();
+fn widths(name: &str) -> &'static [usize] {
+    match name {
+        "wide" => &WIDE,
+        _ => &DEEP,
+    }
+}
+
+fn net(widths: &[usize], vb: VarBuilder<'_>) -> candle_core::Result<Sequential> {
+    let mut layers = widths.windows(2).enumerate();
     layers.try_fold(seq(), |net, (i, w)| {
         let net = net.add(linear(w[0], w[1], vb.pp(i))?);
         Ok(if w[1] == 10 { net } else { net.add(Activation::Relu) })
@@ -31,38 +48,66 @@ fn peak() -> f64 {
     line.trim().trim_end_matches(" kB").parse::<f64>().unwrap_or_default() / 1024.
 }
 
-fn main() -> Result<()> {
+/// Builds, and prints by how many MiB the peak grew.
+fn build(widths: &'static [usize], members: usize, workers: usize, often: Checkpoints) -> Result<()> {
     threads::one_core_per_member();
-    // `cargo test` only sees that it runs.
-    let members = if std::env::args().any(|arg| arg == "--bench") { 100 } else { 2 };
-    let x = Tensor::arange(0u32, (ROWS * WIDTHS[0]) as u32, &Device::Cpu)?;
-    let x = x.to_dtype(candle_core::DType::F32)?.sin()?.reshape((ROWS, WIDTHS[0]))?;
+    let x = Tensor::arange(0u32, (ROWS * widths[0]) as u32, &Device::Cpu)?;
+    let x = x.to_dtype(DType::F32)?.sin()?.reshape((ROWS, widths[0]))?;
     let y = Tensor::from_iter((0..ROWS as u32).map(|i| i % 10), &Device::Cpu)?;
     let data = TensorDataset::classification(x, &y)?;
-    let trainer = Trainer::new(net).epochs(1);
-    let parameters: usize = WIDTHS.windows(2).map(|w| (w[0] + 1) * w[1]).sum();
+    let trainer = Trainer::new(move |vb| net(widths, vb)).epochs(2);
+    let folder = tempfile::tempdir().map_err(|source| Error::Io { path: std::env::temp_dir(), source })?;
+    let (store, threads) = (DirectoryStore::new(folder.path())?, Threads::new(workers)?);
+    let session = Session::new(&trainer, &data).executor(&threads).store(&store).checkpoints(often);
+    let plan = session.plan(&MultiRun::new(members), 42)?;
     let before = peak();
-    let build = |members: usize, workers: usize| -> Result<f64> {
-        let folder = tempfile::tempdir();
-        let folder = folder.map_err(|source| Error::Io { path: std::env::temp_dir(), source })?;
-        let (store, threads) = (DirectoryStore::new(folder.path())?, Threads::new(workers)?);
-        let session = Session::new(&trainer, &data).executor(&threads).store(&store);
-        session.build(&session.plan(&MultiRun::new(members), 42)?)?;
-        Ok(peak() - before)
-    };
-    let unit = build(1, 1)?;
-    println!(
-        "one network of {:.2} M parameters in training: {unit:.0} MiB at the peak",
-        parameters as f64 / 1e6
-    );
-    // The peak of a process only grows, so the larger case comes last.
-    for workers in [1, 2] {
-        let (peak, most) = (build(members, workers)?, (workers + 1) as f64 * unit);
-        let met = if peak <= most { "met" } else { "missed" };
+    session.build(&plan)?;
+    println!("{}", peak() - before);
+    Ok(())
+}
+
+/// The same in a process of its own: the growth of its peak.
+fn measured(network: &str, members: usize, workers: usize, often: &str) -> f64 {
+    let own = std::env::current_exe().expect("this program has a path");
+    let mut child = Command::new(own);
+    child.args(["--case", network, &members.to_string(), &workers.to_string(), often]);
+    let output = child.env("MALLOC_MMAP_THRESHOLD_", "131072").output().expect("this program runs again");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).trim().parse().expect("a number")
+}
+
+fn main() -> Result<()> {
+    let args: Vec<String> = std::env::args().collect();
+    if let [_, case, network, members, workers, often] = &args[..] {
+        if case == "--case" {
+            let often = if often == "always" { Checkpoints::Epochs(1) } else { Checkpoints::Never };
+            let number = |text: &str| text.parse().expect("a number");
+            return build(widths(network), number(members), number(workers), often);
+        }
+    }
+    // `cargo test` only sees that it runs.
+    let members = if args.iter().any(|arg| arg == "--bench") { 100 } else { 2 };
+    for network in ["deep", "wide"] {
+        let numbers: usize = widths(network).windows(2).map(|w| (w[0] + 1) * w[1]).sum();
+        let (state, training) = ((3 * 4 * numbers) as f64 / MIB, measured(network, 1, 1, "never"));
         println!(
-            "{members} members, {workers} at a time: {peak:.0} MiB, {} networks are {most:.0}: {met}",
-            workers + 1
+            "{network}: {:.2} M parameters; network and optimizer {state:.0} MiB, in training {training:.0} MiB",
+            numbers as f64 / 1e6
         );
+        for (workers, often) in [(1, "never"), (2, "never"), (1, "always"), (2, "always")] {
+            let members = if often == "always" { members.min(10) } else { members };
+            let peak = measured(network, members, workers, often);
+            let verdict = |unit: f64| {
+                let most = (workers + 1) as f64 * unit;
+                format!("{most:.0} {}", if peak <= most { "met" } else { "missed" })
+            };
+            println!(
+                "  {members} members, {workers} at a time, checkpoints {often}: {peak:.0} MiB; \
+                 allowed {} (with optimizer), {} (in training)",
+                verdict(state),
+                verdict(training)
+            );
+        }
     }
     Ok(())
 }

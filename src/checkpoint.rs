@@ -1,13 +1,11 @@
 //! The state of a run that is under way, so that it can go on where it was interrupted.
 use crate::{
-    codec,
     init::Vars,
     member::{EpochRecord, Weights},
-    store::Store,
+    store::{read_tensors, Fault, Layout, Store},
     Error, Result,
 };
-use candle_core::Device;
-use serde::{Deserialize, Serialize};
+use candle_core::{Device, Tensor};
 use std::time::{Duration, Instant};
 
 /// How often the state of a run is kept: weights, buffers, learning curve, and what the learner adds (the ready-made
@@ -42,16 +40,100 @@ impl Checkpoints {
     }
 }
 
-/// What is kept.
-#[derive(Serialize, Deserialize)]
-pub(crate) struct Checkpoint {
-    /// The epoch to go on with.
-    pub(crate) epoch: u32,
+/// What a run under way needs to go on: its learning curve, its weights, and what its learner adds.
+///
+/// The tensors may still be the run's own, which change when it goes on: a store writes them out, or copies them,
+/// before [`Store::put_checkpoint`] returns.
+#[derive(Clone, Debug)]
+pub struct Checkpoint {
     pub(crate) curve: Vec<EpochRecord>,
-    /// A safetensors buffer.
-    weights: Vec<u8>,
-    /// The learner's own.
-    pub(crate) state: Vec<u8>,
+    pub(crate) weights: Weights,
+    pub(crate) state: LoopState,
+}
+
+/// What a training loop adds to a checkpoint.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LoopState {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) tensors: Weights,
+}
+
+impl From<Vec<u8>> for LoopState {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self { bytes, ..Self::default() }
+    }
+}
+
+/// Where the parts of a checkpoint stand among the tensors of its file.
+const WEIGHTS: &str = "weights/";
+const STATE: &str = "state/";
+const BYTES: &str = "bytes";
+
+impl Checkpoint {
+    /// Of a run with this learning curve and these weights, on the CPU; `state` is what its loop adds.
+    #[must_use]
+    pub fn new(curve: Vec<EpochRecord>, weights: Weights, state: Vec<u8>) -> Self {
+        Self { curve, weights, state: state.into() }
+    }
+
+    /// The epoch to go on with.
+    #[must_use]
+    pub fn epoch(&self) -> u32 {
+        self.curve.last().map_or(0, |record| record.epoch.saturating_add(1))
+    }
+
+    /// One safetensors buffer, with a hash of it all in the header. `key` is the store's, and part of it.
+    ///
+    /// # Errors
+    /// When a tensor has a type that safetensors lacks.
+    pub fn to_bytes(&self, key: &str) -> Result<Vec<u8>> {
+        self.layout(key)?.to_bytes()
+    }
+
+    /// The inverse of [`Checkpoint::to_bytes`]. Bytes of any origin are safe to hand in.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] when the bytes are not what was written, [`Error::Foreign`] when they are something else,
+    /// or of another key.
+    pub fn from_bytes(key: &str, bytes: &[u8]) -> Result<Self> {
+        Self::read(key, bytes).map_err(|fault| fault.of("the checkpoint"))
+    }
+
+    /// Writes what [`Checkpoint::to_bytes`] gives, one tensor in memory at a time.
+    pub(crate) fn layout(&self, key: &str) -> Result<Layout> {
+        let named = |prefix: &'static str, tensors: &Weights| {
+            let name = move |(name, tensor): (&String, &Tensor)| (format!("{prefix}{name}"), tensor.clone());
+            tensors.iter().map(name).collect::<Vec<_>>()
+        };
+        let bytes = Tensor::from_slice(&self.state.bytes, self.state.bytes.len(), &Device::Cpu)?;
+        let all = named(WEIGHTS, &self.weights).into_iter().chain(named(STATE, &self.state.tensors));
+        let curve = serde_json::to_string(&self.curve)
+            .map_err(|e| Error::invalid("the learning curve", "serializable", e))?;
+        Layout::new(&kind(key), &curve, all.chain([(BYTES.to_string(), bytes)]))
+    }
+
+    pub(crate) fn read(key: &str, bytes: &[u8]) -> Result<Self, Fault> {
+        let content = read_tensors(&kind(key), bytes)?;
+        let curve: Vec<EpochRecord> = serde_json::from_str(&content.about)
+            .map_err(|e| Fault::foreign(format!("its learning curve: {e}")))?;
+        let (mut weights, mut state) = (Weights::new(), LoopState::default());
+        for (name, tensor) in content.tensors {
+            if let Some(name) = name.strip_prefix(WEIGHTS) {
+                weights.insert(name.into(), tensor);
+            } else if let Some(name) = name.strip_prefix(STATE) {
+                state.tensors.insert(name.into(), tensor);
+            } else if name == BYTES {
+                state.bytes = tensor.to_vec1().map_err(|e| Fault::foreign(format!("its {name}: {e}")))?;
+            } else {
+                return Err(Fault::foreign(format!("it has a tensor {name:?}")));
+            }
+        }
+        Ok(Self { curve, weights, state })
+    }
+}
+
+fn kind(key: &str) -> String {
+    format!("checkpoint of {key}")
 }
 
 /// Keeps the checkpoints of one run.
@@ -69,10 +151,8 @@ impl<'a> Keeper<'a> {
 
     /// Where the run was, with its weights put back.
     pub(crate) fn restore(&self, vars: &Vars) -> Result<Option<Checkpoint>> {
-        let Some(bytes) = self.store.checkpoint(&self.key)? else { return Ok(None) };
-        let checkpoint: Checkpoint = codec::decode(&bytes)
-            .map_err(|why| Error::Foreign { what: format!("the checkpoint {}", self.key), why })?;
-        vars.load(&weights_of(&checkpoint.weights)?)?;
+        let Some(mut checkpoint) = self.store.checkpoint(&self.key)? else { return Ok(None) };
+        vars.load(&std::mem::take(&mut checkpoint.weights))?;
         Ok(Some(checkpoint))
     }
 
@@ -85,11 +165,10 @@ impl<'a> Keeper<'a> {
         }
     }
 
-    pub(crate) fn keep(&mut self, vars: &Vars, curve: &[EpochRecord], state: Vec<u8>) -> Result<()> {
-        let epoch = curve.last().map_or(0, |record| record.epoch + 1);
-        let weights = bytes_of(&vars.snapshot()?)?;
-        let bytes = codec::encode(&Checkpoint { epoch, curve: curve.to_vec(), weights, state })?;
-        self.store.put_checkpoint(&self.key, &bytes)?;
+    pub(crate) fn keep(&mut self, vars: &Vars, curve: &[EpochRecord], state: LoopState) -> Result<()> {
+        let weights = vars.named().into_iter().map(|(name, var)| (name, var.as_detached_tensor())).collect();
+        let checkpoint = Checkpoint { curve: curve.to_vec(), weights, state };
+        self.store.put_checkpoint(&self.key, &checkpoint)?;
         self.last = Instant::now();
         Ok(())
     }
@@ -98,12 +177,4 @@ impl<'a> Keeper<'a> {
 /// The key of a run's checkpoint.
 pub(crate) fn key(member_key: &str) -> String {
     format!("{member_key}-checkpoint")
-}
-
-pub(crate) fn bytes_of(weights: &Weights) -> Result<Vec<u8>> {
-    safetensors::serialize(weights, None).map_err(|e| candle_core::Error::from(e).into())
-}
-
-pub(crate) fn weights_of(bytes: &[u8]) -> Result<Weights> {
-    Ok(candle_core::safetensors::load_buffer(bytes, &Device::Cpu)?.into_iter().collect())
 }

@@ -7,7 +7,7 @@ use crate::{
     Error, Result, Rows, Seed,
 };
 use candle_core::{DType, Device, Tensor};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// Predictions that no member behind them was fitted on, with what a rule may learn from.
 ///

@@ -127,7 +127,7 @@ impl fmt::Debug for Vars {
 /// A `VarBuilder` backend that draws each variable from a hash of a seed and the variable's name.
 ///
 /// What a variable holds depends on the seed, its name, shape and `Init`, and the scheme, and on nothing
-/// else. It is drawn in f64 and then rounded to the dtype. [`fresh`] wraps it ready for use.
+/// else. It is drawn in f64 and then rounded to the dtype (down, for integers: u32 may be uniform). [`fresh`] wraps it ready for use.
 ///
 /// A name asked for again gives the same variable; with another shape, dtype or device, an error.
 #[derive(Clone, Debug)]
@@ -160,7 +160,9 @@ impl SimpleBackend for SeededInit {
             }
             return same(name, var, dtype, device);
         }
-        let law = Law::of(self.scheme, init, &shape);
+        // Schemes are about weights; integers are the state of a layer.
+        let scheme = if dtype.is_float() { self.scheme } else { InitScheme::AsDeclared };
+        let law = Law::of(scheme, init, &shape);
         let var = law.var(name, shape, self.seed.child(name), dtype, device)?;
         let tensor = var.as_tensor().clone();
         vars.insert(name.into(), var);
@@ -276,10 +278,12 @@ impl Law {
             return Var::zeros(shape, dtype, device); // its fans may be 0, so that its law is undefined
         }
         self.check(name)?;
-        if !matches!(self, Self::Constant(_)) && !dtype.is_float() {
-            bail!("{name} cannot be drawn at random as {dtype:?}: that takes floats")
+        let integers = matches!((self, dtype), (Self::Uniform { .. }, DType::U32));
+        if !matches!(self, Self::Constant(_)) && !dtype.is_float() && !integers {
+            bail!("{name} cannot be drawn at random as {dtype:?}: that takes floats, or uniform u32")
         }
         match dtype {
+            DType::U32 => Var::from_vec(self.draw::<u32>(n, seed), shape, device),
             DType::F32 => Var::from_vec(self.draw::<f32>(n, seed), shape, device),
             DType::F64 => Var::from_vec(self.draw::<f64>(n, seed), shape, device),
             _ => {

@@ -55,8 +55,8 @@
 //!
 //! One seed gives the same weights to the bit, whatever the number of threads and the order of runs: sub-seeds are
 //! hashes of names ([`Seed`]), initial weights are drawn by a backend of ours ([`init`]), and nobody shares a
-//! generator. What that cannot cover is randomness inside a model, such as candle's own dropout, which draws from a
-//! generator that cannot be seeded. And two processors whose matrix kernels round differently differ.
+//! generator. Dropout has a layer here whose masks follow from the seed ([`layers::Dropout`]); candle's own draws from
+//! a generator that cannot be seeded. And two processors whose matrix kernels round differently differ.
 //!
 //! # Speed
 //!
@@ -73,6 +73,7 @@
 #![warn(missing_debug_implementations, unreachable_pub, rust_2018_idioms)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod blueprint;
 pub mod build;
 mod checkpoint;
 mod codec;
@@ -86,6 +87,7 @@ pub mod files;
 mod held_out;
 mod host;
 pub mod init;
+pub mod layers;
 pub mod member;
 pub mod merge;
 mod network;

@@ -1,5 +1,6 @@
 //! Where a plan becomes a pool.
 use crate::{
+    blueprint,
     build::{EnsembleBuilder, Plan, RunSpec},
     checkpoint::{self, Checkpoints, Keeper},
     data::Dataset,
@@ -163,6 +164,8 @@ struct Build<'b, 'a, L> {
     plan: &'b Plan,
     store: &'b dyn Store,
     tag: String,
+    /// Of each run, in order; see [`blueprint`].
+    networks: Vec<String>,
     /// Members of the run that yields most: slots are numbered by run and member.
     stride: u32,
 }
@@ -177,8 +180,13 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
         }
         let stride = plan.runs.iter().map(|run| run.take.members(session.learner.epochs(run))).max();
         let tag = session.learner.tag();
-        store.open(&Manifest::new(plan, &tag))?;
-        Ok(Self { session, plan, store, tag, stride: stride.unwrap_or(1) })
+        let network = |run| blueprint::of(session.learner, run, &session.device).map_err(|e| of_run(run, e));
+        let networks = plan.runs.iter().map(network).collect::<Result<Vec<_>>>()?;
+        let mut distinct: Vec<_> = networks.clone();
+        distinct.sort_unstable();
+        distinct.dedup();
+        store.open(&Manifest::new(plan, &tag, &distinct))?;
+        Ok(Self { session, plan, store, tag, networks, stride: stride.unwrap_or(1) })
     }
 
     fn members(&self, run: &RunSpec) -> u32 {
@@ -225,7 +233,9 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
     }
 
     fn key(&self, run: &RunSpec, index: u32) -> Result<String> {
-        self.plan.key(run, &self.tag, index)
+        // `Plan::check` has seen to it that a run's number is its place.
+        let network = self.networks.get(run.id as usize).map_or("", String::as_str);
+        self.plan.key(run, &self.tag, network, index)
     }
 
     /// One run, from fresh weights to a member in the store; then it counts as done.

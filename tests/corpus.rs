@@ -116,7 +116,7 @@ fn good_manifest() -> Vec<u8> {
         let settings = Settings::new().with("epochs", 2).with("learning_rate", 0.01);
         let mut plan = session.plan(&MultiRun::new(2), 1).unwrap();
         plan.runs[1].settings = settings;
-        let bytes = Manifest::new(&plan, &trainer.tag()).to_bytes().unwrap();
+        let bytes = Manifest::new(&plan, &trainer.tag(), &["model".into()]).to_bytes().unwrap();
         bytes.splitn(3, |b| *b == b'\n').nth(2).unwrap().to_vec()
     })
 }

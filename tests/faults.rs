@@ -5,8 +5,9 @@ use candle_ensemble::{
     combine::{HardVote, LinearStack, LinearStackHead, Mean, MeanLog, Median},
     data::TensorDataset,
     exec::Sequential,
+    member::EpochRecord,
     observe::{Event, Flow, Observer},
-    store::{DirectoryStore, Manifest, Store},
+    store::{Checkpoint, DirectoryStore, Manifest, Store},
     train::{CustomLoop, Output, Trainer},
     Ensemble, Error, Member, Network, Result, Seed, Session,
 };
@@ -243,11 +244,25 @@ fn a_broken_manifest_is_named_and_written_anew_once_removed() {
     }
 }
 
+/// Of a run that has done so many epochs.
+fn checkpoint(epochs: u32) -> Checkpoint {
+    let record = |epoch| EpochRecord {
+        epoch,
+        learning_rate: 0.1,
+        train_loss: 1. / 3.,
+        train_metric: f64::NAN,
+        valid_loss: None,
+        valid_metric: None,
+    };
+    let weights = [("w".to_string(), Tensor::new(&[0.5f32, -1.], &Device::Cpu).unwrap())].into();
+    Checkpoint::new((0..epochs).map(record).collect(), weights, vec![7; 100])
+}
+
 #[test]
 fn broken_checkpoints_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let store = DirectoryStore::new(folder.path()).unwrap();
-    store.put_checkpoint("run-1", &[7; 1000]).unwrap();
+    store.put_checkpoint("run-1", &checkpoint(1)).unwrap();
     let file = folder.path().join("run-1.checkpoint");
     let bytes = fs::read(&file).unwrap();
     for at in 0..bytes.len() {
@@ -259,8 +274,8 @@ fn broken_checkpoints_are_named() {
             assert!(e.contains("run-1.checkpoint"), "{e}");
         }
     }
-    store.put_checkpoint("run-1", &[8; 10]).unwrap();
-    assert_eq!(store.checkpoint("run-1").unwrap().unwrap(), [8; 10]);
+    store.put_checkpoint("run-1", &checkpoint(2)).unwrap();
+    assert_eq!(store.checkpoint("run-1").unwrap().unwrap().epoch(), 2);
 }
 
 // ---- Other data, plans and learners.
@@ -279,12 +294,20 @@ fn a_store_of_something_else_is_refused_and_says_what_differs() {
     let same = plan(&trainer, &data.0);
     let other_data = why(&trainer, &data.1, &plan(&trainer, &data.1));
     assert!(
-        other_data.contains("made for another data set (") && !other_data.contains("learner"),
+        other_data.contains("made for another data set (") && !other_data.contains("trainer"),
         "{other_data}"
     );
     let slower = self::trainer().epochs(3);
     let other_learner = why(&slower, &data.0, &same);
-    assert!(other_learner.contains("made for another learner (") && !other_learner.contains("data set"));
+    assert!(other_learner.contains("made for another trainer (") && !other_learner.contains("data set"));
+    assert!(!other_learner.contains("network"), "{other_learner}");
+    let unbiased = Trainer::new(|vb| candle_nn::linear_no_bias(2, 1, vb)).epochs(2);
+    let other_network = why(&unbiased, &data.0, &same);
+    assert!(
+        other_network.contains("made for another network (\"model\", 2 variables of 3 numbers, ")
+            && !other_network.contains("trainer"),
+        "{other_network}"
+    );
     let seed = Session::new(&trainer, &data.0).plan(&Bagging::new(RUNS), 43).unwrap();
     assert!(why(&trainer, &data.0, &seed)
         .contains("made for another plan (run 0 differs in seed, training rows)"));
@@ -306,7 +329,7 @@ fn of_two_first_builds_one_sets_the_plan() {
         let opened: Vec<_> = std::thread::scope(|s| {
             let open = |plan| {
                 let path = folder.path();
-                move || DirectoryStore::new(path).unwrap().open(&Manifest::new(plan, "learner")).is_ok()
+                move || DirectoryStore::new(path).unwrap().open(&Manifest::new(plan, "learner", &[])).is_ok()
             };
             let threads = [&plans[0], &plans[1], &plans[0]].map(|plan| s.spawn(open(plan)));
             threads.map(|t| t.join().unwrap()).into()

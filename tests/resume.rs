@@ -1,16 +1,19 @@
 //! A build that is interrupted anywhere and continued ends with the bytes of one that never was.
-use candle_core::{Device, Tensor};
+use candle_core::{Device, ModuleT, Tensor};
 use candle_ensemble::{
-    build::{Bagging, EnsembleBuilder, FastGeometric, Horizontal, MultiRun, Plan, Snapshot},
+    build::{Bagging, EnsembleBuilder, FastGeometric, Horizontal, MultiRun, Plan, Settings, Snapshot},
+    combine::{Combiner, Mean},
     data::TensorDataset,
     exec::{Executor, Sequential, Threads},
+    layers::Dropout,
     merge::WarmUp,
     observe::{Event, Flow, Observer},
     store::MemoryStore,
     train::{Averaging, Clip, EarlyStopping, Optimizer, Schedule, Sgd, Span, Trainer},
-    Checkpoints, Error, Result, Session,
+    Checkpoints, Ensemble, Error, Network, Result, Session,
 };
-use candle_nn::{linear, seq, Activation, Sequential as Layers, VarBuilder};
+use candle_nn::{linear, seq, Activation, Linear, Sequential as Layers, VarBuilder};
+use rand::Rng;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 fn data() -> TensorDataset {
@@ -55,14 +58,18 @@ impl Observer for Power {
     }
 }
 
-fn bytes(trainer: &Trainer<Layers>, plan: &Plan, store: &MemoryStore) -> Result<Vec<Vec<u8>>> {
+fn bytes<N: Network>(trainer: &Trainer<N>, plan: &Plan, store: &MemoryStore) -> Result<Vec<Vec<u8>>> {
     let (data, executor) = (data(), Threads::new(2)?);
     let pool = Session::new(trainer, &data).executor(&executor).store(store).train(plan)?;
     pool.members().iter().map(candle_ensemble::Member::to_bytes).collect()
 }
 
 /// Interrupts after every number of epochs from 0 on, continues, and compares. Returns how many runs resumed.
-fn interrupt_everywhere(trainer: &Trainer<Layers>, builder: &dyn EnsembleBuilder, often: Checkpoints) -> u32 {
+fn interrupt_everywhere<N: Network>(
+    trainer: &Trainer<N>,
+    builder: &dyn EnsembleBuilder,
+    often: Checkpoints,
+) -> u32 {
     let data = data();
     let session = Session::new(trainer, &data);
     let plan = session.plan(builder, 7).unwrap();
@@ -94,6 +101,46 @@ fn optimizers_schedules_and_clipping_go_on_where_they_were() {
             trainer().optimizer(optimizer).schedule(Schedule::Cosine { to: 0.1 }.into()).clip(Clip::Norm(1.));
         assert!(interrupt_everywhere(&trainer, &MultiRun::new(2), Checkpoints::Epochs(5)) > 0);
     }
+}
+
+struct Dropping(Linear, Dropout, Linear);
+
+impl ModuleT for Dropping {
+    fn forward_t(&self, x: &Tensor, train: bool) -> candle_core::Result<Tensor> {
+        x.apply(&self.0)?.relu()?.apply_t(&self.1, train)?.apply(&self.2)
+    }
+}
+
+/// A random search over what the trainer and the constructor read, dropout among it.
+#[test]
+fn dropout_goes_on_where_it_was_and_settings_are_drawn_anew_alike() {
+    let new = |settings: &Settings, vb: VarBuilder<'_>| {
+        let width = settings.count("width")?.unwrap_or(6);
+        let dropout = Dropout::new(settings.real("dropout")?.unwrap_or(0.5), vb.pp("dropout"))?;
+        Ok(Dropping(linear(2, width, vb.pp("in"))?, dropout, linear(width, 2, vb.pp("out"))?))
+    };
+    let trainer = Trainer::reading(&["width", "dropout"], new).epochs(6).batch_size(16);
+    let search = MultiRun::new(3).settings_drawn(|rng| {
+        Settings::new()
+            .with("learning_rate", 10f64.powf(rng.random_range(-3. ..-1.)))
+            .with("width", rng.random_range(4..9))
+            .with("dropout", rng.random_range(0.1..0.6))
+    });
+    assert!(interrupt_everywhere(&trainer, &search, Checkpoints::Epochs(2)) > 0);
+    let data = data();
+    let session = Session::new(&trainer, &data);
+    let pool = session.grow(&search, 7).unwrap();
+    let settings: Vec<_> = pool.members().iter().map(|m| m.record.settings.clone()).collect();
+    assert!(settings.iter().all(|s| s.real("dropout").unwrap().is_some()) && settings[0] != settings[1]);
+    // 60 rows in batches of 16, four an epoch.
+    let step = |m: &candle_ensemble::Member| m.weights["dropout.step"].to_scalar::<u32>().unwrap();
+    assert!(pool.members().iter().all(|member| step(member) == 24));
+    let ensemble = pool.combine(&Mean).unwrap();
+    let again: Ensemble<_, <Mean as Combiner>::Head> =
+        Ensemble::from_bytes(&ensemble.to_bytes().unwrap(), &trainer, &Device::Cpu).unwrap();
+    let x = Tensor::arange(0f32, 20., &Device::Cpu).unwrap().reshape((10, 2)).unwrap();
+    let [a, b] = [&ensemble, &again].map(|e| e.predict_proba(&x).unwrap().to_vec2::<f32>().unwrap());
+    assert_eq!(a, b);
 }
 
 #[test]

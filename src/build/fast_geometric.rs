@@ -122,6 +122,25 @@ mod tests {
         }
     }
 
+    /// The paper's formula as it stands there, for cycles and batches that divide nothing.
+    #[test]
+    fn is_the_papers_formula_at_every_step() {
+        let (high, low) = (0.05, 0.0005);
+        for (c, n, epochs, share) in [(2, 1, 9, 0.), (6, 7, 40, 0.75), (10, 3, 53, 0.31), (4, 13, 17, 0.5)] {
+            let fge = FastGeometric::new(c, high, low).pretraining(share);
+            let start = (share * f64::from(epochs)).round() as u32;
+            for (epoch, batch) in (start..epochs).flat_map(|e| (0..n).map(move |i| (e, i))) {
+                let t = (f64::from((epoch - start) % c) + f64::from(batch) / f64::from(n)) / f64::from(c);
+                let down = |t: f64| high + (low - high) * t;
+                let paper = if t <= 0.5 { down(2. * t) } else { down(2. - 2. * t) };
+                let got = fge.rate(1., Position { epoch, batch, epochs, batches_per_epoch: n }).unwrap();
+                assert!((got - paper).abs() < 1e-12, "{c} {n} {epoch} {batch}: {got} against {paper}");
+                let due = (epoch - start) % c + 1 == c / 2;
+                assert_eq!(fge.due(epoch, epochs).is_some(), due);
+            }
+        }
+    }
+
     #[test]
     fn takes_members_at_the_troughs() {
         let t = FastGeometric::new(4, 0.05, 0.01).pretraining(0.5);

@@ -129,10 +129,11 @@ impl Plan {
         Ok(())
     }
 
-    /// The key that member `index` of a run is stored under: of the data, the run and the learner's tag.
-    pub(crate) fn key(&self, run: &RunSpec, tag: &str, index: u32) -> Result<String> {
+    /// The key that member `index` of a run is stored under: of the data, the run, the learner's tag
+    /// and the run's network.
+    pub(crate) fn key(&self, run: &RunSpec, tag: &str, network: &str, index: u32) -> Result<String> {
         let mut hasher = blake3::Hasher::new();
-        hasher.update(self.data.as_bytes()).update(tag.as_bytes()).update(&codec::encode(run)?);
+        hasher.update(self.data.as_bytes()).update(&codec::encode(&(tag, network, run))?);
         Ok(format!("{:05}-{index:03}-{}", run.id, &hasher.finalize().to_hex()[..32]))
     }
 }

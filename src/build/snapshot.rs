@@ -15,7 +15,9 @@ use serde::{Deserialize, Serialize};
 /// per iteration (the paper) or per epoch. A cycle is `⌊T/M⌋` of the run's `T` epochs; what remains goes to the
 /// last, whose cosine is as much longer. (Where `M` divides `T`, that is the paper's
 /// `α₀/2·(cos(π·((t−1) mod ⌈T/M⌉)/⌈T/M⌉) + 1)`, `t` from 1. The paper's cycles may end within an epoch and its last
-/// may be cut short; here every cycle ends at its trough.)
+/// may be cut short; here every cycle ends at its trough. For the formula to the letter, whatever `M` and `T`, give the
+/// trainer [`Schedule::WarmRestarts`](crate::train::Schedule::WarmRestarts) and take the members you want with
+/// [`Horizontal`](super::Horizontal).)
 ///
 /// Choose it when one training is all you can afford. Early snapshots are weak: [`Snapshot::keep`] the last few.
 /// Cost: the epochs of one network. On its own it is a builder of one run; within any other strategy it says when

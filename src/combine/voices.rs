@@ -169,6 +169,12 @@ impl Voices {
         Ok(Self { covered: None, ..self.clone() })
     }
 
+    /// Other probabilities or values for the same slots and rows; what is missing stays missing.
+    pub(super) fn with_values(&self, values: Tensor) -> Result<Self> {
+        let other = Self::on_scale(values, self.covered.clone(), self.task, Scale::Probability)?;
+        Ok(Self { inputs: self.inputs.clone(), ..other })
+    }
+
     /// Every voice there: one that is missing is stood in for by the mean of those that speak about the row. NaN
     /// where none does.
     ///

@@ -4,9 +4,9 @@ use super::{
     numbers::{self, dense, Held, Loop},
 };
 use crate::{
-    checkpoint::{bytes_of, weights_of},
     codec,
     member::Weights,
+    store::{read_tensors, Layout},
     threads,
     train::vectorized,
     Error, Result,
@@ -15,6 +15,9 @@ use candle_core::{DType, Device, Shape, Tensor, Var, WithDType};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+
+/// What the bytes of an average call themselves.
+const KIND: &str = "average";
 
 /// Numbers of one piece of parallel work.
 const PIECE: usize = 1 << 15;
@@ -148,11 +151,16 @@ impl Running {
     fn save(&self) -> Result<Saved> {
         let exact = self.tensors.iter().map(|(name, mean)| Ok((name.clone(), mean.tensor()?)));
         let dtypes = self.tensors.values().map(|mean| mean.dtype.as_str().to_string()).collect();
-        Ok(Saved { count: self.count, dtypes, values: bytes_of(&exact.collect::<Result<_>>()?)? })
+        Ok(Saved {
+            count: self.count,
+            dtypes,
+            values: Layout::new(KIND, "", exact.collect::<Result<Vec<_>>>()?)?.to_bytes()?,
+        })
     }
 
     fn restore(saved: &Saved) -> Result<Self> {
-        let exact = weights_of(&saved.values)?;
+        let exact =
+            read_tensors(KIND, &saved.values).map_err(|fault| fault.of("the running average"))?.tensors;
         if exact.len() != saved.dtypes.len() {
             return Err(foreign("its parts do not go together".into()));
         }

@@ -1,10 +1,5 @@
 //! On disk.
-use super::{
-    format, manifest, map,
-    seal::{seal, unseal},
-    title::Fault,
-    Manifest, Store,
-};
+use super::{format, manifest, map, title::Fault, Checkpoint, Manifest, Store};
 use crate::{files, Error, Member, Result};
 use std::{
     fs,
@@ -14,7 +9,7 @@ use std::{
 /// Keeps the members of one plan in a directory, for resuming, for several processes, and for good.
 ///
 /// ```text
-/// plan.bin              what it is for: the plan, the data's fingerprint, the learner's tag
+/// plan.bin              what it is for: the plan, the data's fingerprint, the learner's tag, its networks
 /// KEY.safetensors       a member: weights, and its record in the header; any safetensors reader opens it
 /// KEY.checkpoint        how far an unfinished run has come
 /// ```
@@ -25,7 +20,7 @@ use std::{
 /// - **Checked files.** Each carries its format and a BLAKE3 hash of all its bytes, checked whenever it is read. A
 ///   file that is cut short, changed or foreign is an error that names it; the others stay good. Remove it, and
 ///   its run alone is trained again.
-/// - **One plan.** The first build writes the manifest; a build of other data, another plan or another learner is
+/// - **One plan.** The first build writes the manifest; a build of other data, another plan, trainer or network is
 ///   refused with an error that says which of them differs.
 /// - **Several processes.** They may work on one directory at the same time, on one machine or on a shared disk:
 ///   each run is done at least once, and whoever is last replaces a file by the same bytes.
@@ -147,22 +142,18 @@ impl Store for DirectoryStore {
         path.try_exists().map_err(|e| files::failed(&path, e))
     }
 
-    fn put_checkpoint(&self, key: &str, bytes: &[u8]) -> Result<()> {
-        files::write_whole(self.checkpoint_path(key)?, &seal(&checkpoint(key), bytes))
+    fn put_checkpoint(&self, key: &str, checkpoint: &Checkpoint) -> Result<()> {
+        let (path, layout) = (self.checkpoint_path(key)?, checkpoint.layout(key)?);
+        files::write_with(&path, |file| layout.write(file))
     }
 
-    fn checkpoint(&self, key: &str) -> Result<Option<Vec<u8>>> {
-        let kind = checkpoint(key);
-        read_file(&self.checkpoint_path(key)?, |bytes| unseal(&kind, bytes).map(<[u8]>::to_vec))
+    fn checkpoint(&self, key: &str) -> Result<Option<Checkpoint>> {
+        read_file(&self.checkpoint_path(key)?, |bytes| Checkpoint::read(key, bytes))
     }
 
     fn drop_checkpoint(&self, key: &str) -> Result<()> {
         files::remove(&self.checkpoint_path(key)?)
     }
-}
-
-fn checkpoint(key: &str) -> String {
-    format!("checkpoint of {key}")
 }
 
 /// What `read` makes of a file; `None` where there is none. Every error names the file.
@@ -191,6 +182,10 @@ mod tests {
         };
         let weights = [("w".to_string(), Tensor::new(&[weight], &Device::Cpu).unwrap())].into();
         Member { weights, record }
+    }
+
+    fn checkpoint(state: &[u8]) -> Checkpoint {
+        Checkpoint::new(vec![], member("", 0.5).weights, state.to_vec())
     }
 
     #[test]
@@ -229,7 +224,7 @@ mod tests {
             refused(store.put(member(key, 1.)).err());
             refused(store.get(key).err());
             refused(store.contains(key).err());
-            refused(store.put_checkpoint(key, b"x").err());
+            refused(store.put_checkpoint(key, &checkpoint(b"x")).err());
             refused(store.checkpoint(key).err());
             refused(store.drop_checkpoint(key).err());
         }
@@ -241,16 +236,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = DirectoryStore::new(folder.path()).unwrap();
         for store in [&store as &dyn Store, &crate::store::MemoryStore::new()] {
-            assert_eq!(store.checkpoint("a").unwrap(), None);
-            store.put_checkpoint("a", b"epoch 1").unwrap();
-            store.put_checkpoint("a", b"epoch 2").unwrap();
-            store.put_checkpoint("b", b"").unwrap();
+            assert!(store.checkpoint("a").unwrap().is_none());
+            store.put_checkpoint("a", &checkpoint(b"epoch 1")).unwrap();
+            store.put_checkpoint("a", &checkpoint(b"epoch 2")).unwrap();
+            store.put_checkpoint("b", &checkpoint(b"")).unwrap();
             store.put(member("a", 1.)).unwrap();
-            assert_eq!(store.checkpoint("a").unwrap().unwrap(), b"epoch 2");
-            assert_eq!(store.checkpoint("b").unwrap().unwrap(), b"");
+            assert_eq!(store.checkpoint("a").unwrap().unwrap().state.bytes, b"epoch 2");
+            assert_eq!(store.checkpoint("b").unwrap().unwrap().state.bytes, b"");
             store.drop_checkpoint("a").unwrap();
             store.drop_checkpoint("a").unwrap();
-            assert_eq!(store.checkpoint("a").unwrap(), None);
+            assert!(store.checkpoint("a").unwrap().is_none());
             assert!(store.contains("a").unwrap());
         }
         fs::copy(folder.path().join("b.checkpoint"), folder.path().join("c.checkpoint")).unwrap();

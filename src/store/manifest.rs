@@ -9,20 +9,23 @@ use std::borrow::Cow;
 
 const KIND: &str = "plan";
 
-/// What a store holds the members of: a plan, which names its data set, and the learner that carries it out.
+/// What a store holds the members of: a plan, which names its data set, the learner that carries it out, and the
+/// networks that it builds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Manifest<'a> {
     /// The plan.
     pub plan: Cow<'a, Plan>,
     /// The learner's [tag](crate::train::Learner::tag).
     pub learner: Cow<'a, str>,
+    /// The networks, each in a line: architecture, number of variables, a hash of their names, types and shapes.
+    pub networks: Cow<'a, [String]>,
 }
 
 impl<'a> Manifest<'a> {
-    /// Of `plan`, carried out by a learner of this tag.
+    /// Of `plan`, carried out on these networks by a learner of this tag.
     #[must_use]
-    pub fn new(plan: &'a Plan, learner: &'a str) -> Self {
-        Self { plan: Cow::Borrowed(plan), learner: Cow::Borrowed(learner) }
+    pub fn new(plan: &'a Plan, learner: &'a str, networks: &'a [String]) -> Self {
+        Self { plan: Cow::Borrowed(plan), learner: learner.into(), networks: networks.into() }
     }
 
     /// As bytes, with a format and a hash. The same manifest gives the same bytes.
@@ -54,7 +57,15 @@ impl<'a> Manifest<'a> {
             differences.push(format!("another plan ({how})"));
         }
         if self.learner != there.learner {
-            differences.push(format!("another learner ({:?}, not {:?})", there.learner, self.learner));
+            differences.push(format!("another trainer ({:?}, not {:?})", there.learner, self.learner));
+        }
+        if self.networks != there.networks {
+            let pairs = there.networks.iter().zip(&*self.networks);
+            let how = match pairs.into_iter().find(|(a, b)| a != b) {
+                Some((a, b)) => format!("{a}, not {b}"),
+                None => format!("{} in all, not {}", there.networks.len(), self.networks.len()),
+            };
+            differences.push(format!("another network ({how})"));
         }
         (!differences.is_empty()).then(|| format!("it was made for {}", differences.join(", ")))
     }
@@ -108,7 +119,8 @@ mod tests {
     #[test]
     fn bytes_come_back_equal_and_every_change_is_noticed() {
         let plan = plan();
-        let manifest = Manifest::new(&plan, "Adam");
+        let networks = ["small".to_string(), "large".to_string()];
+        let manifest = Manifest::new(&plan, "Adam", &networks);
         let bytes = manifest.to_bytes().unwrap();
         assert_eq!(Manifest::from_bytes(&bytes).unwrap(), manifest);
         assert_eq!(manifest.differs(&Manifest::from_bytes(&bytes).unwrap()), None);
@@ -127,15 +139,23 @@ mod tests {
     #[test]
     fn differences_are_told() {
         let there = plan();
-        let there = Manifest::new(&there, "Adam");
+        let there = Manifest::new(&there, "Adam", &[]);
         let says = |change: &dyn Fn(&mut Plan), learner: &str| {
             let mut plan = plan();
             change(&mut plan);
-            Manifest::new(&plan, learner).differs(&there).unwrap()
+            Manifest::new(&plan, learner, &[]).differs(&there).unwrap()
         };
+        let same = plan();
+        let networks = |names: &[&str], others: &[&str]| {
+            let [a, b] = [names, others].map(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>());
+            Manifest::new(&same, "Adam", &a).differs(&Manifest::new(&same, "Adam", &b))
+        };
+        assert_eq!(networks(&["a", "b"], &["a", "b"]), None);
+        assert_eq!(networks(&["a", "b"], &["a", "c"]).unwrap(), "it was made for another network (c, not b)");
+        assert!(networks(&["a", "b"], &["a"]).unwrap().contains("another network (1 in all, not 2)"));
         let data = says(&|p| p.data = Fingerprint::of(b"other"), "Adam");
         assert!(data.starts_with("it was made for another data set (fingerprint "), "{data}");
-        assert_eq!(says(&|_| (), "SGD"), r#"it was made for another learner ("Adam", not "SGD")"#);
+        assert_eq!(says(&|_| (), "SGD"), r#"it was made for another trainer ("Adam", not "SGD")"#);
         assert_eq!(says(&|p| drop(p.runs.pop()), "Adam"), "it was made for another plan (2 runs, not 1)");
         let seed = says(
             &|p| {
@@ -153,7 +173,7 @@ mod tests {
             },
             "SGD",
         );
-        assert!(["data set", "plan", "learner"]
+        assert!(["data set", "plan", "trainer"]
             .iter()
             .all(|what| all.contains(&format!("another {what} ("))));
     }

@@ -1,5 +1,5 @@
 //! In memory.
-use super::Store;
+use super::{Checkpoint, Store};
 use crate::{Member, Result};
 use std::{
     collections::BTreeMap,
@@ -43,13 +43,14 @@ impl Store for MemoryStore {
         Ok(self.kept().members.contains_key(key))
     }
 
-    fn put_checkpoint(&self, key: &str, bytes: &[u8]) -> Result<()> {
-        self.kept().checkpoints.insert(key.into(), bytes.into());
+    fn put_checkpoint(&self, key: &str, checkpoint: &Checkpoint) -> Result<()> {
+        let bytes = checkpoint.to_bytes(key)?;
+        self.kept().checkpoints.insert(key.into(), bytes);
         Ok(())
     }
 
-    fn checkpoint(&self, key: &str) -> Result<Option<Vec<u8>>> {
-        Ok(self.kept().checkpoints.get(key).cloned())
+    fn checkpoint(&self, key: &str) -> Result<Option<Checkpoint>> {
+        self.kept().checkpoints.get(key).map(|bytes| Checkpoint::from_bytes(key, bytes)).transpose()
     }
 
     fn drop_checkpoint(&self, key: &str) -> Result<()> {

@@ -17,6 +17,7 @@ pub(crate) use format::check_record;
 pub(crate) use tensors::{read as read_tensors, Layout};
 pub(crate) use title::Fault;
 
+pub use crate::checkpoint::Checkpoint;
 use crate::{Member, Result};
 
 /// Keeps members by key, and what unfinished runs left to go on from. Two processes may put the same key: both
@@ -26,7 +27,7 @@ pub trait Store: Sync {
     /// the process keeps the first manifest it is given.
     ///
     /// # Errors
-    /// When the store was made for another data set, plan or learner: the error says which.
+    /// When the store was made for another data set, plan, learner or network: the error says which.
     fn open(&self, _manifest: &Manifest<'_>) -> Result<()> {
         Ok(())
     }
@@ -51,12 +52,12 @@ pub trait Store: Sync {
         Ok(self.get(key)?.is_some())
     }
 
-    /// Keeps `bytes`, the state of an unfinished run, under `key`, whole or not at all, in place of what was
+    /// Keeps the state of an unfinished run under `key`, whole or not at all, in place of what was
     /// there. Keys of checkpoints and of members are apart. A store that keeps none leaves this as it is.
     ///
     /// # Errors
     /// When they cannot be kept.
-    fn put_checkpoint(&self, _key: &str, _bytes: &[u8]) -> Result<()> {
+    fn put_checkpoint(&self, _key: &str, _checkpoint: &Checkpoint) -> Result<()> {
         Ok(())
     }
 
@@ -64,7 +65,7 @@ pub trait Store: Sync {
     ///
     /// # Errors
     /// When there is one, but it cannot be read or is not what was put.
-    fn checkpoint(&self, _key: &str) -> Result<Option<Vec<u8>>> {
+    fn checkpoint(&self, _key: &str) -> Result<Option<Checkpoint>> {
         Ok(None)
     }
 

@@ -25,6 +25,7 @@ pub use optimizer::{
 };
 pub(crate) use output::ln;
 pub use output::{Output, Scale};
+pub(crate) use params::below_one;
 pub(crate) use real::{exp_of_negative, vectorized};
 pub use run::Run;
 pub(crate) use run::{in_batches, RunParts};

@@ -21,7 +21,7 @@ pub(super) fn non_negative(what: &str, value: f64) -> Result<()> {
 }
 
 /// From 0 to less than 1.
-pub(super) fn below_one(what: &str, value: f64) -> Result<()> {
+pub(crate) fn below_one(what: &str, value: f64) -> Result<()> {
     require((0.0..1.0).contains(&value), what, "from 0 to less than 1", value)
 }
 

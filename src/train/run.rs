@@ -1,10 +1,10 @@
 //! What a training loop may touch: the rows its run was granted, and nothing held out.
 use crate::{
     build::{RunSpec, Settings, Take},
-    checkpoint::Keeper,
+    checkpoint::{Keeper, LoopState},
     data::{Batch, Dataset, Task},
     init::Vars,
-    member::EpochRecord,
+    member::{EpochRecord, Weights},
     observe::{Event, Flow, Observer},
     train::Position,
     Error, Rows, Seed,
@@ -25,7 +25,7 @@ pub struct Run<'a> {
     take: &'a HandOver<'a>,
     taken: u32,
     curve: Vec<EpochRecord>,
-    state: Vec<u8>,
+    state: LoopState,
     failure: Option<Error>,
 }
 
@@ -50,13 +50,14 @@ impl<'a> Run<'a> {
     pub(crate) fn start(parts: RunParts<'a>) -> Result<Self, Error> {
         let RunParts { data, spec, vars, device, observer, epochs, keeper, take } = parts;
         let (curve, state, taken) = match keeper.restore(vars)? {
-            None => (vec![], vec![], 0),
+            None => (vec![], LoopState::default(), 0),
             Some(at) => {
-                let event = Event::Resumed { run: spec, epoch: at.epoch };
+                let epoch = at.epoch();
+                let event = Event::Resumed { run: spec, epoch };
                 if observer.notify(&event) == Flow::Stop {
                     return Err(Error::Cancelled { done: 0, of: 0 });
                 }
-                let taken = (0..at.epoch).filter(|epoch| spec.take.due(*epoch, epochs).is_some()).count();
+                let taken = (0..epoch).filter(|epoch| spec.take.due(*epoch, epochs).is_some()).count();
                 (at.curve, at.state, taken as u32)
             }
         };
@@ -73,7 +74,12 @@ impl<'a> Run<'a> {
     /// What the loop gave to the last checkpoint; empty when the run begins.
     #[must_use]
     pub fn state(&self) -> &[u8] {
-        &self.state
+        &self.state.bytes
+    }
+
+    /// The same for what the ready-made trainer gives as tensors; they are handed over.
+    pub(super) fn take_state_tensors(&mut self) -> Weights {
+        std::mem::take(&mut self.state.tensors)
     }
 
     /// The learning rate at a position, where the way members are taken prescribes one (snapshots, fast geometric
@@ -172,6 +178,14 @@ impl<'a> Run<'a> {
     /// # Errors
     /// When `state` fails, or the checkpoint cannot be stored; hand the error up.
     pub fn checkpoint(&mut self, state: impl FnOnce() -> Result<Vec<u8>, Error>) -> CandleResult<()> {
+        self.checkpoint_with(|| Ok(state()?.into()))
+    }
+
+    /// The same for a loop whose state is tensors too, which go to the store one by one.
+    pub(super) fn checkpoint_with(
+        &mut self,
+        state: impl FnOnce() -> Result<LoopState, Error>,
+    ) -> CandleResult<()> {
         if !self.keeper.due(self.curve.len()) {
             return Ok(());
         }

@@ -117,6 +117,14 @@ pub enum Schedule {
         /// Fraction of the base rate, 0 or more.
         to: f64,
     },
+    /// `(1 + cos(π (t mod L) / L)) / 2` with `L = ⌈T / M⌉`: `M` half cosine waves from 1 towards 0, each a warm restart
+    /// (Loshchilov & Hutter 2017, arXiv:1608.03983; this form is that of Huang et al. 2017, arXiv:1704.00109, for
+    /// any `T` and `M`, so that the last wave is cut short where `M` does not divide `T`).
+    /// [`Snapshot`](crate::build::Snapshot) sets the same rate, with waves of whole epochs.
+    WarmRestarts {
+        /// The `M` waves, at least 1.
+        cycles: u32,
+    },
     /// `(t + 1) / (n + 1) · g(0, T − n)` for `t < n`, then `g(t − n, T − n)`: a straight line from near 0
     /// over the first `n` units, then another schedule `g` over the rest (Goyal et al. 2017,
     /// arXiv:1706.02677).
@@ -245,6 +253,10 @@ impl Schedule {
             Self::Step { every, factor } => power(factor, t / every.max(1)),
             Self::Linear { to } => 1.0 + (to - 1.0) * done,
             Self::Cosine { to } => to + (1.0 - to) * (1.0 + (PI * done).cos()) / 2.0,
+            Self::WarmRestarts { cycles } => {
+                let length = of.div_ceil(u64::from(cycles.max(1))).max(1);
+                (1.0 + (PI * (t % length) as f64 / length as f64).cos()) / 2.0
+            }
             Self::WarmUp { over, ref then } => {
                 let n = over.units(of);
                 let rest = of.saturating_sub(n);
@@ -272,6 +284,10 @@ impl Schedule {
             Self::Step { factor, .. } => positive("Schedule::Step::factor", factor),
             Self::Linear { to } => non_negative("Schedule::Linear::to", to),
             Self::Cosine { to } => non_negative("Schedule::Cosine::to", to),
+            Self::WarmRestarts { cycles: 0 } => {
+                Err(Error::invalid("Schedule::WarmRestarts::cycles", "at least 1", 0))
+            }
+            Self::WarmRestarts { .. } => Ok(()),
             Self::WarmUp { over, ref then } => {
                 over.check("Schedule::WarmUp::over")?;
                 then.check()
@@ -338,6 +354,25 @@ mod tests {
         }
     }
 
+    /// The paper's formula as it stands there, at every iteration of runs that the cycles divide and do not divide.
+    #[test]
+    fn warm_restarts_are_the_paper_s_formula_for_any_length() {
+        for (epochs, batches, cycles) in
+            [(30, 7, 6), (10, 7, 4), (11, 3, 3), (5, 1, 5), (7, 13, 11), (3, 1, 8)]
+        {
+            let (rate, of) = (0.1, f64::from(epochs * batches));
+            let length = (of / f64::from(cycles)).ceil();
+            let schedule = LrSchedule::from(Schedule::WarmRestarts { cycles });
+            for i in 0..epochs * batches {
+                let t = f64::from(i) + 1.0;
+                let paper = rate / 2.0 * ((PI * ((t - 1.0) % length) / length).cos() + 1.0);
+                let (epoch, batch) = (i / batches, i % batches);
+                let got = schedule.rate(rate, Position { epoch, batch, epochs, batches_per_epoch: batches });
+                assert!((got - paper).abs() < 1e-12, "{i} of {of} in {cycles}: {got} against {paper}");
+            }
+        }
+    }
+
     #[test]
     fn warm_up_climbs_to_where_the_rest_begins() {
         let rest = Schedule::Linear { to: 0.0 };
@@ -398,6 +433,7 @@ mod tests {
             (Schedule::Step { every: 1, factor: 0.0 }, "Step::factor"),
             (Schedule::Linear { to: -0.1 }, "Linear::to"),
             (Schedule::Cosine { to: f64::NAN }, "Cosine::to"),
+            (Schedule::WarmRestarts { cycles: 0 }, "WarmRestarts::cycles"),
             (Schedule::Constant.after_warm_up(Span::Share(1.0)), "WarmUp::over"),
             (Schedule::Linear { to: -1.0 }.then_swa(Span::Units(1), CYCLE), "Linear::to"),
             (Schedule::Constant.then_swa(Span::Share(-0.1), CYCLE), "Swa::start"),

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     build::{RunSpec, Settings, Take},
-    checkpoint::{bytes_of, weights_of},
+    checkpoint::LoopState,
     codec,
     data::{Batch, Dataset, Task},
     init::InitScheme,
@@ -168,7 +168,8 @@ impl TrainConfig {
 ///
 /// Each step is forward pass, loss, backward pass, clipping, update in place. The order of rows, the initial
 /// weights and so the result depend on the run's seed alone. (A model that calls candle's own dropout still
-/// trains, but candle draws it from a generator that cannot be seeded: such a run differs from time to time.)
+/// trains, but candle draws it from a generator that cannot be seeded: such a run differs from time to time. With
+/// [`layers::Dropout`](crate::layers::Dropout) it does not.)
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -331,8 +332,8 @@ impl<N: Network> Trainer<N> {
         self
     }
 
-    /// Names what the configuration cannot tell, such as the widths that the constructor uses: a store that outlives
-    /// the process refuses members of another version.
+    /// Names what neither the configuration nor the networks' variables tell, such as the activation that the
+    /// constructor uses: a store that outlives the process refuses members of another version.
     #[must_use]
     pub fn version(mut self, version: impl Into<String>) -> Self {
         self.version = version.into();
@@ -360,15 +361,29 @@ impl<N: Network> Trainer<N> {
     }
 }
 
-/// What a checkpoint needs besides the weights.
+/// What a checkpoint needs besides the weights; moments and the best epoch's weights are tensors beside it.
 #[derive(Serialize, Deserialize)]
 struct State {
+    /// Without its moments.
     optimizer: SavedOptimizer,
     watch: Option<Watch>,
-    /// A safetensors buffer.
-    best: Option<Vec<u8>>,
+    best: bool,
     stopped: bool,
     average: Option<Vec<u8>>,
+}
+
+/// Where a checkpoint has the best epoch's weights, and the optimizer's moments.
+const BEST: &str = "best/";
+const MOMENTS: &str = "optimizer/";
+
+/// The tensors whose names begin with `prefix`, without it.
+fn below(prefix: &str, tensors: &Weights) -> Weights {
+    let cut = |(name, tensor): (&String, &Tensor)| Some((name.strip_prefix(prefix)?.into(), tensor.clone()));
+    tensors.iter().filter_map(cut).collect()
+}
+
+fn under(prefix: &str, tensors: Weights) -> impl Iterator<Item = (String, Tensor)> + '_ {
+    tensors.into_iter().map(move |(name, tensor)| (format!("{prefix}{name}"), tensor))
 }
 
 /// Puts the best epoch's weights back, if they were kept.
@@ -438,9 +453,11 @@ impl<N: Network> Learner for Trainer<N> {
         if run.first_epoch() > 0 {
             let state: State = codec::decode(run.state())
                 .map_err(|why| run.fail(Error::Foreign { what: "the trainer's checkpoint".into(), why }))?;
-            optimizer.restore(&state.optimizer).map_err(|e| run.fail(e))?;
+            let tensors = run.take_state_tensors();
+            let restored = state.optimizer.with_moments(below(MOMENTS, &tensors));
+            restored.and_then(|saved| optimizer.restore(&saved)).map_err(|e| run.fail(e))?;
             watch = state.watch;
-            best = state.best.as_deref().map(weights_of).transpose()?;
+            best = state.best.then(|| below(BEST, &tensors));
             stopped = state.stopped;
             if let (Some(fresh), Some(bytes)) = (average.take(), &state.average) {
                 average = Some(fresh.restore(bytes).map_err(|e| run.fail(e))?);
@@ -503,10 +520,13 @@ impl<N: Network> Learner for Trainer<N> {
                 best = Some(run.vars().snapshot()?);
             }
             stopped = verdict == Some(Verdict::Stop);
-            run.checkpoint(|| {
-                let best = best.as_ref().map(bytes_of).transpose()?;
+            run.checkpoint_with(|| {
+                let (optimizer, moments) = optimizer.save()?.without_moments()?;
                 let average = average.as_ref().map(Averager::save).transpose()?;
-                codec::encode(&State { optimizer: optimizer.save()?, watch, best, stopped, average })
+                let state = State { optimizer, watch, best: best.is_some(), stopped, average };
+                let best = best.clone().unwrap_or_default();
+                let tensors = under(MOMENTS, moments).chain(under(BEST, best)).collect();
+                Ok(LoopState { bytes: codec::encode(&state)?, tensors })
             })?;
         }
         restore(run, best)?;

@@ -3,7 +3,7 @@ use super::super::params::non_negative;
 use super::super::real::Real;
 use super::rule::{InPlace, Rule, Step, SLOTS};
 use super::Optimizer;
-use crate::{Error, Result};
+use crate::{member::Weights, Error, Result};
 use candle_core::{backprop::GradStore, DType, Device, Result as CResult, Tensor, Var};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -308,6 +308,42 @@ fn in_place<T: Real, R: Rule>(
 pub struct SavedOptimizer {
     /// By the variable's name.
     pub variables: BTreeMap<String, SavedVariable>,
+}
+
+impl SavedOptimizer {
+    /// The moments as tensors, called `VARIABLE/MOMENT`, and the rest.
+    pub(crate) fn without_moments(mut self) -> Result<(Self, Weights)> {
+        let mut tensors = Weights::new();
+        for (name, variable) in &mut self.variables {
+            for (moment, values) in std::mem::take(&mut variable.moments) {
+                let tensor = match values {
+                    Values::F32(x) => Tensor::from_vec(x, &*variable.shape, &Device::Cpu)?,
+                    Values::F64(x) => Tensor::from_vec(x, &*variable.shape, &Device::Cpu)?,
+                };
+                tensors.insert(format!("{name}/{moment}"), tensor);
+            }
+        }
+        Ok((self, tensors))
+    }
+
+    /// The inverse of [`SavedOptimizer::without_moments`].
+    pub(crate) fn with_moments(mut self, tensors: Weights) -> Result<Self> {
+        for (path, tensor) in tensors {
+            let variable = path.rsplit_once('/').and_then(|(name, moment)| {
+                self.variables.get_mut(name).map(|variable| (variable, moment.to_string()))
+            });
+            let Some((variable, moment)) = variable else {
+                return Err(foreign(&path, "it is a moment of no variable"));
+            };
+            let flat = tensor.flatten_all()?;
+            let values = match flat.dtype() {
+                DType::F64 => Values::F64(flat.to_vec1()?),
+                _ => Values::F32(flat.to_vec1()?),
+            };
+            variable.moments.insert(moment, values);
+        }
+        Ok(self)
+    }
 }
 
 /// What an optimizer remembers of one variable.
