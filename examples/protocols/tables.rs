@@ -39,6 +39,11 @@ impl Report {
         Ok(())
     }
 
+    /// A row of words.
+    pub fn note(&mut self, name: &str, here: &str, reference: &str) {
+        self.table.add_row([name, here, reference, ""]);
+    }
+
     /// A row that counts in how many repeats something held.
     pub fn count(&mut self, name: &str, held: usize, of: usize, reference: &str) {
         self.table.add_row([name.to_string(), format!("{held} of {of}"), reference.into(), String::new()]);
