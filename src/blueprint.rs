@@ -1,9 +1,9 @@
 //! What a network is made of, without making it: the variables that its constructor asks for.
-use crate::{build::RunSpec, train::Learner, Result};
+use crate::{build::RunSpec, codec, session::of_run, train::Learner, Result};
 use candle_core::{bail, DType, Device, Result as CandleResult, Shape, Tensor};
 use candle_nn::{var_builder::SimpleBackend, Init, VarBuilder};
 use std::{
-    collections::BTreeMap,
+    collections::{btree_map::Entry, BTreeMap},
     fmt::Write,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -11,9 +11,21 @@ use std::{
 /// Name, type, shape and initial law of each variable, by name.
 type Asked = Arc<Mutex<BTreeMap<String, (DType, Shape, Init)>>>;
 
+/// The network of each run; see [`of`]. A constructor is called once for each of its settings.
+pub(crate) fn of_runs<L: Learner>(learner: &L, runs: &[RunSpec], device: &Device) -> Result<Vec<String>> {
+    let mut known = BTreeMap::<_, String>::new();
+    let network = |run: &RunSpec| {
+        Ok(match known.entry((run.architecture.clone(), codec::encode(&run.settings)?)) {
+            Entry::Occupied(known) => known.get().clone(),
+            Entry::Vacant(new) => new.insert(of(learner, run, device).map_err(|e| of_run(run, e))?).clone(),
+        })
+    };
+    runs.iter().map(network).collect()
+}
+
 /// The network of a run in a line: its architecture, the number of its variables and of the numbers in them, and a
 /// hash of their names, types, shapes and initial laws. Nothing of their size is allocated.
-pub(crate) fn of<L: Learner>(learner: &L, run: &RunSpec, device: &Device) -> Result<String> {
+fn of<L: Learner>(learner: &L, run: &RunSpec, device: &Device) -> Result<String> {
     let asked = Asked::default();
     let vb = VarBuilder::from_backend(Box::new(Draftsman(asked.clone())), learner.dtype(), device.clone());
     learner.build(&run.architecture, &run.settings, vb)?;

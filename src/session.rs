@@ -15,6 +15,7 @@ use crate::{
 };
 use candle_core::Device;
 use std::{
+    collections::BTreeSet,
     sync::atomic::{AtomicUsize, Ordering},
     time::Instant,
 };
@@ -180,11 +181,8 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
         }
         let stride = plan.runs.iter().map(|run| run.take.members(session.learner.epochs(run))).max();
         let tag = session.learner.tag();
-        let network = |run| blueprint::of(session.learner, run, &session.device).map_err(|e| of_run(run, e));
-        let networks = plan.runs.iter().map(network).collect::<Result<Vec<_>>>()?;
-        let mut distinct: Vec<_> = networks.clone();
-        distinct.sort_unstable();
-        distinct.dedup();
+        let networks = blueprint::of_runs(session.learner, &plan.runs, &session.device)?;
+        let distinct: Vec<_> = networks.iter().collect::<BTreeSet<_>>().into_iter().cloned().collect();
         store.open(&Manifest::new(plan, &tag, &distinct))?;
         Ok(Self { session, plan, store, tag, networks, stride: stride.unwrap_or(1) })
     }
@@ -320,7 +318,7 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
 }
 
 /// The error with its run's number, unless it says it already.
-fn of_run(run: &RunSpec, error: Error) -> Error {
+pub(crate) fn of_run(run: &RunSpec, error: Error) -> Error {
     match error {
         e @ (Error::Diverged { .. } | Error::NoGradient { .. } | Error::Cancelled { .. }) => e,
         e => Error::Run { run: run.id, source: Box::new(e) },

@@ -74,7 +74,7 @@ impl<'a> Shard<'a> {
             number(name)?.ok_or_else(missing)
         };
         if let Some(id) = number("SLURM_ARRAY_TASK_ID")? {
-            let first = needed("SLURM_ARRAY_TASK_MIN", "SLURM_ARRAY_TASK_ID")?;
+            let first = number("SLURM_ARRAY_TASK_MIN")?.unwrap_or(0);
             let of = needed("SLURM_ARRAY_TASK_COUNT", "SLURM_ARRAY_TASK_ID")?;
             let step = number("SLURM_ARRAY_TASK_STEP")?.unwrap_or(1).max(1);
             let index = id.checked_sub(first).map(|i| i / step).unwrap_or(of);
@@ -145,6 +145,8 @@ mod tests {
             ("SLURM_NTASKS", "1"),
         ];
         assert_eq!(from(&array).unwrap(), Some((2, 3)));
+        let from_zero = [("SLURM_ARRAY_TASK_ID", "1"), ("SLURM_ARRAY_TASK_COUNT", "2")];
+        assert_eq!(from(&from_zero).unwrap(), Some((1, 2)));
     }
 
     #[test]
@@ -153,6 +155,8 @@ mod tests {
         assert_eq!(e, "PMI_SIZE must be set where PMI_RANK is, but is not set");
         let e = from(&[("PMI_RANK", "one"), ("PMI_SIZE", "2")]).unwrap_err().to_string();
         assert_eq!(e, "PMI_RANK must be a whole number, 0 or more, but is \"one\"");
+        let e = from(&[("SLURM_ARRAY_TASK_ID", "0")]).unwrap_err().to_string();
+        assert!(e.starts_with("SLURM_ARRAY_TASK_COUNT must be set where SLURM_ARRAY_TASK_ID is"), "{e}");
         assert!(from(&[("PMI_RANK", "2"), ("PMI_SIZE", "2")]).unwrap_err().to_string().contains("below 2"));
     }
 }
