@@ -21,10 +21,15 @@ pub const RULES: &[Rule] = &[
     Rule { name: "mean-log", combine: |pool| combined(pool, &MeanLog), learns: false, problems: CLASSES },
     Rule { name: "hard-vote", combine: |pool| combined(pool, &HardVote), learns: false, problems: CLASSES },
     Rule { name: "median", combine: |pool| combined(pool, &Median), learns: false, problems: ALL },
-    Rule { name: "weighted-mean", combine: |pool| weighted(pool, |w| Weighted::new(w)), learns: false, problems: ALL },
+    Rule {
+        name: "weighted-mean",
+        combine: |pool| weighted(pool, Weighted::new),
+        learns: false,
+        problems: ALL,
+    },
     Rule {
         name: "weighted-vote",
-        combine: |pool| weighted(pool, |w| WeightedVote::new(w)),
+        combine: |pool| weighted(pool, WeightedVote::new),
         learns: false,
         problems: CLASSES,
     },
@@ -44,19 +49,48 @@ pub const RULES: &[Rule] = &[
         learns: false,
         problems: ALL,
     },
-    Rule { name: "rank-average", combine: |pool| combined(pool, &RankAverage), learns: false, problems: CLASSES },
-    Rule { name: "borda-count", combine: |pool| combined(pool, &BordaCount), learns: false, problems: CLASSES },
-    Rule { name: "knora-e", combine: |pool| combined(pool, &KnoraE::new(5)), learns: true, problems: CLASSES },
-    Rule { name: "knora-u", combine: |pool| combined(pool, &KnoraU::new(5)), learns: true, problems: CLASSES },
-    Rule { name: "meta-des", combine: |pool| combined(pool, &MetaDes::new(5)), learns: true, problems: CLASSES },
+    Rule {
+        name: "rank-average",
+        combine: |pool| combined(pool, &RankAverage),
+        learns: false,
+        problems: CLASSES,
+    },
+    Rule {
+        name: "borda-count",
+        combine: |pool| combined(pool, &BordaCount),
+        learns: false,
+        problems: CLASSES,
+    },
+    Rule {
+        name: "knora-e",
+        combine: |pool| combined(pool, &KnoraE::new(5)),
+        learns: true,
+        problems: CLASSES,
+    },
+    Rule {
+        name: "knora-u",
+        combine: |pool| combined(pool, &KnoraU::new(5)),
+        learns: true,
+        problems: CLASSES,
+    },
+    Rule {
+        name: "meta-des",
+        combine: |pool| combined(pool, &MetaDes::new(5)),
+        learns: true,
+        problems: CLASSES,
+    },
     Rule {
         name: "gating",
-        combine: |pool| combined(pool, &Gating::new().hidden(4).epochs(10)),
+        combine: |pool| combined(pool, &Gating::new().hidden(4).exactly(3)),
         learns: true,
         problems: ALL,
     },
     Rule { name: "linear-stack", combine: |pool| combined(pool, &LinearStack), learns: true, problems: ALL },
 ];
+
+/// Rules that learn whom to trust, and nothing else: what they say may stay the same when one target has moved, for
+/// certain where there is one slot.
+pub const TRUSTS: &[&str] = &["gating", "knora-e", "knora-u", "meta-des"];
 
 /// An ensemble, whatever its head.
 pub trait Predictor {
