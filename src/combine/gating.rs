@@ -57,6 +57,7 @@ pub struct Gating {
     inputs: bool,
     outputs: bool,
     epochs: usize,
+    exactly: bool,
     learning_rate: f64,
     weight_decay: f64,
     seed: Seed,
@@ -69,6 +70,7 @@ impl Default for Gating {
             inputs: true,
             outputs: true,
             epochs: 200,
+            exactly: false,
             learning_rate: 0.01,
             weight_decay: 1e-3,
             seed: Seed::from(0).child("gating"),
@@ -104,10 +106,17 @@ impl Gating {
         self
     }
 
-    /// At most so many epochs; 200, if not set.
+    /// At most so many epochs, the best number found by cross-validation; 200, if not set.
     #[must_use]
     pub fn epochs(mut self, most: usize) -> Self {
-        self.epochs = most;
+        (self.epochs, self.exactly) = (most, false);
+        self
+    }
+
+    /// So many epochs, whether they help or not: a sixth of the work, and no guard against fitting noise.
+    #[must_use]
+    pub fn exactly(mut self, epochs: usize) -> Self {
+        (self.epochs, self.exactly) = (epochs, true);
         self
     }
 
@@ -149,7 +158,10 @@ impl Combiner for Gating {
         let looks = Looks { inputs: self.inputs, outputs: self.outputs };
         let (scaler, lesson) = lesson(looks, &held_out)?;
         let everyone: Rows = (0..held_out.rows().len() as u32).collect();
-        let epochs = self.best_epochs(&held_out, &lesson)?;
+        let epochs = match self.exactly {
+            true => self.epochs,
+            false => self.best_epochs(&held_out, &lesson)?,
+        };
         let mut gate = Training::new(self, &lesson, everyone, self.seed.child("all"))?;
         (0..epochs).try_for_each(|_| gate.epoch(&lesson))?;
         let layers = gate.layers.iter().map(Layer::of).collect::<CandleResult<Vec<_>>>()?;

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 /// use candle_core::{Device, Tensor};
 /// use candle_ensemble::{combine::*, data::Task};
 ///
-/// // Odds of 1 : 1 and 1 : 4 for class 0: 1 : 2 in the mean. Class 1 has 1 : 3 and 9 : 1, class 2 1 : 3 and 1 : 9.
+/// // Odds of 1 : 1 and 1 : 4 for class 0: 1 : 2 in the mean. Class 1 has 1 : 3 and 7 : 3, class 2 1 : 3 and 1 : 9.
 /// let members = Tensor::new(&[[[0.5f64, 0.25, 0.25]], [[0.2, 0.7, 0.1]]], &Device::Cpu)?;
 /// let voices = Voices::new(members, Task::Classification { classes: 3 })?;
 /// let p = MeanLogit.combine(&voices)?.to_vec2::<f64>()?;

@@ -245,8 +245,8 @@ impl Counts {
         };
         NaiveBayes {
             always: match self.cases {
-                [wrong, _] if wrong == 0. => Some(true),
-                [_, right] if right == 0. => Some(false),
+                [0., _] => Some(true),
+                [_, 0.] => Some(false),
                 _ => None,
             },
             prior: if self.cases.contains(&0.) { 0. } else { (self.cases[1] / self.cases[0]).ln() },
