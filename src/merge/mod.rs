@@ -8,6 +8,8 @@ mod barrier;
 mod batch_norm;
 mod blend;
 mod model;
+#[cfg(test)]
+mod nets;
 mod passes;
 mod repair;
 mod trace;
