@@ -29,6 +29,19 @@ impl Barrier {
         let half = self.path.len().saturating_sub(1) / 2;
         self.path.get(half).map_or(f64::NAN, |(_, loss)| *loss)
     }
+
+    /// The barrier itself, if it is no higher than `limit`: a guard before networks are averaged.
+    ///
+    /// # Errors
+    /// When it is higher, with the figure and the ways out: alignment, or an ensemble of predictions.
+    pub fn at_most(self, limit: f64) -> Result<Self> {
+        if self.height <= limit {
+            return Ok(self);
+        }
+        let must = format!("at most {limit} for an average to be sound");
+        let ways = "align the networks first (merge::align), or keep them and combine their predictions (Pool::combine)";
+        Err(Error::invalid("the loss barrier", must, format!("{:.4}: {ways}", self.height)))
+    }
 }
 
 impl fmt::Display for Barrier {
@@ -138,6 +151,9 @@ mod tests {
         let found = barrier(&at(0.), &at(4.), 5, spiked).unwrap();
         assert_eq!(found.height, 4.);
         assert_eq!(found.to_string(), "barrier 4.0000: loss 2.0000 midway, 0.0000, 4.0000 at the ends");
+        assert!(found.clone().at_most(4.).is_ok());
+        let e = found.clone().at_most(f64::NAN).unwrap_err().to_string();
+        assert!(e.contains("but is 4.0000: align") && e.contains("Pool::combine"), "{e}");
         let json = serde_json::to_string(&found).unwrap();
         assert_eq!(serde_json::from_str::<Barrier>(&json).unwrap(), found);
     }

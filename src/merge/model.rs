@@ -191,3 +191,58 @@ impl<N: Network> Live<N> {
         self.network.run(&inputs.columns(self.features.as_deref())?, train)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{data::TensorDataset, train::Trainer};
+    use candle_core::DType;
+    use candle_nn::linear;
+
+    fn weights(w: &[[f32; 2]], b: &[f32]) -> Weights {
+        let w = Tensor::from_slice(w.as_flattened(), (w.len(), 2), &Device::Cpu).unwrap();
+        let b = Tensor::new(b, &Device::Cpu).unwrap();
+        Weights::from([("weight".into(), w), ("bias".into(), b)])
+    }
+
+    #[test]
+    fn the_loss_is_the_same_in_any_passes_and_counts_the_datas_weights() {
+        // y = x₀ − x₁ against 0: errors 1, −2, 3, squared 1, 4, 9.
+        let x = Tensor::new(&[[1f32, 0.], [0., 2.], [4., 1.]], &Device::Cpu).unwrap();
+        let data =
+            TensorDataset::regression(&x, &Tensor::zeros(3, DType::F32, &Device::Cpu).unwrap()).unwrap();
+        let weighted = data.clone().with_weights(vec![1., 1., 2.]).unwrap();
+        let trainer = Trainer::new(|vb| linear(2, 1, vb));
+        let line = weights(&[[1., -1.]], &[0.]);
+        for rows in [2, 3, 10] {
+            let model = Model::new(&trainer).unwrap().batch_rows(rows);
+            assert!((model.loss(&line, &data, &[0, 1, 2]).unwrap() - 14. / 3.).abs() < 1e-6);
+            assert!((model.loss(&line, &weighted, &[0, 1, 2]).unwrap() - 23. / 4.).abs() < 1e-6);
+            assert!((model.loss(&line, &data, &[2, 2]).unwrap() - 9.).abs() < 1e-6);
+        }
+        let model = Model::new(&trainer).unwrap();
+        assert!(model.loss(&line, &data, &[]).is_err() && model.loss(&line, &data, &[3]).is_err());
+        let e = model.loss(&weights(&[[1., 1.], [1., 1.]], &[0.]), &data, &[0]).unwrap_err().to_string();
+        assert!(e.contains("weight is f32 [2, 2] in place of f32 [1, 2]"), "{e}");
+    }
+
+    #[test]
+    fn a_member_sees_its_own_features() {
+        let trainer = Trainer::new(|vb| linear(2, 1, vb));
+        let record = Record {
+            run: 0,
+            index: 0,
+            slot: 0,
+            architecture: trainer.architectures()[0].clone(),
+            settings: Settings::new(),
+            features: Some(vec![2, 0]),
+            seen: vec![],
+            curve: vec![],
+            key: String::new(),
+        };
+        let model = Model::of(&trainer, &record);
+        let x = Tensor::new(&[[1f32, 10., 100.]], &Device::Cpu).unwrap();
+        let y = model.output(&weights(&[[1., 2.]], &[0.5]), &x).unwrap();
+        assert_eq!(y.to_vec2::<f32>().unwrap(), [[102.5]]);
+    }
+}

@@ -59,7 +59,7 @@ fn run((conv, norm): &(Conv2d, BatchNorm), xs: &Tensor, train: bool) -> Result<T
     norm.forward_t(&conv.forward(xs)?, train)
 }
 
-/// A residual network: a stem, blocks in two stages, the mean over pixels, a linear layer.
+/// A residual network: a stem, blocks, the mean over pixels, a linear layer.
 pub(super) struct ResNet {
     stem: (Conv2d, BatchNorm),
     blocks: Vec<Block>,
@@ -67,17 +67,15 @@ pub(super) struct ResNet {
 }
 
 impl ResNet {
-    pub(super) fn new(channels: [usize; 2], classes: usize, vb: &VarBuilder<'_>) -> Result<Self> {
-        let [a, b] = channels;
-        Ok(Self {
-            stem: normed(1, a, 3, 1, &vb.pp("stem"))?,
-            blocks: vec![
-                Block::new(a, a, 1, &vb.pp("block0"))?,
-                Block::new(a, a, 1, &vb.pp("block1"))?,
-                Block::new(a, b, 2, &vb.pp("block2"))?,
-            ],
-            head: linear(b, classes, vb.pp("head"))?,
-        })
+    fn new(blocks: &[(usize, usize)], vb: &VarBuilder<'_>) -> Result<Self> {
+        let mut from = blocks[0].0;
+        let stem = normed(1, from, 3, 1, &vb.pp("stem"))?;
+        let mut all = vec![];
+        for (i, &(to, stride)) in blocks.iter().enumerate() {
+            all.push(Block::new(from, to, stride, &vb.pp(format!("block{i}")))?);
+            from = to;
+        }
+        Ok(Self { stem, blocks: all, head: linear(from, 10, vb.pp("head"))? })
     }
 }
 
@@ -93,16 +91,18 @@ impl ModuleT for ResNet {
     }
 }
 
-pub(super) fn resnet(channels: [usize; 2]) -> Trainer<ResNet> {
-    Trainer::new(move |vb| ResNet::new(channels, 10, &vb))
+/// Ten classes of images of one channel; for each block its channels and its stride. The stem has as many channels as
+/// the first.
+pub(super) fn resnet(blocks: &'static [(usize, usize)]) -> Trainer<ResNet> {
+    Trainer::new(move |vb| ResNet::new(blocks, &vb))
 }
 
-/// The handwritten digits, `(1797, 64)` from 0 to 1, or as images `(1797, 1, 8, 8)`.
+/// The handwritten digits, `(1797, 64)` from 0 to 1, or as small images `(1797, 1, 4, 4)`.
 pub(super) fn digits(images: bool) -> TensorDataset {
     let digits = smartcore::dataset::digits::load_dataset();
     let x = Tensor::from_vec(digits.data, (digits.num_samples, 64), &Device::Cpu).unwrap();
     let x = (x.to_dtype(DType::F32).unwrap() / 16.).unwrap();
-    let x = if images { x.reshape(((), 1, 8, 8)).unwrap() } else { x };
+    let x = if images { x.reshape(((), 1, 8, 8)).unwrap().avg_pool2d(2).unwrap() } else { x };
     let y = Tensor::from_iter(digits.target.iter().map(|y| *y as u32), &Device::Cpu).unwrap();
     TensorDataset::classification(x, &y).unwrap()
 }

@@ -1,8 +1,9 @@
 use super::*;
 use crate::merge::{
+    barrier_at_mean,
     blend::mean,
     nets::{accuracy, digits, inputs, mlp, resnet, split, trained},
-    re_estimate, repair, Model, Trace, BARRIER_POINTS,
+    re_estimate, repair, Model, Trace,
 };
 use candle_core::{Device, Tensor};
 use proptest::prelude::*;
@@ -187,19 +188,44 @@ fn trained_networks_have_a_barrier_that_falls_once_they_are_aligned() {
     let test = inputs(&data, &held_out);
     let right = |w: &Weights| accuracy(&model.output(w, &test).unwrap(), &data, &held_out);
     for seed in 0..3 {
-        let networks = trained(mlp(&[64, 128, 64, 10]), 15, 2, seed, &data);
+        let networks = trained(mlp(&[64, 128, 64, 10]), 10, 2, seed, &data);
         let [a, b] = [&networks[0], &networks[1]];
         let loss = |w: &Weights| model.loss(w, &data, &held_out);
         for method in [Matching::Weights, Matching::Activations(&activations)] {
             let found = align(a, b, &spec, &method, seed.into()).unwrap();
-            let chosen = found.unless_worse(a, b, BARRIER_POINTS, loss).unwrap();
+            assert!(found.similarity > found.before + 0.1, "{found:?}");
+            let chosen = found.unless_worse(a, b, 5, loss).unwrap();
+            let (before, after) = (&chosen.before, &chosen.after);
+            assert!(chosen.aligned && before.height > 0.25, "{before}");
+            assert!(after.height < 0.3 * before.height, "{seed} {method:?}: {before}, then {after}");
+            assert!(before.clone().at_most(0.2).is_err() && after.clone().at_most(0.2).is_ok());
             let middle = mean(&[a, &chosen.weights]).unwrap();
+            let ends = right(a).min(right(b));
+            assert!(right(&mean(&[a, b]).unwrap()) < ends - 0.04 && right(&middle) > ends - 0.04);
             let repaired = repair(&trace, &[a, &chosen.weights], &[0.5, 0.5], &middle, &sample).unwrap();
-            eprintln!(
-                "{seed} {method:?}: ends {:.4} {:.4}; middle {:.4} ({}) → {:.4} ({}) → repaired {:.4} (loss {:.4})",
-                right(a), right(b), right(&mean(&[a, b]).unwrap()), chosen.before, right(&middle), chosen.after, right(&repaired.weights), loss(&repaired.weights).unwrap()
-            );
+            assert!(loss(&repaired.weights).unwrap() < after.middle(), "{seed} {method:?}");
         }
+    }
+}
+
+#[test]
+fn five_trained_networks_meet_at_their_mean_once_they_are_aligned() {
+    let data = digits(false);
+    let (_, held_out) = split();
+    let trainer = mlp(&[64, 128, 64, 10]);
+    let model = Model::new(&trainer).unwrap();
+    let spec = Trace::new(&model, data.inputs()).unwrap().permutations().unwrap();
+    let networks = trained(mlp(&[64, 128, 64, 10]), 10, 5, 7, &data);
+    let all: Vec<&Weights> = networks.iter().collect();
+    let at_mean = |all: &[&Weights]| barrier_at_mean(all, |w| model.loss(w, &data, &held_out)).unwrap();
+    let before = at_mean(&all);
+    assert!(before.height > 0.6, "{before}");
+    for placed in [
+        align_all(&all, &spec, &Matching::Weights, 1.into()).unwrap(),
+        align_to_mean(&all, &spec, 1.into()).unwrap(),
+    ] {
+        let after = at_mean(&placed.iter().collect::<Vec<_>>());
+        assert!(after.height < 0.4 * before.height, "{before}, then {after}");
     }
 }
 
@@ -207,33 +233,23 @@ fn trained_networks_have_a_barrier_that_falls_once_they_are_aligned() {
 fn residual_networks_with_batch_norm_align_and_are_measured_anew() {
     let data = digits(true);
     let (seen, held_out) = split();
-    let trainer = resnet([8, 12]);
+    let trainer = resnet(&[(24, 1)]);
     let model = Model::new(&trainer).unwrap();
     let trace = Trace::new(&model, data.inputs()).unwrap();
     let spec = trace.permutations().unwrap();
-    let networks = trained(resnet([8, 12]), 4, 2, 1, &data);
+    let networks = trained(resnet(&[(24, 1)]), 5, 2, 1, &data);
     let [a, b] = [&networks[0], &networks[1]];
-    let sample = inputs(&data, &seen[..256]);
+    let sample = inputs(&data, &seen[..200]);
     let activations = |w: &Weights| trace.activations(&spec, w, &sample);
-    let test = inputs(&data, &held_out);
-    let right = |w: &Weights| accuracy(&model.output(w, &test).unwrap(), &data, &held_out);
-    let measured =
-        |w: &Weights| model.loss(&re_estimate(&model, w, &data, &seen[..512]).unwrap(), &data, &held_out);
+    let anew = |w: &Weights| re_estimate(&model, w, &data, &seen[..400]);
     let plain = |w: &Weights| model.loss(w, &data, &held_out);
+    let measured = |w: &Weights| plain(&anew(w)?);
+    let before = [barrier(a, b, 3, plain).unwrap(), barrier(a, b, 3, measured).unwrap()];
     for method in [Matching::Weights, Matching::Activations(&activations)] {
         let found = align(a, b, &spec, &method, 1.into()).unwrap();
-        let before = barrier(a, b, 5, plain).unwrap();
-        let before_measured = barrier(a, b, 5, measured).unwrap();
-        let after = barrier(a, &found.weights, 5, plain).unwrap();
-        let after_measured = barrier(a, &found.weights, 5, measured).unwrap();
-        let m = re_estimate(&model, &mean(&[a, &found.weights]).unwrap(), &data, &seen).unwrap();
-        eprintln!(
-            "{method:?} {} {} sim {} → {}\n{before}\n{before_measured}\n{after}\n{after_measured}\n{}",
-            right(a),
-            right(b),
-            found.before,
-            found.similarity,
-            right(&m)
-        );
+        let same = model.output(&found.weights, &sample).unwrap() - model.output(b, &sample).unwrap();
+        assert!(same.unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap() < 1e-3);
+        let after = barrier(a, &found.weights, 3, measured).unwrap();
+        assert!(before.iter().all(|before| after.height < 0.8 * before.height), "{before:?} {after}");
     }
 }

@@ -216,8 +216,8 @@ fn what_is_no_running_mean_is_refused_by_name() {
 fn a_trained_residual_network_hardly_changes_by_it() {
     let data = digits(true);
     let (seen, held_out) = split();
-    let networks = crate::merge::nets::trained(resnet([6, 8]), 3, 1, 3, &data);
-    let trainer = resnet([6, 8]);
+    let networks = crate::merge::nets::trained(resnet(&[(6, 1), (8, 2)]), 3, 1, 3, &data);
+    let trainer = resnet(&[(6, 1), (8, 2)]);
     let model = Model::new(&trainer).unwrap();
     let found = re_estimate(&model, &networks[0], &data, &seen).unwrap();
     let before = model.loss(&networks[0], &data, &held_out).unwrap();

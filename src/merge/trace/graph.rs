@@ -10,7 +10,7 @@ use crate::{
     train::Learner,
     Error, Network, Result,
 };
-use candle_core::{DType, Tensor, TensorId, Var};
+use candle_core::{DType, Device, Tensor, TensorId, Var};
 use std::collections::{BTreeSet, HashMap};
 
 /// A network whose every intermediate tensor can be read.
@@ -110,7 +110,7 @@ impl Origins {
 /// The places along `axis` where two tensors differ.
 pub(super) fn changed(before: &Tensor, after: &Tensor, axis: usize) -> Result<Vec<usize>> {
     let table = |t: &Tensor| -> Result<Vec<Vec<f64>>> {
-        let t = t.detach().to_dtype(DType::F64)?.transpose(0, axis)?.contiguous()?;
+        let t = t.detach().to_device(&Device::Cpu)?.to_dtype(DType::F64)?.transpose(0, axis)?.contiguous()?;
         Ok(t.reshape((t.dim(0)?, ()))?.to_vec2()?)
     };
     if before.dims() != after.dims() {

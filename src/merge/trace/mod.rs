@@ -7,7 +7,7 @@ use super::{
     model::Model,
 };
 use crate::{data::Inputs, member::Weights, train::Learner, Error, Result, Seed};
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 use graph::Probe;
 use rand::Rng;
 use rand_distr::StandardNormal;
@@ -290,17 +290,19 @@ fn noisy(tensor: &Tensor, deviation: f64, seed: Seed) -> Result<Tensor> {
     let mut rng = seed.rng();
     let noise =
         (0..tensor.elem_count()).map(|_| deviation * rng.sample::<f64, _>(StandardNormal).clamp(-3., 3.));
-    let noise = Tensor::from_iter(noise, &candle_core::Device::Cpu)?.reshape(tensor.shape())?;
+    let noise = Tensor::from_iter(noise, &Device::Cpu)?.reshape(tensor.shape())?;
     Ok((tensor + noise.to_dtype(tensor.dtype())?.to_device(tensor.device())?)?)
 }
 
 /// The largest difference as a share of the largest number of `a`.
 fn distance(a: &Tensor, b: &Tensor) -> Result<f64> {
-    let [a, b] = [a, b].map(|t| Ok::<_, Error>(t.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?));
+    let [a, b] = [a, b].map(|t| {
+        Ok::<_, Error>(t.to_device(&Device::Cpu)?.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?)
+    });
     let (a, b) = (a?, b?);
     let off = a.iter().zip(&b).fold(0., |most: f64, (a, b)| match (a - b).abs() {
         off if off.is_nan() => f64::NAN,
-        off if most.is_nan() => off.mul_add(0., f64::NAN),
+        _ if most.is_nan() => most,
         off => most.max(off),
     });
     Ok(off / a.iter().fold(f64::MIN_POSITIVE, |most, a| most.max(a.abs())))

@@ -6,7 +6,7 @@ use crate::{
     merge::align::{Layout, PermutationSpec},
     Error, Network, Result, Seed,
 };
-use candle_core::Tensor;
+use candle_core::{DType, Device, Tensor, TensorId};
 use rand::Rng;
 use rand_distr::StandardNormal;
 use std::collections::{BTreeMap, BTreeSet};
@@ -120,7 +120,7 @@ impl<'a, N: Network> Search<'a, N> {
         self.weights.get(name).ok_or_else(|| Error::invalid(name, "a variable of the network", "missing"))
     }
 
-    fn place(&self, id: candle_core::TensorId) -> Option<usize> {
+    fn place(&self, id: TensorId) -> Option<usize> {
         self.pass.nodes.iter().position(|node| node.id() == id)
     }
 
@@ -223,7 +223,7 @@ impl<'a, N: Network> Search<'a, N> {
         let made = |layer: &&Layer| met == layer.leaving || self.origins.made_of(met, layer.leaving);
         let Some(layer) = layers.iter().rev().find(made) else { return Ok(None) };
         let numbers = |t: &Tensor| -> Result<Vec<f64>> {
-            Ok(t.detach().to_dtype(candle_core::DType::F64)?.flatten_all()?.to_vec1()?)
+            Ok(t.detach().to_device(&Device::Cpu)?.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?)
         };
         let (made, met, sum) = (self.node(layer.leaving)?, self.node(met)?, self.node(node)?);
         let units = self.tensor(name)?.dim(0)?;
@@ -280,7 +280,7 @@ fn nudge(tensor: &Tensor, axis: usize, unit: usize, mut by: impl FnMut() -> f64)
     let inner: usize = tensor.dims().iter().skip(axis + 1).product();
     let length = tensor.dim(axis)?;
     let moves = (0..tensor.elem_count()).map(|k| if k / inner % length == unit { by() } else { 0. });
-    let moves = Tensor::from_iter(moves, &candle_core::Device::Cpu)?.reshape(tensor.shape())?;
+    let moves = Tensor::from_iter(moves, &Device::Cpu)?.reshape(tensor.shape())?;
     Ok((tensor + moves.to_dtype(tensor.dtype())?.to_device(tensor.device())?)?)
 }
 
