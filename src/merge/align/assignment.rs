@@ -1,0 +1,82 @@
+//! The best one-to-one assignment.
+use crate::{Error, Result};
+use pathfinding::{kuhn_munkres::kuhn_munkres, matrix::Matrix};
+
+/// The largest number of a gain matrix becomes this in fixed point. Gains are rounded to 2⁻⁴⁰ of the largest, so an
+/// assignment of `n` units is within `n·2⁻⁴⁰` of it of the best (`n·10⁻¹²`); sums of 2²² of them fit.
+const SCALE: f64 = (1u64 << 40) as f64;
+
+/// For each row the column, each once, with the largest sum of `gains`, `(n, n)` row by row.
+pub(super) fn assign(gains: &[f64], n: usize) -> Result<Vec<u32>> {
+    if let Some(odd) = gains.iter().find(|gain| !gain.is_finite()) {
+        return Err(Error::invalid("the similarity of two units", "finite", odd));
+    }
+    let largest = gains.iter().fold(0., |most: f64, gain| most.max(gain.abs()));
+    if largest == 0. {
+        return Ok((0..n as u32).collect()); // all the same, and a move would be for nothing
+    }
+    let fixed = gains.iter().map(|gain| (gain / largest * SCALE).round() as i64).collect();
+    let fixed = Matrix::from_vec(n, n, fixed)
+        .map_err(|_| Error::invalid("the similarities", format!("{n} by {n}"), gains.len()))?;
+    let (_, columns) = kuhn_munkres(&fixed);
+    Ok(columns.into_iter().map(|column| column as u32).collect())
+}
+
+/// The sum of the gains of an assignment.
+pub(super) fn total(gains: &[f64], columns: &[u32]) -> f64 {
+    let n = columns.len();
+    let pick = |(row, column): (usize, &u32)| gains.get(row * n + *column as usize).copied();
+    columns.iter().enumerate().filter_map(pick).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn matrix(n: usize) -> Vec<f64> {
+        let gain = |i: usize, j: usize| ((i * 37 + j * 91 + i * j * 17 + i * i * 5) % 101) as f64 / 7. - 5.;
+        (0..n * n).map(|k| gain(k / n, k % n)).collect()
+    }
+
+    /// tests/reference/assignment.py, scipy 1.17.1.
+    const SCIPY: [(usize, f64); 4] =
+        [(3, 19.42857142857143), (8, 64.14285714285714), (32, 270.4285714285714), (64, 564.1428571428571)];
+
+    #[test]
+    fn the_best_sum_is_scipys() {
+        for (n, best) in SCIPY {
+            let found = assign(&matrix(n), n).unwrap();
+            assert!((total(&matrix(n), &found) - best).abs() < 1e-9, "{n}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_is_refused_and_no_signal_moves_nothing() {
+        assert!(assign(&[0., f64::NAN, 1., 2.], 2).is_err());
+        assert_eq!(assign(&[0.; 9], 3).unwrap(), [0, 1, 2]);
+        assert_eq!(assign(&[], 0).unwrap(), [] as [u32; 0]);
+        assert_eq!(assign(&[0., 1e300, 1e300, 0.], 2).unwrap(), [1, 0]);
+        assert_eq!(assign(&[0., 1e-300, 1e-300, 0.], 2).unwrap(), [1, 0]);
+    }
+
+    fn best(gains: &[f64], n: usize, row: usize, taken: u32) -> f64 {
+        if row == n {
+            return 0.;
+        }
+        let free = (0..n).filter(|column| taken & (1 << column) == 0);
+        free.map(|c| gains[row * n + c] + best(gains, n, row + 1, taken | 1 << c)).fold(f64::MIN, f64::max)
+    }
+
+    proptest! {
+        #[test]
+        fn no_assignment_is_better(n in 1usize..7, seed in prop::collection::vec(-1e3f64..1e3, 36)) {
+            let gains = &seed[..n * n];
+            let found = assign(gains, n).unwrap();
+            let mut sorted = found.clone();
+            sorted.sort_unstable();
+            prop_assert!(sorted.into_iter().eq(0..n as u32));
+            prop_assert!((total(gains, &found) - best(gains, n, 0, 0)).abs() < 1e-8);
+        }
+    }
+}
