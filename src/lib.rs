@@ -86,6 +86,7 @@ pub mod files;
 mod host;
 pub mod init;
 pub mod member;
+pub mod merge;
 mod network;
 pub mod observe;
 mod pool;
