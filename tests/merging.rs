@@ -195,8 +195,8 @@ fn in_memory_and_from_files_are_the_same_numbers() {
 
 /// More numbers than several threads take at once, with odd lengths, in this type.
 fn large(folder: &Path, dtype: DType) {
-    for (seed, name) in (0..).zip(["base", "a", "b", "c"]) {
-        let tensor = |len: usize, salt| {
+    for (seed, name) in (0u64..).zip(["base", "a", "b", "c"]) {
+        let tensor = |len: usize, salt: u64| {
             let shared = normal(100 + salt, 1., len);
             let own = normal(200 + salt + 10 * seed, 0.1, len);
             let sum: Vec<f32> = shared.iter().zip(own).map(|(a, b)| a + b).collect();

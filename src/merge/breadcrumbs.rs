@@ -5,7 +5,7 @@ use super::{
     task_vectors::{task_vector_settings, Join, TaskVectors, Thin},
     Sources,
 };
-use crate::{Error, Result};
+use crate::{train::vectorized, Error, Result};
 
 /// Breadcrumbs: `θ = base + λ Σ wᵢ mᵢ∘(θᵢ − base)`, where the mask `mᵢ` clears the largest and the smallest numbers of
 /// each tensor's task vector.
@@ -95,8 +95,13 @@ struct Between(Vec<(Reach, Reach)>);
 impl Thin for Between {
     fn thin(&self, network: usize, start: usize, delta: &mut [f32]) {
         let Some((dropped, all)) = self.0.get(network) else { return };
-        for (i, x) in delta.iter_mut().enumerate() {
-            *x = if all.has(*x, start + i) & !dropped.has(*x, start + i) { *x } else { 0. };
-        }
+        vectorized(
+            #[inline(always)]
+            || {
+                for (i, x) in delta.iter_mut().enumerate() {
+                    *x = if all.has(*x, start + i) & !dropped.has(*x, start + i) { *x } else { 0. };
+                }
+            },
+        );
     }
 }

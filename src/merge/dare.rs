@@ -4,7 +4,7 @@ use super::{
     task_vectors::{task_vector_settings, Join, TaskVectors, Thin},
     Sources, STRIP,
 };
-use crate::{Result, Seed};
+use crate::{train::vectorized, Result, Seed};
 use rand::RngCore;
 
 /// DARE: each number of a task vector `δᵢ = θᵢ − base` is kept with probability `density` and divided by it, or
@@ -98,9 +98,14 @@ impl Thin for Dropped {
         let draws = &mut draws[..4 * delta.len().min(STRIP)];
         rng.fill_bytes(draws);
         let (draws, _) = draws.as_chunks::<4>();
-        for (x, draw) in delta.iter_mut().zip(draws) {
-            let kept = u64::from(u32::from_le_bytes(*draw)) < self.kept;
-            *x = if kept { *x * self.scale } else { 0. };
-        }
+        vectorized(
+            #[inline(always)]
+            || {
+                for (x, draw) in delta.iter_mut().zip(draws) {
+                    let kept = u64::from(u32::from_le_bytes(*draw)) < self.kept;
+                    *x = if kept { *x * self.scale } else { 0. };
+                }
+            },
+        );
     }
 }

@@ -60,7 +60,10 @@ fn reach(tensor: &Sources<'_>, network: usize, highs: &[u64], count: usize) -> R
     let lows = tensor.counts(network, LOWS, |counts, strip| {
         deltas(strip, |_, x| {
             let bits = magnitude(x);
-            counts[bits as usize % LOWS] += u64::from(bits >> LOW == high as u32);
+            // Seldom so: a branch costs less than touching a cell for each number.
+            if bits >> LOW == high as u32 {
+                counts[bits as usize % LOWS] += 1;
+            }
         });
     });
     let (low, left) = rank(&lows, left);

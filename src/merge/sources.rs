@@ -4,7 +4,7 @@ use super::{
     strips::all_below,
     STRIP,
 };
-use crate::{store::Mapped, Error, Result};
+use crate::{store::Mapped, train::vectorized, Error, Result};
 use half::{
     bf16, f16,
     slice::{HalfBitsSliceExt, HalfFloatSliceExt},
@@ -15,7 +15,7 @@ use safetensors::Dtype;
 use std::ops::Range;
 
 /// Numbers of all inputs together that are read in one go.
-const AT_ONCE: usize = 1 << 20;
+const AT_ONCE: usize = 1 << 19;
 /// Bounds to the numbers of one input that are.
 const LEAST: usize = 1 << 12;
 const MOST: usize = 1 << 17;
@@ -50,60 +50,52 @@ impl<'a> Source<'a> {
         self.dtype.bitsize() / 8
     }
 
-    /// Numbers as f32: where they lie, if that is what they are, or else in `scratch`.
-    fn numbers<'s>(&self, range: Range<usize>, scratch: &'s mut [f32]) -> &'s [f32]
+    /// Numbers as f32: where they lie, if they are f32 in memory, or else in `scratch`. A file's pages are let go of
+    /// before the next input's are touched: whatever the number of inputs, a thread holds those of one span.
+    fn numbers<'s>(&self, range: &Range<usize>, scratch: &'s mut [f32]) -> &'s [f32]
     where
         'a: 's,
     {
-        let scratch = &mut scratch[..range.len()];
-        let bytes = &self.bytes[range.start * self.width()..range.end * self.width()];
-        if cfg!(target_endian = "little") {
-            match (self.dtype, try_cast_slice(bytes), try_cast_slice::<_, u16>(bytes)) {
-                (Dtype::F32, Ok(numbers), _) => return numbers,
-                (Dtype::F16, _, Ok(bits)) => {
-                    bits.reinterpret_cast::<f16>().convert_to_f32_slice(scratch);
-                    return scratch;
-                }
-                (Dtype::BF16, _, Ok(bits)) => {
-                    bits.reinterpret_cast::<bf16>().convert_to_f32_slice(scratch);
-                    return scratch;
-                }
-                _ => {}
-            }
+        let place = range.start * self.width()..range.end * self.width();
+        let bytes = &self.bytes[place.clone()];
+        if let (Dtype::F32, None, Ok(numbers)) = (self.dtype, self.file, try_cast_slice(bytes)) {
+            return numbers;
         }
+        let scratch = &mut scratch[..range.len()];
         match self.dtype {
-            Dtype::F16 => decode(bytes, scratch, |b| f16::from_le_bytes(b).to_f32()),
-            Dtype::BF16 => decode(bytes, scratch, |b| bf16::from_le_bytes(b).to_f32()),
+            Dtype::F16 => match try_cast_slice::<_, u16>(bytes) {
+                // Faster than one by one where the processor has an instruction for it.
+                Ok(bits) if cfg!(target_endian = "little") => {
+                    bits.reinterpret_cast::<f16>().convert_to_f32_slice(scratch);
+                }
+                _ => decode(bytes, scratch, |b| f16::from_le_bytes(b).to_f32()),
+            },
+            Dtype::BF16 => decode(bytes, scratch, |b| f32::from_bits(u32::from(u16::from_le_bytes(b)) << 16)),
             Dtype::F64 => decode(bytes, scratch, |b| f64::from_le_bytes(b) as f32),
             _ => decode(bytes, scratch, f32::from_le_bytes),
         }
+        self.done(&place);
         scratch
     }
 
-    /// Where these bytes lie in the input's file, if it is one.
-    fn place(&self, bytes: &Range<usize>) -> Option<(&'a Mapped, Range<usize>)> {
-        let (map, start) = self.file?;
-        Some((map, start + bytes.start..start + bytes.end))
-    }
-
-    pub(super) fn need(&self, bytes: &Range<usize>) {
-        if let Some((map, place)) = self.place(bytes) {
-            map.need(&place);
-        }
-    }
-
     pub(super) fn done(&self, bytes: &Range<usize>) {
-        if let Some((map, place)) = self.place(bytes) {
-            map.done(&place);
+        if let Some((map, start)) = self.file {
+            map.done(&(start + bytes.start..start + bytes.end));
         }
     }
 }
 
+#[inline(always)]
 fn decode<const WIDTH: usize>(bytes: &[u8], out: &mut [f32], number: impl Fn([u8; WIDTH]) -> f32) {
     let (chunks, _) = bytes.as_chunks::<WIDTH>();
-    for (out, chunk) in out.iter_mut().zip(chunks) {
-        *out = number(*chunk);
-    }
+    vectorized(
+        #[inline(always)]
+        || {
+            for (out, chunk) in out.iter_mut().zip(chunks) {
+                *out = number(*chunk);
+            }
+        },
+    );
 }
 
 /// Which inputs a walk visits.
@@ -170,16 +162,16 @@ impl Sources<'_> {
     /// `count` sums over all numbers of all inputs: `step` adds what a strip contributes. The sums do not depend on
     /// the number of threads: partial sums have fixed places and are added in order.
     pub fn sums(&self, count: usize, step: impl Fn(&mut [f64], &Strip<'_>) + Sync) -> Vec<f64> {
-        let partial = |span: usize| {
+        let partial = |scratch: &mut Vec<f32>, span: usize| {
             let mut sums = vec![0.; count];
-            self.walk(span, Visit::All, |strip| step(&mut sums, strip));
+            self.walk(span, Visit::All, scratch, |strip| step(&mut sums, strip));
             sums
         };
-        let spans = 0..self.spans();
         let parts: Vec<_> = if self.shared {
-            spans.into_par_iter().map(partial).collect()
+            (0..self.spans()).into_par_iter().map_init(Vec::new, partial).collect()
         } else {
-            spans.map(partial).collect()
+            let mut scratch = vec![];
+            (0..self.spans()).map(|span| partial(&mut scratch, span)).collect()
         };
         parts.into_iter().fold(vec![0.; count], |mut sums, part| {
             sums.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
@@ -195,26 +187,27 @@ impl Sources<'_> {
         count: usize,
         step: impl Fn(&mut [u64], &Strip<'_>) + Sync,
     ) -> Vec<u64> {
-        let none = || vec![0; count];
-        let add = |mut counts: Vec<u64>, span: usize| {
-            self.walk(span, Visit::One(network), |strip| step(&mut counts, strip));
-            counts
+        let none = || (vec![0; count], vec![]);
+        let add = |(mut counts, mut scratch): (Vec<u64>, Vec<f32>), span: usize| {
+            self.walk(span, Visit::One(network), &mut scratch, |strip| step(&mut counts, strip));
+            (counts, scratch)
         };
+        if !self.shared {
+            return (0..self.spans()).fold(none(), add).0;
+        }
         let both = |mut a: Vec<u64>, b: Vec<u64>| {
             a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
             a
         };
-        if !self.shared {
-            return (0..self.spans()).fold(none(), add);
-        }
         // One set of counts a thread.
         let each = self.spans().div_ceil(rayon::current_num_threads()).max(1);
-        (0..self.spans()).into_par_iter().with_min_len(each).fold(none, add).reduce(none, both)
+        let spans = (0..self.spans()).into_par_iter().with_min_len(each);
+        spans.fold(none, add).map(|(counts, _)| counts).reduce(|| vec![0; count], both)
     }
 
     /// Goes through the strips of one network and the base in one span, in order.
     pub(super) fn look(&self, span: usize, network: usize, see: impl FnMut(&Strip<'_>)) {
-        self.walk(span, Visit::One(network), see);
+        self.walk(span, Visit::One(network), &mut vec![], see);
     }
 
     /// Numbers that are read in one go, of each input: depends on the number of inputs alone.
@@ -239,9 +232,9 @@ impl Sources<'_> {
         start..(start + self.span()).min(self.len)
     }
 
-    /// Goes through one span's strips in order.
-    fn walk(&self, span: usize, visit: Visit, mut see: impl FnMut(&Strip<'_>)) {
-        let done = self.try_walk(span, visit, |strip| {
+    /// Goes through one span's strips in order. The room in `scratch` is used again.
+    fn walk(&self, span: usize, visit: Visit, scratch: &mut Vec<f32>, mut see: impl FnMut(&Strip<'_>)) {
+        let done = self.try_walk(span, visit, scratch, |strip| {
             see(strip);
             Ok::<_, std::convert::Infallible>(())
         });
@@ -255,6 +248,7 @@ impl Sources<'_> {
         &self,
         span: usize,
         visit: Visit,
+        scratch: &mut Vec<f32>,
         mut see: impl FnMut(&Strip<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         let base = self.has_base.then_some(self.networks);
@@ -265,25 +259,20 @@ impl Sources<'_> {
             }
         };
         let range = self.range(span);
-        let bytes = |source: &Source<'_>| range.start * source.width()..range.end * source.width();
-        visited.iter().for_each(|source| source.need(&bytes(source)));
-        let mut scratch = vec![0.; visited.len() * STRIP];
-        let mut strips = range.clone().step_by(STRIP).map(|start| start..(start + STRIP).min(range.end));
-        let all = strips.try_for_each(|strip| {
-            let pairs = visited.iter().zip(scratch.chunks_exact_mut(STRIP));
-            let numbers: Vec<&[f32]> =
-                pairs.map(|(source, own)| source.numbers(strip.clone(), own)).collect();
-            let (networks, others) = numbers.split_at(networks);
+        scratch.resize(visited.len() * range.len(), 0.);
+        let rooms = scratch.chunks_exact_mut(range.len());
+        let numbers: Vec<&[f32]> =
+            visited.iter().zip(rooms).map(|(source, room)| source.numbers(&range, room)).collect();
+        let mut strips = (0..range.len()).step_by(STRIP).map(|at| at..(at + STRIP).min(range.len()));
+        let mut views: Vec<&[f32]> = Vec::with_capacity(numbers.len());
+        strips.try_for_each(|strip| {
+            views.clear();
+            views.extend(numbers.iter().map(|numbers| &numbers[strip.clone()]));
+            let (networks, others) = views.split_at(networks);
             let (base, fishers) = others.split_at(usize::from(self.has_base));
-            see(&Strip {
-                start: strip.start,
-                networks,
-                base: base.first().copied().unwrap_or_default(),
-                fishers,
-            })
-        });
-        visited.iter().for_each(|source| source.done(&bytes(source)));
-        all
+            let base = base.first().copied().unwrap_or_default();
+            see(&Strip { start: range.start + strip.start, networks, base, fishers })
+        })
     }
 
     /// Merges the tensor, and hands each span's number and its merged numbers to `put`, in any order. A tensor that is not finite
@@ -297,16 +286,16 @@ impl Sources<'_> {
             return Ok(());
         }
         let rule = method.rule(self)?;
-        let merged = self.each_span(|span, out| {
-            self.merge_span(span, &*rule, out)?;
+        let merged = self.each_span(|span, scratch, out| {
+            self.merge_span(span, &*rule, scratch, out)?;
             put(span, out).map_err(Stop::from)
         });
         match merged {
             Ok(()) => Ok(()),
             Err(Stop::Failed(e)) => Err(e),
             Err(Stop::NotFinite { .. }) if self.same_everywhere() => {
-                let copied = self.each_span(|span, out| {
-                    self.walk(span, Visit::One(0), |strip| {
+                let copied = self.each_span(|span, scratch, out| {
+                    self.walk(span, Visit::One(0), scratch, |strip| {
                         let at = strip.start - self.range(span).start;
                         out[at..at + strip.networks[0].len()].copy_from_slice(strip.networks[0]);
                     });
@@ -325,24 +314,32 @@ impl Sources<'_> {
         }
     }
 
-    /// Does `work` on each span, with room for its numbers.
-    fn each_span(&self, work: impl Fn(usize, &mut [f32]) -> Result<(), Stop> + Sync) -> Result<(), Stop> {
-        let each = |out: &mut Vec<f32>, span| {
+    /// Does `work` on each span, with room for its inputs and its result.
+    fn each_span(
+        &self,
+        work: impl Fn(usize, &mut Vec<f32>, &mut [f32]) -> Result<(), Stop> + Sync,
+    ) -> Result<(), Stop> {
+        let rooms = || (vec![], vec![]);
+        let each = |(scratch, out): &mut (Vec<f32>, Vec<f32>), span| {
             out.resize(self.range(span).len(), 0.);
-            work(span, out)
+            work(span, scratch, out)
         };
-        match self.shared {
-            true => (0..self.spans()).into_par_iter().try_for_each_init(Vec::new, each),
-            false => {
-                let mut out = vec![];
-                (0..self.spans()).try_for_each(|span| each(&mut out, span))
-            }
+        if self.shared {
+            return (0..self.spans()).into_par_iter().try_for_each_init(rooms, each);
         }
+        let mut rooms = rooms();
+        (0..self.spans()).try_for_each(|span| each(&mut rooms, span))
     }
 
-    fn merge_span(&self, span: usize, rule: &dyn Rule, out: &mut [f32]) -> Result<(), Stop> {
+    fn merge_span(
+        &self,
+        span: usize,
+        rule: &dyn Rule,
+        scratch: &mut Vec<f32>,
+        out: &mut [f32],
+    ) -> Result<(), Stop> {
         let (start, limit) = (self.range(span).start, limit(self.to));
-        self.try_walk(span, Visit::All, |strip| {
+        self.try_walk(span, Visit::All, scratch, |strip| {
             let base = self.has_base.then_some(strip.base);
             let inputs = strip.networks.iter().copied().chain(base).chain(strip.fishers.iter().copied());
             for (input, numbers) in inputs.enumerate() {

@@ -20,7 +20,10 @@ use std::{
     fs::{self, File},
     io,
     path::{Component, Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        atomic::{AtomicU64, Ordering},
+        mpsc::{self, SyncSender},
+    },
 };
 
 /// What the name of a sharded checkpoint's index ends with.
@@ -31,6 +34,8 @@ const WHOLE: &str = "model.safetensors";
 const LONGEST: u64 = 100_000_000;
 /// Bytes that are copied in one go.
 const COPIED: usize = 1 << 20;
+/// Bytes after which what was written is sent on to the disk.
+const SENT: u64 = 1 << 25;
 
 /// Merges safetensors files into one, tensor by tensor, on several threads.
 ///
@@ -243,8 +248,30 @@ struct Merging<'a> {
 
 impl Merging<'_> {
     fn write(&self, path: &Path, file: &File) -> Result<()> {
-        let out = Out { path, file, total: self.draft.bytes, written: AtomicU64::new(0), merge: self.merge };
-        file.set_len(self.draft.bytes).map_err(|e| files::failed(path, e))?;
+        let failed = |e| files::failed(path, e);
+        file.set_len(self.draft.bytes).map_err(failed)?;
+        let (send, sent) = mpsc::sync_channel(1);
+        std::thread::scope(|scope| {
+            // The disk is at work while the merge is, not only after it. Its errors are told to one caller only.
+            let disk = move || sent.iter().try_for_each(|()| file.sync_data());
+            let disk =
+                std::thread::Builder::new().name("disk".into()).spawn_scoped(scope, disk).map_err(failed)?;
+            let merged = self.write_all(path, file, send);
+            let written = disk.join().unwrap_or_else(|_| Err(io::Error::other("its thread panicked")));
+            merged.and(written.map_err(failed))
+        })
+    }
+
+    fn write_all(&self, path: &Path, file: &File, send: SyncSender<()>) -> Result<()> {
+        let written = AtomicU64::new(0);
+        let out = Out {
+            path,
+            file,
+            total: self.draft.bytes,
+            written,
+            send,
+            progress: self.merge.progress.as_deref(),
+        };
         out.put(&self.draft.head, 0)?;
         let all = self.draft.tensors.iter().map(|place| (place, self.sources(place)));
         let (large, small): (Vec<_>, Vec<_>) = all.partition(|(_, sources)| sources.is_large());
@@ -302,7 +329,9 @@ struct Out<'a> {
     file: &'a File,
     total: u64,
     written: AtomicU64,
-    merge: &'a FileMerge<'a>,
+    /// Asks for what was written to be sent on to the disk.
+    send: SyncSender<()>,
+    progress: Option<&'a (dyn Fn(u64, u64) + Sync + 'a)>,
 }
 
 impl Out<'_> {
@@ -310,7 +339,11 @@ impl Out<'_> {
         write_at(self.file, bytes, at).map_err(|e| files::failed(self.path, e))?;
         let count = bytes.len() as u64;
         let written = self.written.fetch_add(count, Ordering::Relaxed) + count;
-        if let Some(progress) = &self.merge.progress {
+        if written / SENT != (written - count) / SENT {
+            // Where it is still at work, the next time will do.
+            let _ = self.send.try_send(());
+        }
+        if let Some(progress) = self.progress {
             progress(written, self.total);
         }
         Ok(())

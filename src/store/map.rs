@@ -28,9 +28,9 @@ pub(super) fn with_file<T>(path: &Path, read: impl FnOnce(&[u8]) -> T) -> io::Re
     Ok(Some(read(&map)))
 }
 
-/// What the kernel maps around a page that is touched: the pages to let go of again.
+/// The kernel maps more than the page that is touched: up to the whole large page around it, 2 MiB.
 #[cfg(unix)]
-const AROUND: usize = 1 << 16;
+const AROUND: usize = 1 << 21;
 
 /// A file mapped for as long as this lives, for what is larger than memory.
 #[derive(Debug)]
@@ -49,21 +49,14 @@ impl Mapped {
         &self.0
     }
 
-    /// These bytes are about to be read from one end to the other: maps their pages all at once, which is faster
-    /// than one by one. Where the system cannot, they come as they are touched.
-    pub(crate) fn need(&self, range: &Range<usize>) {
-        #[cfg(target_os = "linux")]
-        let _ = self.0.advise_range(memmap2::Advice::PopulateRead, range.start, range.len());
-        #[cfg(not(target_os = "linux"))]
-        let _ = range;
-    }
-
     /// These bytes are not needed for now: their pages no longer count as this process's memory.
     pub(crate) fn done(&self, range: &Range<usize>) {
         #[cfg(unix)]
         {
-            let start = range.start / AROUND * AROUND;
-            let end = range.end.next_multiple_of(AROUND).min(self.0.len());
+            // Large pages are aligned in memory.
+            let base = self.0.as_ptr() as usize % AROUND;
+            let start = ((base + range.start) / AROUND * AROUND).saturating_sub(base);
+            let end = ((base + range.end).next_multiple_of(AROUND) - base).min(self.0.len());
             // SAFETY: The map is of a file and is never written to, so a page that was let go of and is touched
             // again comes back with the same content; readers of neighbouring bytes only wait for it.
             let _ = unsafe {
@@ -99,7 +92,6 @@ mod tests {
         fs::write(&path, &bytes).unwrap();
         let mapped = Mapped::open(&path).unwrap();
         for range in [0..0, 0..1, 100_000..299_999, 299_999..300_000, 0..300_000] {
-            mapped.need(&range);
             assert_eq!(mapped.bytes()[range.clone()], bytes[range.clone()]);
             mapped.done(&range);
             assert_eq!(mapped.bytes(), bytes);
