@@ -34,14 +34,21 @@ pub(crate) fn write_with(
     path: &Path,
     write: impl FnOnce(&mut NamedTempFile) -> io::Result<()>,
 ) -> Result<()> {
-    let attempt = || {
-        let mut file = draft(path)?;
-        write(&mut file)?;
-        file.as_file().sync_all()?;
-        file.persist(path).map_err(|e| e.error)?;
-        sync_folder(path)
-    };
-    attempt().map_err(|source| failed(path, source))
+    write_draft(path, |draft| write(draft).map_err(|source| failed(path, source)))
+}
+
+/// The same for what is not written from one end to the other, and may fail for other reasons than the file.
+pub(crate) fn write_file(path: &Path, write: impl FnOnce(&File) -> Result<()>) -> Result<()> {
+    write_draft(path, |draft| write(draft.as_file()))
+}
+
+fn write_draft(path: &Path, write: impl FnOnce(&mut NamedTempFile) -> Result<()>) -> Result<()> {
+    let failed = |source| failed(path, source);
+    let mut file = draft(path).map_err(failed)?;
+    write(&mut file)?;
+    file.as_file().sync_all().map_err(failed)?;
+    file.persist(path).map_err(|e| failed(e.error))?;
+    sync_folder(path).map_err(failed)
 }
 
 /// Writes a file that is not there yet. `false` where there is one: it stays as it is.

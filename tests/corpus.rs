@@ -10,6 +10,7 @@ use candle_ensemble::{
     build::{MultiRun, Settings},
     combine::{LinearStack, Mean},
     data::TensorDataset,
+    merge::{FileMerge, LinearMerge},
     store::Manifest,
     train::{Learner, Trainer},
     Seed, Session,
@@ -18,8 +19,12 @@ use harness::opening;
 use std::{fs, path::PathBuf};
 
 type Target = (&'static str, fn(&[u8]));
-const TARGETS: [Target; 3] =
-    [("manifest", harness::manifest), ("member", harness::member), ("ensemble", harness::ensemble)];
+const TARGETS: [Target; 4] = [
+    ("manifest", harness::manifest),
+    ("member", harness::member),
+    ("ensemble", harness::ensemble),
+    ("merge", harness::merge),
+];
 
 fn folder(target: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(target)
@@ -68,6 +73,15 @@ fn good_files_are_read() {
     let trainer = Trainer::new(|vb| candle_nn::linear(2, 2, vb));
     let ensemble = candle_ensemble::Ensemble::<_, Mean>::from_bytes(&hand_made, &trainer, &Device::Cpu);
     assert_eq!(ensemble.unwrap().members().len(), 1);
+    let at = |name: &str| FileMerge::new([folder("merge").join(name)]);
+    let out = tempfile::tempdir().unwrap();
+    for (name, tensors) in [("good", 2), ("empty-shapes", 2), ("no-tensors", 0), ("index.json", 2)] {
+        let whole = out.path().join("shard");
+        fs::write(whole, harness::SHARD).unwrap();
+        fs::copy(folder("merge").join(name), out.path().join(name)).unwrap();
+        let merge = if name == "index.json" { FileMerge::new([out.path().join(name)]) } else { at(name) };
+        assert_eq!(merge.write(&LinearMerge::uniform(), out.path().join("out")).unwrap().tensors, tensors);
+    }
 }
 
 // ---- Where the hand-made ones come from.
@@ -286,10 +300,86 @@ fn ensembles() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
+fn merges() -> Vec<(&'static str, Vec<u8>)> {
+    let of = |header: &str, data: &[u8]| {
+        [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), data].concat()
+    };
+    let one = |info: &str, data: &[u8]| of(&format!("{{\"w\":{{{info}}}}}"), data);
+    let lying = |length: u64| [&length.to_le_bytes(), &harness::SHARD[8..]].concat();
+    let index = |map: &str| format!("{{\"metadata\":{{}},\"weight_map\":{{{map}}}}}").into_bytes();
+    let giant = (1u64 << 61) - 1;
+    let giants: Vec<_> = (0..8u64)
+        .map(|i| {
+            let (start, end) = (i * giant, (i + 1) * giant);
+            format!(r#""{i}":{{"dtype":"U8","shape":[{giant}],"data_offsets":[{start},{end}]}}"#)
+        })
+        .collect();
+    vec![
+        ("good", harness::SHARD.to_vec()),
+        ("cut-short", harness::SHARD[..harness::SHARD.len() - 1].to_vec()),
+        ("bytes-left-over", [harness::SHARD, b"x"].concat()),
+        ("no-tensors", of("{}", b"")),
+        (
+            "empty-shapes",
+            of(
+                r#"{"v":{"dtype":"BF16","shape":[0,3],"data_offsets":[0,0]},"w":{"dtype":"F16","shape":[3,0],"data_offsets":[0,0]}}"#,
+                b"",
+            ),
+        ),
+        ("length-of-all-ones", lying(u64::MAX)),
+        ("length-of-a-hundred-million", lying(100_000_000)),
+        ("length-0", lying(0)),
+        ("offsets-that-overflow", of(&format!("{{{}}}", giants.join(",")), b"")),
+        (
+            "shape-that-overflows",
+            one(
+                r#""dtype":"F32","shape":[0,9223372036854775808,9223372036854775808],"data_offsets":[0,0]"#,
+                b"",
+            ),
+        ),
+        (
+            "more-than-there-is",
+            one(r#""dtype":"F32","shape":[1000000000000],"data_offsets":[0,4000000000000]"#, &[0; 4]),
+        ),
+        ("offsets-out-of-order", one(r#""dtype":"F32","shape":[1],"data_offsets":[4,0]"#, &[0; 4])),
+        ("offsets-with-a-gap", one(r#""dtype":"F32","shape":[1],"data_offsets":[4,8]"#, &[0; 8])),
+        ("half-bytes", one(r#""dtype":"F4","shape":[3],"data_offsets":[0,1]"#, &[0; 1])),
+        ("packed-numbers", one(r#""dtype":"F8_E5M2","shape":[2],"data_offsets":[0,2]"#, &[0; 2])),
+        (
+            "numbers-out-of-line",
+            of(
+                r#"{"b":{"dtype":"BOOL","shape":[1],"data_offsets":[0,1]},"w":{"dtype":"F64","shape":[1],"data_offsets":[1,9]}}"#,
+                &[1; 9],
+            ),
+        ),
+        ("not-finite", one(r#""dtype":"F16","shape":[2],"data_offsets":[0,4]"#, &[0xff; 4])),
+        ("type-unheard-of", one(r#""dtype":"F31","shape":[1],"data_offsets":[0,4]"#, &[0; 4])),
+        ("metadata-of-numbers", of(r#"{"__metadata__":{"format":1}}"#, b"")),
+        (
+            "a-name-twice",
+            of(
+                r#"{"w":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},"w":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}"#,
+                b"",
+            ),
+        ),
+        ("brackets", of(&"[".repeat(5000), b"")),
+        ("index.json", index(r#""w":"shard","n":"shard""#)),
+        ("index-of-nothing", index("")),
+        ("index-to-a-path", index(r#""w":"../shard""#)),
+        ("index-to-itself", index(r#""w":"a.json""#)),
+        ("index-to-the-folder", index(r#""w":".""#)),
+        ("index-to-no-tensor", index(r#""v":"shard""#)),
+        ("index-to-no-file", index(r#""w":"shards""#)),
+        ("index-with-a-nul", index(r#""w":"shard\u0000""#)),
+    ]
+}
+
 #[test]
 #[ignore = "writes the hand-made files"]
 fn write_the_hand_made_files() {
-    for (target, files) in [("manifest", manifests()), ("member", members()), ("ensemble", ensembles())] {
+    let all =
+        [("manifest", manifests()), ("member", members()), ("ensemble", ensembles()), ("merge", merges())];
+    for (target, files) in all {
         fs::create_dir_all(folder(target)).unwrap();
         for (name, bytes) in files {
             fs::write(folder(target).join(name), bytes).unwrap();

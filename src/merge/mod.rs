@@ -8,21 +8,41 @@
 //! Networks trained apart have units in different orders: [`align`](mod@align) puts them in one order first.
 //! [`barrier`](barrier()) measures what averaging costs; [`repair`](repair()) mends the spread of the units. These run
 //! networks through a [`Model`].
+//!
+//! A [`Method`] merges fine-tuned relatives tensor by tensor, in memory ([`merge`]) or from files that do not fit in
+//! it ([`FileMerge`]).
 pub mod align;
 mod alike;
 mod average;
 mod barrier;
 mod batch_norm;
 mod blend;
+mod breadcrumbs;
+mod dare;
+mod diagonal_fisher;
+mod fisher;
+mod headers;
+mod in_memory;
+mod linear;
+mod method;
 mod model;
+mod model_stock;
 #[cfg(test)]
 mod nets;
 mod numbers;
 mod passes;
 mod repair;
 mod running;
+mod select;
+mod slerp;
 mod soup;
+mod sources;
+mod stream;
+mod strips;
 mod swag;
+mod task_arithmetic;
+mod task_vectors;
+mod ties;
 mod trace;
 
 pub use alike::NamedTensors;
@@ -30,9 +50,22 @@ pub(crate) use alike::{differences, is_statistic, kinds, list};
 pub use average::{average, mix, Average, RunWeights};
 pub use barrier::{barrier, barrier_at_mean, Barrier, BARRIER_POINTS};
 pub use batch_norm::re_estimate;
+pub use breadcrumbs::Breadcrumbs;
+pub use dare::Dare;
+pub use diagonal_fisher::diagonal_fisher;
+pub use fisher::Fisher;
+pub use in_memory::{merge, MergeInputs};
+pub use linear::LinearMerge;
+pub use method::{Method, Needs, Rule, Strip, STRIP};
 pub use model::Model;
+pub use model_stock::ModelStock;
 pub use repair::{repair, Repaired};
 pub use running::{Ema, Swa, WarmUp};
+pub use slerp::Slerp;
 pub use soup::{uniform_soup, GreedySoup, LearnedSoup, Sharing, Soup};
+pub use sources::Sources;
+pub use stream::{FileMerge, Written};
 pub use swag::Swag;
+pub use task_arithmetic::TaskArithmetic;
+pub use ties::Ties;
 pub use trace::Trace;

@@ -14,7 +14,8 @@ pub use memory::MemoryStore;
 
 pub(crate) use directory::read_file;
 pub(crate) use format::check_record;
-pub(crate) use tensors::{read as read_tensors, Layout};
+pub(crate) use map::Mapped;
+pub(crate) use tensors::{contents, head, read as read_tensors, Layout};
 pub(crate) use title::Fault;
 
 pub use crate::checkpoint::Checkpoint;

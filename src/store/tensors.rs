@@ -149,50 +149,111 @@ pub(crate) fn read(kind: &str, bytes: &[u8]) -> Result<Content, Fault> {
         return Err(changed());
     }
     // What follows can only be wrong in a file that someone else made.
-    let (length, rest) = bytes.split_first_chunk().ok_or_else(changed)?;
-    let length = usize::try_from(u64::from_le_bytes(*length)).unwrap_or(usize::MAX);
-    let (header, data) = rest
-        .split_at_checked(length)
-        .ok_or_else(|| Fault::foreign("its header is said to be longer than the file"))?;
-    let mut header: Header =
-        serde_json::from_slice(header).map_err(|e| Fault::foreign(format!("its header: {e}")))?;
+    let (mut header, data) = split(bytes)?;
     let about = header.metadata.remove(&title(kind)).unwrap_or_default();
     let about = about.get(HEX + 1..).unwrap_or_default().to_string();
     Ok(Content { about, tensors: cut(header.tensors, data)? })
 }
 
-/// Tensors from one end of `data` to the other.
-fn cut(infos: BTreeMap<String, TensorInfo>, data: &[u8]) -> Result<BTreeMap<String, Tensor>, Fault> {
+/// The header of a file, and what follows it.
+fn split(bytes: &[u8]) -> Result<(Header, &[u8]), Fault> {
+    let (length, rest) =
+        bytes.split_first_chunk().ok_or_else(|| Fault::Damaged("it is too short to have a header".into()))?;
+    let length = usize::try_from(u64::from_le_bytes(*length)).unwrap_or(usize::MAX);
+    let (header, data) = rest
+        .split_at_checked(length)
+        .ok_or_else(|| Fault::foreign("its header is said to be longer than the file"))?;
+    let header = serde_json::from_slice(header).map_err(|e| Fault::foreign(format!("its header: {e}")))?;
+    Ok((header, data))
+}
+
+/// Tensors that lie one behind the other, from one end of `length` bytes to the other, each as large as its shape
+/// says; in that order.
+fn laid_out(infos: BTreeMap<String, TensorInfo>, length: usize) -> Result<Vec<(String, TensorInfo)>, Fault> {
     let mut infos: Vec<_> = infos.into_iter().collect();
     infos.sort_by_key(|(_, info)| info.data_offsets);
-    let (mut tensors, mut at) = (BTreeMap::new(), 0);
-    for (name, info) in infos {
+    let mut at = 0;
+    for (name, info) in &infos {
         let bad = |why: &str| Fault::foreign(format!("its tensor {name:?} {why}"));
         let (start, end) = info.data_offsets;
-        let bytes = data.get(start..end).filter(|_| start == at).ok_or_else(|| bad("lies elsewhere"))?;
+        if start != at || end < start || end > length {
+            return Err(bad("lies elsewhere"));
+        }
+        // Strides are products too, of every dimension but those that are 0.
+        info.shape
+            .iter()
+            .try_fold(info.dtype.bitsize(), |size, dim| size.checked_mul((*dim).max(1)))
+            .and_then(|size| isize::try_from(size).ok())
+            .ok_or_else(|| bad("is too large for this machine"))?;
+        let bits = info.shape.iter().product::<usize>() * info.dtype.bitsize();
+        if (end - start).checked_mul(8) != Some(bits) {
+            return Err(bad("has another size than its shape says"));
+        }
+        at = end;
+    }
+    match at == length {
+        true => Ok(infos),
+        false => Err(Fault::foreign("its tensors are followed by other bytes")),
+    }
+}
+
+/// Tensors from one end of `data` to the other.
+fn cut(infos: BTreeMap<String, TensorInfo>, data: &[u8]) -> Result<BTreeMap<String, Tensor>, Fault> {
+    let tensor = |(name, info): (String, TensorInfo)| {
+        let bad = |why: &str| Fault::foreign(format!("its tensor {name:?} {why}"));
         let dtype = DType::try_from(info.dtype)
             .ok()
             .filter(|dtype| stored(*dtype) == Some(info.dtype))
             .ok_or_else(|| bad(&format!("is of type {:?}", info.dtype)))?;
-        // Strides are products too, of every dimension but those that are 0.
-        info.shape
-            .iter()
-            .try_fold(dtype.size_in_bytes(), |size, dim| size.checked_mul((*dim).max(1)))
-            .and_then(|size| isize::try_from(size).ok())
-            .ok_or_else(|| bad("is too large for this machine"))?;
-        let size = info.shape.iter().product::<usize>() * dtype.size_in_bytes();
-        if size != bytes.len() {
-            return Err(bad("has another size than its shape says"));
-        }
+        let bytes = &data[info.data_offsets.0..info.data_offsets.1];
         let tensor = Tensor::from_raw_buffer(bytes, dtype, &info.shape, &Device::Cpu)
             .map_err(|e| bad(&Error::from(e).to_string()))?;
-        tensors.insert(name, tensor);
-        at = end;
+        Ok((name, tensor))
+    };
+    laid_out(infos, data.len())?.into_iter().map(tensor).collect()
+}
+
+/// The longest header of a file of others, as safetensors has it.
+const LONGEST: u64 = 100_000_000;
+
+/// What is in a safetensors file of any origin, in its order; offsets count from its first byte. Allocates no more than a small multiple of its header, and reads
+/// nothing else.
+pub(crate) fn contents(bytes: &[u8]) -> Result<Vec<(String, TensorInfo)>, Fault> {
+    let length = bytes.first_chunk().map_or(0, |length| u64::from_le_bytes(*length));
+    if length > LONGEST {
+        return Err(Fault::foreign(format!("its header is said to be {length} bytes long")));
     }
-    match at == data.len() {
-        true => Ok(tensors),
-        false => Err(Fault::foreign("its tensors are followed by other bytes")),
+    let (header, data) = split(bytes)?;
+    let end = header.tensors.values().map(|info| info.data_offsets.1).max().unwrap_or_default();
+    if end > data.len() {
+        let why = format!("it is cut short: its tensors are {end} bytes long, and {} are there", data.len());
+        return Err(Fault::Damaged(why));
     }
+    let before = bytes.len() - data.len();
+    let mut tensors = laid_out(header.tensors, data.len())?;
+    for (_, info) in &mut tensors {
+        info.data_offsets = (info.data_offsets.0 + before, info.data_offsets.1 + before);
+    }
+    Ok(tensors)
+}
+
+/// The head of a plain safetensors file: the length of its header, and the header, with the metadata that marks
+/// tensors which any framework may read, and the tensors in the order given.
+pub(crate) fn head<'a>(tensors: impl Iterator<Item = (&'a str, Dtype, &'a [usize])>) -> Result<Vec<u8>> {
+    let mut header = format!("{{\"{METADATA}\":{{\"format\":\"pt\"}}");
+    let mut start = 0;
+    for (name, dtype, shape) in tensors {
+        let end = start + shape.iter().product::<usize>() * dtype.bitsize() / 8;
+        let info = TensorInfo { dtype, shape: shape.to_vec(), data_offsets: (start, end) };
+        header.push_str(&format!(",{}:{}", json(&name)?, json(&info)?));
+        start = end;
+    }
+    header.push('}');
+    let length = header.len().next_multiple_of(LENGTH);
+    let mut head = (length as u64).to_le_bytes().to_vec();
+    head.extend_from_slice(header.as_bytes());
+    head.resize(LENGTH + length, b' ');
+    Ok(head)
 }
 
 /// The JSON at the head of the file. A name that comes twice is an error.

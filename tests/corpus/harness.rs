@@ -4,6 +4,7 @@
 use candle_core::{Device, Tensor};
 use candle_ensemble::{
     combine::{Head, LinearStackHead, Mean},
+    merge::{FileMerge, LinearMerge, Method, Ties},
     store::Manifest,
     train::Trainer,
     Ensemble, Member,
@@ -70,3 +71,28 @@ fn used<H: Head + Serialize + DeserializeOwned>(bytes: &[u8]) {
         assert_eq!(load(&written).unwrap().to_bytes().unwrap(), written);
     }
 }
+
+/// Bytes as a network on disk, and as the index of a sharded one whose shard is good.
+pub fn merge(data: &[u8]) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    std::fs::write(path("a"), data).unwrap();
+    std::fs::write(path("a.json"), data).unwrap();
+    std::fs::write(path("shard"), SHARD).unwrap();
+    for input in ["a", "a.json"] {
+        let twice = || FileMerge::new([path(input), path(input)]).threads(1);
+        let all: [(FileMerge<'_>, &dyn Method); 2] =
+            [(twice(), &LinearMerge::uniform()), (twice().base(path(input)), &Ties::new(0.5))];
+        for (merge, method) in all {
+            let Ok(written) = merge.write(method, path("out")) else { continue };
+            let out = std::fs::read(path("out")).unwrap();
+            assert_eq!(written.bytes, out.len() as u64);
+            // What was written is a network again, and the mean of it alone is the same file.
+            FileMerge::new([path("out")]).threads(1).write(&LinearMerge::uniform(), path("again")).unwrap();
+            assert_eq!(std::fs::read(path("again")).unwrap(), out);
+        }
+    }
+}
+
+/// Two tensors.
+pub const SHARD: &[u8] = b"\x78\0\0\0\0\0\0\0{\"w\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},\"n\":{\"dtype\":\"U8\",\"shape\":[],\"data_offsets\":[8,9]}}               \0\0\x80\x3f\0\0\0\0\x07";

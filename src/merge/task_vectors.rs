@@ -1,0 +1,146 @@
+//! What methods on task vectors share: `δᵢ = θᵢ − base`, thinned out, put together and added to the base.
+use super::{
+    method::{check_density, check_finite, check_weights, weights_or_ones, Strip},
+    strips::{add, difference, Sums},
+    STRIP,
+};
+use crate::{train::vectorized, Result};
+
+/// How task vectors are put together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Join {
+    /// `Σ wᵢ δᵢ`
+    Sum,
+    /// At each place the sign of the weighted sum is elected, and those that agree are averaged.
+    Elect,
+}
+
+/// Settings of these methods.
+#[derive(Clone, Debug)]
+pub(super) struct TaskVectors {
+    pub(super) weights: Option<Vec<f64>>,
+    pub(super) lambda: f64,
+    pub(super) density: f64,
+    pub(super) join: Join,
+}
+
+impl TaskVectors {
+    pub(super) fn new(density: f64, join: Join) -> Self {
+        Self { weights: None, lambda: 1., density, join }
+    }
+
+    pub(super) fn check(&self, networks: usize) -> Result<()> {
+        check_density(self.density)?;
+        check_finite("lambda", self.lambda)?;
+        // Votes and averages of those that agree make sense of no negative weights.
+        check_weights(self.weights.as_deref(), networks, self.join == Join::Sum)
+    }
+
+    /// The rule for `networks`, whose task vectors are thinned out by `thin`.
+    pub(super) fn rule<T: Thin>(&self, networks: usize, thin: T) -> Joined<T> {
+        Joined {
+            weights: weights_or_ones(self.weights.as_deref(), networks),
+            lambda: self.lambda,
+            join: self.join,
+            thin,
+        }
+    }
+}
+
+/// The numbers of a task vector that are kept.
+pub(super) trait Thin: Send + Sync {
+    /// Clears, and perhaps scales, numbers of network `i`'s task vector, of which the first is number `start`.
+    fn thin(&self, network: usize, start: usize, delta: &mut [f32]);
+}
+
+/// Keeps all.
+pub(super) struct All;
+
+impl Thin for All {
+    fn thin(&self, _network: usize, _start: usize, _delta: &mut [f32]) {}
+}
+
+/// `base + λ · joined`
+pub(super) struct Joined<T> {
+    weights: Vec<f64>,
+    lambda: f64,
+    join: Join,
+    thin: T,
+}
+
+impl<T: Thin> super::Rule for Joined<T> {
+    fn apply(&self, strip: &Strip<'_>, out: &mut [f32]) -> Result<()> {
+        let n = out.len().min(STRIP);
+        let mut delta = [0f32; STRIP];
+        // Sums of the positive and of the negative numbers, and of the weights of either.
+        let mut sums: [Sums; 4] = [[0.; STRIP]; 4];
+        for (i, (w, network)) in self.weights.iter().zip(strip.networks).enumerate() {
+            let delta = &mut delta[..n];
+            vectorized(
+                #[inline(always)]
+                || difference(network, strip.base, delta),
+            );
+            self.thin.thin(i, strip.start, delta);
+            vectorized(
+                #[inline(always)]
+                || match self.join {
+                    Join::Sum => add(&mut sums[0], *w, delta),
+                    Join::Elect => add_apart(&mut sums, *w, delta),
+                },
+            );
+        }
+        let [up, down, agree_up, agree_down] = &sums;
+        for (j, (out, base)) in out.iter_mut().zip(strip.base).enumerate() {
+            let joined = match self.join {
+                Join::Sum => up[j],
+                Join::Elect if up[j] + down[j] >= 0. => mean(up[j], agree_up[j]),
+                Join::Elect => mean(down[j], agree_down[j]),
+            };
+            *out = (f64::from(*base) + self.lambda * joined) as f32;
+        }
+        Ok(())
+    }
+}
+
+#[inline(always)]
+fn add_apart([up, down, agree_up, agree_down]: &mut [Sums; 4], w: f64, delta: &[f32]) {
+    let places = up.iter_mut().zip(down).zip(agree_up).zip(agree_down);
+    for ((((up, down), agree_up), agree_down), delta) in places.zip(delta) {
+        let x = w * f64::from(*delta);
+        *up += if *delta > 0. { x } else { 0. };
+        *down += if *delta < 0. { x } else { 0. };
+        *agree_up += if *delta > 0. { w } else { 0. };
+        *agree_down += if *delta < 0. { w } else { 0. };
+    }
+}
+
+#[inline(always)]
+fn mean(sum: f64, weight: f64) -> f64 {
+    if weight > 0. {
+        sum / weight
+    } else {
+        0.
+    }
+}
+
+/// Setters that these methods have in common.
+macro_rules! task_vector_settings {
+    ($method:ident) => {
+        impl $method {
+            /// A weight for each network; 1 for each by default. They are not divided by their sum.
+            #[must_use]
+            pub fn weights(mut self, weights: &[f64]) -> Self {
+                self.settings.weights = Some(weights.to_vec());
+                self
+            }
+
+            /// What the joined task vector is multiplied with before it is added to the base; 1 by default.
+            #[must_use]
+            pub fn lambda(mut self, lambda: f64) -> Self {
+                self.settings.lambda = lambda;
+                self
+            }
+        }
+    };
+}
+pub(super) use task_vector_settings;
