@@ -385,6 +385,16 @@ impl HeldOut {
         Ok(folds)
     }
 
+    /// What folds are made of: how many groups there are, or rows where there are no groups.
+    pub(crate) fn units(&self) -> usize {
+        self.groups.as_ref().map_or(self.rows.len(), |groups| {
+            let mut ids = groups.clone();
+            ids.sort_unstable();
+            ids.dedup();
+            ids.len()
+        })
+    }
+
     /// How many rows of each class there are, in the order of the classes; nothing for values.
     pub(crate) fn class_counts(&self) -> Result<BTreeMap<u32, usize>> {
         let mut counts = BTreeMap::new();

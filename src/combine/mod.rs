@@ -4,18 +4,19 @@
 //! to fit ([`Rule`]) are their own heads.
 mod cross_fit;
 mod hard_vote;
-mod linear_stack;
+mod layers;
 mod mean;
 mod mean_log;
 mod median;
 mod report;
 mod sheet;
 mod softmax_mean;
+pub mod stack;
 mod voices;
 mod weighted;
 
 pub use hard_vote::HardVote;
-pub use linear_stack::{LinearStack, LinearStackHead};
+pub use layers::{Heads, Layers, LayersHead, Rules, Said};
 pub use mean::Mean;
 pub use mean_log::MeanLog;
 pub use median::Median;
@@ -23,6 +24,7 @@ pub use report::{RuleReport, RuleScore};
 #[allow(unused_imports)] // TODO-lead: learned rules use it
 pub(crate) use sheet::{Number, Sheet};
 pub(crate) use softmax_mean::softmax_mean;
+pub use stack::{Stack, StackHead};
 pub use voices::Voices;
 pub use weighted::{Fit, Weighted};
 

@@ -101,11 +101,11 @@ impl HeldOut {
     ///
     /// ```
     /// # use candle_core::{Device, Tensor};
-    /// # use candle_ensemble::{combine::{LinearStack, Voices}, data::Task, HeldOut};
+    /// # use candle_ensemble::{combine::{stack::Linear, Stack, Voices}, data::Task, HeldOut};
     /// # let y = Tensor::arange(0f64, 60., &Device::Cpu)?.reshape((60, 1))?;
     /// # let said = Tensor::stack(&[(&y + 1.)?, (y.sin()? + &y)?, (y.cos()? * 2. + &y)?], 0)?;
     /// # let held_out = HeldOut::from_predictions(&Voices::new(said, Task::Regression { outputs: 1 })?, &y)?;
-    /// let report = held_out.judge(&LinearStack)?;
+    /// let report = held_out.judge(&Stack::new(Linear))?;
     /// println!("{report}");
     /// assert!(report.better_than_mean()); // here one member is the target and one
     /// # Ok::<(), candle_ensemble::Error>(())
@@ -116,13 +116,7 @@ impl HeldOut {
     pub fn judge<C: Combiner + ?Sized>(&self, rule: &C) -> Result<RuleReport> {
         let seed = Seed::from(0).child("judge");
         let rows = self.rows().len();
-        let units = self.groups().map_or(rows, |groups| {
-            let mut ids = groups.to_vec();
-            ids.sort_unstable();
-            ids.dedup();
-            ids.len()
-        });
-        let folds = self.folds(FOLDS.min(units), seed)?;
+        let folds = self.folds(FOLDS.min(self.units()), seed)?;
         let head = rule.fit(&|| Ok(self.clone()))?;
         let said = cross_fit(rule, self, &folds)?;
         let slots: Vec<Tensor> = (0..self.voices().slots()).map(|s| self.alone(s)).collect::<Result<_>>()?;

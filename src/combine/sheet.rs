@@ -63,17 +63,21 @@ impl Sheet {
         (dims[0], dims[1], dims[2])
     }
 
-    /// Calls `f` with the predictions, slot by slot, row by row: in place where they are of this type, else from a
-    /// copy.
+    /// Calls `f` with the predictions, slot by slot, row by row.
     pub(crate) fn with<T: Number, R>(&self, f: impl FnOnce(&[T]) -> R) -> Result<R> {
-        let values = self.values.to_dtype(T::DTYPE)?;
-        let (storage, layout) = values.storage_and_layout();
-        if let Storage::Cpu(storage) = &*storage {
-            if let Some(all) = T::stored(storage) {
-                let start = layout.start_offset();
-                return Ok(f(&all[start..start + layout.shape().elem_count()]));
-            }
-        }
-        Ok(f(&values.flatten_all()?.to_vec1::<T>()?))
+        with_numbers(&self.values, f)
     }
+}
+
+/// Calls `f` with a tensor's numbers, row by row: in place where they lie on the CPU as this type, else from a copy.
+pub(crate) fn with_numbers<T: Number, R>(tensor: &Tensor, f: impl FnOnce(&[T]) -> R) -> Result<R> {
+    let values = tensor.to_dtype(T::DTYPE)?.to_device(&Device::Cpu)?.contiguous()?;
+    let (storage, layout) = values.storage_and_layout();
+    if let Storage::Cpu(storage) = &*storage {
+        if let Some(all) = T::stored(storage) {
+            let start = layout.start_offset();
+            return Ok(f(&all[start..start + layout.shape().elem_count()]));
+        }
+    }
+    Ok(f(&values.flatten_all()?.to_vec1::<T>()?))
 }

@@ -21,7 +21,49 @@ pub const RULES: &[Rule] = &[
     Rule { name: "mean-log", combine: |pool| combined(pool, &MeanLog), learns: false, problems: CLASSES },
     Rule { name: "hard-vote", combine: |pool| combined(pool, &HardVote), learns: false, problems: CLASSES },
     Rule { name: "median", combine: |pool| combined(pool, &Median), learns: false, problems: ALL },
-    Rule { name: "linear-stack", combine: |pool| combined(pool, &LinearStack), learns: true, problems: ALL },
+    Rule {
+        name: "linear-stack",
+        combine: |pool| combined(pool, &Stack::new(stack::Linear)),
+        learns: true,
+        problems: ALL,
+    },
+    Rule {
+        name: "ridge-stack",
+        combine: |pool| combined(pool, &Stack::new(stack::Ridge::cross_validated(3)).pass_through(true)),
+        learns: true,
+        problems: ALL,
+    },
+    Rule {
+        name: "elastic-net-stack",
+        combine: |pool| combined(pool, &Stack::new(stack::ElasticNet::new(0.01, 0.5))),
+        learns: true,
+        problems: ALL,
+    },
+    Rule {
+        name: "logistic-stack",
+        combine: |pool| {
+            combined(pool, &Stack::new(stack::Logistic::new()).features(stack::MetaFeatures::LogOdds))
+        },
+        learns: true,
+        problems: CLASSES,
+    },
+    Rule {
+        name: "network-stack",
+        combine: |pool| combined(pool, &Stack::new(stack::Network::new(stack::Mlp::new(&[4])).epochs(5))),
+        learns: true,
+        problems: ALL,
+    },
+    Rule {
+        name: "linear-stack over linear-stack, median",
+        combine: |pool| {
+            combined(
+                pool,
+                &Layers::new((Stack::new(stack::Linear), Median), Stack::new(stack::Linear)).folds(3),
+            )
+        },
+        learns: true,
+        problems: ALL,
+    },
 ];
 
 /// An ensemble, whatever its head.
