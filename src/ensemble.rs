@@ -6,7 +6,7 @@ use crate::{
     combine::{softmax_mean, Head, Voices, Weighted},
     data::{Inputs, Task},
     host,
-    member::Record,
+    member::{speaking, Record},
     train::{ln, Learner, Output, Scale},
     Error, Member, Network, Result,
 };
@@ -45,14 +45,15 @@ impl<N: Network> Speakers<N> {
         task: Task,
         device: &Device,
     ) -> Result<Self> {
+        let members: Vec<Member> = speaking(members).cloned().collect();
         let mut slots: BTreeMap<u32, Vec<Speaker<N>>> = BTreeMap::new();
-        for member in members {
+        for member in &members {
             let speaker = Self::speaker(learner, member, device)?;
             slots.entry(member.record.slot).or_default().push(speaker);
         }
         Ok(Self {
             slots: slots.into_values().collect(),
-            members: members.to_vec(),
+            members,
             task,
             output: learner.output(),
             dtype: learner.dtype(),
@@ -212,7 +213,7 @@ impl<N: Network, H: Head> Ensemble<N, H> {
         self
     }
 
-    /// The members' weights and records.
+    /// The weights and records of the members that speak: all, or the refit ones.
     #[must_use]
     pub fn members(&self) -> &[Member] {
         &self.speakers.members

@@ -2,7 +2,7 @@
 use crate::{build::Settings, codec::real, Rows};
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Tensors by name, in one order for every walk over them.
 pub type Weights = BTreeMap<String, Tensor>;
@@ -16,6 +16,12 @@ pub struct Member {
     pub record: Record,
 }
 
+/// The members that speak at inference: where a slot was refit, its refit ones alone.
+pub(crate) fn speaking(members: &[Member]) -> impl Iterator<Item = &Member> {
+    let refit: BTreeSet<u32> = members.iter().filter(|m| m.record.refit).map(|m| m.record.slot).collect();
+    members.iter().filter(move |m| m.record.refit || !refit.contains(&m.record.slot))
+}
+
 /// What is known of a member besides its weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
@@ -25,6 +31,10 @@ pub struct Record {
     pub index: u32,
     /// Members of the same slot speak with one voice.
     pub slot: u32,
+    /// Whether it speaks in the place of all others of its slot at inference, and has no part in what is held out; see
+    /// [`KFold::refit`](crate::build::KFold::refit).
+    #[serde(default)]
+    pub refit: bool,
     /// The learner's name for its architecture.
     pub architecture: String,
     /// What differed from the learner's own settings.

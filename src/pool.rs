@@ -3,7 +3,7 @@ use crate::{
     combine::{Combiner, RuleReport, Voices},
     data::{Dataset, Inputs},
     ensemble::{flat, Ensemble, Speakers},
-    member::Weights,
+    member::{speaking, Weights},
     prune::Prune,
     train::{in_batches, Learner, Scale},
     Error, HeldOut, Member, Result, Rows,
@@ -94,7 +94,7 @@ impl<'a, L: Learner> Pool<'a, L> {
 
     /// What members say about rows that none of the member's own training touched.
     ///
-    /// Each slot's voice for a row is the mean over its members that held the row out. Rows that no slot may
+    /// Each slot's voice for a row is the mean over its members that held the row out, refit ones apart. Rows that no slot may
     /// speak about are left out; voices that are missing for a row that is there stay missing
     /// ([`Voices::covered`]).
     ///
@@ -105,7 +105,7 @@ impl<'a, L: Learner> Pool<'a, L> {
         let (mut values, mut covered) = (vec![], vec![]);
         for slot in slots(&self.members) {
             let (mut sum, mut count) = (None::<Tensor>, vec![0f32; rows]);
-            for member in self.members.iter().filter(|m| m.record.slot == slot) {
+            for member in self.members.iter().filter(|m| m.record.slot == slot && !m.record.refit) {
                 let unseen: Rows =
                     (0..rows as u32).filter(|row| member.record.seen.binary_search(row).is_err()).collect();
                 if unseen.is_empty() {
@@ -200,10 +200,10 @@ impl<'a, L: Learner> Pool<'a, L> {
         slots(&self.members).iter().filter_map(first).map(name).collect()
     }
 
-    /// The parameters of each slot's networks.
+    /// The parameters of each slot's networks, of those that speak at inference.
     fn costs(&self) -> Vec<f64> {
         let of = |m: &Member| m.weights.values().map(|w| w.elem_count() as f64).sum::<f64>();
-        let slot = |slot: &u32| self.members.iter().filter(|m| m.record.slot == *slot).map(of).sum();
+        let slot = |slot: &u32| speaking(&self.members).filter(|m| m.record.slot == *slot).map(of).sum();
         slots(&self.members).iter().map(slot).collect()
     }
 

@@ -274,6 +274,7 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
             run: run.id,
             index,
             slot: run.slot * self.stride + index,
+            refit: run.refit,
             architecture: run.architecture.clone(),
             settings: run.settings.clone(),
             features: run.features.clone(),

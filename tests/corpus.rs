@@ -8,7 +8,7 @@ mod harness;
 use candle_core::{Device, Tensor};
 use candle_ensemble::{
     build::{MultiRun, Settings},
-    combine::{LinearStack, Mean},
+    combine::{stack, Mean, Stack},
     data::TensorDataset,
     merge::{FileMerge, LinearMerge},
     store::Manifest,
@@ -197,7 +197,7 @@ fn members() -> Vec<(&'static str, Vec<u8>)> {
         ),
         ("overlap", member_of(&TWO_WEIGHTS.replace("[16,24]", "[8,16]"), &[0; 16])),
         ("a-name-twice", member_of(&format!("{TWO_WEIGHTS},{TWO_WEIGHTS}"), &[0; 24])),
-        ("metadata-twice", member_of(r#""__metadata__":{"candle-ensemble, format 1, member":"x"}"#, &[])),
+        ("metadata-twice", member_of(r#""__metadata__":{"candle-ensemble, format 2, member":"x"}"#, &[])),
         ("a-name-that-is-a-path", member_of(&TWO_WEIGHTS.replace("\"a\"", "\"../../a\\u0000\""), &[0; 24])),
         ("name-not-utf-8", not_utf8),
         ("record-of-nothing", file("member", "", TWO_WEIGHTS, None, &[0; 24])),
@@ -223,9 +223,9 @@ fn manifests() -> Vec<(&'static str, Vec<u8>)> {
         ("another-kind", harness::sealed("checkpoint of a", &good)),
         (
             "a-newer-format",
-            harness::sealed("plan", &good).iter().map(|b| if *b == b'1' { b'2' } else { *b }).collect(),
+            harness::sealed("plan", &good).iter().map(|b| if *b == b'2' { b'3' } else { *b }).collect(),
         ),
-        ("a-title-and-no-end", b"candle-ensemble, format 1, plan".to_vec()),
+        ("a-title-and-no-end", b"candle-ensemble, format 2, plan".to_vec()),
         ("cut-in-a-row", good[..good.len() / 2].to_vec()),
         ("bytes-left-over", [&good[..], &[0; 9]].concat()),
         ("runs-2-63", put(0, &huge(1 << 63))),
@@ -247,7 +247,7 @@ fn ensembles() -> Vec<(&'static str, Vec<u8>)> {
         let pool = || session.train(&plan).unwrap();
         [
             pool().combine(&Mean).unwrap().to_bytes().unwrap(),
-            pool().combine(&LinearStack).unwrap().to_bytes().unwrap(),
+            pool().combine(&Stack::new(stack::Linear)).unwrap().to_bytes().unwrap(),
         ]
     });
     let about = |from: &str, to: &str| ensemble_of(&ABOUT.replace(from, to), ONE_MEMBER, &[0; 24]);

@@ -3,12 +3,12 @@ mod common;
 
 use candle_core::{DType, Device, Module, ModuleT, Result as CandleResult, Tensor, Var};
 use candle_ensemble::{
-    build::{Bagging, MultiRun, Plan},
-    combine::{Combiner, HardVote, Head, LinearStack, Mean, MeanLog, Median, Voices},
+    build::{Bagging, KFold, MultiRun, Plan},
+    combine::{stack, Combiner, HardVote, Head, Mean, MeanLog, Median, Stack, Voices},
     data::{Inputs, Task, TensorDataset},
     store::MemoryStore,
     train::*,
-    AnyNetwork, Ensemble, Error, Member, Network, Session,
+    AnyNetwork, Ensemble, Error, Member, Network, Pool, Session,
 };
 use candle_nn::{
     batch_norm, conv2d, linear, seq, Activation, BatchNorm, Conv2d, Conv2dConfig, Linear, VarBuilder,
@@ -42,7 +42,7 @@ fn grow<N: Network, C: Combiner>(
 fn ensembles_and_what_they_are_made_of_cross_threads() {
     fn crosses<T: Send + Sync>() {}
     crosses::<Ensemble<Linear, Mean>>();
-    crosses::<Ensemble<Linear, <LinearStack as Combiner>::Head>>();
+    crosses::<Ensemble<Linear, <Stack<stack::Linear> as Combiner>::Head>>();
     crosses::<Member>();
     crosses::<Plan>();
     crosses::<Error>();
@@ -220,7 +220,14 @@ fn networks_of_several_inputs_train_and_predict() {
     let session = Session::new(&trainer, &data);
     for said in [
         session.train(&plan).unwrap().combine(&Mean).unwrap().predict(&inputs).unwrap(),
-        session.train(&plan).unwrap().combine(&LinearStack).unwrap().batch_rows(9).predict(&inputs).unwrap(),
+        session
+            .train(&plan)
+            .unwrap()
+            .combine(&Stack::new(stack::Linear))
+            .unwrap()
+            .batch_rows(9)
+            .predict(&inputs)
+            .unwrap(),
     ] {
         assert!(distance(&said.squeeze(1).unwrap(), &y) < 0.1);
     }
@@ -453,5 +460,42 @@ fn the_out_of_bag_estimate_is_that_of_the_members_that_left_a_row_out() {
     assert!(accuracy < 1. && accuracy > 0.5, "{accuracy}");
     for rule in [&MeanLog as &dyn Head, &HardVote, &Median] {
         assert!(held_out.metrics(rule).unwrap().headline() > 0.5, "{}", rule.name());
+    }
+}
+
+#[test]
+fn a_refit_network_speaks_for_its_folds_at_inference_and_has_no_part_in_what_is_held_out() {
+    let x = normal(3, 60, 2);
+    let y = x.sqr().unwrap().sum(1).unwrap();
+    let data = TensorDataset::regression(x.clone(), &y).unwrap();
+    let trainer = Trainer::new(|vb| linear(2, 1, vb)).epochs(3);
+    let session = Session::new(&trainer, &data);
+    let grown = |builder: &KFold, reserve: bool| {
+        let plan = session.plan(builder, 5).unwrap();
+        let plan = if reserve { plan.reserve(0.2, &data, 6.into()).unwrap() } else { plan };
+        session.train(&plan).unwrap()
+    };
+    for reserve in [false, true] {
+        let (mean, refit) = (grown(&KFold::new(4), reserve), grown(&KFold::new(4).refit(), reserve));
+        assert_eq!((mean.members().len(), refit.members().len(), refit.slots()), (4, 5, 1));
+        let held_out = |pool: &Pool<'_, _>| pool.held_out().unwrap().voices().values().flatten_all().unwrap();
+        let (a, b) = (held_out(&mean), held_out(&refit));
+        assert_eq!(a.to_vec1::<f32>().unwrap(), b.to_vec1::<f32>().unwrap());
+        assert_eq!(refit.held_out().unwrap().costs(), [3.]);
+        let seen = if reserve { 48 } else { 60 };
+        assert_eq!(refit.members()[4].record.seen.len(), seen);
+        let alone = refit.members_apart(&x).unwrap().values().get(4).unwrap();
+        let rule = Stack::new(stack::Ridge::new(1.));
+        let (by_mean, ensemble) = (mean.combine(&rule).unwrap(), refit.combine(&rule).unwrap());
+        assert_eq!(ensemble.head(), by_mean.head(), "the rule learns from the fold models");
+        let said = ensemble.member_predictions(&x).unwrap().get(0).unwrap();
+        assert_eq!(said.to_vec2::<f32>().unwrap(), alone.to_vec2::<f32>().unwrap());
+        assert_eq!(ensemble.members().len(), 1);
+        let back = Ensemble::<_, <Stack<stack::Ridge> as Combiner>::Head>::from_bytes(
+            &ensemble.to_bytes().unwrap(),
+            &trainer,
+            &Device::Cpu,
+        );
+        assert!(back.unwrap().members()[0].record.refit);
     }
 }

@@ -2,7 +2,10 @@
 use candle_core::{Device, Tensor};
 use candle_ensemble::{
     build::{Bagging, MultiRun, Plan},
-    combine::{HardVote, LinearStack, LinearStackHead, Mean, MeanLog, Median},
+    combine::{
+        stack::{self, AffineModel},
+        HardVote, Mean, MeanLog, Median, Stack, StackHead,
+    },
     data::TensorDataset,
     exec::Sequential,
     member::EpochRecord,
@@ -138,7 +141,7 @@ fn a_flipped_bit_in_any_part_of_a_member_is_noticed() {
         ("the header's length", 1),
         ("the header's brace", 8),
         ("the title", find("candle-ensemble")),
-        ("the format", find("format 1") + 7),
+        ("the format", find("format 2") + 7),
         ("the hash", find(", member\":\"") + 12),
         ("the record", find("architecture")),
         ("a row seen", find("seen") + 9),
@@ -184,7 +187,7 @@ fn a_foreign_file_in_a_members_place_is_refused() {
     let of_other_store = files(elsewhere.path()).into_iter().find(|(name, _)| name.starts_with("00002-"));
     let x = Tensor::new(&[1f32, 2.], &Device::Cpu).unwrap();
     let mut newer = finished.good.values().next().unwrap().clone();
-    let format = newer.windows(8).position(|w| w == b"format 1").unwrap() + 7;
+    let format = newer.windows(8).position(|w| w == b"format 2").unwrap() + 7;
     newer[format] = b'9';
     for (what, bytes) in [
         ("a member of another store", of_other_store.unwrap().1),
@@ -231,7 +234,7 @@ fn a_broken_manifest_is_named_and_written_anew_once_removed() {
     let bytes = fs::read(&file).unwrap();
     let mut flipped = bytes.clone();
     flipped[bytes.len() / 2] ^= 1;
-    let newer = String::from_utf8_lossy(&bytes).replacen("format 1", "format 2", 1).into_bytes();
+    let newer = String::from_utf8_lossy(&bytes).replacen("format 2", "format 3", 1).into_bytes();
     for (what, bytes) in [
         ("flipped", &flipped[..]),
         ("cut short", &bytes[..bytes.len() - 1]),
@@ -560,7 +563,7 @@ fn a_loaded_ensemble_predicts_the_same_bits() {
     saved(&MeanLog, 7);
     saved(&HardVote, 1);
     saved(&Median, 512);
-    saved(&LinearStack, 50);
+    saved(&Stack::new(stack::Linear), 50);
 }
 
 fn ensemble<N: Network>(trainer: &Trainer<N>) -> Ensemble<N, Mean> {
@@ -580,7 +583,7 @@ fn a_loaded_ensemble_is_what_was_asked_for_or_an_error() {
         assert!(matches!(e, Error::Foreign { .. }), "{e}");
         e.to_string()
     };
-    let rule = why(Ensemble::<_, LinearStackHead>::load(&path, &trainer(), &Device::Cpu).err());
+    let rule = why(Ensemble::<_, StackHead<AffineModel>>::load(&path, &trainer(), &Device::Cpu).err());
     assert!(rule.contains(r#"its rule is "mean", which is not the one asked for"#), "{rule}");
     let rule = why(Ensemble::<_, Median>::load(&path, &trainer(), &Device::Cpu).err());
     assert!(rule.contains(r#"its rule is "mean", not "median""#), "{rule}");

@@ -24,6 +24,9 @@ pub struct RunSpec {
     pub valid: Rows,
     /// Rows that count as seen though the run has no use of them; see [`Draw::bars`](crate::resample::Draw::bars).
     pub bars: Rows,
+    /// Whether its members speak in the place of all others of their slot at inference, and have no part in what is
+    /// held out; see [`KFold::refit`](super::KFold::refit).
+    pub refit: bool,
     /// The columns of the inputs `(N, D)` that the network sees, in this order; all, if `None`. Prediction
     /// selects the same ones, so callers always give all. Their number is the setting `"inputs"`.
     pub features: Option<Vec<u32>>,
@@ -39,9 +42,9 @@ impl RunSpec {
     #[must_use]
     pub fn new(id: u32, architecture: &str, seed: Seed, train: Rows) -> Self {
         let (valid, bars, features) = (Rows::new(), Rows::new(), None);
-        let (take, settings) = (Take::default(), Settings::new());
+        let (take, settings, refit) = (Take::default(), Settings::new(), false);
         let architecture = architecture.into();
-        Self { id, architecture, slot: id, seed, train, valid, bars, features, take, settings }
+        Self { id, architecture, slot: id, seed, train, valid, bars, refit, features, take, settings }
     }
 
     /// Every row that the run's members may not speak about, sorted, each once: those that shape them, and

@@ -112,7 +112,7 @@ impl<R: Resample> EnsembleBuilder for Strategy<R> {
             for (number, draw) in draws.iter().enumerate() {
                 let id = runs.len() as u32;
                 let seed = seed.nth("run", id.into());
-                let Draw { train, valid, bars, features } = match self.validation {
+                let Draw { train, valid, bars, refit, features } = match self.validation {
                     Some(share) => watched(draw, share, data, seed.child("validation"))?,
                     None => draw.clone(),
                 };
@@ -122,7 +122,7 @@ impl<R: Resample> EnsembleBuilder for Strategy<R> {
                 }
                 let (slot, take) = (slots.saturating_add(voices[number]), self.take.clone());
                 let run = RunSpec::new(id, architecture, seed, train);
-                runs.push(RunSpec { slot, valid, bars, features, take, settings, ..run });
+                runs.push(RunSpec { slot, valid, bars, refit, features, take, settings, ..run });
             }
             slots = slots.saturating_add(voices.iter().max().map_or(0, |last| last.saturating_add(1)));
         }

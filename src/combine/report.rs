@@ -101,11 +101,11 @@ impl HeldOut {
     ///
     /// ```
     /// # use candle_core::{Device, Tensor};
-    /// # use candle_ensemble::{combine::{LinearStack, Voices}, data::Task, HeldOut};
+    /// # use candle_ensemble::{combine::{stack::Linear, Stack, Voices}, data::Task, HeldOut};
     /// # let y = Tensor::arange(0f64, 60., &Device::Cpu)?.reshape((60, 1))?;
     /// # let said = Tensor::stack(&[(&y + 1.)?, (y.sin()? + &y)?, (y.cos()? * 2. + &y)?], 0)?;
     /// # let held_out = HeldOut::from_predictions(&Voices::new(said, Task::Regression { outputs: 1 })?, &y)?;
-    /// let report = held_out.judge(&LinearStack)?;
+    /// let report = held_out.judge(&Stack::new(Linear))?;
     /// println!("{report}");
     /// assert!(report.better_than_mean()); // here one member is the target and one
     /// # Ok::<(), candle_ensemble::Error>(())

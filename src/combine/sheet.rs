@@ -40,8 +40,7 @@ impl Sheet {
         (dims[0], dims[1], dims[2])
     }
 
-    /// Calls `f` with the predictions, slot by slot, row by row: in place where they are of this type, else from a
-    /// copy.
+    /// Calls `f` with the predictions, slot by slot, row by row.
     pub(crate) fn with<T: Number, R>(&self, f: impl FnOnce(&[T]) -> R) -> Result<R> {
         Ok(host::with(&self.values, f)?)
     }

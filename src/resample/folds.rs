@@ -25,6 +25,8 @@ pub struct Folds {
     pub repeats: usize,
     /// What is dealt; if `None`, what suits the data ([`By::suiting`]).
     pub by: Option<By>,
+    /// Whether each repeat ends with a run on all rows, which speaks in its folds' place at inference.
+    pub refit: bool,
 }
 
 impl Folds {
@@ -79,7 +81,7 @@ impl Folds {
 
 /// The fold of each row, of `k`.
 pub(crate) fn deal(k: usize, units: Units<'_>, seed: Seed) -> Result<Vec<usize>> {
-    let folds = Folds { k, repeats: 1, by: None };
+    let folds = Folds { k, repeats: 1, by: None, refit: false };
     folds.check_k()?;
     folds.assign(units, seed)
 }
@@ -97,18 +99,22 @@ impl Resample for Folds {
             let others =
                 |out: usize| (0u32..).zip(&folds).filter(move |(_, f)| **f != out).map(|(row, _)| row);
             draws.extend((0..self.k).map(|fold| Draw::of(others(fold).collect())));
+            if self.refit {
+                draws.push(Draw { refit: true, ..Draw::of((0..folds.len() as u32).collect()) });
+            }
         }
         Ok(draws)
     }
 
     fn voice(&self, run: usize) -> usize {
-        run / self.k.max(1)
+        run / (self.k + usize::from(self.refit)).max(1)
     }
 
     fn name(&self) -> String {
+        let refit = if self.refit { ", refit" } else { "" };
         match self.repeats {
-            1 => format!("{}-fold", self.k),
-            n => format!("{n} × {}-fold", self.k),
+            1 => format!("{}-fold{refit}", self.k),
+            n => format!("{n} × {}-fold{refit}", self.k),
         }
     }
 }

@@ -33,6 +33,9 @@ pub struct Draw {
     /// Rows that the run's members may not speak about even where they are not fitted on them, such as the past
     /// of a model of the future. They count as seen.
     pub bars: Rows,
+    /// Whether the run's members take the place of all others of their voice at inference, and have no part in what is
+    /// held out: a refit on all rows.
+    pub refit: bool,
     /// The features to see, as column numbers of the inputs `(N, D)`; all of them, if `None`.
     pub features: Option<Vec<u32>>,
 }

@@ -55,7 +55,7 @@ fn counts(rows: &[u32], ids: &[u32], of: usize) -> Vec<usize> {
 }
 
 fn folds(k: usize) -> Folds {
-    Folds { k, repeats: 1, by: None }
+    Folds { k, repeats: 1, by: None, refit: false }
 }
 
 fn bootstrap(runs: usize, amount: Amount, by: Option<By>) -> Bootstrap {
@@ -199,11 +199,16 @@ fn impossible_folds_are_refused() {
     assert_eq!(refusal(&folds(7), &data), "k must be at most the number of rows, 6, but is 7");
     let by_groups = refusal(&folds(4), &groups(&[0, 0, 1, 1, 2, 2]));
     assert_eq!(by_groups, "k must be at most the number of groups, 3, but is 4");
-    assert!(refusal(&Folds { k: 2, repeats: 0, by: None }, &data).starts_with("repeats must be"));
+    assert!(
+        refusal(&Folds { k: 2, repeats: 0, by: None, refit: false }, &data).starts_with("repeats must be")
+    );
     for by in [By::Strata, By::Groups] {
-        assert!(Folds { k: 2, repeats: 1, by: Some(by) }.draw(&data, Seed::from(0)).is_err(), "{by:?}");
+        assert!(
+            Folds { k: 2, repeats: 1, by: Some(by), refit: false }.draw(&data, Seed::from(0)).is_err(),
+            "{by:?}"
+        );
     }
-    let split = Folds { k: 2, repeats: 1, by: Some(By::Rows) };
+    let split = Folds { k: 2, repeats: 1, by: Some(By::Rows), refit: false };
     let message = "a draw by rows must be from data without groups, but is from data with groups";
     assert_eq!(refusal(&split, &groups(&[0, 0, 1, 1])), message);
 }
@@ -337,7 +342,7 @@ proptest! {
     #[test]
     fn folds_partition_the_rows(n in 4usize..60, k in 2usize..5, repeats in 1usize..4, seed: u64) {
         let data = numbers(n);
-        let how = Folds { k, repeats, by: None };
+        let how = Folds { k, repeats, by: None, refit: false };
         let draws = drawn(&how, &data, seed);
         prop_assert_eq!(draws.len(), k * repeats);
         prop_assert_eq!(&draws, &drawn(&how, &data, seed));
@@ -355,7 +360,7 @@ proptest! {
     #[test]
     fn repeats_and_seeds_differ(seed: u64) {
         // 40 rows fall into 2 folds in 7e10 ways.
-        let draws = drawn(&Folds { k: 2, repeats: 2, by: None }, &numbers(40), seed);
+        let draws = drawn(&Folds { k: 2, repeats: 2, by: None, refit: false }, &numbers(40), seed);
         prop_assert_ne!(&draws[0], &draws[2]);
         prop_assert_ne!(&draws[0], &drawn(&folds(2), &numbers(40), seed ^ 1)[0]);
     }

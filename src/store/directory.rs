@@ -173,6 +173,7 @@ mod tests {
             run: 0,
             index: 0,
             slot: 0,
+            refit: false,
             architecture: "model".into(),
             settings: Settings::new(),
             features: None,

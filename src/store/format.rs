@@ -70,6 +70,7 @@ mod tests {
             run: 3,
             index: 0,
             slot: 2,
+            refit: false,
             architecture: "mlp \"wide\"\n".into(),
             settings: Settings::new().with("width", 8).with("dropout", 0.1),
             features: Some(vec![0, 2]),
@@ -129,7 +130,7 @@ mod tests {
         assert_eq!(names, ["a \"c\"", "b", "ü"]);
         let (length, header) = SafeTensors::read_metadata(&bytes).unwrap();
         assert_eq!(length % 8, 0, "tensors are aligned");
-        let about = &header.metadata().as_ref().unwrap()["candle-ensemble, format 1, member"];
+        let about = &header.metadata().as_ref().unwrap()["candle-ensemble, format 2, member"];
         let record: Record = serde_json::from_str(about.split_once(' ').unwrap().1).unwrap();
         assert_eq!(record, member().record);
         assert_eq!(candle_core::safetensors::load_buffer(&bytes, &Device::Cpu).unwrap().len(), 3);
@@ -169,9 +170,9 @@ mod tests {
         let other = safetensors::serialize(&member().weights, None).unwrap();
         assert!(why(&other).contains("does not begin as a member"));
         let mut newer = bytes.clone();
-        let format = bytes.windows(8).position(|w| w == b"format 1").unwrap() + 7;
-        newer[format] = b'2';
-        assert!(why(&newer).contains(r#"it is of format "2", but this version reads 1"#));
+        let format = bytes.windows(8).position(|w| w == b"format 2").unwrap() + 7;
+        newer[format] = b'3';
+        assert!(why(&newer).contains(r#"it is of format "3", but this version reads 2"#));
         let ensemble = Layout::new("ensemble", "", []).unwrap().to_bytes().unwrap();
         assert!(why(&ensemble).contains(r#"it holds a "ensemble", not a "member""#));
     }

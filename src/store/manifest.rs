@@ -89,6 +89,7 @@ fn plans_differ(plan: &Plan, there: &Plan) -> Option<String> {
             ("seed", a.seed != b.seed),
             ("training rows", a.train != b.train),
             ("validation rows", a.valid != b.valid),
+            ("part at inference", a.refit != b.refit),
             ("members taken", a.take != b.take),
             ("settings", a.settings != b.settings),
         ];

@@ -55,8 +55,8 @@ mod tests {
         };
         assert_eq!(why(&seal("checkpoint of a", b"")), r#"it holds a "checkpoint of a", not a "plan""#);
         assert_eq!(
-            why(b"candle-ensemble, format 2, plan\n..."),
-            r#"it is of format "2", but this version reads 1"#
+            why(b"candle-ensemble, format 3, plan\n..."),
+            r#"it is of format "3", but this version reads 2"#
         );
         for bytes in [&b""[..], b"PK\x03\x04", &[0xff; 1000]] {
             assert_eq!(why(bytes), "it does not begin as a plan of this library does");

@@ -3,7 +3,7 @@ use crate::Error;
 use std::fmt;
 
 /// Changes whenever bytes that older versions wrote would be misread.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const OURS: &str = "candle-ensemble, format ";
 
 /// A digest in hexadecimal.

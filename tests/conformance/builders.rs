@@ -121,6 +121,12 @@ pub const BUILDERS: &[Builder] = &[
         ],
     },
     Builder {
+        name: "k-fold, refit",
+        make: || Box::new(KFold::new(3).refit().repeats(2)),
+        members: 8,
+        bad: &[],
+    },
+    Builder {
         name: "repeated k-fold by rows",
         make: || Box::new(KFold::new(3).repeats(2).by(By::Rows)),
         members: 6,

@@ -93,7 +93,6 @@ pub const RULES: &[Rule] = &[
         learns: true,
         problems: ALL,
     },
-    Rule { name: "linear-stack", combine: |pool| combined(pool, &LinearStack), learns: true, problems: ALL },
     learned!("inverse-error", InverseError::new(), ALL),
     learned!("simplex-squares", SimplexSquares::new(), ALL),
     learned!("simplex-log-loss", SimplexLogLoss::new(), CLASSES),
@@ -109,6 +108,12 @@ pub const RULES: &[Rule] = &[
     Rule {
         name: "ensemble-selection",
         combine: |pool| combined(pool, &selection()),
+        learns: true,
+        problems: ALL,
+    },
+    Rule {
+        name: "linear-stack",
+        combine: |pool| combined(pool, &Stack::new(stack::Linear)),
         learns: true,
         problems: ALL,
     },
@@ -139,6 +144,43 @@ pub const RULES: &[Rule] = &[
     Rule {
         name: "pruned, mean",
         combine: |pool| combined(pool, &Pruned::new(Ordered::reduce_error(), Mean)),
+        learns: true,
+        problems: ALL,
+    },
+    Rule {
+        name: "ridge-stack",
+        combine: |pool| combined(pool, &Stack::new(stack::Ridge::cross_validated(3)).pass_through(true)),
+        learns: true,
+        problems: ALL,
+    },
+    Rule {
+        name: "elastic-net-stack",
+        combine: |pool| combined(pool, &Stack::new(stack::ElasticNet::new(0.01, 0.5))),
+        learns: true,
+        problems: ALL,
+    },
+    Rule {
+        name: "logistic-stack",
+        combine: |pool| {
+            combined(pool, &Stack::new(stack::Logistic::new()).features(stack::MetaFeatures::LogOdds))
+        },
+        learns: true,
+        problems: CLASSES,
+    },
+    Rule {
+        name: "network-stack",
+        combine: |pool| combined(pool, &Stack::new(stack::Network::new(stack::Mlp::new(&[4])).epochs(5))),
+        learns: true,
+        problems: ALL,
+    },
+    Rule {
+        name: "linear-stack over linear-stack, median",
+        combine: |pool| {
+            combined(
+                pool,
+                &Layers::new((Stack::new(stack::Linear), Median), Stack::new(stack::Linear)).folds(3),
+            )
+        },
         learns: true,
         problems: ALL,
     },

@@ -3,7 +3,7 @@
 //! what was read can be used and written again, and comes back the same.
 use candle_core::{Device, Tensor};
 use candle_ensemble::{
-    combine::{Head, LinearStackHead, Mean},
+    combine::{stack::AffineModel, Head, Mean, StackHead},
     merge::{FileMerge, LinearMerge, Method, Ties},
     store::Manifest,
     train::Trainer,
@@ -13,14 +13,14 @@ use serde::{de::DeserializeOwned, Serialize};
 
 /// A file with `payload`, as manifests are sealed.
 pub fn sealed(kind: &str, payload: &[u8]) -> Vec<u8> {
-    let title = format!("candle-ensemble, format 1, {kind}\n");
+    let title = format!("candle-ensemble, format 2, {kind}\n");
     let hash = blake3::Hasher::new().update(title.as_bytes()).update(payload).finalize().to_hex();
     [format!("{title}{hash}\n").as_bytes(), payload].concat()
 }
 
 /// How the header of a safetensors file of ours begins, up to the hash.
 pub fn opening(kind: &str) -> String {
-    format!("{{\"__metadata__\":{{\"candle-ensemble, format 1, {kind}\":\"")
+    format!("{{\"__metadata__\":{{\"candle-ensemble, format 2, {kind}\":\"")
 }
 
 /// `file` with the right hash in its place, if it has the place.
@@ -57,7 +57,7 @@ pub fn member(data: &[u8]) {
 pub fn ensemble(data: &[u8]) {
     for bytes in [Some(data.to_vec()), rehashed("ensemble", data.to_vec())].into_iter().flatten() {
         used::<Mean>(&bytes);
-        used::<LinearStackHead>(&bytes);
+        used::<StackHead<AffineModel>>(&bytes);
     }
 }
 

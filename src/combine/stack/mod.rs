@@ -1,0 +1,186 @@
+//! Meta-learners: rules that are trained on what the slots say.
+//!
+//! A [`Stack`] lays out what the slots say of each held-out row as one row of numbers ([`MetaFeatures`]) and hands
+//! the table to a [`MetaLearner`]: [`Linear`], [`Ridge`], [`ElasticNet`], [`Logistic`], [`Network`], or any type of
+//! your own. [`Layers`](super::Layers) puts one rule on top of several others.
+mod affine;
+mod elastic_net;
+mod features;
+mod learner;
+mod linear;
+mod logistic;
+mod network;
+mod ridge;
+mod search;
+mod sums;
+
+pub use affine::AffineModel;
+pub use elastic_net::ElasticNet;
+pub use features::MetaFeatures;
+pub use learner::{Lesson, MetaLearner, MetaModel};
+pub use linear::Linear;
+pub use logistic::{Logistic, LogisticModel};
+pub use network::{Architecture, Mlp, Network, NetworkModel};
+pub use ridge::Ridge;
+
+use super::{Combiner, Fit, Head, Voices};
+use crate::{data::Task, Error, HeldOut, Result};
+use candle_core::{Result as CandleResult, Tensor};
+use features::table;
+use serde::{Deserialize, Serialize};
+
+/// Stacking: a meta-learner fitted on what the slots say of rows that they have not seen.
+///
+/// Every row with at least one voice counts; a voice that is missing is stood in for by the mean of those that are
+/// there ([`Voices::filled`]), in the fit and at inference. A slot of several members (the folds of
+/// [`KFold`](crate::build::KFold)) speaks as their mean, or as one network fitted on all rows where the builder
+/// was told to [`refit`](crate::build::KFold::refit). Weights of rows are honoured. The columns are those of
+/// scikit-learn's `StackingClassifier` and `StackingRegressor`: slot by slot, the first of two classes dropped, all
+/// classes kept where there are more, the inputs last.
+///
+/// Source: Wolpert 1992, doi:10.1016/S0893-6080(05)80023-1; Breiman 1996, doi:10.1007/BF00117832; for classes
+/// Ting and Witten 1999, doi:10.1613/jair.594.
+///
+/// ```
+/// # use candle_core::{Device, Tensor};
+/// # use candle_ensemble::{build::*, combine::{stack::Logistic, Stack}, data::TensorDataset, train::*, Session};
+/// # let x = Tensor::arange(0f32, 160., &Device::Cpu)?.affine(0.0125, -1.)?.reshape((80, 2))?;
+/// # let y = Tensor::from_iter((0..80u32).map(|i| i / 40), &Device::Cpu)?;
+/// # let data = TensorDataset::classification(x.clone(), &y)?;
+/// # let trainer = Trainer::new(|vb| candle_nn::linear(2, 2, vb)).epochs(2);
+/// let pool = Session::new(&trainer, &data).grow(&KFold::new(5).repeats(3), 42)?;
+/// let ensemble = pool.combine(&Stack::new(Logistic::new()))?;
+/// assert_eq!(ensemble.predict_proba(&x)?.dims(), [80, 2]);
+/// assert_eq!(ensemble.head().columns().len(), 3); // one a voice: the other class says nothing new
+/// # Ok::<(), candle_ensemble::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stack<M> {
+    learner: M,
+    features: MetaFeatures,
+    inputs: bool,
+}
+
+impl<M> Stack<M> {
+    /// On probabilities or values, without the inputs.
+    pub fn new(learner: M) -> Self {
+        Self { learner, features: MetaFeatures::default(), inputs: false }
+    }
+
+    /// What the meta-learner sees of each voice; for values there are only values to see.
+    #[must_use]
+    pub fn features(mut self, features: MetaFeatures) -> Self {
+        self.features = features;
+        self
+    }
+
+    /// Whether the meta-learner sees the rows' inputs too, as they are, after everything else; it does not, if not
+    /// set.
+    #[must_use]
+    pub fn pass_through(mut self, inputs: bool) -> Self {
+        self.inputs = inputs;
+        self
+    }
+}
+
+/// A [`Stack`], fitted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StackHead<P> {
+    features: MetaFeatures,
+    names: Vec<String>,
+    task: Task,
+    /// How many numbers a row's inputs are, where the model sees them.
+    inputs: Option<usize>,
+    model: P,
+}
+
+impl<P> StackHead<P> {
+    /// What the meta-learner came to.
+    #[must_use]
+    pub fn model(&self) -> &P {
+        &self.model
+    }
+
+    /// What each meta-feature is, in the order of the model's coefficients: `member 3, class 2`, …, `input 0`, ….
+    #[must_use]
+    pub fn columns(&self) -> Vec<String> {
+        let (first, each) = self.features.outputs(self.task);
+        let (what, one) = match self.task {
+            Task::Classification { .. } => ("class", false),
+            Task::Regression { outputs } => ("output", outputs == 1),
+        };
+        let of_slot = |name: &String| {
+            let named = |k: usize| if one { name.clone() } else { format!("{name}, {what} {}", first + k) };
+            (0..each).map(named).collect::<Vec<_>>()
+        };
+        let slots = self.names.iter().flat_map(of_slot);
+        slots.chain((0..self.inputs.unwrap_or(0)).map(|i| format!("input {i}"))).collect()
+    }
+}
+
+impl<M: MetaLearner> Combiner for Stack<M> {
+    type Head = StackHead<M::Model>;
+
+    fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<Self::Head> {
+        let held_out = held_out()?;
+        self.features.check(held_out.voices().task())?;
+        let inputs = match (self.inputs, held_out.voices().inputs()) {
+            (false, _) => None,
+            (true, Some(inputs)) => Some(inputs.dim(1)?),
+            (true, None) => {
+                let must = "there for a stack that passes them through (HeldOut::with_inputs)";
+                return Err(Error::invalid("the inputs of the held-out rows", must, "missing"));
+            }
+        };
+        let features = table(held_out.voices(), self.features, self.inputs)?.detach();
+        let model = self.learner.fit(&Lesson::new(features, &held_out))?;
+        let (names, task) = (held_out.names().to_vec(), held_out.voices().task());
+        Ok(StackHead { features: self.features, names, task, inputs, model })
+    }
+
+    fn wants_inputs(&self) -> bool {
+        self.inputs
+    }
+}
+
+impl<P: MetaModel> Head for StackHead<P> {
+    fn name(&self) -> String {
+        format!("{}-stack", self.model.name())
+    }
+
+    fn fitted(&self) -> Option<&Fit> {
+        self.model.fitted()
+    }
+
+    fn wants_inputs(&self) -> bool {
+        self.inputs.is_some()
+    }
+
+    fn combine(&self, voices: &Voices) -> CandleResult<Tensor> {
+        if voices.slots() != self.names.len() || voices.task() != self.task {
+            candle_core::bail!(
+                "{} was fitted on {} voices for {:?}, not on {} for {:?}",
+                self.name(),
+                self.names.len(),
+                self.task,
+                voices.slots(),
+                voices.task()
+            )
+        }
+        if let (Some(width), Some(inputs)) = (self.inputs, voices.inputs()) {
+            if inputs.dim(1)? != width {
+                candle_core::bail!(
+                    "{} was fitted with {width} inputs a row, not {}",
+                    self.name(),
+                    inputs.dim(1)?
+                )
+            }
+        }
+        self.model.predict(&table(voices, self.features, self.inputs.is_some())?)
+    }
+}
+
+#[cfg(test)]
+mod reference;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,534 @@
+//! Against numbers from `tests/reference/stacking.py`.
+use super::{reference::*, sums::Sums, *};
+use crate::{
+    combine::{Head, Layers, Mean, Median, Said},
+    Seed,
+};
+use candle_core::{DType, Device};
+use candle_nn::VarBuilder;
+use linfa::traits::Fit as _;
+use proptest::prelude::*;
+
+const ROWS: usize = 60;
+const CPU: &Device = &Device::Cpu;
+
+/// The script's generator.
+struct Lcg(u64);
+
+impl Lcg {
+    fn draw(&mut self) -> f64 {
+        self.0 = (self.0 * 1_664_525 + 1_013_904_223) % (1 << 32);
+        self.0 as f64 / f64::from(1u32 << 16) / f64::from(1u32 << 16)
+    }
+
+    fn rest(&mut self) -> (Tensor, Tensor) {
+        let inputs: Vec<f64> = (0..ROWS * 2).map(|_| self.draw()).collect();
+        let weights: Vec<f64> = (0..ROWS).map(|_| 0.5 + self.draw()).collect();
+        (Tensor::from_vec(inputs, (ROWS, 2), CPU).unwrap(), Tensor::from_vec(weights, ROWS, CPU).unwrap())
+    }
+}
+
+/// Held-out rows with inputs, and weights to add.
+fn classes(members: usize, classes: usize, seed: u64) -> (HeldOut, Tensor) {
+    let mut g = Lcg(seed);
+    let labels: Vec<u32> = (0..ROWS).map(|_| (g.draw() * classes as f64) as u32).collect();
+    let mut said = vec![];
+    for _ in 0..members {
+        for y in &labels {
+            let row: Vec<f64> = (0..classes)
+                .map(|c| (3. * g.draw() + if c == *y as usize { 1.2 } else { 0. }).exp())
+                .collect();
+            let sum: f64 = row.iter().sum();
+            said.extend(row.iter().map(|p| p / sum));
+        }
+    }
+    let said = Tensor::from_vec(said, (members, ROWS, classes), CPU).unwrap();
+    let (inputs, weights) = g.rest();
+    let voices = Voices::new(said, Task::Classification { classes }).unwrap();
+    let held_out = HeldOut::from_predictions(&voices, &Tensor::new(labels, CPU).unwrap()).unwrap();
+    (held_out.with_inputs(&inputs).unwrap(), weights)
+}
+
+fn values(members: usize, seed: u64) -> (HeldOut, Tensor) {
+    let mut g = Lcg(seed);
+    let answers: Vec<f64> = (0..ROWS).map(|_| 6. * g.draw() - 3.).collect();
+    let mut said = vec![];
+    for m in 0..members {
+        said.extend(answers.iter().map(|y| 0.8 * y + 2. * g.draw() - 0.3 * m as f64).collect::<Vec<_>>());
+    }
+    let said = Tensor::from_vec(said, (members, ROWS, 1), CPU).unwrap();
+    let (inputs, weights) = g.rest();
+    let voices = Voices::new(said, Task::Regression { outputs: 1 }).unwrap();
+    let held_out = HeldOut::from_predictions(&voices, &Tensor::new(answers, CPU).unwrap()).unwrap();
+    (held_out.with_inputs(&inputs).unwrap(), weights)
+}
+
+fn fitted<C: Combiner>(rule: &C, held_out: &HeldOut) -> C::Head {
+    rule.fit(&|| Ok(held_out.clone())).unwrap()
+}
+
+fn said(head: &impl Head, held_out: &HeldOut) -> Vec<Vec<f64>> {
+    head.combine(held_out.voices()).unwrap().to_dtype(DType::F64).unwrap().to_vec2().unwrap()
+}
+
+#[track_caller]
+fn near<A: AsRef<[f64]>, B: AsRef<[f64]>>(ours: &[A], reference: &[B], tolerance: f64) {
+    assert_eq!(ours.len(), reference.len());
+    for (a, b) in ours.iter().zip(reference) {
+        let (a, b) = (a.as_ref(), b.as_ref());
+        assert_eq!(a.len(), b.len());
+        for (a, b) in a.iter().zip(b) {
+            assert!((a - b).abs() <= tolerance * (1. + b.abs()), "{a} is not {b}");
+        }
+    }
+}
+
+fn exact() -> Logistic {
+    Logistic::new().tolerance(1e-8)
+}
+
+#[test]
+fn logistic_stacks_are_scikit_learns() {
+    type Table = &'static [&'static [f64]];
+    let cases: [(usize, usize, u64, [(bool, usize, [Table; 4]); 2], Table); 2] = [
+        (
+            4,
+            3,
+            7,
+            [
+                (false, 12, [THREE_COEFFICIENTS, THREE_INTERCEPTS, THREE_DECISIONS, THREE_PROBABILITIES]),
+                (
+                    true,
+                    14,
+                    [
+                        THREE_THROUGH_COEFFICIENTS,
+                        THREE_THROUGH_INTERCEPTS,
+                        THREE_THROUGH_DECISIONS,
+                        THREE_THROUGH_PROBABILITIES,
+                    ],
+                ),
+            ],
+            THREE_WEIGHTED_COEFFICIENTS,
+        ),
+        (
+            3,
+            2,
+            8,
+            [
+                (false, 3, [TWO_COEFFICIENTS, TWO_INTERCEPTS, TWO_DECISIONS, TWO_PROBABILITIES]),
+                (
+                    true,
+                    5,
+                    [
+                        TWO_THROUGH_COEFFICIENTS,
+                        TWO_THROUGH_INTERCEPTS,
+                        TWO_THROUGH_DECISIONS,
+                        TWO_THROUGH_PROBABILITIES,
+                    ],
+                ),
+            ],
+            TWO_WEIGHTED_COEFFICIENTS,
+        ),
+    ];
+    for (members, k, seed, stacks, weighted) in cases {
+        let (held_out, weights) = classes(members, k, seed);
+        for (through, columns, [coefficients, intercepts, decisions, probabilities]) in stacks {
+            let head = fitted(&Stack::new(exact()).pass_through(through), &held_out);
+            assert_eq!(head.columns().len(), columns);
+            assert!(head.model().gradient() <= 1e-8, "{head:?}");
+            near(head.model().coefficients(), coefficients, 1e-6);
+            near(&[head.model().intercepts()], intercepts, 1e-6);
+            let table = table(held_out.voices(), MetaFeatures::Probabilities, through).unwrap();
+            near(&head.model().decisions(&table).unwrap().to_vec2().unwrap()[..3], decisions, 1e-6);
+            near(&said(&head, &held_out)[..3], probabilities, 1e-6);
+        }
+        let head = fitted(&Stack::new(exact()), &held_out.with_weights(&weights).unwrap());
+        near(head.model().coefficients(), weighted, 1e-6);
+    }
+    let (two, _) = classes(3, 2, 8);
+    let head = fitted(&Stack::new(exact()).features(MetaFeatures::Classes), &two);
+    near(head.model().coefficients(), TWO_CLASSES_COEFFICIENTS, 1e-6);
+    assert_eq!(head.columns(), ["member 0, class 1", "member 1, class 1", "member 2, class 1"]);
+}
+
+#[test]
+fn the_default_accuracy_and_single_precision_are_close_to_the_exact_fit() {
+    for (members, k, seed) in [(4, 3, 7), (3, 2, 8)] {
+        let (held_out, _) = classes(members, k, seed);
+        let best = fitted(&Stack::new(exact()), &held_out).fitted().unwrap().objective;
+        let head = fitted(&Stack::new(Logistic::new()), &held_out);
+        assert!(head.model().gradient() <= 1e-4);
+        assert!((0. ..1e-5).contains(&(head.fitted().unwrap().objective - best)));
+
+        let lesson =
+            Lesson::new(table(held_out.voices(), MetaFeatures::Probabilities, false).unwrap(), &held_out);
+        let labels: Vec<u32> = held_out.targets().to_vec1().unwrap();
+        let present = (0..k as u32).collect();
+        let single = Logistic::new().fit_as::<f32>(&lesson, &labels, &vec![1.; ROWS], present, k).unwrap();
+        assert!((single.fitted().unwrap().objective - best).abs() < 1e-5);
+        assert!(single.gradient() <= 2e-4);
+    }
+}
+
+/// The same objective in linfa, which has it by the sum of the rows: α = 1/C.
+#[test]
+fn logistic_stacks_are_linfas() {
+    let (held_out, _) = classes(4, 3, 7);
+    let features = table(held_out.voices(), MetaFeatures::Probabilities, false).unwrap();
+    let x = ndarray::Array2::from_shape_vec(
+        (ROWS, 12),
+        features.flatten_all().unwrap().to_vec1::<f64>().unwrap(),
+    );
+    let y: Vec<usize> = held_out.targets().to_vec1::<u32>().unwrap().iter().map(|y| *y as usize).collect();
+    let data = linfa::DatasetBase::new(x.unwrap(), ndarray::Array1::from(y));
+    let model =
+        linfa_logistic::MultiLogisticRegression::default().gradient_tolerance(1e-8).fit(&data).unwrap();
+    let ours = fitted(&Stack::new(exact()), &held_out);
+    let theirs: Vec<Vec<f64>> = model.params().columns().into_iter().map(|c| c.to_vec()).collect();
+    near(ours.model().coefficients(), &theirs, 1e-5);
+}
+
+fn linear_row(model: &AffineModel) -> Vec<f64> {
+    [&model.coefficients()[0][..], model.intercepts()].concat()
+}
+
+#[test]
+fn stacks_for_values_are_scikit_learns() {
+    type Table = &'static [&'static [f64]];
+    fn check<M: MetaLearner<Model = AffineModel> + Copy>(
+        learner: M,
+        plain: [Table; 2],
+        through: [Table; 2],
+        weighted: Table,
+    ) {
+        let (held_out, weights) = values(4, 9);
+        for (inputs, [coefficients, predictions]) in [(false, plain), (true, through)] {
+            let head = fitted(&Stack::new(learner).pass_through(inputs), &held_out);
+            near(&[linear_row(head.model())], coefficients, 1e-6);
+            assert_eq!(head.columns().len() + 1, coefficients[0].len());
+            near(&[said(&head, &held_out).concat()[..3].to_vec()], predictions, 1e-6);
+        }
+        let head = fitted(&Stack::new(learner), &held_out.with_weights(&weights).unwrap());
+        near(&[linear_row(head.model())], weighted, 1e-6);
+    }
+    check(Linear, [LINEAR, LINEAR_SAID], [LINEAR_THROUGH, LINEAR_THROUGH_SAID], LINEAR_WEIGHTED);
+    check(Ridge::new(3.), [RIDGE, RIDGE_SAID], [RIDGE_THROUGH, RIDGE_THROUGH_SAID], RIDGE_WEIGHTED);
+    check(ElasticNet::new(0.05, 0.5), [NET, NET_SAID], [NET_THROUGH, NET_THROUGH_SAID], NET_WEIGHTED);
+    check(ElasticNet::new(0.3, 1.), [LASSO, LASSO_SAID], [LASSO_THROUGH, LASSO_THROUGH_SAID], LASSO_WEIGHTED);
+}
+
+#[test]
+fn least_squares_is_linfas() {
+    let (held_out, _) = values(4, 9);
+    let features = table(held_out.voices(), MetaFeatures::Probabilities, true).unwrap();
+    let x =
+        ndarray::Array2::from_shape_vec((ROWS, 6), features.flatten_all().unwrap().to_vec1::<f64>().unwrap());
+    let y = ndarray::Array1::from(held_out.targets().to_vec1::<f64>().unwrap());
+    let model =
+        linfa_linear::LinearRegression::default().fit(&linfa::DatasetBase::new(x.unwrap(), y)).unwrap();
+    let ours = fitted(&Stack::new(Linear).pass_through(true), &held_out);
+    near(&[&ours.model().coefficients()[0]], &[model.params().to_vec()], 1e-9);
+    near(&[ours.model().intercepts()], &[[model.intercept()]], 1e-9);
+}
+
+#[test]
+fn rules_over_rules_are_scikit_learns() {
+    let (held_out, _) = classes(4, 3, 7);
+    let rule = Layers::new((Stack::new(exact()), Stack::new(exact().c(0.1))), Stack::new(exact()));
+    let head = fitted(&rule, &held_out);
+    near(&said(&head, &held_out)[..3], LAYERS_PROBABILITIES, 1e-6);
+    assert_eq!(head.name(), "logistic-stack over logistic-stack, logistic-stack");
+    assert_eq!(head.top().columns()[3], "logistic-stack 2, class 0");
+}
+
+#[test]
+fn a_layer_speaks_as_refit_or_as_the_mean_of_its_folds() {
+    let (held_out, _) = values(3, 4);
+    let layer = || (Stack::new(Linear), Median);
+    for (how, fits) in [(Said::Refit, 1), (Said::FoldMean, 4)] {
+        let head = fitted(&Layers::new(layer(), Mean).folds(4).said(how), &held_out);
+        assert_eq!(head.lower().len(), fits);
+        let mut sum = vec![0.; ROWS];
+        for (stack, median) in head.lower() {
+            let both = [said(stack, &held_out).concat(), said(median, &held_out).concat()];
+            sum.iter_mut()
+                .enumerate()
+                .for_each(|(i, sum)| *sum += (both[0][i] + both[1][i]) / 2. / fits as f64);
+        }
+        near(&[said(&head, &held_out).concat()], &[sum], 1e-12);
+    }
+    // What the top is fitted on is out of fold: of a row's own answer nothing comes through.
+    let top = Layers::new(layer(), Stack::new(Linear)).members(true).folds(ROWS);
+    let head = fitted(&top, &held_out);
+    assert_eq!(head.top().columns(), ["linear-stack", "median", "member 0", "member 1", "member 2"]);
+    let nested = Layers::new(vec![Median, Median], Layers::new((Mean, Median), Stack::new(Ridge::new(1.))));
+    assert_eq!(said(&fitted(&nested, &held_out), &held_out).len(), ROWS);
+    for bad in [0, 1] {
+        let e = Layers::new(layer(), Mean).folds(bad).fit(&|| Ok(held_out.clone())).unwrap_err();
+        assert!(e.to_string().contains("the folds of the layers"), "{e}");
+    }
+    let e = Layers::new(Vec::<Mean>::new(), Mean).fit(&|| Ok(held_out.clone())).unwrap_err();
+    assert!(e.to_string().contains("a layer must be of at least one rule"), "{e}");
+}
+
+/// Selections of members, by which duplicates come in, of classes and of values.
+#[test]
+fn duplicates_share_alike_and_constants_change_nothing() {
+    let (held_out, _) = values(3, 5);
+    let twice = held_out.of_slots(&[0, 1, 2, 1]).unwrap();
+    let (one, two) = (fitted(&Stack::new(Linear), &held_out), fitted(&Stack::new(Linear), &twice));
+    near(&said(&one, &held_out), &said(&two, &twice), 1e-8);
+    let (one, two) = (&one.model().coefficients()[0], &two.model().coefficients()[0]);
+    near(&[[one[0], one[1] / 2., one[2], one[1] / 2.]], &[two], 1e-7);
+
+    let constant = Tensor::full(7.1f64, (1, ROWS, 1), CPU).unwrap();
+    let more = Tensor::cat(&[held_out.voices().values(), &constant], 0).unwrap();
+    let more = Voices::new(more, Task::Regression { outputs: 1 }).unwrap();
+    let more = HeldOut::from_predictions(&more, held_out.targets()).unwrap();
+    let head = fitted(&Stack::new(Linear), &more);
+    assert_eq!(head.model().coefficients()[0][3], 0.);
+    near(&[&head.model().coefficients()[0][..3]], &[one], 1e-9);
+
+    // The probabilities of three classes sum to one: the table is singular to begin with.
+    let (held_out, _) = classes(4, 3, 7);
+    let single =
+        Voices::new(held_out.voices().values().to_dtype(DType::F32).unwrap(), held_out.voices().task());
+    let single = HeldOut::from_predictions(&single.unwrap(), held_out.targets()).unwrap();
+    let double = fitted(&Stack::new(Linear), &held_out);
+    near(&said(&double, &held_out), &said(&fitted(&Stack::new(Linear), &single), &single), 1e-5);
+    assert!(double.model().coefficients().concat().iter().all(|b| b.abs() < 10.));
+}
+
+#[test]
+fn a_weight_of_two_is_a_row_twice() {
+    fn check<M: MetaLearner>(learner: M, held_out: &HeldOut, tolerance: f64) {
+        let twice: Vec<u32> = (0..ROWS as u32).flat_map(|i| vec![i; 1 + usize::from(i % 3 == 0)]).collect();
+        let weights: Vec<f64> = (0..ROWS).map(|i| if i % 3 == 0 { 2. } else { 1. }).collect();
+        let weighted = held_out.clone().with_weights(&Tensor::new(weights, CPU).unwrap()).unwrap();
+        let rule = Stack::new(learner);
+        let a = said(&fitted(&rule, &weighted), held_out);
+        near(&a, &said(&fitted(&rule, &held_out.select(&twice).unwrap()), held_out), tolerance);
+        let none: Vec<f64> = (0..ROWS).map(|i| f64::from(u8::from(i % 4 != 0))).collect();
+        let some: Vec<u32> = (0..ROWS as u32).filter(|i| i % 4 != 0).collect();
+        let weighted = held_out.clone().with_weights(&Tensor::new(none, CPU).unwrap()).unwrap();
+        let a = said(&fitted(&rule, &weighted), held_out);
+        near(&a, &said(&fitted(&rule, &held_out.select(&some).unwrap()), held_out), tolerance);
+    }
+    let (numbers, _) = values(3, 6);
+    let (labels, _) = classes(3, 3, 6);
+    for held_out in [&numbers, &labels] {
+        check(Linear, held_out, 1e-8);
+        check(Ridge::new(0.5), held_out, 1e-8);
+        check(ElasticNet::new(0.05, 0.5), held_out, 1e-6);
+    }
+    check(exact(), &labels, 1e-6);
+}
+
+#[test]
+fn classes_that_are_missing_get_nothing_and_one_alone_is_an_error() {
+    let (held_out, _) = classes(3, 4, 11);
+    let labels: Vec<u32> = held_out.targets().to_vec1().unwrap();
+    let keep = |classes: &[u32]| -> Vec<u32> {
+        (0..ROWS as u32).filter(|i| classes.contains(&labels[*i as usize])).collect()
+    };
+    for present in [&[1u32, 3][..], &[0, 2, 3]] {
+        let head = fitted(&Stack::new(Logistic::new()), &held_out.select(&keep(present)).unwrap());
+        assert_eq!(head.model().present(), present);
+        for row in said(&head, &held_out) {
+            let sum: f64 = row.iter().sum();
+            assert!((sum - 1.).abs() < 1e-12);
+            assert!((0..4u32).all(|c| present.contains(&c) == (row[c as usize] > 0.)), "{row:?}");
+        }
+    }
+    let one = held_out.select(&keep(&[2])).unwrap();
+    let e = Stack::new(Logistic::new()).fit(&|| Ok(one.clone())).unwrap_err().to_string();
+    assert_eq!(
+        e,
+        "the held-out rows must be of at least two classes for logistic regression, but is all of class 2"
+    );
+    let head = fitted(&Stack::new(Linear), &one);
+    assert!(said(&head, &held_out).iter().all(|row| (row[2] - 1.).abs() < 1e-9), "a linear stack copes");
+}
+
+#[test]
+fn parameters_out_of_range_are_named() {
+    let (held_out, _) = classes(3, 3, 6);
+    fn says<C: Combiner>(rule: &C, held_out: &HeldOut, what: &str) {
+        let e = rule.fit(&|| Ok(held_out.clone())).err().unwrap().to_string();
+        assert!(e.contains(what), "{e}");
+    }
+    for c in [0., -1., f64::NAN, f64::INFINITY] {
+        says(&Stack::new(Logistic::new().c(c)), &held_out, "C must be above 0");
+        says(&Stack::new(Logistic::new().tolerance(c)), &held_out, "the tolerance must be above 0");
+    }
+    says(&Stack::new(Logistic::new().max_iterations(0)), &held_out, "the most iterations");
+    says(&Stack::new(Ridge::new(-1.)), &held_out, "the ridge penalty must be finite and not negative");
+    says(&Stack::new(Ridge::cross_validated(1)), &held_out, "the folds of the penalty's search");
+    says(&Stack::new(ElasticNet::new(f64::NAN, 0.5)), &held_out, "the elastic net's penalty");
+    says(&Stack::new(ElasticNet::new(1., 1.1)), &held_out, "from 0 to 1");
+    says(&Stack::new(Network::new(Mlp::new(&[0]))), &held_out, "hidden layer 0");
+    says(&Stack::new(Network::new(Mlp::new(&[3])).epochs(0)), &held_out, "epochs");
+    let (numbers, _) = values(3, 6);
+    says(&Stack::new(Logistic::new()), &numbers, "asked for classes");
+    says(&Stack::new(Linear).features(MetaFeatures::LogOdds), &numbers, "meta-features of a regression");
+    let blind = HeldOut::from_predictions(
+        &Voices::new(numbers.voices().values().clone(), numbers.voices().task()).unwrap(),
+        numbers.targets(),
+    );
+    says(&Stack::new(Linear).pass_through(true), &blind.unwrap(), "the inputs of the held-out rows");
+}
+
+#[test]
+fn a_head_refuses_other_voices() {
+    let (held_out, _) = classes(3, 3, 6);
+    let head = fitted(&Stack::new(Linear).pass_through(true), &held_out);
+    let fewer = held_out.voices().narrow(0, 2).unwrap();
+    assert!(head.combine(&fewer).unwrap_err().to_string().contains("was fitted on 3 voices"));
+    let wide = held_out.voices().with_inputs(&Tensor::zeros((ROWS, 5), DType::F64, CPU).unwrap()).unwrap();
+    assert!(head.combine(&wide).unwrap_err().to_string().contains("with 2 inputs a row, not 5"));
+}
+
+#[test]
+fn what_a_meta_learner_sees() {
+    let said =
+        Tensor::new(&[[[0.2f32, 0.8, 0.], [0.4, 0.2, 0.4]], [[1., 0., 0.], [0.3, 0.3, 0.4]]], CPU).unwrap();
+    let covered = Tensor::new(&[[1f32, 1.], [1., 0.]], CPU).unwrap();
+    let voices = Voices::partial(said, covered, Task::Classification { classes: 3 }).unwrap();
+    let of = |features| table(&voices, features, false).unwrap().to_vec2::<f32>().unwrap();
+    let classes = of(MetaFeatures::Classes);
+    assert_eq!(classes, [[0., 1., 0., 1., 0., 0.], [1., 0., 0., 1., 0., 0.]], "the lowest of equals");
+    let odds = of(MetaFeatures::LogOdds);
+    assert!((odds[0][0] - 0.25f32.ln()).abs() < 1e-6 && (odds[0][1] - 4f32.ln()).abs() < 1e-6);
+    assert!((13.7..13.9).contains(&odds[0][3]) && (odds[0][2] + odds[0][3]).abs() < 0.1, "{odds:?}");
+    assert_eq!(of(MetaFeatures::Probabilities)[1], [0.4, 0.2, 0.4, 0.4, 0.2, 0.4], "filled");
+    let nobody = Voices::partial(
+        voices.values().clone(),
+        Tensor::zeros((2, 2), DType::F32, CPU).unwrap(),
+        voices.task(),
+    );
+    for features in [MetaFeatures::Probabilities, MetaFeatures::LogOdds, MetaFeatures::Classes] {
+        let all = table(nobody.as_ref().unwrap(), features, false).unwrap().to_vec2::<f32>().unwrap();
+        assert!(all.concat().iter().all(|x| x.is_nan()), "{features:?}");
+    }
+}
+
+#[test]
+fn a_network_learns_what_is_not_linear_and_comes_back_from_bytes() {
+    let (held_out, _) = classes(4, 3, 7);
+    let rule =
+        Stack::new(Network::new(Mlp::new(&[10])).epochs(150).optimizer(crate::train::Optimizer::adam(1e-2)));
+    let head = fitted(&rule, &held_out);
+    assert!(held_out.metrics(&head).unwrap().headline() > held_out.metrics(&Mean).unwrap().headline());
+    let bytes = crate::codec::encode(&head).unwrap();
+    let back: StackHead<NetworkModel<Mlp>> = crate::codec::decode(&bytes).unwrap();
+    assert_eq!(back, head);
+    assert_eq!(said(&back, &held_out), said(&head, &held_out));
+    assert_eq!(crate::codec::encode(&fitted(&rule, &held_out)).unwrap(), bytes, "one seed, one network");
+    let other = Stack::new(Network::new(Mlp::new(&[10])).epochs(2).seed(5.into()));
+    assert_ne!(fitted(&other, &held_out), head);
+    for i in (0..bytes.len()).step_by(7) {
+        let _ = crate::codec::decode::<StackHead<NetworkModel<Mlp>>>(&bytes[..i]);
+        let mut flipped = bytes.clone();
+        flipped[i] ^= 0xff;
+        if let Ok(odd) = crate::codec::decode::<StackHead<NetworkModel<Mlp>>>(&flipped) {
+            let _ = odd.combine(held_out.voices());
+        }
+    }
+    // In any units: the network sees standardised numbers.
+    let (numbers, _) = values(3, 6);
+    let large = (numbers.voices().values() * 1e6).unwrap();
+    let large = Voices::new(large, numbers.voices().task()).unwrap();
+    let large = HeldOut::from_predictions(&large, &(numbers.targets() * 1e6).unwrap()).unwrap();
+    let head = fitted(&rule, &large);
+    let mean: f64 = held_out_rmse(&large, &Mean);
+    assert!(held_out_rmse(&large, &head) < mean, "{mean}");
+}
+
+fn held_out_rmse(held_out: &HeldOut, head: &impl Head) -> f64 {
+    let said = said(head, held_out).concat();
+    let answers: Vec<f64> = held_out.targets().flatten_all().unwrap().to_vec1().unwrap();
+    (said.iter().zip(&answers).map(|(a, b)| (a - b).powi(2)).sum::<f64>() / ROWS as f64).sqrt()
+}
+
+/// A network of the user's own type.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Flat;
+
+impl Architecture for Flat {
+    type Network = candle_nn::Linear;
+
+    fn build(&self, inputs: usize, outputs: usize, vb: VarBuilder<'_>) -> CandleResult<candle_nn::Linear> {
+        candle_nn::linear(inputs, outputs, vb)
+    }
+}
+
+#[test]
+fn any_network_will_do_and_gradients_flow_through_it() {
+    let (held_out, _) = classes(2, 3, 7);
+    let head = fitted(&Stack::new(Network::new(Flat).epochs(3)), &held_out);
+    let said = candle_core::Var::from_tensor(held_out.voices().values()).unwrap();
+    let voices = Voices::new(said.as_tensor().clone(), held_out.voices().task()).unwrap();
+    let out = head.combine(&voices).unwrap().narrow(1, 0, 1).unwrap().sum_all().unwrap();
+    let gradient = out.backward().unwrap().get(&said).unwrap().abs().unwrap().sum_all().unwrap();
+    assert!(gradient.to_scalar::<f64>().unwrap() > 0.);
+}
+
+#[test]
+fn the_penalty_found_is_the_one_with_the_least_error_on_the_folds() {
+    let (held_out, _) = values(4, 9);
+    let folds = held_out.folds(4, Seed::from(0).child("penalty")).unwrap();
+    let error = |rule: &dyn Fn(&HeldOut) -> StackHead<AffineModel>| -> f64 {
+        let by_fold = |fold: &crate::Rows| {
+            let head = rule(&held_out.select(&crate::combine::cross_fit::others(ROWS, fold)).unwrap());
+            let rest = held_out.select(fold).unwrap();
+            let answers: Vec<f64> = rest.targets().to_vec1().unwrap();
+            said(&head, &rest).concat().iter().zip(&answers).map(|(a, b)| (a - b).powi(2)).sum::<f64>()
+        };
+        folds.iter().map(by_fold).sum()
+    };
+    let ridge = |alpha: f64| error(&|rows| fitted(&Stack::new(Ridge::new(alpha)), rows));
+    let grid: Vec<f64> = (-12..=12).map(|h| 10f64.powf(f64::from(h) / 2.)).collect();
+    let best = grid.iter().copied().min_by(|a, b| ridge(*a).total_cmp(&ridge(*b))).unwrap();
+    let head = fitted(&Stack::new(Ridge::cross_validated(4)), &held_out);
+    assert_eq!(head.model().penalty(), best);
+    let net = fitted(&Stack::new(ElasticNet::cross_validated(0.5, 4)), &held_out);
+    let at = |factor: f64| {
+        error(&|rows| fitted(&Stack::new(ElasticNet::new(net.model().penalty() * factor, 0.5)), rows))
+    };
+    let most = Sums::of_all(&Lesson::new(
+        table(held_out.voices(), MetaFeatures::Probabilities, false).unwrap(),
+        &held_out,
+    ));
+    let most = most.unwrap().centred().cross.iter().fold(0f64, |most, c| most.max(c.abs())) / 0.5;
+    let steps: Vec<f64> = (0..20).map(|i| most * 10f64.powf(-3. * f64::from(i) / 19.)).collect();
+    assert!(steps.contains(&net.model().penalty()));
+    let least = steps.iter().map(|lambda| at(lambda / net.model().penalty())).fold(f64::INFINITY, f64::min);
+    assert!(at(1.) <= least * (1. + 1e-6), "{} is not the best, {least}", net.model().penalty());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
+    /// The order of members and the units of values change nothing.
+    #[test]
+    fn least_squares_does_not_mind_order_and_units(seed in 0u64..1000, unit in 1e-6f64..1e6) {
+        let (held_out, _) = values(4, seed);
+        let plain = said(&fitted(&Stack::new(Linear), &held_out), &held_out);
+        let turned = held_out.of_slots(&[2, 0, 3, 1]).unwrap();
+        near(&said(&fitted(&Stack::new(Linear), &turned), &turned), &plain, 1e-8);
+        let values = held_out.voices().values();
+        let first = (values.narrow(0, 0, 1).unwrap() * unit).unwrap();
+        let scaled = Tensor::cat(&[first, values.narrow(0, 1, 3).unwrap()], 0).unwrap();
+        let scaled = Voices::new(scaled, held_out.voices().task()).unwrap();
+        let scaled = HeldOut::from_predictions(&scaled, held_out.targets()).unwrap();
+        near(&said(&fitted(&Stack::new(Linear), &scaled), &scaled), &plain, 1e-8);
+    }
+
+    /// At the minimum no step leads down: the objective is convex, so this is the least.
+    #[test]
+    fn no_step_from_the_logistic_fit_leads_down(seed in 0u64..1000, classes_ in 2usize..5) {
+        let (held_out, _) = classes(2, classes_, seed);
+        let head = fitted(&Stack::new(exact()), &held_out);
+        prop_assert!(head.model().gradient() <= 1e-8, "{:?}", head.fitted());
+    }
+}
