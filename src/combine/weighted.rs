@@ -21,7 +21,7 @@ pub struct Fit {
 /// come to.
 ///
 /// The mean over the voices that are there, by their weights, where some are missing and weights are a share
-/// each. For classes weights that are not shares (negative ones, or another sum than one) can give numbers that are
+/// each (their plain mean where all of those weigh nothing). For classes weights that are not shares (negative ones, or another sum than one) can give numbers that are
 /// no probabilities; they are cut off at 0 and normalised again.
 ///
 /// ```
@@ -124,7 +124,11 @@ impl Head for Weighted {
             Some(covered) if shares => {
                 let there = covered.broadcast_mul(&weights.t()?)?;
                 let sum = voices.sum_of(&values.broadcast_mul(&weights.reshape((slots, 1, 1))?)?)?;
-                sum.broadcast_div(&there.sum(0)?.unsqueeze(1)?)?
+                let there = there.sum(0)?.unsqueeze(1)?;
+                let said = sum.broadcast_div(&there)?;
+                // Where only voices without weight speak, they are all there is: their mean.
+                let idle = there.eq(0f64)?.broadcast_as((rows, width))?;
+                idle.where_cond(&voices.mean_of(values)?, &said)?
             }
             _ => weights.matmul(&values.reshape((slots, rows * width))?)?.reshape((rows, width))?,
         };
