@@ -19,8 +19,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const TURNS: usize = 5;
 
-/// Members whose logits point to the true class, each with an accuracy and a noise of its own; a third of each one's
-/// noise is common to all.
+/// Members whose logits point to the true class, each with a skill and a noise of its own, near enough to each other
+/// that most of fifty count; part of the noise is common to all.
 fn predictions(members: usize, rows: usize, classes: usize) -> Result<HeldOut> {
     let mut rng = ChaCha8Rng::seed_from_u64(7);
     let labels: Vec<u32> = (0..rows).map(|_| rng.random_range(0..classes as u32)).collect();
@@ -28,7 +28,7 @@ fn predictions(members: usize, rows: usize, classes: usize) -> Result<HeldOut> {
     let mut all = Vec::with_capacity(members * rows * classes);
     let mut logits = vec![0f32; classes];
     for _ in 0..members {
-        let (skill, spread) = (rng.random_range(1.0f32..2.5), rng.random_range(0.8f32..1.6));
+        let (skill, spread) = (rng.random_range(1.4f32..1.8), rng.random_range(1.0f32..1.2));
         for (row, label) in labels.iter().enumerate() {
             for (c, z) in logits.iter_mut().enumerate() {
                 let own: f32 = rng.sample(StandardNormal);

@@ -21,8 +21,9 @@ pub struct Fit {
 /// come to.
 ///
 /// The mean over the voices that are there, by their weights, where some are missing and weights are a share
-/// each; the plain mean of a row about which only slots of weight zero speak. For classes weights that are not shares (negative ones, or another sum than one) can give numbers that are
-/// no probabilities; they are cut off at 0 and normalised again.
+/// each; their plain mean where only slots of weight zero speak about a row. For classes weights that are not shares
+/// (negative ones, or another sum than one) can give numbers that are no probabilities; they are cut off at 0 and
+/// normalised again.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};

@@ -18,7 +18,7 @@ use candle_ensemble::{
 };
 use common::{bits, bytes, distance, flat, weights, Tally};
 use problems::{Net, Problem, EPOCHS, ROWS};
-use rules::{Predictor, Rule, RULES, TRUSTS};
+use rules::{Predictor, Rule, RULES};
 use std::collections::BTreeSet;
 
 /// One strategy on one kind of task.
@@ -366,6 +366,7 @@ fn the_target_of_a_row_changes_nothing_in_what_is_said_of_it_held_out() {
 
 #[test]
 fn the_targets_of_held_out_rows_reach_rules_that_learn_and_no_others() {
+    // Not in every case: shares of one member are always one, and a best member may stay the best.
     let mut reached = BTreeSet::new();
     for case in cases() {
         let plan = case.reserving();
@@ -377,16 +378,13 @@ fn the_targets_of_held_out_rows_reach_rules_that_learn_and_no_others() {
             let before = (rule.combine)(case.pool(&plan)).unwrap();
             let after = (rule.combine)(Session::new(&case.learner, &data).train(&moved).unwrap()).unwrap();
             let says = |e: &dyn Predictor| bits(&e.forward(data.inputs()).unwrap());
-            let differ = says(&*before) != says(&*after);
-            if differ {
+            if says(&*before) != says(&*after) {
                 reached.insert(rule.name);
             }
-            let must = rule.learns && !TRUSTS.contains(&rule.name);
-            assert!(differ || !must, "{} by {}", case.name, rule.name);
-            assert!(rule.learns || !differ, "{} by {}", case.name, rule.name);
         }
     }
-    assert!(TRUSTS.iter().all(|name| reached.contains(name)), "{reached:?}");
+    let learn: BTreeSet<&str> = RULES.iter().filter(|rule| rule.learns).map(|rule| rule.name).collect();
+    assert_eq!(reached, learn);
 }
 
 #[test]
@@ -499,6 +497,8 @@ fn how_many_rows_go_through_at_a_time_does_not_matter() {
 fn rules_are_called_what_the_table_says() {
     let case = Case::new(&BUILDERS[0], Problem::Classes);
     for rule in RULES {
-        assert_eq!((rule.combine)(case.pool(&case.reserving())).unwrap().name(), rule.name);
+        let name = (rule.combine)(case.pool(&case.reserving())).unwrap().name();
+        // Behind it may stand what was chosen in the fit.
+        assert_eq!(name.split(" (").next(), Some(rule.name));
     }
 }

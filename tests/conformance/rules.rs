@@ -193,10 +193,6 @@ fn selection() -> EnsembleSelection {
 fn by_error() -> EnsembleSelection {
     selection().criterion(RowLoss::Error).start(1).bags(3, 0.6)
 }
-/// Rules that learn whom to trust, and nothing else: what they say may stay the same when one target has moved, for
-/// certain where there is one slot.
-pub const TRUSTS: &[&str] = &["gating", "knora-e", "knora-u", "meta-des"];
-
 /// An ensemble, whatever its head.
 pub trait Predictor {
     fn name(&self) -> String;

@@ -1,5 +1,5 @@
 //! How probable each slot found what happened, row by row.
-use super::log_loss::of_true_class;
+use super::{log_loss::of_true_class, table::Table};
 use crate::{
     combine::{Fit, Number, Sheet, Weighted},
     data::Task,
@@ -16,11 +16,27 @@ const LEAST_SCALE: f64 = 1e-6;
 /// says, for each output by itself, whose standard deviation is the slot's root mean squared error of that output.
 #[derive(Clone, Debug)]
 pub(super) struct Densities {
-    pub(super) logs: Vec<f64>,
+    logs: Vec<f64>,
     pub(super) slots: usize,
-    pub(super) rows: usize,
+    rows: usize,
     /// They sum to one.
     pub(super) weights: Vec<f64>,
+}
+
+/// `(S, R)`: each density beside the highest of its row, at least [`NLL_EPSILON`].
+#[derive(Clone, Debug)]
+pub(super) struct Relative {
+    table: Vec<f64>,
+    rows: usize,
+    pub(super) weights: Vec<f64>,
+    /// The mean of the logarithms of the highest.
+    pub(super) highest: f64,
+}
+
+impl Relative {
+    pub(super) fn table(&self) -> Table<'_, f64> {
+        Table::new(&self.table, self.rows)
+    }
 }
 
 impl Densities {
@@ -36,18 +52,23 @@ impl Densities {
         Ok(Self { logs, slots, rows, weights: sheet.weights })
     }
 
-    /// `(S, R)`: each density beside the highest of its row, at least [`NLL_EPSILON`]; and the mean of the logarithms
-    /// of those highest.
-    pub(super) fn relative(&self) -> (Vec<f64>, f64) {
+    /// The highest of each row, and the mean of these.
+    fn highest(&self) -> (Vec<f64>, f64) {
         let mut highest = vec![f64::NEG_INFINITY; self.rows];
         for slot in self.logs.chunks_exact(self.rows) {
             highest.iter_mut().zip(slot).for_each(|(most, l)| *most = most.max(*l));
         }
         let mean = highest.iter().zip(&self.weights).map(|(h, w)| h * w).sum();
-        let beside = |slot: &[f64]| -> Vec<f64> {
-            slot.iter().zip(&highest).map(|(l, h)| (l - h).exp().max(NLL_EPSILON)).collect()
-        };
-        (self.logs.chunks_exact(self.rows).flat_map(beside).collect(), mean)
+        (highest, mean)
+    }
+
+    /// For mixtures, in place.
+    pub(super) fn into_relative(mut self) -> Relative {
+        let (highest, mean) = self.highest();
+        for slot in self.logs.chunks_exact_mut(self.rows) {
+            slot.iter_mut().zip(&highest).for_each(|(l, h)| *l = relative(*l, *h));
+        }
+        Relative { table: self.logs, rows: self.rows, weights: self.weights, highest: mean }
     }
 
     /// A slot's expected log density for as many new rows as there are (elpd), each row counted `weights` times.
@@ -59,15 +80,20 @@ impl Densities {
 
     /// These weights, with their log score as the objective.
     pub(super) fn weighted(&self, rule: &str, held_out: &HeldOut, weights: Vec<f64>, steps: u64) -> Weighted {
-        let (table, highest) = self.relative();
+        let (highest, mean) = self.highest();
         let mut mixed = vec![0.; self.rows];
-        for (slot, weight) in table.chunks_exact(self.rows).zip(&weights) {
-            mixed.iter_mut().zip(slot).for_each(|(m, p)| *m += weight * p);
+        for (slot, weight) in self.logs.chunks_exact(self.rows).zip(&weights) {
+            let each = mixed.iter_mut().zip(slot).zip(&highest);
+            each.for_each(|((m, l), h)| *m += weight * relative(*l, *h));
         }
         let score: f64 = mixed.iter().zip(&self.weights).map(|(m, w)| w * m.ln()).sum();
-        let fit = Fit { objective: -score - highest, iterations: steps, gap: None };
+        let fit = Fit { objective: -score - mean, iterations: steps, gap: None };
         Weighted::found(rule, held_out.names(), weights, Some(fit))
     }
+}
+
+fn relative(log: f64, highest: f64) -> f64 {
+    (log - highest).exp().max(NLL_EPSILON)
 }
 
 /// `e^x` over its sum.

@@ -53,7 +53,7 @@ impl LeastSquares {
     }
 
     /// With a penalty `λ ‖w‖²`, finite. scikit-learn's `Ridge(alpha)` sums over rows and outputs: its `alpha` is
-    /// `λ` times both.
+    /// `λ` times both. The head's name tells `λ`.
     #[must_use]
     pub fn ridge(strength: Strength) -> Self {
         Self { ridge: Some(strength) }
@@ -98,7 +98,7 @@ impl LeastSquares {
         let strength = strength.resolve(held_out, &sheet.weights, &grid, losses)?;
         let weights = full.solve(strength);
         let name = match self.ridge {
-            Some(_) => format!("ridge ({strength:.2e})"),
+            Some(_) => format!("ridge (λ = {strength:.2e})"),
             None => "least-squares".into(),
         };
         let fit = Fit { objective: full.loss(&weights), iterations: 1, gap: None };

@@ -51,7 +51,8 @@ impl SimplexLogLoss {
         Self { strength: Strength::Fixed(0.) }
     }
 
-    /// With a penalty towards equal weights, `λ ‖w − 1/S‖²`: useful where held-out rows are few.
+    /// With a penalty towards equal weights, `λ ‖w − 1/S‖²`: useful where held-out rows are few. The head's name
+    /// tells `λ`.
     #[must_use]
     pub fn towards_equal(self, strength: Strength) -> Self {
         Self { strength }
@@ -68,7 +69,14 @@ impl Combiner for SimplexLogLoss {
         let true_class = of_true_class(&sheet)?;
         let table = Table::new(&true_class, sheet.weights.len());
         let (loss, row_weights) = (Loss::Log, sheet.weights.as_slice());
-        let blend = Blend { rule: "simplex-log-loss", table, loss, row_weights, width: 1, share: 1. };
+        let blend = Blend {
+            rules: ["simplex-log-loss", "shrunk-log-loss"],
+            table,
+            loss,
+            row_weights,
+            width: 1,
+            share: 1.,
+        };
         blend.fit(&held_out, self.strength)
     }
 }
@@ -77,7 +85,11 @@ impl Combiner for SimplexLogLoss {
 pub(super) fn of_true_class(sheet: &Sheet) -> Result<Vec<f32>> {
     let (slots, rows, classes) = sheet.dims();
     let Truth::Classes(ids) = &sheet.truth else {
-        return Err(Error::invalid("the task of simplex-log-loss", "classification", "regression"));
+        return Err(Error::invalid(
+            "the task",
+            "classification (simplex-log-loss is a rule for classes)",
+            "regression",
+        ));
     };
     sheet.with(|all: &[f32]| {
         wide(|| {

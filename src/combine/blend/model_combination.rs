@@ -1,10 +1,7 @@
 //! Bayesian model combination.
-use super::{
-    densities::{softmax, Densities},
-    table::Table,
-};
+use super::densities::{softmax, Densities};
 use crate::{
-    combine::{Combiner, Weighted},
+    combine::{Combiner, Fit, Weighted},
     threads::wide,
     Error, HeldOut, Result, Seed,
 };
@@ -65,20 +62,18 @@ impl Combiner for ModelCombination {
             return Err(Error::invalid("draws of Bayesian model combination", "at least 1", 0));
         }
         let held_out = held_out()?;
-        let densities = Densities::of(&held_out)?;
-        let (table, _) = densities.relative();
-        let table = Table::new(&table, densities.rows);
-        let likelihood = |weights: &[f64]| {
-            let each = table.mix(weights).into_iter().zip(&densities.weights).map(|(m, w)| w * m.ln());
-            densities.rows as f64 * each.sum::<f64>()
+        let densities = Densities::of(&held_out)?.into_relative();
+        let table = densities.table();
+        let score = |weights: &[f64]| -> f64 {
+            table.mix(weights).into_iter().zip(&densities.weights).map(|(m, w)| w * m.ln()).sum()
         };
         let mut rng = self.seed.child("model combination").rng();
-        let mut shape = vec![1.; densities.slots];
+        let mut shape = vec![1.; table.slots];
         let (mut drawn, mut logs): (Vec<Vec<f64>>, Vec<f64>) = (vec![], vec![]);
         let fit = || {
             for b in 1..=self.draws {
                 let weights = dirichlet(&mut rng, &shape)?;
-                logs.push(likelihood(&weights));
+                logs.push(table.cells as f64 * score(&weights));
                 drawn.push(weights);
                 if b % AT_ONCE == 0 {
                     let last = drawn.len() - AT_ONCE as usize..drawn.len();
@@ -87,11 +82,13 @@ impl Combiner for ModelCombination {
                     }
                 }
             }
-            let mut weights = vec![0.; densities.slots];
+            let mut weights = vec![0.; table.slots];
             for (share, one) in softmax(&logs).into_iter().zip(drawn) {
                 weights.iter_mut().zip(one).for_each(|(sum, w)| *sum += share * w);
             }
-            Ok(densities.weighted("model-combination", &held_out, weights, self.draws.into()))
+            let objective = -score(&weights) - densities.highest;
+            let fit = Fit { objective, iterations: self.draws.into(), gap: None };
+            Ok(Weighted::found("model-combination", held_out.names(), weights, Some(fit)))
         };
         wide(fit)
     }

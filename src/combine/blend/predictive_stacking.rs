@@ -2,7 +2,6 @@
 use super::{
     densities::Densities,
     simplex::{Loss, Problem},
-    table::Table,
 };
 use crate::{
     combine::{Combiner, Fit, Weighted},
@@ -40,13 +39,15 @@ impl Combiner for PredictiveStacking {
 
     fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<Weighted> {
         let held_out = held_out()?;
-        let densities = Densities::of(&held_out)?;
-        let (table, highest) = densities.relative();
-        let table = Table::new(&table, densities.rows);
+        let densities = Densities::of(&held_out)?.into_relative();
+        let table = densities.table();
         let solution =
             Problem { table, loss: Loss::Log, weights: &densities.weights, strength: 0. }.solve(None);
-        let fit =
-            Fit { objective: solution.loss - highest, iterations: solution.steps, gap: Some(solution.gap) };
+        let fit = Fit {
+            objective: solution.loss - densities.highest,
+            iterations: solution.steps,
+            gap: Some(solution.gap),
+        };
         Ok(Weighted::found("predictive-stacking", held_out.names(), solution.weights, Some(fit)))
     }
 }

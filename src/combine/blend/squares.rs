@@ -49,7 +49,8 @@ impl SimplexSquares {
         Self { strength: Strength::Fixed(0.) }
     }
 
-    /// With a penalty towards equal weights, `λ ‖w − 1/S‖²`: useful where held-out rows are few.
+    /// With a penalty towards equal weights, `λ ‖w − 1/S‖²`: useful where held-out rows are few. The head's name
+    /// tells `λ`.
     #[must_use]
     pub fn towards_equal(self, strength: Strength) -> Self {
         Self { strength }
@@ -75,7 +76,14 @@ impl SimplexSquares {
         let (_, rows, width) = sheet.dims();
         let (targets, share) = targets(sheet);
         let (table, loss) = (Table::new(all, rows * width), Loss::Squares(&targets));
-        let blend = Blend { rule: "simplex-squares", table, loss, row_weights: &sheet.weights, width, share };
+        let blend = Blend {
+            rules: ["simplex-squares", "shrunk-squares"],
+            table,
+            loss,
+            row_weights: &sheet.weights,
+            width,
+            share,
+        };
         blend.fit(held_out, self.strength)
     }
 }

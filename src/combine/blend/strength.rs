@@ -119,7 +119,8 @@ pub(super) fn of_cells(row_weights: &[f64], width: usize, share: f64) -> Vec<f64
 
 /// A loss over the rows' cells, minimised over the simplex with a penalty towards equal weights.
 pub(super) struct Blend<'a, T> {
-    pub(super) rule: &'a str,
+    /// What the rule is called without a penalty, and with one.
+    pub(super) rules: [&'a str; 2],
     pub(super) table: Table<'a, T>,
     pub(super) loss: Loss<'a>,
     pub(super) row_weights: &'a [f64],
@@ -150,8 +151,8 @@ impl<T: Number> Blend<'_, T> {
         let strength = strength.resolve(held_out, self.row_weights, &grid, losses)?;
         let solution = self.problem(&weights, strength).solve(None);
         let name = match plain {
-            true => self.rule.to_string(),
-            false => format!("{} (towards equal, {strength:.2e})", self.rule),
+            true => self.rules[0].to_string(),
+            false => format!("{} (λ = {strength:.2e})", self.rules[1]),
         };
         let fit = Fit { objective: solution.loss, iterations: solution.steps, gap: Some(solution.gap) };
         Ok(Weighted::found(&name, held_out.names(), solution.weights, Some(fit)))

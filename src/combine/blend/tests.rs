@@ -339,7 +339,7 @@ fn the_strength_is_the_one_with_the_least_loss_on_other_rows() {
     let spread = |head: Weighted| head.weights().unwrap().iter().map(|w| (w - 0.1).powi(2)).sum::<f64>();
     assert!(spread(fit(&SimplexLogLoss::new().towards_equal(one), &held_out)) <= spread(chosen));
     // Members that differ in nothing but noise: equal weights, or nearly.
-    assert!(fit(&LeastSquares::ridge(Strength::chosen(7)), &held_out).name().starts_with("ridge ("));
+    assert!(fit(&LeastSquares::ridge(Strength::chosen(7)), &held_out).name().starts_with("ridge (λ = "));
 }
 
 #[test]
