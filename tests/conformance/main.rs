@@ -19,6 +19,7 @@ use candle_ensemble::{
 use common::{bits, bytes, distance, flat, weights, Tally};
 use problems::{Net, Problem, EPOCHS, ROWS};
 use rules::{Predictor, Rule, RULES};
+use std::collections::BTreeSet;
 
 /// One strategy on one kind of task.
 struct Case {
@@ -365,6 +366,8 @@ fn the_target_of_a_row_changes_nothing_in_what_is_said_of_it_held_out() {
 
 #[test]
 fn the_targets_of_held_out_rows_reach_rules_that_learn_and_no_others() {
+    // A rule that chooses among members may choose the same for all that one target says, but not every time.
+    let mut reached = BTreeSet::new();
     for case in cases() {
         let plan = case.reserving();
         // The last: to a run that looks ahead, early rows are barred though it was not fitted on them.
@@ -375,9 +378,14 @@ fn the_targets_of_held_out_rows_reach_rules_that_learn_and_no_others() {
             let before = (rule.combine)(case.pool(&plan)).unwrap();
             let after = (rule.combine)(Session::new(&case.learner, &data).train(&moved).unwrap()).unwrap();
             let says = |e: &dyn Predictor| bits(&e.forward(data.inputs()).unwrap());
-            assert_eq!(says(&*before) != says(&*after), rule.learns, "{} by {}", case.name, rule.name);
+            if says(&*before) != says(&*after) {
+                assert!(rule.learns, "{} by {}", case.name, rule.name);
+                reached.insert(rule.name);
+            }
         }
     }
+    let learning: BTreeSet<_> = RULES.iter().filter(|rule| rule.learns).map(|rule| rule.name).collect();
+    assert_eq!(reached, learning);
 }
 
 #[test]
