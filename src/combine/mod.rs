@@ -25,7 +25,6 @@ pub use mean::Mean;
 pub use mean_log::MeanLog;
 pub use median::Median;
 pub use report::{RuleReport, RuleScore};
-pub(crate) use select::mean_loss;
 pub use select::{EnsembleSelection, SelectionPath};
 pub(crate) use sheet::{Number, Sheet};
 pub(crate) use softmax_mean::softmax_mean;
