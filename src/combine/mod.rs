@@ -55,7 +55,6 @@ pub use minimum::Minimum;
 pub use product::Product;
 pub use rank_average::RankAverage;
 pub use report::{RuleReport, RuleScore};
-pub(crate) use select::mean_loss;
 pub use select::{EnsembleSelection, SelectionPath};
 pub(crate) use sheet::{Number, Sheet};
 pub(crate) use softmax_mean::softmax_mean;

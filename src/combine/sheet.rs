@@ -40,6 +40,11 @@ impl Sheet {
         (dims[0], dims[1], dims[2])
     }
 
+    /// What one slot says, `(R, C)`, row by row.
+    pub(crate) fn slot(&self, slot: usize) -> Result<Vec<f64>> {
+        Ok(self.values.get(slot)?.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?)
+    }
+
     /// Calls `f` with the predictions, slot by slot, row by row.
     pub(crate) fn with<T: Number, R>(&self, f: impl FnOnce(&[T]) -> R) -> Result<R> {
         Ok(host::with(&self.values, f)?)

@@ -92,7 +92,7 @@ fn by_kappa(sheet: &Sheet, members: usize) -> Result<Vec<usize>> {
 }
 
 fn by_disagreement(sheet: &Sheet, members: usize) -> Result<Vec<usize>> {
-    let (slots, rows, width) = sheet.dims();
+    let (slots, _, width) = sheet.dims();
     let errors =
         alone(sheet, if let Truth::Classes(_) = sheet.truth { &RowLoss::Error } else { &RowLoss::Squared })?;
     // Signals of mean 0 and variance 1, whose products average to the correlation; or right and wrong.
@@ -104,20 +104,20 @@ fn by_disagreement(sheet: &Sheet, members: usize) -> Result<Vec<usize>> {
             };
             votes.iter().map(right).collect()
         }
-        Truth::Values(truth) => sheet.with(|all: &[f64]| {
-            let of_slot = |said: &[f64]| {
-                let residuals: Vec<f64> = said.iter().zip(truth).map(|(x, y)| x - y).collect();
-                standardized(&residuals, &sheet.weights, width)
+        Truth::Values(truth) => {
+            let of_slot = |slot: usize| -> Result<Vec<f64>> {
+                let residuals: Vec<f64> = sheet.slot(slot)?.iter().zip(truth).map(|(x, y)| x - y).collect();
+                Ok(standardized(&residuals, &sheet.weights, width))
             };
-            all.chunks_exact(rows * width).map(of_slot).collect()
-        })?,
+            (0..slots).map(of_slot).collect::<Result<_>>()?
+        }
     };
-    let per_row = (signals[0].len() / rows) as f64;
+    let per_row = if let Truth::Classes(_) = sheet.truth { 1 } else { width };
     let differ = |a: usize, b: usize| -> f64 {
-        let rows = signals[a].chunks_exact(per_row as usize).zip(signals[b].chunks_exact(per_row as usize));
+        let rows = signals[a].chunks_exact(per_row).zip(signals[b].chunks_exact(per_row));
         let products =
             rows.zip(&sheet.weights).map(|((a, b), w)| w * a.iter().zip(b).map(|(x, y)| x * y).sum::<f64>());
-        1. - products.sum::<f64>() / per_row
+        1. - products.sum::<f64>() / per_row as f64
     };
     let (mut kept, mut left): (Vec<usize>, Vec<usize>) = (vec![], (0..slots).collect());
     let mut merits = vec![0.; slots];

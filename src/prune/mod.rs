@@ -18,7 +18,7 @@ pub use pruned::{Pruned, PrunedHead};
 
 use crate::{
     combine::Sheet,
-    evaluate::{Criterion, Truth},
+    evaluate::{Criterion, Said, Truth},
     Error, HeldOut, Result,
 };
 use std::fmt::Debug;
@@ -62,22 +62,19 @@ fn votes<'a>(sheet: &'a Sheet, what: &str) -> Result<(Vec<Vec<u32>>, &'a [u32])>
     let Truth::Classes(labels) = &sheet.truth else {
         return Err(Error::invalid("the task", format!("classes, for {what}"), "values"));
     };
-    let (_, rows, classes) = sheet.dims();
+    let (slots, _, classes) = sheet.dims();
     let vote = |row: &[f64]| (1..classes).fold(0, |best, c| if row[c] > row[best] { c } else { best }) as u32;
-    let votes = sheet.with(|all: &[f64]| {
-        let slot = |said: &[f64]| said.chunks_exact(classes).map(vote).collect();
-        all.chunks_exact(rows * classes).map(slot).collect()
-    })?;
+    let votes =
+        |slot: usize| -> Result<Vec<u32>> { Ok(sheet.slot(slot)?.chunks_exact(classes).map(vote).collect()) };
+    let votes = (0..slots).map(votes).collect::<Result<_>>()?;
     Ok((votes, labels))
 }
 
 /// The loss of each slot alone.
 fn alone(sheet: &Sheet, criterion: &dyn Criterion) -> Result<Vec<f64>> {
-    let slots = sheet.dims().0;
-    let one = |slot: usize| {
-        let weights: Vec<f64> = (0..slots).map(|s| f64::from(u8::from(s == slot))).collect();
-        crate::combine::mean_loss(sheet, &weights, criterion)
-    };
+    let (slots, _, width) = sheet.dims();
+    let (truth, weights) = (&sheet.truth, sheet.weights.as_slice());
+    let one = |slot: usize| criterion.loss(&Said { values: &sheet.slot(slot)?, width, truth, weights });
     (0..slots).map(one).collect()
 }
 

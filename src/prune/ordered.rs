@@ -156,16 +156,14 @@ fn by_margin(sheet: &Sheet, margin: f64) -> Result<Vec<usize>> {
 /// The loss of the mean of the first, of the first two, ….
 fn losses(sheet: &Sheet, order: &[usize], criterion: &dyn Criterion) -> Result<Vec<f64>> {
     let (_, rows, width) = sheet.dims();
-    let (mut sum, mut mean) = (vec![0.; rows * width], vec![]);
-    sheet.with(|all: &[f64]| {
-        let after = |(before, slot): (usize, &usize)| {
-            sum.iter_mut().zip(&all[slot * rows * width..]).for_each(|(sum, x)| *sum += x);
-            mean.clear();
-            mean.extend(sum.iter().map(|x| x / (before + 1) as f64));
-            criterion.loss(&Said { values: &mean, width, truth: &sheet.truth, weights: &sheet.weights })
-        };
-        order.iter().enumerate().map(after).collect()
-    })?
+    let (truth, weights) = (&sheet.truth, sheet.weights.as_slice());
+    let mut sum = vec![0.; rows * width];
+    let after = |(before, slot): (usize, &usize)| {
+        sum.iter_mut().zip(sheet.slot(*slot)?).for_each(|(sum, x)| *sum += x);
+        let mean: Vec<f64> = sum.iter().map(|x| x / (before + 1) as f64).collect();
+        criterion.loss(&Said { values: &mean, width, truth, weights })
+    };
+    order.iter().enumerate().map(after).collect()
 }
 
 /// A criterion that is owned elsewhere, too.

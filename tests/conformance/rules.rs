@@ -1,9 +1,7 @@
 //! Every rule. To enrol a new one, add a row.
 use super::problems::{Net, Problem};
 use candle_core::{Module, Tensor};
-use candle_ensemble::{
-    combine::*, data::Inputs, evaluate::RowLoss, prune::*, train::Trainer, Ensemble, Network, Pool, Result,
-};
+use candle_ensemble::{combine::*, data::Inputs, prune::*, train::Trainer, Ensemble, Network, Pool, Result};
 
 type Combine = fn(Pool<'_, Trainer<Net>>) -> Result<Box<dyn Predictor>>;
 
@@ -142,10 +140,12 @@ pub const RULES: &[Rule] = &[
         problems: CLASSES,
     },
     Rule {
-        name: "pruned, mean",
-        combine: |pool| combined(pool, &Pruned::new(Ordered::reduce_error(), Mean)),
+        name: "pruned, mean, vector-scaling",
+        combine: |pool| {
+            combined(pool, &Pruned::new(Ordered::reduce_error(), Mean.calibrated(Calibration::Vector)))
+        },
         learns: true,
-        problems: ALL,
+        problems: CLASSES,
     },
     Rule {
         name: "ridge-stack",
@@ -186,12 +186,9 @@ pub const RULES: &[Rule] = &[
     },
 ];
 
+/// Enough steps that every target shows in the weights.
 fn selection() -> EnsembleSelection {
-    EnsembleSelection::new(5)
-}
-
-fn by_error() -> EnsembleSelection {
-    selection().criterion(RowLoss::Error).start(1).bags(3, 0.6)
+    EnsembleSelection::new(50)
 }
 /// An ensemble, whatever its head.
 pub trait Predictor {

@@ -172,5 +172,5 @@ impl<C: Combiner> Calibrate for C {}
 
 /// A rule for classes was asked to calibrate values.
 fn for_classes(calibration: Calibration) -> Error {
-    Error::invalid("the task of a calibration", "classes", format!("values, for {}", calibration.name()))
+    Error::invalid(calibration.name(), "a rule for classes", "asked to calibrate values")
 }

@@ -268,7 +268,7 @@ fn what_cannot_be_calibrated_is_an_error() {
     let values = HeldOut::from_predictions(&voices, &y).unwrap();
     let after = Mean.calibrated(Calibration::Temperature).fit(&|| Ok(values.clone())).unwrap_err();
     let before = Mean.on_calibrated(Calibration::Isotonic).fit(&|| Ok(values.clone())).unwrap_err();
-    assert!(after.to_string().contains("must be classes") && before.to_string().contains("must be classes"));
+    assert!(after.to_string().contains("for classes") && before.to_string().contains("for classes"));
     let probs = tensor(&[0.5, 0.5], 2);
     assert!(Calibration::Vector.fit(&probs, &[2], None).is_err());
     assert!(Calibration::Vector.fit(&probs, &[0, 1], None).is_err());

@@ -54,11 +54,9 @@ impl<T: Number> Scorer for LogLoss<T> {
     }
 
     fn add(&mut self, slot: usize) {
-        let mut row = 0;
-        for said in self.said.of_rows(&(0..self.sum.len())).skip(slot / LANES).take(1).flatten() {
-            self.sum[row] += said[slot % LANES].into();
-            row += 1;
-        }
+        let rows = 0..self.sum.len();
+        let said = self.said.of_rows(&rows).skip(slot / LANES).take(1).flatten();
+        self.sum.iter_mut().zip(said).for_each(|(sum, said)| *sum += said[slot % LANES].into());
         self.count += 1;
     }
 }

@@ -245,15 +245,12 @@ impl Combiner for EnsembleSelection {
 }
 
 /// The loss of the weighted mean.
-pub(crate) fn mean_loss(sheet: &Sheet, weights: &[f64], criterion: &dyn Criterion) -> Result<f64> {
+fn mean_loss(sheet: &Sheet, weights: &[f64], criterion: &dyn Criterion) -> Result<f64> {
     let (_, rows, width) = sheet.dims();
-    let values = sheet.with(|all: &[f64]| {
-        let mut mean = vec![0.; rows * width];
-        for (said, weight) in all.chunks_exact(rows * width).zip(weights).filter(|(_, w)| **w != 0.) {
-            mean.iter_mut().zip(said).for_each(|(mean, x)| *mean += weight * x);
-        }
-        mean
-    })?;
+    let mut values = vec![0.; rows * width];
+    for (slot, weight) in weights.iter().enumerate().filter(|(_, w)| **w != 0.) {
+        values.iter_mut().zip(sheet.slot(slot)?).for_each(|(mean, x)| *mean += weight * x);
+    }
     criterion.loss(&Said { values: &values, width, truth: &sheet.truth, weights: &sheet.weights })
 }
 
