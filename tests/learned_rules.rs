@@ -75,6 +75,13 @@ fn rules() -> Vec<Entry> {
         entry("pseudo-BMA+", For::All, PseudoBma::bootstrap(50, 3)),
         entry("predictive stacking", For::All, PredictiveStacking),
         entry("model combination", For::All, ModelCombination::new(4).draws(60)),
+        entry("KNORA-E", For::Classes, KnoraE::new(7)),
+        entry("KNORA-E by outputs, soft", For::Classes, KnoraE::new(3).space(Space::Outputs).soft()),
+        entry("KNORA-U", For::Classes, KnoraU::new(7)),
+        entry("META-DES", For::Classes, MetaDes::new(7)),
+        entry("META-DES by outputs, soft", For::Classes, MetaDes::new(3).space(Space::Outputs).soft()),
+        entry("gating", For::All, Gating::new().hidden(3).epochs(3)),
+        entry("gating without inputs, linear", For::All, Gating::new().hidden(0).inputs(false).exactly(2)),
     ]
 }
 

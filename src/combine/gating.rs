@@ -263,34 +263,34 @@ impl Looks {
     }
 }
 
-/// Mean and scale of each feature.
+/// What makes features of mean 0 and standard deviation 1.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Scaler {
     means: Vec<f64>,
-    scales: Vec<f64>,
+    /// One over the standard deviation; 0 for a feature that never changes.
+    factors: Vec<f64>,
 }
 
 impl Scaler {
-    /// Of a table `(R, F)`; a feature that never changes comes to 0.
+    /// Of a table `(R, F)`.
     fn of(table: &Tensor) -> CandleResult<Self> {
         let mean = table.mean_keepdim(0)?;
-        let scale = table.broadcast_sub(&mean)?.sqr()?.mean(0)?.sqrt()?;
+        let spread = table.broadcast_sub(&mean)?.sqr()?.mean(0)?.sqrt()?;
         let means: Vec<f64> = mean.squeeze(0)?.to_vec1()?;
-        let spread =
-            |(scale, mean): (f64, &f64)| if scale > 1e-9 * mean.abs() { scale } else { f64::INFINITY };
-        let scales = scale.to_vec1()?.into_iter().zip(&means).map(spread).collect();
-        Ok(Self { means, scales })
+        let factor = |(spread, mean): (f64, &f64)| if spread > 1e-9 * mean.abs() { 1. / spread } else { 0. };
+        let factors = spread.to_vec1()?.into_iter().zip(&means).map(factor).collect();
+        Ok(Self { means, factors })
     }
 
     /// Standardized, f32.
     fn scaled(&self, table: &Tensor) -> CandleResult<Tensor> {
         let width = table.dim(1)?;
-        if width != self.means.len() || width != self.scales.len() {
+        if width != self.means.len() || width != self.factors.len() {
             candle_core::bail!("the gate was trained on {} features, not {width}", self.means.len());
         }
         let row = |numbers: Vec<f64>| Tensor::from_vec(numbers, (1, width), table.device());
         let scaled = table.broadcast_sub(&row(self.means.clone())?)?;
-        let scaled = scaled.broadcast_mul(&row(self.scales.iter().map(|s| 1. / s).collect())?)?;
+        let scaled = scaled.broadcast_mul(&row(self.factors.clone())?)?;
         scaled.clamp(-FURTHEST, FURTHEST)?.to_dtype(DType::F32)
     }
 }
@@ -327,10 +327,9 @@ fn lesson(looks: Looks, held_out: &HeldOut) -> Result<(Scaler, Lesson)> {
         Task::Regression { .. } => {
             let targets = targets.to_dtype(DType::F64)?.reshape((rows, width))?;
             let errors = values.broadcast_sub(&targets)?;
-            let spread = Scaler::of(&targets)?.scales;
-            let over = |s: f64| if s.is_finite() { 1. / s } else { 1. };
-            let over: Vec<f64> = spread.into_iter().map(over).collect();
-            (errors.broadcast_mul(&Tensor::from_vec(over, (1, 1, width), &Device::Cpu)?)?, false)
+            let factors = Scaler::of(&targets)?.factors;
+            let factors: Vec<f64> = factors.into_iter().map(|f| if f > 0. { f } else { 1. }).collect();
+            (errors.broadcast_mul(&Tensor::from_vec(factors, (1, 1, width), &Device::Cpu)?)?, false)
         }
     };
     let stakes = stakes.permute((1, 2, 0))?.contiguous()?.to_dtype(DType::F32)?;
