@@ -16,7 +16,7 @@ mod voices;
 mod weighted;
 
 pub use hard_vote::HardVote;
-pub use layers::{Heads, Layers, LayersHead, Rules, Said};
+pub use layers::{AtInference, Heads, Layers, LayersHead, Rules};
 pub use mean::Mean;
 pub use mean_log::MeanLog;
 pub use median::Median;
