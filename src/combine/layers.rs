@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// How a rule of a lower layer speaks at inference.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Said {
+pub enum AtInference {
     /// As fitted on all held-out rows, as in scikit-learn.
     #[default]
     Refit,
@@ -42,7 +42,7 @@ pub struct Layers<R, T> {
     rules: R,
     top: T,
     folds: usize,
-    said: Said,
+    at_inference: AtInference,
     members: bool,
     seed: Seed,
 }
@@ -54,7 +54,7 @@ impl<R: Rules, T: Combiner> Layers<R, T> {
             rules,
             top,
             folds: 5,
-            said: Said::default(),
+            at_inference: AtInference::default(),
             members: false,
             seed: Seed::from(0).child("layers"),
         }
@@ -67,10 +67,10 @@ impl<R: Rules, T: Combiner> Layers<R, T> {
         self
     }
 
-    /// How the rules speak at inference.
+    /// How the rules speak at inference; as refit on all held-out rows, if not set.
     #[must_use]
-    pub fn said(mut self, said: Said) -> Self {
-        self.said = said;
+    pub fn at_inference(mut self, at_inference: AtInference) -> Self {
+        self.at_inference = at_inference;
         self
     }
 
@@ -220,9 +220,9 @@ impl<R: Rules, T: Combiner> Combiner for Layers<R, T> {
         }
         let folds = held_out.folds(self.folds.min(held_out.units()), self.seed)?;
         let (heads, words) = self.fold_by_fold(&held_out, &folds)?;
-        let lower = match self.said {
-            Said::FoldMean => heads,
-            Said::Refit => vec![self.rules.fit(&held_out)?],
+        let lower = match self.at_inference {
+            AtInference::FoldMean => heads,
+            AtInference::Refit => vec![self.rules.fit(&held_out)?],
         };
         let mut names = lower.first().map_or_else(Vec::new, Heads::names);
         if self.members {

@@ -45,7 +45,7 @@ pub(crate) use file::{decode as decode_rule, encode as encode_rule};
 pub use file::{load_rule, save_rule};
 pub use gating::{Gating, GatingHead};
 pub use hard_vote::HardVote;
-pub use layers::{Heads, Layers, LayersHead, Rules, Said};
+pub use layers::{AtInference, Heads, Layers, LayersHead, Rules};
 pub use maximum::Maximum;
 pub use mean::Mean;
 pub use mean_log::MeanLog;

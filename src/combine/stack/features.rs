@@ -24,9 +24,11 @@ pub enum MetaFeatures {
 impl MetaFeatures {
     pub(super) fn check(self, task: Task) -> Result<()> {
         match (self, task) {
-            (Self::LogOdds | Self::Classes, Task::Regression { .. }) => {
-                Err(Error::invalid("the meta-features of a regression", "its values", format!("{self:?}")))
-            }
+            (Self::LogOdds | Self::Classes, Task::Regression { .. }) => Err(Error::invalid(
+                format!("the meta-features {self:?}"),
+                "asked for classes",
+                "asked for values",
+            )),
             _ => Ok(()),
         }
     }

@@ -4,6 +4,7 @@ use crate::{
     build::MultiRun,
     combine::Fit,
     data::{Inputs, Task, TensorDataset},
+    init::InitScheme,
     train::{Loss, Optimizer, Output, Scale, Trainer},
     Error, Network as Net, Result, Seed, Session,
 };
@@ -95,6 +96,7 @@ pub struct Network<A> {
     batch_size: usize,
     optimizer: Optimizer,
     loss: Option<Loss>,
+    init: InitScheme,
     seed: Seed,
 }
 
@@ -102,7 +104,15 @@ impl<A: Architecture> Network<A> {
     /// 300 epochs of batches of 32 rows by Adam at 1e-3, seed 0.
     pub fn new(architecture: A) -> Self {
         let (optimizer, seed) = (Optimizer::adam(1e-3), Seed::from(0));
-        Self { architecture, epochs: 300, batch_size: 32, optimizer, loss: None, seed }
+        Self {
+            architecture,
+            epochs: 300,
+            batch_size: 32,
+            optimizer,
+            loss: None,
+            init: InitScheme::default(),
+            seed,
+        }
     }
 
     /// Passes over the held-out rows.
@@ -130,6 +140,13 @@ impl<A: Architecture> Network<A> {
     #[must_use]
     pub fn loss(mut self, loss: Loss) -> Self {
         self.loss = Some(loss);
+        self
+    }
+
+    /// How initial weights are drawn; as the network declares, if not set.
+    #[must_use]
+    pub fn init(mut self, init: InitScheme) -> Self {
+        self.init = init;
         self
     }
 
@@ -239,8 +256,7 @@ impl<A: Architecture> MetaLearner for Network<A> {
         let data = match task {
             Task::Classification { classes } => {
                 let y = lesson.targets().to_device(&Device::Cpu)?;
-                let ids: Vec<u32> = y.to_vec1()?;
-                labelled(x.to_dtype(DType::F32)?, &y, &ids, classes)?
+                labelled(x.to_dtype(DType::F32)?, &y, classes)?
             }
             Task::Regression { outputs } => {
                 let rows = x.dim(0)?;
@@ -257,6 +273,7 @@ impl<A: Architecture> MetaLearner for Network<A> {
         let mut trainer = Trainer::new(move |vb| architecture.build(inputs, outputs, vb))
             .epochs(self.epochs)
             .batch_size(self.batch_size)
+            .init(self.init)
             .optimizer(self.optimizer.clone());
         if let Some(loss) = self.loss {
             trainer = trainer.loss(loss);
@@ -276,13 +293,12 @@ impl<A: Architecture> MetaLearner for Network<A> {
 }
 
 /// A data set of so many classes, of which only some may occur.
-fn labelled(x: Tensor, y: &Tensor, ids: &[u32], classes: usize) -> Result<TensorDataset> {
-    let highest = ids.iter().max().map_or(0, |id| *id as usize + 1);
-    match highest {
-        0 | 1 => {
-            // Of one class alone no data set is made; with the others' rows of no weight it would be one.
+fn labelled(x: Tensor, y: &Tensor, classes: usize) -> Result<TensorDataset> {
+    let ids: Vec<u32> = y.to_vec1()?;
+    match ids.first() {
+        Some(first) if ids.iter().all(|id| id == first) => {
             let must = "of at least two classes for a network";
-            Err(Error::invalid("the held-out rows", must, "all of class 0"))
+            Err(Error::invalid("the held-out rows", must, format!("all of class {first}")))
         }
         _ => TensorDataset::classification(x, y)?.with_classes(classes),
     }

@@ -1,7 +1,7 @@
 //! Against numbers from `tests/reference/stacking.py`.
 use super::{reference::*, sums::Sums, *};
 use crate::{
-    combine::{Head, Layers, Mean, Median, Said},
+    combine::{AtInference, Head, Layers, Mean, Median},
     Seed,
 };
 use candle_core::{DType, Device};
@@ -87,68 +87,46 @@ fn exact() -> Logistic {
     Logistic::new().tolerance(1e-8)
 }
 
+type Table = &'static [&'static [f64]];
+
 #[test]
 fn logistic_stacks_are_scikit_learns() {
-    type Table = &'static [&'static [f64]];
-    let cases: [(usize, usize, u64, [(bool, usize, [Table; 4]); 2], Table); 2] = [
-        (
-            4,
-            3,
-            7,
-            [
-                (false, 12, [THREE_COEFFICIENTS, THREE_INTERCEPTS, THREE_DECISIONS, THREE_PROBABILITIES]),
-                (
-                    true,
-                    14,
-                    [
-                        THREE_THROUGH_COEFFICIENTS,
-                        THREE_THROUGH_INTERCEPTS,
-                        THREE_THROUGH_DECISIONS,
-                        THREE_THROUGH_PROBABILITIES,
-                    ],
-                ),
-            ],
-            THREE_WEIGHTED_COEFFICIENTS,
-        ),
-        (
-            3,
-            2,
-            8,
-            [
-                (false, 3, [TWO_COEFFICIENTS, TWO_INTERCEPTS, TWO_DECISIONS, TWO_PROBABILITIES]),
-                (
-                    true,
-                    5,
-                    [
-                        TWO_THROUGH_COEFFICIENTS,
-                        TWO_THROUGH_INTERCEPTS,
-                        TWO_THROUGH_DECISIONS,
-                        TWO_THROUGH_PROBABILITIES,
-                    ],
-                ),
-            ],
-            TWO_WEIGHTED_COEFFICIENTS,
-        ),
+    let check = |held_out: &HeldOut, through: bool, columns: usize, tables: [Table; 4]| {
+        let [coefficients, intercepts, decisions, probabilities] = tables;
+        let head = fitted(&Stack::new(exact()).pass_through(through), held_out);
+        assert_eq!(head.columns().len(), columns);
+        assert!(head.model().gradient() <= 1e-8, "{head:?}");
+        near(head.model().coefficients(), coefficients, 1e-6);
+        near(&[head.model().intercepts()], intercepts, 1e-6);
+        let table = table(held_out.voices(), MetaFeatures::Probabilities, through).unwrap();
+        near(&head.model().decisions(&table).unwrap().to_vec2().unwrap()[..3], decisions, 1e-6);
+        near(&said(&head, held_out)[..3], probabilities, 1e-6);
+    };
+    let (three, of_three) = classes(4, 3, 7);
+    let plain = [THREE_COEFFICIENTS, THREE_INTERCEPTS, THREE_DECISIONS, THREE_PROBABILITIES];
+    check(&three, false, 12, plain);
+    let through = [
+        THREE_THROUGH_COEFFICIENTS,
+        THREE_THROUGH_INTERCEPTS,
+        THREE_THROUGH_DECISIONS,
+        THREE_THROUGH_PROBABILITIES,
     ];
-    for (members, k, seed, stacks, weighted) in cases {
-        let (held_out, weights) = classes(members, k, seed);
-        for (through, columns, [coefficients, intercepts, decisions, probabilities]) in stacks {
-            let head = fitted(&Stack::new(exact()).pass_through(through), &held_out);
-            assert_eq!(head.columns().len(), columns);
-            assert!(head.model().gradient() <= 1e-8, "{head:?}");
-            near(head.model().coefficients(), coefficients, 1e-6);
-            near(&[head.model().intercepts()], intercepts, 1e-6);
-            let table = table(held_out.voices(), MetaFeatures::Probabilities, through).unwrap();
-            near(&head.model().decisions(&table).unwrap().to_vec2().unwrap()[..3], decisions, 1e-6);
-            near(&said(&head, &held_out)[..3], probabilities, 1e-6);
-        }
-        let head = fitted(&Stack::new(exact()), &held_out.with_weights(&weights).unwrap());
-        near(head.model().coefficients(), weighted, 1e-6);
-    }
-    let (two, _) = classes(3, 2, 8);
+    check(&three, true, 14, through);
+    let (two, of_two) = classes(3, 2, 8);
+    check(&two, false, 3, [TWO_COEFFICIENTS, TWO_INTERCEPTS, TWO_DECISIONS, TWO_PROBABILITIES]);
+    let through =
+        [TWO_THROUGH_COEFFICIENTS, TWO_THROUGH_INTERCEPTS, TWO_THROUGH_DECISIONS, TWO_THROUGH_PROBABILITIES];
+    check(&two, true, 5, through);
+
     let head = fitted(&Stack::new(exact()).features(MetaFeatures::Classes), &two);
     near(head.model().coefficients(), TWO_CLASSES_COEFFICIENTS, 1e-6);
     assert_eq!(head.columns(), ["member 0, class 1", "member 1, class 1", "member 2, class 1"]);
+    for (held_out, weights, expected) in
+        [(three, of_three, THREE_WEIGHTED_COEFFICIENTS), (two, of_two, TWO_WEIGHTED_COEFFICIENTS)]
+    {
+        let head = fitted(&Stack::new(exact()), &held_out.with_weights(&weights).unwrap());
+        near(head.model().coefficients(), expected, 1e-6);
+    }
 }
 
 #[test]
@@ -194,7 +172,6 @@ fn linear_row(model: &AffineModel) -> Vec<f64> {
 
 #[test]
 fn stacks_for_values_are_scikit_learns() {
-    type Table = &'static [&'static [f64]];
     fn check<M: MetaLearner<Model = AffineModel> + Copy>(
         learner: M,
         plain: [Table; 2],
@@ -245,8 +222,8 @@ fn rules_over_rules_are_scikit_learns() {
 fn a_layer_speaks_as_refit_or_as_the_mean_of_its_folds() {
     let (held_out, _) = values(3, 4);
     let layer = || (Stack::new(Linear), Median);
-    for (how, fits) in [(Said::Refit, 1), (Said::FoldMean, 4)] {
-        let head = fitted(&Layers::new(layer(), Mean).folds(4).said(how), &held_out);
+    for (how, fits) in [(AtInference::Refit, 1), (AtInference::FoldMean, 4)] {
+        let head = fitted(&Layers::new(layer(), Mean).folds(4).at_inference(how), &held_out);
         assert_eq!(head.lower().len(), fits);
         let mut sum = vec![0.; ROWS];
         for (stack, median) in head.lower() {
@@ -271,7 +248,85 @@ fn a_layer_speaks_as_refit_or_as_the_mean_of_its_folds() {
     assert!(e.to_string().contains("a layer must be of at least one rule"), "{e}");
 }
 
-/// Selections of members, by which duplicates come in, of classes and of values.
+/// Every stack on `held_out`, by name: what it says of the same rows.
+fn each_stack(held_out: &HeldOut, then: impl Fn(&str, Vec<Vec<f64>>)) {
+    fn one<C: Combiner>(held_out: &HeldOut, rule: C) -> (String, Vec<Vec<f64>>) {
+        let head = fitted(&rule, held_out);
+        (head.name(), said(&head, held_out))
+    }
+    let network = || Network::new(Mlp::new(&[4])).epochs(3);
+    let mut all = vec![
+        one(held_out, Stack::new(Linear)),
+        one(held_out, Stack::new(Ridge::new(1.)).pass_through(true)),
+        one(held_out, Stack::new(Ridge::cross_validated(3))),
+        one(held_out, Stack::new(ElasticNet::new(0.01, 0.5))),
+        one(held_out, Stack::new(ElasticNet::cross_validated(1., 3))),
+        one(held_out, Stack::new(network())),
+        one(held_out, Layers::new((Stack::new(Linear), Mean), Stack::new(network())).folds(3)),
+    ];
+    if let Task::Classification { .. } = held_out.voices().task() {
+        for features in [MetaFeatures::Probabilities, MetaFeatures::LogOdds, MetaFeatures::Classes] {
+            all.push(one(held_out, Stack::new(Logistic::new()).features(features)));
+            all.push(one(held_out, Stack::new(Linear).features(features)));
+        }
+    }
+    all.into_iter().for_each(|(name, said)| then(&name, said));
+}
+
+#[test]
+fn stacks_cope_with_what_comes() {
+    let (numbers, _) = values(3, 4);
+    let several = {
+        let said =
+            Tensor::cat(&[numbers.voices().values(), &numbers.voices().values().sin().unwrap()], 2).unwrap();
+        let answers = Tensor::stack(&[numbers.targets(), &numbers.targets().sin().unwrap()], 1).unwrap();
+        let voices = Voices::new(said, Task::Regression { outputs: 2 }).unwrap();
+        let inputs = numbers.voices().inputs().unwrap();
+        HeldOut::from_predictions(&voices, &answers).unwrap().with_inputs(inputs).unwrap()
+    };
+    let cases = [numbers, several, classes(3, 2, 4).0, classes(3, 3, 4).0, classes(3, 7, 4).0];
+    for held_out in cases {
+        let (values, task) = (held_out.voices().values(), held_out.voices().task());
+        let remade = |values: Tensor, covered: Option<Tensor>| {
+            let voices = match covered {
+                Some(covered) => Voices::partial(values, covered, task),
+                None => Voices::new(values, task),
+            };
+            let inputs = held_out.voices().inputs().unwrap();
+            let again = HeldOut::from_predictions(&voices.unwrap(), held_out.targets()).unwrap();
+            again.with_inputs(inputs).unwrap()
+        };
+        let covered: Vec<f32> = (0..3 * ROWS).map(|i| f32::from(u8::from(i % 4 > 0))).collect();
+        let covered = Tensor::from_vec(covered, (3, ROWS), CPU).unwrap();
+        let constant = values.narrow(1, 0, 1).unwrap().repeat((1, ROWS, 1)).unwrap();
+        let certain = values.ge(&values.max_keepdim(2).unwrap().broadcast_as(values.shape()).unwrap());
+        let certain = certain.unwrap().to_dtype(DType::F64).unwrap();
+        let variants = [
+            ("as they are", held_out.clone()),
+            ("in single precision", remade(values.to_dtype(DType::F32).unwrap(), None)),
+            ("partly there", remade(values.clone(), Some(covered))),
+            ("one member", held_out.of_slots(&[1]).unwrap()),
+            ("duplicates", held_out.of_slots(&[0, 1, 0, 1, 1]).unwrap()),
+            ("a constant", remade(Tensor::cat(&[values, &constant], 0).unwrap(), None)),
+            ("constants alone", remade(constant, None)),
+            ("exactly 0 or 1", remade(certain, None)),
+            ("few rows", held_out.select(&(0..9).collect::<Vec<_>>()).unwrap()),
+        ];
+        for (what, held_out) in variants {
+            each_stack(&held_out, |name, said| {
+                assert_eq!((said.len(), said[0].len()), (held_out.rows().len(), task.width()));
+                for row in said {
+                    assert!(row.iter().all(|x| x.is_finite()), "{name}, {what}, {task:?}: {row:?}");
+                    if let Task::Classification { .. } = task {
+                        assert!(row.iter().all(|p| *p >= 0.), "{name}, {what}: {row:?}");
+                        assert!((row.iter().sum::<f64>() - 1.).abs() < 1e-5, "{name}, {what}: {row:?}");
+                    }
+                }
+            });
+        }
+    }
+}
+
 #[test]
 fn duplicates_share_alike_and_constants_change_nothing() {
     let (held_out, _) = values(3, 5);
@@ -370,7 +425,11 @@ fn parameters_out_of_range_are_named() {
     says(&Stack::new(Network::new(Mlp::new(&[3])).epochs(0)), &held_out, "epochs");
     let (numbers, _) = values(3, 6);
     says(&Stack::new(Logistic::new()), &numbers, "asked for classes");
-    says(&Stack::new(Linear).features(MetaFeatures::LogOdds), &numbers, "meta-features of a regression");
+    says(
+        &Stack::new(Linear).features(MetaFeatures::LogOdds),
+        &numbers,
+        "the meta-features LogOdds must be asked for classes",
+    );
     let blind = HeldOut::from_predictions(
         &Voices::new(numbers.voices().values().clone(), numbers.voices().task()).unwrap(),
         numbers.targets(),
