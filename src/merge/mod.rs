@@ -1,7 +1,7 @@
 //! One network out of several.
 //!
 //! Networks trained apart have units in different orders: [`align`](mod@align) puts them in one order first.
-//! [`barrier`] measures what averaging costs, [`batch_norm`] and [`repair`] mend the statistics afterwards. All of
+//! [`barrier()`] measures what averaging costs, [`re_estimate`] and [`repair()`] mend the statistics afterwards. All of
 //! them run networks through a [`Model`].
 pub mod align;
 mod barrier;
