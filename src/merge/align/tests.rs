@@ -62,7 +62,7 @@ fn cosine(a: &Weights, b: &Weights) -> f64 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
     fn a_network_in_another_order_is_recovered_exactly(seed in 0u64..10_000) {

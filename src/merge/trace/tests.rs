@@ -124,7 +124,11 @@ fn flattened_channels_are_blocks_or_interleaved() {
     };
     use crate::merge::align::Layout;
     for (last, layout) in [(false, Layout::Blocks), (true, Layout::Interleaved)] {
-        let spec = derive(&flat(last), &[4, 1, 6, 6]).unwrap();
+        let trainer = flat(last);
+        let trace = Trace::new(&Model::new(&trainer).unwrap(), ones(&[4, 1, 6, 6])).unwrap();
+        let biased: Vec<_> = trace.hidden().map(|hidden| (hidden.weight, hidden.bias)).collect();
+        assert_eq!(biased, [("conv.weight", "conv.bias"), ("one.weight", "one.bias")]);
+        let spec = trace.permutations().unwrap();
         let want = PermutationSpec::new()
             .units("P0", 3)
             .axis("P0", "conv.bias", 0)

@@ -293,7 +293,7 @@ struct Footprint {
 
 impl Footprint {
     fn add(&mut self, places: &[usize], unit: usize, units: usize, length: usize) {
-        let whole = length % units == 0;
+        let whole = length.is_multiple_of(units);
         let each = (length / units).max(1);
         self.not_blocks |= !whole || places.iter().any(|place| place / each != unit);
         self.not_interleaved |= !whole || places.iter().any(|place| place % units != unit);
