@@ -741,16 +741,13 @@ fn memory_stays_below_two_of_the_largest_tensors_a_thread() {
         peak.unwrap_or_else(|| panic!("{said} {}", String::from_utf8_lossy(&child.stderr))).parse().unwrap()
     };
     let largest = (LARGEST * 2) as f64 / f64::from(1 << 20);
-    for method in ["uniform", "TIES"] {
-        for networks in [2, 12] {
-            for threads in [1, 2] {
-                let more = peak(method, networks, threads, "large") - peak(method, networks, threads, "tiny");
-                println!("{method}, {networks} networks, {threads} threads: {more:.1} MiB; the largest tensor is {largest:.1}");
-                assert!(
-                    more < 2. * largest * threads as f64,
-                    "{method} {networks} {threads}: {more} {largest}"
-                );
-            }
-        }
+    for (method, networks, threads) in
+        [("uniform", 2, 1), ("uniform", 12, 2), ("TIES", 2, 1), ("TIES", 12, 2)]
+    {
+        let more = peak(method, networks, threads, "large") - peak(method, networks, threads, "tiny");
+        println!(
+            "{method}, {networks} networks, {threads} threads: {more:.1} MiB; the largest: {largest:.1}"
+        );
+        assert!(more < 2. * largest * threads as f64, "{method} {networks} {threads}: {more} {largest}");
     }
 }
