@@ -67,7 +67,11 @@ fn with_optimizer(
     for (((scheme, _), sds), spread) in schemes.iter().zip(&sds).zip(spreads) {
         let mean = Summary::of(sds)?.mean;
         means.push(mean);
-        report.note(&format!("{scheme}: sd over the sizes 1–10"), &format!("{mean:.4}"), &format!("{spread:.4}"));
+        report.note(
+            &format!("{scheme}: sd over the sizes 1–10"),
+            &format!("{mean:.4}"),
+            &format!("{spread:.4}"),
+        );
     }
     let falls = means.windows(2).all(|pair| pair[1] < pair[0]);
     report.note("it falls from equal to linear to exponential", if falls { "met" } else { "missed" }, "yes");

@@ -1,7 +1,9 @@
 //! Small experiments whose right answers are known: what a correct implementation obtains, beside what this one does.
 //!
 //! `cargo run --release --example protocols -- --help`
+mod averaged;
 mod data;
+mod learned;
 mod tables;
 mod three;
 
@@ -13,6 +15,7 @@ use candle_ensemble::{
     evaluate::{accuracy, Summary},
     exec::Threads,
     init::InitScheme,
+    member::Weights,
     observe::{Observer, Silent},
     threads,
     train::{Adam, Optimizer, Trainer},
@@ -29,9 +32,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// independent implementation, run 30 times: mean and standard deviation of the test accuracy.
 #[derive(Parser)]
 struct Args {
-    /// Numbers of the experiments: 3 resampling, 4 horizontal, 5 snapshot
-    #[arg(long, value_delimiter = ',', default_value = "3,4,5", value_name = "N,…",
-          value_parser = clap::value_parser!(u8).range(3..=5))]
+    /// Numbers of the experiments: 2 weighted average, 3 resampling, 4 horizontal, 5 snapshot, 6 stacking, 7 weight
+    /// averaging
+    #[arg(long, value_delimiter = ',', default_value = "2,3,4,5,6,7", value_name = "N,…",
+          value_parser = clap::value_parser!(u8).range(2..=7))]
     only: Vec<u8>,
     /// Repeats of each, from other seeds
     #[arg(long, default_value_t = 10, value_name = "R", value_parser = clap::value_parser!(u16).range(2..))]
@@ -64,12 +68,15 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> Result<()> {
     for number in &args.only {
-        let table = match number {
-            3 => three::resampling(args)?,
-            4 => tables::horizontal(args)?,
-            _ => tables::snapshot(args)?,
+        let reports = match number {
+            2 => vec![learned::weighted(args)?],
+            3 => vec![three::resampling(args)?],
+            4 => vec![tables::horizontal(args)?],
+            5 => vec![tables::snapshot(args)?],
+            6 => vec![learned::stacking(args)?],
+            _ => averaged::averaging(args)?,
         };
-        println!("{table}\n");
+        reports.iter().for_each(|report| println!("{report}\n"));
     }
     Ok(())
 }
@@ -89,6 +96,7 @@ struct Grown {
     test: Voices,
     train: Voices,
     seen: Vec<Vec<u32>>,
+    weights: Vec<Weights>,
 }
 
 /// Grows an ensemble for each repeat, and hands each to `see`.
@@ -110,6 +118,7 @@ fn repeat(
             test: pool.members_apart(test.inputs())?,
             train: pool.members_apart(train.inputs())?,
             seen: pool.members().iter().map(|m| m.record.seen.clone()).collect(),
+            weights: pool.members().iter().map(|m| m.weights.clone()).collect(),
         })?;
     }
     bar.clear();

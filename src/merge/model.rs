@@ -230,6 +230,7 @@ mod tests {
     fn a_member_sees_its_own_features() {
         let trainer = Trainer::new(|vb| linear(2, 1, vb));
         let record = Record {
+            refit: false,
             run: 0,
             index: 0,
             slot: 0,

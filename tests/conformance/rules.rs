@@ -190,6 +190,10 @@ pub const RULES: &[Rule] = &[
 fn selection() -> EnsembleSelection {
     EnsembleSelection::new(50)
 }
+fn by_error() -> EnsembleSelection {
+    selection().criterion(RowLoss::Error).start(1).bags(3, 0.6)
+}
+
 /// An ensemble, whatever its head.
 pub trait Predictor {
     fn name(&self) -> String;

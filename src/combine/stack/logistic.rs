@@ -13,6 +13,7 @@ use crate::{
     codec::real,
     combine::{Fit, Number},
     data::Task,
+    host,
     threads::wide,
     Error, Result,
 };

@@ -1,0 +1,234 @@
+//! What comes out: a table for people, JSON for programs, predictions for NumPy.
+use super::{any::AnyHead, args::Args};
+use candle_core::{DType, Tensor};
+use candle_ensemble::{
+    combine::{Head, Mean, Voices},
+    data::Task,
+    evaluate::{Interval, Metrics},
+    files, HeldOut,
+};
+use comfy_table::{presets::ASCII_MARKDOWN, CellAlignment, Table};
+use npyz::WriterBuilder;
+use serde_json::{json, Map, Value};
+use std::path::Path;
+
+/// What needs no learning, on the rows to score on.
+pub struct Baseline {
+    /// The member that is best on the rows of the fit.
+    pub best_single: (String, Metrics),
+    pub mean: Metrics,
+}
+
+/// One rule.
+pub struct Outcome {
+    pub rule: String,
+    pub weights: Option<Vec<(String, f64)>>,
+    pub objective: Option<f64>,
+    pub iterations: Option<u64>,
+    pub gap: Option<f64>,
+    pub seconds: f64,
+    pub score: Metrics,
+    /// Loss of the mean minus loss of the rule.
+    pub gain: Interval,
+}
+
+fn text(e: impl std::fmt::Display) -> String {
+    e.to_string()
+}
+
+/// The number to rank by, less is better: log-loss or squared error.
+fn loss(metrics: &Metrics) -> f64 {
+    let values = metrics.values();
+    let of = |name: &str| values.iter().find(|(n, _)| *n == name).map(|(_, v)| *v);
+    of("nll").or(of("rmse")).unwrap_or(f64::NAN)
+}
+
+pub fn baseline(fit: &HeldOut, score: &HeldOut) -> Result<Baseline, String> {
+    let alone = |held_out: &HeldOut, slot: usize| {
+        held_out.of_slots(&[slot]).and_then(|one| one.metrics(&Mean)).map_err(text)
+    };
+    let slots = 0..fit.voices().slots();
+    let losses = slots.map(|slot| Ok(loss(&alone(fit, slot)?))).collect::<Result<Vec<_>, String>>()?;
+    let best = (1..losses.len()).fold(0, |best, s| if losses[s] < losses[best] { s } else { best });
+    Ok(Baseline {
+        best_single: (fit.names()[best].clone(), alone(score, best)?),
+        mean: score.metrics(&Mean).map_err(text)?,
+    })
+}
+
+pub fn result(head: &AnyHead, name: &str, seconds: f64, score: &HeldOut) -> Result<Outcome, String> {
+    let fit = head.fitted();
+    let named = |w: &[f64]| score.names().iter().cloned().zip(w.iter().copied()).collect();
+    Ok(Outcome {
+        rule: name.into(),
+        weights: head.weights().map(named),
+        objective: fit.map(|f| f.objective),
+        iterations: fit.map(|f| f.iterations),
+        gap: fit.and_then(|f| f.gap),
+        seconds,
+        score: score.metrics(head).map_err(text)?,
+        gain: score.gain(head, &Mean).map_err(text)?,
+    })
+}
+
+impl Outcome {
+    fn json(&self, baseline: &Baseline) -> Value {
+        let mut map = Map::new();
+        map.insert("rule".into(), json!(self.rule));
+        if let Some(weights) = &self.weights {
+            map.insert("weights".into(), weights.iter().map(|(_, w)| *w).collect());
+            map.insert("names".into(), weights.iter().map(|(n, _)| n.clone()).collect());
+        }
+        let (objective, iterations, gap) = (self.objective, self.iterations, self.gap);
+        let seconds = self.seconds;
+        let fit = json!({ "objective": objective, "iterations": iterations, "gap": gap, "seconds": seconds });
+        map.insert("fit".into(), fit);
+        map.insert("score".into(), json!(self.score));
+        let (name, single) = &baseline.best_single;
+        let mut single = json!(single);
+        single["name"] = json!(name);
+        map.insert("baseline".into(), json!({ "best_single": single, "mean": baseline.mean }));
+        map.insert("gain".into(), json!(self.gain));
+        Value::Object(map)
+    }
+}
+
+/// What was fitted and scored on which rows.
+pub struct Scene<'a> {
+    pub voices: &'a Voices,
+    pub fit_rows: usize,
+    pub score_rows: usize,
+}
+
+pub fn say(
+    args: &Args,
+    scene: &Scene<'_>,
+    baseline: &Baseline,
+    outcomes: &mut [Outcome],
+    failed: &[(String, String)],
+) -> Result<(), String> {
+    outcomes.sort_by(|a, b| loss(&a.score).total_cmp(&loss(&b.score)));
+    if !args.quiet {
+        println!("{}\n", describe(scene));
+        println!("{}", table(baseline, outcomes));
+        if let [one] = outcomes {
+            weights(one);
+            println!("{}", verdict(one));
+        }
+        for (rule, why) in failed {
+            println!("{rule}: {why}");
+        }
+    }
+    let Some(path) = &args.json else { return Ok(()) };
+    let document = match outcomes {
+        [one] if !args.all() => one.json(baseline),
+        all => {
+            let failed: Map<_, _> = failed.iter().map(|(r, why)| (r.clone(), json!(why))).collect();
+            let rules: Vec<Value> = all.iter().map(|o| o.json(baseline)).collect();
+            json!({ "rules": rules, "failed": failed })
+        }
+    };
+    write_json(path, &document)
+}
+
+fn write_json(path: &Path, document: &Value) -> Result<(), String> {
+    let text = serde_json::to_string_pretty(document).map_err(text)?;
+    if path == Path::new("-") {
+        println!("{text}");
+        return Ok(());
+    }
+    files::write_whole(path, format!("{text}\n").as_bytes()).map_err(|e| e.to_string())
+}
+
+fn describe(scene: &Scene<'_>) -> String {
+    let (members, rows) = (scene.voices.slots(), scene.voices.rows());
+    let what = match scene.voices.task() {
+        Task::Classification { classes } => format!("{classes} classes"),
+        Task::Regression { outputs: 1 } => "one value".into(),
+        Task::Regression { outputs } => format!("{outputs} values"),
+    };
+    let (fit, score) = (scene.fit_rows, scene.score_rows);
+    format!("{members} members, {rows} rows, {what}; rules fitted on {fit} rows, everything scored on {score} others.")
+}
+
+fn table(baseline: &Baseline, outcomes: &[Outcome]) -> Table {
+    let mut table = Table::new();
+    table.load_style(ASCII_MARKDOWN);
+    let names: Vec<&str> = baseline.mean.values().iter().map(|(name, _)| *name).collect();
+    table.set_header(["rule"].into_iter().chain(names).chain(["fitted in"]));
+    let cells =
+        |metrics: &Metrics| metrics.values().iter().map(|(_, v)| format!("{v:.4}")).collect::<Vec<_>>();
+    let mut rows: Vec<(f64, Vec<String>)> = vec![];
+    let single = format!("(best single: {})", baseline.best_single.0);
+    for (name, metrics) in [(single, &baseline.best_single.1), ("(mean)".into(), &baseline.mean)] {
+        let row = [vec![name], cells(metrics), vec![String::new()]].concat();
+        rows.push((loss(metrics), row));
+    }
+    for o in outcomes {
+        let time = format!("{:.1} ms", o.seconds * 1e3);
+        rows.push((loss(&o.score), [vec![o.rule.clone()], cells(&o.score), vec![time]].concat()));
+    }
+    rows.sort_by(|a, b| a.0.total_cmp(&b.0));
+    for (_, row) in rows {
+        table.add_row(row);
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+/// The weights, the largest first, as many as people read.
+fn weights(outcome: &Outcome) {
+    let Some(weights) = &outcome.weights else { return };
+    let mut sorted: Vec<&(String, f64)> = weights.iter().filter(|(_, w)| *w != 0.).collect();
+    sorted.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let shown: Vec<String> = sorted.iter().take(20).map(|(name, w)| format!("{name}: {w:.4}")).collect();
+    let more = sorted.len().saturating_sub(20);
+    let more = if more > 0 { format!(", and {more} smaller") } else { String::new() };
+    println!("\nweights ({} of {} members): {}{more}", sorted.len(), weights.len(), shown.join(", "));
+}
+
+fn verdict(outcome: &Outcome) -> String {
+    let Interval { estimate, low, high, .. } = outcome.gain;
+    let than = match (low > 0., high < 0.) {
+        (true, _) => "better than the equal-weight mean",
+        (_, true) => "worse than the equal-weight mean",
+        _ => "not better than the equal-weight mean: no difference that these rows can tell",
+    };
+    let unit = if outcome.score.values().iter().any(|(n, _)| *n == "nll") { "nll" } else { "squared error" };
+    format!("\n{}: {than} ({unit} lower by {estimate:.4}, 95 % interval {low:.4} … {high:.4})", outcome.rule)
+}
+
+/// A rule that was fitted before, on new predictions.
+pub fn applied(args: &Args, head: &AnyHead, score: &HeldOut) -> Result<(), String> {
+    let metrics = score.metrics(head).map_err(text)?;
+    let mean = score.metrics(&Mean).map_err(text)?;
+    if !args.quiet {
+        let line = |m: &Metrics| {
+            m.values().iter().map(|(n, v)| format!("{n} {v:.4}")).collect::<Vec<_>>().join(", ")
+        };
+        println!("{}: {}\nmean: {}", head.name(), line(&metrics), line(&mean));
+    }
+    match &args.json {
+        None => Ok(()),
+        Some(path) => {
+            let weights = head.weights();
+            let document = json!({ "rule": head.name(), "weights": weights, "score": metrics, "baseline": { "mean": mean } });
+            write_json(path, &document)
+        }
+    }
+}
+
+/// Combined predictions `(N, C)` as a NumPy array.
+pub fn write(path: &Path, said: &Tensor) -> Result<(), String> {
+    let shape: Vec<u64> = said.dims().iter().map(|d| *d as u64).collect();
+    let values: Vec<f64> =
+        said.to_dtype(DType::F64).and_then(|t| t.flatten_all()?.to_vec1()).map_err(text)?;
+    let mut bytes = vec![];
+    let options = npyz::WriteOptions::new().default_dtype().shape(&shape).writer(&mut bytes);
+    let mut writer = options.begin_nd().map_err(text)?;
+    writer.extend(values).map_err(text)?;
+    writer.finish().map_err(text)?;
+    files::write_whole(path, &bytes).map_err(|e| e.to_string())
+}
