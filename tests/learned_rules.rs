@@ -8,6 +8,7 @@ use candle_ensemble::{
     combine::*,
     data::{Task, TensorDataset},
     evaluate::RowLoss,
+    prune::{Ordered, Pruned},
     train::{Optimizer, Trainer},
     Error, HeldOut, Pool, Result, Seed, Session,
 };
@@ -82,6 +83,25 @@ fn rules() -> Vec<Entry> {
         entry("META-DES by outputs, soft", For::Classes, MetaDes::new(3).space(Space::Outputs).soft()),
         entry("gating", For::All, Gating::new().hidden(3).epochs(3)),
         entry("gating without inputs, linear", For::All, Gating::new().hidden(0).inputs(false).exactly(2)),
+        entry("ensemble selection", For::All, EnsembleSelection::new(10)),
+        entry("bagged selection by error", For::Classes, {
+            EnsembleSelection::new(5).criterion(RowLoss::Error).start(1).bags(3, 0.6)
+        }),
+        entry("temperature", For::Classes, Mean.calibrated(Calibration::Temperature)),
+        entry("vector scaling", For::Classes, Mean.calibrated(Calibration::Vector)),
+        entry("isotonic", For::Classes, Mean.calibrated(Calibration::Isotonic)),
+        entry("shares of calibrated members", For::Classes, {
+            SimplexLogLoss::new().on_calibrated(Calibration::Temperature)
+        }),
+        entry("shares after pruning", For::All, Pruned::new(Ordered::reduce_error(), SimplexSquares::new())),
+        entry("linear stack", For::All, Stack::new(stack::Linear)),
+        entry("ridge stack", For::All, Stack::new(stack::Ridge::cross_validated(3))),
+        entry("elastic-net stack", For::All, Stack::new(stack::ElasticNet::new(0.01, 0.5))),
+        entry(
+            "layers",
+            For::All,
+            Layers::new((Stack::new(stack::Ridge::new(1.)), Median), SimplexSquares::new()),
+        ),
     ]
 }
 

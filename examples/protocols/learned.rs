@@ -9,6 +9,7 @@ use candle_ensemble::{
     },
     data::TensorDataset,
     evaluate::{t_interval, RowLoss},
+    init::InitScheme,
     train::Adam,
     HeldOut, Result, Seed,
 };
@@ -94,7 +95,10 @@ pub fn stacking(args: &Args) -> Result<Report> {
         let halves = halves(grown, &test)?;
         equal.push(halves[1].accuracy(&Mean)?);
         logistic.push(learned(&Stack::new(Logistic::new()), &halves)?);
-        let learner = Network::new(Mlp::new(&[10])).epochs(300).optimizer(Adam::new(1e-3).with_epsilon(1e-7));
+        let learner = Network::new(Mlp::new(&[10]))
+            .epochs(300)
+            .optimizer(Adam::new(1e-3).with_epsilon(1e-7))
+            .init(InitScheme::GlorotUniform);
         let seed = Seed::from(args.seed).nth("stacker", repeats);
         net.push(learned(&Stack::new(learner.seed(seed)), &halves)?);
         repeats += 1;

@@ -249,6 +249,19 @@ impl Voices {
         self.sum_of(values)?.broadcast_div(&covered.sum(0)?.unsqueeze(1)?)
     }
 
+    /// What a rule that listens to `slots` alone has said; of a row about which none of them speaks, the mean of the
+    /// others is the best word there is.
+    pub(crate) fn or_mean(&self, said: Tensor, slots: &[usize]) -> Result<Tensor> {
+        let Some(covered) = &self.covered else { return Ok(said) };
+        let heard = Tensor::from_iter(slots.iter().map(|s| *s as u32), covered.device())?;
+        let heard = covered.index_select(&heard, 0)?.sum(0)?.gt(0f64)?;
+        let values = match self.scale {
+            Scale::Probability => self.values.clone(),
+            Scale::LogProbability => self.values.exp()?,
+        };
+        heard.unsqueeze(1)?.broadcast_as(said.shape())?.where_cond(&said, &self.mean_of(&values)?)
+    }
+
     /// The sum over the voices that are there, `(S, B, C) -> (B, C)`.
     pub(super) fn sum_of(&self, values: &Tensor) -> Result<Tensor> {
         let Some(covered) = &self.covered else { return values.sum(0) };

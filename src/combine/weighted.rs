@@ -132,18 +132,7 @@ impl Head for Weighted {
         let used = self.used();
         if (shares || voices.covered().is_none()) && (1..voices.slots()).contains(&used.len()) {
             let said = self.pruned().combine(&voices.select_slots(&used)?)?;
-            return match voices.covered() {
-                None => Ok(said),
-                // Of a row about which only slots of weight zero speak, their mean is the best word there is.
-                Some(covered) => {
-                    let heard = covered.index_select(
-                        &Tensor::from_iter(used.iter().map(|s| *s as u32), covered.device())?,
-                        0,
-                    )?;
-                    let heard = heard.sum(0)?.gt(0f64)?.unsqueeze(1)?.broadcast_as(said.shape())?;
-                    heard.where_cond(&said, &voices.mean_of(voices.values())?)
-                }
-            };
+            return voices.or_mean(said, &used);
         }
         // Shares go to the voices that are there.
         let voices = if shares { voices.clone() } else { voices.filled()? };

@@ -59,7 +59,7 @@ impl Method for ModelStock {
 
     fn rule(&self, tensor: &Sources<'_>) -> Result<Box<dyn Rule>> {
         let n = tensor.networks();
-        let products = tensor.sums(n * n, |sums, strip| add_products(sums, strip));
+        let products = tensor.sums(n * n, add_products);
         let norm = |i: usize| products[i * n + i].sqrt();
         let cosine = |i: usize, j: usize| match norm(i) * norm(j) {
             0. => 0.,

@@ -92,6 +92,7 @@ impl<H: Head> Head for PrunedHead<H> {
         if voices.slots() != self.slots {
             candle_core::bail!("pruned from {} voices, not {}", self.slots, voices.slots());
         }
-        self.head.combine(&voices.select_slots(&self.kept)?)
+        let said = self.head.combine(&voices.select_slots(&self.kept)?)?;
+        voices.or_mean(said, &self.kept)
     }
 }

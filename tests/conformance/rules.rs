@@ -116,12 +116,6 @@ pub const RULES: &[Rule] = &[
         problems: ALL,
     },
     Rule {
-        name: "bagged ensemble-selection by error",
-        combine: |pool| combined(pool, &by_error()),
-        learns: true,
-        problems: CLASSES,
-    },
-    Rule {
         name: "mean, temperature",
         combine: |pool| combined(pool, &Mean.calibrated(Calibration::Temperature)),
         learns: true,
@@ -190,10 +184,6 @@ pub const RULES: &[Rule] = &[
 fn selection() -> EnsembleSelection {
     EnsembleSelection::new(50)
 }
-fn by_error() -> EnsembleSelection {
-    selection().criterion(RowLoss::Error).start(1).bags(3, 0.6)
-}
-
 /// An ensemble, whatever its head.
 pub trait Predictor {
     fn name(&self) -> String;
