@@ -78,7 +78,7 @@ impl Method for Slerp {
         let cosine = sums[2] / (sums[0].sqrt() * sums[1].sqrt());
         let t = self.t;
         // NaN, from a tensor of zeros, is no angle.
-        if !(cosine.abs() <= PARALLEL) {
+        if cosine.is_nan() || cosine.abs() > PARALLEL {
             return Ok(Box::new(Between([1. - t, t])));
         }
         let angle = cosine.acos();

@@ -355,7 +355,7 @@ impl Sources<'_> {
             if all_below(out, limit) {
                 return Ok(());
             }
-            let bad = out.iter().find(|x| !(x.abs() < limit)).copied().unwrap_or_default();
+            let bad = out.iter().find(|x| x.is_nan() || x.abs() >= limit).copied().unwrap_or_default();
             let must = format!("of numbers that {} holds", self.to);
             Err(Error::invalid(format!("tensor {}, merged,", self.name), must, bad).into())
         })

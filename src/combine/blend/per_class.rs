@@ -30,7 +30,7 @@ use serde::{Deserialize, Serialize};
 /// let said = Tensor::stack(&[y.broadcast_add(&one)?, y.broadcast_add(&other)?], 0)?;
 /// let held_out = HeldOut::from_predictions(&Voices::new(said, Task::Regression { outputs: 2 })?, &y)?;
 /// let head = PerClass.fit(&|| Ok(held_out.clone()))?;
-/// assert_eq!(head.of_classes(), [[1., 0.], [0., 1.]]);
+/// assert!(head.of_classes()[0][0] > 0.999 && head.of_classes()[1][1] > 0.999);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
