@@ -19,7 +19,7 @@ pub struct Args {
     /// The rule, or `all` for a ranked table of all that go with the task
     #[arg(long, value_enum, default_value_t = RuleName::Mean, value_name = "RULE")]
     pub rule: RuleName,
-    /// What is predicted [default: classes where the targets are whole numbers and every row sums to one]
+    /// What is predicted [default: classes where there is one target for several columns]
     #[arg(long, value_enum)]
     pub task: Option<TaskName>,
     /// Rows to fit on: A..B, even, odd or all [default: even]

@@ -27,11 +27,10 @@ pub struct Input {
     pub costs: Option<Vec<f64>>,
 }
 
-/// Whole numbers may be classes or values; the task decides.
+/// Classes or values; the task decides.
 pub struct Targets {
     pub values: Vec<f64>,
     pub dims: Vec<usize>,
-    pub whole: bool,
 }
 
 impl Targets {
@@ -90,8 +89,7 @@ fn read_archive(archive: &mut Archive) -> Result<Input, String> {
         Some(array) => {
             a_row("targets", &array, &[1, 2])?;
             array.check_finite("target", |at| format!("row {}", at / (array.len() / rows)))?;
-            let whole = array.whole;
-            Some(Targets { dims: array.dims.clone(), whole, values: array.doubles() })
+            Some(Targets { dims: array.dims.clone(), values: array.doubles() })
         }
     };
     let inputs = match array(archive, "inputs")? {
@@ -149,7 +147,6 @@ fn ids(groups: &[f64]) -> Vec<u32> {
 struct Array {
     values: Numbers,
     dims: Vec<usize>,
-    whole: bool,
 }
 
 enum Numbers {
@@ -226,36 +223,30 @@ fn array(archive: &mut Archive, name: &str) -> Result<Option<Array>, String> {
     fn doubles<T: Deserialize + Into<f64>>(npy: NpyFile<&[u8]>) -> Result<Numbers, String> {
         Ok(Numbers::Double(all::<T>(npy)?.into_iter().map(Into::into).collect()))
     }
-    let (values, whole) = match (kind.type_char(), kind.size_field()) {
-        (TypeChar::Float, 4) => (Numbers::Single(all(npy)?), false),
-        (TypeChar::Float, 8) => (Numbers::Double(all(npy)?), false),
-        (TypeChar::Float, 2) => {
-            (Numbers::Single(all::<f16>(npy)?.into_iter().map(f16::to_f32).collect()), false)
-        }
-        (TypeChar::Int, 1) => (doubles::<i8>(npy)?, true),
-        (TypeChar::Int, 2) => (doubles::<i16>(npy)?, true),
-        (TypeChar::Int, 4) => (doubles::<i32>(npy)?, true),
-        (TypeChar::Int, 8) => {
-            (Numbers::Double(all::<i64>(npy)?.into_iter().map(|x| x as f64).collect()), true)
-        }
-        (TypeChar::Uint, 1) => (doubles::<u8>(npy)?, true),
-        (TypeChar::Uint, 2) => (doubles::<u16>(npy)?, true),
-        (TypeChar::Uint, 4) => (doubles::<u32>(npy)?, true),
-        (TypeChar::Uint, 8) => {
-            (Numbers::Double(all::<u64>(npy)?.into_iter().map(|x| x as f64).collect()), true)
-        }
+    let values = match (kind.type_char(), kind.size_field()) {
+        (TypeChar::Float, 4) => Numbers::Single(all(npy)?),
+        (TypeChar::Float, 8) => Numbers::Double(all(npy)?),
+        (TypeChar::Float, 2) => Numbers::Single(all::<f16>(npy)?.into_iter().map(f16::to_f32).collect()),
+        (TypeChar::Int, 1) => doubles::<i8>(npy)?,
+        (TypeChar::Int, 2) => doubles::<i16>(npy)?,
+        (TypeChar::Int, 4) => doubles::<i32>(npy)?,
+        (TypeChar::Int, 8) => Numbers::Double(all::<i64>(npy)?.into_iter().map(|x| x as f64).collect()),
+        (TypeChar::Uint, 1) => doubles::<u8>(npy)?,
+        (TypeChar::Uint, 2) => doubles::<u16>(npy)?,
+        (TypeChar::Uint, 4) => doubles::<u32>(npy)?,
+        (TypeChar::Uint, 8) => Numbers::Double(all::<u64>(npy)?.into_iter().map(|x| x as f64).collect()),
         (TypeChar::Bool, _) => {
-            (Numbers::Double(all::<bool>(npy)?.into_iter().map(|x| f64::from(u8::from(x))).collect()), true)
+            Numbers::Double(all::<bool>(npy)?.into_iter().map(|x| f64::from(u8::from(x))).collect())
         }
         _ => return Err(format!("array `{name}` must hold numbers, but holds {kind}")),
     };
-    let array = Array { values, dims, whole };
+    let array = Array { values, dims };
     Ok(Some(if order == Order::Fortran { row_major(array)? } else { array }))
 }
 
 /// From column-major, as NumPy writes transposed arrays.
 fn row_major(array: Array) -> Result<Array, String> {
-    let (dims, whole) = (array.dims.clone(), array.whole);
+    let dims = array.dims.clone();
     let turned: Vec<usize> = dims.iter().rev().copied().collect();
     let back: Vec<usize> = (0..dims.len()).rev().collect();
     let values = || -> candle_core::Result<Numbers> {
@@ -269,7 +260,7 @@ fn row_major(array: Array) -> Result<Array, String> {
             _ => Numbers::Double(tensor.to_vec1()?),
         })
     };
-    Ok(Array { values: values().map_err(|e| e.to_string())?, dims, whole })
+    Ok(Array { values: values().map_err(|e| e.to_string())?, dims })
 }
 
 fn strings(archive: &mut Archive, name: &str) -> Result<Option<Vec<String>>, String> {

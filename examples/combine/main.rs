@@ -52,12 +52,11 @@ fn run(args: &Args) -> Result<(), String> {
 /// What is predicted: said, or what the arrays look like.
 fn task(args: &Args, input: &Input) -> Result<Task, String> {
     let (_, _, width) = input.predictions.dims3().map_err(|e| e.to_string())?;
-    let classes = match args.task {
-        Some(task) => task == args::TaskName::Classification,
-        None => {
-            let whole = input.targets.as_ref().is_none_or(|t| t.whole && t.dims.len() == 1);
-            width > 1 && whole && check_sums(input).is_ok()
-        }
+    let classes = match (args.task, &input.targets) {
+        (Some(task), _) => task == args::TaskName::Classification,
+        // One answer for several columns is a class.
+        (None, Some(targets)) => width > 1 && targets.dims.iter().skip(1).all(|d| *d == 1),
+        (None, None) => width > 1 && check_sums(input).is_ok(),
     };
     match classes {
         true if width < 2 => Err("probabilities must be (M, N, C) with two classes or more".into()),
