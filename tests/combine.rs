@@ -1,0 +1,153 @@
+//! The tool that combines predictions from anywhere, as its users meet it. `cargo test` builds it.
+use npyz::WriterBuilder;
+use serde_json::Value;
+use std::{
+    fs::File,
+    io::Write,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+use zip::{write::SimpleFileOptions, ZipWriter};
+
+/// Beside this test's own program, in the folder of examples.
+fn program() -> PathBuf {
+    let own = std::env::current_exe().unwrap();
+    let folder = own.ancestors().nth(2).unwrap().join("examples");
+    let program = folder.join(format!("combine{}", std::env::consts::EXE_SUFFIX));
+    assert!(program.exists(), "cargo build --example combine comes first: {}", program.display());
+    program
+}
+
+fn run(folder: &Path, args: &[&str]) -> Output {
+    Command::new(program()).current_dir(folder).args(args).output().unwrap()
+}
+
+fn json(folder: &Path, args: &[&str]) -> Value {
+    let output = run(folder, &[args, &["--quiet", "--json", "-"]].concat());
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// What it says where it ends with exit code 2: one line.
+fn fail(folder: &Path, args: &[&str]) -> String {
+    let output = run(folder, args);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{args:?}: {said}");
+    assert_eq!(said.lines().count(), 1, "{args:?}: {said}");
+    said
+}
+
+fn npy(shape: &[u64], values: &[f64]) -> Vec<u8> {
+    let mut bytes = vec![];
+    let mut writer =
+        npyz::WriteOptions::new().default_dtype().shape(shape).writer(&mut bytes).begin_nd().unwrap();
+    writer.extend(values.iter().copied()).unwrap();
+    writer.finish().unwrap();
+    bytes
+}
+
+fn archive(path: &Path, arrays: &[(&str, Vec<u8>)]) {
+    let mut zip = ZipWriter::new(File::create(path).unwrap());
+    for (name, bytes) in arrays {
+        zip.start_file(format!("{name}.npy"), SimpleFileOptions::default()).unwrap();
+        zip.write_all(bytes).unwrap();
+    }
+    zip.finish().unwrap();
+}
+
+/// Two members that are right on either half of six rows.
+fn classes() -> Vec<f64> {
+    let say = |p: f64| [p, 1. - p];
+    let one = [0.9, 0.8, 0.3, 0.2, 0.6, 0.4].map(say).concat();
+    let other = [0.7, 0.6, 0.4, 0.1, 0.3, 0.2].map(say).concat();
+    [one, other].concat()
+}
+
+fn labels() -> Vec<u8> {
+    npy(&[6], &[0., 0., 1., 1., 0., 1.])
+}
+
+#[test]
+fn a_fitted_rule_is_kept_and_used_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/combine/sample.npz");
+    let fitted = json(folder.path(), &["--input", sample, "--rule", "simplex-log-loss", "--save", "w.rule"]);
+    let weights: Vec<f64> =
+        fitted["weights"].as_array().unwrap().iter().map(|w| w.as_f64().unwrap()).collect();
+    assert_eq!(weights.len(), 6);
+    assert!((weights.iter().sum::<f64>() - 1.).abs() < 1e-9);
+    assert!(fitted["fit"]["gap"].as_f64().unwrap() < 1e-6);
+    assert!(fitted["fit"]["seconds"].as_f64().unwrap() > 0.);
+    for of in [&fitted["score"], &fitted["baseline"]["best_single"], &fitted["baseline"]["mean"]] {
+        assert!(["accuracy", "nll", "brier", "ece"].iter().all(|name| of[name].is_number()), "{of}");
+    }
+    let args = ["--input", sample, "--apply", "w.rule", "--score-rows", "odd", "--output", "said.npy"];
+    let applied = json(folder.path(), &args);
+    assert_eq!(applied["score"], fitted["score"]);
+    let said = npyz::NpyFile::new(File::open(folder.path().join("said.npy")).unwrap()).unwrap();
+    assert_eq!(said.shape(), [200, 3]);
+}
+
+#[test]
+fn all_rules_are_ranked() {
+    let folder = tempfile::tempdir().unwrap();
+    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/combine/sample.npz");
+    let all = json(folder.path(), &["--input", sample, "--rule", "all", "--outputs"]);
+    assert_eq!(all["failed"], serde_json::json!({}));
+    let losses: Vec<f64> =
+        all["rules"].as_array().unwrap().iter().map(|r| r["score"]["nll"].as_f64().unwrap()).collect();
+    assert!(losses.len() > 35 && losses.is_sorted());
+}
+
+#[test]
+fn values_are_scored_as_values() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("values.npz");
+    let y: Vec<f64> = (0..20).map(f64::from).collect();
+    let said: Vec<f64> = y.iter().map(|y| y + 1.).chain(y.iter().map(|y| y - 1.)).collect();
+    archive(&path, &[("predictions", npy(&[2, 20, 1], &said)), ("targets", npy(&[20, 1], &y))]);
+    let found = json(folder.path(), &["--input", "values.npz", "--rule", "simplex-squares"]);
+    assert!(found["score"]["rmse"].as_f64().unwrap() < 1e-3, "{found}");
+    assert!((found["baseline"]["best_single"]["rmse"].as_f64().unwrap() - 1.).abs() < 1e-9);
+    assert!(["mae", "r2"].iter().all(|name| found["score"][name].is_number()));
+}
+
+#[test]
+fn bad_input_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, predictions: Vec<u8>, targets: Vec<u8>| {
+        archive(&folder.path().join(name), &[("predictions", predictions), ("targets", targets)]);
+    };
+    let with = |at: usize, x: f64| {
+        let mut all = classes();
+        all[at] = x;
+        npy(&[2, 6, 2], &all)
+    };
+    write("good.npz", npy(&[2, 6, 2], &classes()), labels());
+    write("nan.npz", with(5, f64::NAN), labels());
+    write("sum.npz", with(14, 0.9), labels());
+    write("short.npz", npy(&[2, 6, 2], &classes()), npy(&[5], &[0., 1., 0., 1., 0.]));
+    write("label.npz", npy(&[2, 6, 2], &classes()), npy(&[6], &[0., 0., 1., 1., 2., 1.]));
+    write("flat.npz", npy(&[24], &classes()), labels());
+    archive(&folder.path().join("none.npz"), &[("targets", labels())]);
+    std::fs::write(folder.path().join("text.npz"), "no archive").unwrap();
+    let says = |args: &[&str], what: &str| {
+        let said = fail(folder.path(), args);
+        assert!(said.contains(what), "{args:?}: {said}");
+    };
+    says(&["--input", "nan.npz"], "prediction of member 0, row 2, column 1 must be finite, but is NaN");
+    says(&["--input", "sum.npz"], "member 1, row 1 must sum to 1");
+    says(&["--input", "short.npz"], "targets must be one a row, 6");
+    says(&["--input", "label.npz"], "target of row 4 must be a class below 2, but is 2");
+    says(&["--input", "flat.npz"], "predictions must be (M, N, C), but are [24]");
+    says(&["--input", "none.npz"], "no array `predictions`");
+    says(&["--input", "text.npz"], "not a NumPy archive");
+    says(&["--input", "gone.npz"], "gone.npz: No such file");
+    let good = |args: &[&'static str]| [&["--input", "good.npz"], args].concat();
+    says(&good(&["--fit-rows", "0..4", "--score-rows", "3..6"]), "no row in common, but have 1");
+    says(&good(&["--fit-rows", "0..9", "--score-rows", "3..6"]), "range of the rows 0..6, but is 0..9");
+    says(&good(&["--rule", "knora-e"]), "no array `inputs`");
+    says(&good(&["--rule", "weighted-mean"]), "needs --weights");
+    says(&good(&["--rule", "trimmed-mean", "--cut", "0.7"]), "cut");
+    says(&good(&["--apply", "text.npz"]), "text.npz");
+}
