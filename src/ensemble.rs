@@ -25,6 +25,10 @@ impl<N: Network> Speaker<N> {
     pub(crate) fn run(&self, inputs: &Inputs) -> CandleResult<Tensor> {
         self.network.run(&inputs.columns(self.features.as_deref())?, false)
     }
+
+    pub(crate) fn into_network(self) -> N {
+        self.network
+    }
 }
 
 /// Live networks, by slot.

@@ -57,6 +57,22 @@ impl<'a, L: Learner> Pool<'a, L> {
         Self::new(members, self.learner, self.data, self.device.clone())
     }
 
+    /// The live network of one member, by its position.
+    ///
+    /// # Errors
+    /// When there is no such member, or candle cannot build it.
+    pub fn network(&self, position: usize) -> Result<L::Network> {
+        let must = || format!("below {}, the number of members", self.members.len());
+        let member = self.members.get(position);
+        let member = member.ok_or_else(|| Error::invalid("a member's position", must(), position))?;
+        Ok(Speakers::speaker(self.learner, member, &self.device)?.into_network())
+    }
+
+    /// Who trained the members, on what, and where.
+    pub(crate) fn parts(&self) -> (&'a L, &'a dyn Dataset, &Device) {
+        (self.learner, self.data, &self.device)
+    }
+
     /// How many slots, each of one voice.
     #[must_use]
     pub fn slots(&self) -> usize {

@@ -1,15 +1,16 @@
 //! Averages of a run's networks, by the trainer and by hand.
-use candle_core::{Device, Tensor};
+use candle_core::{Device, Module, ModuleT, Tensor};
 use candle_ensemble::{
-    build::{Horizontal, MultiRun},
+    build::{Bagging, Horizontal, MultiRun},
     combine::Mean,
     data::TensorDataset,
+    evaluate::Summary,
     member::Weights,
     merge::{average, Ema, RunWeights, Swag},
     train::{Averaging, CustomLoop, EarlyStopping, Schedule, Span, SwaRate, Trainer, Unit},
     Result, Seed, Session,
 };
-use candle_nn::{linear, loss, AdamW, Linear, Optimizer, ParamsAdamW, VarBuilder};
+use candle_nn::{batch_norm, linear, loss, AdamW, BatchNorm, BatchNormConfig, Linear, Optimizer, ParamsAdamW, VarBuilder};
 
 fn data() -> TensorDataset {
     let x = Tensor::arange(0f32, 80., &Device::Cpu).unwrap().affine(0.025, -1.).unwrap();
@@ -106,6 +107,42 @@ fn what_does_not_go_together_is_refused_before_training() {
     assert!(e.contains("early stopping"), "{e}");
     let late = trainer().averaging(Averaging::swa(Span::Units(10)));
     assert!(Session::new(&late, &data).grow(&MultiRun::new(1), 5).is_err());
+}
+
+/// A linear layer, and batch-norm behind it.
+struct Normed(Linear, BatchNorm);
+
+impl ModuleT for Normed {
+    fn forward_t(&self, x: &Tensor, train: bool) -> candle_core::Result<Tensor> {
+        self.1.forward_t(&self.0.forward(x)?, train)
+    }
+}
+
+#[test]
+fn the_averages_batch_norm_statistics_are_those_of_the_runs_rows() -> Result<()> {
+    let data = data();
+    let net = |vb: VarBuilder<'_>| {
+        Ok(Normed(linear(2, 1, vb.pp("in"))?, batch_norm(1, BatchNormConfig::default(), vb.pp("norm"))?))
+    };
+    for rule in [Averaging::swa(Span::Units(4)), Averaging::ema(0.9)] {
+        let trainer = Trainer::new(net).epochs(8).batch_size(8).averaging(rule);
+        // A bootstrap: rows count as often as they were drawn.
+        let session = Session::new(&trainer, &data);
+        let (builder, seed) = (Bagging::new(2), 5);
+        let plan = session.plan(&builder, seed)?;
+        for (member, run) in session.train(&plan)?.members().iter().zip(&plan.runs) {
+            let of = |name: &str| member.weights[name].flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            let (w, b) = (of("in.weight"), of("in.bias")[0]);
+            let x = data.inputs().tensors()[0].to_vec2::<f32>()?;
+            let said = |row: &u32| f64::from(x[*row as usize][0] * w[0] + x[*row as usize][1] * w[1] + b);
+            let said: Vec<f64> = run.train.iter().map(said).collect();
+            let all = Summary::of(&said)?;
+            assert!((f64::from(of("norm.running_mean")[0]) - all.mean).abs() < 1e-5, "{rule:?}");
+            let variance = all.sd.unwrap().powi(2);
+            assert!((f64::from(of("norm.running_var")[0]) - variance).abs() < 1e-5, "{rule:?}");
+        }
+    }
+    Ok(())
 }
 
 #[test]

@@ -38,9 +38,26 @@ impl Barrier {
         if self.height <= limit {
             return Ok(self);
         }
-        let must = format!("at most {limit} for an average to be sound");
-        let ways = "align the networks first (merge::align), or keep them and combine their predictions (Pool::combine)";
-        Err(Error::invalid("the loss barrier", must, format!("{:.4}: {ways}", self.height)))
+        Err(self.refused(limit, false))
+    }
+
+    /// Why networks that lie so far apart are not averaged.
+    pub(super) fn refused(&self, limit: f64, aligned: bool) -> Error {
+        let must = format!("at most {limit} for one network in place of several to be sound");
+        let keep = "keep the networks and combine their predictions (Pool::combine)";
+        let ways = match aligned {
+            true => format!("aligned as they are, {keep}"),
+            false => format!("align the networks first (Recipe::aligned, merge::align), or {keep}"),
+        };
+        Error::invalid("the loss barrier", must, format!("{:.4}: {ways}", self.height))
+    }
+
+    /// Of one network, with loss `middle`, out of those with losses `ends`.
+    pub(super) fn at(middle: f64, ends: Vec<f64>, shares: &[f64]) -> Result<Self> {
+        let middle = finite(middle)?;
+        ends.iter().try_for_each(|loss| finite(*loss).map(drop))?;
+        let height = middle - ends.iter().zip(shares).map(|(loss, share)| loss * share).sum::<f64>();
+        Ok(Self { path: vec![(0.5, middle)], ends, height })
     }
 }
 
@@ -83,12 +100,22 @@ pub fn barrier(
     points: usize,
     mut loss: impl FnMut(&Weights) -> Result<f64>,
 ) -> Result<Barrier> {
+    along(a, b, points, |_, weights| loss(&weights))
+}
+
+/// The same; `loss` is told the share of `b`.
+pub(super) fn along(
+    a: &Weights,
+    b: &Weights,
+    points: usize,
+    mut loss: impl FnMut(f64, Weights) -> Result<f64>,
+) -> Result<Barrier> {
     if points < 3 {
         return Err(Error::invalid("the points on the path", "at least 3", points));
     }
     let last = (points - 1) as f64;
     let shares = (0..points).map(|i| i as f64 / last);
-    let at = |t: f64| Ok((t, finite(loss(&blend(&[a, b], &[1. - t, t])?)?)?));
+    let at = |t: f64| Ok((t, finite(loss(t, blend(&[a, b], &[1. - t, t])?)?)?));
     let path = shares.map(at).collect::<Result<Vec<_>>>()?;
     let end = |at: Option<&(f64, f64)>| at.map_or(f64::NAN, |(_, loss)| *loss);
     let (first, second) = (end(path.first()), end(path.last()));
@@ -108,10 +135,9 @@ pub fn barrier_at_mean(
     if networks.len() < 2 {
         return Err(Error::invalid("the networks", "at least two", networks.len()));
     }
-    let middle = finite(loss(&mean(networks)?)?)?;
-    let ends = networks.iter().map(|network| finite(loss(network)?)).collect::<Result<Vec<_>>>()?;
-    let height = middle - ends.iter().sum::<f64>() / ends.len() as f64;
-    Ok(Barrier { path: vec![(0.5, middle)], ends, height })
+    let middle = loss(&mean(networks)?)?;
+    let ends = networks.iter().map(|network| loss(network)).collect::<Result<Vec<_>>>()?;
+    Barrier::at(middle, ends, &vec![1. / networks.len() as f64; networks.len()])
 }
 
 fn finite(loss: f64) -> Result<f64> {

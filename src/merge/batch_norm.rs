@@ -1,6 +1,6 @@
 //! Batch-norm's running statistics, measured anew.
-use super::model::{Live, Model};
-use crate::{data::Dataset, member::Weights, train::Learner, Error, Network, Result};
+use super::model::Model;
+use crate::{data::Dataset, init::Vars, member::Weights, train::Learner, Error, Result};
 use candle_core::{DType, Result as CandleResult, Tensor};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -51,20 +51,33 @@ pub fn re_estimate<L: Learner>(
     rows: &[u32],
 ) -> Result<Weights> {
     let live = model.live(weights)?;
-    let parts = model.passes(rows)?;
     let forward =
         |part: &[u32]| -> Result<Tensor> { Ok(live.run(&data.batch(part, model.place())?.inputs, true)?) };
+    re_estimate_by(&live.vars, weights, &model.passes(rows)?, &forward)
+}
+
+/// What a network that lives in `vars` puts out for some rows, in training mode.
+type Forward<'a> = dyn Fn(&[u32]) -> Result<Tensor> + 'a;
+
+/// The same for any network: `forward` runs it over each of `parts`. Its variables are left as the last pass did.
+pub(crate) fn re_estimate_by(
+    vars: &Vars,
+    weights: &Weights,
+    parts: &[&[u32]],
+    forward: &Forward<'_>,
+) -> Result<Weights> {
+    vars.load(weights)?;
     let Some(first) = parts.first() else { return Ok(weights.clone()) };
-    let meter = Meter::find(&live, weights, || forward(first))?;
+    let meter = Meter::find(vars, weights, || forward(first))?;
     if meter.buffers.is_empty() {
         return Ok(weights.clone());
     }
-    let momenta = meter.momenta(&live, || forward(first))?;
+    let momenta = meter.momenta(vars, || forward(first))?;
     let mut joined: BTreeMap<&str, Joined> = BTreeMap::new();
     for part in parts {
-        meter.set(&live, |tensor| tensor.zeros_like())?;
+        meter.set(vars, Tensor::zeros_like)?;
         drop(forward(part)?);
-        let found = live.vars.snapshot()?;
+        let found = vars.snapshot()?;
         let statistics = momenta.iter().map(|(name, momentum)| {
             let all: Vec<f64> = found.get(name.as_str()).map_or(Ok(vec![]), numbers)?;
             Ok((name.as_str(), all.into_iter().map(|x| x / momentum).collect()))
@@ -103,26 +116,22 @@ struct Meter {
 impl Meter {
     /// What a training pass changes. A statistic that happens to be what the batch gives stays as it is, so there is
     /// a second pass, with everything that no gradient reaches moved.
-    fn find<N: Network>(
-        live: &Live<N>,
-        weights: &Weights,
-        forward: impl Fn() -> Result<Tensor>,
-    ) -> Result<Self> {
+    fn find(vars: &Vars, weights: &Weights, forward: impl Fn() -> Result<Tensor>) -> Result<Self> {
         let output = forward()?;
         let nodes = output.sorted_nodes();
         let mut meter =
             Self { buffers: BTreeSet::new(), positions: BTreeMap::new(), weights: weights.clone() };
-        let first = live.vars.snapshot()?;
+        let first = vars.snapshot()?;
         let mut moved = weights.clone();
-        for (name, var) in live.vars.named() {
+        for (name, var) in vars.named() {
             let reached = nodes.iter().any(|node| node.id() == var.id());
             if let (false, true, Some(tensor)) = (reached, var.dtype().is_float(), moved.get_mut(&name)) {
                 *tensor = (tensor.detach() + 1.)?;
             }
         }
-        live.vars.load(&moved)?;
+        vars.load(&moved)?;
         drop(forward()?);
-        let second = live.vars.snapshot()?;
+        let second = vars.snapshot()?;
         for (from, to) in [(weights, &first), (&moved, &second)] {
             for (name, tensor) in from.iter().filter(|(_, tensor)| tensor.dtype().is_float()) {
                 if to.get(name).map_or(Ok(vec![]), bits)? != bits(tensor)? {
@@ -134,7 +143,7 @@ impl Meter {
         let rows = output.dims().first().copied().unwrap_or(1).max(1) as f64;
         for name in variances {
             let scale = format!("{}weight", name.trim_end_matches("running_var"));
-            let scale = live.vars.named().into_iter().find(|(other, _)| *other == scale);
+            let scale = vars.named().into_iter().find(|(other, _)| *other == scale);
             if let Some((_, scale)) = scale {
                 let channels = scale.elem_count();
                 let broad = nodes.iter().rev().find(|node| {
@@ -150,24 +159,24 @@ impl Meter {
     }
 
     /// Sets the statistics to `f` of them, and everything else to what was given.
-    fn set<N>(&self, live: &Live<N>, f: impl Fn(&Tensor) -> CandleResult<Tensor>) -> Result<()> {
+    fn set(&self, vars: &Vars, f: impl Fn(&Tensor) -> CandleResult<Tensor>) -> Result<()> {
         let mut all = self.weights.clone();
         for (_, tensor) in all.iter_mut().filter(|(name, _)| self.buffers.contains(*name)) {
             *tensor = f(tensor)?;
         }
-        live.vars.load(&all)
+        vars.load(&all)
     }
 
     /// Each statistic's momentum: a huge old value comes back times `1 − m`, and drowns what the batch adds.
-    fn momenta<N>(
+    fn momenta(
         &self,
-        live: &Live<N>,
+        vars: &Vars,
         forward: impl Fn() -> Result<Tensor>,
     ) -> Result<BTreeMap<String, f64>> {
         const HUGE: f64 = (1u64 << 60) as f64;
-        self.set(live, |tensor| tensor.zeros_like()? + HUGE)?;
+        self.set(vars, |tensor| tensor.zeros_like()? + HUGE)?;
         drop(forward()?);
-        let found = live.vars.snapshot()?;
+        let found = vars.snapshot()?;
         let momentum = |name: &String| {
             let Some(tensor) = found.get(name) else { return Ok((name.clone(), 1.)) };
             let rounding = if tensor.dtype() == DType::F64 { 1e-12 } else { f64::from(f32::EPSILON) };

@@ -3,7 +3,7 @@ use crate::{Error, Result};
 
 /// The rows in passes of `size`; a last row that would stand alone joins the pass before. One row has no variance,
 /// and of one row candle broadcasts nothing, so that its graph has another shape.
-pub(super) fn passes(rows: &[u32], size: usize) -> Result<Vec<&[u32]>> {
+pub(crate) fn passes(rows: &[u32], size: usize) -> Result<Vec<&[u32]>> {
     if rows.len() < 2 {
         return Err(Error::invalid("the rows", "at least two", rows.len()));
     }

@@ -12,7 +12,9 @@ use serde::{Deserialize, Serialize};
 /// Which average of the networks that a run passes through is its member, in place of the last of them.
 ///
 /// Training itself goes on as without it, and so does the learning curve, validation included: it is that of the
-/// network in training. The average is part of the run's checkpoints.
+/// network in training. The average is part of the run's checkpoints. Batch-norm's running statistics (variables called
+/// `….running_mean` and `….running_var`) are measured at the end, by one pass over the run's training rows; see
+/// [`re_estimate`](crate::merge::re_estimate()).
 ///
 /// ```
 /// use candle_ensemble::train::{Averaging, Schedule, Span, SwaRate, Trainer};

@@ -143,13 +143,15 @@ impl<'a> Run<'a> {
         self.in_batches(self.spec.valid.clone(), size)
     }
 
+    /// These rows, of the run's own features.
+    pub(super) fn batch(&self, rows: &[u32]) -> CandleResult<Batch> {
+        of_features(self.data.batch(rows, self.device)?, self.spec.features.as_deref())
+    }
+
     /// Rows in batches, of the run's own features.
     fn in_batches(&self, rows: Rows, size: usize) -> impl Iterator<Item = CandleResult<Batch>> + 'a {
         let features = self.spec.features.as_deref();
-        in_batches(self.data, rows, size, self.device).map(move |batch| {
-            let batch = batch?;
-            Ok(Batch { inputs: batch.inputs.columns(features)?, ..batch })
-        })
+        in_batches(self.data, rows, size, self.device).map(move |batch| of_features(batch?, features))
     }
 
     /// To be called after each epoch: keeps its record in the learning curve, hands over the member that is due, and
@@ -221,6 +223,10 @@ impl<'a> Run<'a> {
         }
         Ok(self.curve)
     }
+}
+
+fn of_features(batch: Batch, features: Option<&[u32]>) -> CandleResult<Batch> {
+    Ok(Batch { inputs: batch.inputs.columns(features)?, ..batch })
 }
 
 /// Rows in batches of `size`, at least 1.

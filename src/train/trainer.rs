@@ -14,7 +14,7 @@ use crate::{
     data::{Batch, Dataset, Task},
     init::InitScheme,
     member::{EpochRecord, Weights},
-    merge::is_statistic,
+    merge::{is_statistic, passes, re_estimate_by},
     Error, Network, Result,
 };
 use candle_core::{backprop::GradStore, DType, Result as CandleResult, Tensor};
@@ -391,9 +391,16 @@ fn restore(run: &Run<'_>, best: Option<Weights>) -> CandleResult<()> {
     Ok(best.map_or(Ok(()), |best| run.vars().load(&best))?)
 }
 
-/// Puts the average in the place of the last network.
-fn settle(average: &Averager, run: &Run<'_>) -> Result<()> {
-    run.vars().load(&average.weights()?)
+/// Puts the average in the place of the last network. Its batch-norm statistics are measured over the run's rows: the
+/// average of the statistics is not what the averaged network would measure.
+fn settle<N: Network>(average: &Averager, network: &N, run: &Run<'_>) -> Result<()> {
+    let (weights, rows) = (average.weights()?, &run.spec().train);
+    if rows.len() < 2 || !weights.keys().any(|name| is_statistic(name)) {
+        return run.vars().load(&weights);
+    }
+    let forward = |part: &[u32]| Ok(network.run(&run.batch(part)?.inputs, true)?);
+    let parts = passes(rows, EVALUATION_BATCH)?;
+    run.vars().load(&re_estimate_by(run.vars(), &weights, &parts, &forward)?)
 }
 
 fn mean_loss(config: &TrainConfig, task: Task, output: &Tensor, batch: &Batch) -> CandleResult<Tensor> {
@@ -535,7 +542,7 @@ impl<N: Network> Learner for Trainer<N> {
             let (run_id, batch, loss) = (run.spec().id, batches.saturating_sub(1), f64::NAN);
             return Err(run.fail(Error::Diverged { run: run_id, epoch, batch, learning_rate, loss }));
         }
-        match average.map_or(Ok(()), |average| settle(&average, run)) {
+        match average.map_or(Ok(()), |average| settle(&average, network, run)) {
             Ok(()) => Ok(()),
             Err(e) => Err(run.fail(e)),
         }
