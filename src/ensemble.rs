@@ -4,10 +4,10 @@ mod given;
 
 use crate::{
     combine::{softmax_mean, Head, Voices, Weighted},
-    data::{Inputs, Task},
+    data::{Batch, Dataset, Inputs, Task},
     host,
     member::{speaking, Record},
-    train::{ln, Learner, Output, Scale},
+    train::{in_batches, ln, Learner, Output, Scale},
     Error, Member, Network, Result,
 };
 use candle_core::{DType, Device, Module, Result as CandleResult, Tensor};
@@ -128,6 +128,16 @@ impl<N: Network> Speakers<N> {
         let passes =
             in_passes(inputs, rows, &self.device, |inputs| Ok(self.say(inputs, scale)?.values().detach()))?;
         Ok(Voices::on_scale(cat(passes, 1)?, None, self.task, scale)?)
+    }
+
+    /// The same of some rows of a data set.
+    pub(crate) fn voices_on(&self, data: &dyn Dataset, rows: &[u32], pass: usize) -> Result<Voices> {
+        let says = |batch: CandleResult<Batch>| {
+            Ok(self.say(&batch?.inputs, Scale::Probability)?.values().detach())
+        };
+        let passes = in_batches(data, rows.to_vec(), pass, &self.device).map(says);
+        let said = cat(passes.collect::<CandleResult<Vec<_>>>()?, 1)?;
+        Ok(Voices::on_scale(said, None, self.task, Scale::Probability)?)
     }
 }
 

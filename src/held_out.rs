@@ -98,9 +98,21 @@ impl HeldOut {
         if rows.is_empty() {
             return Err(Error::HeldOut { combiner: "the rule".into(), need: 1, have: 0, rows: of });
         }
+        Self::of_rows(voices.select_rows(&rows)?, data, device, rows, names, costs)
+    }
+
+    /// What slots say of these rows of a data set.
+    pub(crate) fn of_rows(
+        voices: Voices,
+        data: &dyn Dataset,
+        device: &Device,
+        rows: Rows,
+        names: Vec<String>,
+        costs: Vec<f64>,
+    ) -> Result<Self> {
         let batch = data.batch(&rows, device)?;
         let groups = data.groups().map(|g| rows.iter().map(|row| g[*row as usize]).collect());
-        let (voices, targets, weights) = (voices.select_rows(&rows)?, batch.targets, batch.weights);
+        let (targets, weights, of) = (batch.targets, batch.weights, data.rows());
         Ok(Self { voices, targets, weights, groups, names, costs, rows, of })
     }
 

@@ -193,6 +193,12 @@ impl<'a, L: Learner> Pool<'a, L> {
     /// # Errors
     /// When there is none, or one is out of range.
     pub fn of_slots(self, keep: &[usize]) -> Result<Self> {
+        let members = self.members_of(keep)?;
+        self.with_members(members)
+    }
+
+    /// The members of the slots at these positions.
+    pub(crate) fn members_of(&self, keep: &[usize]) -> Result<Vec<Member>> {
         let slots = slots(&self.members);
         let mut kept = vec![];
         for position in keep {
@@ -200,9 +206,15 @@ impl<'a, L: Learner> Pool<'a, L> {
             let slot = slots.get(*position).ok_or_else(|| Error::invalid("a slot", must(), position))?;
             kept.push(*slot);
         }
-        let Self { members, learner, data, device } = self;
-        let members = members.into_iter().filter(|m| kept.contains(&m.record.slot)).collect();
-        Self::new(members, learner, data, device)
+        Ok(self.members.iter().filter(|m| kept.contains(&m.record.slot)).cloned().collect())
+    }
+
+    /// The rows of the pool's data that shaped any of its members, sorted.
+    pub(crate) fn seen(&self) -> Rows {
+        let mut seen: Rows = self.members.iter().flat_map(|m| m.record.seen.iter().copied()).collect();
+        seen.sort_unstable();
+        seen.dedup();
+        seen
     }
 
     /// What tables call the slots: the architecture and the number of the slot's first run.
@@ -217,7 +229,7 @@ impl<'a, L: Learner> Pool<'a, L> {
     }
 
     /// The parameters of each slot's networks, of those that speak at inference.
-    fn costs(&self) -> Vec<f64> {
+    pub(crate) fn costs(&self) -> Vec<f64> {
         let of = |m: &Member| m.weights.values().map(|w| w.elem_count() as f64).sum::<f64>();
         let slot = |slot: &u32| speaking(&self.members).filter(|m| m.record.slot == *slot).map(of).sum();
         slots(&self.members).iter().map(slot).collect()

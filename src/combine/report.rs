@@ -166,7 +166,8 @@ impl HeldOut {
         Ok(self.voices().filled()?.values().get(slot)?)
     }
 
-    fn row_weights(&self) -> Result<Vec<f64>> {
+    /// The rows' weights, of mean 1.
+    pub(crate) fn row_weights(&self) -> Result<Vec<f64>> {
         let rows = self.rows().len();
         let weights = match self.weights() {
             Some(weights) => weights.to_dtype(DType::F64)?.to_vec1()?,
@@ -176,21 +177,31 @@ impl HeldOut {
         Ok(weights.into_iter().map(|w| w / mean).collect())
     }
 
-    /// The loss of each row.
-    fn losses(&self, said: &Tensor) -> Result<Vec<f64>> {
-        let (truth, loss) = match self.voices().task() {
-            Task::Classification { .. } => (Truth::Classes(self.targets().to_vec1()?), RowLoss::LogLoss),
+    /// The answers.
+    pub(crate) fn truth(&self) -> Result<Truth> {
+        Ok(match self.voices().task() {
+            Task::Classification { .. } => Truth::Classes(self.targets().to_vec1()?),
             Task::Regression { .. } => {
-                let values = self.targets().to_dtype(DType::F64)?.flatten_all()?.to_vec1()?;
-                (Truth::Values(values), RowLoss::Squared)
+                Truth::Values(self.targets().to_dtype(DType::F64)?.flatten_all()?.to_vec1()?)
             }
-        };
+        })
+    }
+
+    /// The usual loss of each row.
+    fn losses(&self, said: &Tensor) -> Result<Vec<f64>> {
+        self.losses_by(RowLoss::usual(self.voices().task()), said)
+    }
+
+    /// The loss of each row.
+    pub(crate) fn losses_by(&self, loss: RowLoss, said: &Tensor) -> Result<Vec<f64>> {
+        let truth = self.truth()?;
         let width = said.dim(1)?;
         let said: Vec<f64> = said.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?;
         Ok(said.chunks_exact(width).enumerate().map(|(row, said)| loss.of(said, &truth, row)).collect())
     }
 
-    fn interval(&self, losses: &[f64], weights: &[f64], seed: Seed) -> Result<Interval> {
+    /// The mean of rows' losses, weighted, with its bootstrap interval.
+    pub(crate) fn interval(&self, losses: &[f64], weights: &[f64], seed: Seed) -> Result<Interval> {
         let weighted: Vec<f64> = losses.iter().zip(weights).map(|(l, w)| l * w).collect();
         bootstrap_interval(&weighted, LEVEL, RESAMPLES, seed)
     }

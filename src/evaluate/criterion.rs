@@ -1,6 +1,6 @@
 //! What a rule is chosen by: losses over rows, less is better.
 use super::NLL_EPSILON;
-use crate::{Error, Result};
+use crate::{data::Task, Error, Result};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -63,6 +63,14 @@ pub enum RowLoss {
 }
 
 impl RowLoss {
+    /// Log-loss for classes, squared error for values.
+    pub(crate) fn usual(task: Task) -> Self {
+        match task {
+            Task::Classification { .. } => Self::LogLoss,
+            Task::Regression { .. } => Self::Squared,
+        }
+    }
+
     /// The loss of one row, whose answer is row `row` of `truth`. A loss for classes is NaN for values, and the
     /// other way round; [`RowLoss::check`] tells before.
     #[inline]

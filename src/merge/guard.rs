@@ -180,16 +180,13 @@ impl<'a, L: Learner> Pool<'a, L> {
     fn kitchen<'k>(&'k self, recipe: &Recipe, guard: &Guard<'k>) -> Result<Kitchen<'k, L>> {
         let (learner, data, device) = self.parts();
         let first = one_architecture(self.members())?;
-        let mut seen: Rows = self.members().iter().flat_map(|m| m.record.seen.iter().copied()).collect();
-        seen.sort_unstable();
-        seen.dedup();
         let model = Model::of(learner, first).device(device);
         let judge = (guard.data.unwrap_or(data), guard.rows);
         let trace = match recipe.traces() {
             true => Some(Trace::new(&model, example(judge, device)?)?),
             false => None,
         };
-        Ok(Kitchen { model, data, seen, judge, trace })
+        Ok(Kitchen { model, data, seen: self.seen(), judge, trace })
     }
 }
 

@@ -9,6 +9,9 @@
 //! [`barrier`](barrier()) measures what averaging costs; [`repair`](repair()) mends the spread of the units. These run
 //! networks through a [`Model`].
 //!
+//! [`Pool::merge`](crate::Pool::merge) does all of this by a [`Recipe`], and refuses where the barrier is above a
+//! [`Guard`]'s limit; [`best_of`](best_of()) measures whether one network will do in place of an ensemble.
+//!
 //! A [`Method`] merges fine-tuned relatives tensor by tensor, in memory ([`merge`]) or from files that do not fit in
 //! it ([`FileMerge`]).
 pub mod align;
@@ -16,6 +19,7 @@ mod alike;
 mod average;
 mod barrier;
 mod batch_norm;
+mod best_of;
 mod blend;
 mod breadcrumbs;
 mod dare;
@@ -53,6 +57,7 @@ pub use average::{average, mix, Average, RunWeights};
 pub use barrier::{barrier, barrier_at_mean, Barrier, BARRIER_POINTS};
 pub use batch_norm::re_estimate;
 pub(crate) use batch_norm::re_estimate_by;
+pub use best_of::{best_of, Best, BestOf, BestReport, Candidate};
 pub use breadcrumbs::Breadcrumbs;
 pub use dare::Dare;
 pub use diagonal_fisher::diagonal_fisher;
