@@ -3,6 +3,7 @@ mod knora_e;
 mod knora_u;
 mod meta_des;
 mod neighbours;
+mod selection;
 #[cfg(test)]
 mod tests;
 
@@ -10,6 +11,7 @@ pub use knora_e::{KnoraE, KnoraEHead};
 pub use knora_u::{KnoraU, KnoraUHead};
 pub use meta_des::{MetaDes, MetaDesHead};
 pub use neighbours::Space;
+pub use selection::{DynamicSelection, DynamicSelectionHead};
 
 use super::{
     row_by_row::{row_by_row, Heard},
@@ -18,28 +20,12 @@ use super::{
 use crate::{data::Task, host, Error, HeldOut, Result, Rows};
 use candle_core::{DType, Result as CandleResult, Tensor};
 use neighbours::Region;
+use selection::{Local, Selection};
 use serde::{Deserialize, Serialize};
-
-/// How many neighbours, if nothing is said: DESlib's number.
-const NEIGHBOURS: usize = 7;
-
-/// The settings that the rules share.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-struct Local {
-    k: usize,
-    space: Space,
-    soft: bool,
-}
-
-impl Default for Local {
-    fn default() -> Self {
-        Self { k: NEIGHBOURS, space: Space::Inputs, soft: false }
-    }
-}
 
 /// Where each slot was right: held-out rows with what lies around them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Competence {
+pub struct Competence {
     region: Region,
     /// Neighbours that are looked at: at least one, at most as many as there are rows.
     k: usize,
