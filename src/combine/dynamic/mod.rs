@@ -18,7 +18,7 @@ use super::{
     Voices,
 };
 use crate::{data::Task, host, Error, HeldOut, Result, Rows};
-use candle_core::{DType, Result as CandleResult, Tensor};
+use candle_core::{Result as CandleResult, Tensor};
 use neighbours::Region;
 use selection::{Local, Selection};
 use serde::{Deserialize, Serialize};
@@ -61,7 +61,7 @@ impl Competence {
                 right[row * slots + slot] = vote == label;
             }
         }
-        let weights = held_out.weights().map(|w| w.to_dtype(DType::F64)?.to_vec1()).transpose()?;
+        let weights = held_out.row_weights()?;
         let region = Region::of(local.space, voices)?;
         Ok((Self { region, k: local.k.min(rows + 1 - need), slots, right, weights }, held_out))
     }
@@ -85,8 +85,7 @@ impl Competence {
 
 /// The rows whose weight is not 0.
 fn weighing(held_out: &HeldOut) -> Result<HeldOut> {
-    let Some(weights) = held_out.weights() else { return Ok(held_out.clone()) };
-    let weights: Vec<f64> = weights.to_dtype(DType::F64)?.to_vec1()?;
+    let Some(weights) = held_out.row_weights::<f64>()? else { return Ok(held_out.clone()) };
     let rows: Rows = (0..weights.len() as u32).filter(|row| weights[*row as usize] > 0.).collect();
     held_out.select(&rows)
 }

@@ -4,7 +4,7 @@ use crate::{
     codec,
     combine::{Combiner, HardVote, Head, Mean},
 };
-use candle_core::Device;
+use candle_core::{DType, Device};
 use serde::{de::DeserializeOwned, Serialize};
 
 const MEMBERS: usize = 5;
