@@ -132,9 +132,8 @@ impl<N: Network> Speakers<N> {
 
     /// The same of some rows of a data set.
     pub(crate) fn voices_on(&self, data: &dyn Dataset, rows: &[u32], pass: usize) -> Result<Voices> {
-        let says = |batch: CandleResult<Batch>| {
-            Ok(self.say(&batch?.inputs, Scale::Probability)?.values().detach())
-        };
+        let says =
+            |batch: CandleResult<Batch>| Ok(self.say(&batch?.inputs, Scale::Probability)?.values().detach());
         let passes = in_batches(data, rows.to_vec(), pass, &self.device).map(says);
         let said = cat(passes.collect::<CandleResult<Vec<_>>>()?, 1)?;
         Ok(Voices::on_scale(said, None, self.task, Scale::Probability)?)

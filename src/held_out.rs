@@ -2,11 +2,11 @@
 use crate::{
     combine::{Head, Voices},
     data::{Dataset, Task},
-    evaluate::Metrics,
+    evaluate::{Metrics, Truth},
     resample::{deal, Units},
     Error, Result, Rows, Seed,
 };
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device, Tensor, WithDType};
 use std::collections::BTreeSet;
 
 /// Predictions that no member behind them was fitted on, with what a rule may learn from.
@@ -290,7 +290,7 @@ impl HeldOut {
 
     /// The metrics of combined predictions `(R, C)` of the same rows.
     pub(crate) fn metrics_of(&self, said: &Tensor) -> Result<Metrics> {
-        let weights: Option<Vec<f32>> = self.weights.as_ref().map(|w| w.to_vec1()).transpose()?;
+        let weights = self.row_weights()?;
         match self.voices.task() {
             Task::Classification { .. } => {
                 Metrics::classification(said, &self.targets.to_vec1::<u32>()?, weights.as_deref())
@@ -395,6 +395,26 @@ impl HeldOut {
         let mut folds = vec![vec![]; k];
         (0u32..).zip(of).for_each(|(position, fold)| folds[fold].push(position));
         Ok(folds)
+    }
+
+    /// The weights as plain numbers, where the data has them.
+    pub(crate) fn row_weights<T: WithDType>(&self) -> Result<Option<Vec<T>>> {
+        Ok(self.weights.as_ref().map(|w| w.to_dtype(T::DTYPE)?.to_vec1()).transpose()?)
+    }
+
+    /// The same, 1 where the data has none.
+    pub(crate) fn every_weight(&self) -> Result<Vec<f64>> {
+        Ok(self.row_weights()?.unwrap_or_else(|| vec![1.; self.rows.len()]))
+    }
+
+    /// The answers as plain numbers.
+    pub(crate) fn truth(&self) -> Result<Truth> {
+        Ok(match self.voices.task() {
+            Task::Classification { .. } => Truth::Classes(self.targets.to_vec1()?),
+            Task::Regression { .. } => {
+                Truth::Values(self.targets.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?)
+            }
+        })
     }
 
     /// How many units there are that folds keep whole: groups, or rows.

@@ -10,7 +10,9 @@ use candle_ensemble::{
     train::{Averaging, CustomLoop, EarlyStopping, Schedule, Span, SwaRate, Trainer, Unit},
     Result, Seed, Session,
 };
-use candle_nn::{batch_norm, linear, loss, AdamW, BatchNorm, BatchNormConfig, Linear, Optimizer, ParamsAdamW, VarBuilder};
+use candle_nn::{
+    batch_norm, linear, loss, AdamW, BatchNorm, BatchNormConfig, Linear, Optimizer, ParamsAdamW, VarBuilder,
+};
 
 fn data() -> TensorDataset {
     let x = Tensor::arange(0f32, 80., &Device::Cpu).unwrap().affine(0.025, -1.).unwrap();

@@ -40,7 +40,10 @@ pub use borda_count::BordaCount;
 pub use calibrate::{
     Calibrate, Calibrated, CalibratedHead, Calibration, Calibrator, OnCalibrated, OnCalibratedHead,
 };
-pub use dynamic::{KnoraE, KnoraEHead, KnoraU, KnoraUHead, MetaDes, MetaDesHead, Space};
+pub use dynamic::{
+    DynamicSelection, DynamicSelectionHead, KnoraE, KnoraEHead, KnoraU, KnoraUHead, MetaDes, MetaDesHead,
+    Space,
+};
 pub(crate) use file::{decode as decode_rule, encode as encode_rule};
 pub use file::{load_rule, save_rule};
 pub use gating::{Gating, GatingHead};

@@ -4,8 +4,7 @@ use super::{
     Combiner, Fit, Head, Mean,
 };
 use crate::{
-    data::Task,
-    evaluate::{bootstrap_interval, Interval, Metrics, RowLoss, Truth},
+    evaluate::{bootstrap_interval, Interval, Metrics, RowLoss},
     HeldOut, Result, Seed,
 };
 use candle_core::{DType, Tensor};
@@ -121,7 +120,7 @@ impl HeldOut {
         let said = cross_fit(rule, self, &folds)?;
         let slots: Vec<Tensor> = (0..self.voices().slots()).map(|s| self.alone(s)).collect::<Result<_>>()?;
         let losses = slots.iter().map(|said| self.losses(said)).collect::<Result<Vec<_>>>()?;
-        let weight = self.row_weights()?;
+        let weight = self.relative_weights()?;
         let best = |rows: &[u32]| {
             let loss =
                 |slot: &Vec<f64>| rows.iter().map(|r| slot[*r as usize] * weight[*r as usize]).sum::<f64>();
@@ -158,7 +157,7 @@ impl HeldOut {
         let losses = |head: &dyn Head| self.losses(&head.combine(self.voices())?);
         let gains: Vec<f64> =
             losses(other)?.iter().zip(losses(head)?).map(|(other, own)| other - own).collect();
-        self.interval(&gains, &self.row_weights()?, Seed::from(0).child("gain"))
+        self.interval(&gains, &self.relative_weights()?, Seed::from(0).child("gain"))
     }
 
     /// What one slot says, the mean of the others where it may not speak.
@@ -166,25 +165,11 @@ impl HeldOut {
         Ok(self.voices().filled()?.values().get(slot)?)
     }
 
-    /// The rows' weights, of mean 1.
-    pub(crate) fn row_weights(&self) -> Result<Vec<f64>> {
-        let rows = self.rows().len();
-        let weights = match self.weights() {
-            Some(weights) => weights.to_dtype(DType::F64)?.to_vec1()?,
-            None => vec![1.; rows],
-        };
-        let mean = weights.iter().sum::<f64>() / rows as f64;
+    /// The weight of each row, 1 on average.
+    pub(crate) fn relative_weights(&self) -> Result<Vec<f64>> {
+        let weights = self.every_weight()?;
+        let mean = weights.iter().sum::<f64>() / weights.len() as f64;
         Ok(weights.into_iter().map(|w| w / mean).collect())
-    }
-
-    /// The answers.
-    pub(crate) fn truth(&self) -> Result<Truth> {
-        Ok(match self.voices().task() {
-            Task::Classification { .. } => Truth::Classes(self.targets().to_vec1()?),
-            Task::Regression { .. } => {
-                Truth::Values(self.targets().to_dtype(DType::F64)?.flatten_all()?.to_vec1()?)
-            }
-        })
     }
 
     /// The usual loss of each row.
@@ -207,7 +192,7 @@ impl HeldOut {
     }
 
     fn score(&self, said: &Tensor, seed: Seed) -> Result<RuleScore> {
-        let loss = self.interval(&self.losses(said)?, &self.row_weights()?, seed)?;
+        let loss = self.interval(&self.losses(said)?, &self.relative_weights()?, seed)?;
         Ok(RuleScore { metrics: self.metrics_of(said)?, loss })
     }
 }

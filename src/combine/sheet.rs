@@ -18,16 +18,7 @@ impl Sheet {
     pub(crate) fn of(held_out: &HeldOut) -> Result<Self> {
         let voices = held_out.voices().filled()?;
         let task = voices.task();
-        let truth = match task {
-            Task::Classification { .. } => Truth::Classes(held_out.targets().to_vec1()?),
-            Task::Regression { .. } => {
-                Truth::Values(held_out.targets().to_dtype(DType::F64)?.flatten_all()?.to_vec1()?)
-            }
-        };
-        let weights: Vec<f64> = match held_out.weights() {
-            Some(weights) => weights.to_dtype(DType::F64)?.to_vec1()?,
-            None => vec![1.; voices.rows()],
-        };
+        let (truth, weights) = (held_out.truth()?, held_out.every_weight()?);
         let total: f64 = weights.iter().sum();
         let weights = weights.into_iter().map(|w| w / total).collect();
         let values = voices.values().detach().to_device(&Device::Cpu)?.contiguous()?;

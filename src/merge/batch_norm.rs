@@ -168,11 +168,7 @@ impl Meter {
     }
 
     /// Each statistic's momentum: a huge old value comes back times `1 − m`, and drowns what the batch adds.
-    fn momenta(
-        &self,
-        vars: &Vars,
-        forward: impl Fn() -> Result<Tensor>,
-    ) -> Result<BTreeMap<String, f64>> {
+    fn momenta(&self, vars: &Vars, forward: impl Fn() -> Result<Tensor>) -> Result<BTreeMap<String, f64>> {
         const HUGE: f64 = (1u64 << 60) as f64;
         self.set(vars, |tensor| tensor.zeros_like()? + HUGE)?;
         drop(forward()?);

@@ -259,7 +259,8 @@ impl<'t, L: Learner> Test<'t, L> {
             }
         };
         if rows.len() < 4 {
-            let must = "at least 4: keep some back with Plan::reserve, or name rows of other data by BestOf::on";
+            let must =
+                "at least 4: keep some back with Plan::reserve, or name rows of other data by BestOf::on";
             return Err(Error::invalid("the rows that no member has seen", must, rows.len()));
         }
         let voices = pool.speakers()?.voices_on(data, &rows, ROWS)?;
@@ -268,7 +269,7 @@ impl<'t, L: Learner> Test<'t, L> {
         criterion.check(&held_out.truth()?)?;
         let halves = held_out.folds(2, options.seed)?;
         let unit = held_out.costs().iter().sum::<f64>() / held_out.costs().len() as f64;
-        let weights = held_out.row_weights()?;
+        let weights = held_out.relative_weights()?;
         Ok(Self { pool, options, data, rows, held_out, weights, criterion, halves, unit })
     }
 
@@ -308,7 +309,8 @@ impl<'t, L: Learner> Test<'t, L> {
     fn soup(&'t self, recipe: Recipe, align: bool) -> Make<'t> {
         Box::new(move |at| {
             let rows: Rows = at.iter().map(|at| self.rows[*at as usize]).collect();
-            let merged = self.pool.measure(&recipe, &Guard::new(f64::INFINITY, &rows).on(self.data), align)?;
+            let merged =
+                self.pool.measure(&recipe, &Guard::new(f64::INFINITY, &rows).on(self.data), align)?;
             Ok(Made { barrier: Some(merged.barrier.height), members: merged.pool.members().to_vec() })
         })
     }
@@ -316,7 +318,7 @@ impl<'t, L: Learner> Test<'t, L> {
     /// The slot of least loss on these rows, the first of equals.
     fn best_slot(&self, at: &[u32]) -> Result<usize> {
         let some = self.held_out.select(at)?;
-        let weights = some.row_weights()?;
+        let weights = some.relative_weights()?;
         let loss = |slot: usize| -> Result<f64> {
             let losses = some.losses_by(self.criterion, &some.voices().values().get(slot)?)?;
             Ok(losses.iter().zip(&weights).map(|(loss, weight)| loss * weight).sum())
@@ -394,7 +396,8 @@ impl<'t, L: Learner> Test<'t, L> {
     }
 
     fn mean(&self, losses: &[f64]) -> f64 {
-        losses.iter().zip(&self.weights).map(|(loss, weight)| loss * weight).sum::<f64>() / losses.len() as f64
+        losses.iter().zip(&self.weights).map(|(loss, weight)| loss * weight).sum::<f64>()
+            / losses.len() as f64
     }
 }
 
@@ -422,8 +425,11 @@ impl fmt::Display for BestReport {
         head.extend([loss.as_str(), "barrier", ""]);
         table.set_header(head);
         for (i, candidate) in self.candidates.iter().enumerate() {
-            let mut row =
-                vec![candidate.name.clone(), candidate.networks.to_string(), format!("{:.2}", candidate.cost)];
+            let mut row = vec![
+                candidate.name.clone(),
+                candidate.networks.to_string(),
+                format!("{:.2}", candidate.cost),
+            ];
             match &candidate.score {
                 Some(score) => {
                     row.extend(score.metrics.values().into_iter().map(|(_, value)| format!("{value:.4}")));

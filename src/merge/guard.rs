@@ -25,7 +25,10 @@ pub struct Guard<'g> {
 
 impl fmt::Debug for Guard<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Guard").field("limit", &self.limit).field("rows", &self.rows.len()).finish_non_exhaustive()
+        f.debug_struct("Guard")
+            .field("limit", &self.limit)
+            .field("rows", &self.rows.len())
+            .finish_non_exhaustive()
     }
 }
 

@@ -219,7 +219,9 @@ impl<'k, L: Learner> Kitchen<'k, L> {
     }
 
     fn trace(&self) -> Result<&Trace<'k, L>> {
-        self.trace.as_ref().ok_or_else(|| Error::invalid("the recipe", "one that traces the model", "another"))
+        self.trace
+            .as_ref()
+            .ok_or_else(|| Error::invalid("the recipe", "one that traces the model", "another"))
     }
 
     /// Some of the rows seen, evenly spaced.

@@ -34,22 +34,16 @@ use serde::{Deserialize, Serialize};
 /// assert!((head.weights().unwrap()[0] - 0.5).abs() < 1e-12);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LeastSquares {
     ridge: Option<Strength>,
-}
-
-impl Default for LeastSquares {
-    fn default() -> Self {
-        Self::new()
-    }
 }
 
 impl LeastSquares {
     /// Without a penalty.
     #[must_use]
     pub fn new() -> Self {
-        Self { ridge: None }
+        Self::default()
     }
 
     /// With a penalty `λ ‖w‖²`, finite. scikit-learn's `Ridge(alpha)` sums over rows and outputs: its `alpha` is
@@ -94,7 +88,7 @@ impl LeastSquares {
             (Ok(train), Ok(valid)) => grid.iter().map(|x| valid.loss(&train.solve(*x))).collect(),
             _ => vec![f64::INFINITY; grid.len()],
         };
-        let strength = self.ridge.unwrap_or(Strength::Fixed(0.));
+        let strength = self.ridge.unwrap_or_default();
         let strength = strength.resolve(held_out, &sheet.weights, &grid, losses)?;
         let weights = full.solve(strength);
         let name = match self.ridge {

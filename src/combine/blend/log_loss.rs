@@ -33,22 +33,16 @@ use serde::{Deserialize, Serialize};
 /// assert_eq!(head.weights(), Some(&[1., 0.][..]));
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SimplexLogLoss {
     strength: Strength,
-}
-
-impl Default for SimplexLogLoss {
-    fn default() -> Self {
-        Self::new()
-    }
 }
 
 impl SimplexLogLoss {
     /// Without a penalty.
     #[must_use]
     pub fn new() -> Self {
-        Self { strength: Strength::Fixed(0.) }
+        Self::default()
     }
 
     /// With a penalty towards equal weights, `λ ‖w − 1/S‖²`: useful where held-out rows are few. The head's name
@@ -67,16 +61,9 @@ impl Combiner for SimplexLogLoss {
         let held_out = held_out()?;
         let sheet = Sheet::of(&held_out)?;
         let true_class = of_true_class(&sheet)?;
-        let table = Table::new(&true_class, sheet.weights.len());
-        let (loss, row_weights) = (Loss::Log, sheet.weights.as_slice());
-        let blend = Blend {
-            rules: ["simplex-log-loss", "shrunk-log-loss"],
-            table,
-            loss,
-            row_weights,
-            width: 1,
-            share: 1.,
-        };
+        let (rules, row_weights) = (["simplex-log-loss", "shrunk-log-loss"], sheet.weights.as_slice());
+        let table = Table::new(&true_class, row_weights.len());
+        let blend = Blend { rules, table, loss: Loss::Log, row_weights, width: 1, share: 1. };
         blend.fit(&held_out, self.strength)
     }
 }

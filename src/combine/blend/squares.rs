@@ -31,22 +31,16 @@ use serde::{Deserialize, Serialize};
 /// assert!((head.weights().unwrap()[0] - 0.75).abs() < 1e-9);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SimplexSquares {
     strength: Strength,
-}
-
-impl Default for SimplexSquares {
-    fn default() -> Self {
-        Self::new()
-    }
 }
 
 impl SimplexSquares {
     /// Without a penalty.
     #[must_use]
     pub fn new() -> Self {
-        Self { strength: Strength::Fixed(0.) }
+        Self::default()
     }
 
     /// With a penalty towards equal weights, `λ ‖w − 1/S‖²`: useful where held-out rows are few. The head's name
@@ -76,15 +70,8 @@ impl SimplexSquares {
         let (_, rows, width) = sheet.dims();
         let (targets, share) = targets(sheet);
         let (table, loss) = (Table::new(all, rows * width), Loss::Squares(&targets));
-        let blend = Blend {
-            rules: ["simplex-squares", "shrunk-squares"],
-            table,
-            loss,
-            row_weights: &sheet.weights,
-            width,
-            share,
-        };
-        blend.fit(held_out, self.strength)
+        let (rules, row_weights) = (["simplex-squares", "shrunk-squares"], sheet.weights.as_slice());
+        Blend { rules, table, loss, row_weights, width, share }.fit(held_out, self.strength)
     }
 }
 

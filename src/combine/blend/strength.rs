@@ -31,6 +31,13 @@ pub enum Strength {
     },
 }
 
+impl Default for Strength {
+    /// No penalty.
+    fn default() -> Self {
+        Self::Fixed(0.)
+    }
+}
+
 impl Strength {
     /// Cross-validated in five folds, the least loss.
     #[must_use]
@@ -132,7 +139,7 @@ pub(super) struct Blend<'a, T> {
 impl<T: Number> Blend<'_, T> {
     pub(super) fn fit(&self, held_out: &HeldOut, strength: Strength) -> Result<Weighted> {
         let weights = self.of_cells(self.row_weights);
-        let plain = strength == Strength::Fixed(0.);
+        let plain = strength == Strength::default();
         let mut grid = match strength {
             Strength::Fixed(_) => vec![],
             Strength::CrossValidated { .. } => grid(self.problem(&weights, 0.).curvature()),

@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     combine::{Combiner, Head, Mean, Voices, Weighted},
     data::Task,
-    evaluate::{Criterion, Custom, RowLoss, Said, Truth},
+    evaluate::{Criterion, Custom, RowLoss, Said},
     HeldOut, Result, Seed,
 };
 use candle_core::{Device, Tensor};
@@ -325,7 +325,7 @@ fn the_strength_is_the_one_with_the_least_loss_on_other_rows() {
         let rule = SimplexLogLoss::new().towards_equal(Strength::Fixed(strength));
         let said = crate::combine::cross_fit::cross_fit(&rule, &held_out, &folds).unwrap();
         let values: Vec<f64> = said.flatten_all().unwrap().to_vec1().unwrap();
-        let truth = Truth::Classes(held_out.targets().to_vec1().unwrap());
+        let truth = held_out.truth().unwrap();
         let weights = vec![1. / 30.; 30];
         let said = Said { values: &values, width: 3, truth: &truth, weights: &weights };
         RowLoss::LogLoss.loss(&said).unwrap()
@@ -425,7 +425,7 @@ fn loss_of(held_out: &HeldOut, weights: &[f64], loss: RowLoss) -> f64 {
     let all = held_out.voices().values().to_vec3::<f64>().unwrap();
     let omega = held_out.weights().unwrap().to_vec1::<f32>().unwrap();
     let total: f64 = omega.iter().map(|w| f64::from(*w)).sum();
-    let truth = Truth::Classes(held_out.targets().to_vec1().unwrap());
+    let truth = held_out.truth().unwrap();
     let mut sum = 0.;
     for (row, w) in omega.iter().enumerate() {
         let width = all[0][row].len();

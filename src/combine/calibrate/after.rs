@@ -1,12 +1,11 @@
 //! A rule, then a calibration of what it says.
-use super::{for_classes, Calibration, Calibrator};
+use super::{answers, Calibration, Calibrator};
 use crate::{
     combine::{cross_fit::cross_fit, Combiner, Fit, Head, Voices},
-    data::Task,
     train::Scale,
     Error, HeldOut, Result, Seed,
 };
-use candle_core::{DType, Result as CandleResult, Tensor};
+use candle_core::{Result as CandleResult, Tensor};
 use serde::{Deserialize, Serialize};
 
 /// Folds of the held-out rows, where there are as many.
@@ -53,9 +52,7 @@ impl<C: Combiner> Combiner for Calibrated<C> {
 
     fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<Self::Head> {
         let held_out = held_out()?;
-        if let Task::Regression { .. } = held_out.voices().task() {
-            return Err(for_classes(self.calibration));
-        }
+        let (labels, weights) = answers(self.calibration, &held_out)?;
         let units = held_out.units();
         if units < 2 {
             let combiner = self.calibration.name().to_string();
@@ -63,9 +60,6 @@ impl<C: Combiner> Combiner for Calibrated<C> {
         }
         let folds = held_out.folds(FOLDS.min(units), Seed::from(0).child("calibration"))?;
         let said = cross_fit(&self.rule, &held_out, &folds)?;
-        let labels: Vec<u32> = held_out.targets().to_vec1()?;
-        let weights: Option<Vec<f32>> =
-            held_out.weights().map(|w| w.to_dtype(DType::F32)?.to_vec1()).transpose()?;
         let calibrator = self.calibration.fit(&said, &labels, weights.as_deref())?;
         let head = self.rule.fit(&|| Ok(held_out.clone()))?;
         Ok(CalibratedHead { name: format!("{}, {}", head.name(), self.calibration.name()), head, calibrator })

@@ -1,12 +1,11 @@
 //! A calibration of each voice, then a rule.
-use super::{for_classes, Calibration, Calibrator};
+use super::{answers, Calibration, Calibrator};
 use crate::{
     combine::{Combiner, Fit, Head, Voices},
-    data::Task,
     threads::wide,
     HeldOut, Result,
 };
-use candle_core::{DType, Result as CandleResult, Tensor};
+use candle_core::{Result as CandleResult, Tensor};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -51,12 +50,7 @@ impl<C: Combiner> Combiner for OnCalibrated<C> {
 
     fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<Self::Head> {
         let held_out = held_out()?;
-        if let Task::Regression { .. } = held_out.voices().task() {
-            return Err(for_classes(self.calibration));
-        }
-        let labels: Vec<u32> = held_out.targets().to_vec1()?;
-        let weights: Option<Vec<f32>> =
-            held_out.weights().map(|w| w.to_dtype(DType::F32)?.to_vec1()).transpose()?;
+        let (labels, weights) = answers(self.calibration, &held_out)?;
         let (coverage, calibration) = (held_out.voices().coverage()?, self.calibration);
         let fit = |slot: usize| -> Result<Calibrator> {
             let counts = |row: &u32| {

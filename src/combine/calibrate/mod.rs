@@ -12,7 +12,10 @@ pub use after::{Calibrated, CalibratedHead};
 pub use before::{OnCalibrated, OnCalibratedHead};
 
 use super::Combiner;
-use crate::{evaluate::nll, Error, Result};
+use crate::{
+    evaluate::{nll, Truth},
+    Error, HeldOut, Result,
+};
 use candle_core::{DType, Result as CandleResult, Tensor, D};
 use candle_nn::ops;
 use cases::Cases;
@@ -170,7 +173,12 @@ pub trait Calibrate: Combiner + Sized {
 
 impl<C: Combiner> Calibrate for C {}
 
-/// A rule for classes was asked to calibrate values.
-fn for_classes(calibration: Calibration) -> Error {
-    Error::invalid(calibration.name(), "a rule for classes", "asked to calibrate values")
+/// Labels and weights of the rows; an error for values.
+fn answers(calibration: Calibration, held_out: &HeldOut) -> Result<(Vec<u32>, Option<Vec<f32>>)> {
+    match held_out.truth()? {
+        Truth::Classes(labels) => Ok((labels, held_out.row_weights()?)),
+        Truth::Values(_) => {
+            Err(Error::invalid(calibration.name(), "a rule for classes", "asked to calibrate values"))
+        }
+    }
 }

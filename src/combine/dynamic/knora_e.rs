@@ -1,9 +1,6 @@
 //! Selection of members that are right about every row nearby.
-use super::{combine, Competence, Local, Space};
-use crate::{
-    combine::{Combiner, Head, Voices},
-    HeldOut, Result,
-};
+use super::{combine, Competence, DynamicSelection, DynamicSelectionHead, Local, Selection};
+use crate::{combine::Voices, HeldOut, Result};
 use candle_core::{Result as CandleResult, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -31,65 +28,26 @@ use serde::{Deserialize, Serialize};
 /// assert!(p.to_vec2::<f32>()?.iter().all(|p| p[0] > 0.5));
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct KnoraE {
-    local: Local,
-}
+pub type KnoraE = DynamicSelection<Eliminate>;
 
 /// [`KnoraE`], fitted: where each slot was right, O(held-out rows × (inputs + slots)).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct KnoraEHead {
-    competence: Competence,
-    local: Local,
-}
+pub type KnoraEHead = DynamicSelectionHead<Eliminate>;
 
-impl KnoraE {
-    /// With `k` neighbours in the inputs, of which there may be fewer; 7 by default. Votes are counted.
-    #[must_use]
-    pub fn new(k: usize) -> Self {
-        Self { local: Local { k, ..Local::default() } }
+/// The selection of [`KnoraE`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Eliminate;
+
+impl Selection for Eliminate {
+    const NAME: &'static str = "knora-e";
+    type Learned = Competence;
+
+    fn learn(&self, local: Local, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<Competence> {
+        Ok(Competence::fit("KNORA-E", local, 1, &held_out()?)?.0)
     }
 
-    /// With neighbours in this space.
-    #[must_use]
-    pub fn space(mut self, space: Space) -> Self {
-        self.local.space = space;
-        self
-    }
-
-    /// With the probabilities of those selected averaged, rather than their votes counted.
-    #[must_use]
-    pub fn soft(mut self) -> Self {
-        self.local.soft = true;
-        self
-    }
-}
-
-impl Combiner for KnoraE {
-    type Head = KnoraEHead;
-
-    fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<KnoraEHead> {
-        let (competence, _) = Competence::fit("KNORA-E", self.local, 1, &held_out()?)?;
-        Ok(KnoraEHead { competence, local: self.local })
-    }
-
-    fn wants_inputs(&self) -> bool {
-        self.local.space == Space::Inputs
-    }
-}
-
-impl Head for KnoraEHead {
-    fn name(&self) -> String {
-        "knora-e".into()
-    }
-
-    fn wants_inputs(&self) -> bool {
-        self.local.space == Space::Inputs
-    }
-
-    fn combine(&self, voices: &Voices) -> CandleResult<Tensor> {
-        let (competence, near) = (&self.competence, self.competence.around(voices)?);
-        combine(voices, self.local.soft, |heard| {
+    fn combine(competence: &Competence, voices: &Voices, soft: bool) -> CandleResult<Tensor> {
+        let near = competence.around(voices)?;
+        combine(voices, soft, |heard| {
             let near = &near[heard.row * competence.k..][..competence.k];
             // Right about so many of the nearest in a row.
             let run = |slot: usize| near.iter().take_while(|row| competence.is_right(**row, slot)).count();

@@ -1,9 +1,6 @@
 //! Votes for being right nearby.
-use super::{combine, Competence, Local, Space};
-use crate::{
-    combine::{Combiner, Head, Voices},
-    HeldOut, Result,
-};
+use super::{combine, Competence, DynamicSelection, DynamicSelectionHead, Local, Selection};
+use crate::{combine::Voices, HeldOut, Result};
 use candle_core::{Result as CandleResult, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -31,65 +28,26 @@ use serde::{Deserialize, Serialize};
 /// assert!(p.to_vec2::<f32>()?.iter().all(|p| p[0] > 0.5));
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct KnoraU {
-    local: Local,
-}
+pub type KnoraU = DynamicSelection<Unite>;
 
 /// [`KnoraU`], fitted: where each slot was right, O(held-out rows × (inputs + slots)).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct KnoraUHead {
-    competence: Competence,
-    local: Local,
-}
+pub type KnoraUHead = DynamicSelectionHead<Unite>;
 
-impl KnoraU {
-    /// With `k` neighbours in the inputs, of which there may be fewer; 7 by default. Votes are counted.
-    #[must_use]
-    pub fn new(k: usize) -> Self {
-        Self { local: Local { k, ..Local::default() } }
+/// The selection of [`KnoraU`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Unite;
+
+impl Selection for Unite {
+    const NAME: &'static str = "knora-u";
+    type Learned = Competence;
+
+    fn learn(&self, local: Local, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<Competence> {
+        Ok(Competence::fit("KNORA-U", local, 1, &held_out()?)?.0)
     }
 
-    /// With neighbours in this space.
-    #[must_use]
-    pub fn space(mut self, space: Space) -> Self {
-        self.local.space = space;
-        self
-    }
-
-    /// With the probabilities of those selected averaged, rather than their votes counted.
-    #[must_use]
-    pub fn soft(mut self) -> Self {
-        self.local.soft = true;
-        self
-    }
-}
-
-impl Combiner for KnoraU {
-    type Head = KnoraUHead;
-
-    fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<KnoraUHead> {
-        let (competence, _) = Competence::fit("KNORA-U", self.local, 1, &held_out()?)?;
-        Ok(KnoraUHead { competence, local: self.local })
-    }
-
-    fn wants_inputs(&self) -> bool {
-        self.local.space == Space::Inputs
-    }
-}
-
-impl Head for KnoraUHead {
-    fn name(&self) -> String {
-        "knora-u".into()
-    }
-
-    fn wants_inputs(&self) -> bool {
-        self.local.space == Space::Inputs
-    }
-
-    fn combine(&self, voices: &Voices) -> CandleResult<Tensor> {
-        let (competence, near) = (&self.competence, self.competence.around(voices)?);
-        combine(voices, self.local.soft, |heard| {
+    fn combine(competence: &Competence, voices: &Voices, soft: bool) -> CandleResult<Tensor> {
+        let near = competence.around(voices)?;
+        combine(voices, soft, |heard| {
             let near = &near[heard.row * competence.k..][..competence.k];
             move |slot| {
                 let right = near.iter().filter(|row| competence.is_right(**row, slot));

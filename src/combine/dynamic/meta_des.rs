@@ -1,7 +1,9 @@
 //! Selection by a learned judge of competence.
-use super::{combine, neighbours::Region, Competence, Local, Space};
+use super::{
+    combine, neighbours::Region, Competence, DynamicSelection, DynamicSelectionHead, Local, Selection, Space,
+};
 use crate::{
-    combine::{row_by_row::Heard, Combiner, Head, Voices},
+    combine::{row_by_row::Heard, Voices},
     Error, HeldOut, Result,
 };
 use candle_core::{DType, Result as CandleResult, Tensor};
@@ -42,68 +44,53 @@ const STEPS: usize = 10;
 /// assert!(p.iter().filter(|p| p[0] > 0.5).count() > 35); // class 0 on both sides
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
+pub type MetaDes = DynamicSelection<Judged>;
+
+/// [`MetaDes`], fitted: what each slot said and where it was right, O(held-out rows × (inputs + slots × classes)).
+pub type MetaDesHead = DynamicSelectionHead<Judged>;
+
+/// The selection of [`MetaDes`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct MetaDes {
-    local: Local,
+pub struct Judged {
     profiles: usize,
     threshold: f64,
 }
 
-/// [`MetaDes`], fitted: what each slot said and where it was right, O(held-out rows × (inputs + slots × classes)).
+/// [`Judged`], fitted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct MetaDesHead {
+pub struct Judging {
     known: Known,
     judge: NaiveBayes,
     threshold: f64,
-    local: Local,
 }
 
-impl Default for MetaDes {
+impl Default for Judged {
     fn default() -> Self {
-        Self { local: Local::default(), profiles: PROFILES, threshold: 0.5 }
+        Self { profiles: PROFILES, threshold: 0.5 }
     }
 }
 
 impl MetaDes {
-    /// With `k` neighbours in the inputs, of which there may be fewer; 7 by default. Votes are counted.
-    #[must_use]
-    pub fn new(k: usize) -> Self {
-        Self { local: Local { k, ..Local::default() }, ..Self::default() }
-    }
-
     /// With so many similar output profiles; 5, if not set.
     #[must_use]
     pub fn profiles(mut self, kp: usize) -> Self {
-        self.profiles = kp;
+        self.selection.profiles = kp;
         self
     }
 
     /// Selects members whose probability of being right is above this, from 0 to less than 1; 0.5, if not set.
     #[must_use]
     pub fn threshold(mut self, threshold: f64) -> Self {
-        self.threshold = threshold;
-        self
-    }
-
-    /// With neighbours in this space.
-    #[must_use]
-    pub fn space(mut self, space: Space) -> Self {
-        self.local.space = space;
-        self
-    }
-
-    /// With the probabilities of those selected averaged, rather than their votes counted.
-    #[must_use]
-    pub fn soft(mut self) -> Self {
-        self.local.soft = true;
+        self.selection.threshold = threshold;
         self
     }
 }
 
-impl Combiner for MetaDes {
-    type Head = MetaDesHead;
+impl Selection for Judged {
+    const NAME: &'static str = "meta-des";
+    type Learned = Judging;
 
-    fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<MetaDesHead> {
+    fn learn(&self, local: Local, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<Judging> {
         if !(0. ..1.).contains(&self.threshold) {
             let must = "from 0 to less than 1";
             return Err(Error::invalid("the selection threshold of META-DES", must, self.threshold));
@@ -112,35 +99,21 @@ impl Combiner for MetaDes {
             return Err(Error::invalid("number of output profiles of META-DES", "1 or more", 0));
         }
         // Each row learns from another one at least.
-        let (competence, held_out) = Competence::fit("META-DES", self.local, 2, &held_out()?)?;
+        let (competence, held_out) = Competence::fit("META-DES", local, 2, &held_out()?)?;
         let known = Known::of(competence, self.profiles, &held_out)?;
         let judge = known.judge(&held_out)?;
-        Ok(MetaDesHead { known, judge, threshold: self.threshold, local: self.local })
+        Ok(Judging { known, judge, threshold: self.threshold })
     }
 
-    fn wants_inputs(&self) -> bool {
-        self.local.space == Space::Inputs
-    }
-}
-
-impl Head for MetaDesHead {
-    fn name(&self) -> String {
-        "meta-des".into()
-    }
-
-    fn wants_inputs(&self) -> bool {
-        self.local.space == Space::Inputs
-    }
-
-    fn combine(&self, voices: &Voices) -> CandleResult<Tensor> {
-        let known = &self.known;
+    fn combine(learned: &Judging, voices: &Voices, soft: bool) -> CandleResult<Tensor> {
+        let Judging { known, judge, threshold } = learned;
         let (k, kp) = (known.competence.k, known.kp);
         let (near, alike) = (known.competence.around(voices)?, known.profiles.around(voices, kp)?);
-        combine(voices, self.local.soft, |heard| {
+        combine(voices, soft, |heard| {
             let around = (&near[heard.row * k..][..k], &alike[heard.row * kp..][..kp]);
             let chosen = |(voice, slot): (usize, &usize)| {
-                let right = self.judge.of(known.features(around, *slot, surety(heard, voice)));
-                (right > self.threshold).then_some(*slot)
+                let right = judge.of(known.features(around, *slot, surety(heard, voice)));
+                (right > *threshold).then_some(*slot)
             };
             let chosen: Vec<usize> = heard.slots.iter().enumerate().filter_map(chosen).collect();
             move |slot| f64::from(u8::from(chosen.contains(&slot)))
@@ -278,18 +251,20 @@ impl NaiveBayes {
 #[cfg(test)]
 mod tests {
     use super::{super::tests::tables, *};
+    use crate::combine::Combiner;
 
     /// The probability of being right that the head has for each slot, row by row.
     fn competence(classes: usize) -> Vec<f64> {
         let (held_out, fresh) = tables(classes);
         let head = MetaDes::new(7).fit(&|| Ok(held_out.clone())).unwrap();
-        let (near, alike) =
-            (head.known.competence.around(&fresh).unwrap(), head.known.profiles.around(&fresh, 5).unwrap());
+        let Judging { known, judge, .. } = &head.learned;
+        let near = known.competence.around(&fresh).unwrap();
+        let alike = known.profiles.around(&fresh, 5).unwrap();
         let sure: Vec<Vec<f64>> = fresh.values().max(2).unwrap().to_vec2().unwrap();
         let of = |i: usize| {
             let (row, slot) = (i / 5, i % 5);
             let around = (&near[row * 7..][..7], &alike[row * 5..][..5]);
-            head.judge.of(head.known.features(around, slot, sure[slot][row]))
+            judge.of(known.features(around, slot, sure[slot][row]))
         };
         (0..12 * 5).map(of).collect()
     }

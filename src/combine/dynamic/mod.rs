@@ -3,6 +3,7 @@ mod knora_e;
 mod knora_u;
 mod meta_des;
 mod neighbours;
+mod selection;
 #[cfg(test)]
 mod tests;
 
@@ -10,36 +11,21 @@ pub use knora_e::{KnoraE, KnoraEHead};
 pub use knora_u::{KnoraU, KnoraUHead};
 pub use meta_des::{MetaDes, MetaDesHead};
 pub use neighbours::Space;
+pub use selection::{DynamicSelection, DynamicSelectionHead};
 
 use super::{
     row_by_row::{row_by_row, Heard},
     Voices,
 };
 use crate::{data::Task, host, Error, HeldOut, Result, Rows};
-use candle_core::{DType, Result as CandleResult, Tensor};
+use candle_core::{Result as CandleResult, Tensor};
 use neighbours::Region;
+use selection::{Local, Selection};
 use serde::{Deserialize, Serialize};
-
-/// How many neighbours, if nothing is said: DESlib's number.
-const NEIGHBOURS: usize = 7;
-
-/// The settings that the rules share.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-struct Local {
-    k: usize,
-    space: Space,
-    soft: bool,
-}
-
-impl Default for Local {
-    fn default() -> Self {
-        Self { k: NEIGHBOURS, space: Space::Inputs, soft: false }
-    }
-}
 
 /// Where each slot was right: held-out rows with what lies around them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Competence {
+pub struct Competence {
     region: Region,
     /// Neighbours that are looked at: at least one, at most as many as there are rows.
     k: usize,
@@ -75,7 +61,7 @@ impl Competence {
                 right[row * slots + slot] = vote == label;
             }
         }
-        let weights = held_out.weights().map(|w| w.to_dtype(DType::F64)?.to_vec1()).transpose()?;
+        let weights = held_out.row_weights()?;
         let region = Region::of(local.space, voices)?;
         Ok((Self { region, k: local.k.min(rows + 1 - need), slots, right, weights }, held_out))
     }
@@ -99,8 +85,7 @@ impl Competence {
 
 /// The rows whose weight is not 0.
 fn weighing(held_out: &HeldOut) -> Result<HeldOut> {
-    let Some(weights) = held_out.weights() else { return Ok(held_out.clone()) };
-    let weights: Vec<f64> = weights.to_dtype(DType::F64)?.to_vec1()?;
+    let Some(weights) = held_out.row_weights::<f64>()? else { return Ok(held_out.clone()) };
     let rows: Rows = (0..weights.len() as u32).filter(|row| weights[*row as usize] > 0.).collect();
     held_out.select(&rows)
 }

@@ -4,7 +4,7 @@ use crate::{
     codec,
     combine::{Combiner, HardVote, Head, Mean},
 };
-use candle_core::Device;
+use candle_core::{DType, Device};
 use serde::{de::DeserializeOwned, Serialize};
 
 const MEMBERS: usize = 5;
@@ -48,20 +48,23 @@ fn table(t: &Tensor) -> Vec<Vec<f64>> {
     t.to_dtype(DType::F64).unwrap().to_vec2().unwrap()
 }
 
-/// What the rule says beside the fresh rows combined by these weights, of probabilities where `soft`, else of votes.
-fn assert_weighs(said: &Tensor, fresh: &Voices, weights: &[[f64; MEMBERS]], soft: bool) {
+/// Beside the fresh rows combined by these weights: of votes, and softly of probabilities.
+fn assert_weighs<S: Selection + Copy>(rule: DynamicSelection<S>, weights: &[[f64; MEMBERS]]) {
+    let (held_out, fresh) = tables(3);
     let members: Vec<Vec<Vec<f64>>> = fresh.values().to_vec3().unwrap();
-    let said = table(said);
-    assert_eq!(said.len(), weights.len());
-    for (row, (said, weights)) in said.iter().zip(weights).enumerate() {
-        let total: f64 = weights.iter().sum();
-        for (class, got) in said.iter().enumerate() {
-            let says = |s: usize| match soft {
-                true => members[s][row][class],
-                false => f64::from(u8::from(host::argmax(&members[s][row]) == class)),
-            };
-            let want: f64 = (0..MEMBERS).map(|s| weights[s] / total * says(s)).sum();
-            assert!((got - want).abs() < 1e-12, "row {row}, class {class}: {got} against {want}");
+    for (rule, soft) in [(rule, false), (rule.soft(), true)] {
+        let said = table(&fitted(&rule, &held_out).combine(&fresh).unwrap());
+        assert_eq!(said.len(), weights.len());
+        for (row, (said, weights)) in said.iter().zip(weights).enumerate() {
+            let total: f64 = weights.iter().sum();
+            for (class, got) in said.iter().enumerate() {
+                let says = |s: usize| match soft {
+                    true => members[s][row][class],
+                    false => f64::from(u8::from(host::argmax(&members[s][row]) == class)),
+                };
+                let want: f64 = (0..MEMBERS).map(|s| weights[s] / total * says(s)).sum();
+                assert!((got - want).abs() < 1e-12, "row {row}, class {class}: {got} against {want}");
+            }
         }
     }
 }
@@ -100,12 +103,8 @@ fn knora_e_selects_whom_deslib_selects() {
         [0., 0., 0., 1., 1.],
         [1., 0., 1., 1., 0.],
     ];
-    let (held_out, fresh) = tables(3);
-    for (k, selected) in [(7, seven), (3, three)] {
-        let (votes, means) = (KnoraE::new(k), KnoraE::new(k).soft());
-        assert_weighs(&fitted(&votes, &held_out).combine(&fresh).unwrap(), &fresh, &selected, false);
-        assert_weighs(&fitted(&means, &held_out).combine(&fresh).unwrap(), &fresh, &selected, true);
-    }
+    assert_weighs(KnoraE::new(7), &seven);
+    assert_weighs(KnoraE::new(3), &three);
 }
 
 #[test]
@@ -124,9 +123,7 @@ fn knora_u_gives_the_votes_that_deslib_gives() {
         [4., 4., 3., 6., 6.],
         [6., 4., 7., 6., 3.],
     ];
-    let (held_out, fresh) = tables(3);
-    assert_weighs(&fitted(&KnoraU::new(7), &held_out).combine(&fresh).unwrap(), &fresh, &votes, false);
-    assert_weighs(&fitted(&KnoraU::new(7).soft(), &held_out).combine(&fresh).unwrap(), &fresh, &votes, true);
+    assert_weighs(KnoraU::new(7), &votes);
 }
 
 #[test]
@@ -145,14 +142,7 @@ fn meta_des_selects_whom_deslib_selects() {
         [1., 1., 1., 1., 0.],
         [1., 0., 0., 1., 1.],
     ];
-    let (held_out, fresh) = tables(3);
-    assert_weighs(&fitted(&MetaDes::new(7), &held_out).combine(&fresh).unwrap(), &fresh, &selected, false);
-    assert_weighs(
-        &fitted(&MetaDes::new(7).soft(), &held_out).combine(&fresh).unwrap(),
-        &fresh,
-        &selected,
-        true,
-    );
+    assert_weighs(MetaDes::new(7), &selected);
 }
 
 /// Calls a check with every rule in every space.

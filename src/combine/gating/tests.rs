@@ -5,14 +5,10 @@ use rand::Rng;
 const TWO: Task = Task::Classification { classes: 2 };
 
 fn loss(said: &Tensor, held_out: &HeldOut) -> f64 {
-    let (truth, of) = match held_out.voices().task() {
-        Task::Classification { .. } => {
-            (Truth::Classes(held_out.targets().to_vec1().unwrap()), RowLoss::LogLoss)
-        }
-        Task::Regression { .. } => {
-            let y = held_out.targets().to_dtype(DType::F64).unwrap().flatten_all().unwrap();
-            (Truth::Values(y.to_vec1().unwrap()), RowLoss::Squared)
-        }
+    let truth = held_out.truth().unwrap();
+    let of = match truth {
+        Truth::Classes(_) => RowLoss::LogLoss,
+        Truth::Values(_) => RowLoss::Squared,
     };
     let said: Vec<Vec<f64>> = said.to_dtype(DType::F64).unwrap().to_vec2().unwrap();
     said.iter().enumerate().map(|(row, said)| of.of(said, &truth, row)).sum::<f64>() / said.len() as f64

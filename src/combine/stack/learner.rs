@@ -1,6 +1,6 @@
 //! What a meta-learner is.
 use crate::{combine::Fit, data::Task, HeldOut, Result, Rows, Seed};
-use candle_core::{DType, Result as CandleResult, Tensor};
+use candle_core::{Result as CandleResult, Tensor};
 use std::fmt::Debug;
 
 /// What a meta-learner learns from: meta-features of held-out rows, with the answers.
@@ -38,10 +38,7 @@ impl<'a> Lesson<'a> {
     /// # Errors
     /// When candle fails.
     pub fn weights(&self) -> Result<Vec<f64>> {
-        Ok(match self.held_out.weights() {
-            Some(weights) => weights.to_dtype(DType::F64)?.to_vec1()?,
-            None => vec![1.; self.held_out.rows().len()],
-        })
+        self.held_out.every_weight()
     }
 
     /// `k` folds of the rows, as positions, for a learner that has something to choose: groups whole, classes in
