@@ -4,6 +4,7 @@ use crate::{
     combine::{Mean, RuleScore},
     data::Dataset,
     evaluate::{Criterion, Interval, RowLoss},
+    member::speaking,
     prune::Ordered,
     train::Learner,
     Ensemble, Error, HeldOut, Member, Pool, Result, Rows, Seed,
@@ -54,8 +55,7 @@ impl<'d> BestOf<'d> {
         Self::default()
     }
 
-    /// At a cost of so many networks a prediction, 1 or more: parameters that are run through, in units of the pool's
-    /// mean slot's.
+    /// At a cost of so many networks a prediction: parameters that are run through, in units of the pool's mean network's.
     #[must_use]
     pub fn within(mut self, networks: f64) -> Self {
         self.budget = networks;
@@ -115,7 +115,7 @@ pub struct BestReport {
     pub budget: f64,
     /// What is least for the best.
     pub criterion: RowLoss,
-    /// Loss of the best single slot minus loss of what was taken, row by row, with its interval: above 0 where the
+    /// Loss of the best single network minus loss of what was taken, row by row, with its interval: above 0 where the
     /// choice bought something.
     pub gain: Interval,
 }
@@ -127,7 +127,7 @@ pub struct Candidate {
     pub name: String,
     /// Networks that a prediction runs through.
     pub networks: usize,
-    /// Parameters that a prediction runs through, in units of the pool's mean slot's.
+    /// Parameters that a prediction runs through, in units of the pool's mean network's.
     pub cost: f64,
     /// How good it is, each row scored by a choice on other rows where there is something to choose; none, if it cannot
     /// be made.
@@ -138,13 +138,13 @@ pub struct Candidate {
     pub failure: Option<String>,
 }
 
-/// Measures what a pool may be used as, and returns the best within a budget: the best single slot, the mean of all
-/// slots' predictions or of the best few, a soup (uniform and greedy), and the soup of aligned networks, as it is and
-/// repaired.
+/// Measures what a pool may be used as, and returns the best within a budget: the best single network, the mean of all
+/// slots' predictions or of the best few networks', a soup (uniform and greedy), and the soup of aligned networks, as it
+/// is and repaired.
 ///
 /// All are measured on the same rows, which no member has seen: those kept back by
 /// [`Plan::reserve`](crate::build::Plan::reserve), or rows of other data ([`BestOf::on`]). What is chosen by rows (the
-/// best slot, the best few, the greedy soup) is scored by halves: chosen on one half of the rows and scored on the
+/// best network, the best few, the greedy soup) is scored by halves: chosen on one half of the rows and scored on the
 /// other. The choice among the candidates is made on all rows, so the figure of the one taken is a little better than it
 /// will be: by less than the intervals are wide. Of equal losses the cheaper is taken. What cannot be merged, networks of
 /// several architectures say, stands in the table with the reason.
@@ -159,7 +159,7 @@ pub struct Candidate {
 /// # let trainer = Trainer::new(|vb| candle_nn::linear(2, 2, vb)).epochs(5);
 ///
 /// let session = Session::new(&trainer, &data);
-/// let pool = session.train(&session.plan(&MultiRun::new(3), 42)?.reserve(0.25, &data, 1)?)?;
+/// let pool = session.train(&session.plan(&MultiRun::new(3), 42)?.reserve(0.25, &data, 1.into())?)?;
 /// let best = best_of(&pool, &BestOf::new().within(1.))?; // one network, whichever
 /// println!("{}", best.report);
 /// assert_eq!(best.ensemble.predict(&x)?.dims(), [40]);
@@ -231,9 +231,11 @@ struct Measured {
     members: Vec<Member>,
 }
 
-/// The rows that all are measured on, and what the slots say of them.
+/// The rows that all are measured on, and what the networks say of them.
 struct Test<'t, L: Learner> {
     pool: &'t Pool<'t, L>,
+    /// Each network with a voice of its own.
+    apart: Pool<'t, L>,
     options: &'t BestOf<'t>,
     data: &'t dyn Dataset,
     rows: Rows,
@@ -241,7 +243,7 @@ struct Test<'t, L: Learner> {
     weights: Vec<f64>,
     criterion: RowLoss,
     halves: Vec<Rows>,
-    /// Parameters of the mean slot.
+    /// Parameters of the mean network.
     unit: f64,
 }
 
@@ -263,37 +265,39 @@ impl<'t, L: Learner> Test<'t, L> {
                 "at least 4: keep some back with Plan::reserve, or name rows of other data by BestOf::on";
             return Err(Error::invalid("the rows that no member has seen", must, rows.len()));
         }
-        let voices = pool.speakers()?.voices_on(data, &rows, ROWS)?;
-        let held_out = HeldOut::of_rows(voices, data, device, rows.clone(), pool.names(), pool.costs())?;
+        let mut members: Vec<Member> = speaking(pool.members()).cloned().collect();
+        members.iter_mut().zip(0..).for_each(|(member, slot)| member.record.slot = slot);
+        let apart = pool.with_members(members)?;
+        let voices = apart.speakers()?.voices_on(data, &rows, ROWS)?;
+        let held_out = HeldOut::of_rows(voices, data, device, rows.clone(), apart.names(), apart.costs())?;
         let criterion = options.criterion.unwrap_or_else(|| RowLoss::usual(data.task()));
         criterion.check(&held_out.truth()?)?;
         let halves = held_out.folds(2, options.seed)?;
         let unit = held_out.costs().iter().sum::<f64>() / held_out.costs().len() as f64;
         let weights = held_out.relative_weights()?;
-        Ok(Self { pool, options, data, rows, held_out, weights, criterion, halves, unit })
+        Ok(Self { pool, apart, options, data, rows, held_out, weights, criterion, halves, unit })
     }
 
     fn candidates(&'t self) -> Result<Vec<Planned<'t>>> {
-        let slots = self.held_out.voices().slots();
-        let predictions = |slots: &[usize]| self.slots(slots);
+        let networks = self.held_out.voices().slots();
         let plan = |name: &str, chooses, merges, make| Planned { name: name.into(), chooses, merges, make };
         let planned = |name: &str, chooses, make: Make<'t>| plan(name, chooses, false, make);
         let merged = |name: &str, chooses, recipe, align| plan(name, chooses, true, self.soup(recipe, align));
-        let mut all = vec![planned("best single", true, Box::new(|at| self.slots(&[self.best_slot(at)?])))];
-        if slots < 2 {
+        let mut all = vec![planned("best single", true, Box::new(|at| self.of(&[self.best_single(at)?])))];
+        if networks < 2 {
             return Ok(all);
         }
-        let everyone: Vec<usize> = (0..slots).collect();
-        all.push(planned("predictions of all", false, Box::new(move |_| predictions(&everyone))));
-        if slots > 2 {
-            let make: Make<'t> = Box::new(|at| self.slots(&self.best_few(at)?));
+        let everyone = || Made { members: self.pool.members().to_vec(), barrier: None };
+        all.push(planned("predictions of all", false, Box::new(move |_| Ok(everyone()))));
+        if networks > 2 && self.options.budget >= 2. {
+            let make: Make<'t> = Box::new(|at| self.of(&self.best_few(at)?));
             all.push(planned("predictions of the best few", true, make));
         }
         let soup = Recipe::average(RunWeights::Uniform);
         all.push(merged("soup", false, soup.clone(), false));
         all.push(merged("greedy soup", true, Recipe::greedy(GreedySoup::new()), false));
         if self.options.alignment {
-            let aligned = soup.aligned().seed(self.options.seed.child("align"));
+            let aligned = soup.aligned();
             all.push(merged("aligned soup", false, aligned.clone(), true));
             if !self.pool.members().iter().any(|m| m.weights.keys().any(|name| is_statistic(name))) {
                 all.push(merged("aligned soup, repaired", false, aligned.repaired(), true));
@@ -302,8 +306,9 @@ impl<'t, L: Learner> Test<'t, L> {
         Ok(all)
     }
 
-    fn slots(&self, positions: &[usize]) -> Result<Made> {
-        Ok(Made { members: self.pool.members_of(positions)?, barrier: None })
+    /// The mean of these networks' predictions.
+    fn of(&self, positions: &[usize]) -> Result<Made> {
+        Ok(Made { members: self.apart.members_of(positions)?, barrier: None })
     }
 
     fn soup(&'t self, recipe: Recipe, align: bool) -> Make<'t> {
@@ -315,24 +320,24 @@ impl<'t, L: Learner> Test<'t, L> {
         })
     }
 
-    /// The slot of least loss on these rows, the first of equals.
-    fn best_slot(&self, at: &[u32]) -> Result<usize> {
+    /// The network of least loss on these rows, the first of equals.
+    fn best_single(&self, at: &[u32]) -> Result<usize> {
         let some = self.held_out.select(at)?;
         let weights = some.relative_weights()?;
-        let loss = |slot: usize| -> Result<f64> {
-            let losses = some.losses_by(self.criterion, &some.voices().values().get(slot)?)?;
+        let loss = |network: usize| -> Result<f64> {
+            let losses = some.losses_by(self.criterion, &some.voices().values().get(network)?)?;
             Ok(losses.iter().zip(&weights).map(|(loss, weight)| loss * weight).sum())
         };
         let losses = (0..some.voices().slots()).map(loss).collect::<Result<Vec<f64>>>()?;
-        Ok((1..losses.len()).fold(0, |best, slot| if losses[slot] < losses[best] { slot } else { best }))
+        Ok((1..losses.len()).fold(0, |best, one| if losses[one] < losses[best] { one } else { best }))
     }
 
-    /// The slots that do best together, by these rows, within the budget; at least one.
+    /// The networks that do best together, by these rows, within the budget; at least one.
     fn best_few(&self, at: &[u32]) -> Result<Vec<usize>> {
         let order = Ordered::reduce_error().criterion(self.criterion).order(&self.held_out.select(at)?)?;
         let (mut cost, mut best) = (0., (0, f64::INFINITY));
-        for (i, (slot, loss)) in order.iter().enumerate() {
-            cost += self.held_out.costs()[*slot] / self.unit;
+        for (i, (network, loss)) in order.iter().enumerate() {
+            cost += self.held_out.costs()[*network] / self.unit;
             if i > 0 && cost > self.options.budget * SLACK {
                 break;
             }
@@ -340,7 +345,7 @@ impl<'t, L: Learner> Test<'t, L> {
                 best = (i, *loss);
             }
         }
-        let mut few: Vec<usize> = order[..=best.0].iter().map(|(slot, _)| *slot).collect();
+        let mut few: Vec<usize> = order[..=best.0].iter().map(|(network, _)| *network).collect();
         few.sort_unstable();
         Ok(few)
     }
@@ -381,7 +386,7 @@ impl<'t, L: Learner> Test<'t, L> {
             loss: self.held_out.interval(&losses, &self.weights, self.options.seed)?,
         };
         let parameters = |m: &Member| m.weights.values().map(|w| w.elem_count() as f64).sum::<f64>();
-        let speaking: Vec<&Member> = crate::member::speaking(&made.members).collect();
+        let speaking: Vec<&Member> = speaking(&made.members).collect();
         let cost = speaking.iter().map(|m| parameters(m)).sum::<f64>() / self.unit;
         let row = row(speaking.len(), cost, Some(score), made.barrier, None);
         Ok(Measured { row, losses: Some(losses), members: made.members })
@@ -456,6 +461,7 @@ impl fmt::Display for BestReport {
         }
         let Interval { estimate, low, high, .. } = self.gain;
         let verdict = match (low > 0., high < 0.) {
+            _ if self.chosen == 0 => "nothing is better",
             (true, _) => "better than the best single",
             (_, true) => "worse than the best single",
             _ => "no different from the best single, as far as these rows can tell",

@@ -119,7 +119,7 @@ impl<'a, L: Learner> Pool<'a, L> {
     /// # let trainer = Trainer::new(|vb| candle_nn::linear(2, 2, vb)).epochs(5);
     ///
     /// let session = Session::new(&trainer, &data);
-    /// let plan = session.plan(&Horizontal::last(3), 42)?.reserve(0.25, &data, 1)?;
+    /// let plan = session.plan(&Horizontal::last(3), 42)?.reserve(0.25, &data, 1.into())?;
     /// let pool = session.train(&plan)?;
     /// let merged = pool.merge(&Recipe::average(RunWeights::Linear), &Guard::new(0.05, &plan.reserved))?;
     /// println!("{merged}");

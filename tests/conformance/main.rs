@@ -12,6 +12,7 @@ use candle_ensemble::{
     build::{EnsembleBuilder, Plan},
     data::{Dataset, TensorDataset},
     exec::{Executor, Sequential, Threads},
+    merge::{best_of, BestOf, GreedySoup, Guard, Recipe, RunWeights},
     store::{MemoryStore, Store},
     train::Trainer,
     Error, HeldOut, Member, Pool, Result, Seed, Session,
@@ -501,5 +502,47 @@ fn rules_are_called_what_the_table_says() {
         let name = (rule.combine)(case.pool(&case.reserving())).unwrap().name();
         // Behind it may stand what was chosen in the fit.
         assert_eq!(name.split(" (").next(), Some(rule.name));
+    }
+}
+
+// ---- One network.
+
+#[test]
+fn any_pool_becomes_one_network_or_says_why_not() {
+    let average = Recipe::average(RunWeights::Uniform);
+    let recipes = [average.clone(), average.aligned().repaired(), Recipe::greedy(GreedySoup::new())];
+    for case in cases() {
+        let plan = case.reserving();
+        let pool = case.pool(&plan);
+        let guard = Guard::new(f64::INFINITY, &plan.reserved);
+        let own_features = pool.members().iter().any(|member| member.record.features.is_some());
+        for recipe in &recipes {
+            let merged = match (pool.merge(recipe, &guard), own_features) {
+                (Ok(merged), false) => merged,
+                (Err(e), true) if e.to_string().contains("features") => continue,
+                (other, _) => panic!("{}: {:?}", case.name, other.err()),
+            };
+            let again = pool.merge(recipe, &guard).unwrap();
+            assert_eq!(bytes(merged.pool.members()), bytes(again.pool.members()), "{}", case.name);
+            assert!((merged.shares.iter().sum::<f64>() - 1.).abs() < 1e-12, "{}", case.name);
+            let record = &merged.pool.members()[0].record;
+            let seen = plan.reserved.iter().filter(|row| record.seen.binary_search(row).is_ok()).count();
+            assert_eq!(merged.rows, (plan.reserved.len(), seen), "{}", case.name);
+            let held_out = merged.pool.held_out().unwrap();
+            assert_eq!(held_out.rows().len() + record.seen.len(), ROWS, "{}", case.name);
+            let bound = Guard::new(merged.barrier.height - 1e-9, &plan.reserved);
+            let e = pool.merge(recipe, &bound).err().unwrap().to_string();
+            assert!(e.contains("loss barrier") && e.contains("Pool::combine"), "{e}");
+        }
+        for budget in [1., 2.5, f64::INFINITY] {
+            let options = BestOf::new().within(budget);
+            let best = best_of(&pool, &options).unwrap_or_else(|e| panic!("{}: {e}", case.name));
+            assert_eq!(best.report, best_of(&pool, &options).unwrap().report, "{}", case.name);
+            let chosen = best.report.best();
+            assert!(chosen.cost <= budget + 1e-9 && chosen.score.is_some(), "{}", case.name);
+            assert_eq!(best.ensemble.members().len(), chosen.networks, "{}", case.name);
+            let failed = best.report.candidates.iter().any(|c| c.failure.is_some());
+            assert_eq!(failed, own_features, "{}: {}", case.name, best.report);
+        }
     }
 }

@@ -1,0 +1,286 @@
+//! One network out of a pool: what the guard lets through, and what `best_of` takes.
+mod common;
+
+use candle_core::{Device, Tensor};
+use candle_ensemble::{
+    build::{EnsembleBuilder, Horizontal, KFold, MultiRun},
+    combine::Mean,
+    data::TensorDataset,
+    evaluate::RowLoss,
+    merge::{
+        align::PermutationSpec, average, best_of, BestOf, BestReport, Guard, Merged, Recipe, RunWeights,
+        Slerp, TaskArithmetic,
+    },
+    train::Trainer,
+    AnyNetwork, Network, Pool, Result, Session,
+};
+use candle_nn::{batch_norm, linear, seq, Activation, VarBuilder};
+use common::{bits, blobs, distance, flat, line, CPU};
+
+fn digits() -> TensorDataset {
+    let digits = smartcore::dataset::digits::load_dataset();
+    let x = Tensor::from_vec(digits.data, (digits.num_samples, 64), &Device::Cpu).unwrap();
+    let y = Tensor::from_iter(digits.target.iter().map(|y| *y as u32), &CPU).unwrap();
+    TensorDataset::classification(x.affine(1. / 8., -1.).unwrap(), &y).unwrap()
+}
+
+fn mlp(inputs: usize, width: usize, outputs: usize) -> Trainer<AnyNetwork> {
+    Trainer::new(move |vb| {
+        let net = seq().add(linear(inputs, width, vb.pp(0))?).add(Activation::Relu);
+        let net = net.add(linear(width, width, vb.pp(1))?).add(Activation::Relu);
+        Ok(AnyNetwork::new(net.add(linear(width, outputs, vb.pp(2))?)))
+    })
+}
+
+/// A pool, and the rows that were kept back.
+fn grown<'a>(
+    session: &Session<'a, Trainer<AnyNetwork>>,
+    data: &TensorDataset,
+    builder: &dyn EnsembleBuilder,
+    seed: u64,
+) -> (Pool<'a, Trainer<AnyNetwork>>, Vec<u32>) {
+    let plan = session.plan(builder, seed).unwrap().reserve(1. / 3., data, seed.into()).unwrap();
+    (session.train(&plan).unwrap(), plan.reserved)
+}
+
+fn uniform() -> Recipe {
+    Recipe::average(RunWeights::Uniform)
+}
+
+fn accuracy(pool: Pool<'_, Trainer<AnyNetwork>>, data: &TensorDataset, rows: &[u32]) -> f64 {
+    let said = pool.combine(&Mean).unwrap().predict(data.inputs().select(rows).unwrap()).unwrap();
+    let labels = data.labels().unwrap();
+    let right =
+        said.to_vec1::<u32>().unwrap().into_iter().zip(rows).filter(|(s, r)| *s == labels[**r as usize]);
+    right.count() as f64 / rows.len() as f64
+}
+
+fn copy<'a>(pool: &Pool<'a, Trainer<AnyNetwork>>) -> Pool<'a, Trainer<AnyNetwork>> {
+    pool.with_members(pool.members().to_vec()).unwrap()
+}
+
+#[test]
+fn epochs_of_one_run_are_one_network() {
+    let data = digits();
+    let trainer = mlp(64, 64, 10).epochs(30);
+    let session = Session::new(&trainer, &data);
+    for seed in 0..3 {
+        let (pool, rows) = grown(&session, &data, &Horizontal::last(5), seed);
+        let merged = pool.merge(&uniform(), &Guard::new(0.01, &rows)).unwrap();
+        assert!(merged.barrier.height < 0.01 && merged.barrier.ends.len() == 5, "{merged}");
+        assert_eq!((merged.shares.as_slice(), merged.aligned), (&[0.2; 5][..], false));
+        let expected = average(&pool.weights(), &[1.; 5]).unwrap();
+        assert!(merged.weights().iter().all(|(name, tensor)| bits(tensor) == bits(&expected[name])));
+        let (one, all) = (accuracy(merged.pool, &data, &rows), accuracy(copy(&pool), &data, &rows));
+        assert!((one - all).abs() < 0.005, "{one} {all}");
+        let best = best_of(&pool, &BestOf::new().within(1.)).unwrap();
+        assert_eq!(best.report.best().networks, 1, "{}", best.report);
+        let of = |name: &str| {
+            let candidate = best.report.candidates.iter().find(|c| c.name == name).unwrap();
+            candidate.score.as_ref().unwrap().loss.estimate
+        };
+        assert!((of("soup") - of("predictions of all")).abs() < 0.01, "{}", best.report);
+    }
+}
+
+#[test]
+fn networks_trained_apart_are_refused_unless_they_are_aligned() {
+    let data = digits();
+    let trainer = mlp(64, 64, 10).epochs(30);
+    let session = Session::new(&trainer, &data);
+    for seed in 0..3 {
+        let (pool, rows) = grown(&session, &data, &MultiRun::new(5), seed);
+        let e = pool.merge(&uniform(), &Guard::new(0.1, &rows)).err().unwrap().to_string();
+        for part in ["the loss barrier must be at most 0.1", "but is 1.", "Recipe::aligned", "Pool::combine"]
+        {
+            assert!(e.contains(part), "{part}: {e}");
+        }
+        let whatever = Guard::new(f64::INFINITY, &rows);
+        let merge = |recipe: Recipe| -> Merged<'_, _> { pool.merge(&recipe, &whatever).unwrap() };
+        let (plain, aligned) = (merge(uniform()), merge(uniform().aligned()));
+        let (felt, repaired) =
+            (merge(uniform().aligned_by_activations()), merge(uniform().aligned().repaired()));
+        let height = |m: &Merged<'_, _>| m.barrier.height;
+        assert!(
+            height(&aligned) < 0.6 * height(&plain) && height(&felt) < 0.6 * height(&plain),
+            "{plain}\n{aligned}\n{felt}"
+        );
+        assert!(height(&repaired) < 0.9 * height(&aligned), "{aligned}\n{repaired}");
+        assert!(aligned.aligned && felt.aligned && repaired.aligned && !plain.aligned);
+        let all = accuracy(copy(&pool), &data, &rows);
+        let [one, moved, mended] =
+            [plain, aligned, repaired].map(|merged| accuracy(merged.pool, &data, &rows));
+        assert!(one < all - 0.2 && moved > one + 0.1 && mended > moved, "{all}: {one} {moved} {mended}");
+        let best = best_of(&pool, &BestOf::new()).unwrap();
+        assert!(best.report.best().name.starts_with("predictions"), "{}", best.report);
+        let single = best_of(&pool, &BestOf::new().within(1.)).unwrap();
+        assert_eq!(single.report.best().name, "best single", "{}", single.report);
+        assert_eq!(single.ensemble.members().len(), 1);
+    }
+}
+
+#[test]
+fn between_two_networks_the_whole_path_is_measured() -> Result<()> {
+    let data = blobs(1, 300, 3, 0.5);
+    let trainer = mlp(2, 24, 3).epochs(10);
+    let session = Session::new(&trainer, &data);
+    let (pool, rows) = grown(&session, &data, &MultiRun::new(2), 1);
+    let merged = pool.merge(&uniform(), &Guard::new(f64::INFINITY, &rows))?;
+    let path = &merged.barrier.path;
+    assert_eq!(path.len(), 11);
+    let (first, last) = (path[0].1, path[10].1);
+    assert_eq!(merged.barrier.ends, [first, last]);
+    let rise = path.iter().map(|(t, loss)| loss - (1. - t) * first - t * last).fold(0., f64::max);
+    assert_eq!(merged.barrier.height, rise);
+    // The losses are those of the networks on these rows.
+    let held_out = merged.pool.held_out()?;
+    assert_eq!(held_out.rows(), rows);
+    let nll = held_out.metrics(&Mean)?.values().into_iter().find(|(name, _)| *name == "nll").unwrap().1;
+    assert!((merged.barrier.middle() - nll).abs() < 1e-9);
+    // The live network says what the ensemble of one says.
+    let x = data.inputs().only()?.clone();
+    let logits = merged.network()?.run(&x.clone().into(), false)?;
+    let said = candle_nn::ops::softmax(&logits, 1)?;
+    assert!(distance(&merged.into_ensemble()?.predict_proba(&x)?, &said) < 1e-6);
+    // Rows that the networks were fitted on are counted.
+    let fitted: Vec<u32> = (0..300).collect();
+    assert_eq!(pool.merge(&uniform(), &Guard::new(9., &fitted))?.rows, (300, 300 - rows.len()));
+    // Rows of other data.
+    let other = blobs(2, 50, 3, 0.5);
+    let elsewhere = pool.merge(&uniform(), &Guard::new(9., &[0, 1, 2, 49]).on(&other))?;
+    assert_eq!(elsewhere.rows, (4, 0));
+    Ok(())
+}
+
+#[test]
+fn any_method_goes_and_a_specification_by_hand_does() -> Result<()> {
+    let data = blobs(1, 200, 3, 0.5);
+    let trainer = mlp(2, 16, 3).epochs(5);
+    let session = Session::new(&trainer, &data);
+    let (pool, rows) = grown(&session, &data, &Horizontal::last(2), 1);
+    let guard = Guard::new(f64::INFINITY, &rows);
+    let base = pool.members()[0].weights.clone();
+    let sum = pool.merge(&Recipe::relatives(TaskArithmetic::new().lambda(0.5), base), &guard)?;
+    let half = pool.merge(&uniform(), &guard)?;
+    // base + ½ (a − base + b − base) is the mean of a and b, where base is a.
+    for (name, tensor) in sum.weights() {
+        assert!(distance(tensor, &half.weights()[name]) < 1e-6);
+    }
+    assert_eq!(pool.merge(&Recipe::method(Slerp::new(0.5)), &guard)?.shares, [0.5; 2]);
+    assert!(pool.merge(&Recipe::method(TaskArithmetic::new()), &guard).is_err());
+    let spec = PermutationSpec::new().units("P", 16).axis("P", "0.weight", 0).axis("P", "0.bias", 0);
+    let spec = spec.axis("P", "1.weight", 1);
+    let by_hand = pool.merge(&uniform().aligned().permutations(spec), &guard)?;
+    assert!(by_hand.barrier.height <= half.barrier.height);
+    let wrong = PermutationSpec::new().units("P", 9).axis("P", "0.weight", 0);
+    assert!(pool.merge(&uniform().aligned().permutations(wrong), &guard).is_err());
+    Ok(())
+}
+
+#[test]
+fn batch_norm_is_measured_over_the_rows_that_were_seen() -> Result<()> {
+    let data = line(3, 90, 0.1);
+    let trainer = Trainer::new(|vb: VarBuilder<'_>| Ok(AnyNetwork::new(batch_norm(2, 1e-5, vb.pp("norm"))?)));
+    // Only its statistics matter here: the network gives two numbers for one target, so there are two targets.
+    let x = data.inputs().only()?.clone();
+    let data = TensorDataset::regression(x.clone(), &x)?;
+    let trainer = trainer.epochs(2);
+    let session = Session::new(&trainer, &data);
+    let (pool, rows) = grown(&session, &data, &MultiRun::new(3), 1);
+    let merged = pool.merge(&uniform(), &Guard::new(f64::INFINITY, &rows))?;
+    let seen: Vec<u32> = (0..90).filter(|row| !rows.contains(row)).collect();
+    let x = data.inputs().select(&seen)?;
+    let mean = x.only()?.mean(0)?;
+    let variance = x.only()?.broadcast_sub(&mean)?.sqr()?.sum(0)?.affine(1. / (seen.len() - 1) as f64, 0.)?;
+    assert!(distance(&merged.weights()["norm.running_mean"], &mean) < 1e-5);
+    assert!(distance(&merged.weights()["norm.running_var"], &variance) < 1e-5);
+    // It needs no other repair.
+    let best = best_of(&pool, &BestOf::new())?;
+    assert!(best.report.candidates.iter().all(|c| !c.name.contains("repaired")), "{}", best.report);
+    Ok(())
+}
+
+#[test]
+fn what_cannot_be_one_network_says_why() {
+    let data = blobs(1, 200, 3, 0.5);
+    let narrow = |vb: VarBuilder<'_>| Ok(AnyNetwork::new(linear(2, 3, vb)?));
+    let trainer = mlp(2, 16, 3).architecture("linear", narrow).epochs(3);
+    let session = Session::new(&trainer, &data);
+    let (pool, rows) = grown(&session, &data, &MultiRun::new(2), 1);
+    let e = pool.merge(&uniform(), &Guard::new(1., &rows)).err().unwrap().to_string();
+    assert!(e.contains("of one architecture") && e.contains("linear"), "{e}");
+    let best = best_of(&pool, &BestOf::new()).unwrap();
+    let why = best.report.candidates.iter().find(|c| c.name == "soup").unwrap().failure.clone().unwrap();
+    assert!(why.contains("of one architecture"), "{why}");
+    assert!(best.report.to_string().contains("soup: the networks to merge"), "{}", best.report);
+    assert!(best.report.best().failure.is_none());
+    // Costs are in networks of the mean size.
+    let costs: Vec<f64> = best.report.candidates.iter().map(|c| c.cost).collect();
+    assert!((costs[1] - 4.).abs() < 1e-9 && (costs[0] < 0.9 || costs[0] > 1.1), "{costs:?}");
+
+    let trainer = mlp(2, 16, 3).epochs(3);
+    let session = Session::new(&trainer, &data);
+    let (pool, rows) = grown(&session, &data, &MultiRun::new(2), 1);
+    for (guard, part) in [
+        (Guard::new(f64::NAN, &rows), "the guard's limit"),
+        (Guard::new(1., &[]), "the rows"),
+        (Guard::new(1., &[200]), "200"),
+    ] {
+        let e = pool.merge(&uniform(), &guard).err().unwrap().to_string();
+        assert!(e.contains(part), "{e}");
+    }
+    for (options, part) in [
+        (BestOf::new().within(0.5), "the budget must be at least 1.000"),
+        (BestOf::new().within(f64::NAN), "the budget"),
+        (BestOf::new().by(RowLoss::Squared), "a loss for classes"),
+        (BestOf::new().on(&data, &[1, 2]), "at least 4"),
+    ] {
+        let e = best_of(&pool, &options).err().unwrap().to_string();
+        assert!(e.contains(part), "{part}: {e}");
+    }
+    // Every row was seen by someone.
+    let pool = session.grow(&KFold::new(3), 1).unwrap();
+    let e = best_of(&pool, &BestOf::new()).err().unwrap().to_string();
+    assert!(e.contains("Plan::reserve") && e.contains("BestOf::on"), "{e}");
+    let other = blobs(2, 60, 3, 0.5);
+    let elsewhere: Vec<u32> = (0..60).collect();
+    let best = best_of(&pool, &BestOf::new().on(&other, &elsewhere)).unwrap();
+    assert_eq!(best.report.rows, 60);
+}
+
+#[test]
+fn the_table_is_what_the_rules_of_its_own_say() -> Result<()> {
+    let data = blobs(1, 400, 3, 0.8);
+    let trainer = mlp(2, 16, 3).epochs(8);
+    let session = Session::new(&trainer, &data);
+    let (pool, rows) = grown(&session, &data, &MultiRun::new(4), 1);
+    for criterion in [RowLoss::LogLoss, RowLoss::Error, RowLoss::Brier] {
+        let told = std::cell::RefCell::new(vec![]);
+        let tell = |name: &str| told.borrow_mut().push(name.to_string());
+        let best = best_of(&pool, &BestOf::new().by(criterion).on_progress(&tell))?;
+        let names: Vec<String> = best.report.candidates.iter().map(|c| c.name.clone()).collect();
+        assert_eq!(*told.borrow(), names);
+        assert_eq!(best.report.rows, rows.len());
+        // The mean of all is what the pool's own held-out rows say of it.
+        let held_out = pool.held_out()?;
+        let all = best.report.candidates.iter().find(|c| c.name == "predictions of all").unwrap();
+        let score = all.score.clone().unwrap();
+        for ((_, a), (_, b)) in score.metrics.values().iter().zip(held_out.metrics(&Mean)?.values()) {
+            assert!((a - b).abs() < 1e-6, "{a} {b}");
+        }
+        // The best by the criterion is taken, and the gain is the difference to the best single network.
+        let loss = |c: &candle_ensemble::merge::Candidate| c.score.as_ref().unwrap().loss.estimate;
+        let least = best.report.candidates.iter().map(loss).fold(f64::INFINITY, f64::min);
+        assert_eq!(loss(best.report.best()), least);
+        let gain = loss(&best.report.candidates[0]) - least;
+        assert!((best.report.gain.estimate - gain).abs() < 1e-9);
+        let json = serde_json::to_string(&best.report).unwrap();
+        assert_eq!(serde_json::from_str::<BestReport>(&json).unwrap(), best.report);
+        let x = data.inputs().only()?.clone();
+        let table = flat(&best.ensemble.predict_proba(&x)?);
+        assert!(table.iter().all(|p| p.is_finite()));
+    }
+    let without = best_of(&pool, &BestOf::new().without_alignment())?;
+    assert!(without.report.candidates.iter().all(|c| !c.name.contains("aligned")));
+    Ok(())
+}
