@@ -312,7 +312,7 @@ impl HeldOut {
             return Err(Error::HeldOut { combiner, need: 1, have: 0, rows: self.of });
         }
         let mut some = self.select(&keep)?;
-        some.voices = some.voices.uncovered()?;
+        some.voices = some.voices.uncovered();
         Ok(some)
     }
 

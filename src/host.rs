@@ -40,6 +40,12 @@ pub(crate) fn argmax<T: PartialOrd>(row: &[T]) -> usize {
     (1..row.len()).fold(0, better)
 }
 
+/// The position of the smallest number, the lowest where several are equal.
+pub(crate) fn argmin(numbers: &[f64]) -> usize {
+    let better = |best: usize, i: usize| if numbers[i] < numbers[best] { i } else { best };
+    (1..numbers.len()).fold(0, better)
+}
+
 /// The position of the largest number in each row of a table `(N, C)`, the lowest where several are equal; no number
 /// is rounded before it is compared.
 pub(crate) fn winners(table: &Tensor) -> Result<Vec<u32>> {

@@ -44,8 +44,9 @@
 //! - A [`Session`] carries the plan out, where its [`exec::Executor`] says, and keeps each [`Member`] in a
 //!   [`store::Store`]: in memory, or in a directory, from which an interrupted build goes on. A member is data:
 //!   named tensors and a record of what it has seen.
-//! - The [`Pool`] holds all members. From the records it alone makes [`HeldOut`] predictions, so a rule that learns
-//!   cannot be fitted on rows its members were fitted on.
+//! - The [`Pool`] holds all members. It makes [`HeldOut`] predictions from their records, so a rule that learns from
+//!   it cannot be fitted on rows its members were fitted on.
+//! - [`prune`] picks the members worth keeping; [`merge`] makes one network of several.
 //! - A [`combine::Combiner`] is a rule; fitted, it is a [`combine::Head`]. Members and head are an [`Ensemble`],
 //!   which can be saved to a file and loaded ([`Ensemble::save`]).
 //! - [`evaluate`] measures: metrics, intervals, size curves, and whole studies ([`evaluate::Study`]) whose report

@@ -26,9 +26,14 @@ pub(crate) fn said_by_folds(
     for fold in folds {
         said.push(say(fold, &others(rows, fold))?);
     }
-    let mut back = vec![0u32; rows];
+    in_order(&said, folds)
+}
+
+/// What was said of one fold after the other, `(R, C)` in the order of the rows.
+pub(crate) fn in_order(said: &[Tensor], folds: &[Rows]) -> Result<Tensor> {
+    let mut back = vec![0u32; folds.iter().map(Vec::len).sum()];
     folds.iter().flatten().zip(0..).for_each(|(row, at)| back[*row as usize] = at);
-    let said = Tensor::cat(&said, 0)?;
+    let said = Tensor::cat(said, 0)?;
     Ok(said.index_select(&Tensor::new(back, said.device())?, 0)?)
 }
 

@@ -1,5 +1,8 @@
 //! Rules on top of rules.
-use super::{cross_fit::others, Combiner, Head, Voices};
+use super::{
+    cross_fit::{in_order, others},
+    Combiner, Head, Voices,
+};
 use crate::{Error, HeldOut, Result, Rows, Seed};
 use candle_core::{Result as CandleResult, Tensor};
 use serde::{Deserialize, Serialize};
@@ -255,11 +258,8 @@ impl<R: Rules, T: Combiner> Layers<R, T> {
             }
             heads.push(fitted);
         }
-        let mut back = vec![0u32; rows];
-        folds.iter().flatten().zip(0..).for_each(|(row, at)| back[*row as usize] = at);
-        let back = Tensor::new(back, held_out.targets().device())?;
-        let in_order = |said: Vec<Tensor>| Tensor::cat(&said, 0)?.index_select(&back, 0);
-        Ok((heads, words.into_iter().map(in_order).collect::<CandleResult<_>>()?))
+        let words = words.iter().map(|said| in_order(said, folds)).collect::<Result<_>>()?;
+        Ok((heads, words))
     }
 }
 

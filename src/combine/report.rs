@@ -5,6 +5,7 @@ use super::{
 };
 use crate::{
     evaluate::{bootstrap_interval, Interval, Metrics, RowLoss},
+    host::argmin,
     HeldOut, Result, Seed,
 };
 use candle_core::{DType, Tensor};
@@ -124,8 +125,7 @@ impl HeldOut {
         let best = |rows: &[u32]| {
             let loss =
                 |slot: &Vec<f64>| rows.iter().map(|r| slot[*r as usize] * weight[*r as usize]).sum::<f64>();
-            let sums: Vec<f64> = losses.iter().map(loss).collect();
-            (1..sums.len()).fold(0, |best, s| if sums[s] < sums[best] { s } else { best })
+            argmin(&losses.iter().map(loss).collect::<Vec<f64>>())
         };
         let single = said_by_folds(rows, &folds, |fold, rest| {
             Ok(slots[best(rest)].index_select(&Tensor::new(fold.as_slice(), slots[0].device())?, 0)?)

@@ -165,8 +165,8 @@ impl Voices {
     }
 
     /// The same voices, of which the caller knows that none is missing.
-    pub(crate) fn uncovered(&self) -> Result<Self> {
-        Ok(Self { covered: None, ..self.clone() })
+    pub(crate) fn uncovered(self) -> Self {
+        Self { covered: None, ..self }
     }
 
     /// Other values `(S', B, C)` for the same rows, none missing.

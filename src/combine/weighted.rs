@@ -141,21 +141,24 @@ impl Head for Weighted {
             None => self.mean(&voices)?,
         };
         match voices.task() {
-            Task::Classification { .. } if !shares => {
-                let positive = said.relu()?;
-                let total = positive.sum_keepdim(D::Minus1)?;
-                // Where nothing is left, every class is as probable.
-                let none = total.eq(0f64)?.to_dtype(said.dtype())?;
-                let even = (none.broadcast_as(said.shape())? / voices.task().width() as f64)?;
-                positive.broadcast_div(&(total + none)?)? + even
-            }
+            Task::Classification { .. } if !shares => to_probabilities(&said),
             _ => Ok(said),
         }
     }
 }
 
+/// Rows `(B, C)` cut off at 0 and divided by their sums; where nothing is left, every class is as probable.
+pub(super) fn to_probabilities(said: &Tensor) -> CandleResult<Tensor> {
+    let positive = said.relu()?;
+    let total = positive.sum_keepdim(D::Minus1)?;
+    let none = total.eq(0f64)?.to_dtype(total.dtype())?;
+    let even = (none.broadcast_as(positive.shape())? / positive.dim(1)? as f64)?;
+    // NaN, which `relu` makes 0, goes through: of such a row nobody speaks.
+    (positive.broadcast_div(&(total + none)?)? + even)? + (said * 0.)?
+}
+
 #[cfg(test)]
-mod coverage_tests {
+mod tests {
     use super::*;
     use candle_core::Device;
 
@@ -167,5 +170,18 @@ mod coverage_tests {
         let voices = Voices::partial(values, covered, Task::Regression { outputs: 1 }).unwrap();
         let said = Weighted::new(&[1., 0., 0.]).unwrap().combine(&voices).unwrap();
         assert_eq!(said.to_vec2::<f32>().unwrap(), [[1.], [5.]]);
+    }
+
+    #[test]
+    fn a_row_of_which_nobody_speaks_is_nan_whatever_the_weights() {
+        let nan = f32::NAN;
+        let values = [[[0.9f32, 0.1], [nan, nan]], [[0.2, 0.8], [nan, nan]]];
+        let covered = Tensor::new(&[[1f32, 0.], [1., 0.]], &Device::Cpu).unwrap();
+        let values = Tensor::new(&values, &Device::Cpu).unwrap();
+        let voices = Voices::partial(values, covered, Task::Classification { classes: 2 }).unwrap();
+        let head = Weighted::found("least-squares", &["a".into(), "b".into()], vec![2., -1.], None);
+        let said = head.combine(&voices).unwrap().to_vec2::<f32>().unwrap();
+        assert_eq!(said[0], [1., 0.]); // of 1.6 and -0.6
+        assert!(said[1].iter().all(|p| p.is_nan()), "{said:?}");
     }
 }

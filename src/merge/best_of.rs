@@ -4,6 +4,7 @@ use crate::{
     combine::{Mean, RuleScore},
     data::Dataset,
     evaluate::{Criterion, Interval, RowLoss},
+    host::argmin,
     member::speaking,
     prune::Ordered,
     train::Learner,
@@ -329,7 +330,7 @@ impl<'t, L: Learner> Test<'t, L> {
             Ok(losses.iter().zip(&weights).map(|(loss, weight)| loss * weight).sum())
         };
         let losses = (0..some.voices().slots()).map(loss).collect::<Result<Vec<f64>>>()?;
-        Ok((1..losses.len()).fold(0, |best, one| if losses[one] < losses[best] { one } else { best }))
+        Ok(argmin(&losses))
     }
 
     /// The networks that do best together, by these rows, within the budget; at least one.

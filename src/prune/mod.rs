@@ -19,6 +19,7 @@ pub use pruned::{Pruned, PrunedHead};
 use crate::{
     combine::Sheet,
     evaluate::{Criterion, Said, Truth},
+    host::argmax,
     Error, HeldOut, Result,
 };
 use std::fmt::Debug;
@@ -63,9 +64,9 @@ fn votes<'a>(sheet: &'a Sheet, what: &str) -> Result<(Vec<Vec<u32>>, &'a [u32])>
         return Err(Error::invalid("the task", format!("classes, for {what}"), "values"));
     };
     let (slots, _, classes) = sheet.dims();
-    let vote = |row: &[f64]| (1..classes).fold(0, |best, c| if row[c] > row[best] { c } else { best }) as u32;
-    let votes =
-        |slot: usize| -> Result<Vec<u32>> { Ok(sheet.slot(slot)?.chunks_exact(classes).map(vote).collect()) };
+    let votes = |slot: usize| -> Result<Vec<u32>> {
+        Ok(sheet.slot(slot)?.chunks_exact(classes).map(|row| argmax(row) as u32).collect())
+    };
     let votes = (0..slots).map(votes).collect::<Result<_>>()?;
     Ok((votes, labels))
 }

@@ -4,6 +4,7 @@ use crate::{
     combine::{EnsembleSelection, Sheet},
     data::Task,
     evaluate::{Criterion, RowLoss, Said},
+    host::argmax,
     HeldOut, Result,
 };
 use std::sync::Arc;
@@ -113,11 +114,7 @@ fn complementary(sheet: &Sheet) -> Result<Vec<usize>> {
     let (mut order, mut left): (Vec<usize>, Vec<usize>) = (vec![], (0..slots).collect());
     while !left.is_empty() {
         let wrong: Vec<usize> = (0..rows)
-            .filter(|row| {
-                let counts = &counts[row * classes..][..classes];
-                let vote = (1..classes).fold(0, |best, c| if counts[c] > counts[best] { c } else { best });
-                vote != labels[*row] as usize
-            })
+            .filter(|row| argmax(&counts[row * classes..][..classes]) != labels[*row] as usize)
             .collect();
         let mends = |slot: usize| -> f64 {
             let right = wrong.iter().filter(|row| votes[slot][**row] == labels[**row]);

@@ -216,8 +216,8 @@ fn cut(infos: BTreeMap<String, TensorInfo>, data: &[u8]) -> Result<BTreeMap<Stri
 /// The longest header of a file of others, as safetensors has it.
 const LONGEST: u64 = 100_000_000;
 
-/// What is in a safetensors file of any origin, in its order; offsets count from its first byte. Allocates no more than a small multiple of its header, and reads
-/// nothing else.
+/// What is in a safetensors file of any origin, in its order; offsets count from its first byte. Allocates no more than
+/// a small multiple of its header, and reads nothing else.
 pub(crate) fn contents(bytes: &[u8]) -> Result<Vec<(String, TensorInfo)>, Fault> {
     let length = bytes.first_chunk().map_or(0, |length| u64::from_le_bytes(*length));
     if length > LONGEST {

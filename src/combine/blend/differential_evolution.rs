@@ -3,6 +3,7 @@ use super::search::{searched, By, Worth};
 use crate::{
     combine::{Combiner, Weighted},
     evaluate::Criterion,
+    host::argmin,
     Error, HeldOut, Result, Seed,
 };
 use rand::{seq::SliceRandom, Rng};
@@ -84,7 +85,7 @@ impl DifferentialEvolution {
             if self.converged(&energies) {
                 break;
             }
-            let children = breed(&mut rng, &crowd, lowest(&energies));
+            let children = breed(&mut rng, &crowd, argmin(&energies));
             let after = losses(&children)?;
             tried += children.len() as u64;
             for (i, (child, loss)) in children.into_iter().zip(after).enumerate() {
@@ -93,7 +94,7 @@ impl DifferentialEvolution {
                 }
             }
         }
-        Ok((crowd.swap_remove(lowest(&energies)), tried))
+        Ok((crowd.swap_remove(argmin(&energies)), tried))
     }
 
     fn converged(&self, energies: &[f64]) -> bool {
@@ -145,10 +146,6 @@ fn breed(rng: &mut ChaCha8Rng, crowd: &[Vec<f64>], best: usize) -> Vec<Vec<f64>>
         parent.iter().enumerate().map(gene).collect()
     };
     crowd.iter().enumerate().map(child).collect()
-}
-
-fn lowest(energies: &[f64]) -> usize {
-    (1..energies.len()).fold(0, |best, i| if energies[i] < energies[best] { i } else { best })
 }
 
 impl Combiner for DifferentialEvolution {

@@ -5,11 +5,11 @@ use super::{
     table::Table,
 };
 use crate::{
-    combine::{Combiner, Fit, Head, Number, Sheet, Voices},
+    combine::{weighted::to_probabilities, Combiner, Fit, Head, Number, Sheet, Voices},
     data::Task,
     HeldOut, Result,
 };
-use candle_core::{Result as CandleResult, Tensor, D};
+use candle_core::{Result as CandleResult, Tensor};
 use serde::{Deserialize, Serialize};
 
 /// Shares of the slots for each class, or each output, by themselves: for class `c` those with the least squared error
@@ -123,12 +123,7 @@ impl Head for PerClassHead {
         let Some(said) = said else { candle_core::bail!("no voices") };
         match voices.task() {
             Task::Regression { .. } => Ok(said),
-            Task::Classification { .. } => {
-                let total = said.sum_keepdim(D::Minus1)?;
-                // Where nothing is left, every class is as probable.
-                let none = total.eq(0f64)?.to_dtype(dtype)?;
-                said.broadcast_add(&(&none / width as f64)?)?.broadcast_div(&(total + none)?)
-            }
+            Task::Classification { .. } => to_probabilities(&said),
         }
     }
 }

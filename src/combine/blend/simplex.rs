@@ -8,7 +8,7 @@ use super::{
     quadratic::on_simplex,
     table::{Pass, Table},
 };
-use crate::{combine::Number, threads::wide};
+use crate::{combine::Number, host::argmin, threads::wide};
 use rayon::prelude::*;
 
 /// The gap to stop at: nats, or a share of the equal-weight mean's squared error.
@@ -174,7 +174,7 @@ impl<T: Number> Problem<'_, T> {
         let model = self.model(weights, point).filter(downhill);
         let vertex = || {
             let mut vertex = vec![0.; weights.len()];
-            vertex[lowest(&point.gradient)] = 1.;
+            vertex[argmin(&point.gradient)] = 1.;
             vertex
         };
         model
@@ -232,7 +232,7 @@ impl<T: Number> Problem<'_, T> {
             let mixed = self.table.mix(&chosen);
             for i in (0..mixed.len()).filter(|i| mixed[*i] < 1e-3 * middle.mixed[*i]) {
                 let says: Vec<f64> = order.iter().map(|s| -self.table.slot(*s)[i].into()).collect();
-                chosen[order[lowest(&says)]] = 1.;
+                chosen[order[argmin(&says)]] = 1.;
             }
         }
         let used = chosen.iter().filter(|w| **w > 0.).count() as f64;
@@ -246,9 +246,4 @@ fn product(a: &[f64], b: &[f64]) -> f64 {
 
 fn slope(gradient: &[f64], from: &[f64], to: &[f64]) -> f64 {
     gradient.iter().zip(from.iter().zip(to)).map(|(g, (from, to))| g * (to - from)).sum()
-}
-
-/// The position of the smallest, the first of equals.
-fn lowest(values: &[f64]) -> usize {
-    (1..values.len()).fold(0, |best, i| if values[i] < values[best] { i } else { best })
 }

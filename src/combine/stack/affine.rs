@@ -1,7 +1,11 @@
 //! Linear functions of the meta-features.
 use super::MetaModel;
-use crate::{codec::real, combine::Fit, data::Task};
-use candle_core::{Result as CandleResult, Tensor, D};
+use crate::{
+    codec::real,
+    combine::{weighted::to_probabilities, Fit},
+    data::Task,
+};
+use candle_core::{Result as CandleResult, Tensor};
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
@@ -66,7 +70,7 @@ impl MetaModel for AffineModel {
     fn predict(&self, features: &Tensor) -> CandleResult<Tensor> {
         let values = affine(features, &self.coefficients, &self.intercepts)?;
         match self.task {
-            Task::Classification { .. } => shares(&values),
+            Task::Classification { .. } => to_probabilities(&values),
             Task::Regression { .. } => Ok(values),
         }
     }
@@ -86,15 +90,4 @@ pub(super) fn affine(
     let weights = Tensor::from_vec(coefficients.concat(), (outputs, width), device)?.to_dtype(dtype)?;
     let intercepts = Tensor::new(intercepts, device)?.to_dtype(dtype)?;
     features.matmul(&weights.t()?)?.broadcast_add(&intercepts)
-}
-
-/// Responses `(B, C)` as probabilities.
-fn shares(responses: &Tensor) -> CandleResult<Tensor> {
-    let positive = responses.relu()?;
-    let total = positive.sum_keepdim(D::Minus1)?;
-    let none = total.eq(0f64)?.to_dtype(total.dtype())?;
-    let even = (none.broadcast_as(positive.shape())? / positive.dim(1)? as f64)?;
-    // NaN goes through: a row that nobody speaks of has no responses.
-    let shares = positive.broadcast_div(&(total + none)?)? + even;
-    shares? + (responses * 0.)?
 }

@@ -3,7 +3,7 @@ use super::{
     sums::{Centred, Sums},
     Lesson,
 };
-use crate::{Error, Result, Seed};
+use crate::{host::argmin, Error, Result, Seed};
 use ndarray::Array2;
 
 /// How strong a penalty is.
@@ -66,7 +66,7 @@ pub(super) fn choose(
             *error += fold.total() * fold.error(&coefficients, &rest.intercepts(&coefficients));
         }
     }
-    let best = (1..errors.len()).fold(0, |best, i| if errors[i] < errors[best] { i } else { best });
+    let best = argmin(&errors);
     let penalty = candidates.get(best).copied().ok_or_else(none)?;
     Ok((all, penalty))
 }
