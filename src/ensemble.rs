@@ -1,6 +1,6 @@
 //! Members and a fitted rule: itself a candle module.
 mod file;
-mod given;
+pub(crate) mod given;
 
 use crate::{
     combine::{softmax_mean, Head, Voices, Weighted},

@@ -8,8 +8,8 @@ use candle_ensemble::{
     data::TensorDataset,
     evaluate::RowLoss,
     merge::{
-        align::PermutationSpec, average, best_of, BestOf, BestReport, Guard, Merged, Recipe, RunWeights,
-        Slerp, TaskArithmetic,
+        align::PermutationSpec, average, best_of, BestOf, BestReport, Guard, LearnedSoup, Merged, Recipe,
+        RunWeights, Sharing, Slerp, TaskArithmetic,
     },
     train::Trainer,
     AnyNetwork, Network, Pool, Result, Session,
@@ -168,6 +168,12 @@ fn any_method_goes_and_a_specification_by_hand_does() -> Result<()> {
     }
     assert_eq!(pool.merge(&Recipe::method(Slerp::new(0.5)), &guard)?.shares, [0.5; 2]);
     assert!(pool.merge(&Recipe::method(TaskArithmetic::new()), &guard).is_err());
+    // A learned soup starts from the mean, and keeps the best.
+    for sharing in [Sharing::Network, Sharing::Layer] {
+        let learned = pool.merge(&Recipe::learned(LearnedSoup::new().sharing(sharing)), &guard)?;
+        assert!(learned.barrier.middle() <= half.barrier.middle() + 1e-6, "{learned}\n{half}");
+        assert!((learned.shares.iter().sum::<f64>() - 1.).abs() < 1e-12);
+    }
     let spec = PermutationSpec::new().units("P", 16).axis("P", "0.weight", 0).axis("P", "0.bias", 0);
     let spec = spec.axis("P", "1.weight", 1);
     let by_hand = pool.merge(&uniform().aligned().permutations(spec), &guard)?;

@@ -10,10 +10,10 @@ use crate::member::Weights;
 
 /// The names that the constructor has not asked for.
 #[derive(Clone)]
-pub(super) struct Unread(Arc<Mutex<BTreeSet<String>>>);
+pub(crate) struct Unread(Arc<Mutex<BTreeSet<String>>>);
 
 impl Unread {
-    pub(super) fn names(&self) -> Vec<String> {
+    pub(crate) fn names(&self) -> Vec<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
@@ -24,7 +24,7 @@ impl Unread {
 
 /// A builder that gives `weights`, and what is left of them. A constructor that leaves some is that of another
 /// network, even where the others fit.
-pub(super) fn builder(weights: &Weights, dtype: DType, device: &Device) -> (VarBuilder<'static>, Unread) {
+pub(crate) fn builder(weights: &Weights, dtype: DType, device: &Device) -> (VarBuilder<'static>, Unread) {
     let unread = Unread(Arc::new(Mutex::new(weights.keys().cloned().collect())));
     let weights = weights.iter().map(|(name, tensor)| (name.clone(), tensor.clone())).collect();
     let given = Given { weights, unread: unread.clone() };

@@ -3,13 +3,14 @@ use super::passes::passes;
 use crate::{
     build::Settings,
     data::{Dataset, Inputs, Task},
+    ensemble::given::builder,
     evaluate::{nll, rmse},
     init::{fresh, InitScheme, Vars},
     member::{Record, Weights},
     train::{Learner, Scale},
     Error, Network, Result, Seed,
 };
-use candle_core::{Device, Result as CandleResult, Tensor};
+use candle_core::{DType, Device, Result as CandleResult, Tensor};
 
 /// An architecture of a learner, ready to run any weights: what alignment, barriers and batch-norm statistics are
 /// measured through.
@@ -145,6 +146,52 @@ impl<'a, L: Learner> Model<'a, L> {
         }
     }
 
+    /// The same as a scalar tensor that goes back to the tensors of `weights`, for a
+    /// [`LearnedSoup`](super::LearnedSoup). All rows are in one graph.
+    ///
+    /// ```
+    /// # use candle_core::{Device, Tensor};
+    /// # use candle_ensemble::{build::Horizontal, data::TensorDataset, merge::{LearnedSoup, Model}, train::Trainer, Session};
+    /// # let x = Tensor::arange(0f32, 40., &Device::Cpu)?.affine(0.05, -1.)?.reshape((20, 2))?;
+    /// # let data = TensorDataset::classification(x, &Tensor::from_iter((0..20u32).map(|i| i / 10), &Device::Cpu)?)?;
+    /// # let trainer = Trainer::new(|vb| candle_nn::linear(2, 2, vb)).epochs(4);
+    /// let pool = Session::new(&trainer, &data).grow(&Horizontal::last(3), 42)?;
+    /// let (model, rows) = (Model::new(&trainer)?, [0, 5, 10, 15]);
+    /// let soup = LearnedSoup::new().cook(&pool.weights(), |w| model.loss_tensor(w, &data, &rows))?;
+    /// assert!(soup.score <= model.loss(&pool.members()[0].weights, &data, &rows)?);
+    /// # Ok::<(), candle_ensemble::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`loss`](Self::loss).
+    pub fn loss_tensor(&self, weights: &Weights, data: &dyn Dataset, rows: &[u32]) -> CandleResult<Tensor> {
+        let (vb, unread) = builder(weights, self.learner.dtype(), &self.device);
+        let network = self.learner.build(&self.architecture, &self.settings, vb)?;
+        if let Some(name) = unread.names().first() {
+            candle_core::bail!("the network {:?} has no {name}", self.architecture);
+        }
+        let batch = data.batch(rows, &self.device)?;
+        let said = network.run(&batch.inputs.columns(self.features.as_deref())?, false)?;
+        let each = match data.task() {
+            Task::Classification { .. } => {
+                let said = self.learner.output().voice(&said, data.task(), Scale::LogProbability)?;
+                said.gather(&batch.targets.unsqueeze(1)?, 1)?.squeeze(1)?.neg()?
+            }
+            Task::Regression { .. } => {
+                let said = self.learner.output().voice(&said, data.task(), Scale::Probability)?;
+                let targets = batch.targets.to_dtype(said.dtype())?.reshape(said.shape())?;
+                (said - targets)?.sqr()?.mean(1)?
+            }
+        };
+        match batch.weights {
+            None => each.mean_all(),
+            Some(weights) => {
+                let sum = weights.to_dtype(DType::F64)?.sum_all()?.to_scalar::<f64>()?;
+                (&each * weights.to_dtype(each.dtype())?)?.sum_all()? / sum
+            }
+        }
+    }
+
     /// What the network puts out in evaluation mode, `(B, …)`, in one pass.
     ///
     /// # Errors
@@ -196,7 +243,6 @@ impl<N: Network> Live<N> {
 mod tests {
     use super::*;
     use crate::{data::TensorDataset, train::Trainer};
-    use candle_core::DType;
     use candle_nn::linear;
 
     fn weights(w: &[[f32; 2]], b: &[f32]) -> Weights {
@@ -221,9 +267,42 @@ mod tests {
             assert!((model.loss(&line, &data, &[2, 2]).unwrap() - 9.).abs() < 1e-6);
         }
         let model = Model::new(&trainer).unwrap();
+        for (data, expected) in [(&data, 14. / 3.), (&weighted, 23. / 4.)] {
+            let tensor = model.loss_tensor(&line, data, &[0, 1, 2]).unwrap();
+            assert!((tensor.to_scalar::<f32>().unwrap() - expected).abs() < 1e-6);
+        }
         assert!(model.loss(&line, &data, &[]).is_err() && model.loss(&line, &data, &[3]).is_err());
         let e = model.loss(&weights(&[[1., 1.], [1., 1.]], &[0.]), &data, &[0]).unwrap_err().to_string();
         assert!(e.contains("weight is f32 [2, 2] in place of f32 [1, 2]"), "{e}");
+    }
+
+    #[test]
+    fn a_loss_that_goes_back_is_the_loss() {
+        let x = Tensor::new(&[[1f32, 0.], [0., 2.], [4., 1.]], &Device::Cpu).unwrap();
+        let y = Tensor::new(&[0u32, 1, 1], &Device::Cpu).unwrap();
+        let data = TensorDataset::classification(&x, &y).unwrap().with_weights(vec![1., 3., 0.5]).unwrap();
+        let two = Trainer::new(|vb| linear(2, 2, vb));
+        let one = Trainer::new(|vb| linear(2, 1, vb));
+        for (trainer, weights) in
+            [(&two, weights(&[[1., -1.], [0.5, 2.]], &[0., 0.3])), (&one, weights(&[[-0.5, 3.]], &[0.3]))]
+        {
+            let model = Model::new(trainer).unwrap();
+            let tracked: Weights = weights
+                .iter()
+                .map(|(name, t)| {
+                    (name.clone(), candle_core::Var::from_tensor(t).unwrap().as_tensor().clone())
+                })
+                .collect();
+            let tensor = model.loss_tensor(&tracked, &data, &[2, 0, 1]).unwrap();
+            let loss = model.loss(&weights, &data, &[0, 1, 2]).unwrap();
+            assert!((f64::from(tensor.to_scalar::<f32>().unwrap()) - loss).abs() < 1e-6);
+            let gradients = tensor.backward().unwrap();
+            assert!(tracked.values().all(|tensor| gradients.get(tensor).is_some()));
+        }
+        let mut odd = weights(&[[1., -1.]], &[0.]);
+        odd.insert("more".into(), x.clone());
+        let e = Model::new(&one).unwrap().loss_tensor(&odd, &data, &[0]).unwrap_err().to_string();
+        assert!(e.contains("has no more"), "{e}");
     }
 
     #[test]

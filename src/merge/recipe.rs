@@ -2,7 +2,7 @@
 use super::{
     align::{align_all, align_to_mean, Matching, PermutationSpec},
     alike::is_statistic,
-    average, merge, re_estimate, repair, GreedySoup, Method, Model, RunWeights, Trace,
+    average, merge, re_estimate, repair, GreedySoup, LearnedSoup, Method, Model, RunWeights, Trace,
 };
 use crate::{
     data::{Dataset, Inputs},
@@ -37,6 +37,7 @@ pub struct Recipe {
 enum How {
     Average(RunWeights),
     Greedy(GreedySoup),
+    Learned(LearnedSoup),
     Method(Arc<dyn Method>, Option<Arc<Weights>>),
 }
 
@@ -62,6 +63,13 @@ impl Recipe {
     #[must_use]
     pub fn greedy(soup: GreedySoup) -> Self {
         Self::new(How::Greedy(soup))
+    }
+
+    /// The learned soup of least loss on the guard's rows, so its barrier there is lower than it would be elsewhere. All
+    /// of the rows are in one graph. Shares are those of the first group of tensors.
+    #[must_use]
+    pub fn learned(soup: LearnedSoup) -> Self {
+        Self::new(How::Learned(soup))
     }
 
     /// Any method that needs no common ancestor.
@@ -165,6 +173,11 @@ impl Recipe {
             How::Greedy(soup) => {
                 let metric = |weights: &Weights| Ok(-kitchen.loss(&kitchen.measured(weights)?)?);
                 let soup = soup.cook(networks, metric)?;
+                (soup.weights, soup.coefficients.into_values().next().unwrap_or_else(equal))
+            }
+            How::Learned(soup) => {
+                let (data, rows) = kitchen.judge;
+                let soup = soup.cook(networks, |weights| kitchen.model.loss_tensor(weights, data, rows))?;
                 (soup.weights, soup.coefficients.into_values().next().unwrap_or_else(equal))
             }
             How::Method(method, base) => (merge(&**method, networks, base.as_deref())?, equal()),
