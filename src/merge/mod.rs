@@ -16,7 +16,6 @@ mod alike;
 mod average;
 mod barrier;
 mod batch_norm;
-mod blend;
 mod breadcrumbs;
 mod dare;
 mod diagonal_fisher;
