@@ -362,8 +362,8 @@ fn what_differs_is_listed() {
     for part in [
         "odd.safetensors: scale is missing",
         "odd.safetensors: extra is not of this model",
-        "odd.safetensors: layer.bias is F32 [59, 1] in place of F32 [59]",
-        "odd.safetensors: layer.weight is F16 [41, 59] in place of F32 [41, 59]",
+        "odd.safetensors: layer.bias is f32 [59, 1] in place of f32 [59]",
+        "odd.safetensors: layer.weight is f16 [41, 59] in place of f32 [41, 59]",
     ] {
         assert!(said.contains(part), "{said}");
     }

@@ -1,6 +1,7 @@
 //! Weighted averages of networks, all at once or one after the other.
 use super::{
     alike::{self, is_averaged, NamedTensors},
+    method::check_weights,
     numbers::{self, dense, Held, Loop},
     running::{Precision, Running},
 };
@@ -62,9 +63,7 @@ impl RunWeights {
                 // Relative to the newest, so that not all of them vanish for a small α.
                 shares(&(0..n).rev().map(|age| (-(age as f64) / alpha).exp()).collect::<Vec<_>>(), n)
             }
-            Self::Exponential { alpha } => {
-                Err(Error::invalid("RunWeights::Exponential::alpha", "above 0 and finite", alpha))
-            }
+            Self::Exponential { alpha } => Err(Error::invalid("alpha", "above 0 and finite", alpha)),
             Self::Given(weights) => shares(weights, n),
         }
     }
@@ -75,15 +74,9 @@ fn shares(weights: &[f64], n: usize) -> Result<Vec<f64>> {
     if n == 0 {
         return Err(Error::invalid("the networks", "at least one", 0));
     }
-    if weights.len() != n {
-        return Err(Error::invalid("the weights", format!("{n}, one for each network"), weights.len()));
-    }
-    weights.iter().try_for_each(|w| check_weight(*w))?;
+    check_weights(Some(weights), n, false)?;
     // Relative to the largest, so that the sum neither overflows nor vanishes.
     let largest = weights.iter().copied().fold(0., f64::max);
-    if largest == 0. {
-        return Err(Error::invalid("the weights", "above 0 for at least one network", "all 0"));
-    }
     let sum: f64 = weights.iter().map(|w| w / largest).sum();
     Ok(weights.iter().map(|w| w / largest / sum).collect())
 }

@@ -1,5 +1,5 @@
 //! What lies between networks: the loss barrier.
-use super::blend::{blend, mean};
+use super::{average::mix, soup::uniform_soup};
 use crate::{codec::real, member::Weights, Error, Result};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -115,7 +115,7 @@ pub(super) fn along(
     }
     let last = (points - 1) as f64;
     let shares = (0..points).map(|i| i as f64 / last);
-    let at = |t: f64| Ok((t, finite(loss(t, blend(&[a, b], &[1. - t, t])?)?)?));
+    let at = |t: f64| Ok((t, finite(loss(t, mix(&[a, b], &[1. - t, t])?)?)?));
     let path = shares.map(at).collect::<Result<Vec<_>>>()?;
     let end = |at: Option<&(f64, f64)>| at.map_or(f64::NAN, |(_, loss)| *loss);
     let (first, second) = (end(path.first()), end(path.last()));
@@ -135,7 +135,7 @@ pub fn barrier_at_mean(
     if networks.len() < 2 {
         return Err(Error::invalid("the networks", "at least two", networks.len()));
     }
-    let middle = loss(&mean(networks)?)?;
+    let middle = loss(&uniform_soup(networks)?)?;
     let ends = networks.iter().map(|network| loss(network)).collect::<Result<Vec<_>>>()?;
     Barrier::at(middle, ends, &vec![1. / networks.len() as f64; networks.len()])
 }
@@ -199,6 +199,6 @@ mod tests {
         assert!(barrier(&at(0.), &at(1.), 2, |_| Ok(0.)).is_err());
         assert!(barrier(&at(0.), &at(1.), 3, |_| Ok(f64::NAN)).is_err());
         let e = barrier(&at(0.), &Weights::new(), 3, |_| Ok(0.)).unwrap_err().to_string();
-        assert!(e.contains("x: f64 [1] and missing"), "{e}");
+        assert!(e.contains("network 1: x is missing"), "{e}");
     }
 }

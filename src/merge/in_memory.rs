@@ -1,6 +1,7 @@
 //! Merging networks that are in memory.
 use super::{
-    headers::{Family, Header, Headers},
+    alike::kinds,
+    headers::Family,
     method::{check, Method},
     sources::{is_merged, Source, Sources},
 };
@@ -102,18 +103,13 @@ impl<'a> MergeInputs<'a> {
 
     fn family<'l>(&self, labels: &'l [String]) -> Family<'l> {
         let mut labels = labels.iter().map(String::as_str);
-        let mut next = |weights: &Weights| (labels.next().unwrap_or_default(), headers(weights));
+        let mut next = |weights: &Weights| (labels.next().unwrap_or_default(), kinds(weights.iter()));
         Family {
             networks: self.networks.iter().map(|w| next(w)).collect(),
             base: self.base.map(&mut next),
             fishers: self.fishers.iter().map(|w| next(w)).collect(),
         }
     }
-}
-
-fn headers(weights: &Weights) -> Headers {
-    let header = |tensor: &Tensor| Header { dtype: tensor.dtype().into(), shape: tensor.dims().to_vec() };
-    weights.iter().map(|(name, tensor)| (name.clone(), header(tensor))).collect()
 }
 
 /// One tensor to be merged.

@@ -1,12 +1,13 @@
 //! Weighted average.
 use super::{
-    method::{check_weights, Method, Needs, Rule, Strip},
+    average::RunWeights,
+    method::{Method, Needs, Rule, Strip},
     strips::weighted_sum,
     Sources,
 };
-use crate::{Error, Result};
+use crate::Result;
 
-/// Weighted average: `θ = Σ wᵢ θᵢ / Σ wᵢ`.
+/// Weighted average: `θ = Σ wᵢ θᵢ / Σ wᵢ`, with the weights of [`RunWeights`] for networks that come newest first.
 ///
 /// Choose it for checkpoints of one run, and for networks that were fine-tuned from one ancestor with small steps: it
 /// needs nothing else, and costs nothing. Networks trained apart lie in different basins: align them first.
@@ -27,62 +28,42 @@ use crate::{Error, Result};
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct LinearMerge(Kind);
-
-#[derive(Clone, Debug)]
-enum Kind {
-    Uniform,
-    Falling,
-    Exponential(f64),
-    Weighted(Vec<f64>),
-}
+pub struct LinearMerge(RunWeights);
 
 impl LinearMerge {
     /// All networks alike: `wᵢ = 1`.
     #[must_use]
     pub fn uniform() -> Self {
-        Self(Kind::Uniform)
+        Self(RunWeights::Uniform)
     }
 
     /// Falling in equal steps: `wᵢ = (n − i)/n` for network `i` of `n`, from 0, the newest first.
     #[must_use]
     pub fn falling() -> Self {
-        Self(Kind::Falling)
+        Self(RunWeights::Linear)
     }
 
     /// Falling by the same share each time: `wᵢ = e^(−i/α)` for network `i`, from 0, the newest first; `alpha` is
     /// finite and above 0.
     #[must_use]
     pub fn exponential(alpha: f64) -> Self {
-        Self(Kind::Exponential(alpha))
+        Self(RunWeights::Exponential { alpha })
     }
 
     /// These weights, one for each network: finite, at least 0, and not all 0. They are divided by their sum.
     #[must_use]
     pub fn weighted(weights: &[f64]) -> Self {
-        Self(Kind::Weighted(weights.to_vec()))
-    }
-
-    fn weights(&self, networks: usize) -> Vec<f64> {
-        let n = networks as f64;
-        let weights: Vec<f64> = match &self.0 {
-            Kind::Uniform => vec![1.; networks],
-            Kind::Falling => (0..networks).map(|i| (n - i as f64) / n).collect(),
-            Kind::Exponential(alpha) => (0..networks).map(|i| (-(i as f64) / alpha).exp()).collect(),
-            Kind::Weighted(weights) => weights.clone(),
-        };
-        let sum: f64 = weights.iter().sum();
-        weights.iter().map(|w| w / sum).collect()
+        Self(RunWeights::Given(weights.iter().rev().copied().collect()))
     }
 }
 
 impl Method for LinearMerge {
     fn name(&self) -> &'static str {
         match self.0 {
-            Kind::Uniform => "uniform",
-            Kind::Falling => "linear",
-            Kind::Exponential(_) => "exponential",
-            Kind::Weighted(_) => "weighted",
+            RunWeights::Uniform => "uniform",
+            RunWeights::Linear => "linear",
+            RunWeights::Exponential { .. } => "exponential",
+            RunWeights::Given(_) => "weighted",
         }
     }
 
@@ -91,17 +72,14 @@ impl Method for LinearMerge {
     }
 
     fn check(&self, networks: usize) -> Result<()> {
-        match &self.0 {
-            Kind::Exponential(alpha) if !(alpha.is_finite() && *alpha > 0.) => {
-                Err(Error::invalid("alpha", "finite and above 0", alpha))
-            }
-            Kind::Weighted(weights) => check_weights(Some(weights), networks, false),
-            _ => Ok(()),
-        }
+        self.0.of(networks).map(drop)
     }
 
     fn rule(&self, tensor: &Sources<'_>) -> Result<Box<dyn Rule>> {
-        Ok(Box::new(Weighted(self.weights(tensor.networks()))))
+        // A run's come oldest first.
+        let mut weights = self.0.of(tensor.networks())?;
+        weights.reverse();
+        Ok(Box::new(Weighted(weights)))
     }
 }
 

@@ -20,7 +20,6 @@ mod average;
 mod barrier;
 mod batch_norm;
 mod best_of;
-mod blend;
 mod breadcrumbs;
 mod dare;
 mod diagonal_fisher;

@@ -1,6 +1,6 @@
 //! Averages that follow a training: stochastic weight averaging and exponential moving averages.
 use super::{
-    alike::{differences, is_averaged, kind, unlike, Kinds, NamedTensors},
+    alike::{differences, is_averaged, unlike, Kind, Kinds, NamedTensors},
     numbers::{self, dense, Held, Loop},
 };
 use crate::{
@@ -124,14 +124,14 @@ impl Running {
         }
         let mut its = Kinds::new();
         network.each(&mut |name, tensor| {
-            its.insert(name.into(), kind(tensor));
+            its.insert(name.into(), Kind::of(tensor));
             Ok(())
         })?;
         unlike(&differences(&self.kinds(), &its))
     }
 
     fn kinds(&self) -> Kinds {
-        self.tensors.iter().map(|(name, mean)| (name.clone(), (mean.dtype, mean.shape.clone()))).collect()
+        self.tensors.iter().map(|(name, mean)| (name.clone(), mean.kind())).collect()
     }
 
     /// The averages in the networks' dtypes.
@@ -177,7 +177,7 @@ impl Running {
 
 impl Mean {
     fn of(tensor: &Tensor, precision: Precision) -> Result<Self> {
-        let (dtype, shape) = kind(tensor);
+        let (dtype, shape) = (tensor.dtype(), tensor.shape().clone());
         let values = match (dtype, precision) {
             (dtype, _) if !is_averaged(dtype) => {
                 Values::Newest(Var::from_tensor(&dense(tensor)?.copy()?.detach())?)
@@ -188,6 +188,10 @@ impl Mean {
             _ => Values::F32(dense(tensor)?.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?),
         };
         Ok(Self { dtype, shape, values })
+    }
+
+    fn kind(&self) -> Kind {
+        Kind { dtype: self.dtype.into(), shape: self.shape.dims().to_vec() }
     }
 
     fn towards(&mut self, tensor: &Tensor, share: f64, parallel: bool) -> Result<()> {

@@ -1,6 +1,7 @@
 //! Merging checkpoints that do not fit in memory.
 use super::{
-    headers::{Family, Header, Headers},
+    alike::{Kind, Kinds},
+    headers::Family,
     method::{check, Method},
     sources::{encode, is_merged, Source, Sources},
 };
@@ -168,7 +169,7 @@ impl<'a> FileMerge<'a> {
     }
 
     fn family<'l>(&self, labels: &'l [String], inputs: &[Checkpoint]) -> Family<'l> {
-        let mut all = labels.iter().zip(inputs).map(|(label, input)| (label.as_str(), input.headers()));
+        let mut all = labels.iter().zip(inputs).map(|(label, input)| (label.as_str(), input.kinds()));
         Family {
             networks: all.by_ref().take(self.networks.len()).collect(),
             base: all.by_ref().take(usize::from(self.base.is_some())).next(),
@@ -431,9 +432,9 @@ impl Checkpoint {
         Ok(Self { files, tensors, index: Some(path.to_owned()) })
     }
 
-    fn headers(&self) -> Headers {
-        let header = |info: &TensorInfo| Header { dtype: info.dtype, shape: info.shape.clone() };
-        self.tensors.iter().map(|(name, (_, info))| (name.clone(), header(info))).collect()
+    fn kinds(&self) -> Kinds {
+        let kind = |info: &TensorInfo| Kind { dtype: info.dtype, shape: info.shape.clone() };
+        self.tensors.iter().map(|(name, (_, info))| (name.clone(), kind(info))).collect()
     }
 
     fn source(&self, name: &str) -> Option<Source<'_>> {

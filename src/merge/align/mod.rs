@@ -40,8 +40,9 @@ pub use activations::Activations;
 pub use spec::{inverse, Axis, Group, Layout, PermutationSpec, Permutations};
 
 use super::{
+    alike,
     barrier::{barrier, Barrier},
-    blend::{alike, mean},
+    soup::uniform_soup,
 };
 use crate::{member::Weights, Error, Result, Seed};
 use rand::seq::SliceRandom;
@@ -110,7 +111,7 @@ pub fn align(
     method: &Matching<'_>,
     seed: Seed,
 ) -> Result<Aligned> {
-    alike(reference, other)?;
+    alike::check(&[reference, other])?;
     spec.check(reference)?;
     let found = match method {
         Matching::Weights => weights::match_weights(reference, other, spec, seed)?,
@@ -161,7 +162,7 @@ pub fn align_to_mean(networks: &[&Weights], spec: &PermutationSpec, seed: Seed) 
         let mut moved = false;
         for i in turn {
             let others = placed.iter().enumerate().filter(|(j, _)| *j != i);
-            let centre = mean(&others.map(|(_, weights)| weights).collect::<Vec<_>>())?;
+            let centre = uniform_soup(&others.map(|(_, weights)| weights).collect::<Vec<_>>())?;
             let Some(place) = placed.get_mut(i) else { continue };
             let found = align(&centre, place, spec, &Matching::Weights, seed.nth("network", i as u64))?;
             moved |= found.permutations != own;

@@ -1,9 +1,8 @@
 use super::*;
 use crate::merge::{
     barrier_at_mean,
-    blend::mean,
     nets::{accuracy, digits, inputs, mlp, resnet, split, trained},
-    re_estimate, repair, Model, Trace,
+    re_estimate, repair, uniform_soup, Model, Trace,
 };
 use candle_core::{Device, Tensor};
 use proptest::prelude::*;
@@ -131,7 +130,7 @@ fn the_same_seed_gives_the_same_order_and_differences_are_listed() {
     assert_eq!(once(3).permutations, once(3).permutations);
     assert!(once(3).similarity > once(3).before);
     let e = align(&a, &random(2, [6, 19, 20, 4]), &spec(20, 20), &Matching::Weights, 3.into()).unwrap_err();
-    assert!(e.to_string().contains("0.bias: f32 [20] and f32 [19]"), "{e}");
+    assert!(e.to_string().contains("0.bias is f32 [19] in place of f32 [20]"), "{e}");
     let mut broken = b.clone();
     broken.insert("0.bias".into(), (b["0.bias"].clone() * f64::NAN).unwrap());
     assert!(align(&a, &broken, &spec(20, 20), &Matching::Weights, 3.into()).is_err());
@@ -164,12 +163,12 @@ fn what_makes_the_barrier_higher_is_not_taken() {
     let near = |w: &Weights, to: &[f64]| {
         (-numbers(w).iter().zip(to).map(|(x, y)| (x - y).powi(2)).sum::<f64>()).exp()
     };
-    let middle = numbers(&mean(&[&a, &found.weights]).unwrap());
+    let middle = numbers(&uniform_soup(&[&a, &found.weights]).unwrap());
     let chosen = found.clone().unless_worse(&a, &b, 3, |w| Ok(near(w, &middle))).unwrap();
     assert!(!chosen.aligned);
     assert_eq!(numbers(&chosen.weights), numbers(&b));
     assert_eq!(chosen.after, chosen.before);
-    let middle = numbers(&mean(&[&a, &b]).unwrap());
+    let middle = numbers(&uniform_soup(&[&a, &b]).unwrap());
     let chosen = found.unless_worse(&a, &b, 3, |w| Ok(near(w, &middle))).unwrap();
     assert!(chosen.aligned && chosen.after.height < chosen.before.height);
     assert_eq!(numbers(&chosen.weights), aligned);
@@ -199,9 +198,9 @@ fn trained_networks_have_a_barrier_that_falls_once_they_are_aligned() {
             assert!(chosen.aligned && before.height > 0.25, "{before}");
             assert!(after.height < 0.3 * before.height, "{seed} {method:?}: {before}, then {after}");
             assert!(before.clone().at_most(0.2).is_err() && after.clone().at_most(0.2).is_ok());
-            let middle = mean(&[a, &chosen.weights]).unwrap();
+            let middle = uniform_soup(&[a, &chosen.weights]).unwrap();
             let ends = right(a).min(right(b));
-            assert!(right(&mean(&[a, b]).unwrap()) < ends - 0.04 && right(&middle) > ends - 0.04);
+            assert!(right(&uniform_soup(&[a, b]).unwrap()) < ends - 0.04 && right(&middle) > ends - 0.04);
             let repaired = repair(&trace, &[a, &chosen.weights], &[0.5, 0.5], &middle, &sample).unwrap();
             assert!(loss(&repaired.weights).unwrap() < after.middle(), "{seed} {method:?}");
         }

@@ -4,7 +4,7 @@ use super::{
     spec::{Axis, PermutationSpec, Permutations},
     Matched,
 };
-use crate::{member::Weights, merge::blend::is_statistic, Error, Result, Seed};
+use crate::{member::Weights, merge::is_statistic, Error, Result, Seed};
 use candle_core::Tensor;
 use rand::seq::SliceRandom;
 use std::collections::{BTreeMap, BTreeSet};

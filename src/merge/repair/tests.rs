@@ -1,5 +1,5 @@
 use super::*;
-use crate::merge::{blend::mean, nets::mlp, Model, Trace};
+use crate::merge::{nets::mlp, uniform_soup, Model, Trace};
 use crate::Seed;
 use rand::Rng;
 
@@ -57,7 +57,7 @@ fn each_hidden_unit_gets_the_mean_and_spread_between_its_parents() {
         let model = Model::new(&trainer).unwrap().batch_rows(batch);
         let trace = Trace::new(&model, &xs).unwrap();
         let (a, b) = (random(1), random(2));
-        let merged = mean(&[&a, &b]).unwrap();
+        let merged = uniform_soup(&[&a, &b]).unwrap();
         let found = repair(&trace, &[&a, &b], &[0.25, 0.75], &merged, &xs).unwrap();
         assert_eq!(found.layers, ["0.weight", "1.weight"]);
         let [ours, first, second] = [&found.weights, &a, &b].map(|w| said(w, &xs));
