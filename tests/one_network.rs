@@ -200,6 +200,15 @@ fn batch_norm_is_measured_over_the_rows_that_were_seen() -> Result<()> {
     let variance = x.only()?.broadcast_sub(&mean)?.sqr()?.sum(0)?.affine(1. / (seen.len() - 1) as f64, 0.)?;
     assert!(distance(&merged.weights()["norm.running_mean"], &mean) < 1e-5);
     assert!(distance(&merged.weights()["norm.running_var"], &variance) < 1e-5);
+    // Each member's own, too: draws of a distribution have none.
+    let mut drawn = pool.members().to_vec();
+    for member in &mut drawn {
+        let nothing = Tensor::zeros(2, candle_core::DType::F32, &CPU)?;
+        member.weights.insert("norm.running_mean".into(), nothing);
+    }
+    for member in pool.with_members(drawn)?.re_estimated()?.members() {
+        assert!(distance(&member.weights["norm.running_mean"], &mean) < 1e-5);
+    }
     // It needs no other repair.
     let best = best_of(&pool, &BestOf::new())?;
     assert!(best.report.candidates.iter().all(|c| !c.name.contains("repaired")), "{}", best.report);

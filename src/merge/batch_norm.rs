@@ -1,6 +1,6 @@
 //! Batch-norm's running statistics, measured anew.
-use super::model::Model;
-use crate::{data::Dataset, init::Vars, member::Weights, train::Learner, Error, Result};
+use super::{alike::is_statistic, model::Model};
+use crate::{data::Dataset, init::Vars, member::Weights, train::Learner, Error, Member, Pool, Result};
 use candle_core::{DType, Result as CandleResult, Tensor};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -54,6 +54,26 @@ pub fn re_estimate<L: Learner>(
     let forward =
         |part: &[u32]| -> Result<Tensor> { Ok(live.run(&data.batch(part, model.place())?.inputs, true)?) };
     re_estimate_by(&live.vars, weights, &model.passes(rows)?, &forward)
+}
+
+impl<L: Learner> Pool<'_, L> {
+    /// The pool with each member's batch-norm statistics [measured](re_estimate) over the rows it has seen: for draws of
+    /// [`Swag`](super::Swag), say. Members without such statistics stay as they are.
+    ///
+    /// # Errors
+    /// As [`re_estimate`].
+    pub fn re_estimated(&self) -> Result<Self> {
+        let (learner, data, device) = self.parts();
+        let measured = |member: &Member| {
+            let mut member = member.clone();
+            if member.weights.keys().any(|name| is_statistic(name)) {
+                let model = Model::of(learner, &member.record).device(device);
+                member.weights = re_estimate(&model, &member.weights, data, &member.record.seen)?;
+            }
+            Ok(member)
+        };
+        self.with_members(self.members().iter().map(measured).collect::<Result<_>>()?)
+    }
 }
 
 /// What a network that lives in `vars` puts out for some rows, in training mode.

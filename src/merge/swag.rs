@@ -33,7 +33,7 @@ const STRETCH: usize = 2048;
 ///
 /// Push networks from the late part of a training at a constant or cyclic learning rate, one an epoch, say; 20
 /// deviations are usual. Each draw is a member of an ensemble. Batch-norm's running statistics are averaged, not
-/// drawn, and no statistics of any draw: re-estimate them. Integer buffers are the newest.
+/// drawn, and no statistics of any draw: measure them ([`Pool::re_estimated`](crate::Pool::re_estimated)). Integer buffers are the newest.
 ///
 /// Memory: 16 bytes for each weight and 4 for each of its deviations.
 ///
