@@ -236,3 +236,42 @@ fn record(members: &[&Member], recipe: &Recipe, seen: Rows) -> Record {
         key: format!("merged-{}", hash.finalize().to_hex()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        build::MultiRun,
+        merge::{
+            nets::{digits, resnet},
+            re_estimate, RunWeights,
+        },
+        train::Optimizer,
+        Session,
+    };
+
+    #[test]
+    fn residual_networks_with_batch_norm_are_aligned_and_measured_anew() {
+        let data = digits(true);
+        let trainer = resnet(&[(24, 1)]).epochs(4).optimizer(Optimizer::adam(3e-3));
+        let session = Session::new(&trainer, &data);
+        let plan = session.plan(&MultiRun::new(2), 1).unwrap().reserve(0.3, &data, 1.into()).unwrap();
+        let pool = session.train(&plan).unwrap();
+        let guard = Guard::new(f64::INFINITY, &plan.reserved);
+        let average = Recipe::average(RunWeights::Uniform);
+        let plain = pool.merge(&average, &guard).unwrap();
+        let aligned = pool.merge(&average.aligned(), &guard).unwrap();
+        assert!(aligned.aligned && aligned.barrier.height < 0.8 * plain.barrier.height, "{plain}, {aligned}");
+        // The statistics are those of the result over the rows that the members have seen, and the figure is its loss.
+        let model = Model::new(&trainer).unwrap();
+        let seen = &aligned.pool.members()[0].record.seen;
+        assert_eq!(seen.len() + plan.reserved.len(), data.rows());
+        let again = re_estimate(&model, aligned.weights(), &data, seen).unwrap();
+        for (name, tensor) in aligned.weights() {
+            let off = (tensor - &again[name]).unwrap().abs().unwrap().max_all().unwrap();
+            assert!(off.to_scalar::<f32>().unwrap() < 1e-5, "{name}");
+        }
+        let loss = model.loss(aligned.weights(), &data, &plan.reserved).unwrap();
+        assert!((loss - aligned.barrier.middle()).abs() < 1e-6);
+    }
+}
