@@ -9,6 +9,7 @@ use crate::{member::Weights, threads, train::vectorized, Error, Result};
 use candle_core::{Tensor, WithDType};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use std::{array, cmp::Reverse, ops::Range};
 
 /// Numbers of one stretch: a running sum of as many fits into the first or second level of caches.
 const STRETCH: usize = 4096;
@@ -148,8 +149,10 @@ pub(super) fn mix_each<'c>(
 /// The same, on rayon's present pool.
 fn mix_here<'c>(networks: &[&Weights], coefficients: &(dyn Fn(&str) -> &'c [f64] + Sync)) -> Result<Weights> {
     let Some(newest) = networks.last() else { return Ok(Weights::new()) };
-    let names: Vec<&String> = newest.keys().collect();
-    let mixed = names.into_par_iter().with_max_len(1).map(|name| {
+    let mut all: Vec<(&String, &Tensor)> = newest.iter().collect();
+    // The largest first, taken one by one: none is left for one core alone at the end.
+    all.sort_by_key(|(_, tensor)| Reverse(tensor.elem_count()));
+    let mixed = all.into_iter().par_bridge().map(|(name, _)| {
         let tensors = networks.iter().filter_map(|network| network.get(name)).collect::<Vec<_>>();
         Ok((name.clone(), mixed(name, &tensors, coefficients(name))?))
     });
@@ -260,38 +263,37 @@ fn add_up<T: Copy>(
     coefficients: &[f64],
     load: impl Fn(T) -> f64 + Copy,
 ) {
-    let stretch = start..start + sums.len();
-    let mut first = true;
+    let (mut first, stretch) = (true, start..start + sums.len());
     for (inputs, c) in inputs.chunks(TOGETHER).zip(coefficients.chunks(TOGETHER)) {
-        // The first products are put, not added: 0 + −0 would lose a sign.
-        if let ([a, b, d, e], [ca, cb, cd, ce]) = (inputs, c) {
-            let [a, b, d, e] = [a, b, d, e].map(|input| &input[stretch.clone()]);
-            let four = sums.iter_mut().zip(a.iter().zip(b).zip(d.iter().zip(e)));
-            if first {
-                for (s, ((a, b), (d, e))) in four {
-                    *s = ca * load(*a) + cb * load(*b) + cd * load(*d) + ce * load(*e);
-                }
-            } else {
-                for (s, ((a, b), (d, e))) in four {
-                    *s = *s + ca * load(*a) + cb * load(*b) + cd * load(*d) + ce * load(*e);
-                }
-            }
-            first = false;
-        } else {
-            for (input, c) in inputs.iter().zip(c) {
-                let pairs = sums.iter_mut().zip(&input[stretch.clone()]);
-                if first {
-                    for (s, x) in pairs {
-                        *s = c * load(*x);
-                    }
-                } else {
-                    for (s, x) in pairs {
-                        *s += c * load(*x);
-                    }
-                }
-                first = false;
-            }
+        match inputs.len() {
+            4 => add_some::<_, 4>(sums, first, inputs, &stretch, c, load),
+            3 => add_some::<_, 3>(sums, first, inputs, &stretch, c, load),
+            2 => add_some::<_, 2>(sums, first, inputs, &stretch, c, load),
+            _ => add_some::<_, 1>(sums, first, inputs, &stretch, c, load),
         }
+        first = false;
+    }
+}
+
+/// Adds the products of `N` inputs in one go, one after the other.
+#[inline(always)]
+fn add_some<T: Copy, const N: usize>(
+    sums: &mut [f64],
+    first: bool,
+    inputs: &[&[T]],
+    stretch: &Range<usize>,
+    c: &[f64],
+    load: impl Fn(T) -> f64 + Copy,
+) {
+    let n = sums.len();
+    let (x, c): ([&[T]; N], [f64; N]) =
+        (array::from_fn(|i| &inputs[i][stretch.clone()][..n]), array::from_fn(|i| c[i]));
+    let after = |sum: f64, j: usize| (1..N).fold(sum, |sum, i| sum + c[i] * load(x[i][j]));
+    if first {
+        // Put, not added: 0 + −0 would lose a sign.
+        (0..n).for_each(|j| sums[j] = after(c[0] * load(x[0][j]), j));
+    } else {
+        (0..n).for_each(|j| sums[j] = after(sums[j] + c[0] * load(x[0][j]), j));
     }
 }
 

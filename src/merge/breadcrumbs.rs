@@ -5,7 +5,7 @@ use super::{
     task_vectors::{task_vector_settings, Join, TaskVectors, Thin},
     Sources,
 };
-use crate::{train::vectorized, Error, Result};
+use crate::{Error, Result};
 
 /// Breadcrumbs: `θ = base + λ Σ wᵢ mᵢ∘(θᵢ − base)`, where the mask `mᵢ` clears the largest and the smallest numbers of
 /// each tensor's task vector.
@@ -94,14 +94,9 @@ struct Between(Vec<(Reach, Reach)>);
 
 impl Thin for Between {
     fn thin(&self, network: usize, start: usize, delta: &mut [f32]) {
-        let Some((dropped, all)) = self.0.get(network) else { return };
-        vectorized(
-            #[inline(always)]
-            || {
-                for (i, x) in delta.iter_mut().enumerate() {
-                    *x = if all.has(*x, start + i) & !dropped.has(*x, start + i) { *x } else { 0. };
-                }
-            },
-        );
+        if let Some((dropped, all)) = self.0.get(network) {
+            all.keep(start, delta);
+            dropped.drop(start, delta);
+        }
     }
 }

@@ -1,13 +1,32 @@
-//! The largest numbers of a task vector, by counting, without a copy of it.
+//! The largest numbers of a task vector, without a copy of it.
 //!
-//! Magnitudes of f32 are ordered as their bits are, so one count of the upper bits and one of the lower bits of those
-//! with the right upper ones find the magnitude of any rank, in two walks and 512 KiB whatever the tensor's size.
+//! A sample brackets the magnitude of the rank that is asked for. One walk then counts what is above the bracket and
+//! gathers what is within, among which the one of the rank is found. Where it is not, or too much is within, magnitudes
+//! are counted: those of f32 are ordered as their bits are, so one count of the upper bits and one of the lower bits of
+//! those with the right upper ones find any rank, in 512 KiB.
 use super::{strips::difference, Sources, Strip, STRIP};
+use crate::train::vectorized;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Lower bits of a magnitude, which has 31.
 const LOW: u32 = 15;
 const HIGHS: usize = 1 << (31 - LOW);
 const LOWS: usize = 1 << LOW;
+
+/// Stretches of a sample, and the numbers of one.
+const STRETCHES: usize = 512;
+const STRETCH: usize = 128;
+/// Ranks in a sample from the one that is looked for to the ends of its bracket: five standard deviations of the rank,
+/// were all numbers drawn by themselves, and more for neighbours that are alike.
+const ASIDE: usize = STRETCHES * STRETCH / 80;
+/// Numbers of a tensor that are gathered whatever their magnitude, and of a larger one the share that is: a quarter
+/// more than a bracket is expected to hold.
+const ALL: usize = 1 << 17;
+const SHARE: usize = 32;
+/// The bits of a magnitude.
+const HIGHEST: u32 = u32::MAX >> 1;
+/// Bits of a place in its tensor, which a number that is gathered carries with its magnitude.
+const PLACE: u32 = 33;
 
 /// How far the numbers of largest magnitude reach: those above a magnitude, and of those that have it the ones up to a
 /// place. Of equal magnitudes the first come first, so exactly as many are kept as were asked for.
@@ -19,32 +38,66 @@ pub(super) struct Reach {
 }
 
 impl Reach {
-    /// Whether `x`, number `at` of its tensor, is among them.
-    #[inline(always)]
-    pub(super) fn has(self, x: f32, at: usize) -> bool {
-        let bits = magnitude(x);
-        (bits > self.magnitude) | ((bits == self.magnitude) & (at < self.before))
+    /// Clears what is not among them; the first number is number `start` of its tensor.
+    pub(super) fn keep(self, start: usize, numbers: &mut [f32]) {
+        self.each(
+            start,
+            numbers,
+            #[inline(always)]
+            |x, least| if magnitude(x) >= least { x } else { 0. },
+        );
+    }
+
+    /// Clears what is among them.
+    pub(super) fn drop(self, start: usize, numbers: &mut [f32]) {
+        self.each(
+            start,
+            numbers,
+            #[inline(always)]
+            |x, least| if magnitude(x) >= least { 0. } else { x },
+        );
+    }
+
+    /// Changes each number, with the least magnitude at its place that is among them.
+    fn each(self, start: usize, numbers: &mut [f32], change: impl Fn(f32, u32) -> f32 + Copy) {
+        let (first, rest) = numbers.split_at_mut(self.before.saturating_sub(start).min(numbers.len()));
+        for (part, least) in [(first, self.magnitude), (rest, self.magnitude.saturating_add(1))] {
+            vectorized(
+                #[inline(always)]
+                || {
+                    part.iter_mut().for_each(
+                        #[inline(always)]
+                        |x| *x = change(*x, least),
+                    )
+                },
+            );
+        }
     }
 }
 
 #[inline(always)]
 fn magnitude(x: f32) -> u32 {
-    x.to_bits() & (u32::MAX >> 1)
+    x.to_bits() & (HIGHEST)
 }
 
 /// How far the `count` numbers of largest magnitude in a network's task vector reach, for each of `counts`.
 pub(super) fn reaches(tensor: &Sources<'_>, network: usize, counts: &[usize]) -> Vec<Reach> {
-    if counts.iter().all(|count| is_trivial(tensor, *count).is_some()) {
-        return counts.iter().filter_map(|count| is_trivial(tensor, *count)).collect();
+    let mut known: Vec<Option<Reach>> = counts.iter().map(|count| trivial(tensor, *count)).collect();
+    if known.contains(&None) && tensor.len() >> PLACE == 0 {
+        gather(tensor, network, counts, &mut known);
     }
-    let highs = tensor.counts(network, HIGHS, |counts, strip| {
-        deltas(strip, |_, x| counts[(magnitude(x) >> LOW) as usize] += 1);
-    });
-    counts.iter().map(|count| reach(tensor, network, &highs, *count)).collect()
+    if known.contains(&None) {
+        let highs = tensor.counts(network, HIGHS, |counts, strip| {
+            deltas(strip, |_, x| counts[(magnitude(x) >> LOW) as usize] += 1);
+        });
+        let left = known.iter_mut().zip(counts).filter(|(known, _)| known.is_none());
+        left.for_each(|(known, count)| *known = Some(counted(tensor, network, &highs, *count)));
+    }
+    known.into_iter().flatten().collect()
 }
 
 /// None or all.
-fn is_trivial(tensor: &Sources<'_>, count: usize) -> Option<Reach> {
+fn trivial(tensor: &Sources<'_>, count: usize) -> Option<Reach> {
     match count {
         0 => Some(Reach { magnitude: u32::MAX, before: 0 }),
         n if n >= tensor.len() => Some(Reach { magnitude: 0, before: usize::MAX }),
@@ -52,10 +105,145 @@ fn is_trivial(tensor: &Sources<'_>, count: usize) -> Option<Reach> {
     }
 }
 
-fn reach(tensor: &Sources<'_>, network: usize, highs: &[u64], count: usize) -> Reach {
-    if let Some(reach) = is_trivial(tensor, count) {
-        return reach;
+/// Magnitudes between which the one of a rank should be.
+#[derive(Clone, Copy)]
+struct Bracket {
+    least: u32,
+    most: u32,
+    /// The likeliest, which is only counted, span by span: a common one would fill the memory.
+    likely: u32,
+}
+
+impl Bracket {
+    /// From a sample's magnitudes, the largest first.
+    fn new(sample: &[u32], share: f64) -> Self {
+        let rank = (share * sample.len() as f64) as usize;
+        let at = |rank: Option<usize>| rank.and_then(|rank| sample.get(rank)).copied();
+        Self {
+            least: at(Some(rank + ASIDE)).unwrap_or(0),
+            most: at(rank.checked_sub(ASIDE)).unwrap_or(HIGHEST),
+            likely: at(Some(rank)).unwrap_or(u32::MAX),
+        }
     }
+}
+
+/// What a span has of a bracket.
+#[derive(Default)]
+struct Part {
+    above: usize,
+    likely: usize,
+    /// Magnitude and place of all others, such that the larger comes first, and of equals the first.
+    within: Vec<u64>,
+}
+
+/// Finds those that are within their brackets, in one walk for all.
+fn gather(tensor: &Sources<'_>, network: usize, counts: &[usize], known: &mut [Option<Reach>]) {
+    let len = tensor.len();
+    let brackets: Vec<Bracket> = if len <= ALL {
+        vec![Bracket { least: 0, most: HIGHEST, likely: u32::MAX }; counts.len()]
+    } else {
+        let mut sample = Vec::with_capacity(STRETCHES * STRETCH);
+        tensor.sample(network, STRETCHES, STRETCH, |strip| deltas(strip, |_, x| sample.push(magnitude(x))));
+        sample.sort_unstable_by(|a, b| b.cmp(a));
+        counts.iter().map(|count| Bracket::new(&sample, *count as f64 / len as f64)).collect()
+    };
+    let (most, taken) = (ALL.max(len / SHARE), AtomicUsize::new(0));
+    let wanted: Vec<usize> = (0..counts.len()).filter(|i| known[*i].is_none()).collect();
+    let parts = tensor.spans_of(
+        network,
+        || wanted.iter().map(|_| Part::default()).collect::<Vec<_>>(),
+        |parts, strip| {
+            // Too many: there is no use in going on, whoever came to see it first.
+            if taken.load(Ordering::Relaxed) > most * wanted.len() {
+                return;
+            }
+            let mut delta = [0f32; STRIP];
+            let delta = delta_of(strip, &mut delta);
+            for (part, i) in parts.iter_mut().zip(&wanted) {
+                let before = part.within.len();
+                part.add(brackets[*i], strip.start, delta);
+                taken.fetch_add(part.within.len() - before, Ordering::Relaxed);
+            }
+        },
+    );
+    if taken.into_inner() > most * wanted.len() {
+        return;
+    }
+    for (number, i) in wanted.iter().enumerate() {
+        let parts: Vec<&Part> = parts.iter().filter_map(|parts| parts.get(number)).collect();
+        known[*i] = found(tensor, network, brackets[*i], &parts, counts[*i]);
+    }
+}
+
+impl Part {
+    fn add(&mut self, bracket: Bracket, start: usize, delta: &[f32]) {
+        vectorized(
+            #[inline(always)]
+            || {
+                let (blocks, rest) = delta.as_chunks::<8>();
+                self.add_blocks(bracket, start, blocks);
+                self.add_blocks(bracket, start + 8 * blocks.len(), rest.as_chunks::<1>().0);
+            },
+        );
+    }
+
+    #[inline(always)]
+    fn add_blocks<const LANES: usize>(&mut self, bracket: Bracket, start: usize, blocks: &[[f32; LANES]]) {
+        // Compared as signed numbers, which vectors can.
+        let [least, most, likely] = [bracket.least, bracket.most, bracket.likely].map(u32::cast_signed);
+        let (mut above, mut equal) = ([0i32; LANES], [0i32; LANES]);
+        for (number, block) in blocks.iter().enumerate() {
+            let mut within = [0i32; LANES];
+            for (i, x) in block.iter().enumerate() {
+                let bits = magnitude(*x).cast_signed();
+                above[i] += i32::from(bits > most);
+                equal[i] += i32::from(bits == likely);
+                within[i] = i32::from((bits >= least) & (bits <= most) & (bits != likely));
+            }
+            // Seldom so.
+            if within.iter().fold(0, |any, within| any | within) != 0 {
+                for (i, x) in block.iter().enumerate().filter(|(i, _)| within[*i] != 0) {
+                    self.within.push(key(magnitude(*x), start + number * LANES + i));
+                }
+            }
+        }
+        self.above += above.iter().sum::<i32>() as usize;
+        self.likely += equal.iter().sum::<i32>() as usize;
+    }
+}
+
+#[inline(always)]
+fn key(magnitude: u32, place: usize) -> u64 {
+    u64::from(!magnitude & (HIGHEST)) << PLACE | place as u64
+}
+
+/// The reach of the `count` largest, if its end is within the bracket.
+fn found(
+    tensor: &Sources<'_>,
+    network: usize,
+    bracket: Bracket,
+    parts: &[&Part],
+    count: usize,
+) -> Option<Reach> {
+    let above: usize = parts.iter().map(|part| part.above).sum();
+    let likely: usize = parts.iter().map(|part| part.likely).sum();
+    let mut within: Vec<u64> = parts.iter().flat_map(|part| &part.within).copied().collect();
+    // From 0.
+    let rank = count.checked_sub(above + 1)?;
+    let first = key(bracket.likely, 0);
+    let larger = within.iter().filter(|key| **key < first).count();
+    if (larger..larger + likely).contains(&rank) {
+        let equal = parts.iter().map(|part| part.likely as u64);
+        return Some(place(tensor, network, bracket.likely, equal, (rank - larger + 1) as u64));
+    }
+    let rank = if rank < larger { rank } else { rank - likely };
+    let (_, last, _) = (rank < within.len()).then(|| within.select_nth_unstable(rank))?;
+    let before = (*last & ((1 << PLACE) - 1)) as usize + 1;
+    Some(Reach { magnitude: !(*last >> PLACE) as u32 & (HIGHEST), before })
+}
+
+/// The reach of the `count` largest, by counting.
+fn counted(tensor: &Sources<'_>, network: usize, highs: &[u64], count: usize) -> Reach {
     let (high, left) = rank(highs, count as u64);
     let lows = tensor.counts(network, LOWS, |counts, strip| {
         deltas(strip, |_, x| {
@@ -68,11 +256,19 @@ fn reach(tensor: &Sources<'_>, network: usize, highs: &[u64], count: usize) -> R
     });
     let (low, left) = rank(&lows, left);
     let bits = (high << LOW | low) as u32;
-    let before = match lows.get(low) {
-        Some(equal) if *equal > left => place(tensor, network, bits, left),
-        _ => usize::MAX,
-    };
-    Reach { magnitude: bits, before }
+    match lows.get(low) {
+        Some(equal) if *equal > left => {
+            let equal = tensor.spans_of(
+                network,
+                || 0,
+                |count, strip| {
+                    deltas(strip, |_, x| *count += u64::from(magnitude(x) == bits));
+                },
+            );
+            place(tensor, network, bits, equal.into_iter(), left)
+        }
+        _ => Reach { magnitude: bits, before: usize::MAX },
+    }
 }
 
 /// The cell in which the one of this rank (from 1, the highest cell first) is, and its rank in the cell.
@@ -87,47 +283,183 @@ fn rank(cells: &[u64], rank: u64) -> (usize, u64) {
     (0, left)
 }
 
-/// The place behind the `left`-th number of this magnitude.
-fn place(tensor: &Sources<'_>, network: usize, bits: u32, left: u64) -> usize {
-    let spans = tensor.counts(network, tensor.spans(), |counts, strip| {
-        let mut equal = 0;
-        deltas(strip, |_, x| equal += u64::from(magnitude(x) == bits));
-        counts[strip.start / tensor.span()] += equal;
-    });
-    let mut left = left;
-    for (span, equal) in spans.iter().enumerate() {
-        if *equal >= left {
-            let mut found = usize::MAX;
-            tensor.look(span, network, |strip| {
-                deltas(strip, |at, x| {
-                    if magnitude(x) == bits {
-                        left = left.wrapping_sub(1);
-                        if left == 0 {
-                            found = at + 1;
-                        }
-                    }
-                });
-            });
-            return found;
+/// The reach that ends with the `left`-th number of this magnitude, of which the spans have so many each.
+fn place(
+    tensor: &Sources<'_>,
+    network: usize,
+    magnitude: u32,
+    spans: impl Iterator<Item = u64>,
+    mut left: u64,
+) -> Reach {
+    let mut before = usize::MAX;
+    for (span, equal) in spans.enumerate() {
+        if equal < left {
+            left -= equal;
+            continue;
         }
-        left -= equal;
+        tensor.look(span, network, |strip| {
+            deltas(strip, |at, x| {
+                if self::magnitude(x) == magnitude {
+                    left = left.wrapping_sub(1);
+                    if left == 0 {
+                        before = at + 1;
+                    }
+                }
+            });
+        });
+        break;
     }
-    usize::MAX
+    Reach { magnitude, before }
 }
 
 /// Calls `see` with each number's place and difference from the base.
 #[inline(always)]
 fn deltas(strip: &Strip<'_>, mut see: impl FnMut(usize, f32)) {
-    let network = strip.networks.first().copied().unwrap_or_default();
     let mut delta = [0f32; STRIP];
-    let delta = &mut delta[..network.len().min(STRIP)];
-    difference(network, strip.base, delta);
-    for (i, x) in delta.iter().enumerate() {
+    for (i, x) in delta_of(strip, &mut delta).iter().enumerate() {
         see(strip.start + i, *x);
     }
+}
+
+/// The differences of the strip's only network from the base.
+#[inline(always)]
+fn delta_of<'d>(strip: &Strip<'_>, delta: &'d mut [f32; STRIP]) -> &'d [f32] {
+    let network = strip.networks.first().copied().unwrap_or_default();
+    let delta = &mut delta[..network.len().min(STRIP)];
+    vectorized(
+        #[inline(always)]
+        || difference(network, strip.base, delta),
+    );
+    delta
 }
 
 /// As many as this share of `len`, rounded down.
 pub(super) fn share(density: f64, len: usize) -> usize {
     ((density * len as f64) as usize).min(len)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{merge::sources::Source, Seed};
+    use proptest::prelude::*;
+    use pulp::bytemuck::cast_slice;
+    use rand::Rng;
+    use rand_distr::{Cauchy, StandardNormal};
+    use safetensors::Dtype;
+
+    /// Calls `work` with the numbers as the differences of a network from a base.
+    fn with<R>(numbers: &[f32], shared: bool, work: impl FnOnce(&Sources<'_>) -> R) -> R {
+        let zeros = vec![0f32; numbers.len()];
+        let source = |numbers| Source { bytes: cast_slice(numbers), dtype: Dtype::F32, file: None };
+        work(&Sources {
+            name: "w",
+            labels: &[],
+            len: numbers.len(),
+            networks: 1,
+            has_base: true,
+            inputs: vec![source(numbers), source(&zeros)],
+            to: Dtype::F32,
+            shared,
+        })
+    }
+
+    /// The numbers that a sort keeps.
+    fn sorted(numbers: &[f32], count: usize) -> Vec<f32> {
+        let mut order: Vec<usize> = (0..numbers.len()).collect();
+        order.sort_by(|a, b| numbers[*b].abs().total_cmp(&numbers[*a].abs()).then(a.cmp(b)));
+        let mut kept = vec![0.; numbers.len()];
+        order[..count].iter().for_each(|i| kept[*i] = numbers[*i]);
+        kept
+    }
+
+    fn bits(numbers: &[f32]) -> Vec<u32> {
+        numbers.iter().map(|x| x.to_bits()).collect()
+    }
+
+    /// In parts of odd lengths, as strips may come.
+    fn kept(reach: Reach, numbers: &[f32]) -> [Vec<f32>; 2] {
+        let (mut keep, mut drop) = (numbers.to_vec(), numbers.to_vec());
+        for (i, (keep, drop)) in keep.chunks_mut(777).zip(drop.chunks_mut(777)).enumerate() {
+            reach.keep(i * 777, keep);
+            reach.drop(i * 777, drop);
+        }
+        [keep, drop]
+    }
+
+    fn drawn(kind: usize, seed: u64, len: usize) -> Vec<f32> {
+        let mut rng = Seed::from(seed).rng();
+        let cauchy = Cauchy::new(0f32, 1e-3).unwrap();
+        let number = |i: usize| match kind {
+            0 => rng.sample(StandardNormal),
+            1 => rng.sample(cauchy),
+            // As of networks in bf16 that hardly moved: zeros, and few magnitudes.
+            2 => f32::from(rng.random_range(-3i8..=3)).max(-1.) * 2f32.powi(rng.random_range(-9..-6)),
+            3 => -2.5,
+            4 => -0.,
+            // All zero but some, which no sample may find.
+            5 if i % 9973 == 5 => i as f32,
+            5 => 0.,
+            // Rows of another scale each, in order.
+            6 => rng.sample::<f32, _>(StandardNormal) * (i / 1000 + 1) as f32,
+            // Sorted, and close together.
+            7 => 1. + i as f32 * f32::EPSILON,
+            _ => f32::from_bits(rng.random::<u32>()),
+        };
+        (0..len).map(number).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(40))]
+
+        #[test]
+        fn the_largest_are_those_that_a_sort_finds(
+            kind in 0..9usize,
+            seed in 0..u64::MAX,
+            len in prop_oneof![1..2000usize, ALL - 2..ALL + 2, 2 * ALL..3 * ALL],
+            shares in prop::array::uniform2(0f64..1.),
+            shared in any::<bool>(),
+        ) {
+            let numbers = drawn(kind, seed, len);
+            let counts = shares.map(|share| (share * (len + 1) as f64) as usize);
+            let reaches = with(&numbers, shared, |tensor| reaches(tensor, 0, &counts));
+            prop_assert_eq!(reaches.len(), 2);
+            for (reach, count) in reaches.into_iter().zip(counts) {
+                let right = sorted(&numbers, count);
+                let left: Vec<f32> = numbers.iter().zip(&right).map(|(x, kept)| {
+                    // What is kept is cleared, also where that is a zero.
+                    if kept.to_bits() == x.to_bits() { 0. } else { *x }
+                }).collect();
+                let [keep, drop] = kept(reach, &numbers);
+                prop_assert!(bits(&keep) == bits(&right), "kind {} len {} count {}", kind, len, count);
+                prop_assert!(drop.iter().zip(&left).all(|(a, b)| a.to_bits() == b.to_bits() || *a == 0. && *b == 0.));
+            }
+        }
+    }
+
+    /// One walk is enough for what is drawn from a density, for common magnitudes and for the ends; counting finds the
+    /// same.
+    #[test]
+    fn brackets_hold_what_they_should() {
+        let len = 20 * ALL;
+        for (kind, counts) in [
+            (0, vec![1, len / 100, len / 5, len / 2, len - 1]),
+            (1, vec![len / 10]),
+            (2, vec![len / 20, len / 2]),
+            (3, vec![7]),
+        ] {
+            with(&drawn(kind, 3, len), true, |tensor| {
+                let mut known = vec![None; counts.len()];
+                gather(tensor, 0, &counts, &mut known);
+                let highs = tensor.counts(0, HIGHS, |counts, strip| {
+                    deltas(strip, |_, x| counts[(magnitude(x) >> LOW) as usize] += 1);
+                });
+                for (found, count) in known.into_iter().zip(counts) {
+                    let (found, right) = (found.expect("in its bracket"), counted(tensor, 0, &highs, count));
+                    assert_eq!(found.magnitude, right.magnitude, "{kind} {count}");
+                    assert!(found.before == right.before || right.before == usize::MAX, "{kind} {count}");
+                }
+            });
+        }
+    }
 }

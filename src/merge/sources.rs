@@ -21,6 +21,8 @@ const LEAST: usize = 1 << 12;
 const MOST: usize = 1 << 17;
 /// Spans from which on a tensor is worth all threads: smaller ones are merged side by side, one a thread.
 const MANY: usize = 8;
+/// Inputs of which a walk may hold the pages of one span all at once: whatever they are, a few MiB a thread.
+const FEW: usize = 4;
 
 /// Whether the numbers of this type are merged rather than copied.
 pub(super) fn is_merged(dtype: Dtype) -> bool {
@@ -50,18 +52,15 @@ impl<'a> Source<'a> {
         self.dtype.bitsize() / 8
     }
 
-    /// Numbers as f32: where they lie, if they are f32 in memory, or else in `scratch`. A file's pages are let go of
-    /// before the next input's are touched: whatever the number of inputs, a thread holds those of one span.
-    fn numbers<'s>(&self, range: &Range<usize>, scratch: &'s mut [f32]) -> &'s [f32]
-    where
-        'a: 's,
-    {
-        let place = range.start * self.width()..range.end * self.width();
-        let bytes = &self.bytes[place.clone()];
-        if let (Dtype::F32, None, Ok(numbers)) = (self.dtype, self.file, try_cast_slice(bytes)) {
-            return numbers;
-        }
-        let scratch = &mut scratch[..range.len()];
+    /// The numbers where they lie, if they are f32 there.
+    fn in_place(&self, range: &Range<usize>) -> Option<&'a [f32]> {
+        let as_here = cfg!(target_endian = "little") || self.file.is_none();
+        (self.dtype == Dtype::F32 && as_here).then(|| try_cast_slice(&self.bytes[self.place(range)]).ok())?
+    }
+
+    /// The numbers as f32, in `scratch`.
+    fn copied<'s>(&self, range: &Range<usize>, scratch: &'s mut [f32]) -> &'s [f32] {
+        let bytes = &self.bytes[self.place(range)];
         match self.dtype {
             Dtype::F16 => match try_cast_slice::<_, u16>(bytes) {
                 // Faster than one by one where the processor has an instruction for it.
@@ -74,10 +73,15 @@ impl<'a> Source<'a> {
             Dtype::F64 => decode(bytes, scratch, |b| f64::from_le_bytes(b) as f32),
             _ => decode(bytes, scratch, f32::from_le_bytes),
         }
-        self.done(&place);
         scratch
     }
 
+    /// Where in its bytes these numbers are.
+    fn place(&self, numbers: &Range<usize>) -> Range<usize> {
+        numbers.start * self.width()..numbers.end * self.width()
+    }
+
+    /// These bytes are not needed for now.
     pub(super) fn done(&self, bytes: &Range<usize>) {
         if let Some((map, start)) = self.file {
             map.done(&(start + bytes.start..start + bytes.end));
@@ -134,7 +138,7 @@ pub struct Sources<'a> {
     pub(super) shared: bool,
 }
 
-impl Sources<'_> {
+impl<'a> Sources<'a> {
     /// The tensor's name.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -162,21 +166,40 @@ impl Sources<'_> {
     /// `count` sums over all numbers of all inputs: `step` adds what a strip contributes. The sums do not depend on
     /// the number of threads: partial sums have fixed places and are added in order.
     pub fn sums(&self, count: usize, step: impl Fn(&mut [f64], &Strip<'_>) + Sync) -> Vec<f64> {
-        let partial = |scratch: &mut Vec<f32>, span: usize| {
-            let mut sums = vec![0.; count];
-            self.walk(span, Visit::All, scratch, |strip| step(&mut sums, strip));
-            sums
-        };
-        let parts: Vec<_> = if self.shared {
-            (0..self.spans()).into_par_iter().map_init(Vec::new, partial).collect()
-        } else {
-            let mut scratch = vec![];
-            (0..self.spans()).map(|span| partial(&mut scratch, span)).collect()
-        };
+        let parts =
+            self.by_span(Visit::All, || vec![0.; count], |sums: &mut Vec<f64>, strip| step(sums, strip));
         parts.into_iter().fold(vec![0.; count], |mut sums, part| {
             sums.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
             sums
         })
+    }
+
+    /// What `step` gathers from the strips of one network and the base in each span.
+    pub(super) fn spans_of<T: Send>(
+        &self,
+        network: usize,
+        start: impl Fn() -> T + Sync,
+        step: impl Fn(&mut T, &Strip<'_>) + Sync,
+    ) -> Vec<T> {
+        self.by_span(Visit::One(network), start, step)
+    }
+
+    fn by_span<T: Send>(
+        &self,
+        visit: Visit,
+        start: impl Fn() -> T + Sync,
+        step: impl Fn(&mut T, &Strip<'_>) + Sync,
+    ) -> Vec<T> {
+        let gather = |scratch: &mut Vec<f32>, span: usize| {
+            let mut all = start();
+            self.walk(self.range(span), visit, scratch, |strip| step(&mut all, strip));
+            all
+        };
+        if self.shared {
+            return (0..self.spans()).into_par_iter().map_init(Vec::new, gather).collect();
+        }
+        let mut scratch = vec![];
+        (0..self.spans()).map(|span| gather(&mut scratch, span)).collect()
     }
 
     /// `count` counts over all numbers of one network and the base: `step` adds what a strip, whose only network it
@@ -189,7 +212,7 @@ impl Sources<'_> {
     ) -> Vec<u64> {
         let none = || (vec![0; count], vec![]);
         let add = |(mut counts, mut scratch): (Vec<u64>, Vec<f32>), span: usize| {
-            self.walk(span, Visit::One(network), &mut scratch, |strip| step(&mut counts, strip));
+            self.walk(self.range(span), Visit::One(network), &mut scratch, |strip| step(&mut counts, strip));
             (counts, scratch)
         };
         if !self.shared {
@@ -207,7 +230,16 @@ impl Sources<'_> {
 
     /// Goes through the strips of one network and the base in one span, in order.
     pub(super) fn look(&self, span: usize, network: usize, see: impl FnMut(&Strip<'_>)) {
-        self.walk(span, Visit::One(network), &mut vec![], see);
+        self.walk(self.range(span), Visit::One(network), &mut vec![], see);
+    }
+
+    /// Looks at `count` stretches of `len` numbers of one network and the base, evenly spaced.
+    pub(super) fn sample(&self, network: usize, count: usize, len: usize, mut see: impl FnMut(&Strip<'_>)) {
+        let (mut scratch, apart) = (vec![], self.len / count.max(1));
+        for start in (0..count).map(|i| i * apart + (apart.saturating_sub(len)) / 2) {
+            let range = start..(start + len).min(self.len);
+            self.walk(range, Visit::One(network), &mut scratch, &mut see);
+        }
     }
 
     /// Numbers that are read in one go, of each input: depends on the number of inputs alone.
@@ -232,9 +264,15 @@ impl Sources<'_> {
         start..(start + self.span()).min(self.len)
     }
 
-    /// Goes through one span's strips in order. The room in `scratch` is used again.
-    fn walk(&self, span: usize, visit: Visit, scratch: &mut Vec<f32>, mut see: impl FnMut(&Strip<'_>)) {
-        let done = self.try_walk(span, visit, scratch, |strip| {
+    /// Goes through the strips of some numbers in order. The room in `scratch` is used again.
+    fn walk(
+        &self,
+        range: Range<usize>,
+        visit: Visit,
+        scratch: &mut Vec<f32>,
+        mut see: impl FnMut(&Strip<'_>),
+    ) {
+        let done = self.try_walk(range, visit, scratch, |strip| {
             see(strip);
             Ok::<_, std::convert::Infallible>(())
         });
@@ -246,33 +284,46 @@ impl Sources<'_> {
 
     fn try_walk<E>(
         &self,
-        span: usize,
+        range: Range<usize>,
         visit: Visit,
         scratch: &mut Vec<f32>,
         mut see: impl FnMut(&Strip<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         let base = self.has_base.then_some(self.networks);
-        let (visited, networks): (Vec<&Source<'_>>, _) = match visit {
+        let (visited, networks): (Vec<&Source<'a>>, _) = match visit {
             Visit::All => (self.inputs.iter().collect(), self.networks),
             Visit::One(i) => {
                 (self.inputs.get(i).into_iter().chain(base.map(|b| &self.inputs[b])).collect(), 1)
             }
         };
-        let range = self.range(span);
-        scratch.resize(visited.len() * range.len(), 0.);
-        let rooms = scratch.chunks_exact_mut(range.len());
-        let numbers: Vec<&[f32]> =
-            visited.iter().zip(rooms).map(|(source, room)| source.numbers(&range, room)).collect();
+        // Numbers of files are read where they lie if the inputs are few; else a copy lets a file's pages go before the
+        // next input's are touched.
+        let few = visited.len() <= FEW;
+        let place = |source: &Source<'a>| (few || source.file.is_none()).then(|| source.in_place(&range))?;
+        let mut numbers: Vec<Option<&[f32]>> = visited.iter().map(|source| place(source)).collect();
+        let held: Vec<bool> = numbers.iter().map(Option::is_some).collect();
+        let copies = held.iter().filter(|held| !**held).count();
+        scratch.resize(copies * range.len(), 0.);
+        let missing = visited.iter().zip(&mut numbers).filter(|(_, numbers)| numbers.is_none());
+        for ((source, numbers), room) in missing.zip(scratch.chunks_exact_mut(range.len())) {
+            *numbers = Some(source.copied(&range, room));
+            source.done(&source.place(&range));
+        }
+        let numbers: Vec<&[f32]> = numbers.into_iter().flatten().collect();
         let mut strips = (0..range.len()).step_by(STRIP).map(|at| at..(at + STRIP).min(range.len()));
         let mut views: Vec<&[f32]> = Vec::with_capacity(numbers.len());
-        strips.try_for_each(|strip| {
+        let seen = strips.try_for_each(|strip| {
             views.clear();
             views.extend(numbers.iter().map(|numbers| &numbers[strip.clone()]));
             let (networks, others) = views.split_at(networks);
             let (base, fishers) = others.split_at(usize::from(self.has_base));
             let base = base.first().copied().unwrap_or_default();
             see(&Strip { start: range.start + strip.start, networks, base, fishers })
-        })
+        });
+        for (source, _) in visited.iter().zip(held).filter(|(_, held)| *held) {
+            source.done(&source.place(&range));
+        }
+        seen
     }
 
     /// Merges the tensor, and hands each span's number and its merged numbers to `put`, in any order. A tensor that is not finite
@@ -295,7 +346,7 @@ impl Sources<'_> {
             Err(Stop::Failed(e)) => Err(e),
             Err(Stop::NotFinite { .. }) if self.same_everywhere() => {
                 let copied = self.each_span(|span, scratch, out| {
-                    self.walk(span, Visit::One(0), scratch, |strip| {
+                    self.walk(self.range(span), Visit::One(0), scratch, |strip| {
                         let at = strip.start - self.range(span).start;
                         out[at..at + strip.networks[0].len()].copy_from_slice(strip.networks[0]);
                     });
@@ -338,8 +389,9 @@ impl Sources<'_> {
         scratch: &mut Vec<f32>,
         out: &mut [f32],
     ) -> Result<(), Stop> {
-        let (start, limit) = (self.range(span).start, limit(self.to));
-        self.try_walk(span, Visit::All, scratch, |strip| {
+        let (range, limit) = (self.range(span), limit(self.to));
+        let start = range.start;
+        self.try_walk(range, Visit::All, scratch, |strip| {
             let base = self.has_base.then_some(strip.base);
             let inputs = strip.networks.iter().copied().chain(base).chain(strip.fishers.iter().copied());
             for (input, numbers) in inputs.enumerate() {

@@ -1,7 +1,7 @@
 //! What methods on task vectors share: `δᵢ = θᵢ − base`, thinned out, put together and added to the base.
 use super::{
     method::{check_density, check_finite, check_weights, weights_or_ones, Strip},
-    strips::{add, difference, Sums},
+    strips::{add, difference},
     STRIP,
 };
 use crate::{train::vectorized, Result};
@@ -68,19 +68,32 @@ pub(super) struct Joined<T> {
     thin: T,
 }
 
+/// Numbers at a time: their sums stay in the first level of caches.
+const PART: usize = STRIP / 4;
+
 impl<T: Thin> super::Rule for Joined<T> {
     fn apply(&self, strip: &Strip<'_>, out: &mut [f32]) -> Result<()> {
-        let n = out.len().min(STRIP);
-        let mut delta = [0f32; STRIP];
+        for (number, out) in out.chunks_mut(PART).enumerate() {
+            self.apply_part(strip, number * PART, out);
+        }
+        Ok(())
+    }
+}
+
+impl<T: Thin> Joined<T> {
+    /// From number `from` of the strip on.
+    fn apply_part(&self, strip: &Strip<'_>, from: usize, out: &mut [f32]) {
+        let places = from..from + out.len();
+        let (base, mut delta) = (&strip.base[places.clone()], [0f32; PART]);
+        let delta = &mut delta[..out.len()];
         // Sums of the positive and of the negative numbers, and of the weights of either.
-        let mut sums: [Sums; 4] = [[0.; STRIP]; 4];
+        let mut sums = [[0f64; PART]; 4];
         for (i, (w, network)) in self.weights.iter().zip(strip.networks).enumerate() {
-            let delta = &mut delta[..n];
             vectorized(
                 #[inline(always)]
-                || difference(network, strip.base, delta),
+                || difference(&network[places.clone()], base, delta),
             );
-            self.thin.thin(i, strip.start, delta);
+            self.thin.thin(i, strip.start + from, delta);
             vectorized(
                 #[inline(always)]
                 || match self.join {
@@ -90,28 +103,46 @@ impl<T: Thin> super::Rule for Joined<T> {
             );
         }
         let [up, down, agree_up, agree_down] = &sums;
-        for (j, (out, base)) in out.iter_mut().zip(strip.base).enumerate() {
-            let joined = match self.join {
-                Join::Sum => up[j],
-                Join::Elect if up[j] + down[j] >= 0. => mean(up[j], agree_up[j]),
-                Join::Elect => mean(down[j], agree_down[j]),
-            };
-            *out = (f64::from(*base) + self.lambda * joined) as f32;
-        }
-        Ok(())
+        vectorized(
+            #[inline(always)]
+            || match self.join {
+                Join::Sum => {
+                    for ((out, base), sum) in out.iter_mut().zip(base).zip(up) {
+                        *out = (f64::from(*base) + self.lambda * sum) as f32;
+                    }
+                }
+                Join::Elect => {
+                    let votes = up.iter().zip(down).zip(agree_up.iter().zip(agree_down));
+                    for ((out, base), ((up, down), (agree_up, agree_down))) in
+                        out.iter_mut().zip(base).zip(votes)
+                    {
+                        let elected = up + down >= 0.;
+                        let (sum, weight) = if elected { (up, agree_up) } else { (down, agree_down) };
+                        *out = (f64::from(*base) + self.lambda * mean(*sum, *weight)) as f32;
+                    }
+                }
+            },
+        );
     }
 }
 
+/// For weights of at least 0.
 #[inline(always)]
-fn add_apart([up, down, agree_up, agree_down]: &mut [Sums; 4], w: f64, delta: &[f32]) {
+fn add_apart([up, down, agree_up, agree_down]: &mut [[f64; PART]; 4], w: f64, delta: &[f32]) {
     let places = up.iter_mut().zip(down).zip(agree_up).zip(agree_down);
     for ((((up, down), agree_up), agree_down), delta) in places.zip(delta) {
         let x = w * f64::from(*delta);
-        *up += if *delta > 0. { x } else { 0. };
-        *down += if *delta < 0. { x } else { 0. };
-        *agree_up += if *delta > 0. { w } else { 0. };
-        *agree_down += if *delta < 0. { w } else { 0. };
+        *up += if x > 0. { x } else { 0. };
+        *down += if x < 0. { x } else { 0. };
+        *agree_up += where_so(*delta > 0., w);
+        *agree_down += where_so(*delta < 0., w);
     }
+}
+
+/// `x`, or 0: without a branch, which compilers make of the usual form.
+#[inline(always)]
+fn where_so(so: bool, x: f64) -> f64 {
+    f64::from_bits(x.to_bits() & u64::from(so).wrapping_neg())
 }
 
 #[inline(always)]

@@ -5,7 +5,7 @@ use super::{
     task_vectors::{task_vector_settings, Join, TaskVectors, Thin},
     Sources,
 };
-use crate::{train::vectorized, Result};
+use crate::Result;
 
 /// TIES: `θ = base + λ · merged`, where the task vectors `δᵢ = θᵢ − base` are merged in three steps.
 ///
@@ -75,14 +75,8 @@ struct Largest(Vec<Reach>);
 
 impl Thin for Largest {
     fn thin(&self, network: usize, start: usize, delta: &mut [f32]) {
-        let Some(reach) = self.0.get(network) else { return };
-        vectorized(
-            #[inline(always)]
-            || {
-                for (i, x) in delta.iter_mut().enumerate() {
-                    *x = if reach.has(*x, start + i) { *x } else { 0. };
-                }
-            },
-        );
+        if let Some(reach) = self.0.get(network) {
+            reach.keep(start, delta);
+        }
     }
 }
