@@ -80,11 +80,11 @@ impl Method for Breadcrumbs {
     fn rule(&self, tensor: &Sources<'_>) -> Result<Box<dyn Rule>> {
         let kept = share(self.settings.density, tensor.len());
         let dropped = share(self.gamma, tensor.len()).min(tensor.len() - kept);
-        let both = |i| match reaches(tensor, i, &[dropped, dropped + kept])[..] {
+        let both = |reaches: Vec<Reach>| match reaches[..] {
             [dropped, all] => Some((dropped, all)),
             _ => None,
         };
-        let between = (0..tensor.networks()).filter_map(both).collect();
+        let between = reaches(tensor, &[dropped, dropped + kept]).into_iter().filter_map(both).collect();
         Ok(Box::new(self.settings.rule(tensor.networks(), Between(between))))
     }
 }

@@ -23,6 +23,8 @@ const ASIDE: usize = STRETCHES * STRETCH / 80;
 /// more than a bracket is expected to hold.
 const ALL: usize = 1 << 17;
 const SHARE: usize = 32;
+/// Networks that a walk reads side by side: with the base as many inputs as are read where they lie.
+const TOGETHER: usize = 3;
 /// The bits of a magnitude.
 const HIGHEST: u32 = u32::MAX >> 1;
 /// Bits of a place in its tensor, which a number that is gathered carries with its magnitude.
@@ -80,12 +82,25 @@ fn magnitude(x: f32) -> u32 {
     x.to_bits() & (HIGHEST)
 }
 
-/// How far the `count` numbers of largest magnitude in a network's task vector reach, for each of `counts`.
-pub(super) fn reaches(tensor: &Sources<'_>, network: usize, counts: &[usize]) -> Vec<Reach> {
-    let mut known: Vec<Option<Reach>> = counts.iter().map(|count| trivial(tensor, *count)).collect();
-    if known.contains(&None) && tensor.len() >> PLACE == 0 {
-        gather(tensor, network, counts, &mut known);
+/// For each network and each of `counts`: how far the so many numbers of largest magnitude in its task vector reach.
+pub(super) fn reaches(tensor: &Sources<'_>, counts: &[usize]) -> Vec<Vec<Reach>> {
+    let trivial: Vec<Option<Reach>> = counts.iter().map(|count| trivial(tensor, *count)).collect();
+    let mut known = vec![trivial; tensor.networks()];
+    if counts.iter().any(|count| self::trivial(tensor, *count).is_none()) && tensor.len() >> PLACE == 0 {
+        for (i, known) in known.chunks_mut(TOGETHER).enumerate() {
+            gather(tensor, i * TOGETHER, counts, known);
+        }
     }
+    known.into_iter().enumerate().map(|(network, known)| complete(tensor, network, counts, known)).collect()
+}
+
+/// Counts for what is not known yet.
+fn complete(
+    tensor: &Sources<'_>,
+    network: usize,
+    counts: &[usize],
+    mut known: Vec<Option<Reach>>,
+) -> Vec<Reach> {
     if known.contains(&None) {
         let highs = tensor.counts(network, HIGHS, |counts, strip| {
             deltas(strip, |_, x| counts[(magnitude(x) >> LOW) as usize] += 1);
@@ -136,43 +151,52 @@ struct Part {
     within: Vec<u64>,
 }
 
-/// Finds those that are within their brackets, in one walk for all.
-fn gather(tensor: &Sources<'_>, network: usize, counts: &[usize], known: &mut [Option<Reach>]) {
-    let len = tensor.len();
-    let brackets: Vec<Bracket> = if len <= ALL {
-        vec![Bracket { least: 0, most: HIGHEST, likely: u32::MAX }; counts.len()]
-    } else {
-        let mut sample = Vec::with_capacity(STRETCHES * STRETCH);
-        tensor.sample(network, STRETCHES, STRETCH, |strip| deltas(strip, |_, x| sample.push(magnitude(x))));
-        sample.sort_unstable_by(|a, b| b.cmp(a));
-        counts.iter().map(|count| Bracket::new(&sample, *count as f64 / len as f64)).collect()
-    };
-    let (most, taken) = (ALL.max(len / SHARE), AtomicUsize::new(0));
-    let wanted: Vec<usize> = (0..counts.len()).filter(|i| known[*i].is_none()).collect();
+/// Finds those that are within their brackets, in one walk over the networks from `first` on.
+fn gather(tensor: &Sources<'_>, first: usize, counts: &[usize], known: &mut [Vec<Option<Reach>>]) {
+    let networks = first..first + known.len();
+    let brackets: Vec<Vec<Bracket>> = networks.clone().map(|i| brackets(tensor, i, counts)).collect();
+    let wanted: Vec<usize> = (0..counts.len()).filter(|i| trivial(tensor, counts[*i]).is_none()).collect();
+    let most = ALL.max(tensor.len() / SHARE) * wanted.len();
+    let taken: Vec<AtomicUsize> = networks.clone().map(|_| AtomicUsize::new(0)).collect();
+    let is_too_much = |taken: &AtomicUsize| taken.load(Ordering::Relaxed) > most;
     let parts = tensor.spans_of(
-        network,
-        || wanted.iter().map(|_| Part::default()).collect::<Vec<_>>(),
+        &networks,
+        || (0..networks.len() * wanted.len()).map(|_| Part::default()).collect::<Vec<_>>(),
         |parts, strip| {
-            // Too many: there is no use in going on, whoever came to see it first.
-            if taken.load(Ordering::Relaxed) > most * wanted.len() {
-                return;
-            }
-            let mut delta = [0f32; STRIP];
-            let delta = delta_of(strip, &mut delta);
-            for (part, i) in parts.iter_mut().zip(&wanted) {
-                let before = part.within.len();
-                part.add(brackets[*i], strip.start, delta);
-                taken.fetch_add(part.within.len() - before, Ordering::Relaxed);
+            let all = strip.networks.iter().zip(&brackets).zip(&taken).zip(parts.chunks_mut(wanted.len()));
+            for (((network, brackets), taken), parts) in all {
+                // There is no use in going on, whoever came to see it first.
+                if is_too_much(taken) {
+                    continue;
+                }
+                let mut delta = [0f32; STRIP];
+                let delta = delta_of(network, strip.base, &mut delta);
+                for (part, i) in parts.iter_mut().zip(&wanted) {
+                    let before = part.within.len();
+                    part.add(brackets[*i], strip.start, delta);
+                    taken.fetch_add(part.within.len() - before, Ordering::Relaxed);
+                }
             }
         },
     );
-    if taken.into_inner() > most * wanted.len() {
-        return;
+    let small = (0..known.len()).filter(|i| !is_too_much(&taken[*i]));
+    for (i, (number, count)) in small.flat_map(|i| wanted.iter().enumerate().map(move |wanted| (i, wanted))) {
+        let place = i * wanted.len() + number;
+        let parts: Vec<&Part> = parts.iter().filter_map(|parts| parts.get(place)).collect();
+        known[i][*count] = found(tensor, first + i, brackets[i][*count], &parts, counts[*count]);
     }
-    for (number, i) in wanted.iter().enumerate() {
-        let parts: Vec<&Part> = parts.iter().filter_map(|parts| parts.get(number)).collect();
-        known[*i] = found(tensor, network, brackets[*i], &parts, counts[*i]);
+}
+
+/// The bracket of each count; all there is, where that is little.
+fn brackets(tensor: &Sources<'_>, network: usize, counts: &[usize]) -> Vec<Bracket> {
+    let len = tensor.len();
+    if len <= ALL {
+        return vec![Bracket { least: 0, most: HIGHEST, likely: u32::MAX }; counts.len()];
     }
+    let mut sample = Vec::with_capacity(STRETCHES * STRETCH);
+    tensor.sample(network, STRETCHES, STRETCH, |strip| deltas(strip, |_, x| sample.push(magnitude(x))));
+    sample.sort_unstable_by(|a, b| b.cmp(a));
+    counts.iter().map(|count| Bracket::new(&sample, *count as f64 / len as f64)).collect()
 }
 
 impl Part {
@@ -259,7 +283,7 @@ fn counted(tensor: &Sources<'_>, network: usize, highs: &[u64], count: usize) ->
     match lows.get(low) {
         Some(equal) if *equal > left => {
             let equal = tensor.spans_of(
-                network,
+                &(network..network + 1),
                 || 0,
                 |count, strip| {
                     deltas(strip, |_, x| *count += u64::from(magnitude(x) == bits));
@@ -316,19 +340,19 @@ fn place(
 #[inline(always)]
 fn deltas(strip: &Strip<'_>, mut see: impl FnMut(usize, f32)) {
     let mut delta = [0f32; STRIP];
-    for (i, x) in delta_of(strip, &mut delta).iter().enumerate() {
+    let network = strip.networks.first().copied().unwrap_or_default();
+    for (i, x) in delta_of(network, strip.base, &mut delta).iter().enumerate() {
         see(strip.start + i, *x);
     }
 }
 
-/// The differences of the strip's only network from the base.
+/// The differences of a strip's numbers from the base.
 #[inline(always)]
-fn delta_of<'d>(strip: &Strip<'_>, delta: &'d mut [f32; STRIP]) -> &'d [f32] {
-    let network = strip.networks.first().copied().unwrap_or_default();
+fn delta_of<'d>(network: &[f32], base: &[f32], delta: &'d mut [f32; STRIP]) -> &'d [f32] {
     let delta = &mut delta[..network.len().min(STRIP)];
     vectorized(
         #[inline(always)]
-        || difference(network, strip.base, delta),
+        || difference(network, base, delta),
     );
     delta
 }
@@ -348,17 +372,20 @@ mod tests {
     use rand_distr::{Cauchy, StandardNormal};
     use safetensors::Dtype;
 
-    /// Calls `work` with the numbers as the differences of a network from a base.
-    fn with<R>(numbers: &[f32], shared: bool, work: impl FnOnce(&Sources<'_>) -> R) -> R {
-        let zeros = vec![0f32; numbers.len()];
-        let source = |numbers| Source { bytes: cast_slice(numbers), dtype: Dtype::F32, file: None };
+    /// Calls `work` with the numbers as the differences of networks from a base.
+    fn with<R>(numbers: &[&[f32]], shared: bool, work: impl FnOnce(&Sources<'_>) -> R) -> R {
+        let len = numbers[0].len();
+        let zeros = vec![0f32; len];
+        fn source<'a>(numbers: &&'a [f32]) -> Source<'a> {
+            Source { bytes: cast_slice(numbers), dtype: Dtype::F32, file: None }
+        }
         work(&Sources {
             name: "w",
             labels: &[],
-            len: numbers.len(),
-            networks: 1,
+            len,
+            networks: numbers.len(),
             has_base: true,
-            inputs: vec![source(numbers), source(&zeros)],
+            inputs: numbers.iter().chain([&zeros.as_slice()]).map(source).collect(),
             to: Dtype::F32,
             shared,
         })
@@ -414,25 +441,30 @@ mod tests {
 
         #[test]
         fn the_largest_are_those_that_a_sort_finds(
-            kind in 0..9usize,
+            kinds in prop::collection::vec(0..9usize, 1..5),
             seed in 0..u64::MAX,
             len in prop_oneof![1..2000usize, ALL - 2..ALL + 2, 2 * ALL..3 * ALL],
             shares in prop::array::uniform2(0f64..1.),
             shared in any::<bool>(),
         ) {
-            let numbers = drawn(kind, seed, len);
+            let networks: Vec<Vec<f32>> = kinds.iter().map(|kind| drawn(*kind, seed, len)).collect();
+            let views: Vec<&[f32]> = networks.iter().map(Vec::as_slice).collect();
             let counts = shares.map(|share| (share * (len + 1) as f64) as usize);
-            let reaches = with(&numbers, shared, |tensor| reaches(tensor, 0, &counts));
-            prop_assert_eq!(reaches.len(), 2);
-            for (reach, count) in reaches.into_iter().zip(counts) {
-                let right = sorted(&numbers, count);
-                let left: Vec<f32> = numbers.iter().zip(&right).map(|(x, kept)| {
-                    // What is kept is cleared, also where that is a zero.
-                    if kept.to_bits() == x.to_bits() { 0. } else { *x }
-                }).collect();
-                let [keep, drop] = kept(reach, &numbers);
-                prop_assert!(bits(&keep) == bits(&right), "kind {} len {} count {}", kind, len, count);
-                prop_assert!(drop.iter().zip(&left).all(|(a, b)| a.to_bits() == b.to_bits() || *a == 0. && *b == 0.));
+            let reaches = with(&views, shared, |tensor| reaches(tensor, &counts));
+            prop_assert_eq!(reaches.len(), kinds.len());
+            for ((reaches, numbers), kind) in reaches.into_iter().zip(&networks).zip(&kinds) {
+                prop_assert_eq!(reaches.len(), 2);
+                for (reach, count) in reaches.into_iter().zip(counts) {
+                    let right = sorted(numbers, count);
+                    let left: Vec<f32> = numbers.iter().zip(&right).map(|(x, kept)| {
+                        // What is kept is cleared, also where that is a zero.
+                        if kept.to_bits() == x.to_bits() { 0. } else { *x }
+                    }).collect();
+                    let [keep, drop] = kept(reach, numbers);
+                    prop_assert!(bits(&keep) == bits(&right), "kind {} len {} count {}", kind, len, count);
+                    let same = |(a, b): (&f32, &f32)| a.to_bits() == b.to_bits() || *a == 0. && *b == 0.;
+                    prop_assert!(drop.iter().zip(&left).all(same), "kind {} len {} count {}", kind, len, count);
+                }
             }
         }
     }
@@ -448,16 +480,17 @@ mod tests {
             (2, vec![len / 20, len / 2]),
             (3, vec![7]),
         ] {
-            with(&drawn(kind, 3, len), true, |tensor| {
-                let mut known = vec![None; counts.len()];
+            let [first, second] = [3, 4].map(|seed| drawn(kind, seed, len));
+            with(&[&first, &second], true, |tensor| {
+                let mut known = vec![vec![None; counts.len()]; 2];
                 gather(tensor, 0, &counts, &mut known);
-                let highs = tensor.counts(0, HIGHS, |counts, strip| {
-                    deltas(strip, |_, x| counts[(magnitude(x) >> LOW) as usize] += 1);
-                });
-                for (found, count) in known.into_iter().zip(counts) {
-                    let (found, right) = (found.expect("in its bracket"), counted(tensor, 0, &highs, count));
-                    assert_eq!(found.magnitude, right.magnitude, "{kind} {count}");
-                    assert!(found.before == right.before || right.before == usize::MAX, "{kind} {count}");
+                for (network, known) in known.into_iter().enumerate() {
+                    let right = complete(tensor, network, &counts, vec![None; counts.len()]);
+                    for ((found, right), count) in known.into_iter().zip(right).zip(&counts) {
+                        let found = found.expect("in its bracket");
+                        assert_eq!(found.magnitude, right.magnitude, "{kind} {count}");
+                        assert!(found.before == right.before || right.before == usize::MAX, "{kind} {count}");
+                    }
                 }
             });
         }

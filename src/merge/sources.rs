@@ -106,8 +106,8 @@ fn decode<const WIDTH: usize>(bytes: &[u8], out: &mut [f32], number: impl Fn([u8
 #[derive(Clone, Copy)]
 enum Visit {
     All,
-    /// One network, and the base.
-    One(usize),
+    /// So many networks from this one on, and the base.
+    Some(usize, usize),
 }
 
 /// Why a tensor is not merged.
@@ -174,14 +174,14 @@ impl<'a> Sources<'a> {
         })
     }
 
-    /// What `step` gathers from the strips of one network and the base in each span.
+    /// What `step` gathers from the strips of these networks and the base in each span.
     pub(super) fn spans_of<T: Send>(
         &self,
-        network: usize,
+        networks: &Range<usize>,
         start: impl Fn() -> T + Sync,
         step: impl Fn(&mut T, &Strip<'_>) + Sync,
     ) -> Vec<T> {
-        self.by_span(Visit::One(network), start, step)
+        self.by_span(Visit::Some(networks.start, networks.len()), start, step)
     }
 
     fn by_span<T: Send>(
@@ -212,7 +212,9 @@ impl<'a> Sources<'a> {
     ) -> Vec<u64> {
         let none = || (vec![0; count], vec![]);
         let add = |(mut counts, mut scratch): (Vec<u64>, Vec<f32>), span: usize| {
-            self.walk(self.range(span), Visit::One(network), &mut scratch, |strip| step(&mut counts, strip));
+            self.walk(self.range(span), Visit::Some(network, 1), &mut scratch, |strip| {
+                step(&mut counts, strip)
+            });
             (counts, scratch)
         };
         if !self.shared {
@@ -230,7 +232,7 @@ impl<'a> Sources<'a> {
 
     /// Goes through the strips of one network and the base in one span, in order.
     pub(super) fn look(&self, span: usize, network: usize, see: impl FnMut(&Strip<'_>)) {
-        self.walk(self.range(span), Visit::One(network), &mut vec![], see);
+        self.walk(self.range(span), Visit::Some(network, 1), &mut vec![], see);
     }
 
     /// Looks at `count` stretches of `len` numbers of one network and the base, evenly spaced.
@@ -238,7 +240,7 @@ impl<'a> Sources<'a> {
         let (mut scratch, apart) = (vec![], self.len / count.max(1));
         for start in (0..count).map(|i| i * apart + (apart.saturating_sub(len)) / 2) {
             let range = start..(start + len).min(self.len);
-            self.walk(range, Visit::One(network), &mut scratch, &mut see);
+            self.walk(range, Visit::Some(network, 1), &mut scratch, &mut see);
         }
     }
 
@@ -292,8 +294,9 @@ impl<'a> Sources<'a> {
         let base = self.has_base.then_some(self.networks);
         let (visited, networks): (Vec<&Source<'a>>, _) = match visit {
             Visit::All => (self.inputs.iter().collect(), self.networks),
-            Visit::One(i) => {
-                (self.inputs.get(i).into_iter().chain(base.map(|b| &self.inputs[b])).collect(), 1)
+            Visit::Some(first, count) => {
+                let networks = self.inputs.iter().take(self.networks).skip(first).take(count);
+                (networks.chain(base.map(|b| &self.inputs[b])).collect(), count)
             }
         };
         // Numbers of files are read where they lie if the inputs are few; else a copy lets a file's pages go before the
@@ -346,7 +349,7 @@ impl<'a> Sources<'a> {
             Err(Stop::Failed(e)) => Err(e),
             Err(Stop::NotFinite { .. }) if self.same_everywhere() => {
                 let copied = self.each_span(|span, scratch, out| {
-                    self.walk(self.range(span), Visit::One(0), scratch, |strip| {
+                    self.walk(self.range(span), Visit::Some(0, 1), scratch, |strip| {
                         let at = strip.start - self.range(span).start;
                         out[at..at + strip.networks[0].len()].copy_from_slice(strip.networks[0]);
                     });

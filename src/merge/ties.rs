@@ -65,7 +65,7 @@ impl Method for Ties {
 
     fn rule(&self, tensor: &Sources<'_>) -> Result<Box<dyn Rule>> {
         let count = share(self.settings.density, tensor.len());
-        let reaches = (0..tensor.networks()).flat_map(|i| reaches(tensor, i, &[count])).collect();
+        let reaches = reaches(tensor, &[count]).into_iter().flatten().collect();
         Ok(Box::new(self.settings.rule(tensor.networks(), Largest(reaches))))
     }
 }
