@@ -42,8 +42,10 @@ const SENT: u64 = 1 << 25;
 ///
 /// An input is a `.safetensors` file, the index of a sharded checkpoint (`model.safetensors.index.json`), or a folder
 /// with either. Inputs are mapped into memory and let go of as they are read, and the result is written as it comes, so
-/// a merge takes a few megabytes a thread, whatever the number and size of the inputs. They must not be changed while it
-/// runs. The result is the same bytes for any number of threads, and is renamed into place when it is whole.
+/// a merge takes a few megabytes a thread, whatever the number and size of the inputs; methods that look for the largest
+/// numbers of a task vector (TIES, breadcrumbs) take up to about as much as the largest tensor on top. Inputs must not
+/// be changed while it runs. The result is the same bytes for any number of threads, and is renamed into place when it is
+/// whole.
 ///
 /// Tensors go by name, and what [`merge`](super::merge) says of dtypes, buffers and numbers holds here too.
 ///
