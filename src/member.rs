@@ -22,6 +22,13 @@ pub(crate) fn speaking(members: &[Member]) -> impl Iterator<Item = &Member> {
     members.iter().filter(move |m| m.record.refit || !refit.contains(&m.record.slot))
 }
 
+/// These members, each with a slot of its own.
+pub(crate) fn apart<'a>(members: impl IntoIterator<Item = &'a Member>) -> Vec<Member> {
+    let mut apart: Vec<Member> = members.into_iter().cloned().collect();
+    apart.iter_mut().zip(0..).for_each(|(member, slot)| member.record.slot = slot);
+    apart
+}
+
 /// What is known of a member besides its weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {

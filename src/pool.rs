@@ -3,7 +3,7 @@ use crate::{
     combine::{Combiner, RuleReport, Voices},
     data::{Dataset, Inputs},
     ensemble::{flat, Ensemble, Speakers},
-    member::{speaking, Weights},
+    member::{apart, speaking, Weights},
     prune::Prune,
     train::{in_batches, Learner, Scale},
     Error, HeldOut, Member, Result, Rows,
@@ -11,7 +11,7 @@ use crate::{
 use candle_core::{DType, Device, Tensor};
 
 /// Rows a forward pass where the caller has no say.
-const ROWS: usize = 1024;
+pub(crate) const ROWS: usize = 1024;
 
 /// The members of a plan. Only a pool can make held-out predictions, from what each member's record says it
 /// has seen, so a rule that learns cannot be fed predictions on rows that members were fitted on.
@@ -102,9 +102,7 @@ impl<'a, L: Learner> Pool<'a, L> {
     /// # Errors
     /// When the inputs don't go with the networks.
     pub fn members_apart(&self, inputs: impl Into<Inputs>) -> Result<Voices> {
-        let mut members = self.members.clone();
-        members.iter_mut().zip(0..).for_each(|(member, slot)| member.record.slot = slot);
-        let apart = Speakers::build(&members, self.learner, self.data.task(), &self.device)?;
+        let apart = Speakers::build(&apart(&self.members), self.learner, self.data.task(), &self.device)?;
         apart.voices(&inputs.into(), ROWS, Scale::Probability)
     }
 

@@ -40,6 +40,7 @@ pub use borda_count::BordaCount;
 pub use calibrate::{
     Calibrate, Calibrated, CalibratedHead, Calibration, Calibrator, OnCalibrated, OnCalibratedHead,
 };
+pub(crate) use cross_fit::said_by_folds;
 pub use dynamic::{
     DynamicSelection, DynamicSelectionHead, KnoraE, KnoraEHead, KnoraU, KnoraUHead, MetaDes, MetaDesHead,
     Space,

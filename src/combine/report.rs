@@ -27,6 +27,15 @@ pub struct RuleScore {
     pub loss: Interval,
 }
 
+impl RuleScore {
+    /// The figures as tables show them.
+    pub(crate) fn cells(&self) -> impl Iterator<Item = String> {
+        let Interval { estimate, low, high, .. } = self.loss;
+        let metrics = self.metrics.values().into_iter().map(|(_, value)| format!("{value:.4}"));
+        metrics.chain([format!("{estimate:.4} [{low:.4}, {high:.4}]")])
+    }
+}
+
 /// What a rule is worth: see [`HeldOut::judge`]. Prints as a table with a verdict.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RuleReport {
@@ -69,10 +78,7 @@ impl fmt::Display for RuleReport {
         for (name, score) in
             [(&self.rule, &self.score), (&best, &self.best_single.1), (&"mean".to_string(), &self.mean)]
         {
-            let mut row = vec![name.clone()];
-            row.extend(score.metrics.values().into_iter().map(|(_, value)| format!("{value:.4}")));
-            row.push(format!("{:.4} [{:.4}, {:.4}]", score.loss.estimate, score.loss.low, score.loss.high));
-            table.add_row(row);
+            table.add_row([name.clone()].into_iter().chain(score.cells()));
         }
         writeln!(f, "{table}")?;
         if let Some(weights) = &self.weights {

@@ -77,6 +77,11 @@ pub(crate) fn is_statistic(name: &str) -> bool {
     name.ends_with("running_mean") || name.ends_with("running_var")
 }
 
+/// Whether a network has any.
+pub(crate) fn has_statistics(weights: &Weights) -> bool {
+    weights.keys().any(|name| is_statistic(name))
+}
+
 /// Computed with, rather than copied.
 pub(super) fn is_averaged(dtype: DType) -> bool {
     matches!(dtype, DType::F16 | DType::BF16 | DType::F32 | DType::F64)

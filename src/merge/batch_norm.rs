@@ -1,5 +1,5 @@
 //! Batch-norm's running statistics, measured anew.
-use super::{alike::is_statistic, model::Model};
+use super::{alike::has_statistics, model::Model};
 use crate::{data::Dataset, init::Vars, member::Weights, train::Learner, Error, Member, Pool, Result};
 use candle_core::{DType, Result as CandleResult, Tensor};
 use std::collections::{BTreeMap, BTreeSet};
@@ -66,7 +66,7 @@ impl<L: Learner> Pool<'_, L> {
         let (learner, data, device) = self.parts();
         let measured = |member: &Member| {
             let mut member = member.clone();
-            if member.weights.keys().any(|name| is_statistic(name)) {
+            if has_statistics(&member.weights) {
                 let model = Model::of(learner, &member.record).device(device);
                 member.weights = re_estimate(&model, &member.weights, data, &member.record.seen)?;
             }

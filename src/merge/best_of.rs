@@ -1,11 +1,12 @@
 //! What a pool is best used as: an ensemble, or one network.
-use super::{alike::is_statistic, GreedySoup, Guard, Recipe, RunWeights};
+use super::{alike::has_statistics, GreedySoup, Guard, Recipe, RunWeights};
 use crate::{
-    combine::{Mean, RuleScore},
+    combine::{said_by_folds, Mean, RuleScore},
     data::Dataset,
     evaluate::{Criterion, Interval, RowLoss},
     host::argmin,
-    member::speaking,
+    member::{apart, speaking},
+    pool::ROWS,
     prune::Ordered,
     train::Learner,
     Ensemble, Error, HeldOut, Member, Pool, Result, Rows, Seed,
@@ -15,8 +16,6 @@ use comfy_table::{presets::ASCII_MARKDOWN, Table};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Rows a forward pass.
-const ROWS: usize = 1024;
 /// What rounding may add to a cost.
 const SLACK: f64 = 1. + 1e-9;
 
@@ -266,9 +265,7 @@ impl<'t, L: Learner> Test<'t, L> {
                 "at least 4: keep some back with Plan::reserve, or name rows of other data by BestOf::on";
             return Err(Error::invalid("the rows that no member has seen", must, rows.len()));
         }
-        let mut members: Vec<Member> = speaking(pool.members()).cloned().collect();
-        members.iter_mut().zip(0..).for_each(|(member, slot)| member.record.slot = slot);
-        let apart = pool.with_members(members)?;
+        let apart = pool.with_members(apart(speaking(pool.members())))?;
         let voices = apart.speakers()?.voices_on(data, &rows, ROWS)?;
         let held_out = HeldOut::of_rows(voices, data, device, rows.clone(), apart.names(), apart.costs())?;
         let criterion = options.criterion.unwrap_or_else(|| RowLoss::usual(data.task()));
@@ -300,7 +297,7 @@ impl<'t, L: Learner> Test<'t, L> {
         if self.options.alignment {
             let aligned = soup.aligned();
             all.push(merged("aligned soup", false, aligned.clone(), true));
-            if !self.pool.members().iter().any(|m| m.weights.keys().any(|name| is_statistic(name))) {
+            if !self.pool.members().iter().any(|member| has_statistics(&member.weights)) {
                 all.push(merged("aligned soup, repaired", false, aligned.repaired(), true));
             }
         }
@@ -314,7 +311,7 @@ impl<'t, L: Learner> Test<'t, L> {
 
     fn soup(&'t self, recipe: Recipe, align: bool) -> Make<'t> {
         Box::new(move |at| {
-            let rows: Rows = at.iter().map(|at| self.rows[*at as usize]).collect();
+            let rows = self.rows_at(at);
             let merged =
                 self.pool.measure(&recipe, &Guard::new(f64::INFINITY, &rows).on(self.data), align)?;
             Ok(Made { barrier: Some(merged.barrier.height), members: merged.pool.members().to_vec() })
@@ -370,35 +367,32 @@ impl<'t, L: Learner> Test<'t, L> {
                 return Ok(Measured { row, losses: None, members: vec![] });
             }
         };
-        let said = match (planned.chooses, self.halves.as_slice()) {
-            (true, [first, second]) => {
-                let by_other = |own: &Rows, other: &Rows| self.says(&(planned.make)(other)?.members, own);
-                let said = Tensor::cat(&[by_other(first, second)?, by_other(second, first)?], 0)?;
-                // Back from the order of the halves to that of the rows.
-                let mut places = vec![0u32; self.rows.len()];
-                first.iter().chain(second).zip(0..).for_each(|(at, place)| places[*at as usize] = place);
-                said.index_select(&Tensor::new(places, said.device())?, 0)?
-            }
-            _ => self.says(&made.members, &everyone)?,
+        let pool = self.pool.with_members(made.members)?;
+        let said = match planned.chooses {
+            true => said_by_folds(self.rows.len(), &self.halves, |own, other| {
+                self.says(&self.pool.with_members((planned.make)(other)?.members)?, own)
+            })?,
+            false => self.says(&pool, &everyone)?,
         };
         let losses = self.held_out.losses_by(self.criterion, &said)?;
         let score = RuleScore {
             metrics: self.held_out.metrics_of(&said)?,
             loss: self.held_out.interval(&losses, &self.weights, self.options.seed)?,
         };
-        let parameters = |m: &Member| m.weights.values().map(|w| w.elem_count() as f64).sum::<f64>();
-        let speaking: Vec<&Member> = speaking(&made.members).collect();
-        let cost = speaking.iter().map(|m| parameters(m)).sum::<f64>() / self.unit;
-        let row = row(speaking.len(), cost, Some(score), made.barrier, None);
-        Ok(Measured { row, losses: Some(losses), members: made.members })
+        let cost = pool.costs().iter().sum::<f64>() / self.unit;
+        let networks = speaking(pool.members()).count();
+        let row = row(networks, cost, Some(score), made.barrier, None);
+        Ok(Measured { row, losses: Some(losses), members: pool.members().to_vec() })
     }
 
-    /// What the mean of these members' slots says of the held-out rows at these positions.
-    fn says(&self, members: &[Member], at: &[u32]) -> Result<Tensor> {
-        let rows: Rows = at.iter().map(|at| self.rows[*at as usize]).collect();
-        let pool = self.pool.with_members(members.to_vec())?;
-        let voices = pool.speakers()?.voices_on(self.data, &rows, ROWS)?;
+    /// What the mean of a pool's slots says of the held-out rows at these positions.
+    fn says(&self, pool: &Pool<'_, L>, at: &[u32]) -> Result<Tensor> {
+        let voices = pool.speakers()?.voices_on(self.data, &self.rows_at(at), ROWS)?;
         Ok(voices.values().mean(0)?)
+    }
+
+    fn rows_at(&self, positions: &[u32]) -> Rows {
+        positions.iter().map(|at| self.rows[*at as usize]).collect()
     }
 
     fn mean(&self, losses: &[f64]) -> f64 {
@@ -437,11 +431,7 @@ impl fmt::Display for BestReport {
                 format!("{:.2}", candidate.cost),
             ];
             match &candidate.score {
-                Some(score) => {
-                    row.extend(score.metrics.values().into_iter().map(|(_, value)| format!("{value:.4}")));
-                    let Interval { estimate, low, high, .. } = score.loss;
-                    row.push(format!("{estimate:.4} [{low:.4}, {high:.4}]"));
-                }
+                Some(score) => row.extend(score.cells()),
                 None => row.resize(row.len() + metrics.len() + 1, String::new()),
             }
             row.push(candidate.barrier.map_or(String::new(), |height| format!("{height:+.4}")));

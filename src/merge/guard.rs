@@ -135,11 +135,12 @@ impl<'a, L: Learner> Pool<'a, L> {
         if guard.limit.is_nan() {
             return Err(Error::invalid("the guard's limit", "a number", guard.limit));
         }
-        let plain = self.measure(recipe, guard, false);
+        let kitchen = self.kitchen(recipe, guard)?;
+        let plain = self.measure_in(&kitchen, recipe, guard, false);
         let merged = match recipe.aligns() {
             false => plain?,
             true => {
-                let aligned = self.measure(recipe, guard, true)?;
+                let aligned = self.measure_in(&kitchen, recipe, guard, true)?;
                 match plain {
                     Ok(plain) if plain.barrier.height < aligned.barrier.height => plain,
                     _ => aligned,
@@ -154,17 +155,26 @@ impl<'a, L: Learner> Pool<'a, L> {
 
     /// The recipe as it is, whatever the barrier.
     pub(super) fn measure(&self, recipe: &Recipe, guard: &Guard<'_>, align: bool) -> Result<Merged<'a, L>> {
-        let kitchen = self.kitchen(recipe, guard)?;
+        self.measure_in(&self.kitchen(recipe, guard)?, recipe, guard, align)
+    }
+
+    fn measure_in(
+        &self,
+        kitchen: &Kitchen<'_, L>,
+        recipe: &Recipe,
+        guard: &Guard<'_>,
+        align: bool,
+    ) -> Result<Merged<'a, L>> {
         let members: Vec<&Member> = speaking(self.members()).collect();
         let networks: Vec<&Weights> = members.iter().map(|member| &member.weights).collect();
         alike::check(&networks)?;
         let align = align && networks.len() > 1;
-        let moved = if align { recipe.align(&networks, &kitchen)? } else { vec![] };
+        let moved = if align { recipe.align(&networks, kitchen)? } else { vec![] };
         let networks: Vec<&Weights> = if align { moved.iter().collect() } else { networks };
-        let (weights, shares) = recipe.cook(&networks, &kitchen)?;
+        let (weights, shares) = recipe.cook(&networks, kitchen)?;
         let barrier = match networks.as_slice() {
             [a, b] if recipe.is_straight() => along(a, b, BARRIER_POINTS, |t, raw| {
-                kitchen.loss(&recipe.finish(raw, &[a, b], &[1. - t, t], &kitchen)?)
+                kitchen.loss(&recipe.finish(raw, &[a, b], &[1. - t, t], kitchen)?)
             })?,
             _ => {
                 let ends = networks.iter().map(|network| kitchen.loss(network));
@@ -175,7 +185,7 @@ impl<'a, L: Learner> Pool<'a, L> {
             Some(_) => 0,
             None => guard.rows.iter().filter(|row| kitchen.seen.binary_search(row).is_ok()).count(),
         };
-        let record = record(&members, recipe, kitchen.seen);
+        let record = record(&members, recipe, kitchen.seen.clone());
         let pool = self.with_members(vec![Member { weights, record }])?;
         Ok(Merged { pool, shares, aligned: align, barrier, rows: (guard.rows.len(), fitted) })
     }

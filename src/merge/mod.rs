@@ -51,7 +51,7 @@ mod ties;
 mod trace;
 
 pub use alike::NamedTensors;
-pub(crate) use alike::{differences, is_statistic, kinds, list};
+pub(crate) use alike::{differences, has_statistics, is_statistic, kinds, list};
 pub use average::{average, mix, Average, RunWeights};
 pub use barrier::{barrier, barrier_at_mean, Barrier, BARRIER_POINTS};
 pub use batch_norm::re_estimate;

@@ -1,7 +1,7 @@
 //! How a pool's networks become one.
 use super::{
     align::{align_all, align_to_mean, Matching, PermutationSpec},
-    alike::is_statistic,
+    alike::has_statistics,
     average, merge, re_estimate, repair, GreedySoup, LearnedSoup, Method, Model, RunWeights, Trace,
 };
 use crate::{
@@ -193,7 +193,7 @@ impl Recipe {
         shares: &[f64],
         kitchen: &Kitchen<'_, L>,
     ) -> Result<Weights> {
-        if !self.repair || kitchen.has_statistics(&raw) {
+        if !self.repair || has_statistics(&raw) {
             return kitchen.measured(&raw);
         }
         Ok(repair(kitchen.trace()?, parents, shares, &raw, kitchen.sample()?)?.weights)
@@ -219,13 +219,9 @@ impl<'k, L: Learner> Kitchen<'k, L> {
         self.model.loss(weights, data, rows)
     }
 
-    fn has_statistics(&self, weights: &Weights) -> bool {
-        weights.keys().any(|name| is_statistic(name))
-    }
-
     /// With batch-norm's statistics as they are over the rows seen.
     fn measured(&self, weights: &Weights) -> Result<Weights> {
-        match self.has_statistics(weights) {
+        match has_statistics(weights) {
             true => re_estimate(&self.model, weights, self.data, &self.seen),
             false => Ok(weights.clone()),
         }

@@ -14,7 +14,7 @@ use crate::{
     data::{Batch, Dataset, Task},
     init::InitScheme,
     member::{EpochRecord, Weights},
-    merge::{is_statistic, passes, re_estimate_by},
+    merge::{has_statistics, is_statistic, passes, re_estimate_by},
     Error, Network, Result,
 };
 use candle_core::{backprop::GradStore, DType, Result as CandleResult, Tensor};
@@ -395,7 +395,7 @@ fn restore(run: &Run<'_>, best: Option<Weights>) -> CandleResult<()> {
 /// average of the statistics is not what the averaged network would measure.
 fn settle<N: Network>(average: &Averager, network: &N, run: &Run<'_>) -> Result<()> {
     let (weights, rows) = (average.weights()?, &run.spec().train);
-    if rows.len() < 2 || !weights.keys().any(|name| is_statistic(name)) {
+    if rows.len() < 2 || !has_statistics(&weights) {
         return run.vars().load(&weights);
     }
     let forward = |part: &[u32]| Ok(network.run(&run.batch(part)?.inputs, true)?);
