@@ -4,8 +4,9 @@
 //! given on two cores; the largest case reads 2 GB. Peak memory is what the kernel has counted (`VmHWM`).
 use candle_core::{Device, Tensor};
 use candle_ensemble::{
-    combine::{Combiner, Head, SimplexLogLoss, SimplexSquares, Voices, Weighted},
+    combine::{Combiner, Head, SimplexLogLoss, SimplexSquares, Weighted},
     data::Task,
+    predictions::Voices,
     threads, HeldOut, Result,
 };
 use comfy_table::{presets::ASCII_MARKDOWN, Table};

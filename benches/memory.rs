@@ -13,7 +13,7 @@
 //! that resident memory is memory in use.
 use candle_core::{DType, Device, Tensor};
 use candle_ensemble::{
-    build::MultiRun, data::TensorDataset, exec::Threads, store::DirectoryStore, threads, train::Trainer,
+    data::TensorDataset, exec::Threads, store::DirectoryStore, strategy::MultiRun, threads, train::Trainer,
     Checkpoints, Error, Result, Session,
 };
 use candle_nn::{linear, seq, Activation, Sequential, VarBuilder};

@@ -2,9 +2,9 @@
 //! bytes, with the same threads, in turn. `cargo bench --bench merge`; it takes 3 GiB.
 use candle_core::{CpuStorage, Device, Storage, Tensor};
 use candle_ensemble::{
-    member::Weights,
-    merge::{average, Average, Ema, Swa},
-    threads, Result,
+    threads,
+    weights::{average, Average, Ema, Swa, Weights},
+    Result,
 };
 use rayon::{prelude::*, ThreadPoolBuilder};
 use std::{cell::RefCell, hint::black_box};

@@ -4,9 +4,10 @@
 //! predictions are f32 probabilities of ten classes, or one value, from members of different skill.
 use candle_core::{DType, Device, Result as CandleResult, Tensor};
 use candle_ensemble::{
-    combine::{Calibrate, Calibration, Combiner, EnsembleSelection, Mean, Voices},
+    combine::{Calibrate, Calibration, Combiner, EnsembleSelection, Mean},
     data::Task,
-    evaluate::RowLoss,
+    metrics::RowLoss,
+    predictions::Voices,
     threads, HeldOut, Result,
 };
 use criterion::{BenchmarkId, Criterion, SamplingMode};

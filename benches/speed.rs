@@ -6,10 +6,10 @@
 //! median over the turns, which a busy machine moves little.
 use candle_core::{DType, Device, Result as CandleResult, Tensor};
 use candle_ensemble::{
-    build::{Bagging, EnsembleBuilder, MultiRun},
     combine::Mean,
     data::TensorDataset,
     exec::Threads,
+    strategy::{Bagging, EnsembleBuilder, MultiRun},
     threads,
     train::{Optimizer, Trainer},
     Result, Session,

@@ -6,10 +6,11 @@
 use candle_core::{Device, Tensor};
 use candle_ensemble::{
     combine::{
-        stack::{Logistic, MetaLearner, Ridge},
-        Combiner, Head, Stack, Voices,
+        stack::{Logistic, MetaLearner, Ridge, Stack},
+        Combiner, Head,
     },
     data::Task,
+    predictions::Voices,
     threads, HeldOut, Result,
 };
 use std::time::Instant;

@@ -120,6 +120,17 @@ impl Error {
     pub fn invalid(what: impl Into<String>, must: impl Into<String>, got: impl fmt::Display) -> Self {
         Self::Invalid { what: what.into(), must: must.into(), got: got.to_string() }
     }
+
+    /// The error with the number of the run in which it happened, unless it names a run already.
+    pub(crate) fn in_run(self, run: u32) -> Self {
+        match self {
+            e @ (Self::Run { .. }
+            | Self::Diverged { .. }
+            | Self::NoGradient { .. }
+            | Self::Cancelled { .. }) => e,
+            e => Self::Run { run, source: Box::new(e) },
+        }
+    }
 }
 
 impl From<candle_core::Error> for Error {

@@ -74,52 +74,63 @@
 #![warn(missing_debug_implementations, unreachable_pub, rust_2018_idioms)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod blueprint;
-pub mod build;
-mod checkpoint;
+// Floor 1: nothing of networks.
+mod check;
 mod codec;
-pub mod combine;
-pub mod data;
-mod ensemble;
 mod error;
-pub mod evaluate;
-pub mod exec;
 pub mod files;
-mod held_out;
-mod host;
-pub mod init;
-pub mod layers;
-pub mod member;
-pub mod merge;
-mod network;
-pub mod observe;
-mod pool;
-#[cfg(feature = "progress")]
-mod progress;
-pub mod prune;
-pub mod report;
-pub mod resample;
+mod kernels;
 mod seed;
-mod session;
-pub mod store;
 pub mod threads;
+// Floor 2: numbers.
+#[cfg(feature = "charts")]
+#[cfg_attr(docsrs, doc(cfg(feature = "charts")))]
+pub mod chart;
+pub mod data;
+pub mod metrics;
+pub mod weights;
+// Floor 3: candle models.
+mod network;
+pub mod nn;
+// Floor 4: which run does what.
+pub mod plan;
+pub mod resample;
+// Floor 5: what is kept, what is told.
+pub mod observe;
+pub mod store;
+// Floor 6: one network.
 pub mod train;
+// Floor 7: many networks.
+pub mod exec;
+pub mod strategy;
+// Floor 8: what members predict.
+pub mod predictions;
+// Floor 9: rules.
+pub mod combine;
+pub mod prune;
+// Floor 10: the product.
+mod ensemble;
+mod pool;
+mod session;
+// Floor 11: one network out of several.
+pub mod merge;
+// Floor 12: what it was worth.
+pub mod evaluate;
+// Floor 13: how it is shown.
+mod report;
 
-pub use checkpoint::Checkpoints;
+pub use data::Rows;
 pub use ensemble::Ensemble;
 pub use error::{Error, Result};
-pub use held_out::HeldOut;
-pub use member::Member;
 pub use network::{AnyNetwork, Network};
-pub use pool::Pool;
 #[cfg(feature = "progress")]
 #[cfg_attr(docsrs, doc(cfg(feature = "progress")))]
-pub use progress::ProgressBar;
+pub use observe::ProgressBar;
+pub use pool::Pool;
+pub use predictions::HeldOut;
 pub use seed::Seed;
 pub use session::Session;
-
-/// Row numbers of a data set; a number that occurs twice was drawn twice.
-pub type Rows = Vec<u32>;
+pub use store::{Checkpoints, Member};
 
 /// The README's program is a test.
 #[cfg(doctest)]

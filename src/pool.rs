@@ -1,11 +1,14 @@
 //! Everything that was trained, with what is needed to use it.
 use crate::{
-    combine::{Combiner, RuleReport, Voices},
+    combine::{Combiner, RuleReport},
     data::{Dataset, Inputs},
     ensemble::{flat, Ensemble, Speakers},
-    member::{apart, speaking, Weights},
+    network::Scale,
+    predictions::Voices,
     prune::Prune,
-    train::{in_batches, Learner, Scale},
+    store::member::{apart, speaking},
+    train::{run::in_batches, Learner},
+    weights::Weights,
     Error, HeldOut, Member, Result, Rows,
 };
 use candle_core::{DType, Device, Tensor};

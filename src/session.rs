@@ -1,16 +1,17 @@
 //! Where a plan becomes a pool.
 use crate::{
-    blueprint,
-    build::{EnsembleBuilder, Plan, RunSpec},
-    checkpoint::{self, Checkpoints, Keeper},
     data::Dataset,
     exec::{Executor, Threads},
-    init::{self, Vars},
-    member::{EpochRecord, Record},
     observe::{Event, Flow, Observer, Silent},
+    plan::{Plan, RunSpec},
     pool::Pool,
-    store::{Manifest, MemoryStore, Store},
-    train::{Learner, Run, RunParts},
+    store::{
+        checkpoint::{self, Keeper},
+        Checkpoints, EpochRecord, Manifest, MemoryStore, Record, Store,
+    },
+    strategy::EnsembleBuilder,
+    train::{run::RunParts, signature, Learner, Run},
+    weights::{init, Vars},
     Error, Member, Result, Seed,
 };
 use candle_core::Device;
@@ -25,7 +26,7 @@ use std::{
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use candle_ensemble::{build::MultiRun, combine::Mean, data::TensorDataset, exec::*, train::Trainer, Session};
+/// use candle_ensemble::{combine::Mean, data::TensorDataset, exec::*, strategy::MultiRun, train::Trainer, Session};
 ///
 /// let x = Tensor::arange(0f32, 20., &Device::Cpu)?.reshape((10, 2))?;
 /// let data = TensorDataset::regression(x.clone(), &x.sum(1)?)?;
@@ -315,13 +316,5 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
             Flow::Continue => Ok(()),
             Flow::Stop => Err(Error::Cancelled { done: 0, of: 0 }),
         }
-    }
-}
-
-/// The error with its run's number, unless it says it already.
-pub(crate) fn of_run(run: &RunSpec, error: Error) -> Error {
-    match error {
-        e @ (Error::Diverged { .. } | Error::NoGradient { .. } | Error::Cancelled { .. }) => e,
-        e => Error::Run { run: run.id, source: Box::new(e) },
     }
 }

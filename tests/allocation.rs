@@ -1,8 +1,7 @@
 //! What running averages allocate: nothing that grows with the network, after the first push.
 use candle_core::{DType, Device, Tensor};
 use candle_ensemble::{
-    member::Weights,
-    merge::{Average, Ema, NamedTensors, Swa},
+    weights::{Average, Ema, NamedTensors, Swa, Weights},
     Result,
 };
 use candle_nn::VarMap;

@@ -1,13 +1,14 @@
 //! Averages of a run's networks, by the trainer and by hand.
 use candle_core::{Device, Module, ModuleT, Tensor};
 use candle_ensemble::{
-    build::{Bagging, Horizontal, MultiRun},
     combine::Mean,
     data::TensorDataset,
-    evaluate::Summary,
-    member::Weights,
-    merge::{average, Ema, RunWeights, Swag},
-    train::{Averaging, CustomLoop, EarlyStopping, Schedule, Span, SwaRate, Trainer, Unit},
+    merge::Swag,
+    metrics::Summary,
+    plan::{Horizontal, Schedule, Span, SwaRate, Unit},
+    strategy::{Bagging, MultiRun},
+    train::{Averaging, CustomLoop, EarlyStopping, Trainer},
+    weights::{average, Ema, RunWeights, Weights},
     Result, Seed, Session,
 };
 use candle_nn::{

@@ -7,11 +7,15 @@ mod harness;
 
 use candle_core::{Device, Tensor};
 use candle_ensemble::{
-    build::{MultiRun, Settings},
-    combine::{stack, Mean, Stack},
+    combine::{
+        stack::{self, Stack},
+        Mean,
+    },
     data::TensorDataset,
     merge::{FileMerge, LinearMerge},
+    plan::Settings,
     store::Manifest,
+    strategy::MultiRun,
     train::{Learner, Trainer},
     Seed, Session,
 };

@@ -3,10 +3,16 @@ mod common;
 
 use candle_core::{DType, Device, Module, ModuleT, Result as CandleResult, Tensor, Var};
 use candle_ensemble::{
-    build::{Bagging, KFold, MultiRun, Plan},
-    combine::{stack, Combiner, HardVote, Head, Mean, MeanLog, Median, Stack, Voices},
+    combine::{
+        stack::{self, Stack},
+        Combiner, HardVote, Head, Mean, MeanLog, Median,
+    },
     data::{Inputs, Task, TensorDataset},
+    network::*,
+    plan::{Plan, *},
+    predictions::Voices,
     store::MemoryStore,
+    strategy::{Bagging, KFold, MultiRun},
     train::*,
     AnyNetwork, Ensemble, Error, Member, Network, Pool, Session,
 };
@@ -283,11 +289,8 @@ fn statistics_of_batch_norm_belong_to_the_member() {
     }
     let ensemble = pool.combine(&Mean).unwrap();
     let x = data.inputs();
-    let accuracy = candle_ensemble::evaluate::accuracy(
-        &ensemble.predict_proba(x).unwrap(),
-        data.labels().unwrap(),
-        None,
-    );
+    let accuracy =
+        candle_ensemble::metrics::accuracy(&ensemble.predict_proba(x).unwrap(), data.labels().unwrap(), None);
     assert!(accuracy.unwrap() > 0.9);
 
     // In evaluation mode a row's prediction is its own affair, and predicting changes nothing.
@@ -300,7 +303,7 @@ fn statistics_of_batch_norm_belong_to_the_member() {
     for (name, value) in [("norm.running_mean", 0.), ("norm.running_var", 1.)] {
         without.insert(name.into(), without[name].ones_like().unwrap().affine(value, 0.).unwrap());
     }
-    let says = |weights: &candle_ensemble::member::Weights| {
+    let says = |weights: &candle_ensemble::weights::Weights| {
         let weights = weights.clone().into_iter().collect();
         let net = ConvNet::new(VarBuilder::from_tensors(weights, DType::F32, &Device::Cpu)).unwrap();
         candle_nn::ops::softmax(&net.forward_t(x.only().unwrap(), false).unwrap(), 1).unwrap()

@@ -1,17 +1,18 @@
 //! What can go wrong with files, and that nothing finished is lost by it.
 use candle_core::{Device, Tensor};
 use candle_ensemble::{
-    build::{Bagging, MultiRun, Plan},
     combine::{
-        stack::{self, AffineModel},
-        HardVote, Mean, MeanLog, Median, Stack, StackHead,
+        stack::{self, AffineModel, Stack, StackHead},
+        HardVote, Mean, MeanLog, Median,
     },
     data::TensorDataset,
     exec::Sequential,
-    member::EpochRecord,
+    network::Output,
     observe::{Event, Flow, Observer},
-    store::{Checkpoint, DirectoryStore, Manifest, Store},
-    train::{CustomLoop, Output, Trainer},
+    plan::Plan,
+    store::{Checkpoint, DirectoryStore, EpochRecord, Manifest, Store},
+    strategy::{Bagging, MultiRun},
+    train::{CustomLoop, Trainer},
     Ensemble, Error, Member, Network, Result, Seed, Session,
 };
 use candle_nn::{linear, seq, Activation, Linear, Sequential as Layers, VarBuilder};

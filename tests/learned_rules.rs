@@ -4,11 +4,12 @@ mod common;
 
 use candle_core::{DType, Tensor};
 use candle_ensemble::{
-    build::{Bagging, MultiRun},
     combine::*,
     data::{Task, TensorDataset},
-    evaluate::RowLoss,
+    metrics::RowLoss,
+    predictions::*,
     prune::{Ordered, Pruned},
+    strategy::{Bagging, MultiRun},
     train::{Optimizer, Trainer},
     Error, HeldOut, Pool, Result, Seed, Session,
 };

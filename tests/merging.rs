@@ -2,11 +2,11 @@
 //! a tool. `cargo test` builds it.
 use candle_core::{DType, Device, Tensor};
 use candle_ensemble::{
-    member::Weights,
     merge::{
-        diagonal_fisher, merge, Breadcrumbs, Dare, FileMerge, Fisher, LinearMerge, MergeInputs, Method,
-        ModelStock, Slerp, TaskArithmetic, Ties,
+        merge, network::diagonal_fisher, Breadcrumbs, Dare, FileMerge, Fisher, LinearMerge, MergeInputs,
+        Method, ModelStock, Slerp, TaskArithmetic, Ties,
     },
+    weights::Weights,
     Seed,
 };
 use proptest::prelude::*;

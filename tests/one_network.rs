@@ -3,15 +3,17 @@ mod common;
 
 use candle_core::{Device, Tensor};
 use candle_ensemble::{
-    build::{EnsembleBuilder, Horizontal, KFold, MultiRun},
     combine::Mean,
     data::TensorDataset,
-    evaluate::RowLoss,
     merge::{
-        align::PermutationSpec, average, best_of, BestOf, BestReport, Guard, LearnedSoup, Merged, Recipe,
-        RunWeights, Sharing, Slerp, TaskArithmetic,
+        align::PermutationSpec, network::best_of, BestOf, BestReport, Guard, LearnedSoup, Merged, Recipe,
+        Sharing, Slerp, TaskArithmetic,
     },
+    metrics::RowLoss,
+    plan::Horizontal,
+    strategy::{EnsembleBuilder, KFold, MultiRun},
     train::Trainer,
+    weights::{average, RunWeights},
     AnyNetwork, Network, Pool, Result, Session,
 };
 use candle_nn::{batch_norm, linear, seq, Activation, VarBuilder};

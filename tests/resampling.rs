@@ -3,8 +3,9 @@ mod common;
 
 use candle_core::Tensor;
 use candle_ensemble::{
-    build::{Bagging, EnsembleBuilder, MultiRun, Plan},
     data::{Dataset, TensorDataset},
+    plan::Plan,
+    strategy::{Bagging, EnsembleBuilder, MultiRun},
     train::Trainer,
     Error, Result, Rows, Seed, Session,
 };

@@ -1,15 +1,16 @@
 //! A build that is interrupted anywhere and continued ends with the bytes of one that never was.
 use candle_core::{Device, ModuleT, Tensor};
 use candle_ensemble::{
-    build::{Bagging, EnsembleBuilder, FastGeometric, Horizontal, MultiRun, Plan, Settings, Snapshot},
     combine::{Combiner, Mean},
     data::TensorDataset,
     exec::{Executor, Sequential, Threads},
-    layers::Dropout,
-    merge::WarmUp,
+    nn::Dropout,
     observe::{Event, Flow, Observer},
+    plan::{FastGeometric, Horizontal, Plan, Schedule, Settings, Snapshot, Span},
     store::MemoryStore,
-    train::{Averaging, Clip, EarlyStopping, Optimizer, Schedule, Sgd, Span, Trainer},
+    strategy::{Bagging, EnsembleBuilder, MultiRun},
+    train::{Averaging, Clip, EarlyStopping, Optimizer, Sgd, Trainer},
+    weights::WarmUp,
     Checkpoints, Ensemble, Error, Network, Result, Session,
 };
 use candle_nn::{linear, seq, Activation, Linear, Sequential as Layers, VarBuilder};

@@ -1,10 +1,10 @@
 //! Processes that share a plan, and collect it from one directory.
 use candle_core::{Device, Tensor};
 use candle_ensemble::{
-    build::Bagging,
     data::TensorDataset,
     exec::{Sequential, Shard, Threads},
     store::DirectoryStore,
+    strategy::Bagging,
     train::Trainer,
     Error, Member, Result, Session,
 };

@@ -1,10 +1,11 @@
 //! Members taken within a run, alone and within other strategies.
 use candle_core::{Device, Tensor};
 use candle_ensemble::{
-    build::{Bagging, FastGeometric, Horizontal, MultiRun, Snapshot},
     combine::Mean,
     data::TensorDataset,
-    train::{CustomLoop, EarlyStopping, Trainer, Unit},
+    plan::{FastGeometric, Horizontal, Snapshot, Unit},
+    strategy::{Bagging, MultiRun},
+    train::{CustomLoop, EarlyStopping, Trainer},
     Pool, Result, Session,
 };
 use candle_nn::{linear, Linear, VarBuilder};
@@ -77,7 +78,7 @@ fn strategies_compose_and_every_member_has_a_voice() -> Result<()> {
 #[test]
 fn a_loop_of_the_users_own_hands_over_at_the_end_of_epochs() -> Result<()> {
     let data = data();
-    let record = |epoch| candle_ensemble::member::EpochRecord {
+    let record = |epoch| candle_ensemble::store::EpochRecord {
         epoch,
         learning_rate: 0.1,
         train_loss: 0.,

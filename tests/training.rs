@@ -4,12 +4,14 @@ mod common;
 
 use candle_core::{DType, Device, Module, Result as CandleResult, Tensor, D};
 use candle_ensemble::{
-    build::{Bagging, EnsembleBuilder, MultiRun, RunSpec, Settings},
     combine::Mean,
     data::{Dataset, TensorDataset},
     exec::{Sequential, Threads},
-    member::EpochRecord,
+    network::*,
     observe::Event,
+    plan::{RunSpec, Settings, *},
+    store::EpochRecord,
+    strategy::{Bagging, EnsembleBuilder, MultiRun},
     train::*,
     AnyNetwork, Error, Member, Network, Pool, Session,
 };
@@ -646,7 +648,7 @@ fn a_tag_tells_trainers_apart() {
         trainer().loss(Loss::MeanAbsolute),
         trainer().clip(Clip::Norm(1.)),
         trainer().early_stopping(EarlyStopping::default()),
-        trainer().init(candle_ensemble::init::InitScheme::Torch),
+        trainer().init(candle_ensemble::weights::InitScheme::Torch),
         trainer().dtype(DType::F64),
     ];
     let mut tags: Vec<_> = others.iter().map(Learner::tag).collect();

@@ -5,8 +5,9 @@ use candle_ensemble::{
         stack::{AffineModel, LogisticModel, Mlp, NetworkModel},
         *,
     },
+    network::Scale,
+    predictions::*,
     prune::PrunedHead,
-    train::Scale,
     HeldOut, Result,
 };
 use serde::{Deserialize, Serialize};

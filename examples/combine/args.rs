@@ -1,7 +1,7 @@
 //! The command line.
 use super::{input::Rows, rules::RuleName};
 use candle_ensemble::combine::{stack::MetaFeatures, Calibration};
-use candle_ensemble::evaluate::RowLoss;
+use candle_ensemble::metrics::RowLoss;
 use clap::{error::ErrorKind, Parser, ValueEnum};
 use std::path::PathBuf;
 

@@ -10,8 +10,9 @@ mod rules;
 use any::AnyHead;
 use args::Args;
 use candle_ensemble::{
-    combine::{load_rule, save_rule, Combiner, Head, Voices},
+    combine::{load_rule, save_rule, Combiner, Head},
     data::Task,
+    predictions::Voices,
     threads, HeldOut,
 };
 use input::Input;

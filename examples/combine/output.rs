@@ -2,10 +2,12 @@
 use super::{any::AnyHead, args::Args};
 use candle_core::{DType, Tensor};
 use candle_ensemble::{
-    combine::{Head, Mean, Voices},
+    combine::{Head, Mean},
     data::Task,
-    evaluate::{Interval, Metrics},
-    files, HeldOut,
+    files,
+    metrics::{Interval, Metrics},
+    predictions::Voices,
+    HeldOut,
 };
 use comfy_table::{presets::ASCII_MARKDOWN, CellAlignment, Table};
 use npyz::WriterBuilder;

@@ -9,6 +9,7 @@ use candle_ensemble::{
         *,
     },
     data::Task,
+    predictions::*,
     prune::{ByDiversity, ByWeight, Ordered, Pruned},
     Seed,
 };

@@ -2,11 +2,11 @@
 use super::{data, network, repeat, right, tables::Report, Args};
 use candle_core::D;
 use candle_ensemble::{
-    build::Horizontal,
-    evaluate::Summary,
-    member::Weights,
-    merge::{average, Model, RunWeights},
+    merge::Model,
+    metrics::Summary,
+    plan::Horizontal,
     train::{Optimizer, Sgd, Velocity},
+    weights::{average, RunWeights, Weights},
     Result,
 };
 

@@ -2,15 +2,16 @@
 use super::{data, network, repeat, right, score, singles, tables::Report, Args, Grown};
 use candle_core::Tensor;
 use candle_ensemble::{
-    build::MultiRun,
     combine::{
-        stack::{Logistic, Mlp, Network},
-        Combiner, DifferentialEvolution, GridSearch, Head, Mean, Stack, Voices,
+        stack::{Logistic, Mlp, Network, Stack},
+        Combiner, DifferentialEvolution, GridSearch, Head, Mean,
     },
     data::TensorDataset,
-    evaluate::{t_interval, RowLoss},
-    init::InitScheme,
+    metrics::{t_interval, RowLoss},
+    predictions::Voices,
+    strategy::MultiRun,
     train::Adam,
+    weights::InitScheme,
     HeldOut, Result, Seed,
 };
 

@@ -9,16 +9,16 @@ mod three;
 
 use candle_core::{Result as CandleResult, Tensor};
 use candle_ensemble::{
-    build::EnsembleBuilder,
-    combine::{Head, Mean, Voices},
+    combine::{Head, Mean},
     data::TensorDataset,
-    evaluate::{accuracy, Summary},
     exec::Threads,
-    init::InitScheme,
-    member::Weights,
+    metrics::{accuracy, Summary},
     observe::{Observer, Silent},
+    predictions::Voices,
+    strategy::EnsembleBuilder,
     threads,
     train::{Adam, Optimizer, Trainer},
+    weights::{InitScheme, Weights},
     ProgressBar, Result, Seed, Session,
 };
 use candle_nn::{linear, seq, Activation, Sequential, VarBuilder};

@@ -1,9 +1,9 @@
 //! Rows beside the reference, and the experiments of one run: horizontal and snapshot.
 use super::{data, mean, network, repeat, score, singles, Args};
 use candle_ensemble::{
-    build::{Horizontal, Snapshot},
-    evaluate::Summary,
-    train::{Sgd, Unit, Velocity},
+    metrics::Summary,
+    plan::{Horizontal, Snapshot, Unit},
+    train::{Sgd, Velocity},
     Result,
 };
 use comfy_table::{presets::ASCII_MARKDOWN, Table};

@@ -2,11 +2,11 @@
 use super::{data, mean, network, repeat, right, score, singles, tables::Report, Args, Grown};
 use candle_core::Tensor;
 use candle_ensemble::{
-    build::{Bagging, EnsembleBuilder, KFold, MultiRun, RandomSplit},
-    combine::Voices,
     data::TensorDataset,
-    evaluate::Summary,
+    metrics::Summary,
+    predictions::Voices,
     resample::By,
+    strategy::{Bagging, EnsembleBuilder, KFold, MultiRun, RandomSplit},
     Result,
 };
 

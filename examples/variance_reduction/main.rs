@@ -7,17 +7,17 @@ mod data;
 use args::{Args, Initial, OptimizerName, StrategyName};
 use candle_core::{Result as CandleResult, Tensor};
 use candle_ensemble::{
-    build::{Bagging, EnsembleBuilder, MultiRun},
     combine::Head,
     data::Task,
     evaluate::{Study, VarianceReport},
     exec::Threads,
     files,
-    init::InitScheme,
     observe::{Observer, Silent},
     store::{DirectoryStore, MemoryStore, Store},
+    strategy::{Bagging, EnsembleBuilder, MultiRun},
     threads,
     train::{Adam, Optimizer, Sgd, Trainer},
+    weights::InitScheme,
     Checkpoints, ProgressBar, Result, Session,
 };
 use candle_nn::{linear, Linear, Module, VarBuilder};

@@ -1,6 +1,8 @@
 //! What a rule says of held-out rows that it was not fitted on itself.
-use super::{Combiner, Head};
-use crate::{HeldOut, Result, Rows};
+use crate::{
+    combine::{Combiner, Head},
+    HeldOut, Result, Rows,
+};
 use candle_core::Tensor;
 
 /// The rule's word on every row of `held_out`, `(R, C)`, each from a fit on the other folds.

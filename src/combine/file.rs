@@ -1,8 +1,13 @@
 //! Fitted rules as files.
-use super::Head;
 use crate::{
-    codec, files,
-    store::{read_file, read_tensors, Fault, Layout},
+    codec,
+    combine::Head,
+    files::{
+        self,
+        header::Fault,
+        tensors::{read, Layout},
+    },
+    store::directory::read_file,
     Error, Result,
 };
 use candle_core::{Device, Tensor};

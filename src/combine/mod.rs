@@ -2,74 +2,45 @@
 //!
 //! A [`Combiner`] is a rule with its parameters still open; fitted, it is a [`Head`]. Rules that have nothing
 //! to fit ([`Rule`]) are their own heads.
-mod blend;
-mod borda_count;
-mod calibrate;
-mod cross_fit;
-mod dynamic;
+pub(crate) mod blend;
+pub(crate) mod calibrate;
+pub(crate) mod cross_fit;
+pub(crate) mod dynamic;
 mod file;
-mod gating;
-mod hard_vote;
-mod layers;
-mod maximum;
-mod mean;
-mod mean_log;
-mod mean_logit;
-mod median;
-mod minimum;
-mod product;
-mod rank_average;
+pub(crate) mod fixed;
+pub(crate) mod held_out_table;
+mod metrics;
 mod report;
-mod row_by_row;
-mod select;
-mod sheet;
-mod softmax_mean;
+pub(crate) mod select;
 pub mod stack;
-mod trimmed_mean;
-mod voices;
-mod weighted;
-mod weighted_sum;
-mod weighted_vote;
-mod winsorized_mean;
 
 pub use blend::{
     DifferentialEvolution, GridSearch, InverseError, LeastSquares, ModelCombination, PerClass, PerClassHead,
     PredictiveStacking, PseudoBma, SimplexLogLoss, SimplexSquares, Strength,
 };
-pub use borda_count::BordaCount;
 pub use calibrate::{
     Calibrate, Calibrated, CalibratedHead, Calibration, Calibrator, OnCalibrated, OnCalibratedHead,
 };
 pub(crate) use cross_fit::said_by_folds;
 pub use dynamic::{
-    DynamicSelection, DynamicSelectionHead, KnoraE, KnoraEHead, KnoraU, KnoraUHead, MetaDes, MetaDesHead,
-    Space,
+    DynamicSelection, DynamicSelectionHead, Gating, GatingHead, KnoraE, KnoraEHead, KnoraU, KnoraUHead,
+    MetaDes, MetaDesHead, Space,
 };
 pub(crate) use file::{decode as decode_rule, encode as encode_rule};
 pub use file::{load_rule, save_rule};
-pub use gating::{Gating, GatingHead};
-pub use hard_vote::HardVote;
-pub use layers::{AtInference, Heads, Layers, LayersHead, Rules};
-pub use maximum::Maximum;
-pub use mean::Mean;
-pub use mean_log::MeanLog;
-pub use mean_logit::MeanLogit;
-pub use median::Median;
-pub use minimum::Minimum;
-pub use product::Product;
-pub use rank_average::RankAverage;
+pub(crate) use fixed::softmax_mean::softmax_mean;
+pub use fixed::{
+    BordaCount, Fit, HardVote, Maximum, Mean, MeanLog, MeanLogit, Median, Minimum, Product, RankAverage,
+    TrimmedMean, Weighted, WeightedVote, WinsorizedMean,
+};
+pub(crate) use held_out_table::{Number, Sheet};
 pub use report::{RuleReport, RuleScore};
 pub use select::{EnsembleSelection, SelectionPath};
-pub(crate) use sheet::{Number, Sheet};
-pub(crate) use softmax_mean::softmax_mean;
-pub use stack::{Stack, StackHead};
-pub use trimmed_mean::TrimmedMean;
-pub use voices::Voices;
-pub use weighted::{Fit, Weighted};
-pub use weighted_vote::WeightedVote;
-pub use winsorized_mean::WinsorizedMean;
+pub use stack::{AtInference, Heads, Layers, LayersHead, Rules, Stack, StackHead};
 
-use crate::{train::Scale, HeldOut, Result};
+pub use crate::predictions::Voices;
+
+use crate::{network::Scale, HeldOut, Result};
 use candle_core::{Result as CandleResult, Tensor};
 use std::fmt::Debug;
 

@@ -1,11 +1,11 @@
 //! What a learned rule is worth: on rows that it was not fitted on, beside what needs no learning.
-use super::{
-    cross_fit::{cross_fit, said_by_folds},
-    Combiner, Fit, Head, Mean,
-};
 use crate::{
-    evaluate::{bootstrap_interval, Interval, Metrics, RowLoss},
-    host::argmin,
+    combine::{
+        cross_fit::{cross_fit, said_by_folds},
+        Combiner, Fit, Head, Mean,
+    },
+    kernels::cpu::argmin,
+    metrics::{bootstrap_interval, Interval, Metrics, RowLoss},
     HeldOut, Result, Seed,
 };
 use candle_core::{DType, Tensor};
@@ -107,7 +107,7 @@ impl HeldOut {
     ///
     /// ```
     /// # use candle_core::{Device, Tensor};
-    /// # use candle_ensemble::{combine::{stack::Linear, Stack, Voices}, data::Task, HeldOut};
+    /// # use candle_ensemble::{combine::stack::{Linear, Stack}, data::Task, predictions::Voices, HeldOut};
     /// # let y = Tensor::arange(0f64, 60., &Device::Cpu)?.reshape((60, 1))?;
     /// # let said = Tensor::stack(&[(&y + 1.)?, (y.sin()? + &y)?, (y.cos()? * 2. + &y)?], 0)?;
     /// # let held_out = HeldOut::from_predictions(&Voices::new(said, Task::Regression { outputs: 1 })?, &y)?;

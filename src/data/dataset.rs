@@ -205,7 +205,7 @@ pub struct Batch {
 
 /// Rows that can be fetched by number.
 ///
-/// [`TensorDataset`](super::TensorDataset) is the one to use where the data fits in memory; implement this
+/// [`TensorDataset`](crate::data::TensorDataset) is the one to use where the data fits in memory; implement this
 /// trait for data that is read from disk, generated or augmented.
 ///
 /// ```

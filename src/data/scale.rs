@@ -2,11 +2,13 @@
 use candle_core::{Tensor, WithDType};
 use serde::{Deserialize, Serialize};
 
-use super::{
-    dataset::move_view,
-    values::{on_cpu, on_values},
+use crate::{
+    data::{
+        dataset::move_view,
+        values::{on_cpu, on_values},
+    },
+    Error, Result,
 };
-use crate::{Error, Result};
 
 /// Scales each column: `(x − shift) / scale`, computed in f64 and rounded once.
 ///

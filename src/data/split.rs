@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
-use super::Dataset;
-use crate::{Error, Result, Rows, Seed};
+use crate::{data::Dataset, Error, Result, Rows, Seed};
 
 /// Rows to train on and rows to test on; each in increasing order, no row in both.
 ///

@@ -3,12 +3,14 @@ use std::{fmt, sync::Arc};
 
 use candle_core::{DType, Device, Result as CResult, Tensor, WithDType};
 
-use super::{
-    dataset::{check_rows, move_view},
-    values::{digest, on_cpu, on_values},
-    Batch, Dataset, Fingerprint, Inputs, Task,
+use crate::{
+    data::{
+        dataset::{check_rows, move_view},
+        values::{digest, on_cpu, on_values},
+        Batch, Dataset, Fingerprint, Inputs, Task,
+    },
+    Error, Result,
 };
-use crate::{Error, Result};
 
 /// A data set in memory, on the device of its inputs.
 ///

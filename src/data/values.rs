@@ -1,8 +1,7 @@
 //! The numbers within a tensor, as plain slices of its own type.
 use candle_core::{Device, Tensor, WithDType};
 
-use super::dataset::move_view;
-use crate::{Error, Result};
+use crate::{data::dataset::move_view, Error, Result};
 
 /// Evaluates `$body` with `$values`, the numbers of a dense tensor on the CPU: once compiled for each type.
 macro_rules! on_values {

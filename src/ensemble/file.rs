@@ -1,12 +1,20 @@
 //! Ensembles as files.
-use super::{Ensemble, Speakers};
 use crate::{
-    combine::{decode_rule, encode_rule, Head},
+    combine::{
+        file::{decode, encode},
+        Head,
+    },
     data::Task,
-    files,
-    member::{Record, Weights},
-    store::{check_record, read_file, read_tensors, Fault, Layout},
-    train::{Learner, Output},
+    ensemble::{Ensemble, Speakers},
+    files::{
+        self,
+        header::Fault,
+        tensors::{read, Layout},
+    },
+    network::Output,
+    store::{directory::read_file, member_file::check_record, Record},
+    train::Learner,
+    weights::Weights,
     Error, Member, Network, Result,
 };
 use candle_core::{Device, Tensor};
@@ -48,7 +56,7 @@ impl<N: Network, H: Head + Serialize + DeserializeOwned> Ensemble<N, H> {
     ///
     /// ```
     /// # use candle_core::{Device, Tensor};
-    /// # use candle_ensemble::{build::*, combine::*, data::TensorDataset, train::Trainer, Ensemble, Session};
+    /// # use candle_ensemble::{combine::*, data::TensorDataset, plan::*, predictions::*, strategy::*, train::Trainer, Ensemble, Session};
     /// # let x = Tensor::arange(0f32, 20., &Device::Cpu)?.reshape((10, 2))?;
     /// # let data = TensorDataset::regression(x.clone(), &x.sum(1)?)?;
     /// # let folder = tempfile::tempdir()?;

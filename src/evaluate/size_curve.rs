@@ -1,8 +1,5 @@
 //! A metric against the number of voices.
-use crate::{
-    combine::{Head, Voices},
-    Error, Result,
-};
+use crate::{combine::Head, predictions::Voices, Error, Result};
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +19,7 @@ pub struct SizePoint {
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use candle_ensemble::{combine::{Mean, Voices}, data::Task, evaluate::size_curve};
+/// use candle_ensemble::{combine::Mean, data::Task, evaluate::size_curve, predictions::Voices};
 ///
 /// let voices = Tensor::new(&[[[1f32]], [[3.]], [[5.]]], &Device::Cpu)?;
 /// let voices = Voices::new(voices, Task::Regression { outputs: 1 })?;

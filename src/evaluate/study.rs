@@ -1,15 +1,18 @@
 //! What an ensemble bought: repeated independent ensembles against a single network, on rows nobody saw.
-use super::{
-    bootstrap_statistic, size_curve, t_interval, EnsembleReport, Interval, Metrics, RepeatReport,
-    SingleReport, SizePoint, SizeSummary, Summary, VarianceReport,
-};
 use crate::{
-    build::{EnsembleBuilder, Plan},
-    combine::{Head, Voices},
+    combine::Head,
     data::{Dataset, Inputs, Scaler, TensorDataset},
-    host,
+    evaluate::{
+        size_curve, EnsembleReport, RepeatReport, SingleReport, SizePoint, SizeSummary, VarianceReport,
+    },
+    kernels::cpu,
+    metrics::{bootstrap_statistic, t_interval, Interval, Metrics, Summary},
+    network::Scale,
+    plan::Plan,
+    predictions::Voices,
     store::Store,
-    train::{Learner, Scale},
+    strategy::EnsembleBuilder,
+    train::Learner,
     Error, Pool, Result, Seed, Session,
 };
 use candle_core::{DType, Device, Tensor};
@@ -25,7 +28,7 @@ const RESAMPLES: usize = 2000;
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use candle_ensemble::{build::*, combine::*, data::*, evaluate::Study, train::Trainer, Seed, Session};
+/// use candle_ensemble::{combine::*, data::*, evaluate::Study, plan::*, predictions::*, strategy::*, train::Trainer, Seed, Session};
 ///
 /// let x = Tensor::arange(0f32, 80., &Device::Cpu)?.affine(0.02, -0.8)?.reshape((40, 2))?;
 /// let y = Tensor::from_iter((0..40u32).map(|i| i / 20), &Device::Cpu)?;

@@ -7,7 +7,7 @@ pub use sequential::Sequential;
 pub use shard::Shard;
 pub use threads::Threads;
 
-use crate::{build::RunSpec, Error, Result};
+use crate::{plan::RunSpec, Error, Result};
 
 /// What an executor calls for each run.
 pub type Job<'a> = dyn Fn(&RunSpec) -> Result<()> + Sync + 'a;

@@ -1,6 +1,9 @@
 //! One by one, on this thread.
-use super::{first_error, Executor, Job};
-use crate::{build::RunSpec, Error, Result};
+use crate::{
+    exec::{first_error, Executor, Job},
+    plan::RunSpec,
+    Error, Result,
+};
 
 /// One run after the other, on the calling thread: for one large network that is given all cores, or a GPU.
 #[derive(Clone, Copy, Debug, Default)]

@@ -1,6 +1,9 @@
 //! One process of several that share a plan.
-use super::{Executor, Job};
-use crate::{build::RunSpec, Error, Result};
+use crate::{
+    exec::{Executor, Job},
+    plan::RunSpec,
+    Error, Result,
+};
 
 /// Every `of`-th run of a plan, from number `index` on, carried out by another executor: one task of a job array, one
 /// pod of an indexed job, one MPI rank. All of them work on one shared store; whoever wants the ensemble collects it

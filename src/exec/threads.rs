@@ -1,6 +1,9 @@
 //! Several runs at a time in this process.
-use super::{first_error, Executor, Job};
-use crate::{build::RunSpec, threads, Error, Result};
+use crate::{
+    exec::{first_error, Executor, Job},
+    plan::RunSpec,
+    threads, Error, Result,
+};
 use std::sync::{
     atomic::{AtomicBool, AtomicUsize, Ordering},
     mpsc,
@@ -75,9 +78,9 @@ impl Executor for Threads {
 mod tests {
     use super::*;
     use crate::{
-        build::{EnsembleBuilder, MultiRun},
         data::TensorDataset,
         exec::Sequential,
+        strategy::{EnsembleBuilder, MultiRun},
         Seed,
     };
     use candle_core::{Device, Tensor};

@@ -1,8 +1,8 @@
 //! Pruning by diversity.
-use super::{alone, at_least_one, best, votes, Prune};
 use crate::{
-    combine::Sheet,
-    evaluate::{RowLoss, Truth},
+    combine::held_out_table::Sheet,
+    metrics::{RowLoss, Truth},
+    prune::{alone, at_least_one, best, votes, Prune},
     HeldOut, Result,
 };
 

@@ -1,7 +1,7 @@
 //! Pruning by the weights of a rule.
-use super::{at_least_one, Prune};
 use crate::{
     combine::{Combiner, Head},
+    prune::{at_least_one, Prune},
     Error, HeldOut, Result,
 };
 

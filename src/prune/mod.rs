@@ -17,9 +17,9 @@ pub use ordered::Ordered;
 pub use pruned::{Pruned, PrunedHead};
 
 use crate::{
-    combine::Sheet,
-    evaluate::{Criterion, Said, Truth},
-    host::argmax,
+    combine::held_out_table::Sheet,
+    kernels::cpu::argmax,
+    metrics::{Criterion, Said, Truth},
     Error, HeldOut, Result,
 };
 use std::fmt::Debug;
@@ -28,7 +28,7 @@ use std::fmt::Debug;
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use candle_ensemble::{combine::*, data::Task, prune::*, HeldOut};
+/// use candle_ensemble::{combine::*, data::Task, predictions::*, prune::*, HeldOut};
 ///
 /// let y = Tensor::arange(0f64, 6., &Device::Cpu)?.reshape((6, 1))?;
 /// let said = Tensor::stack(&[(&y * 9.)?, (&y + 1.)?, (&y - 1.)?], 0)?;

@@ -1,10 +1,10 @@
 //! Pruning by ordered aggregation.
-use super::{alone, at_least_one, best, votes, Prune};
 use crate::{
-    combine::{EnsembleSelection, Sheet},
+    combine::{held_out_table::Sheet, EnsembleSelection},
     data::Task,
-    evaluate::{Criterion, RowLoss, Said},
-    host::argmax,
+    kernels::cpu::argmax,
+    metrics::{Criterion, RowLoss, Said},
+    prune::{alone, at_least_one, best, votes, Prune},
     HeldOut, Result,
 };
 use std::sync::Arc;

@@ -1,8 +1,9 @@
 //! Pruning as a part of a rule.
-use super::Prune;
 use crate::{
-    combine::{Combiner, Fit, Head, Voices},
-    train::Scale,
+    combine::{Combiner, Fit, Head},
+    network::Scale,
+    predictions::Voices,
+    prune::Prune,
     HeldOut, Result,
 };
 use candle_core::{Result as CandleResult, Tensor};

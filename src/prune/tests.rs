@@ -1,9 +1,10 @@
-use super::*;
 use crate::{
-    build::MultiRun,
-    combine::{EnsembleSelection, Head, Mean, Voices, Weighted},
+    combine::{EnsembleSelection, Head, Mean, Weighted},
     data::{Task, TensorDataset},
-    evaluate::RowLoss,
+    metrics::RowLoss,
+    predictions::Voices,
+    prune::*,
+    strategy::MultiRun,
     train::Trainer,
     Ensemble, Seed, Session,
 };

@@ -1,4 +1,2 @@
-//! Tables and charts.
-#[cfg(feature = "charts")]
-#[cfg_attr(docsrs, doc(cfg(feature = "charts")))]
-pub mod chart;
+//! Results as tables and charts.
+mod variance;

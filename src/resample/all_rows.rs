@@ -1,6 +1,9 @@
 //! Every run on every row.
-use super::{by::row_count, Draw, Resample};
-use crate::{data::Dataset, Error, Result, Seed};
+use crate::{
+    data::Dataset,
+    resample::{unit::row_count, Draw, Resample},
+    Error, Result, Seed,
+};
 
 /// Every run trains on every row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

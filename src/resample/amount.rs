@@ -19,7 +19,7 @@ impl Default for Amount {
 
 impl Amount {
     /// How many that is of `of`.
-    pub(super) fn of(self, of: usize) -> Result<usize> {
+    pub(crate) fn of(self, of: usize) -> Result<usize> {
         let count = match self {
             Self::Share(share) if !(share > 0. && share.is_finite()) => {
                 return Err(Error::invalid("the sample size", "a share above 0", share));
@@ -37,7 +37,7 @@ impl Amount {
     }
 
     /// The same, for draws without replacement, of which there are at most `most`; `what` names them.
-    pub(super) fn up_to(self, of: usize, most: usize, what: &str) -> Result<usize> {
+    pub(crate) fn up_to(self, of: usize, most: usize, what: &str) -> Result<usize> {
         let name = format!("the number of {what}");
         let named = |e| match e {
             Error::Invalid { must, got, .. } => Error::Invalid { what: name.clone(), must, got },

@@ -1,7 +1,10 @@
 //! Rows drawn with replacement.
-use super::{Amount, By, Draw, Resample, Units};
 use crate::{
-    data::{apportion, members, Dataset},
+    data::{
+        split::{apportion, members},
+        Dataset,
+    },
+    resample::{unit::Units, Amount, By, Draw, Resample},
     Error, Result, Rows, Seed,
 };
 use rand::{seq::IndexedRandom, Rng};

@@ -1,7 +1,7 @@
 //! Each row held out once.
-use super::{By, Draw, Resample, Units};
 use crate::{
-    data::{members, Dataset},
+    data::{split::members, Dataset},
+    resample::{unit::Units, By, Draw, Resample},
     Error, Result, Rows, Seed,
 };
 use rand::seq::SliceRandom;

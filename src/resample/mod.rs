@@ -2,23 +2,21 @@
 mod all_rows;
 mod amount;
 mod bootstrap;
-mod by;
 mod folds;
 mod subsample;
 mod subspace;
-#[cfg(test)]
-mod tests;
+pub(crate) mod unit;
 mod windows;
 
 pub use all_rows::AllRows;
 pub use amount::Amount;
 pub use bootstrap::Bootstrap;
-pub use by::By;
-pub(crate) use by::Units;
 pub(crate) use folds::deal;
 pub use folds::Folds;
 pub use subsample::Subsample;
 pub use subspace::Subspace;
+pub use unit::By;
+pub(crate) use unit::Units;
 pub use windows::Windows;
 
 use crate::{data::Dataset, Result, Rows, Seed};
@@ -51,7 +49,7 @@ impl Draw {
 /// Assigns rows to runs.
 ///
 /// ```
-/// use candle_ensemble::{build::Strategy, data::Dataset, resample::{Draw, Resample}, Result, Seed};
+/// use candle_ensemble::{data::Dataset, resample::{Draw, Resample}, strategy::Strategy, Result, Seed};
 ///
 /// /// Two runs: one on the even rows, one on the odd ones.
 /// #[derive(Debug)]
@@ -85,3 +83,6 @@ pub trait Resample: std::fmt::Debug + Sync {
     /// What tables and files call it.
     fn name(&self) -> String;
 }
+
+#[cfg(test)]
+mod tests;

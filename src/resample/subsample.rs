@@ -1,7 +1,7 @@
 //! Rows drawn without replacement.
-use super::{Amount, By, Draw, Resample, Units};
 use crate::{
-    data::{members, Dataset, Split},
+    data::{split::members, Dataset, Split},
+    resample::{unit::Units, Amount, By, Draw, Resample},
     Error, Result, Seed,
 };
 

@@ -1,6 +1,9 @@
 //! Some of the features for each run.
-use super::{Amount, Draw, Resample};
-use crate::{data::Dataset, Error, Result, Seed};
+use crate::{
+    data::Dataset,
+    resample::{Amount, Draw, Resample},
+    Error, Result, Seed,
+};
 use candle_core::Device;
 use rand::seq::SliceRandom;
 

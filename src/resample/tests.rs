@@ -1,12 +1,13 @@
 //! What holds of every draw, and scikit-learn's numbers: tests/reference/resampling.py, scikit-learn 1.9.1.
-use super::*;
 use crate::{
-    build::{
-        Bagging, EnsembleBuilder, ForwardChaining, KFold, MultiRun, RandomPatches, RandomSplit,
-        RandomSubspace, Settings, Strategy,
-    },
     combine::Mean,
     data::{Batch, Fingerprint, Task, TensorDataset},
+    plan::Settings,
+    resample::*,
+    strategy::{
+        Bagging, EnsembleBuilder, ForwardChaining, KFold, MultiRun, RandomPatches, RandomSplit,
+        RandomSubspace, Strategy,
+    },
     train::{CustomLoop, Learner, Run, Trainer},
     Network, Session,
 };

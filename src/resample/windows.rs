@@ -1,6 +1,9 @@
 //! Trained on the past, held out from the future.
-use super::{by::row_count, Draw, Resample};
-use crate::{data::Dataset, Error, Result, Rows, Seed};
+use crate::{
+    data::Dataset,
+    resample::{unit::row_count, Draw, Resample},
+    Error, Result, Rows, Seed,
+};
 use std::collections::BTreeSet;
 
 /// Forward chaining, for rows in order of time: each run trains on rows up to some moment, and speaks about rows

@@ -1,6 +1,9 @@
 //! On disk.
-use super::{format, manifest, map, title::Fault, Checkpoint, Manifest, Store};
-use crate::{files, Error, Member, Result};
+use crate::{
+    files::{self, header::Fault, map},
+    store::{manifest, member_file, Checkpoint, Manifest, Store},
+    Error, Member, Result,
+};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -32,7 +35,7 @@ use std::{
 ///
 /// ```
 /// # use candle_core::{Device, Tensor};
-/// # use candle_ensemble::{build::*, data::TensorDataset, store::DirectoryStore, train::Trainer, Session};
+/// # use candle_ensemble::{data::TensorDataset, plan::*, store::DirectoryStore, strategy::*, train::Trainer, Session};
 /// # let x = Tensor::arange(0f32, 20., &Device::Cpu)?.reshape((10, 2))?;
 /// # let data = TensorDataset::regression(x.clone(), &x.sum(1)?)?;
 /// # let trainer = Trainer::new(|vb| candle_nn::linear(2, 1, vb)).epochs(2);
@@ -165,7 +168,7 @@ pub(crate) fn read_file<T>(path: &Path, read: impl FnOnce(&[u8]) -> Result<T, Fa
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{build::Settings, member::Record};
+    use crate::{plan::Settings, store::Record};
     use candle_core::{Device, Tensor};
 
     fn member(key: &str, weight: f32) -> Member {

@@ -1,9 +1,13 @@
 //! What a store is for.
-use super::{
-    seal::{seal, unseal},
-    title::Fault,
+use crate::{
+    codec,
+    files::{
+        envelope::{seal, unseal},
+        header::Fault,
+    },
+    plan::Plan,
+    Result,
 };
-use crate::{build::Plan, codec, Result};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
@@ -46,7 +50,7 @@ impl<'a> Manifest<'a> {
     }
 
     /// In what `self` differs from the manifest that is there already; `None` where in nothing.
-    pub(super) fn differs(&self, there: &Manifest<'_>) -> Option<String> {
+    pub(crate) fn differs(&self, there: &Manifest<'_>) -> Option<String> {
         let (plan, other) = (&self.plan, &there.plan);
         let mut differences = vec![];
         if plan.data != other.data {
@@ -71,7 +75,7 @@ impl<'a> Manifest<'a> {
     }
 }
 
-pub(super) fn read(bytes: &[u8]) -> Result<Manifest<'static>, Fault> {
+pub(crate) fn read(bytes: &[u8]) -> Result<Manifest<'static>, Fault> {
     codec::decode(unseal(KIND, bytes)?).map_err(Fault::Foreign)
 }
 
@@ -103,8 +107,8 @@ fn plans_differ(plan: &Plan, there: &Plan) -> Option<String> {
 mod tests {
     use super::*;
     use crate::{
-        build::{RunSpec, Settings},
         data::Fingerprint,
+        plan::{RunSpec, Settings},
         Error, Seed,
     };
 

@@ -1,6 +1,8 @@
 //! In memory.
-use super::{Checkpoint, Store};
-use crate::{Member, Result};
+use crate::{
+    store::{Checkpoint, Store},
+    Member, Result,
+};
 use std::{
     collections::BTreeMap,
     sync::{Mutex, MutexGuard, PoisonError},

@@ -1,24 +1,19 @@
 //! Where members are kept; one place a file.
+pub(crate) mod checkpoint;
 mod directory;
-mod format;
 mod manifest;
-mod map;
+pub(crate) mod member;
+mod member_file;
 mod memory;
-mod seal;
-mod tensors;
-mod title;
 
+pub use checkpoint::{Checkpoint, Checkpoints};
+pub(crate) use directory::read_file;
 pub use directory::DirectoryStore;
 pub use manifest::Manifest;
+pub use member::{EpochRecord, Member, Record};
+pub(crate) use member_file::check_record;
 pub use memory::MemoryStore;
 
-pub(crate) use directory::read_file;
-pub(crate) use format::check_record;
-pub(crate) use map::Mapped;
-pub(crate) use tensors::{contents, head, read as read_tensors, Layout};
-pub(crate) use title::Fault;
-
-pub use crate::checkpoint::Checkpoint;
 use crate::{Member, Result};
 
 /// Keeps members by key, and what unfinished runs left to go on from. Two processes may put the same key: both

@@ -1,5 +1,5 @@
 //! Named constructors of networks.
-use crate::{build::Settings, Error, Result};
+use crate::{plan::Settings, Error, Result};
 use candle_core::Result as CandleResult;
 use candle_nn::VarBuilder;
 
@@ -12,15 +12,15 @@ struct Architecture<N> {
 }
 
 /// The architectures of a learner.
-pub(super) struct Architectures<N>(Vec<Architecture<N>>);
+pub(crate) struct Architectures<N>(Vec<Architecture<N>>);
 
 impl<N> Architectures<N> {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(vec![])
     }
 
     /// Adds one, or replaces the one of that name. `reads` names the settings that the constructor reads.
-    pub(super) fn add(
+    pub(crate) fn add(
         &mut self,
         name: &str,
         reads: &[&str],
@@ -31,16 +31,16 @@ impl<N> Architectures<N> {
         self.0.push(Architecture { name: name.into(), reads, new: Box::new(new) });
     }
 
-    pub(super) fn names(&self) -> Vec<String> {
+    pub(crate) fn names(&self) -> Vec<String> {
         self.0.iter().map(|a| a.name.clone()).collect()
     }
 
-    pub(super) fn build(&self, name: &str, settings: &Settings, vb: VarBuilder<'_>) -> CandleResult<N> {
+    pub(crate) fn build(&self, name: &str, settings: &Settings, vb: VarBuilder<'_>) -> CandleResult<N> {
         (self.get(name)?.new)(settings, vb)
     }
 
     /// Checks that someone reads each setting: the trainer (`known`) or the architecture.
-    pub(super) fn check(&self, name: &str, settings: &Settings, known: &[&str]) -> Result<()> {
+    pub(crate) fn check(&self, name: &str, settings: &Settings, known: &[&str]) -> Result<()> {
         let architecture = self.get(name)?;
         for (setting, _) in settings.iter() {
             let read = known.contains(&setting) || architecture.reads.iter().any(|r| r == setting);

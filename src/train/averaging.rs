@@ -1,10 +1,7 @@
 //! Averages of the networks that a run passes through, as a setting of the ready-made trainer.
-use super::Span;
 use crate::{
-    build::{RunSpec, Take},
-    init::Vars,
-    member::Weights,
-    merge::{Ema, Swa, WarmUp},
+    plan::{RunSpec, Span, Take},
+    weights::{Ema, Swa, Vars, WarmUp, Weights},
     Error, Result,
 };
 use serde::{Deserialize, Serialize};
@@ -14,22 +11,22 @@ use serde::{Deserialize, Serialize};
 /// Training itself goes on as without it, and so does the learning curve, validation included: it is that of the
 /// network in training. The average is part of the run's checkpoints. Batch-norm's running statistics (variables called
 /// `….running_mean` and `….running_var`) are measured at the end, by one pass over the run's training rows; see
-/// [`re_estimate`](crate::merge::re_estimate()).
+/// [`re_estimate`](crate::merge::network::re_estimate::re_estimate()).
 ///
 /// ```
-/// use candle_ensemble::train::{Averaging, Schedule, Span, SwaRate, Trainer};
+/// use candle_ensemble::{plan::{Schedule, Span, SwaRate}, train::{Averaging, Trainer}};
 ///
 /// // The last quarter's epochs, at a constant rate of half the base rate that is reached in 5 epochs.
 /// let swa = Averaging::swa(Span::Share(0.75));
 /// let rate = SwaRate::Constant { to: 0.5, over: 5, cosine: true };
-/// let schedule = Schedule::Constant.then_swa(Span::Share(0.75), rate).per(candle_ensemble::train::Unit::Epoch);
+/// let schedule = Schedule::Constant.then_swa(Span::Share(0.75), rate).per(candle_ensemble::plan::Unit::Epoch);
 /// let trainer = Trainer::new(|vb| candle_nn::linear(2, 2, vb)).averaging(swa).schedule(schedule);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Averaging {
     /// Stochastic weight averaging: the mean of the networks at the end of every so many epochs, counted from
-    /// `start`. With a cyclic rate ([`SwaRate::Cycle`](super::SwaRate::Cycle)) counted in epochs, `every` is a cycle's
+    /// `start`. With a cyclic rate ([`SwaRate::Cycle`](crate::plan::SwaRate::Cycle)) counted in epochs, `every` is a cycle's
     /// length, so that networks are taken where the rate is lowest. See [`Swa`].
     Swa {
         /// Epochs before the averaging begins.
@@ -60,7 +57,7 @@ impl Averaging {
     }
 
     /// Checks the parameters for a run of `epochs` epochs.
-    pub(super) fn check(&self, epochs: u32, run: &RunSpec) -> Result<()> {
+    pub(crate) fn check(&self, epochs: u32, run: &RunSpec) -> Result<()> {
         if run.take != Take::Last {
             let must = "off where members are taken within a run: the average is the run's one member";
             return Err(Error::invalid("averaging", must, "on"));
@@ -104,7 +101,7 @@ fn is_due(start: Span, every: u32, epoch: u32, epochs: u32) -> bool {
 
 /// An average on its way.
 #[derive(Debug)]
-pub(super) struct Averager {
+pub(crate) struct Averager {
     rule: Averaging,
     epochs: u32,
     state: State,
@@ -118,12 +115,12 @@ enum State {
 
 impl Averager {
     /// For a run of `epochs` epochs.
-    pub(super) fn new(rule: Averaging, epochs: u32) -> Result<Self> {
+    pub(crate) fn new(rule: Averaging, epochs: u32) -> Result<Self> {
         Ok(Self { rule, epochs, state: rule.begin()? })
     }
 
     /// To be called after each step of the optimizer.
-    pub(super) fn step_ended(&mut self, vars: &Vars) -> Result<()> {
+    pub(crate) fn step_ended(&mut self, vars: &Vars) -> Result<()> {
         match &mut self.state {
             State::Ema(ema) => ema.push(vars),
             State::Swa(_) => Ok(()),
@@ -131,7 +128,7 @@ impl Averager {
     }
 
     /// To be called after each epoch.
-    pub(super) fn epoch_ended(&mut self, epoch: u32, vars: &Vars) -> Result<()> {
+    pub(crate) fn epoch_ended(&mut self, epoch: u32, vars: &Vars) -> Result<()> {
         match (&mut self.state, self.rule) {
             (State::Swa(swa), Averaging::Swa { start, every })
                 if is_due(start, every, epoch, self.epochs) =>
@@ -142,21 +139,21 @@ impl Averager {
         }
     }
 
-    pub(super) fn weights(&self) -> Result<Weights> {
+    pub(crate) fn weights(&self) -> Result<Weights> {
         match &self.state {
             State::Swa(swa) => swa.weights(),
             State::Ema(ema) => ema.weights(),
         }
     }
 
-    pub(super) fn save(&self) -> Result<Vec<u8>> {
+    pub(crate) fn save(&self) -> Result<Vec<u8>> {
         match &self.state {
             State::Swa(swa) => swa.save(),
             State::Ema(ema) => ema.save(),
         }
     }
 
-    pub(super) fn restore(self, bytes: &[u8]) -> Result<Self> {
+    pub(crate) fn restore(self, bytes: &[u8]) -> Result<Self> {
         let state = match self.state {
             State::Swa(_) => State::Swa(Swa::restore(bytes)?),
             State::Ema(ema) => State::Ema(ema.restore(bytes)?),
@@ -168,7 +165,7 @@ impl Averager {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{build::Horizontal, Seed};
+    use crate::{plan::Horizontal, Seed};
 
     fn due(start: Span, every: u32, epochs: u32) -> Vec<u32> {
         (0..epochs).filter(|epoch| is_due(start, every, *epoch, epochs)).collect()

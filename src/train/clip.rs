@@ -1,7 +1,9 @@
 //! Gradient clipping.
-use super::params::positive;
-use super::real::{folded, vectorized, Real};
-use crate::{Error, Result};
+use crate::{
+    check::positive,
+    kernels::real::{folded, vectorized, Real},
+    Error, Result,
+};
 use candle_core::{DType, Result as CResult, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -43,7 +45,7 @@ impl Clip {
     }
 
     /// What to do to each element of these gradients.
-    pub(super) fn limits<'a>(&self, gradients: impl Iterator<Item = &'a Tensor>) -> CResult<Limits> {
+    pub(crate) fn limits<'a>(&self, gradients: impl Iterator<Item = &'a Tensor>) -> CResult<Limits> {
         self.check()?;
         match *self {
             Self::None => Ok(Limits::default()),
@@ -61,9 +63,9 @@ impl Clip {
 
 /// What clipping does to an element: `g ← max(-bound, min(bound, scale · g))`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
-    pub(super) scale: f64,
-    pub(super) bound: f64,
+pub(crate) struct Limits {
+    pub(crate) scale: f64,
+    pub(crate) bound: f64,
 }
 
 impl Default for Limits {
@@ -74,7 +76,7 @@ impl Default for Limits {
 
 impl Limits {
     /// The same for a whole tensor.
-    pub(super) fn apply(self, gradient: &Tensor) -> CResult<Tensor> {
+    pub(crate) fn apply(self, gradient: &Tensor) -> CResult<Tensor> {
         let scaled = if self.scale == 1.0 { gradient.clone() } else { (gradient * self.scale)? };
         if self.bound.is_finite() {
             scaled.clamp(-self.bound, self.bound)
@@ -85,7 +87,7 @@ impl Limits {
 }
 
 /// The Euclidean norm of all the tensors' elements, summed in `f64` in the order given.
-pub(super) fn norm<'a>(tensors: impl Iterator<Item = &'a Tensor>) -> CResult<f64> {
+pub(crate) fn norm<'a>(tensors: impl Iterator<Item = &'a Tensor>) -> CResult<f64> {
     let mut sum = 0.0;
     for tensor in tensors {
         sum += match (tensor.device().is_cpu(), tensor.dtype()) {

@@ -1,9 +1,10 @@
 //! A learner made of constructors and a training loop of the user's own.
-use super::{architectures::Architectures, Learner, Output, Run};
 use crate::{
-    build::{RunSpec, Settings},
     data::Dataset,
-    init::InitScheme,
+    network::Output,
+    plan::{RunSpec, Settings},
+    train::{architectures::Architectures, Learner, Run},
+    weights::InitScheme,
     Network, Result,
 };
 use candle_core::{DType, Result as CandleResult};
@@ -13,7 +14,7 @@ use candle_nn::VarBuilder;
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use candle_ensemble::{build::Bagging, combine::Mean, data::TensorDataset, train::CustomLoop, Session};
+/// use candle_ensemble::{combine::Mean, data::TensorDataset, strategy::Bagging, train::CustomLoop, Session};
 /// use candle_nn::{linear, loss, AdamW, Optimizer};
 ///
 /// let x = Tensor::arange(0f32, 32., &Device::Cpu)?.reshape((16, 2))?;

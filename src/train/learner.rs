@@ -1,16 +1,17 @@
 //! The trait for a training loop of the user's own.
-use super::{Output, Run};
 use crate::{
-    build::{RunSpec, Settings},
     data::Dataset,
-    init::InitScheme,
+    network::Output,
+    plan::{RunSpec, Settings},
+    train::Run,
+    weights::InitScheme,
     Network, Result,
 };
 use candle_core::{DType, Result as CandleResult};
 use candle_nn::VarBuilder;
 
-/// Builds fresh networks and fits one. [`Trainer`](super::Trainer) is the ready-made one;
-/// [`CustomLoop`](super::CustomLoop) makes one of a closure.
+/// Builds fresh networks and fits one. [`Trainer`](crate::train::Trainer) is the ready-made one;
+/// [`CustomLoop`](crate::train::CustomLoop) makes one of a closure.
 pub trait Learner: Sync {
     /// The network. It never crosses a thread.
     type Network: Network;

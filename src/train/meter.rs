@@ -1,13 +1,13 @@
 //! Loss and metric of an epoch, accumulated over its batches.
 use crate::{
     data::{Batch, Task},
-    host,
+    kernels::cpu,
 };
 use candle_core::{Result, Tensor};
 
 /// Running means, weighted by rows.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Meter {
+pub(crate) struct Meter {
     loss: f64,
     score: f64,
     rows: f64,
@@ -15,7 +15,7 @@ pub(super) struct Meter {
 
 impl Meter {
     /// Adds a batch: its mean loss, and the network's output for it.
-    pub(super) fn add(&mut self, loss: f64, output: &Tensor, batch: &Batch, task: Task) -> Result<()> {
+    pub(crate) fn add(&mut self, loss: f64, output: &Tensor, batch: &Batch, task: Task) -> Result<()> {
         let rows = batch.targets.dim(0)?;
         self.loss += loss * rows as f64;
         self.rows += rows as f64;
@@ -32,7 +32,7 @@ impl Meter {
     }
 
     /// Mean loss, and accuracy or root mean squared error.
-    pub(super) fn finish(self, task: Task) -> (f64, f64) {
+    pub(crate) fn finish(self, task: Task) -> (f64, f64) {
         let (loss, score) = (self.loss / self.rows, self.score / self.rows);
         match task {
             Task::Classification { .. } => (loss, score),

@@ -3,15 +3,13 @@ mod architectures;
 mod averaging;
 mod clip;
 mod custom_loop;
+pub(crate) mod keeper;
 mod learner;
 mod loss;
 mod meter;
 mod optimizer;
-mod output;
-mod params;
-mod real;
 mod run;
-mod schedule;
+pub(crate) mod signature;
 mod stopping;
 mod trainer;
 
@@ -23,12 +21,12 @@ pub use loss::Loss;
 pub use optimizer::{
     Adam, Optimizer, OptimizerState, RmsProp, SavedOptimizer, SavedVariable, Sgd, Values, Velocity,
 };
-pub(crate) use output::ln;
-pub use output::{Output, Scale};
-pub(crate) use params::below_one;
-pub(crate) use real::{exp_of_negative, vectorized};
 pub use run::Run;
 pub(crate) use run::{in_batches, RunParts};
-pub use schedule::{LrSchedule, Position, Schedule, Span, SwaRate, Unit};
 pub use stopping::EarlyStopping;
 pub use trainer::{TrainConfig, Trainer};
+
+pub use crate::{
+    network::{Output, Scale},
+    plan::{LrSchedule, Position, Schedule, Span, SwaRate, Unit},
+};

@@ -1,12 +1,13 @@
 //! What a training loop may touch: the rows its run was granted, and nothing held out.
 use crate::{
-    build::{RunSpec, Settings, Take},
-    checkpoint::{Keeper, LoopState},
     data::{Batch, Dataset, Task},
-    init::Vars,
-    member::{EpochRecord, Weights},
     observe::{Event, Flow, Observer},
-    train::Position,
+    plan::{Position, RunSpec, Settings, Take},
+    store::{
+        checkpoint::{Keeper, LoopState},
+        EpochRecord,
+    },
+    weights::{Vars, Weights},
     Error, Rows, Seed,
 };
 use candle_core::{Device, Result as CandleResult};
@@ -78,7 +79,7 @@ impl<'a> Run<'a> {
     }
 
     /// The same for what the ready-made trainer gives as tensors; they are handed over.
-    pub(super) fn take_state_tensors(&mut self) -> Weights {
+    pub(crate) fn take_state_tensors(&mut self) -> Weights {
         std::mem::take(&mut self.state.tensors)
     }
 
@@ -144,7 +145,7 @@ impl<'a> Run<'a> {
     }
 
     /// These rows, of the run's own features.
-    pub(super) fn batch(&self, rows: &[u32]) -> CandleResult<Batch> {
+    pub(crate) fn batch(&self, rows: &[u32]) -> CandleResult<Batch> {
         of_features(self.data.batch(rows, self.device)?, self.spec.features.as_deref())
     }
 
@@ -184,7 +185,7 @@ impl<'a> Run<'a> {
     }
 
     /// The same for a loop whose state is tensors too, which go to the store one by one.
-    pub(super) fn checkpoint_with(
+    pub(crate) fn checkpoint_with(
         &mut self,
         state: impl FnOnce() -> Result<LoopState, Error>,
     ) -> CandleResult<()> {

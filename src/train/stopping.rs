@@ -23,7 +23,7 @@ impl Default for EarlyStopping {
 }
 
 impl EarlyStopping {
-    pub(super) fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         if self.patience == 0 {
             return Err(Error::invalid("patience", "at least 1 epoch", 0));
         }
@@ -36,7 +36,7 @@ impl EarlyStopping {
 
 /// What an epoch's loss means for the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(crate) enum Verdict {
     /// The best so far.
     Improved,
     /// Not better; go on.
@@ -47,22 +47,22 @@ pub(super) enum Verdict {
 
 /// The state of early stopping within a run.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(super) struct Watch {
+pub(crate) struct Watch {
     rule: EarlyStopping,
     best: f64,
     waited: u32,
 }
 
 impl Watch {
-    pub(super) fn new(rule: EarlyStopping) -> Self {
+    pub(crate) fn new(rule: EarlyStopping) -> Self {
         Self { rule, best: f64::INFINITY, waited: 0 }
     }
 
-    pub(super) fn restores(&self) -> bool {
+    pub(crate) fn restores(&self) -> bool {
         self.rule.restore_best
     }
 
-    pub(super) fn see(&mut self, loss: f64) -> Verdict {
+    pub(crate) fn see(&mut self, loss: f64) -> Verdict {
         if loss < self.best - self.rule.min_delta {
             (self.best, self.waited) = (loss, 0);
             return Verdict::Improved;

@@ -1,20 +1,22 @@
 //! The ready-made trainer: what it does is data.
-use super::{
-    architectures::Architectures,
-    averaging::Averager,
-    meter::Meter,
-    stopping::{Verdict, Watch},
-    Averaging, Clip, EarlyStopping, Learner, Loss, LrSchedule, Optimizer, OptimizerState, Output, Position,
-    Run, SavedOptimizer,
-};
 use crate::{
-    build::{RunSpec, Settings, Take},
-    checkpoint::LoopState,
     codec,
-    data::{Batch, Dataset, Task},
-    init::InitScheme,
-    member::{EpochRecord, Weights},
-    merge::{has_statistics, is_statistic, passes, re_estimate_by},
+    data::{passes, Batch, Dataset, Task},
+    merge::network::re_estimate::re_estimate_by,
+    network::Output,
+    plan::{LrSchedule, Position, RunSpec, Settings, Take},
+    store::{checkpoint::LoopState, EpochRecord},
+    train::{
+        architectures::Architectures,
+        averaging::Averager,
+        meter::Meter,
+        stopping::{Verdict, Watch},
+        Averaging, Clip, EarlyStopping, Learner, Loss, Optimizer, OptimizerState, Run, SavedOptimizer,
+    },
+    weights::{
+        compatibility::{has_statistics, is_statistic},
+        InitScheme, Weights,
+    },
     Error, Network, Result,
 };
 use candle_core::{backprop::GradStore, DType, Result as CandleResult, Tensor};
@@ -169,11 +171,11 @@ impl TrainConfig {
 /// Each step is forward pass, loss, backward pass, clipping, update in place. The order of rows, the initial
 /// weights and so the result depend on the run's seed alone. (A model that calls candle's own dropout still
 /// trains, but candle draws it from a generator that cannot be seeded: such a run differs from time to time. With
-/// [`layers::Dropout`](crate::layers::Dropout) it does not.)
+/// [`layers::Dropout`](crate::nn::Dropout) it does not.)
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use candle_ensemble::{build::MultiRun, combine::Mean, data::TensorDataset, train::*, Session};
+/// use candle_ensemble::{combine::Mean, data::TensorDataset, network::*, plan::*, strategy::MultiRun, train::*, Session};
 /// use candle_nn::{linear, seq, Activation, VarBuilder};
 ///
 /// let x = Tensor::arange(0f32, 40., &Device::Cpu)?.affine(0.05, -1.)?.reshape((20, 2))?;

@@ -1,10 +1,11 @@
 //! Every strategy. To enrol a new one, add a row.
 use candle_ensemble::{
-    build::{
-        Bagging, EnsembleBuilder, FastGeometric, ForwardChaining, Horizontal, KFold, MultiRun, RandomPatches,
-        RandomSplit, RandomSubspace, Settings, Snapshot,
-    },
+    plan::{FastGeometric, Horizontal, Settings, Snapshot},
     resample::By,
+    strategy::{
+        Bagging, EnsembleBuilder, ForwardChaining, KFold, MultiRun, RandomPatches, RandomSplit,
+        RandomSubspace,
+    },
 };
 
 type Boxed = Box<dyn EnsembleBuilder>;

@@ -9,12 +9,14 @@ mod rules;
 use builders::{Builder, BUILDERS};
 use candle_core::Tensor;
 use candle_ensemble::{
-    build::{EnsembleBuilder, Plan},
     data::{Dataset, TensorDataset},
     exec::{Executor, Sequential, Threads},
-    merge::{best_of, BestOf, GreedySoup, Guard, Recipe, RunWeights},
+    merge::{network::best_of, BestOf, GreedySoup, Guard, Recipe},
+    plan::Plan,
     store::{MemoryStore, Store},
+    strategy::EnsembleBuilder,
     train::Trainer,
+    weights::RunWeights,
     Error, HeldOut, Member, Pool, Result, Seed, Session,
 };
 use common::{bits, bytes, distance, flat, weights, Tally};

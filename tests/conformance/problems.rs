@@ -2,8 +2,8 @@
 use crate::common::{blobs, flat, line, CPU};
 use candle_core::Tensor;
 use candle_ensemble::{
-    build::Settings,
     data::TensorDataset,
+    plan::Settings,
     train::{Optimizer, Trainer},
 };
 use candle_nn::{linear, seq, Activation, Sequential, VarBuilder};

@@ -1,7 +1,9 @@
 //! Every rule. To enrol a new one, add a row.
 use super::problems::{Net, Problem};
 use candle_core::{Module, Tensor};
-use candle_ensemble::{combine::*, data::Inputs, prune::*, train::Trainer, Ensemble, Network, Pool, Result};
+use candle_ensemble::{
+    combine::*, data::Inputs, predictions::*, prune::*, train::Trainer, Ensemble, Network, Pool, Result,
+};
 
 type Combine = fn(Pool<'_, Trainer<Net>>) -> Result<Box<dyn Predictor>>;
 

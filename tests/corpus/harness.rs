@@ -3,7 +3,10 @@
 //! what was read can be used and written again, and comes back the same.
 use candle_core::{Device, Tensor};
 use candle_ensemble::{
-    combine::{stack::AffineModel, Head, Mean, StackHead},
+    combine::{
+        stack::{AffineModel, StackHead},
+        Head, Mean,
+    },
     merge::{FileMerge, LinearMerge, Method, Ties},
     store::Manifest,
     train::Trainer,

@@ -1,9 +1,13 @@
 //! How probable each slot found what happened, row by row.
-use super::{log_loss::of_true_class, table::Table};
 use crate::{
-    combine::{Fit, Number, Sheet, Weighted},
+    combine::{
+        blend::{log_loss::of_true_class, table::Table},
+        held_out_table::Sheet,
+        Fit, Weighted,
+    },
     data::Task,
-    evaluate::{Truth, NLL_EPSILON},
+    kernels::cpu::Number,
+    metrics::{Truth, NLL_EPSILON},
     HeldOut, Result,
 };
 
@@ -15,32 +19,32 @@ const LEAST_SCALE: f64 = 1e-6;
 /// For classes the probability of the true class. For values a slot predicts the normal distribution around what it
 /// says, for each output by itself, whose standard deviation is the slot's root mean squared error of that output.
 #[derive(Clone, Debug)]
-pub(super) struct Densities {
+pub(crate) struct Densities {
     logs: Vec<f64>,
-    pub(super) slots: usize,
+    pub(crate) slots: usize,
     rows: usize,
     /// They sum to one.
-    pub(super) weights: Vec<f64>,
+    pub(crate) weights: Vec<f64>,
 }
 
 /// `(S, R)`: each density beside the highest of its row, at least [`NLL_EPSILON`].
 #[derive(Clone, Debug)]
-pub(super) struct Relative {
+pub(crate) struct Relative {
     table: Vec<f64>,
     rows: usize,
-    pub(super) weights: Vec<f64>,
+    pub(crate) weights: Vec<f64>,
     /// The mean of the logarithms of the highest.
-    pub(super) highest: f64,
+    pub(crate) highest: f64,
 }
 
 impl Relative {
-    pub(super) fn table(&self) -> Table<'_, f64> {
+    pub(crate) fn table(&self) -> Table<'_, f64> {
         Table::new(&self.table, self.rows)
     }
 }
 
 impl Densities {
-    pub(super) fn of(held_out: &HeldOut) -> Result<Self> {
+    pub(crate) fn of(held_out: &HeldOut) -> Result<Self> {
         let sheet = Sheet::of(held_out)?;
         let (slots, rows, _) = sheet.dims();
         let logs = match (&sheet.task, &sheet.truth) {
@@ -63,7 +67,7 @@ impl Densities {
     }
 
     /// For mixtures, in place.
-    pub(super) fn into_relative(mut self) -> Relative {
+    pub(crate) fn into_relative(mut self) -> Relative {
         let (highest, mean) = self.highest();
         for slot in self.logs.chunks_exact_mut(self.rows) {
             slot.iter_mut().zip(&highest).for_each(|(l, h)| *l = relative(*l, *h));
@@ -72,14 +76,14 @@ impl Densities {
     }
 
     /// A slot's expected log density for as many new rows as there are (elpd), each row counted `weights` times.
-    pub(super) fn expected(&self, weights: &[f64]) -> Vec<f64> {
+    pub(crate) fn expected(&self, weights: &[f64]) -> Vec<f64> {
         let total: f64 = weights.iter().sum();
         let sum = |slot: &[f64]| slot.iter().zip(weights).map(|(l, w)| l * w).sum::<f64>();
         self.logs.chunks_exact(self.rows).map(|slot| self.rows as f64 * sum(slot) / total).collect()
     }
 
     /// These weights, with their log score as the objective.
-    pub(super) fn weighted(&self, rule: &str, held_out: &HeldOut, weights: Vec<f64>, steps: u64) -> Weighted {
+    pub(crate) fn weighted(&self, rule: &str, held_out: &HeldOut, weights: Vec<f64>, steps: u64) -> Weighted {
         let (highest, mean) = self.highest();
         let mut mixed = vec![0.; self.rows];
         for (slot, weight) in self.logs.chunks_exact(self.rows).zip(&weights) {
@@ -97,7 +101,7 @@ fn relative(log: f64, highest: f64) -> f64 {
 }
 
 /// `e^x` over its sum.
-pub(super) fn softmax(logs: &[f64]) -> Vec<f64> {
+pub(crate) fn softmax(logs: &[f64]) -> Vec<f64> {
     let most = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let raw: Vec<f64> = logs.iter().map(|l| (l - most).exp()).collect();
     let total: f64 = raw.iter().sum();

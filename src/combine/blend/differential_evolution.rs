@@ -1,9 +1,11 @@
 //! Weights by differential evolution.
-use super::search::{searched, By, Worth};
 use crate::{
-    combine::{Combiner, Weighted},
-    evaluate::Criterion,
-    host::argmin,
+    combine::{
+        blend::search::{searched, By, Worth},
+        Combiner, Weighted,
+    },
+    kernels::cpu::argmin,
+    metrics::Criterion,
     Error, HeldOut, Result, Seed,
 };
 use rand::{seq::SliceRandom, Rng};
@@ -29,7 +31,7 @@ const RECOMBINATION: f64 = 0.7;
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use candle_ensemble::{combine::{Combiner, DifferentialEvolution, Head, Voices}, data::Task, HeldOut};
+/// use candle_ensemble::{combine::{Combiner, DifferentialEvolution, Head}, data::Task, predictions::Voices, HeldOut};
 ///
 /// let y = Tensor::new(&[[1f64], [2.]], &Device::Cpu)?;
 /// let said = Tensor::stack(&[(&y + 1.)?, (&y - 2.)?], 0)?;

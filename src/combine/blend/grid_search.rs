@@ -1,8 +1,10 @@
 //! Every combination of a few levels.
-use super::search::{searched, By, Worth};
 use crate::{
-    combine::{Combiner, Weighted},
-    evaluate::Criterion,
+    combine::{
+        blend::search::{searched, By, Worth},
+        Combiner, Weighted,
+    },
+    metrics::Criterion,
     Error, HeldOut, Result,
 };
 use rayon::prelude::*;
@@ -18,7 +20,7 @@ const POINTS: u64 = 256;
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use candle_ensemble::{combine::{Combiner, GridSearch, Head, Voices}, data::Task, HeldOut};
+/// use candle_ensemble::{combine::{Combiner, GridSearch, Head}, data::Task, predictions::Voices, HeldOut};
 ///
 /// let y = Tensor::new(&[[1f64], [2.]], &Device::Cpu)?;
 /// let said = Tensor::stack(&[(&y + 1.)?, (&y - 2.)?], 0)?;

@@ -1,9 +1,9 @@
 //! Weights by how well each does on its own.
-use super::table::Table;
 use crate::{
-    combine::{Combiner, Fit, Number, Sheet, Weighted},
+    combine::{blend::table::Table, held_out_table::Sheet, Combiner, Fit, Weighted},
     data::Task,
-    evaluate::{Criterion, RowLoss, Said},
+    kernels::cpu::Number,
+    metrics::{Criterion, RowLoss, Said},
     threads::wide,
     Error, HeldOut, Result,
 };
@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use candle_ensemble::{combine::{Combiner, Head, InverseError, Voices}, data::Task, HeldOut};
+/// use candle_ensemble::{combine::{Combiner, Head, InverseError}, data::Task, predictions::Voices, HeldOut};
 ///
 /// let y = Tensor::new(&[[1f64], [2.]], &Device::Cpu)?;
 /// let said = Tensor::stack(&[(&y + 1.)?, (&y - 2.)?], 0)?;

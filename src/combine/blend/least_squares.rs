@@ -1,12 +1,16 @@
 //! Weights of any sign.
-use super::{
-    squares::targets,
-    strength::{grid, of_cells, Strength},
-    table::Table,
-};
 use crate::{
-    combine::{Combiner, Fit, Number, Sheet, Weighted},
+    combine::{
+        blend::{
+            penalty::{grid, of_cells},
+            squares::targets,
+            table::Table,
+        },
+        held_out_table::Sheet,
+        Combiner, Fit, Strength, Weighted,
+    },
     data::Task,
+    kernels::cpu::Number,
     threads::wide,
     Error, HeldOut, Result,
 };
@@ -25,7 +29,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use candle_ensemble::{combine::{Combiner, Head, LeastSquares, Voices}, data::Task, HeldOut};
+/// use candle_ensemble::{combine::{Combiner, Head, LeastSquares}, data::Task, predictions::Voices, HeldOut};
 ///
 /// let y = Tensor::new(&[[1f64], [2.], [4.]], &Device::Cpu)?;
 /// let said = Tensor::stack(&[(&y * 2.)?, (&y * 0.)?], 0)?;

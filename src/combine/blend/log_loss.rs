@@ -1,12 +1,11 @@
 //! The weights with the least log-loss.
-use super::{
-    simplex::Loss,
-    strength::{Blend, Strength},
-    table::Table,
-};
 use crate::{
-    combine::{Combiner, Sheet, Weighted},
-    evaluate::{Truth, NLL_EPSILON},
+    combine::{
+        blend::{penalty::Blend, simplex::Loss, table::Table},
+        held_out_table::Sheet,
+        Combiner, Strength, Weighted,
+    },
+    metrics::{Truth, NLL_EPSILON},
     threads::wide,
     Error, HeldOut, Result,
 };
@@ -15,16 +14,16 @@ use serde::{Deserialize, Serialize};
 
 /// The shares with the least log-loss on the held-out rows: `min −Σ_i ω_i ln Σ_s w_s p_s,i` over `w ≥ 0`,
 /// `Σ w = 1`, with `p_s,i` what slot `s` gives the true class of row `i`. Convex; the least value to well below 10⁻⁶
-/// nats, with the gap in [`Fit::gap`](super::super::Fit). Where all slots give a row next to nothing, or 0, each counts
+/// nats, with the gap in [`Fit::gap`](crate::combine::Fit). Where all slots give a row next to nothing, or 0, each counts
 /// as [`NLL_EPSILON`], as in the metric.
 ///
 /// Sequential quadratic programming over an active set, with clarabel for the quadratic programmes; see Kim, Carbonetto,
 /// Stephens and Anitescu 2018, arXiv:1806.01412. For classes; for values see
-/// [`PredictiveStacking`](super::PredictiveStacking).
+/// [`PredictiveStacking`](crate::combine::PredictiveStacking).
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use candle_ensemble::{combine::{Combiner, Head, SimplexLogLoss, Voices}, data::Task, HeldOut};
+/// use candle_ensemble::{combine::{Combiner, Head, SimplexLogLoss}, data::Task, predictions::Voices, HeldOut};
 ///
 /// let said = Tensor::new(&[[[0.9f32, 0.1], [0.4, 0.6]], [[0.1, 0.9], [0.6, 0.4]]], &Device::Cpu)?;
 /// let voices = Voices::new(said, Task::Classification { classes: 2 })?;
@@ -69,7 +68,7 @@ impl Combiner for SimplexLogLoss {
 }
 
 /// `(S, R)`: what each slot gives the true class, at least [`NLL_EPSILON`].
-pub(super) fn of_true_class(sheet: &Sheet) -> Result<Vec<f32>> {
+pub(crate) fn of_true_class(sheet: &Sheet) -> Result<Vec<f32>> {
     let (slots, rows, classes) = sheet.dims();
     let Truth::Classes(ids) = &sheet.truth else {
         return Err(Error::invalid(

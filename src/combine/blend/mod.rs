@@ -1,6 +1,6 @@
 //! Blending: one weight a slot, learned on held-out rows.
 //!
-//! Every rule here ends in a [`Weighted`](super::Weighted) mean, but for [`PerClass`], which has a weight for each
+//! Every rule here ends in a [`Weighted`](crate::combine::Weighted) mean, but for [`PerClass`], which has a weight for each
 //! slot and class. They learn from filled voices: one that is missing is stood in for by the mean of those that are
 //! there.
 mod densities;
@@ -10,6 +10,7 @@ mod inverse_error;
 mod least_squares;
 mod log_loss;
 mod model_combination;
+mod penalty;
 mod per_class;
 mod predictive_stacking;
 mod pseudo_bma;
@@ -17,7 +18,6 @@ mod quadratic;
 mod search;
 mod simplex;
 mod squares;
-mod strength;
 mod table;
 
 pub use differential_evolution::DifferentialEvolution;
@@ -26,11 +26,11 @@ pub use inverse_error::InverseError;
 pub use least_squares::LeastSquares;
 pub use log_loss::SimplexLogLoss;
 pub use model_combination::ModelCombination;
+pub use penalty::Strength;
 pub use per_class::{PerClass, PerClassHead};
 pub use predictive_stacking::PredictiveStacking;
 pub use pseudo_bma::PseudoBma;
 pub use squares::SimplexSquares;
-pub use strength::Strength;
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,9 @@
 //! Bayesian model combination.
-use super::densities::{softmax, Densities};
 use crate::{
-    combine::{Combiner, Fit, Weighted},
+    combine::{
+        blend::densities::{softmax, Densities},
+        Combiner, Fit, Weighted,
+    },
     threads::wide,
     Error, HeldOut, Result, Seed,
 };
@@ -17,7 +19,7 @@ const AT_ONCE: u32 = 3;
 ///
 /// Combinations are drawn from a Dirichlet distribution, flat at first; of each three the weights of the likeliest are
 /// added to its parameters. The mean of weighted means is one again, so one weight a slot comes out. The likelihood is
-/// that of the mixture (as in [`PredictiveStacking`](super::PredictiveStacking)), where the paper counts right and
+/// that of the mixture (as in [`PredictiveStacking`](crate::combine::PredictiveStacking)), where the paper counts right and
 /// wrong classes.
 ///
 /// Source: Monteith, Carroll, Seppi and Martinez 2011, "Turning Bayesian model averaging into Bayesian model
@@ -25,7 +27,7 @@ const AT_ONCE: u32 = 3;
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use candle_ensemble::{combine::{Combiner, Head, ModelCombination, Voices}, data::Task, HeldOut};
+/// use candle_ensemble::{combine::{Combiner, Head, ModelCombination}, data::Task, predictions::Voices, HeldOut};
 ///
 /// let said = Tensor::new(&[[[0.9f32, 0.1], [0.4, 0.6]], [[0.2, 0.8], [0.7, 0.3]]], &Device::Cpu)?;
 /// let voices = Voices::new(said, Task::Classification { classes: 2 })?;

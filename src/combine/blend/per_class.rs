@@ -1,12 +1,18 @@
 //! One weight for each slot and class.
-use super::{
-    simplex::{Loss, Problem},
-    squares::targets,
-    table::Table,
-};
 use crate::{
-    combine::{weighted::to_probabilities, Combiner, Fit, Head, Number, Sheet, Voices},
+    combine::{
+        blend::{
+            simplex::{Loss, Problem},
+            squares::targets,
+            table::Table,
+        },
+        fixed::weighted::to_probabilities,
+        held_out_table::Sheet,
+        Combiner, Fit, Head,
+    },
     data::Task,
+    kernels::cpu::Number,
+    predictions::Voices,
     HeldOut, Result,
 };
 use candle_core::{Result as CandleResult, Tensor};
@@ -14,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 /// Shares of the slots for each class, or each output, by themselves: for class `c` those with the least squared error
 /// of `Σ_s w_s,c p_s,i,c` on the indicator of that class (one against the rest), `w_c` on the simplex. What comes out
-/// is normalised over the classes. For several outputs it is [`SimplexSquares`](super::SimplexSquares) for each.
+/// is normalised over the classes. For several outputs it is [`SimplexSquares`](crate::combine::SimplexSquares) for each.
 ///
 /// For members of which each knows some classes better than others. It has as many weights as there are slots and
 /// classes, so it takes more held-out rows than one weight a slot. Source: Kuncheva 2014, Combining Pattern
@@ -22,7 +28,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use candle_ensemble::{combine::{Combiner, PerClass, Voices}, data::Task, HeldOut};
+/// use candle_ensemble::{combine::{Combiner, PerClass}, data::Task, predictions::Voices, HeldOut};
 ///
 /// // Two outputs; each member knows one.
 /// let y = Tensor::new(&[[1f64, 2.], [3., 1.], [2., 5.]], &Device::Cpu)?;

@@ -1,10 +1,12 @@
 //! Stacking of predictive distributions.
-use super::{
-    densities::Densities,
-    simplex::{Loss, Problem},
-};
 use crate::{
-    combine::{Combiner, Fit, Weighted},
+    combine::{
+        blend::{
+            densities::Densities,
+            simplex::{Loss, Problem},
+        },
+        Combiner, Fit, Weighted,
+    },
     HeldOut, Result,
 };
 use serde::{Deserialize, Serialize};
@@ -13,7 +15,7 @@ use serde::{Deserialize, Serialize};
 /// `max Σ_i ω_i ln Σ_s w_s p_s(y_i)` over the simplex.
 ///
 /// For classes `p_s(y)` is the probability of the true class, and the rule is
-/// [`SimplexLogLoss`](super::SimplexLogLoss). For values each slot predicts, for each output by itself, the normal
+/// [`SimplexLogLoss`](crate::combine::SimplexLogLoss). For values each slot predicts, for each output by itself, the normal
 /// distribution around what it says with its own held-out root mean squared error (at least 10⁻⁶ of the targets'
 /// standard deviation) as standard deviation; the head's values are the mixture's means. On no row does a slot count
 /// for less than 2⁻⁵² of the best one.
@@ -22,7 +24,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use candle_ensemble::{combine::{Combiner, Head, PredictiveStacking, Voices}, data::Task, HeldOut};
+/// use candle_ensemble::{combine::{Combiner, Head, PredictiveStacking}, data::Task, predictions::Voices, HeldOut};
 ///
 /// let y = Tensor::arange(0f64, 9., &Device::Cpu)?.reshape((9, 1))?;
 /// let said = Tensor::stack(&[(&y + 1.)?, (&y - 3.)?], 0)?;

@@ -1,7 +1,9 @@
 //! Pseudo-Bayesian model averaging.
-use super::densities::{softmax, Densities};
 use crate::{
-    combine::{Combiner, Weighted},
+    combine::{
+        blend::densities::{softmax, Densities},
+        Combiner, Weighted,
+    },
     threads::wide,
     Error, HeldOut, Result, Seed,
 };
@@ -16,13 +18,13 @@ use serde::{Deserialize, Serialize};
 /// The more rows, the more of the weight is one slot's, even where it is better by chance. The Bayesian bootstrap
 /// ([`PseudoBma::bootstrap`], "pseudo-BMA+") allows for that: each draw weighs the rows by a flat Dirichlet
 /// distribution (times their own weights), and the weights are the mean over the draws. Densities are those of
-/// [`PredictiveStacking`](super::PredictiveStacking).
+/// [`PredictiveStacking`](crate::combine::PredictiveStacking).
 ///
 /// Source: Yao, Vehtari, Simpson and Gelman 2018, arXiv:1704.02030, section 3.4.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use candle_ensemble::{combine::{Combiner, Head, PseudoBma, Voices}, data::Task, HeldOut};
+/// use candle_ensemble::{combine::{Combiner, Head, PseudoBma}, data::Task, predictions::Voices, HeldOut};
 ///
 /// let said = Tensor::new(&[[[0.9f32, 0.1], [0.4, 0.6]], [[0.6, 0.4], [0.1, 0.9]]], &Device::Cpu)?;
 /// let voices = Voices::new(said, Task::Classification { classes: 2 })?;

@@ -9,7 +9,7 @@ const TOLERANCE: f64 = 1e-12;
 
 /// Minimises `½ yᵀHy + cᵀy` over `y ≥ 0`, `Σ y = 1`, for a positive semidefinite `H`, `(n, n)`. What is zero in the
 /// solution is exactly zero. Nothing where the solver gives up.
-pub(super) fn on_simplex(h: &[f64], c: &[f64]) -> Option<Vec<f64>> {
+pub(crate) fn on_simplex(h: &[f64], c: &[f64]) -> Option<Vec<f64>> {
     let n = c.len();
     if n == 1 {
         return Some(vec![1.]);

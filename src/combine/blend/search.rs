@@ -1,9 +1,9 @@
 //! What any weights are worth by any criterion.
-use super::table::Table;
 use crate::{
-    combine::{Fit, Number, Sheet, Weighted},
+    combine::{blend::table::Table, held_out_table::Sheet, Fit, Weighted},
     data::Task,
-    evaluate::{Criterion, RowLoss, Said},
+    kernels::cpu::Number,
+    metrics::{Criterion, RowLoss, Said},
     threads::wide,
     Error, HeldOut, Result,
 };
@@ -11,10 +11,10 @@ use std::sync::Arc;
 
 /// A criterion, or the task's own: the error (one minus the accuracy) for classes, the squared error for values.
 #[derive(Clone, Debug, Default)]
-pub(super) struct By(Option<Arc<dyn Criterion>>);
+pub(crate) struct By(Option<Arc<dyn Criterion>>);
 
 impl By {
-    pub(super) fn given(criterion: impl Criterion + 'static) -> Self {
+    pub(crate) fn given(criterion: impl Criterion + 'static) -> Self {
         Self(Some(Arc::new(criterion)))
     }
 
@@ -27,7 +27,7 @@ impl By {
 }
 
 /// The loss of weighted means.
-pub(super) trait Worth: Sync {
+pub(crate) trait Worth: Sync {
     fn slots(&self) -> usize;
 
     /// The loss of these weights, brought to sum to one; infinite where there is none.
@@ -55,13 +55,13 @@ impl<T: Number> Worth for Trial<'_, T> {
 }
 
 /// Divided by their sum, where that is above 0.
-pub(super) fn shares(weights: &[f64]) -> Option<Vec<f64>> {
+pub(crate) fn shares(weights: &[f64]) -> Option<Vec<f64>> {
     let total: f64 = weights.iter().sum();
     (total > 0. && total.is_finite()).then(|| weights.iter().map(|w| w / total).collect())
 }
 
 /// The weights that `search` finds best, with how many it tried.
-pub(super) fn searched(
+pub(crate) fn searched(
     rule: &str,
     held_out: &HeldOut,
     by: &By,

@@ -4,11 +4,14 @@
 //! would better the sum, and goes as far towards it as the loss itself falls. The gap is Frank and Wolfe's:
 //! for a convex `f`, `f(w) − min f ≤ ∇f(w)·w − min_s ∇_s f(w)`. After mix-SQP (Kim, Carbonetto, Stephens and Anitescu
 //! 2018, arXiv:1806.01412).
-use super::{
-    quadratic::on_simplex,
-    table::{Pass, Table},
+use crate::{
+    combine::blend::{
+        quadratic::on_simplex,
+        table::{Pass, Table},
+    },
+    kernels::cpu::{argmin, Number},
+    threads::wide,
 };
-use crate::{combine::Number, host::argmin, threads::wide};
 use rayon::prelude::*;
 
 /// The gap to stop at: nats, or a share of the equal-weight mean's squared error.
@@ -22,7 +25,7 @@ const FIRST: usize = 32;
 
 /// What is summed over the cells, each times its weight.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Loss<'a> {
+pub(crate) enum Loss<'a> {
     /// `−ln m`; every number of the table is positive.
     Log,
     /// `(m − y)²`, with each cell's `y`.
@@ -31,34 +34,34 @@ pub(super) enum Loss<'a> {
 
 /// `Σ_i ω_i φ_i(m_i) + λ ‖w − 1/S‖²`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Problem<'a, T> {
-    pub(super) table: Table<'a, T>,
-    pub(super) loss: Loss<'a>,
+pub(crate) struct Problem<'a, T> {
+    pub(crate) table: Table<'a, T>,
+    pub(crate) loss: Loss<'a>,
     /// Of each cell.
-    pub(super) weights: &'a [f64],
+    pub(crate) weights: &'a [f64],
     /// `λ`: at infinity the weights are equal.
-    pub(super) strength: f64,
+    pub(crate) strength: f64,
 }
 
 /// Where the search ended.
 #[derive(Clone, Debug)]
-pub(super) struct Solution {
-    pub(super) weights: Vec<f64>,
+pub(crate) struct Solution {
+    pub(crate) weights: Vec<f64>,
     /// Without the penalty.
-    pub(super) loss: f64,
+    pub(crate) loss: f64,
     /// By how much loss and penalty may lie above the least.
-    pub(super) gap: f64,
-    pub(super) steps: u64,
+    pub(crate) gap: f64,
+    pub(crate) steps: u64,
 }
 
 impl<T: Number> Problem<'_, T> {
     /// The minimum over the simplex, searched from `start`.
-    pub(super) fn solve(&self, start: Option<&[f64]>) -> Solution {
+    pub(crate) fn solve(&self, start: Option<&[f64]>) -> Solution {
         wide(|| self.search(start))
     }
 
     /// The loss of given weights, without the penalty.
-    pub(super) fn loss_of(&self, weights: &[f64]) -> f64 {
+    pub(crate) fn loss_of(&self, weights: &[f64]) -> f64 {
         wide(|| {
             let mixed = self.table.mix(weights);
             self.value(&mixed, &mixed, 0.)
@@ -66,7 +69,7 @@ impl<T: Number> Problem<'_, T> {
     }
 
     /// The mean over the slots of the loss's own curvature, at equal weights.
-    pub(super) fn curvature(&self) -> f64 {
+    pub(crate) fn curvature(&self) -> f64 {
         let slots = self.table.slots;
         let even = vec![1. / slots as f64; slots];
         wide(|| {

@@ -1,27 +1,27 @@
 //! The shares with the least squared error.
-use super::{
-    simplex::Loss,
-    strength::{Blend, Strength},
-    table::Table,
-};
 use crate::{
-    combine::{Combiner, Number, Sheet, Weighted},
+    combine::{
+        blend::{penalty::Blend, simplex::Loss, table::Table},
+        held_out_table::Sheet,
+        Combiner, Strength, Weighted,
+    },
     data::Task,
-    evaluate::Truth,
+    kernels::cpu::Number,
+    metrics::Truth,
     HeldOut, Result,
 };
 use serde::{Deserialize, Serialize};
 
 /// The shares with the least squared error on the held-out rows: `min Σ_i ω_i ‖Σ_s w_s p_s,i − y_i‖²` over `w ≥ 0`,
 /// `Σ w = 1`. For classes that is the Brier score, with `y_i` the indicator of the true class; for values the mean over
-/// outputs. An exact convex quadratic programme, solved by clarabel; its gap is in [`Fit::gap`](super::super::Fit).
+/// outputs. An exact convex quadratic programme, solved by clarabel; its gap is in [`Fit::gap`](crate::combine::Fit).
 /// Members that say the same share what weight they have between them.
 ///
 /// Source: Breiman 1996, doi:10.1007/BF00117832 (stacked regressions).
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use candle_ensemble::{combine::{Combiner, Head, SimplexSquares, Voices}, data::Task, HeldOut};
+/// use candle_ensemble::{combine::{Combiner, Head, SimplexSquares}, data::Task, predictions::Voices, HeldOut};
 ///
 /// // One says one too much, one three too little.
 /// let y = Tensor::arange(0f64, 9., &Device::Cpu)?.reshape((9, 1))?;
@@ -76,7 +76,7 @@ impl SimplexSquares {
 }
 
 /// What each cell of `(R, C)` should say, and each one's share of its row's loss.
-pub(super) fn targets(sheet: &Sheet) -> (Vec<f64>, f64) {
+pub(crate) fn targets(sheet: &Sheet) -> (Vec<f64>, f64) {
     let (_, rows, width) = sheet.dims();
     match &sheet.truth {
         Truth::Values(values) => (values.clone(), 1. / width as f64),

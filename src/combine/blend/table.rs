@@ -1,5 +1,5 @@
 //! Passes over predictions as a dense table, one row a slot: each reads the table once, block by block.
-use crate::{combine::Number, train::vectorized};
+use crate::kernels::{cpu::Number, real::vectorized};
 use rayon::prelude::*;
 
 /// Cells a block: small enough that one block of every slot stays in a core's cache, and fixed, so that sums come
@@ -16,25 +16,25 @@ type Strip = [Lanes; STRIP / LANES];
 
 /// `(S, N)`: what `S` slots say of `N` cells, a cell being one number that each slot says.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Table<'a, T> {
+pub(crate) struct Table<'a, T> {
     values: &'a [T],
-    pub(super) slots: usize,
-    pub(super) cells: usize,
+    pub(crate) slots: usize,
+    pub(crate) cells: usize,
 }
 
 /// What one pass finds out about `Σ_i φ_i(m_i)`, `m = Σ_s w_s a_s`.
 #[derive(Clone, Debug)]
-pub(super) struct Pass {
-    pub(super) value: f64,
+pub(crate) struct Pass {
+    pub(crate) value: f64,
     /// For each slot.
-    pub(super) gradient: Vec<f64>,
+    pub(crate) gradient: Vec<f64>,
     /// `m`.
-    pub(super) mixed: Vec<f64>,
+    pub(crate) mixed: Vec<f64>,
 }
 
 impl<'a, T: Number> Table<'a, T> {
     /// Of as many slots as `values` has rows of `cells`.
-    pub(super) fn new(values: &'a [T], cells: usize) -> Self {
+    pub(crate) fn new(values: &'a [T], cells: usize) -> Self {
         Self { values, slots: values.len() / cells.max(1), cells }
     }
 
@@ -46,12 +46,12 @@ impl<'a, T: Number> Table<'a, T> {
     }
 
     /// What one slot says.
-    pub(super) fn slot(&self, slot: usize) -> &'a [T] {
+    pub(crate) fn slot(&self, slot: usize) -> &'a [T] {
         self.block(slot, 0, self.cells)
     }
 
     /// `Σ_s w_s a_s`.
-    pub(super) fn mix(&self, weights: &[f64]) -> Vec<f64> {
+    pub(crate) fn mix(&self, weights: &[f64]) -> Vec<f64> {
         let used = used(weights);
         let mut mixed = vec![0.; self.cells];
         mixed.par_chunks_mut(CELLS).enumerate().for_each(|(k, out)| self.mix_block(&used, k * CELLS, out));
@@ -71,7 +71,7 @@ impl<'a, T: Number> Table<'a, T> {
     }
 
     /// `loss(i, m_i)` gives the value and the slope of `φ_i`.
-    pub(super) fn pass(&self, weights: &[f64], loss: impl Fn(usize, f64) -> (f64, f64) + Sync) -> Pass {
+    pub(crate) fn pass(&self, weights: &[f64], loss: impl Fn(usize, f64) -> (f64, f64) + Sync) -> Pass {
         let used = used(weights);
         let mut mixed = vec![0.; self.cells];
         let block = |(k, out): (usize, &mut [f64])| {
@@ -104,7 +104,7 @@ impl<'a, T: Number> Table<'a, T> {
     }
 
     /// `Σ_i d_i a_s,i a_t,i` for the slots of `set`, a full symmetric matrix; `d ≥ 0`.
-    pub(super) fn curvature(&self, set: &[usize], d: impl Fn(usize) -> f64 + Sync) -> Vec<f64> {
+    pub(crate) fn curvature(&self, set: &[usize], d: impl Fn(usize) -> f64 + Sync) -> Vec<f64> {
         let n = set.len();
         // Whole tiles of four slots; those added say nothing.
         let tall = n.next_multiple_of(4);

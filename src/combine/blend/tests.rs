@@ -1,10 +1,10 @@
 //! Numbers from `tests/reference/blending.py` (numpy 2.4.6, scipy 1.17.1, scikit-learn 1.9.1, arviz 0.23.4), and what
 //! must hold for any predictions.
-use super::*;
 use crate::{
-    combine::{Combiner, Head, Mean, Voices, Weighted},
+    combine::{blend::*, Combiner, Head, Mean, Weighted},
     data::Task,
-    evaluate::{Criterion, Custom, RowLoss, Said},
+    metrics::{Criterion, Custom, RowLoss, Said},
+    predictions::Voices,
     HeldOut, Result, Seed,
 };
 use candle_core::{Device, Tensor};

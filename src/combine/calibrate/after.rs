@@ -1,8 +1,8 @@
 //! A rule, then a calibration of what it says.
-use super::{answers, Calibration, Calibrator};
 use crate::{
-    combine::{cross_fit::cross_fit, Combiner, Fit, Head, Voices},
-    train::Scale,
+    combine::{calibrate::answers, cross_fit::cross_fit, Calibration, Calibrator, Combiner, Fit, Head},
+    network::Scale,
+    predictions::Voices,
     Error, HeldOut, Result, Seed,
 };
 use candle_core::{Result as CandleResult, Tensor};
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 /// Folds of the held-out rows, where there are as many.
 const FOLDS: usize = 5;
 
-/// A rule whose word is calibrated: [`Calibrate::calibrated`](super::Calibrate::calibrated). The calibration is fitted
+/// A rule whose word is calibrated: [`Calibrate::calibrated`](crate::combine::Calibrate::calibrated). The calibration is fitted
 /// on what the rule says of each fifth of the held-out rows when it is fitted on the others; then the rule is fitted on
 /// all.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,7 +21,7 @@ pub struct Calibrated<C> {
 }
 
 impl<C> Calibrated<C> {
-    pub(super) fn new(rule: C, calibration: Calibration) -> Self {
+    pub(crate) fn new(rule: C, calibration: Calibration) -> Self {
         Self { rule, calibration }
     }
 }

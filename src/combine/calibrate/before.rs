@@ -1,7 +1,7 @@
 //! A calibration of each voice, then a rule.
-use super::{answers, Calibration, Calibrator};
 use crate::{
-    combine::{Combiner, Fit, Head, Voices},
+    combine::{calibrate::answers, Calibration, Calibrator, Combiner, Fit, Head},
+    predictions::Voices,
     threads::wide,
     HeldOut, Result,
 };
@@ -9,7 +9,7 @@ use candle_core::{Result as CandleResult, Tensor};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// A rule on voices that are each calibrated first: [`Calibrate::on_calibrated`](super::Calibrate::on_calibrated). Each
+/// A rule on voices that are each calibrated first: [`Calibrate::on_calibrated`](crate::combine::Calibrate::on_calibrated). Each
 /// slot's calibration is fitted on the rows that it held out; then the rule is fitted on the calibrated voices of the
 /// same rows.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,7 +19,7 @@ pub struct OnCalibrated<C> {
 }
 
 impl<C> OnCalibrated<C> {
-    pub(super) fn new(rule: C, calibration: Calibration) -> Self {
+    pub(crate) fn new(rule: C, calibration: Calibration) -> Self {
         Self { rule, calibration }
     }
 }

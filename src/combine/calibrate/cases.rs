@@ -1,22 +1,22 @@
 //! The rows of a fit as plain numbers.
-use crate::{evaluate::NLL_EPSILON, Result};
+use crate::{metrics::NLL_EPSILON, Result};
 use candle_core::{DType, Result as CandleResult, Tensor};
 
 /// Probabilities with their answers.
-pub(super) struct Cases {
+pub(crate) struct Cases {
     /// `(N, C)`.
-    pub(super) probs: Vec<f64>,
+    pub(crate) probs: Vec<f64>,
     /// Their logarithms, with [`NLL_EPSILON`] as the least probability.
-    pub(super) logs: Vec<f64>,
-    pub(super) classes: usize,
-    pub(super) labels: Vec<usize>,
+    pub(crate) logs: Vec<f64>,
+    pub(crate) classes: usize,
+    pub(crate) labels: Vec<usize>,
     /// They sum to one.
-    pub(super) weights: Vec<f64>,
+    pub(crate) weights: Vec<f64>,
 }
 
 impl Cases {
     /// The rows whose weight is not 0, of which there is one.
-    pub(super) fn new(probs: &Tensor, labels: &[u32], weights: Option<&[f32]>) -> Result<Self> {
+    pub(crate) fn new(probs: &Tensor, labels: &[u32], weights: Option<&[f32]>) -> Result<Self> {
         let classes = probs.dim(1)?;
         let all: Vec<f64> = probs.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?;
         let weight = |row: usize| weights.map_or(1., |w| f64::from(w[row]));
@@ -32,20 +32,20 @@ impl Cases {
     }
 
     /// Logarithms, label and weight of each row.
-    pub(super) fn rows(&self) -> impl Iterator<Item = (&[f64], usize, f64)> {
+    pub(crate) fn rows(&self) -> impl Iterator<Item = (&[f64], usize, f64)> {
         let answers = self.labels.iter().copied().zip(self.weights.iter().copied());
         self.logs.chunks_exact(self.classes).zip(answers).map(|(logs, (label, weight))| (logs, label, weight))
     }
 }
 
 /// The same logarithms of a tensor.
-pub(super) fn ln(probs: &Tensor) -> CandleResult<Tensor> {
+pub(crate) fn ln(probs: &Tensor) -> CandleResult<Tensor> {
     // A NaN may get lost in the comparison; 0 times it is NaN again.
     probs.clamp(NLL_EPSILON, 1.)?.log()? + (probs * 0.)?
 }
 
 /// Puts the softmax of `logits` in its place and gives the logarithm of the sum of their exponentials.
-pub(super) fn softmax(logits: &mut [f64]) -> f64 {
+pub(crate) fn softmax(logits: &mut [f64]) -> f64 {
     let greatest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     logits.iter_mut().for_each(|x| *x = (*x - greatest).exp());
     let total: f64 = logits.iter().sum();

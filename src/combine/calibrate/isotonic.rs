@@ -1,6 +1,6 @@
 //! Non-decreasing functions, one a class. (linfa-linear 0.8.1 has them, but pools too much: of 0, 3, 4, 1 it makes four
 //! times 2, and not 0 and three times 8/3.)
-use super::cases::Cases;
+use crate::combine::calibrate::cases::Cases;
 use candle_core::{DType, Result, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -26,7 +26,7 @@ struct Block {
 }
 
 impl Isotonic {
-    pub(super) fn fit(cases: &Cases) -> Self {
+    pub(crate) fn fit(cases: &Cases) -> Self {
         let present = |class: usize| cases.labels.contains(&class);
         let one = |class: usize| {
             let points = cases.probs.iter().skip(class).step_by(cases.classes).zip(&cases.labels);
@@ -42,11 +42,11 @@ impl Isotonic {
         })
     }
 
-    pub(super) fn classes(&self) -> usize {
+    pub(crate) fn classes(&self) -> usize {
         self.0.len()
     }
 
-    pub(super) fn apply(&self, probs: &Tensor) -> Result<Tensor> {
+    pub(crate) fn apply(&self, probs: &Tensor) -> Result<Tensor> {
         let mut all: Vec<f64> = probs.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?;
         for row in all.chunks_exact_mut(self.0.len()) {
             for (p, steps) in row.iter_mut().zip(&self.0) {

@@ -11,9 +11,9 @@ mod vector;
 pub use after::{Calibrated, CalibratedHead};
 pub use before::{OnCalibrated, OnCalibratedHead};
 
-use super::Combiner;
 use crate::{
-    evaluate::{nll, Truth},
+    combine::Combiner,
+    metrics::{nll, Truth},
     Error, HeldOut, Result,
 };
 use candle_core::{DType, Result as CandleResult, Tensor, D};
@@ -25,13 +25,13 @@ use serde::{Deserialize, Serialize};
 /// How class probabilities are calibrated: a map of them, fitted on rows that nobody behind the probabilities was
 /// fitted on.
 ///
-/// Probabilities below [`NLL_EPSILON`](crate::evaluate::NLL_EPSILON) count as that, so that 0 and 1 are harmless.
+/// Probabilities below [`NLL_EPSILON`](crate::metrics::NLL_EPSILON) count as that, so that 0 and 1 are harmless.
 ///
 /// As a step before or after a rule: [`Calibrate`]. On any probabilities:
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use candle_ensemble::{combine::Calibration, evaluate::nll};
+/// use candle_ensemble::{combine::Calibration, metrics::nll};
 ///
 /// // Nine parts sure, right in two of three cases.
 /// let probs = Tensor::new(&[[0.9f64, 0.1], [0.1, 0.9], [0.9, 0.1]], &Device::Cpu)?;
@@ -147,7 +147,7 @@ fn check(classes: usize, probs: &Tensor) -> CandleResult<()> {
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use candle_ensemble::{combine::*, data::Task, HeldOut};
+/// use candle_ensemble::{combine::*, data::Task, predictions::*, HeldOut};
 ///
 /// let said = Tensor::new(&[[[0.9f32, 0.1], [0.2, 0.8], [0.9, 0.1], [0.3, 0.7]]; 2], &Device::Cpu)?;
 /// let voices = Voices::new(said, Task::Classification { classes: 2 })?;

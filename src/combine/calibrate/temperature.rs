@@ -1,6 +1,8 @@
 //! One temperature for all classes.
-use super::cases::{softmax, Cases};
-use crate::{Error, Result};
+use crate::{
+    combine::calibrate::cases::{softmax, Cases},
+    Error, Result,
+};
 use argmin::{
     core::{CostFunction, Error as ArgminError, Executor, State},
     solver::brent::BrentRoot,
@@ -36,7 +38,7 @@ impl CostFunction for Slope<'_> {
 }
 
 /// The temperature of least log-loss.
-pub(super) fn fit(cases: &Cases) -> Result<f64> {
+pub(crate) fn fit(cases: &Cases) -> Result<f64> {
     let slope = Slope(cases);
     // Nothing to gain, as where every row is uniform.
     if slope.at(1.).abs() < 1e-15 {

@@ -1,8 +1,8 @@
-use super::*;
 use crate::{
-    combine::{Head, Mean, MeanLog, Voices},
+    combine::{calibrate::*, Head, Mean, MeanLog},
     data::Task,
-    evaluate::ece,
+    metrics::ece,
+    predictions::Voices,
     HeldOut, Seed,
 };
 use candle_core::Device;

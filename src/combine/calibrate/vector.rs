@@ -1,9 +1,11 @@
 //! A scale and an offset for each class.
-use super::{
-    cases::{softmax, Cases},
-    temperature,
+use crate::{
+    combine::calibrate::{
+        cases::{softmax, Cases},
+        temperature,
+    },
+    Result,
 };
-use crate::Result;
 use argmin::{
     core::{CostFunction, Error as ArgminError, Executor, Gradient},
     solver::{linesearch::MoreThuenteLineSearch, quasinewton::LBFGS},
@@ -83,7 +85,7 @@ impl Gradient for &Loss<'_> {
 }
 
 /// Scales and offsets of least log-loss, starting from the best temperature, so never worse than that.
-pub(super) fn fit(cases: &Cases) -> Result<(Vec<f64>, Vec<f64>)> {
+pub(crate) fn fit(cases: &Cases) -> Result<(Vec<f64>, Vec<f64>)> {
     let classes = cases.classes;
     let loss = Loss { cases, last: RefCell::default(), best: RefCell::default() };
     let mut start = vec![1. / temperature::fit(cases)?; classes];

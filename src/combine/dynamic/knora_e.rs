@@ -1,6 +1,9 @@
 //! Selection of members that are right about every row nearby.
-use super::{combine, Competence, DynamicSelection, DynamicSelectionHead, Local, Selection};
-use crate::{combine::Voices, HeldOut, Result};
+use crate::{
+    combine::{dynamic::combine, Competence, DynamicSelection, DynamicSelectionHead, Local, Selection},
+    predictions::Voices,
+    HeldOut, Result,
+};
 use candle_core::{Result as CandleResult, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +17,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use candle_ensemble::{combine::*, data::Task, HeldOut};
+/// use candle_ensemble::{combine::*, data::Task, predictions::*, HeldOut};
 ///
 /// // The first member is right below 0, the second above.
 /// let x = Tensor::arange(-10f32, 10., &Device::Cpu)?.unsqueeze(1)?;

@@ -1,9 +1,11 @@
 //! Selection by a learned judge of competence.
-use super::{
-    combine, neighbours::Region, Competence, DynamicSelection, DynamicSelectionHead, Local, Selection, Space,
-};
 use crate::{
-    combine::{row_by_row::Heard, Voices},
+    combine::{
+        dynamic::{combine, neighbours::Region},
+        fixed::row_by_row::Heard,
+        Competence, DynamicSelection, DynamicSelectionHead, Local, Selection, Space,
+    },
+    predictions::Voices,
     Error, HeldOut, Result,
 };
 use candle_core::{DType, Result as CandleResult, Tensor};
@@ -30,7 +32,7 @@ const STEPS: usize = 10;
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use candle_ensemble::{combine::*, data::Task, HeldOut};
+/// use candle_ensemble::{combine::*, data::Task, predictions::*, HeldOut};
 ///
 /// // The first member is right below 0, the second above.
 /// let x = Tensor::arange(-20f32, 20., &Device::Cpu)?.unsqueeze(1)?;

@@ -1,4 +1,5 @@
 //! Dynamic selection: members are chosen row by row, by how well they did on held-out rows near it.
+mod gating;
 mod knora_e;
 mod knora_u;
 mod meta_des;
@@ -7,17 +8,20 @@ mod selection;
 #[cfg(test)]
 mod tests;
 
+pub use gating::{Gating, GatingHead};
 pub use knora_e::{KnoraE, KnoraEHead};
 pub use knora_u::{KnoraU, KnoraUHead};
 pub use meta_des::{MetaDes, MetaDesHead};
 pub use neighbours::Space;
 pub use selection::{DynamicSelection, DynamicSelectionHead};
 
-use super::{
-    row_by_row::{row_by_row, Heard},
-    Voices,
+use crate::{
+    combine::fixed::row_by_row::{row_by_row, Heard},
+    data::Task,
+    kernels::cpu,
+    predictions::Voices,
+    Error, HeldOut, Result, Rows,
 };
-use crate::{data::Task, host, Error, HeldOut, Result, Rows};
 use candle_core::{Result as CandleResult, Tensor};
 use neighbours::Region;
 use selection::{Local, Selection};

@@ -1,6 +1,5 @@
 //! The held-out rows that lie nearest to a row.
-use super::super::Voices;
-use crate::{data::Task, threads, Error};
+use crate::{data::Task, predictions::Voices, threads, Error};
 use candle_core::{DType, Result, Tensor};
 use linfa_nn::{distance::L2Dist, CommonNearestNeighbour, NearestNeighbour, NearestNeighbourIndex};
 use ndarray::{ArrayView1, ArrayView2};
@@ -52,7 +51,7 @@ fn profiles(voices: &Voices) -> Result<Tensor> {
 
 /// Held-out rows, ready to be searched.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Region {
+pub(crate) struct Region {
     space: Space,
     width: usize,
     /// Row by row.
@@ -60,7 +59,7 @@ pub(super) struct Region {
 }
 
 impl Region {
-    pub(super) fn of(space: Space, voices: &Voices) -> crate::Result<Self> {
+    pub(crate) fn of(space: Space, voices: &Voices) -> crate::Result<Self> {
         let (width, points) = space.points(voices)?;
         match points.iter().position(|x| !x.is_finite()) {
             None => Ok(Self { space, width, points }),
@@ -77,7 +76,7 @@ impl Region {
 
     /// For each row that the voices speak about the `k` held-out rows next to it, the nearest first, of those as far
     /// the lowest: `(B, k)`. There are `k` held-out rows at least.
-    pub(super) fn around(&self, voices: &Voices, k: usize) -> Result<Vec<u32>> {
+    pub(crate) fn around(&self, voices: &Voices, k: usize) -> Result<Vec<u32>> {
         let (width, mut points) = self.space.points(voices)?;
         if width != self.width {
             candle_core::bail!(
@@ -94,7 +93,7 @@ impl Region {
     }
 
     /// The same for the held-out rows themselves, none of which is its own neighbour.
-    pub(super) fn among(&self, k: usize) -> Result<Vec<u32>> {
+    pub(crate) fn among(&self, k: usize) -> Result<Vec<u32>> {
         self.search(&self.points, k, true)
     }
 

@@ -1,7 +1,7 @@
 //! What the rules share: settings, and members chosen row by row once fitted.
-use super::neighbours::Space;
 use crate::{
-    combine::{Combiner, Head, Voices},
+    combine::{Combiner, Head, Space},
+    predictions::Voices,
     HeldOut, Result,
 };
 use candle_core::{Result as CandleResult, Tensor};
@@ -11,18 +11,18 @@ use std::{fmt::Debug, marker::PhantomData};
 /// How many neighbours, if nothing is said: DESlib's number.
 const NEIGHBOURS: usize = 7;
 
-/// Members chosen row by row by how well they did on held-out rows near it: [`KnoraE`](super::KnoraE),
-/// [`KnoraU`](super::KnoraU) and [`MetaDes`](super::MetaDes).
+/// Members chosen row by row by how well they did on held-out rows near it: [`KnoraE`](crate::combine::KnoraE),
+/// [`KnoraU`](crate::combine::KnoraU) and [`MetaDes`](crate::combine::MetaDes).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct DynamicSelection<S> {
     local: Local,
-    pub(super) selection: S,
+    pub(crate) selection: S,
 }
 
 /// [`DynamicSelection`], fitted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DynamicSelectionHead<S: Selection> {
-    pub(super) learned: S::Learned,
+    pub(crate) learned: S::Learned,
     local: Local,
     selection: PhantomData<S>,
 }
@@ -30,8 +30,8 @@ pub struct DynamicSelectionHead<S: Selection> {
 /// Which rows are near, and what becomes of those selected.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Local {
-    pub(super) k: usize,
-    pub(super) space: Space,
+    pub(crate) k: usize,
+    pub(crate) space: Space,
     soft: bool,
 }
 

@@ -1,8 +1,7 @@
 //! Reference numbers: `tests/reference/deslib_rules.py`.
-use super::*;
 use crate::{
     codec,
-    combine::{Combiner, HardVote, Head, Mean},
+    combine::{dynamic::*, Combiner, HardVote, Head, Mean},
 };
 use candle_core::{DType, Device};
 use serde::{de::DeserializeOwned, Serialize};
@@ -17,7 +16,7 @@ fn inputs() -> Vec<f64> {
 }
 
 /// The table of the reference script with its held-out rows and the fresh ones; its first classes only, if two.
-pub(super) fn tables(classes: usize) -> (HeldOut, Voices) {
+pub(crate) fn tables(classes: usize) -> (HeldOut, Voices) {
     let x = inputs();
     let label = |i: usize| ((x[2 * i] * 4.) as usize + (x[2 * i + 1] * 3.) as usize) % 3;
     let mut said = vec![];

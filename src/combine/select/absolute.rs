@@ -1,12 +1,15 @@
 //! Absolute error of the mean.
-use super::{
-    panels::{Panels, LANES},
-    Candidates, Scorer,
+use crate::{
+    combine::select::{
+        panels::{Panels, LANES},
+        Candidates, Scorer,
+    },
+    kernels::real::vectorized,
+    Result,
 };
-use crate::{train::vectorized, Result};
 use std::ops::Range;
 
-pub(super) struct Absolute {
+pub(crate) struct Absolute {
     /// Prediction minus truth.
     residuals: Panels<f64>,
     /// Of the members in use, `(R, K)`.
@@ -17,7 +20,7 @@ pub(super) struct Absolute {
 }
 
 impl Absolute {
-    pub(super) fn new(of: &Candidates<'_, f64>, truth: &[f64]) -> Self {
+    pub(crate) fn new(of: &Candidates<'_, f64>, truth: &[f64]) -> Self {
         let (rows, width) = (of.rows, of.width);
         let residual = |slot: usize, row: usize, k: usize| of.row(slot, row)[k] - truth[row * width + k];
         let residuals = Panels::new([of.slots.len(), rows, width], residual);

@@ -1,14 +1,14 @@
 //! Any criterion: every candidate's predictions in full.
-use super::{Candidates, Scorer};
 use crate::{
-    combine::Number,
-    evaluate::{Criterion, Said, Truth},
+    combine::select::{Candidates, Scorer},
+    kernels::cpu::Number,
+    metrics::{Criterion, Said, Truth},
     threads::wide,
     Result,
 };
 use rayon::prelude::*;
 
-pub(super) struct Any<'a, T: Number> {
+pub(crate) struct Any<'a, T: Number> {
     of: Candidates<'a, T>,
     truth: &'a Truth,
     criterion: &'a dyn Criterion,
@@ -18,7 +18,7 @@ pub(super) struct Any<'a, T: Number> {
 }
 
 impl<'a, T: Number> Any<'a, T> {
-    pub(super) fn new(of: Candidates<'a, T>, truth: &'a Truth, criterion: &'a dyn Criterion) -> Self {
+    pub(crate) fn new(of: Candidates<'a, T>, truth: &'a Truth, criterion: &'a dyn Criterion) -> Self {
         let sum = vec![0.; of.rows * of.width];
         Self { of, truth, criterion, sum, count: 0 }
     }

@@ -1,15 +1,18 @@
 //! Error rate of the mean, by the sums of what is said of the classes.
-use super::{
-    panels::{Panels, LANES},
-    Candidates, Scorer,
+use crate::{
+    combine::select::{
+        panels::{Panels, LANES},
+        Candidates, Scorer,
+    },
+    kernels::{cpu::Number, real::vectorized},
+    Result,
 };
-use crate::{combine::Number, train::vectorized, Result};
 use std::ops::Range;
 
 /// Farther from a tie than any rounding of the sums.
 const CLEAR: f64 = 1e-6;
 
-pub(super) struct ErrorRate<T> {
+pub(crate) struct ErrorRate<T> {
     said: Panels<T>,
     labels: Vec<u32>,
     /// Of the members in use, `(R, C)`.
@@ -22,7 +25,7 @@ pub(super) struct ErrorRate<T> {
 }
 
 impl<T: Number> ErrorRate<T> {
-    pub(super) fn new(of: &Candidates<'_, T>, labels: &[u32]) -> Self {
+    pub(crate) fn new(of: &Candidates<'_, T>, labels: &[u32]) -> Self {
         let (slots, rows, classes) = (of.slots.len(), of.rows, of.width);
         let said = Panels::new([slots, rows, classes], |slot, row, class| of.row(slot, row)[class]);
         let mut moves = vec![[f64::INFINITY, f64::NEG_INFINITY]; rows];

@@ -1,6 +1,5 @@
 //! One climb: forward, greedily, within a budget.
-use super::Scorer;
-use crate::Result;
+use crate::{combine::select::Scorer, Result};
 
 /// Losses nearer than this, relatively, are equal: they differ by rounding.
 const ROUNDING: f64 = 1e-12;
@@ -28,18 +27,18 @@ fn equal(loss: f64, least: f64) -> bool {
 }
 
 /// How to climb.
-pub(super) struct Greedy {
-    pub(super) start: usize,
-    pub(super) steps: usize,
-    pub(super) again: bool,
+pub(crate) struct Greedy {
+    pub(crate) start: usize,
+    pub(crate) steps: usize,
+    pub(crate) again: bool,
     /// What members that are not yet paid for may cost together.
-    pub(super) left: f64,
+    pub(crate) left: f64,
     /// What each still costs.
-    pub(super) costs: Vec<f64>,
+    pub(crate) costs: Vec<f64>,
 }
 
 impl Greedy {
-    pub(super) fn climb(mut self, scorer: &mut dyn Scorer) -> Result<SelectionPath> {
+    pub(crate) fn climb(mut self, scorer: &mut dyn Scorer) -> Result<SelectionPath> {
         let mut path = SelectionPath::default();
         let mut used = vec![false; self.costs.len()];
         // The ranking of the start, its best last.

@@ -1,15 +1,19 @@
 //! Log-loss of the mean: only what is said of the true classes counts.
-use super::{
-    panels::{Panels, LANES},
-    Candidates, Scorer,
+use crate::{
+    combine::select::{
+        panels::{Panels, LANES},
+        Candidates, Scorer,
+    },
+    kernels::{cpu::Number, real::vectorized},
+    metrics::NLL_EPSILON,
+    Result,
 };
-use crate::{combine::Number, evaluate::NLL_EPSILON, train::vectorized, Result};
 use std::{f64::consts::LN_2, ops::Range};
 
 /// Factors of at least 2⁻⁵² whose product is still a normal f64.
 const FACTORS: usize = 16;
 
-pub(super) struct LogLoss<T> {
+pub(crate) struct LogLoss<T> {
     said: Panels<T>,
     /// Of the members in use, row by row.
     sum: Vec<f64>,
@@ -19,7 +23,7 @@ pub(super) struct LogLoss<T> {
 }
 
 impl<T: Number> LogLoss<T> {
-    pub(super) fn new(of: &Candidates<'_, T>, labels: &[u32]) -> Self {
+    pub(crate) fn new(of: &Candidates<'_, T>, labels: &[u32]) -> Self {
         let said =
             Panels::new([of.slots.len(), of.rows, 1], |slot, row, _| of.row(slot, row)[labels[row] as usize]);
         let even = of.weights.iter().all(|w| *w == of.weights[0]);

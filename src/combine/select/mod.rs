@@ -13,10 +13,11 @@ pub use greedy::SelectionPath;
 
 use greedy::Greedy;
 
-use super::{sheet::Number, Combiner, Fit, Sheet, Weighted};
 use crate::{
+    combine::{held_out_table::Sheet, Combiner, Fit, Weighted},
     data::Task,
-    evaluate::{Criterion, RowLoss, Said, Truth},
+    kernels::cpu::Number,
+    metrics::{Criterion, RowLoss, Said, Truth},
     Error, HeldOut, Result, Seed,
 };
 use candle_core::DType;
@@ -32,7 +33,7 @@ use std::{borrow::Cow, sync::Arc};
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use candle_ensemble::{combine::*, data::Task, HeldOut};
+/// use candle_ensemble::{combine::*, data::Task, predictions::*, HeldOut};
 ///
 /// // One member is 1 too high, one 2 too low, one far off: two of the first and one of the second are right.
 /// let y = Tensor::arange(0f64, 6., &Device::Cpu)?.reshape((6, 1))?;

@@ -1,15 +1,15 @@
 //! Where the numbers of the candidates lie, and how they are summed over the rows.
-use crate::{combine::Number, threads::wide};
+use crate::{kernels::cpu::Number, threads::wide};
 use rayon::prelude::*;
 use std::ops::Range;
 
 /// Candidates that are worked on side by side, one lane of a vector for each.
-pub(super) const LANES: usize = 8;
+pub(crate) const LANES: usize = 8;
 /// Rows of one partial sum.
 const CHUNK: usize = 1024;
 
 /// The numbers of all candidates beside each other: `[panel of candidates][row][number of the row][lane]`.
-pub(super) struct Panels<T> {
+pub(crate) struct Panels<T> {
     data: Vec<[T; LANES]>,
     rows: usize,
     depth: usize,
@@ -18,7 +18,7 @@ pub(super) struct Panels<T> {
 
 impl<T: Number> Panels<T> {
     /// `depth` numbers a row: of candidate `slot`, row `row` what `pick` gives for the `k`-th.
-    pub(super) fn new(
+    pub(crate) fn new(
         [slots, rows, depth]: [usize; 3],
         pick: impl Fn(usize, usize, usize) -> T + Sync,
     ) -> Self {
@@ -35,13 +35,13 @@ impl<T: Number> Panels<T> {
     }
 
     /// The numbers of some rows, `depth` a row, panel by panel.
-    pub(super) fn of_rows(&self, rows: &Range<usize>) -> impl Iterator<Item = &[[T; LANES]]> {
+    pub(crate) fn of_rows(&self, rows: &Range<usize>) -> impl Iterator<Item = &[[T; LANES]]> {
         let (start, count) = (rows.start * self.depth, rows.len() * self.depth);
         self.data.chunks_exact((self.rows * self.depth).max(1)).map(move |all| &all[start..start + count])
     }
 
     /// For each candidate the sum over all rows; `add` adds that of a range of rows.
-    pub(super) fn sums(&self, add: impl Fn(&Range<usize>, &mut [[f64; LANES]]) + Sync) -> Vec<f64> {
+    pub(crate) fn sums(&self, add: impl Fn(&Range<usize>, &mut [[f64; LANES]]) + Sync) -> Vec<f64> {
         let panels = self.slots.div_ceil(LANES);
         let sums = over_rows(self.rows, panels, [0.; LANES], add, |total, part| {
             total.iter_mut().zip(part).for_each(|(t, p)| *t += p);
@@ -51,7 +51,7 @@ impl<T: Number> Panels<T> {
 }
 
 /// `count` sums over the rows: of chunks that do not depend on the number of threads, joined in order.
-pub(super) fn over_rows<A: Copy + Send + Sync>(
+pub(crate) fn over_rows<A: Copy + Send + Sync>(
     rows: usize,
     count: usize,
     zero: A,

@@ -1,12 +1,16 @@
 //! Squared error and Brier score of the mean: quadratic in how often each member is in use.
-use super::{panels::over_rows, Candidates, Scorer};
-use crate::{combine::Number, threads::wide, train::vectorized, Result};
+use crate::{
+    combine::select::{panels::over_rows, Candidates, Scorer},
+    kernels::{cpu::Number, real::vectorized},
+    threads::wide,
+    Result,
+};
 use rayon::prelude::*;
 use std::borrow::Cow;
 
 /// With the residuals `e_s` of the members, `E_st = Σ_r w_r e_sr · e_tr` and counts `n_s` that sum to `n`, the loss is
 /// `Σ_st n_s n_t E_st / n²`. Of `E` only the rows of members that come into use are computed.
-pub(super) struct Squares<'a, T: Number> {
+pub(crate) struct Squares<'a, T: Number> {
     of: Candidates<'a, T>,
     /// What is taken off a prediction to make it a residual, `(R, C)`; `None` where that is done.
     truth: Option<Vec<f64>>,
@@ -21,7 +25,7 @@ pub(super) struct Squares<'a, T: Number> {
 
 impl<'a, T: Number> Squares<'a, T> {
     /// For classes: residuals of probabilities are small numbers, taken as they are needed.
-    pub(super) fn brier(of: Candidates<'a, T>, labels: &[u32]) -> Self {
+    pub(crate) fn brier(of: Candidates<'a, T>, labels: &[u32]) -> Self {
         let mut truth = vec![0.; of.rows * of.width];
         labels.iter().enumerate().for_each(|(row, label)| truth[row * of.width + *label as usize] = 1.);
         Self::new(of, Some(truth))
@@ -81,7 +85,7 @@ impl<'a, T: Number> Squares<'a, T> {
 
 impl Squares<'_, f64> {
     /// For values, whose residuals may be much smaller than they are: taken once.
-    pub(super) fn values(of: &Candidates<'_, f64>, truth: &[f64]) -> Self {
+    pub(crate) fn values(of: &Candidates<'_, f64>, truth: &[f64]) -> Self {
         let (size, count) = (of.rows * of.width, of.slots.len());
         let mut residuals = vec![0.; size * count];
         for (slot, residuals) in residuals.chunks_exact_mut(size.max(1)).enumerate() {

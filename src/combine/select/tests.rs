@@ -1,7 +1,7 @@
-use super::*;
 use crate::{
-    combine::{Head, Voices},
-    evaluate::Custom,
+    combine::{select::*, Head},
+    metrics::Custom,
+    predictions::Voices,
 };
 use candle_core::{Device, Tensor};
 use proptest::prelude::*;

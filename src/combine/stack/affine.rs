@@ -1,16 +1,15 @@
 //! Linear functions of the meta-features.
-use super::MetaModel;
 use crate::{
     codec::real,
-    combine::{weighted::to_probabilities, Fit},
+    combine::{fixed::weighted::to_probabilities, stack::MetaModel, Fit},
     data::Task,
 };
 use candle_core::{Result as CandleResult, Tensor};
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
-/// One linear function of the meta-features for each output, with intercept: what [`Linear`](super::Linear),
-/// [`Ridge`](super::Ridge) and [`ElasticNet`](super::ElasticNet) come to.
+/// One linear function of the meta-features for each output, with intercept: what [`Linear`](crate::combine::stack::Linear),
+/// [`Ridge`](crate::combine::stack::Ridge) and [`ElasticNet`](crate::combine::stack::ElasticNet) come to.
 ///
 /// For classes it is a multi-response regression: the response for each class is fitted to its indicator, cut off at 0
 /// and divided by their sum; where no response is positive, every class is as probable.
@@ -27,7 +26,7 @@ pub struct AffineModel {
 
 impl AffineModel {
     /// `coefficients` is `(F, C)`.
-    pub(super) fn new(
+    pub(crate) fn new(
         name: &str,
         task: Task,
         penalty: f64,
@@ -51,7 +50,7 @@ impl AffineModel {
     }
 
     /// The strength of the penalty: the one given, or the one that cross-validation chose; 0 for
-    /// [`Linear`](super::Linear).
+    /// [`Linear`](crate::combine::stack::Linear).
     #[must_use]
     pub fn penalty(&self) -> f64 {
         self.penalty
@@ -77,7 +76,7 @@ impl MetaModel for AffineModel {
 }
 
 /// `(B, F) -> (B, K)`: one row of coefficients and one intercept for each of the K.
-pub(super) fn affine(
+pub(crate) fn affine(
     features: &Tensor,
     coefficients: &[Vec<f64>],
     intercepts: &[f64],

@@ -1,10 +1,16 @@
 //! Least squares with a penalty that sets coefficients to zero.
-use super::{
-    search::{choose, Path, Strength},
-    sums::{unsolved, Centred},
-    AffineModel, Lesson, MetaLearner,
+use crate::{
+    combine::{
+        stack::{
+            search::{choose, Path, Strength},
+            sums::{unsolved, Centred},
+            AffineModel, Lesson, MetaLearner,
+        },
+        Fit,
+    },
+    threads::wide,
+    Error, Result,
 };
-use crate::{combine::Fit, threads::wide, Error, Result};
 use linfa::{traits::Fit as _, DatasetBase};
 use ndarray::{Array1, Array2, Axis};
 use rayon::prelude::*;
@@ -23,7 +29,7 @@ const STEPS: i32 = 20;
 ///
 /// ```
 /// # use candle_core::{Device, Tensor};
-/// # use candle_ensemble::{combine::{stack::ElasticNet, Combiner, Stack, Voices}, data::Task, HeldOut};
+/// # use candle_ensemble::{combine::{stack::{ElasticNet, Stack}, Combiner}, data::Task, predictions::Voices, HeldOut};
 /// # let y = Tensor::arange(0f64, 60., &Device::Cpu)?.reshape((60, 1))?;
 /// # let said = Tensor::stack(&[(&y + 1.)?, (y.sin()? + &y)?, (y.cos()? * 2. + &y)?], 0)?;
 /// # let held_out = HeldOut::from_predictions(&Voices::new(said, Task::Regression { outputs: 1 })?, &y)?;

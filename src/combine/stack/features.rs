@@ -1,5 +1,5 @@
 //! What a meta-learner sees of a row.
-use crate::{combine::Voices, data::Task, host, Error, Result};
+use crate::{data::Task, kernels::cpu, predictions::Voices, Error, Result};
 use candle_core::{DType, Result as CandleResult, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +22,7 @@ pub enum MetaFeatures {
 }
 
 impl MetaFeatures {
-    pub(super) fn check(self, task: Task) -> Result<()> {
+    pub(crate) fn check(self, task: Task) -> Result<()> {
         match (self, task) {
             (Self::LogOdds | Self::Classes, Task::Regression { .. }) => Err(Error::invalid(
                 format!("the meta-features {self:?}"),
@@ -34,7 +34,7 @@ impl MetaFeatures {
     }
 
     /// The first class or output that is kept, and how many are.
-    pub(super) fn outputs(self, task: Task) -> (usize, usize) {
+    pub(crate) fn outputs(self, task: Task) -> (usize, usize) {
         match task {
             Task::Classification { classes: 2 } => (1, 1),
             task => (0, task.width()),
@@ -43,7 +43,7 @@ impl MetaFeatures {
 }
 
 /// `(S, B, C) -> (B, F)`: slot by slot, then the inputs. Floats of the voices' own type.
-pub(super) fn table(voices: &Voices, features: MetaFeatures, inputs: bool) -> CandleResult<Tensor> {
+pub(crate) fn table(voices: &Voices, features: MetaFeatures, inputs: bool) -> CandleResult<Tensor> {
     let filled = voices.filled()?;
     let (slots, rows, _) = filled.values().dims3()?;
     let (first, each) = features.outputs(voices.task());

@@ -11,7 +11,7 @@ pub struct Lesson<'a> {
 }
 
 impl<'a> Lesson<'a> {
-    pub(super) fn new(features: Tensor, held_out: &'a HeldOut) -> Self {
+    pub(crate) fn new(features: Tensor, held_out: &'a HeldOut) -> Self {
         Self { features, held_out }
     }
 
@@ -51,16 +51,16 @@ impl<'a> Lesson<'a> {
     }
 
     /// The answers as columns: the indicator of each class, or each output.
-    pub(super) fn answers(&self) -> Result<Vec<Vec<f64>>> {
+    pub(crate) fn answers(&self) -> Result<Vec<Vec<f64>>> {
         self.held_out.target_table()
     }
 }
 
-/// Learns to turn meta-features into predictions; what a [`Stack`](super::Stack) is built on.
+/// Learns to turn meta-features into predictions; what a [`Stack`](crate::combine::stack::Stack) is built on.
 ///
 /// ```
 /// use candle_core::{Device, Result as CandleResult, Tensor};
-/// use candle_ensemble::{combine::{stack::*, Head, Stack, Voices}, data::Task, HeldOut, Result};
+/// use candle_ensemble::{combine::{stack::{*, Stack}, Head}, data::Task, predictions::Voices, HeldOut, Result};
 ///
 /// /// Believes the one meta-feature that is nearest to the answers.
 /// #[derive(Debug)]

@@ -1,6 +1,11 @@
 //! Least squares.
-use super::{sums::Sums, AffineModel, Lesson, MetaLearner};
-use crate::{combine::Fit, Result};
+use crate::{
+    combine::{
+        stack::{sums::Sums, AffineModel, Lesson, MetaLearner},
+        Fit,
+    },
+    Result,
+};
 use serde::{Deserialize, Serialize};
 
 /// Least squares with intercept: each output is a linear function of the meta-features, fitted alone.
@@ -8,11 +13,11 @@ use serde::{Deserialize, Serialize};
 /// Minimises `Σ_i w_i (y_i − b − xᵢᵀβ)²`. Where that leaves several solutions (duplicate members, a constant one,
 /// the probabilities of more than two classes, fewer rows than meta-features) it takes the one of least norm, with
 /// features counted in standard deviations: duplicates share alike. Needs many more rows than meta-features to be
-/// better than the mean; [`Ridge`](super::Ridge) needs fewer. Time `R·F² + F³`.
+/// better than the mean; [`Ridge`](crate::combine::stack::Ridge) needs fewer. Time `R·F² + F³`.
 ///
 /// ```
 /// # use candle_core::{Device, Tensor};
-/// # use candle_ensemble::{build::*, combine::{stack::Linear, Stack}, data::TensorDataset, train::*, Seed, Session};
+/// # use candle_ensemble::{combine::stack::{Linear, Stack}, data::TensorDataset, network::*, plan::*, strategy::*, train::*, Seed, Session};
 /// # let x = Tensor::arange(0f32, 160., &Device::Cpu)?.affine(0.01, 0.)?.reshape((80, 2))?;
 /// # let y = x.sqr()?.sum(1)?;
 /// # let data = TensorDataset::regression(x.clone(), &y)?;

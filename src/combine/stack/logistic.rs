@@ -4,16 +4,18 @@
 //! (members agree), no weights of rows, and a log-sum-exp about the largest logit of the whole table. Here each
 //! evaluation is one pass over the rows on all cores, and the quasi-Newton method (argmin's) works in coordinates in
 //! which the columns are uncorrelated. linfa is the oracle of a test.
-use super::{
-    affine::affine,
-    sums::{scaled, unsolved, Sums},
-    Lesson, MetaLearner, MetaModel,
-};
 use crate::{
     codec::real,
-    combine::{Fit, Number},
+    combine::{
+        stack::{
+            affine::affine,
+            sums::{scaled, unsolved, Sums},
+            Lesson, MetaLearner, MetaModel,
+        },
+        Fit,
+    },
     data::Task,
-    host,
+    kernels::cpu::{self, Number},
     threads::wide,
     Error, Result,
 };
@@ -58,7 +60,7 @@ const MEMORY: usize = 10;
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use candle_ensemble::{combine::{stack::Logistic, Combiner, Head, Stack, Voices}, data::Task, HeldOut};
+/// use candle_ensemble::{combine::{stack::{Logistic, Stack}, Combiner, Head}, data::Task, predictions::Voices, HeldOut};
 ///
 /// let said = Tensor::new(&[[[0.9f32, 0.1], [0.6, 0.4], [0.8, 0.2], [0.3, 0.7]]], &Device::Cpu)?;
 /// let voices = Voices::new(said, Task::Classification { classes: 2 })?;
@@ -229,7 +231,7 @@ impl MetaLearner for Logistic {
 }
 
 impl Logistic {
-    pub(super) fn fit_as<T: Number + NdFloat>(
+    pub(crate) fn fit_as<T: Number + NdFloat>(
         &self,
         lesson: &Lesson<'_>,
         labels: &[u32],

@@ -2,13 +2,14 @@
 //!
 //! A [`Stack`] lays out what the slots say of each held-out row as one row of numbers ([`MetaFeatures`]) and hands
 //! the table to a [`MetaLearner`]: [`Linear`], [`Ridge`], [`ElasticNet`], [`Logistic`], [`Network`], or any type of
-//! your own. [`Layers`](super::Layers) puts one rule on top of several others.
+//! your own. [`Layers`](crate::combine::stack::Layers) puts one rule on top of several others.
 mod affine;
 mod elastic_net;
 mod features;
 mod learner;
 mod linear;
 mod logistic;
+mod multi_layer;
 mod network;
 mod ridge;
 mod search;
@@ -20,11 +21,16 @@ pub use features::MetaFeatures;
 pub use learner::{Lesson, MetaLearner, MetaModel};
 pub use linear::Linear;
 pub use logistic::{Logistic, LogisticModel};
+pub use multi_layer::{AtInference, Heads, Layers, LayersHead, Rules};
 pub use network::{Architecture, Mlp, Network, NetworkModel};
 pub use ridge::Ridge;
 
-use super::{Combiner, Fit, Head, Voices};
-use crate::{data::Task, Error, HeldOut, Result};
+use crate::{
+    combine::{Combiner, Fit, Head},
+    data::Task,
+    predictions::Voices,
+    Error, HeldOut, Result,
+};
 use candle_core::{Result as CandleResult, Tensor};
 use features::table;
 use serde::{Deserialize, Serialize};
@@ -33,8 +39,8 @@ use serde::{Deserialize, Serialize};
 ///
 /// Every row with at least one voice counts; a voice that is missing is stood in for by the mean of those that are
 /// there ([`Voices::filled`]), in the fit and at inference. A slot of several members (the folds of
-/// [`KFold`](crate::build::KFold)) speaks as their mean, or as one network fitted on all rows where the builder
-/// was told to [`refit`](crate::build::KFold::refit). Weights of rows are honoured. The columns are those of
+/// [`KFold`](crate::strategy::KFold)) speaks as their mean, or as one network fitted on all rows where the builder
+/// was told to [`refit`](crate::strategy::KFold::refit). Weights of rows are honoured. The columns are those of
 /// scikit-learn's `StackingClassifier` and `StackingRegressor`: slot by slot, the first of two classes dropped, all
 /// classes kept where there are more, the inputs last.
 ///
@@ -43,7 +49,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// ```
 /// # use candle_core::{Device, Tensor};
-/// # use candle_ensemble::{build::*, combine::{stack::Logistic, Stack}, data::TensorDataset, train::*, Session};
+/// # use candle_ensemble::{combine::stack::{Logistic, Stack}, data::TensorDataset, network::*, plan::*, strategy::*, train::*, Session};
 /// # let x = Tensor::arange(0f32, 160., &Device::Cpu)?.affine(0.0125, -1.)?.reshape((80, 2))?;
 /// # let y = Tensor::from_iter((0..80u32).map(|i| i / 40), &Device::Cpu)?;
 /// # let data = TensorDataset::classification(x.clone(), &y)?;

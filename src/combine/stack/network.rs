@@ -1,11 +1,14 @@
 //! A network as meta-learner, trained with the members frozen.
-use super::{Lesson, MetaLearner, MetaModel};
 use crate::{
-    build::MultiRun,
-    combine::Fit,
+    combine::{
+        stack::{Lesson, MetaLearner, MetaModel},
+        Fit,
+    },
     data::{Inputs, Task, TensorDataset},
-    init::InitScheme,
-    train::{Loss, Optimizer, Output, Scale, Trainer},
+    network::{Output, Scale},
+    strategy::MultiRun,
+    train::{Loss, Optimizer, Trainer},
+    weights::InitScheme,
     Error, Network as Net, Result, Seed, Session,
 };
 use candle_core::{DType, Device, Result as CandleResult, Tensor};
@@ -80,7 +83,7 @@ impl Architecture for Mlp {
 ///
 /// ```
 /// # use candle_core::{Device, Tensor};
-/// # use candle_ensemble::{combine::{stack::{Mlp, Network}, Combiner, Head, Stack, Voices}, data::Task, HeldOut};
+/// # use candle_ensemble::{combine::{stack::{Mlp, Network, Stack}, Combiner, Head}, data::Task, predictions::Voices, HeldOut};
 /// # let p = Tensor::arange(0f32, 40., &Device::Cpu)?.affine(0.02, 0.1)?;
 /// # let voices = Voices::new(Tensor::stack(&[(1. - &p)?, p], 1)?.unsqueeze(0)?, Task::Classification { classes: 2 })?;
 /// # let held_out = HeldOut::from_predictions(&voices, &Tensor::from_iter((0..40u32).map(|i| i / 20), &Device::Cpu)?)?;

@@ -2,7 +2,7 @@
 #![allow(clippy::unreadable_literal, clippy::excessive_precision)]
 // scikit-learn 1.9.1, numpy 2.4.6
 // THREE: 12 columns
-pub(super) const THREE_COEFFICIENTS: &[&[f64]] = &[
+pub(crate) const THREE_COEFFICIENTS: &[&[f64]] = &[
     &[
         0.9005041733,
         -0.7263047236,
@@ -46,19 +46,19 @@ pub(super) const THREE_COEFFICIENTS: &[&[f64]] = &[
         0.934705601,
     ],
 ];
-pub(super) const THREE_INTERCEPTS: &[&[f64]] = &[&[-0.1074097438, 0.09952142245, 0.007888321367]];
-pub(super) const THREE_DECISIONS: &[&[f64]] = &[
+pub(crate) const THREE_INTERCEPTS: &[&[f64]] = &[&[-0.1074097438, 0.09952142245, 0.007888321367]];
+pub(crate) const THREE_DECISIONS: &[&[f64]] = &[
     &[1.728642732, -0.5409949089, -1.187647823],
     &[-0.4887202111, -0.727940189, 1.2166604],
     &[-0.7827205171, 1.823033082, -1.040312565],
 ];
-pub(super) const THREE_PROBABILITIES: &[&[f64]] = &[
+pub(crate) const THREE_PROBABILITIES: &[&[f64]] = &[
     &[0.8639430174, 0.08928818514, 0.04676879747],
     &[0.1371606336, 0.1079785687, 0.7548607977],
     &[0.06529828986, 0.8842319777, 0.05046973243],
 ];
 // THREE_THROUGH: 14 columns
-pub(super) const THREE_THROUGH_COEFFICIENTS: &[&[f64]] = &[
+pub(crate) const THREE_THROUGH_COEFFICIENTS: &[&[f64]] = &[
     &[
         0.8972756716,
         -0.7128685747,
@@ -108,19 +108,19 @@ pub(super) const THREE_THROUGH_COEFFICIENTS: &[&[f64]] = &[
         0.11052362,
     ],
 ];
-pub(super) const THREE_THROUGH_INTERCEPTS: &[&[f64]] = &[&[0.07800812189, 0.07456360635, -0.1525717282]];
-pub(super) const THREE_THROUGH_DECISIONS: &[&[f64]] = &[
+pub(crate) const THREE_THROUGH_INTERCEPTS: &[&[f64]] = &[&[0.07800812189, 0.07456360635, -0.1525717282]];
+pub(crate) const THREE_THROUGH_DECISIONS: &[&[f64]] = &[
     &[1.908907899, -0.5535107944, -1.355397105],
     &[-0.5349851315, -0.7496302553, 1.284615387],
     &[-0.8295235449, 1.805269186, -0.9757456407],
 ];
-pub(super) const THREE_THROUGH_PROBABILITIES: &[&[f64]] = &[
+pub(crate) const THREE_THROUGH_PROBABILITIES: &[&[f64]] = &[
     &[0.8901136451, 0.07586310396, 0.03402325094],
     &[0.1253726528, 0.1011541308, 0.7734732164],
     &[0.06327356466, 0.8820602395, 0.05466619582],
 ];
 // THREE, classes: 4 columns
-pub(super) const THREE_WEIGHTED_COEFFICIENTS: &[&[f64]] = &[
+pub(crate) const THREE_WEIGHTED_COEFFICIENTS: &[&[f64]] = &[
     &[
         0.884041462,
         -0.6938582046,
@@ -165,63 +165,63 @@ pub(super) const THREE_WEIGHTED_COEFFICIENTS: &[&[f64]] = &[
     ],
 ];
 // TWO: 3 columns
-pub(super) const TWO_COEFFICIENTS: &[&[f64]] = &[&[2.366379254, 2.413543886, 1.533321761]];
-pub(super) const TWO_INTERCEPTS: &[&[f64]] = &[&[-3.479150158]];
-pub(super) const TWO_DECISIONS: &[&[f64]] = &[&[-1.68980379], &[-0.7268558555], &[-1.471395675]];
-pub(super) const TWO_PROBABILITIES: &[&[f64]] =
+pub(crate) const TWO_COEFFICIENTS: &[&[f64]] = &[&[2.366379254, 2.413543886, 1.533321761]];
+pub(crate) const TWO_INTERCEPTS: &[&[f64]] = &[&[-3.479150158]];
+pub(crate) const TWO_DECISIONS: &[&[f64]] = &[&[-1.68980379], &[-0.7268558555], &[-1.471395675]];
+pub(crate) const TWO_PROBABILITIES: &[&[f64]] =
     &[&[0.8441983546, 0.1558016454], &[0.6741149329, 0.3258850671], &[0.8132694291, 0.1867305709]];
 // TWO_THROUGH: 5 columns
-pub(super) const TWO_THROUGH_COEFFICIENTS: &[&[f64]] =
+pub(crate) const TWO_THROUGH_COEFFICIENTS: &[&[f64]] =
     &[&[2.332458845, 2.418536253, 1.516774817, 0.3544225077, -0.0579245792]];
-pub(super) const TWO_THROUGH_INTERCEPTS: &[&[f64]] = &[&[-3.626335238]];
-pub(super) const TWO_THROUGH_DECISIONS: &[&[f64]] = &[&[-1.592031911], &[-0.838587798], &[-1.365369681]];
-pub(super) const TWO_THROUGH_PROBABILITIES: &[&[f64]] =
+pub(crate) const TWO_THROUGH_INTERCEPTS: &[&[f64]] = &[&[-3.626335238]];
+pub(crate) const TWO_THROUGH_DECISIONS: &[&[f64]] = &[&[-1.592031911], &[-0.838587798], &[-1.365369681]];
+pub(crate) const TWO_THROUGH_PROBABILITIES: &[&[f64]] =
     &[&[0.8309017867, 0.1690982133], &[0.6981677066, 0.3018322934], &[0.7966310257, 0.2033689743]];
 // TWO, classes: 3 columns
-pub(super) const TWO_CLASSES_COEFFICIENTS: &[&[f64]] = &[&[1.776421967, 2.394698226, 1.141916566]];
-pub(super) const TWO_WEIGHTED_COEFFICIENTS: &[&[f64]] = &[&[2.32184797, 2.328931411, 1.665245137]];
-pub(super) const LAYERS_PROBABILITIES: &[&[f64]] = &[
+pub(crate) const TWO_CLASSES_COEFFICIENTS: &[&[f64]] = &[&[1.776421967, 2.394698226, 1.141916566]];
+pub(crate) const TWO_WEIGHTED_COEFFICIENTS: &[&[f64]] = &[&[2.32184797, 2.328931411, 1.665245137]];
+pub(crate) const LAYERS_PROBABILITIES: &[&[f64]] = &[
     &[0.8547483319, 0.06208995053, 0.08316171755],
     &[0.1349379947, 0.08726045655, 0.7778015487],
     &[0.05442698527, 0.9008157603, 0.04475725448],
 ];
 // LINEAR: 4 columns
-pub(super) const LINEAR: &[&[f64]] =
+pub(crate) const LINEAR: &[&[f64]] =
     &[&[0.3249650403, 0.2781935846, 0.3199256324, 0.3073312957, -0.6157433968]];
-pub(super) const LINEAR_SAID: &[&[f64]] = &[&[-1.806771018, -2.109609512, 2.653279646]];
+pub(crate) const LINEAR_SAID: &[&[f64]] = &[&[-1.806771018, -2.109609512, 2.653279646]];
 // LINEAR_THROUGH: 6 columns
-pub(super) const LINEAR_THROUGH: &[&[f64]] =
+pub(crate) const LINEAR_THROUGH: &[&[f64]] =
     &[&[0.3261607521, 0.2688755979, 0.3242320342, 0.3047795325, 0.128588046, 0.05210362828, -0.6975341763]];
-pub(super) const LINEAR_THROUGH_SAID: &[&[f64]] = &[&[-1.812058878, -2.073607294, 2.685104588]];
-pub(super) const LINEAR_WEIGHTED: &[&[f64]] =
+pub(crate) const LINEAR_THROUGH_SAID: &[&[f64]] = &[&[-1.812058878, -2.073607294, 2.685104588]];
+pub(crate) const LINEAR_WEIGHTED: &[&[f64]] =
     &[&[0.2808313605, 0.2852787864, 0.3460162627, 0.3145128658, -0.5942196565]];
 // RIDGE: 4 columns
-pub(super) const RIDGE: &[&[f64]] =
+pub(crate) const RIDGE: &[&[f64]] =
     &[&[0.3222204227, 0.2785964615, 0.3159446852, 0.3063133839, -0.6125144564]];
-pub(super) const RIDGE_SAID: &[&[f64]] = &[&[-1.797233116, -2.096509444, 2.638662323]];
+pub(crate) const RIDGE_SAID: &[&[f64]] = &[&[-1.797233116, -2.096509444, 2.638662323]];
 // RIDGE_THROUGH: 6 columns
-pub(super) const RIDGE_THROUGH: &[&[f64]] =
+pub(crate) const RIDGE_THROUGH: &[&[f64]] =
     &[&[0.3227824253, 0.2733380968, 0.3181215131, 0.3048813751, 0.08095613934, 0.03391246017, -0.6646137241]];
-pub(super) const RIDGE_THROUGH_SAID: &[&[f64]] = &[&[-1.801066394, -2.073170586, 2.659272554]];
-pub(super) const RIDGE_WEIGHTED: &[&[f64]] =
+pub(crate) const RIDGE_THROUGH_SAID: &[&[f64]] = &[&[-1.801066394, -2.073170586, 2.659272554]];
+pub(crate) const RIDGE_WEIGHTED: &[&[f64]] =
     &[&[0.2841199667, 0.284795226, 0.3386051278, 0.3114401134, -0.595900036]];
 // NET: 4 columns
-pub(super) const NET: &[&[f64]] = &[&[0.3218886001, 0.2733382082, 0.3145498745, 0.3047334856, -0.609225279]];
-pub(super) const NET_SAID: &[&[f64]] = &[&[-1.782705392, -2.081002236, 2.618138626]];
+pub(crate) const NET: &[&[f64]] = &[&[0.3218886001, 0.2733382082, 0.3145498745, 0.3047334856, -0.609225279]];
+pub(crate) const NET_SAID: &[&[f64]] = &[&[-1.782705392, -2.081002236, 2.618138626]];
 // NET_THROUGH: 6 columns
-pub(super) const NET_THROUGH: &[&[f64]] =
+pub(crate) const NET_THROUGH: &[&[f64]] =
     &[&[0.3218886001, 0.2733382082, 0.3145498745, 0.3047334856, 0.0, 0.0, -0.609225279]];
-pub(super) const NET_THROUGH_SAID: &[&[f64]] = &[&[-1.782705392, -2.081002236, 2.618138626]];
-pub(super) const NET_WEIGHTED: &[&[f64]] =
+pub(crate) const NET_THROUGH_SAID: &[&[f64]] = &[&[-1.782705392, -2.081002236, 2.618138626]];
+pub(crate) const NET_WEIGHTED: &[&[f64]] =
     &[&[0.2830829298, 0.2791412384, 0.3384328062, 0.3092797719, -0.5930450179]];
 // LASSO: 4 columns
-pub(super) const LASSO: &[&[f64]] = &[&[0.305567754, 0.2148904329, 0.280112249, 0.2825901809, -0.5567072485]];
-pub(super) const LASSO_SAID: &[&[f64]] = &[&[-1.573102908, -1.843416512, 2.317421446]];
+pub(crate) const LASSO: &[&[f64]] = &[&[0.305567754, 0.2148904329, 0.280112249, 0.2825901809, -0.5567072485]];
+pub(crate) const LASSO_SAID: &[&[f64]] = &[&[-1.573102908, -1.843416512, 2.317421446]];
 // LASSO_THROUGH: 6 columns
-pub(super) const LASSO_THROUGH: &[&[f64]] =
+pub(crate) const LASSO_THROUGH: &[&[f64]] =
     &[&[0.305567754, 0.2148904329, 0.280112249, 0.2825901809, 0.0, 0.0, -0.5567072485]];
-pub(super) const LASSO_THROUGH_SAID: &[&[f64]] = &[&[-1.573102908, -1.843416512, 2.317421446]];
-pub(super) const LASSO_WEIGHTED: &[&[f64]] =
+pub(crate) const LASSO_THROUGH_SAID: &[&[f64]] = &[&[-1.573102908, -1.843416512, 2.317421446]];
+pub(crate) const LASSO_WEIGHTED: &[&[f64]] =
     &[&[0.2885526698, 0.2115366508, 0.3028227823, 0.2700615165, -0.5695874916]];
 // mlxtend, 3 classes, drop_proba_col=None: 12 columns
 // mlxtend, 3 classes, drop_proba_col=first: 8 columns

@@ -1,10 +1,15 @@
 //! Least squares with a quadratic penalty.
-use super::{
-    search::{choose, Path, Strength},
-    sums::Centred,
-    AffineModel, Lesson, MetaLearner,
+use crate::{
+    combine::{
+        stack::{
+            search::{choose, Path, Strength},
+            sums::Centred,
+            AffineModel, Lesson, MetaLearner,
+        },
+        Fit,
+    },
+    Result,
 };
-use crate::{combine::Fit, Result};
 use ndarray::Axis;
 
 /// Ridge regression: minimises `Σ_i w_i (y_i − b − xᵢᵀβ)² + α ‖β‖²` for each output, the intercept free; the objective
@@ -13,7 +18,7 @@ use ndarray::Axis;
 ///
 /// ```
 /// # use candle_core::{Device, Tensor};
-/// # use candle_ensemble::{combine::{stack::Ridge, Combiner, Stack, Voices}, data::Task, HeldOut};
+/// # use candle_ensemble::{combine::{stack::{Ridge, Stack}, Combiner}, data::Task, predictions::Voices, HeldOut};
 /// # let y = Tensor::arange(0f64, 60., &Device::Cpu)?.reshape((60, 1))?;
 /// # let said = Tensor::stack(&[(&y + 1.)?, (y.sin()? + &y)?, (y.cos()? * 2. + &y)?], 0)?;
 /// # let held_out = HeldOut::from_predictions(&Voices::new(said, Task::Regression { outputs: 1 })?, &y)?;
@@ -32,7 +37,7 @@ impl Default for Ridge {
 }
 
 impl Ridge {
-    /// With this α, at least 0 (where it is [`Linear`](super::Linear)); scikit-learn's default is 1.
+    /// With this α, at least 0 (where it is [`Linear`](crate::combine::stack::Linear)); scikit-learn's default is 1.
     #[must_use]
     pub fn new(alpha: f64) -> Self {
         Self(Strength::Given(alpha))

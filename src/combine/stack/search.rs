@@ -1,21 +1,24 @@
 //! The strength of a penalty, chosen by cross-validation.
-use super::{
-    sums::{Centred, Sums},
-    Lesson,
+use crate::{
+    combine::stack::{
+        sums::{Centred, Sums},
+        Lesson,
+    },
+    kernels::cpu::argmin,
+    Error, Result, Seed,
 };
-use crate::{host::argmin, Error, Result, Seed};
 use ndarray::Array2;
 
 /// How strong a penalty is.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Strength {
+pub(crate) enum Strength {
     Given(f64),
     /// By this many folds of the held-out rows.
     Folds(usize),
 }
 
 impl Strength {
-    pub(super) fn check(self, what: &str) -> Result<()> {
+    pub(crate) fn check(self, what: &str) -> Result<()> {
         match self {
             Self::Given(x) if !(x.is_finite() && x >= 0.) => {
                 Err(Error::invalid(what, "finite and not negative", x))
@@ -29,11 +32,11 @@ impl Strength {
 }
 
 /// What a penalised fit can do once the rows are summed up.
-pub(super) type Path<'a> = Box<dyn FnMut(f64) -> Result<Array2<f64>> + 'a>;
+pub(crate) type Path<'a> = Box<dyn FnMut(f64) -> Result<Array2<f64>> + 'a>;
 
 /// The rows' moments and the strength: of the candidates, the one with the least squared error on folds that the fit
 /// has not seen, the strongest of equals.
-pub(super) fn choose(
+pub(crate) fn choose(
     lesson: &Lesson<'_>,
     strength: Strength,
     candidates: impl Fn(&Centred) -> Vec<f64>,

@@ -3,8 +3,12 @@
 //! Least squares, ridge and elastic net depend on the rows only through Σ w z zᵀ with z = (features, answers, 1). One
 //! pass over the rows gives it; folds of a cross-validation are sums and differences; every output and every
 //! penalty is then solved for without another look at the rows. Costs R·F² for the pass and F³ to solve.
-use super::Lesson;
-use crate::{combine::Number, host, threads::wide, Error, Result, Rows};
+use crate::{
+    combine::stack::Lesson,
+    kernels::cpu::{self, Number},
+    threads::wide,
+    Error, Result, Rows,
+};
 use candle_core::DType;
 use linfa_linalg::{cholesky::*, eigh::*};
 use ndarray::{linalg::general_mat_mul, s, Array1, Array2, Axis};
@@ -22,7 +26,7 @@ const CONSTANT: f64 = 1e-9;
 
 /// Σ w z zᵀ about an origin, z = (features, answers, 1).
 #[derive(Clone, Debug)]
-pub(super) struct Sums {
+pub(crate) struct Sums {
     table: Array2<f64>,
     origin: Array1<f64>,
     features: usize,
@@ -30,7 +34,7 @@ pub(super) struct Sums {
 
 impl Sums {
     /// Of each group of positions.
-    pub(super) fn of(lesson: &Lesson<'_>, groups: &[Rows]) -> Result<Vec<Self>> {
+    pub(crate) fn of(lesson: &Lesson<'_>, groups: &[Rows]) -> Result<Vec<Self>> {
         let (answers, weights) = (lesson.answers()?, lesson.weights()?);
         match lesson.features().dtype() {
             DType::F64 => of::<f64>(lesson, groups, &answers, &weights),
@@ -39,14 +43,14 @@ impl Sums {
     }
 
     /// Of all rows.
-    pub(super) fn of_all(lesson: &Lesson<'_>) -> Result<Self> {
+    pub(crate) fn of_all(lesson: &Lesson<'_>) -> Result<Self> {
         let all = (0..lesson.features().dim(0)? as u32).collect();
         let sums = Self::of(lesson, &[all])?.pop();
         sums.ok_or_else(|| Error::invalid("the held-out rows", "at least one", 0))
     }
 
     /// The features' means and covariance over some rows, whatever the answers and the weights.
-    pub(super) fn covariance(lesson: &Lesson<'_>, some: &Rows) -> Result<(Array1<f64>, Array2<f64>)> {
+    pub(crate) fn covariance(lesson: &Lesson<'_>, some: &Rows) -> Result<(Array1<f64>, Array2<f64>)> {
         let centred = |sums: Vec<Self>| {
             let none = || Error::invalid("the held-out rows", "at least one", 0);
             let centred = sums.first().ok_or_else(none)?.centred();
@@ -59,17 +63,17 @@ impl Sums {
         }
     }
 
-    pub(super) fn plus(&self, other: &Self) -> Self {
+    pub(crate) fn plus(&self, other: &Self) -> Self {
         Self { table: &self.table + &other.table, ..self.clone() }
     }
 
     /// Σ w.
-    pub(super) fn total(&self) -> f64 {
+    pub(crate) fn total(&self) -> f64 {
         self.table[[self.table.nrows() - 1; 2]]
     }
 
     /// About the mean: features with features, features with answers, answers' own; divided by Σ w.
-    pub(super) fn centred(&self) -> Centred {
+    pub(crate) fn centred(&self) -> Centred {
         let (n, last) = (self.features, self.table.nrows() - 1);
         let total = self.total();
         let mean = self.table.slice(s![..last, last]).mapv(|x| x / total);
@@ -88,7 +92,7 @@ impl Sums {
     }
 
     /// The mean squared error of a linear function on these rows, summed over the outputs.
-    pub(super) fn error(&self, coefficients: &Array2<f64>, intercepts: &[f64]) -> f64 {
+    pub(crate) fn error(&self, coefficients: &Array2<f64>, intercepts: &[f64]) -> f64 {
         let (n, last) = (self.features, self.table.nrows() - 1);
         let mut sum = 0.;
         for (k, (b, c)) in coefficients.columns().into_iter().zip(intercepts).enumerate() {
@@ -169,22 +173,22 @@ impl<T: Number> Table<'_, T> {
 
 /// Second moments about the means, of one row on average.
 #[derive(Debug)]
-pub(super) struct Centred {
+pub(crate) struct Centred {
     /// Features with features, `(F, F)`.
-    pub(super) gram: Array2<f64>,
+    pub(crate) gram: Array2<f64>,
     /// Features with answers, `(F, C)`.
-    pub(super) cross: Array2<f64>,
+    pub(crate) cross: Array2<f64>,
     /// The variance of each answer.
-    pub(super) energy: Vec<f64>,
+    pub(crate) energy: Vec<f64>,
     means: Array1<f64>,
     answers: Array1<f64>,
     /// Σ w.
-    pub(super) total: f64,
+    pub(crate) total: f64,
 }
 
 impl Centred {
     /// The standard deviation of each feature; 0 for one that is constant but for rounding.
-    pub(super) fn deviations(&self) -> Array1<f64> {
+    pub(crate) fn deviations(&self) -> Array1<f64> {
         let deviation = |i: usize| {
             let sd = self.gram[[i, i]].max(0.).sqrt();
             if sd > CONSTANT * self.means[i].abs() {
@@ -198,7 +202,7 @@ impl Centred {
 
     /// The coefficients of least squares; where several are as good, those of least norm, counted in standard
     /// deviations of the features: duplicates share alike.
-    pub(super) fn least_squares(&self) -> Result<Array2<f64>> {
+    pub(crate) fn least_squares(&self) -> Result<Array2<f64>> {
         let inverse = self.deviations().mapv(|sd| if sd > 0. { 1. / sd } else { 0. });
         let (values, vectors) = eigen(scaled(&self.gram, &inverse))?;
         let largest = values.iter().copied().fold(0., f64::max);
@@ -212,7 +216,7 @@ impl Centred {
 
     /// (gram + penalty)⁻¹ cross, for a penalty above 0; scaled to a unit diagonal first, so that the units of the
     /// features cost no accuracy.
-    pub(super) fn ridge(&self, penalty: f64) -> Result<Array2<f64>> {
+    pub(crate) fn ridge(&self, penalty: f64) -> Result<Array2<f64>> {
         let mut system = self.gram.clone();
         system.diag_mut().mapv_inplace(|x| x.max(0.) + penalty);
         let inverse = system.diag().mapv(|x| 1. / x.sqrt());
@@ -222,23 +226,23 @@ impl Centred {
     }
 
     /// Eigenvalues and eigenvectors of the features' covariance.
-    pub(super) fn eigen(&self) -> Result<(Array1<f64>, Array2<f64>)> {
+    pub(crate) fn eigen(&self) -> Result<(Array1<f64>, Array2<f64>)> {
         eigen(self.gram.clone())
     }
 
-    pub(super) fn intercepts(&self, coefficients: &Array2<f64>) -> Vec<f64> {
+    pub(crate) fn intercepts(&self, coefficients: &Array2<f64>) -> Vec<f64> {
         (&self.answers - &coefficients.t().dot(&self.means)).to_vec()
     }
 
     /// The mean squared error, summed over the outputs, of the function with these coefficients.
-    pub(super) fn error(&self, coefficients: &Array2<f64>) -> f64 {
+    pub(crate) fn error(&self, coefficients: &Array2<f64>) -> f64 {
         let fitted = (coefficients * &(self.gram.dot(coefficients) - &self.cross * 2.)).sum();
         (self.energy.iter().sum::<f64>() + fitted).max(0.)
     }
 }
 
 /// diag · m · diag.
-pub(super) fn scaled(m: &Array2<f64>, diagonal: &Array1<f64>) -> Array2<f64> {
+pub(crate) fn scaled(m: &Array2<f64>, diagonal: &Array1<f64>) -> Array2<f64> {
     m * &diagonal.view().insert_axis(Axis(1)) * diagonal
 }
 
@@ -247,6 +251,6 @@ fn eigen(m: Array2<f64>) -> Result<(Array1<f64>, Array2<f64>)> {
     Ok((values.mapv(|v: f64| v.max(0.)), vectors))
 }
 
-pub(super) fn unsolved(e: &dyn std::fmt::Display) -> Error {
+pub(crate) fn unsolved(e: &dyn std::fmt::Display) -> Error {
     Error::invalid("the meta-features", "such that their normal equations can be solved", e)
 }

@@ -1,7 +1,9 @@
 //! Against numbers from `tests/reference/stacking.py`.
-use super::{reference::*, sums::Sums, *};
 use crate::{
-    combine::{AtInference, Head, Layers, Mean, Median},
+    combine::{
+        stack::{reference::*, sums::Sums, AtInference, Layers, *},
+        Head, Mean, Median,
+    },
     Seed,
 };
 use candle_core::{DType, Device};

@@ -1,9 +1,11 @@
 //! The rules that need no fitting. Reference numbers: `tests/reference/voting.py`.
-use super::{kuncheva, row, voices, CLASSES};
 use crate::{
-    combine::*,
+    combine::{
+        tests::{kuncheva, row, voices, CLASSES},
+        *,
+    },
     data::Task,
-    host::{argmax, winners},
+    kernels::cpu::{argmax, winners},
 };
 use candle_core::{DType, Device, Var};
 

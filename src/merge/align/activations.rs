@@ -1,10 +1,11 @@
 //! Activation matching: the orders under which two networks' units say the same of the same rows.
-use super::{
-    assignment::{assign, total},
-    spec::{PermutationSpec, Permutations},
-    Matched,
+use crate::{
+    merge::align::{
+        assignment::{assign, total},
+        Matched, PermutationSpec, Permutations,
+    },
+    Error, Result,
 };
-use crate::{Error, Result};
 use candle_core::{DType, Tensor};
 use std::collections::BTreeMap;
 
@@ -12,7 +13,7 @@ use std::collections::BTreeMap;
 /// a row, or a pixel of one. Two networks' samples must be the same.
 pub type Activations = BTreeMap<String, Vec<Tensor>>;
 
-pub(super) fn match_activations(
+pub(crate) fn match_activations(
     reference: &Activations,
     other: &Activations,
     spec: &PermutationSpec,

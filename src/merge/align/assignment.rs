@@ -7,7 +7,7 @@ use pathfinding::{kuhn_munkres::kuhn_munkres, matrix::Matrix};
 const SCALE: f64 = (1u64 << 40) as f64;
 
 /// For each row the column, each once, with the largest sum of `gains`, `(n, n)` row by row.
-pub(super) fn assign(gains: &[f64], n: usize) -> Result<Vec<u32>> {
+pub(crate) fn assign(gains: &[f64], n: usize) -> Result<Vec<u32>> {
     if let Some(odd) = gains.iter().find(|gain| !gain.is_finite()) {
         return Err(Error::invalid("the similarity of two units", "finite", odd));
     }
@@ -23,7 +23,7 @@ pub(super) fn assign(gains: &[f64], n: usize) -> Result<Vec<u32>> {
 }
 
 /// The sum of the gains of an assignment.
-pub(super) fn total(gains: &[f64], columns: &[u32]) -> f64 {
+pub(crate) fn total(gains: &[f64], columns: &[u32]) -> f64 {
     let n = columns.len();
     let pick = |(row, column): (usize, &u32)| gains.get(row * n + *column as usize).copied();
     columns.iter().enumerate().filter_map(pick).sum()

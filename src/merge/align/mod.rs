@@ -5,14 +5,14 @@
 //! (Ainsworth, Hayase and Srinivasa 2023, "Git Re-Basin", arXiv:2209.04836), which changes nothing that the network
 //! computes. Then averages mean something.
 //!
-//! 1. A [`PermutationSpec`] says which axes share units: by hand, or by [`Trace`](super::Trace).
+//! 1. A [`PermutationSpec`] says which axes share units: by hand, or by [`Trace`](crate::merge::Trace).
 //! 2. [`align`] finds the orders and returns the other network in the reference's.
-//! 3. [`Aligned::unless_worse`] keeps it only if the [barrier](super::barrier()) is no higher than before.
-//! 4. [`re_estimate`](super::re_estimate()) batch-norm's statistics of the average, or [`repair`](super::repair()) it.
+//! 3. [`Aligned::unless_worse`] keeps it only if the [barrier](crate::merge::network::barrier()) is no higher than before.
+//! 4. [`re_estimate`](crate::merge::network::re_estimate::re_estimate()) batch-norm's statistics of the average, or [`repair`](crate::merge::network::repair()) it.
 //!
 //! ```
 //! use candle_core::{DType, Device, Tensor};
-//! use candle_ensemble::{build::MultiRun, data::TensorDataset, merge::{align::{align, Matching}, *}, train::Trainer, Session};
+//! use candle_ensemble::{data::TensorDataset, merge::{*, align::{align, Matching}}, strategy::MultiRun, train::Trainer, weights::*, Session};
 //! use candle_nn::{linear, seq, Activation};
 //!
 //! let x = Tensor::arange(0f32, 80., &Device::Cpu)?.affine(0.05, -2.)?.reshape((40, 2))?;
@@ -34,17 +34,17 @@
 mod activations;
 mod assignment;
 mod spec;
+pub(crate) mod trace;
 mod weights;
 
 pub use activations::Activations;
 pub use spec::{inverse, Axis, Group, Layout, PermutationSpec, Permutations};
 
-use super::{
-    alike,
-    barrier::{barrier, Barrier},
-    soup::uniform_soup,
+use crate::{
+    merge::{barrier, uniform_soup, Barrier},
+    weights::{compatibility, Weights},
+    Error, Result, Seed,
 };
-use crate::{member::Weights, Error, Result, Seed};
 use rand::seq::SliceRandom;
 use std::fmt;
 
@@ -63,7 +63,7 @@ pub enum Matching<'a> {
     /// What the units say of given rows (Li et al. 2016, arXiv:1511.07543; Ainsworth et al., section 3.1): the order
     /// with the largest sum of correlations, the mean over all places where a group is read, by one linear assignment
     /// a group, so a global optimum. The closure gives a network's [`Activations`];
-    /// [`Trace::activations`](super::Trace::activations) is one that needs no hooks.
+    /// [`Trace::activations`](crate::merge::Trace::activations) is one that needs no hooks.
     Activations(&'a dyn Fn(&Weights) -> Result<Activations>),
 }
 

@@ -1,5 +1,5 @@
 //! Which axes of which parameters hold the same units, and orders of those units.
-use crate::{member::Weights, Error, Result, Seed};
+use crate::{weights::Weights, Error, Result, Seed};
 use candle_core::{DType, Device, Tensor};
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
@@ -211,7 +211,7 @@ impl fmt::Display for PermutationSpec {
 
 impl Axis {
     /// The tensor with its units in this order.
-    pub(super) fn reorder(&self, tensor: &Tensor, order: &[u32]) -> Result<Tensor> {
+    pub(crate) fn reorder(&self, tensor: &Tensor, order: &[u32]) -> Result<Tensor> {
         let (units, each) = (order.len(), tensor.dim(self.axis)? / order.len().max(1));
         let places: Vec<u32> = match self.layout {
             Layout::Blocks => {

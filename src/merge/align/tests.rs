@@ -1,8 +1,9 @@
-use super::*;
 use crate::merge::{
+    align::*,
     barrier_at_mean,
-    nets::{accuracy, digits, inputs, mlp, resnet, split, trained},
-    re_estimate, repair, uniform_soup, Model, Trace,
+    network::{re_estimate::re_estimate, repair},
+    testing::{accuracy, digits, inputs, mlp, resnet, split, trained},
+    uniform_soup, Model, Trace,
 };
 use candle_core::{Device, Tensor};
 use proptest::prelude::*;

@@ -1,10 +1,12 @@
 //! Weight matching: the orders under which two networks' weights are most alike.
-use super::{
-    assignment::{assign, total},
-    spec::{Axis, PermutationSpec, Permutations},
-    Matched,
+use crate::{
+    merge::align::{
+        assignment::{assign, total},
+        Axis, Matched, PermutationSpec, Permutations,
+    },
+    weights::{compatibility::is_statistic, Weights},
+    Error, Result, Seed,
 };
-use crate::{member::Weights, merge::is_statistic, Error, Result, Seed};
 use candle_core::Tensor;
 use rand::seq::SliceRandom;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +16,7 @@ const SWEEPS: u32 = 100;
 /// The least gain that counts, as a share of `Σ ‖W_a‖ ‖W_b‖`, which no similarity exceeds.
 const LEAST: f64 = 1e-12;
 
-pub(super) fn match_weights(
+pub(crate) fn match_weights(
     reference: &Weights,
     other: &Weights,
     spec: &PermutationSpec,

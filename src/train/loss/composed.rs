@@ -1,9 +1,12 @@
 //! Losses of candle's differentiable operations, for every device and type.
-use super::{binary, classes, columns, labels, Loss};
+use crate::train::{
+    loss::{binary, classes, columns, labels},
+    Loss,
+};
 use candle_core::{DType, Result as CResult, Tensor, D};
 
 /// The mean; in `f32` for half precision.
-pub(super) fn mean(
+pub(crate) fn mean(
     loss: Loss,
     output: &Tensor,
     targets: &Tensor,

@@ -1,10 +1,15 @@
 //! A loss and its gradient in one pass over the rows, on the CPU.
-use super::super::real::{folded, vectorized};
-use super::{binary, classes, columns, labels, Loss, Real};
+use crate::{
+    kernels::real::{folded, vectorized},
+    train::{
+        loss::{binary, classes, columns, labels},
+        Loss, Real,
+    },
+};
 use candle_core::{CpuStorage, CustomOp1, Layout, Result as CResult, Shape, Storage, Tensor};
 
 /// The mean, as one operation in the graph.
-pub(super) fn mean<T: Real>(
+pub(crate) fn mean<T: Real>(
     loss: Loss,
     output: &Tensor,
     targets: &Tensor,

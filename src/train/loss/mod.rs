@@ -6,9 +6,11 @@
 mod composed;
 mod fused;
 
-use super::params::{below_one, non_negative, positive};
-use super::real::Real;
-use crate::{Error, Result};
+use crate::{
+    check::{below_one, non_negative, positive},
+    kernels::real::Real,
+    Error, Result,
+};
 use candle_core::{DType, Result as CResult, Tensor};
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-use super::*;
+use crate::train::loss::*;
 use candle_core::{Device, Var};
 use proptest::prelude::*;
 

@@ -1,8 +1,12 @@
-use super::super::params::{below_one, non_negative, positive, power};
-use super::super::real::Real;
-use super::check_epsilon;
-use super::rule::{Gradient, Kernel, Rule, Step, SLOTS};
-use crate::Result;
+use crate::{
+    check::{below_one, non_negative, positive, power},
+    kernels::real::Real,
+    train::optimizer::{
+        check_epsilon,
+        rule::{Gradient, Kernel, Rule, Step, SLOTS},
+    },
+    Result,
+};
 use candle_core::{Result as CResult, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -112,7 +116,7 @@ impl Adam {
 
 /// Coefficients of a step.
 #[derive(Clone, Copy)]
-pub(super) struct AdamKernel<T> {
+pub(crate) struct AdamKernel<T> {
     gradient: Gradient<T>,
     keep: T,
     rate: T,

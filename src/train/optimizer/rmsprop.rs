@@ -1,8 +1,12 @@
-use super::super::params::{below_one, non_negative, positive};
-use super::super::real::Real;
-use super::check_epsilon;
-use super::rule::{Gradient, Kernel, Rule, Step, SLOTS};
-use crate::Result;
+use crate::{
+    check::{below_one, non_negative, positive},
+    kernels::real::Real,
+    train::optimizer::{
+        check_epsilon,
+        rule::{Gradient, Kernel, Rule, Step, SLOTS},
+    },
+    Result,
+};
 use candle_core::{Result as CResult, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -100,7 +104,7 @@ impl RmsProp {
 
 /// Coefficients of a step.
 #[derive(Clone, Copy)]
-pub(super) struct RmsPropKernel<T> {
+pub(crate) struct RmsPropKernel<T> {
     gradient: Gradient<T>,
     rate: T,
     alpha: T,

@@ -1,25 +1,27 @@
 //! What an optimizer is to the machinery that runs it, and how its loop meets a variable's memory.
-use super::super::clip::Limits;
-use super::super::real::{vectorized, Real};
+use crate::{
+    kernels::real::{vectorized, Real},
+    train::clip::Limits,
+};
 use candle_core::{CpuStorage, InplaceOp2, Layout, Result as CResult, Tensor};
 use std::cell::RefCell;
 
 /// Moments an optimizer may keep for each weight.
-pub(super) const SLOTS: usize = 3;
+pub(crate) const SLOTS: usize = 3;
 
 /// A step of one variable.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Step {
+pub(crate) struct Step {
     /// The learning rate.
-    pub(super) rate: f64,
+    pub(crate) rate: f64,
     /// How many gradients the variable has had, this one included.
-    pub(super) count: u64,
+    pub(crate) count: u64,
     /// Gradient clipping.
-    pub(super) limits: Limits,
+    pub(crate) limits: Limits,
 }
 
 /// An optimizer.
-pub(super) trait Rule {
+pub(crate) trait Rule {
     /// Its loop.
     type Kernel<T: Real>: Kernel<T>;
 
@@ -35,38 +37,38 @@ pub(super) trait Rule {
 }
 
 /// The coefficients of a step, and the loop that applies them.
-pub(super) trait Kernel<T> {
+pub(crate) trait Kernel<T> {
     /// Updates weights and moments of a stretch of memory; unused moments are empty.
     fn update(&self, w: &mut [T], g: &[T], moments: [&mut [T]; SLOTS]);
 }
 
 /// A gradient as a loop sees it: clipped, and with the gradient of `decay / 2 · w²` added.
 #[derive(Clone, Copy)]
-pub(super) struct Gradient<T> {
+pub(crate) struct Gradient<T> {
     scale: T,
     bound: T,
     decay: T,
 }
 
 impl<T: Real> Gradient<T> {
-    pub(super) fn new(limits: Limits, decay: f64) -> Self {
+    pub(crate) fn new(limits: Limits, decay: f64) -> Self {
         Self { scale: T::of(limits.scale), bound: T::of(limits.bound), decay: T::of(decay) }
     }
 
     #[inline(always)]
-    pub(super) fn at(self, w: T, g: T) -> T {
+    pub(crate) fn at(self, w: T, g: T) -> T {
         (g * self.scale).within(self.bound) + self.decay * w
     }
 }
 
 /// A kernel as candle's in-place operation on (weights, gradient), with the moments it borrows.
-pub(super) struct InPlace<'a, K, T> {
+pub(crate) struct InPlace<'a, K, T> {
     kernel: K,
     moments: RefCell<[&'a mut [T]; SLOTS]>,
 }
 
 impl<'a, K: Kernel<T>, T: Real> InPlace<'a, K, T> {
-    pub(super) fn new(kernel: K, moments: &'a mut [Vec<T>; SLOTS]) -> Self {
+    pub(crate) fn new(kernel: K, moments: &'a mut [Vec<T>; SLOTS]) -> Self {
         Self { kernel, moments: RefCell::new(moments.each_mut().map(Vec::as_mut_slice)) }
     }
 }

@@ -1,7 +1,9 @@
-use super::super::params::{below_one, non_negative, positive, require};
-use super::super::real::Real;
-use super::rule::{Gradient, Kernel, Rule, Step, SLOTS};
-use crate::Result;
+use crate::{
+    check::{below_one, non_negative, positive, require},
+    kernels::real::Real,
+    train::optimizer::rule::{Gradient, Kernel, Rule, Step, SLOTS},
+    Result,
+};
 use candle_core::{Result as CResult, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -110,7 +112,7 @@ impl Sgd {
 
 /// Coefficients of a step.
 #[derive(Clone, Copy)]
-pub(super) struct SgdKernel<T> {
+pub(crate) struct SgdKernel<T> {
     gradient: Gradient<T>,
     momentum: T,
     nesterov: bool,

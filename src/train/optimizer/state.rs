@@ -1,9 +1,14 @@
-use super::super::clip::{norm, Clip, Limits};
-use super::super::params::non_negative;
-use super::super::real::Real;
-use super::rule::{InPlace, Rule, Step, SLOTS};
-use super::Optimizer;
-use crate::{member::Weights, Error, Result};
+use crate::{
+    check::non_negative,
+    kernels::real::Real,
+    train::{
+        clip::{norm, Limits},
+        optimizer::rule::{InPlace, Rule, Step, SLOTS},
+        Clip, Optimizer,
+    },
+    weights::Weights,
+    Error, Result,
+};
 use candle_core::{backprop::GradStore, DType, Device, Result as CResult, Tensor, Var};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -63,7 +68,7 @@ impl OptimizerState {
         Self::with_moments(optimizer, vars, |var| (var.dtype(), var.device().is_cpu()))
     }
 
-    pub(super) fn with_moments(
+    pub(crate) fn with_moments(
         optimizer: &Optimizer,
         mut vars: Vec<(String, Var)>,
         kind: impl Fn(&Var) -> (DType, bool),

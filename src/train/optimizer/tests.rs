@@ -1,6 +1,7 @@
-use super::*;
-use crate::train::Clip;
-use crate::Error;
+use crate::{
+    train::{optimizer::*, Clip},
+    Error,
+};
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Result as CResult, Tensor, Var};
 use proptest::prelude::*;

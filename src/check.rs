@@ -1,0 +1,58 @@
+//! Checks of numeric parameters.
+use crate::{Error, Result};
+
+/// `value` must be `must`, which it is when `holds`.
+pub(crate) fn require(holds: bool, what: &str, must: &str, value: f64) -> Result<()> {
+    if holds {
+        Ok(())
+    } else {
+        Err(Error::invalid(what, must, value))
+    }
+}
+
+/// Above 0, and finite.
+pub(crate) fn positive(what: &str, value: f64) -> Result<()> {
+    require(value > 0.0 && value.is_finite(), what, "positive and finite", value)
+}
+
+/// 0 or above, and finite.
+pub(crate) fn non_negative(what: &str, value: f64) -> Result<()> {
+    require(value >= 0.0 && value.is_finite(), what, "0 or more, and finite", value)
+}
+
+/// From 0 to less than 1.
+pub(crate) fn below_one(what: &str, value: f64) -> Result<()> {
+    require((0.0..1.0).contains(&value), what, "from 0 to less than 1", value)
+}
+
+/// Between 0 and 1, both excluded.
+pub(crate) fn share(what: &str, value: f64) -> Result<()> {
+    require(value > 0. && value < 1., what, "between 0 and 1", value)
+}
+
+/// `base` to the `exponent`, by squaring: the same bits on every machine, which `powi` does not promise.
+pub(crate) fn power(mut base: f64, mut exponent: u64) -> f64 {
+    let mut result = 1.0;
+    while exponent > 0 {
+        if exponent & 1 == 1 {
+            result *= base;
+        }
+        base *= base;
+        exponent >>= 1;
+    }
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn powers() {
+        assert_eq!(power(0.3, 0), 1.0);
+        assert_eq!(power(0.0, 0), 1.0);
+        assert_eq!(power(2.0, 31), 2147483648.0);
+        assert!((power(0.999, 12345) - 0.999f64.powf(12345.0)).abs() < 1e-15);
+        assert_eq!(power(0.9, u64::MAX), 0.0);
+    }
+}

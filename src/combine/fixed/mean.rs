@@ -1,0 +1,43 @@
+//! The mean.
+use crate::{
+    combine::{fixed::weighted_sum::weighted_mean, Head, Rule},
+    predictions::Voices,
+};
+use candle_core::{Result, Tensor};
+use serde::{Deserialize, Serialize};
+
+/// The mean of probabilities (soft vote) for classes, of values for regression: `p̄ = Σₛ pₛ / S`.
+///
+/// The rule to start with: for squared error, log-loss and Brier score it is never worse than the mean of its
+/// members (Krogh and Vedelsby 1995).
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use candle_ensemble::{combine::*, data::Task, predictions::*};
+///
+/// let members = Tensor::new(&[[[1f32], [3.]], [[2.], [5.]]], &Device::Cpu)?;
+/// let voices = Voices::new(members, Task::Regression { outputs: 1 })?;
+/// assert_eq!(Mean.combine(&voices)?.to_vec2::<f32>()?, [[1.5], [4.]]);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mean;
+
+impl Rule for Mean {}
+
+impl Head for Mean {
+    fn name(&self) -> String {
+        "mean".into()
+    }
+
+    fn is_mean(&self) -> bool {
+        true
+    }
+
+    fn combine(&self, voices: &Voices) -> Result<Tensor> {
+        match weighted_mean(voices, &vec![1.; voices.slots()], voices.slots() as f64)? {
+            Some(mean) => Ok(mean),
+            None => voices.mean_of(voices.values()),
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! Rules on top of rules.
+use crate::{
+    combine::{
+        cross_fit::{in_order, others},
+        Combiner, Head,
+    },
+    predictions::Voices,
+    Error, HeldOut, Result, Rows, Seed,
+};
+use candle_core::{Result as CandleResult, Tensor};
+use serde::{Deserialize, Serialize};
+
+/// How a rule of a lower layer speaks at inference.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AtInference {
+    /// As fitted on all held-out rows, as in scikit-learn.
+    #[default]
+    Refit,
+    /// As the mean of its fits on the folds, as in AutoGluon: what the layer above was fitted on comes from the same
+    /// fits; as many times the work.
+    FoldMean,
+}
+
+/// Several rules, and a rule over what they say: stacking in layers.
+///
+/// The rules of the first layer are fitted on the held-out rows fold by fold; what each says of the rows outside its
+/// fit are the voices that the rule above is fitted on, so that it learns from honest words only. More layers are
+/// layers within: `Layers::new((a, b), Layers::new((c, d), e))`. A layer is a tuple of one to eight rules, each with
+/// nothing in common with the others but [`Combiner`], or a `Vec` of one kind.
+///
+/// Source: Wolpert 1992, doi:10.1016/S0893-6080(05)80023-1; in layers van der Laan, Polley and Hubbard 2007,
+/// doi:10.2202/1544-6115.1309; Erickson et al. 2020, arXiv:2003.06505.
+///
+/// ```
+/// # use candle_core::{Device, Tensor};
+/// # use candle_ensemble::{combine::{*, stack::*}, data::Task, predictions::*, HeldOut};
+/// # let y = Tensor::arange(0f64, 60., &Device::Cpu)?.reshape((60, 1))?;
+/// # let said = Tensor::stack(&[(&y + 1.)?, (y.sin()? + &y)?, (y.cos()? * 2. + &y)?], 0)?;
+/// # let voices = Voices::new(said, Task::Regression { outputs: 1 })?;
+/// # let held_out = HeldOut::from_predictions(&voices, &y)?;
+/// let rule = Layers::new((Stack::new(Ridge::new(1.)), Median, Mean), Stack::new(Linear));
+/// let head = rule.fit(&|| Ok(held_out.clone()))?;
+/// assert_eq!(head.combine(&voices)?.dims(), [60, 1]);
+/// # Ok::<(), candle_ensemble::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Layers<R, T> {
+    rules: R,
+    top: T,
+    folds: usize,
+    at_inference: AtInference,
+    members: bool,
+    seed: Seed,
+}
+
+impl<R: Rules, T: Combiner> Layers<R, T> {
+    /// `top` over what `rules` say, by five folds, refit.
+    pub fn new(rules: R, top: T) -> Self {
+        Self {
+            rules,
+            top,
+            folds: 5,
+            at_inference: AtInference::default(),
+            members: false,
+            seed: Seed::from(0).child("layers"),
+        }
+    }
+
+    /// Into how many folds the held-out rows are put, at least 2; fewer where there are fewer rows or groups.
+    #[must_use]
+    pub fn folds(mut self, folds: usize) -> Self {
+        self.folds = folds;
+        self
+    }
+
+    /// How the rules speak at inference; as refit on all held-out rows, if not set.
+    #[must_use]
+    pub fn at_inference(mut self, at_inference: AtInference) -> Self {
+        self.at_inference = at_inference;
+        self
+    }
+
+    /// Whether the members themselves, after the rules, are voices of the layer above too; they are not, if not set.
+    #[must_use]
+    pub fn members(mut self, members: bool) -> Self {
+        self.members = members;
+        self
+    }
+
+    /// Of the folds.
+    #[must_use]
+    pub fn seed(mut self, seed: Seed) -> Self {
+        self.seed = seed;
+        self
+    }
+}
+
+/// [`Layers`], fitted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LayersHead<H, T> {
+    /// One, or one a fold.
+    lower: Vec<H>,
+    members: bool,
+    top: T,
+}
+
+impl<H, T> LayersHead<H, T> {
+    /// The rules of the first layer: one set, or one a fold.
+    #[must_use]
+    pub fn lower(&self) -> &[H] {
+        &self.lower
+    }
+
+    /// The rule on top.
+    #[must_use]
+    pub fn top(&self) -> &T {
+        &self.top
+    }
+}
+
+/// The rules of one layer.
+pub trait Rules: std::fmt::Debug {
+    /// The rules, fitted.
+    type Heads: Heads;
+
+    /// Fits each of them on the same rows.
+    ///
+    /// # Errors
+    /// The first that one of them meets.
+    fn fit(&self, held_out: &HeldOut) -> Result<Self::Heads>;
+
+    /// Whether one of them looks at the rows' inputs.
+    fn wants_inputs(&self) -> bool;
+}
+
+/// The fitted rules of one layer.
+pub trait Heads: std::fmt::Debug {
+    /// What each says, `(B, C)`, in order.
+    ///
+    /// # Errors
+    /// The first that one of them meets.
+    fn combine(&self, voices: &Voices) -> CandleResult<Vec<Tensor>>;
+
+    /// What each is called.
+    fn names(&self) -> Vec<String>;
+
+    /// Whether one of them looks at the rows' inputs.
+    fn wants_inputs(&self) -> bool;
+}
+
+impl<C: Combiner> Rules for Vec<C> {
+    type Heads = Vec<C::Head>;
+
+    fn fit(&self, held_out: &HeldOut) -> Result<Self::Heads> {
+        match self.is_empty() {
+            true => Err(Error::invalid("a layer", "of at least one rule", "empty")),
+            false => self.iter().map(|rule| rule.fit(&|| Ok(held_out.clone()))).collect(),
+        }
+    }
+
+    fn wants_inputs(&self) -> bool {
+        self.iter().any(Combiner::wants_inputs)
+    }
+}
+
+impl<H: Head> Heads for Vec<H> {
+    fn combine(&self, voices: &Voices) -> CandleResult<Vec<Tensor>> {
+        self.iter().map(|head| head.combine(voices)).collect()
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.iter().map(Head::name).collect()
+    }
+
+    fn wants_inputs(&self) -> bool {
+        self.iter().any(Head::wants_inputs)
+    }
+}
+
+macro_rules! layer {
+    ($($rule:ident $at:tt),+) => {
+        impl<$($rule: Combiner),+> Rules for ($($rule,)+) {
+            type Heads = ($($rule::Head,)+);
+
+            fn fit(&self, held_out: &HeldOut) -> Result<Self::Heads> {
+                Ok(($(self.$at.fit(&|| Ok(held_out.clone()))?,)+))
+            }
+
+            fn wants_inputs(&self) -> bool {
+                $(self.$at.wants_inputs())||+
+            }
+        }
+
+        impl<$($rule: Head),+> Heads for ($($rule,)+) {
+            fn combine(&self, voices: &Voices) -> CandleResult<Vec<Tensor>> {
+                Ok(vec![$(self.$at.combine(voices)?),+])
+            }
+
+            fn names(&self) -> Vec<String> {
+                vec![$(self.$at.name()),+]
+            }
+
+            fn wants_inputs(&self) -> bool {
+                $(self.$at.wants_inputs())||+
+            }
+        }
+    };
+}
+
+layer!(A 0);
+layer!(A 0, B 1);
+layer!(A 0, B 1, C 2);
+layer!(A 0, B 1, C 2, D 3);
+layer!(A 0, B 1, C 2, D 3, E 4);
+layer!(A 0, B 1, C 2, D 3, E 4, F 5);
+layer!(A 0, B 1, C 2, D 3, E 4, F 5, G 6);
+layer!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7);
+
+impl<R: Rules, T: Combiner> Combiner for Layers<R, T> {
+    type Head = LayersHead<R::Heads, T::Head>;
+
+    fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<Self::Head> {
+        let held_out = held_out()?;
+        if self.folds < 2 {
+            return Err(Error::invalid("the folds of the layers", "at least 2", self.folds));
+        }
+        let folds = held_out.folds(self.folds.min(held_out.units()), self.seed)?;
+        let (heads, words) = self.fold_by_fold(&held_out, &folds)?;
+        let lower = match self.at_inference {
+            AtInference::FoldMean => heads,
+            AtInference::Refit => vec![self.rules.fit(&held_out)?],
+        };
+        let mut names = lower.first().map_or_else(Vec::new, Heads::names);
+        if self.members {
+            names.extend_from_slice(held_out.names());
+        }
+        let above = above(held_out.voices(), words, self.members)?;
+        let above = held_out.with_voices(above, numbered(names));
+        let top = self.top.fit(&|| Ok(above.clone()))?;
+        Ok(LayersHead { lower, members: self.members, top })
+    }
+
+    fn wants_inputs(&self) -> bool {
+        self.rules.wants_inputs() || self.top.wants_inputs()
+    }
+}
+
+impl<R: Rules, T: Combiner> Layers<R, T> {
+    /// The rules as fitted outside each fold, and what each of them says of the rows, every row by the fit that has not
+    /// seen it.
+    fn fold_by_fold(&self, held_out: &HeldOut, folds: &[Rows]) -> Result<(Vec<R::Heads>, Vec<Tensor>)> {
+        let rows = held_out.rows().len();
+        let (mut heads, mut words): (Vec<R::Heads>, Vec<Vec<Tensor>>) = (vec![], vec![]);
+        for fold in folds {
+            let fitted = self.rules.fit(&held_out.select(&others(rows, fold))?)?;
+            for (rule, said) in fitted.combine(held_out.select(fold)?.voices())?.into_iter().enumerate() {
+                if words.len() <= rule {
+                    words.push(vec![]);
+                }
+                words[rule].push(said.detach());
+            }
+            heads.push(fitted);
+        }
+        let words = words.iter().map(|said| in_order(said, folds)).collect::<Result<_>>()?;
+        Ok((heads, words))
+    }
+}
+
+/// The voices of the layer above.
+fn above(voices: &Voices, words: Vec<Tensor>, members: bool) -> CandleResult<Voices> {
+    let mut words = words;
+    if members {
+        let filled = voices.filled()?;
+        for slot in 0..voices.slots() {
+            words.push(filled.values().get(slot)?);
+        }
+    }
+    voices.replaced(Tensor::stack(&words, 0)?)
+}
+
+/// Names that occur twice are told apart.
+fn numbered(names: Vec<String>) -> Vec<String> {
+    let again = |i: usize| names[..i].iter().filter(|name| **name == names[i]).count();
+    let name = |i: usize| match again(i) {
+        0 => names[i].clone(),
+        n => format!("{} {}", names[i], n + 1),
+    };
+    (0..names.len()).map(name).collect()
+}
+
+impl<H: Heads, T: Head> Head for LayersHead<H, T> {
+    fn name(&self) -> String {
+        let lower = self.lower.first().map_or_else(Vec::new, Heads::names);
+        format!("{} over {}", self.top.name(), lower.join(", "))
+    }
+
+    fn wants_inputs(&self) -> bool {
+        self.top.wants_inputs() || self.lower.iter().any(Heads::wants_inputs)
+    }
+
+    fn combine(&self, voices: &Voices) -> CandleResult<Tensor> {
+        let mut sums: Vec<Tensor> = vec![];
+        for heads in &self.lower {
+            let said = heads.combine(voices)?;
+            sums = match sums.is_empty() {
+                true => said,
+                false => sums.iter().zip(&said).map(|(a, b)| a + b).collect::<CandleResult<_>>()?,
+            };
+        }
+        if sums.is_empty() {
+            candle_core::bail!("layers without rules")
+        }
+        let fits = self.lower.len() as f64;
+        let words = sums.into_iter().map(|sum| sum / fits).collect::<CandleResult<_>>()?;
+        self.top.combine(&above(voices, words, self.members)?)
+    }
+}

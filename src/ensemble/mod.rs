@@ -1,0 +1,193 @@
+//! Members and a fitted rule: itself a candle module.
+mod file;
+
+use crate::{
+    combine::{fixed::softmax_mean, Head, Weighted},
+    data::{Batch, Dataset, Inputs, Task},
+    kernels::cpu,
+    network::{output::ln, Output, Scale},
+    predictions::Voices,
+    store::{member::speaking, Record},
+    train::{run::in_batches, Learner},
+    Error, Member, Network, Result,
+};
+use candle_core::{DType, Device, Module, Result as CandleResult, Tensor};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Members and a fitted rule.
+///
+/// An ensemble is a candle [`Module`]: a layer of another network, a teacher, a member of another ensemble. For
+/// classes `forward` returns log-probabilities, which are valid logits; for regression it returns values in the
+/// shape its members put out. `Send` and `Sync` when the networks and the rule are.
+///
+/// ```
+/// use candle_core::{DType, Device, Module, Tensor};
+/// use candle_ensemble::{combine::Mean, data::TensorDataset, strategy::Bagging, train::Trainer, Session};
+/// use candle_nn::linear;
+///
+/// let x = Tensor::arange(0f32, 40., &Device::Cpu)?.affine(0.05, -1.)?.reshape((20, 2))?;
+/// let y = Tensor::from_iter((0..20u32).map(|i| i / 10), &Device::Cpu)?;
+/// let data = TensorDataset::classification(x.clone(), &y)?;
+/// let trainer = Trainer::new(|vb| linear(2, 2, vb)).epochs(2);
+///
+/// let ensemble = Session::new(&trainer, &data).grow(&Bagging::new(3), 42)?.combine(&Mean)?;
+/// assert_eq!(ensemble.predict(&x)?.dims(), [20]);
+/// assert_eq!(ensemble.predict_proba(&x)?.dims(), [20, 2]);
+/// assert_eq!(ensemble.member_predictions(&x)?.dims(), [3, 20, 2]);
+/// let layers = candle_nn::seq().add(ensemble).add_fn(|logits| logits.relu());
+/// assert_eq!(layers.forward(&x)?.dims(), [20, 2]);
+/// # Ok::<(), candle_ensemble::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Ensemble<N, H> {
+    speakers: Speakers<N>,
+    head: H,
+    batch_rows: usize,
+}
+
+impl<N: Network, H: Head> Ensemble<N, H> {
+    pub(crate) fn new(speakers: Speakers<N>, head: H) -> Self {
+        Self { speakers, head, batch_rows: 1024 }
+    }
+
+    /// Rows a pass over the members, at least 1; 1024, if not set. What an input of any length needs besides its
+    /// result is the memory of one pass.
+    #[must_use]
+    pub fn batch_rows(mut self, rows: usize) -> Self {
+        self.batch_rows = rows.max(1);
+        self
+    }
+
+    /// The weights and records of the members that speak: all, or the refit ones.
+    #[must_use]
+    pub fn members(&self) -> &[Member] {
+        &self.speakers.members
+    }
+
+    /// The fitted rule.
+    #[must_use]
+    pub fn head(&self) -> &H {
+        &self.head
+    }
+
+    /// What is predicted.
+    #[must_use]
+    pub fn task(&self) -> Task {
+        self.speakers.task
+    }
+
+    /// Class ids `(N,)` u32, ties to the lowest class; or values `(N, K)`.
+    ///
+    /// # Errors
+    /// When the inputs are empty or don't go with the networks.
+    pub fn predict(&self, inputs: impl Into<Inputs>) -> Result<Tensor> {
+        let combined = self.combined(&inputs.into())?;
+        match self.task() {
+            Task::Classification { .. } => Ok(lowest_argmax(&combined)?),
+            Task::Regression { .. } => Ok(combined),
+        }
+    }
+
+    /// Probabilities of the classes, `(N, C)`.
+    ///
+    /// # Errors
+    /// When the ensemble predicts values; when the inputs are empty or don't go with the networks.
+    pub fn predict_proba(&self, inputs: impl Into<Inputs>) -> Result<Tensor> {
+        match self.task() {
+            Task::Classification { .. } => self.combined(&inputs.into()),
+            Task::Regression { .. } => {
+                Err(Error::invalid("predict_proba", "asked of an ensemble for classes", "asked of values"))
+            }
+        }
+    }
+
+    /// What each slot says, `(S, N, C)`: probabilities or values.
+    ///
+    /// # Errors
+    /// When the inputs are empty or don't go with the networks.
+    pub fn member_predictions(&self, inputs: impl Into<Inputs>) -> Result<Tensor> {
+        let voices = self.speakers.voices(&inputs.into(), self.batch_rows, Scale::Probability)?;
+        Ok(voices.values().clone())
+    }
+
+    fn combined(&self, inputs: &Inputs) -> Result<Tensor> {
+        if self.head.is_mean() {
+            if let Some(classes) = self.speakers.logits() {
+                return self.mean_of_softmaxes(inputs, classes);
+            }
+        }
+        let passes = in_passes(inputs, self.batch_rows, &self.speakers.device, |inputs| {
+            Ok(self.say(inputs)?.detach())
+        })?;
+        Ok(cat(passes, 0)?)
+    }
+
+    /// What the rule makes of the voices, `(B, C)`, in one pass. The rule may be anyone's, so its word on the
+    /// shape is not taken.
+    fn say(&self, inputs: &Inputs) -> CandleResult<Tensor> {
+        let mut voices = self.speakers.say(inputs, self.head.scale())?;
+        if self.head.wants_inputs() {
+            voices = voices.with_inputs(&flat(inputs)?)?;
+        }
+        let said = self.head.combine(&voices)?;
+        match [voices.rows(), self.task().width()] {
+            shape if said.dims() == shape => Ok(said),
+            shape => {
+                candle_core::bail!("{} must give {shape:?}, but gives {:?}", self.head.name(), said.dims())
+            }
+        }
+    }
+}
+
+impl<N: Network, H: Head> Ensemble<N, H> {
+    /// The mean of probabilities, straight from the logits.
+    fn mean_of_softmaxes(&self, inputs: &Inputs, classes: usize) -> Result<Tensor> {
+        let passes = in_passes(inputs, self.batch_rows, &self.speakers.device, |inputs| {
+            let speakers = self.speakers.slots.iter().flatten();
+            let logits = speakers.map(|speaker| Ok(speaker.run(inputs)?.detach()));
+            let logits = logits.collect::<CandleResult<Vec<_>>>()?;
+            let rows = inputs.rows();
+            if let Some(odd) = logits.iter().find(|l| l.dims() != [rows, classes]) {
+                candle_core::bail!(
+                    "the network must put out ({rows}, {classes}), but puts out {:?}",
+                    odd.dims()
+                );
+            }
+            let mut mean = vec![0f32; rows * classes];
+            host::with_f32s(&logits, |logits| softmax_mean(logits, classes, &mut mean))?;
+            Tensor::from_vec(mean, (rows, classes), &self.speakers.device)
+        })?;
+        Ok(cat(passes, 0)?)
+    }
+}
+
+impl<N: Network> Ensemble<N, Weighted> {
+    /// Without the slots whose weight is zero: the same predictions, to the bit, from fewer networks and a smaller file.
+    /// Where no slot has a weight, all stay.
+    #[must_use]
+    pub fn pruned(mut self) -> Self {
+        let used = self.head.used();
+        if used.is_empty() {
+            return self;
+        }
+        self.speakers.keep(&used);
+        self.head = self.head.pruned();
+        self
+    }
+}
+
+/// In one pass, so that gradients can flow through it.
+impl<N: Network, H: Head> Module for Ensemble<N, H> {
+    fn forward(&self, xs: &Tensor) -> CandleResult<Tensor> {
+        let combined = self.say(&Inputs::from(xs.clone()))?;
+        match self.task() {
+            Task::Classification { .. } => ln(&combined),
+            Task::Regression { .. } => Ok(combined),
+        }
+    }
+}
+
+/// candle's own argmax does not say which of equals it takes.
+fn lowest_argmax(probabilities: &Tensor) -> CandleResult<Tensor> {
+    Tensor::new(host::winners(probabilities)?, probabilities.device())
+}

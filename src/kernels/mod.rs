@@ -1,0 +1,8 @@
+//! Loops over plain slices, and access to the numbers behind candle's tensors on the CPU.
+pub(crate) mod cpu;
+pub(crate) mod real;
+pub(crate) mod slices;
+pub(crate) mod strips;
+pub(crate) mod sums;
+
+pub(crate) use real::{exp_of_negative, vectorized};

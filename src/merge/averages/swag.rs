@@ -1,0 +1,398 @@
+//! A normal distribution over the networks that a training passes through.
+use crate::{
+    kernels::{
+        real::vectorized,
+        slices::{self, dense, Held, Loop},
+    },
+    store::Record,
+    threads,
+    weights::{
+        compatibility::is_statistic,
+        running::{Precision, Running},
+        NamedTensors, Weights,
+    },
+    Error, Member, Result, Seed,
+};
+use candle_core::{DType, Device, Tensor, WithDType};
+use rand::Rng;
+use rand_chacha::ChaCha8Rng;
+use rand_distr::StandardNormal;
+use rayon::prelude::*;
+use std::collections::{BTreeMap, VecDeque};
+
+/// The least variance.
+const LEAST: f64 = 1e-30;
+/// Numbers drawn at a time.
+const STRETCH: usize = 2048;
+
+/// SWAG: the mean of the networks that a training passes through, the variance of each weight, and the last `K`
+/// networks' deviations `D` from the mean as it was when they came, from which networks can be drawn,
+///
+/// `θ = θ̄ + √s·(√σ²·z₁ + Dᵀz₂/√(K − 1))`,
+///
+/// with `z₁` standard normal for each weight and `z₂` for each deviation, the same for all weights. Half of the
+/// variance comes from each part, so `s = 1/2`, the default, gives the networks' own. `σ²` is the mean square minus
+/// the square of the mean, at least 1e-30.
+///
+/// Push networks from the late part of a training at a constant or cyclic learning rate, one an epoch, say; 20
+/// deviations are usual. Each draw is a member of an ensemble. Batch-norm's running statistics are averaged, not
+/// drawn, and no statistics of any draw: measure them ([`Pool::re_estimated`](crate::Pool::re_estimated)). Integer buffers are the newest.
+///
+/// Memory: 16 bytes for each weight and 4 for each of its deviations.
+///
+/// Source: Maddox et al. 2019, arXiv:1902.02476.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use candle_ensemble::{merge::Swag, weights::Weights, Seed};
+///
+/// let mut swag = Swag::new(2);
+/// for w in [1f32, 2., 3.] {
+///     swag.push(&Weights::from([("w".into(), Tensor::new(&[w, -w], &Device::Cpu)?)]))?;
+/// }
+/// assert_eq!(swag.mean()?["w"].to_vec1::<f32>()?, [2., -2.]);
+/// assert_eq!(swag.variance()?["w"].to_vec1::<f64>()?, [2. / 3.; 2]);
+/// let draws = swag.samples(3, Seed::from(1))?; // three networks
+/// assert_eq!(draws[1]["w"].dims(), [2]);
+/// # Ok::<(), candle_ensemble::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Swag {
+    mean: Running,
+    spreads: BTreeMap<String, Spread>,
+    columns: usize,
+    scale: f64,
+}
+
+/// How one tensor varies.
+#[derive(Debug, Default)]
+struct Spread {
+    /// Sums of squared deviations from the mean.
+    squares: Vec<f64>,
+    /// The last deviations, oldest first.
+    deviations: VecDeque<Vec<f32>>,
+}
+
+impl Swag {
+    /// Of no network yet, with so many deviations. With 0 the weights are independent; then a scale of 1 gives the
+    /// networks' own variance (SWAG-Diagonal).
+    #[must_use]
+    pub fn new(columns: usize) -> Self {
+        Self { mean: Running::new(Precision::Double), spreads: BTreeMap::new(), columns, scale: 0.5 }
+    }
+
+    /// The scale `s` of draws, 0 or more: 0 gives the mean, 1/2, if not set, the paper's distribution.
+    ///
+    /// # Errors
+    /// When it is negative or not finite.
+    pub fn with_scale(mut self, scale: f64) -> Result<Self> {
+        if !(scale >= 0. && scale.is_finite()) {
+            return Err(Error::invalid("the scale", "0 or more, and finite", scale));
+        }
+        self.scale = scale;
+        Ok(self)
+    }
+
+    /// Adds a network.
+    ///
+    /// # Errors
+    /// When its names, shapes or dtypes are not those of the networks before; nothing has changed then.
+    pub fn push(&mut self, network: &impl NamedTensors) -> Result<()> {
+        let n = self.mean.count() as f64 + 1.;
+        self.mean.push(network, 1. / n)?;
+        network.each(&mut |name, tensor| match self.mean.doubles(name) {
+            Some(mean) if !is_statistic(name) => {
+                let spread = self.spreads.entry(name.to_string()).or_default();
+                let tensor = dense(tensor)?;
+                let guard = tensor.storage_and_layout();
+                let held = Held::of(&guard);
+                let work = Deviate { spread, mean, held, n, columns: self.columns };
+                numbers::run(held.storage()?, work)
+            }
+            _ => Ok(()),
+        })
+    }
+
+    /// How many networks there were.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.mean.count()
+    }
+
+    /// The mean, in the networks' own dtypes: what [`Swa`](crate::weights::Swa) gives.
+    ///
+    /// # Errors
+    /// When there was no network, or a number is NaN or infinite (its tensor is named).
+    pub fn mean(&self) -> Result<Weights> {
+        self.mean.weights()
+    }
+
+    /// The variance `σ²` of each weight, as f64; nothing for buffers.
+    ///
+    /// # Errors
+    /// When there was no network.
+    pub fn variance(&self) -> Result<Weights> {
+        let shapes = self.mean.weights()?;
+        let variance = self.spreads.iter().filter_map(|(name, spread)| {
+            let n = self.mean.count() as f64;
+            let variance = spread.squares.iter().map(|s| (s / n).max(LEAST)).collect::<Vec<_>>();
+            let shape = shapes.get(name)?.shape().clone();
+            Some(Tensor::from_vec(variance, shape, &Device::Cpu).map(|tensor| (name.clone(), tensor)))
+        });
+        Ok(variance.collect::<candle_core::Result<_>>()?)
+    }
+
+    /// A network, fixed by the seed.
+    ///
+    /// # Errors
+    /// When there were fewer than two networks, deviations are kept but for fewer than two, or a number is NaN or
+    /// infinite (its tensor is named).
+    pub fn sample(&self, seed: Seed) -> Result<Weights> {
+        let kept = (self.mean.count() as usize).min(self.columns);
+        if self.mean.count() < 2 || kept == 1 {
+            let must = "of at least two networks, and with no deviations or two and more";
+            let got = format!("of {} networks with {kept} deviations", self.mean.count());
+            return Err(Error::invalid("SWAG", must, got));
+        }
+        let mut rng = seed.child("swag deviations").rng();
+        let share = ((kept.max(2) - 1) as f64).sqrt();
+        let z2: Vec<f64> = (0..kept).map(|_| rng.sample::<f64, _>(StandardNormal) / share).collect();
+        let mean = self.mean.weights()?;
+        let draw = |(name, tensor): (&String, &Tensor)| {
+            let (Some(spread), Some(mean)) = (self.spreads.get(name), self.mean.doubles(name)) else {
+                return Ok((name.clone(), tensor.clone()));
+            };
+            let drawn = self.draw(mean, spread, &z2, &mut seed.child("swag weights").child(name).rng());
+            let drawn = Tensor::from_vec(drawn, tensor.shape(), &Device::Cpu)?;
+            Ok((name.clone(), drawn.to_dtype(DType::F64)?.to_dtype(tensor.dtype())?))
+        };
+        threads::wide(|| mean.par_iter().map(draw).collect())
+    }
+
+    fn draw(&self, mean: &[f64], spread: &Spread, z2: &[f64], rng: &mut ChaCha8Rng) -> Vec<f64> {
+        let (n, scale) = (self.mean.count() as f64, self.scale.sqrt());
+        let mut drawn = vec![0.; mean.len()];
+        for (i, drawn) in drawn.chunks_mut(STRETCH).enumerate() {
+            let range = i * STRETCH..i * STRETCH + drawn.len();
+            for (d, s) in drawn.iter_mut().zip(&spread.squares[range.clone()]) {
+                *d = (s / n).max(LEAST).sqrt() * rng.sample::<f64, _>(StandardNormal);
+            }
+            vectorized(
+                #[inline(always)]
+                || {
+                    for (deviation, z) in spread.deviations.iter().zip(z2) {
+                        drawn
+                            .iter_mut()
+                            .zip(&deviation[range.clone()])
+                            .for_each(|(d, x)| *d += z * f64::from(*x));
+                    }
+                    drawn.iter_mut().zip(&mean[range.clone()]).for_each(|(d, m)| *d = m + scale * *d);
+                },
+            );
+        }
+        drawn
+    }
+
+    /// So many networks.
+    ///
+    /// # Errors
+    /// As [`Swag::sample`].
+    pub fn samples(&self, n: usize, seed: Seed) -> Result<Vec<Weights>> {
+        (0..n as u64).map(|i| self.sample(seed.nth("swag", i))).collect()
+    }
+
+    /// So many networks as members, each with a voice of its own. Their records are that of the run's last member,
+    /// whose rows are those that all of them have seen.
+    ///
+    /// # Errors
+    /// As [`Swag::sample`].
+    pub fn members(&self, n: usize, record: &Record, seed: Seed) -> Result<Vec<Member>> {
+        let weights = self.samples(n, seed)?.into_iter();
+        let members = weights.zip(0..).map(|(weights, index)| {
+            let key = format!("{}-swag-{index:03}", record.key);
+            Member { weights, record: Record { index, slot: index, key, ..record.clone() } }
+        });
+        Ok(members.collect())
+    }
+}
+
+/// Takes note of how a network differs from the mean that it is already part of.
+struct Deviate<'a> {
+    spread: &'a mut Spread,
+    mean: &'a [f64],
+    held: Held<'a>,
+    n: f64,
+    columns: usize,
+}
+
+impl Loop for Deviate<'_> {
+    type Out = ();
+
+    fn run<T: WithDType>(
+        self,
+        all: &[T],
+        load: impl Fn(T) -> f64 + Copy + Send + Sync,
+        _: impl Fn(f64) -> T + Copy + Send + Sync,
+    ) -> Result<()> {
+        let Self { spread: Spread { squares, deviations }, mean, held, n, columns } = self;
+        let x = held.part(all)?;
+        squares.resize(x.len(), 0.);
+        // (x − the mean before) · (x − the mean after), by Welford 1962; the first network is its own mean.
+        let growth = if n > 1. { n / (n - 1.) } else { 0. };
+        for (s, (x, m)) in squares.iter_mut().zip(x.iter().zip(mean)) {
+            let deviation = load(*x) - m;
+            *s += deviation * deviation * growth;
+        }
+        if columns > 0 {
+            // The oldest makes room.
+            let oldest = if deviations.len() == columns { deviations.pop_front() } else { None };
+            let mut newest = oldest.unwrap_or_default();
+            newest.clear();
+            newest.extend(x.iter().zip(mean).map(|(x, m)| (load(*x) - m) as f32));
+            deviations.push_back(newest);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand_distr::StandardNormal;
+
+    fn network(numbers: &[f32], dtype: DType) -> Weights {
+        let tensor = Tensor::new(numbers, &Device::Cpu).unwrap().to_dtype(dtype).unwrap();
+        let running_var = Tensor::new(&[numbers[0].abs()], &Device::Cpu).unwrap();
+        let steps = Tensor::new(3u32, &Device::Cpu).unwrap();
+        Weights::from([("w".into(), tensor), ("running_var".into(), running_var), ("steps".into(), steps)])
+    }
+
+    /// Networks on a path, and the mean, variance and deviations that the paper's formulas give.
+    fn path(n: usize, size: usize) -> Vec<Vec<f32>> {
+        let mut rng = Seed::from(5).rng();
+        (0..n)
+            .map(|i| (0..size).map(|j| rng.sample::<f32, _>(StandardNormal) + (i * j) as f32 * 0.1).collect())
+            .collect()
+    }
+
+    fn swag(columns: usize, path: &[Vec<f32>]) -> Swag {
+        let mut swag = Swag::new(columns);
+        path.iter().for_each(|numbers| swag.push(&network(numbers, DType::F32)).unwrap());
+        swag
+    }
+
+    #[test]
+    fn moments_are_those_of_the_formulas() -> Result<()> {
+        let path = path(7, 3);
+        let swag = swag(4, &path);
+        let (mean, variance) = (swag.mean()?["w"].to_vec1::<f32>()?, swag.variance()?["w"].to_vec1::<f64>()?);
+        for j in 0..3 {
+            let x: Vec<f64> = path.iter().map(|p| f64::from(p[j])).collect();
+            let first = x.iter().sum::<f64>() / 7.;
+            let second = x.iter().map(|x| x * x).sum::<f64>() / 7.;
+            assert!((f64::from(mean[j]) - first).abs() < 1e-6);
+            assert!((variance[j] - (second - first * first)).abs() < 1e-12);
+            // θᵢ minus the mean of θ₁…θᵢ, of the last four.
+            let kept = swag.spreads["w"].deviations.iter().map(|d| f64::from(d[j]));
+            for (i, got) in (3..7).zip(kept) {
+                let so_far = x[..=i].iter().sum::<f64>() / (i + 1) as f64;
+                assert!((got - (x[i] - so_far)).abs() < 1e-6);
+            }
+        }
+        assert!(!swag.spreads.contains_key("running_var") && !swag.spreads.contains_key("steps"));
+        Ok(())
+    }
+
+    /// The covariance of draws is `s·(diag σ² + DᵀD/(K − 1))`. Over 4000 seeds a mean of draws is off by `σ/√4000` and
+    /// a (co)variance by at most `σᵢσⱼ·√(2/4000)`, as standard deviations; of 9 figures, none is beyond 4.5 of them
+    /// but once in 16 000 choices of seeds.
+    #[test]
+    fn draws_have_the_mean_and_covariance_of_the_formula() -> Result<()> {
+        const DRAWS: usize = 4000;
+        for (columns, scale) in [(5, 0.5), (3, 1.), (0, 1.)] {
+            let path = path(8, 3);
+            let swag = swag(columns, &path).with_scale(scale)?;
+            let variance = swag.variance()?["w"].to_vec1::<f64>()?;
+            let mean: Vec<f64> =
+                (0..3).map(|j| path.iter().map(|p| f64::from(p[j])).sum::<f64>() / 8.).collect();
+            let deviations = &swag.spreads["w"].deviations;
+            let covariance = |i: usize, j: usize| {
+                let low: f64 = deviations.iter().map(|d| f64::from(d[i]) * f64::from(d[j])).sum();
+                let diagonal = if i == j { variance[i] } else { 0. };
+                scale * (diagonal + low / (columns.max(2) - 1) as f64)
+            };
+            let draws = (0..DRAWS as u64).map(|i| Ok(swag.sample(Seed::from(i))?["w"].to_vec1::<f32>()?));
+            let draws = draws.collect::<Result<Vec<Vec<f32>>>>()?;
+            let n = DRAWS as f64;
+            for i in 0..3 {
+                let off = draws.iter().map(|d| f64::from(d[i]) - mean[i]).sum::<f64>() / n;
+                assert!(off.abs() < 4.5 * (covariance(i, i) / n).sqrt(), "{off}");
+                for j in 0..=i {
+                    let product = |d: &Vec<f32>| (f64::from(d[i]) - mean[i]) * (f64::from(d[j]) - mean[j]);
+                    let got = draws.iter().map(product).sum::<f64>() / n;
+                    let error = (covariance(i, i) * covariance(j, j) * 2. / n).sqrt();
+                    assert!((got - covariance(i, j)).abs() < 4.5 * error, "{got} {}", covariance(i, j));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// With two deviations of one direction all weights move along it together: z₂ is shared between tensors.
+    #[test]
+    fn the_deviations_factors_are_shared_by_all_tensors() -> Result<()> {
+        let mut swag = Swag::new(2);
+        for x in [0f32, 1., 2.] {
+            let t = |x: f32| Tensor::new(&[x], &Device::Cpu);
+            swag.push(&Weights::from([("a".into(), t(1e3 * x)?), ("b".into(), t(-2e3 * x)?)]))?;
+        }
+        for spread in swag.spreads.values_mut() {
+            spread.squares.fill(0.);
+        }
+        for i in 0..20 {
+            let draw = swag.sample(Seed::from(i))?;
+            let (a, b) = (draw["a"].to_vec1::<f32>()?[0], draw["b"].to_vec1::<f32>()?[0]);
+            assert!((2. * (a - 1e3) + (b + 2e3)).abs() < 1e-2 && a != 1e3, "{a} {b}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn seeds_fix_draws_and_types_are_kept() -> Result<()> {
+        let mut swag = Swag::new(2);
+        for numbers in path(3, 5000) {
+            swag.push(&network(&numbers, DType::BF16))?;
+        }
+        let bytes = |seed: u64| -> Result<Vec<u8>> {
+            Ok(safetensors::serialize(swag.sample(Seed::from(seed))?, None).unwrap())
+        };
+        assert_eq!(bytes(1)?, bytes(1)?);
+        assert_ne!(bytes(1)?, bytes(2)?);
+        let (draw, mean) = (swag.sample(Seed::from(1))?, swag.mean()?);
+        assert_eq!((draw["w"].dtype(), draw["steps"].to_scalar::<u32>()?), (DType::BF16, 3));
+        assert_eq!(draw["running_var"].to_vec1::<f32>()?, mean["running_var"].to_vec1::<f32>()?);
+        let at_the_mean = swag.with_scale(0.)?.sample(Seed::from(1))?;
+        assert_eq!(
+            at_the_mean["w"].to_dtype(DType::F32)?.to_vec1::<f32>()?,
+            mean["w"].to_dtype(DType::F32)?.to_vec1::<f32>()?
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn too_little_to_draw_from_is_refused() -> Result<()> {
+        let path = path(2, 3);
+        assert!(swag(2, &path[..1]).sample(Seed::from(1)).is_err());
+        assert!(swag(1, &path).sample(Seed::from(1)).is_err());
+        assert!(swag(2, &path).sample(Seed::from(1)).is_ok());
+        assert!(swag(0, &path).sample(Seed::from(1)).is_ok());
+        assert!(Swag::new(2).mean().is_err());
+        for bad in [-1., f64::NAN, f64::INFINITY] {
+            assert!(Swag::new(2).with_scale(bad).is_err());
+        }
+        let mut bad = path.clone();
+        bad[1][2] = f32::NAN;
+        assert!(swag(2, &bad).sample(Seed::from(1)).unwrap_err().to_string().contains("average of w"));
+        Ok(())
+    }
+}

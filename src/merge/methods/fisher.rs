@@ -1,0 +1,122 @@
+//! Fisher-weighted averaging.
+use crate::{
+    kernels::{real::vectorized, strips::Sums},
+    merge::{
+        methods::method::{check_weights, weights_or_ones},
+        Method, Needs, Rule, Sources, Strip, STRIP,
+    },
+    Error, Result,
+};
+
+/// Fisher-weighted average: `θ = Σ wᵢ Fᵢ∘θᵢ / Σ wᵢ Fᵢ`, number by number, where `Fᵢ` is the diagonal of network i's
+/// Fisher information.
+///
+/// Each `Fᵢ` is taken as no less than the floor, so numbers that no data speaks for are averaged by the weights alone.
+///
+/// Choose it where data is at hand to estimate how sure each network is of each of its numbers
+/// ([`diagonal_fisher`](crate::merge::network::diagonal_fisher)): each then prevails where it has learned something.
+///
+/// Source: Matena and Raffel (2022), "Merging models with Fisher-weighted averaging", arXiv:2111.09832.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use candle_ensemble::{merge::{Fisher, MergeInputs}, weights::Weights};
+///
+/// let named = |x: [f32; 2]| -> candle_core::Result<Weights> {
+///     Ok(Weights::from([("w".into(), Tensor::new(&x, &Device::Cpu)?)]))
+/// };
+/// let (a, b) = (named([1., 1.])?, named([2., 2.])?);
+/// let (sure, unsure) = (named([3., 0.])?, named([1., 0.])?);
+/// let merged = MergeInputs::new(&[&a, &b]).fishers(&[&sure, &unsure]).merge(&Fisher::new())?;
+/// assert_eq!(merged["w"].to_vec1::<f32>()?, [1.25, 1.5]);
+/// # Ok::<(), candle_ensemble::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Fisher {
+    weights: Option<Vec<f64>>,
+    floor: f64,
+}
+
+impl Fisher {
+    /// With all weights 1 and a floor of 1e-6, as in the authors' code.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { weights: None, floor: 1e-6 }
+    }
+
+    /// A weight for each network: finite, at least 0, not all 0.
+    #[must_use]
+    pub fn weights(mut self, weights: &[f64]) -> Self {
+        self.weights = Some(weights.to_vec());
+        self
+    }
+
+    /// The least information that is reckoned with; finite and above 0.
+    #[must_use]
+    pub fn floor(mut self, floor: f64) -> Self {
+        self.floor = floor;
+        self
+    }
+}
+
+impl Default for Fisher {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Method for Fisher {
+    fn name(&self) -> &'static str {
+        "Fisher-weighted averaging"
+    }
+
+    fn needs(&self) -> Needs {
+        Needs { fishers: true, ..Needs::networks(1) }
+    }
+
+    fn check(&self, networks: usize) -> Result<()> {
+        if !(self.floor.is_finite() && self.floor > 0.) {
+            return Err(Error::invalid("the floor", "finite and above 0", self.floor));
+        }
+        check_weights(self.weights.as_deref(), networks, false)
+    }
+
+    fn rule(&self, tensor: &Sources<'_>) -> Result<Box<dyn Rule>> {
+        let weights = weights_or_ones(self.weights.as_deref(), tensor.networks());
+        Ok(Box::new(Informed { weights, floor: self.floor, name: tensor.name().into() }))
+    }
+}
+
+struct Informed {
+    weights: Vec<f64>,
+    floor: f64,
+    name: String,
+}
+
+impl Rule for Informed {
+    fn apply(&self, strip: &Strip<'_>, out: &mut [f32]) -> Result<()> {
+        let negative = |fisher: &&[f32]| fisher.iter().any(|f| *f < 0.);
+        if strip.fishers.iter().any(negative) {
+            let what = format!("the Fisher information of {}", self.name);
+            return Err(Error::invalid(what, "at least 0", "negative"));
+        }
+        vectorized(
+            #[inline(always)]
+            || {
+                let (mut sums, mut shares): (Sums, Sums) = ([0.; STRIP], [0.; STRIP]);
+                for ((w, x), fisher) in self.weights.iter().zip(strip.networks).zip(strip.fishers) {
+                    for (((sum, share), x), f) in sums.iter_mut().zip(&mut shares).zip(*x).zip(*fisher) {
+                        let f = f64::from(*f);
+                        let f = w * if f > self.floor { f } else { self.floor };
+                        *sum += f * f64::from(*x);
+                        *share += f;
+                    }
+                }
+                for ((out, sum), share) in out.iter_mut().zip(&sums).zip(&shares) {
+                    *out = (sum / share) as f32;
+                }
+            },
+        );
+        Ok(())
+    }
+}

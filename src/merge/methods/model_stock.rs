@@ -1,0 +1,113 @@
+//! Model Stock.
+use crate::{
+    kernels::{
+        real::vectorized,
+        strips::{difference, dot, weighted_sum},
+    },
+    merge::{Method, Needs, Rule, Sources, Strip, STRIP},
+    Result,
+};
+
+/// Below this the task vectors' directions cancel, and the formula has no finite answer.
+const CANCELLED: f64 = 1e-6;
+
+/// Model Stock: `θ = t·mean(θᵢ) + (1 − t)·base` with `t = N cos θ / (1 + (N−1) cos θ)`, for each tensor.
+///
+/// `cos θ` is the mean cosine between the task vectors `θᵢ − base` of two networks, over all pairs; a task vector of
+/// zeros has cosine 0. The paper derives `t` for equal angles, and its code merges two networks; for more, the mean
+/// over pairs is mergekit's reading. Where the directions cancel altogether (the denominator is 0), the base is kept.
+/// A negative mean cosine gives a `t` below 0, as the formula says.
+///
+/// Choose it for two or more runs of the same fine-tuning: with two it comes near the average of many.
+///
+/// Source: Jang et al. (2024), "Model Stock: all we need is just a few fine-tuned models", arXiv:2403.19522.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use candle_ensemble::{merge::{merge, ModelStock}, weights::Weights};
+///
+/// let network = |x: [f32; 2]| -> candle_core::Result<Weights> {
+///     Ok(Weights::from([("w".into(), Tensor::new(&x, &Device::Cpu)?)]))
+/// };
+/// // Task vectors (1, 0) and (1, √3): cos θ = ½, t = 1 / 1.5.
+/// let (base, a, b) = (network([0., 0.])?, network([1., 0.])?, network([1., 3f32.sqrt()])?);
+/// let merged = merge(&ModelStock::new(), &[&a, &b], Some(&base))?;
+/// assert!((merged["w"].to_vec1::<f32>()?[0] - 2. / 3.).abs() < 1e-6);
+/// # Ok::<(), candle_ensemble::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ModelStock;
+
+impl ModelStock {
+    /// It has no settings.
+    #[must_use]
+    pub fn new() -> Self {
+        Self
+    }
+}
+
+impl Method for ModelStock {
+    fn name(&self) -> &'static str {
+        "Model Stock"
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::relatives(2)
+    }
+
+    fn check(&self, _networks: usize) -> Result<()> {
+        Ok(())
+    }
+
+    fn rule(&self, tensor: &Sources<'_>) -> Result<Box<dyn Rule>> {
+        let n = tensor.networks();
+        let products = tensor.sums(n * n, add_products);
+        let norm = |i: usize| products[i * n + i].sqrt();
+        let cosine = |i: usize, j: usize| match norm(i) * norm(j) {
+            0. => 0.,
+            norms => (products[i * n + j] / norms).clamp(-1., 1.),
+        };
+        let pairs = (0..n).flat_map(|i| (0..i).map(move |j| (i, j)));
+        let count = (n * n.saturating_sub(1) / 2) as f64;
+        let mean = pairs.map(|(i, j)| cosine(i, j)).sum::<f64>() / count;
+        let n = n as f64;
+        let below = 1. + (n - 1.) * mean;
+        let t = if below < CANCELLED { 0. } else { n * mean / below };
+        Ok(Box::new(Stock { each: t / n, base: 1. - t }))
+    }
+}
+
+/// Products of the task vectors, each with itself and with those before it.
+fn add_products(sums: &mut [f64], strip: &Strip<'_>) {
+    let n = strip.networks.len();
+    let mut deltas = vec![0f32; n * STRIP];
+    let len = strip.base.len().min(STRIP);
+    vectorized(
+        #[inline(always)]
+        || {
+            for (delta, network) in deltas.chunks_exact_mut(STRIP).zip(strip.networks) {
+                difference(network, strip.base, delta);
+            }
+            for (i, a) in deltas.chunks_exact(STRIP).enumerate() {
+                for (j, b) in deltas.chunks_exact(STRIP).take(i + 1).enumerate() {
+                    sums[i * n + j] += dot(&a[..len], &b[..len]);
+                }
+            }
+        },
+    );
+}
+
+struct Stock {
+    each: f64,
+    base: f64,
+}
+
+impl Rule for Stock {
+    fn apply(&self, strip: &Strip<'_>, out: &mut [f32]) -> Result<()> {
+        let inputs: Vec<&[f32]> = strip.networks.iter().copied().chain([strip.base]).collect();
+        let mut weights = vec![self.each; strip.networks.len()];
+        weights.push(self.base);
+        weighted_sum(&weights, &inputs, out);
+        Ok(())
+    }
+}

@@ -1,0 +1,18 @@
+//! One network out of a pool: measured, mended, refused or chosen.
+pub(crate) mod barrier;
+mod best_of;
+mod diagonal_fisher;
+mod max_barrier;
+mod merge_spec;
+pub(crate) mod model;
+mod re_estimate;
+mod repair;
+
+pub use barrier::{barrier, barrier_at_mean, Barrier, BARRIER_POINTS};
+pub use best_of::{best_of, Best, BestOf, BestReport, Candidate};
+pub use diagonal_fisher::diagonal_fisher;
+pub use max_barrier::{Guard, Merged};
+pub use merge_spec::Recipe;
+pub use model::Model;
+pub use re_estimate::re_estimate;
+pub use repair::{repair, Repaired};

@@ -1,0 +1,327 @@
+//! How a network is built and run, its weights apart.
+use crate::{
+    data::{passes::passes, Dataset, Inputs, Task},
+    metrics::{nll, rmse},
+    network::Scale,
+    plan::Settings,
+    store::Record,
+    train::Learner,
+    weights::{fresh, strict::builder, InitScheme, Vars, Weights},
+    Error, Network, Result, Seed,
+};
+use candle_core::{DType, Device, Result as CandleResult, Tensor};
+
+/// An architecture of a learner, ready to run any weights: what alignment, barriers and batch-norm statistics are
+/// measured through.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use candle_ensemble::{data::TensorDataset, merge::Model, train::Trainer};
+/// use candle_nn::linear;
+/// use std::collections::BTreeMap;
+///
+/// let x = Tensor::new(&[[0f32, 1.], [1., 0.]], &Device::Cpu)?;
+/// let data = TensorDataset::classification(&x, &Tensor::new(&[0u32, 1], &Device::Cpu)?)?;
+/// let trainer = Trainer::new(|vb| linear(2, 2, vb));
+/// let model = Model::new(&trainer)?;
+/// let zero = BTreeMap::from([
+///     ("weight".to_string(), Tensor::zeros((2, 2), candle_core::DType::F32, &Device::Cpu)?),
+///     ("bias".to_string(), Tensor::zeros(2, candle_core::DType::F32, &Device::Cpu)?),
+/// ]);
+/// assert!((model.loss(&zero, &data, &[0, 1])? - 2f64.ln()).abs() < 1e-6);
+/// # Ok::<(), candle_ensemble::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Model<'a, L> {
+    learner: &'a L,
+    architecture: String,
+    settings: Settings,
+    features: Option<Vec<u32>>,
+    device: Device,
+    batch_rows: usize,
+}
+
+impl<L> Clone for Model<'_, L> {
+    fn clone(&self) -> Self {
+        Self {
+            learner: self.learner,
+            architecture: self.architecture.clone(),
+            settings: self.settings.clone(),
+            features: self.features.clone(),
+            device: self.device.clone(),
+            batch_rows: self.batch_rows,
+        }
+    }
+}
+
+impl<'a, L: Learner> Model<'a, L> {
+    /// The learner's first architecture, with its own settings, on the CPU.
+    ///
+    /// # Errors
+    /// When the learner has none.
+    pub fn new(learner: &'a L) -> Result<Self> {
+        let architecture = learner.architectures().into_iter().next();
+        let architecture =
+            architecture.ok_or_else(|| Error::invalid("the learner's architectures", "at least one", 0))?;
+        Ok(Self {
+            learner,
+            architecture,
+            settings: Settings::new(),
+            features: None,
+            device: Device::Cpu,
+            batch_rows: 256,
+        })
+    }
+
+    /// The architecture, settings and features of a member.
+    #[must_use]
+    pub fn of(learner: &'a L, record: &Record) -> Self {
+        Self {
+            learner,
+            architecture: record.architecture.clone(),
+            settings: record.settings.clone(),
+            features: record.features.clone(),
+            device: Device::Cpu,
+            batch_rows: 256,
+        }
+    }
+
+    /// Another architecture of the learner, by its name.
+    #[must_use]
+    pub fn architecture(mut self, name: &str) -> Self {
+        self.architecture = name.into();
+        self
+    }
+
+    /// What differs from the learner's own settings.
+    #[must_use]
+    pub fn settings(mut self, settings: &Settings) -> Self {
+        self.settings = settings.clone();
+        self
+    }
+
+    /// Where to compute.
+    #[must_use]
+    pub fn device(mut self, device: &Device) -> Self {
+        self.device = device.clone();
+        self
+    }
+
+    /// Rows a pass, at least 2; 256, if not set. A last row that would stand alone joins the pass before it.
+    #[must_use]
+    pub fn batch_rows(mut self, rows: usize) -> Self {
+        self.batch_rows = rows.max(2);
+        self
+    }
+
+    /// The loss in evaluation mode over `rows`: mean negative log-likelihood in nats for classes, mean squared error
+    /// for values; the data's weights count.
+    ///
+    /// # Errors
+    /// When the weights are not this network's (the differences are listed), there are no rows or they are out of
+    /// range, or the network puts out NaN.
+    pub fn loss(&self, weights: &Weights, data: &dyn Dataset, rows: &[u32]) -> Result<f64> {
+        if rows.is_empty() {
+            return Err(Error::invalid("the rows", "at least one", 0));
+        }
+        let live = self.live(weights)?;
+        let (mut said, mut targets, mut counts) = (vec![], vec![], vec![]);
+        for part in rows.chunks(self.batch_rows) {
+            let batch = data.batch(part, &self.device)?;
+            let output = live.run(&batch.inputs, false)?.detach();
+            said.push(self.learner.output().voice(&output, data.task(), Scale::Probability)?);
+            targets.push(batch.targets.clone());
+            match batch.weights {
+                Some(weights) => counts.extend(weights.to_vec1::<f32>()?),
+                None => counts.resize(counts.len() + part.len(), 1.),
+            }
+        }
+        let (said, targets) = (Tensor::cat(&said, 0)?, Tensor::cat(&targets, 0)?);
+        match data.task() {
+            Task::Classification { .. } => nll(&said, &targets.to_vec1::<u32>()?, Some(&counts)),
+            Task::Regression { .. } => {
+                Ok(rmse(&said, &targets.reshape(said.shape())?, Some(&counts))?.powi(2))
+            }
+        }
+    }
+
+    /// The same as a scalar tensor that goes back to the tensors of `weights`, for a
+    /// [`LearnedSoup`](crate::merge::LearnedSoup). All rows are in one graph.
+    ///
+    /// ```
+    /// # use candle_core::{Device, Tensor};
+    /// # use candle_ensemble::{data::TensorDataset, merge::{LearnedSoup, Model}, plan::Horizontal, train::Trainer, Session};
+    /// # let x = Tensor::arange(0f32, 40., &Device::Cpu)?.affine(0.05, -1.)?.reshape((20, 2))?;
+    /// # let data = TensorDataset::classification(x, &Tensor::from_iter((0..20u32).map(|i| i / 10), &Device::Cpu)?)?;
+    /// # let trainer = Trainer::new(|vb| candle_nn::linear(2, 2, vb)).epochs(4);
+    /// let pool = Session::new(&trainer, &data).grow(&Horizontal::last(3), 42)?;
+    /// let (model, rows) = (Model::new(&trainer)?, [0, 5, 10, 15]);
+    /// let soup = LearnedSoup::new().cook(&pool.weights(), |w| model.loss_tensor(w, &data, &rows))?;
+    /// assert!(soup.score <= model.loss(&pool.members()[0].weights, &data, &rows)?);
+    /// # Ok::<(), candle_ensemble::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`loss`](Self::loss).
+    pub fn loss_tensor(&self, weights: &Weights, data: &dyn Dataset, rows: &[u32]) -> CandleResult<Tensor> {
+        let (vb, unread) = builder(weights, self.learner.dtype(), &self.device);
+        let network = self.learner.build(&self.architecture, &self.settings, vb)?;
+        if let Some(name) = unread.names().first() {
+            candle_core::bail!("the network {:?} has no {name}", self.architecture);
+        }
+        let batch = data.batch(rows, &self.device)?;
+        let said = network.run(&batch.inputs.columns(self.features.as_deref())?, false)?;
+        let each = match data.task() {
+            Task::Classification { .. } => {
+                let said = self.learner.output().voice(&said, data.task(), Scale::LogProbability)?;
+                said.gather(&batch.targets.unsqueeze(1)?, 1)?.squeeze(1)?.neg()?
+            }
+            Task::Regression { .. } => {
+                let said = self.learner.output().voice(&said, data.task(), Scale::Probability)?;
+                let targets = batch.targets.to_dtype(said.dtype())?.reshape(said.shape())?;
+                (said - targets)?.sqr()?.mean(1)?
+            }
+        };
+        match batch.weights {
+            None => each.mean_all(),
+            Some(weights) => {
+                let sum = weights.to_dtype(DType::F64)?.sum_all()?.to_scalar::<f64>()?;
+                (&each * weights.to_dtype(each.dtype())?)?.sum_all()? / sum
+            }
+        }
+    }
+
+    /// What the network puts out in evaluation mode, `(B, …)`, in one pass.
+    ///
+    /// # Errors
+    /// When the weights are not this network's, or the inputs don't go with it.
+    pub fn output(&self, weights: &Weights, inputs: impl Into<Inputs>) -> Result<Tensor> {
+        let inputs = inputs.into().to_device(&self.device)?;
+        Ok(self.live(weights)?.run(&inputs, false)?.detach())
+    }
+
+    /// The rows in passes.
+    pub(crate) fn passes<'r>(&self, rows: &'r [u32]) -> Result<Vec<&'r [u32]>> {
+        passes(rows, self.batch_rows)
+    }
+
+    /// Where it computes.
+    pub(crate) fn place(&self) -> &Device {
+        &self.device
+    }
+
+    /// A network whose variables hold `weights`.
+    pub(crate) fn live(&self, weights: &Weights) -> Result<Live<L::Network>> {
+        let live = self.blank()?;
+        live.vars.load(weights)?;
+        Ok(live)
+    }
+
+    /// A network fresh from its constructor.
+    pub(crate) fn blank(&self) -> Result<Live<L::Network>> {
+        let (vars, vb) = fresh(Seed::from(0), InitScheme::AsDeclared, self.learner.dtype(), &self.device);
+        let network = self.learner.build(&self.architecture, &self.settings, vb)?;
+        Ok(Live { vars, network, features: self.features.clone() })
+    }
+}
+
+/// A network and its variables.
+pub(crate) struct Live<N> {
+    pub(crate) vars: Vars,
+    network: N,
+    features: Option<Vec<u32>>,
+}
+
+impl<N: Network> Live<N> {
+    pub(crate) fn run(&self, inputs: &Inputs, train: bool) -> CandleResult<Tensor> {
+        self.network.run(&inputs.columns(self.features.as_deref())?, train)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{data::TensorDataset, train::Trainer};
+    use candle_nn::linear;
+
+    fn weights(w: &[[f32; 2]], b: &[f32]) -> Weights {
+        let w = Tensor::from_slice(w.as_flattened(), (w.len(), 2), &Device::Cpu).unwrap();
+        let b = Tensor::new(b, &Device::Cpu).unwrap();
+        Weights::from([("weight".into(), w), ("bias".into(), b)])
+    }
+
+    #[test]
+    fn the_loss_is_the_same_in_any_passes_and_counts_the_datas_weights() {
+        // y = x₀ − x₁ against 0: errors 1, −2, 3, squared 1, 4, 9.
+        let x = Tensor::new(&[[1f32, 0.], [0., 2.], [4., 1.]], &Device::Cpu).unwrap();
+        let data =
+            TensorDataset::regression(&x, &Tensor::zeros(3, DType::F32, &Device::Cpu).unwrap()).unwrap();
+        let weighted = data.clone().with_weights(vec![1., 1., 2.]).unwrap();
+        let trainer = Trainer::new(|vb| linear(2, 1, vb));
+        let line = weights(&[[1., -1.]], &[0.]);
+        for rows in [2, 3, 10] {
+            let model = Model::new(&trainer).unwrap().batch_rows(rows);
+            assert!((model.loss(&line, &data, &[0, 1, 2]).unwrap() - 14. / 3.).abs() < 1e-6);
+            assert!((model.loss(&line, &weighted, &[0, 1, 2]).unwrap() - 23. / 4.).abs() < 1e-6);
+            assert!((model.loss(&line, &data, &[2, 2]).unwrap() - 9.).abs() < 1e-6);
+        }
+        let model = Model::new(&trainer).unwrap();
+        for (data, expected) in [(&data, 14. / 3.), (&weighted, 23. / 4.)] {
+            let tensor = model.loss_tensor(&line, data, &[0, 1, 2]).unwrap();
+            assert!((tensor.to_scalar::<f32>().unwrap() - expected).abs() < 1e-6);
+        }
+        assert!(model.loss(&line, &data, &[]).is_err() && model.loss(&line, &data, &[3]).is_err());
+        let e = model.loss(&weights(&[[1., 1.], [1., 1.]], &[0.]), &data, &[0]).unwrap_err().to_string();
+        assert!(e.contains("weight is f32 [2, 2] in place of f32 [1, 2]"), "{e}");
+    }
+
+    #[test]
+    fn a_loss_that_goes_back_is_the_loss() {
+        let x = Tensor::new(&[[1f32, 0.], [0., 2.], [4., 1.]], &Device::Cpu).unwrap();
+        let y = Tensor::new(&[0u32, 1, 1], &Device::Cpu).unwrap();
+        let data = TensorDataset::classification(&x, &y).unwrap().with_weights(vec![1., 3., 0.5]).unwrap();
+        let two = Trainer::new(|vb| linear(2, 2, vb));
+        let one = Trainer::new(|vb| linear(2, 1, vb));
+        for (trainer, weights) in
+            [(&two, weights(&[[1., -1.], [0.5, 2.]], &[0., 0.3])), (&one, weights(&[[-0.5, 3.]], &[0.3]))]
+        {
+            let model = Model::new(trainer).unwrap();
+            let tracked: Weights = weights
+                .iter()
+                .map(|(name, t)| {
+                    (name.clone(), candle_core::Var::from_tensor(t).unwrap().as_tensor().clone())
+                })
+                .collect();
+            let tensor = model.loss_tensor(&tracked, &data, &[2, 0, 1]).unwrap();
+            let loss = model.loss(&weights, &data, &[0, 1, 2]).unwrap();
+            assert!((f64::from(tensor.to_scalar::<f32>().unwrap()) - loss).abs() < 1e-6);
+            let gradients = tensor.backward().unwrap();
+            assert!(tracked.values().all(|tensor| gradients.get(tensor).is_some()));
+        }
+        let mut odd = weights(&[[1., -1.]], &[0.]);
+        odd.insert("more".into(), x.clone());
+        let e = Model::new(&one).unwrap().loss_tensor(&odd, &data, &[0]).unwrap_err().to_string();
+        assert!(e.contains("has no more"), "{e}");
+    }
+
+    #[test]
+    fn a_member_sees_its_own_features() {
+        let trainer = Trainer::new(|vb| linear(2, 1, vb));
+        let record = Record {
+            refit: false,
+            run: 0,
+            index: 0,
+            slot: 0,
+            architecture: trainer.architectures()[0].clone(),
+            settings: Settings::new(),
+            features: Some(vec![2, 0]),
+            seen: vec![],
+            curve: vec![],
+            key: String::new(),
+        };
+        let model = Model::of(&trainer, &record);
+        let x = Tensor::new(&[[1f32, 10., 100.]], &Device::Cpu).unwrap();
+        let y = model.output(&weights(&[[1., 2.]], &[0.5]), &x).unwrap();
+        assert_eq!(y.to_vec2::<f32>().unwrap(), [[102.5]]);
+    }
+}

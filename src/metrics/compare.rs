@@ -1,0 +1,505 @@
+//! Comparing two predictors: intervals for the difference of their scores.
+use crate::{metrics::Summary, Error, Result, Seed};
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
+use std::f64::consts::PI;
+
+/// An estimate with a confidence interval.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Interval {
+    /// The estimate from the data at hand.
+    pub estimate: f64,
+    /// Lower end.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+    /// The share of such intervals, over repetitions, that holds the true value: above 0, below 1.
+    pub level: f64,
+}
+
+impl Interval {
+    /// Whether `value` lies between the ends; an interval of differences that does not contain 0 says that one
+    /// predictor is better.
+    #[must_use]
+    pub fn contains(&self, value: f64) -> bool {
+        (self.low..=self.high).contains(&value)
+    }
+}
+
+/// Student's t interval for the mean of independent differences: `mean ± t sd / sqrt(n)`, t the quantile of
+/// `n - 1` degrees of freedom (Student 1908, doi:10.1093/biomet/6.1.1).
+///
+/// One difference for each repetition, in which both predictors saw the same data. Exact for normal differences
+/// and close for others unless they are few and skewed. Differences that are all equal give an interval of no
+/// width. Errors: fewer than 2 differences, NaN or infinite ones, a level not between 0 and 1.
+///
+/// ```
+/// use candle_ensemble::metrics::t_interval;
+///
+/// let gain = t_interval(&[0.02, 0.03, 0.01, 0.02], 0.95)?;
+/// assert!((gain.estimate - 0.02).abs() < 1e-15);
+/// assert!(!gain.contains(0.0));
+/// # Ok::<(), candle_ensemble::Error>(())
+/// ```
+pub fn t_interval(differences: &[f64], level: f64) -> Result<Interval> {
+    student(differences, level, 0.0)
+}
+
+/// Corrected resampled t interval for differences from folds or repeated splits of one data set:
+/// `mean ± t sd sqrt(1/n + test_rows/train_rows)` (Nadeau & Bengio 2003, doi:10.1023/A:1024068626366).
+///
+/// Such differences share training rows, so they vary less than independent ones would, and [`t_interval`] is
+/// far too narrow; the added term stands for a correlation of `test_rows / (test_rows + train_rows)` between
+/// them. For k folds `test_rows / train_rows` is `1 / (k - 1)`. Errors: as [`t_interval`]; no test or training
+/// rows.
+///
+/// ```
+/// use candle_ensemble::metrics::{corrected_t_interval, t_interval};
+///
+/// let folds = [0.02, 0.03, 0.01, 0.02, 0.04];
+/// let (naive, corrected) = (t_interval(&folds, 0.95)?, corrected_t_interval(&folds, 200, 800, 0.95)?);
+/// let wider = (corrected.high - corrected.low) / (naive.high - naive.low);
+/// assert!((wider - 1.5).abs() < 1e-12); // sqrt((1/5 + 200/800) / (1/5))
+/// # Ok::<(), candle_ensemble::Error>(())
+/// ```
+pub fn corrected_t_interval(
+    differences: &[f64],
+    test_rows: usize,
+    train_rows: usize,
+    level: f64,
+) -> Result<Interval> {
+    for (what, rows) in [("test_rows", test_rows), ("train_rows", train_rows)] {
+        if rows == 0 {
+            return Err(Error::invalid(what, "at least 1", rows));
+        }
+    }
+    student(differences, level, test_rows as f64 / train_rows as f64)
+}
+
+/// Percentile bootstrap interval for the mean of per-row differences, of two predictors' losses on the rows of
+/// one test set for example (Efron 1979, doi:10.1214/aos/1176344552).
+///
+/// Rows are drawn with replacement, as many as there are, `resamples` times; the interval holds the middle
+/// `level` of the means (quantiles interpolate linearly). It holds for many independent rows: with fewer than
+/// about 30 it is too narrow. A few thousand resamples are usual. One seed gives one interval.
+///
+/// Errors: fewer than 2 differences, NaN or infinite ones, a level not between 0 and 1, fewer resamples than
+/// `2 / (1 - level)`, which would leave less than one beyond each end.
+///
+/// ```
+/// use candle_ensemble::{metrics::bootstrap_interval, Seed};
+///
+/// // The first predictor is right and the second wrong on 30 of 200 rows, the other way round on 10.
+/// let mut differences = vec![0.0; 200];
+/// differences[..30].fill(1.0);
+/// differences[30..40].fill(-1.0);
+/// let gain = bootstrap_interval(&differences, 0.95, 2000, Seed::from(1))?;
+/// assert!((gain.estimate - 0.1).abs() < 1e-15);
+/// assert!(gain.low > 0.02 && gain.high < 0.18);
+/// # Ok::<(), candle_ensemble::Error>(())
+/// ```
+pub fn bootstrap_interval(differences: &[f64], level: f64, resamples: usize, seed: Seed) -> Result<Interval> {
+    check_differences(differences)?;
+    let mean = |rows: &[u32]| {
+        let total: f64 = rows.iter().map(|&row| differences[row as usize]).sum();
+        Ok(total / rows.len() as f64)
+    };
+    bootstrap_statistic(differences.len(), level, resamples, seed, mean)
+}
+
+/// Percentile bootstrap interval for any statistic of a set of rows, as [`bootstrap_interval`] is for the mean.
+///
+/// `statistic` gets row numbers below `rows`: first all of them in order, for the estimate, and then, for each
+/// resample, `rows` numbers drawn with replacement. It is to give a number for any of them. Its error ends the
+/// bootstrap. Errors: as [`bootstrap_interval`]; a statistic that is NaN or infinite.
+///
+/// ```
+/// use candle_ensemble::{metrics::bootstrap_statistic, Seed};
+///
+/// // Difference of two root mean squared errors from the squared errors of each row.
+/// let (first, second) = ([0.1, 0.2, 0.1, 0.4], [0.2, 0.3, 0.1, 0.9]);
+/// let rmse = |squares: &[f64], rows: &[u32]| {
+///     (rows.iter().map(|&row| squares[row as usize]).sum::<f64>() / rows.len() as f64).sqrt()
+/// };
+/// let difference = |rows: &[u32]| Ok(rmse(&second, rows) - rmse(&first, rows));
+/// let gain = bootstrap_statistic(4, 0.9, 1000, Seed::from(1), difference)?;
+/// assert!(gain.contains(gain.estimate));
+/// # Ok::<(), candle_ensemble::Error>(())
+/// ```
+pub fn bootstrap_statistic(
+    rows: usize,
+    level: f64,
+    resamples: usize,
+    seed: Seed,
+    mut statistic: impl FnMut(&[u32]) -> Result<f64>,
+) -> Result<Interval> {
+    check_level(level)?;
+    let least = (2.0 / (1.0 - level)).ceil();
+    // Rounding of `1 - level` must not ask for a 41st resample at 95 %.
+    if (resamples as f64) < 2.0 / (1.0 - level) * (1.0 - 1e-9) {
+        return Err(Error::invalid("resamples", format!("at least {least} at level {level}"), resamples));
+    }
+    let count = match u32::try_from(rows) {
+        Ok(count) if count >= 2 => count,
+        _ => return Err(Error::invalid("number of rows", "2 to 4294967295", rows)),
+    };
+    let mut finite = |rows: &[u32]| match statistic(rows)? {
+        x if x.is_finite() => Ok(x),
+        x => Err(Error::invalid("statistic", "finite", x)),
+    };
+    let mut drawn: Vec<u32> = (0..count).collect();
+    let estimate = finite(&drawn)?;
+    let mut values = Vec::with_capacity(resamples);
+    for resample in 0..resamples {
+        let mut rng = seed.nth("bootstrap", resample as u64).rng();
+        drawn.fill_with(|| rng.random_range(0..count));
+        values.push(finite(&drawn)?);
+    }
+    values.sort_unstable_by(f64::total_cmp);
+    let tail = (1.0 - level) / 2.0;
+    Ok(Interval { estimate, low: quantile(&values, tail), high: quantile(&values, 1.0 - tail), level })
+}
+
+/// `mean ± t sd sqrt(1/n + extra)`.
+fn student(differences: &[f64], level: f64, extra: f64) -> Result<Interval> {
+    check_level(level)?;
+    check_differences(differences)?;
+    let Summary { n, mean, sd } = Summary::of(differences)?;
+    let error = sd.unwrap_or_default() * (1.0 / n as f64 + extra).sqrt();
+    let half = t_quantile((n - 1) as f64, level)? * error;
+    Ok(Interval { estimate: mean, low: mean - half, high: mean + half, level })
+}
+
+/// The t below which a Student variable lies, in size, with probability `level`; to ten digits for levels of
+/// 0.01 and more.
+///
+/// statrs inverts the incomplete beta function by iteration, which goes wrong at both ends: by 88 % for one
+/// degree of freedom at level 1 - 10⁻⁹, by 7 % for ten million at level 0.95. There are closed forms for the
+/// first, and a series for the second (Abramowitz & Stegun 1964, 26.7.5), of which the terms left out are below
+/// 10⁻¹⁰ of t from 500 degrees on, for levels up to 1 - 10⁻⁶.
+fn t_quantile(freedom: f64, level: f64) -> Result<f64> {
+    // From the tail, which keeps its digits when the level is close to 1.
+    let tail = (1.0 - level) / 2.0;
+    let invalid = |e| Error::invalid("degrees of freedom", "positive", e);
+    let t = if freedom == 1.0 {
+        1.0 / (PI * tail).tan()
+    } else if freedom == 2.0 {
+        level * (2.0 / ((1.0 - level) * (1.0 + level))).sqrt()
+    } else if freedom < 500.0 {
+        -StudentsT::new(0.0, 1.0, freedom).map_err(invalid)?.inverse_cdf(tail)
+    } else {
+        series(-Normal::standard().inverse_cdf(tail), freedom)
+    };
+    if t.is_finite() {
+        Ok(t)
+    } else {
+        Err(Error::invalid("level", "not as close to 0 or 1", level))
+    }
+}
+
+/// Student's quantile in powers of `1 / freedom`, from the normal quantile `z`.
+fn series(z: f64, freedom: f64) -> f64 {
+    let terms = [
+        (4.0, &[1.0, 1.0][..]),
+        (96.0, &[3.0, 16.0, 5.0]),
+        (384.0, &[-15.0, 17.0, 19.0, 3.0]),
+        (92160.0, &[-945.0, -1920.0, 1482.0, 776.0, 79.0]),
+    ];
+    let mut t = z;
+    let mut power = 1.0;
+    for (divisor, coefficients) in terms {
+        power /= freedom;
+        let polynomial = coefficients.iter().rev().fold(0.0, |sum, c| sum * z * z + c);
+        t += power * z * polynomial / divisor;
+    }
+    t
+}
+
+/// Quantile of sorted values, interpolated linearly between the two nearest (Hyndman & Fan 1996, type 7, as
+/// numpy's default).
+fn quantile(sorted: &[f64], p: f64) -> f64 {
+    let place = p * (sorted.len() - 1) as f64;
+    let below = place as usize;
+    let (a, b) = (sorted[below], sorted[(below + 1).min(sorted.len() - 1)]);
+    a + (place - below as f64) * (b - a)
+}
+
+fn check_level(level: f64) -> Result<()> {
+    if level > 0.0 && level < 1.0 {
+        return Ok(());
+    }
+    Err(Error::invalid("level", "above 0 and below 1", level))
+}
+
+fn check_differences(differences: &[f64]) -> Result<()> {
+    if differences.len() < 2 {
+        return Err(Error::invalid("number of differences", "at least 2", differences.len()));
+    }
+    match differences.iter().position(|d| !d.is_finite()) {
+        None => Ok(()),
+        Some(i) => Err(Error::invalid(format!("difference {i}"), "finite", differences[i])),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand_chacha::ChaCha8Rng;
+    use rand_distr::{Distribution, StandardNormal};
+
+    const GAINS: [f64; 10] = [0.012, -0.004, 0.021, 0.008, 0.015, 0.003, -0.001, 0.019, 0.007, 0.011];
+
+    #[track_caller]
+    fn close(a: f64, b: f64, relative: f64) {
+        assert!((a - b).abs() <= relative * b.abs(), "{a} is not {b}");
+    }
+
+    /// `scipy.stats.t.interval(level, 9, loc=mean, scale=sem)` of scipy 1.17.1; the last with the scale of Nadeau
+    /// and Bengio. See tests/reference/metrics.py.
+    #[test]
+    fn intervals_agree_with_scipy() {
+        for (level, low, high) in [
+            (0.5, 0.007281199654454965, 0.010918800345545036),
+            (0.9, 0.004355498278015607, 0.013844501721984391),
+            (0.95, 0.0032450369133868694, 0.014954963086613132),
+            (0.999, -0.003274059225984895, 0.021474059225985102),
+        ] {
+            let interval = t_interval(&GAINS, level).unwrap();
+            close(interval.low, low, 1e-10);
+            close(interval.high, high, 1e-10);
+            close(interval.estimate, 0.0091, 1e-14);
+            assert_eq!(interval.level, level);
+        }
+        let corrected = corrected_t_interval(&GAINS, 100, 900, 0.95).unwrap();
+        close(corrected.low, 0.0005929358624307945, 1e-10);
+        close(corrected.high, 0.017607064137569205, 1e-10);
+    }
+
+    /// `-scipy.stats.t.ppf((1 - level) / 2, freedom)` of scipy 1.17.1.
+    #[test]
+    fn quantiles_agree_with_scipy() {
+        let freedoms = [1.0, 2.0, 3.0, 9.0, 499.0, 500.0, 1e7];
+        for (level, quantiles) in [
+            (
+                0.1,
+                [
+                    0.15838444032453633,
+                    0.14213381090374025,
+                    0.1365981993536989,
+                    0.129252932151831,
+                    0.12572531464151335,
+                    0.12572518667195287,
+                    0.12566135004621498,
+                ],
+            ),
+            (
+                0.5,
+                [
+                    1.0000000000000002,
+                    0.8164965809277261,
+                    0.7648923284043444,
+                    0.7027221467513264,
+                    0.6749817225476649,
+                    0.6749807379659394,
+                    0.6744897747295749,
+                ],
+            ),
+            (
+                0.95,
+                [
+                    12.706204736174694,
+                    4.302652729749462,
+                    3.1824463052837078,
+                    2.262157162798205,
+                    1.9647293909876886,
+                    1.9647198374673676,
+                    1.959964221767205,
+                ],
+            ),
+            (
+                0.999,
+                [
+                    636.619248768719,
+                    31.599054576443606,
+                    12.923978636687476,
+                    4.780912585931138,
+                    3.3101305703977983,
+                    3.31009115152267,
+                    3.2905277044652217,
+                ],
+            ),
+            (
+                0.999999,
+                [
+                    636619.7723487513,
+                    999.9992499854659,
+                    130.1545895571102,
+                    11.636782027289474,
+                    4.953400539173342,
+                    4.95327566652914,
+                    4.891641524179213,
+                ],
+            ),
+        ] {
+            for (freedom, expected) in freedoms.into_iter().zip(quantiles) {
+                close(t_quantile(freedom, level).unwrap(), expected, 1e-10);
+            }
+        }
+    }
+
+    #[test]
+    fn quantiles_interpolate() {
+        let sorted = [1.0, 2.0, 4.0, 8.0, 16.0];
+        for (p, expected) in [(0.0, 1.0), (0.1, 1.4), (0.5, 4.0), (0.875, 12.0), (1.0, 16.0)] {
+            assert_eq!(quantile(&sorted, p), expected);
+        }
+    }
+
+    #[test]
+    fn equal_differences_leave_no_width() {
+        for interval in
+            [t_interval(&[0.1; 7], 0.95).unwrap(), corrected_t_interval(&[0.1; 7], 10, 60, 0.95).unwrap()]
+        {
+            assert_eq!((interval.low, interval.estimate, interval.high), (0.1, 0.1, 0.1));
+        }
+    }
+
+    #[test]
+    fn bad_input_is_named() {
+        let seed = Seed::from(1);
+        let message = |r: Result<Interval>| r.unwrap_err().to_string();
+        for level in [0.0, 1.0, -0.5, 95.0, f64::NAN] {
+            let expected = format!("level must be above 0 and below 1, but is {level}");
+            assert_eq!(message(t_interval(&GAINS, level)), expected);
+            assert_eq!(message(corrected_t_interval(&GAINS, 1, 9, level)), expected);
+            assert_eq!(message(bootstrap_interval(&GAINS, level, 100, seed)), expected);
+        }
+        for few in [&[][..], &[1.0]] {
+            let expected = format!("number of differences must be at least 2, but is {}", few.len());
+            assert_eq!(message(t_interval(few, 0.9)), expected);
+            assert_eq!(message(bootstrap_interval(few, 0.9, 100, seed)), expected);
+        }
+        let nan = [1.0, f64::NAN];
+        assert_eq!(message(t_interval(&nan, 0.9)), "difference 1 must be finite, but is NaN");
+        assert_eq!(
+            message(bootstrap_interval(&nan, 0.9, 100, seed)),
+            "difference 1 must be finite, but is NaN"
+        );
+        assert_eq!(
+            message(bootstrap_interval(&GAINS, 0.95, 39, seed)),
+            "resamples must be at least 40 at level 0.95, but is 39"
+        );
+        assert!(bootstrap_interval(&GAINS, 0.95, 40, seed).is_ok());
+        assert_eq!(
+            message(corrected_t_interval(&GAINS, 0, 9, 0.9)),
+            "test_rows must be at least 1, but is 0"
+        );
+        assert_eq!(
+            message(corrected_t_interval(&GAINS, 1, 0, 0.9)),
+            "train_rows must be at least 1, but is 0"
+        );
+        let broken = bootstrap_statistic(5, 0.9, 100, seed, |_| Ok(f64::NAN));
+        assert_eq!(message(broken), "statistic must be finite, but is NaN");
+        assert!(bootstrap_statistic(1, 0.9, 100, seed, |_| Ok(0.0)).is_err());
+        // However extreme, an answer or an error.
+        for level in [f64::MIN_POSITIVE, 1e-300, 1.0 - f64::EPSILON / 2.0] {
+            for d in [&GAINS[..], &GAINS[..2], &GAINS[..3], &GAINS.repeat(60)] {
+                assert!(t_interval(d, level).map_or(true, |i| i.low <= i.estimate && i.estimate <= i.high));
+            }
+        }
+    }
+
+    #[test]
+    fn one_seed_gives_one_interval_and_resamples_are_whole() {
+        let draw = |seed| bootstrap_interval(&GAINS, 0.9, 500, Seed::from(seed)).unwrap();
+        assert_eq!(draw(1), draw(1));
+        assert_ne!(draw(1), draw(2));
+        let mut calls = 0;
+        let check = |rows: &[u32]| {
+            assert!(rows.len() == 7 && rows.iter().all(|&row| row < 7));
+            calls += 1;
+            Ok(0.0)
+        };
+        bootstrap_statistic(7, 0.5, 20, Seed::from(1), check).unwrap();
+        assert_eq!(calls, 21);
+    }
+
+    /// Of the bootstrap's mean the distribution is known: here (n = 2, values 0 and 1) 0, 1/2 and 1 with
+    /// probability 1/4, 1/2 and 1/4.
+    #[test]
+    fn resampled_means_have_the_distribution_they_should() {
+        let mut counts = [0u32; 3];
+        let count = |rows: &[u32]| {
+            counts[(rows[0] + rows[1]) as usize] += 1;
+            Ok(0.0)
+        };
+        bootstrap_statistic(2, 0.9, 4000, Seed::from(3), count).unwrap();
+        // Four standard deviations; the first call, rows 0 and 1, counts once in the middle.
+        for (count, p) in counts.into_iter().zip([0.25, 0.5, 0.25]) {
+            let expected = 4000.0 * p;
+            assert!((f64::from(count) - expected).abs() < 4.0 * (expected * (1.0 - p)).sqrt() + 1.0);
+        }
+    }
+
+    fn normal(rng: &mut ChaCha8Rng) -> f64 {
+        StandardNormal.sample(rng)
+    }
+
+    /// How many of `simulations` intervals contain 3, their true mean.
+    fn covered(
+        simulations: u64,
+        draw: impl Fn(&mut ChaCha8Rng) -> Vec<f64>,
+        interval: impl Fn(&[f64]) -> Interval,
+    ) -> f64 {
+        let seed = Seed::from(11);
+        let hit = |i| interval(&draw(&mut seed.nth("simulation", i).rng())).contains(3.0);
+        (0..simulations).filter(|&i| hit(i)).count() as f64
+    }
+
+    /// Four standard deviations of a binomial count: a right method misses by more for one seed in 16,000.
+    #[track_caller]
+    fn within_binomial_error(covered: f64, simulations: f64, level: f64) {
+        let slack = 4.0 * (simulations * level * (1.0 - level)).sqrt();
+        let expected = simulations * level;
+        assert!((covered - expected).abs() <= slack, "{covered} of {simulations}, {expected} expected");
+    }
+
+    #[test]
+    fn t_intervals_of_normal_differences_cover_as_often_as_they_say() {
+        for n in [2, 5, 20] {
+            let draw = |rng: &mut ChaCha8Rng| (0..n).map(|_| 3.0 + 2.0 * normal(rng)).collect();
+            let covered = covered(4000, draw, |d| t_interval(d, 0.95).unwrap());
+            within_binomial_error(covered, 4000.0, 0.95);
+        }
+    }
+
+    /// With the correlation that Nadeau and Bengio assume, test / (test + train), their interval is exact for
+    /// normal differences; the naive one is far off.
+    #[test]
+    fn corrected_intervals_of_correlated_differences_cover_as_often_as_they_say() {
+        let (n, test, train) = (10, 100, 900);
+        let shared = (test as f64 / (test + train) as f64).sqrt();
+        let own = (1.0 - shared * shared).sqrt();
+        let draw = |rng: &mut ChaCha8Rng| {
+            let common = shared * normal(rng);
+            (0..n).map(|_| 3.0 + common + own * normal(rng)).collect()
+        };
+        let corrected = covered(4000, draw, |d| corrected_t_interval(d, test, train, 0.95).unwrap());
+        within_binomial_error(corrected, 4000.0, 0.95);
+        let naive = covered(4000, draw, |d| t_interval(d, 0.95).unwrap());
+        assert!(naive < 0.9 * 4000.0, "{naive}");
+    }
+
+    /// Differences of 0/1 losses, 200 rows: -1, 0 and 1 with probability .1, .7 and .2, shifted to a mean of 3.
+    /// The percentile interval's own error at this size is about half a percent of coverage.
+    #[test]
+    fn bootstrap_intervals_cover_as_often_as_they_say() {
+        let draw = |rng: &mut ChaCha8Rng| {
+            let loss = |u: f64| if u < 0.1 { -1.0 } else { f64::from(u < 0.3) };
+            (0..200).map(|_| 2.9 + loss(rng.random())).collect()
+        };
+        let covered = covered(1000, draw, |d| bootstrap_interval(d, 0.95, 400, Seed::from(5)).unwrap());
+        within_binomial_error(covered, 1000.0, 0.95);
+    }
+}

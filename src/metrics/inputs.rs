@@ -1,0 +1,382 @@
+//! Checked inputs of the metrics, handed on row by row in f64.
+use crate::{kernels::sums, Error, Result};
+use candle_core::{DType, Device, Tensor, D};
+
+/// Elements converted at a time: they stay in the cache, and below the size (64 Ki) from which candle's
+/// conversions queue up for its global thread pool.
+const CHUNK: usize = 32 * 1024;
+
+/// Class probabilities with their labels and weights.
+pub(crate) struct Cases<'a> {
+    probs: Table,
+    labels: &'a [u32],
+    weights: Option<&'a [f32]>,
+    tolerance: f64,
+}
+
+/// One row of [`Cases`].
+pub(crate) struct Case<'a> {
+    /// Probability of each class.
+    pub(crate) probs: &'a [f64],
+    /// The true class, below their number.
+    pub(crate) label: usize,
+    /// Weight of the row.
+    pub(crate) weight: f64,
+}
+
+impl<'a> Cases<'a> {
+    pub(crate) fn new(probs: &Tensor, labels: &'a [u32], weights: Option<&'a [f32]>) -> Result<Self> {
+        let tolerance = match probs.dtype() {
+            DType::F16 => 2f64.powi(-9),
+            DType::BF16 => 2f64.powi(-6),
+            _ => 1e-3,
+        };
+        if probs.rank() != 2 {
+            return Err(Error::invalid(
+                "shape of the probabilities",
+                "(N, C)",
+                format!("{:?}", probs.dims()),
+            ));
+        }
+        let probs = Table::new("probabilities", probs)?;
+        if labels.len() != probs.rows {
+            return Err(Error::invalid(
+                "number of labels",
+                format!("{}, one a row", probs.rows),
+                labels.len(),
+            ));
+        }
+        if let Some(row) = labels.iter().position(|&label| label as usize >= probs.columns) {
+            let must = format!("below {}, the number of classes", probs.columns);
+            return Err(Error::invalid(format!("label of row {row}"), must, labels[row]));
+        }
+        check_weights(weights, probs.rows)?;
+        Ok(Self { probs, labels, weights, tolerance })
+    }
+
+    /// Shows every row to `visit`, in order.
+    pub(crate) fn each(&self, mut visit: impl FnMut(Case<'_>)) -> Result<()> {
+        let columns = self.probs.columns;
+        for (start, len) in self.probs.chunks() {
+            let chunk = self.probs.load(start, len)?;
+            for (row, (probs, &label)) in
+                (start..).zip(chunk.chunks_exact(columns).zip(&self.labels[start..start + len]))
+            {
+                check_distribution(row, probs, self.tolerance)?;
+                visit(Case { probs, label: label as usize, weight: weight(self.weights, row) });
+            }
+        }
+        Ok(())
+    }
+
+    /// Weighted mean of `score` over the rows.
+    pub(crate) fn mean(&self, score: impl Fn(&Case<'_>) -> f64) -> Result<f64> {
+        let mut mean = Mean::default();
+        self.each(|case| mean.add(score(&case), case.weight))?;
+        Ok(mean.get())
+    }
+}
+
+/// Regression predictions with their targets and weights.
+pub(crate) struct Pairs<'a> {
+    predictions: Table,
+    targets: Table,
+    weights: Option<&'a [f32]>,
+}
+
+impl<'a> Pairs<'a> {
+    pub(crate) fn new(predictions: &Tensor, targets: &Tensor, weights: Option<&'a [f32]>) -> Result<Self> {
+        let predictions = Table::new("predictions", predictions)?;
+        let targets = Table::new("targets", targets)?;
+        let shape = |t: &Table| (t.rows, t.columns);
+        if shape(&targets) != shape(&predictions) {
+            return Err(Error::invalid(
+                "shape of the targets",
+                format!("{:?}, that of the predictions", shape(&predictions)),
+                format!("{:?}", shape(&targets)),
+            ));
+        }
+        check_weights(weights, predictions.rows)?;
+        Ok(Self { predictions, targets, weights })
+    }
+
+    /// Shows predictions, targets and weight of every row to `visit`, in order.
+    pub(crate) fn each(&self, mut visit: impl FnMut(&[f64], &[f64], f64)) -> Result<()> {
+        let columns = self.predictions.columns;
+        for (start, len) in self.predictions.chunks() {
+            let (predictions, targets) = (self.predictions.load(start, len)?, self.targets.load(start, len)?);
+            let pairs = predictions.chunks_exact(columns).zip(targets.chunks_exact(columns));
+            for (row, (predictions, targets)) in (start..).zip(pairs) {
+                check_finite("prediction", row, predictions)?;
+                check_finite("target", row, targets)?;
+                visit(predictions, targets, weight(self.weights, row));
+            }
+        }
+        Ok(())
+    }
+
+    /// Weighted mean over the rows of the mean over the outputs of `score(prediction - target)`.
+    pub(crate) fn mean(&self, score: impl Fn(f64) -> f64) -> Result<f64> {
+        let mut mean = Mean::default();
+        self.each(|predictions, targets, weight| mean.add(mean_error(predictions, targets, &score), weight))?;
+        Ok(mean.get())
+    }
+}
+
+/// Mean of `score(prediction - target)` over the outputs of one row.
+pub(crate) fn mean_error(predictions: &[f64], targets: &[f64], score: impl Fn(f64) -> f64) -> f64 {
+    let total: f64 = predictions.iter().zip(targets).map(|(p, t)| score(p - t)).sum();
+    total / predictions.len() as f64
+}
+
+/// A weighted mean under way.
+#[derive(Default)]
+pub(crate) struct Mean {
+    sum: f64,
+    weight: f64,
+}
+
+impl Mean {
+    pub(crate) fn add(&mut self, value: f64, weight: f64) {
+        self.sum += weight * value;
+        self.weight += weight;
+    }
+
+    pub(crate) fn get(&self) -> f64 {
+        self.sum / self.weight
+    }
+}
+
+/// `value`, which is not finite only where finite inputs were too large for f64 sums.
+pub(crate) fn finite(what: &str, value: f64) -> Result<f64> {
+    if value.is_finite() {
+        return Ok(value);
+    }
+    Err(Error::invalid(what, "finite: rescale predictions and targets", value))
+}
+
+/// A float tensor `(rows, columns)` on the CPU, neither of them zero.
+struct Table {
+    values: Tensor,
+    rows: usize,
+    columns: usize,
+}
+
+impl Table {
+    fn new(what: &str, values: &Tensor) -> Result<Self> {
+        if !matches!(values.dtype(), DType::F16 | DType::BF16 | DType::F32 | DType::F64) {
+            let got = values.dtype().as_str();
+            return Err(Error::invalid(format!("dtype of the {what}"), "f16, bf16, f32 or f64", got));
+        }
+        let values = match values.rank() {
+            1 => values.unsqueeze(D::Minus1)?,
+            2 => values.clone(),
+            _ => {
+                let got = format!("{:?}", values.dims());
+                return Err(Error::invalid(format!("shape of the {what}"), "(N,) or (N, K)", got));
+            }
+        };
+        let (rows, columns) = values.dims2()?;
+        if rows == 0 || columns == 0 {
+            let got = format!("{rows} by {columns}");
+            return Err(Error::invalid(what, "of at least one row and one column", got));
+        }
+        // All at once: candle copies the whole storage of a narrowed tensor to the CPU.
+        let values = values.detach().to_device(&Device::Cpu)?;
+        Ok(Self { values, rows, columns })
+    }
+
+    /// First row and number of rows of each part to load.
+    fn chunks(&self) -> impl Iterator<Item = (usize, usize)> {
+        let rows = self.rows;
+        let step = (CHUNK / self.columns).max(1);
+        (0..rows).step_by(step).map(move |start| (start, step.min(rows - start)))
+    }
+
+    fn load(&self, start: usize, len: usize) -> Result<Vec<f64>> {
+        Ok(self.values.narrow(0, start, len)?.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?)
+    }
+}
+
+fn weight(weights: Option<&[f32]>, row: usize) -> f64 {
+    weights.map_or(1.0, |w| f64::from(w[row]))
+}
+
+fn check_weights(weights: Option<&[f32]>, rows: usize) -> Result<()> {
+    let Some(weights) = weights else { return Ok(()) };
+    if weights.len() != rows {
+        return Err(Error::invalid("number of weights", format!("{rows}, one a row"), weights.len()));
+    }
+    if let Some(row) = weights.iter().position(|w| !w.is_finite() || *w < 0.0) {
+        return Err(Error::invalid(format!("weight of row {row}"), "finite and not negative", weights[row]));
+    }
+    if weights.iter().all(|&w| w == 0.0) {
+        return Err(Error::invalid("sum of the weights", "positive", 0));
+    }
+    Ok(())
+}
+
+fn check_distribution(row: usize, probs: &[f64], tolerance: f64) -> Result<()> {
+    let sum = lanes::sum(probs, |p| p);
+    let (low, high) = lanes::range(probs);
+    // In this form a NaN, which makes the sum NaN, does not pass.
+    if (sum - 1.0).abs() <= tolerance && low >= -tolerance && high <= 1.0 + tolerance {
+        return Ok(());
+    }
+    let allowed = -tolerance..=1.0 + tolerance;
+    Err(match probs.iter().position(|p| !allowed.contains(p)) {
+        Some(class) => {
+            let what = format!("probability of class {class} in row {row}");
+            Error::invalid(what, "between 0 and 1", probs[class])
+        }
+        None => {
+            let must = format!("1 (give or take {tolerance})");
+            Error::invalid(format!("sum of the probabilities in row {row}"), must, sum)
+        }
+    })
+}
+
+fn check_finite(what: &str, row: usize, values: &[f64]) -> Result<()> {
+    match values.iter().position(|x| !x.is_finite()) {
+        None => Ok(()),
+        Some(k) => Err(Error::invalid(format!("{what} of row {row}, output {k},"), "finite", values[k])),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::Var;
+
+    fn cases(probs: &Tensor, labels: &[u32], weights: Option<&[f32]>) -> Result<usize> {
+        let mut rows = 0;
+        Cases::new(probs, labels, weights)?.each(|_| rows += 1)?;
+        Ok(rows)
+    }
+
+    fn pairs(predictions: &Tensor, targets: &Tensor) -> Result<usize> {
+        let mut rows = 0;
+        Pairs::new(predictions, targets, None)?.each(|_, _, _| rows += 1)?;
+        Ok(rows)
+    }
+
+    fn says<T: std::fmt::Debug>(result: Result<T>, message: &str) {
+        assert_eq!(result.unwrap_err().to_string(), message);
+    }
+
+    fn tensor(rows: &[[f64; 2]]) -> Tensor {
+        Tensor::from_slice(rows.as_flattened(), (rows.len(), 2), &Device::Cpu).unwrap()
+    }
+
+    #[test]
+    fn bad_probabilities_are_named() {
+        let two = |second| tensor(&[[0.5, 0.5], second]);
+        let check = |second| cases(&two(second), &[0, 1], None);
+        assert_eq!(check([0.25, 0.7509]).unwrap(), 2);
+        assert_eq!(check([-0.0005, 1.0005]).unwrap(), 2);
+        says(
+            check([0.25, 0.5]),
+            "sum of the probabilities in row 1 must be 1 (give or take 0.001), but is 0.75",
+        );
+        says(check([0.5, f64::NAN]), "probability of class 1 in row 1 must be between 0 and 1, but is NaN");
+        says(check([-0.5, 1.5]), "probability of class 0 in row 1 must be between 0 and 1, but is -0.5");
+        says(
+            check([f64::INFINITY, f64::NEG_INFINITY]),
+            "probability of class 0 in row 1 must be between 0 and 1, but is inf",
+        );
+    }
+
+    #[test]
+    fn bad_labels_and_shapes_are_named() {
+        let probs = tensor(&[[0.5, 0.5], [1.0, 0.0]]);
+        says(cases(&probs, &[0, 2], None), "label of row 1 must be below 2, the number of classes, but is 2");
+        says(cases(&probs, &[0], None), "number of labels must be 2, one a row, but is 1");
+        let flat = probs.flatten_all().unwrap();
+        says(cases(&flat, &[0, 0, 0, 0], None), "shape of the probabilities must be (N, C), but is [4]");
+        for shape in [(0, 2), (2, 0)] {
+            let empty = Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap();
+            let got = format!("but is {} by {}", shape.0, shape.1);
+            says(
+                cases(&empty, &vec![0; shape.0], None),
+                &format!("probabilities must be of at least one row and one column, {got}"),
+            );
+        }
+        let whole = Tensor::ones((2, 1), DType::U32, &Device::Cpu).unwrap();
+        says(
+            cases(&whole, &[0, 0], None),
+            "dtype of the probabilities must be f16, bf16, f32 or f64, but is u32",
+        );
+    }
+
+    #[test]
+    fn bad_weights_are_named() {
+        let probs = tensor(&[[0.5, 0.5], [1.0, 0.0]]);
+        let check = |weights: &[f32]| cases(&probs, &[0, 1], Some(weights));
+        assert_eq!(check(&[0.0, 2.0]).unwrap(), 2);
+        says(check(&[1.0]), "number of weights must be 2, one a row, but is 1");
+        says(check(&[1.0, -1.0]), "weight of row 1 must be finite and not negative, but is -1");
+        says(check(&[f32::NAN, 1.0]), "weight of row 0 must be finite and not negative, but is NaN");
+        says(check(&[0.0, 0.0]), "sum of the weights must be positive, but is 0");
+    }
+
+    #[test]
+    fn bad_regressions_are_named() {
+        let a = tensor(&[[1.0, 2.0], [3.0, 4.0]]);
+        says(
+            pairs(&a, &tensor(&[[1.0, 2.0]])),
+            "shape of the targets must be (2, 2), that of the predictions, but is (1, 2)",
+        );
+        let bad = tensor(&[[1.0, 2.0], [3.0, f64::NAN]]);
+        says(pairs(&bad, &a), "prediction of row 1, output 1, must be finite, but is NaN");
+        says(pairs(&a, &bad), "target of row 1, output 1, must be finite, but is NaN");
+        let deep = a.reshape((1, 2, 2)).unwrap();
+        says(pairs(&deep, &a), "shape of the predictions must be (N,) or (N, K), but is [1, 2, 2]");
+        let none = Tensor::zeros(0, DType::F32, &Device::Cpu).unwrap();
+        says(pairs(&none, &none), "predictions must be of at least one row and one column, but is 0 by 1");
+    }
+
+    #[test]
+    fn a_column_and_a_vector_are_the_same_and_are_not_broadcast() {
+        let column = Tensor::new(&[[1f32], [2.0], [3.0]], &Device::Cpu).unwrap();
+        let vector = Tensor::new(&[1f64, 2.0, 3.0], &Device::Cpu).unwrap();
+        assert_eq!(Pairs::new(&column, &vector, None).unwrap().mean(f64::abs).unwrap(), 0.0);
+        assert!(Pairs::new(&column.t().unwrap(), &vector, None).is_err());
+    }
+
+    #[test]
+    fn rows_arrive_whole_and_in_order_across_chunks_from_any_layout_and_dtype() {
+        // 100 columns do not divide a chunk, and the table takes several.
+        let (n, c) = (1000usize, 100usize);
+        let values: Vec<f32> = (0..n * c).map(|x| (x / c % 50) as f32 + (x % c) as f32).collect();
+        let plain = Tensor::from_vec(values, (n, c), &Device::Cpu).unwrap();
+        let strided = plain.t().unwrap().contiguous().unwrap().t().unwrap();
+        let tracked = Var::from_tensor(&plain).unwrap();
+        let mut tables = vec![strided, tracked.as_tensor().clone()];
+        for dtype in [DType::F16, DType::BF16, DType::F64] {
+            tables.push(plain.to_dtype(dtype).unwrap());
+        }
+        for table in tables {
+            let mut row = 0;
+            let seen = |p: &[f64], _: &[f64], _: f64| {
+                assert_eq!(p.len(), c);
+                assert_eq!((p[0], p[c - 1]), ((row % 50) as f64, (row % 50 + c - 1) as f64));
+                row += 1;
+            };
+            Pairs::new(&table, &plain, None).unwrap().each(seen).unwrap();
+            assert_eq!(row, n);
+        }
+    }
+
+    #[test]
+    fn rounding_of_the_small_float_types_passes() {
+        // In bf16 the second row is 180/256 and 153/512, which sum to 1.00195.
+        let rows = Tensor::new(&[[0.7f32, 0.3], [0.7015, 0.2985]], &Device::Cpu).unwrap();
+        for dtype in [DType::F16, DType::BF16] {
+            assert_eq!(cases(&rows.to_dtype(dtype).unwrap(), &[0, 1], None).unwrap(), 2);
+        }
+        let off = Tensor::new(&[[0.72f32, 0.30]], &Device::Cpu).unwrap();
+        for dtype in [DType::F16, DType::BF16, DType::F32] {
+            assert!(cases(&off.to_dtype(dtype).unwrap(), &[0], None).is_err());
+        }
+    }
+}

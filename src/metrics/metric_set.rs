@@ -1,0 +1,313 @@
+//! All metrics of one set of predictions.
+use crate::{
+    metrics::{
+        accuracy::Top,
+        brier,
+        ece::EqualWidth,
+        inputs::{finite, mean_error, Cases, Mean, Pairs},
+        nll,
+        r2::R2,
+        rmse, ECE_BINS,
+    },
+    Result,
+};
+use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
+
+const CLASSIFICATION: [&str; 4] = ["accuracy", "nll", "brier", "ece"];
+const REGRESSION: [&str; 3] = ["rmse", "mae", "r2"];
+
+/// The metrics of one set of predictions, computed in one pass.
+///
+/// Serialized they are a flat record of numbers under the names of the fields, which tell the kind apart, so
+/// they can be read back from formats that name their fields, such as JSON, and not from bincode.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use candle_ensemble::metrics::Metrics;
+///
+/// let targets = Tensor::new(&[0f32, 2.0, 4.0], &Device::Cpu)?;
+/// let predictions = Tensor::new(&[1f32, 2.0, 3.0], &Device::Cpu)?;
+/// let metrics = Metrics::regression(&predictions, &targets, None)?;
+/// assert_eq!(metrics.headline(), (2.0f64 / 3.0).sqrt());
+/// for (name, value) in metrics.values() {
+///     println!("{name}: {value:.3}");
+/// }
+/// # Ok::<(), candle_ensemble::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+#[non_exhaustive]
+pub enum Metrics {
+    /// Of class probabilities.
+    Classification {
+        /// Share of rows whose most probable class is right, 0 to 1: [`accuracy`](crate::metrics::accuracy()).
+        accuracy: f64,
+        /// Negative log-likelihood in nats, 0 or more: [`nll`](crate::metrics::nll()).
+        nll: f64,
+        /// Brier score summed over the classes, 0 to 2: [`brier`](crate::metrics::brier()).
+        brier: f64,
+        /// Expected calibration error in 15 bins of equal width, 0 to 1: [`ece`](crate::metrics::ece()).
+        ece: f64,
+    },
+    /// Of real-valued predictions.
+    Regression {
+        /// Root mean squared error in the unit of the targets: [`rmse`](crate::metrics::rmse()).
+        rmse: f64,
+        /// Mean absolute error in the unit of the targets: [`mae`](crate::metrics::mae()).
+        mae: f64,
+        /// Coefficient of determination, at most 1: [`r2`](crate::metrics::r2()).
+        r2: f64,
+    },
+}
+
+impl Metrics {
+    /// Metrics of the class probabilities `(N, C)`, weighted by row if `weights` are given. Errors: see the
+    /// [module](super).
+    pub fn classification(probs: &Tensor, labels: &[u32], weights: Option<&[f32]>) -> Result<Self> {
+        let [mut accuracy, mut nll, mut brier] = <[Mean; 3]>::default();
+        let mut ece = EqualWidth::new(ECE_BINS)?;
+        Cases::new(probs, labels, weights)?.each(|case| {
+            let top = Top::of(&case);
+            accuracy.add(f64::from(top.correct), case.weight);
+            nll.add(nll::loss(&case), case.weight);
+            brier.add(brier::distance(&case), case.weight);
+            ece.add(&top, case.weight);
+        })?;
+        Ok(Self::Classification {
+            accuracy: accuracy.get(),
+            nll: nll.get(),
+            brier: brier.get(),
+            ece: ece.error(),
+        })
+    }
+
+    /// Metrics of the predictions, `(N,)` or `(N, K)` like the targets, weighted by row if `weights` are given.
+    /// Errors: see the [module](super); and if squares overflow f64.
+    pub fn regression(predictions: &Tensor, targets: &Tensor, weights: Option<&[f32]>) -> Result<Self> {
+        let [mut squared, mut absolute] = <[Mean; 2]>::default();
+        let mut r2 = R2::default();
+        Pairs::new(predictions, targets, weights)?.each(|p, t, weight| {
+            squared.add(mean_error(p, t, rmse::square), weight);
+            absolute.add(mean_error(p, t, f64::abs), weight);
+            r2.add(p, t, weight);
+        })?;
+        Ok(Self::Regression {
+            rmse: finite("rmse", squared.get().sqrt())?,
+            mae: finite("mae", absolute.get())?,
+            r2: r2.get()?,
+        })
+    }
+
+    /// The one number to rank by: accuracy or root mean squared error.
+    #[must_use]
+    pub fn headline(&self) -> f64 {
+        match *self {
+            Self::Classification { accuracy, .. } => accuracy,
+            Self::Regression { rmse, .. } => rmse,
+        }
+    }
+
+    /// Name of the [`headline`](Self::headline).
+    #[must_use]
+    pub fn headline_name(&self) -> &'static str {
+        self.names()[0]
+    }
+
+    /// Whether a larger [`headline`](Self::headline) is the better one.
+    #[must_use]
+    pub fn larger_is_better(&self) -> bool {
+        matches!(self, Self::Classification { .. })
+    }
+
+    /// Names of the metrics, which never change; the headline comes first.
+    #[must_use]
+    pub fn names(&self) -> &'static [&'static str] {
+        match self {
+            Self::Classification { .. } => &CLASSIFICATION,
+            Self::Regression { .. } => &REGRESSION,
+        }
+    }
+
+    /// The metrics with their names, in the order of [`names`](Self::names).
+    #[must_use]
+    pub fn values(&self) -> Vec<(&'static str, f64)> {
+        let name = |values: &[f64]| self.names().iter().copied().zip(values.iter().copied()).collect();
+        match *self {
+            Self::Classification { accuracy, nll, brier, ece } => name(&[accuracy, nll, brier, ece]),
+            Self::Regression { rmse, mae, r2 } => name(&[rmse, mae, r2]),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{accuracy, brier, ece, ece_equal_mass, mae, nll, r2, rmse, tables};
+    use super::*;
+    use candle_core::Device;
+    use proptest::prelude::*;
+
+    #[test]
+    fn one_pass_gives_what_the_single_metrics_give() {
+        let (probs, labels, weights) = tables::classification();
+        let (p, t, _) = tables::regression();
+        for w in [None, Some(&weights[..])] {
+            let all = Metrics::classification(&probs, &labels, w).unwrap();
+            let each = [
+                ("accuracy", accuracy(&probs, &labels, w).unwrap()),
+                ("nll", nll(&probs, &labels, w).unwrap()),
+                ("brier", brier(&probs, &labels, w).unwrap()),
+                ("ece", ece(&probs, &labels, 15, w).unwrap()),
+            ];
+            assert_eq!(all.values(), each);
+            assert_eq!((all.headline_name(), all.headline()), each[0]);
+            assert!(all.larger_is_better());
+
+            let all = Metrics::regression(&p, &t, w).unwrap();
+            let each = [
+                ("rmse", rmse(&p, &t, w).unwrap()),
+                ("mae", mae(&p, &t, w).unwrap()),
+                ("r2", r2(&p, &t, w).unwrap()),
+            ];
+            assert_eq!(all.values(), each);
+            assert_eq!((all.headline_name(), all.headline()), each[0]);
+            assert!(!all.larger_is_better());
+        }
+    }
+
+    #[test]
+    fn json_is_flat_and_comes_back() {
+        let classification = Metrics::Classification { accuracy: 0.5, nll: 1.25, brier: 0.75, ece: 0.1 };
+        let regression = Metrics::Regression { rmse: 0.1, mae: 0.2, r2: -0.3 };
+        for (metrics, json) in [
+            (classification, r#"{"accuracy":0.5,"nll":1.25,"brier":0.75,"ece":0.1}"#),
+            (regression, r#"{"rmse":0.1,"mae":0.2,"r2":-0.3}"#),
+        ] {
+            assert_eq!(serde_json::to_string(&metrics).unwrap(), json);
+            assert_eq!(serde_json::from_str::<Metrics>(json).unwrap(), metrics);
+        }
+        assert!(serde_json::from_str::<Metrics>(r#"{"accuracy":0.5}"#).is_err());
+    }
+
+    /// Rows of a table: the row's numbers, its label or target, its weight as a whole number.
+    #[derive(Clone, Debug)]
+    struct Row {
+        values: Vec<f64>,
+        label: u32,
+        weight: u8,
+    }
+
+    impl Row {
+        fn probs(&self) -> Vec<f64> {
+            let total: f64 = self.values.iter().sum();
+            self.values.iter().map(|v| v / total).collect()
+        }
+    }
+
+    /// Up to 40 rows of 2 to 10 values of at least 1 (some of them equal), the first with a positive weight; and
+    /// a permutation.
+    fn rows() -> impl Strategy<Value = (Vec<Row>, Vec<Row>)> {
+        (2usize..=10)
+            .prop_flat_map(|classes| {
+                let value = prop_oneof![Just(2.0), 1.0..50.0];
+                let row = (prop::collection::vec(value, classes), 0..classes as u32, 0u8..4)
+                    .prop_map(|(values, label, weight)| Row { values, label, weight });
+                prop::collection::vec(row, 1..40)
+            })
+            .prop_flat_map(|mut rows| {
+                rows[0].weight += 1;
+                (Just(rows.clone()), Just(rows).prop_shuffle())
+            })
+    }
+
+    fn table(rows: &[Vec<f64>]) -> Tensor {
+        Tensor::from_vec(rows.concat(), (rows.len(), rows[0].len()), &Device::Cpu).unwrap()
+    }
+
+    /// Every metric of a table of rows, once read as probabilities and labels, once as predictions (with targets
+    /// made of the label).
+    fn all(rows: &[Row], weights: Option<&[f32]>) -> Vec<f64> {
+        let probs = table(&rows.iter().map(Row::probs).collect::<Vec<_>>());
+        let labels: Vec<u32> = rows.iter().map(|r| r.label).collect();
+        let predictions = table(&rows.iter().map(|r| r.values.clone()).collect::<Vec<_>>());
+        let target = |r: &Row| (0..r.values.len()).map(|k| f64::from(r.label) * (k as f64 - 1.5)).collect();
+        let targets = table(&rows.iter().map(target).collect::<Vec<Vec<f64>>>());
+        let of_classes = Metrics::classification(&probs, &labels, weights).unwrap();
+        let of_values = Metrics::regression(&predictions, &targets, weights).unwrap();
+        let mut out: Vec<f64> =
+            of_classes.values().into_iter().chain(of_values.values()).map(|(_, value)| value).collect();
+        out.extend([1, 2, 5].map(|bins| ece_equal_mass(&probs, &labels, bins, weights).unwrap()));
+        out
+    }
+
+    fn same(a: &[f64], b: &[f64]) -> std::result::Result<(), TestCaseError> {
+        prop_assert_eq!(a.len(), b.len());
+        for (x, y) in a.iter().zip(b) {
+            prop_assert!((x - y).abs() <= 1e-11 * (1.0 + x.abs()), "{:?} is not {:?}", a, b);
+        }
+        Ok(())
+    }
+
+    fn weights(rows: &[Row]) -> Vec<f32> {
+        rows.iter().map(|r| f32::from(r.weight)).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_of_rows_does_not_matter((rows, shuffled) in rows()) {
+            same(&all(&rows, None), &all(&shuffled, None))?;
+            same(&all(&rows, Some(&weights(&rows))), &all(&shuffled, Some(&weights(&shuffled))))?;
+        }
+
+        #[test]
+        fn a_whole_weight_is_a_row_repeated((rows, _) in rows()) {
+            let repeated: Vec<Row> =
+                rows.iter().flat_map(|r| std::iter::repeat_n(r.clone(), r.weight.into())).collect();
+            same(&all(&rows, Some(&weights(&rows))), &all(&repeated, None))?;
+        }
+
+        #[test]
+        fn equal_weights_are_no_weights((rows, _) in rows(), weight in 1e-3f32..1e3) {
+            same(&all(&rows, Some(&vec![weight; rows.len()])), &all(&rows, None))?;
+        }
+
+        #[test]
+        fn everything_lies_within_its_range((rows, _) in rows()) {
+            let values = all(&rows, None);
+            let [accuracy, nll, brier, ece, rmse, mae, r2] = values[..7] else { unreachable!() };
+            let classes = rows[0].values.len() as f64;
+            prop_assert!((0.0..=1.0).contains(&accuracy) && (0.0..=2.0).contains(&brier));
+            // No probability is below 1 of 50 per class.
+            prop_assert!(nll > 0.0 && nll <= (50.0 * classes).ln());
+            prop_assert!((0.0..=1.0).contains(&ece) && values[7..].iter().all(|e| (0.0..=1.0).contains(e)));
+            prop_assert!(mae <= rmse * (1.0 + 1e-12) && r2 <= 1.0);
+        }
+
+        #[test]
+        fn perfect_predictions_are_perfect((rows, _) in rows()) {
+            let corner = |r: &Row| (0..r.values.len()).map(|c| f64::from(c == r.label as usize)).collect();
+            let probs = table(&rows.iter().map(corner).collect::<Vec<Vec<f64>>>());
+            let labels: Vec<u32> = rows.iter().map(|r| r.label).collect();
+            for w in [None, Some(&weights(&rows)[..])] {
+                let metrics = Metrics::classification(&probs, &labels, w).unwrap();
+                let perfect = Metrics::Classification { accuracy: 1.0, nll: 0.0, brier: 0.0, ece: 0.0 };
+                prop_assert_eq!(metrics, perfect);
+                prop_assert_eq!(ece_equal_mass(&probs, &labels, 7, w).unwrap(), 0.0);
+                let perfect = Metrics::Regression { rmse: 0.0, mae: 0.0, r2: 1.0 };
+                prop_assert_eq!(Metrics::regression(&probs, &probs, w).unwrap(), perfect);
+            }
+        }
+
+        #[test]
+        fn guessing_uniformly_costs_what_theory_says((rows, _) in rows(), classes in 2usize..200) {
+            let share = 1.0 / classes as f64;
+            let probs = table(&vec![vec![share; classes]; rows.len()]);
+            let labels: Vec<u32> = rows.iter().map(|r| r.label % classes as u32).collect();
+            let lowest = labels.iter().filter(|&&l| l == 0).count() as f64 / labels.len() as f64;
+            let metrics = Metrics::classification(&probs, &labels, None).unwrap();
+            let values: Vec<f64> = metrics.values().into_iter().map(|(_, value)| value).collect();
+            let theory = [lowest, (classes as f64).ln(), 1.0 - share, (lowest - share).abs()];
+            same(&values, &theory)?;
+        }
+    }
+}

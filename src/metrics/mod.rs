@@ -1,0 +1,49 @@
+//! Metrics and comparisons: how good predictions are, and whether one predictor is better than another.
+//!
+//! Class probabilities come as a tensor `(N, C)` with labels `&[u32]`, regression predictions and targets as
+//! tensors `(N,)` or `(N, K)`: N rows, C classes, K outputs; f16, bf16, f32 or f64, on any device. Every metric
+//! is a (weighted) mean over rows, or made of such means, and is summed in f64. Weights are finite, not
+//! negative and not all zero; only their ratios matter.
+//!
+//! Every metric refuses, with [`Error::Invalid`](crate::Error::Invalid): no rows, numbers of rows or shapes
+//! that differ, labels that are not below C, values that are NaN or infinite, probabilities outside 0 to 1, and
+//! rows of them that do not sum to one. Both may be off by 10⁻³ (by 2⁻⁹ in f16 and 2⁻⁶ in bf16, twice the
+//! spacing of these types at one); nothing is rescaled.
+//!
+//! ```
+//! use candle_core::{Device, Tensor};
+//! use candle_ensemble::metrics::{accuracy, Metrics};
+//!
+//! let probs = Tensor::new(&[[0.9f32, 0.1], [0.4, 0.6], [0.7, 0.3]], &Device::Cpu)?;
+//! let labels = [0, 1, 1];
+//! assert_eq!(accuracy(&probs, &labels, None)?, 2.0 / 3.0);
+//! assert_eq!(accuracy(&probs, &labels, Some(&[1.0, 1.0, 2.0]))?, 0.5);
+//! println!("{:?}", Metrics::classification(&probs, &labels, None)?);
+//! # Ok::<(), candle_ensemble::Error>(())
+//! ```
+mod accuracy;
+mod brier;
+mod compare;
+mod criterion;
+mod ece;
+mod inputs;
+mod mae;
+mod metric_set;
+mod nll;
+mod r2;
+mod rmse;
+mod summary;
+#[cfg(test)]
+mod tables;
+
+pub use accuracy::accuracy;
+pub use brier::brier;
+pub use compare::{bootstrap_interval, bootstrap_statistic, corrected_t_interval, t_interval, Interval};
+pub use criterion::{Criterion, Custom, RowLoss, Said, Truth};
+pub use ece::{ece, ece_equal_mass, ECE_BINS};
+pub use mae::mae;
+pub use metric_set::Metrics;
+pub use nll::{nll, NLL_EPSILON};
+pub use r2::r2;
+pub use rmse::rmse;
+pub use summary::Summary;

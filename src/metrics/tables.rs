@@ -1,0 +1,47 @@
+//! The tables that `tests/reference/metrics.py` computes its numbers from.
+use candle_core::{Device, Tensor};
+
+const ROWS: usize = 60;
+
+/// Probabilities `(60, 4)` in f64, labels, weights.
+pub(crate) fn classification() -> (Tensor, Vec<u32>, Vec<f32>) {
+    const CLASSES: usize = 4;
+    let (mut probs, mut labels) = (Vec::new(), Vec::new());
+    for i in 0..ROWS {
+        let raw: Vec<usize> = (0..CLASSES).map(|c| (i * 37 + c * 101 + i * c * 17) % 97 + 1).collect();
+        let total: usize = raw.iter().sum();
+        probs.extend(raw.iter().map(|&r| r as f64 / total as f64));
+        let most = *raw.iter().max().unwrap();
+        let top = raw.iter().position(|&r| r == most).unwrap();
+        labels.push(if i % 3 == 0 { (i * i + 1) % CLASSES } else { top } as u32);
+    }
+    (Tensor::from_vec(probs, (ROWS, CLASSES), &Device::Cpu).unwrap(), labels, weights())
+}
+
+/// Predictions and targets `(60, 3)` in f64, weights.
+pub(crate) fn regression() -> (Tensor, Tensor, Vec<f32>) {
+    const OUTPUTS: usize = 3;
+    let (mut predictions, mut targets) = (Vec::new(), Vec::new());
+    for (i, k) in (0..ROWS).flat_map(|i| (0..OUTPUTS).map(move |k| (i, k))) {
+        let target = ((i * 29 + k * 53 + i * k * 7) % 83) as f64 / 8.0 - 5.0;
+        targets.push(target);
+        predictions.push(target + (((i * 31 + k * 43) % 41) as f64 - 20.0) / 16.0);
+    }
+    let tensor = |values| Tensor::from_vec(values, (ROWS, OUTPUTS), &Device::Cpu).unwrap();
+    (tensor(predictions), tensor(targets), weights())
+}
+
+fn weights() -> Vec<f32> {
+    (0..ROWS).map(|i| 0.5 * (1 + i % 6) as f32).collect()
+}
+
+/// The first column of a table, as a vector.
+pub(crate) fn first(table: &Tensor) -> Tensor {
+    table.narrow(1, 0, 1).unwrap().squeeze(1).unwrap()
+}
+
+/// Equal but for the rounding of a few dozen operations.
+#[track_caller]
+pub(crate) fn close(a: f64, b: f64) {
+    assert!((a - b).abs() <= 1e-13 * (1.0 + b.abs()), "{a} is not {b}");
+}

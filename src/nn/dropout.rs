@@ -1,0 +1,173 @@
+//! Dropout whose masks follow from the run's seed.
+use crate::{check::below_one, Seed};
+use candle_core::{DType, Device, ModuleT, Result, Tensor, Var};
+use candle_nn::{Init, VarBuilder};
+use rand::Rng;
+
+/// Dropout: in training each element becomes 0 with probability `p`, and `x / (1 − p)` otherwise, so that the mean
+/// stays; in evaluation nothing happens (Srivastava et al. 2014, JMLR 15:1929–1958, in the inverted form).
+///
+/// candle's own layer draws from a generator that cannot be seeded. The masks of this one follow from two integer
+/// buffers among the network's variables: `seed`, which is drawn with the initial weights and so follows from the
+/// run's seed and the layer's name, and `step`, which counts the passes. Checkpoints hold both, so that a run that
+/// goes on draws what it would have drawn; members hold both, and never use them.
+///
+/// Works on any shape and floating-point type; the mask is drawn on the CPU. The network has to be built by this
+/// library: candle's `VarMap` cannot draw integers.
+///
+/// ```
+/// use candle_core::{Device, DType, ModuleT, Tensor};
+/// use candle_ensemble::{nn::Dropout, plan::Settings, train::Trainer, weights::init, Seed};
+/// use candle_nn::{linear, Linear, VarBuilder};
+///
+/// struct Net(Linear, Dropout, Linear);
+/// impl ModuleT for Net {
+///     fn forward_t(&self, x: &Tensor, train: bool) -> candle_core::Result<Tensor> {
+///         x.apply(&self.0)?.relu()?.apply_t(&self.1, train)?.apply(&self.2)
+///     }
+/// }
+/// // Both may differ from run to run.
+/// let trainer = Trainer::reading(&["width", "dropout"], |settings: &Settings, vb: VarBuilder| {
+///     let width = settings.count("width")?.unwrap_or(16);
+///     let dropout = Dropout::new(settings.real("dropout")?.unwrap_or(0.5), vb.pp("dropout"))?;
+///     Ok(Net(linear(2, width, vb.pp("in"))?, dropout, linear(width, 3, vb.pp("out"))?))
+/// });
+///
+/// let mask = |seed| {
+///     let (_, vb) = init::fresh(Seed::from(seed), Default::default(), DType::F32, &Device::Cpu);
+///     Tensor::ones(8, DType::F32, &Device::Cpu)?.apply_t(&Dropout::new(0.5, vb)?, true)?.to_vec1::<f32>()
+/// };
+/// assert_eq!(mask(1)?, mask(1)?);
+/// assert!(mask(1)?.iter().all(|x| [0., 2.].contains(x)));
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Dropout {
+    p: f64,
+    seed: Tensor,
+    step: Var,
+}
+
+impl Dropout {
+    /// Drops with probability `p`, in [0, 1); the layer needs a name of its own (`vb.pp("dropout")`).
+    ///
+    /// # Errors
+    /// For a `p` out of range, and where the builder's backend has no integers to give.
+    pub fn new(p: f64, vb: VarBuilder<'_>) -> Result<Self> {
+        below_one("the probability of dropout", p)?;
+        let any = Init::Uniform { lo: 0., up: u32::MAX.into() };
+        let seed = vb.get_with_hints_dtype(4, "seed", any, DType::U32)?;
+        let step = Var::from_tensor(&vb.get_with_hints_dtype((), "step", Init::Const(0.), DType::U32)?)?;
+        Ok(Self { p, seed, step })
+    }
+
+    /// `1 / (1 − p)` or 0 for each element, in the order of a generator that this step alone has.
+    fn mask(&self, elements: usize) -> Result<Vec<f32>> {
+        let step = self.step.to_scalar::<u32>()?;
+        let seeds = self.seed.to_vec1::<u32>()?;
+        let seed = seeds.into_iter().fold(Seed::from(0), |seed, part| seed.nth("dropout", part.into()));
+        self.step.set(&Tensor::new(step.wrapping_add(1), self.step.device())?)?;
+        let mut rng = seed.nth("step", step.into()).rng();
+        let (dropped, kept) = ((self.p * 2f64.powi(32)) as u32, (1. / (1. - self.p)) as f32);
+        Ok((0..elements).map(|_| if rng.random::<u32>() < dropped { 0. } else { kept }).collect())
+    }
+}
+
+impl ModuleT for Dropout {
+    fn forward_t(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        if !train || self.p == 0. {
+            return Ok(x.clone());
+        }
+        let mask = Tensor::from_vec(self.mask(x.elem_count())?, x.shape(), &Device::Cpu)?;
+        x * mask.to_dtype(x.dtype())?.to_device(x.device())?
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::weights::{fresh, InitScheme, Vars};
+
+    fn layer(p: f64, seed: u64, name: &str, scheme: InitScheme) -> (Vars, Dropout) {
+        let (vars, vb) = fresh(Seed::from(seed), scheme, DType::F32, &Device::Cpu);
+        let layer = Dropout::new(p, vb.pp(name)).unwrap();
+        (vars, layer)
+    }
+
+    fn pass(layer: &Dropout, n: usize) -> Vec<f32> {
+        let ones = Tensor::ones(n, DType::F32, &Device::Cpu).unwrap();
+        ones.apply_t(layer, true).unwrap().to_vec1().unwrap()
+    }
+
+    #[test]
+    fn masks_differ_by_seed_name_and_step_and_by_nothing_else() {
+        for scheme in [InitScheme::AsDeclared, InitScheme::GlorotUniform, InitScheme::Torch] {
+            let passes = |seed, name| {
+                let (_, layer) = layer(0.5, seed, name, scheme);
+                [pass(&layer, 64), pass(&layer, 64)]
+            };
+            let [first, second] = passes(1, "a");
+            assert_eq!([first.clone(), second.clone()], passes(1, "a"));
+            assert_ne!(first, second);
+            assert_ne!(first, passes(2, "a")[0]);
+            assert_ne!(first, passes(1, "b")[0]);
+        }
+    }
+
+    /// A million elements at each rate, within 5 standard deviations: sound code fails with probability 2e-6 over
+    /// the choice of seeds, which is made once and for all.
+    #[test]
+    fn drops_at_the_rate_asked_for_and_keeps_the_mean() {
+        let n = 1_000_000;
+        for p in [0.1, 0.5, 0.9] {
+            let (_, layer) = layer(p, 7, "a", InitScheme::default());
+            let mask = pass(&layer, n);
+            let dropped = mask.iter().filter(|x| **x == 0.).count() as f64 / n as f64;
+            assert!((dropped - p).abs() < 5. * (p * (1. - p) / n as f64).sqrt(), "{p}: {dropped}");
+            assert!(mask.iter().all(|x| *x == 0. || (f64::from(*x) * (1. - p) - 1.).abs() < 1e-6));
+            // Neighbours are independent: both dropped with probability p².
+            let both = mask.windows(2).filter(|w| w == &[0., 0.]).count() as f64 / (n - 1) as f64;
+            assert!((both - p * p).abs() < 5. * (3. * p * p / n as f64).sqrt(), "{p}: {both}");
+        }
+    }
+
+    #[test]
+    fn goes_on_from_the_values_of_its_buffers() {
+        let (vars, layer_a) = layer(0.3, 1, "a", InitScheme::default());
+        pass(&layer_a, 10);
+        let kept = vars.snapshot().unwrap();
+        let expected = pass(&layer_a, 10);
+        let (vars, layer_b) = layer(0.3, 2, "a", InitScheme::default());
+        vars.load(&kept).unwrap();
+        assert_eq!(pass(&layer_b, 10), expected);
+    }
+
+    #[test]
+    fn does_nothing_in_evaluation_and_at_zero() {
+        for (p, train) in [(0.9, false), (0., true)] {
+            let (_, layer) = layer(p, 1, "a", InitScheme::default());
+            let x = Tensor::arange(0f64, 12., &Device::Cpu).unwrap().reshape((3, 4)).unwrap();
+            let same = x.apply_t(&layer, train).unwrap();
+            assert_eq!(same.to_vec2::<f64>().unwrap(), x.to_vec2::<f64>().unwrap());
+        }
+    }
+
+    #[test]
+    fn gradients_pass_where_elements_are_kept() {
+        let (_, layer) = layer(0.5, 1, "a", InitScheme::default());
+        let x = Var::ones((4, 8), DType::F64, &Device::Cpu).unwrap();
+        let y = x.as_tensor().apply_t(&layer, true).unwrap();
+        let gradients = y.sum_all().unwrap().backward().unwrap();
+        let of_x = gradients.get(&x).unwrap().to_vec2::<f64>().unwrap();
+        assert_eq!(of_x, y.to_vec2::<f64>().unwrap());
+    }
+
+    #[test]
+    fn a_rate_out_of_range_is_named() {
+        for p in [-0.1, 1., f64::NAN] {
+            let (_, vb) = fresh(Seed::from(1), InitScheme::default(), DType::F32, &Device::Cpu);
+            let e = Dropout::new(p, vb).unwrap_err().to_string();
+            assert!(e.contains("the probability of dropout must be from 0 to less than 1"), "{e}");
+        }
+    }
+}

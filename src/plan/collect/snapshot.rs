@@ -1,0 +1,167 @@
+//! Members at the troughs of a cyclic cosine learning rate.
+use crate::{
+    data::Dataset,
+    plan::{collect::cosine, Plan, Position, Take, Unit},
+    resample::AllRows,
+    strategy::{EnsembleBuilder, Strategy},
+    Error, Result, Seed,
+};
+use serde::{Deserialize, Serialize};
+
+/// Snapshot ensembles: one run, whose learning rate falls from the optimizer's to 0 along a cosine and starts again,
+/// `M` times; at the end of each cycle the network is a member.
+///
+/// The rate is `α(t) = α₀/2·(cos(π·t/L) + 1)`, with `t` the steps since the cycle began and `L` its length, stepped
+/// per iteration (the paper) or per epoch. A cycle is `⌊T/M⌋` of the run's `T` epochs; what remains goes to the
+/// last, whose cosine is as much longer. (Where `M` divides `T`, that is the paper's
+/// `α₀/2·(cos(π·((t−1) mod ⌈T/M⌉)/⌈T/M⌉) + 1)`, `t` from 1. The paper's cycles may end within an epoch and its last
+/// may be cut short; here every cycle ends at its trough. For the formula to the letter, whatever `M` and `T`, give the
+/// trainer [`Schedule::WarmRestarts`](crate::plan::Schedule::WarmRestarts) and take the members you want with
+/// [`Horizontal`](crate::plan::Horizontal).)
+///
+/// Choose it when one training is all you can afford. Early snapshots are weak: [`Snapshot::keep`] the last few.
+/// Cost: the epochs of one network. On its own it is a builder of one run; within any other strategy it says when
+/// that strategy's runs hand over members.
+///
+/// Source: Huang et al. 2017, arXiv:1704.00109; Loshchilov and Hutter 2017, arXiv:1608.03983.
+///
+/// ```
+/// use candle_ensemble::{plan::{Snapshot, Unit}, strategy::Bagging};
+///
+/// let five_of_ten = Snapshot::new(10).keep(5).per(Unit::Epoch);
+/// let in_each_bootstrap_run = Bagging::new(5).take(Snapshot::new(3));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    cycles: u32,
+    keep: u32,
+    unit: Unit,
+}
+
+impl Snapshot {
+    /// So many cycles, each of which yields a member; stepped per iteration.
+    #[must_use]
+    pub fn new(cycles: u32) -> Self {
+        Self { cycles, keep: cycles, unit: Unit::Iteration }
+    }
+
+    /// Takes the last so many cycles' members only.
+    #[must_use]
+    pub fn keep(mut self, last: u32) -> Self {
+        self.keep = last;
+        self
+    }
+
+    /// Steps the rate per iteration or per epoch.
+    #[must_use]
+    pub fn per(mut self, unit: Unit) -> Self {
+        self.unit = unit;
+        self
+    }
+
+    /// The cycle that an epoch is in, its first epoch, and its length in epochs.
+    fn cycle(self, epoch: u32, epochs: u32) -> (u32, u32, u32) {
+        let (cycles, length) = (self.cycles.max(1), (epochs / self.cycles.max(1)).max(1));
+        let cycle = (epoch / length).min(cycles - 1);
+        let first = cycle * length;
+        let length = if cycle + 1 == cycles { epochs - first } else { length };
+        (cycle, first, length)
+    }
+
+    pub(crate) fn due(self, epoch: u32, epochs: u32) -> Option<u32> {
+        let (cycle, first, length) = self.cycle(epoch, epochs);
+        let skipped = self.cycles.saturating_sub(self.keep);
+        (epoch + 1 == first + length && cycle >= skipped).then(|| cycle - skipped)
+    }
+
+    pub(crate) fn rate(self, base: f64, at: Position) -> f64 {
+        let (_, first, length) = self.cycle(at.epoch, at.epochs);
+        let epoch = f64::from(at.epoch - first);
+        match self.unit {
+            Unit::Epoch => base * cosine(epoch, f64::from(length)),
+            Unit::Iteration => {
+                let batches = f64::from(at.batches_per_epoch);
+                base * cosine(epoch * batches + f64::from(at.batch), f64::from(length) * batches)
+            }
+        }
+    }
+
+    pub(crate) fn check(self, epochs: u32) -> Result<()> {
+        if self.cycles == 0 || self.cycles > epochs {
+            return Err(Error::invalid("cycles", format!("1 to {epochs}, the epochs of a run"), self.cycles));
+        }
+        if self.keep == 0 || self.keep > self.cycles {
+            return Err(Error::invalid("keep", format!("1 to {}, the cycles", self.cycles), self.keep));
+        }
+        Ok(())
+    }
+}
+
+impl From<Snapshot> for Take {
+    fn from(t: Snapshot) -> Self {
+        Self::Cosine(t)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::f64::consts::PI;
+
+    fn positions(epochs: u32, batches_per_epoch: u32) -> impl Iterator<Item = Position> {
+        (0..epochs).flat_map(move |epoch| {
+            (0..batches_per_epoch).map(move |batch| Position { epoch, batch, epochs, batches_per_epoch })
+        })
+    }
+
+    #[test]
+    fn is_the_papers_formula_at_every_iteration() {
+        let (epochs, batches, cycles) = (30, 7, 6);
+        let length = (epochs * batches / cycles) as f64; // ⌈T/M⌉
+        for (i, at) in positions(epochs, batches).enumerate() {
+            let t = i as f64 + 1.;
+            let paper = 0.1 / 2. * ((PI * ((t - 1.) % length) / length).cos() + 1.);
+            assert!((Snapshot::new(cycles).rate(0.1, at) - paper).abs() < 1e-12, "{i}");
+        }
+    }
+
+    #[test]
+    fn is_the_per_epoch_form_with_its_restarts() {
+        for at in positions(500, 4) {
+            let e = f64::from(at.epoch);
+            let form = 0.01 / 2. * ((PI * (e % 50.) / 50.).cos() + 1.);
+            assert!((Snapshot::new(10).per(Unit::Epoch).rate(0.01, at) - form).abs() < 1e-12);
+        }
+        let due = |e: u32| Snapshot::new(10).due(e, 500);
+        assert!((0..500).all(|e| due(e).is_some() == ((e + 1) % 50 == 0)));
+        assert_eq!((due(49), due(499)), (Some(0), Some(9)));
+    }
+
+    #[test]
+    fn remainder_epochs_go_to_the_last_cycle() {
+        let t = Snapshot::new(3).per(Unit::Epoch);
+        let due: Vec<u32> = (0..11).filter(|e| t.due(*e, 11).is_some()).collect();
+        assert_eq!(due, [2, 5, 10]);
+        let at = |epoch| Position { epoch, batch: 0, epochs: 11, batches_per_epoch: 1 };
+        for k in 0..5 {
+            let form = 0.5 * ((PI * f64::from(k) / 5.).cos() + 1.);
+            assert!((t.rate(1., at(6 + k)) - form).abs() < 1e-12);
+        }
+    }
+
+    #[test]
+    fn keeps_the_last_cycles() {
+        let t = Snapshot::new(5).keep(2);
+        let due: Vec<_> = (0..10).filter_map(|e| t.due(e, 10).map(|i| (e, i))).collect();
+        assert_eq!(due, [(7, 0), (9, 1)]);
+        assert_eq!(Take::from(t).members(10), 2);
+    }
+
+    #[test]
+    fn bad_parameters_are_named() {
+        assert!(Snapshot::new(0).check(5).unwrap_err().to_string().contains("cycles"));
+        assert!(Snapshot::new(6).check(5).unwrap_err().to_string().contains("cycles"));
+        assert!(Snapshot::new(3).keep(4).check(5).unwrap_err().to_string().contains("keep"));
+        assert!(Snapshot::new(3).keep(0).check(5).unwrap_err().to_string().contains("keep"));
+    }
+}

@@ -1,0 +1,199 @@
+//! A member as bytes: one safetensors buffer, its record in the header, readable by any tool.
+use crate::{
+    files::{
+        header::Fault,
+        tensors::{self, Layout},
+    },
+    store::Record,
+    Error, Member, Result,
+};
+
+const KIND: &str = "member";
+
+impl Member {
+    /// The member as one safetensors buffer, with its record and a hash of it all in the header. The same
+    /// member gives the same bytes.
+    ///
+    /// # Errors
+    /// When a tensor has a type that safetensors lacks.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        self.layout()?.to_bytes()
+    }
+
+    pub(crate) fn layout(&self) -> Result<Layout> {
+        let record = serde_json::to_string(&self.record)
+            .map_err(|e| Error::invalid("the member's record", "serializable", e))?;
+        Layout::new(KIND, &record, self.weights.clone())
+    }
+
+    /// The inverse of [`Member::to_bytes`]. Bytes of any origin are safe to hand in.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] when the bytes are not what was written, [`Error::Foreign`] when they are something
+    /// else.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        read(bytes).map_err(|fault| fault.of("the member"))
+    }
+}
+
+pub(crate) fn read(bytes: &[u8]) -> Result<Member, Fault> {
+    let content = tensors::read(KIND, bytes)?;
+    let record =
+        serde_json::from_str(&content.about).map_err(|e| Fault::foreign(format!("its record: {e}")))?;
+    check_record(&record)?;
+    Ok(Member { weights: content.tensors, record })
+}
+
+/// Held out means all rows but those seen, and they are looked up by bisection.
+pub(crate) fn check_record(record: &Record) -> Result<(), Fault> {
+    match record.seen.is_sorted_by(|a, b| a < b) {
+        true => Ok(()),
+        false => Err(Fault::foreign("its record: the rows it has seen are not in order")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{plan::Settings, store::EpochRecord};
+    use candle_core::{DType, Device, Tensor};
+    use safetensors::SafeTensors;
+
+    fn member() -> Member {
+        let tensor = |v: &[f32]| Tensor::new(v, &Device::Cpu).unwrap();
+        let curve = vec![EpochRecord {
+            epoch: 0,
+            learning_rate: 0.1 + 0.2,
+            train_loss: 1. / 3.,
+            train_metric: 0.5,
+            valid_loss: None,
+            valid_metric: Some(f64::MIN_POSITIVE),
+        }];
+        let record = Record {
+            run: 3,
+            index: 0,
+            slot: 2,
+            refit: false,
+            architecture: "mlp \"wide\"\n".into(),
+            settings: Settings::new().with("width", 8).with("dropout", 0.1),
+            features: Some(vec![0, 2]),
+            seen: vec![1, 5, 9],
+            curve,
+            key: "k".into(),
+        };
+        let weights = ["b", "a \"c\"", "ü"].map(|name| (name.to_string(), tensor(&[1., -0.5]))).into();
+        Member { weights, record }
+    }
+
+    #[test]
+    fn bytes_come_back_equal_and_are_always_the_same() {
+        let bytes = member().to_bytes().unwrap();
+        assert_eq!(bytes, member().to_bytes().unwrap());
+        let back = Member::from_bytes(&bytes).unwrap();
+        assert_eq!(back.record, member().record);
+        assert_eq!(back.to_bytes().unwrap(), bytes);
+    }
+
+    #[test]
+    fn every_type_and_shape_comes_back_to_the_bit() {
+        let mut member = member();
+        let x =
+            Tensor::new(&[[0.1f64, -0.0, f64::NAN], [f64::INFINITY, 3., 2.5e-310]], &Device::Cpu).unwrap();
+        for dtype in [DType::F64, DType::F32, DType::BF16, DType::F16, DType::F8E4M3] {
+            member.weights.insert(format!("{dtype:?}"), x.to_dtype(dtype).unwrap());
+        }
+        for dtype in [DType::I64, DType::I32, DType::I16, DType::U32, DType::U8] {
+            let x = Tensor::new(&[3f64, 0., 100.], &Device::Cpu).unwrap();
+            member.weights.insert(format!("{dtype:?}"), x.to_dtype(dtype).unwrap());
+        }
+        member.weights.insert("scalar".into(), Tensor::new(1.5f32, &Device::Cpu).unwrap());
+        member.weights.insert("none".into(), Tensor::zeros((3, 0, 2), DType::F32, &Device::Cpu).unwrap());
+        member.weights.insert("turned".into(), x.t().unwrap());
+        let bytes = member.to_bytes().unwrap();
+        let back = Member::from_bytes(&bytes).unwrap();
+        assert_eq!(back.to_bytes().unwrap(), bytes);
+        for (name, tensor) in &member.weights {
+            assert_eq!(
+                (tensor.dims(), tensor.dtype()),
+                (back.weights[name].dims(), back.weights[name].dtype())
+            );
+        }
+        let turned = back.weights["turned"].to_vec2::<f64>().unwrap();
+        assert_eq!(turned[0][0].to_bits(), 0.1f64.to_bits());
+        assert_eq!(turned[2][1].to_bits(), 2.5e-310f64.to_bits());
+        assert!(turned[2][0].is_nan());
+    }
+
+    #[test]
+    fn any_reader_of_safetensors_opens_it() {
+        let bytes = member().to_bytes().unwrap();
+        let theirs = SafeTensors::deserialize(&bytes).unwrap();
+        let mut names = theirs.names();
+        names.sort_unstable();
+        assert_eq!(names, ["a \"c\"", "b", "ü"]);
+        let (length, header) = SafeTensors::read_metadata(&bytes).unwrap();
+        assert_eq!(length % 8, 0, "tensors are aligned");
+        let about = &header.metadata().as_ref().unwrap()["candle-ensemble, format 2, member"];
+        let record: Record = serde_json::from_str(about.split_once(' ').unwrap().1).unwrap();
+        assert_eq!(record, member().record);
+        assert_eq!(candle_core::safetensors::load_buffer(&bytes, &Device::Cpu).unwrap().len(), 3);
+    }
+
+    #[test]
+    fn figures_that_json_lacks_survive() {
+        let mut member = member();
+        member.record.curve[0].valid_loss = Some(f64::NAN);
+        member.record.curve[0].train_metric = f64::NEG_INFINITY;
+        member.record.settings = Settings::new().with("limit", f64::INFINITY);
+        let back = Member::from_bytes(&member.to_bytes().unwrap()).unwrap();
+        assert!(back.record.curve[0].valid_loss.unwrap().is_nan());
+        assert_eq!(back.record.curve[0].train_metric, f64::NEG_INFINITY);
+        assert_eq!(back.record.settings, member.record.settings);
+    }
+
+    #[test]
+    fn each_flipped_bit_and_each_truncation_is_noticed() {
+        let bytes = member().to_bytes().unwrap();
+        for i in 0..bytes.len() {
+            assert!(Member::from_bytes(&bytes[..i]).is_err(), "{i}");
+            for bit in 0..8 {
+                let mut flipped = bytes.clone();
+                flipped[i] ^= 1 << bit;
+                assert!(Member::from_bytes(&flipped).is_err(), "byte {i}, bit {bit}");
+            }
+        }
+        assert!(Member::from_bytes(&[&bytes[..], b" "].concat()).is_err());
+    }
+
+    #[test]
+    fn foreign_bytes_are_told_from_damaged_ones() {
+        let why = |bytes: &[u8]| Member::from_bytes(bytes).unwrap_err().to_string();
+        let bytes = member().to_bytes().unwrap();
+        assert!(why(&bytes[..bytes.len() - 1]).starts_with("the member is damaged: its content is not"));
+        let other = safetensors::serialize(&member().weights, None).unwrap();
+        assert!(why(&other).contains("does not begin as a member"));
+        let mut newer = bytes.clone();
+        let format = bytes.windows(8).position(|w| w == b"format 2").unwrap() + 7;
+        newer[format] = b'3';
+        assert!(why(&newer).contains(r#"it is of format "3", but this version reads 2"#));
+        let ensemble = Layout::new("ensemble", "", []).unwrap().to_bytes().unwrap();
+        assert!(why(&ensemble).contains(r#"it holds a "ensemble", not a "member""#));
+    }
+
+    #[test]
+    fn rows_out_of_order_are_refused() {
+        for seen in [vec![3, 2], vec![2, 2]] {
+            let mut member = member();
+            member.record.seen = seen;
+            let e = Member::from_bytes(&member.to_bytes().unwrap()).unwrap_err();
+            assert!(e.to_string().contains("not in order"), "{e}");
+        }
+    }
+
+    #[test]
+    fn tensors_that_cannot_be_stored_are_named() {
+        let mut named = member();
+        named.weights.insert("__metadata__".into(), named.weights["b"].clone());
+        assert!(named.to_bytes().unwrap_err().to_string().contains("a tensor's name"));
+    }
+}

@@ -1,0 +1,48 @@
+//! Random parts of the rows.
+use crate::{
+    resample::{Amount, By, Subsample},
+    strategy::Strategy,
+};
+
+/// Random splits: every run trains on a random part of the rows, drawn without replacement; the rest is held out
+/// for this member.
+///
+/// Choose it in place of bagging when copies of rows get in the way (weights, batch-norm), or when you want to
+/// say how much each member sees: half of the rows give about what bagging gives, for half the time; more rows
+/// give stronger and more similar members. Groups stay whole where the data has them, else proportions of strata
+/// are kept where it has strata. Cost: `runs` times the epochs of one network, each over the rows of the part.
+///
+/// Source: Picard and Cook 1984, doi:10.1080/01621459.1984.10478083; as an ensemble ("subagging") Bühlmann and Yu
+/// 2002, doi:10.1214/aos/1031689014.
+///
+/// ```
+/// use candle_ensemble::{resample::By, strategy::RandomSplit};
+///
+/// let halves = RandomSplit::new(20, 0.5);
+/// let plain = RandomSplit::new(20, 0.5).by(By::Rows); // even where there are classes
+/// let count = RandomSplit::new(20, 0.5).rows(4500);   // this many to train on
+/// ```
+pub type RandomSplit = Strategy<Subsample>;
+
+impl RandomSplit {
+    /// This many splits for each architecture, with this share of the rows to train on, above 0 and so that at
+    /// least one row is held out (of the groups, where groups are drawn). scikit-learn's `train_size`; rounded.
+    #[must_use]
+    pub fn new(runs: usize, share: f64) -> Self {
+        Self::of(Subsample { runs, amount: Amount::Share(share), by: None })
+    }
+
+    /// A number of rows (of groups, where groups are drawn) to train on, in place of the share.
+    #[must_use]
+    pub fn rows(mut self, count: usize) -> Self {
+        self.resample.amount = Amount::Count(count);
+        self
+    }
+
+    /// What is drawn; if not set, what suits the data ([`By::suiting`]).
+    #[must_use]
+    pub fn by(mut self, by: By) -> Self {
+        self.resample.by = Some(by);
+        self
+    }
+}

@@ -1,0 +1,54 @@
+//! Random parts of the features.
+use crate::{
+    resample::{AllRows, Amount, Subspace},
+    strategy::Strategy,
+};
+
+/// Random subspaces: every run on all rows, but on a random subset of the features, which prediction selects
+/// again: callers always give all of them.
+///
+/// Choose it for tables with many features of which some stand in for others: members then differ by what they
+/// know. The inputs must be one tensor `(N, D)`. Cost: `runs` times the epochs of one network, a little less as it
+/// is narrower. Nothing is held out: see [`Plan::reserve`](crate::plan::Plan::reserve), or
+/// [`RandomPatches`](crate::strategy::RandomPatches), or put [`Subspace`] around any other way to resample.
+///
+/// The network's input layer is as wide as the subset: its constructor reads the setting `"inputs"`, which each
+/// run has.
+///
+/// Source: Ho 1998, doi:10.1109/34.709601.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use candle_ensemble::{combine::Mean, data::TensorDataset, plan::*, strategy::*, train::Trainer, Session};
+/// use candle_nn::linear;
+///
+/// let x = Tensor::arange(0f32, 120., &Device::Cpu)?.affine(0.01, -0.6)?.reshape((20, 6))?;
+/// let y = Tensor::from_iter((0..20u32).map(|i| i / 10), &Device::Cpu)?;
+/// let data = TensorDataset::classification(x.clone(), &y)?;
+/// let trainer = Trainer::reading(&["inputs"], |settings, vb| {
+///     linear(settings.count("inputs")?.unwrap_or(6), 2, vb)
+/// });
+/// let trainer = trainer.epochs(2);
+///
+/// let pool = Session::new(&trainer, &data).grow(&RandomSubspace::new(4, 0.5), 42)?;
+/// assert!(pool.members().iter().all(|m| m.record.features.as_ref().is_some_and(|f| f.len() == 3)));
+/// assert_eq!(pool.combine(&Mean)?.predict(&x)?.dims(), [20]);
+/// # Ok::<(), candle_ensemble::Error>(())
+/// ```
+pub type RandomSubspace = Strategy<Subspace<AllRows>>;
+
+impl RandomSubspace {
+    /// This many runs for each architecture, each on this share of the features: above 0, at most 1 (Ho takes
+    /// half); rounded, at least one. scikit-learn's `max_features`.
+    #[must_use]
+    pub fn new(runs: usize, share: f64) -> Self {
+        Self::of(Subspace { rows: AllRows { runs }, features: Amount::Share(share) })
+    }
+
+    /// A number of features, in place of the share.
+    #[must_use]
+    pub fn features(mut self, count: usize) -> Self {
+        self.resample.features = Amount::Count(count);
+        self
+    }
+}

@@ -1,0 +1,613 @@
+//! Weighted averages of networks, all at once or one after the other.
+use crate::{
+    kernels::{
+        real::vectorized,
+        slices::{self, dense, Held, Loop},
+    },
+    merge::methods::method::check_weights,
+    threads,
+    weights::{
+        compatibility::{self, is_averaged},
+        running::{Precision, Running},
+        NamedTensors, Weights,
+    },
+    Error, Result,
+};
+use candle_core::{Tensor, WithDType};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use std::{array, cmp::Reverse, ops::Range};
+
+/// Numbers of one stretch: a running sum of as many fits into the first or second level of caches.
+const STRETCH: usize = 4096;
+/// Stretches of one piece of parallel work.
+const PIECE: usize = 64 * STRETCH;
+/// Numbers of a tensor beyond which it is worth several threads; the fewer there are, the better they are spread by
+/// tensors alone.
+const LARGE: usize = 1 << 22;
+/// Networks that are added to the sum at a time.
+const TOGETHER: usize = 4;
+
+/// How much each network of a run counts in their average. Networks come oldest first, as pools give them, and the
+/// newest counts most. The weights of `n` networks, `i = 1` the oldest (`i = n` the newest):
+///
+/// ```
+/// use candle_ensemble::weights::RunWeights;
+///
+/// assert_eq!(RunWeights::Uniform.of(4)?, [0.25; 4]);
+/// assert_eq!(RunWeights::Linear.of(4)?, [0.1, 0.2, 0.3, 0.4]);
+/// let [older, newer] = RunWeights::Exponential { alpha: 2. }.of(2)?[..] else { unreachable!() };
+/// assert!((older / newer - (-0.5f64).exp()).abs() < 1e-15);
+/// # Ok::<(), candle_ensemble::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum RunWeights {
+    /// `1/n`.
+    #[default]
+    Uniform,
+    /// `i / Σi`: the newest counts `n` times as much as the oldest.
+    Linear,
+    /// `exp(−(n + 1 − i)/α)`, divided by the sum: each counts `exp(1/α)` times as much as the one before it.
+    Exponential {
+        /// The decay `α`, above 0.
+        alpha: f64,
+    },
+    /// Any, 0 or more, one for each network, oldest first; divided by their sum.
+    Given(Vec<f64>),
+}
+
+impl RunWeights {
+    /// The weights of `n` networks, oldest first; their sum is 1.
+    ///
+    /// # Errors
+    /// When there are no networks, `alpha` is not above 0, or the given weights are not `n`, are negative or not
+    /// finite, or are all 0.
+    pub fn of(&self, n: usize) -> Result<Vec<f64>> {
+        match self {
+            Self::Uniform => shares(&vec![1.; n], n),
+            Self::Linear => shares(&(1..=n).map(|i| i as f64).collect::<Vec<_>>(), n),
+            Self::Exponential { alpha } if *alpha > 0. && alpha.is_finite() => {
+                // Relative to the newest, so that not all of them vanish for a small α.
+                shares(&(0..n).rev().map(|age| (-(age as f64) / alpha).exp()).collect::<Vec<_>>(), n)
+            }
+            Self::Exponential { alpha } => Err(Error::invalid("alpha", "above 0 and finite", alpha)),
+            Self::Given(weights) => shares(weights, n),
+        }
+    }
+}
+
+/// Weights divided by their sum.
+fn shares(weights: &[f64], n: usize) -> Result<Vec<f64>> {
+    if n == 0 {
+        return Err(Error::invalid("the networks", "at least one", 0));
+    }
+    check_weights(Some(weights), n, false)?;
+    // Relative to the largest, so that the sum neither overflows nor vanishes.
+    let largest = weights.iter().copied().fold(0., f64::max);
+    let sum: f64 = weights.iter().map(|w| w / largest).sum();
+    Ok(weights.iter().map(|w| w / largest / sum).collect())
+}
+
+fn check_weight(weight: f64) -> Result<()> {
+    match weight >= 0. && weight.is_finite() {
+        true => Ok(()),
+        false => Err(Error::invalid("a network's weight", "0 or more, and finite", weight)),
+    }
+}
+
+/// The weighted mean of networks, `Σ wᵢθᵢ / Σ wᵢ`, name by name.
+///
+/// Sums are in f64 and rounded once, for the halves by way of f32, so the mean of equal networks is that network to
+/// the bit, and the bytes are the same for any number of threads. Integer buffers are those of the last network.
+/// Each input is read once, by all cores.
+///
+/// Source: Izmailov et al. 2018, arXiv:1803.05407; Wortsman et al. 2022, arXiv:2203.05482.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use candle_ensemble::weights::{average, Weights};
+///
+/// let network = |w: f32| Ok::<_, candle_core::Error>(Weights::from([("w".into(), Tensor::new(&[w, -w], &Device::Cpu)?)]));
+/// let mean = average(&[&network(1.)?, &network(4.)?], &[2., 1.])?;
+/// assert_eq!(mean["w"].to_vec1::<f32>()?, [2., -2.]);
+/// # Ok::<(), candle_ensemble::Error>(())
+/// ```
+///
+/// # Errors
+/// When there are no networks, their names, shapes or dtypes differ (the differences are listed), a number is NaN or
+/// infinite (its tensor is named), or the weights are not one for each, negative, not finite, or all 0.
+pub fn average(networks: &[&Weights], weights: &[f64]) -> Result<Weights> {
+    mix(networks, &shares(weights, networks.len())?)
+}
+
+/// The combination `Σ cᵢθᵢ` with coefficients as they are: of any sign, and of any sum.
+///
+/// Otherwise as [`average`].
+///
+/// # Errors
+/// As [`average`]; when a coefficient is not finite, or a sum is too large for its type.
+pub fn mix(networks: &[&Weights], coefficients: &[f64]) -> Result<Weights> {
+    check_coefficients(networks, coefficients)?;
+    mix_each(networks, &|_| coefficients)
+}
+
+/// One finite coefficient for each of some networks that are alike.
+pub(crate) fn check_coefficients(networks: &[&Weights], coefficients: &[f64]) -> Result<()> {
+    alike::check(networks)?;
+    if coefficients.len() != networks.len() {
+        let must = format!("{}, one for each network", networks.len());
+        return Err(Error::invalid("the coefficients", must, coefficients.len()));
+    }
+    match coefficients.iter().find(|c| !c.is_finite()) {
+        Some(c) => Err(Error::invalid("a coefficient", "finite", c)),
+        None => Ok(()),
+    }
+}
+
+/// The combination with coefficients of each tensor's own, by name, of networks that are alike.
+pub(crate) fn mix_each<'c>(
+    networks: &[&Weights],
+    coefficients: &(dyn Fn(&str) -> &'c [f64] + Sync),
+) -> Result<Weights> {
+    threads::wide(|| mix_here(networks, coefficients))
+}
+
+/// The same, on rayon's present pool.
+fn mix_here<'c>(networks: &[&Weights], coefficients: &(dyn Fn(&str) -> &'c [f64] + Sync)) -> Result<Weights> {
+    let Some(newest) = networks.last() else { return Ok(Weights::new()) };
+    let mut all: Vec<(&String, &Tensor)> = newest.iter().collect();
+    // The largest first, taken one by one: none is left for one core alone at the end.
+    all.sort_by_key(|(_, tensor)| Reverse(tensor.elem_count()));
+    let mixed = all.into_iter().par_bridge().map(|(name, _)| {
+        let tensors = networks.iter().filter_map(|network| network.get(name)).collect::<Vec<_>>();
+        Ok((name.clone(), mixed(name, &tensors, coefficients(name))?))
+    });
+    mixed.collect()
+}
+
+/// The combination of one name's tensors.
+fn mixed(name: &str, tensors: &[&Tensor], coefficients: &[f64]) -> Result<Tensor> {
+    match tensors.last() {
+        Some(newest) if !is_averaged(newest.dtype()) => Ok(dense(newest)?.copy()?.detach()),
+        Some(newest) => {
+            let tensors = tensors.iter().map(|t| dense(t)).collect::<Result<Vec<_>>>()?;
+            let guards: Vec<_> = tensors.iter().map(Tensor::storage_and_layout).collect();
+            let held: Vec<_> = guards.iter().map(Held::of).collect();
+            let work = Sum { name, held: &held, coefficients, shape: newest.dims() };
+            numbers::run(held[0].storage()?, work)
+        }
+        None => Err(Error::invalid("the networks", "at least one", 0)),
+    }
+}
+
+/// The weighted sum of some tensors.
+struct Sum<'a> {
+    name: &'a str,
+    held: &'a [Held<'a>],
+    coefficients: &'a [f64],
+    shape: &'a [usize],
+}
+
+impl Loop for Sum<'_> {
+    type Out = Tensor;
+
+    fn run<T: WithDType>(
+        self,
+        _: &[T],
+        load: impl Fn(T) -> f64 + Copy + Send + Sync,
+        store: impl Fn(f64) -> T + Copy + Send + Sync,
+    ) -> Result<Tensor> {
+        let inputs = self.held.iter().map(|held| held.numbers::<T>()).collect::<Result<Vec<_>>>()?;
+        let (n, mut finite) = (self.shape.iter().product(), true);
+        let c = self.coefficients;
+        let out = if n <= LARGE {
+            // Grown rather than zeroed first: its memory is written once.
+            let mut out = Vec::with_capacity(n);
+            vectorized(
+                #[inline(always)]
+                || {
+                    let mut sums = [0.; STRETCH];
+                    for start in (0..n).step_by(STRETCH) {
+                        let sums = &mut sums[..STRETCH.min(n - start)];
+                        add_up(sums, start, &inputs, c, load);
+                        out.extend(sums.iter().map(|s| store(*s)));
+                        finite &= all_finite(&out[start..], load);
+                    }
+                },
+            );
+            out
+        } else {
+            let mut out = vec![T::zero(); n];
+            let pieces = out.par_chunks_mut(PIECE).enumerate().map(|(i, piece)| {
+                let mut finite = true;
+                vectorized(
+                    #[inline(always)]
+                    || {
+                        let mut sums = [0.; STRETCH];
+                        for (j, out) in piece.chunks_mut(STRETCH).enumerate() {
+                            let sums = &mut sums[..out.len()];
+                            add_up(sums, i * PIECE + j * STRETCH, &inputs, c, load);
+                            for (out, s) in out.iter_mut().zip(&*sums) {
+                                *out = store(*s);
+                            }
+                            finite &= all_finite(out, load);
+                        }
+                    },
+                );
+                finite
+            });
+            finite = pieces.reduce(|| true, |a, b| a & b);
+            out
+        };
+        if !finite {
+            return Err(self.complaint(&inputs, load));
+        }
+        Ok(Tensor::from_vec(out, self.shape, &candle_core::Device::Cpu)?)
+    }
+}
+
+impl Sum<'_> {
+    /// Why the sum is not finite.
+    #[cold]
+    fn complaint<T: WithDType>(&self, inputs: &[&[T]], load: impl Fn(T) -> f64) -> Error {
+        for (number, input) in inputs.iter().enumerate() {
+            if let Some(x) = input.iter().map(|x| load(*x)).find(|x| !x.is_finite()) {
+                return Error::invalid(format!("{} of network {number}", self.name), "finite", x);
+            }
+        }
+        let must = format!("within the range of {}", T::DTYPE.as_str());
+        Error::invalid(format!("the sum of the networks' {}", self.name), must, "beyond it")
+    }
+}
+
+/// Puts the weighted sums of `inputs`, from `start` on, into `sums`.
+#[inline(always)]
+fn add_up<T: Copy>(
+    sums: &mut [f64],
+    start: usize,
+    inputs: &[&[T]],
+    coefficients: &[f64],
+    load: impl Fn(T) -> f64 + Copy,
+) {
+    let (mut first, stretch) = (true, start..start + sums.len());
+    for (inputs, c) in inputs.chunks(TOGETHER).zip(coefficients.chunks(TOGETHER)) {
+        match inputs.len() {
+            4 => add_some::<_, 4>(sums, first, inputs, &stretch, c, load),
+            3 => add_some::<_, 3>(sums, first, inputs, &stretch, c, load),
+            2 => add_some::<_, 2>(sums, first, inputs, &stretch, c, load),
+            _ => add_some::<_, 1>(sums, first, inputs, &stretch, c, load),
+        }
+        first = false;
+    }
+}
+
+/// Adds the products of `N` inputs in one go, one after the other.
+#[inline(always)]
+fn add_some<T: Copy, const N: usize>(
+    sums: &mut [f64],
+    first: bool,
+    inputs: &[&[T]],
+    stretch: &Range<usize>,
+    c: &[f64],
+    load: impl Fn(T) -> f64 + Copy,
+) {
+    let n = sums.len();
+    let (x, c): ([&[T]; N], [f64; N]) =
+        (array::from_fn(|i| &inputs[i][stretch.clone()][..n]), array::from_fn(|i| c[i]));
+    let after = |sum: f64, j: usize| (1..N).fold(sum, |sum, i| sum + c[i] * load(x[i][j]));
+    if first {
+        // Put, not added: 0 + −0 would lose a sign.
+        (0..n).for_each(|j| sums[j] = after(c[0] * load(x[0][j]), j));
+    } else {
+        (0..n).for_each(|j| sums[j] = after(sums[j] + c[0] * load(x[0][j]), j));
+    }
+}
+
+/// Whether all of them are finite.
+#[inline(always)]
+fn all_finite<T: Copy>(numbers: &[T], load: impl Fn(T) -> f64) -> bool {
+    // Not `all`, which stops at the first and so goes one by one.
+    numbers.iter().fold(0, |beyond, x| beyond | u64::from(!load(*x).is_finite())) == 0
+}
+
+/// A weighted mean of networks that come one after the other: one network's worth of memory, in f64, however many
+/// there are.
+///
+/// Gives what [`average`] gives, to rounding.
+///
+/// ```
+/// # use candle_core::{Device, Tensor};
+/// # use candle_ensemble::weights::{Average, Weights};
+/// # let network = |w: f32| Ok::<_, candle_core::Error>(Weights::from([("w".into(), Tensor::new(&[w], &Device::Cpu)?)]));
+/// let mut mean = Average::new();
+/// for (i, weight) in [1., 2., 1.].into_iter().enumerate() {
+///     mean.push(&network(i as f32)?, weight)?; // read from a file, say
+/// }
+/// assert_eq!(mean.weights()?["w"].to_vec1::<f32>()?, [1.]);
+/// # Ok::<(), candle_ensemble::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Average {
+    running: Running,
+    sum: f64,
+}
+
+impl Default for Average {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Average {
+    /// Of no network yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { running: Running::new(Precision::Double), sum: 0. }
+    }
+
+    /// Adds a network that counts `weight`, 0 or more: `θ̄ ← θ̄ + (θ − θ̄)·w/Σw`.
+    ///
+    /// # Errors
+    /// When the weight is negative or not finite, or the network is unlike those before it; the mean is then as it
+    /// was.
+    pub fn push(&mut self, network: &impl NamedTensors, weight: f64) -> Result<()> {
+        check_weight(weight)?;
+        let sum = self.sum + weight;
+        if !sum.is_finite() {
+            return Err(Error::invalid("the sum of the networks' weights", "finite", sum));
+        }
+        self.running.push(network, if sum > 0. { weight / sum } else { 0. })?;
+        self.sum = sum;
+        Ok(())
+    }
+
+    /// How many networks there were.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.running.count()
+    }
+
+    /// The mean, in the networks' own dtypes.
+    ///
+    /// # Errors
+    /// When there was no network of a weight above 0, or a number is NaN or infinite (its tensor is named).
+    pub fn weights(&self) -> Result<Weights> {
+        if self.sum == 0. {
+            return Err(Error::invalid("the sum of the networks' weights", "above 0", 0));
+        }
+        self.running.weights()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::{DType, Device};
+    use proptest::prelude::*;
+    use rand::Rng as _;
+    use rand_distr::StandardNormal;
+
+    fn noise(seed: u64, shapes: &[&[usize]]) -> Weights {
+        let mut rng = crate::Seed::from(seed).rng();
+        let tensor = |(i, shape): (usize, &&[usize])| {
+            let numbers =
+                (0..shape.iter().product()).map(|_| rng.sample(StandardNormal)).collect::<Vec<f32>>();
+            (format!("t{i}"), Tensor::from_vec(numbers, *shape, &Device::Cpu).unwrap())
+        };
+        shapes.iter().enumerate().map(tensor).collect()
+    }
+
+    fn bits(weights: &Weights) -> Vec<u8> {
+        safetensors::serialize(weights, None).unwrap()
+    }
+
+    fn numbers(tensor: &Tensor) -> Vec<f64> {
+        tensor.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+    }
+
+    /// Σ wᵢxᵢ / Σ wᵢ in f64, number by number.
+    fn plain(networks: &[&Weights], weights: &[f64], name: &str) -> Vec<f64> {
+        let columns: Vec<Vec<f64>> = networks.iter().map(|n| numbers(&n[name])).collect();
+        let sum: f64 = weights.iter().sum();
+        let mean = |j: usize| columns.iter().zip(weights).map(|(c, w)| c[j] * w).sum::<f64>() / sum;
+        (0..columns[0].len()).map(mean).collect()
+    }
+
+    const SHAPES: [&[usize]; 4] = [&[3, 5], &[], &[STRETCH * 2 + 7], &[0]];
+
+    #[test]
+    fn is_the_mean_in_f64_rounded_once() -> Result<()> {
+        for n in 1..=9 {
+            let networks: Vec<_> = (0..n).map(|i| noise(i, &SHAPES)).collect();
+            let networks: Vec<&Weights> = networks.iter().collect();
+            let weights: Vec<f64> = (1..=n).map(|i| i as f64).collect();
+            let (all, mut one_by_one) = (average(&networks, &weights)?, Average::new());
+            networks.iter().zip(&weights).try_for_each(|(n, w)| one_by_one.push(*n, *w))?;
+            for (name, tensor) in &all {
+                let expected = plain(&networks, &weights, name);
+                let streamed = numbers(&one_by_one.weights()?[name]);
+                assert_eq!(tensor.dims(), networks[0][name].dims());
+                for ((got, exact), streamed) in numbers(tensor).iter().zip(&expected).zip(&streamed) {
+                    // Half a unit in the last place of f32, and what f64 loses in cancellation.
+                    let most = exact.abs() * 2f64.powi(-24) + 1e-15;
+                    assert!((got - exact).abs() <= most && (streamed - exact).abs() <= most, "{got} {exact}");
+                }
+            }
+            assert_eq!(one_by_one.count(), n);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn the_bytes_are_the_same_for_any_number_of_threads() -> Result<()> {
+        let shapes: [&[usize]; 3] = [&[LARGE + STRETCH + 5], &[STRETCH], &[17]];
+        let networks: Vec<_> = (0..6).map(|i| noise(i, &shapes)).collect();
+        let networks: Vec<&Weights> = networks.iter().collect();
+        let weights = [0.3, 0.1, 0.2, 0.15, 0.05, 0.2];
+        let expected = bits(&average(&networks, &weights)?);
+        for threads in 1..=3 {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let shares = shares(&weights, 6)?;
+            assert_eq!(bits(&pool.install(|| mix_here(&networks, &|_| &shares))?), expected);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn one_network_and_equal_networks_are_themselves_to_the_bit() -> Result<()> {
+        let mut network = noise(1, &SHAPES);
+        network.insert(
+            "zero".into(),
+            Tensor::new(&[-0f32, 0., f32::MIN_POSITIVE / 4., f32::MAX], &Device::Cpu)?,
+        );
+        for dtype in [DType::F32, DType::BF16, DType::F16] {
+            let cast =
+                |(name, t): (&String, &Tensor)| Ok((name.clone(), t.clamp(-6e4, 6e4)?.to_dtype(dtype)?));
+            let network = network.iter().map(cast).collect::<Result<Weights>>()?;
+            for n in 1..=7 {
+                let all = average(&vec![&network; n], &vec![3.7; n])?;
+                assert!(bits(&all) == bits(&network), "{n} {dtype:?}");
+                let mut mean = Average::new();
+                (0..n).try_for_each(|_| mean.push(&network, 3.7))?;
+                // One by one, the sign of a zero is lost.
+                mean.weights()?.iter().for_each(|(name, t)| assert_eq!(numbers(t), numbers(&network[name])));
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn halves_are_cast_back_and_integers_are_the_newest() -> Result<()> {
+        let network = |w: [f32; 2], steps: u32, dtype| -> Result<Weights> {
+            let w = Tensor::new(&w, &Device::Cpu)?.to_dtype(dtype)?;
+            Ok(Weights::from([("w".into(), w), ("steps".into(), Tensor::new(steps, &Device::Cpu)?)]))
+        };
+        for dtype in [DType::F16, DType::BF16, DType::F32, DType::F64] {
+            let networks = [network([1., 256.], 3, dtype)?, network([2., 1.], 9, dtype)?];
+            let mean = average(&[&networks[0], &networks[1]], &[1., 3.])?;
+            assert_eq!(mean["w"].dtype(), dtype);
+            assert_eq!(mean["steps"].to_scalar::<u32>()?, 9);
+            // 64.75 has seven binary digits before its fraction's two: bf16, of eight, rounds it to the even 65 − 0.
+            let second = if dtype == DType::BF16 { 65. } else { 64.75 };
+            assert_eq!(numbers(&mean["w"]), [1.75, second]);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn views_are_read_as_what_they_show() -> Result<()> {
+        let all = Tensor::arange(0f32, 24., &Device::Cpu)?.reshape((4, 6))?;
+        let one = |t: Tensor| Weights::from([("w".to_string(), t)]);
+        let (a, b) =
+            (one(all.narrow(0, 1, 2)?), one(all.t()?.narrow(0, 2, 2)?.narrow(1, 0, 1)?.expand((2, 6))?));
+        let mean = average(&[&a, &b], &[1., 1.])?;
+        assert_eq!(numbers(&mean["w"])[..6], [4., 4.5, 5., 5.5, 6., 6.5]);
+        assert_eq!(numbers(&mean["w"])[6..], [7.5, 8., 8.5, 9., 9.5, 10.]);
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_not_a_number_is_named() -> Result<()> {
+        let one = |w: f32| {
+            Ok::<_, Error>(Weights::from([("head.w".to_string(), Tensor::new(&[1., w], &Device::Cpu)?)]))
+        };
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            for weight in [1., 0.] {
+                let e = average(&[&one(1.)?, &one(bad)?], &[1., weight]).unwrap_err().to_string();
+                assert!(e.contains("head.w of network 1") && e.contains("finite"), "{e}");
+            }
+            let mut mean = Average::new();
+            mean.push(&one(bad)?, 1.)?;
+            assert!(mean.weights().unwrap_err().to_string().contains("head.w"));
+        }
+        let e = mix(&[&one(f32::MAX)?, &one(f32::MAX)?], &[1., 1.]).unwrap_err().to_string();
+        assert!(e.contains("head.w") && e.contains("range of f32"), "{e}");
+        assert_eq!(
+            numbers(&average(&[&one(f32::MAX)?, &one(f32::MAX)?], &[1., 1.])?["head.w"])[1],
+            f64::from(f32::MAX)
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn bad_weights_are_refused() -> Result<()> {
+        let a = noise(1, &[&[2]]);
+        for weights in [&[0., 0.][..], &[f64::NAN, 1.], &[-1., 2.], &[f64::INFINITY, 1.], &[1.], &[1.; 3]] {
+            assert!(average(&[&a, &a], weights).is_err(), "{weights:?}");
+        }
+        assert!(average(&[], &[]).is_err());
+        assert!(mix(&[&a], &[f64::NAN]).is_err());
+        assert!(Average::new().weights().is_err());
+        let mut mean = Average::new();
+        assert!(mean.push(&a, -1.).is_err() && mean.push(&a, f64::NAN).is_err() && mean.count() == 0);
+        mean.push(&a, 0.)?;
+        assert!(mean.weights().is_err());
+        // Weights near the ends of what f64 holds.
+        assert_eq!(bits(&average(&[&a, &a], &[f64::MAX, f64::MAX])?), bits(&a));
+        assert_eq!(bits(&average(&[&a, &a], &[5e-324, 0.])?), bits(&a));
+        Ok(())
+    }
+
+    #[test]
+    fn a_network_without_weight_leaves_no_trace() -> Result<()> {
+        let one = |w: f32| Weights::from([("w".to_string(), Tensor::new(&[w], &Device::Cpu).unwrap())]);
+        let mut mean = Average::new();
+        mean.push(&one(1e30), 0.)?;
+        mean.push(&one(1e-30), 2.)?;
+        mean.push(&one(-1e30), 0.)?;
+        assert_eq!(mean.weights()?["w"].to_vec1::<f32>()?, [1e-30]);
+        Ok(())
+    }
+
+    #[test]
+    fn coefficients_may_have_any_sign() -> Result<()> {
+        let one = |w: f64| Weights::from([("w".to_string(), Tensor::new(&[w], &Device::Cpu).unwrap())]);
+        assert_eq!(numbers(&mix(&[&one(3.), &one(4.)], &[2., -1.])?["w"]), [2.]);
+        assert_eq!(numbers(&mix(&[&one(3.)], &[0.])?["w"]), [0.]);
+        Ok(())
+    }
+
+    #[test]
+    fn run_weights_are_those_of_their_formulas() -> Result<()> {
+        // Newest first: i/n for i = n…1, and exp(−i/α) for i = 1…n, each divided by its sum.
+        for n in 1..=12usize {
+            let normal = |mut w: Vec<f64>| {
+                let sum: f64 = w.iter().sum();
+                w.iter_mut().for_each(|w| *w /= sum);
+                w.reverse();
+                w
+            };
+            let linear = normal((1..=n).rev().map(|i| i as f64 / n as f64).collect());
+            let exponential = normal((1..=n).map(|i| (-(i as f64) / 2.).exp()).collect());
+            for (rule, expected) in
+                [(RunWeights::Linear, linear), (RunWeights::Exponential { alpha: 2. }, exponential)]
+            {
+                let got = rule.of(n)?;
+                assert!(
+                    got.iter().zip(&expected).all(|(g, e)| (g - e).abs() < 1e-15),
+                    "{got:?} {expected:?}"
+                );
+            }
+        }
+        assert_eq!(RunWeights::Exponential { alpha: 1e-6 }.of(3)?, [0., 0., 1.]);
+        assert_eq!(RunWeights::Given(vec![1., 3.]).of(2)?, [0.25, 0.75]);
+        assert!(RunWeights::Given(vec![1.]).of(2).is_err());
+        for alpha in [0., -1., f64::NAN, f64::INFINITY] {
+            assert!(RunWeights::Exponential { alpha }.of(2).is_err());
+        }
+        assert!(RunWeights::Uniform.of(0).is_err());
+        Ok(())
+    }
+
+    proptest! {
+        #[test]
+        fn run_weights_sum_to_one_and_grow(n in 1..200usize, alpha in 0.01..100f64) {
+            for rule in [RunWeights::Uniform, RunWeights::Linear, RunWeights::Exponential { alpha }] {
+                let weights = rule.of(n).unwrap();
+                prop_assert!((weights.iter().sum::<f64>() - 1.).abs() < 1e-12);
+                prop_assert!(weights.windows(2).all(|w| w[0] <= w[1]));
+            }
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! Batch-norm's running statistics, measured over rows by any network's forward pass.
+use crate::{
+    weights::{Vars, Weights},
+    Error, Result,
+};
+use candle_core::{DType, Result as CandleResult, Tensor};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What a network that lives in `vars` puts out for some rows, in training mode.
+type Forward<'a> = dyn Fn(&[u32]) -> Result<Tensor> + 'a;
+
+/// The same for any network: `forward` runs it over each of `parts`. Its variables are left as the last pass did.
+pub(crate) fn re_estimate_by(
+    vars: &Vars,
+    weights: &Weights,
+    parts: &[&[u32]],
+    forward: &Forward<'_>,
+) -> Result<Weights> {
+    vars.load(weights)?;
+    let Some(first) = parts.first() else { return Ok(weights.clone()) };
+    let meter = Meter::find(vars, weights, || forward(first))?;
+    if meter.buffers.is_empty() {
+        return Ok(weights.clone());
+    }
+    let momenta = meter.momenta(vars, || forward(first))?;
+    let mut joined: BTreeMap<&str, Joined> = BTreeMap::new();
+    for part in parts {
+        meter.set(vars, Tensor::zeros_like)?;
+        drop(forward(part)?);
+        let found = vars.snapshot()?;
+        let statistics = momenta.iter().map(|(name, momentum)| {
+            let all: Vec<f64> = found.get(name.as_str()).map_or(Ok(vec![]), numbers)?;
+            Ok((name.as_str(), all.into_iter().map(|x| x / momentum).collect()))
+        });
+        let statistics: BTreeMap<&str, Vec<f64>> = statistics.collect::<Result<_>>()?;
+        for (name, values) in &statistics {
+            let counted = meter.positions.get(*name).copied().unwrap_or(1.) * part.len() as f64;
+            match mean_of(name).map(|mean| statistics.get(mean.as_str())) {
+                Some(means) => joined.entry(name).or_default().variance(counted, values, means),
+                None => joined.entry(name).or_default().mean(part.len() as f64, values),
+            }
+        }
+    }
+    let mut all = weights.clone();
+    for (name, joined) in joined {
+        let values = joined.finish(mean_of(name).is_some());
+        if let Some(odd) = values.iter().find(|x| !x.is_finite()) {
+            return Err(Error::invalid(format!("{name} over the rows"), "finite", odd));
+        }
+        if let Some(tensor) = all.get_mut(name) {
+            let values = Tensor::from_vec(values, tensor.shape(), &candle_core::Device::Cpu)?;
+            *tensor = values.to_dtype(tensor.dtype())?.to_device(tensor.device())?;
+        }
+    }
+    Ok(all)
+}
+
+/// The running statistics of a network.
+struct Meter {
+    buffers: BTreeSet<String>,
+    /// Numbers of a channel in each row, for variances.
+    positions: BTreeMap<String, f64>,
+    weights: Weights,
+}
+
+impl Meter {
+    /// What a training pass changes. A statistic that happens to be what the batch gives stays as it is, so there is
+    /// a second pass, with everything that no gradient reaches moved.
+    fn find(vars: &Vars, weights: &Weights, forward: impl Fn() -> Result<Tensor>) -> Result<Self> {
+        let output = forward()?;
+        let nodes = output.sorted_nodes();
+        let mut meter =
+            Self { buffers: BTreeSet::new(), positions: BTreeMap::new(), weights: weights.clone() };
+        let first = vars.snapshot()?;
+        let mut moved = weights.clone();
+        for (name, var) in vars.named() {
+            let reached = nodes.iter().any(|node| node.id() == var.id());
+            if let (false, true, Some(tensor)) = (reached, var.dtype().is_float(), moved.get_mut(&name)) {
+                *tensor = (tensor.detach() + 1.)?;
+            }
+        }
+        vars.load(&moved)?;
+        drop(forward()?);
+        let second = vars.snapshot()?;
+        for (from, to) in [(weights, &first), (&moved, &second)] {
+            for (name, tensor) in from.iter().filter(|(_, tensor)| tensor.dtype().is_float()) {
+                if to.get(name).map_or(Ok(vec![]), bits)? != bits(tensor)? {
+                    meter.buffers.insert(name.clone());
+                }
+            }
+        }
+        let variances = meter.buffers.iter().filter(|name| mean_of(name).is_some());
+        let rows = output.dims().first().copied().unwrap_or(1).max(1) as f64;
+        for name in variances {
+            let scale = format!("{}weight", name.trim_end_matches("running_var"));
+            let scale = vars.named().into_iter().find(|(other, _)| *other == scale);
+            if let Some((_, scale)) = scale {
+                let channels = scale.elem_count();
+                let broad = nodes.iter().rev().find(|node| {
+                    node.elem_count() > channels && node.sorted_nodes().iter().any(|n| n.id() == scale.id())
+                });
+                if let Some(broad) = broad {
+                    let each = broad.elem_count() as f64 / channels as f64 / rows;
+                    meter.positions.insert(name.clone(), each);
+                }
+            }
+        }
+        Ok(meter)
+    }
+
+    /// Sets the statistics to `f` of them, and everything else to what was given.
+    fn set(&self, vars: &Vars, f: impl Fn(&Tensor) -> CandleResult<Tensor>) -> Result<()> {
+        let mut all = self.weights.clone();
+        for (_, tensor) in all.iter_mut().filter(|(name, _)| self.buffers.contains(*name)) {
+            *tensor = f(tensor)?;
+        }
+        vars.load(&all)
+    }
+
+    /// Each statistic's momentum: a huge old value comes back times `1 − m`, and drowns what the batch adds.
+    fn momenta(&self, vars: &Vars, forward: impl Fn() -> Result<Tensor>) -> Result<BTreeMap<String, f64>> {
+        const HUGE: f64 = (1u64 << 60) as f64;
+        self.set(vars, |tensor| tensor.zeros_like()? + HUGE)?;
+        drop(forward()?);
+        let found = vars.snapshot()?;
+        let momentum = |name: &String| {
+            let Some(tensor) = found.get(name) else { return Ok((name.clone(), 1.)) };
+            let rounding = if tensor.dtype() == DType::F64 { 1e-12 } else { f64::from(f32::EPSILON) };
+            let kept: Vec<f64> = numbers(tensor)?.into_iter().map(|x| x / HUGE).collect();
+            let (low, high) = kept
+                .iter()
+                .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(*x), high.max(*x)));
+            if !(high - low <= rounding && low > -rounding && high < 1. - rounding) {
+                let got = format!("one that keeps {low} to {high} of its old values");
+                return Err(Error::invalid(
+                    format!("{name}, which training passes change"),
+                    "a running mean with a momentum above 0",
+                    got,
+                ));
+            }
+            Ok((name.clone(), shortest(1. - low, rounding)))
+        };
+        self.buffers.iter().map(momentum).collect()
+    }
+}
+
+/// The number with the fewest digits within `rounding` of `x`: a momentum is a constant that someone wrote.
+fn shortest(x: f64, rounding: f64) -> f64 {
+    let rounded = |digits: usize| format!("{x:.digits$e}").parse::<f64>().ok();
+    (0..17).filter_map(rounded).find(|short| (short - x).abs() <= rounding && *short > 0.).unwrap_or(x)
+}
+
+/// The name of the mean that goes with a variance.
+fn mean_of(name: &str) -> Option<String> {
+    name.strip_suffix("running_var").map(|layer| format!("{layer}running_mean"))
+}
+
+/// Batches joined.
+#[derive(Default)]
+struct Joined {
+    count: f64,
+    mean: Vec<f64>,
+    squares: Vec<f64>,
+}
+
+impl Joined {
+    fn mean(&mut self, count: f64, values: &[f64]) {
+        self.mean.resize(values.len(), 0.);
+        self.count += count;
+        for (mean, x) in self.mean.iter_mut().zip(values) {
+            *mean += (x - *mean) * count / self.count;
+        }
+    }
+
+    /// Sums of squares around the common mean; around 0 where the layer does not subtract one.
+    fn variance(&mut self, count: f64, variances: &[f64], means: Option<&Vec<f64>>) {
+        let (before, all) = (self.count, self.count + count);
+        self.squares.resize(variances.len(), 0.);
+        self.mean.resize(variances.len(), 0.);
+        self.squares.iter_mut().zip(variances).for_each(|(sum, x)| *sum += x * (count - 1.));
+        for ((sum, mean), x) in self.squares.iter_mut().zip(&mut self.mean).zip(means.into_iter().flatten()) {
+            *sum += (x - *mean).powi(2) * before * count / all;
+            *mean += (x - *mean) * count / all;
+        }
+        self.count = all;
+    }
+
+    fn finish(self, variance: bool) -> Vec<f64> {
+        match variance {
+            true => self.squares.into_iter().map(|sum| sum / (self.count - 1.)).collect(),
+            false => self.mean,
+        }
+    }
+}
+
+fn numbers(tensor: &Tensor) -> Result<Vec<f64>> {
+    Ok(tensor.detach().to_dtype(DType::F64)?.flatten_all()?.to_vec1()?)
+}
+
+fn bits(tensor: &Tensor) -> Result<Vec<u64>> {
+    Ok(numbers(tensor)?.into_iter().map(f64::to_bits).collect())
+}

@@ -1,0 +1,195 @@
+//! Whether networks may be averaged: the same names, shapes and dtypes.
+use crate::{
+    weights::{Vars, Weights},
+    Error, Member, Result,
+};
+use candle_core::{DType, Tensor};
+use candle_nn::VarMap;
+use safetensors::Dtype;
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+};
+
+/// Differences that an error lists; it counts the others.
+const LISTED: usize = 20;
+
+/// What has tensors by name: weights, a member, a model's variables.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use candle_ensemble::weights::{NamedTensors, Weights};
+///
+/// let weights = Weights::from([("w".into(), Tensor::zeros((2, 3), candle_core::DType::F32, &Device::Cpu)?)]);
+/// let mut numbers = 0;
+/// weights.each(&mut |_, tensor| Ok(numbers += tensor.elem_count()))?;
+/// assert_eq!(numbers, 6);
+/// # Ok::<(), candle_ensemble::Error>(())
+/// ```
+pub trait NamedTensors: Sync {
+    /// Calls `visit` with each name and its tensor, in any order.
+    ///
+    /// # Errors
+    /// The first that `visit` returns.
+    fn each(&self, visit: &mut Visit<'_>) -> Result<()>;
+}
+
+/// What is done with each tensor.
+pub(crate) type Visit<'a> = dyn FnMut(&str, &Tensor) -> Result<()> + Send + 'a;
+
+impl NamedTensors for Weights {
+    fn each(&self, visit: &mut Visit<'_>) -> Result<()> {
+        self.iter().try_for_each(|(name, tensor)| visit(name, tensor))
+    }
+}
+
+impl NamedTensors for HashMap<String, Tensor> {
+    fn each(&self, visit: &mut Visit<'_>) -> Result<()> {
+        self.iter().try_for_each(|(name, tensor)| visit(name, tensor))
+    }
+}
+
+impl NamedTensors for Vars {
+    fn each(&self, visit: &mut Visit<'_>) -> Result<()> {
+        self.visit(|name, var| visit(name, var.as_tensor()))
+    }
+}
+
+impl NamedTensors for VarMap {
+    fn each(&self, visit: &mut Visit<'_>) -> Result<()> {
+        // A thread that panicked cannot have left the map half changed.
+        let vars = self.data().lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        vars.iter().try_for_each(|(name, var)| visit(name, var.as_tensor()))
+    }
+}
+
+impl<N: NamedTensors + ?Sized> NamedTensors for &N {
+    fn each(&self, visit: &mut Visit<'_>) -> Result<()> {
+        (**self).each(visit)
+    }
+}
+
+/// Batch-norm's running statistics: what candle keeps among the variables though no gradient reaches it.
+pub(crate) fn is_statistic(name: &str) -> bool {
+    name.ends_with("running_mean") || name.ends_with("running_var")
+}
+
+/// Whether a network has any.
+pub(crate) fn has_statistics(weights: &Weights) -> bool {
+    weights.keys().any(|name| is_statistic(name))
+}
+
+/// Computed with, rather than copied.
+pub(crate) fn is_averaged(dtype: DType) -> bool {
+    matches!(dtype, DType::F16 | DType::BF16 | DType::F32 | DType::F64)
+}
+
+/// What a tensor is, known before any of its numbers is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Kind {
+    pub(crate) dtype: Dtype,
+    pub(crate) shape: Vec<usize>,
+}
+
+impl Kind {
+    pub(crate) fn of(tensor: &Tensor) -> Self {
+        Self { dtype: tensor.dtype().into(), shape: tensor.dims().to_vec() }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:?}", self.dtype.to_string().to_lowercase(), self.shape)
+    }
+}
+
+/// What the tensors are, by name.
+pub(crate) type Kinds = BTreeMap<String, Kind>;
+
+/// What these tensors are.
+pub(crate) fn kinds<'a>(tensors: impl Iterator<Item = (&'a String, &'a Tensor)>) -> Kinds {
+    tensors.map(|(name, tensor)| (name.clone(), Kind::of(tensor))).collect()
+}
+
+/// How `other` differs from what a model has.
+pub(crate) fn differences(model: &Kinds, other: &Kinds) -> Vec<String> {
+    let here = model.iter().filter_map(|(name, kind)| match other.get(name) {
+        None => Some(format!("{name} is missing")),
+        Some(it) if it != kind => Some(format!("{name} is {it} in place of {kind}")),
+        Some(_) => None,
+    });
+    let beyond = other.keys().filter(|name| !model.contains_key(*name));
+    here.chain(beyond.map(|name| format!("{name} is not of this model"))).collect()
+}
+
+/// The networks must have the same names, shapes and dtypes as the first of them.
+pub(crate) fn check(networks: &[&Weights]) -> Result<()> {
+    let Some((first, others)) = networks.split_first() else {
+        return Err(Error::invalid("the networks", "at least one", 0));
+    };
+    let model = kinds(first.iter());
+    let mut found = vec![];
+    for (number, network) in others.iter().enumerate() {
+        let of_this = differences(&model, &kinds(network.iter()));
+        found.extend(of_this.into_iter().map(|what| format!("network {}: {what}", number + 1)));
+    }
+    unlike(&found)
+}
+
+/// An error that lists the differences, if there are any.
+pub(crate) fn unlike(differences: &[String]) -> Result<()> {
+    if differences.is_empty() {
+        return Ok(());
+    }
+    let must = "alike in the names, shapes and dtypes of their tensors";
+    Err(Error::invalid("the networks", must, format!("not: {}", list(differences))))
+}
+
+/// The differences in one line of bounded length.
+pub(crate) fn list(differences: &[String]) -> String {
+    let shown = differences.iter().take(LISTED).cloned().collect::<Vec<_>>().join("; ");
+    match differences.len().saturating_sub(LISTED) {
+        0 => shown,
+        more => format!("{shown}; and {more} more"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::Device;
+
+    fn network(parts: &[(&str, &[usize], DType)]) -> Weights {
+        let zeros = |(name, shape, dtype): &(&str, &[usize], DType)| {
+            ((*name).to_string(), Tensor::zeros(*shape, *dtype, &Device::Cpu).unwrap())
+        };
+        parts.iter().map(zeros).collect()
+    }
+
+    #[test]
+    fn every_difference_is_listed_with_its_network_and_name() {
+        let one = network(&[("a", &[2], DType::F32), ("b", &[3], DType::F32), ("c", &[1], DType::F32)]);
+        let two = network(&[("a", &[2, 1], DType::F32), ("b", &[3], DType::F16), ("d", &[1], DType::F32)]);
+        assert!(check(&[&one, &one, &one.clone()]).is_ok());
+        let e = check(&[&one, &one, &two]).unwrap_err().to_string();
+        for part in [
+            "network 2: a is f32 [2, 1] in place of f32 [2]",
+            "network 2: b is f16 [3] in place of f32 [3]",
+            "network 2: c is missing",
+            "network 2: d is not of this model",
+        ] {
+            assert!(e.contains(part), "{e}");
+        }
+        assert!(!e.contains("network 1"), "{e}");
+        assert!(check(&[]).is_err());
+    }
+
+    #[test]
+    fn a_long_list_is_cut() {
+        let many: Weights = (0..5000)
+            .map(|i| (format!("layer{i}"), Tensor::zeros(1, DType::F32, &Device::Cpu).unwrap()))
+            .collect();
+        let e = check(&[&many, &Weights::new()]).unwrap_err().to_string();
+        assert!(e.contains("layer0 is missing") && e.contains("and 4980 more") && e.len() < 900, "{e}");
+    }
+}

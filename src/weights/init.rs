@@ -1,0 +1,673 @@
+//! Seeded initial weights.
+//!
+//! candle draws them from the thread's generator, which on the CPU cannot be seeded. Here each variable is
+//! drawn from a hash of a seed and the variable's name: one seed gives the same bytes, whatever the number of
+//! threads, the order in which layers are made, or the machine. (One exception: of normal draws, the 0.03 %
+//! beyond 3.65 standard deviations take a logarithm, whose last bit in f64 is the platform's.)
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use candle_core::{bail, DType, Device, Result as CResult, Shape, Tensor, Var, WithDType};
+use candle_nn::{
+    init::{FanInOut, NormalOrUniform},
+    var_builder::SimpleBackend,
+    Init, VarBuilder,
+};
+use rand::Rng;
+use rand_distr::StandardNormal;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    weights::compatibility::{differences, kinds, list},
+    Error, Result, Seed,
+};
+
+/// How initial weights are drawn.
+///
+/// A scheme other than [`Self::AsDeclared`] overrides what the model's layers declare, with no change to the
+/// model; constants, such as the ones and zeros of normalization layers, stay as declared. `fan_in` and
+/// `fan_out` count the inputs and outputs of a unit: for a weight of shape `(o, i, k…)`, `i·∏k` and `o·∏k`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum InitScheme {
+    /// As the model declares: for candle's linear and convolutional layers, `N(0, 2 / fan_in)`.
+    #[default]
+    AsDeclared,
+    /// Weights from `U(−a, a)`, `a = √(6 / (fan_in + fan_out))`, biases 0: the default of Keras.
+    ///
+    /// Glorot and Bengio 2010, "Understanding the difficulty of training deep feedforward neural networks",
+    /// AISTATS 9:249–256.
+    GlorotUniform,
+    /// Weights from `U(−a, a)`, `a = 1 / √fan_in`, biases as declared, which in candle's layers is from the
+    /// same range: the default of PyTorch's linear and convolutional layers.
+    Torch,
+}
+
+/// A model's variables: a shared map in the order of names. Clones are handles to the same variables.
+///
+/// ```
+/// use candle_core::{DType, Device};
+/// use candle_ensemble::{weights::{fresh, InitScheme}, Seed};
+///
+/// let (vars, vb) = fresh(Seed::from(1), InitScheme::AsDeclared, DType::F32, &Device::Cpu);
+/// let layer = candle_nn::linear(4, 2, vb.pp("head"))?;
+/// let names: Vec<_> = vars.named().into_iter().map(|(name, _)| name).collect();
+/// assert_eq!(names, ["head.bias", "head.weight"]);
+///
+/// let before = vars.snapshot()?;
+/// vars.all_vars()[0].set(&layer.bias().unwrap().ones_like()?)?;
+/// vars.load(&before)?;
+/// # Ok::<(), candle_ensemble::Error>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct Vars(Arc<Mutex<BTreeMap<String, Var>>>);
+
+impl Vars {
+    /// The variables with their names, in the order of names.
+    #[must_use]
+    pub fn named(&self) -> Vec<(String, Var)> {
+        self.lock().iter().map(|(name, var)| (name.clone(), var.clone())).collect()
+    }
+
+    /// The variables in the order of names, as candle's optimizers take them.
+    #[must_use]
+    pub fn all_vars(&self) -> Vec<Var> {
+        self.lock().values().cloned().collect()
+    }
+
+    /// Calls `visit` with each variable, in the order of names.
+    pub(crate) fn visit(&self, mut visit: impl FnMut(&str, &Var) -> Result<()>) -> Result<()> {
+        self.lock().iter().try_for_each(|(name, var)| visit(name, var))
+    }
+
+    /// Copies of the present values, on the CPU, with no tie to the variables.
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub fn snapshot(&self) -> CResult<BTreeMap<String, Tensor>> {
+        let copy = |var: &Var| if var.device().is_cpu() { var.copy() } else { var.to_device(&Device::Cpu) };
+        self.lock().iter().map(|(name, var)| Ok((name.clone(), copy(var)?.detach()))).collect()
+    }
+
+    /// Sets all variables to the values of a [snapshot](Self::snapshot).
+    ///
+    /// # Errors
+    /// Names, shapes or dtypes differ; the differences are listed, and no variable is changed.
+    pub fn load(&self, values: &BTreeMap<String, Tensor>) -> Result<()> {
+        let vars = self.lock();
+        let model = kinds(vars.iter().map(|(name, var)| (name, var.as_tensor())));
+        let differences = differences(&model, &kinds(values.iter()));
+        if !differences.is_empty() {
+            return Err(Error::Foreign { what: "a set of weights".into(), why: list(&differences) });
+        }
+        let pairs = vars.iter().zip(values.values());
+        // All copies to the device come first: they may fail.
+        let pairs = pairs.map(|((_, var), value)| Ok((var, value.to_device(var.device())?)));
+        for (var, value) in pairs.collect::<CResult<Vec<_>>>()? {
+            var.set(&value)?;
+        }
+        Ok(())
+    }
+
+    /// A thread that panicked cannot have left the map half changed.
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Var>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Vars {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.lock().iter().map(|(name, var)| (name, var.shape()))).finish()
+    }
+}
+
+/// A `VarBuilder` backend that draws each variable from a hash of a seed and the variable's name.
+///
+/// What a variable holds depends on the seed, its name, shape and `Init`, and the scheme, and on nothing
+/// else. It is drawn in f64 and then rounded to the dtype (down, for integers: u32 may be uniform). [`fresh`] wraps it ready for use.
+///
+/// A name asked for again gives the same variable; with another shape, dtype or device, an error.
+#[derive(Clone, Debug)]
+pub struct SeededInit {
+    seed: Seed,
+    scheme: InitScheme,
+    vars: Vars,
+}
+
+impl SeededInit {
+    /// A backend with no variables yet.
+    #[must_use]
+    pub fn new(seed: Seed, scheme: InitScheme) -> Self {
+        Self { seed, scheme, vars: Vars::default() }
+    }
+
+    /// A handle to the variables made so far and from now on.
+    #[must_use]
+    pub fn vars(&self) -> Vars {
+        self.vars.clone()
+    }
+}
+
+impl SimpleBackend for SeededInit {
+    fn get(&self, shape: Shape, name: &str, init: Init, dtype: DType, device: &Device) -> CResult<Tensor> {
+        let mut vars = self.vars.lock();
+        if let Some(var) = vars.get(name) {
+            if var.shape() != &shape {
+                bail!("{name} has shape {:?}, but is asked for with {shape:?}", var.shape())
+            }
+            return same(name, var, dtype, device);
+        }
+        // Schemes are about weights; integers are the state of a layer.
+        let scheme = if dtype.is_float() { self.scheme } else { InitScheme::AsDeclared };
+        let law = Law::of(scheme, init, &shape);
+        let var = law.var(name, shape, self.seed.child(name), dtype, device)?;
+        let tensor = var.as_tensor().clone();
+        vars.insert(name.into(), var);
+        Ok(tensor)
+    }
+
+    fn get_unchecked(&self, name: &str, dtype: DType, device: &Device) -> CResult<Tensor> {
+        match self.vars.lock().get(name) {
+            Some(var) => same(name, var, dtype, device),
+            None => bail!("{name} has not been made yet, and without a shape it cannot be"),
+        }
+    }
+
+    fn contains_tensor(&self, name: &str) -> bool {
+        self.vars.lock().contains_key(name)
+    }
+}
+
+/// A cast or moved variable would be a copy that training leaves behind.
+fn same(name: &str, var: &Var, dtype: DType, device: &Device) -> CResult<Tensor> {
+    if var.dtype() != dtype {
+        bail!("{name} is {:?}, but is asked for as {dtype:?}", var.dtype())
+    }
+    if !var.device().same_device(device) {
+        bail!("{name} is on {:?}, but is asked for on {device:?}", var.device())
+    }
+    Ok(var.as_tensor().clone())
+}
+
+/// A map for the variables of a model, and what the model is built from.
+///
+/// ```
+/// use candle_core::{DType, Device, Module};
+/// use candle_ensemble::{weights::{fresh, InitScheme}, Seed};
+///
+/// let build = |seed| {
+///     let (_, vb) = fresh(Seed::from(seed), InitScheme::GlorotUniform, DType::F32, &Device::Cpu);
+///     candle_nn::linear(3, 2, vb)?.weight().to_vec2::<f32>()
+/// };
+/// assert_eq!(build(1)?, build(1)?);
+/// assert_ne!(build(1)?, build(2)?);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+#[must_use]
+pub fn fresh(seed: Seed, scheme: InitScheme, dtype: DType, device: &Device) -> (Vars, VarBuilder<'static>) {
+    let backend = SeededInit::new(seed, scheme);
+    (backend.vars(), VarBuilder::from_backend(Box::new(backend), dtype, device.clone()))
+}
+
+/// What a variable's numbers are drawn from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Law {
+    Constant(f64),
+    Normal { mean: f64, deviation: f64 },
+    Uniform { low: f64, high: f64 },
+}
+
+impl Law {
+    fn of(scheme: InitScheme, init: Init, shape: &Shape) -> Self {
+        let (fan_in, fan_out) = (fan(FanInOut::FanIn, shape), fan(FanInOut::FanOut, shape));
+        let is_weight = shape.rank() >= 2;
+        match (scheme, init) {
+            (_, Init::Const(value)) => Self::Constant(value),
+            (InitScheme::GlorotUniform, _) if is_weight => Self::symmetric((6. / (fan_in + fan_out)).sqrt()),
+            (InitScheme::GlorotUniform, _) => Self::Constant(0.),
+            (InitScheme::Torch, _) if is_weight => Self::symmetric(1. / fan_in.sqrt()),
+            (InitScheme::AsDeclared | InitScheme::Torch, init) => Self::declared(init, shape),
+        }
+    }
+
+    fn declared(init: Init, shape: &Shape) -> Self {
+        match init {
+            Init::Const(value) => Self::Constant(value),
+            Init::Randn { mean, stdev } => Self::Normal { mean, deviation: stdev },
+            Init::Uniform { lo, up } => Self::Uniform { low: lo, high: up },
+            Init::Kaiming { dist, fan: kind, non_linearity } => {
+                let deviation = non_linearity.gain() / fan(kind, shape).sqrt();
+                match dist {
+                    NormalOrUniform::Normal => Self::Normal { mean: 0., deviation },
+                    NormalOrUniform::Uniform => Self::symmetric(3f64.sqrt() * deviation),
+                }
+            }
+        }
+    }
+
+    fn symmetric(bound: f64) -> Self {
+        Self::Uniform { low: -bound, high: bound }
+    }
+
+    fn check(self, name: &str) -> Result<()> {
+        match self {
+            Self::Constant(value) if value.is_nan() => {
+                Err(Error::invalid(format!("the initial value of {name}"), "a number", value))
+            }
+            Self::Normal { mean, deviation }
+                if !(mean.is_finite() && deviation.is_finite() && deviation >= 0.) =>
+            {
+                let must = "finite, the standard deviation not negative";
+                let got = format_args!("{mean} and {deviation}").to_string();
+                Err(Error::invalid(format!("mean and standard deviation of the initial {name}"), must, got))
+            }
+            Self::Uniform { low, high } if !((high - low).is_finite() && low <= high) => {
+                let got = format_args!("{low} and {high}").to_string();
+                Err(Error::invalid(format!("the bounds of the initial {name}"), "finite and in order", got))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn var(self, name: &str, shape: Shape, seed: Seed, dtype: DType, device: &Device) -> CResult<Var> {
+        let n = shape.elem_count();
+        if n == 0 {
+            return Var::zeros(shape, dtype, device); // its fans may be 0, so that its law is undefined
+        }
+        self.check(name)?;
+        let integers = matches!((self, dtype), (Self::Uniform { .. }, DType::U32));
+        if !matches!(self, Self::Constant(_)) && !dtype.is_float() && !integers {
+            bail!("{name} cannot be drawn at random as {dtype:?}: that takes floats, or uniform u32")
+        }
+        match dtype {
+            DType::U32 => Var::from_vec(self.draw::<u32>(n, seed), shape, device),
+            DType::F32 => Var::from_vec(self.draw::<f32>(n, seed), shape, device),
+            DType::F64 => Var::from_vec(self.draw::<f64>(n, seed), shape, device),
+            _ => {
+                // Cast on the CPU, for some devices know no f64.
+                let values = Tensor::from_vec(self.draw::<f64>(n, seed), shape, &Device::Cpu)?;
+                Var::from_tensor(&values.to_dtype(dtype)?.to_device(device)?)
+            }
+        }
+    }
+
+    fn draw<T: WithDType>(self, n: usize, seed: Seed) -> Vec<T> {
+        let mut rng = seed.rng();
+        match self {
+            Self::Constant(value) => vec![T::from_f64(value); n],
+            Self::Normal { mean, deviation } => {
+                let mut next = || mean + deviation * rng.sample::<f64, _>(StandardNormal);
+                (0..n).map(|_| T::from_f64(next())).collect()
+            }
+            Self::Uniform { low, high } => {
+                let width = high - low;
+                // Rounding can lead beyond the upper bound.
+                let mut next = || (low + width * rng.random::<f64>()).min(high);
+                (0..n).map(|_| T::from_f64(next())).collect()
+            }
+        }
+    }
+}
+
+fn fan(kind: FanInOut, shape: &Shape) -> f64 {
+    kind.for_shape(shape) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_nn::init::{NonLinearity, DEFAULT_KAIMING_NORMAL, DEFAULT_KAIMING_UNIFORM};
+    use proptest::prelude::*;
+    use rand::Rng; // not proptest's, which is another version
+    use statrs::distribution::{ContinuousCDF, Normal, Uniform};
+
+    use super::*;
+
+    const CPU: Device = Device::Cpu;
+    use InitScheme::{AsDeclared, GlorotUniform, Torch};
+
+    fn builder(seed: u64, scheme: InitScheme) -> (Vars, VarBuilder<'static>) {
+        fresh(Seed::from(seed), scheme, DType::F64, &CPU)
+    }
+
+    fn values(seed: u64, name: &str, dims: &[usize], init: Init, scheme: InitScheme) -> Vec<f64> {
+        let tensor = builder(seed, scheme).1.get_with_hints(dims, name, init).unwrap();
+        tensor.flatten_all().unwrap().to_vec1().unwrap()
+    }
+
+    /// What candle documents for each `Init`, and Glorot and torch for the schemes, worked out by hand for
+    /// the shape. Normal: mean and standard deviation; uniform: bounds.
+    #[derive(Clone, Copy, Debug)]
+    enum Want {
+        Normal(f64, f64),
+        Uniform(f64, f64),
+    }
+
+    /// 10,000 values each; a weight of a convolution of 25 channels into 100, kernel 2 × 2, has fan-in 100
+    /// and fan-out 400.
+    fn cases() -> Vec<(&'static [usize], Init, InitScheme, Want)> {
+        let conv: &[usize] = &[100, 25, 2, 2];
+        let flat: &[usize] = &[10_000];
+        let kaiming = |dist, fan, non_linearity| Init::Kaiming { dist, fan, non_linearity };
+        let normal = Init::Randn { mean: 3., stdev: 0.5 };
+        use {FanInOut::*, NonLinearity::*};
+        let (n, u) = (NormalOrUniform::Normal, NormalOrUniform::Uniform);
+        let within = |bound: f64| Want::Uniform(-bound, bound);
+        vec![
+            (flat, normal, AsDeclared, Want::Normal(3., 0.5)),
+            (flat, Init::Uniform { lo: -1., up: 3. }, AsDeclared, Want::Uniform(-1., 3.)),
+            (conv, DEFAULT_KAIMING_NORMAL, AsDeclared, Want::Normal(0., 0.02f64.sqrt())),
+            (conv, DEFAULT_KAIMING_UNIFORM, AsDeclared, within(0.06f64.sqrt())),
+            (conv, kaiming(n, FanOut, ReLU), AsDeclared, Want::Normal(0., 0.005f64.sqrt())),
+            (conv, kaiming(u, FanOut, ReLU), AsDeclared, within(0.015f64.sqrt())),
+            (conv, kaiming(n, FanIn, Linear), AsDeclared, Want::Normal(0., 0.1)),
+            (conv, kaiming(n, FanIn, Sigmoid), AsDeclared, Want::Normal(0., 0.1)),
+            (conv, kaiming(n, FanIn, Tanh), AsDeclared, Want::Normal(0., 1. / 6.)),
+            (conv, kaiming(n, FanIn, SELU), AsDeclared, Want::Normal(0., 0.075)),
+            (conv, kaiming(n, FanIn, ExplicitGain(3.)), AsDeclared, Want::Normal(0., 0.3)),
+            (conv, kaiming(u, FanIn, Linear), AsDeclared, within(0.03f64.sqrt())),
+            (conv, kaiming(u, FanOut, Sigmoid), AsDeclared, within(0.0075f64.sqrt())),
+            (conv, kaiming(u, FanIn, Tanh), AsDeclared, within(3f64.sqrt() / 6.)),
+            (conv, kaiming(u, FanIn, SELU), AsDeclared, within(3f64.sqrt() * 0.075)),
+            (conv, kaiming(u, FanIn, ExplicitGain(3.)), AsDeclared, within(3f64.sqrt() * 0.3)),
+            (flat, kaiming(n, FanIn, Linear), AsDeclared, Want::Normal(0., 1.)),
+            (flat, kaiming(n, FanOut, Linear), AsDeclared, Want::Normal(0., 0.01)),
+            (conv, normal, GlorotUniform, within(0.012f64.sqrt())),
+            (&[50, 200], DEFAULT_KAIMING_NORMAL, GlorotUniform, within(0.024f64.sqrt())),
+            (conv, DEFAULT_KAIMING_NORMAL, Torch, within(0.1)),
+            (flat, Init::Uniform { lo: -0.1, up: 0.1 }, Torch, within(0.1)),
+        ]
+    }
+
+    /// Probability of a Kolmogorov-Smirnov distance as large, by Kolmogorov's limit, which is exact enough
+    /// for 10,000 values.
+    fn kolmogorov_smirnov(values: &[f64], cdf: impl Fn(f64) -> f64) -> f64 {
+        let mut sorted = values.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        let n = sorted.len() as f64;
+        let distance = sorted.iter().enumerate().fold(0f64, |d, (i, &x)| {
+            let (p, i) = (cdf(x), i as f64);
+            d.max(p - i / n).max((i + 1.) / n - p)
+        });
+        let lambda = distance * n.sqrt();
+        let term = |k: i32| (-2. * f64::from(k * k) * lambda * lambda).exp();
+        2. * (1..=100).map(|k| if k % 2 == 1 { term(k) } else { -term(k) }).sum::<f64>()
+    }
+
+    #[test]
+    fn the_test_itself_knows_a_wrong_distribution() {
+        let draws = values(0, "w", &[10_000], Init::Randn { mean: 0., stdev: 1. }, AsDeclared);
+        for (mean, deviation) in [(0.07, 1.), (0., 1.09)] {
+            let law = Normal::new(mean, deviation).unwrap();
+            assert!(kolmogorov_smirnov(&draws, |x| law.cdf(x)) < 1e-4);
+        }
+        // 2 Σ (−1)^(k−1) exp(−2 k² 1.6276²) = 0.01: the 1 % point in every table of the distribution.
+        let evenly: Vec<_> = (0..10_000).map(|i| (f64::from(i) + 0.5) / 1e4).collect();
+        let p = kolmogorov_smirnov(&evenly, |x| x + 0.016276 - 0.5e-4);
+        assert!((p - 0.01).abs() < 1e-4, "{p}");
+    }
+
+    /// 22 cases × 20 seeds, each p above 1e-4 and each moment within 5 standard errors: sound code fails with
+    /// probability 0.045 over the choice of seeds, which is made once and for all.
+    #[test]
+    fn draws_follow_the_documented_distributions() {
+        for (dims, init, scheme, want) in cases() {
+            for seed in 0..20 {
+                let draws = values(seed, "layer.weight", dims, init, scheme);
+                let n = draws.len() as f64;
+                assert_eq!(draws.len(), 10_000);
+                let (p, mean, variance, kurtosis) = match want {
+                    Want::Normal(mean, sd) => {
+                        let law = Normal::new(mean, sd).unwrap();
+                        (kolmogorov_smirnov(&draws, |x| law.cdf(x)), mean, sd * sd, 3.)
+                    }
+                    Want::Uniform(low, high) => {
+                        assert!(draws.iter().all(|x| (low..=high).contains(x)), "{init:?}");
+                        let law = Uniform::new(low, high).unwrap();
+                        let variance = (high - low).powi(2) / 12.;
+                        (kolmogorov_smirnov(&draws, |x| law.cdf(x)), (low + high) / 2., variance, 1.8)
+                    }
+                };
+                assert!(p > 1e-4, "{init:?} {scheme:?} {seed}: p = {p}");
+                let got_mean = draws.iter().sum::<f64>() / n;
+                assert!((got_mean - mean).abs() < 5. * (variance / n).sqrt(), "{init:?} {seed}: {got_mean}");
+                let got = draws.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n;
+                let error = variance * ((kurtosis - 1.) / n).sqrt();
+                assert!((got - variance).abs() < 5. * error, "{init:?} {seed}: {got} for {variance}");
+            }
+        }
+    }
+
+    #[test]
+    fn constants_are_constant_under_every_scheme() {
+        for scheme in [AsDeclared, GlorotUniform, Torch] {
+            for value in [0., 1., -2.5] {
+                assert_eq!(values(1, "w", &[2, 2], Init::Const(value), scheme), [value; 4]);
+            }
+        }
+    }
+
+    #[test]
+    fn biases_under_glorot_are_zero() {
+        let bias = Init::Uniform { lo: -1., up: 1. };
+        assert_eq!(values(1, "b", &[3], bias, GlorotUniform), [0.; 3]);
+        assert_ne!(values(1, "b", &[3], bias, Torch), [0.; 3]);
+    }
+
+    /// The correlation of 10,000 independent pairs has standard deviation 0.01; 5 of them are exceeded in one
+    /// of 45 pairs with probability 3e-5.
+    #[test]
+    fn names_and_seeds_are_independent() {
+        let init = Init::Randn { mean: 0., stdev: 1. };
+        let draws: Vec<_> =
+            [(0, "a"), (0, "b"), (0, "a.a"), (0, "aa"), (0, ""), (0, "0"), (0, "1"), (1, "a"), (2, "a")]
+                .iter()
+                .map(|&(seed, name)| values(seed, name, &[10_000], init, AsDeclared))
+                .chain([Seed::from(0).rng().sample_iter(StandardNormal).take(10_000).collect()])
+                .collect();
+        for (i, a) in draws.iter().enumerate() {
+            for b in &draws[..i] {
+                let correlation = a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>() / 1e4;
+                assert!(correlation.abs() < 0.05, "{correlation}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_stream_never_changes() {
+        let normal = values(42, "head.weight", &[4], Init::Randn { mean: 0., stdev: 1. }, AsDeclared);
+        assert_eq!(normal, GOLDEN_NORMAL);
+        let uniform = values(42, "head.weight", &[4], Init::Uniform { lo: -1., up: 1. }, AsDeclared);
+        assert_eq!(uniform, GOLDEN_UNIFORM);
+        // The uniform ones by the definition: the upper 53 of 64 bits.
+        let mut rng = Seed::from(42).child("head.weight").rng();
+        let by_hand = [(); 4].map(|()| 2. * ((rng.random::<u64>() >> 11) as f64 / 2f64.powi(53)) - 1.);
+        assert_eq!(uniform, by_hand);
+    }
+    const GOLDEN_NORMAL: [f64; 4] =
+        [-0.6979721047533705, 1.1365352507980684, 0.4533251785820628, -1.8217518514758504];
+    const GOLDEN_UNIFORM: [f64; 4] =
+        [-0.8465273131801383, 0.7056106350854121, 0.44132898899482, -0.961570638644081];
+
+    #[test]
+    fn every_dtype_is_the_f64_draw_rounded() {
+        let of = |dtype| {
+            let (vars, vb) = fresh(Seed::from(7), AsDeclared, dtype, &CPU);
+            let tensor = vb.get_with_hints((30, 20), "w", DEFAULT_KAIMING_NORMAL).unwrap();
+            assert_eq!((tensor.dtype(), vars.all_vars()[0].dtype()), (dtype, dtype));
+            tensor.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1::<f64>().unwrap()
+        };
+        let exact = of(DType::F64);
+        for (dtype, bits) in [(DType::F32, 24), (DType::F16, 11), (DType::BF16, 8)] {
+            for (a, b) in of(dtype).iter().zip(&exact) {
+                // f16 is subnormal below 2⁻¹⁴, with steps of 2⁻²⁴.
+                assert!((a - b).abs() <= b.abs().max(2f64.powi(-14)) * 2f64.powi(-bits), "{dtype:?} {a} {b}");
+            }
+        }
+    }
+
+    #[test]
+    fn neither_threads_nor_order_nor_other_variables_matter() {
+        let make = |names: &[usize]| {
+            let (vars, vb) = fresh(Seed::from(5), AsDeclared, DType::F32, &CPU);
+            for i in names {
+                candle_nn::linear(30 + i, 20, vb.pp(format!("layer{i}"))).unwrap();
+            }
+            let bytes =
+                |t: Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap().into_iter().map(f32::to_bits);
+            let all = vars.snapshot().unwrap().into_iter();
+            all.map(|(name, t)| (name, bytes(t).collect::<Vec<_>>())).collect::<BTreeMap<_, _>>()
+        };
+        let (forth, back) = std::thread::scope(|s| {
+            let other = s.spawn(|| make(&[3, 2, 1, 0]));
+            (make(&[0, 1, 2, 3]), other.join().unwrap())
+        });
+        assert_eq!(forth, back);
+        let alone = make(&[2]);
+        assert_eq!(alone.len(), 2);
+        assert!(alone.iter().all(|(name, bytes)| forth[name] == *bytes));
+    }
+
+    #[test]
+    fn one_map_filled_by_two_threads_is_the_same_map() {
+        let (vars, vb) = builder(3, AsDeclared);
+        std::thread::scope(|s| {
+            for from in [0, 5] {
+                let vb = vb.clone();
+                s.spawn(move || {
+                    (from..from + 10).for_each(|i| _ = vb.get((4, 4), &format!("w{i}")).unwrap())
+                });
+            }
+        });
+        assert_eq!(vars.named().len(), 15);
+        assert!(vars.named().windows(2).all(|pair| pair[0].0 < pair[1].0));
+    }
+
+    #[test]
+    fn the_same_name_is_the_same_variable() {
+        let (vars, vb) = builder(1, AsDeclared);
+        let first = vb.get_with_hints(3, "w", DEFAULT_KAIMING_NORMAL).unwrap();
+        let again = vb.get_with_hints(3, "w", candle_nn::init::ZERO).unwrap();
+        assert_eq!(first.id(), again.id());
+        assert_eq!(vb.get_unchecked("w").unwrap().id(), first.id());
+        assert!(first.is_variable());
+        assert!(vb.contains_tensor("w") && !vb.contains_tensor("v"));
+        for (error, what) in [
+            (vb.get(4, "w"), "w has shape [3], but is asked for with [4]"),
+            (vb.to_dtype(DType::F32).get(3, "w"), "w is F64, but is asked for as F32"),
+            (vb.get_unchecked("v"), "v has not been made yet"),
+        ] {
+            let message = error.unwrap_err().to_string();
+            assert!(message.contains(what), "{message}");
+        }
+        assert_eq!(vars.named().len(), 1);
+    }
+
+    #[test]
+    fn bad_parameters_are_errors() {
+        let (vars, vb) = builder(1, AsDeclared);
+        let gain = |g| Init::Kaiming {
+            dist: NormalOrUniform::Normal,
+            fan: FanInOut::FanIn,
+            non_linearity: NonLinearity::ExplicitGain(g),
+        };
+        for init in [
+            Init::Const(f64::NAN),
+            Init::Randn { mean: 0., stdev: -1. },
+            Init::Randn { mean: 0., stdev: f64::NAN },
+            Init::Randn { mean: f64::INFINITY, stdev: 1. },
+            Init::Uniform { lo: 1., up: -1. },
+            Init::Uniform { lo: f64::NAN, up: 1. },
+            Init::Uniform { lo: -1., up: f64::INFINITY },
+            Init::Uniform { lo: f64::MIN, up: f64::MAX },
+            gain(-1.),
+            gain(f64::NAN),
+        ] {
+            let message = vb.get_with_hints((2, 2), "odd.weight", init).unwrap_err().to_string();
+            assert!(message.contains("odd.weight must be"), "{init:?}: {message}");
+        }
+        assert!(vb.to_dtype(DType::U32).get_with_hints(2, "i", DEFAULT_KAIMING_NORMAL).is_err());
+        assert!(vars.named().is_empty(), "nothing is left behind");
+        assert_eq!(vb.get_with_hints((0, 4), "none", DEFAULT_KAIMING_NORMAL).unwrap().dims(), [0, 4]);
+        assert_eq!(values(1, "u", &[2], Init::Uniform { lo: 2., up: 2. }, AsDeclared), [2., 2.]);
+        let count = vb.to_dtype(DType::I64).get_with_hints(1, "count", candle_nn::init::ONE).unwrap();
+        assert_eq!(count.to_vec1::<i64>().unwrap(), [1], "counters are variables too");
+    }
+
+    #[test]
+    fn a_snapshot_is_apart_from_the_variables() {
+        let (vars, vb) = builder(1, AsDeclared);
+        let w = vb.get_with_hints((2, 3), "w", DEFAULT_KAIMING_NORMAL).unwrap();
+        let before = vars.snapshot().unwrap();
+        vars.all_vars()[0].set(&w.ones_like().unwrap()).unwrap();
+        assert_ne!(before["w"].to_vec2::<f64>().unwrap(), [[1.; 3]; 2]);
+        assert!(!before["w"].track_op() && !before["w"].is_variable());
+        vars.load(&before).unwrap();
+        assert_eq!(w.to_vec2::<f64>().unwrap(), before["w"].to_vec2::<f64>().unwrap(), "the model sees it");
+        assert_eq!(format!("{vars:?}"), r#"{"w": [2, 3]}"#);
+    }
+
+    #[test]
+    fn batch_norm_statistics_are_among_the_variables() {
+        let (vars, vb) = builder(1, AsDeclared);
+        let norm = candle_nn::batch_norm(3, 1e-5, vb).unwrap();
+        let x = Tensor::randn(5f64, 1., (16, 3), &CPU).unwrap();
+        norm.forward_train(&x).unwrap();
+        let mean = vars.snapshot().unwrap()["running_mean"].to_vec1::<f64>().unwrap();
+        assert!(mean.iter().all(|&m| m > 0.2), "the training pass moved them: {mean:?}");
+    }
+
+    #[test]
+    fn loading_lists_all_differences_and_changes_nothing() {
+        let (vars, vb) = builder(1, AsDeclared);
+        for name in ["a", "b", "c", "d"] {
+            vb.get((2, 2), name).unwrap();
+        }
+        let ones = |dims: &[usize], dtype| Tensor::ones(dims, dtype, &CPU).unwrap();
+        let other = BTreeMap::from([
+            ("a".to_string(), ones(&[2, 2], DType::F64)),
+            ("b".into(), ones(&[2, 3], DType::F64)),
+            ("c".into(), ones(&[2, 2], DType::F32)),
+            ("e".into(), ones(&[2, 2], DType::F64)),
+        ]);
+        let message = vars.load(&other).unwrap_err().to_string();
+        for part in [
+            "b is f64 [2, 3] in place of f64 [2, 2]",
+            "c is f32 [2, 2] in place of f64 [2, 2]",
+            "d is missing",
+            "e is not of this model",
+        ] {
+            assert!(message.contains(part), "{message}");
+        }
+        assert!(!message.contains("a is"), "{message}");
+        assert_eq!(vars.snapshot().unwrap()["a"].to_vec2::<f64>().unwrap(), [[0.; 2]; 2]);
+    }
+
+    #[test]
+    fn a_scheme_survives_serde() {
+        assert_eq!(InitScheme::default(), AsDeclared);
+        for scheme in [AsDeclared, GlorotUniform, Torch] {
+            let json = serde_json::to_string(&scheme).unwrap();
+            assert_eq!(serde_json::from_str::<InitScheme>(&json).unwrap(), scheme);
+        }
+    }
+
+    proptest! {
+        /// Bounds hold to the last bit, whatever they are, in f32 up to its own rounding.
+        #[test]
+        fn uniform_draws_stay_within(low in -1e3f64..1e3, width in 0f64..1e3, seed: u64) {
+            let (low, up) = (low, low + width);
+            let draws = values(seed, "w", &[50], Init::Uniform { lo: low, up }, AsDeclared);
+            prop_assert!(draws.iter().all(|x| (low..=up).contains(x)));
+        }
+
+        #[test]
+        fn a_seed_repeats_and_another_differs(seed: u64, name in "[a-z.]{1,12}") {
+            let of = |seed| values(seed, &name, &[3, 2], DEFAULT_KAIMING_UNIFORM, AsDeclared);
+            prop_assert_eq!(of(seed), of(seed));
+            prop_assert_ne!(of(seed), of(seed ^ 1));
+        }
+    }
+}
