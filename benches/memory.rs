@@ -78,12 +78,12 @@ fn measured(network: &str, members: usize, workers: usize, often: &str) -> f64 {
 
 fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().collect();
-    if let [_, case, network, members, workers, often] = &args[..] {
-        if case == "--case" {
-            let often = if often == "always" { Checkpoints::Epochs(1) } else { Checkpoints::Never };
-            let number = |text: &str| text.parse().expect("a number");
-            return build(widths(network), number(members), number(workers), often);
-        }
+    if let [_, case, network, members, workers, often] = &args[..]
+        && case == "--case"
+    {
+        let often = if often == "always" { Checkpoints::Epochs(1) } else { Checkpoints::Never };
+        let number = |text: &str| text.parse().expect("a number");
+        return build(widths(network), number(members), number(workers), often);
     }
     // `cargo test` only sees that it runs.
     let members = if args.iter().any(|arg| arg == "--bench") { 100 } else { 2 };

@@ -123,13 +123,13 @@ fn median(mut all: Vec<f64>) -> f64 {
 fn main() -> Done<()> {
     let args: Vec<String> = std::env::args().collect();
     // A process of its own for each peak, which only grows.
-    if let [_, child, name, threads, out, inputs @ ..] = &args[..] {
-        if child == "--peak-of" {
-            let inputs: Vec<PathBuf> = inputs.iter().map(PathBuf::from).collect();
-            merge(name, &inputs, Path::new(out), threads.parse()?)?;
-            println!("{}", peak());
-            return Ok(());
-        }
+    if let [_, child, name, threads, out, inputs @ ..] = &args[..]
+        && child == "--peak-of"
+    {
+        let inputs: Vec<PathBuf> = inputs.iter().map(PathBuf::from).collect();
+        merge(name, &inputs, Path::new(out), threads.parse()?)?;
+        println!("{}", peak());
+        return Ok(());
     }
     // `cargo test` only sees that it runs.
     let measured = args.iter().any(|arg| arg == "--bench");

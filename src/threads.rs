@@ -21,10 +21,12 @@ const VARIABLES: [&str; 2] = ["RAYON_NUM_THREADS", "CANDLE_NUM_THREADS"];
 /// candle_ensemble::threads::one_core_per_member();
 /// assert!(candle_ensemble::threads::configured());
 /// ```
+#[allow(unsafe_code)]
 pub fn one_core_per_member() {
     for name in VARIABLES {
         if std::env::var_os(name).is_none() {
-            std::env::set_var(name, "1");
+            // SAFETY: Where the call comes first in `main`, as it is asked to, no other thread reads the environment.
+            unsafe { std::env::set_var(name, "1") };
         }
     }
 }

@@ -140,12 +140,12 @@ fn fit(args: &Args, input: &Input, voices: &Voices) -> Result<(), String> {
     let (fit_rows, score_rows) = split(args, voices.rows())?;
     let fit = held_out(input, voices, &fit_rows)?;
     let score = held_out(input, voices, &score_rows)?;
-    if let (Some(groups), Some(others)) = (fit.groups(), score.groups()) {
-        if let Some(group) = groups.iter().find(|g| others.contains(g)) {
-            return Err(format!(
-                "--fit-rows and --score-rows must have no group in common, but both have rows of group {group}"
-            ));
-        }
+    if let (Some(groups), Some(others)) = (fit.groups(), score.groups())
+        && let Some(group) = groups.iter().find(|g| others.contains(g))
+    {
+        return Err(format!(
+            "--fit-rows and --score-rows must have no group in common, but both have rows of group {group}"
+        ));
     }
     let names = rules::chosen(args, voices)?;
     let baseline = output::baseline(&fit, &score)?;

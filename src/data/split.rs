@@ -179,11 +179,12 @@ pub(crate) fn apportion(sizes: &[usize], total: usize, most: impl Fn(usize) -> u
     // The first round deals out all that is missing, unless strata are too small to take more.
     while missing > 0 {
         for &i in &order {
-            if let (Some(share), Some(&size)) = (shares.get_mut(i), sizes.get(i)) {
-                if missing > 0 && *share < most(size) {
-                    *share += 1;
-                    missing -= 1;
-                }
+            if let (Some(share), Some(&size)) = (shares.get_mut(i), sizes.get(i))
+                && missing > 0
+                && *share < most(size)
+            {
+                *share += 1;
+                missing -= 1;
             }
         }
     }

@@ -254,11 +254,11 @@ impl Dataset for TensorDataset {
     fn batch(&self, rows: &[u32], device: &Device) -> CResult<Batch> {
         check_rows(rows, self.rows())?;
         let here = self.targets.device();
-        if here.same_device(device) {
-            if let Some(start) = first_of_run(rows) {
-                let view = |t: &Tensor| t.narrow(0, start, rows.len());
-                return self.pick(view);
-            }
+        if here.same_device(device)
+            && let Some(start) = first_of_run(rows)
+        {
+            let view = |t: &Tensor| t.narrow(0, start, rows.len());
+            return self.pick(view);
         }
         let ids = Tensor::from_slice(rows, rows.len(), here)?;
         self.pick(|t| t.index_select(&ids, 0)?.to_device(device))

@@ -111,10 +111,10 @@ impl<N: Network, H: Head> Ensemble<N, H> {
     }
 
     fn combined(&self, inputs: &Inputs) -> Result<Tensor> {
-        if self.head.is_mean() {
-            if let Some(classes) = self.speakers.logits() {
-                return self.mean_of_softmaxes(inputs, classes);
-            }
+        if self.head.is_mean()
+            && let Some(classes) = self.speakers.logits()
+        {
+            return self.mean_of_softmaxes(inputs, classes);
         }
         let passes = in_passes(inputs, self.batch_rows, &self.speakers.device, |inputs| {
             Ok(self.say(inputs)?.detach())

@@ -128,19 +128,19 @@ impl<'a> Run<'a> {
 
     /// This epoch's batches of `size` rows, the last one short where they don't divide evenly, in an order
     /// fixed by run and epoch.
-    pub fn batches(&self, epoch: u32, size: usize) -> impl Iterator<Item = CandleResult<Batch>> + 'a {
+    pub fn batches(&self, epoch: u32, size: usize) -> impl Iterator<Item = CandleResult<Batch>> + use<'a> {
         let mut rows = self.spec.train.clone();
         rows.shuffle(&mut self.spec.seed.nth("epoch", epoch.into()).rng());
         self.in_batches(rows, size)
     }
 
     /// The training rows in the order of the plan, in batches.
-    pub fn batches_in_order(&self, size: usize) -> impl Iterator<Item = CandleResult<Batch>> + 'a {
+    pub fn batches_in_order(&self, size: usize) -> impl Iterator<Item = CandleResult<Batch>> + use<'a> {
         self.in_batches(self.spec.train.clone(), size)
     }
 
     /// The validation rows, in batches; nothing where the run has none.
-    pub fn validation(&self, size: usize) -> impl Iterator<Item = CandleResult<Batch>> + 'a {
+    pub fn validation(&self, size: usize) -> impl Iterator<Item = CandleResult<Batch>> + use<'a> {
         self.in_batches(self.spec.valid.clone(), size)
     }
 
@@ -150,7 +150,7 @@ impl<'a> Run<'a> {
     }
 
     /// Rows in batches, of the run's own features.
-    fn in_batches(&self, rows: Rows, size: usize) -> impl Iterator<Item = CandleResult<Batch>> + 'a {
+    fn in_batches(&self, rows: Rows, size: usize) -> impl Iterator<Item = CandleResult<Batch>> + use<'a> {
         let features = self.spec.features.as_deref();
         in_batches(self.data, rows, size, self.device).map(move |batch| of_features(batch?, features))
     }

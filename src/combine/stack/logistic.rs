@@ -461,10 +461,10 @@ struct InFrame<'a, 'b, T> {
 
 impl<T: Number + NdFloat> InFrame<'_, '_, T> {
     fn see<R>(&self, at: &[f64], of: impl Fn(&Seen) -> R) -> R {
-        if let Some(seen) = &*self.last.borrow() {
-            if seen.at == at {
-                return of(seen);
-            }
+        if let Some(seen) = &*self.last.borrow()
+            && seen.at == at
+        {
+            return of(seen);
         }
         let (coefficients, intercepts) = self.frame.place(at, self.loss.outputs);
         let slope = self.loss.at(&coefficients, &intercepts);

@@ -173,14 +173,10 @@ impl<P: MetaModel> Head for StackHead<P> {
                 voices.task()
             )
         }
-        if let (Some(width), Some(inputs)) = (self.inputs, voices.inputs()) {
-            if inputs.dim(1)? != width {
-                candle_core::bail!(
-                    "{} was fitted with {width} inputs a row, not {}",
-                    self.name(),
-                    inputs.dim(1)?
-                )
-            }
+        if let (Some(width), Some(inputs)) = (self.inputs, voices.inputs())
+            && inputs.dim(1)? != width
+        {
+            candle_core::bail!("{} was fitted with {width} inputs a row, not {}", self.name(), inputs.dim(1)?)
         }
         self.model.predict(&table(voices, self.features, self.inputs.is_some())?)
     }

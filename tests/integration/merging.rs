@@ -1,5 +1,6 @@
 //! Merging checkpoints: the methods against numbers computed in numpy (`tests/reference/merging.py`), and the example as
 //! a tool. `cargo test` builds it.
+use crate::common::example;
 use candle_core::{DType, Device, Tensor};
 use candle_ensemble::{
     merge::{
@@ -21,17 +22,8 @@ use std::{
 
 const CPU: Device = Device::Cpu;
 
-/// Beside this test's own program, in the folder of examples.
-fn program() -> PathBuf {
-    let own = std::env::current_exe().unwrap();
-    let folder = own.ancestors().nth(2).unwrap().join("examples");
-    let program = folder.join(format!("merge{}", std::env::consts::EXE_SUFFIX));
-    assert!(program.exists(), "cargo build --example merge comes first: {}", program.display());
-    program
-}
-
 fn run(folder: &Path, args: &[&str]) -> Output {
-    Command::new(program()).current_dir(folder).args(args).output().unwrap()
+    Command::new(example("merge")).current_dir(folder).args(args).output().unwrap()
 }
 
 fn succeed(folder: &Path, args: &[&str]) -> Vec<u8> {
@@ -728,7 +720,7 @@ fn memory_stays_below_two_of_the_largest_tensors_a_thread() {
     }
     let peak = |method: &str, networks: usize, threads: usize, size: &str| -> f64 {
         let child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "one_merge_and_its_peak", "--ignored", "--nocapture"])
+            .args(["--exact", "merging::one_merge_and_its_peak", "--ignored", "--nocapture"])
             .env("MERGE_FOLDER", folder.path())
             .env("MERGE_METHOD", method)
             .env("MERGE_NETWORKS", networks.to_string())

@@ -1,6 +1,5 @@
 //! Who trains on which rows.
-mod common;
-
+use crate::common::{blobs, line, normal, CPU};
 use candle_core::Tensor;
 use candle_ensemble::{
     data::{Dataset, TensorDataset},
@@ -10,7 +9,6 @@ use candle_ensemble::{
     Error, Result, Rows, Seed, Session,
 };
 use candle_nn::linear;
-use common::{blobs, line, normal, CPU};
 
 fn plan(builder: &dyn EnsembleBuilder, data: &TensorDataset, seed: u64) -> Plan {
     builder.plan(data, &["model".into()], Seed::from(seed)).unwrap()
@@ -249,7 +247,7 @@ fn a_plan_that_does_not_fit_is_refused_before_anything_is_trained() {
         (changed(|p| p.runs.clear()), "at least one run"),
     ] {
         let trainer = Trainer::new(|vb| linear(2, 1, vb));
-        let tally = common::Tally::new();
+        let tally = crate::common::Tally::new();
         let session = Session::new(&trainer, &data).observer(&tally);
         for e in [plan.check(&data).unwrap_err(), session.train(&plan).map(|_| ()).unwrap_err()] {
             assert!(e.to_string().contains(said), "{e} does not say {said}");

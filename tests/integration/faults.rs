@@ -433,7 +433,7 @@ fn a_full_disk_leaves_no_half_file() {
 
 /// Starts this test program again, as [`child`].
 fn worker<'a>(command: &'a mut Command, folder: &Path, task: &str) -> &'a mut Command {
-    let arguments = ["--exact", "child", "--nocapture", "--test-threads=1"];
+    let arguments = ["--exact", "faults::child", "--nocapture", "--test-threads=1"];
     command.args(arguments).env("FAULTS_FOLDER", folder).env("FAULTS_TASK", task)
 }
 

@@ -1,25 +1,17 @@
 //! The tool that combines predictions from anywhere, as its users meet it. `cargo test` builds it.
+use crate::common::example;
 use npyz::WriterBuilder;
 use serde_json::Value;
 use std::{
     fs::File,
     io::Write,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Output},
 };
 use zip::{write::SimpleFileOptions, ZipWriter};
 
-/// Beside this test's own program, in the folder of examples.
-fn program() -> PathBuf {
-    let own = std::env::current_exe().unwrap();
-    let folder = own.ancestors().nth(2).unwrap().join("examples");
-    let program = folder.join(format!("combine{}", std::env::consts::EXE_SUFFIX));
-    assert!(program.exists(), "cargo build --example combine comes first: {}", program.display());
-    program
-}
-
 fn run(folder: &Path, args: &[&str]) -> Output {
-    Command::new(program()).current_dir(folder).args(args).output().unwrap()
+    Command::new(example("combine")).current_dir(folder).args(args).output().unwrap()
 }
 
 fn json(folder: &Path, args: &[&str]) -> Value {

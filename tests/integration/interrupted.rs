@@ -1,4 +1,5 @@
 //! A study that is killed at random moments and started again ends with the same bytes as one that never was.
+use crate::common::example;
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
@@ -13,12 +14,10 @@ use std::{
 const KILLS: usize = 20;
 
 fn start(folder: &Path) -> Child {
-    let own = std::env::current_exe().unwrap();
-    let name = format!("variance_reduction{}", std::env::consts::EXE_SUFFIX);
-    let program = own.ancestors().nth(2).unwrap().join("examples").join(name);
     let args = "--quiet --data diabetes --hidden 16 --epochs 60 --members 3 --repeats 3 --threads 2 --store members \
                 --checkpoint-every 1 --json out.json --chart out.svg";
-    Command::new(program).current_dir(folder).args(args.split(' ')).stderr(Stdio::inherit()).spawn().unwrap()
+    let mut command = Command::new(example("variance_reduction"));
+    command.current_dir(folder).args(args.split(' ')).stderr(Stdio::inherit()).spawn().unwrap()
 }
 
 /// Every member of every store, by its path.

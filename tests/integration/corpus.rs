@@ -1,8 +1,9 @@
 //! Files that once were, or could have been, trouble to read: each is answered with an error or a success, never
 //! with a panic or a large allocation.
 //!
-//! `cargo test --test corpus -- --ignored` writes the hand-made ones; what fuzzing finds (`fuzz/`) joins them.
-#[path = "corpus/harness.rs"]
+//! `cargo test --test integration corpus -- --ignored` writes the hand-made ones; what fuzzing finds (`fuzz/`) joins
+//! them.
+#[path = "../corpus/harness.rs"]
 mod harness;
 
 use candle_core::{Device, Tensor};
@@ -55,7 +56,7 @@ fn no_file_makes_it_allocate_much() {
     let child = std::process::Command::new("bash")
         .args(["-c", "ulimit -v 1048576; exec \"$@\"", "bash"])
         .arg(program)
-        .args(["--exact", "every_file_is_answered", "--nocapture", "--test-threads=1"])
+        .args(["--exact", "corpus::every_file_is_answered", "--nocapture", "--test-threads=1"])
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&child.stdout) + String::from_utf8_lossy(&child.stderr);

@@ -1,7 +1,6 @@
 //! What every rule that learns must do, on every kind of held-out predictions that is hard for one of them. A new rule
 //! is one line in `rules`; a new kind of predictions is one in `cases`.
-mod common;
-
+use crate::common::{bits, blobs, flat, normal, CPU};
 use candle_core::{DType, Tensor};
 use candle_ensemble::{
     combine::*,
@@ -14,7 +13,6 @@ use candle_ensemble::{
     Error, HeldOut, Pool, Result, Seed, Session,
 };
 use candle_nn::{linear, Linear, VarBuilder};
-use common::{bits, blobs, flat, normal, CPU};
 use rand::Rng;
 use rand_distr::StandardNormal;
 use serde::{de::DeserializeOwned, Serialize};

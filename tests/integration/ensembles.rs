@@ -1,6 +1,5 @@
 //! Ensembles as candle modules: layers of other networks, members of other ensembles, of any kind of network.
-mod common;
-
+use crate::common::{bits, blobs, distance, flat, line, normal, CPU};
 use candle_core::{DType, Device, Module, ModuleT, Result as CandleResult, Tensor, Var};
 use candle_ensemble::{
     combine::{
@@ -19,7 +18,6 @@ use candle_ensemble::{
 use candle_nn::{
     batch_norm, conv2d, linear, seq, Activation, BatchNorm, Conv2d, Conv2dConfig, Linear, VarBuilder,
 };
-use common::{bits, blobs, distance, flat, line, normal, CPU};
 use proptest::prelude::*;
 use std::sync::Arc;
 

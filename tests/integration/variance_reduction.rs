@@ -1,4 +1,5 @@
 //! The example as a tool: its files, its figures, and what it says of a wrong call. `cargo test` builds it.
+use crate::common::example;
 use serde_json::Value;
 use std::{
     fmt::Write,
@@ -7,13 +8,8 @@ use std::{
     process::{Command, Output},
 };
 
-/// Beside this test's own program, in the folder of examples.
 fn program() -> PathBuf {
-    let own = std::env::current_exe().unwrap();
-    let folder = own.ancestors().nth(2).unwrap().join("examples");
-    let program = folder.join(format!("variance_reduction{}", std::env::consts::EXE_SUFFIX));
-    assert!(program.exists(), "cargo build --example variance_reduction comes first: {}", program.display());
-    program
+    example("variance_reduction")
 }
 
 /// Runs it in this folder, small.

@@ -1,11 +1,10 @@
 //! What every strategy and every rule must do, on every kind of task. The strategies are in `builders.rs`, the
 //! rules in `rules.rs`: a new one is a row there, and faces everything here.
 mod builders;
-#[path = "../common/mod.rs"]
-mod common;
 mod problems;
 mod rules;
 
+use crate::common::{bits, bytes, distance, flat, weights, Tally, CPU};
 use builders::{Builder, BUILDERS};
 use candle_core::Tensor;
 use candle_ensemble::{
@@ -19,7 +18,6 @@ use candle_ensemble::{
     weights::RunWeights,
     Error, HeldOut, Member, Pool, Result, Seed, Session,
 };
-use common::{bits, bytes, distance, flat, weights, Tally};
 use problems::{Net, Problem, EPOCHS, ROWS};
 use rules::{Predictor, Rule, RULES};
 use std::collections::BTreeSet;
@@ -318,7 +316,7 @@ fn held_out_rows_are_those_no_member_of_the_slot_has_seen() {
                     .zip(&speaks)
                     .all(|(said, speaks)| said.is_some() == speaks[*row as usize]));
             }
-            let targets = case.data.batch(&rows, &common::CPU).unwrap().targets;
+            let targets = case.data.batch(&rows, &CPU).unwrap().targets;
             assert_eq!(bits(held_out.targets()), bits(&targets), "{}", case.name);
 
             // A slot of one member says of held-out rows what it says of any rows.

@@ -1,6 +1,5 @@
 //! One network out of a pool: what the guard lets through, and what `best_of` takes.
-mod common;
-
+use crate::common::{bits, blobs, distance, flat, line, CPU};
 use candle_core::{Device, Tensor};
 use candle_ensemble::{
     combine::Mean,
@@ -17,7 +16,6 @@ use candle_ensemble::{
     AnyNetwork, Network, Pool, Result, Session,
 };
 use candle_nn::{batch_norm, linear, seq, Activation, VarBuilder};
-use common::{bits, blobs, distance, flat, line, CPU};
 
 fn digits() -> TensorDataset {
     let digits = smartcore::dataset::digits::load_dataset();

@@ -1,7 +1,6 @@
 //! The ready-made trainer against independent oracles: closed forms in f64, candle's own optimizer, and what a
 //! data set sees of it.
-mod common;
-
+use crate::common::{bits, blobs, bytes, distance, flat, line, weights, Watched, CPU};
 use candle_core::{DType, Device, Module, Result as CandleResult, Tensor, D};
 use candle_ensemble::{
     combine::Mean,
@@ -19,7 +18,6 @@ use candle_nn::{
     batch_norm, linear, ops, seq, Activation, BatchNorm, Init, Linear, Optimizer as _, ParamsAdamW,
     VarBuilder,
 };
-use common::{bits, blobs, bytes, distance, flat, line, weights, Watched, CPU};
 
 type Mlp = candle_nn::Sequential;
 

@@ -1,6 +1,4 @@
 //! What the integration tests share: small data, and comparison to the bit.
-#![allow(dead_code)] // each file of tests takes what it needs
-
 use candle_core::{DType, Device, Tensor};
 use candle_ensemble::{
     data::{Batch, Dataset, Fingerprint, Task, TensorDataset},
@@ -9,12 +7,24 @@ use candle_ensemble::{
 };
 use rand::Rng;
 use rand_distr::StandardNormal;
-use std::sync::{
-    atomic::{AtomicUsize, Ordering},
-    Mutex,
+use std::{
+    path::PathBuf,
+    sync::{
+        atomic::{AtomicUsize, Ordering},
+        Mutex,
+    },
 };
 
 pub const CPU: Device = Device::Cpu;
+
+/// The program of an example, which `cargo test` builds, in the folder beside this one's.
+pub fn example(name: &str) -> PathBuf {
+    let own = std::env::current_exe().unwrap();
+    let folder = own.ancestors().nth(2).unwrap().join("examples");
+    let program = folder.join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
+    assert!(program.exists(), "cargo build --example {name} comes first: {}", program.display());
+    program
+}
 
 /// Standard normal numbers.
 pub fn normal(seed: u64, rows: usize, columns: usize) -> Tensor {

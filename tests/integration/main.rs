@@ -1,0 +1,19 @@
+//! What a user meets, in one program: linking takes longer than compiling. `tests/allocation.rs` counts what its whole
+//! process allocates, and stays alone.
+mod averaging;
+mod combine;
+mod common;
+mod conformance;
+mod corpus;
+mod ensembles;
+mod faults;
+mod interrupted;
+mod learned_rules;
+mod merging;
+mod one_network;
+mod resampling;
+mod resume;
+mod shards;
+mod takes;
+mod training;
+mod variance_reduction;
