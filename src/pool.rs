@@ -2,12 +2,15 @@
 use crate::{
     combine::{Combiner, RuleReport},
     data::{Dataset, Inputs},
-    ensemble::{flat, Ensemble, Speakers},
+    ensemble::Ensemble,
     network::Scale,
-    predictions::Voices,
+    predictions::{
+        live::{flat, Speakers},
+        Voices,
+    },
     prune::Prune,
     store::member::{apart, speaking},
-    train::{run::in_batches, Learner},
+    train::{in_batches, Learner},
     weights::Weights,
     Error, HeldOut, Member, Result, Rows,
 };

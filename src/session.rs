@@ -5,12 +5,9 @@ use crate::{
     observe::{Event, Flow, Observer, Silent},
     plan::{Plan, RunSpec},
     pool::Pool,
-    store::{
-        checkpoint::{self, Keeper},
-        Checkpoints, EpochRecord, Manifest, MemoryStore, Record, Store,
-    },
+    store::{checkpoint, Checkpoints, EpochRecord, Manifest, MemoryStore, Record, Store},
     strategy::EnsembleBuilder,
-    train::{run::RunParts, signature, Learner, Run},
+    train::{keeper::Keeper, signature, Learner, Run, RunParts},
     weights::{init, Vars},
     Error, Member, Result, Seed,
 };
@@ -178,11 +175,11 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
         session.checkpoints.check()?;
         plan.check(session.data)?;
         for run in &plan.runs {
-            session.learner.check(run, session.data).map_err(|e| of_run(run, e))?;
+            session.learner.check(run, session.data).map_err(|e| e.in_run(run.id))?;
         }
         let stride = plan.runs.iter().map(|run| run.take.members(session.learner.epochs(run))).max();
         let tag = session.learner.tag();
-        let networks = blueprint::of_runs(session.learner, &plan.runs, &session.device)?;
+        let networks = signature::of_runs(session.learner, &plan.runs, &session.device)?;
         let distinct: Vec<_> = networks.iter().collect::<BTreeSet<_>>().into_iter().cloned().collect();
         store.open(&Manifest::new(plan, &tag, &distinct))?;
         Ok(Self { session, plan, store, tag, networks, stride: stride.unwrap_or(1) })
@@ -207,7 +204,7 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
         let executor = self.session.executor.unwrap_or(&*default);
         let started = self.tell(&Event::BuildStarted { runs: of, finished, epochs });
         let outcome = started
-            .and_then(|()| executor.execute(&todo, &|run| self.one(run, &done).map_err(|e| of_run(run, e))))
+            .and_then(|()| executor.execute(&todo, &|run| self.one(run, &done).map_err(|e| e.in_run(run.id))))
             .and_then(|()| self.tell(&Event::BuildFinished));
         outcome.map_err(|e| match e {
             Error::Cancelled { .. } => Error::Cancelled { done: done.into_inner(), of },

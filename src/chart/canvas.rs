@@ -24,8 +24,8 @@ const FAMILY: FontFamily<'static> = FontFamily::Name("candle-ensemble chart");
 fn embedded() -> FontFamily<'static> {
     static REGISTERED: OnceLock<()> = OnceLock::new();
     REGISTERED.get_or_init(|| {
-        let regular = include_bytes!("../../../assets/Roboto-Regular-subset.ttf");
-        let medium = include_bytes!("../../../assets/Roboto-Medium-subset.ttf");
+        let regular = include_bytes!("../../assets/Roboto-Regular-subset.ttf");
+        let medium = include_bytes!("../../assets/Roboto-Medium-subset.ttf");
         // A font that does not register surfaces as an error of the first text that needs it.
         let _ = register_font(FAMILY.as_str(), FontStyle::Normal, regular);
         let _ = register_font(FAMILY.as_str(), FontStyle::Bold, medium);

@@ -2,12 +2,8 @@
 use crate::{
     codec,
     combine::Head,
-    files::{
-        self,
-        header::Fault,
-        tensors::{read, Layout},
-    },
-    store::directory::read_file,
+    files::{self, header::Fault, read_tensors, tensors::Layout},
+    store::read_file,
     Error, Result,
 };
 use candle_core::{Device, Tensor};

@@ -38,6 +38,6 @@ impl Sheet {
 
     /// Calls `f` with the predictions, slot by slot, row by row.
     pub(crate) fn with<T: Number, R>(&self, f: impl FnOnce(&[T]) -> R) -> Result<R> {
-        Ok(host::with(&self.values, f)?)
+        Ok(cpu::with(&self.values, f)?)
     }
 }

@@ -12,6 +12,6 @@ impl HeldOut {
     /// When the rule does not go with the task, or needs voices that are missing (score
     /// [`HeldOut::complete`] then).
     pub fn metrics(&self, head: &dyn Head) -> Result<Metrics> {
-        self.metrics_of(&head.combine(&self.voices)?)
+        self.metrics_of(&head.combine(self.voices())?)
     }
 }

@@ -21,7 +21,6 @@ pub use blend::{
 pub use calibrate::{
     Calibrate, Calibrated, CalibratedHead, Calibration, Calibrator, OnCalibrated, OnCalibratedHead,
 };
-pub(crate) use cross_fit::said_by_folds;
 pub use dynamic::{
     DynamicSelection, DynamicSelectionHead, Gating, GatingHead, KnoraE, KnoraEHead, KnoraU, KnoraUHead,
     MetaDes, MetaDesHead, Space,
@@ -33,7 +32,7 @@ pub use fixed::{
     BordaCount, Fit, HardVote, Maximum, Mean, MeanLog, MeanLogit, Median, Minimum, Product, RankAverage,
     TrimmedMean, Weighted, WeightedVote, WinsorizedMean,
 };
-pub(crate) use held_out_table::{Number, Sheet};
+pub(crate) use held_out_table::Number;
 pub use report::{RuleReport, RuleScore};
 pub use select::{EnsembleSelection, SelectionPath};
 pub use stack::{AtInference, Heads, Layers, LayersHead, Rules, Stack, StackHead};

@@ -1,18 +1,12 @@
 //! Ensembles as files.
 use crate::{
-    combine::{
-        file::{decode, encode},
-        Head,
-    },
+    combine::{decode_rule, encode_rule, Head},
     data::Task,
-    ensemble::{Ensemble, Speakers},
-    files::{
-        self,
-        header::Fault,
-        tensors::{read, Layout},
-    },
+    ensemble::Ensemble,
+    files::{self, header::Fault, read_tensors, tensors::Layout},
     network::Output,
-    store::{directory::read_file, member_file::check_record, Record},
+    predictions::live::Speakers,
+    store::{check_record, read_file, Record},
     train::Learner,
     weights::Weights,
     Error, Member, Network, Result,

@@ -1,18 +1,15 @@
 //! Members and a fitted rule: itself a candle module.
 mod file;
 
+use crate::predictions::live::{cat, flat, in_passes, Speakers};
 use crate::{
-    combine::{fixed::softmax_mean, Head, Weighted},
-    data::{Batch, Dataset, Inputs, Task},
+    combine::{softmax_mean, Head, Weighted},
+    data::{Dataset, Inputs, Task},
     kernels::cpu,
-    network::{output::ln, Output, Scale},
-    predictions::Voices,
-    store::{member::speaking, Record},
-    train::{run::in_batches, Learner},
+    network::{output::ln, Scale},
     Error, Member, Network, Result,
 };
-use candle_core::{DType, Device, Module, Result as CandleResult, Tensor};
-use std::collections::{BTreeMap, BTreeSet};
+use candle_core::{Module, Result as CandleResult, Tensor};
 
 /// Members and a fitted rule.
 ///
@@ -154,7 +151,7 @@ impl<N: Network, H: Head> Ensemble<N, H> {
                 );
             }
             let mut mean = vec![0f32; rows * classes];
-            host::with_f32s(&logits, |logits| softmax_mean(logits, classes, &mut mean))?;
+            cpu::with_f32s(&logits, |logits| softmax_mean(logits, classes, &mut mean))?;
             Tensor::from_vec(mean, (rows, classes), &self.speakers.device)
         })?;
         Ok(cat(passes, 0)?)
@@ -189,5 +186,5 @@ impl<N: Network, H: Head> Module for Ensemble<N, H> {
 
 /// candle's own argmax does not say which of equals it takes.
 fn lowest_argmax(probabilities: &Tensor) -> CandleResult<Tensor> {
-    Tensor::new(host::winners(probabilities)?, probabilities.device())
+    Tensor::new(cpu::winners(probabilities)?, probabilities.device())
 }

@@ -244,7 +244,7 @@ impl Truth {
         let (_, width) = said.dims2()?;
         match &self.targets {
             Targets::Classes(labels) => {
-                let winners = host::winners(said)?;
+                let winners = cpu::winners(said)?;
                 Ok(winners.iter().zip(labels).map(|(won, id)| f64::from(u8::from(won == id))).collect())
             }
             Targets::Values(values, scaler) => {

@@ -1,6 +1,5 @@
 //! What a study found, as data and as a table.
 use crate::metrics::{Interval, Metrics, Summary};
-use comfy_table::{presets::ASCII_MARKDOWN, CellAlignment, Table};
 use serde::Serialize;
 use std::collections::BTreeMap;
 

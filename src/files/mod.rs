@@ -7,9 +7,7 @@ pub(crate) mod header;
 pub(crate) mod map;
 pub(crate) mod tensors;
 
-pub(crate) use header::Fault;
-pub(crate) use map::Mapped;
-pub(crate) use tensors::{contents, head, read as read_tensors, Layout};
+pub(crate) use tensors::{read as read_tensors, Layout};
 
 use crate::{Error, Result};
 use std::{

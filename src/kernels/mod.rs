@@ -4,5 +4,3 @@ pub(crate) mod real;
 pub(crate) mod slices;
 pub(crate) mod strips;
 pub(crate) mod sums;
-
-pub(crate) use real::{exp_of_negative, vectorized};

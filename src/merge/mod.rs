@@ -22,7 +22,7 @@ mod network;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use align::Trace;
+pub use align::trace::Trace;
 pub use averages::{uniform_soup, GreedySoup, LearnedSoup, Sharing, Soup, Swag};
 pub use files::{FileMerge, Written};
 pub use methods::{

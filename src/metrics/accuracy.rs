@@ -34,7 +34,7 @@ pub(crate) struct Top {
 
 impl Top {
     pub(crate) fn of(case: &Case<'_>) -> Self {
-        let (_, confidence) = lanes::range(case.probs);
+        let (_, confidence) = sums::range(case.probs);
         let class = case.probs.iter().position(|&p| p == confidence);
         Self { confidence, correct: class == Some(case.label) }
     }

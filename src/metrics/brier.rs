@@ -31,7 +31,7 @@ pub(crate) fn distance(case: &Case<'_>) -> f64 {
     let square = |p: f64| p * p;
     let (before, from) = case.probs.split_at(case.label);
     // Apart, since subtracting the label's share from the whole sum would cancel near perfection.
-    let others = lanes::sum(before, square) + lanes::sum(&from[1..], square);
+    let others = sums::sum(before, square) + sums::sum(&from[1..], square);
     others + square(1.0 - from[0])
 }
 

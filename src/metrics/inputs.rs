@@ -217,8 +217,8 @@ fn check_weights(weights: Option<&[f32]>, rows: usize) -> Result<()> {
 }
 
 fn check_distribution(row: usize, probs: &[f64], tolerance: f64) -> Result<()> {
-    let sum = lanes::sum(probs, |p| p);
-    let (low, high) = lanes::range(probs);
+    let sum = sums::sum(probs, |p| p);
+    let (low, high) = sums::range(probs);
     // In this form a NaN, which makes the sum NaN, does not pass.
     if (sum - 1.0).abs() <= tolerance && low >= -tolerance && high <= 1.0 + tolerance {
         return Ok(());

@@ -8,10 +8,8 @@ pub use schedule::{LrSchedule, Position, Schedule, Span, SwaRate, Unit};
 pub use settings::{Settings, Value};
 
 use crate::{
-    codec,
+    check, codec,
     data::{Dataset, Fingerprint, Split},
-    plan::{Settings, Take},
-    strategy::resampled::check_share,
     Error, Result, Rows, Seed,
 };
 use serde::{Deserialize, Serialize};
@@ -99,7 +97,7 @@ impl Plan {
     /// # Ok::<(), candle_ensemble::Error>(())
     /// ```
     pub fn reserve(mut self, share: f64, data: &dyn Dataset, seed: Seed) -> Result<Self> {
-        check_share("the reserved share", share)?;
+        check::share("the reserved share", share)?;
         let seed = seed.child("reserve");
         self.reserved = Split::of(data, share, seed)?.test;
         for run in &mut self.runs {

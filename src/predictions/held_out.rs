@@ -4,7 +4,7 @@ use crate::{
     data::{Dataset, Task},
     metrics::{Metrics, Truth},
     predictions::Voices,
-    resample::{folds::deal, unit::Units},
+    resample::{deal, unit::Units},
     Error, Result, Rows, Seed,
 };
 use candle_core::{DType, Device, Tensor, WithDType};

@@ -32,12 +32,12 @@ impl<N: Network> Speaker<N> {
 /// Live networks, by slot.
 #[derive(Debug)]
 pub(crate) struct Speakers<N> {
-    slots: Vec<Vec<Speaker<N>>>,
-    members: Vec<Member>,
-    task: Task,
-    output: Output,
-    dtype: DType,
-    device: Device,
+    pub(crate) slots: Vec<Vec<Speaker<N>>>,
+    pub(crate) members: Vec<Member>,
+    pub(crate) task: Task,
+    pub(crate) output: Output,
+    pub(crate) dtype: DType,
+    pub(crate) device: Device,
 }
 
 impl<N: Network> Speakers<N> {
@@ -69,7 +69,7 @@ impl<N: Network> Speakers<N> {
         member: &Member,
         device: &Device,
     ) -> Result<Speaker<N>> {
-        let (vb, unread) = given::builder(&member.weights, learner.dtype(), device);
+        let (vb, unread) = strict::builder(&member.weights, learner.dtype(), device);
         let Record { architecture, settings, .. } = &member.record;
         let network = learner.build(architecture, settings, vb)?;
         match unread.names() {
@@ -82,7 +82,7 @@ impl<N: Network> Speakers<N> {
     }
 
     /// Drops the slots at all other positions.
-    fn keep(&mut self, positions: &[usize]) {
+    pub(crate) fn keep(&mut self, positions: &[usize]) {
         let numbers: BTreeSet<u32> = self.members.iter().map(|m| m.record.slot).collect();
         let position = |number: u32| numbers.range(..number).count();
         self.members.retain(|m| positions.contains(&position(m.record.slot)));
@@ -91,7 +91,7 @@ impl<N: Network> Speakers<N> {
     }
 
     /// The number of classes, where every slot is one network on the CPU that puts out as many f32 logits.
-    fn logits(&self) -> Option<usize> {
+    pub(crate) fn logits(&self) -> Option<usize> {
         let alone = self.slots.iter().all(|slot| slot.len() == 1);
         let plain = self.output == Output::Logits && self.dtype == DType::F32;
         match (self.task, &self.device) {
@@ -102,7 +102,7 @@ impl<N: Network> Speakers<N> {
     }
 
     /// What each slot says, `(S, B, C)`, in one pass.
-    fn say(&self, inputs: &Inputs, scale: Scale) -> CandleResult<Voices> {
+    pub(crate) fn say(&self, inputs: &Inputs, scale: Scale) -> CandleResult<Voices> {
         let slots = self.slots.iter().map(|slot| self.slot_says(slot, inputs, scale));
         let values = Tensor::stack(&slots.collect::<CandleResult<Vec<_>>>()?, 0)?;
         Voices::on_scale(values, None, self.task, scale)
@@ -156,7 +156,7 @@ pub(crate) fn flat(inputs: &Inputs) -> CandleResult<Tensor> {
 }
 
 /// Calls `f` for `rows` rows at a time.
-fn in_passes(
+pub(crate) fn in_passes(
     inputs: &Inputs,
     rows: usize,
     device: &Device,
@@ -173,7 +173,7 @@ fn in_passes(
     Ok((0..all).step_by(rows).map(pass).collect::<CandleResult<_>>()?)
 }
 
-fn cat(mut parts: Vec<Tensor>, dim: usize) -> CandleResult<Tensor> {
+pub(crate) fn cat(mut parts: Vec<Tensor>, dim: usize) -> CandleResult<Tensor> {
     match parts.len() {
         1 => Ok(parts.swap_remove(0)),
         _ => Tensor::cat(&parts, dim),

@@ -208,10 +208,10 @@ impl Voices {
         }
     }
 
-    fn check_finite_as<T: host::Number>(&self) -> crate::Result<()> {
+    fn check_finite_as<T: cpu::Number>(&self) -> crate::Result<()> {
         let (_, rows, width) = self.values.dims3()?;
         let covered = self.coverage()?;
-        let bad = host::with(&self.values, |all: &[T]| {
+        let bad = cpu::with(&self.values, |all: &[T]| {
             let there =
                 |i: usize| covered.as_ref().is_none_or(|c| c[i / width / rows][i / width % rows] > 0.);
             // The sum first: it is quick, and finite almost always.

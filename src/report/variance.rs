@@ -1,9 +1,11 @@
 //! A study's result as a table and as a chart.
+use crate::evaluate::{EnsembleReport, SizeSummary};
 use crate::{
     evaluate::VarianceReport,
     metrics::{Interval, Metrics, Summary},
 };
 use comfy_table::{presets::ASCII_MARKDOWN, CellAlignment, Table};
+use std::collections::BTreeMap;
 
 impl VarianceReport {
     /// The report as a table in Markdown, for people.

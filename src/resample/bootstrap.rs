@@ -1,9 +1,6 @@
 //! Rows drawn with replacement.
 use crate::{
-    data::{
-        split::{apportion, members},
-        Dataset,
-    },
+    data::{apportion, members, Dataset},
     resample::{unit::Units, Amount, By, Draw, Resample},
     Error, Result, Rows, Seed,
 };

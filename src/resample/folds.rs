@@ -1,6 +1,6 @@
 //! Each row held out once.
 use crate::{
-    data::{split::members, Dataset},
+    data::{members, Dataset},
     resample::{unit::Units, By, Draw, Resample},
     Error, Result, Rows, Seed,
 };

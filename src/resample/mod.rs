@@ -16,7 +16,6 @@ pub use folds::Folds;
 pub use subsample::Subsample;
 pub use subspace::Subspace;
 pub use unit::By;
-pub(crate) use unit::Units;
 pub use windows::Windows;
 
 use crate::{data::Dataset, Result, Rows, Seed};

@@ -1,6 +1,6 @@
 //! Rows drawn without replacement.
 use crate::{
-    data::{split::members, Dataset, Split},
+    data::{members, Dataset, Split},
     resample::{unit::Units, Amount, By, Draw, Resample},
     Error, Result, Seed,
 };

@@ -1,15 +1,11 @@
 //! The state of a run that is under way, so that it can go on where it was interrupted.
 use crate::{
-    files::{
-        header::Fault,
-        tensors::{read, Layout},
-    },
+    files::{header::Fault, read_tensors, tensors::Layout},
     store::{EpochRecord, Store},
-    weights::{Vars, Weights},
+    weights::Weights,
     Error, Result,
 };
 use candle_core::{Device, Tensor};
-use std::time::{Duration, Instant};
 
 /// How often the state of a run is kept: weights, buffers, learning curve, and what the learner adds (the ready-made
 /// trainer: the optimizer's state and early stopping's). The order of rows and the learning rate follow from the

@@ -132,7 +132,7 @@ impl Store for DirectoryStore {
 
     fn get(&self, key: &str) -> Result<Option<Member>> {
         read_file(&self.member_path(key)?, |bytes| {
-            let member = format::read(bytes)?;
+            let member = member_file::read(bytes)?;
             match member.record.key == key {
                 true => Ok(member),
                 false => Err(Fault::foreign(format!("it holds the member {:?}", member.record.key))),

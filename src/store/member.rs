@@ -1,8 +1,12 @@
 //! A trained member: data, not a live network. Threads, restarts and other machines all hand over these.
-use crate::{codec::real, plan::Settings, Rows};
-use candle_core::Tensor;
+use crate::{
+    codec::real,
+    plan::Settings,
+    weights::{compatibility::Visit, NamedTensors, Weights},
+    Result, Rows,
+};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// One trained network: its weights, and what is known of it.
 #[derive(Clone, Debug)]

@@ -14,7 +14,7 @@ pub use member::{EpochRecord, Member, Record};
 pub(crate) use member_file::check_record;
 pub use memory::MemoryStore;
 
-use crate::{Member, Result};
+use crate::Result;
 
 /// Keeps members by key, and what unfinished runs left to go on from. Two processes may put the same key: both
 /// then hold the same bytes.

@@ -1,5 +1,6 @@
 //! What each run trains on × when it hands over members × what varies between runs.
 use crate::{
+    check,
     data::{Dataset, Split},
     plan::{Plan, RunSpec, Settings, Take},
     resample::{unit::Units, By, Draw, Resample},
@@ -103,7 +104,7 @@ impl<R: Resample> EnsembleBuilder for Strategy<R> {
             return Err(Error::invalid("the learner", "of at least one architecture", "without any"));
         }
         if let Some(share) = self.validation {
-            check_share("the validation share", share)?;
+            check::share("the validation share", share)?;
         }
         let draws = self.resample.draw(data, seed.child("rows"))?;
         let voices: Vec<u32> = (0..draws.len()).map(|run| self.resample.voice(run) as u32).collect();

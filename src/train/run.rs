@@ -3,10 +3,8 @@ use crate::{
     data::{Batch, Dataset, Task},
     observe::{Event, Flow, Observer},
     plan::{Position, RunSpec, Settings, Take},
-    store::{
-        checkpoint::{Keeper, LoopState},
-        EpochRecord,
-    },
+    store::{checkpoint::LoopState, EpochRecord},
+    train::keeper::Keeper,
     weights::{Vars, Weights},
     Error, Rows, Seed,
 };

@@ -1,5 +1,5 @@
 //! What a network is made of, without making it: the variables that its constructor asks for.
-use crate::{codec, plan::RunSpec, session::of_run, train::Learner, Result};
+use crate::{codec, plan::RunSpec, train::Learner, Result};
 use candle_core::{bail, DType, Device, Result as CandleResult, Shape, Tensor};
 use candle_nn::{var_builder::SimpleBackend, Init, VarBuilder};
 use std::{
@@ -17,7 +17,7 @@ pub(crate) fn of_runs<L: Learner>(learner: &L, runs: &[RunSpec], device: &Device
     let network = |run: &RunSpec| {
         Ok(match known.entry((run.architecture.clone(), codec::encode(&run.settings)?)) {
             Entry::Occupied(known) => known.get().clone(),
-            Entry::Vacant(new) => new.insert(of(learner, run, device).map_err(|e| of_run(run, e))?).clone(),
+            Entry::Vacant(new) => new.insert(of(learner, run, device).map_err(|e| e.in_run(run.id))?).clone(),
         })
     };
     runs.iter().map(network).collect()

@@ -2,7 +2,6 @@
 use crate::{
     codec,
     data::{passes, Batch, Dataset, Task},
-    merge::network::re_estimate::re_estimate_by,
     network::Output,
     plan::{LrSchedule, Position, RunSpec, Settings, Take},
     store::{checkpoint::LoopState, EpochRecord},
@@ -14,6 +13,7 @@ use crate::{
         Averaging, Clip, EarlyStopping, Learner, Loss, Optimizer, OptimizerState, Run, SavedOptimizer,
     },
     weights::{
+        batch_norm::re_estimate_by,
         compatibility::{has_statistics, is_statistic},
         InitScheme, Weights,
     },

@@ -134,7 +134,7 @@ pub fn mix(networks: &[&Weights], coefficients: &[f64]) -> Result<Weights> {
 
 /// One finite coefficient for each of some networks that are alike.
 pub(crate) fn check_coefficients(networks: &[&Weights], coefficients: &[f64]) -> Result<()> {
-    alike::check(networks)?;
+    compatibility::check(networks)?;
     if coefficients.len() != networks.len() {
         let must = format!("{}, one for each network", networks.len());
         return Err(Error::invalid("the coefficients", must, coefficients.len()));
@@ -175,7 +175,7 @@ fn mixed(name: &str, tensors: &[&Tensor], coefficients: &[f64]) -> Result<Tensor
             let guards: Vec<_> = tensors.iter().map(Tensor::storage_and_layout).collect();
             let held: Vec<_> = guards.iter().map(Held::of).collect();
             let work = Sum { name, held: &held, coefficients, shape: newest.dims() };
-            numbers::run(held[0].storage()?, work)
+            slices::run(held[0].storage()?, work)
         }
         None => Err(Error::invalid("the networks", "at least one", 0)),
     }

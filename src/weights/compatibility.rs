@@ -1,7 +1,7 @@
 //! Whether networks may be averaged: the same names, shapes and dtypes.
 use crate::{
     weights::{Vars, Weights},
-    Error, Member, Result,
+    Error, Result,
 };
 use candle_core::{DType, Tensor};
 use candle_nn::VarMap;

@@ -1,7 +1,7 @@
 //! Averages that follow a training: stochastic weight averaging and exponential moving averages.
 use crate::{
     codec,
-    files::tensors::{read, Layout},
+    files::{read_tensors, Layout},
     kernels::{
         real::vectorized,
         slices::{self, dense, Held, Loop},
@@ -203,7 +203,7 @@ impl Mean {
         let tensor = dense(tensor)?;
         let guard = tensor.storage_and_layout();
         let held = Held::of(&guard);
-        numbers::run(held.storage()?, Towards { mean: &mut self.values, held, share, parallel })
+        slices::run(held.storage()?, Towards { mean: &mut self.values, held, share, parallel })
     }
 
     /// As it is kept.
@@ -222,7 +222,7 @@ impl Mean {
         }
         let guard = cast.storage_and_layout();
         let held = Held::of(&guard);
-        match numbers::run(held.storage()?, NotFinite { held })? {
+        match slices::run(held.storage()?, NotFinite { held })? {
             Some(x) => Err(Error::invalid(format!("the average of {name}"), "finite", x)),
             None => Ok(()),
         }

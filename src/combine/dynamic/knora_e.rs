@@ -1,6 +1,9 @@
 //! Selection of members that are right about every row nearby.
 use crate::{
-    combine::{dynamic::combine, Competence, DynamicSelection, DynamicSelectionHead, Local, Selection},
+    combine::{
+        dynamic::{combine, Competence, Local, Selection},
+        DynamicSelection, DynamicSelectionHead,
+    },
     predictions::Voices,
     HeldOut, Result,
 };

@@ -1,9 +1,9 @@
 //! Selection by a learned judge of competence.
 use crate::{
     combine::{
-        dynamic::{combine, neighbours::Region},
+        dynamic::{combine, neighbours::Region, Competence, Local, Selection},
         fixed::row_by_row::Heard,
-        Competence, DynamicSelection, DynamicSelectionHead, Local, Selection, Space,
+        DynamicSelection, DynamicSelectionHead, Space,
     },
     predictions::Voices,
     Error, HeldOut, Result,

@@ -60,7 +60,7 @@ impl Competence {
         let slots = voices.slots();
         let mut right = vec![false; rows * slots];
         for slot in 0..slots {
-            let votes = host::winners(&voices.values().get(slot)?)?;
+            let votes = cpu::winners(&voices.values().get(slot)?)?;
             for (row, (vote, label)) in votes.iter().zip(&labels).enumerate() {
                 right[row * slots + slot] = vote == label;
             }

@@ -83,7 +83,7 @@ fn rows_of<T: Number>(
     let covered = voices.coverage()?;
     let speaks = |slot: usize, row: usize| covered.as_ref().is_none_or(|c| c[slot][row] > 0.);
     let mut said = vec![T::zero(); rows * width];
-    host::with(values, |all: &[T]| {
+    cpu::with(values, |all: &[T]| {
         let chunk = |(number, said): (usize, &mut [T])| {
             let (mut heard, mut gathered) = (Vec::with_capacity(slots), vec![0f64; slots * width]);
             let (mut result, mut order) = (vec![0f64; width], vec![]);

@@ -38,7 +38,7 @@ fn mean_of<T: Number>(voices: &Voices, weights: &[f64], of: f64) -> Result<Tenso
     let of = T::from_f64(of);
     let size = (BLOCK / width.max(1)).max(1) * width.max(1);
     let mut mean = vec![T::zero(); rows * width];
-    host::with(voices.values(), |all: &[T]| {
+    cpu::with(voices.values(), |all: &[T]| {
         let says: Vec<&[T]> = used.iter().map(|slot| &all[slot * rows * width..][..rows * width]).collect();
         let block = |(number, mean): (usize, &mut [T])| match &covered {
             None => {

@@ -69,12 +69,12 @@ pub(crate) fn table(voices: &Voices, features: MetaFeatures, inputs: bool) -> Ca
 /// 1 for the largest of each row, the lowest of equals; NaN stays.
 fn votes(values: &Tensor) -> CandleResult<Tensor> {
     let (width, shape) = (values.dim(2)?, values.shape());
-    let votes = host::with(values, |all: &[f32]| {
+    let votes = cpu::with(values, |all: &[f32]| {
         let mut votes = vec![0f32; all.len()];
         for (row, votes) in all.chunks_exact(width).zip(votes.chunks_exact_mut(width)) {
             match row.iter().any(|p| p.is_nan()) {
                 true => votes.fill(f32::NAN),
-                false => votes[host::argmax(row)] = 1.,
+                false => votes[cpu::argmax(row)] = 1.,
             }
         }
         votes

@@ -244,7 +244,7 @@ impl Logistic {
         let total: f64 = weights.iter().sum();
         let penalty = 1. / (self.c * total);
         let frame = Frame::of(lesson, penalty)?;
-        let (solution, intercepts, state) = host::with(lesson.features(), |x: &[T]| {
+        let (solution, intercepts, state) = cpu::with(lesson.features(), |x: &[T]| {
             let x = ArrayView2::from_shape((rows, width), x).map_err(|e| unsolved(&e))?;
             let place = |label: &u32| present.binary_search(label).unwrap_or(0);
             let labels: Vec<usize> = labels.iter().map(place).collect();

@@ -114,7 +114,7 @@ fn of<T: Number>(
     weights: &[f64],
 ) -> Result<Vec<Sums>> {
     let width = lesson.features().dim(1)?;
-    let sums = host::with(lesson.features(), |x: &[T]| {
+    let sums = cpu::with(lesson.features(), |x: &[T]| {
         let rows = Table { x, width, answers, weights };
         let origin = rows.means();
         let sums = |group: &Rows| Sums {

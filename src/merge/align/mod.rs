@@ -5,7 +5,7 @@
 //! (Ainsworth, Hayase and Srinivasa 2023, "Git Re-Basin", arXiv:2209.04836), which changes nothing that the network
 //! computes. Then averages mean something.
 //!
-//! 1. A [`PermutationSpec`] says which axes share units: by hand, or by [`Trace`](crate::merge::Trace).
+//! 1. A [`PermutationSpec`] says which axes share units: by hand, or by [`Trace`](crate::merge::align::trace::Trace).
 //! 2. [`align`] finds the orders and returns the other network in the reference's.
 //! 3. [`Aligned::unless_worse`] keeps it only if the [barrier](crate::merge::network::barrier()) is no higher than before.
 //! 4. [`re_estimate`](crate::merge::network::re_estimate::re_estimate()) batch-norm's statistics of the average, or [`repair`](crate::merge::network::repair()) it.
@@ -63,7 +63,7 @@ pub enum Matching<'a> {
     /// What the units say of given rows (Li et al. 2016, arXiv:1511.07543; Ainsworth et al., section 3.1): the order
     /// with the largest sum of correlations, the mean over all places where a group is read, by one linear assignment
     /// a group, so a global optimum. The closure gives a network's [`Activations`];
-    /// [`Trace::activations`](crate::merge::Trace::activations) is one that needs no hooks.
+    /// [`Trace::activations`](crate::merge::align::trace::Trace::activations) is one that needs no hooks.
     Activations(&'a dyn Fn(&Weights) -> Result<Activations>),
 }
 
@@ -111,7 +111,7 @@ pub fn align(
     method: &Matching<'_>,
     seed: Seed,
 ) -> Result<Aligned> {
-    alike::check(&[reference, other])?;
+    compatibility::check(&[reference, other])?;
     spec.check(reference)?;
     let found = match method {
         Matching::Weights => weights::match_weights(reference, other, spec, seed)?,

@@ -36,7 +36,7 @@ impl fmt::Display for Axis {
 ///
 /// For hidden units that is the rows of the weight that makes them, its bias, whatever is kept for each of them
 /// (batch-norm), and the columns of the weights that read them. Residual connections put all that write to one stream
-/// into one group. [`Trace::permutations`](crate::merge::Trace::permutations) finds this for a model; here it is given
+/// into one group. [`Trace::permutations`](crate::merge::align::trace::Trace::permutations) finds this for a model; here it is given
 /// by hand:
 ///
 /// ```

@@ -1,9 +1,9 @@
 use crate::merge::{
-    align::*,
+    align::{trace::Trace, *},
     barrier_at_mean,
     network::{re_estimate::re_estimate, repair},
     testing::{accuracy, digits, inputs, mlp, resnet, split, trained},
-    uniform_soup, Model, Trace,
+    uniform_soup, Model,
 };
 use candle_core::{Device, Tensor};
 use proptest::prelude::*;

@@ -3,7 +3,7 @@ use crate::{
     kernels::slices::{self, dense, Held, Loop},
     train::{Clip, Optimizer, OptimizerState},
     weights::{
-        average::{self, check_coefficients, mix_each},
+        average::{average, check_coefficients, mix_each},
         Weights,
     },
     Error, Result,
@@ -84,7 +84,7 @@ impl GreedySoup {
         networks: &[&Weights],
         mut metric: impl FnMut(&Weights) -> Result<f64>,
     ) -> Result<Soup> {
-        super::alike::check(networks)?;
+        crate::weights::compatibility::check(networks)?;
         let alone = networks.iter().map(|network| metric(network)).collect::<Result<Vec<_>>>()?;
         if let Some(number) = alone.iter().position(|score| score.is_nan()) {
             return Err(Error::invalid(format!("the metric of network {number}"), "a number", f64::NAN));
@@ -304,7 +304,7 @@ fn tracked(weights: &Weights) -> Result<Weights> {
 fn dot(a: &Tensor, b: &Tensor) -> Result<f64> {
     let guards = (a.storage_and_layout(), b.storage_and_layout());
     let (a, b) = (Held::of(&guards.0), Held::of(&guards.1));
-    numbers::run(a.storage()?, Dot { a, b })
+    slices::run(a.storage()?, Dot { a, b })
 }
 
 struct Dot<'a> {

@@ -107,7 +107,7 @@ impl Swag {
                 let guard = tensor.storage_and_layout();
                 let held = Held::of(&guard);
                 let work = Deviate { spread, mean, held, n, columns: self.columns };
-                numbers::run(held.storage()?, work)
+                slices::run(held.storage()?, work)
             }
             _ => Ok(()),
         })

@@ -3,8 +3,9 @@ use crate::{
     combine::Mean,
     data::Dataset,
     merge::{
+        align::trace::Trace,
         network::{barrier::along, merge_spec::Kitchen},
-        Barrier, Model, Recipe, Trace, BARRIER_POINTS,
+        Barrier, Model, Recipe, BARRIER_POINTS,
     },
     store::{member::speaking, Record},
     train::Learner,
@@ -166,7 +167,7 @@ impl<'a, L: Learner> Pool<'a, L> {
     ) -> Result<Merged<'a, L>> {
         let members: Vec<&Member> = speaking(self.members()).collect();
         let networks: Vec<&Weights> = members.iter().map(|member| &member.weights).collect();
-        alike::check(&networks)?;
+        compatibility::check(&networks)?;
         let align = align && networks.len() > 1;
         let moved = if align { recipe.align(&networks, kitchen)? } else { vec![] };
         let networks: Vec<&Weights> = if align { moved.iter().collect() } else { networks };

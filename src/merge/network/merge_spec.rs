@@ -2,10 +2,10 @@
 use crate::{
     data::{Dataset, Inputs},
     merge::{
-        align::{align_all, align_to_mean, Matching, PermutationSpec},
+        align::{align_all, align_to_mean, trace::Trace, Matching, PermutationSpec},
         merge,
         network::{re_estimate::re_estimate, repair},
-        GreedySoup, LearnedSoup, Method, Model, Trace,
+        GreedySoup, LearnedSoup, Method, Model,
     },
     train::Learner,
     weights::{average, compatibility::has_statistics, RunWeights, Weights},

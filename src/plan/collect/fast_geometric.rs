@@ -1,10 +1,8 @@
 //! Members at the troughs of a triangular learning rate, after a share of pretraining.
 use crate::{
     data::Dataset,
-    plan::{Plan, Position, Take},
-    resample::AllRows,
-    strategy::{EnsembleBuilder, Strategy},
-    Error, Result, Seed,
+    plan::{Position, Take},
+    Error, Result,
 };
 use serde::{Deserialize, Serialize};
 

@@ -1,11 +1,5 @@
 //! Members from the epochs of one run.
-use crate::{
-    data::Dataset,
-    plan::{Plan, Take},
-    resample::AllRows,
-    strategy::{EnsembleBuilder, Strategy},
-    Error, Result, Seed,
-};
+use crate::{plan::Take, Error, Result};
 use serde::{Deserialize, Serialize};
 
 /// Which epochs.

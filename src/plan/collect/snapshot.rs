@@ -1,10 +1,9 @@
 //! Members at the troughs of a cyclic cosine learning rate.
 use crate::{
     data::Dataset,
-    plan::{collect::cosine, Plan, Position, Take, Unit},
-    resample::AllRows,
-    strategy::{EnsembleBuilder, Strategy},
-    Error, Result, Seed,
+    plan::{collect::cosine, Position, Take, Unit},
+    strategy::EnsembleBuilder,
+    Error, Result,
 };
 use serde::{Deserialize, Serialize};
 

@@ -1,9 +1,9 @@
 //! A loss and its gradient in one pass over the rows, on the CPU.
 use crate::{
-    kernels::real::{folded, vectorized},
+    kernels::real::{folded, vectorized, Real},
     train::{
         loss::{binary, classes, columns, labels},
-        Loss, Real,
+        Loss,
     },
 };
 use candle_core::{CpuStorage, CustomOp1, Layout, Result as CResult, Shape, Storage, Tensor};

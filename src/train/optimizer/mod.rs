@@ -116,7 +116,7 @@ variants!(Adam, Sgd, RmsProp);
 /// 0.
 fn check_epsilon(what: &str, epsilon: f64) -> Result<()> {
     let least = f64::from(f32::MIN_POSITIVE);
-    super::params::require(
+    crate::check::require(
         epsilon >= least && epsilon.is_finite(),
         what,
         "at least 1.2e-38, and finite",

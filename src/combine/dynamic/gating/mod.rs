@@ -196,7 +196,7 @@ impl Gating {
         let folds: Vec<Rows> =
             folds.into_iter().filter(|fold| !fold.is_empty() && fold.len() < rows).collect();
         let train = |(number, fold): (u64, &Rows)| {
-            let rest = super::cross_fit::others(rows, fold);
+            let rest = crate::combine::cross_fit::others(rows, fold);
             Training::new(self, lesson, rest, self.seed.nth("fold", number))
         };
         let mut gates = (0..).zip(&folds).map(train).collect::<Result<Vec<_>>>()?;

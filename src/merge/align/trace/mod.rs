@@ -30,7 +30,7 @@ use std::fmt;
 ///
 /// ```
 /// use candle_core::{DType, Device, Tensor};
-/// use candle_ensemble::{merge::{Model, Trace}, train::Trainer};
+/// use candle_ensemble::{merge::{align::trace::Trace, Model}, train::Trainer};
 /// use candle_nn::{linear, seq, Activation};
 ///
 /// let trainer = Trainer::new(|vb| {
@@ -150,7 +150,7 @@ impl<'a, L: Learner> Trace<'a, L> {
             for (axis, layer) in readers.filter(|(a, l)| a.parameter == l.name && a.axis == l.reads) {
                 if !places[before..]
                     .iter()
-                    .any(|(_, _, _, other): &(_, _, _, &ties::Layer)| other.entering == layer.entering)
+                    .any(|(_, _, _, other): &(_, _, _, &shared_axes::Layer)| other.entering == layer.entering)
                 {
                     places.push((name, group.units, axis, layer));
                 }
@@ -221,8 +221,11 @@ impl<'a, L: Learner> Trace<'a, L> {
                 let data = nodes.get(one.node).ok_or_else(unsteady)?;
                 let along = one.layer.axis_of(data).ok_or_else(unsteady)?;
                 let units = data.dim(along)?;
-                let axis =
-                    Axis { parameter: String::new(), axis: along, layout: super::align::Layout::Blocks };
+                let axis = Axis {
+                    parameter: String::new(),
+                    axis: along,
+                    layout: crate::merge::align::Layout::Blocks,
+                };
                 let table = by_unit(data, along, &axis, units)?;
                 // Each pass around its own mean, and the passes joined, so that large means cost no digits.
                 let (n, mean) = (table.dim(1)? as f64, table.mean(1)?);

@@ -1,13 +1,13 @@
 //! Batch-norm's running statistics, measured anew.
+use crate::weights::batch_norm;
 use crate::{
     data::Dataset,
     merge::Model,
     train::Learner,
-    weights::{compatibility::has_statistics, Vars, Weights},
-    Error, Member, Pool, Result,
+    weights::{compatibility::has_statistics, Weights},
+    Member, Pool, Result,
 };
-use candle_core::{DType, Result as CandleResult, Tensor};
-use std::collections::{BTreeMap, BTreeSet};
+use candle_core::Tensor;
 
 /// `weights` with batch-norm's running statistics as the network's own forward pass finds them over `rows`: what has
 /// to be done after weights were averaged, for the mean of two networks' statistics is not what the averaged network
@@ -58,7 +58,7 @@ pub fn re_estimate<L: Learner>(
     let live = model.live(weights)?;
     let forward =
         |part: &[u32]| -> Result<Tensor> { Ok(live.run(&data.batch(part, model.place())?.inputs, true)?) };
-    re_estimate_by(&live.vars, weights, &model.passes(rows)?, &forward)
+    batch_norm::re_estimate_by(&live.vars, weights, &model.passes(rows)?, &forward)
 }
 
 impl<L: Learner> Pool<'_, L> {

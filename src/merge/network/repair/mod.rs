@@ -1,5 +1,5 @@
 //! REPAIR: hidden units of an averaged network brought back to the spread they had.
-use crate::{data::Inputs, merge::Trace, train::Learner, weights::Weights, Error, Result};
+use crate::{data::Inputs, merge::align::trace::Trace, train::Learner, weights::Weights, Error, Result};
 use candle_core::{DType, Device, Tensor};
 
 /// A repaired network.

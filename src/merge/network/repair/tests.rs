@@ -1,5 +1,5 @@
 use crate::{
-    merge::{network::repair::*, testing::mlp, uniform_soup, Model, Trace},
+    merge::{align::trace::Trace, network::repair::*, testing::mlp, uniform_soup, Model},
     Seed,
 };
 use rand::Rng;
