@@ -4,9 +4,9 @@
 //! given on two cores; the largest case reads 2 GB. Peak memory is what the kernel has counted (`VmHWM`).
 use candle_core::{Device, Tensor};
 use candle_ensemble::{
-    combine::{Combiner, Head, SimplexLogLoss, SimplexSquares, Weighted},
+    combine::{Combiner, FittedCombiner, SimplexLogLoss, SimplexSquares, Weighted},
     data::Task,
-    predictions::Voices,
+    predictions::Predictions,
     threads, HeldOut, Result,
 };
 use comfy_table::{presets::ASCII_MARKDOWN, Table};
@@ -40,9 +40,9 @@ fn predictions(members: usize, rows: usize, classes: usize) -> Result<HeldOut> {
             all.extend(logits.iter().map(|z| z / total));
         }
     }
-    let said = Tensor::from_vec(all, (members, rows, classes), &Device::Cpu)?;
+    let predicted = Tensor::from_vec(all, (members, rows, classes), &Device::Cpu)?;
     HeldOut::from_predictions(
-        &Voices::new(said, Task::Classification { classes })?,
+        &Predictions::new(predicted, Task::Classification { classes })?,
         &Tensor::new(labels, &Device::Cpu)?,
     )
 }
@@ -66,7 +66,7 @@ fn least<R>(mut f: impl FnMut() -> R) -> (f64, R) {
 
 /// A plain read of all predictions on one thread, in f32.
 fn read(held_out: &HeldOut) -> f32 {
-    let (storage, _) = held_out.voices().values().storage_and_layout();
+    let (storage, _) = held_out.predictions().values().storage_and_layout();
     let candle_core::Storage::Cpu(candle_core::CpuStorage::F32(all)) = &*storage else { return f32::NAN };
     let mut lanes = [0f32; 32];
     for block in all.chunks_exact(32) {

@@ -1,4 +1,4 @@
-//! How fast rules combine what members have said, beside a plain read of the same bytes in the same run.
+//! How fast rules combine what members have predicted, beside a plain read of the same bytes in the same run.
 //!
 //! `cargo bench --bench combine`. The two sides of a ratio take turns; the ratio is the median over the turns.
 use candle_core::{Device, Tensor};
@@ -68,9 +68,9 @@ fn in_turns(turns: usize, ours: impl Fn(), theirs: impl Fn()) -> (Vec<f64>, Vec<
         .unzip()
 }
 
-/// One row of the table: a rule over voices of this size beside a plain read of them.
+/// One row of the table: a rule over predictions of this size beside a plain read of them.
 fn row(
-    rule: &dyn Head,
+    rule: &dyn FittedCombiner,
     size: Size,
     values: Vec<f32>,
     turns: usize,
@@ -78,8 +78,8 @@ fn row(
 ) -> Result<[String; 7]> {
     let (members, rows) = size;
     let tensor = Tensor::from_slice(&values, (members, rows, CLASSES), &Device::Cpu)?;
-    let voices = Voices::new(tensor, Task::Classification { classes: CLASSES })?;
-    let combine = || drop(black_box(rule.combine(&voices).expect("combined")));
+    let predictions = Predictions::new(tensor, Task::Classification { classes: CLASSES })?;
+    let combine = || drop(black_box(rule.combine(&predictions).expect("combined")));
     let (ours, theirs) = in_turns(turns, combine, || assert!(read(black_box(&values)).is_finite()));
     let ratios: Vec<f64> = ours.iter().zip(&theirs).map(|(a, b)| a / b).collect();
     let (ms, ratio) = (|s: &[f64]| format!("{:.2}", quantile(s, 0.5) * 1e3), quantile(&ratios, 0.5));
@@ -109,16 +109,16 @@ fn main() -> Result<()> {
         _ => ((50, 20_000), 100),
     };
     let even: Vec<f64> = (1..=usual.0).map(|w| w as f64).collect();
-    let soft: [(Box<dyn Head>, Option<f64>); 2] =
+    let soft: [(Box<dyn FittedCombiner>, Option<f64>); 2] =
         [(Box::new(Mean), Some(1.5)), (Box::new(Weighted::new(&even)?), Some(1.5))];
     for (rule, most) in &soft {
         table.add_row(row(rule, usual, probabilities(usual), turns, *most)?);
     }
-    let others: [Box<dyn Head>; 12] = [
+    let others: [Box<dyn FittedCombiner>; 12] = [
         Box::new(HardVote),
         Box::new(WeightedVote::new(&even)?),
-        Box::new(MeanLog),
-        Box::new(MeanLogit),
+        Box::new(GeometricMean),
+        Box::new(LogOddsMean),
         Box::new(Product),
         Box::new(Minimum),
         Box::new(Maximum),

@@ -7,7 +7,7 @@ use candle_ensemble::{
     combine::{Calibrate, Calibration, Combiner, EnsembleSelection, Mean},
     data::Task,
     metrics::RowLoss,
-    predictions::Voices,
+    predictions::Predictions,
     threads, HeldOut, Result,
 };
 use criterion::{BenchmarkId, Criterion, SamplingMode};
@@ -24,22 +24,22 @@ const STEPS: usize = 50;
 fn classes(members: usize, rows: usize) -> Result<HeldOut> {
     let labels: Vec<u32> = (0..rows as u32).map(|row| row % CLASSES as u32).collect();
     let mut rng = StdRng::seed_from_u64(7);
-    let mut said = Vec::with_capacity(members * rows * CLASSES);
+    let mut predicted = Vec::with_capacity(members * rows * CLASSES);
     for member in 0..members {
         let skill = 1. + member as f32 / members as f32;
         for label in &labels {
-            let from = said.len();
+            let from = predicted.len();
             for class in 0..CLASSES as u32 {
                 let own = if class == *label { skill } else { 0. };
-                said.push((3. * rng.random::<f32>() + own).exp());
+                predicted.push((3. * rng.random::<f32>() + own).exp());
             }
-            let total: f32 = said[from..].iter().sum();
-            said[from..].iter_mut().for_each(|p| *p /= total);
+            let total: f32 = predicted[from..].iter().sum();
+            predicted[from..].iter_mut().for_each(|p| *p /= total);
         }
     }
-    let said = Tensor::from_vec(said, (members, rows, CLASSES), &Device::Cpu)?;
-    let voices = Voices::new(said, Task::Classification { classes: CLASSES })?;
-    HeldOut::from_predictions(&voices, &Tensor::from_vec(labels, rows, &Device::Cpu)?)
+    let predicted = Tensor::from_vec(predicted, (members, rows, CLASSES), &Device::Cpu)?;
+    let predictions = Predictions::new(predicted, Task::Classification { classes: CLASSES })?;
+    HeldOut::from_predictions(&predictions, &Tensor::from_vec(labels, rows, &Device::Cpu)?)
 }
 
 /// Values with noise.
@@ -50,9 +50,9 @@ fn values(members: usize, rows: usize) -> Result<HeldOut> {
         let noise: Vec<f64> = (0..rows).map(|_| rng.random_range(-1.0..1.)).collect();
         &y + Tensor::from_vec(noise, (rows, 1), &Device::Cpu)?
     };
-    let said = Tensor::stack(&(0..members).map(noisy).collect::<CandleResult<Vec<_>>>()?, 0)?;
-    let voices = Voices::new(said.to_dtype(DType::F64)?, Task::Regression { outputs: 1 })?;
-    HeldOut::from_predictions(&voices, &y)
+    let predicted = Tensor::stack(&(0..members).map(noisy).collect::<CandleResult<Vec<_>>>()?, 0)?;
+    let predictions = Predictions::new(predicted.to_dtype(DType::F64)?, Task::Regression { outputs: 1 })?;
+    HeldOut::from_predictions(&predictions, &y)
 }
 
 fn fit<C: Combiner>(rule: &C, held_out: &HeldOut) {

@@ -132,7 +132,7 @@ impl Module for Mlp {
 }
 
 fn grow(trainer: &Trainer<Mlp>, data: &TensorDataset, builder: &dyn EnsembleBuilder, workers: &Threads) {
-    let pool = Session::new(trainer, data).executor(workers).grow(builder, 42).expect("trained");
+    let pool = Session::new(trainer, data).executor(workers).fit(builder, 42).expect("trained");
     black_box(pool.members().len());
 }
 
@@ -179,7 +179,7 @@ impl Speed {
         // One step of training: what the weights are does not change what a pass costs.
         let data = case.data()?.subset(&(0..case.batch as u32).collect::<Vec<_>>())?.with_classes(10)?;
         let trainer = case.trainer(1);
-        let mut ensemble = Session::new(&trainer, &data).grow(&MultiRun::new(MEMBERS), 42)?.combine(&Mean)?;
+        let mut ensemble = Session::new(&trainer, &data).fit(&MultiRun::new(MEMBERS), 42)?.combine(&Mean)?;
         let networks = ensemble.members().iter().map(|member| {
             let weights =
                 member.weights.iter().map(|(name, tensor)| (name.clone(), tensor.clone())).collect();

@@ -7,10 +7,10 @@ use candle_core::{Device, Tensor};
 use candle_ensemble::{
     combine::{
         stack::{Logistic, MetaLearner, Ridge, Stack},
-        Combiner, Head,
+        Combiner, FittedCombiner,
     },
     data::Task,
-    predictions::Voices,
+    predictions::Predictions,
     threads, HeldOut, Result,
 };
 use std::time::Instant;
@@ -32,7 +32,7 @@ fn predictions(members: usize, rows: usize, own: f64) -> Result<HeldOut> {
     };
     let labels: Vec<u32> = (0..rows).map(|_| (draw() * CLASSES as f64) as u32).collect();
     let common: Vec<f64> = (0..rows * CLASSES).map(|_| 8. * draw()).collect();
-    let mut said = Vec::with_capacity(members * rows * CLASSES);
+    let mut predicted = Vec::with_capacity(members * rows * CLASSES);
     for _ in 0..members {
         for (row, label) in labels.iter().enumerate() {
             let class = |c: usize| {
@@ -41,12 +41,12 @@ fn predictions(members: usize, rows: usize, own: f64) -> Result<HeldOut> {
             };
             let odds: Vec<f64> = (0..CLASSES).map(class).collect();
             let sum: f64 = odds.iter().sum();
-            said.extend(odds.iter().map(|p| (p / sum) as f32));
+            predicted.extend(odds.iter().map(|p| (p / sum) as f32));
         }
     }
-    let said = Tensor::from_vec(said, (members, rows, CLASSES), &Device::Cpu)?;
-    let voices = Voices::new(said, Task::Classification { classes: CLASSES })?;
-    HeldOut::from_predictions(&voices, &Tensor::new(labels, &Device::Cpu)?)
+    let predicted = Tensor::from_vec(predicted, (members, rows, CLASSES), &Device::Cpu)?;
+    let predictions = Predictions::new(predicted, Task::Classification { classes: CLASSES })?;
+    HeldOut::from_predictions(&predictions, &Tensor::new(labels, &Device::Cpu)?)
 }
 
 fn timed<M: MetaLearner + Copy>(name: &str, held_out: &HeldOut, learner: M) -> Result<(String, M::Model)>

@@ -80,15 +80,15 @@ fn main() -> Result<()> {
     };
     let trainer = Trainer::new(mlp).epochs(epochs);
     let jackknife = Jackknife { runs, delete: args.delete };
-    let pool = Session::new(&trainer, &train).grow(&jackknife, 42)?;
+    let pool = Session::new(&trainer, &train).fit(&jackknife, 42)?;
 
     // What the members left out is held out, because their records say so.
     let held_out = pool.held_out()?;
     let (rows, of) = (held_out.rows().len(), held_out.of());
     println!("{}, {runs} members", jackknife.name());
     println!("held out, {rows} of {of} rows: accuracy {:.4}", held_out.metrics(&Mean)?.headline());
-    let said = pool.combine(&Mean)?.predict_proba(test.inputs())?;
-    let accuracy = evaluate::accuracy(&said, test.labels().unwrap_or_default(), None)?;
+    let predicted = pool.combine(&Mean)?.predict_proba(test.inputs())?;
+    let accuracy = evaluate::accuracy(&predicted, test.labels().unwrap_or_default(), None)?;
     println!("test, {} rows: accuracy {accuracy:.4}", test.rows());
     Ok(())
 }

@@ -74,13 +74,13 @@ fn main() -> Result<()> {
 
 fn show(session: &Session<'_, Trainer<AnyNetwork>>, plan: &Plan, budget: f64) -> Result<()> {
     let pool = session.train(plan)?;
-    let average = Recipe::average(RunWeights::Uniform);
-    for (name, recipe) in [
+    let average = MergeSpec::average(RunWeights::Uniform);
+    for (name, spec) in [
         ("averaged as they are", average.clone()),
         ("aligned first", average.clone().aligned()),
         ("aligned and repaired", average.aligned().repaired()),
     ] {
-        match pool.merge(&recipe, &Guard::new(LIMIT, &plan.reserved)) {
+        match pool.merge(&spec, &MaxBarrier::new(LIMIT, &plan.reserved)) {
             Ok(merged) => println!("{name}: {merged}"),
             Err(refusal) => println!("{name}: refused: {refusal}"),
         }

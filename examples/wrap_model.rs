@@ -77,7 +77,7 @@ fn main() -> Result<()> {
 
     let trainer = Trainer::new(|vb| ConvNet::new(vb)).epochs(epochs).optimizer(Optimizer::adam(2e-3));
     let bar = ProgressBar::new(1);
-    let pool = Session::new(&trainer, &train).observer(&bar).grow(&Bagging::new(members), 42)?;
+    let pool = Session::new(&trainer, &train).observer(&bar).fit(&Bagging::new(members), 42)?;
     let ensemble = pool.combine(&Mean)?;
     bar.clear();
 

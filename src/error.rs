@@ -40,11 +40,11 @@ pub enum Error {
     )]
     Diverged {
         /// Number of the run in its plan.
-        run: u32,
+        run: usize,
         /// Epoch, from 0.
-        epoch: u32,
+        epoch: usize,
         /// Batch within the epoch, from 0.
-        batch: u32,
+        batch: usize,
         /// Learning rate of that step.
         learning_rate: f64,
         /// The loss.
@@ -58,7 +58,7 @@ pub enum Error {
     )]
     NoGradient {
         /// Number of the run in its plan.
-        run: u32,
+        run: usize,
         /// The variables.
         names: Vec<String>,
     },
@@ -66,7 +66,7 @@ pub enum Error {
     #[error("{} of {of} runs are not in the store: {missing:?}", missing.len())]
     Incomplete {
         /// Numbers of the missing runs.
-        missing: Vec<u32>,
+        missing: Vec<usize>,
         /// Runs in the plan.
         of: usize,
     },
@@ -106,7 +106,7 @@ pub enum Error {
     #[error("run {run}: {source}")]
     Run {
         /// Number of the run in its plan.
-        run: u32,
+        run: usize,
         /// The error.
         source: Box<Error>,
     },
@@ -122,7 +122,7 @@ impl Error {
     }
 
     /// The error with the number of the run in which it happened, unless it names a run already.
-    pub(crate) fn in_run(self, run: u32) -> Self {
+    pub(crate) fn in_run(self, run: usize) -> Self {
         match self {
             e @ (Self::Run { .. }
             | Self::Diverged { .. }

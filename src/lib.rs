@@ -21,7 +21,7 @@
 //! candle_ensemble::threads::one_core_per_member(); // first thing in main
 //! let data = TensorDataset::classification(x.clone(), &y)?;
 //! let trainer = Trainer::new(net).epochs(20);
-//! let pool = Session::new(&trainer, &data).grow(&Bagging::new(10), 42)?;
+//! let pool = Session::new(&trainer, &data).fit(&Bagging::new(10), 42)?;
 //! println!("out of bag: {:?}", pool.held_out()?.metrics(&Mean)?);
 //! let ensemble = pool.combine(&Mean)?;
 //! assert_eq!(ensemble.predict_proba(&x)?.dims(), [100, 2]);
@@ -33,7 +33,7 @@
 //!
 //! ```text
 //! Dataset → EnsembleBuilder → Plan → Session (Executor, Store) → Pool → Combiner → Ensemble → evaluate
-//!                                        Learner ↗      Member ↗            Head ↗
+//!                                        Learner ↗      Member ↗            FittedCombiner ↗
 //! ```
 //!
 //! - A [`data::Dataset`] gives rows by number; [`data::TensorDataset`] holds them in memory and checks them.
@@ -47,7 +47,7 @@
 //! - The [`Pool`] holds all members. It makes [`HeldOut`] predictions from their records, so a rule that learns from
 //!   it cannot be fitted on rows its members were fitted on.
 //! - [`prune`] picks the members worth keeping; [`merge`] makes one network of several.
-//! - A [`combine::Combiner`] is a rule; fitted, it is a [`combine::Head`]. Members and head are an [`Ensemble`],
+//! - A [`combine::Combiner`] is a rule; fitted, it is a [`combine::FittedCombiner`]. Members and head are an [`Ensemble`],
 //!   which can be saved to a file and loaded ([`Ensemble::save`]).
 //! - [`evaluate`] measures: metrics, intervals, size curves, and whole studies ([`evaluate::Study`]) whose report
 //!   prints as a table and draws as a chart ([`report`]).

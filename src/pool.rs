@@ -5,11 +5,11 @@ use crate::{
     ensemble::Ensemble,
     network::Scale,
     predictions::{
-        live::{flat, Speakers},
-        Voices,
+        live::{flat, LiveMembers},
+        Predictions,
     },
     prune::Prune,
-    store::member::{apart, speaking},
+    store::member::{apart, predicting},
     train::{in_batches, Learner},
     weights::Weights,
     Error, HeldOut, Member, Result, Rows,
@@ -55,7 +55,7 @@ impl<'a, L: Learner> Pool<'a, L> {
     }
 
     /// A pool of other members of the same learner and data, such as averages of these or draws around them. Their
-    /// records say what they may speak about.
+    /// records say what they may predict.
     ///
     /// # Errors
     /// When there are none.
@@ -71,7 +71,7 @@ impl<'a, L: Learner> Pool<'a, L> {
         let must = || format!("below {}, the number of members", self.members.len());
         let member = self.members.get(position);
         let member = member.ok_or_else(|| Error::invalid("a member's position", must(), position))?;
-        Ok(Speakers::speaker(self.learner, member, &self.device)?.into_network())
+        Ok(LiveMembers::live(self.learner, member, &self.device)?.into_network())
     }
 
     /// Who trained the members, on what, and where.
@@ -79,7 +79,7 @@ impl<'a, L: Learner> Pool<'a, L> {
         (self.learner, self.data, &self.device)
     }
 
-    /// How many slots, each of one voice.
+    /// How many slots, each of one prediction.
     #[must_use]
     pub fn slots(&self) -> usize {
         slots(&self.members).len()
@@ -89,34 +89,34 @@ impl<'a, L: Learner> Pool<'a, L> {
     ///
     /// # Errors
     /// When the rule cannot be fitted ([`Error::HeldOut`]), or candle fails.
-    pub fn combine<C: Combiner>(self, combiner: &C) -> Result<Ensemble<L::Network, C::Head>> {
+    pub fn combine<C: Combiner>(self, combiner: &C) -> Result<Ensemble<L::Network, C::Fitted>> {
         let head = combiner.fit(&|| self.held_out_for(combiner))?;
-        let speakers = self.speakers()?;
-        Ok(Ensemble::new(speakers, head))
+        let live = self.live()?;
+        Ok(Ensemble::new(live, head))
     }
 
-    /// What each slot says of other rows: `(S, N, C)`.
+    /// What each slot predict for other rows: `(S, N, C)`.
     ///
     /// # Errors
     /// When the inputs don't go with the networks.
-    pub fn voices(&self, inputs: impl Into<Inputs>) -> Result<Voices> {
-        self.speakers()?.voices(&inputs.into(), ROWS, Scale::Probability)
+    pub fn predictions(&self, inputs: impl Into<Inputs>) -> Result<Predictions> {
+        self.live()?.predictions(&inputs.into(), ROWS, Scale::Probability)
     }
 
-    /// What each member says of other rows on its own, whatever its slot: `(M, N, C)`.
+    /// What each member predict for other rows on its own, whatever its slot: `(M, N, C)`.
     ///
     /// # Errors
     /// When the inputs don't go with the networks.
-    pub fn members_apart(&self, inputs: impl Into<Inputs>) -> Result<Voices> {
-        let apart = Speakers::build(&apart(&self.members), self.learner, self.data.task(), &self.device)?;
-        apart.voices(&inputs.into(), ROWS, Scale::Probability)
+    pub fn members_apart(&self, inputs: impl Into<Inputs>) -> Result<Predictions> {
+        let apart = LiveMembers::build(&apart(&self.members), self.learner, self.data.task(), &self.device)?;
+        apart.predictions(&inputs.into(), ROWS, Scale::Probability)
     }
 
     /// What members say about rows that none of the member's own training touched.
     ///
-    /// Each slot's voice for a row is the mean over its members that held the row out, refit ones apart. Rows that no slot may
-    /// speak about are left out; voices that are missing for a row that is there stay missing
-    /// ([`Voices::covered`]).
+    /// Each slot's prediction for a row is the mean over its members that held the row out, refit ones apart. Rows that no slot may
+    /// predict are left out; predictions that are missing for a row that is there stay missing
+    /// ([`Predictions::covered`]).
     ///
     /// # Errors
     /// When there is no such row, or candle fails.
@@ -131,12 +131,13 @@ impl<'a, L: Learner> Pool<'a, L> {
                 if unseen.is_empty() {
                     continue;
                 }
-                let said = self.says(member, &unseen)?;
+                let predicted = self.says(member, &unseen)?;
                 let before = match sum {
                     Some(sum) => sum,
-                    None => Tensor::zeros((rows, said.dim(1)?), said.dtype(), &self.device)?,
+                    None => Tensor::zeros((rows, predicted.dim(1)?), predicted.dtype(), &self.device)?,
                 };
-                sum = Some(before.index_add(&Tensor::new(unseen.as_slice(), &self.device)?, &said, 0)?);
+                sum =
+                    Some(before.index_add(&Tensor::new(unseen.as_slice(), &self.device)?, &predicted, 0)?);
                 unseen.iter().for_each(|row| count[*row as usize] += 1.);
             }
             let sum = match sum {
@@ -144,12 +145,13 @@ impl<'a, L: Learner> Pool<'a, L> {
                 None => Tensor::zeros((rows, task.width()), self.learner.dtype(), &self.device)?,
             };
             let counts = Tensor::new(count.as_slice(), &self.device)?.to_dtype(sum.dtype())?;
-            // 0 / 0 marks a voice that is missing.
+            // 0 / 0 marks a prediction that is missing.
             values.push(sum.broadcast_div(&counts.unsqueeze(1)?)?);
             covered.push(counts.gt(0f64)?.to_dtype(DType::F32)?);
         }
-        let voices = Voices::partial(Tensor::stack(&values, 0)?, Tensor::stack(&covered, 0)?, task)?;
-        HeldOut::of_pool(&voices, self.data, &self.device, self.names(), self.costs())
+        let predictions =
+            Predictions::partial(Tensor::stack(&values, 0)?, Tensor::stack(&covered, 0)?, task)?;
+        HeldOut::of_pool(&predictions, self.data, &self.device, self.names(), self.costs())
     }
 
     /// The same, with the rows' inputs for a rule that looks at them.
@@ -189,14 +191,14 @@ impl<'a, L: Learner> Pool<'a, L> {
     /// As [`Prune::keep`]; when there are no held-out rows.
     pub fn prune(self, rule: &dyn Prune) -> Result<Self> {
         let keep = rule.keep(&self.held_out_and(rule.wants_inputs())?)?;
-        self.of_slots(&keep)
+        self.select_slots(&keep)
     }
 
     /// The pool of the slots at these positions.
     ///
     /// # Errors
     /// When there is none, or one is out of range.
-    pub fn of_slots(self, keep: &[usize]) -> Result<Self> {
+    pub fn select_slots(self, keep: &[usize]) -> Result<Self> {
         let members = self.members_of(keep)?;
         self.with_members(members)
     }
@@ -224,7 +226,7 @@ impl<'a, L: Learner> Pool<'a, L> {
     /// What tables call the slots: the architecture and the number of the slot's first run.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
-        let first = |slot: &u32| self.members.iter().find(|m| m.record.slot == *slot);
+        let first = |slot: &usize| self.members.iter().find(|m| m.record.slot == *slot);
         let name = |m: &Member| match m.record.index {
             0 => format!("{} {}", m.record.architecture, m.record.run),
             index => format!("{} {}.{index}", m.record.architecture, m.record.run),
@@ -232,33 +234,33 @@ impl<'a, L: Learner> Pool<'a, L> {
         slots(&self.members).iter().filter_map(first).map(name).collect()
     }
 
-    /// The parameters of each slot's networks, of those that speak at inference.
+    /// The parameters of each slot's networks, of those that predict at inference.
     pub(crate) fn costs(&self) -> Vec<f64> {
         let of = |m: &Member| m.weights.values().map(|w| w.elem_count() as f64).sum::<f64>();
-        let slot = |slot: &u32| speaking(&self.members).filter(|m| m.record.slot == *slot).map(of).sum();
+        let slot = |slot: &usize| predicting(&self.members).filter(|m| m.record.slot == *slot).map(of).sum();
         slots(&self.members).iter().map(slot).collect()
     }
 
-    /// What one member says of rows of the pool's own data, `(n, C)`.
+    /// What one member predict for rows of the pool's own data, `(n, C)`.
     fn says(&self, member: &Member, rows: &[u32]) -> Result<Tensor> {
-        let speaker = Speakers::speaker(self.learner, member, &self.device)?;
+        let member = LiveMembers::live(self.learner, member, &self.device)?;
         let (task, output) = (self.data.task(), self.learner.output());
-        let mut said = vec![];
+        let mut predicted = vec![];
         for batch in in_batches(self.data, rows.to_vec(), ROWS, &self.device) {
-            let out = speaker.run(&batch?.inputs)?.detach();
-            said.push(output.voice(&out, task, Scale::Probability)?);
+            let out = member.run(&batch?.inputs)?.detach();
+            predicted.push(output.prediction(&out, task, Scale::Probability)?);
         }
-        Ok(Tensor::cat(&said, 0)?)
+        Ok(Tensor::cat(&predicted, 0)?)
     }
 
-    pub(crate) fn speakers(&self) -> Result<Speakers<L::Network>> {
-        Speakers::build(&self.members, self.learner, self.data.task(), &self.device)
+    pub(crate) fn live(&self) -> Result<LiveMembers<L::Network>> {
+        LiveMembers::build(&self.members, self.learner, self.data.task(), &self.device)
     }
 }
 
 /// The slots' numbers, in order.
-fn slots(members: &[Member]) -> Vec<u32> {
-    let mut slots: Vec<u32> = members.iter().map(|m| m.record.slot).collect();
+fn slots(members: &[Member]) -> Vec<usize> {
+    let mut slots: Vec<usize> = members.iter().map(|m| m.record.slot).collect();
     slots.sort_unstable();
     slots.dedup();
     slots

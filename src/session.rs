@@ -119,7 +119,7 @@ impl<'a, L: Learner> Session<'a, L> {
     ///
     /// # Errors
     /// As [`Session::plan`] and [`Session::train`].
-    pub fn grow(&self, builder: &dyn EnsembleBuilder, seed: impl Into<Seed>) -> Result<Pool<'a, L>> {
+    pub fn fit(&self, builder: &dyn EnsembleBuilder, seed: impl Into<Seed>) -> Result<Pool<'a, L>> {
         self.train(&self.plan(builder, seed)?)
     }
 
@@ -166,7 +166,7 @@ struct Build<'b, 'a, L> {
     /// Of each run, in order; see [`blueprint`].
     networks: Vec<String>,
     /// Members of the run that yields most: slots are numbered by run and member.
-    stride: u32,
+    stride: usize,
 }
 
 impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
@@ -177,7 +177,7 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
         for run in &plan.runs {
             session.learner.check(run, session.data).map_err(|e| e.in_run(run.id))?;
         }
-        let stride = plan.runs.iter().map(|run| run.take.members(session.learner.epochs(run))).max();
+        let stride = plan.runs.iter().map(|run| run.collect.members(session.learner.epochs(run))).max();
         let tag = session.learner.tag();
         let networks = signature::of_runs(session.learner, &plan.runs, &session.device)?;
         let distinct: Vec<_> = networks.iter().collect::<BTreeSet<_>>().into_iter().cloned().collect();
@@ -185,8 +185,8 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
         Ok(Self { session, plan, store, tag, networks, stride: stride.unwrap_or(1) })
     }
 
-    fn members(&self, run: &RunSpec) -> u32 {
-        run.take.members(self.session.learner.epochs(run))
+    fn members(&self, run: &RunSpec) -> usize {
+        run.collect.members(self.session.learner.epochs(run))
     }
 
     fn train(&self) -> Result<()> {
@@ -199,7 +199,7 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
             }
         }
         let (of, finished) = (self.plan.runs.len(), self.plan.runs.len() - todo.len());
-        let epochs = todo.iter().map(|run| u64::from(self.session.learner.epochs(run))).sum();
+        let epochs = todo.iter().map(|run| (self.session.learner.epochs(run)) as u64).sum();
         let (done, default) = (AtomicUsize::new(finished), self.default_executor());
         let executor = self.session.executor.unwrap_or(&*default);
         let started = self.tell(&Event::BuildStarted { runs: of, finished, epochs });
@@ -228,7 +228,7 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
         Ok(true)
     }
 
-    fn key(&self, run: &RunSpec, index: u32) -> Result<String> {
+    fn key(&self, run: &RunSpec, index: usize) -> Result<String> {
         // `Plan::check` has seen to it that a run's number is its place.
         let network = self.networks.get(run.id as usize).map_or("", String::as_str);
         self.plan.key(run, &self.tag, network, index)
@@ -241,7 +241,7 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
         self.tell(&Event::RunStarted { run })?;
         let (vars, vb) = init::fresh(run.seed.child("init"), learner.init(), learner.dtype(), device);
         let network = learner.build(&run.architecture, &run.settings, vb)?;
-        let take = |index: u32, curve: &[EpochRecord]| self.hand_over(run, index, &vars, curve, done);
+        let take = |index: usize, curve: &[EpochRecord]| self.hand_over(run, index, &vars, curve, done);
         let mut context = Run::start(RunParts {
             data: *data,
             spec: run,
@@ -255,7 +255,7 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
         let outcome = learner.fit(&network, &mut context);
         let epochs = context.finish(outcome)?.len() as u64;
         self.store.drop_checkpoint(&self.checkpoint_key(run)?)?;
-        let planned = learner.epochs(run).into();
+        let planned = learner.epochs(run) as u64;
         self.tell(&Event::RunFinished { run, epochs, planned, elapsed: started.elapsed() })
     }
 
@@ -263,7 +263,7 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
     fn hand_over(
         &self,
         run: &RunSpec,
-        index: u32,
+        index: usize,
         vars: &Vars,
         curve: &[EpochRecord],
         done: &AtomicUsize,

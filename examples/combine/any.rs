@@ -7,7 +7,7 @@ use candle_ensemble::{
     },
     network::Scale,
     predictions::*,
-    prune::PrunedHead,
+    prune::FittedPruned,
     HeldOut, Result,
 };
 use serde::{Deserialize, Serialize};
@@ -17,18 +17,18 @@ macro_rules! any {
         /// Any fitted rule.
         #[derive(Debug, Serialize, Deserialize)]
         #[allow(clippy::large_enum_variant)] // there is one of them
-        pub enum AnyHead {
+        pub enum AnyFitted {
             $($variant($head),)*
         }
 
-        $(impl From<$head> for AnyHead {
+        $(impl From<$head> for AnyFitted {
             fn from(head: $head) -> Self {
                 Self::$variant(head)
             }
         })*
 
-        impl AnyHead {
-            fn inner(&self) -> &dyn Head {
+        impl AnyFitted {
+            fn inner(&self) -> &dyn FittedCombiner {
                 match self {
                     $(Self::$variant(head) => head,)*
                 }
@@ -40,8 +40,8 @@ macro_rules! any {
 any! {
     Mean(Mean),
     Weighted(Weighted),
-    MeanLog(MeanLog),
-    MeanLogit(MeanLogit),
+    GeometricMean(GeometricMean),
+    LogOddsMean(LogOddsMean),
     HardVote(HardVote),
     WeightedVote(WeightedVote),
     Product(Product),
@@ -52,22 +52,22 @@ any! {
     WinsorizedMean(WinsorizedMean),
     RankAverage(RankAverage),
     BordaCount(BordaCount),
-    PerClass(PerClassHead),
-    KnoraE(KnoraEHead),
-    KnoraU(KnoraUHead),
-    MetaDes(MetaDesHead),
-    Gating(GatingHead),
-    StackAffine(StackHead<AffineModel>),
-    StackLogistic(StackHead<LogisticModel>),
-    StackNetwork(StackHead<NetworkModel<Mlp>>),
-    CalibratedMean(CalibratedHead<Mean>),
-    Calibrated(CalibratedHead<Box<AnyHead>>),
-    OnCalibrated(OnCalibratedHead<Box<AnyHead>>),
-    Pruned(PrunedHead<Box<AnyHead>>),
-    Layers(LayersHead<Vec<AnyHead>, Box<AnyHead>>),
+    PerClass(FittedPerClass),
+    KnoraE(FittedKnoraE),
+    KnoraU(FittedKnoraU),
+    MetaDes(FittedMetaDes),
+    Gating(FittedGating),
+    StackAffine(FittedStack<AffineModel>),
+    StackLogistic(FittedStack<LogisticModel>),
+    StackNetwork(FittedStack<NetworkModel<Mlp>>),
+    CalibratedMean(FittedCalibrated<Mean>),
+    Calibrated(FittedCalibrated<Box<AnyFitted>>),
+    OnCalibrated(FittedOnCalibrated<Box<AnyFitted>>),
+    Pruned(FittedPruned<Box<AnyFitted>>),
+    MultiLayerStack(FittedMultiLayerStack<Vec<AnyFitted>, Box<AnyFitted>>),
 }
 
-impl Head for AnyHead {
+impl FittedCombiner for AnyFitted {
     fn name(&self) -> String {
         self.inner().name()
     }
@@ -88,8 +88,8 @@ impl Head for AnyHead {
         self.inner().wants_inputs()
     }
 
-    fn combine(&self, voices: &Voices) -> CandleResult<Tensor> {
-        self.inner().combine(voices)
+    fn combine(&self, predictions: &Predictions) -> CandleResult<Tensor> {
+        self.inner().combine(predictions)
     }
 }
 
@@ -99,11 +99,11 @@ pub struct Any<C>(pub C);
 
 impl<C: Combiner> Combiner for Any<C>
 where
-    C::Head: Into<AnyHead>,
+    C::Fitted: Into<AnyFitted>,
 {
-    type Head = AnyHead;
+    type Fitted = AnyFitted;
 
-    fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<AnyHead> {
+    fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<AnyFitted> {
         Ok(self.0.fit(held_out)?.into())
     }
 
@@ -114,12 +114,12 @@ where
 
 /// A rule that was chosen at run time.
 #[derive(Debug)]
-pub struct AnyRule(pub Box<dyn Combiner<Head = AnyHead>>);
+pub struct AnyRule(pub Box<dyn Combiner<Fitted = AnyFitted>>);
 
 impl Combiner for AnyRule {
-    type Head = AnyHead;
+    type Fitted = AnyFitted;
 
-    fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<AnyHead> {
+    fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<AnyFitted> {
         self.0.fit(held_out)
     }
 
@@ -133,9 +133,9 @@ impl Combiner for AnyRule {
 pub struct Boxed(pub AnyRule);
 
 impl Combiner for Boxed {
-    type Head = Box<AnyHead>;
+    type Fitted = Box<AnyFitted>;
 
-    fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<Box<AnyHead>> {
+    fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<Box<AnyFitted>> {
         Ok(Box::new(self.0.fit(held_out)?))
     }
 

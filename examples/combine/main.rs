@@ -7,12 +7,12 @@ mod input;
 mod output;
 mod rules;
 
-use any::AnyHead;
+use any::AnyFitted;
 use args::Args;
 use candle_ensemble::{
-    combine::{load_rule, save_rule, Combiner, Head},
+    combine::{load_rule, save_rule, Combiner, FittedCombiner},
     data::Task,
-    predictions::Voices,
+    predictions::Predictions,
     threads, HeldOut,
 };
 use input::Input;
@@ -40,17 +40,17 @@ fn run(args: &Args) -> Result<(), String> {
         check_sums(&input)?;
     }
     let text = |e: candle_ensemble::Error| e.to_string();
-    let mut voices = Voices::new(input.predictions.clone(), task).map_err(|e| text(e.into()))?;
+    let mut predictions = Predictions::new(input.predictions.clone(), task).map_err(|e| text(e.into()))?;
     if let Some(inputs) = &input.inputs {
-        voices = voices.with_inputs(inputs).map_err(|e| text(e.into()))?;
+        predictions = predictions.with_inputs(inputs).map_err(|e| text(e.into()))?;
     }
     match &args.apply {
-        Some(path) => apply(args, &input, &voices, &load_rule::<AnyHead>(path).map_err(text)?),
-        None => fit(args, &input, &voices),
+        Some(path) => apply(args, &input, &predictions, &load_rule::<AnyFitted>(path).map_err(text)?),
+        None => fit(args, &input, &predictions),
     }
 }
 
-/// What is predicted: said, or what the arrays look like.
+/// What is predicted: predicted, or what the arrays look like.
 fn task(args: &Args, input: &Input) -> Result<Task, String> {
     let (_, _, width) = input.predictions.dims3().map_err(|e| e.to_string())?;
     let classes = match (args.task, &input.targets) {
@@ -96,9 +96,9 @@ fn check_sums(input: &Input) -> Result<(), String> {
 }
 
 /// The rows of a set with their answers.
-fn held_out(input: &Input, voices: &Voices, rows: &[u32]) -> Result<HeldOut, String> {
+fn held_out(input: &Input, predictions: &Predictions, rows: &[u32]) -> Result<HeldOut, String> {
     let targets = input.targets.as_ref().ok_or("it has no array `targets`")?;
-    let targets = match voices.task() {
+    let targets = match predictions.task() {
         Task::Classification { classes } => targets.classes(classes)?,
         Task::Regression { outputs } => {
             let table = targets.table()?;
@@ -109,7 +109,7 @@ fn held_out(input: &Input, voices: &Voices, rows: &[u32]) -> Result<HeldOut, Str
         }
     };
     let text = |e: candle_ensemble::Error| e.to_string();
-    let mut all = HeldOut::from_predictions(voices, &targets).map_err(text)?;
+    let mut all = HeldOut::from_predictions(predictions, &targets).map_err(text)?;
     if let Some(names) = &input.names {
         all = all.with_names(names.clone()).map_err(text)?;
     }
@@ -136,10 +136,10 @@ fn split(args: &Args, rows: usize) -> Result<(Vec<u32>, Vec<u32>), String> {
     Ok((fit, score))
 }
 
-fn fit(args: &Args, input: &Input, voices: &Voices) -> Result<(), String> {
-    let (fit_rows, score_rows) = split(args, voices.rows())?;
-    let fit = held_out(input, voices, &fit_rows)?;
-    let score = held_out(input, voices, &score_rows)?;
+fn fit(args: &Args, input: &Input, predictions: &Predictions) -> Result<(), String> {
+    let (fit_rows, score_rows) = split(args, predictions.rows())?;
+    let fit = held_out(input, predictions, &fit_rows)?;
+    let score = held_out(input, predictions, &score_rows)?;
     if let (Some(groups), Some(others)) = (fit.groups(), score.groups())
         && let Some(group) = groups.iter().find(|g| others.contains(g))
     {
@@ -147,7 +147,7 @@ fn fit(args: &Args, input: &Input, voices: &Voices) -> Result<(), String> {
             "--fit-rows and --score-rows must have no group in common, but both have rows of group {group}"
         ));
     }
-    let names = rules::chosen(args, voices)?;
+    let names = rules::chosen(args, predictions)?;
     let baseline = output::baseline(&fit, &score)?;
     let (mut results, mut failed) = (vec![], vec![]);
     let mut last = None;
@@ -168,24 +168,26 @@ fn fit(args: &Args, input: &Input, voices: &Voices) -> Result<(), String> {
             Err(e) => failed.push((name.to_string(), e)),
         }
     }
-    let scene = Scene { voices, fit_rows: fit_rows.len(), score_rows: score_rows.len() };
+    let scene = Scene { predictions, fit_rows: fit_rows.len(), score_rows: score_rows.len() };
     output::say(args, &scene, &baseline, &mut results, &failed)?;
     if let (Some(path), Some(head)) = (&args.save, &last) {
         save_rule(path, head).map_err(|e| e.to_string())?;
     }
     match (&args.output, &last) {
-        (Some(path), Some(head)) => output::write(path, &head.combine(voices).map_err(|e| e.to_string())?),
+        (Some(path), Some(head)) => {
+            output::write(path, &head.combine(predictions).map_err(|e| e.to_string())?)
+        }
         _ => Ok(()),
     }
 }
 
-fn apply(args: &Args, input: &Input, voices: &Voices, head: &AnyHead) -> Result<(), String> {
-    if head.wants_inputs() && voices.inputs().is_none() {
+fn apply(args: &Args, input: &Input, predictions: &Predictions, head: &AnyFitted) -> Result<(), String> {
+    if head.wants_inputs() && predictions.inputs().is_none() {
         return Err(format!("{} looks at the rows' inputs, but there is no array `inputs`", head.name()));
     }
-    let said = head.combine(voices).map_err(|e| candle_ensemble::Error::from(e).to_string())?;
+    let predicted = head.combine(predictions).map_err(|e| candle_ensemble::Error::from(e).to_string())?;
     if let Some(path) = &args.output {
-        output::write(path, &said)?;
+        output::write(path, &predicted)?;
     }
     if input.targets.is_none() {
         if args.output.is_none() {
@@ -195,7 +197,7 @@ fn apply(args: &Args, input: &Input, voices: &Voices, head: &AnyHead) -> Result<
         }
         return Ok(());
     }
-    let rows = args.rows_of_the_score().positions("--score-rows", voices.rows())?;
-    let score = held_out(input, voices, &rows)?;
+    let rows = args.rows_of_the_score().positions("--score-rows", predictions.rows())?;
+    let score = held_out(input, predictions, &rows)?;
     output::applied(args, head, &score)
 }

@@ -1,12 +1,12 @@
 //! What comes out: a table for people, JSON for programs, predictions for NumPy.
-use super::{any::AnyHead, args::Args};
+use super::{any::AnyFitted, args::Args};
 use candle_core::{DType, Tensor};
 use candle_ensemble::{
-    combine::{Head, Mean},
+    combine::{FittedCombiner, Mean},
     data::Task,
     files,
     metrics::{Interval, Metrics},
-    predictions::Voices,
+    predictions::Predictions,
     HeldOut,
 };
 use comfy_table::{presets::ASCII_MARKDOWN, CellAlignment, Table};
@@ -47,9 +47,9 @@ fn loss(metrics: &Metrics) -> f64 {
 
 pub fn baseline(fit: &HeldOut, score: &HeldOut) -> Result<Baseline, String> {
     let alone = |held_out: &HeldOut, slot: usize| {
-        held_out.of_slots(&[slot]).and_then(|one| one.metrics(&Mean)).map_err(text)
+        held_out.select_slots(&[slot]).and_then(|one| one.metrics(&Mean)).map_err(text)
     };
-    let slots = 0..fit.voices().slots();
+    let slots = 0..fit.predictions().slots();
     let losses = slots.map(|slot| Ok(loss(&alone(fit, slot)?))).collect::<Result<Vec<_>, String>>()?;
     let best = (1..losses.len()).fold(0, |best, s| if losses[s] < losses[best] { s } else { best });
     Ok(Baseline {
@@ -58,7 +58,7 @@ pub fn baseline(fit: &HeldOut, score: &HeldOut) -> Result<Baseline, String> {
     })
 }
 
-pub fn result(head: &AnyHead, name: &str, seconds: f64, score: &HeldOut) -> Result<Outcome, String> {
+pub fn result(head: &AnyFitted, name: &str, seconds: f64, score: &HeldOut) -> Result<Outcome, String> {
     let fit = head.fitted();
     let named = |w: &[f64]| score.names().iter().cloned().zip(w.iter().copied()).collect();
     Ok(Outcome {
@@ -97,7 +97,7 @@ impl Outcome {
 
 /// What was fitted and scored on which rows.
 pub struct Scene<'a> {
-    pub voices: &'a Voices,
+    pub predictions: &'a Predictions,
     pub fit_rows: usize,
     pub score_rows: usize,
 }
@@ -143,8 +143,8 @@ fn write_json(path: &Path, document: &Value) -> Result<(), String> {
 }
 
 fn describe(scene: &Scene<'_>) -> String {
-    let (members, rows) = (scene.voices.slots(), scene.voices.rows());
-    let what = match scene.voices.task() {
+    let (members, rows) = (scene.predictions.slots(), scene.predictions.rows());
+    let what = match scene.predictions.task() {
         Task::Classification { classes } => format!("{classes} classes"),
         Task::Regression { outputs: 1 } => "one value".into(),
         Task::Regression { outputs } => format!("{outputs} values"),
@@ -203,7 +203,7 @@ fn verdict(outcome: &Outcome) -> String {
 }
 
 /// A rule that was fitted before, on new predictions.
-pub fn applied(args: &Args, head: &AnyHead, score: &HeldOut) -> Result<(), String> {
+pub fn applied(args: &Args, head: &AnyFitted, score: &HeldOut) -> Result<(), String> {
     let metrics = score.metrics(head).map_err(text)?;
     let mean = score.metrics(&Mean).map_err(text)?;
     if !args.quiet {
@@ -223,10 +223,10 @@ pub fn applied(args: &Args, head: &AnyHead, score: &HeldOut) -> Result<(), Strin
 }
 
 /// Combined predictions `(N, C)` as a NumPy array.
-pub fn write(path: &Path, said: &Tensor) -> Result<(), String> {
-    let shape: Vec<u64> = said.dims().iter().map(|d| *d as u64).collect();
+pub fn write(path: &Path, predicted: &Tensor) -> Result<(), String> {
+    let shape: Vec<u64> = predicted.dims().iter().map(|d| *d as u64).collect();
     let values: Vec<f64> =
-        said.to_dtype(DType::F64).and_then(|t| t.flatten_all()?.to_vec1()).map_err(text)?;
+        predicted.to_dtype(DType::F64).and_then(|t| t.flatten_all()?.to_vec1()).map_err(text)?;
     let mut bytes = vec![];
     let options = npyz::WriteOptions::new().default_dtype().shape(&shape).writer(&mut bytes);
     let mut writer = options.begin_nd().map_err(text)?;

@@ -1,6 +1,6 @@
 //! The rules by name, with their settings from the command line.
 use super::{
-    any::{Any, AnyHead, AnyRule, Boxed},
+    any::{Any, AnyFitted, AnyRule, Boxed},
     args::{Args, PruneName},
 };
 use candle_ensemble::{
@@ -27,9 +27,9 @@ pub enum RuleName {
     WeightedMean,
     /// Mean of log-probabilities, normalised
     #[value(alias = "geometric-mean")]
-    MeanLog,
+    GeometricMean,
     /// Mean of log-odds
-    MeanLogit,
+    LogOddsMean,
     /// Most votes; ties to the lowest class
     HardVote,
     /// The same, by --weights
@@ -91,7 +91,7 @@ pub enum RuleName {
     /// A network as meta-learner
     StackNetwork,
     /// Several of these rules, blended
-    Layers,
+    MultiLayerStack,
     /// The mean, scaled by a temperature
     Temperature,
     /// The mean, scaled class by class
@@ -118,8 +118,8 @@ impl RuleName {
         use RuleName::*;
         matches!(
             self,
-            MeanLog
-                | MeanLogit
+            GeometricMean
+                | LogOddsMean
                 | HardVote
                 | WeightedVote
                 | Product
@@ -150,8 +150,8 @@ impl std::fmt::Display for RuleName {
 }
 
 /// The rules that were asked for.
-pub fn chosen(args: &Args, voices: &Voices) -> Result<Vec<RuleName>, String> {
-    let inputs = voices.inputs().is_some();
+pub fn chosen(args: &Args, predictions: &Predictions) -> Result<Vec<RuleName>, String> {
+    let inputs = predictions.inputs().is_some();
     if !args.all() {
         if args.rule.looks_at_inputs(args) && !inputs {
             return Err(format!(
@@ -164,13 +164,13 @@ pub fn chosen(args: &Args, voices: &Voices) -> Result<Vec<RuleName>, String> {
         }
         return Ok(vec![args.rule]);
     }
-    let classes = matches!(voices.task(), Task::Classification { .. });
+    let classes = matches!(predictions.task(), Task::Classification { .. });
     let given = !args.weights.is_empty();
     let fits = |rule: &RuleName| match rule {
         RuleName::All => false,
         RuleName::WeightedMean | RuleName::WeightedVote if !given => false,
         // Nine to the tenth and more is for a grid of few members.
-        RuleName::GridSearch if voices.slots() > 5 => false,
+        RuleName::GridSearch if predictions.slots() > 5 => false,
         rule => (classes || !rule.for_classes()) && (inputs || !rule.looks_at_inputs(args)),
     };
     Ok(RuleName::value_variants().iter().copied().filter(fits).collect())
@@ -211,21 +211,21 @@ pub fn rule(name: RuleName, args: &Args) -> Result<AnyRule, String> {
 
 fn any<C: Combiner + 'static>(rule: C) -> AnyRule
 where
-    C::Head: Into<AnyHead>,
+    C::Fitted: Into<AnyFitted>,
 {
     AnyRule(Box::new(Any(rule)))
 }
 
 fn stack<M: MetaLearner + 'static>(args: &Args, learner: M) -> AnyRule
 where
-    StackHead<M::Model>: Into<AnyHead>,
-    Stack<M>: Combiner<Head = StackHead<M::Model>>,
+    FittedStack<M::Model>: Into<AnyFitted>,
+    Stack<M>: Combiner<Fitted = FittedStack<M::Model>>,
 {
     any(Stack::new(learner).features(args.features.features()).pass_through(args.pass_through))
 }
 
-fn strength(args: &Args) -> Strength {
-    args.lambda.map_or_else(|| Strength::chosen(args.seed), Strength::Fixed)
+fn strength(args: &Args) -> Penalty {
+    args.lambda.map_or_else(|| Penalty::chosen(args.seed), Penalty::Fixed)
 }
 
 fn bare(name: RuleName, args: &Args) -> Result<AnyRule, String> {
@@ -240,8 +240,8 @@ fn bare(name: RuleName, args: &Args) -> Result<AnyRule, String> {
         RuleName::All => return Err("`all` is not one rule".into()),
         RuleName::Mean => any(Mean),
         RuleName::WeightedMean => any(Weighted::new(weights()?).map_err(text)?),
-        RuleName::MeanLog => any(MeanLog),
-        RuleName::MeanLogit => any(MeanLogit),
+        RuleName::GeometricMean => any(GeometricMean),
+        RuleName::LogOddsMean => any(LogOddsMean),
         RuleName::HardVote => any(HardVote),
         RuleName::WeightedVote => any(WeightedVote::new(weights()?).map_err(text)?),
         RuleName::Product => any(Product),
@@ -300,9 +300,9 @@ fn bare(name: RuleName, args: &Args) -> Result<AnyRule, String> {
         RuleName::StackNetwork => {
             stack(args, Network::new(Mlp::new(&args.hidden)).epochs(args.epochs).seed(seed))
         }
-        RuleName::Layers => {
+        RuleName::MultiLayerStack => {
             let lower = vec![any(Mean), any(SimplexSquares::new()), stack(args, Ridge::cross_validated(5))];
-            any(Layers::new(lower, Boxed(any(SimplexSquares::new()))).seed(seed))
+            any(MultiLayerStack::new(lower, Boxed(any(SimplexSquares::new()))).seed(seed))
         }
         RuleName::Temperature => any(Mean.calibrated(Calibration::Temperature)),
         RuleName::VectorScaling => any(Mean.calibrated(Calibration::Vector)),

@@ -37,8 +37,8 @@ fn with_optimizer(
     }
     let model = Model::new(&trainer)?;
     let accuracy = |weights: &Weights| -> Result<f64> {
-        let said = model.output(weights, test.inputs())?;
-        right(&candle_nn::ops::softmax(&said, D::Minus1)?, test.labels().unwrap_or_default())
+        let predicted = model.output(weights, test.inputs())?;
+        right(&candle_nn::ops::softmax(&predicted, D::Minus1)?, test.labels().unwrap_or_default())
     };
     let schemes = [
         ("equal", RunWeights::Uniform),

@@ -4,11 +4,11 @@ use candle_core::Tensor;
 use candle_ensemble::{
     combine::{
         stack::{Logistic, Mlp, Network, Stack},
-        Combiner, DifferentialEvolution, GridSearch, Head, Mean,
+        Combiner, DifferentialEvolution, FittedCombiner, GridSearch, Mean,
     },
     data::TensorDataset,
     metrics::{t_interval, RowLoss},
-    predictions::Voices,
+    predictions::Predictions,
     strategy::MultiRun,
     train::Adam,
     weights::InitScheme,
@@ -17,7 +17,7 @@ use candle_ensemble::{
 
 /// Predictions of some test rows, and their labels.
 struct Half {
-    voices: Voices,
+    predictions: Predictions,
     labels: Vec<u32>,
 }
 
@@ -26,8 +26,8 @@ fn halves(grown: &Grown, test: &TensorDataset) -> Result<[Half; 2]> {
     let labels = test.labels().unwrap_or_default();
     let half = |rows: std::ops::Range<usize>| -> Result<Half> {
         let ids: Vec<u32> = rows.clone().map(|row| row as u32).collect();
-        let voices = grown.test.narrow(0, 5)?.select_rows(&ids)?;
-        Ok(Half { voices, labels: labels.get(rows).unwrap_or_default().to_vec() })
+        let predictions = grown.test.narrow(0, 5)?.select_rows(&ids)?;
+        Ok(Half { predictions, labels: labels.get(rows).unwrap_or_default().to_vec() })
     };
     let middle = labels.len() / 2;
     Ok([half(0..middle)?, half(middle..labels.len())?])
@@ -36,20 +36,20 @@ fn halves(grown: &Grown, test: &TensorDataset) -> Result<[Half; 2]> {
 impl Half {
     fn held_out(&self) -> Result<HeldOut> {
         HeldOut::from_predictions(
-            &self.voices,
-            &Tensor::new(self.labels.as_slice(), self.voices.values().device())?,
+            &self.predictions,
+            &Tensor::new(self.labels.as_slice(), self.predictions.values().device())?,
         )
     }
 
-    fn accuracy(&self, head: &dyn Head) -> Result<f64> {
-        right(&head.combine(&self.voices)?, &self.labels)
+    fn accuracy(&self, head: &dyn FittedCombiner) -> Result<f64> {
+        right(&head.combine(&self.predictions)?, &self.labels)
     }
 }
 
 /// Accuracy on one half of a rule that was fitted on the other.
 fn learned<C: Combiner>(rule: &C, [fit, score]: &[Half; 2]) -> Result<f64>
 where
-    C::Head: Head,
+    C::Fitted: FittedCombiner,
 {
     let held_out = fit.held_out()?;
     score.accuracy(&rule.fit(&|| Ok(held_out.clone()))?)

@@ -9,12 +9,12 @@ mod three;
 
 use candle_core::{Result as CandleResult, Tensor};
 use candle_ensemble::{
-    combine::{Head, Mean},
+    combine::{FittedCombiner, Mean},
     data::TensorDataset,
     exec::Threads,
     metrics::{accuracy, Summary},
     observe::{Observer, Silent},
-    predictions::Voices,
+    predictions::Predictions,
     strategy::EnsembleBuilder,
     threads,
     train::{Adam, Optimizer, Trainer},
@@ -91,10 +91,10 @@ fn network(hidden: usize, epochs: u32) -> Trainer<Sequential> {
     Trainer::new(net).epochs(epochs).optimizer(adam).init(InitScheme::GlorotUniform)
 }
 
-/// What each member says of the test rows and of the training rows, and which of the latter it has seen.
+/// What each member predict for the test rows and of the training rows, and which of the latter it has seen.
 struct Grown {
-    test: Voices,
-    train: Voices,
+    test: Predictions,
+    train: Predictions,
     seen: Vec<Vec<u32>>,
     weights: Vec<Weights>,
 }
@@ -113,7 +113,7 @@ fn repeat(
     let observer: &dyn Observer = if args.quiet { &Silent } else { &bar };
     let session = Session::new(trainer, train).executor(&executor).observer(observer);
     for repeat in 0..args.repeats {
-        let pool = session.grow(builder, Seed::from(args.seed).nth("repeat", repeat.into()))?;
+        let pool = session.fit(builder, Seed::from(args.seed).nth("repeat", repeat.into()))?;
         see(&Grown {
             test: pool.members_apart(test.inputs())?,
             train: pool.members_apart(train.inputs())?,
@@ -125,9 +125,9 @@ fn repeat(
     Ok(())
 }
 
-/// Test accuracy of the mean of these voices.
-fn score(voices: &Voices, test: &TensorDataset) -> Result<f64> {
-    right(&Mean.combine(voices)?, test.labels().unwrap_or_default())
+/// Test accuracy of the mean of these predictions.
+fn score(predictions: &Predictions, test: &TensorDataset) -> Result<f64> {
+    right(&Mean.combine(predictions)?, test.labels().unwrap_or_default())
 }
 
 fn right(probabilities: &Tensor, labels: &[u32]) -> Result<f64> {
@@ -135,8 +135,8 @@ fn right(probabilities: &Tensor, labels: &[u32]) -> Result<f64> {
 }
 
 /// Test accuracy of each member.
-fn singles(voices: &Voices, test: &TensorDataset) -> Result<Vec<f64>> {
-    (0..voices.slots()).map(|i| score(&voices.narrow(i, 1)?, test)).collect()
+fn singles(predictions: &Predictions, test: &TensorDataset) -> Result<Vec<f64>> {
+    (0..predictions.slots()).map(|i| score(&predictions.narrow(i, 1)?, test)).collect()
 }
 
 fn mean(values: &[f64]) -> Result<f64> {

@@ -4,8 +4,8 @@ use candle_core::Tensor;
 use candle_ensemble::{
     data::TensorDataset,
     metrics::Summary,
-    predictions::Voices,
-    resample::By,
+    predictions::Predictions,
+    resample::ResampleUnit,
     strategy::{Bagging, EnsembleBuilder, KFold, MultiRun, RandomSplit},
     Result,
 };
@@ -34,7 +34,7 @@ pub fn resampling(args: &Args) -> Result<Report> {
     let ways = [
         Way {
             name: "a random split",
-            builder: Box::new(RandomSplit::new(10, 0.9).by(By::Rows)),
+            builder: Box::new(RandomSplit::new(10, 0.9).by(ResampleUnit::Rows)),
             estimate: 0.825,
             single: (0.8199, 0.0006),
             ensemble: (0.8204, 0.0003),
@@ -42,7 +42,7 @@ pub fn resampling(args: &Args) -> Result<Report> {
         },
         Way {
             name: "b k-fold",
-            builder: Box::new(KFold::new(10).by(By::Rows)),
+            builder: Box::new(KFold::new(10).by(ResampleUnit::Rows)),
             estimate: 0.826,
             single: (0.8198, 0.0008),
             ensemble: (0.8204, 0.0002),
@@ -84,9 +84,9 @@ fn held_out(grown: &Grown, train: &TensorDataset) -> Result<Vec<f64>> {
     let of = |(i, seen): (usize, &Vec<u32>)| {
         let unseen: Vec<u32> =
             (0..labels.len() as u32).filter(|row| seen.binary_search(row).is_err()).collect();
-        let said: &Voices = &grown.train;
-        let index = Tensor::new(unseen.as_slice(), said.values().device())?;
-        let probabilities = said.values().get(i)?.index_select(&index, 0)?;
+        let predicted: &Predictions = &grown.train;
+        let index = Tensor::new(unseen.as_slice(), predicted.values().device())?;
+        let probabilities = predicted.values().get(i)?.index_select(&index, 0)?;
         let own: Vec<u32> = unseen.iter().map(|row| labels[*row as usize]).collect();
         right(&probabilities, &own)
     };

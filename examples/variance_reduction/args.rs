@@ -1,7 +1,7 @@
 //! The command line.
 use super::data::Prepared;
 use candle_ensemble::{
-    combine::{HardVote, Head, Mean, MeanLog, Median},
+    combine::{FittedCombiner, GeometricMean, HardVote, Mean, Median},
     data::Task,
     Error, Result,
 };
@@ -23,7 +23,7 @@ pub struct Args {
     /// Column of a CSV file to predict [default: the last]
     #[arg(long, value_name = "COLUMN")]
     pub target: Option<String>,
-    /// Predict classes or values [default: inferred from the target column, and said]
+    /// Predict classes or values [default: inferred from the target column, and predicted]
     #[arg(long, value_enum)]
     pub task: Option<TaskName>,
     /// The first N rows train, the rest test, instead of a random split
@@ -167,7 +167,7 @@ pub enum RuleName {
     /// Mean of probabilities (soft vote), or of values
     Mean,
     /// Mean of log-probabilities (geometric mean); classes only
-    MeanLog,
+    GeometricMean,
     /// Each network votes for a class; classes only
     HardVote,
     /// Median of values, or of each class's probabilities
@@ -175,10 +175,10 @@ pub enum RuleName {
 }
 
 impl RuleName {
-    fn rule(self) -> Box<dyn Head> {
+    fn rule(self) -> Box<dyn FittedCombiner> {
         match self {
             Self::Mean => Box::new(Mean),
-            Self::MeanLog => Box::new(MeanLog),
+            Self::GeometricMean => Box::new(GeometricMean),
             Self::HardVote => Box::new(HardVote),
             Self::Median => Box::new(Median),
         }
@@ -243,15 +243,15 @@ impl Args {
     }
 
     /// The rules for this task.
-    pub fn rules(&self, task: Task) -> Result<Vec<Box<dyn Head>>> {
-        use RuleName::{HardVote, Mean, MeanLog, Median};
+    pub fn rules(&self, task: Task) -> Result<Vec<Box<dyn FittedCombiner>>> {
+        use RuleName::{GeometricMean, HardVote, Mean, Median};
         let values = matches!(task, Task::Regression { .. });
         let chosen: &[RuleName] = match (&self.combine[..], values) {
             ([], true) => &[Mean, Median],
-            ([], false) => &[Mean, MeanLog, HardVote],
+            ([], false) => &[Mean, GeometricMean, HardVote],
             (chosen, _) => chosen,
         };
-        if let Some(rule) = chosen.iter().find(|r| values && matches!(r, MeanLog | HardVote)) {
+        if let Some(rule) = chosen.iter().find(|r| values && matches!(r, GeometricMean | HardVote)) {
             let name = rule.to_possible_value().map(|v| v.get_name().to_string()).unwrap_or_default();
             return Err(Error::invalid("--combine", "mean or median where values are predicted", name));
         }

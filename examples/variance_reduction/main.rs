@@ -7,7 +7,7 @@ mod data;
 use args::{Args, Initial, OptimizerName, StrategyName};
 use candle_core::{Result as CandleResult, Tensor};
 use candle_ensemble::{
-    combine::Head,
+    combine::FittedCombiner,
     data::Task,
     evaluate::{Study, VarianceReport},
     exec::Threads,
@@ -114,7 +114,7 @@ fn study(args: &Args, prepared: &Prepared) -> Result<VarianceReport> {
     let strategies: Vec<_> = args.strategy.iter().map(grow).collect();
     let strategies: Vec<_> = strategies.iter().map(|s| &**s).collect();
     let rules = args.rules(prepared.train_task())?;
-    let rules: Vec<&dyn Head> = rules.iter().map(|r| &**r).collect();
+    let rules: Vec<&dyn FittedCombiner> = rules.iter().map(|r| &**r).collect();
 
     let trained_apart = !args.strategy.iter().all(|s| matches!(s, StrategyName::MultiRun));
     let builds = args.repeats * (1 + usize::from(trained_apart));

@@ -1,6 +1,6 @@
 //! What a rule says of held-out rows that it was not fitted on itself.
 use crate::{
-    combine::{Combiner, Head},
+    combine::{Combiner, FittedCombiner},
     HeldOut, Result, Rows,
 };
 use candle_core::Tensor;
@@ -13,30 +13,30 @@ pub(crate) fn cross_fit<C: Combiner + ?Sized>(
 ) -> Result<Tensor> {
     let by_fold = |fold: &Rows, rest: &Rows| -> Result<Tensor> {
         let head = rule.fit(&|| held_out.select(rest))?;
-        Ok(head.combine(held_out.select(fold)?.voices())?.detach())
+        Ok(head.combine(held_out.select(fold)?.predictions())?.detach())
     };
-    said_by_folds(held_out.rows().len(), folds, by_fold)
+    predicted_by_folds(held_out.rows().len(), folds, by_fold)
 }
 
 /// What `say` says of each fold, given the rows outside it, in the order of the rows.
-pub(crate) fn said_by_folds(
+pub(crate) fn predicted_by_folds(
     rows: usize,
     folds: &[Rows],
     say: impl Fn(&Rows, &Rows) -> Result<Tensor>,
 ) -> Result<Tensor> {
-    let mut said = vec![];
+    let mut predicted = vec![];
     for fold in folds {
-        said.push(say(fold, &others(rows, fold))?);
+        predicted.push(say(fold, &others(rows, fold))?);
     }
-    in_order(&said, folds)
+    in_order(&predicted, folds)
 }
 
-/// What was said of one fold after the other, `(R, C)` in the order of the rows.
-pub(crate) fn in_order(said: &[Tensor], folds: &[Rows]) -> Result<Tensor> {
+/// What was predicted of one fold after the other, `(R, C)` in the order of the rows.
+pub(crate) fn in_order(predicted: &[Tensor], folds: &[Rows]) -> Result<Tensor> {
     let mut back = vec![0u32; folds.iter().map(Vec::len).sum()];
     folds.iter().flatten().zip(0..).for_each(|(row, at)| back[*row as usize] = at);
-    let said = Tensor::cat(said, 0)?;
-    Ok(said.index_select(&Tensor::new(back, said.device())?, 0)?)
+    let predicted = Tensor::cat(predicted, 0)?;
+    Ok(predicted.index_select(&Tensor::new(back, predicted.device())?, 0)?)
 }
 
 /// The positions below `rows` that are not in `fold`.

@@ -1,7 +1,7 @@
 //! Fitted rules as files.
 use crate::{
     codec,
-    combine::Head,
+    combine::FittedCombiner,
     files::{self, header::Fault, read_tensors, tensors::Layout},
     store::read_file,
     Error, Result,
@@ -33,7 +33,10 @@ struct About {
 /// # Errors
 /// [`Error::Io`] when it cannot be written; [`Error::Invalid`] when bincode cannot read it back (an untagged or
 /// flattened field).
-pub fn save_rule<H: Head + Serialize + DeserializeOwned>(path: impl AsRef<Path>, head: &H) -> Result<()> {
+pub fn save_rule<H: FittedCombiner + Serialize + DeserializeOwned>(
+    path: impl AsRef<Path>,
+    head: &H,
+) -> Result<()> {
     let rule = encode(head)?;
     let about = serde_json::to_string(&About { rule: head.name() })
         .map_err(|e| Error::invalid("the rule's name", "serializable", e))?;
@@ -48,7 +51,7 @@ pub fn save_rule<H: Head + Serialize + DeserializeOwned>(path: impl AsRef<Path>,
 /// # Errors
 /// [`Error::Io`] when it cannot be read; [`Error::Damaged`] when it is not what was written; [`Error::Foreign`] when it
 /// is something else or another rule than `H`.
-pub fn load_rule<H: Head + DeserializeOwned>(path: impl AsRef<Path>) -> Result<H> {
+pub fn load_rule<H: FittedCombiner + DeserializeOwned>(path: impl AsRef<Path>) -> Result<H> {
     let path = path.as_ref();
     let found = read_file(path, |bytes| {
         let mut content = read_tensors(KIND, bytes)?;
@@ -75,9 +78,9 @@ pub(crate) fn encode<H: Serialize + DeserializeOwned>(head: &H) -> Result<Vec<u8
 }
 
 /// The rule called `name`, if that is what an `H` calls itself.
-pub(crate) fn decode<H: Head + DeserializeOwned>(name: &str, bytes: &[u8]) -> Result<H, Fault> {
+pub(crate) fn decode<H: FittedCombiner + DeserializeOwned>(name: &str, bytes: &[u8]) -> Result<H, Fault> {
     let head = codec::decode::<H>(bytes);
-    match head.as_ref().map(Head::name) {
+    match head.as_ref().map(FittedCombiner::name) {
         Ok(own) if own == name => head.map_err(Fault::Foreign),
         Ok(own) => Err(Fault::foreign(format!("its rule is {name:?}, not {own:?}"))),
         Err(why) => {

@@ -5,8 +5,8 @@ use candle_core::{DType, Device, Tensor};
 
 /// `(S, R, C)` complete predictions with their answers.
 #[derive(Clone, Debug)]
-pub(crate) struct Sheet {
-    /// Dense, on the CPU, every voice there ([`HeldOut::filled`]).
+pub(crate) struct HeldOutTable {
+    /// Dense, on the CPU, every prediction there ([`HeldOut::filled`]).
     values: Tensor,
     pub(crate) task: Task,
     pub(crate) truth: Truth,
@@ -14,14 +14,14 @@ pub(crate) struct Sheet {
     pub(crate) weights: Vec<f64>,
 }
 
-impl Sheet {
+impl HeldOutTable {
     pub(crate) fn of(held_out: &HeldOut) -> Result<Self> {
-        let voices = held_out.voices().filled()?;
-        let task = voices.task();
+        let predictions = held_out.predictions().filled()?;
+        let task = predictions.task();
         let (truth, weights) = (held_out.truth()?, held_out.every_weight()?);
         let total: f64 = weights.iter().sum();
         let weights = weights.into_iter().map(|w| w / total).collect();
-        let values = voices.values().detach().to_device(&Device::Cpu)?.contiguous()?;
+        let values = predictions.values().detach().to_device(&Device::Cpu)?.contiguous()?;
         Ok(Self { values, task, truth, weights })
     }
 

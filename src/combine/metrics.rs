@@ -1,17 +1,17 @@
 //! The metrics of a fitted rule on held-out rows.
-use crate::{combine::Head, metrics::Metrics, predictions::HeldOut, Result};
+use crate::{combine::FittedCombiner, metrics::Metrics, predictions::HeldOut, Result};
 
 impl HeldOut {
-    /// How good a rule is on these rows: for bagging, the out-of-bag estimate. Where voices are missing, each row is
+    /// How good a rule is on these rows: for bagging, the out-of-bag estimate. Where predictions are missing, each row is
     /// scored on those that are there.
     ///
     /// A rule that was fitted on the same rows looks better here than it is: [`HeldOut::judge`] tells what it is
     /// worth.
     ///
     /// # Errors
-    /// When the rule does not go with the task, or needs voices that are missing (score
+    /// When the rule does not go with the task, or needs predictions that are missing (score
     /// [`HeldOut::complete`] then).
-    pub fn metrics(&self, head: &dyn Head) -> Result<Metrics> {
-        self.metrics_of(&head.combine(self.voices())?)
+    pub fn metrics(&self, head: &dyn FittedCombiner) -> Result<Metrics> {
+        self.metrics_of(&head.combine(self.predictions())?)
     }
 }

@@ -1,6 +1,6 @@
 //! Ways to combine what members say; one rule a file.
 //!
-//! A [`Combiner`] is a rule with its parameters still open; fitted, it is a [`Head`]. Rules that have nothing
+//! A [`Combiner`] is a rule with its parameters still open; fitted, it is a [`FittedCombiner`]. CombinerSet that have nothing
 //! to fit ([`Rule`]) are their own heads.
 pub(crate) mod blend;
 pub(crate) mod calibrate;
@@ -15,29 +15,31 @@ pub(crate) mod select;
 pub mod stack;
 
 pub use blend::{
-    DifferentialEvolution, GridSearch, InverseError, LeastSquares, ModelCombination, PerClass, PerClassHead,
-    PredictiveStacking, PseudoBma, SimplexLogLoss, SimplexSquares, Strength,
+    DifferentialEvolution, FittedPerClass, GridSearch, InverseError, LeastSquares, ModelCombination, Penalty,
+    PerClass, PredictiveStacking, PseudoBma, SimplexLogLoss, SimplexSquares,
 };
 pub use calibrate::{
-    Calibrate, Calibrated, CalibratedHead, Calibration, Calibrator, OnCalibrated, OnCalibratedHead,
+    Calibrate, Calibrated, Calibration, Calibrator, FittedCalibrated, FittedOnCalibrated, OnCalibrated,
 };
 pub use dynamic::{
-    DynamicSelection, DynamicSelectionHead, Gating, GatingHead, KnoraE, KnoraEHead, KnoraU, KnoraUHead,
-    MetaDes, MetaDesHead, Space,
+    DynamicSelection, FittedDynamicSelection, FittedGating, FittedKnoraE, FittedKnoraU, FittedMetaDes,
+    Gating, KnoraE, KnoraU, MetaDes, Space,
 };
 pub(crate) use file::{decode as decode_rule, encode as encode_rule};
 pub use file::{load_rule, save_rule};
 pub(crate) use fixed::softmax_mean::softmax_mean;
 pub use fixed::{
-    BordaCount, Fit, HardVote, Maximum, Mean, MeanLog, MeanLogit, Median, Minimum, Product, RankAverage,
-    TrimmedMean, Weighted, WeightedVote, WinsorizedMean,
+    BordaCount, Fit, GeometricMean, HardVote, LogOddsMean, Maximum, Mean, Median, Minimum, Product,
+    RankAverage, TrimmedMean, Weighted, WeightedVote, WinsorizedMean,
 };
 pub(crate) use held_out_table::Number;
 pub use report::{RuleReport, RuleScore};
 pub use select::{EnsembleSelection, SelectionPath};
-pub use stack::{AtInference, Heads, Layers, LayersHead, Rules, Stack, StackHead};
+pub use stack::{
+    CombinerSet, FittedMultiLayerStack, FittedSet, FittedStack, InferenceMode, MultiLayerStack, Stack,
+};
 
-pub use crate::predictions::Voices;
+pub use crate::predictions::Predictions;
 
 use crate::{network::Scale, HeldOut, Result};
 use candle_core::{Result as CandleResult, Tensor};
@@ -46,33 +48,33 @@ use std::fmt::Debug;
 /// A rule that may learn.
 pub trait Combiner: Debug {
     /// The fitted rule.
-    type Head: Head;
+    type Fitted: FittedCombiner;
 
     /// Fits the rule. `held_out` is called only by rules that learn: it gives predictions that no member behind
     /// them was fitted on, and fails where there are none.
     ///
     /// # Errors
     /// When a parameter is out of range, or there are too few held-out rows.
-    fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<Self::Head>;
+    fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<Self::Fitted>;
 
-    /// Whether it looks at the rows' inputs ([`Voices::inputs`]), which are then there.
+    /// Whether it looks at the rows' inputs ([`Predictions::inputs`]), which are then there.
     fn wants_inputs(&self) -> bool {
         false
     }
 }
 
 /// A fitted rule: `(S, B, C) -> (B, C)`, slots, rows, classes or outputs.
-pub trait Head: Debug {
+pub trait FittedCombiner: Debug {
     /// What tables and files call it.
     fn name(&self) -> String;
 
-    /// On which scale it wants the voices.
+    /// On which scale it wants the predictions.
     fn scale(&self) -> Scale {
         Scale::Probability
     }
 
-    /// Whether it is the plain mean of the voices. An ensemble then takes it straight from what its networks put
-    /// out, in one pass; [`Head::combine`] has to give the same to rounding.
+    /// Whether it is the plain mean of the predictions. An ensemble then takes it straight from what its networks put
+    /// out, in one pass; [`FittedCombiner::combine`] has to give the same to rounding.
     fn is_mean(&self) -> bool {
         false
     }
@@ -87,24 +89,24 @@ pub trait Head: Debug {
         None
     }
 
-    /// Whether it looks at the rows' inputs ([`Voices::inputs`]), which are then there.
+    /// Whether it looks at the rows' inputs ([`Predictions::inputs`]), which are then there.
     fn wants_inputs(&self) -> bool {
         false
     }
 
-    /// Combines the voices, into probabilities for classes, values for regression. A row that no voice covers
+    /// Combines the predictions, into probabilities for classes, values for regression. A row that no prediction covers
     /// comes out as NaN.
     ///
     /// # Errors
-    /// When the rule does not go with the task or with voices that are missing.
-    fn combine(&self, voices: &Voices) -> CandleResult<Tensor>;
+    /// When the rule does not go with the task or with predictions that are missing.
+    fn combine(&self, predictions: &Predictions) -> CandleResult<Tensor>;
 }
 
-/// A rule that has nothing to fit, and works for any number of voices, or for as many as it was given weights for.
-pub trait Rule: Head + Clone {}
+/// A rule that has nothing to fit, and works for any number of predictions, or for as many as it was given weights for.
+pub trait FixedCombiner: FittedCombiner + Clone {}
 
-impl<R: Rule> Combiner for R {
-    type Head = R;
+impl<R: FixedCombiner> Combiner for R {
+    type Fitted = R;
 
     fn fit(&self, _: &dyn Fn() -> Result<HeldOut>) -> Result<R> {
         Ok(self.clone())
@@ -112,7 +114,7 @@ impl<R: Rule> Combiner for R {
 }
 
 /// For programs that choose the rule at run time.
-impl<H: Head + ?Sized> Head for Box<H> {
+impl<H: FittedCombiner + ?Sized> FittedCombiner for Box<H> {
     fn name(&self) -> String {
         (**self).name()
     }
@@ -137,8 +139,8 @@ impl<H: Head + ?Sized> Head for Box<H> {
         (**self).wants_inputs()
     }
 
-    fn combine(&self, voices: &Voices) -> CandleResult<Tensor> {
-        (**self).combine(voices)
+    fn combine(&self, predictions: &Predictions) -> CandleResult<Tensor> {
+        (**self).combine(predictions)
     }
 }
 

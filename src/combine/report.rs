@@ -1,8 +1,8 @@
 //! What a learned rule is worth: on rows that it was not fitted on, beside what needs no learning.
 use crate::{
     combine::{
-        cross_fit::{cross_fit, said_by_folds},
-        Combiner, Fit, Head, Mean,
+        cross_fit::{cross_fit, predicted_by_folds},
+        Combiner, Fit, FittedCombiner, Mean,
     },
     kernels::cpu::argmin,
     metrics::{bootstrap_interval, Interval, Metrics, RowLoss},
@@ -107,10 +107,10 @@ impl HeldOut {
     ///
     /// ```
     /// # use candle_core::{Device, Tensor};
-    /// # use candle_ensemble::{combine::stack::{Linear, Stack}, data::Task, predictions::Voices, HeldOut};
+    /// # use candle_ensemble::{combine::stack::{Linear, Stack}, data::Task, predictions::Predictions, HeldOut};
     /// # let y = Tensor::arange(0f64, 60., &Device::Cpu)?.reshape((60, 1))?;
-    /// # let said = Tensor::stack(&[(&y + 1.)?, (y.sin()? + &y)?, (y.cos()? * 2. + &y)?], 0)?;
-    /// # let held_out = HeldOut::from_predictions(&Voices::new(said, Task::Regression { outputs: 1 })?, &y)?;
+    /// # let predicted = Tensor::stack(&[(&y + 1.)?, (y.sin()? + &y)?, (y.cos()? * 2. + &y)?], 0)?;
+    /// # let held_out = HeldOut::from_predictions(&Predictions::new(predicted, Task::Regression { outputs: 1 })?, &y)?;
     /// let report = held_out.judge(&Stack::new(Linear))?;
     /// println!("{report}");
     /// assert!(report.better_than_mean()); // here one member is the target and one
@@ -124,29 +124,34 @@ impl HeldOut {
         let rows = self.rows().len();
         let folds = self.folds(FOLDS.min(self.units()), seed)?;
         let head = rule.fit(&|| Ok(self.clone()))?;
-        let said = cross_fit(rule, self, &folds)?;
-        let slots: Vec<Tensor> = (0..self.voices().slots()).map(|s| self.alone(s)).collect::<Result<_>>()?;
-        let losses = slots.iter().map(|said| self.losses(said)).collect::<Result<Vec<_>>>()?;
+        let predicted = cross_fit(rule, self, &folds)?;
+        let slots: Vec<Tensor> =
+            (0..self.predictions().slots()).map(|s| self.alone(s)).collect::<Result<_>>()?;
+        let losses = slots.iter().map(|predicted| self.losses(predicted)).collect::<Result<Vec<_>>>()?;
         let weight = self.relative_weights()?;
         let best = |rows: &[u32]| {
             let loss =
                 |slot: &Vec<f64>| rows.iter().map(|r| slot[*r as usize] * weight[*r as usize]).sum::<f64>();
             argmin(&losses.iter().map(loss).collect::<Vec<f64>>())
         };
-        let single = said_by_folds(rows, &folds, |fold, rest| {
+        let single = predicted_by_folds(rows, &folds, |fold, rest| {
             Ok(slots[best(rest)].index_select(&Tensor::new(fold.as_slice(), slots[0].device())?, 0)?)
         })?;
-        let mean = Mean.combine(self.voices())?;
+        let mean = Mean.combine(self.predictions())?;
         let everyone: Vec<u32> = (0..rows as u32).collect();
-        let gains: Vec<f64> =
-            self.losses(&mean)?.iter().zip(self.losses(&said)?).map(|(mean, rule)| mean - rule).collect();
+        let gains: Vec<f64> = self
+            .losses(&mean)?
+            .iter()
+            .zip(self.losses(&predicted)?)
+            .map(|(mean, rule)| mean - rule)
+            .collect();
         let named = |w: &[f64]| self.names().iter().cloned().zip(w.iter().copied()).collect();
         Ok(RuleReport {
             rule: head.name(),
             weights: head.weights().map(named),
             fit: head.fitted().cloned(),
             rows,
-            score: self.score(&said, seed)?,
+            score: self.score(&predicted, seed)?,
             best_single: (self.names()[best(&everyone)].clone(), self.score(&single, seed)?),
             mean: self.score(&mean, seed)?,
             gain: self.interval(&gains, &weight, seed)?,
@@ -158,17 +163,17 @@ impl HeldOut {
     /// better. Neither may have been fitted on them.
     ///
     /// # Errors
-    /// When one of them does not go with the voices, or there are fewer than two rows.
-    pub fn gain(&self, head: &dyn Head, other: &dyn Head) -> Result<Interval> {
-        let losses = |head: &dyn Head| self.losses(&head.combine(self.voices())?);
+    /// When one of them does not go with the predictions, or there are fewer than two rows.
+    pub fn gain(&self, head: &dyn FittedCombiner, other: &dyn FittedCombiner) -> Result<Interval> {
+        let losses = |head: &dyn FittedCombiner| self.losses(&head.combine(self.predictions())?);
         let gains: Vec<f64> =
             losses(other)?.iter().zip(losses(head)?).map(|(other, own)| other - own).collect();
         self.interval(&gains, &self.relative_weights()?, Seed::from(0).child("gain"))
     }
 
-    /// What one slot says, the mean of the others where it may not speak.
+    /// What one slot says, the mean of the others where it may not predict.
     fn alone(&self, slot: usize) -> Result<Tensor> {
-        Ok(self.voices().filled()?.values().get(slot)?)
+        Ok(self.predictions().filled()?.values().get(slot)?)
     }
 
     /// The weight of each row, 1 on average.
@@ -179,16 +184,20 @@ impl HeldOut {
     }
 
     /// The usual loss of each row.
-    fn losses(&self, said: &Tensor) -> Result<Vec<f64>> {
-        self.losses_by(RowLoss::usual(self.voices().task()), said)
+    fn losses(&self, predicted: &Tensor) -> Result<Vec<f64>> {
+        self.losses_by(RowLoss::usual(self.predictions().task()), predicted)
     }
 
     /// The loss of each row.
-    pub(crate) fn losses_by(&self, loss: RowLoss, said: &Tensor) -> Result<Vec<f64>> {
+    pub(crate) fn losses_by(&self, loss: RowLoss, predicted: &Tensor) -> Result<Vec<f64>> {
         let truth = self.truth()?;
-        let width = said.dim(1)?;
-        let said: Vec<f64> = said.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?;
-        Ok(said.chunks_exact(width).enumerate().map(|(row, said)| loss.of(said, &truth, row)).collect())
+        let width = predicted.dim(1)?;
+        let predicted: Vec<f64> = predicted.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?;
+        Ok(predicted
+            .chunks_exact(width)
+            .enumerate()
+            .map(|(row, predicted)| loss.of(predicted, &truth, row))
+            .collect())
     }
 
     /// The mean of rows' losses, weighted, with its bootstrap interval.
@@ -197,8 +206,8 @@ impl HeldOut {
         bootstrap_interval(&weighted, LEVEL, RESAMPLES, seed)
     }
 
-    fn score(&self, said: &Tensor, seed: Seed) -> Result<RuleScore> {
-        let loss = self.interval(&self.losses(said)?, &self.relative_weights()?, seed)?;
-        Ok(RuleScore { metrics: self.metrics_of(said)?, loss })
+    fn score(&self, predicted: &Tensor, seed: Seed) -> Result<RuleScore> {
+        let loss = self.interval(&self.losses(predicted)?, &self.relative_weights()?, seed)?;
+        Ok(RuleScore { metrics: self.metrics_of(predicted)?, loss })
     }
 }

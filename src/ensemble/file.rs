@@ -1,11 +1,11 @@
 //! Ensembles as files.
 use crate::{
-    combine::{decode_rule, encode_rule, Head},
+    combine::{decode_rule, encode_rule, FittedCombiner},
     data::Task,
     ensemble::Ensemble,
     files::{self, header::Fault, read_tensors, tensors::Layout},
     network::Output,
-    predictions::live::Speakers,
+    predictions::live::LiveMembers,
     store::{check_record, read_file, Record},
     train::Learner,
     weights::Weights,
@@ -38,7 +38,7 @@ struct Saved<H> {
 }
 
 /// Saving and loading, for rules that serde can write and read.
-impl<N: Network, H: Head + Serialize + DeserializeOwned> Ensemble<N, H> {
+impl<N: Network, H: FittedCombiner + Serialize + DeserializeOwned> Ensemble<N, H> {
     /// Writes the ensemble to `path`: one safetensors file with every member's weights (`00000/layer.weight`, …)
     /// and record, the fitted rule with its name, the architectures' names, and a hash of it all.
     ///
@@ -56,7 +56,7 @@ impl<N: Network, H: Head + Serialize + DeserializeOwned> Ensemble<N, H> {
     /// # let folder = tempfile::tempdir()?;
     /// # let path = folder.path().join("ensemble.safetensors");
     /// let trainer = Trainer::new(|vb| candle_nn::linear(2, 1, vb)).epochs(2);
-    /// let ensemble = Session::new(&trainer, &data).grow(&MultiRun::new(3), 42)?.combine(&Median)?;
+    /// let ensemble = Session::new(&trainer, &data).fit(&MultiRun::new(3), 42)?.combine(&Median)?;
     /// ensemble.save(&path)?;
     ///
     /// let loaded = Ensemble::<_, Median>::load(&path, &trainer, &Device::Cpu)?;
@@ -113,7 +113,7 @@ impl<N: Network, H: Head + Serialize + DeserializeOwned> Ensemble<N, H> {
     }
 
     fn layout(&self) -> Result<Layout> {
-        let Speakers { members, task, output, dtype, .. } = &self.speakers;
+        let LiveMembers { members, task, output, dtype, .. } = &self.live;
         let rule = encode_rule(&self.head)?;
         let about = About {
             rule: self.head.name(),
@@ -141,7 +141,7 @@ fn weight(member: usize, name: &str) -> String {
     format!("{member:05}/{name}")
 }
 
-impl<H: Head + DeserializeOwned> Saved<H> {
+impl<H: FittedCombiner + DeserializeOwned> Saved<H> {
     fn read(bytes: &[u8]) -> Result<Self, Fault> {
         let mut content = read_tensors(KIND, bytes)?;
         let mut about: About = serde_json::from_str(&content.about)
@@ -186,8 +186,8 @@ impl<H: Head + DeserializeOwned> Saved<H> {
             let has = known.join(", ");
             return Err(Fault::foreign(format!("it has a network {other:?}, the learner builds {has}")));
         }
-        let speakers = Speakers::build(&members, learner, about.task, device)
+        let live = LiveMembers::build(&members, learner, about.task, device)
             .map_err(|e| Fault::foreign(format!("the learner's networks do not take its weights: {e}")))?;
-        Ok(Ensemble::new(speakers, head).batch_rows(about.batch_rows))
+        Ok(Ensemble::new(live, head).batch_rows(about.batch_rows))
     }
 }

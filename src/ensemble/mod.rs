@@ -1,9 +1,9 @@
 //! Members and a fitted rule: itself a candle module.
 mod file;
 
-use crate::predictions::live::{cat, flat, in_passes, Speakers};
+use crate::predictions::live::{cat, flat, in_passes, LiveMembers};
 use crate::{
-    combine::{softmax_mean, Head, Weighted},
+    combine::{softmax_mean, FittedCombiner, Weighted},
     data::{Dataset, Inputs, Task},
     kernels::cpu,
     network::{output::ln, Scale},
@@ -27,7 +27,7 @@ use candle_core::{Module, Result as CandleResult, Tensor};
 /// let data = TensorDataset::classification(x.clone(), &y)?;
 /// let trainer = Trainer::new(|vb| linear(2, 2, vb)).epochs(2);
 ///
-/// let ensemble = Session::new(&trainer, &data).grow(&Bagging::new(3), 42)?.combine(&Mean)?;
+/// let ensemble = Session::new(&trainer, &data).fit(&Bagging::new(3), 42)?.combine(&Mean)?;
 /// assert_eq!(ensemble.predict(&x)?.dims(), [20]);
 /// assert_eq!(ensemble.predict_proba(&x)?.dims(), [20, 2]);
 /// assert_eq!(ensemble.member_predictions(&x)?.dims(), [3, 20, 2]);
@@ -37,14 +37,14 @@ use candle_core::{Module, Result as CandleResult, Tensor};
 /// ```
 #[derive(Debug)]
 pub struct Ensemble<N, H> {
-    speakers: Speakers<N>,
+    live: LiveMembers<N>,
     head: H,
     batch_rows: usize,
 }
 
-impl<N: Network, H: Head> Ensemble<N, H> {
-    pub(crate) fn new(speakers: Speakers<N>, head: H) -> Self {
-        Self { speakers, head, batch_rows: 1024 }
+impl<N: Network, H: FittedCombiner> Ensemble<N, H> {
+    pub(crate) fn new(live: LiveMembers<N>, head: H) -> Self {
+        Self { live, head, batch_rows: 1024 }
     }
 
     /// Rows a pass over the members, at least 1; 1024, if not set. What an input of any length needs besides its
@@ -55,10 +55,10 @@ impl<N: Network, H: Head> Ensemble<N, H> {
         self
     }
 
-    /// The weights and records of the members that speak: all, or the refit ones.
+    /// The weights and records of the members that predict: all, or the refit ones.
     #[must_use]
     pub fn members(&self) -> &[Member] {
-        &self.speakers.members
+        &self.live.members
     }
 
     /// The fitted rule.
@@ -70,7 +70,7 @@ impl<N: Network, H: Head> Ensemble<N, H> {
     /// What is predicted.
     #[must_use]
     pub fn task(&self) -> Task {
-        self.speakers.task
+        self.live.task
     }
 
     /// Class ids `(N,)` u32, ties to the lowest class; or values `(N, K)`.
@@ -103,45 +103,48 @@ impl<N: Network, H: Head> Ensemble<N, H> {
     /// # Errors
     /// When the inputs are empty or don't go with the networks.
     pub fn member_predictions(&self, inputs: impl Into<Inputs>) -> Result<Tensor> {
-        let voices = self.speakers.voices(&inputs.into(), self.batch_rows, Scale::Probability)?;
-        Ok(voices.values().clone())
+        let predictions = self.live.predictions(&inputs.into(), self.batch_rows, Scale::Probability)?;
+        Ok(predictions.values().clone())
     }
 
     fn combined(&self, inputs: &Inputs) -> Result<Tensor> {
         if self.head.is_mean()
-            && let Some(classes) = self.speakers.logits()
+            && let Some(classes) = self.live.logits()
         {
             return self.mean_of_softmaxes(inputs, classes);
         }
-        let passes = in_passes(inputs, self.batch_rows, &self.speakers.device, |inputs| {
-            Ok(self.say(inputs)?.detach())
-        })?;
+        let passes =
+            in_passes(inputs, self.batch_rows, &self.live.device, |inputs| Ok(self.say(inputs)?.detach()))?;
         Ok(cat(passes, 0)?)
     }
 
-    /// What the rule makes of the voices, `(B, C)`, in one pass. The rule may be anyone's, so its word on the
+    /// What the rule makes of the predictions, `(B, C)`, in one pass. The rule may be anyone's, so its word on the
     /// shape is not taken.
     fn say(&self, inputs: &Inputs) -> CandleResult<Tensor> {
-        let mut voices = self.speakers.say(inputs, self.head.scale())?;
+        let mut predictions = self.live.say(inputs, self.head.scale())?;
         if self.head.wants_inputs() {
-            voices = voices.with_inputs(&flat(inputs)?)?;
+            predictions = predictions.with_inputs(&flat(inputs)?)?;
         }
-        let said = self.head.combine(&voices)?;
-        match [voices.rows(), self.task().width()] {
-            shape if said.dims() == shape => Ok(said),
+        let predicted = self.head.combine(&predictions)?;
+        match [predictions.rows(), self.task().width()] {
+            shape if predicted.dims() == shape => Ok(predicted),
             shape => {
-                candle_core::bail!("{} must give {shape:?}, but gives {:?}", self.head.name(), said.dims())
+                candle_core::bail!(
+                    "{} must give {shape:?}, but gives {:?}",
+                    self.head.name(),
+                    predicted.dims()
+                )
             }
         }
     }
 }
 
-impl<N: Network, H: Head> Ensemble<N, H> {
+impl<N: Network, H: FittedCombiner> Ensemble<N, H> {
     /// The mean of probabilities, straight from the logits.
     fn mean_of_softmaxes(&self, inputs: &Inputs, classes: usize) -> Result<Tensor> {
-        let passes = in_passes(inputs, self.batch_rows, &self.speakers.device, |inputs| {
-            let speakers = self.speakers.slots.iter().flatten();
-            let logits = speakers.map(|speaker| Ok(speaker.run(inputs)?.detach()));
+        let passes = in_passes(inputs, self.batch_rows, &self.live.device, |inputs| {
+            let live = self.live.slots.iter().flatten();
+            let logits = live.map(|member| Ok(member.run(inputs)?.detach()));
             let logits = logits.collect::<CandleResult<Vec<_>>>()?;
             let rows = inputs.rows();
             if let Some(odd) = logits.iter().find(|l| l.dims() != [rows, classes]) {
@@ -152,7 +155,7 @@ impl<N: Network, H: Head> Ensemble<N, H> {
             }
             let mut mean = vec![0f32; rows * classes];
             cpu::with_f32s(&logits, |logits| softmax_mean(logits, classes, &mut mean))?;
-            Tensor::from_vec(mean, (rows, classes), &self.speakers.device)
+            Tensor::from_vec(mean, (rows, classes), &self.live.device)
         })?;
         Ok(cat(passes, 0)?)
     }
@@ -167,14 +170,14 @@ impl<N: Network> Ensemble<N, Weighted> {
         if used.is_empty() {
             return self;
         }
-        self.speakers.keep(&used);
+        self.live.keep(&used);
         self.head = self.head.pruned();
         self
     }
 }
 
 /// In one pass, so that gradients can flow through it.
-impl<N: Network, H: Head> Module for Ensemble<N, H> {
+impl<N: Network, H: FittedCombiner> Module for Ensemble<N, H> {
     fn forward(&self, xs: &Tensor) -> CandleResult<Tensor> {
         let combined = self.say(&Inputs::from(xs.clone()))?;
         match self.task() {

@@ -1,29 +1,29 @@
-//! A metric against the number of voices.
-use crate::{combine::Head, predictions::Voices, Error, Result};
+//! A metric against the number of predictions.
+use crate::{combine::FittedCombiner, predictions::Predictions, Error, Result};
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
 /// The metric of ensembles of one size.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SizePoint {
-    /// Voices in each group.
+    /// Predictions in each group.
     pub size: usize,
     /// The metric of each group.
     pub values: Vec<f64>,
 }
 
-/// The metric of ensembles of 1, 2 … S voices: for each size, that of the disjoint groups of so many voices,
-/// first to last (`⌊S/size⌋` groups; none shares a voice with another, so their spread is honest).
+/// The metric of ensembles of 1, 2 … S predictions: for each size, that of the disjoint groups of so many predictions,
+/// first to last (`⌊S/size⌋` groups; none shares a prediction with another, so their spread is honest).
 ///
 /// `score` gets what a group says, `(B, C)`, and returns its metric.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use candle_ensemble::{combine::Mean, data::Task, evaluate::size_curve, predictions::Voices};
+/// use candle_ensemble::{combine::Mean, data::Task, evaluate::size_curve, predictions::Predictions};
 ///
-/// let voices = Tensor::new(&[[[1f32]], [[3.]], [[5.]]], &Device::Cpu)?;
-/// let voices = Voices::new(voices, Task::Regression { outputs: 1 })?;
-/// let curve = size_curve(&voices, &Mean, |said| Ok(f64::from(said.to_vec2::<f32>()?[0][0])))?;
+/// let predictions = Tensor::new(&[[[1f32]], [[3.]], [[5.]]], &Device::Cpu)?;
+/// let predictions = Predictions::new(predictions, Task::Regression { outputs: 1 })?;
+/// let curve = size_curve(&predictions, &Mean, |predicted| Ok(f64::from(predicted.to_vec2::<f32>()?[0][0])))?;
 /// assert_eq!(curve[0].values, [1., 3., 5.]);
 /// assert_eq!(curve[1].values, [2.]);
 /// assert_eq!(curve[2].values, [3.]);
@@ -31,16 +31,16 @@ pub struct SizePoint {
 /// ```
 ///
 /// # Errors
-/// When the rule does not go with the voices, or `score` fails.
+/// When the rule does not go with the predictions, or `score` fails.
 pub fn size_curve(
-    voices: &Voices,
-    head: &dyn Head,
+    predictions: &Predictions,
+    head: &dyn FittedCombiner,
     score: impl Fn(&Tensor) -> Result<f64>,
 ) -> Result<Vec<SizePoint>> {
-    let slots = voices.slots();
+    let slots = predictions.slots();
     let group = |size: usize, number: usize| {
-        let said = head.combine(&voices.narrow(number * size, size)?)?;
-        score(&said)
+        let predicted = head.combine(&predictions.narrow(number * size, size)?)?;
+        score(&predicted)
     };
     let point = |size: usize| {
         let values = (0..slots / size).map(|number| group(size, number)).collect::<Result<_>>()?;

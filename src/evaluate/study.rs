@@ -1,6 +1,6 @@
 //! What an ensemble bought: repeated independent ensembles against a single network, on rows nobody saw.
 use crate::{
-    combine::Head,
+    combine::FittedCombiner,
     data::{Dataset, Inputs, Scaler, TensorDataset},
     evaluate::{
         size_curve, EnsembleReport, RepeatReport, SingleReport, SizePoint, SizeSummary, VarianceReport,
@@ -9,7 +9,7 @@ use crate::{
     metrics::{bootstrap_statistic, t_interval, Interval, Metrics, Summary},
     network::Scale,
     plan::Plan,
-    predictions::Voices,
+    predictions::Predictions,
     store::Store,
     strategy::EnsembleBuilder,
     train::Learner,
@@ -93,7 +93,7 @@ impl<'a, L: Learner> Study<'a, L> {
         &self,
         baseline: &dyn EnsembleBuilder,
         strategies: &[&dyn EnsembleBuilder],
-        rules: &[&dyn Head],
+        rules: &[&dyn FittedCombiner],
         seed: impl Into<Seed>,
     ) -> Result<VarianceReport> {
         let (seed, data) = (seed.into(), self.session.data());
@@ -152,39 +152,39 @@ impl<'a, L: Learner> Study<'a, L> {
         let pool = session.train(plan)?;
         let seconds = started.elapsed().as_secs_f64();
         let inputs = self.test.inputs();
-        let probabilities = said(&pool, inputs, Scale::Probability)?;
+        let probabilities = predicted(&pool, inputs, Scale::Probability)?;
         let logs = match truth.targets {
-            Targets::Classes(_) if wants_logs => Some(said(&pool, inputs, Scale::LogProbability)?),
+            Targets::Classes(_) if wants_logs => Some(predicted(&pool, inputs, Scale::LogProbability)?),
             _ => None,
         };
         let cost = pool.members().len() as f64;
-        let voices = 0..probabilities.slots();
-        let each = voices.map(|slot| Ok(probabilities.narrow(slot, 1)?.values().squeeze(0)?));
+        let predictions = 0..probabilities.slots();
+        let each = predictions.map(|slot| Ok(probabilities.narrow(slot, 1)?.values().squeeze(0)?));
         let each = each.collect::<Result<Vec<_>>>()?;
-        let members = each.iter().map(|said| truth.metrics(said)).collect::<Result<_>>()?;
-        let losses = each.iter().map(|said| truth.by_row(said)).collect::<Result<_>>()?;
+        let members = each.iter().map(|predicted| truth.metrics(predicted)).collect::<Result<_>>()?;
+        let losses = each.iter().map(|predicted| truth.by_row(predicted)).collect::<Result<_>>()?;
         Ok(Grown { probabilities, logs, members, losses, cost, seconds })
     }
 }
 
-fn said<L: Learner>(pool: &Pool<'_, L>, inputs: &Inputs, scale: Scale) -> Result<Voices> {
-    let voices = pool.speakers()?.voices(inputs, ROWS, scale)?;
-    Ok(voices.to_device(&Device::Cpu)?)
+fn predicted<L: Learner>(pool: &Pool<'_, L>, inputs: &Inputs, scale: Scale) -> Result<Predictions> {
+    let predictions = pool.live()?.predictions(inputs, ROWS, scale)?;
+    Ok(predictions.to_device(&Device::Cpu)?)
 }
 
-/// One trained ensemble, and what its voices say of the test rows.
+/// One trained ensemble, and what its predictions say of the test rows.
 struct Grown {
-    probabilities: Voices,
-    logs: Option<Voices>,
+    probabilities: Predictions,
+    logs: Option<Predictions>,
     members: Vec<Metrics>,
-    /// By voice and row; see [`Truth::by_row`].
+    /// By prediction and row; see [`Truth::by_row`].
     losses: Vec<Vec<f64>>,
     cost: f64,
     seconds: f64,
 }
 
 impl Grown {
-    fn voices(&self, rule: &dyn Head) -> &Voices {
+    fn predictions(&self, rule: &dyn FittedCombiner) -> &Predictions {
         match (rule.scale(), &self.logs) {
             (Scale::LogProbability, Some(logs)) => logs,
             _ => &self.probabilities,
@@ -228,28 +228,28 @@ impl Truth {
         }
     }
 
-    fn metrics(&self, said: &Tensor) -> Result<Metrics> {
+    fn metrics(&self, predicted: &Tensor) -> Result<Metrics> {
         let weights = self.weights.as_deref();
         match &self.targets {
-            Targets::Classes(labels) => Metrics::classification(said, labels, weights),
+            Targets::Classes(labels) => Metrics::classification(predicted, labels, weights),
             Targets::Values(values, scaler) => {
-                Metrics::regression(&restored(said, scaler.as_ref())?, values, weights)
+                Metrics::regression(&restored(predicted, scaler.as_ref())?, values, weights)
             }
         }
     }
 
     /// For each row 1 or 0 for right or wrong, or the mean squared error of its outputs: what
     /// [`Truth::pooled`] makes the headline metric of.
-    fn by_row(&self, said: &Tensor) -> Result<Vec<f64>> {
-        let (_, width) = said.dims2()?;
+    fn by_row(&self, predicted: &Tensor) -> Result<Vec<f64>> {
+        let (_, width) = predicted.dims2()?;
         match &self.targets {
             Targets::Classes(labels) => {
-                let winners = cpu::winners(said)?;
+                let winners = cpu::winners(predicted)?;
                 Ok(winners.iter().zip(labels).map(|(won, id)| f64::from(u8::from(won == id))).collect())
             }
             Targets::Values(values, scaler) => {
-                let said = restored(said, scaler.as_ref())?.to_dtype(DType::F64)?;
-                let error = (said - values.to_dtype(DType::F64)?.reshape(((), width))?)?;
+                let predicted = restored(predicted, scaler.as_ref())?.to_dtype(DType::F64)?;
+                let error = (predicted - values.to_dtype(DType::F64)?.reshape(((), width))?)?;
                 Ok(error.sqr()?.mean(1)?.to_vec1()?)
             }
         }
@@ -299,7 +299,7 @@ fn single_report(singles: &[(Vec<Metrics>, f64)]) -> Result<SingleReport> {
 /// One strategy and rule, repeat by repeat.
 struct Gathered<'r> {
     strategy: String,
-    rule: &'r dyn Head,
+    rule: &'r dyn FittedCombiner,
     members: f64,
     differences: Vec<f64>,
     curves: Vec<Vec<SizePoint>>,
@@ -309,19 +309,20 @@ struct Gathered<'r> {
 }
 
 impl<'r> Gathered<'r> {
-    fn new(strategy: String, rule: &'r dyn Head) -> Self {
+    fn new(strategy: String, rule: &'r dyn FittedCombiner) -> Self {
         let (differences, curves, repeats, by_row) = (vec![], vec![], vec![], vec![]);
         Self { strategy, rule, members: 0., differences, curves, repeats, by_row }
     }
 
     fn push(&mut self, repeat: usize, grown: &Grown, single: &Grown, truth: &Truth) -> Result<()> {
-        let voices = grown.voices(self.rule);
-        let said = self.rule.combine(voices)?;
-        let metrics = truth.metrics(&said)?;
-        self.by_row = truth.by_row(&said)?;
+        let predictions = grown.predictions(self.rule);
+        let predicted = self.rule.combine(predictions)?;
+        let metrics = truth.metrics(&predicted)?;
+        self.by_row = truth.by_row(&predicted)?;
         self.members = grown.cost;
         self.differences.push(metrics.headline() - single.mean_headline());
-        self.curves.push(size_curve(voices, self.rule, |said| Ok(truth.metrics(said)?.headline()))?);
+        self.curves
+            .push(size_curve(predictions, self.rule, |predicted| Ok(truth.metrics(predicted)?.headline()))?);
         let (members_mean, train_seconds) = (grown.mean_headline(), grown.seconds);
         self.repeats.push(RepeatReport { repeat, metrics, members_mean, train_seconds });
         Ok(())

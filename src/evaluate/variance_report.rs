@@ -53,7 +53,7 @@ pub struct EnsembleReport {
     pub train_seconds: f64,
     /// Forward passes a prediction takes, in units of one network.
     pub prediction_cost: f64,
-    /// The metric against the number of voices.
+    /// The metric against the number of predictions.
     pub size_curve: Vec<SizeSummary>,
     /// Each repeat.
     pub repeats: Vec<RepeatReport>,
@@ -62,12 +62,12 @@ pub struct EnsembleReport {
 /// The metric of ensembles of one size, over all groups and repeats.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SizeSummary {
-    /// Voices in each group.
+    /// Predictions in each group.
     pub size: usize,
     /// Over all groups of all repeats.
     #[serde(flatten)]
     pub summary: Summary,
-    /// The metric of each disjoint group of so many voices, by repeat; the first group first.
+    /// The metric of each disjoint group of so many predictions, by repeat; the first group first.
     pub repeats: Vec<Vec<f64>>,
 }
 

@@ -9,8 +9,8 @@
 //! [`barrier`](barrier()) measures what averaging costs; [`repair`](repair()) mends the spread of the units. These run
 //! networks through a [`Model`].
 //!
-//! [`Pool::merge`](crate::Pool::merge) does all of this by a [`Recipe`], and refuses where the barrier is above a
-//! [`Guard`]'s limit; [`best_of`](best_of()) measures whether one network will do in place of an ensemble.
+//! [`Pool::merge`](crate::Pool::merge) does all of this by a [`MergeSpec`], and refuses where the barrier is above a
+//! [`MaxBarrier`]'s limit; [`best_of`](best_of()) measures whether one network will do in place of an ensemble.
 //!
 //! A [`Method`] merges fine-tuned relatives tensor by tensor, in memory ([`merge`]) or from files that do not fit in
 //! it ([`FileMerge`]).
@@ -23,15 +23,15 @@ mod network;
 pub(crate) mod testing;
 
 pub use align::trace::Trace;
-pub use averages::{uniform_soup, GreedySoup, LearnedSoup, Sharing, Soup, Swag};
+pub use averages::{uniform_soup, Granularity, GreedySoup, LearnedSoup, Soup, Swag};
 pub use files::{FileMerge, Written};
 pub use methods::{
-    merge, Breadcrumbs, Dare, Fisher, LinearMerge, MergeInputs, Method, ModelStock, Needs, Rule, Slerp,
-    Sources, Strip, TaskArithmetic, Ties, STRIP,
+    merge, Breadcrumbs, Dare, ElementwiseRule, Fisher, LinearMerge, MergeInputs, Method, ModelStock, Needs,
+    Slerp, Sources, Strip, TaskArithmetic, Ties, STRIP,
 };
 pub use network::{
     barrier, barrier_at_mean, best_of, diagonal_fisher, re_estimate, repair, Barrier, Best, BestOf,
-    BestReport, Candidate, Guard, Merged, Model, Recipe, Repaired, BARRIER_POINTS,
+    BestReport, Candidate, MaxBarrier, MergeSpec, Merged, Model, Repaired, BARRIER_POINTS,
 };
 
 pub use crate::weights::{average, mix, Average, Ema, NamedTensors, RunWeights, Swa, WarmUp};

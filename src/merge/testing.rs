@@ -114,9 +114,10 @@ pub(crate) fn split() -> (Vec<u32>, Vec<u32>) {
 
 /// The share of `rows` that a network of these outputs gets right.
 pub(crate) fn accuracy(output: &Tensor, data: &TensorDataset, rows: &[u32]) -> f64 {
-    let said = output.argmax(1).unwrap().to_vec1::<u32>().unwrap();
+    let predicted = output.argmax(1).unwrap().to_vec1::<u32>().unwrap();
     let labels = data.labels().unwrap();
-    let right = said.iter().zip(rows).filter(|(said, row)| **said == labels[**row as usize]).count();
+    let right =
+        predicted.iter().zip(rows).filter(|(predicted, row)| **predicted == labels[**row as usize]).count();
     right as f64 / rows.len() as f64
 }
 
@@ -130,7 +131,7 @@ pub(crate) fn trained<N: crate::Network>(
 ) -> Vec<Weights> {
     let trainer = trainer.epochs(epochs).batch_size(32).optimizer(Optimizer::adam(3e-3));
     let data = data.subset(&split().0).unwrap();
-    let pool = Session::new(&trainer, &data).grow(&MultiRun::new(networks as _), seed).unwrap();
+    let pool = Session::new(&trainer, &data).fit(&MultiRun::new(networks as _), seed).unwrap();
     pool.members().iter().map(|member| member.weights.clone()).collect()
 }
 

@@ -14,7 +14,7 @@ pub enum Truth {
 
 /// Predictions beside their answers.
 #[derive(Clone, Copy, Debug)]
-pub struct Said<'a> {
+pub struct Scored<'a> {
     /// `(N, C)`, row by row: probabilities or values.
     pub values: &'a [f64],
     /// `C`.
@@ -37,7 +37,7 @@ pub trait Criterion: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// When it has no value for them.
-    fn loss(&self, said: &Said<'_>) -> Result<f64>;
+    fn loss(&self, predicted: &Scored<'_>) -> Result<f64>;
 
     /// The loss of one row, where this is a weighted mean over rows.
     fn by_row(&self) -> Option<RowLoss> {
@@ -74,39 +74,41 @@ impl RowLoss {
     /// other way round; [`RowLoss::check`] tells before.
     #[inline]
     #[must_use]
-    pub fn of(self, said: &[f64], truth: &Truth, row: usize) -> f64 {
+    pub fn of(self, predicted: &[f64], truth: &Truth, row: usize) -> f64 {
         match truth {
-            Truth::Classes(ids) => self.of_class(said, ids.get(row).map_or(usize::MAX, |id| *id as usize)),
+            Truth::Classes(ids) => {
+                self.of_class(predicted, ids.get(row).map_or(usize::MAX, |id| *id as usize))
+            }
             Truth::Values(all) => {
-                let width = said.len();
-                self.of_values(said, all.get(row * width..(row + 1) * width).unwrap_or_default())
+                let width = predicted.len();
+                self.of_values(predicted, all.get(row * width..(row + 1) * width).unwrap_or_default())
             }
         }
     }
 
     #[inline]
-    fn of_class(self, said: &[f64], label: usize) -> f64 {
-        let Some(p) = said.get(label) else { return f64::NAN };
+    fn of_class(self, predicted: &[f64], label: usize) -> f64 {
+        let Some(p) = predicted.get(label) else { return f64::NAN };
         match self {
             Self::Error => {
-                let (before, after) = said.split_at(label);
+                let (before, after) = predicted.split_at(label);
                 let wrong = before.iter().any(|q| q >= p) || after.iter().any(|q| q > p);
                 f64::from(u8::from(wrong))
             }
             Self::LogLoss => 0. - p.clamp(NLL_EPSILON, 1.).ln(),
-            Self::Brier => said.iter().map(|q| q * q).sum::<f64>() - 2. * p + 1.,
+            Self::Brier => predicted.iter().map(|q| q * q).sum::<f64>() - 2. * p + 1.,
             Self::Squared | Self::Absolute => f64::NAN,
         }
     }
 
     #[inline]
-    fn of_values(self, said: &[f64], truth: &[f64]) -> f64 {
+    fn of_values(self, predicted: &[f64], truth: &[f64]) -> f64 {
         let each: fn(f64) -> f64 = match self {
             Self::Squared => |d| d * d,
             Self::Absolute => f64::abs,
             _ => return f64::NAN,
         };
-        said.iter().zip(truth).map(|(p, y)| each(p - y)).sum::<f64>() / truth.len() as f64
+        predicted.iter().zip(truth).map(|(p, y)| each(p - y)).sum::<f64>() / truth.len() as f64
     }
 
     /// Whether it goes with such answers.
@@ -135,10 +137,10 @@ impl Criterion for RowLoss {
         .into()
     }
 
-    fn loss(&self, said: &Said<'_>) -> Result<f64> {
-        self.check(said.truth)?;
-        let rows = said.values.chunks_exact(said.width.max(1)).zip(said.weights).enumerate();
-        Ok(rows.map(|(row, (values, weight))| weight * self.of(values, said.truth, row)).sum())
+    fn loss(&self, predicted: &Scored<'_>) -> Result<f64> {
+        self.check(predicted.truth)?;
+        let rows = predicted.values.chunks_exact(predicted.width.max(1)).zip(predicted.weights).enumerate();
+        Ok(rows.map(|(row, (values, weight))| weight * self.of(values, predicted.truth, row)).sum())
     }
 
     fn by_row(&self) -> Option<RowLoss> {
@@ -149,15 +151,15 @@ impl Criterion for RowLoss {
 /// A loss of your own.
 ///
 /// ```
-/// use candle_ensemble::metrics::{Criterion, Custom, Said, Truth};
+/// use candle_ensemble::metrics::{Criterion, Custom, Scored, Truth};
 ///
-/// let bias = Custom::new("bias", |said: &Said<'_>| match said.truth {
-///     Truth::Values(y) => Ok((said.values.iter().sum::<f64>() - y.iter().sum::<f64>()).abs()),
+/// let bias = Custom::new("bias", |predicted: &Scored<'_>| match predicted.truth {
+///     Truth::Values(y) => Ok((predicted.values.iter().sum::<f64>() - y.iter().sum::<f64>()).abs()),
 ///     Truth::Classes(_) => unreachable!("only used for values"),
 /// });
 /// let truth = Truth::Values(vec![1., 2.]);
-/// let said = Said { values: &[1.5, 2.5], width: 1, truth: &truth, weights: &[0.5, 0.5] };
-/// assert_eq!(bias.loss(&said)?, 1.);
+/// let predicted = Scored { values: &[1.5, 2.5], width: 1, truth: &truth, weights: &[0.5, 0.5] };
+/// assert_eq!(bias.loss(&predicted)?, 1.);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 #[derive(Clone)]
@@ -166,7 +168,7 @@ pub struct Custom<F> {
     loss: F,
 }
 
-impl<F: Fn(&Said<'_>) -> Result<f64> + Send + Sync> Custom<F> {
+impl<F: Fn(&Scored<'_>) -> Result<f64> + Send + Sync> Custom<F> {
     /// A loss called `name`: less is better.
     pub fn new(name: impl Into<String>, loss: F) -> Self {
         Self { name: name.into(), loss }
@@ -179,13 +181,13 @@ impl<F> fmt::Debug for Custom<F> {
     }
 }
 
-impl<F: Fn(&Said<'_>) -> Result<f64> + Send + Sync> Criterion for Custom<F> {
+impl<F: Fn(&Scored<'_>) -> Result<f64> + Send + Sync> Criterion for Custom<F> {
     fn name(&self) -> String {
         self.name.clone()
     }
 
-    fn loss(&self, said: &Said<'_>) -> Result<f64> {
-        (self.loss)(said)
+    fn loss(&self, predicted: &Scored<'_>) -> Result<f64> {
+        (self.loss)(predicted)
     }
 }
 
@@ -207,23 +209,23 @@ mod tests {
             panic!()
         };
         let truth = Truth::Classes(ids);
-        let said = Said { values: &probs, width: 3, truth: &truth, weights: &weights };
+        let predicted = Scored { values: &probs, width: 3, truth: &truth, weights: &weights };
         let close = |loss: RowLoss, want: f64| {
-            let got = loss.loss(&said).unwrap();
+            let got = loss.loss(&predicted).unwrap();
             assert!((got - want).abs() < 1e-6, "{loss:?}: {got} against {want}");
         };
         close(RowLoss::Error, 1. - accuracy);
         close(RowLoss::LogLoss, nll);
         close(RowLoss::Brier, brier);
-        assert!(RowLoss::Squared.loss(&said).unwrap_err().to_string().contains("a loss for classes"));
+        assert!(RowLoss::Squared.loss(&predicted).unwrap_err().to_string().contains("a loss for classes"));
     }
 
     #[test]
     fn values_are_averaged_over_outputs() {
         let truth = Truth::Values(vec![0., 0., 1., 3.]);
-        let said = Said { values: &[1., -1., 1., 1.], width: 2, truth: &truth, weights: &[0.5, 0.5] };
-        assert_eq!(RowLoss::Squared.loss(&said).unwrap(), 0.5 * 1. + 0.5 * 2.);
-        assert_eq!(RowLoss::Absolute.loss(&said).unwrap(), 0.5 * 1. + 0.5 * 1.);
-        assert!(RowLoss::Brier.loss(&said).is_err());
+        let predicted = Scored { values: &[1., -1., 1., 1.], width: 2, truth: &truth, weights: &[0.5, 0.5] };
+        assert_eq!(RowLoss::Squared.loss(&predicted).unwrap(), 0.5 * 1. + 0.5 * 2.);
+        assert_eq!(RowLoss::Absolute.loss(&predicted).unwrap(), 0.5 * 1. + 0.5 * 1.);
+        assert!(RowLoss::Brier.loss(&predicted).is_err());
     }
 }

@@ -39,7 +39,7 @@ mod tables;
 pub use accuracy::accuracy;
 pub use brier::brier;
 pub use compare::{bootstrap_interval, bootstrap_statistic, corrected_t_interval, t_interval, Interval};
-pub use criterion::{Criterion, Custom, RowLoss, Said, Truth};
+pub use criterion::{Criterion, Custom, RowLoss, Scored, Truth};
 pub use ece::{ece, ece_equal_mass, ECE_BINS};
 pub use mae::mae;
 pub use metric_set::Metrics;

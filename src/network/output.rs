@@ -24,8 +24,8 @@ pub enum Scale {
 }
 
 impl Output {
-    /// What one network says of its rows: `(B, C)` on `scale` for classes, `(B, K)` for values.
-    pub(crate) fn voice(self, output: &Tensor, task: Task, scale: Scale) -> Result<Tensor> {
+    /// What one network predict for its rows: `(B, C)` on `scale` for classes, `(B, K)` for values.
+    pub(crate) fn prediction(self, output: &Tensor, task: Task, scale: Scale) -> Result<Tensor> {
         let output = if output.rank() == 1 { output.unsqueeze(1)? } else { output.clone() };
         let (_, width) = output.dims2()?;
         let classes = match task {

@@ -32,7 +32,7 @@ pub enum Event<'a> {
         /// The run.
         run: &'a RunSpec,
         /// The epoch it goes on with.
-        epoch: u32,
+        epoch: usize,
     },
     /// A run has done an epoch.
     EpochEnded {
@@ -41,12 +41,12 @@ pub enum Event<'a> {
         /// Its losses and metrics.
         record: &'a EpochRecord,
     },
-    /// A run has handed over a member.
+    /// A run has yielded a member.
     MemberTaken {
         /// The run.
         run: &'a RunSpec,
         /// 0 for the run's first member.
-        index: u32,
+        index: usize,
     },
     /// A run is over.
     RunFinished {

@@ -47,7 +47,7 @@ impl Observer for ProgressBar {
                 self.bar.inc(1);
                 self.bar.set_message(format!("loss {:.4}", record.train_loss));
             }
-            Event::Resumed { epoch, .. } => self.bar.inc(u64::from(*epoch)),
+            Event::Resumed { epoch, .. } => self.bar.inc((*epoch) as u64),
             Event::RunFinished { epochs, planned, .. } => self.bar.inc(planned.saturating_sub(*epochs)),
             _ => {}
         }

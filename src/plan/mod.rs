@@ -3,7 +3,7 @@ pub(crate) mod collect;
 pub(crate) mod schedule;
 mod settings;
 
-pub use collect::{FastGeometric, Horizontal, Snapshot, Take};
+pub use collect::{Collect, FastGeometric, Horizontal, Snapshot};
 pub use schedule::{LrSchedule, Position, Schedule, Span, SwaRate, Unit};
 pub use settings::{Settings, Value};
 
@@ -18,47 +18,47 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunSpec {
     /// Position in the plan.
-    pub id: u32,
+    pub id: usize,
     /// Which of the learner's architectures.
     pub architecture: String,
-    /// Members of the same slot speak with one voice (the k folds of one architecture, say).
-    pub slot: u32,
+    /// Members of the same slot act as one predictor (the k folds of one architecture, say).
+    pub slot: usize,
     /// Seed of this run alone.
     pub seed: Seed,
     /// Rows to fit on, as often as they occur.
     pub train: Rows,
     /// Rows to watch for early stopping. They count as seen.
     pub valid: Rows,
-    /// Rows that count as seen though the run has no use of them; see [`Draw::bars`](crate::resample::Draw::bars).
-    pub bars: Rows,
-    /// Whether its members speak in the place of all others of their slot at inference, and have no part in what is
+    /// Rows that count as seen though the run has no use of them; see [`RunRows::excluded`](crate::resample::RunRows::excluded).
+    pub excluded: Rows,
+    /// Whether its members predict in the place of all others of their slot at inference, and have no part in what is
     /// held out; see [`KFold::refit`](crate::strategy::KFold::refit).
     pub refit: bool,
     /// The columns of the inputs `(N, D)` that the network sees, in this order; all, if `None`. Prediction
     /// selects the same ones, so callers always give all. Their number is the setting `"inputs"`.
     pub features: Option<Vec<u32>>,
     /// When members are taken.
-    pub take: Take,
+    pub collect: Collect,
     /// What differs from the learner's own settings.
     pub settings: Settings,
 }
 
 impl RunSpec {
-    /// A run that fits `architecture` on the rows `train`: with a voice of its own, without validation rows,
+    /// A run that fits `architecture` on the rows `train`: with a prediction of its own, without validation rows,
     /// with the learner's own settings. The fields are there to be changed.
     #[must_use]
-    pub fn new(id: u32, architecture: &str, seed: Seed, train: Rows) -> Self {
-        let (valid, bars, features) = (Rows::new(), Rows::new(), None);
-        let (take, settings, refit) = (Take::default(), Settings::new(), false);
+    pub fn new(id: usize, architecture: &str, seed: Seed, train: Rows) -> Self {
+        let (valid, excluded, features) = (Rows::new(), Rows::new(), None);
+        let (collect, settings, refit) = (Collect::default(), Settings::new(), false);
         let architecture = architecture.into();
-        Self { id, architecture, slot: id, seed, train, valid, bars, refit, features, take, settings }
+        Self { id, architecture, slot: id, seed, train, valid, excluded, refit, features, collect, settings }
     }
 
-    /// Every row that the run's members may not speak about, sorted, each once: those that shape them, and
-    /// [`bars`](Self::bars).
+    /// Every row that the run's members may not predict, sorted, each once: those that shape them, and
+    /// [`excluded`](Self::excluded).
     #[must_use]
     pub fn seen(&self) -> Rows {
-        let mut rows: Rows = self.train.iter().chain(&self.valid).chain(&self.bars).copied().collect();
+        let mut rows: Rows = self.train.iter().chain(&self.valid).chain(&self.excluded).copied().collect();
         rows.sort_unstable();
         rows.dedup();
         rows
@@ -126,13 +126,15 @@ impl Plan {
         let rows = data.rows() as u32;
         for (i, run) in self.runs.iter().enumerate() {
             let name = |what: &str| format!("{what} of run {i}");
-            if run.id as usize != i {
+            if run.id != i {
                 return Err(Error::invalid(name("the number"), "its position in the plan", run.id));
             }
             if run.train.is_empty() {
                 return Err(Error::invalid(name("the training rows"), "at least one", 0));
             }
-            if let Some(row) = run.train.iter().chain(&run.valid).chain(&run.bars).find(|row| **row >= rows) {
+            if let Some(row) =
+                run.train.iter().chain(&run.valid).chain(&run.excluded).find(|row| **row >= rows)
+            {
                 return Err(Error::invalid(name("a row"), format!("below {rows}"), row));
             }
         }
@@ -141,7 +143,7 @@ impl Plan {
 
     /// The key that member `index` of a run is stored under: of the data, the run, the learner's tag
     /// and the run's network.
-    pub(crate) fn key(&self, run: &RunSpec, tag: &str, network: &str, index: u32) -> Result<String> {
+    pub(crate) fn key(&self, run: &RunSpec, tag: &str, network: &str, index: usize) -> Result<String> {
         let mut hasher = blake3::Hasher::new();
         hasher.update(self.data.as_bytes()).update(&codec::encode(&(tag, network, run))?);
         Ok(format!("{:05}-{index:03}-{}", run.id, &hasher.finalize().to_hex()[..32]))

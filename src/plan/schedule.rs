@@ -36,7 +36,7 @@ impl LrSchedule {
     pub fn rate(&self, base: f64, at: Position) -> f64 {
         let (t, of) = match self.unit {
             Unit::Iteration => (at.iteration(), at.iterations()),
-            Unit::Epoch => (u64::from(at.epoch), u64::from(at.epochs)),
+            Unit::Epoch => (at.epoch as u64, at.epochs as u64),
         };
         base * self.shape.factor(t, of)
     }
@@ -67,30 +67,30 @@ pub enum Unit {
     Epoch,
 }
 
-/// A position within a training, before the step it speaks of.
+/// A position within a training, before the step it predicts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
     /// The epoch, from 0.
-    pub epoch: u32,
+    pub epoch: usize,
     /// The batch within the epoch, from 0.
-    pub batch: u32,
+    pub batch: usize,
     /// Epochs of the whole training.
-    pub epochs: u32,
+    pub epochs: usize,
     /// Batches of one epoch.
-    pub batches_per_epoch: u32,
+    pub batches_per_epoch: usize,
 }
 
 impl Position {
     /// Steps before this one.
     #[must_use]
     pub fn iteration(self) -> u64 {
-        u64::from(self.epoch) * u64::from(self.batches_per_epoch) + u64::from(self.batch)
+        self.epoch as u64 * self.batches_per_epoch as u64 + self.batch as u64
     }
 
     /// Steps of the whole training.
     #[must_use]
     pub fn iterations(self) -> u64 {
-        u64::from(self.epochs) * u64::from(self.batches_per_epoch)
+        self.epochs as u64 * self.batches_per_epoch as u64
     }
 }
 
@@ -125,7 +125,7 @@ pub enum Schedule {
     /// [`Snapshot`](crate::plan::Snapshot) sets the same rate, with waves of whole epochs.
     WarmRestarts {
         /// The `M` waves, at least 1.
-        cycles: u32,
+        cycles: usize,
     },
     /// `(t + 1) / (n + 1) · g(0, T − n)` for `t < n`, then `g(t − n, T − n)`: a straight line from near 0
     /// over the first `n` units, then another schedule `g` over the rest (Goyal et al. 2017,
@@ -256,7 +256,7 @@ impl Schedule {
             Self::Linear { to } => 1.0 + (to - 1.0) * done,
             Self::Cosine { to } => to + (1.0 - to) * (1.0 + (PI * done).cos()) / 2.0,
             Self::WarmRestarts { cycles } => {
-                let length = of.div_ceil(u64::from(cycles.max(1))).max(1);
+                let length = of.div_ceil((cycles.max(1)) as u64).max(1);
                 (1.0 + (PI * (t % length) as f64 / length as f64).cos()) / 2.0
             }
             Self::WarmUp { over, ref then } => {
@@ -310,7 +310,7 @@ mod tests {
 
     const CYCLE: SwaRate = SwaRate::Cycle { from: 1.0, to: 0.5, length: 2 };
 
-    fn curve(shape: Schedule, base: f64, n: u32) -> Vec<f64> {
+    fn curve(shape: Schedule, base: f64, n: usize) -> Vec<f64> {
         let schedule = shape.per(Unit::Epoch);
         let at = |epoch| Position { epoch, batch: 0, epochs: n, batches_per_epoch: 7 };
         (0..n).map(|epoch| schedule.rate(base, at(epoch))).collect()

@@ -1,9 +1,9 @@
 //! Predictions on rows that nobody behind them was fitted on, with the answers.
 use crate::{
-    combine::Head,
+    combine::FittedCombiner,
     data::{Dataset, Task},
     metrics::{Metrics, Truth},
-    predictions::Voices,
+    predictions::Predictions,
     resample::{deal, unit::Units},
     Error, Result, Rows, Seed,
 };
@@ -22,14 +22,14 @@ use std::collections::BTreeSet;
 /// # let y = Tensor::from_iter((0..40u32).map(|i| i / 20), &Device::Cpu)?;
 /// # let data = TensorDataset::classification(x, &y)?;
 /// # let trainer = Trainer::new(|vb| candle_nn::linear(2, 2, vb)).epochs(2);
-/// let pool = Session::new(&trainer, &data).grow(&Bagging::new(10), 42)?;
+/// let pool = Session::new(&trainer, &data).fit(&Bagging::new(10), 42)?;
 /// let out_of_bag = pool.held_out()?;
 /// println!("{:?} on {} of {} rows", out_of_bag.metrics(&Mean)?, out_of_bag.rows().len(), out_of_bag.of());
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct HeldOut {
-    voices: Voices,
+    predictions: Predictions,
     targets: Tensor,
     weights: Option<Tensor>,
     groups: Option<Vec<u32>>,
@@ -41,41 +41,41 @@ pub struct HeldOut {
 
 impl HeldOut {
     /// Predictions of any origin with their targets: `(R,)` u32 class ids, or `(R,)` or `(R, K)` values. Rows about
-    /// which no slot speaks are left out.
+    /// which no slot predicts are left out.
     ///
-    /// That no member was fitted on a row it speaks about is your word; nothing here can check it. A rule fitted
+    /// That no member was fitted on a row it predicts is your word; nothing here can check it. A rule fitted
     /// on fitted predictions trusts the members that overfit most.
     ///
     /// ```
     /// use candle_core::{Device, Tensor};
-    /// use candle_ensemble::{combine::Mean, data::Task, predictions::Voices, HeldOut};
+    /// use candle_ensemble::{combine::Mean, data::Task, predictions::Predictions, HeldOut};
     ///
-    /// let said = Tensor::new(&[[[0.9f32, 0.1], [0.4, 0.6]], [[0.7, 0.3], [0.2, 0.8]]], &Device::Cpu)?;
-    /// let voices = Voices::new(said, Task::Classification { classes: 2 })?;
-    /// let held_out = HeldOut::from_predictions(&voices, &Tensor::new(&[0u32, 1], &Device::Cpu)?)?;
+    /// let predicted = Tensor::new(&[[[0.9f32, 0.1], [0.4, 0.6]], [[0.7, 0.3], [0.2, 0.8]]], &Device::Cpu)?;
+    /// let predictions = Predictions::new(predicted, Task::Classification { classes: 2 })?;
+    /// let held_out = HeldOut::from_predictions(&predictions, &Tensor::new(&[0u32, 1], &Device::Cpu)?)?;
     /// assert_eq!(held_out.metrics(&Mean)?.headline(), 1.);
     /// # Ok::<(), candle_ensemble::Error>(())
     /// ```
     ///
     /// # Errors
-    /// When shapes differ, a label is out of range, a number is not finite, or no slot speaks about any row.
-    pub fn from_predictions(voices: &Voices, targets: &Tensor) -> Result<Self> {
-        let rows = voices.rows();
+    /// When shapes differ, a label is out of range, a number is not finite, or no slot predicts any row.
+    pub fn from_predictions(predictions: &Predictions, targets: &Tensor) -> Result<Self> {
+        let rows = predictions.rows();
         if targets.dims().first() != Some(&rows) {
             let got = format!("{:?}", targets.dims());
             return Err(Error::invalid("shape of the targets", format!("({rows}, …), one a row"), got));
         }
-        let targets = match voices.task() {
+        let targets = match predictions.task() {
             Task::Classification { .. } => targets.to_dtype(DType::U32)?.flatten_all()?,
             Task::Regression { .. } => targets.clone(),
         };
-        let spoken = spoken(voices)?;
-        if spoken.is_empty() {
+        let predicted = predicted(predictions)?;
+        if predicted.is_empty() {
             return Err(Error::HeldOut { combiner: "the rule".into(), need: 1, have: 0, rows });
         }
-        let slots = voices.slots();
+        let slots = predictions.slots();
         let all = Self {
-            voices: voices.clone(),
+            predictions: predictions.clone(),
             targets,
             weights: None,
             groups: None,
@@ -85,26 +85,26 @@ impl HeldOut {
             of: rows,
         };
         all.check()?;
-        all.select(&spoken)
+        all.select(&predicted)
     }
 
     pub(crate) fn of_pool(
-        voices: &Voices,
+        predictions: &Predictions,
         data: &dyn Dataset,
         device: &Device,
         names: Vec<String>,
         costs: Vec<f64>,
     ) -> Result<Self> {
-        let (of, rows) = (voices.rows(), spoken(voices)?);
+        let (of, rows) = (predictions.rows(), predicted(predictions)?);
         if rows.is_empty() {
             return Err(Error::HeldOut { combiner: "the rule".into(), need: 1, have: 0, rows: of });
         }
-        Self::of_rows(voices.select_rows(&rows)?, data, device, rows, names, costs)
+        Self::of_rows(predictions.select_rows(&rows)?, data, device, rows, names, costs)
     }
 
-    /// What slots say of these rows of a data set.
+    /// What slots predict for these rows of a data set.
     pub(crate) fn of_rows(
-        voices: Voices,
+        predictions: Predictions,
         data: &dyn Dataset,
         device: &Device,
         rows: Rows,
@@ -114,12 +114,12 @@ impl HeldOut {
         let batch = data.batch(&rows, device)?;
         let groups = data.groups().map(|g| rows.iter().map(|row| g[*row as usize]).collect());
         let (targets, weights, of) = (batch.targets, batch.weights, data.rows());
-        Ok(Self { voices, targets, weights, groups, names, costs, rows, of })
+        Ok(Self { predictions, targets, weights, groups, names, costs, rows, of })
     }
 
-    /// Whether every number can be used: targets in range and finite, voices that are there finite.
+    /// Whether every number can be used: targets in range and finite, predictions that are there finite.
     fn check(&self) -> Result<()> {
-        match self.voices.task() {
+        match self.predictions.task() {
             Task::Classification { classes } => {
                 let ids: Vec<u32> = self.targets.to_vec1()?;
                 if let Some(row) = ids.iter().position(|id| *id as usize >= classes) {
@@ -142,7 +142,7 @@ impl HeldOut {
                 }
             }
         }
-        self.voices.check_finite()
+        self.predictions.check_finite()
     }
 
     /// These names for the slots, in place of `member 0`, `member 1`, …
@@ -210,12 +210,12 @@ impl HeldOut {
     /// # Errors
     /// When they are not so many or not finite.
     pub fn with_inputs(mut self, inputs: &Tensor) -> Result<Self> {
-        self.voices = self.voices.with_inputs(inputs)?;
+        self.predictions = self.predictions.with_inputs(inputs)?;
         Ok(self)
     }
 
     fn one_a_slot(&self, what: &str, got: usize) -> Result<()> {
-        match self.voices.slots() {
+        match self.predictions.slots() {
             slots if slots == got => Ok(()),
             slots => Err(Error::invalid(format!("number of {what}"), format!("{slots}, one a slot"), got)),
         }
@@ -228,10 +228,10 @@ impl HeldOut {
         }
     }
 
-    /// `(S, R, C)`: what the slots say of the rows, with coverage.
+    /// `(S, R, C)`: what the slots predict for the rows, with coverage.
     #[must_use]
-    pub fn voices(&self) -> &Voices {
-        &self.voices
+    pub fn predictions(&self) -> &Predictions {
+        &self.predictions
     }
 
     /// Targets of the same rows: `(R,)` class ids, or `(R,)` or `(R, K)` values.
@@ -277,22 +277,22 @@ impl HeldOut {
     }
 
     /// The metrics of combined predictions `(R, C)` of the same rows.
-    pub(crate) fn metrics_of(&self, said: &Tensor) -> Result<Metrics> {
+    pub(crate) fn metrics_of(&self, predicted: &Tensor) -> Result<Metrics> {
         let weights = self.row_weights()?;
-        match self.voices.task() {
+        match self.predictions.task() {
             Task::Classification { .. } => {
-                Metrics::classification(said, &self.targets.to_vec1::<u32>()?, weights.as_deref())
+                Metrics::classification(predicted, &self.targets.to_vec1::<u32>()?, weights.as_deref())
             }
-            Task::Regression { .. } => Metrics::regression(said, &self.targets, weights.as_deref()),
+            Task::Regression { .. } => Metrics::regression(predicted, &self.targets, weights.as_deref()),
         }
     }
 
-    /// The rows that every slot speaks about.
+    /// The rows that every slot predicts.
     ///
     /// # Errors
     /// When there is no such row, or candle fails.
     pub fn complete(&self) -> Result<Self> {
-        let Some(covered) = self.voices.coverage()? else { return Ok(self.clone()) };
+        let Some(covered) = self.predictions.coverage()? else { return Ok(self.clone()) };
         let all = |row: &u32| covered.iter().all(|slot| slot[*row as usize] > 0.);
         let keep: Rows = (0..self.rows.len() as u32).filter(all).collect();
         if keep.is_empty() {
@@ -300,17 +300,17 @@ impl HeldOut {
             return Err(Error::HeldOut { combiner, need: 1, have: 0, rows: self.of });
         }
         let mut some = self.select(&keep)?;
-        some.voices = some.voices.uncovered();
+        some.predictions = some.predictions.uncovered();
         Ok(some)
     }
 
-    /// The same with every voice: one that is missing is stood in for by the mean of those that are there. Rules
-    /// that learn go by this, so that each row with a voice counts.
+    /// The same with every prediction: one that is missing is stood in for by the mean of those that are there. Rules
+    /// that learn go by this, so that each row with a prediction counts.
     ///
     /// # Errors
     /// When candle fails.
     pub fn filled(&self) -> Result<Self> {
-        Ok(Self { voices: self.voices.filled()?, ..self.clone() })
+        Ok(Self { predictions: self.predictions.filled()?, ..self.clone() })
     }
 
     /// The rows at these positions (not numbers), in this order.
@@ -328,7 +328,7 @@ impl HeldOut {
         let pick = |ids: &[u32]| positions.iter().map(|p| ids[*p as usize]).collect::<Vec<_>>();
         let index = Tensor::new(positions, self.targets.device())?;
         Ok(Self {
-            voices: self.voices.select_rows(positions)?,
+            predictions: self.predictions.select_rows(positions)?,
             targets: self.targets.index_select(&index, 0)?,
             weights: self.weights.as_ref().map(|w| w.index_select(&index, 0)).transpose()?,
             groups: self.groups.as_deref().map(pick),
@@ -342,26 +342,26 @@ impl HeldOut {
     /// These slots only, in this order.
     ///
     /// # Errors
-    /// When there is none, or one is out of range; when no row is left that one of them speaks about.
-    pub fn of_slots(&self, slots: &[usize]) -> Result<Self> {
-        let voices = self.voices.select_slots(slots)?;
-        let spoken = spoken(&voices)?;
+    /// When there is none, or one is out of range; when no row is left that one of them predicts.
+    pub fn select_slots(&self, slots: &[usize]) -> Result<Self> {
+        let predictions = self.predictions.select_slots(slots)?;
+        let predicted = predicted(&predictions)?;
         let names = slots.iter().map(|s| self.names[*s].clone()).collect();
         let costs = slots.iter().map(|s| self.costs[*s]).collect();
-        let some = Self { voices, names, costs, ..self.clone() };
-        if spoken.len() == some.rows.len() {
+        let some = Self { predictions, names, costs, ..self.clone() };
+        if predicted.len() == some.rows.len() {
             return Ok(some);
         }
-        if spoken.is_empty() {
+        if predicted.is_empty() {
             return Err(Error::HeldOut { combiner: "these slots".into(), need: 1, have: 0, rows: self.of });
         }
-        some.select(&spoken)
+        some.select(&predicted)
     }
 
-    /// The same rows with other voices, of slots called `names`.
-    pub(crate) fn with_voices(&self, voices: Voices, names: Vec<String>) -> Self {
+    /// The same rows with other predictions, of slots called `names`.
+    pub(crate) fn with_predictions(&self, predictions: Predictions, names: Vec<String>) -> Self {
         let costs = vec![1.; names.len()];
-        Self { voices, names, costs, ..self.clone() }
+        Self { predictions, names, costs, ..self.clone() }
     }
 
     /// `k` folds of these rows, as positions, each row in one: groups whole where there are groups, classes in
@@ -371,7 +371,7 @@ impl HeldOut {
     /// When `k` is below 2 or above the number of rows or groups.
     pub fn folds(&self, k: usize, seed: Seed) -> Result<Vec<Rows>> {
         let labels: Vec<u32>;
-        let units = match (&self.groups, self.voices.task()) {
+        let units = match (&self.groups, self.predictions.task()) {
             (Some(groups), _) => Units::Groups(groups),
             (None, Task::Classification { .. }) => {
                 labels = self.targets.to_vec1()?;
@@ -397,7 +397,7 @@ impl HeldOut {
 
     /// The answers as plain numbers.
     pub(crate) fn truth(&self) -> Result<Truth> {
-        Ok(match self.voices.task() {
+        Ok(match self.predictions.task() {
             Task::Classification { .. } => Truth::Classes(self.targets.to_vec1()?),
             Task::Regression { .. } => {
                 Truth::Values(self.targets.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?)
@@ -412,7 +412,7 @@ impl HeldOut {
 
     /// The targets as columns: the indicator of each class, or each output.
     pub(crate) fn target_table(&self) -> Result<Vec<Vec<f64>>> {
-        match self.voices.task() {
+        match self.predictions.task() {
             Task::Classification { classes } => {
                 let ids: Vec<u32> = self.targets.to_vec1()?;
                 let column = |c: usize| ids.iter().map(|id| f64::from(u8::from(*id as usize == c))).collect();
@@ -426,10 +426,10 @@ impl HeldOut {
     }
 }
 
-/// The rows that some slot speaks about.
-fn spoken(voices: &Voices) -> Result<Rows> {
-    let all = 0..voices.rows() as u32;
-    Ok(match voices.coverage()? {
+/// The rows that some slot predicts.
+fn predicted(predictions: &Predictions) -> Result<Rows> {
+    let all = 0..predictions.rows() as u32;
+    Ok(match predictions.coverage()? {
         None => all.collect(),
         Some(covered) => all.filter(|row| covered.iter().any(|slot| slot[*row as usize] > 0.)).collect(),
     })

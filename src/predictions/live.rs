@@ -2,8 +2,8 @@
 use crate::{
     data::{Batch, Dataset, Inputs, Task},
     network::{output::ln, Network, Output, Scale},
-    predictions::Voices,
-    store::{member::speaking, Member, Record},
+    predictions::Predictions,
+    store::{member::predicting, Member, Record},
     train::{in_batches, Learner},
     weights::strict,
     Error, Result,
@@ -13,12 +13,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// One live network.
 #[derive(Debug)]
-pub(crate) struct Speaker<N> {
+pub(crate) struct LiveMember<N> {
     network: N,
     features: Option<Vec<u32>>,
 }
 
-impl<N: Network> Speaker<N> {
+impl<N: Network> LiveMember<N> {
     /// What it puts out in evaluation mode; of the inputs it sees its own features.
     pub(crate) fn run(&self, inputs: &Inputs) -> CandleResult<Tensor> {
         self.network.run(&inputs.columns(self.features.as_deref())?, false)
@@ -31,8 +31,8 @@ impl<N: Network> Speaker<N> {
 
 /// Live networks, by slot.
 #[derive(Debug)]
-pub(crate) struct Speakers<N> {
-    pub(crate) slots: Vec<Vec<Speaker<N>>>,
+pub(crate) struct LiveMembers<N> {
+    pub(crate) slots: Vec<Vec<LiveMember<N>>>,
     pub(crate) members: Vec<Member>,
     pub(crate) task: Task,
     pub(crate) output: Output,
@@ -40,18 +40,18 @@ pub(crate) struct Speakers<N> {
     pub(crate) device: Device,
 }
 
-impl<N: Network> Speakers<N> {
+impl<N: Network> LiveMembers<N> {
     pub(crate) fn build<L: Learner<Network = N>>(
         members: &[Member],
         learner: &L,
         task: Task,
         device: &Device,
     ) -> Result<Self> {
-        let members: Vec<Member> = speaking(members).cloned().collect();
-        let mut slots: BTreeMap<u32, Vec<Speaker<N>>> = BTreeMap::new();
+        let members: Vec<Member> = predicting(members).cloned().collect();
+        let mut slots: BTreeMap<usize, Vec<LiveMember<N>>> = BTreeMap::new();
         for member in &members {
-            let speaker = Self::speaker(learner, member, device)?;
-            slots.entry(member.record.slot).or_default().push(speaker);
+            let live = Self::live(learner, member, device)?;
+            slots.entry(member.record.slot).or_default().push(live);
         }
         Ok(Self {
             slots: slots.into_values().collect(),
@@ -64,16 +64,16 @@ impl<N: Network> Speakers<N> {
     }
 
     /// The network of one member; its tensors are the member's own where that lies on the same device.
-    pub(crate) fn speaker<L: Learner<Network = N>>(
+    pub(crate) fn live<L: Learner<Network = N>>(
         learner: &L,
         member: &Member,
         device: &Device,
-    ) -> Result<Speaker<N>> {
+    ) -> Result<LiveMember<N>> {
         let (vb, unread) = strict::builder(&member.weights, learner.dtype(), device);
         let Record { architecture, settings, .. } = &member.record;
         let network = learner.build(architecture, settings, vb)?;
         match unread.names() {
-            names if names.is_empty() => Ok(Speaker { network, features: member.record.features.clone() }),
+            names if names.is_empty() => Ok(LiveMember { network, features: member.record.features.clone() }),
             names => Err(Error::Foreign {
                 what: format!("the member {}", member.record.key),
                 why: format!("the network {architecture:?} has no {}", names.join(", ")),
@@ -83,8 +83,8 @@ impl<N: Network> Speakers<N> {
 
     /// Drops the slots at all other positions.
     pub(crate) fn keep(&mut self, positions: &[usize]) {
-        let numbers: BTreeSet<u32> = self.members.iter().map(|m| m.record.slot).collect();
-        let position = |number: u32| numbers.range(..number).count();
+        let numbers: BTreeSet<usize> = self.members.iter().map(|m| m.record.slot).collect();
+        let position = |number: usize| numbers.range(..number).count();
         self.members.retain(|m| positions.contains(&position(m.record.slot)));
         let mut slots = 0..;
         self.slots.retain(|_| slots.next().is_some_and(|p| positions.contains(&p)));
@@ -102,19 +102,25 @@ impl<N: Network> Speakers<N> {
     }
 
     /// What each slot says, `(S, B, C)`, in one pass.
-    pub(crate) fn say(&self, inputs: &Inputs, scale: Scale) -> CandleResult<Voices> {
-        let slots = self.slots.iter().map(|slot| self.slot_says(slot, inputs, scale));
+    pub(crate) fn say(&self, inputs: &Inputs, scale: Scale) -> CandleResult<Predictions> {
+        let slots = self.slots.iter().map(|slot| self.slot_predictions(slot, inputs, scale));
         let values = Tensor::stack(&slots.collect::<CandleResult<Vec<_>>>()?, 0)?;
-        Voices::on_scale(values, None, self.task, scale)
+        Predictions::on_scale(values, None, self.task, scale)
     }
 
-    fn slot_says(&self, slot: &[Speaker<N>], inputs: &Inputs, scale: Scale) -> CandleResult<Tensor> {
-        let says = |speaker: &Speaker<N>, scale| self.output.voice(&speaker.run(inputs)?, self.task, scale);
-        if let [speaker] = slot {
-            return says(speaker, scale);
+    fn slot_predictions(
+        &self,
+        slot: &[LiveMember<N>],
+        inputs: &Inputs,
+        scale: Scale,
+    ) -> CandleResult<Tensor> {
+        let says =
+            |member: &LiveMember<N>, scale| self.output.prediction(&member.run(inputs)?, self.task, scale);
+        if let [member] = slot {
+            return says(member, scale);
         }
-        let voices = slot.iter().map(|speaker| says(speaker, Scale::Probability));
-        let mean = Tensor::stack(&voices.collect::<CandleResult<Vec<_>>>()?, 0)?.mean(0)?;
+        let predictions = slot.iter().map(|member| says(member, Scale::Probability));
+        let mean = Tensor::stack(&predictions.collect::<CandleResult<Vec<_>>>()?, 0)?.mean(0)?;
         match (self.task, scale) {
             (Task::Classification { .. }, Scale::LogProbability) => ln(&mean),
             _ => Ok(mean),
@@ -122,19 +128,24 @@ impl<N: Network> Speakers<N> {
     }
 
     /// What each slot says, `(S, N, C)`, in passes of `rows` rows.
-    pub(crate) fn voices(&self, inputs: &Inputs, rows: usize, scale: Scale) -> Result<Voices> {
+    pub(crate) fn predictions(&self, inputs: &Inputs, rows: usize, scale: Scale) -> Result<Predictions> {
         let passes =
             in_passes(inputs, rows, &self.device, |inputs| Ok(self.say(inputs, scale)?.values().detach()))?;
-        Ok(Voices::on_scale(cat(passes, 1)?, None, self.task, scale)?)
+        Ok(Predictions::on_scale(cat(passes, 1)?, None, self.task, scale)?)
     }
 
     /// The same of some rows of a data set.
-    pub(crate) fn voices_on(&self, data: &dyn Dataset, rows: &[u32], pass: usize) -> Result<Voices> {
+    pub(crate) fn predictions_on(
+        &self,
+        data: &dyn Dataset,
+        rows: &[u32],
+        pass: usize,
+    ) -> Result<Predictions> {
         let says =
             |batch: CandleResult<Batch>| Ok(self.say(&batch?.inputs, Scale::Probability)?.values().detach());
         let passes = in_batches(data, rows.to_vec(), pass, &self.device).map(says);
-        let said = cat(passes.collect::<CandleResult<Vec<_>>>()?, 1)?;
-        Ok(Voices::on_scale(said, None, self.task, Scale::Probability)?)
+        let predicted = cat(passes.collect::<CandleResult<Vec<_>>>()?, 1)?;
+        Ok(Predictions::on_scale(predicted, None, self.task, Scale::Probability)?)
     }
 }
 

@@ -11,12 +11,12 @@ use crate::{
 };
 use candle_core::{DType, Device, Result, Tensor};
 
-/// What `S` slots say of `B` rows: `(S, B, C)`, each slot the mean of its members.
+/// What `S` slots predict for `B` rows: `(S, B, C)`, each slot the mean of its members.
 ///
-/// Where some slot may not speak about a row (it was fitted on it), that voice is missing: NaN in
+/// Where some slot may not predict a row (it was fitted on it), that prediction is missing: NaN in
 /// [`values`](Self::values), 0 in [`covered`](Self::covered). It stays missing through every rule.
 #[derive(Clone, Debug)]
-pub struct Voices {
+pub struct Predictions {
     values: Tensor,
     covered: Option<Tensor>,
     task: Task,
@@ -24,17 +24,17 @@ pub struct Voices {
     inputs: Option<Tensor>,
 }
 
-impl Voices {
-    /// Voices that are all there: probabilities `(S, B, C)` for classes, values `(S, B, K)` for regression.
+impl Predictions {
+    /// Predictions that are all there: probabilities `(S, B, C)` for classes, values `(S, B, K)` for regression.
     ///
     /// ```
     /// use candle_core::{Device, Tensor};
     /// use candle_ensemble::{combine::*, data::Task, predictions::*};
     ///
     /// let members = Tensor::new(&[[[0.9f32, 0.1]], [[0.4, 0.6]], [[0.4, 0.6]]], &Device::Cpu)?;
-    /// let voices = Voices::new(members, Task::Classification { classes: 2 })?;
-    /// assert_eq!(HardVote.combine(&voices)?.argmax(1)?.to_vec1::<u32>()?, [1]);
-    /// assert_eq!(Mean.combine(&voices)?.argmax(1)?.to_vec1::<u32>()?, [0]);
+    /// let predictions = Predictions::new(members, Task::Classification { classes: 2 })?;
+    /// assert_eq!(HardVote.combine(&predictions)?.argmax(1)?.to_vec1::<u32>()?, [1]);
+    /// assert_eq!(Mean.combine(&predictions)?.argmax(1)?.to_vec1::<u32>()?, [0]);
     /// # Ok::<(), candle_core::Error>(())
     /// ```
     ///
@@ -44,10 +44,10 @@ impl Voices {
         Self::on_scale(values, None, task, Scale::Probability)
     }
 
-    /// Voices of which some are missing: `covered` `(S, B)` is 1 where a slot speaks about a row, else 0.
+    /// Predictions of which some are missing: `covered` `(S, B)` is 1 where a slot predicts a row, else 0.
     ///
     /// # Errors
-    /// As for [`Voices::new`], and when the shapes of the two don't go together.
+    /// As for [`Predictions::new`], and when the shapes of the two don't go together.
     pub fn partial(values: Tensor, covered: Tensor, task: Task) -> Result<Self> {
         Self::on_scale(values, Some(covered), task, Scale::Probability)
     }
@@ -61,7 +61,7 @@ impl Voices {
         let (slots, rows, width) = values.dims3()?;
         let wanted = task.width();
         if slots == 0 || width != wanted {
-            candle_core::bail!("voices must be (slots, rows, {wanted}), but are {:?}", values.dims());
+            candle_core::bail!("predictions must be (slots, rows, {wanted}), but are {:?}", values.dims());
         }
         let covered = match covered {
             Some(c) if c.dims() != [slots, rows] => {
@@ -73,13 +73,13 @@ impl Voices {
         Ok(Self { values, covered, task, scale, inputs: None })
     }
 
-    /// `(S, B, C)`; NaN where a voice is missing.
+    /// `(S, B, C)`; NaN where a prediction is missing.
     #[must_use]
     pub fn values(&self) -> &Tensor {
         &self.values
     }
 
-    /// `(S, B)`: 1 where a slot speaks about a row, else 0. `None` where none is missing.
+    /// `(S, B)`: 1 where a slot predicts a row, else 0. `None` where none is missing.
     #[must_use]
     pub fn covered(&self) -> Option<&Tensor> {
         self.covered.as_ref()
@@ -121,7 +121,7 @@ impl Voices {
         Ok(Self { inputs: Some(inputs.clone()), ..self.clone() })
     }
 
-    /// The same voices with other values or rows.
+    /// The same predictions with other values or rows.
     fn mapped(&self, f: impl Fn(&Tensor, usize) -> Result<Tensor>) -> Result<Self> {
         Ok(Self {
             values: f(&self.values, 1)?,
@@ -131,7 +131,7 @@ impl Voices {
         })
     }
 
-    /// The voices `from..from + count`.
+    /// The predictions `from..from + count`.
     ///
     /// # Errors
     /// When there are fewer.
@@ -140,7 +140,7 @@ impl Voices {
         Ok(Self { values: self.values.narrow(0, from, count)?, covered, ..self.clone() })
     }
 
-    /// The voices of these slots, in this order.
+    /// The predictions of these slots, in this order.
     ///
     /// # Errors
     /// When there is none, or one is out of range.
@@ -153,7 +153,7 @@ impl Voices {
         Ok(Self { values: self.values.index_select(&index, 0)?, covered, ..self.clone() })
     }
 
-    /// These rows of all voices.
+    /// These rows of all predictions.
     ///
     /// # Errors
     /// When a row is out of range.
@@ -169,7 +169,7 @@ impl Voices {
         self.mapped(|t, _| t.to_device(device))
     }
 
-    /// The same voices, of which the caller knows that none is missing.
+    /// The same predictions, of which the caller knows that none is missing.
     pub(crate) fn uncovered(self) -> Self {
         Self { covered: None, ..self }
     }
@@ -186,7 +186,7 @@ impl Voices {
         Ok(Self { inputs: self.inputs.clone(), ..other })
     }
 
-    /// Every voice there: one that is missing is stood in for by the mean of those that speak about the row. NaN
+    /// Every prediction there: one that is missing is stood in for by the mean of those that predict the row. NaN
     /// where none does.
     ///
     /// # Errors
@@ -200,7 +200,7 @@ impl Voices {
         Ok(Self { values, covered: None, ..self.clone() })
     }
 
-    /// Whether every voice that is there is finite.
+    /// Whether every prediction that is there is finite.
     pub(crate) fn check_finite(&self) -> crate::Result<()> {
         match self.values.dtype() {
             DType::F64 => self.check_finite_as::<f64>(),
@@ -248,26 +248,29 @@ impl Voices {
         }
     }
 
-    /// The mean over the voices that are there, `(S, B, C) -> (B, C)`; NaN where none is.
+    /// The mean over the predictions that are there, `(S, B, C) -> (B, C)`; NaN where none is.
     pub(crate) fn mean_of(&self, values: &Tensor) -> Result<Tensor> {
         let Some(covered) = &self.covered else { return values.mean(0) };
         self.sum_of(values)?.broadcast_div(&covered.sum(0)?.unsqueeze(1)?)
     }
 
-    /// What a rule that listens to `slots` alone has said; of a row about which none of them speaks, the mean of the
+    /// What a rule that listens to `slots` alone has predicted; of a row about which none of them predicts, the mean of the
     /// others is the best word there is.
-    pub(crate) fn or_mean(&self, said: Tensor, slots: &[usize]) -> Result<Tensor> {
-        let Some(covered) = &self.covered else { return Ok(said) };
-        let heard = Tensor::from_iter(slots.iter().map(|s| *s as u32), covered.device())?;
-        let heard = covered.index_select(&heard, 0)?.sum(0)?.gt(0f64)?;
+    pub(crate) fn or_mean(&self, predicted: Tensor, slots: &[usize]) -> Result<Tensor> {
+        let Some(covered) = &self.covered else { return Ok(predicted) };
+        let row_predictions = Tensor::from_iter(slots.iter().map(|s| *s as u32), covered.device())?;
+        let row_predictions = covered.index_select(&row_predictions, 0)?.sum(0)?.gt(0f64)?;
         let values = match self.scale {
             Scale::Probability => self.values.clone(),
             Scale::LogProbability => self.values.exp()?,
         };
-        heard.unsqueeze(1)?.broadcast_as(said.shape())?.where_cond(&said, &self.mean_of(&values)?)
+        row_predictions
+            .unsqueeze(1)?
+            .broadcast_as(predicted.shape())?
+            .where_cond(&predicted, &self.mean_of(&values)?)
     }
 
-    /// The sum over the voices that are there, `(S, B, C) -> (B, C)`.
+    /// The sum over the predictions that are there, `(S, B, C) -> (B, C)`.
     pub(crate) fn sum_of(&self, values: &Tensor) -> Result<Tensor> {
         let Some(covered) = &self.covered else { return values.sum(0) };
         let mask = covered.unsqueeze(2)?.broadcast_as(values.shape())?;
@@ -275,7 +278,7 @@ impl Voices {
         present.sum(0)
     }
 
-    /// Whether slot `s` speaks about row `b`, as rows of the coverage.
+    /// Whether slot `s` predicts row `b`, as rows of the coverage.
     pub(crate) fn coverage(&self) -> Result<Option<Vec<Vec<f32>>>> {
         self.covered.as_ref().map(|c| c.to_dtype(DType::F32)?.to_vec2()).transpose()
     }

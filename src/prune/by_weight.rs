@@ -1,6 +1,6 @@
 //! Pruning by the weights of a rule.
 use crate::{
-    combine::{Combiner, Head},
+    combine::{Combiner, FittedCombiner},
     prune::{at_least_one, Prune},
     Error, HeldOut, Result,
 };
@@ -40,7 +40,7 @@ impl<C: Combiner> Prune for ByWeight<C> {
             }
         };
         let head = self.rule.fit(&|| Ok(held_out.clone()))?;
-        let slots = held_out.voices().slots();
+        let slots = held_out.predictions().slots();
         let weights: Vec<f64> = match head.weights() {
             Some(weights) if weights.len() == slots => weights.iter().map(|w| w.abs()).collect(),
             _ => return Err(Error::invalid("the rule", "one with a weight a slot", head.name())),

@@ -14,12 +14,12 @@ mod tests;
 pub use by_diversity::ByDiversity;
 pub use by_weight::ByWeight;
 pub use ordered::Ordered;
-pub use pruned::{Pruned, PrunedHead};
+pub use pruned::{FittedPruned, Pruned};
 
 use crate::{
-    combine::held_out_table::Sheet,
+    combine::held_out_table::HeldOutTable,
     kernels::cpu::argmax,
-    metrics::{Criterion, Said, Truth},
+    metrics::{Criterion, Scored, Truth},
     Error, HeldOut, Result,
 };
 use std::fmt::Debug;
@@ -31,8 +31,8 @@ use std::fmt::Debug;
 /// use candle_ensemble::{combine::*, data::Task, predictions::*, prune::*, HeldOut};
 ///
 /// let y = Tensor::arange(0f64, 6., &Device::Cpu)?.reshape((6, 1))?;
-/// let said = Tensor::stack(&[(&y * 9.)?, (&y + 1.)?, (&y - 1.)?], 0)?;
-/// let held_out = HeldOut::from_predictions(&Voices::new(said, Task::Regression { outputs: 1 })?, &y)?;
+/// let predicted = Tensor::stack(&[(&y * 9.)?, (&y + 1.)?, (&y - 1.)?], 0)?;
+/// let held_out = HeldOut::from_predictions(&Predictions::new(predicted, Task::Regression { outputs: 1 })?, &y)?;
 /// assert_eq!(Ordered::reduce_error().keep(&held_out)?, [1, 2]);
 /// assert_eq!(ByWeight::largest(EnsembleSelection::new(4), 1).keep(&held_out)?, [1]);
 /// # Ok::<(), candle_ensemble::Error>(())
@@ -59,23 +59,24 @@ fn at_least_one(members: usize) -> Result<usize> {
 }
 
 /// The classes that the slots vote for, `[slot][row]`, the lowest of equals, and the true ones; an error for values.
-fn votes<'a>(sheet: &'a Sheet, what: &str) -> Result<(Vec<Vec<u32>>, &'a [u32])> {
-    let Truth::Classes(labels) = &sheet.truth else {
+fn votes<'a>(held_out_table: &'a HeldOutTable, what: &str) -> Result<(Vec<Vec<u32>>, &'a [u32])> {
+    let Truth::Classes(labels) = &held_out_table.truth else {
         return Err(Error::invalid("the task", format!("classes, for {what}"), "values"));
     };
-    let (slots, _, classes) = sheet.dims();
+    let (slots, _, classes) = held_out_table.dims();
     let votes = |slot: usize| -> Result<Vec<u32>> {
-        Ok(sheet.slot(slot)?.chunks_exact(classes).map(|row| argmax(row) as u32).collect())
+        Ok(held_out_table.slot(slot)?.chunks_exact(classes).map(|row| argmax(row) as u32).collect())
     };
     let votes = (0..slots).map(votes).collect::<Result<_>>()?;
     Ok((votes, labels))
 }
 
 /// The loss of each slot alone.
-fn alone(sheet: &Sheet, criterion: &dyn Criterion) -> Result<Vec<f64>> {
-    let (slots, _, width) = sheet.dims();
-    let (truth, weights) = (&sheet.truth, sheet.weights.as_slice());
-    let one = |slot: usize| criterion.loss(&Said { values: &sheet.slot(slot)?, width, truth, weights });
+fn alone(held_out_table: &HeldOutTable, criterion: &dyn Criterion) -> Result<Vec<f64>> {
+    let (slots, _, width) = held_out_table.dims();
+    let (truth, weights) = (&held_out_table.truth, held_out_table.weights.as_slice());
+    let one =
+        |slot: usize| criterion.loss(&Scored { values: &held_out_table.slot(slot)?, width, truth, weights });
     (0..slots).map(one).collect()
 }
 

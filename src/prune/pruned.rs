@@ -1,8 +1,8 @@
 //! Pruning as a part of a rule.
 use crate::{
-    combine::{Combiner, Fit, Head},
+    combine::{Combiner, Fit, FittedCombiner},
     network::Scale,
-    predictions::Voices,
+    predictions::Predictions,
     prune::Prune,
     HeldOut, Result,
 };
@@ -26,7 +26,7 @@ impl<P: Prune, C: Combiner> Pruned<P, C> {
 
 /// [`Pruned`], fitted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct PrunedHead<H> {
+pub struct FittedPruned<H> {
     kept: Vec<usize>,
     /// Of the slots kept and, 0, of the others.
     weights: Option<Vec<f64>>,
@@ -34,7 +34,7 @@ pub struct PrunedHead<H> {
     head: H,
 }
 
-impl<H> PrunedHead<H> {
+impl<H> FittedPruned<H> {
     /// The slots kept.
     #[must_use]
     pub fn kept(&self) -> &[usize] {
@@ -48,19 +48,19 @@ impl<H> PrunedHead<H> {
 }
 
 impl<P: Prune, C: Combiner> Combiner for Pruned<P, C> {
-    type Head = PrunedHead<C::Head>;
+    type Fitted = FittedPruned<C::Fitted>;
 
-    fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<Self::Head> {
+    fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<Self::Fitted> {
         let held_out = held_out()?;
-        let (kept, slots) = (self.prune.keep(&held_out)?, held_out.voices().slots());
-        let some = held_out.of_slots(&kept)?;
+        let (kept, slots) = (self.prune.keep(&held_out)?, held_out.predictions().slots());
+        let some = held_out.select_slots(&kept)?;
         let head = self.rule.fit(&|| Ok(some.clone()))?;
         let weights = head.weights().map(|of_kept| {
             let mut weights = vec![0.; slots];
             kept.iter().zip(of_kept).for_each(|(slot, w)| weights[*slot] = *w);
             weights
         });
-        Ok(PrunedHead { kept, weights, slots, head })
+        Ok(FittedPruned { kept, weights, slots, head })
     }
 
     fn wants_inputs(&self) -> bool {
@@ -68,7 +68,7 @@ impl<P: Prune, C: Combiner> Combiner for Pruned<P, C> {
     }
 }
 
-impl<H: Head> Head for PrunedHead<H> {
+impl<H: FittedCombiner> FittedCombiner for FittedPruned<H> {
     fn name(&self) -> String {
         format!("pruned, {}", self.head.name())
     }
@@ -89,11 +89,11 @@ impl<H: Head> Head for PrunedHead<H> {
         self.head.wants_inputs()
     }
 
-    fn combine(&self, voices: &Voices) -> CandleResult<Tensor> {
-        if voices.slots() != self.slots {
-            candle_core::bail!("pruned from {} voices, not {}", self.slots, voices.slots());
+    fn combine(&self, predictions: &Predictions) -> CandleResult<Tensor> {
+        if predictions.slots() != self.slots {
+            candle_core::bail!("pruned from {} predictions, not {}", self.slots, predictions.slots());
         }
-        let said = self.head.combine(&voices.select_slots(&self.kept)?)?;
-        voices.or_mean(said, &self.kept)
+        let predicted = self.head.combine(&predictions.select_slots(&self.kept)?)?;
+        predictions.or_mean(predicted, &self.kept)
     }
 }

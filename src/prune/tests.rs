@@ -1,8 +1,8 @@
 use crate::{
-    combine::{EnsembleSelection, Head, Mean, Weighted},
+    combine::{EnsembleSelection, FittedCombiner, Mean, Weighted},
     data::{Task, TensorDataset},
     metrics::RowLoss,
-    predictions::Voices,
+    predictions::Predictions,
     prune::*,
     strategy::MultiRun,
     train::Trainer,
@@ -14,14 +14,17 @@ use rand::Rng;
 /// Votes of two classes on rows whose true class is 1: `1` where a member is right.
 fn votes_of(right: &[&[u8]]) -> HeldOut {
     let rows = right[0].len();
-    let said: Vec<f32> = right
+    let predicted: Vec<f32> = right
         .iter()
         .flat_map(|m| m.iter().flat_map(|r| if *r == 1 { [0.25, 0.75] } else { [0.75, 0.25] }))
         .collect();
-    let said = Tensor::from_vec(said, (right.len(), rows, 2), &Device::Cpu).unwrap();
-    let voices = Voices::new(said, Task::Classification { classes: 2 }).unwrap();
-    HeldOut::from_predictions(&voices, &Tensor::ones(rows, candle_core::DType::U32, &Device::Cpu).unwrap())
-        .unwrap()
+    let predicted = Tensor::from_vec(predicted, (right.len(), rows, 2), &Device::Cpu).unwrap();
+    let predictions = Predictions::new(predicted, Task::Classification { classes: 2 }).unwrap();
+    HeldOut::from_predictions(
+        &predictions,
+        &Tensor::ones(rows, candle_core::DType::U32, &Device::Cpu).unwrap(),
+    )
+    .unwrap()
 }
 
 fn order(rule: &Ordered, held_out: &HeldOut) -> Vec<usize> {
@@ -105,10 +108,10 @@ fn values_are_pruned_by_their_errors() {
     let wave = Tensor::new(&[[1f64], [-1.], [1.], [-1.], [1.], [-1.], [1.], [-1.]], &Device::Cpu).unwrap();
     let off = |by: &Tensor, times: f64| (&y + (by * times).unwrap()).unwrap();
     let slow = (&y - 3.5).unwrap();
-    let said =
+    let predicted =
         Tensor::stack(&[off(&wave, 0.5), off(&wave, 0.6), off(&wave, -0.7), off(&slow, 0.4)], 0).unwrap();
-    let voices = Voices::new(said, Task::Regression { outputs: 1 }).unwrap();
-    let held_out = HeldOut::from_predictions(&voices, &y).unwrap();
+    let predictions = Predictions::new(predicted, Task::Regression { outputs: 1 }).unwrap();
+    let held_out = HeldOut::from_predictions(&predictions, &y).unwrap();
     // The third's errors are the first's turned round: correlation −1.
     assert_eq!(ByDiversity::disagreement(2).keep(&held_out).unwrap(), [0, 2]);
     assert_eq!(Ordered::reduce_error().members(2).keep(&held_out).unwrap(), [0, 2]);
@@ -127,7 +130,7 @@ fn values_are_pruned_by_their_errors() {
 struct Given(&'static [f64]);
 
 impl crate::combine::Combiner for Given {
-    type Head = Weighted;
+    type Fitted = Weighted;
 
     fn fit(&self, _: &dyn Fn() -> Result<HeldOut>) -> Result<Weighted> {
         Weighted::new(self.0)
@@ -170,11 +173,11 @@ fn a_pruned_ensemble_says_the_same_from_a_smaller_file() {
     let bits = |t: Tensor| -> Vec<u32> {
         t.flatten_all().unwrap().to_vec1::<f32>().unwrap().into_iter().map(f32::to_bits).collect()
     };
-    let (said, bytes) = (bits(whole.predict_proba(&x).unwrap()), whole.to_bytes().unwrap().len());
+    let (predicted, bytes) = (bits(whole.predict_proba(&x).unwrap()), whole.to_bytes().unwrap().len());
     let pruned = whole.pruned();
     assert_eq!(pruned.members().len(), used.len());
     assert_eq!(pruned.head().weights().unwrap().len(), used.len());
-    assert_eq!(bits(pruned.predict_proba(&x).unwrap()), said);
+    assert_eq!(bits(pruned.predict_proba(&x).unwrap()), predicted);
     let smaller = pruned.to_bytes().unwrap();
     assert!(
         smaller.len() < bytes * (used.len() + 2) / 8,
@@ -183,7 +186,7 @@ fn a_pruned_ensemble_says_the_same_from_a_smaller_file() {
         used.len()
     );
     let back = Ensemble::<_, Weighted>::from_bytes(&smaller, &trainer, &Device::Cpu).unwrap();
-    assert_eq!(bits(back.predict_proba(&x).unwrap()), said);
+    assert_eq!(bits(back.predict_proba(&x).unwrap()), predicted);
 
     // A pool pruned first has as many; and a rule that prunes first says what that ensemble says.
     let keep = Ordered::reduce_error().members(3);

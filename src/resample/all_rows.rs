@@ -1,7 +1,7 @@
 //! Every run on every row.
 use crate::{
     data::Dataset,
-    resample::{unit::row_count, Draw, Resample},
+    resample::{unit::row_count, Resample, RunRows},
     Error, Result, Seed,
 };
 
@@ -13,11 +13,11 @@ pub struct AllRows {
 }
 
 impl Resample for AllRows {
-    fn draw(&self, data: &dyn Dataset, _: Seed) -> Result<Vec<Draw>> {
+    fn draw(&self, data: &dyn Dataset, _: Seed) -> Result<Vec<RunRows>> {
         if self.runs == 0 {
             return Err(Error::invalid("runs", "at least 1", 0));
         }
-        let draw = Draw::of((0..row_count(data)?).collect());
+        let draw = RunRows::of((0..row_count(data)?).collect());
         Ok(vec![draw; self.runs])
     }
 

@@ -1,7 +1,7 @@
 //! Rows drawn with replacement.
 use crate::{
     data::{apportion, members, Dataset},
-    resample::{unit::Units, Amount, By, Draw, Resample},
+    resample::{unit::Units, Amount, Resample, ResampleUnit, RunRows},
     Error, Result, Rows, Seed,
 };
 use rand::{seq::IndexedRandom, Rng};
@@ -20,23 +20,23 @@ pub struct Bootstrap {
     /// How many rows (or groups) each.
     pub amount: Amount,
     /// What is drawn; if `None`, groups where the data has them, else rows.
-    pub by: Option<By>,
+    pub by: Option<ResampleUnit>,
 }
 
 impl Resample for Bootstrap {
-    fn draw(&self, data: &dyn Dataset, seed: Seed) -> Result<Vec<Draw>> {
+    fn draw(&self, data: &dyn Dataset, seed: Seed) -> Result<Vec<RunRows>> {
         if self.runs == 0 {
             return Err(Error::invalid("runs", "at least 1", 0));
         }
-        let natural = if data.groups().is_some() { By::Groups } else { By::Rows };
+        let natural = if data.groups().is_some() { ResampleUnit::Groups } else { ResampleUnit::Rows };
         let urns = Urns::of(self.by.unwrap_or(natural).units(data)?, self.amount)?;
         let sample = |run: usize| urns.sample(&mut seed.nth("bootstrap", run as u64).rng());
-        Ok((0..self.runs).map(sample).map(Draw::of).collect())
+        Ok((0..self.runs).map(sample).map(RunRows::of).collect())
     }
 
     fn name(&self) -> String {
         match self.by {
-            Some(By::Strata) => "stratified bootstrap".into(),
+            Some(ResampleUnit::Strata) => "stratified bootstrap".into(),
             _ => "bootstrap".into(),
         }
     }

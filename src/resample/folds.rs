@@ -1,14 +1,14 @@
 //! Each row held out once.
 use crate::{
     data::{members, Dataset},
-    resample::{unit::Units, By, Draw, Resample},
+    resample::{unit::Units, Resample, ResampleUnit, RunRows},
     Error, Result, Rows, Seed,
 };
 use rand::seq::SliceRandom;
 
 /// `k` folds: each run holds one of them out and trains on all others; repeated with new folds, if you like.
 ///
-/// The folds of one repeat speak with one voice, so a row's held-out voice is that of the one model that held it
+/// The folds of one repeat act as one predictor, so a row's held-out prediction is that of the one model that held it
 /// out. Rows are shuffled and dealt to the folds in turn: fold sizes are those of scikit-learn's `KFold`, the
 /// first `n mod k` folds one row larger. By strata the same deal goes from stratum to stratum (in the order in
 /// which they first occur, and shuffled within), as `StratifiedKFold` counts them: each stratum's rows in two
@@ -23,9 +23,9 @@ pub struct Folds {
     pub k: usize,
     /// How many times, each with folds of its own, at least 1.
     pub repeats: usize,
-    /// What is dealt; if `None`, what suits the data ([`By::suiting`]).
-    pub by: Option<By>,
-    /// Whether each repeat ends with a run on all rows, which speaks in its folds' place at inference.
+    /// What is dealt; if `None`, what suits the data ([`ResampleUnit::suiting`]).
+    pub by: Option<ResampleUnit>,
+    /// Whether each repeat ends with a run on all rows, which predicts in its folds' place at inference.
     pub refit: bool,
 }
 
@@ -87,26 +87,26 @@ pub(crate) fn deal(k: usize, units: Units<'_>, seed: Seed) -> Result<Vec<usize>>
 }
 
 impl Resample for Folds {
-    fn draw(&self, data: &dyn Dataset, seed: Seed) -> Result<Vec<Draw>> {
+    fn draw(&self, data: &dyn Dataset, seed: Seed) -> Result<Vec<RunRows>> {
         self.check_k()?;
         if self.repeats == 0 {
             return Err(Error::invalid("repeats", "at least 1", 0));
         }
-        let units = self.by.unwrap_or_else(|| By::suiting(data)).units(data)?;
+        let units = self.by.unwrap_or_else(|| ResampleUnit::suiting(data)).units(data)?;
         let mut draws = vec![];
         for repeat in 0..self.repeats {
             let folds = self.assign(units, seed.nth("folds", repeat as u64))?;
             let others =
                 |out: usize| (0u32..).zip(&folds).filter(move |(_, f)| **f != out).map(|(row, _)| row);
-            draws.extend((0..self.k).map(|fold| Draw::of(others(fold).collect())));
+            draws.extend((0..self.k).map(|fold| RunRows::of(others(fold).collect())));
             if self.refit {
-                draws.push(Draw { refit: true, ..Draw::of((0..folds.len() as u32).collect()) });
+                draws.push(RunRows { refit: true, ..RunRows::of((0..folds.len() as u32).collect()) });
             }
         }
         Ok(draws)
     }
 
-    fn voice(&self, run: usize) -> usize {
+    fn slot(&self, run: usize) -> usize {
         run / (self.k + usize::from(self.refit)).max(1)
     }
 

@@ -1,7 +1,7 @@
 //! Rows drawn without replacement.
 use crate::{
     data::{members, Dataset, Split},
-    resample::{unit::Units, Amount, By, Draw, Resample},
+    resample::{unit::Units, Amount, Resample, ResampleUnit, RunRows},
     Error, Result, Seed,
 };
 
@@ -16,16 +16,16 @@ pub struct Subsample {
     pub runs: usize,
     /// How many rows (or groups) to train on: fewer than there are.
     pub amount: Amount,
-    /// What is drawn; if `None`, what suits the data ([`By::suiting`]).
-    pub by: Option<By>,
+    /// What is drawn; if `None`, what suits the data ([`ResampleUnit::suiting`]).
+    pub by: Option<ResampleUnit>,
 }
 
 impl Resample for Subsample {
-    fn draw(&self, data: &dyn Dataset, seed: Seed) -> Result<Vec<Draw>> {
+    fn draw(&self, data: &dyn Dataset, seed: Seed) -> Result<Vec<RunRows>> {
         if self.runs == 0 {
             return Err(Error::invalid("runs", "at least 1", 0));
         }
-        let units = self.by.unwrap_or_else(|| By::suiting(data)).units(data)?;
+        let units = self.by.unwrap_or_else(|| ResampleUnit::suiting(data)).units(data)?;
         let (of, what) = match units {
             Units::Rows(rows) => (rows, "rows"),
             Units::Strata(strata) => (strata.len(), "rows"),
@@ -39,7 +39,7 @@ impl Resample for Subsample {
                 Units::Strata(strata) => Split::stratified_of(strata, out, seed),
                 Units::Groups(groups) => Split::grouped_of(groups, out, seed),
             };
-            Ok(Draw::of(split?.train))
+            Ok(RunRows::of(split?.train))
         };
         (0..self.runs).map(split).collect()
     }

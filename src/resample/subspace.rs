@@ -1,7 +1,7 @@
 //! Some of the features for each run.
 use crate::{
     data::Dataset,
-    resample::{Amount, Draw, Resample},
+    resample::{Amount, Resample, RunRows},
     Error, Result, Seed,
 };
 use candle_core::Device;
@@ -18,7 +18,7 @@ pub struct Subspace<R> {
 }
 
 impl<R: Resample> Resample for Subspace<R> {
-    fn draw(&self, data: &dyn Dataset, seed: Seed) -> Result<Vec<Draw>> {
+    fn draw(&self, data: &dyn Dataset, seed: Seed) -> Result<Vec<RunRows>> {
         let mut draws = self.rows.draw(data, seed)?;
         let width = width(data)?;
         let size = self.features.up_to(width, width, "features")?;
@@ -32,8 +32,8 @@ impl<R: Resample> Resample for Subspace<R> {
         Ok(draws)
     }
 
-    fn voice(&self, run: usize) -> usize {
-        self.rows.voice(run)
+    fn slot(&self, run: usize) -> usize {
+        self.rows.slot(run)
     }
 
     fn name(&self) -> String {

@@ -35,7 +35,7 @@ fn repeated(sizes: &[usize]) -> Vec<u32> {
     (0u32..).zip(sizes).flat_map(|(id, size)| vec![id; *size]).collect()
 }
 
-fn drawn(how: &impl Resample, data: &dyn Dataset, seed: u64) -> Vec<Draw> {
+fn drawn(how: &impl Resample, data: &dyn Dataset, seed: u64) -> Vec<RunRows> {
     how.draw(data, Seed::from(seed)).unwrap()
 }
 
@@ -43,8 +43,9 @@ fn refusal(how: &impl Resample, data: &dyn Dataset) -> String {
     how.draw(data, Seed::from(0)).unwrap_err().to_string()
 }
 
-fn held_out(draw: &Draw, rows: usize) -> Rows {
-    let seen = |row: &u32| draw.train.contains(row) || draw.valid.contains(row) || draw.bars.contains(row);
+fn held_out(draw: &RunRows, rows: usize) -> Rows {
+    let seen =
+        |row: &u32| draw.train.contains(row) || draw.valid.contains(row) || draw.excluded.contains(row);
     (0..rows as u32).filter(|row| !seen(row)).collect()
 }
 
@@ -59,11 +60,11 @@ fn folds(k: usize) -> Folds {
     Folds { k, repeats: 1, by: None, refit: false }
 }
 
-fn bootstrap(runs: usize, amount: Amount, by: Option<By>) -> Bootstrap {
+fn bootstrap(runs: usize, amount: Amount, by: Option<ResampleUnit>) -> Bootstrap {
     Bootstrap { runs, amount, by }
 }
 
-fn subsample(runs: usize, amount: Amount, by: Option<By>) -> Subsample {
+fn subsample(runs: usize, amount: Amount, by: Option<ResampleUnit>) -> Subsample {
     Subsample { runs, amount, by }
 }
 
@@ -93,7 +94,7 @@ fn stratum_counts_are_those_of_stratified_k_fold() {
     ] {
         // Stratum 2 comes first, then 0, then 1.
         let ids = [vec![2; sizes[2]], vec![0; sizes[0]], vec![1; sizes[1]]].concat();
-        let fold = |draw: &Draw| counts(&held_out(draw, ids.len()), &ids, 3);
+        let fold = |draw: &RunRows| counts(&held_out(draw, ids.len()), &ids, 3);
         let got: Vec<_> = drawn(&folds(k), &strata(&ids), 1).iter().map(fold).collect();
         assert_eq!(got, expected, "{sizes:?} {k}");
     }
@@ -203,13 +204,13 @@ fn impossible_folds_are_refused() {
     assert!(
         refusal(&Folds { k: 2, repeats: 0, by: None, refit: false }, &data).starts_with("repeats must be")
     );
-    for by in [By::Strata, By::Groups] {
+    for by in [ResampleUnit::Strata, ResampleUnit::Groups] {
         assert!(
             Folds { k: 2, repeats: 1, by: Some(by), refit: false }.draw(&data, Seed::from(0)).is_err(),
             "{by:?}"
         );
     }
-    let split = Folds { k: 2, repeats: 1, by: Some(By::Rows), refit: false };
+    let split = Folds { k: 2, repeats: 1, by: Some(ResampleUnit::Rows), refit: false };
     let message = "a draw by rows must be from data without groups, but is from data with groups";
     assert_eq!(refusal(&split, &groups(&[0, 0, 1, 1])), message);
 }
@@ -288,7 +289,7 @@ fn draws_never_change() {
         first(&subsample(1, half, None), &by_strata),
         first(&subsample(1, half, None), &by_groups),
         first(&bootstrap(1, half, None), &plain),
-        first(&bootstrap(1, half, Some(By::Strata)), &by_strata),
+        first(&bootstrap(1, half, Some(ResampleUnit::Strata)), &by_strata),
         first(&bootstrap(1, half, None), &by_groups),
     ];
     assert_eq!(got, GOLDEN);
@@ -331,12 +332,12 @@ fn leave_one_out_is_as_many_folds_as_rows() {
 fn groups_go_where_data_has_them_and_bagging_is_plain_else() {
     let ids = repeated(&[5, 5]);
     let draw = |by, data: &dyn Dataset| drawn(&bootstrap(3, Amount::default(), by), data, 1);
-    assert_eq!(draw(None, &strata(&ids)), draw(Some(By::Rows), &numbers(10)));
-    assert_eq!(draw(None, &groups(&ids)), draw(Some(By::Groups), &groups(&ids)));
+    assert_eq!(draw(None, &strata(&ids)), draw(Some(ResampleUnit::Rows), &numbers(10)));
+    assert_eq!(draw(None, &groups(&ids)), draw(Some(ResampleUnit::Groups), &groups(&ids)));
     let both = strata(&ids).with_groups(repeated(&[2, 2, 2, 2, 2])).unwrap();
-    assert_eq!(By::suiting(&both), By::Groups);
-    assert_eq!(By::suiting(&strata(&ids)), By::Strata);
-    assert_eq!(By::suiting(&numbers(3)), By::Rows);
+    assert_eq!(ResampleUnit::suiting(&both), ResampleUnit::Groups);
+    assert_eq!(ResampleUnit::suiting(&strata(&ids)), ResampleUnit::Strata);
+    assert_eq!(ResampleUnit::suiting(&numbers(3)), ResampleUnit::Rows);
 }
 
 proptest! {
@@ -353,7 +354,7 @@ proptest! {
             prop_assert_eq!(all, (0..n as u32).collect::<Rows>(), "each row is held out once");
             for (fold, draw) in folds.iter().enumerate() {
                 prop_assert_eq!(draw.train.len() + held_out(draw, n).len(), n);
-                prop_assert_eq!(how.voice(repeat * k + fold), repeat);
+                prop_assert_eq!(how.prediction(repeat * k + fold), repeat);
             }
         }
     }
@@ -430,7 +431,7 @@ proptest! {
         let ids = repeated(&sizes);
         let amount = Amount::Share(share);
         let mut draws = drawn(&subsample(2, amount, None), &strata(&ids), seed);
-        draws.extend(drawn(&bootstrap(2, amount, Some(By::Strata)), &strata(&ids), seed));
+        draws.extend(drawn(&bootstrap(2, amount, Some(ResampleUnit::Strata)), &strata(&ids), seed));
         for draw in draws {
             let total = draw.train.len() as f64;
             prop_assert_eq!(total, (share * ids.len() as f64).round());
@@ -481,9 +482,9 @@ proptest! {
             let features = draw.features.clone().unwrap();
             prop_assert_eq!(features.len(), ((share * 4.).round() as usize).max(1));
             prop_assert!(features.is_sorted_by(|a, b| a < b) && features.iter().all(|f| *f < 4));
-            prop_assert_eq!(Draw { features: None, ..draw }, rows);
+            prop_assert_eq!(RunRows { features: None, ..draw }, rows);
         }
-        prop_assert_eq!((how.voice(0), how.voice(1)), (0, 0));
+        prop_assert_eq!((how.prediction(0), how.prediction(1)), (0, 0));
     }
 }
 
@@ -494,14 +495,14 @@ proptest! {
 fn inclusion_has_the_probability_of_theory() {
     let runs = 4000;
     let included =
-        |draws: &[Draw], row: u32| draws.iter().filter(|d| d.train.binary_search(&row).is_ok()).count();
+        |draws: &[RunRows], row: u32| draws.iter().filter(|d| d.train.binary_search(&row).is_ok()).count();
     let check = |count: usize, p: f64| {
         let (mean, sd) = (runs as f64 * p, (runs as f64 * p * (1. - p)).sqrt());
         assert!((count as f64 - mean).abs() < 5. * sd, "{count} is not {mean} ± {sd}");
     };
     let sizes = [2, 5, 13];
     let ids = repeated(&sizes);
-    let draws = drawn(&bootstrap(runs, Amount::default(), Some(By::Strata)), &strata(&ids), 7);
+    let draws = drawn(&bootstrap(runs, Amount::default(), Some(ResampleUnit::Strata)), &strata(&ids), 7);
     assert!(draws.iter().all(|draw| counts(&draw.train, &ids, 3) == sizes), "each its own size");
     for (row, stratum) in (0u32..).zip(&ids) {
         let n = sizes[*stratum as usize] as i32;
@@ -516,7 +517,7 @@ fn inclusion_has_the_probability_of_theory() {
     let how = Subspace { rows: AllRows { runs }, features: Amount::Count(3) };
     let draws = drawn(&how, &numbers(2), 10);
     for feature in 0..4 {
-        let has = |draw: &&Draw| draw.features.as_ref().is_some_and(|f| f.contains(&feature));
+        let has = |draw: &&RunRows| draw.features.as_ref().is_some_and(|f| f.contains(&feature));
         check(draws.iter().filter(has).count(), 0.75);
     }
 }
@@ -536,12 +537,12 @@ fn every_builder_trains_and_holds_out_what_its_records_say() {
     let builders: [(Box<dyn EnsembleBuilder>, usize, Option<Rows>); 5] = [
         (Box::new(KFold::new(3).repeats(2)), 4, Some((0..24).collect())),
         (Box::new(RandomSplit::new(4, 0.5)), 8, None),
-        (Box::new(Bagging::new(3).by(By::Rows)), 6, None),
+        (Box::new(Bagging::new(3).by(ResampleUnit::Rows)), 6, None),
         (Box::new(ForwardChaining::new(3).gap(1).validation(0.2)), 2, Some((6..24).collect())),
         (Box::new(MultiRun::new(2)), 4, Some(vec![])),
     ];
     for (builder, slots, rows) in &builders {
-        let pool = Session::new(&trainer, &data).grow(&**builder, 5).unwrap();
+        let pool = Session::new(&trainer, &data).fit(&**builder, 5).unwrap();
         assert_eq!(pool.slots(), *slots, "{}", builder.name());
         let mut unseen = [false; 24];
         for member in pool.members() {
@@ -556,12 +557,12 @@ fn every_builder_trains_and_holds_out_what_its_records_say() {
     }
 }
 
-/// Of a row that both folds of a forward chain may speak about, the voice is the mean of the two.
+/// Of a row that both folds of a forward chain may predict, the prediction is the mean of the two.
 #[test]
 fn a_chain_speaks_as_the_ensemble_stood() {
     let data = numbers(9);
     let trainer = Trainer::new(|vb| linear(4, 1, vb)).epochs(1);
-    let pool = Session::new(&trainer, &data).grow(&ForwardChaining::new(2), 5).unwrap();
+    let pool = Session::new(&trainer, &data).fit(&ForwardChaining::new(2), 5).unwrap();
     let held = pool.held_out().unwrap();
     assert_eq!(held.rows(), [3, 4, 5, 6, 7, 8]);
     let says = |member: &crate::Member| {
@@ -571,10 +572,10 @@ fn a_chain_speaks_as_the_ensemble_stood() {
         network.run(data.inputs(), false).unwrap().squeeze(1).unwrap().to_vec1::<f32>().unwrap()
     };
     let (first, second) = (says(&pool.members()[0]), says(&pool.members()[1]));
-    let voice = held.voices().values().flatten_all().unwrap().to_vec1::<f32>().unwrap();
-    for (row, voice) in (3..9).zip(voice) {
+    let prediction = held.predictions().values().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    for (row, prediction) in (3..9).zip(prediction) {
         let expected = if row < 6 { first[row] } else { (first[row] + second[row]) / 2. };
-        assert!((voice - expected).abs() < 1e-6, "row {row}");
+        assert!((prediction - expected).abs() < 1e-6, "row {row}");
     }
 }
 
@@ -622,12 +623,14 @@ fn members_of_subspaces_see_their_own_features_everywhere() {
     });
     let own = Tensor::stack(&own.collect::<Vec<_>>(), 0).unwrap().to_vec3::<f32>().unwrap();
     let held = pool.held_out().unwrap();
-    let (voices, covered) =
-        (held.voices().values().to_vec3::<f32>().unwrap(), held.voices().coverage().unwrap().unwrap());
+    let (predictions, covered) = (
+        held.predictions().values().to_vec3::<f32>().unwrap(),
+        held.predictions().coverage().unwrap().unwrap(),
+    );
     for (slot, said) in own.iter().enumerate() {
         for (i, row) in held.rows().iter().enumerate() {
             if covered[slot][i] > 0. {
-                assert_eq!(voices[slot][i], said[*row as usize], "slot {slot}, row {row}");
+                assert_eq!(predictions[slot][i], said[*row as usize], "slot {slot}, row {row}");
             }
         }
     }
@@ -640,7 +643,7 @@ fn members_of_subspaces_see_their_own_features_everywhere() {
 fn a_model_that_does_not_read_its_width_is_told_so() {
     let data = numbers(8);
     let trainer = Trainer::new(|vb| linear(4, 1, vb)).epochs(1);
-    let e = Session::new(&trainer, &data).grow(&RandomSubspace::new(2, 0.5), 1).map(|_| ()).unwrap_err();
+    let e = Session::new(&trainer, &data).fit(&RandomSubspace::new(2, 0.5), 1).map(|_| ()).unwrap_err();
     assert!(e.to_string().contains("run 0"), "{e}");
     assert!(std::error::Error::source(&e).unwrap().to_string().contains("\"inputs\""));
 }

@@ -6,7 +6,7 @@ use crate::{data::Dataset, Error, Result};
 /// Where the data has groups ([`Dataset::groups`]), none is ever split between rows that a member is fitted on
 /// and rows that it is held out from: to draw such data by rows or by strata is an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum By {
+pub enum ResampleUnit {
     /// All rows alike.
     Rows,
     /// Rows within each stratum ([`Dataset::strata`]), so that proportions are kept.
@@ -15,7 +15,7 @@ pub enum By {
     Groups,
 }
 
-impl By {
+impl ResampleUnit {
     /// What suits the data: groups where it has them, else strata where it has them, else rows.
     #[must_use]
     pub fn suiting(data: &dyn Dataset) -> Self {

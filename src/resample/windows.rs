@@ -1,12 +1,12 @@
 //! Trained on the past, held out from the future.
 use crate::{
     data::Dataset,
-    resample::{unit::row_count, Draw, Resample},
+    resample::{unit::row_count, Resample, RunRows},
     Error, Result, Rows, Seed,
 };
 use std::collections::BTreeSet;
 
-/// Forward chaining, for rows in order of time: each run trains on rows up to some moment, and speaks about rows
+/// Forward chaining, for rows in order of time: each run trains on rows up to some moment, and predicts rows
 /// after it.
 ///
 /// The rows' end is cut into `folds` test windows of equal size; run `i` trains on what lies before window `i`,
@@ -14,10 +14,10 @@ use std::collections::BTreeSet;
 /// `max_train_size`, `gap`, `test_size`).
 ///
 /// A run that was fitted on later rows knows the future of earlier ones, though it was not fitted on them: so
-/// every row before a run's test window counts as seen ([`Draw::bars`]), the gap and what a sliding window left
+/// every row before a run's test window counts as seen ([`RunRows::excluded`]), the gap and what a sliding window left
 /// behind included; where the data has groups, so does every row of a group that the run was fitted on. All
-/// runs speak with one voice: for each row of a test window it is the mean of what the models that existed by
-/// then say, the ensemble as it stood. Rows before the first test window are nobody's to speak about, and stay
+/// runs act as one predictor: for each row of a test window it is the mean of what the models that existed by
+/// then say, the ensemble as it stood. Rows before the first test window are nobody's to predict, and stay
 /// missing.
 ///
 /// No randomness here: runs differ by their rows.
@@ -59,7 +59,7 @@ impl Windows {
 }
 
 impl Resample for Windows {
-    fn draw(&self, data: &dyn Dataset, _: Seed) -> Result<Vec<Draw>> {
+    fn draw(&self, data: &dyn Dataset, _: Seed) -> Result<Vec<RunRows>> {
         let rows = row_count(data)? as usize;
         let test = self.test_rows(rows)?;
         let window = |fold: usize| {
@@ -67,19 +67,19 @@ impl Resample for Windows {
             let end = start - self.gap;
             let first = self.window.map_or(0, |most| end.saturating_sub(most));
             let train: Rows = (first as u32..end as u32).collect();
-            let mut bars: Rows = (0..start as u32).collect();
+            let mut excluded: Rows = (0..start as u32).collect();
             if let Some(groups) = data.groups() {
                 let group = |row: &u32| groups.get(*row as usize);
                 let fitted: BTreeSet<_> = train.iter().filter_map(group).collect();
                 let later = start as u32..rows as u32;
-                bars.extend(later.filter(|row| group(row).is_some_and(|g| fitted.contains(g))));
+                excluded.extend(later.filter(|row| group(row).is_some_and(|g| fitted.contains(g))));
             }
-            Draw { train, bars, ..Draw::default() }
+            RunRows { train, excluded, ..RunRows::default() }
         };
         Ok((0..self.folds).map(window).collect())
     }
 
-    fn voice(&self, _: usize) -> usize {
+    fn slot(&self, _: usize) -> usize {
         0
     }
 

@@ -15,7 +15,7 @@ pub enum Checkpoints {
     /// Not at all: an interrupted run starts anew.
     Never,
     /// After every so many epochs, at least 1.
-    Epochs(u32),
+    Epochs(usize),
     /// At the end of the first epoch after so many minutes, 0 or more.
     Minutes(f64),
 }
@@ -77,7 +77,7 @@ impl Checkpoint {
 
     /// The epoch to go on with.
     #[must_use]
-    pub fn epoch(&self) -> u32 {
+    pub fn epoch(&self) -> usize {
         self.curve.last().map_or(0, |record| record.epoch.saturating_add(1))
     }
 

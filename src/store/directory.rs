@@ -43,11 +43,11 @@ use std::{
 /// # let path = folder.path().join("members");
 /// let store = DirectoryStore::new(&path)?;
 /// let session = Session::new(&trainer, &data).store(&store);
-/// session.grow(&MultiRun::new(3), 42)?; // interrupted here or there, it goes on where it was
-/// let again = session.grow(&MultiRun::new(3), 42)?; // nothing is left to train
+/// session.fit(&MultiRun::new(3), 42)?; // interrupted here or there, it goes on where it was
+/// let again = session.fit(&MultiRun::new(3), 42)?; // nothing is left to train
 /// assert_eq!(again.members().len(), 3);
 ///
-/// let other = session.grow(&Bagging::new(3), 42).err().unwrap();
+/// let other = session.fit(&Bagging::new(3), 42).err().unwrap();
 /// assert!(other.to_string().contains("another plan (run 0 differs in training rows)"), "{other}");
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```

@@ -94,7 +94,7 @@ fn plans_differ(plan: &Plan, there: &Plan) -> Option<String> {
             ("training rows", a.train != b.train),
             ("validation rows", a.valid != b.valid),
             ("part at inference", a.refit != b.refit),
-            ("members taken", a.take != b.take),
+            ("members taken", a.collect != b.collect),
             ("settings", a.settings != b.settings),
         ];
         let names: Vec<_> = parts.iter().filter(|(_, differ)| *differ).map(|(name, _)| *name).collect();
@@ -113,7 +113,7 @@ mod tests {
     };
 
     fn plan() -> Plan {
-        let run = |id: u32| {
+        let run = |id: usize| {
             let rows = vec![0, 300, 70_000, 300];
             let settings = Settings::new().with("width", 8);
             RunSpec { settings, ..RunSpec::new(id, "model", Seed::from(u64::from(id)), rows) }

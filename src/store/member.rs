@@ -17,9 +17,9 @@ pub struct Member {
     pub record: Record,
 }
 
-/// The members that speak at inference: where a slot was refit, its refit ones alone.
-pub(crate) fn speaking(members: &[Member]) -> impl Iterator<Item = &Member> {
-    let refit: BTreeSet<u32> = members.iter().filter(|m| m.record.refit).map(|m| m.record.slot).collect();
+/// The members that predict at inference: where a slot was refit, its refit ones alone.
+pub(crate) fn predicting(members: &[Member]) -> impl Iterator<Item = &Member> {
+    let refit: BTreeSet<usize> = members.iter().filter(|m| m.record.refit).map(|m| m.record.slot).collect();
     members.iter().filter(move |m| m.record.refit || !refit.contains(&m.record.slot))
 }
 
@@ -34,12 +34,12 @@ pub(crate) fn apart<'a>(members: impl IntoIterator<Item = &'a Member>) -> Vec<Me
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     /// The run it comes from.
-    pub run: u32,
+    pub run: usize,
     /// 0 for the run's first member.
-    pub index: u32,
-    /// Members of the same slot speak with one voice.
-    pub slot: u32,
-    /// Whether it speaks in the place of all others of its slot at inference, and has no part in what is held out; see
+    pub index: usize,
+    /// Members of the same slot act as one predictor.
+    pub slot: usize,
+    /// Whether it predicts in the place of all others of its slot at inference, and has no part in what is held out; see
     /// [`KFold::refit`](crate::strategy::KFold::refit).
     #[serde(default)]
     pub refit: bool,
@@ -49,8 +49,8 @@ pub struct Record {
     pub settings: Settings,
     /// The columns of the inputs `(N, D)` that it sees; all, if `None`.
     pub features: Option<Vec<u32>>,
-    /// Every row that shaped it, validation rows of early stopping included, and those that it may not speak
-    /// about for another reason ([`RunSpec::bars`](crate::plan::RunSpec::bars)); sorted, each once. Held out
+    /// Every row that shaped it, validation rows of early stopping included, and those that it may not predict
+    /// about for another reason ([`RunSpec::excluded`](crate::plan::RunSpec::excluded)); sorted, each once. Held out
     /// means all the others.
     pub seen: Rows,
     /// Loss and metric by epoch, up to where the member was taken.
@@ -67,7 +67,7 @@ pub struct Record {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EpochRecord {
     /// From 0.
-    pub epoch: u32,
+    pub epoch: usize,
     /// Learning rate of the epoch's last step.
     #[serde(with = "real")]
     pub learning_rate: f64,

@@ -1,6 +1,6 @@
 //! Bootstrap aggregating.
 use crate::{
-    resample::{Amount, Bootstrap, By},
+    resample::{Amount, Bootstrap, ResampleUnit},
     strategy::Strategy,
 };
 
@@ -18,12 +18,12 @@ use crate::{
 /// doi:10.1017/CBO9780511802843; by groups Field and Welsh 2007, doi:10.1111/j.1467-9868.2007.00593.x.
 ///
 /// ```
-/// use candle_ensemble::{resample::By, strategy::Bagging};
+/// use candle_ensemble::{resample::ResampleUnit, strategy::Bagging};
 ///
 /// let bagging = Bagging::new(10);
 /// let half = Bagging::new(10).size(0.5);      // half as many rows as there are
 /// let count = Bagging::new(10).rows(4500);    // this many
-/// let even = Bagging::new(10).by(By::Strata); // each class resampled to its own size
+/// let even = Bagging::new(10).by(ResampleUnit::Strata); // each class resampled to its own size
 /// ```
 pub type Bagging = Strategy<Bootstrap>;
 
@@ -52,7 +52,7 @@ impl Bagging {
     /// What is drawn: rows, rows within each stratum, or groups; if not set, groups where the data has them,
     /// else rows.
     #[must_use]
-    pub fn by(mut self, by: By) -> Self {
+    pub fn by(mut self, by: ResampleUnit) -> Self {
         self.resample.by = Some(by);
         self
     }

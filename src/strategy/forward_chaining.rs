@@ -1,13 +1,13 @@
 //! Rows in order of time.
 use crate::{resample::Windows, strategy::Strategy};
 
-/// Forward chaining: every run trains on the rows up to some moment and speaks about later ones only; all speak
-/// with one voice.
+/// Forward chaining: every run trains on the rows up to some moment and predicts later ones only; all predict
+/// with one prediction.
 ///
 /// Choose it for rows in order of time, where a shuffled fold would let models of the future judge the past. The
 /// training window expands, or slides if [`window`](Self::window) limits it; a [`gap`](Self::gap) keeps apart
 /// rows whose targets overlap. Rows before the first test window have no held-out prediction; [`Windows`] tells
-/// who may speak about what. Cost: `folds` times the epochs of one network, on half of the rows on average where
+/// who may predict what. Cost: `folds` times the epochs of one network, on half of the rows on average where
 /// the window expands.
 ///
 /// Source: Tashman 2000, doi:10.1016/S0169-2070(00)00065-0 (rolling origin); Bergmeir and Benítez 2012,

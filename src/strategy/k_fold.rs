@@ -1,13 +1,13 @@
 //! Cross-validation committees.
 use crate::{
-    resample::{By, Folds},
+    resample::{Folds, ResampleUnit},
     strategy::Strategy,
 };
 
-/// K-fold: each run holds one of `k` folds out and trains on the others; the `k` models of one repeat speak with
-/// one voice, their mean.
+/// K-fold: each run holds one of `k` folds out and trains on the others; the `k` models of one repeat predict with
+/// one prediction, their mean.
 ///
-/// Choose it when every row should have exactly one held-out prediction of each voice: to fit a rule that learns
+/// Choose it when every row should have exactly one held-out prediction of each prediction: to fit a rule that learns
 /// (stacking) on all rows, or for an estimate in which all rows count alike. Folds suit the data unless told
 /// otherwise: whole groups where it has them, else stratified where it has strata, else plain; [`Folds`] tells
 /// how rows are dealt. `KFold::new(rows)` is leave-one-out. Cost: `k × repeats` times the epochs of one network
@@ -19,16 +19,16 @@ use crate::{
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use candle_ensemble::{data::TensorDataset, plan::*, resample::By, strategy::*, Seed};
+/// use candle_ensemble::{data::TensorDataset, plan::*, resample::ResampleUnit, strategy::*, Seed};
 ///
 /// let x = Tensor::arange(0f32, 20., &Device::Cpu)?.reshape((10, 2))?;
 /// let data = TensorDataset::regression(x.clone(), &x.sum(1)?)?;
 ///
-/// let builder = KFold::new(5).repeats(3).by(By::Rows);
+/// let builder = KFold::new(5).repeats(3).by(ResampleUnit::Rows);
 /// let plan = builder.plan(&data, &["mlp".into()], Seed::from(42))?;
 /// assert_eq!(plan.runs.len(), 15);
 /// assert_eq!(plan.runs[0].train.len(), 8);
-/// assert_eq!(plan.runs.iter().map(|run| run.slot).max(), Some(2)); // three voices
+/// assert_eq!(plan.runs.iter().map(|run| run.slot).max(), Some(2)); // three predictions
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 pub type KFold = Strategy<Folds>;
@@ -40,7 +40,7 @@ impl KFold {
         Self::of(Folds { k, repeats: 1, by: None, refit: false })
     }
 
-    /// Repeats all of it with new folds, each repeat with a voice of its own; once, if not set.
+    /// Repeats all of it with new folds, each repeat with a prediction of its own; once, if not set.
     #[must_use]
     pub fn repeats(mut self, repeats: usize) -> Self {
         self.resample.repeats = repeats;
@@ -48,8 +48,8 @@ impl KFold {
     }
 
     /// Ends each repeat with a run on all rows. Held-out predictions are the fold models' as before; at inference the
-    /// refit network alone speaks for the voice, as in scikit-learn's stacking: one forward pass in place of `k`, a
-    /// network fitted on all rows in place of a mean of `k` on fewer. If not set, a voice is the mean of its fold
+    /// refit network alone predicts for the prediction, as in scikit-learn's stacking: one forward pass in place of `k`, a
+    /// network fitted on all rows in place of a mean of `k` on fewer. If not set, a prediction is the mean of its fold
     /// models at inference too, as in AutoGluon: a mean varies less, and it is what the rule was fitted on.
     ///
     /// ```
@@ -59,7 +59,7 @@ impl KFold {
     /// let x = Tensor::arange(0f32, 20., &Device::Cpu)?.reshape((10, 2))?;
     /// let data = TensorDataset::regression(x.clone(), &x.sum(1)?)?;
     /// let trainer = Trainer::new(|vb| candle_nn::linear(2, 1, vb)).epochs(1);
-    /// let pool = Session::new(&trainer, &data).grow(&KFold::new(5).refit(), 42)?;
+    /// let pool = Session::new(&trainer, &data).fit(&KFold::new(5).refit(), 42)?;
     /// assert_eq!(pool.members().len(), 6);
     /// assert_eq!(pool.combine(&Mean)?.members().len(), 1);
     /// # Ok::<(), candle_ensemble::Error>(())
@@ -70,9 +70,9 @@ impl KFold {
         self
     }
 
-    /// What is dealt to the folds; if not set, what suits the data ([`By::suiting`]).
+    /// What is dealt to the folds; if not set, what suits the data ([`ResampleUnit::suiting`]).
     #[must_use]
-    pub fn by(mut self, by: By) -> Self {
+    pub fn by(mut self, by: ResampleUnit) -> Self {
         self.resample.by = Some(by);
         self
     }

@@ -1,14 +1,14 @@
 //! Ways to grow an ensemble; one strategy a file.
 //!
-//! A strategy is *what each run trains on* ([`crate::resample`]) × *when it hands over members* ([`Take`]) ×
+//! A strategy is *what each run trains on* ([`crate::resample`]) × *when it yields members* ([`Take`]) ×
 //! *what varies between runs* ([`Settings`], architectures). [`Strategy`] puts the three together:
-//! `KFold::new(5).take(Snapshot::new(3))` takes three snapshots within each of five folds.
+//! `KFold::new(5).collect(Snapshot::new(3))` takes three snapshots within each of five folds.
 //!
 //! | Builder | Each member trains on | Held out |
 //! |---|---|---|
 //! | [`MultiRun`] | all rows | nothing |
 //! | [`Bagging`] | rows drawn with replacement | about 37 % of the rows, for each member |
-//! | [`KFold`] | all folds but one | each row, from one member of each voice |
+//! | [`KFold`] | all folds but one | each row, from one member of each prediction |
 //! | [`RandomSplit`] | a random part of the rows | the rest, for each member |
 //! | [`RandomSubspace`] | all rows, some features | nothing |
 //! | [`RandomPatches`] | some rows, some features | the other rows, for each member |
@@ -35,7 +35,7 @@ pub use random_split::RandomSplit;
 pub use random_subspace::RandomSubspace;
 pub use resampled::Strategy;
 
-pub use crate::plan::{FastGeometric, Horizontal, Plan, RunSpec, Settings, Snapshot, Take, Value};
+pub use crate::plan::{Collect, FastGeometric, Horizontal, Plan, RunSpec, Settings, Snapshot, Value};
 
 use crate::{data::Dataset, Result, Seed};
 

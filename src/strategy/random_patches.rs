@@ -1,6 +1,6 @@
 //! Random parts of the rows and of the features.
 use crate::{
-    resample::{Amount, By, Subsample, Subspace},
+    resample::{Amount, ResampleUnit, Subsample, Subspace},
     strategy::Strategy,
 };
 
@@ -50,9 +50,9 @@ impl RandomPatches {
         self
     }
 
-    /// How rows are drawn; if not set, as it suits the data ([`By::suiting`]).
+    /// How rows are drawn; if not set, as it suits the data ([`ResampleUnit::suiting`]).
     #[must_use]
-    pub fn by(mut self, by: By) -> Self {
+    pub fn by(mut self, by: ResampleUnit) -> Self {
         self.resample.rows.by = Some(by);
         self
     }

@@ -1,6 +1,6 @@
 //! Random parts of the rows.
 use crate::{
-    resample::{Amount, By, Subsample},
+    resample::{Amount, ResampleUnit, Subsample},
     strategy::Strategy,
 };
 
@@ -16,10 +16,10 @@ use crate::{
 /// 2002, doi:10.1214/aos/1031689014.
 ///
 /// ```
-/// use candle_ensemble::{resample::By, strategy::RandomSplit};
+/// use candle_ensemble::{resample::ResampleUnit, strategy::RandomSplit};
 ///
 /// let halves = RandomSplit::new(20, 0.5);
-/// let plain = RandomSplit::new(20, 0.5).by(By::Rows); // even where there are classes
+/// let plain = RandomSplit::new(20, 0.5).by(ResampleUnit::Rows); // even where there are classes
 /// let count = RandomSplit::new(20, 0.5).rows(4500);   // this many to train on
 /// ```
 pub type RandomSplit = Strategy<Subsample>;
@@ -39,9 +39,9 @@ impl RandomSplit {
         self
     }
 
-    /// What is drawn; if not set, what suits the data ([`By::suiting`]).
+    /// What is drawn; if not set, what suits the data ([`ResampleUnit::suiting`]).
     #[must_use]
-    pub fn by(mut self, by: By) -> Self {
+    pub fn by(mut self, by: ResampleUnit) -> Self {
         self.resample.by = Some(by);
         self
     }

@@ -30,7 +30,7 @@ use crate::{
 /// });
 /// let trainer = trainer.epochs(2);
 ///
-/// let pool = Session::new(&trainer, &data).grow(&RandomSubspace::new(4, 0.5), 42)?;
+/// let pool = Session::new(&trainer, &data).fit(&RandomSubspace::new(4, 0.5), 42)?;
 /// assert!(pool.members().iter().all(|m| m.record.features.as_ref().is_some_and(|f| f.len() == 3)));
 /// assert_eq!(pool.combine(&Mean)?.predict(&x)?.dims(), [20]);
 /// # Ok::<(), candle_ensemble::Error>(())

@@ -1,9 +1,9 @@
-//! What each run trains on × when it hands over members × what varies between runs.
+//! What each run trains on × when it yields members × what varies between runs.
 use crate::{
     check,
     data::{Dataset, Split},
-    plan::{Plan, RunSpec, Settings, Take},
-    resample::{unit::Units, By, Draw, Resample},
+    plan::{Collect, Plan, RunSpec, Settings},
+    resample::{unit::Units, Resample, ResampleUnit, RunRows},
     strategy::EnsembleBuilder,
     Error, Result, Rows, Seed,
 };
@@ -20,7 +20,7 @@ type Vary = Arc<dyn Fn(usize, Seed) -> Settings + Send + Sync>;
 #[derive(Clone)]
 pub struct Strategy<R> {
     pub(crate) resample: R,
-    take: Take,
+    collect: Collect,
     vary: Option<Vary>,
     validation: Option<f64>,
 }
@@ -29,7 +29,7 @@ impl<R: fmt::Debug> fmt::Debug for Strategy<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Strategy")
             .field("resample", &self.resample)
-            .field("take", &self.take)
+            .field("collect", &self.collect)
             .field("varies", &self.vary.is_some())
             .field("validation", &self.validation)
             .finish()
@@ -39,14 +39,14 @@ impl<R: fmt::Debug> fmt::Debug for Strategy<R> {
 impl<R: Resample> Strategy<R> {
     /// Runs on the rows that `resample` gives them, all with the learner's own settings.
     pub fn of(resample: R) -> Self {
-        Self { resample, take: Take::default(), vary: None, validation: None }
+        Self { resample, collect: Collect::default(), vary: None, validation: None }
     }
 
     /// When members are taken; at the end of each run, if not set. [`Horizontal`](crate::plan::Horizontal),
     /// [`Snapshot`](crate::plan::Snapshot) and [`FastGeometric`](crate::plan::FastGeometric) go here.
     #[must_use]
-    pub fn take(mut self, take: impl Into<Take>) -> Self {
-        self.take = take.into();
+    pub fn collect(mut self, collect: impl Into<Collect>) -> Self {
+        self.collect = collect.into();
         self
     }
 
@@ -107,14 +107,14 @@ impl<R: Resample> EnsembleBuilder for Strategy<R> {
             check::share("the validation share", share)?;
         }
         let draws = self.resample.draw(data, seed.child("rows"))?;
-        let voices: Vec<u32> = (0..draws.len()).map(|run| self.resample.voice(run) as u32).collect();
+        let own: Vec<usize> = (0..draws.len()).map(|run| self.resample.slot(run)).collect();
         let mut runs = Vec::with_capacity(draws.len() * architectures.len());
-        let mut slots = 0u32;
+        let mut slots = 0usize;
         for architecture in architectures {
             for (number, draw) in draws.iter().enumerate() {
-                let id = runs.len() as u32;
-                let seed = seed.nth("run", id.into());
-                let Draw { train, valid, bars, refit, features } = match self.validation {
+                let id = runs.len();
+                let seed = seed.nth("run", id as u64);
+                let RunRows { train, valid, excluded, refit, features } = match self.validation {
                     Some(share) => watched(draw, share, data, seed.child("validation"))?,
                     None => draw.clone(),
                 };
@@ -122,11 +122,11 @@ impl<R: Resample> EnsembleBuilder for Strategy<R> {
                 if let Some(features) = &features {
                     settings = settings.with("inputs", features.len() as i64);
                 }
-                let (slot, take) = (slots.saturating_add(voices[number]), self.take.clone());
+                let (slot, collect) = (slots.saturating_add(own[number]), self.collect);
                 let run = RunSpec::new(id, architecture, seed, train);
-                runs.push(RunSpec { slot, valid, bars, refit, features, take, settings, ..run });
+                runs.push(RunSpec { slot, valid, excluded, refit, features, collect, settings, ..run });
             }
-            slots = slots.saturating_add(voices.iter().max().map_or(0, |last| last.saturating_add(1)));
+            slots = slots.saturating_add(own.iter().max().map_or(0, |last| last.saturating_add(1)));
         }
         Ok(Plan { runs, reserved: Rows::new(), data: data.fingerprint() })
     }
@@ -137,14 +137,14 @@ impl<R: Resample> EnsembleBuilder for Strategy<R> {
 }
 
 /// Splits a share of the distinct rows off a draw, with every copy of them.
-fn watched(draw: &Draw, share: f64, data: &dyn Dataset, seed: Seed) -> Result<Draw> {
+fn watched(draw: &RunRows, share: f64, data: &dyn Dataset, seed: Seed) -> Result<RunRows> {
     let mut distinct = draw.train.clone();
     distinct.sort_unstable();
     distinct.dedup();
     let of_distinct = |ids: &[u32]| {
         distinct.iter().map(|row| ids.get(*row as usize).copied().unwrap_or_default()).collect::<Vec<_>>()
     };
-    let split = match By::suiting(data).units(data)? {
+    let split = match ResampleUnit::suiting(data).units(data)? {
         Units::Groups(groups) => Split::grouped(&of_distinct(groups), share, seed)?,
         Units::Strata(strata) => Split::stratified(&of_distinct(strata), share, seed)?,
         Units::Rows(_) => Split::random(distinct.len(), share, seed)?,
@@ -153,5 +153,5 @@ fn watched(draw: &Draw, share: f64, data: &dyn Dataset, seed: Seed) -> Result<Dr
     let train = draw.train.iter().copied().filter(|row| valid.binary_search(row).is_err()).collect();
     valid.extend(&draw.valid);
     valid.sort_unstable();
-    Ok(Draw { train, valid, ..draw.clone() })
+    Ok(RunRows { train, valid, ..draw.clone() })
 }

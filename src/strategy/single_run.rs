@@ -11,7 +11,7 @@ macro_rules! single_run {
     ($($rule:ty => $name:literal),* $(,)?) => {$(
         impl EnsembleBuilder for $rule {
             fn plan(&self, data: &dyn Dataset, architectures: &[String], seed: Seed) -> Result<Plan> {
-                Strategy::of(AllRows { runs: 1 }).take(*self).plan(data, architectures, seed)
+                Strategy::of(AllRows { runs: 1 }).collect(*self).plan(data, architectures, seed)
             }
 
             fn name(&self) -> String {

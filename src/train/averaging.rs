@@ -1,6 +1,6 @@
 //! Averages of the networks that a run passes through, as a setting of the ready-made trainer.
 use crate::{
-    plan::{RunSpec, Span, Take},
+    plan::{Collect, RunSpec, Span},
     weights::{Ema, Swa, Vars, WarmUp, Weights},
     Error, Result,
 };
@@ -32,7 +32,7 @@ pub enum Averaging {
         /// Epochs before the averaging begins.
         start: Span,
         /// Epochs from one network to the next, at least 1.
-        every: u32,
+        every: usize,
     },
     /// An exponential moving average, moved after each step of the optimizer. See [`Ema`].
     Ema {
@@ -57,8 +57,8 @@ impl Averaging {
     }
 
     /// Checks the parameters for a run of `epochs` epochs.
-    pub(crate) fn check(&self, epochs: u32, run: &RunSpec) -> Result<()> {
-        if run.take != Take::Last {
+    pub(crate) fn check(&self, epochs: usize, run: &RunSpec) -> Result<()> {
+        if !run.collect.at_end() {
             let must = "off where members are taken within a run: the average is the run's one member";
             return Err(Error::invalid("averaging", must, "on"));
         }
@@ -93,9 +93,9 @@ impl Averaging {
     }
 }
 
-fn is_due(start: Span, every: u32, epoch: u32, epochs: u32) -> bool {
-    let start = start.units(epochs.into());
-    let (done, every) = ((u64::from(epoch) + 1).saturating_sub(start), u64::from(every.max(1)));
+fn is_due(start: Span, every: usize, epoch: usize, epochs: usize) -> bool {
+    let start = start.units(epochs as u64);
+    let (done, every) = ((epoch as u64 + 1).saturating_sub(start), (every.max(1)) as u64);
     done > 0 && done.is_multiple_of(every)
 }
 
@@ -103,7 +103,7 @@ fn is_due(start: Span, every: u32, epoch: u32, epochs: u32) -> bool {
 #[derive(Debug)]
 pub(crate) struct Averager {
     rule: Averaging,
-    epochs: u32,
+    epochs: usize,
     state: State,
 }
 
@@ -115,7 +115,7 @@ enum State {
 
 impl Averager {
     /// For a run of `epochs` epochs.
-    pub(crate) fn new(rule: Averaging, epochs: u32) -> Result<Self> {
+    pub(crate) fn new(rule: Averaging, epochs: usize) -> Result<Self> {
         Ok(Self { rule, epochs, state: rule.begin()? })
     }
 
@@ -128,7 +128,7 @@ impl Averager {
     }
 
     /// To be called after each epoch.
-    pub(crate) fn epoch_ended(&mut self, epoch: u32, vars: &Vars) -> Result<()> {
+    pub(crate) fn epoch_ended(&mut self, epoch: usize, vars: &Vars) -> Result<()> {
         match (&mut self.state, self.rule) {
             (State::Swa(swa), Averaging::Swa { start, every })
                 if is_due(start, every, epoch, self.epochs) =>
@@ -167,7 +167,7 @@ mod tests {
     use super::*;
     use crate::{plan::Horizontal, Seed};
 
-    fn due(start: Span, every: u32, epochs: u32) -> Vec<u32> {
+    fn due(start: Span, every: usize, epochs: usize) -> Vec<u32> {
         (0..epochs).filter(|epoch| is_due(start, every, *epoch, epochs)).collect()
     }
 
@@ -195,7 +195,7 @@ mod tests {
             let e = rule.check(10, &run).unwrap_err().to_string();
             assert!(e.contains(name), "{e}");
         }
-        run.take = Horizontal::last(2).into();
+        run.collect = Horizontal::last(2).into();
         assert!(Averaging::ema(0.9).check(10, &run).unwrap_err().to_string().contains("averaging"));
     }
 }

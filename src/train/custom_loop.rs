@@ -33,7 +33,7 @@ use candle_nn::VarBuilder;
 ///     }
 ///     Ok(())
 /// });
-/// let ensemble = Session::new(&learner, &data).grow(&Bagging::new(3), 7)?.combine(&Mean)?;
+/// let ensemble = Session::new(&learner, &data).fit(&Bagging::new(3), 7)?.combine(&Mean)?;
 /// assert_eq!(ensemble.predict(&x)?.dims(), [16, 1]);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
@@ -44,7 +44,7 @@ pub struct CustomLoop<N, F> {
     init: InitScheme,
     dtype: DType,
     output: Output,
-    epochs: u32,
+    epochs: usize,
 }
 
 impl<N, F> std::fmt::Debug for CustomLoop<N, F> {
@@ -90,7 +90,7 @@ impl<N: Network, F: Fn(&N, &mut Run<'_>) -> CandleResult<()> + Sync> CustomLoop<
 
     /// How many epochs the loop does, for strategies that take members within a run and for progress bars.
     #[must_use]
-    pub fn epochs(mut self, epochs: u32) -> Self {
+    pub fn epochs(mut self, epochs: usize) -> Self {
         self.epochs = epochs;
         self
     }
@@ -147,7 +147,7 @@ impl<N: Network, F: Fn(&N, &mut Run<'_>) -> CandleResult<()> + Sync> Learner for
         format!("{} {:?} {:?} {:?}", self.tag, self.init, self.dtype, self.output)
     }
 
-    fn epochs(&self, _: &RunSpec) -> u32 {
+    fn epochs(&self, _: &RunSpec) -> usize {
         self.epochs
     }
 
@@ -165,7 +165,7 @@ impl<N: Network, F: Fn(&N, &mut Run<'_>) -> CandleResult<()> + Sync> Learner for
 
     /// The loop may read any setting, so only the architecture's name is checked.
     fn check(&self, run: &RunSpec, _: &dyn Dataset) -> Result<()> {
-        run.take.check(self.epochs)?;
+        run.collect.check(self.epochs)?;
         self.architectures.check(&run.architecture, &Settings::new(), &[])
     }
 }

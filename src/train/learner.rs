@@ -41,7 +41,7 @@ pub trait Learner: Sync {
     fn tag(&self) -> String;
 
     /// How many epochs a run will do, for progress bars; 0 where that is not known.
-    fn epochs(&self, _run: &RunSpec) -> u32 {
+    fn epochs(&self, _run: &RunSpec) -> usize {
         0
     }
 

@@ -2,7 +2,7 @@
 use crate::{
     data::{Batch, Dataset, Task},
     observe::{Event, Flow, Observer},
-    plan::{Position, RunSpec, Settings, Take},
+    plan::{Collect, Position, RunSpec, Settings},
     store::{checkpoint::LoopState, EpochRecord},
     train::keeper::Keeper,
     weights::{Vars, Weights},
@@ -19,17 +19,17 @@ pub struct Run<'a> {
     vars: &'a Vars,
     device: &'a Device,
     observer: &'a dyn Observer,
-    epochs: u32,
+    epochs: usize,
     keeper: Keeper<'a>,
     take: &'a HandOver<'a>,
-    taken: u32,
+    taken: usize,
     curve: Vec<EpochRecord>,
     state: LoopState,
     failure: Option<Error>,
 }
 
 /// Puts a member into the store, by its number.
-pub(crate) type HandOver<'a> = dyn Fn(u32, &[EpochRecord]) -> Result<(), Error> + 'a;
+pub(crate) type HandOver<'a> = dyn Fn(usize, &[EpochRecord]) -> Result<(), Error> + 'a;
 
 /// What a run is made of.
 pub(crate) struct RunParts<'a> {
@@ -39,7 +39,7 @@ pub(crate) struct RunParts<'a> {
     pub(crate) device: &'a Device,
     pub(crate) observer: &'a dyn Observer,
     /// As the learner tells; 0 where it does not.
-    pub(crate) epochs: u32,
+    pub(crate) epochs: usize,
     pub(crate) keeper: Keeper<'a>,
     pub(crate) take: &'a HandOver<'a>,
 }
@@ -56,8 +56,8 @@ impl<'a> Run<'a> {
                 if observer.notify(&event) == Flow::Stop {
                     return Err(Error::Cancelled { done: 0, of: 0 });
                 }
-                let taken = (0..epoch).filter(|epoch| spec.take.due(*epoch, epochs).is_some()).count();
-                (at.curve, at.state, taken as u32)
+                let taken = (0..epoch).filter(|epoch| spec.collect.due(*epoch, epochs).is_some()).count();
+                (at.curve, at.state, taken as usize)
             }
         };
         let failure = None;
@@ -66,7 +66,7 @@ impl<'a> Run<'a> {
 
     /// The epoch to begin with: 0, or where a checkpoint left off. Weights are as the checkpoint has them.
     #[must_use]
-    pub fn first_epoch(&self) -> u32 {
+    pub fn first_epoch(&self) -> usize {
         self.curve.last().map_or(0, |record| record.epoch + 1)
     }
 
@@ -76,7 +76,7 @@ impl<'a> Run<'a> {
         &self.state.bytes
     }
 
-    /// The same for what the ready-made trainer gives as tensors; they are handed over.
+    /// The same for what the ready-made trainer gives as tensors; they are yielded.
     pub(crate) fn take_state_tensors(&mut self) -> Weights {
         std::mem::take(&mut self.state.tensors)
     }
@@ -85,7 +85,7 @@ impl<'a> Run<'a> {
     /// ensembling); `base` is the optimizer's.
     #[must_use]
     pub fn learning_rate(&self, base: f64, at: Position) -> Option<f64> {
-        self.spec.take.rate(base, at)
+        self.spec.collect.rate(base, at)
     }
 
     /// The run's place in the plan, its rows, its seed, its settings.
@@ -126,9 +126,9 @@ impl<'a> Run<'a> {
 
     /// This epoch's batches of `size` rows, the last one short where they don't divide evenly, in an order
     /// fixed by run and epoch.
-    pub fn batches(&self, epoch: u32, size: usize) -> impl Iterator<Item = CandleResult<Batch>> + use<'a> {
+    pub fn batches(&self, epoch: usize, size: usize) -> impl Iterator<Item = CandleResult<Batch>> + use<'a> {
         let mut rows = self.spec.train.clone();
-        rows.shuffle(&mut self.spec.seed.nth("epoch", epoch.into()).rng());
+        rows.shuffle(&mut self.spec.seed.nth("epoch", epoch as u64).rng());
         self.in_batches(rows, size)
     }
 
@@ -160,7 +160,7 @@ impl<'a> Run<'a> {
     /// When the member cannot be stored, or the observer asks to stop; hand the error up.
     pub fn end_epoch(&mut self, record: EpochRecord) -> CandleResult<()> {
         self.curve.push(record);
-        if let Some(index) = self.spec.take.due(record.epoch, self.epochs) {
+        if let Some(index) = self.spec.collect.due(record.epoch, self.epochs) {
             (self.take)(index, &self.curve).map_err(|e| self.fail(e))?;
             self.taken += 1;
         }
@@ -202,18 +202,18 @@ impl<'a> Run<'a> {
         told
     }
 
-    /// What the loop left behind: its learning curve, or its error. The last member is handed over.
+    /// What the loop left behind: its learning curve, or its error. The last member is yielded.
     pub(crate) fn finish(mut self, outcome: CandleResult<()>) -> Result<Vec<EpochRecord>, Error> {
         match (outcome, self.failure.take()) {
             (Err(_), Some(failure)) => return Err(failure),
             (Err(e), None) => return Err(e.into()),
             (Ok(()), _) => {}
         }
-        if self.spec.take == Take::Last {
+        if self.spec.collect.at_end() {
             (self.take)(0, &self.curve)?;
             return Ok(self.curve);
         }
-        let due = self.spec.take.members(self.epochs);
+        let due = self.spec.collect.members(self.epochs);
         if self.taken != due {
             let must = format!("one that calls Run::end_epoch for each of {} epochs", self.epochs);
             let got =

@@ -27,7 +27,8 @@ pub(crate) fn of_runs<L: Learner>(learner: &L, runs: &[RunSpec], device: &Device
 /// hash of their names, types, shapes and initial laws. Nothing of their size is allocated.
 fn of<L: Learner>(learner: &L, run: &RunSpec, device: &Device) -> Result<String> {
     let asked = Asked::default();
-    let vb = VarBuilder::from_backend(Box::new(Draftsman(asked.clone())), learner.dtype(), device.clone());
+    let vb =
+        VarBuilder::from_backend(Box::new(ShapeRecorder(asked.clone())), learner.dtype(), device.clone());
     learner.build(&run.architecture, &run.settings, vb)?;
     let asked = asked.lock().unwrap_or_else(PoisonError::into_inner);
     let (mut list, mut numbers) = (String::new(), 0);
@@ -41,9 +42,9 @@ fn of<L: Learner>(learner: &L, run: &RunSpec, device: &Device) -> Result<String>
 }
 
 /// Notes what is asked for, and gives one zero that looks like as many.
-struct Draftsman(Asked);
+struct ShapeRecorder(Asked);
 
-impl SimpleBackend for Draftsman {
+impl SimpleBackend for ShapeRecorder {
     fn get(
         &self,
         shape: Shape,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EarlyStopping {
     /// Epochs without improvement, at least 1.
-    pub patience: u32,
+    pub patience: usize,
     /// By how much the loss has to fall to count, at least 0.
     pub min_delta: f64,
     /// Whether the member gets the weights of the best epoch (else those of the last).
@@ -50,7 +50,7 @@ pub(crate) enum Verdict {
 pub(crate) struct Watch {
     rule: EarlyStopping,
     best: f64,
-    waited: u32,
+    waited: usize,
 }
 
 impl Watch {

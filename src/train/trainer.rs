@@ -3,7 +3,7 @@ use crate::{
     codec,
     data::{passes, Batch, Dataset, Task},
     network::Output,
-    plan::{LrSchedule, Position, RunSpec, Settings, Take},
+    plan::{Collect, LrSchedule, Position, RunSpec, Settings},
     store::{checkpoint::LoopState, EpochRecord},
     train::{
         architectures::Architectures,
@@ -35,7 +35,7 @@ const SETTINGS: [&str; 6] =
 #[non_exhaustive]
 pub struct TrainConfig {
     /// Passes over the run's rows, at least 1.
-    pub epochs: u32,
+    pub epochs: usize,
     /// Rows a step, at least 1; the last batch of an epoch may be short.
     pub batch_size: usize,
     /// Whether rows are put in a new order each epoch.
@@ -83,8 +83,7 @@ impl TrainConfig {
     fn with(&self, settings: &Settings) -> Result<Self> {
         let mut config = self.clone();
         if let Some(epochs) = settings.count("epochs")? {
-            config.epochs = u32::try_from(epochs)
-                .map_err(|_| Error::invalid("epochs", format!("at most {}", u32::MAX), epochs))?;
+            config.epochs = epochs;
         }
         if let Some(size) = settings.count("batch_size")? {
             config.batch_size = size;
@@ -141,7 +140,7 @@ impl TrainConfig {
                 let must = "off where weights are averaged: it watches another network than the member";
                 return Err(Error::invalid("early stopping", must, "on"));
             }
-            if run.take != Take::Last {
+            if !run.collect.at_end() {
                 let must = "off where members are taken within a run: the run must do all its epochs";
                 return Err(Error::invalid("early stopping", must, "on"));
             }
@@ -186,7 +185,7 @@ impl TrainConfig {
 ///     Ok(seq().add(linear(2, 8, vb.pp("in"))?).add(Activation::Relu).add(linear(8, 2, vb.pp("out"))?))
 /// };
 /// let trainer = Trainer::new(mlp).epochs(20).optimizer(Optimizer::adam(1e-2));
-/// let ensemble = Session::new(&trainer, &data).grow(&MultiRun::new(3), 42)?.combine(&Mean)?;
+/// let ensemble = Session::new(&trainer, &data).fit(&MultiRun::new(3), 42)?.combine(&Mean)?;
 /// assert_eq!(ensemble.predict(&x)?.to_vec1::<u32>()?, y.to_vec1::<u32>()?);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
@@ -251,7 +250,7 @@ impl<N: Network> Trainer<N> {
 
     /// Passes over a run's rows; 30, if not set.
     #[must_use]
-    pub fn epochs(mut self, epochs: u32) -> Self {
+    pub fn epochs(mut self, epochs: usize) -> Self {
         self.config.epochs = epochs;
         self
     }
@@ -472,7 +471,7 @@ impl<N: Network> Learner for Trainer<N> {
                 average = Some(fresh.restore(bytes).map_err(|e| run.fail(e))?);
             }
         }
-        let batches = run.spec().train.len().div_ceil(config.batch_size) as u32;
+        let batches = run.spec().train.len().div_ceil(config.batch_size) as usize;
         let (mut last, mut checked) = ((run.first_epoch().saturating_sub(1), base), false);
         for epoch in run.first_epoch()..config.epochs {
             if stopped {
@@ -556,7 +555,7 @@ impl<N: Network> Learner for Trainer<N> {
         format!("trainer {hash} {:?} {:?} {}", self.dtype, self.output, self.version)
     }
 
-    fn epochs(&self, run: &RunSpec) -> u32 {
+    fn epochs(&self, run: &RunSpec) -> usize {
         self.config.with(&run.settings).map_or(0, |config| config.epochs)
     }
 
@@ -573,7 +572,7 @@ impl<N: Network> Learner for Trainer<N> {
     }
 
     fn check(&self, run: &RunSpec, data: &dyn Dataset) -> Result<()> {
-        run.take.check(Learner::epochs(self, run))?;
+        run.collect.check(Learner::epochs(self, run))?;
         self.architectures.check(&run.architecture, &run.settings, &SETTINGS)?;
         self.config.with(&run.settings)?.check(run, data.task())
     }

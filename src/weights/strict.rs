@@ -27,16 +27,16 @@ impl Unread {
 pub(crate) fn builder(weights: &Weights, dtype: DType, device: &Device) -> (VarBuilder<'static>, Unread) {
     let unread = Unread(Arc::new(Mutex::new(weights.keys().cloned().collect())));
     let weights = weights.iter().map(|(name, tensor)| (name.clone(), tensor.clone())).collect();
-    let given = Given { weights, unread: unread.clone() };
+    let given = StrictWeights { weights, unread: unread.clone() };
     (VarBuilder::from_backend(Box::new(given), dtype, device.clone()), unread)
 }
 
-struct Given {
+struct StrictWeights {
     weights: HashMap<String, Tensor>,
     unread: Unread,
 }
 
-impl SimpleBackend for Given {
+impl SimpleBackend for StrictWeights {
     fn get(&self, shape: Shape, name: &str, init: Init, dtype: DType, device: &Device) -> Result<Tensor> {
         self.unread.strike(name);
         SimpleBackend::get(&self.weights, shape, name, init, dtype, device)

@@ -4,8 +4,8 @@
 use candle_core::{Device, Tensor};
 use candle_ensemble::{
     combine::{
-        stack::{AffineModel, StackHead},
-        Head, Mean,
+        stack::{AffineModel, FittedStack},
+        FittedCombiner, Mean,
     },
     merge::{FileMerge, LinearMerge, Method, Ties},
     store::Manifest,
@@ -60,11 +60,11 @@ pub fn member(data: &[u8]) {
 pub fn ensemble(data: &[u8]) {
     for bytes in [Some(data.to_vec()), rehashed("ensemble", data.to_vec())].into_iter().flatten() {
         used::<Mean>(&bytes);
-        used::<StackHead<AffineModel>>(&bytes);
+        used::<FittedStack<AffineModel>>(&bytes);
     }
 }
 
-fn used<H: Head + Serialize + DeserializeOwned>(bytes: &[u8]) {
+fn used<H: FittedCombiner + Serialize + DeserializeOwned>(bytes: &[u8]) {
     let trainer = Trainer::new(|vb| candle_nn::linear(2, 2, vb));
     let load = |bytes: &[u8]| Ensemble::<_, H>::from_bytes(bytes, &trainer, &Device::Cpu);
     if let Ok(ensemble) = load(bytes) {

@@ -44,11 +44,11 @@ fn swa_is_the_mean_of_the_epochs_it_names() -> Result<()> {
     for (start, every, taken) in
         [(Span::Share(0.6), 1, Horizontal::last(4)), (Span::Units(2), 3, Horizontal::window(4..10).every(3))]
     {
-        let run = Session::new(&plain, &data).grow(&taken, 5)?;
+        let run = Session::new(&plain, &data).fit(&taken, 5)?;
         let networks: Vec<&Weights> = run.members().iter().map(|m| &m.weights).collect();
         let expected = average(&networks, &RunWeights::Uniform.of(networks.len())?)?;
         let averaging = trainer().averaging(Averaging::Swa { start, every });
-        let pool = Session::new(&averaging, &data).grow(&MultiRun::new(1), 5)?;
+        let pool = Session::new(&averaging, &data).fit(&MultiRun::new(1), 5)?;
         assert_close(&pool.members()[0].weights, &expected, 2e-7);
         // Training went on as it would have, and the curve is its own.
         let last = &run.members()[networks.len() - 1].record.curve;
@@ -62,7 +62,7 @@ fn ema_is_that_of_every_step() -> Result<()> {
     let data = data();
     let nothing_remembered = trainer().averaging(Averaging::ema(0.));
     let members = |trainer: &Trainer<Linear>| -> Result<Weights> {
-        Ok(Session::new(trainer, &data).grow(&MultiRun::new(1), 5)?.members()[0].weights.clone())
+        Ok(Session::new(trainer, &data).fit(&MultiRun::new(1), 5)?.members()[0].weights.clone())
     };
     assert_close(&members(&nothing_remembered)?, &members(&trainer())?, 0.);
     // A loop of one's own that does the same, step by step.
@@ -81,7 +81,7 @@ fn ema_is_that_of_every_step() -> Result<()> {
         assert_eq!(ema.count(), 50);
         Ok(run.vars().load(&ema.weights()?)?)
     });
-    let by_hand = Session::new(&by_hand, &data).grow(&MultiRun::new(1), 5)?.members()[0].weights.clone();
+    let by_hand = Session::new(&by_hand, &data).fit(&MultiRun::new(1), 5)?.members()[0].weights.clone();
     assert_close(&members(&trainer().averaging(Averaging::ema(0.9)))?, &by_hand, 1e-6);
     Ok(())
 }
@@ -92,7 +92,7 @@ fn the_rate_follows_the_swa_schedule() -> Result<()> {
     let rate = SwaRate::Cycle { from: 1., to: 0.1, length: 3 };
     let schedule = Schedule::Constant.then_swa(start, rate).per(Unit::Epoch);
     let trainer = trainer().averaging(Averaging::Swa { start, every: 3 }).schedule(schedule);
-    let pool = Session::new(&trainer, &data).grow(&MultiRun::new(1), 5)?;
+    let pool = Session::new(&trainer, &data).fit(&MultiRun::new(1), 5)?;
     let rates: Vec<f64> = pool.members()[0].record.curve.iter().map(|e| e.learning_rate / 1e-3).collect();
     let expected = [1., 1., 1., 1., 0.7, 0.4, 0.1, 0.7, 0.4, 0.1];
     assert!(rates.iter().zip(expected).all(|(r, e)| (r - e).abs() < 1e-12), "{rates:?}");
@@ -103,13 +103,13 @@ fn the_rate_follows_the_swa_schedule() -> Result<()> {
 fn what_does_not_go_together_is_refused_before_training() {
     let data = data();
     let averaging = trainer().averaging(Averaging::ema(0.9));
-    let e = Session::new(&averaging, &data).grow(&Horizontal::last(2), 5).err().unwrap().to_string();
+    let e = Session::new(&averaging, &data).fit(&Horizontal::last(2), 5).err().unwrap().to_string();
     assert!(e.contains("averaging"), "{e}");
     let stopping = averaging.early_stopping(EarlyStopping { patience: 2, min_delta: 0., restore_best: true });
-    let e = Session::new(&stopping, &data).grow(&MultiRun::new(1), 5).err().unwrap().to_string();
+    let e = Session::new(&stopping, &data).fit(&MultiRun::new(1), 5).err().unwrap().to_string();
     assert!(e.contains("early stopping"), "{e}");
     let late = trainer().averaging(Averaging::swa(Span::Units(10)));
-    assert!(Session::new(&late, &data).grow(&MultiRun::new(1), 5).is_err());
+    assert!(Session::new(&late, &data).fit(&MultiRun::new(1), 5).is_err());
 }
 
 /// A linear layer, and batch-norm behind it.
@@ -137,9 +137,10 @@ fn the_averages_batch_norm_statistics_are_those_of_the_runs_rows() -> Result<()>
             let of = |name: &str| member.weights[name].flatten_all().unwrap().to_vec1::<f32>().unwrap();
             let (w, b) = (of("in.weight"), of("in.bias")[0]);
             let x = data.inputs().tensors()[0].to_vec2::<f32>()?;
-            let said = |row: &u32| f64::from(x[*row as usize][0] * w[0] + x[*row as usize][1] * w[1] + b);
-            let said: Vec<f64> = run.train.iter().map(said).collect();
-            let all = Summary::of(&said)?;
+            let predicted =
+                |row: &u32| f64::from(x[*row as usize][0] * w[0] + x[*row as usize][1] * w[1] + b);
+            let predicted: Vec<f64> = run.train.iter().map(predicted).collect();
+            let all = Summary::of(&predicted)?;
             assert!((f64::from(of("norm.running_mean")[0]) - all.mean).abs() < 1e-5, "{rule:?}");
             let variance = all.sd.unwrap().powi(2);
             assert!((f64::from(of("norm.running_var")[0]) - variance).abs() < 1e-5, "{rule:?}");
@@ -151,7 +152,7 @@ fn the_averages_batch_norm_statistics_are_those_of_the_runs_rows() -> Result<()>
 #[test]
 fn draws_of_swag_are_an_ensemble() -> Result<()> {
     let (data, trainer) = (data(), trainer());
-    let run = Session::new(&trainer, &data).grow(&Horizontal::last(5), 5)?;
+    let run = Session::new(&trainer, &data).fit(&Horizontal::last(5), 5)?;
     let mut swag = Swag::new(4);
     run.members().iter().try_for_each(|member| swag.push(member))?;
     let members = swag.members(7, &run.members()[4].record, Seed::from(3))?;

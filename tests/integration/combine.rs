@@ -23,10 +23,10 @@ fn json(folder: &Path, args: &[&str]) -> Value {
 /// What it says where it ends with exit code 2: one line.
 fn fail(folder: &Path, args: &[&str]) -> String {
     let output = run(folder, args);
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(2), "{args:?}: {said}");
-    assert_eq!(said.lines().count(), 1, "{args:?}: {said}");
-    said
+    let predicted = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{args:?}: {predicted}");
+    assert_eq!(predicted.lines().count(), 1, "{args:?}: {predicted}");
+    predicted
 }
 
 fn npy(shape: &[u64], values: &[f64]) -> Vec<u8> {
@@ -73,11 +73,11 @@ fn a_fitted_rule_is_kept_and_used_again() {
     for of in [&fitted["score"], &fitted["baseline"]["best_single"], &fitted["baseline"]["mean"]] {
         assert!(["accuracy", "nll", "brier", "ece"].iter().all(|name| of[name].is_number()), "{of}");
     }
-    let args = ["--input", sample, "--apply", "w.rule", "--score-rows", "odd", "--output", "said.npy"];
+    let args = ["--input", sample, "--apply", "w.rule", "--score-rows", "odd", "--output", "predicted.npy"];
     let applied = json(folder.path(), &args);
     assert_eq!(applied["score"], fitted["score"]);
-    let said = npyz::NpyFile::new(File::open(folder.path().join("said.npy")).unwrap()).unwrap();
-    assert_eq!(said.shape(), [200, 3]);
+    let predicted = npyz::NpyFile::new(File::open(folder.path().join("predicted.npy")).unwrap()).unwrap();
+    assert_eq!(predicted.shape(), [200, 3]);
 }
 
 #[test]
@@ -96,8 +96,8 @@ fn values_are_scored_as_values() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("values.npz");
     let y: Vec<f64> = (0..20).map(f64::from).collect();
-    let said: Vec<f64> = y.iter().map(|y| y + 1.).chain(y.iter().map(|y| y - 1.)).collect();
-    archive(&path, &[("predictions", npy(&[2, 20, 1], &said)), ("targets", npy(&[20, 1], &y))]);
+    let predicted: Vec<f64> = y.iter().map(|y| y + 1.).chain(y.iter().map(|y| y - 1.)).collect();
+    archive(&path, &[("predictions", npy(&[2, 20, 1], &predicted)), ("targets", npy(&[20, 1], &y))]);
     let found = json(folder.path(), &["--input", "values.npz", "--rule", "simplex-squares"]);
     assert!(found["score"]["rmse"].as_f64().unwrap() < 1e-3, "{found}");
     assert!((found["baseline"]["best_single"]["rmse"].as_f64().unwrap() - 1.).abs() < 1e-9);
@@ -124,8 +124,8 @@ fn bad_input_is_named() {
     archive(&folder.path().join("none.npz"), &[("targets", labels())]);
     std::fs::write(folder.path().join("text.npz"), "no archive").unwrap();
     let says = |args: &[&str], what: &str| {
-        let said = fail(folder.path(), args);
-        assert!(said.contains(what), "{args:?}: {said}");
+        let predicted = fail(folder.path(), args);
+        assert!(predicted.contains(what), "{args:?}: {predicted}");
     };
     says(&["--input", "nan.npz"], "prediction of member 0, row 2, column 1 must be finite, but is NaN");
     says(&["--input", "sum.npz"], "member 1, row 1 must sum to 1");

@@ -59,9 +59,9 @@ fn no_file_makes_it_allocate_much() {
         .args(["--exact", "corpus::every_file_is_answered", "--nocapture", "--test-threads=1"])
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&child.stdout) + String::from_utf8_lossy(&child.stderr);
-    assert!(child.status.success(), "{said}");
-    assert!(said.contains("1 passed"), "{said}");
+    let predicted = String::from_utf8_lossy(&child.stdout) + String::from_utf8_lossy(&child.stderr);
+    assert!(child.status.success(), "{predicted}");
+    assert!(predicted.contains("1 passed"), "{predicted}");
 }
 
 /// The good ones are read, so that the others are not refused for a reason that has nothing to do with them.
@@ -142,7 +142,7 @@ fn good_manifest() -> Vec<u8> {
 
 fn members() -> Vec<(&'static str, Vec<u8>)> {
     let good =
-        trained(|session, _, _| session.grow(&MultiRun::new(1), 1).unwrap().members()[0].to_bytes().unwrap());
+        trained(|session, _, _| session.fit(&MultiRun::new(1), 1).unwrap().members()[0].to_bytes().unwrap());
     let lying = |length| file("member", RECORD, TWO_WEIGHTS, Some(length), &[0; 24]);
     let record =
         |from: &str, to: &str| file("member", &RECORD.replace(from, to), TWO_WEIGHTS, None, &[0; 24]);

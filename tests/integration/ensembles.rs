@@ -4,12 +4,12 @@ use candle_core::{DType, Device, Module, ModuleT, Result as CandleResult, Tensor
 use candle_ensemble::{
     combine::{
         stack::{self, Stack},
-        Combiner, HardVote, Head, Mean, MeanLog, Median,
+        Combiner, FittedCombiner, GeometricMean, HardVote, Mean, Median,
     },
     data::{Inputs, Task, TensorDataset},
     network::*,
     plan::{Plan, *},
-    predictions::Voices,
+    predictions::Predictions,
     store::MemoryStore,
     strategy::{Bagging, KFold, MultiRun},
     train::*,
@@ -38,15 +38,15 @@ fn grow<N: Network, C: Combiner>(
     trainer: &Trainer<N>,
     data: &TensorDataset,
     rule: &C,
-) -> Ensemble<N, C::Head> {
-    Session::new(trainer, data).grow(&Bagging::new(4), 42).unwrap().combine(rule).unwrap()
+) -> Ensemble<N, C::Fitted> {
+    Session::new(trainer, data).fit(&Bagging::new(4), 42).unwrap().combine(rule).unwrap()
 }
 
 #[test]
 fn ensembles_and_what_they_are_made_of_cross_threads() {
     fn crosses<T: Send + Sync>() {}
     crosses::<Ensemble<Linear, Mean>>();
-    crosses::<Ensemble<Linear, <Stack<stack::Linear> as Combiner>::Head>>();
+    crosses::<Ensemble<Linear, <Stack<stack::Linear> as Combiner>::FittedCombiner>>();
     crosses::<Member>();
     crosses::<Plan>();
     crosses::<Error>();
@@ -70,11 +70,11 @@ fn ensembles_and_what_they_are_made_of_cross_threads() {
 
 /// A trainable linear layer, then the ensemble, then a number.
 fn through(ensemble: &impl Module, weight: &Tensor, x: &Tensor) -> Tensor {
-    let said = ensemble.forward(&x.matmul(&weight.t().unwrap()).unwrap()).unwrap();
-    let (rows, width) = said.dims2().unwrap();
+    let predicted = ensemble.forward(&x.matmul(&weight.t().unwrap()).unwrap()).unwrap();
+    let (rows, width) = predicted.dims2().unwrap();
     // Not a plain sum: that of log-probabilities hardly depends on anything.
     let mix = Tensor::arange(1f64, 1. + (rows * width) as f64, &CPU).unwrap().reshape((rows, width)).unwrap();
-    (said * mix).unwrap().mean_all().unwrap()
+    (predicted * mix).unwrap().mean_all().unwrap()
 }
 
 fn gradients_flow<C: Combiner>(data: &TensorDataset, outputs: usize, rule: &C) {
@@ -112,7 +112,7 @@ fn gradients_pass_through_an_ensemble_to_the_layers_before_it() {
     gradients_flow(&line(2, 40, 0.3), 1, &Mean);
     gradients_flow(&blobs(2, 40, 3, 0.5), 3, &Mean);
     gradients_flow(&blobs(2, 40, 2, 0.5), 1, &Mean);
-    gradients_flow(&blobs(2, 40, 3, 0.5), 3, &MeanLog);
+    gradients_flow(&blobs(2, 40, 3, 0.5), 3, &GeometricMean);
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn a_layer_before_an_ensemble_can_be_trained_and_the_ensemble_stays_as_it_is() {
         Ok(seq().add(linear(2, 2, vb)?).add_fn(move |x| inner.forward(x)))
     });
     let outer = outer.optimizer(Optimizer::adam(3e-2)).epochs(60);
-    let pool = Session::new(&outer, &mixed).grow(&MultiRun::new(1), 1).unwrap();
+    let pool = Session::new(&outer, &mixed).fit(&MultiRun::new(1), 1).unwrap();
     let curve = &pool.members()[0].record.curve;
     assert!(curve[59].train_loss < 0.2 * curve[0].train_loss, "{:?} {:?}", curve[0], curve[59]);
     assert_eq!(pool.members()[0].weights.len(), 2, "the inner members are not the outer one's to train");
@@ -159,17 +159,17 @@ fn an_ensemble_is_a_member_of_another() {
     let shared = inner.clone();
     let outer = Trainer::new(move |vb| Ok(Committee { inner: shared.clone(), own: linear(2, 3, vb)? }));
     let outer = outer.epochs(3);
-    let pool = Session::new(&outer, &data).grow(&Bagging::new(3), 7).unwrap();
+    let pool = Session::new(&outer, &data).fit(&Bagging::new(3), 7).unwrap();
     let members = pool.members().to_vec();
     let ensemble = pool.combine(&Mean).unwrap();
 
     let x = data.inputs().only().unwrap();
     let logits = inner.forward(x).unwrap();
-    let voices = members.iter().map(|member| {
+    let predictions = members.iter().map(|member| {
         let own = Linear::new(member.weights["weight"].clone(), Some(member.weights["bias"].clone()));
         candle_nn::ops::softmax(&(&logits + own.forward(x).unwrap()).unwrap(), 1).unwrap()
     });
-    let expected = Tensor::stack(&voices.collect::<Vec<_>>(), 0).unwrap().mean(0).unwrap();
+    let expected = Tensor::stack(&predictions.collect::<Vec<_>>(), 0).unwrap().mean(0).unwrap();
     assert!(distance(&ensemble.predict_proba(x).unwrap(), &expected) < 1e-6);
 
     // An ensemble whose members are nothing but ensembles.
@@ -183,7 +183,8 @@ fn an_ensemble_is_a_member_of_another() {
         },
         |_, _| Ok(()),
     );
-    let nested = Session::new(&fixed, &data).grow(&MultiRun::new(2), 1).unwrap().combine(&MeanLog).unwrap();
+    let nested =
+        Session::new(&fixed, &data).fit(&MultiRun::new(2), 1).unwrap().combine(&GeometricMean).unwrap();
     let p = candle_nn::ops::softmax(&logits, 1).unwrap();
     assert!(distance(&nested.predict_proba(x).unwrap(), &p) < 1e-6);
 }
@@ -222,7 +223,7 @@ fn networks_of_several_inputs_train_and_predict() {
     let plan = Session::new(&trainer, &data).plan(&Bagging::new(3), 1).unwrap();
     let plan = plan.reserve(0.3, &data, 2.into()).unwrap();
     let session = Session::new(&trainer, &data);
-    for said in [
+    for predicted in [
         session.train(&plan).unwrap().combine(&Mean).unwrap().predict(&inputs).unwrap(),
         session
             .train(&plan)
@@ -233,7 +234,7 @@ fn networks_of_several_inputs_train_and_predict() {
             .predict(&inputs)
             .unwrap(),
     ] {
-        assert!(distance(&said.squeeze(1).unwrap(), &y) < 0.1);
+        assert!(distance(&predicted.squeeze(1).unwrap(), &y) < 0.1);
     }
     let ensemble = session.train(&plan).unwrap().combine(&Mean).unwrap();
     let e = ensemble.predict(&inputs.tensors()[0]).unwrap_err().to_string();
@@ -277,7 +278,7 @@ fn images() -> TensorDataset {
 fn statistics_of_batch_norm_belong_to_the_member() {
     let data = images();
     let trainer = Trainer::new(ConvNet::new).optimizer(Optimizer::adam(1e-2)).batch_size(16).epochs(12);
-    let pool = Session::new(&trainer, &data).grow(&Bagging::new(3), 1).unwrap();
+    let pool = Session::new(&trainer, &data).fit(&Bagging::new(3), 1).unwrap();
     let members = pool.members().to_vec();
     for member in &members {
         let mean = flat(&member.weights["norm.running_mean"]);
@@ -318,14 +319,14 @@ fn many_rows_in_passes_are_as_in_one() {
     let data = blobs(9, 60, 3, 0.6);
     let trainer = Trainer::new(|vb| mlp(3, vb)).epochs(3);
     let x = normal(10, 100_000, 2);
-    let in_passes = grow(&trainer, &data, &MeanLog);
-    let said = in_passes.predict_proba(&x).unwrap();
+    let in_passes = grow(&trainer, &data, &GeometricMean);
+    let predicted = in_passes.predict_proba(&x).unwrap();
     let at_once = in_passes.batch_rows(100_000);
     let expected = at_once.predict_proba(&x).unwrap();
-    assert_eq!(said.dims(), [100_000, 3]);
-    assert!(distance(&said, &expected) < 1e-6);
+    assert_eq!(predicted.dims(), [100_000, 3]);
+    assert!(distance(&predicted, &expected) < 1e-6);
     assert!(distance(&at_once.forward(&x).unwrap().exp().unwrap(), &expected) < 1e-6);
-    let (classes, sums) = (at_once.predict(&x).unwrap(), flat(&said.sum(1).unwrap()));
+    let (classes, sums) = (at_once.predict(&x).unwrap(), flat(&predicted.sum(1).unwrap()));
     assert_eq!(classes.dims(), [100_000]);
     assert!(sums.iter().all(|sum| (sum - 1.).abs() < 1e-5));
 }
@@ -336,12 +337,12 @@ fn inputs_that_do_not_fit_are_clear_errors() {
     let trainer = Trainer::new(|vb| linear(2, 3, vb)).epochs(1);
     let ensemble = grow(&trainer, &data, &Mean);
     let empty = Tensor::zeros((0, 2), DType::F32, &CPU).unwrap();
-    let said = |outcome: candle_ensemble::Result<Tensor>| outcome.unwrap_err().to_string();
+    let predicted = |outcome: candle_ensemble::Result<Tensor>| outcome.unwrap_err().to_string();
     for e in [
-        said(ensemble.predict(&empty)),
-        said(ensemble.predict_proba(&empty)),
-        said(ensemble.member_predictions(&empty)),
-        said(ensemble.predict(Inputs::from(vec![]))),
+        predicted(ensemble.predict(&empty)),
+        predicted(ensemble.predict_proba(&empty)),
+        predicted(ensemble.member_predictions(&empty)),
+        predicted(ensemble.predict(Inputs::from(vec![]))),
     ] {
         assert_eq!(e, "the inputs must be of at least one row, but is 0");
     }
@@ -351,7 +352,7 @@ fn inputs_that_do_not_fit_are_clear_errors() {
         Inputs::from(Tensor::zeros((), DType::F32, &CPU).unwrap()),
         Inputs::from(vec![normal(1, 4, 2), normal(1, 4, 2)]),
     ] {
-        let e = said(ensemble.predict(bad));
+        let e = predicted(ensemble.predict(bad));
         assert!(!e.contains('\n') && !e.is_empty(), "{e}");
     }
     // A layer may be given no rows at all; whatever comes of it, it does not panic.
@@ -372,11 +373,11 @@ fn the_mean_of_ten_beats_the_average_network_every_time() {
     let mut gains = vec![];
     for seed in 0..20 {
         let (data, test) = (line(seed, 40, 1.), line(seed + 500, 200, 1.));
-        let pool = Session::new(&trainer, &data).grow(&Bagging::new(10), seed).unwrap();
+        let pool = Session::new(&trainer, &data).fit(&Bagging::new(10), seed).unwrap();
         let ensemble = pool.combine(&Mean).unwrap();
         let truth = test.targets().unsqueeze(1).unwrap();
-        let error = |said: &Tensor| {
-            (said - &truth).unwrap().sqr().unwrap().mean_all().unwrap().to_vec0::<f32>().unwrap()
+        let error = |predicted: &Tensor| {
+            (predicted - &truth).unwrap().sqr().unwrap().mean_all().unwrap().to_vec0::<f32>().unwrap()
         };
         let each = ensemble.member_predictions(test.inputs()).unwrap();
         let alone = (0..10).map(|i| error(&each.get(i).unwrap())).sum::<f32>() / 10.;
@@ -401,15 +402,15 @@ proptest! {
         let (truth, rows, outputs) = truth;
         let slots = members.len();
         let values = Tensor::from_vec(members.concat(), (slots, rows, outputs), &CPU).unwrap();
-        let said = flat(&Mean.combine(&Voices::new(values, Task::Regression { outputs }).unwrap()).unwrap());
+        let predicted = flat(&Mean.combine(&Predictions::new(values, Task::Regression { outputs }).unwrap()).unwrap());
         let n = (rows * outputs) as f64;
         let distance = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>() / n;
         let wide = |v: &[f32]| v.iter().map(|x| f64::from(*x)).collect::<Vec<_>>();
         let (truth, members): (_, Vec<_>) = (wide(&truth), members.iter().map(|m| wide(m)).collect());
         let mean = |f: &dyn Fn(&Vec<f64>) -> f64| members.iter().map(f).sum::<f64>() / slots as f64;
-        let ambiguity = mean(&|m| distance(m, &said));
+        let ambiguity = mean(&|m| distance(m, &predicted));
         let expected = mean(&|m| distance(m, &truth)) - ambiguity;
-        let error = distance(&said, &truth);
+        let error = distance(&predicted, &truth);
         prop_assert!((error - expected).abs() < 1e-5, "{} is not {}", error, expected);
         prop_assert!(ambiguity >= 0.);
     }
@@ -419,14 +420,18 @@ proptest! {
 fn rules_chosen_at_run_time_combine_what_members_say() {
     let data = blobs(12, 40, 3, 0.6);
     let trainer = Trainer::new(|vb| linear(2, 3, vb)).epochs(2);
-    let pool = Session::new(&trainer, &data).grow(&Bagging::new(4), 42).unwrap();
-    let voices = pool.voices(data.inputs()).unwrap();
-    let rules: Vec<Box<dyn Head>> =
-        vec![Box::new(Mean), Box::new(MeanLog), Box::new(HardVote), Box::new(Median)];
+    let pool = Session::new(&trainer, &data).fit(&Bagging::new(4), 42).unwrap();
+    let predictions = pool.predictions(data.inputs()).unwrap();
+    let rules: Vec<Box<dyn FittedCombiner>> =
+        vec![Box::new(Mean), Box::new(GeometricMean), Box::new(HardVote), Box::new(Median)];
     for rule in rules {
-        let said = rule.combine(&voices).unwrap();
-        assert_eq!(said.dims(), [40, 3], "{}", rule.name());
-        assert!(flat(&said.sum(1).unwrap()).iter().all(|sum| (sum - 1.).abs() < 1e-5), "{}", rule.name());
+        let predicted = rule.combine(&predictions).unwrap();
+        assert_eq!(predicted.dims(), [40, 3], "{}", rule.name());
+        assert!(
+            flat(&predicted.sum(1).unwrap()).iter().all(|sum| (sum - 1.).abs() < 1e-5),
+            "{}",
+            rule.name()
+        );
     }
 }
 
@@ -435,8 +440,9 @@ fn rules_chosen_at_run_time_combine_what_members_say() {
 fn the_out_of_bag_estimate_is_that_of_the_members_that_left_a_row_out() {
     let data = blobs(13, 60, 3, 0.9);
     let trainer = Trainer::new(|vb| linear(2, 3, vb)).optimizer(Optimizer::adam(1e-1)).epochs(4);
-    let pool = Session::new(&trainer, &data).grow(&Bagging::new(6), 42).unwrap();
-    let voices: Vec<Vec<Vec<f32>>> = pool.voices(data.inputs()).unwrap().values().to_vec3().unwrap();
+    let pool = Session::new(&trainer, &data).fit(&Bagging::new(6), 42).unwrap();
+    let predictions: Vec<Vec<Vec<f32>>> =
+        pool.predictions(data.inputs()).unwrap().values().to_vec3().unwrap();
     let labels = data.labels().unwrap();
     let (mut right, mut rows) = (0., 0.);
     for row in 0..60u32 {
@@ -445,7 +451,7 @@ fn the_out_of_bag_estimate_is_that_of_the_members_that_left_a_row_out() {
         let mut sum = [0f32; 3];
         let mut count = 0;
         for slot in left_out {
-            (0..3).for_each(|c| sum[c] += voices[slot][row as usize][c]);
+            (0..3).for_each(|c| sum[c] += predictions[slot][row as usize][c]);
             count += 1;
         }
         if count > 0 {
@@ -459,7 +465,7 @@ fn the_out_of_bag_estimate_is_that_of_the_members_that_left_a_row_out() {
     let accuracy = held_out.metrics(&Mean).unwrap().headline();
     assert!((accuracy - right / rows).abs() < 1e-12, "{accuracy}, not {}", right / rows);
     assert!(accuracy < 1. && accuracy > 0.5, "{accuracy}");
-    for rule in [&MeanLog as &dyn Head, &HardVote, &Median] {
+    for rule in [&GeometricMean as &dyn FittedCombiner, &HardVote, &Median] {
         assert!(held_out.metrics(rule).unwrap().headline() > 0.5, "{}", rule.name());
     }
 }
@@ -479,7 +485,8 @@ fn a_refit_network_speaks_for_its_folds_at_inference_and_has_no_part_in_what_is_
     for reserve in [false, true] {
         let (mean, refit) = (grown(&KFold::new(4), reserve), grown(&KFold::new(4).refit(), reserve));
         assert_eq!((mean.members().len(), refit.members().len(), refit.slots()), (4, 5, 1));
-        let held_out = |pool: &Pool<'_, _>| pool.held_out().unwrap().voices().values().flatten_all().unwrap();
+        let held_out =
+            |pool: &Pool<'_, _>| pool.held_out().unwrap().predictions().values().flatten_all().unwrap();
         let (a, b) = (held_out(&mean), held_out(&refit));
         assert_eq!(a.to_vec1::<f32>().unwrap(), b.to_vec1::<f32>().unwrap());
         assert_eq!(refit.held_out().unwrap().costs(), [3.]);
@@ -489,10 +496,10 @@ fn a_refit_network_speaks_for_its_folds_at_inference_and_has_no_part_in_what_is_
         let rule = Stack::new(stack::Ridge::new(1.));
         let (by_mean, ensemble) = (mean.combine(&rule).unwrap(), refit.combine(&rule).unwrap());
         assert_eq!(ensemble.head(), by_mean.head(), "the rule learns from the fold models");
-        let said = ensemble.member_predictions(&x).unwrap().get(0).unwrap();
-        assert_eq!(said.to_vec2::<f32>().unwrap(), alone.to_vec2::<f32>().unwrap());
+        let predicted = ensemble.member_predictions(&x).unwrap().get(0).unwrap();
+        assert_eq!(predicted.to_vec2::<f32>().unwrap(), alone.to_vec2::<f32>().unwrap());
         assert_eq!(ensemble.members().len(), 1);
-        let back = Ensemble::<_, <Stack<stack::Ridge> as Combiner>::Head>::from_bytes(
+        let back = Ensemble::<_, <Stack<stack::Ridge> as Combiner>::FittedCombiner>::from_bytes(
             &ensemble.to_bytes().unwrap(),
             &trainer,
             &Device::Cpu,

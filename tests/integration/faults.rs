@@ -2,8 +2,8 @@
 use candle_core::{Device, Tensor};
 use candle_ensemble::{
     combine::{
-        stack::{self, AffineModel, Stack, StackHead},
-        HardVote, Mean, MeanLog, Median,
+        stack::{self, AffineModel, FittedStack, Stack},
+        GeometricMean, HardVote, Mean, Median,
     },
     data::TensorDataset,
     exec::Sequential,
@@ -15,7 +15,7 @@ use candle_ensemble::{
     train::{CustomLoop, Trainer},
     Ensemble, Error, Member, Network, Result, Seed, Session,
 };
-use candle_nn::{linear, seq, Activation, Linear, Sequential as Layers, VarBuilder};
+use candle_nn::{linear, seq, Activation, Linear, Sequential as MultiLayerStack, VarBuilder};
 use std::{
     collections::BTreeMap,
     fs,
@@ -408,8 +408,8 @@ fn a_full_disk_leaves_no_half_file() {
         worker(&mut command, folder, "build").output().unwrap()
     };
     let failed = limited(&store, 0);
-    let said = String::from_utf8_lossy(&failed.stdout).into_owned();
-    assert!(!failed.status.success() && said.contains("plan.bin: File too large"), "{said}");
+    let predicted = String::from_utf8_lossy(&failed.stdout).into_owned();
+    assert!(!failed.status.success() && predicted.contains("plan.bin: File too large"), "{predicted}");
     assert!(files(&store).is_empty() && temporary(&store) == 0);
     // Room for the members, but not for the ensemble.
     let done = limited(&store, 8);
@@ -419,10 +419,10 @@ fn a_full_disk_leaves_no_half_file() {
     // No room for what is missing: what is there stays.
     fs::remove_file(store.join(good.keys().next().unwrap())).unwrap();
     let failed = limited(&store, 0);
-    let said = String::from_utf8_lossy(&failed.stdout).into_owned();
+    let predicted = String::from_utf8_lossy(&failed.stdout).into_owned();
     assert!(
-        !failed.status.success() && said.contains(&format!("{}: File", good.keys().next().unwrap())),
-        "{said}"
+        !failed.status.success() && predicted.contains(&format!("{}: File", good.keys().next().unwrap())),
+        "{predicted}"
     );
     assert_eq!((files(&store).len(), temporary(&store)), (RUNS, 0));
     assert_eq!(Runs::of(&store).1, 1);
@@ -518,7 +518,7 @@ fn threads_at_the_same_time_end_with_the_same_bytes_as_one() {
 
 // ---- Ensembles as files.
 
-fn mlp(vb: VarBuilder<'_>) -> candle_core::Result<Layers> {
+fn mlp(vb: VarBuilder<'_>) -> candle_core::Result<MultiLayerStack> {
     Ok(seq().add(linear(2, 4, vb.pp("in"))?).add(Activation::Relu).add(linear(4, 3, vb.pp("out"))?))
 }
 
@@ -533,9 +533,9 @@ fn bits(x: &Tensor) -> Vec<u32> {
     x.flatten_all().unwrap().to_vec1::<f32>().unwrap().iter().map(|v| v.to_bits()).collect()
 }
 
-fn saved<H>(combiner: &impl candle_ensemble::combine::Combiner<Head = H>, batch: usize)
+fn saved<H>(combiner: &impl candle_ensemble::combine::Combiner<Fitted = H>, batch: usize)
 where
-    H: candle_ensemble::combine::Head + serde::Serialize + serde::de::DeserializeOwned,
+    H: candle_ensemble::combine::FittedCombiner + serde::Serialize + serde::de::DeserializeOwned,
 {
     let (x, data) = classes();
     let trainer = Trainer::new(mlp).epochs(3).architecture("wide", |vb| {
@@ -561,7 +561,7 @@ where
 #[test]
 fn a_loaded_ensemble_predicts_the_same_bits() {
     saved(&Mean, 512);
-    saved(&MeanLog, 7);
+    saved(&GeometricMean, 7);
     saved(&HardVote, 1);
     saved(&Median, 512);
     saved(&Stack::new(stack::Linear), 50);
@@ -569,7 +569,7 @@ fn a_loaded_ensemble_predicts_the_same_bits() {
 
 fn ensemble<N: Network>(trainer: &Trainer<N>) -> Ensemble<N, Mean> {
     let (_, data) = classes();
-    Session::new(trainer, &data).grow(&MultiRun::new(2), 7).unwrap().combine(&Mean).unwrap()
+    Session::new(trainer, &data).fit(&MultiRun::new(2), 7).unwrap().combine(&Mean).unwrap()
 }
 
 #[test]
@@ -584,12 +584,14 @@ fn a_loaded_ensemble_is_what_was_asked_for_or_an_error() {
         assert!(matches!(e, Error::Foreign { .. }), "{e}");
         e.to_string()
     };
-    let rule = why(Ensemble::<_, StackHead<AffineModel>>::load(&path, &trainer(), &Device::Cpu).err());
+    let rule = why(Ensemble::<_, FittedStack<AffineModel>>::load(&path, &trainer(), &Device::Cpu).err());
     assert!(rule.contains(r#"its rule is "mean", which is not the one asked for"#), "{rule}");
     let rule = why(Ensemble::<_, Median>::load(&path, &trainer(), &Device::Cpu).err());
     assert!(rule.contains(r#"its rule is "mean", not "median""#), "{rule}");
 
-    let load = |trainer: Trainer<Layers>| why(Ensemble::<_, Mean>::load(&path, &trainer, &Device::Cpu).err());
+    let load = |trainer: Trainer<MultiLayerStack>| {
+        why(Ensemble::<_, Mean>::load(&path, &trainer, &Device::Cpu).err())
+    };
     assert!(load(trainer().dtype(candle_core::DType::F64)).contains("type is f32, the learner's f64"));
     let other = CustomLoop::new("none", mlp, |_, _| Ok(())).output(Output::Probabilities);
     let other = why(Ensemble::<_, Mean>::load(&path, &other, &Device::Cpu).err());

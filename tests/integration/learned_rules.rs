@@ -32,15 +32,15 @@ struct Entry {
 
 fn entry<C: Combiner + 'static>(name: &'static str, tasks: For, rule: C) -> Entry
 where
-    C::Head: Serialize + DeserializeOwned + 'static,
+    C::Fitted: Serialize + DeserializeOwned + 'static,
 {
     Entry { name, tasks, rule: Box::new(rule) }
 }
 
 /// Every rule that learns.
 fn rules() -> Vec<Entry> {
-    let chosen = Strength::chosen(1);
-    let careful = Strength::CrossValidated { folds: 3, seed: Seed::from(2), one_standard_error: true };
+    let chosen = Penalty::chosen(1);
+    let careful = Penalty::CrossValidated { folds: 3, seed: Seed::from(2), one_standard_error: true };
     let evolution = || DifferentialEvolution::new(1).generations(10);
     vec![
         entry("inverse error", For::All, InverseError::new()),
@@ -50,17 +50,17 @@ fn rules() -> Vec<Entry> {
             InverseError::new().loss(RowLoss::Brier).power(2.),
         ),
         entry("simplex squares", For::All, SimplexSquares::new()),
-        entry("simplex squares, fixed", For::All, SimplexSquares::new().towards_equal(Strength::Fixed(0.1))),
+        entry("simplex squares, fixed", For::All, SimplexSquares::new().towards_equal(Penalty::Fixed(0.1))),
         entry("simplex squares, chosen", For::All, SimplexSquares::new().towards_equal(chosen)),
         entry("simplex log-loss", For::Classes, SimplexLogLoss::new()),
         entry(
             "simplex log-loss, fixed",
             For::Classes,
-            SimplexLogLoss::new().towards_equal(Strength::Fixed(0.1)),
+            SimplexLogLoss::new().towards_equal(Penalty::Fixed(0.1)),
         ),
         entry("simplex log-loss, careful", For::Classes, SimplexLogLoss::new().towards_equal(careful)),
         entry("least squares", For::All, LeastSquares::new()),
-        entry("ridge", For::All, LeastSquares::ridge(Strength::Fixed(0.01))),
+        entry("ridge", For::All, LeastSquares::ridge(Penalty::Fixed(0.01))),
         entry("ridge, chosen", For::All, LeastSquares::ridge(chosen)),
         entry("grid search", For::All, GridSearch::new().steps(3)),
         entry(
@@ -99,23 +99,23 @@ fn rules() -> Vec<Entry> {
         entry(
             "layers",
             For::All,
-            Layers::new((Stack::new(stack::Ridge::new(1.)), Median), SimplexSquares::new()),
+            MultiLayerStack::new((Stack::new(stack::Ridge::new(1.)), Median), SimplexSquares::new()),
         ),
     ]
 }
 
 /// A rule, whatever its head.
 trait AnyRule {
-    fn fit(&self, held_out: &HeldOut) -> Result<Box<dyn AnyHead>>;
+    fn fit(&self, held_out: &HeldOut) -> Result<Box<dyn AnyFitted>>;
     fn fit_pool(&self, pool: Pool<'_, Trainer<Linear>>) -> Result<()>;
     fn judge(&self, held_out: &HeldOut) -> Result<RuleReport>;
 }
 
 impl<C: Combiner> AnyRule for C
 where
-    C::Head: Serialize + DeserializeOwned + 'static,
+    C::Fitted: Serialize + DeserializeOwned + 'static,
 {
-    fn fit(&self, held_out: &HeldOut) -> Result<Box<dyn AnyHead>> {
+    fn fit(&self, held_out: &HeldOut) -> Result<Box<dyn AnyFitted>> {
         Ok(Box::new(Combiner::fit(self, &|| Ok(held_out.clone()))?))
     }
 
@@ -129,17 +129,17 @@ where
 }
 
 /// A head that can be written and read.
-trait AnyHead: Head {
+trait AnyFitted: FittedCombiner {
     fn written(&self) -> String;
-    fn read(&self, text: &str) -> Box<dyn AnyHead>;
+    fn read(&self, text: &str) -> Box<dyn AnyFitted>;
 }
 
-impl<H: Head + Serialize + DeserializeOwned + 'static> AnyHead for H {
+impl<H: FittedCombiner + Serialize + DeserializeOwned + 'static> AnyFitted for H {
     fn written(&self) -> String {
         serde_json::to_string(self).unwrap()
     }
 
-    fn read(&self, text: &str) -> Box<dyn AnyHead> {
+    fn read(&self, text: &str) -> Box<dyn AnyFitted> {
         Box::new(serde_json::from_str::<H>(text).unwrap())
     }
 }
@@ -174,18 +174,19 @@ fn classes(seed: u64, slots: usize, rows: usize, seen: u32, classes: usize) -> (
     (all, labels)
 }
 
-fn held_out(voices: Voices, targets: &Tensor) -> HeldOut {
-    let all = HeldOut::from_predictions(&voices, targets).unwrap();
-    let names = (0..all.voices().slots()).map(|s| format!("net {s}")).collect();
+fn held_out(predictions: Predictions, targets: &Tensor) -> HeldOut {
+    let all = HeldOut::from_predictions(&predictions, targets).unwrap();
+    let names = (0..all.predictions().slots()).map(|s| format!("net {s}")).collect();
     let inputs = normal(9, all.rows().len(), 3);
     all.with_names(names).unwrap().with_inputs(&inputs).unwrap()
 }
 
 fn of_classes(all: Vec<f64>, labels: &[u32], classes: usize) -> HeldOut {
     let slots = all.len() / labels.len() / classes;
-    let said = Tensor::from_vec(all, (slots, labels.len(), classes), &CPU).unwrap();
-    let voices = Voices::new(said.to_dtype(DType::F32).unwrap(), Task::Classification { classes }).unwrap();
-    held_out(voices, &Tensor::new(labels, &CPU).unwrap())
+    let predicted = Tensor::from_vec(all, (slots, labels.len(), classes), &CPU).unwrap();
+    let predictions =
+        Predictions::new(predicted.to_dtype(DType::F32).unwrap(), Task::Classification { classes }).unwrap();
+    held_out(predictions, &Tensor::new(labels, &CPU).unwrap())
 }
 
 fn values(seed: u64, slots: usize, rows: usize, outputs: usize) -> (Vec<f64>, Vec<f64>) {
@@ -201,28 +202,28 @@ fn values(seed: u64, slots: usize, rows: usize, outputs: usize) -> (Vec<f64>, Ve
 
 fn of_values(all: Vec<f64>, truth: Vec<f64>, outputs: usize) -> HeldOut {
     let (rows, slots) = (truth.len() / outputs, all.len() / truth.len());
-    let said = Tensor::from_vec(all, (slots, rows, outputs), &CPU).unwrap();
-    let voices = Voices::new(said, Task::Regression { outputs }).unwrap();
-    held_out(voices, &Tensor::from_vec(truth, (rows, outputs), &CPU).unwrap())
+    let predicted = Tensor::from_vec(all, (slots, rows, outputs), &CPU).unwrap();
+    let predictions = Predictions::new(predicted, Task::Regression { outputs }).unwrap();
+    held_out(predictions, &Tensor::from_vec(truth, (rows, outputs), &CPU).unwrap())
 }
 
 /// The same, each slot silent about a third of the rows, the last about all but three.
 fn partial(full: &HeldOut) -> HeldOut {
-    let (slots, rows, width) = full.voices().values().dims3().unwrap();
+    let (slots, rows, width) = full.predictions().values().dims3().unwrap();
     let silent = |s: usize, i: usize| (i + s).is_multiple_of(3) || (s == slots - 1 && i > 2);
     let cells = (0..slots).flat_map(|s| (0..rows).map(move |i| (s, i)));
     let covered =
         Tensor::from_iter(cells.clone().map(|(s, i)| f32::from(u8::from(!silent(s, i)))), &CPU).unwrap();
-    let mut all = flat(full.voices().values());
+    let mut all = flat(full.predictions().values());
     for (at, (s, i)) in cells.enumerate() {
         if silent(s, i) {
             all[at * width..(at + 1) * width].fill(f64::NAN);
         }
     }
     let values = Tensor::from_vec(all, (slots, rows, width), &CPU).unwrap();
-    let values = values.to_dtype(full.voices().values().dtype()).unwrap();
+    let values = values.to_dtype(full.predictions().values().dtype()).unwrap();
     let covered = covered.reshape((slots, rows)).unwrap();
-    held_out(Voices::partial(values, covered, full.voices().task()).unwrap(), full.targets())
+    held_out(Predictions::partial(values, covered, full.predictions().task()).unwrap(), full.targets())
 }
 
 /// The same with weights, some of them zero.
@@ -233,12 +234,15 @@ fn weighted(full: HeldOut) -> HeldOut {
 
 /// The same with the numbers of slot 0 changed.
 fn first_slot(full: &HeldOut, change: impl Fn(usize, &mut [f64])) -> HeldOut {
-    let (slots, rows, width) = full.voices().values().dims3().unwrap();
-    let mut all = flat(full.voices().values());
-    all[..rows * width].chunks_exact_mut(width).enumerate().for_each(|(row, said)| change(row, said));
+    let (slots, rows, width) = full.predictions().values().dims3().unwrap();
+    let mut all = flat(full.predictions().values());
+    all[..rows * width]
+        .chunks_exact_mut(width)
+        .enumerate()
+        .for_each(|(row, predicted)| change(row, predicted));
     let values = Tensor::from_vec(all, (slots, rows, width), &CPU).unwrap();
-    let values = values.to_dtype(full.voices().values().dtype()).unwrap();
-    held_out(Voices::new(values, full.voices().task()).unwrap(), full.targets())
+    let values = values.to_dtype(full.predictions().values().dtype()).unwrap();
+    held_out(Predictions::new(values, full.predictions().task()).unwrap(), full.targets())
 }
 
 fn cases() -> Vec<Case> {
@@ -252,10 +256,10 @@ fn cases() -> Vec<Case> {
     });
     let certain = |hits: bool| {
         let labels: Vec<u32> = three.targets().to_vec1().unwrap();
-        let say = |row: usize, said: &mut [f64]| {
+        let say = |row: usize, predicted: &mut [f64]| {
             let class = if hits || row.is_multiple_of(2) { labels[row] } else { (labels[row] + 1) % 3 };
-            said.fill(0.);
-            said[class as usize] = 1.;
+            predicted.fill(0.);
+            predicted[class as usize] = 1.;
         };
         first_slot(&three, say)
     };
@@ -278,9 +282,12 @@ fn cases() -> Vec<Case> {
         case("ten classes", of(4, 2 * ROWS, 10, 10)),
         case("partial coverage", partial(&three)),
         case("one member", of(1, ROWS, 3, 3)),
-        case("duplicate members", three.of_slots(&[0, 1, 1, 0, 0]).unwrap()),
-        case("nothing but duplicates", three.of_slots(&[2, 2, 2]).unwrap()),
-        case("a constant member", first_slot(&three, |_, said| said.copy_from_slice(&[0.5, 0.25, 0.25]))),
+        case("duplicate members", three.select_slots(&[0, 1, 1, 0, 0]).unwrap()),
+        case("nothing but duplicates", three.select_slots(&[2, 2, 2]).unwrap()),
+        case(
+            "a constant member",
+            first_slot(&three, |_, predicted| predicted.copy_from_slice(&[0.5, 0.25, 0.25])),
+        ),
         case("a member that is certain", certain(false)),
         case("a member that knows", certain(true)),
         case("all certain and wrong", of_classes(wrong, &labels, 3)),
@@ -295,13 +302,18 @@ fn cases() -> Vec<Case> {
         case("two outputs", two_outputs.clone()),
         case("values, partial coverage", partial(&two_outputs)),
         case("values, one member", line(1, ROWS, 2)),
-        case("values, duplicate members", two_outputs.of_slots(&[0, 1, 1, 0, 0]).unwrap()),
-        case("values, nothing but duplicates", two_outputs.of_slots(&[2, 2, 2]).unwrap()),
-        case("values, a constant member", first_slot(&two_outputs, |_, said| said.fill(1.5))),
-        case("values, a member that says nothing but 0", first_slot(&two_outputs, |_, said| said.fill(0.))),
+        case("values, duplicate members", two_outputs.select_slots(&[0, 1, 1, 0, 0]).unwrap()),
+        case("values, nothing but duplicates", two_outputs.select_slots(&[2, 2, 2]).unwrap()),
+        case("values, a constant member", first_slot(&two_outputs, |_, predicted| predicted.fill(1.5))),
+        case(
+            "values, a member that says nothing but 0",
+            first_slot(&two_outputs, |_, predicted| predicted.fill(0.)),
+        ),
         case(
             "values, a member that knows",
-            first_slot(&two_outputs, |row, said| said.copy_from_slice(&truth[2 * row..2 * row + 2])),
+            first_slot(&two_outputs, |row, predicted| {
+                predicted.copy_from_slice(&truth[2 * row..2 * row + 2])
+            }),
         ),
         case("values, weights of rows", weighted(two_outputs.clone())),
         few("values, two rows", line(4, 2, 2)),
@@ -313,7 +325,7 @@ fn cases() -> Vec<Case> {
 fn for_each(check: impl Fn(&str, &Entry, &Case)) {
     let rules = rules();
     for case in cases() {
-        let values = matches!(case.held_out.voices().task(), Task::Regression { .. });
+        let values = matches!(case.held_out.predictions().task(), Task::Regression { .. });
         for rule in rules.iter().filter(|rule| !values || rule.tasks == For::All) {
             check(&format!("{} on {}", rule.name, case.name), rule, &case);
         }
@@ -321,7 +333,7 @@ fn for_each(check: impl Fn(&str, &Entry, &Case)) {
 }
 
 /// The fitted rule; a clear refusal is as good where there are too few rows.
-fn fitted(name: &str, rule: &Entry, case: &Case) -> Option<Box<dyn AnyHead>> {
+fn fitted(name: &str, rule: &Entry, case: &Case) -> Option<Box<dyn AnyFitted>> {
     match rule.rule.fit(&case.held_out) {
         Ok(head) => Some(head),
         Err(Error::HeldOut { .. } | Error::Invalid { .. }) if !case.enough => None,
@@ -333,21 +345,23 @@ fn fitted(name: &str, rule: &Entry, case: &Case) -> Option<Box<dyn AnyHead>> {
 fn what_comes_out_are_probabilities_or_values() {
     for_each(|name, rule, case| {
         let Some(head) = fitted(name, rule, case) else { return };
-        for voices in [case.held_out.voices().clone(), case.held_out.voices().filled().unwrap()] {
-            let said = head.combine(&voices).unwrap_or_else(|e| panic!("{name}: {e}"));
-            let width = voices.task().width();
-            assert_eq!(said.dims(), [voices.rows(), width], "{name}");
-            let said = flat(&said);
-            assert!(said.iter().all(|x| x.is_finite()), "{name}: {said:?}");
-            if let Task::Classification { .. } = voices.task() {
-                for row in said.chunks_exact(width) {
+        for predictions in
+            [case.held_out.predictions().clone(), case.held_out.predictions().filled().unwrap()]
+        {
+            let predicted = head.combine(&predictions).unwrap_or_else(|e| panic!("{name}: {e}"));
+            let width = predictions.task().width();
+            assert_eq!(predicted.dims(), [predictions.rows(), width], "{name}");
+            let predicted = flat(&predicted);
+            assert!(predicted.iter().all(|x| x.is_finite()), "{name}: {predicted:?}");
+            if let Task::Classification { .. } = predictions.task() {
+                for row in predicted.chunks_exact(width) {
                     assert!(row.iter().all(|p| (0. ..=1. + 1e-6).contains(p)), "{name}: {row:?}");
                     assert!((row.iter().sum::<f64>() - 1.).abs() < 1e-5, "{name}: {row:?}");
                 }
             }
         }
         if let Some(weights) = head.weights() {
-            assert_eq!(weights.len(), case.held_out.voices().slots(), "{name}");
+            assert_eq!(weights.len(), case.held_out.predictions().slots(), "{name}");
             assert!(weights.iter().all(|w| w.is_finite()), "{name}: {weights:?}");
         }
     });
@@ -361,8 +375,8 @@ fn a_written_head_comes_back_equal() {
         let back = head.read(&text);
         assert_eq!(back.written(), text, "{name}");
         assert_eq!(back.name(), head.name(), "{name}");
-        let said = |head: &dyn AnyHead| bits(&head.combine(case.held_out.voices()).unwrap());
-        assert_eq!(said(&*back), said(&*head), "{name}");
+        let predicted = |head: &dyn AnyFitted| bits(&head.combine(case.held_out.predictions()).unwrap());
+        assert_eq!(predicted(&*back), predicted(&*head), "{name}");
     });
 }
 
@@ -426,16 +440,16 @@ fn a_rows_own_target_has_no_part_in_its_held_out_prediction() {
     let (all, labels) = classes(5, 4, ROWS, 3, 3);
     let mut other = labels.clone();
     other[11] = (other[11] + 1) % 3;
-    let (said, truth) = values(6, 4, ROWS, 2);
+    let (predicted, truth) = values(6, 4, ROWS, 2);
     let mut shifted = truth.clone();
     shifted[22] += 5.;
     let pairs = [
         (of_classes(all.clone(), &labels, 3), of_classes(all, &other, 3)),
-        (of_values(said.clone(), truth, 2), of_values(said, shifted, 2)),
+        (of_values(predicted.clone(), truth, 2), of_values(predicted, shifted, 2)),
     ];
     for (before, after) in pairs {
         let (before, after) = (row_by_row(before), row_by_row(after));
-        let values = matches!(before.voices().task(), Task::Regression { .. });
+        let values = matches!(before.predictions().task(), Task::Regression { .. });
         let folds = before.folds(4, Seed::from(1)).unwrap();
         assert_eq!(folds, after.folds(4, Seed::from(1)).unwrap());
         let fold = folds.iter().find(|fold| fold.contains(&11)).unwrap();
@@ -443,7 +457,7 @@ fn a_rows_own_target_has_no_part_in_its_held_out_prediction() {
         for rule in rules().iter().filter(|rule| !values || rule.tasks == For::All) {
             let says = |held_out: &HeldOut| {
                 let head = rule.rule.fit(&held_out.select(&rest).unwrap()).unwrap();
-                bits(&head.combine(held_out.select(&[11]).unwrap().voices()).unwrap())
+                bits(&head.combine(held_out.select(&[11]).unwrap().predictions()).unwrap())
             };
             assert_eq!(says(&before), says(&after), "{}", rule.name);
             // But all rows together notice.
@@ -465,12 +479,12 @@ fn only_rows_that_members_have_not_seen_are_learned_from() {
     let inputs = data.inputs().only().unwrap().clone();
     let other = TensorDataset::classification(inputs, &Tensor::new(labels, &CPU).unwrap()).unwrap();
     let held_out = |data: &TensorDataset| {
-        Session::new(&learner, data).grow(&Bagging::new(6), 42).unwrap().held_out().unwrap()
+        Session::new(&learner, data).fit(&Bagging::new(6), 42).unwrap().held_out().unwrap()
     };
     let (before, after) = (held_out(&data), held_out(&other));
     let of_row = |held_out: &HeldOut, row: u32| {
         let at = held_out.rows().iter().position(|r| *r == row).unwrap();
-        bits(held_out.select(&[at as u32]).unwrap().voices().values())
+        bits(held_out.select(&[at as u32]).unwrap().predictions().values())
     };
     assert_eq!(of_row(&before, 7), of_row(&after, 7));
     let rows = before.rows().iter().filter(|row| **row != 7);
@@ -480,7 +494,7 @@ fn only_rows_that_members_have_not_seen_are_learned_from() {
     );
     // Members that have seen every row have nothing to say that a rule could learn from.
     for rule in rules() {
-        let pool = Session::new(&learner, &data).grow(&MultiRun::new(3), 42).unwrap();
+        let pool = Session::new(&learner, &data).fit(&MultiRun::new(3), 42).unwrap();
         let error = rule.rule.fit_pool(pool).unwrap_err();
         assert!(matches!(error, Error::HeldOut { have: 0, .. }), "{}: {error}", rule.name);
     }

@@ -37,13 +37,13 @@ fn succeed(folder: &Path, args: &[&str]) -> Vec<u8> {
 fn fail(folder: &Path, args: &[&str]) -> String {
     let before = contents(folder);
     let output = run(folder, args);
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(2), "{args:?}: {said}");
-    assert_eq!(said.lines().count(), 1, "{args:?}: {said}");
-    assert!(said.starts_with("error: ") && said.ends_with('\n'), "{said}");
+    let predicted = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{args:?}: {predicted}");
+    assert_eq!(predicted.lines().count(), 1, "{args:?}: {predicted}");
+    assert!(predicted.starts_with("error: ") && predicted.ends_with('\n'), "{predicted}");
     assert!(output.stdout.is_empty());
     assert!(contents(folder) == before, "{args:?}: a file changed");
-    said
+    predicted
 }
 
 fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
@@ -326,15 +326,15 @@ fn sharded_checkpoints_are_read_by_their_index_or_their_folder() {
         ("}", "", "its index: "),
     ] {
         fs::write(&index, text.replace(from, to)).unwrap();
-        let said = fail(folder.path(), &merged);
-        assert!(said.contains(says), "{to}: {said}");
+        let predicted = fail(folder.path(), &merged);
+        assert!(predicted.contains(says), "{to}: {predicted}");
     }
     fs::remove_file(&index).unwrap();
     assert!(fail(folder.path(), &merged).contains("with one checkpoint in it"));
     fs::write(folder.path().join("a.json"), &text).unwrap();
     let out = ["--out", "b/model-00001-of-00002.safetensors"];
-    let said = fail(folder.path(), &[&["--method", "uniform", "b", "c.safetensors"], &out[..]].concat());
-    assert!(said.contains("another file than the inputs"), "{said}");
+    let predicted = fail(folder.path(), &[&["--method", "uniform", "b", "c.safetensors"], &out[..]].concat());
+    assert!(predicted.contains("another file than the inputs"), "{predicted}");
 }
 
 #[test]
@@ -347,7 +347,7 @@ fn what_differs_is_listed() {
     odd.insert("layer.weight".into(), odd["layer.weight"].to_dtype(DType::F16).unwrap());
     save(&odd, &folder.path().join("odd.safetensors"));
     let new = ["--out", "new.safetensors"];
-    let said = fail(
+    let predicted = fail(
         folder.path(),
         &[&["--method", "uniform", "a.safetensors", "odd.safetensors"], &new[..]].concat(),
     );
@@ -357,13 +357,13 @@ fn what_differs_is_listed() {
         "odd.safetensors: layer.bias is f32 [59, 1] in place of f32 [59]",
         "odd.safetensors: layer.weight is f16 [41, 59] in place of f32 [41, 59]",
     ] {
-        assert!(said.contains(part), "{said}");
+        assert!(predicted.contains(part), "{predicted}");
     }
     let base = ["--method", "ties", "a.safetensors", "--base", "odd.safetensors"];
     assert!(fail(folder.path(), &[&base, &new[..]].concat()).contains("odd.safetensors: scale is missing"));
     let fishers = ["--method", "fisher", "a.safetensors", "--fishers", "odd.safetensors"];
-    let said = fail(folder.path(), &[&fishers, &new[..]].concat());
-    assert!(said.contains("scale is missing") && !said.contains("layer.weight"), "{said}");
+    let predicted = fail(folder.path(), &[&fishers, &new[..]].concat());
+    assert!(predicted.contains("scale is missing") && !predicted.contains("layer.weight"), "{predicted}");
 }
 
 #[test]
@@ -385,10 +385,10 @@ fn wrong_calls_are_answered_in_one_line() {
     save(&negative, &folder.path().join("negative.safetensors"));
     for (line, says) in [
         ("uniform cut", "cut.safetensors is damaged: it is cut short"),
-        ("uniform cut_in_the_header", "its header is said to be longer than the file"),
+        ("uniform cut_in_the_header", "its header is predicted to be longer than the file"),
         ("uniform empty", "empty.safetensors is damaged: it is too short"),
-        ("uniform text", "its header is said to be"),
-        ("uniform long", "its header is said to be 18446744073709551615 bytes long"),
+        ("uniform text", "its header is predicted to be"),
+        ("uniform long", "its header is predicted to be 18446744073709551615 bytes long"),
         ("uniform left_over", "are followed by other bytes"),
         ("uniform absent", "absent.safetensors: No such file"),
         ("uniform nan", "tensor layer.bias of nan.safetensors must be finite, but is not, at number 0"),
@@ -431,8 +431,8 @@ fn wrong_calls_are_answered_in_one_line() {
             .collect();
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let args = [&["--out", "new.safetensors", "a.safetensors", "--method"], &words[..]].concat();
-        let said = fail(folder.path(), &args);
-        assert!(said.contains(says), "{line}: {said}");
+        let predicted = fail(folder.path(), &args);
+        assert!(predicted.contains(says), "{line}: {predicted}");
     }
     for out in ["a.safetensors", "./a.safetensors", "b.safetensors"] {
         let args = ["--method", "uniform", "a.safetensors", "b.safetensors", "--out", out];
@@ -459,8 +459,8 @@ fn an_older_output_stays_until_the_new_one_is_whole() {
     // It fails in the middle of the numbers, not before.
     let too_much =
         ["--method", "task-arithmetic", "a.safetensors", "--base", "base.safetensors", "--lambda", "1e39"];
-    let said = fail(folder.path(), &[&too_much[..], &["--out", "out.safetensors"]].concat());
-    assert!(said.contains("merged, must be"), "{said}");
+    let predicted = fail(folder.path(), &[&too_much[..], &["--out", "out.safetensors"]].concat());
+    assert!(predicted.contains("merged, must be"), "{predicted}");
     assert_eq!(fs::read(&out).unwrap(), b"old");
     assert_eq!(read(&succeed(folder.path(), &["--method", "uniform", "a.safetensors"])).len(), 4);
 }
@@ -472,10 +472,11 @@ fn it_says_what_it_wrote_and_what_it_takes() {
         folder.path(),
         &["--method", "uniform", "a.safetensors", "b.safetensors", "--out", "m.safetensors"],
     );
-    let said = String::from_utf8(output.stdout).unwrap();
+    let predicted = String::from_utf8(output.stdout).unwrap();
     assert!(
-        said.starts_with("m.safetensors: 4 tensors of 2 networks, 10.2 kB, ") && said.ends_with(" s\n"),
-        "{said}"
+        predicted.starts_with("m.safetensors: 4 tensors of 2 networks, 10.2 kB, ")
+            && predicted.ends_with(" s\n"),
+        "{predicted}"
     );
     let bytes = fs::read(folder.path().join("m.safetensors")).unwrap();
     let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
@@ -728,9 +729,11 @@ fn memory_stays_below_two_of_the_largest_tensors_a_thread() {
             .env("MERGE_SIZE", size)
             .output()
             .unwrap();
-        let said = String::from_utf8(child.stdout).unwrap();
-        let peak = said.lines().find_map(|line| line.split("peak ").nth(1));
-        peak.unwrap_or_else(|| panic!("{said} {}", String::from_utf8_lossy(&child.stderr))).parse().unwrap()
+        let predicted = String::from_utf8(child.stdout).unwrap();
+        let peak = predicted.lines().find_map(|line| line.split("peak ").nth(1));
+        peak.unwrap_or_else(|| panic!("{predicted} {}", String::from_utf8_lossy(&child.stderr)))
+            .parse()
+            .unwrap()
     };
     let largest = (LARGEST * 2) as f64 / f64::from(1 << 20);
     for (method, networks, threads) in

@@ -5,8 +5,8 @@ use candle_ensemble::{
     combine::Mean,
     data::TensorDataset,
     merge::{
-        align::PermutationSpec, network::best_of, BestOf, BestReport, Guard, LearnedSoup, Merged, Recipe,
-        Sharing, Slerp, TaskArithmetic,
+        align::PermutationSpec, network::best_of, BestOf, BestReport, Granularity, LearnedSoup, MaxBarrier,
+        MergeSpec, Merged, Slerp, TaskArithmetic,
     },
     metrics::RowLoss,
     plan::Horizontal,
@@ -43,15 +43,15 @@ fn grown<'a>(
     (session.train(&plan).unwrap(), plan.reserved)
 }
 
-fn uniform() -> Recipe {
-    Recipe::average(RunWeights::Uniform)
+fn uniform() -> MergeSpec {
+    MergeSpec::average(RunWeights::Uniform)
 }
 
 fn accuracy(pool: Pool<'_, Trainer<AnyNetwork>>, data: &TensorDataset, rows: &[u32]) -> f64 {
-    let said = pool.combine(&Mean).unwrap().predict(data.inputs().select(rows).unwrap()).unwrap();
+    let predicted = pool.combine(&Mean).unwrap().predict(data.inputs().select(rows).unwrap()).unwrap();
     let labels = data.labels().unwrap();
     let right =
-        said.to_vec1::<u32>().unwrap().into_iter().zip(rows).filter(|(s, r)| *s == labels[**r as usize]);
+        predicted.to_vec1::<u32>().unwrap().into_iter().zip(rows).filter(|(s, r)| *s == labels[**r as usize]);
     right.count() as f64 / rows.len() as f64
 }
 
@@ -66,7 +66,7 @@ fn epochs_of_one_run_are_one_network() {
     let session = Session::new(&trainer, &data);
     for seed in 0..3 {
         let (pool, rows) = grown(&session, &data, &Horizontal::last(5), seed);
-        let merged = pool.merge(&uniform(), &Guard::new(0.01, &rows)).unwrap();
+        let merged = pool.merge(&uniform(), &MaxBarrier::new(0.01, &rows)).unwrap();
         assert!(merged.barrier.height < 0.01 && merged.barrier.ends.len() == 5, "{merged}");
         assert_eq!((merged.shares.as_slice(), merged.aligned), (&[0.2; 5][..], false));
         let expected = average(&pool.weights(), &[1.; 5]).unwrap();
@@ -90,12 +90,13 @@ fn networks_trained_apart_are_refused_unless_they_are_aligned() {
     let session = Session::new(&trainer, &data);
     for seed in 0..3 {
         let (pool, rows) = grown(&session, &data, &MultiRun::new(5), seed);
-        let e = pool.merge(&uniform(), &Guard::new(0.1, &rows)).err().unwrap().to_string();
-        for part in ["the loss barrier must be at most 0.1", "but is ", "Recipe::aligned", "Pool::combine"] {
+        let e = pool.merge(&uniform(), &MaxBarrier::new(0.1, &rows)).err().unwrap().to_string();
+        for part in ["the loss barrier must be at most 0.1", "but is ", "MergeSpec::aligned", "Pool::combine"]
+        {
             assert!(e.contains(part), "{part}: {e}");
         }
-        let whatever = Guard::new(f64::INFINITY, &rows);
-        let merge = |recipe: Recipe| -> Merged<'_, _> { pool.merge(&recipe, &whatever).unwrap() };
+        let whatever = MaxBarrier::new(f64::INFINITY, &rows);
+        let merge = |spec: MergeSpec| -> Merged<'_, _> { pool.merge(&spec, &whatever).unwrap() };
         let (plain, aligned) = (merge(uniform()), merge(uniform().aligned()));
         let (felt, repaired) =
             (merge(uniform().aligned_by_activations()), merge(uniform().aligned().repaired()));
@@ -125,7 +126,7 @@ fn between_two_networks_the_whole_path_is_measured() -> Result<()> {
     let trainer = mlp(2, 24, 3).epochs(10);
     let session = Session::new(&trainer, &data);
     let (pool, rows) = grown(&session, &data, &MultiRun::new(2), 1);
-    let merged = pool.merge(&uniform(), &Guard::new(f64::INFINITY, &rows))?;
+    let merged = pool.merge(&uniform(), &MaxBarrier::new(f64::INFINITY, &rows))?;
     let path = &merged.barrier.path;
     assert_eq!(path.len(), 11);
     let (first, last) = (path[0].1, path[10].1);
@@ -140,14 +141,14 @@ fn between_two_networks_the_whole_path_is_measured() -> Result<()> {
     // The live network says what the ensemble of one says.
     let x = data.inputs().only()?.clone();
     let logits = merged.network()?.run(&x.clone().into(), false)?;
-    let said = candle_nn::ops::softmax(&logits, 1)?;
-    assert!(distance(&merged.into_ensemble()?.predict_proba(&x)?, &said) < 1e-6);
+    let predicted = candle_nn::ops::softmax(&logits, 1)?;
+    assert!(distance(&merged.into_ensemble()?.predict_proba(&x)?, &predicted) < 1e-6);
     // Rows that the networks were fitted on are counted.
     let fitted: Vec<u32> = (0..300).collect();
-    assert_eq!(pool.merge(&uniform(), &Guard::new(9., &fitted))?.rows, (300, 300 - rows.len()));
+    assert_eq!(pool.merge(&uniform(), &MaxBarrier::new(9., &fitted))?.rows, (300, 300 - rows.len()));
     // Rows of other data.
     let other = blobs(2, 50, 3, 0.5);
-    let elsewhere = pool.merge(&uniform(), &Guard::new(9., &[0, 1, 2, 49]).on(&other))?;
+    let elsewhere = pool.merge(&uniform(), &MaxBarrier::new(9., &[0, 1, 2, 49]).on(&other))?;
     assert_eq!(elsewhere.rows, (4, 0));
     Ok(())
 }
@@ -158,19 +159,19 @@ fn any_method_goes_and_a_specification_by_hand_does() -> Result<()> {
     let trainer = mlp(2, 16, 3).epochs(5);
     let session = Session::new(&trainer, &data);
     let (pool, rows) = grown(&session, &data, &Horizontal::last(2), 1);
-    let guard = Guard::new(f64::INFINITY, &rows);
+    let guard = MaxBarrier::new(f64::INFINITY, &rows);
     let base = pool.members()[0].weights.clone();
-    let sum = pool.merge(&Recipe::relatives(TaskArithmetic::new().lambda(0.5), base), &guard)?;
+    let sum = pool.merge(&MergeSpec::relatives(TaskArithmetic::new().lambda(0.5), base), &guard)?;
     let half = pool.merge(&uniform(), &guard)?;
     // base + ½ (a − base + b − base) is the mean of a and b, where base is a.
     for (name, tensor) in sum.weights() {
         assert!(distance(tensor, &half.weights()[name]) < 1e-6);
     }
-    assert_eq!(pool.merge(&Recipe::method(Slerp::new(0.5)), &guard)?.shares, [0.5; 2]);
-    assert!(pool.merge(&Recipe::method(TaskArithmetic::new()), &guard).is_err());
+    assert_eq!(pool.merge(&MergeSpec::method(Slerp::new(0.5)), &guard)?.shares, [0.5; 2]);
+    assert!(pool.merge(&MergeSpec::method(TaskArithmetic::new()), &guard).is_err());
     // A learned soup starts from the mean, and keeps the best.
-    for sharing in [Sharing::Network, Sharing::Layer] {
-        let learned = pool.merge(&Recipe::learned(LearnedSoup::new().sharing(sharing)), &guard)?;
+    for sharing in [Granularity::Network, Granularity::Layer] {
+        let learned = pool.merge(&MergeSpec::learned(LearnedSoup::new().granularity(sharing)), &guard)?;
         assert!(learned.barrier.middle() <= half.barrier.middle() + 1e-6, "{learned}\n{half}");
         assert!((learned.shares.iter().sum::<f64>() - 1.).abs() < 1e-12);
     }
@@ -193,7 +194,7 @@ fn batch_norm_is_measured_over_the_rows_that_were_seen() -> Result<()> {
     let trainer = trainer.epochs(2);
     let session = Session::new(&trainer, &data);
     let (pool, rows) = grown(&session, &data, &MultiRun::new(3), 1);
-    let merged = pool.merge(&uniform(), &Guard::new(f64::INFINITY, &rows))?;
+    let merged = pool.merge(&uniform(), &MaxBarrier::new(f64::INFINITY, &rows))?;
     let seen: Vec<u32> = (0..90).filter(|row| !rows.contains(row)).collect();
     let x = data.inputs().select(&seen)?;
     let mean = x.only()?.mean(0)?;
@@ -222,7 +223,7 @@ fn what_cannot_be_one_network_says_why() {
     let trainer = mlp(2, 16, 3).architecture("linear", narrow).epochs(3);
     let session = Session::new(&trainer, &data);
     let (pool, rows) = grown(&session, &data, &MultiRun::new(2), 1);
-    let e = pool.merge(&uniform(), &Guard::new(1., &rows)).err().unwrap().to_string();
+    let e = pool.merge(&uniform(), &MaxBarrier::new(1., &rows)).err().unwrap().to_string();
     assert!(e.contains("of one architecture") && e.contains("linear"), "{e}");
     let best = best_of(&pool, &BestOf::new()).unwrap();
     let why = best.report.candidates.iter().find(|c| c.name == "soup").unwrap().failure.clone().unwrap();
@@ -237,9 +238,9 @@ fn what_cannot_be_one_network_says_why() {
     let session = Session::new(&trainer, &data);
     let (pool, rows) = grown(&session, &data, &MultiRun::new(2), 1);
     for (guard, part) in [
-        (Guard::new(f64::NAN, &rows), "the guard's limit"),
-        (Guard::new(1., &[]), "the rows"),
-        (Guard::new(1., &[200]), "200"),
+        (MaxBarrier::new(f64::NAN, &rows), "the guard's limit"),
+        (MaxBarrier::new(1., &[]), "the rows"),
+        (MaxBarrier::new(1., &[200]), "200"),
     ] {
         let e = pool.merge(&uniform(), &guard).err().unwrap().to_string();
         assert!(e.contains(part), "{e}");
@@ -254,7 +255,7 @@ fn what_cannot_be_one_network_says_why() {
         assert!(e.contains(part), "{part}: {e}");
     }
     // Every row was seen by someone.
-    let pool = session.grow(&KFold::new(3), 1).unwrap();
+    let pool = session.fit(&KFold::new(3), 1).unwrap();
     let e = best_of(&pool, &BestOf::new()).err().unwrap().to_string();
     assert!(e.contains("Plan::reserve") && e.contains("BestOf::on"), "{e}");
     let other = blobs(2, 60, 3, 0.5);

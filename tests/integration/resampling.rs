@@ -132,13 +132,13 @@ fn duplicates_are_kept_and_what_is_left_out_is_held_out() {
     let plan = session.plan(&Bagging::new(4), 5).unwrap();
     let pool = session.train(&plan).unwrap();
     let held_out = pool.held_out().unwrap();
-    let covered: Vec<Vec<f32>> = held_out.voices().covered().unwrap().to_vec2().unwrap();
+    let covered: Vec<Vec<f32>> = held_out.predictions().covered().unwrap().to_vec2().unwrap();
     for (slot, (run, member)) in plan.runs.iter().zip(pool.members()).enumerate() {
         assert!(distinct(&run.train).len() < run.train.len());
         assert_eq!(member.record.seen, distinct(&run.train));
         let left_out: Rows = (0..40).filter(|row| !run.train.contains(row)).collect();
-        let spoken = held_out.rows().iter().zip(&covered[slot]).filter(|(_, c)| **c > 0.);
-        assert_eq!(spoken.map(|(row, _)| *row).collect::<Rows>(), left_out);
+        let predicted = held_out.rows().iter().zip(&covered[slot]).filter(|(_, c)| **c > 0.);
+        assert_eq!(predicted.map(|(row, _)| *row).collect::<Rows>(), left_out);
     }
 }
 
@@ -239,7 +239,7 @@ fn a_plan_that_does_not_fit_is_refused_before_anything_is_trained() {
         change(&mut plan);
         plan
     };
-    for (plan, said) in [
+    for (plan, predicted) in [
         (changed(|p| p.runs[1].train[3] = 20), "a row of run 1 must be below 20, but is 20"),
         (changed(|p| p.runs[2].valid[0] = 99), "a row of run 2 must be below 20, but is 99"),
         (changed(|p| p.runs[2].train.clear()), "training rows of run 2"),
@@ -250,7 +250,7 @@ fn a_plan_that_does_not_fit_is_refused_before_anything_is_trained() {
         let tally = crate::common::Tally::new();
         let session = Session::new(&trainer, &data).observer(&tally);
         for e in [plan.check(&data).unwrap_err(), session.train(&plan).map(|_| ()).unwrap_err()] {
-            assert!(e.to_string().contains(said), "{e} does not say {said}");
+            assert!(e.to_string().contains(predicted), "{e} does not say {predicted}");
         }
         assert_eq!(tally.started(), 0);
     }

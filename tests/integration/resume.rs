@@ -13,7 +13,7 @@ use candle_ensemble::{
     weights::WarmUp,
     Checkpoints, Ensemble, Error, Network, Result, Session,
 };
-use candle_nn::{linear, seq, Activation, Linear, Sequential as Layers, VarBuilder};
+use candle_nn::{linear, seq, Activation, Linear, Sequential as MultiLayerStack, VarBuilder};
 use rand::Rng;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -25,11 +25,11 @@ fn data() -> TensorDataset {
     TensorDataset::classification(x, &y).unwrap()
 }
 
-fn mlp(vb: VarBuilder<'_>) -> candle_core::Result<Layers> {
+fn mlp(vb: VarBuilder<'_>) -> candle_core::Result<MultiLayerStack> {
     Ok(seq().add(linear(2, 6, vb.pp("a"))?).add(Activation::Relu).add(linear(6, 2, vb.pp("b"))?))
 }
 
-fn trainer() -> Trainer<Layers> {
+fn trainer() -> Trainer<MultiLayerStack> {
     Trainer::new(mlp).epochs(12).batch_size(16)
 }
 
@@ -130,14 +130,14 @@ fn dropout_goes_on_where_it_was_and_settings_are_drawn_anew_alike() {
     assert!(interrupt_everywhere(&trainer, &search, Checkpoints::Epochs(2)) > 0);
     let data = data();
     let session = Session::new(&trainer, &data);
-    let pool = session.grow(&search, 7).unwrap();
+    let pool = session.fit(&search, 7).unwrap();
     let settings: Vec<_> = pool.members().iter().map(|m| m.record.settings.clone()).collect();
     assert!(settings.iter().all(|s| s.real("dropout").unwrap().is_some()) && settings[0] != settings[1]);
     // 60 rows in batches of 16, four an epoch.
     let step = |m: &candle_ensemble::Member| m.weights["dropout.step"].to_scalar::<u32>().unwrap();
     assert!(pool.members().iter().all(|member| step(member) == 24));
     let ensemble = pool.combine(&Mean).unwrap();
-    let again: Ensemble<_, <Mean as Combiner>::Head> =
+    let again: Ensemble<_, <Mean as Combiner>::FittedCombiner> =
         Ensemble::from_bytes(&ensemble.to_bytes().unwrap(), &trainer, &Device::Cpu).unwrap();
     let x = Tensor::arange(0f32, 20., &Device::Cpu).unwrap().reshape((10, 2)).unwrap();
     let [a, b] = [&ensemble, &again].map(|e| e.predict_proba(&x).unwrap().to_vec2::<f32>().unwrap());
@@ -176,7 +176,7 @@ fn members_taken_within_a_run_are_the_same() {
         &Horizontal::last(5),
         &Snapshot::new(3),
         &FastGeometric::new(2, 1e-2, 1e-3).pretraining(0.5),
-        &Bagging::new(2).take(Snapshot::new(4).keep(2)),
+        &Bagging::new(2).collect(Snapshot::new(4).keep(2)),
     ];
     for builder in builders {
         assert!(interrupt_everywhere(&trainer(), builder, Checkpoints::Epochs(2)) > 0, "{builder:?}");

@@ -31,12 +31,12 @@ fn weights<L: candle_ensemble::train::Learner>(pool: &Pool<'_, L>, member: usize
 #[test]
 fn a_horizontal_member_is_the_network_that_many_epochs_give() -> Result<()> {
     let (data, trainer) = (data(), Trainer::new(net).epochs(10));
-    let pool = Session::new(&trainer, &data).grow(&Horizontal::window(3..10).every(3), 5)?;
+    let pool = Session::new(&trainer, &data).fit(&Horizontal::window(3..10).every(3), 5)?;
     let taken: Vec<usize> = pool.members().iter().map(|m| m.record.curve.len()).collect();
     assert_eq!(taken, [4, 7, 10]);
     for (i, epochs) in [4, 7, 10].into_iter().enumerate() {
         let short = Trainer::new(net).epochs(epochs);
-        let alone = Session::new(&short, &data).grow(&MultiRun::new(1), 5)?;
+        let alone = Session::new(&short, &data).fit(&MultiRun::new(1), 5)?;
         assert_eq!(weights(&pool, i), weights(&alone, 0));
     }
     Ok(())
@@ -45,7 +45,7 @@ fn a_horizontal_member_is_the_network_that_many_epochs_give() -> Result<()> {
 #[test]
 fn a_snapshot_run_follows_its_rate() -> Result<()> {
     let (data, trainer) = (data(), Trainer::new(net).epochs(6).batch_size(10));
-    let pool = Session::new(&trainer, &data).grow(&Snapshot::new(2).per(Unit::Epoch), 5)?;
+    let pool = Session::new(&trainer, &data).fit(&Snapshot::new(2).per(Unit::Epoch), 5)?;
     assert_eq!(pool.members().len(), 2);
     let rates: Vec<f64> = pool.members()[1].record.curve.iter().map(|e| e.learning_rate).collect();
     let third = |k: f64| 1e-3 / 2. * ((std::f64::consts::PI * k / 3.).cos() + 1.);
@@ -62,14 +62,14 @@ fn strategies_compose_and_every_member_has_a_voice() -> Result<()> {
     let session = Session::new(&trainer, &data);
     // Two architectures, three bootstrap runs each, two members a run.
     for builder in [
-        Bagging::new(3).take(Snapshot::new(2)),
-        Bagging::new(3).take(Horizontal::last(2)),
-        Bagging::new(3).take(FastGeometric::new(2, 1e-2, 1e-3).pretraining(0.5)),
+        Bagging::new(3).collect(Snapshot::new(2)),
+        Bagging::new(3).collect(Horizontal::last(2)),
+        Bagging::new(3).collect(FastGeometric::new(2, 1e-2, 1e-3).pretraining(0.5)),
     ] {
-        let pool = session.grow(&builder, 3)?;
+        let pool = session.fit(&builder, 3)?;
         assert_eq!((pool.members().len(), pool.slots()), (12, 12));
         let held_out = pool.held_out()?;
-        assert_eq!(held_out.voices().slots(), 12);
+        assert_eq!(held_out.predictions().slots(), 12);
         assert_eq!(pool.combine(&Mean)?.member_predictions(&data.inputs().tensors()[0])?.dims(), [12, 40, 1]);
     }
     Ok(())
@@ -88,16 +88,15 @@ fn a_loop_of_the_users_own_hands_over_at_the_end_of_epochs() -> Result<()> {
     };
     let honest =
         CustomLoop::new("five", net, move |_, run| (0..5).try_for_each(|e| run.end_epoch(record(e))));
-    let pool =
-        Session::new(&honest.epochs(5), &data).grow(&Horizontal::last(3), 1).map(|p| p.members().len());
+    let pool = Session::new(&honest.epochs(5), &data).fit(&Horizontal::last(3), 1).map(|p| p.members().len());
     assert_eq!(pool?, 3);
 
     let lazy = CustomLoop::new("three", net, move |_, run| (0..3).try_for_each(|e| run.end_epoch(record(e))));
-    let e = Session::new(&lazy.epochs(5), &data).grow(&Horizontal::last(3), 1).err().unwrap();
+    let e = Session::new(&lazy.epochs(5), &data).fit(&Horizontal::last(3), 1).err().unwrap();
     assert!(e.to_string().contains("calls Run::end_epoch for each of 5 epochs"), "{e}");
 
     let unknown = CustomLoop::new("unknown", net, move |_, run| run.end_epoch(record(0)));
-    let e = Session::new(&unknown, &data).grow(&Horizontal::last(3), 1).err().unwrap();
+    let e = Session::new(&unknown, &data).fit(&Horizontal::last(3), 1).err().unwrap();
     assert!(e.to_string().contains("CustomLoop::epochs"), "{e}");
     Ok(())
 }
@@ -105,7 +104,7 @@ fn a_loop_of_the_users_own_hands_over_at_the_end_of_epochs() -> Result<()> {
 #[test]
 fn a_run_that_hands_over_on_its_way_cannot_stop_early() {
     let (data, trainer) = (data(), Trainer::new(net).early_stopping(EarlyStopping::default()));
-    let builder = MultiRun::new(1).validation(0.2).take(Snapshot::new(2));
-    let e = Session::new(&trainer, &data).grow(&builder, 1).err().unwrap();
+    let builder = MultiRun::new(1).validation(0.2).collect(Snapshot::new(2));
+    let e = Session::new(&trainer, &data).fit(&builder, 1).err().unwrap();
     assert!(e.to_string().contains("early stopping must be off"), "{e}");
 }

@@ -37,7 +37,7 @@ fn train<'a, L: Learner>(
     data: &'a dyn Dataset,
     builder: &dyn EnsembleBuilder,
 ) -> candle_ensemble::Result<Pool<'a, L>> {
-    Session::new(learner, data).executor(&Sequential).grow(builder, 42)
+    Session::new(learner, data).executor(&Sequential).fit(builder, 42)
 }
 
 /// Trains one network on all rows.
@@ -249,8 +249,8 @@ fn squared_error(trainer: &Trainer<Mlp>, member: &Member, data: &TensorDataset, 
     let vb = VarBuilder::from_tensors(tensors, DType::F32, &CPU);
     let network = trainer.build("model", &Settings::new(), vb).unwrap();
     let batch = data.batch(rows, &CPU).unwrap();
-    let said = network.forward(batch.inputs.only().unwrap()).unwrap();
-    let errors = flat(&said).into_iter().zip(flat(&batch.targets)).map(|(a, b)| (a - b).powi(2));
+    let predicted = network.forward(batch.inputs.only().unwrap()).unwrap();
+    let errors = flat(&predicted).into_iter().zip(flat(&batch.targets)).map(|(a, b)| (a - b).powi(2));
     errors.sum::<f64>() / rows.len() as f64
 }
 
@@ -336,9 +336,9 @@ fn a_loss_that_is_not_finite_names_its_place() {
     let rates = [0.01, 1e25].map(|rate| Settings::new().with("learning_rate", rate));
     let e = error(&trainer, &data, &MultiRun::new(2).settings(rates));
     assert!(matches!(e, Error::Diverged { run: 1, epoch: 0, batch: 1, learning_rate: 1e25, .. }), "{e:?}");
-    let said = e.to_string();
+    let predicted = e.to_string();
     for part in ["run 1", "epoch 0", "batch 1", "learning rate", "10000000000000000000000000", "inf"] {
-        assert!(said.contains(part), "{said} does not say {part}");
+        assert!(predicted.contains(part), "{predicted} does not say {part}");
     }
 }
 
@@ -410,7 +410,7 @@ fn an_error_of_the_user_s_loop_names_the_run_and_spares_the_backtrace() {
     for threads in [1, 3] {
         let session = Session::new(&learner, &data);
         let threads = Threads::new(threads).unwrap();
-        let e = session.executor(&threads).grow(&MultiRun::new(4), 1).map(|_| ()).unwrap_err();
+        let e = session.executor(&threads).fit(&MultiRun::new(4), 1).map(|_| ()).unwrap_err();
         assert_eq!(e.to_string(), "run 2: the cable is out");
     }
 
@@ -487,9 +487,9 @@ fn momentum_and_weight_decay_are_settings_too() {
 fn settings_that_nobody_reads_or_that_are_out_of_range_are_refused() {
     let data = line(11, 20, 0.1);
     let trainer = || Trainer::reading(&["width"], |_, vb| linear(2, 1, vb));
-    let said =
+    let predicted =
         |settings: Settings| error(&trainer(), &data, &MultiRun::new(2).settings([settings])).to_string();
-    let e = said(Settings::new().with("learning_rat", 0.1));
+    let e = predicted(Settings::new().with("learning_rat", 0.1));
     for part in ["run 0", "\"learning_rat\"", "learning_rate", "epochs", "batch_size", "width"] {
         assert!(e.contains(part), "{e} does not say {part}");
     }
@@ -505,7 +505,7 @@ fn settings_that_nobody_reads_or_that_are_out_of_range_are_refused() {
         (Settings::new().with("momentum", 0.5), "momentum"), // Adam has none
         (Settings::new().with("label_smoothing", 0.1), "loss"), // values have no labels
     ] {
-        let e = said(settings);
+        let e = predicted(settings);
         assert!(e.contains(name), "{e} does not name {name}");
     }
     for (trainer, name) in [
@@ -618,7 +618,7 @@ fn threads_change_nothing_and_seeds_change_everything() {
     let trainer = Trainer::new(|vb| mlp(2, 8, 3, vb)).epochs(3);
     let grown = |threads: usize, seed: u64| {
         let threads = Threads::new(threads).unwrap();
-        let pool = Session::new(&trainer, &data).executor(&threads).grow(&MultiRun::new(5), seed).unwrap();
+        let pool = Session::new(&trainer, &data).executor(&threads).fit(&MultiRun::new(5), seed).unwrap();
         bytes(pool.members())
     };
     let expected = grown(1, 1);
@@ -705,7 +705,7 @@ fn a_loop_of_one_s_own_is_given_its_run() {
         }
     }
     let observer = Count(&epochs);
-    let pool = Session::new(&learner, &data).observer(&observer).grow(&builder, 3).unwrap();
+    let pool = Session::new(&learner, &data).observer(&observer).fit(&builder, 3).unwrap();
     assert!(pool.members().iter().all(|m| m.record.curve.len() == 1));
     assert_eq!(epochs.load(std::sync::atomic::Ordering::SeqCst), 2);
 }

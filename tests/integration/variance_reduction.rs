@@ -31,13 +31,13 @@ fn succeed(folder: &Path, args: &[&str]) -> Value {
 fn fail(folder: &Path, args: &[&str]) -> String {
     let before = listing(folder);
     let output = run(folder, &[args, &["--json", "out.json"]].concat());
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(2), "{args:?}: {said}");
-    assert_eq!(said.lines().count(), 1, "{args:?}: {said}");
-    assert!(said.starts_with("error: ") && said.ends_with('\n'), "{said}");
+    let predicted = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{args:?}: {predicted}");
+    assert_eq!(predicted.lines().count(), 1, "{args:?}: {predicted}");
+    assert!(predicted.starts_with("error: ") && predicted.ends_with('\n'), "{predicted}");
     assert!(output.stdout.is_empty());
     assert_eq!(listing(folder), before, "{args:?}: no file is left behind");
-    said
+    predicted
 }
 
 fn listing(folder: &Path) -> Vec<PathBuf> {
@@ -124,7 +124,7 @@ fn the_file_has_every_figure() {
         ("repeats", 2.into()),
         ("seed", 7.into()),
         ("strategy", serde_json::json!(["multi-run", "bootstrap"])),
-        ("combine", serde_json::json!(["mean", "mean-log", "hard-vote"])),
+        ("combine", serde_json::json!(["mean", "geometric-mean", "hard-vote"])),
         ("optimizer", "adam".into()),
         ("lr", 1e-3.into()),
         ("batch", 32.into()),
@@ -141,9 +141,9 @@ fn the_file_has_every_figure() {
 
     let ensembles = out["ensembles"].as_array().unwrap();
     let kinds: Vec<_> = ensembles.iter().map(|e| (e["strategy"].as_str(), e["combine"].as_str())).collect();
-    let expected = ["multi-run", "bootstrap"]
-        .into_iter()
-        .flat_map(|strategy| ["mean", "mean-log", "hard-vote"].map(|rule| (Some(strategy), Some(rule))));
+    let expected = ["multi-run", "bootstrap"].into_iter().flat_map(|strategy| {
+        ["mean", "geometric-mean", "hard-vote"].map(|rule| (Some(strategy), Some(rule)))
+    });
     assert_eq!(kinds, expected.collect::<Vec<_>>());
     for ensemble in ensembles {
         assert_eq!(
@@ -273,15 +273,17 @@ fn it_talks_unless_told_to_be_quiet() {
     let args =
         ["--data", "numbers.csv", "--epochs", "1", "--members", "2", "--repeats", "2", "--hidden", "3"];
     let output = Command::new(program()).current_dir(folder.path()).args(args).output().unwrap();
-    let said = String::from_utf8(output.stdout).unwrap();
+    let predicted = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success());
     for part in
         ["3 columns", "42 rows to train on", "18 to test on", "\"value\"", "regression", "inferred", "rmse"]
     {
-        assert!(said.contains(part), "{said} does not say {part}");
+        assert!(predicted.contains(part), "{predicted} does not say {part}");
     }
     assert!(
-        said.contains("bootstrap") && said.contains("multi-run") && said.contains("variance_reduction.svg")
+        predicted.contains("bootstrap")
+            && predicted.contains("multi-run")
+            && predicted.contains("variance_reduction.svg")
     );
 }
 
@@ -306,9 +308,9 @@ fn a_wrong_table_gets_one_line_that_says_what_would_be_right() {
         (&["binary.csv"], &["rows"]),
         (&["latin1.csv"], &["latin1.csv", "UTF-8"]),
     ] {
-        let said = fail(folder.path(), &[&["--data"], args].concat());
+        let predicted = fail(folder.path(), &[&["--data"], args].concat());
         for part in parts {
-            assert!(said.contains(part), "{args:?}: {said} does not say {part}");
+            assert!(predicted.contains(part), "{args:?}: {predicted} does not say {part}");
         }
     }
 }
@@ -349,7 +351,7 @@ fn a_wrong_value_gets_one_line_that_says_what_would_be_right() {
         (&["--strategy", "stacking"], &["--strategy", "multi-run, bootstrap"]),
         (&["--combine", "mode"], &["--combine", "mean, mean-log, hard-vote, median"]),
         (&["--combine", "hard-vote"], &["--combine", "mean or median", "hard-vote"]),
-        (&["--combine", "mean,mean-log"], &["--combine", "mean or median", "mean-log"]),
+        (&["--combine", "mean,mean-log"], &["--combine", "mean or median", "geometric-mean"]),
         (&["--task", "ranking"], &["--task", "classification, regression"]),
         (&["--init", "zeros"], &["--init", "default, glorot-uniform"]),
         (&["--standardize", "maybe"], &["--standardize", "true, false"]),
@@ -358,23 +360,23 @@ fn a_wrong_value_gets_one_line_that_says_what_would_be_right() {
         (&["--xyzzy"], &["--xyzzy", "--help"]),
         (&["table.csv"], &["table.csv", "--help"]),
     ] {
-        let said = fail(folder.path(), &[&["--data", "numbers.csv"], args].concat());
+        let predicted = fail(folder.path(), &[&["--data", "numbers.csv"], args].concat());
         for part in parts {
-            assert!(said.contains(part), "{args:?}: {said} does not say {part}");
+            assert!(predicted.contains(part), "{args:?}: {predicted} does not say {part}");
         }
     }
     let output = run(folder.path(), &["--data", "numbers.csv", "--json", "nowhere/out.json"]);
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!((output.status.code(), said.lines().count()), (Some(2), 1));
-    assert!(said.contains("--json") && said.contains("a folder that exists"), "{said}");
+    let predicted = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), predicted.lines().count()), (Some(2), 1));
+    assert!(predicted.contains("--json") && predicted.contains("a folder that exists"), "{predicted}");
 }
 
 #[test]
 fn a_training_that_diverges_gets_one_line_and_leaves_no_file() {
     let folder = folder();
     let args = ["--data", "numbers.csv", "--optimizer", "sgd", "--lr", "1e30", "--standardize", "false"];
-    let said = fail(folder.path(), &args);
-    assert!(said.contains("diverged") && said.contains("lower the learning rate"), "{said}");
+    let predicted = fail(folder.path(), &args);
+    assert!(predicted.contains("diverged") && predicted.contains("lower the learning rate"), "{predicted}");
 }
 
 #[test]

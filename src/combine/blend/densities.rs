@@ -2,7 +2,7 @@
 use crate::{
     combine::{
         blend::{log_loss::of_true_class, table::Table},
-        held_out_table::Sheet,
+        held_out_table::HeldOutTable,
         Fit, Weighted,
     },
     data::Task,
@@ -45,15 +45,15 @@ impl Relative {
 
 impl Densities {
     pub(crate) fn of(held_out: &HeldOut) -> Result<Self> {
-        let sheet = Sheet::of(held_out)?;
-        let (slots, rows, _) = sheet.dims();
-        let logs = match (&sheet.task, &sheet.truth) {
+        let held_out_table = HeldOutTable::of(held_out)?;
+        let (slots, rows, _) = held_out_table.dims();
+        let logs = match (&held_out_table.task, &held_out_table.truth) {
             (Task::Regression { .. }, Truth::Values(truth)) => {
-                sheet.with(|all: &[f64]| gaussian(&sheet, all, truth))?
+                held_out_table.with(|all: &[f64]| gaussian(&held_out_table, all, truth))?
             }
-            _ => of_true_class(&sheet)?.into_iter().map(|p| f64::from(p).ln()).collect(),
+            _ => of_true_class(&held_out_table)?.into_iter().map(|p| f64::from(p).ln()).collect(),
         };
-        Ok(Self { logs, slots, rows, weights: sheet.weights })
+        Ok(Self { logs, slots, rows, weights: held_out_table.weights })
     }
 
     /// The highest of each row, and the mean of these.
@@ -108,16 +108,21 @@ pub(crate) fn softmax(logs: &[f64]) -> Vec<f64> {
     raw.into_iter().map(|x| x / total).collect()
 }
 
-fn gaussian<T: Number>(sheet: &Sheet, all: &[T], truth: &[f64]) -> Vec<f64> {
-    let (_, rows, width) = sheet.dims();
+fn gaussian<T: Number>(held_out_table: &HeldOutTable, all: &[T], truth: &[f64]) -> Vec<f64> {
+    let (_, rows, width) = held_out_table.dims();
     let mean_of = |each: &dyn Fn(usize) -> f64| -> f64 {
-        sheet.weights.iter().enumerate().map(|(row, w)| if *w > 0. { w * each(row) } else { 0. }).sum()
+        held_out_table
+            .weights
+            .iter()
+            .enumerate()
+            .map(|(row, w)| if *w > 0. { w * each(row) } else { 0. })
+            .sum()
     };
     let mut logs = Vec::with_capacity(all.len() / width);
-    for said in all.chunks_exact(rows * width) {
+    for predicted in all.chunks_exact(rows * width) {
         let mut slot = vec![0.; rows];
         for k in 0..width {
-            let error = |row: usize| said[row * width + k].into() - truth[row * width + k];
+            let error = |row: usize| predicted[row * width + k].into() - truth[row * width + k];
             let mean = mean_of(&|row| truth[row * width + k]);
             let spread = mean_of(&|row| (truth[row * width + k] - mean).powi(2)).sqrt();
             let least = LEAST_SCALE * if spread > 0. { spread } else { 1. };

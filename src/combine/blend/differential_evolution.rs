@@ -25,17 +25,17 @@ const RECOMBINATION: f64 = 0.7;
 /// 0.5 and 1, recombination 0.7, until the losses' standard deviation is a hundredth of their mean or for 1000
 /// generations. A generation is bred from the last as a whole (SciPy's `updating="deferred"`), so that its losses are
 /// found in parallel, and nothing is polished afterwards (`polish=False`), as a loss such as the error has no slope. The
-/// criterion is the accuracy for classes and the squared error for values, unless said otherwise.
+/// criterion is the accuracy for classes and the squared error for values, unless predicted otherwise.
 ///
 /// Source: Storn and Price 1997, doi:10.1023/A:1008202821328.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use candle_ensemble::{combine::{Combiner, DifferentialEvolution, Head}, data::Task, predictions::Voices, HeldOut};
+/// use candle_ensemble::{combine::{Combiner, DifferentialEvolution, FittedCombiner}, data::Task, predictions::Predictions, HeldOut};
 ///
 /// let y = Tensor::new(&[[1f64], [2.]], &Device::Cpu)?;
-/// let said = Tensor::stack(&[(&y + 1.)?, (&y - 2.)?], 0)?;
-/// let held_out = HeldOut::from_predictions(&Voices::new(said, Task::Regression { outputs: 1 })?, &y)?;
+/// let predicted = Tensor::stack(&[(&y + 1.)?, (&y - 2.)?], 0)?;
+/// let held_out = HeldOut::from_predictions(&Predictions::new(predicted, Task::Regression { outputs: 1 })?, &y)?;
 /// let head = DifferentialEvolution::new(42).fit(&|| Ok(held_out.clone()))?;
 /// assert!((head.weights().unwrap()[0] - 2. / 3.).abs() < 1e-3);
 /// # Ok::<(), candle_ensemble::Error>(())
@@ -43,7 +43,7 @@ const RECOMBINATION: f64 = 0.7;
 #[derive(Clone, Debug)]
 pub struct DifferentialEvolution {
     seed: Seed,
-    generations: u32,
+    generations: usize,
     tolerance: f64,
     by: By,
 }
@@ -63,7 +63,7 @@ impl DifferentialEvolution {
 
     /// How many generations at most.
     #[must_use]
-    pub fn generations(mut self, generations: u32) -> Self {
+    pub fn generations(mut self, generations: usize) -> Self {
         self.generations = generations;
         self
     }
@@ -151,7 +151,7 @@ fn breed(rng: &mut ChaCha8Rng, crowd: &[Vec<f64>], best: usize) -> Vec<Vec<f64>>
 }
 
 impl Combiner for DifferentialEvolution {
-    type Head = Weighted;
+    type Fitted = Weighted;
 
     fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<Weighted> {
         if !self.tolerance.is_finite() || self.tolerance < 0. {

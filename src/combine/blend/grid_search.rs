@@ -16,15 +16,15 @@ const POINTS: u64 = 256;
 ///
 /// Points in order, the last slot's level changing fastest; points whose levels are all equal (the mean, and nothing)
 /// are skipped; of equals the first wins. The criterion is the accuracy for classes and the squared error for values,
-/// unless said otherwise, and `n` is 10. A grid grows as `(n + 1)^S`: beyond [`GridSearch::most`] points it is refused.
+/// unless predicted otherwise, and `n` is 10. A grid grows as `(n + 1)^S`: beyond [`GridSearch::most`] points it is refused.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use candle_ensemble::{combine::{Combiner, GridSearch, Head}, data::Task, predictions::Voices, HeldOut};
+/// use candle_ensemble::{combine::{Combiner, GridSearch, FittedCombiner}, data::Task, predictions::Predictions, HeldOut};
 ///
 /// let y = Tensor::new(&[[1f64], [2.]], &Device::Cpu)?;
-/// let said = Tensor::stack(&[(&y + 1.)?, (&y - 2.)?], 0)?;
-/// let held_out = HeldOut::from_predictions(&Voices::new(said, Task::Regression { outputs: 1 })?, &y)?;
+/// let predicted = Tensor::stack(&[(&y + 1.)?, (&y - 2.)?], 0)?;
+/// let held_out = HeldOut::from_predictions(&Predictions::new(predicted, Task::Regression { outputs: 1 })?, &y)?;
 /// let head = GridSearch::new().fit(&|| Ok(held_out.clone()))?;
 /// let weights = head.weights().unwrap();
 /// assert!((weights[0] - 2. / 3.).abs() < 1e-12); // 0.2 : 0.1, the first of its kind
@@ -32,7 +32,7 @@ const POINTS: u64 = 256;
 /// ```
 #[derive(Clone, Debug)]
 pub struct GridSearch {
-    steps: u32,
+    steps: usize,
     most: u64,
     by: By,
 }
@@ -52,7 +52,7 @@ impl GridSearch {
 
     /// `n`: one less than the levels of each weight.
     #[must_use]
-    pub fn steps(mut self, steps: u32) -> Self {
+    pub fn steps(mut self, steps: usize) -> Self {
         self.steps = steps;
         self
     }
@@ -64,7 +64,7 @@ impl GridSearch {
         self
     }
 
-    /// How many points at most: 1,000,000 unless said otherwise.
+    /// How many points at most: 1,000,000 unless predicted otherwise.
     #[must_use]
     pub fn most(mut self, points: u64) -> Self {
         self.most = points;
@@ -72,15 +72,15 @@ impl GridSearch {
     }
 
     fn search(&self, worth: &dyn Worth) -> Result<(Vec<f64>, u64)> {
-        let (levels, slots) = (u64::from(self.steps) + 1, worth.slots() as u32);
+        let (levels, slots) = (self.steps as u64 + 1, worth.slots() as u32);
         let points = levels.checked_pow(slots).filter(|points| *points <= self.most).ok_or_else(|| {
-            let got = format!("{levels}^{slots} = {:.3e}", (levels as f64).powf(f64::from(slots)));
+            let got = format!("{levels}^{slots} = {:.3e}", (levels as f64).powf(slots as f64));
             Error::invalid("points of the grid of weights", format!("at most {}", self.most), got)
         })?;
         let weights = |mut point: u64| {
             let mut weights = vec![0.; slots as usize];
             for w in weights.iter_mut().rev() {
-                *w = (point % levels) as f64 / f64::from(self.steps);
+                *w = (point % levels) as f64 / self.steps as f64;
                 point /= levels;
             }
             weights
@@ -106,7 +106,7 @@ impl GridSearch {
 }
 
 impl Combiner for GridSearch {
-    type Head = Weighted;
+    type Fitted = Weighted;
 
     fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<Weighted> {
         if self.steps == 0 {

@@ -1,9 +1,9 @@
 //! Weights by how well each does on its own.
 use crate::{
-    combine::{blend::table::Table, held_out_table::Sheet, Combiner, Fit, Weighted},
+    combine::{blend::table::Table, held_out_table::HeldOutTable, Combiner, Fit, Weighted},
     data::Task,
     kernels::cpu::Number,
-    metrics::{Criterion, RowLoss, Said},
+    metrics::{Criterion, RowLoss, Scored},
     threads::wide,
     Error, HeldOut, Result,
 };
@@ -13,17 +13,17 @@ use serde::{Deserialize, Serialize};
 /// Each slot by the inverse of its own held-out loss, `w_s ∝ 1 / loss_s^p`. Slots without any loss share all of the
 /// weight.
 ///
-/// The loss is the log-loss for classes and the squared error for values, unless said otherwise, and `p` is 1: for the
+/// The loss is the log-loss for classes and the squared error for values, unless predicted otherwise, and `p` is 1: for the
 /// squared error that is the best there is if errors are independent and without bias (Bates and Granger 1969,
 /// doi:10.1057/jors.1969.103).
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use candle_ensemble::{combine::{Combiner, Head, InverseError}, data::Task, predictions::Voices, HeldOut};
+/// use candle_ensemble::{combine::{Combiner, FittedCombiner, InverseError}, data::Task, predictions::Predictions, HeldOut};
 ///
 /// let y = Tensor::new(&[[1f64], [2.]], &Device::Cpu)?;
-/// let said = Tensor::stack(&[(&y + 1.)?, (&y - 2.)?], 0)?;
-/// let held_out = HeldOut::from_predictions(&Voices::new(said, Task::Regression { outputs: 1 })?, &y)?;
+/// let predicted = Tensor::stack(&[(&y + 1.)?, (&y - 2.)?], 0)?;
+/// let held_out = HeldOut::from_predictions(&Predictions::new(predicted, Task::Regression { outputs: 1 })?, &y)?;
 /// let head = InverseError::new().fit(&|| Ok(held_out.clone()))?;
 /// assert_eq!(head.weights(), Some(&[0.8, 0.2][..]));
 /// # Ok::<(), candle_ensemble::Error>(())
@@ -63,22 +63,26 @@ impl InverseError {
 }
 
 impl Combiner for InverseError {
-    type Head = Weighted;
+    type Fitted = Weighted;
 
     fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<Weighted> {
         if !self.power.is_finite() || self.power < 0. {
             return Err(Error::invalid("power of inverse-error", "finite and not negative", self.power));
         }
         let held_out = held_out()?;
-        let sheet = Sheet::of(&held_out)?;
-        let loss = self.loss.unwrap_or(match sheet.task {
+        let held_out_table = HeldOutTable::of(&held_out)?;
+        let loss = self.loss.unwrap_or(match held_out_table.task {
             Task::Classification { .. } => RowLoss::LogLoss,
             Task::Regression { .. } => RowLoss::Squared,
         });
-        loss.check(&sheet.truth)?;
-        let (weights, objective) = match sheet.task {
-            Task::Classification { .. } => sheet.with(|all: &[f32]| self.on(&sheet, all, loss))?,
-            Task::Regression { .. } => sheet.with(|all: &[f64]| self.on(&sheet, all, loss))?,
+        loss.check(&held_out_table.truth)?;
+        let (weights, objective) = match held_out_table.task {
+            Task::Classification { .. } => {
+                held_out_table.with(|all: &[f32]| self.on(&held_out_table, all, loss))?
+            }
+            Task::Regression { .. } => {
+                held_out_table.with(|all: &[f64]| self.on(&held_out_table, all, loss))?
+            }
         };
         let fit = Fit { objective: objective?, iterations: 1, gap: None };
         Ok(Weighted::found("inverse-error", held_out.names(), weights, Some(fit)))
@@ -87,9 +91,14 @@ impl Combiner for InverseError {
 
 impl InverseError {
     /// The weights, and the loss of the mean that they give.
-    fn on<T: Number>(&self, sheet: &Sheet, all: &[T], loss: RowLoss) -> (Vec<f64>, Result<f64>) {
-        let (_, rows, width) = sheet.dims();
-        let losses = losses(sheet, all, loss);
+    fn on<T: Number>(
+        &self,
+        held_out_table: &HeldOutTable,
+        all: &[T],
+        loss: RowLoss,
+    ) -> (Vec<f64>, Result<f64>) {
+        let (_, rows, width) = held_out_table.dims();
+        let losses = losses(held_out_table, all, loss);
         let least = losses.iter().copied().fold(f64::INFINITY, f64::min);
         let raw = |loss: &f64| match (*loss, least) {
             (same, least) if same == least => 1.,
@@ -100,21 +109,23 @@ impl InverseError {
         let total: f64 = raw.iter().sum();
         let weights: Vec<f64> = raw.iter().map(|w| w / total).collect();
         let values = wide(|| Table::new(all, rows * width).mix(&weights));
-        let (truth, of_rows) = (&sheet.truth, sheet.weights.as_slice());
-        let objective = loss.loss(&Said { values: &values, width, truth, weights: of_rows });
+        let (truth, of_rows) = (&held_out_table.truth, held_out_table.weights.as_slice());
+        let objective = loss.loss(&Scored { values: &values, width, truth, weights: of_rows });
         (weights, objective)
     }
 }
 
 /// The loss of each slot.
-fn losses<T: Number>(sheet: &Sheet, all: &[T], loss: RowLoss) -> Vec<f64> {
-    let (_, rows, width) = sheet.dims();
-    let of = |said: &[T]| {
+fn losses<T: Number>(held_out_table: &HeldOutTable, all: &[T], loss: RowLoss) -> Vec<f64> {
+    let (_, rows, width) = held_out_table.dims();
+    let of = |predicted: &[T]| {
         let mut row = vec![0.; width];
-        let each = said.chunks_exact(width).zip(&sheet.weights).enumerate().map(|(i, (said, weight))| {
-            row.iter_mut().zip(said).for_each(|(r, x)| *r = (*x).into());
-            weight * loss.of(&row, &sheet.truth, i)
-        });
+        let each = predicted.chunks_exact(width).zip(&held_out_table.weights).enumerate().map(
+            |(i, (predicted, weight))| {
+                row.iter_mut().zip(predicted).for_each(|(r, x)| *r = (*x).into());
+                weight * loss.of(&row, &held_out_table.truth, i)
+            },
+        );
         each.sum()
     };
     wide(|| all.par_chunks(rows * width).map(of).collect())

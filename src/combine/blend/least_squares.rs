@@ -6,8 +6,8 @@ use crate::{
             squares::targets,
             table::Table,
         },
-        held_out_table::Sheet,
-        Combiner, Fit, Strength, Weighted,
+        held_out_table::HeldOutTable,
+        Combiner, Fit, Penalty, Weighted,
     },
     data::Task,
     kernels::cpu::Number,
@@ -29,18 +29,18 @@ use serde::{Deserialize, Serialize};
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use candle_ensemble::{combine::{Combiner, Head, LeastSquares}, data::Task, predictions::Voices, HeldOut};
+/// use candle_ensemble::{combine::{Combiner, FittedCombiner, LeastSquares}, data::Task, predictions::Predictions, HeldOut};
 ///
 /// let y = Tensor::new(&[[1f64], [2.], [4.]], &Device::Cpu)?;
-/// let said = Tensor::stack(&[(&y * 2.)?, (&y * 0.)?], 0)?;
-/// let held_out = HeldOut::from_predictions(&Voices::new(said, Task::Regression { outputs: 1 })?, &y)?;
+/// let predicted = Tensor::stack(&[(&y * 2.)?, (&y * 0.)?], 0)?;
+/// let held_out = HeldOut::from_predictions(&Predictions::new(predicted, Task::Regression { outputs: 1 })?, &y)?;
 /// let head = LeastSquares::new().fit(&|| Ok(held_out.clone()))?;
 /// assert!((head.weights().unwrap()[0] - 0.5).abs() < 1e-12);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LeastSquares {
-    ridge: Option<Strength>,
+    ridge: Option<Penalty>,
 }
 
 impl LeastSquares {
@@ -53,39 +53,48 @@ impl LeastSquares {
     /// With a penalty `λ ‖w‖²`, finite. scikit-learn's `Ridge(alpha)` sums over rows and outputs: its `alpha` is
     /// `λ` times both. The head's name tells `λ`.
     #[must_use]
-    pub fn ridge(strength: Strength) -> Self {
+    pub fn ridge(strength: Penalty) -> Self {
         Self { ridge: Some(strength) }
     }
 }
 
 impl Combiner for LeastSquares {
-    type Head = Weighted;
+    type Fitted = Weighted;
 
     fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<Weighted> {
         match self.ridge {
-            Some(Strength::Fixed(x)) if !x.is_finite() => {
+            Some(Penalty::Fixed(x)) if !x.is_finite() => {
                 return Err(Error::invalid("strength of the ridge penalty", "finite", x));
             }
             Some(strength) => strength.check()?,
             None => {}
         }
         let held_out = held_out()?;
-        let sheet = Sheet::of(&held_out)?;
-        match sheet.task {
-            Task::Classification { .. } => sheet.with(|all: &[f32]| self.on(&held_out, &sheet, all))?,
-            Task::Regression { .. } => sheet.with(|all: &[f64]| self.on(&held_out, &sheet, all))?,
+        let held_out_table = HeldOutTable::of(&held_out)?;
+        match held_out_table.task {
+            Task::Classification { .. } => {
+                held_out_table.with(|all: &[f32]| self.on(&held_out, &held_out_table, all))?
+            }
+            Task::Regression { .. } => {
+                held_out_table.with(|all: &[f64]| self.on(&held_out, &held_out_table, all))?
+            }
         }
     }
 }
 
 impl LeastSquares {
-    fn on<T: Number>(&self, held_out: &HeldOut, sheet: &Sheet, all: &[T]) -> Result<Weighted> {
-        let (_, rows, width) = sheet.dims();
-        let (targets, share) = targets(sheet);
+    fn on<T: Number>(
+        &self,
+        held_out: &HeldOut,
+        held_out_table: &HeldOutTable,
+        all: &[T],
+    ) -> Result<Weighted> {
+        let (_, rows, width) = held_out_table.dims();
+        let (targets, share) = targets(held_out_table);
         let equations = |row_weights: &[f64]| {
             Equations::of(Table::new(all, rows * width), &targets, of_cells(row_weights, width, share))
         };
-        let full = equations(&sheet.weights)?;
+        let full = equations(&held_out_table.weights)?;
         let grid = grid(full.curvature());
         // An error within comes out in the fit of all rows as well, which fails first.
         let losses = |train: &[f64], valid: &[f64]| match (equations(train), equations(valid)) {
@@ -93,7 +102,7 @@ impl LeastSquares {
             _ => vec![f64::INFINITY; grid.len()],
         };
         let strength = self.ridge.unwrap_or_default();
-        let strength = strength.resolve(held_out, &sheet.weights, &grid, losses)?;
+        let strength = strength.resolve(held_out, &held_out_table.weights, &grid, losses)?;
         let weights = full.solve(strength);
         let name = match self.ridge {
             Some(_) => format!("ridge (λ = {strength:.2e})"),

@@ -2,8 +2,8 @@
 use crate::{
     combine::{
         blend::{penalty::Blend, simplex::Loss, table::Table},
-        held_out_table::Sheet,
-        Combiner, Strength, Weighted,
+        held_out_table::HeldOutTable,
+        Combiner, Penalty, Weighted,
     },
     metrics::{Truth, NLL_EPSILON},
     threads::wide,
@@ -23,18 +23,18 @@ use serde::{Deserialize, Serialize};
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use candle_ensemble::{combine::{Combiner, Head, SimplexLogLoss}, data::Task, predictions::Voices, HeldOut};
+/// use candle_ensemble::{combine::{Combiner, FittedCombiner, SimplexLogLoss}, data::Task, predictions::Predictions, HeldOut};
 ///
-/// let said = Tensor::new(&[[[0.9f32, 0.1], [0.4, 0.6]], [[0.1, 0.9], [0.6, 0.4]]], &Device::Cpu)?;
-/// let voices = Voices::new(said, Task::Classification { classes: 2 })?;
-/// let held_out = HeldOut::from_predictions(&voices, &Tensor::new(&[0u32, 1], &Device::Cpu)?)?;
+/// let predicted = Tensor::new(&[[[0.9f32, 0.1], [0.4, 0.6]], [[0.1, 0.9], [0.6, 0.4]]], &Device::Cpu)?;
+/// let predictions = Predictions::new(predicted, Task::Classification { classes: 2 })?;
+/// let held_out = HeldOut::from_predictions(&predictions, &Tensor::new(&[0u32, 1], &Device::Cpu)?)?;
 /// let head = SimplexLogLoss::new().fit(&|| Ok(held_out.clone()))?;
 /// assert_eq!(head.weights(), Some(&[1., 0.][..]));
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SimplexLogLoss {
-    strength: Strength,
+    strength: Penalty,
 }
 
 impl SimplexLogLoss {
@@ -47,20 +47,21 @@ impl SimplexLogLoss {
     /// With a penalty towards equal weights, `λ ‖w − 1/S‖²`: useful where held-out rows are few. The head's name
     /// tells `λ`.
     #[must_use]
-    pub fn towards_equal(self, strength: Strength) -> Self {
+    pub fn towards_equal(self, strength: Penalty) -> Self {
         Self { strength }
     }
 }
 
 impl Combiner for SimplexLogLoss {
-    type Head = Weighted;
+    type Fitted = Weighted;
 
     fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<Weighted> {
         self.strength.check()?;
         let held_out = held_out()?;
-        let sheet = Sheet::of(&held_out)?;
-        let true_class = of_true_class(&sheet)?;
-        let (rules, row_weights) = (["simplex-log-loss", "shrunk-log-loss"], sheet.weights.as_slice());
+        let held_out_table = HeldOutTable::of(&held_out)?;
+        let true_class = of_true_class(&held_out_table)?;
+        let (rules, row_weights) =
+            (["simplex-log-loss", "shrunk-log-loss"], held_out_table.weights.as_slice());
         let table = Table::new(&true_class, row_weights.len());
         let blend = Blend { rules, table, loss: Loss::Log, row_weights, width: 1, share: 1. };
         blend.fit(&held_out, self.strength)
@@ -68,22 +69,22 @@ impl Combiner for SimplexLogLoss {
 }
 
 /// `(S, R)`: what each slot gives the true class, at least [`NLL_EPSILON`].
-pub(crate) fn of_true_class(sheet: &Sheet) -> Result<Vec<f32>> {
-    let (slots, rows, classes) = sheet.dims();
-    let Truth::Classes(ids) = &sheet.truth else {
+pub(crate) fn of_true_class(held_out_table: &HeldOutTable) -> Result<Vec<f32>> {
+    let (slots, rows, classes) = held_out_table.dims();
+    let Truth::Classes(ids) = &held_out_table.truth else {
         return Err(Error::invalid(
             "the task",
             "classification (simplex-log-loss is a rule for classes)",
             "regression",
         ));
     };
-    sheet.with(|all: &[f32]| {
+    held_out_table.with(|all: &[f32]| {
         wide(|| {
             let mut table = vec![0f32; slots * rows];
             let slots = table.par_chunks_mut(rows).zip(all.par_chunks(rows * classes));
-            slots.for_each(|(out, said)| {
-                for ((out, said), id) in out.iter_mut().zip(said.chunks_exact(classes)).zip(ids) {
-                    *out = said.get(*id as usize).map_or(f32::NAN, |p| p.clamp(NLL_EPSILON as f32, 1.));
+            slots.for_each(|(out, predicted)| {
+                for ((out, predicted), id) in out.iter_mut().zip(predicted.chunks_exact(classes)).zip(ids) {
+                    *out = predicted.get(*id as usize).map_or(f32::NAN, |p| p.clamp(NLL_EPSILON as f32, 1.));
                 }
             });
             table

@@ -1,7 +1,7 @@
 //! Blending: one weight a slot, learned on held-out rows.
 //!
 //! Every rule here ends in a [`Weighted`](crate::combine::Weighted) mean, but for [`PerClass`], which has a weight for each
-//! slot and class. They learn from filled voices: one that is missing is stood in for by the mean of those that are
+//! slot and class. They learn from filled predictions: one that is missing is stood in for by the mean of those that are
 //! there.
 mod densities;
 mod differential_evolution;
@@ -26,8 +26,8 @@ pub use inverse_error::InverseError;
 pub use least_squares::LeastSquares;
 pub use log_loss::SimplexLogLoss;
 pub use model_combination::ModelCombination;
-pub use penalty::Strength;
-pub use per_class::{PerClass, PerClassHead};
+pub use penalty::Penalty;
+pub use per_class::{FittedPerClass, PerClass};
 pub use predictive_stacking::PredictiveStacking;
 pub use pseudo_bma::PseudoBma;
 pub use squares::SimplexSquares;

@@ -12,7 +12,7 @@ use rand_distr::Gamma;
 use serde::{Deserialize, Serialize};
 
 /// How many combinations are drawn before the best of them is learned from.
-const AT_ONCE: u32 = 3;
+const AT_ONCE: usize = 3;
 
 /// Bayesian model combination: an average not over the slots, one of which would win in the end, but over weighted
 /// means of them, each counted by its likelihood, `Σ_b w_b exp(Σ_i ln Σ_s w_b,s p_s(y_i))`, normalised.
@@ -27,18 +27,18 @@ const AT_ONCE: u32 = 3;
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use candle_ensemble::{combine::{Combiner, Head, ModelCombination}, data::Task, predictions::Voices, HeldOut};
+/// use candle_ensemble::{combine::{Combiner, FittedCombiner, ModelCombination}, data::Task, predictions::Predictions, HeldOut};
 ///
-/// let said = Tensor::new(&[[[0.9f32, 0.1], [0.4, 0.6]], [[0.2, 0.8], [0.7, 0.3]]], &Device::Cpu)?;
-/// let voices = Voices::new(said, Task::Classification { classes: 2 })?;
-/// let held_out = HeldOut::from_predictions(&voices, &Tensor::new(&[0u32, 1], &Device::Cpu)?)?;
+/// let predicted = Tensor::new(&[[[0.9f32, 0.1], [0.4, 0.6]], [[0.2, 0.8], [0.7, 0.3]]], &Device::Cpu)?;
+/// let predictions = Predictions::new(predicted, Task::Classification { classes: 2 })?;
+/// let held_out = HeldOut::from_predictions(&predictions, &Tensor::new(&[0u32, 1], &Device::Cpu)?)?;
 /// let head = ModelCombination::new(42).fit(&|| Ok(held_out.clone()))?;
 /// assert!(head.weights().unwrap()[0] > 0.5);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelCombination {
-    draws: u32,
+    draws: usize,
     seed: Seed,
 }
 
@@ -50,14 +50,14 @@ impl ModelCombination {
 
     /// With so many draws, 1 or more.
     #[must_use]
-    pub fn draws(mut self, draws: u32) -> Self {
+    pub fn draws(mut self, draws: usize) -> Self {
         self.draws = draws;
         self
     }
 }
 
 impl Combiner for ModelCombination {
-    type Head = Weighted;
+    type Fitted = Weighted;
 
     fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<Weighted> {
         if self.draws == 0 {
@@ -89,7 +89,7 @@ impl Combiner for ModelCombination {
                 weights.iter_mut().zip(one).for_each(|(sum, w)| *sum += share * w);
             }
             let objective = -score(&weights) - densities.highest;
-            let fit = Fit { objective, iterations: self.draws.into(), gap: None };
+            let fit = Fit { objective, iterations: self.draws as u64, gap: None };
             Ok(Weighted::found("model-combination", held_out.names(), weights, Some(fit)))
         };
         wide(fit)

@@ -17,7 +17,7 @@ const POWERS: std::ops::RangeInclusive<i32> = -6..=2;
 
 /// How strong a penalty is.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Strength {
+pub enum Penalty {
     /// This, 0 or more, beside a loss that is a mean over rows. Infinity leaves nothing but what the penalty pulls to.
     Fixed(f64),
     /// The one with the least cross-validated loss over the held-out rows, the strongest of equals. Tried are none
@@ -34,14 +34,14 @@ pub enum Strength {
     },
 }
 
-impl Default for Strength {
+impl Default for Penalty {
     /// No penalty.
     fn default() -> Self {
         Self::Fixed(0.)
     }
 }
 
-impl Strength {
+impl Penalty {
     /// Cross-validated in five folds, the least loss.
     #[must_use]
     pub fn chosen(seed: impl Into<Seed>) -> Self {
@@ -140,12 +140,12 @@ pub(crate) struct Blend<'a, T> {
 }
 
 impl<T: Number> Blend<'_, T> {
-    pub(crate) fn fit(&self, held_out: &HeldOut, strength: Strength) -> Result<Weighted> {
+    pub(crate) fn fit(&self, held_out: &HeldOut, strength: Penalty) -> Result<Weighted> {
         let weights = self.of_cells(self.row_weights);
-        let plain = strength == Strength::default();
+        let plain = strength == Penalty::default();
         let mut grid = match strength {
-            Strength::Fixed(_) => vec![],
-            Strength::CrossValidated { .. } => grid(self.problem(&weights, 0.).curvature()),
+            Penalty::Fixed(_) => vec![],
+            Penalty::CrossValidated { .. } => grid(self.problem(&weights, 0.).curvature()),
         };
         grid.push(f64::INFINITY);
         let losses = |train: &[f64], valid: &[f64]| {

@@ -7,12 +7,12 @@ use crate::{
             table::Table,
         },
         fixed::weighted::to_probabilities,
-        held_out_table::Sheet,
-        Combiner, Fit, Head,
+        held_out_table::HeldOutTable,
+        Combiner, Fit, FittedCombiner,
     },
     data::Task,
     kernels::cpu::Number,
-    predictions::Voices,
+    predictions::Predictions,
     HeldOut, Result,
 };
 use candle_core::{Result as CandleResult, Tensor};
@@ -28,13 +28,13 @@ use serde::{Deserialize, Serialize};
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use candle_ensemble::{combine::{Combiner, PerClass}, data::Task, predictions::Voices, HeldOut};
+/// use candle_ensemble::{combine::{Combiner, PerClass}, data::Task, predictions::Predictions, HeldOut};
 ///
 /// // Two outputs; each member knows one.
 /// let y = Tensor::new(&[[1f64, 2.], [3., 1.], [2., 5.]], &Device::Cpu)?;
 /// let (one, other) = (Tensor::new(&[0f64, 1.], &Device::Cpu)?, Tensor::new(&[1f64, 0.], &Device::Cpu)?);
-/// let said = Tensor::stack(&[y.broadcast_add(&one)?, y.broadcast_add(&other)?], 0)?;
-/// let held_out = HeldOut::from_predictions(&Voices::new(said, Task::Regression { outputs: 2 })?, &y)?;
+/// let predicted = Tensor::stack(&[y.broadcast_add(&one)?, y.broadcast_add(&other)?], 0)?;
+/// let held_out = HeldOut::from_predictions(&Predictions::new(predicted, Task::Regression { outputs: 2 })?, &y)?;
 /// let head = PerClass.fit(&|| Ok(held_out.clone()))?;
 /// assert!(head.of_classes()[0][0] > 0.999 && head.of_classes()[1][1] > 0.999);
 /// # Ok::<(), candle_ensemble::Error>(())
@@ -44,13 +44,13 @@ pub struct PerClass;
 
 /// [`PerClass`], fitted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct PerClassHead {
+pub struct FittedPerClass {
     names: Vec<String>,
     weights: Vec<Vec<f64>>,
     fit: Fit,
 }
 
-impl PerClassHead {
+impl FittedPerClass {
     /// For each class or output, the weight of each slot.
     #[must_use]
     pub fn of_classes(&self) -> &[Vec<f64>] {
@@ -65,30 +65,34 @@ impl PerClassHead {
 }
 
 impl Combiner for PerClass {
-    type Head = PerClassHead;
+    type Fitted = FittedPerClass;
 
-    fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<PerClassHead> {
+    fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<FittedPerClass> {
         let held_out = held_out()?;
-        let sheet = Sheet::of(&held_out)?;
-        let (weights, fit) = match sheet.task {
-            Task::Classification { .. } => sheet.with(|all: &[f32]| class_by_class(&sheet, all))?,
-            Task::Regression { .. } => sheet.with(|all: &[f64]| class_by_class(&sheet, all))?,
+        let held_out_table = HeldOutTable::of(&held_out)?;
+        let (weights, fit) = match held_out_table.task {
+            Task::Classification { .. } => {
+                held_out_table.with(|all: &[f32]| class_by_class(&held_out_table, all))?
+            }
+            Task::Regression { .. } => {
+                held_out_table.with(|all: &[f64]| class_by_class(&held_out_table, all))?
+            }
         };
-        Ok(PerClassHead { names: held_out.names().to_vec(), weights, fit })
+        Ok(FittedPerClass { names: held_out.names().to_vec(), weights, fit })
     }
 }
 
 /// The weights, and the sum of the losses over the classes.
-fn class_by_class<T: Number>(sheet: &Sheet, all: &[T]) -> (Vec<Vec<f64>>, Fit) {
-    let (_, rows, width) = sheet.dims();
-    let (targets, share) = targets(sheet);
+fn class_by_class<T: Number>(held_out_table: &HeldOutTable, all: &[T]) -> (Vec<Vec<f64>>, Fit) {
+    let (_, rows, width) = held_out_table.dims();
+    let (targets, share) = targets(held_out_table);
     let mut fit = Fit { objective: 0., iterations: 0, gap: None };
     let (mut found, mut gap) = (vec![], 0.);
     for class in 0..width {
         let column: Vec<T> = all.iter().skip(class).step_by(width).copied().collect();
         let truth: Vec<f64> = targets.iter().skip(class).step_by(width).copied().collect();
         let (table, loss) = (Table::new(&column, rows), Loss::Squares(&truth));
-        let solution = Problem { table, loss, weights: &sheet.weights, strength: 0. }.solve(None);
+        let solution = Problem { table, loss, weights: &held_out_table.weights, strength: 0. }.solve(None);
         fit.objective += share * solution.loss;
         fit.iterations += solution.steps;
         gap += share * solution.gap;
@@ -98,7 +102,7 @@ fn class_by_class<T: Number>(sheet: &Sheet, all: &[T]) -> (Vec<Vec<f64>>, Fit) {
     (found, fit)
 }
 
-impl Head for PerClassHead {
+impl FittedCombiner for FittedPerClass {
     fn name(&self) -> String {
         "per-class".into()
     }
@@ -107,29 +111,31 @@ impl Head for PerClassHead {
         Some(&self.fit)
     }
 
-    fn combine(&self, voices: &Voices) -> CandleResult<Tensor> {
-        let (slots, _, width) = voices.values().dims3()?;
+    fn combine(&self, predictions: &Predictions) -> CandleResult<Tensor> {
+        let (slots, _, width) = predictions.values().dims3()?;
         if slots != self.names.len() || width != self.weights.len() {
             let (s, w) = (self.names.len(), self.weights.len());
-            candle_core::bail!("per-class was fitted on {s} voices of {w} numbers, not {slots} of {width}");
+            candle_core::bail!(
+                "per-class was fitted on {s} predictions of {w} numbers, not {slots} of {width}"
+            );
         }
-        let filled = voices.filled()?;
+        let filled = predictions.filled()?;
         let (device, dtype) = (filled.values().device(), filled.values().dtype());
         let weights = Tensor::from_vec(self.weights.concat(), (width, slots), device)?.to_dtype(dtype)?;
-        // Slot by slot: a product with all voices at once would be as large as they are.
-        let mut said = None;
+        // Slot by slot: a product with all predictions at once would be as large as they are.
+        let mut predicted = None;
         for slot in 0..slots {
             let part =
                 filled.values().get(slot)?.broadcast_mul(&weights.narrow(1, slot, 1)?.flatten_all()?)?;
-            said = Some(match said {
+            predicted = Some(match predicted {
                 None => part,
-                Some(said) => (said + part)?,
+                Some(predicted) => (predicted + part)?,
             });
         }
-        let Some(said) = said else { candle_core::bail!("no voices") };
-        match voices.task() {
-            Task::Regression { .. } => Ok(said),
-            Task::Classification { .. } => to_probabilities(&said),
+        let Some(predicted) = predicted else { candle_core::bail!("no predictions") };
+        match predictions.task() {
+            Task::Regression { .. } => Ok(predicted),
+            Task::Classification { .. } => to_probabilities(&predicted),
         }
     }
 }

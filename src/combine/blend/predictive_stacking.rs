@@ -24,11 +24,11 @@ use serde::{Deserialize, Serialize};
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use candle_ensemble::{combine::{Combiner, Head, PredictiveStacking}, data::Task, predictions::Voices, HeldOut};
+/// use candle_ensemble::{combine::{Combiner, FittedCombiner, PredictiveStacking}, data::Task, predictions::Predictions, HeldOut};
 ///
 /// let y = Tensor::arange(0f64, 9., &Device::Cpu)?.reshape((9, 1))?;
-/// let said = Tensor::stack(&[(&y + 1.)?, (&y - 3.)?], 0)?;
-/// let held_out = HeldOut::from_predictions(&Voices::new(said, Task::Regression { outputs: 1 })?, &y)?;
+/// let predicted = Tensor::stack(&[(&y + 1.)?, (&y - 3.)?], 0)?;
+/// let held_out = HeldOut::from_predictions(&Predictions::new(predicted, Task::Regression { outputs: 1 })?, &y)?;
 /// let head = PredictiveStacking.fit(&|| Ok(held_out.clone()))?;
 /// assert_eq!(head.weights(), Some(&[1., 0.][..])); // a mixture, not a sum: no errors cancel out
 /// # Ok::<(), candle_ensemble::Error>(())
@@ -37,7 +37,7 @@ use serde::{Deserialize, Serialize};
 pub struct PredictiveStacking;
 
 impl Combiner for PredictiveStacking {
-    type Head = Weighted;
+    type Fitted = Weighted;
 
     fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<Weighted> {
         let held_out = held_out()?;

@@ -24,18 +24,18 @@ use serde::{Deserialize, Serialize};
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use candle_ensemble::{combine::{Combiner, Head, PseudoBma}, data::Task, predictions::Voices, HeldOut};
+/// use candle_ensemble::{combine::{Combiner, FittedCombiner, PseudoBma}, data::Task, predictions::Predictions, HeldOut};
 ///
-/// let said = Tensor::new(&[[[0.9f32, 0.1], [0.4, 0.6]], [[0.6, 0.4], [0.1, 0.9]]], &Device::Cpu)?;
-/// let voices = Voices::new(said, Task::Classification { classes: 2 })?;
-/// let held_out = HeldOut::from_predictions(&voices, &Tensor::new(&[0u32, 1], &Device::Cpu)?)?;
+/// let predicted = Tensor::new(&[[[0.9f32, 0.1], [0.4, 0.6]], [[0.6, 0.4], [0.1, 0.9]]], &Device::Cpu)?;
+/// let predictions = Predictions::new(predicted, Task::Classification { classes: 2 })?;
+/// let held_out = HeldOut::from_predictions(&predictions, &Tensor::new(&[0u32, 1], &Device::Cpu)?)?;
 /// let head = PseudoBma::new().fit(&|| Ok(held_out.clone()))?;
 /// assert!((head.weights().unwrap()[0] - 0.5).abs() < 1e-6); // .9 × .6 each
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PseudoBma {
-    bootstrap: Option<(u32, Seed)>,
+    bootstrap: Option<(usize, Seed)>,
 }
 
 impl PseudoBma {
@@ -47,13 +47,13 @@ impl PseudoBma {
 
     /// With so many draws of the Bayesian bootstrap, 1 or more; 1000 are usual.
     #[must_use]
-    pub fn bootstrap(draws: u32, seed: impl Into<Seed>) -> Self {
+    pub fn bootstrap(draws: usize, seed: impl Into<Seed>) -> Self {
         Self { bootstrap: Some((draws, seed.into())) }
     }
 }
 
 impl Combiner for PseudoBma {
-    type Head = Weighted;
+    type Fitted = Weighted;
 
     fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<Weighted> {
         if let Some((0, _)) = self.bootstrap {
@@ -65,8 +65,8 @@ impl Combiner for PseudoBma {
             let weights = softmax(&densities.expected(&densities.weights));
             return Ok(densities.weighted("pseudo-bma", &held_out, weights, 1));
         };
-        let draw = |b: u32| {
-            let mut rng = seed.nth("bayesian bootstrap", b.into()).rng();
+        let draw = |b: usize| {
+            let mut rng = seed.nth("bayesian bootstrap", b as u64).rng();
             let weights: Vec<f64> =
                 densities.weights.iter().map(|w| w * rng.sample::<f64, _>(Exp1)).collect();
             softmax(&densities.expected(&weights))
@@ -74,8 +74,8 @@ impl Combiner for PseudoBma {
         let drawn: Vec<Vec<f64>> = wide(|| (0..draws).into_par_iter().map(draw).collect());
         let mut weights = vec![0.; densities.slots];
         for one in drawn {
-            weights.iter_mut().zip(one).for_each(|(sum, w)| *sum += w / f64::from(draws));
+            weights.iter_mut().zip(one).for_each(|(sum, w)| *sum += w / draws as f64);
         }
-        Ok(densities.weighted("pseudo-bma+", &held_out, weights, draws.into()))
+        Ok(densities.weighted("pseudo-bma+", &held_out, weights, draws as u64))
     }
 }

@@ -1,9 +1,9 @@
 //! What any weights are worth by any criterion.
 use crate::{
-    combine::{blend::table::Table, held_out_table::Sheet, Fit, Weighted},
+    combine::{blend::table::Table, held_out_table::HeldOutTable, Fit, Weighted},
     data::Task,
     kernels::cpu::Number,
-    metrics::{Criterion, RowLoss, Said},
+    metrics::{Criterion, RowLoss, Scored},
     threads::wide,
     Error, HeldOut, Result,
 };
@@ -36,7 +36,7 @@ pub(crate) trait Worth: Sync {
 
 struct Trial<'a, T> {
     table: Table<'a, T>,
-    sheet: &'a Sheet,
+    held_out_table: &'a HeldOutTable,
     criterion: &'a dyn Criterion,
 }
 
@@ -47,9 +47,9 @@ impl<T: Number> Worth for Trial<'_, T> {
 
     fn of(&self, weights: &[f64]) -> Result<f64> {
         let Some(weights) = shares(weights) else { return Ok(f64::INFINITY) };
-        let (values, width) = (self.table.mix(&weights), self.sheet.dims().2);
-        let (truth, weights) = (&self.sheet.truth, self.sheet.weights.as_slice());
-        let loss = self.criterion.loss(&Said { values: &values, width, truth, weights })?;
+        let (values, width) = (self.table.mix(&weights), self.held_out_table.dims().2);
+        let (truth, weights) = (&self.held_out_table.truth, self.held_out_table.weights.as_slice());
+        let loss = self.criterion.loss(&Scored { values: &values, width, truth, weights })?;
         Ok(if loss.is_nan() { f64::INFINITY } else { loss })
     }
 }
@@ -67,8 +67,8 @@ pub(crate) fn searched(
     by: &By,
     search: impl FnOnce(&dyn Worth) -> Result<(Vec<f64>, u64)> + Send,
 ) -> Result<Weighted> {
-    let sheet = Sheet::of(held_out)?;
-    let criterion = by.of(sheet.task);
+    let held_out_table = HeldOutTable::of(held_out)?;
+    let criterion = by.of(held_out_table.task);
     let found = |worth: &dyn Worth| {
         let (weights, tried) = match worth.slots() {
             1 => (vec![1.], 1),
@@ -80,12 +80,14 @@ pub(crate) fn searched(
         let fit = Fit { objective, iterations: tried, gap: None };
         Ok(Weighted::found(rule, held_out.names(), weights.ok_or_else(must)?, Some(fit)))
     };
-    let cells = sheet.dims().1 * sheet.dims().2;
-    let (sheet, criterion) = (&sheet, &*criterion);
-    match sheet.task {
-        Task::Classification { .. } => sheet
-            .with(|all: &[f32]| wide(|| found(&Trial { table: Table::new(all, cells), sheet, criterion })))?,
-        Task::Regression { .. } => sheet
-            .with(|all: &[f64]| wide(|| found(&Trial { table: Table::new(all, cells), sheet, criterion })))?,
+    let cells = held_out_table.dims().1 * held_out_table.dims().2;
+    let (held_out_table, criterion) = (&held_out_table, &*criterion);
+    match held_out_table.task {
+        Task::Classification { .. } => held_out_table.with(|all: &[f32]| {
+            wide(|| found(&Trial { table: Table::new(all, cells), held_out_table, criterion }))
+        })?,
+        Task::Regression { .. } => held_out_table.with(|all: &[f64]| {
+            wide(|| found(&Trial { table: Table::new(all, cells), held_out_table, criterion }))
+        })?,
     }
 }

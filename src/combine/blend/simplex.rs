@@ -75,8 +75,8 @@ impl<T: Number> Problem<'_, T> {
         wide(|| {
             let mixed = self.table.mix(&even);
             let of = |s: usize| {
-                let said = self.table.slot(s).iter().zip(&mixed).enumerate();
-                said.map(|(i, (a, m))| (*a).into().powi(2) * self.bend(i, *m)).sum::<f64>()
+                let predicted = self.table.slot(s).iter().zip(&mixed).enumerate();
+                predicted.map(|(i, (a, m))| (*a).into().powi(2) * self.bend(i, *m)).sum::<f64>()
             };
             let each: Vec<f64> = (0..slots).into_par_iter().map(of).collect();
             each.iter().sum::<f64>() / slots as f64

@@ -2,8 +2,8 @@
 use crate::{
     combine::{
         blend::{penalty::Blend, simplex::Loss, table::Table},
-        held_out_table::Sheet,
-        Combiner, Strength, Weighted,
+        held_out_table::HeldOutTable,
+        Combiner, Penalty, Weighted,
     },
     data::Task,
     kernels::cpu::Number,
@@ -21,19 +21,19 @@ use serde::{Deserialize, Serialize};
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use candle_ensemble::{combine::{Combiner, Head, SimplexSquares}, data::Task, predictions::Voices, HeldOut};
+/// use candle_ensemble::{combine::{Combiner, FittedCombiner, SimplexSquares}, data::Task, predictions::Predictions, HeldOut};
 ///
 /// // One says one too much, one three too little.
 /// let y = Tensor::arange(0f64, 9., &Device::Cpu)?.reshape((9, 1))?;
-/// let said = Tensor::stack(&[(&y + 1.)?, (&y - 3.)?], 0)?;
-/// let held_out = HeldOut::from_predictions(&Voices::new(said, Task::Regression { outputs: 1 })?, &y)?;
+/// let predicted = Tensor::stack(&[(&y + 1.)?, (&y - 3.)?], 0)?;
+/// let held_out = HeldOut::from_predictions(&Predictions::new(predicted, Task::Regression { outputs: 1 })?, &y)?;
 /// let head = SimplexSquares::new().fit(&|| Ok(held_out.clone()))?;
 /// assert!((head.weights().unwrap()[0] - 0.75).abs() < 1e-9);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SimplexSquares {
-    strength: Strength,
+    strength: Penalty,
 }
 
 impl SimplexSquares {
@@ -46,39 +46,48 @@ impl SimplexSquares {
     /// With a penalty towards equal weights, `λ ‖w − 1/S‖²`: useful where held-out rows are few. The head's name
     /// tells `λ`.
     #[must_use]
-    pub fn towards_equal(self, strength: Strength) -> Self {
+    pub fn towards_equal(self, strength: Penalty) -> Self {
         Self { strength }
     }
 }
 
 impl Combiner for SimplexSquares {
-    type Head = Weighted;
+    type Fitted = Weighted;
 
     fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<Weighted> {
         self.strength.check()?;
         let held_out = held_out()?;
-        let sheet = Sheet::of(&held_out)?;
-        match sheet.task {
-            Task::Classification { .. } => sheet.with(|all: &[f32]| self.on(&held_out, &sheet, all))?,
-            Task::Regression { .. } => sheet.with(|all: &[f64]| self.on(&held_out, &sheet, all))?,
+        let held_out_table = HeldOutTable::of(&held_out)?;
+        match held_out_table.task {
+            Task::Classification { .. } => {
+                held_out_table.with(|all: &[f32]| self.on(&held_out, &held_out_table, all))?
+            }
+            Task::Regression { .. } => {
+                held_out_table.with(|all: &[f64]| self.on(&held_out, &held_out_table, all))?
+            }
         }
     }
 }
 
 impl SimplexSquares {
-    fn on<T: Number>(&self, held_out: &HeldOut, sheet: &Sheet, all: &[T]) -> Result<Weighted> {
-        let (_, rows, width) = sheet.dims();
-        let (targets, share) = targets(sheet);
+    fn on<T: Number>(
+        &self,
+        held_out: &HeldOut,
+        held_out_table: &HeldOutTable,
+        all: &[T],
+    ) -> Result<Weighted> {
+        let (_, rows, width) = held_out_table.dims();
+        let (targets, share) = targets(held_out_table);
         let (table, loss) = (Table::new(all, rows * width), Loss::Squares(&targets));
-        let (rules, row_weights) = (["simplex-squares", "shrunk-squares"], sheet.weights.as_slice());
+        let (rules, row_weights) = (["simplex-squares", "shrunk-squares"], held_out_table.weights.as_slice());
         Blend { rules, table, loss, row_weights, width, share }.fit(held_out, self.strength)
     }
 }
 
 /// What each cell of `(R, C)` should say, and each one's share of its row's loss.
-pub(crate) fn targets(sheet: &Sheet) -> (Vec<f64>, f64) {
-    let (_, rows, width) = sheet.dims();
-    match &sheet.truth {
+pub(crate) fn targets(held_out_table: &HeldOutTable) -> (Vec<f64>, f64) {
+    let (_, rows, width) = held_out_table.dims();
+    match &held_out_table.truth {
         Truth::Values(values) => (values.clone(), 1. / width as f64),
         Truth::Classes(ids) => {
             let mut targets = vec![0.; rows * width];

@@ -14,7 +14,7 @@ const LANES: usize = 4;
 type Lanes = [f64; LANES];
 type Strip = [Lanes; STRIP / LANES];
 
-/// `(S, N)`: what `S` slots say of `N` cells, a cell being one number that each slot says.
+/// `(S, N)`: what `S` slots predict for `N` cells, a cell being one number that each slot says.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Table<'a, T> {
     values: &'a [T],
@@ -38,7 +38,7 @@ impl<'a, T: Number> Table<'a, T> {
         Self { values, slots: values.len() / cells.max(1), cells }
     }
 
-    /// What a slot says of the cells of a block that starts at `from`.
+    /// What a slot predict for the cells of a block that starts at `from`.
     #[inline(always)]
     fn block(&self, slot: usize, from: usize, count: usize) -> &'a [T] {
         let start = slot * self.cells + from;
@@ -63,8 +63,8 @@ impl<'a, T: Number> Table<'a, T> {
             #[inline(always)]
             || {
                 for (slot, weight) in used {
-                    let said = self.block(*slot, from, out.len());
-                    out.iter_mut().zip(said).for_each(|(m, a)| *m += weight * (*a).into());
+                    let predicted = self.block(*slot, from, out.len());
+                    out.iter_mut().zip(predicted).for_each(|(m, a)| *m += weight * (*a).into());
                 }
             },
         );
@@ -121,10 +121,10 @@ impl<'a, T: Number> Table<'a, T> {
                     #[inline(always)]
                     || {
                         for (strip, slot) in scaled.iter_mut().zip(set) {
-                            let said = self.block(*slot, from, count);
+                            let predicted = self.block(*slot, from, count);
                             let flat = strip.as_flattened_mut();
                             flat[count..].fill(0.);
-                            let pairs = said.iter().zip(&root);
+                            let pairs = predicted.iter().zip(&root);
                             flat.iter_mut().zip(pairs).for_each(|(u, (a, r))| *u = (*a).into() * r);
                         }
                         add_products(&scaled, &mut sum);

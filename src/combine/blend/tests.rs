@@ -1,10 +1,10 @@
 //! Numbers from `tests/reference/blending.py` (numpy 2.4.6, scipy 1.17.1, scikit-learn 1.9.1, arviz 0.23.4), and what
 //! must hold for any predictions.
 use crate::{
-    combine::{blend::*, Combiner, Head, Mean, Weighted},
+    combine::{blend::*, Combiner, FittedCombiner, Mean, Weighted},
     data::Task,
-    metrics::{Criterion, Custom, RowLoss, Said},
-    predictions::Voices,
+    metrics::{Criterion, Custom, RowLoss, Scored},
+    predictions::Predictions,
     HeldOut, Result, Seed,
 };
 use candle_core::{Device, Tensor};
@@ -29,21 +29,21 @@ fn classes(slots: usize, rows: usize, width: usize) -> (Vec<f64>, Vec<u32>) {
     (all, labels)
 }
 
-fn said_of_classes(all: Vec<f64>, labels: &[u32], width: usize) -> HeldOut {
+fn predicted_classes(all: Vec<f64>, labels: &[u32], width: usize) -> HeldOut {
     let slots = all.len() / labels.len() / width;
-    let said = Tensor::from_vec(all, (slots, labels.len(), width), &CPU).unwrap();
-    let voices = Voices::new(said, Task::Classification { classes: width }).unwrap();
-    HeldOut::from_predictions(&voices, &Tensor::new(labels, &CPU).unwrap()).unwrap()
+    let predicted = Tensor::from_vec(all, (slots, labels.len(), width), &CPU).unwrap();
+    let predictions = Predictions::new(predicted, Task::Classification { classes: width }).unwrap();
+    HeldOut::from_predictions(&predictions, &Tensor::new(labels, &CPU).unwrap()).unwrap()
 }
 
 fn problem(slots: usize, rows: usize, width: usize) -> HeldOut {
     let (all, labels) = classes(slots, rows, width);
-    said_of_classes(all, &labels, width)
+    predicted_classes(all, &labels, width)
 }
 
 fn duplicates() -> HeldOut {
     let (all, labels) = classes(5, 200, 3);
-    said_of_classes(all.repeat(2), &labels, 3)
+    predicted_classes(all.repeat(2), &labels, 3)
 }
 
 fn zeros() -> HeldOut {
@@ -56,7 +56,7 @@ fn zeros() -> HeldOut {
             row.iter_mut().for_each(|p| *p /= total);
         }
     }
-    said_of_classes(all, &labels, 3)
+    predicted_classes(all, &labels, 3)
 }
 
 fn weighted(held_out: HeldOut) -> HeldOut {
@@ -75,12 +75,12 @@ fn values(slots: usize, rows: usize, width: usize) -> HeldOut {
             all.push(y + raw / 16. * (1. + s as f64 / 4.) + (s as f64 - 1.) * 0.125);
         }
     }
-    let said = Tensor::from_vec(all, (slots, rows, width), &CPU).unwrap();
-    let voices = Voices::new(said, Task::Regression { outputs: width }).unwrap();
-    HeldOut::from_predictions(&voices, &Tensor::from_vec(truth, (rows, width), &CPU).unwrap()).unwrap()
+    let predicted = Tensor::from_vec(all, (slots, rows, width), &CPU).unwrap();
+    let predictions = Predictions::new(predicted, Task::Regression { outputs: width }).unwrap();
+    HeldOut::from_predictions(&predictions, &Tensor::from_vec(truth, (rows, width), &CPU).unwrap()).unwrap()
 }
 
-fn fit<C: Combiner>(rule: &C, held_out: &HeldOut) -> C::Head {
+fn fit<C: Combiner>(rule: &C, held_out: &HeldOut) -> C::Fitted {
     rule.fit(&|| Ok(held_out.clone())).unwrap()
 }
 
@@ -138,14 +138,14 @@ fn penalised_shares_are_as_good_as_slsqps() {
     for (strength, log_loss, brier) in
         [(0.01, 0.5881628523204561, 0.30585240763012106), (1., 0.6233241390456628, 0.3259180751954808)]
     {
-        let log = fit(&SimplexLogLoss::new().towards_equal(Strength::Fixed(strength)), &held_out);
+        let log = fit(&SimplexLogLoss::new().towards_equal(Penalty::Fixed(strength)), &held_out);
         near(objective(&log) + strength * penalty(&log), log_loss, 1e-6);
-        let squares = fit(&SimplexSquares::new().towards_equal(Strength::Fixed(strength)), &held_out);
+        let squares = fit(&SimplexSquares::new().towards_equal(Penalty::Fixed(strength)), &held_out);
         near(objective(&squares) + strength * penalty(&squares), brier, 1e-6);
         shares(&log);
         shares(&squares);
     }
-    let equal = fit(&SimplexLogLoss::new().towards_equal(Strength::Fixed(f64::INFINITY)), &held_out);
+    let equal = fit(&SimplexLogLoss::new().towards_equal(Penalty::Fixed(f64::INFINITY)), &held_out);
     assert_eq!(equal.weights().unwrap(), [0.1; 10]);
 }
 
@@ -161,7 +161,7 @@ fn weights_of_any_sign_are_numpys_and_scikit_learns() {
         0.07081288861074762,
     ];
     all_near(&of(&held_out), &plain, 1e-10);
-    let twice = held_out.of_slots(&[0, 1, 2, 3, 4, 0]).unwrap();
+    let twice = held_out.select_slots(&[0, 1, 2, 3, 4, 0]).unwrap();
     let half = 0.19715979562992103;
     all_near(&of(&twice), &[half, plain[1], plain[2], plain[3], plain[4], half], 1e-9);
     let want = [
@@ -180,7 +180,7 @@ fn weights_of_any_sign_are_numpys_and_scikit_learns() {
         0.07614027933950547,
     ];
     // Half the row's loss for each of two outputs: alpha 0.1 × 160 is λ = 0.1.
-    let ridge = fit(&LeastSquares::ridge(Strength::Fixed(0.1)), &held_out);
+    let ridge = fit(&LeastSquares::ridge(Penalty::Fixed(0.1)), &held_out);
     all_near(ridge.weights().unwrap(), &want, 1e-10);
     let want = [0.42249311271696816, 0.47963258283189936, 0.5530285656791734, -0.15420022330699462];
     all_near(&of(&problem(4, 200, 3)), &want, 1e-5); // probabilities in f32
@@ -215,7 +215,7 @@ fn evolution_comes_as_near_as_scipys() {
         fit(&DifferentialEvolution::new(1).criterion(RowLoss::Brier).tolerance(1e-7), &problem(4, 200, 3));
     near(objective(&head), 0.3271347162372857, 1e-6);
     // Nothing but zeros: no division, no endless search.
-    let nothing = Custom::new("nothing", |_: &Said<'_>| Ok(0.));
+    let nothing = Custom::new("nothing", |_: &Scored<'_>| Ok(0.));
     assert_eq!(objective(&fit(&DifferentialEvolution::new(1).criterion(nothing), &problem(3, 10, 2))), 0.);
 }
 
@@ -251,12 +251,12 @@ fn a_grid_that_is_too_large_is_refused_with_its_size() {
 
 #[test]
 fn a_criterion_of_ones_own_decides_and_its_error_comes_out() {
-    let first = Custom::new("share of class 0", |said: &Said<'_>| {
-        Ok(said.values.chunks_exact(said.width).map(|row| row[0]).sum())
+    let first = Custom::new("share of class 0", |predicted: &Scored<'_>| {
+        Ok(predicted.values.chunks_exact(predicted.width).map(|row| row[0]).sum())
     });
     let held_out = problem(3, 30, 3);
     let sums: Vec<f64> = held_out
-        .voices()
+        .predictions()
         .values()
         .to_vec3::<f64>()
         .unwrap()
@@ -273,7 +273,7 @@ fn a_criterion_of_ones_own_decides_and_its_error_comes_out() {
     {
         assert!(rule.fit(&|| Ok(held_out.clone())).unwrap_err().to_string().contains("for classes"));
     }
-    let never = Custom::new("never", |_: &Said<'_>| Ok(f64::NAN));
+    let never = Custom::new("never", |_: &Scored<'_>| Ok(f64::NAN));
     let error = GridSearch::new().criterion(never).fit(&|| Ok(held_out.clone())).unwrap_err();
     assert!(error.to_string().contains("never of any weights must be finite"), "{error}");
 }
@@ -282,32 +282,33 @@ fn a_criterion_of_ones_own_decides_and_its_error_comes_out() {
 fn inverse_errors_by_hand() {
     // Errors 1, 2 and none.
     let y = Tensor::new(&[[1f64], [3.]], &CPU).unwrap();
-    let said = |errors: &[f64]| {
+    let predicted = |errors: &[f64]| {
         let each: Vec<Tensor> = errors.iter().map(|e| (&y + *e).unwrap()).collect();
-        let voices = Voices::new(Tensor::stack(&each, 0).unwrap(), Task::Regression { outputs: 1 }).unwrap();
-        HeldOut::from_predictions(&voices, &y).unwrap()
+        let predictions =
+            Predictions::new(Tensor::stack(&each, 0).unwrap(), Task::Regression { outputs: 1 }).unwrap();
+        HeldOut::from_predictions(&predictions, &y).unwrap()
     };
-    let of = |rule: InverseError, errors: &[f64]| fit(&rule, &said(errors)).weights().unwrap().to_vec();
+    let of = |rule: InverseError, errors: &[f64]| fit(&rule, &predicted(errors)).weights().unwrap().to_vec();
     all_near(&of(InverseError::new(), &[1., -2.]), &[0.8, 0.2], 1e-12);
     all_near(&of(InverseError::new().power(0.5), &[1., -2.]), &[2. / 3., 1. / 3.], 1e-12);
     all_near(&of(InverseError::new().loss(RowLoss::Absolute), &[1., -2.]), &[2. / 3., 1. / 3.], 1e-12);
     assert_eq!(of(InverseError::new(), &[1., 0., 0., 5.]), [0., 0.5, 0.5, 0.]);
     assert_eq!(of(InverseError::new().power(0.), &[1., 0.]), [0.5, 0.5]);
     assert_eq!(of(InverseError::new().power(1e6), &[1., -2.]), [1., 0.]);
-    near(fit(&InverseError::new(), &said(&[1., -2.])).fitted().unwrap().objective, 0.16, 1e-12);
+    near(fit(&InverseError::new(), &predicted(&[1., -2.])).fitted().unwrap().objective, 0.16, 1e-12);
 }
 
 #[test]
 fn each_class_has_the_shares_that_it_would_have_by_itself() {
     let (all, labels) = classes(4, 120, 3);
-    let head = fit(&PerClass, &said_of_classes(all.clone(), &labels, 3));
+    let head = fit(&PerClass, &predicted_classes(all.clone(), &labels, 3));
     for (class, weights) in head.of_classes().iter().enumerate() {
         let column: Vec<f64> = all.iter().skip(class).step_by(3).copied().collect();
-        let said = Tensor::from_vec(column, (4, 120, 1), &CPU).unwrap();
+        let predicted = Tensor::from_vec(column, (4, 120, 1), &CPU).unwrap();
         let truth = labels.iter().map(|id| f64::from(u8::from(*id as usize == class)));
         let truth = Tensor::from_iter(truth, &CPU).unwrap();
-        let voices = Voices::new(said, Task::Regression { outputs: 1 }).unwrap();
-        let alone = fit(&SimplexSquares::new(), &HeldOut::from_predictions(&voices, &truth).unwrap());
+        let predictions = Predictions::new(predicted, Task::Regression { outputs: 1 }).unwrap();
+        let alone = fit(&SimplexSquares::new(), &HeldOut::from_predictions(&predictions, &truth).unwrap());
         all_near(weights, alone.weights().unwrap(), 1e-4); // probabilities in f32
     }
     assert!(head.fitted().unwrap().gap.unwrap() < 1e-6);
@@ -317,29 +318,29 @@ fn each_class_has_the_shares_that_it_would_have_by_itself() {
 fn the_strength_is_the_one_with_the_least_loss_on_other_rows() {
     // Few rows: the held-out loss of learned weights is noisy, and the penalty pulls back to the mean.
     let held_out = problem(10, 30, 3);
-    let chosen = fit(&SimplexLogLoss::new().towards_equal(Strength::chosen(7)), &held_out);
+    let chosen = fit(&SimplexLogLoss::new().towards_equal(Penalty::chosen(7)), &held_out);
     let name = chosen.name();
     let strength: f64 = name.trim_end_matches(')').rsplit(' ').next().unwrap().parse().unwrap();
     let folds = held_out.folds(5, Seed::from(7)).unwrap();
     let loss_of = |strength: f64| -> f64 {
-        let rule = SimplexLogLoss::new().towards_equal(Strength::Fixed(strength));
-        let said = crate::combine::cross_fit::cross_fit(&rule, &held_out, &folds).unwrap();
-        let values: Vec<f64> = said.flatten_all().unwrap().to_vec1().unwrap();
+        let rule = SimplexLogLoss::new().towards_equal(Penalty::Fixed(strength));
+        let predicted = crate::combine::cross_fit::cross_fit(&rule, &held_out, &folds).unwrap();
+        let values: Vec<f64> = predicted.flatten_all().unwrap().to_vec1().unwrap();
         let truth = held_out.truth().unwrap();
         let weights = vec![1. / 30.; 30];
-        let said = Said { values: &values, width: 3, truth: &truth, weights: &weights };
-        RowLoss::LogLoss.loss(&said).unwrap()
+        let predicted = Scored { values: &values, width: 3, truth: &truth, weights: &weights };
+        RowLoss::LogLoss.loss(&predicted).unwrap()
     };
     let best = loss_of(strength);
     for other in [0., strength / 10., strength / 100., strength * 10., strength * 100., f64::INFINITY] {
         assert!(best <= loss_of(other) + 1e-3, "{strength} gives {best}, {other} {}", loss_of(other));
     }
     // Towards the mean rather than away from it, by one standard error.
-    let one = Strength::CrossValidated { folds: 5, seed: Seed::from(7), one_standard_error: true };
+    let one = Penalty::CrossValidated { folds: 5, seed: Seed::from(7), one_standard_error: true };
     let spread = |head: Weighted| head.weights().unwrap().iter().map(|w| (w - 0.1).powi(2)).sum::<f64>();
     assert!(spread(fit(&SimplexLogLoss::new().towards_equal(one), &held_out)) <= spread(chosen));
     // Members that differ in nothing but noise: equal weights, or nearly.
-    assert!(fit(&LeastSquares::ridge(Strength::chosen(7)), &held_out).name().starts_with("ridge (λ = "));
+    assert!(fit(&LeastSquares::ridge(Penalty::chosen(7)), &held_out).name().starts_with("ridge (λ = "));
 }
 
 #[test]
@@ -351,7 +352,7 @@ fn bad_parameters_are_named() {
     };
     let data = || Ok(held_out.clone());
     for bad in [f64::NAN, -1.] {
-        let strength = Strength::Fixed(bad);
+        let strength = Penalty::Fixed(bad);
         says(
             SimplexLogLoss::new().towards_equal(strength).fit(&data),
             "strength of the penalty must be 0 or more",
@@ -360,9 +361,9 @@ fn bad_parameters_are_named() {
         says(InverseError::new().power(bad).fit(&data), "power of inverse-error");
         says(DifferentialEvolution::new(1).tolerance(bad).fit(&data), "tolerance of differential evolution");
     }
-    says(LeastSquares::ridge(Strength::Fixed(-1.)).fit(&data), "strength of the penalty");
-    says(LeastSquares::ridge(Strength::Fixed(f64::INFINITY)).fit(&data), "ridge penalty must be finite");
-    let folds = Strength::CrossValidated { folds: 1, seed: Seed::from(1), one_standard_error: false };
+    says(LeastSquares::ridge(Penalty::Fixed(-1.)).fit(&data), "strength of the penalty");
+    says(LeastSquares::ridge(Penalty::Fixed(f64::INFINITY)).fit(&data), "ridge penalty must be finite");
+    let folds = Penalty::CrossValidated { folds: 1, seed: Seed::from(1), one_standard_error: false };
     says(
         SimplexLogLoss::new().towards_equal(folds).fit(&data),
         "folds of the held-out rows must be at least 2",
@@ -378,13 +379,16 @@ fn bad_parameters_are_named() {
 fn many_members_are_searched_from_the_best_of_them() {
     // Far more than are asked at first; the gap certifies the rest.
     for held_out in
-        [problem(300, 100, 3), zeros().of_slots(&(0..200).map(|s| s % 10).collect::<Vec<_>>()).unwrap()]
+        [problem(300, 100, 3), zeros().select_slots(&(0..200).map(|s| s % 10).collect::<Vec<_>>()).unwrap()]
     {
         shares(&fit(&SimplexLogLoss::new(), &held_out));
         shares(&fit(&SimplexSquares::new(), &held_out));
     }
     optimal(
-        &fit(&SimplexLogLoss::new(), &zeros().of_slots(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9].repeat(9)).unwrap()),
+        &fit(
+            &SimplexLogLoss::new(),
+            &zeros().select_slots(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9].repeat(9)).unwrap(),
+        ),
         1.4664223789988982,
     );
 }
@@ -417,12 +421,12 @@ fn random(seed: u64, slots: usize, rows: usize, width: usize) -> HeldOut {
     }
     let labels: Vec<u32> = (0..rows).map(|_| rng.random_range(0..width as u32)).collect();
     let weights: Vec<f64> = (0..rows).map(|_| rng.random_range(0.1..3.)).collect();
-    said_of_classes(all, &labels, width).with_weights(&Tensor::new(weights, &CPU).unwrap()).unwrap()
+    predicted_classes(all, &labels, width).with_weights(&Tensor::new(weights, &CPU).unwrap()).unwrap()
 }
 
 /// The loss by the criterion itself, on the rows of the fit.
 fn loss_of(held_out: &HeldOut, weights: &[f64], loss: RowLoss) -> f64 {
-    let all = held_out.voices().values().to_vec3::<f64>().unwrap();
+    let all = held_out.predictions().values().to_vec3::<f64>().unwrap();
     let omega = held_out.weights().unwrap().to_vec1::<f32>().unwrap();
     let total: f64 = omega.iter().map(|w| f64::from(*w)).sum();
     let truth = held_out.truth().unwrap();
@@ -472,8 +476,8 @@ proptest! {
         let twice: Vec<usize> = (0..slots).chain(0..slots).collect();
         let upside: Vec<u32> = (0..rows as u32).rev().collect();
         let others = [
-            held_out.of_slots(&back).unwrap(),
-            held_out.of_slots(&twice).unwrap(),
+            held_out.select_slots(&back).unwrap(),
+            held_out.select_slots(&twice).unwrap(),
             held_out.select(&upside).unwrap(),
         ];
         let same = |a: f64, b: f64| (a - b).abs() < 2e-6;
@@ -518,8 +522,9 @@ proptest! {
 #[test]
 fn the_mean_of_equal_weights_is_the_mean() {
     let held_out = problem(4, 50, 3);
-    let head = fit(&SimplexSquares::new().towards_equal(Strength::Fixed(f64::INFINITY)), &held_out);
-    let (a, b) = (head.combine(held_out.voices()).unwrap(), Mean.combine(held_out.voices()).unwrap());
+    let head = fit(&SimplexSquares::new().towards_equal(Penalty::Fixed(f64::INFINITY)), &held_out);
+    let (a, b) =
+        (head.combine(held_out.predictions()).unwrap(), Mean.combine(held_out.predictions()).unwrap());
     let most = (a - b).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f64>().unwrap();
     assert!(most < 1e-12);
 }

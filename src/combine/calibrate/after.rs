@@ -1,8 +1,10 @@
 //! A rule, then a calibration of what it says.
 use crate::{
-    combine::{calibrate::answers, cross_fit::cross_fit, Calibration, Calibrator, Combiner, Fit, Head},
+    combine::{
+        calibrate::answers, cross_fit::cross_fit, Calibration, Calibrator, Combiner, Fit, FittedCombiner,
+    },
     network::Scale,
-    predictions::Voices,
+    predictions::Predictions,
     Error, HeldOut, Result, Seed,
 };
 use candle_core::{Result as CandleResult, Tensor};
@@ -26,15 +28,15 @@ impl<C> Calibrated<C> {
     }
 }
 
-/// [`Calibrated`], fitted. [`Head::weights`] and [`Head::fitted`] are those of the rule within.
+/// [`Calibrated`], fitted. [`FittedCombiner::weights`] and [`FittedCombiner::fitted`] are those of the rule within.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct CalibratedHead<H> {
+pub struct FittedCalibrated<H> {
     name: String,
     head: H,
     calibrator: Calibrator,
 }
 
-impl<H> CalibratedHead<H> {
+impl<H> FittedCalibrated<H> {
     /// The rule.
     pub fn rule(&self) -> &H {
         &self.head
@@ -48,9 +50,9 @@ impl<H> CalibratedHead<H> {
 }
 
 impl<C: Combiner> Combiner for Calibrated<C> {
-    type Head = CalibratedHead<C::Head>;
+    type Fitted = FittedCalibrated<C::Fitted>;
 
-    fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<Self::Head> {
+    fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<Self::Fitted> {
         let held_out = held_out()?;
         let (labels, weights) = answers(self.calibration, &held_out)?;
         let units = held_out.units();
@@ -59,10 +61,14 @@ impl<C: Combiner> Combiner for Calibrated<C> {
             return Err(Error::HeldOut { combiner, need: 2, have: units, rows: held_out.of() });
         }
         let folds = held_out.folds(FOLDS.min(units), Seed::from(0).child("calibration"))?;
-        let said = cross_fit(&self.rule, &held_out, &folds)?;
-        let calibrator = self.calibration.fit(&said, &labels, weights.as_deref())?;
+        let predicted = cross_fit(&self.rule, &held_out, &folds)?;
+        let calibrator = self.calibration.fit(&predicted, &labels, weights.as_deref())?;
         let head = self.rule.fit(&|| Ok(held_out.clone()))?;
-        Ok(CalibratedHead { name: format!("{}, {}", head.name(), self.calibration.name()), head, calibrator })
+        Ok(FittedCalibrated {
+            name: format!("{}, {}", head.name(), self.calibration.name()),
+            head,
+            calibrator,
+        })
     }
 
     fn wants_inputs(&self) -> bool {
@@ -70,7 +76,7 @@ impl<C: Combiner> Combiner for Calibrated<C> {
     }
 }
 
-impl<H: Head> Head for CalibratedHead<H> {
+impl<H: FittedCombiner> FittedCombiner for FittedCalibrated<H> {
     fn name(&self) -> String {
         self.name.clone()
     }
@@ -91,7 +97,7 @@ impl<H: Head> Head for CalibratedHead<H> {
         self.head.wants_inputs()
     }
 
-    fn combine(&self, voices: &Voices) -> CandleResult<Tensor> {
-        self.calibrator.apply(&self.head.combine(voices)?)
+    fn combine(&self, predictions: &Predictions) -> CandleResult<Tensor> {
+        self.calibrator.apply(&self.head.combine(predictions)?)
     }
 }

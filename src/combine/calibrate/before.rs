@@ -1,7 +1,7 @@
-//! A calibration of each voice, then a rule.
+//! A calibration of each prediction, then a rule.
 use crate::{
-    combine::{calibrate::answers, Calibration, Calibrator, Combiner, Fit, Head},
-    predictions::Voices,
+    combine::{calibrate::answers, Calibration, Calibrator, Combiner, Fit, FittedCombiner},
+    predictions::Predictions,
     threads::wide,
     HeldOut, Result,
 };
@@ -9,8 +9,8 @@ use candle_core::{Result as CandleResult, Tensor};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// A rule on voices that are each calibrated first: [`Calibrate::on_calibrated`](crate::combine::Calibrate::on_calibrated). Each
-/// slot's calibration is fitted on the rows that it held out; then the rule is fitted on the calibrated voices of the
+/// A rule on predictions that are each calibrated first: [`Calibrate::on_calibrated`](crate::combine::Calibrate::on_calibrated). Each
+/// slot's calibration is fitted on the rows that it held out; then the rule is fitted on the calibrated predictions of the
 /// same rows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OnCalibrated<C> {
@@ -24,15 +24,15 @@ impl<C> OnCalibrated<C> {
     }
 }
 
-/// [`OnCalibrated`], fitted. [`Head::weights`] and [`Head::fitted`] are those of the rule within.
+/// [`OnCalibrated`], fitted. [`FittedCombiner::weights`] and [`FittedCombiner::fitted`] are those of the rule within.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct OnCalibratedHead<H> {
+pub struct FittedOnCalibrated<H> {
     name: String,
     calibrators: Vec<Calibrator>,
     head: H,
 }
 
-impl<H> OnCalibratedHead<H> {
+impl<H> FittedOnCalibrated<H> {
     /// The rule.
     pub fn rule(&self) -> &H {
         &self.head
@@ -46,12 +46,12 @@ impl<H> OnCalibratedHead<H> {
 }
 
 impl<C: Combiner> Combiner for OnCalibrated<C> {
-    type Head = OnCalibratedHead<C::Head>;
+    type Fitted = FittedOnCalibrated<C::Fitted>;
 
-    fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<Self::Head> {
+    fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<Self::Fitted> {
         let held_out = held_out()?;
         let (labels, weights) = answers(self.calibration, &held_out)?;
-        let (coverage, calibration) = (held_out.voices().coverage()?, self.calibration);
+        let (coverage, calibration) = (held_out.predictions().coverage()?, self.calibration);
         let fit = |slot: usize| -> Result<Calibrator> {
             let counts = |row: &u32| {
                 let there = coverage.as_ref().is_none_or(|c| c[slot][*row as usize] > 0.);
@@ -61,21 +61,22 @@ impl<C: Combiner> Combiner for OnCalibrated<C> {
             if rows.is_empty() {
                 return Ok(Calibrator::Identity);
             }
-            let said = held_out.voices().values().get(slot)?;
-            let said = said.index_select(&Tensor::new(rows.as_slice(), said.device())?, 0)?;
+            let predicted = held_out.predictions().values().get(slot)?;
+            let predicted = predicted.index_select(&Tensor::new(rows.as_slice(), predicted.device())?, 0)?;
             let labels: Vec<u32> = rows.iter().map(|row| labels[*row as usize]).collect();
             let weights: Option<Vec<f32>> =
                 weights.as_ref().map(|all| rows.iter().map(|row| all[*row as usize]).collect());
-            calibration.fit(&said, &labels, weights.as_deref())
+            calibration.fit(&predicted, &labels, weights.as_deref())
         };
-        let slots = held_out.voices().slots();
+        let slots = held_out.predictions().slots();
         let calibrators: Vec<Result<Calibrator>> = wide(|| (0..slots).into_par_iter().map(fit).collect());
         let calibrators = calibrators.into_iter().collect::<Result<Vec<_>>>()?;
-        let voices = calibrated(held_out.voices(), &calibrators)?;
+        let predictions = calibrated(held_out.predictions(), &calibrators)?;
         let costs = held_out.costs().to_vec();
-        let calibrated = held_out.with_voices(voices, held_out.names().to_vec()).with_costs(costs)?;
+        let calibrated =
+            held_out.with_predictions(predictions, held_out.names().to_vec()).with_costs(costs)?;
         let head = self.rule.fit(&|| Ok(calibrated.clone()))?;
-        Ok(OnCalibratedHead {
+        Ok(FittedOnCalibrated {
             name: format!("{}, {}", self.calibration.name(), head.name()),
             calibrators,
             head,
@@ -87,7 +88,7 @@ impl<C: Combiner> Combiner for OnCalibrated<C> {
     }
 }
 
-impl<H: Head> Head for OnCalibratedHead<H> {
+impl<H: FittedCombiner> FittedCombiner for FittedOnCalibrated<H> {
     fn name(&self) -> String {
         self.name.clone()
     }
@@ -104,17 +105,18 @@ impl<H: Head> Head for OnCalibratedHead<H> {
         self.head.wants_inputs()
     }
 
-    fn combine(&self, voices: &Voices) -> CandleResult<Tensor> {
-        self.head.combine(&calibrated(voices, &self.calibrators)?)
+    fn combine(&self, predictions: &Predictions) -> CandleResult<Tensor> {
+        self.head.combine(&calibrated(predictions, &self.calibrators)?)
     }
 }
 
-/// The voices, each calibrated; what is missing stays missing.
-fn calibrated(voices: &Voices, calibrators: &[Calibrator]) -> CandleResult<Voices> {
-    if voices.slots() != calibrators.len() {
-        candle_core::bail!("calibrated for {} voices, not {}", calibrators.len(), voices.slots());
+/// The predictions, each calibrated; what is missing stays missing.
+fn calibrated(predictions: &Predictions, calibrators: &[Calibrator]) -> CandleResult<Predictions> {
+    if predictions.slots() != calibrators.len() {
+        candle_core::bail!("calibrated for {} predictions, not {}", calibrators.len(), predictions.slots());
     }
-    let values = voices.probabilities("a calibration")?;
-    let said = calibrators.iter().enumerate().map(|(slot, calibrator)| calibrator.apply(&values.get(slot)?));
-    voices.with_values(Tensor::stack(&said.collect::<CandleResult<Vec<_>>>()?, 0)?)
+    let values = predictions.probabilities("a calibration")?;
+    let predicted =
+        calibrators.iter().enumerate().map(|(slot, calibrator)| calibrator.apply(&values.get(slot)?));
+    predictions.with_values(Tensor::stack(&predicted.collect::<CandleResult<Vec<_>>>()?, 0)?)
 }

@@ -8,8 +8,8 @@ mod temperature;
 mod tests;
 mod vector;
 
-pub use after::{Calibrated, CalibratedHead};
-pub use before::{OnCalibrated, OnCalibratedHead};
+pub use after::{Calibrated, FittedCalibrated};
+pub use before::{FittedOnCalibrated, OnCalibrated};
 
 use crate::{
     combine::Combiner,
@@ -117,7 +117,7 @@ impl Calibrator {
             _ => DType::F32,
         };
         let wide = probs.to_dtype(dtype)?;
-        let said = match self {
+        let predicted = match self {
             Self::Identity => return Ok(probs.clone()),
             Self::Temperature(t) => ops::softmax(&(cases::ln(&wide)? / *t)?, D::Minus1)?,
             Self::Vector { scales, offsets } => {
@@ -132,7 +132,7 @@ impl Calibrator {
                 functions.apply(&wide)?
             }
         };
-        said.to_dtype(probs.dtype())
+        predicted.to_dtype(probs.dtype())
     }
 }
 
@@ -149,13 +149,13 @@ fn check(classes: usize, probs: &Tensor) -> CandleResult<()> {
 /// use candle_core::{Device, Tensor};
 /// use candle_ensemble::{combine::*, data::Task, predictions::*, HeldOut};
 ///
-/// let said = Tensor::new(&[[[0.9f32, 0.1], [0.2, 0.8], [0.9, 0.1], [0.3, 0.7]]; 2], &Device::Cpu)?;
-/// let voices = Voices::new(said, Task::Classification { classes: 2 })?;
-/// let held_out = HeldOut::from_predictions(&voices, &Tensor::new(&[0u32, 1, 1, 0], &Device::Cpu)?)?;
+/// let predicted = Tensor::new(&[[[0.9f32, 0.1], [0.2, 0.8], [0.9, 0.1], [0.3, 0.7]]; 2], &Device::Cpu)?;
+/// let predictions = Predictions::new(predicted, Task::Classification { classes: 2 })?;
+/// let held_out = HeldOut::from_predictions(&predictions, &Tensor::new(&[0u32, 1, 1, 0], &Device::Cpu)?)?;
 /// let after = Mean.calibrated(Calibration::Temperature).fit(&|| Ok(held_out.clone()))?;
-/// let before = MeanLog.on_calibrated(Calibration::Vector).fit(&|| Ok(held_out.clone()))?;
+/// let before = GeometricMean.on_calibrated(Calibration::Vector).fit(&|| Ok(held_out.clone()))?;
 /// let both = Mean.on_calibrated(Calibration::Vector).calibrated(Calibration::Isotonic);
-/// assert_eq!(after.combine(&voices)?.dims(), before.combine(&voices)?.dims());
+/// assert_eq!(after.combine(&predictions)?.dims(), before.combine(&predictions)?.dims());
 /// println!("{}", held_out.judge(&both)?);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
@@ -165,7 +165,7 @@ pub trait Calibrate: Combiner + Sized {
         Calibrated::new(self, calibration)
     }
 
-    /// The rule works on voices that are each calibrated first.
+    /// The rule works on predictions that are each calibrated first.
     fn on_calibrated(self, calibration: Calibration) -> OnCalibrated<Self> {
         OnCalibrated::new(self, calibration)
     }

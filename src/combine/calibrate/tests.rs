@@ -1,8 +1,8 @@
 use crate::{
-    combine::{calibrate::*, Head, Mean, MeanLog},
+    combine::{calibrate::*, FittedCombiner, GeometricMean, Mean},
     data::Task,
     metrics::ece,
-    predictions::Voices,
+    predictions::Predictions,
     HeldOut, Seed,
 };
 use candle_core::Device;
@@ -129,10 +129,10 @@ fn isotonic_scaling_gives_the_numbers_of_scikit_learn() {
         let (probs, labels, weights) = table(classes);
         let weights = weighted.then_some(weights.as_slice());
         let calibrator = Calibration::Isotonic.fit(&probs, &labels, weights).unwrap();
-        let said = calibrator.apply(&probs.affine(0.9, 0.02).unwrap()).unwrap();
-        let some = flat(&said.index_select(&Tensor::new(&rows, &Device::Cpu).unwrap(), 0).unwrap());
+        let predicted = calibrator.apply(&probs.affine(0.9, 0.02).unwrap()).unwrap();
+        let some = flat(&predicted.index_select(&Tensor::new(&rows, &Device::Cpu).unwrap(), 0).unwrap());
         want.iter().zip(some).for_each(|(want, got)| close(got, *want, 1e-12));
-        sums.iter().zip(flat(&said.sum(0).unwrap())).for_each(|(want, got)| close(got, *want, 1e-10));
+        sums.iter().zip(flat(&predicted.sum(0).unwrap())).for_each(|(want, got)| close(got, *want, 1e-10));
     }
 }
 
@@ -144,7 +144,7 @@ fn softmax(logits: &[f64]) -> Vec<f64> {
 /// Members that know the class probabilities but exaggerate, each with noise of its own: held-out rows, and fresh ones.
 fn overconfident(seed: u64, rows: usize, classes: usize) -> HeldOut {
     let (mut rng, slots) = (Seed::from(seed).rng(), 3);
-    let (mut said, mut labels) = (vec![vec![]; slots], vec![]);
+    let (mut predicted, mut labels) = (vec![vec![]; slots], vec![]);
     for _ in 0..rows {
         let z: Vec<f64> = (0..classes).map(|_| rng.sample(StandardNormal)).collect();
         let (mut u, truth) = (rng.random::<f64>(), softmax(&z));
@@ -157,14 +157,14 @@ fn overconfident(seed: u64, rows: usize, classes: usize) -> HeldOut {
                 })
                 .unwrap_or(classes - 1) as u32,
         );
-        for member in &mut said {
+        for member in &mut predicted {
             let own: Vec<f64> = z.iter().map(|z| 4. * z + rng.sample::<f64, _>(StandardNormal)).collect();
             member.extend(softmax(&own).iter().map(|p| *p as f32));
         }
     }
-    let said = Tensor::from_vec(said.concat(), (slots, rows, classes), &Device::Cpu).unwrap();
-    let voices = Voices::new(said, Task::Classification { classes }).unwrap();
-    HeldOut::from_predictions(&voices, &Tensor::new(labels.as_slice(), &Device::Cpu).unwrap()).unwrap()
+    let predicted = Tensor::from_vec(predicted.concat(), (slots, rows, classes), &Device::Cpu).unwrap();
+    let predictions = Predictions::new(predicted, Task::Classification { classes }).unwrap();
+    HeldOut::from_predictions(&predictions, &Tensor::new(labels.as_slice(), &Device::Cpu).unwrap()).unwrap()
 }
 
 /// The log-loss on the rows of the fit does not rise (1e-6 for f32); on fresh rows an over-confident ensemble's
@@ -178,16 +178,16 @@ fn an_overconfident_ensemble_is_calibrated_on_fresh_rows() {
             (overconfident(seed, 1500, classes), overconfident(seed + 100, 1500, classes));
         let labels: Vec<u32> = fresh.targets().to_vec1().unwrap();
         let error = |p: &Tensor| ece(p, &labels, 15, None).unwrap();
-        let before = error(&Mean.combine(fresh.voices()).unwrap());
+        let before = error(&Mean.combine(fresh.predictions()).unwrap());
         for calibration in ALL {
-            let own = Mean.combine(held_out.voices()).unwrap();
+            let own = Mean.combine(held_out.predictions()).unwrap();
             let ids: Vec<u32> = held_out.targets().to_vec1().unwrap();
             let fitted = calibration.fit(&own, &ids, None).unwrap().apply(&own).unwrap();
             if calibration != Calibration::Isotonic {
                 assert!(nll(&fitted, &ids, None).unwrap() <= nll(&own, &ids, None).unwrap() + 1e-6);
             }
             let head = Mean.calibrated(calibration).fit(&|| Ok(held_out.clone())).unwrap();
-            let after = error(&head.combine(fresh.voices()).unwrap());
+            let after = error(&head.combine(fresh.predictions()).unwrap());
             assert!(after < 0.5 * before, "{seed} {calibration:?}: {before} {after}");
         }
     }
@@ -197,27 +197,27 @@ fn an_overconfident_ensemble_is_calibrated_on_fresh_rows() {
 fn each_slot_gets_a_calibration_of_its_own() {
     // One member says twice as sure as it should, one half as sure.
     let mut rng = Seed::from(5).rng();
-    let (mut said, mut labels) = (vec![vec![]; 2], vec![]);
+    let (mut predicted, mut labels) = (vec![vec![]; 2], vec![]);
     for _ in 0..4000 {
         let z = 2. * rng.sample::<f64, _>(StandardNormal);
         labels.push(u32::from(rng.random::<f64>() < softmax(&[0., z])[1]));
-        for (member, times) in said.iter_mut().zip([2., 0.5]) {
+        for (member, times) in predicted.iter_mut().zip([2., 0.5]) {
             member.extend(softmax(&[0., times * z]));
         }
     }
-    let said = Tensor::from_vec(said.concat(), (2, 4000, 2), &Device::Cpu).unwrap();
-    let voices = Voices::new(said, Task::Classification { classes: 2 }).unwrap();
+    let predicted = Tensor::from_vec(predicted.concat(), (2, 4000, 2), &Device::Cpu).unwrap();
+    let predictions = Predictions::new(predicted, Task::Classification { classes: 2 }).unwrap();
     let labels = Tensor::new(labels.as_slice(), &Device::Cpu).unwrap();
-    let held_out = HeldOut::from_predictions(&voices, &labels).unwrap();
-    let head = MeanLog.on_calibrated(Calibration::Temperature).fit(&|| Ok(held_out.clone())).unwrap();
+    let held_out = HeldOut::from_predictions(&predictions, &labels).unwrap();
+    let head = GeometricMean.on_calibrated(Calibration::Temperature).fit(&|| Ok(held_out.clone())).unwrap();
     for (calibrator, want) in head.calibrators().iter().zip([2., 0.5]) {
         let Calibrator::Temperature(t) = calibrator else { panic!("{calibrator:?}") };
         // The standard error of the temperature is 3 % of it.
         close(t / want, 1., 0.12);
     }
     // They say the same now, so their geometric mean says it, too.
-    let both = head.combine(&voices).unwrap();
-    let one = head.calibrators()[0].apply(&voices.values().get(0).unwrap()).unwrap();
+    let both = head.combine(&predictions).unwrap();
+    let one = head.calibrators()[0].apply(&predictions.values().get(0).unwrap()).unwrap();
     let apart = (both - one).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f64>().unwrap();
     assert!(apart < 1e-9, "{apart}");
 }
@@ -229,8 +229,8 @@ fn nothing_breaks_on_certain_rows_missing_classes_and_missing_voices() {
     for labels in [[0u32, 1, 0, 1], [1, 0, 1, 0], [0, 0, 0, 0], [2, 2, 2, 2], [0, 1, 1, 1]] {
         for calibration in ALL {
             let calibrator = calibration.fit(&certain, &labels, None).unwrap();
-            let said = flat(&calibrator.apply(&certain).unwrap());
-            for row in said.chunks(3) {
+            let predicted = flat(&calibrator.apply(&certain).unwrap());
+            for row in predicted.chunks(3) {
                 close(row.iter().sum(), 1., 1e-5);
                 assert!(row.iter().all(|p| (0.0..=1.).contains(p)), "{calibration:?} {labels:?} {row:?}");
             }
@@ -242,30 +242,30 @@ fn nothing_breaks_on_certain_rows_missing_classes_and_missing_voices() {
     let even = Tensor::full(0.5f64, (4, 2), &Device::Cpu).unwrap();
     let none = Calibration::Temperature.fit(&even, &[0, 1, 1, 1], None).unwrap();
     assert_eq!(none, Calibrator::Temperature(1.));
-    // A voice that is missing stays missing; a slot without any row is left as it is.
+    // A prediction that is missing stays missing; a slot without any row is left as it is.
     let nan = f32::NAN;
-    let said = [[[0.9, 0.1], [0.2, 0.8]], [[nan, nan], [0.4, 0.6]], [[nan, nan], [nan, nan]]];
+    let predicted = [[[0.9, 0.1], [0.2, 0.8]], [[nan, nan], [0.4, 0.6]], [[nan, nan], [nan, nan]]];
     let covered = Tensor::new(&[[1f32, 1.], [0., 1.], [0., 0.]], &Device::Cpu).unwrap();
-    let said = Tensor::new(&said, &Device::Cpu).unwrap();
-    let voices = Voices::partial(said, covered, Task::Classification { classes: 2 }).unwrap();
+    let predicted = Tensor::new(&predicted, &Device::Cpu).unwrap();
+    let predictions = Predictions::partial(predicted, covered, Task::Classification { classes: 2 }).unwrap();
     let held_out =
-        HeldOut::from_predictions(&voices, &Tensor::new(&[0u32, 0], &Device::Cpu).unwrap()).unwrap();
+        HeldOut::from_predictions(&predictions, &Tensor::new(&[0u32, 0], &Device::Cpu).unwrap()).unwrap();
     for calibration in ALL {
         let head = Mean.on_calibrated(calibration).fit(&|| Ok(held_out.clone())).unwrap();
         assert_eq!(head.calibrators()[2], Calibrator::Identity);
-        assert!(flat(&head.combine(&voices).unwrap()).iter().all(|p| p.is_finite()));
+        assert!(flat(&head.combine(&predictions).unwrap()).iter().all(|p| p.is_finite()));
         let missing = Tensor::new(&[[nan, nan], [0.5, 0.5]], &Device::Cpu).unwrap();
-        let said = flat(&head.calibrators()[0].apply(&missing).unwrap());
-        assert!(said[0].is_nan() && said[1].is_nan() && said[2].is_finite());
+        let predicted = flat(&head.calibrators()[0].apply(&missing).unwrap());
+        assert!(predicted[0].is_nan() && predicted[1].is_nan() && predicted[2].is_finite());
     }
 }
 
 #[test]
 fn what_cannot_be_calibrated_is_an_error() {
     let y = Tensor::zeros((4, 1), DType::F64, &Device::Cpu).unwrap();
-    let said = Tensor::zeros((2, 4, 1), DType::F64, &Device::Cpu).unwrap();
-    let voices = Voices::new(said, Task::Regression { outputs: 1 }).unwrap();
-    let values = HeldOut::from_predictions(&voices, &y).unwrap();
+    let predicted = Tensor::zeros((2, 4, 1), DType::F64, &Device::Cpu).unwrap();
+    let predictions = Predictions::new(predicted, Task::Regression { outputs: 1 }).unwrap();
+    let values = HeldOut::from_predictions(&predictions, &y).unwrap();
     let after = Mean.calibrated(Calibration::Temperature).fit(&|| Ok(values.clone())).unwrap_err();
     let before = Mean.on_calibrated(Calibration::Isotonic).fit(&|| Ok(values.clone())).unwrap_err();
     assert!(after.to_string().contains("for classes") && before.to_string().contains("for classes"));

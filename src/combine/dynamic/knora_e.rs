@@ -2,9 +2,9 @@
 use crate::{
     combine::{
         dynamic::{combine, Competence, Local, Selection},
-        DynamicSelection, DynamicSelectionHead,
+        DynamicSelection, FittedDynamicSelection,
     },
-    predictions::Voices,
+    predictions::Predictions,
     HeldOut, Result,
 };
 use candle_core::{Result as CandleResult, Tensor};
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 /// gradient passes through it.
 ///
 /// Source: Ko, Sabourin and Britto 2008, doi:10.1016/j.patcog.2007.10.015; the selections are DESlib's. Where
-/// voices are missing, those that are there are selected among; a voice missing from a held-out row is stood in for by
+/// predictions are missing, those that are there are selected among; a prediction missing from a held-out row is stood in for by
 /// the mean of the others, and rows of weight 0 are left out.
 ///
 /// ```
@@ -27,17 +27,17 @@ use serde::{Deserialize, Serialize};
 /// let right = x.lt(0f32)?.to_dtype(x.dtype())?;
 /// let first = Tensor::cat(&[&right, &(1. - &right)?], 1)?;
 /// let second = (1. - &first)?;
-/// let said = Voices::new(Tensor::stack(&[first, second], 0)?, Task::Classification { classes: 2 })?;
-/// let held_out = HeldOut::from_predictions(&said, &Tensor::zeros(20, candle_core::DType::U32, &Device::Cpu)?)?;
+/// let predicted = Predictions::new(Tensor::stack(&[first, second], 0)?, Task::Classification { classes: 2 })?;
+/// let held_out = HeldOut::from_predictions(&predicted, &Tensor::zeros(20, candle_core::DType::U32, &Device::Cpu)?)?;
 /// let head = KnoraE::new(3).fit(&|| held_out.clone().with_inputs(&x))?;
-/// let p = head.combine(&said.with_inputs(&x)?)?; // class 0 on both sides
+/// let p = head.combine(&predicted.with_inputs(&x)?)?; // class 0 on both sides
 /// assert!(p.to_vec2::<f32>()?.iter().all(|p| p[0] > 0.5));
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 pub type KnoraE = DynamicSelection<Eliminate>;
 
 /// [`KnoraE`], fitted: where each slot was right, O(held-out rows × (inputs + slots)).
-pub type KnoraEHead = DynamicSelectionHead<Eliminate>;
+pub type FittedKnoraE = FittedDynamicSelection<Eliminate>;
 
 /// The selection of [`KnoraE`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -51,13 +51,13 @@ impl Selection for Eliminate {
         Ok(Competence::fit("KNORA-E", local, 1, &held_out()?)?.0)
     }
 
-    fn combine(competence: &Competence, voices: &Voices, soft: bool) -> CandleResult<Tensor> {
-        let near = competence.around(voices)?;
-        combine(voices, soft, |heard| {
-            let near = &near[heard.row * competence.k..][..competence.k];
+    fn combine(competence: &Competence, predictions: &Predictions, soft: bool) -> CandleResult<Tensor> {
+        let near = competence.around(predictions)?;
+        combine(predictions, soft, |row_predictions| {
+            let near = &near[row_predictions.row * competence.k..][..competence.k];
             // Right about so many of the nearest in a row.
             let run = |slot: usize| near.iter().take_while(|row| competence.is_right(**row, slot)).count();
-            let longest = heard.slots.iter().map(|slot| run(*slot)).max();
+            let longest = row_predictions.slots.iter().map(|slot| run(*slot)).max();
             move |slot| f64::from(u8::from(Some(run(slot)) == longest))
         })
     }

@@ -2,16 +2,16 @@
 use crate::{
     combine::{
         dynamic::{combine, neighbours::Region, Competence, Local, Selection},
-        fixed::row_by_row::Heard,
-        DynamicSelection, DynamicSelectionHead, Space,
+        fixed::row_by_row::RowPredictions,
+        DynamicSelection, FittedDynamicSelection, Space,
     },
-    predictions::Voices,
+    predictions::Predictions,
     Error, HeldOut, Result,
 };
 use candle_core::{DType, Result as CandleResult, Tensor};
 use serde::{Deserialize, Serialize};
 
-/// Output profiles that are looked at, if nothing is said: DESlib's number.
+/// Output profiles that are looked at, if nothing is predicted: DESlib's number.
 const PROFILES: usize = 5;
 /// Into how many steps a meta-feature from 0 to 1 is cut, besides 0.
 const STEPS: usize = 10;
@@ -27,7 +27,7 @@ const STEPS: usize = 10;
 /// or not (the paper leaves out rows on which most agree, and tries several meta-classifiers).
 ///
 /// Source: Cruz et al. 2015, doi:10.1016/j.patcog.2014.12.003, arXiv:1810.01270. Row weights weigh what is learned. Where
-/// voices are missing, those that are there are selected among; a voice missing from a held-out row is stood in for
+/// predictions are missing, those that are there are selected among; a prediction missing from a held-out row is stood in for
 /// by the mean of the others, and rows of weight 0 are left out.
 ///
 /// ```
@@ -39,17 +39,17 @@ const STEPS: usize = 10;
 /// let right = x.lt(0f32)?.to_dtype(x.dtype())?;
 /// let first = Tensor::cat(&[&right, &(1. - &right)?], 1)?;
 /// let second = (1. - &first)?;
-/// let said = Voices::new(Tensor::stack(&[first, second], 0)?, Task::Classification { classes: 2 })?;
-/// let held_out = HeldOut::from_predictions(&said, &Tensor::zeros(40, candle_core::DType::U32, &Device::Cpu)?)?;
+/// let predicted = Predictions::new(Tensor::stack(&[first, second], 0)?, Task::Classification { classes: 2 })?;
+/// let held_out = HeldOut::from_predictions(&predicted, &Tensor::zeros(40, candle_core::DType::U32, &Device::Cpu)?)?;
 /// let head = MetaDes::new(3).fit(&|| held_out.clone().with_inputs(&x))?;
-/// let p = head.combine(&said.with_inputs(&x)?)?.to_vec2::<f32>()?;
+/// let p = head.combine(&predicted.with_inputs(&x)?)?.to_vec2::<f32>()?;
 /// assert!(p.iter().filter(|p| p[0] > 0.5).count() > 35); // class 0 on both sides
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 pub type MetaDes = DynamicSelection<Judged>;
 
-/// [`MetaDes`], fitted: what each slot said and where it was right, O(held-out rows × (inputs + slots × classes)).
-pub type MetaDesHead = DynamicSelectionHead<Judged>;
+/// [`MetaDes`], fitted: what each slot predicted and where it was right, O(held-out rows × (inputs + slots × classes)).
+pub type FittedMetaDes = FittedDynamicSelection<Judged>;
 
 /// The selection of [`MetaDes`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -107,32 +107,32 @@ impl Selection for Judged {
         Ok(Judging { known, judge, threshold: self.threshold })
     }
 
-    fn combine(learned: &Judging, voices: &Voices, soft: bool) -> CandleResult<Tensor> {
+    fn combine(learned: &Judging, predictions: &Predictions, soft: bool) -> CandleResult<Tensor> {
         let Judging { known, judge, threshold } = learned;
         let (k, kp) = (known.competence.k, known.kp);
-        let (near, alike) = (known.competence.around(voices)?, known.profiles.around(voices, kp)?);
-        combine(voices, soft, |heard| {
-            let around = (&near[heard.row * k..][..k], &alike[heard.row * kp..][..kp]);
-            let chosen = |(voice, slot): (usize, &usize)| {
-                let right = judge.of(known.features(around, *slot, surety(heard, voice)));
+        let (near, alike) = (known.competence.around(predictions)?, known.profiles.around(predictions, kp)?);
+        combine(predictions, soft, |row_predictions| {
+            let around = (&near[row_predictions.row * k..][..k], &alike[row_predictions.row * kp..][..kp]);
+            let chosen = |(prediction, slot): (usize, &usize)| {
+                let right = judge.of(known.features(around, *slot, surety(row_predictions, prediction)));
                 (right > *threshold).then_some(*slot)
             };
-            let chosen: Vec<usize> = heard.slots.iter().enumerate().filter_map(chosen).collect();
+            let chosen: Vec<usize> = row_predictions.slots.iter().enumerate().filter_map(chosen).collect();
             move |slot| f64::from(u8::from(chosen.contains(&slot)))
         })
     }
 }
 
 /// How probable a member holds the class that it holds for the most probable.
-fn surety(heard: &Heard<'_>, voice: usize) -> f64 {
-    heard.says(voice, heard.vote(voice))
+fn surety(row_predictions: &RowPredictions<'_>, prediction: usize) -> f64 {
+    row_predictions.says(prediction, row_predictions.vote(prediction))
 }
 
 /// What meta-features are made of.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Known {
     competence: Competence,
-    /// Held-out rows by what the members say of them.
+    /// Held-out rows by what the members predict for them.
     profiles: Region,
     kp: usize,
     /// How probable each slot held the true class of a row, row by row.
@@ -141,12 +141,12 @@ struct Known {
 
 impl Known {
     fn of(competence: Competence, kp: usize, held_out: &HeldOut) -> Result<Self> {
-        let (voices, rows) = (held_out.voices(), held_out.rows().len());
+        let (predictions, rows) = (held_out.predictions(), held_out.rows().len());
         let labels = held_out.targets().to_dtype(DType::U32)?.reshape((1, rows, 1))?;
         let labels = labels.broadcast_as((competence.slots, rows, 1))?.contiguous()?;
-        let support = voices.values().detach().contiguous()?.gather(&labels, 2)?.squeeze(2)?;
+        let support = predictions.values().detach().contiguous()?.gather(&labels, 2)?.squeeze(2)?;
         let support = support.t()?.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?;
-        let profiles = Region::of(Space::Outputs, voices)?;
+        let profiles = Region::of(Space::Outputs, predictions)?;
         Ok(Self { competence, profiles, kp: kp.min(rows - 1), support })
     }
 
@@ -170,7 +170,7 @@ impl Known {
     fn judge(&self, held_out: &HeldOut) -> Result<NaiveBayes> {
         let Competence { k, slots, .. } = self.competence;
         let (near, alike) = (self.competence.region.among(k)?, self.profiles.among(self.kp)?);
-        let sure = held_out.voices().values().detach().max(2)?.t()?;
+        let sure = held_out.predictions().values().detach().max(2)?.t()?;
         let sure: Vec<f64> = sure.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?;
         let rows = held_out.rows().len();
         let mean = (0..rows as u32).map(|row| self.competence.weight(row)).sum::<f64>() / rows as f64;

@@ -8,18 +8,18 @@ mod selection;
 #[cfg(test)]
 mod tests;
 
-pub use gating::{Gating, GatingHead};
-pub use knora_e::{KnoraE, KnoraEHead};
-pub use knora_u::{KnoraU, KnoraUHead};
-pub use meta_des::{MetaDes, MetaDesHead};
+pub use gating::{FittedGating, Gating};
+pub use knora_e::{FittedKnoraE, KnoraE};
+pub use knora_u::{FittedKnoraU, KnoraU};
+pub use meta_des::{FittedMetaDes, MetaDes};
 pub use neighbours::Space;
-pub use selection::{DynamicSelection, DynamicSelectionHead};
+pub use selection::{DynamicSelection, FittedDynamicSelection};
 
 use crate::{
-    combine::fixed::row_by_row::{row_by_row, Heard},
+    combine::fixed::row_by_row::{row_by_row, RowPredictions},
     data::Task,
     kernels::cpu,
-    predictions::Voices,
+    predictions::Predictions,
     Error, HeldOut, Result, Rows,
 };
 use candle_core::{Result as CandleResult, Tensor};
@@ -43,7 +43,7 @@ pub struct Competence {
 impl Competence {
     /// From held-out rows for classes, of which there are `need` at least.
     fn fit(rule: &str, local: Local, need: usize, held_out: &HeldOut) -> Result<(Self, HeldOut)> {
-        let Task::Classification { .. } = held_out.voices().task() else {
+        let Task::Classification { .. } = held_out.predictions().task() else {
             let must = format!("classification, since {rule} is a rule for classes");
             return Err(Error::invalid("the task", must, "regression"));
         };
@@ -55,27 +55,27 @@ impl Competence {
         if rows < need {
             return Err(Error::HeldOut { combiner: rule.into(), need, have: rows, rows: held_out.of() });
         }
-        let voices = held_out.voices();
+        let predictions = held_out.predictions();
         let labels: Vec<u32> = held_out.targets().to_vec1()?;
-        let slots = voices.slots();
+        let slots = predictions.slots();
         let mut right = vec![false; rows * slots];
         for slot in 0..slots {
-            let votes = cpu::winners(&voices.values().get(slot)?)?;
+            let votes = cpu::winners(&predictions.values().get(slot)?)?;
             for (row, (vote, label)) in votes.iter().zip(&labels).enumerate() {
                 right[row * slots + slot] = vote == label;
             }
         }
         let weights = held_out.row_weights()?;
-        let region = Region::of(local.space, voices)?;
+        let region = Region::of(local.space, predictions)?;
         Ok((Self { region, k: local.k.min(rows + 1 - need), slots, right, weights }, held_out))
     }
 
     /// The held-out rows around each row, `(B, k)`.
-    fn around(&self, voices: &Voices) -> CandleResult<Vec<u32>> {
-        if voices.slots() != self.slots {
-            candle_core::bail!("members were selected among {}, not {}", self.slots, voices.slots());
+    fn around(&self, predictions: &Predictions) -> CandleResult<Vec<u32>> {
+        if predictions.slots() != self.slots {
+            candle_core::bail!("members were selected among {}, not {}", self.slots, predictions.slots());
         }
-        self.region.around(voices, self.k)
+        self.region.around(predictions, self.k)
     }
 
     fn is_right(&self, row: u32, slot: usize) -> bool {
@@ -94,30 +94,31 @@ fn weighing(held_out: &HeldOut) -> Result<HeldOut> {
     held_out.select(&rows)
 }
 
-/// Each row combined by weights of its own, which `weigh` gives for what is heard and its slots; all alike where it gives
+/// Each row combined by weights of its own, which `weigh` gives for what is row_predictions and its slots; all alike where it gives
 /// none. Votes, or probabilities where `soft`.
 fn combine<W: Fn(usize) -> f64>(
-    voices: &Voices,
+    predictions: &Predictions,
     soft: bool,
-    weigh: impl Fn(&Heard<'_>) -> W + Sync,
+    weigh: impl Fn(&RowPredictions<'_>) -> W + Sync,
 ) -> CandleResult<Tensor> {
-    let values = voices.probabilities("dynamic selection")?;
-    row_by_row(voices, &values, |heard, said| {
-        let weight = weigh(&heard);
-        let total: f64 = heard.slots.iter().map(|slot| weight(*slot)).sum();
-        for (voice, slot) in heard.slots.iter().enumerate() {
+    let values = predictions.probabilities("dynamic selection")?;
+    row_by_row(predictions, &values, |row_predictions, predicted| {
+        let weight = weigh(&row_predictions);
+        let total: f64 = row_predictions.slots.iter().map(|slot| weight(*slot)).sum();
+        for (prediction, slot) in row_predictions.slots.iter().enumerate() {
             let share = match total > 0. {
                 true => weight(*slot),
                 false => 1.,
             };
             match soft {
-                true => {
-                    said.iter_mut().enumerate().for_each(|(c, said)| *said += share * heard.says(voice, c))
-                }
-                false => said[heard.vote(voice)] += share,
+                true => predicted
+                    .iter_mut()
+                    .enumerate()
+                    .for_each(|(c, predicted)| *predicted += share * row_predictions.says(prediction, c)),
+                false => predicted[row_predictions.vote(prediction)] += share,
             }
         }
-        let total = if total > 0. { total } else { heard.slots.len() as f64 };
-        said.iter_mut().for_each(|said| *said /= total);
+        let total = if total > 0. { total } else { row_predictions.slots.len() as f64 };
+        predicted.iter_mut().for_each(|predicted| *predicted /= total);
     })
 }

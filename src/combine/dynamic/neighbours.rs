@@ -1,5 +1,5 @@
 //! The held-out rows that lie nearest to a row.
-use crate::{data::Task, predictions::Voices, threads, Error};
+use crate::{data::Task, predictions::Predictions, threads, Error};
 use candle_core::{DType, Result, Tensor};
 use linfa_nn::{distance::L2Dist, CommonNearestNeighbour, NearestNeighbour, NearestNeighbourIndex};
 use ndarray::{ArrayView1, ArrayView2};
@@ -17,22 +17,22 @@ pub enum Space {
     /// In their inputs, as they are: standardize them where their units differ.
     #[default]
     Inputs,
-    /// In what the members say of them (their output profiles), a missing voice stood in for by the mean of the others.
+    /// In what the members predict for them (their output profiles), a missing prediction stood in for by the mean of the others.
     Outputs,
 }
 
 impl Space {
     /// Where the rows lie: how many numbers each, and the numbers row by row.
-    fn points(self, voices: &Voices) -> Result<(usize, Vec<f64>)> {
+    fn points(self, predictions: &Predictions) -> Result<(usize, Vec<f64>)> {
         let table = match self {
-            Self::Inputs => match voices.inputs() {
+            Self::Inputs => match predictions.inputs() {
                 Some(inputs) => inputs.clone(),
                 None => candle_core::bail!(
-                    "dynamic selection by neighbours in the inputs needs the rows' inputs (Voices::with_inputs, \
+                    "dynamic selection by neighbours in the inputs needs the rows' inputs (Predictions::with_inputs, \
                      HeldOut::with_inputs), or Space::Outputs"
                 ),
             },
-            Self::Outputs => profiles(voices)?,
+            Self::Outputs => profiles(predictions)?,
         };
         let width = table.dim(1)?;
         Ok((width, table.detach().to_dtype(DType::F64)?.flatten_all()?.to_vec1()?))
@@ -40,9 +40,9 @@ impl Space {
 }
 
 /// `(S, B, C) -> (B, S·C)`; of two probabilities the first, since the second is what is left.
-fn profiles(voices: &Voices) -> Result<Tensor> {
-    let values = voices.filled()?.values().clone();
-    let values = match voices.task() {
+fn profiles(predictions: &Predictions) -> Result<Tensor> {
+    let values = predictions.filled()?.values().clone();
+    let values = match predictions.task() {
         Task::Classification { classes: 2 } => values.narrow(2, 0, 1)?,
         _ => values,
     };
@@ -59,8 +59,8 @@ pub(crate) struct Region {
 }
 
 impl Region {
-    pub(crate) fn of(space: Space, voices: &Voices) -> crate::Result<Self> {
-        let (width, points) = space.points(voices)?;
+    pub(crate) fn of(space: Space, predictions: &Predictions) -> crate::Result<Self> {
+        let (width, points) = space.points(predictions)?;
         match points.iter().position(|x| !x.is_finite()) {
             None => Ok(Self { space, width, points }),
             Some(i) => {
@@ -74,10 +74,10 @@ impl Region {
         self.points.len() / self.width.max(1)
     }
 
-    /// For each row that the voices speak about the `k` held-out rows next to it, the nearest first, of those as far
+    /// For each row that the predictions predict the `k` held-out rows next to it, the nearest first, of those as far
     /// the lowest: `(B, k)`. There are `k` held-out rows at least.
-    pub(crate) fn around(&self, voices: &Voices, k: usize) -> Result<Vec<u32>> {
-        let (width, mut points) = self.space.points(voices)?;
+    pub(crate) fn around(&self, predictions: &Predictions, k: usize) -> Result<Vec<u32>> {
+        let (width, mut points) = self.space.points(predictions)?;
         if width != self.width {
             candle_core::bail!(
                 "held-out rows had {} numbers to be found by, these rows have {width}",
@@ -87,7 +87,7 @@ impl Region {
         if self.space == Space::Inputs && points.iter().any(|x| !x.is_finite()) {
             candle_core::bail!("inputs must be finite for dynamic selection to find neighbours");
         }
-        // A row that nobody speaks about comes to nothing, whatever lies next to it.
+        // A row that nobody predicts comes to nothing, whatever lies next to it.
         points.iter_mut().filter(|x| !x.is_finite()).for_each(|x| *x = 0.);
         self.search(&points, k, false)
     }
@@ -156,11 +156,11 @@ mod tests {
     use super::*;
     use candle_core::Device;
 
-    fn at(points: &[f64], width: usize) -> Voices {
+    fn at(points: &[f64], width: usize) -> Predictions {
         let rows = points.len() / width;
         let values = Tensor::zeros((1, rows, 1), DType::F64, &Device::Cpu).unwrap();
         let inputs = Tensor::from_slice(points, (rows, width), &Device::Cpu).unwrap();
-        Voices::new(values, Task::Regression { outputs: 1 }).unwrap().with_inputs(&inputs).unwrap()
+        Predictions::new(values, Task::Regression { outputs: 1 }).unwrap().with_inputs(&inputs).unwrap()
     }
 
     #[test]
@@ -205,7 +205,7 @@ mod tests {
         assert!(e.contains("finite"), "{e}");
         let e = Region::of(Space::Inputs, &at(&[1., f64::INFINITY], 1)).unwrap_err().to_string();
         assert!(e.contains("held-out row 1"), "{e}");
-        let bare = Voices::new(at(&[1.], 1).values().clone(), Task::Regression { outputs: 1 }).unwrap();
+        let bare = Predictions::new(at(&[1.], 1).values().clone(), Task::Regression { outputs: 1 }).unwrap();
         assert!(Region::of(Space::Inputs, &bare).unwrap_err().to_string().contains("with_inputs"));
     }
 }

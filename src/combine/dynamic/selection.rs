@@ -1,14 +1,14 @@
 //! What the rules share: settings, and members chosen row by row once fitted.
 use crate::{
-    combine::{Combiner, Head, Space},
-    predictions::Voices,
+    combine::{Combiner, FittedCombiner, Space},
+    predictions::Predictions,
     HeldOut, Result,
 };
 use candle_core::{Result as CandleResult, Tensor};
 use serde::{Deserialize, Serialize};
 use std::{fmt::Debug, marker::PhantomData};
 
-/// How many neighbours, if nothing is said: DESlib's number.
+/// How many neighbours, if nothing is predicted: DESlib's number.
 const NEIGHBOURS: usize = 7;
 
 /// Members chosen row by row by how well they did on held-out rows near it: [`KnoraE`](crate::combine::KnoraE),
@@ -21,7 +21,7 @@ pub struct DynamicSelection<S> {
 
 /// [`DynamicSelection`], fitted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct DynamicSelectionHead<S: Selection> {
+pub struct FittedDynamicSelection<S: Selection> {
     pub(crate) learned: S::Learned,
     local: Local,
     selection: PhantomData<S>,
@@ -51,7 +51,7 @@ pub trait Selection: Debug {
     fn learn(&self, local: Local, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<Self::Learned>;
 
     /// The votes of those chosen, or their probabilities where `soft`.
-    fn combine(learned: &Self::Learned, voices: &Voices, soft: bool) -> CandleResult<Tensor>;
+    fn combine(learned: &Self::Learned, predictions: &Predictions, soft: bool) -> CandleResult<Tensor>;
 }
 
 impl<S: Default> DynamicSelection<S> {
@@ -79,11 +79,11 @@ impl<S> DynamicSelection<S> {
 }
 
 impl<S: Selection> Combiner for DynamicSelection<S> {
-    type Head = DynamicSelectionHead<S>;
+    type Fitted = FittedDynamicSelection<S>;
 
-    fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<Self::Head> {
+    fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<Self::Fitted> {
         let learned = self.selection.learn(self.local, held_out)?;
-        Ok(DynamicSelectionHead { learned, local: self.local, selection: PhantomData })
+        Ok(FittedDynamicSelection { learned, local: self.local, selection: PhantomData })
     }
 
     fn wants_inputs(&self) -> bool {
@@ -91,7 +91,7 @@ impl<S: Selection> Combiner for DynamicSelection<S> {
     }
 }
 
-impl<S: Selection> Head for DynamicSelectionHead<S> {
+impl<S: Selection> FittedCombiner for FittedDynamicSelection<S> {
     fn name(&self) -> String {
         S::NAME.into()
     }
@@ -100,7 +100,7 @@ impl<S: Selection> Head for DynamicSelectionHead<S> {
         self.local.space == Space::Inputs
     }
 
-    fn combine(&self, voices: &Voices) -> CandleResult<Tensor> {
-        S::combine(&self.learned, voices, self.local.soft)
+    fn combine(&self, predictions: &Predictions) -> CandleResult<Tensor> {
+        S::combine(&self.learned, predictions, self.local.soft)
     }
 }

@@ -1,7 +1,7 @@
 //! Reference numbers: `tests/reference/deslib_rules.py`.
 use crate::{
     codec,
-    combine::{dynamic::*, Combiner, HardVote, Head, Mean},
+    combine::{dynamic::*, Combiner, FittedCombiner, HardVote, Mean},
 };
 use candle_core::{DType, Device};
 use serde::{de::DeserializeOwned, Serialize};
@@ -16,10 +16,10 @@ fn inputs() -> Vec<f64> {
 }
 
 /// The table of the reference script with its held-out rows and the fresh ones; its first classes only, if two.
-pub(crate) fn tables(classes: usize) -> (HeldOut, Voices) {
+pub(crate) fn tables(classes: usize) -> (HeldOut, Predictions) {
     let x = inputs();
     let label = |i: usize| ((x[2 * i] * 4.) as usize + (x[2 * i + 1] * 3.) as usize) % 3;
-    let mut said = vec![];
+    let mut predicted = vec![];
     for s in 0..MEMBERS {
         for i in 0..ROWS {
             let knows = (x[2 * i] * 5.) as usize != s && (i * 11 + s * 29) % 7 < 5;
@@ -29,14 +29,15 @@ pub(crate) fn tables(classes: usize) -> (HeldOut, Voices) {
             });
             let all = raw.map(|x| x / raw.iter().sum::<f64>());
             let total: f64 = if classes == 2 { all[0] + all[1] } else { 1. };
-            said.extend(all[..classes].iter().map(|p| p / total));
+            predicted.extend(all[..classes].iter().map(|p| p / total));
         }
     }
-    let said = Tensor::from_vec(said, (MEMBERS, ROWS, classes), &Device::Cpu).unwrap();
+    let predicted = Tensor::from_vec(predicted, (MEMBERS, ROWS, classes), &Device::Cpu).unwrap();
     let x = Tensor::from_slice(&x, (ROWS, 2), &Device::Cpu).unwrap();
-    let voices = Voices::new(said, Task::Classification { classes }).unwrap().with_inputs(&x).unwrap();
+    let predictions =
+        Predictions::new(predicted, Task::Classification { classes }).unwrap().with_inputs(&x).unwrap();
     let some = |rows: std::ops::Range<usize>| {
-        voices.select_rows(&rows.map(|i| i as u32).collect::<Vec<_>>()).unwrap()
+        predictions.select_rows(&rows.map(|i| i as u32).collect::<Vec<_>>()).unwrap()
     };
     let labels: Vec<u32> = (0..HELD_OUT).map(|i| (label(i) % classes) as u32).collect();
     let labels = Tensor::new(labels, &Device::Cpu).unwrap();
@@ -52,11 +53,11 @@ fn assert_weighs<S: Selection + Copy>(rule: DynamicSelection<S>, weights: &[[f64
     let (held_out, fresh) = tables(3);
     let members: Vec<Vec<Vec<f64>>> = fresh.values().to_vec3().unwrap();
     for (rule, soft) in [(rule, false), (rule.soft(), true)] {
-        let said = table(&fitted(&rule, &held_out).combine(&fresh).unwrap());
-        assert_eq!(said.len(), weights.len());
-        for (row, (said, weights)) in said.iter().zip(weights).enumerate() {
+        let predicted = table(&fitted(&rule, &held_out).combine(&fresh).unwrap());
+        assert_eq!(predicted.len(), weights.len());
+        for (row, (predicted, weights)) in predicted.iter().zip(weights).enumerate() {
             let total: f64 = weights.iter().sum();
-            for (class, got) in said.iter().enumerate() {
+            for (class, got) in predicted.iter().enumerate() {
                 let says = |s: usize| match soft {
                     true => members[s][row][class],
                     false => f64::from(u8::from(cpu::argmax(&members[s][row]) == class)),
@@ -68,7 +69,7 @@ fn assert_weighs<S: Selection + Copy>(rule: DynamicSelection<S>, weights: &[[f64
     }
 }
 
-fn fitted<C: Combiner>(rule: &C, held_out: &HeldOut) -> C::Head {
+fn fitted<C: Combiner>(rule: &C, held_out: &HeldOut) -> C::Fitted {
     rule.fit(&|| Ok(held_out.clone())).unwrap()
 }
 
@@ -159,11 +160,11 @@ macro_rules! for_each_rule {
 fn heads_come_back_from_bytes() {
     fn check<C: Combiner>(rule: C)
     where
-        C::Head: Serialize + DeserializeOwned + PartialEq,
+        C::Fitted: Serialize + DeserializeOwned + PartialEq,
     {
         let (held_out, fresh) = tables(3);
         let head = fitted(&rule, &held_out);
-        let back: C::Head = codec::decode(&codec::encode(&head).unwrap()).unwrap();
+        let back: C::Fitted = codec::decode(&codec::encode(&head).unwrap()).unwrap();
         assert_eq!(back, head);
         assert_eq!(table(&back.combine(&fresh).unwrap()), table(&head.combine(&fresh).unwrap()));
         assert_eq!(head.wants_inputs(), rule.wants_inputs());
@@ -190,27 +191,27 @@ fn rows_without_weight_are_left_out_and_weights_are_shares() {
 fn a_missing_voice_casts_no_vote() {
     fn check<C: Combiner>(rule: C) {
         let (held_out, fresh) = tables(3);
-        // The third row has one voice, the fourth none; a third of the held-out voices are missing too.
-        let voice = |s: usize, row: usize| f32::from(row != 3 && (row != 2 || s == 1));
-        let partial = |voices: &Voices, there: &dyn Fn(usize, usize) -> f32| {
-            let (slots, rows) = (voices.slots(), voices.rows());
+        // The third row has one prediction, the fourth none; a third of the held-out predictions are missing too.
+        let prediction = |s: usize, row: usize| f32::from(row != 3 && (row != 2 || s == 1));
+        let partial = |predictions: &Predictions, there: &dyn Fn(usize, usize) -> f32| {
+            let (slots, rows) = (predictions.slots(), predictions.rows());
             let covered =
                 Tensor::from_iter((0..slots * rows).map(|i| there(i / rows, i % rows)), &Device::Cpu);
             let covered = covered.unwrap().reshape((slots, rows)).unwrap();
             let mask = covered.to_dtype(DType::U8).unwrap().unsqueeze(2).unwrap();
-            let mask = mask.broadcast_as(voices.values().shape()).unwrap();
-            let nan = (voices.values().zeros_like().unwrap() / 0.).unwrap();
-            let values = mask.where_cond(voices.values(), &nan).unwrap();
-            let some = Voices::partial(values, covered, voices.task()).unwrap();
-            some.with_inputs(voices.inputs().unwrap()).unwrap()
+            let mask = mask.broadcast_as(predictions.values().shape()).unwrap();
+            let nan = (predictions.values().zeros_like().unwrap() / 0.).unwrap();
+            let values = mask.where_cond(predictions.values(), &nan).unwrap();
+            let some = Predictions::partial(values, covered, predictions.task()).unwrap();
+            some.with_inputs(predictions.inputs().unwrap()).unwrap()
         };
-        let learned = partial(held_out.voices(), &|s, row| f32::from((s + row) % 3 > 0));
+        let learned = partial(held_out.predictions(), &|s, row| f32::from((s + row) % 3 > 0));
         let learned = HeldOut::from_predictions(&learned, held_out.targets()).unwrap();
-        let fresh = partial(&fresh, &voice);
-        let said = table(&fitted(&rule, &learned).combine(&fresh).unwrap());
-        assert!(said[3].iter().all(|p| p.is_nan()), "{rule:?}: {:?}", said[3]);
-        assert_eq!(said[2], table(&HardVote.combine(&fresh).unwrap())[2], "{rule:?}");
-        let others = said.iter().enumerate().filter(|(row, _)| *row != 3);
+        let fresh = partial(&fresh, &prediction);
+        let predicted = table(&fitted(&rule, &learned).combine(&fresh).unwrap());
+        assert!(predicted[3].iter().all(|p| p.is_nan()), "{rule:?}: {:?}", predicted[3]);
+        assert_eq!(predicted[2], table(&HardVote.combine(&fresh).unwrap())[2], "{rule:?}");
+        let others = predicted.iter().enumerate().filter(|(row, _)| *row != 3);
         others.for_each(|(_, p)| assert!((p.iter().sum::<f64>() - 1.).abs() < 1e-12, "{rule:?}"));
     }
     for_each_rule!(check);
@@ -222,20 +223,20 @@ fn few_rows_one_member_and_members_that_are_always_wrong_do() {
         let (held_out, fresh) = tables(3);
         // Fewer rows than neighbours; classes that are missing.
         let few = held_out.select(&[5, 9, 11]).unwrap();
-        let said = table(&fitted(&rule, &few).combine(&fresh).unwrap());
-        assert!(said.iter().all(|p| (p.iter().sum::<f64>() - 1.).abs() < 1e-12), "{rule:?}");
-        let one = held_out.of_slots(&[2]).unwrap();
+        let predicted = table(&fitted(&rule, &few).combine(&fresh).unwrap());
+        assert!(predicted.iter().all(|p| (p.iter().sum::<f64>() - 1.).abs() < 1e-12), "{rule:?}");
+        let one = held_out.select_slots(&[2]).unwrap();
         let alone = fresh.select_slots(&[2]).unwrap();
-        let said = table(&fitted(&rule, &one).combine(&alone).unwrap());
-        assert_eq!(said, table(&HardVote.combine(&alone).unwrap()), "{rule:?}");
+        let predicted = table(&fitted(&rule, &one).combine(&alone).unwrap());
+        assert_eq!(predicted, table(&HardVote.combine(&alone).unwrap()), "{rule:?}");
         // Each label another than the class that the members hold for the most probable.
-        let sure: Vec<u32> = cpu::winners(&held_out.voices().values().get(0).unwrap()).unwrap();
+        let sure: Vec<u32> = cpu::winners(&held_out.predictions().values().get(0).unwrap()).unwrap();
         let wrong = Tensor::from_iter(sure.iter().map(|vote| (vote + 1) % 3), &Device::Cpu).unwrap();
-        let same = held_out.voices().select_slots(&[0, 0]).unwrap();
+        let same = held_out.predictions().select_slots(&[0, 0]).unwrap();
         let wrong = HeldOut::from_predictions(&same, &wrong).unwrap();
         let same = fresh.select_slots(&[0, 1]).unwrap();
-        let said = table(&fitted(&rule, &wrong).combine(&same).unwrap());
-        assert_eq!(said, table(&HardVote.combine(&same).unwrap()), "{rule:?}");
+        let predicted = table(&fitted(&rule, &wrong).combine(&same).unwrap());
+        assert_eq!(predicted, table(&HardVote.combine(&same).unwrap()), "{rule:?}");
     }
     for_each_rule!(check);
 }
@@ -249,11 +250,13 @@ fn what_does_not_go_is_refused() {
         assert!(head.combine(&four).unwrap_err().to_string().contains("among 5, not 4"), "{rule:?}");
         let values = Tensor::zeros((2, 9, 1), DType::F32, &Device::Cpu).unwrap();
         let y = values.get(0).unwrap();
-        let values = Voices::new(values, Task::Regression { outputs: 1 }).unwrap().with_inputs(&y).unwrap();
+        let values =
+            Predictions::new(values, Task::Regression { outputs: 1 }).unwrap().with_inputs(&y).unwrap();
         let values = HeldOut::from_predictions(&values, &y).unwrap();
         let e = rule.fit(&|| Ok(values.clone())).unwrap_err().to_string();
         assert!(e.contains("a rule for classes"), "{e}");
-        let bare = Voices::new(held_out.voices().values().clone(), held_out.voices().task()).unwrap();
+        let bare =
+            Predictions::new(held_out.predictions().values().clone(), held_out.predictions().task()).unwrap();
         let bare = HeldOut::from_predictions(&bare, held_out.targets()).unwrap();
         match rule.fit(&|| Ok(bare.clone())) {
             Ok(_) => assert!(!rule.wants_inputs()),
@@ -283,20 +286,23 @@ fn selection_finds_who_is_good_where() {
         let x: Vec<f64> = (0..rows).map(|_| rng.random::<f64>()).collect();
         let y: Vec<u32> = (0..rows).map(|_| rng.random_range(0..3)).collect();
         // Member `s` knows its third, and says one and the same wrong thing elsewhere, rather surer of it.
-        let said = (0..3 * rows).flat_map(|i| {
+        let predicted = (0..3 * rows).flat_map(|i| {
             let (s, row) = (i / rows, i % rows);
             let knows = (x[row] * 3.) as usize == s;
             let class = if knows { y[row] } else { (y[row] + 1) % 3 };
             let p = if knows { 0.6 } else { 0.7 };
             [0, 1, 2].map(|c| if c == class { p } else { (1. - p) / 2. })
         });
-        let said = Tensor::from_iter(said, &Device::Cpu).unwrap().reshape((3, rows, 3)).unwrap();
+        let predicted = Tensor::from_iter(predicted, &Device::Cpu).unwrap().reshape((3, rows, 3)).unwrap();
         let x = Tensor::from_slice(&x, (rows, 1), &Device::Cpu).unwrap();
-        let voices = Voices::new(said, Task::Classification { classes: 3 }).unwrap().with_inputs(&x).unwrap();
+        let predictions = Predictions::new(predicted, Task::Classification { classes: 3 })
+            .unwrap()
+            .with_inputs(&x)
+            .unwrap();
         let (first, rest): (Vec<u32>, Vec<u32>) = (0..rows as u32).partition(|row| row % 2 == 0);
-        let all = HeldOut::from_predictions(&voices, &Tensor::new(y, &Device::Cpu).unwrap()).unwrap();
+        let all = HeldOut::from_predictions(&predictions, &Tensor::new(y, &Device::Cpu).unwrap()).unwrap();
         let (held_out, fresh) = (all.select(&first).unwrap(), all.select(&rest).unwrap());
-        let accuracy = |head: &dyn Head| fresh.metrics(head).unwrap().headline();
+        let accuracy = |head: &dyn FittedCombiner| fresh.metrics(head).unwrap().headline();
         assert!(accuracy(&Mean) < 0.1);
         assert!(accuracy(&fitted(&rule, &held_out)) > 0.95, "{rule:?}");
     }

@@ -2,9 +2,9 @@
 use crate::{
     combine::{
         fixed::row_by_row::{normalise, row_by_row},
-        Head, Rule,
+        FittedCombiner, FixedCombiner,
     },
-    predictions::Voices,
+    predictions::Predictions,
 };
 use candle_core::{Result, Tensor};
 use serde::{Deserialize, Serialize};
@@ -21,34 +21,34 @@ use serde::{Deserialize, Serialize};
 /// use candle_ensemble::{combine::*, data::Task, predictions::*};
 ///
 /// let members = Tensor::new(&[[[0.5f64, 0.3, 0.2]], [[0.1, 0.5, 0.4]]], &Device::Cpu)?;
-/// let voices = Voices::new(members, Task::Classification { classes: 3 })?;
+/// let predictions = Predictions::new(members, Task::Classification { classes: 3 })?;
 /// // 2 + 0, 1 + 2 and 0 + 1 points of 6.
-/// assert_eq!(BordaCount.combine(&voices)?.to_vec2::<f64>()?, [[2. / 6., 3. / 6., 1. / 6.]]);
+/// assert_eq!(BordaCount.combine(&predictions)?.to_vec2::<f64>()?, [[2. / 6., 3. / 6., 1. / 6.]]);
 /// # Ok::<(), candle_core::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BordaCount;
 
-impl Rule for BordaCount {}
+impl FixedCombiner for BordaCount {}
 
-impl Head for BordaCount {
+impl FittedCombiner for BordaCount {
     fn name(&self) -> String {
         "borda-count".into()
     }
 
-    fn combine(&self, voices: &Voices) -> Result<Tensor> {
-        let values = voices.probabilities("the Borda count")?;
-        row_by_row(voices, &values, |mut heard, said| {
-            for voice in 0..heard.slots.len() {
-                heard.rank(voice);
-                heard
+    fn combine(&self, predictions: &Predictions) -> Result<Tensor> {
+        let values = predictions.probabilities("the Borda count")?;
+        row_by_row(predictions, &values, |mut row_predictions, predicted| {
+            for prediction in 0..row_predictions.slots.len() {
+                row_predictions.rank(prediction);
+                row_predictions
                     .ranked()
                     .iter()
                     .rev()
                     .enumerate()
-                    .for_each(|(below, class)| said[*class] += below as f64);
+                    .for_each(|(below, class)| predicted[*class] += below as f64);
             }
-            normalise(said);
+            normalise(predicted);
         })
     }
 }

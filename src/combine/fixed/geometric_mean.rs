@@ -1,8 +1,8 @@
 //! The mean of log-probabilities.
 use crate::{
-    combine::{Head, Rule},
+    combine::{FittedCombiner, FixedCombiner},
     network::Scale,
-    predictions::Voices,
+    predictions::Predictions,
 };
 use candle_core::{Result, Tensor, D};
 use candle_nn::ops;
@@ -15,34 +15,34 @@ use serde::{Deserialize, Serialize};
 /// counts as the smallest positive f32.
 ///
 /// It is also the softmax of the mean of the networks' logits, whatever constant each network adds to its own.
-/// [`MeanLogit`](crate::combine::MeanLogit) is another rule: the mean of each class's log-odds against the rest.
+/// [`LogOddsMean`](crate::combine::LogOddsMean) is another rule: the mean of each class's log-odds against the rest.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
 /// use candle_ensemble::{combine::*, data::Task, predictions::*};
 ///
 /// let members = Tensor::new(&[[[0.5f32, 0.5]], [[0.8, 0.2]]], &Device::Cpu)?;
-/// let voices = Voices::new(members, Task::Classification { classes: 2 })?;
-/// let p = MeanLog.combine(&voices)?.to_vec2::<f32>()?;
+/// let predictions = Predictions::new(members, Task::Classification { classes: 2 })?;
+/// let p = GeometricMean.combine(&predictions)?.to_vec2::<f32>()?;
 /// assert!((p[0][0] - 2. / 3.).abs() < 1e-6); // √.4 : √.1 = 2 : 1
 /// # Ok::<(), candle_core::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MeanLog;
+pub struct GeometricMean;
 
-impl Rule for MeanLog {}
+impl FixedCombiner for GeometricMean {}
 
-impl Head for MeanLog {
+impl FittedCombiner for GeometricMean {
     fn name(&self) -> String {
-        "mean-log".into()
+        "geometric-mean".into()
     }
 
     fn scale(&self) -> Scale {
         Scale::LogProbability
     }
 
-    fn combine(&self, voices: &Voices) -> Result<Tensor> {
-        let logs = voices.log_probabilities("the mean of log-probabilities")?;
-        ops::softmax(&voices.mean_of(&logs)?, D::Minus1)
+    fn combine(&self, predictions: &Predictions) -> Result<Tensor> {
+        let logs = predictions.log_probabilities("the mean of log-probabilities")?;
+        ops::softmax(&predictions.mean_of(&logs)?, D::Minus1)
     }
 }

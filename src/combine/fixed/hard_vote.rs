@@ -1,10 +1,10 @@
 //! The plurality vote.
 use crate::{
     combine::{
-        fixed::row_by_row::{row_by_row, Heard},
-        Head, Rule,
+        fixed::row_by_row::{row_by_row, RowPredictions},
+        FittedCombiner, FixedCombiner,
     },
-    predictions::Voices,
+    predictions::Predictions,
 };
 use candle_core::{Result, Tensor};
 use serde::{Deserialize, Serialize};
@@ -17,31 +17,37 @@ use serde::{Deserialize, Serialize};
 /// use candle_ensemble::{combine::*, data::Task, predictions::*};
 ///
 /// let members = Tensor::new(&[[[0.2f32, 0.8]], [[0.6, 0.4]]], &Device::Cpu)?;
-/// let voices = Voices::new(members, Task::Classification { classes: 2 })?;
-/// assert_eq!(HardVote.combine(&voices)?.to_vec2::<f32>()?, [[0.5, 0.5]]); // a tie: class 0
+/// let predictions = Predictions::new(members, Task::Classification { classes: 2 })?;
+/// assert_eq!(HardVote.combine(&predictions)?.to_vec2::<f32>()?, [[0.5, 0.5]]); // a tie: class 0
 /// # Ok::<(), candle_core::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HardVote;
 
-impl Rule for HardVote {}
+impl FixedCombiner for HardVote {}
 
-impl Head for HardVote {
+impl FittedCombiner for HardVote {
     fn name(&self) -> String {
         "hard-vote".into()
     }
 
-    fn combine(&self, voices: &Voices) -> Result<Tensor> {
-        row_by_row(voices, &voices.probabilities("the hard vote")?, |heard, said| vote(&heard, |_| 1., said))
+    fn combine(&self, predictions: &Predictions) -> Result<Tensor> {
+        row_by_row(predictions, &predictions.probabilities("the hard vote")?, |row_predictions, predicted| {
+            vote(&row_predictions, |_| 1., predicted)
+        })
     }
 }
 
 /// Each class's share of the votes, of which a slot has `weight`.
-pub(crate) fn vote(heard: &Heard<'_>, weight: impl Fn(usize) -> f64, said: &mut [f64]) {
+pub(crate) fn vote(
+    row_predictions: &RowPredictions<'_>,
+    weight: impl Fn(usize) -> f64,
+    predicted: &mut [f64],
+) {
     let mut total = 0.;
-    for (voice, slot) in heard.slots.iter().enumerate() {
-        said[heard.vote(voice)] += weight(*slot);
+    for (prediction, slot) in row_predictions.slots.iter().enumerate() {
+        predicted[row_predictions.vote(prediction)] += weight(*slot);
         total += weight(*slot);
     }
-    said.iter_mut().for_each(|x| *x /= total);
+    predicted.iter_mut().for_each(|x| *x /= total);
 }

@@ -1,7 +1,7 @@
 //! The maximum.
 use crate::{
-    combine::{fixed::row_by_row::cell_by_cell, Head, Rule},
-    predictions::Voices,
+    combine::{fixed::row_by_row::cell_by_cell, FittedCombiner, FixedCombiner},
+    predictions::Predictions,
 };
 use candle_core::{Result, Tensor};
 use serde::{Deserialize, Serialize};
@@ -17,21 +17,21 @@ use serde::{Deserialize, Serialize};
 /// use candle_ensemble::{combine::*, data::Task, predictions::*};
 ///
 /// let members = Tensor::new(&[[[1f32, 6.]], [[3., 5.]]], &Device::Cpu)?;
-/// let voices = Voices::new(members, Task::Regression { outputs: 2 })?;
-/// assert_eq!(Maximum.combine(&voices)?.to_vec2::<f32>()?, [[3., 6.]]);
+/// let predictions = Predictions::new(members, Task::Regression { outputs: 2 })?;
+/// assert_eq!(Maximum.combine(&predictions)?.to_vec2::<f32>()?, [[3., 6.]]);
 /// # Ok::<(), candle_core::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Maximum;
 
-impl Rule for Maximum {}
+impl FixedCombiner for Maximum {}
 
-impl Head for Maximum {
+impl FittedCombiner for Maximum {
     fn name(&self) -> String {
         "maximum".into()
     }
 
-    fn combine(&self, voices: &Voices) -> Result<Tensor> {
-        cell_by_cell(voices, |said| said.iter().copied().fold(f64::NEG_INFINITY, f64::max))
+    fn combine(&self, predictions: &Predictions) -> Result<Tensor> {
+        cell_by_cell(predictions, |predicted| predicted.iter().copied().fold(f64::NEG_INFINITY, f64::max))
     }
 }

@@ -1,7 +1,7 @@
 //! The mean.
 use crate::{
-    combine::{fixed::weighted_sum::weighted_mean, Head, Rule},
-    predictions::Voices,
+    combine::{fixed::weighted_sum::weighted_mean, FittedCombiner, FixedCombiner},
+    predictions::Predictions,
 };
 use candle_core::{Result, Tensor};
 use serde::{Deserialize, Serialize};
@@ -16,16 +16,16 @@ use serde::{Deserialize, Serialize};
 /// use candle_ensemble::{combine::*, data::Task, predictions::*};
 ///
 /// let members = Tensor::new(&[[[1f32], [3.]], [[2.], [5.]]], &Device::Cpu)?;
-/// let voices = Voices::new(members, Task::Regression { outputs: 1 })?;
-/// assert_eq!(Mean.combine(&voices)?.to_vec2::<f32>()?, [[1.5], [4.]]);
+/// let predictions = Predictions::new(members, Task::Regression { outputs: 1 })?;
+/// assert_eq!(Mean.combine(&predictions)?.to_vec2::<f32>()?, [[1.5], [4.]]);
 /// # Ok::<(), candle_core::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mean;
 
-impl Rule for Mean {}
+impl FixedCombiner for Mean {}
 
-impl Head for Mean {
+impl FittedCombiner for Mean {
     fn name(&self) -> String {
         "mean".into()
     }
@@ -34,10 +34,10 @@ impl Head for Mean {
         true
     }
 
-    fn combine(&self, voices: &Voices) -> Result<Tensor> {
-        match weighted_mean(voices, &vec![1.; voices.slots()], voices.slots() as f64)? {
+    fn combine(&self, predictions: &Predictions) -> Result<Tensor> {
+        match weighted_mean(predictions, &vec![1.; predictions.slots()], predictions.slots() as f64)? {
             Some(mean) => Ok(mean),
-            None => voices.mean_of(voices.values()),
+            None => predictions.mean_of(predictions.values()),
         }
     }
 }

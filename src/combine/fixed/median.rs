@@ -2,9 +2,9 @@
 use crate::{
     combine::{
         fixed::row_by_row::{cell_by_cell, without_ends},
-        Head, Rule,
+        FittedCombiner, FixedCombiner,
     },
-    predictions::Voices,
+    predictions::Predictions,
 };
 use candle_core::{Result, Tensor};
 use serde::{Deserialize, Serialize};
@@ -19,22 +19,22 @@ use serde::{Deserialize, Serialize};
 /// use candle_ensemble::{combine::*, data::Task, predictions::*};
 ///
 /// let members = Tensor::new(&[[[1f32]], [[2.]], [[900.]]], &Device::Cpu)?;
-/// let voices = Voices::new(members, Task::Regression { outputs: 1 })?;
-/// assert_eq!(Median.combine(&voices)?.to_vec2::<f32>()?, [[2.]]);
+/// let predictions = Predictions::new(members, Task::Regression { outputs: 1 })?;
+/// assert_eq!(Median.combine(&predictions)?.to_vec2::<f32>()?, [[2.]]);
 /// # Ok::<(), candle_core::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Median;
 
-impl Rule for Median {}
+impl FixedCombiner for Median {}
 
-impl Head for Median {
+impl FittedCombiner for Median {
     fn name(&self) -> String {
         "median".into()
     }
 
-    fn combine(&self, voices: &Voices) -> Result<Tensor> {
-        cell_by_cell(voices, |said| match without_ends(said, usize::MAX) {
+    fn combine(&self, predictions: &Predictions) -> Result<Tensor> {
+        cell_by_cell(predictions, |predicted| match without_ends(predicted, usize::MAX) {
             [one] => *one,
             // Halved first: the sum of two large numbers may be none.
             two => two.iter().map(|x| 0.5 * x).sum(),

@@ -1,7 +1,7 @@
 //! The minimum.
 use crate::{
-    combine::{fixed::row_by_row::cell_by_cell, Head, Rule},
-    predictions::Voices,
+    combine::{fixed::row_by_row::cell_by_cell, FittedCombiner, FixedCombiner},
+    predictions::Predictions,
 };
 use candle_core::{Result, Tensor};
 use serde::{Deserialize, Serialize};
@@ -18,21 +18,21 @@ use serde::{Deserialize, Serialize};
 /// use candle_ensemble::{combine::*, data::Task, predictions::*};
 ///
 /// let members = Tensor::new(&[[[1f32, 6.]], [[3., 5.]]], &Device::Cpu)?;
-/// let voices = Voices::new(members, Task::Regression { outputs: 2 })?;
-/// assert_eq!(Minimum.combine(&voices)?.to_vec2::<f32>()?, [[1., 5.]]);
+/// let predictions = Predictions::new(members, Task::Regression { outputs: 2 })?;
+/// assert_eq!(Minimum.combine(&predictions)?.to_vec2::<f32>()?, [[1., 5.]]);
 /// # Ok::<(), candle_core::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Minimum;
 
-impl Rule for Minimum {}
+impl FixedCombiner for Minimum {}
 
-impl Head for Minimum {
+impl FittedCombiner for Minimum {
     fn name(&self) -> String {
         "minimum".into()
     }
 
-    fn combine(&self, voices: &Voices) -> Result<Tensor> {
-        cell_by_cell(voices, |said| said.iter().copied().fold(f64::INFINITY, f64::min))
+    fn combine(&self, predictions: &Predictions) -> Result<Tensor> {
+        cell_by_cell(predictions, |predicted| predicted.iter().copied().fold(f64::INFINITY, f64::min))
     }
 }

@@ -1,4 +1,4 @@
-//! Rules that have nothing to fit.
+//! CombinerSet that have nothing to fit.
 mod borda_count;
 mod geometric_mean;
 mod hard_vote;
@@ -18,9 +18,9 @@ pub(crate) mod weighted_vote;
 mod winsorized_mean;
 
 pub use borda_count::BordaCount;
-pub use geometric_mean::MeanLog;
+pub use geometric_mean::GeometricMean;
 pub use hard_vote::HardVote;
-pub use log_odds_mean::MeanLogit;
+pub use log_odds_mean::LogOddsMean;
 pub use maximum::Maximum;
 pub use mean::Mean;
 pub use median::Median;

@@ -1,8 +1,8 @@
 //! The product of probabilities.
 use crate::{
-    combine::{Head, Rule},
+    combine::{FittedCombiner, FixedCombiner},
     network::Scale,
-    predictions::Voices,
+    predictions::Predictions,
 };
 use candle_core::{DType, Result, Tensor, D};
 use candle_nn::ops;
@@ -20,17 +20,17 @@ use serde::{Deserialize, Serialize};
 /// use candle_ensemble::{combine::*, data::Task, predictions::*};
 ///
 /// let members = Tensor::new(&[[[0.5f32, 0.5]], [[0.8, 0.2]], [[0.6, 0.4]]], &Device::Cpu)?;
-/// let voices = Voices::new(members, Task::Classification { classes: 2 })?;
-/// let p = Product.combine(&voices)?.to_vec2::<f32>()?;
+/// let predictions = Predictions::new(members, Task::Classification { classes: 2 })?;
+/// let p = Product.combine(&predictions)?.to_vec2::<f32>()?;
 /// assert!((p[0][0] - 0.24 / 0.28).abs() < 1e-6); // .5 · .8 · .6 : .5 · .2 · .4
 /// # Ok::<(), candle_core::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Product;
 
-impl Rule for Product {}
+impl FixedCombiner for Product {}
 
-impl Head for Product {
+impl FittedCombiner for Product {
     fn name(&self) -> String {
         "product".into()
     }
@@ -39,16 +39,16 @@ impl Head for Product {
         Scale::LogProbability
     }
 
-    fn combine(&self, voices: &Voices) -> Result<Tensor> {
-        let logs = voices.log_probabilities("the product")?;
-        let sums = voices.sum_of(&logs)?;
-        match voices.covered() {
+    fn combine(&self, predictions: &Predictions) -> Result<Tensor> {
+        let logs = predictions.log_probabilities("the product")?;
+        let sums = predictions.sum_of(&logs)?;
+        match predictions.covered() {
             None => ops::softmax(&sums, D::Minus1),
-            // A row that no voice covers is the product of nothing.
+            // A row that no prediction covers is the product of nothing.
             Some(covered) => {
-                let heard = covered.sum(0)?.unsqueeze(1)?.broadcast_as(sums.shape())?;
+                let row_predictions = covered.sum(0)?.unsqueeze(1)?.broadcast_as(sums.shape())?;
                 let none = (Tensor::zeros_like(&sums)? / 0.)?;
-                ops::softmax(&heard.to_dtype(DType::U8)?.where_cond(&sums, &none)?, D::Minus1)
+                ops::softmax(&row_predictions.to_dtype(DType::U8)?.where_cond(&sums, &none)?, D::Minus1)
             }
         }
     }

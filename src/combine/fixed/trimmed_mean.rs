@@ -2,9 +2,9 @@
 use crate::{
     combine::{
         fixed::row_by_row::{cell_by_cell, without_ends},
-        Head, Rule,
+        FittedCombiner, FixedCombiner,
     },
-    predictions::Voices,
+    predictions::Predictions,
     Error, Result,
 };
 use candle_core::{Result as CandleResult, Tensor};
@@ -22,8 +22,8 @@ use serde::{Deserialize, Serialize};
 /// use candle_ensemble::{combine::*, data::Task, predictions::*};
 ///
 /// let members = Tensor::new(&[[[1f32]], [[2.]], [[4.]], [[900.]]], &Device::Cpu)?;
-/// let voices = Voices::new(members, Task::Regression { outputs: 1 })?;
-/// assert_eq!(TrimmedMean::new(0.25)?.combine(&voices)?.to_vec2::<f32>()?, [[3.]]);
+/// let predictions = Predictions::new(members, Task::Regression { outputs: 1 })?;
+/// assert_eq!(TrimmedMean::new(0.25)?.combine(&predictions)?.to_vec2::<f32>()?, [[3.]]);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -47,16 +47,16 @@ impl TrimmedMean {
     }
 }
 
-impl Rule for TrimmedMean {}
+impl FixedCombiner for TrimmedMean {}
 
-impl Head for TrimmedMean {
+impl FittedCombiner for TrimmedMean {
     fn name(&self) -> String {
         "trimmed-mean".into()
     }
 
-    fn combine(&self, voices: &Voices) -> CandleResult<Tensor> {
-        cell_by_cell(voices, |said| {
-            let middle = without_ends(said, count(self.cut, said.len()));
+    fn combine(&self, predictions: &Predictions) -> CandleResult<Tensor> {
+        cell_by_cell(predictions, |predicted| {
+            let middle = without_ends(predicted, count(self.cut, predicted.len()));
             middle.iter().sum::<f64>() / middle.len() as f64
         })
     }

@@ -3,10 +3,10 @@ use crate::{
     codec::real,
     combine::{
         fixed::{weighted_sum::weighted_mean, weighted_vote::check},
-        Head, Rule,
+        FittedCombiner, FixedCombiner,
     },
     data::Task,
-    predictions::Voices,
+    predictions::Predictions,
     Result,
 };
 use candle_core::{Result as CandleResult, Tensor, D};
@@ -28,18 +28,18 @@ pub struct Fit {
 /// A weighted mean of what the slots say, `Σ_s w_s p_s`: what blending, ensemble selection and model averaging
 /// come to.
 ///
-/// The mean over the voices that are there, by their weights, where some are missing and weights are a share
-/// each; their plain mean where only slots of weight zero speak about a row. For classes weights that are not shares
+/// The mean over the predictions that are there, by their weights, where some are missing and weights are a share
+/// each; their plain mean where only slots of weight zero predict a row. For classes weights that are not shares
 /// (negative ones, or another sum than one) can give numbers that are no probabilities; they are cut off at 0 and
 /// normalised again.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use candle_ensemble::{combine::{Head, Weighted}, data::Task, predictions::Voices};
+/// use candle_ensemble::{combine::{FittedCombiner, Weighted}, data::Task, predictions::Predictions};
 ///
-/// let voices = Voices::new(Tensor::new(&[[[1f64]], [[4.]]], &Device::Cpu)?, Task::Regression { outputs: 1 })?;
+/// let predictions = Predictions::new(Tensor::new(&[[[1f64]], [[4.]]], &Device::Cpu)?, Task::Regression { outputs: 1 })?;
 /// let head = Weighted::new(&[2., 1.])?;
-/// assert_eq!(head.combine(&voices)?.to_vec2::<f64>()?, [[2.]]);
+/// assert_eq!(head.combine(&predictions)?.to_vec2::<f64>()?, [[2.]]);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -89,15 +89,15 @@ impl Weighted {
     }
 
     /// The weighted mean in tensor operations, through which gradients pass: each row's weights sum to what they sum to
-    /// over the voices that are there.
-    fn mean(&self, voices: &Voices) -> CandleResult<Tensor> {
-        let (slots, rows, width) = voices.values().dims3()?;
-        let values = voices.values();
+    /// over the predictions that are there.
+    fn mean(&self, predictions: &Predictions) -> CandleResult<Tensor> {
+        let (slots, rows, width) = predictions.values().dims3()?;
+        let values = predictions.values();
         let weights = Tensor::new(self.weights.as_slice(), values.device())?.to_dtype(values.dtype())?;
-        match voices.covered() {
+        match predictions.covered() {
             Some(covered) => {
                 let there = covered.broadcast_mul(&weights.unsqueeze(1)?)?;
-                let sum = voices.sum_of(&values.broadcast_mul(&weights.reshape((slots, 1, 1))?)?)?;
+                let sum = predictions.sum_of(&values.broadcast_mul(&weights.reshape((slots, 1, 1))?)?)?;
                 sum.broadcast_div(&there.sum(0)?.unsqueeze(1)?)
             }
             None => {
@@ -114,9 +114,9 @@ impl Weighted {
     }
 }
 
-impl Rule for Weighted {}
+impl FixedCombiner for Weighted {}
 
-impl Head for Weighted {
+impl FittedCombiner for Weighted {
     fn name(&self) -> String {
         self.rule.clone()
     }
@@ -129,40 +129,40 @@ impl Head for Weighted {
         self.fit.as_ref()
     }
 
-    fn combine(&self, voices: &Voices) -> CandleResult<Tensor> {
-        if voices.slots() != self.weights.len() {
-            let (fitted, slots) = (self.weights.len(), voices.slots());
-            candle_core::bail!("{} was fitted on {fitted} voices, not {slots}", self.rule);
+    fn combine(&self, predictions: &Predictions) -> CandleResult<Tensor> {
+        if predictions.slots() != self.weights.len() {
+            let (fitted, slots) = (self.weights.len(), predictions.slots());
+            candle_core::bail!("{} was fitted on {fitted} predictions, not {slots}", self.rule);
         }
         let shares = self.shares();
         // Slots of weight zero are not looked at: without them, a sum has the same bits as from an ensemble pruned of
-        // them. (What stands in for a missing voice is the mean of all.)
+        // them. (What stands in for a missing prediction is the mean of all.)
         let used = self.used();
-        if (shares || voices.covered().is_none()) && (1..voices.slots()).contains(&used.len()) {
-            let said = self.pruned().combine(&voices.select_slots(&used)?)?;
-            return voices.or_mean(said, &used);
+        if (shares || predictions.covered().is_none()) && (1..predictions.slots()).contains(&used.len()) {
+            let predicted = self.pruned().combine(&predictions.select_slots(&used)?)?;
+            return predictions.or_mean(predicted, &used);
         }
-        // Shares go to the voices that are there.
-        let voices = if shares { voices.clone() } else { voices.filled()? };
-        let said = match weighted_mean(&voices, &self.weights, 1.)? {
-            Some(said) => said,
-            None => self.mean(&voices)?,
+        // Shares go to the predictions that are there.
+        let predictions = if shares { predictions.clone() } else { predictions.filled()? };
+        let predicted = match weighted_mean(&predictions, &self.weights, 1.)? {
+            Some(predicted) => predicted,
+            None => self.mean(&predictions)?,
         };
-        match voices.task() {
-            Task::Classification { .. } if !shares => to_probabilities(&said),
-            _ => Ok(said),
+        match predictions.task() {
+            Task::Classification { .. } if !shares => to_probabilities(&predicted),
+            _ => Ok(predicted),
         }
     }
 }
 
 /// Rows `(B, C)` cut off at 0 and divided by their sums; where nothing is left, every class is as probable.
-pub(crate) fn to_probabilities(said: &Tensor) -> CandleResult<Tensor> {
-    let positive = said.relu()?;
+pub(crate) fn to_probabilities(predicted: &Tensor) -> CandleResult<Tensor> {
+    let positive = predicted.relu()?;
     let total = positive.sum_keepdim(D::Minus1)?;
     let none = total.eq(0f64)?.to_dtype(total.dtype())?;
     let even = (none.broadcast_as(positive.shape())? / positive.dim(1)? as f64)?;
-    // NaN, which `relu` makes 0, goes through: of such a row nobody speaks.
-    (positive.broadcast_div(&(total + none)?)? + even)? + (said * 0.)?
+    // NaN, which `relu` makes 0, goes through: of such a row nobody predicts.
+    (positive.broadcast_div(&(total + none)?)? + even)? + (predicted * 0.)?
 }
 
 #[cfg(test)]
@@ -175,9 +175,9 @@ mod tests {
         let nan = f32::NAN;
         let values = Tensor::new(&[[[1f32], [nan]], [[3.], [4.]], [[5.], [6.]]], &Device::Cpu).unwrap();
         let covered = Tensor::new(&[[1f32, 0.], [1., 1.], [1., 1.]], &Device::Cpu).unwrap();
-        let voices = Voices::partial(values, covered, Task::Regression { outputs: 1 }).unwrap();
-        let said = Weighted::new(&[1., 0., 0.]).unwrap().combine(&voices).unwrap();
-        assert_eq!(said.to_vec2::<f32>().unwrap(), [[1.], [5.]]);
+        let predictions = Predictions::partial(values, covered, Task::Regression { outputs: 1 }).unwrap();
+        let predicted = Weighted::new(&[1., 0., 0.]).unwrap().combine(&predictions).unwrap();
+        assert_eq!(predicted.to_vec2::<f32>().unwrap(), [[1.], [5.]]);
     }
 
     #[test]
@@ -186,10 +186,10 @@ mod tests {
         let values = [[[0.9f32, 0.1], [nan, nan]], [[0.2, 0.8], [nan, nan]]];
         let covered = Tensor::new(&[[1f32, 0.], [1., 0.]], &Device::Cpu).unwrap();
         let values = Tensor::new(&values, &Device::Cpu).unwrap();
-        let voices = Voices::partial(values, covered, Task::Classification { classes: 2 }).unwrap();
+        let predictions = Predictions::partial(values, covered, Task::Classification { classes: 2 }).unwrap();
         let head = Weighted::found("least-squares", &["a".into(), "b".into()], vec![2., -1.], None);
-        let said = head.combine(&voices).unwrap().to_vec2::<f32>().unwrap();
-        assert_eq!(said[0], [1., 0.]); // of 1.6 and -0.6
-        assert!(said[1].iter().all(|p| p.is_nan()), "{said:?}");
+        let predicted = head.combine(&predictions).unwrap().to_vec2::<f32>().unwrap();
+        assert_eq!(predicted[0], [1., 0.]); // of 1.6 and -0.6
+        assert!(predicted[1].iter().all(|p| p.is_nan()), "{predicted:?}");
     }
 }

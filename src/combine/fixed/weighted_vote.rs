@@ -2,9 +2,9 @@
 use crate::{
     combine::{
         fixed::{hard_vote::vote, row_by_row::row_by_row},
-        Head, Rule,
+        FittedCombiner, FixedCombiner,
     },
-    predictions::Voices,
+    predictions::Predictions,
     Error, Result,
 };
 use candle_core::{Result as CandleResult, Tensor};
@@ -22,8 +22,8 @@ use serde::{Deserialize, Serialize};
 /// use candle_ensemble::{combine::*, data::Task, predictions::*};
 ///
 /// let members = Tensor::new(&[[[0.2f32, 0.8]], [[0.6, 0.4]], [[0.7, 0.3]]], &Device::Cpu)?;
-/// let voices = Voices::new(members, Task::Classification { classes: 2 })?;
-/// assert_eq!(WeightedVote::new(&[3., 1., 1.])?.combine(&voices)?.to_vec2::<f32>()?, [[0.4, 0.6]]);
+/// let predictions = Predictions::new(members, Task::Classification { classes: 2 })?;
+/// assert_eq!(WeightedVote::new(&[3., 1., 1.])?.combine(&predictions)?.to_vec2::<f32>()?, [[0.4, 0.6]]);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -61,22 +61,24 @@ pub(crate) fn check(weights: &[f64]) -> Result<f64> {
     }
 }
 
-impl Rule for WeightedVote {}
+impl FixedCombiner for WeightedVote {}
 
-impl Head for WeightedVote {
+impl FittedCombiner for WeightedVote {
     fn name(&self) -> String {
         "weighted-vote".into()
     }
 
-    fn combine(&self, voices: &Voices) -> CandleResult<Tensor> {
-        let values = voices.probabilities("the weighted vote")?;
-        if voices.slots() != self.votes.len() {
+    fn combine(&self, predictions: &Predictions) -> CandleResult<Tensor> {
+        let values = predictions.probabilities("the weighted vote")?;
+        if predictions.slots() != self.votes.len() {
             candle_core::bail!(
-                "the weighted vote is for {} voices, not {}",
+                "the weighted vote is for {} predictions, not {}",
                 self.votes.len(),
-                voices.slots()
+                predictions.slots()
             );
         }
-        row_by_row(voices, &values, |heard, said| vote(&heard, |slot| self.votes[slot], said))
+        row_by_row(predictions, &values, |row_predictions, predicted| {
+            vote(&row_predictions, |slot| self.votes[slot], predicted)
+        })
     }
 }

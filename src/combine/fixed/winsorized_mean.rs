@@ -5,9 +5,9 @@ use crate::{
             row_by_row::{cell_by_cell, without_ends},
             trimmed_mean::{checked, count},
         },
-        Head, Rule,
+        FittedCombiner, FixedCombiner,
     },
-    predictions::Voices,
+    predictions::Predictions,
     Result,
 };
 use candle_core::{Result as CandleResult, Tensor};
@@ -24,8 +24,8 @@ use serde::{Deserialize, Serialize};
 /// use candle_ensemble::{combine::*, data::Task, predictions::*};
 ///
 /// let members = Tensor::new(&[[[1f32]], [[2.]], [[4.]], [[900.]]], &Device::Cpu)?;
-/// let voices = Voices::new(members, Task::Regression { outputs: 1 })?;
-/// assert_eq!(WinsorizedMean::new(0.25)?.combine(&voices)?.to_vec2::<f32>()?, [[3.]]); // of 2, 2, 4, 4
+/// let predictions = Predictions::new(members, Task::Regression { outputs: 1 })?;
+/// assert_eq!(WinsorizedMean::new(0.25)?.combine(&predictions)?.to_vec2::<f32>()?, [[3.]]); // of 2, 2, 4, 4
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -49,17 +49,17 @@ impl WinsorizedMean {
     }
 }
 
-impl Rule for WinsorizedMean {}
+impl FixedCombiner for WinsorizedMean {}
 
-impl Head for WinsorizedMean {
+impl FittedCombiner for WinsorizedMean {
     fn name(&self) -> String {
         "winsorized-mean".into()
     }
 
-    fn combine(&self, voices: &Voices) -> CandleResult<Tensor> {
-        cell_by_cell(voices, |said| {
-            let n = said.len();
-            let middle = without_ends(said, count(self.cut, n));
+    fn combine(&self, predictions: &Predictions) -> CandleResult<Tensor> {
+        cell_by_cell(predictions, |predicted| {
+            let n = predicted.len();
+            let middle = without_ends(predicted, count(self.cut, n));
             let (mut least, mut greatest) = (f64::INFINITY, f64::NEG_INFINITY);
             for x in middle.iter() {
                 (least, greatest) = (least.min(*x), greatest.max(*x));

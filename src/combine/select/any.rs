@@ -2,7 +2,7 @@
 use crate::{
     combine::select::{Candidates, Scorer},
     kernels::cpu::Number,
-    metrics::{Criterion, Said, Truth},
+    metrics::{Criterion, Scored, Truth},
     threads::wide,
     Result,
 };
@@ -28,7 +28,7 @@ impl<'a, T: Number> Any<'a, T> {
         mean.clear();
         mean.extend(self.sum.iter().zip(self.of.slot(slot)).map(|(sum, x)| (sum + (*x).into()) / count));
         let (width, weights) = (self.of.width, &self.of.weights);
-        self.criterion.loss(&Said { values: mean, width, truth: self.truth, weights })
+        self.criterion.loss(&Scored { values: mean, width, truth: self.truth, weights })
     }
 }
 

@@ -1,4 +1,4 @@
-//! Error rate of the mean, by the sums of what is said of the classes.
+//! Error rate of the mean, by the sums of what is predicted of the classes.
 use crate::{
     combine::select::{
         panels::{Panels, LANES},
@@ -13,7 +13,7 @@ use std::ops::Range;
 const CLEAR: f64 = 1e-6;
 
 pub(crate) struct ErrorRate<T> {
-    said: Panels<T>,
+    predicted: Panels<T>,
     labels: Vec<u32>,
     /// Of the members in use, `(R, C)`.
     sum: Vec<f64>,
@@ -27,18 +27,18 @@ pub(crate) struct ErrorRate<T> {
 impl<T: Number> ErrorRate<T> {
     pub(crate) fn new(of: &Candidates<'_, T>, labels: &[u32]) -> Self {
         let (slots, rows, classes) = (of.slots.len(), of.rows, of.width);
-        let said = Panels::new([slots, rows, classes], |slot, row, class| of.row(slot, row)[class]);
+        let predicted = Panels::new([slots, rows, classes], |slot, row, class| of.row(slot, row)[class]);
         let mut moves = vec![[f64::INFINITY, f64::NEG_INFINITY]; rows];
         for slot in 0..slots {
             for (row, [least, most]) in moves.iter_mut().enumerate() {
-                let (label, said) = (labels[row] as usize, of.row(slot, row));
+                let (label, predicted) = (labels[row] as usize, of.row(slot, row));
                 let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
-                for (class, other) in said.iter().enumerate() {
+                for (class, other) in predicted.iter().enumerate() {
                     let other: f64 = (*other).into();
                     low = if other < low { other } else { low };
                     high = if class != label && other > high { other } else { high };
                 }
-                let own: f64 = said[label].into();
+                let own: f64 = predicted[label].into();
                 *least = least.min(own - high);
                 *most = most.max(own - low);
             }
@@ -46,7 +46,7 @@ impl<T: Number> ErrorRate<T> {
         // Sums of equal weights are exact if they are counts; divided by their number at the end.
         let even = of.weights.iter().all(|w| *w == of.weights[0]);
         let weights = if even { vec![1.; rows] } else { of.weights.to_vec() };
-        Self { said, labels: labels.to_vec(), sum: vec![0.; rows * classes], classes, weights, moves }
+        Self { predicted, labels: labels.to_vec(), sum: vec![0.; rows * classes], classes, weights, moves }
     }
 
     /// The margin of a row as it is: `p_y − max_{c ≠ y} p_c`.
@@ -71,16 +71,16 @@ impl<T: Number> ErrorRate<T> {
                 open.push(row);
             }
         }
-        for (said, losses) in self.said.of_rows(rows).zip(losses) {
+        for (predicted, losses) in self.predicted.of_rows(rows).zip(losses) {
             *losses = [wrong; LANES];
             for &row in &open {
-                let said = &said[(row - rows.start) * self.classes..][..self.classes];
+                let predicted = &predicted[(row - rows.start) * self.classes..][..self.classes];
                 let sum = &self.sum[row * self.classes..][..self.classes];
                 let label = self.labels[row] as usize;
-                let truth = sums(sum[label], &said[label]);
+                let truth = sums(sum[label], &predicted[label]);
                 // Ties go to the lowest class: one below the true one wins, one above it loses.
-                let below = greatest(&sum[..label], &said[..label]);
-                let above = greatest(&sum[label + 1..], &said[label + 1..]);
+                let below = greatest(&sum[..label], &predicted[..label]);
+                let above = greatest(&sum[label + 1..], &predicted[label + 1..]);
                 let weight = self.weights[row];
                 for lane in 0..LANES {
                     let lost = below[lane] >= truth[lane] || above[lane] > truth[lane];
@@ -92,17 +92,17 @@ impl<T: Number> ErrorRate<T> {
 }
 
 #[inline(always)]
-fn sums<T: Number>(sum: f64, said: &[T; LANES]) -> [f64; LANES] {
+fn sums<T: Number>(sum: f64, predicted: &[T; LANES]) -> [f64; LANES] {
     let mut sums = [sum; LANES];
-    sums.iter_mut().zip(said).for_each(|(sum, said)| *sum += (*said).into());
+    sums.iter_mut().zip(predicted).for_each(|(sum, predicted)| *sum += (*predicted).into());
     sums
 }
 
 #[inline(always)]
-fn greatest<T: Number>(sum: &[f64], said: &[[T; LANES]]) -> [f64; LANES] {
+fn greatest<T: Number>(sum: &[f64], predicted: &[[T; LANES]]) -> [f64; LANES] {
     let mut greatest = [f64::NEG_INFINITY; LANES];
-    for (sum, said) in sum.iter().zip(said) {
-        for (greatest, x) in greatest.iter_mut().zip(sums(*sum, said)) {
+    for (sum, predicted) in sum.iter().zip(predicted) {
+        for (greatest, x) in greatest.iter_mut().zip(sums(*sum, predicted)) {
             *greatest = if x > *greatest { x } else { *greatest };
         }
     }
@@ -111,7 +111,7 @@ fn greatest<T: Number>(sum: &[f64], said: &[[T; LANES]]) -> [f64; LANES] {
 
 impl<T: Number> Scorer for ErrorRate<T> {
     fn trial(&mut self) -> Result<Vec<f64>> {
-        let mut losses = self.said.sums(|rows, losses| {
+        let mut losses = self.predicted.sums(|rows, losses| {
             vectorized(
                 #[inline(always)]
                 || self.chunk(rows, losses),
@@ -124,7 +124,10 @@ impl<T: Number> Scorer for ErrorRate<T> {
 
     fn add(&mut self, slot: usize) {
         let rows = 0..self.labels.len();
-        let said = self.said.of_rows(&rows).skip(slot / LANES).take(1).flatten();
-        self.sum.iter_mut().zip(said).for_each(|(sum, said)| *sum += said[slot % LANES].into());
+        let predicted = self.predicted.of_rows(&rows).skip(slot / LANES).take(1).flatten();
+        self.sum
+            .iter_mut()
+            .zip(predicted)
+            .for_each(|(sum, predicted)| *sum += predicted[slot % LANES].into());
     }
 }

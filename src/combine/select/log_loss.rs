@@ -1,4 +1,4 @@
-//! Log-loss of the mean: only what is said of the true classes counts.
+//! Log-loss of the mean: only what is predicted of the true classes counts.
 use crate::{
     combine::select::{
         panels::{Panels, LANES},
@@ -14,7 +14,7 @@ use std::{f64::consts::LN_2, ops::Range};
 const FACTORS: usize = 16;
 
 pub(crate) struct LogLoss<T> {
-    said: Panels<T>,
+    predicted: Panels<T>,
     /// Of the members in use, row by row.
     sum: Vec<f64>,
     count: usize,
@@ -24,20 +24,20 @@ pub(crate) struct LogLoss<T> {
 
 impl<T: Number> LogLoss<T> {
     pub(crate) fn new(of: &Candidates<'_, T>, labels: &[u32]) -> Self {
-        let said =
+        let predicted =
             Panels::new([of.slots.len(), of.rows, 1], |slot, row, _| of.row(slot, row)[labels[row] as usize]);
         let even = of.weights.iter().all(|w| *w == of.weights[0]);
-        Self { said, sum: vec![0.; of.rows], count: 0, weights: (!even).then(|| of.weights.to_vec()) }
+        Self { predicted, sum: vec![0.; of.rows], count: 0, weights: (!even).then(|| of.weights.to_vec()) }
     }
 
     #[inline(always)]
     fn chunk(&self, rows: &Range<usize>, losses: &mut [[f64; LANES]]) {
         let sum = &self.sum[rows.clone()];
         let share = 1. / (self.count + 1) as f64;
-        for (said, losses) in self.said.of_rows(rows).zip(losses) {
+        for (predicted, losses) in self.predicted.of_rows(rows).zip(losses) {
             match &self.weights {
-                None => minus_logs(sum, said, share, losses),
-                Some(weights) => weighted_minus_logs(sum, said, share, &weights[rows.clone()], losses),
+                None => minus_logs(sum, predicted, share, losses),
+                Some(weights) => weighted_minus_logs(sum, predicted, share, &weights[rows.clone()], losses),
             }
         }
     }
@@ -45,7 +45,7 @@ impl<T: Number> LogLoss<T> {
 
 impl<T: Number> Scorer for LogLoss<T> {
     fn trial(&mut self) -> Result<Vec<f64>> {
-        let mut losses = self.said.sums(|rows, losses| {
+        let mut losses = self.predicted.sums(|rows, losses| {
             vectorized(
                 #[inline(always)]
                 || self.chunk(rows, losses),
@@ -59,15 +59,18 @@ impl<T: Number> Scorer for LogLoss<T> {
 
     fn add(&mut self, slot: usize) {
         let rows = 0..self.sum.len();
-        let said = self.said.of_rows(&rows).skip(slot / LANES).take(1).flatten();
-        self.sum.iter_mut().zip(said).for_each(|(sum, said)| *sum += said[slot % LANES].into());
+        let predicted = self.predicted.of_rows(&rows).skip(slot / LANES).take(1).flatten();
+        self.sum
+            .iter_mut()
+            .zip(predicted)
+            .for_each(|(sum, predicted)| *sum += predicted[slot % LANES].into());
         self.count += 1;
     }
 }
 
 #[inline(always)]
-fn mean<T: Number>(sum: f64, said: T, share: f64) -> f64 {
-    let mean = (sum + said.into()) * share;
+fn mean<T: Number>(sum: f64, predicted: T, share: f64) -> f64 {
+    let mean = (sum + predicted.into()) * share;
     let mean = if mean > NLL_EPSILON { mean } else { NLL_EPSILON };
     if mean < 1. {
         mean
@@ -78,13 +81,13 @@ fn mean<T: Number>(sum: f64, said: T, share: f64) -> f64 {
 
 /// One logarithm for all rows: of their product, whose powers of two are set aside now and then.
 #[inline(always)]
-fn minus_logs<T: Number>(sum: &[f64], said: &[[T; LANES]], share: f64, losses: &mut [f64; LANES]) {
+fn minus_logs<T: Number>(sum: &[f64], predicted: &[[T; LANES]], share: f64, losses: &mut [f64; LANES]) {
     const ONE: u64 = 1023 << 52;
     let (mut product, mut powers) = ([1f64; LANES], [0u64; LANES]);
-    for (sum, said) in sum.chunks(FACTORS).zip(said.chunks(FACTORS)) {
-        for (sum, said) in sum.iter().zip(said) {
-            for (product, said) in product.iter_mut().zip(said) {
-                *product *= mean(*sum, *said, share);
+    for (sum, predicted) in sum.chunks(FACTORS).zip(predicted.chunks(FACTORS)) {
+        for (sum, predicted) in sum.iter().zip(predicted) {
+            for (product, predicted) in product.iter_mut().zip(predicted) {
+                *product *= mean(*sum, *predicted, share);
             }
         }
         for (product, power) in product.iter_mut().zip(&mut powers) {
@@ -101,14 +104,14 @@ fn minus_logs<T: Number>(sum: &[f64], said: &[[T; LANES]], share: f64, losses: &
 #[inline(always)]
 fn weighted_minus_logs<T: Number>(
     sum: &[f64],
-    said: &[[T; LANES]],
+    predicted: &[[T; LANES]],
     share: f64,
     weights: &[f64],
     losses: &mut [f64; LANES],
 ) {
-    for ((sum, said), weight) in sum.iter().zip(said).zip(weights) {
-        for (loss, said) in losses.iter_mut().zip(said) {
-            *loss -= weight * ln(mean(*sum, *said, share));
+    for ((sum, predicted), weight) in sum.iter().zip(predicted).zip(weights) {
+        for (loss, predicted) in losses.iter_mut().zip(predicted) {
+            *loss -= weight * ln(mean(*sum, *predicted, share));
         }
     }
 }

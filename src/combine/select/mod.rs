@@ -14,10 +14,10 @@ pub use greedy::SelectionPath;
 use greedy::Greedy;
 
 use crate::{
-    combine::{held_out_table::Sheet, Combiner, Fit, Weighted},
+    combine::{held_out_table::HeldOutTable, Combiner, Fit, Weighted},
     data::Task,
     kernels::cpu::Number,
-    metrics::{Criterion, RowLoss, Said, Truth},
+    metrics::{Criterion, RowLoss, Scored, Truth},
     Error, HeldOut, Result, Seed,
 };
 use candle_core::DType;
@@ -37,8 +37,8 @@ use std::{borrow::Cow, sync::Arc};
 ///
 /// // One member is 1 too high, one 2 too low, one far off: two of the first and one of the second are right.
 /// let y = Tensor::arange(0f64, 6., &Device::Cpu)?.reshape((6, 1))?;
-/// let said = Tensor::stack(&[(&y + 1.)?, (&y - 2.)?, (&y * 9.)?], 0)?;
-/// let held_out = HeldOut::from_predictions(&Voices::new(said, Task::Regression { outputs: 1 })?, &y)?;
+/// let predicted = Tensor::stack(&[(&y + 1.)?, (&y - 2.)?, (&y * 9.)?], 0)?;
+/// let held_out = HeldOut::from_predictions(&Predictions::new(predicted, Task::Regression { outputs: 1 })?, &y)?;
 /// let head = EnsembleSelection::new(10).fit(&|| Ok(held_out.clone()))?;
 /// assert_eq!(head.used(), [0, 1]);
 /// assert!((head.weights().unwrap()[0] - 2. / 3.).abs() < 1e-12);
@@ -116,26 +116,23 @@ impl EnsembleSelection {
     /// # Errors
     /// As [`Combiner::fit`].
     pub fn paths(&self, held_out: &HeldOut) -> Result<Vec<SelectionPath>> {
-        self.paths_of(held_out, &Sheet::of(held_out)?)
+        self.paths_of(held_out, &HeldOutTable::of(held_out)?)
     }
 
-    fn paths_of(&self, held_out: &HeldOut, sheet: &Sheet) -> Result<Vec<SelectionPath>> {
+    fn paths_of(&self, held_out: &HeldOut, held_out_table: &HeldOutTable) -> Result<Vec<SelectionPath>> {
         self.check()?;
-        let criterion = self.criterion_for(held_out.voices().task());
+        let criterion = self.criterion_for(held_out.predictions().task());
         if let Some(loss) = criterion.by_row() {
-            loss.check(&sheet.truth)?;
+            loss.check(&held_out_table.truth)?;
         }
-        let f64s = held_out.voices().values().dtype() == DType::F64;
-        let paths = match held_out.voices().task() {
-            Task::Classification { .. } if !f64s => {
-                sheet.with(|all: &[f32]| self.climbs(held_out, sheet, all, &*criterion, of_classes))
-            }
-            Task::Classification { .. } => {
-                sheet.with(|all: &[f64]| self.climbs(held_out, sheet, all, &*criterion, of_classes))
-            }
-            Task::Regression { .. } => {
-                sheet.with(|all: &[f64]| self.climbs(held_out, sheet, all, &*criterion, of_values))
-            }
+        let f64s = held_out.predictions().values().dtype() == DType::F64;
+        let paths = match held_out.predictions().task() {
+            Task::Classification { .. } if !f64s => held_out_table
+                .with(|all: &[f32]| self.climbs(held_out, held_out_table, all, &*criterion, of_classes)),
+            Task::Classification { .. } => held_out_table
+                .with(|all: &[f64]| self.climbs(held_out, held_out_table, all, &*criterion, of_classes)),
+            Task::Regression { .. } => held_out_table
+                .with(|all: &[f64]| self.climbs(held_out, held_out_table, all, &*criterion, of_values)),
         }??;
         if paths.iter().all(|path| path.best() == 0) {
             return Err(match self.budget {
@@ -180,7 +177,7 @@ impl EnsembleSelection {
     fn climbs<'a, T: Number>(
         &self,
         held_out: &HeldOut,
-        sheet: &'a Sheet,
+        held_out_table: &'a HeldOutTable,
         all: &'a [T],
         criterion: &'a dyn Criterion,
         scorer: ScorerOf<'a, T>,
@@ -189,7 +186,7 @@ impl EnsembleSelection {
         let mut left = self.budget.unwrap_or(f64::INFINITY);
         let mut paths = vec![];
         for slots in self.libraries(costs.len()) {
-            let candidates = Candidates::new(sheet, all, slots.clone());
+            let candidates = Candidates::new(held_out_table, all, slots.clone());
             let greedy = Greedy {
                 start: self.start,
                 steps: self.steps,
@@ -197,7 +194,7 @@ impl EnsembleSelection {
                 left,
                 costs: slots.iter().map(|slot| costs[*slot]).collect(),
             };
-            let mut path = greedy.climb(&mut *scorer(candidates, &sheet.truth, criterion))?;
+            let mut path = greedy.climb(&mut *scorer(candidates, &held_out_table.truth, criterion))?;
             path.order.iter_mut().for_each(|slot| *slot = slots[*slot]);
             for slot in &path.order[..path.best()] {
                 left -= std::mem::replace(&mut costs[*slot], 0.);
@@ -223,13 +220,13 @@ impl EnsembleSelection {
 }
 
 impl Combiner for EnsembleSelection {
-    type Head = Weighted;
+    type Fitted = Weighted;
 
     fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<Weighted> {
         let held_out = held_out()?;
-        let sheet = Sheet::of(&held_out)?;
-        let paths = self.paths_of(&held_out, &sheet)?;
-        let mut weights = vec![0.; held_out.voices().slots()];
+        let held_out_table = HeldOutTable::of(&held_out)?;
+        let paths = self.paths_of(&held_out, &held_out_table)?;
+        let mut weights = vec![0.; held_out.predictions().slots()];
         let found: Vec<_> = paths.iter().filter(|path| path.best() > 0).collect();
         for path in &found {
             let chosen = &path.order[..path.best()];
@@ -237,7 +234,7 @@ impl Combiner for EnsembleSelection {
         }
         let objective = match found.as_slice() {
             [path] => path.losses[path.best() - 1],
-            _ => mean_loss(&sheet, &weights, &*self.criterion_for(held_out.voices().task()))?,
+            _ => mean_loss(&held_out_table, &weights, &*self.criterion_for(held_out.predictions().task()))?,
         };
         let iterations = paths.iter().map(|path| path.order.len() as u64).sum();
         let fit = Fit { objective, iterations, gap: None };
@@ -246,13 +243,18 @@ impl Combiner for EnsembleSelection {
 }
 
 /// The loss of the weighted mean.
-fn mean_loss(sheet: &Sheet, weights: &[f64], criterion: &dyn Criterion) -> Result<f64> {
-    let (_, rows, width) = sheet.dims();
+fn mean_loss(held_out_table: &HeldOutTable, weights: &[f64], criterion: &dyn Criterion) -> Result<f64> {
+    let (_, rows, width) = held_out_table.dims();
     let mut values = vec![0.; rows * width];
     for (slot, weight) in weights.iter().enumerate().filter(|(_, w)| **w != 0.) {
-        values.iter_mut().zip(sheet.slot(slot)?).for_each(|(mean, x)| *mean += weight * x);
+        values.iter_mut().zip(held_out_table.slot(slot)?).for_each(|(mean, x)| *mean += weight * x);
     }
-    criterion.loss(&Said { values: &values, width, truth: &sheet.truth, weights: &sheet.weights })
+    criterion.loss(&Scored {
+        values: &values,
+        width,
+        truth: &held_out_table.truth,
+        weights: &held_out_table.weights,
+    })
 }
 
 /// Who can be added.
@@ -269,9 +271,15 @@ struct Candidates<'a, T: Number> {
 }
 
 impl<'a, T: Number> Candidates<'a, T> {
-    fn new(sheet: &'a Sheet, all: &'a [T], slots: Vec<usize>) -> Self {
-        let (_, rows, width) = sheet.dims();
-        Self { values: Cow::Borrowed(all), slots, rows, width, weights: Cow::Borrowed(&sheet.weights) }
+    fn new(held_out_table: &'a HeldOutTable, all: &'a [T], slots: Vec<usize>) -> Self {
+        let (_, rows, width) = held_out_table.dims();
+        Self {
+            values: Cow::Borrowed(all),
+            slots,
+            rows,
+            width,
+            weights: Cow::Borrowed(&held_out_table.weights),
+        }
     }
 
     /// What a candidate says, `(R, C)`.

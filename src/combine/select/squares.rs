@@ -36,8 +36,8 @@ impl<'a, T: Number> Squares<'a, T> {
         let square = |slot: usize| -> f64 {
             let row = |row: usize| -> f64 {
                 let truth = |k: usize| truth.as_ref().map_or(0., |t| t[row * of.width + k]);
-                let said = of.row(slot, row).iter().enumerate();
-                of.weights[row] * said.map(|(k, x)| ((*x).into() - truth(k)).powi(2)).sum::<f64>()
+                let predicted = of.row(slot, row).iter().enumerate();
+                of.weights[row] * predicted.map(|(k, x)| ((*x).into() - truth(k)).powi(2)).sum::<f64>()
             };
             (0..of.rows).map(row).sum()
         };

@@ -1,7 +1,7 @@
 use crate::{
-    combine::{select::*, Head},
+    combine::{select::*, FittedCombiner},
     metrics::Custom,
-    predictions::Voices,
+    predictions::Predictions,
 };
 use candle_core::{Device, Tensor};
 use proptest::prelude::*;
@@ -18,7 +18,7 @@ fn held_out(values: Vec<f64>, dims: (usize, usize, usize), truth: &Truth, dtype:
             (Task::Regression { outputs: dims.2 }, Tensor::from_slice(y, (dims.1, dims.2), device).unwrap())
         }
     };
-    HeldOut::from_predictions(&Voices::new(values, task).unwrap(), &targets).unwrap()
+    HeldOut::from_predictions(&Predictions::new(values, task).unwrap(), &targets).unwrap()
 }
 
 fn fit(rule: &EnsembleSelection, held_out: &HeldOut) -> Weighted {
@@ -50,7 +50,7 @@ fn follows_the_published_trajectory_of_auto_sklearn() {
         1.3801950121782542,
         1.3554980575295374,
     ];
-    let rms = Custom::new("rms", |said: &Said<'_>| Ok(RowLoss::Squared.loss(said)?.sqrt()));
+    let rms = Custom::new("rms", |predicted: &Scored<'_>| Ok(RowLoss::Squared.loss(predicted)?.sqrt()));
     let slow = EnsembleSelection::new(10).criterion(rms);
     for (rule, loss) in [(EnsembleSelection::new(10), f64::sqrt as fn(f64) -> f64), (slow, |x| x)] {
         let path = rule.paths(&held_out).unwrap().remove(0);
@@ -118,7 +118,7 @@ fn naive(
             mean.iter_mut().zip(&values[*m]).for_each(|(mean, x)| *mean += x);
         }
         mean.iter_mut().for_each(|x| *x /= members.len() as f64);
-        loss.loss(&Said { values: &mean, width, truth, weights }).unwrap()
+        loss.loss(&Scored { values: &mean, width, truth, weights }).unwrap()
     };
     let better = |a: f64, b: f64| a < b - 1e-12 * b.abs();
     let mut alone: Vec<usize> = (0..values.len()).collect();
@@ -210,7 +210,7 @@ proptest! {
             for (a, b) in fast.losses.iter().zip(&slow.losses) {
                 prop_assert!((a - b).abs() < 1e-12, "{:?}: {} {}", loss, a, b);
             }
-            let own = Custom::new("the same", move |said: &Said<'_>| loss.loss(said));
+            let own = Custom::new("the same", move |predicted: &Scored<'_>| loss.loss(predicted));
             prop_assert_eq!(rule.criterion(own).paths(&given).unwrap().remove(0).order, slow.order);
         }
     }
@@ -298,7 +298,7 @@ fn bad_parameters_are_refused() {
         (EnsembleSelection::new(1).budget(-1.), "not negative"),
         (EnsembleSelection::new(1).budget(0.5), "enough"),
         (EnsembleSelection::new(1).criterion(RowLoss::Brier), "a loss for values"),
-        (EnsembleSelection::new(1).criterion(Custom::new("none", |_: &Said<'_>| Ok(f64::NAN))), "NaN"),
+        (EnsembleSelection::new(1).criterion(Custom::new("none", |_: &Scored<'_>| Ok(f64::NAN))), "NaN"),
     ] {
         let e = rule.fit(&|| Ok(given.clone())).unwrap_err().to_string();
         assert!(e.contains(says), "{e}");

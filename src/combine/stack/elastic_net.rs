@@ -2,9 +2,9 @@
 use crate::{
     combine::{
         stack::{
-            search::{choose, Path, Strength},
+            search::{choose, Path, Penalty},
             sums::{unsolved, Centred},
-            AffineModel, Lesson, MetaLearner,
+            AffineModel, MetaDataset, MetaLearner,
         },
         Fit,
     },
@@ -29,17 +29,17 @@ const STEPS: i32 = 20;
 ///
 /// ```
 /// # use candle_core::{Device, Tensor};
-/// # use candle_ensemble::{combine::{stack::{ElasticNet, Stack}, Combiner}, data::Task, predictions::Voices, HeldOut};
+/// # use candle_ensemble::{combine::{stack::{ElasticNet, Stack}, Combiner}, data::Task, predictions::Predictions, HeldOut};
 /// # let y = Tensor::arange(0f64, 60., &Device::Cpu)?.reshape((60, 1))?;
-/// # let said = Tensor::stack(&[(&y + 1.)?, (y.sin()? + &y)?, (y.cos()? * 2. + &y)?], 0)?;
-/// # let held_out = HeldOut::from_predictions(&Voices::new(said, Task::Regression { outputs: 1 })?, &y)?;
+/// # let predicted = Tensor::stack(&[(&y + 1.)?, (y.sin()? + &y)?, (y.cos()? * 2. + &y)?], 0)?;
+/// # let held_out = HeldOut::from_predictions(&Predictions::new(predicted, Task::Regression { outputs: 1 })?, &y)?;
 /// let report = held_out.judge(&Stack::new(ElasticNet::new(0.01, 0.5)))?;
 /// assert!(report.better_than_mean());
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ElasticNet {
-    strength: Strength,
+    strength: Penalty,
     ratio: f64,
 }
 
@@ -47,14 +47,14 @@ impl ElasticNet {
     /// With this λ, at least 0, and this ρ, the share of the absolute values in the penalty, from 0 to 1.
     #[must_use]
     pub fn new(lambda: f64, ratio: f64) -> Self {
-        Self { strength: Strength::Given(lambda), ratio }
+        Self { strength: Penalty::Given(lambda), ratio }
     }
 
     /// λ by the squared error over this many folds of the held-out rows: 20 strengths from the least that leaves
     /// nothing down to a thousandth of it.
     #[must_use]
     pub fn cross_validated(ratio: f64, folds: usize) -> Self {
-        Self { strength: Strength::Folds(folds), ratio }
+        Self { strength: Penalty::Folds(folds), ratio }
     }
 }
 
@@ -118,7 +118,7 @@ fn path(moments: &Centred, ratio: f64) -> Result<Path<'_>> {
 impl MetaLearner for ElasticNet {
     type Model = AffineModel;
 
-    fn fit(&self, lesson: &Lesson<'_>) -> Result<AffineModel> {
+    fn fit(&self, dataset: &MetaDataset<'_>) -> Result<AffineModel> {
         let ratio = self.ratio;
         self.strength.check("the elastic net's penalty")?;
         if !(0. ..=1.).contains(&ratio) {
@@ -129,12 +129,12 @@ impl MetaLearner for ElasticNet {
             let step = |i: i32| most * 10f64.powf(-3. * f64::from(i) / f64::from(STEPS - 1));
             (0..STEPS).map(step).collect()
         };
-        let (moments, lambda) = choose(lesson, self.strength, candidates, |moments| path(moments, ratio))?;
+        let (moments, lambda) = choose(dataset, self.strength, candidates, |moments| path(moments, ratio))?;
         let (coefficients, gap, sweeps) = Compressed::of(&moments)?.solve(lambda, ratio, FINAL)?;
         let size = coefficients.fold(0., |sum, b| sum + ratio * b.abs() + (1. - ratio) / 2. * b * b);
         let objective = moments.error(&coefficients) / 2. + lambda * size;
         let fit = Fit { objective, iterations: sweeps.into(), gap: Some(gap) };
         let intercepts = moments.intercepts(&coefficients);
-        Ok(AffineModel::new("elastic-net", lesson.task(), lambda, (coefficients, intercepts), fit))
+        Ok(AffineModel::new("elastic-net", dataset.task(), lambda, (coefficients, intercepts), fit))
     }
 }

@@ -1,12 +1,12 @@
 //! What a meta-learner sees of a row.
-use crate::{data::Task, kernels::cpu, predictions::Voices, Error, Result};
+use crate::{data::Task, kernels::cpu, predictions::Predictions, Error, Result};
 use candle_core::{DType, Result as CandleResult, Tensor};
 use serde::{Deserialize, Serialize};
 
 /// Probabilities are kept this far from 0 and 1 before their odds are taken: ±13.8.
 const CLIP: f64 = 1e-6;
 
-/// What a meta-learner sees of each voice for classes. Of two classes it sees the second alone: the first is what is
+/// What a meta-learner sees of each prediction for classes. Of two classes it sees the second alone: the first is what is
 /// left. Of more it sees all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MetaFeatures {
@@ -15,7 +15,7 @@ pub enum MetaFeatures {
     Probabilities,
     /// The log-odds of each class against the others, `ln p/(1 − p)`, with `p` cut off at 1e-6 and 1 − 1e-6.
     LogOdds,
-    /// 1 for the class that the voice is for, the lowest of equals, and 0 for the others. (scikit-learn's
+    /// 1 for the class that the prediction is for, the lowest of equals, and 0 for the others. (scikit-learn's
     /// `stack_method="predict"` gives the number of the class, which is the same for two classes and puts an order
     /// on more.)
     Classes,
@@ -42,11 +42,11 @@ impl MetaFeatures {
     }
 }
 
-/// `(S, B, C) -> (B, F)`: slot by slot, then the inputs. Floats of the voices' own type.
-pub(crate) fn table(voices: &Voices, features: MetaFeatures, inputs: bool) -> CandleResult<Tensor> {
-    let filled = voices.filled()?;
+/// `(S, B, C) -> (B, F)`: slot by slot, then the inputs. Floats of the predictions' own type.
+pub(crate) fn table(predictions: &Predictions, features: MetaFeatures, inputs: bool) -> CandleResult<Tensor> {
+    let filled = predictions.filled()?;
     let (slots, rows, _) = filled.values().dims3()?;
-    let (first, each) = features.outputs(voices.task());
+    let (first, each) = features.outputs(predictions.task());
     let values = match features {
         MetaFeatures::Probabilities => filled.values().narrow(2, first, each)?,
         MetaFeatures::LogOdds => {
@@ -56,7 +56,7 @@ pub(crate) fn table(voices: &Voices, features: MetaFeatures, inputs: bool) -> Ca
         MetaFeatures::Classes => votes(filled.values())?.narrow(2, first, each)?,
     };
     let table = values.transpose(0, 1)?.contiguous()?.reshape((rows, slots * each))?;
-    match (inputs, voices.inputs()) {
+    match (inputs, predictions.inputs()) {
         (false, _) => Ok(table),
         (true, Some(inputs)) => {
             let inputs = inputs.to_device(table.device())?.to_dtype(table.dtype())?;

@@ -5,12 +5,12 @@ use std::fmt::Debug;
 
 /// What a meta-learner learns from: meta-features of held-out rows, with the answers.
 #[derive(Debug)]
-pub struct Lesson<'a> {
+pub struct MetaDataset<'a> {
     features: Tensor,
     held_out: &'a HeldOut,
 }
 
-impl<'a> Lesson<'a> {
+impl<'a> MetaDataset<'a> {
     pub(crate) fn new(features: Tensor, held_out: &'a HeldOut) -> Self {
         Self { features, held_out }
     }
@@ -30,7 +30,7 @@ impl<'a> Lesson<'a> {
     /// What is predicted: into how many columns.
     #[must_use]
     pub fn task(&self) -> Task {
-        self.held_out.voices().task()
+        self.held_out.predictions().task()
     }
 
     /// The weight of each row as it was given, 1 where none was. Leave rows of weight 0 out of account altogether.
@@ -60,7 +60,7 @@ impl<'a> Lesson<'a> {
 ///
 /// ```
 /// use candle_core::{Device, Result as CandleResult, Tensor};
-/// use candle_ensemble::{combine::{stack::{*, Stack}, Head}, data::Task, predictions::Voices, HeldOut, Result};
+/// use candle_ensemble::{combine::{stack::{*, Stack}, FittedCombiner}, data::Task, predictions::Predictions, HeldOut, Result};
 ///
 /// /// Believes the one meta-feature that is nearest to the answers.
 /// #[derive(Debug)]
@@ -70,8 +70,8 @@ impl<'a> Lesson<'a> {
 ///
 /// impl MetaLearner for Nearest {
 ///     type Model = Column;
-///     fn fit(&self, lesson: &Lesson<'_>) -> Result<Column> {
-///         let errors = lesson.features().broadcast_sub(lesson.targets())?.sqr()?.mean(0)?;
+///     fn fit(&self, dataset: &MetaDataset<'_>) -> Result<Column> {
+///         let errors = dataset.features().broadcast_sub(dataset.targets())?.sqr()?.mean(0)?;
 ///         Ok(Column(errors.argmin(0)?.to_scalar::<u32>()? as usize))
 ///     }
 /// }
@@ -84,12 +84,12 @@ impl<'a> Lesson<'a> {
 ///     }
 /// }
 ///
-/// let said = Tensor::new(&[[[1f64], [2.], [3.]], [[9.], [8.], [7.]]], &Device::Cpu)?;
-/// let voices = Voices::new(said, Task::Regression { outputs: 1 })?;
+/// let predicted = Tensor::new(&[[[1f64], [2.], [3.]], [[9.], [8.], [7.]]], &Device::Cpu)?;
+/// let predictions = Predictions::new(predicted, Task::Regression { outputs: 1 })?;
 /// let answers = Tensor::new(&[[8f64], [8.], [8.]], &Device::Cpu)?;
-/// let held_out = HeldOut::from_predictions(&voices, &answers)?;
+/// let held_out = HeldOut::from_predictions(&predictions, &answers)?;
 /// let head = candle_ensemble::combine::Combiner::fit(&Stack::new(Nearest), &|| Ok(held_out.clone()))?;
-/// assert_eq!(head.combine(&voices)?.to_vec2::<f64>()?, [[9.], [8.], [7.]]);
+/// assert_eq!(head.combine(&predictions)?.to_vec2::<f64>()?, [[9.], [8.], [7.]]);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 pub trait MetaLearner: Debug {
@@ -100,7 +100,7 @@ pub trait MetaLearner: Debug {
     ///
     /// # Errors
     /// When a parameter is out of range, or the rows are too few or of one class.
-    fn fit(&self, lesson: &Lesson<'_>) -> Result<Self::Model>;
+    fn fit(&self, dataset: &MetaDataset<'_>) -> Result<Self::Model>;
 }
 
 /// A fitted meta-learner: `(B, F) -> (B, C)`.

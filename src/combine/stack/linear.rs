@@ -1,7 +1,7 @@
 //! Least squares.
 use crate::{
     combine::{
-        stack::{sums::Sums, AffineModel, Lesson, MetaLearner},
+        stack::{sums::Sums, AffineModel, MetaDataset, MetaLearner},
         Fit,
     },
     Result,
@@ -34,11 +34,11 @@ pub struct Linear;
 impl MetaLearner for Linear {
     type Model = AffineModel;
 
-    fn fit(&self, lesson: &Lesson<'_>) -> Result<AffineModel> {
-        let moments = Sums::of_all(lesson)?.centred();
+    fn fit(&self, dataset: &MetaDataset<'_>) -> Result<AffineModel> {
+        let moments = Sums::of_all(dataset)?.centred();
         let coefficients = moments.least_squares()?;
         let fit = Fit { objective: moments.error(&coefficients), iterations: 1, gap: None };
         let intercepts = moments.intercepts(&coefficients);
-        Ok(AffineModel::new("linear", lesson.task(), 0., (coefficients, intercepts), fit))
+        Ok(AffineModel::new("linear", dataset.task(), 0., (coefficients, intercepts), fit))
     }
 }

@@ -10,7 +10,7 @@ use crate::{
         stack::{
             affine::affine,
             sums::{scaled, unsolved, Sums},
-            Lesson, MetaLearner, MetaModel,
+            MetaDataset, MetaLearner, MetaModel,
         },
         Fit,
     },
@@ -60,14 +60,14 @@ const MEMORY: usize = 10;
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use candle_ensemble::{combine::{stack::{Logistic, Stack}, Combiner, Head}, data::Task, predictions::Voices, HeldOut};
+/// use candle_ensemble::{combine::{stack::{Logistic, Stack}, Combiner, FittedCombiner}, data::Task, predictions::Predictions, HeldOut};
 ///
-/// let said = Tensor::new(&[[[0.9f32, 0.1], [0.6, 0.4], [0.8, 0.2], [0.3, 0.7]]], &Device::Cpu)?;
-/// let voices = Voices::new(said, Task::Classification { classes: 2 })?;
-/// let held_out = HeldOut::from_predictions(&voices, &Tensor::new(&[0u32, 1, 0, 1], &Device::Cpu)?)?;
-/// // What is said with .6 is more often wrong than not, and the stack learns it.
+/// let predicted = Tensor::new(&[[[0.9f32, 0.1], [0.6, 0.4], [0.8, 0.2], [0.3, 0.7]]], &Device::Cpu)?;
+/// let predictions = Predictions::new(predicted, Task::Classification { classes: 2 })?;
+/// let held_out = HeldOut::from_predictions(&predictions, &Tensor::new(&[0u32, 1, 0, 1], &Device::Cpu)?)?;
+/// // What is predicted with .6 is more often wrong than not, and the stack learns it.
 /// let head = Stack::new(Logistic::new().c(100.)).fit(&|| Ok(held_out.clone()))?;
-/// assert_eq!(head.combine(&voices)?.argmax(1)?.to_vec1::<u32>()?, [0, 1, 0, 1]);
+/// assert_eq!(head.combine(&predictions)?.argmax(1)?.to_vec1::<u32>()?, [0, 1, 0, 1]);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -190,26 +190,26 @@ impl MetaModel for LogisticModel {
         if !known || logits.dim(1)? != self.present.len() {
             candle_core::bail!("the model has {} classes of {}", self.present.len(), self.classes)
         }
-        let said = candle_nn::ops::softmax(&logits, 1)?;
+        let predicted = candle_nn::ops::softmax(&logits, 1)?;
         if self.present.len() == self.classes {
-            return Ok(said);
+            return Ok(predicted);
         }
         let mut places = vec![0f32; self.present.len() * self.classes];
         self.present.iter().enumerate().for_each(|(k, c)| places[k * self.classes + *c as usize] = 1.);
-        let places = Tensor::from_vec(places, (self.present.len(), self.classes), said.device())?;
-        said.matmul(&places.to_dtype(said.dtype())?)
+        let places = Tensor::from_vec(places, (self.present.len(), self.classes), predicted.device())?;
+        predicted.matmul(&places.to_dtype(predicted.dtype())?)
     }
 }
 
 impl MetaLearner for Logistic {
     type Model = LogisticModel;
 
-    fn fit(&self, lesson: &Lesson<'_>) -> Result<LogisticModel> {
+    fn fit(&self, dataset: &MetaDataset<'_>) -> Result<LogisticModel> {
         self.check()?;
-        let Task::Classification { classes } = lesson.task() else {
+        let Task::Classification { classes } = dataset.task() else {
             return Err(Error::invalid("logistic regression", "asked for classes", "asked for values"));
         };
-        let (labels, weights): (Vec<u32>, _) = (lesson.targets().to_vec1()?, lesson.weights()?);
+        let (labels, weights): (Vec<u32>, _) = (dataset.targets().to_vec1()?, dataset.weights()?);
         let mut present: Vec<u32> =
             labels.iter().zip(&weights).filter(|(_, w)| **w > 0.).map(|(label, _)| *label).collect();
         present.sort_unstable();
@@ -218,33 +218,33 @@ impl MetaLearner for Logistic {
             let must = "of at least two classes for logistic regression";
             return Err(Error::invalid("the held-out rows", must, format!("all of class {only}")));
         }
-        let large = lesson.features().elem_count() > LARGE && self.tolerance >= FINE;
-        if large && lesson.features().dtype() == DType::F32 {
-            let model = self.fit_as::<f32>(lesson, &labels, &weights, present.clone(), classes)?;
+        let large = dataset.features().elem_count() > LARGE && self.tolerance >= FINE;
+        if large && dataset.features().dtype() == DType::F32 {
+            let model = self.fit_as::<f32>(dataset, &labels, &weights, present.clone(), classes)?;
             // Unless rounding came before the tolerance.
             if model.gradient <= self.tolerance || model.fit.iterations >= self.iterations {
                 return Ok(model);
             }
         }
-        self.fit_as::<f64>(lesson, &labels, &weights, present, classes)
+        self.fit_as::<f64>(dataset, &labels, &weights, present, classes)
     }
 }
 
 impl Logistic {
     pub(crate) fn fit_as<T: Number + NdFloat>(
         &self,
-        lesson: &Lesson<'_>,
+        dataset: &MetaDataset<'_>,
         labels: &[u32],
         weights: &[f64],
         present: Vec<u32>,
         classes: usize,
     ) -> Result<LogisticModel> {
-        let (rows, width) = lesson.features().dims2()?;
+        let (rows, width) = dataset.features().dims2()?;
         let outputs = if present.len() == 2 { 1 } else { present.len() };
         let total: f64 = weights.iter().sum();
         let penalty = 1. / (self.c * total);
-        let frame = Frame::of(lesson, penalty)?;
-        let (solution, intercepts, state) = cpu::with(lesson.features(), |x: &[T]| {
+        let frame = Frame::of(dataset, penalty)?;
+        let (solution, intercepts, state) = cpu::with(dataset.features(), |x: &[T]| {
             let x = ArrayView2::from_shape((rows, width), x).map_err(|e| unsolved(&e))?;
             let place = |label: &u32| present.binary_search(label).unwrap_or(0);
             let labels: Vec<usize> = labels.iter().map(place).collect();
@@ -362,11 +362,11 @@ struct Frame {
 }
 
 impl Frame {
-    fn of(lesson: &Lesson<'_>, penalty: f64) -> Result<Self> {
-        let (rows, width) = lesson.features().dims2()?;
+    fn of(dataset: &MetaDataset<'_>, penalty: f64) -> Result<Self> {
+        let (rows, width) = dataset.features().dims2()?;
         // A preconditioner need not be exact: some rows, evenly spread, tell how columns go together.
         let step = (rows / (4 * width).max(2000)).max(1);
-        let moments = Sums::covariance(lesson, &(0..rows as u32).step_by(step).collect())?;
+        let moments = Sums::covariance(dataset, &(0..rows as u32).step_by(step).collect())?;
         let (means, gram) = moments;
         let mut bound = gram * 0.5;
         let scale = bound.diag().sum().max(f64::MIN_POSITIVE) / width as f64;

@@ -1,8 +1,8 @@
 //! Meta-learners: rules that are trained on what the slots say.
 //!
-//! A [`Stack`] lays out what the slots say of each held-out row as one row of numbers ([`MetaFeatures`]) and hands
+//! A [`Stack`] lays out what the slots predict for each held-out row as one row of numbers ([`MetaFeatures`]) and hands
 //! the table to a [`MetaLearner`]: [`Linear`], [`Ridge`], [`ElasticNet`], [`Logistic`], [`Network`], or any type of
-//! your own. [`Layers`](crate::combine::stack::Layers) puts one rule on top of several others.
+//! your own. [`MultiLayerStack`](crate::combine::stack::MultiLayerStack) puts one rule on top of several others.
 mod affine;
 mod elastic_net;
 mod features;
@@ -18,28 +18,28 @@ mod sums;
 pub use affine::AffineModel;
 pub use elastic_net::ElasticNet;
 pub use features::MetaFeatures;
-pub use learner::{Lesson, MetaLearner, MetaModel};
+pub use learner::{MetaDataset, MetaLearner, MetaModel};
 pub use linear::Linear;
 pub use logistic::{Logistic, LogisticModel};
-pub use multi_layer::{AtInference, Heads, Layers, LayersHead, Rules};
-pub use network::{Architecture, Mlp, Network, NetworkModel};
+pub use multi_layer::{CombinerSet, FittedMultiLayerStack, FittedSet, InferenceMode, MultiLayerStack};
+pub use network::{Architecture, Mlp, NetworkModel, NeuralNetwork};
 pub use ridge::Ridge;
 
 use crate::{
-    combine::{Combiner, Fit, Head},
+    combine::{Combiner, Fit, FittedCombiner},
     data::Task,
-    predictions::Voices,
+    predictions::Predictions,
     Error, HeldOut, Result,
 };
 use candle_core::{Result as CandleResult, Tensor};
 use features::table;
 use serde::{Deserialize, Serialize};
 
-/// Stacking: a meta-learner fitted on what the slots say of rows that they have not seen.
+/// Stacking: a meta-learner fitted on what the slots predict for rows that they have not seen.
 ///
-/// Every row with at least one voice counts; a voice that is missing is stood in for by the mean of those that are
-/// there ([`Voices::filled`]), in the fit and at inference. A slot of several members (the folds of
-/// [`KFold`](crate::strategy::KFold)) speaks as their mean, or as one network fitted on all rows where the builder
+/// Every row with at least one prediction counts; a prediction that is missing is stood in for by the mean of those that are
+/// there ([`Predictions::filled`]), in the fit and at inference. A slot of several members (the folds of
+/// [`KFold`](crate::strategy::KFold)) predicts as their mean, or as one network fitted on all rows where the builder
 /// was told to [`refit`](crate::strategy::KFold::refit). Weights of rows are honoured. The columns are those of
 /// scikit-learn's `StackingClassifier` and `StackingRegressor`: slot by slot, the first of two classes dropped, all
 /// classes kept where there are more, the inputs last.
@@ -54,10 +54,10 @@ use serde::{Deserialize, Serialize};
 /// # let y = Tensor::from_iter((0..80u32).map(|i| i / 40), &Device::Cpu)?;
 /// # let data = TensorDataset::classification(x.clone(), &y)?;
 /// # let trainer = Trainer::new(|vb| candle_nn::linear(2, 2, vb)).epochs(2);
-/// let pool = Session::new(&trainer, &data).grow(&KFold::new(5).repeats(3), 42)?;
+/// let pool = Session::new(&trainer, &data).fit(&KFold::new(5).repeats(3), 42)?;
 /// let ensemble = pool.combine(&Stack::new(Logistic::new()))?;
 /// assert_eq!(ensemble.predict_proba(&x)?.dims(), [80, 2]);
-/// assert_eq!(ensemble.head().columns().len(), 3); // one a voice: the other class says nothing new
+/// assert_eq!(ensemble.head().columns().len(), 3); // one a prediction: the other class says nothing new
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,7 +73,7 @@ impl<M> Stack<M> {
         Self { learner, features: MetaFeatures::default(), inputs: false }
     }
 
-    /// What the meta-learner sees of each voice; for values there are only values to see.
+    /// What the meta-learner sees of each prediction; for values there are only values to see.
     #[must_use]
     pub fn features(mut self, features: MetaFeatures) -> Self {
         self.features = features;
@@ -91,7 +91,7 @@ impl<M> Stack<M> {
 
 /// A [`Stack`], fitted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct StackHead<P> {
+pub struct FittedStack<P> {
     features: MetaFeatures,
     names: Vec<String>,
     task: Task,
@@ -100,7 +100,7 @@ pub struct StackHead<P> {
     model: P,
 }
 
-impl<P> StackHead<P> {
+impl<P> FittedStack<P> {
     /// What the meta-learner came to.
     #[must_use]
     pub fn model(&self) -> &P {
@@ -125,12 +125,12 @@ impl<P> StackHead<P> {
 }
 
 impl<M: MetaLearner> Combiner for Stack<M> {
-    type Head = StackHead<M::Model>;
+    type Fitted = FittedStack<M::Model>;
 
-    fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<Self::Head> {
+    fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<Self::Fitted> {
         let held_out = held_out()?;
-        self.features.check(held_out.voices().task())?;
-        let inputs = match (self.inputs, held_out.voices().inputs()) {
+        self.features.check(held_out.predictions().task())?;
+        let inputs = match (self.inputs, held_out.predictions().inputs()) {
             (false, _) => None,
             (true, Some(inputs)) => Some(inputs.dim(1)?),
             (true, None) => {
@@ -138,10 +138,10 @@ impl<M: MetaLearner> Combiner for Stack<M> {
                 return Err(Error::invalid("the inputs of the held-out rows", must, "missing"));
             }
         };
-        let features = table(held_out.voices(), self.features, self.inputs)?.detach();
-        let model = self.learner.fit(&Lesson::new(features, &held_out))?;
-        let (names, task) = (held_out.names().to_vec(), held_out.voices().task());
-        Ok(StackHead { features: self.features, names, task, inputs, model })
+        let features = table(held_out.predictions(), self.features, self.inputs)?.detach();
+        let model = self.learner.fit(&MetaDataset::new(features, &held_out))?;
+        let (names, task) = (held_out.names().to_vec(), held_out.predictions().task());
+        Ok(FittedStack { features: self.features, names, task, inputs, model })
     }
 
     fn wants_inputs(&self) -> bool {
@@ -149,7 +149,7 @@ impl<M: MetaLearner> Combiner for Stack<M> {
     }
 }
 
-impl<P: MetaModel> Head for StackHead<P> {
+impl<P: MetaModel> FittedCombiner for FittedStack<P> {
     fn name(&self) -> String {
         format!("{}-stack", self.model.name())
     }
@@ -162,23 +162,23 @@ impl<P: MetaModel> Head for StackHead<P> {
         self.inputs.is_some()
     }
 
-    fn combine(&self, voices: &Voices) -> CandleResult<Tensor> {
-        if voices.slots() != self.names.len() || voices.task() != self.task {
+    fn combine(&self, predictions: &Predictions) -> CandleResult<Tensor> {
+        if predictions.slots() != self.names.len() || predictions.task() != self.task {
             candle_core::bail!(
-                "{} was fitted on {} voices for {:?}, not on {} for {:?}",
+                "{} was fitted on {} predictions for {:?}, not on {} for {:?}",
                 self.name(),
                 self.names.len(),
                 self.task,
-                voices.slots(),
-                voices.task()
+                predictions.slots(),
+                predictions.task()
             )
         }
-        if let (Some(width), Some(inputs)) = (self.inputs, voices.inputs())
+        if let (Some(width), Some(inputs)) = (self.inputs, predictions.inputs())
             && inputs.dim(1)? != width
         {
             candle_core::bail!("{} was fitted with {width} inputs a row, not {}", self.name(), inputs.dim(1)?)
         }
-        self.model.predict(&table(voices, self.features, self.inputs.is_some())?)
+        self.model.predict(&table(predictions, self.features, self.inputs.is_some())?)
     }
 }
 

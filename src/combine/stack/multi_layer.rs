@@ -1,18 +1,18 @@
-//! Rules on top of rules.
+//! CombinerSet on top of rules.
 use crate::{
     combine::{
         cross_fit::{in_order, others},
-        Combiner, Head,
+        Combiner, FittedCombiner,
     },
-    predictions::Voices,
+    predictions::Predictions,
     Error, HeldOut, Result, Rows, Seed,
 };
 use candle_core::{Result as CandleResult, Tensor};
 use serde::{Deserialize, Serialize};
 
-/// How a rule of a lower layer speaks at inference.
+/// How a rule of a lower layer predicts at inference.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum AtInference {
+pub enum InferenceMode {
     /// As fitted on all held-out rows, as in scikit-learn.
     #[default]
     Refit,
@@ -24,8 +24,8 @@ pub enum AtInference {
 /// Several rules, and a rule over what they say: stacking in layers.
 ///
 /// The rules of the first layer are fitted on the held-out rows fold by fold; what each says of the rows outside its
-/// fit are the voices that the rule above is fitted on, so that it learns from honest words only. More layers are
-/// layers within: `Layers::new((a, b), Layers::new((c, d), e))`. A layer is a tuple of one to eight rules, each with
+/// fit are the predictions that the rule above is fitted on, so that it learns from honest words only. More layers are
+/// layers within: `MultiLayerStack::new((a, b), MultiLayerStack::new((c, d), e))`. A layer is a tuple of one to eight rules, each with
 /// nothing in common with the others but [`Combiner`], or a `Vec` of one kind.
 ///
 /// Source: Wolpert 1992, doi:10.1016/S0893-6080(05)80023-1; in layers van der Laan, Polley and Hubbard 2007,
@@ -35,32 +35,32 @@ pub enum AtInference {
 /// # use candle_core::{Device, Tensor};
 /// # use candle_ensemble::{combine::{*, stack::*}, data::Task, predictions::*, HeldOut};
 /// # let y = Tensor::arange(0f64, 60., &Device::Cpu)?.reshape((60, 1))?;
-/// # let said = Tensor::stack(&[(&y + 1.)?, (y.sin()? + &y)?, (y.cos()? * 2. + &y)?], 0)?;
-/// # let voices = Voices::new(said, Task::Regression { outputs: 1 })?;
-/// # let held_out = HeldOut::from_predictions(&voices, &y)?;
-/// let rule = Layers::new((Stack::new(Ridge::new(1.)), Median, Mean), Stack::new(Linear));
+/// # let predicted = Tensor::stack(&[(&y + 1.)?, (y.sin()? + &y)?, (y.cos()? * 2. + &y)?], 0)?;
+/// # let predictions = Predictions::new(predicted, Task::Regression { outputs: 1 })?;
+/// # let held_out = HeldOut::from_predictions(&predictions, &y)?;
+/// let rule = MultiLayerStack::new((Stack::new(Ridge::new(1.)), Median, Mean), Stack::new(Linear));
 /// let head = rule.fit(&|| Ok(held_out.clone()))?;
-/// assert_eq!(head.combine(&voices)?.dims(), [60, 1]);
+/// assert_eq!(head.combine(&predictions)?.dims(), [60, 1]);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug)]
-pub struct Layers<R, T> {
+pub struct MultiLayerStack<R, T> {
     rules: R,
     top: T,
     folds: usize,
-    at_inference: AtInference,
+    inference_mode: InferenceMode,
     members: bool,
     seed: Seed,
 }
 
-impl<R: Rules, T: Combiner> Layers<R, T> {
+impl<R: CombinerSet, T: Combiner> MultiLayerStack<R, T> {
     /// `top` over what `rules` say, by five folds, refit.
     pub fn new(rules: R, top: T) -> Self {
         Self {
             rules,
             top,
             folds: 5,
-            at_inference: AtInference::default(),
+            inference_mode: InferenceMode::default(),
             members: false,
             seed: Seed::from(0).child("layers"),
         }
@@ -73,14 +73,14 @@ impl<R: Rules, T: Combiner> Layers<R, T> {
         self
     }
 
-    /// How the rules speak at inference; as refit on all held-out rows, if not set.
+    /// How the rules predict at inference; as refit on all held-out rows, if not set.
     #[must_use]
-    pub fn at_inference(mut self, at_inference: AtInference) -> Self {
-        self.at_inference = at_inference;
+    pub fn inference_mode(mut self, inference_mode: InferenceMode) -> Self {
+        self.inference_mode = inference_mode;
         self
     }
 
-    /// Whether the members themselves, after the rules, are voices of the layer above too; they are not, if not set.
+    /// Whether the members themselves, after the rules, are predictions of the layer above too; they are not, if not set.
     #[must_use]
     pub fn members(mut self, members: bool) -> Self {
         self.members = members;
@@ -95,16 +95,16 @@ impl<R: Rules, T: Combiner> Layers<R, T> {
     }
 }
 
-/// [`Layers`], fitted.
+/// [`MultiLayerStack`], fitted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct LayersHead<H, T> {
+pub struct FittedMultiLayerStack<H, T> {
     /// One, or one a fold.
     lower: Vec<H>,
     members: bool,
     top: T,
 }
 
-impl<H, T> LayersHead<H, T> {
+impl<H, T> FittedMultiLayerStack<H, T> {
     /// The rules of the first layer: one set, or one a fold.
     #[must_use]
     pub fn lower(&self) -> &[H] {
@@ -119,27 +119,27 @@ impl<H, T> LayersHead<H, T> {
 }
 
 /// The rules of one layer.
-pub trait Rules: std::fmt::Debug {
+pub trait CombinerSet: std::fmt::Debug {
     /// The rules, fitted.
-    type Heads: Heads;
+    type FittedSet: FittedSet;
 
     /// Fits each of them on the same rows.
     ///
     /// # Errors
     /// The first that one of them meets.
-    fn fit(&self, held_out: &HeldOut) -> Result<Self::Heads>;
+    fn fit(&self, held_out: &HeldOut) -> Result<Self::FittedSet>;
 
     /// Whether one of them looks at the rows' inputs.
     fn wants_inputs(&self) -> bool;
 }
 
 /// The fitted rules of one layer.
-pub trait Heads: std::fmt::Debug {
+pub trait FittedSet: std::fmt::Debug {
     /// What each says, `(B, C)`, in order.
     ///
     /// # Errors
     /// The first that one of them meets.
-    fn combine(&self, voices: &Voices) -> CandleResult<Vec<Tensor>>;
+    fn combine(&self, predictions: &Predictions) -> CandleResult<Vec<Tensor>>;
 
     /// What each is called.
     fn names(&self) -> Vec<String>;
@@ -148,10 +148,10 @@ pub trait Heads: std::fmt::Debug {
     fn wants_inputs(&self) -> bool;
 }
 
-impl<C: Combiner> Rules for Vec<C> {
-    type Heads = Vec<C::Head>;
+impl<C: Combiner> CombinerSet for Vec<C> {
+    type FittedSet = Vec<C::Fitted>;
 
-    fn fit(&self, held_out: &HeldOut) -> Result<Self::Heads> {
+    fn fit(&self, held_out: &HeldOut) -> Result<Self::FittedSet> {
         match self.is_empty() {
             true => Err(Error::invalid("a layer", "of at least one rule", "empty")),
             false => self.iter().map(|rule| rule.fit(&|| Ok(held_out.clone()))).collect(),
@@ -163,26 +163,26 @@ impl<C: Combiner> Rules for Vec<C> {
     }
 }
 
-impl<H: Head> Heads for Vec<H> {
-    fn combine(&self, voices: &Voices) -> CandleResult<Vec<Tensor>> {
-        self.iter().map(|head| head.combine(voices)).collect()
+impl<H: FittedCombiner> FittedSet for Vec<H> {
+    fn combine(&self, predictions: &Predictions) -> CandleResult<Vec<Tensor>> {
+        self.iter().map(|head| head.combine(predictions)).collect()
     }
 
     fn names(&self) -> Vec<String> {
-        self.iter().map(Head::name).collect()
+        self.iter().map(FittedCombiner::name).collect()
     }
 
     fn wants_inputs(&self) -> bool {
-        self.iter().any(Head::wants_inputs)
+        self.iter().any(FittedCombiner::wants_inputs)
     }
 }
 
 macro_rules! layer {
     ($($rule:ident $at:tt),+) => {
-        impl<$($rule: Combiner),+> Rules for ($($rule,)+) {
-            type Heads = ($($rule::Head,)+);
+        impl<$($rule: Combiner),+> CombinerSet for ($($rule,)+) {
+            type FittedSet = ($($rule::Fitted,)+);
 
-            fn fit(&self, held_out: &HeldOut) -> Result<Self::Heads> {
+            fn fit(&self, held_out: &HeldOut) -> Result<Self::FittedSet> {
                 Ok(($(self.$at.fit(&|| Ok(held_out.clone()))?,)+))
             }
 
@@ -191,9 +191,9 @@ macro_rules! layer {
             }
         }
 
-        impl<$($rule: Head),+> Heads for ($($rule,)+) {
-            fn combine(&self, voices: &Voices) -> CandleResult<Vec<Tensor>> {
-                Ok(vec![$(self.$at.combine(voices)?),+])
+        impl<$($rule: FittedCombiner),+> FittedSet for ($($rule,)+) {
+            fn combine(&self, predictions: &Predictions) -> CandleResult<Vec<Tensor>> {
+                Ok(vec![$(self.$at.combine(predictions)?),+])
             }
 
             fn names(&self) -> Vec<String> {
@@ -216,28 +216,28 @@ layer!(A 0, B 1, C 2, D 3, E 4, F 5);
 layer!(A 0, B 1, C 2, D 3, E 4, F 5, G 6);
 layer!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7);
 
-impl<R: Rules, T: Combiner> Combiner for Layers<R, T> {
-    type Head = LayersHead<R::Heads, T::Head>;
+impl<R: CombinerSet, T: Combiner> Combiner for MultiLayerStack<R, T> {
+    type Fitted = FittedMultiLayerStack<R::FittedSet, T::Fitted>;
 
-    fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<Self::Head> {
+    fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<Self::Fitted> {
         let held_out = held_out()?;
         if self.folds < 2 {
             return Err(Error::invalid("the folds of the layers", "at least 2", self.folds));
         }
         let folds = held_out.folds(self.folds.min(held_out.units()), self.seed)?;
         let (heads, words) = self.fold_by_fold(&held_out, &folds)?;
-        let lower = match self.at_inference {
-            AtInference::FoldMean => heads,
-            AtInference::Refit => vec![self.rules.fit(&held_out)?],
+        let lower = match self.inference_mode {
+            InferenceMode::FoldMean => heads,
+            InferenceMode::Refit => vec![self.rules.fit(&held_out)?],
         };
-        let mut names = lower.first().map_or_else(Vec::new, Heads::names);
+        let mut names = lower.first().map_or_else(Vec::new, FittedSet::names);
         if self.members {
             names.extend_from_slice(held_out.names());
         }
-        let above = above(held_out.voices(), words, self.members)?;
-        let above = held_out.with_voices(above, numbered(names));
+        let above = above(held_out.predictions(), words, self.members)?;
+        let above = held_out.with_predictions(above, numbered(names));
         let top = self.top.fit(&|| Ok(above.clone()))?;
-        Ok(LayersHead { lower, members: self.members, top })
+        Ok(FittedMultiLayerStack { lower, members: self.members, top })
     }
 
     fn wants_inputs(&self) -> bool {
@@ -245,37 +245,39 @@ impl<R: Rules, T: Combiner> Combiner for Layers<R, T> {
     }
 }
 
-impl<R: Rules, T: Combiner> Layers<R, T> {
+impl<R: CombinerSet, T: Combiner> MultiLayerStack<R, T> {
     /// The rules as fitted outside each fold, and what each of them says of the rows, every row by the fit that has not
     /// seen it.
-    fn fold_by_fold(&self, held_out: &HeldOut, folds: &[Rows]) -> Result<(Vec<R::Heads>, Vec<Tensor>)> {
+    fn fold_by_fold(&self, held_out: &HeldOut, folds: &[Rows]) -> Result<(Vec<R::FittedSet>, Vec<Tensor>)> {
         let rows = held_out.rows().len();
-        let (mut heads, mut words): (Vec<R::Heads>, Vec<Vec<Tensor>>) = (vec![], vec![]);
+        let (mut heads, mut words): (Vec<R::FittedSet>, Vec<Vec<Tensor>>) = (vec![], vec![]);
         for fold in folds {
             let fitted = self.rules.fit(&held_out.select(&others(rows, fold))?)?;
-            for (rule, said) in fitted.combine(held_out.select(fold)?.voices())?.into_iter().enumerate() {
+            for (rule, predicted) in
+                fitted.combine(held_out.select(fold)?.predictions())?.into_iter().enumerate()
+            {
                 if words.len() <= rule {
                     words.push(vec![]);
                 }
-                words[rule].push(said.detach());
+                words[rule].push(predicted.detach());
             }
             heads.push(fitted);
         }
-        let words = words.iter().map(|said| in_order(said, folds)).collect::<Result<_>>()?;
+        let words = words.iter().map(|predicted| in_order(predicted, folds)).collect::<Result<_>>()?;
         Ok((heads, words))
     }
 }
 
-/// The voices of the layer above.
-fn above(voices: &Voices, words: Vec<Tensor>, members: bool) -> CandleResult<Voices> {
+/// The predictions of the layer above.
+fn above(predictions: &Predictions, words: Vec<Tensor>, members: bool) -> CandleResult<Predictions> {
     let mut words = words;
     if members {
-        let filled = voices.filled()?;
-        for slot in 0..voices.slots() {
+        let filled = predictions.filled()?;
+        for slot in 0..predictions.slots() {
             words.push(filled.values().get(slot)?);
         }
     }
-    voices.replaced(Tensor::stack(&words, 0)?)
+    predictions.replaced(Tensor::stack(&words, 0)?)
 }
 
 /// Names that occur twice are told apart.
@@ -288,23 +290,23 @@ fn numbered(names: Vec<String>) -> Vec<String> {
     (0..names.len()).map(name).collect()
 }
 
-impl<H: Heads, T: Head> Head for LayersHead<H, T> {
+impl<H: FittedSet, T: FittedCombiner> FittedCombiner for FittedMultiLayerStack<H, T> {
     fn name(&self) -> String {
-        let lower = self.lower.first().map_or_else(Vec::new, Heads::names);
+        let lower = self.lower.first().map_or_else(Vec::new, FittedSet::names);
         format!("{} over {}", self.top.name(), lower.join(", "))
     }
 
     fn wants_inputs(&self) -> bool {
-        self.top.wants_inputs() || self.lower.iter().any(Heads::wants_inputs)
+        self.top.wants_inputs() || self.lower.iter().any(FittedSet::wants_inputs)
     }
 
-    fn combine(&self, voices: &Voices) -> CandleResult<Tensor> {
+    fn combine(&self, predictions: &Predictions) -> CandleResult<Tensor> {
         let mut sums: Vec<Tensor> = vec![];
         for heads in &self.lower {
-            let said = heads.combine(voices)?;
+            let predicted = heads.combine(predictions)?;
             sums = match sums.is_empty() {
-                true => said,
-                false => sums.iter().zip(&said).map(|(a, b)| a + b).collect::<CandleResult<_>>()?,
+                true => predicted,
+                false => sums.iter().zip(&predicted).map(|(a, b)| a + b).collect::<CandleResult<_>>()?,
             };
         }
         if sums.is_empty() {
@@ -312,6 +314,6 @@ impl<H: Heads, T: Head> Head for LayersHead<H, T> {
         }
         let fits = self.lower.len() as f64;
         let words = sums.into_iter().map(|sum| sum / fits).collect::<CandleResult<_>>()?;
-        self.top.combine(&above(voices, words, self.members)?)
+        self.top.combine(&above(predictions, words, self.members)?)
     }
 }

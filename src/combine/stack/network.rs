@@ -1,7 +1,7 @@
 //! A network as meta-learner, trained with the members frozen.
 use crate::{
     combine::{
-        stack::{Lesson, MetaLearner, MetaModel},
+        stack::{MetaDataset, MetaLearner, MetaModel},
         Fit,
     },
     data::{Inputs, Task, TensorDataset},
@@ -20,7 +20,7 @@ use std::{collections::HashMap, fmt, sync::Arc};
 ///
 /// ```
 /// use candle_core::Result;
-/// use candle_ensemble::combine::stack::{Architecture, Network};
+/// use candle_ensemble::combine::stack::{Architecture, NeuralNetwork};
 /// use candle_nn::{linear, VarBuilder};
 ///
 /// /// One layer.
@@ -33,7 +33,7 @@ use std::{collections::HashMap, fmt, sync::Arc};
 ///     }
 /// }
 ///
-/// let learner = Network::new(Flat).epochs(100);
+/// let learner = NeuralNetwork::new(Flat).epochs(100);
 /// ```
 pub trait Architecture: Clone + fmt::Debug + Send + Sync + 'static {
     /// The network; f32 in, f32 out.
@@ -83,19 +83,19 @@ impl Architecture for Mlp {
 ///
 /// ```
 /// # use candle_core::{Device, Tensor};
-/// # use candle_ensemble::{combine::{stack::{Mlp, Network, Stack}, Combiner, Head}, data::Task, predictions::Voices, HeldOut};
+/// # use candle_ensemble::{combine::{stack::{Mlp, NeuralNetwork, Stack}, Combiner, FittedCombiner}, data::Task, predictions::Predictions, HeldOut};
 /// # let p = Tensor::arange(0f32, 40., &Device::Cpu)?.affine(0.02, 0.1)?;
-/// # let voices = Voices::new(Tensor::stack(&[(1. - &p)?, p], 1)?.unsqueeze(0)?, Task::Classification { classes: 2 })?;
-/// # let held_out = HeldOut::from_predictions(&voices, &Tensor::from_iter((0..40u32).map(|i| i / 20), &Device::Cpu)?)?;
-/// let learner = Network::new(Mlp::new(&[10])).epochs(200).seed(1.into());
+/// # let predictions = Predictions::new(Tensor::stack(&[(1. - &p)?, p], 1)?.unsqueeze(0)?, Task::Classification { classes: 2 })?;
+/// # let held_out = HeldOut::from_predictions(&predictions, &Tensor::from_iter((0..40u32).map(|i| i / 20), &Device::Cpu)?)?;
+/// let learner = NeuralNetwork::new(Mlp::new(&[10])).epochs(200).seed(1.into());
 /// let head = Stack::new(learner).fit(&|| Ok(held_out.clone()))?;
-/// assert_eq!(head.combine(&voices)?.dims(), [40, 2]);
+/// assert_eq!(head.combine(&predictions)?.dims(), [40, 2]);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct Network<A> {
+pub struct NeuralNetwork<A> {
     architecture: A,
-    epochs: u32,
+    epochs: usize,
     batch_size: usize,
     optimizer: Optimizer,
     loss: Option<Loss>,
@@ -103,7 +103,7 @@ pub struct Network<A> {
     seed: Seed,
 }
 
-impl<A: Architecture> Network<A> {
+impl<A: Architecture> NeuralNetwork<A> {
     /// 300 epochs of batches of 32 rows by Adam at 1e-3, seed 0.
     pub fn new(architecture: A) -> Self {
         let (optimizer, seed) = (Optimizer::adam(1e-3), Seed::from(0));
@@ -120,7 +120,7 @@ impl<A: Architecture> Network<A> {
 
     /// Passes over the held-out rows.
     #[must_use]
-    pub fn epochs(mut self, epochs: u32) -> Self {
+    pub fn epochs(mut self, epochs: usize) -> Self {
         self.epochs = epochs;
         self
     }
@@ -229,41 +229,42 @@ impl<A: Architecture> MetaModel for NetworkModel<A> {
         let (device, dtype) = (features.device(), features.dtype());
         let here = features.to_device(&Device::Cpu)?;
         let run = |x: Tensor| self.live.run(&Inputs::from(x), false);
-        let said = match task {
+        let predicted = match task {
             Task::Classification { .. } => {
                 let logits = run(here.to_dtype(DType::F32)?)?;
-                Output::Logits.voice(&logits, task, Scale::Probability)?.to_dtype(dtype)?
+                Output::Logits.prediction(&logits, task, Scale::Probability)?.to_dtype(dtype)?
             }
             Task::Regression { outputs } => {
                 let unit = |range, of| self.column(range, of)?.to_dtype(dtype);
                 let last = inputs..inputs + outputs;
                 let x = here.broadcast_sub(&unit(0..inputs, |u| u.0)?)?;
                 let x = x.broadcast_div(&unit(0..inputs, |u| u.1)?)?;
-                let y = Output::Logits.voice(&run(x.to_dtype(DType::F32)?)?, task, Scale::Probability)?;
+                let y =
+                    Output::Logits.prediction(&run(x.to_dtype(DType::F32)?)?, task, Scale::Probability)?;
                 let y = y.to_dtype(dtype)?.broadcast_mul(&unit(last.clone(), |u| u.1)?)?;
                 y.broadcast_add(&unit(last, |u| u.0)?)?
             }
         };
-        said.to_device(device)
+        predicted.to_device(device)
     }
 }
 
-impl<A: Architecture> MetaLearner for Network<A> {
+impl<A: Architecture> MetaLearner for NeuralNetwork<A> {
     type Model = NetworkModel<A>;
 
-    fn fit(&self, lesson: &Lesson<'_>) -> Result<NetworkModel<A>> {
-        let (task, weights) = (lesson.task(), lesson.weights()?);
-        let inputs = lesson.features().dim(1)?;
-        let x = lesson.features().to_device(&Device::Cpu)?;
+    fn fit(&self, dataset: &MetaDataset<'_>) -> Result<NetworkModel<A>> {
+        let (task, weights) = (dataset.task(), dataset.weights()?);
+        let inputs = dataset.features().dim(1)?;
+        let x = dataset.features().to_device(&Device::Cpu)?;
         let mut units = vec![];
         let data = match task {
             Task::Classification { classes } => {
-                let y = lesson.targets().to_device(&Device::Cpu)?;
+                let y = dataset.targets().to_device(&Device::Cpu)?;
                 labelled(x.to_dtype(DType::F32)?, &y, classes)?
             }
             Task::Regression { outputs } => {
                 let rows = x.dim(0)?;
-                let y = lesson.targets().to_device(&Device::Cpu)?.reshape((rows, outputs))?;
+                let y = dataset.targets().to_device(&Device::Cpu)?.reshape((rows, outputs))?;
                 let (x, of_x) = standardised(&x, &weights)?;
                 let (y, of_y) = standardised(&y, &weights)?;
                 units = [of_x, of_y].concat();
@@ -283,11 +284,11 @@ impl<A: Architecture> MetaLearner for Network<A> {
         }
         let seed = self.seed.child("network-stack");
         let pool =
-            Session::new(&trainer, &data).executor(&crate::exec::Sequential).grow(&MultiRun::new(1), seed)?;
+            Session::new(&trainer, &data).executor(&crate::exec::Sequential).fit(&MultiRun::new(1), seed)?;
         let nobody = || Error::invalid("the members of the meta-learner's run", "one", 0);
         let member = pool.members().first().ok_or_else(nobody)?;
         let objective = member.record.curve.last().map_or(f64::NAN, |epoch| epoch.train_loss);
-        let fit = Fit { objective, iterations: self.epochs.into(), gap: None };
+        let fit = Fit { objective, iterations: self.epochs as u64, gap: None };
         let weights = safetensors::serialize(&member.weights, None)
             .map_err(|e| Error::invalid("the network's weights", "serializable", e))?;
         Ok(SavedModel { architecture: self.architecture.clone(), task, inputs, units, fit, weights }

@@ -2,9 +2,9 @@
 use crate::{
     combine::{
         stack::{
-            search::{choose, Path, Strength},
+            search::{choose, Path, Penalty},
             sums::Centred,
-            AffineModel, Lesson, MetaLearner,
+            AffineModel, MetaDataset, MetaLearner,
         },
         Fit,
     },
@@ -18,16 +18,16 @@ use ndarray::Axis;
 ///
 /// ```
 /// # use candle_core::{Device, Tensor};
-/// # use candle_ensemble::{combine::{stack::{Ridge, Stack}, Combiner}, data::Task, predictions::Voices, HeldOut};
+/// # use candle_ensemble::{combine::{stack::{Ridge, Stack}, Combiner}, data::Task, predictions::Predictions, HeldOut};
 /// # let y = Tensor::arange(0f64, 60., &Device::Cpu)?.reshape((60, 1))?;
-/// # let said = Tensor::stack(&[(&y + 1.)?, (y.sin()? + &y)?, (y.cos()? * 2. + &y)?], 0)?;
-/// # let held_out = HeldOut::from_predictions(&Voices::new(said, Task::Regression { outputs: 1 })?, &y)?;
+/// # let predicted = Tensor::stack(&[(&y + 1.)?, (y.sin()? + &y)?, (y.cos()? * 2. + &y)?], 0)?;
+/// # let held_out = HeldOut::from_predictions(&Predictions::new(predicted, Task::Regression { outputs: 1 })?, &y)?;
 /// let report = held_out.judge(&Stack::new(Ridge::cross_validated(5)))?;
 /// assert!(report.better_than_mean());
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Ridge(Strength);
+pub struct Ridge(Penalty);
 
 impl Default for Ridge {
     /// α = 1.
@@ -40,13 +40,13 @@ impl Ridge {
     /// With this α, at least 0 (where it is [`Linear`](crate::combine::stack::Linear)); scikit-learn's default is 1.
     #[must_use]
     pub fn new(alpha: f64) -> Self {
-        Self(Strength::Given(alpha))
+        Self(Penalty::Given(alpha))
     }
 
     /// α from 1e-6 to 1e6, in half powers of ten, by the squared error over this many folds of the held-out rows.
     #[must_use]
     pub fn cross_validated(folds: usize) -> Self {
-        Self(Strength::Folds(folds))
+        Self(Penalty::Folds(folds))
     }
 }
 
@@ -63,10 +63,10 @@ fn path(moments: &Centred) -> Result<Path<'_>> {
 impl MetaLearner for Ridge {
     type Model = AffineModel;
 
-    fn fit(&self, lesson: &Lesson<'_>) -> Result<AffineModel> {
+    fn fit(&self, dataset: &MetaDataset<'_>) -> Result<AffineModel> {
         self.0.check("the ridge penalty")?;
         let candidates = |_: &Centred| (-12..=12).map(|half| 10f64.powf(f64::from(half) / 2.)).collect();
-        let (moments, alpha) = choose(lesson, self.0, candidates, path)?;
+        let (moments, alpha) = choose(dataset, self.0, candidates, path)?;
         let coefficients = match alpha {
             0. => moments.least_squares()?,
             alpha => moments.ridge(alpha / moments.total)?,
@@ -74,6 +74,6 @@ impl MetaLearner for Ridge {
         let penalty = alpha / moments.total * coefficients.mapv(|b| b * b).sum();
         let fit = Fit { objective: moments.error(&coefficients) + penalty, iterations: 1, gap: None };
         let intercepts = moments.intercepts(&coefficients);
-        Ok(AffineModel::new("ridge", lesson.task(), alpha, (coefficients, intercepts), fit))
+        Ok(AffineModel::new("ridge", dataset.task(), alpha, (coefficients, intercepts), fit))
     }
 }

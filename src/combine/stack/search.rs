@@ -2,7 +2,7 @@
 use crate::{
     combine::stack::{
         sums::{Centred, Sums},
-        Lesson,
+        MetaDataset,
     },
     kernels::cpu::argmin,
     Error, Result, Seed,
@@ -11,13 +11,13 @@ use ndarray::Array2;
 
 /// How strong a penalty is.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Strength {
+pub(crate) enum Penalty {
     Given(f64),
     /// By this many folds of the held-out rows.
     Folds(usize),
 }
 
-impl Strength {
+impl Penalty {
     pub(crate) fn check(self, what: &str) -> Result<()> {
         match self {
             Self::Given(x) if !(x.is_finite() && x >= 0.) => {
@@ -37,16 +37,16 @@ pub(crate) type Path<'a> = Box<dyn FnMut(f64) -> Result<Array2<f64>> + 'a>;
 /// The rows' moments and the strength: of the candidates, the one with the least squared error on folds that the fit
 /// has not seen, the strongest of equals.
 pub(crate) fn choose(
-    lesson: &Lesson<'_>,
-    strength: Strength,
+    dataset: &MetaDataset<'_>,
+    strength: Penalty,
     candidates: impl Fn(&Centred) -> Vec<f64>,
     path: impl Fn(&Centred) -> Result<Path<'_>>,
 ) -> Result<(Centred, f64)> {
     let k = match strength {
-        Strength::Given(penalty) => return Ok((Sums::of_all(lesson)?.centred(), penalty)),
-        Strength::Folds(k) => k,
+        Penalty::Given(penalty) => return Ok((Sums::of_all(dataset)?.centred(), penalty)),
+        Penalty::Folds(k) => k,
     };
-    let folds = Sums::of(lesson, &lesson.folds(k, Seed::from(0).child("penalty"))?)?;
+    let folds = Sums::of(dataset, &dataset.folds(k, Seed::from(0).child("penalty"))?)?;
     let of_all = |skip: Option<usize>| {
         let rest = folds.iter().enumerate().filter(|(i, _)| Some(*i) != skip).map(|(_, sums)| sums);
         rest.cloned().reduce(|a, b| a.plus(&b))

@@ -4,7 +4,7 @@
 //! pass over the rows gives it; folds of a cross-validation are sums and differences; every output and every
 //! penalty is then solved for without another look at the rows. Costs R·F² for the pass and F³ to solve.
 use crate::{
-    combine::stack::Lesson,
+    combine::stack::MetaDataset,
     kernels::cpu::{self, Number},
     threads::wide,
     Error, Result, Rows,
@@ -34,32 +34,32 @@ pub(crate) struct Sums {
 
 impl Sums {
     /// Of each group of positions.
-    pub(crate) fn of(lesson: &Lesson<'_>, groups: &[Rows]) -> Result<Vec<Self>> {
-        let (answers, weights) = (lesson.answers()?, lesson.weights()?);
-        match lesson.features().dtype() {
-            DType::F64 => of::<f64>(lesson, groups, &answers, &weights),
-            _ => of::<f32>(lesson, groups, &answers, &weights),
+    pub(crate) fn of(dataset: &MetaDataset<'_>, groups: &[Rows]) -> Result<Vec<Self>> {
+        let (answers, weights) = (dataset.answers()?, dataset.weights()?);
+        match dataset.features().dtype() {
+            DType::F64 => of::<f64>(dataset, groups, &answers, &weights),
+            _ => of::<f32>(dataset, groups, &answers, &weights),
         }
     }
 
     /// Of all rows.
-    pub(crate) fn of_all(lesson: &Lesson<'_>) -> Result<Self> {
-        let all = (0..lesson.features().dim(0)? as u32).collect();
-        let sums = Self::of(lesson, &[all])?.pop();
+    pub(crate) fn of_all(dataset: &MetaDataset<'_>) -> Result<Self> {
+        let all = (0..dataset.features().dim(0)? as u32).collect();
+        let sums = Self::of(dataset, &[all])?.pop();
         sums.ok_or_else(|| Error::invalid("the held-out rows", "at least one", 0))
     }
 
     /// The features' means and covariance over some rows, whatever the answers and the weights.
-    pub(crate) fn covariance(lesson: &Lesson<'_>, some: &Rows) -> Result<(Array1<f64>, Array2<f64>)> {
+    pub(crate) fn covariance(dataset: &MetaDataset<'_>, some: &Rows) -> Result<(Array1<f64>, Array2<f64>)> {
         let centred = |sums: Vec<Self>| {
             let none = || Error::invalid("the held-out rows", "at least one", 0);
             let centred = sums.first().ok_or_else(none)?.centred();
             Ok((centred.means, centred.gram))
         };
-        let weights = vec![1.; lesson.features().dim(0)?];
-        match lesson.features().dtype() {
-            DType::F64 => centred(of::<f64>(lesson, std::slice::from_ref(some), &[], &weights)?),
-            _ => centred(of::<f32>(lesson, std::slice::from_ref(some), &[], &weights)?),
+        let weights = vec![1.; dataset.features().dim(0)?];
+        match dataset.features().dtype() {
+            DType::F64 => centred(of::<f64>(dataset, std::slice::from_ref(some), &[], &weights)?),
+            _ => centred(of::<f32>(dataset, std::slice::from_ref(some), &[], &weights)?),
         }
     }
 
@@ -108,13 +108,13 @@ impl Sums {
 }
 
 fn of<T: Number>(
-    lesson: &Lesson<'_>,
+    dataset: &MetaDataset<'_>,
     groups: &[Rows],
     answers: &[Vec<f64>],
     weights: &[f64],
 ) -> Result<Vec<Sums>> {
-    let width = lesson.features().dim(1)?;
-    let sums = cpu::with(lesson.features(), |x: &[T]| {
+    let width = dataset.features().dim(1)?;
+    let sums = cpu::with(dataset.features(), |x: &[T]| {
         let rows = Table { x, width, answers, weights };
         let origin = rows.means();
         let sums = |group: &Rows| Sums {

@@ -1,8 +1,8 @@
 //! Against numbers from `tests/reference/stacking.py`.
 use crate::{
     combine::{
-        stack::{reference::*, sums::Sums, AtInference, Layers, *},
-        Head, Mean, Median,
+        stack::{reference::*, sums::Sums, InferenceMode, MultiLayerStack, *},
+        FittedCombiner, Mean, Median,
     },
     Seed,
 };
@@ -34,43 +34,44 @@ impl Lcg {
 fn classes(members: usize, classes: usize, seed: u64) -> (HeldOut, Tensor) {
     let mut g = Lcg(seed);
     let labels: Vec<u32> = (0..ROWS).map(|_| (g.draw() * classes as f64) as u32).collect();
-    let mut said = vec![];
+    let mut predicted = vec![];
     for _ in 0..members {
         for y in &labels {
             let row: Vec<f64> = (0..classes)
                 .map(|c| (3. * g.draw() + if c == *y as usize { 1.2 } else { 0. }).exp())
                 .collect();
             let sum: f64 = row.iter().sum();
-            said.extend(row.iter().map(|p| p / sum));
+            predicted.extend(row.iter().map(|p| p / sum));
         }
     }
-    let said = Tensor::from_vec(said, (members, ROWS, classes), CPU).unwrap();
+    let predicted = Tensor::from_vec(predicted, (members, ROWS, classes), CPU).unwrap();
     let (inputs, weights) = g.rest();
-    let voices = Voices::new(said, Task::Classification { classes }).unwrap();
-    let held_out = HeldOut::from_predictions(&voices, &Tensor::new(labels, CPU).unwrap()).unwrap();
+    let predictions = Predictions::new(predicted, Task::Classification { classes }).unwrap();
+    let held_out = HeldOut::from_predictions(&predictions, &Tensor::new(labels, CPU).unwrap()).unwrap();
     (held_out.with_inputs(&inputs).unwrap(), weights)
 }
 
 fn values(members: usize, seed: u64) -> (HeldOut, Tensor) {
     let mut g = Lcg(seed);
     let answers: Vec<f64> = (0..ROWS).map(|_| 6. * g.draw() - 3.).collect();
-    let mut said = vec![];
+    let mut predicted = vec![];
     for m in 0..members {
-        said.extend(answers.iter().map(|y| 0.8 * y + 2. * g.draw() - 0.3 * m as f64).collect::<Vec<_>>());
+        predicted
+            .extend(answers.iter().map(|y| 0.8 * y + 2. * g.draw() - 0.3 * m as f64).collect::<Vec<_>>());
     }
-    let said = Tensor::from_vec(said, (members, ROWS, 1), CPU).unwrap();
+    let predicted = Tensor::from_vec(predicted, (members, ROWS, 1), CPU).unwrap();
     let (inputs, weights) = g.rest();
-    let voices = Voices::new(said, Task::Regression { outputs: 1 }).unwrap();
-    let held_out = HeldOut::from_predictions(&voices, &Tensor::new(answers, CPU).unwrap()).unwrap();
+    let predictions = Predictions::new(predicted, Task::Regression { outputs: 1 }).unwrap();
+    let held_out = HeldOut::from_predictions(&predictions, &Tensor::new(answers, CPU).unwrap()).unwrap();
     (held_out.with_inputs(&inputs).unwrap(), weights)
 }
 
-fn fitted<C: Combiner>(rule: &C, held_out: &HeldOut) -> C::Head {
+fn fitted<C: Combiner>(rule: &C, held_out: &HeldOut) -> C::Fitted {
     rule.fit(&|| Ok(held_out.clone())).unwrap()
 }
 
-fn said(head: &impl Head, held_out: &HeldOut) -> Vec<Vec<f64>> {
-    head.combine(held_out.voices()).unwrap().to_dtype(DType::F64).unwrap().to_vec2().unwrap()
+fn predicted(head: &impl FittedCombiner, held_out: &HeldOut) -> Vec<Vec<f64>> {
+    head.combine(held_out.predictions()).unwrap().to_dtype(DType::F64).unwrap().to_vec2().unwrap()
 }
 
 #[track_caller]
@@ -100,9 +101,9 @@ fn logistic_stacks_are_scikit_learns() {
         assert!(head.model().gradient() <= 1e-8, "{head:?}");
         near(head.model().coefficients(), coefficients, 1e-6);
         near(&[head.model().intercepts()], intercepts, 1e-6);
-        let table = table(held_out.voices(), MetaFeatures::Probabilities, through).unwrap();
+        let table = table(held_out.predictions(), MetaFeatures::Probabilities, through).unwrap();
         near(&head.model().decisions(&table).unwrap().to_vec2().unwrap()[..3], decisions, 1e-6);
-        near(&said(&head, held_out)[..3], probabilities, 1e-6);
+        near(&predicted(&head, held_out)[..3], probabilities, 1e-6);
     };
     let (three, of_three) = classes(4, 3, 7);
     let plain = [THREE_COEFFICIENTS, THREE_INTERCEPTS, THREE_DECISIONS, THREE_PROBABILITIES];
@@ -140,11 +141,13 @@ fn the_default_accuracy_and_single_precision_are_close_to_the_exact_fit() {
         assert!(head.model().gradient() <= 1e-4);
         assert!((0. ..1e-5).contains(&(head.fitted().unwrap().objective - best)));
 
-        let lesson =
-            Lesson::new(table(held_out.voices(), MetaFeatures::Probabilities, false).unwrap(), &held_out);
+        let dataset = MetaDataset::new(
+            table(held_out.predictions(), MetaFeatures::Probabilities, false).unwrap(),
+            &held_out,
+        );
         let labels: Vec<u32> = held_out.targets().to_vec1().unwrap();
         let present = (0..k as u32).collect();
-        let single = Logistic::new().fit_as::<f32>(&lesson, &labels, &vec![1.; ROWS], present, k).unwrap();
+        let single = Logistic::new().fit_as::<f32>(&dataset, &labels, &vec![1.; ROWS], present, k).unwrap();
         assert!((single.fitted().unwrap().objective - best).abs() < 1e-5);
         assert!(single.gradient() <= 2e-4);
     }
@@ -154,7 +157,7 @@ fn the_default_accuracy_and_single_precision_are_close_to_the_exact_fit() {
 #[test]
 fn logistic_stacks_are_linfas() {
     let (held_out, _) = classes(4, 3, 7);
-    let features = table(held_out.voices(), MetaFeatures::Probabilities, false).unwrap();
+    let features = table(held_out.predictions(), MetaFeatures::Probabilities, false).unwrap();
     let x = ndarray::Array2::from_shape_vec(
         (ROWS, 12),
         features.flatten_all().unwrap().to_vec1::<f64>().unwrap(),
@@ -185,7 +188,7 @@ fn stacks_for_values_are_scikit_learns() {
             let head = fitted(&Stack::new(learner).pass_through(inputs), &held_out);
             near(&[linear_row(head.model())], coefficients, 1e-6);
             assert_eq!(head.columns().len() + 1, coefficients[0].len());
-            near(&[said(&head, &held_out).concat()[..3].to_vec()], predictions, 1e-6);
+            near(&[predicted(&head, &held_out).concat()[..3].to_vec()], predictions, 1e-6);
         }
         let head = fitted(&Stack::new(learner), &held_out.with_weights(&weights).unwrap());
         near(&[linear_row(head.model())], weighted, 1e-6);
@@ -199,7 +202,7 @@ fn stacks_for_values_are_scikit_learns() {
 #[test]
 fn least_squares_is_linfas() {
     let (held_out, _) = values(4, 9);
-    let features = table(held_out.voices(), MetaFeatures::Probabilities, true).unwrap();
+    let features = table(held_out.predictions(), MetaFeatures::Probabilities, true).unwrap();
     let x =
         ndarray::Array2::from_shape_vec((ROWS, 6), features.flatten_all().unwrap().to_vec1::<f64>().unwrap());
     let y = ndarray::Array1::from(held_out.targets().to_vec1::<f64>().unwrap());
@@ -213,9 +216,9 @@ fn least_squares_is_linfas() {
 #[test]
 fn rules_over_rules_are_scikit_learns() {
     let (held_out, _) = classes(4, 3, 7);
-    let rule = Layers::new((Stack::new(exact()), Stack::new(exact().c(0.1))), Stack::new(exact()));
+    let rule = MultiLayerStack::new((Stack::new(exact()), Stack::new(exact().c(0.1))), Stack::new(exact()));
     let head = fitted(&rule, &held_out);
-    near(&said(&head, &held_out)[..3], LAYERS_PROBABILITIES, 1e-6);
+    near(&predicted(&head, &held_out)[..3], LAYERS_PROBABILITIES, 1e-6);
     assert_eq!(head.name(), "logistic-stack over logistic-stack, logistic-stack");
     assert_eq!(head.top().columns()[3], "logistic-stack 2, class 0");
 }
@@ -224,29 +227,32 @@ fn rules_over_rules_are_scikit_learns() {
 fn a_layer_speaks_as_refit_or_as_the_mean_of_its_folds() {
     let (held_out, _) = values(3, 4);
     let layer = || (Stack::new(Linear), Median);
-    for (how, fits) in [(AtInference::Refit, 1), (AtInference::FoldMean, 4)] {
-        let head = fitted(&Layers::new(layer(), Mean).folds(4).at_inference(how), &held_out);
+    for (how, fits) in [(InferenceMode::Refit, 1), (InferenceMode::FoldMean, 4)] {
+        let head = fitted(&MultiLayerStack::new(layer(), Mean).folds(4).inference_mode(how), &held_out);
         assert_eq!(head.lower().len(), fits);
         let mut sum = vec![0.; ROWS];
         for (stack, median) in head.lower() {
-            let both = [said(stack, &held_out).concat(), said(median, &held_out).concat()];
+            let both = [predicted(stack, &held_out).concat(), predicted(median, &held_out).concat()];
             sum.iter_mut()
                 .enumerate()
                 .for_each(|(i, sum)| *sum += (both[0][i] + both[1][i]) / 2. / fits as f64);
         }
-        near(&[said(&head, &held_out).concat()], &[sum], 1e-12);
+        near(&[predicted(&head, &held_out).concat()], &[sum], 1e-12);
     }
     // What the top is fitted on is out of fold: of a row's own answer nothing comes through.
-    let top = Layers::new(layer(), Stack::new(Linear)).members(true).folds(ROWS);
+    let top = MultiLayerStack::new(layer(), Stack::new(Linear)).members(true).folds(ROWS);
     let head = fitted(&top, &held_out);
     assert_eq!(head.top().columns(), ["linear-stack", "median", "member 0", "member 1", "member 2"]);
-    let nested = Layers::new(vec![Median, Median], Layers::new((Mean, Median), Stack::new(Ridge::new(1.))));
-    assert_eq!(said(&fitted(&nested, &held_out), &held_out).len(), ROWS);
+    let nested = MultiLayerStack::new(
+        vec![Median, Median],
+        MultiLayerStack::new((Mean, Median), Stack::new(Ridge::new(1.))),
+    );
+    assert_eq!(predicted(&fitted(&nested, &held_out), &held_out).len(), ROWS);
     for bad in [0, 1] {
-        let e = Layers::new(layer(), Mean).folds(bad).fit(&|| Ok(held_out.clone())).unwrap_err();
+        let e = MultiLayerStack::new(layer(), Mean).folds(bad).fit(&|| Ok(held_out.clone())).unwrap_err();
         assert!(e.to_string().contains("the folds of the layers"), "{e}");
     }
-    let e = Layers::new(Vec::<Mean>::new(), Mean).fit(&|| Ok(held_out.clone())).unwrap_err();
+    let e = MultiLayerStack::new(Vec::<Mean>::new(), Mean).fit(&|| Ok(held_out.clone())).unwrap_err();
     assert!(e.to_string().contains("a layer must be of at least one rule"), "{e}");
 }
 
@@ -254,9 +260,9 @@ fn a_layer_speaks_as_refit_or_as_the_mean_of_its_folds() {
 fn each_stack(held_out: &HeldOut, then: impl Fn(&str, Vec<Vec<f64>>)) {
     fn one<C: Combiner>(held_out: &HeldOut, rule: C) -> (String, Vec<Vec<f64>>) {
         let head = fitted(&rule, held_out);
-        (head.name(), said(&head, held_out))
+        (head.name(), predicted(&head, held_out))
     }
-    let network = || Network::new(Mlp::new(&[4])).epochs(3);
+    let network = || NeuralNetwork::new(Mlp::new(&[4])).epochs(3);
     let mut all = vec![
         one(held_out, Stack::new(Linear)),
         one(held_out, Stack::new(Ridge::new(1.)).pass_through(true)),
@@ -264,39 +270,41 @@ fn each_stack(held_out: &HeldOut, then: impl Fn(&str, Vec<Vec<f64>>)) {
         one(held_out, Stack::new(ElasticNet::new(0.01, 0.5))),
         one(held_out, Stack::new(ElasticNet::cross_validated(1., 3))),
         one(held_out, Stack::new(network())),
-        one(held_out, Layers::new((Stack::new(Linear), Mean), Stack::new(network())).folds(3)),
+        one(held_out, MultiLayerStack::new((Stack::new(Linear), Mean), Stack::new(network())).folds(3)),
     ];
-    if let Task::Classification { .. } = held_out.voices().task() {
+    if let Task::Classification { .. } = held_out.predictions().task() {
         for features in [MetaFeatures::Probabilities, MetaFeatures::LogOdds, MetaFeatures::Classes] {
             all.push(one(held_out, Stack::new(Logistic::new()).features(features)));
             all.push(one(held_out, Stack::new(Linear).features(features)));
         }
     }
-    all.into_iter().for_each(|(name, said)| then(&name, said));
+    all.into_iter().for_each(|(name, predicted)| then(&name, predicted));
 }
 
 #[test]
 fn stacks_cope_with_what_comes() {
     let (numbers, _) = values(3, 4);
     let several = {
-        let said =
-            Tensor::cat(&[numbers.voices().values(), &numbers.voices().values().sin().unwrap()], 2).unwrap();
+        let predicted =
+            Tensor::cat(&[numbers.predictions().values(), &numbers.predictions().values().sin().unwrap()], 2)
+                .unwrap();
         let answers = Tensor::stack(&[numbers.targets(), &numbers.targets().sin().unwrap()], 1).unwrap();
-        let voices = Voices::new(said, Task::Regression { outputs: 2 }).unwrap();
-        let inputs = numbers.voices().inputs().unwrap();
-        HeldOut::from_predictions(&voices, &answers).unwrap().with_inputs(inputs).unwrap()
+        let predictions = Predictions::new(predicted, Task::Regression { outputs: 2 }).unwrap();
+        let inputs = numbers.predictions().inputs().unwrap();
+        HeldOut::from_predictions(&predictions, &answers).unwrap().with_inputs(inputs).unwrap()
     };
     let cases = [numbers, several, classes(3, 2, 4).0, classes(3, 3, 4).0, classes(3, 7, 4).0];
     for held_out in cases {
-        let (values, task) = (held_out.voices().values(), held_out.voices().task());
+        let (values, task) = (held_out.predictions().values(), held_out.predictions().task());
         let remade = |values: Tensor, covered: Option<Tensor>| {
-            let voices = match covered {
-                Some(covered) => Voices::partial(values, covered, task),
-                None => Voices::new(values, task),
+            let predictions = match covered {
+                Some(covered) => Predictions::partial(values, covered, task),
+                None => Predictions::new(values, task),
             };
-            // With the voices, because rows that nobody speaks about are left out.
-            let voices = voices.unwrap().with_inputs(held_out.voices().inputs().unwrap()).unwrap();
-            HeldOut::from_predictions(&voices, held_out.targets()).unwrap()
+            // With the predictions, because rows that nobody predicts are left out.
+            let predictions =
+                predictions.unwrap().with_inputs(held_out.predictions().inputs().unwrap()).unwrap();
+            HeldOut::from_predictions(&predictions, held_out.targets()).unwrap()
         };
         let covered: Vec<f32> = (0..3 * ROWS).map(|i| f32::from(u8::from(i % 4 > 0))).collect();
         let covered = Tensor::from_vec(covered, (3, ROWS), CPU).unwrap();
@@ -307,17 +315,17 @@ fn stacks_cope_with_what_comes() {
             ("as they are", held_out.clone()),
             ("in single precision", remade(values.to_dtype(DType::F32).unwrap(), None)),
             ("partly there", remade(values.clone(), Some(covered))),
-            ("one member", held_out.of_slots(&[1]).unwrap()),
-            ("duplicates", held_out.of_slots(&[0, 1, 0, 1, 1]).unwrap()),
+            ("one member", held_out.select_slots(&[1]).unwrap()),
+            ("duplicates", held_out.select_slots(&[0, 1, 0, 1, 1]).unwrap()),
             ("a constant", remade(Tensor::cat(&[values, &constant], 0).unwrap(), None)),
             ("constants alone", remade(constant, None)),
             ("exactly 0 or 1", remade(certain, None)),
             ("few rows", held_out.select(&(0..9).collect::<Vec<_>>()).unwrap()),
         ];
         for (what, held_out) in variants {
-            each_stack(&held_out, |name, said| {
-                assert_eq!((said.len(), said[0].len()), (held_out.rows().len(), task.width()));
-                for row in said {
+            each_stack(&held_out, |name, predicted| {
+                assert_eq!((predicted.len(), predicted[0].len()), (held_out.rows().len(), task.width()));
+                for row in predicted {
                     assert!(row.iter().all(|x| x.is_finite()), "{name}, {what}, {task:?}: {row:?}");
                     if let Task::Classification { .. } = task {
                         assert!(row.iter().all(|p| *p >= 0.), "{name}, {what}: {row:?}");
@@ -332,15 +340,15 @@ fn stacks_cope_with_what_comes() {
 #[test]
 fn duplicates_share_alike_and_constants_change_nothing() {
     let (held_out, _) = values(3, 5);
-    let twice = held_out.of_slots(&[0, 1, 2, 1]).unwrap();
+    let twice = held_out.select_slots(&[0, 1, 2, 1]).unwrap();
     let (one, two) = (fitted(&Stack::new(Linear), &held_out), fitted(&Stack::new(Linear), &twice));
-    near(&said(&one, &held_out), &said(&two, &twice), 1e-8);
+    near(&predicted(&one, &held_out), &predicted(&two, &twice), 1e-8);
     let (one, two) = (&one.model().coefficients()[0], &two.model().coefficients()[0]);
     near(&[[one[0], one[1] / 2., one[2], one[1] / 2.]], &[two], 1e-7);
 
     let constant = Tensor::full(7.1f64, (1, ROWS, 1), CPU).unwrap();
-    let more = Tensor::cat(&[held_out.voices().values(), &constant], 0).unwrap();
-    let more = Voices::new(more, Task::Regression { outputs: 1 }).unwrap();
+    let more = Tensor::cat(&[held_out.predictions().values(), &constant], 0).unwrap();
+    let more = Predictions::new(more, Task::Regression { outputs: 1 }).unwrap();
     let more = HeldOut::from_predictions(&more, held_out.targets()).unwrap();
     let head = fitted(&Stack::new(Linear), &more);
     assert_eq!(head.model().coefficients()[0][3], 0.);
@@ -348,11 +356,13 @@ fn duplicates_share_alike_and_constants_change_nothing() {
 
     // The probabilities of three classes sum to one: the table is singular to begin with.
     let (held_out, _) = classes(4, 3, 7);
-    let single =
-        Voices::new(held_out.voices().values().to_dtype(DType::F32).unwrap(), held_out.voices().task());
+    let single = Predictions::new(
+        held_out.predictions().values().to_dtype(DType::F32).unwrap(),
+        held_out.predictions().task(),
+    );
     let single = HeldOut::from_predictions(&single.unwrap(), held_out.targets()).unwrap();
     let double = fitted(&Stack::new(Linear), &held_out);
-    near(&said(&double, &held_out), &said(&fitted(&Stack::new(Linear), &single), &single), 1e-5);
+    near(&predicted(&double, &held_out), &predicted(&fitted(&Stack::new(Linear), &single), &single), 1e-5);
     assert!(double.model().coefficients().concat().iter().all(|b| b.abs() < 10.));
 }
 
@@ -363,13 +373,13 @@ fn a_weight_of_two_is_a_row_twice() {
         let weights: Vec<f64> = (0..ROWS).map(|i| if i % 3 == 0 { 2. } else { 1. }).collect();
         let weighted = held_out.clone().with_weights(&Tensor::new(weights, CPU).unwrap()).unwrap();
         let rule = Stack::new(learner);
-        let a = said(&fitted(&rule, &weighted), held_out);
-        near(&a, &said(&fitted(&rule, &held_out.select(&twice).unwrap()), held_out), tolerance);
+        let a = predicted(&fitted(&rule, &weighted), held_out);
+        near(&a, &predicted(&fitted(&rule, &held_out.select(&twice).unwrap()), held_out), tolerance);
         let none: Vec<f64> = (0..ROWS).map(|i| f64::from(u8::from(i % 4 != 0))).collect();
         let some: Vec<u32> = (0..ROWS as u32).filter(|i| i % 4 != 0).collect();
         let weighted = held_out.clone().with_weights(&Tensor::new(none, CPU).unwrap()).unwrap();
-        let a = said(&fitted(&rule, &weighted), held_out);
-        near(&a, &said(&fitted(&rule, &held_out.select(&some).unwrap()), held_out), tolerance);
+        let a = predicted(&fitted(&rule, &weighted), held_out);
+        near(&a, &predicted(&fitted(&rule, &held_out.select(&some).unwrap()), held_out), tolerance);
     }
     let (numbers, _) = values(3, 6);
     let (labels, _) = classes(3, 3, 6);
@@ -391,7 +401,7 @@ fn classes_that_are_missing_get_nothing_and_one_alone_is_an_error() {
     for present in [&[1u32, 3][..], &[0, 2, 3]] {
         let head = fitted(&Stack::new(Logistic::new()), &held_out.select(&keep(present)).unwrap());
         assert_eq!(head.model().present(), present);
-        for row in said(&head, &held_out) {
+        for row in predicted(&head, &held_out) {
             let sum: f64 = row.iter().sum();
             assert!((sum - 1.).abs() < 1e-12);
             assert!((0..4u32).all(|c| present.contains(&c) == (row[c as usize] > 0.)), "{row:?}");
@@ -404,7 +414,7 @@ fn classes_that_are_missing_get_nothing_and_one_alone_is_an_error() {
         "the held-out rows must be of at least two classes for logistic regression, but is all of class 2"
     );
     let head = fitted(&Stack::new(Linear), &one);
-    assert!(said(&head, &held_out).iter().all(|row| (row[2] - 1.).abs() < 1e-9), "a linear stack copes");
+    assert!(predicted(&head, &held_out).iter().all(|row| (row[2] - 1.).abs() < 1e-9), "a linear stack copes");
 }
 
 #[test]
@@ -423,8 +433,8 @@ fn parameters_out_of_range_are_named() {
     says(&Stack::new(Ridge::cross_validated(1)), &held_out, "the folds of the penalty's search");
     says(&Stack::new(ElasticNet::new(f64::NAN, 0.5)), &held_out, "the elastic net's penalty");
     says(&Stack::new(ElasticNet::new(1., 1.1)), &held_out, "from 0 to 1");
-    says(&Stack::new(Network::new(Mlp::new(&[0]))), &held_out, "hidden layer 0");
-    says(&Stack::new(Network::new(Mlp::new(&[3])).epochs(0)), &held_out, "epochs");
+    says(&Stack::new(NeuralNetwork::new(Mlp::new(&[0]))), &held_out, "hidden layer 0");
+    says(&Stack::new(NeuralNetwork::new(Mlp::new(&[3])).epochs(0)), &held_out, "epochs");
     let (numbers, _) = values(3, 6);
     says(&Stack::new(Logistic::new()), &numbers, "asked for classes");
     says(
@@ -433,7 +443,7 @@ fn parameters_out_of_range_are_named() {
         "the meta-features LogOdds must be asked for classes",
     );
     let blind = HeldOut::from_predictions(
-        &Voices::new(numbers.voices().values().clone(), numbers.voices().task()).unwrap(),
+        &Predictions::new(numbers.predictions().values().clone(), numbers.predictions().task()).unwrap(),
         numbers.targets(),
     );
     says(&Stack::new(Linear).pass_through(true), &blind.unwrap(), "the inputs of the held-out rows");
@@ -443,29 +453,30 @@ fn parameters_out_of_range_are_named() {
 fn a_head_refuses_other_voices() {
     let (held_out, _) = classes(3, 3, 6);
     let head = fitted(&Stack::new(Linear).pass_through(true), &held_out);
-    let fewer = held_out.voices().narrow(0, 2).unwrap();
-    assert!(head.combine(&fewer).unwrap_err().to_string().contains("was fitted on 3 voices"));
-    let wide = held_out.voices().with_inputs(&Tensor::zeros((ROWS, 5), DType::F64, CPU).unwrap()).unwrap();
+    let fewer = held_out.predictions().narrow(0, 2).unwrap();
+    assert!(head.combine(&fewer).unwrap_err().to_string().contains("was fitted on 3 predictions"));
+    let wide =
+        held_out.predictions().with_inputs(&Tensor::zeros((ROWS, 5), DType::F64, CPU).unwrap()).unwrap();
     assert!(head.combine(&wide).unwrap_err().to_string().contains("with 2 inputs a row, not 5"));
 }
 
 #[test]
 fn what_a_meta_learner_sees() {
-    let said =
+    let predicted =
         Tensor::new(&[[[0.2f32, 0.8, 0.], [0.4, 0.2, 0.4]], [[1., 0., 0.], [0.3, 0.3, 0.4]]], CPU).unwrap();
     let covered = Tensor::new(&[[1f32, 1.], [1., 0.]], CPU).unwrap();
-    let voices = Voices::partial(said, covered, Task::Classification { classes: 3 }).unwrap();
-    let of = |features| table(&voices, features, false).unwrap().to_vec2::<f32>().unwrap();
+    let predictions = Predictions::partial(predicted, covered, Task::Classification { classes: 3 }).unwrap();
+    let of = |features| table(&predictions, features, false).unwrap().to_vec2::<f32>().unwrap();
     let classes = of(MetaFeatures::Classes);
     assert_eq!(classes, [[0., 1., 0., 1., 0., 0.], [1., 0., 0., 1., 0., 0.]], "the lowest of equals");
     let odds = of(MetaFeatures::LogOdds);
     assert!((odds[0][0] - 0.25f32.ln()).abs() < 1e-6 && (odds[0][1] - 4f32.ln()).abs() < 1e-6);
     assert!((13.7..13.9).contains(&odds[0][3]) && (odds[0][2] + odds[0][3]).abs() < 0.1, "{odds:?}");
     assert_eq!(of(MetaFeatures::Probabilities)[1], [0.4, 0.2, 0.4, 0.4, 0.2, 0.4], "filled");
-    let nobody = Voices::partial(
-        voices.values().clone(),
+    let nobody = Predictions::partial(
+        predictions.values().clone(),
         Tensor::zeros((2, 2), DType::F32, CPU).unwrap(),
-        voices.task(),
+        predictions.task(),
     );
     for features in [MetaFeatures::Probabilities, MetaFeatures::LogOdds, MetaFeatures::Classes] {
         let all = table(nobody.as_ref().unwrap(), features, false).unwrap().to_vec2::<f32>().unwrap();
@@ -476,39 +487,40 @@ fn what_a_meta_learner_sees() {
 #[test]
 fn a_network_learns_what_is_not_linear_and_comes_back_from_bytes() {
     let (held_out, _) = classes(4, 3, 7);
-    let rule =
-        Stack::new(Network::new(Mlp::new(&[10])).epochs(150).optimizer(crate::train::Optimizer::adam(1e-2)));
+    let rule = Stack::new(
+        NeuralNetwork::new(Mlp::new(&[10])).epochs(150).optimizer(crate::train::Optimizer::adam(1e-2)),
+    );
     let head = fitted(&rule, &held_out);
     assert!(held_out.metrics(&head).unwrap().headline() > held_out.metrics(&Mean).unwrap().headline());
     let bytes = crate::codec::encode(&head).unwrap();
-    let back: StackHead<NetworkModel<Mlp>> = crate::codec::decode(&bytes).unwrap();
+    let back: FittedStack<NetworkModel<Mlp>> = crate::codec::decode(&bytes).unwrap();
     assert_eq!(back, head);
-    assert_eq!(said(&back, &held_out), said(&head, &held_out));
+    assert_eq!(predicted(&back, &held_out), predicted(&head, &held_out));
     assert_eq!(crate::codec::encode(&fitted(&rule, &held_out)).unwrap(), bytes, "one seed, one network");
-    let other = Stack::new(Network::new(Mlp::new(&[10])).epochs(2).seed(5.into()));
+    let other = Stack::new(NeuralNetwork::new(Mlp::new(&[10])).epochs(2).seed(5.into()));
     assert_ne!(fitted(&other, &held_out), head);
     for i in (0..bytes.len()).step_by(7) {
-        let _ = crate::codec::decode::<StackHead<NetworkModel<Mlp>>>(&bytes[..i]);
+        let _ = crate::codec::decode::<FittedStack<NetworkModel<Mlp>>>(&bytes[..i]);
         let mut flipped = bytes.clone();
         flipped[i] ^= 0xff;
-        if let Ok(odd) = crate::codec::decode::<StackHead<NetworkModel<Mlp>>>(&flipped) {
-            let _ = odd.combine(held_out.voices());
+        if let Ok(odd) = crate::codec::decode::<FittedStack<NetworkModel<Mlp>>>(&flipped) {
+            let _ = odd.combine(held_out.predictions());
         }
     }
     // In any units: the network sees standardised numbers.
     let (numbers, _) = values(3, 6);
-    let large = (numbers.voices().values() * 1e6).unwrap();
-    let large = Voices::new(large, numbers.voices().task()).unwrap();
+    let large = (numbers.predictions().values() * 1e6).unwrap();
+    let large = Predictions::new(large, numbers.predictions().task()).unwrap();
     let large = HeldOut::from_predictions(&large, &(numbers.targets() * 1e6).unwrap()).unwrap();
     let head = fitted(&rule, &large);
     let mean: f64 = held_out_rmse(&large, &Mean);
     assert!(held_out_rmse(&large, &head) < mean, "{mean}");
 }
 
-fn held_out_rmse(held_out: &HeldOut, head: &impl Head) -> f64 {
-    let said = said(head, held_out).concat();
+fn held_out_rmse(held_out: &HeldOut, head: &impl FittedCombiner) -> f64 {
+    let predicted = predicted(head, held_out).concat();
     let answers: Vec<f64> = held_out.targets().flatten_all().unwrap().to_vec1().unwrap();
-    (said.iter().zip(&answers).map(|(a, b)| (a - b).powi(2)).sum::<f64>() / ROWS as f64).sqrt()
+    (predicted.iter().zip(&answers).map(|(a, b)| (a - b).powi(2)).sum::<f64>() / ROWS as f64).sqrt()
 }
 
 /// A network of the user's own type.
@@ -526,11 +538,11 @@ impl Architecture for Flat {
 #[test]
 fn any_network_will_do_and_gradients_flow_through_it() {
     let (held_out, _) = classes(2, 3, 7);
-    let head = fitted(&Stack::new(Network::new(Flat).epochs(3)), &held_out);
-    let said = candle_core::Var::from_tensor(held_out.voices().values()).unwrap();
-    let voices = Voices::new(said.as_tensor().clone(), held_out.voices().task()).unwrap();
-    let out = head.combine(&voices).unwrap().narrow(1, 0, 1).unwrap().sum_all().unwrap();
-    let gradient = out.backward().unwrap().get(&said).unwrap().abs().unwrap().sum_all().unwrap();
+    let head = fitted(&Stack::new(NeuralNetwork::new(Flat).epochs(3)), &held_out);
+    let predicted = candle_core::Var::from_tensor(held_out.predictions().values()).unwrap();
+    let predictions = Predictions::new(predicted.as_tensor().clone(), held_out.predictions().task()).unwrap();
+    let out = head.combine(&predictions).unwrap().narrow(1, 0, 1).unwrap().sum_all().unwrap();
+    let gradient = out.backward().unwrap().get(&predicted).unwrap().abs().unwrap().sum_all().unwrap();
     assert!(gradient.to_scalar::<f64>().unwrap() > 0.);
 }
 
@@ -538,12 +550,12 @@ fn any_network_will_do_and_gradients_flow_through_it() {
 fn the_penalty_found_is_the_one_with_the_least_error_on_the_folds() {
     let (held_out, _) = values(4, 9);
     let folds = held_out.folds(4, Seed::from(0).child("penalty")).unwrap();
-    let error = |rule: &dyn Fn(&HeldOut) -> StackHead<AffineModel>| -> f64 {
+    let error = |rule: &dyn Fn(&HeldOut) -> FittedStack<AffineModel>| -> f64 {
         let by_fold = |fold: &crate::Rows| {
             let head = rule(&held_out.select(&crate::combine::cross_fit::others(ROWS, fold)).unwrap());
             let rest = held_out.select(fold).unwrap();
             let answers: Vec<f64> = rest.targets().to_vec1().unwrap();
-            said(&head, &rest).concat().iter().zip(&answers).map(|(a, b)| (a - b).powi(2)).sum::<f64>()
+            predicted(&head, &rest).concat().iter().zip(&answers).map(|(a, b)| (a - b).powi(2)).sum::<f64>()
         };
         folds.iter().map(by_fold).sum()
     };
@@ -556,8 +568,8 @@ fn the_penalty_found_is_the_one_with_the_least_error_on_the_folds() {
     let at = |factor: f64| {
         error(&|rows| fitted(&Stack::new(ElasticNet::new(net.model().penalty() * factor, 0.5)), rows))
     };
-    let most = Sums::of_all(&Lesson::new(
-        table(held_out.voices(), MetaFeatures::Probabilities, false).unwrap(),
+    let most = Sums::of_all(&MetaDataset::new(
+        table(held_out.predictions(), MetaFeatures::Probabilities, false).unwrap(),
         &held_out,
     ));
     let most = most.unwrap().centred().cross.iter().fold(0f64, |most, c| most.max(c.abs())) / 0.5;
@@ -574,15 +586,15 @@ proptest! {
     #[test]
     fn least_squares_does_not_mind_order_and_units(seed in 0u64..1000, unit in 1e-6f64..1e6) {
         let (held_out, _) = values(4, seed);
-        let plain = said(&fitted(&Stack::new(Linear), &held_out), &held_out);
-        let turned = held_out.of_slots(&[2, 0, 3, 1]).unwrap();
-        near(&said(&fitted(&Stack::new(Linear), &turned), &turned), &plain, 1e-8);
-        let values = held_out.voices().values();
+        let plain = predicted(&fitted(&Stack::new(Linear), &held_out), &held_out);
+        let turned = held_out.select_slots(&[2, 0, 3, 1]).unwrap();
+        near(&predicted(&fitted(&Stack::new(Linear), &turned), &turned), &plain, 1e-8);
+        let values = held_out.predictions().values();
         let first = (values.narrow(0, 0, 1).unwrap() * unit).unwrap();
         let scaled = Tensor::cat(&[first, values.narrow(0, 1, 3).unwrap()], 0).unwrap();
-        let scaled = Voices::new(scaled, held_out.voices().task()).unwrap();
+        let scaled = Predictions::new(scaled, held_out.predictions().task()).unwrap();
         let scaled = HeldOut::from_predictions(&scaled, held_out.targets()).unwrap();
-        near(&said(&fitted(&Stack::new(Linear), &scaled), &scaled), &plain, 1e-8);
+        near(&predicted(&fitted(&Stack::new(Linear), &scaled), &scaled), &plain, 1e-8);
     }
 
     /// At the minimum no step leads down: the objective is convex, so this is the least.

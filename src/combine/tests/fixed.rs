@@ -1,7 +1,7 @@
 //! The rules that need no fitting. Reference numbers: `tests/reference/voting.py`.
 use crate::{
     combine::{
-        tests::{kuncheva, row, voices, CLASSES},
+        tests::{kuncheva, predictions, row, CLASSES},
         *,
     },
     data::Task,
@@ -20,16 +20,16 @@ fn table() -> Vec<f64> {
     rows.flat_map(|row| row.map(|x| x / row.iter().sum::<f64>())).collect()
 }
 
-fn of(values: Vec<f64>, (slots, rows, width): (usize, usize, usize), task: Task) -> Voices {
-    Voices::new(Tensor::from_vec(values, (slots, rows, width), CPU).unwrap(), task).unwrap()
+fn of(values: Vec<f64>, (slots, rows, width): (usize, usize, usize), task: Task) -> Predictions {
+    Predictions::new(Tensor::from_vec(values, (slots, rows, width), CPU).unwrap(), task).unwrap()
 }
 
-fn probabilities() -> Voices {
+fn probabilities() -> Predictions {
     of(table(), (7, 6, 4), Task::Classification { classes: 4 })
 }
 
-fn said(head: &dyn Head, voices: &Voices) -> Vec<f64> {
-    head.combine(voices).unwrap().to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+fn predicted(head: &dyn FittedCombiner, predictions: &Predictions) -> Vec<f64> {
+    head.combine(predictions).unwrap().to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
 }
 
 fn assert_near(got: &[f64], want: &[f64]) {
@@ -37,15 +37,15 @@ fn assert_near(got: &[f64], want: &[f64]) {
     assert!(!odd && want.len() <= got.len(), "{got:?} against {want:?}");
 }
 
-/// All fixed rules, for `slots` voices.
-fn every(slots: usize) -> Vec<Box<dyn Head>> {
+/// All fixed rules, for `slots` predictions.
+fn every(slots: usize) -> Vec<Box<dyn FittedCombiner>> {
     let weights: Vec<f64> = (1..=slots).map(|w| w as f64).collect();
     let mut all = for_values(slots);
     all.extend([
-        Box::new(HardVote) as Box<dyn Head>,
+        Box::new(HardVote) as Box<dyn FittedCombiner>,
         Box::new(WeightedVote::new(&weights).unwrap()),
-        Box::new(MeanLog),
-        Box::new(MeanLogit),
+        Box::new(GeometricMean),
+        Box::new(LogOddsMean),
         Box::new(Product),
         Box::new(RankAverage),
         Box::new(BordaCount),
@@ -54,7 +54,7 @@ fn every(slots: usize) -> Vec<Box<dyn Head>> {
 }
 
 /// Those that go with values too.
-fn for_values(slots: usize) -> Vec<Box<dyn Head>> {
+fn for_values(slots: usize) -> Vec<Box<dyn FittedCombiner>> {
     let weights: Vec<f64> = (1..=slots).map(|w| w as f64).collect();
     vec![
         Box::new(Mean),
@@ -71,7 +71,9 @@ fn for_values(slots: usize) -> Vec<Box<dyn Head>> {
 fn votes_and_weighted_means_are_scikit_learns() {
     let all = probabilities();
     let three = all.narrow(0, 3).unwrap();
-    let won = |head: &dyn Head, voices: &Voices| winners(&head.combine(voices).unwrap()).unwrap();
+    let won = |head: &dyn FittedCombiner, predictions: &Predictions| {
+        winners(&head.combine(predictions).unwrap()).unwrap()
+    };
     assert_eq!(won(&HardVote, &all), [1, 0, 0, 2, 0, 0]);
     assert_eq!(won(&WeightedVote::new(&[2., 1., 1.]).unwrap(), &three), [3, 3, 0, 3, 3, 2]);
     let rising = WeightedVote::new(&[1., 2., 3., 4., 5., 6., 7.]).unwrap();
@@ -84,20 +86,20 @@ fn votes_and_weighted_means_are_scikit_learns() {
         [0.226807634146961, 0.260630763596012, 0.25773078861768, 0.254830813639347],
         [0.248312018603107, 0.315423194352674, 0.270265851583722, 0.165998935460497],
     ];
-    assert_near(&said(&Weighted::new(&[2., 1., 1.]).unwrap(), &three), &soft.concat());
+    assert_near(&predicted(&Weighted::new(&[2., 1., 1.]).unwrap(), &three), &soft.concat());
     let mean = [0.166218206225563, 0.308823499777993, 0.293162336125016, 0.231795957871428];
-    assert_near(&said(&Mean, &all), &mean);
+    assert_near(&predicted(&Mean, &all), &mean);
 }
 
 #[test]
 fn trimmed_and_winsorized_means_are_scipys() {
     let values = of(table(), (7, 6, 4), Task::Regression { outputs: 4 });
     assert_near(
-        &said(&Median, &values),
+        &predicted(&Median, &values),
         &[0.165289256198347, 0.355371900826446, 0.321428571428571, 0.230769230769231],
     );
-    let trimmed = |cut| said(&TrimmedMean::new(cut).unwrap(), &values);
-    let drawn_in = |cut| said(&WinsorizedMean::new(cut).unwrap(), &values);
+    let trimmed = |cut| predicted(&TrimmedMean::new(cut).unwrap(), &values);
+    let drawn_in = |cut| predicted(&WinsorizedMean::new(cut).unwrap(), &values);
     let rows = [
         [0.167723169236467, 0.330169276860406, 0.293000214872105, 0.230847481563665],
         [0.274323008234053, 0.317395589474579, 0.182604410525421, 0.225676991765947],
@@ -119,10 +121,10 @@ fn trimmed_and_winsorized_means_are_scipys() {
     ];
     assert_near(&drawn_in(0.3), &rows.concat());
     // Three of seven at each end: the median.
-    assert_near(&trimmed(0.45), &said(&Median, &values));
-    assert_near(&drawn_in(0.45), &said(&Median, &values));
-    assert_near(&trimmed(0.), &said(&Mean, &values));
-    assert_near(&drawn_in(0.), &said(&Mean, &values));
+    assert_near(&trimmed(0.45), &predicted(&Median, &values));
+    assert_near(&drawn_in(0.45), &predicted(&Median, &values));
+    assert_near(&trimmed(0.), &predicted(&Mean, &values));
+    assert_near(&drawn_in(0.), &predicted(&Mean, &values));
 }
 
 #[test]
@@ -137,30 +139,30 @@ fn ranks_logits_and_products_are_scipys() {
         [0.278571428571429, 0.264285714285714, 0.235714285714286, 0.221428571428571],
         [0.242857142857143, 0.242857142857143, 0.285714285714286, 0.228571428571429],
     ];
-    assert_near(&said(&RankAverage, &coarse), &ranks.concat());
+    assert_near(&predicted(&RankAverage, &coarse), &ranks.concat());
     let all = probabilities();
     let rows = [0.160785718969156, 0.280610442084786, 0.365338393457629, 0.193265445488429];
-    assert_near(&said(&MeanLog, &all), &rows);
+    assert_near(&predicted(&GeometricMean, &all), &rows);
     let rows = [
         [0.156831803081526, 0.294038135427388, 0.350626875205002, 0.198503186286083],
         [0.258238787312385, 0.317505702091606, 0.195664015453911, 0.228591495142099],
     ];
-    assert_near(&said(&MeanLogit, &all), &rows.concat());
+    assert_near(&predicted(&LogOddsMean, &all), &rows.concat());
     let rows = [0.002727418013591, 0.134507405755506, 0.852877394162887, 0.009887782068017];
-    assert_near(&said(&Product, &all), &rows);
+    assert_near(&predicted(&Product, &all), &rows);
 }
 
 /// The winners that DESlib's tests give for the example; its numbers do not sum to one.
 #[test]
 fn kunchevas_five_members_give_their_known_winners() {
-    let known: [(&dyn Head, usize); 7] = [
+    let known: [(&dyn FittedCombiner, usize); 7] = [
         (&Product, 2),
         (&Mean, 1),
         (&Minimum, 2),
         (&Maximum, 2),
         (&Median, 1),
         (&HardVote, 1),
-        (&MeanLog, 2),
+        (&GeometricMean, 2),
     ];
     for (head, class) in known {
         assert_eq!(argmax(&row(&head.combine(&kuncheva()).unwrap())), class, "{}", head.name());
@@ -175,15 +177,15 @@ fn kunchevas_five_members_give_their_known_winners() {
 
 #[test]
 fn ties_go_to_the_lowest_class() {
-    let even = voices(&[[0.2, 0.4, 0.4], [0.2, 0.4, 0.4]]);
-    let split = voices(&[[0.1, 0.7, 0.2], [0.1, 0.2, 0.7]]);
+    let even = predictions(&[[0.2, 0.4, 0.4], [0.2, 0.4, 0.4]]);
+    let split = predictions(&[[0.1, 0.7, 0.2], [0.1, 0.2, 0.7]]);
     for head in every(2).iter().filter(|head| !head.name().starts_with("weighted")) {
         assert_eq!(winners(&head.combine(&even).unwrap()).unwrap(), [1], "{}", head.name());
         assert_eq!(winners(&head.combine(&split).unwrap()).unwrap(), [1], "{}", head.name());
     }
     let vote = WeightedVote::new(&[1., 2., 3.]).unwrap();
-    let said = vote.combine(&voices(&[[0.1, 0.8, 0.1], [0.1, 0.8, 0.1], [0.8, 0.1, 0.1]])).unwrap();
-    assert_eq!(row(&said), [0.5, 0.5, 0.]);
+    let predicted = vote.combine(&predictions(&[[0.1, 0.8, 0.1], [0.1, 0.8, 0.1], [0.8, 0.1, 0.1]])).unwrap();
+    assert_eq!(row(&predicted), [0.5, 0.5, 0.]);
 }
 
 #[test]
@@ -191,14 +193,14 @@ fn probabilities_of_exactly_0_and_1_give_probabilities() {
     let sure = [[1., 0., 0.], [0., 1., 0.], [0., 0., 1.]];
     for members in [&sure[..], &sure[..1], &[sure[0], sure[0], sure[1]]] {
         for head in every(members.len()) {
-            let p = row(&head.combine(&voices(members)).unwrap());
+            let p = row(&head.combine(&predictions(members)).unwrap());
             let total: f32 = p.iter().sum();
             assert!(p.iter().all(|p| (0. ..=1.).contains(p)) && (total - 1.).abs() < 1e-6, "{head:?}: {p:?}");
         }
     }
     // Where every class is out of the question for someone, none is preferred.
-    assert_eq!(row(&Minimum.combine(&voices(&sure)).unwrap()), [1. / 3.; 3]);
-    assert_eq!(row(&Median.combine(&voices(&sure)).unwrap()), [1. / 3.; 3]);
+    assert_eq!(row(&Minimum.combine(&predictions(&sure)).unwrap()), [1. / 3.; 3]);
+    assert_eq!(row(&Median.combine(&predictions(&sure)).unwrap()), [1. / 3.; 3]);
 }
 
 #[test]
@@ -208,7 +210,7 @@ fn a_voice_that_is_nan_shows_in_its_own_row_only() {
     let odd = of(values, (7, 6, 4), Task::Classification { classes: 4 });
     let well = probabilities();
     for head in every(7) {
-        let (odd, well) = (said(&head, &odd), said(&head, &well));
+        let (odd, well) = (predicted(&head, &odd), predicted(&head, &well));
         // The mean is taken class by class.
         assert!(odd[3 * 4 + 1].is_nan(), "{head:?}");
         assert_eq!(odd[..12], well[..12], "{head:?}");
@@ -220,17 +222,17 @@ fn a_voice_that_is_nan_shows_in_its_own_row_only() {
 fn a_missing_voice_counts_for_nothing() {
     let covered: Vec<u8> = (0..7 * 6).map(|i| u8::from((i * 5) % 7 > 2 && i % 6 != 4)).collect();
     let mut values = table();
-    for (voice, there) in values.chunks_exact_mut(4).zip(&covered) {
+    for (prediction, there) in values.chunks_exact_mut(4).zip(&covered) {
         if *there == 0 {
-            voice.fill(f64::NAN);
+            prediction.fill(f64::NAN);
         }
     }
     for dtype in [DType::F64, DType::F32] {
         let values = Tensor::from_slice(&values, (7, 6, 4), CPU).unwrap().to_dtype(dtype).unwrap();
         let mask = Tensor::from_slice(&covered, (7, 6), CPU).unwrap();
-        let partial = Voices::partial(values, mask, Task::Classification { classes: 4 }).unwrap();
+        let partial = Predictions::partial(values, mask, Task::Classification { classes: 4 }).unwrap();
         for (rule, head) in every(7).iter().enumerate() {
-            let got = said(head, &partial);
+            let got = predicted(head, &partial);
             for (row, got) in got.chunks_exact(4).enumerate() {
                 let present: Vec<usize> = (0..7).filter(|s| covered[s * 6 + row] == 1).collect();
                 if present.is_empty() {
@@ -238,13 +240,13 @@ fn a_missing_voice_counts_for_nothing() {
                     continue;
                 }
                 let weights: Vec<f64> = present.iter().map(|s| *s as f64 + 1.).collect();
-                let alone: Box<dyn Head> = match head.name().as_str() {
+                let alone: Box<dyn FittedCombiner> = match head.name().as_str() {
                     "weighted-mean" => Box::new(Weighted::new(&weights).unwrap()),
                     "weighted-vote" => Box::new(WeightedVote::new(&weights).unwrap()),
                     _ => every(7).swap_remove(rule),
                 };
                 let those = partial.select_slots(&present).unwrap().select_rows(&[row as u32]).unwrap();
-                let want = said(&alone, &those.clone().uncovered());
+                let want = predicted(&alone, &those.clone().uncovered());
                 let near = got.iter().zip(&want).all(|(a, b)| (a - b).abs() < 1e-6);
                 assert!(near, "{head:?}, row {row}: {got:?} against {want:?}");
             }
@@ -256,13 +258,18 @@ fn a_missing_voice_counts_for_nothing() {
 fn numbers_of_double_precision_are_not_rounded_to_single() {
     let close = 1e-12;
     let p = of(vec![0.5, 0.5 + close], (1, 1, 2), Task::Classification { classes: 2 });
-    for head in [&Mean as &dyn Head, &Median, &HardVote, &BordaCount, &Maximum] {
-        let said = head.combine(&p).unwrap();
-        assert_eq!((said.dtype(), winners(&said).unwrap()), (DType::F64, vec![1]), "{}", head.name());
+    for head in [&Mean as &dyn FittedCombiner, &Median, &HardVote, &BordaCount, &Maximum] {
+        let predicted = head.combine(&p).unwrap();
+        assert_eq!(
+            (predicted.dtype(), winners(&predicted).unwrap()),
+            (DType::F64, vec![1]),
+            "{}",
+            head.name()
+        );
     }
     let y = 1e300;
     let values = of(vec![y, y, y + 1e290], (3, 1, 1), Task::Regression { outputs: 1 });
-    assert_eq!(said(&Median, &values), [y]);
+    assert_eq!(predicted(&Median, &values), [y]);
     assert!(values.check_finite().is_ok());
 }
 
@@ -272,7 +279,7 @@ fn rules_for_classes_say_so() {
     let fits = for_values(7).len();
     for (i, head) in every(7).iter().enumerate() {
         match head.combine(&values) {
-            Ok(said) => assert!(i < fits && said.dims() == [6, 4], "{head:?}"),
+            Ok(predicted) => assert!(i < fits && predicted.dims() == [6, 4], "{head:?}"),
             Err(e) => assert!(i >= fits && e.to_string().contains("for classes"), "{head:?}: {e}"),
         }
     }
@@ -289,10 +296,10 @@ fn parameters_out_of_range_are_named() {
         assert!(WeightedVote::new(weights).is_err() && Weighted::new(weights).is_err(), "{weights:?}");
     }
     let two = WeightedVote::new(&[1., 2.]).unwrap();
-    assert!(two.combine(&kuncheva()).unwrap_err().to_string().contains("2 voices, not 5"));
+    assert!(two.combine(&kuncheva()).unwrap_err().to_string().contains("2 predictions, not 5"));
     // A damaged file may hold any share.
     let odd: TrimmedMean = serde_json::from_str(r#"{"cut":7.5}"#).unwrap();
-    assert_eq!(said(&odd, &kuncheva()), said(&Median, &kuncheva()));
+    assert_eq!(predicted(&odd, &kuncheva()), predicted(&Median, &kuncheva()));
 }
 
 /// The pass on the host against tensor operations, over blocks and threads.
@@ -310,20 +317,23 @@ fn the_quick_mean_is_the_mean() {
                 (0..slots).map(|s| ((s * 3) % 4 + usize::from(slots < 4)) as f64).collect();
             for partial in [false, true] {
                 let make = |values: Tensor| match partial {
-                    true => Voices::partial(values, mask.clone(), task).unwrap(),
-                    false => Voices::new(values, task).unwrap(),
+                    true => Predictions::partial(values, mask.clone(), task).unwrap(),
+                    false => Predictions::new(values, task).unwrap(),
                 };
                 let quick = make(values.clone());
                 let tracked = Var::from_tensor(&values).unwrap();
                 let slow = make(tracked.as_tensor().clone());
-                for head in [&Mean as &dyn Head, &Weighted::new(&weights).unwrap()] {
+                for head in [&Mean as &dyn FittedCombiner, &Weighted::new(&weights).unwrap()] {
                     let name = format!("{}, {slots} × {rows} × {width}, {dtype:?}", head.name());
-                    let (said, graph) = (head.combine(&quick).unwrap(), head.combine(&slow).unwrap());
-                    assert!(!said.track_op() && graph.track_op() && said.dtype() == dtype, "{name}");
-                    let far = (said - &graph).unwrap().abs().unwrap().flatten_all().unwrap();
+                    let (predicted, graph) = (head.combine(&quick).unwrap(), head.combine(&slow).unwrap());
+                    assert!(
+                        !predicted.track_op() && graph.track_op() && predicted.dtype() == dtype,
+                        "{name}"
+                    );
+                    let far = (predicted - &graph).unwrap().abs().unwrap().flatten_all().unwrap();
                     let far: Vec<f64> = far.to_dtype(DType::F64).unwrap().to_vec1().unwrap();
                     let most = if dtype == DType::F32 { 1e-6 } else { 1e-14 };
-                    // Rows that only voices without weight speak about are NaN both ways.
+                    // Rows that only predictions without weight predict are NaN both ways.
                     let worst = far.iter().filter(|x| !x.is_nan()).fold(0f64, |a, b| a.max(*b));
                     assert!(worst <= most, "{name}: {worst}");
                     let gradient = graph.sum_all().unwrap().backward().unwrap();
@@ -340,14 +350,14 @@ fn threads_change_no_bit() {
     let raw = |i: usize| ((i * 7919) % 10_007 + 1) as f32 / 10_008.;
     let values: Vec<f32> = (0..slots * rows * 3).map(raw).collect();
     let values = Tensor::from_vec(values, (slots, rows, 3), CPU).unwrap();
-    let all = Voices::new(values, CLASSES).unwrap();
+    let all = Predictions::new(values, CLASSES).unwrap();
     for head in every(slots) {
-        let together = said(&head, &all);
+        let together = predicted(&head, &all);
         // Few enough rows for one thread.
         let parts: Vec<f64> = (0..rows as u32)
             .collect::<Vec<_>>()
             .chunks(1000)
-            .flat_map(|rows| said(&head, &all.select_rows(rows).unwrap()))
+            .flat_map(|rows| predicted(&head, &all.select_rows(rows).unwrap()))
             .collect();
         assert_eq!(together, parts, "{head:?}");
     }
@@ -358,7 +368,7 @@ proptest::proptest! {
     fn the_mean_of_logits_of_two_classes_is_the_geometric_mean(raw in proptest::collection::vec(0.001f64..0.999, 1..9)) {
         let values: Vec<f64> = raw.iter().flat_map(|p| [*p, 1. - p]).collect();
         let two = of(values, (raw.len(), 1, 2), Task::Classification { classes: 2 });
-        for (a, b) in said(&MeanLogit, &two).iter().zip(said(&MeanLog, &two)) {
+        for (a, b) in predicted(&LogOddsMean, &two).iter().zip(predicted(&GeometricMean, &two)) {
             proptest::prop_assert!((a - b).abs() < 1e-12);
         }
     }
@@ -373,7 +383,7 @@ proptest::proptest! {
         let logits: Vec<f64> = raw.iter().enumerate().map(|(i, l)| l + shift * (i / 3) as f64).collect();
         let mean = |c: usize| (0..4).map(|s| logits[s * 3 + c]).sum::<f64>() / 4.;
         let total: f64 = (0..3).map(|c| mean(c).exp()).sum();
-        let got = said(&MeanLog, &of(probabilities, (4, 1, 3), CLASSES));
+        let got = predicted(&GeometricMean, &of(probabilities, (4, 1, 3), CLASSES));
         for (c, got) in got.iter().enumerate() {
             proptest::prop_assert!((got - mean(c).exp() / total).abs() < 1e-12);
         }
@@ -386,7 +396,7 @@ proptest::proptest! {
         let mut reversed = members.clone();
         reversed.reverse();
         for head in every(5).iter().filter(|head| !head.name().starts_with("weighted")) {
-            let (a, b) = (said(head, &voices(&members)), said(head, &voices(&reversed)));
+            let (a, b) = (predicted(head, &predictions(&members)), predicted(head, &predictions(&reversed)));
             for (x, y) in a.iter().zip(b) {
                 proptest::prop_assert!((x - y).abs() < 1e-6, "{:?}", head);
             }

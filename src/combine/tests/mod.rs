@@ -5,10 +5,10 @@ mod fixed;
 
 const CLASSES: Task = Task::Classification { classes: 3 };
 
-fn voices(members: &[[f32; 3]]) -> Voices {
+fn predictions(members: &[[f32; 3]]) -> Predictions {
     let all: Vec<f32> = members.concat();
     let values = Tensor::from_vec(all, (members.len(), 1, 3), &Device::Cpu).unwrap();
-    Voices::new(values, CLASSES).unwrap()
+    Predictions::new(values, CLASSES).unwrap()
 }
 
 fn row(t: &Tensor) -> Vec<f32> {
@@ -16,15 +16,16 @@ fn row(t: &Tensor) -> Vec<f32> {
 }
 
 /// Kuncheva, Combining Pattern Classifiers (2004), the five-member example.
-fn kuncheva() -> Voices {
-    voices(&[[0.1, 0.5, 0.4], [0.0, 0.0, 1.0], [0.4, 0.3, 0.4], [0.2, 0.7, 0.1], [0.1, 0.8, 0.2]])
+fn kuncheva() -> Predictions {
+    predictions(&[[0.1, 0.5, 0.4], [0.0, 0.0, 1.0], [0.4, 0.3, 0.4], [0.2, 0.7, 0.1], [0.1, 0.8, 0.2]])
 }
 
 #[test]
 fn rules_pick_the_winners_computed_by_hand() {
     // Sums of the columns: .8, 2.3, 2.1. Medians: .1, .5, .4. Votes: member 3 ties between 0 and 2.
     let values = kuncheva();
-    let winner = |head: &dyn Head| crate::kernels::cpu::argmax(&row(&head.combine(&values).unwrap()));
+    let winner =
+        |head: &dyn FittedCombiner| crate::kernels::cpu::argmax(&row(&head.combine(&values).unwrap()));
     assert_eq!(winner(&Mean), 1);
     assert_eq!(winner(&Median), 1);
     assert_eq!(winner(&HardVote), 1);
@@ -37,13 +38,13 @@ fn rules_pick_the_winners_computed_by_hand() {
 
 #[test]
 fn ties_of_the_vote_go_to_the_lowest_class() {
-    let split = voices(&[[0.1, 0.2, 0.7], [0.1, 0.8, 0.1]]);
+    let split = predictions(&[[0.1, 0.2, 0.7], [0.1, 0.8, 0.1]]);
     assert_eq!(crate::kernels::cpu::argmax(&row(&HardVote.combine(&split).unwrap())), 1);
 }
 
 #[test]
 fn the_geometric_mean_is_the_mean_of_logs_normalised() {
-    let p = row(&MeanLog.combine(&voices(&[[0.5, 0.25, 0.25], [0.125, 0.5, 0.375]])).unwrap());
+    let p = row(&GeometricMean.combine(&predictions(&[[0.5, 0.25, 0.25], [0.125, 0.5, 0.375]])).unwrap());
     let raw = [(0.5f64 * 0.125).sqrt(), (0.25f64 * 0.5).sqrt(), (0.25f64 * 0.375).sqrt()];
     let total: f64 = raw.iter().sum();
     for (a, b) in p.iter().zip(raw) {
@@ -53,7 +54,7 @@ fn the_geometric_mean_is_the_mean_of_logs_normalised() {
 
 #[test]
 fn a_probability_of_zero_vetoes_without_nan() {
-    let p = row(&MeanLog.combine(&voices(&[[0., 0.5, 0.5], [1., 0., 0.]])).unwrap());
+    let p = row(&GeometricMean.combine(&predictions(&[[0., 0.5, 0.5], [1., 0., 0.]])).unwrap());
     assert!(p.iter().all(|x| x.is_finite()) && (p.iter().sum::<f32>() - 1.).abs() < 1e-6);
 }
 
@@ -63,9 +64,10 @@ fn missing_voices_stay_missing() {
     let values =
         Tensor::new(&[[[1f32], [nan], [nan]], [[3.], [5.], [nan]], [[8.], [nan], [nan]]], &Device::Cpu);
     let covered = Tensor::new(&[[1f32, 0., 0.], [1., 1., 0.], [1., 0., 0.]], &Device::Cpu).unwrap();
-    let voices = Voices::partial(values.unwrap(), covered, Task::Regression { outputs: 1 }).unwrap();
-    let column = |head: &dyn Head| -> Vec<f32> {
-        head.combine(&voices).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+    let predictions =
+        Predictions::partial(values.unwrap(), covered, Task::Regression { outputs: 1 }).unwrap();
+    let column = |head: &dyn FittedCombiner| -> Vec<f32> {
+        head.combine(&predictions).unwrap().flatten_all().unwrap().to_vec1().unwrap()
     };
     let (mean, median) = (column(&Mean), column(&Median));
     assert_eq!((mean[0], mean[1]), (4., 5.));
@@ -78,11 +80,11 @@ fn missing_voices_cast_no_vote() {
     let nan = f32::NAN;
     let values = Tensor::new(&[[[0.1f32, 0.2, 0.7]], [[nan, nan, nan]], [[0.6, 0.2, 0.2]]], &Device::Cpu);
     let covered = Tensor::new(&[[1u8], [0], [1]], &Device::Cpu).unwrap();
-    let voices = Voices::partial(values.unwrap(), covered, CLASSES).unwrap();
-    assert_eq!(row(&HardVote.combine(&voices).unwrap()), [0.5, 0., 0.5]);
+    let predictions = Predictions::partial(values.unwrap(), covered, CLASSES).unwrap();
+    assert_eq!(row(&HardVote.combine(&predictions).unwrap()), [0.5, 0., 0.5]);
     let expected = [(0.1f32 * 0.6).sqrt(), 0.2, (0.7f32 * 0.2).sqrt()];
     let total: f32 = expected.iter().sum();
-    for (a, b) in row(&MeanLog.combine(&voices).unwrap()).iter().zip(expected) {
+    for (a, b) in row(&GeometricMean.combine(&predictions).unwrap()).iter().zip(expected) {
         assert!((a - b / total).abs() < 1e-6);
     }
 }
@@ -90,8 +92,8 @@ fn missing_voices_cast_no_vote() {
 #[test]
 fn rules_for_classes_refuse_values() {
     let values = Tensor::zeros((2, 1, 1), DType::F32, &Device::Cpu).unwrap();
-    let values = Voices::new(values, Task::Regression { outputs: 1 }).unwrap();
-    for rule in [&HardVote as &dyn Head, &MeanLog] {
+    let values = Predictions::new(values, Task::Regression { outputs: 1 }).unwrap();
+    for rule in [&HardVote as &dyn FittedCombiner, &GeometricMean] {
         assert!(rule.combine(&values).unwrap_err().to_string().contains("for classes"));
     }
 }
@@ -99,11 +101,11 @@ fn rules_for_classes_refuse_values() {
 #[test]
 fn voices_of_another_shape_are_refused() {
     let two = Tensor::zeros((2, 4, 2), DType::F32, &Device::Cpu).unwrap();
-    assert!(Voices::new(two.clone(), CLASSES).unwrap_err().to_string().contains("(slots, rows, 3)"));
+    assert!(Predictions::new(two.clone(), CLASSES).unwrap_err().to_string().contains("(slots, rows, 3)"));
     let covered = Tensor::zeros((2, 3), DType::U8, &Device::Cpu).unwrap();
-    assert!(Voices::partial(two, covered, Task::Regression { outputs: 2 }).is_err());
+    assert!(Predictions::partial(two, covered, Task::Regression { outputs: 2 }).is_err());
     let none = Tensor::zeros((0, 4, 3), DType::F32, &Device::Cpu).unwrap();
-    assert!(Voices::new(none, CLASSES).is_err());
+    assert!(Predictions::new(none, CLASSES).is_err());
 }
 
 proptest::proptest! {
@@ -111,9 +113,9 @@ proptest::proptest! {
     fn members_that_agree_are_left_as_they_are(a in 0.01f32..1., b in 0.01f32..1., c in 0.01f32..1., n in 1usize..6) {
         let total = a + b + c;
         let p = [a / total, b / total, c / total];
-        let voices = voices(&vec![p; n]);
-        for rule in [&Mean as &dyn Head, &MeanLog, &Median] {
-            for (x, y) in row(&rule.combine(&voices).unwrap()).iter().zip(p) {
+        let predictions = predictions(&vec![p; n]);
+        for rule in [&Mean as &dyn FittedCombiner, &GeometricMean, &Median] {
+            for (x, y) in row(&rule.combine(&predictions).unwrap()).iter().zip(p) {
                 proptest::prop_assert!((x - y).abs() < 1e-5);
             }
         }
@@ -125,9 +127,9 @@ proptest::proptest! {
         let members: Vec<_> = raw.chunks(3).map(member).collect();
         let mut reversed = members.clone();
         reversed.reverse();
-        for rule in [&Mean as &dyn Head, &MeanLog, &Median, &HardVote] {
-            let a = row(&rule.combine(&voices(&members)).unwrap());
-            let b = row(&rule.combine(&voices(&reversed)).unwrap());
+        for rule in [&Mean as &dyn FittedCombiner, &GeometricMean, &Median, &HardVote] {
+            let a = row(&rule.combine(&predictions(&members)).unwrap());
+            let b = row(&rule.combine(&predictions(&reversed)).unwrap());
             for (x, y) in a.iter().zip(b) {
                 proptest::prop_assert!((x - y).abs() < 1e-6);
             }

@@ -20,7 +20,7 @@
 //! let trainer = Trainer::new(|vb| {
 //!     Ok(seq().add(linear(2, 16, vb.pp(0))?).add(Activation::Relu).add(linear(16, 2, vb.pp(1))?))
 //! });
-//! let pool = Session::new(&trainer, &data).grow(&MultiRun::new(2), 42)?;
+//! let pool = Session::new(&trainer, &data).fit(&MultiRun::new(2), 42)?;
 //! let [a, b] = [0, 1].map(|i: usize| &pool.members()[i].weights);
 //!
 //! let model = Model::new(&trainer)?;
@@ -88,7 +88,7 @@ pub struct Aligned {
     /// How alike they are now.
     pub similarity: f64,
     /// Sweeps over all groups.
-    pub sweeps: u32,
+    pub sweeps: usize,
 }
 
 /// What a matching found.
@@ -96,7 +96,7 @@ struct Matched {
     orders: Permutations,
     before: f64,
     similarity: f64,
-    sweeps: u32,
+    sweeps: usize,
 }
 
 /// `other` in the order of `reference`'s units.

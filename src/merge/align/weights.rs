@@ -12,7 +12,7 @@ use rand::seq::SliceRandom;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Sweeps over all groups, at most.
-const SWEEPS: u32 = 100;
+const SWEEPS: usize = 100;
 /// The least gain that counts, as a share of `Σ ‖W_a‖ ‖W_b‖`, which no similarity exceeds.
 const LEAST: f64 = 1e-12;
 
@@ -68,12 +68,12 @@ impl<'a> Search<'a> {
 
     /// Improves group after group, each sweep in a random order of its own, until nothing gains: the orders, how alike
     /// they make the networks, and the sweeps it took.
-    fn climb(&self, mut orders: Permutations, seed: Seed) -> Result<(Permutations, f64, u32)> {
+    fn climb(&self, mut orders: Permutations, seed: Seed) -> Result<(Permutations, f64, usize)> {
         let names: Vec<&String> = self.spec.groups().keys().collect();
         let mut sweeps = 0;
         while sweeps < SWEEPS {
             let mut turn = names.clone();
-            turn.shuffle(&mut seed.nth("sweep", sweeps.into()).rng());
+            turn.shuffle(&mut seed.nth("sweep", sweeps as u64).rng());
             sweeps += 1;
             let mut better = false;
             for group in turn {

@@ -2,5 +2,5 @@
 pub(crate) mod soup;
 mod swag;
 
-pub use soup::{uniform_soup, GreedySoup, LearnedSoup, Sharing, Soup};
+pub use soup::{uniform_soup, Granularity, GreedySoup, LearnedSoup, Soup};
 pub use swag::Swag;

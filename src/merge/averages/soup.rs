@@ -36,7 +36,7 @@ pub fn uniform_soup(networks: &[&Weights]) -> Result<Weights> {
 /// The greedy soup: networks from the best to the worst by a held-out metric; each goes into the mean if the mean is
 /// then not worse.
 ///
-/// "Not worse" (`≥`) is the recipe as it is published; its authors' program adds only what makes the mean better
+/// "Not worse" (`≥`) is the spec as it is published; its authors' program adds only what makes the mean better
 /// (`>`): [`GreedySoup::strict`]. Networks of the same metric keep their order. It costs one evaluation of each
 /// network and one of each mean that is tried, and memory for two networks.
 ///
@@ -50,7 +50,7 @@ pub fn uniform_soup(networks: &[&Weights]) -> Result<Weights> {
 /// let (a, b, c) = (network(1.)?, network(2.)?, network(9.)?);
 /// // The higher the better: how near the weight is to 1.6.
 /// let near = |w: &Weights| Ok(-(w["w"].to_vec1::<f32>()?[0] - 1.6).abs() as f64);
-/// let soup = GreedySoup::new().cook(&[&a, &b, &c], near)?;
+/// let soup = GreedySoup::new().merge(&[&a, &b, &c], near)?;
 /// assert_eq!(soup.weights["w"].to_vec1::<f32>()?, [1.5]);
 /// assert_eq!(soup.coefficients[""], [0.5, 0.5, 0.]);
 /// # Ok::<(), candle_ensemble::Error>(())
@@ -79,7 +79,7 @@ impl GreedySoup {
     ///
     /// # Errors
     /// As [`average`], whatever `metric` returns, and when it is NaN for one of the networks.
-    pub fn cook(
+    pub fn merge(
         &self,
         networks: &[&Weights],
         mut metric: impl FnMut(&Weights) -> Result<f64>,
@@ -98,9 +98,9 @@ impl GreedySoup {
         for next in &order[1..] {
             counts[*next] = 1.;
             let tried = average(networks, &counts)?;
-            let said = metric(&tried)?;
-            if said > score || said == score && !self.strict {
-                (best, score) = (tried, said);
+            let predicted = metric(&tried)?;
+            if predicted > score || predicted == score && !self.strict {
+                (best, score) = (tried, predicted);
             } else {
                 counts[*next] = 0.;
             }
@@ -113,7 +113,7 @@ impl GreedySoup {
 
 /// Which tensors share their coefficients in a [`LearnedSoup`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Sharing {
+pub enum Granularity {
     /// All: one coefficient a network.
     #[default]
     Network,
@@ -123,7 +123,7 @@ pub enum Sharing {
     Tensor,
 }
 
-impl Sharing {
+impl Granularity {
     fn group(self, name: &str) -> &str {
         match self {
             Self::Network => "",
@@ -149,21 +149,21 @@ impl Sharing {
 /// let network = |w: f64| Ok::<_, candle_core::Error>(Weights::from([("w".into(), Tensor::new(&[w], &Device::Cpu)?)]));
 /// // Give the tensors to your model by `VarBuilder::from_tensors`, and its loss on held-out rows back.
 /// let loss = |w: &Weights| (&w["w"] - 1.75)?.sqr()?.sum_all();
-/// let soup = LearnedSoup::new().steps(300).cook(&[&network(1.)?, &network(2.)?], loss)?;
+/// let soup = LearnedSoup::new().steps(300).merge(&[&network(1.)?, &network(2.)?], loss)?;
 /// assert!((soup.coefficients[""][1] - 0.75).abs() < 1e-3);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LearnedSoup {
-    sharing: Sharing,
+    granularity: Granularity,
     free: bool,
-    steps: u32,
+    steps: usize,
     learning_rate: f64,
 }
 
 impl Default for LearnedSoup {
     fn default() -> Self {
-        Self { sharing: Sharing::Network, free: false, steps: 100, learning_rate: 0.05 }
+        Self { granularity: Granularity::Network, free: false, steps: 100, learning_rate: 0.05 }
     }
 }
 
@@ -176,8 +176,8 @@ impl LearnedSoup {
 
     /// Which tensors share their coefficients.
     #[must_use]
-    pub fn sharing(mut self, sharing: Sharing) -> Self {
-        self.sharing = sharing;
+    pub fn granularity(mut self, granularity: Granularity) -> Self {
+        self.granularity = granularity;
         self
     }
 
@@ -190,7 +190,7 @@ impl LearnedSoup {
 
     /// Steps of Adam, 0 or more.
     #[must_use]
-    pub fn steps(mut self, steps: u32) -> Self {
+    pub fn steps(mut self, steps: usize) -> Self {
         self.steps = steps;
         self
     }
@@ -208,7 +208,7 @@ impl LearnedSoup {
     /// # Errors
     /// As [`average`], whatever `loss` returns, when it is not finite at the start, when its gradient reaches no
     /// tensor, and when the learning rate is out of range.
-    pub fn cook(
+    pub fn merge(
         &self,
         networks: &[&Weights],
         mut loss: impl FnMut(&Weights) -> CandleResult<Tensor>,
@@ -216,7 +216,7 @@ impl LearnedSoup {
         let (optimizer, n) = (Optimizer::adam(self.learning_rate), networks.len());
         optimizer.check()?;
         check_coefficients(networks, &vec![0.; n])?;
-        let mut groups: Vec<&str> = networks[0].keys().map(|name| self.sharing.group(name)).collect();
+        let mut groups: Vec<&str> = networks[0].keys().map(|name| self.granularity.group(name)).collect();
         groups.sort_unstable();
         groups.dedup();
         let start = if self.free { 1. / n as f64 } else { 0. };
@@ -230,10 +230,10 @@ impl LearnedSoup {
             };
             let table = open.to_vec2::<f64>()?;
             let coefficients: BTreeMap<&str, Vec<f64>> = groups.iter().copied().zip(table).collect();
-            let mixed = mix_each(networks, &|name| row(&coefficients, self.sharing.group(name)))?;
+            let mixed = mix_each(networks, &|name| row(&coefficients, self.granularity.group(name)))?;
             let network = tracked(&mixed)?;
-            let said = loss(&network)?;
-            let value = said.to_dtype(candle_core::DType::F64)?.to_scalar::<f64>()?;
+            let predicted = loss(&network)?;
+            let value = predicted.to_dtype(candle_core::DType::F64)?.to_scalar::<f64>()?;
             if best.as_ref().is_none_or(|best| value < best.score) {
                 if !value.is_finite() {
                     return Err(Error::invalid("the loss of the uniform soup", "finite", value));
@@ -244,7 +244,7 @@ impl LearnedSoup {
             if step == self.steps || !value.is_finite() {
                 break;
             }
-            let slopes = self.slopes(networks, &network, &said.backward()?, &groups)?;
+            let slopes = self.slopes(networks, &network, &predicted.backward()?, &groups)?;
             // Its gradient is the loss's: the slopes are constants.
             let stand_in = (open * Tensor::from_vec(slopes, (groups.len(), n), &Device::Cpu)?)?.sum_all()?;
             state.step(&stand_in.backward()?, self.learning_rate, &Clip::None)?;
@@ -263,7 +263,7 @@ impl LearnedSoup {
         let (mut slopes, mut reached) = (vec![0.; groups.len() * networks.len()], false);
         for (name, tensor) in mixed {
             let (Some(gradient), Ok(group)) =
-                (gradients.get(tensor), groups.binary_search(&self.sharing.group(name)))
+                (gradients.get(tensor), groups.binary_search(&self.granularity.group(name)))
             else {
                 continue;
             };
@@ -357,7 +357,7 @@ mod tests {
             calls.set(calls.get() + 1);
             Ok(-(value(w) - 2.).abs())
         };
-        let soup = GreedySoup::new().cook(&networks, near)?;
+        let soup = GreedySoup::new().merge(&networks, near)?;
         assert_eq!((value(&soup.weights), soup.score, calls.get()), (1.75, -0.25, 4 + 3));
         assert_eq!(soup.coefficients[""], [0.5, 0., 0.5, 0.]);
         assert_eq!(value(&uniform_soup(&networks)?), 17.5 / 4.);
@@ -369,9 +369,9 @@ mod tests {
         let networks = [one(1.), one(2.), one(3.)];
         let networks: Vec<&Weights> = networks.iter().collect();
         let same = |_: &Weights| Ok(0.5);
-        let all = GreedySoup::new().cook(&networks, same)?;
+        let all = GreedySoup::new().merge(&networks, same)?;
         assert!(all.coefficients[""].iter().all(|c| (c - 1. / 3.).abs() < 1e-15));
-        let first = GreedySoup::new().strict().cook(&networks, same)?;
+        let first = GreedySoup::new().strict().merge(&networks, same)?;
         assert_eq!(first.coefficients[""], [1., 0., 0.]);
         assert_eq!(value(&first.weights), 1.);
         Ok(())
@@ -385,7 +385,7 @@ mod tests {
                 (0..6).map(|_| one(rand::Rng::random_range(&mut rng, -3f64..3.))).collect();
             let networks: Vec<&Weights> = networks.iter().collect();
             let bumpy = |w: &Weights| Ok((5. * value(w)).sin() - value(w).abs());
-            let soup = GreedySoup::new().cook(&networks, bumpy)?;
+            let soup = GreedySoup::new().merge(&networks, bumpy)?;
             let best = networks.iter().map(|n| bumpy(n).unwrap()).fold(f64::NEG_INFINITY, f64::max);
             assert!(soup.score >= best);
             assert!((bumpy(&mix(&networks, &soup.coefficients[""])?)? - soup.score).abs() < 1e-9);
@@ -397,14 +397,14 @@ mod tests {
     fn errors_and_numbers_that_are_none_end_it() -> Result<()> {
         let (a, b) = (one(1.), one(2.));
         let e = GreedySoup::new()
-            .cook(&[&a, &b], |w| Ok(if value(w) > 1.5 { f64::NAN } else { 0. }))
+            .merge(&[&a, &b], |w| Ok(if value(w) > 1.5 { f64::NAN } else { 0. }))
             .unwrap_err();
         assert!(e.to_string().contains("network 1"), "{e}");
         let fails = |_: &Weights| Err(Error::invalid("the evaluation", "possible", "not"));
-        assert!(GreedySoup::new().cook(&[&a, &b], fails).is_err());
-        assert!(GreedySoup::new().cook(&[], |_| Ok(0.)).is_err());
+        assert!(GreedySoup::new().merge(&[&a, &b], fails).is_err());
+        assert!(GreedySoup::new().merge(&[], |_| Ok(0.)).is_err());
         // A soup that is no number is not taken.
-        let soup = GreedySoup::new().cook(&[&a, &b], |w| Ok(if value(w) == 1.5 { f64::NAN } else { 0. }))?;
+        let soup = GreedySoup::new().merge(&[&a, &b], |w| Ok(if value(w) == 1.5 { f64::NAN } else { 0. }))?;
         assert_eq!(soup.coefficients[""], [1., 0.]);
         Ok(())
     }
@@ -425,14 +425,14 @@ mod tests {
     fn layers_have_coefficients_of_their_own() -> Result<()> {
         let (x, y) = (two(1., 5.), two(2., 6.));
         let soup = LearnedSoup::new().steps(600).learning_rate(0.02);
-        let apart = soup.sharing(Sharing::Layer).cook(&[&x, &y], distance)?;
+        let apart = soup.granularity(Granularity::Layer).merge(&[&x, &y], distance)?;
         assert!((apart.coefficients["one"][1] - 0.2).abs() < 1e-3, "{apart:?}");
         assert!((apart.coefficients["two"][1] - 0.8).abs() < 1e-3, "{apart:?}");
         assert!(apart.score < 1e-5);
         // One coefficient for both: the best is half way.
-        let shared = soup.cook(&[&x, &y], distance)?;
+        let shared = soup.merge(&[&x, &y], distance)?;
         assert!((shared.coefficients[""][1] - 0.5).abs() < 1e-6 && shared.score > apart.score);
-        let by_tensor = soup.sharing(Sharing::Tensor).cook(&[&x, &y], distance)?;
+        let by_tensor = soup.granularity(Granularity::Tensor).merge(&[&x, &y], distance)?;
         assert_eq!(by_tensor.coefficients.keys().collect::<Vec<_>>(), ["one.w", "two.w"]);
         Ok(())
     }
@@ -442,9 +442,9 @@ mod tests {
         let far = |w: &Weights| (&w["w"] - 7.)?.sqr()?.sum_all();
         let networks = [one(1.), one(2.)];
         let networks: Vec<&Weights> = networks.iter().collect();
-        let free = LearnedSoup::new().free().steps(800).cook(&networks, far)?;
+        let free = LearnedSoup::new().free().steps(800).merge(&networks, far)?;
         assert!((value(&free.weights) - 7.).abs() < 1e-2, "{free:?}");
-        let within = LearnedSoup::new().steps(300).cook(&networks, far)?;
+        let within = LearnedSoup::new().steps(300).merge(&networks, far)?;
         assert!((1.9..=2.).contains(&value(&within.weights)));
         assert!((within.coefficients[""].iter().sum::<f64>() - 1.).abs() < 1e-12);
         Ok(())
@@ -473,16 +473,16 @@ mod tests {
         let (a, b) = (one(1.), one(2.));
         let soup = LearnedSoup::new();
         let constant = |_: &Weights| Tensor::new(1f64, &Device::Cpu);
-        assert!(soup.cook(&[&a, &b], constant).unwrap_err().to_string().contains("gradient"));
+        assert!(soup.merge(&[&a, &b], constant).unwrap_err().to_string().contains("gradient"));
         let nan = |w: &Weights| (&w["w"] * f64::NAN)?.sum_all();
-        assert!(soup.cook(&[&a, &b], nan).unwrap_err().to_string().contains("finite"));
+        assert!(soup.merge(&[&a, &b], nan).unwrap_err().to_string().contains("finite"));
         let near = |w: &Weights| (&w["w"] - 1.)?.sqr()?.sum_all();
-        assert!(soup.learning_rate(-1.).cook(&[&a, &b], near).is_err());
-        let uniform = soup.steps(0).cook(&[&a, &b], near)?;
+        assert!(soup.learning_rate(-1.).merge(&[&a, &b], near).is_err());
+        let uniform = soup.steps(0).merge(&[&a, &b], near)?;
         assert_eq!((value(&uniform.weights), uniform.score), (1.5, 0.25));
         // Single precision, too.
         let single = |w: f32| Weights::from([("w".to_string(), Tensor::new(&[w], &Device::Cpu).unwrap())]);
-        let soup = soup.steps(200).cook(&[&single(1.), &single(2.)], near)?;
+        let soup = soup.steps(200).merge(&[&single(1.), &single(2.)], near)?;
         assert!(soup.score < 1e-3 && soup.weights["w"].dtype() == DType::F32);
         Ok(())
     }

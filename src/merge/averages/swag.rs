@@ -201,7 +201,7 @@ impl Swag {
         (0..n as u64).map(|i| self.sample(seed.nth("swag", i))).collect()
     }
 
-    /// So many networks as members, each with a voice of its own. Their records are that of the run's last member,
+    /// So many networks as members, each with a prediction of its own. Their records are that of the run's last member,
     /// whose rows are those that all of them have seen.
     ///
     /// # Errors

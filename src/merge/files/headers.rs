@@ -65,7 +65,7 @@ mod tests {
         parts.iter().map(kind).collect()
     }
 
-    fn said(networks: Vec<(&str, Kinds)>, base: Option<Kinds>, fishers: Vec<Kinds>) -> String {
+    fn predicted(networks: Vec<(&str, Kinds)>, base: Option<Kinds>, fishers: Vec<Kinds>) -> String {
         let fishers = fishers.into_iter().map(|h| ("fisher", h)).collect();
         let family = Family { networks, base: base.map(|h| ("base", h)), fishers };
         family.check().map_or_else(|e| e.to_string(), |()| String::new())
@@ -86,10 +86,14 @@ mod tests {
             ("n", Dtype::I64, &[]),
         ]);
         assert_eq!(
-            said(vec![("x", model.clone()), ("y", model.clone())], Some(model.clone()), vec![model.clone()]),
+            predicted(
+                vec![("x", model.clone()), ("y", model.clone())],
+                Some(model.clone()),
+                vec![model.clone()]
+            ),
             ""
         );
-        let e = said(vec![("x", model.clone()), ("y", other.clone())], Some(other.clone()), vec![]);
+        let e = predicted(vec![("x", model.clone()), ("y", other.clone())], Some(other.clone()), vec![]);
         for label in ["y", "base"] {
             for part in [
                 "a is f32 [2, 1] in place of f32 [2]",
@@ -102,8 +106,8 @@ mod tests {
         }
         // Of a Fisher diagonal neither integers are asked for nor the same type.
         let fisher = kinds(&[("a", Dtype::F32, &[2]), ("b", Dtype::BF16, &[3]), ("c", Dtype::F64, &[1])]);
-        assert_eq!(said(vec![("x", model.clone())], None, vec![fisher]), "");
-        let e = said(vec![("x", model)], None, vec![other]);
+        assert_eq!(predicted(vec![("x", model.clone())], None, vec![fisher]), "");
+        let e = predicted(vec![("x", model)], None, vec![other]);
         assert!(e.contains("fisher: a is f32 [2, 1] in place of numbers [2]; fisher: c is missing"), "{e}");
         assert!(!e.contains(": b"), "{e}");
     }
@@ -111,7 +115,7 @@ mod tests {
     #[test]
     fn packed_numbers_are_refused() {
         let packed = kinds(&[("q", Dtype::F8_E4M3, &[4]), ("n", Dtype::BOOL, &[1])]);
-        let e = said(vec![("x", packed)], None, vec![]);
+        let e = predicted(vec![("x", packed)], None, vec![]);
         assert!(e.ends_with("but is not: q is F8_E4M3"), "{e}");
     }
 }

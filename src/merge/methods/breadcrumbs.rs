@@ -5,7 +5,7 @@ use crate::{
             select::{reaches, share, Reach},
             task_vectors::{task_vector_settings, Join, TaskVectors, Thin},
         },
-        Method, Needs, Rule, Sources,
+        ElementwiseRule, Method, Needs, Sources,
     },
     Error, Result,
 };
@@ -80,7 +80,7 @@ impl Method for Breadcrumbs {
         self.settings.check(networks)
     }
 
-    fn rule(&self, tensor: &Sources<'_>) -> Result<Box<dyn Rule>> {
+    fn rule(&self, tensor: &Sources<'_>) -> Result<Box<dyn ElementwiseRule>> {
         let kept = share(self.settings.density, tensor.len());
         let dropped = share(self.gamma, tensor.len()).min(tensor.len() - kept);
         let both = |reaches: Vec<Reach>| match reaches[..] {

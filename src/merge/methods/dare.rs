@@ -3,7 +3,7 @@ use crate::{
     kernels::real::vectorized,
     merge::{
         methods::task_vectors::{task_vector_settings, Join, TaskVectors, Thin},
-        Method, Needs, Rule, Sources, STRIP,
+        ElementwiseRule, Method, Needs, Sources, STRIP,
     },
     Result, Seed,
 };
@@ -73,7 +73,7 @@ impl Method for Dare {
         self.settings.check(networks)
     }
 
-    fn rule(&self, tensor: &Sources<'_>) -> Result<Box<dyn Rule>> {
+    fn rule(&self, tensor: &Sources<'_>) -> Result<Box<dyn ElementwiseRule>> {
         let seed = self.seed.child(tensor.name());
         let seeds = (0..tensor.networks() as u64).map(|i| seed.nth("network", i)).collect();
         let density = self.settings.density;

@@ -3,7 +3,7 @@ use crate::{
     kernels::{real::vectorized, strips::Sums},
     merge::{
         methods::method::{check_weights, weights_or_ones},
-        Method, Needs, Rule, Sources, Strip, STRIP,
+        ElementwiseRule, Method, Needs, Sources, Strip, STRIP,
     },
     Error, Result,
 };
@@ -11,7 +11,7 @@ use crate::{
 /// Fisher-weighted average: `θ = Σ wᵢ Fᵢ∘θᵢ / Σ wᵢ Fᵢ`, number by number, where `Fᵢ` is the diagonal of network i's
 /// Fisher information.
 ///
-/// Each `Fᵢ` is taken as no less than the floor, so numbers that no data speaks for are averaged by the weights alone.
+/// Each `Fᵢ` is taken as no less than the floor, so numbers that no data predicts for are averaged by the weights alone.
 ///
 /// Choose it where data is at hand to estimate how sure each network is of each of its numbers
 /// ([`diagonal_fisher`](crate::merge::network::diagonal_fisher)): each then prevails where it has learned something.
@@ -81,7 +81,7 @@ impl Method for Fisher {
         check_weights(self.weights.as_deref(), networks, false)
     }
 
-    fn rule(&self, tensor: &Sources<'_>) -> Result<Box<dyn Rule>> {
+    fn rule(&self, tensor: &Sources<'_>) -> Result<Box<dyn ElementwiseRule>> {
         let weights = weights_or_ones(self.weights.as_deref(), tensor.networks());
         Ok(Box::new(Informed { weights, floor: self.floor, name: tensor.name().into() }))
     }
@@ -93,7 +93,7 @@ struct Informed {
     name: String,
 }
 
-impl Rule for Informed {
+impl ElementwiseRule for Informed {
     fn apply(&self, strip: &Strip<'_>, out: &mut [f32]) -> Result<()> {
         let negative = |fisher: &&[f32]| fisher.iter().any(|f| *f < 0.);
         if strip.fishers.iter().any(negative) {

@@ -1,7 +1,7 @@
 //! Weighted average.
 use crate::{
     kernels::strips::weighted_sum,
-    merge::{Method, Needs, Rule, Sources, Strip},
+    merge::{ElementwiseRule, Method, Needs, Sources, Strip},
     weights::RunWeights,
     Result,
 };
@@ -74,7 +74,7 @@ impl Method for LinearMerge {
         self.0.of(networks).map(drop)
     }
 
-    fn rule(&self, tensor: &Sources<'_>) -> Result<Box<dyn Rule>> {
+    fn rule(&self, tensor: &Sources<'_>) -> Result<Box<dyn ElementwiseRule>> {
         // A run's come oldest first.
         let mut weights = self.0.of(tensor.networks())?;
         weights.reverse();
@@ -84,7 +84,7 @@ impl Method for LinearMerge {
 
 struct Weighted(Vec<f64>);
 
-impl Rule for Weighted {
+impl ElementwiseRule for Weighted {
     fn apply(&self, strip: &Strip<'_>, out: &mut [f32]) -> Result<()> {
         weighted_sum(&self.0, strip.networks, out);
         Ok(())

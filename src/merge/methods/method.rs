@@ -8,7 +8,7 @@ pub const STRIP: usize = 1024;
 /// A way to make one network out of several, tensor by tensor.
 ///
 /// A tensor is merged in two steps. [`rule`](Self::rule) may walk over the numbers of all inputs first, for what
-/// depends on whole tensors: thresholds, norms, products. The [`Rule`] it returns then makes each number of the result
+/// depends on whole tensors: thresholds, norms, products. The [`ElementwiseRule`] it returns then makes each number of the result
 /// from the numbers at the same place in the inputs, short strips at a time and in any order. So neither the size nor
 /// the number of the inputs decides what memory a merge takes, and the result is the same bytes for any number of
 /// threads.
@@ -17,7 +17,7 @@ pub const STRIP: usize = 1024;
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use candle_ensemble::{merge::{self, Method, Needs, Rule, Sources, Strip}, weights::Weights, Result};
+/// use candle_ensemble::{merge::{self, Method, Needs, ElementwiseRule, Sources, Strip}, weights::Weights, Result};
 ///
 /// /// The largest number at each place.
 /// #[derive(Debug)]
@@ -33,12 +33,12 @@ pub const STRIP: usize = 1024;
 ///     fn check(&self, _networks: usize) -> Result<()> {
 ///         Ok(())
 ///     }
-///     fn rule(&self, _tensor: &Sources<'_>) -> Result<Box<dyn Rule>> {
+///     fn rule(&self, _tensor: &Sources<'_>) -> Result<Box<dyn ElementwiseRule>> {
 ///         Ok(Box::new(Largest))
 ///     }
 /// }
 ///
-/// impl Rule for Largest {
+/// impl ElementwiseRule for Largest {
 ///     fn apply(&self, strip: &Strip<'_>, out: &mut [f32]) -> Result<()> {
 ///         for (i, out) in out.iter_mut().enumerate() {
 ///             *out = strip.networks.iter().map(|x| x[i]).fold(f32::MIN, f32::max);
@@ -69,11 +69,11 @@ pub trait Method: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// What the method cannot do with this tensor.
-    fn rule(&self, tensor: &Sources<'_>) -> Result<Box<dyn Rule>>;
+    fn rule(&self, tensor: &Sources<'_>) -> Result<Box<dyn ElementwiseRule>>;
 }
 
 /// Makes numbers of the result from the numbers at the same places in the inputs.
-pub trait Rule: Send + Sync {
+pub trait ElementwiseRule: Send + Sync {
     /// Writes the merged numbers of a strip into all of `out`, which is as long as the strip.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use crate::{
         real::vectorized,
         strips::{difference, dot, weighted_sum},
     },
-    merge::{Method, Needs, Rule, Sources, Strip, STRIP},
+    merge::{ElementwiseRule, Method, Needs, Sources, Strip, STRIP},
     Result,
 };
 
@@ -59,7 +59,7 @@ impl Method for ModelStock {
         Ok(())
     }
 
-    fn rule(&self, tensor: &Sources<'_>) -> Result<Box<dyn Rule>> {
+    fn rule(&self, tensor: &Sources<'_>) -> Result<Box<dyn ElementwiseRule>> {
         let n = tensor.networks();
         let products = tensor.sums(n * n, add_products);
         let norm = |i: usize| products[i * n + i].sqrt();
@@ -102,7 +102,7 @@ struct Stock {
     base: f64,
 }
 
-impl Rule for Stock {
+impl ElementwiseRule for Stock {
     fn apply(&self, strip: &Strip<'_>, out: &mut [f32]) -> Result<()> {
         let inputs: Vec<&[f32]> = strip.networks.iter().copied().chain([strip.base]).collect();
         let mut weights = vec![self.each; strip.networks.len()];

@@ -4,7 +4,7 @@ use crate::{
         real::vectorized,
         strips::{dot, weighted_sum},
     },
-    merge::{Method, Needs, Rule, Sources, Strip},
+    merge::{ElementwiseRule, Method, Needs, Sources, Strip},
     Error, Result,
 };
 
@@ -64,7 +64,7 @@ impl Method for Slerp {
         Err(Error::invalid("t", "from 0 to 1", self.t))
     }
 
-    fn rule(&self, tensor: &Sources<'_>) -> Result<Box<dyn Rule>> {
+    fn rule(&self, tensor: &Sources<'_>) -> Result<Box<dyn ElementwiseRule>> {
         let sums = tensor.sums(3, |sums, strip| {
             if let [a, b] = strip.networks {
                 vectorized(
@@ -90,7 +90,7 @@ impl Method for Slerp {
 
 struct Between([f64; 2]);
 
-impl Rule for Between {
+impl ElementwiseRule for Between {
     fn apply(&self, strip: &Strip<'_>, out: &mut [f32]) -> Result<()> {
         weighted_sum(&self.0, strip.networks, out);
         Ok(())

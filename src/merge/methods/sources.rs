@@ -2,7 +2,7 @@
 use crate::{
     files::map::Mapped,
     kernels::{real::vectorized, strips::all_below},
-    merge::{Method, Rule, Strip, STRIP},
+    merge::{ElementwiseRule, Method, Strip, STRIP},
     Error, Result,
 };
 use half::{
@@ -388,7 +388,7 @@ impl<'a> Sources<'a> {
     fn merge_span(
         &self,
         span: usize,
-        rule: &dyn Rule,
+        rule: &dyn ElementwiseRule,
         scratch: &mut Vec<f32>,
         out: &mut [f32],
     ) -> Result<(), Stop> {

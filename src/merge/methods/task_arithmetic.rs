@@ -2,7 +2,7 @@
 use crate::{
     merge::{
         methods::task_vectors::{task_vector_settings, All, Join, TaskVectors},
-        Method, Needs, Rule, Sources,
+        ElementwiseRule, Method, Needs, Sources,
     },
     Result,
 };
@@ -61,7 +61,7 @@ impl Method for TaskArithmetic {
         self.settings.check(networks)
     }
 
-    fn rule(&self, tensor: &Sources<'_>) -> Result<Box<dyn Rule>> {
+    fn rule(&self, tensor: &Sources<'_>) -> Result<Box<dyn ElementwiseRule>> {
         Ok(Box::new(self.settings.rule(tensor.networks(), All)))
     }
 }

@@ -76,7 +76,7 @@ pub(crate) struct Joined<T> {
 /// Numbers at a time: their sums stay in the first level of caches.
 const PART: usize = STRIP / 4;
 
-impl<T: Thin> super::Rule for Joined<T> {
+impl<T: Thin> super::ElementwiseRule for Joined<T> {
     fn apply(&self, strip: &Strip<'_>, out: &mut [f32]) -> Result<()> {
         for (number, out) in out.chunks_mut(PART).enumerate() {
             self.apply_part(strip, number * PART, out);

@@ -5,7 +5,7 @@ use crate::{
             select::{reaches, share, Reach},
             task_vectors::{task_vector_settings, Join, TaskVectors, Thin},
         },
-        Method, Needs, Rule, Sources,
+        ElementwiseRule, Method, Needs, Sources,
     },
     Result,
 };
@@ -66,7 +66,7 @@ impl Method for Ties {
         self.settings.check(networks)
     }
 
-    fn rule(&self, tensor: &Sources<'_>) -> Result<Box<dyn Rule>> {
+    fn rule(&self, tensor: &Sources<'_>) -> Result<Box<dyn ElementwiseRule>> {
         let count = share(self.settings.density, tensor.len());
         let reaches = reaches(tensor, &[count]).into_iter().flatten().collect();
         Ok(Box::new(self.settings.rule(tensor.networks(), Largest(reaches))))

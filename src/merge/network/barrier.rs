@@ -51,7 +51,7 @@ impl Barrier {
         let keep = "keep the networks and combine their predictions (Pool::combine)";
         let ways = match aligned {
             true => format!("aligned as they are, {keep}"),
-            false => format!("align the networks first (Recipe::aligned, merge::align), or {keep}"),
+            false => format!("align the networks first (MergeSpec::aligned, merge::align), or {keep}"),
         };
         Error::invalid("the loss barrier", must, format!("{:.4}: {ways}", self.height))
     }

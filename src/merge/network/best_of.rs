@@ -1,13 +1,13 @@
 //! What a pool is best used as: an ensemble, or one network.
 use crate::{
-    combine::{cross_fit::said_by_folds, Mean, RuleScore},
+    combine::{cross_fit::predicted_by_folds, Mean, RuleScore},
     data::Dataset,
     kernels::cpu::argmin,
-    merge::{GreedySoup, Guard, Recipe},
+    merge::{GreedySoup, MaxBarrier, MergeSpec},
     metrics::{Criterion, Interval, RowLoss},
     pool::ROWS,
     prune::Ordered,
-    store::member::{apart, speaking},
+    store::member::{apart, predicting},
     train::Learner,
     weights::{compatibility::has_statistics, RunWeights},
     Ensemble, Error, HeldOut, Member, Pool, Result, Rows, Seed,
@@ -232,10 +232,10 @@ struct Measured {
     members: Vec<Member>,
 }
 
-/// The rows that all are measured on, and what the networks say of them.
+/// The rows that all are measured on, and what the networks predict for them.
 struct Test<'t, L: Learner> {
     pool: &'t Pool<'t, L>,
-    /// Each network with a voice of its own.
+    /// Each network with a prediction of its own.
     apart: Pool<'t, L>,
     options: &'t BestOf<'t>,
     data: &'t dyn Dataset,
@@ -266,9 +266,10 @@ impl<'t, L: Learner> Test<'t, L> {
                 "at least 4: keep some back with Plan::reserve, or name rows of other data by BestOf::on";
             return Err(Error::invalid("the rows that no member has seen", must, rows.len()));
         }
-        let apart = pool.with_members(apart(speaking(pool.members())))?;
-        let voices = apart.speakers()?.voices_on(data, &rows, ROWS)?;
-        let held_out = HeldOut::of_rows(voices, data, device, rows.clone(), apart.names(), apart.costs())?;
+        let apart = pool.with_members(apart(predicting(pool.members())))?;
+        let predictions = apart.live()?.predictions_on(data, &rows, ROWS)?;
+        let held_out =
+            HeldOut::of_rows(predictions, data, device, rows.clone(), apart.names(), apart.costs())?;
         let criterion = options.criterion.unwrap_or_else(|| RowLoss::usual(data.task()));
         criterion.check(&held_out.truth()?)?;
         let halves = held_out.folds(2, options.seed)?;
@@ -278,10 +279,10 @@ impl<'t, L: Learner> Test<'t, L> {
     }
 
     fn candidates(&'t self) -> Result<Vec<Planned<'t>>> {
-        let networks = self.held_out.voices().slots();
+        let networks = self.held_out.predictions().slots();
         let plan = |name: &str, chooses, merges, make| Planned { name: name.into(), chooses, merges, make };
         let planned = |name: &str, chooses, make: Make<'t>| plan(name, chooses, false, make);
-        let merged = |name: &str, chooses, recipe, align| plan(name, chooses, true, self.soup(recipe, align));
+        let merged = |name: &str, chooses, spec, align| plan(name, chooses, true, self.soup(spec, align));
         let mut all = vec![planned("best single", true, Box::new(|at| self.of(&[self.best_single(at)?])))];
         if networks < 2 {
             return Ok(all);
@@ -292,9 +293,9 @@ impl<'t, L: Learner> Test<'t, L> {
             let make: Make<'t> = Box::new(|at| self.of(&self.best_few(at)?));
             all.push(planned("predictions of the best few", true, make));
         }
-        let soup = Recipe::average(RunWeights::Uniform);
+        let soup = MergeSpec::average(RunWeights::Uniform);
         all.push(merged("soup", false, soup.clone(), false));
-        all.push(merged("greedy soup", true, Recipe::greedy(GreedySoup::new()), false));
+        all.push(merged("greedy soup", true, MergeSpec::greedy(GreedySoup::new()), false));
         if self.options.alignment {
             let aligned = soup.aligned();
             all.push(merged("aligned soup", false, aligned.clone(), true));
@@ -310,11 +311,11 @@ impl<'t, L: Learner> Test<'t, L> {
         Ok(Made { members: self.apart.members_of(positions)?, barrier: None })
     }
 
-    fn soup(&'t self, recipe: Recipe, align: bool) -> Make<'t> {
+    fn soup(&'t self, spec: MergeSpec, align: bool) -> Make<'t> {
         Box::new(move |at| {
             let rows = self.rows_at(at);
             let merged =
-                self.pool.measure(&recipe, &Guard::new(f64::INFINITY, &rows).on(self.data), align)?;
+                self.pool.measure(&spec, &MaxBarrier::new(f64::INFINITY, &rows).on(self.data), align)?;
             Ok(Made { barrier: Some(merged.barrier.height), members: merged.pool.members().to_vec() })
         })
     }
@@ -324,10 +325,10 @@ impl<'t, L: Learner> Test<'t, L> {
         let some = self.held_out.select(at)?;
         let weights = some.relative_weights()?;
         let loss = |network: usize| -> Result<f64> {
-            let losses = some.losses_by(self.criterion, &some.voices().values().get(network)?)?;
+            let losses = some.losses_by(self.criterion, &some.predictions().values().get(network)?)?;
             Ok(losses.iter().zip(&weights).map(|(loss, weight)| loss * weight).sum())
         };
-        let losses = (0..some.voices().slots()).map(loss).collect::<Result<Vec<f64>>>()?;
+        let losses = (0..some.predictions().slots()).map(loss).collect::<Result<Vec<f64>>>()?;
         Ok(argmin(&losses))
     }
 
@@ -369,27 +370,27 @@ impl<'t, L: Learner> Test<'t, L> {
             }
         };
         let pool = self.pool.with_members(made.members)?;
-        let said = match planned.chooses {
-            true => said_by_folds(self.rows.len(), &self.halves, |own, other| {
+        let predicted = match planned.chooses {
+            true => predicted_by_folds(self.rows.len(), &self.halves, |own, other| {
                 self.says(&self.pool.with_members((planned.make)(other)?.members)?, own)
             })?,
             false => self.says(&pool, &everyone)?,
         };
-        let losses = self.held_out.losses_by(self.criterion, &said)?;
+        let losses = self.held_out.losses_by(self.criterion, &predicted)?;
         let score = RuleScore {
-            metrics: self.held_out.metrics_of(&said)?,
+            metrics: self.held_out.metrics_of(&predicted)?,
             loss: self.held_out.interval(&losses, &self.weights, self.options.seed)?,
         };
         let cost = pool.costs().iter().sum::<f64>() / self.unit;
-        let networks = speaking(pool.members()).count();
+        let networks = predicting(pool.members()).count();
         let row = row(networks, cost, Some(score), made.barrier, None);
         Ok(Measured { row, losses: Some(losses), members: pool.members().to_vec() })
     }
 
-    /// What the mean of a pool's slots says of the held-out rows at these positions.
+    /// What the mean of a pool's slots predict for the held-out rows at these positions.
     fn says(&self, pool: &Pool<'_, L>, at: &[u32]) -> Result<Tensor> {
-        let voices = pool.speakers()?.voices_on(self.data, &self.rows_at(at), ROWS)?;
-        Ok(voices.values().mean(0)?)
+        let predictions = pool.live()?.predictions_on(self.data, &self.rows_at(at), ROWS)?;
+        Ok(predictions.values().mean(0)?)
     }
 
     fn rows_at(&self, positions: &[u32]) -> Rows {

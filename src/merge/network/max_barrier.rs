@@ -4,10 +4,10 @@ use crate::{
     data::Dataset,
     merge::{
         align::trace::Trace,
-        network::{barrier::along, merge_spec::Kitchen},
-        Barrier, Model, Recipe, BARRIER_POINTS,
+        network::{barrier::along, merge_spec::MergeContext},
+        Barrier, MergeSpec, Model, BARRIER_POINTS,
     },
-    store::{member::speaking, Record},
+    store::{member::predicting, Record},
     train::Learner,
     weights::{compatibility, Weights},
     Ensemble, Error, Member, Pool, Result, Rows,
@@ -17,22 +17,22 @@ use std::fmt;
 
 /// Where the [barrier](Barrier) of a merge is measured, and above which height the merge is refused.
 #[derive(Clone, Copy)]
-pub struct Guard<'g> {
+pub struct MaxBarrier<'g> {
     limit: f64,
     data: Option<&'g dyn Dataset>,
     rows: &'g [u32],
 }
 
-impl fmt::Debug for Guard<'_> {
+impl fmt::Debug for MaxBarrier<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Guard")
+        f.debug_struct("MaxBarrier")
             .field("limit", &self.limit)
             .field("rows", &self.rows.len())
             .finish_non_exhaustive()
     }
 }
 
-impl<'g> Guard<'g> {
+impl<'g> MaxBarrier<'g> {
     /// Refuses a merge whose barrier on these rows of the pool's data is above `limit`: in nats for classes, in squared
     /// units of the targets for values; infinity refuses nothing. Rows kept back by
     /// [`Plan::reserve`](crate::plan::Plan::reserve) are the honest choice; on rows that the members were fitted on, the
@@ -107,12 +107,12 @@ impl<'a, L: Learner> Pool<'a, L> {
     /// One network out of all, if the loss barrier between them is no higher than the guard allows.
     ///
     /// Everything goes by name. Batch-norm's statistics are measured anew over the rows that the members have seen.
-    /// Where the recipe aligns, the result is that without alignment if its barrier is lower.
+    /// Where the spec aligns, the result is that without alignment if its barrier is lower.
     ///
     /// ```
     /// # use candle_core::{Device, Tensor};
     /// # use candle_ensemble::{data::TensorDataset, plan::Horizontal, train::Trainer, Session};
-    /// use candle_ensemble::{merge::{Guard, Recipe}, weights::RunWeights};
+    /// use candle_ensemble::{merge::{MaxBarrier, MergeSpec}, weights::RunWeights};
     /// # let x = Tensor::arange(0f32, 80., &Device::Cpu)?.affine(0.02, -0.8)?.reshape((40, 2))?;
     /// # let y = Tensor::from_iter((0..40u32).map(|i| i / 20), &Device::Cpu)?;
     /// # let data = TensorDataset::classification(x, &y)?;
@@ -121,7 +121,7 @@ impl<'a, L: Learner> Pool<'a, L> {
     /// let session = Session::new(&trainer, &data);
     /// let plan = session.plan(&Horizontal::last(3), 42)?.reserve(0.25, &data, 1.into())?;
     /// let pool = session.train(&plan)?;
-    /// let merged = pool.merge(&Recipe::average(RunWeights::Linear), &Guard::new(0.05, &plan.reserved))?;
+    /// let merged = pool.merge(&MergeSpec::average(RunWeights::Linear), &MaxBarrier::new(0.05, &plan.reserved))?;
     /// println!("{merged}");
     /// let one_network = merged.network()?;
     /// # Ok::<(), candle_ensemble::Error>(())
@@ -130,17 +130,17 @@ impl<'a, L: Learner> Pool<'a, L> {
     /// # Errors
     /// When the barrier is too high: the error says how high, and names alignment or an ensemble of predictions as the
     /// way out. When the members differ in architecture, features, names, shapes or dtypes (the differences are
-    /// listed), or the rows are none or out of range; when the model cannot be traced where the recipe needs it.
-    pub fn merge(&self, recipe: &Recipe, guard: &Guard<'_>) -> Result<Merged<'a, L>> {
+    /// listed), or the rows are none or out of range; when the model cannot be traced where the spec needs it.
+    pub fn merge(&self, spec: &MergeSpec, guard: &MaxBarrier<'_>) -> Result<Merged<'a, L>> {
         if guard.limit.is_nan() {
             return Err(Error::invalid("the guard's limit", "a number", guard.limit));
         }
-        let kitchen = self.kitchen(recipe, guard)?;
-        let plain = self.measure_in(&kitchen, recipe, guard, false);
-        let merged = match recipe.aligns() {
+        let context = self.context(spec, guard)?;
+        let plain = self.measure_in(&context, spec, guard, false);
+        let merged = match spec.aligns() {
             false => plain?,
             true => {
-                let aligned = self.measure_in(&kitchen, recipe, guard, true)?;
+                let aligned = self.measure_in(&context, spec, guard, true)?;
                 match plain {
                     Ok(plain) if plain.barrier.height < aligned.barrier.height => plain,
                     _ => aligned,
@@ -153,53 +153,58 @@ impl<'a, L: Learner> Pool<'a, L> {
         }
     }
 
-    /// The recipe as it is, whatever the barrier.
-    pub(crate) fn measure(&self, recipe: &Recipe, guard: &Guard<'_>, align: bool) -> Result<Merged<'a, L>> {
-        self.measure_in(&self.kitchen(recipe, guard)?, recipe, guard, align)
+    /// The spec as it is, whatever the barrier.
+    pub(crate) fn measure(
+        &self,
+        spec: &MergeSpec,
+        guard: &MaxBarrier<'_>,
+        align: bool,
+    ) -> Result<Merged<'a, L>> {
+        self.measure_in(&self.context(spec, guard)?, spec, guard, align)
     }
 
     fn measure_in(
         &self,
-        kitchen: &Kitchen<'_, L>,
-        recipe: &Recipe,
-        guard: &Guard<'_>,
+        context: &MergeContext<'_, L>,
+        spec: &MergeSpec,
+        guard: &MaxBarrier<'_>,
         align: bool,
     ) -> Result<Merged<'a, L>> {
-        let members: Vec<&Member> = speaking(self.members()).collect();
+        let members: Vec<&Member> = predicting(self.members()).collect();
         let networks: Vec<&Weights> = members.iter().map(|member| &member.weights).collect();
         compatibility::check(&networks)?;
         let align = align && networks.len() > 1;
-        let moved = if align { recipe.align(&networks, kitchen)? } else { vec![] };
+        let moved = if align { spec.align(&networks, context)? } else { vec![] };
         let networks: Vec<&Weights> = if align { moved.iter().collect() } else { networks };
-        let (weights, shares) = recipe.cook(&networks, kitchen)?;
+        let (weights, shares) = spec.merge(&networks, context)?;
         let barrier = match networks.as_slice() {
-            [a, b] if recipe.is_straight() => along(a, b, BARRIER_POINTS, |t, raw| {
-                kitchen.loss(&recipe.finish(raw, &[a, b], &[1. - t, t], kitchen)?)
+            [a, b] if spec.is_straight() => along(a, b, BARRIER_POINTS, |t, raw| {
+                context.loss(&spec.finish(raw, &[a, b], &[1. - t, t], context)?)
             })?,
             _ => {
-                let ends = networks.iter().map(|network| kitchen.loss(network));
-                Barrier::at(kitchen.loss(&weights)?, ends.collect::<Result<_>>()?, &shares)?
+                let ends = networks.iter().map(|network| context.loss(network));
+                Barrier::at(context.loss(&weights)?, ends.collect::<Result<_>>()?, &shares)?
             }
         };
         let fitted = match guard.data {
             Some(_) => 0,
-            None => guard.rows.iter().filter(|row| kitchen.seen.binary_search(row).is_ok()).count(),
+            None => guard.rows.iter().filter(|row| context.seen.binary_search(row).is_ok()).count(),
         };
-        let record = record(&members, recipe, kitchen.seen.clone());
+        let record = record(&members, spec, context.seen.clone());
         let pool = self.with_members(vec![Member { weights, record }])?;
         Ok(Merged { pool, shares, aligned: align, barrier, rows: (guard.rows.len(), fitted) })
     }
 
-    fn kitchen<'k>(&'k self, recipe: &Recipe, guard: &Guard<'k>) -> Result<Kitchen<'k, L>> {
+    fn context<'k>(&'k self, spec: &MergeSpec, guard: &MaxBarrier<'k>) -> Result<MergeContext<'k, L>> {
         let (learner, data, device) = self.parts();
         let first = one_architecture(self.members())?;
         let model = Model::of(learner, first).device(device);
         let judge = (guard.data.unwrap_or(data), guard.rows);
-        let trace = match recipe.traces() {
+        let trace = match spec.traces() {
             true => Some(Trace::new(&model, example(judge, device)?)?),
             false => None,
         };
-        Ok(Kitchen { model, data, seen: self.seen(), judge, trace })
+        Ok(MergeContext { model, data, seen: self.seen(), judge, trace })
     }
 }
 
@@ -228,9 +233,9 @@ fn one_architecture(members: &[Member]) -> Result<&Record> {
 }
 
 /// What is known of one network out of several.
-fn record(members: &[&Member], recipe: &Recipe, seen: Rows) -> Record {
+fn record(members: &[&Member], spec: &MergeSpec, seen: Rows) -> Record {
     let mut hash = blake3::Hasher::new();
-    hash.update(format!("{recipe:?}").as_bytes());
+    hash.update(format!("{spec:?}").as_bytes());
     members.iter().for_each(|member| _ = hash.update(member.record.key.as_bytes()));
     let first = members.first().map(|member| &member.record);
     Record {
@@ -268,8 +273,8 @@ mod tests {
         let session = Session::new(&trainer, &data);
         let plan = session.plan(&MultiRun::new(2), 1).unwrap().reserve(0.3, &data, 1.into()).unwrap();
         let pool = session.train(&plan).unwrap();
-        let guard = Guard::new(f64::INFINITY, &plan.reserved);
-        let average = Recipe::average(RunWeights::Uniform);
+        let guard = MaxBarrier::new(f64::INFINITY, &plan.reserved);
+        let average = MergeSpec::average(RunWeights::Uniform);
         let plain = pool.merge(&average, &guard).unwrap();
         let aligned = pool.merge(&average.aligned(), &guard).unwrap();
         assert!(aligned.aligned && aligned.barrier.height < 0.8 * plain.barrier.height, "{plain}, {aligned}");

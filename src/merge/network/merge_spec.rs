@@ -19,14 +19,14 @@ const SAMPLE: usize = 1024;
 /// How the members of a pool become one network, for [`Pool::merge`](crate::Pool::merge).
 ///
 /// ```
-/// use candle_ensemble::{merge::{GreedySoup, Recipe, Ties}, weights::RunWeights};
+/// use candle_ensemble::{merge::{GreedySoup, MergeSpec, Ties}, weights::RunWeights};
 ///
-/// let epochs = Recipe::average(RunWeights::Linear); // of one run, the newest counting most
-/// let relatives = Recipe::greedy(GreedySoup::new()); // fine-tuned from one network
-/// let strangers = Recipe::average(RunWeights::Uniform).aligned().repaired(); // trained apart
+/// let epochs = MergeSpec::average(RunWeights::Linear); // of one run, the newest counting most
+/// let relatives = MergeSpec::greedy(GreedySoup::new()); // fine-tuned from one network
+/// let strangers = MergeSpec::average(RunWeights::Uniform).aligned().repaired(); // trained apart
 /// ```
 #[derive(Clone, Debug)]
-pub struct Recipe {
+pub struct MergeSpec {
     how: How,
     alignment: Option<Alignment>,
     spec: Option<PermutationSpec>,
@@ -48,7 +48,7 @@ enum Alignment {
     Activations,
 }
 
-impl Recipe {
+impl MergeSpec {
     fn new(how: How) -> Self {
         Self { how, alignment: None, spec: None, repair: false, seed: Seed::from(0) }
     }
@@ -143,15 +143,15 @@ impl Recipe {
     pub(crate) fn align<L: Learner>(
         &self,
         networks: &[&Weights],
-        kitchen: &Kitchen<'_, L>,
+        context: &MergeContext<'_, L>,
     ) -> Result<Vec<Weights>> {
         let spec = match &self.spec {
             Some(spec) => spec.clone(),
-            None => kitchen.trace()?.permutations()?,
+            None => context.trace()?.permutations()?,
         };
         match self.alignment {
             Some(Alignment::Activations) => {
-                let (trace, sample) = (kitchen.trace()?, kitchen.sample()?);
+                let (trace, sample) = (context.trace()?, context.sample()?);
                 let of = |weights: &Weights| trace.activations(&spec, weights, &sample);
                 align_all(networks, &spec, &Matching::Activations(&of), self.seed)
             }
@@ -160,10 +160,10 @@ impl Recipe {
     }
 
     /// One network out of several, and the share that each has in it.
-    pub(crate) fn cook<L: Learner>(
+    pub(crate) fn merge<L: Learner>(
         &self,
         networks: &[&Weights],
-        kitchen: &Kitchen<'_, L>,
+        context: &MergeContext<'_, L>,
     ) -> Result<(Weights, Vec<f64>)> {
         let equal = || vec![1. / networks.len() as f64; networks.len()];
         let (raw, shares) = match &self.how {
@@ -172,18 +172,18 @@ impl Recipe {
                 (average(networks, &shares)?, shares)
             }
             How::Greedy(soup) => {
-                let metric = |weights: &Weights| Ok(-kitchen.loss(&kitchen.measured(weights)?)?);
-                let soup = soup.cook(networks, metric)?;
+                let metric = |weights: &Weights| Ok(-context.loss(&context.measured(weights)?)?);
+                let soup = soup.merge(networks, metric)?;
                 (soup.weights, soup.coefficients.into_values().next().unwrap_or_else(equal))
             }
             How::Learned(soup) => {
-                let (data, rows) = kitchen.judge;
-                let soup = soup.cook(networks, |weights| kitchen.model.loss_tensor(weights, data, rows))?;
+                let (data, rows) = context.judge;
+                let soup = soup.merge(networks, |weights| context.model.loss_tensor(weights, data, rows))?;
                 (soup.weights, soup.coefficients.into_values().next().unwrap_or_else(equal))
             }
             How::Method(method, base) => (merge(&**method, networks, base.as_deref())?, equal()),
         };
-        Ok((self.finish(raw, networks, &shares, kitchen)?, shares))
+        Ok((self.finish(raw, networks, &shares, context)?, shares))
     }
 
     /// Repairs and measures what has to be.
@@ -192,17 +192,17 @@ impl Recipe {
         raw: Weights,
         parents: &[&Weights],
         shares: &[f64],
-        kitchen: &Kitchen<'_, L>,
+        context: &MergeContext<'_, L>,
     ) -> Result<Weights> {
         if !self.repair || has_statistics(&raw) {
-            return kitchen.measured(&raw);
+            return context.measured(&raw);
         }
-        Ok(repair(kitchen.trace()?, parents, shares, &raw, kitchen.sample()?)?.weights)
+        Ok(repair(context.trace()?, parents, shares, &raw, context.sample()?)?.weights)
     }
 }
 
 /// What cooking takes besides the networks.
-pub(crate) struct Kitchen<'k, L: Learner> {
+pub(crate) struct MergeContext<'k, L: Learner> {
     /// How the networks run.
     pub(crate) model: Model<'k, L>,
     /// The data that the members were trained on, and the rows that shaped any of them.
@@ -214,7 +214,7 @@ pub(crate) struct Kitchen<'k, L: Learner> {
     pub(crate) trace: Option<Trace<'k, L>>,
 }
 
-impl<'k, L: Learner> Kitchen<'k, L> {
+impl<'k, L: Learner> MergeContext<'k, L> {
     pub(crate) fn loss(&self, weights: &Weights) -> Result<f64> {
         let (data, rows) = self.judge;
         self.model.loss(weights, data, rows)
@@ -229,9 +229,7 @@ impl<'k, L: Learner> Kitchen<'k, L> {
     }
 
     fn trace(&self) -> Result<&Trace<'k, L>> {
-        self.trace
-            .as_ref()
-            .ok_or_else(|| Error::invalid("the recipe", "one that traces the model", "another"))
+        self.trace.as_ref().ok_or_else(|| Error::invalid("the spec", "one that traces the model", "another"))
     }
 
     /// Some of the rows seen, evenly spaced.

@@ -125,22 +125,22 @@ impl<'a, L: Learner> Model<'a, L> {
             return Err(Error::invalid("the rows", "at least one", 0));
         }
         let live = self.live(weights)?;
-        let (mut said, mut targets, mut counts) = (vec![], vec![], vec![]);
+        let (mut predicted, mut targets, mut counts) = (vec![], vec![], vec![]);
         for part in rows.chunks(self.batch_rows) {
             let batch = data.batch(part, &self.device)?;
             let output = live.run(&batch.inputs, false)?.detach();
-            said.push(self.learner.output().voice(&output, data.task(), Scale::Probability)?);
+            predicted.push(self.learner.output().prediction(&output, data.task(), Scale::Probability)?);
             targets.push(batch.targets.clone());
             match batch.weights {
                 Some(weights) => counts.extend(weights.to_vec1::<f32>()?),
                 None => counts.resize(counts.len() + part.len(), 1.),
             }
         }
-        let (said, targets) = (Tensor::cat(&said, 0)?, Tensor::cat(&targets, 0)?);
+        let (predicted, targets) = (Tensor::cat(&predicted, 0)?, Tensor::cat(&targets, 0)?);
         match data.task() {
-            Task::Classification { .. } => nll(&said, &targets.to_vec1::<u32>()?, Some(&counts)),
+            Task::Classification { .. } => nll(&predicted, &targets.to_vec1::<u32>()?, Some(&counts)),
             Task::Regression { .. } => {
-                Ok(rmse(&said, &targets.reshape(said.shape())?, Some(&counts))?.powi(2))
+                Ok(rmse(&predicted, &targets.reshape(predicted.shape())?, Some(&counts))?.powi(2))
             }
         }
     }
@@ -154,9 +154,9 @@ impl<'a, L: Learner> Model<'a, L> {
     /// # let x = Tensor::arange(0f32, 40., &Device::Cpu)?.affine(0.05, -1.)?.reshape((20, 2))?;
     /// # let data = TensorDataset::classification(x, &Tensor::from_iter((0..20u32).map(|i| i / 10), &Device::Cpu)?)?;
     /// # let trainer = Trainer::new(|vb| candle_nn::linear(2, 2, vb)).epochs(4);
-    /// let pool = Session::new(&trainer, &data).grow(&Horizontal::last(3), 42)?;
+    /// let pool = Session::new(&trainer, &data).fit(&Horizontal::last(3), 42)?;
     /// let (model, rows) = (Model::new(&trainer)?, [0, 5, 10, 15]);
-    /// let soup = LearnedSoup::new().cook(&pool.weights(), |w| model.loss_tensor(w, &data, &rows))?;
+    /// let soup = LearnedSoup::new().merge(&pool.weights(), |w| model.loss_tensor(w, &data, &rows))?;
     /// assert!(soup.score <= model.loss(&pool.members()[0].weights, &data, &rows)?);
     /// # Ok::<(), candle_ensemble::Error>(())
     /// ```
@@ -170,16 +170,18 @@ impl<'a, L: Learner> Model<'a, L> {
             candle_core::bail!("the network {:?} has no {name}", self.architecture);
         }
         let batch = data.batch(rows, &self.device)?;
-        let said = network.run(&batch.inputs.columns(self.features.as_deref())?, false)?;
+        let predicted = network.run(&batch.inputs.columns(self.features.as_deref())?, false)?;
         let each = match data.task() {
             Task::Classification { .. } => {
-                let said = self.learner.output().voice(&said, data.task(), Scale::LogProbability)?;
-                said.gather(&batch.targets.unsqueeze(1)?, 1)?.squeeze(1)?.neg()?
+                let predicted =
+                    self.learner.output().prediction(&predicted, data.task(), Scale::LogProbability)?;
+                predicted.gather(&batch.targets.unsqueeze(1)?, 1)?.squeeze(1)?.neg()?
             }
             Task::Regression { .. } => {
-                let said = self.learner.output().voice(&said, data.task(), Scale::Probability)?;
-                let targets = batch.targets.to_dtype(said.dtype())?.reshape(said.shape())?;
-                (said - targets)?.sqr()?.mean(1)?
+                let predicted =
+                    self.learner.output().prediction(&predicted, data.task(), Scale::Probability)?;
+                let targets = batch.targets.to_dtype(predicted.dtype())?.reshape(predicted.shape())?;
+                (predicted - targets)?.sqr()?.mean(1)?
             }
         };
         match batch.weights {

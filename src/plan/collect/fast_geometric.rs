@@ -1,7 +1,8 @@
 //! Members at the troughs of a triangular learning rate, after a share of pretraining.
+use super::CollectMembers;
 use crate::{
     data::Dataset,
-    plan::{Position, Take},
+    plan::{Collect, Position},
     Error, Result,
 };
 use serde::{Deserialize, Serialize};
@@ -15,7 +16,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// Choose it when members of one run have to be near each other (along paths of low loss), as for averaging their
 /// weights. Cost: the epochs of one network. On its own it is a builder of one run; within any other strategy it says
-/// when that strategy's runs hand over members.
+/// when that strategy's runs yield members.
 ///
 /// Source: Garipov et al. 2018, arXiv:1802.10026.
 ///
@@ -24,11 +25,11 @@ use serde::{Deserialize, Serialize};
 ///
 /// let fge = FastGeometric::new(4, 5e-2, 5e-4);                  // cycles of 4 epochs between two rates
 /// let longer = fge.pretraining(0.8);
-/// let in_each_bootstrap_run = Bagging::new(5).take(fge);
+/// let in_each_bootstrap_run = Bagging::new(5).collect(fge);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FastGeometric {
-    cycle: u32,
+    cycle: usize,
     high: f64,
     low: f64,
     pretraining: f64,
@@ -38,7 +39,7 @@ impl FastGeometric {
     /// Cycles of so many epochs (an even number) between the rates `α₁` and `α₂`, after three quarters of the
     /// epochs.
     #[must_use]
-    pub fn new(cycle: u32, high: f64, low: f64) -> Self {
+    pub fn new(cycle: usize, high: f64, low: f64) -> Self {
         Self { cycle, high, low, pretraining: 0.75 }
     }
 
@@ -49,26 +50,30 @@ impl FastGeometric {
         self
     }
 
-    fn pretrained(self, epochs: u32) -> u32 {
-        (self.pretraining * f64::from(epochs)).round() as u32
+    fn pretrained(self, epochs: usize) -> usize {
+        (self.pretraining * epochs as f64).round() as usize
     }
+}
 
-    pub(crate) fn due(self, epoch: u32, epochs: u32) -> Option<u32> {
+impl CollectMembers for FastGeometric {
+    const NAME: &'static str = "fast-geometric";
+
+    fn due(&self, epoch: usize, epochs: usize) -> Option<usize> {
         let epoch = epoch.checked_sub(self.pretrained(epochs))?;
         (epoch % self.cycle.max(1) + 1 == self.cycle / 2).then(|| epoch / self.cycle)
     }
 
-    pub(crate) fn rate(self, _base: f64, at: Position) -> Option<f64> {
+    fn rate(&self, _base: f64, at: Position) -> Option<f64> {
         let epoch = at.epoch.checked_sub(self.pretrained(at.epochs))?;
-        let within = f64::from(at.batch) / f64::from(at.batches_per_epoch);
-        let t = (f64::from(epoch % self.cycle.max(1)) + within) / f64::from(self.cycle);
+        let within = at.batch as f64 / at.batches_per_epoch as f64;
+        let t = ((epoch % self.cycle.max(1)) as f64 + within) / self.cycle as f64;
         Some(match t {
             t if t <= 0.5 => (1. - 2. * t) * self.high + 2. * t * self.low,
             t => (2. - 2. * t) * self.low + (2. * t - 1.) * self.high,
         })
     }
 
-    pub(crate) fn check(self, epochs: u32) -> Result<()> {
+    fn check(&self, epochs: usize) -> Result<()> {
         if self.cycle == 0 || self.cycle % 2 == 1 {
             return Err(Error::invalid("the cycle", "an even number of epochs, at least 2", self.cycle));
         }
@@ -89,12 +94,6 @@ impl FastGeometric {
             return Err(Error::invalid("the epochs after pretraining", must, left));
         }
         Ok(())
-    }
-}
-
-impl From<FastGeometric> for Take {
-    fn from(t: FastGeometric) -> Self {
-        Self::Triangle(t)
     }
 }
 
@@ -121,7 +120,7 @@ mod tests {
         let (high, low) = (0.05, 0.0005);
         for (c, n, epochs, share) in [(2, 1, 9, 0.), (6, 7, 40, 0.75), (10, 3, 53, 0.31), (4, 13, 17, 0.5)] {
             let fge = FastGeometric::new(c, high, low).pretraining(share);
-            let start = (share * f64::from(epochs)).round() as u32;
+            let start = (share * epochs as f64).round() as usize;
             for (epoch, batch) in (start..epochs).flat_map(|e| (0..n).map(move |i| (e, i))) {
                 let t = (f64::from((epoch - start) % c) + f64::from(batch) / f64::from(n)) / f64::from(c);
                 let down = |t: f64| high + (low - high) * t;
@@ -139,7 +138,7 @@ mod tests {
         let t = FastGeometric::new(4, 0.05, 0.01).pretraining(0.5);
         let due: Vec<_> = (0..16).filter_map(|e| t.due(e, 16).map(|i| (e, i))).collect();
         assert_eq!(due, [(9, 0), (13, 1)]);
-        assert_eq!(Take::from(t).members(16), 2);
+        assert_eq!(Collect::from(t).members(16), 2);
     }
 
     #[test]

@@ -1,14 +1,15 @@
 //! Members from the epochs of one run.
-use crate::{plan::Take, Error, Result};
+use super::CollectMembers;
+use crate::{plan::Collect, Error, Result};
 use serde::{Deserialize, Serialize};
 
 /// Which epochs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Epochs {
     /// The last so many.
-    Last(u32),
+    Last(usize),
     /// From the first up to but not including the second, from 0.
-    Range(u32, u32),
+    Range(usize, usize),
 }
 
 /// Horizontal voting: the members are one run's networks at the ends of a contiguous block of epochs, or of every
@@ -16,7 +17,7 @@ enum Epochs {
 ///
 /// Choose it when the validation metric is noisy from epoch to epoch late in training, and one training is all you
 /// can afford. Cost: the epochs of one network. On its own it is a builder of one run; within any other strategy it
-/// says when that strategy's runs hand over members.
+/// says when that strategy's runs yield members.
 ///
 /// Source: Xie et al. 2013, arXiv:1306.2759.
 ///
@@ -25,48 +26,52 @@ enum Epochs {
 ///
 /// let last_fifty = Horizontal::last(50);
 /// let window = Horizontal::window(100..200).every(10);          // epochs 100, 110 … 190, from 0
-/// let in_each_bootstrap_run = Bagging::new(5).take(Horizontal::last(10));
+/// let in_each_bootstrap_run = Bagging::new(5).collect(Horizontal::last(10));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Horizontal {
     epochs: Epochs,
-    every: u32,
+    every: usize,
 }
 
 impl Horizontal {
     /// The last so many epochs.
     #[must_use]
-    pub fn last(epochs: u32) -> Self {
+    pub fn last(epochs: usize) -> Self {
         Self { epochs: Epochs::Last(epochs), every: 1 }
     }
 
     /// These epochs, from 0.
     #[must_use]
-    pub fn window(epochs: std::ops::Range<u32>) -> Self {
+    pub fn window(epochs: std::ops::Range<usize>) -> Self {
         Self { epochs: Epochs::Range(epochs.start, epochs.end), every: 1 }
     }
 
     /// Every n-th epoch of the block, its first included.
     #[must_use]
-    pub fn every(mut self, n: u32) -> Self {
+    pub fn every(mut self, n: usize) -> Self {
         self.every = n;
         self
     }
 
-    fn bounds(self, epochs: u32) -> (u32, u32) {
+    fn bounds(self, epochs: usize) -> (usize, usize) {
         match self.epochs {
             Epochs::Last(n) => (epochs.saturating_sub(n), epochs),
             Epochs::Range(from, to) => (from, to),
         }
     }
+}
 
-    pub(crate) fn due(self, epoch: u32, epochs: u32) -> Option<u32> {
+impl CollectMembers for Horizontal {
+    const NAME: &'static str = "horizontal";
+
+    fn due(&self, epoch: usize, epochs: usize) -> Option<usize> {
         let ((from, to), every) = (self.bounds(epochs), self.every.max(1));
         let within = (from..to).contains(&epoch) && (epoch - from).is_multiple_of(every);
         within.then(|| (epoch - from) / every)
     }
 
-    pub(crate) fn check(self, epochs: u32) -> Result<()> {
+    fn check(&self, epochs: usize) -> Result<()> {
         if self.every == 0 {
             return Err(Error::invalid("every", "at least 1 epoch", 0));
         }
@@ -83,17 +88,11 @@ impl Horizontal {
     }
 }
 
-impl From<Horizontal> for Take {
-    fn from(t: Horizontal) -> Self {
-        Self::Window(t)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn taken(t: Horizontal, epochs: u32) -> Vec<(u32, u32)> {
+    fn taken(t: Horizontal, epochs: usize) -> Vec<(usize, usize)> {
         (0..epochs).filter_map(|e| t.due(e, epochs).map(|i| (e, i))).collect()
     }
 
@@ -103,7 +102,7 @@ mod tests {
         assert_eq!(taken(Horizontal::window(1..3), 5), [(1, 0), (2, 1)]);
         assert_eq!(taken(Horizontal::window(0..5).every(2), 5), [(0, 0), (2, 1), (4, 2)]);
         assert_eq!(taken(Horizontal::last(4).every(3), 6), [(2, 0), (5, 1)]);
-        assert_eq!(Take::from(Horizontal::last(50)).members(1000), 50);
+        assert_eq!(Collect::from(Horizontal::last(50)).members(1000), 50);
     }
 
     #[test]

@@ -1,78 +1,138 @@
-//! When a run hands over members, and the learning rate it follows until then.
+//! When a run's network becomes a member, and the learning rate that goes with it; one rule a file.
+//!
+//! To add a rule, write a file with a type that implements [`CollectMembers`], and add one line to the list
+//! below.
 mod fast_geometric;
 mod horizontal;
+mod last;
 mod snapshot;
 
 pub use fast_geometric::FastGeometric;
 pub use horizontal::Horizontal;
+pub use last::Last;
 pub use snapshot::Snapshot;
 
 use crate::{plan::Position, Error, Result};
 use serde::{Deserialize, Serialize};
 use std::f64::consts::PI;
 
-/// When a run hands over members.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub enum Take {
-    /// One member, when the run ends.
-    #[default]
-    Last,
-    /// Members at the ends of some of the epochs; see [`Horizontal`](crate::plan::Horizontal).
-    Window(super::Horizontal),
-    /// A member at the trough of each cosine cycle; see [`Snapshot`](crate::plan::Snapshot).
-    Cosine(super::Snapshot),
-    /// A member at the trough of each triangular cycle; see [`FastGeometric`](crate::plan::FastGeometric).
-    Triangle(super::FastGeometric),
+/// A rule that says at the ends of which epochs a run's network becomes a member.
+pub trait CollectMembers: Into<Collect> + Copy {
+    /// What tables and command lines call the rule.
+    const NAME: &'static str;
+
+    /// The number, from 0, of the member that is collected at the end of epoch `epoch` of `epochs`. `None` where
+    /// none is.
+    fn due(&self, epoch: usize, epochs: usize) -> Option<usize>;
+
+    /// The learning rate at a position, where the rule prescribes one. `base` is the optimizer's.
+    fn rate(&self, _base: f64, _at: Position) -> Option<f64> {
+        None
+    }
+
+    /// Whether the rule prescribes the learning rate of all steps, so that a schedule would have no effect.
+    fn replaces_schedule(&self) -> bool {
+        false
+    }
+
+    /// Whether the member is collected when the run is over, whenever that is, and not at the end of an epoch that is
+    /// known beforehand.
+    fn at_end(&self) -> bool {
+        false
+    }
+
+    /// Checks the parameters against the length of a run.
+    ///
+    /// # Errors
+    /// When a parameter is out of range.
+    fn check(&self, epochs: usize) -> Result<()>;
 }
 
-impl Take {
-    /// How many members a run of `epochs` epochs yields.
+macro_rules! collect {
+    ($($rule:ident),+ $(,)?) => {
+        /// When a run's network becomes a member: any of the rules, as data.
+        #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+        #[non_exhaustive]
+        pub enum Collect {
+            $(
+                #[doc = concat!("See [`", stringify!($rule), "`].")]
+                $rule($rule),
+            )+
+        }
+
+        $(
+            impl From<$rule> for Collect {
+                fn from(rule: $rule) -> Self {
+                    Self::$rule(rule)
+                }
+            }
+        )+
+
+        /// Calls a method of the rule, whichever it is.
+        macro_rules! each {
+            ($collect:expr, $of:ident => $call:expr) => {
+                match $collect {
+                    $(Collect::$rule($of) => $call,)+
+                }
+            };
+        }
+    };
+}
+
+collect! { Last, Horizontal, Snapshot, FastGeometric }
+
+impl Default for Collect {
+    /// One member, when the run ends.
+    fn default() -> Self {
+        Last.into()
+    }
+}
+
+impl Collect {
+    /// How many members a run of `epochs` epochs gives.
     #[must_use]
-    pub fn members(&self, epochs: u32) -> u32 {
-        match self {
-            Self::Last => 1,
-            _ => (0..epochs).filter(|epoch| self.due(*epoch, epochs).is_some()).count() as u32,
+    pub fn members(&self, epochs: usize) -> usize {
+        match self.at_end() {
+            true => 1,
+            false => (0..epochs).filter(|epoch| self.due(*epoch, epochs).is_some()).count(),
         }
     }
 
-    /// The number, from 0, of the member that is due at the end of this epoch of so many; `None` where none is.
-    /// [`Take::Last`] is never due at an epoch: its member is taken when the run is over.
+    /// The number, from 0, of the member that is collected at the end of epoch `epoch` of `epochs`. `None` where none
+    /// is. With [`Last`], none ever is: its member is collected when the run is over.
     #[must_use]
-    pub fn due(&self, epoch: u32, epochs: u32) -> Option<u32> {
-        match self {
-            Self::Last => None,
-            Self::Window(t) => t.due(epoch, epochs),
-            Self::Cosine(t) => t.due(epoch, epochs),
-            Self::Triangle(t) => t.due(epoch, epochs),
-        }
+    pub fn due(&self, epoch: usize, epochs: usize) -> Option<usize> {
+        each!(self, rule => rule.due(epoch, epochs))
     }
 
-    /// The learning rate at a position, where taking members prescribes one; `base` is the optimizer's.
+    /// The learning rate at a position, where the rule prescribes one; `base` is the optimizer's.
     #[must_use]
     pub fn rate(&self, base: f64, at: Position) -> Option<f64> {
-        match self {
-            Self::Last | Self::Window(_) => None,
-            Self::Cosine(t) => Some(t.rate(base, at)),
-            Self::Triangle(t) => t.rate(base, at),
-        }
+        each!(self, rule => rule.rate(base, at))
+    }
+
+    /// Whether the rule prescribes the learning rate of all steps, so that a schedule would have no effect.
+    #[must_use]
+    pub fn replaces_schedule(&self) -> bool {
+        each!(self, rule => rule.replaces_schedule())
+    }
+
+    /// Whether the one member is collected when the run is over.
+    #[must_use]
+    pub fn at_end(&self) -> bool {
+        each!(self, rule => rule.at_end())
     }
 
     /// Checks the parameters against the length of a run; 0 epochs where the learner does not tell.
     ///
     /// # Errors
-    /// When a parameter is out of range, or the run's length is not known but needed.
-    pub fn check(&self, epochs: u32) -> Result<()> {
-        if epochs == 0 && *self != Self::Last {
-            let must = "known where members are taken within a run (CustomLoop::epochs)";
+    /// When a parameter is out of range, or the run's length is needed and not known.
+    pub fn check(&self, epochs: usize) -> Result<()> {
+        if epochs == 0 && !self.at_end() {
+            let must = "known where members are collected within a run (CustomLoop::epochs)";
             return Err(Error::invalid("the number of epochs", must, "unknown"));
         }
-        match self {
-            Self::Last => Ok(()),
-            Self::Window(t) => t.check(epochs),
-            Self::Cosine(t) => t.check(epochs),
-            Self::Triangle(t) => t.check(epochs),
-        }
+        each!(self, rule => rule.check(epochs))
     }
 }
 

@@ -1,7 +1,8 @@
 //! Members at the troughs of a cyclic cosine learning rate.
+use super::CollectMembers;
 use crate::{
     data::Dataset,
-    plan::{collect::cosine, Position, Take, Unit},
+    plan::{collect::cosine, Collect, Position, Unit},
     strategy::EnsembleBuilder,
     Error, Result,
 };
@@ -20,7 +21,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// Choose it when one training is all you can afford. Early snapshots are weak: [`Snapshot::keep`] the last few.
 /// Cost: the epochs of one network. On its own it is a builder of one run; within any other strategy it says when
-/// that strategy's runs hand over members.
+/// that strategy's runs yield members.
 ///
 /// Source: Huang et al. 2017, arXiv:1704.00109; Loshchilov and Hutter 2017, arXiv:1608.03983.
 ///
@@ -28,25 +29,25 @@ use serde::{Deserialize, Serialize};
 /// use candle_ensemble::{plan::{Snapshot, Unit}, strategy::Bagging};
 ///
 /// let five_of_ten = Snapshot::new(10).keep(5).per(Unit::Epoch);
-/// let in_each_bootstrap_run = Bagging::new(5).take(Snapshot::new(3));
+/// let in_each_bootstrap_run = Bagging::new(5).collect(Snapshot::new(3));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
-    cycles: u32,
-    keep: u32,
+    cycles: usize,
+    keep: usize,
     unit: Unit,
 }
 
 impl Snapshot {
     /// So many cycles, each of which yields a member; stepped per iteration.
     #[must_use]
-    pub fn new(cycles: u32) -> Self {
+    pub fn new(cycles: usize) -> Self {
         Self { cycles, keep: cycles, unit: Unit::Iteration }
     }
 
     /// Takes the last so many cycles' members only.
     #[must_use]
-    pub fn keep(mut self, last: u32) -> Self {
+    pub fn keep(mut self, last: usize) -> Self {
         self.keep = last;
         self
     }
@@ -59,33 +60,41 @@ impl Snapshot {
     }
 
     /// The cycle that an epoch is in, its first epoch, and its length in epochs.
-    fn cycle(self, epoch: u32, epochs: u32) -> (u32, u32, u32) {
+    fn cycle(self, epoch: usize, epochs: usize) -> (usize, usize, usize) {
         let (cycles, length) = (self.cycles.max(1), (epochs / self.cycles.max(1)).max(1));
         let cycle = (epoch / length).min(cycles - 1);
         let first = cycle * length;
         let length = if cycle + 1 == cycles { epochs - first } else { length };
         (cycle, first, length)
     }
+}
 
-    pub(crate) fn due(self, epoch: u32, epochs: u32) -> Option<u32> {
+impl CollectMembers for Snapshot {
+    const NAME: &'static str = "snapshot";
+
+    fn due(&self, epoch: usize, epochs: usize) -> Option<usize> {
         let (cycle, first, length) = self.cycle(epoch, epochs);
         let skipped = self.cycles.saturating_sub(self.keep);
         (epoch + 1 == first + length && cycle >= skipped).then(|| cycle - skipped)
     }
 
-    pub(crate) fn rate(self, base: f64, at: Position) -> f64 {
+    fn rate(&self, base: f64, at: Position) -> Option<f64> {
         let (_, first, length) = self.cycle(at.epoch, at.epochs);
-        let epoch = f64::from(at.epoch - first);
-        match self.unit {
-            Unit::Epoch => base * cosine(epoch, f64::from(length)),
+        let epoch = (at.epoch - first) as f64;
+        Some(match self.unit {
+            Unit::Epoch => base * cosine(epoch, length as f64),
             Unit::Iteration => {
-                let batches = f64::from(at.batches_per_epoch);
-                base * cosine(epoch * batches + f64::from(at.batch), f64::from(length) * batches)
+                let batches = at.batches_per_epoch as f64;
+                base * cosine(epoch * batches + at.batch as f64, length as f64 * batches)
             }
-        }
+        })
     }
 
-    pub(crate) fn check(self, epochs: u32) -> Result<()> {
+    fn replaces_schedule(&self) -> bool {
+        true
+    }
+
+    fn check(&self, epochs: usize) -> Result<()> {
         if self.cycles == 0 || self.cycles > epochs {
             return Err(Error::invalid("cycles", format!("1 to {epochs}, the epochs of a run"), self.cycles));
         }
@@ -96,18 +105,12 @@ impl Snapshot {
     }
 }
 
-impl From<Snapshot> for Take {
-    fn from(t: Snapshot) -> Self {
-        Self::Cosine(t)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::f64::consts::PI;
 
-    fn positions(epochs: u32, batches_per_epoch: u32) -> impl Iterator<Item = Position> {
+    fn positions(epochs: usize, batches_per_epoch: usize) -> impl Iterator<Item = Position> {
         (0..epochs).flat_map(move |epoch| {
             (0..batches_per_epoch).map(move |batch| Position { epoch, batch, epochs, batches_per_epoch })
         })
@@ -127,11 +130,11 @@ mod tests {
     #[test]
     fn is_the_per_epoch_form_with_its_restarts() {
         for at in positions(500, 4) {
-            let e = f64::from(at.epoch);
+            let e = at.epoch as f64;
             let form = 0.01 / 2. * ((PI * (e % 50.) / 50.).cos() + 1.);
             assert!((Snapshot::new(10).per(Unit::Epoch).rate(0.01, at) - form).abs() < 1e-12);
         }
-        let due = |e: u32| Snapshot::new(10).due(e, 500);
+        let due = |e: usize| Snapshot::new(10).due(e, 500);
         assert!((0..500).all(|e| due(e).is_some() == ((e + 1) % 50 == 0)));
         assert_eq!((due(49), due(499)), (Some(0), Some(9)));
     }
@@ -153,7 +156,7 @@ mod tests {
         let t = Snapshot::new(5).keep(2);
         let due: Vec<_> = (0..10).filter_map(|e| t.due(e, 10).map(|i| (e, i))).collect();
         assert_eq!(due, [(7, 0), (9, 1)]);
-        assert_eq!(Take::from(t).members(10), 2);
+        assert_eq!(Collect::from(t).members(10), 2);
     }
 
     #[test]

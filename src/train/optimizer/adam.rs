@@ -3,7 +3,7 @@ use crate::{
     kernels::real::Real,
     train::optimizer::{
         check_epsilon,
-        rule::{Gradient, Kernel, Rule, Step, SLOTS},
+        rule::{Gradient, Kernel, Step, UpdateRule, SLOTS},
     },
     Result,
 };
@@ -128,7 +128,7 @@ pub(crate) struct AdamKernel<T> {
     rest2: T,
 }
 
-impl Rule for Adam {
+impl UpdateRule for Adam {
     type Kernel<T: Real> = AdamKernel<T>;
 
     fn slots(&self) -> [Option<&'static str>; SLOTS] {

@@ -3,7 +3,7 @@ use crate::{
     kernels::real::Real,
     train::optimizer::{
         check_epsilon,
-        rule::{Gradient, Kernel, Rule, Step, SLOTS},
+        rule::{Gradient, Kernel, Step, UpdateRule, SLOTS},
     },
     Result,
 };
@@ -113,7 +113,7 @@ pub(crate) struct RmsPropKernel<T> {
     momentum: T,
 }
 
-impl Rule for RmsProp {
+impl UpdateRule for RmsProp {
     type Kernel<T: Real> = RmsPropKernel<T>;
 
     fn slots(&self) -> [Option<&'static str>; SLOTS] {

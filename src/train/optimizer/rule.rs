@@ -21,7 +21,7 @@ pub(crate) struct Step {
 }
 
 /// An optimizer.
-pub(crate) trait Rule {
+pub(crate) trait UpdateRule {
     /// Its loop.
     type Kernel<T: Real>: Kernel<T>;
 

@@ -1,7 +1,7 @@
 use crate::{
     check::{below_one, non_negative, positive, require},
     kernels::real::Real,
-    train::optimizer::rule::{Gradient, Kernel, Rule, Step, SLOTS},
+    train::optimizer::rule::{Gradient, Kernel, Step, UpdateRule, SLOTS},
     Result,
 };
 use candle_core::{Result as CResult, Tensor};
@@ -120,7 +120,7 @@ pub(crate) struct SgdKernel<T> {
     outside: T,
 }
 
-impl Rule for Sgd {
+impl UpdateRule for Sgd {
     type Kernel<T: Real> = SgdKernel<T>;
 
     fn slots(&self) -> [Option<&'static str>; SLOTS] {

@@ -3,7 +3,7 @@ use crate::{
     kernels::real::Real,
     train::{
         clip::{norm, Limits},
-        optimizer::rule::{InPlace, Rule, Step, SLOTS},
+        optimizer::rule::{InPlace, Step, UpdateRule, SLOTS},
         Clip, Optimizer,
     },
     weights::Weights,
@@ -205,7 +205,7 @@ impl Moments {
 }
 
 impl Variable {
-    fn step<R: Rule>(&mut self, rule: &R, gradient: &Tensor, rate: f64, limits: Limits) -> CResult<()> {
+    fn step<R: UpdateRule>(&mut self, rule: &R, gradient: &Tensor, rate: f64, limits: Limits) -> CResult<()> {
         if gradient.shape() != self.var.shape() {
             let must = format!("of the variable's shape, {:?}", self.var.dims());
             let what = format!("the gradient of `{}`", self.name);
@@ -296,7 +296,7 @@ impl Moments {
     }
 }
 
-fn in_place<T: Real, R: Rule>(
+fn in_place<T: Real, R: UpdateRule>(
     rule: &R,
     step: Step,
     var: &Var,

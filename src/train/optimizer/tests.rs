@@ -311,7 +311,7 @@ fn the_layout_of_a_gradient_does_not_matter() -> Result<()> {
 }
 
 /// The step's loop without the choice of wider vectors.
-fn plainly<R: rule::Rule>(rule: &R, w: &mut [f32], g: &[f32]) {
+fn plainly<R: rule::UpdateRule>(rule: &R, w: &mut [f32], g: &[f32]) {
     use rule::Kernel;
     let mut moments = rule.slots().map(|slot| vec![0f32; if slot.is_some() { w.len() } else { 0 }]);
     let step = rule::Step { rate: 0.01, count: 1, limits: Default::default() };

@@ -1,7 +1,7 @@
 //! Every strategy. To enrol a new one, add a row.
 use candle_ensemble::{
     plan::{FastGeometric, Horizontal, Settings, Snapshot},
-    resample::By,
+    resample::ResampleUnit,
     strategy::{
         Bagging, EnsembleBuilder, ForwardChaining, KFold, MultiRun, RandomPatches, RandomSplit,
         RandomSubspace,
@@ -106,7 +106,7 @@ pub const BUILDERS: &[Builder] = &[
     },
     Builder {
         name: "snapshots within bagging",
-        make: || Box::new(Bagging::new(2).take(Snapshot::new(2))),
+        make: || Box::new(Bagging::new(2).collect(Snapshot::new(2))),
         members: 4,
         bad: &[],
     },
@@ -129,7 +129,7 @@ pub const BUILDERS: &[Builder] = &[
     },
     Builder {
         name: "repeated k-fold by rows",
-        make: || Box::new(KFold::new(3).repeats(2).by(By::Rows)),
+        make: || Box::new(KFold::new(3).repeats(2).by(ResampleUnit::Rows)),
         members: 6,
         bad: &[],
     },
@@ -170,7 +170,7 @@ pub const BUILDERS: &[Builder] = &[
     },
     Builder {
         name: "snapshots within each fold",
-        make: || Box::new(KFold::new(3).take(Snapshot::new(2))),
+        make: || Box::new(KFold::new(3).collect(Snapshot::new(2))),
         members: 6,
         bad: &[],
     },

@@ -10,7 +10,7 @@ use candle_core::Tensor;
 use candle_ensemble::{
     data::{Dataset, TensorDataset},
     exec::{Executor, Sequential, Threads},
-    merge::{network::best_of, BestOf, GreedySoup, Guard, Recipe},
+    merge::{network::best_of, BestOf, GreedySoup, MaxBarrier, MergeSpec},
     plan::Plan,
     store::{MemoryStore, Store},
     strategy::EnsembleBuilder,
@@ -156,7 +156,7 @@ fn parameters_out_of_range_are_named() {
         for (make, name) in builder.bad {
             for problem in Problem::ALL {
                 let (learner, data) = (problem.learner(), problem.data());
-                let e = Session::new(&learner, &data).grow(&*make(), 1).err().unwrap();
+                let e = Session::new(&learner, &data).fit(&*make(), 1).err().unwrap();
                 let e = match e {
                     Error::Run { source, .. } => *source,
                     e => e,
@@ -189,7 +189,7 @@ fn where_runs_happen_changes_no_bit() {
                 assert_eq!(got, expected, "{name}, by {}", rule.name);
             }
         }
-        let other = case.session().grow(&*case.builder, 43).unwrap();
+        let other = case.session().fit(&*case.builder, 43).unwrap();
         let same = other.members().iter().zip(&expected).filter(|(a, b)| weights(a) == weights(b));
         assert_eq!(same.count(), 0, "{}: another seed gives other weights", case.name);
     }
@@ -261,26 +261,26 @@ fn a_cancelled_build_goes_on_to_the_same_bytes() {
 
 // ---- Held-out predictions.
 
-/// Which slot speaks about which row, by the plan: it does where one of its runs had the row neither to train
+/// Which slot predicts which row, by the plan: it does where one of its runs had the row neither to train
 /// on nor to watch.
 fn covered(plan: &Plan) -> Vec<Vec<bool>> {
     // Each member of a run has a slot of its own.
     let each = plan.runs[0].take.members(EPOCHS);
     let slots = (plan.runs.iter().map(|run| run.slot).max().unwrap() + 1) * each;
-    let speaks = |slot, row| {
+    let predicts = |slot, row| {
         let mut runs = plan.runs.iter().filter(|run| run.slot == slot / each);
-        runs.any(|run| ![&run.train, &run.valid, &run.bars].iter().any(|rows| rows.contains(&row)))
+        runs.any(|run| ![&run.train, &run.valid, &run.excluded].iter().any(|rows| rows.contains(&row)))
     };
-    (0..slots).map(|slot| (0..ROWS as u32).map(|row| speaks(slot, row)).collect()).collect()
+    (0..slots).map(|slot| (0..ROWS as u32).map(|row| predicts(slot, row)).collect()).collect()
 }
 
-/// What each slot says of a row in held-out predictions, as bits; `None` where it may not speak.
-fn said(held_out: &HeldOut, row: u32) -> Vec<Option<Vec<u64>>> {
+/// What each slot predict for a row in held-out predictions, as bits; `None` where it may not predict.
+fn predicted(held_out: &HeldOut, row: u32) -> Vec<Option<Vec<u64>>> {
     let Ok(at) = held_out.rows().binary_search(&row) else { return vec![] };
-    let voices = held_out.voices();
-    let speaks: Vec<Vec<f32>> = voices.covered().unwrap().to_vec2().unwrap();
-    let of = |slot: usize| bits(&voices.values().get(slot).unwrap().get(at).unwrap());
-    (0..voices.slots()).map(|slot| (speaks[slot][at] > 0.).then(|| of(slot))).collect()
+    let predictions = held_out.predictions();
+    let predicts: Vec<Vec<f32>> = predictions.covered().unwrap().to_vec2().unwrap();
+    let of = |slot: usize| bits(&predictions.values().get(slot).unwrap().get(at).unwrap());
+    (0..predictions.slots()).map(|slot| (predicts[slot][at] > 0.).then(|| of(slot))).collect()
 }
 
 #[test]
@@ -288,16 +288,16 @@ fn held_out_rows_are_those_no_member_of_the_slot_has_seen() {
     for case in cases() {
         for plan in [case.plan(), case.reserving()] {
             let pool = case.pool(&plan);
-            let speaks = covered(&plan);
+            let predicts = covered(&plan);
             for member in pool.members() {
                 let run = &plan.runs[member.record.run as usize];
                 let known =
-                    |row: &u32| [&run.train, &run.valid, &run.bars].iter().any(|rows| rows.contains(row));
+                    |row: &u32| [&run.train, &run.valid, &run.excluded].iter().any(|rows| rows.contains(row));
                 let known: Vec<u32> = (0..ROWS as u32).filter(known).collect();
                 assert_eq!(member.record.seen, known, "{}", case.name);
             }
             let rows: Vec<u32> =
-                (0..ROWS as u32).filter(|row| speaks.iter().any(|slot| slot[*row as usize])).collect();
+                (0..ROWS as u32).filter(|row| predicts.iter().any(|slot| slot[*row as usize])).collect();
             let held_out = match pool.held_out() {
                 Ok(held_out) => held_out,
                 Err(e) => {
@@ -308,25 +308,25 @@ fn held_out_rows_are_those_no_member_of_the_slot_has_seen() {
             };
             assert_eq!(held_out.rows(), rows, "{}", case.name);
             assert_eq!(held_out.of(), ROWS);
-            assert_eq!(pool.slots(), speaks.len());
+            assert_eq!(pool.slots(), predicts.len());
             for row in &rows {
-                let said = said(&held_out, *row);
-                assert!(said
+                let predicted = predicted(&held_out, *row);
+                assert!(predicted
                     .iter()
-                    .zip(&speaks)
-                    .all(|(said, speaks)| said.is_some() == speaks[*row as usize]));
+                    .zip(&predicts)
+                    .all(|(predicted, predicts)| predicted.is_some() == predicts[*row as usize]));
             }
             let targets = case.data.batch(&rows, &CPU).unwrap().targets;
             assert_eq!(bits(held_out.targets()), bits(&targets), "{}", case.name);
 
-            // A slot of one member says of held-out rows what it says of any rows.
-            let everywhere = pool.voices(case.data.inputs()).unwrap();
-            for (slot, speaks) in speaks.iter().enumerate() {
+            // A slot of one member predict for held-out rows what it says of any rows.
+            let everywhere = pool.predictions(case.data.inputs()).unwrap();
+            for (slot, predicts) in predicts.iter().enumerate() {
                 if pool.members().iter().filter(|m| m.record.slot as usize == slot).count() > 1 {
                     continue;
                 }
-                for (at, row) in rows.iter().enumerate().filter(|(_, row)| speaks[**row as usize]) {
-                    let here = held_out.voices().values().get(slot).unwrap().get(at).unwrap();
+                for (at, row) in rows.iter().enumerate().filter(|(_, row)| predicts[**row as usize]) {
+                    let here = held_out.predictions().values().get(slot).unwrap().get(at).unwrap();
                     let there = everywhere.values().get(slot).unwrap().get(*row as usize).unwrap();
                     assert!(distance(&here, &there) < 1e-6, "{}, slot {slot}, row {row}", case.name);
                 }
@@ -340,10 +340,10 @@ fn the_target_of_a_row_changes_nothing_in_what_is_said_of_it_held_out() {
     for case in cases() {
         for plan in [case.plan(), case.reserving()] {
             let pool = case.pool(&plan);
-            let speaks = covered(&plan);
-            let seen_by = |row: u32| speaks.iter().filter(|slot| !slot[row as usize]).count();
+            let predicts = covered(&plan);
+            let seen_by = |row: u32| predicts.iter().filter(|slot| !slot[row as usize]).count();
             // A row of each kind: seen by all slots, by none, by some.
-            let kinds = [speaks.len()..speaks.len() + 1, 0..1, 1..speaks.len()];
+            let kinds = [predicts.len()..predicts.len() + 1, 0..1, 1..predicts.len()];
             let rows = kinds.map(|seen| (0..ROWS as u32).find(|row| seen.contains(&seen_by(*row))));
             for row in rows.into_iter().flatten() {
                 let name = format!("{}, row {row}", case.name);
@@ -352,8 +352,8 @@ fn the_target_of_a_row_changes_nothing_in_what_is_said_of_it_held_out() {
                 let other = Session::new(&case.learner, &data).train(&plan).unwrap();
 
                 if let (Ok(before), Ok(after)) = (pool.held_out(), other.held_out()) {
-                    assert_eq!(said(&before, row), said(&after, row), "{name}");
-                    assert_eq!(said(&before, row).is_empty(), seen_by(row) == speaks.len(), "{name}");
+                    assert_eq!(predicted(&before, row), predicted(&after, row), "{name}");
+                    assert_eq!(predicted(&before, row).is_empty(), seen_by(row) == predicts.len(), "{name}");
                 }
                 for (before, after) in pool.members().iter().zip(other.members()) {
                     let run = &plan.runs[before.record.run as usize];
@@ -417,14 +417,14 @@ fn rules_that_learn_refuse_members_that_have_seen_every_row() {
 fn every_rule_follows_every_strategy_once_rows_are_kept_back() {
     each_ensemble(|name, case, ensemble| {
         let x = case.data.inputs();
-        let said = ensemble.predict(x).unwrap();
+        let predicted = ensemble.predict(x).unwrap();
         let slots = ensemble.member_predictions(x).unwrap();
         assert_eq!(slots.dims()[1..], [ROWS, if case.problem == Problem::Classes { 3 } else { 2 }], "{name}");
         match case.problem.is_classification() {
-            true => assert_eq!(said.dims(), [ROWS], "{name}"),
-            false => assert_eq!(said.dims(), [ROWS, 2], "{name}"),
+            true => assert_eq!(predicted.dims(), [ROWS], "{name}"),
+            false => assert_eq!(predicted.dims(), [ROWS, 2], "{name}"),
         }
-        assert!(flat(&said).iter().all(|x| x.is_finite()), "{name}");
+        assert!(flat(&predicted).iter().all(|x| x.is_finite()), "{name}");
     });
 }
 
@@ -452,8 +452,8 @@ fn probabilities_sum_to_one_and_forward_is_their_logarithm() {
         let x = case.data.inputs();
         if !case.problem.is_classification() {
             assert!(ensemble.predict_proba(x).unwrap_err().to_string().contains("classes"), "{name}");
-            let (said, forward) = (ensemble.predict(x).unwrap(), ensemble.forward(x).unwrap());
-            assert_eq!(bits(&said), bits(&forward), "{name}");
+            let (predicted, forward) = (ensemble.predict(x).unwrap(), ensemble.forward(x).unwrap());
+            assert_eq!(bits(&predicted), bits(&forward), "{name}");
             return;
         }
         let p = ensemble.predict_proba(x).unwrap();
@@ -487,8 +487,8 @@ fn how_many_rows_go_through_at_a_time_does_not_matter() {
         let (expected, each) = (ensemble.predict(x).unwrap(), ensemble.member_predictions(x).unwrap());
         for rows in [1, 7, 1000] {
             ensemble = ensemble.batch_rows(rows);
-            let said = ensemble.predict(x).unwrap();
-            assert!(distance(&said, &expected) < 1e-6, "{name}, {rows} rows at a time");
+            let predicted = ensemble.predict(x).unwrap();
+            assert!(distance(&predicted, &expected) < 1e-6, "{name}, {rows} rows at a time");
             let slots = ensemble.member_predictions(x).unwrap();
             assert!(distance(&slots, &each) < 1e-6, "{name}, {rows} rows at a time");
         }
@@ -509,20 +509,20 @@ fn rules_are_called_what_the_table_says() {
 
 #[test]
 fn any_pool_becomes_one_network_or_says_why_not() {
-    let average = Recipe::average(RunWeights::Uniform);
-    let recipes = [average.clone(), average.aligned().repaired(), Recipe::greedy(GreedySoup::new())];
+    let average = MergeSpec::average(RunWeights::Uniform);
+    let recipes = [average.clone(), average.aligned().repaired(), MergeSpec::greedy(GreedySoup::new())];
     for case in cases() {
         let plan = case.reserving();
         let pool = case.pool(&plan);
-        let guard = Guard::new(f64::INFINITY, &plan.reserved);
+        let guard = MaxBarrier::new(f64::INFINITY, &plan.reserved);
         let own_features = pool.members().iter().any(|member| member.record.features.is_some());
-        for recipe in &recipes {
-            let merged = match (pool.merge(recipe, &guard), own_features) {
+        for spec in &recipes {
+            let merged = match (pool.merge(spec, &guard), own_features) {
                 (Ok(merged), false) => merged,
                 (Err(e), true) if e.to_string().contains("features") => continue,
                 (other, _) => panic!("{}: {:?}", case.name, other.err()),
             };
-            let again = pool.merge(recipe, &guard).unwrap();
+            let again = pool.merge(spec, &guard).unwrap();
             assert_eq!(bytes(merged.pool.members()), bytes(again.pool.members()), "{}", case.name);
             assert!((merged.shares.iter().sum::<f64>() - 1.).abs() < 1e-12, "{}", case.name);
             let record = &merged.pool.members()[0].record;
@@ -530,8 +530,8 @@ fn any_pool_becomes_one_network_or_says_why_not() {
             assert_eq!(merged.rows, (plan.reserved.len(), seen), "{}", case.name);
             let held_out = merged.pool.held_out().unwrap();
             assert_eq!(held_out.rows().len() + record.seen.len(), ROWS, "{}", case.name);
-            let bound = Guard::new(merged.barrier.height - 1e-9, &plan.reserved);
-            let e = pool.merge(recipe, &bound).err().unwrap().to_string();
+            let bound = MaxBarrier::new(merged.barrier.height - 1e-9, &plan.reserved);
+            let e = pool.merge(spec, &bound).err().unwrap().to_string();
             assert!(e.contains("loss barrier") && e.contains("Pool::combine"), "{e}");
         }
         for budget in [1., 2.5, f64::INFINITY] {

@@ -26,7 +26,12 @@ macro_rules! learned {
 
 pub const RULES: &[Rule] = &[
     Rule { name: "mean", combine: |pool| combined(pool, &Mean), learns: false, problems: ALL },
-    Rule { name: "mean-log", combine: |pool| combined(pool, &MeanLog), learns: false, problems: CLASSES },
+    Rule {
+        name: "geometric-mean",
+        combine: |pool| combined(pool, &GeometricMean),
+        learns: false,
+        problems: CLASSES,
+    },
     Rule { name: "hard-vote", combine: |pool| combined(pool, &HardVote), learns: false, problems: CLASSES },
     Rule { name: "median", combine: |pool| combined(pool, &Median), learns: false, problems: ALL },
     Rule {
@@ -41,7 +46,12 @@ pub const RULES: &[Rule] = &[
         learns: false,
         problems: CLASSES,
     },
-    Rule { name: "mean-logit", combine: |pool| combined(pool, &MeanLogit), learns: false, problems: CLASSES },
+    Rule {
+        name: "log-odds-mean",
+        combine: |pool| combined(pool, &LogOddsMean),
+        learns: false,
+        problems: CLASSES,
+    },
     Rule { name: "product", combine: |pool| combined(pool, &Product), learns: false, problems: CLASSES },
     Rule { name: "minimum", combine: |pool| combined(pool, &Minimum), learns: false, problems: ALL },
     Rule { name: "maximum", combine: |pool| combined(pool, &Maximum), learns: false, problems: ALL },
@@ -96,9 +106,9 @@ pub const RULES: &[Rule] = &[
     learned!("inverse-error", InverseError::new(), ALL),
     learned!("simplex-squares", SimplexSquares::new(), ALL),
     learned!("simplex-log-loss", SimplexLogLoss::new(), CLASSES),
-    learned!("shrunk-log-loss", SimplexLogLoss::new().towards_equal(Strength::chosen(1)), CLASSES),
+    learned!("shrunk-log-loss", SimplexLogLoss::new().towards_equal(Penalty::chosen(1)), CLASSES),
     learned!("least-squares", LeastSquares::new(), ALL),
-    learned!("ridge", LeastSquares::ridge(Strength::chosen(1)), ALL),
+    learned!("ridge", LeastSquares::ridge(Penalty::chosen(1)), ALL),
     learned!("differential-evolution", DifferentialEvolution::new(1).generations(3), ALL),
     learned!("per-class", PerClass, ALL),
     learned!("pseudo-bma", PseudoBma::new(), ALL),
@@ -174,7 +184,8 @@ pub const RULES: &[Rule] = &[
         combine: |pool| {
             combined(
                 pool,
-                &Layers::new((Stack::new(stack::Linear), Median), Stack::new(stack::Linear)).folds(3),
+                &MultiLayerStack::new((Stack::new(stack::Linear), Median), Stack::new(stack::Linear))
+                    .folds(3),
             )
         },
         learns: true,
@@ -198,7 +209,7 @@ pub trait Predictor {
 
 fn combined<C: Combiner>(pool: Pool<'_, Trainer<Net>>, rule: &C) -> Result<Box<dyn Predictor>>
 where
-    C::Head: 'static,
+    C::Fitted: 'static,
 {
     Ok(Box::new(pool.combine(rule)?))
 }
@@ -209,13 +220,13 @@ fn weighted<C: Combiner>(
     rule: impl Fn(&[f64]) -> Result<C>,
 ) -> Result<Box<dyn Predictor>>
 where
-    C::Head: 'static,
+    C::Fitted: 'static,
 {
     let weights: Vec<f64> = (1..=pool.slots()).map(|w| w as f64).collect();
     combined(pool, &rule(&weights)?)
 }
 
-impl<N: Network + 'static, H: Head + 'static> Predictor for Ensemble<N, H> {
+impl<N: Network + 'static, H: FittedCombiner + 'static> Predictor for Ensemble<N, H> {
     fn name(&self) -> String {
         self.head().name()
     }

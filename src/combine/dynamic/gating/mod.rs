@@ -1,8 +1,8 @@
 //! A network that says whom to trust on which row.
 use crate::{
-    combine::{Combiner, Fit, Head},
+    combine::{Combiner, Fit, FittedCombiner},
     data::Task,
-    predictions::Voices,
+    predictions::Predictions,
     threads,
     train::{Clip, Optimizer, OptimizerState},
     Error, HeldOut, Result, Rows, Seed,
@@ -33,8 +33,8 @@ const TINY: f64 = 1e-7;
 /// found by cross-validation over the held-out rows; where the best number is not better than none by two standard
 /// errors, the mean it stays. So with few rows, or members that are equally good everywhere, it comes to the mean.
 ///
-/// Source: Jacobs et al. 1991, doi:10.1162/neco.1991.3.1.79, with members that are trained before. Where voices are
-/// missing, the gate's weights go to those that are there, and as a feature a missing voice is stood in for by the mean
+/// Source: Jacobs et al. 1991, doi:10.1162/neco.1991.3.1.79, with members that are trained before. Where predictions are
+/// missing, the gate's weights go to those that are there, and as a feature a missing prediction is stood in for by the mean
 /// of the others.
 ///
 /// ```
@@ -44,12 +44,12 @@ const TINY: f64 = 1e-7;
 /// // The first member is right below 0, the second above.
 /// let x = Tensor::arange(-100f32, 100., &Device::Cpu)?.unsqueeze(1)?;
 /// let (first, second) = (x.relu()?, x.neg()?.relu()?);
-/// let said = Voices::new(Tensor::stack(&[first, second], 0)?, Task::Regression { outputs: 1 })?;
-/// let held_out = HeldOut::from_predictions(&said, &Tensor::zeros((200, 1), x.dtype(), &Device::Cpu)?)?;
+/// let predicted = Predictions::new(Tensor::stack(&[first, second], 0)?, Task::Regression { outputs: 1 })?;
+/// let held_out = HeldOut::from_predictions(&predicted, &Tensor::zeros((200, 1), x.dtype(), &Device::Cpu)?)?;
 /// let head = Gating::new().fit(&|| held_out.clone().with_inputs(&x))?;
-/// let gated = head.combine(&said.with_inputs(&x)?)?;
+/// let gated = head.combine(&predicted.with_inputs(&x)?)?;
 /// let error = |t: &Tensor| t.sqr()?.mean_all()?.to_scalar::<f32>();
-/// assert!(error(&gated)? < 0.1 * error(&Mean.combine(&said)?)?);
+/// assert!(error(&gated)? < 0.1 * error(&Mean.combine(&predicted)?)?);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -148,30 +148,30 @@ impl Gating {
 }
 
 impl Combiner for Gating {
-    type Head = GatingHead;
+    type Fitted = FittedGating;
 
-    fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<GatingHead> {
+    fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<FittedGating> {
         if !self.inputs && !self.outputs {
             return Err(Error::invalid("what a gate looks at", "inputs, outputs or both", "neither"));
         }
         self.optimizer().check()?;
         let held_out = held_out()?;
         let looks = Looks { inputs: self.inputs, outputs: self.outputs };
-        let (scaler, lesson) = lesson(looks, &held_out)?;
+        let (scaler, dataset) = dataset(looks, &held_out)?;
         let everyone: Rows = (0..held_out.rows().len() as u32).collect();
         let epochs = match self.exactly {
             true => self.epochs,
-            false => self.best_epochs(&held_out, &lesson)?,
+            false => self.best_epochs(&held_out, &dataset)?,
         };
-        let mut gate = Training::new(self, &lesson, everyone, self.seed.child("all"))?;
-        (0..epochs).try_for_each(|_| gate.epoch(&lesson))?;
+        let mut gate = Training::new(self, &dataset, everyone, self.seed.child("all"))?;
+        (0..epochs).try_for_each(|_| gate.epoch(&dataset))?;
         let layers = gate.layers.iter().map(Layer::of).collect::<CandleResult<Vec<_>>>()?;
-        let weights: Vec<f32> = lesson.weights.to_vec1()?;
-        let losses = lesson.losses(&gate.layers, &gate.rows)?;
+        let weights: Vec<f32> = dataset.weights.to_vec1()?;
+        let losses = dataset.losses(&gate.layers, &gate.rows)?;
         let objective = losses.iter().zip(&weights).map(|(loss, w)| loss * f64::from(*w)).sum::<f64>()
             / weights.iter().map(|w| f64::from(*w)).sum::<f64>();
         let fit = Fit { objective, iterations: epochs as u64, gap: None };
-        Ok(GatingHead { looks, scaler, layers, slots: held_out.voices().slots(), fit })
+        Ok(FittedGating { looks, scaler, layers, slots: held_out.predictions().slots(), fit })
     }
 
     fn wants_inputs(&self) -> bool {
@@ -181,7 +181,7 @@ impl Combiner for Gating {
 
 impl Gating {
     /// How many epochs are best for rows that the gate is not trained on; 0 where that is not clearly better than none.
-    fn best_epochs(&self, held_out: &HeldOut, lesson: &Lesson) -> Result<usize> {
+    fn best_epochs(&self, held_out: &HeldOut, dataset: &MetaDataset) -> Result<usize> {
         let rows = held_out.rows().len();
         let units = held_out.groups().map_or(rows, |groups| {
             let mut ids = groups.to_vec();
@@ -189,7 +189,7 @@ impl Gating {
             ids.dedup();
             ids.len()
         });
-        if units < 2 || held_out.voices().slots() < 2 {
+        if units < 2 || held_out.predictions().slots() < 2 {
             return Ok(0);
         }
         let folds = held_out.folds(FOLDS.min(units), self.seed.child("folds"))?;
@@ -197,15 +197,15 @@ impl Gating {
             folds.into_iter().filter(|fold| !fold.is_empty() && fold.len() < rows).collect();
         let train = |(number, fold): (u64, &Rows)| {
             let rest = crate::combine::cross_fit::others(rows, fold);
-            Training::new(self, lesson, rest, self.seed.nth("fold", number))
+            Training::new(self, dataset, rest, self.seed.nth("fold", number))
         };
         let mut gates = (0..).zip(&folds).map(train).collect::<Result<Vec<_>>>()?;
-        let weights: Vec<f32> = lesson.weights.to_vec1()?;
+        let weights: Vec<f32> = dataset.weights.to_vec1()?;
         // The loss of each row by the gate that was not trained on it, times the row's weight.
         let outside = |gates: &[Training]| -> Result<Vec<f64>> {
             let mut losses = vec![0.; rows];
             for (gate, fold) in gates.iter().zip(&folds) {
-                for (row, loss) in fold.iter().zip(lesson.losses(&gate.layers, fold)?) {
+                for (row, loss) in fold.iter().zip(dataset.losses(&gate.layers, fold)?) {
                     losses[*row as usize] = loss * f64::from(weights[*row as usize]);
                 }
             }
@@ -215,7 +215,7 @@ impl Gating {
         let even = outside(&gates)?;
         let (mut best, mut losses) = (0, even.clone());
         for epoch in 1..=self.epochs {
-            threads::wide(|| gates.par_iter_mut().try_for_each(|gate| gate.epoch(lesson)))?;
+            threads::wide(|| gates.par_iter_mut().try_for_each(|gate| gate.epoch(dataset)))?;
             let now = outside(&gates)?;
             if total(&now) < total(&losses) {
                 (best, losses) = (epoch, now);
@@ -240,11 +240,11 @@ struct Looks {
 
 impl Looks {
     /// `(B, F)`, f64.
-    fn at(self, voices: &Voices) -> CandleResult<Tensor> {
+    fn at(self, predictions: &Predictions) -> CandleResult<Tensor> {
         let mut tables = vec![];
         if self.outputs {
-            let values = voices.filled()?.values().clone();
-            let values = match voices.task() {
+            let values = predictions.filled()?.values().clone();
+            let values = match predictions.task() {
                 // One probability is what the others leave.
                 Task::Classification { classes } if classes > 1 => values.narrow(2, 0, classes - 1)?,
                 _ => values,
@@ -252,10 +252,10 @@ impl Looks {
             tables.push(values.transpose(0, 1)?.contiguous()?.flatten_from(1)?.to_dtype(DType::F64)?);
         }
         if self.inputs {
-            match voices.inputs() {
+            match predictions.inputs() {
                 Some(inputs) => tables.push(inputs.to_dtype(DType::F64)?),
                 None => candle_core::bail!(
-                    "the gate looks at the rows' inputs, which are not there (Voices::with_inputs, \
+                    "the gate looks at the rows' inputs, which are not there (Predictions::with_inputs, \
                      HeldOut::with_inputs); Gating::inputs(false) does without"
                 ),
             }
@@ -297,7 +297,7 @@ impl Scaler {
 }
 
 /// Held-out rows as the gate learns from them.
-struct Lesson {
+struct MetaDataset {
     /// `(R, F)`.
     features: Tensor,
     /// `(R, K, S)`: for classes the probability of the true one, `K` = 1; for values the error of each output, in
@@ -308,18 +308,18 @@ struct Lesson {
     classes: bool,
 }
 
-fn lesson(looks: Looks, held_out: &HeldOut) -> Result<(Scaler, Lesson)> {
-    let voices = held_out.voices().filled()?.to_device(&Device::Cpu)?;
-    let values = voices.values().detach().to_dtype(DType::F64)?;
+fn dataset(looks: Looks, held_out: &HeldOut) -> Result<(Scaler, MetaDataset)> {
+    let predictions = held_out.predictions().filled()?.to_device(&Device::Cpu)?;
+    let values = predictions.values().detach().to_dtype(DType::F64)?;
     let (slots, rows, width) = values.dims3()?;
-    let features = looks.at(&voices)?.detach();
+    let features = looks.at(&predictions)?.detach();
     let bad = features.abs()?.sum_all()?.to_scalar::<f64>()?;
     if !bad.is_finite() {
         return Err(Error::invalid("what a gate looks at", "finite", bad));
     }
     let scaler = Scaler::of(&features)?;
     let targets = held_out.targets().to_device(&Device::Cpu)?;
-    let (stakes, classes) = match voices.task() {
+    let (stakes, classes) = match predictions.task() {
         Task::Classification { .. } => {
             let labels = targets.to_dtype(DType::U32)?.reshape((1, rows, 1))?;
             let labels = labels.broadcast_as((slots, rows, 1))?.contiguous()?;
@@ -338,17 +338,18 @@ fn lesson(looks: Looks, held_out: &HeldOut) -> Result<(Scaler, Lesson)> {
         Some(weights) => weights.to_device(&Device::Cpu)?.to_dtype(DType::F32)?,
         None => Tensor::ones(rows, DType::F32, &Device::Cpu)?,
     };
-    Ok((scaler.clone(), Lesson { features: scaler.scaled(&features)?, stakes, weights, classes }))
+    Ok((scaler.clone(), MetaDataset { features: scaler.scaled(&features)?, stakes, weights, classes }))
 }
 
-impl Lesson {
+impl MetaDataset {
     /// The loss of each of these rows, `(n,)`.
     fn loss(&self, layers: &[(Tensor, Tensor)], rows: &Tensor) -> CandleResult<Tensor> {
         let gate = gate(layers, &self.features.index_select(rows, 0)?)?;
-        let said = self.stakes.index_select(rows, 0)?.broadcast_mul(&gate.unsqueeze(1)?)?.sum(D::Minus1)?;
+        let predicted =
+            self.stakes.index_select(rows, 0)?.broadcast_mul(&gate.unsqueeze(1)?)?.sum(D::Minus1)?;
         match self.classes {
-            true => said.squeeze(1)?.affine(1., TINY)?.log()?.neg(),
-            false => said.sqr()?.mean(1),
+            true => predicted.squeeze(1)?.affine(1., TINY)?.log()?.neg(),
+            false => predicted.sqr()?.mean(1),
         }
     }
 
@@ -387,8 +388,8 @@ struct Training {
 }
 
 impl Training {
-    fn new(rule: &Gating, lesson: &Lesson, rows: Rows, seed: Seed) -> Result<Self> {
-        let (features, slots) = (lesson.features.dim(1)?, lesson.stakes.dim(2)?);
+    fn new(rule: &Gating, dataset: &MetaDataset, rows: Rows, seed: Seed) -> Result<Self> {
+        let (features, slots) = (dataset.features.dim(1)?, dataset.stakes.dim(2)?);
         let zeros = |shape: (usize, usize)| Var::zeros(shape, DType::F32, &Device::Cpu);
         let mut layers = vec![];
         // The last layer is 0: equal weights to begin with.
@@ -410,7 +411,7 @@ impl Training {
         Ok(Self { layers, state, rate: rule.learning_rate, rows, seed, epochs: 0 })
     }
 
-    fn epoch(&mut self, lesson: &Lesson) -> Result<()> {
+    fn epoch(&mut self, dataset: &MetaDataset) -> Result<()> {
         let mut rows = self.rows.clone();
         rows.shuffle(&mut self.seed.nth("epoch", self.epochs).rng());
         self.epochs += 1;
@@ -419,10 +420,10 @@ impl Training {
             let batch = Tensor::new(batch, &Device::Cpu)?;
             let layers: Vec<_> =
                 self.layers.iter().map(|(w, b)| (w.as_tensor().clone(), b.as_tensor().clone())).collect();
-            let weights = lesson.weights.index_select(&batch, 0)?;
+            let weights = dataset.weights.index_select(&batch, 0)?;
             let total = weights.sum_all()?.to_scalar::<f32>()?;
             if total > 0. {
-                let loss = (lesson.loss(&layers, &batch)? * weights)?.sum_all()?;
+                let loss = (dataset.loss(&layers, &batch)? * weights)?.sum_all()?;
                 let gradients = (loss / f64::from(total))?.backward()?;
                 self.state.step(&gradients, self.rate, &Clip::Norm(5.))?;
             }
@@ -453,7 +454,7 @@ impl Layer {
 
 /// [`Gating`], fitted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct GatingHead {
+pub struct FittedGating {
     looks: Looks,
     scaler: Scaler,
     layers: Vec<Layer>,
@@ -461,20 +462,24 @@ pub struct GatingHead {
     fit: Fit,
 }
 
-impl GatingHead {
-    /// The weights that each row's voices have, `(B, S)` f32: not negative, and they sum to one over the voices that are
+impl FittedGating {
+    /// The weights that each row's predictions have, `(B, S)` f32: not negative, and they sum to one over the predictions that are
     /// there.
     ///
     /// # Errors
-    /// When the voices, or their inputs, are not like those that it was fitted on.
-    pub fn gates(&self, voices: &Voices) -> CandleResult<Tensor> {
-        if voices.slots() != self.slots {
-            candle_core::bail!("the gate was trained on {} voices, not {}", self.slots, voices.slots());
+    /// When the predictions, or their inputs, are not like those that it was fitted on.
+    pub fn gates(&self, predictions: &Predictions) -> CandleResult<Tensor> {
+        if predictions.slots() != self.slots {
+            candle_core::bail!(
+                "the gate was trained on {} predictions, not {}",
+                self.slots,
+                predictions.slots()
+            );
         }
-        let features = self.scaler.scaled(&self.looks.at(voices)?)?;
+        let features = self.scaler.scaled(&self.looks.at(predictions)?)?;
         let layers = self.layers.iter().map(|layer| layer.tensors(features.device()));
         let gates = gate(&layers.collect::<CandleResult<Vec<_>>>()?, &features)?;
-        match voices.covered() {
+        match predictions.covered() {
             None => Ok(gates),
             Some(covered) => {
                 let there = (gates * covered.t()?.to_dtype(DType::F32)?)?;
@@ -484,7 +489,7 @@ impl GatingHead {
     }
 }
 
-impl Head for GatingHead {
+impl FittedCombiner for FittedGating {
     fn name(&self) -> String {
         "gating".into()
     }
@@ -497,9 +502,9 @@ impl Head for GatingHead {
         self.looks.inputs
     }
 
-    fn combine(&self, voices: &Voices) -> CandleResult<Tensor> {
-        let gates = self.gates(voices)?.to_dtype(voices.values().dtype())?;
-        voices.sum_of(&voices.values().broadcast_mul(&gates.t()?.unsqueeze(2)?)?)
+    fn combine(&self, predictions: &Predictions) -> CandleResult<Tensor> {
+        let gates = self.gates(predictions)?.to_dtype(predictions.values().dtype())?;
+        predictions.sum_of(&predictions.values().broadcast_mul(&gates.t()?.unsqueeze(2)?)?)
     }
 }
 

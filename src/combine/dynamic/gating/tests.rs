@@ -7,33 +7,34 @@ use rand::Rng;
 
 const TWO: Task = Task::Classification { classes: 2 };
 
-fn loss(said: &Tensor, held_out: &HeldOut) -> f64 {
+fn loss(predicted: &Tensor, held_out: &HeldOut) -> f64 {
     let truth = held_out.truth().unwrap();
     let of = match truth {
         Truth::Classes(_) => RowLoss::LogLoss,
         Truth::Values(_) => RowLoss::Squared,
     };
-    let said: Vec<Vec<f64>> = said.to_dtype(DType::F64).unwrap().to_vec2().unwrap();
-    said.iter().enumerate().map(|(row, said)| of.of(said, &truth, row)).sum::<f64>() / said.len() as f64
+    let predicted: Vec<Vec<f64>> = predicted.to_dtype(DType::F64).unwrap().to_vec2().unwrap();
+    predicted.iter().enumerate().map(|(row, predicted)| of.of(predicted, &truth, row)).sum::<f64>()
+        / predicted.len() as f64
 }
 
 /// Member `s` is right with probability .9 where the first input is on its side, and guesses elsewhere.
 fn sides(rows: usize, seed: u64) -> HeldOut {
     let mut rng = Seed::from(seed).rng();
-    let (mut x, mut y, mut said) = (vec![], vec![], [vec![], vec![]]);
+    let (mut x, mut y, mut predicted) = (vec![], vec![], [vec![], vec![]]);
     for _ in 0..rows {
         let (here, other): (f32, f32) = (rng.random_range(-1. ..1.), rng.random_range(-1. ..1.));
         let label = u32::from(rng.random_bool(0.5));
         x.extend([here, other]);
         y.push(label);
-        for (member, said) in said.iter_mut().enumerate() {
+        for (member, predicted) in predicted.iter_mut().enumerate() {
             let knows = (here > 0.) == (member == 1);
             let right = rng.random_bool(if knows { 0.95 } else { 0.5 });
             let first = if right == (label == 0) { 0.9 } else { 0.1 };
-            said.extend([first, 1. - first]);
+            predicted.extend([first, 1. - first]);
         }
     }
-    made(said.concat(), 2, rows, x, y)
+    made(predicted.concat(), 2, rows, x, y)
 }
 
 /// Members that are equally good everywhere: the truth is right with probability .8, and each member errs around that.
@@ -43,41 +44,41 @@ fn exchangeable(members: usize, rows: usize, seed: u64) -> HeldOut {
     let probability: Vec<f32> =
         (0..rows).map(|i| 1. / (1. + (-3. * x[2 * i] - x[2 * i + 1]).exp())).collect();
     let y = probability.iter().map(|p| u32::from(rng.random_bool(f64::from(*p)))).collect();
-    let said = (0..members * rows).flat_map(|i| {
+    let predicted = (0..members * rows).flat_map(|i| {
         let p = probability[i % rows];
         let noise: f32 = rng.random_range(-1. ..1.);
         let p = 1. / (1. + (-(p / (1. - p)).ln() - noise).exp());
         [1. - p, p]
     });
-    made(said.collect(), members, rows, x, y)
+    made(predicted.collect(), members, rows, x, y)
 }
 
-fn made(said: Vec<f32>, members: usize, rows: usize, x: Vec<f32>, y: Vec<u32>) -> HeldOut {
-    let said = Tensor::from_vec(said, (members, rows, 2), &Device::Cpu).unwrap();
-    let voices = Voices::new(said, TWO).unwrap();
+fn made(predicted: Vec<f32>, members: usize, rows: usize, x: Vec<f32>, y: Vec<u32>) -> HeldOut {
+    let predicted = Tensor::from_vec(predicted, (members, rows, 2), &Device::Cpu).unwrap();
+    let predictions = Predictions::new(predicted, TWO).unwrap();
     let y = Tensor::from_vec(y, rows, &Device::Cpu).unwrap();
     let x = Tensor::from_vec(x, (rows, 2), &Device::Cpu).unwrap();
-    HeldOut::from_predictions(&voices, &y).unwrap().with_inputs(&x).unwrap()
+    HeldOut::from_predictions(&predictions, &y).unwrap().with_inputs(&x).unwrap()
 }
 
-fn fitted(rule: &Gating, held_out: &HeldOut) -> GatingHead {
+fn fitted(rule: &Gating, held_out: &HeldOut) -> FittedGating {
     rule.fit(&|| Ok(held_out.clone())).unwrap()
 }
 
 #[test]
 fn members_that_are_good_on_one_side_each_are_trusted_there() {
     let (held_out, fresh) = (sides(600, 1), sides(2000, 2));
-    let single = |s: usize| loss(&fresh.voices().values().get(s).unwrap(), &fresh);
-    let mean = loss(&Mean.combine(fresh.voices()).unwrap(), &fresh);
+    let single = |s: usize| loss(&fresh.predictions().values().get(s).unwrap(), &fresh);
+    let mean = loss(&Mean.combine(fresh.predictions()).unwrap(), &fresh);
     // What a gate that knows the sides would have: -.95 ln .9 - .05 ln .1.
     let best = -(0.95 * 0.9f64.ln() + 0.05 * 0.1f64.ln());
     for hidden in [0, 16] {
         let head = fitted(&Gating::new().hidden(hidden), &held_out);
-        let gated = loss(&head.combine(fresh.voices()).unwrap(), &fresh);
+        let gated = loss(&head.combine(fresh.predictions()).unwrap(), &fresh);
         assert!(gated < best + 0.08, "{hidden}: {gated} against {best}");
         assert!(gated < mean - 0.15 && gated < single(0) - 0.3 && gated < single(1) - 0.3, "{gated} {mean}");
-        let gates: Vec<Vec<f32>> = head.gates(fresh.voices()).unwrap().to_vec2().unwrap();
-        let x: Vec<Vec<f32>> = fresh.voices().inputs().unwrap().to_vec2().unwrap();
+        let gates: Vec<Vec<f32>> = head.gates(fresh.predictions()).unwrap().to_vec2().unwrap();
+        let x: Vec<Vec<f32>> = fresh.predictions().inputs().unwrap().to_vec2().unwrap();
         let wise = gates.iter().zip(&x).filter(|(g, x)| (g[1] > 0.5) == (x[0] > 0.)).count();
         assert!(wise > 1850, "{hidden}: {wise}");
     }
@@ -87,11 +88,11 @@ fn members_that_are_good_on_one_side_each_are_trusted_there() {
 #[test]
 fn members_that_are_equally_good_stay_near_the_mean() {
     let fresh = exchangeable(4, 4000, 99);
-    let mean = loss(&Mean.combine(fresh.voices()).unwrap(), &fresh);
+    let mean = loss(&Mean.combine(fresh.predictions()).unwrap(), &fresh);
     let ratios: Vec<f64> = (0..20)
         .map(|seed| {
             let head = fitted(&Gating::new().epochs(40), &exchangeable(4, 80, seed));
-            loss(&head.combine(fresh.voices()).unwrap(), &fresh) / mean
+            loss(&head.combine(fresh.predictions()).unwrap(), &fresh) / mean
         })
         .collect();
     assert!(ratios.iter().filter(|ratio| **ratio < 1.01).count() >= 18, "{ratios:?}");
@@ -103,7 +104,8 @@ fn without_an_epoch_it_is_the_mean() {
     let held_out = sides(40, 1);
     let head = fitted(&Gating::new().epochs(0), &held_out);
     assert_eq!(head.fitted().unwrap().iterations, 0);
-    let far = (head.combine(held_out.voices()).unwrap() - Mean.combine(held_out.voices()).unwrap()).unwrap();
+    let far = (head.combine(held_out.predictions()).unwrap() - Mean.combine(held_out.predictions()).unwrap())
+        .unwrap();
     assert!(far.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap() < 1e-6);
 }
 
@@ -116,7 +118,7 @@ fn the_same_seed_gives_the_same_gate_and_it_comes_back_from_bytes() {
     assert_eq!(head, fitted(&rule, &held_out));
     assert_ne!(head, fitted(&rule.clone().seed(Seed::from(6)), &held_out));
     let bytes = codec::encode(&head).unwrap();
-    assert_eq!(codec::decode::<GatingHead>(&bytes).unwrap(), head);
+    assert_eq!(codec::decode::<FittedGating>(&bytes).unwrap(), head);
 }
 
 #[test]
@@ -131,17 +133,17 @@ fn values_of_any_size_and_several_outputs() {
             [1e6 + 1e3 * (x + off), 1e-3 * (x - off)]
         })
     };
-    let said: Vec<f64> = wrong(1.).chain(wrong(-1.)).collect();
-    let said = Tensor::from_vec(said, (2, rows, 2), &Device::Cpu).unwrap();
-    let voices = Voices::new(said, Task::Regression { outputs: 2 }).unwrap();
+    let predicted: Vec<f64> = wrong(1.).chain(wrong(-1.)).collect();
+    let predicted = Tensor::from_vec(predicted, (2, rows, 2), &Device::Cpu).unwrap();
+    let predictions = Predictions::new(predicted, Task::Regression { outputs: 2 }).unwrap();
     let y = Tensor::from_vec(y, (rows, 2), &Device::Cpu).unwrap();
     let x = Tensor::from_slice(&x, (rows, 1), &Device::Cpu).unwrap();
-    let held_out = HeldOut::from_predictions(&voices, &y).unwrap().with_inputs(&x).unwrap();
+    let held_out = HeldOut::from_predictions(&predictions, &y).unwrap().with_inputs(&x).unwrap();
     let head = fitted(&Gating::new().epochs(100), &held_out);
-    let said = head.combine(held_out.voices()).unwrap();
-    assert_eq!((said.dtype(), said.dims()), (DType::F64, &[rows, 2][..]));
-    let mean = loss(&Mean.combine(held_out.voices()).unwrap(), &held_out);
-    assert!(loss(&said, &held_out) < 0.2 * mean);
+    let predicted = head.combine(held_out.predictions()).unwrap();
+    assert_eq!((predicted.dtype(), predicted.dims()), (DType::F64, &[rows, 2][..]));
+    let mean = loss(&Mean.combine(held_out.predictions()).unwrap(), &held_out);
+    assert!(loss(&predicted, &held_out) < 0.2 * mean);
 }
 
 #[test]
@@ -149,20 +151,20 @@ fn a_missing_voice_has_no_weight() {
     let all = sides(200, 7);
     let there: Vec<f32> = (0..400).map(|i| if i % 200 < 20 && i < 200 { 0. } else { 1. }).collect();
     let covered = Tensor::from_vec(there, (2, 200), &Device::Cpu).unwrap();
-    let values = all.voices().values();
+    let values = all.predictions().values();
     let nan = (values.zeros_like().unwrap() / 0.).unwrap();
     let mask =
         covered.unsqueeze(2).unwrap().broadcast_as(values.shape()).unwrap().to_dtype(DType::U8).unwrap();
     let values = mask.where_cond(values, &nan).unwrap();
-    let voices = Voices::partial(values.clone(), covered, TWO).unwrap();
-    let held_out = HeldOut::from_predictions(&voices, all.targets()).unwrap();
-    let held_out = held_out.with_inputs(all.voices().inputs().unwrap()).unwrap();
-    let said = fitted(&Gating::new().epochs(30), &held_out).combine(held_out.voices()).unwrap();
-    let said: Vec<Vec<f32>> = said.to_vec2().unwrap();
+    let predictions = Predictions::partial(values.clone(), covered, TWO).unwrap();
+    let held_out = HeldOut::from_predictions(&predictions, all.targets()).unwrap();
+    let held_out = held_out.with_inputs(all.predictions().inputs().unwrap()).unwrap();
+    let predicted = fitted(&Gating::new().epochs(30), &held_out).combine(held_out.predictions()).unwrap();
+    let predicted: Vec<Vec<f32>> = predicted.to_vec2().unwrap();
     let second: Vec<Vec<f32>> = values.get(1).unwrap().to_vec2().unwrap();
-    for (row, (said, second)) in said.iter().zip(&second).enumerate() {
-        assert!((said[0] + said[1] - 1.).abs() < 1e-6, "{row}");
-        assert!(row >= 20 || (said[0] - second[0]).abs() < 1e-6, "{row}");
+    for (row, (predicted, second)) in predicted.iter().zip(&second).enumerate() {
+        assert!((predicted[0] + predicted[1] - 1.).abs() < 1e-6, "{row}");
+        assert!(row >= 20 || (predicted[0] - second[0]).abs() < 1e-6, "{row}");
     }
 }
 
@@ -177,9 +179,9 @@ fn settings_out_of_range_and_rows_of_another_kind_are_refused() {
     refuses(Gating::new().learning_rate(-1.), "learning_rate");
     refuses(Gating::new().weight_decay(f64::NAN), "weight_decay");
     let head = fitted(&Gating::new().epochs(2), &held_out);
-    let alone = held_out.voices().narrow(0, 1).unwrap();
-    assert!(head.combine(&alone).unwrap_err().to_string().contains("2 voices, not 1"));
-    let bare = Voices::new(held_out.voices().values().clone(), TWO).unwrap();
+    let alone = held_out.predictions().narrow(0, 1).unwrap();
+    assert!(head.combine(&alone).unwrap_err().to_string().contains("2 predictions, not 1"));
+    let bare = Predictions::new(held_out.predictions().values().clone(), TWO).unwrap();
     assert!(head.combine(&bare).unwrap_err().to_string().contains("with_inputs"));
     let other = Tensor::zeros((40, 3), DType::F32, &Device::Cpu).unwrap();
     assert!(head.combine(&bare.with_inputs(&other).unwrap()).unwrap_err().to_string().contains("features"));

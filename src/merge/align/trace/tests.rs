@@ -240,11 +240,11 @@ fn reordered_networks_give_equal_outputs() {
         let moved = spec.apply(&weights, &spec.random(seed.into())).unwrap();
         let [a, b] = [&weights, &moved].map(|w| model.output(w, &xs).unwrap());
         assert!(distance(&a, &b).unwrap() < 1e-5);
-        // What its units say is what they said, in the new order.
-        let [said, again] = [&weights, &moved].map(|w| trace.activations(&spec, w, &xs).unwrap());
+        // What its units say is what they predicted, in the new order.
+        let [predicted, again] = [&weights, &moved].map(|w| trace.activations(&spec, w, &xs).unwrap());
         for (name, order) in spec.random(seed.into()) {
-            assert_eq!(said[&name].len(), again[&name].len());
-            for (ours, theirs) in said[&name].iter().zip(&again[&name]) {
+            assert_eq!(predicted[&name].len(), again[&name].len());
+            for (ours, theirs) in predicted[&name].iter().zip(&again[&name]) {
                 let order = Tensor::new(order.as_slice(), &Device::Cpu).unwrap();
                 assert!(distance(&ours.index_select(&order, 0).unwrap(), theirs).unwrap() < 1e-5);
             }
@@ -263,9 +263,9 @@ fn activations_are_what_the_reader_gets_whatever_the_passes() {
     let by_hand = xs.matmul(&w.t().unwrap()).unwrap().broadcast_add(b).unwrap().relu().unwrap().t().unwrap();
     for rows in [2, 3, 100] {
         let trace = Trace::new(&model.clone().batch_rows(rows), &xs).unwrap();
-        let said = trace.activations(&spec, &trace.weights, &xs).unwrap();
-        assert_eq!(said["P0"].len(), 1);
-        assert!(distance(&by_hand, &said["P0"][0]).unwrap() < 1e-6);
+        let predicted = trace.activations(&spec, &trace.weights, &xs).unwrap();
+        assert_eq!(predicted["P0"].len(), 1);
+        assert!(distance(&by_hand, &predicted["P0"][0]).unwrap() < 1e-6);
     }
 }
 

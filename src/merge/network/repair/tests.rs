@@ -29,7 +29,7 @@ fn rows(n: usize) -> Tensor {
 }
 
 /// Pre-activations of the hidden layers, by hand.
-fn said(weights: &Weights, xs: &Tensor) -> Vec<Tensor> {
+fn predicted(weights: &Weights, xs: &Tensor) -> Vec<Tensor> {
     let layer = |xs: &Tensor, i: usize| {
         let w = weights[&format!("{i}.weight")].t().unwrap();
         xs.matmul(&w).unwrap().broadcast_add(&weights[&format!("{i}.bias")]).unwrap()
@@ -61,11 +61,11 @@ fn each_hidden_unit_gets_the_mean_and_spread_between_its_parents() {
         let merged = uniform_soup(&[&a, &b]).unwrap();
         let found = repair(&trace, &[&a, &b], &[0.25, 0.75], &merged, &xs).unwrap();
         assert_eq!(found.layers, ["0.weight", "1.weight"]);
-        let [ours, first, second] = [&found.weights, &a, &b].map(|w| said(w, &xs));
+        let [ours, first, second] = [&found.weights, &a, &b].map(|w| predicted(w, &xs));
         let mut before = 0f64;
         for layer in 0..2 {
             let [ours, first, second, plain] =
-                [&ours, &first, &second, &said(&merged, &xs)].map(|all| moments(&all[layer]));
+                [&ours, &first, &second, &predicted(&merged, &xs)].map(|all| moments(&all[layer]));
             for (((ours, a), b), plain) in ours.iter().zip(&first).zip(&second).zip(&plain) {
                 assert!((ours.0 - 0.25 * a.0 - 0.75 * b.0).abs() < 1e-4, "{ours:?} {a:?} {b:?}");
                 assert!((ours.1 - 0.25 * a.1 - 0.75 * b.1).abs() < 1e-4, "{ours:?} {a:?} {b:?}");
@@ -103,7 +103,7 @@ fn a_silent_unit_is_only_shifted_and_bad_shares_are_refused() {
     let mut silent = a.clone();
     silent.insert("0.weight".into(), a["0.weight"].zeros_like().unwrap());
     let found = repair(&trace, &[&a], &[1.], &silent, &xs).unwrap();
-    let [ours, theirs] = [&found.weights, &a].map(|w| moments(&said(w, &xs)[0]));
+    let [ours, theirs] = [&found.weights, &a].map(|w| moments(&predicted(w, &xs)[0]));
     for (ours, theirs) in ours.iter().zip(&theirs) {
         assert!((ours.0 - theirs.0).abs() < 1e-4 && ours.1 < 1e-6, "{ours:?} {theirs:?}");
     }

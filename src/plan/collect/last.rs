@@ -1,0 +1,32 @@
+//! One member, when the run is over.
+use super::CollectMembers;
+use crate::Result;
+use serde::{Deserialize, Serialize};
+
+/// Collects one member, the network as it is when the run is over. This is what a strategy does if nothing else is
+/// set.
+///
+/// ```
+/// use candle_ensemble::plan::{Collect, Last};
+///
+/// assert_eq!(Collect::default(), Last.into());
+/// assert_eq!(Collect::from(Last).members(30), 1);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Last;
+
+impl CollectMembers for Last {
+    const NAME: &'static str = "last";
+
+    fn due(&self, _epoch: usize, _epochs: usize) -> Option<usize> {
+        None
+    }
+
+    fn at_end(&self) -> bool {
+        true
+    }
+
+    fn check(&self, _epochs: usize) -> Result<()> {
+        Ok(())
+    }
+}
