@@ -116,8 +116,8 @@ fn main() -> Result<()> {
     ]);
     type Fit = fn(&HeldOut) -> Result<Weighted>;
     let rules: [(&str, Fit); 2] = [
-        ("simplex log-loss", |held_out| SimplexLogLoss::new().fit(&|| Ok(held_out.clone()))),
-        ("simplex squares", |held_out| SimplexSquares::new().fit(&|| Ok(held_out.clone()))),
+        ("simplex log-loss", |held_out| SimplexLogLoss::new().fit(&held_out)),
+        ("simplex squares", |held_out| SimplexSquares::new().fit(&held_out)),
     ];
     let mut largest = 0;
     for (members, rows, classes) in cases.iter().copied() {

@@ -57,7 +57,7 @@ where
     let mut head = None;
     for _ in 0..3 {
         let start = Instant::now();
-        head = Some(Stack::new(learner).fit(&|| Ok(held_out.clone()))?);
+        head = Some(Stack::new(learner).fit(&held_out)?);
         seconds.push(start.elapsed().as_secs_f64());
     }
     seconds.sort_by(f64::total_cmp);

@@ -35,7 +35,7 @@ impl EnsembleBuilder for Jackknife {
             let id = runs.len() as u32;
             runs.push(RunSpec::new(id, architecture, seed.nth("run", id.into()), kept));
         }
-        Ok(Plan { runs, reserved: Rows::new(), data: data.fingerprint() })
+        Ok(Plan { runs, reserved: Rows::new(), data: data.fingerprint(), seed })
     }
 
     fn name(&self) -> String {
@@ -84,7 +84,7 @@ fn main() -> Result<()> {
 
     // What the members left out is held out, because their records say so.
     let held_out = pool.held_out()?;
-    let (rows, of) = (held_out.rows().len(), held_out.of());
+    let (rows, of) = (held_out.rows().len(), held_out.total_rows());
     println!("{}, {runs} members", jackknife.name());
     println!("held out, {rows} of {of} rows: accuracy {:.4}", held_out.metrics(&Mean)?.headline());
     let predicted = pool.combine(&Mean)?.predict_proba(test.inputs())?;

@@ -12,21 +12,33 @@ use crate::{
     store::member::{apart, predicting},
     train::{in_batches, Learner},
     weights::Weights,
-    Error, HeldOut, Member, Result, Rows,
+    Error, HeldOut, Member, Result, Rows, Seed,
 };
 use candle_core::{DType, Device, Tensor};
+use std::sync::OnceLock;
 
 /// Rows a forward pass where the caller has no say.
 pub(crate) const ROWS: usize = 1024;
 
-/// The members of a plan. Only a pool can make held-out predictions, from what each member's record says it
-/// has seen, so a rule that learns cannot be fed predictions on rows that members were fitted on.
+/// The trained members of a plan, with the learner and the data they come from.
+///
+/// A pool is borrowed by everything that is done with it: [`combine`](Self::combine), [`judge`](Self::judge),
+/// [`prune`](Self::prune), [`merge`](Self::merge). Its held-out predictions are made once, when they are first needed,
+/// and kept; so a second combiner costs neither a second training nor a second pass over the rows.
+///
+/// Only a pool makes held-out predictions, from what each member's record says it has seen. So a combiner that learns
+/// cannot be fitted on predictions for rows on which members were fitted.
 #[allow(missing_debug_implementations)] // neither learner nor data set need be Debug
 pub struct Pool<'a, L: Learner> {
     members: Vec<Member>,
     learner: &'a L,
     data: &'a dyn Dataset,
     device: Device,
+    /// Rows kept back from every run.
+    reserved: Rows,
+    seed: Seed,
+    held_out: OnceLock<HeldOut>,
+    held_out_with_inputs: OnceLock<HeldOut>,
 }
 
 impl<'a, L: Learner> Pool<'a, L> {
@@ -35,11 +47,13 @@ impl<'a, L: Learner> Pool<'a, L> {
         learner: &'a L,
         data: &'a dyn Dataset,
         device: Device,
+        (reserved, seed): (Rows, Seed),
     ) -> Result<Self> {
         if members.is_empty() {
             return Err(Error::invalid("a pool", "of at least one member", "empty"));
         }
-        Ok(Self { members, learner, data, device })
+        let (held_out, held_out_with_inputs) = (OnceLock::new(), OnceLock::new());
+        Ok(Self { members, learner, data, device, reserved, seed, held_out, held_out_with_inputs })
     }
 
     /// The members, in the order of the plan.
@@ -60,7 +74,8 @@ impl<'a, L: Learner> Pool<'a, L> {
     /// # Errors
     /// When there are none.
     pub fn with_members(&self, members: Vec<Member>) -> Result<Self> {
-        Self::new(members, self.learner, self.data, self.device.clone())
+        let plan = (self.reserved.clone(), self.seed);
+        Self::new(members, self.learner, self.data, self.device.clone(), plan)
     }
 
     /// The live network of one member, by its position.
@@ -85,14 +100,38 @@ impl<'a, L: Learner> Pool<'a, L> {
         slots(&self.members).len()
     }
 
-    /// Fits `combiner` and assembles the ensemble.
+    /// Fits `combiner` on the pool's held-out predictions, where it learns, and makes the ensemble.
     ///
     /// # Errors
-    /// When the rule cannot be fitted ([`Error::HeldOut`]), or candle fails.
-    pub fn combine<C: Combiner>(self, combiner: &C) -> Result<Ensemble<L::Network, C::Fitted>> {
-        let head = combiner.fit(&|| self.held_out_for(combiner))?;
-        let live = self.live()?;
-        Ok(Ensemble::new(live, head))
+    /// When the combiner cannot be fitted ([`Error::HeldOut`] where there are no rows to fit it on), or candle fails.
+    pub fn combine<C: Combiner>(&self, combiner: &C) -> Result<Ensemble<L::Network, C::Fitted>> {
+        let fitted = match combiner.needs_held_out() {
+            true => combiner.fit(self.held_out_for(combiner.needs_inputs())?)?,
+            false => {
+                let (task, rows) = (self.data.task(), self.data.rows());
+                combiner.fit(&HeldOut::none(task, self.names(), self.costs(), rows, self.seed)?)?
+            }
+        };
+        Ok(Ensemble::new(self.live()?, fitted))
+    }
+
+    /// Rows that were kept back from every run ([`Session::reserve`](crate::Session::reserve)), sorted.
+    #[must_use]
+    pub fn reserved(&self) -> &[u32] {
+        &self.reserved
+    }
+
+    /// Rows of the pool's data that shaped none of its members, sorted: the reserved rows first of all.
+    #[must_use]
+    pub fn unseen(&self) -> Rows {
+        let seen = self.seen();
+        (0..self.data.rows() as u32).filter(|row| seen.binary_search(row).is_err()).collect()
+    }
+
+    /// The seed of the pool's plan.
+    #[must_use]
+    pub fn seed(&self) -> Seed {
+        self.seed
     }
 
     /// What each slot predict for other rows: `(S, N, C)`.
@@ -120,7 +159,11 @@ impl<'a, L: Learner> Pool<'a, L> {
     ///
     /// # Errors
     /// When there is no such row, or candle fails.
-    pub fn held_out(&self) -> Result<HeldOut> {
+    pub fn held_out(&self) -> Result<&HeldOut> {
+        once(&self.held_out, || self.predict_held_out())
+    }
+
+    fn predict_held_out(&self) -> Result<HeldOut> {
         let (rows, task) = (self.data.rows(), self.data.task());
         let (mut values, mut covered) = (vec![], vec![]);
         for slot in slots(&self.members) {
@@ -151,37 +194,33 @@ impl<'a, L: Learner> Pool<'a, L> {
         }
         let predictions =
             Predictions::partial(Tensor::stack(&values, 0)?, Tensor::stack(&covered, 0)?, task)?;
-        HeldOut::of_pool(&predictions, self.data, &self.device, self.names(), self.costs())
+        let held_out = HeldOut::of_pool(&predictions, self.data, &self.device, self.names(), self.costs())?;
+        Ok(held_out.with_seed(self.seed))
     }
 
-    /// The same, with the rows' inputs for a rule that looks at them.
-    fn held_out_with_inputs(&self) -> Result<HeldOut> {
-        let held_out = self.held_out()?;
+    /// The held-out predictions; with the rows' inputs, for a combiner that looks at them.
+    fn held_out_for(&self, inputs: bool) -> Result<&HeldOut> {
+        match inputs {
+            true => once(&self.held_out_with_inputs, || self.with_inputs(self.held_out()?)),
+            false => self.held_out(),
+        }
+    }
+
+    fn with_inputs(&self, held_out: &HeldOut) -> Result<HeldOut> {
         let mut inputs = vec![];
         for batch in in_batches(self.data, held_out.rows().to_vec(), ROWS, &self.device) {
             inputs.push(flat(&batch?.inputs)?);
         }
-        held_out.with_inputs(&Tensor::cat(&inputs, 0)?)
+        held_out.clone().with_inputs(&Tensor::cat(&inputs, 0)?)
     }
 
-    /// What a rule is worth on rows that it was not fitted on, beside the mean and the best single slot; see
+    /// What a combiner is worth on rows on which it was not fitted, beside the mean and the best single slot; see
     /// [`HeldOut::judge`].
     ///
     /// # Errors
     /// As [`HeldOut::judge`].
     pub fn judge<C: Combiner>(&self, combiner: &C) -> Result<RuleReport> {
-        self.held_out_for(combiner)?.judge(combiner)
-    }
-
-    fn held_out_for<C: Combiner>(&self, combiner: &C) -> Result<HeldOut> {
-        self.held_out_and(combiner.wants_inputs())
-    }
-
-    fn held_out_and(&self, inputs: bool) -> Result<HeldOut> {
-        match inputs {
-            true => self.held_out_with_inputs(),
-            false => self.held_out(),
-        }
+        self.held_out_for(combiner.needs_inputs())?.judge(combiner)
     }
 
     /// The pool of the slots that a pruning keeps. A rule fitted next is fitted on the same held-out rows; what both
@@ -189,8 +228,8 @@ impl<'a, L: Learner> Pool<'a, L> {
     ///
     /// # Errors
     /// As [`Prune::keep`]; when there are no held-out rows.
-    pub fn prune(self, rule: &dyn Prune) -> Result<Self> {
-        let keep = rule.keep(&self.held_out_and(rule.wants_inputs())?)?;
+    pub fn prune(&self, rule: &dyn Prune) -> Result<Self> {
+        let keep = rule.keep(self.held_out_for(rule.needs_inputs())?)?;
         self.select_slots(&keep)
     }
 
@@ -198,9 +237,18 @@ impl<'a, L: Learner> Pool<'a, L> {
     ///
     /// # Errors
     /// When there is none, or one is out of range.
-    pub fn select_slots(self, keep: &[usize]) -> Result<Self> {
-        let members = self.members_of(keep)?;
-        self.with_members(members)
+    pub fn select_slots(&self, keep: &[usize]) -> Result<Self> {
+        let mut some = self.with_members(self.members_of(keep)?)?;
+        let mut sorted = keep.to_vec();
+        sorted.sort_unstable();
+        sorted.dedup();
+        // The predictions that are there already; where no row is left, the selection has none.
+        let selected =
+            |held_out: &OnceLock<HeldOut>| held_out.get().and_then(|h| h.select_slots(&sorted).ok());
+        some.held_out = selected(&self.held_out).map_or_else(OnceLock::new, OnceLock::from);
+        some.held_out_with_inputs =
+            selected(&self.held_out_with_inputs).map_or_else(OnceLock::new, OnceLock::from);
+        Ok(some)
     }
 
     /// The members of the slots at these positions.
@@ -264,4 +312,15 @@ fn slots(members: &[Member]) -> Vec<usize> {
     slots.sort_unstable();
     slots.dedup();
     slots
+}
+
+/// What is in the cell, made first where it is empty.
+fn once<T>(cell: &OnceLock<T>, make: impl FnOnce() -> Result<T>) -> Result<&T> {
+    match cell.get() {
+        Some(made) => Ok(made),
+        None => {
+            let made = make()?;
+            Ok(cell.get_or_init(|| made))
+        }
+    }
 }

@@ -44,6 +44,7 @@ pub struct Session<'a, L> {
     store: Option<&'a dyn Store>,
     observer: &'a dyn Observer,
     checkpoints: Checkpoints,
+    reserve: Option<f64>,
 }
 
 /// Not derived: a session only borrows its learner, so the learner need not be `Clone`.
@@ -65,6 +66,7 @@ impl<'a, L: Learner> Session<'a, L> {
             store: None,
             observer: &Silent,
             checkpoints,
+            reserve: None,
         }
     }
 
@@ -103,6 +105,15 @@ impl<'a, L: Learner> Session<'a, L> {
         self
     }
 
+    /// Keeps a share of the rows, in (0, 1), back from every run, so that combiners that learn, the barrier of a merge and
+    /// [`best_of`](crate::merge::best_of()) have rows that shaped no member, whatever the strategy. The rows are drawn
+    /// from the seed of the plan, in proportion to the strata where the data set has them.
+    #[must_use]
+    pub fn reserve(mut self, share: f64) -> Self {
+        self.reserve = Some(share);
+        self
+    }
+
     pub(crate) fn data(&self) -> &'a dyn Dataset {
         self.data
     }
@@ -112,7 +123,12 @@ impl<'a, L: Learner> Session<'a, L> {
     /// # Errors
     /// When a parameter of the builder is out of range.
     pub fn plan(&self, builder: &dyn EnsembleBuilder, seed: impl Into<Seed>) -> Result<Plan> {
-        builder.plan(self.data, &self.learner.architectures(), seed.into())
+        let seed = seed.into();
+        let plan = builder.plan(self.data, &self.learner.architectures(), seed)?;
+        match self.reserve {
+            Some(share) => plan.reserve(share, self.data, seed),
+            None => Ok(plan),
+        }
     }
 
     /// Plans and trains.
@@ -132,7 +148,7 @@ impl<'a, L: Learner> Session<'a, L> {
         let memory = MemoryStore::new();
         let build = Build::new(self, plan, self.store.unwrap_or(&memory))?;
         build.train()?;
-        build.collect()
+        build.load()
     }
 
     /// Trains what the store lacks, and leaves the members there: no more networks are in memory than are training.
@@ -147,8 +163,8 @@ impl<'a, L: Learner> Session<'a, L> {
     ///
     /// # Errors
     /// When runs are missing ([`Error::Incomplete`] names them), or the session has no store.
-    pub fn collect(&self, plan: &Plan) -> Result<Pool<'a, L>> {
-        Build::new(self, plan, self.given_store()?)?.collect()
+    pub fn load(&self, plan: &Plan) -> Result<Pool<'a, L>> {
+        Build::new(self, plan, self.given_store()?)?.load()
     }
 
     fn given_store(&self) -> Result<&'a dyn Store> {
@@ -291,7 +307,7 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
         Ok(checkpoint::key(&self.key(run, 0)?))
     }
 
-    fn collect(&self) -> Result<Pool<'a, L>> {
+    fn load(&self) -> Result<Pool<'a, L>> {
         let (mut members, mut missing) = (vec![], vec![]);
         for run in &self.plan.runs {
             for index in 0..self.members(run) {
@@ -305,7 +321,8 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
         if !missing.is_empty() {
             return Err(Error::Incomplete { missing, of: self.plan.runs.len() });
         }
-        Pool::new(members, self.session.learner, self.session.data, self.session.device.clone())
+        let plan = (self.plan.reserved.clone(), self.plan.seed);
+        Pool::new(members, self.session.learner, self.session.data, self.session.device.clone(), plan)
     }
 
     fn tell(&self, event: &Event<'_>) -> Result<()> {

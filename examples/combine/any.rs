@@ -84,8 +84,8 @@ impl FittedCombiner for AnyFitted {
         self.inner().fitted()
     }
 
-    fn wants_inputs(&self) -> bool {
-        self.inner().wants_inputs()
+    fn needs_inputs(&self) -> bool {
+        self.inner().needs_inputs()
     }
 
     fn combine(&self, predictions: &Predictions) -> CandleResult<Tensor> {
@@ -103,12 +103,12 @@ where
 {
     type Fitted = AnyFitted;
 
-    fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<AnyFitted> {
+    fn fit(&self, held_out: &HeldOut) -> Result<AnyFitted> {
         Ok(self.0.fit(held_out)?.into())
     }
 
-    fn wants_inputs(&self) -> bool {
-        self.0.wants_inputs()
+    fn needs_inputs(&self) -> bool {
+        self.0.needs_inputs()
     }
 }
 
@@ -119,12 +119,12 @@ pub struct AnyRule(pub Box<dyn Combiner<Fitted = AnyFitted>>);
 impl Combiner for AnyRule {
     type Fitted = AnyFitted;
 
-    fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<AnyFitted> {
+    fn fit(&self, held_out: &HeldOut) -> Result<AnyFitted> {
         self.0.fit(held_out)
     }
 
-    fn wants_inputs(&self) -> bool {
-        self.0.wants_inputs()
+    fn needs_inputs(&self) -> bool {
+        self.0.needs_inputs()
     }
 }
 
@@ -135,11 +135,11 @@ pub struct Boxed(pub AnyRule);
 impl Combiner for Boxed {
     type Fitted = Box<AnyFitted>;
 
-    fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<Box<AnyFitted>> {
+    fn fit(&self, held_out: &HeldOut) -> Result<Box<AnyFitted>> {
         Ok(Box::new(self.0.fit(held_out)?))
     }
 
-    fn wants_inputs(&self) -> bool {
-        self.0.wants_inputs()
+    fn needs_inputs(&self) -> bool {
+        self.0.needs_inputs()
     }
 }

@@ -154,7 +154,7 @@ fn fit(args: &Args, input: &Input, predictions: &Predictions) -> Result<(), Stri
     for name in &names {
         let started = Instant::now();
         let outcome = rules::rule(*name, args).and_then(|rule| {
-            let head = rule.fit(&|| Ok(fit.clone())).map_err(|e| e.to_string())?;
+            let head = rule.fit(&fit).map_err(|e| e.to_string())?;
             let seconds = started.elapsed().as_secs_f64();
             let result = output::result(&head, &name.to_string(), seconds, &score)?;
             Ok((head, result))
@@ -182,7 +182,7 @@ fn fit(args: &Args, input: &Input, predictions: &Predictions) -> Result<(), Stri
 }
 
 fn apply(args: &Args, input: &Input, predictions: &Predictions, head: &AnyFitted) -> Result<(), String> {
-    if head.wants_inputs() && predictions.inputs().is_none() {
+    if head.needs_inputs() && predictions.inputs().is_none() {
         return Err(format!("{} looks at the rows' inputs, but there is no array `inputs`", head.name()));
     }
     let predicted = head.combine(predictions).map_err(|e| candle_ensemble::Error::from(e).to_string())?;

@@ -52,7 +52,7 @@ where
     C::Fitted: FittedCombiner,
 {
     let held_out = fit.held_out()?;
-    score.accuracy(&rule.fit(&|| Ok(held_out.clone()))?)
+    score.accuracy(&rule.fit(&held_out)?)
 }
 
 pub fn weighted(args: &Args) -> Result<Report> {

@@ -12,8 +12,8 @@ pub(crate) fn cross_fit<C: Combiner + ?Sized>(
     folds: &[Rows],
 ) -> Result<Tensor> {
     let by_fold = |fold: &Rows, rest: &Rows| -> Result<Tensor> {
-        let head = rule.fit(&|| held_out.select(rest))?;
-        Ok(head.combine(held_out.select(fold)?.predictions())?.detach())
+        let fitted = rule.fit(&held_out.select(rest)?)?;
+        Ok(fitted.combine(held_out.select(fold)?.predictions())?.detach())
     };
     predicted_by_folds(held_out.rows().len(), folds, by_fold)
 }

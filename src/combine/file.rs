@@ -35,10 +35,10 @@ struct About {
 /// flattened field).
 pub fn save_rule<H: FittedCombiner + Serialize + DeserializeOwned>(
     path: impl AsRef<Path>,
-    head: &H,
+    fitted: &H,
 ) -> Result<()> {
-    let rule = encode(head)?;
-    let about = serde_json::to_string(&About { rule: head.name() })
+    let rule = encode(fitted)?;
+    let about = serde_json::to_string(&About { rule: fitted.name() })
         .map_err(|e| Error::invalid("the rule's name", "serializable", e))?;
     let length = rule.len();
     let rule = Tensor::from_vec(rule, length, &Device::Cpu)?;
@@ -64,8 +64,8 @@ pub fn load_rule<H: FittedCombiner + DeserializeOwned>(path: impl AsRef<Path>) -
 }
 
 /// A rule's bytes, if they give a rule that gives the same bytes.
-pub(crate) fn encode<H: Serialize + DeserializeOwned>(head: &H) -> Result<Vec<u8>> {
-    let bytes = codec::encode(head)?;
+pub(crate) fn encode<H: Serialize + DeserializeOwned>(fitted: &H) -> Result<Vec<u8>> {
+    let bytes = codec::encode(fitted)?;
     let back = codec::decode::<H>(&bytes).and_then(|back| codec::encode(&back).map_err(|e| e.to_string()));
     match back {
         Ok(again) if again == bytes => Ok(bytes),
@@ -79,9 +79,9 @@ pub(crate) fn encode<H: Serialize + DeserializeOwned>(head: &H) -> Result<Vec<u8
 
 /// The rule called `name`, if that is what an `H` calls itself.
 pub(crate) fn decode<H: FittedCombiner + DeserializeOwned>(name: &str, bytes: &[u8]) -> Result<H, Fault> {
-    let head = codec::decode::<H>(bytes);
-    match head.as_ref().map(FittedCombiner::name) {
-        Ok(own) if own == name => head.map_err(Fault::Foreign),
+    let fitted = codec::decode::<H>(bytes);
+    match fitted.as_ref().map(FittedCombiner::name) {
+        Ok(own) if own == name => fitted.map_err(Fault::Foreign),
         Ok(own) => Err(Fault::foreign(format!("its rule is {name:?}, not {own:?}"))),
         Err(why) => {
             Err(Fault::foreign(format!("its rule is {name:?}, which is not the one asked for: {why}")))

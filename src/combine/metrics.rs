@@ -11,7 +11,7 @@ impl HeldOut {
     /// # Errors
     /// When the rule does not go with the task, or needs predictions that are missing (score
     /// [`HeldOut::complete`] then).
-    pub fn metrics(&self, head: &dyn FittedCombiner) -> Result<Metrics> {
-        self.metrics_of(&head.combine(self.predictions())?)
+    pub fn metrics(&self, fitted: &dyn FittedCombiner) -> Result<Metrics> {
+        self.metrics_of(&fitted.combine(self.predictions())?)
     }
 }

@@ -50,15 +50,21 @@ pub trait Combiner: Debug {
     /// The fitted rule.
     type Fitted: FittedCombiner;
 
-    /// Fits the rule. `held_out` is called only by rules that learn: it gives predictions that no member behind
-    /// them was fitted on, and fails where there are none.
+    /// Fits the combiner on held-out predictions: predictions for rows on which the member that made them was not
+    /// fitted. A combiner that does not need them ([`needs_held_out`](Self::needs_held_out)) may be given none, a
+    /// `held_out` of zero rows.
     ///
     /// # Errors
     /// When a parameter is out of range, or there are too few held-out rows.
-    fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<Self::Fitted>;
+    fn fit(&self, held_out: &HeldOut) -> Result<Self::Fitted>;
+
+    /// Whether the combiner learns from held-out predictions.
+    fn needs_held_out(&self) -> bool {
+        true
+    }
 
     /// Whether it looks at the rows' inputs ([`Predictions::inputs`]), which are then there.
-    fn wants_inputs(&self) -> bool {
+    fn needs_inputs(&self) -> bool {
         false
     }
 }
@@ -90,7 +96,7 @@ pub trait FittedCombiner: Debug {
     }
 
     /// Whether it looks at the rows' inputs ([`Predictions::inputs`]), which are then there.
-    fn wants_inputs(&self) -> bool {
+    fn needs_inputs(&self) -> bool {
         false
     }
 
@@ -108,8 +114,12 @@ pub trait FixedCombiner: FittedCombiner + Clone {}
 impl<R: FixedCombiner> Combiner for R {
     type Fitted = R;
 
-    fn fit(&self, _: &dyn Fn() -> Result<HeldOut>) -> Result<R> {
+    fn fit(&self, _: &HeldOut) -> Result<R> {
         Ok(self.clone())
+    }
+
+    fn needs_held_out(&self) -> bool {
+        false
     }
 }
 
@@ -135,8 +145,8 @@ impl<H: FittedCombiner + ?Sized> FittedCombiner for Box<H> {
         (**self).fitted()
     }
 
-    fn wants_inputs(&self) -> bool {
-        (**self).wants_inputs()
+    fn needs_inputs(&self) -> bool {
+        (**self).needs_inputs()
     }
 
     fn combine(&self, predictions: &Predictions) -> CandleResult<Tensor> {

@@ -70,10 +70,10 @@ impl fmt::Display for RuleReport {
         let mut table = Table::new();
         table.load_style(ASCII_MARKDOWN);
         let names: Vec<&str> = self.mean.metrics.values().into_iter().map(|(name, _)| name).collect();
-        let mut head = vec!["".to_string()];
-        head.extend(names.iter().map(|n| (*n).to_string()));
-        head.push("loss [95 %]".into());
-        table.set_header(head);
+        let mut fitted = vec!["".to_string()];
+        fitted.extend(names.iter().map(|n| (*n).to_string()));
+        fitted.push("loss [95 %]".into());
+        table.set_header(fitted);
         let best = format!("best single ({})", self.best_single.0);
         for (name, score) in
             [(&self.rule, &self.score), (&best, &self.best_single.1), (&"mean".to_string(), &self.mean)]
@@ -123,7 +123,7 @@ impl HeldOut {
         let seed = Seed::from(0).child("judge");
         let rows = self.rows().len();
         let folds = self.folds(FOLDS.min(self.units()), seed)?;
-        let head = rule.fit(&|| Ok(self.clone()))?;
+        let fitted = rule.fit(&self)?;
         let predicted = cross_fit(rule, self, &folds)?;
         let slots: Vec<Tensor> =
             (0..self.predictions().slots()).map(|s| self.alone(s)).collect::<Result<_>>()?;
@@ -147,9 +147,9 @@ impl HeldOut {
             .collect();
         let named = |w: &[f64]| self.names().iter().cloned().zip(w.iter().copied()).collect();
         Ok(RuleReport {
-            rule: head.name(),
-            weights: head.weights().map(named),
-            fit: head.fitted().cloned(),
+            rule: fitted.name(),
+            weights: fitted.weights().map(named),
+            fit: fitted.fitted().cloned(),
             rows,
             score: self.score(&predicted, seed)?,
             best_single: (self.names()[best(&everyone)].clone(), self.score(&single, seed)?),
@@ -158,16 +158,16 @@ impl HeldOut {
         })
     }
 
-    /// By how much `head` is better than `other` on these rows: the loss (log-loss for classes, squared error for
-    /// values) of `other` minus that of `head`, with a 95 % bootstrap interval over the rows; above 0 where `head` is
+    /// By how much `fitted` is better than `other` on these rows: the loss (log-loss for classes, squared error for
+    /// values) of `other` minus that of `fitted`, with a 95 % bootstrap interval over the rows; above 0 where `fitted` is
     /// better. Neither may have been fitted on them.
     ///
     /// # Errors
     /// When one of them does not go with the predictions, or there are fewer than two rows.
-    pub fn gain(&self, head: &dyn FittedCombiner, other: &dyn FittedCombiner) -> Result<Interval> {
-        let losses = |head: &dyn FittedCombiner| self.losses(&head.combine(self.predictions())?);
+    pub fn gain(&self, fitted: &dyn FittedCombiner, other: &dyn FittedCombiner) -> Result<Interval> {
+        let losses = |fitted: &dyn FittedCombiner| self.losses(&fitted.combine(self.predictions())?);
         let gains: Vec<f64> =
-            losses(other)?.iter().zip(losses(head)?).map(|(other, own)| other - own).collect();
+            losses(other)?.iter().zip(losses(fitted)?).map(|(other, own)| other - own).collect();
         self.interval(&gains, &self.relative_weights()?, Seed::from(0).child("gain"))
     }
 

@@ -33,7 +33,7 @@ struct About {
 /// A file's content, before the networks are built.
 struct Saved<H> {
     about: About,
-    head: H,
+    fitted: H,
     members: Vec<Member>,
 }
 
@@ -114,9 +114,9 @@ impl<N: Network, H: FittedCombiner + Serialize + DeserializeOwned> Ensemble<N, H
 
     fn layout(&self) -> Result<Layout> {
         let LiveMembers { members, task, output, dtype, .. } = &self.live;
-        let rule = encode_rule(&self.head)?;
+        let rule = encode_rule(&self.fitted)?;
         let about = About {
-            rule: self.head.name(),
+            rule: self.fitted.name(),
             task: *task,
             output: *output,
             dtype: dtype.as_str().into(),
@@ -146,10 +146,10 @@ impl<H: FittedCombiner + DeserializeOwned> Saved<H> {
         let mut content = read_tensors(KIND, bytes)?;
         let mut about: About = serde_json::from_str(&content.about)
             .map_err(|e| Fault::foreign(format!("what it says of itself: {e}")))?;
-        let head = content.tensors.remove(RULE);
-        let head =
-            head.and_then(|t| t.to_vec1::<u8>().ok()).ok_or_else(|| Fault::foreign("it has no rule"))?;
-        let head = decode_rule(&about.rule, &head)?;
+        let fitted = content.tensors.remove(RULE);
+        let fitted =
+            fitted.and_then(|t| t.to_vec1::<u8>().ok()).ok_or_else(|| Fault::foreign("it has no rule"))?;
+        let fitted = decode_rule(&about.rule, &fitted)?;
         let mut weights = vec![Weights::new(); about.members.len()];
         for (name, tensor) in content.tensors {
             let (member, own) = name.split_once('/').unwrap_or_default();
@@ -164,7 +164,7 @@ impl<H: FittedCombiner + DeserializeOwned> Saved<H> {
             records.zip(weights).map(|(record, weights)| Member { weights, record }).collect();
         match members.is_empty() {
             true => Err(Fault::foreign("it has no members")),
-            false => Ok(Self { about, head, members }),
+            false => Ok(Self { about, fitted, members }),
         }
     }
 
@@ -173,7 +173,7 @@ impl<H: FittedCombiner + DeserializeOwned> Saved<H> {
         learner: &L,
         device: &Device,
     ) -> Result<Ensemble<N, H>, Fault> {
-        let Self { about, head, members } = self;
+        let Self { about, fitted, members } = self;
         let differ = |what: &str, saved: &str, now: &str| match saved == now {
             true => Ok(()),
             false => Err(Fault::foreign(format!("its networks' {what} is {saved}, the learner's {now}"))),
@@ -188,6 +188,6 @@ impl<H: FittedCombiner + DeserializeOwned> Saved<H> {
         }
         let live = LiveMembers::build(&members, learner, about.task, device)
             .map_err(|e| Fault::foreign(format!("the learner's networks do not take its weights: {e}")))?;
-        Ok(Ensemble::new(live, head).batch_rows(about.batch_rows))
+        Ok(Ensemble::new(live, fitted).batch_rows(about.batch_rows))
     }
 }

@@ -38,13 +38,13 @@ use candle_core::{Module, Result as CandleResult, Tensor};
 #[derive(Debug)]
 pub struct Ensemble<N, H> {
     live: LiveMembers<N>,
-    head: H,
+    fitted: H,
     batch_rows: usize,
 }
 
 impl<N: Network, H: FittedCombiner> Ensemble<N, H> {
-    pub(crate) fn new(live: LiveMembers<N>, head: H) -> Self {
-        Self { live, head, batch_rows: 1024 }
+    pub(crate) fn new(live: LiveMembers<N>, fitted: H) -> Self {
+        Self { live, fitted, batch_rows: 1024 }
     }
 
     /// Rows a pass over the members, at least 1; 1024, if not set. What an input of any length needs besides its
@@ -63,8 +63,8 @@ impl<N: Network, H: FittedCombiner> Ensemble<N, H> {
 
     /// The fitted rule.
     #[must_use]
-    pub fn head(&self) -> &H {
-        &self.head
+    pub fn fitted(&self) -> &H {
+        &self.fitted
     }
 
     /// What is predicted.
@@ -108,7 +108,7 @@ impl<N: Network, H: FittedCombiner> Ensemble<N, H> {
     }
 
     fn combined(&self, inputs: &Inputs) -> Result<Tensor> {
-        if self.head.is_mean()
+        if self.fitted.is_mean()
             && let Some(classes) = self.live.logits()
         {
             return self.mean_of_softmaxes(inputs, classes);
@@ -121,17 +121,17 @@ impl<N: Network, H: FittedCombiner> Ensemble<N, H> {
     /// What the rule makes of the predictions, `(B, C)`, in one pass. The rule may be anyone's, so its word on the
     /// shape is not taken.
     fn say(&self, inputs: &Inputs) -> CandleResult<Tensor> {
-        let mut predictions = self.live.say(inputs, self.head.scale())?;
-        if self.head.wants_inputs() {
+        let mut predictions = self.live.say(inputs, self.fitted.scale())?;
+        if self.fitted.needs_inputs() {
             predictions = predictions.with_inputs(&flat(inputs)?)?;
         }
-        let predicted = self.head.combine(&predictions)?;
+        let predicted = self.fitted.combine(&predictions)?;
         match [predictions.rows(), self.task().width()] {
             shape if predicted.dims() == shape => Ok(predicted),
             shape => {
                 candle_core::bail!(
                     "{} must give {shape:?}, but gives {:?}",
-                    self.head.name(),
+                    self.fitted.name(),
                     predicted.dims()
                 )
             }
@@ -166,12 +166,12 @@ impl<N: Network> Ensemble<N, Weighted> {
     /// Where no slot has a weight, all stay.
     #[must_use]
     pub fn pruned(mut self) -> Self {
-        let used = self.head.used();
+        let used = self.fitted.used();
         if used.is_empty() {
             return self;
         }
         self.live.keep(&used);
-        self.head = self.head.pruned();
+        self.fitted = self.fitted.pruned();
         self
     }
 }

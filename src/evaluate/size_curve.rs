@@ -34,12 +34,12 @@ pub struct SizePoint {
 /// When the rule does not go with the predictions, or `score` fails.
 pub fn size_curve(
     predictions: &Predictions,
-    head: &dyn FittedCombiner,
+    fitted: &dyn FittedCombiner,
     score: impl Fn(&Tensor) -> Result<f64>,
 ) -> Result<Vec<SizePoint>> {
     let slots = predictions.slots();
     let group = |size: usize, number: usize| {
-        let predicted = head.combine(&predictions.narrow(number * size, size)?)?;
+        let predicted = fitted.combine(&predictions.narrow(number * size, size)?)?;
         score(&predicted)
     };
     let point = |size: usize| {

@@ -74,6 +74,9 @@ pub struct Plan {
     pub reserved: Rows,
     /// Of the data set that the row numbers refer to.
     pub data: Fingerprint,
+    /// The seed that the plan was made from. What is drawn later, such as the folds of a combiner that learns, is drawn
+    /// from it too.
+    pub seed: Seed,
 }
 
 impl Plan {
@@ -96,9 +99,9 @@ impl Plan {
     /// assert_eq!(plan.runs[0].train.len(), 8);
     /// # Ok::<(), candle_ensemble::Error>(())
     /// ```
-    pub fn reserve(mut self, share: f64, data: &dyn Dataset, seed: Seed) -> Result<Self> {
+    pub fn reserve(mut self, share: f64, data: &dyn Dataset, seed: impl Into<Seed>) -> Result<Self> {
         check::share("the reserved share", share)?;
-        let seed = seed.child("reserve");
+        let seed = seed.into().child("reserve");
         self.reserved = Split::of(data, share, seed)?.test;
         for run in &mut self.runs {
             run.train.retain(|row| self.reserved.binary_search(row).is_err());

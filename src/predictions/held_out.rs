@@ -24,7 +24,7 @@ use std::collections::BTreeSet;
 /// # let trainer = Trainer::new(|vb| candle_nn::linear(2, 2, vb)).epochs(2);
 /// let pool = Session::new(&trainer, &data).fit(&Bagging::new(10), 42)?;
 /// let out_of_bag = pool.held_out()?;
-/// println!("{:?} on {} of {} rows", out_of_bag.metrics(&Mean)?, out_of_bag.rows().len(), out_of_bag.of());
+/// println!("{:?} on {} of {} rows", out_of_bag.metrics(&Mean)?, out_of_bag.rows().len(), out_of_bag.total_rows());
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -36,7 +36,8 @@ pub struct HeldOut {
     names: Vec<String>,
     costs: Vec<f64>,
     rows: Rows,
-    of: usize,
+    total_rows: usize,
+    seed: Seed,
 }
 
 impl HeldOut {
@@ -82,7 +83,8 @@ impl HeldOut {
             names: (0..slots).map(|s| format!("member {s}")).collect(),
             costs: vec![1.; slots],
             rows: (0..rows as u32).collect(),
-            of: rows,
+            total_rows: rows,
+            seed: Seed::from(0),
         };
         all.check()?;
         all.select(&predicted)
@@ -113,8 +115,9 @@ impl HeldOut {
     ) -> Result<Self> {
         let batch = data.batch(&rows, device)?;
         let groups = data.groups().map(|g| rows.iter().map(|row| g[*row as usize]).collect());
-        let (targets, weights, of) = (batch.targets, batch.weights, data.rows());
-        Ok(Self { predictions, targets, weights, groups, names, costs, rows, of })
+        let (targets, weights, total_rows) = (batch.targets, batch.weights, data.rows());
+        let seed = Seed::from(0);
+        Ok(Self { predictions, targets, weights, groups, names, costs, rows, total_rows, seed })
     }
 
     /// Whether every number can be used: targets in range and finite, predictions that are there finite.
@@ -172,6 +175,39 @@ impl HeldOut {
         Ok(self)
     }
 
+    /// The seed from which combiners that draw at random derive theirs, where they were given none. A pool's held-out
+    /// predictions have the seed of its plan; predictions from elsewhere have seed 0.
+    #[must_use]
+    pub fn with_seed(mut self, seed: impl Into<Seed>) -> Self {
+        self.seed = seed.into();
+        self
+    }
+
+    /// The seed of what is drawn at random in a fit.
+    #[must_use]
+    pub fn seed(&self) -> Seed {
+        self.seed
+    }
+
+    /// No rows, for combiners that need none.
+    pub(crate) fn none(
+        task: Task,
+        names: Vec<String>,
+        costs: Vec<f64>,
+        total_rows: usize,
+        seed: Seed,
+    ) -> Result<Self> {
+        let (slots, width) = (names.len(), task.width());
+        let predictions =
+            Predictions::new(Tensor::zeros((slots, 0, width), DType::F32, &Device::Cpu)?, task)?;
+        let targets = match task {
+            Task::Classification { .. } => Tensor::zeros(0, DType::U32, &Device::Cpu)?,
+            Task::Regression { outputs } => Tensor::zeros((0, outputs), DType::F32, &Device::Cpu)?,
+        };
+        let (weights, groups, rows) = (None, None, Rows::new());
+        Ok(Self { predictions, targets, weights, groups, names, costs, rows, total_rows, seed })
+    }
+
     /// The weight of each row, `(R,)`: finite, not negative, not all zero.
     ///
     /// # Errors
@@ -203,9 +239,9 @@ impl HeldOut {
         Ok(self)
     }
 
-    /// The inputs of each row, `(R, F)`, for rules that look at them ([`Combiner::wants_inputs`]).
+    /// The inputs of each row, `(R, F)`, for rules that look at them ([`Combiner::needs_inputs`]).
     ///
-    /// [`Combiner::wants_inputs`]: crate::combine::Combiner::wants_inputs
+    /// [`Combiner::needs_inputs`]: crate::combine::Combiner::needs_inputs
     ///
     /// # Errors
     /// When they are not so many or not finite.
@@ -272,8 +308,8 @@ impl HeldOut {
 
     /// How many rows the data set has.
     #[must_use]
-    pub fn of(&self) -> usize {
-        self.of
+    pub fn total_rows(&self) -> usize {
+        self.total_rows
     }
 
     /// The metrics of combined predictions `(R, C)` of the same rows.
@@ -297,7 +333,7 @@ impl HeldOut {
         let keep: Rows = (0..self.rows.len() as u32).filter(all).collect();
         if keep.is_empty() {
             let combiner = "a rule that needs every slot".to_string();
-            return Err(Error::HeldOut { combiner, need: 1, have: 0, rows: self.of });
+            return Err(Error::HeldOut { combiner, need: 1, have: 0, rows: self.total_rows });
         }
         let mut some = self.select(&keep)?;
         some.predictions = some.predictions.uncovered();
@@ -335,7 +371,8 @@ impl HeldOut {
             names: self.names.clone(),
             costs: self.costs.clone(),
             rows: pick(&self.rows),
-            of: self.of,
+            total_rows: self.total_rows,
+            seed: self.seed,
         })
     }
 
@@ -353,7 +390,12 @@ impl HeldOut {
             return Ok(some);
         }
         if predicted.is_empty() {
-            return Err(Error::HeldOut { combiner: "these slots".into(), need: 1, have: 0, rows: self.of });
+            return Err(Error::HeldOut {
+                combiner: "these slots".into(),
+                need: 1,
+                have: 0,
+                rows: self.total_rows,
+            });
         }
         some.select(&predicted)
     }

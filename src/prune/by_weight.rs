@@ -39,11 +39,11 @@ impl<C: Combiner> Prune for ByWeight<C> {
                 return Err(Error::invalid("the least weight", "a number that is not negative", threshold));
             }
         };
-        let head = self.rule.fit(&|| Ok(held_out.clone()))?;
+        let fitted = self.rule.fit(&held_out)?;
         let slots = held_out.predictions().slots();
-        let weights: Vec<f64> = match head.weights() {
+        let weights: Vec<f64> = match fitted.weights() {
             Some(weights) if weights.len() == slots => weights.iter().map(|w| w.abs()).collect(),
-            _ => return Err(Error::invalid("the rule", "one with a weight a slot", head.name())),
+            _ => return Err(Error::invalid("the rule", "one with a weight a slot", fitted.name())),
         };
         let mut kept: Vec<usize> = (0..slots).filter(|s| weights[*s] > least).collect();
         if kept.is_empty() {
@@ -56,7 +56,7 @@ impl<C: Combiner> Prune for ByWeight<C> {
         Ok(kept)
     }
 
-    fn wants_inputs(&self) -> bool {
-        self.rule.wants_inputs()
+    fn needs_inputs(&self) -> bool {
+        self.rule.needs_inputs()
     }
 }

@@ -45,7 +45,7 @@ pub trait Prune: Debug {
     fn keep(&self, held_out: &HeldOut) -> Result<Vec<usize>>;
 
     /// Whether it looks at the rows' inputs, which are then there.
-    fn wants_inputs(&self) -> bool {
+    fn needs_inputs(&self) -> bool {
         false
     }
 }

@@ -31,7 +31,7 @@ pub struct FittedPruned<H> {
     /// Of the slots kept and, 0, of the others.
     weights: Option<Vec<f64>>,
     slots: usize,
-    head: H,
+    fitted: H,
 }
 
 impl<H> FittedPruned<H> {
@@ -43,38 +43,37 @@ impl<H> FittedPruned<H> {
 
     /// The rule, for the slots kept alone.
     pub fn rule(&self) -> &H {
-        &self.head
+        &self.fitted
     }
 }
 
 impl<P: Prune, C: Combiner> Combiner for Pruned<P, C> {
     type Fitted = FittedPruned<C::Fitted>;
 
-    fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<Self::Fitted> {
-        let held_out = held_out()?;
+    fn fit(&self, held_out: &HeldOut) -> Result<Self::Fitted> {
         let (kept, slots) = (self.prune.keep(&held_out)?, held_out.predictions().slots());
         let some = held_out.select_slots(&kept)?;
-        let head = self.rule.fit(&|| Ok(some.clone()))?;
-        let weights = head.weights().map(|of_kept| {
+        let fitted = self.rule.fit(&some)?;
+        let weights = fitted.weights().map(|of_kept| {
             let mut weights = vec![0.; slots];
             kept.iter().zip(of_kept).for_each(|(slot, w)| weights[*slot] = *w);
             weights
         });
-        Ok(FittedPruned { kept, weights, slots, head })
+        Ok(FittedPruned { kept, weights, slots, fitted })
     }
 
-    fn wants_inputs(&self) -> bool {
-        self.prune.wants_inputs() || self.rule.wants_inputs()
+    fn needs_inputs(&self) -> bool {
+        self.prune.needs_inputs() || self.rule.needs_inputs()
     }
 }
 
 impl<H: FittedCombiner> FittedCombiner for FittedPruned<H> {
     fn name(&self) -> String {
-        format!("pruned, {}", self.head.name())
+        format!("pruned, {}", self.fitted.name())
     }
 
     fn scale(&self) -> Scale {
-        self.head.scale()
+        self.fitted.scale()
     }
 
     fn weights(&self) -> Option<&[f64]> {
@@ -82,18 +81,18 @@ impl<H: FittedCombiner> FittedCombiner for FittedPruned<H> {
     }
 
     fn fitted(&self) -> Option<&Fit> {
-        self.head.fitted()
+        self.fitted.fitted()
     }
 
-    fn wants_inputs(&self) -> bool {
-        self.head.wants_inputs()
+    fn needs_inputs(&self) -> bool {
+        self.fitted.needs_inputs()
     }
 
     fn combine(&self, predictions: &Predictions) -> CandleResult<Tensor> {
         if predictions.slots() != self.slots {
             candle_core::bail!("pruned from {} predictions, not {}", self.slots, predictions.slots());
         }
-        let predicted = self.head.combine(&predictions.select_slots(&self.kept)?)?;
+        let predicted = self.fitted.combine(&predictions.select_slots(&self.kept)?)?;
         predictions.or_mean(predicted, &self.kept)
     }
 }

@@ -132,7 +132,7 @@ struct Given(&'static [f64]);
 impl crate::combine::Combiner for Given {
     type Fitted = Weighted;
 
-    fn fit(&self, _: &dyn Fn() -> Result<HeldOut>) -> Result<Weighted> {
+    fn fit(&self, _: &HeldOut) -> Result<Weighted> {
         Weighted::new(self.0)
     }
 }
@@ -168,7 +168,7 @@ fn a_pruned_ensemble_says_the_same_from_a_smaller_file() {
     let plan = session.plan(&MultiRun::new(8), 42).unwrap().reserve(0.4, &data, Seed::from(1)).unwrap();
     let rule = EnsembleSelection::new(6).criterion(RowLoss::LogLoss);
     let whole = session.train(&plan).unwrap().combine(&rule).unwrap();
-    let used = whole.head().used();
+    let used = whole.fitted().used();
     assert!((1..8).contains(&used.len()), "{used:?}");
     let bits = |t: Tensor| -> Vec<u32> {
         t.flatten_all().unwrap().to_vec1::<f32>().unwrap().into_iter().map(f32::to_bits).collect()
@@ -176,7 +176,7 @@ fn a_pruned_ensemble_says_the_same_from_a_smaller_file() {
     let (predicted, bytes) = (bits(whole.predict_proba(&x).unwrap()), whole.to_bytes().unwrap().len());
     let pruned = whole.pruned();
     assert_eq!(pruned.members().len(), used.len());
-    assert_eq!(pruned.head().weights().unwrap().len(), used.len());
+    assert_eq!(pruned.fitted().weights().unwrap().len(), used.len());
     assert_eq!(bits(pruned.predict_proba(&x).unwrap()), predicted);
     let smaller = pruned.to_bytes().unwrap();
     assert!(
@@ -193,7 +193,7 @@ fn a_pruned_ensemble_says_the_same_from_a_smaller_file() {
     let small = session.train(&plan).unwrap().prune(&keep).unwrap().combine(&Mean).unwrap();
     assert_eq!(small.members().len(), 3);
     let within = session.train(&plan).unwrap().combine(&Pruned::new(keep, Mean)).unwrap();
-    assert_eq!(within.head().kept().len(), 3);
+    assert_eq!(within.fitted().kept().len(), 3);
     let apart = (small.predict_proba(&x).unwrap() - within.predict_proba(&x).unwrap()).unwrap();
     assert!(apart.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap() < 1e-6);
 }

@@ -118,7 +118,12 @@ mod tests {
             let settings = Settings::new().with("width", 8);
             RunSpec { settings, ..RunSpec::new(id, "model", Seed::from(u64::from(id)), rows) }
         };
-        Plan { runs: vec![run(0), run(1)], reserved: vec![7], data: Fingerprint::of(b"data") }
+        Plan {
+            runs: vec![run(0), run(1)],
+            reserved: vec![7],
+            data: Fingerprint::of(b"data"),
+            seed: Seed::from(1),
+        }
     }
 
     #[test]

@@ -128,7 +128,7 @@ impl<R: Resample> EnsembleBuilder for Strategy<R> {
             }
             slots = slots.saturating_add(own.iter().max().map_or(0, |last| last.saturating_add(1)));
         }
-        Ok(Plan { runs, reserved: Rows::new(), data: data.fingerprint() })
+        Ok(Plan { runs, reserved: Rows::new(), data: data.fingerprint(), seed })
     }
 
     fn name(&self) -> String {

@@ -214,7 +214,7 @@ fn a_session_without_a_store_cannot_leave_members_there() {
     assert!(session.build(&plan).unwrap_err().to_string().contains("given a store"));
     let store = MemoryStore::new();
     let session = session.store(&store);
-    assert!(matches!(session.collect(&plan), Err(Error::Incomplete { missing, of: 2 }) if missing == [0, 1]));
+    assert!(matches!(session.load(&plan), Err(Error::Incomplete { missing, of: 2 }) if missing == [0, 1]));
     session.build(&plan).unwrap();
-    assert_eq!(session.collect(&plan).unwrap().members().len(), 2);
+    assert_eq!(session.load(&plan).unwrap().members().len(), 2);
 }

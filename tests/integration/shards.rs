@@ -24,12 +24,12 @@ fn shards_fill_a_directory_from_which_anyone_collects() -> Result<()> {
     let session = Session::new(&trainer, &data).store(&store);
 
     session.clone().executor(&second).build(&plan)?;
-    let missing = session.collect(&plan).err().unwrap();
+    let missing = session.load(&plan).err().unwrap();
     assert!(matches!(&missing, Error::Incomplete { missing, of: 5 } if *missing == [0, 2, 4]), "{missing}");
     assert_eq!(missing.to_string(), "3 of 5 runs are not in the store: [0, 2, 4]");
 
     session.clone().executor(&first).build(&plan)?;
     let whole = Session::new(&trainer, &data).train(&plan)?;
-    assert_eq!(bytes(session.collect(&plan)?.members())?, bytes(whole.members())?);
+    assert_eq!(bytes(session.load(&plan)?.members())?, bytes(whole.members())?);
     Ok(())
 }

@@ -36,8 +36,8 @@ const RECOMBINATION: f64 = 0.7;
 /// let y = Tensor::new(&[[1f64], [2.]], &Device::Cpu)?;
 /// let predicted = Tensor::stack(&[(&y + 1.)?, (&y - 2.)?], 0)?;
 /// let held_out = HeldOut::from_predictions(&Predictions::new(predicted, Task::Regression { outputs: 1 })?, &y)?;
-/// let head = DifferentialEvolution::new(42).fit(&|| Ok(held_out.clone()))?;
-/// assert!((head.weights().unwrap()[0] - 2. / 3.).abs() < 1e-3);
+/// let fitted = DifferentialEvolution::new(42).fit(&held_out)?;
+/// assert!((fitted.weights().unwrap()[0] - 2. / 3.).abs() < 1e-3);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -153,11 +153,11 @@ fn breed(rng: &mut ChaCha8Rng, crowd: &[Vec<f64>], best: usize) -> Vec<Vec<f64>>
 impl Combiner for DifferentialEvolution {
     type Fitted = Weighted;
 
-    fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<Weighted> {
+    fn fit(&self, held_out: &HeldOut) -> Result<Weighted> {
         if !self.tolerance.is_finite() || self.tolerance < 0. {
             let must = "finite and not negative";
             return Err(Error::invalid("tolerance of differential evolution", must, self.tolerance));
         }
-        searched("differential-evolution", &held_out()?, &self.by, |worth| self.search(worth))
+        searched("differential-evolution", held_out, &self.by, |worth| self.search(worth))
     }
 }

@@ -25,8 +25,8 @@ const POINTS: u64 = 256;
 /// let y = Tensor::new(&[[1f64], [2.]], &Device::Cpu)?;
 /// let predicted = Tensor::stack(&[(&y + 1.)?, (&y - 2.)?], 0)?;
 /// let held_out = HeldOut::from_predictions(&Predictions::new(predicted, Task::Regression { outputs: 1 })?, &y)?;
-/// let head = GridSearch::new().fit(&|| Ok(held_out.clone()))?;
-/// let weights = head.weights().unwrap();
+/// let fitted = GridSearch::new().fit(&held_out)?;
+/// let weights = fitted.weights().unwrap();
 /// assert!((weights[0] - 2. / 3.).abs() < 1e-12); // 0.2 : 0.1, the first of its kind
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
@@ -108,10 +108,10 @@ impl GridSearch {
 impl Combiner for GridSearch {
     type Fitted = Weighted;
 
-    fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<Weighted> {
+    fn fit(&self, held_out: &HeldOut) -> Result<Weighted> {
         if self.steps == 0 {
             return Err(Error::invalid("steps of the grid of weights", "at least 1", 0));
         }
-        searched("grid-search", &held_out()?, &self.by, |worth| self.search(worth))
+        searched("grid-search", held_out, &self.by, |worth| self.search(worth))
     }
 }

@@ -24,8 +24,8 @@ use serde::{Deserialize, Serialize};
 /// let y = Tensor::new(&[[1f64], [2.]], &Device::Cpu)?;
 /// let predicted = Tensor::stack(&[(&y + 1.)?, (&y - 2.)?], 0)?;
 /// let held_out = HeldOut::from_predictions(&Predictions::new(predicted, Task::Regression { outputs: 1 })?, &y)?;
-/// let head = InverseError::new().fit(&|| Ok(held_out.clone()))?;
-/// assert_eq!(head.weights(), Some(&[0.8, 0.2][..]));
+/// let fitted = InverseError::new().fit(&held_out)?;
+/// assert_eq!(fitted.weights(), Some(&[0.8, 0.2][..]));
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -65,11 +65,10 @@ impl InverseError {
 impl Combiner for InverseError {
     type Fitted = Weighted;
 
-    fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<Weighted> {
+    fn fit(&self, held_out: &HeldOut) -> Result<Weighted> {
         if !self.power.is_finite() || self.power < 0. {
             return Err(Error::invalid("power of inverse-error", "finite and not negative", self.power));
         }
-        let held_out = held_out()?;
         let held_out_table = HeldOutTable::of(&held_out)?;
         let loss = self.loss.unwrap_or(match held_out_table.task {
             Task::Classification { .. } => RowLoss::LogLoss,

@@ -34,8 +34,8 @@ use serde::{Deserialize, Serialize};
 /// let y = Tensor::new(&[[1f64], [2.], [4.]], &Device::Cpu)?;
 /// let predicted = Tensor::stack(&[(&y * 2.)?, (&y * 0.)?], 0)?;
 /// let held_out = HeldOut::from_predictions(&Predictions::new(predicted, Task::Regression { outputs: 1 })?, &y)?;
-/// let head = LeastSquares::new().fit(&|| Ok(held_out.clone()))?;
-/// assert!((head.weights().unwrap()[0] - 0.5).abs() < 1e-12);
+/// let fitted = LeastSquares::new().fit(&held_out)?;
+/// assert!((fitted.weights().unwrap()[0] - 0.5).abs() < 1e-12);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -51,7 +51,7 @@ impl LeastSquares {
     }
 
     /// With a penalty `λ ‖w‖²`, finite. scikit-learn's `Ridge(alpha)` sums over rows and outputs: its `alpha` is
-    /// `λ` times both. The head's name tells `λ`.
+    /// `λ` times both. The fitted's name tells `λ`.
     #[must_use]
     pub fn ridge(strength: Penalty) -> Self {
         Self { ridge: Some(strength) }
@@ -61,7 +61,7 @@ impl LeastSquares {
 impl Combiner for LeastSquares {
     type Fitted = Weighted;
 
-    fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<Weighted> {
+    fn fit(&self, held_out: &HeldOut) -> Result<Weighted> {
         match self.ridge {
             Some(Penalty::Fixed(x)) if !x.is_finite() => {
                 return Err(Error::invalid("strength of the ridge penalty", "finite", x));
@@ -69,7 +69,6 @@ impl Combiner for LeastSquares {
             Some(strength) => strength.check()?,
             None => {}
         }
-        let held_out = held_out()?;
         let held_out_table = HeldOutTable::of(&held_out)?;
         match held_out_table.task {
             Task::Classification { .. } => {

@@ -28,8 +28,8 @@ use serde::{Deserialize, Serialize};
 /// let predicted = Tensor::new(&[[[0.9f32, 0.1], [0.4, 0.6]], [[0.1, 0.9], [0.6, 0.4]]], &Device::Cpu)?;
 /// let predictions = Predictions::new(predicted, Task::Classification { classes: 2 })?;
 /// let held_out = HeldOut::from_predictions(&predictions, &Tensor::new(&[0u32, 1], &Device::Cpu)?)?;
-/// let head = SimplexLogLoss::new().fit(&|| Ok(held_out.clone()))?;
-/// assert_eq!(head.weights(), Some(&[1., 0.][..]));
+/// let fitted = SimplexLogLoss::new().fit(&held_out)?;
+/// assert_eq!(fitted.weights(), Some(&[1., 0.][..]));
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -44,7 +44,7 @@ impl SimplexLogLoss {
         Self::default()
     }
 
-    /// With a penalty towards equal weights, `λ ‖w − 1/S‖²`: useful where held-out rows are few. The head's name
+    /// With a penalty towards equal weights, `λ ‖w − 1/S‖²`: useful where held-out rows are few. The fitted's name
     /// tells `λ`.
     #[must_use]
     pub fn towards_equal(self, strength: Penalty) -> Self {
@@ -55,9 +55,8 @@ impl SimplexLogLoss {
 impl Combiner for SimplexLogLoss {
     type Fitted = Weighted;
 
-    fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<Weighted> {
+    fn fit(&self, held_out: &HeldOut) -> Result<Weighted> {
         self.strength.check()?;
-        let held_out = held_out()?;
         let held_out_table = HeldOutTable::of(&held_out)?;
         let true_class = of_true_class(&held_out_table)?;
         let (rules, row_weights) =

@@ -32,8 +32,8 @@ const AT_ONCE: usize = 3;
 /// let predicted = Tensor::new(&[[[0.9f32, 0.1], [0.4, 0.6]], [[0.2, 0.8], [0.7, 0.3]]], &Device::Cpu)?;
 /// let predictions = Predictions::new(predicted, Task::Classification { classes: 2 })?;
 /// let held_out = HeldOut::from_predictions(&predictions, &Tensor::new(&[0u32, 1], &Device::Cpu)?)?;
-/// let head = ModelCombination::new(42).fit(&|| Ok(held_out.clone()))?;
-/// assert!(head.weights().unwrap()[0] > 0.5);
+/// let fitted = ModelCombination::new(42).fit(&held_out)?;
+/// assert!(fitted.weights().unwrap()[0] > 0.5);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,11 +59,10 @@ impl ModelCombination {
 impl Combiner for ModelCombination {
     type Fitted = Weighted;
 
-    fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<Weighted> {
+    fn fit(&self, held_out: &HeldOut) -> Result<Weighted> {
         if self.draws == 0 {
             return Err(Error::invalid("draws of Bayesian model combination", "at least 1", 0));
         }
-        let held_out = held_out()?;
         let densities = Densities::of(&held_out)?.into_relative();
         let table = densities.table();
         let score = |weights: &[f64]| -> f64 {

@@ -35,8 +35,8 @@ use serde::{Deserialize, Serialize};
 /// let (one, other) = (Tensor::new(&[0f64, 1.], &Device::Cpu)?, Tensor::new(&[1f64, 0.], &Device::Cpu)?);
 /// let predicted = Tensor::stack(&[y.broadcast_add(&one)?, y.broadcast_add(&other)?], 0)?;
 /// let held_out = HeldOut::from_predictions(&Predictions::new(predicted, Task::Regression { outputs: 2 })?, &y)?;
-/// let head = PerClass.fit(&|| Ok(held_out.clone()))?;
-/// assert!(head.of_classes()[0][0] > 0.999 && head.of_classes()[1][1] > 0.999);
+/// let fitted = PerClass.fit(&held_out)?;
+/// assert!(fitted.of_classes()[0][0] > 0.999 && fitted.of_classes()[1][1] > 0.999);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,8 +67,7 @@ impl FittedPerClass {
 impl Combiner for PerClass {
     type Fitted = FittedPerClass;
 
-    fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<FittedPerClass> {
-        let held_out = held_out()?;
+    fn fit(&self, held_out: &HeldOut) -> Result<FittedPerClass> {
         let held_out_table = HeldOutTable::of(&held_out)?;
         let (weights, fit) = match held_out_table.task {
             Task::Classification { .. } => {

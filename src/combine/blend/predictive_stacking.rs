@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 /// For classes `p_s(y)` is the probability of the true class, and the rule is
 /// [`SimplexLogLoss`](crate::combine::SimplexLogLoss). For values each slot predicts, for each output by itself, the normal
 /// distribution around what it says with its own held-out root mean squared error (at least 10⁻⁶ of the targets'
-/// standard deviation) as standard deviation; the head's values are the mixture's means. On no row does a slot count
+/// standard deviation) as standard deviation; the fitted's values are the mixture's means. On no row does a slot count
 /// for less than 2⁻⁵² of the best one.
 ///
 /// Source: Yao, Vehtari, Simpson and Gelman 2018, arXiv:1704.02030, doi:10.1214/17-BA1091.
@@ -29,8 +29,8 @@ use serde::{Deserialize, Serialize};
 /// let y = Tensor::arange(0f64, 9., &Device::Cpu)?.reshape((9, 1))?;
 /// let predicted = Tensor::stack(&[(&y + 1.)?, (&y - 3.)?], 0)?;
 /// let held_out = HeldOut::from_predictions(&Predictions::new(predicted, Task::Regression { outputs: 1 })?, &y)?;
-/// let head = PredictiveStacking.fit(&|| Ok(held_out.clone()))?;
-/// assert_eq!(head.weights(), Some(&[1., 0.][..])); // a mixture, not a sum: no errors cancel out
+/// let fitted = PredictiveStacking.fit(&held_out)?;
+/// assert_eq!(fitted.weights(), Some(&[1., 0.][..])); // a mixture, not a sum: no errors cancel out
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,8 +39,7 @@ pub struct PredictiveStacking;
 impl Combiner for PredictiveStacking {
     type Fitted = Weighted;
 
-    fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<Weighted> {
-        let held_out = held_out()?;
+    fn fit(&self, held_out: &HeldOut) -> Result<Weighted> {
         let densities = Densities::of(&held_out)?.into_relative();
         let table = densities.table();
         let solution =

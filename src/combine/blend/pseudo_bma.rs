@@ -29,8 +29,8 @@ use serde::{Deserialize, Serialize};
 /// let predicted = Tensor::new(&[[[0.9f32, 0.1], [0.4, 0.6]], [[0.6, 0.4], [0.1, 0.9]]], &Device::Cpu)?;
 /// let predictions = Predictions::new(predicted, Task::Classification { classes: 2 })?;
 /// let held_out = HeldOut::from_predictions(&predictions, &Tensor::new(&[0u32, 1], &Device::Cpu)?)?;
-/// let head = PseudoBma::new().fit(&|| Ok(held_out.clone()))?;
-/// assert!((head.weights().unwrap()[0] - 0.5).abs() < 1e-6); // .9 × .6 each
+/// let fitted = PseudoBma::new().fit(&held_out)?;
+/// assert!((fitted.weights().unwrap()[0] - 0.5).abs() < 1e-6); // .9 × .6 each
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,11 +55,10 @@ impl PseudoBma {
 impl Combiner for PseudoBma {
     type Fitted = Weighted;
 
-    fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<Weighted> {
+    fn fit(&self, held_out: &HeldOut) -> Result<Weighted> {
         if let Some((0, _)) = self.bootstrap {
             return Err(Error::invalid("draws of the Bayesian bootstrap", "at least 1", 0));
         }
-        let held_out = held_out()?;
         let densities = Densities::of(&held_out)?;
         let Some((draws, seed)) = self.bootstrap else {
             let weights = softmax(&densities.expected(&densities.weights));

@@ -27,8 +27,8 @@ use serde::{Deserialize, Serialize};
 /// let y = Tensor::arange(0f64, 9., &Device::Cpu)?.reshape((9, 1))?;
 /// let predicted = Tensor::stack(&[(&y + 1.)?, (&y - 3.)?], 0)?;
 /// let held_out = HeldOut::from_predictions(&Predictions::new(predicted, Task::Regression { outputs: 1 })?, &y)?;
-/// let head = SimplexSquares::new().fit(&|| Ok(held_out.clone()))?;
-/// assert!((head.weights().unwrap()[0] - 0.75).abs() < 1e-9);
+/// let fitted = SimplexSquares::new().fit(&held_out)?;
+/// assert!((fitted.weights().unwrap()[0] - 0.75).abs() < 1e-9);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -43,7 +43,7 @@ impl SimplexSquares {
         Self::default()
     }
 
-    /// With a penalty towards equal weights, `λ ‖w − 1/S‖²`: useful where held-out rows are few. The head's name
+    /// With a penalty towards equal weights, `λ ‖w − 1/S‖²`: useful where held-out rows are few. The fitted's name
     /// tells `λ`.
     #[must_use]
     pub fn towards_equal(self, strength: Penalty) -> Self {
@@ -54,9 +54,8 @@ impl SimplexSquares {
 impl Combiner for SimplexSquares {
     type Fitted = Weighted;
 
-    fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<Weighted> {
+    fn fit(&self, held_out: &HeldOut) -> Result<Weighted> {
         self.strength.check()?;
-        let held_out = held_out()?;
         let held_out_table = HeldOutTable::of(&held_out)?;
         match held_out_table.task {
             Task::Classification { .. } => {

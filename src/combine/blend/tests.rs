@@ -81,11 +81,11 @@ fn values(slots: usize, rows: usize, width: usize) -> HeldOut {
 }
 
 fn fit<C: Combiner>(rule: &C, held_out: &HeldOut) -> C::Fitted {
-    rule.fit(&|| Ok(held_out.clone())).unwrap()
+    rule.fit(&held_out).unwrap()
 }
 
-fn objective(head: &Weighted) -> f64 {
-    head.fitted().unwrap().objective
+fn objective(fitted: &Weighted) -> f64 {
+    fitted.fitted().unwrap().objective
 }
 
 #[track_caller]
@@ -101,16 +101,19 @@ fn all_near(got: &[f64], want: &[f64], most: f64) {
 
 /// The least objective, a gap that certifies it, and shares.
 #[track_caller]
-fn optimal(head: &Weighted, want: f64) {
-    near(objective(head), want, 1e-6);
-    shares(head);
+fn optimal(fitted: &Weighted, want: f64) {
+    near(objective(fitted), want, 1e-6);
+    shares(fitted);
 }
 
 #[track_caller]
-fn shares(head: &Weighted) {
-    let (weights, gap) = (head.weights().unwrap(), head.fitted().unwrap().gap.unwrap());
-    assert!((0. ..=1e-6).contains(&gap), "{head:?}");
-    assert!(weights.iter().all(|w| *w >= 0.) && (weights.iter().sum::<f64>() - 1.).abs() < 1e-12, "{head:?}");
+fn shares(fitted: &Weighted) {
+    let (weights, gap) = (fitted.weights().unwrap(), fitted.fitted().unwrap().gap.unwrap());
+    assert!((0. ..=1e-6).contains(&gap), "{fitted:?}");
+    assert!(
+        weights.iter().all(|w| *w >= 0.) && (weights.iter().sum::<f64>() - 1.).abs() < 1e-12,
+        "{fitted:?}"
+    );
 }
 
 #[test]
@@ -134,7 +137,8 @@ fn shares_are_as_good_as_slsqps() {
 #[test]
 fn penalised_shares_are_as_good_as_slsqps() {
     let held_out = problem(10, 200, 3);
-    let penalty = |head: &Weighted| head.weights().unwrap().iter().map(|w| (w - 0.1).powi(2)).sum::<f64>();
+    let penalty =
+        |fitted: &Weighted| fitted.weights().unwrap().iter().map(|w| (w - 0.1).powi(2)).sum::<f64>();
     for (strength, log_loss, brier) in
         [(0.01, 0.5881628523204561, 0.30585240763012106), (1., 0.6233241390456628, 0.3259180751954808)]
     {
@@ -189,7 +193,7 @@ fn weights_of_any_sign_are_numpys_and_scikit_learns() {
 #[test]
 fn bayesian_weights_are_arvizs() {
     let held_out = problem(4, 40, 3);
-    let of = |head: Weighted| head.weights().unwrap().to_vec();
+    let of = |fitted: Weighted| fitted.weights().unwrap().to_vec();
     let want = [0.16415631096054373, 0.10699213851780166, 0.5887457152526814, 0.14010583526897322];
     all_near(&of(fit(&PseudoBma::new(), &held_out)), &want, 1e-5);
     // Means of 20,000 draws, each of a standard deviation of at most 0.5: off by 0.014 once in 16,000 times.
@@ -209,11 +213,11 @@ fn bayesian_weights_are_arvizs() {
 #[test]
 fn evolution_comes_as_near_as_scipys() {
     // SciPy's own run ends at 0.32736, the least is 0.32713.
-    let head = fit(&DifferentialEvolution::new(1).criterion(RowLoss::Brier), &problem(4, 200, 3));
-    assert!((0.3271347..0.3275).contains(&objective(&head)), "{head:?}");
-    let head =
+    let fitted = fit(&DifferentialEvolution::new(1).criterion(RowLoss::Brier), &problem(4, 200, 3));
+    assert!((0.3271347..0.3275).contains(&objective(&fitted)), "{fitted:?}");
+    let fitted =
         fit(&DifferentialEvolution::new(1).criterion(RowLoss::Brier).tolerance(1e-7), &problem(4, 200, 3));
-    near(objective(&head), 0.3271347162372857, 1e-6);
+    near(objective(&fitted), 0.3271347162372857, 1e-6);
     // Nothing but zeros: no division, no endless search.
     let nothing = Custom::new("nothing", |_: &Scored<'_>| Ok(0.));
     assert_eq!(objective(&fit(&DifferentialEvolution::new(1).criterion(nothing), &problem(3, 10, 2))), 0.);
@@ -222,7 +226,7 @@ fn evolution_comes_as_near_as_scipys() {
 #[test]
 fn the_grid_is_searched_as_by_nested_loops() {
     let held_out = problem(3, 90, 3);
-    let head = fit(&GridSearch::new(), &held_out);
+    let fitted = fit(&GridSearch::new(), &held_out);
     let mut best: Option<(f64, [f64; 3])> = None;
     for (a, b, c) in (0..1331).map(|i| (i / 121, i / 11 % 11, i % 11)) {
         if a == b && b == c {
@@ -236,16 +240,16 @@ fn the_grid_is_searched_as_by_nested_loops() {
         }
     }
     let (accuracy, weights) = best.unwrap();
-    near(1. - objective(&head), accuracy, 1e-6);
-    all_near(head.weights().unwrap(), &weights, 1e-12);
-    assert_eq!(head.fitted().unwrap().iterations, 1320);
+    near(1. - objective(&fitted), accuracy, 1e-6);
+    all_near(fitted.weights().unwrap(), &weights, 1e-12);
+    assert_eq!(fitted.fitted().unwrap().iterations, 1320);
 }
 
 #[test]
 fn a_grid_that_is_too_large_is_refused_with_its_size() {
-    let error = GridSearch::new().fit(&|| Ok(problem(10, 20, 2))).unwrap_err().to_string();
+    let error = GridSearch::new().fit(&problem(10, 20, 2)).unwrap_err().to_string();
     assert!(error.contains("at most 1000000") && error.contains("11^10 = 2.594e10"), "{error}");
-    let error = GridSearch::new().most(u64::MAX).fit(&|| Ok(problem(40, 20, 2))).unwrap_err().to_string();
+    let error = GridSearch::new().most(u64::MAX).fit(&problem(40, 20, 2)).unwrap_err().to_string();
     assert!(error.contains("11^40"), "{error}");
 }
 
@@ -264,17 +268,17 @@ fn a_criterion_of_ones_own_decides_and_its_error_comes_out() {
         .map(|s| s.iter().map(|row| row[0]).sum())
         .collect();
     let least = (0..3).min_by(|a, b| sums[*a].total_cmp(&sums[*b])).unwrap();
-    let head = fit(&GridSearch::new().steps(4).criterion(first.clone()), &held_out);
-    assert_eq!(head.used(), [least]);
-    let head = fit(&DifferentialEvolution::new(3).tolerance(0.).criterion(first), &held_out);
-    assert!(head.weights().unwrap()[least] > 0.999, "{head:?}");
+    let fitted = fit(&GridSearch::new().steps(4).criterion(first.clone()), &held_out);
+    assert_eq!(fitted.used(), [least]);
+    let fitted = fit(&DifferentialEvolution::new(3).tolerance(0.).criterion(first), &held_out);
+    assert!(fitted.weights().unwrap()[least] > 0.999, "{fitted:?}");
     for rule in
         [GridSearch::new().criterion(RowLoss::Squared), GridSearch::new().criterion(RowLoss::Absolute)]
     {
-        assert!(rule.fit(&|| Ok(held_out.clone())).unwrap_err().to_string().contains("for classes"));
+        assert!(rule.fit(&held_out).unwrap_err().to_string().contains("for classes"));
     }
     let never = Custom::new("never", |_: &Scored<'_>| Ok(f64::NAN));
-    let error = GridSearch::new().criterion(never).fit(&|| Ok(held_out.clone())).unwrap_err();
+    let error = GridSearch::new().criterion(never).fit(&held_out).unwrap_err();
     assert!(error.to_string().contains("never of any weights must be finite"), "{error}");
 }
 
@@ -301,8 +305,8 @@ fn inverse_errors_by_hand() {
 #[test]
 fn each_class_has_the_shares_that_it_would_have_by_itself() {
     let (all, labels) = classes(4, 120, 3);
-    let head = fit(&PerClass, &predicted_classes(all.clone(), &labels, 3));
-    for (class, weights) in head.of_classes().iter().enumerate() {
+    let fitted = fit(&PerClass, &predicted_classes(all.clone(), &labels, 3));
+    for (class, weights) in fitted.of_classes().iter().enumerate() {
         let column: Vec<f64> = all.iter().skip(class).step_by(3).copied().collect();
         let predicted = Tensor::from_vec(column, (4, 120, 1), &CPU).unwrap();
         let truth = labels.iter().map(|id| f64::from(u8::from(*id as usize == class)));
@@ -311,7 +315,7 @@ fn each_class_has_the_shares_that_it_would_have_by_itself() {
         let alone = fit(&SimplexSquares::new(), &HeldOut::from_predictions(&predictions, &truth).unwrap());
         all_near(weights, alone.weights().unwrap(), 1e-4); // probabilities in f32
     }
-    assert!(head.fitted().unwrap().gap.unwrap() < 1e-6);
+    assert!(fitted.fitted().unwrap().gap.unwrap() < 1e-6);
 }
 
 #[test]
@@ -337,7 +341,7 @@ fn the_strength_is_the_one_with_the_least_loss_on_other_rows() {
     }
     // Towards the mean rather than away from it, by one standard error.
     let one = Penalty::CrossValidated { folds: 5, seed: Seed::from(7), one_standard_error: true };
-    let spread = |head: Weighted| head.weights().unwrap().iter().map(|w| (w - 0.1).powi(2)).sum::<f64>();
+    let spread = |fitted: Weighted| fitted.weights().unwrap().iter().map(|w| (w - 0.1).powi(2)).sum::<f64>();
     assert!(spread(fit(&SimplexLogLoss::new().towards_equal(one), &held_out)) <= spread(chosen));
     // Members that differ in nothing but noise: equal weights, or nearly.
     assert!(fit(&LeastSquares::ridge(Penalty::chosen(7)), &held_out).name().starts_with("ridge (λ = "));
@@ -371,8 +375,8 @@ fn bad_parameters_are_named() {
     says(GridSearch::new().steps(0).fit(&data), "steps of the grid");
     says(PseudoBma::bootstrap(0, 1).fit(&data), "draws of the Bayesian bootstrap");
     says(ModelCombination::new(1).draws(0).fit(&data), "draws of Bayesian model combination");
-    says(SimplexLogLoss::new().fit(&|| Ok(values(2, 9, 1))), "classification");
-    says(InverseError::new().loss(RowLoss::Brier).fit(&|| Ok(values(2, 9, 1))), "a loss for values");
+    says(SimplexLogLoss::new().fit(&values(2, 9, 1)), "classification");
+    says(InverseError::new().loss(RowLoss::Brier).fit(&values(2, 9, 1)), "a loss for values");
 }
 
 #[test]
@@ -451,14 +455,14 @@ proptest! {
         seed in any::<u64>(), slots in 1usize..9, rows in 1usize..40, width in 2usize..5,
     ) {
         let held_out = random(seed, slots, rows, width);
-        for (loss, head) in [
+        for (loss, fitted) in [
             (RowLoss::LogLoss, fit(&SimplexLogLoss::new(), &held_out)),
             (RowLoss::Brier, fit(&SimplexSquares::new(), &held_out)),
         ] {
-            let weights = head.weights().unwrap();
+            let weights = fitted.weights().unwrap();
             prop_assert!(weights.iter().all(|w| *w >= 0.));
             prop_assert!((weights.iter().sum::<f64>() - 1.).abs() < 1e-12);
-            let (end, best) = (head.fitted().unwrap(), loss_of(&held_out, weights, loss));
+            let (end, best) = (fitted.fitted().unwrap(), loss_of(&held_out, weights, loss));
             prop_assert!(end.gap.unwrap() <= 1e-6, "{:?}", end);
             prop_assert!((end.objective - best).abs() < 2e-6, "{} {}", end.objective, best);
             let mut others: Vec<Vec<f64>> = vec![vec![1. / slots as f64; slots]];
@@ -522,9 +526,9 @@ proptest! {
 #[test]
 fn the_mean_of_equal_weights_is_the_mean() {
     let held_out = problem(4, 50, 3);
-    let head = fit(&SimplexSquares::new().towards_equal(Penalty::Fixed(f64::INFINITY)), &held_out);
+    let fitted = fit(&SimplexSquares::new().towards_equal(Penalty::Fixed(f64::INFINITY)), &held_out);
     let (a, b) =
-        (head.combine(held_out.predictions()).unwrap(), Mean.combine(held_out.predictions()).unwrap());
+        (fitted.combine(held_out.predictions()).unwrap(), Mean.combine(held_out.predictions()).unwrap());
     let most = (a - b).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f64>().unwrap();
     assert!(most < 1e-12);
 }

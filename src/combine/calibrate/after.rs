@@ -32,14 +32,14 @@ impl<C> Calibrated<C> {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FittedCalibrated<H> {
     name: String,
-    head: H,
+    fitted: H,
     calibrator: Calibrator,
 }
 
 impl<H> FittedCalibrated<H> {
     /// The rule.
     pub fn rule(&self) -> &H {
-        &self.head
+        &self.fitted
     }
 
     /// What comes after it.
@@ -52,27 +52,26 @@ impl<H> FittedCalibrated<H> {
 impl<C: Combiner> Combiner for Calibrated<C> {
     type Fitted = FittedCalibrated<C::Fitted>;
 
-    fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<Self::Fitted> {
-        let held_out = held_out()?;
+    fn fit(&self, held_out: &HeldOut) -> Result<Self::Fitted> {
         let (labels, weights) = answers(self.calibration, &held_out)?;
         let units = held_out.units();
         if units < 2 {
             let combiner = self.calibration.name().to_string();
-            return Err(Error::HeldOut { combiner, need: 2, have: units, rows: held_out.of() });
+            return Err(Error::HeldOut { combiner, need: 2, have: units, rows: held_out.total_rows() });
         }
         let folds = held_out.folds(FOLDS.min(units), Seed::from(0).child("calibration"))?;
         let predicted = cross_fit(&self.rule, &held_out, &folds)?;
         let calibrator = self.calibration.fit(&predicted, &labels, weights.as_deref())?;
-        let head = self.rule.fit(&|| Ok(held_out.clone()))?;
+        let fitted = self.rule.fit(&held_out)?;
         Ok(FittedCalibrated {
-            name: format!("{}, {}", head.name(), self.calibration.name()),
-            head,
+            name: format!("{}, {}", fitted.name(), self.calibration.name()),
+            fitted,
             calibrator,
         })
     }
 
-    fn wants_inputs(&self) -> bool {
-        self.rule.wants_inputs()
+    fn needs_inputs(&self) -> bool {
+        self.rule.needs_inputs()
     }
 }
 
@@ -82,22 +81,22 @@ impl<H: FittedCombiner> FittedCombiner for FittedCalibrated<H> {
     }
 
     fn scale(&self) -> Scale {
-        self.head.scale()
+        self.fitted.scale()
     }
 
     fn weights(&self) -> Option<&[f64]> {
-        self.head.weights()
+        self.fitted.weights()
     }
 
     fn fitted(&self) -> Option<&Fit> {
-        self.head.fitted()
+        self.fitted.fitted()
     }
 
-    fn wants_inputs(&self) -> bool {
-        self.head.wants_inputs()
+    fn needs_inputs(&self) -> bool {
+        self.fitted.needs_inputs()
     }
 
     fn combine(&self, predictions: &Predictions) -> CandleResult<Tensor> {
-        self.calibrator.apply(&self.head.combine(predictions)?)
+        self.calibrator.apply(&self.fitted.combine(predictions)?)
     }
 }

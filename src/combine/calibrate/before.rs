@@ -29,13 +29,13 @@ impl<C> OnCalibrated<C> {
 pub struct FittedOnCalibrated<H> {
     name: String,
     calibrators: Vec<Calibrator>,
-    head: H,
+    fitted: H,
 }
 
 impl<H> FittedOnCalibrated<H> {
     /// The rule.
     pub fn rule(&self) -> &H {
-        &self.head
+        &self.fitted
     }
 
     /// What comes before it, for each slot.
@@ -48,8 +48,7 @@ impl<H> FittedOnCalibrated<H> {
 impl<C: Combiner> Combiner for OnCalibrated<C> {
     type Fitted = FittedOnCalibrated<C::Fitted>;
 
-    fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<Self::Fitted> {
-        let held_out = held_out()?;
+    fn fit(&self, held_out: &HeldOut) -> Result<Self::Fitted> {
         let (labels, weights) = answers(self.calibration, &held_out)?;
         let (coverage, calibration) = (held_out.predictions().coverage()?, self.calibration);
         let fit = |slot: usize| -> Result<Calibrator> {
@@ -75,16 +74,16 @@ impl<C: Combiner> Combiner for OnCalibrated<C> {
         let costs = held_out.costs().to_vec();
         let calibrated =
             held_out.with_predictions(predictions, held_out.names().to_vec()).with_costs(costs)?;
-        let head = self.rule.fit(&|| Ok(calibrated.clone()))?;
+        let fitted = self.rule.fit(&calibrated)?;
         Ok(FittedOnCalibrated {
-            name: format!("{}, {}", self.calibration.name(), head.name()),
+            name: format!("{}, {}", self.calibration.name(), fitted.name()),
             calibrators,
-            head,
+            fitted,
         })
     }
 
-    fn wants_inputs(&self) -> bool {
-        self.rule.wants_inputs()
+    fn needs_inputs(&self) -> bool {
+        self.rule.needs_inputs()
     }
 }
 
@@ -94,19 +93,19 @@ impl<H: FittedCombiner> FittedCombiner for FittedOnCalibrated<H> {
     }
 
     fn weights(&self) -> Option<&[f64]> {
-        self.head.weights()
+        self.fitted.weights()
     }
 
     fn fitted(&self) -> Option<&Fit> {
-        self.head.fitted()
+        self.fitted.fitted()
     }
 
-    fn wants_inputs(&self) -> bool {
-        self.head.wants_inputs()
+    fn needs_inputs(&self) -> bool {
+        self.fitted.needs_inputs()
     }
 
     fn combine(&self, predictions: &Predictions) -> CandleResult<Tensor> {
-        self.head.combine(&calibrated(predictions, &self.calibrators)?)
+        self.fitted.combine(&calibrated(predictions, &self.calibrators)?)
     }
 }
 

@@ -152,8 +152,8 @@ fn check(classes: usize, probs: &Tensor) -> CandleResult<()> {
 /// let predicted = Tensor::new(&[[[0.9f32, 0.1], [0.2, 0.8], [0.9, 0.1], [0.3, 0.7]]; 2], &Device::Cpu)?;
 /// let predictions = Predictions::new(predicted, Task::Classification { classes: 2 })?;
 /// let held_out = HeldOut::from_predictions(&predictions, &Tensor::new(&[0u32, 1, 1, 0], &Device::Cpu)?)?;
-/// let after = Mean.calibrated(Calibration::Temperature).fit(&|| Ok(held_out.clone()))?;
-/// let before = GeometricMean.on_calibrated(Calibration::Vector).fit(&|| Ok(held_out.clone()))?;
+/// let after = Mean.calibrated(Calibration::Temperature).fit(&held_out)?;
+/// let before = GeometricMean.on_calibrated(Calibration::Vector).fit(&held_out)?;
 /// let both = Mean.on_calibrated(Calibration::Vector).calibrated(Calibration::Isotonic);
 /// assert_eq!(after.combine(&predictions)?.dims(), before.combine(&predictions)?.dims());
 /// println!("{}", held_out.judge(&both)?);

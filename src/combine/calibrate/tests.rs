@@ -186,8 +186,8 @@ fn an_overconfident_ensemble_is_calibrated_on_fresh_rows() {
             if calibration != Calibration::Isotonic {
                 assert!(nll(&fitted, &ids, None).unwrap() <= nll(&own, &ids, None).unwrap() + 1e-6);
             }
-            let head = Mean.calibrated(calibration).fit(&|| Ok(held_out.clone())).unwrap();
-            let after = error(&head.combine(fresh.predictions()).unwrap());
+            let fitted = Mean.calibrated(calibration).fit(&held_out).unwrap();
+            let after = error(&fitted.combine(fresh.predictions()).unwrap());
             assert!(after < 0.5 * before, "{seed} {calibration:?}: {before} {after}");
         }
     }
@@ -209,15 +209,15 @@ fn each_slot_gets_a_calibration_of_its_own() {
     let predictions = Predictions::new(predicted, Task::Classification { classes: 2 }).unwrap();
     let labels = Tensor::new(labels.as_slice(), &Device::Cpu).unwrap();
     let held_out = HeldOut::from_predictions(&predictions, &labels).unwrap();
-    let head = GeometricMean.on_calibrated(Calibration::Temperature).fit(&|| Ok(held_out.clone())).unwrap();
-    for (calibrator, want) in head.calibrators().iter().zip([2., 0.5]) {
+    let fitted = GeometricMean.on_calibrated(Calibration::Temperature).fit(&held_out).unwrap();
+    for (calibrator, want) in fitted.calibrators().iter().zip([2., 0.5]) {
         let Calibrator::Temperature(t) = calibrator else { panic!("{calibrator:?}") };
         // The standard error of the temperature is 3 % of it.
         close(t / want, 1., 0.12);
     }
     // They say the same now, so their geometric mean says it, too.
-    let both = head.combine(&predictions).unwrap();
-    let one = head.calibrators()[0].apply(&predictions.values().get(0).unwrap()).unwrap();
+    let both = fitted.combine(&predictions).unwrap();
+    let one = fitted.calibrators()[0].apply(&predictions.values().get(0).unwrap()).unwrap();
     let apart = (both - one).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f64>().unwrap();
     assert!(apart < 1e-9, "{apart}");
 }
@@ -251,11 +251,11 @@ fn nothing_breaks_on_certain_rows_missing_classes_and_missing_voices() {
     let held_out =
         HeldOut::from_predictions(&predictions, &Tensor::new(&[0u32, 0], &Device::Cpu).unwrap()).unwrap();
     for calibration in ALL {
-        let head = Mean.on_calibrated(calibration).fit(&|| Ok(held_out.clone())).unwrap();
-        assert_eq!(head.calibrators()[2], Calibrator::Identity);
-        assert!(flat(&head.combine(&predictions).unwrap()).iter().all(|p| p.is_finite()));
+        let fitted = Mean.on_calibrated(calibration).fit(&held_out).unwrap();
+        assert_eq!(fitted.calibrators()[2], Calibrator::Identity);
+        assert!(flat(&fitted.combine(&predictions).unwrap()).iter().all(|p| p.is_finite()));
         let missing = Tensor::new(&[[nan, nan], [0.5, 0.5]], &Device::Cpu).unwrap();
-        let predicted = flat(&head.calibrators()[0].apply(&missing).unwrap());
+        let predicted = flat(&fitted.calibrators()[0].apply(&missing).unwrap());
         assert!(predicted[0].is_nan() && predicted[1].is_nan() && predicted[2].is_finite());
     }
 }
@@ -266,8 +266,8 @@ fn what_cannot_be_calibrated_is_an_error() {
     let predicted = Tensor::zeros((2, 4, 1), DType::F64, &Device::Cpu).unwrap();
     let predictions = Predictions::new(predicted, Task::Regression { outputs: 1 }).unwrap();
     let values = HeldOut::from_predictions(&predictions, &y).unwrap();
-    let after = Mean.calibrated(Calibration::Temperature).fit(&|| Ok(values.clone())).unwrap_err();
-    let before = Mean.on_calibrated(Calibration::Isotonic).fit(&|| Ok(values.clone())).unwrap_err();
+    let after = Mean.calibrated(Calibration::Temperature).fit(&values).unwrap_err();
+    let before = Mean.on_calibrated(Calibration::Isotonic).fit(&values).unwrap_err();
     assert!(after.to_string().contains("for classes") && before.to_string().contains("for classes"));
     let probs = tensor(&[0.5, 0.5], 2);
     assert!(Calibration::Vector.fit(&probs, &[2], None).is_err());
@@ -276,6 +276,6 @@ fn what_cannot_be_calibrated_is_an_error() {
     let three = Calibration::Vector.fit(&tensor(&[0.2, 0.3, 0.5], 3), &[0], None).unwrap();
     assert!(three.apply(&probs).is_err());
     let one = overconfident(1, 1, 2);
-    let few = Mean.calibrated(Calibration::Temperature).fit(&|| Ok(one.clone())).unwrap_err();
+    let few = Mean.calibrated(Calibration::Temperature).fit(&one).unwrap_err();
     assert!(few.to_string().contains("at least 2"), "{few}");
 }

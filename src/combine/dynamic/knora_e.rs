@@ -29,8 +29,8 @@ use serde::{Deserialize, Serialize};
 /// let second = (1. - &first)?;
 /// let predicted = Predictions::new(Tensor::stack(&[first, second], 0)?, Task::Classification { classes: 2 })?;
 /// let held_out = HeldOut::from_predictions(&predicted, &Tensor::zeros(20, candle_core::DType::U32, &Device::Cpu)?)?;
-/// let head = KnoraE::new(3).fit(&|| held_out.clone().with_inputs(&x))?;
-/// let p = head.combine(&predicted.with_inputs(&x)?)?; // class 0 on both sides
+/// let fitted = KnoraE::new(3).fit(&held_out.clone().with_inputs(&x)?)?;
+/// let p = fitted.combine(&predicted.with_inputs(&x)?)?; // class 0 on both sides
 /// assert!(p.to_vec2::<f32>()?.iter().all(|p| p[0] > 0.5));
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
@@ -47,8 +47,8 @@ impl Selection for Eliminate {
     const NAME: &'static str = "knora-e";
     type Learned = Competence;
 
-    fn learn(&self, local: Local, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<Competence> {
-        Ok(Competence::fit("KNORA-E", local, 1, &held_out()?)?.0)
+    fn learn(&self, local: Local, held_out: &HeldOut) -> Result<Competence> {
+        Ok(Competence::fit("KNORA-E", local, 1, held_out)?.0)
     }
 
     fn combine(competence: &Competence, predictions: &Predictions, soft: bool) -> CandleResult<Tensor> {

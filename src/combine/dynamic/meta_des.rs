@@ -41,8 +41,8 @@ const STEPS: usize = 10;
 /// let second = (1. - &first)?;
 /// let predicted = Predictions::new(Tensor::stack(&[first, second], 0)?, Task::Classification { classes: 2 })?;
 /// let held_out = HeldOut::from_predictions(&predicted, &Tensor::zeros(40, candle_core::DType::U32, &Device::Cpu)?)?;
-/// let head = MetaDes::new(3).fit(&|| held_out.clone().with_inputs(&x))?;
-/// let p = head.combine(&predicted.with_inputs(&x)?)?.to_vec2::<f32>()?;
+/// let fitted = MetaDes::new(3).fit(&held_out.clone().with_inputs(&x)?)?;
+/// let p = fitted.combine(&predicted.with_inputs(&x)?)?.to_vec2::<f32>()?;
 /// assert!(p.iter().filter(|p| p[0] > 0.5).count() > 35); // class 0 on both sides
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
@@ -92,7 +92,7 @@ impl Selection for Judged {
     const NAME: &'static str = "meta-des";
     type Learned = Judging;
 
-    fn learn(&self, local: Local, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<Judging> {
+    fn learn(&self, local: Local, held_out: &HeldOut) -> Result<Judging> {
         if !(0. ..1.).contains(&self.threshold) {
             let must = "from 0 to less than 1";
             return Err(Error::invalid("the selection threshold of META-DES", must, self.threshold));
@@ -101,7 +101,7 @@ impl Selection for Judged {
             return Err(Error::invalid("number of output profiles of META-DES", "1 or more", 0));
         }
         // Each row learns from another one at least.
-        let (competence, held_out) = Competence::fit("META-DES", local, 2, &held_out()?)?;
+        let (competence, held_out) = Competence::fit("META-DES", local, 2, held_out)?;
         let known = Known::of(competence, self.profiles, &held_out)?;
         let judge = known.judge(&held_out)?;
         Ok(Judging { known, judge, threshold: self.threshold })
@@ -255,11 +255,11 @@ mod tests {
     use super::{super::tests::tables, *};
     use crate::combine::Combiner;
 
-    /// The probability of being right that the head has for each slot, row by row.
+    /// The probability of being right that the fitted has for each slot, row by row.
     fn competence(classes: usize) -> Vec<f64> {
         let (held_out, fresh) = tables(classes);
-        let head = MetaDes::new(7).fit(&|| Ok(held_out.clone())).unwrap();
-        let Judging { known, judge, .. } = &head.learned;
+        let fitted = MetaDes::new(7).fit(&held_out).unwrap();
+        let Judging { known, judge, .. } = &fitted.learned;
         let near = known.competence.around(&fresh).unwrap();
         let alike = known.profiles.around(&fresh, 5).unwrap();
         let sure: Vec<Vec<f64>> = fresh.values().max(2).unwrap().to_vec2().unwrap();

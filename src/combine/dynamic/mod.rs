@@ -53,7 +53,12 @@ impl Competence {
         let held_out = weighing(held_out)?.filled()?;
         let rows = held_out.rows().len();
         if rows < need {
-            return Err(Error::HeldOut { combiner: rule.into(), need, have: rows, rows: held_out.of() });
+            return Err(Error::HeldOut {
+                combiner: rule.into(),
+                need,
+                have: rows,
+                rows: held_out.total_rows(),
+            });
         }
         let predictions = held_out.predictions();
         let labels: Vec<u32> = held_out.targets().to_vec1()?;

@@ -48,7 +48,7 @@ pub trait Selection: Debug {
     /// Who is right where.
     type Learned: Debug;
 
-    fn learn(&self, local: Local, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<Self::Learned>;
+    fn learn(&self, local: Local, held_out: &HeldOut) -> Result<Self::Learned>;
 
     /// The votes of those chosen, or their probabilities where `soft`.
     fn combine(learned: &Self::Learned, predictions: &Predictions, soft: bool) -> CandleResult<Tensor>;
@@ -81,12 +81,12 @@ impl<S> DynamicSelection<S> {
 impl<S: Selection> Combiner for DynamicSelection<S> {
     type Fitted = FittedDynamicSelection<S>;
 
-    fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<Self::Fitted> {
+    fn fit(&self, held_out: &HeldOut) -> Result<Self::Fitted> {
         let learned = self.selection.learn(self.local, held_out)?;
         Ok(FittedDynamicSelection { learned, local: self.local, selection: PhantomData })
     }
 
-    fn wants_inputs(&self) -> bool {
+    fn needs_inputs(&self) -> bool {
         self.local.space == Space::Inputs
     }
 }
@@ -96,7 +96,7 @@ impl<S: Selection> FittedCombiner for FittedDynamicSelection<S> {
         S::NAME.into()
     }
 
-    fn wants_inputs(&self) -> bool {
+    fn needs_inputs(&self) -> bool {
         self.local.space == Space::Inputs
     }
 

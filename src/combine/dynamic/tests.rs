@@ -70,7 +70,7 @@ fn assert_weighs<S: Selection + Copy>(rule: DynamicSelection<S>, weights: &[[f64
 }
 
 fn fitted<C: Combiner>(rule: &C, held_out: &HeldOut) -> C::Fitted {
-    rule.fit(&|| Ok(held_out.clone())).unwrap()
+    rule.fit(&held_out).unwrap()
 }
 
 #[test]
@@ -163,11 +163,11 @@ fn heads_come_back_from_bytes() {
         C::Fitted: Serialize + DeserializeOwned + PartialEq,
     {
         let (held_out, fresh) = tables(3);
-        let head = fitted(&rule, &held_out);
-        let back: C::Fitted = codec::decode(&codec::encode(&head).unwrap()).unwrap();
-        assert_eq!(back, head);
-        assert_eq!(table(&back.combine(&fresh).unwrap()), table(&head.combine(&fresh).unwrap()));
-        assert_eq!(head.wants_inputs(), rule.wants_inputs());
+        let fitted = fitted(&rule, &held_out);
+        let back: C::Fitted = codec::decode(&codec::encode(&fitted).unwrap()).unwrap();
+        assert_eq!(back, fitted);
+        assert_eq!(table(&back.combine(&fresh).unwrap()), table(&fitted.combine(&fresh).unwrap()));
+        assert_eq!(fitted.needs_inputs(), rule.needs_inputs());
     }
     for_each_rule!(check);
 }
@@ -245,35 +245,35 @@ fn few_rows_one_member_and_members_that_are_always_wrong_do() {
 fn what_does_not_go_is_refused() {
     fn check<C: Combiner>(rule: C) {
         let (held_out, fresh) = tables(3);
-        let head = fitted(&rule, &held_out);
+        let fitted = fitted(&rule, &held_out);
         let four = fresh.narrow(0, 4).unwrap();
-        assert!(head.combine(&four).unwrap_err().to_string().contains("among 5, not 4"), "{rule:?}");
+        assert!(fitted.combine(&four).unwrap_err().to_string().contains("among 5, not 4"), "{rule:?}");
         let values = Tensor::zeros((2, 9, 1), DType::F32, &Device::Cpu).unwrap();
         let y = values.get(0).unwrap();
         let values =
             Predictions::new(values, Task::Regression { outputs: 1 }).unwrap().with_inputs(&y).unwrap();
         let values = HeldOut::from_predictions(&values, &y).unwrap();
-        let e = rule.fit(&|| Ok(values.clone())).unwrap_err().to_string();
+        let e = rule.fit(&values).unwrap_err().to_string();
         assert!(e.contains("a rule for classes"), "{e}");
         let bare =
             Predictions::new(held_out.predictions().values().clone(), held_out.predictions().task()).unwrap();
         let bare = HeldOut::from_predictions(&bare, held_out.targets()).unwrap();
-        match rule.fit(&|| Ok(bare.clone())) {
-            Ok(_) => assert!(!rule.wants_inputs()),
-            Err(e) => assert!(rule.wants_inputs() && e.to_string().contains("with_inputs"), "{e}"),
+        match rule.fit(&bare) {
+            Ok(_) => assert!(!rule.needs_inputs()),
+            Err(e) => assert!(rule.needs_inputs() && e.to_string().contains("with_inputs"), "{e}"),
         }
     }
     for_each_rule!(check);
     let (held_out, _) = tables(3);
     let refused = |e: crate::Result<()>, what: &str| assert!(e.unwrap_err().to_string().contains(what));
-    refused(KnoraE::new(0).fit(&|| Ok(held_out.clone())).map(drop), "number of neighbours");
-    refused(MetaDes::new(7).profiles(0).fit(&|| Ok(held_out.clone())).map(drop), "output profiles");
+    refused(KnoraE::new(0).fit(&held_out).map(drop), "number of neighbours");
+    refused(MetaDes::new(7).profiles(0).fit(&held_out).map(drop), "output profiles");
     for threshold in [-0.1, 1., f64::NAN] {
         let rule = MetaDes::new(7).threshold(threshold);
-        refused(rule.fit(&|| Ok(held_out.clone())).map(drop), "from 0 to less than 1");
+        refused(rule.fit(&held_out).map(drop), "from 0 to less than 1");
     }
     let one = held_out.select(&[0]).unwrap();
-    assert!(matches!(MetaDes::new(7).fit(&|| Ok(one.clone())), Err(Error::HeldOut { need: 2, have: 1, .. })));
+    assert!(matches!(MetaDes::new(7).fit(&one), Err(Error::HeldOut { need: 2, have: 1, .. })));
 }
 
 /// Members that each know a fifth of the inputs less: selection is right more often than the mean.
@@ -302,7 +302,7 @@ fn selection_finds_who_is_good_where() {
         let (first, rest): (Vec<u32>, Vec<u32>) = (0..rows as u32).partition(|row| row % 2 == 0);
         let all = HeldOut::from_predictions(&predictions, &Tensor::new(y, &Device::Cpu).unwrap()).unwrap();
         let (held_out, fresh) = (all.select(&first).unwrap(), all.select(&rest).unwrap());
-        let accuracy = |head: &dyn FittedCombiner| fresh.metrics(head).unwrap().headline();
+        let accuracy = |fitted: &dyn FittedCombiner| fresh.metrics(fitted).unwrap().headline();
         assert!(accuracy(&Mean) < 0.1);
         assert!(accuracy(&fitted(&rule, &held_out)) > 0.95, "{rule:?}");
     }

@@ -38,8 +38,8 @@ pub struct Fit {
 /// use candle_ensemble::{combine::{FittedCombiner, Weighted}, data::Task, predictions::Predictions};
 ///
 /// let predictions = Predictions::new(Tensor::new(&[[[1f64]], [[4.]]], &Device::Cpu)?, Task::Regression { outputs: 1 })?;
-/// let head = Weighted::new(&[2., 1.])?;
-/// assert_eq!(head.combine(&predictions)?.to_vec2::<f64>()?, [[2.]]);
+/// let fitted = Weighted::new(&[2., 1.])?;
+/// assert_eq!(fitted.combine(&predictions)?.to_vec2::<f64>()?, [[2.]]);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -187,8 +187,8 @@ mod tests {
         let covered = Tensor::new(&[[1f32, 0.], [1., 0.]], &Device::Cpu).unwrap();
         let values = Tensor::new(&values, &Device::Cpu).unwrap();
         let predictions = Predictions::partial(values, covered, Task::Classification { classes: 2 }).unwrap();
-        let head = Weighted::found("least-squares", &["a".into(), "b".into()], vec![2., -1.], None);
-        let predicted = head.combine(&predictions).unwrap().to_vec2::<f32>().unwrap();
+        let fitted = Weighted::found("least-squares", &["a".into(), "b".into()], vec![2., -1.], None);
+        let predicted = fitted.combine(&predictions).unwrap().to_vec2::<f32>().unwrap();
         assert_eq!(predicted[0], [1., 0.]); // of 1.6 and -0.6
         assert!(predicted[1].iter().all(|p| p.is_nan()), "{predicted:?}");
     }

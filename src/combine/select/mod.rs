@@ -39,9 +39,9 @@ use std::{borrow::Cow, sync::Arc};
 /// let y = Tensor::arange(0f64, 6., &Device::Cpu)?.reshape((6, 1))?;
 /// let predicted = Tensor::stack(&[(&y + 1.)?, (&y - 2.)?, (&y * 9.)?], 0)?;
 /// let held_out = HeldOut::from_predictions(&Predictions::new(predicted, Task::Regression { outputs: 1 })?, &y)?;
-/// let head = EnsembleSelection::new(10).fit(&|| Ok(held_out.clone()))?;
-/// assert_eq!(head.used(), [0, 1]);
-/// assert!((head.weights().unwrap()[0] - 2. / 3.).abs() < 1e-12);
+/// let fitted = EnsembleSelection::new(10).fit(&held_out)?;
+/// assert_eq!(fitted.used(), [0, 1]);
+/// assert!((fitted.weights().unwrap()[0] - 2. / 3.).abs() < 1e-12);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -222,8 +222,7 @@ impl EnsembleSelection {
 impl Combiner for EnsembleSelection {
     type Fitted = Weighted;
 
-    fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<Weighted> {
-        let held_out = held_out()?;
+    fn fit(&self, held_out: &HeldOut) -> Result<Weighted> {
         let held_out_table = HeldOutTable::of(&held_out)?;
         let paths = self.paths_of(&held_out, &held_out_table)?;
         let mut weights = vec![0.; held_out.predictions().slots()];

@@ -22,7 +22,7 @@ fn held_out(values: Vec<f64>, dims: (usize, usize, usize), truth: &Truth, dtype:
 }
 
 fn fit(rule: &EnsembleSelection, held_out: &HeldOut) -> Weighted {
-    rule.fit(&|| Ok(held_out.clone())).unwrap()
+    rule.fit(&held_out).unwrap()
 }
 
 /// auto-sklearn 0.15.0, test/test_ensemble_builder/test_ensemble_selection.py, testEnsembleSelection: the inputs and
@@ -57,8 +57,8 @@ fn follows_the_published_trajectory_of_auto_sklearn() {
         for (got, want) in path.losses.iter().zip(trajectory) {
             assert!((loss(*got) - want).abs() < 1e-6, "{got} {want}");
         }
-        let head = fit(&rule, &held_out);
-        for (slot, got) in head.weights().unwrap().iter().enumerate() {
+        let fitted = fit(&rule, &held_out);
+        for (slot, got) in fitted.weights().unwrap().iter().enumerate() {
             assert!((got - weights.get(slot).unwrap_or(&0.)).abs() < 1e-12);
         }
     }
@@ -233,11 +233,11 @@ proptest! {
         if bags > 0 {
             rule = rule.bags(bags, 0.5);
         }
-        match rule.fit(&|| Ok(given.clone())) {
-            Ok(head) => {
-                let total: f64 = head.used().iter().map(|slot| costs[*slot]).sum();
+        match rule.fit(&given) {
+            Ok(fitted) => {
+                let total: f64 = fitted.used().iter().map(|slot| costs[*slot]).sum();
                 prop_assert!(total <= budget + 1e-9, "{} {}", total, budget);
-                prop_assert!((head.weights().unwrap().iter().sum::<f64>() - 1.).abs() < 1e-12);
+                prop_assert!((fitted.weights().unwrap().iter().sum::<f64>() - 1.).abs() < 1e-12);
             }
             // Only a bag can miss what is cheap enough.
             Err(e) => prop_assert!(bags > 0 || costs.iter().all(|c| *c > budget), "{}", e),
@@ -255,10 +255,10 @@ fn the_best_iterate_is_returned_wherever_it_lies() {
     // Alone, the members are off by 1, −1.2 and −1.3: then by −.1, and by a third of −1.5.
     let y = Truth::Values(vec![0.; 4]);
     let given = held_out([[1.; 4], [-1.2; 4], [-1.3; 4]].concat(), (3, 4, 1), &y, DType::F64);
-    let head = fit(&EnsembleSelection::new(0).start(3), &given);
-    assert_eq!(head.weights().unwrap(), [0.5, 0.5, 0.]);
-    assert!((head.fitted().unwrap().objective - 0.01).abs() < 1e-12);
-    assert_eq!(head.fitted().unwrap().iterations, 3);
+    let fitted = fit(&EnsembleSelection::new(0).start(3), &given);
+    assert_eq!(fitted.weights().unwrap(), [0.5, 0.5, 0.]);
+    assert!((fitted.fitted().unwrap().objective - 0.01).abs() < 1e-12);
+    assert_eq!(fitted.fitted().unwrap().iterations, 3);
 }
 
 #[test]
@@ -300,7 +300,7 @@ fn bad_parameters_are_refused() {
         (EnsembleSelection::new(1).criterion(RowLoss::Brier), "a loss for values"),
         (EnsembleSelection::new(1).criterion(Custom::new("none", |_: &Scored<'_>| Ok(f64::NAN))), "NaN"),
     ] {
-        let e = rule.fit(&|| Ok(given.clone())).unwrap_err().to_string();
+        let e = rule.fit(&given).unwrap_err().to_string();
         assert!(e.contains(says), "{e}");
     }
 }

@@ -88,8 +88,8 @@ impl<'a> MetaDataset<'a> {
 /// let predictions = Predictions::new(predicted, Task::Regression { outputs: 1 })?;
 /// let answers = Tensor::new(&[[8f64], [8.], [8.]], &Device::Cpu)?;
 /// let held_out = HeldOut::from_predictions(&predictions, &answers)?;
-/// let head = candle_ensemble::combine::Combiner::fit(&Stack::new(Nearest), &|| Ok(held_out.clone()))?;
-/// assert_eq!(head.combine(&predictions)?.to_vec2::<f64>()?, [[9.], [8.], [7.]]);
+/// let fitted = candle_ensemble::combine::Combiner::fit(&Stack::new(Nearest), &held_out)?;
+/// assert_eq!(fitted.combine(&predictions)?.to_vec2::<f64>()?, [[9.], [8.], [7.]]);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 pub trait MetaLearner: Debug {

@@ -66,8 +66,8 @@ const MEMORY: usize = 10;
 /// let predictions = Predictions::new(predicted, Task::Classification { classes: 2 })?;
 /// let held_out = HeldOut::from_predictions(&predictions, &Tensor::new(&[0u32, 1, 0, 1], &Device::Cpu)?)?;
 /// // What is predicted with .6 is more often wrong than not, and the stack learns it.
-/// let head = Stack::new(Logistic::new().c(100.)).fit(&|| Ok(held_out.clone()))?;
-/// assert_eq!(head.combine(&predictions)?.argmax(1)?.to_vec1::<u32>()?, [0, 1, 0, 1]);
+/// let fitted = Stack::new(Logistic::new().c(100.)).fit(&held_out)?;
+/// assert_eq!(fitted.combine(&predictions)?.argmax(1)?.to_vec1::<u32>()?, [0, 1, 0, 1]);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

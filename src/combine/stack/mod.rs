@@ -57,7 +57,7 @@ use serde::{Deserialize, Serialize};
 /// let pool = Session::new(&trainer, &data).fit(&KFold::new(5).repeats(3), 42)?;
 /// let ensemble = pool.combine(&Stack::new(Logistic::new()))?;
 /// assert_eq!(ensemble.predict_proba(&x)?.dims(), [80, 2]);
-/// assert_eq!(ensemble.head().columns().len(), 3); // one a prediction: the other class says nothing new
+/// assert_eq!(ensemble.fitted().columns().len(), 3); // one a prediction: the other class says nothing new
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,8 +127,7 @@ impl<P> FittedStack<P> {
 impl<M: MetaLearner> Combiner for Stack<M> {
     type Fitted = FittedStack<M::Model>;
 
-    fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<Self::Fitted> {
-        let held_out = held_out()?;
+    fn fit(&self, held_out: &HeldOut) -> Result<Self::Fitted> {
         self.features.check(held_out.predictions().task())?;
         let inputs = match (self.inputs, held_out.predictions().inputs()) {
             (false, _) => None,
@@ -144,7 +143,7 @@ impl<M: MetaLearner> Combiner for Stack<M> {
         Ok(FittedStack { features: self.features, names, task, inputs, model })
     }
 
-    fn wants_inputs(&self) -> bool {
+    fn needs_inputs(&self) -> bool {
         self.inputs
     }
 }
@@ -158,7 +157,7 @@ impl<P: MetaModel> FittedCombiner for FittedStack<P> {
         self.model.fitted()
     }
 
-    fn wants_inputs(&self) -> bool {
+    fn needs_inputs(&self) -> bool {
         self.inputs.is_some()
     }
 

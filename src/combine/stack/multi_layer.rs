@@ -39,8 +39,8 @@ pub enum InferenceMode {
 /// # let predictions = Predictions::new(predicted, Task::Regression { outputs: 1 })?;
 /// # let held_out = HeldOut::from_predictions(&predictions, &y)?;
 /// let rule = MultiLayerStack::new((Stack::new(Ridge::new(1.)), Median, Mean), Stack::new(Linear));
-/// let head = rule.fit(&|| Ok(held_out.clone()))?;
-/// assert_eq!(head.combine(&predictions)?.dims(), [60, 1]);
+/// let fitted = rule.fit(&held_out)?;
+/// assert_eq!(fitted.combine(&predictions)?.dims(), [60, 1]);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug)]
@@ -130,7 +130,7 @@ pub trait CombinerSet: std::fmt::Debug {
     fn fit(&self, held_out: &HeldOut) -> Result<Self::FittedSet>;
 
     /// Whether one of them looks at the rows' inputs.
-    fn wants_inputs(&self) -> bool;
+    fn needs_inputs(&self) -> bool;
 }
 
 /// The fitted rules of one layer.
@@ -145,7 +145,7 @@ pub trait FittedSet: std::fmt::Debug {
     fn names(&self) -> Vec<String>;
 
     /// Whether one of them looks at the rows' inputs.
-    fn wants_inputs(&self) -> bool;
+    fn needs_inputs(&self) -> bool;
 }
 
 impl<C: Combiner> CombinerSet for Vec<C> {
@@ -154,26 +154,26 @@ impl<C: Combiner> CombinerSet for Vec<C> {
     fn fit(&self, held_out: &HeldOut) -> Result<Self::FittedSet> {
         match self.is_empty() {
             true => Err(Error::invalid("a layer", "of at least one rule", "empty")),
-            false => self.iter().map(|rule| rule.fit(&|| Ok(held_out.clone()))).collect(),
+            false => self.iter().map(|rule| rule.fit(&held_out)).collect(),
         }
     }
 
-    fn wants_inputs(&self) -> bool {
-        self.iter().any(Combiner::wants_inputs)
+    fn needs_inputs(&self) -> bool {
+        self.iter().any(Combiner::needs_inputs)
     }
 }
 
 impl<H: FittedCombiner> FittedSet for Vec<H> {
     fn combine(&self, predictions: &Predictions) -> CandleResult<Vec<Tensor>> {
-        self.iter().map(|head| head.combine(predictions)).collect()
+        self.iter().map(|fitted| fitted.combine(predictions)).collect()
     }
 
     fn names(&self) -> Vec<String> {
         self.iter().map(FittedCombiner::name).collect()
     }
 
-    fn wants_inputs(&self) -> bool {
-        self.iter().any(FittedCombiner::wants_inputs)
+    fn needs_inputs(&self) -> bool {
+        self.iter().any(FittedCombiner::needs_inputs)
     }
 }
 
@@ -183,11 +183,11 @@ macro_rules! layer {
             type FittedSet = ($($rule::Fitted,)+);
 
             fn fit(&self, held_out: &HeldOut) -> Result<Self::FittedSet> {
-                Ok(($(self.$at.fit(&|| Ok(held_out.clone()))?,)+))
+                Ok(($(self.$at.fit(&held_out)?,)+))
             }
 
-            fn wants_inputs(&self) -> bool {
-                $(self.$at.wants_inputs())||+
+            fn needs_inputs(&self) -> bool {
+                $(self.$at.needs_inputs())||+
             }
         }
 
@@ -200,8 +200,8 @@ macro_rules! layer {
                 vec![$(self.$at.name()),+]
             }
 
-            fn wants_inputs(&self) -> bool {
-                $(self.$at.wants_inputs())||+
+            fn needs_inputs(&self) -> bool {
+                $(self.$at.needs_inputs())||+
             }
         }
     };
@@ -219,8 +219,7 @@ layer!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7);
 impl<R: CombinerSet, T: Combiner> Combiner for MultiLayerStack<R, T> {
     type Fitted = FittedMultiLayerStack<R::FittedSet, T::Fitted>;
 
-    fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<Self::Fitted> {
-        let held_out = held_out()?;
+    fn fit(&self, held_out: &HeldOut) -> Result<Self::Fitted> {
         if self.folds < 2 {
             return Err(Error::invalid("the folds of the layers", "at least 2", self.folds));
         }
@@ -236,12 +235,12 @@ impl<R: CombinerSet, T: Combiner> Combiner for MultiLayerStack<R, T> {
         }
         let above = above(held_out.predictions(), words, self.members)?;
         let above = held_out.with_predictions(above, numbered(names));
-        let top = self.top.fit(&|| Ok(above.clone()))?;
+        let top = self.top.fit(&above)?;
         Ok(FittedMultiLayerStack { lower, members: self.members, top })
     }
 
-    fn wants_inputs(&self) -> bool {
-        self.rules.wants_inputs() || self.top.wants_inputs()
+    fn needs_inputs(&self) -> bool {
+        self.rules.needs_inputs() || self.top.needs_inputs()
     }
 }
 
@@ -296,8 +295,8 @@ impl<H: FittedSet, T: FittedCombiner> FittedCombiner for FittedMultiLayerStack<H
         format!("{} over {}", self.top.name(), lower.join(", "))
     }
 
-    fn wants_inputs(&self) -> bool {
-        self.top.wants_inputs() || self.lower.iter().any(FittedSet::wants_inputs)
+    fn needs_inputs(&self) -> bool {
+        self.top.needs_inputs() || self.lower.iter().any(FittedSet::needs_inputs)
     }
 
     fn combine(&self, predictions: &Predictions) -> CandleResult<Tensor> {

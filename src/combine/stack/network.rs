@@ -16,7 +16,7 @@ use candle_nn::{linear, Activation, Sequential, VarBuilder};
 use serde::{de::DeserializeOwned, Deserialize, Deserializer, Serialize, Serializer};
 use std::{collections::HashMap, fmt, sync::Arc};
 
-/// A network that can be built again from data: what a saved head with a network in it needs.
+/// A network that can be built again from data: what a saved fitted with a network in it needs.
 ///
 /// ```
 /// use candle_core::Result;
@@ -88,8 +88,8 @@ impl Architecture for Mlp {
 /// # let predictions = Predictions::new(Tensor::stack(&[(1. - &p)?, p], 1)?.unsqueeze(0)?, Task::Classification { classes: 2 })?;
 /// # let held_out = HeldOut::from_predictions(&predictions, &Tensor::from_iter((0..40u32).map(|i| i / 20), &Device::Cpu)?)?;
 /// let learner = NeuralNetwork::new(Mlp::new(&[10])).epochs(200).seed(1.into());
-/// let head = Stack::new(learner).fit(&|| Ok(held_out.clone()))?;
-/// assert_eq!(head.combine(&predictions)?.dims(), [40, 2]);
+/// let fitted = Stack::new(learner).fit(&held_out)?;
+/// assert_eq!(fitted.combine(&predictions)?.dims(), [40, 2]);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 #[derive(Clone, Debug)]

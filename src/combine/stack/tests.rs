@@ -67,11 +67,11 @@ fn values(members: usize, seed: u64) -> (HeldOut, Tensor) {
 }
 
 fn fitted<C: Combiner>(rule: &C, held_out: &HeldOut) -> C::Fitted {
-    rule.fit(&|| Ok(held_out.clone())).unwrap()
+    rule.fit(&held_out).unwrap()
 }
 
-fn predicted(head: &impl FittedCombiner, held_out: &HeldOut) -> Vec<Vec<f64>> {
-    head.combine(held_out.predictions()).unwrap().to_dtype(DType::F64).unwrap().to_vec2().unwrap()
+fn predicted(fitted: &impl FittedCombiner, held_out: &HeldOut) -> Vec<Vec<f64>> {
+    fitted.combine(held_out.predictions()).unwrap().to_dtype(DType::F64).unwrap().to_vec2().unwrap()
 }
 
 #[track_caller]
@@ -96,14 +96,14 @@ type Table = &'static [&'static [f64]];
 fn logistic_stacks_are_scikit_learns() {
     let check = |held_out: &HeldOut, through: bool, columns: usize, tables: [Table; 4]| {
         let [coefficients, intercepts, decisions, probabilities] = tables;
-        let head = fitted(&Stack::new(exact()).pass_through(through), held_out);
-        assert_eq!(head.columns().len(), columns);
-        assert!(head.model().gradient() <= 1e-8, "{head:?}");
-        near(head.model().coefficients(), coefficients, 1e-6);
-        near(&[head.model().intercepts()], intercepts, 1e-6);
+        let fitted = fitted(&Stack::new(exact()).pass_through(through), held_out);
+        assert_eq!(fitted.columns().len(), columns);
+        assert!(fitted.model().gradient() <= 1e-8, "{fitted:?}");
+        near(fitted.model().coefficients(), coefficients, 1e-6);
+        near(&[fitted.model().intercepts()], intercepts, 1e-6);
         let table = table(held_out.predictions(), MetaFeatures::Probabilities, through).unwrap();
-        near(&head.model().decisions(&table).unwrap().to_vec2().unwrap()[..3], decisions, 1e-6);
-        near(&predicted(&head, held_out)[..3], probabilities, 1e-6);
+        near(&fitted.model().decisions(&table).unwrap().to_vec2().unwrap()[..3], decisions, 1e-6);
+        near(&predicted(&fitted, held_out)[..3], probabilities, 1e-6);
     };
     let (three, of_three) = classes(4, 3, 7);
     let plain = [THREE_COEFFICIENTS, THREE_INTERCEPTS, THREE_DECISIONS, THREE_PROBABILITIES];
@@ -121,14 +121,14 @@ fn logistic_stacks_are_scikit_learns() {
         [TWO_THROUGH_COEFFICIENTS, TWO_THROUGH_INTERCEPTS, TWO_THROUGH_DECISIONS, TWO_THROUGH_PROBABILITIES];
     check(&two, true, 5, through);
 
-    let head = fitted(&Stack::new(exact()).features(MetaFeatures::Classes), &two);
-    near(head.model().coefficients(), TWO_CLASSES_COEFFICIENTS, 1e-6);
-    assert_eq!(head.columns(), ["member 0, class 1", "member 1, class 1", "member 2, class 1"]);
+    let fitted = fitted(&Stack::new(exact()).features(MetaFeatures::Classes), &two);
+    near(fitted.model().coefficients(), TWO_CLASSES_COEFFICIENTS, 1e-6);
+    assert_eq!(fitted.columns(), ["member 0, class 1", "member 1, class 1", "member 2, class 1"]);
     for (held_out, weights, expected) in
         [(three, of_three, THREE_WEIGHTED_COEFFICIENTS), (two, of_two, TWO_WEIGHTED_COEFFICIENTS)]
     {
-        let head = fitted(&Stack::new(exact()), &held_out.with_weights(&weights).unwrap());
-        near(head.model().coefficients(), expected, 1e-6);
+        let fitted = fitted(&Stack::new(exact()), &held_out.with_weights(&weights).unwrap());
+        near(fitted.model().coefficients(), expected, 1e-6);
     }
 }
 
@@ -137,9 +137,9 @@ fn the_default_accuracy_and_single_precision_are_close_to_the_exact_fit() {
     for (members, k, seed) in [(4, 3, 7), (3, 2, 8)] {
         let (held_out, _) = classes(members, k, seed);
         let best = fitted(&Stack::new(exact()), &held_out).fitted().unwrap().objective;
-        let head = fitted(&Stack::new(Logistic::new()), &held_out);
-        assert!(head.model().gradient() <= 1e-4);
-        assert!((0. ..1e-5).contains(&(head.fitted().unwrap().objective - best)));
+        let fitted = fitted(&Stack::new(Logistic::new()), &held_out);
+        assert!(fitted.model().gradient() <= 1e-4);
+        assert!((0. ..1e-5).contains(&(fitted.fitted().unwrap().objective - best)));
 
         let dataset = MetaDataset::new(
             table(held_out.predictions(), MetaFeatures::Probabilities, false).unwrap(),
@@ -185,13 +185,13 @@ fn stacks_for_values_are_scikit_learns() {
     ) {
         let (held_out, weights) = values(4, 9);
         for (inputs, [coefficients, predictions]) in [(false, plain), (true, through)] {
-            let head = fitted(&Stack::new(learner).pass_through(inputs), &held_out);
-            near(&[linear_row(head.model())], coefficients, 1e-6);
-            assert_eq!(head.columns().len() + 1, coefficients[0].len());
-            near(&[predicted(&head, &held_out).concat()[..3].to_vec()], predictions, 1e-6);
+            let fitted = fitted(&Stack::new(learner).pass_through(inputs), &held_out);
+            near(&[linear_row(fitted.model())], coefficients, 1e-6);
+            assert_eq!(fitted.columns().len() + 1, coefficients[0].len());
+            near(&[predicted(&fitted, &held_out).concat()[..3].to_vec()], predictions, 1e-6);
         }
-        let head = fitted(&Stack::new(learner), &held_out.with_weights(&weights).unwrap());
-        near(&[linear_row(head.model())], weighted, 1e-6);
+        let fitted = fitted(&Stack::new(learner), &held_out.with_weights(&weights).unwrap());
+        near(&[linear_row(fitted.model())], weighted, 1e-6);
     }
     check(Linear, [LINEAR, LINEAR_SAID], [LINEAR_THROUGH, LINEAR_THROUGH_SAID], LINEAR_WEIGHTED);
     check(Ridge::new(3.), [RIDGE, RIDGE_SAID], [RIDGE_THROUGH, RIDGE_THROUGH_SAID], RIDGE_WEIGHTED);
@@ -217,10 +217,10 @@ fn least_squares_is_linfas() {
 fn rules_over_rules_are_scikit_learns() {
     let (held_out, _) = classes(4, 3, 7);
     let rule = MultiLayerStack::new((Stack::new(exact()), Stack::new(exact().c(0.1))), Stack::new(exact()));
-    let head = fitted(&rule, &held_out);
-    near(&predicted(&head, &held_out)[..3], LAYERS_PROBABILITIES, 1e-6);
-    assert_eq!(head.name(), "logistic-stack over logistic-stack, logistic-stack");
-    assert_eq!(head.top().columns()[3], "logistic-stack 2, class 0");
+    let fitted = fitted(&rule, &held_out);
+    near(&predicted(&fitted, &held_out)[..3], LAYERS_PROBABILITIES, 1e-6);
+    assert_eq!(fitted.name(), "logistic-stack over logistic-stack, logistic-stack");
+    assert_eq!(fitted.top().columns()[3], "logistic-stack 2, class 0");
 }
 
 #[test]
@@ -228,39 +228,39 @@ fn a_layer_speaks_as_refit_or_as_the_mean_of_its_folds() {
     let (held_out, _) = values(3, 4);
     let layer = || (Stack::new(Linear), Median);
     for (how, fits) in [(InferenceMode::Refit, 1), (InferenceMode::FoldMean, 4)] {
-        let head = fitted(&MultiLayerStack::new(layer(), Mean).folds(4).inference_mode(how), &held_out);
-        assert_eq!(head.lower().len(), fits);
+        let fitted = fitted(&MultiLayerStack::new(layer(), Mean).folds(4).inference_mode(how), &held_out);
+        assert_eq!(fitted.lower().len(), fits);
         let mut sum = vec![0.; ROWS];
-        for (stack, median) in head.lower() {
+        for (stack, median) in fitted.lower() {
             let both = [predicted(stack, &held_out).concat(), predicted(median, &held_out).concat()];
             sum.iter_mut()
                 .enumerate()
                 .for_each(|(i, sum)| *sum += (both[0][i] + both[1][i]) / 2. / fits as f64);
         }
-        near(&[predicted(&head, &held_out).concat()], &[sum], 1e-12);
+        near(&[predicted(&fitted, &held_out).concat()], &[sum], 1e-12);
     }
     // What the top is fitted on is out of fold: of a row's own answer nothing comes through.
     let top = MultiLayerStack::new(layer(), Stack::new(Linear)).members(true).folds(ROWS);
-    let head = fitted(&top, &held_out);
-    assert_eq!(head.top().columns(), ["linear-stack", "median", "member 0", "member 1", "member 2"]);
+    let fitted = fitted(&top, &held_out);
+    assert_eq!(fitted.top().columns(), ["linear-stack", "median", "member 0", "member 1", "member 2"]);
     let nested = MultiLayerStack::new(
         vec![Median, Median],
         MultiLayerStack::new((Mean, Median), Stack::new(Ridge::new(1.))),
     );
     assert_eq!(predicted(&fitted(&nested, &held_out), &held_out).len(), ROWS);
     for bad in [0, 1] {
-        let e = MultiLayerStack::new(layer(), Mean).folds(bad).fit(&|| Ok(held_out.clone())).unwrap_err();
+        let e = MultiLayerStack::new(layer(), Mean).folds(bad).fit(&held_out).unwrap_err();
         assert!(e.to_string().contains("the folds of the layers"), "{e}");
     }
-    let e = MultiLayerStack::new(Vec::<Mean>::new(), Mean).fit(&|| Ok(held_out.clone())).unwrap_err();
+    let e = MultiLayerStack::new(Vec::<Mean>::new(), Mean).fit(&held_out).unwrap_err();
     assert!(e.to_string().contains("a layer must be of at least one rule"), "{e}");
 }
 
 /// Every stack on `held_out`, by name: what it says of the same rows.
 fn each_stack(held_out: &HeldOut, then: impl Fn(&str, Vec<Vec<f64>>)) {
     fn one<C: Combiner>(held_out: &HeldOut, rule: C) -> (String, Vec<Vec<f64>>) {
-        let head = fitted(&rule, held_out);
-        (head.name(), predicted(&head, held_out))
+        let fitted = fitted(&rule, held_out);
+        (fitted.name(), predicted(&fitted, held_out))
     }
     let network = || NeuralNetwork::new(Mlp::new(&[4])).epochs(3);
     let mut all = vec![
@@ -350,9 +350,9 @@ fn duplicates_share_alike_and_constants_change_nothing() {
     let more = Tensor::cat(&[held_out.predictions().values(), &constant], 0).unwrap();
     let more = Predictions::new(more, Task::Regression { outputs: 1 }).unwrap();
     let more = HeldOut::from_predictions(&more, held_out.targets()).unwrap();
-    let head = fitted(&Stack::new(Linear), &more);
-    assert_eq!(head.model().coefficients()[0][3], 0.);
-    near(&[&head.model().coefficients()[0][..3]], &[one], 1e-9);
+    let fitted = fitted(&Stack::new(Linear), &more);
+    assert_eq!(fitted.model().coefficients()[0][3], 0.);
+    near(&[&fitted.model().coefficients()[0][..3]], &[one], 1e-9);
 
     // The probabilities of three classes sum to one: the table is singular to begin with.
     let (held_out, _) = classes(4, 3, 7);
@@ -399,29 +399,32 @@ fn classes_that_are_missing_get_nothing_and_one_alone_is_an_error() {
         (0..ROWS as u32).filter(|i| classes.contains(&labels[*i as usize])).collect()
     };
     for present in [&[1u32, 3][..], &[0, 2, 3]] {
-        let head = fitted(&Stack::new(Logistic::new()), &held_out.select(&keep(present)).unwrap());
-        assert_eq!(head.model().present(), present);
-        for row in predicted(&head, &held_out) {
+        let fitted = fitted(&Stack::new(Logistic::new()), &held_out.select(&keep(present)).unwrap());
+        assert_eq!(fitted.model().present(), present);
+        for row in predicted(&fitted, &held_out) {
             let sum: f64 = row.iter().sum();
             assert!((sum - 1.).abs() < 1e-12);
             assert!((0..4u32).all(|c| present.contains(&c) == (row[c as usize] > 0.)), "{row:?}");
         }
     }
     let one = held_out.select(&keep(&[2])).unwrap();
-    let e = Stack::new(Logistic::new()).fit(&|| Ok(one.clone())).unwrap_err().to_string();
+    let e = Stack::new(Logistic::new()).fit(&one).unwrap_err().to_string();
     assert_eq!(
         e,
         "the held-out rows must be of at least two classes for logistic regression, but is all of class 2"
     );
-    let head = fitted(&Stack::new(Linear), &one);
-    assert!(predicted(&head, &held_out).iter().all(|row| (row[2] - 1.).abs() < 1e-9), "a linear stack copes");
+    let fitted = fitted(&Stack::new(Linear), &one);
+    assert!(
+        predicted(&fitted, &held_out).iter().all(|row| (row[2] - 1.).abs() < 1e-9),
+        "a linear stack copes"
+    );
 }
 
 #[test]
 fn parameters_out_of_range_are_named() {
     let (held_out, _) = classes(3, 3, 6);
     fn says<C: Combiner>(rule: &C, held_out: &HeldOut, what: &str) {
-        let e = rule.fit(&|| Ok(held_out.clone())).err().unwrap().to_string();
+        let e = rule.fit(&held_out).err().unwrap().to_string();
         assert!(e.contains(what), "{e}");
     }
     for c in [0., -1., f64::NAN, f64::INFINITY] {
@@ -452,12 +455,12 @@ fn parameters_out_of_range_are_named() {
 #[test]
 fn a_head_refuses_other_voices() {
     let (held_out, _) = classes(3, 3, 6);
-    let head = fitted(&Stack::new(Linear).pass_through(true), &held_out);
+    let fitted = fitted(&Stack::new(Linear).pass_through(true), &held_out);
     let fewer = held_out.predictions().narrow(0, 2).unwrap();
-    assert!(head.combine(&fewer).unwrap_err().to_string().contains("was fitted on 3 predictions"));
+    assert!(fitted.combine(&fewer).unwrap_err().to_string().contains("was fitted on 3 predictions"));
     let wide =
         held_out.predictions().with_inputs(&Tensor::zeros((ROWS, 5), DType::F64, CPU).unwrap()).unwrap();
-    assert!(head.combine(&wide).unwrap_err().to_string().contains("with 2 inputs a row, not 5"));
+    assert!(fitted.combine(&wide).unwrap_err().to_string().contains("with 2 inputs a row, not 5"));
 }
 
 #[test]
@@ -490,15 +493,15 @@ fn a_network_learns_what_is_not_linear_and_comes_back_from_bytes() {
     let rule = Stack::new(
         NeuralNetwork::new(Mlp::new(&[10])).epochs(150).optimizer(crate::train::Optimizer::adam(1e-2)),
     );
-    let head = fitted(&rule, &held_out);
-    assert!(held_out.metrics(&head).unwrap().headline() > held_out.metrics(&Mean).unwrap().headline());
-    let bytes = crate::codec::encode(&head).unwrap();
+    let fitted = fitted(&rule, &held_out);
+    assert!(held_out.metrics(&fitted).unwrap().headline() > held_out.metrics(&Mean).unwrap().headline());
+    let bytes = crate::codec::encode(&fitted).unwrap();
     let back: FittedStack<NetworkModel<Mlp>> = crate::codec::decode(&bytes).unwrap();
-    assert_eq!(back, head);
-    assert_eq!(predicted(&back, &held_out), predicted(&head, &held_out));
+    assert_eq!(back, fitted);
+    assert_eq!(predicted(&back, &held_out), predicted(&fitted, &held_out));
     assert_eq!(crate::codec::encode(&fitted(&rule, &held_out)).unwrap(), bytes, "one seed, one network");
     let other = Stack::new(NeuralNetwork::new(Mlp::new(&[10])).epochs(2).seed(5.into()));
-    assert_ne!(fitted(&other, &held_out), head);
+    assert_ne!(fitted(&other, &held_out), fitted);
     for i in (0..bytes.len()).step_by(7) {
         let _ = crate::codec::decode::<FittedStack<NetworkModel<Mlp>>>(&bytes[..i]);
         let mut flipped = bytes.clone();
@@ -512,13 +515,13 @@ fn a_network_learns_what_is_not_linear_and_comes_back_from_bytes() {
     let large = (numbers.predictions().values() * 1e6).unwrap();
     let large = Predictions::new(large, numbers.predictions().task()).unwrap();
     let large = HeldOut::from_predictions(&large, &(numbers.targets() * 1e6).unwrap()).unwrap();
-    let head = fitted(&rule, &large);
+    let fitted = fitted(&rule, &large);
     let mean: f64 = held_out_rmse(&large, &Mean);
-    assert!(held_out_rmse(&large, &head) < mean, "{mean}");
+    assert!(held_out_rmse(&large, &fitted) < mean, "{mean}");
 }
 
-fn held_out_rmse(held_out: &HeldOut, head: &impl FittedCombiner) -> f64 {
-    let predicted = predicted(head, held_out).concat();
+fn held_out_rmse(held_out: &HeldOut, fitted: &impl FittedCombiner) -> f64 {
+    let predicted = predicted(fitted, held_out).concat();
     let answers: Vec<f64> = held_out.targets().flatten_all().unwrap().to_vec1().unwrap();
     (predicted.iter().zip(&answers).map(|(a, b)| (a - b).powi(2)).sum::<f64>() / ROWS as f64).sqrt()
 }
@@ -538,10 +541,10 @@ impl Architecture for Flat {
 #[test]
 fn any_network_will_do_and_gradients_flow_through_it() {
     let (held_out, _) = classes(2, 3, 7);
-    let head = fitted(&Stack::new(NeuralNetwork::new(Flat).epochs(3)), &held_out);
+    let fitted = fitted(&Stack::new(NeuralNetwork::new(Flat).epochs(3)), &held_out);
     let predicted = candle_core::Var::from_tensor(held_out.predictions().values()).unwrap();
     let predictions = Predictions::new(predicted.as_tensor().clone(), held_out.predictions().task()).unwrap();
-    let out = head.combine(&predictions).unwrap().narrow(1, 0, 1).unwrap().sum_all().unwrap();
+    let out = fitted.combine(&predictions).unwrap().narrow(1, 0, 1).unwrap().sum_all().unwrap();
     let gradient = out.backward().unwrap().get(&predicted).unwrap().abs().unwrap().sum_all().unwrap();
     assert!(gradient.to_scalar::<f64>().unwrap() > 0.);
 }
@@ -552,18 +555,18 @@ fn the_penalty_found_is_the_one_with_the_least_error_on_the_folds() {
     let folds = held_out.folds(4, Seed::from(0).child("penalty")).unwrap();
     let error = |rule: &dyn Fn(&HeldOut) -> FittedStack<AffineModel>| -> f64 {
         let by_fold = |fold: &crate::Rows| {
-            let head = rule(&held_out.select(&crate::combine::cross_fit::others(ROWS, fold)).unwrap());
+            let fitted = rule(&held_out.select(&crate::combine::cross_fit::others(ROWS, fold)).unwrap());
             let rest = held_out.select(fold).unwrap();
             let answers: Vec<f64> = rest.targets().to_vec1().unwrap();
-            predicted(&head, &rest).concat().iter().zip(&answers).map(|(a, b)| (a - b).powi(2)).sum::<f64>()
+            predicted(&fitted, &rest).concat().iter().zip(&answers).map(|(a, b)| (a - b).powi(2)).sum::<f64>()
         };
         folds.iter().map(by_fold).sum()
     };
     let ridge = |alpha: f64| error(&|rows| fitted(&Stack::new(Ridge::new(alpha)), rows));
     let grid: Vec<f64> = (-12..=12).map(|h| 10f64.powf(f64::from(h) / 2.)).collect();
     let best = grid.iter().copied().min_by(|a, b| ridge(*a).total_cmp(&ridge(*b))).unwrap();
-    let head = fitted(&Stack::new(Ridge::cross_validated(4)), &held_out);
-    assert_eq!(head.model().penalty(), best);
+    let fitted = fitted(&Stack::new(Ridge::cross_validated(4)), &held_out);
+    assert_eq!(fitted.model().penalty(), best);
     let net = fitted(&Stack::new(ElasticNet::cross_validated(0.5, 4)), &held_out);
     let at = |factor: f64| {
         error(&|rows| fitted(&Stack::new(ElasticNet::new(net.model().penalty() * factor, 0.5)), rows))
@@ -601,7 +604,7 @@ proptest! {
     #[test]
     fn no_step_from_the_logistic_fit_leads_down(seed in 0u64..1000, classes_ in 2usize..5) {
         let (held_out, _) = classes(2, classes_, seed);
-        let head = fitted(&Stack::new(exact()), &held_out);
-        prop_assert!(head.model().gradient() <= 1e-8, "{:?}", head.fitted());
+        let fitted = fitted(&Stack::new(exact()), &held_out);
+        prop_assert!(fitted.model().gradient() <= 1e-8, "{:?}", fitted.fitted());
     }
 }

@@ -28,8 +28,16 @@ fn probabilities() -> Predictions {
     of(table(), (7, 6, 4), Task::Classification { classes: 4 })
 }
 
-fn predicted(head: &dyn FittedCombiner, predictions: &Predictions) -> Vec<f64> {
-    head.combine(predictions).unwrap().to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+fn predicted(fitted: &dyn FittedCombiner, predictions: &Predictions) -> Vec<f64> {
+    fitted
+        .combine(predictions)
+        .unwrap()
+        .to_dtype(DType::F64)
+        .unwrap()
+        .flatten_all()
+        .unwrap()
+        .to_vec1()
+        .unwrap()
 }
 
 fn assert_near(got: &[f64], want: &[f64]) {
@@ -71,8 +79,8 @@ fn for_values(slots: usize) -> Vec<Box<dyn FittedCombiner>> {
 fn votes_and_weighted_means_are_scikit_learns() {
     let all = probabilities();
     let three = all.narrow(0, 3).unwrap();
-    let won = |head: &dyn FittedCombiner, predictions: &Predictions| {
-        winners(&head.combine(predictions).unwrap()).unwrap()
+    let won = |fitted: &dyn FittedCombiner, predictions: &Predictions| {
+        winners(&fitted.combine(predictions).unwrap()).unwrap()
     };
     assert_eq!(won(&HardVote, &all), [1, 0, 0, 2, 0, 0]);
     assert_eq!(won(&WeightedVote::new(&[2., 1., 1.]).unwrap(), &three), [3, 3, 0, 3, 3, 2]);
@@ -164,8 +172,8 @@ fn kunchevas_five_members_give_their_known_winners() {
         (&HardVote, 1),
         (&GeometricMean, 2),
     ];
-    for (head, class) in known {
-        assert_eq!(argmax(&row(&head.combine(&kuncheva()).unwrap())), class, "{}", head.name());
+    for (fitted, class) in known {
+        assert_eq!(argmax(&row(&fitted.combine(&kuncheva()).unwrap())), class, "{}", fitted.name());
     }
     // Points, 2 for the first and none for the last, of equals the lowest first:
     // (0 2 1) (1 0 2) (2 0 1) (1 2 0) (0 2 1).
@@ -179,9 +187,9 @@ fn kunchevas_five_members_give_their_known_winners() {
 fn ties_go_to_the_lowest_class() {
     let even = predictions(&[[0.2, 0.4, 0.4], [0.2, 0.4, 0.4]]);
     let split = predictions(&[[0.1, 0.7, 0.2], [0.1, 0.2, 0.7]]);
-    for head in every(2).iter().filter(|head| !head.name().starts_with("weighted")) {
-        assert_eq!(winners(&head.combine(&even).unwrap()).unwrap(), [1], "{}", head.name());
-        assert_eq!(winners(&head.combine(&split).unwrap()).unwrap(), [1], "{}", head.name());
+    for fitted in every(2).iter().filter(|fitted| !fitted.name().starts_with("weighted")) {
+        assert_eq!(winners(&fitted.combine(&even).unwrap()).unwrap(), [1], "{}", fitted.name());
+        assert_eq!(winners(&fitted.combine(&split).unwrap()).unwrap(), [1], "{}", fitted.name());
     }
     let vote = WeightedVote::new(&[1., 2., 3.]).unwrap();
     let predicted = vote.combine(&predictions(&[[0.1, 0.8, 0.1], [0.1, 0.8, 0.1], [0.8, 0.1, 0.1]])).unwrap();
@@ -192,10 +200,13 @@ fn ties_go_to_the_lowest_class() {
 fn probabilities_of_exactly_0_and_1_give_probabilities() {
     let sure = [[1., 0., 0.], [0., 1., 0.], [0., 0., 1.]];
     for members in [&sure[..], &sure[..1], &[sure[0], sure[0], sure[1]]] {
-        for head in every(members.len()) {
-            let p = row(&head.combine(&predictions(members)).unwrap());
+        for fitted in every(members.len()) {
+            let p = row(&fitted.combine(&predictions(members)).unwrap());
             let total: f32 = p.iter().sum();
-            assert!(p.iter().all(|p| (0. ..=1.).contains(p)) && (total - 1.).abs() < 1e-6, "{head:?}: {p:?}");
+            assert!(
+                p.iter().all(|p| (0. ..=1.).contains(p)) && (total - 1.).abs() < 1e-6,
+                "{fitted:?}: {p:?}"
+            );
         }
     }
     // Where every class is out of the question for someone, none is preferred.
@@ -209,12 +220,12 @@ fn a_voice_that_is_nan_shows_in_its_own_row_only() {
     values[(2 * 6 + 3) * 4 + 1] = f64::NAN;
     let odd = of(values, (7, 6, 4), Task::Classification { classes: 4 });
     let well = probabilities();
-    for head in every(7) {
-        let (odd, well) = (predicted(&head, &odd), predicted(&head, &well));
+    for fitted in every(7) {
+        let (odd, well) = (predicted(&fitted, &odd), predicted(&fitted, &well));
         // The mean is taken class by class.
-        assert!(odd[3 * 4 + 1].is_nan(), "{head:?}");
-        assert_eq!(odd[..12], well[..12], "{head:?}");
-        assert_eq!(odd[16..], well[16..], "{head:?}");
+        assert!(odd[3 * 4 + 1].is_nan(), "{fitted:?}");
+        assert_eq!(odd[..12], well[..12], "{fitted:?}");
+        assert_eq!(odd[16..], well[16..], "{fitted:?}");
     }
 }
 
@@ -231,16 +242,16 @@ fn a_missing_voice_counts_for_nothing() {
         let values = Tensor::from_slice(&values, (7, 6, 4), CPU).unwrap().to_dtype(dtype).unwrap();
         let mask = Tensor::from_slice(&covered, (7, 6), CPU).unwrap();
         let partial = Predictions::partial(values, mask, Task::Classification { classes: 4 }).unwrap();
-        for (rule, head) in every(7).iter().enumerate() {
-            let got = predicted(head, &partial);
+        for (rule, fitted) in every(7).iter().enumerate() {
+            let got = predicted(fitted, &partial);
             for (row, got) in got.chunks_exact(4).enumerate() {
                 let present: Vec<usize> = (0..7).filter(|s| covered[s * 6 + row] == 1).collect();
                 if present.is_empty() {
-                    assert!(row == 4 && got.iter().all(|x| x.is_nan()), "{head:?}");
+                    assert!(row == 4 && got.iter().all(|x| x.is_nan()), "{fitted:?}");
                     continue;
                 }
                 let weights: Vec<f64> = present.iter().map(|s| *s as f64 + 1.).collect();
-                let alone: Box<dyn FittedCombiner> = match head.name().as_str() {
+                let alone: Box<dyn FittedCombiner> = match fitted.name().as_str() {
                     "weighted-mean" => Box::new(Weighted::new(&weights).unwrap()),
                     "weighted-vote" => Box::new(WeightedVote::new(&weights).unwrap()),
                     _ => every(7).swap_remove(rule),
@@ -248,7 +259,7 @@ fn a_missing_voice_counts_for_nothing() {
                 let those = partial.select_slots(&present).unwrap().select_rows(&[row as u32]).unwrap();
                 let want = predicted(&alone, &those.clone().uncovered());
                 let near = got.iter().zip(&want).all(|(a, b)| (a - b).abs() < 1e-6);
-                assert!(near, "{head:?}, row {row}: {got:?} against {want:?}");
+                assert!(near, "{fitted:?}, row {row}: {got:?} against {want:?}");
             }
         }
     }
@@ -258,13 +269,13 @@ fn a_missing_voice_counts_for_nothing() {
 fn numbers_of_double_precision_are_not_rounded_to_single() {
     let close = 1e-12;
     let p = of(vec![0.5, 0.5 + close], (1, 1, 2), Task::Classification { classes: 2 });
-    for head in [&Mean as &dyn FittedCombiner, &Median, &HardVote, &BordaCount, &Maximum] {
-        let predicted = head.combine(&p).unwrap();
+    for fitted in [&Mean as &dyn FittedCombiner, &Median, &HardVote, &BordaCount, &Maximum] {
+        let predicted = fitted.combine(&p).unwrap();
         assert_eq!(
             (predicted.dtype(), winners(&predicted).unwrap()),
             (DType::F64, vec![1]),
             "{}",
-            head.name()
+            fitted.name()
         );
     }
     let y = 1e300;
@@ -277,10 +288,10 @@ fn numbers_of_double_precision_are_not_rounded_to_single() {
 fn rules_for_classes_say_so() {
     let values = of(table(), (7, 6, 4), Task::Regression { outputs: 4 });
     let fits = for_values(7).len();
-    for (i, head) in every(7).iter().enumerate() {
-        match head.combine(&values) {
-            Ok(predicted) => assert!(i < fits && predicted.dims() == [6, 4], "{head:?}"),
-            Err(e) => assert!(i >= fits && e.to_string().contains("for classes"), "{head:?}: {e}"),
+    for (i, fitted) in every(7).iter().enumerate() {
+        match fitted.combine(&values) {
+            Ok(predicted) => assert!(i < fits && predicted.dims() == [6, 4], "{fitted:?}"),
+            Err(e) => assert!(i >= fits && e.to_string().contains("for classes"), "{fitted:?}: {e}"),
         }
     }
 }
@@ -323,9 +334,10 @@ fn the_quick_mean_is_the_mean() {
                 let quick = make(values.clone());
                 let tracked = Var::from_tensor(&values).unwrap();
                 let slow = make(tracked.as_tensor().clone());
-                for head in [&Mean as &dyn FittedCombiner, &Weighted::new(&weights).unwrap()] {
-                    let name = format!("{}, {slots} × {rows} × {width}, {dtype:?}", head.name());
-                    let (predicted, graph) = (head.combine(&quick).unwrap(), head.combine(&slow).unwrap());
+                for fitted in [&Mean as &dyn FittedCombiner, &Weighted::new(&weights).unwrap()] {
+                    let name = format!("{}, {slots} × {rows} × {width}, {dtype:?}", fitted.name());
+                    let (predicted, graph) =
+                        (fitted.combine(&quick).unwrap(), fitted.combine(&slow).unwrap());
                     assert!(
                         !predicted.track_op() && graph.track_op() && predicted.dtype() == dtype,
                         "{name}"
@@ -351,15 +363,15 @@ fn threads_change_no_bit() {
     let values: Vec<f32> = (0..slots * rows * 3).map(raw).collect();
     let values = Tensor::from_vec(values, (slots, rows, 3), CPU).unwrap();
     let all = Predictions::new(values, CLASSES).unwrap();
-    for head in every(slots) {
-        let together = predicted(&head, &all);
+    for fitted in every(slots) {
+        let together = predicted(&fitted, &all);
         // Few enough rows for one thread.
         let parts: Vec<f64> = (0..rows as u32)
             .collect::<Vec<_>>()
             .chunks(1000)
-            .flat_map(|rows| predicted(&head, &all.select_rows(rows).unwrap()))
+            .flat_map(|rows| predicted(&fitted, &all.select_rows(rows).unwrap()))
             .collect();
-        assert_eq!(together, parts, "{head:?}");
+        assert_eq!(together, parts, "{fitted:?}");
     }
 }
 
@@ -395,10 +407,10 @@ proptest::proptest! {
         let members: Vec<_> = raw.chunks(3).map(member).collect();
         let mut reversed = members.clone();
         reversed.reverse();
-        for head in every(5).iter().filter(|head| !head.name().starts_with("weighted")) {
-            let (a, b) = (predicted(head, &predictions(&members)), predicted(head, &predictions(&reversed)));
+        for fitted in every(5).iter().filter(|fitted| !fitted.name().starts_with("weighted")) {
+            let (a, b) = (predicted(fitted, &predictions(&members)), predicted(fitted, &predictions(&reversed)));
             for (x, y) in a.iter().zip(b) {
-                proptest::prop_assert!((x - y).abs() < 1e-6, "{:?}", head);
+                proptest::prop_assert!((x - y).abs() < 1e-6, "{:?}", fitted);
             }
         }
     }

@@ -25,7 +25,7 @@ fn rules_pick_the_winners_computed_by_hand() {
     // Sums of the columns: .8, 2.3, 2.1. Medians: .1, .5, .4. Votes: member 3 ties between 0 and 2.
     let values = kuncheva();
     let winner =
-        |head: &dyn FittedCombiner| crate::kernels::cpu::argmax(&row(&head.combine(&values).unwrap()));
+        |fitted: &dyn FittedCombiner| crate::kernels::cpu::argmax(&row(&fitted.combine(&values).unwrap()));
     assert_eq!(winner(&Mean), 1);
     assert_eq!(winner(&Median), 1);
     assert_eq!(winner(&HardVote), 1);
@@ -66,8 +66,8 @@ fn missing_voices_stay_missing() {
     let covered = Tensor::new(&[[1f32, 0., 0.], [1., 1., 0.], [1., 0., 0.]], &Device::Cpu).unwrap();
     let predictions =
         Predictions::partial(values.unwrap(), covered, Task::Regression { outputs: 1 }).unwrap();
-    let column = |head: &dyn FittedCombiner| -> Vec<f32> {
-        head.combine(&predictions).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+    let column = |fitted: &dyn FittedCombiner| -> Vec<f32> {
+        fitted.combine(&predictions).unwrap().flatten_all().unwrap().to_vec1().unwrap()
     };
     let (mean, median) = (column(&Mean), column(&Median));
     assert_eq!((mean[0], mean[1]), (4., 5.));

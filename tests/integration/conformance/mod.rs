@@ -307,7 +307,7 @@ fn held_out_rows_are_those_no_member_of_the_slot_has_seen() {
                 }
             };
             assert_eq!(held_out.rows(), rows, "{}", case.name);
-            assert_eq!(held_out.of(), ROWS);
+            assert_eq!(held_out.total_rows(), ROWS);
             assert_eq!(pool.slots(), predicts.len());
             for row in &rows {
                 let predicted = predicted(&held_out, *row);

@@ -46,8 +46,8 @@ const TINY: f64 = 1e-7;
 /// let (first, second) = (x.relu()?, x.neg()?.relu()?);
 /// let predicted = Predictions::new(Tensor::stack(&[first, second], 0)?, Task::Regression { outputs: 1 })?;
 /// let held_out = HeldOut::from_predictions(&predicted, &Tensor::zeros((200, 1), x.dtype(), &Device::Cpu)?)?;
-/// let head = Gating::new().fit(&|| held_out.clone().with_inputs(&x))?;
-/// let gated = head.combine(&predicted.with_inputs(&x)?)?;
+/// let fitted = Gating::new().fit(&held_out.clone().with_inputs(&x)?)?;
+/// let gated = fitted.combine(&predicted.with_inputs(&x)?)?;
 /// let error = |t: &Tensor| t.sqr()?.mean_all()?.to_scalar::<f32>();
 /// assert!(error(&gated)? < 0.1 * error(&Mean.combine(&predicted)?)?);
 /// # Ok::<(), candle_ensemble::Error>(())
@@ -150,12 +150,11 @@ impl Gating {
 impl Combiner for Gating {
     type Fitted = FittedGating;
 
-    fn fit(&self, held_out: &dyn Fn() -> Result<HeldOut>) -> Result<FittedGating> {
+    fn fit(&self, held_out: &HeldOut) -> Result<FittedGating> {
         if !self.inputs && !self.outputs {
             return Err(Error::invalid("what a gate looks at", "inputs, outputs or both", "neither"));
         }
         self.optimizer().check()?;
-        let held_out = held_out()?;
         let looks = Looks { inputs: self.inputs, outputs: self.outputs };
         let (scaler, dataset) = dataset(looks, &held_out)?;
         let everyone: Rows = (0..held_out.rows().len() as u32).collect();
@@ -174,7 +173,7 @@ impl Combiner for Gating {
         Ok(FittedGating { looks, scaler, layers, slots: held_out.predictions().slots(), fit })
     }
 
-    fn wants_inputs(&self) -> bool {
+    fn needs_inputs(&self) -> bool {
         self.inputs
     }
 }
@@ -498,7 +497,7 @@ impl FittedCombiner for FittedGating {
         Some(&self.fit)
     }
 
-    fn wants_inputs(&self) -> bool {
+    fn needs_inputs(&self) -> bool {
         self.looks.inputs
     }
 

@@ -62,7 +62,7 @@ fn made(predicted: Vec<f32>, members: usize, rows: usize, x: Vec<f32>, y: Vec<u3
 }
 
 fn fitted(rule: &Gating, held_out: &HeldOut) -> FittedGating {
-    rule.fit(&|| Ok(held_out.clone())).unwrap()
+    rule.fit(&held_out).unwrap()
 }
 
 #[test]
@@ -73,11 +73,11 @@ fn members_that_are_good_on_one_side_each_are_trusted_there() {
     // What a gate that knows the sides would have: -.95 ln .9 - .05 ln .1.
     let best = -(0.95 * 0.9f64.ln() + 0.05 * 0.1f64.ln());
     for hidden in [0, 16] {
-        let head = fitted(&Gating::new().hidden(hidden), &held_out);
-        let gated = loss(&head.combine(fresh.predictions()).unwrap(), &fresh);
+        let fitted = fitted(&Gating::new().hidden(hidden), &held_out);
+        let gated = loss(&fitted.combine(fresh.predictions()).unwrap(), &fresh);
         assert!(gated < best + 0.08, "{hidden}: {gated} against {best}");
         assert!(gated < mean - 0.15 && gated < single(0) - 0.3 && gated < single(1) - 0.3, "{gated} {mean}");
-        let gates: Vec<Vec<f32>> = head.gates(fresh.predictions()).unwrap().to_vec2().unwrap();
+        let gates: Vec<Vec<f32>> = fitted.gates(fresh.predictions()).unwrap().to_vec2().unwrap();
         let x: Vec<Vec<f32>> = fresh.predictions().inputs().unwrap().to_vec2().unwrap();
         let wise = gates.iter().zip(&x).filter(|(g, x)| (g[1] > 0.5) == (x[0] > 0.)).count();
         assert!(wise > 1850, "{hidden}: {wise}");
@@ -91,8 +91,8 @@ fn members_that_are_equally_good_stay_near_the_mean() {
     let mean = loss(&Mean.combine(fresh.predictions()).unwrap(), &fresh);
     let ratios: Vec<f64> = (0..20)
         .map(|seed| {
-            let head = fitted(&Gating::new().epochs(40), &exchangeable(4, 80, seed));
-            loss(&head.combine(fresh.predictions()).unwrap(), &fresh) / mean
+            let fitted = fitted(&Gating::new().epochs(40), &exchangeable(4, 80, seed));
+            loss(&fitted.combine(fresh.predictions()).unwrap(), &fresh) / mean
         })
         .collect();
     assert!(ratios.iter().filter(|ratio| **ratio < 1.01).count() >= 18, "{ratios:?}");
@@ -102,10 +102,11 @@ fn members_that_are_equally_good_stay_near_the_mean() {
 #[test]
 fn without_an_epoch_it_is_the_mean() {
     let held_out = sides(40, 1);
-    let head = fitted(&Gating::new().epochs(0), &held_out);
-    assert_eq!(head.fitted().unwrap().iterations, 0);
-    let far = (head.combine(held_out.predictions()).unwrap() - Mean.combine(held_out.predictions()).unwrap())
-        .unwrap();
+    let fitted = fitted(&Gating::new().epochs(0), &held_out);
+    assert_eq!(fitted.fitted().unwrap().iterations, 0);
+    let far = (fitted.combine(held_out.predictions()).unwrap()
+        - Mean.combine(held_out.predictions()).unwrap())
+    .unwrap();
     assert!(far.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap() < 1e-6);
 }
 
@@ -113,12 +114,12 @@ fn without_an_epoch_it_is_the_mean() {
 fn the_same_seed_gives_the_same_gate_and_it_comes_back_from_bytes() {
     let held_out = sides(300, 3);
     let rule = Gating::new().exactly(5).seed(Seed::from(5));
-    let head = fitted(&rule, &held_out);
-    assert_eq!(head.fitted().unwrap().iterations, 5);
-    assert_eq!(head, fitted(&rule, &held_out));
-    assert_ne!(head, fitted(&rule.clone().seed(Seed::from(6)), &held_out));
-    let bytes = codec::encode(&head).unwrap();
-    assert_eq!(codec::decode::<FittedGating>(&bytes).unwrap(), head);
+    let fitted = fitted(&rule, &held_out);
+    assert_eq!(fitted.fitted().unwrap().iterations, 5);
+    assert_eq!(fitted, fitted(&rule, &held_out));
+    assert_ne!(fitted, fitted(&rule.clone().seed(Seed::from(6)), &held_out));
+    let bytes = codec::encode(&fitted).unwrap();
+    assert_eq!(codec::decode::<FittedGating>(&bytes).unwrap(), fitted);
 }
 
 #[test]
@@ -139,8 +140,8 @@ fn values_of_any_size_and_several_outputs() {
     let y = Tensor::from_vec(y, (rows, 2), &Device::Cpu).unwrap();
     let x = Tensor::from_slice(&x, (rows, 1), &Device::Cpu).unwrap();
     let held_out = HeldOut::from_predictions(&predictions, &y).unwrap().with_inputs(&x).unwrap();
-    let head = fitted(&Gating::new().epochs(100), &held_out);
-    let predicted = head.combine(held_out.predictions()).unwrap();
+    let fitted = fitted(&Gating::new().epochs(100), &held_out);
+    let predicted = fitted.combine(held_out.predictions()).unwrap();
     assert_eq!((predicted.dtype(), predicted.dims()), (DType::F64, &[rows, 2][..]));
     let mean = loss(&Mean.combine(held_out.predictions()).unwrap(), &held_out);
     assert!(loss(&predicted, &held_out) < 0.2 * mean);
@@ -172,17 +173,17 @@ fn a_missing_voice_has_no_weight() {
 fn settings_out_of_range_and_rows_of_another_kind_are_refused() {
     let held_out = sides(40, 1);
     let refuses = |rule: Gating, what: &str| {
-        let e = rule.fit(&|| Ok(held_out.clone())).unwrap_err().to_string();
+        let e = rule.fit(&held_out).unwrap_err().to_string();
         assert!(e.contains(what), "{e}");
     };
     refuses(Gating::new().inputs(false).outputs(false), "inputs, outputs or both");
     refuses(Gating::new().learning_rate(-1.), "learning_rate");
     refuses(Gating::new().weight_decay(f64::NAN), "weight_decay");
-    let head = fitted(&Gating::new().epochs(2), &held_out);
+    let fitted = fitted(&Gating::new().epochs(2), &held_out);
     let alone = held_out.predictions().narrow(0, 1).unwrap();
-    assert!(head.combine(&alone).unwrap_err().to_string().contains("2 predictions, not 1"));
+    assert!(fitted.combine(&alone).unwrap_err().to_string().contains("2 predictions, not 1"));
     let bare = Predictions::new(held_out.predictions().values().clone(), TWO).unwrap();
-    assert!(head.combine(&bare).unwrap_err().to_string().contains("with_inputs"));
+    assert!(fitted.combine(&bare).unwrap_err().to_string().contains("with_inputs"));
     let other = Tensor::zeros((40, 3), DType::F32, &Device::Cpu).unwrap();
-    assert!(head.combine(&bare.with_inputs(&other).unwrap()).unwrap_err().to_string().contains("features"));
+    assert!(fitted.combine(&bare.with_inputs(&other).unwrap()).unwrap_err().to_string().contains("features"));
 }
