@@ -30,6 +30,26 @@ pub(crate) fn share(what: &str, value: f64) -> Result<()> {
     require(value > 0. && value < 1., what, "between 0 and 1", value)
 }
 
+/// A weight for each network; `None` is 1 for each.
+pub(crate) fn weights(weights: Option<&[f64]>, networks: usize, negative: bool) -> Result<()> {
+    let Some(weights) = weights else { return Ok(()) };
+    if weights.len() != networks {
+        return Err(Error::invalid(
+            "the number of weights",
+            format!("{networks}, as of networks"),
+            weights.len(),
+        ));
+    }
+    let must = if negative { "finite" } else { "finite and at least 0" };
+    if let Some(bad) = weights.iter().find(|w| !w.is_finite() || (!negative && **w < 0.)) {
+        return Err(Error::invalid("a weight", must, bad));
+    }
+    if !negative && weights.iter().sum::<f64>() <= 0. {
+        return Err(Error::invalid("the weights' sum", "above 0", 0));
+    }
+    Ok(())
+}
+
 /// `base` to the `exponent`, by squaring: the same bits on every machine, which `powi` does not promise.
 pub(crate) fn power(mut base: f64, mut exponent: u64) -> f64 {
     let mut result = 1.0;

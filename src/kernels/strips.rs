@@ -1,5 +1,8 @@
 //! Loops over strips of numbers, summed in f64 and compiled for the widest vectors.
-use crate::{kernels::real::vectorized, merge::STRIP};
+use crate::kernels::real::vectorized;
+
+/// The most numbers of a tensor that are merged in one call: a strip.
+pub const STRIP: usize = 1024;
 
 /// Sums in the making.
 pub(crate) type Sums = [f64; STRIP];

@@ -27,11 +27,12 @@ pub use averages::{uniform_soup, Granularity, GreedySoup, LearnedSoup, Soup, Swa
 pub use files::{FileMerge, Written};
 pub use methods::{
     merge, Breadcrumbs, Dare, ElementwiseRule, Fisher, LinearMerge, MergeInputs, Method, ModelStock, Needs,
-    Slerp, Sources, Strip, TaskArithmetic, Ties, STRIP,
+    Slerp, Sources, Strip, TaskArithmetic, Ties,
 };
 pub use network::{
     barrier, barrier_at_mean, best_of, diagonal_fisher, re_estimate, repair, Barrier, Best, BestOf,
     BestReport, Candidate, MaxBarrier, MergeSpec, Merged, Model, Repaired, BARRIER_POINTS,
 };
 
+pub use crate::kernels::strips::STRIP;
 pub use crate::weights::{average, mix, Average, Ema, NamedTensors, RunWeights, Swa, WarmUp};

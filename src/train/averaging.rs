@@ -1,6 +1,6 @@
 //! Averages of the networks that a run passes through, as a setting of the ready-made trainer.
 use crate::{
-    plan::{Collect, RunSpec, Span},
+    plan::{RunSpec, Span},
     weights::{Ema, Swa, Vars, WarmUp, Weights},
     Error, Result,
 };

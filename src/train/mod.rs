@@ -1,4 +1,5 @@
 //! Fitting one network: the ready-made [`Trainer`], or a training loop of your own.
+mod alone;
 mod architectures;
 mod averaging;
 mod clip;
@@ -13,6 +14,7 @@ pub(crate) mod signature;
 mod stopping;
 mod trainer;
 
+pub(crate) use alone::train_alone;
 pub use averaging::Averaging;
 pub use clip::Clip;
 pub use custom_loop::CustomLoop;

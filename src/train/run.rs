@@ -2,7 +2,7 @@
 use crate::{
     data::{Batch, Dataset, Task},
     observe::{Event, Flow, Observer},
-    plan::{Collect, Position, RunSpec, Settings},
+    plan::{Position, RunSpec, Settings},
     store::{checkpoint::LoopState, EpochRecord},
     train::keeper::Keeper,
     weights::{Vars, Weights},

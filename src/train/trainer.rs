@@ -3,7 +3,7 @@ use crate::{
     codec,
     data::{passes, Batch, Dataset, Task},
     network::Output,
-    plan::{Collect, LrSchedule, Position, RunSpec, Settings},
+    plan::{LrSchedule, Position, RunSpec, Settings},
     store::{checkpoint::LoopState, EpochRecord},
     train::{
         architectures::Architectures,

@@ -1,10 +1,10 @@
 //! Weighted averages of networks, all at once or one after the other.
 use crate::{
+    check,
     kernels::{
         real::vectorized,
         slices::{self, dense, Held, Loop},
     },
-    merge::methods::method::check_weights,
     threads,
     weights::{
         compatibility::{self, is_averaged},
@@ -82,7 +82,7 @@ fn shares(weights: &[f64], n: usize) -> Result<Vec<f64>> {
     if n == 0 {
         return Err(Error::invalid("the networks", "at least one", 0));
     }
-    check_weights(Some(weights), n, false)?;
+    check::weights(Some(weights), n, false)?;
     // Relative to the largest, so that the sum neither overflows nor vanishes.
     let largest = weights.iter().copied().fold(0., f64::max);
     let sum: f64 = weights.iter().map(|w| w / largest).sum();

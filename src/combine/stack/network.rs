@@ -4,12 +4,12 @@ use crate::{
         stack::{MetaDataset, MetaLearner, MetaModel},
         Fit,
     },
-    data::{Inputs, Task, TensorDataset},
+    data::{Dataset, Inputs, Task, TensorDataset},
     network::{Output, Scale},
-    strategy::MultiRun,
-    train::{Loss, Optimizer, Trainer},
+    plan::RunSpec,
+    train::{train_alone, Loss, Optimizer, Trainer},
     weights::InitScheme,
-    Error, Network as Net, Result, Seed, Session,
+    Error, Network as Net, Result, Seed,
 };
 use candle_core::{DType, Device, Result as CandleResult, Tensor};
 use candle_nn::{linear, Activation, Sequential, VarBuilder};
@@ -283,13 +283,12 @@ impl<A: Architecture> MetaLearner for NeuralNetwork<A> {
             trainer = trainer.loss(loss);
         }
         let seed = self.seed.child("network-stack");
-        let pool =
-            Session::new(&trainer, &data).executor(&crate::exec::Sequential).fit(&MultiRun::new(1), seed)?;
-        let nobody = || Error::invalid("the members of the meta-learner's run", "one", 0);
-        let member = pool.members().first().ok_or_else(nobody)?;
-        let objective = member.record.curve.last().map_or(f64::NAN, |epoch| epoch.train_loss);
+        let rows = (0..data.rows() as u32).collect();
+        let run = RunSpec::new(0, "model", seed.nth("run", 0), rows);
+        let (weights, curve) = train_alone(&trainer, &data, &run, &Device::Cpu)?;
+        let objective = curve.last().map_or(f64::NAN, |epoch| epoch.train_loss);
         let fit = Fit { objective, iterations: self.epochs as u64, gap: None };
-        let weights = safetensors::serialize(&member.weights, None)
+        let weights = safetensors::serialize(&weights, None)
             .map_err(|e| Error::invalid("the network's weights", "serializable", e))?;
         Ok(SavedModel { architecture: self.architecture.clone(), task, inputs, units, fit, weights }
             .live()?)

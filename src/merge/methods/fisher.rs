@@ -1,10 +1,8 @@
 //! Fisher-weighted averaging.
 use crate::{
+    check,
     kernels::{real::vectorized, strips::Sums},
-    merge::{
-        methods::method::{check_weights, weights_or_ones},
-        ElementwiseRule, Method, Needs, Sources, Strip, STRIP,
-    },
+    merge::{methods::method::weights_or_ones, ElementwiseRule, Method, Needs, Sources, Strip, STRIP},
     Error, Result,
 };
 
@@ -78,7 +76,7 @@ impl Method for Fisher {
         if !(self.floor.is_finite() && self.floor > 0.) {
             return Err(Error::invalid("the floor", "finite and above 0", self.floor));
         }
-        check_weights(self.weights.as_deref(), networks, false)
+        check::weights(self.weights.as_deref(), networks, false)
     }
 
     fn rule(&self, tensor: &Sources<'_>) -> Result<Box<dyn ElementwiseRule>> {

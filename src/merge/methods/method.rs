@@ -2,9 +2,6 @@
 use crate::{merge::Sources, Error, Result};
 use std::fmt;
 
-/// The most numbers a [`Strip`] has.
-pub const STRIP: usize = 1024;
-
 /// A way to make one network out of several, tensor by tensor.
 ///
 /// A tensor is merged in two steps. [`rule`](Self::rule) may walk over the numbers of all inputs first, for what
@@ -148,26 +145,6 @@ pub(crate) fn check(method: &dyn Method, networks: usize, base: bool, fishers: u
         return Err(Error::invalid(format!("the number of Fisher diagonals for {name}"), must, fishers));
     }
     method.check(networks)
-}
-
-/// A weight for each network; `None` is 1 for each.
-pub(crate) fn check_weights(weights: Option<&[f64]>, networks: usize, negative: bool) -> Result<()> {
-    let Some(weights) = weights else { return Ok(()) };
-    if weights.len() != networks {
-        return Err(Error::invalid(
-            "the number of weights",
-            format!("{networks}, as of networks"),
-            weights.len(),
-        ));
-    }
-    let must = if negative { "finite" } else { "finite and at least 0" };
-    if let Some(bad) = weights.iter().find(|w| !w.is_finite() || (!negative && **w < 0.)) {
-        return Err(Error::invalid("a weight", must, bad));
-    }
-    if !negative && weights.iter().sum::<f64>() <= 0. {
-        return Err(Error::invalid("the weights' sum", "above 0", 0));
-    }
-    Ok(())
 }
 
 /// A finite number.

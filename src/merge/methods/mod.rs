@@ -18,7 +18,7 @@ pub use dare::Dare;
 pub use fisher::Fisher;
 pub use in_memory::{merge, MergeInputs};
 pub use linear::LinearMerge;
-pub use method::{ElementwiseRule, Method, Needs, Strip, STRIP};
+pub use method::{ElementwiseRule, Method, Needs, Strip};
 pub use model_stock::ModelStock;
 pub use slerp::Slerp;
 pub use sources::Sources;

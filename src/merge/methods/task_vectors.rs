@@ -1,11 +1,12 @@
 //! What methods on task vectors share: `δᵢ = θᵢ − base`, thinned out, put together and added to the base.
 use crate::{
+    check,
     kernels::{
         real::vectorized,
         strips::{add, difference},
     },
     merge::{
-        methods::method::{check_density, check_finite, check_weights, weights_or_ones},
+        methods::method::{check_density, check_finite, weights_or_ones},
         Strip, STRIP,
     },
     Result,
@@ -38,7 +39,7 @@ impl TaskVectors {
         check_density(self.density)?;
         check_finite("lambda", self.lambda)?;
         // Votes and averages of those that agree make sense of no negative weights.
-        check_weights(self.weights.as_deref(), networks, self.join == Join::Sum)
+        check::weights(self.weights.as_deref(), networks, self.join == Join::Sum)
     }
 
     /// The rule for `networks`, whose task vectors are thinned out by `thin`.

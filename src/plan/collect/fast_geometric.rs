@@ -2,7 +2,7 @@
 use super::CollectMembers;
 use crate::{
     data::Dataset,
-    plan::{Collect, Position},
+    plan::Position,
     Error, Result,
 };
 use serde::{Deserialize, Serialize};

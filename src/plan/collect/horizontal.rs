@@ -1,6 +1,6 @@
 //! Members from the epochs of one run.
 use super::CollectMembers;
-use crate::{plan::Collect, Error, Result};
+use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 /// Which epochs.

@@ -9,7 +9,7 @@ mod snapshot;
 
 pub use fast_geometric::FastGeometric;
 pub use horizontal::Horizontal;
-pub use last::Last;
+pub(crate) use last::Last;
 pub use snapshot::Snapshot;
 
 use crate::{plan::Position, Error, Result};
@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use std::f64::consts::PI;
 
 /// A rule that says at the ends of which epochs a run's network becomes a member.
-pub trait CollectMembers: Into<Collect> + Copy {
+pub(crate) trait CollectMembers: Into<Collect> + Copy {
     /// What tables and command lines call the rule.
     const NAME: &'static str;
 

@@ -2,7 +2,7 @@
 use super::CollectMembers;
 use crate::{
     data::Dataset,
-    plan::{collect::cosine, Collect, Position, Unit},
+    plan::{collect::cosine, Position, Unit},
     strategy::EnsembleBuilder,
     Error, Result,
 };
