@@ -4,7 +4,7 @@ mod file;
 use crate::predictions::live::{cat, flat, in_passes, LiveMembers};
 use crate::{
     combine::{softmax_mean, FittedCombiner, Weighted},
-    data::{Dataset, Inputs, Task},
+    data::{Inputs, Task},
     kernels::cpu,
     network::{output::ln, Scale},
     Error, Member, Network, Result,

@@ -1,6 +1,5 @@
 //! Predictions on rows that nobody behind them was fitted on, with the answers.
 use crate::{
-    combine::FittedCombiner,
     data::{Dataset, Task},
     metrics::{Metrics, Truth},
     predictions::Predictions,

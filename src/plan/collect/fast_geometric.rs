@@ -1,10 +1,6 @@
 //! Members at the troughs of a triangular learning rate, after a share of pretraining.
 use super::CollectMembers;
-use crate::{
-    data::Dataset,
-    plan::Position,
-    Error, Result,
-};
+use crate::{plan::Position, Error, Result};
 use serde::{Deserialize, Serialize};
 
 /// Fast geometric ensembling: after a share of ordinary training the learning rate goes down and up in triangles,

@@ -1,9 +1,7 @@
 //! Members at the troughs of a cyclic cosine learning rate.
 use super::CollectMembers;
 use crate::{
-    data::Dataset,
     plan::{collect::cosine, Position, Unit},
-    strategy::EnsembleBuilder,
     Error, Result,
 };
 use serde::{Deserialize, Serialize};

@@ -8,7 +8,6 @@ mod fused;
 
 use crate::{
     check::{below_one, non_negative, positive},
-    kernels::real::Real,
     Error, Result,
 };
 use candle_core::{DType, Result as CResult, Tensor};
