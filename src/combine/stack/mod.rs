@@ -8,20 +8,26 @@ mod elastic_net;
 mod features;
 mod learner;
 mod linear;
+mod linear_regression;
+mod linfa_models;
 mod logistic;
 mod network;
 mod ridge;
 mod search;
 mod sums;
+mod tweedie;
 
 pub use affine::AffineModel;
 pub use elastic_net::ElasticNet;
 pub use features::MetaFeatures;
 pub use learner::{Lesson, MetaLearner, MetaModel};
 pub use linear::Linear;
+pub use linear_regression::LinearRegression;
+pub use linfa_models::{ByLabel, ByValue, Linfa, LinfaModel, LinfaTarget, OneVsRest, Reading};
 pub use logistic::{Logistic, LogisticModel};
 pub use network::{Architecture, Mlp, Network, NetworkModel};
 pub use ridge::Ridge;
+pub use tweedie::{Link, Tweedie, TweedieModel};
 
 use super::{Combiner, Fit, Head, Voices};
 use crate::{data::Task, Error, HeldOut, Result};
