@@ -114,7 +114,7 @@ fn determined(columns: Array2<f64>) -> Result<()> {
         None => Ok(()),
         Some(feature) => {
             let must = format!(
-                "neither constant nor a linear function of those before it for {NAME} (stack::Linear copes)"
+                "neither constant nor a linear function of those before it for {NAME} (stack::Linear accepts it)"
             );
             Err(Error::invalid(format!("meta-feature {feature}"), must, "one, but for rounding"))
         }

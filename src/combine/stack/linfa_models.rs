@@ -196,7 +196,7 @@ mod target {
                     all.column_mut(*class).assign(&column);
                 }
                 for mut row in all.rows_mut().into_iter().filter(|row| row.sum() == 0.) {
-                    present.iter().for_each(|class| row[*class] = 1.); // no class wants the row
+                    present.iter().for_each(|class| row[*class] = 1.); // every model rejects the row
                 }
             }
             all
@@ -294,7 +294,7 @@ pub(super) fn only_values(task: Task, learner: &str) -> Result<()> {
 /// | [`Linfa::labels`] | classes | `Array1<usize>` | `Array1<usize>` | one |
 /// | [`Linfa::one_vs_rest`] | classes | `Array1<bool>` | `Array1<bool>` | one a class, one for two |
 /// | [`Linfa::one_vs_rest_probabilities`] | classes | `Array1<bool>` | `Array1<Pr>` | one a class, one for two |
-/// | [`Linfa::read_by`] | as its [`Reading`] says | `f64`, `usize`, `bool` | any | as above |
+/// | [`Linfa::read_by`] | as its [`Reading`] defines | `f64`, `usize`, `bool` | any | as above |
 ///
 /// Use it for a kind of model that this crate does not have: trees, support vector machines, naive Bayes. For linear
 /// and logistic stacks use [`Linear`](super::Linear), [`Ridge`](super::Ridge) and [`Logistic`](super::Logistic): they
@@ -307,7 +307,9 @@ pub(super) fn only_values(task: Task, learner: &str) -> Result<()> {
 /// - **Reproducibility.** The fit runs on one thread and is as reproducible as the model. linfa-trees 0.8 sums over hash
 ///   maps: where two classes are equally frequent in a leaf, or two splits equally good, two fits can differ.
 /// - **Serialization.** The fitted model is written with the ensemble where it has serde (the feature `serde` of
-///   linfa's crates).
+///   linfa's crates). A damaged file is an error, and so is a model whose size is not that of its task. But a decision
+///   tree nests, and a file that was made to harm can nest it deeper than the stack: load trees only from where you
+///   trust.
 /// - **Cost.** The model's own, and one prediction of the held-out rows to see that it is finite.
 ///
 /// # Errors
@@ -435,7 +437,7 @@ impl<P, M, R: Reading<M>> MetaLearner for Linfa<P, M, R> {
         let answers = Answers::of(lesson, &name)?;
         let (rows, width) = answers.features.dim();
         let weights = match answers.weights.iter().all(|w| *w == answers.weights[0]) {
-            true => Array1::default(0), // linfa's word for equal weights
+            true => Array1::default(0), // linfa takes an empty table as equal weights
             false => answers.weights.mapv(|w| w as f32),
         };
         let refused = |why: String| {

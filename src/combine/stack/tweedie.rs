@@ -3,7 +3,7 @@
 //! linfa-linear 0.8.1 minimises by L-BFGS, takes no weights, stops at an absolute gradient, and has a Poisson deviance
 //! (power 1) that lacks a factor of 2 in two of its three terms: its line search then goes by another function than its
 //! gradient, and the coefficients are wrong. So its solution, found on standardised rows and for power 1 at a power
-//! next to it, is where Fisher's scoring starts from, which does the rest: weights, power 1, the last digits.
+//! next to it, is where Newton's method starts from, which does the rest: weights, power 1, the last digits.
 use super::{
     affine::affine,
     linear_regression::standardised,
@@ -56,9 +56,9 @@ pub enum Link {
 /// targets of either sign: power 0 with the identity is [`Ridge`](super::Ridge), which is quicker.
 ///
 /// Weights are honoured. Where several solutions are as good (α = 0 and duplicate members), members in standard
-/// deviations share alike. linfa-linear's `TweedieRegressor` (L-BFGS) finds the start; Fisher's scoring with halved
-/// steps, which linfa does not have, makes the fit exact and takes the weights into account. Time `R·F² + F³` an
-/// iteration, mostly 3 to 20 of them, memory `R·F`, one thread.
+/// deviations share alike. linfa-linear's `TweedieRegressor` (L-BFGS) finds the start; Newton's method with halved steps,
+/// or Fisher's scoring where the curvature is negative, makes the fit exact and takes the weights into account. Time
+/// `R·F² + F³` an iteration, mostly 3 to 10 of them, memory `R·F`, one thread.
 ///
 /// # Errors
 /// The fit fails for classes, for a power between 0 and 1 or a negative α, for targets out of the distribution's or the
@@ -130,7 +130,7 @@ impl Tweedie {
         self
     }
 
-    /// Iterations of Fisher's scoring at most; the fit fails where they do not suffice.
+    /// Iterations of Newton's method at most; the fit fails where they do not suffice.
     #[must_use]
     pub fn max_iterations(mut self, most: u32) -> Self {
         self.max_iterations = most;
@@ -308,12 +308,12 @@ impl Problem<'_> {
         let mut at = self.start();
         let mut value = self.value(&at);
         for iteration in 0..=most {
-            let (gradient, curvature) = self.derivatives(&at);
+            let (gradient, curvatures) = self.derivatives(&at);
             let steepest = gradient.iter().fold(0f64, |most, g| most.max(g.abs()));
             if steepest <= tolerance {
                 return Ok((at, value, iteration.into()));
             }
-            let step = pseudo_solve(curvature, &gradient)?;
+            let step = step(curvatures, &gradient)?;
             let slack = 1e-13 * (1. + value.abs());
             let halved = (0..40).map(|h| &at - &(&step * 0.5f64.powi(h)));
             let lower =
@@ -364,26 +364,28 @@ impl Problem<'_> {
         }
     }
 
-    /// μ and dμ/dη.
-    fn means(&self, at: &Array1<f64>) -> (Array1<f64>, Array1<f64>) {
+    /// μ with its first and second derivative by η.
+    fn means(&self, at: &Array1<f64>) -> [Array1<f64>; 3] {
         let predictor = self.x.dot(&at.slice(s![1..])) + at[0];
+        let rows = self.y.len();
         match self.link {
-            Link::Identity => (predictor, Array1::ones(self.y.len())),
+            Link::Identity => [predictor, Array1::ones(rows), Array1::zeros(rows)],
             Link::Log => {
                 let mean = predictor.mapv(f64::exp);
-                (mean.clone(), mean)
+                [mean.clone(), mean.clone(), mean]
             }
             Link::Logit => {
                 let mean = predictor.mapv(|e| 1. / (1. + (-e).exp()));
                 let slope = mean.mapv(|m| m * (1. - m));
-                (mean, slope)
+                let bend = &slope * &mean.mapv(|m| 1. - 2. * m);
+                [mean, slope, bend]
             }
         }
     }
 
     /// Infinite where a mean is out of the distribution's range, NaN never.
     fn value(&self, at: &Array1<f64>) -> f64 {
-        let (means, _) = self.means(at);
+        let [means, ..] = self.means(at);
         let rows = self.weights.iter().zip(self.y).zip(&means);
         let sum: f64 = rows.map(|((w, y), mean)| w * half_deviance(self.power, *y, *mean)).sum();
         let b = at.slice(s![1..]);
@@ -393,20 +395,28 @@ impl Problem<'_> {
         }
     }
 
-    /// The gradient and Fisher's information.
-    fn derivatives(&self, at: &Array1<f64>) -> (Array1<f64>, Array2<f64>) {
-        let (means, slopes) = self.means(at);
+    /// The gradient, the matrix of second derivatives, and what that is on average for targets of these means (Fisher's
+    /// information), which has no negative direction.
+    fn derivatives(&self, at: &Array1<f64>) -> (Array1<f64>, [Array2<f64>; 2]) {
+        let [means, slopes, bends] = self.means(at);
         let variances = means.mapv(|m| m.powf(self.power));
-        let by_row = &self.weights * &slopes / &variances * (&means - self.y);
-        let information = &self.weights * &slopes * &slopes / &variances;
+        let residuals = &self.weights / &variances * (&means - self.y);
+        let expected = &self.weights * &slopes * &slopes / &variances;
+        // A mean of 0 has no variance to change with it at power 0.
+        let change = match self.power {
+            0. => Array1::zeros(means.len()),
+            p => p * &slopes * &slopes / &means,
+        };
+        let observed = &expected + &(&residuals * &(bends - change));
         let rows = concatenate![Axis(1), Array2::ones((self.y.len(), 1)), self.x];
-        let mut gradient = rows.t().dot(&by_row);
-        let mut curvature = rows.t().dot(&(&rows * &information.insert_axis(Axis(1))));
-        for i in 1..gradient.len() {
-            gradient[i] += self.penalty * at[i];
-            curvature[[i, i]] += self.penalty;
-        }
-        (gradient, curvature)
+        let mut gradient = rows.t().dot(&(residuals * slopes));
+        (1..gradient.len()).for_each(|i| gradient[i] += self.penalty * at[i]);
+        let curvature = |by_row: Array1<f64>| {
+            let mut curvature = rows.t().dot(&(&rows * &by_row.insert_axis(Axis(1))));
+            (1..rows.ncols()).for_each(|i| curvature[[i, i]] += self.penalty);
+            curvature
+        };
+        (gradient, [curvature(observed), curvature(expected)])
     }
 }
 
@@ -432,16 +442,22 @@ fn half_deviance(power: f64, y: f64, mean: f64) -> f64 {
     of(mean) - least
 }
 
-/// The least solution of `m x = b`, without the directions that are rounding.
-fn pseudo_solve(m: Array2<f64>, b: &Array1<f64>) -> Result<Array1<f64>> {
-    if m.iter().any(|x| !x.is_finite()) {
-        return Err(unsolved(&"out of the range of numbers"));
+/// The step of least norm that solves `m x = b`, without the directions that are rounding; `m` is the first of the
+/// matrices that has no negative direction.
+fn step(matrices: [Array2<f64>; 2], b: &Array1<f64>) -> Result<Array1<f64>> {
+    for m in matrices {
+        if m.iter().any(|x| !x.is_finite()) {
+            continue;
+        }
+        let (values, vectors) = m.eigh_into().map_err(|e| unsolved(&e))?;
+        let largest = values.iter().fold(0f64, |most, v| most.max(v.abs()));
+        if values.iter().all(|v| *v > -RANK * largest) {
+            let mut rotated = vectors.t().dot(b);
+            rotated.zip_mut_with(&values, |r, v| *r = if *v > RANK * largest { *r / v } else { 0. });
+            return Ok(vectors.dot(&rotated));
+        }
     }
-    let (values, vectors) = m.eigh_into().map_err(|e| unsolved(&e))?;
-    let largest = values.iter().copied().fold(0., f64::max);
-    let mut rotated = vectors.t().dot(b);
-    rotated.zip_mut_with(&values, |r, v| *r = if *v > RANK * largest { *r / v } else { 0. });
-    Ok(vectors.dot(&rotated))
+    Err(unsolved(&"out of the range of numbers"))
 }
 
 #[cfg(test)]
@@ -497,7 +513,7 @@ mod tests {
                 let problem =
                     Problem { x: x.view(), y: &y, weights: weights.clone(), power, link, penalty: 0.3 };
                 let at = ndarray::array![0.6, 0.2, -0.1];
-                let (gradient, _) = problem.derivatives(&at);
+                let (gradient, [observed, _]) = problem.derivatives(&at);
                 for i in 0..3 {
                     let value = |step: f64| {
                         let mut to = at.clone();
@@ -506,6 +522,15 @@ mod tests {
                     };
                     let slope = (value(1e-5) - value(-1e-5)) / 2e-5;
                     assert!((slope - gradient[i]).abs() < 1e-7 * (1. + slope.abs()), "{link:?}, {power}");
+                    let gradient = |step: f64| {
+                        let mut to = at.clone();
+                        to[i] += step;
+                        problem.derivatives(&to).0
+                    };
+                    let bend = (gradient(1e-5) - gradient(-1e-5)) / 2e-5;
+                    for (a, b) in bend.iter().zip(observed.row(i)) {
+                        assert!((a - b).abs() < 1e-6 * (1. + b.abs()), "{link:?}, {power}: {a} is not {b}");
+                    }
                 }
             }
         }
