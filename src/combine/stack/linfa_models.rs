@@ -363,9 +363,9 @@ impl<P, M: for<'a> Predict<&'a Array2<f64>, Array1<f64>>> Linfa<P, M, ByValue> {
     /// # let members = Voices::new(members, Task::Regression { outputs: 1 })?;
     /// # let y = Tensor::new(&[3f64, 5., 7., 9.], &Device::Cpu)?;
     /// # let held_out = HeldOut::from_predictions(&members, &y)?;
-    /// let lasso = linfa_elasticnet::ElasticNet::<f64>::params().penalty(0.).l1_ratio(1.);
-    /// let head = Stack::new(Linfa::values(lasso)).fit(&|| Ok(held_out.clone()))?;
-    /// assert!((head.combine(&members)?.to_vec2::<f64>()?[3][0] - 9.).abs() < 1e-3);
+    /// let least_squares = linfa_linear::LinearRegression::new();
+    /// let head = Stack::new(Linfa::values(least_squares)).fit(&|| Ok(held_out.clone()))?;
+    /// assert!((head.combine(&members)?.to_vec2::<f64>()?[3][0] - 9.).abs() < 1e-9);
     /// # Ok::<(), candle_ensemble::Error>(())
     /// ```
     pub fn values<E>(params: P) -> Self
