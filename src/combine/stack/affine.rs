@@ -10,7 +10,8 @@ use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 /// One linear function of the meta-features for each output, with intercept: what [`Linear`](super::Linear),
-/// [`Ridge`](super::Ridge) and [`ElasticNet`](super::ElasticNet) come to.
+/// [`Ridge`](super::Ridge), [`ElasticNet`](super::ElasticNet) and
+/// [`LinearRegression`](super::LinearRegression) come to.
 ///
 /// For classes it is a multi-response regression: the response for each class is fitted to its indicator, cut off at 0
 /// and divided by their sum; where no response is positive, every class is as probable.

@@ -109,8 +109,7 @@ pub(super) fn standardised(
 fn determined(columns: Array2<f64>) -> Result<()> {
     let solved = columns.qr_into().map_err(|e| Error::invalid("the meta-features", "decomposable", e))?;
     let own = solved.into_r().diag().to_owned();
-    // Written so that NaN is refused.
-    match own.iter().position(|part| !(*part > OWN_PART)) {
+    match own.iter().position(|part| part.is_nan() || *part <= OWN_PART) {
         None => Ok(()),
         Some(feature) => {
             let must = format!(

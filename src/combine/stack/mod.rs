@@ -1,8 +1,9 @@
 //! Meta-learners: rules that are trained on what the slots say.
 //!
 //! A [`Stack`] lays out what the slots say of each held-out row as one row of numbers ([`MetaFeatures`]) and hands
-//! the table to a [`MetaLearner`]: [`Linear`], [`Ridge`], [`ElasticNet`], [`Logistic`], [`Network`], or any type of
-//! your own. [`Layers`](super::Layers) puts one rule on top of several others.
+//! the table to a [`MetaLearner`]: [`Linear`], [`Ridge`], [`ElasticNet`], [`LinearRegression`], [`Tweedie`],
+//! [`Logistic`], [`Network`], any model of linfa ([`Linfa`]), or any type of your own. [`Layers`](super::Layers) puts
+//! one rule on top of several others.
 mod affine;
 mod elastic_net;
 mod features;
