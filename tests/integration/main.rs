@@ -9,6 +9,7 @@ mod ensembles;
 mod faults;
 mod interrupted;
 mod layers;
+mod linfa;
 mod learned_rules;
 mod merging;
 mod one_network;
