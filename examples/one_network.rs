@@ -63,11 +63,11 @@ fn main() -> Result<()> {
     let members = args.members;
     // The same third of the rows is kept from all: there, everything is measured.
     let plan = |builder: &dyn EnsembleBuilder| {
-        session.plan(builder, args.seed)?.reserve(1. / 3., &data, args.seed.into())
+        session.plan(builder, args.seed)?.reserve(1. / 3., &data, args.seed)
     };
 
     println!("# The last {members} epochs of one run\n");
-    show(&session, &plan(&Horizontal::last(members))?, args.budget)?;
+    show(&session, &plan(&Horizontal::last(members as usize))?, args.budget)?;
     println!("\n# {members} networks trained apart\n");
     show(&session, &plan(&MultiRun::new(members as usize))?, args.budget)
 }

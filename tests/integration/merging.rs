@@ -4,7 +4,7 @@ use crate::common::example;
 use candle_core::{DType, Device, Tensor};
 use candle_ensemble::{
     merge::{
-        merge, network::diagonal_fisher, Breadcrumbs, Dare, FileMerge, Fisher, LinearMerge, MergeInputs,
+        merge, diagonal_fisher, Breadcrumbs, Dare, FileMerge, Fisher, LinearMerge, MergeInputs,
         Method, ModelStock, Slerp, TaskArithmetic, Ties,
     },
     weights::Weights,

@@ -175,7 +175,7 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         name: "network-stack",
-        combine: |pool| combined(pool, &Stack::new(stack::Network::new(stack::Mlp::new(&[4])).epochs(5))),
+        combine: |pool| combined(pool, &Stack::new(stack::NeuralNetwork::new(stack::Mlp::new(&[4])).epochs(5))),
         learns: true,
         problems: ALL,
     },
@@ -228,7 +228,7 @@ where
 
 impl<N: Network + 'static, H: FittedCombiner + 'static> Predictor for Ensemble<N, H> {
     fn name(&self) -> String {
-        self.head().name()
+        self.fitted().name()
     }
     fn predict(&self, inputs: &Inputs) -> Result<Tensor> {
         self.predict(inputs)
