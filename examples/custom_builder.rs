@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release --example custom_builder -- --help`
 use candle_core::{Device, Tensor};
-use candle_ensemble::{combine::Mean, data::*, network::*, plan::*, strategy::*, train::*, *};
+use candle_ensemble::{combine::Mean, data::*, plan::*, strategy::*, train::*, *};
 use candle_nn::{linear, seq, Activation, VarBuilder};
 use clap::Parser;
 use rand::seq::SliceRandom;

@@ -62,9 +62,8 @@ fn main() -> Result<()> {
     let session = Session::new(&trainer, &data);
     let members = args.members;
     // The same third of the rows is kept from all: there, everything is measured.
-    let plan = |builder: &dyn EnsembleBuilder| {
-        session.plan(builder, args.seed)?.reserve(1. / 3., &data, args.seed)
-    };
+    let plan =
+        |builder: &dyn EnsembleBuilder| session.plan(builder, args.seed)?.reserve(1. / 3., &data, args.seed);
 
     println!("# The last {members} epochs of one run\n");
     show(&session, &plan(&Horizontal::last(members as usize))?, args.budget)?;

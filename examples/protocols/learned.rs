@@ -3,7 +3,7 @@ use super::{data, network, repeat, right, score, singles, tables::Report, Args, 
 use candle_core::Tensor;
 use candle_ensemble::{
     combine::{
-        stack::{Logistic, Mlp, Network, Stack},
+        stack::{Logistic, Mlp, NeuralNetwork, Stack},
         Combiner, DifferentialEvolution, FittedCombiner, GridSearch, Mean,
     },
     data::TensorDataset,

@@ -1,7 +1,7 @@
 //! The state of a run that is under way, so that it can go on where it was interrupted.
 use crate::{
     files::{header::Fault, read_tensors, tensors::Layout},
-    store::{EpochRecord, Store},
+    store::EpochRecord,
     weights::Weights,
     Error, Result,
 };

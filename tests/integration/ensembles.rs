@@ -7,7 +7,6 @@ use candle_ensemble::{
         Combiner, FittedCombiner, GeometricMean, HardVote, Mean, Median,
     },
     data::{Inputs, Task, TensorDataset},
-    network::*,
     plan::{Plan, *},
     predictions::Predictions,
     store::MemoryStore,

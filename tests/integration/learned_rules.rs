@@ -6,7 +6,6 @@ use candle_ensemble::{
     combine::*,
     data::{Task, TensorDataset},
     metrics::RowLoss,
-    predictions::*,
     prune::{Ordered, Pruned},
     strategy::{Bagging, MultiRun},
     train::{Optimizer, Trainer},

@@ -1,15 +1,15 @@
 //! linfa's models as meta-learners. Reference numbers: `tests/reference/linfa.py`.
 
+use crate::common::{bits, blobs, flat, line, CPU};
 use candle_core::{DType, Device, Result as CandleResult, Tensor};
 use candle_ensemble::{
-    strategy::MultiRun,
     combine::{stack::*, Combiner, FittedCombiner, Stack},
     data::Task,
     predictions::Predictions,
+    strategy::MultiRun,
     train::{Optimizer, Trainer},
     Ensemble, Error, HeldOut, Seed, Session,
 };
-use crate::common::{bits, blobs, flat, line, CPU};
 use linfa::dataset::Pr;
 use linfa_svm::Svm;
 use linfa_trees::DecisionTree;

@@ -5,8 +5,8 @@ use candle_ensemble::{
     combine::Mean,
     data::TensorDataset,
     merge::{
-        align::PermutationSpec, best_of, BestOf, BestReport, Granularity, LearnedSoup, MaxBarrier,
-        MergeSpec, Merged, Slerp, TaskArithmetic,
+        align::PermutationSpec, best_of, BestOf, BestReport, Granularity, LearnedSoup, MaxBarrier, MergeSpec,
+        Merged, Slerp, TaskArithmetic,
     },
     metrics::RowLoss,
     plan::Horizontal,

@@ -6,7 +6,6 @@ use candle_ensemble::{
     combine::Mean,
     data::{Dataset, TensorDataset},
     exec::{Sequential, Threads},
-    network::*,
     observe::Event,
     plan::{RunSpec, Settings, *},
     store::EpochRecord,
