@@ -7,7 +7,7 @@ use candle_ensemble::{
         Combiner, FittedCombiner, GeometricMean, HardVote, Mean, Median,
     },
     data::{Inputs, Task, TensorDataset},
-    plan::{Plan, *},
+    plan::*,
     predictions::Predictions,
     store::MemoryStore,
     strategy::{Bagging, KFold, MultiRun},
