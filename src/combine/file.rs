@@ -77,14 +77,13 @@ pub(crate) fn encode<H: Serialize + DeserializeOwned>(fitted: &H) -> Result<Vec<
     }
 }
 
-/// The rule called `name`, if that is what an `H` calls itself.
+/// The fitted combiner called `name`, when that is what an `H` calls itself and its fields agree with each other.
 pub(crate) fn decode<H: FittedCombiner + DeserializeOwned>(name: &str, bytes: &[u8]) -> Result<H, Fault> {
-    let fitted = codec::decode::<H>(bytes);
-    match fitted.as_ref().map(FittedCombiner::name) {
-        Ok(own) if own == name => fitted.map_err(Fault::Foreign),
-        Ok(own) => Err(Fault::foreign(format!("its rule is {name:?}, not {own:?}"))),
-        Err(why) => {
-            Err(Fault::foreign(format!("its rule is {name:?}, which is not the one asked for: {why}")))
-        }
+    let other = |why| format!("its rule is {name:?}, which is not the one asked for: {why}");
+    let fitted = codec::decode::<H>(bytes).map_err(|why| Fault::foreign(other(why)))?;
+    fitted.check().map_err(|e| Fault::foreign(format!("its rule {name:?} is not valid: {e}")))?;
+    match fitted.name() {
+        own if own == name => Ok(fitted),
+        own => Err(Fault::foreign(format!("its rule is {name:?}, not {own:?}"))),
     }
 }

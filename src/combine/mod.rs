@@ -100,6 +100,17 @@ pub trait FittedCombiner: Debug {
         false
     }
 
+    /// Checks that the fitted combiner is consistent, so that [`FittedCombiner::combine`] cannot panic. [`load_rule`] and
+    /// [`Ensemble::load`](crate::Ensemble::load) call it after decoding, because a file may hold any values that have the
+    /// right types. Implement it for types with fields that must agree with each other; wrappers call it for what they
+    /// wrap.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`](crate::Error::Invalid) when a field is out of range or does not agree with another one.
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Combines the predictions, into probabilities for classes, values for regression. A row that no prediction covers
     /// comes out as NaN.
     ///
@@ -147,6 +158,10 @@ impl<H: FittedCombiner + ?Sized> FittedCombiner for Box<H> {
 
     fn needs_inputs(&self) -> bool {
         (**self).needs_inputs()
+    }
+
+    fn check(&self) -> Result<()> {
+        (**self).check()
     }
 
     fn combine(&self, predictions: &Predictions) -> CandleResult<Tensor> {

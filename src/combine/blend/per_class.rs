@@ -6,7 +6,7 @@ use crate::{
             squares::targets,
             table::Table,
         },
-        fixed::weighted::to_probabilities,
+        fixed::weighted::{finite_weights, one_name_a_slot, to_probabilities},
         held_out_table::HeldOutTable,
         Combiner, Fit, FittedCombiner,
     },
@@ -108,6 +108,14 @@ impl FittedCombiner for FittedPerClass {
 
     fn fitted(&self) -> Option<&Fit> {
         Some(&self.fit)
+    }
+
+    fn check(&self) -> Result<()> {
+        for weights in &self.weights {
+            one_name_a_slot(&self.names, weights.len())?;
+            finite_weights(&self.names, weights)?;
+        }
+        Ok(())
     }
 
     fn combine(&self, predictions: &Predictions) -> CandleResult<Tensor> {
