@@ -8,6 +8,7 @@ mod corpus;
 mod ensembles;
 mod faults;
 mod interrupted;
+mod layers;
 mod learned_rules;
 mod merging;
 mod one_network;
