@@ -1,6 +1,6 @@
 //! Everything that was trained, with what is needed to use it.
 use crate::{
-    combine::{Combiner, RuleReport},
+    combine::{Combiner, CombinerReport},
     data::{Dataset, Inputs},
     ensemble::Ensemble,
     network::Scale,
@@ -219,7 +219,7 @@ impl<'a, L: Learner> Pool<'a, L> {
     ///
     /// # Errors
     /// As [`HeldOut::judge`].
-    pub fn judge<C: Combiner>(&self, combiner: &C) -> Result<RuleReport> {
+    pub fn judge<C: Combiner>(&self, combiner: &C) -> Result<CombinerReport> {
         self.held_out_for(combiner.needs_inputs())?.judge(combiner)
     }
 

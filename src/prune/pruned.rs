@@ -51,7 +51,7 @@ impl<P: Prune, C: Combiner> Combiner for Pruned<P, C> {
     type Fitted = FittedPruned<C::Fitted>;
 
     fn fit(&self, held_out: &HeldOut) -> Result<Self::Fitted> {
-        let (kept, slots) = (self.prune.keep(&held_out)?, held_out.predictions().slots());
+        let (kept, slots) = (self.prune.keep(held_out)?, held_out.predictions().slots());
         let some = held_out.select_slots(&kept)?;
         let fitted = self.rule.fit(&some)?;
         let weights = fitted.weights().map(|of_kept| {
