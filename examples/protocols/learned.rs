@@ -66,7 +66,8 @@ pub fn weighted(args: &Args) -> Result<Report> {
         let halves = halves(grown, &test)?;
         half.push(halves[1].accuracy(&Mean)?);
         grid.push(learned(&GridSearch::new().criterion(RowLoss::Error), &halves)?);
-        evolved.push(learned(&DifferentialEvolution::new(args.seed).criterion(RowLoss::Error), &halves)?);
+        evolved
+            .push(learned(&DifferentialEvolution::new().seed(args.seed).criterion(RowLoss::Error), &halves)?);
         Ok(())
     })?;
     let mut report = Report::new(

@@ -585,9 +585,9 @@ fn a_loaded_ensemble_is_what_was_asked_for_or_an_error() {
         e.to_string()
     };
     let rule = why(Ensemble::<_, FittedStack<AffineModel>>::load(&path, &trainer(), &Device::Cpu).err());
-    assert!(rule.contains(r#"its rule is "mean", which is not the one asked for"#), "{rule}");
+    assert!(rule.contains(r#"its combiner is "mean", which is not the one asked for"#), "{rule}");
     let rule = why(Ensemble::<_, Median>::load(&path, &trainer(), &Device::Cpu).err());
-    assert!(rule.contains(r#"its rule is "mean", not "median""#), "{rule}");
+    assert!(rule.contains(r#"its combiner is "mean", not "median""#), "{rule}");
 
     let load = |trainer: Trainer<MultiLayerStack>| {
         why(Ensemble::<_, Mean>::load(&path, &trainer, &Device::Cpu).err())
