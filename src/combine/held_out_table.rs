@@ -1,5 +1,5 @@
 //! Held-out predictions as plain numbers, for rules that learn.
-pub(crate) use crate::kernels::cpu::Number;
+use crate::kernels::float::Number;
 use crate::{data::Task, kernels::cpu, metrics::Truth, HeldOut, Result};
 use candle_core::{DType, Device, Tensor};
 
@@ -38,6 +38,6 @@ impl HeldOutTable {
 
     /// Calls `f` with the predictions, slot by slot, row by row.
     pub(crate) fn with<T: Number, R>(&self, f: impl FnOnce(&[T]) -> R) -> Result<R> {
-        Ok(cpu::with(&self.values, f)?)
+        Ok(cpu::with_slice(&self.values, f)?)
     }
 }

@@ -32,7 +32,6 @@ pub use fixed::{
     BordaCount, Fit, GeometricMean, HardVote, LogOddsMean, Maximum, Mean, Median, Minimum, Product,
     RankAverage, TrimmedMean, Weighted, WeightedVote, WinsorizedMean,
 };
-pub(crate) use held_out_table::Number;
 pub use report::{RuleReport, RuleScore};
 pub use select::{EnsembleSelection, SelectionPath};
 pub use stack::{

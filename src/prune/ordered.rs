@@ -2,7 +2,7 @@
 use crate::{
     combine::{held_out_table::HeldOutTable, EnsembleSelection},
     data::Task,
-    kernels::cpu::argmax,
+    kernels::argmax::argmax,
     metrics::{Criterion, RowLoss, Scored},
     prune::{alone, at_least_one, best, votes, Prune},
     HeldOut, Result,

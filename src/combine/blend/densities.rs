@@ -6,7 +6,7 @@ use crate::{
         Fit, Weighted,
     },
     data::Task,
-    kernels::cpu::Number,
+    kernels::float::Number,
     metrics::{Truth, NLL_EPSILON},
     HeldOut, Result,
 };

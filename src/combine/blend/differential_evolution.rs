@@ -4,7 +4,7 @@ use crate::{
         blend::search::{searched, By, Worth},
         Combiner, Weighted,
     },
-    kernels::cpu::argmin,
+    kernels::argmax::argmin,
     metrics::Criterion,
     Error, HeldOut, Result, Seed,
 };

@@ -2,7 +2,7 @@
 use crate::{
     combine::{blend::table::Table, held_out_table::HeldOutTable, Combiner, Fit, Weighted},
     data::Task,
-    kernels::cpu::Number,
+    kernels::float::Number,
     metrics::{Criterion, RowLoss, Scored},
     threads::wide,
     Error, HeldOut, Result,

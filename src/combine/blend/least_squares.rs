@@ -10,7 +10,7 @@ use crate::{
         Combiner, Fit, Penalty, Weighted,
     },
     data::Task,
-    kernels::cpu::Number,
+    kernels::float::Number,
     threads::wide,
     Error, HeldOut, Result,
 };

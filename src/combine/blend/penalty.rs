@@ -7,7 +7,7 @@ use crate::{
         },
         Fit, Weighted,
     },
-    kernels::cpu::Number,
+    kernels::float::Number,
     Error, HeldOut, Result, Rows, Seed,
 };
 use serde::{Deserialize, Serialize};

@@ -11,7 +11,7 @@ use crate::{
         Combiner, Fit, FittedCombiner,
     },
     data::Task,
-    kernels::cpu::Number,
+    kernels::float::Number,
     predictions::Predictions,
     HeldOut, Result,
 };

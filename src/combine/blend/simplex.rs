@@ -9,7 +9,7 @@ use crate::{
         quadratic::on_simplex,
         table::{Pass, Table},
     },
-    kernels::cpu::{argmin, Number},
+    kernels::{argmax::argmin, float::Number},
     threads::wide,
 };
 use rayon::prelude::*;

@@ -6,7 +6,7 @@ use crate::{
         Combiner, Penalty, Weighted,
     },
     data::Task,
-    kernels::cpu::Number,
+    kernels::float::Number,
     metrics::Truth,
     HeldOut, Result,
 };

@@ -1,5 +1,5 @@
 //! Passes over predictions as a dense table, one row a slot: each reads the table once, block by block.
-use crate::kernels::{cpu::Number, real::vectorized};
+use crate::kernels::{float::Number, simd::vectorized};
 use rayon::prelude::*;
 
 /// Cells a block: small enough that one block of every slot stays in a core's cache, and fixed, so that sums come

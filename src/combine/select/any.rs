@@ -1,7 +1,7 @@
 //! Any criterion: every candidate's predictions in full.
 use crate::{
     combine::select::{Candidates, Scorer},
-    kernels::cpu::Number,
+    kernels::float::Number,
     metrics::{Criterion, Scored, Truth},
     threads::wide,
     Result,

@@ -16,7 +16,7 @@ use greedy::Greedy;
 use crate::{
     combine::{held_out_table::HeldOutTable, Combiner, Fit, Weighted},
     data::Task,
-    kernels::cpu::Number,
+    kernels::float::Number,
     metrics::{Criterion, RowLoss, Scored, Truth},
     Error, HeldOut, Result, Seed,
 };

@@ -1,5 +1,5 @@
 //! Where the numbers of the candidates lie, and how they are summed over the rows.
-use crate::{kernels::cpu::Number, threads::wide};
+use crate::{kernels::float::Number, threads::wide};
 use rayon::prelude::*;
 use std::ops::Range;
 

@@ -1,7 +1,7 @@
 //! Squared error and Brier score of the mean: quadratic in how often each member is in use.
 use crate::{
     combine::select::{panels::over_rows, Candidates, Scorer},
-    kernels::{cpu::Number, real::vectorized},
+    kernels::{float::Number, simd::vectorized},
     threads::wide,
     Result,
 };
