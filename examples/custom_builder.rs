@@ -16,7 +16,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// at random without replacement.
 #[derive(Debug)]
 struct Jackknife {
-    runs: u32,
+    runs: usize,
     delete: usize,
 }
 
@@ -32,7 +32,7 @@ impl EnsembleBuilder for Jackknife {
             kept.shuffle(&mut seed.nth("jackknife", number.into()).rng());
             kept.truncate(rows - self.delete);
             kept.sort_unstable();
-            let id = runs.len() as u32;
+            let id = runs.len();
             runs.push(RunSpec::new(id, architecture, seed.nth("run", id.into()), kept));
         }
         Ok(Plan { runs, reserved: Rows::new(), data: data.fingerprint(), seed })
@@ -65,7 +65,7 @@ struct Args {
 fn main() -> Result<()> {
     threads::one_core_per_member();
     let args = Args::parse();
-    let (runs, epochs) = if args.quick { (2, 1) } else { (args.members, args.epochs) };
+    let (runs, epochs) = if args.quick { (2, 1) } else { (args.members as usize, args.epochs) };
 
     let digits = smartcore::dataset::digits::load_dataset();
     let images =

@@ -8,6 +8,8 @@ mod corpus;
 mod ensembles;
 mod faults;
 mod interrupted;
+mod layers;
+mod linfa;
 mod learned_rules;
 mod merging;
 mod one_network;
