@@ -1,7 +1,11 @@
 //! Bootstrap aggregating.
 use crate::{
+    registry::{Argument, Entry},
     resample::{Amount, Bootstrap, ResampleUnit},
-    strategy::Strategy,
+    strategy::{
+        registry::{boxed, by, BY, RUNS, VALIDATION},
+        EnsembleBuilder, Strategy,
+    },
 };
 
 /// Bagging: every run on a bootstrap sample, rows drawn with replacement; the rows left out (about 37 % at full
@@ -57,3 +61,18 @@ impl Bagging {
         self
     }
 }
+
+pub(crate) const ENTRY: Entry<Box<dyn EnsembleBuilder>> =
+    Entry::new("bootstrap", "Bagging", "Every member on rows drawn with replacement", |arguments| {
+        let mut bagging = Bagging::new(arguments.get("runs")?).size(arguments.get("size")?);
+        bagging.resample.by = by(arguments)?;
+        boxed(bagging, arguments)
+    })
+    .with_aliases(&["bagging"])
+    .with_arguments(&[
+        RUNS,
+        Argument::new("size", "1", "Sample size, as a share of the rows"),
+        BY,
+        VALIDATION,
+    ])
+    .with_source("Breiman 1996, doi:10.1007/BF00058655");

@@ -1,7 +1,11 @@
 //! Cross-validation committees.
 use crate::{
+    registry::{Argument, Entry},
     resample::{Folds, ResampleUnit},
-    strategy::Strategy,
+    strategy::{
+        registry::{boxed, by, BY, VALIDATION},
+        EnsembleBuilder, Strategy,
+    },
 };
 
 /// K-fold: each run holds one of `k` folds out and trains on the others; the `k` models of one repeat predict with
@@ -77,3 +81,22 @@ impl KFold {
         self
     }
 }
+
+pub(crate) const ENTRY: Entry<Box<dyn EnsembleBuilder>> =
+    Entry::new("k-fold", "KFold", "Every member on all folds of the rows but one", |arguments| {
+        let (k, repeats) = (arguments.get("k")?, arguments.get("repeats")?);
+        let folds = Folds { k, repeats, by: by(arguments)?, refit: arguments.get("refit")? };
+        boxed(KFold::of(folds), arguments)
+    })
+    .with_arguments(&[
+        Argument::new("k", "5", "Folds"),
+        Argument::new("repeats", "1", "How often the rows are dealt to folds"),
+        Argument::new(
+            "refit",
+            "false",
+            "Whether a network fitted on all rows predicts in the place of its folds",
+        ),
+        BY,
+        VALIDATION,
+    ])
+    .with_source("Parmanto, Munro and Doyle 1996, doi:10.1080/095400996116848");

@@ -1,7 +1,11 @@
 //! Random parts of the rows.
 use crate::{
+    registry::{Argument, Entry},
     resample::{Amount, ResampleUnit, Subsample},
-    strategy::Strategy,
+    strategy::{
+        registry::{boxed, by, BY, RUNS, VALIDATION},
+        EnsembleBuilder, Strategy,
+    },
 };
 
 /// Random splits: every run trains on a random part of the rows, drawn without replacement; the rest is held out
@@ -46,3 +50,16 @@ impl RandomSplit {
         self
     }
 }
+
+pub(crate) const ENTRY: Entry<Box<dyn EnsembleBuilder>> = Entry::new(
+    "random-split",
+    "RandomSplit",
+    "Every member on rows drawn without replacement",
+    |arguments| {
+        let mut split = RandomSplit::new(arguments.get("runs")?, arguments.get("size")?);
+        split.resample.by = by(arguments)?;
+        boxed(split, arguments)
+    },
+)
+.with_aliases(&["pasting"])
+.with_arguments(&[RUNS, Argument::new("size", "0.5", "Share of the rows"), BY, VALIDATION]);
