@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release --example one_network -- --help`
 use candle_core::{Device, Tensor};
-use candle_ensemble::{data::*, merge::*, network::*, plan::*, strategy::*, train::*, weights::*, *};
+use candle_ensemble::{data::*, merge::*, plan::*, strategy::*, train::*, weights::*, *};
 use candle_nn::{linear, seq, Activation, VarBuilder};
 use clap::Parser;
 
@@ -21,7 +21,7 @@ struct Args {
     members: u32,
     /// Passes over the training rows
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..))]
-    epochs: u32,
+    epochs: usize,
     /// Units of each of the two hidden layers
     #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..))]
     width: u32,

@@ -354,7 +354,7 @@ proptest! {
             prop_assert_eq!(all, (0..n as u32).collect::<Rows>(), "each row is held out once");
             for (fold, draw) in folds.iter().enumerate() {
                 prop_assert_eq!(draw.train.len() + held_out(draw, n).len(), n);
-                prop_assert_eq!(how.prediction(repeat * k + fold), repeat);
+                prop_assert_eq!(how.slot(repeat * k + fold), repeat);
             }
         }
     }
@@ -484,7 +484,7 @@ proptest! {
             prop_assert!(features.is_sorted_by(|a, b| a < b) && features.iter().all(|f| *f < 4));
             prop_assert_eq!(RunRows { features: None, ..draw }, rows);
         }
-        prop_assert_eq!((how.prediction(0), how.prediction(1)), (0, 0));
+        prop_assert_eq!((how.slot(0), how.slot(1)), (0, 0));
     }
 }
 
@@ -583,7 +583,7 @@ fn a_chain_speaks_as_the_ensemble_stood() {
 #[test]
 fn members_of_subspaces_see_their_own_features_everywhere() {
     let data = numbers(12);
-    let seen: Mutex<BTreeMap<u32, Vec<Vec<f32>>>> = Mutex::default();
+    let seen: Mutex<BTreeMap<usize, Vec<Vec<f32>>>> = Mutex::default();
     let learner = CustomLoop::new(
         "columns",
         |vb| linear(0, 1, vb),

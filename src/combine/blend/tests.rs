@@ -354,27 +354,27 @@ fn bad_parameters_are_named() {
         let error = got.unwrap_err().to_string();
         assert!(error.contains(what), "{error}");
     };
-    let data = || Ok(held_out.clone());
+    let data = &held_out;
     for bad in [f64::NAN, -1.] {
         let strength = Penalty::Fixed(bad);
         says(
-            SimplexLogLoss::new().towards_equal(strength).fit(&data),
+            SimplexLogLoss::new().towards_equal(strength).fit(data),
             "strength of the penalty must be 0 or more",
         );
-        says(SimplexSquares::new().towards_equal(strength).fit(&data), "strength of the penalty");
-        says(InverseError::new().power(bad).fit(&data), "power of inverse-error");
-        says(DifferentialEvolution::new(1).tolerance(bad).fit(&data), "tolerance of differential evolution");
+        says(SimplexSquares::new().towards_equal(strength).fit(data), "strength of the penalty");
+        says(InverseError::new().power(bad).fit(data), "power of inverse-error");
+        says(DifferentialEvolution::new(1).tolerance(bad).fit(data), "tolerance of differential evolution");
     }
-    says(LeastSquares::ridge(Penalty::Fixed(-1.)).fit(&data), "strength of the penalty");
-    says(LeastSquares::ridge(Penalty::Fixed(f64::INFINITY)).fit(&data), "ridge penalty must be finite");
+    says(LeastSquares::ridge(Penalty::Fixed(-1.)).fit(data), "strength of the penalty");
+    says(LeastSquares::ridge(Penalty::Fixed(f64::INFINITY)).fit(data), "ridge penalty must be finite");
     let folds = Penalty::CrossValidated { folds: 1, seed: Seed::from(1), one_standard_error: false };
     says(
-        SimplexLogLoss::new().towards_equal(folds).fit(&data),
+        SimplexLogLoss::new().towards_equal(folds).fit(data),
         "folds of the held-out rows must be at least 2",
     );
-    says(GridSearch::new().steps(0).fit(&data), "steps of the grid");
-    says(PseudoBma::bootstrap(0, 1).fit(&data), "draws of the Bayesian bootstrap");
-    says(ModelCombination::new(1).draws(0).fit(&data), "draws of Bayesian model combination");
+    says(GridSearch::new().steps(0).fit(data), "steps of the grid");
+    says(PseudoBma::bootstrap(0, 1).fit(data), "draws of the Bayesian bootstrap");
+    says(ModelCombination::new(1).draws(0).fit(data), "draws of Bayesian model combination");
     says(SimplexLogLoss::new().fit(&values(2, 9, 1)), "classification");
     says(InverseError::new().loss(RowLoss::Brier).fit(&values(2, 9, 1)), "a loss for values");
 }
