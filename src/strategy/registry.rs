@@ -111,8 +111,8 @@ impl EnsembleBuilder for Within {
 pub(crate) const RUNS: Argument = Argument::new("runs", "10", "Networks, for each architecture");
 
 /// What rows are drawn by.
-pub(crate) const BY: Argument = Argument::optional(
-    "by",
+pub(crate) const UNIT: Argument = Argument::optional(
+    "unit",
     "What is drawn: rows, strata (rows, class by class) or groups; if not set, what suits the data",
 );
 
@@ -120,10 +120,10 @@ pub(crate) const BY: Argument = Argument::optional(
 pub(crate) const VALIDATION: Argument =
     Argument::optional("validation", "Share of each run\'s rows that is kept for early stopping");
 
-/// The value of [`BY`].
-pub(crate) fn by(arguments: &Arguments) -> Result<Option<ResampleUnit>> {
+/// The value of [`UNIT`].
+pub(crate) fn unit(arguments: &Arguments) -> Result<Option<ResampleUnit>> {
     use ResampleUnit::{Groups, Rows, Strata};
-    arguments.choice("by", &[("rows", Rows), ("strata", Strata), ("groups", Groups)])
+    arguments.choice("unit", &[("rows", Rows), ("strata", Strata), ("groups", Groups)])
 }
 
 /// The strategy with the value of [`VALIDATION`].
@@ -166,9 +166,9 @@ mod tests {
         same("multi-run:3", &MultiRun::new(3));
         same("multi-run:3:validation=0.2", &MultiRun::new(3).validation(0.2));
         same("bootstrap", &Bagging::new(10));
-        same("bagging:4:0.5:by=strata", &Bagging::new(4).size(0.5).by(ResampleUnit::Strata));
+        same("bagging:4:0.5:unit=strata", &Bagging::new(4).size(0.5).unit(ResampleUnit::Strata));
         same("k-fold", &KFold::new(5));
-        same("k-fold:3:2:by=rows", &KFold::new(3).repeats(2).by(ResampleUnit::Rows));
+        same("k-fold:3:2:unit=rows", &KFold::new(3).repeats(2).unit(ResampleUnit::Rows));
         same("random-split:4:0.7", &RandomSplit::new(4, 0.7));
         same("subspace:4:features=0.25", &RandomSubspace::new(4, 0.25));
         same("random-patches:4", &RandomPatches::new(4, 0.5, 0.5));
@@ -208,8 +208,7 @@ mod tests {
             error("bootstrap+snapshot+last")
         );
         assert!(error("boostrap").ends_with("but is boostrap; did you mean bootstrap?"));
-        assert!(
-            error("bootstrap:by=row").contains("the argument by of bootstrap must be one of rows, strata")
-        );
+        assert!(error("bootstrap:unit=row")
+            .contains("the argument unit of bootstrap must be one of rows, strata"));
     }
 }

@@ -483,7 +483,7 @@ fn a_refit_network_speaks_for_its_folds_at_inference_and_has_no_part_in_what_is_
         session.train(&plan).unwrap()
     };
     for reserve in [false, true] {
-        let (mean, refit) = (grown(&KFold::new(4), reserve), grown(&KFold::new(4).refit(), reserve));
+        let (mean, refit) = (grown(&KFold::new(4), reserve), grown(&KFold::new(4).refit(true), reserve));
         assert_eq!((mean.members().len(), refit.members().len(), refit.slots()), (4, 5, 1));
         let held_out =
             |pool: &Pool<'_, _>| pool.held_out().unwrap().predictions().values().flatten_all().unwrap();
@@ -492,7 +492,7 @@ fn a_refit_network_speaks_for_its_folds_at_inference_and_has_no_part_in_what_is_
         assert_eq!(refit.held_out().unwrap().costs(), [3.]);
         let seen = if reserve { 48 } else { 60 };
         assert_eq!(refit.members()[4].record.seen.len(), seen);
-        let alone = refit.members_apart(&x).unwrap().values().get(4).unwrap();
+        let alone = refit.predictions_per_member(&x).unwrap().values().get(4).unwrap();
         let rule = Stack::new(stack::Ridge::new(1.));
         let (by_mean, ensemble) = (mean.combine(&rule).unwrap(), refit.combine(&rule).unwrap());
         assert_eq!(ensemble.head(), by_mean.head(), "the rule learns from the fold models");
