@@ -97,6 +97,7 @@ impl fmt::Debug for Vars {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use candle_core::Tensor;
     use crate::{
         weights::{fresh, InitScheme},
         Seed,
