@@ -97,12 +97,12 @@ impl fmt::Debug for Vars {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::Tensor;
     use crate::{
         weights::{fresh, InitScheme},
         Seed,
     };
     use candle_core::DType;
+    use candle_core::Tensor;
     use candle_nn::{init::DEFAULT_KAIMING_NORMAL, VarBuilder};
 
     const CPU: Device = Device::Cpu;
