@@ -21,7 +21,7 @@ struct Args {
     members: u32,
     /// Passes over the training rows
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..))]
-    epochs: usize,
+    epochs: u32,
     /// Units of each of the two hidden layers
     #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..))]
     width: u32,
@@ -58,16 +58,15 @@ fn main() -> Result<()> {
         let net = net.add(linear(width, width, vb.pp(1))?).add(Activation::Relu);
         Ok(AnyNetwork::new(net.add(linear(width, 10, vb.pp(2))?)))
     };
-    let trainer = Trainer::new(mlp).epochs(args.epochs);
+    let trainer = Trainer::new(mlp).epochs(args.epochs as usize);
     let session = Session::new(&trainer, &data);
     let members = args.members;
     // The same third of the rows is kept from all: there, everything is measured.
-    let plan = |builder: &dyn EnsembleBuilder| {
-        session.plan(builder, args.seed)?.reserve(1. / 3., &data, args.seed.into())
-    };
+    let plan =
+        |builder: &dyn EnsembleBuilder| session.plan(builder, args.seed)?.reserve(1. / 3., &data, args.seed);
 
     println!("# The last {members} epochs of one run\n");
-    show(&session, &plan(&Horizontal::last(members))?, args.budget)?;
+    show(&session, &plan(&Horizontal::last(members as usize))?, args.budget)?;
     println!("\n# {members} networks trained apart\n");
     show(&session, &plan(&MultiRun::new(members as usize))?, args.budget)
 }

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::{
     data::{
         dataset::move_view,
-        values::{on_cpu, on_values},
+        values::on_cpu,
     },
+    kernels::cpu::on_values,
     Error, Result,
 };
 

@@ -36,5 +36,5 @@ pub use network::{
 };
 pub use registry::registry;
 
-pub use crate::kernels::strips::STRIP;
+pub use crate::kernels::linear::STRIP_LEN;
 pub use crate::weights::{average, mix, Average, Ema, NamedTensors, RunWeights, Swa, WarmUp};

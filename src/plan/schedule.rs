@@ -362,7 +362,7 @@ mod tests {
         for (epochs, batches, cycles) in
             [(30, 7, 6), (10, 7, 4), (11, 3, 3), (5, 1, 5), (7, 13, 11), (3, 1, 8)]
         {
-            let (rate, of) = (0.1, f64::from(epochs * batches));
+            let (rate, of) = (0.1, (epochs * batches) as f64);
             let length = (of / cycles as f64).ceil();
             let schedule = LrSchedule::from(Schedule::WarmRestarts { cycles });
             for i in 0..epochs * batches {

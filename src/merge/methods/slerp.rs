@@ -1,8 +1,8 @@
 //! Spherical linear interpolation.
 use crate::{
     kernels::{
-        real::vectorized,
-        strips::{dot, weighted_sum},
+        simd::vectorized,
+        linear::{dot, weighted_sum},
     },
     merge::{ElementwiseRule, Method, Needs, Sources, Strip},
     Error, Result,

@@ -168,7 +168,7 @@ mod tests {
         let at = |epoch| Position { epoch, batch: 0, epochs: 11, batches_per_epoch: 1 };
         for k in 0..5 {
             let form = 0.5 * ((PI * k as f64 / 5.).cos() + 1.);
-            assert!((t.rate(1., at(6 + k)) - form).abs() < 1e-12);
+            assert!((t.rate(1., at(6 + k)).unwrap() - form).abs() < 1e-12);
         }
     }
 
