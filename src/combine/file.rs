@@ -2,7 +2,7 @@
 use crate::{
     codec,
     combine::FittedCombiner,
-    files::{self, header::Fault, read_tensors, tensors::Layout},
+    files::{self, header::FormatError, read_tensors, tensors::TensorFile},
     store::read_file,
     Error, Result,
 };
@@ -42,7 +42,7 @@ pub fn save_rule<H: FittedCombiner + Serialize + DeserializeOwned>(
         .map_err(|e| Error::invalid("the rule's name", "serializable", e))?;
     let length = rule.len();
     let rule = Tensor::from_vec(rule, length, &Device::Cpu)?;
-    let layout = Layout::new(KIND, &about, [(KIND.to_string(), rule)])?;
+    let layout = TensorFile::new(KIND, &about, [(KIND.to_string(), rule)])?;
     files::write_with(path.as_ref(), |file| layout.write(file))
 }
 
@@ -55,10 +55,10 @@ pub fn load_rule<H: FittedCombiner + DeserializeOwned>(path: impl AsRef<Path>) -
     let path = path.as_ref();
     let found = read_file(path, |bytes| {
         let mut content = read_tensors(KIND, bytes)?;
-        let about: About = serde_json::from_str(&content.about)
-            .map_err(|e| Fault::foreign(format!("what it says of itself: {e}")))?;
+        let about: About = serde_json::from_str(&content.description)
+            .map_err(|e| FormatError::foreign(format!("what it says of itself: {e}")))?;
         let rule = content.tensors.remove(KIND).and_then(|t| t.to_vec1::<u8>().ok());
-        decode(&about.rule, &rule.ok_or_else(|| Fault::foreign("it has no rule".to_string()))?)
+        decode(&about.rule, &rule.ok_or_else(|| FormatError::foreign("it has no rule".to_string()))?)
     })?;
     found.ok_or_else(|| files::failed(path, io::Error::from(io::ErrorKind::NotFound)))
 }
@@ -78,13 +78,16 @@ pub(crate) fn encode<H: Serialize + DeserializeOwned>(fitted: &H) -> Result<Vec<
 }
 
 /// The rule called `name`, if that is what an `H` calls itself.
-pub(crate) fn decode<H: FittedCombiner + DeserializeOwned>(name: &str, bytes: &[u8]) -> Result<H, Fault> {
+pub(crate) fn decode<H: FittedCombiner + DeserializeOwned>(
+    name: &str,
+    bytes: &[u8],
+) -> Result<H, FormatError> {
     let fitted = codec::decode::<H>(bytes);
     match fitted.as_ref().map(FittedCombiner::name) {
-        Ok(own) if own == name => fitted.map_err(Fault::Foreign),
-        Ok(own) => Err(Fault::foreign(format!("its rule is {name:?}, not {own:?}"))),
+        Ok(own) if own == name => fitted.map_err(FormatError::Foreign),
+        Ok(own) => Err(FormatError::foreign(format!("its rule is {name:?}, not {own:?}"))),
         Err(why) => {
-            Err(Fault::foreign(format!("its rule is {name:?}, which is not the one asked for: {why}")))
+            Err(FormatError::foreign(format!("its rule is {name:?}, which is not the one asked for: {why}")))
         }
     }
 }

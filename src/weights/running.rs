@@ -1,7 +1,7 @@
 //! Averages that follow a training: stochastic weight averaging and exponential moving averages.
 use crate::{
     codec,
-    files::{read_tensors, Layout},
+    files::{read_tensors, TensorFile},
     kernels::{
         real::vectorized,
         slices::{self, dense, Held, Loop},
@@ -156,13 +156,13 @@ impl Running {
         Ok(Saved {
             count: self.count,
             dtypes,
-            values: Layout::new(KIND, "", exact.collect::<Result<Vec<_>>>()?)?.to_bytes()?,
+            values: TensorFile::new(KIND, "", exact.collect::<Result<Vec<_>>>()?)?.to_bytes()?,
         })
     }
 
     fn restore(saved: &Saved) -> Result<Self> {
         let exact =
-            read_tensors(KIND, &saved.values).map_err(|fault| fault.of("the running average"))?.tensors;
+            read_tensors(KIND, &saved.values).map_err(|error| error.of("the running average"))?.tensors;
         if exact.len() != saved.dtypes.len() {
             return Err(foreign("its parts do not go together".into()));
         }
