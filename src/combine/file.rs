@@ -84,7 +84,10 @@ pub(crate) fn encode<H: Serialize + DeserializeOwned>(fitted: &H) -> Result<Vec<
 }
 
 /// The fitted combiner called `name`, when `H` has that name and its fields agree with each other.
-pub(crate) fn decode<H: FittedCombiner + DeserializeOwned>(name: &str, bytes: &[u8]) -> Result<H, FormatError> {
+pub(crate) fn decode<H: FittedCombiner + DeserializeOwned>(
+    name: &str,
+    bytes: &[u8],
+) -> Result<H, FormatError> {
     let other = |why| format!("its combiner is {name:?}, which is not the one asked for: {why}");
     let fitted = codec::decode::<H>(bytes).map_err(|why| FormatError::foreign(other(why)))?;
     fitted.check().map_err(|e| FormatError::foreign(format!("its combiner {name:?} is not valid: {e}")))?;
