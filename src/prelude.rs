@@ -16,8 +16,8 @@
 //! ```
 pub use crate::{
     combine::{
-        Combiner, EnsembleSelection, FittedCombiner, GeometricMean, HardVote, LogOddsMean, Mean, Median, Weighted,
-        WeightedVote,
+        Combiner, EnsembleSelection, FittedCombiner, GeometricMean, HardVote, LogOddsMean, Mean, Median,
+        Weighted, WeightedVote,
     },
     data::{Dataset, Split, Task, TensorDataset},
     merge::{best_of, BestOf, MaxBarrier, MergeSpec, RunWeights},
@@ -25,7 +25,8 @@ pub use crate::{
     plan::{FastGeometric, Horizontal, Plan, Settings, Snapshot},
     store::DirectoryStore,
     strategy::{
-        Bagging, EnsembleBuilder, ForwardChaining, KFold, MultiRun, RandomPatches, RandomSplit, RandomSubspace,
+        Bagging, EnsembleBuilder, ForwardChaining, KFold, MultiRun, RandomPatches, RandomSplit,
+        RandomSubspace,
     },
     threads::one_core_per_member,
     train::{CustomLoop, EarlyStopping, Learner, Loss, LrSchedule, Optimizer, Trainer},

@@ -1,10 +1,11 @@
-//! One member, when the run is over.
+//! One member, when the run ends.
 use super::CollectMembers;
 use crate::Result;
 use serde::{Deserialize, Serialize};
 
-/// Collects one member, the network as it is when the run is over. This is what a strategy does if nothing else is
-/// set.
+/// Collects one member: the network when the run ends. This is the default of every strategy.
+///
+/// With early stopping or weight averaging, the member is the network that these select.
 ///
 /// ```
 /// use candle_ensemble::plan::{Collect, Last};
