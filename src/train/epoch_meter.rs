@@ -1,7 +1,7 @@
 //! The loss and the metric of an epoch, accumulated over its batches.
 use crate::{
     data::{Batch, Task},
-    kernels::cpu,
+    kernels::{argmax::argmax, cpu},
 };
 use candle_core::{Result, Tensor};
 
@@ -26,11 +26,13 @@ impl EpochMeter {
         self.loss += loss * rows as f64;
         self.rows += rows as f64;
         self.score += match self.task {
-            Task::Classification { .. } => {
-                cpu::with(output, |out| cpu::with(&batch.targets, |classes| correct_rows(out, classes)))??
-            }
+            Task::Classification { .. } => cpu::with_slice(output, |out| {
+                cpu::with_slice(&batch.targets, |classes| correct_rows(out, classes))
+            })??,
             Task::Regression { outputs } => {
-                let error = cpu::with(output, |out| cpu::with(&batch.targets, |y| squared_error(out, y)))??;
+                let error = cpu::with_slice(output, |out| {
+                    cpu::with_slice(&batch.targets, |y| squared_error(out, y))
+                })??;
                 error / outputs as f64
             }
         };
@@ -52,7 +54,7 @@ fn correct_rows(outputs: &[f32], classes: &[u32]) -> f64 {
     let width = outputs.len() / classes.len().max(1);
     let predicted = |row: &[f32]| match row {
         [logit] => usize::from(*logit > 0.),
-        _ => cpu::argmax(row),
+        _ => argmax(row),
     };
     let rows = outputs.chunks_exact(width.max(1)).zip(classes);
     rows.filter(|(row, class)| predicted(row) == **class as usize).count() as f64

@@ -1,7 +1,7 @@
 //! RMSProp.
 use crate::{
     check::{below_one, non_negative, positive},
-    kernels::real::Real,
+    kernels::float::Real,
     train::optimizer::{
         check_epsilon,
         rule::{add_decay, Gradient, Kernel, Step, UpdateRule, MAX_MOMENTS},

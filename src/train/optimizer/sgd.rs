@@ -1,7 +1,7 @@
 //! Stochastic gradient descent.
 use crate::{
     check::{below_one, non_negative, positive, require},
-    kernels::real::Real,
+    kernels::float::Real,
     train::optimizer::rule::{add_decay, Gradient, Kernel, Step, UpdateRule, MAX_MOMENTS},
     Result,
 };

@@ -1,7 +1,7 @@
 //! Applying an optimizer to variables, and saving its state.
 use crate::{
     check::non_negative,
-    kernels::real::Real,
+    kernels::float::Real,
     train::{
         clip::{norm, Limits},
         optimizer::{
