@@ -2,6 +2,7 @@
 //!
 //! A [`Combiner`] is a rule with its parameters still open; fitted, it is a [`FittedCombiner`]. CombinerSet that have nothing
 //! to fit ([`Rule`]) are their own heads.
+pub(crate) mod any;
 pub(crate) mod blend;
 pub(crate) mod calibrate;
 pub(crate) mod cross_fit;
@@ -10,10 +11,13 @@ mod file;
 pub(crate) mod fixed;
 pub(crate) mod held_out_table;
 mod metrics;
+pub(crate) mod pruned;
+mod registry;
 mod report;
 pub(crate) mod select;
 pub mod stack;
 
+pub use any::{AnyCombiner, AnyFitted};
 pub use blend::{
     DifferentialEvolution, FittedPerClass, GridSearch, InverseError, LeastSquares, ModelCombination, Penalty,
     PerClass, PredictiveStacking, PseudoBma, SimplexLogLoss, SimplexSquares,
@@ -32,6 +36,8 @@ pub use fixed::{
     BordaCount, Fit, GeometricMean, HardVote, LogOddsMean, Maximum, Mean, Median, Minimum, Product,
     RankAverage, TrimmedMean, Weighted, WeightedVote, WinsorizedMean,
 };
+pub use pruned::FittedPruned;
+pub use registry::registry;
 pub use report::{CombinerReport, CombinerScore};
 pub use select::{EnsembleSelection, SelectionPath};
 pub use stack::{

@@ -59,7 +59,10 @@ fn a_snapshot_run_follows_its_rate() -> Result<()> {
 fn snapshots_and_a_schedule_are_an_error_that_names_both() {
     let trainer = Trainer::new(net).epochs(6).schedule(Schedule::Linear { to: 0.5 });
     let e = Session::new(&trainer, &data()).fit(&Snapshot::new(2), 5).err().unwrap().to_string();
-    assert!(e.contains("the schedule must be left unset with Snapshot") && e.contains("Linear { to: 0.5 }"), "{e}");
+    assert!(
+        e.contains("the schedule must be left unset with Snapshot") && e.contains("Linear { to: 0.5 }"),
+        "{e}"
+    );
 }
 
 #[test]

@@ -1,5 +1,9 @@
 //! Members from consecutive epochs of one run.
-use crate::{plan::collect::CollectMembers, Error, Result};
+use crate::{
+    plan::collect::CollectMembers,
+    registry::{Argument, Entry},
+    Error, Result,
+};
 use serde::{Deserialize, Serialize};
 
 /// The epochs of the window.
@@ -75,7 +79,17 @@ impl Horizontal {
 }
 
 impl CollectMembers for Horizontal {
-    const NAME: &'static str = "horizontal";
+    const ENTRY: Entry<Self> = Entry::new(
+        "horizontal",
+        "Horizontal",
+        "Networks of one run, after each of its last epochs",
+        |arguments| Ok(Self::last(arguments.get("epochs")?).every(arguments.get("every")?)),
+    )
+    .with_arguments(&[
+        Argument::new("epochs", "5", "How many of the last epochs"),
+        Argument::new("every", "1", "Collects after every n-th of these epochs, the first included"),
+    ])
+    .with_source("Xie et al. 2013, arXiv:1306.2759");
 
     fn due(&self, epoch: usize, epochs: usize) -> Option<usize> {
         let ((from, to), every) = (self.bounds(epochs), self.every.max(1));

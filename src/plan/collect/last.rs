@@ -1,6 +1,6 @@
 //! One member, when the run ends.
 use super::CollectMembers;
-use crate::Result;
+use crate::{registry::Entry, Result};
 use serde::{Deserialize, Serialize};
 
 /// Collects one member: the network when the run ends. This is the default of every strategy.
@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 pub struct Last;
 
 impl CollectMembers for Last {
-    const NAME: &'static str = "last";
+    const ENTRY: Entry<Self> = Entry::new("last", "Last", "The network when the run is over", |_| Ok(Self));
 
     fn due(&self, _epoch: usize, _epochs: usize) -> Option<usize> {
         None

@@ -14,14 +14,18 @@ pub use horizontal::Horizontal;
 pub use last::Last;
 pub use snapshot::Snapshot;
 
-use crate::{plan::Position, Error, Result};
+use crate::{
+    plan::Position,
+    registry::{Entry, Registry},
+    Error, Result,
+};
 use serde::{Deserialize, Serialize};
-use std::f64::consts::PI;
+use std::{f64::consts::PI, sync::LazyLock};
 
 /// A rule for when the network of a run is collected as a member.
 pub(crate) trait CollectMembers: Into<Collect> + Copy {
-    /// The name of the rule in tables and command lines.
-    const NAME: &'static str;
+    /// The rule's name, its arguments, and how it is made from them.
+    const ENTRY: Entry<Self>;
 
     /// The number, from 0, of the member that is collected at the end of epoch `epoch` of `epochs`, or `None`.
     fn due(&self, epoch: usize, epochs: usize) -> Option<usize>;
@@ -81,6 +85,26 @@ macro_rules! collect {
             }
         )+
 
+        impl Collect {
+            /// The name of the rule in tables and command lines.
+            #[must_use]
+            pub fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$rule(_) => <$rule as CollectMembers>::ENTRY.name(),)+
+                }
+            }
+
+            /// The rules by name, each made into a `T`.
+            pub(crate) fn entries<T: From<Collect>>() -> Vec<Entry<T>> {
+                vec![$(
+                    <$rule as CollectMembers>::ENTRY.with_make(|arguments| {
+                        let rule: $rule = <$rule as CollectMembers>::ENTRY.make(arguments)?;
+                        Ok(T::from(rule.into()))
+                    }),
+                )+]
+            }
+        }
+
         /// Evaluates an expression with the rule, whichever it is.
         macro_rules! each {
             ($collect:expr, $of:ident => $call:expr) => {
@@ -102,6 +126,21 @@ impl Default for Collect {
 }
 
 impl Collect {
+    /// The rules for collecting members, by name.
+    ///
+    /// ```
+    /// use candle_ensemble::plan::{Collect, Snapshot};
+    ///
+    /// assert_eq!(Collect::registry().parse("snapshot:5:keep=2")?, Snapshot::new(5).keep(2).into());
+    /// # Ok::<(), candle_ensemble::Error>(())
+    /// ```
+    #[must_use]
+    pub fn registry() -> &'static Registry<Self> {
+        static REGISTRY: LazyLock<Registry<Collect>> =
+            LazyLock::new(|| Registry::new("rule for collecting members", Collect::entries()));
+        &REGISTRY
+    }
+
     /// The number of members that a run of `epochs` epochs gives.
     #[must_use]
     pub fn members(&self, epochs: usize) -> usize {
