@@ -19,11 +19,11 @@ macro_rules! any_fitted {
         /// Any fitted combiner of this crate, so that one that was chosen at run time can be kept in a file.
         ///
         /// ```
-        /// use candle_ensemble::combine::{load_rule, save_rule, AnyFitted, FittedCombiner, Mean};
+        /// use candle_ensemble::combine::{load_combiner, save_combiner, AnyFitted, FittedCombiner, Mean};
         /// # let folder = tempfile::tempdir()?;
-        /// # let path = folder.path().join("mean.rule");
-        /// save_rule(&path, &AnyFitted::from(Mean))?;
-        /// assert_eq!(load_rule::<AnyFitted>(&path)?.name(), "mean");
+        /// # let path = folder.path().join("mean.combiner");
+        /// save_combiner(&path, &AnyFitted::from(Mean))?;
+        /// assert_eq!(load_combiner::<AnyFitted>(&path)?.name(), "mean");
         /// # Ok::<_, Box<dyn std::error::Error>>(())
         /// ```
         #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -105,6 +105,10 @@ impl FittedCombiner for AnyFitted {
 
     fn needs_inputs(&self) -> bool {
         self.inner().needs_inputs()
+    }
+
+    fn check(&self) -> Result<()> {
+        self.inner().check()
     }
 
     fn combine(&self, predictions: &Predictions) -> CandleResult<Tensor> {

@@ -3,6 +3,7 @@ use crate::{
     combine::{Fit, FittedCombiner},
     network::Scale,
     predictions::Predictions,
+    Error, Result,
 };
 use candle_core::{Result as CandleResult, Tensor};
 use serde::{Deserialize, Serialize};
@@ -61,6 +62,21 @@ impl<H: FittedCombiner> FittedCombiner for FittedPruned<H> {
 
     fn needs_inputs(&self) -> bool {
         self.fitted.needs_inputs()
+    }
+
+    fn check(&self) -> Result<()> {
+        let increasing = self.kept.is_sorted_by(|a, b| a < b);
+        if self.kept.is_empty() || !increasing || self.kept.iter().any(|slot| *slot >= self.slots) {
+            let must = format!("increasing slots below {}, at least one", self.slots);
+            return Err(Error::invalid("the slots kept", must, format!("{:?}", self.kept)));
+        }
+        match &self.weights {
+            Some(weights) if weights.len() != self.slots => {
+                let must = format!("{}, one for each slot", self.slots);
+                Err(Error::invalid("number of weights", must, weights.len()))
+            }
+            _ => self.fitted.check(),
+        }
     }
 
     fn combine(&self, predictions: &Predictions) -> CandleResult<Tensor> {

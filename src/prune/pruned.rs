@@ -2,7 +2,7 @@
 use crate::{
     combine::{Combiner, FittedPruned},
     prune::Prune,
-    Error, HeldOut, Result,
+    HeldOut, Result,
 };
 
 /// First prunes, then fits a rule to what is kept, on the same rows. Judged as one, so that choosing members counts as
