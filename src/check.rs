@@ -30,8 +30,8 @@ pub(crate) fn share(what: &str, value: f64) -> Result<()> {
     require(value > 0. && value < 1., what, "between 0 and 1", value)
 }
 
-/// Checks that there is one weight for each network, that all are finite, and, unless `negative` is set, that none is
-/// negative and their sum is above 0. `None` means equal weights.
+/// Checks that there is one weight for each network, that all are finite, and, unless `negative` is set, that
+/// none is negative and their sum is above 0. `None` means equal weights.
 pub(crate) fn weights(weights: Option<&[f64]>, networks: usize, negative: bool) -> Result<()> {
     let Some(weights) = weights else { return Ok(()) };
     if weights.len() != networks {
@@ -51,7 +51,8 @@ pub(crate) fn weights(weights: Option<&[f64]>, networks: usize, negative: bool) 
     Ok(())
 }
 
-/// `base` to the power of `exponent`, by repeated squaring. Unlike `powi`, it gives the same bits on every machine.
+/// `base` to the power of `exponent`, by repeated squaring. Unlike `powi`, it gives the same bits on every
+/// machine.
 pub(crate) fn power(mut base: f64, mut exponent: u64) -> f64 {
     let mut result = 1.0;
     while exponent > 0 {

@@ -1,7 +1,8 @@
 //! Networks: any candle model, without changes.
 //!
-//! [`Network`] is implemented for every candle module. [`AnyNetwork`] erases the type of a network, for ensembles of several
-//! architectures. [`Output`] describes what networks output for classes, and [`Scale`] the scale on which a combiner works.
+//! [`Network`] is implemented for every candle module. [`AnyNetwork`] erases the type of a network, for
+//! ensembles of several architectures. [`Output`] describes what networks output for classes, and [`Scale`]
+//! the scale on which a combiner works.
 pub(crate) mod output;
 
 pub use output::{Output, Scale};
@@ -11,8 +12,8 @@ use candle_core::{ModuleT, Result, Tensor};
 
 /// A network: a function from inputs to outputs, with rows along dimension 0.
 ///
-/// Every candle [`Module`](candle_core::Module) and [`ModuleT`] implements it. Implement it for a model that has several
-/// inputs. A network need not be `Send`: weights move between threads, networks do not.
+/// Every candle [`Module`](candle_core::Module) and [`ModuleT`] implements it. Implement it for a model that
+/// has several inputs. A network need not be `Send`: weights move between threads, networks do not.
 ///
 /// ```
 /// use candle_core::{Result, Tensor};
@@ -28,8 +29,8 @@ use candle_core::{ModuleT, Result, Tensor};
 /// }
 /// ```
 pub trait Network {
-    /// The forward pass, in training mode or in evaluation mode. The mode matters for layers such as dropout and batch
-    /// normalization.
+    /// The forward pass, in training mode or in evaluation mode. The mode matters for layers such as dropout
+    /// and batch normalization.
     ///
     /// Returns logits `(B, C)`, one logit `(B,)` or `(B, 1)` for two classes, or values `(B,)` or `(B, K)`.
     fn run(&self, inputs: &Inputs, train: bool) -> Result<Tensor>;

@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Output {
-    /// Logits `(B, C)`, or one logit `(B,)` or `(B, 1)` of class 1 for two classes. Log-probabilities are valid logits.
+    /// Logits `(B, C)`, or one logit `(B,)` or `(B, 1)` of class 1 for two classes. Log-probabilities are
+    /// valid logits.
     #[default]
     Logits,
     /// Probabilities `(B, C)`: the network ends in a softmax.
@@ -67,7 +68,8 @@ fn normalized(logits: &Tensor, scale: Scale) -> Result<Tensor> {
     }
 }
 
-/// The logarithm of probabilities. A probability of 0 counts as the smallest positive `f32`, so the result is finite.
+/// The logarithm of probabilities. A probability of 0 counts as the smallest positive `f32`, so the result is
+/// finite.
 pub(crate) fn ln(probabilities: &Tensor) -> Result<Tensor> {
     let tiny = f64::from(f32::MIN_POSITIVE);
     probabilities.maximum(tiny)?.log()

@@ -10,19 +10,22 @@ use rand::Rng;
 /// y = 0 with probability p,   y = x / (1 − p) otherwise
 /// ```
 ///
-/// The mean of each element stays the same. Inputs have any shape and any floating-point type; outputs have the same.
+/// The mean of each element stays the same. Inputs have any shape and any floating-point type; outputs have
+/// the same.
 ///
-/// Use it against overfitting, above all in wide fully connected layers. Do not use it before batch normalization, whose
-/// statistics it changes. Cost: one random number per element, drawn on the CPU.
+/// Use it against overfitting, above all in wide fully connected layers. Do not use it before batch
+/// normalization, whose statistics it changes. Cost: one random number per element, drawn on the CPU.
 ///
-/// candle's own layer draws from a generator that cannot be seeded. The masks of this layer are determined by two integer
-/// variables of the network: `seed`, which is drawn with the initial weights and depends on the run's seed and the layer's
-/// name, and `step`, which counts the forward passes in training. Checkpoints contain both, so a resumed run draws the same
-/// masks as an uninterrupted one. Members contain both, too, but evaluation does not read them.
+/// candle's own layer draws from a generator that cannot be seeded. The masks of this layer are determined by
+/// two integer variables of the network: `seed`, which is drawn with the initial weights and depends on the
+/// run's seed and the layer's name, and `step`, which counts the forward passes in training. Checkpoints
+/// contain both, so a resumed run draws the same masks as an uninterrupted one. Members contain both, too,
+/// but evaluation does not read them.
 ///
 /// # Errors
-/// [`Dropout::new`] returns an error if `p` is out of range, or if the `VarBuilder` cannot draw integers. candle's `VarMap`
-/// cannot, so the network has to be built by a learner of this crate or by [`init::fresh`](crate::weights::init::fresh).
+/// [`Dropout::new`] returns an error if `p` is out of range, or if the `VarBuilder` cannot draw integers.
+/// candle's `VarMap` cannot, so the network has to be built by a learner of this crate or by
+/// [`init::fresh`](crate::weights::init::fresh).
 ///
 /// # Source
 /// Srivastava et al. 2014, JMLR 15:1929–1958, in the inverted form.
@@ -61,8 +64,8 @@ pub struct Dropout {
 }
 
 impl Dropout {
-    /// A layer that drops elements with probability `p`, in [0, 1). Each layer needs a name of its own, such as
-    /// `vb.pp("dropout")`.
+    /// A layer that drops elements with probability `p`, in [0, 1). Each layer needs a name of its own, such
+    /// as `vb.pp("dropout")`.
     ///
     /// # Errors
     /// When `p` is out of range, or the `VarBuilder` cannot draw integers.
@@ -127,8 +130,8 @@ mod tests {
         }
     }
 
-    /// A million elements for each probability, within 5 standard deviations. The seed is fixed; for a random seed, correct
-    /// code would fail with probability 2e-6.
+    /// A million elements for each probability, within 5 standard deviations. The seed is fixed; for a random
+    /// seed, correct code would fail with probability 2e-6.
     #[test]
     fn elements_are_dropped_with_the_given_probability_and_the_mean_is_kept() {
         let n = 1_000_000;

@@ -1,9 +1,10 @@
 //! Plans: what to train, as pure data.
 //!
-//! A strategy turns a data set and a seed into a [`Plan`]. A plan is a list of runs ([`RunSpec`]): each has its rows, its
-//! seed, its [`Settings`], and when members are collected ([`Collect`]). The same strategy, data and seed give the same
-//! plan on every machine, so several machines can share the runs of one plan. Learning-rate schedules are here too
-//! ([`Schedule`]), because collecting members within a run can prescribe the learning rate.
+//! A strategy turns a data set and a seed into a [`Plan`]. A plan is a list of runs ([`RunSpec`]): each has
+//! its rows, its seed, its [`Settings`], and when members are collected ([`Collect`]). The same strategy,
+//! data and seed give the same plan on every machine, so several machines can share the runs of one plan.
+//! Learning-rate schedules are here too ([`Schedule`]), because collecting members within a run can prescribe
+//! the learning rate.
 pub(crate) mod collect;
 pub(crate) mod schedule;
 mod settings;
@@ -37,10 +38,10 @@ pub struct RunSpec {
     pub id: usize,
     /// The name of one of the learner's architectures.
     pub architecture: String,
-    /// The slot of the run's members. Members of one slot act as one predictor: for each row, the prediction of a slot
-    /// comes from those of its members that may predict the row. The k folds of one architecture share a slot. Where runs
-    /// collect several members, the first members of the runs of a slot act as one predictor, the second members as another,
-    /// and so on.
+    /// The slot of the run's members. Members of one slot act as one predictor: for each row, the prediction
+    /// of a slot comes from those of its members that may predict the row. The k folds of one architecture
+    /// share a slot. Where runs collect several members, the first members of the runs of a slot act as one
+    /// predictor, the second members as another, and so on.
     pub slot: usize,
     /// The seed of the run. It determines the initial weights and the order of the rows.
     pub seed: Seed,
@@ -48,14 +49,16 @@ pub struct RunSpec {
     pub train: Rows,
     /// The validation rows, for early stopping. They shape the members, so they count as seen.
     pub valid: Rows,
-    /// Excluded rows: the run does not use them, and its members still may not predict them. For example, these are
-    /// rows that follow the training rows closely in time; see [`RunRows::excluded`](crate::resample::RunRows::excluded).
+    /// Excluded rows: the run does not use them, and its members still may not predict them. For example,
+    /// these are rows that follow the training rows closely in time; see
+    /// [`RunRows::excluded`](crate::resample::RunRows::excluded).
     pub excluded: Rows,
-    /// Whether the members replace all other members of their slot when the ensemble predicts. They take no part in
-    /// held-out predictions. See [`KFold::refit`](crate::strategy::KFold::refit).
+    /// Whether the members replace all other members of their slot when the ensemble predicts. They take no
+    /// part in held-out predictions. See [`KFold::refit`](crate::strategy::KFold::refit).
     pub refit: bool,
-    /// The columns of the inputs `(N, D)` that the network receives, in this order; `None` means all. Prediction
-    /// selects the same columns, so callers always pass all of them. The setting `"inputs"` is their number.
+    /// The columns of the inputs `(N, D)` that the network receives, in this order; `None` means all.
+    /// Prediction selects the same columns, so callers always pass all of them. The setting `"inputs"` is
+    /// their number.
     pub features: Option<Vec<u32>>,
     /// When members are collected.
     pub collect: Collect,
@@ -64,8 +67,9 @@ pub struct RunSpec {
 }
 
 impl RunSpec {
-    /// A run that trains `architecture` on the rows `train`, in a slot of its own, without validation rows, and with the
-    /// learner's settings. It collects one member at its end. Change the public fields for anything else.
+    /// A run that trains `architecture` on the rows `train`, in a slot of its own, without validation rows,
+    /// and with the learner's settings. It collects one member at its end. Change the public fields for
+    /// anything else.
     #[must_use]
     pub fn new(id: usize, architecture: &str, seed: Seed, train: Rows) -> Self {
         let (valid, excluded, features) = (Rows::new(), Rows::new(), None);
@@ -74,8 +78,8 @@ impl RunSpec {
         Self { id, architecture, slot: id, seed, train, valid, excluded, refit, features, collect, settings }
     }
 
-    /// The rows that the run's members may not predict: training, validation and [`excluded`](Self::excluded) rows, sorted
-    /// and without repetitions.
+    /// The rows that the run's members may not predict: training, validation and [`excluded`](Self::excluded)
+    /// rows, sorted and without repetitions.
     #[must_use]
     pub fn seen(&self) -> Rows {
         let mut rows: Rows = self.train.iter().chain(&self.valid).chain(&self.excluded).copied().collect();
@@ -87,8 +91,8 @@ impl RunSpec {
 
 /// All runs of an ensemble.
 ///
-/// [`Session::plan`](crate::Session::plan) makes a plan from a strategy, and [`Session::train`](crate::Session::train)
-/// trains it.
+/// [`Session::plan`](crate::Session::plan) makes a plan from a strategy, and
+/// [`Session::train`](crate::Session::train) trains it.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -110,13 +114,14 @@ pub struct Plan {
     pub reserved: Rows,
     /// The fingerprint of the data set that the row numbers refer to.
     pub data: Fingerprint,
-    /// The seed from which the plan was made. Later random draws, such as the folds of a learned combiner, use it too.
+    /// The seed from which the plan was made. Later random draws, such as the folds of a learned combiner,
+    /// use it too.
     pub seed: Seed,
 }
 
 impl Plan {
-    /// Reserves a share of all rows, in (0, 1): no run trains on them. Learned combiners, the barrier of a merge and
-    /// [`best_of`](crate::merge::best_of()) then have held-out rows with any strategy.
+    /// Reserves a share of all rows, in (0, 1): no run trains on them. Learned combiners, the barrier of a
+    /// merge and [`best_of`](crate::merge::best_of()) then have held-out rows with any strategy.
     ///
     /// The rows are drawn at random, in proportion to the strata if the data set has strata.
     ///
@@ -152,8 +157,8 @@ impl Plan {
     /// Checks that the plan belongs to `data` and is consistent.
     ///
     /// # Errors
-    /// When the plan was made for other data, when it has no runs, or when a run has no training rows or a row that is out
-    /// of range.
+    /// When the plan was made for other data, when it has no runs, or when a run has no training rows or a
+    /// row that is out of range.
     pub fn check(&self, data: &dyn Dataset) -> Result<()> {
         if self.data != data.fingerprint() {
             let why = "it was made for other data".to_string();
@@ -179,8 +184,8 @@ impl Plan {
         Ok(())
     }
 
-    /// The key under which member `index` of a run is stored. It depends on the data, the run, the learner's tag and the
-    /// signature of the run's network.
+    /// The key under which member `index` of a run is stored. It depends on the data, the run, the learner's
+    /// tag and the signature of the run's network.
     pub(crate) fn key(&self, run: &RunSpec, tag: &str, network: &str, index: usize) -> Result<String> {
         let mut hasher = blake3::Hasher::new();
         hasher.update(self.data.as_bytes()).update(&codec::encode(&(tag, network, run))?);

@@ -1,8 +1,8 @@
 //! Learning-rate schedules.
 //!
-//! A schedule is a pure function of the position within a training, so a training can resume anywhere. The learning rate
-//! of a step is the optimizer's base learning rate times a factor `f(t, T)`, where `t` is the number of units (steps or
-//! epochs) before this step and `T` the number of units of the whole training.
+//! A schedule is a pure function of the position within a training, so a training can resume anywhere. The
+//! learning rate of a step is the optimizer's base learning rate times a factor `f(t, T)`, where `t` is the
+//! number of units (steps or epochs) before this step and `T` the number of units of the whole training.
 //!
 //! To add a shape, add a variant to [`Schedule`] with an arm in `factor` and an arm in `check`.
 use crate::{
@@ -36,8 +36,8 @@ pub struct LrSchedule {
 }
 
 impl LrSchedule {
-    /// The learning rate at a position: `base · f(t, T)`, where `f` is the [shape](Schedule), `t` the number of units
-    /// before the position and `T` the number of units of the whole training.
+    /// The learning rate at a position: `base · f(t, T)`, where `f` is the [shape](Schedule), `t` the number
+    /// of units before the position and `T` the number of units of the whole training.
     #[must_use]
     pub fn rate(&self, base: f64, at: Position) -> f64 {
         let (t, total) = match self.unit {
@@ -109,11 +109,11 @@ impl Position {
 ///
 /// [`per`](Schedule::per) says what a unit is. After the last unit the factor stays at the value of the end.
 ///
-/// Use [`Cosine`](Schedule::Cosine) or [`Linear`](Schedule::Linear) to 0 for a network that is trained for a fixed number
-/// of epochs: both train faster at first and settle at the end. Put a warm-up before it
+/// Use [`Cosine`](Schedule::Cosine) or [`Linear`](Schedule::Linear) to 0 for a network that is trained for a
+/// fixed number of epochs: both train faster at first and settle at the end. Put a warm-up before it
 /// ([`after_warm_up`](Schedule::after_warm_up)) when the first steps diverge, as with large batches.
-/// [`Constant`](Schedule::Constant) is enough for Adam on small problems. With early stopping prefer `Constant` or
-/// [`Step`](Schedule::Step), which do not depend on the number of epochs. Cost: none.
+/// [`Constant`](Schedule::Constant) is enough for Adam on small problems. With early stopping prefer
+/// `Constant` or [`Step`](Schedule::Step), which do not depend on the number of epochs. Cost: none.
 ///
 /// # Errors
 /// [`Schedule::check`] names a parameter that is out of range. A session checks before it trains.
@@ -144,26 +144,28 @@ pub enum Schedule {
         /// Fraction of the base rate, 0 or more.
         to: f64,
     },
-    /// Half a cosine wave: `f = to + (1 − to) · (1 + cos(π t / T)) / 2`. It reaches `to` one unit after the last.
+    /// Half a cosine wave: `f = to + (1 − to) · (1 + cos(π t / T)) / 2`. It reaches `to` one unit after the
+    /// last.
     ///
     /// Source: Loshchilov and Hutter 2017, arXiv:1608.03983.
     Cosine {
         /// Fraction of the base rate, 0 or more.
         to: f64,
     },
-    /// Cosine waves with warm restarts: `f = (1 + cos(π (t mod L) / L)) / 2` with `L = ⌈T / M⌉`. Each of the `M` half
-    /// waves falls from 1 towards 0. The last is cut short if `M` does not divide `T`.
+    /// Cosine waves with warm restarts: `f = (1 + cos(π (t mod L) / L)) / 2` with `L = ⌈T / M⌉`. Each of the
+    /// `M` half waves falls from 1 towards 0. The last is cut short if `M` does not divide `T`.
     ///
-    /// [`Snapshot`](crate::plan::Snapshot) sets the same learning rate with waves of whole epochs, and collects a member
-    /// at the end of each.
+    /// [`Snapshot`](crate::plan::Snapshot) sets the same learning rate with waves of whole epochs, and
+    /// collects a member at the end of each.
     ///
-    /// Sources: Loshchilov and Hutter 2017, arXiv:1608.03983, in the form of Huang et al. 2017, arXiv:1704.00109.
+    /// Sources: Loshchilov and Hutter 2017, arXiv:1608.03983, in the form of Huang et al. 2017,
+    /// arXiv:1704.00109.
     WarmRestarts {
         /// The number `M` of waves, at least 1.
         cycles: usize,
     },
-    /// A linear warm-up over the first `n` units, then a schedule `g` over the rest: `f = (t + 1) / (n + 1) · g(0, T − n)`
-    /// for `t < n`, then `f = g(t − n, T − n)`.
+    /// A linear warm-up over the first `n` units, then a schedule `g` over the rest: `f = (t + 1) / (n + 1) ·
+    /// g(0, T − n)` for `t < n`, then `f = g(t − n, T − n)`.
     ///
     /// Source: Goyal et al. 2017, arXiv:1706.02677.
     WarmUp {
@@ -185,8 +187,8 @@ pub enum Schedule {
     },
 }
 
-/// The learning rate of stochastic weight averaging: the factor on the base rate, `s = 0, 1, …` units after the averaging
-/// starts.
+/// The learning rate of stochastic weight averaging: the factor on the base rate, `s = 0, 1, …` units after
+/// the averaging starts.
 ///
 /// Source: Izmailov et al. 2018, arXiv:1803.05407.
 ///
@@ -199,8 +201,8 @@ pub enum Schedule {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum SwaRate {
-    /// From the rate `g` at the start to a constant, in `over` units: `f = a · to + (1 − a) · g`, where `a` is `u` or
-    /// `(1 − cos πu) / 2`, with `u = min(1, s / over)`. This is the form of PyTorch's `SWALR`.
+    /// From the rate `g` at the start to a constant, in `over` units: `f = a · to + (1 − a) · g`, where `a`
+    /// is `u` or `(1 − cos πu) / 2`, with `u = min(1, s / over)`. This is the form of PyTorch's `SWALR`.
     Constant {
         /// Fraction of the base rate, 0 or more.
         to: f64,
@@ -209,8 +211,8 @@ pub enum SwaRate {
         /// Whether the rate follows half a cosine wave rather than a straight line.
         cosine: bool,
     },
-    /// The cyclic rate of the paper: `f = (1 − u) · from + u · to`, with `u = (s mod length + 1) / length`. It falls along
-    /// a straight line, reaches `to` at the last unit of a cycle, and starts again.
+    /// The cyclic rate of the paper: `f = (1 − u) · from + u · to`, with `u = (s mod length + 1) / length`.
+    /// It falls along a straight line, reaches `to` at the last unit of a cycle, and starts again.
     Cycle {
         /// Fraction of the base rate from which a cycle falls, 0 or more.
         from: f64,
@@ -412,7 +414,8 @@ mod tests {
         }
     }
 
-    /// The formula of the paper at every iteration, for lengths that the number of cycles divides and does not divide.
+    /// The formula of the paper at every iteration, for lengths that the number of cycles divides and does
+    /// not divide.
     #[test]
     fn warm_restarts_are_the_paper_s_formula_for_any_length() {
         for (epochs, batches, cycles) in

@@ -57,10 +57,10 @@ impl From<&str> for Value {
 
 /// The settings of one run, by name, which replace those of the learner.
 ///
-/// The trainer reads some (`"learning_rate"`, `"epochs"` and others; see [`TrainConfig`](crate::train::TrainConfig)), and
-/// the constructor of an architecture may read others, such as a width
-/// ([`Trainer::reading`](crate::train::Trainer::reading)). Strategies assign settings to runs, for example
-/// [`MultiRun::settings`](crate::strategy::MultiRun::settings).
+/// The trainer reads some (`"learning_rate"`, `"epochs"` and others; see
+/// [`TrainConfig`](crate::train::TrainConfig)), and the constructor of an architecture may read others, such
+/// as a width ([`Trainer::reading`](crate::train::Trainer::reading)). Strategies assign settings to runs, for
+/// example [`MultiRun::settings`](crate::strategy::MultiRun::settings).
 ///
 /// ```
 /// use candle_ensemble::plan::Settings;

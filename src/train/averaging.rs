@@ -13,23 +13,24 @@ use serde::{Deserialize, Serialize};
 /// Ema:  w̄ ← d · w̄ + (1 − d) · w        after each step of the optimizer, with decay d
 /// ```
 ///
-/// The average does not affect the training. The learning curve, with its validation figures, is that of the network in
-/// training. Checkpoints include the average. Batch-norm statistics (variables called `….running_mean` and
-/// `….running_var`) are measured at the end in one pass over the run's training rows; see
-/// [`re_estimate`](crate::merge::network::re_estimate::re_estimate()).
+/// The average does not affect the training. The learning curve, with its validation figures, is that of the
+/// network in training. Checkpoints include the average. Batch-norm statistics (variables called
+/// `….running_mean` and `….running_var`) are measured at the end in one pass over the run's training rows;
+/// see [`re_estimate`](crate::merge::network::re_estimate::re_estimate()).
 ///
-/// Use it when one network has to be better, or flatter, than the last network of its run, at no cost in prediction. Use
-/// [`Swa`](Averaging::Swa) with a learning rate that stays high or is cyclic to the end ([`SwaRate`](crate::plan::SwaRate)):
-/// with a rate that falls to 0 there is little left to average. It cannot be combined with early stopping, or with members
-/// that are collected within a run. To keep the networks apart and average some of them later, collect them with
-/// [`Horizontal`](crate::plan::Horizontal) and merge them.
+/// Use it when one network has to be better, or flatter, than the last network of its run, at no cost in
+/// prediction. Use [`Swa`](Averaging::Swa) with a learning rate that stays high or is cyclic to the end
+/// ([`SwaRate`](crate::plan::SwaRate)): with a rate that falls to 0 there is little left to average. It
+/// cannot be combined with early stopping, or with members that are collected within a run. To keep the
+/// networks apart and average some of them later, collect them with [`Horizontal`](crate::plan::Horizontal)
+/// and merge them.
 ///
-/// Cost: memory for one more network, and one addition to it for each network averaged: each epoch (SWA) or each step
-/// (EMA).
+/// Cost: memory for one more network, and one addition to it for each network averaged: each epoch (SWA) or
+/// each step (EMA).
 ///
 /// # Errors
-/// A session returns [`Error::Invalid`] before it trains, if a parameter is out of range or no epoch of the run is
-/// averaged.
+/// A session returns [`Error::Invalid`] before it trains, if a parameter is out of range or no epoch of the
+/// run is averaged.
 ///
 /// # Sources
 /// SWA: Izmailov et al. 2018, arXiv:1803.05407. EMA: Tarvainen and Valpola 2017, arXiv:1703.01780.
@@ -46,9 +47,10 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Averaging {
-    /// Stochastic weight averaging: the mean of the networks at the end of every `every`-th epoch after `start`. With a
-    /// cyclic learning rate ([`SwaRate::Cycle`](crate::plan::SwaRate::Cycle)) counted in epochs, set `every` to the length
-    /// of a cycle, so that the networks are those at the lowest rate. See [`Swa`].
+    /// Stochastic weight averaging: the mean of the networks at the end of every `every`-th epoch after
+    /// `start`. With a cyclic learning rate ([`SwaRate::Cycle`](crate::plan::SwaRate::Cycle)) counted in
+    /// epochs, set `every` to the length of a cycle, so that the networks are those at the lowest rate. See
+    /// [`Swa`].
     Swa {
         /// Epochs before the averaging begins.
         start: Span,

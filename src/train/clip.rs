@@ -7,22 +7,24 @@ use crate::{
 use candle_core::{DType, Result as CResult, Tensor};
 use serde::{Deserialize, Serialize};
 
-/// Gradient clipping: limits gradients before the optimizer uses them, and before it adds weight decay to them.
+/// Gradient clipping: limits gradients before the optimizer uses them, and before it adds weight decay to
+/// them.
 ///
 /// ```text
 /// Value(c):  g ← max(−c, min(c, g))          for each element
 /// Norm(c):   g ← g · min(1, c / ‖g‖)         with ‖g‖ over every element of every variable
 /// ```
 ///
-/// Use [`Clip::Norm`] for networks whose gradients sometimes explode, such as recurrent and very deep ones: it keeps the
-/// direction of the step. Use [`Clip::Value`] when single elements are extreme. Do not clip to hide a learning rate that
-/// is too high.
+/// Use [`Clip::Norm`] for networks whose gradients sometimes explode, such as recurrent and very deep ones:
+/// it keeps the direction of the step. Use [`Clip::Value`] when single elements are extreme. Do not clip to
+/// hide a learning rate that is too high.
 ///
-/// Cost: [`Clip::Value`] is part of the update and costs next to nothing; [`Clip::Norm`] reads all gradients once more.
+/// Cost: [`Clip::Value`] is part of the update and costs next to nothing; [`Clip::Norm`] reads all gradients
+/// once more.
 ///
 /// # Errors
-/// A session returns [`Error::Invalid`] before it trains, if the limit is not positive and finite. With [`Clip::Norm`]
-/// a step fails if the norm is not finite; the step then changes nothing.
+/// A session returns [`Error::Invalid`] before it trains, if the limit is not positive and finite. With
+/// [`Clip::Norm`] a step fails if the norm is not finite; the step then changes nothing.
 ///
 /// # Source
 /// Pascanu, Mikolov and Bengio 2013, arXiv:1211.5063.
@@ -40,8 +42,8 @@ pub enum Clip {
     /// No clipping.
     #[default]
     None,
-    /// Limits each element to the range from `−c` to `c`. Infinite elements become `±c`. NaN stays NaN, so that the next
-    /// loss shows it.
+    /// Limits each element to the range from `−c` to `c`. Infinite elements become `±c`. NaN stays NaN, so
+    /// that the next loss shows it.
     Value(f64),
     /// Scales all gradients together, so that their Euclidean norm is at most `c`.
     Norm(f64),

@@ -15,12 +15,12 @@ use candle_nn::VarBuilder;
 
 /// A learner that trains networks with a closure.
 ///
-/// The closure receives the network and its [`Run`], and returns when the network is trained. It may use any optimizer,
-/// any loss and any number of epochs. A loop without calls to [`Run::end_epoch`] is enough where one member is collected
-/// at the end of each run.
+/// The closure receives the network and its [`Run`], and returns when the network is trained. It may use any
+/// optimizer, any loss and any number of epochs. A loop without calls to [`Run::end_epoch`] is enough where
+/// one member is collected at the end of each run.
 ///
-/// Use it when a training loop exists already, or when [`Trainer`](crate::train::Trainer) lacks what the training
-/// needs. To compute the tag or to check settings, implement [`Learner`] instead.
+/// Use it when a training loop exists already, or when [`Trainer`](crate::train::Trainer) lacks what the
+/// training needs. To compute the tag or to check settings, implement [`Learner`] instead.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -65,10 +65,11 @@ impl<N, F> std::fmt::Debug for CustomLoop<N, F> {
 }
 
 impl<N: Network, F: Fn(&N, &mut Run<'_>) -> CandleResult<()> + Sync> CustomLoop<N, F> {
-    /// Trains the network that the constructor `new` builds with the loop `fit`. The architecture is called `"model"`.
+    /// Trains the network that the constructor `new` builds with the loop `fit`. The architecture is called
+    /// `"model"`.
     ///
-    /// `tag` describes everything in the loop that affects the result, such as the optimizer and the number of epochs;
-    /// see [`Learner::tag`].
+    /// `tag` describes everything in the loop that affects the result, such as the optimizer and the number
+    /// of epochs; see [`Learner::tag`].
     pub fn new(
         tag: impl Into<String>,
         new: impl Fn(VarBuilder<'_>) -> CandleResult<N> + Send + Sync + 'static,
@@ -80,8 +81,8 @@ impl<N: Network, F: Fn(&N, &mut Run<'_>) -> CandleResult<()> + Sync> CustomLoop<
 
     network_setters!(init);
 
-    /// Adds an architecture whose constructor reads settings of the run, such as a width, or replaces the architecture
-    /// of the same name.
+    /// Adds an architecture whose constructor reads settings of the run, such as a width, or replaces the
+    /// architecture of the same name.
     #[must_use]
     pub fn architecture_reading(
         mut self,
@@ -92,8 +93,8 @@ impl<N: Network, F: Fn(&N, &mut Run<'_>) -> CandleResult<()> + Sync> CustomLoop<
         self
     }
 
-    /// Sets how many epochs the loop runs. Strategies that collect members within a run need the number, and progress
-    /// bars show it. The default is 0, which means that the number is not known.
+    /// Sets how many epochs the loop runs. Strategies that collect members within a run need the number, and
+    /// progress bars show it. The default is 0, which means that the number is not known.
     #[must_use]
     pub fn epochs(mut self, epochs: usize) -> Self {
         self.epochs = epochs;

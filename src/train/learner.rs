@@ -12,19 +12,20 @@ use candle_nn::VarBuilder;
 
 /// Builds networks and trains one network at a time.
 ///
-/// A [`Session`](crate::Session) calls a learner once for each run of a plan, on several threads at once. For each run
-/// it creates fresh variables, calls [`build`](Learner::build) and then [`fit`](Learner::fit), and stores the variables
-/// as a member. For prediction it calls `build` again with the variables of each member. An ensemble therefore needs
-/// its learner as long as it predicts.
+/// A [`Session`](crate::Session) calls a learner once for each run of a plan, on several threads at once. For
+/// each run it creates fresh variables, calls [`build`](Learner::build) and then [`fit`](Learner::fit), and
+/// stores the variables as a member. For prediction it calls `build` again with the variables of each member.
+/// An ensemble therefore needs its learner as long as it predicts.
 ///
-/// Most programs use one of the two implementations of this crate: [`Trainer`](crate::train::Trainer), a configurable
-/// training loop, or [`CustomLoop`](crate::train::CustomLoop), which takes the training loop as a closure. Implement the
-/// trait when the loop has parameters that the tag has to contain, when it has to resume from checkpoints, or when
-/// settings have to be checked before anything is trained.
+/// Most programs use one of the two implementations of this crate: [`Trainer`](crate::train::Trainer), a
+/// configurable training loop, or [`CustomLoop`](crate::train::CustomLoop), which takes the training loop as
+/// a closure. Implement the trait when the loop has parameters that the tag has to contain, when it has to
+/// resume from checkpoints, or when settings have to be checked before anything is trained.
 ///
 /// # Reproducibility
-/// Two trainings of the same run must give the same weights. [`Run::batches`] and [`Run::seed`] depend on the run's
-/// seed only. Use [`nn::Dropout`](crate::nn::Dropout) rather than candle's own dropout, which cannot be seeded.
+/// Two trainings of the same run must give the same weights. [`Run::batches`] and [`Run::seed`] depend on the
+/// run's seed only. Use [`nn::Dropout`](crate::nn::Dropout) rather than candle's own dropout, which cannot be
+/// seeded.
 ///
 /// # Example
 /// A learner that trains a linear model by stochastic gradient descent and resumes from checkpoints:
@@ -106,8 +107,8 @@ pub trait Learner: Sync {
 
     /// Builds the network of an architecture from a `VarBuilder`.
     ///
-    /// The variables that the constructor requests must depend on `architecture` and `settings` only, because the same
-    /// call rebuilds a member for prediction.
+    /// The variables that the constructor requests must depend on `architecture` and `settings` only, because
+    /// the same call rebuilds a member for prediction.
     ///
     /// # Errors
     /// When `architecture` is not known, when a setting has no usable value, or when candle fails.
@@ -118,22 +119,23 @@ pub trait Learner: Sync {
         vb: VarBuilder<'_>,
     ) -> CandleResult<Self::Network>;
 
-    /// Trains `network` on the rows of `run`. The network's variables are [`Run::vars`]. When the method returns, they
-    /// hold the weights of the member.
+    /// Trains `network` on the rows of `run`. The network's variables are [`Run::vars`]. When the method
+    /// returns, they hold the weights of the member.
     ///
     /// # Errors
-    /// When the training fails. [`Run::fail`] turns an error of this library into an error that can be returned here.
+    /// When the training fails. [`Run::fail`] turns an error of this library into an error that can be
+    /// returned here.
     fn fit(&self, network: &Self::Network, run: &mut Run<'_>) -> CandleResult<()>;
 
-    /// Describes everything that affects the weights of a member, besides the data and the plan: hyper-parameters, and a
-    /// version of the loop.
+    /// Describes everything that affects the weights of a member, besides the data and the plan:
+    /// hyper-parameters, and a version of the loop.
     ///
-    /// The tag is part of the key under which a [`Store`](crate::store::Store) keeps a member. If two learners with
-    /// different results have the same tag, a store returns the members of one for the other.
+    /// The tag is part of the key under which a [`Store`](crate::store::Store) keeps a member. If two
+    /// learners with different results have the same tag, a store returns the members of one for the other.
     fn tag(&self) -> String;
 
-    /// How many epochs `run` trains for. Strategies that collect members within a run need the number, and progress bars
-    /// show it. 0 means that it is not known.
+    /// How many epochs `run` trains for. Strategies that collect members within a run need the number, and
+    /// progress bars show it. 0 means that it is not known.
     fn epochs(&self, _run: &RunSpec) -> usize {
         0
     }

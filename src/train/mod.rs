@@ -1,9 +1,10 @@
 //! Training one network.
 //!
-//! A [`Learner`] builds networks and trains one at a time. [`Trainer`] is the ready-made learner: its optimizer, loss,
-//! learning-rate schedule, gradient clipping, early stopping and weight averaging are settings, kept as data in a
-//! [`TrainConfig`]. [`CustomLoop`] makes a learner of a training loop that already exists. In both cases the loop
-//! works on a [`Run`], which provides the rows, the variables and the seeds of one run of the plan.
+//! A [`Learner`] builds networks and trains one at a time. [`Trainer`] is the ready-made learner: its
+//! optimizer, loss, learning-rate schedule, gradient clipping, early stopping and weight averaging are
+//! settings, kept as data in a [`TrainConfig`]. [`CustomLoop`] makes a learner of a training loop that
+//! already exists. In both cases the loop works on a [`Run`], which provides the rows, the variables and the
+//! seeds of one run of the plan.
 mod averaging;
 mod clip;
 mod custom_loop;

@@ -1,4 +1,5 @@
-//! What the learners made of constructors share: named architectures, the type of the weights, the kind of output.
+//! What the learners made of constructors share: named architectures, the type of the weights, the kind of
+//! output.
 use crate::{network::Output, plan::Settings, Error, Result};
 use candle_core::{DType, Result as CandleResult};
 use candle_nn::VarBuilder;
@@ -30,8 +31,8 @@ impl<N> Networks<N> {
         networks
     }
 
-    /// Adds an architecture, or replaces the one of the same name. `reads` names the settings that the constructor
-    /// reads.
+    /// Adds an architecture, or replaces the one of the same name. `reads` names the settings that the
+    /// constructor reads.
     pub(crate) fn add(
         &mut self,
         name: &str,
@@ -81,8 +82,8 @@ impl<N> Networks<N> {
     }
 }
 
-/// The setters of a learner with a field `networks: Networks<N>`. The argument is the path of its field for the
-/// initialization.
+/// The setters of a learner with a field `networks: Networks<N>`. The argument is the path of its field for
+/// the initialization.
 macro_rules! network_setters {
     ($($init:ident).+) => {
         /// Adds an architecture, or replaces the one of the same name.
@@ -99,7 +100,8 @@ macro_rules! network_setters {
             self
         }
 
-        /// Sets how initial weights are drawn. The default is to follow what the model's constructor declares.
+        /// Sets how initial weights are drawn. The default is to follow what the model's constructor
+        /// declares.
         #[must_use]
         pub fn init(mut self, init: InitScheme) -> Self {
             self.$($init).+ = init;

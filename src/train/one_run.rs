@@ -21,7 +21,8 @@ pub(crate) fn train_run<L: Learner>(learner: &L, parts: RunParts<'_>) -> Result<
     Ok((vars, curve))
 }
 
-/// Trains the network of one run without a plan, a store or an observer. Returns its weights and its learning curve.
+/// Trains the network of one run without a plan, a store or an observer. Returns its weights and its learning
+/// curve.
 pub(crate) fn train_alone<L: Learner>(
     learner: &L,
     data: &dyn Dataset,

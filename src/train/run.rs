@@ -1,5 +1,5 @@
-//! A run as its training loop sees it: the rows that it may train on, the network's variables, and the calls that
-//! report progress.
+//! A run as its training loop sees it: the rows that it may train on, the network's variables, and the calls
+//! that report progress.
 use crate::{
     data::{Batch, Dataset, Task},
     observe::{Event, Flow, Observer},
@@ -14,15 +14,16 @@ use rand::seq::SliceRandom;
 
 /// One run, as its training loop sees it.
 ///
-/// [`Learner::fit`](crate::train::Learner::fit) receives a `Run`. It provides the batches of the run's training and
-/// validation rows ([`batches`](Run::batches), [`validation`](Run::validation)), the network's variables
-/// ([`vars`](Run::vars)), the device, the settings of the run, and seeds for random draws. It gives no access to rows
-/// that the plan holds out.
+/// [`Learner::fit`](crate::train::Learner::fit) receives a `Run`. It provides the batches of the run's
+/// training and validation rows ([`batches`](Run::batches), [`validation`](Run::validation)), the network's
+/// variables ([`vars`](Run::vars)), the device, the settings of the run, and seeds for random draws. It gives
+/// no access to rows that the plan holds out.
 ///
-/// A loop calls [`end_epoch`](Run::end_epoch) after each epoch. The call extends the learning curve, collects the
-/// members that are due within the run, and notifies the observer. A loop that only returns the last network may leave
-/// the call out. To resume an interrupted run, a loop also starts at [`first_epoch`](Run::first_epoch) and calls
-/// [`checkpoint`](Run::checkpoint); [`Learner`](crate::train::Learner) shows an example.
+/// A loop calls [`end_epoch`](Run::end_epoch) after each epoch. The call extends the learning curve, collects
+/// the members that are due within the run, and notifies the observer. A loop that only returns the last
+/// network may leave the call out. To resume an interrupted run, a loop also starts at
+/// [`first_epoch`](Run::first_epoch) and calls [`checkpoint`](Run::checkpoint);
+/// [`Learner`](crate::train::Learner) shows an example.
 #[allow(missing_debug_implementations)] // a data set need not be Debug
 pub struct Run<'a> {
     parts: RunParts<'a>,
@@ -72,15 +73,15 @@ impl<'a> Run<'a> {
         Ok(run)
     }
 
-    /// The epoch to begin with: 0, or the first epoch after the checkpoint from which the run resumes. The network's
-    /// variables already have the checkpoint's values.
+    /// The epoch to begin with: 0, or the first epoch after the checkpoint from which the run resumes. The
+    /// network's variables already have the checkpoint's values.
     #[must_use]
     pub fn first_epoch(&self) -> usize {
         self.curve.last().map_or(0, |record| record.epoch + 1)
     }
 
-    /// The state that the loop passed to [`Run::checkpoint`] for the checkpoint from which the run resumes. Empty when
-    /// the run starts from the beginning.
+    /// The state that the loop passed to [`Run::checkpoint`] for the checkpoint from which the run resumes.
+    /// Empty when the run starts from the beginning.
     #[must_use]
     pub fn state(&self) -> &[u8] {
         &self.state.bytes
@@ -92,8 +93,8 @@ impl<'a> Run<'a> {
     }
 
     /// The learning rate at a position, if the way in which members are collected prescribes it
-    /// ([`Snapshot`](crate::plan::Snapshot), [`FastGeometric`](crate::plan::FastGeometric)). `base` is the learning
-    /// rate of the optimizer. Where the result is `None`, the loop uses its own learning rate.
+    /// ([`Snapshot`](crate::plan::Snapshot), [`FastGeometric`](crate::plan::FastGeometric)). `base` is the
+    /// learning rate of the optimizer. Where the result is `None`, the loop uses its own learning rate.
     #[must_use]
     pub fn learning_rate(&self, base: f64, at: Position) -> Option<f64> {
         self.parts.spec.collect.rate(base, at)
@@ -135,8 +136,8 @@ impl<'a> Run<'a> {
         self.parts.spec.seed.child("loop").child(name)
     }
 
-    /// The training rows in batches of `size`, in an order that depends on the run's seed and the epoch only. The last
-    /// batch is smaller if the rows do not divide evenly.
+    /// The training rows in batches of `size`, in an order that depends on the run's seed and the epoch only.
+    /// The last batch is smaller if the rows do not divide evenly.
     pub fn batches(&self, epoch: usize, size: usize) -> impl Iterator<Item = CandleResult<Batch>> + use<'a> {
         self.in_batches(self.shuffled_rows(epoch), size)
     }
@@ -175,8 +176,8 @@ impl<'a> Run<'a> {
             .map(move |batch| select_features(batch?, features))
     }
 
-    /// Reports the end of an epoch. The record is added to the learning curve, a member that is due at the end of this
-    /// epoch is collected, and the observer is notified.
+    /// Reports the end of an epoch. The record is added to the learning curve, a member that is due at the
+    /// end of this epoch is collected, and the observer is notified.
     ///
     /// # Errors
     /// When the member cannot be stored, or the observer stops the training. Return the error from the loop.
@@ -193,11 +194,11 @@ impl<'a> Run<'a> {
         self.notify(&Event::EpochEnded { run: self.parts.spec, record })
     }
 
-    /// Writes a checkpoint if one is due. It holds the network's variables, the learning curve, and `state`: whatever
-    /// else the loop needs in order to resume, which [`Run::state`] then returns.
+    /// Writes a checkpoint if one is due. It holds the network's variables, the learning curve, and `state`:
+    /// whatever else the loop needs in order to resume, which [`Run::state`] then returns.
     ///
-    /// Call it after [`Run::end_epoch`]. `state` is only called if a checkpoint is due. If a loop never calls this
-    /// method, an interrupted run starts from the beginning.
+    /// Call it after [`Run::end_epoch`]. `state` is only called if a checkpoint is due. If a loop never calls
+    /// this method, an interrupted run starts from the beginning.
     ///
     /// # Errors
     /// When `state` fails, or the checkpoint cannot be stored. Return the error from the loop.
@@ -205,7 +206,8 @@ impl<'a> Run<'a> {
         self.checkpoint_with(|| Ok(state()?.into()))
     }
 
-    /// The same for a loop whose state includes tensors. They are written one by one, without a copy of all of them.
+    /// The same for a loop whose state includes tensors. They are written one by one, without a copy of all
+    /// of them.
     pub(crate) fn checkpoint_with(
         &mut self,
         state: impl FnOnce() -> Result<LoopState, Error>,
@@ -227,8 +229,8 @@ impl<'a> Run<'a> {
         message
     }
 
-    /// Ends the run after its loop has returned `outcome`: collects the member that is due at the end, and returns the
-    /// learning curve.
+    /// Ends the run after its loop has returned `outcome`: collects the member that is due at the end, and
+    /// returns the learning curve.
     pub(crate) fn finish(mut self, outcome: CandleResult<()>) -> Result<Vec<EpochRecord>, Error> {
         match (outcome, self.failure.take()) {
             (Err(_), Some(failure)) => return Err(failure),

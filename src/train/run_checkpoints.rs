@@ -27,8 +27,8 @@ impl<'a> RunCheckpoints<'a> {
         Ok(Some(checkpoint))
     }
 
-    /// Whether a checkpoint is due after `epochs` epochs. The clock affects when checkpoints are written, and never
-    /// what the run computes.
+    /// Whether a checkpoint is due after `epochs` epochs. The clock affects when checkpoints are written, and
+    /// never what the run computes.
     pub(crate) fn is_due(&self, epochs: usize) -> bool {
         match self.interval {
             Checkpoints::Never => false,

@@ -1,8 +1,8 @@
 //! The signature of a network: the variables that its constructor requests, found without allocating them.
 //!
-//! A constructor is called with a `VarBuilder` that records the name, type, shape and initialization of each variable
-//! and returns a broadcast zero. The signature is part of the key of every member, so a store refuses the members of
-//! another network.
+//! A constructor is called with a `VarBuilder` that records the name, type, shape and initialization of each
+//! variable and returns a broadcast zero. The signature is part of the key of every member, so a store
+//! refuses the members of another network.
 use crate::{codec, plan::RunSpec, train::Learner, Result};
 use candle_core::{bail, DType, Device, Result as CandleResult, Shape, Tensor};
 use candle_nn::{var_builder::SimpleBackend, Init, VarBuilder};
@@ -30,8 +30,8 @@ pub(crate) fn of_runs<L: Learner>(learner: &L, runs: &[RunSpec], device: &Device
     runs.iter().map(signature).collect()
 }
 
-/// The signature of the network of a run, as one line: its architecture, the number of its variables and of their
-/// elements, and a hash of the variables' names, types, shapes and initializations.
+/// The signature of the network of a run, as one line: its architecture, the number of its variables and of
+/// their elements, and a hash of the variables' names, types, shapes and initializations.
 fn of_run<L: Learner>(learner: &L, run: &RunSpec, device: &Device) -> Result<String> {
     let requested = Requested::default();
     let recorder = Box::new(ShapeRecorder(requested.clone()));

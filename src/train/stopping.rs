@@ -9,17 +9,20 @@ use serde::{Deserialize, Serialize};
 /// ```
 ///
 /// The loss is that of the training, over the run's validation rows, which the strategy has to set aside
-/// ([`Bagging::validation`](crate::strategy::Bagging::validation), for example). The validation rows shape the member, so
-/// its record counts them as seen, and no held-out prediction uses them.
+/// ([`Bagging::validation`](crate::strategy::Bagging::validation), for example). The validation rows shape
+/// the member, so its record counts them as seen, and no held-out prediction uses them.
 ///
-/// Use it when the right number of epochs is not known and networks overfit in the end. Do not use it where every row
-/// is needed for training, or where overfitting of single members is harmless because the ensemble averages it out. It
-/// cannot be combined with [`Averaging`](crate::train::Averaging) or with members that are collected within a run.
+/// Use it when the right number of epochs is not known and networks overfit in the end. Do not use it where
+/// every row is needed for training, or where overfitting of single members is harmless because the ensemble
+/// averages it out. It cannot be combined with [`Averaging`](crate::train::Averaging) or with members that
+/// are collected within a run.
 ///
-/// Cost: a forward pass over the validation rows in each epoch, and a copy of the weights if `restore_best` is set.
+/// Cost: a forward pass over the validation rows in each epoch, and a copy of the weights if `restore_best`
+/// is set.
 ///
 /// # Errors
-/// A session returns [`Error::Invalid`] before it trains, if a parameter is out of range or a run has no validation rows.
+/// A session returns [`Error::Invalid`] before it trains, if a parameter is out of range or a run has no
+/// validation rows.
 ///
 /// # Source
 /// Prechelt 1998, doi:10.1007/3-540-49430-8_3.

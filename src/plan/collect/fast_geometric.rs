@@ -6,34 +6,35 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 
-/// Collects the network at each minimum of a triangular learning rate, after a share of ordinary training (fast geometric
-/// ensembling).
+/// Collects the network at each minimum of a triangular learning rate, after a share of ordinary training
+/// (fast geometric ensembling).
 ///
 /// ```text
 /// α = (1 − 2t) α₁ + 2t α₂           for t ≤ ½
 /// α = (2 − 2t) α₂ + (2t − 1) α₁     for t > ½,    t = ((epoch mod c) + i / n) / c  at batch i of n
 /// ```
 ///
-/// After pretraining, the learning rate falls from `α₁` to `α₂` and rises again in cycles of `c` epochs. Epochs are counted
-/// from the end of pretraining, and a member is collected after half a cycle, when `epoch mod c + 1 = c / 2`.
+/// After pretraining, the learning rate falls from `α₁` to `α₂` and rises again in cycles of `c` epochs.
+/// Epochs are counted from the end of pretraining, and a member is collected after half a cycle, when `epoch
+/// mod c + 1 = c / 2`.
 ///
-/// On its own it is a strategy with one run. In the setter `collect` of another strategy it applies to each run of that
-/// strategy.
+/// On its own it is a strategy with one run. In the setter `collect` of another strategy it applies to each
+/// run of that strategy.
 ///
-/// Use it when there is time for one training only, and short cycles have to give many members. They stay close to each
-/// other, along paths of low loss, so their weights can often be averaged; for members that differ more use
-/// [`Snapshot`](crate::plan::Snapshot).
+/// Use it when there is time for one training only, and short cycles have to give many members. They stay
+/// close to each other, along paths of low loss, so their weights can often be averaged; for members that
+/// differ more use [`Snapshot`](crate::plan::Snapshot).
 ///
 /// Cost: the epochs of one network; prediction costs one forward pass per member.
 ///
 /// # Schedules
-/// The rule sets the learning rate after pretraining. During pretraining the trainer's schedule applies, if it has one
-/// ([`Trainer::schedule`](crate::train::Trainer::schedule)). The schedule still counts all epochs of the run: a cosine, for
-/// example, has not reached its end when pretraining ends.
+/// The rule sets the learning rate after pretraining. During pretraining the trainer's schedule applies, if
+/// it has one ([`Trainer::schedule`](crate::train::Trainer::schedule)). The schedule still counts all epochs
+/// of the run: a cosine, for example, has not reached its end when pretraining ends.
 ///
 /// # Errors
-/// A session returns [`Error::Invalid`] before it trains, if a parameter is out of range or fewer epochs than half a cycle
-/// follow pretraining.
+/// A session returns [`Error::Invalid`] before it trains, if a parameter is out of range or fewer epochs than
+/// half a cycle follow pretraining.
 ///
 /// # Source
 /// Garipov et al. 2018, arXiv:1802.10026.
@@ -54,14 +55,15 @@ pub struct FastGeometric {
 }
 
 impl FastGeometric {
-    /// Cycles of `cycle` epochs, an even number, between the learning rates `high` (`α₁`) and `low` (`α₂`). Three quarters
-    /// of the epochs are pretraining.
+    /// Cycles of `cycle` epochs, an even number, between the learning rates `high` (`α₁`) and `low` (`α₂`).
+    /// Three quarters of the epochs are pretraining.
     #[must_use]
     pub fn new(cycle: usize, high: f64, low: f64) -> Self {
         Self { cycle, high, low, pretraining: 0.75 }
     }
 
-    /// Sets the share of the epochs, in [0, 1), that are pretraining. It is rounded to whole epochs. The default is 0.75.
+    /// Sets the share of the epochs, in [0, 1), that are pretraining. It is rounded to whole epochs. The
+    /// default is 0.75.
     #[must_use]
     pub fn pretraining(mut self, share: f64) -> Self {
         self.pretraining = share;

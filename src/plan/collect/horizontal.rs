@@ -21,17 +21,18 @@ enum Epochs {
 /// members = networks at the ends of the epochs  from, from + n, from + 2n, …  < to
 /// ```
 ///
-/// On its own it is a strategy with one run. In the setter `collect` of another strategy it applies to each run of that
-/// strategy.
+/// On its own it is a strategy with one run. In the setter `collect` of another strategy it applies to each
+/// run of that strategy.
 ///
-/// Use it when validation metrics vary from epoch to epoch late in training and there is time for one training only. The
-/// members are similar, so the gain is smaller than that of independent runs. Their weights are close together, so they
-/// can often be averaged into one network ([`merge`](crate::merge)).
+/// Use it when validation metrics vary from epoch to epoch late in training and there is time for one
+/// training only. The members are similar, so the gain is smaller than that of independent runs. Their
+/// weights are close together, so they can often be averaged into one network ([`merge`](crate::merge)).
 ///
 /// Cost: the epochs of one network; prediction costs one forward pass per member.
 ///
 /// # Errors
-/// A session returns [`Error::Invalid`] before it trains, if the window does not lie within the epochs of a run.
+/// A session returns [`Error::Invalid`] before it trains, if the window does not lie within the epochs of a
+/// run.
 ///
 /// # Source
 /// Xie, Xu and Chuang 2013, arXiv:1306.2759.

@@ -1,9 +1,9 @@
 //! When the network of a run is collected as a member, and the learning rate that belongs to it.
 //!
-//! A run can give one member at its end ([`Last`]) or several members at the ends of epochs. Some of these rules, such as
-//! [`Snapshot`], also prescribe the learning rate, because it has to be low when a member is collected. There is one rule
-//! per file. To add a rule, write a file with a type that implements [`CollectMembers`], and add one line to the list
-//! below.
+//! A run can give one member at its end ([`Last`]) or several members at the ends of epochs. Some of these
+//! rules, such as [`Snapshot`], also prescribe the learning rate, because it has to be low when a member is
+//! collected. There is one rule per file. To add a rule, write a file with a type that implements
+//! [`CollectMembers`], and add one line to the list below.
 mod fast_geometric;
 mod horizontal;
 mod last;
@@ -27,10 +27,12 @@ pub(crate) trait CollectMembers: Into<Collect> + Copy {
     /// The rule's name, its arguments, and how it is made from them.
     const ENTRY: Entry<Self>;
 
-    /// The number, from 0, of the member that is collected at the end of epoch `epoch` of `epochs`, or `None`.
+    /// The number, from 0, of the member that is collected at the end of epoch `epoch` of `epochs`, or
+    /// `None`.
     fn due(&self, epoch: usize, epochs: usize) -> Option<usize>;
 
-    /// The learning rate at a position, if the rule prescribes it. `base` is the learning rate of the optimizer.
+    /// The learning rate at a position, if the rule prescribes it. `base` is the learning rate of the
+    /// optimizer.
     fn rate(&self, _base: f64, _at: Position) -> Option<f64> {
         None
     }
@@ -40,8 +42,8 @@ pub(crate) trait CollectMembers: Into<Collect> + Copy {
         false
     }
 
-    /// Whether the one member is collected when the run ends, which may be earlier than planned, rather than at the end of
-    /// an epoch that is known in advance.
+    /// Whether the one member is collected when the run ends, which may be earlier than planned, rather than
+    /// at the end of an epoch that is known in advance.
     fn at_end(&self) -> bool {
         false
     }
@@ -58,8 +60,8 @@ macro_rules! collect {
         /// When the network of a run is collected as a member, as data: one of the rules with its parameters.
         ///
         /// Strategies take it in their setter `collect`, for example
-        /// [`Bagging::collect`](crate::strategy::Bagging::collect). On its own, each rule but [`Last`] is also a strategy with
-        /// one run.
+        /// [`Bagging::collect`](crate::strategy::Bagging::collect). On its own, each rule but [`Last`] is
+        /// also a strategy with one run.
         ///
         /// ```
         /// use candle_ensemble::plan::{Collect, Horizontal};
@@ -150,20 +152,22 @@ impl Collect {
         }
     }
 
-    /// The number, from 0, of the member that is collected at the end of epoch `epoch` of `epochs`, or `None` if none is.
-    /// With [`Last`] it is always `None`, because the member is collected when the run ends.
+    /// The number, from 0, of the member that is collected at the end of epoch `epoch` of `epochs`, or `None`
+    /// if none is. With [`Last`] it is always `None`, because the member is collected when the run ends.
     #[must_use]
     pub fn due(&self, epoch: usize, epochs: usize) -> Option<usize> {
         each!(self, rule => rule.due(epoch, epochs))
     }
 
-    /// The learning rate at a position, if the rule prescribes it. `base` is the learning rate of the optimizer.
+    /// The learning rate at a position, if the rule prescribes it. `base` is the learning rate of the
+    /// optimizer.
     #[must_use]
     pub fn rate(&self, base: f64, at: Position) -> Option<f64> {
         each!(self, rule => rule.rate(base, at))
     }
 
-    /// Whether the rule prescribes the learning rate of every step. A trainer with a schedule then returns an error.
+    /// Whether the rule prescribes the learning rate of every step. A trainer with a schedule then returns an
+    /// error.
     #[must_use]
     pub fn replaces_schedule(&self) -> bool {
         each!(self, rule => rule.replaces_schedule())

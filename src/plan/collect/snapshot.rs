@@ -15,15 +15,17 @@ use serde::{Deserialize, Serialize};
 /// α(t) = α₀ / 2 · (cos(π · t / L) + 1)      t steps since the cycle began, of L
 /// ```
 ///
-/// In each of `M` cycles the learning rate falls from that of the optimizer, `α₀`, to 0. It changes at every step (as in
-/// the paper) or at every epoch. A cycle has `⌊T/M⌋` of the run's `T` epochs; the last cycle also has the remaining epochs.
+/// In each of `M` cycles the learning rate falls from that of the optimizer, `α₀`, to 0. It changes at every
+/// step (as in the paper) or at every epoch. A cycle has `⌊T/M⌋` of the run's `T` epochs; the last cycle also
+/// has the remaining epochs.
 ///
-/// On its own it is a strategy with one run. In the setter `collect` of another strategy it applies to each run of that
-/// strategy.
+/// On its own it is a strategy with one run. In the setter `collect` of another strategy it applies to each
+/// run of that strategy.
 ///
-/// Use it when there is time for one training only. Each restart leads to a different minimum, so the members differ more
-/// than those of [`Horizontal`](crate::plan::Horizontal), and less than independent networks. The members of the first
-/// cycles are weak: [`Snapshot::keep`] the last few. Do not use it with few epochs per cycle.
+/// Use it when there is time for one training only. Each restart leads to a different minimum, so the members
+/// differ more than those of [`Horizontal`](crate::plan::Horizontal), and less than independent networks. The
+/// members of the first cycles are weak: [`Snapshot::keep`] the last few. Do not use it with few epochs per
+/// cycle.
 ///
 /// Cost: the epochs of one network; prediction costs one forward pass per member.
 ///
@@ -31,15 +33,15 @@ use serde::{Deserialize, Serialize};
 /// The rule sets the learning rate of every step. A trainer with a schedule of its own
 /// ([`Trainer::schedule`](crate::train::Trainer::schedule)) is therefore an error.
 ///
-/// If `M` divides `T`, the rate is that of the paper, `α₀/2·(cos(π·((t−1) mod ⌈T/M⌉)/⌈T/M⌉) + 1)` with `t` from 1.
-/// Otherwise a cycle of the paper may end within an epoch, and its last cycle may be cut short, whereas here every cycle
-/// ends at its minimum. For the paper's formula with any `M` and `T`, set
+/// If `M` divides `T`, the rate is that of the paper, `α₀/2·(cos(π·((t−1) mod ⌈T/M⌉)/⌈T/M⌉) + 1)` with `t`
+/// from 1. Otherwise a cycle of the paper may end within an epoch, and its last cycle may be cut short,
+/// whereas here every cycle ends at its minimum. For the paper's formula with any `M` and `T`, set
 /// [`Schedule::WarmRestarts`](crate::plan::Schedule::WarmRestarts) and collect members with
 /// [`Horizontal`](crate::plan::Horizontal).
 ///
 /// # Errors
-/// A session returns [`Error::Invalid`] before it trains, if there are more cycles than epochs, if more members are kept
-/// than there are cycles, or if the trainer has a schedule.
+/// A session returns [`Error::Invalid`] before it trains, if there are more cycles than epochs, if more
+/// members are kept than there are cycles, or if the trainer has a schedule.
 ///
 /// # Sources
 /// Huang et al. 2017, arXiv:1704.00109; Loshchilov and Hutter 2017, arXiv:1608.03983.
@@ -64,7 +66,8 @@ impl Snapshot {
         Self { cycles, keep: cycles, unit: Unit::Iteration }
     }
 
-    /// Sets how many members are kept: those of the last cycles. The default is to keep the members of all cycles.
+    /// Sets how many members are kept: those of the last cycles. The default is to keep the members of all
+    /// cycles.
     #[must_use]
     pub fn keep(mut self, last: usize) -> Self {
         self.keep = last;

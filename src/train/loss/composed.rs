@@ -64,7 +64,8 @@ fn cross_entropy(z: &Tensor, labels: &Tensor, smoothing: f64) -> CResult<Tensor>
 }
 
 fn binary_cross_entropy(z: &Tensor, y: &Tensor) -> CResult<Tensor> {
-    // candle's relu and abs both have derivative 1 at 0, so the derivative of the sum is 1 − y − 1/2, as it has to be.
+    // candle's relu and abs both have derivative 1 at 0, so the derivative of the sum is 1 − y − 1/2, as it
+    // has to be.
     let rest = (z.abs()?.neg()?.exp()? + 1.0)?.log()?;
     (z.relu()? - (z * y)?)? + rest
 }

@@ -61,7 +61,8 @@ fn cross_entropy<T: Real>(
     let sum = |numbers: &[T]| fold_in_lanes(numbers, T::zero(), |a, x| a + x, |a, b| a + b);
     let greater = |a, b| if b > a { b } else { a };
 
-    // `gradient` holds the logits minus the greatest of their row, then their exponentials, and finally the gradient.
+    // `gradient` holds the logits minus the greatest of their row, then their exponentials, and finally the
+    // gradient.
     let mut gradient = z.to_vec();
     let mut value = 0.0;
     for (row, (z, &label)) in gradient.chunks_exact_mut(classes).zip(labels).enumerate() {

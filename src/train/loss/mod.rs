@@ -1,7 +1,8 @@
 //! Losses: how far the outputs of a batch are from its targets, as one differentiable number.
 //!
-//! On the CPU, a loss over `f32` or `f64` is one operation that computes its value and its gradient in the same pass over
-//! the rows. On other devices, and for half precision, it is composed of candle's differentiable operations.
+//! On the CPU, a loss over `f32` or `f64` is one operation that computes its value and its gradient in the
+//! same pass over the rows. On other devices, and for half precision, it is composed of candle's
+//! differentiable operations.
 mod composed;
 mod fused;
 
@@ -12,22 +13,22 @@ use crate::{
 use candle_core::{DType, Result as CResult, Tensor};
 use serde::{Deserialize, Serialize};
 
-/// A loss: the function that training minimises. It has a value `l` for each row, and the mean of a batch is what a step
-/// minimises.
+/// A loss: the function that training minimises. It has a value `l` for each row, and the mean of a batch is
+/// what a step minimises.
 ///
 /// ```text
 /// mean = Σ l / B,   or with weights w of the rows   Σ w l / Σ w
 /// ```
 ///
-/// Outputs are `(B, C)` logits or `(B, K)` values of a batch of `B` rows, in any floating-point type. The trainer chooses
-/// [`CrossEntropy`](Loss::CrossEntropy) or [`BinaryCrossEntropy`](Loss::BinaryCrossEntropy) for classes and
-/// [`MeanSquared`](Loss::MeanSquared) for values if no loss is set.
+/// Outputs are `(B, C)` logits or `(B, K)` values of a batch of `B` rows, in any floating-point type. The
+/// trainer chooses [`CrossEntropy`](Loss::CrossEntropy) or [`BinaryCrossEntropy`](Loss::BinaryCrossEntropy)
+/// for classes and [`MeanSquared`](Loss::MeanSquared) for values if no loss is set.
 ///
 /// Cost: one pass over the outputs.
 ///
 /// # Errors
-/// [`Loss::check`] names a parameter that is out of range, and [`Loss::mean`] a tensor of the wrong shape or type. A session
-/// checks parameters before it trains.
+/// [`Loss::check`] names a parameter that is out of range, and [`Loss::mean`] a tensor of the wrong shape or
+/// type. A session checks parameters before it trains.
 ///
 /// ```
 /// use candle_core::{Device, Tensor, Var};
@@ -48,8 +49,8 @@ pub enum Loss {
     ///
     /// Outputs are `(B, C)` logits with `C` at least 2. Targets are `(B,)` labels of type `u32`, below `C`.
     ///
-    /// Use it for classes. Label smoothing makes networks less certain, which helps when labels are noisy; do not use it
-    /// where the probabilities themselves are needed, unless they are calibrated afterwards.
+    /// Use it for classes. Label smoothing makes networks less certain, which helps when labels are noisy; do
+    /// not use it where the probabilities themselves are needed, unless they are calibrated afterwards.
     ///
     /// Source for smoothing: Szegedy et al. 2016, arXiv:1512.00567.
     CrossEntropy {
@@ -65,8 +66,8 @@ pub enum Loss {
     BinaryCrossEntropy,
     /// Squared error: `l = d²`, with `d = output − target`.
     ///
-    /// Outputs and targets are `(B,)` or `(B, K)`, where `(B, 1)` and `(B,)` are the same. `l` is the mean over the `K`
-    /// values.
+    /// Outputs and targets are `(B,)` or `(B, K)`, where `(B, 1)` and `(B,)` are the same. `l` is the mean
+    /// over the `K` values.
     ///
     /// Use it to predict means. Outliers have a large effect.
     MeanSquared,
@@ -77,8 +78,8 @@ pub enum Loss {
     /// Huber loss: `l = d² / 2` for `|d| ≤ δ`, and `δ (|d| − δ / 2)` otherwise. Shapes are those of
     /// [`Loss::MeanSquared`].
     ///
-    /// Use it to predict means when there are outliers. It behaves like the squared error for small differences and like
-    /// the absolute error for large ones.
+    /// Use it to predict means when there are outliers. It behaves like the squared error for small
+    /// differences and like the absolute error for large ones.
     ///
     /// Source: Huber 1964, doi:10.1214/aoms/1177703732.
     Huber {
@@ -100,15 +101,15 @@ impl Loss {
         }
     }
 
-    /// The mean loss of a batch, as a scalar of the type of the outputs (`f32` for half precision): `Σ l / B`, or with
-    /// weights `(B,)` `Σ w l / Σ w`. If all weights are 0, the mean is 0.
+    /// The mean loss of a batch, as a scalar of the type of the outputs (`f32` for half precision): `Σ l /
+    /// B`, or with weights `(B,)` `Σ w l / Σ w`. If all weights are 0, the mean is 0.
     ///
     /// Gradients flow into the outputs, and not into targets and weights.
     ///
     /// # Errors
-    /// When a parameter is out of range, the batch is empty, shapes do not match, labels are not of type `u32` or out of
-    /// range, or weights are negative or not finite. Outputs or targets that are not finite are not an error: the result is
-    /// then not finite either.
+    /// When a parameter is out of range, the batch is empty, shapes do not match, labels are not of type
+    /// `u32` or out of range, or weights are negative or not finite. Outputs or targets that are not finite
+    /// are not an error: the result is then not finite either.
     pub fn mean(&self, output: &Tensor, targets: &Tensor, weights: Option<&Tensor>) -> CResult<Tensor> {
         self.check()?;
         let rows = output.dims().first().copied().unwrap_or(0);

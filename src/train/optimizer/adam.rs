@@ -20,12 +20,12 @@ use serde::{Deserialize, Serialize};
 /// w ← w − η · m / (1 − β₁ᵗ) / (√(v / (1 − β₂ᵗ)) + ε)
 /// ```
 ///
-/// at a variable's `t`-th step, with gradient `g` and learning rate `η`. Weight decay `λ` is `g ← g + λ w` before that,
-/// or, decoupled, `w ← (1 − η λ) w`.
+/// at a variable's `t`-th step, with gradient `g` and learning rate `η`. Weight decay `λ` is `g ← g + λ w`
+/// before that, or, decoupled, `w ← (1 − η λ) w`.
 ///
-/// Use it as the default: it needs little tuning and works for gradients of very different sizes. Decouple the weight
-/// decay if there is any, because Adam rescales a decay that is part of the gradient. Stochastic gradient descent with
-/// momentum sometimes gives better test accuracy on images, after more tuning.
+/// Use it as the default: it needs little tuning and works for gradients of very different sizes. Decouple
+/// the weight decay if there is any, because Adam rescales a decay that is part of the gradient. Stochastic
+/// gradient descent with momentum sometimes gives better test accuracy on images, after more tuning.
 ///
 /// Cost: two numbers for each weight.
 ///
@@ -55,7 +55,8 @@ pub struct Adam {
     pub epsilon: f64,
     /// Weight decay `λ`, 0 or more. Default 0.
     pub weight_decay: f64,
-    /// Whether weight decay acts on the weights directly (AdamW) rather than through the gradient. Default no.
+    /// Whether weight decay acts on the weights directly (AdamW) rather than through the gradient. Default
+    /// no.
     pub decoupled: bool,
 }
 

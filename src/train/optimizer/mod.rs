@@ -1,11 +1,12 @@
 //! Optimizers: their parameters as data, and a state that can be saved and restored to the bit.
 //!
-//! Each optimizer has a file with its parameters, its update as a loop over slices, and the same update in tensor
-//! operations. On the CPU, a step updates `f32` and `f64` variables in place, in one pass through memory and without
-//! allocations. On other devices, and for half precision, it uses candle's tensor operations with moments in `f32`.
+//! Each optimizer has a file with its parameters, its update as a loop over slices, and the same update in
+//! tensor operations. On the CPU, a step updates `f32` and `f64` variables in place, in one pass through
+//! memory and without allocations. On other devices, and for half precision, it uses candle's tensor
+//! operations with moments in `f32`.
 //!
-//! To add an optimizer, write a file with a type that implements [`UpdateRule`](rule::UpdateRule), and add one line to
-//! the list below.
+//! To add an optimizer, write a file with a type that implements [`UpdateRule`](rule::UpdateRule), and add
+//! one line to the list below.
 mod adam;
 mod rmsprop;
 mod rule;
@@ -24,8 +25,8 @@ macro_rules! optimizers {
     ($($(#[$doc:meta])* $optimizer:ident,)+) => {
         /// How gradients change weights, as data: one of the optimizers with its parameters.
         ///
-        /// [`Trainer::optimizer`](crate::train::Trainer::optimizer) accepts an `Optimizer` or one of the concrete types.
-        /// [`OptimizerState`] applies an optimizer to variables.
+        /// [`Trainer::optimizer`](crate::train::Trainer::optimizer) accepts an `Optimizer` or one of the
+        /// concrete types. [`OptimizerState`] applies an optimizer to variables.
         ///
         /// ```
         /// use candle_ensemble::train::{Adam, Optimizer, Sgd};
@@ -136,8 +137,8 @@ impl Optimizer {
     }
 }
 
-/// Checks that `epsilon` does not vanish when it is rounded to `f32`: an element that never had a gradient would
-/// otherwise be 0 / 0.
+/// Checks that `epsilon` does not vanish when it is rounded to `f32`: an element that never had a gradient
+/// would otherwise be 0 / 0.
 fn check_epsilon(what: &str, epsilon: f64) -> Result<()> {
     let in_range = epsilon >= f64::from(f32::MIN_POSITIVE) && epsilon.is_finite();
     crate::check::require(in_range, what, "at least 1.2e-38, and finite", epsilon)

@@ -21,8 +21,9 @@ use serde::{Deserialize, Serialize};
 ///
 /// with gradient `g` and learning rate `η`. Weight decay is `g ← g + λ w` before that.
 ///
-/// Use it to reproduce results that were obtained with it, and for recurrent networks and reinforcement learning, where it
-/// is common. In other cases prefer [`Adam`](crate::train::Adam), which adds momentum and bias correction.
+/// Use it to reproduce results that were obtained with it, and for recurrent networks and reinforcement
+/// learning, where it is common. In other cases prefer [`Adam`](crate::train::Adam), which adds momentum and
+/// bias correction.
 ///
 /// Cost: one number for each weight; one more if centered, and one more with momentum.
 ///
@@ -49,7 +50,8 @@ pub struct RmsProp {
     pub epsilon: f64,
     /// Momentum `μ`, in [0, 1). Default 0.
     pub momentum: f64,
-    /// Whether the gradient is divided by its standard deviation rather than by its root mean square. Default no.
+    /// Whether the gradient is divided by its standard deviation rather than by its root mean square. Default
+    /// no.
     pub centered: bool,
     /// Weight decay `λ`, added to the gradient, 0 or more. Default 0.
     pub weight_decay: f64,

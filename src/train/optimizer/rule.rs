@@ -31,8 +31,8 @@ pub(crate) trait UpdateRule {
     /// The loop for a step, with the coefficients of that step.
     fn kernel<T: Real>(&self, step: Step) -> Self::Kernel<T>;
 
-    /// The same update in tensor operations. Changes the moments and returns the new weights. The gradient is already
-    /// clipped. Unused moments are scalars.
+    /// The same update in tensor operations. Changes the moments and returns the new weights. The gradient is
+    /// already clipped. Unused moments are scalars.
     fn update_tensors(
         &self,
         step: Step,

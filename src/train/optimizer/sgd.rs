@@ -16,12 +16,12 @@ use serde::{Deserialize, Serialize};
 /// v ← μ v + g,   w ← w − η (μ v + g)             with Nesterov's momentum
 /// ```
 ///
-/// with gradient `g` and learning rate `η`. Weight decay is `g ← g + λ w` before that. [`Velocity`] selects the form in
-/// which the learning rate is part of `v`.
+/// with gradient `g` and learning rate `η`. Weight decay is `g ← g + λ w` before that. [`Velocity`] selects
+/// the form in which the learning rate is part of `v`.
 ///
-/// Use it with momentum 0.9 and a schedule for networks that have been tuned for it, such as convolutional networks, and
-/// for snapshot ensembles and weight averaging, which are defined for it. Use [`Adam`](crate::train::Adam) where there is
-/// no time to tune the learning rate.
+/// Use it with momentum 0.9 and a schedule for networks that have been tuned for it, such as convolutional
+/// networks, and for snapshot ensembles and weight averaging, which are defined for it. Use
+/// [`Adam`](crate::train::Adam) where there is no time to tune the learning rate.
 ///
 /// Cost: nothing besides the gradient; with momentum one number for each weight.
 ///
@@ -29,8 +29,8 @@ use serde::{Deserialize, Serialize};
 /// [`Sgd::check`] names a parameter that is out of range. A session checks before it trains.
 ///
 /// # Sources
-/// Momentum: Polyak 1964, doi:10.1016/0041-5553(64)90137-5. Nesterov's momentum: Sutskever, Martens, Dahl and Hinton
-/// 2013, ICML (PMLR 28(3):1139–1147).
+/// Momentum: Polyak 1964, doi:10.1016/0041-5553(64)90137-5. Nesterov's momentum: Sutskever, Martens, Dahl and
+/// Hinton 2013, ICML (PMLR 28(3):1139–1147).
 ///
 /// ```
 /// use candle_ensemble::train::{Sgd, Velocity};
@@ -56,14 +56,15 @@ pub struct Sgd {
 
 /// Where the learning rate `η` enters the momentum.
 ///
-/// The two forms are the same while the learning rate is constant. When it changes, the new rate applies to the whole
-/// velocity at once in the first form; in the second, past gradients keep the rate that they had.
+/// The two forms are the same while the learning rate is constant. When it changes, the new rate applies to
+/// the whole velocity at once in the first form; in the second, past gradients keep the rate that they had.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Velocity {
     /// `v ← μ v + g`, `w ← w − η v`; Nesterov `w ← w − η (μ v + g)`. This is the form of PyTorch.
     #[default]
     LrOutside,
-    /// `v ← μ v − η g`, `w ← w + v`; Nesterov `w ← w + μ v − η g`. This is the form of Keras and of Sutskever et al.
+    /// `v ← μ v − η g`, `w ← w + v`; Nesterov `w ← w + μ v − η g`. This is the form of Keras and of Sutskever
+    /// et al.
     LrInside,
 }
 

@@ -19,10 +19,11 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// An optimizer, the variables that it updates, and its moments of their gradients.
 ///
-/// Each variable has its own count of steps, as in PyTorch. A step does not change a variable that has no gradient.
+/// Each variable has its own count of steps, as in PyTorch. A step does not change a variable that has no
+/// gradient.
 ///
-/// [`Trainer`](crate::train::Trainer) uses it; use it in a training loop of your own where a candle optimizer lacks
-/// clipping or cannot be saved.
+/// [`Trainer`](crate::train::Trainer) uses it; use it in a training loop of your own where a candle optimizer
+/// lacks clipping or cannot be saved.
 ///
 /// ```
 /// use candle_core::{Device, Var};
@@ -54,8 +55,8 @@ struct Variable {
     moments: Moments,
 }
 
-/// Moments, in the type in which the update is computed. Moments that the optimizer does not use are empty vectors or
-/// scalars.
+/// Moments, in the type in which the update is computed. Moments that the optimizer does not use are empty
+/// vectors or scalars.
 #[derive(Debug)]
 enum Moments {
     F32([Vec<f32>; MAX_MOMENTS]),
@@ -64,12 +65,12 @@ enum Moments {
 }
 
 impl OptimizerState {
-    /// A new state for the floating-point variables among `vars`, in any order. A variable with several names is
-    /// updated once, under the first of them.
+    /// A new state for the floating-point variables among `vars`, in any order. A variable with several names
+    /// is updated once, under the first of them.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if a parameter is out of range ([`Optimizer::check`]), if a name occurs twice, or if there is no
-    /// floating-point variable.
+    /// [`Error::Invalid`] if a parameter is out of range ([`Optimizer::check`]), if a name occurs twice, or
+    /// if there is no floating-point variable.
     pub fn new(optimizer: &Optimizer, vars: Vec<(String, Var)>) -> Result<Self> {
         Self::with_moments(optimizer, vars, |var| (var.dtype(), var.device().is_cpu()))
     }
@@ -129,8 +130,8 @@ impl OptimizerState {
     /// Updates every variable that has a gradient.
     ///
     /// # Errors
-    /// If the learning rate is negative or not finite, or the gradients cannot be clipped; nothing is changed then. Also if
-    /// a gradient has another shape than its variable.
+    /// If the learning rate is negative or not finite, or the gradients cannot be clipped; nothing is changed
+    /// then. Also if a gradient has another shape than its variable.
     pub fn step(&mut self, gradients: &GradStore, learning_rate: f64, clip: &Clip) -> CResult<()> {
         non_negative("the learning rate", learning_rate)?;
         let limits = clip.limits(self.gradients_of_variables(gradients))?;
@@ -152,11 +153,12 @@ impl OptimizerState {
         Ok(SavedOptimizer { variables: self.variables.iter().map(save).collect::<CResult<_>>()? })
     }
 
-    /// Restores a saved state. If the values of the variables are restored too, the optimizer continues exactly as it
-    /// would have, to the bit.
+    /// Restores a saved state. If the values of the variables are restored too, the optimizer continues
+    /// exactly as it would have, to the bit.
     ///
     /// # Errors
-    /// [`Error::Foreign`] that names a variable whose name, shape, type or moments differ. Nothing is changed then.
+    /// [`Error::Foreign`] that names a variable whose name, shape, type or moments differ. Nothing is changed
+    /// then.
     pub fn restore(&mut self, saved: &SavedOptimizer) -> Result<()> {
         let names = moment_names(&self.optimizer);
         if let Some(name) =

@@ -10,8 +10,8 @@ const CPU: &Device = &Device::Cpu;
 const RATES: [f64; 6] = [0.1, 0.1, 0.05, 0.2, 0.02, 0.02];
 const START: [f64; 6] = [0.5, -1.0, 2.0, 0.0, -0.25, 1.5];
 
-/// Final weights after `RATES`, computed by tests/reference/optimizers.py (numpy 2.4.6). That script checks the optimizers
-/// that optax 0.2.8 has against optax.
+/// Final weights after `RATES`, computed by tests/reference/optimizers.py (numpy 2.4.6). That script checks
+/// the optimizers that optax 0.2.8 has against optax.
 fn reference() -> Vec<(Optimizer, [f64; 6])> {
     let rms = RmsProp::new(0.1).alpha(0.9).epsilon(1e-3);
     let momentum = Sgd::new(0.1).momentum(0.9).weight_decay(0.1);

@@ -9,8 +9,8 @@ use crate::{
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
-/// The prefixes of the names under which a checkpoint holds the weights of the best epoch and the moments of the
-/// optimizer.
+/// The prefixes of the names under which a checkpoint holds the weights of the best epoch and the moments of
+/// the optimizer.
 const BEST: &str = "best/";
 const MOMENTS: &str = "optimizer/";
 

@@ -15,11 +15,13 @@ pub(super) const SETTINGS: [&str; 6] =
 
 /// The configuration of a [`Trainer`](crate::train::Trainer), as data.
 ///
-/// The trainer's setters write it, and [`Trainer::config`](crate::train::Trainer::config) returns it. A hash of it is
-/// part of the trainer's tag, so a store never returns a member that was trained with another configuration.
+/// The trainer's setters write it, and [`Trainer::config`](crate::train::Trainer::config) returns it. A hash
+/// of it is part of the trainer's tag, so a store never returns a member that was trained with another
+/// configuration.
 ///
-/// A run's [`Settings`] replace single values: `"epochs"`, `"batch_size"`, `"learning_rate"`, `"weight_decay"`,
-/// `"momentum"` (SGD and RMSprop) and `"label_smoothing"`, which selects cross-entropy with that smoothing.
+/// A run's [`Settings`] replace single values: `"epochs"`, `"batch_size"`, `"learning_rate"`,
+/// `"weight_decay"`, `"momentum"` (SGD and RMSprop) and `"label_smoothing"`, which selects cross-entropy with
+/// that smoothing.
 ///
 /// ```
 /// use candle_ensemble::train::{Optimizer, TrainConfig, Trainer};
@@ -41,8 +43,8 @@ pub struct TrainConfig {
     pub optimizer: Optimizer,
     /// The learning-rate schedule. Default constant.
     pub schedule: LrSchedule,
-    /// The loss. `None`, the default, means cross-entropy for classes (binary cross-entropy for a network with one
-    /// output) and the mean squared error for values.
+    /// The loss. `None`, the default, means cross-entropy for classes (binary cross-entropy for a network
+    /// with one output) and the mean squared error for values.
     pub loss: Option<Loss>,
     /// Gradient clipping. Default none.
     pub clip: Clip,
@@ -52,7 +54,8 @@ pub struct TrainConfig {
     pub init: InitScheme,
     /// Whether trainable variables without a gradient are allowed. Default no.
     pub allow_frozen: bool,
-    /// The average of the run's networks that becomes the member. `None`, the default, means the last network.
+    /// The average of the run's networks that becomes the member. `None`, the default, means the last
+    /// network.
     #[serde(default)]
     pub averaging: Option<Averaging>,
 }

@@ -24,24 +24,26 @@ use training::Training;
 
 /// Trains candle models as they are: a model is what a constructor `|vb: VarBuilder| Net::new(vb)` returns.
 ///
-/// Each step consists of the forward pass, the loss, the backward pass, gradient clipping and an update in place. After
-/// each epoch the network is evaluated on the validation rows, if the run has any. The member is the network of the last
-/// epoch, of the best epoch with [`early_stopping`](Trainer::early_stopping), or an average of the run's networks with
-/// [`averaging`](Trainer::averaging).
+/// Each step consists of the forward pass, the loss, the backward pass, gradient clipping and an update in
+/// place. After each epoch the network is evaluated on the validation rows, if the run has any. The member is
+/// the network of the last epoch, of the best epoch with [`early_stopping`](Trainer::early_stopping), or an
+/// average of the run's networks with [`averaging`](Trainer::averaging).
 ///
-/// Networks output logits `(B, C)` for `C` classes, one logit `(B,)` or `(B, 1)` for two classes, or values `(B,)` or
-/// `(B, K)`.
+/// Networks output logits `(B, C)` for `C` classes, one logit `(B,)` or `(B, 1)` for two classes, or values
+/// `(B,)` or `(B, K)`.
 ///
-/// The result depends on the run's seed only, which determines the initial weights and the order of the rows. candle's
-/// own dropout is an exception, because candle draws it from a generator that cannot be seeded; use
+/// The result depends on the run's seed only, which determines the initial weights and the order of the rows.
+/// candle's own dropout is an exception, because candle draws it from a generator that cannot be seeded; use
 /// [`nn::Dropout`](crate::nn::Dropout) instead.
 ///
-/// Use [`CustomLoop`](crate::train::CustomLoop) for training loops that differ in more than the settings below.
+/// Use [`CustomLoop`](crate::train::CustomLoop) for training loops that differ in more than the settings
+/// below.
 ///
 /// # Errors
-/// Parameters are checked when a session trains a plan. A run fails with [`Error::Diverged`](crate::Error::Diverged) if
-/// its loss or its weights become NaN or infinite, and with [`Error::NoGradient`](crate::Error::NoGradient) if the loss
-/// does not reach a variable and [`allow_frozen`](Trainer::allow_frozen) is not set.
+/// Parameters are checked when a session trains a plan. A run fails with
+/// [`Error::Diverged`](crate::Error::Diverged) if its loss or its weights become NaN or infinite, and with
+/// [`Error::NoGradient`](crate::Error::NoGradient) if the loss does not reach a variable and
+/// [`allow_frozen`](Trainer::allow_frozen) is not set.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -81,9 +83,9 @@ impl<N: Network> Trainer<N> {
         Self::reading(&[], move |_, vb| new(vb))
     }
 
-    /// Trains the network of a constructor that reads settings of the run, such as a width. `reads` names these
-    /// settings. A run with a setting that neither the constructor nor the trainer reads is an error, so that a misspelt
-    /// name does not go unnoticed.
+    /// Trains the network of a constructor that reads settings of the run, such as a width. `reads` names
+    /// these settings. A run with a setting that neither the constructor nor the trainer reads is an error,
+    /// so that a misspelt name does not go unnoticed.
     pub fn reading(
         reads: &[&str],
         new: impl Fn(&Settings, VarBuilder<'_>) -> CandleResult<N> + Send + Sync + 'static,
@@ -94,8 +96,8 @@ impl<N: Network> Trainer<N> {
 
     network_setters!(config.init);
 
-    /// Adds an architecture whose constructor reads settings of the run, or replaces the architecture of the same name.
-    /// `reads` names the settings, as for [`Trainer::reading`].
+    /// Adds an architecture whose constructor reads settings of the run, or replaces the architecture of the
+    /// same name. `reads` names the settings, as for [`Trainer::reading`].
     #[must_use]
     pub fn architecture_reading(
         mut self,
@@ -130,8 +132,9 @@ impl<N: Network> Trainer<N> {
 
     /// Sets the learning-rate schedule. The default is a constant learning rate.
     ///
-    /// A schedule cannot be combined with [`Snapshot`](crate::plan::Snapshot), which sets the learning rate of every
-    /// step. With [`FastGeometric`](crate::plan::FastGeometric) it applies to the epochs of pretraining.
+    /// A schedule cannot be combined with [`Snapshot`](crate::plan::Snapshot), which sets the learning rate
+    /// of every step. With [`FastGeometric`](crate::plan::FastGeometric) it applies to the epochs of
+    /// pretraining.
     #[must_use]
     pub fn schedule(mut self, schedule: impl Into<LrSchedule>) -> Self {
         self.config.schedule = schedule.into();
@@ -166,24 +169,25 @@ impl<N: Network> Trainer<N> {
         self
     }
 
-    /// Sets whether variables without a gradient are allowed, as in a model with frozen parts. The default is `false`:
-    /// a variable that the loss does not reach is an error.
+    /// Sets whether variables without a gradient are allowed, as in a model with frozen parts. The default is
+    /// `false`: a variable that the loss does not reach is an error.
     #[must_use]
     pub fn allow_frozen(mut self, allow: bool) -> Self {
         self.config.allow_frozen = allow;
         self
     }
 
-    /// Makes an average of the run's networks the member: stochastic weight averaging or an exponential moving average.
+    /// Makes an average of the run's networks the member: stochastic weight averaging or an exponential
+    /// moving average.
     #[must_use]
     pub fn averaging(mut self, averaging: Averaging) -> Self {
         self.config.averaging = Some(averaging);
         self
     }
 
-    /// Sets a version, which becomes part of the trainer's tag. Change it when the result changes although the
-    /// configuration and the variables do not, for example with another activation in the constructor. A store that
-    /// outlives the process refuses members of another version.
+    /// Sets a version, which becomes part of the trainer's tag. Change it when the result changes although
+    /// the configuration and the variables do not, for example with another activation in the constructor. A
+    /// store that outlives the process refuses members of another version.
     #[must_use]
     pub fn version(mut self, version: impl Into<String>) -> Self {
         self.version = version.into();

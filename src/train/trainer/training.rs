@@ -129,7 +129,8 @@ impl<'t, N: Network> Training<'t, N> {
         self.config.loss_for(run.task(), output).mean(output, &batch.targets, batch.weights.as_ref())
     }
 
-    /// Checks in the first step that the loss reaches every trainable variable, unless frozen variables are allowed.
+    /// Checks in the first step that the loss reaches every trainable variable, unless frozen variables are
+    /// allowed.
     fn check_gradients(&mut self, run: &Run<'_>, gradients: &GradStore) -> Result<()> {
         if self.gradients_checked || self.config.allow_frozen {
             return Ok(());
@@ -156,7 +157,8 @@ impl<'t, N: Network> Training<'t, N> {
         Ok(Some(meter.finish()))
     }
 
-    /// Applies early stopping to the validation loss of an epoch: keeps the weights if the loss improved, or stops.
+    /// Applies early stopping to the validation loss of an epoch: keeps the weights if the loss improved, or
+    /// stops.
     pub(super) fn watch(&mut self, record: &EpochRecord, vars: &Vars) -> Result<()> {
         let (Some(monitor), Some(loss)) = (&mut self.monitor, record.valid_loss) else { return Ok(()) };
         match monitor.update(loss) {
@@ -174,7 +176,8 @@ impl<'t, N: Network> Training<'t, N> {
         TrainingState { optimizer: self.optimizer.save()?, monitor, best, stopped, average }.encode()
     }
 
-    /// Puts the weights of the member into the variables: those of the best epoch, of the last epoch, or the average.
+    /// Puts the weights of the member into the variables: those of the best epoch, of the last epoch, or the
+    /// average.
     pub(super) fn finish(self, run: &Run<'_>) -> Result<()> {
         if let Some(best) = &self.best {
             run.vars().load(best)?;
@@ -189,8 +192,8 @@ impl<'t, N: Network> Training<'t, N> {
         }
     }
 
-    /// Replaces the last network by the average. Batch-norm statistics are measured anew over the training rows, because
-    /// the average of the statistics is not what the averaged network would measure.
+    /// Replaces the last network by the average. Batch-norm statistics are measured anew over the training
+    /// rows, because the average of the statistics is not what the averaged network would measure.
     fn load_average(&self, average: &RunningAverage, run: &Run<'_>) -> Result<()> {
         let (weights, rows) = (average.weights()?, &run.spec().train);
         if rows.len() < 2 || !has_statistics(&weights) {
@@ -213,8 +216,8 @@ fn scalar(loss: &Tensor) -> CandleResult<f64> {
     }
 }
 
-/// The trainable variables that the loss does not reach. Batch-norm statistics are not trainable: the forward pass
-/// writes them.
+/// The trainable variables that the loss does not reach. Batch-norm statistics are not trainable: the forward
+/// pass writes them.
 fn variables_without_gradient(vars: &Vars, gradients: &GradStore) -> Vec<String> {
     let unreached = vars.named().into_iter().filter(|(name, var)| {
         var.dtype().is_float() && !is_statistic(name) && gradients.get(var.as_tensor()).is_none()
@@ -222,7 +225,8 @@ fn variables_without_gradient(vars: &Vars, gradients: &GradStore) -> Vec<String>
     unreached.map(|(name, _)| name).collect()
 }
 
-/// Whether all weights are finite. No loss follows the last step, so nothing else would show that they are not.
+/// Whether all weights are finite. No loss follows the last step, so nothing else would show that they are
+/// not.
 fn is_finite(vars: &Vars) -> CandleResult<bool> {
     for var in vars.all_vars().iter().filter(|var| var.dtype().is_float()) {
         // 0 for finite numbers, NaN otherwise. The sum of the numbers themselves might overflow.
