@@ -1,6 +1,5 @@
 //! One member, when the run ends.
-use super::CollectMembers;
-use crate::{registry::Entry, Result};
+use crate::{plan::collect::CollectMembers, registry::Entry, Result};
 use serde::{Deserialize, Serialize};
 
 /// Collects one member: the network when the run ends. This is the default of every strategy.
