@@ -2,8 +2,8 @@
 use crate::{
     check,
     kernels::{
-        simd::vectorized,
         cpu::{contiguous, Elements, FloatLoop},
+        simd::vectorized,
     },
     threads,
     weights::{
@@ -34,9 +34,9 @@ const TOGETHER: usize = 4;
 /// ```
 /// use candle_ensemble::weights::RunWeights;
 ///
-/// assert_eq!(RunWeights::Uniform.of(4)?, [0.25; 4]);
-/// assert_eq!(RunWeights::Linear.of(4)?, [0.1, 0.2, 0.3, 0.4]);
-/// let [older, newer] = RunWeights::Exponential { alpha: 2. }.of(2)?[..] else { unreachable!() };
+/// assert_eq!(RunWeights::Uniform.weights(4)?, [0.25; 4]);
+/// assert_eq!(RunWeights::Linear.weights(4)?, [0.1, 0.2, 0.3, 0.4]);
+/// let [older, newer] = RunWeights::Exponential { alpha: 2. }.weights(2)?[..] else { unreachable!() };
 /// assert!((older / newer - (-0.5f64).exp()).abs() < 1e-15);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
@@ -63,7 +63,7 @@ impl RunWeights {
     /// # Errors
     /// When there are no networks, `alpha` is not above 0, or the given weights are not `n`, are negative or not
     /// finite, or are all 0.
-    pub fn of(&self, n: usize) -> Result<Vec<f64>> {
+    pub fn weights(&self, n: usize) -> Result<Vec<f64>> {
         match self {
             Self::Uniform => shares(&vec![1.; n], n),
             Self::Linear => shares(&(1..=n).map(|i| i as f64).collect::<Vec<_>>(), n),
@@ -582,20 +582,20 @@ mod tests {
             for (rule, expected) in
                 [(RunWeights::Linear, linear), (RunWeights::Exponential { alpha: 2. }, exponential)]
             {
-                let got = rule.of(n)?;
+                let got = rule.weights(n)?;
                 assert!(
                     got.iter().zip(&expected).all(|(g, e)| (g - e).abs() < 1e-15),
                     "{got:?} {expected:?}"
                 );
             }
         }
-        assert_eq!(RunWeights::Exponential { alpha: 1e-6 }.of(3)?, [0., 0., 1.]);
-        assert_eq!(RunWeights::Given(vec![1., 3.]).of(2)?, [0.25, 0.75]);
-        assert!(RunWeights::Given(vec![1.]).of(2).is_err());
+        assert_eq!(RunWeights::Exponential { alpha: 1e-6 }.weights(3)?, [0., 0., 1.]);
+        assert_eq!(RunWeights::Given(vec![1., 3.]).weights(2)?, [0.25, 0.75]);
+        assert!(RunWeights::Given(vec![1.]).weights(2).is_err());
         for alpha in [0., -1., f64::NAN, f64::INFINITY] {
-            assert!(RunWeights::Exponential { alpha }.of(2).is_err());
+            assert!(RunWeights::Exponential { alpha }.weights(2).is_err());
         }
-        assert!(RunWeights::Uniform.of(0).is_err());
+        assert!(RunWeights::Uniform.weights(0).is_err());
         Ok(())
     }
 
@@ -603,7 +603,7 @@ mod tests {
         #[test]
         fn run_weights_sum_to_one_and_grow(n in 1..200usize, alpha in 0.01..100f64) {
             for rule in [RunWeights::Uniform, RunWeights::Linear, RunWeights::Exponential { alpha }] {
-                let weights = rule.of(n).unwrap();
+                let weights = rule.weights(n).unwrap();
                 prop_assert!((weights.iter().sum::<f64>() - 1.).abs() < 1e-12);
                 prop_assert!(weights.windows(2).all(|w| w[0] <= w[1]));
             }

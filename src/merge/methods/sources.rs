@@ -1,7 +1,7 @@
 //! The numbers of one tensor in all inputs, and walks over them.
 use crate::{
     files::map::Mapped,
-    kernels::{simd::vectorized, linear::all_below},
+    kernels::{linear::all_below, simd::vectorized},
     merge::{ElementwiseRule, Method, Strip, STRIP_LEN},
     Error, Result,
 };
