@@ -91,6 +91,7 @@ mod codec;
 mod error;
 pub mod files;
 mod kernels;
+pub mod registry;
 mod seed;
 pub mod threads;
 // Floor 2: numbers.
@@ -101,7 +102,7 @@ pub mod data;
 pub mod metrics;
 pub mod weights;
 // Floor 3: candle models.
-mod network;
+pub mod network;
 pub mod nn;
 // Floor 4: which run does what.
 pub mod plan;

@@ -2,6 +2,7 @@
 //!
 //! A [`Combiner`] is a rule with its parameters still open; fitted, it is a [`FittedCombiner`]. CombinerSet that have nothing
 //! to fit ([`Rule`]) are their own heads.
+pub(crate) mod any;
 pub(crate) mod blend;
 pub(crate) mod calibrate;
 pub(crate) mod cross_fit;
@@ -10,10 +11,13 @@ mod file;
 pub(crate) mod fixed;
 pub(crate) mod held_out_table;
 mod metrics;
+pub(crate) mod pruned;
+mod registry;
 mod report;
 pub(crate) mod select;
 pub mod stack;
 
+pub use any::{AnyCombiner, AnyFitted};
 pub use blend::{
     DifferentialEvolution, FittedPerClass, GridSearch, InverseError, LeastSquares, ModelCombination, Penalty,
     PerClass, PredictiveStacking, PseudoBma, SimplexLogLoss, SimplexSquares,
@@ -25,14 +29,16 @@ pub use dynamic::{
     DynamicSelection, FittedDynamicSelection, FittedGating, FittedKnoraE, FittedKnoraU, FittedMetaDes,
     Gating, KnoraE, KnoraU, MetaDes, Space,
 };
-pub(crate) use file::{decode as decode_rule, encode as encode_rule};
-pub use file::{load_rule, save_rule};
+pub(crate) use file::{decode as decode_combiner, encode as encode_combiner};
+pub use file::{load_combiner, save_combiner};
 pub(crate) use fixed::softmax_mean::softmax_mean;
 pub use fixed::{
     BordaCount, Fit, GeometricMean, HardVote, LogOddsMean, Maximum, Mean, Median, Minimum, Product,
     RankAverage, TrimmedMean, Weighted, WeightedVote, WinsorizedMean,
 };
-pub use report::{RuleReport, RuleScore};
+pub use pruned::FittedPruned;
+pub use registry::registry;
+pub use report::{CombinerReport, CombinerScore};
 pub use select::{EnsembleSelection, SelectionPath};
 pub use stack::{
     CombinerSet, FittedMultiLayerStack, FittedSet, FittedStack, InferenceMode, MultiLayerStack, Stack,
@@ -99,6 +105,17 @@ pub trait FittedCombiner: Debug {
         false
     }
 
+    /// Checks that the fitted combiner is consistent, so that [`FittedCombiner::combine`] cannot panic. [`load_combiner`] and
+    /// [`Ensemble::load`](crate::Ensemble::load) call it after decoding, because a file may hold any values that have the
+    /// right types. Implement it for types with fields that must agree with each other; wrappers call it for what they
+    /// wrap.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`](crate::Error::Invalid) when a field is out of range or does not agree with another one.
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Combines the predictions, into probabilities for classes, values for regression. A row that no prediction covers
     /// comes out as NaN.
     ///
@@ -146,6 +163,10 @@ impl<H: FittedCombiner + ?Sized> FittedCombiner for Box<H> {
 
     fn needs_inputs(&self) -> bool {
         (**self).needs_inputs()
+    }
+
+    fn check(&self) -> Result<()> {
+        (**self).check()
     }
 
     fn combine(&self, predictions: &Predictions) -> CandleResult<Tensor> {

@@ -1,6 +1,6 @@
 //! Ensembles as files.
 use crate::{
-    combine::{decode_rule, encode_rule, FittedCombiner},
+    combine::{decode_combiner, encode_combiner, FittedCombiner},
     data::Task,
     ensemble::Ensemble,
     files::{self, header::Fault, read_tensors, tensors::Layout},
@@ -63,7 +63,7 @@ impl<N: Network, H: FittedCombiner + Serialize + DeserializeOwned> Ensemble<N, H
     /// assert_eq!(loaded.predict(&x)?.to_vec2::<f32>()?, ensemble.predict(&x)?.to_vec2::<f32>()?);
     ///
     /// let other = Ensemble::<_, Mean>::load(&path, &trainer, &Device::Cpu).unwrap_err();
-    /// assert!(other.to_string().contains(r#"its rule is "median""#));
+    /// assert!(other.to_string().contains(r#"its combiner is "median""#));
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     ///
@@ -114,7 +114,7 @@ impl<N: Network, H: FittedCombiner + Serialize + DeserializeOwned> Ensemble<N, H
 
     fn layout(&self) -> Result<Layout> {
         let LiveMembers { members, task, output, dtype, .. } = &self.live;
-        let rule = encode_rule(&self.fitted)?;
+        let rule = encode_combiner(&self.fitted)?;
         let about = About {
             rule: self.fitted.name(),
             task: *task,
@@ -149,7 +149,7 @@ impl<H: FittedCombiner + DeserializeOwned> Saved<H> {
         let fitted = content.tensors.remove(RULE);
         let fitted =
             fitted.and_then(|t| t.to_vec1::<u8>().ok()).ok_or_else(|| Fault::foreign("it has no rule"))?;
-        let fitted = decode_rule(&about.rule, &fitted)?;
+        let fitted = decode_combiner(&about.rule, &fitted)?;
         let mut weights = vec![Weights::new(); about.members.len()];
         for (name, tensor) in content.tensors {
             let (member, own) = name.split_once('/').unwrap_or_default();

@@ -31,6 +31,7 @@ mod mae;
 mod metric_set;
 mod nll;
 mod r2;
+mod registry;
 mod rmse;
 mod summary;
 #[cfg(test)]
@@ -45,5 +46,6 @@ pub use mae::mae;
 pub use metric_set::Metrics;
 pub use nll::{nll, NLL_EPSILON};
 pub use r2::r2;
+pub use registry::{registry, Metric};
 pub use rmse::rmse;
 pub use summary::Summary;

@@ -1,15 +1,15 @@
 //! linfa's models as meta-learners. Reference numbers: `tests/reference/linfa.py`.
 
+use crate::common::{bits, blobs, flat, line, CPU};
 use candle_core::{DType, Device, Result as CandleResult, Tensor};
 use candle_ensemble::{
-    strategy::MultiRun,
     combine::{stack::*, Combiner, FittedCombiner, Stack},
     data::Task,
     predictions::Predictions,
+    strategy::MultiRun,
     train::{Optimizer, Trainer},
     Ensemble, Error, HeldOut, Seed, Session,
 };
-use crate::common::{bits, blobs, flat, line, CPU};
 use linfa::dataset::Pr;
 use linfa_svm::Svm;
 use linfa_trees::DecisionTree;
@@ -581,7 +581,7 @@ fn an_ensemble_with_a_linfa_model_comes_back_from_its_file() {
     let ensemble = session.train(&plan).unwrap().combine(&Stack::new(tree)).unwrap();
     ensemble.save(&path).unwrap();
     let back = Ensemble::<_, TreeHead>::load(&path, &trainer, &Device::Cpu).unwrap();
-    assert_eq!(back.head(), ensemble.head());
+    assert_eq!(back.fitted(), ensemble.fitted());
     assert_eq!(back.to_bytes().unwrap(), ensemble.to_bytes().unwrap());
     assert_eq!(bits(&back.predict_proba(&x).unwrap()), bits(&ensemble.predict_proba(&x).unwrap()));
     // Another model is noticed by its name.
@@ -599,7 +599,7 @@ fn an_ensemble_with_a_linfa_model_comes_back_from_its_file() {
     let ensemble = session.train(&plan).unwrap().combine(&Stack::new(Tweedie::gamma())).unwrap();
     ensemble.save(&path).unwrap();
     let back = Ensemble::<_, FittedStack<TweedieModel>>::load(&path, &trainer, &Device::Cpu).unwrap();
-    assert_eq!(back.head(), ensemble.head());
+    assert_eq!(back.fitted(), ensemble.fitted());
     assert_eq!(bits(&back.predict(&x).unwrap()), bits(&ensemble.predict(&x).unwrap()));
     let svm = Linfa::values(Svm::<f64, f64>::params().c_svr(10., Some(0.1)).linear_kernel());
     let ensemble = session.train(&plan).unwrap().combine(&Stack::new(svm)).unwrap();

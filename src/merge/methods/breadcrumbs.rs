@@ -70,7 +70,7 @@ impl Method for Breadcrumbs {
     }
 
     fn needs(&self) -> Needs {
-        Needs::relatives(1)
+        Needs::fine_tuned(1)
     }
 
     fn check(&self, networks: usize) -> Result<()> {

@@ -66,7 +66,7 @@ impl Method for Dare {
     }
 
     fn needs(&self) -> Needs {
-        Needs::relatives(1)
+        Needs::fine_tuned(1)
     }
 
     fn check(&self, networks: usize) -> Result<()> {

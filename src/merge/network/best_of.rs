@@ -1,6 +1,6 @@
 //! The choice between an ensemble and one network, by what both are worth on held-out rows.
 use crate::{
-    combine::{cross_fit::predicted_by_folds, Mean, RuleScore},
+    combine::{cross_fit::predicted_by_folds, CombinerScore, Mean},
     data::Dataset,
     kernels::argmax::argmin,
     merge::{network::max_barrier::unseen_rows, Alignment, GreedySoup, MergeSpec},
@@ -159,7 +159,7 @@ pub struct Candidate {
     pub cost: f64,
     /// The score; none for a candidate that cannot be made. A candidate that is selected by the rows is scored by halves:
     /// selected on one half and scored on the other.
-    pub score: Option<RuleScore>,
+    pub score: Option<CombinerScore>,
     /// The loss barrier between the merged networks.
     pub barrier: Option<f64>,
     /// The reason why the candidate cannot be made.
@@ -420,7 +420,7 @@ impl<'t, L: Learner> Comparison<'t, L> {
             false => self.predict(&pool, &all)?,
         };
         let losses = self.held_out.losses_by(self.criterion, &predicted)?;
-        let score = RuleScore {
+        let score = CombinerScore {
             metrics: self.held_out.metrics_of(&predicted)?,
             loss: self.held_out.interval(&losses, &self.weights, self.options.seed)?,
         };
