@@ -7,7 +7,7 @@ use crate::{
     metrics::{Criterion, Interval, RowLoss},
     pool::ROWS,
     prune::Ordered,
-    store::member::{apart, predicting},
+    store::member::{predicting, with_own_slots},
     train::Learner,
     weights::{compatibility::has_statistics, RunWeights},
     Ensemble, Error, HeldOut, Member, Pool, Result, Rows, Seed,
@@ -303,11 +303,11 @@ impl<'t, L: Learner> Comparison<'t, L> {
             let must = format!("at least {LEAST_ROWS}");
             return Err(Error::invalid("the number of rows to measure on", must, rows.len()));
         }
-        let singles = pool.with_members(apart(predicting(pool.members())))?;
+        let singles = pool.with_members(with_own_slots(predicting(pool.members())))?;
         let predictions = singles.live()?.predictions_on(data, &rows, ROWS)?;
         let held_out =
             HeldOut::of_rows(predictions, data, device, rows.clone(), singles.names(), singles.costs())?;
-        let criterion = options.criterion.unwrap_or_else(|| RowLoss::usual(data.task()));
+        let criterion = options.criterion.unwrap_or_else(|| RowLoss::loss_for(data.task()));
         criterion.check(&held_out.truth()?)?;
         let halves = held_out.folds(2, options.seed)?;
         let unit_cost = held_out.costs().iter().sum::<f64>() / held_out.costs().len() as f64;
