@@ -198,12 +198,14 @@ impl Args {
             M::TaskArithmetic => weighed!(TaskArithmetic::new().lambda(lambda)),
             M::Ties => weighed!(Ties::new(density(0.2)).lambda(lambda)),
             M::DareLinear => weighed!(Dare::new(density(0.1), seed).lambda(lambda)),
-            M::DareTies => weighed!(Dare::new(density(0.1), seed).elected().lambda(lambda)),
+            M::DareTies => weighed!(Dare::new(density(0.1), seed).elect_signs(true).lambda(lambda)),
             M::Slerp => Box::new(Slerp::new(self.t.unwrap_or(0.5))),
             M::ModelStock => Box::new(ModelStock::new()),
             M::Fisher => weighed!(Fisher::new().floor(self.floor.unwrap_or(1e-6))),
             M::Breadcrumbs => weighed!(Breadcrumbs::new(density(0.1), gamma).lambda(lambda)),
-            M::BreadcrumbsTies => weighed!(Breadcrumbs::new(density(0.1), gamma).elected().lambda(lambda)),
+            M::BreadcrumbsTies => {
+                weighed!(Breadcrumbs::new(density(0.1), gamma).elect_signs(true).lambda(lambda))
+            }
         })
     }
 
