@@ -82,7 +82,7 @@ fn run(args: &Args) -> Result<()> {
 }
 
 /// The network of all experiments: two inputs, one hidden layer, three classes.
-fn network(hidden: usize, epochs: u32) -> Trainer<Sequential> {
+fn network(hidden: usize, epochs: usize) -> Trainer<Sequential> {
     let net = move |vb: VarBuilder<'_>| -> CandleResult<Sequential> {
         let layers = seq().add(linear(2, hidden, vb.pp("hidden"))?).add(Activation::Relu);
         Ok(layers.add(linear(hidden, 3, vb.pp("out"))?))
@@ -115,8 +115,8 @@ fn repeat(
     for repeat in 0..args.repeats {
         let pool = session.fit(builder, Seed::from(args.seed).nth("repeat", repeat.into()))?;
         see(&Grown {
-            test: pool.members_apart(test.inputs())?,
-            train: pool.members_apart(train.inputs())?,
+            test: pool.predictions_per_member(test.inputs())?,
+            train: pool.predictions_per_member(train.inputs())?,
             seen: pool.members().iter().map(|m| m.record.seen.clone()).collect(),
             weights: pool.members().iter().map(|m| m.weights.clone()).collect(),
         })?;

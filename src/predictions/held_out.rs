@@ -3,7 +3,7 @@ use crate::{
     data::{Dataset, Task},
     metrics::{Metrics, Truth},
     predictions::Predictions,
-    resample::{deal, unit::Units},
+    resample::{assign_folds, unit::Units},
     Error, Result, Rows, Seed,
 };
 use candle_core::{DType, Device, Tensor, WithDType};
@@ -420,7 +420,7 @@ impl HeldOut {
             }
             (None, Task::Regression { .. }) => Units::Rows(self.rows.len()),
         };
-        let of = deal(k, units, seed)?;
+        let of = assign_folds(k, units, seed)?;
         let mut folds = vec![vec![]; k];
         (0u32..).zip(of).for_each(|(position, fold)| folds[fold].push(position));
         Ok(folds)

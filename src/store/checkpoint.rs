@@ -1,7 +1,7 @@
 //! The state of a run that is under way, so that it can go on where it was interrupted.
 use crate::{
     files::{header::Fault, read_tensors, tensors::Layout},
-    store::{EpochRecord, Store},
+    store::EpochRecord,
     weights::Weights,
     Error, Result,
 };
@@ -42,7 +42,7 @@ impl Checkpoints {
 /// What a run under way needs to go on: its learning curve, its weights, and what its learner adds.
 ///
 /// The tensors may still be the run's own, which change when it goes on: a store writes them out, or copies them,
-/// before [`Store::put_checkpoint`] returns.
+/// before [`Store::put_checkpoint`](crate::store::Store::put_checkpoint) returns.
 #[derive(Clone, Debug)]
 pub struct Checkpoint {
     pub(crate) curve: Vec<EpochRecord>,

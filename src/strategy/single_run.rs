@@ -1,4 +1,5 @@
-//! One run on all rows, whose members are collected as a rule for collecting says.
+//! `Horizontal`, `Snapshot` and `FastGeometric` as strategies of their own: one run on all rows, which collects its
+//! members as they say.
 use crate::{
     data::Dataset,
     plan::{FastGeometric, Horizontal, Plan, Snapshot},
@@ -8,8 +9,8 @@ use crate::{
 };
 
 macro_rules! single_run {
-    ($($rule:ty => $name:literal),* $(,)?) => {$(
-        impl EnsembleBuilder for $rule {
+    ($($collect:ty => $name:literal),* $(,)?) => {$(
+        impl EnsembleBuilder for $collect {
             fn plan(&self, data: &dyn Dataset, architectures: &[String], seed: Seed) -> Result<Plan> {
                 Strategy::of(AllRows { runs: 1 }).collect(*self).plan(data, architectures, seed)
             }

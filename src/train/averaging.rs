@@ -167,7 +167,7 @@ mod tests {
     use super::*;
     use crate::{plan::Horizontal, Seed};
 
-    fn due(start: Span, every: usize, epochs: usize) -> Vec<u32> {
+    fn due(start: Span, every: usize, epochs: usize) -> Vec<usize> {
         (0..epochs).filter(|epoch| is_due(start, every, *epoch, epochs)).collect()
     }
 

@@ -249,7 +249,7 @@ fn a_broken_manifest_is_named_and_written_anew_once_removed() {
 }
 
 /// Of a run that has done so many epochs.
-fn checkpoint(epochs: u32) -> Checkpoint {
+fn checkpoint(epochs: usize) -> Checkpoint {
     let record = |epoch| EpochRecord {
         epoch,
         learning_rate: 0.1,

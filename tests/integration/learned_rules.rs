@@ -6,7 +6,6 @@ use candle_ensemble::{
     combine::*,
     data::{Task, TensorDataset},
     metrics::RowLoss,
-    predictions::*,
     prune::{Ordered, Pruned},
     strategy::{Bagging, MultiRun},
     train::{Optimizer, Trainer},
@@ -475,7 +474,7 @@ fn only_rows_that_members_have_not_seen_are_learned_from() {
     let inputs = data.inputs().only().unwrap().clone();
     let other = TensorDataset::classification(inputs, &Tensor::new(labels, &CPU).unwrap()).unwrap();
     let held_out = |data: &TensorDataset| {
-        Session::new(&learner, data).fit(&Bagging::new(6), 42).unwrap().held_out().unwrap()
+        Session::new(&learner, data).fit(&Bagging::new(6), 42).unwrap().held_out().unwrap().clone()
     };
     let (before, after) = (held_out(&data), held_out(&other));
     let of_row = |held_out: &HeldOut, row: u32| {

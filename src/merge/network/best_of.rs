@@ -7,7 +7,7 @@ use crate::{
     metrics::{Criterion, Interval, RowLoss},
     pool::ROWS,
     prune::Ordered,
-    store::member::{apart, predicting},
+    store::member::{predicting, with_own_slots},
     train::Learner,
     weights::{compatibility::has_statistics, RunWeights},
     Ensemble, Error, HeldOut, Member, Pool, Result, Rows, Seed,
@@ -266,7 +266,7 @@ impl<'t, L: Learner> Test<'t, L> {
                 "at least 4: keep some back with Plan::reserve, or name rows of other data by BestOf::on";
             return Err(Error::invalid("the rows that no member has seen", must, rows.len()));
         }
-        let apart = pool.with_members(apart(predicting(pool.members())))?;
+        let apart = pool.with_members(with_own_slots(predicting(pool.members())))?;
         let predictions = apart.live()?.predictions_on(data, &rows, ROWS)?;
         let held_out =
             HeldOut::of_rows(predictions, data, device, rows.clone(), apart.names(), apart.costs())?;

@@ -1,9 +1,7 @@
 //! Every rule. To enrol a new one, add a row.
 use super::problems::{Net, Problem};
 use candle_core::{Module, Tensor};
-use candle_ensemble::{
-    combine::*, data::Inputs, predictions::*, prune::*, train::Trainer, Ensemble, Network, Pool, Result,
-};
+use candle_ensemble::{combine::*, data::Inputs, prune::*, train::Trainer, Ensemble, Network, Pool, Result};
 
 type Combine = fn(Pool<'_, Trainer<Net>>) -> Result<Box<dyn Predictor>>;
 
@@ -175,7 +173,9 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         name: "network-stack",
-        combine: |pool| combined(pool, &Stack::new(stack::Network::new(stack::Mlp::new(&[4])).epochs(5))),
+        combine: |pool| {
+            combined(pool, &Stack::new(stack::NeuralNetwork::new(stack::Mlp::new(&[4])).epochs(5)))
+        },
         learns: true,
         problems: ALL,
     },
@@ -228,7 +228,7 @@ where
 
 impl<N: Network + 'static, H: FittedCombiner + 'static> Predictor for Ensemble<N, H> {
     fn name(&self) -> String {
-        self.head().name()
+        self.fitted().name()
     }
     fn predict(&self, inputs: &Inputs) -> Result<Tensor> {
         self.predict(inputs)
