@@ -1,4 +1,4 @@
-//! Pruning as a part of a rule.
+//! Pruning as a part of a combiner.
 use crate::{
     combine::{Combiner, Fit, FittedCombiner},
     network::Scale,
@@ -9,40 +9,66 @@ use crate::{
 use candle_core::{Result as CandleResult, Tensor};
 use serde::{Deserialize, Serialize};
 
-/// First prunes, then fits a rule to what is kept, on the same rows. Judged as one, so that choosing members counts as
-/// fitting.
+/// Prunes the members and then fits a combiner to those that are kept, on the same rows.
+///
+/// ```text
+/// f(p_k, k ∈ keep(p))
+/// ```
+///
+/// It learns from held-out predictions `(S, R, C)` (slots, rows, classes or outputs). As a single combiner it can be
+/// scored by [`HeldOut::judge`], where the choice of members counts as fitting. A row that no kept member predicts gets
+/// the mean of the other members' predictions. An ensemble with it still evaluates all members;
+/// [`Pool::prune`](crate::Pool::prune) removes them.
+///
+/// The cost is that of the pruning and one fit of the combiner.
+///
+/// # Errors
+/// [`Combiner::fit`] fails when the pruning or the combiner fails.
+///
+/// # Examples
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use candle_ensemble::{combine::*, data::Task, predictions::*, prune::*, HeldOut};
+///
+/// let y = Tensor::arange(0f64, 6., &Device::Cpu)?.reshape((6, 1))?;
+/// let predicted = Tensor::stack(&[(&y * 9.)?, (&y + 1.)?, (&y - 1.)?], 0)?;
+/// let held_out = HeldOut::from_predictions(&Predictions::new(predicted, Task::Regression { outputs: 1 })?, &y)?;
+/// let fitted = Pruned::new(Ordered::reduce_error(), Mean).fit(&held_out)?;
+/// assert_eq!(fitted.kept(), [1, 2]);
+/// # Ok::<(), candle_ensemble::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Pruned<P, C> {
     prune: P,
-    rule: C,
+    combiner: C,
 }
 
 impl<P: Prune, C: Combiner> Pruned<P, C> {
-    /// This rule on what this pruning keeps.
-    pub fn new(prune: P, rule: C) -> Self {
-        Self { prune, rule }
+    /// Creates a combiner that fits `combiner` to the slots that `prune` keeps.
+    pub fn new(prune: P, combiner: C) -> Self {
+        Self { prune, combiner }
     }
 }
 
-/// [`Pruned`], fitted.
+/// The fitted [`Pruned`]: the slots kept, and the combiner fitted to them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FittedPruned<H> {
     kept: Vec<usize>,
-    /// Of the slots kept and, 0, of the others.
+    /// The weights of all slots, where the combiner has weights; 0 for the slots that are not kept.
     weights: Option<Vec<f64>>,
     slots: usize,
     fitted: H,
 }
 
 impl<H> FittedPruned<H> {
-    /// The slots kept.
+    /// Returns the slots that are kept.
     #[must_use]
     pub fn kept(&self) -> &[usize] {
         &self.kept
     }
 
-    /// The rule, for the slots kept alone.
-    pub fn rule(&self) -> &H {
+    /// Returns the combiner that is fitted to the kept slots.
+    pub fn combiner(&self) -> &H {
         &self.fitted
     }
 }
@@ -52,8 +78,8 @@ impl<P: Prune, C: Combiner> Combiner for Pruned<P, C> {
 
     fn fit(&self, held_out: &HeldOut) -> Result<Self::Fitted> {
         let (kept, slots) = (self.prune.keep(held_out)?, held_out.predictions().slots());
-        let some = held_out.select_slots(&kept)?;
-        let fitted = self.rule.fit(&some)?;
+        let held_out = held_out.select_slots(&kept)?;
+        let fitted = self.combiner.fit(&held_out)?;
         let weights = fitted.weights().map(|of_kept| {
             let mut weights = vec![0.; slots];
             kept.iter().zip(of_kept).for_each(|(slot, w)| weights[*slot] = *w);
@@ -63,7 +89,7 @@ impl<P: Prune, C: Combiner> Combiner for Pruned<P, C> {
     }
 
     fn needs_inputs(&self) -> bool {
-        self.prune.needs_inputs() || self.rule.needs_inputs()
+        self.prune.needs_inputs() || self.combiner.needs_inputs()
     }
 }
 
@@ -105,7 +131,11 @@ impl<H: FittedCombiner> FittedCombiner for FittedPruned<H> {
 
     fn combine(&self, predictions: &Predictions) -> CandleResult<Tensor> {
         if predictions.slots() != self.slots {
-            candle_core::bail!("pruned from {} predictions, not {}", self.slots, predictions.slots());
+            candle_core::bail!(
+                "the combiner was fitted on {} predictions, not {}",
+                self.slots,
+                predictions.slots()
+            );
         }
         let predicted = self.fitted.combine(&predictions.select_slots(&self.kept)?)?;
         predictions.or_mean(predicted, &self.kept)

@@ -260,7 +260,7 @@ fn a_grid_that_is_too_large_is_an_error_with_its_size() {
 }
 
 #[test]
-fn a_criterion_of_ones_own_decides_and_its_error_comes_out() {
+fn a_custom_criterion_is_minimised_and_its_error_is_returned() {
     let first = Custom::new("share of class 0", |predicted: &Scored<'_>| {
         Ok(predicted.values.chunks_exact(predicted.width).map(|row| row[0]).sum())
     });
@@ -298,7 +298,9 @@ fn inverse_error_agrees_with_weights_by_hand() {
             Predictions::new(Tensor::stack(&each, 0).unwrap(), Task::Regression { outputs: 1 }).unwrap();
         HeldOut::from_predictions(&predictions, &y).unwrap()
     };
-    let of = |combiner: InverseError, errors: &[f64]| fit(&combiner, &predicted(errors)).weights().unwrap().to_vec();
+    let of = |combiner: InverseError, errors: &[f64]| {
+        fit(&combiner, &predicted(errors)).weights().unwrap().to_vec()
+    };
     all_near(&of(InverseError::new(), &[1., -2.]), &[0.8, 0.2], 1e-12);
     all_near(&of(InverseError::new().power(0.5), &[1., -2.]), &[2. / 3., 1. / 3.], 1e-12);
     all_near(&of(InverseError::new().loss(RowLoss::Absolute), &[1., -2.]), &[2. / 3., 1. / 3.], 1e-12);
@@ -349,7 +351,7 @@ fn the_chosen_penalty_has_the_least_cross_validated_loss() {
     let careful = Penalty::CrossValidated { folds: 5, seed: Some(Seed::from(7)), one_standard_error: true };
     let spread = |fitted: Weighted| fitted.weights().unwrap().iter().map(|w| (w - 0.1).powi(2)).sum::<f64>();
     assert!(spread(fit(&SimplexLogLoss::new().penalty(careful), &held_out)) <= spread(chosen));
-        assert!(fit(&LeastSquares::ridge(Penalty::chosen().seed(7)), &held_out)
+    assert!(fit(&LeastSquares::ridge(Penalty::chosen().seed(7)), &held_out)
         .name()
         .starts_with("ridge (λ = "));
 }
@@ -375,7 +377,10 @@ fn bad_parameters_are_errors_that_name_them() {
     fails_with(LeastSquares::ridge(Penalty::Fixed(-1.)).fit(data), "the penalty must be");
     fails_with(LeastSquares::ridge(Penalty::Fixed(f64::INFINITY)).fit(data), "ridge penalty must be finite");
     let folds = Penalty::CrossValidated { folds: 1, seed: Some(Seed::from(1)), one_standard_error: false };
-    fails_with(SimplexLogLoss::new().penalty(folds).fit(data), "folds of the held-out rows must be at least 2");
+    fails_with(
+        SimplexLogLoss::new().penalty(folds).fit(data),
+        "folds of the held-out rows must be at least 2",
+    );
     fails_with(GridSearch::new().steps(0).fit(data), "steps of the grid");
     fails_with(PseudoBma::bootstrap(0).seed(1).fit(data), "draws of the Bayesian bootstrap");
     fails_with(ModelCombination::new().seed(1).draws(0).fit(data), "draws of Bayesian model combination");
@@ -405,7 +410,7 @@ fn many_slots_are_searched_from_the_best_of_them() {
 fn fits_do_not_depend_on_the_number_of_threads() {
     let held_out = problem(20, 5000, 3);
     let all = || {
-        let heads =
+        let simplex =
             (fit(&SimplexLogLoss::new(), &held_out), fit(&PseudoBma::bootstrap(50).seed(3), &held_out));
         let evolved = DifferentialEvolution::new().seed(1).max_generations(3);
         (simplex, fit(&evolved, &held_out), fit(&LeastSquares::new(), &held_out))
@@ -536,4 +541,27 @@ fn an_infinite_penalty_gives_the_mean() {
         (fitted.combine(held_out.predictions()).unwrap(), Mean.combine(held_out.predictions()).unwrap());
     let most = (a - b).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f64>().unwrap();
     assert!(most < 1e-12);
+}
+
+#[test]
+fn the_default_seed_follows_from_the_held_out_predictions() {
+    let held_out = problem(4, 40, 3).with_seed(7);
+    let seed = |name: &str| Seed::from(7).child(name);
+    assert_eq!(
+        fit(&PseudoBma::bootstrap(20), &held_out),
+        fit(&PseudoBma::bootstrap(20).seed(seed("pseudo-bma+")), &held_out),
+    );
+    assert_eq!(
+        fit(&ModelCombination::new().draws(30), &held_out),
+        fit(&ModelCombination::new().draws(30).seed(seed("model-combination")), &held_out),
+    );
+    let evolution = DifferentialEvolution::new().max_generations(2);
+    assert_eq!(
+        fit(&evolution, &held_out),
+        fit(&evolution.clone().seed(seed("differential-evolution")), &held_out),
+    );
+    let chosen = |penalty| fit(&SimplexSquares::new().penalty(penalty), &held_out);
+    assert_eq!(chosen(Penalty::chosen()), chosen(Penalty::chosen().seed(seed("simplex-squares"))));
+    let other = fit(&PseudoBma::bootstrap(20), &held_out.clone().with_seed(8));
+    assert_ne!(fit(&PseudoBma::bootstrap(20), &held_out), other);
 }
