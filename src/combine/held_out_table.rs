@@ -1,7 +1,7 @@
 //! Held-out predictions as plain numbers, for combiners that learn.
 //!
 //! A [`HeldOutTable`] is complete: a missing prediction is replaced by the mean of the predictions of the same row.
-pub(crate) use crate::kernels::cpu::Number;
+pub(crate) use crate::kernels::float::Number;
 use crate::{data::Task, kernels::cpu, metrics::Truth, HeldOut, Result};
 use candle_core::{DType, Device, Tensor};
 
@@ -40,7 +40,7 @@ impl HeldOutTable {
 
     /// Calls `f` with all predictions, slot by slot, row by row.
     pub(crate) fn with<T: Number, R>(&self, f: impl FnOnce(&[T]) -> R) -> Result<R> {
-        Ok(cpu::with(&self.values, f)?)
+        Ok(cpu::with_slice(&self.values, f)?)
     }
 }
 

@@ -4,7 +4,7 @@ use crate::{
         cross_fit::{cross_fit, predicted_by_folds},
         Combiner, Fit, FittedCombiner, Mean,
     },
-    kernels::cpu::argmin,
+    kernels::argmax::argmin,
     metrics::{bootstrap_interval, Interval, Metrics, RowLoss},
     HeldOut, Result, Seed,
 };

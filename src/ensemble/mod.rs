@@ -5,7 +5,7 @@ use crate::predictions::live::{cat, flat, in_passes, LiveMembers};
 use crate::{
     combine::{softmax_mean, FittedCombiner, Weighted},
     data::{Inputs, Task},
-    kernels::cpu,
+    kernels::{argmax::argmax_rows, cpu},
     network::{output::ln, Scale},
     Error, Member, Network, Result,
 };
@@ -154,7 +154,7 @@ impl<N: Network, H: FittedCombiner> Ensemble<N, H> {
                 );
             }
             let mut mean = vec![0f32; rows * classes];
-            cpu::with_f32s(&logits, |logits| softmax_mean(logits, classes, &mut mean))?;
+            cpu::with_f32_slices(&logits, |logits| softmax_mean(logits, classes, &mut mean))?;
             Tensor::from_vec(mean, (rows, classes), &self.live.device)
         })?;
         Ok(cat(passes, 0)?)
@@ -189,5 +189,5 @@ impl<N: Network, H: FittedCombiner> Module for Ensemble<N, H> {
 
 /// candle's own argmax does not say which of equals it takes.
 fn lowest_argmax(probabilities: &Tensor) -> CandleResult<Tensor> {
-    Tensor::new(cpu::winners(probabilities)?, probabilities.device())
+    Tensor::new(argmax_rows(probabilities)?, probabilities.device())
 }

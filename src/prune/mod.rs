@@ -17,7 +17,7 @@ pub use pruned::{FittedPruned, Pruned};
 
 use crate::{
     combine::held_out_table::HeldOutTable,
-    kernels::cpu::argmax,
+    kernels::argmax::argmax,
     metrics::{Criterion, Scored, Truth},
     Error, HeldOut, Result,
 };

@@ -1,7 +1,7 @@
 //! Pruning by ordered aggregation.
 use crate::{
     combine::{held_out_table::HeldOutTable, EnsembleSelection},
-    kernels::cpu::argmax,
+    kernels::argmax::argmax,
     metrics::{Criterion, RowLoss, Scored},
     prune::{alone, at_least_one, best, votes, Prune},
     HeldOut, Result,

@@ -8,7 +8,7 @@ use crate::{
         Fit, Weighted,
     },
     data::Task,
-    kernels::cpu::Number,
+    kernels::float::Number,
     metrics::{Truth, NLL_EPSILON},
     HeldOut, Result,
 };

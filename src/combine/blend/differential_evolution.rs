@@ -4,7 +4,7 @@ use crate::{
         blend::search::{fit_by_search, Objective, WeightLoss},
         Combiner, Weighted,
     },
-    kernels::cpu::argmin,
+    kernels::argmax::argmin,
     metrics::Criterion,
     Error, HeldOut, Result, Seed,
 };

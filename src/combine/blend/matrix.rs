@@ -1,5 +1,5 @@
 //! A dense matrix of predictions with one row for each slot. Each operation reads the matrix once, block by block.
-use crate::kernels::{cpu::Number, real::vectorized};
+use crate::kernels::{float::Number, simd::vectorized};
 use rayon::prelude::*;
 
 /// Cells in a block: few enough that one block of every slot stays in a core's cache. The number is fixed, so that sums

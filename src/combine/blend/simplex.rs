@@ -9,7 +9,7 @@ use crate::{
         matrix::{Evaluation, SlotMatrix},
         quadratic::minimize_on_simplex,
     },
-    kernels::cpu::{argmin, Number},
+    kernels::{argmax::argmin, float::Number},
     threads::wide,
 };
 use rayon::prelude::*;

@@ -2,6 +2,7 @@
 use crate::{
     codec,
     combine::{dynamic::*, Combiner, FittedCombiner, HardVote, Mean},
+    kernels::argmax::{argmax, argmax_rows},
 };
 use candle_core::{DType, Device};
 use serde::{de::DeserializeOwned, Serialize};
@@ -60,7 +61,7 @@ fn assert_weighs<S: Selection + Copy>(rule: DynamicSelection<S>, weights: &[[f64
             for (class, got) in predicted.iter().enumerate() {
                 let says = |s: usize| match soft {
                     true => members[s][row][class],
-                    false => f64::from(u8::from(cpu::argmax(&members[s][row]) == class)),
+                    false => f64::from(u8::from(argmax(&members[s][row]) == class)),
                 };
                 let want: f64 = (0..MEMBERS).map(|s| weights[s] / total * says(s)).sum();
                 assert!((got - want).abs() < 1e-12, "row {row}, class {class}: {got} against {want}");
@@ -230,7 +231,7 @@ fn few_rows_one_member_and_members_that_are_always_wrong_do() {
         let predicted = table(&fit(&rule, &one).combine(&alone).unwrap());
         assert_eq!(predicted, table(&HardVote.combine(&alone).unwrap()), "{rule:?}");
         // Each label another than the class that the members hold for the most probable.
-        let sure: Vec<u32> = cpu::winners(&held_out.predictions().values().get(0).unwrap()).unwrap();
+        let sure: Vec<u32> = argmax_rows(&held_out.predictions().values().get(0).unwrap()).unwrap();
         let wrong = Tensor::from_iter(sure.iter().map(|vote| (vote + 1) % 3), &Device::Cpu).unwrap();
         let same = held_out.predictions().select_slots(&[0, 0]).unwrap();
         let wrong = HeldOut::from_predictions(&same, &wrong).unwrap();

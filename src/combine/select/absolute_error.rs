@@ -4,7 +4,7 @@ use crate::{
         panels::{Panels, LANES},
         Candidates, Scorer,
     },
-    kernels::real::vectorized,
+    kernels::simd::vectorized,
     Result,
 };
 use std::ops::Range;

@@ -1,7 +1,7 @@
 //! Any criterion, evaluated on the whole mean for each candidate.
 use crate::{
     combine::select::{Candidates, Scorer},
-    kernels::cpu::Number,
+    kernels::float::Number,
     metrics::{Criterion, Scored, Truth},
     threads::wide,
     Result,

@@ -4,7 +4,7 @@ use crate::{
         panels::{Panels, LANES},
         Candidates, Scorer,
     },
-    kernels::{cpu::Number, real::vectorized},
+    kernels::{float::Number, simd::vectorized},
     Result,
 };
 use std::ops::Range;

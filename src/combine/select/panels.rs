@@ -1,5 +1,5 @@
 //! The memory layout of the candidates' numbers, and sums of them over the rows.
-use crate::{kernels::cpu::Number, threads::wide};
+use crate::{kernels::float::Number, threads::wide};
 use rayon::prelude::*;
 use std::ops::Range;
 

@@ -1,7 +1,7 @@
 //! The squared error and the Brier score of the mean, as a quadratic function of the members' counts.
 use crate::{
     combine::select::{panels::over_rows, Candidates, Scorer},
-    kernels::{cpu::Number, real::vectorized},
+    kernels::{float::Number, simd::vectorized},
     threads::wide,
     Result,
 };

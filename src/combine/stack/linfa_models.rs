@@ -271,7 +271,7 @@ impl Answers {
 /// `(B, F)` in double precision on the host.
 pub(super) fn doubles(features: &Tensor) -> CandleResult<Array2<f64>> {
     let shape = features.dims2()?;
-    let all = cpu::with(features, |x: &[f64]| x.to_vec())?;
+    let all = cpu::with_slice(features, |x: &[f64]| x.to_vec())?;
     Array2::from_shape_vec(shape, all).map_err(candle_core::Error::wrap)
 }
 

@@ -2,7 +2,7 @@
 use crate::{
     combine::{cross_fit::predicted_by_folds, CombinerScore, Mean},
     data::Dataset,
-    kernels::cpu::argmin,
+    kernels::argmax::argmin,
     merge::{GreedySoup, MaxBarrier, MergeSpec},
     metrics::{Criterion, Interval, RowLoss},
     pool::ROWS,
