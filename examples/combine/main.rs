@@ -1,7 +1,6 @@
 //! Combines predictions that are already there, whatever framework made them.
 //!
 //! `cargo run --release --example combine -- --help`
-mod any;
 mod args;
 mod input;
 mod output;

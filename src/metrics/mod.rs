@@ -33,6 +33,7 @@ mod nll;
 mod r2;
 #[cfg(test)]
 mod reference;
+mod registry;
 mod rmse;
 mod summary;
 
@@ -45,5 +46,6 @@ pub use mae::mae;
 pub use metric_set::Metrics;
 pub use nll::{nll, NLL_EPSILON};
 pub use r2::r2;
+pub use registry::{registry, Metric};
 pub use rmse::rmse;
 pub use summary::Summary;

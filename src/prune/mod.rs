@@ -10,10 +10,11 @@ mod pruned;
 #[cfg(test)]
 mod tests;
 
+pub use crate::combine::FittedPruned;
 pub use by_diversity::ByDiversity;
 pub use by_weight::ByWeight;
 pub use ordered::Ordered;
-pub use pruned::{FittedPruned, Pruned};
+pub use pruned::Pruned;
 
 use crate::{
     combine::held_out_table::HeldOutTable,

@@ -84,7 +84,7 @@ impl<'a> Source<'a> {
     /// These bytes are not needed for now.
     pub(crate) fn done(&self, bytes: &Range<usize>) {
         if let Some((map, start)) = self.file {
-            map.done(&(start + bytes.start..start + bytes.end));
+            map.release(&(start + bytes.start..start + bytes.end));
         }
     }
 }

@@ -1,6 +1,10 @@
 //! Members at the troughs of a triangular learning rate, after a share of pretraining.
 use super::CollectMembers;
-use crate::{plan::Position, Error, Result};
+use crate::{
+    plan::Position,
+    registry::{Argument, Entry},
+    Error, Result,
+};
 use serde::{Deserialize, Serialize};
 
 /// Fast geometric ensembling: after a share of ordinary training the learning rate goes down and up in triangles,
@@ -52,7 +56,22 @@ impl FastGeometric {
 }
 
 impl CollectMembers for FastGeometric {
-    const NAME: &'static str = "fast-geometric";
+    const ENTRY: Entry<Self> = Entry::new(
+        "fast-geometric",
+        "FastGeometric",
+        "Networks of one run, at the trough of each triangular cycle",
+        |arguments| {
+            let (high, low) = (arguments.get("high")?, arguments.get("low")?);
+            Ok(Self::new(arguments.get("cycle")?, high, low).pretraining(arguments.get("pretraining")?))
+        },
+    )
+    .with_arguments(&[
+        Argument::new("cycle", "4", "Epochs of a cycle, an even number"),
+        Argument::new("high", "0.05", "Highest learning rate of a cycle"),
+        Argument::new("low", "0.0005", "Lowest learning rate of a cycle"),
+        Argument::new("pretraining", "0.75", "Share of the epochs that come before the first cycle"),
+    ])
+    .with_source("Garipov et al. 2018, arXiv:1802.10026");
 
     fn due(&self, epoch: usize, epochs: usize) -> Option<usize> {
         let epoch = epoch.checked_sub(self.pretrained(epochs))?;

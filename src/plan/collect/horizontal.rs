@@ -1,6 +1,9 @@
 //! Members from the epochs of one run.
 use super::CollectMembers;
-use crate::{Error, Result};
+use crate::{
+    registry::{Argument, Entry},
+    Error, Result,
+};
 use serde::{Deserialize, Serialize};
 
 /// Which epochs.
@@ -63,7 +66,17 @@ impl Horizontal {
 }
 
 impl CollectMembers for Horizontal {
-    const NAME: &'static str = "horizontal";
+    const ENTRY: Entry<Self> = Entry::new(
+        "horizontal",
+        "Horizontal",
+        "Networks of one run, after each of its last epochs",
+        |arguments| Ok(Self::last(arguments.get("epochs")?).every(arguments.get("every")?)),
+    )
+    .with_arguments(&[
+        Argument::new("epochs", "5", "How many of the last epochs"),
+        Argument::new("every", "1", "Collects after every n-th of these epochs, the first included"),
+    ])
+    .with_source("Xie et al. 2013, arXiv:1306.2759");
 
     fn due(&self, epoch: usize, epochs: usize) -> Option<usize> {
         let ((from, to), every) = (self.bounds(epochs), self.every.max(1));

@@ -1,6 +1,6 @@
 //! One member, when the run is over.
 use super::CollectMembers;
-use crate::Result;
+use crate::{registry::Entry, Result};
 use serde::{Deserialize, Serialize};
 
 /// Collects one member, the network as it is when the run is over. This is what a strategy does if nothing else is
@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 pub struct Last;
 
 impl CollectMembers for Last {
-    const NAME: &'static str = "last";
+    const ENTRY: Entry<Self> = Entry::new("last", "Last", "The network when the run is over", |_| Ok(Self));
 
     fn due(&self, _epoch: usize, _epochs: usize) -> Option<usize> {
         None

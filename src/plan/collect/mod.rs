@@ -12,14 +12,18 @@ pub use horizontal::Horizontal;
 pub(crate) use last::Last;
 pub use snapshot::Snapshot;
 
-use crate::{plan::Position, Error, Result};
+use crate::{
+    plan::Position,
+    registry::{Entry, Registry},
+    Error, Result,
+};
 use serde::{Deserialize, Serialize};
-use std::f64::consts::PI;
+use std::{f64::consts::PI, sync::LazyLock};
 
 /// A rule that says at the ends of which epochs a run's network becomes a member.
 pub(crate) trait CollectMembers: Into<Collect> + Copy {
-    /// What tables and command lines call the rule.
-    const NAME: &'static str;
+    /// The rule's name, its arguments, and how it is made from them.
+    const ENTRY: Entry<Self>;
 
     /// The number, from 0, of the member that is collected at the end of epoch `epoch` of `epochs`. `None` where
     /// none is.
@@ -68,6 +72,26 @@ macro_rules! collect {
             }
         )+
 
+        impl Collect {
+            /// What tables and command lines call the rule.
+            #[must_use]
+            pub fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$rule(_) => <$rule as CollectMembers>::ENTRY.name(),)+
+                }
+            }
+
+            /// The rules by name, each made into a `T`.
+            pub(crate) fn entries<T: From<Collect>>() -> Vec<Entry<T>> {
+                vec![$(
+                    <$rule as CollectMembers>::ENTRY.with_make(|arguments| {
+                        let rule: $rule = <$rule as CollectMembers>::ENTRY.make(arguments)?;
+                        Ok(T::from(rule.into()))
+                    }),
+                )+]
+            }
+        }
+
         /// Calls a method of the rule, whichever it is.
         macro_rules! each {
             ($collect:expr, $of:ident => $call:expr) => {
@@ -89,6 +113,21 @@ impl Default for Collect {
 }
 
 impl Collect {
+    /// The rules for collecting members, by name.
+    ///
+    /// ```
+    /// use candle_ensemble::plan::{Collect, Snapshot};
+    ///
+    /// assert_eq!(Collect::registry().parse("snapshot:5:keep=2")?, Snapshot::new(5).keep(2).into());
+    /// # Ok::<(), candle_ensemble::Error>(())
+    /// ```
+    #[must_use]
+    pub fn registry() -> &'static Registry<Self> {
+        static REGISTRY: LazyLock<Registry<Collect>> =
+            LazyLock::new(|| Registry::new("rule for collecting members", Collect::entries()));
+        &REGISTRY
+    }
+
     /// How many members a run of `epochs` epochs gives.
     #[must_use]
     pub fn members(&self, epochs: usize) -> usize {

@@ -2,6 +2,7 @@
 use super::CollectMembers;
 use crate::{
     plan::{collect::cosine, Position, Unit},
+    registry::{Argument, Entry},
     Error, Result,
 };
 use serde::{Deserialize, Serialize};
@@ -68,7 +69,28 @@ impl Snapshot {
 }
 
 impl CollectMembers for Snapshot {
-    const NAME: &'static str = "snapshot";
+    const ENTRY: Entry<Self> = Entry::new(
+        "snapshot",
+        "Snapshot",
+        "Networks of one run, at the end of each cosine cycle",
+        |arguments| {
+            let units = [("iteration", Unit::Iteration), ("epoch", Unit::Epoch)];
+            let mut snapshot = Self::new(arguments.get("cycles")?);
+            if let Some(last) = arguments.optional("keep")? {
+                snapshot = snapshot.keep(last);
+            }
+            if let Some(unit) = arguments.choice("per", &units)? {
+                snapshot = snapshot.per(unit);
+            }
+            Ok(snapshot)
+        },
+    )
+    .with_arguments(&[
+        Argument::new("cycles", "5", "Cycles of the learning rate"),
+        Argument::optional("keep", "Keeps the members of the last so many cycles only"),
+        Argument::new("per", "iteration", "What steps the learning rate: iteration or epoch"),
+    ])
+    .with_source("Huang et al. 2017, arXiv:1704.00109");
 
     fn due(&self, epoch: usize, epochs: usize) -> Option<usize> {
         let (cycle, first, length) = self.cycle(epoch, epochs);
