@@ -1,5 +1,11 @@
 //! Pruning by ordered aggregation.
-use crate::{combine::{held_out_table::HeldOutTable, EnsembleSelection}, kernels::argmax::argmax, metrics::{Criterion, RowLoss, Scored}, prune::{alone, at_least_one, best, votes, Prune}, HeldOut, Result};
+use crate::{
+    combine::{held_out_table::HeldOutTable, EnsembleSelection},
+    kernels::argmax::argmax,
+    metrics::{Criterion, RowLoss, Scored},
+    prune::{alone, at_least_one, best, votes, Prune},
+    HeldOut, Result,
+};
 use std::sync::Arc;
 
 /// Orders the members so that the first few do well together, and cuts: where the equal-weight mean of those before is

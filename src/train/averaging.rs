@@ -86,9 +86,7 @@ impl Averaging {
         Ok(match *self {
             Self::Swa { .. } => State::Swa(Swa::new()),
             Self::Ema { decay, warm_up: None } => State::Ema(Ema::new(decay)?),
-            Self::Ema { decay, warm_up: Some(warm_up) } => {
-                State::Ema(Ema::new(decay)?.warm_up(warm_up)?)
-            }
+            Self::Ema { decay, warm_up: Some(warm_up) } => State::Ema(Ema::new(decay)?.warm_up(warm_up)?),
         })
     }
 }

@@ -24,7 +24,8 @@ impl Meter {
                 cpu::with_slice(output, |out| cpu::with_slice(&batch.targets, |ids| hits(out, ids)))??
             }
             Task::Regression { outputs } => {
-                let errors = cpu::with_slice(output, |out| cpu::with_slice(&batch.targets, |y| squares(out, y)))??;
+                let errors =
+                    cpu::with_slice(output, |out| cpu::with_slice(&batch.targets, |y| squares(out, y)))??;
                 errors / outputs as f64
             }
         };

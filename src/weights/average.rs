@@ -2,8 +2,8 @@
 use crate::{
     check,
     kernels::{
-        simd::vectorized,
         cpu::{contiguous, Elements, FloatLoop},
+        simd::vectorized,
     },
     threads,
     weights::{

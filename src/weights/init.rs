@@ -175,7 +175,11 @@ impl Distribution {
             {
                 let must = "finite, with a standard deviation of at least 0";
                 let got = format_args!("{mean} and {deviation}").to_string();
-                Err(Error::invalid(format!("the mean and standard deviation of the initial {name}"), must, got))
+                Err(Error::invalid(
+                    format!("the mean and standard deviation of the initial {name}"),
+                    must,
+                    got,
+                ))
             }
             Self::Uniform { low, high } if !((high - low).is_finite() && low <= high) => {
                 let got = format_args!("{low} and {high}").to_string();
@@ -341,7 +345,12 @@ mod tests {
                         assert!(draws.iter().all(|x| (low..=high).contains(x)), "{init:?}");
                         let distribution = Uniform::new(low, high).unwrap();
                         let variance = (high - low).powi(2) / 12.;
-                        (kolmogorov_smirnov(&draws, |x| distribution.cdf(x)), (low + high) / 2., variance, 1.8)
+                        (
+                            kolmogorov_smirnov(&draws, |x| distribution.cdf(x)),
+                            (low + high) / 2.,
+                            variance,
+                            1.8,
+                        )
                     }
                 };
                 assert!(p > 1e-4, "{init:?} {scheme:?} {seed}: p = {p}");

@@ -4,8 +4,8 @@ use crate::{
     codec,
     files::{read_tensors, Layout},
     kernels::{
-        simd::vectorized,
         cpu::{contiguous, Elements, FloatLoop},
+        simd::vectorized,
     },
     threads,
     weights::{
@@ -174,7 +174,9 @@ impl RunningMean {
         for ((name, tensor), dtype) in exact.into_iter().zip(&saved.dtypes) {
             let dtype = dtype.parse::<DType>().map_err(|e| foreign(e.to_string()))?;
             running.elements += tensor.elem_count();
-            running.tensors.insert(name, TensorMean { dtype, ..TensorMean::new(&tensor, Precision::Single)? });
+            running
+                .tensors
+                .insert(name, TensorMean { dtype, ..TensorMean::new(&tensor, Precision::Single)? });
         }
         running.count = saved.count;
         Ok(running)

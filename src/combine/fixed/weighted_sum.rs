@@ -1,10 +1,6 @@
 //! The weighted mean of the predictions in one pass over them, as fast as memory is read.
 use crate::{
-    kernels::{
-        cpu,
-        float::Number,
-        simd::vectorized,
-    },
+    kernels::{cpu, float::Number, simd::vectorized},
     predictions::Predictions,
     threads,
 };

@@ -1,5 +1,11 @@
 //! Any criterion, evaluated on the whole mean for each candidate.
-use crate::{combine::select::{Candidates, Scorer}, kernels::float::Number, metrics::{Criterion, Scored, Truth}, threads::wide, Result};
+use crate::{
+    combine::select::{Candidates, Scorer},
+    kernels::float::Number,
+    metrics::{Criterion, Scored, Truth},
+    threads::wide,
+    Result,
+};
 use rayon::prelude::*;
 
 pub(crate) struct AnyCriterion<'a, T: Number> {

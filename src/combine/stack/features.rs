@@ -1,5 +1,10 @@
 //! What a meta-learner sees of a row.
-use crate::{data::Task, kernels::{argmax::argmax, cpu}, predictions::Predictions, Error, Result};
+use crate::{
+    data::Task,
+    kernels::{argmax::argmax, cpu},
+    predictions::Predictions,
+    Error, Result,
+};
 use candle_core::{DType, Result as CandleResult, Tensor};
 use serde::{Deserialize, Serialize};
 

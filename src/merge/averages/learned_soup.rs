@@ -155,7 +155,8 @@ impl LearnedSoup {
             }
             let derivatives = self.derivatives(networks, &network, &loss.backward()?, &groups)?;
             // A linear function of the coefficients with the gradient of the loss.
-            let surrogate = (current * Tensor::from_vec(derivatives, (groups.len(), n), &Device::Cpu)?)?.sum_all()?;
+            let surrogate =
+                (current * Tensor::from_vec(derivatives, (groups.len(), n), &Device::Cpu)?)?.sum_all()?;
             state.step(&surrogate.backward()?, self.learning_rate, &Clip::None)?;
         }
         best.ok_or_else(|| Error::invalid("the networks", "at least one", 0))
@@ -186,9 +187,11 @@ impl LearnedSoup {
         }
         match reached {
             true => Ok(derivatives),
-            false => {
-                Err(Error::invalid("the loss", "one whose gradient reaches the tensors it is given", "another"))
-            }
+            false => Err(Error::invalid(
+                "the loss",
+                "one whose gradient reaches the tensors it is given",
+                "another",
+            )),
         }
     }
 }

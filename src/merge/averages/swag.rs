@@ -1,8 +1,8 @@
 //! A normal distribution over the networks that a training passes through.
 use crate::{
     kernels::{
-        simd::vectorized,
         cpu::{contiguous, Elements, FloatLoop},
+        simd::vectorized,
     },
     store::Record,
     threads,

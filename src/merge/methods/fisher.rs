@@ -1,7 +1,7 @@
 //! Fisher-weighted averaging.
 use crate::{
     check,
-    kernels::{simd::vectorized, linear::StripSums},
+    kernels::{linear::StripSums, simd::vectorized},
     merge::{methods::method::weights_or_ones, ElementwiseRule, Method, Needs, Sources, Strip, STRIP_LEN},
     Error, Result,
 };

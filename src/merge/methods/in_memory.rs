@@ -152,9 +152,7 @@ impl Job<'_> {
             return Ok(copied.to_device(&Device::Cpu)?.copy()?.detach());
         }
         let all = networks.iter().chain(base).chain(fishers.iter());
-        let dense = all
-            .filter_map(|weights| weights.get(self.name))
-            .map(contiguous);
+        let dense = all.filter_map(|weights| weights.get(self.name)).map(contiguous);
         let dense = dense.collect::<Result<Vec<Tensor>>>()?;
         let elements = dense.iter().map(Elements::of).collect::<CandleResult<Vec<_>>>()?;
         let sources = elements.iter().zip(&dense).map(|(elements, tensor)| {

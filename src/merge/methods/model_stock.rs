@@ -1,8 +1,8 @@
 //! Model Stock.
 use crate::{
     kernels::{
-        simd::vectorized,
         linear::{difference, dot, weighted_sum},
+        simd::vectorized,
     },
     merge::{ElementwiseRule, Method, Needs, Sources, Strip, STRIP_LEN},
     Result,

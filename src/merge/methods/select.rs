@@ -5,7 +5,7 @@
 //! are counted: those of f32 are ordered as their bits are, so one count of the upper bits and one of the lower bits of
 //! those with the right upper ones find any rank, in 512 KiB.
 use crate::{
-    kernels::{simd::vectorized, linear::difference},
+    kernels::{linear::difference, simd::vectorized},
     merge::{Sources, Strip, STRIP_LEN},
 };
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,7 +1,7 @@
 //! The numbers of one tensor in all inputs, and walks over them.
 use crate::{
     files::map::Mapped,
-    kernels::{simd::vectorized, linear::all_below},
+    kernels::{linear::all_below, simd::vectorized},
     merge::{ElementwiseRule, Method, Strip, STRIP_LEN},
     Error, Result,
 };
@@ -84,7 +84,7 @@ impl<'a> Source<'a> {
     /// These bytes are not needed for now.
     pub(crate) fn done(&self, bytes: &Range<usize>) {
         if let Some((map, start)) = self.file {
-            map.done(&(start + bytes.start..start + bytes.end));
+            map.release(&(start + bytes.start..start + bytes.end));
         }
     }
 }

@@ -2,8 +2,8 @@
 use crate::{
     check,
     kernels::{
-        simd::vectorized,
         linear::{add_scaled, difference},
+        simd::vectorized,
     },
     merge::{
         methods::method::{check_density, check_finite, weights_or_ones},
