@@ -384,10 +384,15 @@ const DYNAMIC: &[Entry<AnyCombiner>] = &[
     Entry::new("gating", "Gating", "Members by a gating network", |arguments| {
         let outputs: bool = arguments.get("outputs")?;
         let gating = Gating::new().hidden(arguments.get("gate-units")?).inputs(!outputs).outputs(outputs);
+        let gating = match arguments.optional("gate-epochs")? {
+            Some(epochs) => gating.epochs(epochs),
+            None => gating,
+        };
         any(seeded!(gating, arguments))
     })
     .with_arguments(&[
         Argument::new("gate-units", "0", "Hidden units of the gate; 0 for a linear gate"),
+        Argument::optional("gate-epochs", "Passes of the gate over the rows at most"),
         OUTPUTS,
         SEED,
     ]),
