@@ -81,7 +81,7 @@ fn network(hidden: usize, epochs: usize) -> Trainer<Sequential> {
         let layers = seq().add(linear(2, hidden, vb.pp("hidden"))?).add(Activation::Relu);
         Ok(layers.add(linear(hidden, 3, vb.pp("out"))?))
     };
-    let adam: Optimizer = Adam::new(1e-3).with_epsilon(1e-7).into();
+    let adam: Optimizer = Adam::new(1e-3).epsilon(1e-7).into();
     Trainer::new(net).epochs(epochs).optimizer(adam).init(InitScheme::GlorotUniform)
 }
 

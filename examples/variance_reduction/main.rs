@@ -135,10 +135,10 @@ fn study(args: &Args, prepared: &Prepared) -> Result<VarianceReport> {
 fn optimizer(args: &Args) -> Optimizer {
     match args.optimizer {
         OptimizerName::Adam => {
-            Adam::new(args.lr).with_epsilon(args.epsilon).with_weight_decay(args.weight_decay).into()
+            Adam::new(args.lr).epsilon(args.epsilon).weight_decay(args.weight_decay).into()
         }
         OptimizerName::Sgd => {
-            Sgd::new(args.lr).with_momentum(args.momentum).with_weight_decay(args.weight_decay).into()
+            Sgd::new(args.lr).momentum(args.momentum).weight_decay(args.weight_decay).into()
         }
     }
 }
