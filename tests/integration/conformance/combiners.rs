@@ -25,13 +25,19 @@ enum Make {
 }
 
 /// Entries whose arguments differ from the defaults here, so that the suite is quick or reaches more code.
-const TEXTS: &[&str] =
-    &["stack-ridge:pass-through=true", "stack-elastic-net:0.01", "stack-logistic:features=log-odds"];
+const TEXTS: &[&str] = &[
+    "stack-ridge:pass-through=true",
+    "stack-elastic-net:0.01",
+    "stack-logistic:features=log-odds",
+    "stack-tweedie:0",
+];
 
 /// Entries whose fitted combiner has another name than the entry.
 const FITTED_NAMES: &[(&str, &str)] = &[
     ("pseudo-bma-plus", "pseudo-bma+"),
     ("stack-linear", "linear-stack"),
+    ("stack-linear-regression", "linear-regression-stack"),
+    ("stack-tweedie", "tweedie-stack"),
     ("stack-ridge", "ridge-stack"),
     ("stack-elastic-net", "elastic-net-stack"),
     ("stack-logistic", "logistic-stack"),
