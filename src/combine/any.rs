@@ -1,11 +1,15 @@
 //! Combiners that are chosen at run time.
+#[cfg(feature = "learned")]
+use crate::combine::{
+    stack::{AffineModel, LogisticModel, Mlp, NetworkModel, TweedieModel},
+    FittedCalibrated, FittedGating, FittedKnoraE, FittedKnoraU, FittedMetaDes, FittedMultiLayerStack,
+    FittedOnCalibrated, FittedPerClass, FittedStack,
+};
 use crate::{
     combine::{
-        stack::{AffineModel, LogisticModel, Mlp, NetworkModel, TweedieModel},
-        BordaCount, Combiner, Fit, FittedCalibrated, FittedCombiner, FittedGating, FittedKnoraE,
-        FittedKnoraU, FittedMetaDes, FittedMultiLayerStack, FittedOnCalibrated, FittedPerClass, FittedPruned,
-        FittedStack, GeometricMean, HardVote, LogOddsMean, Maximum, Mean, Median, Minimum, Product,
-        RankAverage, TrimmedMean, Weighted, WeightedVote, WinsorizedMean,
+        BordaCount, Combiner, Fit, FittedCombiner, FittedPruned, GeometricMean, HardVote, LogOddsMean,
+        Maximum, Mean, Median, Minimum, Product, RankAverage, TrimmedMean, Weighted, WeightedVote,
+        WinsorizedMean,
     },
     data::Task,
     network::Scale,
@@ -16,7 +20,7 @@ use candle_core::{Result as CandleResult, Tensor};
 use serde::{Deserialize, Serialize};
 
 macro_rules! any_fitted {
-    ($($variant:ident($fitted:ty)),* $(,)?) => {
+    ($($(#[$only:meta])* $variant:ident($fitted:ty)),* $(,)?) => {
         /// Any fitted combiner of this crate, so that one that was chosen at run time can be kept in a file.
         ///
         /// ```
@@ -32,11 +36,12 @@ macro_rules! any_fitted {
         pub enum AnyFitted {
             $(
                 #[doc = concat!("A fitted combiner of the type `", stringify!($fitted), "`.")]
+                $(#[$only])*
                 $variant($fitted),
             )*
         }
 
-        $(impl From<$fitted> for AnyFitted {
+        $($(#[$only])* impl From<$fitted> for AnyFitted {
             fn from(fitted: $fitted) -> Self {
                 Self::$variant(fitted)
             }
@@ -45,7 +50,7 @@ macro_rules! any_fitted {
         impl AnyFitted {
             fn inner(&self) -> &dyn FittedCombiner {
                 match self {
-                    $(Self::$variant(fitted) => fitted,)*
+                    $($(#[$only])* Self::$variant(fitted) => fitted,)*
                 }
             }
         }
@@ -68,19 +73,32 @@ any_fitted! {
     WinsorizedMean(WinsorizedMean),
     RankAverage(RankAverage),
     BordaCount(BordaCount),
-    PerClass(FittedPerClass),
-    KnoraE(FittedKnoraE),
-    KnoraU(FittedKnoraU),
-    MetaDes(FittedMetaDes),
-    Gating(FittedGating),
-    StackAffine(FittedStack<AffineModel>),
-    StackLogistic(FittedStack<LogisticModel>),
-    StackNetwork(FittedStack<NetworkModel<Mlp>>),
-    CalibratedMean(FittedCalibrated<Mean>),
-    Calibrated(FittedCalibrated<Box<AnyFitted>>),
-    OnCalibrated(FittedOnCalibrated<Box<AnyFitted>>),
     Pruned(FittedPruned<Box<AnyFitted>>),
+    #[cfg(feature = "learned")]
+    PerClass(FittedPerClass),
+    #[cfg(feature = "learned")]
+    KnoraE(FittedKnoraE),
+    #[cfg(feature = "learned")]
+    KnoraU(FittedKnoraU),
+    #[cfg(feature = "learned")]
+    MetaDes(FittedMetaDes),
+    #[cfg(feature = "learned")]
+    Gating(FittedGating),
+    #[cfg(feature = "learned")]
+    StackAffine(FittedStack<AffineModel>),
+    #[cfg(feature = "learned")]
+    StackLogistic(FittedStack<LogisticModel>),
+    #[cfg(feature = "learned")]
+    StackNetwork(FittedStack<NetworkModel<Mlp>>),
+    #[cfg(feature = "learned")]
+    CalibratedMean(FittedCalibrated<Mean>),
+    #[cfg(feature = "learned")]
+    Calibrated(FittedCalibrated<Box<AnyFitted>>),
+    #[cfg(feature = "learned")]
+    OnCalibrated(FittedOnCalibrated<Box<AnyFitted>>),
+    #[cfg(feature = "learned")]
     MultiLayerStack(FittedMultiLayerStack<Vec<Box<AnyFitted>>, Box<AnyFitted>>),
+    #[cfg(feature = "learned")]
     StackTweedie(FittedStack<TweedieModel>),
 }
 

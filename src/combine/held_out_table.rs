@@ -44,6 +44,7 @@ impl HeldOutTable {
     }
 }
 
+#[cfg(feature = "learned")]
 /// Evaluates an expression with all predictions of a [`HeldOutTable`] as a slice: of `f32` for classes, whose
 /// probabilities need no more digits, of `f64` for values. Gives a `Result`.
 macro_rules! with_predictions {
@@ -54,4 +55,5 @@ macro_rules! with_predictions {
         }
     };
 }
+#[cfg(feature = "learned")]
 pub(crate) use with_predictions;

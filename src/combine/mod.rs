@@ -9,9 +9,12 @@
 //!
 //! TABLE
 pub(crate) mod any;
+#[cfg(feature = "learned")]
 pub(crate) mod blend;
+#[cfg(feature = "learned")]
 pub(crate) mod calibrate;
 pub(crate) mod cross_fit;
+#[cfg(feature = "learned")]
 pub(crate) mod dynamic;
 mod file;
 pub(crate) mod fixed;
@@ -21,16 +24,24 @@ pub(crate) mod pruned;
 mod registry;
 mod report;
 pub(crate) mod select;
+#[cfg(feature = "learned")]
+#[cfg_attr(docsrs, doc(cfg(feature = "learned")))]
 pub mod stack;
 
 pub use any::{AnyCombiner, AnyFitted};
+#[cfg(feature = "learned")]
+#[cfg_attr(docsrs, doc(cfg(feature = "learned")))]
 pub use blend::{
     DifferentialEvolution, FittedPerClass, GridSearch, InverseError, LeastSquares, ModelCombination, Penalty,
     PerClass, PredictiveStacking, PseudoBma, SimplexLogLoss, SimplexSquares,
 };
+#[cfg(feature = "learned")]
+#[cfg_attr(docsrs, doc(cfg(feature = "learned")))]
 pub use calibrate::{
     Calibrate, Calibrated, Calibration, Calibrator, FittedCalibrated, FittedOnCalibrated, OnCalibrated,
 };
+#[cfg(feature = "learned")]
+#[cfg_attr(docsrs, doc(cfg(feature = "learned")))]
 pub use dynamic::{
     DynamicSelection, FittedDynamicSelection, FittedGating, FittedKnoraE, FittedKnoraU, FittedMetaDes,
     Gating, KnoraE, KnoraU, MetaDes, Space,
@@ -46,6 +57,8 @@ pub use pruned::FittedPruned;
 pub use registry::registry;
 pub use report::{CombinerReport, CombinerScore};
 pub use select::{EnsembleSelection, SelectionPath};
+#[cfg(feature = "learned")]
+#[cfg_attr(docsrs, doc(cfg(feature = "learned")))]
 pub use stack::{
     CombinerSet, FittedMultiLayerStack, FittedSet, FittedStack, InferenceMode, MultiLayerStack, Stack,
 };

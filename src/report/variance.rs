@@ -1,4 +1,5 @@
 //! A study's result as a table and as a chart.
+#[cfg(feature = "charts")]
 use crate::evaluate::{EnsembleReport, SizeSummary};
 use crate::{
     evaluate::VarianceReport,
