@@ -7,9 +7,10 @@ use crate::{
         FittedStack, GeometricMean, HardVote, LogOddsMean, Maximum, Mean, Median, Minimum, Product,
         RankAverage, TrimmedMean, Weighted, WeightedVote, WinsorizedMean,
     },
+    data::Task,
     network::Scale,
     predictions::Predictions,
-    HeldOut, Result,
+    HeldOut, Result, Seed,
 };
 use candle_core::{Result as CandleResult, Tensor};
 use serde::{Deserialize, Serialize};
@@ -19,11 +20,11 @@ macro_rules! any_fitted {
         /// Any fitted combiner of this crate, so that one that was chosen at run time can be kept in a file.
         ///
         /// ```
-        /// use candle_ensemble::combine::{load_rule, save_rule, AnyFitted, FittedCombiner, Mean};
+        /// use candle_ensemble::combine::{load_combiner, save_combiner, AnyFitted, FittedCombiner, Mean};
         /// # let folder = tempfile::tempdir()?;
-        /// # let path = folder.path().join("mean.rule");
-        /// save_rule(&path, &AnyFitted::from(Mean))?;
-        /// assert_eq!(load_rule::<AnyFitted>(&path)?.name(), "mean");
+        /// # let path = folder.path().join("mean.combiner");
+        /// save_combiner(&path, &AnyFitted::from(Mean))?;
+        /// assert_eq!(load_combiner::<AnyFitted>(&path)?.name(), "mean");
         /// # Ok::<_, Box<dyn std::error::Error>>(())
         /// ```
         #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -107,6 +108,10 @@ impl FittedCombiner for AnyFitted {
         self.inner().needs_inputs()
     }
 
+    fn check(&self) -> Result<()> {
+        self.inner().check()
+    }
+
     fn combine(&self, predictions: &Predictions) -> CandleResult<Tensor> {
         self.inner().combine(predictions)
     }
@@ -135,6 +140,26 @@ impl AnyCombiner {
         C::Fitted: Into<AnyFitted>,
     {
         Self(Box::new(Erased(combiner)))
+    }
+
+    /// The fitted combiner, if there is nothing to fit ([`Combiner::needs_held_out`]).
+    ///
+    /// # Errors
+    /// When a parameter is out of range.
+    ///
+    /// ```
+    /// use candle_ensemble::combine;
+    ///
+    /// assert!(combine::registry().parse("median")?.fixed()?.is_some());
+    /// assert!(combine::registry().parse("ridge")?.fixed()?.is_none());
+    /// # Ok::<(), candle_ensemble::Error>(())
+    /// ```
+    pub fn fixed(&self) -> Result<Option<Box<AnyFitted>>> {
+        if self.needs_held_out() {
+            return Ok(None);
+        }
+        let no_rows = HeldOut::none(Task::Regression { outputs: 1 }, vec![], vec![], 0, Seed::from(0))?;
+        Ok(Some(self.fit(&no_rows)?))
     }
 }
 

@@ -51,7 +51,10 @@ const CRITERION: Argument = Argument::optional(
 const LAMBDA: Argument =
     Argument::optional("lambda", "Strength of the penalty; if not set, chosen by cross-validation");
 
-const SEED: Argument = Argument::optional("seed", "Seed of what is drawn at random");
+const SEED: Argument = Argument::optional(
+    "seed",
+    "Seed of what is drawn at random; if not set, that of the held-out predictions",
+);
 
 const FEATURES: Argument = Argument::new(
     "features",
@@ -74,13 +77,22 @@ where
     Ok(AnyCombiner::new(combiner))
 }
 
-fn seed(arguments: &Arguments) -> Result<Seed> {
-    Ok(arguments.optional::<u64>("seed")?.unwrap_or_default().into())
+/// Calls the setter `seed` with the value of [`SEED`], where there is one.
+macro_rules! seeded {
+    ($combiner:expr, $arguments:expr) => {{
+        let combiner = $combiner;
+        match $arguments.optional::<u64>("seed")? {
+            Some(seed) => combiner.seed(Seed::from(seed)),
+            None => combiner,
+        }
+    }};
 }
 
 fn penalty(arguments: &Arguments) -> Result<Penalty> {
-    let seed = seed(arguments)?;
-    Ok(arguments.optional("lambda")?.map_or_else(|| Penalty::chosen(seed), Penalty::Fixed))
+    Ok(match arguments.optional("lambda")? {
+        Some(lambda) => Penalty::Fixed(lambda),
+        None => seeded!(Penalty::chosen(), arguments),
+    })
 }
 
 fn criterion(arguments: &Arguments) -> Result<Option<Metric>> {
@@ -174,16 +186,16 @@ const BLENDS: &[Entry<AnyCombiner>] = &[
     .with_tasks(CLASSES),
     Entry::new(
         "shrunk-squares",
-        "SimplexSquares::towards_equal",
+        "SimplexSquares::penalty",
         "The same as simplex-squares, shrunk towards equal weights",
-        |arguments| any(SimplexSquares::new().towards_equal(penalty(arguments)?)),
+        |arguments| any(SimplexSquares::new().penalty(penalty(arguments)?)),
     )
     .with_arguments(&[LAMBDA, SEED]),
     Entry::new(
         "shrunk-log-loss",
-        "SimplexLogLoss::towards_equal",
+        "SimplexLogLoss::penalty",
         "The same as simplex-log-loss, shrunk towards equal weights",
-        |arguments| any(SimplexLogLoss::new().towards_equal(penalty(arguments)?)),
+        |arguments| any(SimplexLogLoss::new().penalty(penalty(arguments)?)),
     )
     .with_arguments(&[LAMBDA, SEED])
     .with_tasks(CLASSES),
@@ -210,8 +222,8 @@ const BLENDS: &[Entry<AnyCombiner>] = &[
         "DifferentialEvolution",
         "Weights by differential evolution, 0 or more, sum 1",
         |arguments| {
-            let combiner =
-                DifferentialEvolution::new(seed(arguments)?).generations(arguments.get("generations")?);
+            let combiner = DifferentialEvolution::new().max_generations(arguments.get("generations")?);
+            let combiner = seeded!(combiner, arguments);
             match criterion(arguments)? {
                 Some(metric) => any(combiner.criterion(metric)),
                 None => any(combiner),
@@ -227,7 +239,7 @@ const BLENDS: &[Entry<AnyCombiner>] = &[
         "pseudo-bma-plus",
         "PseudoBma::bootstrap",
         "The same as pseudo-bma, with the Bayesian bootstrap",
-        |arguments| any(PseudoBma::bootstrap(arguments.get("draws")?, seed(arguments)?)),
+        |arguments| any(seeded!(PseudoBma::bootstrap(arguments.get("draws")?), arguments)),
     )
     .with_arguments(&[Argument::new("draws", "1000", "Draws of the bootstrap"), SEED]),
     Entry::new(
@@ -237,7 +249,7 @@ const BLENDS: &[Entry<AnyCombiner>] = &[
         |_| any(PredictiveStacking),
     ),
     Entry::new("model-combination", "ModelCombination", "Bayesian model combination", |arguments| {
-        any(ModelCombination::new(seed(arguments)?).draws(arguments.get("draws")?))
+        any(seeded!(ModelCombination::new().draws(arguments.get("draws")?), arguments))
     })
     .with_arguments(&[Argument::new("draws", "1000", "Draws of weights"), SEED]),
 ];
@@ -248,9 +260,8 @@ const SELECTIONS: &[Entry<AnyCombiner>] = &[Entry::new(
     "EnsembleSelection",
     "Greedy selection of members, with replacement",
     |arguments| {
-        let mut combiner = EnsembleSelection::new(arguments.get("steps")?)
-            .start(arguments.get("start")?)
-            .seed(seed(arguments)?);
+        let combiner = EnsembleSelection::new(arguments.get("steps")?).start(arguments.get("start")?);
+        let mut combiner = seeded!(combiner, arguments);
         if let Some(metric) = criterion(arguments)? {
             combiner = combiner.criterion(metric);
         }
@@ -260,10 +271,7 @@ const SELECTIONS: &[Entry<AnyCombiner>] = &[Entry::new(
         if let Some(budget) = arguments.optional("budget")? {
             combiner = combiner.budget(budget);
         }
-        if !arguments.get::<bool>("replacement")? {
-            combiner = combiner.without_replacement();
-        }
-        any(combiner)
+        any(combiner.replacement(!arguments.get::<bool>("without-replacement")?))
     },
 )
 .with_arguments(&[
@@ -272,7 +280,7 @@ const SELECTIONS: &[Entry<AnyCombiner>] = &[Entry::new(
     Argument::optional("bags", "Bags of members to select from"),
     Argument::new("bag-share", "0.5", "Share of the members in a bag"),
     Argument::optional("budget", "What the members may cost together"),
-    Argument::new("replacement", "true", "Whether a member may be added more than once"),
+    Argument::new("without-replacement", "false", "Whether each member is added at most once"),
     CRITERION,
     SEED,
 ])];
@@ -314,7 +322,7 @@ const STACKS: &[Entry<AnyCombiner>] = &[
     .with_tasks(CLASSES),
     Entry::new("stack-network", "stack::NeuralNetwork", "A neural network as meta-learner", |arguments| {
         let network = NeuralNetwork::new(Mlp::new(&arguments.get::<Vec<usize>>("hidden")?));
-        stack(arguments, network.epochs(arguments.get("epochs")?).seed(seed(arguments)?))
+        stack(arguments, seeded!(network.epochs(arguments.get("epochs")?), arguments))
     })
     .with_arguments(&[
         Argument::new("hidden", "10", "Widths of the hidden layers, separated by commas"),
@@ -334,7 +342,7 @@ const STACKS: &[Entry<AnyCombiner>] = &[
                 AnyCombiner::new(Stack::new(Ridge::cross_validated(5))),
             ];
             let top = AnyCombiner::new(SimplexSquares::new());
-            any(MultiLayerStack::new(lower, top).folds(arguments.get("folds")?).seed(seed(arguments)?))
+            any(seeded!(MultiLayerStack::new(lower, top).folds(arguments.get("folds")?), arguments))
         },
     )
     .with_arguments(&[Argument::new("folds", "5", "Folds of the held-out rows"), SEED]),
@@ -376,7 +384,7 @@ const DYNAMIC: &[Entry<AnyCombiner>] = &[
     Entry::new("gating", "Gating", "Members by a gating network", |arguments| {
         let outputs: bool = arguments.get("outputs")?;
         let gating = Gating::new().hidden(arguments.get("gate-units")?).inputs(!outputs).outputs(outputs);
-        any(gating.seed(seed(arguments)?))
+        any(seeded!(gating, arguments))
     })
     .with_arguments(&[
         Argument::new("gate-units", "0", "Hidden units of the gate; 0 for a linear gate"),

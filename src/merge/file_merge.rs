@@ -2,7 +2,7 @@
 use crate::{
     files::{
         self,
-        header::Fault,
+        header::FormatError,
         map::Mapped,
         tensors::{contents, head},
     },
@@ -179,7 +179,9 @@ impl<'a> FileMerge<'a> {
             Some(threads) => rayon::ThreadPoolBuilder::new()
                 .num_threads(threads)
                 .build()
-                .map_err(|e| Error::invalid("the number of threads", "a number that the system can start", e))?
+                .map_err(|e| {
+                    Error::invalid("the number of threads", "a number that the system can start", e)
+                })?
                 .install(|| merging.write(out, file)),
         })?;
         Ok(Written { tensors: layout.tensors.len(), bytes: layout.bytes })
@@ -239,9 +241,7 @@ impl<'a> OutputLayout<'a> {
             bytes = size
                 .and_then(|size| bytes.checked_add(size))
                 .filter(|sum| *sum < i64::MAX as u64)
-                .ok_or_else(|| {
-                    Error::invalid("the merged file", "shorter than 2^63 bytes", "longer")
-                })?;
+                .ok_or_else(|| Error::invalid("the merged file", "shorter than 2^63 bytes", "longer"))?;
         }
         let head = head(tensors.iter().map(|tensor| (tensor.name, tensor.to, tensor.shape)))?;
         tensors.iter_mut().for_each(|tensor| tensor.start += head.len() as u64);
@@ -430,7 +430,7 @@ impl Checkpoint {
                 || name.contains('\\')
             {
                 let why = format!("its shard {name:?} is not a file in the same folder");
-                return Err(Fault::foreign(why).of(path.display()));
+                return Err(FormatError::foreign(why).of(path.display()));
             }
             let shard = folder.join(name);
             let (map, tensors) = open(&shard)?;
@@ -442,7 +442,7 @@ impl Checkpoint {
             let found =
                 shards.get_mut(shard.as_str()).and_then(|(number, all)| Some((*number, all.remove(name)?)));
             let found = found.ok_or_else(|| {
-                Fault::foreign(format!("its tensor {name:?} is not in {shard}")).of(path.display())
+                FormatError::foreign(format!("its tensor {name:?} is not in {shard}")).of(path.display())
             })?;
             tensors.insert(name.clone(), found);
         }
@@ -467,7 +467,7 @@ fn open(path: &Path) -> Result<(Mapped, Vec<(String, TensorInfo)>)> {
     let map = Mapped::open(path).map_err(|e| files::failed(path, e))?;
     let tensors = contents(map.bytes()).map_err(|fault| fault.of(path.display()))?;
     let first = tensors.first().map_or(map.bytes().len(), |(_, info)| info.data_offsets.0);
-    map.done(&(0..first));
+    map.release(&(0..first));
     Ok((map, tensors))
 }
 
@@ -475,10 +475,11 @@ fn read_index(path: &Path) -> Result<Index> {
     let failed = |e| files::failed(path, e);
     let about = fs::metadata(path).map_err(failed)?;
     if !about.is_file() || about.len() > LONGEST {
-        return Err(Fault::foreign("it is not the index of a sharded checkpoint").of(path.display()));
+        return Err(FormatError::foreign("it is not the index of a sharded checkpoint").of(path.display()));
     }
     let bytes = fs::read(path).map_err(failed)?;
-    serde_json::from_slice(&bytes).map_err(|e| Fault::foreign(format!("its index: {e}")).of(path.display()))
+    serde_json::from_slice(&bytes)
+        .map_err(|e| FormatError::foreign(format!("its index: {e}")).of(path.display()))
 }
 
 /// The path of the checkpoint in a folder: its index, or its only safetensors file.

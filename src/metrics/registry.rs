@@ -210,23 +210,23 @@ impl Criterion for Metric {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::{tables, Metrics};
+    use crate::metrics::{reference, Metrics};
 
     #[test]
     fn every_metric_equals_the_one_of_the_same_name() {
-        let (probs, labels, weights) = tables::classification();
+        let (probs, labels, weights) = reference::classification();
         let ids = Tensor::new(labels.as_slice(), &Device::Cpu).unwrap();
-        let (p, y, w) = tables::regression();
+        let (p, y, w) = reference::regression();
         let classes = Metrics::classification(&probs, &labels, Some(&weights)).unwrap();
         let values = Metrics::regression(&p, &y, Some(&w)).unwrap();
         for (name, expected) in classes.values() {
             let metric = registry().parse(name).unwrap();
-            tables::close(metric.compute(&probs, &ids, Some(&weights)).unwrap(), expected);
+            reference::close(metric.compute(&probs, &ids, Some(&weights)).unwrap(), expected);
             assert!(metric.compute(&p, &y, None).unwrap_err().to_string().contains("class ids"), "{name}");
         }
         for (name, expected) in values.values() {
             let metric = registry().parse(name).unwrap();
-            tables::close(metric.compute(&p, &y, Some(&w)).unwrap(), expected);
+            reference::close(metric.compute(&p, &y, Some(&w)).unwrap(), expected);
             assert!(metric.compute(&probs, &ids, None).unwrap_err().to_string().contains("values"), "{name}");
         }
         assert_eq!(registry().parse("accuracy").unwrap().higher_is_better(), classes.larger_is_better());

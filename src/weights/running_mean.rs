@@ -2,7 +2,7 @@
 //! [`Average`](super::Average) and SWAG share.
 use crate::{
     codec,
-    files::{read_tensors, Layout},
+    files::{read_tensors, TensorFile},
     kernels::{
         cpu::{contiguous, Elements, FloatLoop},
         simd::vectorized,
@@ -159,7 +159,7 @@ impl RunningMean {
         codec::encode(&Saved {
             count: self.count,
             dtypes,
-            values: Layout::new(KIND, "", exact.collect::<Result<Vec<_>>>()?)?.to_bytes()?,
+            values: TensorFile::new(KIND, "", exact.collect::<Result<Vec<_>>>()?)?.to_bytes()?,
         })
     }
 

@@ -571,7 +571,10 @@ fn masks_that_are_not_finite_pass_where_all_are_the_same() {
         let merged = merge(method, &[&same, &same], base).unwrap();
         assert_eq!(numbers(&merged["mask"]), [0., f32::NEG_INFINITY]);
         let e = merge(method, &[&same, &other], base).unwrap_err().to_string();
-        assert!(e.contains("the tensor mask of network 0 must be finite, but is not finite at element 1"), "{e}");
+        assert!(
+            e.contains("the tensor mask of network 0 must be finite, but is not finite at element 1"),
+            "{e}"
+        );
     }
 }
 

@@ -95,8 +95,10 @@ impl<'a> MergeInputs<'a> {
         let Some(first) = self.networks.first() else {
             return Ok(Weights::new());
         };
-        let merges: Vec<_> =
-            first.iter().map(|(name, tensor)| TensorMerge { inputs: self, labels: &labels, name, tensor }).collect();
+        let merges: Vec<_> = first
+            .iter()
+            .map(|(name, tensor)| TensorMerge { inputs: self, labels: &labels, name, tensor })
+            .collect();
         threads::wide(|| {
             let (large, small): (Vec<_>, Vec<_>) = merges.iter().partition(|one| one.is_large());
             let merged = |one: &TensorMerge<'_>, shared| Ok((one.name.clone(), one.merged(method, shared)?));

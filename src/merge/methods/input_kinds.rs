@@ -108,7 +108,10 @@ mod tests {
         let fisher = kinds(&[("a", Dtype::F32, &[2]), ("b", Dtype::BF16, &[3]), ("c", Dtype::F64, &[1])]);
         assert_eq!(check_error(vec![("x", model.clone())], None, vec![fisher]), "");
         let e = check_error(vec![("x", model)], None, vec![other]);
-        assert!(e.contains("fisher: a is f32 [2, 1] in place of a float of shape [2]; fisher: c is missing"), "{e}");
+        assert!(
+            e.contains("fisher: a is f32 [2, 1] in place of a float of shape [2]; fisher: c is missing"),
+            "{e}"
+        );
         assert!(!e.contains(": b"), "{e}");
     }
 

@@ -90,7 +90,9 @@ fn magnitude(x: f32) -> u32 {
 pub(crate) fn thresholds(tensor: &Sources<'_>, counts: &[usize]) -> Vec<Vec<Threshold>> {
     let trivial: Vec<Option<Threshold>> = counts.iter().map(|count| trivial(tensor, *count)).collect();
     let mut known = vec![trivial; tensor.networks()];
-    if counts.iter().any(|count| self::trivial(tensor, *count).is_none()) && tensor.len() >> POSITION_BITS == 0 {
+    if counts.iter().any(|count| self::trivial(tensor, *count).is_none())
+        && tensor.len() >> POSITION_BITS == 0
+    {
         for (i, known) in known.chunks_mut(TOGETHER).enumerate() {
             find_in_brackets(tensor, i * TOGETHER, counts, known);
         }
@@ -156,7 +158,12 @@ struct Part {
 }
 
 /// Finds the thresholds that are within their brackets, in one pass over the networks from `first` on.
-fn find_in_brackets(tensor: &Sources<'_>, first: usize, counts: &[usize], known: &mut [Vec<Option<Threshold>>]) {
+fn find_in_brackets(
+    tensor: &Sources<'_>,
+    first: usize,
+    counts: &[usize],
+    known: &mut [Vec<Option<Threshold>>],
+) {
     let networks = first..first + known.len();
     let brackets: Vec<Vec<Bracket>> = networks.clone().map(|i| brackets(tensor, i, counts)).collect();
     let wanted: Vec<usize> = (0..counts.len()).filter(|i| trivial(tensor, counts[*i]).is_none()).collect();
@@ -184,7 +191,9 @@ fn find_in_brackets(tensor: &Sources<'_>, first: usize, counts: &[usize], known:
         },
     );
     let complete = (0..known.len()).filter(|i| !is_too_many(&taken[*i]));
-    for (i, (number, count)) in complete.flat_map(|i| wanted.iter().enumerate().map(move |wanted| (i, wanted))) {
+    for (i, (number, count)) in
+        complete.flat_map(|i| wanted.iter().enumerate().map(move |wanted| (i, wanted)))
+    {
         let at = i * wanted.len() + number;
         let parts: Vec<&Part> = parts.iter().filter_map(|parts| parts.get(at)).collect();
         known[i][*count] = find_in_bracket(tensor, first + i, brackets[i][*count], &parts, counts[*count]);

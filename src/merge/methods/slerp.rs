@@ -90,7 +90,10 @@ impl Method for Slerp {
             return Ok(Box::new(TwoCoefficients([1. - t, t])));
         }
         let angle = cosine.acos();
-        Ok(Box::new(TwoCoefficients([((1. - t) * angle).sin() / angle.sin(), (t * angle).sin() / angle.sin()])))
+        Ok(Box::new(TwoCoefficients([
+            ((1. - t) * angle).sin() / angle.sin(),
+            (t * angle).sin() / angle.sin(),
+        ])))
     }
 }
 

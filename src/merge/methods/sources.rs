@@ -57,7 +57,8 @@ impl<'a> Source<'a> {
     /// The elements without a copy, if they are stored as f32.
     fn borrowed(&self, range: &Range<usize>) -> Option<&'a [f32]> {
         let native = cfg!(target_endian = "little") || self.file.is_none();
-        (self.dtype == Dtype::F32 && native).then(|| try_cast_slice(&self.bytes[self.byte_range(range)]).ok())?
+        (self.dtype == Dtype::F32 && native)
+            .then(|| try_cast_slice(&self.bytes[self.byte_range(range)]).ok())?
     }
 
     /// The elements as f32, copied into `scratch`.
@@ -86,7 +87,7 @@ impl<'a> Source<'a> {
     /// Releases the memory pages of these bytes, which are not needed for now.
     pub(crate) fn release(&self, bytes: &Range<usize>) {
         if let Some((map, start)) = self.file {
-            map.done(&(start + bytes.start..start + bytes.end));
+            map.release(&(start + bytes.start..start + bytes.end));
         }
     }
 }
@@ -309,7 +310,8 @@ impl<'a> Sources<'a> {
         // With few inputs, elements of files are read without a copy. With more, each input is copied, so that its memory
         // pages are released before those of the next input are loaded.
         let few = visited.len() <= FEW;
-        let borrowed = |source: &Source<'a>| (few || source.file.is_none()).then(|| source.borrowed(&range))?;
+        let borrowed =
+            |source: &Source<'a>| (few || source.file.is_none()).then(|| source.borrowed(&range))?;
         let mut numbers: Vec<Option<&[f32]>> = visited.iter().map(|source| borrowed(source)).collect();
         let held: Vec<bool> = numbers.iter().map(Option::is_some).collect();
         let copies = held.iter().filter(|held| !**held).count();

@@ -120,8 +120,7 @@ impl<T: Thin> JoinRule<T> {
                     }
                 }
                 Join::Elect => {
-                    let sums =
-                        positive.iter().zip(negative).zip(positive_weight.iter().zip(negative_weight));
+                    let sums = positive.iter().zip(negative).zip(positive_weight.iter().zip(negative_weight));
                     for ((out, base), ((positive, negative), weights)) in out.iter_mut().zip(base).zip(sums) {
                         let (sum, weight) = match positive + negative >= 0. {
                             true => (positive, weights.0),
@@ -138,7 +137,11 @@ impl<T: Thin> JoinRule<T> {
 /// Adds the weighted elements to the sums of their sign, and the weight to the weight of their sign. The weight must be at
 /// least 0.
 #[inline(always)]
-fn add_by_sign([positive, negative, positive_weight, negative_weight]: &mut [[f64; PART]; 4], w: f64, delta: &[f32]) {
+fn add_by_sign(
+    [positive, negative, positive_weight, negative_weight]: &mut [[f64; PART]; 4],
+    w: f64,
+    delta: &[f32],
+) {
     let sums = positive.iter_mut().zip(negative);
     let weights = positive_weight.iter_mut().zip(negative_weight);
     for (((positive, negative), (positive_weight, negative_weight)), delta) in sums.zip(weights).zip(delta) {
