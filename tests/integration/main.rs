@@ -14,6 +14,7 @@ mod linfa;
 mod merging;
 mod one_network;
 mod prune;
+mod registries;
 mod resampling;
 mod resume;
 mod shards;
