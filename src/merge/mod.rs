@@ -20,7 +20,7 @@
 //! TABLE
 pub mod align;
 mod averages;
-pub(crate) mod files;
+mod file_merge;
 pub(crate) mod methods;
 mod network;
 mod registry;
@@ -29,7 +29,7 @@ pub(crate) mod testing;
 
 pub use align::trace::Trace;
 pub use averages::{uniform_soup, Granularity, GreedySoup, LearnedSoup, Soup, Swag};
-pub use files::{FileMerge, Written};
+pub use file_merge::{FileMerge, Written};
 pub use methods::{
     merge, Breadcrumbs, Dare, ElementwiseRule, Fisher, LinearMerge, MergeInputs, Method, ModelStock, Needs,
     Slerp, Sources, Strip, TaskArithmetic, Ties,
