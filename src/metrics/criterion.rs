@@ -27,8 +27,8 @@ pub struct Scored<'a> {
 
 /// A loss of predictions that a combiner minimises on held-out rows.
 ///
-/// [`RowLoss`] has the usual losses. They are means over rows, so combiners can evaluate changes of them quickly.
-/// [`Custom`] is any function of all predictions.
+/// [`RowLoss`] has the usual losses. They are means over rows, so combiners can evaluate changes of them
+/// quickly. [`Custom`] is any function of all predictions.
 pub trait Criterion: fmt::Debug + Send + Sync {
     /// Returns its name for tables and messages.
     fn name(&self) -> String;
@@ -63,7 +63,8 @@ pub trait Criterion: fmt::Debug + Send + Sync {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum RowLoss {
-    /// The error rate, for classes: 1 where the most probable class (the lowest of equals) is not the true one, else 0.
+    /// The error rate, for classes: 1 where the most probable class (the lowest of equals) is not the true
+    /// one, else 0.
     Error,
     /// The log-loss, for classes: `−ln p_y` in nats, with probabilities of at least [`NLL_EPSILON`].
     LogLoss,
@@ -92,8 +93,8 @@ impl RowLoss {
         }
     }
 
-    /// Computes the loss of one row, whose target is row `row` of `truth`. A loss for classes is NaN for values, and a loss
-    /// for values is NaN for classes; [`RowLoss::check`] reports that as an error.
+    /// Computes the loss of one row, whose target is row `row` of `truth`. A loss for classes is NaN for
+    /// values, and a loss for values is NaN for classes; [`RowLoss::check`] reports that as an error.
     #[inline]
     #[must_use]
     pub fn of(self, predicted: &[f64], truth: &Truth, row: usize) -> f64 {
