@@ -7,9 +7,10 @@ use crate::{
         FittedStack, GeometricMean, HardVote, LogOddsMean, Maximum, Mean, Median, Minimum, Product,
         RankAverage, TrimmedMean, Weighted, WeightedVote, WinsorizedMean,
     },
+    data::Task,
     network::Scale,
     predictions::Predictions,
-    HeldOut, Result,
+    HeldOut, Result, Seed,
 };
 use candle_core::{Result as CandleResult, Tensor};
 use serde::{Deserialize, Serialize};
@@ -139,6 +140,26 @@ impl AnyCombiner {
         C::Fitted: Into<AnyFitted>,
     {
         Self(Box::new(Erased(combiner)))
+    }
+
+    /// The fitted combiner, if there is nothing to fit ([`Combiner::needs_held_out`]).
+    ///
+    /// # Errors
+    /// When a parameter is out of range.
+    ///
+    /// ```
+    /// use candle_ensemble::combine;
+    ///
+    /// assert!(combine::registry().parse("median")?.fixed()?.is_some());
+    /// assert!(combine::registry().parse("ridge")?.fixed()?.is_none());
+    /// # Ok::<(), candle_ensemble::Error>(())
+    /// ```
+    pub fn fixed(&self) -> Result<Option<Box<AnyFitted>>> {
+        if self.needs_held_out() {
+            return Ok(None);
+        }
+        let no_rows = HeldOut::none(Task::Regression { outputs: 1 }, vec![], vec![], 0, Seed::from(0))?;
+        Ok(Some(self.fit(&no_rows)?))
     }
 }
 

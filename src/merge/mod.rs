@@ -31,8 +31,8 @@ pub use methods::{
     Slerp, Sources, Strip, TaskArithmetic, Ties,
 };
 pub use network::{
-    barrier, barrier_at_mean, best_of, diagonal_fisher, re_estimate, repair, Barrier, Best, BestOf,
-    BestReport, Candidate, MaxBarrier, MergeSpec, Merged, Model, Repaired, BARRIER_POINTS,
+    barrier, barrier_at_mean, best_of, diagonal_fisher, re_estimate, repair, Alignment, Barrier, Best,
+    BestOf, BestReport, Candidate, MaxBarrier, MergeSpec, Merged, Model, Repaired, BARRIER_POINTS,
 };
 pub use registry::registry;
 
