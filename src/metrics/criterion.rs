@@ -51,6 +51,15 @@ pub trait Criterion: fmt::Debug + Send + Sync {
 /// Σᵢ wᵢ loss(pᵢ, yᵢ)
 /// ```
 ///
+/// Predictions are `(N, C)` (rows, classes or outputs). Use the log-loss or Brier score to learn from
+/// probabilities, and the error rate only to choose between a few candidates, because it changes in steps. The
+/// absolute error is more robust against outliers than the squared error.
+///
+/// The cost is one pass over the predictions; combiners evaluate changes of these losses incrementally.
+///
+/// # Errors
+/// [`Criterion::loss`] fails when the loss does not support the targets.
+///
 /// # Examples
 /// ```
 /// use candle_ensemble::metrics::{Criterion, RowLoss, Scored, Truth};
@@ -187,6 +196,9 @@ impl<C: Criterion + ?Sized> Criterion for Arc<C> {
 }
 
 /// A criterion with a given name and function.
+///
+/// Use it for a loss that [`RowLoss`] does not have. A combiner calls it with the predictions of all rows for
+/// every trial, which takes longer than changes of a `RowLoss`.
 ///
 /// # Examples
 /// ```

@@ -31,7 +31,7 @@ const POWERS: std::ops::RangeInclusive<i32> = -6..=2;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Penalty {
     /// This factor, 0 or more. The loss is a mean over rows, so the factor does not depend on their number.
-    /// Infinity leaves the penalty alone.
+    /// With infinity the weights are equal.
     Fixed(f64),
     /// The factor with the least cross-validated loss over the held-out rows; the greatest of equals.
     CrossValidated {
