@@ -17,7 +17,8 @@ use crate::{
     HeldOut, Result, Seed,
 };
 use candle_core::{Result as CandleResult, Tensor};
-use serde::{Deserialize, Serialize};
+use serde::{de::Error as _, Deserialize, Deserializer, Serialize, Serializer};
+use std::cell::Cell;
 
 macro_rules! any_fitted {
     ($($(#[$only:meta])* $variant:ident($fitted:ty)),* $(,)?) => {
@@ -32,6 +33,8 @@ macro_rules! any_fitted {
         /// # Ok::<_, Box<dyn std::error::Error>>(())
         /// ```
         #[derive(Clone, Debug, Serialize, Deserialize)]
+        // Gives functions of these names; the traits are implemented below.
+        #[serde(remote = "Self")]
         #[non_exhaustive]
         pub enum AnyFitted {
             $(
@@ -100,6 +103,47 @@ any_fitted! {
     MultiLayerStack(FittedMultiLayerStack<Vec<Box<AnyFitted>>, Box<AnyFitted>>),
     #[cfg(feature = "learned")]
     StackTweedie(FittedStack<TweedieModel>),
+}
+
+impl Serialize for AnyFitted {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        AnyFitted::serialize(self, serializer)
+    }
+}
+
+/// Limits how deep combiners are nested, so that no file can overflow the stack.
+impl<'de> Deserialize<'de> for AnyFitted {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        let too_deep = || D::Error::custom(format!("combiners are nested more than {MAX_DEPTH} deep"));
+        let _level = Level::enter().ok_or_else(too_deep)?;
+        AnyFitted::deserialize(deserializer)
+    }
+}
+
+/// How deep combiners may be nested in a file.
+const MAX_DEPTH: usize = 32;
+
+thread_local! {
+    static DEPTH: Cell<usize> = const { Cell::new(0) };
+}
+
+/// One level of nesting; it ends when this is dropped.
+struct Level;
+
+impl Level {
+    fn enter() -> Option<Self> {
+        let depth = DEPTH.get();
+        (depth < MAX_DEPTH).then(|| {
+            DEPTH.set(depth + 1);
+            Self
+        })
+    }
+}
+
+impl Drop for Level {
+    fn drop(&mut self) {
+        DEPTH.set(DEPTH.get() - 1);
+    }
 }
 
 impl FittedCombiner for AnyFitted {
@@ -218,5 +262,25 @@ where
 
     fn needs_inputs(&self) -> bool {
         self.0.needs_inputs()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec;
+
+    #[test]
+    fn combiners_are_nested_up_to_a_limit() {
+        let nested = |levels: usize| {
+            (1..levels).fold(AnyFitted::from(Mean), |inner, _| {
+                AnyFitted::from(FittedPruned::new(vec![0], 1, Box::new(inner)))
+            })
+        };
+        let decoded = |levels| codec::decode::<AnyFitted>(&codec::encode(&nested(levels)).unwrap());
+        assert!(decoded(MAX_DEPTH).is_ok());
+        assert!(decoded(MAX_DEPTH + 1).unwrap_err().contains("nested more than 32 deep"));
+        // An error leaves the depth as it was.
+        assert!(decoded(MAX_DEPTH).is_ok());
     }
 }

@@ -1,6 +1,7 @@
 //! Held-out predictions as plain numbers, for combiners that learn.
 //!
-//! A [`HeldOutTable`] is complete: a missing prediction is replaced by the mean of the predictions of the same row.
+//! A [`HeldOutTable`] is complete: a missing prediction is replaced by the mean of the predictions of the
+//! same row.
 pub(crate) use crate::kernels::float::Number;
 use crate::{data::Task, kernels::cpu, metrics::Truth, HeldOut, Result};
 use candle_core::{DType, Device, Tensor};
