@@ -1,15 +1,16 @@
 //! Combiners that are chosen at run time.
 use crate::{
     combine::{
-        stack::{AffineModel, LogisticModel, Mlp, NetworkModel},
+        stack::{AffineModel, LogisticModel, Mlp, NetworkModel, TweedieModel},
         BordaCount, Combiner, Fit, FittedCalibrated, FittedCombiner, FittedGating, FittedKnoraE,
         FittedKnoraU, FittedMetaDes, FittedMultiLayerStack, FittedOnCalibrated, FittedPerClass, FittedPruned,
         FittedStack, GeometricMean, HardVote, LogOddsMean, Maximum, Mean, Median, Minimum, Product,
         RankAverage, TrimmedMean, Weighted, WeightedVote, WinsorizedMean,
     },
+    data::Task,
     network::Scale,
     predictions::Predictions,
-    HeldOut, Result,
+    HeldOut, Result, Seed,
 };
 use candle_core::{Result as CandleResult, Tensor};
 use serde::{Deserialize, Serialize};
@@ -80,6 +81,7 @@ any_fitted! {
     OnCalibrated(FittedOnCalibrated<Box<AnyFitted>>),
     Pruned(FittedPruned<Box<AnyFitted>>),
     MultiLayerStack(FittedMultiLayerStack<Vec<Box<AnyFitted>>, Box<AnyFitted>>),
+    StackTweedie(FittedStack<TweedieModel>),
 }
 
 impl FittedCombiner for AnyFitted {
@@ -116,7 +118,7 @@ impl FittedCombiner for AnyFitted {
     }
 }
 
-/// Any combiner of this crate, chosen at run time: what [`registry`](crate::combine::registry) makes from a name.
+/// Any combiner of this crate, chosen at run time: what [`registry`](crate::combine::registry()) makes from a name.
 ///
 /// It is itself a combiner, so it can be calibrated, pruned, judged and stacked like any other.
 ///
@@ -139,6 +141,26 @@ impl AnyCombiner {
         C::Fitted: Into<AnyFitted>,
     {
         Self(Box::new(Erased(combiner)))
+    }
+
+    /// The fitted combiner, if there is nothing to fit ([`Combiner::needs_held_out`]).
+    ///
+    /// # Errors
+    /// When a parameter is out of range.
+    ///
+    /// ```
+    /// use candle_ensemble::combine;
+    ///
+    /// assert!(combine::registry().parse("median")?.fixed()?.is_some());
+    /// assert!(combine::registry().parse("ridge")?.fixed()?.is_none());
+    /// # Ok::<(), candle_ensemble::Error>(())
+    /// ```
+    pub fn fixed(&self) -> Result<Option<Box<AnyFitted>>> {
+        if self.needs_held_out() {
+            return Ok(None);
+        }
+        let no_rows = HeldOut::none(Task::Regression { outputs: 1 }, vec![], vec![], 0, Seed::from(0))?;
+        Ok(Some(self.fit(&no_rows)?))
     }
 }
 

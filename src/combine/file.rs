@@ -84,12 +84,44 @@ pub(crate) fn encode<H: Serialize + DeserializeOwned>(fitted: &H) -> Result<Vec<
 }
 
 /// The fitted combiner called `name`, when `H` has that name and its fields agree with each other.
-pub(crate) fn decode<H: FittedCombiner + DeserializeOwned>(name: &str, bytes: &[u8]) -> Result<H, FormatError> {
+pub(crate) fn decode<H: FittedCombiner + DeserializeOwned>(
+    name: &str,
+    bytes: &[u8],
+) -> Result<H, FormatError> {
     let other = |why| format!("its combiner is {name:?}, which is not the one asked for: {why}");
     let fitted = codec::decode::<H>(bytes).map_err(|why| FormatError::foreign(other(why)))?;
     fitted.check().map_err(|e| FormatError::foreign(format!("its combiner {name:?} is not valid: {e}")))?;
     match fitted.name() {
         own if own == name => Ok(fitted),
         own => Err(FormatError::foreign(format!("its combiner is {name:?}, not {own:?}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::combine::{Fit, FittedPerClass, Weighted};
+
+    fn error<H: FittedCombiner + DeserializeOwned + std::fmt::Debug>(
+        name: &str,
+        fields: &impl Serialize,
+    ) -> String {
+        let bytes = codec::encode(fields).unwrap();
+        decode::<H>(name, &bytes).unwrap_err().of("the file").to_string()
+    }
+
+    #[test]
+    fn fields_that_do_not_agree_are_errors() {
+        let names = |count: usize| (0..count).map(|s| format!("member {s}")).collect::<Vec<_>>();
+        let weighted = |names: Vec<String>, weights: &[f64]| {
+            error::<Weighted>("mine", &("mine", names, weights.to_vec(), None::<Fit>))
+        };
+        assert!(weighted(names(1), &[0.5, 0.5]).contains("number of names must be 2"));
+        assert!(weighted(names(0), &[]).contains("number of slots must be at least 1"));
+        assert!(weighted(names(2), &[0.5, f64::NAN]).contains("weight of member 1 must be finite"));
+        let fit = Fit { objective: 0., iterations: 1, gap: None };
+        let rows = vec![vec![0.5, 0.5], vec![1.]];
+        let per_class = error::<FittedPerClass>("per-class", &(names(2), rows, fit));
+        assert!(per_class.contains("number of names must be 1"), "{per_class}");
     }
 }

@@ -8,18 +8,18 @@ use crate::{
 use candle_core::{Result as CandleResult, Tensor};
 use serde::{Deserialize, Serialize};
 
-/// A combiner that was fitted on some of the slots: [`Pruned`](crate::prune::Pruned), fitted.
+/// The fitted [`Pruned`](crate::prune::Pruned): the slots that are kept, and the combiner that was fitted to them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FittedPruned<H> {
     kept: Vec<usize>,
-    /// Of the slots kept and, 0, of the others.
+    /// The weights of all slots, where the combiner has weights; 0 for the slots that are not kept.
     weights: Option<Vec<f64>>,
     slots: usize,
     fitted: H,
 }
 
 impl<H: FittedCombiner> FittedPruned<H> {
-    /// A combiner that was fitted on the slots `kept` of `slots`.
+    /// Creates a combiner from one that was fitted to the slots `kept` of `slots`.
     pub(crate) fn new(kept: Vec<usize>, slots: usize, fitted: H) -> Self {
         let weights = fitted.weights().map(|of_kept| {
             let mut weights = vec![0.; slots];
@@ -31,14 +31,14 @@ impl<H: FittedCombiner> FittedPruned<H> {
 }
 
 impl<H> FittedPruned<H> {
-    /// The slots kept.
+    /// Returns the slots that are kept.
     #[must_use]
     pub fn kept(&self) -> &[usize] {
         &self.kept
     }
 
-    /// The rule, for the slots kept alone.
-    pub fn rule(&self) -> &H {
+    /// Returns the combiner that is fitted to the kept slots.
+    pub fn combiner(&self) -> &H {
         &self.fitted
     }
 }
@@ -81,7 +81,8 @@ impl<H: FittedCombiner> FittedCombiner for FittedPruned<H> {
 
     fn combine(&self, predictions: &Predictions) -> CandleResult<Tensor> {
         if predictions.slots() != self.slots {
-            candle_core::bail!("pruned from {} predictions, not {}", self.slots, predictions.slots());
+            let (fitted, slots) = (self.slots, predictions.slots());
+            candle_core::bail!("the pruned combiner was fitted on {fitted} predictions, not {slots}");
         }
         let predicted = self.fitted.combine(&predictions.select_slots(&self.kept)?)?;
         predictions.or_mean(predicted, &self.kept)

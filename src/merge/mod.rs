@@ -14,6 +14,10 @@
 //!
 //! A [`Method`] merges fine-tuned relatives tensor by tensor, in memory ([`merge`]) or from files that do not fit in
 //! it ([`FileMerge`]).
+//!
+//! [`registry()`] makes methods from names. An argument in brackets may be left out.
+//!
+//! TABLE
 pub mod align;
 mod averages;
 pub(crate) mod files;
@@ -31,8 +35,8 @@ pub use methods::{
     Slerp, Sources, Strip, TaskArithmetic, Ties,
 };
 pub use network::{
-    barrier, barrier_at_mean, best_of, diagonal_fisher, re_estimate, repair, Barrier, Best, BestOf,
-    BestReport, Candidate, MaxBarrier, MergeSpec, Merged, Model, Repaired, BARRIER_POINTS,
+    barrier, barrier_at_mean, best_of, diagonal_fisher, re_estimate, repair, Alignment, Barrier, Best,
+    BestOf, BestReport, Candidate, MaxBarrier, MergeSpec, Merged, Model, Repaired, BARRIER_POINTS,
 };
 pub use registry::registry;
 

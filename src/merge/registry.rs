@@ -27,16 +27,16 @@ pub fn registry() -> &'static Registry<Box<dyn Method>> {
 }
 
 const WEIGHTS: Argument =
-    Argument::optional("weights", "One weight for each network, separated by commas; 1 for each, if not set");
+    Argument::optional("weights", "One weight for each network, separated by commas; 1 for each by default");
 
-const LAMBDA: Argument = Argument::new("lambda", "1", "What the merged task vectors are multiplied by");
+const LAMBDA: Argument = Argument::new("lambda", "1", "Factor of the merged task vector");
 
 const DENSITY: Argument = Argument::new("density", "0.1", "Share of each task vector that is kept");
 
 const GAMMA: Argument =
-    Argument::new("gamma", "0.01", "Share of the largest numbers of each task vector that is dropped");
+    Argument::new("gamma", "0.01", "Share of each task vector that is dropped, the largest elements");
 
-const SEED: Argument = Argument::new("seed", "42", "Seed of what is dropped");
+const SEED: Argument = Argument::new("seed", "42", "Seed of the random choice");
 
 /// The method, with the value of [`WEIGHTS`].
 macro_rules! weighted {
@@ -69,25 +69,25 @@ const METHODS: &[Entry<Box<dyn Method>>] = &[
     Entry::new(
         "linear",
         "LinearMerge::falling",
-        "A mean whose weights fall in equal steps from the first network, the newest",
+        "A mean with weights that fall in equal steps from the first network, the newest",
         |_| boxed(LinearMerge::falling()),
     ),
     Entry::new(
         "exponential",
         "LinearMerge::exponential",
-        "A mean whose weights fall by the same factor each time from the first network, the newest",
+        "A mean with weights that fall by a constant factor from the first network, the newest",
         |arguments| boxed(LinearMerge::exponential(arguments.get("alpha")?)),
     )
     .with_arguments(&[Argument::new(
         "alpha",
         "2",
-        "Weights fall by a factor of e over this many networks",
+        "Number of networks over which the weight falls by a factor of e",
     )]),
     Entry::new("weighted", "LinearMerge::weighted", "A mean with given weights", |arguments| {
         boxed(LinearMerge::weighted(&arguments.get::<Vec<f64>>("weights")?))
     })
     .with_aliases(&["average"])
-    .with_arguments(&[Argument::required("weights", "one weight for each network, separated by commas")]),
+    .with_arguments(&[Argument::required("weights", "One weight for each network, separated by commas")]),
     Entry::new(
         "task-arithmetic",
         "TaskArithmetic",
@@ -99,7 +99,7 @@ const METHODS: &[Entry<Box<dyn Method>>] = &[
     Entry::new(
         "ties",
         "Ties",
-        "Task vectors trimmed to their largest numbers, merged by sign election",
+        "Task vectors trimmed to their largest elements, merged by sign election",
         |arguments| {
             weighted!(Ties::new(arguments.get("density")?).lambda(arguments.get("lambda")?), arguments)
         },
@@ -113,18 +113,15 @@ const METHODS: &[Entry<Box<dyn Method>>] = &[
     Entry::new(
         "dare-linear",
         "Dare",
-        "Task vectors with numbers dropped at random and the others rescaled, added up",
+        "The sum of task vectors whose elements are dropped at random and rescaled",
         |arguments| weighted!(dare(arguments)?, arguments),
     )
     .with_aliases(&["dare"])
     .with_arguments(&[DENSITY, LAMBDA, SEED, WEIGHTS])
     .with_source("Yu et al. 2024, arXiv:2311.03099"),
-    Entry::new(
-        "dare-ties",
-        "Dare::elected",
-        "The same as dare-linear, merged by sign election",
-        |arguments| weighted!(dare(arguments)?.elected(), arguments),
-    )
+    Entry::new("dare-ties", "Dare::elect_signs", "As dare-linear, merged by sign election", |arguments| {
+        weighted!(dare(arguments)?.elect_signs(true), arguments)
+    })
     .with_arguments(&[DENSITY, LAMBDA, SEED, WEIGHTS])
     .with_source("Yu et al. 2024, arXiv:2311.03099"),
     Entry::new("slerp", "Slerp", "Interpolation of two networks along the arc between them", |arguments| {
@@ -135,28 +132,28 @@ const METHODS: &[Entry<Box<dyn Method>>] = &[
     Entry::new(
         "model-stock",
         "ModelStock",
-        "Between the base and the mean, by the angle between task vectors",
+        "A network between the base and the mean, by the angle between the task vectors",
         |_| boxed(ModelStock::new()),
     )
     .with_source("Jang et al. 2024, arXiv:2403.19522"),
     Entry::new("fisher", "Fisher", "A mean weighted by each network's Fisher information", |arguments| {
         weighted!(Fisher::new().floor(arguments.get("floor")?), arguments)
     })
-    .with_arguments(&[Argument::new("floor", "1e-6", "Least Fisher information that counts"), WEIGHTS])
+    .with_arguments(&[Argument::new("floor", "1e-6", "Lower bound of the Fisher information"), WEIGHTS])
     .with_source("Matena and Raffel 2022, arXiv:2111.09832"),
     Entry::new(
         "breadcrumbs",
         "Breadcrumbs",
-        "Task vectors without their largest and smallest numbers, added up",
+        "The sum of task vectors without their largest and smallest elements",
         |arguments| weighted!(breadcrumbs(arguments)?, arguments),
     )
     .with_arguments(&[DENSITY, GAMMA, LAMBDA, WEIGHTS])
     .with_source("Davari and Belilovsky 2024, arXiv:2312.06795"),
     Entry::new(
         "breadcrumbs-ties",
-        "Breadcrumbs::elected",
-        "The same as breadcrumbs, merged by sign election",
-        |arguments| weighted!(breadcrumbs(arguments)?.elected(), arguments),
+        "Breadcrumbs::elect_signs",
+        "As breadcrumbs, merged by sign election",
+        |arguments| weighted!(breadcrumbs(arguments)?.elect_signs(true), arguments),
     )
     .with_arguments(&[DENSITY, GAMMA, LAMBDA, WEIGHTS])
     .with_source("Davari and Belilovsky 2024, arXiv:2312.06795"),

@@ -13,6 +13,8 @@ mod learned_rules;
 mod linfa;
 mod merging;
 mod one_network;
+mod prune;
+mod registries;
 mod resampling;
 mod resume;
 mod shards;
