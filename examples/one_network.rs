@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release --example one_network -- --help`
 use candle_core::{Device, Tensor};
-use candle_ensemble::{data::*, merge::*, network::*, plan::*, strategy::*, train::*, weights::*, *};
+use candle_ensemble::{data::*, merge::*, plan::*, strategy::*, train::*, weights::*, *};
 use candle_nn::{linear, seq, Activation, VarBuilder};
 use clap::Parser;
 
@@ -58,16 +58,15 @@ fn main() -> Result<()> {
         let net = net.add(linear(width, width, vb.pp(1))?).add(Activation::Relu);
         Ok(AnyNetwork::new(net.add(linear(width, 10, vb.pp(2))?)))
     };
-    let trainer = Trainer::new(mlp).epochs(args.epochs);
+    let trainer = Trainer::new(mlp).epochs(args.epochs as usize);
     let session = Session::new(&trainer, &data);
     let members = args.members;
     // The same third of the rows is kept from all: there, everything is measured.
-    let plan = |builder: &dyn EnsembleBuilder| {
-        session.plan(builder, args.seed)?.reserve(1. / 3., &data, args.seed.into())
-    };
+    let plan =
+        |builder: &dyn EnsembleBuilder| session.plan(builder, args.seed)?.reserve(1. / 3., &data, args.seed);
 
     println!("# The last {members} epochs of one run\n");
-    show(&session, &plan(&Horizontal::last(members))?, args.budget)?;
+    show(&session, &plan(&Horizontal::last(members as usize))?, args.budget)?;
     println!("\n# {members} networks trained apart\n");
     show(&session, &plan(&MultiRun::new(members as usize))?, args.budget)
 }

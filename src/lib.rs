@@ -101,7 +101,7 @@ pub mod data;
 pub mod metrics;
 pub mod weights;
 // Floor 3: candle models.
-mod network;
+pub mod network;
 pub mod nn;
 // Floor 4: which run does what.
 pub mod plan;

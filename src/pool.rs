@@ -3,7 +3,7 @@
 //! A [`Pool`] turns members into predictions. It alone makes held-out predictions, from the rows that each member's
 //! record says it has seen, so that no combiner, pruning or merge is judged on rows that shaped its members.
 use crate::{
-    combine::{Combiner, RuleReport},
+    combine::{Combiner, CombinerReport},
     data::{Dataset, Inputs},
     ensemble::Ensemble,
     network::Scale,
@@ -253,7 +253,7 @@ impl<'a, L: Learner> Pool<'a, L> {
     ///
     /// # Errors
     /// As [`HeldOut::judge`].
-    pub fn judge<C: Combiner>(&self, combiner: &C) -> Result<RuleReport> {
+    pub fn judge<C: Combiner>(&self, combiner: &C) -> Result<CombinerReport> {
         self.held_out_for(combiner.needs_inputs())?.judge(combiner)
     }
 

@@ -68,13 +68,13 @@ pub struct Args {
     pub l1_ratio: f64,
     /// grid-search: steps from 0 to 1
     #[arg(long, default_value_t = 10, help_heading = "Settings of rules")]
-    pub grid_steps: u32,
+    pub grid_steps: usize,
     /// differential-evolution: most generations
     #[arg(long, default_value_t = 1000, help_heading = "Settings of rules")]
-    pub generations: u32,
+    pub generations: usize,
     /// pseudo-bma-plus, model-combination: draws
     #[arg(long, default_value_t = 1000, help_heading = "Settings of rules")]
-    pub draws: u32,
+    pub draws: usize,
     /// ensemble-selection: steps
     #[arg(long, default_value_t = 50, help_heading = "Settings of rules")]
     pub steps: usize,
@@ -113,7 +113,7 @@ pub struct Args {
     pub hidden: Vec<usize>,
     /// stack-network: passes over the rows
     #[arg(long, default_value_t = 300, help_heading = "Settings of rules")]
-    pub epochs: u32,
+    pub epochs: usize,
     /// knora-e, knora-u, meta-des: neighbours
     #[arg(long, default_value_t = 7, value_name = "K", help_heading = "Settings of rules")]
     pub neighbours: usize,

@@ -10,7 +10,7 @@ mod rules;
 use any::AnyFitted;
 use args::Args;
 use candle_ensemble::{
-    combine::{load_rule, save_rule, Combiner, FittedCombiner},
+    combine::{load_combiner, save_combiner, Combiner, FittedCombiner},
     data::Task,
     predictions::Predictions,
     threads, HeldOut,
@@ -45,7 +45,7 @@ fn run(args: &Args) -> Result<(), String> {
         predictions = predictions.with_inputs(inputs).map_err(|e| text(e.into()))?;
     }
     match &args.apply {
-        Some(path) => apply(args, &input, &predictions, &load_rule::<AnyFitted>(path).map_err(text)?),
+        Some(path) => apply(args, &input, &predictions, &load_combiner::<AnyFitted>(path).map_err(text)?),
         None => fit(args, &input, &predictions),
     }
 }
@@ -171,7 +171,7 @@ fn fit(args: &Args, input: &Input, predictions: &Predictions) -> Result<(), Stri
     let scene = Scene { predictions, fit_rows: fit_rows.len(), score_rows: score_rows.len() };
     output::say(args, &scene, &baseline, &mut results, &failed)?;
     if let (Some(path), Some(head)) = (&args.save, &last) {
-        save_rule(path, head).map_err(|e| e.to_string())?;
+        save_combiner(path, head).map_err(|e| e.to_string())?;
     }
     match (&args.output, &last) {
         (Some(path), Some(head)) => {

@@ -225,7 +225,7 @@ where
 }
 
 fn strength(args: &Args) -> Penalty {
-    args.lambda.map_or_else(|| Penalty::chosen(args.seed), Penalty::Fixed)
+    args.lambda.map_or_else(|| Penalty::chosen().seed(args.seed), Penalty::Fixed)
 }
 
 fn bare(name: RuleName, args: &Args) -> Result<AnyRule, String> {
@@ -258,8 +258,8 @@ fn bare(name: RuleName, args: &Args) -> Result<AnyRule, String> {
         }
         RuleName::SimplexSquares => any(SimplexSquares::new()),
         RuleName::SimplexLogLoss => any(SimplexLogLoss::new()),
-        RuleName::ShrunkSquares => any(SimplexSquares::new().towards_equal(strength(args))),
-        RuleName::ShrunkLogLoss => any(SimplexLogLoss::new().towards_equal(strength(args))),
+        RuleName::ShrunkSquares => any(SimplexSquares::new().penalty(strength(args))),
+        RuleName::ShrunkLogLoss => any(SimplexLogLoss::new().penalty(strength(args))),
         RuleName::LeastSquares => any(LeastSquares::new()),
         RuleName::Ridge => any(LeastSquares::ridge(strength(args))),
         RuleName::GridSearch => {
@@ -270,7 +270,7 @@ fn bare(name: RuleName, args: &Args) -> Result<AnyRule, String> {
             })
         }
         RuleName::DifferentialEvolution => {
-            let rule = DifferentialEvolution::new(args.seed).generations(args.generations);
+            let rule = DifferentialEvolution::new().seed(args.seed).max_generations(args.generations);
             any(match args.criterion {
                 Some(c) => rule.criterion(c.loss()),
                 None => rule,
@@ -279,9 +279,9 @@ fn bare(name: RuleName, args: &Args) -> Result<AnyRule, String> {
         RuleName::PerClass => any(PerClass),
         RuleName::EnsembleSelection => any(selection(args)),
         RuleName::PseudoBma => any(PseudoBma::new()),
-        RuleName::PseudoBmaPlus => any(PseudoBma::bootstrap(args.draws, args.seed)),
+        RuleName::PseudoBmaPlus => any(PseudoBma::bootstrap(args.draws).seed(args.seed)),
         RuleName::PredictiveStacking => any(PredictiveStacking),
-        RuleName::ModelCombination => any(ModelCombination::new(args.seed).draws(args.draws)),
+        RuleName::ModelCombination => any(ModelCombination::new().seed(args.seed).draws(args.draws)),
         RuleName::StackLinear => stack(args, Linear),
         RuleName::StackRidge => {
             stack(args, args.lambda.map_or_else(|| Ridge::cross_validated(5), Ridge::new))
@@ -328,7 +328,7 @@ fn selection(args: &Args) -> EnsembleSelection {
         rule = rule.budget(most);
     }
     if args.without_replacement {
-        rule = rule.without_replacement();
+        rule = rule.replacement(false);
     }
     rule
 }

@@ -3,7 +3,7 @@ use super::{data, network, repeat, right, score, singles, tables::Report, Args, 
 use candle_core::Tensor;
 use candle_ensemble::{
     combine::{
-        stack::{Logistic, Mlp, Network, Stack},
+        stack::{Logistic, Mlp, NeuralNetwork, Stack},
         Combiner, DifferentialEvolution, FittedCombiner, GridSearch, Mean,
     },
     data::TensorDataset,
@@ -66,7 +66,8 @@ pub fn weighted(args: &Args) -> Result<Report> {
         let halves = halves(grown, &test)?;
         half.push(halves[1].accuracy(&Mean)?);
         grid.push(learned(&GridSearch::new().criterion(RowLoss::Error), &halves)?);
-        evolved.push(learned(&DifferentialEvolution::new(args.seed).criterion(RowLoss::Error), &halves)?);
+        evolved
+            .push(learned(&DifferentialEvolution::new().seed(args.seed).criterion(RowLoss::Error), &halves)?);
         Ok(())
     })?;
     let mut report = Report::new(
@@ -96,7 +97,7 @@ pub fn stacking(args: &Args) -> Result<Report> {
         let halves = halves(grown, &test)?;
         equal.push(halves[1].accuracy(&Mean)?);
         logistic.push(learned(&Stack::new(Logistic::new()), &halves)?);
-        let learner = Network::new(Mlp::new(&[10]))
+        let learner = NeuralNetwork::new(Mlp::new(&[10]))
             .epochs(300)
             .optimizer(Adam::new(1e-3).with_epsilon(1e-7))
             .init(InitScheme::GlorotUniform);

@@ -82,7 +82,7 @@ fn run(args: &Args) -> Result<()> {
 }
 
 /// The network of all experiments: two inputs, one hidden layer, three classes.
-fn network(hidden: usize, epochs: u32) -> Trainer<Sequential> {
+fn network(hidden: usize, epochs: usize) -> Trainer<Sequential> {
     let net = move |vb: VarBuilder<'_>| -> CandleResult<Sequential> {
         let layers = seq().add(linear(2, hidden, vb.pp("hidden"))?).add(Activation::Relu);
         Ok(layers.add(linear(hidden, 3, vb.pp("out"))?))

@@ -76,8 +76,8 @@ pub struct Args {
     #[arg(long, default_value_t = 32, value_name = "ROWS", value_parser = count::<usize>)]
     pub batch: usize,
     /// Passes over the training rows
-    #[arg(long, default_value_t = 30, value_parser = count::<u32>)]
-    pub epochs: u32,
+    #[arg(long, default_value_t = 30, value_parser = count::<usize>)]
+    pub epochs: usize,
     /// How members are grown, separated by commas
     #[arg(
         long,
@@ -109,9 +109,9 @@ pub struct Args {
     #[serde(skip)]
     pub store: Option<PathBuf>,
     /// With --store: epochs after which a network under way is kept [default: five minutes]
-    #[arg(long, value_name = "EPOCHS", value_parser = count::<u32>, requires = "store")]
+    #[arg(long, value_name = "EPOCHS", value_parser = count::<usize>, requires = "store")]
     #[serde(skip)]
-    pub checkpoint_every: Option<u32>,
+    pub checkpoint_every: Option<usize>,
     /// Write all figures, by repeat and by ensemble size, into this file
     #[arg(long, value_name = "FILE.json")]
     #[serde(skip)]

@@ -25,15 +25,14 @@ pub use dynamic::{
     DynamicSelection, FittedDynamicSelection, FittedGating, FittedKnoraE, FittedKnoraU, FittedMetaDes,
     Gating, KnoraE, KnoraU, MetaDes, Space,
 };
-pub(crate) use file::{decode as decode_rule, encode as encode_rule};
-pub use file::{load_rule, save_rule};
+pub(crate) use file::{decode as decode_combiner, encode as encode_combiner};
+pub use file::{load_combiner, save_combiner};
 pub(crate) use fixed::softmax_mean::softmax_mean;
 pub use fixed::{
     BordaCount, Fit, GeometricMean, HardVote, LogOddsMean, Maximum, Mean, Median, Minimum, Product,
     RankAverage, TrimmedMean, Weighted, WeightedVote, WinsorizedMean,
 };
-pub(crate) use held_out_table::Number;
-pub use report::{RuleReport, RuleScore};
+pub use report::{CombinerReport, CombinerScore};
 pub use select::{EnsembleSelection, SelectionPath};
 pub use stack::{
     CombinerSet, FittedMultiLayerStack, FittedSet, FittedStack, InferenceMode, MultiLayerStack, Stack,
@@ -100,6 +99,17 @@ pub trait FittedCombiner: Debug {
         false
     }
 
+    /// Checks that the fitted combiner is consistent, so that [`FittedCombiner::combine`] cannot panic. [`load_combiner`] and
+    /// [`Ensemble::load`](crate::Ensemble::load) call it after decoding, because a file may hold any values that have the
+    /// right types. Implement it for types with fields that must agree with each other; wrappers call it for what they
+    /// wrap.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`](crate::Error::Invalid) when a field is out of range or does not agree with another one.
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Combines the predictions, into probabilities for classes, values for regression. A row that no prediction covers
     /// comes out as NaN.
     ///
@@ -147,6 +157,10 @@ impl<H: FittedCombiner + ?Sized> FittedCombiner for Box<H> {
 
     fn needs_inputs(&self) -> bool {
         (**self).needs_inputs()
+    }
+
+    fn check(&self) -> Result<()> {
+        (**self).check()
     }
 
     fn combine(&self, predictions: &Predictions) -> CandleResult<Tensor> {

@@ -1,6 +1,6 @@
 //! Saving and loading of ensembles.
 use crate::{
-    combine::{decode_rule, encode_rule, FittedCombiner},
+    combine::{decode_combiner, encode_combiner, FittedCombiner},
     data::Task,
     ensemble::Ensemble,
     files::{self, header::FormatError, read_tensors, tensors::TensorFile},
@@ -64,7 +64,7 @@ impl<N: Network, F: FittedCombiner + Serialize + DeserializeOwned> Ensemble<N, F
     /// assert_eq!(loaded.predict(&x)?.to_vec2::<f32>()?, ensemble.predict(&x)?.to_vec2::<f32>()?);
     ///
     /// let other = Ensemble::<_, Mean>::load(&path, &trainer, &Device::Cpu).unwrap_err();
-    /// assert!(other.to_string().contains(r#""median""#));
+    /// assert!(other.to_string().contains(r#"its combiner is "median""#));
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     ///
@@ -115,7 +115,7 @@ impl<N: Network, F: FittedCombiner + Serialize + DeserializeOwned> Ensemble<N, F
 
     fn to_file(&self) -> Result<TensorFile> {
         let LiveMembers { members, task, output, dtype, .. } = &self.live;
-        let fitted = encode_rule(&self.fitted)?;
+        let fitted = encode_combiner(&self.fitted)?;
         let description = Description {
             combiner: self.fitted.name(),
             task: *task,
@@ -151,7 +151,7 @@ impl<F: FittedCombiner + DeserializeOwned> Saved<F> {
         let fitted = fitted
             .and_then(|t| t.to_vec1::<u8>().ok())
             .ok_or_else(|| FormatError::foreign("it has no combiner"))?;
-        let fitted = decode_rule(&description.combiner, &fitted)?;
+        let fitted = decode_combiner(&description.combiner, &fitted)?;
         let mut weights = vec![Weights::new(); description.members.len()];
         for (name, tensor) in content.tensors {
             let (member, own) = name.split_once('/').unwrap_or_default();

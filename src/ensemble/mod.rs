@@ -7,7 +7,7 @@ mod file;
 use crate::{
     combine::{softmax_mean, FittedCombiner, Weighted},
     data::{Inputs, Task},
-    kernels::cpu,
+    kernels::{argmax::argmax_rows, cpu},
     network::{output::ln, Scale},
     predictions::live::{cat, flat, in_passes, LiveMembers},
     Error, Member, Network, Result,
@@ -161,7 +161,7 @@ impl<N: Network, F: FittedCombiner> Ensemble<N, F> {
                 );
             }
             let mut mean = vec![0f32; rows * classes];
-            cpu::with_f32s(&logits, |logits| softmax_mean(logits, classes, &mut mean))?;
+            cpu::with_f32_slices(&logits, |logits| softmax_mean(logits, classes, &mut mean))?;
             Tensor::from_vec(mean, (rows, classes), &self.live.device)
         })?;
         Ok(cat(passes, 0)?)
@@ -213,5 +213,5 @@ impl<N: Network, F: FittedCombiner> Module for Ensemble<N, F> {
 
 /// The class of the largest probability of each row; of equal ones the lowest. candle's argmax leaves ties open.
 fn lowest_argmax(probabilities: &Tensor) -> CandleResult<Tensor> {
-    Tensor::new(cpu::winners(probabilities)?, probabilities.device())
+    Tensor::new(argmax_rows(probabilities)?, probabilities.device())
 }

@@ -34,5 +34,5 @@ pub use network::{
     BestReport, Candidate, MaxBarrier, MergeSpec, Merged, Model, Repaired, BARRIER_POINTS,
 };
 
-pub use crate::kernels::strips::STRIP;
+pub use crate::kernels::linear::STRIP_LEN;
 pub use crate::weights::{average, mix, Average, Ema, NamedTensors, RunWeights, Swa, WarmUp};

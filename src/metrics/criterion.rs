@@ -1,7 +1,7 @@
 //! What a rule is chosen by: losses over rows, less is better.
 use crate::{data::Task, metrics::NLL_EPSILON, Error, Result};
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 /// The answers of a set of rows.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,8 +62,16 @@ pub enum RowLoss {
 }
 
 impl RowLoss {
+    /// The error for classes, squared error for values.
+    pub(crate) fn error_for(task: Task) -> Self {
+        match task {
+            Task::Classification { .. } => Self::Error,
+            Task::Regression { .. } => Self::Squared,
+        }
+    }
+
     /// Log-loss for classes, squared error for values.
-    pub(crate) fn usual(task: Task) -> Self {
+    pub(crate) fn loss_for(task: Task) -> Self {
         match task {
             Task::Classification { .. } => Self::LogLoss,
             Task::Regression { .. } => Self::Squared,
@@ -145,6 +153,21 @@ impl Criterion for RowLoss {
 
     fn by_row(&self) -> Option<RowLoss> {
         Some(*self)
+    }
+}
+
+/// A criterion that several owners share.
+impl<C: Criterion + ?Sized> Criterion for Arc<C> {
+    fn name(&self) -> String {
+        (**self).name()
+    }
+
+    fn loss(&self, predicted: &Scored<'_>) -> Result<f64> {
+        (**self).loss(predicted)
+    }
+
+    fn by_row(&self) -> Option<RowLoss> {
+        (**self).by_row()
     }
 }
 

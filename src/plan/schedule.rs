@@ -351,7 +351,7 @@ mod tests {
         let mut rate = base;
         for (t, got) in rates.iter().enumerate() {
             assert!((got - rate).abs() < 1e-12);
-            let cos = |t: usize| 1.0 + (PI * t as f64 / f64::from(n)).cos();
+            let cos = |t: usize| 1.0 + (PI * t as f64 / n as f64).cos();
             rate = cos(t + 1) / cos(t) * (rate - least) + least;
         }
     }
@@ -362,11 +362,11 @@ mod tests {
         for (epochs, batches, cycles) in
             [(30, 7, 6), (10, 7, 4), (11, 3, 3), (5, 1, 5), (7, 13, 11), (3, 1, 8)]
         {
-            let (rate, of) = (0.1, f64::from(epochs * batches));
-            let length = (of / f64::from(cycles)).ceil();
+            let (rate, of) = (0.1, (epochs * batches) as f64);
+            let length = (of / cycles as f64).ceil();
             let schedule = LrSchedule::from(Schedule::WarmRestarts { cycles });
             for i in 0..epochs * batches {
-                let t = f64::from(i) + 1.0;
+                let t = i as f64 + 1.0;
                 let paper = rate / 2.0 * ((PI * ((t - 1.0) % length) / length).cos() + 1.0);
                 let (epoch, batch) = (i / batches, i % batches);
                 let got = schedule.rate(rate, Position { epoch, batch, epochs, batches_per_epoch: batches });
@@ -454,7 +454,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn falling_shapes_stay_between_their_ends(to in 0.0..1.0f64, n in 1..200u32, warm in 0..50u64) {
+        fn falling_shapes_stay_between_their_ends(to in 0.0..1.0f64, n in 1..200usize, warm in 0..50u64) {
             for shape in [Schedule::Linear { to }, Schedule::Cosine { to }] {
                 let rates = curve(shape.after_warm_up(Span::Units(warm)), 1.0, n);
                 for rate in rates.into_iter().skip(warm as usize) {

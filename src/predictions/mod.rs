@@ -6,7 +6,7 @@ pub use held_out::HeldOut;
 
 use crate::{
     data::Task,
-    kernels::cpu,
+    kernels::{cpu, float::Number},
     network::{output::ln, Scale},
 };
 use candle_core::{DType, Device, Result, Tensor};
@@ -208,10 +208,10 @@ impl Predictions {
         }
     }
 
-    fn check_finite_as<T: cpu::Number>(&self) -> crate::Result<()> {
+    fn check_finite_as<T: Number>(&self) -> crate::Result<()> {
         let (_, rows, width) = self.values.dims3()?;
         let covered = self.coverage()?;
-        let bad = cpu::with(&self.values, |all: &[T]| {
+        let bad = cpu::with_slice(&self.values, |all: &[T]| {
             let there =
                 |i: usize| covered.as_ref().is_none_or(|c| c[i / width / rows][i / width % rows] > 0.);
             // The sum first: it is quick, and finite almost always.

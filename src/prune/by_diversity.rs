@@ -40,19 +40,19 @@ impl ByDiversity {
 impl Prune for ByDiversity {
     fn keep(&self, held_out: &HeldOut) -> Result<Vec<usize>> {
         let members = at_least_one(self.members)?.min(held_out.predictions().slots());
-        let held_out_table = HeldOutTable::of(held_out)?;
+        let table = HeldOutTable::of(held_out)?;
         let mut kept = match self.measure {
-            Measure::Kappa => by_kappa(&held_out_table, members)?,
-            Measure::Disagreement => by_disagreement(&held_out_table, members)?,
+            Measure::Kappa => by_kappa(&table, members)?,
+            Measure::Disagreement => by_disagreement(&table, members)?,
         };
         kept.sort_unstable();
         Ok(kept)
     }
 }
 
-fn by_kappa(held_out_table: &HeldOutTable, members: usize) -> Result<Vec<usize>> {
-    let (votes, _) = votes(held_out_table, "kappa pruning")?;
-    let ((slots, _, classes), errors) = (held_out_table.dims(), alone(held_out_table, &RowLoss::Error)?);
+fn by_kappa(table: &HeldOutTable, members: usize) -> Result<Vec<usize>> {
+    let (votes, _) = votes(table, "kappa pruning")?;
+    let ((slots, _, classes), errors) = (table.dims(), alone(table, &RowLoss::Error)?);
     if members == 1 || slots == 1 {
         return Ok(best(&(0..slots).collect::<Vec<_>>(), |_| 0., &errors).into_iter().collect());
     }
@@ -61,12 +61,12 @@ fn by_kappa(held_out_table: &HeldOutTable, members: usize) -> Result<Vec<usize>>
         .iter()
         .map(|votes| {
             let mut shares = vec![0.; classes];
-            votes.iter().zip(&held_out_table.weights).for_each(|(vote, w)| shares[*vote as usize] += w);
+            votes.iter().zip(&table.weights).for_each(|(vote, w)| shares[*vote as usize] += w);
             shares
         })
         .collect();
     let kappa = |a: usize, b: usize| {
-        let same = votes[a].iter().zip(&votes[b]).zip(&held_out_table.weights).filter(|((x, y), _)| x == y);
+        let same = votes[a].iter().zip(&votes[b]).zip(&table.weights).filter(|((x, y), _)| x == y);
         let agree: f64 = same.map(|(_, w)| w).sum();
         let by_chance: f64 = shares[a].iter().zip(&shares[b]).map(|(x, y)| x * y).sum();
         // Two that always vote for the same one class agree as much as can be.
@@ -91,16 +91,14 @@ fn by_kappa(held_out_table: &HeldOutTable, members: usize) -> Result<Vec<usize>>
     Ok(kept)
 }
 
-fn by_disagreement(held_out_table: &HeldOutTable, members: usize) -> Result<Vec<usize>> {
-    let (slots, _, width) = held_out_table.dims();
-    let errors = alone(
-        held_out_table,
-        if let Truth::Classes(_) = held_out_table.truth { &RowLoss::Error } else { &RowLoss::Squared },
-    )?;
+fn by_disagreement(table: &HeldOutTable, members: usize) -> Result<Vec<usize>> {
+    let (slots, _, width) = table.dims();
+    let errors =
+        alone(table, if let Truth::Classes(_) = table.truth { &RowLoss::Error } else { &RowLoss::Squared })?;
     // Signals of mean 0 and variance 1, whose products average to the correlation; or right and wrong.
-    let signals: Vec<Vec<f64>> = match &held_out_table.truth {
+    let signals: Vec<Vec<f64>> = match &table.truth {
         Truth::Classes(labels) => {
-            let (votes, _) = votes(held_out_table, "disagreement")?;
+            let (votes, _) = votes(table, "disagreement")?;
             let right = |votes: &Vec<u32>| -> Vec<f64> {
                 votes.iter().zip(labels).map(|(vote, label)| if vote == label { 1. } else { -1. }).collect()
             };
@@ -108,19 +106,17 @@ fn by_disagreement(held_out_table: &HeldOutTable, members: usize) -> Result<Vec<
         }
         Truth::Values(truth) => {
             let of_slot = |slot: usize| -> Result<Vec<f64>> {
-                let residuals: Vec<f64> =
-                    held_out_table.slot(slot)?.iter().zip(truth).map(|(x, y)| x - y).collect();
-                Ok(standardized(&residuals, &held_out_table.weights, width))
+                let residuals: Vec<f64> = table.slot(slot)?.iter().zip(truth).map(|(x, y)| x - y).collect();
+                Ok(standardized(&residuals, &table.weights, width))
             };
             (0..slots).map(of_slot).collect::<Result<_>>()?
         }
     };
-    let per_row = if let Truth::Classes(_) = held_out_table.truth { 1 } else { width };
+    let per_row = if let Truth::Classes(_) = table.truth { 1 } else { width };
     let differ = |a: usize, b: usize| -> f64 {
         let rows = signals[a].chunks_exact(per_row).zip(signals[b].chunks_exact(per_row));
-        let products = rows
-            .zip(&held_out_table.weights)
-            .map(|((a, b), w)| w * a.iter().zip(b).map(|(x, y)| x * y).sum::<f64>());
+        let products =
+            rows.zip(&table.weights).map(|((a, b), w)| w * a.iter().zip(b).map(|(x, y)| x * y).sum::<f64>());
         1. - products.sum::<f64>() / per_row as f64
     };
     let (mut kept, mut left): (Vec<usize>, Vec<usize>) = (vec![], (0..slots).collect());

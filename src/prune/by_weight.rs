@@ -39,7 +39,7 @@ impl<C: Combiner> Prune for ByWeight<C> {
                 return Err(Error::invalid("the least weight", "a number that is not negative", threshold));
             }
         };
-        let fitted = self.rule.fit(&held_out)?;
+        let fitted = self.rule.fit(held_out)?;
         let slots = held_out.predictions().slots();
         let weights: Vec<f64> = match fitted.weights() {
             Some(weights) if weights.len() == slots => weights.iter().map(|w| w.abs()).collect(),

@@ -18,7 +18,7 @@ pub use pruned::{FittedPruned, Pruned};
 
 use crate::{
     combine::held_out_table::HeldOutTable,
-    kernels::cpu::argmax,
+    kernels::argmax::argmax,
     metrics::{Criterion, Scored, Truth},
     Error, HeldOut, Result,
 };
@@ -33,8 +33,8 @@ use std::fmt::Debug;
 /// let y = Tensor::arange(0f64, 6., &Device::Cpu)?.reshape((6, 1))?;
 /// let predicted = Tensor::stack(&[(&y * 9.)?, (&y + 1.)?, (&y - 1.)?], 0)?;
 /// let held_out = HeldOut::from_predictions(&Predictions::new(predicted, Task::Regression { outputs: 1 })?, &y)?;
-/// assert_eq!(Ordered::reduce_error().keep(&held_out)?, [1, 2]);
-/// assert_eq!(ByWeight::largest(EnsembleSelection::new(4), 1).keep(&held_out)?, [1]);
+/// assert_eq!(Ordered::reduce_error().keep(held_out)?, [1, 2]);
+/// assert_eq!(ByWeight::largest(EnsembleSelection::new(4), 1).keep(held_out)?, [1]);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 pub trait Prune: Debug {
@@ -59,24 +59,23 @@ fn at_least_one(members: usize) -> Result<usize> {
 }
 
 /// The classes that the slots vote for, `[slot][row]`, the lowest of equals, and the true ones; an error for values.
-fn votes<'a>(held_out_table: &'a HeldOutTable, what: &str) -> Result<(Vec<Vec<u32>>, &'a [u32])> {
-    let Truth::Classes(labels) = &held_out_table.truth else {
+fn votes<'a>(table: &'a HeldOutTable, what: &str) -> Result<(Vec<Vec<u32>>, &'a [u32])> {
+    let Truth::Classes(labels) = &table.truth else {
         return Err(Error::invalid("the task", format!("classes, for {what}"), "values"));
     };
-    let (slots, _, classes) = held_out_table.dims();
+    let (slots, _, classes) = table.dims();
     let votes = |slot: usize| -> Result<Vec<u32>> {
-        Ok(held_out_table.slot(slot)?.chunks_exact(classes).map(|row| argmax(row) as u32).collect())
+        Ok(table.slot(slot)?.chunks_exact(classes).map(|row| argmax(row) as u32).collect())
     };
     let votes = (0..slots).map(votes).collect::<Result<_>>()?;
     Ok((votes, labels))
 }
 
 /// The loss of each slot alone.
-fn alone(held_out_table: &HeldOutTable, criterion: &dyn Criterion) -> Result<Vec<f64>> {
-    let (slots, _, width) = held_out_table.dims();
-    let (truth, weights) = (&held_out_table.truth, held_out_table.weights.as_slice());
-    let one =
-        |slot: usize| criterion.loss(&Scored { values: &held_out_table.slot(slot)?, width, truth, weights });
+fn alone(table: &HeldOutTable, criterion: &dyn Criterion) -> Result<Vec<f64>> {
+    let (slots, _, width) = table.dims();
+    let (truth, weights) = (&table.truth, table.weights.as_slice());
+    let one = |slot: usize| criterion.loss(&Scored { values: &table.slot(slot)?, width, truth, weights });
     (0..slots).map(one).collect()
 }
 

@@ -1,8 +1,7 @@
 //! Pruning by ordered aggregation.
 use crate::{
     combine::{held_out_table::HeldOutTable, EnsembleSelection},
-    data::Task,
-    kernels::cpu::argmax,
+    kernels::argmax::argmax,
     metrics::{Criterion, RowLoss, Scored},
     prune::{alone, at_least_one, best, votes, Prune},
     HeldOut, Result,
@@ -71,25 +70,21 @@ impl Ordered {
     /// # Errors
     /// When the order is one for classes and there are values, or the criterion has no value.
     pub fn order(&self, held_out: &HeldOut) -> Result<Vec<(usize, f64)>> {
-        let criterion: Arc<dyn Criterion> = match (&self.criterion, held_out.predictions().task()) {
-            (Some(criterion), _) => criterion.clone(),
-            (None, Task::Classification { .. }) => Arc::new(RowLoss::Error),
-            (None, Task::Regression { .. }) => Arc::new(RowLoss::Squared),
-        };
-        let held_out_table = HeldOutTable::of(held_out)?;
+        let table = HeldOutTable::of(held_out)?;
+        let criterion = self.criterion.clone().unwrap_or_else(|| Arc::new(RowLoss::error_for(table.task)));
         let order = match self.order {
             Order::ReduceError => {
-                let all = EnsembleSelection::new(held_out_table.dims().0).without_replacement();
-                let paths = all.criterion(Shared(criterion)).paths(held_out)?;
+                let all = EnsembleSelection::new(table.dims().0).replacement(false);
+                let paths = all.criterion(criterion).paths(held_out)?;
                 return Ok(paths
                     .into_iter()
                     .flat_map(|path| path.order.into_iter().zip(path.losses))
                     .collect());
             }
-            Order::Complementarity => complementary(&held_out_table)?,
-            Order::MarginDistance(margin) => by_margin(&held_out_table, margin)?,
+            Order::Complementarity => complementary(&table)?,
+            Order::MarginDistance(margin) => by_margin(&table, margin)?,
         };
-        let losses = losses(&held_out_table, &order, &*criterion)?;
+        let losses = losses(&table, &order, &*criterion)?;
         Ok(order.into_iter().zip(losses).collect())
     }
 }
@@ -107,9 +102,9 @@ impl Prune for Ordered {
     }
 }
 
-fn complementary(held_out_table: &HeldOutTable) -> Result<Vec<usize>> {
-    let (votes, labels) = votes(held_out_table, "ordering by complementarity")?;
-    let ((slots, rows, classes), errors) = (held_out_table.dims(), alone(held_out_table, &RowLoss::Error)?);
+fn complementary(table: &HeldOutTable) -> Result<Vec<usize>> {
+    let (votes, labels) = votes(table, "ordering by complementarity")?;
+    let ((slots, rows, classes), errors) = (table.dims(), alone(table, &RowLoss::Error)?);
     let mut counts = vec![0u32; rows * classes];
     let (mut order, mut left): (Vec<usize>, Vec<usize>) = (vec![], (0..slots).collect());
     while !left.is_empty() {
@@ -118,7 +113,7 @@ fn complementary(held_out_table: &HeldOutTable) -> Result<Vec<usize>> {
             .collect();
         let mends = |slot: usize| -> f64 {
             let right = wrong.iter().filter(|row| votes[slot][**row] == labels[**row]);
-            right.map(|row| held_out_table.weights[*row]).sum()
+            right.map(|row| table.weights[*row]).sum()
         };
         let merits: Vec<f64> =
             (0..slots).map(|slot| if order.is_empty() { 0. } else { mends(slot) }).collect();
@@ -130,16 +125,16 @@ fn complementary(held_out_table: &HeldOutTable) -> Result<Vec<usize>> {
     Ok(order)
 }
 
-fn by_margin(held_out_table: &HeldOutTable, margin: f64) -> Result<Vec<usize>> {
-    let (votes, labels) = votes(held_out_table, "ordering by margin distance")?;
-    let ((slots, rows, _), errors) = (held_out_table.dims(), alone(held_out_table, &RowLoss::Error)?);
+fn by_margin(table: &HeldOutTable, margin: f64) -> Result<Vec<usize>> {
+    let (votes, labels) = votes(table, "ordering by margin distance")?;
+    let ((slots, rows, _), errors) = (table.dims(), alone(table, &RowLoss::Error)?);
     let signed = |slot: usize, row: usize| if votes[slot][row] == labels[row] { 1. } else { -1. };
     let mut margins = vec![0.; rows];
     let (mut order, mut left): (Vec<usize>, Vec<usize>) = (vec![], (0..slots).collect());
     while !left.is_empty() {
         let distance = |slot: usize| -> f64 {
             let off = |row: usize| margin - (margins[row] + signed(slot, row)) / slots as f64;
-            (0..rows).map(|row| held_out_table.weights[row] * off(row).powi(2)).sum()
+            (0..rows).map(|row| table.weights[row] * off(row).powi(2)).sum()
         };
         let merits: Vec<f64> = (0..slots).map(|slot| -distance(slot)).collect();
         let Some(next) = best(&left, |slot| merits[slot], &errors) else { break };
@@ -151,32 +146,14 @@ fn by_margin(held_out_table: &HeldOutTable, margin: f64) -> Result<Vec<usize>> {
 }
 
 /// The loss of the mean of the first, of the first two, ….
-fn losses(held_out_table: &HeldOutTable, order: &[usize], criterion: &dyn Criterion) -> Result<Vec<f64>> {
-    let (_, rows, width) = held_out_table.dims();
-    let (truth, weights) = (&held_out_table.truth, held_out_table.weights.as_slice());
+fn losses(table: &HeldOutTable, order: &[usize], criterion: &dyn Criterion) -> Result<Vec<f64>> {
+    let (_, rows, width) = table.dims();
+    let (truth, weights) = (&table.truth, table.weights.as_slice());
     let mut sum = vec![0.; rows * width];
     let after = |(before, slot): (usize, &usize)| {
-        sum.iter_mut().zip(held_out_table.slot(*slot)?).for_each(|(sum, x)| *sum += x);
+        sum.iter_mut().zip(table.slot(*slot)?).for_each(|(sum, x)| *sum += x);
         let mean: Vec<f64> = sum.iter().map(|x| x / (before + 1) as f64).collect();
         criterion.loss(&Scored { values: &mean, width, truth, weights })
     };
     order.iter().enumerate().map(after).collect()
-}
-
-/// A criterion that is owned elsewhere, too.
-#[derive(Debug)]
-struct Shared(Arc<dyn Criterion>);
-
-impl Criterion for Shared {
-    fn name(&self) -> String {
-        self.0.name()
-    }
-
-    fn loss(&self, predicted: &Scored<'_>) -> Result<f64> {
-        self.0.loss(predicted)
-    }
-
-    fn by_row(&self) -> Option<RowLoss> {
-        self.0.by_row()
-    }
 }

@@ -4,7 +4,7 @@ use crate::{
     network::Scale,
     predictions::Predictions,
     prune::Prune,
-    HeldOut, Result,
+    Error, HeldOut, Result,
 };
 use candle_core::{Result as CandleResult, Tensor};
 use serde::{Deserialize, Serialize};
@@ -51,7 +51,7 @@ impl<P: Prune, C: Combiner> Combiner for Pruned<P, C> {
     type Fitted = FittedPruned<C::Fitted>;
 
     fn fit(&self, held_out: &HeldOut) -> Result<Self::Fitted> {
-        let (kept, slots) = (self.prune.keep(&held_out)?, held_out.predictions().slots());
+        let (kept, slots) = (self.prune.keep(held_out)?, held_out.predictions().slots());
         let some = held_out.select_slots(&kept)?;
         let fitted = self.rule.fit(&some)?;
         let weights = fitted.weights().map(|of_kept| {
@@ -86,6 +86,21 @@ impl<H: FittedCombiner> FittedCombiner for FittedPruned<H> {
 
     fn needs_inputs(&self) -> bool {
         self.fitted.needs_inputs()
+    }
+
+    fn check(&self) -> Result<()> {
+        let increasing = self.kept.is_sorted_by(|a, b| a < b);
+        if self.kept.is_empty() || !increasing || self.kept.iter().any(|slot| *slot >= self.slots) {
+            let must = format!("increasing slots below {}, at least one", self.slots);
+            return Err(Error::invalid("the slots kept", must, format!("{:?}", self.kept)));
+        }
+        match &self.weights {
+            Some(weights) if weights.len() != self.slots => {
+                let must = format!("{}, one for each slot", self.slots);
+                Err(Error::invalid("number of weights", must, weights.len()))
+            }
+            _ => self.fitted.check(),
+        }
     }
 
     fn combine(&self, predictions: &Predictions) -> CandleResult<Tensor> {

@@ -114,7 +114,7 @@ mod tests {
         let run = |id: usize| {
             let rows = vec![0, 300, 70_000, 300];
             let settings = Settings::new().with("width", 8);
-            RunSpec { settings, ..RunSpec::new(id, "model", Seed::from(u64::from(id)), rows) }
+            RunSpec { settings, ..RunSpec::new(id, "model", Seed::from(id as u64), rows) }
         };
         Plan {
             runs: vec![run(0), run(1)],

@@ -86,9 +86,7 @@ impl Averaging {
         Ok(match *self {
             Self::Swa { .. } => State::Swa(Swa::new()),
             Self::Ema { decay, warm_up: None } => State::Ema(Ema::new(decay)?),
-            Self::Ema { decay, warm_up: Some(warm_up) } => {
-                State::Ema(Ema::new(decay)?.with_warm_up(warm_up)?)
-            }
+            Self::Ema { decay, warm_up: Some(warm_up) } => State::Ema(Ema::new(decay)?.warm_up(warm_up)?),
         })
     }
 }
@@ -167,7 +165,7 @@ mod tests {
     use super::*;
     use crate::{plan::Horizontal, Seed};
 
-    fn due(start: Span, every: usize, epochs: usize) -> Vec<u32> {
+    fn due(start: Span, every: usize, epochs: usize) -> Vec<usize> {
         (0..epochs).filter(|epoch| is_due(start, every, *epoch, epochs)).collect()
     }
 

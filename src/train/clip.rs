@@ -1,7 +1,7 @@
 //! Gradient clipping.
 use crate::{
     check::positive,
-    kernels::real::{folded, vectorized, Real},
+    kernels::{cpu, float::Real, simd::vectorized, sums::fold_in_lanes},
     Error, Result,
 };
 use candle_core::{DType, Result as CResult, Tensor};
@@ -103,17 +103,12 @@ pub(crate) fn norm<'a>(tensors: impl Iterator<Item = &'a Tensor>) -> CResult<f64
 
 fn on_cpu<T: Real>(tensor: &Tensor) -> CResult<f64> {
     // Always in the order of the elements, so that the sum does not depend on the layout.
-    let tensor = tensor.contiguous()?;
-    let (storage, layout) = tensor.storage_and_layout();
-    let candle_core::Storage::Cpu(storage) = &*storage else {
-        candle_core::bail!("expected a tensor on the CPU")
-    };
-    let numbers = T::cpu_storage_as_slice(storage)?;
-    let numbers = &numbers[layout.start_offset()..][..layout.shape().elem_count()];
-    Ok(vectorized(
-        #[inline(always)]
-        || folded(numbers, 0.0, |sum, x| sum + x.wide() * x.wide(), |a, b| a + b),
-    ))
+    cpu::with_slice(tensor, |x: &[T]| {
+        vectorized(
+            #[inline(always)]
+            || fold_in_lanes(x, 0.0, |sum, x| sum + x.wide() * x.wide(), |a, b| a + b),
+        )
+    })
 }
 
 #[cfg(test)]

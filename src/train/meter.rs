@@ -1,7 +1,7 @@
 //! Loss and metric of an epoch, accumulated over its batches.
 use crate::{
     data::{Batch, Task},
-    kernels::cpu,
+    kernels::{argmax::argmax, cpu},
 };
 use candle_core::{Result, Tensor};
 
@@ -21,10 +21,11 @@ impl Meter {
         self.rows += rows as f64;
         self.score += match task {
             Task::Classification { .. } => {
-                cpu::with(output, |out| cpu::with(&batch.targets, |ids| hits(out, ids)))??
+                cpu::with_slice(output, |out| cpu::with_slice(&batch.targets, |ids| hits(out, ids)))??
             }
             Task::Regression { outputs } => {
-                let errors = cpu::with(output, |out| cpu::with(&batch.targets, |y| squares(out, y)))??;
+                let errors =
+                    cpu::with_slice(output, |out| cpu::with_slice(&batch.targets, |y| squares(out, y)))??;
                 errors / outputs as f64
             }
         };
@@ -46,7 +47,7 @@ fn hits(outputs: &[f32], ids: &[u32]) -> f64 {
     let width = outputs.len() / ids.len().max(1);
     let class = |row: &[f32]| match row {
         [logit] => usize::from(*logit > 0.),
-        _ => cpu::argmax(row),
+        _ => argmax(row),
     };
     let right = outputs.chunks_exact(width.max(1)).zip(ids).filter(|(row, id)| class(row) == **id as usize);
     right.count() as f64

@@ -2,18 +2,18 @@
 use crate::{
     check,
     kernels::{
-        real::vectorized,
-        slices::{self, dense, Held, Loop},
+        cpu::{contiguous, Elements, FloatLoop},
+        simd::vectorized,
     },
     threads,
     weights::{
         compatibility::{self, is_averaged},
-        running::{Precision, Running},
+        running_mean::{Precision, RunningMean},
         NamedTensors, Weights,
     },
     Error, Result,
 };
-use candle_core::{Tensor, WithDType};
+use candle_core::{Result as CandleResult, Tensor, WithDType};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::{array, cmp::Reverse, ops::Range};
@@ -169,27 +169,26 @@ fn mix_here<'c>(networks: &[&Weights], coefficients: &(dyn Fn(&str) -> &'c [f64]
 /// The combination of one name's tensors.
 fn mixed(name: &str, tensors: &[&Tensor], coefficients: &[f64]) -> Result<Tensor> {
     match tensors.last() {
-        Some(newest) if !is_averaged(newest.dtype()) => Ok(dense(newest)?.copy()?.detach()),
+        Some(newest) if !is_averaged(newest.dtype()) => Ok(contiguous(newest)?.copy()?.detach()),
         Some(newest) => {
-            let tensors = tensors.iter().map(|t| dense(t)).collect::<Result<Vec<_>>>()?;
-            let guards: Vec<_> = tensors.iter().map(Tensor::storage_and_layout).collect();
-            let held: Vec<_> = guards.iter().map(Held::of).collect();
-            let work = Sum { name, held: &held, coefficients, shape: newest.dims() };
-            slices::run(held[0].storage()?, work)
+            let tensors = tensors.iter().map(|t| contiguous(t)).collect::<Result<Vec<_>>>()?;
+            let inputs = tensors.iter().map(Elements::of).collect::<CandleResult<Vec<_>>>()?;
+            let work = WeightedSum { name, inputs: &inputs, coefficients, shape: newest.dims() };
+            inputs[0].run(work)
         }
         None => Err(Error::invalid("the networks", "at least one", 0)),
     }
 }
 
-/// The weighted sum of some tensors.
-struct Sum<'a> {
+/// The weighted sum of the tensors of one name.
+struct WeightedSum<'a> {
     name: &'a str,
-    held: &'a [Held<'a>],
+    inputs: &'a [Elements<'a>],
     coefficients: &'a [f64],
     shape: &'a [usize],
 }
 
-impl Loop for Sum<'_> {
+impl FloatLoop for WeightedSum<'_> {
     type Out = Tensor;
 
     fn run<T: WithDType>(
@@ -198,7 +197,7 @@ impl Loop for Sum<'_> {
         load: impl Fn(T) -> f64 + Copy + Send + Sync,
         store: impl Fn(f64) -> T + Copy + Send + Sync,
     ) -> Result<Tensor> {
-        let inputs = self.held.iter().map(|held| held.numbers::<T>()).collect::<Result<Vec<_>>>()?;
+        let inputs = self.inputs.iter().map(Elements::as_slice).collect::<CandleResult<Vec<&[T]>>>()?;
         let (n, mut finite) = (self.shape.iter().product(), true);
         let c = self.coefficients;
         let out = if n <= LARGE {
@@ -247,7 +246,7 @@ impl Loop for Sum<'_> {
     }
 }
 
-impl Sum<'_> {
+impl WeightedSum<'_> {
     /// Why the sum is not finite.
     #[cold]
     fn complaint<T: WithDType>(&self, inputs: &[&[T]], load: impl Fn(T) -> f64) -> Error {
@@ -329,7 +328,7 @@ fn all_finite<T: Copy>(numbers: &[T], load: impl Fn(T) -> f64) -> bool {
 /// ```
 #[derive(Debug)]
 pub struct Average {
-    running: Running,
+    running: RunningMean,
     sum: f64,
 }
 
@@ -343,7 +342,7 @@ impl Average {
     /// Of no network yet.
     #[must_use]
     pub fn new() -> Self {
-        Self { running: Running::new(Precision::Double), sum: 0. }
+        Self { running: RunningMean::new(Precision::Double), sum: 0. }
     }
 
     /// Adds a network that counts `weight`, 0 or more: `θ̄ ← θ̄ + (θ − θ̄)·w/Σw`.

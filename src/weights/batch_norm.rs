@@ -145,7 +145,7 @@ impl Meter {
 }
 
 /// The number with the fewest digits within `rounding` of `x`: a momentum is a constant that someone wrote.
-fn shortest(x: f64, rounding: f64) -> f64 {
+pub(crate) fn shortest(x: f64, rounding: f64) -> f64 {
     let rounded = |digits: usize| format!("{x:.digits$e}").parse::<f64>().ok();
     (0..17).filter_map(rounded).find(|short| (short - x).abs() <= rounding && *short > 0.).unwrap_or(x)
 }
@@ -193,10 +193,10 @@ impl Joined {
     }
 }
 
-fn numbers(tensor: &Tensor) -> Result<Vec<f64>> {
+pub(crate) fn numbers(tensor: &Tensor) -> Result<Vec<f64>> {
     Ok(tensor.detach().to_dtype(DType::F64)?.flatten_all()?.to_vec1()?)
 }
 
-fn bits(tensor: &Tensor) -> Result<Vec<u64>> {
+pub(crate) fn bits(tensor: &Tensor) -> Result<Vec<u64>> {
     Ok(numbers(tensor)?.into_iter().map(f64::to_bits).collect())
 }

@@ -3,14 +3,19 @@
 pub(crate) mod average;
 pub(crate) mod batch_norm;
 pub(crate) mod compatibility;
+mod ema;
 pub(crate) mod init;
-pub(crate) mod running;
+pub(crate) mod running_mean;
 pub(crate) mod strict;
+mod swa;
+mod vars;
 
 pub use average::{average, mix, Average, RunWeights};
 pub use compatibility::NamedTensors;
-pub use init::{fresh, InitScheme, SeededInit, Vars};
-pub use running::{Ema, Swa, WarmUp};
+pub use ema::{Ema, WarmUp};
+pub use init::{fresh, InitScheme, SeededInit};
+pub use swa::Swa;
+pub use vars::Vars;
 
 use candle_core::Tensor;
 use std::collections::BTreeMap;

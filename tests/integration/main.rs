@@ -10,6 +10,7 @@ mod faults;
 mod interrupted;
 mod layers;
 mod learned_rules;
+mod linfa;
 mod merging;
 mod one_network;
 mod resampling;

@@ -4,8 +4,8 @@ use crate::common::example;
 use candle_core::{DType, Device, Tensor};
 use candle_ensemble::{
     merge::{
-        merge, network::diagonal_fisher, Breadcrumbs, Dare, FileMerge, Fisher, LinearMerge, MergeInputs,
-        Method, ModelStock, Slerp, TaskArithmetic, Ties,
+        diagonal_fisher, merge, Breadcrumbs, Dare, FileMerge, Fisher, LinearMerge, MergeInputs, Method,
+        ModelStock, Slerp, TaskArithmetic, Ties,
     },
     weights::Weights,
     Seed,

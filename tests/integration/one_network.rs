@@ -5,8 +5,8 @@ use candle_ensemble::{
     combine::Mean,
     data::TensorDataset,
     merge::{
-        align::PermutationSpec, network::best_of, BestOf, BestReport, Granularity, LearnedSoup, MaxBarrier,
-        MergeSpec, Merged, Slerp, TaskArithmetic,
+        align::PermutationSpec, best_of, BestOf, BestReport, Granularity, LearnedSoup, MaxBarrier, MergeSpec,
+        Merged, Slerp, TaskArithmetic,
     },
     metrics::RowLoss,
     plan::Horizontal,
@@ -39,7 +39,7 @@ fn grown<'a>(
     builder: &dyn EnsembleBuilder,
     seed: u64,
 ) -> (Pool<'a, Trainer<AnyNetwork>>, Vec<u32>) {
-    let plan = session.plan(builder, seed).unwrap().reserve(1. / 3., data, seed.into()).unwrap();
+    let plan = session.plan(builder, seed).unwrap().reserve(1. / 3., data, seed).unwrap();
     (session.train(&plan).unwrap(), plan.reserved)
 }
 

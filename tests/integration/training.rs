@@ -6,7 +6,6 @@ use candle_ensemble::{
     combine::Mean,
     data::{Dataset, TensorDataset},
     exec::{Sequential, Threads},
-    network::*,
     observe::Event,
     plan::{RunSpec, Settings, *},
     store::EpochRecord,
@@ -282,7 +281,7 @@ fn early_stopping_keeps_the_best_epoch_and_waits_as_long_as_it_should() {
                 assert!((again - losses[kept]).abs() < 1e-5 * again, "{again}, not {}", losses[kept]);
                 // The very weights of a training that ends there.
                 let (_, shorter) = overfits();
-                let shorter = shorter.epochs(kept as u32 + 1);
+                let shorter = shorter.epochs(kept + 1);
                 let shorter = train(&shorter, &data, &builder).unwrap();
                 assert_eq!(weights(member), weights(&shorter.members()[run.id as usize]));
             }
@@ -461,7 +460,7 @@ fn settings_differ_from_run_to_run() {
     let pool = train(&learner, &data, &growing).unwrap();
     for (i, member) in pool.members().iter().enumerate() {
         assert_eq!(member.record.curve.len(), 1 + i);
-        let learner = trainer().epochs(1 + i as u32);
+        let learner = trainer().epochs(1 + i);
         let plain = train(&learner, &data, &MultiRun::new(3)).unwrap();
         assert_eq!(weights(member), weights(&plain.members()[i]));
     }

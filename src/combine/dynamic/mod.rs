@@ -18,7 +18,7 @@ pub use selection::{DynamicSelection, FittedDynamicSelection};
 use crate::{
     combine::fixed::row_by_row::{row_by_row, RowPredictions},
     data::Task,
-    kernels::cpu,
+    kernels::argmax::argmax_rows,
     predictions::Predictions,
     Error, HeldOut, Result, Rows,
 };
@@ -65,7 +65,7 @@ impl Competence {
         let slots = predictions.slots();
         let mut right = vec![false; rows * slots];
         for slot in 0..slots {
-            let votes = cpu::winners(&predictions.values().get(slot)?)?;
+            let votes = argmax_rows(&predictions.values().get(slot)?)?;
             for (row, (vote, label)) in votes.iter().zip(&labels).enumerate() {
                 right[row * slots + slot] = vote == label;
             }

@@ -2,6 +2,7 @@
 use crate::{
     codec,
     combine::{dynamic::*, Combiner, FittedCombiner, HardVote, Mean},
+    kernels::argmax::{argmax, argmax_rows},
 };
 use candle_core::{DType, Device};
 use serde::{de::DeserializeOwned, Serialize};
@@ -53,14 +54,14 @@ fn assert_weighs<S: Selection + Copy>(rule: DynamicSelection<S>, weights: &[[f64
     let (held_out, fresh) = tables(3);
     let members: Vec<Vec<Vec<f64>>> = fresh.values().to_vec3().unwrap();
     for (rule, soft) in [(rule, false), (rule.soft(), true)] {
-        let predicted = table(&fitted(&rule, &held_out).combine(&fresh).unwrap());
+        let predicted = table(&fit(&rule, &held_out).combine(&fresh).unwrap());
         assert_eq!(predicted.len(), weights.len());
         for (row, (predicted, weights)) in predicted.iter().zip(weights).enumerate() {
             let total: f64 = weights.iter().sum();
             for (class, got) in predicted.iter().enumerate() {
                 let says = |s: usize| match soft {
                     true => members[s][row][class],
-                    false => f64::from(u8::from(cpu::argmax(&members[s][row]) == class)),
+                    false => f64::from(u8::from(argmax(&members[s][row]) == class)),
                 };
                 let want: f64 = (0..MEMBERS).map(|s| weights[s] / total * says(s)).sum();
                 assert!((got - want).abs() < 1e-12, "row {row}, class {class}: {got} against {want}");
@@ -69,7 +70,7 @@ fn assert_weighs<S: Selection + Copy>(rule: DynamicSelection<S>, weights: &[[f64
     }
 }
 
-fn fitted<C: Combiner>(rule: &C, held_out: &HeldOut) -> C::Fitted {
+fn fit<C: Combiner>(rule: &C, held_out: &HeldOut) -> C::Fitted {
     rule.fit(&held_out).unwrap()
 }
 
@@ -163,7 +164,7 @@ fn heads_come_back_from_bytes() {
         C::Fitted: Serialize + DeserializeOwned + PartialEq,
     {
         let (held_out, fresh) = tables(3);
-        let fitted = fitted(&rule, &held_out);
+        let fitted = fit(&rule, &held_out);
         let back: C::Fitted = codec::decode(&codec::encode(&fitted).unwrap()).unwrap();
         assert_eq!(back, fitted);
         assert_eq!(table(&back.combine(&fresh).unwrap()), table(&fitted.combine(&fresh).unwrap()));
@@ -179,8 +180,8 @@ fn rows_without_weight_are_left_out_and_weights_are_shares() {
         let some: Vec<f32> = (0..HELD_OUT).map(|i| if i % 4 == 0 { 0. } else { 3. }).collect();
         let rows: Vec<u32> = (0..HELD_OUT as u32).filter(|i| i % 4 != 0).collect();
         let weighted = held_out.clone().with_weights(&Tensor::new(some, &Device::Cpu).unwrap()).unwrap();
-        let got = table(&fitted(&rule, &weighted).combine(&fresh).unwrap());
-        let want = table(&fitted(&rule, &held_out.select(&rows).unwrap()).combine(&fresh).unwrap());
+        let got = table(&fit(&rule, &weighted).combine(&fresh).unwrap());
+        let want = table(&fit(&rule, &held_out.select(&rows).unwrap()).combine(&fresh).unwrap());
         let far = got.concat().iter().zip(want.concat()).any(|(a, b)| (a - b).abs() > 1e-12);
         assert!(!far, "{rule:?}: {got:?} against {want:?}");
     }
@@ -208,7 +209,7 @@ fn a_missing_voice_casts_no_vote() {
         let learned = partial(held_out.predictions(), &|s, row| f32::from((s + row) % 3 > 0));
         let learned = HeldOut::from_predictions(&learned, held_out.targets()).unwrap();
         let fresh = partial(&fresh, &prediction);
-        let predicted = table(&fitted(&rule, &learned).combine(&fresh).unwrap());
+        let predicted = table(&fit(&rule, &learned).combine(&fresh).unwrap());
         assert!(predicted[3].iter().all(|p| p.is_nan()), "{rule:?}: {:?}", predicted[3]);
         assert_eq!(predicted[2], table(&HardVote.combine(&fresh).unwrap())[2], "{rule:?}");
         let others = predicted.iter().enumerate().filter(|(row, _)| *row != 3);
@@ -223,19 +224,19 @@ fn few_rows_one_member_and_members_that_are_always_wrong_do() {
         let (held_out, fresh) = tables(3);
         // Fewer rows than neighbours; classes that are missing.
         let few = held_out.select(&[5, 9, 11]).unwrap();
-        let predicted = table(&fitted(&rule, &few).combine(&fresh).unwrap());
+        let predicted = table(&fit(&rule, &few).combine(&fresh).unwrap());
         assert!(predicted.iter().all(|p| (p.iter().sum::<f64>() - 1.).abs() < 1e-12), "{rule:?}");
         let one = held_out.select_slots(&[2]).unwrap();
         let alone = fresh.select_slots(&[2]).unwrap();
-        let predicted = table(&fitted(&rule, &one).combine(&alone).unwrap());
+        let predicted = table(&fit(&rule, &one).combine(&alone).unwrap());
         assert_eq!(predicted, table(&HardVote.combine(&alone).unwrap()), "{rule:?}");
         // Each label another than the class that the members hold for the most probable.
-        let sure: Vec<u32> = cpu::winners(&held_out.predictions().values().get(0).unwrap()).unwrap();
+        let sure: Vec<u32> = argmax_rows(&held_out.predictions().values().get(0).unwrap()).unwrap();
         let wrong = Tensor::from_iter(sure.iter().map(|vote| (vote + 1) % 3), &Device::Cpu).unwrap();
         let same = held_out.predictions().select_slots(&[0, 0]).unwrap();
         let wrong = HeldOut::from_predictions(&same, &wrong).unwrap();
         let same = fresh.select_slots(&[0, 1]).unwrap();
-        let predicted = table(&fitted(&rule, &wrong).combine(&same).unwrap());
+        let predicted = table(&fit(&rule, &wrong).combine(&same).unwrap());
         assert_eq!(predicted, table(&HardVote.combine(&same).unwrap()), "{rule:?}");
     }
     for_each_rule!(check);
@@ -245,7 +246,7 @@ fn few_rows_one_member_and_members_that_are_always_wrong_do() {
 fn what_does_not_go_is_refused() {
     fn check<C: Combiner>(rule: C) {
         let (held_out, fresh) = tables(3);
-        let fitted = fitted(&rule, &held_out);
+        let fitted = fit(&rule, &held_out);
         let four = fresh.narrow(0, 4).unwrap();
         assert!(fitted.combine(&four).unwrap_err().to_string().contains("among 5, not 4"), "{rule:?}");
         let values = Tensor::zeros((2, 9, 1), DType::F32, &Device::Cpu).unwrap();
@@ -304,7 +305,7 @@ fn selection_finds_who_is_good_where() {
         let (held_out, fresh) = (all.select(&first).unwrap(), all.select(&rest).unwrap());
         let accuracy = |fitted: &dyn FittedCombiner| fresh.metrics(fitted).unwrap().headline();
         assert!(accuracy(&Mean) < 0.1);
-        assert!(accuracy(&fitted(&rule, &held_out)) > 0.95, "{rule:?}");
+        assert!(accuracy(&fit(&rule, &held_out)) > 0.95, "{rule:?}");
     }
     check(KnoraE::new(7));
     check(KnoraU::new(7));

@@ -1,7 +1,7 @@
 //! CombinerSet that go row by row, on the host: what the predictions that are there say of one row, gathered into one place.
 use crate::{
     data::Task,
-    kernels::cpu::{self, Number},
+    kernels::{cpu, float::Number},
     predictions::Predictions,
     threads,
 };
@@ -88,7 +88,7 @@ fn rows_of<T: Number>(
     let covered = predictions.coverage()?;
     let predicts = |slot: usize, row: usize| covered.as_ref().is_none_or(|c| c[slot][row] > 0.);
     let mut predicted = vec![T::zero(); rows * width];
-    cpu::with(values, |all: &[T]| {
+    cpu::with_slice(values, |all: &[T]| {
         let chunk = |(number, predicted): (usize, &mut [T])| {
             let (mut row_predictions, mut gathered) = (Vec::with_capacity(slots), vec![0f64; slots * width]);
             let (mut result, mut order) = (vec![0f64; width], vec![]);

@@ -1,5 +1,5 @@
 //! The mean of softmaxes in one pass over the logits: what an ensemble's prediction costs besides its members.
-use crate::kernels::real::{exp_of_negative, vectorized};
+use crate::kernels::{exp::exp_of_negative, simd::vectorized};
 
 /// Rows that are worked on side by side: one lane of a vector for each.
 const LANES: usize = 64;

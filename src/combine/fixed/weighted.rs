@@ -7,7 +7,7 @@ use crate::{
     },
     data::Task,
     predictions::Predictions,
-    Result,
+    Error, Result,
 };
 use candle_core::{Result as CandleResult, Tensor, D};
 use serde::{Deserialize, Serialize};
@@ -129,6 +129,11 @@ impl FittedCombiner for Weighted {
         self.fit.as_ref()
     }
 
+    fn check(&self) -> Result<()> {
+        one_name_a_slot(&self.names, self.weights.len())?;
+        finite_weights(&self.names, &self.weights)
+    }
+
     fn combine(&self, predictions: &Predictions) -> CandleResult<Tensor> {
         if predictions.slots() != self.weights.len() {
             let (fitted, slots) = (self.weights.len(), predictions.slots());
@@ -152,6 +157,23 @@ impl FittedCombiner for Weighted {
             Task::Classification { .. } if !shares => to_probabilities(&predicted),
             _ => Ok(predicted),
         }
+    }
+}
+
+/// Checks that there are as many names as slots, and at least one.
+pub(crate) fn one_name_a_slot(names: &[String], slots: usize) -> Result<()> {
+    match names.len() {
+        0 => Err(Error::invalid("number of slots", "at least 1", 0)),
+        count if count == slots => Ok(()),
+        count => Err(Error::invalid("number of names", format!("{slots}, one for each slot"), count)),
+    }
+}
+
+/// Checks that every slot's weight is finite.
+pub(crate) fn finite_weights(names: &[String], weights: &[f64]) -> Result<()> {
+    match names.iter().zip(weights).find(|(_, weight)| !weight.is_finite()) {
+        None => Ok(()),
+        Some((name, weight)) => Err(Error::invalid(format!("weight of {name}"), "finite", weight)),
     }
 }
 

@@ -1,9 +1,6 @@
 //! The weighted mean of the predictions in one pass over them, as fast as memory is read.
 use crate::{
-    kernels::{
-        cpu::{self, Number},
-        real::vectorized,
-    },
+    kernels::{cpu, float::Number, simd::vectorized},
     predictions::Predictions,
     threads,
 };
@@ -38,7 +35,7 @@ fn mean_of<T: Number>(predictions: &Predictions, weights: &[f64], of: f64) -> Re
     let of = T::from_f64(of);
     let size = (BLOCK / width.max(1)).max(1) * width.max(1);
     let mut mean = vec![T::zero(); rows * width];
-    cpu::with(predictions.values(), |all: &[T]| {
+    cpu::with_slice(predictions.values(), |all: &[T]| {
         let says: Vec<&[T]> = used.iter().map(|slot| &all[slot * rows * width..][..rows * width]).collect();
         let block = |(number, mean): (usize, &mut [T])| match &covered {
             None => {

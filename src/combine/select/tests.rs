@@ -201,7 +201,7 @@ proptest! {
             weights.iter_mut().for_each(|w| *w /= total);
             let mut rule = EnsembleSelection::new(steps).criterion(loss).start(start);
             if !again {
-                rule = rule.without_replacement();
+                rule = rule.replacement(false);
             }
             let fast = rule.paths(&given).unwrap().remove(0);
             let slow = naive(&values, width, &truth, &weights, loss, (start, steps, again));
@@ -268,17 +268,17 @@ fn ties_go_to_a_member_in_use_and_then_to_the_lowest() {
     let given = held_out([same, same, same].concat(), (3, 2, 2), &y, DType::F32);
     let path = EnsembleSelection::new(4).paths(&given).unwrap().remove(0);
     assert_eq!(path.order, [0; 4]);
-    let once = EnsembleSelection::new(9).without_replacement().paths(&given).unwrap().remove(0);
+    let once = EnsembleSelection::new(9).replacement(false).paths(&given).unwrap().remove(0);
     assert_eq!(once.order, [0, 1, 2]);
 }
 
 #[test]
 fn bags_draw_a_share_of_the_members_by_the_seed() {
     let rule = EnsembleSelection::new(3).bags(40, 0.3);
-    let libraries = rule.libraries(10);
+    let libraries = rule.bag_slots(10, Seed::from(0));
     assert!(libraries.iter().all(|slots| slots.len() == 3 && slots.windows(2).all(|w| w[0] < w[1])));
-    assert_eq!(libraries, rule.clone().libraries(10));
-    assert_ne!(libraries, rule.seed(1).libraries(10));
+    assert_eq!(libraries, rule.bag_slots(10, Seed::from(0)));
+    assert_ne!(libraries, rule.bag_slots(10, Seed::from(1)));
     // 40 bags of 3 of 10: a member is missing from all with probability .7⁴⁰ < 1e-6.
     let mut seen = libraries.concat();
     seen.sort_unstable();

@@ -8,8 +8,10 @@ use candle_core::{Result as CandleResult, Tensor};
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
-/// One linear function of the meta-features for each output, with intercept: what [`Linear`](crate::combine::stack::Linear),
-/// [`Ridge`](crate::combine::stack::Ridge) and [`ElasticNet`](crate::combine::stack::ElasticNet) come to.
+/// One linear function of the meta-features for each output, with intercept: what
+/// [`Linear`](crate::combine::stack::Linear), [`Ridge`](crate::combine::stack::Ridge),
+/// [`ElasticNet`](crate::combine::stack::ElasticNet) and
+/// [`LinearRegression`](crate::combine::stack::LinearRegression) are fitted to.
 ///
 /// For classes it is a multi-response regression: the response for each class is fitted to its indicator, cut off at 0
 /// and divided by their sum; where no response is positive, every class is as probable.

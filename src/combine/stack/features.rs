@@ -1,5 +1,10 @@
 //! What a meta-learner sees of a row.
-use crate::{data::Task, kernels::cpu, predictions::Predictions, Error, Result};
+use crate::{
+    data::Task,
+    kernels::{argmax::argmax, cpu},
+    predictions::Predictions,
+    Error, Result,
+};
 use candle_core::{DType, Result as CandleResult, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -69,12 +74,12 @@ pub(crate) fn table(predictions: &Predictions, features: MetaFeatures, inputs: b
 /// 1 for the largest of each row, the lowest of equals; NaN stays.
 fn votes(values: &Tensor) -> CandleResult<Tensor> {
     let (width, shape) = (values.dim(2)?, values.shape());
-    let votes = cpu::with(values, |all: &[f32]| {
+    let votes = cpu::with_slice(values, |all: &[f32]| {
         let mut votes = vec![0f32; all.len()];
         for (row, votes) in all.chunks_exact(width).zip(votes.chunks_exact_mut(width)) {
             match row.iter().any(|p| p.is_nan()) {
                 true => votes.fill(f32::NAN),
-                false => votes[cpu::argmax(row)] = 1.,
+                false => votes[argmax(row)] = 1.,
             }
         }
         votes

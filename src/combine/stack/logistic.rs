@@ -15,7 +15,7 @@ use crate::{
         Fit,
     },
     data::Task,
-    kernels::cpu::{self, Number},
+    kernels::{cpu, float::Number},
     threads::wide,
     Error, Result,
 };
@@ -244,7 +244,7 @@ impl Logistic {
         let total: f64 = weights.iter().sum();
         let penalty = 1. / (self.c * total);
         let frame = Frame::of(dataset, penalty)?;
-        let (solution, intercepts, state) = cpu::with(dataset.features(), |x: &[T]| {
+        let (solution, intercepts, state) = cpu::with_slice(dataset.features(), |x: &[T]| {
             let x = ArrayView2::from_shape((rows, width), x).map_err(|e| unsolved(&e))?;
             let place = |label: &u32| present.binary_search(label).unwrap_or(0);
             let labels: Vec<usize> = labels.iter().map(place).collect();

@@ -1,29 +1,36 @@
 //! Meta-learners: rules that are trained on what the slots say.
 //!
-//! A [`Stack`] lays out what the slots predict for each held-out row as one row of numbers ([`MetaFeatures`]) and hands
-//! the table to a [`MetaLearner`]: [`Linear`], [`Ridge`], [`ElasticNet`], [`Logistic`], [`Network`], or any type of
-//! your own. [`MultiLayerStack`](crate::combine::stack::MultiLayerStack) puts one rule on top of several others.
+//! A [`Stack`] arranges the predictions of the slots for each held-out row as one row of numbers ([`MetaFeatures`]) and
+//! gives the table to a [`MetaLearner`]: [`Linear`], [`Ridge`], [`ElasticNet`], [`LinearRegression`], [`Tweedie`],
+//! [`Logistic`], [`NeuralNetwork`], any model of linfa ([`Linfa`]), or any type of your own. [`MultiLayerStack`] fits one
+//! combiner on the outputs of several others.
 mod affine;
 mod elastic_net;
 mod features;
 mod learner;
 mod linear;
+mod linear_regression;
+mod linfa_models;
 mod logistic;
 mod multi_layer;
 mod network;
 mod ridge;
 mod search;
 mod sums;
+mod tweedie;
 
 pub use affine::AffineModel;
 pub use elastic_net::ElasticNet;
 pub use features::MetaFeatures;
 pub use learner::{MetaDataset, MetaLearner, MetaModel};
 pub use linear::Linear;
+pub use linear_regression::LinearRegression;
+pub use linfa_models::{ByLabel, ByValue, Linfa, LinfaModel, LinfaTarget, OneVsRest, Reading};
 pub use logistic::{Logistic, LogisticModel};
 pub use multi_layer::{CombinerSet, FittedMultiLayerStack, FittedSet, InferenceMode, MultiLayerStack};
 pub use network::{Architecture, Mlp, NetworkModel, NeuralNetwork};
 pub use ridge::Ridge;
+pub use tweedie::{Link, Tweedie, TweedieModel};
 
 use crate::{
     combine::{Combiner, Fit, FittedCombiner},

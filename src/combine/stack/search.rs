@@ -4,7 +4,7 @@ use crate::{
         sums::{Centred, Sums},
         MetaDataset,
     },
-    kernels::cpu::argmin,
+    kernels::argmax::argmin,
     Error, Result, Seed,
 };
 use ndarray::Array2;

@@ -5,7 +5,7 @@
 //! penalty is then solved for without another look at the rows. Costs R·F² for the pass and F³ to solve.
 use crate::{
     combine::stack::MetaDataset,
-    kernels::cpu::{self, Number},
+    kernels::{cpu, float::Number},
     threads::wide,
     Error, Result, Rows,
 };
@@ -114,7 +114,7 @@ fn of<T: Number>(
     weights: &[f64],
 ) -> Result<Vec<Sums>> {
     let width = dataset.features().dim(1)?;
-    let sums = cpu::with(dataset.features(), |x: &[T]| {
+    let sums = cpu::with_slice(dataset.features(), |x: &[T]| {
         let rows = Table { x, width, answers, weights };
         let origin = rows.means();
         let sums = |group: &Rows| Sums {

@@ -66,7 +66,7 @@ fn values(members: usize, seed: u64) -> (HeldOut, Tensor) {
     (held_out.with_inputs(&inputs).unwrap(), weights)
 }
 
-fn fitted<C: Combiner>(rule: &C, held_out: &HeldOut) -> C::Fitted {
+fn fit<C: Combiner>(rule: &C, held_out: &HeldOut) -> C::Fitted {
     rule.fit(&held_out).unwrap()
 }
 
@@ -96,7 +96,7 @@ type Table = &'static [&'static [f64]];
 fn logistic_stacks_are_scikit_learns() {
     let check = |held_out: &HeldOut, through: bool, columns: usize, tables: [Table; 4]| {
         let [coefficients, intercepts, decisions, probabilities] = tables;
-        let fitted = fitted(&Stack::new(exact()).pass_through(through), held_out);
+        let fitted = fit(&Stack::new(exact()).pass_through(through), held_out);
         assert_eq!(fitted.columns().len(), columns);
         assert!(fitted.model().gradient() <= 1e-8, "{fitted:?}");
         near(fitted.model().coefficients(), coefficients, 1e-6);
@@ -121,13 +121,13 @@ fn logistic_stacks_are_scikit_learns() {
         [TWO_THROUGH_COEFFICIENTS, TWO_THROUGH_INTERCEPTS, TWO_THROUGH_DECISIONS, TWO_THROUGH_PROBABILITIES];
     check(&two, true, 5, through);
 
-    let fitted = fitted(&Stack::new(exact()).features(MetaFeatures::Classes), &two);
+    let fitted = fit(&Stack::new(exact()).features(MetaFeatures::Classes), &two);
     near(fitted.model().coefficients(), TWO_CLASSES_COEFFICIENTS, 1e-6);
     assert_eq!(fitted.columns(), ["member 0, class 1", "member 1, class 1", "member 2, class 1"]);
     for (held_out, weights, expected) in
         [(three, of_three, THREE_WEIGHTED_COEFFICIENTS), (two, of_two, TWO_WEIGHTED_COEFFICIENTS)]
     {
-        let fitted = fitted(&Stack::new(exact()), &held_out.with_weights(&weights).unwrap());
+        let fitted = fit(&Stack::new(exact()), &held_out.with_weights(&weights).unwrap());
         near(fitted.model().coefficients(), expected, 1e-6);
     }
 }
@@ -136,8 +136,8 @@ fn logistic_stacks_are_scikit_learns() {
 fn the_default_accuracy_and_single_precision_are_close_to_the_exact_fit() {
     for (members, k, seed) in [(4, 3, 7), (3, 2, 8)] {
         let (held_out, _) = classes(members, k, seed);
-        let best = fitted(&Stack::new(exact()), &held_out).fitted().unwrap().objective;
-        let fitted = fitted(&Stack::new(Logistic::new()), &held_out);
+        let best = fit(&Stack::new(exact()), &held_out).fitted().unwrap().objective;
+        let fitted = fit(&Stack::new(Logistic::new()), &held_out);
         assert!(fitted.model().gradient() <= 1e-4);
         assert!((0. ..1e-5).contains(&(fitted.fitted().unwrap().objective - best)));
 
@@ -166,7 +166,7 @@ fn logistic_stacks_are_linfas() {
     let data = linfa::DatasetBase::new(x.unwrap(), ndarray::Array1::from(y));
     let model =
         linfa_logistic::MultiLogisticRegression::default().gradient_tolerance(1e-8).fit(&data).unwrap();
-    let ours = fitted(&Stack::new(exact()), &held_out);
+    let ours = fit(&Stack::new(exact()), &held_out);
     let theirs: Vec<Vec<f64>> = model.params().columns().into_iter().map(|c| c.to_vec()).collect();
     near(ours.model().coefficients(), &theirs, 1e-5);
 }
@@ -185,12 +185,12 @@ fn stacks_for_values_are_scikit_learns() {
     ) {
         let (held_out, weights) = values(4, 9);
         for (inputs, [coefficients, predictions]) in [(false, plain), (true, through)] {
-            let fitted = fitted(&Stack::new(learner).pass_through(inputs), &held_out);
+            let fitted = fit(&Stack::new(learner).pass_through(inputs), &held_out);
             near(&[linear_row(fitted.model())], coefficients, 1e-6);
             assert_eq!(fitted.columns().len() + 1, coefficients[0].len());
             near(&[predicted(&fitted, &held_out).concat()[..3].to_vec()], predictions, 1e-6);
         }
-        let fitted = fitted(&Stack::new(learner), &held_out.with_weights(&weights).unwrap());
+        let fitted = fit(&Stack::new(learner), &held_out.with_weights(&weights).unwrap());
         near(&[linear_row(fitted.model())], weighted, 1e-6);
     }
     check(Linear, [LINEAR, LINEAR_SAID], [LINEAR_THROUGH, LINEAR_THROUGH_SAID], LINEAR_WEIGHTED);
@@ -208,7 +208,7 @@ fn least_squares_is_linfas() {
     let y = ndarray::Array1::from(held_out.targets().to_vec1::<f64>().unwrap());
     let model =
         linfa_linear::LinearRegression::default().fit(&linfa::DatasetBase::new(x.unwrap(), y)).unwrap();
-    let ours = fitted(&Stack::new(Linear).pass_through(true), &held_out);
+    let ours = fit(&Stack::new(Linear).pass_through(true), &held_out);
     near(&[&ours.model().coefficients()[0]], &[model.params().to_vec()], 1e-9);
     near(&[ours.model().intercepts()], &[[model.intercept()]], 1e-9);
 }
@@ -217,7 +217,7 @@ fn least_squares_is_linfas() {
 fn rules_over_rules_are_scikit_learns() {
     let (held_out, _) = classes(4, 3, 7);
     let rule = MultiLayerStack::new((Stack::new(exact()), Stack::new(exact().c(0.1))), Stack::new(exact()));
-    let fitted = fitted(&rule, &held_out);
+    let fitted = fit(&rule, &held_out);
     near(&predicted(&fitted, &held_out)[..3], LAYERS_PROBABILITIES, 1e-6);
     assert_eq!(fitted.name(), "logistic-stack over logistic-stack, logistic-stack");
     assert_eq!(fitted.top().columns()[3], "logistic-stack 2, class 0");
@@ -228,7 +228,7 @@ fn a_layer_speaks_as_refit_or_as_the_mean_of_its_folds() {
     let (held_out, _) = values(3, 4);
     let layer = || (Stack::new(Linear), Median);
     for (how, fits) in [(InferenceMode::Refit, 1), (InferenceMode::FoldMean, 4)] {
-        let fitted = fitted(&MultiLayerStack::new(layer(), Mean).folds(4).inference_mode(how), &held_out);
+        let fitted = fit(&MultiLayerStack::new(layer(), Mean).folds(4).inference_mode(how), &held_out);
         assert_eq!(fitted.lower().len(), fits);
         let mut sum = vec![0.; ROWS];
         for (stack, median) in fitted.lower() {
@@ -241,13 +241,13 @@ fn a_layer_speaks_as_refit_or_as_the_mean_of_its_folds() {
     }
     // What the top is fitted on is out of fold: of a row's own answer nothing comes through.
     let top = MultiLayerStack::new(layer(), Stack::new(Linear)).members(true).folds(ROWS);
-    let fitted = fitted(&top, &held_out);
+    let fitted = fit(&top, &held_out);
     assert_eq!(fitted.top().columns(), ["linear-stack", "median", "member 0", "member 1", "member 2"]);
     let nested = MultiLayerStack::new(
         vec![Median, Median],
         MultiLayerStack::new((Mean, Median), Stack::new(Ridge::new(1.))),
     );
-    assert_eq!(predicted(&fitted(&nested, &held_out), &held_out).len(), ROWS);
+    assert_eq!(predicted(&fit(&nested, &held_out), &held_out).len(), ROWS);
     for bad in [0, 1] {
         let e = MultiLayerStack::new(layer(), Mean).folds(bad).fit(&held_out).unwrap_err();
         assert!(e.to_string().contains("the folds of the layers"), "{e}");
@@ -259,7 +259,7 @@ fn a_layer_speaks_as_refit_or_as_the_mean_of_its_folds() {
 /// Every stack on `held_out`, by name: what it says of the same rows.
 fn each_stack(held_out: &HeldOut, then: impl Fn(&str, Vec<Vec<f64>>)) {
     fn one<C: Combiner>(held_out: &HeldOut, rule: C) -> (String, Vec<Vec<f64>>) {
-        let fitted = fitted(&rule, held_out);
+        let fitted = fit(&rule, held_out);
         (fitted.name(), predicted(&fitted, held_out))
     }
     let network = || NeuralNetwork::new(Mlp::new(&[4])).epochs(3);
@@ -341,7 +341,7 @@ fn stacks_cope_with_what_comes() {
 fn duplicates_share_alike_and_constants_change_nothing() {
     let (held_out, _) = values(3, 5);
     let twice = held_out.select_slots(&[0, 1, 2, 1]).unwrap();
-    let (one, two) = (fitted(&Stack::new(Linear), &held_out), fitted(&Stack::new(Linear), &twice));
+    let (one, two) = (fit(&Stack::new(Linear), &held_out), fit(&Stack::new(Linear), &twice));
     near(&predicted(&one, &held_out), &predicted(&two, &twice), 1e-8);
     let (one, two) = (&one.model().coefficients()[0], &two.model().coefficients()[0]);
     near(&[[one[0], one[1] / 2., one[2], one[1] / 2.]], &[two], 1e-7);
@@ -350,7 +350,7 @@ fn duplicates_share_alike_and_constants_change_nothing() {
     let more = Tensor::cat(&[held_out.predictions().values(), &constant], 0).unwrap();
     let more = Predictions::new(more, Task::Regression { outputs: 1 }).unwrap();
     let more = HeldOut::from_predictions(&more, held_out.targets()).unwrap();
-    let fitted = fitted(&Stack::new(Linear), &more);
+    let fitted = fit(&Stack::new(Linear), &more);
     assert_eq!(fitted.model().coefficients()[0][3], 0.);
     near(&[&fitted.model().coefficients()[0][..3]], &[one], 1e-9);
 
@@ -361,8 +361,8 @@ fn duplicates_share_alike_and_constants_change_nothing() {
         held_out.predictions().task(),
     );
     let single = HeldOut::from_predictions(&single.unwrap(), held_out.targets()).unwrap();
-    let double = fitted(&Stack::new(Linear), &held_out);
-    near(&predicted(&double, &held_out), &predicted(&fitted(&Stack::new(Linear), &single), &single), 1e-5);
+    let double = fit(&Stack::new(Linear), &held_out);
+    near(&predicted(&double, &held_out), &predicted(&fit(&Stack::new(Linear), &single), &single), 1e-5);
     assert!(double.model().coefficients().concat().iter().all(|b| b.abs() < 10.));
 }
 
@@ -373,13 +373,13 @@ fn a_weight_of_two_is_a_row_twice() {
         let weights: Vec<f64> = (0..ROWS).map(|i| if i % 3 == 0 { 2. } else { 1. }).collect();
         let weighted = held_out.clone().with_weights(&Tensor::new(weights, CPU).unwrap()).unwrap();
         let rule = Stack::new(learner);
-        let a = predicted(&fitted(&rule, &weighted), held_out);
-        near(&a, &predicted(&fitted(&rule, &held_out.select(&twice).unwrap()), held_out), tolerance);
+        let a = predicted(&fit(&rule, &weighted), held_out);
+        near(&a, &predicted(&fit(&rule, &held_out.select(&twice).unwrap()), held_out), tolerance);
         let none: Vec<f64> = (0..ROWS).map(|i| f64::from(u8::from(i % 4 != 0))).collect();
         let some: Vec<u32> = (0..ROWS as u32).filter(|i| i % 4 != 0).collect();
         let weighted = held_out.clone().with_weights(&Tensor::new(none, CPU).unwrap()).unwrap();
-        let a = predicted(&fitted(&rule, &weighted), held_out);
-        near(&a, &predicted(&fitted(&rule, &held_out.select(&some).unwrap()), held_out), tolerance);
+        let a = predicted(&fit(&rule, &weighted), held_out);
+        near(&a, &predicted(&fit(&rule, &held_out.select(&some).unwrap()), held_out), tolerance);
     }
     let (numbers, _) = values(3, 6);
     let (labels, _) = classes(3, 3, 6);
@@ -399,7 +399,7 @@ fn classes_that_are_missing_get_nothing_and_one_alone_is_an_error() {
         (0..ROWS as u32).filter(|i| classes.contains(&labels[*i as usize])).collect()
     };
     for present in [&[1u32, 3][..], &[0, 2, 3]] {
-        let fitted = fitted(&Stack::new(Logistic::new()), &held_out.select(&keep(present)).unwrap());
+        let fitted = fit(&Stack::new(Logistic::new()), &held_out.select(&keep(present)).unwrap());
         assert_eq!(fitted.model().present(), present);
         for row in predicted(&fitted, &held_out) {
             let sum: f64 = row.iter().sum();
@@ -413,7 +413,7 @@ fn classes_that_are_missing_get_nothing_and_one_alone_is_an_error() {
         e,
         "the held-out rows must be of at least two classes for logistic regression, but is all of class 2"
     );
-    let fitted = fitted(&Stack::new(Linear), &one);
+    let fitted = fit(&Stack::new(Linear), &one);
     assert!(
         predicted(&fitted, &held_out).iter().all(|row| (row[2] - 1.).abs() < 1e-9),
         "a linear stack copes"
@@ -455,7 +455,7 @@ fn parameters_out_of_range_are_named() {
 #[test]
 fn a_head_refuses_other_voices() {
     let (held_out, _) = classes(3, 3, 6);
-    let fitted = fitted(&Stack::new(Linear).pass_through(true), &held_out);
+    let fitted = fit(&Stack::new(Linear).pass_through(true), &held_out);
     let fewer = held_out.predictions().narrow(0, 2).unwrap();
     assert!(fitted.combine(&fewer).unwrap_err().to_string().contains("was fitted on 3 predictions"));
     let wide =
@@ -493,15 +493,15 @@ fn a_network_learns_what_is_not_linear_and_comes_back_from_bytes() {
     let rule = Stack::new(
         NeuralNetwork::new(Mlp::new(&[10])).epochs(150).optimizer(crate::train::Optimizer::adam(1e-2)),
     );
-    let fitted = fitted(&rule, &held_out);
+    let fitted = fit(&rule, &held_out);
     assert!(held_out.metrics(&fitted).unwrap().headline() > held_out.metrics(&Mean).unwrap().headline());
     let bytes = crate::codec::encode(&fitted).unwrap();
     let back: FittedStack<NetworkModel<Mlp>> = crate::codec::decode(&bytes).unwrap();
     assert_eq!(back, fitted);
     assert_eq!(predicted(&back, &held_out), predicted(&fitted, &held_out));
-    assert_eq!(crate::codec::encode(&fitted(&rule, &held_out)).unwrap(), bytes, "one seed, one network");
+    assert_eq!(crate::codec::encode(&fit(&rule, &held_out)).unwrap(), bytes, "one seed, one network");
     let other = Stack::new(NeuralNetwork::new(Mlp::new(&[10])).epochs(2).seed(5.into()));
-    assert_ne!(fitted(&other, &held_out), fitted);
+    assert_ne!(fit(&other, &held_out), fitted);
     for i in (0..bytes.len()).step_by(7) {
         let _ = crate::codec::decode::<FittedStack<NetworkModel<Mlp>>>(&bytes[..i]);
         let mut flipped = bytes.clone();
@@ -515,7 +515,7 @@ fn a_network_learns_what_is_not_linear_and_comes_back_from_bytes() {
     let large = (numbers.predictions().values() * 1e6).unwrap();
     let large = Predictions::new(large, numbers.predictions().task()).unwrap();
     let large = HeldOut::from_predictions(&large, &(numbers.targets() * 1e6).unwrap()).unwrap();
-    let fitted = fitted(&rule, &large);
+    let fitted = fit(&rule, &large);
     let mean: f64 = held_out_rmse(&large, &Mean);
     assert!(held_out_rmse(&large, &fitted) < mean, "{mean}");
 }
@@ -541,7 +541,7 @@ impl Architecture for Flat {
 #[test]
 fn any_network_will_do_and_gradients_flow_through_it() {
     let (held_out, _) = classes(2, 3, 7);
-    let fitted = fitted(&Stack::new(NeuralNetwork::new(Flat).epochs(3)), &held_out);
+    let fitted = fit(&Stack::new(NeuralNetwork::new(Flat).epochs(3)), &held_out);
     let predicted = candle_core::Var::from_tensor(held_out.predictions().values()).unwrap();
     let predictions = Predictions::new(predicted.as_tensor().clone(), held_out.predictions().task()).unwrap();
     let out = fitted.combine(&predictions).unwrap().narrow(1, 0, 1).unwrap().sum_all().unwrap();
@@ -562,14 +562,14 @@ fn the_penalty_found_is_the_one_with_the_least_error_on_the_folds() {
         };
         folds.iter().map(by_fold).sum()
     };
-    let ridge = |alpha: f64| error(&|rows| fitted(&Stack::new(Ridge::new(alpha)), rows));
+    let ridge = |alpha: f64| error(&|rows| fit(&Stack::new(Ridge::new(alpha)), rows));
     let grid: Vec<f64> = (-12..=12).map(|h| 10f64.powf(f64::from(h) / 2.)).collect();
     let best = grid.iter().copied().min_by(|a, b| ridge(*a).total_cmp(&ridge(*b))).unwrap();
-    let fitted = fitted(&Stack::new(Ridge::cross_validated(4)), &held_out);
+    let fitted = fit(&Stack::new(Ridge::cross_validated(4)), &held_out);
     assert_eq!(fitted.model().penalty(), best);
-    let net = fitted(&Stack::new(ElasticNet::cross_validated(0.5, 4)), &held_out);
+    let net = fit(&Stack::new(ElasticNet::cross_validated(0.5, 4)), &held_out);
     let at = |factor: f64| {
-        error(&|rows| fitted(&Stack::new(ElasticNet::new(net.model().penalty() * factor, 0.5)), rows))
+        error(&|rows| fit(&Stack::new(ElasticNet::new(net.model().penalty() * factor, 0.5)), rows))
     };
     let most = Sums::of_all(&MetaDataset::new(
         table(held_out.predictions(), MetaFeatures::Probabilities, false).unwrap(),
@@ -589,22 +589,22 @@ proptest! {
     #[test]
     fn least_squares_does_not_mind_order_and_units(seed in 0u64..1000, unit in 1e-6f64..1e6) {
         let (held_out, _) = values(4, seed);
-        let plain = predicted(&fitted(&Stack::new(Linear), &held_out), &held_out);
+        let plain = predicted(&fit(&Stack::new(Linear), &held_out), &held_out);
         let turned = held_out.select_slots(&[2, 0, 3, 1]).unwrap();
-        near(&predicted(&fitted(&Stack::new(Linear), &turned), &turned), &plain, 1e-8);
+        near(&predicted(&fit(&Stack::new(Linear), &turned), &turned), &plain, 1e-8);
         let values = held_out.predictions().values();
         let first = (values.narrow(0, 0, 1).unwrap() * unit).unwrap();
         let scaled = Tensor::cat(&[first, values.narrow(0, 1, 3).unwrap()], 0).unwrap();
         let scaled = Predictions::new(scaled, held_out.predictions().task()).unwrap();
         let scaled = HeldOut::from_predictions(&scaled, held_out.targets()).unwrap();
-        near(&predicted(&fitted(&Stack::new(Linear), &scaled), &scaled), &plain, 1e-8);
+        near(&predicted(&fit(&Stack::new(Linear), &scaled), &scaled), &plain, 1e-8);
     }
 
     /// At the minimum no step leads down: the objective is convex, so this is the least.
     #[test]
     fn no_step_from_the_logistic_fit_leads_down(seed in 0u64..1000, classes_ in 2usize..5) {
         let (held_out, _) = classes(2, classes_, seed);
-        let fitted = fitted(&Stack::new(exact()), &held_out);
+        let fitted = fit(&Stack::new(exact()), &held_out);
         prop_assert!(fitted.model().gradient() <= 1e-8, "{:?}", fitted.fitted());
     }
 }

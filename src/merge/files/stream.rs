@@ -471,7 +471,8 @@ fn read_index(path: &Path) -> Result<Index> {
         return Err(FormatError::foreign("it is no index of a sharded checkpoint").of(path.display()));
     }
     let bytes = fs::read(path).map_err(failed)?;
-    serde_json::from_slice(&bytes).map_err(|e| FormatError::foreign(format!("its index: {e}")).of(path.display()))
+    serde_json::from_slice(&bytes)
+        .map_err(|e| FormatError::foreign(format!("its index: {e}")).of(path.display()))
 }
 
 /// The checkpoint in a folder: its index, or its only file.

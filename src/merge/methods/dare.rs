@@ -1,9 +1,9 @@
 //! DARE: drop and rescale.
 use crate::{
-    kernels::real::vectorized,
+    kernels::simd::vectorized,
     merge::{
         methods::task_vectors::{task_vector_settings, Join, TaskVectors, Thin},
-        ElementwiseRule, Method, Needs, Sources, STRIP,
+        ElementwiseRule, Method, Needs, Sources, STRIP_LEN,
     },
     Result, Seed,
 };
@@ -96,8 +96,8 @@ impl Thin for Dropped {
         let Some(seed) = self.seeds.get(network) else { return };
         let mut rng = seed.rng();
         rng.set_word_pos(start as u128);
-        let mut draws = [0u8; 4 * STRIP];
-        let draws = &mut draws[..4 * delta.len().min(STRIP)];
+        let mut draws = [0u8; 4 * STRIP_LEN];
+        let draws = &mut draws[..4 * delta.len().min(STRIP_LEN)];
         rng.fill_bytes(draws);
         let (draws, _) = draws.as_chunks::<4>();
         vectorized(

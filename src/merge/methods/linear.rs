@@ -1,6 +1,6 @@
 //! Weighted average.
 use crate::{
-    kernels::strips::weighted_sum,
+    kernels::linear::weighted_sum,
     merge::{ElementwiseRule, Method, Needs, Sources, Strip},
     weights::RunWeights,
     Result,

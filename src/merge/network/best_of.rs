@@ -1,8 +1,8 @@
 //! What a pool is best used as: an ensemble, or one network.
 use crate::{
-    combine::{cross_fit::predicted_by_folds, Mean, RuleScore},
+    combine::{cross_fit::predicted_by_folds, CombinerScore, Mean},
     data::Dataset,
-    kernels::cpu::argmin,
+    kernels::argmax::argmin,
     merge::{GreedySoup, MaxBarrier, MergeSpec},
     metrics::{Criterion, Interval, RowLoss},
     pool::ROWS,
@@ -132,7 +132,7 @@ pub struct Candidate {
     pub cost: f64,
     /// How good it is, each row scored by a choice on other rows where there is something to choose; none, if it cannot
     /// be made.
-    pub score: Option<RuleScore>,
+    pub score: Option<CombinerScore>,
     /// The loss barrier between it and the networks that it was merged from.
     pub barrier: Option<f64>,
     /// Why it cannot be made.
@@ -270,7 +270,7 @@ impl<'t, L: Learner> Test<'t, L> {
         let predictions = apart.live()?.predictions_on(data, &rows, ROWS)?;
         let held_out =
             HeldOut::of_rows(predictions, data, device, rows.clone(), apart.names(), apart.costs())?;
-        let criterion = options.criterion.unwrap_or_else(|| RowLoss::usual(data.task()));
+        let criterion = options.criterion.unwrap_or_else(|| RowLoss::loss_for(data.task()));
         criterion.check(&held_out.truth()?)?;
         let halves = held_out.folds(2, options.seed)?;
         let unit = held_out.costs().iter().sum::<f64>() / held_out.costs().len() as f64;
@@ -377,7 +377,7 @@ impl<'t, L: Learner> Test<'t, L> {
             false => self.says(&pool, &everyone)?,
         };
         let losses = self.held_out.losses_by(self.criterion, &predicted)?;
-        let score = RuleScore {
+        let score = CombinerScore {
             metrics: self.held_out.metrics_of(&predicted)?,
             loss: self.held_out.interval(&losses, &self.weights, self.options.seed)?,
         };

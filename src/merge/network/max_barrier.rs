@@ -271,7 +271,7 @@ mod tests {
         let data = digits(true);
         let trainer = resnet(&[(24, 1)]).epochs(4).optimizer(Optimizer::adam(3e-3));
         let session = Session::new(&trainer, &data);
-        let plan = session.plan(&MultiRun::new(2), 1).unwrap().reserve(0.3, &data, 1.into()).unwrap();
+        let plan = session.plan(&MultiRun::new(2), 1).unwrap().reserve(0.3, &data, 1).unwrap();
         let pool = session.train(&plan).unwrap();
         let guard = MaxBarrier::new(f64::INFINITY, &plan.reserved);
         let average = MergeSpec::average(RunWeights::Uniform);

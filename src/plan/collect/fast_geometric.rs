@@ -96,6 +96,7 @@ impl CollectMembers for FastGeometric {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::Collect;
 
     #[test]
     fn goes_down_and_up_after_pretraining() {
@@ -104,7 +105,7 @@ mod tests {
         assert_eq!(t.rate(1., at(7, 1)), None);
         // Eight steps down from α₁, two an epoch, to α₂ after four of them, and back.
         let expected = [0.05, 0.04, 0.03, 0.02, 0.01, 0.02, 0.03, 0.04, 0.05, 0.04];
-        for (i, rate) in (0u32..).zip(expected) {
+        for (i, rate) in (0..).zip(expected) {
             let got = t.rate(1., at(8 + i / 2, i % 2)).unwrap();
             assert!((got - rate).abs() < 1e-12, "{i}: {got}");
         }
@@ -118,7 +119,7 @@ mod tests {
             let fge = FastGeometric::new(c, high, low).pretraining(share);
             let start = (share * epochs as f64).round() as usize;
             for (epoch, batch) in (start..epochs).flat_map(|e| (0..n).map(move |i| (e, i))) {
-                let t = (f64::from((epoch - start) % c) + f64::from(batch) / f64::from(n)) / f64::from(c);
+                let t = (((epoch - start) % c) as f64 + batch as f64 / n as f64) / c as f64;
                 let down = |t: f64| high + (low - high) * t;
                 let paper = if t <= 0.5 { down(2. * t) } else { down(2. - 2. * t) };
                 let got = fge.rate(1., Position { epoch, batch, epochs, batches_per_epoch: n }).unwrap();

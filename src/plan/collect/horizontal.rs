@@ -91,6 +91,7 @@ impl CollectMembers for Horizontal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::Collect;
 
     fn taken(t: Horizontal, epochs: usize) -> Vec<(usize, usize)> {
         (0..epochs).filter_map(|e| t.due(e, epochs).map(|i| (e, i))).collect()

@@ -1,12 +1,12 @@
 //! A loss and its gradient in one pass over the rows, on the CPU.
 use crate::{
-    kernels::real::{folded, vectorized, Real},
+    kernels::{cpu, float::Real, simd::vectorized, sums::fold_in_lanes},
     train::{
         loss::{binary, classes, columns, labels},
         Loss,
     },
 };
-use candle_core::{CpuStorage, CustomOp1, Layout, Result as CResult, Shape, Storage, Tensor};
+use candle_core::{CpuStorage, CustomOp1, Layout, Result as CResult, Shape, Tensor};
 
 /// The mean, as one operation in the graph.
 pub(crate) fn mean<T: Real>(
@@ -16,7 +16,7 @@ pub(crate) fn mean<T: Real>(
     weights: Option<Vec<f64>>,
 ) -> CResult<Tensor> {
     let output = output.contiguous()?;
-    let known = numbers::<T, _>(&output, |x| {
+    let known = cpu::with_slice(&output, |x: &[T]| -> CResult<Known<T>> {
         let rows = output.dim(0)?;
         let share = |row: usize| weights.as_ref().map_or(1.0 / rows as f64, |w| w[row]);
         match loss {
@@ -34,29 +34,17 @@ pub(crate) fn mean<T: Real>(
             }
             Loss::MeanSquared | Loss::MeanAbsolute | Loss::Huber { .. } => {
                 let (_, columns) = columns(&output, targets)?;
-                let targets = targets.to_dtype(T::DTYPE)?.contiguous()?;
-                numbers::<T, _>(&targets, |y| {
-                    Ok(match loss {
-                        Loss::MeanAbsolute => elementwise(x, y, columns, share, |x, y| absolute(x - y)),
-                        Loss::Huber { delta } => {
-                            elementwise(x, y, columns, share, |x, y| huber(x - y, T::of(delta)))
-                        }
-                        _ => elementwise(x, y, columns, share, |x, y| squared(x - y)),
-                    })
+                cpu::with_slice(targets, |y: &[T]| match loss {
+                    Loss::MeanAbsolute => elementwise(x, y, columns, share, |x, y| absolute(x - y)),
+                    Loss::Huber { delta } => {
+                        elementwise(x, y, columns, share, |x, y| huber(x - y, T::of(delta)))
+                    }
+                    _ => elementwise(x, y, columns, share, |x, y| squared(x - y)),
                 })
             }
         }
-    })?;
+    })??;
     output.apply_op1(known)
-}
-
-/// What `read` makes of a contiguous tensor's numbers.
-fn numbers<T: Real, R>(tensor: &Tensor, read: impl FnOnce(&[T]) -> CResult<R>) -> CResult<R> {
-    let (storage, layout) = tensor.storage_and_layout();
-    let (Storage::Cpu(storage), Some((start, end))) = (&*storage, layout.contiguous_offsets()) else {
-        candle_core::bail!("expected a contiguous tensor on the CPU");
-    };
-    read(&T::cpu_storage_as_slice(storage)?[start..end])
 }
 
 /// `share(row)` of each row's loss, summed, and the gradient of that.
@@ -70,14 +58,14 @@ fn cross_entropy<T: Real>(
 ) -> Known<T> {
     let spread = T::of(smoothing / classes as f64);
     let at_label = T::of(1.0 - smoothing);
-    let sum = |numbers: &[T]| folded(numbers, T::zero(), |a, x| a + x, |a, b| a + b);
+    let sum = |numbers: &[T]| fold_in_lanes(numbers, T::zero(), |a, x| a + x, |a, b| a + b);
     let greater = |a, b| if b > a { b } else { a };
 
     // First the logits below the greatest of their row, then their exponentials, at last the gradient.
     let mut gradient = z.to_vec();
     let mut value = 0.0;
     for (row, (z, &label)) in gradient.chunks_exact_mut(classes).zip(labels).enumerate() {
-        let greatest = folded(z, z[0], greater, greater);
+        let greatest = fold_in_lanes(z, z[0], greater, greater);
         z.iter_mut().for_each(|z| *z -= greatest);
         let target = at_label * z[label as usize];
         // Not 0 times the sum, which may be infinite.

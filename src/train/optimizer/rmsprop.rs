@@ -1,6 +1,6 @@
 use crate::{
     check::{below_one, non_negative, positive},
-    kernels::real::Real,
+    kernels::float::Real,
     train::optimizer::{
         check_epsilon,
         rule::{Gradient, Kernel, Step, UpdateRule, SLOTS},

@@ -1,6 +1,6 @@
 //! What an optimizer is to the machinery that runs it, and how its loop meets a variable's memory.
 use crate::{
-    kernels::real::{vectorized, Real},
+    kernels::{cpu, float::Real, simd::vectorized},
     train::clip::Limits,
 };
 use candle_core::{CpuStorage, InplaceOp2, Layout, Result as CResult, Tensor};
@@ -79,11 +79,8 @@ impl<K: Kernel<T>, T: Real> InplaceOp2 for InPlace<'_, K, T> {
     }
 
     fn cpu_fwd(&self, w: &mut CpuStorage, wl: &Layout, g: &CpuStorage, gl: &Layout) -> CResult<()> {
-        let (Some((w0, w1)), Some((g0, g1))) = (wl.contiguous_offsets(), gl.contiguous_offsets()) else {
-            candle_core::bail!("a variable and its gradient must be contiguous to be optimized");
-        };
-        let w = &mut T::slice_mut(w)?[w0..w1];
-        let g = &T::cpu_storage_as_slice(g)?[g0..g1];
+        let w = cpu::storage_slice_mut::<T>(w, wl)?;
+        let g = cpu::storage_slice::<T>(g, gl)?;
         let mut moments = self.moments.borrow_mut();
         vectorized(
             #[inline(always)]

@@ -1,6 +1,6 @@
 use crate::{
     check::{below_one, non_negative, positive, require},
-    kernels::real::Real,
+    kernels::float::Real,
     train::optimizer::rule::{Gradient, Kernel, Step, UpdateRule, SLOTS},
     Result,
 };

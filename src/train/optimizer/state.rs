@@ -1,6 +1,6 @@
 use crate::{
     check::non_negative,
-    kernels::real::Real,
+    kernels::float::Real,
     train::{
         clip::{norm, Limits},
         optimizer::rule::{InPlace, Step, UpdateRule, SLOTS},

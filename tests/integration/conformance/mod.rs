@@ -10,7 +10,7 @@ use candle_core::Tensor;
 use candle_ensemble::{
     data::{Dataset, TensorDataset},
     exec::{Executor, Sequential, Threads},
-    merge::{network::best_of, BestOf, GreedySoup, MaxBarrier, MergeSpec},
+    merge::{best_of, BestOf, GreedySoup, MaxBarrier, MergeSpec},
     plan::Plan,
     store::{MemoryStore, Store},
     strategy::EnsembleBuilder,
@@ -96,7 +96,7 @@ fn each_ensemble(check: impl Fn(&str, &Case, Box<dyn Predictor>)) {
 // ---- Plans.
 
 fn members(plan: &Plan) -> usize {
-    plan.runs.iter().map(|run| run.take.members(EPOCHS) as usize).sum()
+    plan.runs.iter().map(|run| run.collect.members(EPOCHS) as usize).sum()
 }
 
 #[test]
@@ -127,10 +127,10 @@ fn every_architecture_gets_the_whole_strategy() {
         assert_eq!(members(&plan), 2 * case.members, "{}", case.name);
         for name in &names {
             let of_it = plan.runs.iter().filter(|run| run.architecture == *name);
-            let members: u32 = of_it.map(|run| run.take.members(EPOCHS)).sum();
+            let members: usize = of_it.map(|run| run.collect.members(EPOCHS)).sum();
             assert_eq!(members as usize, case.members, "{}", case.name);
         }
-        let slots = |name: &str| -> Vec<u32> {
+        let slots = |name: &str| -> Vec<usize> {
             plan.runs.iter().filter(|run| run.architecture == name).map(|run| run.slot).collect()
         };
         assert!(slots("small").iter().all(|slot| !slots("large").contains(slot)), "{}", case.name);
@@ -265,7 +265,7 @@ fn a_cancelled_build_goes_on_to_the_same_bytes() {
 /// on nor to watch.
 fn covered(plan: &Plan) -> Vec<Vec<bool>> {
     // Each member of a run has a slot of its own.
-    let each = plan.runs[0].take.members(EPOCHS);
+    let each = plan.runs[0].collect.members(EPOCHS);
     let slots = (plan.runs.iter().map(|run| run.slot).max().unwrap() + 1) * each;
     let predicts = |slot, row| {
         let mut runs = plan.runs.iter().filter(|run| run.slot == slot / each);

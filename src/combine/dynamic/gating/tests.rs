@@ -61,7 +61,7 @@ fn made(predicted: Vec<f32>, members: usize, rows: usize, x: Vec<f32>, y: Vec<u3
     HeldOut::from_predictions(&predictions, &y).unwrap().with_inputs(&x).unwrap()
 }
 
-fn fitted(rule: &Gating, held_out: &HeldOut) -> FittedGating {
+fn fit(rule: &Gating, held_out: &HeldOut) -> FittedGating {
     rule.fit(&held_out).unwrap()
 }
 
@@ -73,7 +73,7 @@ fn members_that_are_good_on_one_side_each_are_trusted_there() {
     // What a gate that knows the sides would have: -.95 ln .9 - .05 ln .1.
     let best = -(0.95 * 0.9f64.ln() + 0.05 * 0.1f64.ln());
     for hidden in [0, 16] {
-        let fitted = fitted(&Gating::new().hidden(hidden), &held_out);
+        let fitted = fit(&Gating::new().hidden(hidden), &held_out);
         let gated = loss(&fitted.combine(fresh.predictions()).unwrap(), &fresh);
         assert!(gated < best + 0.08, "{hidden}: {gated} against {best}");
         assert!(gated < mean - 0.15 && gated < single(0) - 0.3 && gated < single(1) - 0.3, "{gated} {mean}");
@@ -91,7 +91,7 @@ fn members_that_are_equally_good_stay_near_the_mean() {
     let mean = loss(&Mean.combine(fresh.predictions()).unwrap(), &fresh);
     let ratios: Vec<f64> = (0..20)
         .map(|seed| {
-            let fitted = fitted(&Gating::new().epochs(40), &exchangeable(4, 80, seed));
+            let fitted = fit(&Gating::new().epochs(40), &exchangeable(4, 80, seed));
             loss(&fitted.combine(fresh.predictions()).unwrap(), &fresh) / mean
         })
         .collect();
@@ -102,7 +102,7 @@ fn members_that_are_equally_good_stay_near_the_mean() {
 #[test]
 fn without_an_epoch_it_is_the_mean() {
     let held_out = sides(40, 1);
-    let fitted = fitted(&Gating::new().epochs(0), &held_out);
+    let fitted = fit(&Gating::new().epochs(0), &held_out);
     assert_eq!(fitted.fitted().unwrap().iterations, 0);
     let far = (fitted.combine(held_out.predictions()).unwrap()
         - Mean.combine(held_out.predictions()).unwrap())
@@ -114,10 +114,10 @@ fn without_an_epoch_it_is_the_mean() {
 fn the_same_seed_gives_the_same_gate_and_it_comes_back_from_bytes() {
     let held_out = sides(300, 3);
     let rule = Gating::new().exactly(5).seed(Seed::from(5));
-    let fitted = fitted(&rule, &held_out);
+    let fitted = fit(&rule, &held_out);
     assert_eq!(fitted.fitted().unwrap().iterations, 5);
-    assert_eq!(fitted, fitted(&rule, &held_out));
-    assert_ne!(fitted, fitted(&rule.clone().seed(Seed::from(6)), &held_out));
+    assert_eq!(fitted, fit(&rule, &held_out));
+    assert_ne!(fitted, fit(&rule.clone().seed(Seed::from(6)), &held_out));
     let bytes = codec::encode(&fitted).unwrap();
     assert_eq!(codec::decode::<FittedGating>(&bytes).unwrap(), fitted);
 }
@@ -140,7 +140,7 @@ fn values_of_any_size_and_several_outputs() {
     let y = Tensor::from_vec(y, (rows, 2), &Device::Cpu).unwrap();
     let x = Tensor::from_slice(&x, (rows, 1), &Device::Cpu).unwrap();
     let held_out = HeldOut::from_predictions(&predictions, &y).unwrap().with_inputs(&x).unwrap();
-    let fitted = fitted(&Gating::new().epochs(100), &held_out);
+    let fitted = fit(&Gating::new().epochs(100), &held_out);
     let predicted = fitted.combine(held_out.predictions()).unwrap();
     assert_eq!((predicted.dtype(), predicted.dims()), (DType::F64, &[rows, 2][..]));
     let mean = loss(&Mean.combine(held_out.predictions()).unwrap(), &held_out);
@@ -160,7 +160,7 @@ fn a_missing_voice_has_no_weight() {
     let predictions = Predictions::partial(values.clone(), covered, TWO).unwrap();
     let held_out = HeldOut::from_predictions(&predictions, all.targets()).unwrap();
     let held_out = held_out.with_inputs(all.predictions().inputs().unwrap()).unwrap();
-    let predicted = fitted(&Gating::new().epochs(30), &held_out).combine(held_out.predictions()).unwrap();
+    let predicted = fit(&Gating::new().epochs(30), &held_out).combine(held_out.predictions()).unwrap();
     let predicted: Vec<Vec<f32>> = predicted.to_vec2().unwrap();
     let second: Vec<Vec<f32>> = values.get(1).unwrap().to_vec2().unwrap();
     for (row, (predicted, second)) in predicted.iter().zip(&second).enumerate() {
@@ -179,7 +179,7 @@ fn settings_out_of_range_and_rows_of_another_kind_are_refused() {
     refuses(Gating::new().inputs(false).outputs(false), "inputs, outputs or both");
     refuses(Gating::new().learning_rate(-1.), "learning_rate");
     refuses(Gating::new().weight_decay(f64::NAN), "weight_decay");
-    let fitted = fitted(&Gating::new().epochs(2), &held_out);
+    let fitted = fit(&Gating::new().epochs(2), &held_out);
     let alone = held_out.predictions().narrow(0, 1).unwrap();
     assert!(fitted.combine(&alone).unwrap_err().to_string().contains("2 predictions, not 1"));
     let bare = Predictions::new(held_out.predictions().values().clone(), TWO).unwrap();

@@ -5,9 +5,10 @@ use crate::{
         testing::{digits, mlp, resnet, split},
     },
     train::Trainer,
+    weights::batch_norm::{bits, numbers, shortest},
     Seed,
 };
-use candle_core::{Device, Module, ModuleT, Var};
+use candle_core::{DType, Device, Module, ModuleT, Result as CandleResult, Tensor, Var};
 use candle_nn::{batch_norm, conv2d_no_bias, linear, BatchNorm, BatchNormConfig, Conv2dConfig, VarBuilder};
 use rand::Rng;
 
