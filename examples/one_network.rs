@@ -76,14 +76,15 @@ fn show(session: &Session<'_, Trainer<AnyNetwork>>, plan: &Plan, budget: f64) ->
     let average = MergeSpec::average(RunWeights::Uniform);
     for (name, spec) in [
         ("averaged as they are", average.clone()),
-        ("aligned first", average.clone().aligned()),
-        ("aligned and repaired", average.aligned().repaired()),
+        ("aligned first", average.clone().alignment(Alignment::Weights)),
+        ("aligned and repaired", average.alignment(Alignment::Weights).repair(true)),
     ] {
-        match pool.merge(&spec, &MaxBarrier::new(LIMIT, &plan.reserved)) {
+        match pool.merge(&spec, &MaxBarrier::new(LIMIT)) {
             Ok(merged) => println!("{name}: {merged}"),
-            Err(refusal) => println!("{name}: refused: {refusal}"),
+            Err(refused @ Error::BarrierTooHigh { .. }) => println!("{name}: refused: {refused}"),
+            Err(e) => return Err(e),
         }
     }
-    println!("\n{}", best_of(&pool, &BestOf::new().within(budget))?.report);
+    println!("\n{}", best_of(&pool, &BestOf::new().max_cost(budget))?.report);
     Ok(())
 }

@@ -91,6 +91,7 @@ mod codec;
 mod error;
 pub mod files;
 mod kernels;
+pub mod registry;
 mod seed;
 pub mod threads;
 // Floor 2: numbers.

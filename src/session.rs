@@ -11,8 +11,8 @@ use crate::{
     pool::Pool,
     store::{checkpoint, Checkpoints, EpochRecord, Manifest, MemoryStore, Record, Store},
     strategy::EnsembleBuilder,
-    train::{keeper::Keeper, signature, Learner, Run, RunParts},
-    weights::{init, Vars},
+    train::{signature, train_run, Learner, RunCheckpoints, RunParts},
+    weights::Vars,
     Error, Member, Result, Seed,
 };
 use candle_core::Device;
@@ -311,28 +311,24 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
         let Session { learner, data, device, observer, .. } = self.session;
         let started = Instant::now();
         self.notify(&Event::RunStarted { run })?;
-        let (vars, vb) = init::fresh(run.seed.child("init"), learner.init(), learner.dtype(), device);
-        let network = learner.build(&run.architecture, &run.settings, vb)?;
-        let collect = |index: usize, curve: &[EpochRecord]| self.collect(run, index, &vars, curve, done);
-        let mut context = Run::start(RunParts {
+        let key = self.checkpoint_key(run)?;
+        let parts = RunParts {
             data: *data,
             spec: run,
-            vars: &vars,
             device,
             observer: *observer,
-            epochs: learner.epochs(run),
-            keeper: Keeper::new(self.store, self.checkpoint_key(run)?, self.session.checkpoints),
-            take: &collect,
-        })?;
-        let outcome = learner.fit(&network, &mut context);
-        let epochs = context.finish(outcome)?.len() as u64;
-        self.store.drop_checkpoint(&self.checkpoint_key(run)?)?;
+            checkpoints: Some(RunCheckpoints::new(self.store, key.clone(), self.session.checkpoints)),
+            store_member: &|index, vars, curve| self.store_member(run, index, vars, curve, done),
+        };
+        let (_, curve) = train_run(*learner, parts)?;
+        self.store.drop_checkpoint(&key)?;
+        let epochs = curve.len() as u64;
         let planned = learner.epochs(run) as u64;
         self.notify(&Event::RunFinished { run, epochs, planned, elapsed: started.elapsed() })
     }
 
     /// Puts a copy of the network as it is now into the store. With its last member a run counts as done.
-    fn collect(
+    fn store_member(
         &self,
         run: &RunSpec,
         index: usize,

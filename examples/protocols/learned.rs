@@ -99,7 +99,7 @@ pub fn stacking(args: &Args) -> Result<Report> {
         logistic.push(learned(&Stack::new(Logistic::new()), &halves)?);
         let learner = NeuralNetwork::new(Mlp::new(&[10]))
             .epochs(300)
-            .optimizer(Adam::new(1e-3).with_epsilon(1e-7))
+            .optimizer(Adam::new(1e-3).epsilon(1e-7))
             .init(InitScheme::GlorotUniform);
         let seed = Seed::from(args.seed).nth("stacker", repeats);
         net.push(learned(&Stack::new(learner.seed(seed)), &halves)?);

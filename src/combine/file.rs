@@ -96,3 +96,32 @@ pub(crate) fn decode<H: FittedCombiner + DeserializeOwned>(
         own => Err(FormatError::foreign(format!("its combiner is {name:?}, not {own:?}"))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::combine::{Fit, FittedPerClass, Weighted};
+
+    fn error<H: FittedCombiner + DeserializeOwned + std::fmt::Debug>(
+        name: &str,
+        fields: &impl Serialize,
+    ) -> String {
+        let bytes = codec::encode(fields).unwrap();
+        decode::<H>(name, &bytes).unwrap_err().of("the file").to_string()
+    }
+
+    #[test]
+    fn fields_that_do_not_agree_are_errors() {
+        let names = |count: usize| (0..count).map(|s| format!("member {s}")).collect::<Vec<_>>();
+        let weighted = |names: Vec<String>, weights: &[f64]| {
+            error::<Weighted>("mine", &("mine", names, weights.to_vec(), None::<Fit>))
+        };
+        assert!(weighted(names(1), &[0.5, 0.5]).contains("number of names must be 2"));
+        assert!(weighted(names(0), &[]).contains("number of slots must be at least 1"));
+        assert!(weighted(names(2), &[0.5, f64::NAN]).contains("weight of member 1 must be finite"));
+        let fit = Fit { objective: 0., iterations: 1, gap: None };
+        let rows = vec![vec![0.5, 0.5], vec![1.]];
+        let per_class = error::<FittedPerClass>("per-class", &(names(2), rows, fit));
+        assert!(per_class.contains("number of names must be 1"), "{per_class}");
+    }
+}

@@ -46,12 +46,12 @@ impl Split {
     /// Draws the test rows from all rows, each with the same probability.
     ///
     /// # Errors
-    /// A fraction not between 0 and 1, or an empty side.
+    /// When the fraction is not between 0 and 1, or one side is empty.
     pub fn random(rows: usize, test_fraction: f64, seed: Seed) -> Result<Self> {
         Self::random_of(rows, test_size("rows", rows, test_fraction)?, seed)
     }
 
-    /// The same for a number of test rows; at most all.
+    /// As [`Self::random`], for a number of test rows, at most all.
     pub(crate) fn random_of(rows: usize, test: usize, seed: Seed) -> Result<Self> {
         let mut all = (0..number(rows)?).collect();
         Ok(Self::holding_out(rows, draw(&mut all, test, seed.child("split"))))
@@ -70,7 +70,7 @@ impl Split {
         Self::stratified_of(strata, test_size("rows", strata.len(), test_fraction)?, seed)
     }
 
-    /// The same for a number of test rows.
+    /// As [`Self::stratified`], for a number of test rows.
     pub(crate) fn stratified_of(strata: &[u32], size: usize, seed: Seed) -> Result<Self> {
         let mut rows = members(strata)?;
         rows.retain(|_, rows| rows.len() > 1);
@@ -95,7 +95,7 @@ impl Split {
         Self::grouped_of(groups, test_size("groups", members(groups)?.len(), test_fraction)?, seed)
     }
 
-    /// The same for a number of test groups; at most all.
+    /// As [`Self::grouped`], for a number of test groups, at most all.
     pub(crate) fn grouped_of(groups: &[u32], size: usize, seed: Seed) -> Result<Self> {
         let members = members(groups)?;
         let drawn = draw(&mut members.keys().copied().collect(), size, seed.child("split"));

@@ -1,7 +1,11 @@
 //! Bootstrap aggregating.
 use crate::{
+    registry::{Argument, Entry},
     resample::{Amount, Bootstrap, ResampleUnit},
-    strategy::Strategy,
+    strategy::{
+        registry::{boxed, unit, RUNS, UNIT, VALIDATION},
+        EnsembleBuilder, Strategy,
+    },
 };
 
 /// Bagging: trains each run on a bootstrap sample, rows drawn with replacement; the rows that a sample leaves out are
@@ -68,3 +72,18 @@ impl Bagging {
         self
     }
 }
+
+pub(crate) const ENTRY: Entry<Box<dyn EnsembleBuilder>> =
+    Entry::new("bootstrap", "Bagging", "Every member on rows drawn with replacement", |arguments| {
+        let mut bagging = Bagging::new(arguments.get("runs")?).size(arguments.get("size")?);
+        bagging.resample.unit = unit(arguments)?;
+        boxed(bagging, arguments)
+    })
+    .with_aliases(&["bagging"])
+    .with_arguments(&[
+        RUNS,
+        Argument::new("size", "1", "Sample size, as a share of the rows"),
+        UNIT,
+        VALIDATION,
+    ])
+    .with_source("Breiman 1996, doi:10.1007/BF00058655");

@@ -1,5 +1,12 @@
 //! Rows in order of time.
-use crate::{resample::Windows, strategy::Strategy};
+use crate::{
+    registry::{Argument, Entry},
+    resample::Windows,
+    strategy::{
+        registry::{boxed, VALIDATION},
+        EnsembleBuilder, Strategy,
+    },
+};
 
 /// Forward chaining: trains each run on the rows up to some moment and holds out the rows after it. All runs of one
 /// architecture share a slot.
@@ -68,3 +75,22 @@ impl ForwardChaining {
         self
     }
 }
+
+pub(crate) const ENTRY: Entry<Box<dyn EnsembleBuilder>> = Entry::new(
+    "forward-chaining",
+    "ForwardChaining",
+    "Every member on the past of its test window",
+    |arguments| {
+        let (folds, gap) = (arguments.get("folds")?, arguments.get("gap")?);
+        let (window, test) = (arguments.optional("window")?, arguments.optional("test")?);
+        boxed(ForwardChaining::of(Windows { folds, window, gap, test }), arguments)
+    },
+)
+.with_arguments(&[
+    Argument::new("folds", "5", "Runs, each with a test window behind it"),
+    Argument::new("gap", "0", "Rows left out before each test window"),
+    Argument::optional("window", "Trains on at most so many rows, the latest"),
+    Argument::optional("test", "Rows of a test window; rows / (folds + 1), if not set"),
+    VALIDATION,
+])
+.with_source("Tashman 2000, doi:10.1016/S0169-2070(00)00065-0");

@@ -1,7 +1,11 @@
 //! Cross-validation committees.
 use crate::{
+    registry::{Argument, Entry},
     resample::{Folds, ResampleUnit},
-    strategy::Strategy,
+    strategy::{
+        registry::{boxed, unit, UNIT, VALIDATION},
+        EnsembleBuilder, Strategy,
+    },
 };
 
 /// K-fold: trains each of `k` runs on all folds but one and holds that fold out. The `k` models of one repeat share a
@@ -92,3 +96,22 @@ impl KFold {
         self
     }
 }
+
+pub(crate) const ENTRY: Entry<Box<dyn EnsembleBuilder>> =
+    Entry::new("k-fold", "KFold", "Every member on all folds of the rows but one", |arguments| {
+        let (k, repeats) = (arguments.get("k")?, arguments.get("repeats")?);
+        let folds = Folds { k, repeats, unit: unit(arguments)?, refit: arguments.get("refit")? };
+        boxed(KFold::of(folds), arguments)
+    })
+    .with_arguments(&[
+        Argument::new("k", "5", "Folds"),
+        Argument::new("repeats", "1", "How often the rows are dealt to folds"),
+        Argument::new(
+            "refit",
+            "false",
+            "Whether a network fitted on all rows predicts in the place of its folds",
+        ),
+        UNIT,
+        VALIDATION,
+    ])
+    .with_source("Parmanto, Munro and Doyle 1996, doi:10.1080/095400996116848");

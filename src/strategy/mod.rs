@@ -23,6 +23,7 @@ mod multi_run;
 mod random_patches;
 mod random_split;
 mod random_subspace;
+mod registry;
 pub(crate) mod resampled;
 mod single_run;
 
@@ -33,6 +34,7 @@ pub use multi_run::MultiRun;
 pub use random_patches::RandomPatches;
 pub use random_split::RandomSplit;
 pub use random_subspace::RandomSubspace;
+pub use registry::{parse, parse_list, parse_with, registry};
 pub use resampled::Strategy;
 
 pub use crate::plan::{Collect, FastGeometric, Horizontal, Plan, RunSpec, Settings, Snapshot, Value};

@@ -1,5 +1,12 @@
 //! Several runs on the same rows.
-use crate::{resample::AllRows, strategy::Strategy};
+use crate::{
+    registry::Entry,
+    resample::AllRows,
+    strategy::{
+        registry::{boxed, RUNS, VALIDATION},
+        EnsembleBuilder, Strategy,
+    },
+};
 
 /// Multi-run averaging: trains each run on all rows from another seed, and with other architectures or settings where
 /// you give them.
@@ -36,3 +43,10 @@ impl MultiRun {
         Self::of(AllRows { runs })
     }
 }
+
+pub(crate) const ENTRY: Entry<Box<dyn EnsembleBuilder>> =
+    Entry::new("multi-run", "MultiRun", "Every member on all rows, from another seed", |arguments| {
+        boxed(MultiRun::new(arguments.get("runs")?), arguments)
+    })
+    .with_arguments(&[RUNS, VALIDATION])
+    .with_source("Hansen and Salamon 1990, doi:10.1109/34.58871");

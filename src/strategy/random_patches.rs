@@ -1,7 +1,11 @@
 //! Random parts of the rows and of the features.
 use crate::{
+    registry::{Argument, Entry},
     resample::{Amount, ResampleUnit, Subsample, Subspace},
-    strategy::Strategy,
+    strategy::{
+        registry::{boxed, unit, RUNS, UNIT, VALIDATION},
+        EnsembleBuilder, Strategy,
+    },
 };
 
 /// Random patches: trains each run on a random part of the rows and of the features, both drawn without replacement;
@@ -72,3 +76,23 @@ impl RandomPatches {
         self
     }
 }
+
+pub(crate) const ENTRY: Entry<Box<dyn EnsembleBuilder>> = Entry::new(
+    "random-patches",
+    "RandomPatches",
+    "Every member on some of the rows and features",
+    |arguments| {
+        let (rows, features) = (arguments.get("size")?, arguments.get("features")?);
+        let mut patches = RandomPatches::new(arguments.get("runs")?, rows, features);
+        patches.resample.rows.unit = unit(arguments)?;
+        boxed(patches, arguments)
+    },
+)
+.with_arguments(&[
+    RUNS,
+    Argument::new("size", "0.5", "Share of the rows"),
+    Argument::new("features", "0.5", "Share of the features"),
+    UNIT,
+    VALIDATION,
+])
+.with_source("Louppe and Geurts 2012, doi:10.1007/978-3-642-33460-3_28");

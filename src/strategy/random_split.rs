@@ -1,7 +1,11 @@
 //! Random parts of the rows.
 use crate::{
+    registry::{Argument, Entry},
     resample::{Amount, ResampleUnit, Subsample},
-    strategy::Strategy,
+    strategy::{
+        registry::{boxed, unit, RUNS, UNIT, VALIDATION},
+        EnsembleBuilder, Strategy,
+    },
 };
 
 /// Random splits: trains each run on a random part of the rows, drawn without replacement; the other rows are held out
@@ -60,3 +64,16 @@ impl RandomSplit {
         self
     }
 }
+
+pub(crate) const ENTRY: Entry<Box<dyn EnsembleBuilder>> = Entry::new(
+    "random-split",
+    "RandomSplit",
+    "Every member on rows drawn without replacement",
+    |arguments| {
+        let mut split = RandomSplit::new(arguments.get("runs")?, arguments.get("size")?);
+        split.resample.unit = unit(arguments)?;
+        boxed(split, arguments)
+    },
+)
+.with_aliases(&["pasting"])
+.with_arguments(&[RUNS, Argument::new("size", "0.5", "Share of the rows"), UNIT, VALIDATION]);

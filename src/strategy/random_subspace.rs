@@ -1,7 +1,11 @@
 //! Random parts of the features.
 use crate::{
+    registry::{Argument, Entry},
     resample::{AllRows, Amount, Subspace},
-    strategy::Strategy,
+    strategy::{
+        registry::{boxed, RUNS, VALIDATION},
+        EnsembleBuilder, Strategy,
+    },
 };
 
 /// Random subspaces: trains each run on all rows, but only on a random subset of the features.
@@ -62,3 +66,11 @@ impl RandomSubspace {
         self
     }
 }
+
+pub(crate) const ENTRY: Entry<Box<dyn EnsembleBuilder>> =
+    Entry::new("random-subspace", "RandomSubspace", "Every member on some of the features", |arguments| {
+        boxed(RandomSubspace::new(arguments.get("runs")?, arguments.get("features")?), arguments)
+    })
+    .with_aliases(&["subspace"])
+    .with_arguments(&[RUNS, Argument::new("features", "0.5", "Share of the features"), VALIDATION])
+    .with_source("Ho 1998, doi:10.1109/34.709601");

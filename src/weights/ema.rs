@@ -106,7 +106,7 @@ impl Ema {
 
     /// The number of networks that were added.
     #[must_use]
-    pub fn count(&self) -> u64 {
+    pub fn count(&self) -> usize {
         self.running.count()
     }
 

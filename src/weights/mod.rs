@@ -1,5 +1,9 @@
-//! Named tensors: what a network's weights are, whether two networks' weights go together, averages of them, and
-//! how they are drawn before training.
+//! The weights of networks, as named tensors.
+//!
+//! [`Weights`] holds the tensors of a network by name. This module draws initial weights from a seed ([`fresh`]), averages
+//! networks ([`average`], [`Average`], [`mix`]), and follows a training with an average ([`Swa`], [`Ema`]). Networks can be
+//! averaged if their tensors have the same names, shapes and dtypes; otherwise an
+//! [`Error::Incompatible`](crate::Error::Incompatible) lists the differences.
 pub(crate) mod average;
 pub(crate) mod batch_norm;
 pub(crate) mod compatibility;
@@ -20,5 +24,5 @@ pub use vars::Vars;
 use candle_core::Tensor;
 use std::collections::BTreeMap;
 
-/// Tensors by name, in one order for every walk over them.
+/// The tensors of a network by name, in the order of names.
 pub type Weights = BTreeMap<String, Tensor>;

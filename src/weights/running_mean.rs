@@ -68,8 +68,9 @@ impl RunningMean {
         Self { precision, tensors: BTreeMap::new(), elements: 0, count: 0 }
     }
 
-    pub(crate) fn count(&self) -> u64 {
-        self.count
+    /// The number of networks that were added.
+    pub(crate) fn count(&self) -> usize {
+        self.count as usize
     }
 
     /// The average of a tensor, if it is kept in f64.

@@ -64,7 +64,7 @@ impl Swa {
 
     /// The number of networks that were added.
     #[must_use]
-    pub fn count(&self) -> u64 {
+    pub fn count(&self) -> usize {
         self.0.count()
     }
 

@@ -102,6 +102,7 @@ mod tests {
         Seed,
     };
     use candle_core::DType;
+    use candle_core::Tensor;
     use candle_nn::{init::DEFAULT_KAIMING_NORMAL, VarBuilder};
 
     const CPU: Device = Device::Cpu;

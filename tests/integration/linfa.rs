@@ -548,13 +548,13 @@ fn the_same_rows_give_the_same_bytes_on_any_number_of_threads() {
             write();
             all.push(std::fs::read(&path).unwrap());
         };
-        use candle_ensemble::combine::save_rule;
+        use candle_ensemble::combine::save_combiner;
         let svm = || Svm::<f64, f64>::params().c_svr(10., Some(0.1)).linear_kernel();
         let tree = || DecisionTree::<f64, usize>::params().max_depth(Some(2));
-        add(&|| save_rule(&path, &fitted(&Stack::new(LinearRegression), &held_out)).unwrap());
-        add(&|| save_rule(&path, &fitted(&Stack::new(Tweedie::gamma()), &held_out)).unwrap());
-        add(&|| save_rule(&path, &fitted(&Stack::new(Linfa::values(svm())), &held_out)).unwrap());
-        add(&|| save_rule(&path, &fitted(&Stack::new(Linfa::labels(tree())), &labels)).unwrap());
+        add(&|| save_combiner(&path, &fitted(&Stack::new(LinearRegression), &held_out)).unwrap());
+        add(&|| save_combiner(&path, &fitted(&Stack::new(Tweedie::gamma()), &held_out)).unwrap());
+        add(&|| save_combiner(&path, &fitted(&Stack::new(Linfa::values(svm())), &held_out)).unwrap());
+        add(&|| save_combiner(&path, &fitted(&Stack::new(Linfa::labels(tree())), &labels)).unwrap());
         all
     };
     let first = bytes("first");

@@ -13,6 +13,7 @@ mod learned_rules;
 mod linfa;
 mod merging;
 mod one_network;
+mod prune;
 mod resampling;
 mod resume;
 mod shards;

@@ -302,7 +302,7 @@ fn a_forward_chain_predicts_with_the_mean_of_the_models_of_the_time() {
 #[test]
 fn members_see_their_own_features_everywhere() {
     let data = rows_of_four(12);
-    let seen: Mutex<BTreeMap<u32, Vec<Vec<f32>>>> = Mutex::default();
+    let seen: Mutex<BTreeMap<usize, Vec<Vec<f32>>>> = Mutex::default();
     let learner = CustomLoop::new(
         "columns",
         |vb| linear(0, 1, vb),
@@ -344,7 +344,7 @@ fn members_see_their_own_features_everywhere() {
     let held = pool.held_out().unwrap();
     let (predictions, covered) = (
         held.predictions().values().to_vec3::<f32>().unwrap(),
-        held.predictions().coverage().unwrap().unwrap(),
+        held.predictions().covered().unwrap().to_vec2::<f32>().unwrap(),
     );
     for (slot, expected) in own.iter().enumerate() {
         for (i, row) in held.rows().iter().enumerate() {

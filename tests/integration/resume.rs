@@ -96,10 +96,10 @@ fn interrupt_everywhere<N: Network>(
 
 #[test]
 fn optimizers_schedules_and_clipping_go_on_where_they_were() {
-    let momentum: Optimizer = Sgd::new(0.05).with_momentum(0.9).with_nesterov(true).into();
+    let momentum: Optimizer = Sgd::new(0.05).momentum(0.9).nesterov(true).into();
     for optimizer in [Optimizer::adam(1e-2), Optimizer::rmsprop(1e-2), momentum] {
         let trainer =
-            trainer().optimizer(optimizer).schedule(Schedule::Cosine { to: 0.1 }.into()).clip(Clip::Norm(1.));
+            trainer().optimizer(optimizer).schedule(Schedule::Cosine { to: 0.1 }).clip(Clip::Norm(1.));
         assert!(interrupt_everywhere(&trainer, &MultiRun::new(2), Checkpoints::Epochs(5)) > 0);
     }
 }

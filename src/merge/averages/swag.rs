@@ -113,7 +113,7 @@ impl Swag {
 
     /// How many networks there were.
     #[must_use]
-    pub fn count(&self) -> u64 {
+    pub fn count(&self) -> usize {
         self.mean.count()
     }
 
@@ -146,7 +146,7 @@ impl Swag {
     /// When there were fewer than two networks, deviations are kept but for fewer than two, or a number is NaN or
     /// infinite (its tensor is named).
     pub fn sample(&self, seed: Seed) -> Result<Weights> {
-        let kept = (self.mean.count() as usize).min(self.columns);
+        let kept = (self.mean.count()).min(self.columns);
         if self.mean.count() < 2 || kept == 1 {
             let must = "of at least two networks, and with no deviations or two and more";
             let got = format!("of {} networks with {kept} deviations", self.mean.count());

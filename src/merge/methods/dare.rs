@@ -47,10 +47,11 @@ impl Dare {
         Self { settings: TaskVectors::new(density, Join::Sum), seed: seed.into() }
     }
 
-    /// Joins what is left by sign election and the mean of those that agree. Weights must not be negative then.
+    /// Whether the task vectors are joined by sign election, as [`Ties`](crate::merge::Ties) does, in place of a sum; false by
+    /// default. Weights must be at least 0 then.
     #[must_use]
-    pub fn elected(mut self) -> Self {
-        self.settings.join = Join::Elect;
+    pub fn elect_signs(mut self, elect: bool) -> Self {
+        self.settings.join = if elect { Join::Elect } else { Join::Sum };
         self
     }
 }
@@ -66,7 +67,7 @@ impl Method for Dare {
     }
 
     fn needs(&self) -> Needs {
-        Needs::relatives(1)
+        Needs::fine_tuned(1)
     }
 
     fn check(&self, networks: usize) -> Result<()> {

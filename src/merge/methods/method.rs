@@ -113,7 +113,7 @@ impl Needs {
 
     /// That many fine-tuned networks or more, and their common ancestor.
     #[must_use]
-    pub fn relatives(least: usize) -> Self {
+    pub fn fine_tuned(least: usize) -> Self {
         Self { base: true, ..Self::networks(least) }
     }
 }

@@ -52,7 +52,7 @@ impl Method for ModelStock {
     }
 
     fn needs(&self) -> Needs {
-        Needs::relatives(2)
+        Needs::fine_tuned(2)
     }
 
     fn check(&self, _networks: usize) -> Result<()> {
