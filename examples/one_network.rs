@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release --example one_network -- --help`
 use candle_core::{Device, Tensor};
-use candle_ensemble::{data::*, merge::*, plan::*, strategy::*, train::*, weights::*, *};
+use candle_ensemble::{data::*, merge::*, plan::*, strategy::*, train::*, *};
 use candle_nn::{linear, seq, Activation, VarBuilder};
 use clap::Parser;
 

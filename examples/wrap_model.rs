@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release --example wrap_model -- --help`
 use candle_core::{Device, ModuleT, Result as CandleResult, Tensor};
-use candle_ensemble::{combine::Mean, data::*, metrics::accuracy, plan::*, strategy::Bagging, train::*, *};
+use candle_ensemble::{combine::Mean, data::*, metrics::accuracy, strategy::Bagging, train::*, *};
 use candle_nn::{
     batch_norm, conv2d, linear, BatchNorm, Conv2d, Conv2dConfig, Dropout, Linear, Module, VarBuilder,
 };

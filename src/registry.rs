@@ -22,10 +22,10 @@
 //! # Ok::<(), candle_ensemble::Error>(())
 //! ```
 //!
-//! [`strategy::registry`]: crate::strategy::registry
-//! [`combine::registry`]: crate::combine::registry
-//! [`merge::registry`]: crate::merge::registry
-//! [`metrics::registry`]: crate::metrics::registry
+//! [`strategy::registry`]: crate::strategy::registry()
+//! [`combine::registry`]: crate::combine::registry()
+//! [`merge::registry`]: crate::merge::registry()
+//! [`metrics::registry`]: crate::metrics::registry()
 use crate::{Error, Result};
 use std::fmt::{self, Write};
 

@@ -50,7 +50,7 @@ fn with_optimizer(
         let all: Vec<&Weights> = grown.weights.iter().collect();
         last.push(accuracy(&grown.weights[9])?);
         for ((_, scheme), (tens, sds)) in schemes.iter().zip(tens.iter_mut().zip(&mut sds)) {
-            let of_size = |n: usize| accuracy(&average(&all[10 - n..], &scheme.of(n)?)?);
+            let of_size = |n: usize| accuracy(&average(&all[10 - n..], &scheme.weights(n)?)?);
             let scores = (1..=10).map(of_size).collect::<Result<Vec<_>>>()?;
             tens.push(scores[9]);
             sds.extend(Summary::of(&scores)?.sd);

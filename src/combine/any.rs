@@ -1,7 +1,7 @@
 //! Combiners that are chosen at run time.
 use crate::{
     combine::{
-        stack::{AffineModel, LogisticModel, Mlp, NetworkModel},
+        stack::{AffineModel, LogisticModel, Mlp, NetworkModel, TweedieModel},
         BordaCount, Combiner, Fit, FittedCalibrated, FittedCombiner, FittedGating, FittedKnoraE,
         FittedKnoraU, FittedMetaDes, FittedMultiLayerStack, FittedOnCalibrated, FittedPerClass, FittedPruned,
         FittedStack, GeometricMean, HardVote, LogOddsMean, Maximum, Mean, Median, Minimum, Product,
@@ -81,6 +81,7 @@ any_fitted! {
     OnCalibrated(FittedOnCalibrated<Box<AnyFitted>>),
     Pruned(FittedPruned<Box<AnyFitted>>),
     MultiLayerStack(FittedMultiLayerStack<Vec<Box<AnyFitted>>, Box<AnyFitted>>),
+    StackTweedie(FittedStack<TweedieModel>),
 }
 
 impl FittedCombiner for AnyFitted {
@@ -117,7 +118,7 @@ impl FittedCombiner for AnyFitted {
     }
 }
 
-/// Any combiner of this crate, chosen at run time: what [`registry`](crate::combine::registry) makes from a name.
+/// Any combiner of this crate, chosen at run time: what [`registry`](crate::combine::registry()) makes from a name.
 ///
 /// It is itself a combiner, so it can be calibrated, pruned, judged and stacked like any other.
 ///

@@ -5,8 +5,7 @@
 //! classes or outputs. A combiner that has nothing to fit ([`FixedCombiner`]), such as [`Mean`], is its own fitted
 //! combiner.
 //!
-//! [`registry`] makes combiners from names. The name stands in the first column; an argument in brackets may be left
-//! out.
+//! [`registry()`] makes combiners from names. An argument in brackets may be left out.
 //!
 //! TABLE
 pub(crate) mod any;

@@ -1,7 +1,10 @@
 //! The combiners by name.
 use crate::{
     combine::{
-        stack::{ElasticNet, Linear, Logistic, MetaFeatures, MetaLearner, Mlp, NeuralNetwork, Ridge},
+        stack::{
+            ElasticNet, Linear, LinearRegression, Link, Logistic, MetaFeatures, MetaLearner, Mlp,
+            NeuralNetwork, Ridge, Tweedie,
+        },
         AnyCombiner, AnyFitted, BordaCount, Calibrate, Calibration, Combiner, DifferentialEvolution,
         EnsembleSelection, FittedStack, Gating, GeometricMean, GridSearch, HardVote, InverseError, KnoraE,
         KnoraU, LeastSquares, LogOddsMean, Maximum, Mean, Median, MetaDes, Minimum, ModelCombination,
@@ -320,6 +323,40 @@ const STACKS: &[Entry<AnyCombiner>] = &[
     )
     .with_arguments(&[Argument::new("c", "1", "Inverse strength of the penalty"), FEATURES, PASS_THROUGH])
     .with_tasks(CLASSES),
+    Entry::new(
+        "stack-linear-regression",
+        "stack::LinearRegression",
+        "Linear regression as meta-learner, which refuses members that are not independent",
+        |arguments| stack(arguments, LinearRegression),
+    )
+    .with_arguments(&[FEATURES, PASS_THROUGH])
+    .with_tasks(Tasks::Regression),
+    Entry::new(
+        "stack-tweedie",
+        "stack::Tweedie",
+        "A generalized linear model as meta-learner",
+        |arguments| {
+            let links = [("identity", Link::Identity), ("log", Link::Log), ("logit", Link::Logit)];
+            let tweedie = Tweedie::new(arguments.get("tweedie-power")?).alpha(arguments.get("alpha")?);
+            match arguments.choice("link", &links)? {
+                Some(link) => stack(arguments, tweedie.link(link)),
+                None => stack(arguments, tweedie),
+            }
+        },
+    )
+    .with_arguments(&[
+        Argument::new(
+            "tweedie-power",
+            "1",
+            "The variance is the mean to this power: 0 normal, 1 Poisson, 2 gamma",
+        ),
+        Argument::new("alpha", "1", "Strength of the penalty"),
+        Argument::optional("link", "How the linear predictor gives the mean: identity, log or logit"),
+        FEATURES,
+        PASS_THROUGH,
+    ])
+    .with_tasks(Tasks::Regression)
+    .with_source("Jørgensen 1987, doi:10.1111/j.2517-6161.1987.tb01685.x"),
     Entry::new("stack-network", "stack::NeuralNetwork", "A neural network as meta-learner", |arguments| {
         let network = NeuralNetwork::new(Mlp::new(&arguments.get::<Vec<usize>>("hidden")?));
         stack(arguments, seeded!(network.epochs(arguments.get("epochs")?), arguments))
@@ -384,10 +421,15 @@ const DYNAMIC: &[Entry<AnyCombiner>] = &[
     Entry::new("gating", "Gating", "Members by a gating network", |arguments| {
         let outputs: bool = arguments.get("outputs")?;
         let gating = Gating::new().hidden(arguments.get("gate-units")?).inputs(!outputs).outputs(outputs);
+        let gating = match arguments.optional("gate-epochs")? {
+            Some(epochs) => gating.epochs(epochs),
+            None => gating,
+        };
         any(seeded!(gating, arguments))
     })
     .with_arguments(&[
         Argument::new("gate-units", "0", "Hidden units of the gate; 0 for a linear gate"),
+        Argument::optional("gate-epochs", "Passes of the gate over the rows at most"),
         OUTPUTS,
         SEED,
     ]),

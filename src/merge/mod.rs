@@ -14,6 +14,10 @@
 //!
 //! A [`Method`] merges fine-tuned relatives tensor by tensor, in memory ([`merge`]) or from files that do not fit in
 //! it ([`FileMerge`]).
+//!
+//! [`registry()`] makes methods from names. An argument in brackets may be left out.
+//!
+//! TABLE
 pub mod align;
 mod averages;
 pub(crate) mod files;

@@ -21,6 +21,10 @@
 //! println!("{:?}", Metrics::classification(&probs, &labels, None)?);
 //! # Ok::<(), candle_ensemble::Error>(())
 //! ```
+//!
+//! [`registry()`] makes metrics from names.
+//!
+//! TABLE
 mod accuracy;
 mod brier;
 mod compare;

@@ -16,6 +16,10 @@
 //! | [`Horizontal`] | all rows, up to one of its last epochs | nothing |
 //! | [`Snapshot`] | all rows, up to the end of a cosine cycle | nothing |
 //! | [`FastGeometric`] | all rows, up to the trough of a triangular cycle | nothing |
+//!
+//! [`parse`] makes strategies from text. An argument in brackets may be left out.
+//!
+//! TABLE
 mod bagging;
 mod forward_chaining;
 mod k_fold;

@@ -20,7 +20,7 @@ fn json(folder: &Path, args: &[&str]) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// What it says where it ends with exit code 2: one line.
+/// The error of a command line or an input that cannot be used: one line, with exit status 2.
 fn fail(folder: &Path, args: &[&str]) -> String {
     let output = run(folder, args);
     let predicted = String::from_utf8(output.stderr).unwrap();
@@ -92,6 +92,36 @@ fn all_combiners_are_ranked() {
 }
 
 #[test]
+fn arguments_follow_the_name_or_come_as_flags() {
+    let folder = tempfile::tempdir().unwrap();
+    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/combine/sample.npz");
+    let json = |args: &[&str]| json(folder.path(), &[&["--input", sample], args].concat());
+    let score = |found: &Value| found["score"].clone();
+    let flags = json(&["--rule", "trimmed-mean", "--cut", "0.34"]);
+    assert_eq!(score(&flags), score(&json(&["--rule", "trimmed-mean:0.34"])));
+    assert_ne!(score(&flags), score(&json(&["--rule", "trimmed-mean"])));
+    let short = json(&["--rule", "mean-log"]);
+    assert_eq!(short["rule"], "geometric-mean");
+    let some = json(&["--rule", "mean,weighted-mean:1,2,3,4,5,6,ridge:lambda=0.1"]);
+    let mut names: Vec<_> =
+        some["rules"].as_array().unwrap().iter().map(|r| r["rule"].as_str().unwrap()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["mean", "ridge:lambda=0.1", "weighted-mean:1,2,3,4,5,6"]);
+}
+
+#[test]
+fn help_lists_every_combiner_and_every_setting() {
+    let folder = tempfile::tempdir().unwrap();
+    let help = String::from_utf8(run(folder.path(), &["--help"]).stdout).unwrap();
+    for entry in candle_ensemble::combine::registry().entries() {
+        assert!(help.contains(&format!("\n{} ", entry.name())), "{}", entry.name());
+        for argument in entry.arguments() {
+            assert!(help.contains(&format!("--{}", argument.name())), "{}", argument.name());
+        }
+    }
+}
+
+#[test]
 fn values_are_scored_with_metrics_of_regression() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("values.npz");
@@ -139,7 +169,10 @@ fn invalid_input_is_named() {
     says(&good(&["--fit-rows", "0..4", "--score-rows", "3..6"]), "no row in common, but have 1");
     says(&good(&["--fit-rows", "0..9", "--score-rows", "3..6"]), "range of the rows 0..6, but is 0..9");
     says(&good(&["--rule", "knora-e"]), "no array `inputs`");
-    says(&good(&["--rule", "weighted-mean"]), "needs --weights");
+    says(&good(&["--rule", "weighted-mean"]), "the argument weights of weighted-mean must be given");
+    says(&good(&["--rule", "means"]), "the combiner must be one of mean, weighted-mean, ");
+    says(&good(&["--rule", "means"]), "did you mean mean?");
+    says(&good(&["--rule", "trimmed-mean:x"]), "the argument cut of trimmed-mean must be a number, but is x");
     says(&good(&["--rule", "trimmed-mean", "--cut", "0.7"]), "cut");
     says(&good(&["--apply", "text.npz"]), "text.npz");
 }

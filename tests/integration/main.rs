@@ -16,6 +16,7 @@ mod merging;
 mod one_network;
 mod pool;
 mod prune;
+mod registries;
 mod resampling;
 mod resume;
 mod shards;

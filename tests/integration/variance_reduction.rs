@@ -27,12 +27,16 @@ fn succeed(folder: &Path, args: &[&str]) -> Value {
     serde_json::from_str(&fs::read_to_string(folder.join("out.json")).unwrap()).unwrap()
 }
 
-/// What it says where it ends with exit code 2: one line.
+/// The error of a command line or an input that cannot be used: one line, with exit status 2.
 fn fail(folder: &Path, args: &[&str]) -> String {
+    fail_with(folder, args, 2)
+}
+
+fn fail_with(folder: &Path, args: &[&str], status: i32) -> String {
     let before = listing(folder);
     let output = run(folder, &[args, &["--json", "out.json"]].concat());
     let predicted = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(2), "{args:?}: {predicted}");
+    assert_eq!(output.status.code(), Some(status), "{args:?}: {predicted}");
     assert_eq!(predicted.lines().count(), 1, "{args:?}: {predicted}");
     assert!(predicted.starts_with("error: ") && predicted.ends_with('\n'), "{predicted}");
     assert!(output.stdout.is_empty());
@@ -349,8 +353,11 @@ fn a_wrong_value_gets_one_line_that_says_what_would_be_right() {
         (&["--chart", "nowhere/x.svg"], &["--chart", "a folder that exists", "nowhere/x.svg"]),
         (&["--optimizer", "adamm"], &["--optimizer", "adam, sgd", "'adamm'"]),
         (&["--strategy", "stacking"], &["--strategy", "multi-run, bootstrap"]),
-        (&["--combine", "mode"], &["--combine", "mean, mean-log, hard-vote, median"]),
+        (&["--strategy", "bootstrap:x"], &["the argument runs of bootstrap", "a whole number"]),
+        (&["--strategy", "bootstrap+snapshots"], &["--strategy", "did you mean snapshot?"]),
+        (&["--combine", "mode"], &["--combine", "one of mean, "]),
         (&["--combine", "hard-vote"], &["--combine", "mean or median", "hard-vote"]),
+        (&["--combine", "ridge"], &["--combine", "that learn nothing", "ridge"]),
         (&["--combine", "mean,mean-log"], &["--combine", "mean or median", "geometric-mean"]),
         (&["--task", "ranking"], &["--task", "classification, regression"]),
         (&["--init", "zeros"], &["--init", "default, glorot-uniform"]),
@@ -375,7 +382,7 @@ fn a_wrong_value_gets_one_line_that_says_what_would_be_right() {
 fn a_training_that_diverges_gets_one_line_and_leaves_no_file() {
     let folder = folder();
     let args = ["--data", "numbers.csv", "--optimizer", "sgd", "--lr", "1e30", "--standardize", "false"];
-    let predicted = fail(folder.path(), &args);
+    let predicted = fail_with(folder.path(), &args, 1);
     assert!(predicted.contains("diverged") && predicted.contains("lower the learning rate"), "{predicted}");
 }
 
