@@ -37,7 +37,7 @@ struct Case {
     /// Rows to predict.
     fresh: Tensor,
     /// Epochs where one network is trained, where ten are, and where ten bootstrap members are.
-    epochs: [u32; 3],
+    epochs: [usize; 3],
 }
 
 impl Case {

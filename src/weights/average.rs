@@ -187,7 +187,10 @@ pub(crate) fn mix_each<'c>(
 }
 
 /// As [`mix_each`], on rayon's current pool of threads.
-fn mix_on_current_pool<'c>(networks: &[&Weights], coefficients: &(dyn Fn(&str) -> &'c [f64] + Sync)) -> Result<Weights> {
+fn mix_on_current_pool<'c>(
+    networks: &[&Weights],
+    coefficients: &(dyn Fn(&str) -> &'c [f64] + Sync),
+) -> Result<Weights> {
     let Some(newest) = networks.last() else { return Ok(Weights::new()) };
     let mut all: Vec<(&String, &Tensor)> = newest.iter().collect();
     // The largest tensors first and one by one, so that no core is left with a large one at the end.

@@ -311,7 +311,7 @@ mod tests {
         let session = Session::new(&trainer, &data);
         let plan = session.plan(&MultiRun::new(2), 1).unwrap().reserve(0.3, &data, 1).unwrap();
         let pool = session.train(&plan).unwrap();
-        let guard = MaxBarrier::new(f64::INFINITY, &plan.reserved);
+        let any = MaxBarrier::new(f64::INFINITY);
         let average = MergeSpec::average(RunWeights::Uniform);
         let plain = pool.merge(&average, &any).unwrap();
         let aligned = pool.merge(&average.alignment(Alignment::Weights), &any).unwrap();
