@@ -290,7 +290,7 @@ const SELECTIONS: &[Entry<AnyCombiner>] = &[Entry::new(
 
 /// Combiners with a meta-learner.
 const STACKS: &[Entry<AnyCombiner>] = &[
-    Entry::new("stack-linear", "stack::Linear", "Linear regression as meta-learner", |arguments| {
+    Entry::new("stack-linear", "stack::Linear", "Least squares as meta-learner", |arguments| {
         stack(arguments, Linear)
     })
     .with_arguments(&[FEATURES, PASS_THROUGH]),
