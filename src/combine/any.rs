@@ -221,7 +221,13 @@ impl AnyCombiner {
         if self.needs_held_out() {
             return Ok(None);
         }
-        let no_rows = HeldOut::none(Task::Regression { outputs: 1 }, vec![], vec![], 0, Seed::from(0))?;
+        let no_rows = HeldOut::none(
+            Task::Regression { outputs: 1 },
+            vec!["member 0".into()],
+            vec![1.],
+            0,
+            Seed::from(0),
+        )?;
         Ok(Some(self.fit(&no_rows)?))
     }
 }

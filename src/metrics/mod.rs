@@ -25,7 +25,18 @@
 //!
 //! [`registry()`] makes metrics from names.
 //!
-//! TABLE
+//! | Name | Item | Tasks | What it does | Arguments |
+//! |---|---|---|---|---|
+//! | `accuracy` | [`accuracy()`] | classes | Share of rows whose most probable class is the true one | |
+//! | `error` | [`RowLoss::Error`] | classes | One minus the accuracy | |
+//! | `nll`, `log-loss` | [`nll()`] | classes | Negative log-likelihood in nats | |
+//! | `brier` | [`brier()`] | classes | Brier score, summed over the classes | |
+//! | `ece` | [`ece()`] | classes | Expected calibration error in 15 bins of equal width | |
+//! | `ece-equal-mass` | [`ece_equal_mass()`] | classes | Expected calibration error in 15 bins of equal mass | |
+//! | `rmse` | [`rmse()`] | values | Root mean squared error | |
+//! | `mse`, `squared` | [`RowLoss::Squared`] | values | Mean squared error | |
+//! | `mae`, `absolute` | [`mae()`] | values | Mean absolute error | |
+//! | `r2` | [`r2()`] | values | Coefficient of determination | |
 mod accuracy;
 mod brier;
 mod compare;

@@ -152,7 +152,7 @@ pub(super) const BLENDS: &[Entry<AnyCombiner>] = &[
 
 /// Combiners with a meta-learner.
 pub(super) const STACKS: &[Entry<AnyCombiner>] = &[
-    Entry::new("stack-linear", "stack::Linear", "Linear regression as meta-learner", |arguments| {
+    Entry::new("stack-linear", "stack::Linear", "Least squares as meta-learner", |arguments| {
         stack(arguments, Linear)
     })
     .with_arguments(&[FEATURES, PASS_THROUGH]),
