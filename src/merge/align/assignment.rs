@@ -2,8 +2,9 @@
 use crate::{Error, Result};
 use pathfinding::{kuhn_munkres::kuhn_munkres, matrix::Matrix};
 
-/// The largest gain in fixed-point numbers. Gains are rounded to 2⁻⁴⁰ of the largest, so the sum of an assignment of `n` units
-/// is within `n·2⁻⁴⁰` of the largest gain of the best (`n·10⁻¹²`). Sums of 2²² gains fit into an i64.
+/// The largest gain in fixed-point numbers. Gains are rounded to 2⁻⁴⁰ of the largest, so the sum of an
+/// assignment of `n` units is within `n·2⁻⁴⁰` of the largest gain of the best (`n·10⁻¹²`). Sums of 2²² gains
+/// fit into an i64.
 const SCALE: f64 = (1u64 << 40) as f64;
 
 /// The column of each row in the assignment with the largest sum of `gains`, `(n, n)` row by row.

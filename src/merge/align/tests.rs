@@ -128,7 +128,7 @@ fn the_same_seed_gives_the_same_order_and_differences_are_listed() {
     let (a, b) = (random(1, [6, 20, 20, 4]), random(2, [6, 20, 20, 4]));
     let once = |seed: u64| align(&a, &b, &spec(20, 20), &Matching::Weights, seed).unwrap();
     assert_eq!(once(3).permutations, once(3).permutations);
-    assert!(once(3).similarity > once(3).before);
+    assert!(once(3).similarity > once(3).similarity_before);
     let e = align(&a, &random(2, [6, 19, 20, 4]), &spec(20, 20), &Matching::Weights, 3).unwrap_err();
     assert!(e.to_string().contains("0.bias is f32 [19] in place of f32 [20]"), "{e}");
     let mut broken = b.clone();

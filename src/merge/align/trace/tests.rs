@@ -235,7 +235,7 @@ fn reordered_networks_give_equal_outputs() {
     let trace = Trace::new(&model, ones(&[4, 1, 8, 8])).unwrap();
     let spec = trace.permutations().unwrap();
     for seed in 0..8u64 {
-        let weights = at_random(&trace.weights, Seed::from(seed)).unwrap();
+        let weights = random_weights(&trace.weights, Seed::from(seed)).unwrap();
         let xs = noisy(&ones(&[5, 1, 8, 8]), 1., Seed::from(seed).child("x")).unwrap();
         let moved = spec.apply(&weights, &spec.random(seed)).unwrap();
         let [a, b] = [&weights, &moved].map(|w| model.output(w, &xs).unwrap());
