@@ -58,7 +58,7 @@ fn swa_is_the_mean_of_the_epochs_it_names() -> Result<()> {
 }
 
 #[test]
-fn ema_is_that_of_every_step() -> Result<()> {
+fn ema_averages_every_step() -> Result<()> {
     let data = data();
     let nothing_remembered = trainer().averaging(Averaging::ema(0.));
     let members = |trainer: &Trainer<Linear>| -> Result<Weights> {
@@ -100,7 +100,7 @@ fn the_rate_follows_the_swa_schedule() -> Result<()> {
 }
 
 #[test]
-fn what_does_not_go_together_is_refused_before_training() {
+fn contradictory_settings_are_refused_before_training() {
     let data = data();
     let averaging = trainer().averaging(Averaging::ema(0.9));
     let e = Session::new(&averaging, &data).fit(&Horizontal::last(2), 5).err().unwrap().to_string();
@@ -150,7 +150,7 @@ fn the_averages_batch_norm_statistics_are_those_of_the_runs_rows() -> Result<()>
 }
 
 #[test]
-fn draws_of_swag_are_an_ensemble() -> Result<()> {
+fn draws_of_swag_make_an_ensemble() -> Result<()> {
     let (data, trainer) = (data(), trainer());
     let run = Session::new(&trainer, &data).fit(&Horizontal::last(5), 5)?;
     let mut swag = Swag::new(4);

@@ -60,7 +60,7 @@ fn labels() -> Vec<u8> {
 }
 
 #[test]
-fn a_fitted_rule_is_kept_and_used_again() {
+fn a_fitted_combiner_is_saved_and_loaded() {
     let folder = tempfile::tempdir().unwrap();
     let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/combine/sample.npz");
     let fitted = json(folder.path(), &["--input", sample, "--rule", "simplex-log-loss", "--save", "w.rule"]);
@@ -81,7 +81,7 @@ fn a_fitted_rule_is_kept_and_used_again() {
 }
 
 #[test]
-fn all_rules_are_ranked() {
+fn all_combiners_are_ranked() {
     let folder = tempfile::tempdir().unwrap();
     let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/combine/sample.npz");
     let all = json(folder.path(), &["--input", sample, "--rule", "all", "--outputs"]);
@@ -122,7 +122,7 @@ fn help_lists_every_combiner_and_every_setting() {
 }
 
 #[test]
-fn values_are_scored_as_values() {
+fn values_are_scored_with_metrics_of_regression() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("values.npz");
     let y: Vec<f64> = (0..20).map(f64::from).collect();
@@ -135,7 +135,7 @@ fn values_are_scored_as_values() {
 }
 
 #[test]
-fn bad_input_is_named() {
+fn invalid_input_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, predictions: Vec<u8>, targets: Vec<u8>| {
         archive(&folder.path().join(name), &[("predictions", predictions), ("targets", targets)]);
@@ -159,7 +159,7 @@ fn bad_input_is_named() {
     };
     says(&["--input", "nan.npz"], "prediction of member 0, row 2, column 1 must be finite, but is NaN");
     says(&["--input", "sum.npz"], "member 1, row 1 must sum to 1");
-    says(&["--input", "short.npz"], "targets must be one a row, 6");
+    says(&["--input", "short.npz"], "targets must be one for each of 6 rows");
     says(&["--input", "label.npz"], "target of row 4 must be a class below 2, but is 2");
     says(&["--input", "flat.npz"], "predictions must be (M, N, C), but are [24]");
     says(&["--input", "none.npz"], "no array `predictions`");

@@ -36,7 +36,7 @@ fn folder(target: &str) -> PathBuf {
 }
 
 #[test]
-fn every_file_is_answered() {
+fn every_file_gives_its_expected_result() {
     for (target, run) in TARGETS {
         let mut files: Vec<_> = fs::read_dir(folder(target)).unwrap().map(|e| e.unwrap().path()).collect();
         files.sort();
@@ -51,12 +51,12 @@ fn every_file_is_answered() {
 /// The same with 1 GiB of address space, in which an allocation that a length promises would abort.
 #[cfg(target_os = "linux")]
 #[test]
-fn no_file_makes_it_allocate_much() {
+fn no_file_allocates_much_memory() {
     let program = std::env::current_exe().unwrap();
     let child = std::process::Command::new("bash")
         .args(["-c", "ulimit -v 1048576; exec \"$@\"", "bash"])
         .arg(program)
-        .args(["--exact", "corpus::every_file_is_answered", "--nocapture", "--test-threads=1"])
+        .args(["--exact", "corpus::every_file_gives_its_expected_result", "--nocapture", "--test-threads=1"])
         .output()
         .unwrap();
     let predicted = String::from_utf8_lossy(&child.stdout) + String::from_utf8_lossy(&child.stderr);
@@ -66,7 +66,7 @@ fn no_file_makes_it_allocate_much() {
 
 /// The good ones are read, so that the others are not refused for a reason that has nothing to do with them.
 #[test]
-fn good_files_are_read() {
+fn valid_files_are_read() {
     let read = |target: &str, name: &str| fs::read(folder(target).join(name)).unwrap();
     let manifest = harness::sealed("plan", &good_manifest());
     assert_eq!(Manifest::from_bytes(&manifest).unwrap().plan.runs.len(), 2);
@@ -381,7 +381,7 @@ fn merges() -> Vec<(&'static str, Vec<u8>)> {
 
 #[test]
 #[ignore = "writes the hand-made files"]
-fn write_the_hand_made_files() {
+fn write_the_handmade_files() {
     let all =
         [("manifest", manifests()), ("member", members()), ("ensemble", ensembles()), ("merge", merges())];
     for (target, files) in all {

@@ -20,7 +20,7 @@ use candle_nn::{
 use proptest::prelude::*;
 use std::sync::Arc;
 
-/// Unlike candle's `Sequential`, it crosses threads; smooth, for the sake of finite differences.
+/// A network that is `Send`, unlike candle's `Sequential`, and smooth, for finite differences.
 struct Mlp(Linear, Linear);
 
 impl Module for Mlp {
@@ -33,7 +33,7 @@ fn mlp(outputs: usize, vb: VarBuilder<'_>) -> CandleResult<Mlp> {
     Ok(Mlp(linear(2, 6, vb.pp(0))?, linear(6, outputs, vb.pp(1))?))
 }
 
-fn grow<N: Network, C: Combiner>(
+fn fit<N: Network, C: Combiner>(
     trainer: &Trainer<N>,
     data: &TensorDataset,
     rule: &C,
@@ -42,36 +42,36 @@ fn grow<N: Network, C: Combiner>(
 }
 
 #[test]
-fn ensembles_and_what_they_are_made_of_cross_threads() {
-    fn crosses<T: Send + Sync>() {}
-    crosses::<Ensemble<Linear, Mean>>();
-    crosses::<Ensemble<Linear, <Stack<stack::Linear> as Combiner>::Fitted>>();
-    crosses::<Member>();
-    crosses::<Plan>();
-    crosses::<Error>();
-    crosses::<MemoryStore>();
-    crosses::<TensorDataset>();
-    crosses::<Trainer<Linear>>();
-    crosses::<Trainer<candle_nn::Sequential>>(); // a learner crosses though its networks do not
+fn ensembles_and_their_parts_are_send_and_sync() {
+    fn send_and_sync<T: Send + Sync>() {}
+    send_and_sync::<Ensemble<Linear, Mean>>();
+    send_and_sync::<Ensemble<Linear, <Stack<stack::Linear> as Combiner>::Fitted>>();
+    send_and_sync::<Member>();
+    send_and_sync::<Plan>();
+    send_and_sync::<Error>();
+    send_and_sync::<MemoryStore>();
+    send_and_sync::<TensorDataset>();
+    send_and_sync::<Trainer<Linear>>();
+    send_and_sync::<Trainer<candle_nn::Sequential>>(); // the learner is, although its networks are not
 
     let data = line(1, 30, 0.1);
     let trainer = Trainer::new(|vb| linear(2, 1, vb)).epochs(2);
-    let ensemble = grow(&trainer, &data, &Mean);
+    let ensemble = fit(&trainer, &data, &Mean);
     let expected = bits(&ensemble.predict(data.inputs()).unwrap());
     std::thread::scope(|scope| {
-        let says = || bits(&ensemble.predict(data.inputs()).unwrap());
-        let threads = [scope.spawn(says), scope.spawn(says)];
+        let predict = || bits(&ensemble.predict(data.inputs()).unwrap());
+        let threads = [scope.spawn(predict), scope.spawn(predict)];
         threads.into_iter().for_each(|thread| assert_eq!(thread.join().unwrap(), expected));
     });
 }
 
-// ---- A layer.
+// ---- As a layer.
 
 /// A trainable linear layer, then the ensemble, then a number.
 fn through(ensemble: &impl Module, weight: &Tensor, x: &Tensor) -> Tensor {
     let predicted = ensemble.forward(&x.matmul(&weight.t().unwrap()).unwrap()).unwrap();
     let (rows, width) = predicted.dims2().unwrap();
-    // Not a plain sum: that of log-probabilities hardly depends on anything.
+    // Not a plain sum, which for log-probabilities hardly depends on the inputs.
     let mix = Tensor::arange(1f64, 1. + (rows * width) as f64, &CPU).unwrap().reshape((rows, width)).unwrap();
     (predicted * mix).unwrap().mean_all().unwrap()
 }
@@ -83,7 +83,7 @@ fn gradients_flow<C: Combiner>(data: &TensorDataset, outputs: usize, rule: &C) {
         None => TensorDataset::regression(&x, &data.targets().to_dtype(DType::F64).unwrap()),
     };
     let trainer = Trainer::new(move |vb| mlp(outputs, vb)).dtype(DType::F64).epochs(5);
-    let ensemble = grow(&trainer, &data.unwrap(), rule);
+    let ensemble = fit(&trainer, &data.unwrap(), rule);
     let x = x.narrow(0, 0, 5).unwrap();
     let start = [0.9, -0.2, 0.3, 1.1];
     let layer = |w: [f64; 4]| Tensor::new(&w, &CPU).unwrap().reshape((2, 2)).unwrap();
@@ -115,10 +115,10 @@ fn gradients_pass_through_an_ensemble_to_the_layers_before_it() {
 }
 
 #[test]
-fn a_layer_before_an_ensemble_can_be_trained_and_the_ensemble_stays_as_it_is() {
+fn a_layer_before_an_ensemble_can_be_trained_and_the_ensemble_stays_unchanged() {
     let data = line(3, 60, 0.05);
     let trainer = Trainer::new(|vb| mlp(1, vb)).optimizer(Optimizer::adam(1e-2)).epochs(30);
-    let ensemble = Arc::new(grow(&trainer, &data, &Mean));
+    let ensemble = Arc::new(fit(&trainer, &data, &Mean));
     // The inputs come with their columns exchanged; the layer has to learn to put them right.
     let x = data.inputs().only().unwrap().index_select(&Tensor::new(&[1u32, 0], &CPU).unwrap(), 1).unwrap();
     let mixed = TensorDataset::regression(x, data.targets()).unwrap();
@@ -154,7 +154,7 @@ impl Module for Committee {
 fn an_ensemble_is_a_member_of_another() {
     let data = blobs(4, 60, 3, 0.6);
     let trainer = Trainer::new(|vb| linear(2, 3, vb)).epochs(10);
-    let inner = Arc::new(grow(&trainer, &data, &Mean));
+    let inner = Arc::new(fit(&trainer, &data, &Mean));
     let shared = inner.clone();
     let outer = Trainer::new(move |vb| Ok(Committee { inner: shared.clone(), own: linear(2, 3, vb)? }));
     let outer = outer.epochs(3);
@@ -192,7 +192,7 @@ fn an_ensemble_is_a_member_of_another() {
 fn an_ensemble_is_a_network_of_any_type() {
     let data = line(5, 20, 0.1);
     let trainer = Trainer::new(|vb| linear(2, 1, vb)).epochs(2);
-    let ensemble = grow(&trainer, &data, &Median);
+    let ensemble = fit(&trainer, &data, &Median);
     let expected = bits(&ensemble.predict(data.inputs()).unwrap());
     let boxed = AnyNetwork::new(ensemble);
     assert_eq!(bits(&boxed.run(data.inputs(), false).unwrap()), expected);
@@ -274,7 +274,7 @@ fn images() -> TensorDataset {
 }
 
 #[test]
-fn statistics_of_batch_norm_belong_to_the_member() {
+fn members_have_their_own_batch_norm_statistics() {
     let data = images();
     let trainer = Trainer::new(ConvNet::new).optimizer(Optimizer::adam(1e-2)).batch_size(16).epochs(12);
     let pool = Session::new(&trainer, &data).fit(&Bagging::new(3), 1).unwrap();
@@ -314,11 +314,11 @@ fn statistics_of_batch_norm_belong_to_the_member() {
 // ---- Inputs of any length.
 
 #[test]
-fn many_rows_in_passes_are_as_in_one() {
+fn predictions_in_several_passes_equal_those_in_one() {
     let data = blobs(9, 60, 3, 0.6);
     let trainer = Trainer::new(|vb| mlp(3, vb)).epochs(3);
     let x = normal(10, 100_000, 2);
-    let in_passes = grow(&trainer, &data, &GeometricMean);
+    let in_passes = fit(&trainer, &data, &GeometricMean);
     let predicted = in_passes.predict_proba(&x).unwrap();
     let at_once = in_passes.batch_rows(100_000);
     let expected = at_once.predict_proba(&x).unwrap();
@@ -331,10 +331,10 @@ fn many_rows_in_passes_are_as_in_one() {
 }
 
 #[test]
-fn inputs_that_do_not_fit_are_clear_errors() {
+fn inputs_that_do_not_fit_are_errors() {
     let data = blobs(11, 40, 3, 0.6);
     let trainer = Trainer::new(|vb| linear(2, 3, vb)).epochs(1);
-    let ensemble = grow(&trainer, &data, &Mean);
+    let ensemble = fit(&trainer, &data, &Mean);
     let empty = Tensor::zeros((0, 2), DType::F32, &CPU).unwrap();
     let predicted = |outcome: candle_ensemble::Result<Tensor>| outcome.unwrap_err().to_string();
     for e in [
@@ -363,7 +363,7 @@ fn inputs_that_do_not_fit_are_clear_errors() {
 /// On the training rows' own task, over 20 data sets and seeds: in every one of them the mean of ten networks has
 /// a lower squared error, on rows that none of them has seen, than the networks have on average.
 #[test]
-fn the_mean_of_ten_beats_the_average_network_every_time() {
+fn the_mean_of_ten_is_better_than_the_average_network() {
     let trainer = Trainer::new(|vb| {
         Ok(seq().add(linear(2, 16, vb.pp(0))?).add(Activation::Relu).add(linear(16, 1, vb.pp(1))?))
     })
@@ -416,7 +416,7 @@ proptest! {
 }
 
 #[test]
-fn rules_chosen_at_run_time_combine_what_members_say() {
+fn combiners_chosen_at_run_time_combine_predictions() {
     let data = blobs(12, 40, 3, 0.6);
     let trainer = Trainer::new(|vb| linear(2, 3, vb)).epochs(2);
     let pool = Session::new(&trainer, &data).fit(&Bagging::new(4), 42).unwrap();
@@ -436,7 +436,7 @@ fn rules_chosen_at_run_time_combine_what_members_say() {
 
 /// Each row is scored by the members that have not seen it.
 #[test]
-fn the_out_of_bag_estimate_is_that_of_the_members_that_left_a_row_out() {
+fn the_out_of_bag_estimate_uses_the_members_that_left_a_row_out() {
     let data = blobs(13, 60, 3, 0.9);
     let trainer = Trainer::new(|vb| linear(2, 3, vb)).optimizer(Optimizer::adam(1e-1)).epochs(4);
     let pool = Session::new(&trainer, &data).fit(&Bagging::new(6), 42).unwrap();
@@ -470,19 +470,19 @@ fn the_out_of_bag_estimate_is_that_of_the_members_that_left_a_row_out() {
 }
 
 #[test]
-fn a_refit_network_speaks_for_its_folds_at_inference_and_has_no_part_in_what_is_held_out() {
+fn a_refit_network_predicts_for_its_folds_at_inference_and_makes_no_held_out_predictions() {
     let x = normal(3, 60, 2);
     let y = x.sqr().unwrap().sum(1).unwrap();
     let data = TensorDataset::regression(x.clone(), &y).unwrap();
     let trainer = Trainer::new(|vb| linear(2, 1, vb)).epochs(3);
     let session = Session::new(&trainer, &data);
-    let grown = |builder: &KFold, reserve: bool| {
+    let pool = |builder: &KFold, reserve: bool| {
         let plan = session.plan(builder, 5).unwrap();
         let plan = if reserve { plan.reserve(0.2, &data, 6).unwrap() } else { plan };
         session.train(&plan).unwrap()
     };
     for reserve in [false, true] {
-        let (mean, refit) = (grown(&KFold::new(4), reserve), grown(&KFold::new(4).refit(true), reserve));
+        let (mean, refit) = (pool(&KFold::new(4), reserve), pool(&KFold::new(4).refit(true), reserve));
         assert_eq!((mean.members().len(), refit.members().len(), refit.slots()), (4, 5, 1));
         let held_out =
             |pool: &Pool<'_, _>| pool.held_out().unwrap().predictions().values().flatten_all().unwrap();
@@ -494,7 +494,11 @@ fn a_refit_network_speaks_for_its_folds_at_inference_and_has_no_part_in_what_is_
         let alone = refit.predictions_per_member(&x).unwrap().values().get(4).unwrap();
         let rule = Stack::new(stack::Ridge::new(1.));
         let (by_mean, ensemble) = (mean.combine(&rule).unwrap(), refit.combine(&rule).unwrap());
-        assert_eq!(ensemble.fitted(), by_mean.fitted(), "the rule learns from the fold models");
+        assert_eq!(
+            ensemble.fitted(),
+            by_mean.fitted(),
+            "the combiner is fitted on predictions of the fold models"
+        );
         let predicted = ensemble.member_predictions(&x).unwrap().get(0).unwrap();
         assert_eq!(predicted.to_vec2::<f32>().unwrap(), alone.to_vec2::<f32>().unwrap());
         assert_eq!(ensemble.members().len(), 1);

@@ -133,7 +133,7 @@ impl Finished {
 // ---- Broken files.
 
 #[test]
-fn a_flipped_bit_in_any_part_of_a_member_is_noticed() {
+fn a_flipped_bit_anywhere_in_a_member_is_an_error() {
     let finished = Finished::new();
     let (file, bytes) = (&finished.members[1], fs::read(&finished.members[1]).unwrap());
     let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
@@ -165,7 +165,7 @@ fn a_flipped_bit_in_any_part_of_a_member_is_noticed() {
 }
 
 #[test]
-fn a_truncated_member_is_noticed_at_any_length() {
+fn a_truncated_member_is_an_error_at_any_length() {
     let finished = Finished::new();
     let (file, bytes) = (&finished.members[0], fs::read(&finished.members[0]).unwrap());
     let header = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
@@ -178,7 +178,7 @@ fn a_truncated_member_is_noticed_at_any_length() {
 }
 
 #[test]
-fn a_foreign_file_in_a_members_place_is_refused() {
+fn a_foreign_file_in_place_of_a_member_is_refused() {
     let finished = Finished::new();
     let file = &finished.members[2];
     let elsewhere = tempfile::tempdir().unwrap();
@@ -208,7 +208,7 @@ fn a_foreign_file_in_a_members_place_is_refused() {
 }
 
 #[test]
-fn a_vanished_member_is_trained_again_and_alone() {
+fn only_the_run_of_a_missing_member_is_trained_again() {
     let finished = Finished::new();
     fs::remove_file(&finished.members[3]).unwrap();
     let (built, runs) = Runs::of(finished.path());
@@ -229,7 +229,7 @@ fn a_vanished_member_is_trained_again_and_alone() {
 }
 
 #[test]
-fn a_broken_manifest_is_named_and_written_anew_once_removed() {
+fn a_broken_manifest_is_an_error_and_is_rewritten_after_its_removal() {
     let finished = Finished::new();
     let file = finished.path().join("plan.bin");
     let bytes = fs::read(&file).unwrap();
@@ -263,7 +263,7 @@ fn checkpoint(epochs: usize) -> Checkpoint {
 }
 
 #[test]
-fn broken_checkpoints_are_named() {
+fn broken_checkpoints_are_errors_that_name_them() {
     let folder = tempfile::tempdir().unwrap();
     let store = DirectoryStore::new(folder.path()).unwrap();
     store.put_checkpoint("run-1", &checkpoint(1)).unwrap();
@@ -285,7 +285,7 @@ fn broken_checkpoints_are_named() {
 // ---- Other data, plans and learners.
 
 #[test]
-fn a_store_of_something_else_is_refused_and_says_what_differs() {
+fn a_store_of_another_build_is_refused_with_what_differs() {
     let finished = Finished::new();
     let store = DirectoryStore::new(finished.path()).unwrap();
     let why = |trainer: &Trainer<Linear>, data: &TensorDataset, plan: &Plan| {
@@ -324,7 +324,7 @@ fn a_store_of_something_else_is_refused_and_says_what_differs() {
 }
 
 #[test]
-fn of_two_first_builds_one_sets_the_plan() {
+fn one_of_two_simultaneous_first_builds_writes_the_manifest() {
     let (trainer, data) = (trainer(), data(0.));
     for _ in 0..20 {
         let folder = tempfile::tempdir().unwrap();
@@ -347,7 +347,7 @@ fn of_two_first_builds_one_sets_the_plan() {
 // ---- Places that cannot be written.
 
 #[test]
-fn a_place_that_cannot_be_written_is_named() {
+fn a_path_that_cannot_be_written_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     fs::write(&file, "a file").unwrap();
@@ -377,7 +377,7 @@ fn a_place_that_cannot_be_written_is_named() {
 /// Root may write into any directory, so there is nothing to see for it.
 #[cfg(unix)]
 #[test]
-fn a_read_only_directory_can_be_read_and_is_named_when_written() {
+fn a_read_only_directory_can_be_read_and_writing_to_it_is_an_error() {
     use std::os::unix::fs::PermissionsExt;
     let finished = Finished::new();
     fs::remove_file(&finished.members[0]).unwrap();
@@ -398,7 +398,7 @@ fn a_read_only_directory_can_be_read_and_is_named_when_written() {
 /// A limit on the size of files stands in for a disk that is full: the write fails half way.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_full_disk_leaves_no_half_file() {
+fn a_full_disk_leaves_no_incomplete_file() {
     let folder = tempfile::tempdir().unwrap();
     let store = folder.path().join("store");
     let limited = |folder: &Path, blocks: u32| {
@@ -466,7 +466,7 @@ fn start(folder: &Path, task: &str) -> Child {
 }
 
 #[test]
-fn processes_at_the_same_time_end_with_the_same_bytes_as_one() {
+fn several_processes_write_the_same_bytes_as_one() {
     let alone = Finished::new();
     let folder = tempfile::tempdir().unwrap();
     let together: Vec<_> = (0..3).map(|_| start(folder.path(), "slow")).collect();
@@ -478,7 +478,7 @@ fn processes_at_the_same_time_end_with_the_same_bytes_as_one() {
 }
 
 #[test]
-fn a_killed_process_loses_nothing_that_was_finished() {
+fn a_killed_process_loses_no_finished_run() {
     let alone = Finished::new();
     let folder = tempfile::tempdir().unwrap();
     for finished in 1..RUNS {
@@ -503,7 +503,7 @@ fn a_killed_process_loses_nothing_that_was_finished() {
 }
 
 #[test]
-fn threads_at_the_same_time_end_with_the_same_bytes_as_one() {
+fn several_threads_write_the_same_bytes_as_one() {
     let alone = Finished::new();
     let folder = tempfile::tempdir().unwrap();
     std::thread::scope(|s| {
@@ -573,7 +573,7 @@ fn ensemble<N: Network>(trainer: &Trainer<N>) -> Ensemble<N, Mean> {
 }
 
 #[test]
-fn a_loaded_ensemble_is_what_was_asked_for_or_an_error() {
+fn loading_another_kind_of_ensemble_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ensemble.safetensors");
     let trainer = || Trainer::new(mlp).epochs(1);
@@ -609,7 +609,7 @@ fn a_loaded_ensemble_is_what_was_asked_for_or_an_error() {
 }
 
 #[test]
-fn an_ensembles_file_is_whole_or_refused() {
+fn an_incomplete_ensemble_file_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ensemble.safetensors");
     let trainer = Trainer::new(mlp).epochs(1);

@@ -57,7 +57,7 @@ fn figures(folder: &Path) -> Value {
 }
 
 #[test]
-fn killed_at_any_moment_it_ends_with_the_same_bytes() {
+fn a_study_killed_at_any_moment_resumes_to_the_same_bytes() {
     let whole = tempfile::tempdir().unwrap();
     assert!(start(whole.path()).wait().unwrap().success());
     let (expected, expected_figures) = (members(whole.path()), figures(whole.path()));

@@ -337,7 +337,7 @@ fn fitted(name: &str, rule: &Entry, case: &Case) -> Option<Box<dyn AnyFitted>> {
 }
 
 #[test]
-fn what_comes_out_are_probabilities_or_values() {
+fn combined_predictions_are_probabilities_or_values() {
     for_each(|name, rule, case| {
         let Some(head) = fitted(name, rule, case) else { return };
         for predictions in
@@ -363,7 +363,7 @@ fn what_comes_out_are_probabilities_or_values() {
 }
 
 #[test]
-fn a_written_head_comes_back_equal() {
+fn a_fitted_combiner_is_read_back_equal() {
     for_each(|name, rule, case| {
         let Some(head) = fitted(name, rule, case) else { return };
         let text = head.written();
@@ -398,7 +398,7 @@ fn fitting_again_or_on_one_thread_gives_the_same() {
 }
 
 #[test]
-fn a_report_tells_names_weights_intervals_and_a_verdict() {
+fn a_report_has_names_weights_intervals_and_a_verdict() {
     for_each(|name, rule, case| {
         if !case.enough {
             return;
@@ -431,7 +431,7 @@ fn row_by_row(held_out: HeldOut) -> HeldOut {
 }
 
 #[test]
-fn a_rows_own_target_has_no_part_in_its_held_out_prediction() {
+fn the_target_of_a_row_does_not_influence_its_held_out_prediction() {
     let (all, labels) = classes(5, 4, ROWS, 3, 3);
     let mut other = labels.clone();
     other[11] = (other[11] + 1) % 3;
@@ -467,7 +467,7 @@ fn learner() -> Trainer<Linear> {
 }
 
 #[test]
-fn only_rows_that_members_have_not_seen_are_learned_from() {
+fn combiners_learn_from_rows_only_that_members_have_not_seen() {
     let (data, learner) = (blobs(4, 40, 3, 0.8), learner());
     let mut labels = data.labels().unwrap().to_vec();
     labels[7] = (labels[7] + 1) % 3;

@@ -129,7 +129,7 @@ fn inputs() -> tempfile::TempDir {
 }
 
 #[test]
-fn every_method_gives_the_numbers_of_numpy() {
+fn every_method_matches_numpy() {
     let (folder, expected) = (inputs(), load(&reference("expected")));
     for (label, line) in METHODS {
         let args = arguments(line);
@@ -155,7 +155,7 @@ fn every_method_gives_the_numbers_of_numpy() {
 }
 
 #[test]
-fn in_memory_and_from_files_are_the_same_numbers() {
+fn merging_in_memory_and_from_files_gives_the_same_values() {
     let folder = inputs();
     let all: Vec<Weights> = ["a", "b", "c", "base"].iter().map(|name| load(&reference(name))).collect();
     let fishers: Vec<Weights> =
@@ -294,7 +294,7 @@ fn shard(folder: &Path, name: &str) {
 }
 
 #[test]
-fn sharded_checkpoints_are_read_by_their_index_or_their_folder() {
+fn sharded_checkpoints_are_read_by_their_index_or_folder() {
     let folder = inputs();
     for name in ["a", "b", "base"] {
         shard(folder.path(), name);
@@ -338,7 +338,7 @@ fn sharded_checkpoints_are_read_by_their_index_or_their_folder() {
 }
 
 #[test]
-fn what_differs_is_listed() {
+fn differences_between_checkpoints_are_listed() {
     let folder = inputs();
     let mut odd = load(&reference("b"));
     odd.remove("scale");
@@ -367,7 +367,7 @@ fn what_differs_is_listed() {
 }
 
 #[test]
-fn wrong_calls_are_answered_in_one_line() {
+fn invalid_arguments_give_a_message_of_one_line() {
     let folder = inputs();
     let good = fs::read(reference("a")).unwrap();
     let put = |name: &str, bytes: &[u8]| fs::write(folder.path().join(name), bytes).unwrap();
@@ -444,7 +444,7 @@ fn wrong_calls_are_answered_in_one_line() {
 
 #[cfg(unix)]
 #[test]
-fn a_link_to_an_input_is_no_output() {
+fn a_link_to_an_input_is_refused_as_output() {
     let folder = inputs();
     std::os::unix::fs::symlink("a.safetensors", folder.path().join("link.safetensors")).unwrap();
     let args = ["--method", "uniform", "a.safetensors", "--out", "link.safetensors"];
@@ -452,7 +452,7 @@ fn a_link_to_an_input_is_no_output() {
 }
 
 #[test]
-fn an_older_output_stays_until_the_new_one_is_whole() {
+fn an_older_output_stays_until_the_new_one_is_complete() {
     let folder = inputs();
     let out = folder.path().join("out.safetensors");
     fs::write(&out, b"old").unwrap();
@@ -466,7 +466,7 @@ fn an_older_output_stays_until_the_new_one_is_whole() {
 }
 
 #[test]
-fn it_says_what_it_wrote_and_what_it_takes() {
+fn the_program_prints_what_it_wrote_and_its_arguments() {
     let folder = inputs();
     let output = run(
         folder.path(),
@@ -514,7 +514,7 @@ fn it_says_what_it_wrote_and_what_it_takes() {
 // ---- Identities, and what numpy cannot know.
 
 #[test]
-fn dare_draws_are_the_seeds_own_stream() {
+fn dare_draws_from_the_stream_of_its_seed() {
     let len = 5000;
     let (base, a, b) = (normal(1, 1., len), normal(2, 1., len), normal(3, 1., len));
     let density = 0.3;
@@ -545,7 +545,7 @@ fn dare_draws_are_the_seeds_own_stream() {
 }
 
 #[test]
-fn of_equal_magnitudes_exactly_as_many_are_kept_as_asked_for_the_first_ones() {
+fn of_equal_magnitudes_the_first_are_kept_in_the_given_number() {
     // Long enough for several spans; three magnitudes, and signs that alternate.
     let len = 600_001;
     let value = |i: usize| [1f32, 2., -1., 3., 1., -2.][i % 6];
@@ -579,7 +579,7 @@ fn masks_that_are_not_finite_pass_where_all_are_the_same() {
 }
 
 #[test]
-fn tensors_that_are_views_are_merged_as_they_read() {
+fn views_are_merged_like_copies() {
     let whole = Tensor::new(&[[1f32, 2., 3.], [4., 5., 6.]], &CPU).unwrap();
     let view = |t: Tensor| Weights::from([("w".to_string(), t)]);
     let (turned, narrowed) = (view(whole.t().unwrap()), view(whole.t().unwrap().contiguous().unwrap()));
@@ -590,7 +590,7 @@ fn tensors_that_are_views_are_merged_as_they_read() {
 }
 
 #[test]
-fn the_corners_of_the_formulas() {
+fn edge_cases_of_the_formulas() {
     let merged = |method: &dyn Method, networks: &[&[f32]], base: Option<&[f32]>| {
         let networks: Vec<Weights> = networks.iter().map(|x| vector(x)).collect();
         let base = base.map(vector);
@@ -614,7 +614,7 @@ fn the_corners_of_the_formulas() {
 }
 
 #[test]
-fn a_gaussian_s_fisher_information_is_one_over_its_variance() {
+fn the_fisher_information_of_a_gaussian_is_one_over_its_variance() {
     // log p = −(x − μ)²/2σ²: over draws from it, the mean squared derivative by μ is 1/σ²; by an unused variable, 0.
     let (sigma, rows) = (0.5, 4000);
     let draws = normal(5, sigma as f32, rows);
@@ -644,7 +644,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn methods_meet_where_they_must(
+    fn methods_agree_in_their_limits(
         rows in prop::collection::vec(prop::array::uniform4(-4f32..4.), 1..3000),
         density in 0.05f64..1.,
     ) {
@@ -710,7 +710,7 @@ fn one_merge_and_its_peak() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn memory_stays_below_two_of_the_largest_tensors_a_thread() {
+fn memory_stays_below_two_of_the_largest_tensors_for_each_thread() {
     const LARGEST: usize = 6_000_000; // 12 MB of bf16
     let folder = tempfile::tempdir().unwrap();
     for (size, len) in [("large", LARGEST), ("tiny", 10)] {

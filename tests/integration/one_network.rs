@@ -60,7 +60,7 @@ fn copy<'a>(pool: &Pool<'a, Trainer<AnyNetwork>>) -> Pool<'a, Trainer<AnyNetwork
 }
 
 #[test]
-fn epochs_of_one_run_are_one_network() {
+fn epochs_of_one_run_merge_into_one_network() {
     let data = digits();
     let trainer = mlp(64, 64, 10).epochs(30);
     let session = Session::new(&trainer, &data);

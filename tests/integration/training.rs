@@ -1,6 +1,6 @@
 //! The ready-made trainer against independent oracles: closed forms in f64, candle's own optimizer, and what a
 //! data set sees of it.
-use crate::common::{bits, blobs, bytes, distance, flat, line, weights, Watched, CPU};
+use crate::common::{bits, blobs, bytes, distance, flat, line, weights, Recording, CPU};
 use candle_core::{DType, Device, Module, Result as CandleResult, Tensor, D};
 use candle_ensemble::{
     combine::Mean,
@@ -164,7 +164,7 @@ fn one_logit_is_logistic_regression() {
 // ---- candle's own loop.
 
 #[test]
-fn adamw_agrees_with_candle_s_own_in_a_loop_by_hand() {
+fn adamw_agrees_with_candles_own_in_a_manual_loop() {
     let data = blobs(4, 60, 3, 0.6);
     let by_hand = CustomLoop::new(
         "candle's AdamW",
@@ -203,8 +203,8 @@ fn sorted(mut rows: Vec<u32>) -> Vec<u32> {
 }
 
 #[test]
-fn every_epoch_sees_the_rows_of_the_plan_as_often_as_they_occur_in_another_order() {
-    let data = Watched::new(line(5, 60, 0.1));
+fn every_epoch_has_the_rows_of_the_plan_in_another_order() {
+    let data = Recording::new(line(5, 60, 0.1));
     let trainer = Trainer::new(|vb| linear(2, 1, vb)).batch_size(32).epochs(4);
     let session = Session::new(&trainer, &data).executor(&Sequential);
     for builder in [&MultiRun::new(2) as &dyn EnsembleBuilder, &Bagging::new(2)] {
@@ -254,7 +254,7 @@ fn squared_error(trainer: &Trainer<Mlp>, member: &Member, data: &TensorDataset, 
 }
 
 #[test]
-fn early_stopping_keeps_the_best_epoch_and_waits_as_long_as_it_should() {
+fn early_stopping_keeps_the_best_epoch_and_waits_for_its_patience() {
     for patience in [1, 4] {
         for restore_best in [true, false] {
             let (data, trainer) = overfits();
@@ -292,7 +292,7 @@ fn early_stopping_keeps_the_best_epoch_and_waits_as_long_as_it_should() {
 #[test]
 fn validation_rows_are_watched_and_never_fitted() {
     let (data, trainer) = overfits();
-    let data = Watched::new(data);
+    let data = Recording::new(data);
     let trainer = trainer.epochs(3).early_stopping(EarlyStopping::default());
     for builder in
         [&MultiRun::new(1).validation(0.3) as &dyn EnsembleBuilder, &Bagging::new(1).validation(0.3)]
@@ -329,7 +329,7 @@ fn early_stopping_needs_validation_rows_and_parameters_in_range() {
 // ---- Trainings that fail.
 
 #[test]
-fn a_loss_that_is_not_finite_names_its_place() {
+fn a_loss_that_is_not_finite_is_an_error_with_its_epoch_and_batch() {
     let data = line(7, 20, 0.1);
     let trainer = Trainer::new(|vb| linear(2, 1, vb)).optimizer(Optimizer::sgd(0.01)).batch_size(5).epochs(3);
     let rates = [0.01, 1e25].map(|rate| Settings::new().with("learning_rate", rate));
@@ -343,7 +343,7 @@ fn a_loss_that_is_not_finite_names_its_place() {
 
 /// There is no later loss that would show it.
 #[test]
-fn weights_that_are_not_finite_after_the_last_step_are_no_member() {
+fn weights_that_are_not_finite_after_the_last_step_are_an_error() {
     let data = line(7, 20, 0.1);
     let trainer = Trainer::new(|vb| linear(2, 1, vb)).optimizer(Optimizer::sgd(1e300));
     let e = error(&trainer.batch_size(20).epochs(1), &data, &MultiRun::new(1));
@@ -385,7 +385,7 @@ fn variables_that_no_gradient_reaches_are_named_unless_they_may_be_frozen() {
 }
 
 #[test]
-fn a_softmax_that_has_no_backward_pass_is_found_out() {
+fn a_softmax_without_backward_pass_is_an_error() {
     let data = blobs(8, 30, 3, 0.5);
     let fast = |vb: VarBuilder<'_>| Ok(seq().add(linear(2, 3, vb)?).add_fn(ops::softmax_last_dim));
     let e = error(&Trainer::new(fast).epochs(1), &data, &MultiRun::new(1)).to_string();
@@ -393,7 +393,7 @@ fn a_softmax_that_has_no_backward_pass_is_found_out() {
 }
 
 #[test]
-fn an_error_of_the_user_s_loop_names_the_run_and_spares_the_backtrace() {
+fn an_error_of_a_custom_loop_names_the_run_and_has_no_backtrace() {
     let data = line(9, 20, 0.1);
     let learner = CustomLoop::new(
         "fails",
@@ -483,7 +483,7 @@ fn momentum_and_weight_decay_are_settings_too() {
 }
 
 #[test]
-fn settings_that_nobody_reads_or_that_are_out_of_range_are_refused() {
+fn unknown_settings_and_settings_out_of_range_are_refused() {
     let data = line(11, 20, 0.1);
     let trainer = || Trainer::reading(&["width"], |_, vb| linear(2, 1, vb));
     let predicted =
@@ -520,7 +520,7 @@ fn settings_that_nobody_reads_or_that_are_out_of_range_are_refused() {
 }
 
 #[test]
-fn architectures_of_several_types_go_together() {
+fn architectures_of_several_types_train_in_one_session() {
     let data = blobs(12, 40, 3, 0.5);
     let trainer = Trainer::new(|vb| Ok(AnyNetwork::new(linear(2, 3, vb)?)))
         .architecture("deep", |vb| Ok(AnyNetwork::new(mlp(2, 6, 3, vb)?)))
@@ -538,7 +538,7 @@ fn architectures_of_several_types_go_together() {
 // ---- Weights of rows.
 
 #[test]
-fn a_whole_weight_is_a_row_repeated() {
+fn an_integer_weight_equals_repeated_rows() {
     let times: Vec<u32> = (0..30).map(|row| row % 4).collect();
     let repeated: Vec<u32> =
         (0..30).flat_map(|row| std::iter::repeat_n(row, times[row as usize] as usize)).collect();
@@ -586,7 +586,7 @@ fn learning_curves_are_complete_and_fall_on_an_easy_problem() {
 /// One epoch of one batch: the training figures are those of the fresh weights, the validation figures those of
 /// the fitted ones.
 #[test]
-fn the_figures_of_a_curve_are_what_they_say() {
+fn the_figures_of_a_learning_curve_equal_recomputed_ones() {
     let data = line(16, 40, 0.5);
     let trainer = Trainer::new(|vb| mlp(2, 5, 1, vb)).batch_size(100).epochs(1);
     let builder = MultiRun::new(1).validation(0.25);
@@ -632,7 +632,7 @@ fn threads_change_nothing_and_seeds_change_everything() {
 
 /// Another thing in the learner is another key in the store.
 #[test]
-fn a_tag_tells_trainers_apart() {
+fn tags_of_different_trainers_differ() {
     let trainer = || Trainer::new(|vb| linear(2, 1, vb));
     let others = [
         trainer(),
@@ -657,7 +657,7 @@ fn a_tag_tells_trainers_apart() {
 // ---- A loop of the user's own.
 
 #[test]
-fn a_loop_of_one_s_own_is_given_its_run() {
+fn a_custom_loop_gets_its_run() {
     let data = blobs(18, 30, 3, 0.5);
     let learner = CustomLoop::new(
         "looks around",

@@ -1,6 +1,5 @@
 //! The best one-to-one assignment of units.
 use crate::{Error, Result};
-use pathfinding::{kuhn_munkres::kuhn_munkres, matrix::Matrix};
 
 /// The largest gain in fixed-point numbers. Gains are rounded to 2⁻⁴⁰ of the largest, so the sum of an
 /// assignment of `n` units is within `n·2⁻⁴⁰` of the largest gain of the best (`n·10⁻¹²`). Sums of 2²² gains
@@ -17,10 +16,21 @@ pub(crate) fn assign(gains: &[f64], n: usize) -> Result<Vec<u32>> {
         return Ok((0..n as u32).collect()); // all gains are 0, so no order is better
     }
     let fixed = gains.iter().map(|gain| (gain / largest * SCALE).round() as i64).collect();
-    let fixed = Matrix::from_vec(n, n, fixed)
-        .map_err(|_| Error::invalid("the number of similarities", format!("{n} by {n}"), gains.len()))?;
-    let (_, columns) = kuhn_munkres(&fixed);
+    kuhn_munkres(fixed, n)
+}
+
+#[cfg(feature = "align")]
+fn kuhn_munkres(gains: Vec<i64>, n: usize) -> Result<Vec<u32>> {
+    let count = gains.len();
+    let gains = pathfinding::matrix::Matrix::from_vec(n, n, gains)
+        .map_err(|_| Error::invalid("the similarities", format!("{n} by {n}"), count))?;
+    let (_, columns) = pathfinding::kuhn_munkres::kuhn_munkres(&gains);
     Ok(columns.into_iter().map(|column| column as u32).collect())
+}
+
+#[cfg(not(feature = "align"))]
+fn kuhn_munkres(_: Vec<i64>, _: usize) -> Result<Vec<u32>> {
+    Err(Error::invalid("the feature `align` of candle-ensemble", "on for networks to be aligned", "off"))
 }
 
 /// The sum of the gains of an assignment.
