@@ -501,14 +501,14 @@ fn inside(folder: &Path) -> Result<PathBuf> {
             Some(name) => return Ok(folder.join(name)),
             None if all.is_empty() => {}
             None => {
-                let must = format!("with one checkpoint in it, or one called {usual}");
-                let what = format!("the folder {}", folder.display());
-                return Err(Error::invalid(what, must, format!("with {}", all.len())));
+                let what = format!("the number of checkpoints in {}", folder.display());
+                let must = format!("1, unless one is called {usual}");
+                return Err(Error::invalid(what, must, all.len()));
             }
         }
     }
-    let must = format!("with a file that ends with .safetensors or {INDEX}");
-    Err(Error::invalid(format!("the folder {}", folder.display()), must, "without"))
+    let what = format!("the number of files in {} that end in .safetensors or {INDEX}", folder.display());
+    Err(Error::invalid(what, "at least 1", 0))
 }
 
 /// Checks that the output file is not one of the inputs.

@@ -92,7 +92,7 @@ impl RunWeights {
 /// Weights divided by their sum.
 fn normalized(weights: &[f64], n: usize) -> Result<Vec<f64>> {
     if n == 0 {
-        return Err(Error::invalid("the networks", "at least one", 0));
+        return Err(Error::invalid("the number of networks", "at least 1", 0));
     }
     check::weights(Some(weights), n, false)?;
     // Relative to the largest, so that the sum neither overflows nor underflows.
@@ -218,7 +218,7 @@ fn mix_tensors(name: &str, tensors: &[&Tensor], coefficients: &[f64]) -> Result<
             let work = WeightedSum { name, inputs: &inputs, coefficients, shape: newest.dims() };
             inputs[0].run(work)
         }
-        None => Err(Error::invalid("the networks", "at least one", 0)),
+        None => Err(Error::invalid("the number of networks", "at least 1", 0)),
     }
 }
 

@@ -129,7 +129,7 @@ pub(crate) fn differences(model: &Kinds, other: &Kinds) -> Vec<String> {
 /// Checks that all networks have the names, shapes and dtypes of the first one.
 pub(crate) fn check(networks: &[&Weights]) -> Result<()> {
     let Some((first, others)) = networks.split_first() else {
-        return Err(Error::invalid("the networks", "at least one", 0));
+        return Err(Error::invalid("the number of networks", "at least 1", 0));
     };
     let model = kinds(first.iter());
     let mut found = vec![];

@@ -96,7 +96,7 @@ mod tests {
             "the constant unit counts 0: {}",
             found.similarity
         );
-        assert!(found.before < found.similarity);
+        assert!(found.similarity_before < found.similarity);
     }
 
     #[test]

@@ -55,7 +55,7 @@ mod tests {
         [(3, 19.42857142857143), (8, 64.14285714285714), (32, 270.4285714285714), (64, 564.1428571428571)];
 
     #[test]
-    fn the_best_sum_is_scipys() {
+    fn the_best_sum_is_that_of_scipy() {
         for (n, best) in SCIPY {
             let found = assign(&matrix(n), n).unwrap();
             assert!((total(&matrix(n), &found) - best).abs() < 1e-9, "{n}");

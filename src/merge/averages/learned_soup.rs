@@ -162,7 +162,7 @@ impl LearnedSoup {
                 (current * Tensor::from_vec(derivatives, (groups.len(), n), &Device::Cpu)?)?.sum_all()?;
             state.step(&surrogate.backward()?, self.learning_rate, &Clip::None)?;
         }
-        best.ok_or_else(|| Error::invalid("the networks", "at least one", 0))
+        best.ok_or_else(|| Error::invalid("the number of networks", "at least 1", 0))
     }
 
     /// `∂L/∂c` of each group and network, `(groups, M)` row by row.

@@ -273,7 +273,7 @@ fn find_in_bracket(
     let above: usize = parts.iter().map(|part| part.above).sum();
     let likely: usize = parts.iter().map(|part| part.likely).sum();
     let mut within: Vec<u64> = parts.iter().flat_map(|part| &part.within).copied().collect();
-    // From 0.
+    // Counted from 0.
     let rank = count.checked_sub(above + 1)?;
     let first = key(bracket.likely, 0);
     let larger = within.iter().filter(|key| **key < first).count();

@@ -260,7 +260,7 @@ pub(crate) fn unseen_rows<L: Learner>(pool: &Pool<'_, L>, setters: &str, least: 
 /// The first member's record, if all members have its architecture and its features.
 fn common_architecture(members: &[Member]) -> Result<&Record> {
     let Some((first, others)) = members.split_first() else {
-        return Err(Error::invalid("a pool", "of at least one member", "empty"));
+        return Err(Error::invalid("the number of members", "at least 1", 0));
     };
     let first = &first.record;
     for Member { record, .. } in others {

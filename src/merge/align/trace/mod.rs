@@ -174,7 +174,11 @@ impl<'a, L: Learner> Trace<'a, L> {
                 }
             }
             if reads.len() == before {
-                return Err(Error::invalid(format!("the group {name}"), "read by a traced layer", "not"));
+                return Err(Error::invalid(
+                    format!("the group {name}"),
+                    "read by a traced layer",
+                    "read by none",
+                ));
             }
         }
         let mut parts: Vec<Vec<Tensor>> = vec![vec![]; reads.len()];
