@@ -31,20 +31,20 @@ use std::fmt::{self, Write};
 
 /// What value an argument has where the text gives none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Default {
+enum DefaultValue {
     /// The text must give one.
-    None,
+    Required,
     /// The entry does without, or chooses one itself.
     Optional,
     /// This one.
-    Value(&'static str),
+    Some(&'static str),
 }
 
 /// An argument that an [`Entry`] declares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Argument {
     name: &'static str,
-    default: Default,
+    default: DefaultValue,
     summary: &'static str,
 }
 
@@ -52,19 +52,19 @@ impl Argument {
     /// An argument that has the value `default` where none is given.
     #[must_use]
     pub const fn new(name: &'static str, default: &'static str, summary: &'static str) -> Self {
-        Self { name, default: Default::Value(default), summary }
+        Self { name, default: DefaultValue::Some(default), summary }
     }
 
     /// An argument that may be left out; the entry then does without it or chooses a value itself.
     #[must_use]
     pub const fn optional(name: &'static str, summary: &'static str) -> Self {
-        Self { name, default: Default::Optional, summary }
+        Self { name, default: DefaultValue::Optional, summary }
     }
 
     /// An argument that must be given.
     #[must_use]
     pub const fn required(name: &'static str, summary: &'static str) -> Self {
-        Self { name, default: Default::None, summary }
+        Self { name, default: DefaultValue::Required, summary }
     }
 
     /// Its name.
@@ -77,15 +77,15 @@ impl Argument {
     #[must_use]
     pub const fn default(&self) -> Option<&'static str> {
         match self.default {
-            Default::Value(value) => Some(value),
-            Default::None | Default::Optional => None,
+            DefaultValue::Some(value) => Some(value),
+            DefaultValue::Required | DefaultValue::Optional => None,
         }
     }
 
     /// Whether it must be given.
     #[must_use]
     pub const fn is_required(&self) -> bool {
-        matches!(self.default, Default::None)
+        matches!(self.default, DefaultValue::Required)
     }
 
     /// What it is, in one line.
@@ -99,9 +99,9 @@ impl Argument {
 impl fmt::Display for Argument {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.default {
-            Default::Value(value) => write!(f, "{}={value}", self.name),
-            Default::None => write!(f, "{}=…", self.name),
-            Default::Optional => write!(f, "[{}=…]", self.name),
+            DefaultValue::Some(value) => write!(f, "{}={value}", self.name),
+            DefaultValue::Required => write!(f, "{}=…", self.name),
+            DefaultValue::Optional => write!(f, "[{}=…]", self.name),
         }
     }
 }

@@ -18,8 +18,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Merge networks of one architecture, tensor by tensor and by name, into one safetensors file.
 ///
-/// Inputs may be larger than memory. The result is the same bytes for any number of threads, and takes its place when it
-/// is whole. f16, bf16, f32 and f64 are averaged; integers and truth values are copied from the base, or from the first
+/// Inputs may be larger than memory. The result is the same bytes for any number of threads. The output file appears when
+/// it is complete. f16, bf16, f32 and f64 are averaged; integers and booleans are copied from the base, or from the first
 /// network. Batch-norm statistics should be re-estimated afterwards.
 #[derive(Parser)]
 #[command(name = "merge", max_term_width = 100, after_long_help = help())]
@@ -34,7 +34,7 @@ struct Args {
     /// Where the merged network is written; not one of the inputs
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// The network from which all were fine-tuned: for task-arithmetic, ties, dare-*, breadcrumbs* and model-stock
+    /// The network from which all others were fine-tuned: for task-arithmetic, ties, dare-*, breadcrumbs* and model-stock
     #[arg(long, value_name = "NETWORK")]
     base: Option<PathBuf>,
     /// Diagonal Fisher information of each network, for fisher: files with the same names, separated by commas
@@ -43,7 +43,7 @@ struct Args {
     /// Type of the floating-point tensors that are written [default: that of the inputs]
     #[arg(long, value_enum, value_name = "TYPE")]
     dtype: Option<DTypeName>,
-    /// Threads at work [default: one for each core]
+    /// Number of threads [default: one for each core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
     /// Print nothing, not even progress
@@ -75,7 +75,7 @@ fn main() -> ExitCode {
         let begun = Instant::now();
         let written = run(&args, &*chosen(&args, &settings(merge::registry(), &matches))?)?;
         if !args.quiet {
-            println!("{}", closing(&args, written, begun.elapsed().as_secs_f64()));
+            println!("{}", summary(&args, written, begun.elapsed().as_secs_f64()));
         }
         Ok(())
     })
@@ -92,7 +92,7 @@ fn chosen(args: &Args, settings: &[(&'static str, String)]) -> Result<Box<dyn Me
     Ok(merge::registry().parse_with(&args.method, settings)?)
 }
 
-fn closing(args: &Args, written: Written, seconds: f64) -> String {
+fn summary(args: &Args, written: Written, seconds: f64) -> String {
     let (mut size, mut unit) = (written.bytes as f64, "bytes");
     for larger in ["kB", "MB", "GB", "TB"] {
         if size >= 1000. {

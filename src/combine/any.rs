@@ -1,11 +1,15 @@
 //! Combiners that are chosen at run time.
+#[cfg(feature = "learned")]
+use crate::combine::{
+    stack::{AffineModel, LogisticModel, Mlp, NetworkModel, TweedieModel},
+    FittedCalibrated, FittedGating, FittedKnoraE, FittedKnoraU, FittedMetaDes, FittedMultiLayerStack,
+    FittedOnCalibrated, FittedPerClass, FittedStack,
+};
 use crate::{
     combine::{
-        stack::{AffineModel, LogisticModel, Mlp, NetworkModel, TweedieModel},
-        BordaCount, Combiner, Fit, FittedCalibrated, FittedCombiner, FittedGating, FittedKnoraE,
-        FittedKnoraU, FittedMetaDes, FittedMultiLayerStack, FittedOnCalibrated, FittedPerClass, FittedPruned,
-        FittedStack, GeometricMean, HardVote, LogOddsMean, Maximum, Mean, Median, Minimum, Product,
-        RankAverage, TrimmedMean, Weighted, WeightedVote, WinsorizedMean,
+        BordaCount, Combiner, Fit, FittedCombiner, FittedPruned, GeometricMean, HardVote, LogOddsMean,
+        Maximum, Mean, Median, Minimum, Product, RankAverage, TrimmedMean, Weighted, WeightedVote,
+        WinsorizedMean,
     },
     data::Task,
     network::Scale,
@@ -13,10 +17,11 @@ use crate::{
     HeldOut, Result, Seed,
 };
 use candle_core::{Result as CandleResult, Tensor};
-use serde::{Deserialize, Serialize};
+use serde::{de::Error as _, Deserialize, Deserializer, Serialize, Serializer};
+use std::cell::Cell;
 
 macro_rules! any_fitted {
-    ($($variant:ident($fitted:ty)),* $(,)?) => {
+    ($($(#[$only:meta])* $variant:ident($fitted:ty)),* $(,)?) => {
         /// Any fitted combiner of this crate, so that one that was chosen at run time can be kept in a file.
         ///
         /// ```
@@ -28,15 +33,18 @@ macro_rules! any_fitted {
         /// # Ok::<_, Box<dyn std::error::Error>>(())
         /// ```
         #[derive(Clone, Debug, Serialize, Deserialize)]
+        // Gives functions of these names; the traits are implemented below.
+        #[serde(remote = "Self")]
         #[non_exhaustive]
         pub enum AnyFitted {
             $(
                 #[doc = concat!("A fitted combiner of the type `", stringify!($fitted), "`.")]
+                $(#[$only])*
                 $variant($fitted),
             )*
         }
 
-        $(impl From<$fitted> for AnyFitted {
+        $($(#[$only])* impl From<$fitted> for AnyFitted {
             fn from(fitted: $fitted) -> Self {
                 Self::$variant(fitted)
             }
@@ -45,7 +53,7 @@ macro_rules! any_fitted {
         impl AnyFitted {
             fn inner(&self) -> &dyn FittedCombiner {
                 match self {
-                    $(Self::$variant(fitted) => fitted,)*
+                    $($(#[$only])* Self::$variant(fitted) => fitted,)*
                 }
             }
         }
@@ -68,20 +76,74 @@ any_fitted! {
     WinsorizedMean(WinsorizedMean),
     RankAverage(RankAverage),
     BordaCount(BordaCount),
-    PerClass(FittedPerClass),
-    KnoraE(FittedKnoraE),
-    KnoraU(FittedKnoraU),
-    MetaDes(FittedMetaDes),
-    Gating(FittedGating),
-    StackAffine(FittedStack<AffineModel>),
-    StackLogistic(FittedStack<LogisticModel>),
-    StackNetwork(FittedStack<NetworkModel<Mlp>>),
-    CalibratedMean(FittedCalibrated<Mean>),
-    Calibrated(FittedCalibrated<Box<AnyFitted>>),
-    OnCalibrated(FittedOnCalibrated<Box<AnyFitted>>),
     Pruned(FittedPruned<Box<AnyFitted>>),
+    #[cfg(feature = "learned")]
+    PerClass(FittedPerClass),
+    #[cfg(feature = "learned")]
+    KnoraE(FittedKnoraE),
+    #[cfg(feature = "learned")]
+    KnoraU(FittedKnoraU),
+    #[cfg(feature = "learned")]
+    MetaDes(FittedMetaDes),
+    #[cfg(feature = "learned")]
+    Gating(FittedGating),
+    #[cfg(feature = "learned")]
+    StackAffine(FittedStack<AffineModel>),
+    #[cfg(feature = "learned")]
+    StackLogistic(FittedStack<LogisticModel>),
+    #[cfg(feature = "learned")]
+    StackNetwork(FittedStack<NetworkModel<Mlp>>),
+    #[cfg(feature = "learned")]
+    CalibratedMean(FittedCalibrated<Mean>),
+    #[cfg(feature = "learned")]
+    Calibrated(FittedCalibrated<Box<AnyFitted>>),
+    #[cfg(feature = "learned")]
+    OnCalibrated(FittedOnCalibrated<Box<AnyFitted>>),
+    #[cfg(feature = "learned")]
     MultiLayerStack(FittedMultiLayerStack<Vec<Box<AnyFitted>>, Box<AnyFitted>>),
+    #[cfg(feature = "learned")]
     StackTweedie(FittedStack<TweedieModel>),
+}
+
+impl Serialize for AnyFitted {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        AnyFitted::serialize(self, serializer)
+    }
+}
+
+/// Limits how deep combiners are nested, so that no file can overflow the stack.
+impl<'de> Deserialize<'de> for AnyFitted {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        let too_deep = || D::Error::custom(format!("combiners are nested more than {MAX_DEPTH} deep"));
+        let _level = Level::enter().ok_or_else(too_deep)?;
+        AnyFitted::deserialize(deserializer)
+    }
+}
+
+/// How deep combiners may be nested in a file.
+const MAX_DEPTH: usize = 32;
+
+thread_local! {
+    static DEPTH: Cell<usize> = const { Cell::new(0) };
+}
+
+/// One level of nesting; it ends when this is dropped.
+struct Level;
+
+impl Level {
+    fn enter() -> Option<Self> {
+        let depth = DEPTH.get();
+        (depth < MAX_DEPTH).then(|| {
+            DEPTH.set(depth + 1);
+            Self
+        })
+    }
+}
+
+impl Drop for Level {
+    fn drop(&mut self) {
+        DEPTH.set(DEPTH.get() - 1);
+    }
 }
 
 impl FittedCombiner for AnyFitted {
@@ -159,7 +221,13 @@ impl AnyCombiner {
         if self.needs_held_out() {
             return Ok(None);
         }
-        let no_rows = HeldOut::none(Task::Regression { outputs: 1 }, vec![], vec![], 0, Seed::from(0))?;
+        let no_rows = HeldOut::none(
+            Task::Regression { outputs: 1 },
+            vec!["member 0".into()],
+            vec![1.],
+            0,
+            Seed::from(0),
+        )?;
         Ok(Some(self.fit(&no_rows)?))
     }
 }
@@ -200,5 +268,25 @@ where
 
     fn needs_inputs(&self) -> bool {
         self.0.needs_inputs()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec;
+
+    #[test]
+    fn combiners_are_nested_up_to_a_limit() {
+        let nested = |levels: usize| {
+            (1..levels).fold(AnyFitted::from(Mean), |inner, _| {
+                AnyFitted::from(FittedPruned::new(vec![0], 1, Box::new(inner)))
+            })
+        };
+        let decoded = |levels| codec::decode::<AnyFitted>(&codec::encode(&nested(levels)).unwrap());
+        assert!(decoded(MAX_DEPTH).is_ok());
+        assert!(decoded(MAX_DEPTH + 1).unwrap_err().contains("nested more than 32 deep"));
+        // An error leaves the depth as it was.
+        assert!(decoded(MAX_DEPTH).is_ok());
     }
 }

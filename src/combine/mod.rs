@@ -7,11 +7,59 @@
 //!
 //! [`registry()`] makes combiners from names. An argument in brackets may be left out.
 //!
-//! TABLE
+//! | Name | Item | Tasks | What it does | Arguments |
+//! |---|---|---|---|---|
+//! | `mean`, `soft-vote` | [`Mean`] | both | Mean of probabilities or values | |
+//! | `weighted-mean` | [`Weighted`] | both | Mean with given weights | `weights=…` |
+//! | `geometric-mean`, `mean-log` | [`GeometricMean`] | classes | Mean of log-probabilities, normalised | |
+//! | `log-odds-mean`, `mean-logit` | [`LogOddsMean`] | classes | Mean of log-odds | |
+//! | `hard-vote` | [`HardVote`] | classes | Share of votes; ties go to the lowest class | |
+//! | `weighted-vote` | [`WeightedVote`] | classes | Share of votes with given weights | `weights=…` |
+//! | `product` | [`Product`] | classes | Product of probabilities, normalised | |
+//! | `minimum` | [`Minimum`] | both | Smallest probability or value | |
+//! | `maximum` | [`Maximum`] | both | Greatest probability or value | |
+//! | `median` | [`Median`] | both | Median of probabilities or values | |
+//! | `trimmed-mean` | [`TrimmedMean`] | both | Mean without a share at each end | `cut=0.2` |
+//! | `winsorized-mean` | [`WinsorizedMean`] | both | Mean with a share at each end set to the next value | `cut=0.2` |
+//! | `rank-average` | [`RankAverage`] | classes | Mean rank of each class | |
+//! | `borda-count` | [`BordaCount`] | classes | Points by rank, added up | |
+//! | `inverse-error` | [`InverseError`] | both | Weights proportional to 1/loss | `power=1`, `[criterion=…]` |
+//! | `simplex-squares` | [`SimplexSquares`] | both | Weights of least squared error, 0 or more, sum 1 | |
+//! | `simplex-log-loss` | [`SimplexLogLoss`] | classes | Weights of least log-loss, 0 or more, sum 1 | |
+//! | `shrunk-squares` | [`SimplexSquares::penalty`] | both | The same as simplex-squares, shrunk towards equal weights | `[lambda=…]`, `[seed=…]` |
+//! | `shrunk-log-loss` | [`SimplexLogLoss::penalty`] | classes | The same as simplex-log-loss, shrunk towards equal weights | `[lambda=…]`, `[seed=…]` |
+//! | `least-squares` | [`LeastSquares`] | both | Any weights of least squared error | |
+//! | `ridge` | [`LeastSquares::ridge`] | both | Any weights of least squared error with a penalty | `[lambda=…]`, `[seed=…]` |
+//! | `grid-search` | [`GridSearch`] | both | The best weights of a grid, 0 or more, sum 1 | `grid-steps=10`, `[criterion=…]` |
+//! | `differential-evolution` | [`DifferentialEvolution`] | both | Weights by differential evolution, 0 or more, sum 1 | `generations=1000`, `[criterion=…]`, `[seed=…]` |
+//! | `per-class` | [`PerClass`] | both | Weights of least squared error for each class | |
+//! | `pseudo-bma` | [`PseudoBma`] | both | Weights by expected log predictive density | |
+//! | `pseudo-bma-plus` | [`PseudoBma::bootstrap`] | both | The same as pseudo-bma, with the Bayesian bootstrap | `draws=1000`, `[seed=…]` |
+//! | `predictive-stacking` | [`PredictiveStacking`] | both | Weights by stacking of predictive distributions | |
+//! | `model-combination` | [`ModelCombination`] | both | Bayesian model combination | `draws=1000`, `[seed=…]` |
+//! | `ensemble-selection` | [`EnsembleSelection`] | both | Greedy selection of members, with replacement | `steps=50`, `start=0`, `[bags=…]`, `bag-share=0.5`, `[budget=…]`, `without-replacement=false`, `[criterion=…]`, `[seed=…]` |
+//! | `stack-linear` | [`stack::Linear`] | both | Least squares as meta-learner | `features=probabilities`, `pass-through=false` |
+//! | `stack-ridge` | [`stack::Ridge`] | both | Ridge regression as meta-learner | `[lambda=…]`, `features=probabilities`, `pass-through=false` |
+//! | `stack-elastic-net` | [`stack::ElasticNet`] | both | Elastic net as meta-learner | `[lambda=…]`, `l1-ratio=0.5`, `features=probabilities`, `pass-through=false` |
+//! | `stack-logistic` | [`stack::Logistic`] | classes | Multinomial logistic regression as meta-learner | `c=1`, `features=probabilities`, `pass-through=false` |
+//! | `stack-linear-regression` | [`stack::LinearRegression`] | values | Linear regression as meta-learner, which refuses members that are not independent | `features=probabilities`, `pass-through=false` |
+//! | `stack-tweedie` | [`stack::Tweedie`] | values | A generalized linear model as meta-learner | `tweedie-power=1`, `alpha=1`, `[link=…]`, `features=probabilities`, `pass-through=false` |
+//! | `stack-network` | [`stack::NeuralNetwork`] | both | A neural network as meta-learner | `hidden=10`, `epochs=300`, `features=probabilities`, `pass-through=false`, `[seed=…]` |
+//! | `multi-layer-stack` | [`MultiLayerStack`] | both | Mean, simplex-squares and stack-ridge, blended by simplex-squares | `folds=5`, `[seed=…]` |
+//! | `temperature` | [`Calibration::Temperature`] | classes | The mean, scaled by one temperature | |
+//! | `vector-scaling` | [`Calibration::Vector`] | classes | The mean, scaled class by class | |
+//! | `isotonic` | [`Calibration::Isotonic`] | classes | The mean, through isotonic regression | |
+//! | `knora-e` | [`KnoraE`] | classes | Members that are right on all neighbours of a row | `neighbours=7`, `outputs=false` |
+//! | `knora-u` | [`KnoraU`] | classes | Members by how many neighbours they are right on | `neighbours=7`, `outputs=false` |
+//! | `meta-des` | [`MetaDes`] | classes | Members by a learned estimate of their competence | `neighbours=7`, `outputs=false` |
+//! | `gating` | [`Gating`] | both | Members by a gating network | `gate-units=0`, `[gate-epochs=…]`, `outputs=false`, `[seed=…]` |
 pub(crate) mod any;
+#[cfg(feature = "learned")]
 pub(crate) mod blend;
+#[cfg(feature = "learned")]
 pub(crate) mod calibrate;
 pub(crate) mod cross_fit;
+#[cfg(feature = "learned")]
 pub(crate) mod dynamic;
 mod file;
 pub(crate) mod fixed;
@@ -21,16 +69,24 @@ pub(crate) mod pruned;
 mod registry;
 mod report;
 pub(crate) mod select;
+#[cfg(feature = "learned")]
+#[cfg_attr(docsrs, doc(cfg(feature = "learned")))]
 pub mod stack;
 
 pub use any::{AnyCombiner, AnyFitted};
+#[cfg(feature = "learned")]
+#[cfg_attr(docsrs, doc(cfg(feature = "learned")))]
 pub use blend::{
     DifferentialEvolution, FittedPerClass, GridSearch, InverseError, LeastSquares, ModelCombination, Penalty,
     PerClass, PredictiveStacking, PseudoBma, SimplexLogLoss, SimplexSquares,
 };
+#[cfg(feature = "learned")]
+#[cfg_attr(docsrs, doc(cfg(feature = "learned")))]
 pub use calibrate::{
     Calibrate, Calibrated, Calibration, Calibrator, FittedCalibrated, FittedOnCalibrated, OnCalibrated,
 };
+#[cfg(feature = "learned")]
+#[cfg_attr(docsrs, doc(cfg(feature = "learned")))]
 pub use dynamic::{
     DynamicSelection, FittedDynamicSelection, FittedGating, FittedKnoraE, FittedKnoraU, FittedMetaDes,
     Gating, KnoraE, KnoraU, MetaDes, Space,
@@ -46,6 +102,8 @@ pub use pruned::FittedPruned;
 pub use registry::registry;
 pub use report::{CombinerReport, CombinerScore};
 pub use select::{EnsembleSelection, SelectionPath};
+#[cfg(feature = "learned")]
+#[cfg_attr(docsrs, doc(cfg(feature = "learned")))]
 pub use stack::{
     CombinerSet, FittedMultiLayerStack, FittedSet, FittedStack, InferenceMode, MultiLayerStack, Stack,
 };

@@ -399,6 +399,7 @@ impl HeldOut {
         some.select(&predicted)
     }
 
+    #[cfg(feature = "learned")]
     /// The same rows with other predictions, of slots called `names`.
     pub(crate) fn with_predictions(&self, predictions: Predictions, names: Vec<String>) -> Self {
         let costs = vec![1.; names.len()];
@@ -451,6 +452,7 @@ impl HeldOut {
         self.groups.as_ref().map_or(self.rows.len(), |groups| groups.iter().collect::<BTreeSet<_>>().len())
     }
 
+    #[cfg(feature = "learned")]
     /// The targets as columns: the indicator of each class, or each output.
     pub(crate) fn target_table(&self) -> Result<Vec<Vec<f64>>> {
         match self.predictions.task() {

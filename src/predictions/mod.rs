@@ -174,12 +174,14 @@ impl Predictions {
         Self { covered: None, ..self }
     }
 
+    #[cfg(feature = "learned")]
     /// Other values `(S', B, C)` for the same rows, none missing.
     pub(crate) fn replaced(&self, values: Tensor) -> Result<Self> {
         let other = Self::on_scale(values, None, self.task, Scale::Probability)?;
         Ok(Self { inputs: self.inputs.clone(), ..other })
     }
 
+    #[cfg(feature = "learned")]
     /// Other probabilities or values for the same slots and rows; what is missing stays missing.
     pub(crate) fn with_values(&self, values: Tensor) -> Result<Self> {
         let other = Self::on_scale(values, self.covered.clone(), self.task, Scale::Probability)?;

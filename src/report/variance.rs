@@ -1,6 +1,8 @@
 //! The result of a study as a table and as a chart.
+#[cfg(feature = "charts")]
+use crate::evaluate::{EnsembleReport, SizeSummary};
 use crate::{
-    evaluate::{EnsembleReport, SizeSummary, VarianceReport},
+    evaluate::VarianceReport,
     metrics::{Interval, Metrics, Summary},
 };
 use comfy_table::{presets::ASCII_MARKDOWN, CellAlignment, Table};

@@ -19,7 +19,18 @@
 //!
 //! [`parse`] makes strategies from text. An argument in brackets may be left out.
 //!
-//! TABLE
+//! | Name | Item | What it does | Arguments |
+//! |---|---|---|---|
+//! | `multi-run` | [`MultiRun`] | Every member on all rows, from another seed | `runs=10`, `[validation=…]` |
+//! | `bootstrap`, `bagging` | [`Bagging`] | Every member on rows drawn with replacement | `runs=10`, `size=1`, `[unit=…]`, `[validation=…]` |
+//! | `k-fold` | [`KFold`] | Every member on all folds of the rows but one | `k=5`, `repeats=1`, `refit=false`, `[unit=…]`, `[validation=…]` |
+//! | `random-split`, `pasting` | [`RandomSplit`] | Every member on rows drawn without replacement | `runs=10`, `size=0.5`, `[unit=…]`, `[validation=…]` |
+//! | `random-subspace`, `subspace` | [`RandomSubspace`] | Every member on some of the features | `runs=10`, `features=0.5`, `[validation=…]` |
+//! | `random-patches` | [`RandomPatches`] | Every member on some of the rows and features | `runs=10`, `size=0.5`, `features=0.5`, `[unit=…]`, `[validation=…]` |
+//! | `forward-chaining` | [`ForwardChaining`] | Every member on the past of its test window | `folds=5`, `gap=0`, `[window=…]`, `[test=…]`, `[validation=…]` |
+//! | `horizontal` | [`Horizontal`] | Networks of one run, after each of its last epochs | `epochs=5`, `every=1` |
+//! | `snapshot` | [`Snapshot`] | Networks of one run, at the end of each cosine cycle | `cycles=5`, `[keep=…]`, `per=iteration` |
+//! | `fast-geometric` | [`FastGeometric`] | Networks of one run, at the trough of each triangular cycle | `cycle=4`, `high=0.05`, `low=0.0005`, `pretraining=0.75` |
 mod bagging;
 mod forward_chaining;
 mod k_fold;

@@ -53,8 +53,8 @@ pub struct SeededInit {
 impl SeededInit {
     /// A backend with no variables yet.
     #[must_use]
-    pub fn new(seed: Seed, scheme: InitScheme) -> Self {
-        Self { seed, scheme, vars: Vars::default() }
+    pub fn new(seed: impl Into<Seed>, scheme: InitScheme) -> Self {
+        Self { seed: seed.into(), scheme, vars: Vars::default() }
     }
 
     /// A handle to the variables, those still to be made included.
@@ -109,10 +109,10 @@ fn same_variable(name: &str, var: &Var, dtype: DType, device: &Device) -> CResul
 ///
 /// ```
 /// use candle_core::{DType, Device, Module};
-/// use candle_ensemble::{weights::{fresh, InitScheme}, Seed};
+/// use candle_ensemble::weights::{fresh, InitScheme};
 ///
-/// let build = |seed| {
-///     let (_, vb) = fresh(Seed::from(seed), InitScheme::GlorotUniform, DType::F32, &Device::Cpu);
+/// let build = |seed: u64| {
+///     let (_, vb) = fresh(seed, InitScheme::GlorotUniform, DType::F32, &Device::Cpu);
 ///     candle_nn::linear(3, 2, vb)?.weight().to_vec2::<f32>()
 /// };
 /// assert_eq!(build(1)?, build(1)?);
@@ -120,7 +120,12 @@ fn same_variable(name: &str, var: &Var, dtype: DType, device: &Device) -> CResul
 /// # Ok::<(), candle_core::Error>(())
 /// ```
 #[must_use]
-pub fn fresh(seed: Seed, scheme: InitScheme, dtype: DType, device: &Device) -> (Vars, VarBuilder<'static>) {
+pub fn fresh(
+    seed: impl Into<Seed>,
+    scheme: InitScheme,
+    dtype: DType,
+    device: &Device,
+) -> (Vars, VarBuilder<'static>) {
     let backend = SeededInit::new(seed, scheme);
     (backend.vars(), VarBuilder::from_backend(Box::new(backend), dtype, device.clone()))
 }

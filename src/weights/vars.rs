@@ -17,9 +17,9 @@ use std::{
 ///
 /// ```
 /// use candle_core::{DType, Device};
-/// use candle_ensemble::{weights::{fresh, InitScheme}, Seed};
+/// use candle_ensemble::weights::{fresh, InitScheme};
 ///
-/// let (vars, vb) = fresh(Seed::from(1), InitScheme::AsDeclared, DType::F32, &Device::Cpu);
+/// let (vars, vb) = fresh(1, InitScheme::AsDeclared, DType::F32, &Device::Cpu);
 /// let layer = candle_nn::linear(4, 2, vb.pp("head"))?;
 /// let names: Vec<_> = vars.named().into_iter().map(|(name, _)| name).collect();
 /// assert_eq!(names, ["head.bias", "head.weight"]);

@@ -159,7 +159,7 @@ fn invalid_input_is_named() {
     };
     says(&["--input", "nan.npz"], "prediction of member 0, row 2, column 1 must be finite, but is NaN");
     says(&["--input", "sum.npz"], "member 1, row 1 must sum to 1");
-    says(&["--input", "short.npz"], "targets must be one a row, 6");
+    says(&["--input", "short.npz"], "targets must be one for each of 6 rows");
     says(&["--input", "label.npz"], "target of row 4 must be a class below 2, but is 2");
     says(&["--input", "flat.npz"], "predictions must be (M, N, C), but are [24]");
     says(&["--input", "none.npz"], "no array `predictions`");

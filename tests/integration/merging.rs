@@ -318,8 +318,8 @@ fn sharded_checkpoints_are_read_by_their_index_or_folder() {
     let text = fs::read_to_string(&index).unwrap();
     let merged = ["--method", "uniform", "a", "b", "--out", "new.safetensors"];
     for (from, to, says) in [
-        ("model-00001", "../a", "is no file beside it"),
-        ("model-00001", "/a", "is no file beside it"),
+        ("model-00001", "../a", "is not a file in the same folder"),
+        ("model-00001", "/a", "is not a file in the same folder"),
         ("model-00002", "model-00001", "is not in model-00001"),
         ("00002-of-00002", "00003-of-00002", "No such file"),
         ("\"layer.bias\"", "\"layer.bios\"", "\"layer.bios\" is not in"),
@@ -334,7 +334,7 @@ fn sharded_checkpoints_are_read_by_their_index_or_folder() {
     fs::write(folder.path().join("a.json"), &text).unwrap();
     let out = ["--out", "b/model-00001-of-00002.safetensors"];
     let predicted = fail(folder.path(), &[&["--method", "uniform", "b", "c.safetensors"], &out[..]].concat());
-    assert!(predicted.contains("another file than the inputs"), "{predicted}");
+    assert!(predicted.contains("a file other than the inputs"), "{predicted}");
 }
 
 #[test]
@@ -391,10 +391,10 @@ fn invalid_arguments_give_a_message_of_one_line() {
         ("uniform long", "its header is predicted to be 18446744073709551615 bytes long"),
         ("uniform left_over", "are followed by other bytes"),
         ("uniform absent", "absent.safetensors: No such file"),
-        ("uniform nan", "tensor layer.bias of nan.safetensors must be finite, but is not, at number 0"),
+        ("uniform nan", "the tensor layer.bias of nan.safetensors must be finite, but is not finite at element 0"),
         ("ties --base nan b", "tensor layer.bias of nan.safetensors must be finite"),
         ("uniform --base base", "the base of uniform must be left out"),
-        ("ties b", "the base of TIES must be the networks' common ancestor, but is missing"),
+        ("ties b", "the base of TIES must be given: the network that all others were fine-tuned from, but is missing"),
         ("ties --base base --density 0", "the density must be above 0"),
         ("ties --base base --density nan", "the density must be above 0"),
         ("ties --base base --weights -1", "a weight must be finite and at least 0"),
@@ -415,7 +415,7 @@ fn invalid_arguments_give_a_message_of_one_line() {
         ("fisher --fishers fisher_a.safetensors --floor 0", "the floor must be"),
         (
             "task-arithmetic --base base --lambda 1e30 --dtype f16",
-            "merged, must be of numbers that F16 holds",
+            "must be within the range of F16",
         ),
     ] {
         let words: Vec<String> = line
@@ -436,7 +436,7 @@ fn invalid_arguments_give_a_message_of_one_line() {
     }
     for out in ["a.safetensors", "./a.safetensors", "b.safetensors"] {
         let args = ["--method", "uniform", "a.safetensors", "b.safetensors", "--out", out];
-        assert!(fail(folder.path(), &args).contains("the output must be another file than the inputs"));
+        assert!(fail(folder.path(), &args).contains("the output must be a file other than the inputs"));
     }
     let nowhere = ["--method", "uniform", "a.safetensors", "--out", "no/where.safetensors"];
     assert!(fail(folder.path(), &nowhere).contains("no/where.safetensors: No such file"));
@@ -448,7 +448,7 @@ fn a_link_to_an_input_is_refused_as_output() {
     let folder = inputs();
     std::os::unix::fs::symlink("a.safetensors", folder.path().join("link.safetensors")).unwrap();
     let args = ["--method", "uniform", "a.safetensors", "--out", "link.safetensors"];
-    assert!(fail(folder.path(), &args).contains("another file than the inputs"));
+    assert!(fail(folder.path(), &args).contains("a file other than the inputs"));
 }
 
 #[test]
@@ -571,7 +571,10 @@ fn masks_that_are_not_finite_pass_where_all_are_the_same() {
         let merged = merge(method, &[&same, &same], base).unwrap();
         assert_eq!(numbers(&merged["mask"]), [0., f32::NEG_INFINITY]);
         let e = merge(method, &[&same, &other], base).unwrap_err().to_string();
-        assert!(e.contains("tensor mask of network 0 must be finite, but is not, at number 1"), "{e}");
+        assert!(
+            e.contains("the tensor mask of network 0 must be finite, but is not finite at element 1"),
+            "{e}"
+        );
     }
 }
 

@@ -204,7 +204,7 @@ fn invalid_settings_are_named() {
     }
     let plan = session.plan(&Snapshot::new(13), 7).unwrap();
     let e = session.train(&plan).err().unwrap();
-    assert!(e.to_string().contains("cycles must be 1 to 12"), "{e}");
+    assert!(e.to_string().contains("cycles must be from 1 to 12"), "{e}");
 }
 
 #[test]

@@ -17,6 +17,7 @@ const WIDE: usize = 1 << 17;
 /// The predictions that predict one row.
 pub(crate) struct RowPredictions<'a> {
     /// Which row.
+    #[cfg_attr(not(feature = "learned"), allow(dead_code))]
     pub(crate) row: usize,
     /// Their slots, one or more.
     pub(crate) slots: &'a [usize],
