@@ -1,4 +1,4 @@
-//! Strokes, areas and text on one of plotters' backends.
+//! Strokes, areas and text on a backend of plotters.
 use std::sync::OnceLock;
 
 use plotters::{
@@ -9,10 +9,11 @@ use plotters::{
     },
 };
 
-/// Backend pixels to a unit of the chart: backends take whole numbers, which would make curves jagged.
+/// Backend pixels for one unit of the chart. Backends take whole numbers, which would make curves jagged at one pixel a
+/// unit.
 pub(crate) const FINENESS: u32 = 4;
 
-/// What a drawing step gives: plotters' errors differ by backend, their text is all that is needed.
+/// The result of a drawing step. plotters' error types differ by backend, so only their text is kept.
 pub(crate) type Drawn<T = ()> = Result<T, String>;
 
 /// A place on the chart, from the top left corner.
