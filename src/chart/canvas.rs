@@ -9,8 +9,8 @@ use plotters::{
     },
 };
 
-/// Backend pixels for one unit of the chart. Backends take whole numbers, which would make curves jagged at one pixel a
-/// unit.
+/// Backend pixels for one unit of the chart. Backends take whole numbers, which would make curves jagged at
+/// one pixel a unit.
 pub(crate) const FINENESS: u32 = 4;
 
 /// The result of a drawing step. plotters' error types differ by backend, so only their text is kept.
@@ -54,8 +54,8 @@ impl Pen {
         Ok(f64::from(width) / f64::from(FINENESS))
     }
 
-    /// `text` on one line, no wider than `width`. It is shortened in the middle, because similar names usually differ at
-    /// their ends.
+    /// `text` on one line, no wider than `width`. It is shortened in the middle, because similar names
+    /// usually differ at their ends.
     pub(crate) fn fit(&self, text: &str, width: f64) -> Drawn<String> {
         // Control characters break the line, or an SVG file.
         let clean = |c: char| if c.is_control() || matches!(c, '\u{FFFE}' | '\u{FFFF}') { ' ' } else { c };
@@ -163,8 +163,8 @@ impl<B: DrawingBackend> Canvas<B> {
         self.area(&outline, color, opacity)
     }
 
-    /// Draws a line of text whose capital letters are centred at the height of `at`; or, if rotated, a line that reads
-    /// upwards.
+    /// Draws a line of text whose capital letters are centred at the height of `at`; or, if rotated, a line
+    /// that reads upwards.
     pub(crate) fn text(&mut self, text: &str, at: At, pen: Pen, anchor: HPos, turned: bool) -> Drawn {
         // The backends differ in the baseline of "centred" text, and none centres the capital letters.
         let drop = pen.size * if self.vector { 0.08 } else { 0.205 };

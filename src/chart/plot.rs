@@ -18,8 +18,8 @@ const GREY: RGBColor = RGBColor(85, 85, 85);
 const GRID: RGBColor = RGBColor(228, 228, 228);
 const FAINT: RGBColor = RGBColor(241, 241, 241);
 
-/// The colours of Okabe and Ito (2008, "Color Universal Design"), which colour-blind readers can distinguish. Their yellow,
-/// too pale for a line on white, is replaced by a wine red.
+/// The colours of Okabe and Ito (2008, "Color Universal Design"), which colour-blind readers can distinguish.
+/// Their yellow, too pale for a line on white, is replaced by a wine red.
 const COLORS: [RGBColor; 8] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
@@ -112,7 +112,8 @@ impl Entry {
     }
 }
 
-/// The largest width of a text in the legend, the room for its symbols, and the largest number of lines in it.
+/// The largest width of a text in the legend, the room for its symbols, and the largest number of lines in
+/// it.
 const LEGEND_TEXT: f64 = 220.0;
 const LEGEND_SYMBOL: f64 = 34.0;
 const LEGEND_LINES: usize = 32;
@@ -271,7 +272,8 @@ fn legend(chart: &SizeChart, off: usize) -> Drawn<Vec<Entry>> {
     Ok(legend)
 }
 
-/// Dots at the given heights, moved sideways by up to `reach`, so that they do not overlap while there is room.
+/// Dots at the given heights, moved sideways by up to `reach`, so that they do not overlap while there is
+/// room.
 fn swarm(heights: &[f64], reach: f64) -> Vec<At> {
     let mut order: Vec<usize> = (0..heights.len()).collect();
     order.sort_by(|&a, &b| heights[a].total_cmp(&heights[b]));
