@@ -1,4 +1,5 @@
-//! Combiners that are fitted on half of the test rows and scored on the other half: searched weights and stacking.
+//! Combiners that are fitted on half of the test rows and scored on the other half: searched weights and
+//! stacking.
 use super::{accuracy_of, data, network, repeat, report::Report, score, singles, Args, Trained};
 use candle_core::Tensor;
 use candle_ensemble::{
@@ -21,7 +22,8 @@ struct Half {
     labels: Vec<u32>,
 }
 
-/// Predictions of five members for the first and the second half of the test rows. No member was fitted on test rows.
+/// Predictions of five members for the first and the second half of the test rows. No member was fitted on
+/// test rows.
 fn halves(trained: &Trained, test: &TensorDataset) -> Result<[Half; 2]> {
     let labels = test.labels().unwrap_or_default();
     let half = |rows: std::ops::Range<usize>| -> Result<Half> {

@@ -180,7 +180,8 @@ impl FittedCombiner for AnyFitted {
     }
 }
 
-/// Any combiner of this crate, chosen at run time: what [`registry`](crate::combine::registry()) makes from a name.
+/// Any combiner of this crate, chosen at run time: what [`registry`](crate::combine::registry()) makes from a
+/// name.
 ///
 /// It is itself a combiner, so it can be calibrated, pruned, judged and stacked like any other.
 ///

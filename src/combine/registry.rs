@@ -15,7 +15,7 @@ use std::sync::LazyLock;
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use candle_ensemble::{combine::{self, Combiner, FittedCombiner}, data::Task, predictions::Predictions, HeldOut};
+/// use candle_ensemble::{combine::{self, Combiner, FittedCombiner}, data::Task, predictions::*, HeldOut};
 ///
 /// let predicted = Tensor::new(&[[[0.9f32, 0.1], [0.4, 0.6]], [[0.7, 0.3], [0.2, 0.8]]], &Device::Cpu)?;
 /// let predictions = Predictions::new(predicted, Task::Classification { classes: 2 })?;

@@ -48,17 +48,18 @@ const FLUSHED: u64 = 1 << 25;
 
 /// Merges safetensors files into one, tensor by tensor, on several threads.
 ///
-/// An input is a `.safetensors` file, the index of a sharded checkpoint (`model.safetensors.index.json`), or a folder that
-/// contains either. Inputs must not be changed during the merge. The result is one file, which is renamed into place when it
-/// is complete. Names, dtypes, integer tensors and errors are as for [`merge`](crate::merge::merge()), and the bytes do not
-/// depend on the number of threads.
+/// An input is a `.safetensors` file, the index of a sharded checkpoint (`model.safetensors.index.json`), or
+/// a folder that contains either. Inputs must not be changed during the merge. The result is one file, which
+/// is renamed into place when it is complete. Names, dtypes, integer tensors and errors are as for
+/// [`merge`](crate::merge::merge()), and the bytes do not depend on the number of threads.
 ///
-/// Use it for checkpoints that do not fit into memory together; [`merge`](crate::merge::merge()) merges networks in memory.
+/// Use it for checkpoints that do not fit into memory together; [`merge`](crate::merge::merge()) merges
+/// networks in memory.
 ///
-/// Cost: each input is read once, or twice for methods that need thresholds or angles. Inputs are mapped into memory and
-/// released as they are read, and the result is written as it is computed, so a merge takes a few MiB of memory a thread for
-/// any number and size of inputs. Methods that search for the largest elements of a task vector ([`Ties`],
-/// [`Breadcrumbs`]) need up to the size of the largest tensor in addition.
+/// Cost: each input is read once, or twice for methods that need thresholds or angles. Inputs are mapped into
+/// memory and released as they are read, and the result is written as it is computed, so a merge takes a few
+/// MiB of memory a thread for any number and size of inputs. Methods that search for the largest elements of
+/// a task vector ([`Ties`], [`Breadcrumbs`]) need up to the size of the largest tensor in addition.
 ///
 /// [`Ties`]: crate::merge::Ties
 /// [`Breadcrumbs`]: crate::merge::Breadcrumbs
@@ -120,14 +121,16 @@ impl<'a> FileMerge<'a> {
         self
     }
 
-    /// The diagonal of the Fisher information of each network, at least 0, in tensors of the same names and shapes.
+    /// The diagonal of the Fisher information of each network, at least 0, in tensors of the same names and
+    /// shapes.
     #[must_use]
     pub fn fishers(mut self, paths: impl IntoIterator<Item = impl Into<PathBuf>>) -> Self {
         self.fishers = paths.into_iter().map(Into::into).collect();
         self
     }
 
-    /// The dtype of the floating-point tensors that are written: f16, bf16, f32 or f64. By default each keeps its own.
+    /// The dtype of the floating-point tensors that are written: f16, bf16, f32 or f64. By default each keeps
+    /// its own.
     #[must_use]
     pub fn dtype(mut self, dtype: DType) -> Self {
         self.dtype = Some(dtype);
@@ -151,9 +154,9 @@ impl<'a> FileMerge<'a> {
     /// Merges the inputs into the file at `out`. An existing file is replaced.
     ///
     /// # Errors
-    /// As [`merge`](crate::merge::merge()). [`Error::Io`] when a file cannot be read or written; [`Error::Damaged`] or
-    /// [`Error::Foreign`] when an input is truncated or no safetensors file; when `out` is one of the inputs. After an error
-    /// `out` is as before.
+    /// As [`merge`](crate::merge::merge()). [`Error::Io`] when a file cannot be read or written;
+    /// [`Error::Damaged`] or [`Error::Foreign`] when an input is truncated or no safetensors file; when `out`
+    /// is one of the inputs. After an error `out` is as before.
     pub fn write(&self, method: &dyn Method, out: impl AsRef<Path>) -> Result<Written> {
         let out = out.as_ref();
         let to = self.dtype.map(Dtype::from);
@@ -270,7 +273,8 @@ impl Merging<'_> {
         file.set_len(self.layout.bytes).map_err(failed)?;
         let (flush, flushes) = mpsc::sync_channel(1);
         std::thread::scope(|scope| {
-            // A thread flushes to the disk during the merge. Each error of `sync_data` is reported to one caller only.
+            // A thread flushes to the disk during the merge. Each error of `sync_data` is reported to one
+            // caller only.
             let disk = move || flushes.iter().try_for_each(|()| file.sync_data());
             let disk =
                 std::thread::Builder::new().name("disk".into()).spawn_scoped(scope, disk).map_err(failed)?;
@@ -497,14 +501,14 @@ fn inside(folder: &Path) -> Result<PathBuf> {
             Some(name) => return Ok(folder.join(name)),
             None if all.is_empty() => {}
             None => {
-                let must = format!("with one checkpoint in it, or one called {usual}");
-                let what = format!("the folder {}", folder.display());
-                return Err(Error::invalid(what, must, format!("with {}", all.len())));
+                let what = format!("the number of checkpoints in {}", folder.display());
+                let must = format!("1, unless one is called {usual}");
+                return Err(Error::invalid(what, must, all.len()));
             }
         }
     }
-    let must = format!("with a file that ends with .safetensors or {INDEX}");
-    Err(Error::invalid(format!("the folder {}", folder.display()), must, "without"))
+    let what = format!("the number of files in {} that end in .safetensors or {INDEX}", folder.display());
+    Err(Error::invalid(what, "at least 1", 0))
 }
 
 /// Checks that the output file is not one of the inputs.

@@ -1,19 +1,23 @@
-//! One network out of several.
+//! Merging: one network made of several.
 //!
-//! Everything goes by name: the networks must have the same names, shapes and dtypes ([`NamedTensors`]), or an error
-//! lists the differences. f16, bf16 and f32 are computed in f32 or better, f64 in f64, and cast back; integer buffers
-//! are copied from the newest network. Batch-norm's running statistics are averaged like weights, which is not what
-//! the averaged network would measure: [`re_estimate`] them afterwards.
+//! A merge goes by names: the networks must have tensors of the same names, shapes and dtypes, or an
+//! [`Error::Incompatible`](crate::Error::Incompatible) lists the differences. Tensors keep their dtype; f16,
+//! bf16 and f32 are computed in f32 or better, f64 in f64. Integer buffers are copied. Batch-norm's running
+//! statistics are averaged like weights, which is not what the merged network would measure: [`re_estimate`]
+//! them afterwards.
 //!
-//! Networks trained apart have units in different orders: [`align`](mod@align) puts them in one order first.
-//! [`barrier`](barrier()) measures what averaging costs; [`repair`](repair()) mends the spread of the units. These run
-//! networks through a [`Model`].
+//! | Networks | Way to merge |
+//! |---|---|
+//! | of one run, or fine-tuned from one network | averages ([`average`], [`Swa`], [`Ema`], [`Swag`]) and soups ([`uniform_soup`], [`GreedySoup`], [`LearnedSoup`]) |
+//! | fine-tuned from one network for different tasks | a [`Method`] on task vectors, in memory ([`merge`]) or on files ([`FileMerge`]) |
+//! | trained independently | an average after [alignment](mod@align), with [`repair`](repair()) |
 //!
-//! [`Pool::merge`](crate::Pool::merge) does all of this by a [`MergeSpec`], and refuses where the barrier is above a
-//! [`MaxBarrier`]'s limit; [`best_of`](best_of()) measures whether one network will do in place of an ensemble.
+//! [`barrier`](barrier()) measures how much the loss rises between networks, which shows whether they can be
+//! averaged. A [`Model`] runs networks for these measurements.
 //!
-//! A [`Method`] merges fine-tuned relatives tensor by tensor, in memory ([`merge`]) or from files that do not fit in
-//! it ([`FileMerge`]).
+//! [`Pool::merge`](crate::Pool::merge) merges the networks of a pool by a [`MergeSpec`], and refuses a merge
+//! whose barrier is higher than [`MaxBarrier`] allows. [`best_of`](best_of()) measures whether one network
+//! will do in place of an ensemble.
 //!
 //! [`registry()`] makes methods from names. An argument in brackets may be left out.
 //!

@@ -62,7 +62,8 @@ impl Vars {
     /// Sets all variables to the values of a [snapshot](Self::snapshot).
     ///
     /// # Errors
-    /// [`Error::Incompatible`] lists the differences when names, shapes or dtypes differ. No variable is changed then.
+    /// [`Error::Incompatible`] lists the differences when names, shapes or dtypes differ. No variable is
+    /// changed then.
     pub fn load(&self, values: &Weights) -> Result<()> {
         let vars = self.lock();
         let model = kinds(vars.iter().map(|(name, var)| (name, var.as_tensor())));

@@ -330,7 +330,7 @@ fn sharded_checkpoints_are_read_by_their_index_or_folder() {
         assert!(predicted.contains(says), "{to}: {predicted}");
     }
     fs::remove_file(&index).unwrap();
-    assert!(fail(folder.path(), &merged).contains("with one checkpoint in it"));
+    assert!(fail(folder.path(), &merged).contains("must be 1, unless one is called"));
     fs::write(folder.path().join("a.json"), &text).unwrap();
     let out = ["--out", "b/model-00001-of-00002.safetensors"];
     let predicted = fail(folder.path(), &[&["--method", "uniform", "b", "c.safetensors"], &out[..]].concat());

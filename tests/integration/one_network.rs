@@ -10,7 +10,7 @@ use candle_ensemble::{
     },
     metrics::RowLoss,
     plan::Horizontal,
-    strategy::{EnsembleBuilder, KFold, MultiRun},
+    strategy::{Bagging, EnsembleBuilder, KFold, MultiRun},
     train::Trainer,
     weights::{average, RunWeights},
     AnyNetwork, Error, Network, Pool, Result, Session,
@@ -163,7 +163,7 @@ fn any_method_merges_and_a_permutation_spec_can_be_given() -> Result<()> {
     let data = blobs(1, 200, 3, 0.5);
     let trainer = mlp(2, 16, 3).epochs(5);
     let session = Session::new(&trainer, &data);
-    let (pool, rows) = trained(&session, &data, &Horizontal::last(2), 1);
+    let (pool, _) = trained(&session, &data, &Horizontal::last(2), 1);
     let any = MaxBarrier::new(f64::INFINITY);
     let base = pool.members()[0].weights.clone();
     let sum = pool.merge(&MergeSpec::fine_tuned(TaskArithmetic::new().lambda(0.5), base), &any)?;
@@ -222,12 +222,31 @@ fn batch_norm_is_re_estimated_over_the_rows_that_shaped_the_members() -> Result<
 }
 
 #[test]
+fn the_default_rows_are_the_reserved_ones_or_those_that_shaped_no_member() -> Result<()> {
+    let data = blobs(1, 200, 3, 0.5);
+    let trainer = mlp(2, 16, 3).epochs(3);
+    let session = Session::new(&trainer, &data);
+    let reserving = session.clone().reserve(0.3);
+    let pool = reserving.fit(&Bagging::new(3), 1)?;
+    let merged = pool.merge(&uniform(), &MaxBarrier::new(f64::INFINITY))?;
+    assert_eq!(merged.rows, (pool.reserved().len(), 0));
+    assert_eq!(best_of(&pool, &BestOf::new())?.report.rows, pool.reserved().len());
+    // Without reserved rows: those that no bootstrap sample contains.
+    let pool = session.fit(&Bagging::new(2), 1)?;
+    let unseen = pool.unseen();
+    assert!(pool.reserved().is_empty() && !unseen.is_empty());
+    assert_eq!(pool.merge(&uniform(), &MaxBarrier::new(f64::INFINITY))?.rows, (unseen.len(), 0));
+    assert_eq!(best_of(&pool, &BestOf::new())?.report.rows, unseen.len());
+    Ok(())
+}
+
+#[test]
 fn a_pool_that_cannot_be_merged_says_why() {
     let data = blobs(1, 200, 3, 0.5);
     let narrow = |vb: VarBuilder<'_>| Ok(AnyNetwork::new(linear(2, 3, vb)?));
     let trainer = mlp(2, 16, 3).architecture("linear", narrow).epochs(3);
     let session = Session::new(&trainer, &data);
-    let (pool, rows) = trained(&session, &data, &MultiRun::new(2), 1);
+    let (pool, _) = trained(&session, &data, &MultiRun::new(2), 1);
     let e = pool.merge(&uniform(), &MaxBarrier::new(1.)).err().unwrap().to_string();
     assert!(e.contains("their architectures are") && e.contains("linear"), "{e}");
     let best = best_of(&pool, &BestOf::new()).unwrap();
@@ -241,7 +260,7 @@ fn a_pool_that_cannot_be_merged_says_why() {
 
     let trainer = mlp(2, 16, 3).epochs(3);
     let session = Session::new(&trainer, &data);
-    let (pool, rows) = trained(&session, &data, &MultiRun::new(2), 1);
+    let (pool, _) = trained(&session, &data, &MultiRun::new(2), 1);
     for (max_barrier, part) in [
         (MaxBarrier::new(f64::NAN), "the limit of the barrier"),
         (MaxBarrier::new(1.).rows(&[]), "the number of rows"),
@@ -263,6 +282,8 @@ fn a_pool_that_cannot_be_merged_says_why() {
     let pool = session.fit(&KFold::new(3), 1).unwrap();
     let e = best_of(&pool, &BestOf::new()).err().unwrap().to_string();
     assert!(e.contains("Session::reserve") && e.contains("BestOf::rows"), "{e}");
+    let e = pool.merge(&uniform(), &MaxBarrier::new(1.)).err().unwrap().to_string();
+    assert!(e.contains("Session::reserve") && e.contains("MaxBarrier::rows"), "{e}");
     let other = blobs(2, 60, 3, 0.5);
     let elsewhere: Vec<u32> = (0..60).collect();
     let best = best_of(&pool, &BestOf::new().data(&other, &elsewhere)).unwrap();

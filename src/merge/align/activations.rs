@@ -9,8 +9,8 @@ use crate::{
 use candle_core::{DType, Tensor};
 use std::collections::BTreeMap;
 
-/// The activations of each group of units: a tensor `(units, samples)` for each layer that reads the group. A sample is a row,
-/// or a pixel of a row. The samples of two networks that are compared must be the same.
+/// The activations of each group of units: a tensor `(units, samples)` for each layer that reads the group. A
+/// sample is a row, or a pixel of a row. The samples of two networks that are compared must be the same.
 pub type Activations = BTreeMap<String, Vec<Tensor>>;
 
 pub(crate) fn match_activations(
@@ -49,7 +49,8 @@ pub(crate) fn match_activations(
     Ok(Matched { orders, similarity_before: before / each, similarity: after / each, sweeps: 1 })
 }
 
-/// Pearson's correlation of each unit of one network with each of the other, `(n, n)` f64; 0 for a constant unit.
+/// Pearson's correlation of each unit of one network with each of the other, `(n, n)` f64; 0 for a constant
+/// unit.
 fn correlations(group: &str, ours: &Tensor, theirs: &Tensor, n: usize) -> Result<Tensor> {
     match (ours.dims(), theirs.dims()) {
         ([a, s], [b, t]) if [*a, *b] == [n, n] && s == t && *s > 1 => {}

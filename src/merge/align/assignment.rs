@@ -1,8 +1,9 @@
 //! The best one-to-one assignment of units.
 use crate::{Error, Result};
 
-/// The largest gain in fixed-point numbers. Gains are rounded to 2⁻⁴⁰ of the largest, so the sum of an assignment of `n` units
-/// is within `n·2⁻⁴⁰` of the largest gain of the best (`n·10⁻¹²`). Sums of 2²² gains fit into an i64.
+/// The largest gain in fixed-point numbers. Gains are rounded to 2⁻⁴⁰ of the largest, so the sum of an
+/// assignment of `n` units is within `n·2⁻⁴⁰` of the largest gain of the best (`n·10⁻¹²`). Sums of 2²² gains
+/// fit into an i64.
 const SCALE: f64 = (1u64 << 40) as f64;
 
 /// The column of each row in the assignment with the largest sum of `gains`, `(n, n)` row by row.
@@ -54,7 +55,7 @@ mod tests {
         [(3, 19.42857142857143), (8, 64.14285714285714), (32, 270.4285714285714), (64, 564.1428571428571)];
 
     #[test]
-    fn the_best_sum_is_scipys() {
+    fn the_best_sum_is_that_of_scipy() {
         for (n, best) in SCIPY {
             let found = assign(&matrix(n), n).unwrap();
             assert!((total(&matrix(n), &found) - best).abs() < 1e-9, "{n}");

@@ -1,12 +1,15 @@
 //! Permutation alignment: the hidden units of one network in the order of another's.
 //!
-//! Hidden units can be in any order without a change of what a network computes, and independently trained networks have
-//! them in different orders. In a plain average each unit is therefore the mean of two unrelated units. Alignment finds, for
-//! each group of units, the order in which they match those of another network. Then the average is meaningful.
+//! Hidden units can be in any order without a change of what a network computes, and independently trained
+//! networks have them in different orders. In a plain average each unit is therefore the mean of two
+//! unrelated units. Alignment finds, for each group of units, the order in which they match those of another
+//! network. Then the average is meaningful.
 //!
-//! 1. A [`PermutationSpec`] lists the axes that share units. A [`Trace`](crate::merge::Trace) derives it from the model.
+//! 1. A [`PermutationSpec`] lists the axes that share units. A [`Trace`](crate::merge::Trace) derives it from
+//!    the model.
 //! 2. [`align`] finds the orders, and returns the network with its units reordered.
-//! 3. [`Aligned::unless_worse`] keeps the result only if the [barrier](crate::merge::barrier()) is not higher than before.
+//! 3. [`Aligned::unless_worse`] keeps the result only if the [barrier](crate::merge::barrier()) is not higher
+//!    than before.
 //! 4. [`re_estimate`](crate::merge::re_estimate()) the batch-norm statistics of the average, or
 //!    [`repair`](crate::merge::repair()) it.
 //!
@@ -34,8 +37,8 @@
 //! # Ok::<(), candle_ensemble::Error>(())
 //! ```
 //!
-//! Source: Ainsworth, Hayase and Srinivasa (2023), "Git Re-Basin: merging models modulo permutation symmetries",
-//! arXiv:2209.04836.
+//! Source: Ainsworth, Hayase and Srinivasa (2023), "Git Re-Basin: merging models modulo permutation
+//! symmetries", arXiv:2209.04836.
 mod activations;
 mod assignment;
 mod spec;
@@ -59,28 +62,33 @@ use std::fmt;
 pub enum Matching<'a> {
     /// Matches units by their weights (Ainsworth et al. 2023, section 3.2).
     ///
-    /// Formula: the orders `P` that maximize `Σ ⟨W_a, P(W_b)⟩` over all parameters along whose axes the units lie.
+    /// Formula: the orders `P` that maximize `Σ ⟨W_a, P(W_b)⟩` over all parameters along whose axes the units
+    /// lie.
     ///
-    /// Groups are visited in a random order. For each the best order is found by linear assignment on `A = Σ W_a P(W_b)ᵀ`,
-    /// with the other groups held, until no group gains more than 10⁻¹² of `Σ ‖W_a‖ ‖W_b‖`, or for 100 sweeps. The result is
-    /// a local optimum. The paper starts from the present order; here the search also starts from orders that are built
-    /// from the inputs and outputs inwards, and the better result is kept. So a network that is the reference in another
-    /// order is recovered, as long as its units differ. Running statistics of batch-norm are reordered with their units, but
-    /// not compared.
+    /// Groups are visited in a random order. For each the best order is found by linear assignment on
+    /// `A = Σ W_a P(W_b)ᵀ`, with the other groups held, until no group gains more than 10⁻¹² of
+    /// `Σ ‖W_a‖ ‖W_b‖`, or for 100 sweeps. The result is a local optimum. The paper starts from the present
+    /// order; here the search also starts from orders that are built from the inputs and outputs inwards, and
+    /// the better result is kept. So a network that is the reference in another order is recovered, as long
+    /// as its units differ. Running statistics of batch-norm are reordered with their units, but not
+    /// compared.
     ///
     /// Use it by default: it needs no data.
     ///
     /// Cost: an assignment of 512 units takes about 0.1 s, of 2048 units about 2 s.
     Weights,
-    /// Matches units by their activations on given rows (Li et al. 2016, arXiv:1511.07543; Ainsworth et al., section 3.1).
+    /// Matches units by their activations on given rows (Li et al. 2016, arXiv:1511.07543; Ainsworth et al.,
+    /// section 3.1).
     ///
-    /// Formula: the order that maximizes the sum of the correlations of matched units, averaged over all layers that read the
-    /// group.
+    /// Formula: the order that maximizes the sum of the correlations of matched units, averaged over all
+    /// layers that read the group.
     ///
-    /// The closure returns the [`Activations`] of a network; [`Trace::activations`](crate::merge::Trace::activations)
-    /// computes them without changes to the model. Each group needs one linear assignment, whose result is a global optimum.
+    /// The closure returns the [`Activations`] of a network;
+    /// [`Trace::activations`](crate::merge::Trace::activations) computes them without changes to the model.
+    /// Each group needs one linear assignment, whose result is a global optimum.
     ///
-    /// Use it where representative rows are at hand; it is better than weights for networks whose weights are noisy.
+    /// Use it where representative rows are at hand; it is better than weights for networks whose weights are
+    /// noisy.
     ///
     /// Cost: one pass over the rows for each network, and one assignment for each group.
     Activations(&'a dyn Fn(&Weights) -> Result<Activations>),
@@ -102,7 +110,8 @@ pub struct Aligned {
     pub weights: Weights,
     /// The orders that were applied to its groups of units.
     pub permutations: Permutations,
-    /// The similarity of the networks before, from −1 to 1: `Σ ⟨W_a, W_b⟩ / Σ ‖W_a‖ ‖W_b‖`, or the mean correlation.
+    /// The similarity of the networks before, from −1 to 1: `Σ ⟨W_a, W_b⟩ / Σ ‖W_a‖ ‖W_b‖`, or the mean
+    /// correlation.
     pub similarity_before: f64,
     /// The similarity of the networks now.
     pub similarity: f64,
@@ -120,16 +129,17 @@ struct Matched {
 
 /// Reorders the units of `other` to match those of `reference`.
 ///
-/// The networks must have the same names, shapes and dtypes; the result has them, too. See [`Matching`] for the formulas.
+/// The networks must have the same names, shapes and dtypes; the result has them, too. See [`Matching`] for
+/// the formulas.
 ///
-/// Use it for two independently trained networks of one architecture before their weights are averaged. For more networks
-/// use [`align_to_mean`] or [`align_all`].
+/// Use it for two independently trained networks of one architecture before their weights are averaged. For
+/// more networks use [`align_to_mean`] or [`align_all`].
 ///
 /// Cost: that of the [`Matching`].
 ///
 /// # Errors
-/// [`Error::Incompatible`] when names, shapes or dtypes differ (all differences are listed). When the spec does not fit the
-/// networks, or an element is NaN or infinite.
+/// [`Error::Incompatible`] when names, shapes or dtypes differ (all differences are listed). When the spec
+/// does not fit the networks, or an element is NaN or infinite.
 ///
 /// The [module](self) has an example.
 ///
@@ -154,7 +164,8 @@ pub fn align(
 
 /// Reorders the units of each network to match those of the first network, which is unchanged.
 ///
-/// Use it for several networks where one is the natural reference. [`align_to_mean`] treats all networks the same.
+/// Use it for several networks where one is the natural reference. [`align_to_mean`] treats all networks the
+/// same.
 ///
 /// Cost: one [`align`] for each network but the first.
 ///
@@ -181,8 +192,8 @@ pub fn align_all(
 
 /// Reorders the units of each network to match the mean of the others ("MergeMany").
 ///
-/// After [`align_all`], rounds follow. In each round every network in turn, in random order, is aligned by its weights to the
-/// mean of the others, until a round changes nothing, or for 100 rounds.
+/// After [`align_all`], rounds follow. In each round every network in turn, in random order, is aligned by
+/// its weights to the mean of the others, until a round changes nothing, or for 100 rounds.
 ///
 /// Use it for more than two networks: it treats all of them the same, where [`align_all`] favours the first.
 ///
@@ -238,8 +249,9 @@ pub struct Chosen {
 }
 
 impl Aligned {
-    /// Measures the barrier before and after the alignment, and chooses the network with the lower one. `reference` and
-    /// `other` are the networks that were passed to [`align`]; see [`barrier`] for `points` and `loss`.
+    /// Measures the barrier before and after the alignment, and chooses the network with the lower one.
+    /// `reference` and `other` are the networks that were passed to [`align`]; see [`barrier`] for `points`
+    /// and `loss`.
     ///
     /// # Errors
     /// As [`barrier`].

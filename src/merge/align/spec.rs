@@ -8,10 +8,12 @@ use std::{collections::BTreeMap, fmt};
 /// The positions of a group's units along an axis, which may be longer than the group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum UnitLayout {
-    /// Unit `i` of `n` has the positions `i·m … i·m + m − 1` of an axis of length `n·m`. With `m = 1` each unit has one position;
-    /// with `m > 1` the positions are those of a channel's pixels, where a convolution is flattened before a linear layer.
+    /// Unit `i` of `n` has the positions `i·m … i·m + m − 1` of an axis of length `n·m`. With `m = 1` each
+    /// unit has one position; with `m > 1` the positions are those of a channel's pixels, where a convolution
+    /// is flattened before a linear layer.
     Blocks,
-    /// Unit `i` of `n` has the positions `i, i + n, i + 2n …`, as after a flattened image with the channels last.
+    /// Unit `i` of `n` has the positions `i, i + n, i + 2n …`, as after a flattened image with the channels
+    /// last.
     Interleaved,
 }
 
@@ -34,10 +36,11 @@ impl fmt::Display for Axis {
 
 /// The groups of units of an architecture, with all axes along which the units of each group lie.
 ///
-/// The axes of a group of hidden units are the rows of the weight that produces them, the axis of its bias, the axes of
-/// batch-norm parameters, and the columns of the weights that read them. Layers that write to the same residual stream share
-/// one group. All axes of a group are reordered together. [`Trace::permutations`](crate::merge::Trace::permutations) derives
-/// the spec from a model; here it is given by hand:
+/// The axes of a group of hidden units are the rows of the weight that produces them, the axis of its bias,
+/// the axes of batch-norm parameters, and the columns of the weights that read them. Layers that write to the
+/// same residual stream share one group. All axes of a group are reordered together.
+/// [`Trace::permutations`](crate::merge::Trace::permutations) derives the spec from a model; here it is given
+/// by hand:
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -72,7 +75,8 @@ pub struct Group {
     pub axes: Vec<Axis>,
 }
 
-/// The order of the units of each group: unit `order[i]` moves to position `i`. A group without an entry keeps its order.
+/// The order of the units of each group: unit `order[i]` moves to position `i`. A group without an entry
+/// keeps its order.
 pub type Permutations = BTreeMap<String, Vec<u32>>;
 
 impl PermutationSpec {
@@ -89,7 +93,8 @@ impl PermutationSpec {
         self
     }
 
-    /// Adds an axis of a parameter to a group. A longer axis holds the units in blocks ([`UnitLayout::Blocks`]).
+    /// Adds an axis of a parameter to a group. A longer axis holds the units in blocks
+    /// ([`UnitLayout::Blocks`]).
     #[must_use]
     pub fn axis(self, group: &str, parameter: &str, axis: usize) -> Self {
         self.axis_with_layout(group, parameter, axis, UnitLayout::Blocks)
@@ -112,8 +117,8 @@ impl PermutationSpec {
     /// Checks that the groups fit `weights`.
     ///
     /// # Errors
-    /// When a parameter or an axis is missing, the length of an axis is not a multiple of the group's units, an axis is in two
-    /// groups or twice in one, or a group has no units or no axes.
+    /// When a parameter or an axis is missing, the length of an axis is not a multiple of the group's units,
+    /// an axis is in two groups or twice in one, or a group has no units or no axes.
     pub fn check(&self, weights: &Weights) -> Result<()> {
         let mut owners: BTreeMap<(&str, usize), &str> = BTreeMap::new();
         for (name, group) in &self.groups {
@@ -155,7 +160,8 @@ impl PermutationSpec {
     /// The weights with their units in these orders. The network computes the same.
     ///
     /// # Errors
-    /// When the groups do not fit the weights, a group is unknown, or an order is not a permutation of its units.
+    /// When the groups do not fit the weights, a group is unknown, or an order is not a permutation of its
+    /// units.
     pub fn apply(&self, weights: &Weights, orders: &Permutations) -> Result<Weights> {
         self.check(weights)?;
         self.check_orders(orders)?;
@@ -228,7 +234,8 @@ impl Axis {
         Ok(tensor.contiguous()?.index_select(&positions, self.axis)?)
     }
 
-    /// The tensor's elements by unit, `(units, rest)` f64. They are on the CPU, because some devices have no f64.
+    /// The tensor's elements by unit, `(units, rest)` f64. They are on the CPU, because some devices have no
+    /// f64.
     pub(in crate::merge) fn by_unit(&self, tensor: &Tensor, units: usize) -> Result<Tensor> {
         let mut dims = tensor.dims().to_vec();
         let each = tensor.dim(self.axis)? / units.max(1);

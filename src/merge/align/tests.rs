@@ -137,7 +137,7 @@ fn the_same_seed_gives_the_same_order_and_differences_are_listed() {
 }
 
 #[test]
-fn many_orders_of_one_network_meet() {
+fn reorderings_of_one_network_are_aligned_to_one_network() {
     let spec = spec(10, 8);
     let network = random(5, [7, 10, 8, 4]);
     let others: Vec<Weights> =
@@ -154,11 +154,11 @@ fn many_orders_of_one_network_meet() {
 }
 
 #[test]
-fn what_makes_the_barrier_higher_is_not_taken() {
+fn an_alignment_that_raises_the_barrier_is_rejected() {
     let (a, b) = (random(1, [6, 9, 9, 4]), random(2, [6, 9, 9, 4]));
     let found = align(&a, &b, &spec(9, 9), &Matching::Weights, 1).unwrap();
     let aligned = numbers(&found.weights);
-    // A loss that dislikes whatever leads to the aligned network.
+    // A loss that is high on the path to the aligned network.
     let near = |w: &Weights, to: &[f64]| {
         (-numbers(w).iter().zip(to).map(|(x, y)| (x - y).powi(2)).sum::<f64>()).exp()
     };
@@ -174,7 +174,7 @@ fn what_makes_the_barrier_higher_is_not_taken() {
 }
 
 #[test]
-fn trained_networks_have_a_barrier_that_falls_once_they_are_aligned() {
+fn alignment_lowers_the_barrier_of_two_trained_networks() {
     let data = digits(false);
     let (seen, held_out) = split();
     let trainer = mlp(&[64, 128, 64, 10]);
@@ -207,7 +207,7 @@ fn trained_networks_have_a_barrier_that_falls_once_they_are_aligned() {
 }
 
 #[test]
-fn five_trained_networks_meet_at_their_mean_once_they_are_aligned() {
+fn alignment_lowers_the_barrier_of_five_trained_networks() {
     let data = digits(false);
     let (_, held_out) = split();
     let trainer = mlp(&[64, 128, 64, 10]);
@@ -227,7 +227,7 @@ fn five_trained_networks_meet_at_their_mean_once_they_are_aligned() {
 }
 
 #[test]
-fn residual_networks_with_batch_norm_align_and_are_measured_anew() {
+fn residual_networks_are_aligned_and_re_estimated() {
     let data = digits(true);
     let (seen, held_out) = split();
     let trainer = resnet(&[(24, 1)]);

@@ -68,8 +68,8 @@ impl<'a> Search<'a> {
         Ok(search)
     }
 
-    /// Improves one group after another, in a random order for each sweep, until no group gains. Returns the orders, the
-    /// similarity, and the number of sweeps.
+    /// Improves one group after another, in a random order for each sweep, until no group gains. Returns the
+    /// orders, the similarity, and the number of sweeps.
     fn climb(&self, mut orders: Permutations, seed: Seed) -> Result<(Permutations, f64, usize)> {
         let names: Vec<&String> = self.spec.groups().keys().collect();
         let mut sweeps = 0;
@@ -89,9 +89,9 @@ impl<'a> Search<'a> {
         Ok((orders, similarity, sweeps))
     }
 
-    /// Initial orders, built from the inputs and the outputs, which have a fixed order. One group after another is matched by
-    /// only those parameters whose other axes are matched already, the group with the most of them first. This recovers a
-    /// reordered network, because no other order is more similar.
+    /// Initial orders, built from the inputs and the outputs, which have a fixed order. One group after
+    /// another is matched by only those parameters whose other axes are matched already, the group with the
+    /// most of them first. This recovers a reordered network, because no other order is more similar.
     fn from_inputs_and_outputs(&self) -> Result<Permutations> {
         let mut orders = self.spec.identity();
         let mut left: BTreeSet<&str> = self.tables.keys().copied().collect();
@@ -183,7 +183,8 @@ impl<'a> Search<'a> {
             orders.insert(group.into(), found);
             return Ok(true);
         }
-        // If the group lies along two axes of one parameter, the sum is not linear in the order, and the step may lose.
+        // If the group lies along two axes of one parameter, the sum is not linear in the order, and the step
+        // may lose.
         let names = || self.spec.groups().get(group).into_iter().flat_map(|g| &g.axes);
         let names =
             || names().map(|axis| axis.parameter.as_str()).filter(|name| self.axes.contains_key(name));

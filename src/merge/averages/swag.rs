@@ -26,24 +26,28 @@ const LEAST: f64 = 1e-30;
 /// The number of elements that are drawn at a time.
 const CHUNK: usize = 2048;
 
-/// A normal distribution over the networks that a training passes through, from which networks are sampled (SWAG).
+/// A normal distribution over the networks that a training passes through, from which networks are sampled
+/// (SWAG).
 ///
 /// Formula: a sample is `θ = θ̄ + √s·(√σ²·z₁ + Dᵀz₂/√(K − 1))`, where
 ///
-/// - `θ̄` is the mean of the networks, and `σ²` the variance of each element: the mean square minus the square of the mean, at
-///   least 1e-30;
+/// - `θ̄` is the mean of the networks, and `σ²` the variance of each element: the mean square minus the
+///   square of the mean, at least 1e-30;
 /// - `D` holds the last `K` networks' deviations, each from the mean at the time when it was pushed;
-/// - `z₁` has a standard normal number for each element, and `z₂` one for each deviation, the same for all tensors.
+/// - `z₁` has a standard normal number for each element, and `z₂` one for each deviation, the same for all
+///   tensors.
 ///
-/// Each part contributes half of the variance, so the default `s = 1/2` gives that of the networks. Tensors may have any shape
-/// and keep their dtype. Running statistics of batch-norm are averaged, not sampled, so they do not fit a sample: re-estimate
-/// them ([`Pool::re_estimated`](crate::Pool::re_estimated)). Integer tensors are those of the newest network.
+/// Each part contributes half of the variance, so the default `s = 1/2` gives that of the networks. Tensors
+/// may have any shape and keep their dtype. Running statistics of batch-norm are averaged, not sampled, so
+/// they do not fit a sample: re-estimate them ([`Pool::re_estimated`](crate::Pool::re_estimated)). Integer
+/// tensors are those of the newest network.
 ///
-/// Use it for an ensemble from one training: push networks of the last part of the training, for example one each epoch, at a
-/// constant or cyclic learning rate, and draw [members](Self::members). Independently trained networks make a more diverse
-/// ensemble.
+/// Use it for an ensemble from one training: push networks of the last part of the training, for example one
+/// each epoch, at a constant or cyclic learning rate, and draw [members](Self::members). Independently
+/// trained networks make a more diverse ensemble.
 ///
-/// Cost: a push is one pass over the weights. Memory of 16 bytes for each element, and 4 for each of its deviations.
+/// Cost: a push is one pass over the weights. Memory of 16 bytes for each element, and 4 for each of its
+/// deviations.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -60,7 +64,8 @@ const CHUNK: usize = 2048;
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 ///
-/// Source: Maddox et al. (2019), "A simple baseline for Bayesian uncertainty in deep learning", arXiv:1902.02476.
+/// Source: Maddox et al. (2019), "A simple baseline for Bayesian uncertainty in deep learning",
+/// arXiv:1902.02476.
 #[derive(Debug)]
 pub struct Swag {
     mean: RunningMean,
@@ -79,14 +84,15 @@ struct Spread {
 }
 
 impl Swag {
-    /// A distribution of no networks, which keeps this many deviations, 0 or at least 2; 20 are usual. With 0 the elements are
-    /// independent (SWAG-Diagonal), and a scale of 1 gives the variance of the networks.
+    /// A distribution of no networks, which keeps this many deviations, 0 or at least 2; 20 are usual. With 0
+    /// the elements are independent (SWAG-Diagonal), and a scale of 1 gives the variance of the networks.
     #[must_use]
     pub fn new(columns: usize) -> Self {
         Self { mean: RunningMean::new(Precision::Double), spreads: BTreeMap::new(), columns, scale: 0.5 }
     }
 
-    /// The scale `s` of samples, at least 0; 0.5 by default, as in the paper. With 0 every sample is the mean.
+    /// The scale `s` of samples, at least 0; 0.5 by default, as in the paper. With 0 every sample is the
+    /// mean.
     ///
     /// # Errors
     /// When the scale is negative or not finite.
@@ -99,8 +105,8 @@ impl Swag {
     /// Adds a network.
     ///
     /// # Errors
-    /// [`Error::Incompatible`] when its names, shapes or dtypes differ from those of the networks before it. Nothing is changed
-    /// then.
+    /// [`Error::Incompatible`] when its names, shapes or dtypes differ from those of the networks before it.
+    /// Nothing is changed then.
     pub fn push(&mut self, network: &impl NamedTensors) -> Result<()> {
         let n = self.mean.count() as f64 + 1.;
         self.mean.push(network, 1. / n)?;
@@ -147,8 +153,8 @@ impl Swag {
     /// Draws a network, which depends only on the seed.
     ///
     /// # Errors
-    /// When fewer than two networks were added, exactly one deviation is kept, or an element of a tensor, which is named, is NaN
-    /// or infinite.
+    /// When fewer than two networks were added, exactly one deviation is kept, or an element of a tensor,
+    /// which is named, is NaN or infinite.
     pub fn sample(&self, seed: impl Into<Seed>) -> Result<Weights> {
         let seed = seed.into();
         let kept = (self.mean.count()).min(self.columns);
@@ -205,8 +211,8 @@ impl Swag {
         (0..n as u64).map(|i| self.sample(seed.nth("swag", i))).collect()
     }
 
-    /// Draws `n` networks as members, each with a slot of its own. Their records are copies of `record`, which must be that of
-    /// the run's last member: its rows are those that shaped the networks.
+    /// Draws `n` networks as members, each with a slot of its own. Their records are copies of `record`,
+    /// which must be that of the run's last member: its rows are those that shaped the networks.
     ///
     /// # Errors
     /// As [`Swag::sample`].
@@ -305,9 +311,9 @@ mod tests {
         Ok(())
     }
 
-    /// The covariance of draws is `s·(diag σ² + DᵀD/(K − 1))`. Over 4000 seeds a mean of draws is off by `σ/√4000` and
-    /// a (co)variance by at most `σᵢσⱼ·√(2/4000)`, as standard deviations; of 9 figures, none is beyond 4.5 of them
-    /// but once in 16 000 choices of seeds.
+    /// The covariance of draws is `s·(diag σ² + DᵀD/(K − 1))`. Over 4000 seeds a mean of draws is off by
+    /// `σ/√4000` and a (co)variance by at most `σᵢσⱼ·√(2/4000)`, as standard deviations; of 9 figures, none
+    /// is beyond 4.5 of them but once in 16 000 choices of seeds.
     #[test]
     fn samples_have_the_mean_and_covariance_of_the_formula() -> Result<()> {
         const DRAWS: usize = 4000;

@@ -12,15 +12,18 @@ use crate::{
 
 /// Adds task vectors without their largest and their smallest elements to the base (model breadcrumbs).
 ///
-/// Formula: `θ = base + λ Σ wᵢ mᵢ∘(θᵢ − base)`, where the mask `mᵢ` clears elements of each tensor's task vector.
+/// Formula: `θ = base + λ Σ wᵢ mᵢ∘(θᵢ − base)`, where the mask `mᵢ` clears elements of each tensor's task
+/// vector.
 ///
-/// Of the `n` elements of a tensor, the `⌊gamma·n⌋` of largest magnitude are dropped, and of the others the `⌊density·n⌋`
-/// largest are kept. So `density` is the share of all elements that is kept, as in mergekit; the paper's two percentiles are
-/// `1 − gamma` and `1 − gamma − density`. If both shares exceed 1 together, fewer of the largest are dropped. Of equal
-/// magnitudes the first count as larger. Tensors may have any shape.
+/// Of the `n` elements of a tensor, the `⌊gamma·n⌋` of largest magnitude are dropped, and of the others the
+/// `⌊density·n⌋` largest are kept. So `density` is the share of all elements that is kept, as in mergekit;
+/// the paper's two percentiles are `1 − gamma` and `1 − gamma − density`. If both shares exceed 1 together,
+/// fewer of the largest are dropped. Of equal magnitudes the first count as larger. Tensors may have any
+/// shape.
 ///
-/// Use it for many task vectors: outliers, which dominate a sum, are dropped along with the noise, and one setting suits more
-/// tasks than the λ of [`TaskArithmetic`]. For contradicting task vectors, [`elect_signs`](Self::elect_signs).
+/// Use it for many task vectors: outliers, which dominate a sum, are dropped along with the noise, and one
+/// setting suits more tasks than the λ of [`TaskArithmetic`]. For contradicting task vectors,
+/// [`elect_signs`](Self::elect_signs).
 ///
 /// Cost: two or three passes over the inputs; memory as for [`Ties`](crate::merge::Ties).
 ///
@@ -40,8 +43,8 @@ use crate::{
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 ///
-/// Source: Davari and Belilovsky (2023), "Model breadcrumbs: scaling multi-task model merging with sparse masks",
-/// arXiv:2312.06795.
+/// Source: Davari and Belilovsky (2023), "Model breadcrumbs: scaling multi-task model merging with sparse
+/// masks", arXiv:2312.06795.
 ///
 /// [`TaskArithmetic`]: crate::merge::TaskArithmetic
 #[derive(Clone, Debug)]
@@ -51,15 +54,16 @@ pub struct Breadcrumbs {
 }
 
 impl Breadcrumbs {
-    /// A sum that keeps the share `density` of each task vector, above 0 and at most 1 (0.1 to 0.15 in the paper), and drops the
-    /// share `gamma` of the largest elements, at least 0 and below 1 (0.01 in the paper), with λ = 1 and weights of 1.
+    /// A sum that keeps the share `density` of each task vector, above 0 and at most 1 (0.1 to 0.15 in the
+    /// paper), and drops the share `gamma` of the largest elements, at least 0 and below 1 (0.01 in the
+    /// paper), with λ = 1 and weights of 1.
     #[must_use]
     pub fn new(density: f64, gamma: f64) -> Self {
         Self { settings: TaskVectors::new(density, Join::Sum), gamma }
     }
 
-    /// Whether the task vectors are joined by sign election, as [`Ties`](crate::merge::Ties) does, in place of a sum; false by
-    /// default. Weights must be at least 0 then.
+    /// Whether the task vectors are joined by sign election, as [`Ties`](crate::merge::Ties) does, in place
+    /// of a sum; false by default. Weights must be at least 0 then.
     #[must_use]
     pub fn elect_signs(mut self, elect: bool) -> Self {
         self.settings.join = if elect { Join::Elect } else { Join::Sum };

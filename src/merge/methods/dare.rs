@@ -11,20 +11,23 @@ use rand::RngCore;
 
 /// Adds randomly thinned and rescaled task vectors to the base (DARE: drop and rescale).
 ///
-/// Formula: `θ = base + λ Σ wᵢ mᵢ∘δᵢ / density`, where `δᵢ = θᵢ − base` and each element of the mask `mᵢ` is 1 with probability
-/// `density` and else 0, drawn for each network by itself.
+/// Formula: `θ = base + λ Σ wᵢ mᵢ∘δᵢ / density`, where `δᵢ = θᵢ − base` and each element of the mask `mᵢ` is
+/// 1 with probability `density` and else 0, drawn for each network by itself.
 ///
-/// The draws depend only on the seed, the tensor's name, the position of the network and the position of the element.
-/// mergekit divides by the norm that is left; here it is the density, as in the paper. Tensors may have any shape.
+/// The draws depend only on the seed, the tensor's name, the position of the network and the position of the
+/// element. mergekit divides by the norm that is left; here it is the density, as in the paper. Tensors may
+/// have any shape.
 ///
-/// Use it where task vectors are small, as of networks fine-tuned with little data: nine in ten of their elements can be
-/// dropped with hardly a loss, and fewer of the others collide. Don't use it for large task vectors, where the loss is
-/// considerable. [`elect_signs`](Self::elect_signs) joins what is left as [`Ties`](crate::merge::Ties) does.
+/// Use it where task vectors are small, as of networks fine-tuned with little data: nine in ten of their
+/// elements can be dropped with hardly a loss, and fewer of the others collide. Don't use it for large task
+/// vectors, where the loss is considerable. [`elect_signs`](Self::elect_signs) joins what is left as
+/// [`Ties`](crate::merge::Ties) does.
 ///
 /// Cost: one pass over the inputs, and a random number for each element.
 ///
 /// # Errors
-/// As [`merge`](crate::merge::merge()); when the density is not above 0 and at most 1, λ is not finite, or a weight is out of range.
+/// As [`merge`](crate::merge::merge()); when the density is not above 0 and at most 1, λ is not finite, or a
+/// weight is out of range.
 ///
 /// ```
 /// use candle_core::{DType, Device, Tensor};
@@ -38,8 +41,8 @@ use rand::RngCore;
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 ///
-/// Source: Yu et al. (2024), "Language models are super Mario: absorbing abilities from homologous models as a free lunch",
-/// arXiv:2311.03099.
+/// Source: Yu et al. (2024), "Language models are super Mario: absorbing abilities from homologous models as
+/// a free lunch", arXiv:2311.03099.
 #[derive(Clone, Debug)]
 pub struct Dare {
     settings: TaskVectors,
@@ -47,15 +50,15 @@ pub struct Dare {
 }
 
 impl Dare {
-    /// A sum that keeps each element with probability `density`, above 0 and at most 1 (0.1 to 0.5 in the paper), with λ = 1
-    /// and weights of 1.
+    /// A sum that keeps each element with probability `density`, above 0 and at most 1 (0.1 to 0.5 in the
+    /// paper), with λ = 1 and weights of 1.
     #[must_use]
     pub fn new(density: f64, seed: impl Into<Seed>) -> Self {
         Self { settings: TaskVectors::new(density, Join::Sum), seed: seed.into() }
     }
 
-    /// Whether the task vectors are joined by sign election, as [`Ties`](crate::merge::Ties) does, in place of a sum; false by
-    /// default. Weights must be at least 0 then.
+    /// Whether the task vectors are joined by sign election, as [`Ties`](crate::merge::Ties) does, in place
+    /// of a sum; false by default. Weights must be at least 0 then.
     #[must_use]
     pub fn elect_signs(mut self, elect: bool) -> Self {
         self.settings.join = if elect { Join::Elect } else { Join::Sum };

@@ -8,19 +8,21 @@ use crate::{
 
 /// Averages networks element by element, weighted by their Fisher information.
 ///
-/// Formula: `θ = Σ wᵢ Fᵢ∘θᵢ / Σ wᵢ Fᵢ`, where `Fᵢ` is the diagonal of the Fisher information of network `i`, and `∘` multiplies
-/// element by element.
+/// Formula: `θ = Σ wᵢ Fᵢ∘θᵢ / Σ wᵢ Fᵢ`, where `Fᵢ` is the diagonal of the Fisher information of network `i`,
+/// and `∘` multiplies element by element.
 ///
-/// `Fᵢ` has the shape of `θᵢ`. Each of its elements is raised to the [floor](Self::floor), so elements about which the data
-/// says nothing are averaged by the weights alone.
+/// `Fᵢ` has the shape of `θᵢ`. Each of its elements is raised to the [floor](Self::floor), so elements about
+/// which the data says nothing are averaged by the weights alone.
 ///
-/// Use it where data is at hand to compute the Fisher information ([`diagonal_fisher`](crate::merge::diagonal_fisher())): each
-/// network then prevails in the elements that matter to it. Without data, use [`LinearMerge`](crate::merge::LinearMerge).
+/// Use it where data is at hand to compute the Fisher information
+/// ([`diagonal_fisher`](crate::merge::diagonal_fisher())): each network then prevails in the elements that
+/// matter to it. Without data, use [`LinearMerge`](crate::merge::LinearMerge).
 ///
 /// Cost: one pass over the networks and their Fisher diagonals.
 ///
 /// # Errors
-/// As [`merge`](crate::merge::merge()); when a Fisher diagonal is missing or has a negative element, the floor is not above 0, or a weight is out of range.
+/// As [`merge`](crate::merge::merge()); when a Fisher diagonal is missing or has a negative element, the
+/// floor is not above 0, or a weight is out of range.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};

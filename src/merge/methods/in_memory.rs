@@ -19,21 +19,23 @@ use std::sync::{Mutex, PoisonError};
 
 /// Merges networks tensor by tensor, by a merge method.
 ///
-/// All networks, and the base that they were fine-tuned from, must have the same names, shapes and dtypes. f16, bf16, f32 and
-/// f64 tensors keep their dtype; they are computed from f32 elements with sums in f64. Integer and boolean tensors are copied
-/// from the base, or from the first network if there is no base. The result is on the CPU, and its bytes do not depend on the
-/// number of threads. A tensor with infinities that is the same in all inputs, such as a mask, is copied.
+/// All networks, and the base that they were fine-tuned from, must have the same names, shapes and dtypes.
+/// f16, bf16, f32 and f64 tensors keep their dtype; they are computed from f32 elements with sums in f64.
+/// Integer and boolean tensors are copied from the base, or from the first network if there is no base. The
+/// result is on the CPU, and its bytes do not depend on the number of threads. A tensor with infinities that
+/// is the same in all inputs, such as a mask, is copied.
 ///
-/// Batch-norm's running statistics are merged like weights, which is not what the merged network would measure:
-/// [re-estimate](crate::merge::re_estimate()) them afterwards.
+/// Batch-norm's running statistics are merged like weights, which is not what the merged network would
+/// measure: [re-estimate](crate::merge::re_estimate()) them afterwards.
 ///
 /// Use it for networks that fit into memory; [`FileMerge`](crate::merge::FileMerge) merges files.
-/// [`MergeInputs`] passes what some methods need besides. [`Pool::merge`](crate::Pool::merge) also checks the result.
+/// [`MergeInputs`] passes what some methods need besides. [`Pool::merge`](crate::Pool::merge) also checks the
+/// result.
 ///
 /// # Errors
-/// [`Error::Incompatible`](crate::Error::Incompatible) when the networks differ (all differences are listed). When there are
-/// more or fewer inputs than the method needs, a parameter is out of range, an element is not finite, or a result exceeds
-/// the range of its dtype.
+/// [`Error::Incompatible`](crate::Error::Incompatible) when the networks differ (all differences are listed).
+/// When there are more or fewer inputs than the method needs, a parameter is out of range, an element is not
+/// finite, or a result exceeds the range of its dtype.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -77,7 +79,8 @@ impl<'a> MergeInputs<'a> {
         self
     }
 
-    /// The diagonal of the Fisher information of each network, at least 0, in tensors of the same names and shapes.
+    /// The diagonal of the Fisher information of each network, at least 0, in tensors of the same names and
+    /// shapes.
     #[must_use]
     pub fn fishers(mut self, fishers: &'a [&'a Weights]) -> Self {
         self.fishers = fishers;

@@ -14,8 +14,8 @@ pub(crate) struct InputKinds<'a> {
 }
 
 impl InputKinds<'_> {
-    /// Checks that the networks and the base have the same names, shapes and dtypes, and that the Fisher diagonals have the
-    /// names and shapes of the tensors that are merged.
+    /// Checks that the networks and the base have the same names, shapes and dtypes, and that the Fisher
+    /// diagonals have the names and shapes of the tensors that are merged.
     pub(crate) fn check(&self) -> Result<()> {
         let Some(((_, model), others)) = self.networks.split_first() else { return Ok(()) };
         let mut found = vec![];
@@ -48,7 +48,8 @@ impl InputKinds<'_> {
     }
 }
 
-/// Whether tensors of this dtype are copied: integers and booleans, such as counters, masks and positions, have no mean.
+/// Whether tensors of this dtype are copied: integers and booleans, such as counters, masks and positions,
+/// have no mean.
 fn is_copied(dtype: Dtype) -> bool {
     use Dtype::{BOOL, I16, I32, I64, I8, U16, U32, U64, U8};
     matches!(dtype, BOOL | I8 | U8 | I16 | U16 | I32 | U32 | I64 | U64)

@@ -1,9 +1,10 @@
 //! The largest elements of a task vector, found without a copy of it.
 //!
-//! A sample gives a bracket around the magnitude of the wanted rank. One pass then counts the elements above the bracket and
-//! collects those within, among which the element of that rank is found. If it is not among them, or too many are within,
-//! magnitudes are counted: f32 magnitudes are ordered as their bits, so a count by the upper bits, and one by the lower bits
-//! of the elements with the right upper bits, find any rank, with 512 KiB of memory.
+//! A sample gives a bracket around the magnitude of the wanted rank. One pass then counts the elements above
+//! the bracket and collects those within, among which the element of that rank is found. If it is not among
+//! them, or too many are within, magnitudes are counted: f32 magnitudes are ordered as their bits, so a count
+//! by the upper bits, and one by the lower bits of the elements with the right upper bits, find any rank,
+//! with 512 KiB of memory.
 use crate::{
     kernels::{linear::difference, simd::vectorized},
     merge::{Sources, Strip, STRIP_LEN},
@@ -20,12 +21,13 @@ const LOWS: usize = 1 << LOW;
 /// The number of pieces of a sample, and the number of elements of a piece.
 const PIECES: usize = 512;
 const PIECE: usize = 128;
-/// The distance in a sample, in ranks, of the wanted rank from the ends of its bracket: five standard deviations of the rank
-/// if the elements were drawn independently.
+/// The distance in a sample, in ranks, of the wanted rank from the ends of its bracket: five standard
+/// deviations of the rank if the elements were drawn independently.
 const MARGIN: usize = PIECES * PIECE / 80;
 /// A tensor of at most this many elements has a bracket that contains all of them.
 const ALL: usize = 1 << 17;
-/// Of a larger tensor, at most one in this many elements is collected: a quarter more than a bracket is expected to contain.
+/// Of a larger tensor, at most one in this many elements is collected: a quarter more than a bracket is
+/// expected to contain.
 const SHARE: usize = 32;
 /// The number of networks that one pass reads: with the base as many inputs as are read without a copy.
 const TOGETHER: usize = 3;
@@ -34,8 +36,9 @@ const HIGHEST: u32 = u32::MAX >> 1;
 /// The number of bits of a position, which is stored along with the magnitude of a collected element.
 const POSITION_BITS: u32 = 33;
 
-/// The threshold between the elements of largest magnitude and the others: the largest are those above a magnitude, and
-/// those of this magnitude before a position. So their number is exact, and of equal elements the first are included.
+/// The threshold between the elements of largest magnitude and the others: the largest are those above a
+/// magnitude, and those of this magnitude before a position. So their number is exact, and of equal elements
+/// the first are included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Threshold {
     magnitude: u32,
@@ -64,7 +67,8 @@ impl Threshold {
         );
     }
 
-    /// Replaces each element by `change` of it and the lowest magnitude at its position that is among the largest.
+    /// Replaces each element by `change` of it and the lowest magnitude at its position that is among the
+    /// largest.
     fn map(self, start: usize, numbers: &mut [f32], change: impl Fn(f32, u32) -> f32 + Copy) {
         let (first, rest) = numbers.split_at_mut(self.before.saturating_sub(start).min(numbers.len()));
         for (part, least) in [(first, self.magnitude), (rest, self.magnitude.saturating_add(1))] {
@@ -86,7 +90,8 @@ fn magnitude(x: f32) -> u32 {
     x.to_bits() & HIGHEST
 }
 
-/// For each network and each of `counts`, the threshold of that many largest elements in the network's task vector.
+/// For each network and each of `counts`, the threshold of that many largest elements in the network's task
+/// vector.
 pub(crate) fn thresholds(tensor: &Sources<'_>, counts: &[usize]) -> Vec<Vec<Threshold>> {
     let trivial: Vec<Option<Threshold>> = counts.iter().map(|count| trivial(tensor, *count)).collect();
     let mut known = vec![trivial; tensor.networks()];
@@ -131,7 +136,8 @@ fn trivial(tensor: &Sources<'_>, count: usize) -> Option<Threshold> {
 struct Bracket {
     least: u32,
     most: u32,
-    /// The most likely magnitude. Its elements are only counted, because a common magnitude would fill the memory.
+    /// The most likely magnitude. Its elements are only counted, because a common magnitude would fill the
+    /// memory.
     likely: u32,
 }
 
@@ -249,7 +255,8 @@ impl Part {
     }
 }
 
-/// A key of which the smaller is that of the larger magnitude, and for equal magnitudes that of the first position.
+/// A key of which the smaller is that of the larger magnitude, and for equal magnitudes that of the first
+/// position.
 #[inline(always)]
 fn key(magnitude: u32, position: usize) -> u64 {
     u64::from(!magnitude & HIGHEST) << POSITION_BITS | position as u64
@@ -266,7 +273,7 @@ fn find_in_bracket(
     let above: usize = parts.iter().map(|part| part.above).sum();
     let likely: usize = parts.iter().map(|part| part.likely).sum();
     let mut within: Vec<u64> = parts.iter().flat_map(|part| &part.within).copied().collect();
-    // From 0.
+    // Counted from 0.
     let rank = count.checked_sub(above + 1)?;
     let first = key(bracket.likely, 0);
     let larger = within.iter().filter(|key| **key < first).count();
@@ -309,7 +316,8 @@ fn find_by_counting(tensor: &Sources<'_>, network: usize, highs: &[u64], count: 
     }
 }
 
-/// The cell that contains the element of this rank, counted from 1 in the highest cell, and its rank within the cell.
+/// The cell that contains the element of this rank, counted from 1 in the highest cell, and its rank within
+/// the cell.
 fn cell_of_rank(cells: &[u64], rank: u64) -> (usize, u64) {
     let mut left = rank;
     for (cell, count) in cells.iter().enumerate().rev() {
@@ -321,7 +329,8 @@ fn cell_of_rank(cells: &[u64], rank: u64) -> (usize, u64) {
     (0, left)
 }
 
-/// The threshold at the `left`-th element of this magnitude. `spans` are the numbers of such elements in the spans.
+/// The threshold at the `left`-th element of this magnitude. `spans` are the numbers of such elements in the
+/// spans.
 fn threshold_at(
     tensor: &Sources<'_>,
     network: usize,
@@ -483,8 +492,8 @@ mod tests {
         }
     }
 
-    /// One pass is enough for elements from a density, for common magnitudes, and for extreme ranks; counting finds the same
-    /// thresholds.
+    /// One pass is enough for elements from a density, for common magnitudes, and for extreme ranks; counting
+    /// finds the same thresholds.
     #[test]
     fn brackets_contain_their_thresholds() {
         let len = 20 * ALL;

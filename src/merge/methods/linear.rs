@@ -10,16 +10,18 @@ use crate::{
 ///
 /// Formula: `θ = Σ wᵢ θᵢ / Σ wᵢ`.
 ///
-/// The weights are those of [`RunWeights`], but the networks come newest first. Tensors may have any shape; see
-/// [`merge`](crate::merge::merge()) for dtypes.
+/// The weights are those of [`RunWeights`], but the networks come newest first. Tensors may have any shape;
+/// see [`merge`](crate::merge::merge()) for dtypes.
 ///
-/// Use it for checkpoints of one run, and for networks that were fine-tuned from one network with small steps. Don't use it
-/// for independently trained networks: they lie in different basins, and must be [aligned](crate::merge::align) first.
+/// Use it for checkpoints of one run, and for networks that were fine-tuned from one network with small
+/// steps. Don't use it for independently trained networks: they lie in different basins, and must be
+/// [aligned](crate::merge::align) first.
 ///
 /// Cost: one pass over the inputs.
 ///
 /// # Errors
-/// As [`merge`](crate::merge::merge()); when the weights are not one for each network, negative, not finite, or all 0.
+/// As [`merge`](crate::merge::merge()); when the weights are not one for each network, negative, not finite,
+/// or all 0.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -34,8 +36,8 @@ use crate::{
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 ///
-/// Source: Izmailov et al. (2018), "Averaging weights leads to wider optima and better generalization", arXiv:1803.05407;
-/// Wortsman et al. (2022), "Model soups", arXiv:2203.05482.
+/// Source: Izmailov et al. (2018), "Averaging weights leads to wider optima and better generalization",
+/// arXiv:1803.05407; Wortsman et al. (2022), "Model soups", arXiv:2203.05482.
 #[derive(Clone, Debug)]
 pub struct LinearMerge(RunWeights);
 
@@ -52,8 +54,8 @@ impl LinearMerge {
         Self(RunWeights::Linear)
     }
 
-    /// Weights that fall by a constant factor: `wᵢ = e^(−i/α)` for network `i = 0 … n − 1`, the newest first. `alpha` is
-    /// above 0 and finite.
+    /// Weights that fall by a constant factor: `wᵢ = e^(−i/α)` for network `i = 0 … n − 1`, the newest first.
+    /// `alpha` is above 0 and finite.
     #[must_use]
     pub fn exponential(alpha: f64) -> Self {
         Self(RunWeights::Exponential { alpha })

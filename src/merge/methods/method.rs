@@ -4,16 +4,17 @@ use std::fmt;
 
 /// A way to merge networks, tensor by tensor.
 ///
-/// A tensor is merged in two steps. First, [`rule`](Self::rule) may pass over the elements of all inputs, to compute what
-/// depends on whole tensors: thresholds, norms, products. Then the [`ElementwiseRule`] that it returns computes each element
-/// of the result from the elements at the same position in the inputs. It gets the elements in short strips, in any order.
-/// So the memory of a merge does not depend on the size or the number of the inputs, and the bytes of the result do not
-/// depend on the number of threads.
+/// A tensor is merged in two steps. First, [`rule`](Self::rule) may pass over the elements of all inputs, to
+/// compute what depends on whole tensors: thresholds, norms, products. Then the [`ElementwiseRule`] that it
+/// returns computes each element of the result from the elements at the same position in the inputs. It gets
+/// the elements in short strips, in any order. So the memory of a merge does not depend on the size or the
+/// number of the inputs, and the bytes of the result do not depend on the number of threads.
 ///
 /// All elements are converted to f32: those of f16 and bf16 exactly, those of f64 rounded.
 ///
-/// [`merge`](crate::merge::merge()) applies a method to networks in memory, [`FileMerge`](crate::merge::FileMerge) to files, and
-/// [`MergeSpec`](crate::merge::MergeSpec) to the networks of a pool.
+/// [`merge`](crate::merge::merge()) applies a method to networks in memory,
+/// [`FileMerge`](crate::merge::FileMerge) to files, and [`MergeSpec`](crate::merge::MergeSpec) to the
+/// networks of a pool.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};

@@ -1,7 +1,7 @@
 //! Methods that merge networks tensor by tensor, one in each file.
 //!
-//! A [`Method`] makes an [`ElementwiseRule`] for each tensor from [`Sources`], the elements of the tensor in all inputs. The
-//! rule computes the elements of the result, strip by strip.
+//! A [`Method`] makes an [`ElementwiseRule`] for each tensor from [`Sources`], the elements of the tensor in
+//! all inputs. The rule computes the elements of the result, strip by strip.
 mod breadcrumbs;
 mod dare;
 mod fisher;

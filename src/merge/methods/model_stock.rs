@@ -11,18 +11,20 @@ use crate::{
 /// The denominator below which the task vectors cancel, and the base is kept.
 const CANCELLED: f64 = 1e-6;
 
-/// Moves from the base towards the mean of fine-tuned networks, as far as the angle between their task vectors says (Model
-/// Stock).
+/// Moves from the base towards the mean of fine-tuned networks, as far as the angle between their task
+/// vectors says (Model Stock).
 ///
-/// Formula: `θ = t·mean(θᵢ) + (1 − t)·base` with `t = M cos φ / (1 + (M − 1) cos φ)`, for each tensor of `M` networks, where
-/// `cos φ` is the mean cosine between the task vectors `θᵢ − base` of two networks, over all pairs.
+/// Formula: `θ = t·mean(θᵢ) + (1 − t)·base` with `t = M cos φ / (1 + (M − 1) cos φ)`, for each tensor of `M`
+/// networks, where `cos φ` is the mean cosine between the task vectors `θᵢ − base` of two networks, over all
+/// pairs.
 ///
-/// A task vector of zeros has cosine 0. The paper derives `t` for equal angles, and its code merges two networks; the mean
-/// over pairs for more networks is as in mergekit. If the task vectors cancel (the denominator is 0), the base is kept. A
-/// negative mean cosine gives a negative `t`, as the formula says. Tensors may have any shape.
+/// A task vector of zeros has cosine 0. The paper derives `t` for equal angles, and its code merges two
+/// networks; the mean over pairs for more networks is as in mergekit. If the task vectors cancel (the
+/// denominator is 0), the base is kept. A negative mean cosine gives a negative `t`, as the formula says.
+/// Tensors may have any shape.
 ///
-/// Use it for two or more runs of the same fine-tuning: with two networks it comes near the average of many. Don't use it for
-/// networks that were fine-tuned for different tasks.
+/// Use it for two or more runs of the same fine-tuning: with two networks it comes near the average of many.
+/// Don't use it for networks that were fine-tuned for different tasks.
 ///
 /// Cost: two passes over the inputs, the first with `M²/2` products for each element.
 ///
@@ -86,7 +88,8 @@ impl Method for ModelStock {
     }
 }
 
-/// Adds the products of the task vectors, each with itself and with those before it, to `sums`, `(M, M)` row by row.
+/// Adds the products of the task vectors, each with itself and with those before it, to `sums`, `(M, M)` row
+/// by row.
 fn add_products(sums: &mut [f64], strip: &Strip<'_>) {
     let n = strip.networks.len();
     let mut deltas = vec![0f32; n * STRIP_LEN];

@@ -13,14 +13,16 @@ const PARALLEL: f64 = 0.9995;
 
 /// Interpolates between two networks along the arc between them (spherical linear interpolation).
 ///
-/// Formula: `θ = sin((1−t)Ω)/sin Ω · θ₁ + sin(tΩ)/sin Ω · θ₂`, for each tensor, where `Ω` is the angle between the two tensors as
-/// vectors.
+/// Formula: `θ = sin((1−t)Ω)/sin Ω · θ₁ + sin(tΩ)/sin Ω · θ₂`, for each tensor, where `Ω` is the angle
+/// between the two tensors as vectors.
 ///
-/// Where `|cos Ω| > 0.9995`, or one of the tensors is 0, the interpolation is linear: `(1−t)·θ₁ + t·θ₂`. The angle is taken
-/// between the normalized vectors, but the tensors themselves are interpolated, as in other programs that merge networks.
-/// So the norm goes from one to the other, while that of an average is smaller in between. Tensors may have any shape.
+/// Where `|cos Ω| > 0.9995`, or one of the tensors is 0, the interpolation is linear: `(1−t)·θ₁ + t·θ₂`. The
+/// angle is taken between the normalized vectors, but the tensors themselves are interpolated, as in other
+/// programs that merge networks. So the norm goes from one to the other, while that of an average is smaller
+/// in between. Tensors may have any shape.
 ///
-/// Use it for two networks that were fine-tuned from one network. There is no such formula for more than two networks.
+/// Use it for two networks that were fine-tuned from one network. There is no such formula for more than two
+/// networks.
 ///
 /// Cost: two passes over the inputs.
 ///

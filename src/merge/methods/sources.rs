@@ -20,7 +20,8 @@ const AT_ONCE: usize = 1 << 19;
 const LEAST: usize = 1 << 12;
 /// The largest number of elements of one input that are read at a time.
 const MOST: usize = 1 << 17;
-/// The number of spans from which all threads share a tensor. Smaller tensors are merged side by side, one on each thread.
+/// The number of spans from which all threads share a tensor. Smaller tensors are merged side by side, one on
+/// each thread.
 const MANY: usize = 8;
 /// The number of inputs of which a pass may hold the memory pages of a span at once: a few MiB a thread.
 const FEW: usize = 4;
@@ -126,10 +127,11 @@ impl From<Error> for Stop {
     }
 }
 
-/// The elements of one tensor in all inputs of a merge. A [`Method`] computes the statistics of whole tensors with it.
+/// The elements of one tensor in all inputs of a merge. A [`Method`] computes the statistics of whole tensors
+/// with it.
 ///
-/// [`sums`](Self::sums) and [`counts`](Self::counts) pass over the elements strip by strip, on several threads for a large
-/// tensor, and without loading whole tensors into memory.
+/// [`sums`](Self::sums) and [`counts`](Self::counts) pass over the elements strip by strip, on several
+/// threads for a large tensor, and without loading whole tensors into memory.
 #[derive(Debug)]
 pub struct Sources<'a> {
     pub(crate) name: &'a str,
@@ -170,8 +172,9 @@ impl<'a> Sources<'a> {
         self.networks
     }
 
-    /// Computes `count` sums over the elements of all inputs. `step` adds the contribution of a strip. The sums do not depend
-    /// on the number of threads, because the tensor is divided at fixed positions and partial sums are added in order.
+    /// Computes `count` sums over the elements of all inputs. `step` adds the contribution of a strip. The
+    /// sums do not depend on the number of threads, because the tensor is divided at fixed positions and
+    /// partial sums are added in order.
     pub fn sums(&self, count: usize, step: impl Fn(&mut [f64], &Strip<'_>) + Sync) -> Vec<f64> {
         let parts =
             self.by_span(Inputs::All, || vec![0.; count], |sums: &mut Vec<f64>, strip| step(sums, strip));
@@ -209,8 +212,8 @@ impl<'a> Sources<'a> {
         (0..self.spans()).map(|span| gather(&mut scratch, span)).collect()
     }
 
-    /// Computes `count` counts over the elements of one network and the base. `step` adds the contribution of a strip, which
-    /// contains only this network.
+    /// Computes `count` counts over the elements of one network and the base. `step` adds the contribution of
+    /// a strip, which contains only this network.
     pub fn counts(
         &self,
         network: usize,
@@ -251,8 +254,8 @@ impl<'a> Sources<'a> {
         }
     }
 
-    /// The length of a span: the number of elements of each input that are read at a time. It depends only on the number of
-    /// inputs.
+    /// The length of a span: the number of elements of each input that are read at a time. It depends only on
+    /// the number of inputs.
     pub(crate) fn span(&self) -> usize {
         let fair = (AT_ONCE / self.inputs.len().max(1)).clamp(LEAST, MOST);
         // The largest power of two that is not larger.
@@ -307,8 +310,8 @@ impl<'a> Sources<'a> {
                 (networks.chain(base.map(|b| &self.inputs[b])).collect(), count)
             }
         };
-        // With few inputs, elements of files are read without a copy. With more, each input is copied, so that its memory
-        // pages are released before those of the next input are loaded.
+        // With few inputs, elements of files are read without a copy. With more, each input is copied, so
+        // that its memory pages are released before those of the next input are loaded.
         let few = visited.len() <= FEW;
         let borrowed =
             |source: &Source<'a>| (few || source.file.is_none()).then(|| source.borrowed(&range))?;
@@ -338,8 +341,8 @@ impl<'a> Sources<'a> {
         seen
     }
 
-    /// Merges the tensor, and passes the number of each span and its merged elements to `put`, in any order. A tensor that is
-    /// not finite but the same in all inputs, such as a mask, is copied.
+    /// Merges the tensor, and passes the number of each span and its merged elements to `put`, in any order.
+    /// A tensor that is not finite but the same in all inputs, such as a mask, is copied.
     pub(crate) fn merge(
         &self,
         method: &dyn Method,

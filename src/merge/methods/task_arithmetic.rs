@@ -13,9 +13,9 @@ use crate::{
 ///
 /// Tensors may have any shape; see [`merge`](crate::merge::merge()) for dtypes.
 ///
-/// Use it to give one network the abilities of several that were fine-tuned for different tasks, with a λ that is chosen on
-/// held-out rows (usually 0.3 to 1), or to remove an ability with a negative weight. Where task vectors contradict each
-/// other, [`Ties`](crate::merge::Ties) loses less.
+/// Use it to give one network the abilities of several that were fine-tuned for different tasks, with a λ
+/// that is chosen on held-out rows (usually 0.3 to 1), or to remove an ability with a negative weight. Where
+/// task vectors contradict each other, [`Ties`](crate::merge::Ties) loses less.
 ///
 /// Cost: one pass over the inputs.
 ///

@@ -1,4 +1,5 @@
-//! The parts that methods on task vectors share: task vectors `δᵢ = θᵢ − base` are thinned, joined, and added to the base.
+//! The parts that methods on task vectors share: task vectors `δᵢ = θᵢ − base` are thinned, joined, and added
+//! to the base.
 use crate::{
     check,
     kernels::{
@@ -17,8 +18,8 @@ use crate::{
 pub(crate) enum Join {
     /// By their sum, `Σ wᵢ δᵢ`.
     Sum,
-    /// By sign election: at each position the sign of the weighted sum is elected, and the task vectors with that sign are
-    /// averaged.
+    /// By sign election: at each position the sign of the weighted sum is elected, and the task vectors with
+    /// that sign are averaged.
     Elect,
 }
 
@@ -56,8 +57,8 @@ impl TaskVectors {
 
 /// A way to thin task vectors.
 pub(crate) trait Thin: Send + Sync {
-    /// Clears some elements of a strip of the network's task vector, and may rescale the others. `start` is the position of
-    /// the first element in its tensor.
+    /// Clears some elements of a strip of the network's task vector, and may rescale the others. `start` is
+    /// the position of the first element in its tensor.
     fn thin(&self, network: usize, start: usize, delta: &mut [f32]);
 }
 
@@ -134,8 +135,8 @@ impl<T: Thin> JoinRule<T> {
     }
 }
 
-/// Adds the weighted elements to the sums of their sign, and the weight to the weight of their sign. The weight must be at
-/// least 0.
+/// Adds the weighted elements to the sums of their sign, and the weight to the weight of their sign. The
+/// weight must be at least 0.
 #[inline(always)]
 fn add_by_sign(
     [positive, negative, positive_weight, negative_weight]: &mut [[f64; PART]; 4],

@@ -14,22 +14,24 @@ use crate::{
 ///
 /// Formula: `θ = base + λ · merged`, where the task vectors `δᵢ = θᵢ − base` are merged in three steps:
 ///
-/// - Trim: the `⌊density·n⌋` elements of largest magnitude of each `δᵢ` are kept (of equal ones the first), and the others
-///   become 0.
+/// - Trim: the `⌊density·n⌋` elements of largest magnitude of each `δᵢ` are kept (of equal ones the first),
+///   and the others become 0.
 /// - Elect: at each position the sign of `Σ wᵢ δᵢ` is elected; plus if the sum is 0.
 /// - Merge: at each position the result is `Σ wᵢ δᵢ / Σ wᵢ` over the task vectors with the elected sign.
 ///
-/// Each tensor is trimmed by itself, as in other implementations; the paper's own code ranks all elements of a network
-/// together. The weights come from other implementations, too; the paper has none. Tensors may have any shape.
+/// Each tensor is trimmed by itself, as in other implementations; the paper's own code ranks all elements of
+/// a network together. The weights come from other implementations, too; the paper has none. Tensors may have
+/// any shape.
 ///
-/// Use it for several networks that were fine-tuned for different tasks, where [`TaskArithmetic`] loses too much: elements
-/// that hardly changed no longer dilute those that did, and opposite signs no longer cancel.
+/// Use it for several networks that were fine-tuned for different tasks, where [`TaskArithmetic`] loses too
+/// much: elements that hardly changed no longer dilute those that did, and opposite signs no longer cancel.
 ///
-/// Cost: two or three passes over the inputs. [`FileMerge`](crate::merge::FileMerge) needs memory for the candidates of the
-/// largest elements, up to about the size of the largest tensor.
+/// Cost: two or three passes over the inputs. [`FileMerge`](crate::merge::FileMerge) needs memory for the
+/// candidates of the largest elements, up to about the size of the largest tensor.
 ///
 /// # Errors
-/// As [`merge`](crate::merge::merge()); when the density is not above 0 and at most 1, λ is not finite, or a weight is negative.
+/// As [`merge`](crate::merge::merge()); when the density is not above 0 and at most 1, λ is not finite, or a
+/// weight is negative.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -53,8 +55,8 @@ pub struct Ties {
 }
 
 impl Ties {
-    /// A merge that keeps the share `density` of each task vector, above 0 and at most 1 (0.2 in the paper), with λ = 1 and
-    /// weights of 1.
+    /// A merge that keeps the share `density` of each task vector, above 0 and at most 1 (0.2 in the paper),
+    /// with λ = 1 and weights of 1.
     #[must_use]
     pub fn new(density: f64) -> Self {
         Self { settings: TaskVectors::new(density, Join::Elect) }

@@ -1,8 +1,8 @@
 //! The intermediate tensors of a forward pass.
 //!
-//! candle does not show the operations of its graph, but it lists the ancestors of a tensor that lead to variables, in a
-//! topological order that depends only on the program. If the inputs are variables, these are all intermediate tensors, at
-//! the same position in each pass.
+//! candle does not show the operations of its graph, but it lists the ancestors of a tensor that lead to
+//! variables, in a topological order that depends only on the program. If the inputs are variables, these are
+//! all intermediate tensors, at the same position in each pass.
 use crate::{
     data::Inputs,
     merge::{network::model::Live, Model},
@@ -94,8 +94,8 @@ impl Origins {
         (0..self.variables.len()).find(|node| self.depends_on_inputs(*node) && self.depends_on(*node, name))
     }
 
-    /// The node that is combined with a variable at `node`: the last ancestor that depends on the inputs, but not on the
-    /// variable.
+    /// The node that is combined with a variable at `node`: the last ancestor that depends on the inputs, but
+    /// not on the variable.
     pub(crate) fn operand(&self, name: &str, node: usize) -> Option<usize> {
         let data = |node: &&usize| self.depends_on_inputs(**node) && !self.depends_on(**node, name);
         self.ancestors.get(node)?.iter().rev().find(data).copied()
@@ -126,7 +126,8 @@ pub(crate) fn changed(before: &Tensor, after: &Tensor, axis: usize) -> Result<Ve
         .collect())
 }
 
-/// The axis of the units in a tensor that a weight of this rank reads or produces: the last for a matrix, else the second.
+/// The axis of the units in a tensor that a weight of this rank reads or produces: the last for a matrix,
+/// else the second.
 pub(crate) fn unit_axis(rank: usize, data: &Tensor) -> Option<usize> {
     match (rank, data.rank()) {
         (_, 0 | 1) => None,

@@ -21,13 +21,14 @@ use std::fmt;
 
 /// A model whose forward pass was traced, to find the parameters that share units.
 ///
-/// The model is built and run in evaluation mode on a few rows, with random weights. One unit at a time is changed, with all
-/// layers behind it set to zero. The axes at which the change arrives unmixed (through activations, normalization, pooling,
-/// flattening and residual connections) hold the same units. So the model needs no declaration and no change.
+/// The model is built and run in evaluation mode on a few rows, with random weights. One unit at a time is
+/// changed, with all layers behind it set to zero. The axes at which the change arrives unmixed (through
+/// activations, normalization, pooling, flattening and residual connections) hold the same units. So the
+/// model needs no declaration and no change.
 ///
-/// A trace covers linear and convolutional layers (1-D and 2-D, ungrouped), biases, batch-norm, elementwise activations and
-/// residual connections, in any order. It does not cover layer-norm, attention, embeddings and grouped convolutions;
-/// [`permutations`](Self::permutations) then returns an error.
+/// A trace covers linear and convolutional layers (1-D and 2-D, ungrouped), biases, batch-norm, elementwise
+/// activations and residual connections, in any order. It does not cover layer-norm, attention, embeddings
+/// and grouped convolutions; [`permutations`](Self::permutations) then returns an error.
 ///
 /// Use it to derive a [`PermutationSpec`], to compute [activations](Self::activations), and for
 /// [`repair`](crate::merge::repair()).
@@ -64,10 +65,12 @@ impl<L: Learner> fmt::Debug for Trace<'_, L> {
 }
 
 impl<'a, L: Learner> Trace<'a, L> {
-    /// Traces `model` on the first rows of `inputs`, `(N, …)` with `N` at least 2. At most four rows are used.
+    /// Traces `model` on the first rows of `inputs`, `(N, …)` with `N` at least 2. At most four rows are
+    /// used.
     ///
     /// # Errors
-    /// When there are fewer than two rows, no input has a floating-point dtype, or the network cannot be built or run.
+    /// When there are fewer than two rows, no input has a floating-point dtype, or the network cannot be
+    /// built or run.
     pub fn new(model: &Model<'a, L>, inputs: impl Into<Inputs>) -> Result<Self> {
         let inputs = inputs.into();
         if inputs.rows() < 2 {
@@ -95,12 +98,12 @@ impl<'a, L: Learner> Trace<'a, L> {
         Ok(Self { model: model.clone(), example, weights, found })
     }
 
-    /// The groups of units of the model. They are verified: reordering any group, and all together, leaves the outputs
-    /// unchanged to rounding.
+    /// The groups of units of the model. They are verified: reordering any group, and all together, leaves
+    /// the outputs unchanged to rounding.
     ///
     /// # Errors
-    /// When a hidden axis is read by no layer, or mixed by something other than a layer, or a group is not confirmed. The
-    /// parameters are named. Write a [`PermutationSpec`] by hand in this case.
+    /// When a hidden axis is read by no layer, or mixed by something other than a layer, or a group is not
+    /// confirmed. The parameters are named. Write a [`PermutationSpec`] by hand in this case.
     pub fn permutations(&self) -> Result<PermutationSpec> {
         if !self.found.problems.is_empty() {
             return Err(Error::Foreign {
@@ -112,8 +115,9 @@ impl<'a, L: Learner> Trace<'a, L> {
         Ok(self.found.spec.clone())
     }
 
-    /// Checks a spec, for example one that is written by hand: with random weights, reordering each group, and all groups
-    /// together, must leave the outputs unchanged to rounding (10⁻⁴ of the largest output in f32).
+    /// Checks a spec, for example one that is written by hand: with random weights, reordering each group,
+    /// and all groups together, must leave the outputs unchanged to rounding (10⁻⁴ of the largest output in
+    /// f32).
     ///
     /// # Errors
     /// When a group does not fit the model, or changes the outputs. It is named with its parameters.
@@ -142,13 +146,14 @@ impl<'a, L: Learner> Trace<'a, L> {
         Ok(())
     }
 
-    /// The activations of each group for `inputs`, for [`Matching::Activations`](crate::merge::align::Matching::Activations):
-    /// what each layer that reads the group gets, `(units, samples)`. A sample is a row, or a pixel of a row. All of them are
-    /// in memory, in f64.
+    /// The activations of each group for `inputs`, for
+    /// [`Matching::Activations`](crate::merge::align::Matching::Activations): what each layer that reads the
+    /// group gets, `(units, samples)`. A sample is a row, or a pixel of a row. All of them are in memory, in
+    /// f64.
     ///
     /// # Errors
-    /// When no traced layer reads a group, there are fewer than two rows, or the graph depends on the data, so that passes
-    /// cannot be compared.
+    /// When no traced layer reads a group, there are fewer than two rows, or the graph depends on the data,
+    /// so that passes cannot be compared.
     pub fn activations(
         &self,
         spec: &PermutationSpec,
@@ -169,7 +174,11 @@ impl<'a, L: Learner> Trace<'a, L> {
                 }
             }
             if reads.len() == before {
-                return Err(Error::invalid(format!("the group {name}"), "read by a traced layer", "not"));
+                return Err(Error::invalid(
+                    format!("the group {name}"),
+                    "read by a traced layer",
+                    "read by none",
+                ));
             }
         }
         let mut parts: Vec<Vec<Tensor>> = vec![vec![]; reads.len()];
@@ -219,7 +228,8 @@ impl<'a, L: Learner> Trace<'a, L> {
         })
     }
 
-    /// The mean and the population standard deviation of each unit's pre-activation over all rows, for these hidden layers.
+    /// The mean and the population standard deviation of each unit's pre-activation over all rows, for these
+    /// hidden layers.
     pub(crate) fn moments(
         &self,
         layers: &[usize],
@@ -234,7 +244,8 @@ impl<'a, L: Learner> Trace<'a, L> {
                 let axis = one.layer.axis_of(data).ok_or_else(graph_changed)?;
                 let units = data.dim(axis)?;
                 let table = by_unit(data, axis, UnitLayout::Blocks, units)?;
-                // Squares are around the mean of each pass, and passes are joined, so that large means cost no precision.
+                // Squares are around the mean of each pass, and passes are joined, so that large means cost
+                // no precision.
                 let (n, mean) = (table.dim(1)? as f64, table.mean(1)?);
                 let squares = table.broadcast_sub(&mean.unsqueeze(1)?)?.sqr()?.sum(1)?;
                 *sum = Some(match sum.take() {
@@ -280,8 +291,8 @@ fn graph_changed() -> Error {
     Error::Foreign { what: "a traced network".into(), why: "its graph differs from pass to pass".into() }
 }
 
-/// Random weights. Matrices and kernels have the scale that keeps activations in range. Vectors differ from unit to unit, but
-/// stay near the declared values, because some are variances.
+/// Random weights. Matrices and kernels have the scale that keeps activations in range. Vectors differ from
+/// unit to unit, but stay near the declared values, because some are variances.
 fn random_weights(declared: &Weights, seed: Seed) -> Result<Weights> {
     let draw = |(name, tensor): (&String, &Tensor)| {
         let tensor = match (tensor.dtype().is_float(), tensor.rank()) {

@@ -13,7 +13,8 @@ use rand::Rng;
 use rand_distr::StandardNormal;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A weight of rank 2 or more, with one axis along the units that it produces and one along the units that it reads.
+/// A weight of rank 2 or more, with one axis along the units that it produces and one along the units that it
+/// reads.
 #[derive(Clone, Debug)]
 pub(crate) struct Layer {
     pub(crate) name: String,
@@ -140,8 +141,8 @@ impl<'a, N: Network> Search<'a, N> {
         at(&self.pass, place)
     }
 
-    /// The layer of a weight, if one of its first two axes is along the units that it produces, one position for each unit,
-    /// and the other along the units that it reads.
+    /// The layer of a weight, if one of its first two axes is along the units that it produces, one position
+    /// for each unit, and the other along the units that it reads.
     fn layer(&self, name: &str, tensor: &Tensor) -> Result<Option<Layer>> {
         let Some(output) = self.origins.first_with_inputs(name) else { return Ok(None) };
         let Some(input) = self.origins.operand(name, output) else { return Ok(None) };
@@ -182,8 +183,8 @@ impl<'a, N: Network> Search<'a, N> {
 
     /// Finds the layers that read the units of a source unmixed.
     ///
-    /// Weights behind the source are set to zero, so a change arrives only element by element: through activations,
-    /// normalization, pooling and residual connections, and not through another layer.
+    /// Weights behind the source are set to zero, so a change arrives only element by element: through
+    /// activations, normalization, pooling and residual connections, and not through another layer.
     fn find_readers(
         &self,
         source: &Source,
@@ -261,7 +262,8 @@ impl<'a, N: Network> Search<'a, N> {
         self.seed.child(name).rng().random_range(0..units.max(1))
     }
 
-    /// The weights with one unit along an axis changed: a vector by `by`, a matrix or kernel by random multiples of `by`.
+    /// The weights with one unit along an axis changed: a vector by `by`, a matrix or kernel by random
+    /// multiples of `by`.
     fn with_change(
         &self,
         weights: &Weights,
@@ -388,8 +390,8 @@ impl SharedUnits {
         hidden.filter_map(one).collect()
     }
 
-    /// The groups of units. Sources with a common reader hold the same units. Units that reach the output, or share a reader
-    /// with the inputs, have a fixed order and are in no group.
+    /// The groups of units. Sources with a common reader hold the same units. Units that reach the output, or
+    /// share a reader with the inputs, have a fixed order and are in no group.
     fn spec(&self, layers: &[Layer]) -> PermutationSpec {
         let sources: Vec<(&Source, &Found)> = self.sources.iter().collect();
         let mut group: Vec<usize> = (0..sources.len()).collect();
