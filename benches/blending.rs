@@ -1,7 +1,8 @@
-//! Speed of learning weights: seconds and optimality gaps, compared with a plain read of the predictions in the same run.
+//! Speed of learning weights: seconds and optimality gaps, compared with a plain read of the predictions in
+//! the same run.
 //!
-//! `cargo bench --bench blending` measures everything, and with `-- simplex` what has this text in its name. The largest case
-//! reads 2 GB. Peak memory is that of the kernel's accounts (`VmHWM`).
+//! `cargo bench --bench blending` measures everything, and with `-- simplex` what has this text in its name.
+//! The largest case reads 2 GB. Peak memory is that of the kernel's accounts (`VmHWM`).
 use candle_core::{Device, Tensor};
 use candle_ensemble::{
     combine::{Combiner, FittedCombiner, SimplexLogLoss, SimplexSquares, Weighted},
@@ -20,8 +21,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const TURNS: usize = 5;
 
-/// Members whose logits point to the true class, each with its own skill and noise, similar enough that most of fifty get a
-/// weight. Part of the noise is common to all.
+/// Members whose logits point to the true class, each with its own skill and noise, similar enough that most
+/// of fifty get a weight. Part of the noise is common to all.
 fn predictions(members: usize, rows: usize, classes: usize) -> Result<HeldOut> {
     let mut rng = ChaCha8Rng::seed_from_u64(7);
     let labels: Vec<u32> = (0..rows).map(|_| rng.random_range(0..classes as u32)).collect();

@@ -1,6 +1,7 @@
 //! Speed of combining predictions, compared with a plain read of the same bytes in the same run.
 //!
-//! `cargo bench --bench combine`. The two sides of a ratio run in turn; the ratio is the median over the turns.
+//! `cargo bench --bench combine`. The two sides of a ratio run in turn; the ratio is the median over the
+//! turns.
 use candle_core::{Device, Tensor};
 use candle_ensemble::{combine::*, data::Task, threads, Result};
 use comfy_table::{presets::ASCII_MARKDOWN, Table};

@@ -1,16 +1,16 @@
-//! Peak memory of building members of a 5-million-parameter network into a directory store. A hundred members need no
-//! more than the networks that train at the same time, with the state of their optimizers, and one more.
-//! `cargo bench --bench memory` builds a hundred for each line.
+//! Peak memory of building members of a 5-million-parameter network into a directory store. A hundred members
+//! need no more than the networks that train at the same time, with the state of their optimizers, and one
+//! more. `cargo bench --bench memory` builds a hundred for each line.
 //!
-//! Each line is measured in a process of its own. It is the growth of the peak resident memory during the build. Next to
-//! it is the limit, `threads + 1` units, for two definitions of the unit: the network with the state of its optimizer
-//! (weights and Adam's two moments), computed; or a network in training, measured on one member, which also has the
-//! gradients and the tensors of candle's backward pass. The latter are up to five tensors of the size of a layer, so they
-//! are large for a network with one wide layer: the deep network has layers of one size, and the wide one has 61 % of its
-//! weights in one layer.
+//! Each line is measured in a process of its own. It is the growth of the peak resident memory during the
+//! build. Next to it is the limit, `threads + 1` units, for two definitions of the unit: the network with the
+//! state of its optimizer (weights and Adam's two moments), computed; or a network in training, measured on
+//! one member, which also has the gradients and the tensors of candle's backward pass. The latter are up to
+//! five tensors of the size of a layer, so they are large for a network with one wide layer: the deep network
+//! has layers of one size, and the wide one has 61 % of its weights in one layer.
 //!
-//! glibc's allocator keeps freed tensors, and the larger ones for longer. The processes are started with a setting that
-//! prevents this, so that resident memory is memory in use.
+//! glibc's allocator keeps freed tensors, and the larger ones for longer. The processes are started with a
+//! setting that prevents this, so that resident memory is memory in use.
 use candle_core::{DType, Device, Tensor};
 use candle_ensemble::{
     data::TensorDataset, exec::Threads, store::DirectoryStore, strategy::MultiRun, threads, train::Trainer,

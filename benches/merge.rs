@@ -1,5 +1,5 @@
-//! Speed of averaging networks, compared with reading the same bytes: the two sides of each ratio run in turn, with the same
-//! threads. `cargo bench --bench merge` needs 3 GiB of memory.
+//! Speed of averaging networks, compared with reading the same bytes: the two sides of each ratio run in
+//! turn, with the same threads. `cargo bench --bench merge` needs 3 GiB of memory.
 use candle_core::{CpuStorage, Device, Storage, Tensor};
 use candle_ensemble::{
     threads,

@@ -1,8 +1,8 @@
 //! Speed and peak memory of merging safetensors files, compared with reading and writing the same bytes.
 //!
-//! `cargo bench --bench merge_files` merges four files of 400 MB each. The comparison reads the inputs in large blocks on as
-//! many threads, writes a file of the size of the result and syncs it to the disk. Inputs are in the page cache on both
-//! sides.
+//! `cargo bench --bench merge_files` merges four files of 400 MB each. The comparison reads the inputs in
+//! large blocks on as many threads, writes a file of the size of the result and syncs it to the disk. Inputs
+//! are in the page cache on both sides.
 use candle_ensemble::merge::{FileMerge, LinearMerge, Method, Slerp, TaskArithmetic, Ties};
 use std::{
     error::Error,
@@ -157,7 +157,8 @@ fn main() -> Done<()> {
             median(ratios)
         );
     }
-    // The bound is two of the largest tensors for each thread, plus a constant: the peak of merging tiny files.
+    // The bound is two of the largest tensors for each thread, plus a constant: the peak of merging tiny
+    // files.
     let tiny_files: Vec<_> =
         (0..INPUTS).map(|i| folder.path().join(format!("tiny{i}.safetensors"))).collect();
     for (i, path) in tiny_files.iter().enumerate() {

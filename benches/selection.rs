@@ -1,7 +1,9 @@
-//! Speed of ensemble selection: 50 steps on all cores, for each criterion and for several numbers of members and rows.
+//! Speed of ensemble selection: 50 steps on all cores, for each criterion and for several numbers of members
+//! and rows.
 //!
-//! `cargo bench --bench selection`; `-- --quick` takes less time, and `-- scaling` measures what has this text in its name.
-//! The predictions are f32 probabilities of ten classes, or one value, from members of different skill.
+//! `cargo bench --bench selection`; `-- --quick` takes less time, and `-- scaling` measures what has this
+//! text in its name. The predictions are f32 probabilities of ten classes, or one value, from members of
+//! different skill.
 use candle_core::{DType, Device, Result as CandleResult, Tensor};
 use candle_ensemble::{
     combine::{Calibrate, Calibration, Combiner, EnsembleSelection, Mean},

@@ -1,9 +1,10 @@
-//! Speed of training and prediction, as ratios of times within one run, which can be compared between machines.
+//! Speed of training and prediction, as ratios of times within one run, which can be compared between
+//! machines.
 //!
-//! `cargo bench` measures everything, `cargo bench -- --quick` takes less time, and `cargo bench -- prediction` measures what
-//! has this text in its name. Criterion prints the times of the library; the table at the end has the ratios. The two sides
-//! of a ratio run in turn, with the same thread settings and the same allocator. The ratio is the median over the turns,
-//! which changes little on a busy machine.
+//! `cargo bench` measures everything, `cargo bench -- --quick` takes less time, and `cargo bench --
+//! prediction` measures what has this text in its name. Criterion prints the times of the library; the table
+//! at the end has the ratios. The two sides of a ratio run in turn, with the same thread settings and the
+//! same allocator. The ratio is the median over the turns, which changes little on a busy machine.
 use candle_core::{DType, Device, Result as CandleResult, Tensor};
 use candle_ensemble::{
     combine::Mean,

@@ -1,8 +1,8 @@
 //! Speed of multinomial stacking: 50 members × 10 classes × 20,000 rows, at scikit-learn's default accuracy.
 //!
-//! `cargo bench --bench stacking`. The predictions come from a generator that is easy to write in any language
-//! (`tests/reference/stacking_speed.py` fits the same values with scikit-learn), so that the objectives can be compared:
-//! the mean log-loss plus ‖W‖² / (2 C Σw).
+//! `cargo bench --bench stacking`. The predictions come from a generator that is easy to write in any
+//! language (`tests/reference/stacking_speed.py` fits the same values with scikit-learn), so that the
+//! objectives can be compared: the mean log-loss plus ‖W‖² / (2 C Σw).
 use candle_core::{Device, Tensor};
 use candle_ensemble::{
     combine::{
@@ -18,11 +18,13 @@ use std::time::Instant;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// The objective of scikit-learn 1.9.1 at its default accuracy on the same data, by the size of the members' own noise.
+/// The objective of scikit-learn 1.9.1 at its default accuracy on the same data, by the size of the members'
+/// own noise.
 const SCIKIT_LEARN: [(f64, f64); 2] = [(1.0, 1.880_245_2), (0.25, 1.876_102_2)];
 
-/// Predictions of `members` members for `rows` rows of ten classes, from 32-bit integers of the generator. A logit is a noise
-/// common to all members, plus `own` times a noise of the member, plus two for the row's class.
+/// Predictions of `members` members for `rows` rows of ten classes, from 32-bit integers of the generator. A
+/// logit is a noise common to all members, plus `own` times a noise of the member, plus two for the row's
+/// class.
 fn predictions(members: usize, rows: usize, own: f64) -> Result<HeldOut> {
     const CLASSES: usize = 10;
     let mut state = 12345u64;

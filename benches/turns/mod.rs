@@ -49,7 +49,8 @@ impl Bench {
         }
     }
 
-    /// Measures `ours` and `theirs` in turn. The target is for the time of `ours` divided by that of `theirs`.
+    /// Measures `ours` and `theirs` in turn. The target is for the time of `ours` divided by that of
+    /// `theirs`.
     pub fn pair(&mut self, name: String, target: Target, ours: impl Fn(), theirs: Option<&dyn Fn()>) {
         let seconds = |f: &dyn Fn()| {
             let start = Instant::now();

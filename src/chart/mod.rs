@@ -1,7 +1,8 @@
 //! Charts of a test metric against the size of the ensemble, as SVG or PNG files.
 //!
-//! A [`SizeChart`] is data; [`SizeChart::save`] draws it. No fonts need to be installed: text in PNG files is drawn with an
-//! embedded font, and text in SVG files with a font of the viewer. The same chart gives the same bytes.
+//! A [`SizeChart`] is data; [`SizeChart::save`] draws it. No fonts need to be installed: text in PNG files is
+//! drawn with an embedded font, and text in SVG files with a font of the viewer. The same chart gives the
+//! same bytes.
 mod canvas;
 mod plot;
 mod scale;
@@ -36,10 +37,11 @@ pub struct Line {
     pub points: Vec<Point>,
 }
 
-/// A chart of a test metric against the size of the ensemble: a line with a band for each strategy and combiner, and a dot
-/// for each single network.
+/// A chart of a test metric against the size of the ensemble: a line with a band for each strategy and
+/// combiner, and a dot for each single network.
 ///
-/// The title should say what the bands are, such as ± one standard deviation over the repeats, or a 95 % interval.
+/// The title should say what the bands are, such as ± one standard deviation over the repeats, or a 95 %
+/// interval.
 ///
 /// ```
 /// use candle_ensemble::chart::{Line, Point, SizeChart};
@@ -63,23 +65,24 @@ pub struct SizeChart {
     pub title: String,
     /// Label of the vertical axis: the metric, its unit, and whether higher or lower is better.
     pub metric: String,
-    /// The metric of each single network, drawn as dots to the left of size 1, spread so that they do not overlap. A value
-    /// so far off that showing it would flatten the lines becomes an arrowhead at the edge of the chart, and the legend
-    /// counts it.
+    /// The metric of each single network, drawn as dots to the left of size 1, spread so that they do not
+    /// overlap. A value so far off that showing it would flatten the lines becomes an arrowhead at the edge
+    /// of the chart, and the legend counts it.
     pub singles: Vec<f64>,
     /// The lines, at least one. Colours and markers distinguish 40 lines; the legend has room for 32.
     pub lines: Vec<Line>,
 }
 
 impl SizeChart {
-    /// Writes the chart to `path`, as SVG (900 × 560) or PNG (1800 × 1120, for sharp print), depending on the extension.
+    /// Writes the chart to `path`, as SVG (900 × 560) or PNG (1800 × 1120, for sharp print), depending on the
+    /// extension.
     ///
     /// The file is written atomically; an existing one is replaced.
     ///
     /// # Errors
-    /// [`Error::Invalid`] when the extension is another one, there are no lines or a line has no points, sizes do not increase
-    /// from 1 or more, a band has its low edge above its high edge, or a value is not finite or beyond ±1e300;
-    /// [`Error::Io`] when the file cannot be written.
+    /// [`Error::Invalid`] when the extension is another one, there are no lines or a line has no points,
+    /// sizes do not increase from 1 or more, a band has its low edge above its high edge, or a value is not
+    /// finite or beyond ±1e300; [`Error::Io`] when the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         let extension = path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase());
@@ -220,7 +223,8 @@ mod tests {
         fs::read(path).unwrap()
     }
 
-    /// The number of polylines that are lines of the chart: two units wide, and with more points than those of the legend.
+    /// The number of polylines that are lines of the chart: two units wide, and with more points than those
+    /// of the legend.
     fn polylines(svg: &str) -> usize {
         let wide = format!(r#"stroke-width="{}""#, 2 * FINENESS);
         let points = |l: &&str| l.matches(',').count() > 2;

@@ -24,7 +24,8 @@ impl Range {
         self.high - self.low
     }
 
-    /// A range that is wider by `share` of its span at both ends; a range of one value becomes wider by 1 % of it.
+    /// A range that is wider by `share` of its span at both ends; a range of one value becomes wider by 1 %
+    /// of it.
     pub(crate) fn padded(&self, share: f64) -> Self {
         let size = self.low.abs().max(self.high.abs());
         let pad = if size < 1e-290 {
@@ -45,8 +46,8 @@ impl Range {
 
 /// The range of a chart's values: all of `lines`, and the singles that do not flatten the lines.
 ///
-/// A diverged network would make everything else invisible, so singles are included up to one and a half times the span of
-/// the lines and of the singles' middle half.
+/// A diverged network would make everything else invisible, so singles are included up to one and a half
+/// times the span of the lines and of the singles' middle half.
 pub(crate) fn robust(lines: Range, singles: &[f64]) -> Range {
     let mut sorted = singles.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -67,7 +68,8 @@ fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
 pub(crate) fn ticks(range: Range) -> Vec<(f64, String)> {
     let rough = (range.span() / 7.0).log10();
     let mut exponent = rough.floor() as i32;
-    // The round step nearest in ratio: borders at √2, √10 (a little less, so that there are eleven at most) and √50.
+    // The round step nearest in ratio: borders at √2, √10 (a little less, so that there are eleven at most)
+    // and √50.
     let times = match 10f64.powf(rough - rough.floor()) {
         t if t < 1.414 => 1.0,
         t if t < 3.13 => 2.0,

@@ -18,8 +18,8 @@ pub struct SizePoint {
 /// values(size)[g] = score(combine(slots g · size … (g + 1) · size − 1)),  g = 0 … ⌊S/size⌋ − 1
 /// ```
 ///
-/// Groups share no slot, so their values are those of independent ensembles. `score` gets the combined prediction of a
-/// group, `(B, C)` for B rows and C classes or outputs, and returns its metric.
+/// Groups share no slot, so their values are those of independent ensembles. `score` gets the combined
+/// prediction of a group, `(B, C)` for B rows and C classes or outputs, and returns its metric.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};

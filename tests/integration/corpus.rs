@@ -1,7 +1,7 @@
 //! Files that are difficult to read: each gives an error or a success, never a panic or a large allocation.
 //!
-//! `cargo test --test integration corpus -- --ignored` writes the handmade files. Files that fuzzing finds (`fuzz/`) are
-//! added to them.
+//! `cargo test --test integration corpus -- --ignored` writes the handmade files. Files that fuzzing finds
+//! (`fuzz/`) are added to them.
 #[path = "../corpus/harness.rs"]
 mod harness;
 
@@ -96,8 +96,8 @@ const TWO_WEIGHTS: &str = r#""a":{"dtype":"F32","shape":[2,2],"data_offsets":[0,
 const ABOUT: &str = r#"{"rule":"mean","task":{"Classification":{"classes":2}},"output":"Logits","dtype":"f32","batch_rows":512,"members":[RECORD]}"#;
 const ONE_MEMBER: &str = r#""00000/weight":{"dtype":"F32","shape":[2,2],"data_offsets":[0,16]},"00000/bias":{"dtype":"F32","shape":[2],"data_offsets":[16,24]},"rule":{"dtype":"U8","shape":[0],"data_offsets":[24,24]}"#;
 
-/// A safetensors file of this library with this description and these tensors; the length of the header is correct unless it
-/// is given.
+/// A safetensors file of this library with this description and these tensors; the length of the header is
+/// correct unless it is given.
 fn file(kind: &str, about: &str, tensors: &str, length: Option<u64>, data: &[u8]) -> Vec<u8> {
     let about = serde_json::to_string(&format!(" {about}")).unwrap();
     let comma = if tensors.is_empty() { "" } else { "," };

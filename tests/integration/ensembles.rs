@@ -1,4 +1,5 @@
-//! Ensembles as candle modules: as layers of other networks, as members of other ensembles, of any kind of network.
+//! Ensembles as candle modules: as layers of other networks, as members of other ensembles, of any kind of
+//! network.
 use crate::common::{bits, blobs, distance, flat, line, normal, CPU};
 use candle_core::{DType, Device, Module, ModuleT, Result as CandleResult, Tensor, Var};
 use candle_ensemble::{
@@ -291,7 +292,8 @@ fn members_have_their_own_batch_norm_statistics() {
         candle_ensemble::metrics::accuracy(&ensemble.predict_proba(x).unwrap(), data.labels().unwrap(), None);
     assert!(accuracy.unwrap() > 0.9);
 
-    // In evaluation mode a row's prediction does not depend on other rows, and predicting changes no statistics.
+    // In evaluation mode a row's prediction does not depend on other rows, and predicting changes no
+    // statistics.
     let all = ensemble.predict_proba(x).unwrap();
     let alone = ensemble.predict_proba(x.narrow(17, 1).unwrap()).unwrap();
     assert!(distance(&alone, &all.narrow(0, 17, 1).unwrap()) < 1e-6);
@@ -360,8 +362,8 @@ fn inputs_that_do_not_fit_are_errors() {
 
 // ---- Gains of an ensemble.
 
-/// For each of 20 data sets and seeds, the mean of ten networks has a lower squared error on unseen rows than the networks
-/// have on average.
+/// For each of 20 data sets and seeds, the mean of ten networks has a lower squared error on unseen rows than
+/// the networks have on average.
 #[test]
 fn the_mean_of_ten_is_better_than_the_average_network() {
     let trainer = Trainer::new(|vb| {
@@ -389,8 +391,8 @@ fn the_mean_of_ten_is_better_than_the_average_network() {
 }
 
 proptest! {
-    /// The error of the ensemble is the mean error of its members minus their ambiguity, which is their mean squared
-    /// distance from the ensemble (Krogh and Vedelsby 1995).
+    /// The error of the ensemble is the mean error of its members minus their ambiguity, which is their mean
+    /// squared distance from the ensemble (Krogh and Vedelsby 1995).
     #[test]
     fn the_error_of_a_mean_is_the_mean_error_less_the_ambiguity(
         (members, truth) in (1usize..8, 1usize..20, 1usize..4).prop_flat_map(|(s, b, k)| (

@@ -106,8 +106,8 @@ impl Finished {
         self.folder.path()
     }
 
-    /// Checks a broken `file`: the build fails with an error that names it, and the other files can be read. After the file
-    /// is removed, only its run is trained again, and the folder has its original content.
+    /// Checks a broken `file`: the build fails with an error that names it, and the other files can be read.
+    /// After the file is removed, only its run is trained again, and the folder has its original content.
     fn broken(&self, file: &Path, what: &str) {
         let name = file.file_name().unwrap().to_string_lossy();
         let (built, runs) = Runs::of(self.path());

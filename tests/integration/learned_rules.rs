@@ -1,5 +1,5 @@
-//! Properties of every combiner that learns, on kinds of held-out predictions that are difficult for some of them. A new
-//! combiner is one line in `rules`; a new kind of predictions is one in `cases`.
+//! Properties of every combiner that learns, on kinds of held-out predictions that are difficult for some of
+//! them. A new combiner is one line in `rules`; a new kind of predictions is one in `cases`.
 use crate::common::{bits, blobs, flat, normal, CPU};
 use candle_core::{DType, Tensor};
 use candle_ensemble::{
@@ -202,7 +202,8 @@ fn of_values(all: Vec<f64>, truth: Vec<f64>, outputs: usize) -> HeldOut {
     held_out(predictions, &Tensor::from_vec(truth, (rows, outputs), &CPU).unwrap())
 }
 
-/// The same, without the predictions of each slot for a third of the rows, and of the last slot for all rows but three.
+/// The same, without the predictions of each slot for a third of the rows, and of the last slot for all rows
+/// but three.
 fn partial(full: &HeldOut) -> HeldOut {
     let (slots, rows, width) = full.predictions().values().dims3().unwrap();
     let silent = |s: usize, i: usize| (i + s).is_multiple_of(3) || (s == slots - 1 && i > 2);

@@ -1,5 +1,5 @@
-//! Merging of checkpoints: the methods, compared with values of numpy (`tests/reference/merging.py`), and the example `merge`,
-//! run as a program. `cargo test` builds it.
+//! Merging of checkpoints: the methods, compared with values of numpy (`tests/reference/merging.py`), and the
+//! example `merge`, run as a program. `cargo test` builds it.
 use crate::common::example;
 use candle_core::{DType, Device, Tensor};
 use candle_ensemble::{
@@ -615,7 +615,8 @@ fn edge_cases_of_the_formulas() {
 
 #[test]
 fn the_fisher_information_of_a_gaussian_is_one_over_its_variance() {
-    // log p = −(x − μ)²/2σ²: over draws from it, the mean squared derivative by μ is 1/σ²; by an unused variable, 0.
+    // log p = −(x − μ)²/2σ²: over draws from it, the mean squared derivative by μ is 1/σ²; by an unused
+    // variable, 0.
     let (sigma, rows) = (0.5, 4000);
     let draws = normal(5, sigma as f32, rows);
     let var = |x: f32| candle_core::Var::new(x, &CPU).unwrap();

@@ -65,8 +65,8 @@ fn bytes<N: Network>(trainer: &Trainer<N>, plan: &Plan, store: &MemoryStore) -> 
     pool.members().iter().map(candle_ensemble::Member::to_bytes).collect()
 }
 
-/// Interrupts a build after every number of epochs from 0 on, runs it again, and compares the bytes. Returns the number of
-/// resumed runs.
+/// Interrupts a build after every number of epochs from 0 on, runs it again, and compares the bytes. Returns
+/// the number of resumed runs.
 fn interrupt_everywhere<N: Network>(
     trainer: &Trainer<N>,
     builder: &dyn EnsembleBuilder,

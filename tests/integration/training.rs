@@ -1,5 +1,5 @@
-//! The ready-made trainer, compared with closed forms in f64, with candle's own optimizer, and with the rows that it requests
-//! from its data set.
+//! The ready-made trainer, compared with closed forms in f64, with candle's own optimizer, and with the rows
+//! that it requests from its data set.
 use crate::common::{bits, blobs, bytes, distance, flat, line, weights, Recording, CPU};
 use candle_core::{DType, Device, Module, Result as CandleResult, Tensor, D};
 use candle_ensemble::{
@@ -583,8 +583,8 @@ fn learning_curves_are_complete_and_fall_on_an_easy_problem() {
     }
 }
 
-/// One epoch of one batch: the training figures are those of the initial weights, the validation figures those of the
-/// fitted weights.
+/// One epoch of one batch: the training figures are those of the initial weights, the validation figures
+/// those of the fitted weights.
 #[test]
 fn the_figures_of_a_learning_curve_equal_recomputed_ones() {
     let data = line(16, 40, 0.5);

@@ -1,4 +1,5 @@
-//! The example `variance_reduction`, run as a program: its files, its figures, and its error messages. `cargo test` builds it.
+//! The example `variance_reduction`, run as a program: its files, its figures, and its error messages. `cargo
+//! test` builds it.
 use crate::common::example;
 use serde_json::Value;
 use std::{
