@@ -186,11 +186,11 @@ impl FittedCombiner for AnyFitted {
 /// It is itself a combiner, so it can be calibrated, pruned, judged and stacked like any other.
 ///
 /// ```
-/// use candle_ensemble::combine::{self, AnyCombiner, Calibrate, Calibration, SimplexSquares};
+/// use candle_ensemble::combine::{self, AnyCombiner, Combiner, EnsembleSelection};
 ///
 /// let chosen = combine::registry().parse("trimmed-mean:0.1")?;
-/// let made = AnyCombiner::new(SimplexSquares::new());
-/// let calibrated = chosen.calibrated(Calibration::Temperature);
+/// let made = AnyCombiner::new(EnsembleSelection::new(20));
+/// assert!(!chosen.needs_held_out() && made.needs_held_out());
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 #[derive(Debug)]
@@ -215,7 +215,7 @@ impl AnyCombiner {
     /// use candle_ensemble::combine;
     ///
     /// assert!(combine::registry().parse("median")?.fixed()?.is_some());
-    /// assert!(combine::registry().parse("ridge")?.fixed()?.is_none());
+    /// assert!(combine::registry().parse("ensemble-selection")?.fixed()?.is_none());
     /// # Ok::<(), candle_ensemble::Error>(())
     /// ```
     pub fn fixed(&self) -> Result<Option<Box<AnyFitted>>> {
