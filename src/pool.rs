@@ -5,7 +5,7 @@ use crate::{
     ensemble::Ensemble,
     network::Scale,
     predictions::{
-        live::{flat, LiveMembers},
+        live::{flatten_inputs, LiveMembers},
         Predictions,
     },
     prune::Prune,
@@ -86,7 +86,7 @@ impl<'a, L: Learner> Pool<'a, L> {
         let must = || format!("below {}, the number of members", self.members.len());
         let member = self.members.get(position);
         let member = member.ok_or_else(|| Error::invalid("a member's position", must(), position))?;
-        Ok(LiveMembers::live(self.learner, member, &self.device)?.into_network())
+        Ok(LiveMembers::build_one(self.learner, member, &self.device)?.into_network())
     }
 
     /// Who trained the members, on what, and where.
@@ -139,7 +139,7 @@ impl<'a, L: Learner> Pool<'a, L> {
     /// # Errors
     /// When the inputs don't go with the networks.
     pub fn predictions(&self, inputs: impl Into<Inputs>) -> Result<Predictions> {
-        self.live()?.predictions(&inputs.into(), ROWS, Scale::Probability)
+        self.live()?.predict_in_batches(&inputs.into(), ROWS, Scale::Probability)
     }
 
     /// What each member predict for other rows on its own, whatever its slot: `(M, N, C)`.
@@ -148,7 +148,7 @@ impl<'a, L: Learner> Pool<'a, L> {
     /// When the inputs don't go with the networks.
     pub fn members_apart(&self, inputs: impl Into<Inputs>) -> Result<Predictions> {
         let apart = LiveMembers::build(&apart(&self.members), self.learner, self.data.task(), &self.device)?;
-        apart.predictions(&inputs.into(), ROWS, Scale::Probability)
+        apart.predict_in_batches(&inputs.into(), ROWS, Scale::Probability)
     }
 
     /// What members say about rows that none of the member's own training touched.
@@ -194,7 +194,7 @@ impl<'a, L: Learner> Pool<'a, L> {
         }
         let predictions =
             Predictions::partial(Tensor::stack(&values, 0)?, Tensor::stack(&covered, 0)?, task)?;
-        let held_out = HeldOut::of_pool(&predictions, self.data, &self.device, self.names(), self.costs())?;
+        let held_out = HeldOut::from_pool(&predictions, self.data, &self.device, self.names(), self.costs())?;
         Ok(held_out.with_seed(self.seed))
     }
 
@@ -209,7 +209,7 @@ impl<'a, L: Learner> Pool<'a, L> {
     fn with_inputs(&self, held_out: &HeldOut) -> Result<HeldOut> {
         let mut inputs = vec![];
         for batch in in_batches(self.data, held_out.rows().to_vec(), ROWS, &self.device) {
-            inputs.push(flat(&batch?.inputs)?);
+            inputs.push(flatten_inputs(&batch?.inputs)?);
         }
         held_out.clone().with_inputs(&Tensor::cat(&inputs, 0)?)
     }
@@ -291,7 +291,7 @@ impl<'a, L: Learner> Pool<'a, L> {
 
     /// What one member predict for rows of the pool's own data, `(n, C)`.
     fn says(&self, member: &Member, rows: &[u32]) -> Result<Tensor> {
-        let member = LiveMembers::live(self.learner, member, &self.device)?;
+        let member = LiveMembers::build_one(self.learner, member, &self.device)?;
         let (task, output) = (self.data.task(), self.learner.output());
         let mut predicted = vec![];
         for batch in in_batches(self.data, rows.to_vec(), ROWS, &self.device) {

@@ -2,7 +2,7 @@
 use candle_core::{Result as CandleResult, Tensor};
 use candle_ensemble::{
     combine::{
-        stack::{AffineModel, LogisticModel, Mlp, NetworkModel},
+        stack::{AffineModel, LogisticModel, Mlp, NeuralNetworkModel},
         *,
     },
     network::Scale,
@@ -59,7 +59,7 @@ any! {
     Gating(FittedGating),
     StackAffine(FittedStack<AffineModel>),
     StackLogistic(FittedStack<LogisticModel>),
-    StackNetwork(FittedStack<NetworkModel<Mlp>>),
+    StackNetwork(FittedStack<NeuralNetworkModel<Mlp>>),
     CalibratedMean(FittedCalibrated<Mean>),
     Calibrated(FittedCalibrated<Box<AnyFitted>>),
     OnCalibrated(FittedOnCalibrated<Box<AnyFitted>>),

@@ -5,7 +5,7 @@ use super::{
 };
 use candle_ensemble::{
     combine::{
-        stack::{ElasticNet, Linear, Logistic, MetaLearner, Mlp, Network, Ridge},
+        stack::{ElasticNet, Linear, Logistic, MetaLearner, Mlp, NeuralNetwork, Ridge},
         *,
     },
     data::Task,
@@ -298,7 +298,7 @@ fn bare(name: RuleName, args: &Args) -> Result<AnyRule, String> {
         }
         RuleName::StackLogistic => stack(args, Logistic::new().c(args.c)),
         RuleName::StackNetwork => {
-            stack(args, Network::new(Mlp::new(&args.hidden)).epochs(args.epochs).seed(seed))
+            stack(args, NeuralNetwork::new(Mlp::new(&args.hidden)).epochs(args.epochs).seed(seed))
         }
         RuleName::MultiLayerStack => {
             let lower = vec![any(Mean), any(SimplexSquares::new()), stack(args, Ridge::cross_validated(5))];

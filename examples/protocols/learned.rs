@@ -3,7 +3,7 @@ use super::{data, network, repeat, right, score, singles, tables::Report, Args, 
 use candle_core::Tensor;
 use candle_ensemble::{
     combine::{
-        stack::{Logistic, Mlp, Network, Stack},
+        stack::{Logistic, Mlp, NeuralNetwork, Stack},
         Combiner, DifferentialEvolution, FittedCombiner, GridSearch, Mean,
     },
     data::TensorDataset,
@@ -26,7 +26,7 @@ fn halves(grown: &Grown, test: &TensorDataset) -> Result<[Half; 2]> {
     let labels = test.labels().unwrap_or_default();
     let half = |rows: std::ops::Range<usize>| -> Result<Half> {
         let ids: Vec<u32> = rows.clone().map(|row| row as u32).collect();
-        let predictions = grown.test.narrow(0, 5)?.select_rows(&ids)?;
+        let predictions = grown.test.narrow_slots(0, 5)?.select_rows(&ids)?;
         Ok(Half { predictions, labels: labels.get(rows).unwrap_or_default().to_vec() })
     };
     let middle = labels.len() / 2;
@@ -61,7 +61,7 @@ pub fn weighted(args: &Args) -> Result<Report> {
     let (mut grid, mut evolved) = (vec![], vec![]);
     repeat(args, &network(25, 500), &train, &test, &MultiRun::new(10), |grown| {
         single.push(singles(&grown.test, &test)?[0]);
-        five.push(score(&grown.test.narrow(0, 5)?, &test)?);
+        five.push(score(&grown.test.narrow_slots(0, 5)?, &test)?);
         ten.push(score(&grown.test, &test)?);
         let halves = halves(grown, &test)?;
         half.push(halves[1].accuracy(&Mean)?);
@@ -96,7 +96,7 @@ pub fn stacking(args: &Args) -> Result<Report> {
         let halves = halves(grown, &test)?;
         equal.push(halves[1].accuracy(&Mean)?);
         logistic.push(learned(&Stack::new(Logistic::new()), &halves)?);
-        let learner = Network::new(Mlp::new(&[10]))
+        let learner = NeuralNetwork::new(Mlp::new(&[10]))
             .epochs(300)
             .optimizer(Adam::new(1e-3).with_epsilon(1e-7))
             .init(InitScheme::GlorotUniform);

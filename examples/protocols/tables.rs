@@ -64,7 +64,7 @@ pub fn horizontal(args: &Args) -> Result<Report> {
         let each = singles(&grown.test, &test)?;
         last.push(each[49]);
         means.push(mean(&each)?);
-        half.push(score(&grown.test.narrow(25, 25)?, &test)?);
+        half.push(score(&grown.test.narrow_slots(25, 25)?, &test)?);
         all.push(score(&grown.test, &test)?);
         Ok(())
     })?;
@@ -91,7 +91,7 @@ pub fn snapshot(args: &Args) -> Result<Report> {
         means.push(mean(&each)?);
         spreads.extend(Summary::of(&each)?.sd);
         for (size, scores) in &mut ensembles {
-            scores.push(score(&grown.test.narrow(10 - *size, *size)?, &test)?);
+            scores.push(score(&grown.test.narrow_slots(10 - *size, *size)?, &test)?);
         }
         Ok(())
     })?;

@@ -1,7 +1,7 @@
 //! Members and a fitted rule: itself a candle module.
 mod file;
 
-use crate::predictions::live::{cat, flat, in_passes, LiveMembers};
+use crate::predictions::live::{concat, flatten_inputs, map_batches, LiveMembers};
 use crate::{
     combine::{softmax_mean, FittedCombiner, Weighted},
     data::{Inputs, Task},
@@ -103,27 +103,28 @@ impl<N: Network, H: FittedCombiner> Ensemble<N, H> {
     /// # Errors
     /// When the inputs are empty or don't go with the networks.
     pub fn member_predictions(&self, inputs: impl Into<Inputs>) -> Result<Tensor> {
-        let predictions = self.live.predictions(&inputs.into(), self.batch_rows, Scale::Probability)?;
+        let predictions =
+            self.live.predict_in_batches(&inputs.into(), self.batch_rows, Scale::Probability)?;
         Ok(predictions.values().clone())
     }
 
     fn combined(&self, inputs: &Inputs) -> Result<Tensor> {
         if self.fitted.is_mean()
-            && let Some(classes) = self.live.logits()
+            && let Some(classes) = self.live.classes_of_plain_logits()
         {
             return self.mean_of_softmaxes(inputs, classes);
         }
         let passes =
-            in_passes(inputs, self.batch_rows, &self.live.device, |inputs| Ok(self.say(inputs)?.detach()))?;
-        Ok(cat(passes, 0)?)
+            map_batches(inputs, self.batch_rows, &self.live.device, |inputs| Ok(self.say(inputs)?.detach()))?;
+        Ok(concat(passes, 0)?)
     }
 
     /// What the rule makes of the predictions, `(B, C)`, in one pass. The rule may be anyone's, so its word on the
     /// shape is not taken.
     fn say(&self, inputs: &Inputs) -> CandleResult<Tensor> {
-        let mut predictions = self.live.say(inputs, self.fitted.scale())?;
+        let mut predictions = self.live.predict(inputs, self.fitted.scale())?;
         if self.fitted.needs_inputs() {
-            predictions = predictions.with_inputs(&flat(inputs)?)?;
+            predictions = predictions.with_inputs(&flatten_inputs(inputs)?)?;
         }
         let predicted = self.fitted.combine(&predictions)?;
         match [predictions.rows(), self.task().width()] {
@@ -142,7 +143,7 @@ impl<N: Network, H: FittedCombiner> Ensemble<N, H> {
 impl<N: Network, H: FittedCombiner> Ensemble<N, H> {
     /// The mean of probabilities, straight from the logits.
     fn mean_of_softmaxes(&self, inputs: &Inputs, classes: usize) -> Result<Tensor> {
-        let passes = in_passes(inputs, self.batch_rows, &self.live.device, |inputs| {
+        let passes = map_batches(inputs, self.batch_rows, &self.live.device, |inputs| {
             let live = self.live.slots.iter().flatten();
             let logits = live.map(|member| Ok(member.run(inputs)?.detach()));
             let logits = logits.collect::<CandleResult<Vec<_>>>()?;
@@ -157,7 +158,7 @@ impl<N: Network, H: FittedCombiner> Ensemble<N, H> {
             cpu::with_f32s(&logits, |logits| softmax_mean(logits, classes, &mut mean))?;
             Tensor::from_vec(mean, (rows, classes), &self.live.device)
         })?;
-        Ok(cat(passes, 0)?)
+        Ok(concat(passes, 0)?)
     }
 }
 

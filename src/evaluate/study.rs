@@ -159,7 +159,7 @@ impl<'a, L: Learner> Study<'a, L> {
         };
         let cost = pool.members().len() as f64;
         let predictions = 0..probabilities.slots();
-        let each = predictions.map(|slot| Ok(probabilities.narrow(slot, 1)?.values().squeeze(0)?));
+        let each = predictions.map(|slot| Ok(probabilities.narrow_slots(slot, 1)?.values().squeeze(0)?));
         let each = each.collect::<Result<Vec<_>>>()?;
         let members = each.iter().map(|predicted| truth.metrics(predicted)).collect::<Result<_>>()?;
         let losses = each.iter().map(|predicted| truth.by_row(predicted)).collect::<Result<_>>()?;
@@ -168,7 +168,7 @@ impl<'a, L: Learner> Study<'a, L> {
 }
 
 fn predicted<L: Learner>(pool: &Pool<'_, L>, inputs: &Inputs, scale: Scale) -> Result<Predictions> {
-    let predictions = pool.live()?.predictions(inputs, ROWS, scale)?;
+    let predictions = pool.live()?.predict_in_batches(inputs, ROWS, scale)?;
     Ok(predictions.to_device(&Device::Cpu)?)
 }
 

@@ -625,7 +625,7 @@ fn members_of_subspaces_see_their_own_features_everywhere() {
     let held = pool.held_out().unwrap();
     let (predictions, covered) = (
         held.predictions().values().to_vec3::<f32>().unwrap(),
-        held.predictions().coverage().unwrap().unwrap(),
+        held.predictions().coverage_by_slot().unwrap().unwrap(),
     );
     for (slot, said) in own.iter().enumerate() {
         for (i, row) in held.rows().iter().enumerate() {

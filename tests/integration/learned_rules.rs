@@ -346,7 +346,7 @@ fn what_comes_out_are_probabilities_or_values() {
     for_each(|name, rule, case| {
         let Some(head) = fitted(name, rule, case) else { return };
         for predictions in
-            [case.held_out.predictions().clone(), case.held_out.predictions().filled().unwrap()]
+            [case.held_out.predictions().clone(), case.held_out.predictions().fill_missing().unwrap()]
         {
             let predicted = head.combine(&predictions).unwrap_or_else(|e| panic!("{name}: {e}"));
             let width = predictions.task().width();

@@ -50,7 +50,7 @@ impl<C: Combiner> Combiner for OnCalibrated<C> {
 
     fn fit(&self, held_out: &HeldOut) -> Result<Self::Fitted> {
         let (labels, weights) = answers(self.calibration, &held_out)?;
-        let (coverage, calibration) = (held_out.predictions().coverage()?, self.calibration);
+        let (coverage, calibration) = (held_out.predictions().coverage_by_slot()?, self.calibration);
         let fit = |slot: usize| -> Result<Calibrator> {
             let counts = |row: &u32| {
                 let there = coverage.as_ref().is_none_or(|c| c[slot][*row as usize] > 0.);
@@ -117,5 +117,5 @@ fn calibrated(predictions: &Predictions, calibrators: &[Calibrator]) -> CandleRe
     let values = predictions.probabilities("a calibration")?;
     let predicted =
         calibrators.iter().enumerate().map(|(slot, calibrator)| calibrator.apply(&values.get(slot)?));
-    predictions.with_values(Tensor::stack(&predicted.collect::<CandleResult<Vec<_>>>()?, 0)?)
+    predictions.replace_values(Tensor::stack(&predicted.collect::<CandleResult<Vec<_>>>()?, 0)?)
 }

@@ -50,7 +50,7 @@ impl Competence {
         if local.k == 0 {
             return Err(Error::invalid(format!("number of neighbours of {rule}"), "1 or more", 0));
         }
-        let held_out = weighing(held_out)?.filled()?;
+        let held_out = weighing(held_out)?.fill_missing()?;
         let rows = held_out.rows().len();
         if rows < need {
             return Err(Error::HeldOut {

@@ -41,7 +41,7 @@ impl Space {
 
 /// `(S, B, C) -> (B, S·C)`; of two probabilities the first, since the second is what is left.
 fn profiles(predictions: &Predictions) -> Result<Tensor> {
-    let values = predictions.filled()?.values().clone();
+    let values = predictions.fill_missing()?.values().clone();
     let values = match predictions.task() {
         Task::Classification { classes: 2 } => values.narrow(2, 0, 1)?,
         _ => values,

@@ -246,7 +246,7 @@ fn what_does_not_go_is_refused() {
     fn check<C: Combiner>(rule: C) {
         let (held_out, fresh) = tables(3);
         let fitted = fitted(&rule, &held_out);
-        let four = fresh.narrow(0, 4).unwrap();
+        let four = fresh.narrow_slots(0, 4).unwrap();
         assert!(fitted.combine(&four).unwrap_err().to_string().contains("among 5, not 4"), "{rule:?}");
         let values = Tensor::zeros((2, 9, 1), DType::F32, &Device::Cpu).unwrap();
         let y = values.get(0).unwrap();

@@ -43,6 +43,6 @@ impl FittedCombiner for GeometricMean {
 
     fn combine(&self, predictions: &Predictions) -> Result<Tensor> {
         let logs = predictions.log_probabilities("the mean of log-probabilities")?;
-        ops::softmax(&predictions.mean_of(&logs)?, D::Minus1)
+        ops::softmax(&predictions.mean_over_slots(&logs)?, D::Minus1)
     }
 }

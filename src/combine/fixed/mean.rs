@@ -37,7 +37,7 @@ impl FittedCombiner for Mean {
     fn combine(&self, predictions: &Predictions) -> Result<Tensor> {
         match weighted_mean(predictions, &vec![1.; predictions.slots()], predictions.slots() as f64)? {
             Some(mean) => Ok(mean),
-            None => predictions.mean_of(predictions.values()),
+            None => predictions.mean_over_slots(predictions.values()),
         }
     }
 }

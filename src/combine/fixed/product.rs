@@ -41,7 +41,7 @@ impl FittedCombiner for Product {
 
     fn combine(&self, predictions: &Predictions) -> Result<Tensor> {
         let logs = predictions.log_probabilities("the product")?;
-        let sums = predictions.sum_of(&logs)?;
+        let sums = predictions.sum_over_slots(&logs)?;
         match predictions.covered() {
             None => ops::softmax(&sums, D::Minus1),
             // A row that no prediction covers is the product of nothing.

@@ -85,7 +85,7 @@ fn rows_of<T: Number>(
     each: impl Fn(RowPredictions<'_>, &mut [f64]) + Sync,
 ) -> Result<Tensor> {
     let (slots, rows, width) = values.dims3()?;
-    let covered = predictions.coverage()?;
+    let covered = predictions.coverage_by_slot()?;
     let predicts = |slot: usize, row: usize| covered.as_ref().is_none_or(|c| c[slot][row] > 0.);
     let mut predicted = vec![T::zero(); rows * width];
     cpu::with(values, |all: &[T]| {

@@ -97,7 +97,8 @@ impl Weighted {
         match predictions.covered() {
             Some(covered) => {
                 let there = covered.broadcast_mul(&weights.unsqueeze(1)?)?;
-                let sum = predictions.sum_of(&values.broadcast_mul(&weights.reshape((slots, 1, 1))?)?)?;
+                let sum =
+                    predictions.sum_over_slots(&values.broadcast_mul(&weights.reshape((slots, 1, 1))?)?)?;
                 sum.broadcast_div(&there.sum(0)?.unsqueeze(1)?)
             }
             None => {
@@ -148,7 +149,7 @@ impl FittedCombiner for Weighted {
             return predictions.or_mean(predicted, &used);
         }
         // Shares go to the predictions that are there.
-        let predictions = if shares { predictions.clone() } else { predictions.filled()? };
+        let predictions = if shares { predictions.clone() } else { predictions.fill_missing()? };
         let predicted = match weighted_mean(&predictions, &self.weights, 1.)? {
             Some(predicted) => predicted,
             None => self.mean(&predictions)?,

@@ -31,7 +31,7 @@ pub(crate) fn weighted_mean(predictions: &Predictions, weights: &[f64], of: f64)
 
 fn mean_of<T: Number>(predictions: &Predictions, weights: &[f64], of: f64) -> Result<Tensor> {
     let (slots, rows, width) = predictions.values().dims3()?;
-    let covered = predictions.coverage()?;
+    let covered = predictions.coverage_by_slot()?;
     // A prediction without weight is not read.
     let used: Vec<usize> = (0..slots).filter(|slot| weights[*slot] != 0.).collect();
     let weight: Vec<T> = used.iter().map(|slot| T::from_f64(weights[*slot])).collect();

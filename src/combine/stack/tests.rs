@@ -1,7 +1,7 @@
 //! Against numbers from `tests/reference/stacking.py`.
 use crate::{
     combine::{
-        stack::{reference::*, sums::Sums, InferenceMode, MultiLayerStack, *},
+        stack::{moments::Moments, reference::*, InferenceMode, MultiLayerStack, *},
         FittedCombiner, Mean, Median,
     },
     Seed,
@@ -101,8 +101,8 @@ fn logistic_stacks_are_scikit_learns() {
         assert!(fitted.model().gradient() <= 1e-8, "{fitted:?}");
         near(fitted.model().coefficients(), coefficients, 1e-6);
         near(&[fitted.model().intercepts()], intercepts, 1e-6);
-        let table = table(held_out.predictions(), MetaFeatures::Probabilities, through).unwrap();
-        near(&fitted.model().decisions(&table).unwrap().to_vec2().unwrap()[..3], decisions, 1e-6);
+        let table = feature_table(held_out.predictions(), MetaFeatures::Probabilities, through).unwrap();
+        near(&fitted.model().decision_function(&table).unwrap().to_vec2().unwrap()[..3], decisions, 1e-6);
         near(&predicted(&fitted, held_out)[..3], probabilities, 1e-6);
     };
     let (three, of_three) = classes(4, 3, 7);
@@ -142,7 +142,7 @@ fn the_default_accuracy_and_single_precision_are_close_to_the_exact_fit() {
         assert!((0. ..1e-5).contains(&(fitted.fitted().unwrap().objective - best)));
 
         let dataset = MetaDataset::new(
-            table(held_out.predictions(), MetaFeatures::Probabilities, false).unwrap(),
+            feature_table(held_out.predictions(), MetaFeatures::Probabilities, false).unwrap(),
             &held_out,
         );
         let labels: Vec<u32> = held_out.targets().to_vec1().unwrap();
@@ -157,7 +157,7 @@ fn the_default_accuracy_and_single_precision_are_close_to_the_exact_fit() {
 #[test]
 fn logistic_stacks_are_linfas() {
     let (held_out, _) = classes(4, 3, 7);
-    let features = table(held_out.predictions(), MetaFeatures::Probabilities, false).unwrap();
+    let features = feature_table(held_out.predictions(), MetaFeatures::Probabilities, false).unwrap();
     let x = ndarray::Array2::from_shape_vec(
         (ROWS, 12),
         features.flatten_all().unwrap().to_vec1::<f64>().unwrap(),
@@ -202,7 +202,7 @@ fn stacks_for_values_are_scikit_learns() {
 #[test]
 fn least_squares_is_linfas() {
     let (held_out, _) = values(4, 9);
-    let features = table(held_out.predictions(), MetaFeatures::Probabilities, true).unwrap();
+    let features = feature_table(held_out.predictions(), MetaFeatures::Probabilities, true).unwrap();
     let x =
         ndarray::Array2::from_shape_vec((ROWS, 6), features.flatten_all().unwrap().to_vec1::<f64>().unwrap());
     let y = ndarray::Array1::from(held_out.targets().to_vec1::<f64>().unwrap());
@@ -456,7 +456,7 @@ fn parameters_out_of_range_are_named() {
 fn a_head_refuses_other_voices() {
     let (held_out, _) = classes(3, 3, 6);
     let fitted = fitted(&Stack::new(Linear).pass_through(true), &held_out);
-    let fewer = held_out.predictions().narrow(0, 2).unwrap();
+    let fewer = held_out.predictions().narrow_slots(0, 2).unwrap();
     assert!(fitted.combine(&fewer).unwrap_err().to_string().contains("was fitted on 3 predictions"));
     let wide =
         held_out.predictions().with_inputs(&Tensor::zeros((ROWS, 5), DType::F64, CPU).unwrap()).unwrap();
@@ -469,7 +469,7 @@ fn what_a_meta_learner_sees() {
         Tensor::new(&[[[0.2f32, 0.8, 0.], [0.4, 0.2, 0.4]], [[1., 0., 0.], [0.3, 0.3, 0.4]]], CPU).unwrap();
     let covered = Tensor::new(&[[1f32, 1.], [1., 0.]], CPU).unwrap();
     let predictions = Predictions::partial(predicted, covered, Task::Classification { classes: 3 }).unwrap();
-    let of = |features| table(&predictions, features, false).unwrap().to_vec2::<f32>().unwrap();
+    let of = |features| feature_table(&predictions, features, false).unwrap().to_vec2::<f32>().unwrap();
     let classes = of(MetaFeatures::Classes);
     assert_eq!(classes, [[0., 1., 0., 1., 0., 0.], [1., 0., 0., 1., 0., 0.]], "the lowest of equals");
     let odds = of(MetaFeatures::LogOdds);
@@ -482,7 +482,7 @@ fn what_a_meta_learner_sees() {
         predictions.task(),
     );
     for features in [MetaFeatures::Probabilities, MetaFeatures::LogOdds, MetaFeatures::Classes] {
-        let all = table(nobody.as_ref().unwrap(), features, false).unwrap().to_vec2::<f32>().unwrap();
+        let all = feature_table(nobody.as_ref().unwrap(), features, false).unwrap().to_vec2::<f32>().unwrap();
         assert!(all.concat().iter().all(|x| x.is_nan()), "{features:?}");
     }
 }
@@ -496,17 +496,17 @@ fn a_network_learns_what_is_not_linear_and_comes_back_from_bytes() {
     let fitted = fitted(&rule, &held_out);
     assert!(held_out.metrics(&fitted).unwrap().headline() > held_out.metrics(&Mean).unwrap().headline());
     let bytes = crate::codec::encode(&fitted).unwrap();
-    let back: FittedStack<NetworkModel<Mlp>> = crate::codec::decode(&bytes).unwrap();
+    let back: FittedStack<NeuralNetworkModel<Mlp>> = crate::codec::decode(&bytes).unwrap();
     assert_eq!(back, fitted);
     assert_eq!(predicted(&back, &held_out), predicted(&fitted, &held_out));
     assert_eq!(crate::codec::encode(&fitted(&rule, &held_out)).unwrap(), bytes, "one seed, one network");
-    let other = Stack::new(NeuralNetwork::new(Mlp::new(&[10])).epochs(2).seed(5.into()));
+    let other = Stack::new(NeuralNetwork::new(Mlp::new(&[10])).epochs(2).seed(5));
     assert_ne!(fitted(&other, &held_out), fitted);
     for i in (0..bytes.len()).step_by(7) {
-        let _ = crate::codec::decode::<FittedStack<NetworkModel<Mlp>>>(&bytes[..i]);
+        let _ = crate::codec::decode::<FittedStack<NeuralNetworkModel<Mlp>>>(&bytes[..i]);
         let mut flipped = bytes.clone();
         flipped[i] ^= 0xff;
-        if let Ok(odd) = crate::codec::decode::<FittedStack<NetworkModel<Mlp>>>(&flipped) {
+        if let Ok(odd) = crate::codec::decode::<FittedStack<NeuralNetworkModel<Mlp>>>(&flipped) {
             let _ = odd.combine(held_out.predictions());
         }
     }
@@ -571,8 +571,8 @@ fn the_penalty_found_is_the_one_with_the_least_error_on_the_folds() {
     let at = |factor: f64| {
         error(&|rows| fitted(&Stack::new(ElasticNet::new(net.model().penalty() * factor, 0.5)), rows))
     };
-    let most = Sums::of_all(&MetaDataset::new(
-        table(held_out.predictions(), MetaFeatures::Probabilities, false).unwrap(),
+    let most = Moments::of_all_rows(&MetaDataset::new(
+        feature_table(held_out.predictions(), MetaFeatures::Probabilities, false).unwrap(),
         &held_out,
     ));
     let most = most.unwrap().centred().cross.iter().fold(0f64, |most, c| most.max(c.abs())) / 0.5;

@@ -78,7 +78,7 @@ fn for_values(slots: usize) -> Vec<Box<dyn FittedCombiner>> {
 #[test]
 fn votes_and_weighted_means_are_scikit_learns() {
     let all = probabilities();
-    let three = all.narrow(0, 3).unwrap();
+    let three = all.narrow_slots(0, 3).unwrap();
     let won = |fitted: &dyn FittedCombiner, predictions: &Predictions| {
         winners(&fitted.combine(predictions).unwrap()).unwrap()
     };
@@ -257,7 +257,7 @@ fn a_missing_voice_counts_for_nothing() {
                     _ => every(7).swap_remove(rule),
                 };
                 let those = partial.select_slots(&present).unwrap().select_rows(&[row as u32]).unwrap();
-                let want = predicted(&alone, &those.clone().uncovered());
+                let want = predicted(&alone, &those.clone().assume_complete());
                 let near = got.iter().zip(&want).all(|(a, b)| (a - b).abs() < 1e-6);
                 assert!(near, "{fitted:?}, row {row}: {got:?} against {want:?}");
             }

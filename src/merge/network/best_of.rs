@@ -267,9 +267,9 @@ impl<'t, L: Learner> Test<'t, L> {
             return Err(Error::invalid("the rows that no member has seen", must, rows.len()));
         }
         let apart = pool.with_members(apart(predicting(pool.members())))?;
-        let predictions = apart.live()?.predictions_on(data, &rows, ROWS)?;
+        let predictions = apart.live()?.predict_rows(data, &rows, ROWS)?;
         let held_out =
-            HeldOut::of_rows(predictions, data, device, rows.clone(), apart.names(), apart.costs())?;
+            HeldOut::from_rows(predictions, data, device, rows.clone(), apart.names(), apart.costs())?;
         let criterion = options.criterion.unwrap_or_else(|| RowLoss::usual(data.task()));
         criterion.check(&held_out.truth()?)?;
         let halves = held_out.folds(2, options.seed)?;
@@ -389,7 +389,7 @@ impl<'t, L: Learner> Test<'t, L> {
 
     /// What the mean of a pool's slots predict for the held-out rows at these positions.
     fn says(&self, pool: &Pool<'_, L>, at: &[u32]) -> Result<Tensor> {
-        let predictions = pool.live()?.predictions_on(self.data, &self.rows_at(at), ROWS)?;
+        let predictions = pool.live()?.predict_rows(self.data, &self.rows_at(at), ROWS)?;
         Ok(predictions.values().mean(0)?)
     }
 

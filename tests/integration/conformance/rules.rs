@@ -175,7 +175,9 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         name: "network-stack",
-        combine: |pool| combined(pool, &Stack::new(stack::Network::new(stack::Mlp::new(&[4])).epochs(5))),
+        combine: |pool| {
+            combined(pool, &Stack::new(stack::NeuralNetwork::new(stack::Mlp::new(&[4])).epochs(5)))
+        },
         learns: true,
         problems: ALL,
     },

@@ -242,7 +242,7 @@ impl Looks {
     fn at(self, predictions: &Predictions) -> CandleResult<Tensor> {
         let mut tables = vec![];
         if self.outputs {
-            let values = predictions.filled()?.values().clone();
+            let values = predictions.fill_missing()?.values().clone();
             let values = match predictions.task() {
                 // One probability is what the others leave.
                 Task::Classification { classes } if classes > 1 => values.narrow(2, 0, classes - 1)?,
@@ -308,7 +308,7 @@ struct MetaDataset {
 }
 
 fn dataset(looks: Looks, held_out: &HeldOut) -> Result<(Scaler, MetaDataset)> {
-    let predictions = held_out.predictions().filled()?.to_device(&Device::Cpu)?;
+    let predictions = held_out.predictions().fill_missing()?.to_device(&Device::Cpu)?;
     let values = predictions.values().detach().to_dtype(DType::F64)?;
     let (slots, rows, width) = values.dims3()?;
     let features = looks.at(&predictions)?.detach();
@@ -503,7 +503,7 @@ impl FittedCombiner for FittedGating {
 
     fn combine(&self, predictions: &Predictions) -> CandleResult<Tensor> {
         let gates = self.gates(predictions)?.to_dtype(predictions.values().dtype())?;
-        predictions.sum_of(&predictions.values().broadcast_mul(&gates.t()?.unsqueeze(2)?)?)
+        predictions.sum_over_slots(&predictions.values().broadcast_mul(&gates.t()?.unsqueeze(2)?)?)
     }
 }
 

@@ -180,7 +180,7 @@ fn settings_out_of_range_and_rows_of_another_kind_are_refused() {
     refuses(Gating::new().learning_rate(-1.), "learning_rate");
     refuses(Gating::new().weight_decay(f64::NAN), "weight_decay");
     let fitted = fitted(&Gating::new().epochs(2), &held_out);
-    let alone = held_out.predictions().narrow(0, 1).unwrap();
+    let alone = held_out.predictions().narrow_slots(0, 1).unwrap();
     assert!(fitted.combine(&alone).unwrap_err().to_string().contains("2 predictions, not 1"));
     let bare = Predictions::new(held_out.predictions().values().clone(), TWO).unwrap();
     assert!(fitted.combine(&bare).unwrap_err().to_string().contains("with_inputs"));
