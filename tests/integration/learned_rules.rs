@@ -76,12 +76,12 @@ fn rules() -> Vec<Entry> {
         entry("predictive stacking", For::All, PredictiveStacking),
         entry("model combination", For::All, ModelCombination::new(4).draws(60)),
         entry("KNORA-E", For::Classes, KnoraE::new(7)),
-        entry("KNORA-E by outputs, soft", For::Classes, KnoraE::new(3).space(Space::Outputs).soft()),
+        entry("KNORA-E by outputs, soft", For::Classes, KnoraE::new(3).space(Space::Outputs).soft(true)),
         entry("KNORA-U", For::Classes, KnoraU::new(7)),
         entry("META-DES", For::Classes, MetaDes::new(7)),
-        entry("META-DES by outputs, soft", For::Classes, MetaDes::new(3).space(Space::Outputs).soft()),
-        entry("gating", For::All, Gating::new().hidden(3).epochs(3)),
-        entry("gating without inputs, linear", For::All, Gating::new().hidden(0).inputs(false).exactly(2)),
+        entry("META-DES by outputs, soft", For::Classes, MetaDes::new(3).space(Space::Outputs).soft(true)),
+        entry("gating", For::All, Gating::new().hidden(3).max_epochs(3)),
+        entry("gating without inputs, linear", For::All, Gating::new().hidden(0).inputs(false).epochs(2)),
         entry("ensemble selection", For::All, EnsembleSelection::new(10)),
         entry("bagged selection by error", For::Classes, {
             EnsembleSelection::new(5).criterion(RowLoss::Error).start(1).bags(3, 0.6)

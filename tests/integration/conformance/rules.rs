@@ -99,7 +99,7 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         name: "gating",
-        combine: |pool| combined(pool, &Gating::new().hidden(4).exactly(3)),
+        combine: |pool| combined(pool, &Gating::new().hidden(4).epochs(3)),
         learns: true,
         problems: ALL,
     },
