@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --bench combine`. The two sides of a ratio take turns; the ratio is the median over the turns.
 use candle_core::{Device, Tensor};
-use candle_ensemble::{combine::*, data::Task, predictions::*, threads, Result};
+use candle_ensemble::{combine::*, data::Task, threads, Result};
 use comfy_table::{presets::ASCII_MARKDOWN, Table};
 use rand::{rngs::StdRng, Rng, SeedableRng};
 use std::{hint::black_box, thread, time::Instant};

@@ -37,7 +37,7 @@ struct Case {
     /// Rows to predict.
     fresh: Tensor,
     /// Epochs where one network is trained, where ten are, and where ten bootstrap members are.
-    epochs: [u32; 3],
+    epochs: [usize; 3],
 }
 
 impl Case {
@@ -79,7 +79,7 @@ impl Case {
         TensorDataset::classification(self.inputs.clone(), &self.labels)
     }
 
-    fn trainer(&self, epochs: u32) -> Trainer<Mlp> {
+    fn trainer(&self, epochs: usize) -> Trainer<Mlp> {
         let widths = self.widths;
         Trainer::new(move |vb| Mlp::new(widths, vb))
             .optimizer(Optimizer::adam(LEARNING_RATE))
@@ -88,7 +88,7 @@ impl Case {
     }
 
     /// The loop that a user of candle writes.
-    fn train_by_hand(&self, epochs: u32) -> CandleResult<f32> {
+    fn train_by_hand(&self, epochs: usize) -> CandleResult<f32> {
         let vars = VarMap::new();
         let network = Mlp::new(self.widths, VarBuilder::from_varmap(&vars, DType::F32, &Device::Cpu))?;
         let rates = ParamsAdamW { lr: LEARNING_RATE, weight_decay: 0., ..Default::default() };

@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release --example custom_builder -- --help`
 use candle_core::{Device, Tensor};
-use candle_ensemble::{combine::Mean, data::*, network::*, plan::*, strategy::*, train::*, *};
+use candle_ensemble::{combine::Mean, data::*, plan::*, strategy::*, train::*, *};
 use candle_nn::{linear, seq, Activation, VarBuilder};
 use clap::Parser;
 use rand::seq::SliceRandom;
@@ -16,7 +16,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// at random without replacement.
 #[derive(Debug)]
 struct Jackknife {
-    runs: u32,
+    runs: usize,
     delete: usize,
 }
 
@@ -29,11 +29,11 @@ impl EnsembleBuilder for Jackknife {
         let mut runs = vec![];
         for (architecture, number) in architectures.iter().flat_map(|a| (0..self.runs).map(move |n| (a, n))) {
             let mut kept: Rows = (0..rows as u32).collect();
-            kept.shuffle(&mut seed.nth("jackknife", number.into()).rng());
+            kept.shuffle(&mut seed.nth("jackknife", number as u64).rng());
             kept.truncate(rows - self.delete);
             kept.sort_unstable();
-            let id = runs.len() as u32;
-            runs.push(RunSpec::new(id, architecture, seed.nth("run", id.into()), kept));
+            let id = runs.len();
+            runs.push(RunSpec::new(id, architecture, seed.nth("run", id as u64), kept));
         }
         Ok(Plan { runs, reserved: Rows::new(), data: data.fingerprint(), seed })
     }
@@ -65,7 +65,7 @@ struct Args {
 fn main() -> Result<()> {
     threads::one_core_per_member();
     let args = Args::parse();
-    let (runs, epochs) = if args.quick { (2, 1) } else { (args.members, args.epochs) };
+    let (runs, epochs) = if args.quick { (2, 1) } else { (args.members as usize, args.epochs) };
 
     let digits = smartcore::dataset::digits::load_dataset();
     let images =
@@ -78,7 +78,7 @@ fn main() -> Result<()> {
     let mlp = |vb: VarBuilder<'_>| {
         Ok(seq().add(linear(64, 64, vb.pp("in"))?).add(Activation::Relu).add(linear(64, 10, vb.pp("out"))?))
     };
-    let trainer = Trainer::new(mlp).epochs(epochs);
+    let trainer = Trainer::new(mlp).epochs(epochs as usize);
     let jackknife = Jackknife { runs, delete: args.delete };
     let pool = Session::new(&trainer, &train).fit(&jackknife, 42)?;
 
@@ -88,7 +88,7 @@ fn main() -> Result<()> {
     println!("{}, {runs} members", jackknife.name());
     println!("held out, {rows} of {of} rows: accuracy {:.4}", held_out.metrics(&Mean)?.headline());
     let predicted = pool.combine(&Mean)?.predict_proba(test.inputs())?;
-    let accuracy = evaluate::accuracy(&predicted, test.labels().unwrap_or_default(), None)?;
+    let accuracy = metrics::accuracy(&predicted, test.labels().unwrap_or_default(), None)?;
     println!("test, {} rows: accuracy {accuracy:.4}", test.rows());
     Ok(())
 }

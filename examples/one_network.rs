@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release --example one_network -- --help`
 use candle_core::{Device, Tensor};
-use candle_ensemble::{data::*, merge::*, network::*, plan::*, strategy::*, train::*, weights::*, *};
+use candle_ensemble::{data::*, merge::*, plan::*, strategy::*, train::*, weights::*, *};
 use candle_nn::{linear, seq, Activation, VarBuilder};
 use clap::Parser;
 
@@ -58,16 +58,15 @@ fn main() -> Result<()> {
         let net = net.add(linear(width, width, vb.pp(1))?).add(Activation::Relu);
         Ok(AnyNetwork::new(net.add(linear(width, 10, vb.pp(2))?)))
     };
-    let trainer = Trainer::new(mlp).epochs(args.epochs);
+    let trainer = Trainer::new(mlp).epochs(args.epochs as usize);
     let session = Session::new(&trainer, &data);
     let members = args.members;
     // The same third of the rows is kept from all: there, everything is measured.
-    let plan = |builder: &dyn EnsembleBuilder| {
-        session.plan(builder, args.seed)?.reserve(1. / 3., &data, args.seed.into())
-    };
+    let plan =
+        |builder: &dyn EnsembleBuilder| session.plan(builder, args.seed)?.reserve(1. / 3., &data, args.seed);
 
     println!("# The last {members} epochs of one run\n");
-    show(&session, &plan(&Horizontal::last(members))?, args.budget)?;
+    show(&session, &plan(&Horizontal::last(members as usize))?, args.budget)?;
     println!("\n# {members} networks trained apart\n");
     show(&session, &plan(&MultiRun::new(members as usize))?, args.budget)
 }
@@ -77,14 +76,15 @@ fn show(session: &Session<'_, Trainer<AnyNetwork>>, plan: &Plan, budget: f64) ->
     let average = MergeSpec::average(RunWeights::Uniform);
     for (name, spec) in [
         ("averaged as they are", average.clone()),
-        ("aligned first", average.clone().aligned()),
-        ("aligned and repaired", average.aligned().repaired()),
+        ("aligned first", average.clone().alignment(Alignment::Weights)),
+        ("aligned and repaired", average.alignment(Alignment::Weights).repair(true)),
     ] {
-        match pool.merge(&spec, &MaxBarrier::new(LIMIT, &plan.reserved)) {
+        match pool.merge(&spec, &MaxBarrier::new(LIMIT)) {
             Ok(merged) => println!("{name}: {merged}"),
-            Err(refusal) => println!("{name}: refused: {refusal}"),
+            Err(refused @ Error::BarrierTooHigh { .. }) => println!("{name}: refused: {refused}"),
+            Err(e) => return Err(e),
         }
     }
-    println!("\n{}", best_of(&pool, &BestOf::new().within(budget))?.report);
+    println!("\n{}", best_of(&pool, &BestOf::new().max_cost(budget))?.report);
     Ok(())
 }

@@ -2,9 +2,7 @@
 //!
 //! `cargo run --release --example wrap_model -- --help`
 use candle_core::{Device, ModuleT, Result as CandleResult, Tensor};
-use candle_ensemble::{
-    combine::Mean, data::*, metrics::accuracy, network::*, plan::*, strategy::Bagging, train::*, *,
-};
+use candle_ensemble::{combine::Mean, data::*, metrics::accuracy, plan::*, strategy::Bagging, train::*, *};
 use candle_nn::{
     batch_norm, conv2d, linear, BatchNorm, Conv2d, Conv2dConfig, Dropout, Linear, Module, VarBuilder,
 };
@@ -75,7 +73,8 @@ fn main() -> Result<()> {
     let split = Split::stratified(data.strata().unwrap_or_default(), 0.3, Seed::from(1))?;
     let (train, test) = (data.subset(&split.train)?, data.subset(&split.test)?);
 
-    let trainer = Trainer::new(|vb| ConvNet::new(vb)).epochs(epochs).optimizer(Optimizer::adam(2e-3));
+    let trainer =
+        Trainer::new(|vb| ConvNet::new(vb)).epochs(epochs as usize).optimizer(Optimizer::adam(2e-3));
     let bar = ProgressBar::new(1);
     let pool = Session::new(&trainer, &train).observer(&bar).fit(&Bagging::new(members), 42)?;
     let ensemble = pool.combine(&Mean)?;

@@ -1,7 +1,7 @@
 //! Checks of numeric parameters.
 use crate::{Error, Result};
 
-/// `value` must be `must`, which it is when `holds`.
+/// An error that `what` must be `must`, unless `holds`.
 pub(crate) fn require(holds: bool, what: &str, must: &str, value: f64) -> Result<()> {
     if holds {
         Ok(())
@@ -10,33 +10,34 @@ pub(crate) fn require(holds: bool, what: &str, must: &str, value: f64) -> Result
     }
 }
 
-/// Above 0, and finite.
+/// Checks that a value is above 0 and finite.
 pub(crate) fn positive(what: &str, value: f64) -> Result<()> {
     require(value > 0.0 && value.is_finite(), what, "positive and finite", value)
 }
 
-/// 0 or above, and finite.
+/// Checks that a value is 0 or more and finite.
 pub(crate) fn non_negative(what: &str, value: f64) -> Result<()> {
     require(value >= 0.0 && value.is_finite(), what, "0 or more, and finite", value)
 }
 
-/// From 0 to less than 1.
+/// Checks that a value is from 0 to less than 1.
 pub(crate) fn below_one(what: &str, value: f64) -> Result<()> {
     require((0.0..1.0).contains(&value), what, "from 0 to less than 1", value)
 }
 
-/// Between 0 and 1, both excluded.
+/// Checks that a value is between 0 and 1, both excluded.
 pub(crate) fn share(what: &str, value: f64) -> Result<()> {
     require(value > 0. && value < 1., what, "between 0 and 1", value)
 }
 
-/// A weight for each network; `None` is 1 for each.
+/// Checks that there is one weight for each network, that all are finite, and, unless `negative` is set, that
+/// none is negative and their sum is above 0. `None` means equal weights.
 pub(crate) fn weights(weights: Option<&[f64]>, networks: usize, negative: bool) -> Result<()> {
     let Some(weights) = weights else { return Ok(()) };
     if weights.len() != networks {
         return Err(Error::invalid(
             "the number of weights",
-            format!("{networks}, as of networks"),
+            format!("{networks}, one for each network"),
             weights.len(),
         ));
     }
@@ -50,7 +51,8 @@ pub(crate) fn weights(weights: Option<&[f64]>, networks: usize, negative: bool) 
     Ok(())
 }
 
-/// `base` to the `exponent`, by squaring: the same bits on every machine, which `powi` does not promise.
+/// `base` to the power of `exponent`, by repeated squaring. Unlike `powi`, it gives the same bits on every
+/// machine.
 pub(crate) fn power(mut base: f64, mut exponent: u64) -> f64 {
     let mut result = 1.0;
     while exponent > 0 {
@@ -68,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn powers() {
+    fn power_equals_powf() {
         assert_eq!(power(0.3, 0), 1.0);
         assert_eq!(power(0.0, 0), 1.0);
         assert_eq!(power(2.0, 31), 2147483648.0);

@@ -78,6 +78,27 @@ pub enum Error {
         /// How that was noticed.
         why: String,
     },
+    /// Networks whose tensors differ in names, shapes or dtypes, or weights that do not fit a network.
+    #[error("{what} are incompatible: {why}")]
+    Incompatible {
+        /// The networks, or the network and the weights.
+        what: String,
+        /// The differences.
+        why: String,
+    },
+    /// A merge was refused, because the loss between the networks is higher than the caller allows.
+    #[error(
+        "the loss barrier must be at most {limit} for one network in place of several to be sound, but is \
+         {barrier:.4}: {}", alternatives(*aligned)
+    )]
+    BarrierTooHigh {
+        /// The loss barrier between the networks.
+        barrier: f64,
+        /// The highest barrier that is allowed.
+        limit: f64,
+        /// Whether the units of the networks were aligned first.
+        aligned: bool,
+    },
     /// Something is no longer what was written: cut short, or changed.
     #[error("{what} is damaged: {why}")]
     Damaged {
@@ -129,6 +150,17 @@ impl Error {
             | Self::NoGradient { .. }
             | Self::Cancelled { .. }) => e,
             e => Self::Run { run, source: Box::new(e) },
+        }
+    }
+}
+
+/// What to do instead of a merge that was refused.
+fn alternatives(aligned: bool) -> &'static str {
+    match aligned {
+        true => "keep the networks and combine their predictions (Pool::combine)",
+        false => {
+            "align the networks first (MergeSpec::alignment, merge::align), or keep the networks and combine \
+             their predictions (Pool::combine)"
         }
     }
 }

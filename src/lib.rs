@@ -1,73 +1,84 @@
-//! Ensembles of [candle](candle_core) networks: build them, combine them, see what that bought.
+//! Ensembles of [candle](candle_core) networks: train several networks, combine them, and measure what that gains.
 //!
-//! A network trained twice gives two answers. Several of them, combined, vary less and are right more often. This
-//! library turns a candle model, as it is, into an ensemble, and shows on rows that no network was fitted on what
-//! was gained, and at what cost.
+//! A network that is trained twice gives two different predictions. Several networks, combined, vary less and are right
+//! more often. This library makes an ensemble out of any candle model, without a change to the model. It reports the
+//! gain and the cost on rows on which no network was fitted.
 //!
 //! # A first ensemble
 //!
 //! ```
 //! use candle_core::{Device, Module, Tensor};
-//! use candle_ensemble::{build::Bagging, combine::Mean, data::TensorDataset, train::Trainer, Session};
-//! use candle_nn::{linear, seq, Activation, VarBuilder};
+//! use candle_ensemble::prelude::*;
+//! use candle_nn::{linear, seq, Activation};
 //!
-//! // Your data, and your model: whatever `|vb: VarBuilder| Net::new(vb)` gives.
+//! one_core_per_member(); // first thing in main
+//! // Your inputs and class ids.
 //! let x = Tensor::arange(0f32, 200., &Device::Cpu)?.affine(0.01, -1.)?.reshape((100, 2))?;
 //! let y = Tensor::from_iter((0..100u32).map(|i| i / 50), &Device::Cpu)?;
-//! let net = |vb: VarBuilder<'_>| {
-//!     Ok(seq().add(linear(2, 16, vb.pp("in"))?).add(Activation::Relu).add(linear(16, 2, vb.pp("out"))?))
-//! };
+//! let data = TensorDataset::classification(&x, &y)?;
 //!
-//! candle_ensemble::threads::one_core_per_member(); // first thing in main
-//! let data = TensorDataset::classification(x.clone(), &y)?;
-//! let trainer = Trainer::new(net).epochs(20);
+//! // Your model: whatever `|vb: VarBuilder| Net::new(vb)` returns.
+//! let trainer = Trainer::new(|vb| {
+//!     Ok(seq().add(linear(2, 16, vb.pp("in"))?).add(Activation::Relu).add(linear(16, 2, vb.pp("out"))?))
+//! });
+//!
 //! let pool = Session::new(&trainer, &data).fit(&Bagging::new(10), 42)?;
 //! println!("out of bag: {:?}", pool.held_out()?.metrics(&Mean)?);
+//!
 //! let ensemble = pool.combine(&Mean)?;
 //! assert_eq!(ensemble.predict_proba(&x)?.dims(), [100, 2]);
-//! assert_eq!(ensemble.forward(&x)?.dims(), [100, 2]); // itself a candle module
+//! assert_eq!(ensemble.forward(&x)?.dims(), [100, 2]); // an ensemble is a candle module
 //! # Ok::<(), candle_ensemble::Error>(())
 //! ```
 //!
-//! # What passes through
+//! # The parts
 //!
 //! ```text
-//! Dataset → EnsembleBuilder → Plan → Session (Executor, Store) → Pool → Combiner → Ensemble → evaluate
-//!                                        Learner ↗      Member ↗            FittedCombiner ↗
+//! Dataset → Strategy → Plan → Session (Executor, Store) → Pool → Combiner → Ensemble → evaluate
+//!                                  Learner ↗    Member ↗    ↘ HeldOut ↗ ↘ merge → one network
 //! ```
 //!
-//! - A [`data::Dataset`] gives rows by number; [`data::TensorDataset`] holds them in memory and checks them.
-//! - A [`build::EnsembleBuilder`] lays out a [`build::Plan`]: which run trains on which rows, from which seed, with
-//!   which settings. A plan is pure data, the same on every machine.
-//! - A [`train::Learner`] fits one network: the ready-made [`train::Trainer`], or a loop of your own
+//! - A [`data::Dataset`] gives rows by number. [`data::TensorDataset`] holds them in memory and checks them.
+//! - A strategy, which is a [`strategy::EnsembleBuilder`], makes a [`plan::Plan`]: which run trains on which rows, from
+//!   which seed, with which settings. A plan is pure data and is the same on every machine.
+//! - A [`train::Learner`] fits one network: the ready-made [`train::Trainer`], or a training loop of your own
 //!   ([`train::CustomLoop`]).
-//! - A [`Session`] carries the plan out, where its [`exec::Executor`] says, and keeps each [`Member`] in a
-//!   [`store::Store`]: in memory, or in a directory, from which an interrupted build goes on. A member is data:
-//!   named tensors and a record of what it has seen.
-//! - The [`Pool`] holds all members. It makes [`HeldOut`] predictions from their records, so a rule that learns from
-//!   it cannot be fitted on rows its members were fitted on.
-//! - [`prune`] picks the members worth keeping; [`merge`] makes one network of several.
-//! - A [`combine::Combiner`] is a rule; fitted, it is a [`combine::FittedCombiner`]. Members and head are an [`Ensemble`],
-//!   which can be saved to a file and loaded ([`Ensemble::save`]).
-//! - [`evaluate`] measures: metrics, intervals, size curves, and whole studies ([`evaluate::Study`]) whose report
-//!   prints as a table and draws as a chart ([`report`]).
+//! - A [`Session`] carries out the plan. Its [`exec::Executor`] decides where runs happen. It keeps each [`Member`] in a
+//!   [`store::Store`]: in memory, or in a directory from which an interrupted build continues. A member is data: named
+//!   tensors, and a record of the rows that it has seen.
+//! - The [`Pool`] holds all members. It makes [`HeldOut`] predictions from their records, so a combiner that learns
+//!   from it is never fitted on rows on which the members were fitted.
+//! - [`prune`] selects the members that are worth their cost. [`merge`] makes one network out of several.
+//! - A [`combine::Combiner`] is fitted on held-out predictions and becomes a [`combine::FittedCombiner`]. Members and
+//!   fitted combiner are an [`Ensemble`], which can be saved to a file and loaded.
+//! - [`evaluate`] runs whole studies ([`evaluate::Study`]), whose report prints as a table and draws as a chart.
+//!   [`metrics`] has the metrics and intervals.
 //!
-//! # The same bytes
+//! [`registry`] lists strategies, combiners, merge methods and metrics by name, for programs whose users choose them.
 //!
-//! One seed gives the same weights to the bit, whatever the number of threads and the order of runs: sub-seeds are
-//! hashes of names ([`Seed`]), initial weights are drawn by a backend of ours ([`init`]), and nobody shares a
-//! generator. Dropout has a layer here whose masks follow from the seed ([`layers::Dropout`]); candle's own draws from
-//! a generator that cannot be seeded. And two processors whose matrix kernels round differently differ.
+//! # Reproducibility
+//!
+//! One seed gives the same weights to the bit, whatever the number of threads and the order of runs. Sub-seeds are
+//! hashes of names ([`Seed`]), and initial weights are drawn by a backend of this library ([`weights::InitScheme`]). Two
+//! things are not reproducible: candle's own dropout draws from a generator that cannot be seeded
+//! ([`nn::Dropout`] can), and processors whose matrix kernels round differently give different bits.
 //!
 //! # Speed
 //!
-//! Call [`threads::one_core_per_member`] first in `main`, and use an allocator that keeps its pages, such as
-//! mimalloc: together they make training several times faster. Training steps update weights in place.
+//! Call [`threads::one_core_per_member`] first in `main`, and use an allocator that keeps its pages, such as mimalloc.
+//! Together they make training several times faster.
 //!
 //! # Features
 //!
-//! `charts` (SVG and PNG) and `progress` (a progress bar) are on by default; `cuda`, `cudnn`, `metal`, `accelerate`
-//! and `mkl` are handed through to candle. The device is an argument: [`Session::device`].
+//! All of the first four are on by default.
+//!
+//! | Feature | What it adds |
+//! |---|---|
+//! | `charts` | charts as SVG and PNG files |
+//! | `progress` | a progress bar |
+//! | `learned` | combiners with a solver: blending, stacking, dynamic selection, calibration |
+//! | `align` | alignment of networks before their weights are averaged |
+//! | `cuda`, `cudnn`, `metal`, `accelerate`, `mkl` | passed on to candle; the device is set by [`Session::device`] |
 // One file is exempt, and says why: `store/map.rs`.
 #![deny(unsafe_code)]
 #![deny(missing_docs)]
@@ -80,6 +91,7 @@ mod codec;
 mod error;
 pub mod files;
 mod kernels;
+pub mod registry;
 mod seed;
 pub mod threads;
 // Floor 2: numbers.
@@ -90,7 +102,7 @@ pub mod data;
 pub mod metrics;
 pub mod weights;
 // Floor 3: candle models.
-mod network;
+pub mod network;
 pub mod nn;
 // Floor 4: which run does what.
 pub mod plan;
@@ -118,6 +130,8 @@ pub mod merge;
 pub mod evaluate;
 // Floor 13: how it is shown.
 mod report;
+
+pub mod prelude;
 
 pub use data::Rows;
 pub use ensemble::Ensemble;

@@ -1,6 +1,9 @@
-//! Everything that was trained, with what is needed to use it.
+//! The pool: the trained members of a plan, with the learner and the data that they come from.
+//!
+//! A [`Pool`] turns members into predictions. It alone makes held-out predictions, from the rows that each member's
+//! record says it has seen, so that no combiner, pruning or merge is judged on rows that shaped its members.
 use crate::{
-    combine::{Combiner, RuleReport},
+    combine::{Combiner, CombinerReport},
     data::{Dataset, Inputs},
     ensemble::Ensemble,
     network::Scale,
@@ -9,7 +12,7 @@ use crate::{
         Predictions,
     },
     prune::Prune,
-    store::member::{apart, predicting},
+    store::member::{predicting, with_own_slots},
     train::{in_batches, Learner},
     weights::Weights,
     Error, HeldOut, Member, Result, Rows, Seed,
@@ -17,24 +20,49 @@ use crate::{
 use candle_core::{DType, Device, Tensor};
 use std::sync::OnceLock;
 
-/// Rows a forward pass where the caller has no say.
+/// Rows in a forward pass, where there is no setting for it.
 pub(crate) const ROWS: usize = 1024;
 
-/// The trained members of a plan, with the learner and the data they come from.
+/// The trained members of a plan, with the learner and the data that they come from.
 ///
-/// A pool is borrowed by everything that is done with it: [`combine`](Self::combine), [`judge`](Self::judge),
-/// [`prune`](Self::prune), [`merge`](Self::merge). Its held-out predictions are made once, when they are first needed,
-/// and kept; so a second combiner costs neither a second training nor a second pass over the rows.
+/// [`Session::fit`](crate::Session::fit) returns a pool. It is the place to try things out: fit combiners
+/// ([`combine`](Self::combine)), measure them ([`judge`](Self::judge)), drop members ([`prune`](Self::prune)), or
+/// average their weights into one network ([`merge`](Self::merge)). All of these borrow the pool. Its held-out
+/// predictions are made once, when they are first needed, and kept: a second combiner costs neither a second training
+/// nor a second pass over the rows.
 ///
-/// Only a pool makes held-out predictions, from what each member's record says it has seen. So a combiner that learns
-/// cannot be fitted on predictions for rows on which members were fitted.
+/// Members of one *slot* act as one predictor, whose prediction is their mean; with most strategies each member has a
+/// slot of its own. Combiners see one prediction for each slot.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use candle_ensemble::{combine::*, data::TensorDataset, strategy::KFold, train::Trainer, Session};
+///
+/// let x = Tensor::arange(0f32, 80., &Device::Cpu)?.affine(0.025, -1.)?.reshape((40, 2))?;
+/// let data = TensorDataset::regression(x.clone(), &x.sqr()?.sum(1)?)?;
+/// let trainer = Trainer::new(|vb| candle_nn::linear(2, 1, vb)).epochs(2);
+///
+/// let pool = Session::new(&trainer, &data).fit(&KFold::new(4).repeats(3), 42)?;
+/// assert_eq!((pool.members().len(), pool.slots()), (12, 3));
+///
+/// // Each row is predicted by the members that were not fitted on it.
+/// let held_out = pool.held_out()?;
+/// assert_eq!(held_out.rows().len(), 40);
+///
+/// // Two combiners, one training, one pass over the rows.
+/// let mean = pool.combine(&Mean)?;
+/// let weighted = pool.combine(&InverseError::new())?;
+/// assert_eq!(mean.predict(&x)?.dims(), [40, 1]);
+/// println!("{}", pool.judge(&InverseError::new())?); // is it better than the mean?
+/// # Ok::<(), candle_ensemble::Error>(())
+/// ```
 #[allow(missing_debug_implementations)] // neither learner nor data set need be Debug
 pub struct Pool<'a, L: Learner> {
     members: Vec<Member>,
     learner: &'a L,
     data: &'a dyn Dataset,
     device: Device,
-    /// Rows kept back from every run.
+    /// Rows that no run trained on.
     reserved: Rows,
     seed: Seed,
     held_out: OnceLock<HeldOut>,
@@ -68,20 +96,20 @@ impl<'a, L: Learner> Pool<'a, L> {
         self.members.iter().map(|member| &member.weights).collect()
     }
 
-    /// A pool of other members of the same learner and data, such as averages of these or draws around them. Their
-    /// records say what they may predict.
+    /// A pool of other members of the same learner and data, such as averages of these members. The members' records
+    /// say which rows they have seen.
     ///
     /// # Errors
-    /// When there are none.
+    /// When there are no members.
     pub fn with_members(&self, members: Vec<Member>) -> Result<Self> {
         let plan = (self.reserved.clone(), self.seed);
         Self::new(members, self.learner, self.data, self.device.clone(), plan)
     }
 
-    /// The live network of one member, by its position.
+    /// Builds the network of the member at this position, with its weights.
     ///
     /// # Errors
-    /// When there is no such member, or candle cannot build it.
+    /// When there is no such member, or candle cannot build the network.
     pub fn network(&self, position: usize) -> Result<L::Network> {
         let must = || format!("below {}, the number of members", self.members.len());
         let member = self.members.get(position);
@@ -89,21 +117,23 @@ impl<'a, L: Learner> Pool<'a, L> {
         Ok(LiveMembers::build_one(self.learner, member, &self.device)?.into_network())
     }
 
-    /// Who trained the members, on what, and where.
+    /// The learner, the data and the device.
     pub(crate) fn parts(&self) -> (&'a L, &'a dyn Dataset, &Device) {
         (self.learner, self.data, &self.device)
     }
 
-    /// How many slots, each of one prediction.
+    /// The number of slots.
     #[must_use]
     pub fn slots(&self) -> usize {
         slots(&self.members).len()
     }
 
-    /// Fits `combiner` on the pool's held-out predictions, where it learns, and makes the ensemble.
+    /// Fits `combiner` and puts it together with the members into an ensemble. A combiner that learns is fitted on the
+    /// pool's held-out predictions; one that has nothing to learn needs no held-out rows.
     ///
     /// # Errors
-    /// When the combiner cannot be fitted ([`Error::HeldOut`] where there are no rows to fit it on), or candle fails.
+    /// [`Error::HeldOut`] when a combiner that learns has too few held-out rows; as [`Combiner::fit`] otherwise; when
+    /// candle fails.
     pub fn combine<C: Combiner>(&self, combiner: &C) -> Result<Ensemble<L::Network, C::Fitted>> {
         let fitted = match combiner.needs_held_out() {
             true => combiner.fit(self.held_out_for(combiner.needs_inputs())?)?,
@@ -115,13 +145,15 @@ impl<'a, L: Learner> Pool<'a, L> {
         Ok(Ensemble::new(self.live()?, fitted))
     }
 
-    /// Rows that were kept back from every run ([`Session::reserve`](crate::Session::reserve)), sorted.
+    /// The rows that the plan reserved, sorted: no run trained on them. See
+    /// [`Session::reserve`](crate::Session::reserve).
     #[must_use]
     pub fn reserved(&self) -> &[u32] {
         &self.reserved
     }
 
-    /// Rows of the pool's data that shaped none of its members, sorted: the reserved rows first of all.
+    /// The rows of the pool's data that shaped none of its members, sorted. They include the
+    /// [reserved](Self::reserved) rows.
     #[must_use]
     pub fn unseen(&self) -> Rows {
         let seen = self.seen();
@@ -134,33 +166,35 @@ impl<'a, L: Learner> Pool<'a, L> {
         self.seed
     }
 
-    /// What each slot predict for other rows: `(S, N, C)`.
+    /// The prediction of each slot for any inputs: `(S, N, C)`, for S slots, N rows and C classes or outputs.
     ///
     /// # Errors
-    /// When the inputs don't go with the networks.
+    /// When the inputs do not fit the networks.
     pub fn predictions(&self, inputs: impl Into<Inputs>) -> Result<Predictions> {
         self.live()?.predict_in_batches(&inputs.into(), ROWS, Scale::Probability)
     }
 
-    /// What each member predict for other rows on its own, whatever its slot: `(M, N, C)`.
+    /// The prediction of each member for any inputs, whatever its slot: `(M, N, C)`, for M members, N rows and C classes
+    /// or outputs.
     ///
     /// # Errors
-    /// When the inputs don't go with the networks.
-    pub fn members_apart(&self, inputs: impl Into<Inputs>) -> Result<Predictions> {
-        let apart = LiveMembers::build(&apart(&self.members), self.learner, self.data.task(), &self.device)?;
-        apart.predict_in_batches(&inputs.into(), ROWS, Scale::Probability)
+    /// When the inputs do not fit the networks.
+    pub fn predictions_per_member(&self, inputs: impl Into<Inputs>) -> Result<Predictions> {
+        let members = with_own_slots(&self.members);
+        let live = LiveMembers::build(&members, self.learner, self.data.task(), &self.device)?;
+        live.predict_in_batches(&inputs.into(), ROWS, Scale::Probability)
     }
 
-    /// What members say about rows that none of the member's own training touched.
+    /// The predictions of members for rows that did not shape them. They are made on the first call and kept.
     ///
-    /// Each slot's prediction for a row is the mean over its members that held the row out, refit ones apart. Rows that no slot may
-    /// predict are left out; predictions that are missing for a row that is there stay missing
-    /// ([`Predictions::covered`]).
+    /// A slot's prediction for a row is the mean over its members that have not seen the row; refit members take no
+    /// part. Rows that no slot can predict are left out. For a row that some slots can predict and others cannot, the
+    /// predictions of the others are missing ([`Predictions::covered`]).
     ///
     /// # Errors
     /// When there is no such row, or candle fails.
     pub fn held_out(&self) -> Result<&HeldOut> {
-        once(&self.held_out, || self.predict_held_out())
+        get_or_make(&self.held_out, || self.predict_held_out())
     }
 
     fn predict_held_out(&self) -> Result<HeldOut> {
@@ -174,13 +208,13 @@ impl<'a, L: Learner> Pool<'a, L> {
                 if unseen.is_empty() {
                     continue;
                 }
-                let predicted = self.says(member, &unseen)?;
+                let predicted = self.predict_rows(member, &unseen)?;
                 let before = match sum {
                     Some(sum) => sum,
                     None => Tensor::zeros((rows, predicted.dim(1)?), predicted.dtype(), &self.device)?,
                 };
-                sum =
-                    Some(before.index_add(&Tensor::new(unseen.as_slice(), &self.device)?, &predicted, 0)?);
+                let positions = Tensor::new(unseen.as_slice(), &self.device)?;
+                sum = Some(before.index_add(&positions, &predicted, 0)?);
                 unseen.iter().for_each(|row| count[*row as usize] += 1.);
             }
             let sum = match sum {
@@ -188,7 +222,7 @@ impl<'a, L: Learner> Pool<'a, L> {
                 None => Tensor::zeros((rows, task.width()), self.learner.dtype(), &self.device)?,
             };
             let counts = Tensor::new(count.as_slice(), &self.device)?.to_dtype(sum.dtype())?;
-            // 0 / 0 marks a prediction that is missing.
+            // 0 / 0 marks a missing prediction.
             values.push(sum.broadcast_div(&counts.unsqueeze(1)?)?);
             covered.push(counts.gt(0f64)?.to_dtype(DType::F32)?);
         }
@@ -198,10 +232,10 @@ impl<'a, L: Learner> Pool<'a, L> {
         Ok(held_out.with_seed(self.seed))
     }
 
-    /// The held-out predictions; with the rows' inputs, for a combiner that looks at them.
+    /// The held-out predictions, with the inputs of their rows where `inputs` says so.
     fn held_out_for(&self, inputs: bool) -> Result<&HeldOut> {
         match inputs {
-            true => once(&self.held_out_with_inputs, || self.with_inputs(self.held_out()?)),
+            true => get_or_make(&self.held_out_with_inputs, || self.with_inputs(self.held_out()?)),
             false => self.held_out(),
         }
     }
@@ -214,41 +248,45 @@ impl<'a, L: Learner> Pool<'a, L> {
         held_out.clone().with_inputs(&Tensor::cat(&inputs, 0)?)
     }
 
-    /// What a combiner is worth on rows on which it was not fitted, beside the mean and the best single slot; see
-    /// [`HeldOut::judge`].
+    /// Measures a combiner on rows on which it was not fitted, by cross-fitting over the held-out rows, next to the mean
+    /// and the best single slot; see [`HeldOut::judge`].
     ///
     /// # Errors
     /// As [`HeldOut::judge`].
-    pub fn judge<C: Combiner>(&self, combiner: &C) -> Result<RuleReport> {
+    pub fn judge<C: Combiner>(&self, combiner: &C) -> Result<CombinerReport> {
         self.held_out_for(combiner.needs_inputs())?.judge(combiner)
     }
 
-    /// The pool of the slots that a pruning keeps. A rule fitted next is fitted on the same held-out rows; what both
-    /// are worth together, [`Pruned`](crate::prune::Pruned) tells.
+    /// A pool of the slots that `pruning` keeps.
+    ///
+    /// The pruning chooses slots on the held-out rows, and a combiner fitted afterwards is fitted on the same rows.
+    /// [`Pruned`](crate::prune::Pruned) makes the pruning part of a combiner, so that [`judge`](Self::judge) measures
+    /// both together.
     ///
     /// # Errors
     /// As [`Prune::keep`]; when there are no held-out rows.
-    pub fn prune(&self, rule: &dyn Prune) -> Result<Self> {
-        let keep = rule.keep(self.held_out_for(rule.needs_inputs())?)?;
+    pub fn prune(&self, pruning: &dyn Prune) -> Result<Self> {
+        let keep = pruning.keep(self.held_out_for(pruning.needs_inputs())?)?;
         self.select_slots(&keep)
     }
 
-    /// The pool of the slots at these positions.
+    /// A pool of the slots at these positions. Held-out predictions that have been made already are kept.
     ///
     /// # Errors
-    /// When there is none, or one is out of range.
+    /// When there is no position, or one is out of range.
     pub fn select_slots(&self, keep: &[usize]) -> Result<Self> {
-        let mut some = self.with_members(self.members_of(keep)?)?;
+        let mut pool = self.with_members(self.members_of(keep)?)?;
         let mut sorted = keep.to_vec();
         sorted.sort_unstable();
         sorted.dedup();
-        // The predictions that are there already; where no row is left, the selection has none.
-        let selected =
-            |held_out: &OnceLock<HeldOut>| held_out.get().and_then(|h| h.select_slots(&sorted).ok());
-        some.held_out = selected(&self.held_out).map_or_else(OnceLock::new, OnceLock::from);
-        some.held_out_with_inputs =
-            selected(&self.held_out_with_inputs).map_or_else(OnceLock::new, OnceLock::from);
-        Ok(some)
+        // Empty where nothing has been predicted yet, or where the slots have no held-out row.
+        let selected = |held_out: &OnceLock<HeldOut>| {
+            let selected = held_out.get().and_then(|held_out| held_out.select_slots(&sorted).ok());
+            selected.map_or_else(OnceLock::new, OnceLock::from)
+        };
+        pool.held_out = selected(&self.held_out);
+        pool.held_out_with_inputs = selected(&self.held_out_with_inputs);
+        Ok(pool)
     }
 
     /// The members of the slots at these positions.
@@ -271,7 +309,7 @@ impl<'a, L: Learner> Pool<'a, L> {
         seen
     }
 
-    /// What tables call the slots: the architecture and the number of the slot's first run.
+    /// The names of the slots in tables: the architecture and the number of the slot's first run.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
         let first = |slot: &usize| self.members.iter().find(|m| m.record.slot == *slot);
@@ -282,15 +320,15 @@ impl<'a, L: Learner> Pool<'a, L> {
         slots(&self.members).iter().filter_map(first).map(name).collect()
     }
 
-    /// The parameters of each slot's networks, of those that predict at inference.
+    /// The number of parameters of each slot's networks that predict at inference.
     pub(crate) fn costs(&self) -> Vec<f64> {
         let of = |m: &Member| m.weights.values().map(|w| w.elem_count() as f64).sum::<f64>();
         let slot = |slot: &usize| predicting(&self.members).filter(|m| m.record.slot == *slot).map(of).sum();
         slots(&self.members).iter().map(slot).collect()
     }
 
-    /// What one member predict for rows of the pool's own data, `(n, C)`.
-    fn says(&self, member: &Member, rows: &[u32]) -> Result<Tensor> {
+    /// The prediction of one member for rows of the pool's data, `(n, C)`.
+    fn predict_rows(&self, member: &Member, rows: &[u32]) -> Result<Tensor> {
         let member = LiveMembers::build_one(self.learner, member, &self.device)?;
         let (task, output) = (self.data.task(), self.learner.output());
         let mut predicted = vec![];
@@ -306,7 +344,7 @@ impl<'a, L: Learner> Pool<'a, L> {
     }
 }
 
-/// The slots' numbers, in order.
+/// The numbers of the slots, sorted.
 fn slots(members: &[Member]) -> Vec<usize> {
     let mut slots: Vec<usize> = members.iter().map(|m| m.record.slot).collect();
     slots.sort_unstable();
@@ -314,8 +352,8 @@ fn slots(members: &[Member]) -> Vec<usize> {
     slots
 }
 
-/// What is in the cell, made first where it is empty.
-fn once<T>(cell: &OnceLock<T>, make: impl FnOnce() -> Result<T>) -> Result<&T> {
+/// The content of the cell, made first where it is empty.
+fn get_or_make<T>(cell: &OnceLock<T>, make: impl FnOnce() -> Result<T>) -> Result<&T> {
     match cell.get() {
         Some(made) => Ok(made),
         None => {

@@ -1,9 +1,13 @@
-//! Seeds: sub-seeds are hashes of names, so nobody consumes a shared generator and nobody's order matters.
+//! Seeds whose sub-seeds are hashes of names.
+//!
+//! Every random draw in the library has a generator of its own, seeded by a name. So the order of draws does not matter,
+//! and neither does the number of threads.
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-/// A seed from which named sub-seeds are derived by hashing (BLAKE3).
+/// A seed, from which named sub-seeds are derived by hashing (BLAKE3). Integers convert into seeds, so most functions take
+/// `42` as a seed.
 ///
 /// ```
 /// use candle_ensemble::Seed;
@@ -18,19 +22,20 @@ use serde::{Deserialize, Serialize};
 pub struct Seed([u8; 32]);
 
 impl Seed {
-    /// The sub-seed called `name`.
+    /// The sub-seed with this name.
     #[must_use]
     pub fn child(self, name: &str) -> Self {
         Self(*blake3::keyed_hash(&self.0, name.as_bytes()).as_bytes())
     }
 
-    /// The sub-seed number `index` of those called `name`.
+    /// The sub-seed number `index` of those with this name.
     #[must_use]
     pub fn nth(self, name: &str, index: u64) -> Self {
         self.child(&format!("{name}/{index}"))
     }
 
-    /// Its generator: ChaCha8, whose stream is the same on every platform and in every release.
+    /// A random number generator with this seed: ChaCha8, whose stream is the same on every platform and in every
+    /// release.
     #[must_use]
     pub fn rng(self) -> ChaCha8Rng {
         ChaCha8Rng::from_seed(self.0)
@@ -49,7 +54,7 @@ mod tests {
     use rand::Rng;
 
     #[test]
-    fn streams_never_change() {
+    fn equal_names_give_equal_streams() {
         let x: u64 = Seed::from(42).child("weights").rng().random();
         assert_eq!(x, Seed::from(42).child("weights").rng().random::<u64>());
         assert_ne!(x, Seed::from(43).child("weights").rng().random::<u64>());

@@ -1,4 +1,8 @@
-//! Where a plan becomes a pool.
+//! Sessions: from a strategy to a plan, from a plan to a pool.
+//!
+//! A [`Session`] holds a learner and its data, and knows on which device and with which executor runs train, where
+//! their members are stored and who observes them. [`Session::fit`] does everything at once. [`Session::plan`],
+//! [`Session::build`] and [`Session::load`] are the steps one by one, for builds that are spread over processes.
 use crate::{
     data::Dataset,
     exec::{Executor, Threads},
@@ -7,8 +11,8 @@ use crate::{
     pool::Pool,
     store::{checkpoint, Checkpoints, EpochRecord, Manifest, MemoryStore, Record, Store},
     strategy::EnsembleBuilder,
-    train::{keeper::Keeper, signature, Learner, Run, RunParts},
-    weights::{init, Vars},
+    train::{signature, train_run, Learner, RunCheckpoints, RunParts},
+    weights::Vars,
     Error, Member, Result, Seed,
 };
 use candle_core::Device;
@@ -18,22 +22,48 @@ use std::{
     time::Instant,
 };
 
-/// A learner, its data, and where it trains: on the CPU, one run on each core, kept in memory, unless told
-/// otherwise.
+/// Trains ensembles: a learner, its data, and the settings of a build.
+///
+/// By default networks live on the CPU, one run trains on each core, and members are kept in memory.
+///
+/// | method | does |
+/// |---|---|
+/// | [`plan`](Self::plan) | lays out the runs of a strategy as a [`Plan`]: pure data, the same on every machine |
+/// | [`train`](Self::train) | trains the runs of a plan that the store lacks, and returns the [`Pool`] of all members |
+/// | [`fit`](Self::fit) | `plan` and `train` in one call |
+/// | [`build`](Self::build) | trains like `train`, but leaves the members in the store |
+/// | [`load`](Self::load) | returns the pool of members that are in the store already, and trains nothing |
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use candle_ensemble::{combine::Mean, data::TensorDataset, exec::*, strategy::MultiRun, train::Trainer, Session};
+/// use candle_ensemble::{combine::Mean, data::TensorDataset, strategy::Bagging, train::Trainer, Session};
 ///
 /// let x = Tensor::arange(0f32, 20., &Device::Cpu)?.reshape((10, 2))?;
 /// let data = TensorDataset::regression(x.clone(), &x.sum(1)?)?;
 /// let trainer = Trainer::new(|vb| candle_nn::linear(2, 1, vb)).epochs(2);
 ///
-/// let session = Session::new(&trainer, &data).executor(&Sequential);
-/// let plan = session.plan(&MultiRun::new(2), 42)?; // pure data, the same on every machine
-/// let pool = session.train(&plan)?;
-/// assert_eq!(pool.members().len(), 2);
+/// let pool = Session::new(&trainer, &data).fit(&Bagging::new(3), 42)?;
+/// let ensemble = pool.combine(&Mean)?;
+/// assert_eq!(ensemble.predict(&x)?.dims(), [10, 1]);
 /// # Ok::<(), candle_ensemble::Error>(())
+/// ```
+///
+/// The same in steps, with a store that outlives the process:
+///
+/// ```
+/// # use candle_core::{Device, Tensor};
+/// # use candle_ensemble::{data::TensorDataset, exec::*, store::DirectoryStore, strategy::Bagging, train::Trainer, Session};
+/// # let x = Tensor::arange(0f32, 20., &Device::Cpu)?.reshape((10, 2))?;
+/// # let data = TensorDataset::regression(x.clone(), &x.sum(1)?)?;
+/// # let trainer = Trainer::new(|vb| candle_nn::linear(2, 1, vb)).epochs(2);
+/// # let folder = tempfile::tempdir()?;
+/// let store = DirectoryStore::new(folder.path())?;
+/// let session = Session::new(&trainer, &data).store(&store).executor(&Sequential);
+/// let plan = session.plan(&Bagging::new(3), 42)?;
+/// session.build(&plan)?; // in one process or several
+/// let pool = session.load(&plan)?; // in any process
+/// assert_eq!(pool.members().len(), 3);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 #[allow(missing_debug_implementations)] // neither learner nor data set need be Debug
 pub struct Session<'a, L> {
@@ -55,7 +85,7 @@ impl<L> Clone for Session<'_, L> {
 }
 
 impl<'a, L: Learner> Session<'a, L> {
-    /// Trains `learner` on `data`.
+    /// A session that trains `learner` on `data`, with the defaults.
     pub fn new(learner: &'a L, data: &'a dyn Dataset) -> Self {
         let checkpoints = Checkpoints::default();
         Self {
@@ -70,44 +100,66 @@ impl<'a, L: Learner> Session<'a, L> {
         }
     }
 
-    /// Where networks live; the CPU, if not set.
+    /// Sets the device on which networks train and predict; the default is the CPU.
     #[must_use]
     pub fn device(mut self, device: &Device) -> Self {
         self.device = device.clone();
         self
     }
 
-    /// Where runs happen. If not set: one run on each core for the CPU, one after the other for a GPU.
+    /// Sets which runs train here, and how many at a time. By default, one run trains on each core of the CPU, and on a GPU
+    /// one run after the other.
     #[must_use]
     pub fn executor(mut self, executor: &'a dyn Executor) -> Self {
         self.executor = Some(executor);
         self
     }
 
-    /// Where members are kept; in memory, if not set. Runs whose members are there are not done again.
+    /// Sets where members are kept; the default is in memory. A run whose members are all in the store is not trained
+    /// again.
     #[must_use]
     pub fn store(mut self, store: &'a dyn Store) -> Self {
         self.store = Some(store);
         self
     }
 
-    /// Who is told of each event.
+    /// Sets the observer that is notified of each event of a build.
     #[must_use]
     pub fn observer(mut self, observer: &'a dyn Observer) -> Self {
         self.observer = observer;
         self
     }
 
-    /// How often the state of a run under way is kept in the store; every five minutes, if not set.
+    /// Sets how often the state of an unfinished run is written to the store; the default is every five minutes.
     #[must_use]
-    pub fn checkpoints(mut self, often: Checkpoints) -> Self {
-        self.checkpoints = often;
+    pub fn checkpoints(mut self, checkpoints: Checkpoints) -> Self {
+        self.checkpoints = checkpoints;
         self
     }
 
-    /// Keeps a share of the rows, in (0, 1), back from every run, so that combiners that learn, the barrier of a merge and
-    /// [`best_of`](crate::merge::best_of()) have rows that shaped no member, whatever the strategy. The rows are drawn
-    /// from the seed of the plan, in proportion to the strata where the data set has them.
+    /// Reserves a share of the rows, in (0, 1), on which no run trains. The default is to reserve none.
+    ///
+    /// Reserved rows shape no member, so they are held out for every member, whatever the strategy (except where it
+    /// [excludes](crate::resample::RunRows::excluded) rows). Combiners that learn can be fitted on them, and the barrier
+    /// of a merge and [`best_of`](crate::merge::best_of()) can be measured on them. They are drawn from the seed of the
+    /// plan: whole groups where the data has groups, otherwise in proportion to the strata where it has strata.
+    /// [`Pool::reserved`] returns them.
+    ///
+    /// ```
+    /// use candle_core::{Device, Tensor};
+    /// use candle_ensemble::{combine::InverseError, data::TensorDataset, strategy::MultiRun, train::Trainer, Session};
+    ///
+    /// let x = Tensor::arange(0f32, 40., &Device::Cpu)?.reshape((20, 2))?;
+    /// let data = TensorDataset::regression(x.clone(), &x.sum(1)?)?;
+    /// let trainer = Trainer::new(|vb| candle_nn::linear(2, 1, vb)).epochs(2);
+    ///
+    /// // Every run of a multi-run trains on all rows, except for the reserved ones.
+    /// let pool = Session::new(&trainer, &data).reserve(0.3).fit(&MultiRun::new(3), 42)?;
+    /// assert_eq!(pool.reserved().len(), 6);
+    /// assert_eq!(pool.held_out()?.rows(), pool.reserved());
+    /// let ensemble = pool.combine(&InverseError::new())?; // fitted on the reserved rows
+    /// # Ok::<(), candle_ensemble::Error>(())
+    /// ```
     #[must_use]
     pub fn reserve(mut self, share: f64) -> Self {
         self.reserve = Some(share);
@@ -118,10 +170,11 @@ impl<'a, L: Learner> Session<'a, L> {
         self.data
     }
 
-    /// Lays out the runs: a pure function of the builder, the data and the seed.
+    /// Lays out the runs of a strategy for this session's data, learner and reserved share. The plan depends on these
+    /// and the seed alone.
     ///
     /// # Errors
-    /// When a parameter of the builder is out of range.
+    /// When a parameter of the strategy or the reserved share is out of range or does not fit the data.
     pub fn plan(&self, builder: &dyn EnsembleBuilder, seed: impl Into<Seed>) -> Result<Plan> {
         let seed = seed.into();
         let plan = builder.plan(self.data, &self.learner.architectures(), seed)?;
@@ -131,7 +184,8 @@ impl<'a, L: Learner> Session<'a, L> {
         }
     }
 
-    /// Plans and trains.
+    /// Plans and trains: [`Session::plan`], then [`Session::train`]. The one seed determines everything: rows, initial
+    /// weights, the order of batches, and what a combiner draws.
     ///
     /// # Errors
     /// As [`Session::plan`] and [`Session::train`].
@@ -139,11 +193,11 @@ impl<'a, L: Learner> Session<'a, L> {
         self.train(&self.plan(builder, seed)?)
     }
 
-    /// Trains what the store lacks, and collects every member.
+    /// Trains the runs of the plan that the store lacks, and returns the pool of all members.
     ///
     /// # Errors
-    /// When the plan does not fit the data, the learner or the store; the first failed run's, in plan order; when an
-    /// observer asks to stop ([`Error::Cancelled`]).
+    /// When the plan does not fit the data, the learner or the store; the error of the first run in plan order that
+    /// failed; [`Error::Cancelled`] when an observer stops the build.
     pub fn train(&self, plan: &Plan) -> Result<Pool<'a, L>> {
         let memory = MemoryStore::new();
         let build = Build::new(self, plan, self.store.unwrap_or(&memory))?;
@@ -151,42 +205,44 @@ impl<'a, L: Learner> Session<'a, L> {
         build.load()
     }
 
-    /// Trains what the store lacks, and leaves the members there: no more networks are in memory than are training.
+    /// Trains the runs of the plan that the store lacks, and leaves their members in the store. No more networks are in
+    /// memory than are being trained.
     ///
     /// # Errors
     /// As [`Session::train`], and when the session has no store.
     pub fn build(&self, plan: &Plan) -> Result<()> {
-        Build::new(self, plan, self.given_store()?)?.train()
+        Build::new(self, plan, self.required_store()?)?.train()
     }
 
-    /// Collects the members of a plan from the store, and trains nothing.
+    /// Loads the members of a plan from the store and returns their pool. Trains nothing.
     ///
     /// # Errors
-    /// When runs are missing ([`Error::Incomplete`] names them), or the session has no store.
+    /// [`Error::Incomplete`], with the numbers of the missing runs, when members are missing; when the session has no
+    /// store.
     pub fn load(&self, plan: &Plan) -> Result<Pool<'a, L>> {
-        Build::new(self, plan, self.given_store()?)?.load()
+        Build::new(self, plan, self.required_store()?)?.load()
     }
 
-    fn given_store(&self) -> Result<&'a dyn Store> {
+    fn required_store(&self) -> Result<&'a dyn Store> {
         self.store
             .ok_or_else(|| Error::invalid("the session", "given a store (Session::store)", "without one"))
     }
 }
 
-/// One plan on its way.
+/// The build of one plan: what its runs share.
 struct Build<'b, 'a, L> {
     session: &'b Session<'a, L>,
     plan: &'b Plan,
     store: &'b dyn Store,
     tag: String,
-    /// Of each run, in order; see [`blueprint`].
+    /// The signature of each run's network, in the order of the runs.
     networks: Vec<String>,
-    /// Members of the run that yields most: slots are numbered by run and member.
+    /// The largest number of members of one run: slots are numbered by run and member.
     stride: usize,
 }
 
 impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
-    /// Checks everything that can be told before anything is trained.
+    /// Checks everything that can be checked before a run is trained.
     fn new(session: &'b Session<'a, L>, plan: &'b Plan, store: &'b dyn Store) -> Result<Self> {
         session.checkpoints.check()?;
         plan.check(session.data)?;
@@ -209,19 +265,19 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
         let mut todo = vec![];
         for run in &self.plan.runs {
             match self.is_done(run)? {
-                // Left over when a process died between the run's last member and this.
+                // A checkpoint is left over when a process ends after the run's last member and before its removal.
                 true => self.store.drop_checkpoint(&self.checkpoint_key(run)?)?,
                 false => todo.push(run),
             }
         }
         let (of, finished) = (self.plan.runs.len(), self.plan.runs.len() - todo.len());
-        let epochs = todo.iter().map(|run| (self.session.learner.epochs(run)) as u64).sum();
+        let epochs = todo.iter().map(|run| self.session.learner.epochs(run) as u64).sum();
         let (done, default) = (AtomicUsize::new(finished), self.default_executor());
         let executor = self.session.executor.unwrap_or(&*default);
-        let started = self.tell(&Event::BuildStarted { runs: of, finished, epochs });
+        let started = self.notify(&Event::BuildStarted { runs: of, finished, epochs });
         let outcome = started
-            .and_then(|()| executor.execute(&todo, &|run| self.one(run, &done).map_err(|e| e.in_run(run.id))))
-            .and_then(|()| self.tell(&Event::BuildFinished));
+            .and_then(|()| executor.execute(&todo, &|run| self.run(run, &done).map_err(|e| e.in_run(run.id))))
+            .and_then(|()| self.notify(&Event::BuildFinished));
         outcome.map_err(|e| match e {
             Error::Cancelled { .. } => Error::Cancelled { done: done.into_inner(), of },
             e => e,
@@ -245,38 +301,34 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
     }
 
     fn key(&self, run: &RunSpec, index: usize) -> Result<String> {
-        // `Plan::check` has seen to it that a run's number is its place.
-        let network = self.networks.get(run.id as usize).map_or("", String::as_str);
+        // `Plan::check` ensures that a run's number is its position.
+        let network = self.networks.get(run.id).map_or("", String::as_str);
         self.plan.key(run, &self.tag, network, index)
     }
 
-    /// One run, from fresh weights to a member in the store; then it counts as done.
-    fn one(&self, run: &RunSpec, done: &AtomicUsize) -> Result<()> {
+    /// Trains one run, from initial weights to its members in the store.
+    fn run(&self, run: &RunSpec, done: &AtomicUsize) -> Result<()> {
         let Session { learner, data, device, observer, .. } = self.session;
         let started = Instant::now();
-        self.tell(&Event::RunStarted { run })?;
-        let (vars, vb) = init::fresh(run.seed.child("init"), learner.init(), learner.dtype(), device);
-        let network = learner.build(&run.architecture, &run.settings, vb)?;
-        let take = |index: usize, curve: &[EpochRecord]| self.hand_over(run, index, &vars, curve, done);
-        let mut context = Run::start(RunParts {
+        self.notify(&Event::RunStarted { run })?;
+        let key = self.checkpoint_key(run)?;
+        let parts = RunParts {
             data: *data,
             spec: run,
-            vars: &vars,
             device,
             observer: *observer,
-            epochs: learner.epochs(run),
-            keeper: Keeper::new(self.store, self.checkpoint_key(run)?, self.session.checkpoints),
-            take: &take,
-        })?;
-        let outcome = learner.fit(&network, &mut context);
-        let epochs = context.finish(outcome)?.len() as u64;
-        self.store.drop_checkpoint(&self.checkpoint_key(run)?)?;
+            checkpoints: Some(RunCheckpoints::new(self.store, key.clone(), self.session.checkpoints)),
+            store_member: &|index, vars, curve| self.store_member(run, index, vars, curve, done),
+        };
+        let (_, curve) = train_run(*learner, parts)?;
+        self.store.drop_checkpoint(&key)?;
+        let epochs = curve.len() as u64;
         let planned = learner.epochs(run) as u64;
-        self.tell(&Event::RunFinished { run, epochs, planned, elapsed: started.elapsed() })
+        self.notify(&Event::RunFinished { run, epochs, planned, elapsed: started.elapsed() })
     }
 
-    /// Copies the network as it is now into the store. With its last member a run counts as done.
-    fn hand_over(
+    /// Puts a copy of the network as it is now into the store. With its last member a run counts as done.
+    fn store_member(
         &self,
         run: &RunSpec,
         index: usize,
@@ -300,7 +352,7 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
         if index + 1 == self.members(run) {
             done.fetch_add(1, Ordering::Relaxed);
         }
-        self.tell(&Event::MemberTaken { run, index })
+        self.notify(&Event::MemberCollected { run, index })
     }
 
     fn checkpoint_key(&self, run: &RunSpec) -> Result<String> {
@@ -325,7 +377,7 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
         Pool::new(members, self.session.learner, self.session.data, self.session.device.clone(), plan)
     }
 
-    fn tell(&self, event: &Event<'_>) -> Result<()> {
+    fn notify(&self, event: &Event<'_>) -> Result<()> {
         match self.session.observer.notify(event) {
             Flow::Continue => Ok(()),
             Flow::Stop => Err(Error::Cancelled { done: 0, of: 0 }),

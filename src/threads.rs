@@ -1,8 +1,8 @@
-//! How candle's own threads are kept from fighting the members for the cores.
+//! The number of threads that candle's kernels use.
 //!
-//! Members train side by side, each on a core of its own. candle, left alone, hurts that twice: without
-//! `RAYON_NUM_THREADS` every matrix product reads `/proc/cpuinfo` to count cores, and without
-//! `CANDLE_NUM_THREADS` large element-wise operations queue up behind one pool for the whole process.
+//! Members train in parallel, each on a core of its own. With candle's defaults this is slow for two reasons: without
+//! `RAYON_NUM_THREADS` every matrix product reads `/proc/cpuinfo` to count cores, and without `CANDLE_NUM_THREADS` large
+//! element-wise operations of all members wait for one thread pool. [`one_core_per_member`] sets both.
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::{
     sync::{Once, OnceLock},
@@ -13,9 +13,9 @@ const VARIABLES: [&str; 2] = ["RAYON_NUM_THREADS", "CANDLE_NUM_THREADS"];
 
 /// Gives each member one core: sets `RAYON_NUM_THREADS` and `CANDLE_NUM_THREADS` to 1 where they are unset.
 ///
-/// Call it first thing in `main`, while the process has one thread and before candle's first operation,
-/// which reads the variables once. Values that are already set stay. A program that runs one large network
-/// at a time and wants all cores in it leaves this call out.
+/// Call it at the start of `main`, while the process has one thread and before the first candle operation, which reads the
+/// variables once. Values that are already set stay. Leave the call out in a program that trains one large network at a
+/// time on all cores.
 ///
 /// ```
 /// candle_ensemble::threads::one_core_per_member();
@@ -25,18 +25,18 @@ const VARIABLES: [&str; 2] = ["RAYON_NUM_THREADS", "CANDLE_NUM_THREADS"];
 pub fn one_core_per_member() {
     for name in VARIABLES {
         if std::env::var_os(name).is_none() {
-            // SAFETY: Where the call comes first in `main`, as it is asked to, no other thread reads the environment.
+            // SAFETY: At the start of `main`, where the documentation requires the call, no other thread reads the environment.
             unsafe { std::env::set_var(name, "1") };
         }
     }
 }
 
-/// Whether both variables are set, by [`one_core_per_member`], by the shell or by cargo's configuration.
+/// Whether both variables are set: by [`one_core_per_member`], by the shell or by cargo's configuration.
 pub fn configured() -> bool {
     VARIABLES.iter().all(|name| std::env::var_os(name).is_some())
 }
 
-/// Says once in the log when members are about to be trained side by side without it.
+/// Logs a warning, once in a process, when members are trained in parallel and the variables are not set.
 pub(crate) fn warn_once_when_unset() {
     static WARNED: Once = Once::new();
     if !configured() {
@@ -49,10 +49,10 @@ pub(crate) fn warn_once_when_unset() {
     }
 }
 
-/// Runs `f` where rayon's parallel iterators have every core, whatever `RAYON_NUM_THREADS` says of candle's own;
-/// on the present thread where no thread can be started, or where `f` runs beside others on a pool already.
+/// Runs `f` in a thread pool with one thread for each core, whatever `RAYON_NUM_THREADS` says; on the current thread if
+/// that pool cannot be started, or if `f` runs in a rayon pool already.
 ///
-/// For work that is done between trainings: fitting rules, averaging weights.
+/// For work between trainings: fitting combiners, averaging weights.
 pub(crate) fn wide<R: Send>(f: impl FnOnce() -> R + Send) -> R {
     static POOL: OnceLock<Option<ThreadPool>> = OnceLock::new();
     let start = || {

@@ -1,8 +1,8 @@
-//! What comes out: a table for people, JSON for programs, predictions for NumPy.
-use super::{any::AnyFitted, args::Args};
+//! The output: a table for people, JSON for programs, predictions for NumPy.
+use super::{args::Args, program::Failure};
 use candle_core::{DType, Tensor};
 use candle_ensemble::{
-    combine::{FittedCombiner, Mean},
+    combine::{AnyFitted, FittedCombiner, Mean},
     data::Task,
     files,
     metrics::{Interval, Metrics},
@@ -14,14 +14,14 @@ use npyz::WriterBuilder;
 use serde_json::{json, Map, Value};
 use std::path::Path;
 
-/// What needs no learning, on the rows to score on.
+/// What is compared with, on the rows to score on.
 pub struct Baseline {
-    /// The member that is best on the rows of the fit.
+    /// The member with the least loss on the rows to fit on.
     pub best_single: (String, Metrics),
     pub mean: Metrics,
 }
 
-/// One rule.
+/// One combiner.
 pub struct Outcome {
     pub rule: String,
     pub weights: Option<Vec<(String, f64)>>,
@@ -30,12 +30,12 @@ pub struct Outcome {
     pub gap: Option<f64>,
     pub seconds: f64,
     pub score: Metrics,
-    /// Loss of the mean minus loss of the rule.
+    /// Loss of the mean minus loss of the combiner.
     pub gain: Interval,
 }
 
-fn text(e: impl std::fmt::Display) -> String {
-    e.to_string()
+fn failed(e: impl std::fmt::Display) -> Failure {
+    Failure::Failed(e.to_string())
 }
 
 /// The number to rank by, less is better: log-loss or squared error.
@@ -45,31 +45,27 @@ fn loss(metrics: &Metrics) -> f64 {
     of("nll").or(of("rmse")).unwrap_or(f64::NAN)
 }
 
-pub fn baseline(fit: &HeldOut, score: &HeldOut) -> Result<Baseline, String> {
-    let alone = |held_out: &HeldOut, slot: usize| {
-        held_out.select_slots(&[slot]).and_then(|one| one.metrics(&Mean)).map_err(text)
-    };
+pub fn baseline(fit: &HeldOut, score: &HeldOut) -> Result<Baseline, Failure> {
+    let alone = |held_out: &HeldOut, slot: usize| held_out.select_slots(&[slot])?.metrics(&Mean);
     let slots = 0..fit.predictions().slots();
-    let losses = slots.map(|slot| Ok(loss(&alone(fit, slot)?))).collect::<Result<Vec<_>, String>>()?;
+    let losses = slots.map(|slot| Ok(loss(&alone(fit, slot)?))).collect::<Result<Vec<_>, Failure>>()?;
     let best = (1..losses.len()).fold(0, |best, s| if losses[s] < losses[best] { s } else { best });
-    Ok(Baseline {
-        best_single: (fit.names()[best].clone(), alone(score, best)?),
-        mean: score.metrics(&Mean).map_err(text)?,
-    })
+    let best_single = (fit.names()[best].clone(), alone(score, best)?);
+    Ok(Baseline { best_single, mean: score.metrics(&Mean)? })
 }
 
-pub fn result(head: &AnyFitted, name: &str, seconds: f64, score: &HeldOut) -> Result<Outcome, String> {
-    let fit = head.fitted();
+pub fn result(fitted: &AnyFitted, name: &str, seconds: f64, score: &HeldOut) -> Result<Outcome, Failure> {
+    let fit = fitted.fitted();
     let named = |w: &[f64]| score.names().iter().cloned().zip(w.iter().copied()).collect();
     Ok(Outcome {
         rule: name.into(),
-        weights: head.weights().map(named),
+        weights: fitted.weights().map(named),
         objective: fit.map(|f| f.objective),
         iterations: fit.map(|f| f.iterations),
         gap: fit.and_then(|f| f.gap),
         seconds,
-        score: score.metrics(head).map_err(text)?,
-        gain: score.gain(head, &Mean).map_err(text)?,
+        score: score.metrics(fitted)?,
+        gain: score.gain(fitted, &Mean)?,
     })
 }
 
@@ -95,20 +91,21 @@ impl Outcome {
     }
 }
 
-/// What was fitted and scored on which rows.
+/// What was combined, and on how many rows it was fitted and scored.
 pub struct Scene<'a> {
     pub predictions: &'a Predictions,
     pub fit_rows: usize,
     pub score_rows: usize,
 }
 
-pub fn say(
+/// Prints the table, and writes the JSON.
+pub fn report(
     args: &Args,
     scene: &Scene<'_>,
     baseline: &Baseline,
     outcomes: &mut [Outcome],
     failed: &[(String, String)],
-) -> Result<(), String> {
+) -> Result<(), Failure> {
     outcomes.sort_by(|a, b| loss(&a.score).total_cmp(&loss(&b.score)));
     if !args.quiet {
         println!("{}\n", describe(scene));
@@ -123,7 +120,7 @@ pub fn say(
     }
     let Some(path) = &args.json else { return Ok(()) };
     let document = match outcomes {
-        [one] if !args.all() => one.json(baseline),
+        [one] if !args.ranks() => one.json(baseline),
         all => {
             let failed: Map<_, _> = failed.iter().map(|(r, why)| (r.clone(), json!(why))).collect();
             let rules: Vec<Value> = all.iter().map(|o| o.json(baseline)).collect();
@@ -133,13 +130,13 @@ pub fn say(
     write_json(path, &document)
 }
 
-fn write_json(path: &Path, document: &Value) -> Result<(), String> {
-    let text = serde_json::to_string_pretty(document).map_err(text)?;
+fn write_json(path: &Path, document: &Value) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(document).map_err(failed)?;
     if path == Path::new("-") {
         println!("{text}");
         return Ok(());
     }
-    files::write_whole(path, format!("{text}\n").as_bytes()).map_err(|e| e.to_string())
+    Ok(files::write_whole(path, format!("{text}\n").as_bytes())?)
 }
 
 fn describe(scene: &Scene<'_>) -> String {
@@ -150,14 +147,14 @@ fn describe(scene: &Scene<'_>) -> String {
         Task::Regression { outputs } => format!("{outputs} values"),
     };
     let (fit, score) = (scene.fit_rows, scene.score_rows);
-    format!("{members} members, {rows} rows, {what}; rules fitted on {fit} rows, everything scored on {score} others.")
+    format!("{members} members, {rows} rows, {what}; combiners are fitted on {fit} rows, everything is scored on {score} others.")
 }
 
 fn table(baseline: &Baseline, outcomes: &[Outcome]) -> Table {
     let mut table = Table::new();
     table.load_style(ASCII_MARKDOWN);
     let names: Vec<&str> = baseline.mean.values().iter().map(|(name, _)| *name).collect();
-    table.set_header(["rule"].into_iter().chain(names).chain(["fitted in"]));
+    table.set_header(["combiner"].into_iter().chain(names).chain(["fitted in"]));
     let cells =
         |metrics: &Metrics| metrics.values().iter().map(|(_, v)| format!("{v:.4}")).collect::<Vec<_>>();
     let mut rows: Vec<(f64, Vec<String>)> = vec![];
@@ -180,7 +177,7 @@ fn table(baseline: &Baseline, outcomes: &[Outcome]) -> Table {
     table
 }
 
-/// The weights, the largest first, as many as people read.
+/// The weights, the largest first; only the first twenty.
 fn weights(outcome: &Outcome) {
     let Some(weights) = &outcome.weights else { return };
     let mut sorted: Vec<&(String, f64)> = weights.iter().filter(|(_, w)| *w != 0.).collect();
@@ -196,41 +193,40 @@ fn verdict(outcome: &Outcome) -> String {
     let than = match (low > 0., high < 0.) {
         (true, _) => "better than the equal-weight mean",
         (_, true) => "worse than the equal-weight mean",
-        _ => "not better than the equal-weight mean: no difference that these rows can tell",
+        _ => "not better than the equal-weight mean: these rows show no difference",
     };
     let unit = if outcome.score.values().iter().any(|(n, _)| *n == "nll") { "nll" } else { "squared error" };
     format!("\n{}: {than} ({unit} lower by {estimate:.4}, 95 % interval {low:.4} … {high:.4})", outcome.rule)
 }
 
-/// A rule that was fitted before, on new predictions.
-pub fn applied(args: &Args, head: &AnyFitted, score: &HeldOut) -> Result<(), String> {
-    let metrics = score.metrics(head).map_err(text)?;
-    let mean = score.metrics(&Mean).map_err(text)?;
+/// Scores a combiner that was fitted before.
+pub fn applied(args: &Args, fitted: &AnyFitted, score: &HeldOut) -> Result<(), Failure> {
+    let metrics = score.metrics(fitted)?;
+    let mean = score.metrics(&Mean)?;
     if !args.quiet {
         let line = |m: &Metrics| {
             m.values().iter().map(|(n, v)| format!("{n} {v:.4}")).collect::<Vec<_>>().join(", ")
         };
-        println!("{}: {}\nmean: {}", head.name(), line(&metrics), line(&mean));
+        println!("{}: {}\nmean: {}", fitted.name(), line(&metrics), line(&mean));
     }
     match &args.json {
         None => Ok(()),
         Some(path) => {
-            let weights = head.weights();
-            let document = json!({ "rule": head.name(), "weights": weights, "score": metrics, "baseline": { "mean": mean } });
+            let weights = fitted.weights();
+            let document = json!({ "rule": fitted.name(), "weights": weights, "score": metrics, "baseline": { "mean": mean } });
             write_json(path, &document)
         }
     }
 }
 
-/// Combined predictions `(N, C)` as a NumPy array.
-pub fn write(path: &Path, predicted: &Tensor) -> Result<(), String> {
+/// Writes the combined predictions `(N, C)` as a NumPy array.
+pub fn write(path: &Path, predicted: &Tensor) -> Result<(), Failure> {
     let shape: Vec<u64> = predicted.dims().iter().map(|d| *d as u64).collect();
-    let values: Vec<f64> =
-        predicted.to_dtype(DType::F64).and_then(|t| t.flatten_all()?.to_vec1()).map_err(text)?;
+    let values: Vec<f64> = predicted.to_dtype(DType::F64).and_then(|t| t.flatten_all()?.to_vec1())?;
     let mut bytes = vec![];
     let options = npyz::WriteOptions::new().default_dtype().shape(&shape).writer(&mut bytes);
-    let mut writer = options.begin_nd().map_err(text)?;
-    writer.extend(values).map_err(text)?;
-    writer.finish().map_err(text)?;
-    files::write_whole(path, &bytes).map_err(|e| e.to_string())
+    let mut writer = options.begin_nd().map_err(failed)?;
+    writer.extend(values).map_err(failed)?;
+    writer.finish().map_err(failed)?;
+    Ok(files::write_whole(path, &bytes)?)
 }

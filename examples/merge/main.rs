@@ -1,15 +1,16 @@
 //! Merge checkpoints in safetensors files into one network, whatever their size.
 //!
 //! `cargo run --release --example merge -- --help`
+#[path = "../common/program.rs"]
+mod program;
+
 use candle_core::DType;
 use candle_ensemble::{
-    merge::{
-        Breadcrumbs, Dare, FileMerge, Fisher, LinearMerge, Method, ModelStock, Slerp, TaskArithmetic, Ties,
-        Written,
-    },
-    threads, Error, Result,
+    merge::{self, FileMerge, Method, Written},
+    Error,
 };
 use clap::{Parser, ValueEnum};
+use program::{flags, parse_with, program, settings, Failure};
 use std::{path::PathBuf, process::ExitCode, time::Instant};
 
 #[global_allocator]
@@ -21,15 +22,15 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// is whole. f16, bf16, f32 and f64 are averaged; integers and truth values are copied from the base, or from the first
 /// network. Batch-norm statistics should be re-estimated afterwards.
 #[derive(Parser)]
-#[command(name = "merge")]
+#[command(name = "merge", max_term_width = 100, after_long_help = help())]
 struct Args {
     /// Networks, the newest first: safetensors files, indices of sharded checkpoints (model.safetensors.index.json), or
     /// folders with either
     #[arg(required = true, value_name = "NETWORK")]
     networks: Vec<PathBuf>,
-    /// How they are merged
-    #[arg(long, value_enum, value_name = "NAME")]
-    method: MethodName,
+    /// How they are merged: a name, with its arguments if you like (ties:density=0.3)
+    #[arg(long, value_name = "NAME", value_parser = method)]
+    method: String,
     /// Where the merged network is written; not one of the inputs
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -39,73 +40,15 @@ struct Args {
     /// Diagonal Fisher information of each network, for fisher: files with the same names, separated by commas
     #[arg(long, value_delimiter = ',', value_name = "FILE,…")]
     fishers: Vec<PathBuf>,
-    /// A weight for each network, for weighted (where they are divided by their sum), task-arithmetic, ties, dare-*,
-    /// breadcrumbs* and fisher [default there: 1 for each]
-    #[arg(long, value_delimiter = ',', allow_hyphen_values = true, value_name = "W,…")]
-    weights: Option<Vec<f64>>,
-    /// Share of each task vector that is kept, for ties [default: 0.2], dare-* [default: 0.1] and breadcrumbs*
-    /// [default: 0.1]
-    #[arg(long, value_name = "SHARE")]
-    density: Option<f64>,
-    /// Share of each task vector's largest numbers that breadcrumbs* drop [default: 0.01]
-    #[arg(long, value_name = "SHARE")]
-    gamma: Option<f64>,
-    /// What the joined task vectors are multiplied with, for task-arithmetic, ties, dare-* and breadcrumbs* [default: 1]
-    #[arg(long, allow_hyphen_values = true, value_name = "FACTOR")]
-    lambda: Option<f64>,
-    /// From the first network (0) to the second (1), for slerp [default: 0.5]
-    #[arg(long, value_name = "T")]
-    t: Option<f64>,
-    /// Weights fall by 1/e over this many networks, for exponential [default: 2]
-    #[arg(long, value_name = "NETWORKS")]
-    alpha: Option<f64>,
-    /// Least Fisher information that is reckoned with, for fisher [default: 1e-6]
-    #[arg(long, value_name = "INFORMATION")]
-    floor: Option<f64>,
     /// Type of the floating-point tensors that are written [default: that of the inputs]
     #[arg(long, value_enum, value_name = "TYPE")]
     dtype: Option<DTypeName>,
-    /// The same seed drops the same numbers, for dare-* [default: 42]
-    #[arg(long)]
-    seed: Option<u64>,
     /// Threads at work [default: one for each core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
     /// Print nothing, not even progress
     #[arg(long)]
     quiet: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum MethodName {
-    /// The mean of all
-    Uniform,
-    /// An average whose weights fall in equal steps, the newest (first) weighing most
-    Linear,
-    /// An average whose weights fall by the same share each time, the newest (first) weighing most
-    Exponential,
-    /// An average with --weights
-    #[value(alias = "average")]
-    Weighted,
-    /// The base, plus lambda times the sum of all task vectors (differences from the base)
-    TaskArithmetic,
-    /// Task vectors trimmed to their largest numbers, joined by sign election
-    Ties,
-    /// Task vectors with numbers dropped at random and the others rescaled, added up
-    #[value(alias = "dare")]
-    DareLinear,
-    /// The same, joined by sign election
-    DareTies,
-    /// Interpolation of two networks along the arc between them
-    Slerp,
-    /// Between the base and the mean, by the angle between task vectors
-    ModelStock,
-    /// An average weighted by each network's Fisher information
-    Fisher,
-    /// Task vectors without their largest and smallest numbers, added up
-    Breadcrumbs,
-    /// The same, joined by sign election
-    BreadcrumbsTies,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -117,22 +60,36 @@ enum DTypeName {
     F64,
 }
 
+/// A known name; its arguments are read when the method is made.
+fn method(text: &str) -> Result<String, String> {
+    merge::registry().get(text).map(|_| text.to_string()).map_err(|e| e.to_string())
+}
+
+fn help() -> String {
+    format!("Methods:\n{}", merge::registry().help())
+}
+
 fn main() -> ExitCode {
-    threads::one_core_per_member();
-    let args = Args::parse();
-    let begun = Instant::now();
-    match run(&args) {
-        Ok(written) => {
-            if !args.quiet {
-                println!("{}", closing(&args, written, begun.elapsed().as_secs_f64()));
-            }
-            ExitCode::SUCCESS
+    program(|| {
+        let (args, matches) = parse_with::<Args>(flags(merge::registry(), "Settings of methods"))?;
+        let begun = Instant::now();
+        let written = run(&args, &*chosen(&args, &settings(merge::registry(), &matches))?)?;
+        if !args.quiet {
+            println!("{}", closing(&args, written, begun.elapsed().as_secs_f64()));
         }
-        Err(e) => {
-            eprintln!("error: {e}");
-            ExitCode::from(2)
-        }
+        Ok(())
+    })
+}
+
+/// The method that the command line names. A flag that the method does not read would be taken for one that has an
+/// effect, so it is an error.
+fn chosen(args: &Args, settings: &[(&'static str, String)]) -> Result<Box<dyn Method>, Failure> {
+    let entry = merge::registry().get(&args.method)?;
+    if let Some((name, _)) = settings.iter().find(|(name, _)| !entry.takes(name)) {
+        let must = format!("left out for {}", entry.name());
+        return Err(Error::invalid(format!("--{name}"), must, "given").into());
     }
+    Ok(merge::registry().parse_with(&args.method, settings)?)
 }
 
 fn closing(args: &Args, written: Written, seconds: f64) -> String {
@@ -147,9 +104,7 @@ fn closing(args: &Args, written: Written, seconds: f64) -> String {
     format!("{out}: {} tensors of {from} networks, {size:.digits$} {unit}, {seconds:.1} s", written.tensors)
 }
 
-fn run(args: &Args) -> Result<Written> {
-    args.refuse_what_is_not_used()?;
-    let method = args.method()?;
+fn run(args: &Args, method: &dyn Method) -> Result<Written, Failure> {
     let mut merge = FileMerge::new(&args.networks).fishers(&args.fishers);
     if let Some(base) = &args.base {
         merge = merge.base(base);
@@ -166,74 +121,9 @@ fn run(args: &Args) -> Result<Written> {
         merge = merge.threads(threads.into());
     }
     let bar = Bar::new(args.quiet);
-    let written = merge.on_progress(|done, total| bar.show(done, total)).write(&*method, &args.out);
+    let written = merge.on_progress(|done, total| bar.show(done, total)).write(method, &args.out);
     bar.clear();
-    written
-}
-
-impl Args {
-    fn method(&self) -> Result<Box<dyn Method>> {
-        use MethodName as M;
-        let (density, lambda) = (|default| self.density.unwrap_or(default), self.lambda.unwrap_or(1.));
-        let gamma = self.gamma.unwrap_or(0.01);
-        let seed = self.seed.unwrap_or(42);
-        /// With the weights, if any were given.
-        macro_rules! weighed {
-            ($method:expr) => {{
-                let method = $method;
-                match &self.weights {
-                    Some(weights) => Box::new(method.weights(weights)),
-                    None => Box::new(method),
-                }
-            }};
-        }
-        Ok(match self.method {
-            M::Uniform => Box::new(LinearMerge::uniform()),
-            M::Linear => Box::new(LinearMerge::falling()),
-            M::Exponential => Box::new(LinearMerge::exponential(self.alpha.unwrap_or(2.))),
-            M::Weighted => match &self.weights {
-                Some(weights) => Box::new(LinearMerge::weighted(weights)),
-                None => return Err(Error::invalid("--weights", "given for weighted", "missing")),
-            },
-            M::TaskArithmetic => weighed!(TaskArithmetic::new().lambda(lambda)),
-            M::Ties => weighed!(Ties::new(density(0.2)).lambda(lambda)),
-            M::DareLinear => weighed!(Dare::new(density(0.1), seed).lambda(lambda)),
-            M::DareTies => weighed!(Dare::new(density(0.1), seed).elected().lambda(lambda)),
-            M::Slerp => Box::new(Slerp::new(self.t.unwrap_or(0.5))),
-            M::ModelStock => Box::new(ModelStock::new()),
-            M::Fisher => weighed!(Fisher::new().floor(self.floor.unwrap_or(1e-6))),
-            M::Breadcrumbs => weighed!(Breadcrumbs::new(density(0.1), gamma).lambda(lambda)),
-            M::BreadcrumbsTies => weighed!(Breadcrumbs::new(density(0.1), gamma).elected().lambda(lambda)),
-        })
-    }
-
-    /// An option that the method does not read would be taken for one that had an effect.
-    fn refuse_what_is_not_used(&self) -> Result<()> {
-        use MethodName as M;
-        let dare = [M::DareLinear, M::DareTies];
-        let crumbs = [M::Breadcrumbs, M::BreadcrumbsTies];
-        let thinned = [&[M::Ties], &dare[..], &crumbs[..]].concat();
-        let vectors = [&[M::TaskArithmetic], &thinned[..]].concat();
-        let weighed = [&[M::Weighted, M::Fisher], &vectors[..]].concat();
-        let options = [
-            ("--weights", self.weights.is_some(), &weighed[..]),
-            ("--density", self.density.is_some(), &thinned),
-            ("--gamma", self.gamma.is_some(), &crumbs),
-            ("--lambda", self.lambda.is_some(), &vectors),
-            ("--t", self.t.is_some(), &[M::Slerp]),
-            ("--alpha", self.alpha.is_some(), &[M::Exponential]),
-            ("--floor", self.floor.is_some(), &[M::Fisher]),
-            ("--seed", self.seed.is_some(), &dare),
-        ];
-        match options.iter().find(|(_, given, methods)| *given && !methods.contains(&self.method)) {
-            None => Ok(()),
-            Some((option, ..)) => {
-                let name =
-                    self.method.to_possible_value().map_or(String::new(), |v| v.get_name().to_string());
-                Err(Error::invalid(*option, format!("left out for {name}"), "given"))
-            }
-        }
-    }
+    Ok(written?)
 }
 
 /// A bar over the bytes written, on standard error; nothing is drawn where that is not a terminal.

@@ -14,7 +14,7 @@ use candle_ensemble::{
 type Spreads = [f64; 3];
 
 pub fn averaging(args: &Args) -> Result<Vec<Report>> {
-    let sgd = Sgd::new(0.01).with_momentum(0.9).with_velocity(Velocity::LrInside);
+    let sgd = Sgd::new(0.01).momentum(0.9).velocity(Velocity::LrInside);
     let adam = [(0.811, 0.005), (0.810, 0.004), (0.810, 0.004), (0.810, 0.005)];
     let momentum = [(0.802, 0.010), (0.806, 0.006), (0.806, 0.007), (0.805, 0.007)];
     Ok(vec![

@@ -66,7 +66,8 @@ pub fn weighted(args: &Args) -> Result<Report> {
         let halves = halves(grown, &test)?;
         half.push(halves[1].accuracy(&Mean)?);
         grid.push(learned(&GridSearch::new().criterion(RowLoss::Error), &halves)?);
-        evolved.push(learned(&DifferentialEvolution::new(args.seed).criterion(RowLoss::Error), &halves)?);
+        evolved
+            .push(learned(&DifferentialEvolution::new().seed(args.seed).criterion(RowLoss::Error), &halves)?);
         Ok(())
     })?;
     let mut report = Report::new(
@@ -98,7 +99,7 @@ pub fn stacking(args: &Args) -> Result<Report> {
         logistic.push(learned(&Stack::new(Logistic::new()), &halves)?);
         let learner = NeuralNetwork::new(Mlp::new(&[10]))
             .epochs(300)
-            .optimizer(Adam::new(1e-3).with_epsilon(1e-7))
+            .optimizer(Adam::new(1e-3).epsilon(1e-7))
             .init(InitScheme::GlorotUniform);
         let seed = Seed::from(args.seed).nth("stacker", repeats);
         net.push(learned(&Stack::new(learner.seed(seed)), &halves)?);

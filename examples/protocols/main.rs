@@ -4,6 +4,8 @@
 mod averaged;
 mod data;
 mod learned;
+#[path = "../common/program.rs"]
+mod program;
 mod tables;
 mod three;
 
@@ -16,13 +18,13 @@ use candle_ensemble::{
     observe::{Observer, Silent},
     predictions::Predictions,
     strategy::EnsembleBuilder,
-    threads,
     train::{Adam, Optimizer, Trainer},
     weights::{InitScheme, Weights},
     ProgressBar, Result, Seed, Session,
 };
 use candle_nn::{linear, seq, Activation, Sequential, VarBuilder};
 use clap::Parser;
+use program::{parse, program};
 use std::{path::PathBuf, process::ExitCode};
 
 #[global_allocator]
@@ -55,15 +57,7 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    threads::one_core_per_member();
-    let args = Args::parse();
-    match run(&args) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(e) => {
-            eprintln!("error: {e}");
-            ExitCode::from(2)
-        }
-    }
+    program(|| Ok(run(&parse()?)?))
 }
 
 fn run(args: &Args) -> Result<()> {
@@ -82,12 +76,12 @@ fn run(args: &Args) -> Result<()> {
 }
 
 /// The network of all experiments: two inputs, one hidden layer, three classes.
-fn network(hidden: usize, epochs: u32) -> Trainer<Sequential> {
+fn network(hidden: usize, epochs: usize) -> Trainer<Sequential> {
     let net = move |vb: VarBuilder<'_>| -> CandleResult<Sequential> {
         let layers = seq().add(linear(2, hidden, vb.pp("hidden"))?).add(Activation::Relu);
         Ok(layers.add(linear(hidden, 3, vb.pp("out"))?))
     };
-    let adam: Optimizer = Adam::new(1e-3).with_epsilon(1e-7).into();
+    let adam: Optimizer = Adam::new(1e-3).epsilon(1e-7).into();
     Trainer::new(net).epochs(epochs).optimizer(adam).init(InitScheme::GlorotUniform)
 }
 
@@ -115,8 +109,8 @@ fn repeat(
     for repeat in 0..args.repeats {
         let pool = session.fit(builder, Seed::from(args.seed).nth("repeat", repeat.into()))?;
         see(&Grown {
-            test: pool.members_apart(test.inputs())?,
-            train: pool.members_apart(train.inputs())?,
+            test: pool.predictions_per_member(test.inputs())?,
+            train: pool.predictions_per_member(train.inputs())?,
             seen: pool.members().iter().map(|m| m.record.seen.clone()).collect(),
             weights: pool.members().iter().map(|m| m.weights.clone()).collect(),
         })?;

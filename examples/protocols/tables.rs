@@ -80,8 +80,8 @@ pub fn horizontal(args: &Args) -> Result<Report> {
 
 pub fn snapshot(args: &Args) -> Result<Report> {
     let (train, test) = data::small(args.data_dir.as_deref())?;
-    let sgd = Sgd::new(0.01).with_momentum(0.9).with_velocity(Velocity::LrInside);
-    let trainer = network(50, 500).optimizer(sgd.into());
+    let sgd = Sgd::new(0.01).momentum(0.9).velocity(Velocity::LrInside);
+    let trainer = network(50, 500).optimizer(sgd);
     let (mut last, mut first, mut means, mut spreads) = (vec![], vec![], vec![], vec![]);
     let mut ensembles = [(3, vec![]), (5, vec![]), (10, vec![])];
     repeat(args, &trainer, &train, &test, &Snapshot::new(10).per(Unit::Epoch), |grown| {

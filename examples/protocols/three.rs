@@ -34,7 +34,7 @@ pub fn resampling(args: &Args) -> Result<Report> {
     let ways = [
         Way {
             name: "a random split",
-            builder: Box::new(RandomSplit::new(10, 0.9).by(ResampleUnit::Rows)),
+            builder: Box::new(RandomSplit::new(10, 0.9).unit(ResampleUnit::Rows)),
             estimate: 0.825,
             single: (0.8199, 0.0006),
             ensemble: (0.8204, 0.0003),
@@ -42,7 +42,7 @@ pub fn resampling(args: &Args) -> Result<Report> {
         },
         Way {
             name: "b k-fold",
-            builder: Box::new(KFold::new(10).by(ResampleUnit::Rows)),
+            builder: Box::new(KFold::new(10).unit(ResampleUnit::Rows)),
             estimate: 0.826,
             single: (0.8198, 0.0008),
             ensemble: (0.8204, 0.0002),

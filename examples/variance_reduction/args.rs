@@ -1,11 +1,17 @@
 //! The command line.
-use super::data::Prepared;
+use super::{
+    data::Prepared,
+    program::{parse, Failure},
+};
 use candle_ensemble::{
-    combine::{FittedCombiner, GeometricMean, HardVote, Mean, Median},
+    combine::{self, FittedCombiner},
     data::Task,
+    plan::Collect,
+    registry::split_list,
+    strategy::{self, EnsembleBuilder},
     Error, Result,
 };
-use clap::{error::ErrorKind, Parser, ValueEnum};
+use clap::{Parser, ValueEnum};
 use serde::Serialize;
 use std::{
     path::{Path, PathBuf},
@@ -15,7 +21,7 @@ use std::{
 /// Train several ensembles and single networks, and show what the ensembles bought: test metric, its spread,
 /// and what it cost. Everything is scored on rows that no network was fitted on.
 #[derive(Debug, Parser, Serialize)]
-#[command(version, about, max_term_width = 100, allow_negative_numbers = true)]
+#[command(version, about, max_term_width = 100, allow_negative_numbers = true, after_long_help = help())]
 pub struct Args {
     /// `digits`, `wine` or `diabetes` (they come with the repository), or a CSV file with a header line
     #[arg(long, default_value = "digits", value_name = "NAME|FILE.csv")]
@@ -76,24 +82,19 @@ pub struct Args {
     #[arg(long, default_value_t = 32, value_name = "ROWS", value_parser = count::<usize>)]
     pub batch: usize,
     /// Passes over the training rows
-    #[arg(long, default_value_t = 30, value_parser = count::<u32>)]
-    pub epochs: u32,
-    /// How members are grown, separated by commas
-    #[arg(
-        long,
-        value_enum,
-        value_delimiter = ',',
-        default_value = "multi-run,bootstrap",
-        value_name = "NAME,…"
-    )]
-    pub strategy: Vec<StrategyName>,
-    /// Members of each ensemble
+    #[arg(long, default_value_t = 30, value_parser = count::<usize>)]
+    pub epochs: usize,
+    /// How members are trained, separated by commas: names with their arguments, if you like (bootstrap:20:size=0.5);
+    /// a rule for collecting members within each run follows after a plus sign (bootstrap:5+snapshot:3)
+    #[arg(long, default_value = "multi-run,bootstrap", value_name = "NAME,…", value_parser = strategies)]
+    pub strategy: Names,
+    /// Members of each ensemble whose strategy does not say how many
     #[arg(long, default_value_t = 10, value_parser = count::<usize>)]
     pub members: usize,
-    /// How members are combined, separated by commas [default: mean,mean-log,hard-vote for classes,
-    /// mean,median for values]
-    #[arg(long, value_enum, value_delimiter = ',', value_name = "NAME,…")]
-    pub combine: Vec<RuleName>,
+    /// How members are combined, separated by commas: names with their arguments, if you like (trimmed-mean:0.1)
+    /// [default: mean,geometric-mean,hard-vote for classes, mean,median for values]
+    #[arg(long, value_name = "NAME,…", value_parser = combiners)]
+    pub combine: Option<Names>,
     /// Independent ensembles of each kind, for mean ± standard deviation
     #[arg(long, default_value_t = 20, value_name = "R", value_parser = count::<usize>)]
     pub repeats: usize,
@@ -109,9 +110,9 @@ pub struct Args {
     #[serde(skip)]
     pub store: Option<PathBuf>,
     /// With --store: epochs after which a network under way is kept [default: five minutes]
-    #[arg(long, value_name = "EPOCHS", value_parser = count::<u32>, requires = "store")]
+    #[arg(long, value_name = "EPOCHS", value_parser = count::<usize>, requires = "store")]
     #[serde(skip)]
-    pub checkpoint_every: Option<u32>,
+    pub checkpoint_every: Option<usize>,
     /// Write all figures, by repeat and by ensemble size, into this file
     #[arg(long, value_name = "FILE.json")]
     #[serde(skip)]
@@ -152,37 +153,39 @@ pub enum Initial {
     GlorotUniform,
 }
 
-#[derive(Clone, Copy, Debug, Serialize, ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum StrategyName {
-    /// Several runs on the same rows, from other initial weights, in another order
-    MultiRun,
-    /// Each run on a bootstrap sample of the rows
-    Bootstrap,
-}
+/// Names with their arguments.
+#[derive(Clone, Debug, Serialize)]
+#[serde(transparent)]
+pub struct Names(Vec<String>);
 
-#[derive(Clone, Copy, Debug, Serialize, ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum RuleName {
-    /// Mean of probabilities (soft vote), or of values
-    Mean,
-    /// Mean of log-probabilities (geometric mean); classes only
-    GeometricMean,
-    /// Each network votes for a class; classes only
-    HardVote,
-    /// Median of values, or of each class's probabilities
-    Median,
-}
-
-impl RuleName {
-    fn rule(self) -> Box<dyn FittedCombiner> {
-        match self {
-            Self::Mean => Box::new(Mean),
-            Self::GeometricMean => Box::new(GeometricMean),
-            Self::HardVote => Box::new(HardVote),
-            Self::Median => Box::new(Median),
-        }
+/// Known strategies; their arguments are read when they are made.
+fn strategies(list: &str) -> Result<Names, String> {
+    let names = split_list(list);
+    for name in &names {
+        let (resampling, collect) = match name.split_once('+') {
+            Some((resampling, collect)) => (resampling, Some(collect)),
+            None => (name.as_str(), None),
+        };
+        strategy::registry().get(resampling).map_err(|e| e.to_string())?;
+        collect
+            .map_or(Ok(()), |collect| Collect::registry().get(collect).map(drop))
+            .map_err(|e| e.to_string())?;
     }
+    Ok(Names(names))
+}
+
+/// Known combiners; their arguments are read when they are made.
+fn combiners(list: &str) -> Result<Names, String> {
+    let names = split_list(list);
+    for name in &names {
+        combine::registry().get(name).map_err(|e| e.to_string())?;
+    }
+    Ok(Names(names))
+}
+
+fn help() -> String {
+    let (strategies, combiners) = (strategy::registry().help(), combine::registry().help());
+    format!("Strategies:\n{strategies}\nCombiners, of which those that learn nothing can be used here:\n{combiners}")
 }
 
 /// A whole number, at least 1.
@@ -212,23 +215,10 @@ fn chart(text: &str) -> Result<PathBuf, String> {
     }
 }
 
-/// clap's error on one line: what is wrong, and what would be right. Help and version are shown as usual.
-fn on_one_line(e: &clap::Error) -> String {
-    if !e.use_stderr() {
-        e.exit();
-    }
-    let text = e.render().to_string();
-    let lines = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
-    let lines = lines.filter(|line| !line.is_empty() && !line.starts_with("For more information"));
-    let line = lines.collect::<Vec<_>>().join("; ");
-    let hint = if e.kind() == ErrorKind::UnknownArgument { "; --help lists them all" } else { "" };
-    format!("{}{hint}", line.trim_start_matches("error: "))
-}
-
 impl Args {
-    /// The arguments of this process, or one line on what is wrong with them.
-    pub fn read() -> Result<Self, String> {
-        Self::try_parse().map_err(|e| on_one_line(&e))
+    /// The arguments of this process.
+    pub fn read() -> Result<Self, Failure> {
+        parse()
     }
 
     /// Whether there is a place for the files, before hours are spent on what goes into them.
@@ -242,20 +232,37 @@ impl Args {
         Ok(())
     }
 
-    /// The rules for this task.
-    pub fn rules(&self, task: Task) -> Result<Vec<Box<dyn FittedCombiner>>> {
-        use RuleName::{GeometricMean, HardVote, Mean, Median};
-        let values = matches!(task, Task::Regression { .. });
-        let chosen: &[RuleName] = match (&self.combine[..], values) {
-            ([], true) => &[Mean, Median],
-            ([], false) => &[Mean, GeometricMean, HardVote],
-            (chosen, _) => chosen,
+    /// The strategies, whose number of members is `--members` where they do not say it themselves.
+    pub fn strategies(&self) -> Result<Vec<Box<dyn EnsembleBuilder>>> {
+        let members = ["runs", "k", "folds", "epochs", "cycles"].map(|name| (name, self.members.to_string()));
+        let make = |text: &String| {
+            // Within the runs of another strategy, a rule for collecting members has its own defaults.
+            let settings = if text.contains('+') { &members[..3] } else { &members[..] };
+            strategy::parse_with(text, settings)
         };
-        if let Some(rule) = chosen.iter().find(|r| values && matches!(r, GeometricMean | HardVote)) {
-            let name = rule.to_possible_value().map(|v| v.get_name().to_string()).unwrap_or_default();
-            return Err(Error::invalid("--combine", "mean or median where values are predicted", name));
-        }
-        Ok(chosen.iter().map(|r| r.rule()).collect())
+        self.strategy.0.iter().map(make).collect()
+    }
+
+    /// The fitted combiners for this task.
+    pub fn combiners(&self, task: Task) -> Result<Vec<Box<dyn FittedCombiner>>> {
+        let values = matches!(task, Task::Regression { .. });
+        let usual = if values { "mean,median" } else { "mean,geometric-mean,hard-vote" };
+        let names = self.combine.clone().unwrap_or_else(|| Names(split_list(usual)));
+        let make = |text: &String| -> Result<Box<dyn FittedCombiner>> {
+            let entry = combine::registry().get(text)?;
+            if values && !entry.tasks().regression() {
+                let must = "combiners for values, such as mean or median";
+                return Err(Error::invalid("--combine", must, entry.name()));
+            }
+            match combine::registry().parse(text)?.fixed()? {
+                Some(fitted) => Ok(fitted),
+                None => {
+                    let must = "combiners that learn nothing, such as mean";
+                    Err(Error::invalid("--combine", must, entry.name()))
+                }
+            }
+        };
+        names.0.iter().map(make).collect()
     }
 
     /// The settings, for the JSON file. Threads and file names are left out: they change no figure.
@@ -263,8 +270,8 @@ impl Args {
         let mut settings = serde_json::to_value(self).unwrap_or_default();
         settings["task"] = serde_json::json!(prepared.task);
         settings["target"] = serde_json::json!(prepared.target);
-        let rules = self.rules(prepared.train_task()).unwrap_or_default();
-        settings["combine"] = serde_json::json!(rules.iter().map(|r| r.name()).collect::<Vec<_>>());
+        let combiners = self.combiners(prepared.train_task()).unwrap_or_default();
+        settings["combine"] = serde_json::json!(combiners.iter().map(|r| r.name()).collect::<Vec<_>>());
         if self.train_rows.is_some() {
             settings["test_fraction"] = serde_json::Value::Null;
         }

@@ -3,8 +3,10 @@
 //! `cargo run --release --example variance_reduction -- --help`
 mod args;
 mod data;
+#[path = "../common/program.rs"]
+mod program;
 
-use args::{Args, Initial, OptimizerName, StrategyName};
+use args::{Args, Initial, OptimizerName};
 use candle_core::{Result as CandleResult, Tensor};
 use candle_ensemble::{
     combine::FittedCombiner,
@@ -14,14 +16,14 @@ use candle_ensemble::{
     files,
     observe::{Observer, Silent},
     store::{DirectoryStore, MemoryStore, Store},
-    strategy::{Bagging, EnsembleBuilder, MultiRun},
-    threads,
+    strategy::{EnsembleBuilder, MultiRun},
     train::{Adam, Optimizer, Sgd, Trainer},
     weights::InitScheme,
     Checkpoints, ProgressBar, Result, Session,
 };
 use candle_nn::{linear, Linear, Module, VarBuilder};
 use data::Prepared;
+use program::{program, Failure};
 use std::process::ExitCode;
 
 #[global_allocator]
@@ -46,17 +48,10 @@ impl Module for Mlp {
 }
 
 fn main() -> ExitCode {
-    threads::one_core_per_member();
-    match Args::read().and_then(|args| run(&args).map_err(|e| e.to_string())) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(e) => {
-            eprintln!("error: {}", e.lines().collect::<Vec<_>>().join(" "));
-            ExitCode::from(2)
-        }
-    }
+    program(|| run(&Args::read()?))
 }
 
-fn run(args: &Args) -> Result<()> {
+fn run(args: &Args) -> Result<(), Failure> {
     args.check()?;
     let prepared = data::prepare(args)?;
     let say = |line: String| {
@@ -105,19 +100,14 @@ fn study(args: &Args, prepared: &Prepared) -> Result<VarianceReport> {
         });
 
     let baseline = MultiRun::new(args.members);
-    let grow = |name: &StrategyName| -> Box<dyn EnsembleBuilder> {
-        match name {
-            StrategyName::MultiRun => Box::new(MultiRun::new(args.members)),
-            StrategyName::Bootstrap => Box::new(Bagging::new(args.members)),
-        }
-    };
-    let strategies: Vec<_> = args.strategy.iter().map(grow).collect();
+    let strategies = args.strategies()?;
     let strategies: Vec<_> = strategies.iter().map(|s| &**s).collect();
-    let rules = args.rules(prepared.train_task())?;
-    let rules: Vec<&dyn FittedCombiner> = rules.iter().map(|r| &**r).collect();
+    let combiners = args.combiners(prepared.train_task())?;
+    let combiners: Vec<&dyn FittedCombiner> = combiners.iter().map(|c| &**c).collect();
 
-    let trained_apart = !args.strategy.iter().all(|s| matches!(s, StrategyName::MultiRun));
-    let builds = args.repeats * (1 + usize::from(trained_apart));
+    // A strategy of the same plan as the baseline is not trained twice.
+    let trained = strategies.iter().filter(|s| s.name() != baseline.name()).count();
+    let builds = args.repeats * (1 + trained);
     let bar = ProgressBar::new(builds);
     let observer: &dyn Observer = if args.quiet { &Silent } else { &bar };
     let executor = match args.threads {
@@ -137,7 +127,7 @@ fn study(args: &Args, prepared: &Prepared) -> Result<VarianceReport> {
     if let Some(scaler) = &prepared.target_scaler {
         study = study.target_scaler(scaler);
     }
-    let report = study.run(&baseline, &strategies, &rules, args.seed);
+    let report = study.run(&baseline, &strategies, &combiners, args.seed);
     bar.clear();
     report
 }
@@ -145,10 +135,10 @@ fn study(args: &Args, prepared: &Prepared) -> Result<VarianceReport> {
 fn optimizer(args: &Args) -> Optimizer {
     match args.optimizer {
         OptimizerName::Adam => {
-            Adam::new(args.lr).with_epsilon(args.epsilon).with_weight_decay(args.weight_decay).into()
+            Adam::new(args.lr).epsilon(args.epsilon).weight_decay(args.weight_decay).into()
         }
         OptimizerName::Sgd => {
-            Sgd::new(args.lr).with_momentum(args.momentum).with_weight_decay(args.weight_decay).into()
+            Sgd::new(args.lr).momentum(args.momentum).weight_decay(args.weight_decay).into()
         }
     }
 }

@@ -1,8 +1,8 @@
-//! Fitted rules as files.
+//! Files of fitted combiners.
 use crate::{
     codec,
     combine::FittedCombiner,
-    files::{self, header::Fault, read_tensors, tensors::Layout},
+    files::{self, header::FormatError, read_tensors, tensors::TensorFile},
     store::read_file,
     Error, Result,
 };
@@ -10,80 +10,118 @@ use candle_core::{Device, Tensor};
 use serde::{de::DeserializeOwned, Deserialize, Serialize};
 use std::{io, path::Path};
 
+/// The kind of file in the header, and the name of its only tensor. Part of the format.
 const KIND: &str = "rule";
 
 #[derive(Serialize, Deserialize)]
 struct About {
+    /// The combiner's name. The field's name is part of the format.
     rule: String,
 }
 
-/// Writes a fitted rule to `path`, whole or not at all: what it learned without the members, for predictions that
-/// come from elsewhere. (An [`Ensemble`](crate::Ensemble) saves its rule with its members.)
+/// Writes a fitted combiner to `path`: what it learned, without the members. Use it for predictions that come from
+/// elsewhere; an [`Ensemble`](crate::Ensemble) saves its combiner together with its members.
+///
+/// The file is replaced in one step: after a failure `path` holds what it held before.
 ///
 /// ```
-/// use candle_ensemble::combine::{load_rule, save_rule, Weighted};
+/// use candle_ensemble::combine::{load_combiner, save_combiner, Weighted};
 /// # let folder = tempfile::tempdir()?;
-/// # let path = folder.path().join("weights.rule");
+/// # let path = folder.path().join("weights.combiner");
 /// let weights = Weighted::new(&[3., 1.])?;
-/// save_rule(&path, &weights)?;
-/// assert_eq!(load_rule::<Weighted>(&path)?, weights);
+/// save_combiner(&path, &weights)?;
+/// assert_eq!(load_combiner::<Weighted>(&path)?, weights);
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 ///
 /// # Errors
-/// [`Error::Io`] when it cannot be written; [`Error::Invalid`] when bincode cannot read it back (an untagged or
-/// flattened field).
-pub fn save_rule<H: FittedCombiner + Serialize + DeserializeOwned>(
+/// [`Error::Io`] when the file cannot be written; [`Error::Invalid`] when the combiner's serde form cannot be read back
+/// (an untagged or flattened field).
+pub fn save_combiner<H: FittedCombiner + Serialize + DeserializeOwned>(
     path: impl AsRef<Path>,
     fitted: &H,
 ) -> Result<()> {
-    let rule = encode(fitted)?;
+    let bytes = encode(fitted)?;
     let about = serde_json::to_string(&About { rule: fitted.name() })
-        .map_err(|e| Error::invalid("the rule's name", "serializable", e))?;
-    let length = rule.len();
-    let rule = Tensor::from_vec(rule, length, &Device::Cpu)?;
-    let layout = Layout::new(KIND, &about, [(KIND.to_string(), rule)])?;
+        .map_err(|e| Error::invalid("the combiner's name", "serializable", e))?;
+    let length = bytes.len();
+    let bytes = Tensor::from_vec(bytes, length, &Device::Cpu)?;
+    let layout = TensorFile::new(KIND, &about, [(KIND.to_string(), bytes)])?;
     files::write_with(path.as_ref(), |file| layout.write(file))
 }
 
-/// Reads what [`save_rule`] wrote. A file of any origin is safe to hand in.
+/// Reads what [`save_combiner`] wrote. A file of any origin can be read safely: its content is checked before it is
+/// used ([`FittedCombiner::check`]).
 ///
 /// # Errors
-/// [`Error::Io`] when it cannot be read; [`Error::Damaged`] when it is not what was written; [`Error::Foreign`] when it
-/// is something else or another rule than `H`.
-pub fn load_rule<H: FittedCombiner + DeserializeOwned>(path: impl AsRef<Path>) -> Result<H> {
+/// [`Error::Io`] when the file cannot be read; [`Error::Damaged`] when its content was changed or cut short;
+/// [`Error::Foreign`] when it is another kind of file, holds another combiner than `H`, or holds values that do not
+/// agree with each other.
+pub fn load_combiner<H: FittedCombiner + DeserializeOwned>(path: impl AsRef<Path>) -> Result<H> {
     let path = path.as_ref();
     let found = read_file(path, |bytes| {
         let mut content = read_tensors(KIND, bytes)?;
-        let about: About = serde_json::from_str(&content.about)
-            .map_err(|e| Fault::foreign(format!("what it says of itself: {e}")))?;
-        let rule = content.tensors.remove(KIND).and_then(|t| t.to_vec1::<u8>().ok());
-        decode(&about.rule, &rule.ok_or_else(|| Fault::foreign("it has no rule".to_string()))?)
+        let about: About = serde_json::from_str(&content.description)
+            .map_err(|e| FormatError::foreign(format!("its description cannot be read: {e}")))?;
+        let bytes = content.tensors.remove(KIND).and_then(|t| t.to_vec1::<u8>().ok());
+        decode(&about.rule, &bytes.ok_or_else(|| FormatError::foreign("it has no combiner"))?)
     })?;
     found.ok_or_else(|| files::failed(path, io::Error::from(io::ErrorKind::NotFound)))
 }
 
-/// A rule's bytes, if they give a rule that gives the same bytes.
+/// The bytes of a fitted combiner, when decoding and encoding them again gives the same bytes.
 pub(crate) fn encode<H: Serialize + DeserializeOwned>(fitted: &H) -> Result<Vec<u8>> {
     let bytes = codec::encode(fitted)?;
-    let back = codec::decode::<H>(&bytes).and_then(|back| codec::encode(&back).map_err(|e| e.to_string()));
-    match back {
+    let decoded = codec::decode::<H>(&bytes).and_then(|back| codec::encode(&back).map_err(|e| e.to_string()));
+    match decoded {
         Ok(again) if again == bytes => Ok(bytes),
-        why => {
-            let why = why.map_or_else(|e| e, |_| "it comes back different".into());
+        other => {
+            let why = other.map_or_else(|e| e, |_| "one that comes back different".into());
             let must = "one that bincode reads back (no untagged or flattened fields)";
-            Err(Error::invalid("the rule", must, why))
+            Err(Error::invalid("the combiner", must, why))
         }
     }
 }
 
-/// The fitted combiner called `name`, when that is what an `H` calls itself and its fields agree with each other.
-pub(crate) fn decode<H: FittedCombiner + DeserializeOwned>(name: &str, bytes: &[u8]) -> Result<H, Fault> {
-    let other = |why| format!("its rule is {name:?}, which is not the one asked for: {why}");
-    let fitted = codec::decode::<H>(bytes).map_err(|why| Fault::foreign(other(why)))?;
-    fitted.check().map_err(|e| Fault::foreign(format!("its rule {name:?} is not valid: {e}")))?;
+/// The fitted combiner called `name`, when `H` has that name and its fields agree with each other.
+pub(crate) fn decode<H: FittedCombiner + DeserializeOwned>(
+    name: &str,
+    bytes: &[u8],
+) -> Result<H, FormatError> {
+    let other = |why| format!("its combiner is {name:?}, which is not the one asked for: {why}");
+    let fitted = codec::decode::<H>(bytes).map_err(|why| FormatError::foreign(other(why)))?;
+    fitted.check().map_err(|e| FormatError::foreign(format!("its combiner {name:?} is not valid: {e}")))?;
     match fitted.name() {
         own if own == name => Ok(fitted),
-        own => Err(Fault::foreign(format!("its rule is {name:?}, not {own:?}"))),
+        own => Err(FormatError::foreign(format!("its combiner is {name:?}, not {own:?}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::combine::{Fit, FittedPerClass, Weighted};
+
+    fn error<H: FittedCombiner + DeserializeOwned + std::fmt::Debug>(
+        name: &str,
+        fields: &impl Serialize,
+    ) -> String {
+        let bytes = codec::encode(fields).unwrap();
+        decode::<H>(name, &bytes).unwrap_err().of("the file").to_string()
+    }
+
+    #[test]
+    fn fields_that_do_not_agree_are_errors() {
+        let names = |count: usize| (0..count).map(|s| format!("member {s}")).collect::<Vec<_>>();
+        let weighted = |names: Vec<String>, weights: &[f64]| {
+            error::<Weighted>("mine", &("mine", names, weights.to_vec(), None::<Fit>))
+        };
+        assert!(weighted(names(1), &[0.5, 0.5]).contains("number of names must be 2"));
+        assert!(weighted(names(0), &[]).contains("number of slots must be at least 1"));
+        assert!(weighted(names(2), &[0.5, f64::NAN]).contains("weight of member 1 must be finite"));
+        let fit = Fit { objective: 0., iterations: 1, gap: None };
+        let rows = vec![vec![0.5, 0.5], vec![1.]];
+        let per_class = error::<FittedPerClass>("per-class", &(names(2), rows, fit));
+        assert!(per_class.contains("number of names must be 1"), "{per_class}");
     }
 }

@@ -1,7 +1,8 @@
-//! Methods of [`FittedCombiner`](crate::combine::FittedCombiner) that a wrapper passes on to the combiner that it wraps.
+//! Methods of [`FittedCombiner`](crate::combine::FittedCombiner) that a wrapper passes on to the combiner
+//! that it wraps.
 
-/// Implements the listed methods of `FittedCombiner` by calling them on the wrapped combiner. The first argument is a path to
-/// a function that takes `&self` and returns a reference to the wrapped combiner.
+/// Implements the listed methods of `FittedCombiner` by calling them on the wrapped combiner. The first
+/// argument is a path to a function that takes `&self` and returns a reference to the wrapped combiner.
 ///
 /// ```text
 /// impl<F: FittedCombiner> FittedCombiner for Named<F> {

@@ -1,16 +1,18 @@
-//! Held-out predictions as plain numbers, for rules that learn.
-pub(crate) use crate::kernels::cpu::Number;
+//! Held-out predictions as plain numbers, for combiners that learn.
+//!
+//! A [`HeldOutTable`] is complete: a missing prediction is replaced by the mean of the predictions of the same row.
+pub(crate) use crate::kernels::float::Number;
 use crate::{data::Task, kernels::cpu, metrics::Truth, HeldOut, Result};
 use candle_core::{DType, Device, Tensor};
 
-/// `(S, R, C)` complete predictions with their answers.
+/// Complete held-out predictions `(S, R, C)`, slots, rows, classes or outputs, with the targets.
 #[derive(Clone, Debug)]
 pub(crate) struct HeldOutTable {
-    /// Dense, on the CPU, every prediction there ([`HeldOut::fill_missing`]).
+    /// Contiguous, on the CPU, without missing predictions ([`HeldOut::fill_missing`]).
     values: Tensor,
     pub(crate) task: Task,
     pub(crate) truth: Truth,
-    /// The weight of each row; they sum to one.
+    /// The weight of each row; the weights sum to one.
     pub(crate) weights: Vec<f64>,
 }
 
@@ -31,13 +33,25 @@ impl HeldOutTable {
         (dims[0], dims[1], dims[2])
     }
 
-    /// What one slot says, `(R, C)`, row by row.
+    /// The predictions of one slot, `(R, C)`, row by row.
     pub(crate) fn slot(&self, slot: usize) -> Result<Vec<f64>> {
         Ok(self.values.get(slot)?.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?)
     }
 
-    /// Calls `f` with the predictions, slot by slot, row by row.
+    /// Calls `f` with all predictions, slot by slot, row by row.
     pub(crate) fn with<T: Number, R>(&self, f: impl FnOnce(&[T]) -> R) -> Result<R> {
-        Ok(cpu::with(&self.values, f)?)
+        Ok(cpu::with_slice(&self.values, f)?)
     }
 }
+
+/// Evaluates an expression with all predictions of a [`HeldOutTable`] as a slice: of `f32` for classes, whose
+/// probabilities need no more digits, of `f64` for values. Gives a `Result`.
+macro_rules! with_predictions {
+    ($table:expr, |$all:ident| $body:expr) => {
+        match $table.task {
+            $crate::data::Task::Classification { .. } => $table.with(|$all: &[f32]| $body),
+            $crate::data::Task::Regression { .. } => $table.with(|$all: &[f64]| $body),
+        }
+    };
+}
+pub(crate) use with_predictions;

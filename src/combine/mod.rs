@@ -1,7 +1,15 @@
-//! Ways to combine what members say; one rule a file.
+//! Combiners: how the predictions of the members become one.
 //!
-//! A [`Combiner`] is a rule with its parameters still open; fitted, it is a [`FittedCombiner`]. CombinerSet that have nothing
-//! to fit ([`Rule`]) are their own heads.
+//! A [`Combiner`] is fitted on held-out predictions, rows on which the members were not fitted. The result is a
+//! [`FittedCombiner`], a function from the members' predictions `(S, B, C)` to one prediction `(B, C)`: slots, rows,
+//! classes or outputs. A combiner that has nothing to fit ([`FixedCombiner`]), such as [`Mean`], is its own fitted
+//! combiner.
+//!
+//! [`registry`] makes combiners from names. The name stands in the first column; an argument in brackets may be left
+//! out.
+//!
+//! TABLE
+pub(crate) mod any;
 pub(crate) mod blend;
 pub(crate) mod calibrate;
 pub(crate) mod cross_fit;
@@ -11,10 +19,13 @@ pub(crate) mod fixed;
 mod forward;
 pub(crate) mod held_out_table;
 mod metrics;
+pub(crate) mod pruned;
+mod registry;
 mod report;
 pub(crate) mod select;
 pub mod stack;
 
+pub use any::{AnyCombiner, AnyFitted};
 pub use blend::{
     DifferentialEvolution, FittedPerClass, GridSearch, InverseError, LeastSquares, ModelCombination, Penalty,
     PerClass, PredictiveStacking, PseudoBma, SimplexLogLoss, SimplexSquares,
@@ -26,16 +37,17 @@ pub use dynamic::{
     CompetenceMeasure, DynamicSelection, FittedDynamicSelection, FittedGating, FittedKnoraE, FittedKnoraU,
     FittedMetaDes, Gating, KnoraE, KnoraEliminate, KnoraU, KnoraUnion, MetaClassifier, MetaDes, Space,
 };
-pub(crate) use file::{decode as decode_rule, encode as encode_rule};
-pub use file::{load_rule, save_rule};
+pub(crate) use file::{decode as decode_combiner, encode as encode_combiner};
+pub use file::{load_combiner, save_combiner};
 pub(crate) use fixed::softmax_mean::softmax_mean;
 pub use fixed::{
     BordaCount, Fit, GeometricMean, HardVote, LogOddsMean, Maximum, Mean, Median, Minimum, Product,
     RankAverage, TrimmedMean, Weighted, WeightedVote, WinsorizedMean,
 };
 pub(crate) use forward::forward;
-pub(crate) use held_out_table::Number;
-pub use report::{RuleReport, RuleScore};
+pub use pruned::FittedPruned;
+pub use registry::registry;
+pub use report::{CombinerReport, CombinerScore};
 pub use select::{EnsembleSelection, SelectionPath};
 pub use stack::{
     CombinerSet, FittedMultiLayerStack, FittedSet, FittedStack, InferenceMode, MultiLayerStack, Stack,
@@ -47,65 +59,102 @@ use crate::{network::Scale, HeldOut, Result};
 use candle_core::{Result as CandleResult, Tensor};
 use std::fmt::Debug;
 
-/// A rule that may learn.
+/// A way to combine the predictions of members, before it is fitted.
+///
+/// Most combiners learn from held-out predictions: weights, a meta-learner, which members to keep. One that has nothing
+/// to learn implements [`FixedCombiner`], and this trait through it.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use candle_ensemble::{combine::{Combiner, FittedCombiner, Weighted}, data::Task, predictions::*, HeldOut, Result};
+///
+/// /// Weights of 1 for the member with the best headline metric and 0 for the others.
+/// #[derive(Debug)]
+/// struct Best;
+///
+/// impl Combiner for Best {
+///     type Fitted = Weighted;
+///
+///     fn fit(&self, held_out: &HeldOut) -> Result<Weighted> {
+///         let slots = held_out.predictions().slots();
+///         let mut best = (0, f64::INFINITY);
+///         for slot in 0..slots {
+///             let metrics = held_out.select_slots(&[slot])?.metrics(&candle_ensemble::combine::Mean)?;
+///             let loss = if metrics.larger_is_better() { -metrics.headline() } else { metrics.headline() };
+///             if loss < best.1 {
+///                 best = (slot, loss);
+///             }
+///         }
+///         let weights: Vec<f64> = (0..slots).map(|slot| f64::from(u8::from(slot == best.0))).collect();
+///         Weighted::new(&weights)
+///     }
+/// }
+///
+/// let predicted = Tensor::new(&[[[0.9f32, 0.1], [0.6, 0.4]], [[0.7, 0.3], [0.2, 0.8]]], &Device::Cpu)?;
+/// let predictions = Predictions::new(predicted, Task::Classification { classes: 2 })?;
+/// let held_out = HeldOut::from_predictions(&predictions, &Tensor::new(&[0u32, 1], &Device::Cpu)?)?;
+/// assert_eq!(Best.fit(&held_out)?.weights(), Some(&[0., 1.][..]));
+/// # Ok::<(), candle_ensemble::Error>(())
+/// ```
 pub trait Combiner: Debug {
-    /// The fitted rule.
+    /// The type of the fitted combiner.
     type Fitted: FittedCombiner;
 
     /// Fits the combiner on held-out predictions: predictions for rows on which the member that made them was not
-    /// fitted. A combiner that does not need them ([`needs_held_out`](Self::needs_held_out)) may be given none, a
-    /// `held_out` of zero rows.
+    /// fitted. A combiner that does not need them ([`needs_held_out`](Self::needs_held_out)) may be given a `held_out`
+    /// of zero rows.
     ///
     /// # Errors
     /// When a parameter is out of range, or there are too few held-out rows.
     fn fit(&self, held_out: &HeldOut) -> Result<Self::Fitted>;
 
-    /// Whether the combiner learns from held-out predictions.
+    /// Whether the combiner learns from held-out predictions; true, if not overridden.
     fn needs_held_out(&self) -> bool {
         true
     }
 
-    /// Whether it looks at the rows' inputs ([`Predictions::inputs`]), which are then there.
+    /// Whether the combiner reads the rows' inputs. They are then in [`Predictions::inputs`] of what it is fitted on.
     fn needs_inputs(&self) -> bool {
         false
     }
 }
 
-/// A fitted rule: `(S, B, C) -> (B, C)`, slots, rows, classes or outputs.
+/// A combiner that is fitted: a function from the members' predictions `(S, B, C)` to one prediction `(B, C)`, where `S`
+/// is the number of slots, `B` of rows, and `C` of classes or outputs.
 pub trait FittedCombiner: Debug {
-    /// What tables and files call it.
+    /// The name that tables and files show.
     fn name(&self) -> String;
 
-    /// On which scale it wants the predictions.
+    /// The scale on which the predictions of classes are given to [`combine`](Self::combine).
     fn scale(&self) -> Scale {
         Scale::Probability
     }
 
-    /// Whether it is the plain mean of the predictions. An ensemble then takes it straight from what its networks put
-    /// out, in one pass; [`FittedCombiner::combine`] has to give the same to rounding.
+    /// Whether the combined prediction is the plain mean of the predictions. If so, an ensemble may compute the mean
+    /// from the outputs of its networks in one pass, which must equal [`combine`](Self::combine) up to rounding.
     fn is_mean(&self) -> bool {
         false
     }
 
-    /// The weight of each slot, where the rule is a weighted mean of the slots.
+    /// The weight of each slot, if the combined prediction is a weighted mean of the slots.
     fn weights(&self) -> Option<&[f64]> {
         None
     }
 
-    /// How the fit ended, where there was one to find.
+    /// How the fit ended, if it was an optimization.
     fn fitted(&self) -> Option<&Fit> {
         None
     }
 
-    /// Whether it looks at the rows' inputs ([`Predictions::inputs`]), which are then there.
+    /// Whether the combiner reads the rows' inputs. They are then in [`Predictions::inputs`].
     fn needs_inputs(&self) -> bool {
         false
     }
 
-    /// Checks that the fitted combiner is consistent, so that [`FittedCombiner::combine`] cannot panic. [`load_rule`] and
-    /// [`Ensemble::load`](crate::Ensemble::load) call it after decoding, because a file may hold any values that have the
-    /// right types. Implement it for types with fields that must agree with each other; wrappers call it for what they
-    /// wrap.
+    /// Checks that the fitted combiner is consistent, so that [`combine`](Self::combine) cannot panic.
+    /// [`load_combiner`] and [`Ensemble::load`](crate::Ensemble::load) call it after decoding, because a file may hold
+    /// any values that have the right types. Implement it for types with fields that must agree with each other; a
+    /// wrapper calls it for what it wraps.
     ///
     /// # Errors
     /// [`Error::Invalid`](crate::Error::Invalid) when a field is out of range or does not agree with another one.
@@ -113,15 +162,17 @@ pub trait FittedCombiner: Debug {
         Ok(())
     }
 
-    /// Combines the predictions, into probabilities for classes, values for regression. A row that no prediction covers
-    /// comes out as NaN.
+    /// Combines the predictions: probabilities for classes, values for regression. A row without any prediction becomes
+    /// NaN.
     ///
     /// # Errors
-    /// When the rule does not go with the task or with predictions that are missing.
+    /// When the combiner does not go with the task, the number of slots or missing predictions.
     fn combine(&self, predictions: &Predictions) -> CandleResult<Tensor>;
 }
 
-/// A rule that has nothing to fit, and works for any number of predictions, or for as many as it was given weights for.
+/// A combiner that has nothing to fit. It works for any number of slots, or for as many as it was given weights for.
+///
+/// A type that implements it is a [`Combiner`] whose fitted form is a copy of itself.
 pub trait FixedCombiner: FittedCombiner + Clone {}
 
 impl<R: FixedCombiner> Combiner for R {
@@ -136,7 +187,7 @@ impl<R: FixedCombiner> Combiner for R {
     }
 }
 
-/// For programs that choose the rule at run time.
+/// For programs that choose the combiner at run time.
 impl<F: FittedCombiner + ?Sized> FittedCombiner for Box<F> {
     forward!(Box::as_ref; name, scale, is_mean, weights, fitted, needs_inputs, check, combine);
 }

@@ -3,10 +3,8 @@ use candle_core::{Tensor, WithDType};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    data::{
-        dataset::move_view,
-        values::{on_cpu, on_values},
-    },
+    data::{dataset::move_view, values::on_cpu},
+    kernels::cpu::on_values,
     Error, Result,
 };
 

@@ -6,9 +6,10 @@ use candle_core::{DType, Device, Result as CResult, Tensor, WithDType};
 use crate::{
     data::{
         dataset::{check_rows, move_view},
-        values::{digest, on_cpu, on_values},
+        values::{digest, on_cpu},
         Batch, Dataset, Fingerprint, Inputs, Task,
     },
+    kernels::cpu::on_values,
     Error, Result,
 };
 

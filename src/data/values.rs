@@ -1,39 +1,7 @@
 //! The numbers within a tensor, as plain slices of its own type.
 use candle_core::{Device, Tensor, WithDType};
 
-use crate::{data::dataset::move_view, Error, Result};
-
-/// Evaluates `$body` with `$values`, the numbers of a dense tensor on the CPU: once compiled for each type.
-macro_rules! on_values {
-    ($tensor:expr, $values:ident => $body:expr) => {{
-        use candle_core::{CpuStorage as Cpu, Storage};
-        let (storage, layout) = $tensor.storage_and_layout();
-        let (from, to) = layout.contiguous_offsets().unwrap_or((0, 0));
-        macro_rules! on {
-            ($all:ident) => {{
-                let $values = $all.get(from..to).unwrap_or_default();
-                $body
-            }};
-        }
-        match &*storage {
-            Storage::Cpu(Cpu::U8(v)) => on!(v),
-            Storage::Cpu(Cpu::U32(v)) => on!(v),
-            Storage::Cpu(Cpu::I16(v)) => on!(v),
-            Storage::Cpu(Cpu::I32(v)) => on!(v),
-            Storage::Cpu(Cpu::I64(v)) => on!(v),
-            Storage::Cpu(Cpu::BF16(v)) => on!(v),
-            Storage::Cpu(Cpu::F16(v)) => on!(v),
-            Storage::Cpu(Cpu::F32(v)) => on!(v),
-            Storage::Cpu(Cpu::F64(v)) => on!(v),
-            _ => Err($crate::Error::invalid(
-                "a tensor's dtype",
-                "u8, u32, i16, i32, i64, bf16, f16, f32 or f64",
-                format_args!("{:?}", $tensor.dtype()),
-            )),
-        }
-    }};
-}
-pub(super) use on_values;
+use crate::{data::dataset::move_view, kernels::cpu::on_values, Error, Result};
 
 /// Numbers copied at once from another device.
 const BLOCK: usize = 1 << 22;

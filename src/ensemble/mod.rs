@@ -1,21 +1,27 @@
-//! Members and a fitted rule: itself a candle module.
+//! Ensembles: members and a fitted combiner, as one candle module.
+//!
+//! An [`Ensemble`] predicts like one network. It can be a layer of another network, a teacher or a member of another
+//! ensemble, and it can be saved to one file and loaded from it.
 mod file;
 
-use crate::predictions::live::{concat, flatten_inputs, map_batches, LiveMembers};
 use crate::{
     combine::{softmax_mean, FittedCombiner, Weighted},
     data::{Inputs, Task},
-    kernels::cpu,
+    kernels::{argmax::argmax_rows, cpu},
     network::{output::ln, Scale},
+    predictions::live::{concat, flatten_inputs, map_batches, LiveMembers},
     Error, Member, Network, Result,
 };
 use candle_core::{Module, Result as CandleResult, Tensor};
 
-/// Members and a fitted rule.
+/// Members and a fitted combiner, which predict like one network.
 ///
-/// An ensemble is a candle [`Module`]: a layer of another network, a teacher, a member of another ensemble. For
-/// classes `forward` returns log-probabilities, which are valid logits; for regression it returns values in the
-/// shape its members put out. `Send` and `Sync` when the networks and the rule are.
+/// [`Pool::combine`](crate::Pool::combine) makes an ensemble. It is a candle [`Module`], so it stands wherever one of
+/// its members could stand: as a layer of another network, as a teacher, as a member of another ensemble. For
+/// classification `forward` returns log-probabilities `(B, C)`, which are valid logits; for regression it returns values
+/// in the shape of its members' outputs. It is `Send` and `Sync` where the networks and the fitted combiner are.
+///
+/// `N` is the type of the member networks, `F` that of the fitted combiner ([`fitted`](Self::fitted)).
 ///
 /// ```
 /// use candle_core::{DType, Device, Module, Tensor};
@@ -36,47 +42,48 @@ use candle_core::{Module, Result as CandleResult, Tensor};
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 #[derive(Debug)]
-pub struct Ensemble<N, H> {
+pub struct Ensemble<N, F> {
     live: LiveMembers<N>,
-    fitted: H,
+    fitted: F,
     batch_rows: usize,
 }
 
-impl<N: Network, H: FittedCombiner> Ensemble<N, H> {
-    pub(crate) fn new(live: LiveMembers<N>, fitted: H) -> Self {
+impl<N: Network, F: FittedCombiner> Ensemble<N, F> {
+    pub(crate) fn new(live: LiveMembers<N>, fitted: F) -> Self {
         Self { live, fitted, batch_rows: 1024 }
     }
 
-    /// Rows a pass over the members, at least 1; 1024, if not set. What an input of any length needs besides its
-    /// result is the memory of one pass.
+    /// Sets how many rows one pass over the members takes, at least 1; the default is 1024. The memory that a prediction
+    /// needs besides its result is that of one pass, however long the input is.
     #[must_use]
     pub fn batch_rows(mut self, rows: usize) -> Self {
         self.batch_rows = rows.max(1);
         self
     }
 
-    /// The weights and records of the members that predict: all, or the refit ones.
+    /// The weights and records of the members that predict: in a slot with refit members these alone, in other slots all.
     #[must_use]
     pub fn members(&self) -> &[Member] {
         &self.live.members
     }
 
-    /// The fitted rule.
+    /// The fitted combiner, with what it learned: its weights, for example.
     #[must_use]
-    pub fn fitted(&self) -> &H {
+    pub fn fitted(&self) -> &F {
         &self.fitted
     }
 
-    /// What is predicted.
+    /// What the ensemble predicts: classes or values.
     #[must_use]
     pub fn task(&self) -> Task {
         self.live.task
     }
 
-    /// Class ids `(N,)` u32, ties to the lowest class; or values `(N, K)`.
+    /// The prediction for each of N rows: class ids `(N,)` of type u32, where ties go to the lowest class; or values
+    /// `(N, K)` for K outputs.
     ///
     /// # Errors
-    /// When the inputs are empty or don't go with the networks.
+    /// When the inputs are empty or do not fit the networks.
     pub fn predict(&self, inputs: impl Into<Inputs>) -> Result<Tensor> {
         let combined = self.combined(&inputs.into())?;
         match self.task() {
@@ -85,23 +92,23 @@ impl<N: Network, H: FittedCombiner> Ensemble<N, H> {
         }
     }
 
-    /// Probabilities of the classes, `(N, C)`.
+    /// The probabilities of C classes for each of N rows, `(N, C)`.
     ///
     /// # Errors
-    /// When the ensemble predicts values; when the inputs are empty or don't go with the networks.
+    /// When the ensemble is one for regression; when the inputs are empty or do not fit the networks.
     pub fn predict_proba(&self, inputs: impl Into<Inputs>) -> Result<Tensor> {
         match self.task() {
             Task::Classification { .. } => self.combined(&inputs.into()),
             Task::Regression { .. } => {
-                Err(Error::invalid("predict_proba", "asked of an ensemble for classes", "asked of values"))
+                Err(Error::invalid("the task of predict_proba", "classification", "regression"))
             }
         }
     }
 
-    /// What each slot says, `(S, N, C)`: probabilities or values.
+    /// The prediction of each slot, `(S, N, C)`: probabilities or values.
     ///
     /// # Errors
-    /// When the inputs are empty or don't go with the networks.
+    /// When the inputs are empty or do not fit the networks.
     pub fn member_predictions(&self, inputs: impl Into<Inputs>) -> Result<Tensor> {
         let predictions =
             self.live.predict_in_batches(&inputs.into(), self.batch_rows, Scale::Probability)?;
@@ -114,14 +121,14 @@ impl<N: Network, H: FittedCombiner> Ensemble<N, H> {
         {
             return self.mean_of_softmaxes(inputs, classes);
         }
-        let passes =
-            map_batches(inputs, self.batch_rows, &self.live.device, |inputs| Ok(self.say(inputs)?.detach()))?;
+        let passes = map_batches(inputs, self.batch_rows, &self.live.device, |inputs| {
+            Ok(self.combined_pass(inputs)?.detach())
+        })?;
         Ok(concat(passes, 0)?)
     }
 
-    /// What the rule makes of the predictions, `(B, C)`, in one pass. The rule may be anyone's, so its word on the
-    /// shape is not taken.
-    fn say(&self, inputs: &Inputs) -> CandleResult<Tensor> {
+    /// The combined prediction, `(B, C)`, in one pass. A combiner may be the user's own, so the shape is checked.
+    fn combined_pass(&self, inputs: &Inputs) -> CandleResult<Tensor> {
         let mut predictions = self.live.predict(inputs, self.fitted.scale())?;
         if self.fitted.needs_inputs() {
             predictions = predictions.with_inputs(&flatten_inputs(inputs)?)?;
@@ -131,7 +138,7 @@ impl<N: Network, H: FittedCombiner> Ensemble<N, H> {
             shape if predicted.dims() == shape => Ok(predicted),
             shape => {
                 candle_core::bail!(
-                    "{} must give {shape:?}, but gives {:?}",
+                    "{} must return {shape:?}, but returns {:?}",
                     self.fitted.name(),
                     predicted.dims()
                 )
@@ -140,8 +147,8 @@ impl<N: Network, H: FittedCombiner> Ensemble<N, H> {
     }
 }
 
-impl<N: Network, H: FittedCombiner> Ensemble<N, H> {
-    /// The mean of probabilities, straight from the logits.
+impl<N: Network, F: FittedCombiner> Ensemble<N, F> {
+    /// The mean of the members' probabilities, computed from their logits in one step.
     fn mean_of_softmaxes(&self, inputs: &Inputs, classes: usize) -> Result<Tensor> {
         let passes = map_batches(inputs, self.batch_rows, &self.live.device, |inputs| {
             let live = self.live.slots.iter().flatten();
@@ -150,12 +157,12 @@ impl<N: Network, H: FittedCombiner> Ensemble<N, H> {
             let rows = inputs.rows();
             if let Some(odd) = logits.iter().find(|l| l.dims() != [rows, classes]) {
                 candle_core::bail!(
-                    "the network must put out ({rows}, {classes}), but puts out {:?}",
+                    "the network must return ({rows}, {classes}), but returns {:?}",
                     odd.dims()
                 );
             }
             let mut mean = vec![0f32; rows * classes];
-            cpu::with_f32s(&logits, |logits| softmax_mean(logits, classes, &mut mean))?;
+            cpu::with_f32_slices(&logits, |logits| softmax_mean(logits, classes, &mut mean))?;
             Tensor::from_vec(mean, (rows, classes), &self.live.device)
         })?;
         Ok(concat(passes, 0)?)
@@ -163,8 +170,25 @@ impl<N: Network, H: FittedCombiner> Ensemble<N, H> {
 }
 
 impl<N: Network> Ensemble<N, Weighted> {
-    /// Without the slots whose weight is zero: the same predictions, to the bit, from fewer networks and a smaller file.
-    /// Where no slot has a weight, all stay.
+    /// The ensemble without the slots whose weight is zero: the same predictions to the bit, from fewer networks and a
+    /// smaller file. If all weights are zero, all slots stay.
+    ///
+    /// ```
+    /// use candle_core::{Device, Tensor};
+    /// use candle_ensemble::{combine::EnsembleSelection, data::TensorDataset, strategy::KFold, train::Trainer, Session};
+    ///
+    /// let x = Tensor::arange(0f32, 80., &Device::Cpu)?.affine(0.025, -1.)?.reshape((40, 2))?;
+    /// let data = TensorDataset::regression(x.clone(), &x.sum(1)?)?;
+    /// let trainer = Trainer::new(|vb| candle_nn::linear(2, 1, vb)).epochs(2);
+    /// let pool = Session::new(&trainer, &data).fit(&KFold::new(2).repeats(5), 42)?;
+    ///
+    /// let ensemble = pool.combine(&EnsembleSelection::new(2))?; // at most two slots get a weight
+    /// let before = ensemble.predict(&x)?.to_vec2::<f32>()?;
+    /// let pruned = ensemble.pruned();
+    /// assert!(pruned.members().len() <= 4);
+    /// assert_eq!(pruned.predict(&x)?.to_vec2::<f32>()?, before);
+    /// # Ok::<(), candle_ensemble::Error>(())
+    /// ```
     #[must_use]
     pub fn pruned(mut self) -> Self {
         let used = self.fitted.used();
@@ -177,10 +201,10 @@ impl<N: Network> Ensemble<N, Weighted> {
     }
 }
 
-/// In one pass, so that gradients can flow through it.
-impl<N: Network, H: FittedCombiner> Module for Ensemble<N, H> {
+/// Predicts in one pass, so that gradients flow through the ensemble.
+impl<N: Network, F: FittedCombiner> Module for Ensemble<N, F> {
     fn forward(&self, xs: &Tensor) -> CandleResult<Tensor> {
-        let combined = self.say(&Inputs::from(xs.clone()))?;
+        let combined = self.combined_pass(&Inputs::from(xs.clone()))?;
         match self.task() {
             Task::Classification { .. } => ln(&combined),
             Task::Regression { .. } => Ok(combined),
@@ -188,7 +212,7 @@ impl<N: Network, H: FittedCombiner> Module for Ensemble<N, H> {
     }
 }
 
-/// candle's own argmax does not say which of equals it takes.
+/// The class of the largest probability of each row; of equal ones the lowest. candle's argmax leaves ties open.
 fn lowest_argmax(probabilities: &Tensor) -> CandleResult<Tensor> {
-    Tensor::new(cpu::winners(probabilities)?, probabilities.device())
+    Tensor::new(argmax_rows(probabilities)?, probabilities.device())
 }

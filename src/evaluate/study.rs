@@ -5,7 +5,7 @@ use crate::{
     evaluate::{
         size_curve, EnsembleReport, RepeatReport, SingleReport, SizePoint, SizeSummary, VarianceReport,
     },
-    kernels::cpu,
+    kernels::argmax::argmax_rows,
     metrics::{bootstrap_statistic, t_interval, Interval, Metrics, Summary},
     network::Scale,
     plan::Plan,
@@ -244,7 +244,7 @@ impl Truth {
         let (_, width) = predicted.dims2()?;
         match &self.targets {
             Targets::Classes(labels) => {
-                let winners = cpu::winners(predicted)?;
+                let winners = argmax_rows(predicted)?;
                 Ok(winners.iter().zip(labels).map(|(won, id)| f64::from(u8::from(won == id))).collect())
             }
             Targets::Values(values, scaler) => {

@@ -1,29 +1,29 @@
-//! The first words of every file of ours: what it is, and in which format.
+//! Identifiers: the text that every file of this library begins with, and the errors of reading one.
 use crate::Error;
 use std::fmt;
 
-/// Changes whenever bytes that older versions wrote would be misread.
+/// The version of the format. It changes whenever this version would misread the bytes of older ones.
 const FORMAT: u32 = 2;
-const OURS: &str = "candle-ensemble, format ";
+const PREFIX: &str = "candle-ensemble, format ";
 
-/// A digest in hexadecimal.
+/// Length of a digest in hexadecimal.
 pub(crate) const HEX: usize = 64;
 
-/// What is wrong with bytes.
+/// Why bytes cannot be read.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Fault {
-    /// They are no longer what was written.
+pub(crate) enum FormatError {
+    /// They have changed since they were written.
     Damaged(String),
-    /// They are something else.
+    /// They are something other than what was expected.
     Foreign(String),
 }
 
-impl Fault {
+impl FormatError {
     pub(crate) fn foreign(why: impl fmt::Display) -> Self {
         Self::Foreign(why.to_string())
     }
 
-    /// The error about `what`, a path mostly.
+    /// The library's error about `what`, which is mostly a path.
     pub(crate) fn of(self, what: impl fmt::Display) -> Error {
         let what = what.to_string();
         match self {
@@ -33,26 +33,26 @@ impl Fault {
     }
 }
 
-/// The title of a `kind` of file.
-pub(crate) fn title(kind: &str) -> String {
-    format!("{OURS}{FORMAT}, {kind}")
+/// The identifier of a kind of file: library, format and kind.
+pub(crate) fn identifier(kind: &str) -> String {
+    format!("{PREFIX}{FORMAT}, {kind}")
 }
 
-/// Why a file that begins with `found` is no `kind`; `found` may be of any length.
-pub(crate) fn mismatch(found: &[u8], kind: &str) -> Fault {
+/// Why a file that begins with `found` is not of this kind. `found` may be of any length.
+pub(crate) fn wrong_kind(found: &[u8], kind: &str) -> FormatError {
     let start = &found[..found.len().min(300)];
     let line = String::from_utf8_lossy(start);
     let line = line.split(['\n', '"']).next().unwrap_or_default();
-    let Some((format, holds)) = line.strip_prefix(OURS).and_then(|rest| rest.split_once(", ")) else {
-        return Fault::foreign(format!("it does not begin as a {kind} of this library does"));
+    let Some((format, holds)) = line.strip_prefix(PREFIX).and_then(|rest| rest.split_once(", ")) else {
+        return FormatError::foreign(format!("it does not begin like a {kind} of this library"));
     };
     if format != FORMAT.to_string() {
-        return Fault::foreign(format!("it is of format {format:?}, but this version reads {FORMAT}"));
+        return FormatError::foreign(format!("it is of format {format:?}, but this version reads {FORMAT}"));
     }
-    Fault::foreign(format!("it holds a {holds:?}, not a {kind:?}"))
+    FormatError::foreign(format!("it holds a {holds:?}, not a {kind:?}"))
 }
 
-/// The digest that a file carries is not that of its content.
-pub(crate) fn changed() -> Fault {
-    Fault::Damaged("its content is not what was written: the hash differs".into())
+/// The hash in a file differs from that of its content.
+pub(crate) fn hash_mismatch() -> FormatError {
+    FormatError::Damaged("its content is not what was written: the hash differs".into())
 }

@@ -1,7 +1,7 @@
-//! Files mapped into memory: the one place with unsafe code.
+//! Files mapped into memory, which takes unsafe code.
 //!
-//! Mapping saves a second buffer, as large as the file, between the page cache and the tensors, which own their
-//! memory in candle and are copied straight out of the map.
+//! candle's tensors own their memory and are copied out of the map. Without the map, a second buffer as large as the
+//! file would lie between the page cache and the tensors.
 #![allow(unsafe_code)]
 use memmap2::Mmap;
 use std::{
@@ -11,7 +11,7 @@ use std::{
     path::Path,
 };
 
-/// Hands the content of a file to `read`; `None` where there is no file.
+/// Calls `read` with the content of a file; `None` where there is no file.
 ///
 /// The map lives no longer than the call.
 pub(crate) fn with_file<T>(path: &Path, read: impl FnOnce(&[u8]) -> T) -> io::Result<Option<T>> {
@@ -19,20 +19,20 @@ pub(crate) fn with_file<T>(path: &Path, read: impl FnOnce(&[u8]) -> T) -> io::Re
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         file => file?,
     };
-    // SAFETY: The slice stays valid as long as nobody changes or truncates the file under the map. This library
-    // never does: it writes each file under another name and renames it (`files`), so a file in its place has
-    // its final content, and one that is replaced or removed lives on until the map is gone. The map is private
-    // to this call, so the window in which another program could do otherwise is that of one reading. A program
-    // that truncates the file within it ends this process with SIGBUS, as it would any that maps files.
+    // SAFETY: The slice stays valid as long as the file is not changed or truncated while it is mapped. This library
+    // never does that: it writes each file under another name and renames it (`files`), so a file in its place has
+    // its final content, and a file that is replaced or removed stays readable until the map is dropped. The map
+    // lives for this call only, so another program can interfere only while the file is being read. If it truncates
+    // the file then, this process ends with SIGBUS, like any process that maps files.
     let map = unsafe { Mmap::map(&file) }?;
     Ok(Some(read(&map)))
 }
 
-/// The kernel maps more than the page that is touched: up to the whole large page around it, 2 MiB.
+/// The kernel may map a whole large page, 2 MiB, around each page that is accessed.
 #[cfg(unix)]
-const AROUND: usize = 1 << 21;
+const LARGE_PAGE: usize = 1 << 21;
 
-/// A file mapped for as long as this lives, for what is larger than memory.
+/// A file that is mapped as long as this value lives, for files larger than memory.
 #[derive(Debug)]
 pub(crate) struct Mapped(Mmap);
 
@@ -40,8 +40,8 @@ impl Mapped {
     /// Maps a regular file.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let file = open(path)?;
-        // SAFETY: As above, but for the whole of a merge: its files must neither be changed nor truncated while it
-        // runs, which its documentation says. Replacing one by renaming another over it is harmless.
+        // SAFETY: As above, but for the whole duration of a merge, whose documentation requires that its files are
+        // neither changed nor truncated while it runs. Replacing a file by renaming another over it is harmless.
         unsafe { Mmap::map(&file) }.map(Self)
     }
 
@@ -49,16 +49,16 @@ impl Mapped {
         &self.0
     }
 
-    /// These bytes are not needed for now: their pages no longer count as this process's memory.
-    pub(crate) fn done(&self, range: &Range<usize>) {
+    /// Releases the pages of these bytes, which are not needed for now: they no longer count as memory of this process.
+    pub(crate) fn release(&self, range: &Range<usize>) {
         #[cfg(unix)]
         {
             // Large pages are aligned in memory.
-            let base = self.0.as_ptr() as usize % AROUND;
-            let start = ((base + range.start) / AROUND * AROUND).saturating_sub(base);
-            let end = ((base + range.end).next_multiple_of(AROUND) - base).min(self.0.len());
-            // SAFETY: The map is of a file and is never written to, so a page that was let go of and is touched
-            // again comes back with the same content; readers of neighbouring bytes only wait for it.
+            let base = self.0.as_ptr() as usize % LARGE_PAGE;
+            let start = ((base + range.start) / LARGE_PAGE * LARGE_PAGE).saturating_sub(base);
+            let end = ((base + range.end).next_multiple_of(LARGE_PAGE) - base).min(self.0.len());
+            // SAFETY: The map is of a file and is never written to, so a released page that is accessed again is read
+            // from the file with the same content; readers of neighbouring bytes only wait for it.
             let _ = unsafe {
                 self.0.unchecked_advise_range(
                     memmap2::UncheckedAdvice::DontNeed,
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pages_that_were_let_go_of_come_back() {
+    fn released_pages_are_read_again() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
         let bytes: Vec<u8> = (0..300_000u32).map(|i| (i % 251) as u8).collect();
@@ -93,7 +93,7 @@ mod tests {
         let mapped = Mapped::open(&path).unwrap();
         for range in [0..0, 0..1, 100_000..299_999, 299_999..300_000, 0..300_000] {
             assert_eq!(mapped.bytes()[range.clone()], bytes[range.clone()]);
-            mapped.done(&range);
+            mapped.release(&range);
             assert_eq!(mapped.bytes(), bytes);
         }
         fs::write(&path, b"").unwrap();
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn content_emptiness_and_absence() {
+    fn full_empty_and_missing_files_are_read() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
         assert_eq!(with_file(&path, |_| ()).unwrap(), None);
@@ -114,7 +114,7 @@ mod tests {
             crate::files::write_whole(&path, b"x").unwrap();
             bytes.to_vec()
         });
-        assert_eq!(replaced.unwrap().unwrap(), b"abc", "a map sees what it opened");
+        assert_eq!(replaced.unwrap().unwrap(), b"abc", "a map keeps the file that was opened");
         assert!(with_file(folder.path(), |_| ()).unwrap_err().to_string().contains("not a regular file"));
     }
 }

@@ -1,13 +1,13 @@
-//! Files that are there in full or not at all.
+//! Atomic writing of files.
 //!
-//! A file is written under a temporary name beside its place, brought to the disk and renamed, so that neither
-//! a reader nor a crash ever meets half of it, and an older file stays until the new one is whole.
+//! A file is written under a temporary name in the folder of its path, synced to the disk and renamed. So no reader
+//! finds an incomplete file, even after a crash, and an older file stays until the new one is complete.
 pub(crate) mod envelope;
 pub(crate) mod header;
 pub(crate) mod map;
 pub(crate) mod tensors;
 
-pub(crate) use tensors::{read as read_tensors, Layout};
+pub(crate) use tensors::{read as read_tensors, TensorFile};
 
 use crate::{Error, Result};
 use std::{
@@ -17,10 +17,10 @@ use std::{
 };
 use tempfile::NamedTempFile;
 
-/// What temporary names begin with.
+/// The prefix of temporary names.
 const PREFIX: &str = ".candle-ensemble-";
 
-/// Writes `bytes` to `path`, whole or not at all; an existing file is replaced.
+/// Writes `bytes` to `path` atomically: `path` names either the complete new file or what was there before.
 ///
 /// ```
 /// # let folder = tempfile::tempdir()?;
@@ -31,12 +31,12 @@ const PREFIX: &str = ".candle-ensemble-";
 /// ```
 ///
 /// # Errors
-/// [`Error::Io`] with the path when the file cannot be written; what was there before is still there then.
+/// [`Error::Io`] with the path when the file cannot be written. An existing file stays unchanged then.
 pub fn write_whole(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     write_with(path.as_ref(), |file| file.write_all(bytes))
 }
 
-/// The same, written by a closure.
+/// Writes a file atomically with a closure.
 pub(crate) fn write_with(
     path: &Path,
     write: impl FnOnce(&mut NamedTempFile) -> io::Result<()>,
@@ -44,7 +44,7 @@ pub(crate) fn write_with(
     write_draft(path, |draft| write(draft).map_err(|source| failed(path, source)))
 }
 
-/// The same for what is not written from one end to the other, and may fail for other reasons than the file.
+/// Writes a file atomically with a closure that writes out of order or fails for reasons other than the file.
 pub(crate) fn write_file(path: &Path, write: impl FnOnce(&File) -> Result<()>) -> Result<()> {
     write_draft(path, |draft| write(draft.as_file()))
 }
@@ -58,7 +58,7 @@ fn write_draft(path: &Path, write: impl FnOnce(&mut NamedTempFile) -> Result<()>
     sync_folder(path).map_err(failed)
 }
 
-/// Writes a file that is not there yet. `false` where there is one: it stays as it is.
+/// Writes a new file atomically. Returns `false` where there is a file already, which stays unchanged.
 pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Result<bool> {
     let attempt = || {
         let mut file = draft(path)?;
@@ -73,7 +73,7 @@ pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Result<bool> {
     attempt().map_err(|source| failed(path, source))
 }
 
-/// Removes a file; one that is not there is no error.
+/// Removes a file, if it exists.
 pub(crate) fn remove(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
         Ok(()) => sync_folder(path),
@@ -87,48 +87,48 @@ pub(crate) fn failed(path: &Path, source: io::Error) -> Error {
     Error::Io { path: path.to_owned(), source }
 }
 
-/// A temporary file beside `path`, with its extension, locked as long as it is open.
+/// A temporary file in the folder of `path`, with its extension, locked as long as it is open.
 fn draft(path: &Path) -> io::Result<NamedTempFile> {
     let suffix = path.extension().map(|e| format!(".{}", e.to_string_lossy().to_ascii_lowercase()));
     let mut options = tempfile::Builder::new();
     options.prefix(PREFIX).suffix(suffix.as_deref().unwrap_or_default());
-    // Temporary files are closed to other users; what becomes of this one is as open as any new file.
+    // Temporary files are private by default; this one gets the permissions of any new file.
     #[cfg(unix)]
     options.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     loop {
         let file = options.tempfile_in(folder(path))?;
-        if !swept(&file) {
+        if !removed_before_lock(&file) {
             return Ok(file);
         }
     }
 }
 
-/// Takes the lock that tells [`sweep`] of other processes that someone is at work. Whether one came before it.
+/// Takes the lock that protects the file from [`remove_leftovers`] in other processes. Returns whether it was removed
+/// before the lock was taken.
 #[cfg(unix)]
-fn swept(file: &NamedTempFile) -> bool {
+fn removed_before_lock(file: &NamedTempFile) -> bool {
     match file.as_file().try_lock() {
         Err(fs::TryLockError::WouldBlock) => true,
         Ok(()) => !file.path().exists(),
-        // A file system without locks: nobody sweeps there.
+        // On a file system without locks no leftovers are removed.
         Err(fs::TryLockError::Error(_)) => false,
     }
 }
 
-/// Elsewhere than on Unix a lock would keep the file from being opened a second time, so nothing is swept.
+/// On other systems than Unix a locked file cannot be opened a second time, so no leftovers are removed.
 #[cfg(not(unix))]
-fn swept(_: &NamedTempFile) -> bool {
+fn removed_before_lock(_: &NamedTempFile) -> bool {
     false
 }
 
-/// Removes what writers that are no longer alive left in `folder`. Whatever goes wrong is left for another day:
-/// the leftovers harm nobody.
-pub(crate) fn sweep(folder: &Path) {
+/// Removes temporary files in `folder` whose writers no longer run. Errors are ignored, because leftovers are harmless.
+pub(crate) fn remove_leftovers(folder: &Path) {
     #[cfg(unix)]
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         if entry.file_name().to_string_lossy().starts_with(PREFIX) {
             let path = entry.path();
             let abandoned = File::open(&path).is_ok_and(|file| {
-                // Removed while the lock is held: a writer that has just made it then sees that it is gone.
+                // Removed under the lock, so that a writer that has just created it notices.
                 file.try_lock().is_ok() && fs::remove_file(&path).is_ok()
             });
             tracing::debug!(path = %path.display(), abandoned, "a temporary file");
@@ -145,13 +145,13 @@ fn folder(path: &Path) -> PathBuf {
     }
 }
 
-/// Brings the folder's new entry to the disk: without it a renamed file may be gone after a power cut.
+/// Syncs the folder's entries to the disk: without that, a renamed file may be lost in a power failure.
 fn sync_folder(path: &Path) -> io::Result<()> {
     if !cfg!(unix) {
         return Ok(());
     }
     match File::open(folder(path))?.sync_all() {
-        // Some network file systems cannot, and keep their own order.
+        // Some network file systems cannot sync folders.
         Err(e) if matches!(e.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
         done => done,
     }
@@ -199,21 +199,21 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn leftovers_of_the_dead_are_swept_and_the_living_are_left_alone() {
+    fn leftovers_of_dead_writers_are_removed_and_those_of_running_ones_stay() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.bin");
-        let dead = folder.path().join(format!("{PREFIX}dead.bin"));
-        fs::write(&dead, "half").unwrap();
-        fs::write(folder.path().join(".other"), "of someone else").unwrap();
-        let living = draft(&path).unwrap();
-        sweep(folder.path());
-        assert!(!dead.exists() && living.path().exists());
+        let abandoned = folder.path().join(format!("{PREFIX}abandoned.bin"));
+        fs::write(&abandoned, "half").unwrap();
+        fs::write(folder.path().join(".other"), "of another program").unwrap();
+        let open = draft(&path).unwrap();
+        remove_leftovers(folder.path());
+        assert!(!abandoned.exists() && open.path().exists());
         assert_eq!(names(folder.path()).len(), 2);
     }
 
     #[cfg(unix)]
     #[test]
-    fn writers_and_sweepers_side_by_side_lose_nothing() {
+    fn removing_leftovers_beside_writers_loses_no_file() {
         let folder = tempfile::tempdir().unwrap();
         std::thread::scope(|s| {
             let writers: Vec<_> = (0..4)
@@ -223,7 +223,7 @@ mod tests {
                 })
                 .collect();
             while !writers.iter().all(|w| w.is_finished()) {
-                sweep(folder.path());
+                remove_leftovers(folder.path());
             }
         });
         for w in 0..4 {

@@ -1,13 +1,14 @@
-//! Tensors and a text about them as one safetensors file that carries its own hash.
+//! Tensors with a description, as one safetensors file that contains its own hash.
 //!
-//! The layout is that of safetensors 0.4 and later, so any of its readers opens the files. The header has one
-//! metadata entry, and begins with it; the entry's value is the hash of the whole file (taken with zeros in the
-//! hash's own place), a space, and the text.
+//! The layout is that of safetensors 0.4 and later, so that any of its readers opens the files. The header begins with
+//! its only metadata entry, whose value is the hash of the whole file (computed with zeros in place of the hash), a
+//! space, and the description.
 //!
-//! Both ways are written out here, for two reasons. safetensors' writer needs all tensors in one buffer. And its
-//! reader, in 0.8, trusts sums of offsets and shapes that overflow; this one meets files of any origin.
+//! This module has a writer and a reader of its own for two reasons: the writer of safetensors needs all tensors in one
+//! buffer, and its reader (version 0.8) does not check sums of offsets and shapes for overflow, which a reader of files
+//! of any origin must do.
 use crate::{
-    files::header::{changed, mismatch, title, Fault, HEX},
+    files::header::{hash_mismatch, identifier, wrong_kind, FormatError, HEX},
     Error, Result,
 };
 use candle_core::{DType, Device, Tensor};
@@ -23,47 +24,51 @@ use std::{
 };
 
 const METADATA: &str = "__metadata__";
-/// Length of the header's length.
+/// Size in bytes of the field with the header's length.
 const LENGTH: usize = 8;
 const ZEROS: [u8; HEX] = [b'0'; HEX];
 
-/// What comes before the hash.
+/// The start of the header, up to the hash.
 fn opening(kind: &str) -> String {
-    format!("{{\"{METADATA}\":{{\"{}\":\"", title(kind))
+    format!("{{\"{METADATA}\":{{\"{}\":\"", identifier(kind))
 }
 
-/// A file to be.
-pub(crate) struct Layout {
+/// A file that is ready to be written.
+pub(crate) struct TensorFile {
     header: Vec<u8>,
-    /// Where the hash goes in the header.
+    /// Position of the hash in the header.
     hash_at: usize,
     tensors: Vec<Tensor>,
 }
 
-impl Layout {
-    /// Checks the tensors and lays out the file.
+impl TensorFile {
+    /// Checks the tensors and computes the layout of the file.
     pub(crate) fn new(
         kind: &str,
-        about: &str,
+        description: &str,
         tensors: impl IntoIterator<Item = (String, Tensor)>,
     ) -> Result<Self> {
         let mut all = vec![];
         for (name, tensor) in tensors {
             if name == METADATA {
-                return Err(Error::invalid("a tensor's name", "another than safetensors' own", name));
+                return Err(Error::invalid(
+                    "a tensor's name",
+                    "different from the name of safetensors' metadata",
+                    name,
+                ));
             }
-            let must = "of a type that every machine stores (f8 to f64 or integers)";
+            let must = "of a type that safetensors stores (f8 to f64 or integers)";
             let dtype = stored(tensor.dtype())
                 .ok_or_else(|| Error::invalid(&*name, must, tensor.dtype().as_str()))?;
             all.push((dtype, name, tensor.to_device(&Device::Cpu)?));
         }
-        // As safetensors has it: the largest types first, so that all are aligned; then by name.
+        // The order of safetensors: the largest types first, so that all are aligned, then by name.
         all.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
         let mut header = opening(kind);
         let hash_at = header.len();
         header.push_str(&"0".repeat(HEX));
-        let about = json(&format!(" {about}"))?;
-        header.push_str(about.strip_prefix('"').unwrap_or(&about));
+        let description = json(&format!(" {description}"))?;
+        header.push_str(description.strip_prefix('"').unwrap_or(&description));
         header.push('}');
         let mut start = 0;
         for (dtype, name, tensor) in &all {
@@ -79,7 +84,7 @@ impl Layout {
         Ok(Self { header, hash_at, tensors: all.into_iter().map(|(_, _, tensor)| tensor).collect() })
     }
 
-    /// Writes the file from where `out` stands, one tensor in memory at a time.
+    /// Writes the file at the current position of `out`, one tensor in memory at a time.
     pub(crate) fn write(&self, out: &mut (impl Write + Seek)) -> io::Result<()> {
         let start = out.stream_position()?;
         let mut hasher = blake3::Hasher::new();
@@ -112,7 +117,7 @@ fn json(value: &impl serde::Serialize) -> Result<String> {
     serde_json::to_string(value).map_err(|e| Error::invalid("a value to be stored", "serializable", e))
 }
 
-/// What safetensors calls a type, if both it and candle can hold it in full.
+/// The safetensors name of a type, if both safetensors and candle support it.
 fn stored(dtype: DType) -> Option<Dtype> {
     Some(match dtype {
         DType::U8 => Dtype::U8,
@@ -129,59 +134,64 @@ fn stored(dtype: DType) -> Option<Dtype> {
     })
 }
 
-/// The text and the tensors of a file, on the CPU.
+/// The description and the tensors of a file, on the CPU.
 pub(crate) struct Content {
-    pub(crate) about: String,
+    pub(crate) description: String,
     pub(crate) tensors: BTreeMap<String, Tensor>,
 }
 
-/// The content of a whole and unchanged file of a `kind`. Allocates no more than a small multiple of the bytes
-/// that are there, whatever the header says.
-pub(crate) fn read(kind: &str, bytes: &[u8]) -> Result<Content, Fault> {
+/// Reads a file; an error unless it is a complete and unchanged file of this kind. Allocates no more than a small
+/// multiple of its size, whatever the header says.
+pub(crate) fn read(kind: &str, bytes: &[u8]) -> Result<Content, FormatError> {
     let opening = opening(kind);
     let hash_at = LENGTH + opening.len();
     if bytes.get(LENGTH..hash_at) != Some(opening.as_bytes()) {
-        // Past the opening brace and safetensors' own name, to our title.
-        return Err(mismatch(bytes.get(LENGTH + METADATA.len() + 6..).unwrap_or_default(), kind));
+        // Skips the opening brace and the name of the metadata.
+        return Err(wrong_kind(bytes.get(LENGTH + METADATA.len() + 6..).unwrap_or_default(), kind));
     }
-    let hash = bytes.get(hash_at..hash_at + HEX).ok_or_else(changed)?;
+    let hash = bytes.get(hash_at..hash_at + HEX).ok_or_else(hash_mismatch)?;
     let mut hasher = blake3::Hasher::new();
     hasher.update(&bytes[..hash_at]).update(&ZEROS).update(&bytes[hash_at + HEX..]);
     if hash != hasher.finalize().to_hex().as_bytes() {
-        return Err(changed());
+        return Err(hash_mismatch());
     }
-    // What follows can only be wrong in a file that someone else made.
+    // From here on, only a file that another program made can be wrong.
     let (mut header, data) = split(bytes)?;
-    let about = header.metadata.remove(&title(kind)).unwrap_or_default();
-    let about = about.get(HEX + 1..).unwrap_or_default().to_string();
-    Ok(Content { about, tensors: cut(header.tensors, data)? })
+    let description = header.metadata.remove(&identifier(kind)).unwrap_or_default();
+    let description = description.get(HEX + 1..).unwrap_or_default().to_string();
+    Ok(Content { description, tensors: copied(header.tensors, data)? })
 }
 
-/// The header of a file, and what follows it.
-fn split(bytes: &[u8]) -> Result<(Header, &[u8]), Fault> {
-    let (length, rest) =
-        bytes.split_first_chunk().ok_or_else(|| Fault::Damaged("it is too short to have a header".into()))?;
+/// The header of a file, and the bytes after it.
+fn split(bytes: &[u8]) -> Result<(Header, &[u8]), FormatError> {
+    let (length, rest) = bytes
+        .split_first_chunk()
+        .ok_or_else(|| FormatError::Damaged("it is too short to have a header".into()))?;
     let length = usize::try_from(u64::from_le_bytes(*length)).unwrap_or(usize::MAX);
     let (header, data) = rest
         .split_at_checked(length)
-        .ok_or_else(|| Fault::foreign("its header is said to be longer than the file"))?;
-    let header = serde_json::from_slice(header).map_err(|e| Fault::foreign(format!("its header: {e}")))?;
+        .ok_or_else(|| FormatError::foreign("its header claims to be longer than the file"))?;
+    let header =
+        serde_json::from_slice(header).map_err(|e| FormatError::foreign(format!("its header: {e}")))?;
     Ok((header, data))
 }
 
-/// Tensors that lie one behind the other, from one end of `length` bytes to the other, each as large as its shape
-/// says; in that order.
-fn laid_out(infos: BTreeMap<String, TensorInfo>, length: usize) -> Result<Vec<(String, TensorInfo)>, Fault> {
+/// The tensors in the order of their offsets, checked to fill `length` bytes without gaps and to have the sizes of their
+/// shapes.
+fn checked(
+    infos: BTreeMap<String, TensorInfo>,
+    length: usize,
+) -> Result<Vec<(String, TensorInfo)>, FormatError> {
     let mut infos: Vec<_> = infos.into_iter().collect();
     infos.sort_by_key(|(_, info)| info.data_offsets);
     let mut at = 0;
     for (name, info) in &infos {
-        let bad = |why: &str| Fault::foreign(format!("its tensor {name:?} {why}"));
+        let bad = |why: &str| FormatError::foreign(format!("its tensor {name:?} {why}"));
         let (start, end) = info.data_offsets;
         if start != at || end < start || end > length {
-            return Err(bad("lies elsewhere"));
+            return Err(bad("does not follow the one before it"));
         }
-        // Strides are products too, of every dimension but those that are 0.
+        // Strides are products of dimensions too, except for those that are 0.
         info.shape
             .iter()
             .try_fold(info.dtype.bitsize(), |size, dim| size.checked_mul((*dim).max(1)))
@@ -189,20 +199,20 @@ fn laid_out(infos: BTreeMap<String, TensorInfo>, length: usize) -> Result<Vec<(S
             .ok_or_else(|| bad("is too large for this machine"))?;
         let bits = info.shape.iter().product::<usize>() * info.dtype.bitsize();
         if (end - start).checked_mul(8) != Some(bits) {
-            return Err(bad("has another size than its shape says"));
+            return Err(bad("has a size that differs from its shape"));
         }
         at = end;
     }
     match at == length {
         true => Ok(infos),
-        false => Err(Fault::foreign("its tensors are followed by other bytes")),
+        false => Err(FormatError::foreign("its tensors are followed by other bytes")),
     }
 }
 
-/// Tensors from one end of `data` to the other.
-fn cut(infos: BTreeMap<String, TensorInfo>, data: &[u8]) -> Result<BTreeMap<String, Tensor>, Fault> {
+/// The tensors in `data`, copied.
+fn copied(infos: BTreeMap<String, TensorInfo>, data: &[u8]) -> Result<BTreeMap<String, Tensor>, FormatError> {
     let tensor = |(name, info): (String, TensorInfo)| {
-        let bad = |why: &str| Fault::foreign(format!("its tensor {name:?} {why}"));
+        let bad = |why: &str| FormatError::foreign(format!("its tensor {name:?} {why}"));
         let dtype = DType::try_from(info.dtype)
             .ok()
             .filter(|dtype| stored(*dtype) == Some(info.dtype))
@@ -212,35 +222,35 @@ fn cut(infos: BTreeMap<String, TensorInfo>, data: &[u8]) -> Result<BTreeMap<Stri
             .map_err(|e| bad(&Error::from(e).to_string()))?;
         Ok((name, tensor))
     };
-    laid_out(infos, data.len())?.into_iter().map(tensor).collect()
+    checked(infos, data.len())?.into_iter().map(tensor).collect()
 }
 
-/// The longest header of a file of others, as safetensors has it.
-const LONGEST: u64 = 100_000_000;
+/// The longest header of a file of any origin, as in safetensors.
+const MAX_HEADER: u64 = 100_000_000;
 
-/// What is in a safetensors file of any origin, in its order; offsets count from its first byte. Allocates no more than
-/// a small multiple of its header, and reads nothing else.
-pub(crate) fn contents(bytes: &[u8]) -> Result<Vec<(String, TensorInfo)>, Fault> {
+/// The tensors of a safetensors file of any origin, in its order, with offsets from its first byte. Reads the header
+/// only, and allocates no more than a small multiple of it.
+pub(crate) fn contents(bytes: &[u8]) -> Result<Vec<(String, TensorInfo)>, FormatError> {
     let length = bytes.first_chunk().map_or(0, |length| u64::from_le_bytes(*length));
-    if length > LONGEST {
-        return Err(Fault::foreign(format!("its header is said to be {length} bytes long")));
+    if length > MAX_HEADER {
+        return Err(FormatError::foreign(format!("its header claims to be {length} bytes long")));
     }
     let (header, data) = split(bytes)?;
     let end = header.tensors.values().map(|info| info.data_offsets.1).max().unwrap_or_default();
     if end > data.len() {
-        let why = format!("it is cut short: its tensors are {end} bytes long, and {} are there", data.len());
-        return Err(Fault::Damaged(why));
+        let why = format!("it is cut short: its tensors take {end} bytes, but it has {}", data.len());
+        return Err(FormatError::Damaged(why));
     }
     let before = bytes.len() - data.len();
-    let mut tensors = laid_out(header.tensors, data.len())?;
+    let mut tensors = checked(header.tensors, data.len())?;
     for (_, info) in &mut tensors {
         info.data_offsets = (info.data_offsets.0 + before, info.data_offsets.1 + before);
     }
     Ok(tensors)
 }
 
-/// The head of a plain safetensors file: the length of its header, and the header, with the metadata that marks
-/// tensors which any framework may read, and the tensors in the order given.
+/// The start of a plain safetensors file, up to its first tensor: the header's length, and the header with the tensors in
+/// the given order and the metadata that other frameworks expect.
 pub(crate) fn head<'a>(tensors: impl Iterator<Item = (&'a str, Dtype, &'a [usize])>) -> Result<Vec<u8>> {
     let mut header = format!("{{\"{METADATA}\":{{\"format\":\"pt\"}}");
     let mut start = 0;
@@ -258,7 +268,7 @@ pub(crate) fn head<'a>(tensors: impl Iterator<Item = (&'a str, Dtype, &'a [usize
     Ok(head)
 }
 
-/// The JSON at the head of the file. A name that comes twice is an error.
+/// The JSON header of a file. A name that occurs twice is an error.
 #[derive(Default)]
 struct Header {
     metadata: BTreeMap<String, String>,

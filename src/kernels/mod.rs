@@ -1,6 +1,8 @@
-//! Loops over plain slices, and access to the numbers behind candle's tensors on the CPU.
+//! Loops over plain slices, and the one place that reaches into the storage of candle's tensors.
+pub(crate) mod argmax;
 pub(crate) mod cpu;
-pub(crate) mod real;
-pub(crate) mod slices;
-pub(crate) mod strips;
+pub(crate) mod exp;
+pub(crate) mod float;
+pub(crate) mod linear;
+pub(crate) mod simd;
 pub(crate) mod sums;

@@ -1,9 +1,38 @@
-//! Sums and extremes over a slice in eight interleaved parts: one running total would make every addition wait
-//! for the one before it, and the compiler may not reorder them itself.
+//! Sums and extremes of a slice, in eight interleaved partial results.
+//!
+//! With a single running total every addition would wait for the one before it, and the compiler may not reorder
+//! additions of floating-point numbers itself. The number of partial results is fixed, so results do not depend on the
+//! processor.
 
+/// The number of partial results.
 const LANES: usize = 8;
 
-/// Folds every element into its lane; the elements left over go to the first lanes.
+/// Folds the elements with `add` into eight partial results and combines those with `join`. The number of partial
+/// results is fixed, so the result is the same for any vector width. Fewer than 32 elements are folded one by one.
+#[inline(always)]
+pub(crate) fn fold_in_lanes<X: Copy, A: Copy>(
+    elements: &[X],
+    start: A,
+    add: impl Fn(A, X) -> A,
+    join: impl Fn(A, A) -> A,
+) -> A {
+    if elements.len() < 4 * LANES {
+        return elements.iter().fold(start, |a, &x| add(a, x));
+    }
+    let mut lanes = [start; LANES];
+    let mut chunks = elements.chunks_exact(LANES);
+    for chunk in &mut chunks {
+        for (lane, &x) in lanes.iter_mut().zip(chunk) {
+            *lane = add(*lane, x);
+        }
+    }
+    for (lane, &x) in lanes.iter_mut().zip(chunks.remainder()) {
+        *lane = add(*lane, x);
+    }
+    lanes.into_iter().reduce(join).unwrap_or(start)
+}
+
+/// Folds element `i` into partial result `i % LANES`.
 fn fold(xs: &[f64], start: f64, step: impl Fn(f64, f64) -> f64) -> [f64; LANES] {
     let mut lanes = [start; LANES];
     let blocks = xs.chunks_exact(LANES);
@@ -16,12 +45,12 @@ fn fold(xs: &[f64], start: f64, step: impl Fn(f64, f64) -> f64) -> [f64; LANES] 
     lanes
 }
 
-/// Sum of `f` over the elements; 0 for none.
+/// The sum of `f` over the elements; 0 for an empty slice.
 pub(crate) fn sum(xs: &[f64], f: impl Fn(f64) -> f64) -> f64 {
     fold(xs, 0.0, |total, x| total + f(x)).iter().sum()
 }
 
-/// Smallest and largest element; a NaN is passed over.
+/// The smallest and the largest element. NaN elements are ignored.
 pub(crate) fn range(xs: &[f64]) -> (f64, f64) {
     let least = |a: f64, b: f64| if b < a { b } else { a };
     let most = |a: f64, b: f64| if b > a { b } else { a };
@@ -35,7 +64,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_element_counts_once_whatever_the_length() {
+    fn partial_results_are_joined() {
+        for n in 0..40u64 {
+            let numbers: Vec<u64> = (1..=n).collect();
+            assert_eq!(fold_in_lanes(&numbers, 0, |a, x| a + x, |a, b| a + b), n * (n + 1) / 2);
+        }
+    }
+
+    #[test]
+    fn every_element_counts_once_for_any_length() {
         for n in 0..40 {
             let xs: Vec<f64> = (1..=n).map(f64::from).collect();
             let n = f64::from(n);
@@ -47,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn nan_shows_in_the_sum_and_not_in_the_range() {
+    fn nan_makes_the_sum_nan_and_is_ignored_by_the_range() {
         let xs = [2.0, f64::NAN, 1.0];
         assert!(sum(&xs, |x| x).is_nan());
         assert_eq!(range(&xs), (1.0, 2.0));

@@ -19,6 +19,7 @@ mod averages;
 pub(crate) mod files;
 pub(crate) mod methods;
 mod network;
+mod registry;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -30,9 +31,10 @@ pub use methods::{
     Slerp, Sources, Strip, TaskArithmetic, Ties,
 };
 pub use network::{
-    barrier, barrier_at_mean, best_of, diagonal_fisher, re_estimate, repair, Barrier, Best, BestOf,
-    BestReport, Candidate, MaxBarrier, MergeSpec, Merged, Model, Repaired, BARRIER_POINTS,
+    barrier, barrier_at_mean, best_of, diagonal_fisher, re_estimate, repair, Alignment, Barrier, Best,
+    BestOf, BestReport, Candidate, MaxBarrier, MergeSpec, Merged, Model, Repaired, BARRIER_POINTS,
 };
+pub use registry::registry;
 
-pub use crate::kernels::strips::STRIP;
+pub use crate::kernels::linear::STRIP_LEN;
 pub use crate::weights::{average, mix, Average, Ema, NamedTensors, RunWeights, Swa, WarmUp};

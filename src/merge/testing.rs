@@ -124,14 +124,14 @@ pub(crate) fn accuracy(output: &Tensor, data: &TensorDataset, rows: &[u32]) -> f
 /// Networks trained on the digits from different seeds.
 pub(crate) fn trained<N: crate::Network>(
     trainer: Trainer<N>,
-    epochs: u32,
-    networks: u32,
+    epochs: usize,
+    networks: usize,
     seed: u64,
     data: &TensorDataset,
 ) -> Vec<Weights> {
     let trainer = trainer.epochs(epochs).batch_size(32).optimizer(Optimizer::adam(3e-3));
     let data = data.subset(&split().0).unwrap();
-    let pool = Session::new(&trainer, &data).fit(&MultiRun::new(networks as _), seed).unwrap();
+    let pool = Session::new(&trainer, &data).fit(&MultiRun::new(networks), seed).unwrap();
     pool.members().iter().map(|member| member.weights.clone()).collect()
 }
 

@@ -1,4 +1,4 @@
-//! Accuracy.
+//! The accuracy.
 use crate::{
     kernels::sums,
     metrics::inputs::{Case, Cases},
@@ -6,12 +6,24 @@ use crate::{
 };
 use candle_core::Tensor;
 
-/// Share of the rows whose most probable class is the label: `1/N Σᵢ [argmax_c p_ic = yᵢ]`, 0 to 1.
+/// Computes the accuracy: the share of rows whose most probable class is the label.
 ///
-/// Of classes that tie for the most probable the lowest is taken, so the answer depends on nothing but the
-/// numbers. `probs` is `(N, C)`; `weights`, one a row, make it a weighted mean. Errors: see the
-/// [module](super).
+/// ```text
+/// 1/N Σᵢ [argmax_c p_ic = yᵢ]
+/// ```
 ///
+/// It is between 0 and 1; more is better. `probs` is `(N, C)` (rows, classes) of any float type; `weights` has one weight
+/// for each row and makes the mean a weighted one. Of classes that tie for the most probable the lowest is taken.
+///
+/// Use it to report how often a classifier is right. It ignores the probabilities themselves, and few rows change it
+/// only in steps; to choose between models, [`nll`](super::nll()) and [`brier`](super::brier()) vary less.
+///
+/// The cost is one pass over the probabilities.
+///
+/// # Errors
+/// When the inputs are not valid; see the [module](super).
+///
+/// # Examples
 /// ```
 /// use candle_core::{Device, Tensor};
 /// use candle_ensemble::metrics::accuracy;
@@ -20,11 +32,13 @@ use candle_core::Tensor;
 /// assert_eq!(accuracy(&probs, &[0, 1], None)?, 0.5); // the tie goes to class 0
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
+///
+/// Reference: scikit-learn's `accuracy_score` of the most probable classes.
 pub fn accuracy(probs: &Tensor, labels: &[u32], weights: Option<&[f32]>) -> Result<f64> {
     Cases::new(probs, labels, weights)?.mean(|case| f64::from(Top::of(case).correct))
 }
 
-/// What the most probable class says.
+/// The most probable class of a row.
 pub(crate) struct Top {
     /// Its probability.
     pub(crate) confidence: f64,
@@ -42,15 +56,13 @@ impl Top {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tables;
     use super::*;
+    use crate::metrics::reference::check_classification;
     use candle_core::Device;
 
     #[test]
     fn agrees_with_scikit_learn() {
-        let (probs, labels, weights) = tables::classification();
-        tables::close(accuracy(&probs, &labels, None).unwrap(), 0.7333333333333333);
-        tables::close(accuracy(&probs, &labels, Some(&weights)).unwrap(), 0.8095238095238095);
+        check_classification(accuracy, [0.7333333333333333, 0.8095238095238095]);
     }
 
     #[test]

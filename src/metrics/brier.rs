@@ -1,4 +1,4 @@
-//! Brier score.
+//! The Brier score.
 use crate::{
     kernels::sums,
     metrics::inputs::{Case, Cases},
@@ -6,14 +6,26 @@ use crate::{
 };
 use candle_core::Tensor;
 
-/// Brier score: `1/N Σᵢ Σ_c (p_ic - [c = yᵢ])²`, 0 to 2, less is better (Brier 1950,
-/// `doi:10.1175/1520-0493(1950)078<0001:VOFEIT>2.0.CO;2`).
+/// Computes the Brier score: the mean squared distance of the probabilities from the label's indicator.
 ///
-/// This is Brier's own form, summed over all classes: for two classes it is twice the one that only counts the
-/// positive class (scikit-learn's `brier_score_loss` gives this one with `scale_by_half=False`). Guessing
-/// uniformly costs `1 - 1/C`. `probs` is `(N, C)`; `weights`, one a row, make it a weighted mean. Errors: see
-/// the [module](super).
+/// ```text
+/// 1/N Σᵢ Σ_c (p_ic − [c = yᵢ])²
+/// ```
 ///
+/// It is between 0 and 2; less is better. Uniform probabilities score `1 − 1/C`. `probs` is `(N, C)` (rows, classes) of any
+/// float type; `weights` has one weight for each row and makes the mean a weighted one. This is Brier's own form, summed
+/// over all classes. For two classes it is twice the form that uses the positive class only; scikit-learn's
+/// `brier_score_loss` computes it with `scale_by_half=False`.
+///
+/// Use it as a proper score of probabilities that stays finite for certain errors. [`nll`](super::nll()) penalises these
+/// more.
+///
+/// The cost is one pass over the probabilities.
+///
+/// # Errors
+/// When the inputs are not valid; see the [module](super).
+///
+/// # Examples
 /// ```
 /// use candle_core::{Device, Tensor};
 /// use candle_ensemble::metrics::brier;
@@ -22,34 +34,34 @@ use candle_core::Tensor;
 /// assert_eq!(brier(&probs, &[0, 0], None)?, (0.125 + 2.0) / 2.0);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
+///
+/// Source: Brier 1950, `doi:10.1175/1520-0493(1950)078<0001:VOFEIT>2.0.CO;2`.
 pub fn brier(probs: &Tensor, labels: &[u32], weights: Option<&[f32]>) -> Result<f64> {
     Cases::new(probs, labels, weights)?.mean(distance)
 }
 
-/// Squared distance of one row from its label's corner.
+/// The squared distance of one row from its label's indicator.
 pub(crate) fn distance(case: &Case<'_>) -> f64 {
     let square = |p: f64| p * p;
     let (before, from) = case.probs.split_at(case.label);
-    // Apart, since subtracting the label's share from the whole sum would cancel near perfection.
+    // The other classes are summed without the label, because a difference of sums would cancel for small errors.
     let others = sums::sum(before, square) + sums::sum(&from[1..], square);
     others + square(1.0 - from[0])
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::tables;
     use super::*;
+    use crate::metrics::reference::check_classification;
     use candle_core::Device;
 
     #[test]
     fn agrees_with_scikit_learn() {
-        let (probs, labels, weights) = tables::classification();
-        tables::close(brier(&probs, &labels, None).unwrap(), 0.6396349970060231);
-        tables::close(brier(&probs, &labels, Some(&weights)).unwrap(), 0.6154215849429466);
+        check_classification(brier, [0.6396349970060231, 0.6154215849429466]);
     }
 
     #[test]
-    fn tiny_errors_do_not_cancel() {
+    fn small_errors_do_not_cancel() {
         let e = 2f64.powi(-40);
         let probs = Tensor::new(&[[e, 1.0 - e]], &Device::Cpu).unwrap();
         assert_eq!(brier(&probs, &[1], None).unwrap(), 2.0 * e * e);

@@ -1,39 +1,50 @@
-//! Comparing two predictors: intervals for the difference of their scores.
+//! Confidence intervals for the difference between the scores of two predictors.
 use crate::{metrics::Summary, Error, Result, Seed};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
 use std::f64::consts::PI;
 
-/// An estimate with a confidence interval.
+/// An estimate with its confidence interval.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
-    /// The estimate from the data at hand.
+    /// The estimate from the data.
     pub estimate: f64,
-    /// Lower end.
+    /// The lower end.
     pub low: f64,
-    /// Upper end.
+    /// The upper end.
     pub high: f64,
-    /// The share of such intervals, over repetitions, that holds the true value: above 0, below 1.
+    /// The confidence level, above 0 and below 1: the share of such intervals, over repetitions, that contain the true
+    /// value.
     pub level: f64,
 }
 
 impl Interval {
-    /// Whether `value` lies between the ends; an interval of differences that does not contain 0 says that one
-    /// predictor is better.
+    /// Returns whether `value` is between the ends. When an interval of differences does not contain 0, one predictor is
+    /// better.
     #[must_use]
     pub fn contains(&self, value: f64) -> bool {
         (self.low..=self.high).contains(&value)
     }
 }
 
-/// Student's t interval for the mean of independent differences: `mean ± t sd / sqrt(n)`, t the quantile of
-/// `n - 1` degrees of freedom (Student 1908, doi:10.1093/biomet/6.1.1).
+/// Computes Student's t interval for the mean of independent differences.
 ///
-/// One difference for each repetition, in which both predictors saw the same data. Exact for normal differences
-/// and close for others unless they are few and skewed. Differences that are all equal give an interval of no
-/// width. Errors: fewer than 2 differences, NaN or infinite ones, a level not between 0 and 1.
+/// ```text
+/// mean ± t sd / sqrt(n)
+/// ```
 ///
+/// `t` is the quantile of Student's distribution with `n − 1` degrees of freedom. There is one difference for each
+/// repetition, in which both predictors have the same data.
+///
+/// Use it for a few independent repetitions, such as seeds. It is exact for normal differences, and close for others
+/// unless they are few and skewed. For folds and repeated splits of one data set it is far too narrow; use
+/// [`corrected_t_interval`]. Equal differences give an interval of width 0.
+///
+/// # Errors
+/// When there are fewer than 2 differences, one is NaN or infinite, or the level is not between 0 and 1.
+///
+/// # Examples
 /// ```
 /// use candle_ensemble::metrics::t_interval;
 ///
@@ -42,18 +53,27 @@ impl Interval {
 /// assert!(!gain.contains(0.0));
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
+///
+/// Source: Student 1908, doi:10.1093/biomet/6.1.1.
 pub fn t_interval(differences: &[f64], level: f64) -> Result<Interval> {
-    student(differences, level, 0.0)
+    corrected(differences, level, 0.0)
 }
 
-/// Corrected resampled t interval for differences from folds or repeated splits of one data set:
-/// `mean ± t sd sqrt(1/n + test_rows/train_rows)` (Nadeau & Bengio 2003, doi:10.1023/A:1024068626366).
+/// Computes the corrected resampled t interval for differences from folds or repeated splits of one data set.
 ///
-/// Such differences share training rows, so they vary less than independent ones would, and [`t_interval`] is
-/// far too narrow; the added term stands for a correlation of `test_rows / (test_rows + train_rows)` between
-/// them. For k folds `test_rows / train_rows` is `1 / (k - 1)`. Errors: as [`t_interval`]; no test or training
-/// rows.
+/// ```text
+/// mean ± t sd sqrt(1/n + test_rows/train_rows)
+/// ```
 ///
+/// Such differences share training rows, so they vary less than independent ones would, and [`t_interval`] is far too
+/// narrow. The added term corresponds to a correlation of `test_rows / (test_rows + train_rows)` between them. For k
+/// folds, `test_rows / train_rows` is `1 / (k − 1)`.
+///
+/// # Errors
+/// When there are fewer than 2 differences, one is NaN or infinite, the level is not between 0 and 1, or a number of rows
+/// is 0.
+///
+/// # Examples
 /// ```
 /// use candle_ensemble::metrics::{corrected_t_interval, t_interval};
 ///
@@ -63,6 +83,8 @@ pub fn t_interval(differences: &[f64], level: f64) -> Result<Interval> {
 /// assert!((wider - 1.5).abs() < 1e-12); // sqrt((1/5 + 200/800) / (1/5))
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
+///
+/// Source: Nadeau and Bengio 2003, doi:10.1023/A:1024068626366.
 pub fn corrected_t_interval(
     differences: &[f64],
     test_rows: usize,
@@ -74,32 +96,47 @@ pub fn corrected_t_interval(
             return Err(Error::invalid(what, "at least 1", rows));
         }
     }
-    student(differences, level, test_rows as f64 / train_rows as f64)
+    corrected(differences, level, test_rows as f64 / train_rows as f64)
 }
 
-/// Percentile bootstrap interval for the mean of per-row differences, of two predictors' losses on the rows of
-/// one test set for example (Efron 1979, doi:10.1214/aos/1176344552).
+/// Computes the percentile bootstrap interval for the mean of differences by row, for example of two predictors' losses
+/// on the rows of one test set.
 ///
-/// Rows are drawn with replacement, as many as there are, `resamples` times; the interval holds the middle
-/// `level` of the means (quantiles interpolate linearly). It holds for many independent rows: with fewer than
-/// about 30 it is too narrow. A few thousand resamples are usual. One seed gives one interval.
-///
-/// Errors: fewer than 2 differences, NaN or infinite ones, a level not between 0 and 1, fewer resamples than
-/// `2 / (1 - level)`, which would leave less than one beyond each end.
-///
+/// ```text
+/// quantiles (1 ∓ level) / 2 of the means of n rows drawn with replacement
 /// ```
-/// use candle_ensemble::{metrics::bootstrap_interval, Seed};
 ///
-/// // The first predictor is right and the second wrong on 30 of 200 rows, the other way round on 10.
+/// Rows are drawn `resamples` times, and quantiles are interpolated linearly. One seed always gives the same interval.
+///
+/// Use it for many independent rows; with fewer than about 30 it is too narrow. A few thousand resamples are usual.
+///
+/// The cost is one pass over the rows for each resample.
+///
+/// # Errors
+/// When there are fewer than 2 differences, one is NaN or infinite, the level is not between 0 and 1, or there are fewer
+/// resamples than `2 / (1 − level)`, which would leave less than one beyond each end.
+///
+/// # Examples
+/// ```
+/// use candle_ensemble::metrics::bootstrap_interval;
+///
+/// // Only the first predictor is right on 30 of 200 rows, only the second on 10.
 /// let mut differences = vec![0.0; 200];
 /// differences[..30].fill(1.0);
 /// differences[30..40].fill(-1.0);
-/// let gain = bootstrap_interval(&differences, 0.95, 2000, Seed::from(1))?;
+/// let gain = bootstrap_interval(&differences, 0.95, 2000, 1)?;
 /// assert!((gain.estimate - 0.1).abs() < 1e-15);
 /// assert!(gain.low > 0.02 && gain.high < 0.18);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
-pub fn bootstrap_interval(differences: &[f64], level: f64, resamples: usize, seed: Seed) -> Result<Interval> {
+///
+/// Source: Efron 1979, doi:10.1214/aos/1176344552.
+pub fn bootstrap_interval(
+    differences: &[f64],
+    level: f64,
+    resamples: usize,
+    seed: impl Into<Seed>,
+) -> Result<Interval> {
     check_differences(differences)?;
     let mean = |rows: &[u32]| {
         let total: f64 = rows.iter().map(|&row| differences[row as usize]).sum();
@@ -108,14 +145,19 @@ pub fn bootstrap_interval(differences: &[f64], level: f64, resamples: usize, see
     bootstrap_statistic(differences.len(), level, resamples, seed, mean)
 }
 
-/// Percentile bootstrap interval for any statistic of a set of rows, as [`bootstrap_interval`] is for the mean.
+/// Computes the percentile bootstrap interval for any statistic of a set of rows, as [`bootstrap_interval`] does for the
+/// mean.
 ///
-/// `statistic` gets row numbers below `rows`: first all of them in order, for the estimate, and then, for each
-/// resample, `rows` numbers drawn with replacement. It is to give a number for any of them. Its error ends the
-/// bootstrap. Errors: as [`bootstrap_interval`]; a statistic that is NaN or infinite.
+/// `statistic` gets row numbers below `rows`: first all of them in order, for the estimate, and then `rows` numbers drawn
+/// with replacement for each resample. It must return a finite number for any of them. Its error ends the bootstrap.
 ///
+/// # Errors
+/// When there are fewer than 2 rows, the level is not between 0 and 1, there are fewer resamples than `2 / (1 − level)`,
+/// or the statistic fails, is NaN or infinite.
+///
+/// # Examples
 /// ```
-/// use candle_ensemble::{metrics::bootstrap_statistic, Seed};
+/// use candle_ensemble::metrics::bootstrap_statistic;
 ///
 /// // Difference of two root mean squared errors from the squared errors of each row.
 /// let (first, second) = ([0.1, 0.2, 0.1, 0.4], [0.2, 0.3, 0.1, 0.9]);
@@ -123,20 +165,23 @@ pub fn bootstrap_interval(differences: &[f64], level: f64, resamples: usize, see
 ///     (rows.iter().map(|&row| squares[row as usize]).sum::<f64>() / rows.len() as f64).sqrt()
 /// };
 /// let difference = |rows: &[u32]| Ok(rmse(&second, rows) - rmse(&first, rows));
-/// let gain = bootstrap_statistic(4, 0.9, 1000, Seed::from(1), difference)?;
+/// let gain = bootstrap_statistic(4, 0.9, 1000, 1, difference)?;
 /// assert!(gain.contains(gain.estimate));
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
+///
+/// Source: Efron 1979, doi:10.1214/aos/1176344552.
 pub fn bootstrap_statistic(
     rows: usize,
     level: f64,
     resamples: usize,
-    seed: Seed,
+    seed: impl Into<Seed>,
     mut statistic: impl FnMut(&[u32]) -> Result<f64>,
 ) -> Result<Interval> {
     check_level(level)?;
+    let seed = seed.into();
     let least = (2.0 / (1.0 - level)).ceil();
-    // Rounding of `1 - level` must not ask for a 41st resample at 95 %.
+    // The factor keeps the rounding of `1 - level` from requiring a 41st resample at 95 %.
     if (resamples as f64) < 2.0 / (1.0 - level) * (1.0 - 1e-9) {
         return Err(Error::invalid("resamples", format!("at least {least} at level {level}"), resamples));
     }
@@ -161,8 +206,8 @@ pub fn bootstrap_statistic(
     Ok(Interval { estimate, low: quantile(&values, tail), high: quantile(&values, 1.0 - tail), level })
 }
 
-/// `mean ± t sd sqrt(1/n + extra)`.
-fn student(differences: &[f64], level: f64, extra: f64) -> Result<Interval> {
+/// The interval `mean ± t sd sqrt(1/n + extra)`.
+fn corrected(differences: &[f64], level: f64, extra: f64) -> Result<Interval> {
     check_level(level)?;
     check_differences(differences)?;
     let Summary { n, mean, sd } = Summary::of(differences)?;
@@ -171,15 +216,14 @@ fn student(differences: &[f64], level: f64, extra: f64) -> Result<Interval> {
     Ok(Interval { estimate: mean, low: mean - half, high: mean + half, level })
 }
 
-/// The t below which a Student variable lies, in size, with probability `level`; to ten digits for levels of
-/// 0.01 and more.
+/// The `t` with `P(|T| < t) = level` for a Student variable `T`, with ten correct digits for levels of 0.01 and more.
 ///
-/// statrs inverts the incomplete beta function by iteration, which goes wrong at both ends: by 88 % for one
-/// degree of freedom at level 1 - 10⁻⁹, by 7 % for ten million at level 0.95. There are closed forms for the
-/// first, and a series for the second (Abramowitz & Stegun 1964, 26.7.5), of which the terms left out are below
-/// 10⁻¹⁰ of t from 500 degrees on, for levels up to 1 - 10⁻⁶.
+/// statrs inverts the incomplete beta function by iteration, which is wrong at both ends: by 88 % for one degree of
+/// freedom at level 1 − 10⁻⁹, and by 7 % for ten million at level 0.95. One and two degrees of freedom have closed forms.
+/// From 500 degrees on there is a series (Abramowitz and Stegun 1964, 26.7.5), whose omitted terms are below 10⁻¹⁰ of t
+/// for levels up to 1 − 10⁻⁶.
 fn t_quantile(freedom: f64, level: f64) -> Result<f64> {
-    // From the tail, which keeps its digits when the level is close to 1.
+    // The tail keeps its digits when the level is close to 1.
     let tail = (1.0 - level) / 2.0;
     let invalid = |e| Error::invalid("degrees of freedom", "positive", e);
     let t = if freedom == 1.0 {
@@ -198,7 +242,7 @@ fn t_quantile(freedom: f64, level: f64) -> Result<f64> {
     }
 }
 
-/// Student's quantile in powers of `1 / freedom`, from the normal quantile `z`.
+/// The quantile of Student's distribution as a series in `1 / freedom`, from the normal quantile `z`.
 fn series(z: f64, freedom: f64) -> f64 {
     let terms = [
         (4.0, &[1.0, 1.0][..]),
@@ -216,7 +260,7 @@ fn series(z: f64, freedom: f64) -> f64 {
     t
 }
 
-/// Quantile of sorted values, interpolated linearly between the two nearest (Hyndman & Fan 1996, type 7, as
+/// The quantile of sorted values, interpolated linearly between the two nearest (Hyndman and Fan 1996, type 7, which is
 /// numpy's default).
 fn quantile(sorted: &[f64], p: f64) -> f64 {
     let place = p * (sorted.len() - 1) as f64;
@@ -357,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_differences_leave_no_width() {
+    fn equal_differences_give_an_interval_of_width_zero() {
         for interval in
             [t_interval(&[0.1; 7], 0.95).unwrap(), corrected_t_interval(&[0.1; 7], 10, 60, 0.95).unwrap()]
         {
@@ -366,7 +410,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_input_is_named() {
+    fn bad_inputs_are_errors_that_name_them() {
         let seed = Seed::from(1);
         let message = |r: Result<Interval>| r.unwrap_err().to_string();
         for level in [0.0, 1.0, -0.5, 95.0, f64::NAN] {
@@ -402,7 +446,7 @@ mod tests {
         let broken = bootstrap_statistic(5, 0.9, 100, seed, |_| Ok(f64::NAN));
         assert_eq!(message(broken), "statistic must be finite, but is NaN");
         assert!(bootstrap_statistic(1, 0.9, 100, seed, |_| Ok(0.0)).is_err());
-        // However extreme, an answer or an error.
+        // An extreme level gives an interval or an error.
         for level in [f64::MIN_POSITIVE, 1e-300, 1.0 - f64::EPSILON / 2.0] {
             for d in [&GAINS[..], &GAINS[..2], &GAINS[..3], &GAINS.repeat(60)] {
                 assert!(t_interval(d, level).map_or(true, |i| i.low <= i.estimate && i.estimate <= i.high));
@@ -411,7 +455,7 @@ mod tests {
     }
 
     #[test]
-    fn one_seed_gives_one_interval_and_resamples_are_whole() {
+    fn one_seed_gives_one_interval_and_resamples_have_all_rows() {
         let draw = |seed| bootstrap_interval(&GAINS, 0.9, 500, Seed::from(seed)).unwrap();
         assert_eq!(draw(1), draw(1));
         assert_ne!(draw(1), draw(2));
@@ -425,10 +469,10 @@ mod tests {
         assert_eq!(calls, 21);
     }
 
-    /// Of the bootstrap's mean the distribution is known: here (n = 2, values 0 and 1) 0, 1/2 and 1 with
+    /// The distribution of the bootstrap's mean is known: here (n = 2, values 0 and 1) 0, 1/2 and 1 with
     /// probability 1/4, 1/2 and 1/4.
     #[test]
-    fn resampled_means_have_the_distribution_they_should() {
+    fn resampled_means_have_their_known_distribution() {
         let mut counts = [0u32; 3];
         let count = |rows: &[u32]| {
             counts[(rows[0] + rows[1]) as usize] += 1;
@@ -466,7 +510,7 @@ mod tests {
     }
 
     #[test]
-    fn t_intervals_of_normal_differences_cover_as_often_as_they_say() {
+    fn t_intervals_of_normal_differences_have_their_level() {
         for n in [2, 5, 20] {
             let draw = |rng: &mut ChaCha8Rng| (0..n).map(|_| 3.0 + 2.0 * normal(rng)).collect();
             let covered = covered(4000, draw, |d| t_interval(d, 0.95).unwrap());
@@ -474,10 +518,10 @@ mod tests {
         }
     }
 
-    /// With the correlation that Nadeau and Bengio assume, test / (test + train), their interval is exact for
-    /// normal differences; the naive one is far off.
+    /// With the correlation that Nadeau and Bengio assume, test / (test + train), their interval is exact for normal
+    /// differences, and the naive interval is far too narrow.
     #[test]
-    fn corrected_intervals_of_correlated_differences_cover_as_often_as_they_say() {
+    fn corrected_intervals_of_correlated_differences_have_their_level() {
         let (n, test, train) = (10, 100, 900);
         let shared = (test as f64 / (test + train) as f64).sqrt();
         let own = (1.0 - shared * shared).sqrt();
@@ -494,7 +538,7 @@ mod tests {
     /// Differences of 0/1 losses, 200 rows: -1, 0 and 1 with probability .1, .7 and .2, shifted to a mean of 3.
     /// The percentile interval's own error at this size is about half a percent of coverage.
     #[test]
-    fn bootstrap_intervals_cover_as_often_as_they_say() {
+    fn bootstrap_intervals_have_their_level() {
         let draw = |rng: &mut ChaCha8Rng| {
             let loss = |u: f64| if u < 0.1 { -1.0 } else { f64::from(u < 0.3) };
             (0..200).map(|_| 2.9 + loss(rng.random())).collect()

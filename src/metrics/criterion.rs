@@ -1,77 +1,99 @@
-//! What a rule is chosen by: losses over rows, less is better.
+//! Criteria: losses of predictions that combiners minimise on held-out rows.
 use crate::{data::Task, metrics::NLL_EPSILON, Error, Result};
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use std::{fmt, sync::Arc};
 
-/// The answers of a set of rows.
+/// The targets of a set of rows.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Truth {
     /// The class of each row.
     Classes(Vec<u32>),
-    /// `(N, K)`, row by row.
+    /// The values `(N, K)` (rows, outputs), row by row.
     Values(Vec<f64>),
 }
 
-/// Predictions beside their answers.
+/// Predictions with their targets and weights.
 #[derive(Clone, Copy, Debug)]
 pub struct Scored<'a> {
-    /// `(N, C)`, row by row: probabilities or values.
+    /// The predictions `(N, C)` (rows, classes or outputs), row by row: probabilities or values.
     pub values: &'a [f64],
-    /// `C`.
+    /// `C`, the number of classes or outputs.
     pub width: usize,
-    /// The answers.
+    /// The targets.
     pub truth: &'a Truth,
-    /// The weight of each row; they sum to one.
+    /// The weight of each row; the weights sum to one.
     pub weights: &'a [f64],
 }
 
-/// A loss that a rule is to make small on held-out rows.
+/// A loss of predictions that a combiner minimises on held-out rows.
 ///
-/// [`RowLoss`] has the usual ones, which are means over rows; of those, rules evaluate changes quickly. A measure of
-/// your own is any function of all predictions ([`Custom`]).
+/// [`RowLoss`] has the usual losses. They are means over rows, so combiners can evaluate changes of them quickly.
+/// [`Custom`] is any function of all predictions.
 pub trait Criterion: fmt::Debug + Send + Sync {
-    /// What tables call it.
+    /// Returns its name for tables and messages.
     fn name(&self) -> String;
 
-    /// The loss of predictions: less is better.
+    /// Computes the loss of predictions; less is better.
     ///
     /// # Errors
-    /// When it has no value for them.
+    /// When the loss is not defined for them.
     fn loss(&self, predicted: &Scored<'_>) -> Result<f64>;
 
-    /// The loss of one row, where this is a weighted mean over rows.
+    /// Returns the loss of one row, where the criterion is the weighted mean of a [`RowLoss`] over the rows.
     fn by_row(&self) -> Option<RowLoss> {
         None
     }
 }
 
-/// Losses that are means over rows.
+/// The losses that are means over rows.
+///
+/// ```text
+/// Σᵢ wᵢ loss(pᵢ, yᵢ)
+/// ```
+///
+/// # Examples
+/// ```
+/// use candle_ensemble::metrics::{Criterion, RowLoss, Scored, Truth};
+///
+/// let truth = Truth::Classes(vec![0, 1]);
+/// let predicted = Scored { values: &[0.75, 0.25, 0.5, 0.5], width: 2, truth: &truth, weights: &[0.5, 0.5] };
+/// assert_eq!(RowLoss::Error.loss(&predicted)?, 0.5); // the tie goes to class 0
+/// # Ok::<(), candle_ensemble::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum RowLoss {
-    /// `1` where the most probable class, the lowest of equals, is not the true one: one minus the accuracy.
+    /// The error rate, for classes: 1 where the most probable class (the lowest of equals) is not the true one, else 0.
     Error,
-    /// `−ln p_y` in nats, with probabilities of at least [`NLL_EPSILON`].
+    /// The log-loss, for classes: `−ln p_y` in nats, with probabilities of at least [`NLL_EPSILON`].
     LogLoss,
-    /// `Σ_c (p_c − [c = y])²`.
+    /// The Brier score, for classes: `Σ_c (p_c − [c = y])²`.
     Brier,
-    /// `(p − y)²`, the mean over outputs.
+    /// The squared error, for values: `(p − y)²`, the mean over outputs.
     Squared,
-    /// `|p − y|`, the mean over outputs.
+    /// The absolute error, for values: `|p − y|`, the mean over outputs.
     Absolute,
 }
 
 impl RowLoss {
-    /// Log-loss for classes, squared error for values.
-    pub(crate) fn usual(task: Task) -> Self {
+    /// The error rate for classes, the squared error for values.
+    pub(crate) fn error_for(task: Task) -> Self {
+        match task {
+            Task::Classification { .. } => Self::Error,
+            Task::Regression { .. } => Self::Squared,
+        }
+    }
+
+    /// The log-loss for classes, the squared error for values.
+    pub(crate) fn loss_for(task: Task) -> Self {
         match task {
             Task::Classification { .. } => Self::LogLoss,
             Task::Regression { .. } => Self::Squared,
         }
     }
 
-    /// The loss of one row, whose answer is row `row` of `truth`. A loss for classes is NaN for values, and the
-    /// other way round; [`RowLoss::check`] tells before.
+    /// Computes the loss of one row, whose target is row `row` of `truth`. A loss for classes is NaN for values, and a loss
+    /// for values is NaN for classes; [`RowLoss::check`] reports that as an error.
     #[inline]
     #[must_use]
     pub fn of(self, predicted: &[f64], truth: &Truth, row: usize) -> f64 {
@@ -111,7 +133,7 @@ impl RowLoss {
         predicted.iter().zip(truth).map(|(p, y)| each(p - y)).sum::<f64>() / truth.len() as f64
     }
 
-    /// Whether it goes with such answers.
+    /// Checks that the loss supports such targets.
     ///
     /// # Errors
     /// [`Error::Invalid`] when it does not.
@@ -148,8 +170,24 @@ impl Criterion for RowLoss {
     }
 }
 
-/// A loss of your own.
+/// A criterion that several owners share.
+impl<C: Criterion + ?Sized> Criterion for Arc<C> {
+    fn name(&self) -> String {
+        (**self).name()
+    }
+
+    fn loss(&self, predicted: &Scored<'_>) -> Result<f64> {
+        (**self).loss(predicted)
+    }
+
+    fn by_row(&self) -> Option<RowLoss> {
+        (**self).by_row()
+    }
+}
+
+/// A criterion with a given name and function.
 ///
+/// # Examples
 /// ```
 /// use candle_ensemble::metrics::{Criterion, Custom, Scored, Truth};
 ///
@@ -169,7 +207,7 @@ pub struct Custom<F> {
 }
 
 impl<F: Fn(&Scored<'_>) -> Result<f64> + Send + Sync> Custom<F> {
-    /// A loss called `name`: less is better.
+    /// Creates a criterion called `name` from a function, for which less is better.
     pub fn new(name: impl Into<String>, loss: F) -> Self {
         Self { name: name.into(), loss }
     }
@@ -198,7 +236,7 @@ mod tests {
     use candle_core::{Device, Tensor};
 
     #[test]
-    fn means_over_rows_equal_the_metrics() {
+    fn row_losses_agree_with_the_metrics() {
         let probs = [0.5, 0.3, 0.2, 0.1, 0.1, 0.8, 0.4, 0.4, 0.2, 0.0, 1.0, 0.0];
         let (ids, weights) = (vec![0u32, 1, 1, 0], [0.1, 0.2, 0.3, 0.4]);
         let tensor = Tensor::from_slice(&probs, (4, 3), &Device::Cpu).unwrap();
@@ -221,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_averaged_over_outputs() {
+    fn losses_of_values_are_means_over_outputs() {
         let truth = Truth::Values(vec![0., 0., 1., 3.]);
         let predicted = Scored { values: &[1., -1., 1., 1.], width: 2, truth: &truth, weights: &[0.5, 0.5] };
         assert_eq!(RowLoss::Squared.loss(&predicted).unwrap(), 0.5 * 1. + 0.5 * 2.);

@@ -1,48 +1,74 @@
-//! Expected calibration error.
+//! The expected calibration error.
 use crate::{
     metrics::{accuracy::Top, inputs::Cases},
     Error, Result,
 };
 use candle_core::Tensor;
 
-/// The usual number of bins (Guo et al. 2017).
+/// The usual number of bins (Guo et al. 2017, arXiv:1706.04599).
 pub const ECE_BINS: usize = 15;
 
-/// More bins than any number of rows could fill; an upper bound so that a slip does not take all memory.
-const MOST_BINS: usize = 1 << 16;
+/// The greatest number of bins, so that a mistake cannot take all memory.
+const MAX_BINS: usize = 1 << 16;
 
-/// Expected calibration error of the most probable class, in bins of equal width: `Σ_b n_b/N |acc_b - conf_b|`,
-/// 0 to 1, less is better (Guo et al. 2017, arXiv:1706.04599; Naeini et al. 2015).
+/// Computes the expected calibration error of the most probable class, in bins of equal width.
 ///
-/// The confidence of a row is the probability of its most probable class; `acc_b` is the accuracy (ties go to
-/// the lowest class) and `conf_b` the mean confidence of the `n_b` rows whose confidence lies in
-/// `(b/bins, (b+1)/bins]`. Edges are compared in f64: an f32 confidence of 0.2 lies above the edge 0.2.
-/// `probs` is `(N, C)`; `weights`, one a row, take the place of counts. [`ECE_BINS`] is the usual number of
-/// bins. Errors: see the [module](super); and unless there are 1 to 65536 bins.
+/// ```text
+/// Σ_b n_b/N |acc_b − conf_b|
+/// ```
 ///
+/// It is between 0 and 1; less is better. The confidence of a row is the probability of its most probable class (ties go
+/// to the lowest class). Bin `b` has the `n_b` rows with a confidence in `(b/bins, (b+1)/bins]`; `acc_b` is their accuracy
+/// and `conf_b` their mean confidence. Edges are compared in f64, so an f32 confidence of 0.2 is above the edge 0.2.
+/// `probs` is `(N, C)` (rows, classes) of any float type; `weights` has one weight for each row and takes the place of
+/// counts. [`ECE_BINS`] is the usual number of bins.
+///
+/// Use it to see whether confidences can be trusted. It depends on the bins and has a bias with few rows; to choose
+/// between models, use a proper score such as [`nll`](super::nll()).
+///
+/// The cost is one pass over the probabilities.
+///
+/// # Errors
+/// When the inputs are not valid (see the [module](super)), or the number of bins is not between 1 and 65536.
+///
+/// # Examples
 /// ```
 /// use candle_core::{Device, Tensor};
 /// use candle_ensemble::metrics::{ece, ECE_BINS};
 ///
-/// // Always 75 % sure and right half of the time.
+/// // Always 75 % confident and right half of the time.
 /// let probs = Tensor::new(&[[0.75f32, 0.25], [0.25, 0.75]], &Device::Cpu)?;
 /// assert_eq!(ece(&probs, &[0, 0], ECE_BINS, None)?, 0.25);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
+///
+/// Sources: Naeini, Cooper and Hauskrecht 2015, "Obtaining well calibrated probabilities using Bayesian binning"; Guo,
+/// Pleiss, Sun and Weinberger 2017, arXiv:1706.04599.
 pub fn ece(probs: &Tensor, labels: &[u32], bins: usize, weights: Option<&[f32]>) -> Result<f64> {
     let mut table = EqualWidth::new(bins)?;
     Cases::new(probs, labels, weights)?.each(|case| table.add(&Top::of(&case), case.weight))?;
     Ok(table.error())
 }
 
-/// Expected calibration error of the most probable class, in bins of equal mass: as [`ece`], but each bin holds
-/// the same share of the rows (Nguyen & O'Connor 2015, arXiv:1508.05154; Nixon et al. 2019, arXiv:1904.01685).
+/// Computes the expected calibration error of the most probable class, in bins of equal mass.
 ///
-/// Rows are sorted by confidence, and a row goes to the bin in which the middle of its weight lies. Rows of equal
-/// confidence stay together as one, so that the answer does not depend on the order of the rows; where many are
-/// equal, bins are uneven or empty. `probs` is `(N, C)`; `weights`, one a row, take the place of counts. Errors:
-/// see the [module](super); and unless there are 1 to 65536 bins.
+/// ```text
+/// Σ_b n_b/N |acc_b − conf_b|
+/// ```
 ///
+/// It is as [`ece`], but each bin has the same share of the rows. Rows are sorted by confidence, and a row belongs to the
+/// bin in which the middle of its weight lies. Rows of equal confidence stay together, so the result does not depend on
+/// the order of the rows; where many are equal, bins are uneven or empty. `probs` is `(N, C)` (rows, classes) of any float
+/// type; `weights` has one weight for each row and takes the place of counts.
+///
+/// Use it where most confidences are close to each other, which leaves bins of equal width nearly empty.
+///
+/// The cost is one pass over the probabilities and a sort of the rows.
+///
+/// # Errors
+/// When the inputs are not valid (see the [module](super)), or the number of bins is not between 1 and 65536.
+///
+/// # Examples
 /// ```
 /// use candle_core::{Device, Tensor};
 /// use candle_ensemble::metrics::ece_equal_mass;
@@ -51,11 +77,13 @@ pub fn ece(probs: &Tensor, labels: &[u32], bins: usize, weights: Option<&[f32]>)
 /// assert_eq!(ece_equal_mass(&probs, &[0, 0], 2, None)?, (0.25 + 0.125) / 2.0);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
+///
+/// Sources: Nguyen and O'Connor 2015, arXiv:1508.05154; Nixon et al. 2019, arXiv:1904.01685.
 pub fn ece_equal_mass(probs: &Tensor, labels: &[u32], bins: usize, weights: Option<&[f32]>) -> Result<f64> {
     check_bins(bins)?;
     let mut rows = Vec::with_capacity(labels.len());
     Cases::new(probs, labels, weights)?.each(|case| rows.push((Top::of(&case), case.weight)))?;
-    // By everything they are made of, so that sums come out the same to the bit in any order of the rows.
+    // By all fields, so that sums have the same bits for any order of the rows.
     rows.sort_unstable_by(|(a, v), (b, w)| {
         a.confidence.total_cmp(&b.confidence).then(a.correct.cmp(&b.correct)).then(v.total_cmp(w))
     });
@@ -72,11 +100,11 @@ pub fn ece_equal_mass(probs: &Tensor, labels: &[u32], bins: usize, weights: Opti
     Ok(expected(&gaps, total))
 }
 
-/// Bins of equal width under way.
+/// Accumulates bins of equal width row by row.
 pub(crate) struct EqualWidth {
     /// Upper edge of each bin, included in it.
     upper: Vec<f64>,
-    /// Weight times (correct - confidence), summed for each bin.
+    /// The sum of weight times (correct − confidence) in each bin.
     gaps: Vec<f64>,
     weight: f64,
 }
@@ -89,7 +117,7 @@ impl EqualWidth {
     }
 
     pub(crate) fn add(&mut self, top: &Top, weight: f64) {
-        // Rounding may leave a confidence just above one: it belongs to the last bin.
+        // A confidence that rounding left just above one belongs to the last bin.
         let bin = self.upper.partition_point(|&edge| edge < top.confidence).min(self.gaps.len() - 1);
         self.gaps[bin] += gap(top, weight);
         self.weight += weight;
@@ -104,53 +132,49 @@ fn gap(top: &Top, weight: f64) -> f64 {
     weight * (f64::from(top.correct) - top.confidence.min(1.0))
 }
 
-/// `n_b/N |acc_b - conf_b|` is the size of the bin's summed gap over N.
+/// The error from the bins' sums: `n_b/N |acc_b − conf_b|` is the absolute sum of a bin divided by N.
 fn expected(gaps: &[f64], weight: f64) -> f64 {
     gaps.iter().map(|gap| gap.abs()).sum::<f64>() / weight
 }
 
 fn check_bins(bins: usize) -> Result<()> {
-    if (1..=MOST_BINS).contains(&bins) {
+    if (1..=MAX_BINS).contains(&bins) {
         return Ok(());
     }
-    Err(Error::invalid("number of bins", format!("1 to {MOST_BINS}"), bins))
+    Err(Error::invalid("number of bins", format!("1 to {MAX_BINS}"), bins))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::tables;
     use super::*;
+    use crate::metrics::reference::{check_classification, classification, close};
     use candle_core::Device;
 
     #[test]
     fn agrees_with_numpy() {
-        let (probs, labels, weights) = tables::classification();
-        let check = |bins, weights, expected| {
-            tables::close(ece(&probs, &labels, bins, weights).unwrap(), expected);
-        };
-        check(5, None, 0.35096955169854704);
-        check(15, None, 0.3550776182141712);
-        check(5, Some(&weights[..]), 0.4427814266188019);
-        check(15, Some(&weights[..]), 0.4427814266188018);
-        tables::close(ece_equal_mass(&probs, &labels, 5, None).unwrap(), 0.3257662996660267);
-        tables::close(ece_equal_mass(&probs, &labels, 15, None).unwrap(), 0.39528135891229194);
+        check_classification(|p, y, w| ece(p, y, 5, w), [0.35096955169854704, 0.4427814266188019]);
+        check_classification(|p, y, w| ece(p, y, 15, w), [0.3550776182141712, 0.4427814266188018]);
+        let (probs, labels, _) = classification();
+        for (bins, expected) in [(5, 0.3257662996660267), (15, 0.39528135891229194)] {
+            close(ece_equal_mass(&probs, &labels, bins, None).unwrap(), expected);
+        }
     }
 
     /// Confidences .5 (a tie, for class 0), .625, .75 and .875 in four bins of width .25: .5 alone in (.25, .5];
     /// .625 and .75 in (.5, .75]; .875 in (.75, 1]. Right, wrong, right, right: gaps .5, -.625 + .25, .125.
     #[test]
-    fn agrees_with_a_hand() {
+    fn agrees_with_bins_by_hand() {
         let rows = [[0.5f64, 0.5], [0.625, 0.375], [0.25, 0.75], [0.875, 0.125]];
         let probs = Tensor::new(&rows, &Device::Cpu).unwrap();
         let labels = [0, 1, 1, 0];
         assert_eq!(ece(&probs, &labels, 4, None).unwrap(), (0.5 + 0.375 + 0.125) / 4.0);
         // The second row three times: gaps .5, -1.875 + .25, .125.
         let weights = [1.0, 3.0, 1.0, 1.0];
-        tables::close(ece(&probs, &labels, 4, Some(&weights)).unwrap(), (0.5 + 1.625 + 0.125) / 6.0);
+        close(ece(&probs, &labels, 4, Some(&weights)).unwrap(), (0.5 + 1.625 + 0.125) / 6.0);
         // Halves of equal mass: .5 - .625 and .25 + .125.
         assert_eq!(ece_equal_mass(&probs, &labels, 2, None).unwrap(), (0.125 + 0.375) / 4.0);
         // The middles of the weights lie at .5, 2.5, 4.5 and 5.5 of 6: gaps .5 - 1.875 and .25 + .125.
-        tables::close(ece_equal_mass(&probs, &labels, 2, Some(&weights)).unwrap(), (1.375 + 0.375) / 6.0);
+        close(ece_equal_mass(&probs, &labels, 2, Some(&weights)).unwrap(), (1.375 + 0.375) / 6.0);
         assert_eq!(ece(&probs, &labels, 1, None).unwrap(), ece_equal_mass(&probs, &labels, 1, None).unwrap());
     }
 
@@ -173,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn absurd_numbers_of_bins_are_refused() {
+    fn bad_numbers_of_bins_are_errors() {
         let probs = Tensor::new(&[[0.75f32, 0.25]], &Device::Cpu).unwrap();
         for bins in [0, usize::MAX] {
             assert!(ece(&probs, &[0], bins, None).is_err());

@@ -1,9 +1,9 @@
-//! Checked inputs of the metrics, handed on row by row in f64.
+//! Inputs of the metrics: checked, and visited row by row in f64.
 use crate::{kernels::sums, Error, Result};
 use candle_core::{DType, Device, Tensor, D};
 
-/// Elements converted at a time: they stay in the cache, and below the size (64 Ki) from which candle's
-/// conversions queue up for its global thread pool.
+/// Number of elements that are converted at a time. They fit in the cache, and are fewer than 64 Ki, from where on
+/// candle's conversions wait for its global thread pool.
 const CHUNK: usize = 32 * 1024;
 
 /// Class probabilities with their labels and weights.
@@ -42,7 +42,7 @@ impl<'a> Cases<'a> {
         if labels.len() != probs.rows {
             return Err(Error::invalid(
                 "number of labels",
-                format!("{}, one a row", probs.rows),
+                format!("{}, one for each row", probs.rows),
                 labels.len(),
             ));
         }
@@ -54,7 +54,7 @@ impl<'a> Cases<'a> {
         Ok(Self { probs, labels, weights, tolerance })
     }
 
-    /// Shows every row to `visit`, in order.
+    /// Calls `visit` for every row, in order.
     pub(crate) fn each(&self, mut visit: impl FnMut(Case<'_>)) -> Result<()> {
         let columns = self.probs.columns;
         for (start, len) in self.probs.chunks() {
@@ -69,7 +69,7 @@ impl<'a> Cases<'a> {
         Ok(())
     }
 
-    /// Weighted mean of `score` over the rows.
+    /// The weighted mean of `score` over the rows.
     pub(crate) fn mean(&self, score: impl Fn(&Case<'_>) -> f64) -> Result<f64> {
         let mut mean = Mean::default();
         self.each(|case| mean.add(score(&case), case.weight))?;
@@ -100,7 +100,7 @@ impl<'a> Pairs<'a> {
         Ok(Self { predictions, targets, weights })
     }
 
-    /// Shows predictions, targets and weight of every row to `visit`, in order.
+    /// Calls `visit` with the predictions, targets and weight of every row, in order.
     pub(crate) fn each(&self, mut visit: impl FnMut(&[f64], &[f64], f64)) -> Result<()> {
         let columns = self.predictions.columns;
         for (start, len) in self.predictions.chunks() {
@@ -115,7 +115,7 @@ impl<'a> Pairs<'a> {
         Ok(())
     }
 
-    /// Weighted mean over the rows of the mean over the outputs of `score(prediction - target)`.
+    /// The weighted mean over the rows of the mean over the outputs of `score(prediction - target)`.
     pub(crate) fn mean(&self, score: impl Fn(f64) -> f64) -> Result<f64> {
         let mut mean = Mean::default();
         self.each(|predictions, targets, weight| mean.add(mean_error(predictions, targets, &score), weight))?;
@@ -123,13 +123,13 @@ impl<'a> Pairs<'a> {
     }
 }
 
-/// Mean of `score(prediction - target)` over the outputs of one row.
+/// The mean of `score(prediction - target)` over the outputs of one row.
 pub(crate) fn mean_error(predictions: &[f64], targets: &[f64], score: impl Fn(f64) -> f64) -> f64 {
     let total: f64 = predictions.iter().zip(targets).map(|(p, t)| score(p - t)).sum();
     total / predictions.len() as f64
 }
 
-/// A weighted mean under way.
+/// Accumulates a weighted mean.
 #[derive(Default)]
 pub(crate) struct Mean {
     sum: f64,
@@ -147,7 +147,7 @@ impl Mean {
     }
 }
 
-/// `value`, which is not finite only where finite inputs were too large for f64 sums.
+/// Checks that `value` is finite, which it is unless finite inputs are too large for sums in f64.
 pub(crate) fn finite(what: &str, value: f64) -> Result<f64> {
     if value.is_finite() {
         return Ok(value);
@@ -155,7 +155,7 @@ pub(crate) fn finite(what: &str, value: f64) -> Result<f64> {
     Err(Error::invalid(what, "finite: rescale predictions and targets", value))
 }
 
-/// A float tensor `(rows, columns)` on the CPU, neither of them zero.
+/// A float tensor `(rows, columns)` on the CPU with at least one row and one column.
 struct Table {
     values: Tensor,
     rows: usize,
@@ -181,12 +181,12 @@ impl Table {
             let got = format!("{rows} by {columns}");
             return Err(Error::invalid(what, "of at least one row and one column", got));
         }
-        // All at once: candle copies the whole storage of a narrowed tensor to the CPU.
+        // The whole tensor, because candle copies the whole storage of a narrowed tensor to the CPU.
         let values = values.detach().to_device(&Device::Cpu)?;
         Ok(Self { values, rows, columns })
     }
 
-    /// First row and number of rows of each part to load.
+    /// The first row and the number of rows of each part to load.
     fn chunks(&self) -> impl Iterator<Item = (usize, usize)> {
         let rows = self.rows;
         let step = (CHUNK / self.columns).max(1);
@@ -205,7 +205,7 @@ fn weight(weights: Option<&[f32]>, row: usize) -> f64 {
 fn check_weights(weights: Option<&[f32]>, rows: usize) -> Result<()> {
     let Some(weights) = weights else { return Ok(()) };
     if weights.len() != rows {
-        return Err(Error::invalid("number of weights", format!("{rows}, one a row"), weights.len()));
+        return Err(Error::invalid("number of weights", format!("{rows}, one for each row"), weights.len()));
     }
     if let Some(row) = weights.iter().position(|w| !w.is_finite() || *w < 0.0) {
         return Err(Error::invalid(format!("weight of row {row}"), "finite and not negative", weights[row]));
@@ -219,7 +219,7 @@ fn check_weights(weights: Option<&[f32]>, rows: usize) -> Result<()> {
 fn check_distribution(row: usize, probs: &[f64], tolerance: f64) -> Result<()> {
     let sum = sums::sum(probs, |p| p);
     let (low, high) = sums::range(probs);
-    // In this form a NaN, which makes the sum NaN, does not pass.
+    // Written so that a NaN, which makes the sum NaN, is an error.
     if (sum - 1.0).abs() <= tolerance && low >= -tolerance && high <= 1.0 + tolerance {
         return Ok(());
     }
@@ -230,7 +230,7 @@ fn check_distribution(row: usize, probs: &[f64], tolerance: f64) -> Result<()> {
             Error::invalid(what, "between 0 and 1", probs[class])
         }
         None => {
-            let must = format!("1 (give or take {tolerance})");
+            let must = format!("1 within {tolerance}");
             Error::invalid(format!("sum of the probabilities in row {row}"), must, sum)
         }
     })
@@ -260,7 +260,7 @@ mod tests {
         Ok(rows)
     }
 
-    fn says<T: std::fmt::Debug>(result: Result<T>, message: &str) {
+    fn fails_with<T: std::fmt::Debug>(result: Result<T>, message: &str) {
         assert_eq!(result.unwrap_err().to_string(), message);
     }
 
@@ -269,74 +269,89 @@ mod tests {
     }
 
     #[test]
-    fn bad_probabilities_are_named() {
+    fn bad_probabilities_are_errors_that_name_them() {
         let two = |second| tensor(&[[0.5, 0.5], second]);
         let check = |second| cases(&two(second), &[0, 1], None);
         assert_eq!(check([0.25, 0.7509]).unwrap(), 2);
         assert_eq!(check([-0.0005, 1.0005]).unwrap(), 2);
-        says(
+        fails_with(
             check([0.25, 0.5]),
-            "sum of the probabilities in row 1 must be 1 (give or take 0.001), but is 0.75",
+            "sum of the probabilities in row 1 must be 1 within 0.001, but is 0.75",
         );
-        says(check([0.5, f64::NAN]), "probability of class 1 in row 1 must be between 0 and 1, but is NaN");
-        says(check([-0.5, 1.5]), "probability of class 0 in row 1 must be between 0 and 1, but is -0.5");
-        says(
+        fails_with(
+            check([0.5, f64::NAN]),
+            "probability of class 1 in row 1 must be between 0 and 1, but is NaN",
+        );
+        fails_with(
+            check([-0.5, 1.5]),
+            "probability of class 0 in row 1 must be between 0 and 1, but is -0.5",
+        );
+        fails_with(
             check([f64::INFINITY, f64::NEG_INFINITY]),
             "probability of class 0 in row 1 must be between 0 and 1, but is inf",
         );
     }
 
     #[test]
-    fn bad_labels_and_shapes_are_named() {
+    fn bad_labels_and_shapes_are_errors_that_name_them() {
         let probs = tensor(&[[0.5, 0.5], [1.0, 0.0]]);
-        says(cases(&probs, &[0, 2], None), "label of row 1 must be below 2, the number of classes, but is 2");
-        says(cases(&probs, &[0], None), "number of labels must be 2, one a row, but is 1");
+        fails_with(
+            cases(&probs, &[0, 2], None),
+            "label of row 1 must be below 2, the number of classes, but is 2",
+        );
+        fails_with(cases(&probs, &[0], None), "number of labels must be 2, one for each row, but is 1");
         let flat = probs.flatten_all().unwrap();
-        says(cases(&flat, &[0, 0, 0, 0], None), "shape of the probabilities must be (N, C), but is [4]");
+        fails_with(
+            cases(&flat, &[0, 0, 0, 0], None),
+            "shape of the probabilities must be (N, C), but is [4]",
+        );
         for shape in [(0, 2), (2, 0)] {
             let empty = Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap();
             let got = format!("but is {} by {}", shape.0, shape.1);
-            says(
+            fails_with(
                 cases(&empty, &vec![0; shape.0], None),
                 &format!("probabilities must be of at least one row and one column, {got}"),
             );
         }
         let whole = Tensor::ones((2, 1), DType::U32, &Device::Cpu).unwrap();
-        says(
+        fails_with(
             cases(&whole, &[0, 0], None),
             "dtype of the probabilities must be f16, bf16, f32 or f64, but is u32",
         );
     }
 
     #[test]
-    fn bad_weights_are_named() {
+    fn bad_weights_are_errors_that_name_them() {
         let probs = tensor(&[[0.5, 0.5], [1.0, 0.0]]);
         let check = |weights: &[f32]| cases(&probs, &[0, 1], Some(weights));
         assert_eq!(check(&[0.0, 2.0]).unwrap(), 2);
-        says(check(&[1.0]), "number of weights must be 2, one a row, but is 1");
-        says(check(&[1.0, -1.0]), "weight of row 1 must be finite and not negative, but is -1");
-        says(check(&[f32::NAN, 1.0]), "weight of row 0 must be finite and not negative, but is NaN");
-        says(check(&[0.0, 0.0]), "sum of the weights must be positive, but is 0");
+        fails_with(check(&[1.0]), "number of weights must be 2, one for each row, but is 1");
+        fails_with(check(&[1.0, -1.0]), "weight of row 1 must be finite and not negative, but is -1");
+        fails_with(check(&[f32::NAN, 1.0]), "weight of row 0 must be finite and not negative, but is NaN");
+        fails_with(check(&[0.0, 0.0]), "sum of the weights must be positive, but is 0");
     }
 
     #[test]
-    fn bad_regressions_are_named() {
+    fn bad_regression_inputs_are_errors_that_name_them() {
         let a = tensor(&[[1.0, 2.0], [3.0, 4.0]]);
-        says(
+        fails_with(
             pairs(&a, &tensor(&[[1.0, 2.0]])),
             "shape of the targets must be (2, 2), that of the predictions, but is (1, 2)",
         );
         let bad = tensor(&[[1.0, 2.0], [3.0, f64::NAN]]);
-        says(pairs(&bad, &a), "prediction of row 1, output 1, must be finite, but is NaN");
-        says(pairs(&a, &bad), "target of row 1, output 1, must be finite, but is NaN");
+        fails_with(pairs(&bad, &a), "prediction of row 1, output 1, must be finite, but is NaN");
+        fails_with(pairs(&a, &bad), "target of row 1, output 1, must be finite, but is NaN");
         let deep = a.reshape((1, 2, 2)).unwrap();
-        says(pairs(&deep, &a), "shape of the predictions must be (N,) or (N, K), but is [1, 2, 2]");
+        fails_with(pairs(&deep, &a), "shape of the predictions must be (N,) or (N, K), but is [1, 2, 2]");
         let none = Tensor::zeros(0, DType::F32, &Device::Cpu).unwrap();
-        says(pairs(&none, &none), "predictions must be of at least one row and one column, but is 0 by 1");
+        fails_with(
+            pairs(&none, &none),
+            "predictions must be of at least one row and one column, but is 0 by 1",
+        );
     }
 
     #[test]
-    fn a_column_and_a_vector_are_the_same_and_are_not_broadcast() {
+    fn a_column_equals_a_vector_and_is_not_broadcast() {
         let column = Tensor::new(&[[1f32], [2.0], [3.0]], &Device::Cpu).unwrap();
         let vector = Tensor::new(&[1f64, 2.0, 3.0], &Device::Cpu).unwrap();
         assert_eq!(Pairs::new(&column, &vector, None).unwrap().mean(f64::abs).unwrap(), 0.0);
@@ -344,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_arrive_whole_and_in_order_across_chunks_from_any_layout_and_dtype() {
+    fn rows_are_visited_in_order_across_chunks_for_any_layout_and_dtype() {
         // 100 columns do not divide a chunk, and the table takes several.
         let (n, c) = (1000usize, 100usize);
         let values: Vec<f32> = (0..n * c).map(|x| (x / c % 50) as f32 + (x % c) as f32).collect();
@@ -368,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn rounding_of_the_small_float_types_passes() {
+    fn rounding_of_the_small_float_types_is_tolerated() {
         // In bf16 the second row is 180/256 and 153/512, which sum to 1.00195.
         let rows = Tensor::new(&[[0.7f32, 0.3], [0.7015, 0.2985]], &Device::Cpu).unwrap();
         for dtype in [DType::F16, DType::BF16] {

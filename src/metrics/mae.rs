@@ -1,16 +1,29 @@
-//! Mean absolute error.
+//! The mean absolute error.
 use crate::{
     metrics::inputs::{finite, Pairs},
     Result,
 };
 use candle_core::Tensor;
 
-/// Mean absolute error: `1/(N K) Σᵢ Σ_k |p_ik - t_ik|`, 0 or more, in the unit of the targets.
+/// Computes the mean absolute error.
 ///
-/// Outputs are pooled, which for a mean is the same as averaging theirs. Predictions and targets are `(N,)` or
-/// `(N, K)`, where `(N,)` and `(N, 1)` are the same; `weights`, one a row, make it a weighted mean. Errors: see
-/// the [module](super); and if the sum overflows f64.
+/// ```text
+/// 1/(N K) Σᵢ Σ_k |p_ik − t_ik|
+/// ```
 ///
+/// It is 0 or more, in the unit of the targets; less is better. Predictions and targets are `(N,)` or `(N, K)` (rows,
+/// outputs) of any float type, where `(N,)` and `(N, 1)` are the same. `weights` has one weight for each row and makes the
+/// mean a weighted one.
+///
+/// Use it when large errors should not count more than their size. The predictions that minimise it are medians; for
+/// means use [`rmse`](super::rmse()).
+///
+/// The cost is one pass over the predictions.
+///
+/// # Errors
+/// When the inputs are not valid (see the [module](super)), or the sum overflows f64.
+///
+/// # Examples
 /// ```
 /// use candle_core::{Device, Tensor};
 /// use candle_ensemble::metrics::mae;
@@ -20,22 +33,23 @@ use candle_core::Tensor;
 /// assert_eq!(mae(&predictions, &targets, None)?, 1.5);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
+///
+/// Reference: scikit-learn's `mean_absolute_error`.
 pub fn mae(predictions: &Tensor, targets: &Tensor, weights: Option<&[f32]>) -> Result<f64> {
     finite("mae", Pairs::new(predictions, targets, weights)?.mean(f64::abs)?)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::tables;
     use super::*;
+    use crate::metrics::reference::check_regression;
 
     #[test]
     fn agrees_with_scikit_learn() {
-        let (p, t, w) = tables::regression();
-        tables::close(mae(&p, &t, None).unwrap(), 0.6479166666666667);
-        tables::close(mae(&p, &t, Some(&w)).unwrap(), 0.6473214285714286);
-        let (p, t) = (tables::first(&p), tables::first(&t));
-        tables::close(mae(&p, &t, None).unwrap(), 0.6458333333333334);
-        tables::close(mae(&p, &t, Some(&w)).unwrap(), 0.6449404761904762);
+        check_regression(
+            mae,
+            [0.6479166666666667, 0.6473214285714286],
+            [0.6458333333333334, 0.6449404761904762],
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! All metrics of one set of predictions.
+//! All metrics of a set of predictions, in one pass.
 use crate::{
     metrics::{
         accuracy::Top,
@@ -17,11 +17,12 @@ use serde::{Deserialize, Serialize};
 const CLASSIFICATION: [&str; 4] = ["accuracy", "nll", "brier", "ece"];
 const REGRESSION: [&str; 3] = ["rmse", "mae", "r2"];
 
-/// The metrics of one set of predictions, computed in one pass.
+/// All metrics of a set of predictions, computed in one pass.
 ///
-/// Serialized they are a flat record of numbers under the names of the fields, which tell the kind apart, so
-/// they can be read back from formats that name their fields, such as JSON, and not from bincode.
+/// The serialized form is a flat record of numbers under the names of the fields. These names tell the variant, so the
+/// metrics can be read back from formats that name their fields, such as JSON, but not from bincode.
 ///
+/// # Examples
 /// ```
 /// use candle_core::{Device, Tensor};
 /// use candle_ensemble::metrics::Metrics;
@@ -39,7 +40,7 @@ const REGRESSION: [&str; 3] = ["rmse", "mae", "r2"];
 #[serde(untagged)]
 #[non_exhaustive]
 pub enum Metrics {
-    /// Of class probabilities.
+    /// Metrics of class probabilities.
     Classification {
         /// Share of rows whose most probable class is right, 0 to 1: [`accuracy`](crate::metrics::accuracy()).
         accuracy: f64,
@@ -50,7 +51,7 @@ pub enum Metrics {
         /// Expected calibration error in 15 bins of equal width, 0 to 1: [`ece`](crate::metrics::ece()).
         ece: f64,
     },
-    /// Of real-valued predictions.
+    /// Metrics of regression predictions.
     Regression {
         /// Root mean squared error in the unit of the targets: [`rmse`](crate::metrics::rmse()).
         rmse: f64,
@@ -62,8 +63,11 @@ pub enum Metrics {
 }
 
 impl Metrics {
-    /// Metrics of the class probabilities `(N, C)`, weighted by row if `weights` are given. Errors: see the
-    /// [module](super).
+    /// Computes the metrics of class probabilities `(N, C)` (rows, classes), with one weight for each row if `weights` are
+    /// given.
+    ///
+    /// # Errors
+    /// When the inputs are not valid; see the [module](super).
     pub fn classification(probs: &Tensor, labels: &[u32], weights: Option<&[f32]>) -> Result<Self> {
         let [mut accuracy, mut nll, mut brier] = <[Mean; 3]>::default();
         let mut ece = EqualWidth::new(ECE_BINS)?;
@@ -82,8 +86,11 @@ impl Metrics {
         })
     }
 
-    /// Metrics of the predictions, `(N,)` or `(N, K)` like the targets, weighted by row if `weights` are given.
-    /// Errors: see the [module](super); and if squares overflow f64.
+    /// Computes the metrics of regression predictions, `(N,)` or `(N, K)` (rows, outputs) like the targets, with one weight
+    /// for each row if `weights` are given.
+    ///
+    /// # Errors
+    /// When the inputs are not valid (see the [module](super)), or squares overflow f64.
     pub fn regression(predictions: &Tensor, targets: &Tensor, weights: Option<&[f32]>) -> Result<Self> {
         let [mut squared, mut absolute] = <[Mean; 2]>::default();
         let mut r2 = R2::default();
@@ -99,7 +106,7 @@ impl Metrics {
         })
     }
 
-    /// The one number to rank by: accuracy or root mean squared error.
+    /// Returns the metric to rank by: the accuracy or the root mean squared error.
     #[must_use]
     pub fn headline(&self) -> f64 {
         match *self {
@@ -108,19 +115,19 @@ impl Metrics {
         }
     }
 
-    /// Name of the [`headline`](Self::headline).
+    /// Returns the name of the [`headline`](Self::headline).
     #[must_use]
     pub fn headline_name(&self) -> &'static str {
         self.names()[0]
     }
 
-    /// Whether a larger [`headline`](Self::headline) is the better one.
+    /// Returns whether a larger [`headline`](Self::headline) is better.
     #[must_use]
     pub fn larger_is_better(&self) -> bool {
         matches!(self, Self::Classification { .. })
     }
 
-    /// Names of the metrics, which never change; the headline comes first.
+    /// Returns the names of the metrics, which never change. The headline comes first.
     #[must_use]
     pub fn names(&self) -> &'static [&'static str] {
         match self {
@@ -129,7 +136,7 @@ impl Metrics {
         }
     }
 
-    /// The metrics with their names, in the order of [`names`](Self::names).
+    /// Returns the metrics with their names, in the order of [`names`](Self::names).
     #[must_use]
     pub fn values(&self) -> Vec<(&'static str, f64)> {
         let name = |values: &[f64]| self.names().iter().copied().zip(values.iter().copied()).collect();
@@ -142,15 +149,15 @@ impl Metrics {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{accuracy, brier, ece, ece_equal_mass, mae, nll, r2, rmse, tables};
+    use super::super::{accuracy, brier, ece, ece_equal_mass, mae, nll, r2, reference, rmse};
     use super::*;
     use candle_core::Device;
     use proptest::prelude::*;
 
     #[test]
-    fn one_pass_gives_what_the_single_metrics_give() {
-        let (probs, labels, weights) = tables::classification();
-        let (p, t, _) = tables::regression();
+    fn one_pass_agrees_with_the_single_metrics() {
+        let (probs, labels, weights) = reference::classification();
+        let (p, t, _) = reference::regression();
         for w in [None, Some(&weights[..])] {
             let all = Metrics::classification(&probs, &labels, w).unwrap();
             let each = [
@@ -189,7 +196,7 @@ mod tests {
         assert!(serde_json::from_str::<Metrics>(r#"{"accuracy":0.5}"#).is_err());
     }
 
-    /// Rows of a table: the row's numbers, its label or target, its weight as a whole number.
+    /// A row of a table: its numbers, its label or target, and its weight as a whole number.
     #[derive(Clone, Debug)]
     struct Row {
         values: Vec<f64>,
@@ -204,8 +211,8 @@ mod tests {
         }
     }
 
-    /// Up to 40 rows of 2 to 10 values of at least 1 (some of them equal), the first with a positive weight; and
-    /// a permutation.
+    /// Up to 40 rows of 2 to 10 values of at least 1 (some of them equal), the first with a positive weight, and a
+    /// permutation of them.
     fn rows() -> impl Strategy<Value = (Vec<Row>, Vec<Row>)> {
         (2usize..=10)
             .prop_flat_map(|classes| {
@@ -224,8 +231,8 @@ mod tests {
         Tensor::from_vec(rows.concat(), (rows.len(), rows[0].len()), &Device::Cpu).unwrap()
     }
 
-    /// Every metric of a table of rows, once read as probabilities and labels, once as predictions (with targets
-    /// made of the label).
+    /// Every metric of a table of rows, first read as probabilities and labels, then as predictions (with targets made
+    /// from the label).
     fn all(rows: &[Row], weights: Option<&[f32]>) -> Vec<f64> {
         let probs = table(&rows.iter().map(Row::probs).collect::<Vec<_>>());
         let labels: Vec<u32> = rows.iter().map(|r| r.label).collect();
@@ -272,7 +279,7 @@ mod tests {
         }
 
         #[test]
-        fn everything_lies_within_its_range((rows, _) in rows()) {
+        fn every_metric_is_within_its_range((rows, _) in rows()) {
             let values = all(&rows, None);
             let [accuracy, nll, brier, ece, rmse, mae, r2] = values[..7] else { unreachable!() };
             let classes = rows[0].values.len() as f64;
@@ -284,7 +291,7 @@ mod tests {
         }
 
         #[test]
-        fn perfect_predictions_are_perfect((rows, _) in rows()) {
+        fn perfect_predictions_have_perfect_metrics((rows, _) in rows()) {
             let corner = |r: &Row| (0..r.values.len()).map(|c| f64::from(c == r.label as usize)).collect();
             let probs = table(&rows.iter().map(corner).collect::<Vec<Vec<f64>>>());
             let labels: Vec<u32> = rows.iter().map(|r| r.label).collect();
@@ -299,7 +306,7 @@ mod tests {
         }
 
         #[test]
-        fn guessing_uniformly_costs_what_theory_says((rows, _) in rows(), classes in 2usize..200) {
+        fn uniform_probabilities_have_the_metrics_of_theory((rows, _) in rows(), classes in 2usize..200) {
             let share = 1.0 / classes as f64;
             let probs = table(&vec![vec![share; classes]; rows.len()]);
             let labels: Vec<u32> = rows.iter().map(|r| r.label % classes as u32).collect();

@@ -1,14 +1,14 @@
-//! Metrics and comparisons: how good predictions are, and whether one predictor is better than another.
+//! Metrics of predictions, and intervals for the difference between two predictors.
 //!
-//! Class probabilities come as a tensor `(N, C)` with labels `&[u32]`, regression predictions and targets as
-//! tensors `(N,)` or `(N, K)`: N rows, C classes, K outputs; f16, bf16, f32 or f64, on any device. Every metric
-//! is a (weighted) mean over rows, or made of such means, and is summed in f64. Weights are finite, not
-//! negative and not all zero; only their ratios matter.
+//! Class probabilities are a tensor `(N, C)` with labels `&[u32]`; regression predictions and targets are tensors `(N,)`
+//! or `(N, K)`, with N rows, C classes and K outputs. They may be f16, bf16, f32 or f64, on any device. Every metric is a
+//! (weighted) mean over rows, or computed from such means, and is summed in f64. Weights are finite, not negative and not
+//! all zero; only their ratios matter.
 //!
-//! Every metric refuses, with [`Error::Invalid`](crate::Error::Invalid): no rows, numbers of rows or shapes
-//! that differ, labels that are not below C, values that are NaN or infinite, probabilities outside 0 to 1, and
-//! rows of them that do not sum to one. Both may be off by 10⁻³ (by 2⁻⁹ in f16 and 2⁻⁶ in bf16, twice the
-//! spacing of these types at one); nothing is rescaled.
+//! Every metric fails with [`Error::Invalid`](crate::Error::Invalid) when there are no rows, when numbers of rows or
+//! shapes differ, when a label is not below C, when a value is NaN or infinite, when a probability is not between 0 and 1,
+//! and when the probabilities of a row do not sum to one. Probabilities and sums may be off by 10⁻³ (by 2⁻⁹ in f16 and
+//! 2⁻⁶ in bf16, which is twice the spacing of these types at one); nothing is rescaled.
 //!
 //! ```
 //! use candle_core::{Device, Tensor};
@@ -31,10 +31,11 @@ mod mae;
 mod metric_set;
 mod nll;
 mod r2;
+#[cfg(test)]
+mod reference;
+mod registry;
 mod rmse;
 mod summary;
-#[cfg(test)]
-mod tables;
 
 pub use accuracy::accuracy;
 pub use brier::brier;
@@ -45,5 +46,6 @@ pub use mae::mae;
 pub use metric_set::Metrics;
 pub use nll::{nll, NLL_EPSILON};
 pub use r2::r2;
+pub use registry::{registry, Metric};
 pub use rmse::rmse;
 pub use summary::Summary;

@@ -1,20 +1,33 @@
-//! Coefficient of determination.
+//! The coefficient of determination.
 use crate::{
     metrics::inputs::{finite, Pairs},
     Result,
 };
 use candle_core::Tensor;
 
-/// Coefficient of determination: for each output `1 - Σᵢ (p_i - t_i)² / Σᵢ (t_i - t̄)²`, averaged over the
-/// outputs; at most 1, 0 for predicting the targets' mean, without lower bound.
+/// Computes the coefficient of determination, averaged over the outputs.
 ///
-/// An output whose targets are constant has nothing to explain: it counts 1 if every prediction is exactly right
-/// and 0 otherwise, as in scikit-learn's `r2_score`. So does a single row, for which scikit-learn gives NaN.
-/// Targets that are equal are always found constant here, also where a mean taken by summing would be off by
-/// rounding (weighted scikit-learn). Predictions and targets are `(N,)` or `(N, K)`, where `(N,)` and `(N, 1)`
-/// are the same; `weights`, one a row, weigh both sums and the mean. Errors: see the [module](super); and if
-/// squares overflow f64.
+/// ```text
+/// 1/K Σ_k (1 − Σᵢ (p_ik − t_ik)² / Σᵢ (t_ik − t̄_k)²)
+/// ```
 ///
+/// It is at most 1 and has no lower bound; more is better. Predicting the mean of the targets scores 0. Predictions and
+/// targets are `(N,)` or `(N, K)` (rows, outputs) of any float type, where `(N,)` and `(N, 1)` are the same. `weights` has
+/// one weight for each row, for both sums and the mean.
+///
+/// An output whose targets are constant scores 1 if every prediction is exactly right, and 0 otherwise, as in
+/// scikit-learn's `r2_score`. So does a single row, for which scikit-learn returns NaN. Constant targets are always
+/// recognised, also where the rounding of a mean would hide them (as in weighted scikit-learn).
+///
+/// Use it to compare errors between data sets of different scale. To compare models on the same rows,
+/// [`rmse`](super::rmse()) has the same order and a unit.
+///
+/// The cost is one pass over the predictions.
+///
+/// # Errors
+/// When the inputs are not valid (see the [module](super)), or squares overflow f64.
+///
+/// # Examples
 /// ```
 /// use candle_core::{Device, Tensor};
 /// use candle_ensemble::metrics::r2;
@@ -25,21 +38,23 @@ use candle_core::Tensor;
 /// assert_eq!(r2(&mean, &targets, None)?, 0.0);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
+///
+/// Reference: scikit-learn's `r2_score`; the running sums are those of West 1979, doi:10.1145/359146.359153.
 pub fn r2(predictions: &Tensor, targets: &Tensor, weights: Option<&[f32]>) -> Result<f64> {
     let mut score = R2::default();
     Pairs::new(predictions, targets, weights)?.each(|p, t, weight| score.add(p, t, weight))?;
     score.get()
 }
 
-/// The score under way.
+/// Accumulates the score row by row.
 #[derive(Default)]
 pub(crate) struct R2 {
     weight: f64,
     outputs: Vec<Output>,
 }
 
-/// Running sums of one output. The mean and the spread of the targets are updated together (West 1979,
-/// doi:10.1145/359146.359153), which takes one pass and loses nothing to a large mean.
+/// Running sums of one output. The mean and the squared deviations of the targets are updated together (West 1979,
+/// doi:10.1145/359146.359153), which takes one pass and loses no digits to a large mean.
 #[derive(Clone, Default)]
 struct Output {
     mean: f64,
@@ -51,7 +66,7 @@ impl R2 {
     pub(crate) fn add(&mut self, predictions: &[f64], targets: &[f64], weight: f64) {
         self.outputs.resize(targets.len(), Output::default());
         if weight == 0.0 {
-            return; // The share below would be 0/0 before the first row that counts.
+            return; // The share below would be 0/0 before the first row with a weight.
         }
         self.weight += weight;
         let share = weight / self.weight;
@@ -71,7 +86,7 @@ impl R2 {
 
 impl Output {
     fn score(&self) -> f64 {
-        // Not `spread > 0`: an overflow to NaN must not pass for a constant.
+        // Not `spread > 0`, because a NaN from an overflow is not a constant.
         if self.spread != 0.0 {
             1.0 - self.residual / self.spread
         } else {
@@ -82,8 +97,8 @@ impl Output {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tables;
     use super::*;
+    use crate::metrics::reference::{check_regression, close};
     use candle_core::Device;
 
     fn vector(values: &[f64]) -> Tensor {
@@ -92,20 +107,19 @@ mod tests {
 
     #[test]
     fn agrees_with_scikit_learn() {
-        let (p, t, w) = tables::regression();
-        tables::close(r2(&p, &t, None).unwrap(), 0.9381257618497273);
-        tables::close(r2(&p, &t, Some(&w)).unwrap(), 0.9379531627270724);
-        let (p, t) = (tables::first(&p), tables::first(&t));
-        tables::close(r2(&p, &t, None).unwrap(), 0.9380102379017983);
-        tables::close(r2(&p, &t, Some(&w)).unwrap(), 0.9379004511280689);
+        check_regression(
+            r2,
+            [0.9381257618497273, 0.9379531627270724],
+            [0.9380102379017983, 0.9379004511280689],
+        );
     }
 
     #[test]
-    fn constant_targets_count_one_or_zero_as_in_scikit_learn() {
+    fn constant_targets_score_one_or_zero_as_in_scikit_learn() {
         let t = vector(&[2.0, 2.0, 2.0]);
         assert_eq!(r2(&t, &t, None).unwrap(), 1.0);
         assert_eq!(r2(&vector(&[2.0, 2.5, 2.0]), &t, None).unwrap(), 0.0);
-        // 0.1 + 0.1 + 0.1 is not 3 · 0.1: a summed mean would make a spread out of rounding.
+        // 0.1 + 0.1 + 0.1 is not 3 · 0.1, so the rounding of a summed mean would look like deviations.
         let t = vector(&[0.1, 0.1, 0.1]);
         assert_eq!(r2(&vector(&[0.1, 0.1, 0.2]), &t, Some(&[0.3, 0.7, 0.9])).unwrap(), 0.0);
         assert_eq!(r2(&vector(&[3.0]), &vector(&[3.0]), None).unwrap(), 1.0);
@@ -120,10 +134,10 @@ mod tests {
     }
 
     #[test]
-    fn a_large_mean_costs_no_digits_and_zero_weights_come_first() {
+    fn a_large_mean_loses_no_digits_after_a_row_of_weight_zero() {
         let t = vector(&[55.0, 1e9 + 4.0, 1e9 + 7.0, 1e9 + 13.0, 1e9 + 16.0]);
         let p = vector(&[-9.0, 1e9 + 5.0, 1e9 + 7.0, 1e9 + 13.0, 1e9 + 16.0]);
-        tables::close(r2(&p, &t, Some(&[0.0, 1.0, 1.0, 1.0, 1.0])).unwrap(), 1.0 - 1.0 / 90.0);
+        close(r2(&p, &t, Some(&[0.0, 1.0, 1.0, 1.0, 1.0])).unwrap(), 1.0 - 1.0 / 90.0);
     }
 
     #[test]

@@ -1,17 +1,29 @@
-//! Root mean squared error.
+//! The root mean squared error.
 use crate::{
     metrics::inputs::{finite, Pairs},
     Result,
 };
 use candle_core::Tensor;
 
-/// Root mean squared error: `sqrt(1/(N K) Σᵢ Σ_k (p_ik - t_ik)²)`, 0 or more, in the unit of the targets.
+/// Computes the root mean squared error.
 ///
-/// Outputs are pooled: the root is taken once, of the mean over all entries. (scikit-learn's
-/// `root_mean_squared_error` takes a root for each output and averages these; for one output they agree.)
-/// Predictions and targets are `(N,)` or `(N, K)`, where `(N,)` and `(N, 1)` are the same; `weights`, one a row,
-/// make the mean a weighted one. Errors: see the [module](super); and if squares overflow f64.
+/// ```text
+/// sqrt(1/(N K) Σᵢ Σ_k (p_ik − t_ik)²)
+/// ```
 ///
+/// It is 0 or more, in the unit of the targets; less is better. Predictions and targets are `(N,)` or `(N, K)` (rows,
+/// outputs) of any float type, where `(N,)` and `(N, 1)` are the same. `weights` has one weight for each row and makes the
+/// mean a weighted one. The root is taken once, of the mean over all outputs; scikit-learn's `root_mean_squared_error`
+/// takes a root for each output and averages the roots, which is the same for one output.
+///
+/// Use it as the standard error of regression. A few large errors dominate it; [`mae`](super::mae()) is more robust.
+///
+/// The cost is one pass over the predictions.
+///
+/// # Errors
+/// When the inputs are not valid (see the [module](super)), or squares overflow f64.
+///
+/// # Examples
 /// ```
 /// use candle_core::{Device, Tensor};
 /// use candle_ensemble::metrics::rmse;
@@ -21,29 +33,30 @@ use candle_core::Tensor;
 /// assert_eq!(rmse(&predictions, &targets, None)?, 2.0);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
+///
+/// Reference: for one output, scikit-learn's `root_mean_squared_error`.
 pub fn rmse(predictions: &Tensor, targets: &Tensor, weights: Option<&[f32]>) -> Result<f64> {
     finite("rmse", Pairs::new(predictions, targets, weights)?.mean(square)?.sqrt())
 }
 
-/// Cost of one error.
+/// The loss of one error.
 pub(crate) fn square(error: f64) -> f64 {
     error * error
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::tables;
     use super::*;
+    use crate::metrics::reference::check_regression;
     use candle_core::Device;
 
     #[test]
     fn agrees_with_scikit_learn() {
-        let (p, t, w) = tables::regression();
-        tables::close(rmse(&p, &t, None).unwrap(), 0.742877055403143);
-        tables::close(rmse(&p, &t, Some(&w)).unwrap(), 0.746723165645148);
-        let (p, t) = (tables::first(&p), tables::first(&t));
-        tables::close(rmse(&p, &t, None).unwrap(), 0.744336253539577);
-        tables::close(rmse(&p, &t, Some(&w)).unwrap(), 0.7465072440882208);
+        check_regression(
+            rmse,
+            [0.742877055403143, 0.746723165645148],
+            [0.744336253539577, 0.7465072440882208],
+        );
     }
 
     #[test]

@@ -1,9 +1,14 @@
-//! Mean and standard deviation.
+//! The mean and the standard deviation of some values.
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-/// Mean and standard deviation of some values, of one metric over several seeds for example.
+/// The mean and standard deviation of some values, for example of a metric over several seeds.
 ///
+/// ```text
+/// mean = 1/n Σ x,  sd = sqrt(Σ (x − mean)² / (n − 1))
+/// ```
+///
+/// # Examples
 /// ```
 /// use candle_ensemble::metrics::Summary;
 ///
@@ -17,17 +22,17 @@ use serde::{Deserialize, Serialize};
 pub struct Summary {
     /// Number of values.
     pub n: usize,
-    /// Their mean.
+    /// The mean.
     pub mean: f64,
-    /// Their standard deviation as an estimate for the population they come from, `sqrt(Σ (x - mean)² / (n - 1))`;
-    /// none (null in JSON) for a single value.
+    /// The standard deviation, as an estimate for the population of the values; `None` (null in JSON) for a single value.
     pub sd: Option<f64>,
 }
 
 impl Summary {
-    /// Summary of `values`, in two passes, so that a mean that is large beside the spread costs no digits.
+    /// Computes the summary of `values` in two passes, so that a large mean loses no digits of the standard deviation.
     ///
-    /// Errors: no values, values that are NaN or infinite, squares that overflow.
+    /// # Errors
+    /// When there are no values, a value is NaN or infinite, or squares overflow.
     pub fn of(values: &[f64]) -> Result<Self> {
         if values.is_empty() {
             return Err(Error::invalid("number of values", "at least 1", 0));
@@ -37,7 +42,7 @@ impl Summary {
         }
         let n = values.len() as f64;
         let rough = values.iter().sum::<f64>() / n;
-        // The second pass also takes the rounding out of the mean: values that are all equal give it exactly.
+        // The second pass also corrects the rounding of the mean, which is exact for equal values.
         let (mut shift, mut squares) = (0.0, 0.0);
         for x in values {
             shift += x - rough;
@@ -46,7 +51,7 @@ impl Summary {
         let mean = rough + shift / n;
         let sd = (values.len() > 1).then(|| ((squares - shift * shift / n).max(0.0) / (n - 1.0)).sqrt());
         if !mean.is_finite() || sd.is_some_and(|sd| !sd.is_finite()) {
-            return Err(Error::invalid("values", "of a size whose squares can be summed", mean));
+            return Err(Error::invalid("values", "small enough to sum their squares", mean));
         }
         Ok(Self { n: values.len(), mean, sd })
     }
@@ -58,7 +63,7 @@ mod tests {
 
     /// Standard deviations by numpy 2.4.6, `std(ddof=1)`.
     #[test]
-    fn agrees_with_numpy_also_on_a_large_mean() {
+    fn agrees_with_numpy_for_a_large_mean() {
         for shift in [0.0, 1e9] {
             let values = [4.0, 7.0, 13.0, 16.0].map(|x| x + shift);
             let expected = Summary { n: 4, mean: 10.0 + shift, sd: Some(5.477225575051661) };
@@ -67,14 +72,14 @@ mod tests {
     }
 
     #[test]
-    fn equal_values_have_no_spread() {
+    fn equal_values_have_a_standard_deviation_of_zero() {
         for n in 2..50 {
             assert_eq!(Summary::of(&vec![0.1; n]).unwrap(), Summary { n, mean: 0.1, sd: Some(0.0) });
         }
     }
 
     #[test]
-    fn one_value_has_a_mean_and_no_spread() {
+    fn one_value_has_a_mean_and_no_standard_deviation() {
         let one = Summary::of(&[0.25]).unwrap();
         assert_eq!(serde_json::to_string(&one).unwrap(), r#"{"n":1,"mean":0.25,"sd":null}"#);
         assert_eq!(serde_json::from_str::<Summary>(r#"{"n":1,"mean":0.25,"sd":null}"#).unwrap(), one);

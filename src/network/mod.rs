@@ -1,4 +1,8 @@
-//! What a member runs on: any candle model, unchanged.
+//! Networks: any candle model, without changes.
+//!
+//! [`Network`] is implemented for every candle module. [`AnyNetwork`] erases the type of a network, for
+//! ensembles of several architectures. [`Output`] describes what networks output for classes, and [`Scale`]
+//! the scale on which a combiner works.
 pub(crate) mod output;
 
 pub use output::{Output, Scale};
@@ -6,10 +10,10 @@ pub use output::{Output, Scale};
 use crate::data::Inputs;
 use candle_core::{ModuleT, Result, Tensor};
 
-/// A network: inputs in, outputs out, rows along dimension 0.
+/// A network: a function from inputs to outputs, with rows along dimension 0.
 ///
-/// Every candle [`Module`](candle_core::Module) and [`ModuleT`] is one already. Implement it for a model
-/// that takes several inputs. Networks need not be `Send`: weights cross threads, live networks do not.
+/// Every candle [`Module`](candle_core::Module) and [`ModuleT`] implements it. Implement it for a model that
+/// has several inputs. A network need not be `Send`: weights move between threads, networks do not.
 ///
 /// ```
 /// use candle_core::{Result, Tensor};
@@ -19,13 +23,14 @@ use candle_core::{ModuleT, Result, Tensor};
 /// struct Sum;
 /// impl Network for Sum {
 ///     fn run(&self, inputs: &Inputs, _train: bool) -> Result<Tensor> {
-///         let [a, b] = inputs.tensors() else { candle_core::bail!("two inputs, please") };
+///         let [a, b] = inputs.tensors() else { candle_core::bail!("expected two inputs") };
 ///         a + b
 ///     }
 /// }
 /// ```
 pub trait Network {
-    /// The forward pass, in training or in evaluation mode (dropout, batch-norm).
+    /// The forward pass, in training mode or in evaluation mode. The mode matters for layers such as dropout
+    /// and batch normalization.
     ///
     /// Returns logits `(B, C)`, one logit `(B,)` or `(B, 1)` for two classes, or values `(B,)` or `(B, K)`.
     fn run(&self, inputs: &Inputs, train: bool) -> Result<Tensor>;
@@ -52,7 +57,7 @@ impl<M: ModuleT> Network for M {
 pub struct AnyNetwork(Box<dyn Network>);
 
 impl AnyNetwork {
-    /// Boxes `network`.
+    /// Erases the type of `network`.
     pub fn new(network: impl Network + 'static) -> Self {
         Self(Box::new(network))
     }

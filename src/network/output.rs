@@ -1,43 +1,52 @@
-//! From what a network puts out to what it says.
+//! From the output of a network to predictions.
 use crate::data::Task;
 use candle_core::{Result, Tensor, D};
 use candle_nn::ops;
 use serde::{Deserialize, Serialize};
 
-/// What networks put out for classes.
+/// What networks output for classes.
+///
+/// ```
+/// use candle_ensemble::train::{CustomLoop, Output};
+///
+/// let learner = CustomLoop::new("idle", |vb| candle_nn::linear(2, 3, vb), |_, _| Ok(())).output(Output::Logits);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Output {
-    /// Logits `(B, C)`, or one logit `(B,)` or `(B, 1)` for two classes. Log-probabilities are logits too.
+    /// Logits `(B, C)`, or one logit `(B,)` or `(B, 1)` of class 1 for two classes. Log-probabilities are
+    /// valid logits.
     #[default]
     Logits,
-    /// Probabilities `(B, C)`: the network ends in a softmax of its own.
+    /// Probabilities `(B, C)`: the network ends in a softmax.
     Probabilities,
 }
 
-/// On which scale members are combined.
+/// The scale on which the predictions of members are combined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Scale {
-    /// Probabilities for classes, values for regression.
+    /// Probabilities for classes; values for regression.
     Probability,
-    /// Log-probabilities; classes only.
+    /// Log-probabilities, for classes only.
     LogProbability,
 }
 
 impl Output {
-    /// What one network predict for its rows: `(B, C)` on `scale` for classes, `(B, K)` for values.
+    /// The predictions of one network: `(B, C)` on `scale` for classes, `(B, K)` for values.
     pub(crate) fn prediction(self, output: &Tensor, task: Task, scale: Scale) -> Result<Tensor> {
         let output = if output.rank() == 1 { output.unsqueeze(1)? } else { output.clone() };
         let (_, width) = output.dims2()?;
         let classes = match task {
             Task::Regression { outputs } if outputs == width => return Ok(output),
             Task::Regression { outputs } => {
-                candle_core::bail!("the network must put out {outputs} values a row, but puts out {width}")
+                candle_core::bail!(
+                    "the network must output {outputs} values for each row, but outputs {width}"
+                )
             }
             Task::Classification { classes } => classes,
         };
         match (self, width) {
             (Self::Logits, 1) if classes == 2 => {
-                // The logit of class 1 against class 0: a softmax over (0, z).
+                // One logit z of class 1 is a softmax over (0, z).
                 normalized(&Tensor::cat(&[&output.zeros_like()?, &output], 1)?, scale)
             }
             (Self::Logits, _) if width == classes => normalized(&output, scale),
@@ -45,12 +54,12 @@ impl Output {
                 Scale::Probability => Ok(output),
                 Scale::LogProbability => ln(&output),
             },
-            _ => candle_core::bail!("the network must put out {classes} classes, but puts out {width}"),
+            _ => candle_core::bail!("the network must output {classes} classes, but outputs {width}"),
         }
     }
 }
 
-/// Softmax or log-softmax. candle's fast kernel has no backward pass, so it serves where none is needed.
+/// Softmax or log-softmax. candle's fast softmax has no backward pass, so it is used only without gradients.
 fn normalized(logits: &Tensor, scale: Scale) -> Result<Tensor> {
     match scale {
         Scale::LogProbability => ops::log_softmax(logits, D::Minus1),
@@ -59,7 +68,8 @@ fn normalized(logits: &Tensor, scale: Scale) -> Result<Tensor> {
     }
 }
 
-/// The logarithm, finite for probabilities that are exactly 0: they count as the smallest positive number.
+/// The logarithm of probabilities. A probability of 0 counts as the smallest positive `f32`, so the result is
+/// finite.
 pub(crate) fn ln(probabilities: &Tensor) -> Result<Tensor> {
     let tiny = f64::from(f32::MIN_POSITIVE);
     probabilities.maximum(tiny)?.log()

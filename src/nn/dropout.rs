@@ -1,19 +1,34 @@
-//! Dropout whose masks follow from the run's seed.
+//! Dropout with masks that are determined by the run's seed.
 use crate::{check::below_one, Seed};
 use candle_core::{DType, Device, ModuleT, Result, Tensor, Var};
 use candle_nn::{Init, VarBuilder};
 use rand::Rng;
 
-/// Dropout: in training each element becomes 0 with probability `p`, and `x / (1 − p)` otherwise, so that the mean
-/// stays; in evaluation nothing happens (Srivastava et al. 2014, JMLR 15:1929–1958, in the inverted form).
+/// Dropout: sets each element to 0 with probability `p` in training, and does nothing in evaluation.
 ///
-/// candle's own layer draws from a generator that cannot be seeded. The masks of this one follow from two integer
-/// buffers among the network's variables: `seed`, which is drawn with the initial weights and so follows from the
-/// run's seed and the layer's name, and `step`, which counts the passes. Checkpoints hold both, so that a run that
-/// goes on draws what it would have drawn; members hold both, and never use them.
+/// ```text
+/// y = 0 with probability p,   y = x / (1 − p) otherwise
+/// ```
 ///
-/// Works on any shape and floating-point type; the mask is drawn on the CPU. The network has to be built by this
-/// library: candle's `VarMap` cannot draw integers.
+/// The mean of each element stays the same. Inputs have any shape and any floating-point type; outputs have
+/// the same.
+///
+/// Use it against overfitting, above all in wide fully connected layers. Do not use it before batch
+/// normalization, whose statistics it changes. Cost: one random number per element, drawn on the CPU.
+///
+/// candle's own layer draws from a generator that cannot be seeded. The masks of this layer are determined by
+/// two integer variables of the network: `seed`, which is drawn with the initial weights and depends on the
+/// run's seed and the layer's name, and `step`, which counts the forward passes in training. Checkpoints
+/// contain both, so a resumed run draws the same masks as an uninterrupted one. Members contain both, too,
+/// but evaluation does not read them.
+///
+/// # Errors
+/// [`Dropout::new`] returns an error if `p` is out of range, or if the `VarBuilder` cannot draw integers.
+/// candle's `VarMap` cannot, so the network has to be built by a learner of this crate or by
+/// [`init::fresh`](crate::weights::init::fresh).
+///
+/// # Source
+/// Srivastava et al. 2014, JMLR 15:1929–1958, in the inverted form.
 ///
 /// ```
 /// use candle_core::{Device, DType, ModuleT, Tensor};
@@ -26,7 +41,7 @@ use rand::Rng;
 ///         x.apply(&self.0)?.relu()?.apply_t(&self.1, train)?.apply(&self.2)
 ///     }
 /// }
-/// // Both may differ from run to run.
+/// // The settings of a run may set the width and the probability.
 /// let trainer = Trainer::reading(&["width", "dropout"], |settings: &Settings, vb: VarBuilder| {
 ///     let width = settings.count("width")?.unwrap_or(16);
 ///     let dropout = Dropout::new(settings.real("dropout")?.unwrap_or(0.5), vb.pp("dropout"))?;
@@ -49,10 +64,11 @@ pub struct Dropout {
 }
 
 impl Dropout {
-    /// Drops with probability `p`, in [0, 1); the layer needs a name of its own (`vb.pp("dropout")`).
+    /// A layer that drops elements with probability `p`, in [0, 1). Each layer needs a name of its own, such
+    /// as `vb.pp("dropout")`.
     ///
     /// # Errors
-    /// For a `p` out of range, and where the builder's backend has no integers to give.
+    /// When `p` is out of range, or the `VarBuilder` cannot draw integers.
     pub fn new(p: f64, vb: VarBuilder<'_>) -> Result<Self> {
         below_one("the probability of dropout", p)?;
         let any = Init::Uniform { lo: 0., up: u32::MAX.into() };
@@ -61,7 +77,7 @@ impl Dropout {
         Ok(Self { p, seed, step })
     }
 
-    /// `1 / (1 − p)` or 0 for each element, in the order of a generator that this step alone has.
+    /// `1 / (1 − p)` or 0 for each element, from a generator that only this step uses.
     fn mask(&self, elements: usize) -> Result<Vec<f32>> {
         let step = self.step.to_scalar::<u32>()?;
         let seeds = self.seed.to_vec1::<u32>()?;
@@ -100,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn masks_differ_by_seed_name_and_step_and_by_nothing_else() {
+    fn masks_depend_on_seed_name_and_step_only() {
         for scheme in [InitScheme::AsDeclared, InitScheme::GlorotUniform, InitScheme::Torch] {
             let passes = |seed, name| {
                 let (_, layer) = layer(0.5, seed, name, scheme);
@@ -114,10 +130,10 @@ mod tests {
         }
     }
 
-    /// A million elements at each rate, within 5 standard deviations: sound code fails with probability 2e-6 over
-    /// the choice of seeds, which is made once and for all.
+    /// A million elements for each probability, within 5 standard deviations. The seed is fixed; for a random
+    /// seed, correct code would fail with probability 2e-6.
     #[test]
-    fn drops_at_the_rate_asked_for_and_keeps_the_mean() {
+    fn elements_are_dropped_with_the_given_probability_and_the_mean_is_kept() {
         let n = 1_000_000;
         for p in [0.1, 0.5, 0.9] {
             let (_, layer) = layer(p, 7, "a", InitScheme::default());
@@ -125,14 +141,14 @@ mod tests {
             let dropped = mask.iter().filter(|x| **x == 0.).count() as f64 / n as f64;
             assert!((dropped - p).abs() < 5. * (p * (1. - p) / n as f64).sqrt(), "{p}: {dropped}");
             assert!(mask.iter().all(|x| *x == 0. || (f64::from(*x) * (1. - p) - 1.).abs() < 1e-6));
-            // Neighbours are independent: both dropped with probability p².
+            // Neighbours are independent: both are dropped with probability p².
             let both = mask.windows(2).filter(|w| w == &[0., 0.]).count() as f64 / (n - 1) as f64;
             assert!((both - p * p).abs() < 5. * (3. * p * p / n as f64).sqrt(), "{p}: {both}");
         }
     }
 
     #[test]
-    fn goes_on_from_the_values_of_its_buffers() {
+    fn masks_continue_from_the_values_of_the_variables() {
         let (vars, layer_a) = layer(0.3, 1, "a", InitScheme::default());
         pass(&layer_a, 10);
         let kept = vars.snapshot().unwrap();
@@ -143,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn does_nothing_in_evaluation_and_at_zero() {
+    fn evaluation_and_probability_zero_change_nothing() {
         for (p, train) in [(0.9, false), (0., true)] {
             let (_, layer) = layer(p, 1, "a", InitScheme::default());
             let x = Tensor::arange(0f64, 12., &Device::Cpu).unwrap().reshape((3, 4)).unwrap();
@@ -153,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn gradients_pass_where_elements_are_kept() {
+    fn gradients_flow_through_kept_elements() {
         let (_, layer) = layer(0.5, 1, "a", InitScheme::default());
         let x = Var::ones((4, 8), DType::F64, &Device::Cpu).unwrap();
         let y = x.as_tensor().apply_t(&layer, true).unwrap();
@@ -163,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_out_of_range_is_named() {
+    fn a_probability_out_of_range_is_named() {
         for p in [-0.1, 1., f64::NAN] {
             let (_, vb) = fresh(Seed::from(1), InitScheme::default(), DType::F32, &Device::Cpu);
             let e = Dropout::new(p, vb).unwrap_err().to_string();

@@ -1,4 +1,8 @@
-//! Events of a build, for progress bars, logs and early aborts.
+//! Events of a build, for progress bars, logs and early stops.
+//!
+//! A [`Session`](crate::Session) notifies its [`Observer`] of each [`Event`], on the thread where it happens; the answer
+//! [`Flow::Stop`] cancels the build. [`Tracing`] logs the events, and [`ProgressBar`](crate::ProgressBar) (feature
+//! `progress`) draws them.
 #[cfg(feature = "progress")]
 mod progress;
 
@@ -9,77 +13,77 @@ pub use progress::ProgressBar;
 use crate::{plan::RunSpec, store::EpochRecord};
 use std::time::Duration;
 
-/// What happened.
+/// An event of a build.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// A build begins.
+    /// A build starts.
     BuildStarted {
-        /// Runs of the plan.
+        /// Number of runs in the plan.
         runs: usize,
-        /// Runs whose members are already in the store.
+        /// Number of runs whose members are already in the store.
         finished: usize,
-        /// Epochs of the runs that remain, as far as the learner tells.
+        /// Epochs of the remaining runs together, as the learner expects them.
         epochs: u64,
     },
-    /// A run begins.
+    /// A run starts.
     RunStarted {
         /// The run.
         run: &'a RunSpec,
     },
-    /// A run goes on from a checkpoint.
+    /// A run resumes from a checkpoint.
     Resumed {
         /// The run.
         run: &'a RunSpec,
-        /// The epoch it goes on with.
+        /// The first epoch after the checkpoint.
         epoch: usize,
     },
-    /// A run has done an epoch.
+    /// A run has finished an epoch.
     EpochEnded {
         /// The run.
         run: &'a RunSpec,
         /// Its losses and metrics.
         record: &'a EpochRecord,
     },
-    /// A run has yielded a member.
-    MemberTaken {
+    /// A member has been collected from a run and stored.
+    MemberCollected {
         /// The run.
         run: &'a RunSpec,
-        /// 0 for the run's first member.
+        /// Number of the member within its run, from 0.
         index: usize,
     },
-    /// A run is over.
+    /// A run is finished.
     RunFinished {
         /// The run.
         run: &'a RunSpec,
-        /// Epochs it did; fewer than planned when it stopped early.
+        /// Epochs that it trained; fewer than planned where it stopped early.
         epochs: u64,
-        /// Epochs it was expected to do, as far as the learner tells.
+        /// Epochs that the learner expected.
         planned: u64,
         /// How long it took.
         elapsed: Duration,
     },
-    /// The build is over.
+    /// The build is finished.
     BuildFinished,
 }
 
-/// Whether to go on.
+/// Whether a build goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Flow {
     /// Go on.
     Continue,
-    /// Stop the build; what is finished stays in the store.
+    /// Stop the build. Finished members and checkpoints stay in the store.
     Stop,
 }
 
-/// Is told of each event, from whatever thread it happens on.
+/// Receives the events of a build, on whatever thread each of them happens.
 ///
 /// ```
 /// use candle_ensemble::observe::{Event, Flow, Observer};
 /// use std::sync::atomic::{AtomicU32, Ordering};
 ///
-/// /// Stops a build after so many epochs in all.
+/// /// Stops a build after a number of epochs over all runs.
 /// struct Budget(AtomicU32);
 /// impl Observer for Budget {
 ///     fn notify(&self, event: &Event<'_>) -> Flow {
@@ -91,11 +95,11 @@ pub enum Flow {
 /// }
 /// ```
 pub trait Observer: Sync {
-    /// Called at each event. [`Flow::Stop`] ends the build with [`Error::Cancelled`](crate::Error::Cancelled).
+    /// Called for each event. [`Flow::Stop`] ends the build with [`Error::Cancelled`](crate::Error::Cancelled).
     fn notify(&self, event: &Event<'_>) -> Flow;
 }
 
-/// Watches nothing.
+/// An observer that does nothing: the default of a session.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Silent;
 
@@ -105,7 +109,7 @@ impl Observer for Silent {
     }
 }
 
-/// Several observers: each is told, in order; one that asks to stop stops the build.
+/// Several observers: each is notified, in order. The build stops if any of them returns [`Flow::Stop`].
 impl Observer for [&dyn Observer] {
     fn notify(&self, event: &Event<'_>) -> Flow {
         let flows = self.iter().map(|observer| observer.notify(event));
@@ -119,7 +123,7 @@ impl<const N: usize> Observer for [&dyn Observer; N] {
     }
 }
 
-/// Tells [`tracing`] of each event: builds and runs at level info, epochs and members at debug.
+/// Logs each event with [`tracing`]: builds and runs at level info, epochs and members at level debug.
 ///
 /// ```no_run
 /// use candle_ensemble::{observe::{Observer, Tracing}, ProgressBar};
@@ -154,7 +158,7 @@ impl Observer for Tracing {
                 valid_loss = record.valid_loss,
                 "epoch ended"
             ),
-            Event::MemberTaken { run, index } => tracing::debug!(run = run.id, index, "member taken"),
+            Event::MemberCollected { run, index } => tracing::debug!(run = run.id, index, "member collected"),
             Event::RunFinished { run, epochs, elapsed, .. } => {
                 tracing::info!(run = run.id, epochs, seconds = elapsed.as_secs_f64(), "run finished");
             }

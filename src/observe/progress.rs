@@ -3,7 +3,7 @@ use crate::observe::{Event, Flow, Observer};
 use indicatif::ProgressStyle;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// A progress bar over epochs, on standard error; nothing is drawn where that is not a terminal.
+/// A progress bar over the epochs of a build, on standard error. It is drawn on terminals only.
 ///
 /// ```no_run
 /// use candle_ensemble::ProgressBar;
@@ -15,11 +15,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub struct ProgressBar {
     bar: indicatif::ProgressBar,
     builds: u64,
-    sized: AtomicBool,
+    has_length: AtomicBool,
 }
 
 impl ProgressBar {
-    /// A bar for this many builds of about the same length.
+    /// A bar for `builds` builds of about the same length, such as the repeats of a study.
     #[must_use]
     pub fn new(builds: usize) -> Self {
         let bar = indicatif::ProgressBar::new(0);
@@ -28,10 +28,10 @@ impl ProgressBar {
         ) {
             bar.set_style(style);
         }
-        Self { bar, builds: builds.max(1) as u64, sized: AtomicBool::new(false) }
+        Self { bar, builds: builds.max(1) as u64, has_length: AtomicBool::new(false) }
     }
 
-    /// Removes the bar.
+    /// Removes the bar from the terminal.
     pub fn clear(&self) {
         self.bar.finish_and_clear();
     }
@@ -40,14 +40,14 @@ impl ProgressBar {
 impl Observer for ProgressBar {
     fn notify(&self, event: &Event<'_>) -> Flow {
         match event {
-            Event::BuildStarted { epochs, .. } if !self.sized.swap(true, Ordering::Relaxed) => {
+            Event::BuildStarted { epochs, .. } if !self.has_length.swap(true, Ordering::Relaxed) => {
                 self.bar.set_length(epochs * self.builds);
             }
             Event::EpochEnded { record, .. } => {
                 self.bar.inc(1);
                 self.bar.set_message(format!("loss {:.4}", record.train_loss));
             }
-            Event::Resumed { epoch, .. } => self.bar.inc((*epoch) as u64),
+            Event::Resumed { epoch, .. } => self.bar.inc(*epoch as u64),
             Event::RunFinished { epochs, planned, .. } => self.bar.inc(planned.saturating_sub(*epochs)),
             _ => {}
         }

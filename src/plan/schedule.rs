@@ -1,7 +1,10 @@
-//! Learning-rate schedules: pure functions of the position within a training, so that a training may be
-//! resumed anywhere.
+//! Learning-rate schedules.
 //!
-//! A new shape is a new variant of [`Schedule`] with an arm in `factor` and an arm in `check`.
+//! A schedule is a pure function of the position within a training, so a training can resume anywhere. The
+//! learning rate of a step is the optimizer's base learning rate times a factor `f(t, T)`, where `t` is the
+//! number of units (steps or epochs) before this step and `T` the number of units of the whole training.
+//!
+//! To add a shape, add a variant to [`Schedule`] with an arm in `factor` and an arm in `check`.
 use crate::{
     check::{below_one, non_negative, positive, power},
     Error, Result,
@@ -9,7 +12,10 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::f64::consts::PI;
 
-/// How the learning rate changes during a training: a [`Schedule`] counted in a [`Unit`].
+/// How the learning rate changes during a training: a [`Schedule`], counted in a [`Unit`].
+///
+/// A schedule is made from a [`Schedule`]: `Schedule::Cosine { to: 0.0 }.per(Unit::Epoch)`, or
+/// `Schedule::Cosine { to: 0.0 }.into()`, which counts steps.
 ///
 /// ```
 /// use candle_ensemble::plan::{LrSchedule, Position, Schedule, Unit};
@@ -25,23 +31,23 @@ use std::f64::consts::PI;
 pub struct LrSchedule {
     /// The shape of the curve.
     pub shape: Schedule,
-    /// What it counts.
+    /// The unit that the shape counts.
     pub unit: Unit,
 }
 
 impl LrSchedule {
-    /// The learning rate at a position: `base · f(t, T)`, with `t` the units before this one, `T` the units
-    /// of the whole training, and `f` the [shape](Schedule).
+    /// The learning rate at a position: `base · f(t, T)`, where `f` is the [shape](Schedule), `t` the number
+    /// of units before the position and `T` the number of units of the whole training.
     #[must_use]
     pub fn rate(&self, base: f64, at: Position) -> f64 {
-        let (t, of) = match self.unit {
+        let (t, total) = match self.unit {
             Unit::Iteration => (at.iteration(), at.iterations()),
-            Unit::Epoch => (at.epoch as u64, at.epochs as u64),
+            Unit::Epoch => (at.epoch, at.epochs),
         };
-        base * self.shape.factor(t, of)
+        base * self.shape.factor(t, total)
     }
 
-    /// Is every parameter in its range?
+    /// Checks that every parameter is in its range.
     ///
     /// # Errors
     /// [`Error::Invalid`] that names the parameter.
@@ -51,23 +57,28 @@ impl LrSchedule {
 }
 
 impl From<Schedule> for LrSchedule {
-    /// Counted in iterations.
+    /// Counts iterations.
     fn from(shape: Schedule) -> Self {
         shape.per(Unit::Iteration)
     }
 }
 
-/// What a schedule counts.
+/// The unit that a schedule counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Unit {
-    /// Batches: the rate may change at every step.
+    /// Batches: the learning rate may change at every step.
     #[default]
     Iteration,
-    /// Epochs: the rate stays the same within one.
+    /// Epochs: the learning rate is constant within an epoch.
     Epoch,
 }
 
-/// A position within a training, before the step it predicts.
+/// A position within a training, before one of its steps.
+///
+/// ```
+/// let at = candle_ensemble::plan::Position { epoch: 2, batch: 5, epochs: 10, batches_per_epoch: 30 };
+/// assert_eq!((at.iteration(), at.iterations()), (65, 300));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
     /// The epoch, from 0.
@@ -83,99 +94,138 @@ pub struct Position {
 impl Position {
     /// Steps before this one.
     #[must_use]
-    pub fn iteration(self) -> u64 {
-        self.epoch as u64 * self.batches_per_epoch as u64 + self.batch as u64
+    pub fn iteration(self) -> usize {
+        self.epoch * self.batches_per_epoch + self.batch
     }
 
     /// Steps of the whole training.
     #[must_use]
-    pub fn iterations(self) -> u64 {
-        self.epochs as u64 * self.batches_per_epoch as u64
+    pub fn iterations(self) -> usize {
+        self.epochs * self.batches_per_epoch
     }
 }
 
-/// The factor `f(t, T)` on the base learning rate at unit `t` of `T`.
+/// The shape of a learning-rate schedule: the factor `f(t, T)` on the base learning rate at unit `t` of `T`.
+///
+/// [`per`](Schedule::per) says what a unit is. After the last unit the factor stays at the value of the end.
+///
+/// Use [`Cosine`](Schedule::Cosine) or [`Linear`](Schedule::Linear) to 0 for a network that is trained for a
+/// fixed number of epochs: both train faster at first and settle at the end. Put a warm-up before it
+/// ([`after_warm_up`](Schedule::after_warm_up)) when the first steps diverge, as with large batches.
+/// [`Constant`](Schedule::Constant) is enough for Adam on small problems. With early stopping prefer
+/// `Constant` or [`Step`](Schedule::Step), which do not depend on the number of epochs. Cost: none.
+///
+/// # Errors
+/// [`Schedule::check`] names a parameter that is out of range. A session checks before it trains.
+///
+/// ```
+/// use candle_ensemble::{plan::{Schedule, Span, Unit}, train::Trainer};
+///
+/// // A tenth of the epochs for a linear warm-up, then half a cosine wave to 0.
+/// let schedule = Schedule::Cosine { to: 0.0 }.after_warm_up(Span::Share(0.1)).per(Unit::Epoch);
+/// assert!(schedule.check().is_ok());
+/// let trainer = Trainer::new(|vb| candle_nn::linear(2, 1, vb)).schedule(schedule);
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Schedule {
-    /// `1`.
+    /// A constant learning rate: `f = 1`.
     #[default]
     Constant,
-    /// `factor^⌊t / every⌋`.
+    /// A learning rate that changes by a factor at regular intervals: `f = factor^⌊t / every⌋`.
     Step {
-        /// Units between two changes, at least 1.
-        every: u64,
-        /// What each change multiplies the rate with, above 0.
+        /// Units from one change to the next, at least 1.
+        every: usize,
+        /// The factor of each change, above 0.
         factor: f64,
     },
-    /// `1 + (to − 1) · t / T`: a straight line that would reach `to` at the end, one unit after the last.
+    /// A straight line: `f = 1 + (to − 1) · t / T`. It reaches `to` one unit after the last.
     Linear {
         /// Fraction of the base rate, 0 or more.
         to: f64,
     },
-    /// `to + (1 − to) · (1 + cos(π t / T)) / 2`: half a cosine wave that would reach `to` at the end, one
-    /// unit after the last (Loshchilov & Hutter 2017, arXiv:1608.03983).
+    /// Half a cosine wave: `f = to + (1 − to) · (1 + cos(π t / T)) / 2`. It reaches `to` one unit after the
+    /// last.
+    ///
+    /// Source: Loshchilov and Hutter 2017, arXiv:1608.03983.
     Cosine {
         /// Fraction of the base rate, 0 or more.
         to: f64,
     },
-    /// `(1 + cos(π (t mod L) / L)) / 2` with `L = ⌈T / M⌉`: `M` half cosine waves from 1 towards 0, each a warm restart
-    /// (Loshchilov & Hutter 2017, arXiv:1608.03983; this form is that of Huang et al. 2017, arXiv:1704.00109, for
-    /// any `T` and `M`, so that the last wave is cut short where `M` does not divide `T`).
-    /// [`Snapshot`](crate::plan::Snapshot) sets the same rate, with waves of whole epochs.
+    /// Cosine waves with warm restarts: `f = (1 + cos(π (t mod L) / L)) / 2` with `L = ⌈T / M⌉`. Each of the
+    /// `M` half waves falls from 1 towards 0. The last is cut short if `M` does not divide `T`.
+    ///
+    /// [`Snapshot`](crate::plan::Snapshot) sets the same learning rate with waves of whole epochs, and
+    /// collects a member at the end of each.
+    ///
+    /// Sources: Loshchilov and Hutter 2017, arXiv:1608.03983, in the form of Huang et al. 2017,
+    /// arXiv:1704.00109.
     WarmRestarts {
-        /// The `M` waves, at least 1.
+        /// The number `M` of waves, at least 1.
         cycles: usize,
     },
-    /// `(t + 1) / (n + 1) · g(0, T − n)` for `t < n`, then `g(t − n, T − n)`: a straight line from near 0
-    /// over the first `n` units, then another schedule `g` over the rest (Goyal et al. 2017,
-    /// arXiv:1706.02677).
+    /// A linear warm-up over the first `n` units, then a schedule `g` over the rest: `f = (t + 1) / (n + 1) ·
+    /// g(0, T − n)` for `t < n`, then `f = g(t − n, T − n)`.
+    ///
+    /// Source: Goyal et al. 2017, arXiv:1706.02677.
     WarmUp {
         /// The `n` units.
         over: Span,
         /// The schedule `g`.
         then: Box<Schedule>,
     },
-    /// `g(t, T)` for `t < n`, then the rate at which stochastic weight averaging explores; see [`SwaRate`].
+    /// A schedule for stochastic weight averaging: `f = g(t, T)` for `t < n`, then a [`SwaRate`].
+    ///
+    /// Source: Izmailov et al. 2018, arXiv:1803.05407.
     Swa {
-        /// The schedule `g`, of the whole training.
+        /// The schedule `g`, over the whole training.
         before: Box<Schedule>,
-        /// The `n` units: where the averaging starts ([`Averaging::Swa`](crate::train::Averaging::Swa)).
+        /// The `n` units before the averaging starts; see [`Averaging::Swa`](crate::train::Averaging::Swa).
         start: Span,
-        /// What follows.
+        /// The learning rate while networks are averaged.
         then: SwaRate,
     },
 }
 
-/// The learning rate of stochastic weight averaging (Izmailov et al. 2018, arXiv:1803.05407), as a factor on the base
-/// rate, `s = 0, 1, …` units after its start.
+/// The learning rate of stochastic weight averaging: the factor on the base rate, `s = 0, 1, …` units after
+/// the averaging starts.
+///
+/// Source: Izmailov et al. 2018, arXiv:1803.05407.
+///
+/// ```
+/// use candle_ensemble::plan::{Schedule, Span, SwaRate, Unit};
+///
+/// // Cycles of 4 epochs from the base rate down to a tenth of it, in the last quarter.
+/// let rate = SwaRate::Cycle { from: 1.0, to: 0.1, length: 4 };
+/// let schedule = Schedule::Constant.then_swa(Span::Share(0.75), rate).per(Unit::Epoch);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum SwaRate {
-    /// `to + (g − to)·(1 − a)`: from `g`, the rate where it starts, to a constant, in `over` units; with `u = min(1,
-    /// s/over)`, `a` is `u` or `(1 − cos πu)/2`. 0 units are one step. This is the form of PyTorch's `SWALR`.
+    /// From the rate `g` at the start to a constant, in `over` units: `f = a · to + (1 − a) · g`, where `a`
+    /// is `u` or `(1 − cos πu) / 2`, with `u = min(1, s / over)`. This is the form of PyTorch's `SWALR`.
     Constant {
         /// Fraction of the base rate, 0 or more.
         to: f64,
-        /// Units that it takes to get there.
-        over: u64,
-        /// Along half a cosine wave rather than a straight line.
+        /// Units until the constant is reached. With 0 it is reached at once.
+        over: usize,
+        /// Whether the rate follows half a cosine wave rather than a straight line.
         cosine: bool,
     },
-    /// `(1 − u)·from + u·to` with `u = (s mod length + 1)/length`: falls along a straight line, reaches `to` at the
-    /// cycle's last unit, and starts again. This is the paper's cyclic rate.
+    /// The cyclic rate of the paper: `f = (1 − u) · from + u · to`, with `u = (s mod length + 1) / length`.
+    /// It falls along a straight line, reaches `to` at the last unit of a cycle, and starts again.
     Cycle {
-        /// Fraction of the base rate above which a cycle starts, 0 or more.
+        /// Fraction of the base rate from which a cycle falls, 0 or more.
         from: f64,
-        /// Fraction of the base rate at its end, 0 or more.
+        /// Fraction of the base rate at the end of a cycle, 0 or more.
         to: f64,
         /// Units of a cycle, at least 1.
-        length: u64,
+        length: usize,
     },
 }
 
 impl SwaRate {
-    /// The factor `s` units after the start, where it was `g`.
-    fn factor(self, s: u64, g: f64) -> f64 {
+    /// The factor `s` units after the start, where the factor was `g`.
+    fn factor(self, s: usize, g: f64) -> f64 {
         match self {
             Self::Constant { to, over, cosine } => {
                 let u = if s >= over { 1.0 } else { s as f64 / over as f64 };
@@ -203,16 +253,23 @@ impl SwaRate {
 }
 
 /// A part of a training.
+///
+/// ```
+/// use candle_ensemble::plan::{Schedule, Span};
+///
+/// let five_units = Schedule::Constant.after_warm_up(Span::Units(5));
+/// let a_tenth = Schedule::Constant.after_warm_up(Span::Share(0.1));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Span {
-    /// So many units of the schedule.
-    Units(u64),
-    /// This share of the whole, from 0 to less than 1, rounded to whole units.
+    /// A number of units of the schedule.
+    Units(usize),
+    /// A share of the training, from 0 to less than 1, rounded to whole units.
     Share(f64),
 }
 
 impl Span {
-    /// A share has to be from 0 to less than 1.
+    /// Checks that a share is from 0 to less than 1.
     pub(crate) fn check(self, what: &str) -> Result<()> {
         match self {
             Self::Units(_) => Ok(()),
@@ -220,62 +277,63 @@ impl Span {
         }
     }
 
-    pub(crate) fn units(self, of: u64) -> u64 {
+    /// The number of units in a training of `total` units.
+    pub(crate) fn units(self, total: usize) -> usize {
         match self {
             Self::Units(n) => n,
-            Self::Share(share) => (share * of as f64).round() as u64,
+            Self::Share(share) => (share * total as f64).round() as usize,
         }
     }
 }
 
 impl Schedule {
-    /// This shape, counted in `unit`.
+    /// The schedule with this shape that counts `unit`.
     #[must_use]
     pub fn per(self, unit: Unit) -> LrSchedule {
         LrSchedule { shape: self, unit }
     }
 
-    /// A linear warm-up, then this shape.
+    /// A linear warm-up, and this shape after it.
     #[must_use]
     pub fn after_warm_up(self, over: Span) -> Self {
         Self::WarmUp { over, then: Box::new(self) }
     }
 
-    /// This shape up to `start`, then the rate of stochastic weight averaging.
+    /// This shape up to `start`, and the learning rate of stochastic weight averaging after it.
     #[must_use]
     pub fn then_swa(self, start: Span, then: SwaRate) -> Self {
         Self::Swa { before: Box::new(self), start, then }
     }
 
-    /// The factor at unit `t` of `of`; beyond the end it stays what it would be at the end.
-    fn factor(&self, t: u64, of: u64) -> f64 {
-        let done = if of == 0 { 0.0 } else { t.min(of) as f64 / of as f64 };
+    /// The factor at unit `t` of `total`. After the end it stays at its last value.
+    fn factor(&self, t: usize, total: usize) -> f64 {
+        let done = if total == 0 { 0.0 } else { t.min(total) as f64 / total as f64 };
         match *self {
             Self::Constant => 1.0,
-            Self::Step { every, factor } => power(factor, t / every.max(1)),
+            Self::Step { every, factor } => power(factor, (t / every.max(1)) as u64),
             Self::Linear { to } => 1.0 + (to - 1.0) * done,
             Self::Cosine { to } => to + (1.0 - to) * (1.0 + (PI * done).cos()) / 2.0,
             Self::WarmRestarts { cycles } => {
-                let length = of.div_ceil((cycles.max(1)) as u64).max(1);
+                let length = total.div_ceil(cycles.max(1)).max(1);
                 (1.0 + (PI * (t % length) as f64 / length as f64).cos()) / 2.0
             }
             Self::WarmUp { over, ref then } => {
-                let n = over.units(of);
-                let rest = of.saturating_sub(n);
+                let n = over.units(total);
+                let rest = total.saturating_sub(n);
                 if t < n {
                     (t + 1) as f64 / (n + 1) as f64 * then.factor(0, rest)
                 } else {
                     then.factor(t - n, rest)
                 }
             }
-            Self::Swa { ref before, start, then } => match start.units(of) {
-                n if t < n => before.factor(t, of),
-                n => then.factor(t - n, before.factor(n, of)),
+            Self::Swa { ref before, start, then } => match start.units(total) {
+                n if t < n => before.factor(t, total),
+                n => then.factor(t - n, before.factor(n, total)),
             },
         }
     }
 
-    /// Is every parameter in its range?
+    /// Checks that every parameter is in its range.
     ///
     /// # Errors
     /// [`Error::Invalid`] that names the parameter.
@@ -351,37 +409,38 @@ mod tests {
         let mut rate = base;
         for (t, got) in rates.iter().enumerate() {
             assert!((got - rate).abs() < 1e-12);
-            let cos = |t: usize| 1.0 + (PI * t as f64 / f64::from(n)).cos();
+            let cos = |t: usize| 1.0 + (PI * t as f64 / n as f64).cos();
             rate = cos(t + 1) / cos(t) * (rate - least) + least;
         }
     }
 
-    /// The paper's formula as it stands there, at every iteration of runs that the cycles divide and do not divide.
+    /// The formula of the paper at every iteration, for lengths that the number of cycles divides and does
+    /// not divide.
     #[test]
     fn warm_restarts_are_the_paper_s_formula_for_any_length() {
         for (epochs, batches, cycles) in
             [(30, 7, 6), (10, 7, 4), (11, 3, 3), (5, 1, 5), (7, 13, 11), (3, 1, 8)]
         {
-            let (rate, of) = (0.1, f64::from(epochs * batches));
-            let length = (of / f64::from(cycles)).ceil();
+            let (rate, total) = (0.1, (epochs * batches) as f64);
+            let length = (total / cycles as f64).ceil();
             let schedule = LrSchedule::from(Schedule::WarmRestarts { cycles });
             for i in 0..epochs * batches {
-                let t = f64::from(i) + 1.0;
+                let t = i as f64 + 1.0;
                 let paper = rate / 2.0 * ((PI * ((t - 1.0) % length) / length).cos() + 1.0);
                 let (epoch, batch) = (i / batches, i % batches);
                 let got = schedule.rate(rate, Position { epoch, batch, epochs, batches_per_epoch: batches });
-                assert!((got - paper).abs() < 1e-12, "{i} of {of} in {cycles}: {got} against {paper}");
+                assert!((got - paper).abs() < 1e-12, "{i} of {total} in {cycles}: {got} against {paper}");
             }
         }
     }
 
     #[test]
-    fn warm_up_climbs_to_where_the_rest_begins() {
+    fn warm_up_rises_to_the_start_of_the_schedule_after_it() {
         let rest = Schedule::Linear { to: 0.0 };
         let expected = [0.25, 0.5, 0.75, 1.0, 0.8, 0.6, 0.4, 0.2];
         assert_close(&curve(rest.clone().after_warm_up(Span::Units(3)), 1.0, 8), &expected);
         assert_close(&curve(rest.after_warm_up(Span::Share(0.4)), 1.0, 8), &expected);
-        // Longer than the training: it never gets there, and nothing overflows.
+        // Longer than the training: the end of the warm-up is never reached, and nothing overflows.
         assert_close(&curve(Schedule::Constant.after_warm_up(Span::Units(3)), 1.0, 2), &[0.25, 0.5]);
     }
 
@@ -454,10 +513,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn falling_shapes_stay_between_their_ends(to in 0.0..1.0f64, n in 1..200u32, warm in 0..50u64) {
+        fn falling_shapes_stay_between_their_ends(to in 0.0..1.0f64, n in 1..200usize, warm in 0..50usize) {
             for shape in [Schedule::Linear { to }, Schedule::Cosine { to }] {
                 let rates = curve(shape.after_warm_up(Span::Units(warm)), 1.0, n);
-                for rate in rates.into_iter().skip(warm as usize) {
+                for rate in rates.into_iter().skip(warm) {
                     prop_assert!(rate >= to - 1e-12 && rate <= 1.0);
                 }
             }

@@ -1,18 +1,20 @@
-//! What varies from run to run, as data.
+//! Settings of single runs, as data.
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt};
 
-/// One setting's value.
+/// The value of a setting.
+///
+/// `bool`, `i32`, `i64`, `f64` and `&str` convert into it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Value {
-    /// A switch.
+    /// True or false.
     Flag(bool),
-    /// A count.
+    /// A whole number.
     Int(i64),
-    /// A number.
+    /// A real number.
     Real(#[serde(with = "crate::codec::real")] f64),
-    /// A name.
+    /// A text.
     Text(String),
 }
 
@@ -53,8 +55,12 @@ impl From<&str> for Value {
     }
 }
 
-/// Settings of one run, by name: some are the trainer's (`"learning_rate"`, `"epochs"` …), some are read by
-/// the architecture's constructor (`"width"`, say).
+/// The settings of one run, by name, which replace those of the learner.
+///
+/// The trainer reads some (`"learning_rate"`, `"epochs"` and others; see
+/// [`TrainConfig`](crate::train::TrainConfig)), and the constructor of an architecture may read others, such
+/// as a width ([`Trainer::reading`](crate::train::Trainer::reading)). Strategies assign settings to runs, for
+/// example [`MultiRun::settings`](crate::strategy::MultiRun::settings).
 ///
 /// ```
 /// use candle_ensemble::plan::Settings;
@@ -69,28 +75,28 @@ impl From<&str> for Value {
 pub struct Settings(BTreeMap<String, Value>);
 
 impl Settings {
-    /// No settings: every run is as the learner has it.
+    /// No settings.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds or replaces one.
+    /// Adds a setting, or replaces the setting of the same name.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.0.insert(name.into(), value.into());
         self
     }
 
-    /// All of them, by name.
+    /// All settings, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value))
     }
 
-    /// The number called `name`, if there is one.
+    /// The value of a setting that is a number, or `None` if it is not set.
     ///
     /// # Errors
-    /// When the setting is not a number.
+    /// When the setting is something else.
     pub fn real(&self, name: &str) -> Result<Option<f64>> {
         self.read(name, "a number", |v| match v {
             Value::Real(x) => Some(*x),
@@ -99,10 +105,10 @@ impl Settings {
         })
     }
 
-    /// The count called `name`, if there is one.
+    /// The value of a setting that is a whole number, zero or more, or `None` if it is not set.
     ///
     /// # Errors
-    /// When the setting is not a whole number, zero or more.
+    /// When the setting is something else.
     pub fn count(&self, name: &str) -> Result<Option<usize>> {
         self.read(name, "a whole number, zero or more", |v| match v {
             Value::Int(x) => usize::try_from(*x).ok(),
@@ -110,10 +116,10 @@ impl Settings {
         })
     }
 
-    /// The switch called `name`, if there is one.
+    /// The value of a setting that is true or false, or `None` if it is not set.
     ///
     /// # Errors
-    /// When the setting is not true or false.
+    /// When the setting is something else.
     pub fn flag(&self, name: &str) -> Result<Option<bool>> {
         self.read(name, "true or false", |v| match v {
             Value::Flag(x) => Some(*x),
@@ -121,10 +127,10 @@ impl Settings {
         })
     }
 
-    /// The text called `name`, if there is one.
+    /// The value of a setting that is a text, or `None` if it is not set.
     ///
     /// # Errors
-    /// When the setting is not a text.
+    /// When the setting is something else.
     pub fn text(&self, name: &str) -> Result<Option<&str>> {
         self.read(name, "a text", |v| match v {
             Value::Text(x) => Some(x.as_str()),
@@ -136,9 +142,9 @@ impl Settings {
         &'a self,
         name: &str,
         must: &str,
-        take: impl Fn(&'a Value) -> Option<T>,
+        convert: impl Fn(&'a Value) -> Option<T>,
     ) -> Result<Option<T>> {
         let Some(value) = self.0.get(name) else { return Ok(None) };
-        take(value).map(Some).ok_or_else(|| Error::invalid(format!("setting {name:?}"), must, value))
+        convert(value).map(Some).ok_or_else(|| Error::invalid(format!("the setting {name:?}"), must, value))
     }
 }

@@ -3,7 +3,7 @@ use crate::{
     data::{Dataset, Task},
     metrics::{Metrics, Truth},
     predictions::Predictions,
-    resample::{deal, unit::Units},
+    resample::{assign_folds, unit::Units},
     Error, Result, Rows, Seed,
 };
 use candle_core::{DType, Device, Tensor, WithDType};
@@ -11,14 +11,14 @@ use std::collections::BTreeSet;
 
 /// Held-out predictions with the targets of their rows: what combiners are fitted on and scored on.
 ///
-/// A prediction is held out when no member of the slot was trained on the row. Each slot has held-out predictions for
-/// its own rows; the others are missing ([`Predictions::covered`]). The rows of a `HeldOut` are those that at least one
-/// slot predicts. It also holds the names and the costs of the slots, and the weights, the groups and the inputs of the
-/// rows, as far as they are known.
+/// A prediction is held out when no member of the slot was trained on the row. Each slot has held-out
+/// predictions for its own rows; the others are missing ([`Predictions::covered`]). The rows of a `HeldOut`
+/// are those that at least one slot predicts. It also holds the names and the costs of the slots, and the
+/// weights, the groups and the inputs of the rows, as far as they are known.
 ///
-/// [`Pool::held_out`](crate::Pool::held_out) makes one from the records of the members, so that a prediction for a row
-/// that shaped the member cannot slip in. [`HeldOut::from_predictions`] takes predictions from elsewhere; the caller
-/// vouches that they are held out.
+/// [`Pool::held_out`](crate::Pool::held_out) makes one from the records of the members, so that a prediction
+/// for a row that shaped the member cannot slip in. [`HeldOut::from_predictions`] takes predictions from
+/// elsewhere; the caller vouches that they are held out.
 ///
 /// ```
 /// # use candle_core::{Device, Tensor};
@@ -46,11 +46,11 @@ pub struct HeldOut {
 }
 
 impl HeldOut {
-    /// Joins predictions of any origin with the targets of their rows: `(R,)` u32 class ids, or `(R,)` or `(R, K)` values.
-    /// Rows that no slot predicts are left out.
+    /// Joins predictions of any origin with the targets of their rows: `(R,)` u32 class ids, or `(R,)` or
+    /// `(R, K)` values. Rows that no slot predicts are left out.
     ///
-    /// The caller vouches that no member was trained on a row it predicts; nothing here can check it. A combiner fitted
-    /// on predictions for training rows prefers the members that overfit most.
+    /// The caller vouches that no member was trained on a row it predicts; nothing here can check it. A
+    /// combiner fitted on predictions for training rows prefers the members that overfit most.
     ///
     /// ```
     /// use candle_core::{Device, Tensor};
@@ -64,7 +64,8 @@ impl HeldOut {
     /// ```
     ///
     /// # Errors
-    /// When the shapes do not agree, a label is out of range, a number is not finite, or no slot predicts any row.
+    /// When the shapes do not agree, a label is out of range, a number is not finite, or no slot predicts any
+    /// row.
     pub fn from_predictions(predictions: &Predictions, targets: &Tensor) -> Result<Self> {
         let rows = predictions.rows();
         if targets.dims().first() != Some(&rows) {
@@ -130,7 +131,8 @@ impl HeldOut {
         Ok(Self { predictions, targets, weights, groups, names, costs, rows, total_rows, seed })
     }
 
-    /// Checks that the targets are finite and in range, and that every prediction is finite unless it is missing.
+    /// Checks that the targets are finite and in range, and that every prediction is finite unless it is
+    /// missing.
     fn check(&self) -> Result<()> {
         match self.predictions.task() {
             Task::Classification { classes } => {
@@ -168,8 +170,8 @@ impl HeldOut {
         Ok(self)
     }
 
-    /// Sets what a prediction of each slot costs, in any unit, such as seconds. The default is the number of parameters
-    /// for a pool and 1 for predictions from elsewhere.
+    /// Sets what a prediction of each slot costs, in any unit, such as seconds. The default is the number of
+    /// parameters for a pool and 1 for predictions from elsewhere.
     ///
     /// # Errors
     /// When there are not as many costs as slots, or one is negative or not finite.
@@ -186,8 +188,8 @@ impl HeldOut {
         Ok(self)
     }
 
-    /// Sets the seed of combiners that draw at random and were given no seed of their own. The default is the seed of the
-    /// plan for a pool and 0 for predictions from elsewhere.
+    /// Sets the seed of combiners that draw at random and were given no seed of their own. The default is the
+    /// seed of the plan for a pool and 0 for predictions from elsewhere.
     #[must_use]
     pub fn with_seed(mut self, seed: impl Into<Seed>) -> Self {
         self.seed = seed.into();
@@ -240,7 +242,8 @@ impl HeldOut {
         Ok(self)
     }
 
-    /// Attaches the number of a group to each row. Combiners that split the rows into folds keep each group in one fold.
+    /// Attaches the number of a group to each row. Combiners that split the rows into folds keep each group
+    /// in one fold.
     ///
     /// # Errors
     /// When there are not as many numbers as rows.
@@ -340,8 +343,9 @@ impl HeldOut {
 
     /// Only the rows that every slot predicts, so that no prediction is missing.
     ///
-    /// With bagging few rows or none are left when there are many members: of `M` members each leaves out about 37 % of the
-    /// rows, and all of them leave out `0.37^M`. Use it to score combiners that need every slot.
+    /// With bagging few rows or none are left when there are many members: of `M` members each leaves out
+    /// about 37 % of the rows, and all of them leave out `0.37^M`. Use it to score combiners that need every
+    /// slot.
     ///
     /// # Errors
     /// When there is no such row, or candle fails.
@@ -367,8 +371,8 @@ impl HeldOut {
         Ok(Self { predictions: self.predictions.fill_missing()?, ..self.clone() })
     }
 
-    /// The rows at these positions, in this order. Position `i` is the `i`-th held-out row; its number in the data set is
-    /// `rows()[i]`.
+    /// The rows at these positions, in this order. Position `i` is the `i`-th held-out row; its number in the
+    /// data set is `rows()[i]`.
     ///
     /// # Errors
     /// When `positions` is empty, or one of them is out of range.
@@ -425,8 +429,8 @@ impl HeldOut {
         Self { predictions, names, costs, ..self.clone() }
     }
 
-    /// Deals the rows into `k` folds, given as positions. Each row is in one fold. Where there are groups, each group is in
-    /// one fold; otherwise, for classes, each fold has about the same share of every class.
+    /// Deals the rows into `k` folds, given as positions. Each row is in one fold. Where there are groups,
+    /// each group is in one fold; otherwise, for classes, each fold has about the same share of every class.
     ///
     /// # Errors
     /// When `k` is below 2 or above the number of rows or groups.
@@ -440,7 +444,7 @@ impl HeldOut {
             }
             (None, Task::Regression { .. }) => Units::Rows(self.rows.len()),
         };
-        let fold_of_row = deal(k, units, seed.into())?;
+        let fold_of_row = assign_folds(k, units, seed.into())?;
         let mut folds = vec![vec![]; k];
         (0u32..).zip(fold_of_row).for_each(|(position, fold)| folds[fold].push(position));
         Ok(folds)
@@ -471,7 +475,8 @@ impl HeldOut {
         self.groups.as_ref().map_or(self.rows.len(), |groups| groups.iter().collect::<BTreeSet<_>>().len())
     }
 
-    /// The targets as columns: for each class 1 where a row has it and 0 elsewhere, or the values of each output.
+    /// The targets as columns: for each class 1 where a row has it and 0 elsewhere, or the values of each
+    /// output.
     pub(crate) fn target_columns(&self) -> Result<Vec<Vec<f64>>> {
         match self.predictions.task() {
             Task::Classification { classes } => {

@@ -19,7 +19,8 @@ pub(crate) struct LiveMember<N> {
 }
 
 impl<N: Network> LiveMember<N> {
-    /// The output of the network in evaluation mode; it gets those columns of the inputs that the member was trained on.
+    /// The output of the network in evaluation mode; it gets those columns of the inputs that the member was
+    /// trained on.
     pub(crate) fn run(&self, inputs: &Inputs) -> CandleResult<Tensor> {
         self.network.run(&inputs.columns(self.features.as_deref())?, false)
     }
@@ -91,8 +92,8 @@ impl<N: Network> LiveMembers<N> {
         self.slots.retain(|_| slots.next().is_some_and(|p| positions.contains(&p)));
     }
 
-    /// The number of classes, if every slot is one network on the CPU with one f32 logit for each class. Then the mean of
-    /// their softmaxes can be computed in one pass.
+    /// The number of classes, if every slot is one network on the CPU with one f32 logit for each class. Then
+    /// the mean of their softmaxes can be computed in one pass.
     pub(crate) fn classes_of_plain_logits(&self) -> Option<usize> {
         let one_member_each = self.slots.iter().all(|slot| slot.len() == 1);
         let f32_logits = self.output == Output::Logits && self.dtype == DType::F32;
@@ -141,8 +142,8 @@ impl<N: Network> LiveMembers<N> {
         Ok(Predictions::on_scale(concat(batches, 1)?, None, self.task, scale)?)
     }
 
-    /// The predictions of all slots for some rows of a data set, `(S, R, C)`, in batches of `batch_rows` rows, without a
-    /// graph.
+    /// The predictions of all slots for some rows of a data set, `(S, R, C)`, in batches of `batch_rows`
+    /// rows, without a graph.
     pub(crate) fn predict_rows(
         &self,
         data: &dyn Dataset,

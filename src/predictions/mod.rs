@@ -1,12 +1,13 @@
 //! Predictions of members, and which of them are missing.
 //!
-//! An ensemble has slots. A slot holds one member, or several that act as one predictor, such as the fold models of one
-//! architecture; their mean is the slot's prediction. [`Predictions`] holds what `S` slots predict for `B` rows.
+//! An ensemble has slots. A slot holds one member, or several that act as one predictor, such as the fold
+//! models of one architecture; their mean is the slot's prediction. [`Predictions`] holds what `S` slots
+//! predict for `B` rows.
 //!
-//! Combiners that learn must be fitted on held-out rows: rows that a member was not trained on. Resampling leaves
-//! different rows out for each member, so for most rows only some slots have a held-out prediction. The others are
-//! *missing*, and the *coverage* says which ones: 1 where slot `s` predicts row `b`, 0 where its prediction is missing.
-//! [`HeldOut`] joins such predictions with the targets of the rows.
+//! Combiners that learn must be fitted on held-out rows: rows that a member was not trained on. Resampling
+//! leaves different rows out for each member, so for most rows only some slots have a held-out prediction.
+//! The others are *missing*, and the *coverage* says which ones: 1 where slot `s` predicts row `b`, 0 where
+//! its prediction is missing. [`HeldOut`] joins such predictions with the targets of the rows.
 mod held_out;
 pub(crate) mod live;
 
@@ -14,19 +15,19 @@ pub use held_out::HeldOut;
 
 use crate::{
     data::Task,
-    kernels::cpu,
+    kernels::{cpu, float::Number},
     network::{output::ln, Scale},
 };
 use candle_core::{DType, Device, Result, Tensor};
 
-/// What `S` slots predict for `B` rows, `(S, B, C)`: probabilities of `C` classes, or `C` values for regression. A slot's
-/// prediction is the mean of its members.
+/// What `S` slots predict for `B` rows, `(S, B, C)`: probabilities of `C` classes, or `C` values for
+/// regression. A slot's prediction is the mean of its members.
 ///
-/// A slot must not predict the rows that it was trained on when the predictions are used to fit or to score a combiner.
-/// Such a prediction is missing: its coverage is 0 ([`covered`](Self::covered)), and no combiner reads its values.
-/// [`Mean`](crate::combine::Mean), for example, averages the predictions that are there, row by row; a row for which all
-/// predictions are missing gives NaN. [`fill_missing`](Self::fill_missing) replaces missing predictions by the mean of
-/// the others.
+/// A slot must not predict the rows that it was trained on when the predictions are used to fit or to score a
+/// combiner. Such a prediction is missing: its coverage is 0 ([`covered`](Self::covered)), and no combiner
+/// reads its values. [`Mean`](crate::combine::Mean), for example, averages the predictions that are there,
+/// row by row; a row for which all predictions are missing gives NaN. [`fill_missing`](Self::fill_missing)
+/// replaces missing predictions by the mean of the others.
 #[derive(Clone, Debug)]
 pub struct Predictions {
     values: Tensor,
@@ -37,7 +38,8 @@ pub struct Predictions {
 }
 
 impl Predictions {
-    /// Predictions of which none is missing: probabilities `(S, B, C)` for classes, values `(S, B, K)` for regression.
+    /// Predictions of which none is missing: probabilities `(S, B, C)` for classes, values `(S, B, K)` for
+    /// regression.
     ///
     /// ```
     /// use candle_core::{Device, Tensor};
@@ -51,14 +53,14 @@ impl Predictions {
     /// ```
     ///
     /// # Errors
-    /// When the shape does not have three dimensions, there are no slots, or the last dimension is not the number of
-    /// classes or outputs of the task.
+    /// When the shape does not have three dimensions, there are no slots, or the last dimension is not the
+    /// number of classes or outputs of the task.
     pub fn new(values: Tensor, task: Task) -> Result<Self> {
         Self::on_scale(values, None, task, Scale::Probability)
     }
 
-    /// Predictions of which some may be missing. `covered`, `(S, B)`, is 1 where a slot predicts a row and 0 where the
-    /// prediction is missing; the values of a missing prediction are never read.
+    /// Predictions of which some may be missing. `covered`, `(S, B)`, is 1 where a slot predicts a row and 0
+    /// where the prediction is missing; the values of a missing prediction are never read.
     ///
     /// ```
     /// use candle_core::{Device, Tensor};
@@ -99,15 +101,15 @@ impl Predictions {
         Ok(Self { values, covered, task, scale, inputs: None })
     }
 
-    /// The predicted probabilities or values, `(S, B, C)`. Those of a missing prediction have no meaning; a pool sets them
-    /// to NaN.
+    /// The predicted probabilities or values, `(S, B, C)`. Those of a missing prediction have no meaning; a
+    /// pool sets them to NaN.
     #[must_use]
     pub fn values(&self) -> &Tensor {
         &self.values
     }
 
-    /// The coverage, `(S, B)`: 1 where a slot predicts a row, 0 where its prediction is missing. `None` when no
-    /// prediction is missing.
+    /// The coverage, `(S, B)`: 1 where a slot predicts a row, 0 where its prediction is missing. `None` when
+    /// no prediction is missing.
     #[must_use]
     pub fn covered(&self) -> Option<&Tensor> {
         self.covered.as_ref()
@@ -215,10 +217,11 @@ impl Predictions {
         Ok(Self { inputs: self.inputs.clone(), ..other })
     }
 
-    /// Replaces each missing prediction by the mean of the slots that predict the row. A row that no slot predicts gets
-    /// NaN.
+    /// Replaces each missing prediction by the mean of the slots that predict the row. A row that no slot
+    /// predicts gets NaN.
     ///
-    /// Most combiners that learn are fitted on filled predictions, so that every row with at least one prediction counts.
+    /// Most combiners that learn are fitted on filled predictions, so that every row with at least one
+    /// prediction counts.
     ///
     /// # Errors
     /// When candle fails.
@@ -239,10 +242,10 @@ impl Predictions {
         }
     }
 
-    fn check_finite_as<T: cpu::Number>(&self) -> crate::Result<()> {
+    fn check_finite_as<T: Number>(&self) -> crate::Result<()> {
         let (_, rows, width) = self.values.dims3()?;
         let covered = self.coverage_by_slot()?;
-        let bad = cpu::with(&self.values, |all: &[T]| {
+        let bad = cpu::with_slice(&self.values, |all: &[T]| {
             let present =
                 |i: usize| covered.as_ref().is_none_or(|c| c[i / width / rows][i / width % rows] > 0.);
             // Zero times a finite number is zero, so the sum of a block finds NaN and infinity in one fast pass.
@@ -294,8 +297,8 @@ impl Predictions {
         present.sum(0)
     }
 
-    /// Completes what a combiner that uses only `slots` has combined, `(B, C)`: a row that none of them predicts gets the
-    /// mean of all slots that predict it.
+    /// Completes what a combiner that uses only `slots` has combined, `(B, C)`: a row that none of them
+    /// predicts gets the mean of all slots that predict it.
     pub(crate) fn or_mean(&self, combined: Tensor, slots: &[usize]) -> Result<Tensor> {
         let Some(covered) = &self.covered else { return Ok(combined) };
         let slots = Tensor::from_iter(slots.iter().map(|s| *s as u32), covered.device())?;

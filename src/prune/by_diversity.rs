@@ -1,12 +1,42 @@
-//! Pruning by diversity.
+//! Pruning by the diversity of pairs of members.
 use crate::{
     combine::held_out_table::HeldOutTable,
     metrics::{RowLoss, Truth},
-    prune::{alone, at_least_one, best, votes, Prune},
+    prune::{at_least_one, best, slot_losses, votes, Prune},
     HeldOut, Result,
 };
 
-/// Keeps members that err on different rows.
+/// Keeps members whose errors are on different rows.
+///
+/// ```text
+/// kappa:         κ_st = (agreement − agreement by chance) / (1 − agreement by chance)
+/// disagreement:  d_st = share of rows on which exactly one of two is right, or 1 − correlation of errors
+/// ```
+///
+/// It learns from complete held-out predictions `(S, R, C)` (slots, rows, classes or outputs). Use it to reduce a large
+/// pool to a number of members that is known in advance. Diversity alone does not make an ensemble accurate:
+/// [`Ordered::reduce_error`](crate::prune::Ordered::reduce_error) is often better.
+///
+/// The cost is one pass over the rows for each pair of slots.
+///
+/// # Errors
+/// [`Prune::keep`] fails when the number of members is 0, and for values with [`ByDiversity::kappa`].
+///
+/// # Examples
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use candle_ensemble::{data::Task, predictions::*, prune::*, HeldOut};
+///
+/// let y = Tensor::arange(0f64, 6., &Device::Cpu)?.reshape((6, 1))?;
+/// let wave = (&y * 3.)?.sin()?;
+/// let predicted = Tensor::stack(&[(&y + &wave)?, (&y + (&wave * 1.1)?)?, (&y - (&wave * 1.2)?)?], 0)?;
+/// let held_out = HeldOut::from_predictions(&Predictions::new(predicted, Task::Regression { outputs: 1 })?, &y)?;
+/// assert_eq!(ByDiversity::disagreement(2).keep(&held_out)?, [0, 2]); // opposite errors
+/// # Ok::<(), candle_ensemble::Error>(())
+/// ```
+///
+/// Sources: Margineantu and Dietterich 1997, "Pruning adaptive boosting" (kappa); Skalak 1996, "The sources of increased
+/// accuracy for two proposed boosting algorithms" (disagreement).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ByDiversity {
     measure: Measure,
@@ -20,17 +50,16 @@ enum Measure {
 }
 
 impl ByDiversity {
-    /// The pairs that agree least beyond chance, by Cohen's κ between the classes they vote for, until there are this
-    /// many members (Margineantu and Dietterich 1997, "Pruning adaptive boosting"). Of a last pair for which there is
-    /// room by half, the better member. Classes only.
+    /// Keeps the pairs with the least Cohen's κ between their most probable classes, until there are this many members.
+    /// When only one member of the last pair fits, it is the better one. For classes only.
     #[must_use]
     pub fn kappa(members: usize) -> Self {
         Self { measure: Measure::Kappa, members }
     }
 
-    /// The best member, then again and again the one that differs most, on average, from those kept: for classes the
-    /// share of rows on which just one of two is right (Skalak 1996, "The sources of increased accuracy for two
-    /// proposed boosting algorithms"), for values one minus the correlation of their errors.
+    /// Keeps the best member, then adds, one by one, the member with the highest mean disagreement with those kept. For
+    /// classes the disagreement of two members is the share of rows on which exactly one of them is right, for values it
+    /// is one minus the correlation of their errors.
     #[must_use]
     pub fn disagreement(members: usize) -> Self {
         Self { measure: Measure::Disagreement, members }
@@ -40,36 +69,36 @@ impl ByDiversity {
 impl Prune for ByDiversity {
     fn keep(&self, held_out: &HeldOut) -> Result<Vec<usize>> {
         let members = at_least_one(self.members)?.min(held_out.predictions().slots());
-        let held_out_table = HeldOutTable::of(held_out)?;
+        let table = HeldOutTable::of(held_out)?;
         let mut kept = match self.measure {
-            Measure::Kappa => by_kappa(&held_out_table, members)?,
-            Measure::Disagreement => by_disagreement(&held_out_table, members)?,
+            Measure::Kappa => by_kappa(&table, members)?,
+            Measure::Disagreement => by_disagreement(&table, members)?,
         };
         kept.sort_unstable();
         Ok(kept)
     }
 }
 
-fn by_kappa(held_out_table: &HeldOutTable, members: usize) -> Result<Vec<usize>> {
-    let (votes, _) = votes(held_out_table, "kappa pruning")?;
-    let ((slots, _, classes), errors) = (held_out_table.dims(), alone(held_out_table, &RowLoss::Error)?);
+fn by_kappa(table: &HeldOutTable, members: usize) -> Result<Vec<usize>> {
+    let (votes, _) = votes(table, "kappa pruning")?;
+    let ((slots, _, classes), errors) = (table.dims(), slot_losses(table, &RowLoss::Error)?);
     if members == 1 || slots == 1 {
         return Ok(best(&(0..slots).collect::<Vec<_>>(), |_| 0., &errors).into_iter().collect());
     }
-    // How much weight each votes for each class with.
+    // The weighted share of rows for which each slot votes for each class.
     let shares: Vec<Vec<f64>> = votes
         .iter()
         .map(|votes| {
             let mut shares = vec![0.; classes];
-            votes.iter().zip(&held_out_table.weights).for_each(|(vote, w)| shares[*vote as usize] += w);
+            votes.iter().zip(&table.weights).for_each(|(vote, w)| shares[*vote as usize] += w);
             shares
         })
         .collect();
     let kappa = |a: usize, b: usize| {
-        let same = votes[a].iter().zip(&votes[b]).zip(&held_out_table.weights).filter(|((x, y), _)| x == y);
+        let same = votes[a].iter().zip(&votes[b]).zip(&table.weights).filter(|((x, y), _)| x == y);
         let agree: f64 = same.map(|(_, w)| w).sum();
         let by_chance: f64 = shares[a].iter().zip(&shares[b]).map(|(x, y)| x * y).sum();
-        // Two that always vote for the same one class agree as much as can be.
+        // Two slots that always vote for the same class agree completely.
         if by_chance >= 1. - 1e-12 {
             1.
         } else {
@@ -80,7 +109,7 @@ fn by_kappa(held_out_table: &HeldOutTable, members: usize) -> Result<Vec<usize>>
     for a in 0..slots {
         pairs.extend((a + 1..slots).map(|b| (kappa(a, b), a, b)));
     }
-    pairs.sort_by(|a, b| a.0.total_cmp(&b.0)); // stable: of equals the lowest slots
+    pairs.sort_by(|a, b| a.0.total_cmp(&b.0)); // stable, so the lowest slots come first of equals
     let mut kept: Vec<usize> = vec![];
     for (_, a, b) in pairs {
         let mut new: Vec<usize> = [a, b].into_iter().filter(|slot| !kept.contains(slot)).collect();
@@ -91,16 +120,14 @@ fn by_kappa(held_out_table: &HeldOutTable, members: usize) -> Result<Vec<usize>>
     Ok(kept)
 }
 
-fn by_disagreement(held_out_table: &HeldOutTable, members: usize) -> Result<Vec<usize>> {
-    let (slots, _, width) = held_out_table.dims();
-    let errors = alone(
-        held_out_table,
-        if let Truth::Classes(_) = held_out_table.truth { &RowLoss::Error } else { &RowLoss::Squared },
-    )?;
-    // Signals of mean 0 and variance 1, whose products average to the correlation; or right and wrong.
-    let signals: Vec<Vec<f64>> = match &held_out_table.truth {
+fn by_disagreement(table: &HeldOutTable, members: usize) -> Result<Vec<usize>> {
+    let (slots, _, width) = table.dims();
+    let losses = slot_losses(table, &RowLoss::error_for(table.task))?;
+    // For values errors of mean 0 and variance 1, whose mean product is the correlation; for classes 1 where the slot is
+    // right and −1 where it is wrong.
+    let signals: Vec<Vec<f64>> = match &table.truth {
         Truth::Classes(labels) => {
-            let (votes, _) = votes(held_out_table, "disagreement")?;
+            let (votes, _) = votes(table, "disagreement")?;
             let right = |votes: &Vec<u32>| -> Vec<f64> {
                 votes.iter().zip(labels).map(|(vote, label)| if vote == label { 1. } else { -1. }).collect()
             };
@@ -108,33 +135,31 @@ fn by_disagreement(held_out_table: &HeldOutTable, members: usize) -> Result<Vec<
         }
         Truth::Values(truth) => {
             let of_slot = |slot: usize| -> Result<Vec<f64>> {
-                let residuals: Vec<f64> =
-                    held_out_table.slot(slot)?.iter().zip(truth).map(|(x, y)| x - y).collect();
-                Ok(standardized(&residuals, &held_out_table.weights, width))
+                let residuals: Vec<f64> = table.slot(slot)?.iter().zip(truth).map(|(x, y)| x - y).collect();
+                Ok(standardized(&residuals, &table.weights, width))
             };
             (0..slots).map(of_slot).collect::<Result<_>>()?
         }
     };
-    let per_row = if let Truth::Classes(_) = held_out_table.truth { 1 } else { width };
-    let differ = |a: usize, b: usize| -> f64 {
+    let per_row = if let Truth::Classes(_) = table.truth { 1 } else { width };
+    let disagreement = |a: usize, b: usize| -> f64 {
         let rows = signals[a].chunks_exact(per_row).zip(signals[b].chunks_exact(per_row));
-        let products = rows
-            .zip(&held_out_table.weights)
-            .map(|((a, b), w)| w * a.iter().zip(b).map(|(x, y)| x * y).sum::<f64>());
+        let products =
+            rows.zip(&table.weights).map(|((a, b), w)| w * a.iter().zip(b).map(|(x, y)| x * y).sum::<f64>());
         1. - products.sum::<f64>() / per_row as f64
     };
-    let (mut kept, mut left): (Vec<usize>, Vec<usize>) = (vec![], (0..slots).collect());
-    let mut merits = vec![0.; slots];
+    let (mut kept, mut remaining): (Vec<usize>, Vec<usize>) = (vec![], (0..slots).collect());
+    let mut disagreements = vec![0.; slots];
     while kept.len() < members {
-        let Some(next) = best(&left, |slot| merits[slot], &errors) else { break };
-        left.retain(|slot| *slot != next);
-        left.iter().for_each(|slot| merits[*slot] += differ(next, *slot));
+        let Some(next) = best(&remaining, |slot| disagreements[slot], &losses) else { break };
+        remaining.retain(|slot| *slot != next);
+        remaining.iter().for_each(|slot| disagreements[*slot] += disagreement(next, *slot));
         kept.push(next);
     }
     Ok(kept)
 }
 
-/// Less the mean, over the standard deviation; 0 throughout for a constant.
+/// The values minus their mean, divided by their standard deviation; zeros for a constant.
 fn standardized(xs: &[f64], weights: &[f64], width: usize) -> Vec<f64> {
     let mean_of = |f: &dyn Fn(f64) -> f64| -> f64 {
         let rows = xs.chunks_exact(width).zip(weights);

@@ -1,17 +1,45 @@
 //! Pruning by ordered aggregation.
 use crate::{
     combine::{held_out_table::HeldOutTable, EnsembleSelection},
-    data::Task,
-    kernels::cpu::argmax,
+    kernels::argmax::argmax,
     metrics::{Criterion, RowLoss, Scored},
-    prune::{alone, at_least_one, best, votes, Prune},
+    prune::{at_least_one, best, slot_losses, votes, Prune},
     HeldOut, Result,
 };
 use std::sync::Arc;
 
-/// Orders the members so that the first few do well together, and cuts: where the equal-weight mean of those before is
-/// best on the held-out rows (of equals the fewest), or after a given number (Martínez-Muñoz and Suárez 2004,
-/// "Aggregation ordering in bagging"; 2006, doi:10.1145/1143844.1143921).
+/// Orders the members so that the mean of the first few is good, and keeps the first ones.
+///
+/// ```text
+/// keep the first m of the order, m = argmin_m loss(1/m Σ_{j ≤ m} p_{o(j)})
+/// ```
+///
+/// It learns from complete held-out predictions `(S, R, C)` (slots, rows, classes or outputs). It keeps the members up to
+/// the least loss of their equal-weight mean (of equals the fewest), or a given number
+/// ([`members`](Self::members)). The default criterion is the error rate for classes and the squared error for values.
+///
+/// Use it for bagging and other pools of many similar members, where a fifth to a half of them often does better than all.
+/// With few held-out rows the choice overfits them.
+///
+/// The cost is at most `S` passes over the predictions of all slots.
+///
+/// # Errors
+/// [`Prune::keep`] fails when the number of members is 0, the criterion does not support the task, and for values with
+/// an order that is for classes only.
+///
+/// # Examples
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use candle_ensemble::{data::Task, predictions::*, prune::*, HeldOut};
+///
+/// let y = Tensor::arange(0f64, 6., &Device::Cpu)?.reshape((6, 1))?;
+/// let predicted = Tensor::stack(&[(&y * 9.)?, (&y + 1.)?, (&y - 1.)?], 0)?;
+/// let held_out = HeldOut::from_predictions(&Predictions::new(predicted, Task::Regression { outputs: 1 })?, &y)?;
+/// assert_eq!(Ordered::reduce_error().keep(&held_out)?, [1, 2]);
+/// # Ok::<(), candle_ensemble::Error>(())
+/// ```
+///
+/// Sources: Martínez-Muñoz and Suárez 2004, "Aggregation ordering in bagging"; 2006, doi:10.1145/1143844.1143921.
 #[derive(Clone, Debug)]
 pub struct Ordered {
     order: Order,
@@ -31,65 +59,61 @@ impl Ordered {
         Self { order, members: None, criterion: None }
     }
 
-    /// Next comes the member with which the mean is best.
+    /// Adds, one by one, the member with which the mean has the least loss.
     #[must_use]
     pub fn reduce_error() -> Self {
         Self::new(Order::ReduceError)
     }
 
-    /// Next comes the member that is right on most of the rows (by weight) on which the vote of those before is wrong.
-    /// Classes only. The member with the fewest errors is first, and settles ties.
+    /// Adds, one by one, the member that is right on the greatest weight of rows on which the vote of those before it is
+    /// wrong. The member with the fewest errors comes first and wins ties. For classes only.
     #[must_use]
     pub fn complementarity() -> Self {
         Self::new(Order::Complementarity)
     }
 
-    /// Next comes the member with which the margins of the vote come nearest to a small positive margin for every row:
-    /// each row's margin is the sum over members chosen of 1 where right and −1 where wrong, divided by the number of all
-    /// members; the margin aimed at is .075. Classes only.
+    /// Adds, one by one, the member with which the margins of the vote are nearest to 0.075 on all rows, by squared
+    /// distance. A row's margin is the sum over the chosen members of 1 where they are right and −1 where they are wrong,
+    /// divided by the number of all members. For classes only.
     #[must_use]
     pub fn margin_distance() -> Self {
         Self::new(Order::MarginDistance(0.075))
     }
 
-    /// Keeps this many, at least 1 (all, where there are no more), instead of cutting where the mean is best.
+    /// Sets the number of members to keep, at least 1. The default is the number with which the mean is best.
     #[must_use]
     pub fn members(mut self, members: usize) -> Self {
         self.members = Some(members);
         self
     }
 
-    /// What the mean has to be good at; the error rate for classes and squared error for values, if not set.
+    /// Sets the loss of the mean to minimise. The default is the error rate for classes and the squared error for values.
     #[must_use]
     pub fn criterion(mut self, criterion: impl Criterion + 'static) -> Self {
         self.criterion = Some(Arc::new(criterion));
         self
     }
 
-    /// All slots in order, with the loss of the equal-weight mean of each and those before it.
+    /// Returns all slots in order, each with the loss of the equal-weight mean of it and the slots before it.
     ///
     /// # Errors
-    /// When the order is one for classes and there are values, or the criterion has no value.
+    /// Fails for values when the order is for classes only, and when the criterion fails.
     pub fn order(&self, held_out: &HeldOut) -> Result<Vec<(usize, f64)>> {
-        let criterion: Arc<dyn Criterion> = match (&self.criterion, held_out.predictions().task()) {
-            (Some(criterion), _) => criterion.clone(),
-            (None, Task::Classification { .. }) => Arc::new(RowLoss::Error),
-            (None, Task::Regression { .. }) => Arc::new(RowLoss::Squared),
-        };
-        let held_out_table = HeldOutTable::of(held_out)?;
+        let table = HeldOutTable::of(held_out)?;
+        let criterion = self.criterion.clone().unwrap_or_else(|| Arc::new(RowLoss::error_for(table.task)));
         let order = match self.order {
             Order::ReduceError => {
-                let all = EnsembleSelection::new(held_out_table.dims().0).without_replacement();
-                let paths = all.criterion(Shared(criterion)).paths(held_out)?;
+                let all = EnsembleSelection::new(table.dims().0).replacement(false);
+                let paths = all.criterion(criterion).paths(held_out)?;
                 return Ok(paths
                     .into_iter()
                     .flat_map(|path| path.order.into_iter().zip(path.losses))
                     .collect());
             }
-            Order::Complementarity => complementary(&held_out_table)?,
-            Order::MarginDistance(margin) => by_margin(&held_out_table, margin)?,
+            Order::Complementarity => by_complementarity(&table)?,
+            Order::MarginDistance(margin) => by_margin(&table, margin)?,
         };
-        let losses = losses(&held_out_table, &order, &*criterion)?;
+        let losses = mean_losses(&table, &order, &*criterion)?;
         Ok(order.into_iter().zip(losses).collect())
     }
 }
@@ -107,76 +131,58 @@ impl Prune for Ordered {
     }
 }
 
-fn complementary(held_out_table: &HeldOutTable) -> Result<Vec<usize>> {
-    let (votes, labels) = votes(held_out_table, "ordering by complementarity")?;
-    let ((slots, rows, classes), errors) = (held_out_table.dims(), alone(held_out_table, &RowLoss::Error)?);
+fn by_complementarity(table: &HeldOutTable) -> Result<Vec<usize>> {
+    let (votes, labels) = votes(table, "ordering by complementarity")?;
+    let ((slots, rows, classes), errors) = (table.dims(), slot_losses(table, &RowLoss::Error)?);
     let mut counts = vec![0u32; rows * classes];
-    let (mut order, mut left): (Vec<usize>, Vec<usize>) = (vec![], (0..slots).collect());
-    while !left.is_empty() {
+    let (mut order, mut remaining): (Vec<usize>, Vec<usize>) = (vec![], (0..slots).collect());
+    while !remaining.is_empty() {
         let wrong: Vec<usize> = (0..rows)
             .filter(|row| argmax(&counts[row * classes..][..classes]) != labels[*row] as usize)
             .collect();
-        let mends = |slot: usize| -> f64 {
+        let corrected = |slot: usize| -> f64 {
             let right = wrong.iter().filter(|row| votes[slot][**row] == labels[**row]);
-            right.map(|row| held_out_table.weights[*row]).sum()
+            right.map(|row| table.weights[*row]).sum()
         };
-        let merits: Vec<f64> =
-            (0..slots).map(|slot| if order.is_empty() { 0. } else { mends(slot) }).collect();
-        let Some(next) = best(&left, |slot| merits[slot], &errors) else { break };
+        let scores: Vec<f64> =
+            (0..slots).map(|slot| if order.is_empty() { 0. } else { corrected(slot) }).collect();
+        let Some(next) = best(&remaining, |slot| scores[slot], &errors) else { break };
         votes[next].iter().enumerate().for_each(|(row, vote)| counts[row * classes + *vote as usize] += 1);
         order.push(next);
-        left.retain(|slot| *slot != next);
+        remaining.retain(|slot| *slot != next);
     }
     Ok(order)
 }
 
-fn by_margin(held_out_table: &HeldOutTable, margin: f64) -> Result<Vec<usize>> {
-    let (votes, labels) = votes(held_out_table, "ordering by margin distance")?;
-    let ((slots, rows, _), errors) = (held_out_table.dims(), alone(held_out_table, &RowLoss::Error)?);
+fn by_margin(table: &HeldOutTable, margin: f64) -> Result<Vec<usize>> {
+    let (votes, labels) = votes(table, "ordering by margin distance")?;
+    let ((slots, rows, _), errors) = (table.dims(), slot_losses(table, &RowLoss::Error)?);
     let signed = |slot: usize, row: usize| if votes[slot][row] == labels[row] { 1. } else { -1. };
     let mut margins = vec![0.; rows];
-    let (mut order, mut left): (Vec<usize>, Vec<usize>) = (vec![], (0..slots).collect());
-    while !left.is_empty() {
+    let (mut order, mut remaining): (Vec<usize>, Vec<usize>) = (vec![], (0..slots).collect());
+    while !remaining.is_empty() {
         let distance = |slot: usize| -> f64 {
             let off = |row: usize| margin - (margins[row] + signed(slot, row)) / slots as f64;
-            (0..rows).map(|row| held_out_table.weights[row] * off(row).powi(2)).sum()
+            (0..rows).map(|row| table.weights[row] * off(row).powi(2)).sum()
         };
-        let merits: Vec<f64> = (0..slots).map(|slot| -distance(slot)).collect();
-        let Some(next) = best(&left, |slot| merits[slot], &errors) else { break };
+        let scores: Vec<f64> = (0..slots).map(|slot| -distance(slot)).collect();
+        let Some(next) = best(&remaining, |slot| scores[slot], &errors) else { break };
         margins.iter_mut().enumerate().for_each(|(row, margin)| *margin += signed(next, row));
         order.push(next);
-        left.retain(|slot| *slot != next);
+        remaining.retain(|slot| *slot != next);
     }
     Ok(order)
 }
 
-/// The loss of the mean of the first, of the first two, ….
-fn losses(held_out_table: &HeldOutTable, order: &[usize], criterion: &dyn Criterion) -> Result<Vec<f64>> {
-    let (_, rows, width) = held_out_table.dims();
-    let (truth, weights) = (&held_out_table.truth, held_out_table.weights.as_slice());
+/// The loss of the equal-weight mean of the first slot, of the first two, and so on.
+fn mean_losses(table: &HeldOutTable, order: &[usize], criterion: &dyn Criterion) -> Result<Vec<f64>> {
+    let (_, rows, width) = table.dims();
+    let (truth, weights) = (&table.truth, table.weights.as_slice());
     let mut sum = vec![0.; rows * width];
     let after = |(before, slot): (usize, &usize)| {
-        sum.iter_mut().zip(held_out_table.slot(*slot)?).for_each(|(sum, x)| *sum += x);
+        sum.iter_mut().zip(table.slot(*slot)?).for_each(|(sum, x)| *sum += x);
         let mean: Vec<f64> = sum.iter().map(|x| x / (before + 1) as f64).collect();
         criterion.loss(&Scored { values: &mean, width, truth, weights })
     };
     order.iter().enumerate().map(after).collect()
-}
-
-/// A criterion that is owned elsewhere, too.
-#[derive(Debug)]
-struct Shared(Arc<dyn Criterion>);
-
-impl Criterion for Shared {
-    fn name(&self) -> String {
-        self.0.name()
-    }
-
-    fn loss(&self, predicted: &Scored<'_>) -> Result<f64> {
-        self.0.loss(predicted)
-    }
-
-    fn by_row(&self) -> Option<RowLoss> {
-        self.0.by_row()
-    }
 }

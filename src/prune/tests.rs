@@ -1,17 +1,14 @@
 use crate::{
-    combine::{EnsembleSelection, FittedCombiner, Mean, Weighted},
-    data::{Task, TensorDataset},
-    metrics::RowLoss,
+    combine::{Mean, Weighted},
+    data::Task,
     predictions::Predictions,
     prune::*,
-    strategy::MultiRun,
-    train::Trainer,
-    Ensemble, Seed, Session,
+    Seed,
 };
 use candle_core::{Device, Tensor};
 use rand::Rng;
 
-/// Votes of two classes on rows whose true class is 1: `1` where a member is right.
+/// Predictions of two classes for rows whose true class is 1; `1` where a member is right.
 fn votes_of(right: &[&[u8]]) -> HeldOut {
     let rows = right[0].len();
     let predicted: Vec<f32> = right
@@ -27,37 +24,39 @@ fn votes_of(right: &[&[u8]]) -> HeldOut {
     .unwrap()
 }
 
-fn order(rule: &Ordered, held_out: &HeldOut) -> Vec<usize> {
-    rule.order(held_out).unwrap().into_iter().map(|(slot, _)| slot).collect()
+fn order(pruning: &Ordered, held_out: &HeldOut) -> Vec<usize> {
+    pruning.order(held_out).unwrap().into_iter().map(|(slot, _)| slot).collect()
 }
 
 #[test]
-fn orders_computed_by_hand() {
+fn orders_agree_with_orders_by_hand() {
     let held_out = votes_of(&[
         &[1, 1, 1, 0, 0, 0], // 0
-        &[1, 1, 1, 1, 0, 0], // 1: the best alone
+        &[1, 1, 1, 1, 0, 0], // 1: the best on its own
         &[0, 0, 0, 0, 1, 1], // 2: right where the best is wrong
         &[1, 0, 1, 1, 1, 0], // 3: as good as the best, one of the rows it misses
     ]);
-    // After 1, wrong on rows 4 and 5: 2 mends both. Then 1 and 2 tie on all rows, and the lowest class, 0, wins: all six
-    // are wrong; 3 mends four, 0 three.
+    // After 1, rows 4 and 5 are wrong; 2 corrects both. Then 1 and 2 tie on all rows and the lowest class, 0, wins, so all
+    // six rows are wrong; 3 corrects four of them, 0 three.
     assert_eq!(order(&Ordered::complementarity(), &held_out), [1, 2, 3, 0]);
     let half: Vec<usize> = Ordered::complementarity().members(2).keep(&held_out).unwrap();
     assert_eq!(half, [1, 2]);
-    // First the one nearest to .075 on all rows: ±1/4 off by .175 or .325, so the most right: 1. Then sums of two: 0 is
-    // off by .075, ½ by .425, −½ by .575. With 2: six zeros. Then ±¼ again: 3, and 0 is left.
+    // First the member nearest to .075 on all rows: margins of ±1/4 are .175 or .325 away, so the one that is right most
+    // often, 1. Then margins of two: 0 is .075 away, ½ is .425 and −½ is .575 away. With 2 there are six zeros. Then ±¼
+    // again: 3, and 0 is left.
     assert_eq!(order(&Ordered::margin_distance(), &held_out), [1, 2, 3, 0]);
-    // By error: 1 has two of six wrong; a second makes ties of p = ½, which class 0 wins, unless both are right.
-    // 1 and 0: three wrong; 1 and 2: six; 1 and 3: three. Of equals the lowest, 0; then 0, 1, 3 by majority: rows 4, 5.
+    // By error, 1 has two of six rows wrong. With a second member there are ties of p = ½, which class 0 wins, unless both
+    // are right: 1 and 0 have three wrong, 1 and 2 six, 1 and 3 three. Of equals the lowest, 0, is added. Then the
+    // majority of 0, 1 and 3 is wrong on rows 4 and 5.
     let by_error = Ordered::reduce_error().order(&held_out).unwrap();
     assert_eq!(by_error.iter().map(|(slot, _)| *slot).collect::<Vec<_>>(), [1, 0, 3, 2]);
     assert!((by_error[0].1 - 2. / 6.).abs() < 1e-12 && (by_error[1].1 - 0.5).abs() < 1e-12);
     assert_eq!(Ordered::reduce_error().keep(&held_out).unwrap(), [1]);
 }
 
-/// The definition of margin distance, plainly, on random votes.
+/// Compares the order with the definition of margin distance on random votes.
 #[test]
-fn margin_distance_is_what_its_definition_says() {
+fn margin_distance_agrees_with_its_definition() {
     for seed in 0..20 {
         let mut rng = Seed::from(seed).rng();
         let right: Vec<Vec<u8>> =
@@ -75,8 +74,8 @@ fn margin_distance_is_what_its_definition_says() {
                 (0..31).map(row).sum()
             };
             let next = order.next().unwrap();
-            let left = (0..9).filter(|slot| !chosen.contains(slot));
-            let least = left.map(distance).fold(f64::INFINITY, f64::min);
+            let remaining = (0..9).filter(|slot| !chosen.contains(slot));
+            let least = remaining.map(distance).fold(f64::INFINITY, f64::min);
             assert!(distance(next) <= least + 1e-9, "{seed}");
             chosen.push(next);
         }
@@ -84,26 +83,27 @@ fn margin_distance_is_what_its_definition_says() {
 }
 
 #[test]
-fn diversity_keeps_members_that_err_apart() {
+fn diversity_keeps_members_with_errors_on_different_rows() {
     let held_out = votes_of(&[
         &[1, 1, 1, 1, 0, 0], // 0
-        &[1, 1, 1, 1, 0, 0], // 1: the same
-        &[1, 1, 1, 0, 0, 0], // 2: nearly
-        &[0, 0, 1, 1, 1, 1], // 3: errs elsewhere
+        &[1, 1, 1, 1, 0, 0], // 1: the same as 0
+        &[1, 1, 1, 0, 0, 0], // 2: almost the same
+        &[0, 0, 1, 1, 1, 1], // 3: errors on other rows
     ]);
-    // κ: 0 and 1 agree: 1. 0 and 3: agree on two of six, by chance 2·(⅔·⅓)... = 5/9: κ = −½. 2 and 3: one of six, ½: −⅔.
+    // κ is 1 for 0 and 1, which agree. 0 and 3 agree on two of six rows, by chance on 5/9: κ = −½. 2 and 3 agree on one of
+    // six, by chance on ½: κ = −⅔.
     assert_eq!(ByDiversity::kappa(2).keep(&held_out).unwrap(), [2, 3]);
     assert_eq!(ByDiversity::kappa(3).keep(&held_out).unwrap(), [0, 2, 3]);
     assert_eq!(ByDiversity::kappa(1).keep(&held_out).unwrap(), [0]);
     assert_eq!(ByDiversity::kappa(9).keep(&held_out).unwrap(), [0, 1, 2, 3]);
-    // The best alone, then the one that differs most; then 2: it differs from 0 in one row and from 3 in five, 1 in none
-    // and four.
+    // The best member, then the one that disagrees most, then 2: it disagrees with 0 on one row and with 3 on five, and 1
+    // on none and four.
     assert_eq!(ByDiversity::disagreement(2).keep(&held_out).unwrap(), [0, 3]);
     assert_eq!(ByDiversity::disagreement(3).keep(&held_out).unwrap(), [0, 2, 3]);
 }
 
 #[test]
-fn values_are_pruned_by_their_errors() {
+fn regression_members_are_pruned_by_their_errors() {
     let y = Tensor::arange(0f64, 8., &Device::Cpu).unwrap().reshape((8, 1)).unwrap();
     let wave = Tensor::new(&[[1f64], [-1.], [1.], [-1.], [1.], [-1.], [1.], [-1.]], &Device::Cpu).unwrap();
     let off = |by: &Tensor, times: f64| (&y + (by * times).unwrap()).unwrap();
@@ -112,24 +112,24 @@ fn values_are_pruned_by_their_errors() {
         Tensor::stack(&[off(&wave, 0.5), off(&wave, 0.6), off(&wave, -0.7), off(&slow, 0.4)], 0).unwrap();
     let predictions = Predictions::new(predicted, Task::Regression { outputs: 1 }).unwrap();
     let held_out = HeldOut::from_predictions(&predictions, &y).unwrap();
-    // The third's errors are the first's turned round: correlation −1.
+    // The errors of member 2 are the negative errors of member 0: correlation −1.
     assert_eq!(ByDiversity::disagreement(2).keep(&held_out).unwrap(), [0, 2]);
     assert_eq!(Ordered::reduce_error().members(2).keep(&held_out).unwrap(), [0, 2]);
-    for rule in
+    for pruning in
         [&Ordered::complementarity() as &dyn Prune, &Ordered::margin_distance(), &ByDiversity::kappa(2)]
     {
-        assert!(rule.keep(&held_out).unwrap_err().to_string().contains("classes"));
+        assert!(pruning.keep(&held_out).unwrap_err().to_string().contains("classes"));
     }
-    for rule in [&Ordered::reduce_error().members(0) as &dyn Prune, &ByDiversity::kappa(0)] {
-        assert!(rule.keep(&held_out).unwrap_err().to_string().contains("at least 1"));
+    for pruning in [&Ordered::reduce_error().members(0) as &dyn Prune, &ByDiversity::kappa(0)] {
+        assert!(pruning.keep(&held_out).unwrap_err().to_string().contains("at least 1"));
     }
 }
 
-/// A rule of given weights.
+/// A combiner with given weights.
 #[derive(Debug)]
-struct Given(&'static [f64]);
+struct FixedWeights(&'static [f64]);
 
-impl crate::combine::Combiner for Given {
+impl crate::combine::Combiner for FixedWeights {
     type Fitted = Weighted;
 
     fn fit(&self, _: &HeldOut) -> Result<Weighted> {
@@ -138,62 +138,35 @@ impl crate::combine::Combiner for Given {
 }
 
 #[test]
-fn weights_decide_who_stays() {
+fn members_are_kept_by_their_weights() {
     let held_out = votes_of(&[&[1, 1], &[1, 0], &[0, 1], &[1, 1]]);
-    let keep = |rule: ByWeight<Given>| rule.keep(&held_out);
-    let weights = || Given(&[0.1, 0.4, 0., 0.5]);
+    let keep = |pruning: ByWeight<FixedWeights>| pruning.keep(&held_out);
+    let weights = || FixedWeights(&[0.1, 0.4, 0., 0.5]);
     assert_eq!(keep(ByWeight::above(weights(), 0.)).unwrap(), [0, 1, 3]);
     assert_eq!(keep(ByWeight::above(weights(), 0.1)).unwrap(), [1, 3]);
     assert_eq!(keep(ByWeight::largest(weights(), 1)).unwrap(), [3]);
     assert_eq!(keep(ByWeight::largest(weights(), 9)).unwrap(), [0, 1, 3]);
-    assert_eq!(keep(ByWeight::largest(Given(&[1., 1., 1., 1.]), 2)).unwrap(), [0, 1]);
+    assert_eq!(keep(ByWeight::largest(FixedWeights(&[1., 1., 1., 1.]), 2)).unwrap(), [0, 1]);
     assert!(keep(ByWeight::above(weights(), 0.5)).unwrap_err().to_string().contains("below the largest"));
     assert!(keep(ByWeight::above(weights(), f64::NAN)).is_err());
     assert!(keep(ByWeight::largest(weights(), 0)).is_err());
-    assert!(ByWeight::above(Mean, 0.).keep(&held_out).unwrap_err().to_string().contains("weight a slot"));
+    assert!(ByWeight::above(Mean, 0.)
+        .keep(&held_out)
+        .unwrap_err()
+        .to_string()
+        .contains("weight for each slot"));
 }
 
 #[test]
-fn a_pruned_ensemble_says_the_same_from_a_smaller_file() {
-    let x = Tensor::arange(0f32, 240., &Device::Cpu)
-        .unwrap()
-        .affine(0.01, -1.2)
-        .unwrap()
-        .reshape((120, 2))
-        .unwrap();
-    let y = Tensor::from_iter((0..120u32).map(|i| i / 40), &Device::Cpu).unwrap();
-    let data = TensorDataset::classification(x.clone(), &y).unwrap();
-    let trainer = Trainer::new(|vb| candle_nn::linear(2, 3, vb)).epochs(3);
-    let session = Session::new(&trainer, &data);
-    let plan = session.plan(&MultiRun::new(8), 42).unwrap().reserve(0.4, &data, Seed::from(1)).unwrap();
-    let rule = EnsembleSelection::new(6).criterion(RowLoss::LogLoss);
-    let whole = session.train(&plan).unwrap().combine(&rule).unwrap();
-    let used = whole.fitted().used();
-    assert!((1..8).contains(&used.len()), "{used:?}");
-    let bits = |t: Tensor| -> Vec<u32> {
-        t.flatten_all().unwrap().to_vec1::<f32>().unwrap().into_iter().map(f32::to_bits).collect()
+fn a_decoded_combiner_with_slots_out_of_range_is_an_error() {
+    use crate::combine::FittedCombiner;
+    let check = |kept: &[usize], weights: Option<Vec<f64>>, slots: usize| {
+        let json = serde_json::json!({ "kept": kept, "weights": weights, "slots": slots, "fitted": null });
+        serde_json::from_value::<FittedPruned<Mean>>(json).unwrap().check()
     };
-    let (predicted, bytes) = (bits(whole.predict_proba(&x).unwrap()), whole.to_bytes().unwrap().len());
-    let pruned = whole.pruned();
-    assert_eq!(pruned.members().len(), used.len());
-    assert_eq!(pruned.fitted().weights().unwrap().len(), used.len());
-    assert_eq!(bits(pruned.predict_proba(&x).unwrap()), predicted);
-    let smaller = pruned.to_bytes().unwrap();
-    assert!(
-        smaller.len() < bytes * (used.len() + 2) / 8,
-        "{} of {bytes}, {} of 8",
-        smaller.len(),
-        used.len()
-    );
-    let back = Ensemble::<_, Weighted>::from_bytes(&smaller, &trainer, &Device::Cpu).unwrap();
-    assert_eq!(bits(back.predict_proba(&x).unwrap()), predicted);
-
-    // A pool pruned first has as many; and a rule that prunes first says what that ensemble says.
-    let keep = Ordered::reduce_error().members(3);
-    let small = session.train(&plan).unwrap().prune(&keep).unwrap().combine(&Mean).unwrap();
-    assert_eq!(small.members().len(), 3);
-    let within = session.train(&plan).unwrap().combine(&Pruned::new(keep, Mean)).unwrap();
-    assert_eq!(within.fitted().kept().len(), 3);
-    let apart = (small.predict_proba(&x).unwrap() - within.predict_proba(&x).unwrap()).unwrap();
-    assert!(apart.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap() < 1e-6);
+    assert!(check(&[0, 2], Some(vec![0.5, 0., 0.5]), 3).is_ok());
+    for kept in [&[0, 3][..], &[1, 1], &[2, 0], &[]] {
+        assert!(check(kept, None, 3).unwrap_err().to_string().contains("increasing slots below 3"));
+    }
+    assert!(check(&[0], Some(vec![1.]), 3).unwrap_err().to_string().contains("number of weights must be 3"));
 }

@@ -1,11 +1,13 @@
-//! How many to draw.
+//! Sample sizes.
 use crate::{Error, Result};
 
-/// How many rows to draw; groups, where whole groups are drawn; columns, where features are. scikit-learn's
-/// `max_samples` and `max_features`, whose float is [`Amount::Share`] and whose integer is [`Amount::Count`].
+/// The size of a sample, in rows, in groups where whole groups are drawn, or in columns where features are drawn.
+///
+/// scikit-learn's `max_samples` and `max_features` are [`Amount::Share`] as a float and [`Amount::Count`] as an
+/// integer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Amount {
-    /// A share of them, above 0; rounded, at least one.
+    /// A share of all there are, above 0; rounded, at least one.
     Share(f64),
     /// This many, at least 1.
     Count(usize),
@@ -18,13 +20,13 @@ impl Default for Amount {
 }
 
 impl Amount {
-    /// How many that is of `of`.
-    pub(crate) fn of(self, of: usize) -> Result<usize> {
+    /// The number that this is of `total`.
+    pub(crate) fn of(self, total: usize) -> Result<usize> {
         let count = match self {
             Self::Share(share) if !(share > 0. && share.is_finite()) => {
                 return Err(Error::invalid("the sample size", "a share above 0", share));
             }
-            Self::Share(share) => ((share * of as f64).round() as usize).max(1),
+            Self::Share(share) => ((share * total as f64).round() as usize).max(1),
             Self::Count(count) => count,
         };
         match count {
@@ -36,15 +38,15 @@ impl Amount {
         }
     }
 
-    /// The same, for draws without replacement, of which there are at most `most`; `what` names them.
-    pub(crate) fn up_to(self, of: usize, most: usize, what: &str) -> Result<usize> {
+    /// The same for a draw without replacement, of at most `max`; `what` names what is drawn.
+    pub(crate) fn up_to(self, total: usize, max: usize, what: &str) -> Result<usize> {
         let name = format!("the number of {what}");
         let named = |e| match e {
             Error::Invalid { must, got, .. } => Error::Invalid { what: name.clone(), must, got },
             e => e,
         };
-        match self.of(of).map_err(named)? {
-            count if count > most => Err(Error::invalid(name, format!("at most {most} of {of}"), count)),
+        match self.of(total).map_err(named)? {
+            count if count > max => Err(Error::invalid(name, format!("at most {max} of {total}"), count)),
             count => Ok(count),
         }
     }

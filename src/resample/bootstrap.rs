@@ -6,21 +6,43 @@ use crate::{
 };
 use rand::{seq::IndexedRandom, Rng};
 
-/// The bootstrap (Efron 1979, doi:10.1214/aos/1176344552): rows drawn uniformly with replacement. A row is out
-/// of a sample of `n` from `N` with probability `(1 − 1/N)ⁿ`, about e⁻¹ at full size.
+/// The bootstrap: draws the rows of each run uniformly with replacement.
 ///
-/// By strata (Davison and Hinkley 1997, doi:10.1017/CBO9780511802843), the sample is dealt out to the strata in
-/// proportion to their sizes, by largest remainder, and drawn within each: at full size each stratum is
-/// resampled to its own size. By groups (Field and Welsh 2007, doi:10.1111/j.1467-9868.2007.00593.x), groups are
-/// drawn, and all rows of a group come along, as often as it is drawn.
+/// ```text
+/// train(run) = n draws from 0 … N − 1;  P(a row is left out) = (1 − 1/N)ⁿ, about 1/e for n = N
+/// ```
+///
+/// - By strata, the sample is divided among the strata in proportion to their sizes, by largest remainder, and drawn
+///   within each. At full size each stratum keeps its size.
+/// - By groups, groups are drawn, and all rows of a group enter the sample as often as the group is drawn.
+///
+/// Use it for small data, and to get held-out predictions; see [`Bagging`](crate::strategy::Bagging). Do not use it
+/// when copies of rows disturb training: see [`Subsample`]. Cost: `n` rows an epoch for each run.
+///
+/// # Errors
+/// [`Resample::draw`] fails when `runs` is 0, when the amount is not above 0, or when the data lacks the unit.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use candle_ensemble::{data::TensorDataset, resample::{Amount, Bootstrap, Resample}, Seed};
+///
+/// let x = Tensor::arange(0f32, 10., &Device::Cpu)?.reshape((10, 1))?;
+/// let data = TensorDataset::regression(x.clone(), &x)?;
+/// let runs = Bootstrap { runs: 3, amount: Amount::Share(0.5), unit: None }.draw(&data, Seed::from(42))?;
+/// assert_eq!(runs[0].train, [3, 3, 6, 8, 8]); // sorted; 3 and 8 are drawn twice
+/// # Ok::<(), candle_ensemble::Error>(())
+/// ```
+///
+/// Source: Efron 1979, doi:10.1214/aos/1176344552; by strata Davison and Hinkley 1997,
+/// doi:10.1017/CBO9780511802843; by groups Field and Welsh 2007, doi:10.1111/j.1467-9868.2007.00593.x.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bootstrap {
-    /// How many samples, at least 1.
+    /// Number of samples, at least 1.
     pub runs: usize,
-    /// How many rows (or groups) each.
+    /// Number of rows (of groups, where groups are drawn) in each sample.
     pub amount: Amount,
-    /// What is drawn; if `None`, groups where the data has them, else rows.
-    pub by: Option<ResampleUnit>,
+    /// What is drawn; `None` means groups where the data has them, and rows otherwise.
+    pub unit: Option<ResampleUnit>,
 }
 
 impl Resample for Bootstrap {
@@ -28,31 +50,31 @@ impl Resample for Bootstrap {
         if self.runs == 0 {
             return Err(Error::invalid("runs", "at least 1", 0));
         }
-        let natural = if data.groups().is_some() { ResampleUnit::Groups } else { ResampleUnit::Rows };
-        let urns = Urns::of(self.by.unwrap_or(natural).units(data)?, self.amount)?;
-        let sample = |run: usize| urns.sample(&mut seed.nth("bootstrap", run as u64).rng());
+        let default = if data.groups().is_some() { ResampleUnit::Groups } else { ResampleUnit::Rows };
+        let source = Source::of(self.unit.unwrap_or(default).units(data)?, self.amount)?;
+        let sample = |run: usize| source.sample(&mut seed.nth("bootstrap", run as u64).rng());
         Ok((0..self.runs).map(sample).map(RunRows::of).collect())
     }
 
     fn name(&self) -> String {
-        match self.by {
+        match self.unit {
             Some(ResampleUnit::Strata) => "stratified bootstrap".into(),
             _ => "bootstrap".into(),
         }
     }
 }
 
-/// What is drawn from.
-enum Urns {
-    /// So many of so many rows.
+/// What samples are drawn from.
+enum Source {
+    /// `draws` of `rows` rows.
     Rows { rows: u32, draws: usize },
-    /// So many rows of each stratum.
+    /// The rows of each stratum, and the number of draws from it.
     Strata(Vec<(Rows, usize)>),
-    /// So many groups.
+    /// `draws` of these groups.
     Groups { groups: Vec<Rows>, draws: usize },
 }
 
-impl Urns {
+impl Source {
     fn of(units: Units<'_>, amount: Amount) -> Result<Self> {
         match units {
             Units::Rows(rows) => Ok(Self::Rows { rows: rows as u32, draws: amount.of(rows)? }),

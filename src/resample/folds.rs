@@ -1,4 +1,4 @@
-//! Each row held out once.
+//! Folds: each row held out once.
 use crate::{
     data::{members, Dataset},
     resample::{unit::Units, Resample, ResampleUnit, RunRows},
@@ -6,26 +6,54 @@ use crate::{
 };
 use rand::seq::SliceRandom;
 
-/// `k` folds: each run holds one of them out and trains on all others; repeated with new folds, if you like.
+/// `k` folds: each run holds out one fold and trains on all others; the whole can be repeated with new folds.
 ///
-/// The folds of one repeat act as one predictor, so a row's held-out prediction is that of the one model that held it
-/// out. Rows are shuffled and dealt to the folds in turn: fold sizes are those of scikit-learn's `KFold`, the
-/// first `n mod k` folds one row larger. By strata the same deal goes from stratum to stratum (in the order in
-/// which they first occur, and shuffled within), as `StratifiedKFold` counts them: each stratum's rows in two
-/// folds differ by at most one, and so do the folds' sizes. A stratum of fewer than `k` rows is missing from
-/// some folds (scikit-learn warns, and refuses where all strata are that small; here even leave-one-out is
-/// fine). By groups the largest group goes to the fold with the fewest rows, and so on, ties in random order
-/// (Graham 1969, doi:10.1137/0117039), which gives the sizes of `GroupKFold`: where all groups differ in size,
-/// all repeats have the same folds.
+/// ```text
+/// train(run i) = rows whose fold is not i;  slot(run) = its repeat
+/// ```
+///
+/// The folds of one repeat share a slot, so a row's held-out prediction is that of the one model that held it out.
+///
+/// - By rows, the rows are shuffled and assigned to the folds in turn. Fold sizes are those of scikit-learn's `KFold`:
+///   the first `N mod k` folds have one row more.
+/// - By strata, the same assignment goes on from stratum to stratum (in the order of their first rows, shuffled
+///   within), with the counts of `StratifiedKFold`: the rows of a stratum in two folds differ by at most one, and so do
+///   the sizes of the folds. A stratum of fewer than `k` rows is missing from some folds. (scikit-learn warns, and
+///   refuses where all strata are that small; here even leave-one-out works.)
+/// - By groups, the largest group goes to the fold with the fewest rows, then the next largest, with ties in random
+///   order (Graham 1969, doi:10.1137/0117039). Fold sizes are those of `GroupKFold`. Where all groups differ in size,
+///   all repeats have the same folds.
+///
+/// Use it when every row needs exactly one held-out prediction from each slot; see [`KFold`](crate::strategy::KFold).
+/// Cost: `(k − 1) / k · N` rows an epoch for each of `k × repeats` runs.
+///
+/// # Errors
+/// [`Resample::draw`] fails when `k` is below 2 or above the number of rows (of groups, where groups are assigned),
+/// when `repeats` is 0, or when the data lacks the unit.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use candle_ensemble::{data::TensorDataset, resample::{Folds, Resample}, Seed};
+///
+/// let x = Tensor::arange(0f32, 6., &Device::Cpu)?.reshape((6, 1))?;
+/// let data = TensorDataset::regression(x.clone(), &x)?;
+/// let folds = Folds { k: 3, repeats: 1, unit: None, refit: false };
+/// let runs = folds.draw(&data, Seed::from(42))?;
+/// assert!(runs.iter().all(|run| run.train.len() == 4));
+/// assert_eq!([0, 1, 2].map(|run| folds.slot(run)), [0, 0, 0]);
+/// # Ok::<(), candle_ensemble::Error>(())
+/// ```
+///
+/// Source: Stone 1974, doi:10.1111/j.2517-6161.1974.tb00994.x.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Folds {
-    /// How many folds, at least 2 and at most the number of rows (or groups); as many as rows is leave-one-out.
+    /// Number of folds, at least 2 and at most the number of rows (or groups). As many folds as rows is leave-one-out.
     pub k: usize,
-    /// How many times, each with folds of its own, at least 1.
+    /// Number of repeats, each with folds of its own, at least 1.
     pub repeats: usize,
-    /// What is dealt; if `None`, what suits the data ([`ResampleUnit::suiting`]).
-    pub by: Option<ResampleUnit>,
-    /// Whether each repeat ends with a run on all rows, which predicts in its folds' place at inference.
+    /// What is assigned to the folds; with `None` the data decides ([`ResampleUnit::for_data`]).
+    pub unit: Option<ResampleUnit>,
+    /// Whether each repeat ends with a run on all rows, which predicts instead of its folds at inference.
     pub refit: bool,
 }
 
@@ -33,14 +61,14 @@ impl Folds {
     /// The fold of each row.
     fn assign(&self, units: Units<'_>, seed: Seed) -> Result<Vec<usize>> {
         let mut rng = seed.rng();
-        let mut classes: Vec<Rows> = match units {
+        let mut strata: Vec<Rows> = match units {
             Units::Groups(groups) => return self.balanced(groups, seed),
-            Units::Strata(strata) => members(strata)?.into_values().collect(),
+            Units::Strata(ids) => members(ids)?.into_values().collect(),
             Units::Rows(rows) => vec![(0..rows as u32).collect()],
         };
-        classes.sort_unstable(); // by first row, so that the names of strata do not matter
-        classes.iter_mut().for_each(|rows| rows.shuffle(&mut rng));
-        let order = classes.concat();
+        strata.sort_unstable(); // by first row, so that the ids of the strata do not matter
+        strata.iter_mut().for_each(|rows| rows.shuffle(&mut rng));
+        let order = strata.concat();
         self.check("rows", order.len())?;
         let mut folds = vec![0; order.len()];
         for (position, row) in order.into_iter().enumerate() {
@@ -49,7 +77,7 @@ impl Folds {
         Ok(folds)
     }
 
-    /// Whole groups, the largest first, each to the lightest fold.
+    /// The fold of each row, by whole groups: the largest group first, each to the smallest fold.
     fn balanced(&self, ids: &[u32], seed: Seed) -> Result<Vec<usize>> {
         let mut groups: Vec<Rows> = members(ids)?.into_values().collect();
         self.check("groups", groups.len())?;
@@ -57,9 +85,9 @@ impl Folds {
         groups.sort_by_key(|rows| std::cmp::Reverse(rows.len())); // stable: ties stay shuffled
         let (mut folds, mut sizes) = (vec![0; ids.len()], vec![0; self.k]);
         for rows in groups {
-            let lightest = (0..self.k).min_by_key(|fold| sizes[*fold]).unwrap_or(0);
-            sizes[lightest] += rows.len();
-            rows.into_iter().for_each(|row| folds[row as usize] = lightest);
+            let smallest = (0..self.k).min_by_key(|fold| sizes[*fold]).unwrap_or(0);
+            sizes[smallest] += rows.len();
+            rows.into_iter().for_each(|row| folds[row as usize] = smallest);
         }
         Ok(folds)
     }
@@ -71,17 +99,17 @@ impl Folds {
         }
     }
 
-    fn check(&self, what: &str, of: usize) -> Result<()> {
-        if self.k > of {
-            return Err(Error::invalid("k", format!("at most the number of {what}, {of}"), self.k));
+    fn check(&self, what: &str, count: usize) -> Result<()> {
+        if self.k > count {
+            return Err(Error::invalid("k", format!("at most the number of {what}, {count}"), self.k));
         }
         Ok(())
     }
 }
 
-/// The fold of each row, of `k`.
-pub(crate) fn deal(k: usize, units: Units<'_>, seed: Seed) -> Result<Vec<usize>> {
-    let folds = Folds { k, repeats: 1, by: None, refit: false };
+/// The fold of each row, of `k` folds.
+pub(crate) fn assign_folds(k: usize, units: Units<'_>, seed: Seed) -> Result<Vec<usize>> {
+    let folds = Folds { k, repeats: 1, unit: None, refit: false };
     folds.check_k()?;
     folds.assign(units, seed)
 }
@@ -92,7 +120,7 @@ impl Resample for Folds {
         if self.repeats == 0 {
             return Err(Error::invalid("repeats", "at least 1", 0));
         }
-        let units = self.by.unwrap_or_else(|| ResampleUnit::suiting(data)).units(data)?;
+        let units = self.unit.unwrap_or_else(|| ResampleUnit::for_data(data)).units(data)?;
         let mut draws = vec![];
         for repeat in 0..self.repeats {
             let folds = self.assign(units, seed.nth("folds", repeat as u64))?;

@@ -1,4 +1,9 @@
-//! Who trains on which rows; one way a file.
+//! Resampling: which rows, and which features, each run trains on.
+//!
+//! A [`Resample`] draws the [`RunRows`] of every run from a data set and a seed. Rows that a run neither trains on nor
+//! watches nor [excludes](RunRows::excluded) are held out for its members. The [strategies](crate::strategy) wrap one
+//! resampling each; [`Strategy::of`](crate::strategy::Strategy::of) wraps one of your own. Data with groups is never
+//! drawn by rows, so that no group is split between rows trained on and rows held out.
 mod all_rows;
 mod amount;
 mod bootstrap;
@@ -11,7 +16,7 @@ mod windows;
 pub use all_rows::AllRows;
 pub use amount::Amount;
 pub use bootstrap::Bootstrap;
-pub(crate) use folds::deal;
+pub(crate) use folds::assign_folds;
 pub use folds::Folds;
 pub use subsample::Subsample;
 pub use subspace::Subspace;
@@ -20,32 +25,36 @@ pub use windows::Windows;
 
 use crate::{data::Dataset, Result, Rows, Seed};
 
-/// What one run is granted.
+/// The rows and features of one run.
+///
+/// A row that is in none of `train`, `valid` and `excluded` is held out for the run's members.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RunRows {
-    /// Rows to fit on, as often as they occur.
+    /// Rows to fit on, each as often as it occurs here.
     pub train: Rows,
-    /// Rows to watch for early stopping.
+    /// Validation rows, for early stopping. They count as seen.
     pub valid: Rows,
-    /// Rows that the run's members may not predict even where they are not fitted on them, such as the past
-    /// of a model of the future. They count as seen.
+    /// Rows that the run's members may not predict although they are not fitted on them. They count as seen. Forward
+    /// chaining excludes the past of a model this way.
     pub excluded: Rows,
-    /// Whether the run's members take the place of all others of their prediction at inference, and have no part in what is
-    /// held out: a refit on all rows.
+    /// Whether this is a refit: at inference its members predict instead of all other members of their slot, and they
+    /// make no held-out predictions.
     pub refit: bool,
-    /// The features to see, as column numbers of the inputs `(N, D)`; all of them, if `None`.
+    /// The features that the run sees, as column numbers of the inputs `(N, D)`; `None` means all of them.
     pub features: Option<Vec<u32>>,
 }
 
 impl RunRows {
-    /// These rows to fit on, all others held out.
+    /// A run that fits on the rows `train`; all other rows are held out.
     #[must_use]
     pub fn of(train: Rows) -> Self {
         Self { train, ..Self::default() }
     }
 }
 
-/// Assigns rows to runs.
+/// Draws the rows of each run.
+///
+/// A resampling of your own is a struct with two methods:
 ///
 /// ```
 /// use candle_ensemble::{data::Dataset, resample::{RunRows, Resample}, strategy::Strategy, Result, Seed};
@@ -67,19 +76,20 @@ impl RunRows {
 /// let builder = Strategy::of(EvenOdd).validation(0.1);
 /// ```
 pub trait Resample: std::fmt::Debug + Sync {
-    /// The rows of each run: a pure function of its arguments.
+    /// The rows of each run, in the order of the runs. They depend on the arguments alone.
     ///
     /// # Errors
-    /// When a parameter is out of range or does not go with the data.
+    /// When a parameter is out of range or does not fit the data.
     fn draw(&self, data: &dyn Dataset, seed: Seed) -> Result<Vec<RunRows>>;
 
-    /// The number of the prediction that a run predicts with, one of its own if not said; numbers have no holes. Runs
-    /// of one prediction answer as one, by their mean (folds do: each row has one fold model that held it out).
+    /// The slot of a run: runs of the same slot act as one predictor, whose prediction is the mean of theirs. The folds
+    /// of one repeat share a slot, for example, because each row is held out for only one of them. Slots are numbered
+    /// from 0 without gaps; by default each run has a slot of its own.
     fn slot(&self, run: usize) -> usize {
         run
     }
 
-    /// What tables and files call it.
+    /// The name in tables and files.
     fn name(&self) -> String;
 }
 

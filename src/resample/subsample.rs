@@ -5,19 +5,44 @@ use crate::{
     Error, Result, Seed,
 };
 
-/// Random splits: each run trains on a random part of the rows, drawn without replacement, and holds the others
-/// out, unlike folds independently of the other runs.
+/// Random splits: draws the rows of each run without replacement and holds out the others. Unlike folds, the runs are
+/// drawn independently of one another.
 ///
-/// By strata, proportions are kept as by [`Split::stratified`]; by groups, whole groups are drawn, and the amount
-/// is one of groups, as in scikit-learn's `GroupShuffleSplit`.
+/// ```text
+/// train(run) = n distinct rows of N;  held out = the other N − n
+/// ```
+///
+/// By strata, proportions are kept as in [`Split::stratified`]. By groups, whole groups are drawn, and the amount is a
+/// number of groups, as in scikit-learn's `GroupShuffleSplit`.
+///
+/// Use it to choose how much each member sees; see [`RandomSplit`](crate::strategy::RandomSplit). Do not use it when
+/// each row must be held out equally often: see [`Folds`](crate::resample::Folds). Cost: `n` rows an epoch for each
+/// run.
+///
+/// # Errors
+/// [`Resample::draw`] fails when `runs` is 0, when the amount is not above 0, when no row is left to hold out, or when
+/// the data lacks the unit.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use candle_ensemble::{data::TensorDataset, resample::{Amount, Resample, Subsample}, Seed};
+///
+/// let x = Tensor::arange(0f32, 10., &Device::Cpu)?.reshape((10, 1))?;
+/// let data = TensorDataset::regression(x.clone(), &x)?;
+/// let runs = Subsample { runs: 3, amount: Amount::Count(7), unit: None }.draw(&data, Seed::from(42))?;
+/// assert!(runs.iter().all(|run| run.train.len() == 7));
+/// # Ok::<(), candle_ensemble::Error>(())
+/// ```
+///
+/// Source: Picard and Cook 1984, doi:10.1080/01621459.1984.10478083.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Subsample {
-    /// How many splits, at least 1.
+    /// Number of splits, at least 1.
     pub runs: usize,
-    /// How many rows (or groups) to train on: fewer than there are.
+    /// Number of rows (of groups, where groups are drawn) to train on: fewer than there are.
     pub amount: Amount,
-    /// What is drawn; if `None`, what suits the data ([`ResampleUnit::suiting`]).
-    pub by: Option<ResampleUnit>,
+    /// What is drawn; with `None` the data decides ([`ResampleUnit::for_data`]).
+    pub unit: Option<ResampleUnit>,
 }
 
 impl Resample for Subsample {
@@ -25,19 +50,19 @@ impl Resample for Subsample {
         if self.runs == 0 {
             return Err(Error::invalid("runs", "at least 1", 0));
         }
-        let units = self.by.unwrap_or_else(|| ResampleUnit::suiting(data)).units(data)?;
-        let (of, what) = match units {
+        let units = self.unit.unwrap_or_else(|| ResampleUnit::for_data(data)).units(data)?;
+        let (total, what) = match units {
             Units::Rows(rows) => (rows, "rows"),
             Units::Strata(strata) => (strata.len(), "rows"),
             Units::Groups(groups) => (members(groups)?.len(), "groups"),
         };
-        let out = of - self.amount.up_to(of, of.saturating_sub(1), what)?;
+        let held_out = total - self.amount.up_to(total, total.saturating_sub(1), what)?;
         let split = |run: usize| {
             let seed = seed.nth("split", run as u64);
             let split = match units {
-                Units::Rows(rows) => Split::random_of(rows, out, seed),
-                Units::Strata(strata) => Split::stratified_of(strata, out, seed),
-                Units::Groups(groups) => Split::grouped_of(groups, out, seed),
+                Units::Rows(rows) => Split::random_of(rows, held_out, seed),
+                Units::Strata(strata) => Split::stratified_of(strata, held_out, seed),
+                Units::Groups(groups) => Split::grouped_of(groups, held_out, seed),
             };
             Ok(RunRows::of(split?.train))
         };

@@ -1,4 +1,4 @@
-//! Some of the features for each run.
+//! Random subsets of the features.
 use crate::{
     data::Dataset,
     resample::{Amount, Resample, RunRows},
@@ -7,13 +7,41 @@ use crate::{
 use candle_core::Device;
 use rand::seq::SliceRandom;
 
-/// Random subspaces: each run sees a random subset of the features (columns of the inputs, `(N, D)`), drawn
-/// without replacement, on the rows that another way to resample gives it.
+/// Random subspaces: draws a random subset of the features for each run, without replacement, on the rows that another
+/// resampling draws.
+///
+/// ```text
+/// features(run) = d distinct columns of D, sorted
+/// ```
+///
+/// The inputs must be one tensor `(N, D)`; features are its columns.
+///
+/// Use it for tables with many features of which some can stand in for others; see
+/// [`RandomSubspace`](crate::strategy::RandomSubspace) and [`RandomPatches`](crate::strategy::RandomPatches). Cost:
+/// that of the inner resampling.
+///
+/// # Errors
+/// [`Resample::draw`] fails as that of the inner resampling does, when there are fewer features than are drawn, or when
+/// the inputs are not one tensor `(N, D)`.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use candle_ensemble::{data::TensorDataset, resample::{AllRows, Amount, Resample, Subspace}, Seed};
+///
+/// let x = Tensor::arange(0f32, 40., &Device::Cpu)?.reshape((10, 4))?;
+/// let data = TensorDataset::regression(x.clone(), &x.sum(1)?)?;
+/// let subspace = Subspace { rows: AllRows { runs: 5 }, features: Amount::Share(0.5) };
+/// let runs = subspace.draw(&data, Seed::from(42))?;
+/// assert_eq!(runs[0].features.as_deref(), Some(&[1, 3][..]));
+/// # Ok::<(), candle_ensemble::Error>(())
+/// ```
+///
+/// Source: Ho 1998, doi:10.1109/34.709601.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Subspace<R> {
-    /// Who trains on which rows.
+    /// Draws the rows of each run.
     pub rows: R,
-    /// How many features: at most all.
+    /// Number of features, at most all.
     pub features: Amount,
 }
 
@@ -41,7 +69,7 @@ impl<R: Resample> Resample for Subspace<R> {
     }
 }
 
-/// Number of columns.
+/// The number of columns of the inputs.
 fn width(data: &dyn Dataset) -> Result<usize> {
     let inputs = data.batch(&[0], &Device::Cpu)?.inputs;
     let got = match inputs.tensors() {

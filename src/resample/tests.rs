@@ -1,20 +1,10 @@
-//! What holds of every draw, and scikit-learn's numbers: tests/reference/resampling.py, scikit-learn 1.9.1.
+//! Properties of every resampling, and the numbers of scikit-learn 1.9.1 (tests/reference/resampling.py).
 use crate::{
-    combine::Mean,
     data::{Batch, Fingerprint, Task, TensorDataset},
-    plan::Settings,
     resample::*,
-    strategy::{
-        Bagging, EnsembleBuilder, ForwardChaining, KFold, MultiRun, RandomPatches, RandomSplit,
-        RandomSubspace, Strategy,
-    },
-    train::{CustomLoop, Learner, Run, Trainer},
-    Network, Session,
 };
 use candle_core::{DType, Device, Result as CandleResult, Tensor};
-use candle_nn::{linear, Linear, VarBuilder};
 use proptest::prelude::{prop_assert, prop_assert_eq, prop_assert_ne, proptest};
-use std::{collections::BTreeMap, sync::Mutex};
 
 fn numbers(rows: usize) -> TensorDataset {
     let x = Tensor::arange(0f32, (rows * 4) as f32, &Device::Cpu).unwrap();
@@ -35,7 +25,7 @@ fn repeated(sizes: &[usize]) -> Vec<u32> {
     (0u32..).zip(sizes).flat_map(|(id, size)| vec![id; *size]).collect()
 }
 
-fn drawn(how: &impl Resample, data: &dyn Dataset, seed: u64) -> Vec<RunRows> {
+fn draw(how: &impl Resample, data: &dyn Dataset, seed: u64) -> Vec<RunRows> {
     how.draw(data, Seed::from(seed)).unwrap()
 }
 
@@ -57,18 +47,18 @@ fn counts(rows: &[u32], ids: &[u32], of: usize) -> Vec<usize> {
 }
 
 fn folds(k: usize) -> Folds {
-    Folds { k, repeats: 1, by: None, refit: false }
+    Folds { k, repeats: 1, unit: None, refit: false }
 }
 
-fn bootstrap(runs: usize, amount: Amount, by: Option<ResampleUnit>) -> Bootstrap {
-    Bootstrap { runs, amount, by }
+fn bootstrap(runs: usize, amount: Amount, unit: Option<ResampleUnit>) -> Bootstrap {
+    Bootstrap { runs, amount, unit }
 }
 
-fn subsample(runs: usize, amount: Amount, by: Option<ResampleUnit>) -> Subsample {
-    Subsample { runs, amount, by }
+fn subsample(runs: usize, amount: Amount, unit: Option<ResampleUnit>) -> Subsample {
+    Subsample { runs, amount, unit }
 }
 
-// ---- scikit-learn's numbers
+// ---- scikit-learn's numbers.
 
 #[test]
 fn fold_sizes_are_those_of_k_fold() {
@@ -79,7 +69,7 @@ fn fold_sizes_are_those_of_k_fold() {
         (100, 7, &[15, 15, 14, 14, 14, 14, 14]),
         (5, 2, &[3, 2]),
     ] {
-        let got: Vec<_> = drawn(&folds(k), &numbers(n), 1).iter().map(|d| held_out(d, n).len()).collect();
+        let got: Vec<_> = draw(&folds(k), &numbers(n), 1).iter().map(|d| held_out(d, n).len()).collect();
         assert_eq!(got, sizes, "{n} {k}");
     }
 }
@@ -95,7 +85,7 @@ fn stratum_counts_are_those_of_stratified_k_fold() {
         // Stratum 2 comes first, then 0, then 1.
         let ids = [vec![2; sizes[2]], vec![0; sizes[0]], vec![1; sizes[1]]].concat();
         let fold = |draw: &RunRows| counts(&held_out(draw, ids.len()), &ids, 3);
-        let got: Vec<_> = drawn(&folds(k), &strata(&ids), 1).iter().map(fold).collect();
+        let got: Vec<_> = draw(&folds(k), &strata(&ids), 1).iter().map(fold).collect();
         assert_eq!(got, expected, "{sizes:?} {k}");
     }
 }
@@ -109,7 +99,7 @@ fn fold_sizes_by_groups_are_those_of_group_k_fold() {
         (&[9, 8, 7, 6, 5, 4, 3, 2, 1], 4, &[12, 11, 11, 11]),
     ] {
         let ids = repeated(sizes);
-        let draws = drawn(&folds(k), &groups(&ids), 1);
+        let draws = draw(&folds(k), &groups(&ids), 1);
         let got: Vec<_> = draws.iter().map(|d| held_out(d, ids.len()).len()).collect();
         assert_eq!(got, expected, "{sizes:?} {k}");
     }
@@ -144,7 +134,7 @@ fn windows_are_those_of_time_series_split() {
         ),
     ];
     for (rows, folds, window, gap, test, expected) in cases {
-        let draws = drawn(&Windows { folds, window, gap, test }, &numbers(rows), 0);
+        let draws = draw(&Windows { folds, window, gap, test }, &numbers(rows), 0);
         assert_eq!(draws.len(), expected.len());
         for (i, (draw, [from, to, start, end])) in draws.iter().zip(expected).enumerate() {
             assert_eq!(draw.train, (*from..*to).collect::<Rows>(), "{rows} {folds} {i}");
@@ -154,15 +144,15 @@ fn windows_are_those_of_time_series_split() {
     }
 }
 
-// ---- what is refused
+// ---- Refused parameters and data.
 
-/// A data set that says of itself what a test needs.
-struct Odd {
+/// A data set with as many rows and groups as a test needs, and no content.
+struct Stub {
     rows: usize,
     groups: Option<Vec<u32>>,
 }
 
-impl Dataset for Odd {
+impl Dataset for Stub {
     fn rows(&self) -> usize {
         self.rows
     }
@@ -182,7 +172,7 @@ impl Dataset for Odd {
 
 #[test]
 fn data_without_rows_or_with_too_few_ids_is_refused() {
-    let (none, few) = (Odd { rows: 0, groups: None }, Odd { rows: 4, groups: Some(vec![0, 1, 2]) });
+    let (none, few) = (Stub { rows: 0, groups: None }, Stub { rows: 4, groups: Some(vec![0, 1, 2]) });
     let half = Amount::Share(0.5);
     for data in [&none, &few] {
         assert!(folds(2).draw(data, Seed::from(0)).is_err());
@@ -202,16 +192,16 @@ fn impossible_folds_are_refused() {
     let by_groups = refusal(&folds(4), &groups(&[0, 0, 1, 1, 2, 2]));
     assert_eq!(by_groups, "k must be at most the number of groups, 3, but is 4");
     assert!(
-        refusal(&Folds { k: 2, repeats: 0, by: None, refit: false }, &data).starts_with("repeats must be")
+        refusal(&Folds { k: 2, repeats: 0, unit: None, refit: false }, &data).starts_with("repeats must be")
     );
-    for by in [ResampleUnit::Strata, ResampleUnit::Groups] {
+    for unit in [ResampleUnit::Strata, ResampleUnit::Groups] {
         assert!(
-            Folds { k: 2, repeats: 1, by: Some(by), refit: false }.draw(&data, Seed::from(0)).is_err(),
-            "{by:?}"
+            Folds { k: 2, repeats: 1, unit: Some(unit), refit: false }.draw(&data, Seed::from(0)).is_err(),
+            "{unit:?}"
         );
     }
-    let split = Folds { k: 2, repeats: 1, by: Some(ResampleUnit::Rows), refit: false };
-    let message = "a draw by rows must be from data without groups, but is from data with groups";
+    let split = Folds { k: 2, repeats: 1, unit: Some(ResampleUnit::Rows), refit: false };
+    let message = "a resampling by rows must be of data without groups, but is of data with groups";
     assert_eq!(refusal(&split, &groups(&[0, 0, 1, 1])), message);
 }
 
@@ -256,12 +246,12 @@ fn impossible_windows_are_refused() {
     }
     assert!(Windows { gap: 3, ..windows }.draw(&data, Seed::from(0)).is_ok());
     let message = refusal(&Windows { test: Some(4), ..windows }, &data);
-    let expected = "the number of rows must be more than 3 test windows of 4 and a gap of 0 take, but is 10";
+    let expected = "the number of rows must be more than 3 test windows of 4 and a gap of 0, but is 10";
     assert_eq!(message, expected);
 }
 
 #[test]
-fn features_are_drawn_from_one_table_only() {
+fn features_are_drawn_from_one_tensor_of_rank_two_only() {
     let subspace = Subspace { rows: AllRows { runs: 2 }, features: Amount::Share(0.5) };
     let x = Tensor::zeros((5, 2, 3), DType::F32, &Device::Cpu).unwrap();
     let y = Tensor::zeros(5, DType::F32, &Device::Cpu).unwrap();
@@ -272,10 +262,10 @@ fn features_are_drawn_from_one_table_only() {
     assert!(refusal(&subspace, &two).ends_with("but is 2 tensors"));
 }
 
-// ---- what holds of every draw
+// ---- Properties of every draw.
 
 #[test]
-fn draws_never_change() {
+fn draws_equal_the_golden_ones() {
     let ids = repeated(&[6, 4]);
     let (plain, by_strata, by_groups) = (numbers(10), strata(&ids), groups(&[0, 0, 1, 1, 2, 2, 3, 3, 4, 4]));
     let first =
@@ -294,7 +284,7 @@ fn draws_never_change() {
     ];
     assert_eq!(got, GOLDEN);
     let subspace = Subspace { rows: AllRows { runs: 5 }, features: half };
-    let features: Vec<_> = drawn(&subspace, &plain, 42).into_iter().filter_map(|d| d.features).collect();
+    let features: Vec<_> = draw(&subspace, &plain, 42).into_iter().filter_map(|d| d.features).collect();
     assert_eq!(features, GOLDEN_FEATURES);
 }
 const GOLDEN: [&[u32]; 9] = [
@@ -314,7 +304,7 @@ const GOLDEN_FEATURES: [[u32; 2]; 5] = [[1, 3], [1, 3], [2, 3], [0, 2], [1, 2]];
 fn leave_one_out_is_as_many_folds_as_rows() {
     // Stratified too, which scikit-learn refuses.
     for data in [numbers(9), strata(&repeated(&[4, 3, 2]))] {
-        let draws = drawn(&folds(9), &data, 3);
+        let draws = draw(&folds(9), &data, 3);
         let mut out: Vec<Rows> = draws.iter().map(|d| held_out(d, 9)).collect();
         assert!(draws.iter().all(|d| d.train.len() == 8));
         out.sort();
@@ -322,39 +312,39 @@ fn leave_one_out_is_as_many_folds_as_rows() {
     }
     // Leave one group out.
     let ids = repeated(&[3, 1, 2]);
-    for draw in drawn(&folds(3), &groups(&ids), 3) {
+    for draw in draw(&folds(3), &groups(&ids), 3) {
         let out = held_out(&draw, 6);
         assert!(out.iter().all(|row| ids[*row as usize] == ids[out[0] as usize]));
     }
 }
 
 #[test]
-fn groups_go_where_data_has_them_and_bagging_is_plain_else() {
+fn the_default_unit_is_groups_where_there_are_groups() {
     let ids = repeated(&[5, 5]);
-    let draw = |by, data: &dyn Dataset| drawn(&bootstrap(3, Amount::default(), by), data, 1);
-    assert_eq!(draw(None, &strata(&ids)), draw(Some(ResampleUnit::Rows), &numbers(10)));
-    assert_eq!(draw(None, &groups(&ids)), draw(Some(ResampleUnit::Groups), &groups(&ids)));
+    let sample = |unit, data: &dyn Dataset| draw(&bootstrap(3, Amount::default(), unit), data, 1);
+    assert_eq!(sample(None, &strata(&ids)), sample(Some(ResampleUnit::Rows), &numbers(10)));
+    assert_eq!(sample(None, &groups(&ids)), sample(Some(ResampleUnit::Groups), &groups(&ids)));
     let both = strata(&ids).with_groups(repeated(&[2, 2, 2, 2, 2])).unwrap();
-    assert_eq!(ResampleUnit::suiting(&both), ResampleUnit::Groups);
-    assert_eq!(ResampleUnit::suiting(&strata(&ids)), ResampleUnit::Strata);
-    assert_eq!(ResampleUnit::suiting(&numbers(3)), ResampleUnit::Rows);
+    assert_eq!(ResampleUnit::for_data(&both), ResampleUnit::Groups);
+    assert_eq!(ResampleUnit::for_data(&strata(&ids)), ResampleUnit::Strata);
+    assert_eq!(ResampleUnit::for_data(&numbers(3)), ResampleUnit::Rows);
 }
 
 proptest! {
     #[test]
     fn folds_partition_the_rows(n in 4usize..60, k in 2usize..5, repeats in 1usize..4, seed: u64) {
         let data = numbers(n);
-        let how = Folds { k, repeats, by: None, refit: false };
-        let draws = drawn(&how, &data, seed);
+        let how = Folds { k, repeats, unit: None, refit: false };
+        let draws = draw(&how, &data, seed);
         prop_assert_eq!(draws.len(), k * repeats);
-        prop_assert_eq!(&draws, &drawn(&how, &data, seed));
+        prop_assert_eq!(&draws, &draw(&how, &data, seed));
         for (repeat, folds) in draws.chunks(k).enumerate() {
             let mut all: Rows = folds.iter().flat_map(|d| held_out(d, n)).collect();
             all.sort_unstable();
             prop_assert_eq!(all, (0..n as u32).collect::<Rows>(), "each row is held out once");
             for (fold, draw) in folds.iter().enumerate() {
                 prop_assert_eq!(draw.train.len() + held_out(draw, n).len(), n);
-                prop_assert_eq!(how.prediction(repeat * k + fold), repeat);
+                prop_assert_eq!(how.slot(repeat * k + fold), repeat);
             }
         }
     }
@@ -362,9 +352,9 @@ proptest! {
     #[test]
     fn repeats_and_seeds_differ(seed: u64) {
         // 40 rows fall into 2 folds in 7e10 ways.
-        let draws = drawn(&Folds { k: 2, repeats: 2, by: None, refit: false }, &numbers(40), seed);
+        let draws = draw(&Folds { k: 2, repeats: 2, unit: None, refit: false }, &numbers(40), seed);
         prop_assert_ne!(&draws[0], &draws[2]);
-        prop_assert_ne!(&draws[0], &drawn(&folds(2), &numbers(40), seed ^ 1)[0]);
+        prop_assert_ne!(&draws[0], &draw(&folds(2), &numbers(40), seed ^ 1)[0]);
     }
 
     #[test]
@@ -373,7 +363,7 @@ proptest! {
         k in 2usize..8,
         seed: u64,
     ) {
-        let draws = drawn(&folds(k), &strata(&ids), seed);
+        let draws = draw(&folds(k), &strata(&ids), seed);
         let folds: Vec<_> = draws.iter().map(|d| counts(&held_out(d, ids.len()), &ids, 4)).collect();
         let even = |counts: Vec<usize>| counts.iter().max().unwrap() - counts.iter().min().unwrap() <= 1;
         for stratum in 0..4 {
@@ -392,15 +382,15 @@ proptest! {
         ids.extend([90, 91, 92]);
         let (data, n) = (groups(&ids), ids.len());
         let distinct = ids.iter().collect::<std::collections::BTreeSet<_>>().len();
-        let mut draws = drawn(&folds(3), &data, seed);
-        let split = drawn(&subsample(3, Amount::Share(share), None), &data, seed);
+        let mut draws = draw(&folds(3), &data, seed);
+        let split = draw(&subsample(3, Amount::Share(share), None), &data, seed);
         for draw in &split {
             let trained = draw.train.iter().map(|r| ids[*r as usize]).collect::<std::collections::BTreeSet<_>>();
             prop_assert_eq!(trained.len(), ((share * distinct as f64).round() as usize).max(1));
         }
         draws.extend(split);
-        draws.extend(drawn(&bootstrap(3, Amount::Share(share), None), &data, seed));
-        draws.extend(drawn(&Windows { folds: 3, window: None, gap: 2, test: None }, &data, seed));
+        draws.extend(draw(&bootstrap(3, Amount::Share(share), None), &data, seed));
+        draws.extend(draw(&Windows { folds: 3, window: None, gap: 2, test: None }, &data, seed));
         for draw in draws {
             let out = held_out(&draw, n);
             let id = |row: &u32| ids[*row as usize];
@@ -409,11 +399,11 @@ proptest! {
     }
 
     #[test]
-    fn splits_are_disjoint_and_of_the_size_asked_for(n in 2usize..80, share in 0.01f64..0.99, seed: u64) {
+    fn splits_are_disjoint_and_of_the_given_size(n in 2usize..80, share in 0.01f64..0.99, seed: u64) {
         let train = ((share * n as f64).round() as usize).max(1);
         if train < n {
             for amount in [Amount::Share(share), Amount::Count(train)] {
-                for draw in drawn(&subsample(2, amount, None), &numbers(n), seed) {
+                for draw in draw(&subsample(2, amount, None), &numbers(n), seed) {
                     prop_assert_eq!(draw.train.len(), train);
                     prop_assert!(draw.train.is_sorted_by(|a, b| a < b));
                     prop_assert_eq!(held_out(&draw, n).len(), n - train);
@@ -430,8 +420,8 @@ proptest! {
     ) {
         let ids = repeated(&sizes);
         let amount = Amount::Share(share);
-        let mut draws = drawn(&subsample(2, amount, None), &strata(&ids), seed);
-        draws.extend(drawn(&bootstrap(2, amount, Some(ResampleUnit::Strata)), &strata(&ids), seed));
+        let mut draws = draw(&subsample(2, amount, None), &strata(&ids), seed);
+        draws.extend(draw(&bootstrap(2, amount, Some(ResampleUnit::Strata)), &strata(&ids), seed));
         for draw in draws {
             let total = draw.train.len() as f64;
             prop_assert_eq!(total, (share * ids.len() as f64).round());
@@ -443,13 +433,13 @@ proptest! {
     }
 
     #[test]
-    fn whole_groups_come_along_as_often_as_drawn(
+    fn every_row_of_a_group_is_drawn_as_often_as_its_group(
         sizes in proptest::collection::vec(1usize..6, 4..12),
         draws in 1usize..20,
         seed: u64,
     ) {
         let ids = repeated(&sizes);
-        for draw in drawn(&bootstrap(3, Amount::Count(draws), None), &groups(&ids), seed) {
+        for draw in draw(&bootstrap(3, Amount::Count(draws), None), &groups(&ids), seed) {
             let mut drawn_groups = 0;
             for (count, size) in counts(&draw.train, &ids, sizes.len()).into_iter().zip(&sizes) {
                 prop_assert_eq!(count % size, 0);
@@ -466,9 +456,9 @@ proptest! {
     }
 
     #[test]
-    fn nobody_speaks_of_the_past(n in 10usize..60, k in 1usize..5, gap in 0usize..4, window in 1usize..20) {
+    fn no_row_before_the_test_window_is_held_out(n in 10usize..60, k in 1usize..5, gap in 0usize..4, window in 1usize..20) {
         let how = Windows { folds: k, window: Some(window), gap, test: Some(1) };
-        for draw in drawn(&how, &numbers(n), 0) {
+        for draw in draw(&how, &numbers(n), 0) {
             let (last, out) = (*draw.train.last().unwrap(), held_out(&draw, n));
             prop_assert_eq!(out[0] as usize, last as usize + 1 + gap);
             prop_assert!(draw.train.len() <= window);
@@ -476,15 +466,15 @@ proptest! {
     }
 
     #[test]
-    fn features_are_some_of_those_there_are(share in 0.01f64..1., seed: u64) {
+    fn features_are_distinct_columns(share in 0.01f64..1., seed: u64) {
         let how = Subspace { rows: folds(2), features: Amount::Share(share) };
-        for (draw, rows) in drawn(&how, &numbers(10), seed).into_iter().zip(drawn(&folds(2), &numbers(10), seed)) {
+        for (draw, rows) in draw(&how, &numbers(10), seed).into_iter().zip(draw(&folds(2), &numbers(10), seed)) {
             let features = draw.features.clone().unwrap();
             prop_assert_eq!(features.len(), ((share * 4.).round() as usize).max(1));
             prop_assert!(features.is_sorted_by(|a, b| a < b) && features.iter().all(|f| *f < 4));
             prop_assert_eq!(RunRows { features: None, ..draw }, rows);
         }
-        prop_assert_eq!((how.prediction(0), how.prediction(1)), (0, 0));
+        prop_assert_eq!((how.slot(0), how.slot(1)), (0, 0));
     }
 }
 
@@ -492,7 +482,7 @@ proptest! {
 /// `m` of `g` groups with `1 − (1 − 1/g)ᵐ`. Over 4,000 samples, 5 standard deviations (at most 40 each) are
 /// exceeded by chance with probability 3e-5 over all 38 counts.
 #[test]
-fn inclusion_has_the_probability_of_theory() {
+fn inclusion_frequencies_match_their_probabilities() {
     let runs = 4000;
     let included =
         |draws: &[RunRows], row: u32| draws.iter().filter(|d| d.train.binary_search(&row).is_ok()).count();
@@ -502,171 +492,22 @@ fn inclusion_has_the_probability_of_theory() {
     };
     let sizes = [2, 5, 13];
     let ids = repeated(&sizes);
-    let draws = drawn(&bootstrap(runs, Amount::default(), Some(ResampleUnit::Strata)), &strata(&ids), 7);
-    assert!(draws.iter().all(|draw| counts(&draw.train, &ids, 3) == sizes), "each its own size");
+    let draws = draw(&bootstrap(runs, Amount::default(), Some(ResampleUnit::Strata)), &strata(&ids), 7);
+    assert!(draws.iter().all(|draw| counts(&draw.train, &ids, 3) == sizes), "each stratum keeps its size");
     for (row, stratum) in (0u32..).zip(&ids) {
         let n = sizes[*stratum as usize] as i32;
         check(included(&draws, row), 1. - (1. - 1. / f64::from(n)).powi(n));
     }
-    let draws = drawn(&bootstrap(runs, Amount::Share(0.5), None), &groups(&repeated(&[1, 2, 3, 4])), 8);
+    let draws = draw(&bootstrap(runs, Amount::Share(0.5), None), &groups(&repeated(&[1, 2, 3, 4])), 8);
     for row in [0, 1, 3, 6] {
         check(included(&draws, row), 1. - (1. - 0.25f64).powi(2));
     }
-    let draws = drawn(&subsample(runs, Amount::Share(0.3), None), &numbers(10), 9);
+    let draws = draw(&subsample(runs, Amount::Share(0.3), None), &numbers(10), 9);
     (0..10).for_each(|row| check(included(&draws, row), 0.3));
     let how = Subspace { rows: AllRows { runs }, features: Amount::Count(3) };
-    let draws = drawn(&how, &numbers(2), 10);
+    let draws = draw(&how, &numbers(2), 10);
     for feature in 0..4 {
         let has = |draw: &&RunRows| draw.features.as_ref().is_some_and(|f| f.contains(&feature));
         check(draws.iter().filter(has).count(), 0.75);
-    }
-}
-
-// ---- from draws to predictions
-
-fn narrow() -> Trainer<Linear> {
-    Trainer::reading(&["inputs"], |settings, vb| linear(settings.count("inputs")?.unwrap_or(4), 1, vb))
-        .epochs(2)
-}
-
-/// Each builder on data it suits, and by what rows are held out.
-#[test]
-fn every_builder_trains_and_holds_out_what_its_records_say() {
-    let data = numbers(24);
-    let trainer = narrow().architecture("wide", |vb| linear(4, 1, vb));
-    let builders: [(Box<dyn EnsembleBuilder>, usize, Option<Rows>); 5] = [
-        (Box::new(KFold::new(3).repeats(2)), 4, Some((0..24).collect())),
-        (Box::new(RandomSplit::new(4, 0.5)), 8, None),
-        (Box::new(Bagging::new(3).by(ResampleUnit::Rows)), 6, None),
-        (Box::new(ForwardChaining::new(3).gap(1).validation(0.2)), 2, Some((6..24).collect())),
-        (Box::new(MultiRun::new(2)), 4, Some(vec![])),
-    ];
-    for (builder, slots, rows) in &builders {
-        let pool = Session::new(&trainer, &data).fit(&**builder, 5).unwrap();
-        assert_eq!(pool.slots(), *slots, "{}", builder.name());
-        let mut unseen = [false; 24];
-        for member in pool.members() {
-            let seen = &member.record.seen;
-            (0..24).filter(|row| !seen.contains(row)).for_each(|row| unseen[row as usize] = true);
-        }
-        let unseen: Rows = (0..24).filter(|row| unseen[*row as usize]).collect();
-        assert_eq!(pool.held_out().map(|h| h.rows().to_vec()).unwrap_or_default(), unseen);
-        if let Some(rows) = rows {
-            assert_eq!(&unseen, rows, "{}", builder.name());
-        }
-    }
-}
-
-/// Of a row that both folds of a forward chain may predict, the prediction is the mean of the two.
-#[test]
-fn a_chain_speaks_as_the_ensemble_stood() {
-    let data = numbers(9);
-    let trainer = Trainer::new(|vb| linear(4, 1, vb)).epochs(1);
-    let pool = Session::new(&trainer, &data).fit(&ForwardChaining::new(2), 5).unwrap();
-    let held = pool.held_out().unwrap();
-    assert_eq!(held.rows(), [3, 4, 5, 6, 7, 8]);
-    let says = |member: &crate::Member| {
-        let weights = member.weights.iter().map(|(name, t)| (name.clone(), t.clone())).collect();
-        let vb = VarBuilder::from_tensors(weights, DType::F32, &Device::Cpu);
-        let network = trainer.build("model", &Settings::new(), vb).unwrap();
-        network.run(data.inputs(), false).unwrap().squeeze(1).unwrap().to_vec1::<f32>().unwrap()
-    };
-    let (first, second) = (says(&pool.members()[0]), says(&pool.members()[1]));
-    let prediction = held.predictions().values().flatten_all().unwrap().to_vec1::<f32>().unwrap();
-    for (row, prediction) in (3..9).zip(prediction) {
-        let expected = if row < 6 { first[row] } else { (first[row] + second[row]) / 2. };
-        assert!((prediction - expected).abs() < 1e-6, "row {row}");
-    }
-}
-
-/// In training, held out and in the ensemble: always the run's own columns, from inputs that have all.
-#[test]
-fn members_of_subspaces_see_their_own_features_everywhere() {
-    let data = numbers(12);
-    let seen: Mutex<BTreeMap<u32, Vec<Vec<f32>>>> = Mutex::default();
-    let learner = CustomLoop::new(
-        "columns",
-        |vb| linear(0, 1, vb),
-        |network: &Linear, run: &mut Run<'_>| {
-            for batch in run.batches_in_order(5).chain(run.validation(5)).chain(run.batches(0, 5)) {
-                let inputs = batch?.inputs;
-                network.run(&inputs, true)?;
-                let rows = inputs.only()?.to_vec2::<f32>()?;
-                seen.lock().unwrap().entry(run.spec().id).or_default().extend(rows);
-            }
-            Ok(())
-        },
-    );
-    let learner = learner
-        .architecture_reading("model", |settings, vb| linear(settings.count("inputs")?.unwrap_or(0), 1, vb));
-    let builder = RandomPatches::new(3, 0.5, 0.5).validation(0.3);
-    let session = Session::new(&learner, &data);
-    let plan = session.plan(&builder, 3).unwrap();
-    let pool = session.train(&plan).unwrap();
-    let all = data.inputs().only().unwrap();
-    for run in &plan.runs {
-        let rows = &seen.lock().unwrap()[&run.id];
-        assert_eq!(rows.len(), 2 * run.train.len() + run.valid.len());
-        assert!(rows.iter().all(|row| row.len() == 2));
-        let columns = Tensor::new(run.features.clone().unwrap(), &Device::Cpu).unwrap();
-        let own = all.index_select(&columns, 1).unwrap().to_vec2::<f32>().unwrap();
-        for (row, got) in run.train.iter().zip(rows) {
-            assert_eq!(&own[*row as usize], got);
-        }
-    }
-    let own = pool.members().iter().map(|member| {
-        let weights = member.weights.iter().map(|(name, t)| (name.clone(), t.clone())).collect();
-        let vb = VarBuilder::from_tensors(weights, DType::F32, &Device::Cpu);
-        let network = learner.build("model", &member.record.settings, vb).unwrap();
-        let columns = Tensor::new(member.record.features.clone().unwrap(), &Device::Cpu).unwrap();
-        network.run(&all.index_select(&columns, 1).unwrap().into(), false).unwrap()
-    });
-    let own = Tensor::stack(&own.collect::<Vec<_>>(), 0).unwrap().to_vec3::<f32>().unwrap();
-    let held = pool.held_out().unwrap();
-    let (predictions, covered) = (
-        held.predictions().values().to_vec3::<f32>().unwrap(),
-        held.predictions().coverage_by_slot().unwrap().unwrap(),
-    );
-    for (slot, said) in own.iter().enumerate() {
-        for (i, row) in held.rows().iter().enumerate() {
-            if covered[slot][i] > 0. {
-                assert_eq!(predictions[slot][i], said[*row as usize], "slot {slot}, row {row}");
-            }
-        }
-    }
-    let ensemble = pool.combine(&Mean).unwrap();
-    assert_eq!(ensemble.member_predictions(all).unwrap().to_vec3::<f32>().unwrap(), own);
-    assert!(ensemble.predict(all.narrow(1, 0, 1).unwrap()).is_err(), "callers give all features");
-}
-
-#[test]
-fn a_model_that_does_not_read_its_width_is_told_so() {
-    let data = numbers(8);
-    let trainer = Trainer::new(|vb| linear(4, 1, vb)).epochs(1);
-    let e = Session::new(&trainer, &data).fit(&RandomSubspace::new(2, 0.5), 1).map(|_| ()).unwrap_err();
-    assert!(e.to_string().contains("run 0"), "{e}");
-    assert!(std::error::Error::source(&e).unwrap().to_string().contains("\"inputs\""));
-}
-
-#[test]
-fn the_past_of_a_chain_stays_barred_when_rows_are_reserved_or_watched() {
-    let data = numbers(30);
-    let seed = Seed::from(4);
-    let builder = ForwardChaining::new(2).window(5).validation(0.4);
-    let plan = builder.plan(&data, &["mlp".into()], seed).unwrap();
-    let plan = plan.reserve(0.2, &data, seed).unwrap();
-    assert_eq!(plan.runs[0].seen(), (0..10).collect::<Rows>());
-    assert_eq!(plan.runs[1].seen(), (0..20).collect::<Rows>());
-}
-
-#[test]
-fn rows_to_watch_are_whole_groups() {
-    let ids = repeated(&[4; 6]);
-    let builder = Strategy::of(folds(2)).validation(0.3);
-    let plan = builder.plan(&groups(&ids), &["mlp".into()], Seed::from(4)).unwrap();
-    for run in &plan.runs {
-        assert_eq!(run.valid.len(), 4, "one of three groups");
-        assert!(run.valid.iter().all(|row| ids[*row as usize] == ids[run.valid[0] as usize]));
-        assert_eq!(run.train.len() + run.valid.len(), 12);
     }
 }

@@ -1,24 +1,24 @@
-//! What a draw is made of.
+//! What is drawn: rows, rows within strata, or groups.
 use crate::{data::Dataset, Error, Result};
 
-/// What a draw is made of: rows alike, rows within strata, or whole groups.
+/// What a resampling draws: single rows, rows within strata, or whole groups.
 ///
-/// Where the data has groups ([`Dataset::groups`]), none is ever split between rows that a member is fitted on
-/// and rows that it is held out from: to draw such data by rows or by strata is an error.
+/// Where the data has groups ([`Dataset::groups`]), no group is split between rows that a member is fitted on and rows
+/// that are held out for it: drawing such data by rows or by strata is an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResampleUnit {
-    /// All rows alike.
+    /// Single rows.
     Rows,
-    /// Rows within each stratum ([`Dataset::strata`]), so that proportions are kept.
+    /// Rows within each stratum ([`Dataset::strata`]), so that the proportions of the strata are kept.
     Strata,
     /// Whole groups ([`Dataset::groups`]).
     Groups,
 }
 
 impl ResampleUnit {
-    /// What suits the data: groups where it has them, else strata where it has them, else rows.
+    /// The unit for this data: groups where it has groups, otherwise strata where it has strata, otherwise rows.
     #[must_use]
-    pub fn suiting(data: &dyn Dataset) -> Self {
+    pub fn for_data(data: &dyn Dataset) -> Self {
         match (data.groups(), data.strata()) {
             (Some(_), _) => Self::Groups,
             (None, Some(_)) => Self::Strata,
@@ -26,22 +26,22 @@ impl ResampleUnit {
         }
     }
 
-    /// What there is to draw, checked.
+    /// The units of the data, after checks.
     pub(crate) fn units(self, data: &dyn Dataset) -> Result<Units<'_>> {
         let rows = row_count(data)? as usize;
         if self != Self::Groups && data.groups().is_some() {
-            let what = format!("a draw by {}", if self == Self::Rows { "rows" } else { "strata" });
-            return Err(Error::invalid(what, "from data without groups", "from data with groups"));
+            let what = format!("a resampling by {}", if self == Self::Rows { "rows" } else { "strata" });
+            return Err(Error::invalid(what, "of data without groups", "of data with groups"));
         }
         match self {
             Self::Rows => Ok(Units::Rows(rows)),
-            Self::Strata => Ok(Units::Strata(one_a_row("strata", data.strata(), rows)?)),
-            Self::Groups => Ok(Units::Groups(one_a_row("groups", data.groups(), rows)?)),
+            Self::Strata => Ok(Units::Strata(checked_ids("strata", data.strata(), rows)?)),
+            Self::Groups => Ok(Units::Groups(checked_ids("groups", data.groups(), rows)?)),
         }
     }
 }
 
-/// How many rows the data has, in the type of their numbers.
+/// The number of rows of the data, in the type of row numbers; an error where there are none.
 pub(crate) fn row_count(data: &dyn Dataset) -> Result<u32> {
     let rows = data.rows();
     match u32::try_from(rows) {
@@ -50,10 +50,11 @@ pub(crate) fn row_count(data: &dyn Dataset) -> Result<u32> {
     }
 }
 
-fn one_a_row<'a>(what: &str, ids: Option<&'a [u32]>, rows: usize) -> Result<&'a [u32]> {
+/// The ids, checked to be there, one for each row.
+fn checked_ids<'a>(what: &str, ids: Option<&'a [u32]>, rows: usize) -> Result<&'a [u32]> {
     let Some(ids) = ids else {
-        let (must, got) = (format!("from data with {what}"), format!("from data without {what}"));
-        return Err(Error::invalid(format!("a draw by {what}"), must, got));
+        let (must, got) = (format!("of data with {what}"), format!("of data without {what}"));
+        return Err(Error::invalid(format!("a resampling by {what}"), must, got));
     };
     if ids.len() != rows {
         return Err(Error::invalid(
@@ -65,7 +66,7 @@ fn one_a_row<'a>(what: &str, ids: Option<&'a [u32]>, rows: usize) -> Result<&'a 
     Ok(ids)
 }
 
-/// What there is to draw: so many rows, or the stratum or the group of each.
+/// What there is to draw: the number of rows, or the stratum or the group of each row.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Units<'a> {
     Rows(usize),

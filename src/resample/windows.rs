@@ -1,4 +1,4 @@
-//! Trained on the past, held out from the future.
+//! Windows of rows in order of time.
 use crate::{
     data::Dataset,
     resample::{unit::row_count, Resample, RunRows},
@@ -6,35 +6,58 @@ use crate::{
 };
 use std::collections::BTreeSet;
 
-/// Forward chaining, for rows in order of time: each run trains on rows up to some moment, and predicts rows
-/// after it.
+/// Forward chaining, for rows in order of time: each run trains on rows up to some moment and holds out rows after it.
 ///
-/// The rows' end is cut into `folds` test windows of equal size; run `i` trains on what lies before window `i`,
-/// less the gap. Training and test windows are those of scikit-learn's `TimeSeriesSplit` (`n_splits`,
+/// ```text
+/// train(run i) = [max(0, sᵢ − gap − window), sᵢ − gap),  excluded = [0, sᵢ),  sᵢ = N − (folds − i) · test
+/// ```
+///
+/// The last `folds · test` rows are divided into test windows of equal size; run `i` trains on what lies before window
+/// `i`, less the gap. Training and test windows are those of scikit-learn's `TimeSeriesSplit` (`n_splits`,
 /// `max_train_size`, `gap`, `test_size`).
 ///
-/// A run that was fitted on later rows knows the future of earlier ones, though it was not fitted on them: so
-/// every row before a run's test window counts as seen ([`RunRows::excluded`]), the gap and what a sliding window left
-/// behind included; where the data has groups, so does every row of a group that the run was fitted on. All
-/// runs act as one predictor: for each row of a test window it is the mean of what the models that existed by
-/// then say, the ensemble as it stood. Rows before the first test window are nobody's to predict, and stay
-/// missing.
+/// A model that was fitted on later rows must not predict earlier ones, even those that it was not fitted on. So every
+/// row before a run's test window counts as seen ([`RunRows::excluded`]), including the gap and the rows that a sliding
+/// window leaves behind. Where the data has groups, so does every row of a group that the run was fitted on. All runs
+/// share a slot: a row of a test window is predicted by the mean of the models that existed at its time. Rows before
+/// the first test window have no prediction and stay missing.
 ///
-/// No randomness here: runs differ by their rows.
+/// Nothing is random: runs differ by their rows. Use it for time series; see
+/// [`ForwardChaining`](crate::strategy::ForwardChaining). Cost: half of the rows an epoch on average where the window
+/// expands.
+///
+/// # Errors
+/// [`Resample::draw`] fails when `folds`, `window` or `test` is 0, or when the test windows and the gap leave no row to
+/// train on.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use candle_ensemble::{data::TensorDataset, resample::{Resample, Windows}, Seed};
+///
+/// let t = Tensor::arange(0f32, 12., &Device::Cpu)?.reshape((12, 1))?;
+/// let data = TensorDataset::regression(t.clone(), &t)?;
+/// let windows = Windows { folds: 3, window: Some(4), gap: 1, test: Some(2) };
+/// let runs = windows.draw(&data, Seed::from(42))?;
+/// assert_eq!(runs[1].train, [3, 4, 5, 6]);
+/// assert_eq!(runs[1].excluded, [0, 1, 2, 3, 4, 5, 6, 7]);
+/// # Ok::<(), candle_ensemble::Error>(())
+/// ```
+///
+/// Source: Tashman 2000, doi:10.1016/S0169-2070(00)00065-0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Windows {
-    /// How many runs and test windows, at least 1.
+    /// Number of runs and test windows, at least 1.
     pub folds: usize,
-    /// How many rows to train on at most, the latest ones: the window slides. If `None`, all: it expands.
+    /// Largest number of rows to train on, the latest ones: the window slides. With `None` it expands.
     pub window: Option<usize>,
-    /// How many rows to leave out between training and test window.
+    /// Number of rows left out between training and test window.
     pub gap: usize,
-    /// Rows a test window, at least 1; if `None`, `rows / (folds + 1)`, rounded down.
+    /// Number of rows in a test window, at least 1; `None` means `rows / (folds + 1)`, rounded down.
     pub test: Option<usize>,
 }
 
 impl Windows {
-    /// Rows a test window, when all of them leave a row to train on.
+    /// The number of rows in a test window, checked to leave a row to train on.
     fn test_rows(&self, rows: usize) -> Result<usize> {
         if self.folds == 0 {
             return Err(Error::invalid("folds", "at least 1", 0));
@@ -45,13 +68,13 @@ impl Windows {
             }
         }
         let test = self.test.unwrap_or(rows / self.folds.saturating_add(1));
-        let need = test.checked_mul(self.folds).and_then(|n| n.checked_add(self.gap));
-        match need {
-            Some(need) if test > 0 && need < rows => Ok(test),
+        let needed = test.checked_mul(self.folds).and_then(|n| n.checked_add(self.gap));
+        match needed {
+            Some(needed) if test > 0 && needed < rows => Ok(test),
             _ => {
                 let (folds, gap) = (self.folds, self.gap);
                 let size = if test == 0 { "at least 1 row".into() } else { test.to_string() };
-                let must = format!("more than {folds} test windows of {size} and a gap of {gap} take");
+                let must = format!("more than {folds} test windows of {size} and a gap of {gap}");
                 Err(Error::invalid("the number of rows", must, rows))
             }
         }
@@ -65,7 +88,7 @@ impl Resample for Windows {
         let window = |fold: usize| {
             let start = rows - (self.folds - fold) * test;
             let end = start - self.gap;
-            let first = self.window.map_or(0, |most| end.saturating_sub(most));
+            let first = self.window.map_or(0, |window| end.saturating_sub(window));
             let train: Rows = (first as u32..end as u32).collect();
             let mut excluded: Rows = (0..start as u32).collect();
             if let Some(groups) = data.groups() {

@@ -1,6 +1,6 @@
-//! On disk.
+//! Members on disk.
 use crate::{
-    files::{self, header::Fault, map},
+    files::{self, header::FormatError, map},
     store::{manifest, member_file, Checkpoint, Manifest, Store},
     Error, Member, Result,
 };
@@ -9,33 +9,33 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Keeps the members of one plan in a directory, for resuming, for several processes, and for good.
+/// Keeps the members of one plan in a directory, from which an interrupted build resumes and which several processes can
+/// share.
 ///
 /// ```text
-/// plan.bin              what it is for: the plan, the data's fingerprint, the learner's tag, its networks
+/// plan.bin              the manifest: the plan, the data's fingerprint, the learner's tag, its networks
 /// KEY.safetensors       a member: weights, and its record in the header; any safetensors reader opens it
-/// KEY.checkpoint        how far an unfinished run has come
+/// KEY.checkpoint        the state of an unfinished run
 /// ```
 ///
-/// - **Whole files.** Each is written under a temporary name, brought to the disk and renamed. A crash at any
-///   point leaves whole files, and at most temporary ones that harm nobody; the next [`DirectoryStore::new`]
-///   removes those whose writer is dead (on Unix, on file systems with locks).
-/// - **Checked files.** Each carries its format and a BLAKE3 hash of all its bytes, checked whenever it is read. A
-///   file that is cut short, changed or foreign is an error that names it; the others stay good. Remove it, and
-///   its run alone is trained again.
-/// - **One plan.** The first build writes the manifest; a build of other data, another plan, trainer or network is
+/// - **Complete files.** Each file is written under a temporary name, synced and renamed. A crash leaves complete files,
+///   and at most harmless temporary ones; the next [`DirectoryStore::new`] removes those whose writer no longer runs (on
+///   Unix, on file systems with locks).
+/// - **Checked files.** Each file contains its format and a BLAKE3 hash of all its bytes, which is checked on every read.
+///   A file that is cut short, changed or foreign is an error that names it; the others stay valid. Remove it, and only
+///   its run is trained again.
+/// - **One plan.** The first build writes the manifest. A build with other data, another plan, trainer or network is
 ///   refused with an error that says which of them differs.
-/// - **Several processes.** They may work on one directory at the same time, on one machine or on a shared disk:
-///   each run is done at least once, and whoever is last replaces a file by the same bytes.
+/// - **Several processes.** They can work on one directory at the same time, on one machine or on a shared disk. Each run
+///   is trained at least once, and a file that is written twice has the same bytes both times.
 ///
-/// Members are not kept in memory: [`Store::get`] maps the file, checks it and copies the weights out of the map
-/// (tensors own their memory in candle), so reading takes no more than the member itself. Nothing but this
-/// library should write into the directory meanwhile; a file that someone cuts short while it is being read can
-/// end the process.
+/// Members are not kept in memory: [`Store::get`] maps the file, checks it and copies the weights out of the map, so
+/// reading takes no more memory than the member itself. Only this library may write into the directory meanwhile: if
+/// another program truncates a file while it is being read, the process can end.
 ///
 /// ```
 /// # use candle_core::{Device, Tensor};
-/// # use candle_ensemble::{data::TensorDataset, plan::*, store::DirectoryStore, strategy::*, train::Trainer, Session};
+/// # use candle_ensemble::{data::TensorDataset, store::DirectoryStore, strategy::*, train::Trainer, Session};
 /// # let x = Tensor::arange(0f32, 20., &Device::Cpu)?.reshape((10, 2))?;
 /// # let data = TensorDataset::regression(x.clone(), &x.sum(1)?)?;
 /// # let trainer = Trainer::new(|vb| candle_nn::linear(2, 1, vb)).epochs(2);
@@ -43,7 +43,7 @@ use std::{
 /// # let path = folder.path().join("members");
 /// let store = DirectoryStore::new(&path)?;
 /// let session = Session::new(&trainer, &data).store(&store);
-/// session.fit(&MultiRun::new(3), 42)?; // interrupted here or there, it goes on where it was
+/// session.fit(&MultiRun::new(3), 42)?; // if interrupted, it resumes when it is run again
 /// let again = session.fit(&MultiRun::new(3), 42)?; // nothing is left to train
 /// assert_eq!(again.members().len(), 3);
 ///
@@ -57,27 +57,27 @@ pub struct DirectoryStore {
 }
 
 impl DirectoryStore {
-    /// The store in the directory `path`, which is made if need be.
+    /// The store in the directory `path`, which is created if it does not exist.
     ///
     /// # Errors
-    /// [`Error::Io`] when it cannot be made.
+    /// [`Error::Io`] when it cannot be created.
     pub fn new(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
         fs::create_dir_all(&path).map_err(|e| files::failed(&path, e))?;
-        files::sweep(&path);
+        files::remove_leftovers(&path);
         Ok(Self { path })
     }
 
-    /// Where it is.
+    /// The directory.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What it is for; `None` before the first build.
+    /// The manifest of the first build; `None` before it.
     ///
     /// # Errors
-    /// When the manifest cannot be read, or is damaged.
+    /// When the manifest cannot be read or is damaged.
     pub fn manifest(&self) -> Result<Option<Manifest<'static>>> {
         read_file(&self.manifest_path(), manifest::read)
     }
@@ -94,7 +94,7 @@ impl DirectoryStore {
         self.file(key, "checkpoint")
     }
 
-    /// A key names a file of this directory, never one elsewhere.
+    /// The path of a file in this directory; an error for keys that could name a file elsewhere.
     fn file(&self, key: &str, extension: &str) -> Result<PathBuf> {
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         if !(1..=200).contains(&key.len()) || key.starts_with('.') || !key.chars().all(plain) {
@@ -108,7 +108,7 @@ impl DirectoryStore {
 impl Store for DirectoryStore {
     fn open(&self, manifest: &Manifest<'_>) -> Result<()> {
         let (path, bytes) = (self.manifest_path(), manifest.to_bytes()?);
-        // Of two processes that come first, one writes and the other compares.
+        // Of two processes that start at the same time, one writes and the other compares.
         if !path.exists() && files::write_new(&path, &bytes)? {
             return Ok(());
         }
@@ -116,7 +116,7 @@ impl Store for DirectoryStore {
             true => Ok(None),
             false => manifest::read(there).map(Some),
         };
-        // `None` where it has just been removed: then someone is taking the store away.
+        // `None` where the file has just been removed, by someone who removes the store.
         match read_file(&path, read)?.flatten().map(|there| manifest.differs(&there)) {
             None | Some(None) => Ok(()),
             Some(Some(why)) => {
@@ -126,8 +126,8 @@ impl Store for DirectoryStore {
     }
 
     fn put(&self, member: Member) -> Result<()> {
-        let (path, layout) = (self.member_path(&member.record.key)?, member.layout()?);
-        files::write_with(&path, |file| layout.write(file))
+        let (path, file) = (self.member_path(&member.record.key)?, member.to_file()?);
+        files::write_with(&path, |out| file.write(out))
     }
 
     fn get(&self, key: &str) -> Result<Option<Member>> {
@@ -135,7 +135,7 @@ impl Store for DirectoryStore {
             let member = member_file::read(bytes)?;
             match member.record.key == key {
                 true => Ok(member),
-                false => Err(Fault::foreign(format!("it holds the member {:?}", member.record.key))),
+                false => Err(FormatError::foreign(format!("it holds the member {:?}", member.record.key))),
             }
         })
     }
@@ -146,8 +146,8 @@ impl Store for DirectoryStore {
     }
 
     fn put_checkpoint(&self, key: &str, checkpoint: &Checkpoint) -> Result<()> {
-        let (path, layout) = (self.checkpoint_path(key)?, checkpoint.layout(key)?);
-        files::write_with(&path, |file| layout.write(file))
+        let (path, file) = (self.checkpoint_path(key)?, checkpoint.to_file(key)?);
+        files::write_with(&path, |out| file.write(out))
     }
 
     fn checkpoint(&self, key: &str) -> Result<Option<Checkpoint>> {
@@ -160,9 +160,12 @@ impl Store for DirectoryStore {
 }
 
 /// What `read` makes of a file; `None` where there is none. Every error names the file.
-pub(crate) fn read_file<T>(path: &Path, read: impl FnOnce(&[u8]) -> Result<T, Fault>) -> Result<Option<T>> {
+pub(crate) fn read_file<T>(
+    path: &Path,
+    read: impl FnOnce(&[u8]) -> Result<T, FormatError>,
+) -> Result<Option<T>> {
     let read = map::with_file(path, read).map_err(|e| files::failed(path, e))?;
-    read.transpose().map_err(|fault| fault.of(path.display()))
+    read.transpose().map_err(|error| error.of(path.display()))
 }
 
 #[cfg(test)]
@@ -193,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn members_come_back_equal_from_a_new_store() {
+    fn members_are_read_back_equal_by_a_new_store() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("deep/er");
         let store = DirectoryStore::new(&path).unwrap();
@@ -207,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_member_under_another_name_is_refused() {
+    fn a_member_under_another_key_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let store = DirectoryStore::new(folder.path()).unwrap();
         store.put(member("a", 1.)).unwrap();
@@ -218,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn no_key_leads_out_of_the_directory() {
+    fn keys_that_name_files_elsewhere_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let store = DirectoryStore::new(folder.path().join("store")).unwrap();
         let long = "x".repeat(201);
@@ -236,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn checkpoints_are_apart_from_members_and_from_each_other() {
+    fn checkpoints_of_different_keys_and_members_are_separate() {
         let folder = tempfile::tempdir().unwrap();
         let store = DirectoryStore::new(folder.path()).unwrap();
         for store in [&store as &dyn Store, &crate::store::MemoryStore::new()] {

@@ -1,10 +1,7 @@
-//! What a store is for.
+//! Manifests: which build the members in a store belong to.
 use crate::{
     codec,
-    files::{
-        envelope::{seal, unseal},
-        header::Fault,
-    },
+    files::{envelope, header::FormatError},
     plan::Plan,
     Result,
 };
@@ -13,45 +10,46 @@ use std::borrow::Cow;
 
 const KIND: &str = "plan";
 
-/// What a store holds the members of: a plan, which names its data set, the learner that carries it out, and the
-/// networks that it builds.
+/// The build that a store holds the members of: a plan with the fingerprint of its data, the learner that trains it, and
+/// the networks that the learner builds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Manifest<'a> {
     /// The plan.
     pub plan: Cow<'a, Plan>,
     /// The learner's [tag](crate::train::Learner::tag).
     pub learner: Cow<'a, str>,
-    /// The networks, each in a line: architecture, number of variables, a hash of their names, types and shapes.
+    /// The distinct networks, as one text each: architecture, number of variables, and a hash of their names, types and
+    /// shapes.
     pub networks: Cow<'a, [String]>,
 }
 
 impl<'a> Manifest<'a> {
-    /// Of `plan`, carried out on these networks by a learner of this tag.
+    /// The manifest of `plan`, trained by a learner with this tag on these networks.
     #[must_use]
     pub fn new(plan: &'a Plan, learner: &'a str, networks: &'a [String]) -> Self {
         Self { plan: Cow::Borrowed(plan), learner: learner.into(), networks: networks.into() }
     }
 
-    /// As bytes, with a format and a hash. The same manifest gives the same bytes.
+    /// The manifest as bytes, with format and hash. The same manifest gives the same bytes.
     ///
     /// # Errors
     /// When it cannot be serialized.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        Ok(seal(KIND, &codec::encode(self)?))
+        Ok(envelope::wrap(KIND, &codec::encode(self)?))
     }
 
-    /// The inverse of [`Manifest::to_bytes`]. Bytes of any origin are safe to hand in.
+    /// Reads what [`Manifest::to_bytes`] returns. Bytes of any origin are safe to read.
     ///
     /// # Errors
-    /// [`Error::Damaged`](crate::Error::Damaged) when the bytes are not what was written,
+    /// [`Error::Damaged`](crate::Error::Damaged) when the bytes have changed since they were written,
     /// [`Error::Foreign`](crate::Error::Foreign) when they are something else.
     pub fn from_bytes(bytes: &[u8]) -> Result<Manifest<'static>> {
-        read(bytes).map_err(|fault| fault.of("the manifest"))
+        read(bytes).map_err(|error| error.of("the manifest"))
     }
 
-    /// In what `self` differs from the manifest that is there already; `None` where in nothing.
-    pub(crate) fn differs(&self, there: &Manifest<'_>) -> Option<String> {
-        let (plan, other) = (&self.plan, &there.plan);
+    /// How `self` differs from the manifest that a store has already; `None` where they are equal.
+    pub(crate) fn differs(&self, stored: &Manifest<'_>) -> Option<String> {
+        let (plan, other) = (&self.plan, &stored.plan);
         let mut differences = vec![];
         if plan.data != other.data {
             let [a, b] = [&other.data, &plan.data].map(|print| print.to_string()[..12].to_string());
@@ -60,14 +58,14 @@ impl<'a> Manifest<'a> {
         if let Some(how) = plans_differ(plan, other) {
             differences.push(format!("another plan ({how})"));
         }
-        if self.learner != there.learner {
-            differences.push(format!("another trainer ({:?}, not {:?})", there.learner, self.learner));
+        if self.learner != stored.learner {
+            differences.push(format!("another trainer ({:?}, not {:?})", stored.learner, self.learner));
         }
-        if self.networks != there.networks {
-            let pairs = there.networks.iter().zip(&*self.networks);
+        if self.networks != stored.networks {
+            let pairs = stored.networks.iter().zip(&*self.networks);
             let how = match pairs.into_iter().find(|(a, b)| a != b) {
                 Some((a, b)) => format!("{a}, not {b}"),
-                None => format!("{} in all, not {}", there.networks.len(), self.networks.len()),
+                None => format!("{} in all, not {}", stored.networks.len(), self.networks.len()),
             };
             differences.push(format!("another network ({how})"));
         }
@@ -75,16 +73,16 @@ impl<'a> Manifest<'a> {
     }
 }
 
-pub(crate) fn read(bytes: &[u8]) -> Result<Manifest<'static>, Fault> {
-    codec::decode(unseal(KIND, bytes)?).map_err(Fault::Foreign)
+pub(crate) fn read(bytes: &[u8]) -> Result<Manifest<'static>, FormatError> {
+    codec::decode(envelope::unwrap(KIND, bytes)?).map_err(FormatError::Foreign)
 }
 
-/// In what the plans differ, data sets apart.
-fn plans_differ(plan: &Plan, there: &Plan) -> Option<String> {
-    if plan.runs.len() != there.runs.len() {
-        return Some(format!("{} runs, not {}", there.runs.len(), plan.runs.len()));
+/// How the plans differ, apart from their data sets.
+fn plans_differ(plan: &Plan, stored: &Plan) -> Option<String> {
+    if plan.runs.len() != stored.runs.len() {
+        return Some(format!("{} runs, not {}", stored.runs.len(), plan.runs.len()));
     }
-    let differing = plan.runs.iter().zip(&there.runs).find(|(a, b)| a != b);
+    let differing = plan.runs.iter().zip(&stored.runs).find(|(a, b)| a != b);
     if let Some((a, b)) = differing {
         let parts = [
             ("number", a.id != b.id),
@@ -93,14 +91,14 @@ fn plans_differ(plan: &Plan, there: &Plan) -> Option<String> {
             ("seed", a.seed != b.seed),
             ("training rows", a.train != b.train),
             ("validation rows", a.valid != b.valid),
-            ("part at inference", a.refit != b.refit),
-            ("members taken", a.collect != b.collect),
+            ("refit", a.refit != b.refit),
+            ("when members are collected", a.collect != b.collect),
             ("settings", a.settings != b.settings),
         ];
         let names: Vec<_> = parts.iter().filter(|(_, differ)| *differ).map(|(name, _)| *name).collect();
         return Some(format!("run {} differs in {}", a.id, names.join(", ")));
     }
-    (plan.reserved != there.reserved).then(|| "other rows are reserved".into())
+    (plan.reserved != stored.reserved).then(|| "other rows are reserved".into())
 }
 
 #[cfg(test)]
@@ -116,7 +114,7 @@ mod tests {
         let run = |id: usize| {
             let rows = vec![0, 300, 70_000, 300];
             let settings = Settings::new().with("width", 8);
-            RunSpec { settings, ..RunSpec::new(id, "model", Seed::from(u64::from(id)), rows) }
+            RunSpec { settings, ..RunSpec::new(id, "model", Seed::from(id as u64), rows) }
         };
         Plan {
             runs: vec![run(0), run(1)],
@@ -127,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_come_back_equal_and_every_change_is_noticed() {
+    fn bytes_are_read_back_equal_and_every_change_is_noticed() {
         let plan = plan();
         let networks = ["small".to_string(), "large".to_string()];
         let manifest = Manifest::new(&plan, "Adam", &networks);
@@ -142,15 +140,15 @@ mod tests {
                 assert!(Manifest::from_bytes(&flipped).is_err(), "{i}");
             }
         }
-        let lie = seal(KIND, &[&[253], &u64::MAX.to_le_bytes()[..]].concat());
-        assert!(matches!(Manifest::from_bytes(&lie), Err(Error::Foreign { .. })));
+        let wrong_length = envelope::wrap(KIND, &[&[253], &u64::MAX.to_le_bytes()[..]].concat());
+        assert!(matches!(Manifest::from_bytes(&wrong_length), Err(Error::Foreign { .. })));
     }
 
     #[test]
-    fn differences_are_told() {
+    fn errors_name_what_differs() {
         let there = plan();
         let there = Manifest::new(&there, "Adam", &[]);
-        let says = |change: &dyn Fn(&mut Plan), learner: &str| {
+        let difference = |change: &dyn Fn(&mut Plan), learner: &str| {
             let mut plan = plan();
             change(&mut plan);
             Manifest::new(&plan, learner, &[]).differs(&there).unwrap()
@@ -163,11 +161,14 @@ mod tests {
         assert_eq!(networks(&["a", "b"], &["a", "b"]), None);
         assert_eq!(networks(&["a", "b"], &["a", "c"]).unwrap(), "it was made for another network (c, not b)");
         assert!(networks(&["a", "b"], &["a"]).unwrap().contains("another network (1 in all, not 2)"));
-        let data = says(&|p| p.data = Fingerprint::of(b"other"), "Adam");
+        let data = difference(&|p| p.data = Fingerprint::of(b"other"), "Adam");
         assert!(data.starts_with("it was made for another data set (fingerprint "), "{data}");
-        assert_eq!(says(&|_| (), "SGD"), r#"it was made for another trainer ("Adam", not "SGD")"#);
-        assert_eq!(says(&|p| drop(p.runs.pop()), "Adam"), "it was made for another plan (2 runs, not 1)");
-        let seed = says(
+        assert_eq!(difference(&|_| (), "SGD"), r#"it was made for another trainer ("Adam", not "SGD")"#);
+        assert_eq!(
+            difference(&|p| drop(p.runs.pop()), "Adam"),
+            "it was made for another plan (2 runs, not 1)"
+        );
+        let seed = difference(
             &|p| {
                 p.runs[1].seed = Seed::from(9);
                 p.runs[1].train.pop();
@@ -175,8 +176,8 @@ mod tests {
             "Adam",
         );
         assert_eq!(seed, "it was made for another plan (run 1 differs in seed, training rows)");
-        assert!(says(&|p| p.reserved.clear(), "Adam").contains("other rows are reserved"));
-        let all = says(
+        assert!(difference(&|p| p.reserved.clear(), "Adam").contains("other rows are reserved"));
+        let all = difference(
             &|p| {
                 p.data = Fingerprint::of(b"other");
                 p.runs.clear();

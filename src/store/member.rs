@@ -1,4 +1,5 @@
-//! A trained member: data, not a live network. Threads, restarts and other machines all hand over these.
+//! Members as data: named tensors and a record, not a live network, so that they can cross threads, restarts and
+//! machines.
 use crate::{
     codec::real,
     plan::Settings,
@@ -8,65 +9,65 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
-/// One trained network: its weights, and what is known of it.
+/// One trained network as data: its weights and its record.
 #[derive(Clone, Debug)]
 pub struct Member {
     /// Parameters and buffers (batch-norm's running statistics), on the CPU.
     pub weights: Weights,
-    /// The rest.
+    /// Where the member comes from, and which rows shaped it.
     pub record: Record,
 }
 
-/// The members that predict at inference: where a slot was refit, its refit ones alone.
+/// The members that predict at inference: in a slot with refit members these alone, in other slots all.
 pub(crate) fn predicting(members: &[Member]) -> impl Iterator<Item = &Member> {
     let refit: BTreeSet<usize> = members.iter().filter(|m| m.record.refit).map(|m| m.record.slot).collect();
     members.iter().filter(move |m| m.record.refit || !refit.contains(&m.record.slot))
 }
 
-/// These members, each with a slot of its own.
-pub(crate) fn apart<'a>(members: impl IntoIterator<Item = &'a Member>) -> Vec<Member> {
-    let mut apart: Vec<Member> = members.into_iter().cloned().collect();
-    apart.iter_mut().zip(0..).for_each(|(member, slot)| member.record.slot = slot);
-    apart
+/// The members, each with a slot of its own.
+pub(crate) fn with_own_slots<'a>(members: impl IntoIterator<Item = &'a Member>) -> Vec<Member> {
+    let mut members: Vec<Member> = members.into_iter().cloned().collect();
+    members.iter_mut().zip(0..).for_each(|(member, slot)| member.record.slot = slot);
+    members
 }
 
-/// What is known of a member besides its weights.
+/// The record of a member: where it comes from, which rows shaped it, and how its training went.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
-    /// The run it comes from.
+    /// Number of the run that trained it.
     pub run: usize,
-    /// 0 for the run's first member.
+    /// Number of the member within its run, from 0.
     pub index: usize,
-    /// Members of the same slot act as one predictor.
+    /// Number of the slot. Members of the same slot act as one predictor.
     pub slot: usize,
-    /// Whether it predicts in the place of all others of its slot at inference, and has no part in what is held out; see
-    /// [`KFold::refit`](crate::strategy::KFold::refit).
+    /// Whether it is a refit member: at inference it predicts instead of the others of its slot, and it makes no held-out
+    /// predictions; see [`KFold::refit`](crate::strategy::KFold::refit).
     #[serde(default)]
     pub refit: bool,
-    /// The learner's name for its architecture.
+    /// Name of the architecture, as the learner knows it.
     pub architecture: String,
-    /// What differed from the learner's own settings.
+    /// The settings in which its run differed from the learner's own.
     pub settings: Settings,
-    /// The columns of the inputs `(N, D)` that it sees; all, if `None`.
+    /// The columns of the inputs `(N, D)` that it sees; `None` means all of them.
     pub features: Option<Vec<u32>>,
-    /// Every row that shaped it, validation rows of early stopping included, and those that it may not predict
-    /// about for another reason ([`RunSpec::excluded`](crate::plan::RunSpec::excluded)); sorted, each once. Held out
-    /// means all the others.
+    /// Every row that shaped it, including validation rows of early stopping, and every row that it may not predict for
+    /// another reason ([`RunSpec::excluded`](crate::plan::RunSpec::excluded)); sorted, without duplicates. All other
+    /// rows are held out.
     pub seen: Rows,
-    /// Loss and metric by epoch, up to where the member was taken.
+    /// Losses and metrics by epoch, up to the epoch at which the member was collected.
     pub curve: Vec<EpochRecord>,
-    /// The key it is stored under: of the data, the run and the learner.
+    /// Its key in a store, made from the data, the run and the learner.
     pub key: String,
 }
 
 /// One epoch of a learning curve.
 ///
-/// The training figures are means over the epoch's batches, as they were when each batch was fitted (dropout
-/// and all); the validation figures are taken after the epoch, in evaluation mode. The metric is the accuracy
-/// for classes and the root mean squared error for values.
+/// The training figures are means over the epoch's batches, measured while each batch was fitted, in training mode. The
+/// validation figures are measured after the epoch, in evaluation mode. The metric is the accuracy for classification
+/// and the root mean squared error for regression.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EpochRecord {
-    /// From 0.
+    /// Number of the epoch, from 0.
     pub epoch: usize,
     /// Learning rate of the epoch's last step.
     #[serde(with = "real")]
@@ -77,10 +78,10 @@ pub struct EpochRecord {
     /// Training accuracy, or root mean squared error.
     #[serde(with = "real")]
     pub train_metric: f64,
-    /// Mean loss over the run's validation rows, if it has any.
+    /// Mean loss over the run's validation rows, where it has any.
     #[serde(with = "real::option")]
     pub valid_loss: Option<f64>,
-    /// Validation accuracy, or root mean squared error.
+    /// Validation accuracy, or root mean squared error, where there are validation rows.
     #[serde(with = "real::option")]
     pub valid_metric: Option<f64>,
 }

@@ -1,8 +1,8 @@
-//! A member as bytes: one safetensors buffer, its record in the header, readable by any tool.
+//! Members as files: one safetensors buffer with the record in its header, which any safetensors reader opens.
 use crate::{
     files::{
-        header::Fault,
-        tensors::{self, Layout},
+        header::FormatError,
+        tensors::{self, TensorFile},
     },
     store::Record,
     Error, Member, Result,
@@ -11,44 +11,44 @@ use crate::{
 const KIND: &str = "member";
 
 impl Member {
-    /// The member as one safetensors buffer, with its record and a hash of it all in the header. The same
-    /// member gives the same bytes.
+    /// The member as one safetensors buffer, with its record and a hash of all of it in the header. The same member gives
+    /// the same bytes.
     ///
     /// # Errors
     /// When a tensor has a type that safetensors lacks.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        self.layout()?.to_bytes()
+        self.to_file()?.to_bytes()
     }
 
-    pub(crate) fn layout(&self) -> Result<Layout> {
+    pub(crate) fn to_file(&self) -> Result<TensorFile> {
         let record = serde_json::to_string(&self.record)
             .map_err(|e| Error::invalid("the member's record", "serializable", e))?;
-        Layout::new(KIND, &record, self.weights.clone())
+        TensorFile::new(KIND, &record, self.weights.clone())
     }
 
-    /// The inverse of [`Member::to_bytes`]. Bytes of any origin are safe to hand in.
+    /// Reads what [`Member::to_bytes`] returns. Bytes of any origin are safe to read.
     ///
     /// # Errors
-    /// [`Error::Damaged`] when the bytes are not what was written, [`Error::Foreign`] when they are something
+    /// [`Error::Damaged`] when the bytes have changed since they were written, [`Error::Foreign`] when they are something
     /// else.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        read(bytes).map_err(|fault| fault.of("the member"))
+        read(bytes).map_err(|error| error.of("the member"))
     }
 }
 
-pub(crate) fn read(bytes: &[u8]) -> Result<Member, Fault> {
+pub(crate) fn read(bytes: &[u8]) -> Result<Member, FormatError> {
     let content = tensors::read(KIND, bytes)?;
-    let record =
-        serde_json::from_str(&content.about).map_err(|e| Fault::foreign(format!("its record: {e}")))?;
+    let record = serde_json::from_str(&content.description)
+        .map_err(|e| FormatError::foreign(format!("its record: {e}")))?;
     check_record(&record)?;
     Ok(Member { weights: content.tensors, record })
 }
 
-/// Held out means all rows but those seen, and they are looked up by bisection.
-pub(crate) fn check_record(record: &Record) -> Result<(), Fault> {
+/// Checks that the seen rows are sorted, because held-out rows are found by binary search among them.
+pub(crate) fn check_record(record: &Record) -> Result<(), FormatError> {
     match record.seen.is_sorted_by(|a, b| a < b) {
         true => Ok(()),
-        false => Err(Fault::foreign("its record: the rows it has seen are not in order")),
+        false => Err(FormatError::foreign("its record: the rows it has seen are not sorted")),
     }
 }
 
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_come_back_equal_and_are_always_the_same() {
+    fn bytes_are_read_back_equal_and_are_always_the_same() {
         let bytes = member().to_bytes().unwrap();
         assert_eq!(bytes, member().to_bytes().unwrap());
         let back = Member::from_bytes(&bytes).unwrap();
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn every_type_and_shape_comes_back_to_the_bit() {
+    fn every_type_and_shape_is_read_back_to_the_bit() {
         let mut member = member();
         let x =
             Tensor::new(&[[0.1f64, -0.0, f64::NAN], [f64::INFINITY, 3., 2.5e-310]], &Device::Cpu).unwrap();
@@ -108,7 +108,7 @@ mod tests {
         }
         member.weights.insert("scalar".into(), Tensor::new(1.5f32, &Device::Cpu).unwrap());
         member.weights.insert("none".into(), Tensor::zeros((3, 0, 2), DType::F32, &Device::Cpu).unwrap());
-        member.weights.insert("turned".into(), x.t().unwrap());
+        member.weights.insert("transposed".into(), x.t().unwrap());
         let bytes = member.to_bytes().unwrap();
         let back = Member::from_bytes(&bytes).unwrap();
         assert_eq!(back.to_bytes().unwrap(), bytes);
@@ -118,17 +118,17 @@ mod tests {
                 (back.weights[name].dims(), back.weights[name].dtype())
             );
         }
-        let turned = back.weights["turned"].to_vec2::<f64>().unwrap();
-        assert_eq!(turned[0][0].to_bits(), 0.1f64.to_bits());
-        assert_eq!(turned[2][1].to_bits(), 2.5e-310f64.to_bits());
-        assert!(turned[2][0].is_nan());
+        let transposed = back.weights["transposed"].to_vec2::<f64>().unwrap();
+        assert_eq!(transposed[0][0].to_bits(), 0.1f64.to_bits());
+        assert_eq!(transposed[2][1].to_bits(), 2.5e-310f64.to_bits());
+        assert!(transposed[2][0].is_nan());
     }
 
     #[test]
-    fn any_reader_of_safetensors_opens_it() {
+    fn the_reader_of_safetensors_opens_it() {
         let bytes = member().to_bytes().unwrap();
-        let theirs = SafeTensors::deserialize(&bytes).unwrap();
-        let mut names = theirs.names();
+        let read = SafeTensors::deserialize(&bytes).unwrap();
+        let mut names = read.names();
         names.sort_unstable();
         assert_eq!(names, ["a \"c\"", "b", "ü"]);
         let (length, header) = SafeTensors::read_metadata(&bytes).unwrap();
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn figures_that_json_lacks_survive() {
+    fn nan_and_infinity_are_read_back() {
         let mut member = member();
         member.record.curve[0].valid_loss = Some(f64::NAN);
         member.record.curve[0].train_metric = f64::NEG_INFINITY;
@@ -166,27 +166,27 @@ mod tests {
     }
 
     #[test]
-    fn foreign_bytes_are_told_from_damaged_ones() {
+    fn foreign_and_damaged_bytes_give_different_errors() {
         let why = |bytes: &[u8]| Member::from_bytes(bytes).unwrap_err().to_string();
         let bytes = member().to_bytes().unwrap();
         assert!(why(&bytes[..bytes.len() - 1]).starts_with("the member is damaged: its content is not"));
         let other = safetensors::serialize(&member().weights, None).unwrap();
-        assert!(why(&other).contains("does not begin as a member"));
+        assert!(why(&other).contains("does not begin like a member"));
         let mut newer = bytes.clone();
         let format = bytes.windows(8).position(|w| w == b"format 2").unwrap() + 7;
         newer[format] = b'3';
         assert!(why(&newer).contains(r#"it is of format "3", but this version reads 2"#));
-        let ensemble = Layout::new("ensemble", "", []).unwrap().to_bytes().unwrap();
+        let ensemble = TensorFile::new("ensemble", "", []).unwrap().to_bytes().unwrap();
         assert!(why(&ensemble).contains(r#"it holds a "ensemble", not a "member""#));
     }
 
     #[test]
-    fn rows_out_of_order_are_refused() {
+    fn unsorted_rows_are_refused() {
         for seen in [vec![3, 2], vec![2, 2]] {
             let mut member = member();
             member.record.seen = seen;
             let e = Member::from_bytes(&member.to_bytes().unwrap()).unwrap_err();
-            assert!(e.to_string().contains("not in order"), "{e}");
+            assert!(e.to_string().contains("not sorted"), "{e}");
         }
     }
 

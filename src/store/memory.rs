@@ -1,4 +1,4 @@
-//! In memory.
+//! Members in memory.
 use crate::{
     store::{Checkpoint, Store},
     Member, Result,
@@ -8,55 +8,56 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-/// Keeps members and checkpoints in memory, as long as it lives; of any plan, since keys tell plans apart.
+/// Keeps members and checkpoints in memory, for as long as the store lives. It can hold the members of several plans,
+/// because keys of different plans differ.
 #[derive(Debug, Default)]
-pub struct MemoryStore(Mutex<Kept>);
+pub struct MemoryStore(Mutex<Content>);
 
 #[derive(Debug, Default)]
-struct Kept {
+struct Content {
     members: BTreeMap<String, Member>,
     checkpoints: BTreeMap<String, Vec<u8>>,
 }
 
 impl MemoryStore {
-    /// An empty one.
+    /// An empty store.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    fn kept(&self) -> MutexGuard<'_, Kept> {
-        // A thread that panicked elsewhere cannot have left a map half changed.
+    fn content(&self) -> MutexGuard<'_, Content> {
+        // The maps are consistent even if a thread panicked, because none of it panics while it changes one.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Store for MemoryStore {
     fn put(&self, member: Member) -> Result<()> {
-        self.kept().members.insert(member.record.key.clone(), member);
+        self.content().members.insert(member.record.key.clone(), member);
         Ok(())
     }
 
     fn get(&self, key: &str) -> Result<Option<Member>> {
-        Ok(self.kept().members.get(key).cloned())
+        Ok(self.content().members.get(key).cloned())
     }
 
     fn contains(&self, key: &str) -> Result<bool> {
-        Ok(self.kept().members.contains_key(key))
+        Ok(self.content().members.contains_key(key))
     }
 
     fn put_checkpoint(&self, key: &str, checkpoint: &Checkpoint) -> Result<()> {
         let bytes = checkpoint.to_bytes(key)?;
-        self.kept().checkpoints.insert(key.into(), bytes);
+        self.content().checkpoints.insert(key.into(), bytes);
         Ok(())
     }
 
     fn checkpoint(&self, key: &str) -> Result<Option<Checkpoint>> {
-        self.kept().checkpoints.get(key).map(|bytes| Checkpoint::from_bytes(key, bytes)).transpose()
+        self.content().checkpoints.get(key).map(|bytes| Checkpoint::from_bytes(key, bytes)).transpose()
     }
 
     fn drop_checkpoint(&self, key: &str) -> Result<()> {
-        self.kept().checkpoints.remove(key);
+        self.content().checkpoints.remove(key);
         Ok(())
     }
 }

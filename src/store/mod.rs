@@ -1,4 +1,9 @@
-//! Where members are kept; one place a file.
+//! Stores: where members and the checkpoints of unfinished runs are kept.
+//!
+//! A [`Member`] is data: named tensors and a [`Record`] of which rows shaped it. A [`Store`] keeps members by key:
+//! [`MemoryStore`] for as long as the process runs, [`DirectoryStore`] on disk, where an interrupted build resumes from
+//! and several processes can share the work. The key is a hash of everything that determines the member's bytes, so a
+//! store never returns a member of another plan, data set or learner.
 pub(crate) mod checkpoint;
 mod directory;
 mod manifest;
@@ -16,43 +21,43 @@ pub use memory::MemoryStore;
 
 use crate::Result;
 
-/// Keeps members by key, and what unfinished runs left to go on from. Two processes may put the same key: both
-/// then hold the same bytes.
+/// Keeps members by key, and checkpoints of unfinished runs. Two processes may put the same key, because both put the same
+/// bytes.
 pub trait Store: Sync {
-    /// Called before anything is trained, with what the store is to hold the members of. A store that outlives
-    /// the process keeps the first manifest it is given.
+    /// Called before anything is trained, with the manifest of the build: plan, data, learner and networks. A store that
+    /// outlives the process keeps the first manifest that it is given.
     ///
     /// # Errors
-    /// When the store was made for another data set, plan, learner or network: the error says which.
+    /// When the store holds members of another data set, plan, learner or network; the error says which of them differs.
     fn open(&self, _manifest: &Manifest<'_>) -> Result<()> {
         Ok(())
     }
 
-    /// Keeps `member` under its record's key, whole or not at all.
+    /// Keeps `member` under the key of its record, atomically.
     ///
     /// # Errors
-    /// When it cannot be kept.
+    /// When it cannot be written.
     fn put(&self, member: Member) -> Result<()>;
 
     /// The member under `key`, or `None`.
     ///
     /// # Errors
-    /// When there is one, but it cannot be read or is not what the key says.
+    /// When there is a member, but it cannot be read or has another key.
     fn get(&self, key: &str) -> Result<Option<Member>>;
 
-    /// Whether there is one, be it readable or not.
+    /// Whether there is a member under `key`, readable or not.
     ///
     /// # Errors
-    /// When that cannot be told.
+    /// When the store cannot be read.
     fn contains(&self, key: &str) -> Result<bool> {
         Ok(self.get(key)?.is_some())
     }
 
-    /// Keeps the state of an unfinished run under `key`, whole or not at all, in place of what was
-    /// there. Keys of checkpoints and of members are apart. A store that keeps none leaves this as it is.
+    /// Keeps the state of an unfinished run under `key`, atomically, in place of an earlier one. Keys of checkpoints and keys
+    /// of members are separate. The default keeps no checkpoints.
     ///
     /// # Errors
-    /// When they cannot be kept.
+    /// When it cannot be written.
     fn put_checkpoint(&self, _key: &str, _checkpoint: &Checkpoint) -> Result<()> {
         Ok(())
     }
@@ -60,12 +65,12 @@ pub trait Store: Sync {
     /// The checkpoint under `key`, or `None`.
     ///
     /// # Errors
-    /// When there is one, but it cannot be read or is not what was put.
+    /// When there is a checkpoint, but it cannot be read or has changed since it was put.
     fn checkpoint(&self, _key: &str) -> Result<Option<Checkpoint>> {
         Ok(None)
     }
 
-    /// Removes the checkpoint under `key`, if there is one.
+    /// Removes the checkpoint under `key`, if it exists.
     ///
     /// # Errors
     /// When it cannot be removed.

@@ -1,4 +1,4 @@
-//! What each run trains on × when it yields members × what varies between runs.
+//! Which rows each run trains on × when it collects members × what varies between runs.
 use crate::{
     check,
     data::{Dataset, Split},
@@ -9,19 +9,27 @@ use crate::{
 };
 use std::{fmt, sync::Arc};
 
-/// Settings for the run with this number, within one architecture, and this seed.
-type Vary = Arc<dyn Fn(usize, Seed) -> Settings + Send + Sync>;
+/// The settings of a run, from its number within its architecture and its seed.
+type SettingsFn = Arc<dyn Fn(usize, Seed) -> Settings + Send + Sync>;
 
-/// Any resampling, with the rest of a strategy around it. [`MultiRun`](crate::strategy::MultiRun),
-/// [`Bagging`](crate::strategy::Bagging), [`KFold`](crate::strategy::KFold) and the others make one; [`Strategy::of`] makes one of a
-/// way to resample of your own.
+/// A strategy made of a resampling, a rule for collecting members, and settings that vary between runs.
 ///
-/// With several architectures each of them gets all the runs.
+/// [`MultiRun`](crate::strategy::MultiRun), [`Bagging`](crate::strategy::Bagging), [`KFold`](crate::strategy::KFold)
+/// and the others are this type with one of the resamplings of [`crate::resample`]; [`Strategy::of`] takes a
+/// resampling of your own. With several architectures, each of them gets all the runs.
+///
+/// ```
+/// use candle_ensemble::strategy::{KFold, Snapshot};
+///
+/// // Five folds; within each, three snapshots; a tenth of each run's rows watched for early stopping.
+/// let builder = KFold::new(5).collect(Snapshot::new(3));
+/// let watched = KFold::new(5).validation(0.1);
+/// ```
 #[derive(Clone)]
 pub struct Strategy<R> {
     pub(crate) resample: R,
     collect: Collect,
-    vary: Option<Vary>,
+    settings: Option<SettingsFn>,
     validation: Option<f64>,
 }
 
@@ -30,27 +38,28 @@ impl<R: fmt::Debug> fmt::Debug for Strategy<R> {
         f.debug_struct("Strategy")
             .field("resample", &self.resample)
             .field("collect", &self.collect)
-            .field("varies", &self.vary.is_some())
+            .field("settings", &self.settings.is_some())
             .field("validation", &self.validation)
             .finish()
     }
 }
 
 impl<R: Resample> Strategy<R> {
-    /// Runs on the rows that `resample` gives them, all with the learner's own settings.
+    /// A strategy whose runs train on the rows that `resample` draws, with the learner's own settings.
     pub fn of(resample: R) -> Self {
-        Self { resample, collect: Collect::default(), vary: None, validation: None }
+        Self { resample, collect: Collect::default(), settings: None, validation: None }
     }
 
-    /// When members are taken; at the end of each run, if not set. [`Horizontal`](crate::plan::Horizontal),
-    /// [`Snapshot`](crate::plan::Snapshot) and [`FastGeometric`](crate::plan::FastGeometric) go here.
+    /// Sets when members are collected: [`Horizontal`](crate::plan::Horizontal), [`Snapshot`](crate::plan::Snapshot)
+    /// or [`FastGeometric`](crate::plan::FastGeometric). By default each run collects one member, at its end.
     #[must_use]
     pub fn collect(mut self, collect: impl Into<Collect>) -> Self {
         self.collect = collect.into();
         self
     }
 
-    /// Settings from a list: the first run gets the first, and so on, from the start again at its end.
+    /// Takes the settings of each run from a list: the first run gets the first entry, and so on. After the last entry
+    /// the list starts again.
     #[must_use]
     pub fn settings(self, list: impl IntoIterator<Item = Settings>) -> Self {
         let list: Vec<_> = list.into_iter().collect();
@@ -60,15 +69,15 @@ impl<R: Resample> Strategy<R> {
         })
     }
 
-    /// Settings from a function of the run's number within its architecture.
+    /// Takes the settings of each run from a function of the run's number within its architecture, from 0.
     #[must_use]
-    pub fn settings_by(mut self, vary: impl Fn(usize) -> Settings + Send + Sync + 'static) -> Self {
-        self.vary = Some(Arc::new(move |run, _| vary(run)));
+    pub fn settings_by(mut self, settings: impl Fn(usize) -> Settings + Send + Sync + 'static) -> Self {
+        self.settings = Some(Arc::new(move |run, _| settings(run)));
         self
     }
 
-    /// Settings drawn at random for each run, from a generator seeded by the run's own seed: random search, with every
-    /// candidate a member.
+    /// Draws the settings of each run at random, from a generator seeded with the run's own seed: a random search in
+    /// which every candidate becomes a member.
     ///
     /// ```
     /// use candle_ensemble::{plan::Settings, strategy::MultiRun};
@@ -84,13 +93,13 @@ impl<R: Resample> Strategy<R> {
         mut self,
         draw: impl Fn(&mut rand_chacha::ChaCha8Rng) -> Settings + Send + Sync + 'static,
     ) -> Self {
-        self.vary = Some(Arc::new(move |_, seed| draw(&mut seed.child("settings").rng())));
+        self.settings = Some(Arc::new(move |_, seed| draw(&mut seed.child("settings").rng())));
         self
     }
 
-    /// Keeps a share of each run's distinct rows, in (0, 1), to watch for early stopping: whole groups where the
-    /// data has them, else in proportion to the strata where it has them. These rows count as seen by the run's
-    /// members.
+    /// Sets aside a share of each run's distinct rows, in (0, 1), as validation rows for early stopping: whole groups
+    /// where the data has groups, otherwise in proportion to the strata where it has strata. These rows count as seen
+    /// by the run's members.
     #[must_use]
     pub fn validation(mut self, share: f64) -> Self {
         self.validation = Some(share);
@@ -107,26 +116,28 @@ impl<R: Resample> EnsembleBuilder for Strategy<R> {
             check::share("the validation share", share)?;
         }
         let draws = self.resample.draw(data, seed.child("rows"))?;
-        let own: Vec<usize> = (0..draws.len()).map(|run| self.resample.slot(run)).collect();
+        let slots_of_draws: Vec<usize> = (0..draws.len()).map(|run| self.resample.slot(run)).collect();
+        let slots_of_one = slots_of_draws.iter().max().map_or(0, |last| last.saturating_add(1));
         let mut runs = Vec::with_capacity(draws.len() * architectures.len());
-        let mut slots = 0usize;
+        let mut first_slot = 0usize;
         for architecture in architectures {
             for (number, draw) in draws.iter().enumerate() {
                 let id = runs.len();
                 let seed = seed.nth("run", id as u64);
                 let RunRows { train, valid, excluded, refit, features } = match self.validation {
-                    Some(share) => watched(draw, share, data, seed.child("validation"))?,
+                    Some(share) => with_validation(draw, share, data, seed.child("validation"))?,
                     None => draw.clone(),
                 };
-                let mut settings = self.vary.as_ref().map_or_else(Settings::new, |vary| vary(number, seed));
+                let mut settings =
+                    self.settings.as_ref().map_or_else(Settings::new, |settings| settings(number, seed));
                 if let Some(features) = &features {
                     settings = settings.with("inputs", features.len() as i64);
                 }
-                let (slot, collect) = (slots.saturating_add(own[number]), self.collect);
+                let (slot, collect) = (first_slot.saturating_add(slots_of_draws[number]), self.collect);
                 let run = RunSpec::new(id, architecture, seed, train);
                 runs.push(RunSpec { slot, valid, excluded, refit, features, collect, settings, ..run });
             }
-            slots = slots.saturating_add(own.iter().max().map_or(0, |last| last.saturating_add(1)));
+            first_slot = first_slot.saturating_add(slots_of_one);
         }
         Ok(Plan { runs, reserved: Rows::new(), data: data.fingerprint(), seed })
     }
@@ -136,15 +147,15 @@ impl<R: Resample> EnsembleBuilder for Strategy<R> {
     }
 }
 
-/// Splits a share of the distinct rows off a draw, with every copy of them.
-fn watched(draw: &RunRows, share: f64, data: &dyn Dataset, seed: Seed) -> Result<RunRows> {
+/// The draw with a share of its distinct rows, and every copy of them, moved to the validation rows.
+fn with_validation(draw: &RunRows, share: f64, data: &dyn Dataset, seed: Seed) -> Result<RunRows> {
     let mut distinct = draw.train.clone();
     distinct.sort_unstable();
     distinct.dedup();
     let of_distinct = |ids: &[u32]| {
         distinct.iter().map(|row| ids.get(*row as usize).copied().unwrap_or_default()).collect::<Vec<_>>()
     };
-    let split = match ResampleUnit::suiting(data).units(data)? {
+    let split = match ResampleUnit::for_data(data).units(data)? {
         Units::Groups(groups) => Split::grouped(&of_distinct(groups), share, seed)?,
         Units::Strata(strata) => Split::stratified(&of_distinct(strata), share, seed)?,
         Units::Rows(_) => Split::random(distinct.len(), share, seed)?,

@@ -1,28 +1,20 @@
 //! One run on all rows, whose members are collected as a rule for collecting says.
 use crate::{
     data::Dataset,
-    plan::{FastGeometric, Horizontal, Plan, Snapshot},
+    plan::{Collect, Plan},
     resample::AllRows,
     strategy::{EnsembleBuilder, Strategy},
     Result, Seed,
 };
+use std::fmt;
 
-macro_rules! single_run {
-    ($($rule:ty => $name:literal),* $(,)?) => {$(
-        impl EnsembleBuilder for $rule {
-            fn plan(&self, data: &dyn Dataset, architectures: &[String], seed: Seed) -> Result<Plan> {
-                Strategy::of(AllRows { runs: 1 }).collect(*self).plan(data, architectures, seed)
-            }
+/// Every rule for collecting members is itself a strategy: one run on all rows.
+impl<C: Into<Collect> + Copy + fmt::Debug + Sync> EnsembleBuilder for C {
+    fn plan(&self, data: &dyn Dataset, architectures: &[String], seed: Seed) -> Result<Plan> {
+        Strategy::of(AllRows { runs: 1 }).collect(*self).plan(data, architectures, seed)
+    }
 
-            fn name(&self) -> String {
-                $name.into()
-            }
-        }
-    )*};
-}
-
-single_run! {
-    Horizontal => "horizontal",
-    Snapshot => "snapshot",
-    FastGeometric => "fast-geometric",
+    fn name(&self) -> String {
+        (*self).into().name().into()
+    }
 }

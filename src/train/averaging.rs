@@ -1,4 +1,4 @@
-//! Averages of the networks that a run passes through, as a setting of the ready-made trainer.
+//! Averages of the networks of one run, as a setting of the ready-made trainer.
 use crate::{
     plan::{RunSpec, Span},
     weights::{Ema, Swa, Vars, WarmUp, Weights},
@@ -6,45 +6,68 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 
-/// Which average of the networks that a run passes through is its member, in place of the last of them.
+/// The average of a run's networks that becomes the run's member, in place of the last network.
 ///
-/// Training itself goes on as without it, and so does the learning curve, validation included: it is that of the
-/// network in training. The average is part of the run's checkpoints. Batch-norm's running statistics (variables called
-/// `….running_mean` and `….running_var`) are measured at the end, by one pass over the run's training rows; see
-/// [`re_estimate`](crate::merge::network::re_estimate::re_estimate()).
+/// ```text
+/// Swa:  w̄ = (w₁ + … + wₙ) / n          over the networks at the ends of n epochs
+/// Ema:  w̄ ← d · w̄ + (1 − d) · w        after each step of the optimizer, with decay d
+/// ```
+///
+/// The average does not affect the training. The learning curve, with its validation figures, is that of the
+/// network in training. Checkpoints include the average. Batch-norm statistics (variables called
+/// `….running_mean` and `….running_var`) are measured at the end in one pass over the run's training rows;
+/// see [`re_estimate`](crate::merge::network::re_estimate::re_estimate()).
+///
+/// Use it when one network has to be better, or flatter, than the last network of its run, at no cost in
+/// prediction. Use [`Swa`](Averaging::Swa) with a learning rate that stays high or is cyclic to the end
+/// ([`SwaRate`](crate::plan::SwaRate)): with a rate that falls to 0 there is little left to average. It
+/// cannot be combined with early stopping, or with members that are collected within a run. To keep the
+/// networks apart and average some of them later, collect them with [`Horizontal`](crate::plan::Horizontal)
+/// and merge them.
+///
+/// Cost: memory for one more network, and one addition to it for each network averaged: each epoch (SWA) or
+/// each step (EMA).
+///
+/// # Errors
+/// A session returns [`Error::Invalid`] before it trains, if a parameter is out of range or no epoch of the
+/// run is averaged.
+///
+/// # Sources
+/// SWA: Izmailov et al. 2018, arXiv:1803.05407. EMA: Tarvainen and Valpola 2017, arXiv:1703.01780.
 ///
 /// ```
-/// use candle_ensemble::{plan::{Schedule, Span, SwaRate}, train::{Averaging, Trainer}};
+/// use candle_ensemble::{plan::{Schedule, Span, SwaRate, Unit}, train::{Averaging, Trainer}};
 ///
-/// // The last quarter's epochs, at a constant rate of half the base rate that is reached in 5 epochs.
-/// let swa = Averaging::swa(Span::Share(0.75));
+/// // Average the last quarter of the epochs, at half the base learning rate, which is reached in 5 epochs.
+/// let average = Averaging::swa(Span::Share(0.75));
 /// let rate = SwaRate::Constant { to: 0.5, over: 5, cosine: true };
-/// let schedule = Schedule::Constant.then_swa(Span::Share(0.75), rate).per(candle_ensemble::plan::Unit::Epoch);
-/// let trainer = Trainer::new(|vb| candle_nn::linear(2, 2, vb)).averaging(swa).schedule(schedule);
+/// let schedule = Schedule::Constant.then_swa(Span::Share(0.75), rate).per(Unit::Epoch);
+/// let trainer = Trainer::new(|vb| candle_nn::linear(2, 2, vb)).averaging(average).schedule(schedule);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Averaging {
-    /// Stochastic weight averaging: the mean of the networks at the end of every so many epochs, counted from
-    /// `start`. With a cyclic rate ([`SwaRate::Cycle`](crate::plan::SwaRate::Cycle)) counted in epochs, `every` is a cycle's
-    /// length, so that networks are taken where the rate is lowest. See [`Swa`].
+    /// Stochastic weight averaging: the mean of the networks at the end of every `every`-th epoch after
+    /// `start`. With a cyclic learning rate ([`SwaRate::Cycle`](crate::plan::SwaRate::Cycle)) counted in
+    /// epochs, set `every` to the length of a cycle, so that the networks are those at the lowest rate. See
+    /// [`Swa`].
     Swa {
         /// Epochs before the averaging begins.
         start: Span,
-        /// Epochs from one network to the next, at least 1.
+        /// Epochs from one averaged network to the next, at least 1.
         every: usize,
     },
-    /// An exponential moving average, moved after each step of the optimizer. See [`Ema`].
+    /// An exponential moving average, updated after each step of the optimizer. See [`Ema`].
     Ema {
-        /// The decay, from 0 to less than 1.
+        /// The decay `d`, from 0 to less than 1.
         decay: f64,
-        /// How the decay grows to its value; it is there from the start, if `None`.
+        /// How the decay rises to its value. With `None` it has its value from the start.
         warm_up: Option<WarmUp>,
     },
 }
 
 impl Averaging {
-    /// [`Averaging::Swa`] of each epoch from `start` on.
+    /// [`Averaging::Swa`] over every epoch after `start`.
     #[must_use]
     pub fn swa(start: Span) -> Self {
         Self::Swa { start, every: 1 }
@@ -59,7 +82,7 @@ impl Averaging {
     /// Checks the parameters for a run of `epochs` epochs.
     pub(crate) fn check(&self, epochs: usize, run: &RunSpec) -> Result<()> {
         if !run.collect.at_end() {
-            let must = "off where members are taken within a run: the average is the run's one member";
+            let must = "off where members are collected within a run, because the average is the only member";
             return Err(Error::invalid("averaging", must, "on"));
         }
         match *self {
@@ -69,7 +92,7 @@ impl Averaging {
                 match (0..epochs).any(|epoch| is_due(start, every, epoch, epochs)) {
                     true => Ok(()),
                     false => {
-                        let must = format!("so early that an epoch of the run's {epochs} is averaged");
+                        let must = format!("early enough to average at least one of the {epochs} epochs");
                         Err(Error::invalid(
                             "Averaging::Swa::start",
                             must,
@@ -78,31 +101,29 @@ impl Averaging {
                     }
                 }
             }
-            Self::Ema { .. } => self.begin().map(drop),
+            Self::Ema { .. } => self.new_state().map(drop),
         }
     }
 
-    fn begin(&self) -> Result<State> {
+    fn new_state(&self) -> Result<State> {
         Ok(match *self {
             Self::Swa { .. } => State::Swa(Swa::new()),
             Self::Ema { decay, warm_up: None } => State::Ema(Ema::new(decay)?),
-            Self::Ema { decay, warm_up: Some(warm_up) } => {
-                State::Ema(Ema::new(decay)?.with_warm_up(warm_up)?)
-            }
+            Self::Ema { decay, warm_up: Some(warm_up) } => State::Ema(Ema::new(decay)?.warm_up(warm_up)?),
         })
     }
 }
 
+/// Whether the network at the end of an epoch is averaged.
 fn is_due(start: Span, every: usize, epoch: usize, epochs: usize) -> bool {
-    let start = start.units(epochs as u64);
-    let (done, every) = ((epoch as u64 + 1).saturating_sub(start), (every.max(1)) as u64);
-    done > 0 && done.is_multiple_of(every)
+    let done = (epoch + 1).saturating_sub(start.units(epochs));
+    done > 0 && done.is_multiple_of(every.max(1))
 }
 
-/// An average on its way.
+/// The average of the networks so far, within a run.
 #[derive(Debug)]
-pub(crate) struct Averager {
-    rule: Averaging,
+pub(crate) struct RunningAverage {
+    averaging: Averaging,
     epochs: usize,
     state: State,
 }
@@ -113,23 +134,23 @@ enum State {
     Ema(Ema),
 }
 
-impl Averager {
+impl RunningAverage {
     /// For a run of `epochs` epochs.
-    pub(crate) fn new(rule: Averaging, epochs: usize) -> Result<Self> {
-        Ok(Self { rule, epochs, state: rule.begin()? })
+    pub(crate) fn new(averaging: Averaging, epochs: usize) -> Result<Self> {
+        Ok(Self { averaging, epochs, state: averaging.new_state()? })
     }
 
-    /// To be called after each step of the optimizer.
-    pub(crate) fn step_ended(&mut self, vars: &Vars) -> Result<()> {
+    /// Call it after each step of the optimizer.
+    pub(crate) fn after_step(&mut self, vars: &Vars) -> Result<()> {
         match &mut self.state {
             State::Ema(ema) => ema.push(vars),
             State::Swa(_) => Ok(()),
         }
     }
 
-    /// To be called after each epoch.
-    pub(crate) fn epoch_ended(&mut self, epoch: usize, vars: &Vars) -> Result<()> {
-        match (&mut self.state, self.rule) {
+    /// Call it after each epoch.
+    pub(crate) fn after_epoch(&mut self, epoch: usize, vars: &Vars) -> Result<()> {
+        match (&mut self.state, self.averaging) {
             (State::Swa(swa), Averaging::Swa { start, every })
                 if is_due(start, every, epoch, self.epochs) =>
             {
@@ -153,6 +174,7 @@ impl Averager {
         }
     }
 
+    /// The average that [`RunningAverage::save`] wrote; `self` is a new one with the same setting.
     pub(crate) fn restore(self, bytes: &[u8]) -> Result<Self> {
         let state = match self.state {
             State::Swa(_) => State::Swa(Swa::restore(bytes)?),
@@ -167,12 +189,12 @@ mod tests {
     use super::*;
     use crate::{plan::Horizontal, Seed};
 
-    fn due(start: Span, every: usize, epochs: usize) -> Vec<u32> {
+    fn due(start: Span, every: usize, epochs: usize) -> Vec<usize> {
         (0..epochs).filter(|epoch| is_due(start, every, *epoch, epochs)).collect()
     }
 
     #[test]
-    fn epochs_are_averaged_from_the_start_on() {
+    fn averaging_begins_after_start() {
         assert_eq!(due(Span::Share(0.75), 1, 8), [6, 7]);
         assert_eq!(due(Span::Units(3), 2, 8), [4, 6]);
         assert_eq!(due(Span::Units(0), 1, 3), [0, 1, 2]);
@@ -180,10 +202,10 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_is_refused() {
+    fn invalid_settings_are_errors() {
         let mut run = RunSpec::new(0, "model", Seed::from(1), vec![0]);
         assert!(Averaging::swa(Span::Units(9)).check(10, &run).is_ok());
-        for (rule, name) in [
+        for (averaging, name) in [
             (Averaging::swa(Span::Units(10)), "Swa::start"),
             (Averaging::swa(Span::Share(1.)), "Swa::start"),
             (Averaging::Swa { start: Span::Units(8), every: 3 }, "Swa::start"),
@@ -192,7 +214,7 @@ mod tests {
             (Averaging::ema(f64::NAN), "the decay"),
             (Averaging::Ema { decay: 0.9, warm_up: Some(WarmUp { gamma: 0., power: 1. }) }, "WarmUp::gamma"),
         ] {
-            let e = rule.check(10, &run).unwrap_err().to_string();
+            let e = averaging.check(10, &run).unwrap_err().to_string();
             assert!(e.contains(name), "{e}");
         }
         run.collect = Horizontal::last(2).into();

@@ -1,13 +1,33 @@
 //! Gradient clipping.
 use crate::{
     check::positive,
-    kernels::real::{folded, vectorized, Real},
+    kernels::{cpu, float::Real, simd::vectorized, sums::fold_in_lanes},
     Error, Result,
 };
 use candle_core::{DType, Result as CResult, Tensor};
 use serde::{Deserialize, Serialize};
 
-/// How gradients are limited before an optimizer uses them (and before it adds weight decay to them).
+/// Gradient clipping: limits gradients before the optimizer uses them, and before it adds weight decay to
+/// them.
+///
+/// ```text
+/// Value(c):  g ← max(−c, min(c, g))          for each element
+/// Norm(c):   g ← g · min(1, c / ‖g‖)         with ‖g‖ over every element of every variable
+/// ```
+///
+/// Use [`Clip::Norm`] for networks whose gradients sometimes explode, such as recurrent and very deep ones:
+/// it keeps the direction of the step. Use [`Clip::Value`] when single elements are extreme. Do not clip to
+/// hide a learning rate that is too high.
+///
+/// Cost: [`Clip::Value`] is part of the update and costs next to nothing; [`Clip::Norm`] reads all gradients
+/// once more.
+///
+/// # Errors
+/// A session returns [`Error::Invalid`] before it trains, if the limit is not positive and finite. With
+/// [`Clip::Norm`] a step fails if the norm is not finite; the step then changes nothing.
+///
+/// # Source
+/// Pascanu, Mikolov and Bengio 2013, arXiv:1211.5063.
 ///
 /// ```
 /// use candle_ensemble::train::Clip;
@@ -19,20 +39,18 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Clip {
-    /// Not at all.
+    /// No clipping.
     #[default]
     None,
-    /// Each element to the range from `-c` to `c`: `g ← max(-c, min(c, g))`. Infinite elements become `±c`;
-    /// NaN stays NaN, so that it shows in the next loss.
+    /// Limits each element to the range from `−c` to `c`. Infinite elements become `±c`. NaN stays NaN, so
+    /// that the next loss shows it.
     Value(f64),
-    /// All gradients together to the Euclidean norm `c`: `g ← g · min(1, c / ‖g‖)`, with `‖g‖` over every
-    /// element of every variable (Pascanu, Mikolov & Bengio 2013, arXiv:1211.5063). A norm that is not finite
-    /// has no direction to keep: the step is an error, and nothing is changed by it.
+    /// Scales all gradients together, so that their Euclidean norm is at most `c`.
     Norm(f64),
 }
 
 impl Clip {
-    /// Is the limit positive and finite?
+    /// Checks that the limit is positive and finite.
     ///
     /// # Errors
     /// [`Error::Invalid`] that names the limit.
@@ -44,24 +62,24 @@ impl Clip {
         }
     }
 
-    /// What to do to each element of these gradients.
+    /// How each element of these gradients is clipped.
     pub(crate) fn limits<'a>(&self, gradients: impl Iterator<Item = &'a Tensor>) -> CResult<Limits> {
         self.check()?;
         match *self {
             Self::None => Ok(Limits::default()),
             Self::Value(bound) => Ok(Limits { scale: 1.0, bound }),
-            Self::Norm(most) => {
+            Self::Norm(max) => {
                 let norm = norm(gradients)?;
                 if !norm.is_finite() {
                     return Err(Error::invalid("the norm of the gradients", "finite", norm).into());
                 }
-                Ok(Limits { scale: if norm > most { most / norm } else { 1.0 }, bound: f64::INFINITY })
+                Ok(Limits { scale: if norm > max { max / norm } else { 1.0 }, bound: f64::INFINITY })
             }
         }
     }
 }
 
-/// What clipping does to an element: `g ← max(-bound, min(bound, scale · g))`.
+/// Clipping of one element: `g ← max(−bound, min(bound, scale · g))`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     pub(crate) scale: f64,
@@ -75,7 +93,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// The same for a whole tensor.
+    /// Clips all elements of a tensor.
     pub(crate) fn apply(self, gradient: &Tensor) -> CResult<Tensor> {
         let scaled = if self.scale == 1.0 { gradient.clone() } else { (gradient * self.scale)? };
         if self.bound.is_finite() {
@@ -86,7 +104,7 @@ impl Limits {
     }
 }
 
-/// The Euclidean norm of all the tensors' elements, summed in `f64` in the order given.
+/// The Euclidean norm over the elements of all tensors, summed in `f64` in the order of the tensors.
 pub(crate) fn norm<'a>(tensors: impl Iterator<Item = &'a Tensor>) -> CResult<f64> {
     let mut sum = 0.0;
     for tensor in tensors {
@@ -103,17 +121,12 @@ pub(crate) fn norm<'a>(tensors: impl Iterator<Item = &'a Tensor>) -> CResult<f64
 
 fn on_cpu<T: Real>(tensor: &Tensor) -> CResult<f64> {
     // Always in the order of the elements, so that the sum does not depend on the layout.
-    let tensor = tensor.contiguous()?;
-    let (storage, layout) = tensor.storage_and_layout();
-    let candle_core::Storage::Cpu(storage) = &*storage else {
-        candle_core::bail!("expected a tensor on the CPU")
-    };
-    let numbers = T::cpu_storage_as_slice(storage)?;
-    let numbers = &numbers[layout.start_offset()..][..layout.shape().elem_count()];
-    Ok(vectorized(
-        #[inline(always)]
-        || folded(numbers, 0.0, |sum, x| sum + x.wide() * x.wide(), |a, b| a + b),
-    ))
+    cpu::with_slice(tensor, |x: &[T]| {
+        vectorized(
+            #[inline(always)]
+            || fold_in_lanes(x, 0.0, |sum, x| sum + x.wide() * x.wide(), |a, b| a + b),
+        )
+    })
 }
 
 #[cfg(test)]
@@ -122,7 +135,7 @@ mod tests {
     use candle_core::Device;
 
     #[test]
-    fn the_norm_is_euclid_s_over_all_tensors_in_every_type_and_layout() -> CResult<()> {
+    fn the_norm_is_the_euclidean_norm_over_all_tensors_in_every_type_and_layout() -> CResult<()> {
         let cpu = &Device::Cpu;
         // 1² + … + 70² = 70 · 71 · 141 / 6, and 3² + 4² on top.
         let expected = (70f64 * 71.0 * 141.0 / 6.0 + 25.0).sqrt();
@@ -130,8 +143,8 @@ mod tests {
         let short = Tensor::new(&[3f64, 4.0], cpu)?;
         for dtype in [DType::F32, DType::F64, DType::BF16] {
             let (long, short) = (long.to_dtype(dtype)?, short.to_dtype(dtype)?);
-            let turned = long.t()?;
-            for long in [&long, &turned] {
+            let transposed = long.t()?;
+            for long in [&long, &transposed] {
                 let got = norm([long, &short].into_iter())?;
                 assert!((got - expected).abs() < 1e-12 * expected, "{dtype:?}: {got} against {expected}");
             }
@@ -147,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_norm_within_the_limit_is_left_alone_and_one_beyond_it_is_brought_to_it() -> CResult<()> {
+    fn only_a_norm_beyond_the_limit_is_scaled() -> CResult<()> {
         let g = Tensor::new(&[3f32, 4.0], &Device::Cpu)?;
         let scale = |c| Clip::Norm(c).limits([&g].into_iter()).map(|l| l.scale);
         assert_eq!(scale(5.0)?, 1.0);

@@ -1,16 +1,26 @@
-//! A learner made of constructors and a training loop of the user's own.
+//! A learner made of constructors and a training loop, given as a closure.
 use crate::{
     data::Dataset,
     network::Output,
     plan::{RunSpec, Settings},
-    train::{architectures::Architectures, Learner, Run},
+    train::{
+        networks::{learner_methods, network_setters, Networks},
+        Learner, Run,
+    },
     weights::InitScheme,
     Network, Result,
 };
 use candle_core::{DType, Result as CandleResult};
 use candle_nn::VarBuilder;
 
-/// Networks, and the closure that fits one.
+/// A learner that trains networks with a closure.
+///
+/// The closure receives the network and its [`Run`], and returns when the network is trained. It may use any
+/// optimizer, any loss and any number of epochs. A loop without calls to [`Run::end_epoch`] is enough where
+/// one member is collected at the end of each run.
+///
+/// Use it when a training loop exists already, or when [`Trainer`](crate::train::Trainer) lacks what the
+/// training needs. To compute the tag or to check settings, implement [`Learner`] instead.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -21,7 +31,7 @@ use candle_nn::VarBuilder;
 /// let y = x.sum(1)?;
 /// let data = TensorDataset::regression(x.clone(), &y)?;
 ///
-/// // The loop, as it would stand without this library. The tag names what it does.
+/// // The tag describes the loop.
 /// let learner = CustomLoop::new("AdamW 1e-2, 3 epochs", |vb| linear(2, 1, vb), |network, run| {
 ///     let mut optimizer = AdamW::new_lr(run.vars().all_vars(), 1e-2)?;
 ///     for epoch in 0..3 {
@@ -39,11 +49,9 @@ use candle_nn::VarBuilder;
 /// ```
 pub struct CustomLoop<N, F> {
     tag: String,
-    architectures: Architectures<N>,
-    fit: F,
+    networks: Networks<N>,
     init: InitScheme,
-    dtype: DType,
-    output: Output,
+    fit: F,
     epochs: usize,
 }
 
@@ -51,121 +59,74 @@ impl<N, F> std::fmt::Debug for CustomLoop<N, F> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("CustomLoop")
             .field("tag", &self.tag)
-            .field("architectures", &self.architectures.names())
+            .field("architectures", &self.networks.names())
             .finish_non_exhaustive()
     }
 }
 
 impl<N: Network, F: Fn(&N, &mut Run<'_>) -> CandleResult<()> + Sync> CustomLoop<N, F> {
-    /// The network that `new` makes, called `"model"`, fitted by `fit`; `tag` names what the loop does
-    /// ([`Learner::tag`]).
+    /// Trains the network that the constructor `new` builds with the loop `fit`. The architecture is called
+    /// `"model"`.
+    ///
+    /// `tag` describes everything in the loop that affects the result, such as the optimizer and the number
+    /// of epochs; see [`Learner::tag`].
     pub fn new(
         tag: impl Into<String>,
         new: impl Fn(VarBuilder<'_>) -> CandleResult<N> + Send + Sync + 'static,
         fit: F,
     ) -> Self {
-        let mut architectures = Architectures::new();
-        architectures.add("model", &[], move |_, vb| new(vb));
-        Self {
-            tag: tag.into(),
-            architectures,
-            fit,
-            init: InitScheme::default(),
-            dtype: DType::F32,
-            output: Output::default(),
-            epochs: 0,
-        }
+        let networks = Networks::new(&[], move |_, vb| new(vb));
+        Self { tag: tag.into(), networks, init: InitScheme::default(), fit, epochs: 0 }
     }
 
-    /// Adds an architecture, or replaces the one of that name.
-    #[must_use]
-    pub fn architecture(
-        mut self,
-        name: &str,
-        new: impl Fn(VarBuilder<'_>) -> CandleResult<N> + Send + Sync + 'static,
-    ) -> Self {
-        self.architectures.add(name, &[], move |_, vb| new(vb));
-        self
-    }
+    network_setters!(init);
 
-    /// How many epochs the loop does, for strategies that take members within a run and for progress bars.
-    #[must_use]
-    pub fn epochs(mut self, epochs: usize) -> Self {
-        self.epochs = epochs;
-        self
-    }
-
-    /// The same, for a constructor that reads settings of the run, such as a width.
+    /// Adds an architecture whose constructor reads settings of the run, such as a width, or replaces the
+    /// architecture of the same name.
     #[must_use]
     pub fn architecture_reading(
         mut self,
         name: &str,
         new: impl Fn(&Settings, VarBuilder<'_>) -> CandleResult<N> + Send + Sync + 'static,
     ) -> Self {
-        self.architectures.add(name, &[], new);
+        self.networks.add(name, &[], new);
         self
     }
 
-    /// How initial weights are drawn.
+    /// Sets how many epochs the loop runs. Strategies that collect members within a run need the number, and
+    /// progress bars show it. The default is 0, which means that the number is not known.
     #[must_use]
-    pub fn init(mut self, init: InitScheme) -> Self {
-        self.init = init;
+    pub fn epochs(mut self, epochs: usize) -> Self {
+        self.epochs = epochs;
         self
     }
 
-    /// Type of the weights; f32, if not set.
-    #[must_use]
-    pub fn dtype(mut self, dtype: DType) -> Self {
-        self.dtype = dtype;
-        self
-    }
-
-    /// What the networks put out for classes; logits, if not set.
+    /// Sets what the networks output for classes. The default is logits.
     #[must_use]
     pub fn output(mut self, output: Output) -> Self {
-        self.output = output;
+        self.networks.output = output;
         self
     }
 }
 
 impl<N: Network, F: Fn(&N, &mut Run<'_>) -> CandleResult<()> + Sync> Learner for CustomLoop<N, F> {
-    type Network = N;
-
-    fn architectures(&self) -> Vec<String> {
-        self.architectures.names()
-    }
-
-    fn build(&self, name: &str, settings: &Settings, vb: VarBuilder<'_>) -> CandleResult<N> {
-        self.architectures.build(name, settings, vb)
-    }
+    learner_methods!(init);
 
     fn fit(&self, network: &N, run: &mut Run<'_>) -> CandleResult<()> {
         (self.fit)(network, run)
     }
 
     fn tag(&self) -> String {
-        format!("{} {:?} {:?} {:?}", self.tag, self.init, self.dtype, self.output)
+        format!("{} {:?} {:?} {:?}", self.tag, self.init, self.networks.dtype, self.networks.output)
     }
 
     fn epochs(&self, _: &RunSpec) -> usize {
         self.epochs
     }
 
-    fn init(&self) -> InitScheme {
-        self.init
-    }
-
-    fn dtype(&self) -> DType {
-        self.dtype
-    }
-
-    fn output(&self) -> Output {
-        self.output
-    }
-
-    /// The loop may read any setting, so only the architecture's name is checked.
+    /// The loop may read any setting, so only the name of the architecture is checked.
     fn check(&self, run: &RunSpec, _: &dyn Dataset) -> Result<()> {
         run.collect.check(self.epochs)?;
-        self.architectures.check(&run.architecture, &Settings::new(), &[])
+        self.networks.check_name(&run.architecture)
     }
 }

@@ -1,4 +1,4 @@
-//! The trait for a training loop of the user's own.
+//! The trait of everything that can build and train one network.
 use crate::{
     data::Dataset,
     network::Output,
@@ -10,19 +10,108 @@ use crate::{
 use candle_core::{DType, Result as CandleResult};
 use candle_nn::VarBuilder;
 
-/// Builds fresh networks and fits one. [`Trainer`](crate::train::Trainer) is the ready-made one;
-/// [`CustomLoop`](crate::train::CustomLoop) makes one of a closure.
+/// Builds networks and trains one network at a time.
+///
+/// A [`Session`](crate::Session) calls a learner once for each run of a plan, on several threads at once. For
+/// each run it creates fresh variables, calls [`build`](Learner::build) and then [`fit`](Learner::fit), and
+/// stores the variables as a member. For prediction it calls `build` again with the variables of each member.
+/// An ensemble therefore needs its learner as long as it predicts.
+///
+/// Most programs use one of the two implementations of this crate: [`Trainer`](crate::train::Trainer), a
+/// configurable training loop, or [`CustomLoop`](crate::train::CustomLoop), which takes the training loop as
+/// a closure. Implement the trait when the loop has parameters that the tag has to contain, when it has to
+/// resume from checkpoints, or when settings have to be checked before anything is trained.
+///
+/// # Reproducibility
+/// Two trainings of the same run must give the same weights. [`Run::batches`] and [`Run::seed`] depend on the
+/// run's seed only. Use [`nn::Dropout`](crate::nn::Dropout) rather than candle's own dropout, which cannot be
+/// seeded.
+///
+/// # Example
+/// A learner that trains a linear model by stochastic gradient descent and resumes from checkpoints:
+///
+/// ```
+/// use candle_core::{Device, Module, Result, Tensor};
+/// use candle_ensemble::{
+///     data::TensorDataset, plan::{RunSpec, Settings}, store::EpochRecord, strategy::Bagging,
+///     train::{Learner, Run}, Session,
+/// };
+/// use candle_nn::{linear, loss, Linear, Optimizer, VarBuilder, SGD};
+///
+/// struct LeastSquares {
+///     epochs: usize,
+///     learning_rate: f64,
+/// }
+///
+/// impl Learner for LeastSquares {
+///     type Network = Linear;
+///
+///     fn architectures(&self) -> Vec<String> {
+///         vec!["linear".into()]
+///     }
+///
+///     fn build(&self, _architecture: &str, _settings: &Settings, vb: VarBuilder<'_>) -> Result<Linear> {
+///         linear(2, 1, vb)
+///     }
+///
+///     fn fit(&self, network: &Linear, run: &mut Run<'_>) -> Result<()> {
+///         let mut optimizer = SGD::new(run.vars().all_vars(), self.learning_rate)?;
+///         for epoch in run.first_epoch()..self.epochs {
+///             let (mut sum, mut rows) = (0., 0);
+///             for batch in run.batches(epoch, 8) {
+///                 let batch = batch?;
+///                 let output = network.forward(batch.inputs.only()?)?.squeeze(1)?;
+///                 let loss = loss::mse(&output, &batch.targets)?;
+///                 optimizer.backward_step(&loss)?;
+///                 let count = batch.targets.dim(0)?;
+///                 sum += f64::from(loss.to_scalar::<f32>()?) * count as f64;
+///                 rows += count;
+///             }
+///             let train_loss = sum / rows as f64;
+///             run.end_epoch(EpochRecord {
+///                 epoch,
+///                 learning_rate: self.learning_rate,
+///                 train_loss,
+///                 train_metric: train_loss.sqrt(),
+///                 valid_loss: None,
+///                 valid_metric: None,
+///             })?;
+///             // Plain gradient descent has no state besides the weights.
+///             run.checkpoint(|| Ok(vec![]))?;
+///         }
+///         Ok(())
+///     }
+///
+///     fn tag(&self) -> String {
+///         format!("least squares, {} epochs at {}", self.epochs, self.learning_rate)
+///     }
+///
+///     fn epochs(&self, _run: &RunSpec) -> usize {
+///         self.epochs
+///     }
+/// }
+///
+/// let x = Tensor::arange(0f32, 32., &Device::Cpu)?.affine(0.05, -0.8)?.reshape((16, 2))?;
+/// let data = TensorDataset::regression(x.clone(), &x.sum(1)?)?;
+/// let learner = LeastSquares { epochs: 20, learning_rate: 0.1 };
+/// let pool = Session::new(&learner, &data).fit(&Bagging::new(3), 7)?;
+/// assert_eq!(pool.members()[0].record.curve.len(), 20);
+/// # Ok::<(), candle_ensemble::Error>(())
+/// ```
 pub trait Learner: Sync {
-    /// The network. It never crosses a thread.
+    /// The type of the network. It need not be `Send`: a network stays on the thread that built it.
     type Network: Network;
 
-    /// The architectures, each by a name of its own.
+    /// The names of the architectures that [`Learner::build`] knows. A strategy trains each of them.
     fn architectures(&self) -> Vec<String>;
 
-    /// Builds an architecture from a `VarBuilder`: for training, and again for inference.
+    /// Builds the network of an architecture from a `VarBuilder`.
+    ///
+    /// The variables that the constructor requests must depend on `architecture` and `settings` only, because
+    /// the same call rebuilds a member for prediction.
     ///
     /// # Errors
-    /// candle's, or what the constructor says.
+    /// When `architecture` is not known, when a setting has no usable value, or when candle fails.
     fn build(
         &self,
         architecture: &str,
@@ -30,40 +119,46 @@ pub trait Learner: Sync {
         vb: VarBuilder<'_>,
     ) -> CandleResult<Self::Network>;
 
-    /// Fits `network`, whose variables are [`Run::vars`], to the run's rows.
+    /// Trains `network` on the rows of `run`. The network's variables are [`Run::vars`]. When the method
+    /// returns, they hold the weights of the member.
     ///
     /// # Errors
-    /// candle's, or what the loop says; see [`Run::fail`] for errors of this library.
+    /// When the training fails. [`Run::fail`] turns an error of this library into an error that can be
+    /// returned here.
     fn fit(&self, network: &Self::Network, run: &mut Run<'_>) -> CandleResult<()>;
 
-    /// Names everything that shapes a member besides the data and the plan: hyper-parameters, a version of the
-    /// loop. A store never takes a member of one tag for one of another.
+    /// Describes everything that affects the weights of a member, besides the data and the plan:
+    /// hyper-parameters, and a version of the loop.
+    ///
+    /// The tag is part of the key under which a [`Store`](crate::store::Store) keeps a member. If two
+    /// learners with different results have the same tag, a store returns the members of one for the other.
     fn tag(&self) -> String;
 
-    /// How many epochs a run will do, for progress bars; 0 where that is not known.
+    /// How many epochs `run` trains for. Strategies that collect members within a run need the number, and
+    /// progress bars show it. 0 means that it is not known.
     fn epochs(&self, _run: &RunSpec) -> usize {
         0
     }
 
-    /// How initial weights are drawn.
+    /// How initial weights are drawn. The default is to follow what the model's constructor declares.
     fn init(&self) -> InitScheme {
         InitScheme::default()
     }
 
-    /// Type of the weights.
+    /// The type of the weights. The default is `f32`.
     fn dtype(&self) -> DType {
         DType::F32
     }
 
-    /// What the networks put out for classes.
+    /// What the networks output for classes. The default is logits.
     fn output(&self) -> Output {
         Output::default()
     }
 
-    /// Checks a run before anything is trained.
+    /// Checks a run. The session calls it for all runs of a plan before it trains the first one.
     ///
     /// # Errors
-    /// When the run asks for what this learner cannot do.
+    /// When the learner cannot carry out the run, for example because of an unknown setting.
     fn check(&self, _run: &RunSpec, _data: &dyn Dataset) -> Result<()> {
         Ok(())
     }

@@ -1,30 +1,37 @@
-//! Fitting one network: the ready-made [`Trainer`], or a training loop of your own.
-mod alone;
-mod architectures;
+//! Training one network.
+//!
+//! A [`Learner`] builds networks and trains one at a time. [`Trainer`] is the ready-made learner: its
+//! optimizer, loss, learning-rate schedule, gradient clipping, early stopping and weight averaging are
+//! settings, kept as data in a [`TrainConfig`]. [`CustomLoop`] makes a learner of a training loop that
+//! already exists. In both cases the loop works on a [`Run`], which provides the rows, the variables and the
+//! seeds of one run of the plan.
 mod averaging;
 mod clip;
 mod custom_loop;
-pub(crate) mod keeper;
+mod epoch_meter;
 mod learner;
 mod loss;
-mod meter;
+mod networks;
+mod one_run;
 mod optimizer;
 mod run;
+mod run_checkpoints;
 pub(crate) mod signature;
 mod stopping;
 mod trainer;
 
-pub(crate) use alone::train_alone;
 pub use averaging::Averaging;
 pub use clip::Clip;
 pub use custom_loop::CustomLoop;
 pub use learner::Learner;
 pub use loss::Loss;
+pub(crate) use one_run::{train_alone, train_run};
 pub use optimizer::{
     Adam, Optimizer, OptimizerState, RmsProp, SavedOptimizer, SavedVariable, Sgd, Values, Velocity,
 };
 pub use run::Run;
 pub(crate) use run::{in_batches, RunParts};
+pub(crate) use run_checkpoints::RunCheckpoints;
 pub use stopping::EarlyStopping;
 pub use trainer::{TrainConfig, Trainer};
 

@@ -1,230 +1,269 @@
-//! What a training loop may touch: the rows its run was granted, and nothing held out.
+//! A run as its training loop sees it: the rows that it may train on, the network's variables, and the calls
+//! that report progress.
 use crate::{
     data::{Batch, Dataset, Task},
     observe::{Event, Flow, Observer},
     plan::{Position, RunSpec, Settings},
     store::{checkpoint::LoopState, EpochRecord},
-    train::keeper::Keeper,
+    train::run_checkpoints::RunCheckpoints,
     weights::{Vars, Weights},
     Error, Rows, Seed,
 };
 use candle_core::{Device, Result as CandleResult};
 use rand::seq::SliceRandom;
 
-/// One run, from the inside of its training loop.
+/// One run, as its training loop sees it.
+///
+/// [`Learner::fit`](crate::train::Learner::fit) receives a `Run`. It provides the batches of the run's
+/// training and validation rows ([`batches`](Run::batches), [`validation`](Run::validation)), the network's
+/// variables ([`vars`](Run::vars)), the device, the settings of the run, and seeds for random draws. It gives
+/// no access to rows that the plan holds out.
+///
+/// A loop calls [`end_epoch`](Run::end_epoch) after each epoch. The call extends the learning curve, collects
+/// the members that are due within the run, and notifies the observer. A loop that only returns the last
+/// network may leave the call out. To resume an interrupted run, a loop also starts at
+/// [`first_epoch`](Run::first_epoch) and calls [`checkpoint`](Run::checkpoint);
+/// [`Learner`](crate::train::Learner) shows an example.
 #[allow(missing_debug_implementations)] // a data set need not be Debug
 pub struct Run<'a> {
-    data: &'a dyn Dataset,
-    spec: &'a RunSpec,
+    parts: RunParts<'a>,
     vars: &'a Vars,
-    device: &'a Device,
-    observer: &'a dyn Observer,
+    /// Epochs of the whole run; 0 if the learner does not know.
     epochs: usize,
-    keeper: Keeper<'a>,
-    take: &'a HandOver<'a>,
-    taken: usize,
+    /// Members that have been collected.
+    collected: usize,
     curve: Vec<EpochRecord>,
     state: LoopState,
     failure: Option<Error>,
 }
 
-/// Puts a member into the store, by its number.
-pub(crate) type HandOver<'a> = dyn Fn(usize, &[EpochRecord]) -> Result<(), Error> + 'a;
+/// Stores the variables as the run's member of a number, with the learning curve so far.
+pub(crate) type StoreMember<'a> = dyn Fn(usize, &Vars, &[EpochRecord]) -> Result<(), Error> + 'a;
 
-/// What a run is made of.
+/// What a run needs besides its learner.
 pub(crate) struct RunParts<'a> {
     pub(crate) data: &'a dyn Dataset,
     pub(crate) spec: &'a RunSpec,
-    pub(crate) vars: &'a Vars,
     pub(crate) device: &'a Device,
     pub(crate) observer: &'a dyn Observer,
-    /// As the learner tells; 0 where it does not.
-    pub(crate) epochs: usize,
-    pub(crate) keeper: Keeper<'a>,
-    pub(crate) take: &'a HandOver<'a>,
+    /// `None` if the run writes no checkpoints and never resumes.
+    pub(crate) checkpoints: Option<RunCheckpoints<'a>>,
+    pub(crate) store_member: &'a StoreMember<'a>,
 }
 
 impl<'a> Run<'a> {
-    /// The run from its beginning, or from its last checkpoint.
-    pub(crate) fn start(parts: RunParts<'a>) -> Result<Self, Error> {
-        let RunParts { data, spec, vars, device, observer, epochs, keeper, take } = parts;
-        let (curve, state, taken) = match keeper.restore(vars)? {
-            None => (vec![], LoopState::default(), 0),
-            Some(at) => {
-                let epoch = at.epoch();
-                let event = Event::Resumed { run: spec, epoch };
-                if observer.notify(&event) == Flow::Stop {
-                    return Err(Error::Cancelled { done: 0, of: 0 });
-                }
-                let taken = (0..epoch).filter(|epoch| spec.collect.due(*epoch, epochs).is_some()).count();
-                (at.curve, at.state, taken as usize)
-            }
+    /// The run at its beginning, or at its last checkpoint.
+    pub(crate) fn start(parts: RunParts<'a>, vars: &'a Vars, epochs: usize) -> Result<Self, Error> {
+        let mut run = Self {
+            parts,
+            vars,
+            epochs,
+            collected: 0,
+            curve: vec![],
+            state: LoopState::default(),
+            failure: None,
         };
-        let failure = None;
-        Ok(Self { data, spec, vars, device, observer, epochs, keeper, take, taken, curve, state, failure })
+        let checkpoint = run.parts.checkpoints.as_ref().map(|checkpoints| checkpoints.restore(vars));
+        if let Some(checkpoint) = checkpoint.transpose()?.flatten() {
+            let (spec, epoch) = (run.parts.spec, checkpoint.epoch());
+            run.notify(&Event::Resumed { run: spec, epoch })?;
+            run.collected = (0..epoch).filter(|epoch| spec.collect.due(*epoch, epochs).is_some()).count();
+            (run.curve, run.state) = (checkpoint.curve, checkpoint.state);
+        }
+        Ok(run)
     }
 
-    /// The epoch to begin with: 0, or where a checkpoint left off. Weights are as the checkpoint has them.
+    /// The epoch to begin with: 0, or the first epoch after the checkpoint from which the run resumes. The
+    /// network's variables already have the checkpoint's values.
     #[must_use]
     pub fn first_epoch(&self) -> usize {
         self.curve.last().map_or(0, |record| record.epoch + 1)
     }
 
-    /// What the loop gave to the last checkpoint; empty when the run begins.
+    /// The state that the loop passed to [`Run::checkpoint`] for the checkpoint from which the run resumes.
+    /// Empty when the run starts from the beginning.
     #[must_use]
     pub fn state(&self) -> &[u8] {
         &self.state.bytes
     }
 
-    /// The same for what the ready-made trainer gives as tensors; they are yielded.
+    /// Moves the tensors of that state out of the run; see [`Run::checkpoint_with`].
     pub(crate) fn take_state_tensors(&mut self) -> Weights {
         std::mem::take(&mut self.state.tensors)
     }
 
-    /// The learning rate at a position, where the way members are taken prescribes one (snapshots, fast geometric
-    /// ensembling); `base` is the optimizer's.
+    /// The learning rate at a position, if the way in which members are collected prescribes it
+    /// ([`Snapshot`](crate::plan::Snapshot), [`FastGeometric`](crate::plan::FastGeometric)). `base` is the
+    /// learning rate of the optimizer. Where the result is `None`, the loop uses its own learning rate.
     #[must_use]
     pub fn learning_rate(&self, base: f64, at: Position) -> Option<f64> {
-        self.spec.collect.rate(base, at)
+        self.parts.spec.collect.rate(base, at)
     }
 
-    /// The run's place in the plan, its rows, its seed, its settings.
+    /// The run's entry in the plan: its number, rows, seed and settings.
     #[must_use]
     pub fn spec(&self) -> &'a RunSpec {
-        self.spec
+        self.parts.spec
     }
 
-    /// What differs from the learner's own settings.
+    /// The settings of this run, which take precedence over those of the learner.
     #[must_use]
     pub fn settings(&self) -> &'a Settings {
-        &self.spec.settings
+        &self.parts.spec.settings
     }
 
-    /// The network's variables, by name; `run.vars().all_vars()` is what candle's optimizers take.
+    /// The network's variables, by name. `run.vars().all_vars()` is what candle's optimizers take.
     #[must_use]
     pub fn vars(&self) -> &'a Vars {
         self.vars
     }
 
-    /// What is predicted.
+    /// The task: classes or values, and how many.
     #[must_use]
     pub fn task(&self) -> Task {
-        self.data.task()
+        self.parts.data.task()
     }
 
-    /// Where to compute.
+    /// The device that the network's variables and the batches are on.
     #[must_use]
     pub fn device(&self) -> &'a Device {
-        self.device
+        self.parts.device
     }
 
-    /// A seed for whatever else the loop draws at random.
+    /// A seed for other random draws of the loop. It depends on the run's seed and on `name` only.
     #[must_use]
     pub fn seed(&self, name: &str) -> Seed {
-        self.spec.seed.child("loop").child(name)
+        self.parts.spec.seed.child("loop").child(name)
     }
 
-    /// This epoch's batches of `size` rows, the last one short where they don't divide evenly, in an order
-    /// fixed by run and epoch.
+    /// The training rows in batches of `size`, in an order that depends on the run's seed and the epoch only.
+    /// The last batch is smaller if the rows do not divide evenly.
     pub fn batches(&self, epoch: usize, size: usize) -> impl Iterator<Item = CandleResult<Batch>> + use<'a> {
-        let mut rows = self.spec.train.clone();
-        rows.shuffle(&mut self.spec.seed.nth("epoch", epoch as u64).rng());
-        self.in_batches(rows, size)
+        self.in_batches(self.shuffled_rows(epoch), size)
     }
 
-    /// The training rows in the order of the plan, in batches.
+    /// The training rows in batches of `size`, in the order of the plan.
     pub fn batches_in_order(&self, size: usize) -> impl Iterator<Item = CandleResult<Batch>> + use<'a> {
-        self.in_batches(self.spec.train.clone(), size)
+        self.in_batches(self.parts.spec.train.clone(), size)
     }
 
-    /// The validation rows, in batches; nothing where the run has none.
+    /// The validation rows in batches of `size`. There are no batches if the run has no validation rows.
     pub fn validation(&self, size: usize) -> impl Iterator<Item = CandleResult<Batch>> + use<'a> {
-        self.in_batches(self.spec.valid.clone(), size)
+        self.in_batches(self.parts.spec.valid.clone(), size)
     }
 
-    /// These rows, of the run's own features.
+    /// The training rows in the order of an epoch.
+    pub(crate) fn shuffled_rows(&self, epoch: usize) -> Rows {
+        let mut rows = self.parts.spec.train.clone();
+        rows.shuffle(&mut self.parts.spec.seed.nth("epoch", epoch as u64).rng());
+        rows
+    }
+
+    /// These rows as one batch, with the features of the run.
     pub(crate) fn batch(&self, rows: &[u32]) -> CandleResult<Batch> {
-        of_features(self.data.batch(rows, self.device)?, self.spec.features.as_deref())
+        let features = self.parts.spec.features.as_deref();
+        select_features(self.parts.data.batch(rows, self.parts.device)?, features)
     }
 
-    /// Rows in batches, of the run's own features.
-    fn in_batches(&self, rows: Rows, size: usize) -> impl Iterator<Item = CandleResult<Batch>> + use<'a> {
-        let features = self.spec.features.as_deref();
-        in_batches(self.data, rows, size, self.device).map(move |batch| of_features(batch?, features))
+    /// These rows in batches, with the features of the run.
+    pub(crate) fn in_batches(
+        &self,
+        rows: Rows,
+        size: usize,
+    ) -> impl Iterator<Item = CandleResult<Batch>> + use<'a> {
+        let features = self.parts.spec.features.as_deref();
+        in_batches(self.parts.data, rows, size, self.parts.device)
+            .map(move |batch| select_features(batch?, features))
     }
 
-    /// To be called after each epoch: keeps its record in the learning curve, hands over the member that is due, and
-    /// tells the observer.
+    /// Reports the end of an epoch. The record is added to the learning curve, a member that is due at the
+    /// end of this epoch is collected, and the observer is notified.
     ///
     /// # Errors
-    /// When the member cannot be stored, or the observer asks to stop; hand the error up.
+    /// When the member cannot be stored, or the observer stops the training. Return the error from the loop.
     pub fn end_epoch(&mut self, record: EpochRecord) -> CandleResult<()> {
         self.curve.push(record);
-        if let Some(index) = self.spec.collect.due(record.epoch, self.epochs) {
-            (self.take)(index, &self.curve).map_err(|e| self.fail(e))?;
-            self.taken += 1;
-        }
-        let event = Event::EpochEnded { run: self.spec, record: &record };
-        match self.observer.notify(&event) {
-            Flow::Continue => Ok(()),
-            Flow::Stop => Err(self.fail(Error::Cancelled { done: 0, of: 0 })),
-        }
+        self.collect_and_notify(&record).map_err(|e| self.fail(e))
     }
 
-    /// To be called after [`Run::end_epoch`] by a loop that can go on from a checkpoint: keeps the run's weights and
-    /// learning curve when a checkpoint is due, with `state`, whatever else the loop needs ([`Run::state`]).
+    fn collect_and_notify(&mut self, record: &EpochRecord) -> Result<(), Error> {
+        if let Some(index) = self.parts.spec.collect.due(record.epoch, self.epochs) {
+            (self.parts.store_member)(index, self.vars, &self.curve)?;
+            self.collected += 1;
+        }
+        self.notify(&Event::EpochEnded { run: self.parts.spec, record })
+    }
+
+    /// Writes a checkpoint if one is due. It holds the network's variables, the learning curve, and `state`:
+    /// whatever else the loop needs in order to resume, which [`Run::state`] then returns.
     ///
-    /// A loop that never calls it starts anew when its run was interrupted.
+    /// Call it after [`Run::end_epoch`]. `state` is only called if a checkpoint is due. If a loop never calls
+    /// this method, an interrupted run starts from the beginning.
     ///
     /// # Errors
-    /// When `state` fails, or the checkpoint cannot be stored; hand the error up.
+    /// When `state` fails, or the checkpoint cannot be stored. Return the error from the loop.
     pub fn checkpoint(&mut self, state: impl FnOnce() -> Result<Vec<u8>, Error>) -> CandleResult<()> {
         self.checkpoint_with(|| Ok(state()?.into()))
     }
 
-    /// The same for a loop whose state is tensors too, which go to the store one by one.
+    /// The same for a loop whose state includes tensors. They are written one by one, without a copy of all
+    /// of them.
     pub(crate) fn checkpoint_with(
         &mut self,
         state: impl FnOnce() -> Result<LoopState, Error>,
     ) -> CandleResult<()> {
-        if !self.keeper.due(self.curve.len()) {
-            return Ok(());
+        match &mut self.parts.checkpoints {
+            Some(checkpoints) if checkpoints.is_due(self.curve.len()) => {
+                let written = state().and_then(|state| checkpoints.write(self.vars, &self.curve, state));
+                written.map_err(|e| self.fail(e))
+            }
+            _ => Ok(()),
         }
-        let kept = state().and_then(|state| self.keeper.keep(self.vars, &self.curve, state));
-        kept.map_err(|e| self.fail(e))
     }
 
-    /// Turns an error of this library into one that the loop can return: the caller of the build gets the
-    /// original.
+    /// Turns an error of this library into an error that the loop can return. The caller of
+    /// [`Session::train`](crate::Session::train) receives the original error.
     pub fn fail(&mut self, error: Error) -> candle_core::Error {
-        let told = candle_core::Error::Msg(error.to_string());
+        let message = candle_core::Error::Msg(error.to_string());
         self.failure = Some(error);
-        told
+        message
     }
 
-    /// What the loop left behind: its learning curve, or its error. The last member is yielded.
+    /// Ends the run after its loop has returned `outcome`: collects the member that is due at the end, and
+    /// returns the learning curve.
     pub(crate) fn finish(mut self, outcome: CandleResult<()>) -> Result<Vec<EpochRecord>, Error> {
         match (outcome, self.failure.take()) {
             (Err(_), Some(failure)) => return Err(failure),
             (Err(e), None) => return Err(e.into()),
             (Ok(()), _) => {}
         }
-        if self.spec.collect.at_end() {
-            (self.take)(0, &self.curve)?;
+        let collect = &self.parts.spec.collect;
+        if collect.at_end() {
+            (self.parts.store_member)(0, self.vars, &self.curve)?;
             return Ok(self.curve);
         }
-        let due = self.spec.collect.members(self.epochs);
-        if self.taken != due {
+        let due = collect.members(self.epochs);
+        if self.collected != due {
             let must = format!("one that calls Run::end_epoch for each of {} epochs", self.epochs);
-            let got =
-                format!("one that called it {} times, for {} of {due} members", self.curve.len(), self.taken);
+            let (calls, collected) = (self.curve.len(), self.collected);
+            let got = format!(
+                "one that called it {calls} times, so that {collected} of {due} members were collected"
+            );
             return Err(Error::invalid("the training loop", must, got));
         }
         Ok(self.curve)
     }
+
+    fn notify(&self, event: &Event<'_>) -> Result<(), Error> {
+        match self.parts.observer.notify(event) {
+            Flow::Continue => Ok(()),
+            // The session fills in the numbers.
+            Flow::Stop => Err(Error::Cancelled { done: 0, of: 0 }),
+        }
+    }
 }
 
-fn of_features(batch: Batch, features: Option<&[u32]>) -> CandleResult<Batch> {
+fn select_features(batch: Batch, features: Option<&[u32]>) -> CandleResult<Batch> {
     Ok(Batch { inputs: batch.inputs.columns(features)?, ..batch })
 }
 

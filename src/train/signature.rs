@@ -1,4 +1,8 @@
-//! What a network is made of, without making it: the variables that its constructor asks for.
+//! The signature of a network: the variables that its constructor requests, found without allocating them.
+//!
+//! A constructor is called with a `VarBuilder` that records the name, type, shape and initialization of each
+//! variable and returns a broadcast zero. The signature is part of the key of every member, so a store
+//! refuses the members of another network.
 use crate::{codec, plan::RunSpec, train::Learner, Result};
 use candle_core::{bail, DType, Device, Result as CandleResult, Shape, Tensor};
 use candle_nn::{var_builder::SimpleBackend, Init, VarBuilder};
@@ -8,41 +12,45 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-/// Name, type, shape and initial law of each variable, by name.
-type Asked = Arc<Mutex<BTreeMap<String, (DType, Shape, Init)>>>;
+/// Type, shape and initialization of each requested variable, by name.
+type Requested = Arc<Mutex<BTreeMap<String, (DType, Shape, Init)>>>;
 
-/// The network of each run; see [`of`]. A constructor is called once for each of its settings.
+/// The signature of the network of each run; see [`of_run`]. The constructor is called once for each distinct
+/// architecture and settings.
 pub(crate) fn of_runs<L: Learner>(learner: &L, runs: &[RunSpec], device: &Device) -> Result<Vec<String>> {
     let mut known = BTreeMap::<_, String>::new();
-    let network = |run: &RunSpec| {
+    let signature = |run: &RunSpec| {
         Ok(match known.entry((run.architecture.clone(), codec::encode(&run.settings)?)) {
             Entry::Occupied(known) => known.get().clone(),
-            Entry::Vacant(new) => new.insert(of(learner, run, device).map_err(|e| e.in_run(run.id))?).clone(),
+            Entry::Vacant(new) => {
+                new.insert(of_run(learner, run, device).map_err(|e| e.in_run(run.id))?).clone()
+            }
         })
     };
-    runs.iter().map(network).collect()
+    runs.iter().map(signature).collect()
 }
 
-/// The network of a run in a line: its architecture, the number of its variables and of the numbers in them, and a
-/// hash of their names, types, shapes and initial laws. Nothing of their size is allocated.
-fn of<L: Learner>(learner: &L, run: &RunSpec, device: &Device) -> Result<String> {
-    let asked = Asked::default();
-    let vb =
-        VarBuilder::from_backend(Box::new(ShapeRecorder(asked.clone())), learner.dtype(), device.clone());
+/// The signature of the network of a run, as one line: its architecture, the number of its variables and of
+/// their elements, and a hash of the variables' names, types, shapes and initializations.
+fn of_run<L: Learner>(learner: &L, run: &RunSpec, device: &Device) -> Result<String> {
+    let requested = Requested::default();
+    let recorder = Box::new(ShapeRecorder(requested.clone()));
+    let vb = VarBuilder::from_backend(recorder, learner.dtype(), device.clone());
     learner.build(&run.architecture, &run.settings, vb)?;
-    let asked = asked.lock().unwrap_or_else(PoisonError::into_inner);
-    let (mut list, mut numbers) = (String::new(), 0);
-    for (name, (dtype, shape, init)) in &*asked {
-        numbers += shape.elem_count();
-        // Writing to a text cannot fail.
+    let requested = requested.lock().unwrap_or_else(PoisonError::into_inner);
+    let (mut list, mut elements) = (String::new(), 0);
+    for (name, (dtype, shape, init)) in &*requested {
+        elements += shape.elem_count();
+        // Writing to a string cannot fail.
         let _ = writeln!(list, "{name:?} {dtype:?} {:?} {init:?}", shape.dims());
     }
     let hash = blake3::hash(list.as_bytes()).to_hex();
-    Ok(format!("{:?}, {} variables of {numbers} numbers, {}", run.architecture, asked.len(), &hash[..16]))
+    let (architecture, count) = (&run.architecture, requested.len());
+    Ok(format!("{architecture:?}, {count} variables of {elements} numbers, {}", &hash[..16]))
 }
 
-/// Notes what is asked for, and gives one zero that looks like as many.
-struct ShapeRecorder(Asked);
+/// Records each requested variable, and returns one zero that is broadcast to the variable's shape.
+struct ShapeRecorder(Requested);
 
 impl SimpleBackend for ShapeRecorder {
     fn get(
@@ -59,10 +67,10 @@ impl SimpleBackend for ShapeRecorder {
     }
 
     fn get_unchecked(&self, name: &str, dtype: DType, device: &Device) -> CandleResult<Tensor> {
-        let asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match asked.get(name) {
+        let requested = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match requested.get(name) {
             Some((_, shape, _)) => Tensor::zeros((), dtype, device)?.broadcast_as(shape),
-            None => bail!("{name} has not been made yet, and without a shape it cannot be"),
+            None => bail!("the variable {name} does not exist yet, and cannot be created without a shape"),
         }
     }
 
@@ -77,10 +85,10 @@ mod tests {
     use crate::{train::Trainer, Seed};
     use candle_nn::{batch_norm, linear, linear_no_bias, ModuleT};
 
-    fn print(
+    fn signature(
         new: impl Fn(VarBuilder<'_>) -> CandleResult<crate::AnyNetwork> + Send + Sync + 'static,
     ) -> String {
-        of(&Trainer::new(new), &RunSpec::new(0, "model", Seed::from(1), vec![0]), &Device::Cpu).unwrap()
+        of_run(&Trainer::new(new), &RunSpec::new(0, "model", Seed::from(1), vec![0]), &Device::Cpu).unwrap()
     }
 
     fn boxed(network: impl ModuleT + 'static) -> crate::AnyNetwork {
@@ -88,16 +96,16 @@ mod tests {
     }
 
     #[test]
-    fn whatever_the_constructor_declares_shows() {
-        let plain = print(|vb| Ok(boxed(linear(3, 2, vb.pp("a"))?)));
+    fn the_signature_shows_every_property_of_the_variables() {
+        let plain = signature(|vb| Ok(boxed(linear(3, 2, vb.pp("a"))?)));
         assert!(plain.starts_with("\"model\", 2 variables of 8 numbers, "), "{plain}");
-        assert_eq!(plain, print(|vb| Ok(boxed(linear(3, 2, vb.pp("a"))?))));
+        assert_eq!(plain, signature(|vb| Ok(boxed(linear(3, 2, vb.pp("a"))?))));
         let others = [
-            print(|vb| Ok(boxed(linear(2, 3, vb.pp("a"))?))),
-            print(|vb| Ok(boxed(linear(3, 2, vb.pp("b"))?))),
-            print(|vb| Ok(boxed(linear_no_bias(3, 2, vb.pp("a"))?))),
-            print(|vb| Ok(boxed(linear(3, 2, vb.pp("a").to_dtype(DType::F64))?))),
-            print(|vb| {
+            signature(|vb| Ok(boxed(linear(2, 3, vb.pp("a"))?))),
+            signature(|vb| Ok(boxed(linear(3, 2, vb.pp("b"))?))),
+            signature(|vb| Ok(boxed(linear_no_bias(3, 2, vb.pp("a"))?))),
+            signature(|vb| Ok(boxed(linear(3, 2, vb.pp("a").to_dtype(DType::F64))?))),
+            signature(|vb| {
                 let ones = vb.pp("a").get_with_hints((2, 3), "weight", Init::Const(1.))?;
                 Ok(boxed(candle_nn::Linear::new(ones, Some(vb.pp("a").get(2, "bias")?))))
             }),
@@ -106,14 +114,14 @@ mod tests {
     }
 
     #[test]
-    fn constructors_that_make_variables_of_what_they_get_work() {
-        assert!(print(|vb| Ok(boxed(batch_norm(4, 1e-5, vb)?))).contains("4 variables of 16 numbers"));
+    fn constructors_that_turn_tensors_into_variables_work() {
+        assert!(signature(|vb| Ok(boxed(batch_norm(4, 1e-5, vb)?))).contains("4 variables of 16 numbers"));
     }
 
     #[test]
     fn a_constructor_that_fails_is_an_error() {
         let trainer = Trainer::new(|_| -> CandleResult<candle_nn::Linear> { bail!("no such width") });
         let run = RunSpec::new(0, "model", Seed::from(1), vec![0]);
-        assert!(of(&trainer, &run, &Device::Cpu).unwrap_err().to_string().contains("no such width"));
+        assert!(of_run(&trainer, &run, &Device::Cpu).unwrap_err().to_string().contains("no such width"));
     }
 }

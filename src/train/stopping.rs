@@ -1,18 +1,46 @@
 //! Early stopping.
-use crate::{Error, Result};
+use crate::{check::non_negative, Error, Result};
 use serde::{Deserialize, Serialize};
 
-/// Stops a run when the validation loss has not improved for a while.
+/// Stops a run when its validation loss has not improved for a number of epochs.
 ///
-/// An epoch improves when its loss is below `best − min_delta`; the run stops when `patience` epochs in a row
-/// have not. Source: Prechelt 1998, doi:10.1007/3-540-49430-8_3.
+/// ```text
+/// An epoch improves if  loss < best − min_delta.  The run stops after `patience` epochs in a row that do not.
+/// ```
+///
+/// The loss is that of the training, over the run's validation rows, which the strategy has to set aside
+/// ([`Bagging::validation`](crate::strategy::Bagging::validation), for example). The validation rows shape
+/// the member, so its record counts them as seen, and no held-out prediction uses them.
+///
+/// Use it when the right number of epochs is not known and networks overfit in the end. Do not use it where
+/// every row is needed for training, or where overfitting of single members is harmless because the ensemble
+/// averages it out. It cannot be combined with [`Averaging`](crate::train::Averaging) or with members that
+/// are collected within a run.
+///
+/// Cost: a forward pass over the validation rows in each epoch, and a copy of the weights if `restore_best`
+/// is set.
+///
+/// # Errors
+/// A session returns [`Error::Invalid`] before it trains, if a parameter is out of range or a run has no
+/// validation rows.
+///
+/// # Source
+/// Prechelt 1998, doi:10.1007/3-540-49430-8_3.
+///
+/// ```
+/// use candle_ensemble::{strategy::Bagging, train::{EarlyStopping, Trainer}};
+///
+/// let rule = EarlyStopping { patience: 5, min_delta: 1e-3, restore_best: true };
+/// let trainer = Trainer::new(|vb| candle_nn::linear(2, 2, vb)).epochs(200).early_stopping(rule);
+/// let strategy = Bagging::new(10).validation(0.1);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EarlyStopping {
-    /// Epochs without improvement, at least 1.
+    /// Epochs without improvement after which the run stops, at least 1. Default 10.
     pub patience: usize,
-    /// By how much the loss has to fall to count, at least 0.
+    /// By how much the loss must fall below the best to count as an improvement, 0 or more. Default 0.
     pub min_delta: f64,
-    /// Whether the member gets the weights of the best epoch (else those of the last).
+    /// Whether the member gets the weights of the best epoch rather than those of the last. Default yes.
     pub restore_best: bool,
 }
 
@@ -25,53 +53,52 @@ impl Default for EarlyStopping {
 impl EarlyStopping {
     pub(crate) fn check(&self) -> Result<()> {
         if self.patience == 0 {
-            return Err(Error::invalid("patience", "at least 1 epoch", 0));
+            return Err(Error::invalid("EarlyStopping::patience", "at least 1 epoch", 0));
         }
-        if !(self.min_delta >= 0. && self.min_delta.is_finite()) {
-            return Err(Error::invalid("min_delta", "0 or more", self.min_delta));
-        }
-        Ok(())
+        non_negative("EarlyStopping::min_delta", self.min_delta)
     }
 }
 
-/// What an epoch's loss means for the run.
+/// What the validation loss of an epoch means for the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// The best so far.
+pub(crate) enum Status {
+    /// The loss is the best so far.
     Improved,
-    /// Not better; go on.
-    Waiting,
-    /// Not better for too long.
+    /// The loss has not improved; the run continues.
+    NotImproved,
+    /// The loss has not improved for too long.
     Stop,
 }
 
-/// The state of early stopping within a run.
+/// Follows the validation loss of a run.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(crate) struct Watch {
+pub(crate) struct ValidationMonitor {
     rule: EarlyStopping,
     best: f64,
+    /// Epochs since the best loss.
     waited: usize,
 }
 
-impl Watch {
+impl ValidationMonitor {
     pub(crate) fn new(rule: EarlyStopping) -> Self {
         Self { rule, best: f64::INFINITY, waited: 0 }
     }
 
-    pub(crate) fn restores(&self) -> bool {
+    pub(crate) fn restores_best(&self) -> bool {
         self.rule.restore_best
     }
 
-    pub(crate) fn see(&mut self, loss: f64) -> Verdict {
+    /// Takes the loss of the next epoch into account.
+    pub(crate) fn update(&mut self, loss: f64) -> Status {
         if loss < self.best - self.rule.min_delta {
             (self.best, self.waited) = (loss, 0);
-            return Verdict::Improved;
+            return Status::Improved;
         }
         self.waited += 1;
         if self.waited >= self.rule.patience {
-            Verdict::Stop
+            Status::Stop
         } else {
-            Verdict::Waiting
+            Status::NotImproved
         }
     }
 }
@@ -80,26 +107,26 @@ impl Watch {
 mod tests {
     use super::*;
 
-    fn verdicts(rule: EarlyStopping, losses: &[f64]) -> Vec<Verdict> {
-        let mut watch = Watch::new(rule);
-        losses.iter().map(|loss| watch.see(*loss)).collect()
+    fn statuses(rule: EarlyStopping, losses: &[f64]) -> Vec<Status> {
+        let mut monitor = ValidationMonitor::new(rule);
+        losses.iter().map(|loss| monitor.update(*loss)).collect()
     }
 
     #[test]
-    fn stops_when_the_wait_reaches_the_patience() {
-        use Verdict::*;
+    fn the_run_stops_after_patience_epochs_without_improvement() {
+        use Status::*;
         let rule = EarlyStopping { patience: 2, ..EarlyStopping::default() };
-        let seen = verdicts(rule, &[3., 2., 2., 1.5, 1.6, 1.5]);
-        assert_eq!(seen, [Improved, Improved, Waiting, Improved, Waiting, Stop]);
+        let got = statuses(rule, &[3., 2., 2., 1.5, 1.6, 1.5]);
+        assert_eq!(got, [Improved, Improved, NotImproved, Improved, NotImproved, Stop]);
     }
 
     #[test]
-    fn better_means_below_the_best_less_min_delta() {
-        use Verdict::*;
+    fn an_improvement_is_a_loss_below_the_best_less_min_delta() {
+        use Status::*;
         let rule = EarlyStopping { patience: 3, min_delta: 0.5, restore_best: true };
         // 2.6 is not below 3 − 0.5, and neither is 2.5; 2.4 is.
-        assert_eq!(verdicts(rule, &[3., 2.6, 2.5, 2.4]), [Improved, Waiting, Waiting, Improved]);
-        assert_eq!(verdicts(rule, &[f64::NAN]), [Waiting]);
+        assert_eq!(statuses(rule, &[3., 2.6, 2.5, 2.4]), [Improved, NotImproved, NotImproved, Improved]);
+        assert_eq!(statuses(rule, &[f64::NAN]), [NotImproved]);
     }
 
     #[test]

@@ -1,89 +1,97 @@
-//! Weighted averages of networks, all at once or one after the other.
+//! Weighted averages of networks, of all at once or one after the other.
 use crate::{
     check,
     kernels::{
-        real::vectorized,
-        slices::{self, dense, Held, Loop},
+        cpu::{contiguous, Elements, FloatLoop},
+        simd::vectorized,
     },
     threads,
     weights::{
         compatibility::{self, is_averaged},
-        running::{Precision, Running},
+        running_mean::{Precision, RunningMean},
         NamedTensors, Weights,
     },
     Error, Result,
 };
-use candle_core::{Tensor, WithDType};
+use candle_core::{Result as CandleResult, Tensor, WithDType};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::{array, cmp::Reverse, ops::Range};
 
-/// Numbers of one stretch: a running sum of as many fits into the first or second level of caches.
+/// The number of elements that are summed at a time. Their sums fit into the first or second level of caches.
 const STRETCH: usize = 4096;
-/// Stretches of one piece of parallel work.
+/// The number of elements of one unit of parallel work.
 const PIECE: usize = 64 * STRETCH;
-/// Numbers of a tensor beyond which it is worth several threads; the fewer there are, the better they are spread by
-/// tensors alone.
+/// The size of a tensor, in elements, above which several threads share it. Smaller tensors are distributed whole.
 const LARGE: usize = 1 << 22;
-/// Networks that are added to the sum at a time.
+/// The number of networks that are added to the sums at a time.
 const TOGETHER: usize = 4;
 
-/// How much each network of a run counts in their average. Networks come oldest first, as pools give them, and the
-/// newest counts most. The weights of `n` networks, `i = 1` the oldest (`i = n` the newest):
+/// The weight of each network of a run when they are averaged: the newest counts as much as the others, or more.
+///
+/// A run hands out several networks, for example one at the end of each of the last epochs. A pool lists them oldest first.
+/// [`weights`](Self::weights) gives the weights of `n` networks in that order, with sum 1. In the formulas of the variants
+/// network `i = 1` is the oldest and `i = n` the newest.
+///
+/// [`average`] and [`MergeSpec::average`](crate::merge::MergeSpec::average) use them. Choose [`Uniform`](Self::Uniform) where
+/// the learning rate was constant or cyclic, as in SWA. Choose [`Linear`](Self::Linear) or
+/// [`Exponential`](Self::Exponential) where the networks still improved from epoch to epoch.
 ///
 /// ```
 /// use candle_ensemble::weights::RunWeights;
 ///
-/// assert_eq!(RunWeights::Uniform.of(4)?, [0.25; 4]);
-/// assert_eq!(RunWeights::Linear.of(4)?, [0.1, 0.2, 0.3, 0.4]);
-/// let [older, newer] = RunWeights::Exponential { alpha: 2. }.of(2)?[..] else { unreachable!() };
+/// assert_eq!(RunWeights::Uniform.weights(4)?, [0.25; 4]);
+/// assert_eq!(RunWeights::Linear.weights(4)?, [0.1, 0.2, 0.3, 0.4]);
+/// let [older, newer] = RunWeights::Exponential { alpha: 2. }.weights(2)?[..] else { unreachable!() };
 /// assert!((older / newer - (-0.5f64).exp()).abs() < 1e-15);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
+///
+/// Source: Izmailov et al. (2018), arXiv:1803.05407, for equal weights at the end of a training.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum RunWeights {
-    /// `1/n`.
+    /// `wᵢ = 1/n`: all networks count the same.
     #[default]
     Uniform,
-    /// `i / Σi`: the newest counts `n` times as much as the oldest.
+    /// `wᵢ = i / Σ i`: weights rise in equal steps, and the newest network counts `n` times as much as the oldest.
     Linear,
-    /// `exp(−(n + 1 − i)/α)`, divided by the sum: each counts `exp(1/α)` times as much as the one before it.
+    /// `wᵢ = exp(−(n + 1 − i)/α) / Σ`: each network counts `exp(1/α)` times as much as the one before it.
     Exponential {
-        /// The decay `α`, above 0.
+        /// The decay `α`, above 0 and finite.
         alpha: f64,
     },
-    /// Any, 0 or more, one for each network, oldest first; divided by their sum.
+    /// Given weights, at least 0, one for each network, oldest first. They are divided by their sum.
     Given(Vec<f64>),
 }
 
 impl RunWeights {
-    /// The weights of `n` networks, oldest first; their sum is 1.
+    /// The weights of `n` networks, oldest first. Their sum is 1.
     ///
     /// # Errors
-    /// When there are no networks, `alpha` is not above 0, or the given weights are not `n`, are negative or not
-    /// finite, or are all 0.
-    pub fn of(&self, n: usize) -> Result<Vec<f64>> {
+    /// When `n` is 0, `alpha` is not above 0 and finite, or the given weights are not `n`, are negative or not finite, or
+    /// are all 0.
+    pub fn weights(&self, n: usize) -> Result<Vec<f64>> {
         match self {
-            Self::Uniform => shares(&vec![1.; n], n),
-            Self::Linear => shares(&(1..=n).map(|i| i as f64).collect::<Vec<_>>(), n),
+            Self::Uniform => normalized(&vec![1.; n], n),
+            Self::Linear => normalized(&(1..=n).map(|i| i as f64).collect::<Vec<_>>(), n),
             Self::Exponential { alpha } if *alpha > 0. && alpha.is_finite() => {
-                // Relative to the newest, so that not all of them vanish for a small α.
-                shares(&(0..n).rev().map(|age| (-(age as f64) / alpha).exp()).collect::<Vec<_>>(), n)
+                // Relative to the newest, so that not all of them underflow for a small α.
+                normalized(&(0..n).rev().map(|age| (-(age as f64) / alpha).exp()).collect::<Vec<_>>(), n)
             }
             Self::Exponential { alpha } => Err(Error::invalid("alpha", "above 0 and finite", alpha)),
-            Self::Given(weights) => shares(weights, n),
+            Self::Given(weights) => normalized(weights, n),
         }
     }
 }
 
 /// Weights divided by their sum.
-fn shares(weights: &[f64], n: usize) -> Result<Vec<f64>> {
+fn normalized(weights: &[f64], n: usize) -> Result<Vec<f64>> {
     if n == 0 {
         return Err(Error::invalid("the networks", "at least one", 0));
     }
     check::weights(Some(weights), n, false)?;
-    // Relative to the largest, so that the sum neither overflows nor vanishes.
+    // Relative to the largest, so that the sum neither overflows nor underflows.
     let largest = weights.iter().copied().fold(0., f64::max);
     let sum: f64 = weights.iter().map(|w| w / largest).sum();
     Ok(weights.iter().map(|w| w / largest / sum).collect())
@@ -96,13 +104,26 @@ fn check_weight(weight: f64) -> Result<()> {
     }
 }
 
-/// The weighted mean of networks, `Σ wᵢθᵢ / Σ wᵢ`, name by name.
+/// Averages networks with given weights.
 ///
-/// Sums are in f64 and rounded once, for the halves by way of f32, so the mean of equal networks is that network to
-/// the bit, and the bytes are the same for any number of threads. Integer buffers are those of the last network.
-/// Each input is read once, by all cores.
+/// Formula: `θ = Σ wᵢ θᵢ / Σ wᵢ`, tensor by tensor.
 ///
-/// Source: Izmailov et al. 2018, arXiv:1803.05407; Wortsman et al. 2022, arXiv:2203.05482.
+/// Tensors go by name, and may have any shape. f16, bf16, f32 and f64 tensors keep their dtype; sums are in f64 and rounded
+/// once (by way of f32 for f16 and bf16), so the average of equal networks is that network to the bit. Integer tensors are
+/// those of the last network. The bytes do not depend on the number of threads. Batch-norm's running statistics are averaged
+/// like weights, which is not what the averaged network would measure: re-estimate them afterwards
+/// ([`merge::re_estimate`](crate::merge::re_estimate())).
+///
+/// Use it for networks of one run, for networks that were fine-tuned from one network, and for
+/// [aligned](crate::merge::align) networks. Don't use it for independently trained networks without an alignment: their
+/// average is useless. [`Average`] does the same for networks that do not fit into memory together.
+///
+/// Cost: each network is read once, on all cores.
+///
+/// # Errors
+/// [`Error::Incompatible`] when names, shapes or dtypes differ (the differences are listed). When there are no networks, an
+/// element is NaN or infinite (its tensor is named), or the weights are not one for each network, negative, not finite, or
+/// all 0.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -114,30 +135,42 @@ fn check_weight(weight: f64) -> Result<()> {
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 ///
-/// # Errors
-/// When there are no networks, their names, shapes or dtypes differ (the differences are listed), a number is NaN or
-/// infinite (its tensor is named), or the weights are not one for each, negative, not finite, or all 0.
+/// Source: Izmailov et al. (2018), arXiv:1803.05407; Wortsman et al. (2022), arXiv:2203.05482.
 pub fn average(networks: &[&Weights], weights: &[f64]) -> Result<Weights> {
-    mix(networks, &shares(weights, networks.len())?)
+    mix(networks, &normalized(weights, networks.len())?)
 }
 
-/// The combination `Σ cᵢθᵢ` with coefficients as they are: of any sign, and of any sum.
+/// Adds networks up with given coefficients of any sign and any sum.
 ///
-/// Otherwise as [`average`].
+/// Formula: `θ = Σ cᵢ θᵢ`, tensor by tensor.
+///
+/// Shapes, dtypes and cost are as for [`average`].
+///
+/// Use it for coefficients that need not sum to 1, such as those of a [`LearnedSoup`](crate::merge::LearnedSoup) or a point
+/// beyond two networks. For a mean, [`average`] is safer: it checks the weights.
 ///
 /// # Errors
-/// As [`average`]; when a coefficient is not finite, or a sum is too large for its type.
+/// As [`average`]; when a coefficient is not finite, or a sum exceeds the range of its dtype.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use candle_ensemble::weights::{mix, Weights};
+///
+/// let network = |w: f32| Ok::<_, candle_core::Error>(Weights::from([("w".into(), Tensor::new(&[w], &Device::Cpu)?)]));
+/// assert_eq!(mix(&[&network(3.)?, &network(4.)?], &[2., -1.])?["w"].to_vec1::<f32>()?, [2.]);
+/// # Ok::<(), candle_ensemble::Error>(())
+/// ```
 pub fn mix(networks: &[&Weights], coefficients: &[f64]) -> Result<Weights> {
     check_coefficients(networks, coefficients)?;
     mix_each(networks, &|_| coefficients)
 }
 
-/// One finite coefficient for each of some networks that are alike.
+/// Checks that the networks are compatible and that each has one finite coefficient.
 pub(crate) fn check_coefficients(networks: &[&Weights], coefficients: &[f64]) -> Result<()> {
     compatibility::check(networks)?;
     if coefficients.len() != networks.len() {
         let must = format!("{}, one for each network", networks.len());
-        return Err(Error::invalid("the coefficients", must, coefficients.len()));
+        return Err(Error::invalid("the number of coefficients", must, coefficients.len()));
     }
     match coefficients.iter().find(|c| !c.is_finite()) {
         Some(c) => Err(Error::invalid("a coefficient", "finite", c)),
@@ -145,51 +178,53 @@ pub(crate) fn check_coefficients(networks: &[&Weights], coefficients: &[f64]) ->
     }
 }
 
-/// The combination with coefficients of each tensor's own, by name, of networks that are alike.
+/// As [`mix`], with coefficients for each tensor by name. The networks must be compatible.
 pub(crate) fn mix_each<'c>(
     networks: &[&Weights],
     coefficients: &(dyn Fn(&str) -> &'c [f64] + Sync),
 ) -> Result<Weights> {
-    threads::wide(|| mix_here(networks, coefficients))
+    threads::wide(|| mix_on_current_pool(networks, coefficients))
 }
 
-/// The same, on rayon's present pool.
-fn mix_here<'c>(networks: &[&Weights], coefficients: &(dyn Fn(&str) -> &'c [f64] + Sync)) -> Result<Weights> {
+/// As [`mix_each`], on rayon's current pool of threads.
+fn mix_on_current_pool<'c>(
+    networks: &[&Weights],
+    coefficients: &(dyn Fn(&str) -> &'c [f64] + Sync),
+) -> Result<Weights> {
     let Some(newest) = networks.last() else { return Ok(Weights::new()) };
     let mut all: Vec<(&String, &Tensor)> = newest.iter().collect();
-    // The largest first, taken one by one: none is left for one core alone at the end.
+    // The largest tensors first and one by one, so that no core is left with a large one at the end.
     all.sort_by_key(|(_, tensor)| Reverse(tensor.elem_count()));
     let mixed = all.into_iter().par_bridge().map(|(name, _)| {
         let tensors = networks.iter().filter_map(|network| network.get(name)).collect::<Vec<_>>();
-        Ok((name.clone(), mixed(name, &tensors, coefficients(name))?))
+        Ok((name.clone(), mix_tensors(name, &tensors, coefficients(name))?))
     });
     mixed.collect()
 }
 
-/// The combination of one name's tensors.
-fn mixed(name: &str, tensors: &[&Tensor], coefficients: &[f64]) -> Result<Tensor> {
+/// The linear combination of the tensors of one name.
+fn mix_tensors(name: &str, tensors: &[&Tensor], coefficients: &[f64]) -> Result<Tensor> {
     match tensors.last() {
-        Some(newest) if !is_averaged(newest.dtype()) => Ok(dense(newest)?.copy()?.detach()),
+        Some(newest) if !is_averaged(newest.dtype()) => Ok(contiguous(newest)?.copy()?.detach()),
         Some(newest) => {
-            let tensors = tensors.iter().map(|t| dense(t)).collect::<Result<Vec<_>>>()?;
-            let guards: Vec<_> = tensors.iter().map(Tensor::storage_and_layout).collect();
-            let held: Vec<_> = guards.iter().map(Held::of).collect();
-            let work = Sum { name, held: &held, coefficients, shape: newest.dims() };
-            slices::run(held[0].storage()?, work)
+            let tensors = tensors.iter().map(|t| contiguous(t)).collect::<Result<Vec<_>>>()?;
+            let inputs = tensors.iter().map(Elements::of).collect::<CandleResult<Vec<_>>>()?;
+            let work = WeightedSum { name, inputs: &inputs, coefficients, shape: newest.dims() };
+            inputs[0].run(work)
         }
         None => Err(Error::invalid("the networks", "at least one", 0)),
     }
 }
 
-/// The weighted sum of some tensors.
-struct Sum<'a> {
+/// The weighted sum of the tensors of one name.
+struct WeightedSum<'a> {
     name: &'a str,
-    held: &'a [Held<'a>],
+    inputs: &'a [Elements<'a>],
     coefficients: &'a [f64],
     shape: &'a [usize],
 }
 
-impl Loop for Sum<'_> {
+impl FloatLoop for WeightedSum<'_> {
     type Out = Tensor;
 
     fn run<T: WithDType>(
@@ -198,11 +233,11 @@ impl Loop for Sum<'_> {
         load: impl Fn(T) -> f64 + Copy + Send + Sync,
         store: impl Fn(f64) -> T + Copy + Send + Sync,
     ) -> Result<Tensor> {
-        let inputs = self.held.iter().map(|held| held.numbers::<T>()).collect::<Result<Vec<_>>>()?;
+        let inputs = self.inputs.iter().map(Elements::as_slice).collect::<CandleResult<Vec<&[T]>>>()?;
         let (n, mut finite) = (self.shape.iter().product(), true);
         let c = self.coefficients;
         let out = if n <= LARGE {
-            // Grown rather than zeroed first: its memory is written once.
+            // Extended rather than zeroed first, so that its memory is written once.
             let mut out = Vec::with_capacity(n);
             vectorized(
                 #[inline(always)]
@@ -210,7 +245,7 @@ impl Loop for Sum<'_> {
                     let mut sums = [0.; STRETCH];
                     for start in (0..n).step_by(STRETCH) {
                         let sums = &mut sums[..STRETCH.min(n - start)];
-                        add_up(sums, start, &inputs, c, load);
+                        weighted_sums(sums, start, &inputs, c, load);
                         out.extend(sums.iter().map(|s| store(*s)));
                         finite &= all_finite(&out[start..], load);
                     }
@@ -227,7 +262,7 @@ impl Loop for Sum<'_> {
                         let mut sums = [0.; STRETCH];
                         for (j, out) in piece.chunks_mut(STRETCH).enumerate() {
                             let sums = &mut sums[..out.len()];
-                            add_up(sums, i * PIECE + j * STRETCH, &inputs, c, load);
+                            weighted_sums(sums, i * PIECE + j * STRETCH, &inputs, c, load);
                             for (out, s) in out.iter_mut().zip(&*sums) {
                                 *out = store(*s);
                             }
@@ -241,16 +276,16 @@ impl Loop for Sum<'_> {
             out
         };
         if !finite {
-            return Err(self.complaint(&inputs, load));
+            return Err(self.not_finite(&inputs, load));
         }
         Ok(Tensor::from_vec(out, self.shape, &candle_core::Device::Cpu)?)
     }
 }
 
-impl Sum<'_> {
-    /// Why the sum is not finite.
+impl WeightedSum<'_> {
+    /// The error for a sum that is not finite: it names the network, or the range of the dtype.
     #[cold]
-    fn complaint<T: WithDType>(&self, inputs: &[&[T]], load: impl Fn(T) -> f64) -> Error {
+    fn not_finite<T: WithDType>(&self, inputs: &[&[T]], load: impl Fn(T) -> f64) -> Error {
         for (number, input) in inputs.iter().enumerate() {
             if let Some(x) = input.iter().map(|x| load(*x)).find(|x| !x.is_finite()) {
                 return Error::invalid(format!("{} of network {number}", self.name), "finite", x);
@@ -261,60 +296,66 @@ impl Sum<'_> {
     }
 }
 
-/// Puts the weighted sums of `inputs`, from `start` on, into `sums`.
+/// Writes the weighted sums of the elements of `inputs` from `start` on into `sums`.
 #[inline(always)]
-fn add_up<T: Copy>(
+fn weighted_sums<T: Copy>(
     sums: &mut [f64],
     start: usize,
     inputs: &[&[T]],
     coefficients: &[f64],
     load: impl Fn(T) -> f64 + Copy,
 ) {
-    let (mut first, stretch) = (true, start..start + sums.len());
+    let (mut first, range) = (true, start..start + sums.len());
     for (inputs, c) in inputs.chunks(TOGETHER).zip(coefficients.chunks(TOGETHER)) {
         match inputs.len() {
-            4 => add_some::<_, 4>(sums, first, inputs, &stretch, c, load),
-            3 => add_some::<_, 3>(sums, first, inputs, &stretch, c, load),
-            2 => add_some::<_, 2>(sums, first, inputs, &stretch, c, load),
-            _ => add_some::<_, 1>(sums, first, inputs, &stretch, c, load),
+            4 => add_inputs::<_, 4>(sums, first, inputs, &range, c, load),
+            3 => add_inputs::<_, 3>(sums, first, inputs, &range, c, load),
+            2 => add_inputs::<_, 2>(sums, first, inputs, &range, c, load),
+            _ => add_inputs::<_, 1>(sums, first, inputs, &range, c, load),
         }
         first = false;
     }
 }
 
-/// Adds the products of `N` inputs in one go, one after the other.
+/// Adds the weighted elements of `N` inputs to the sums in one pass. The first pass writes the sums.
 #[inline(always)]
-fn add_some<T: Copy, const N: usize>(
+fn add_inputs<T: Copy, const N: usize>(
     sums: &mut [f64],
     first: bool,
     inputs: &[&[T]],
-    stretch: &Range<usize>,
+    range: &Range<usize>,
     c: &[f64],
     load: impl Fn(T) -> f64 + Copy,
 ) {
     let n = sums.len();
     let (x, c): ([&[T]; N], [f64; N]) =
-        (array::from_fn(|i| &inputs[i][stretch.clone()][..n]), array::from_fn(|i| c[i]));
+        (array::from_fn(|i| &inputs[i][range.clone()][..n]), array::from_fn(|i| c[i]));
     let after = |sum: f64, j: usize| (1..N).fold(sum, |sum, i| sum + c[i] * load(x[i][j]));
     if first {
-        // Put, not added: 0 + −0 would lose a sign.
+        // Written, not added to 0, because 0 + −0 would lose the sign.
         (0..n).for_each(|j| sums[j] = after(c[0] * load(x[0][j]), j));
     } else {
         (0..n).for_each(|j| sums[j] = after(sums[j] + c[0] * load(x[0][j]), j));
     }
 }
 
-/// Whether all of them are finite.
+/// Whether all elements are finite.
 #[inline(always)]
 fn all_finite<T: Copy>(numbers: &[T], load: impl Fn(T) -> f64) -> bool {
-    // Not `all`, which stops at the first and so goes one by one.
+    // Not `all`, which stops early and therefore cannot be vectorized.
     numbers.iter().fold(0, |beyond, x| beyond | u64::from(!load(*x).is_finite())) == 0
 }
 
-/// A weighted mean of networks that come one after the other: one network's worth of memory, in f64, however many
-/// there are.
+/// Averages networks that come one after the other, with given weights.
 ///
-/// Gives what [`average`] gives, to rounding.
+/// Formula: `θ̄ ← θ̄ + (θ − θ̄)·w/Σ w`. The result equals that of [`average`], to rounding.
+///
+/// Shapes and dtypes are as for [`average`].
+///
+/// Use it for more networks than fit into memory, for example read from files. [`Swa`](crate::weights::Swa) does the same with
+/// equal weights in f32, at half the memory, and can be saved.
+///
+/// Cost: memory for one network in f64; a push is one pass over the weights.
 ///
 /// ```
 /// # use candle_core::{Device, Tensor};
@@ -322,14 +363,14 @@ fn all_finite<T: Copy>(numbers: &[T], load: impl Fn(T) -> f64) -> bool {
 /// # let network = |w: f32| Ok::<_, candle_core::Error>(Weights::from([("w".into(), Tensor::new(&[w], &Device::Cpu)?)]));
 /// let mut mean = Average::new();
 /// for (i, weight) in [1., 2., 1.].into_iter().enumerate() {
-///     mean.push(&network(i as f32)?, weight)?; // read from a file, say
+///     mean.push(&network(i as f32)?, weight)?; // in practice, read from a file
 /// }
 /// assert_eq!(mean.weights()?["w"].to_vec1::<f32>()?, [1.]);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 #[derive(Debug)]
 pub struct Average {
-    running: Running,
+    running: RunningMean,
     sum: f64,
 }
 
@@ -340,17 +381,17 @@ impl Default for Average {
 }
 
 impl Average {
-    /// Of no network yet.
+    /// An average of no networks.
     #[must_use]
     pub fn new() -> Self {
-        Self { running: Running::new(Precision::Double), sum: 0. }
+        Self { running: RunningMean::new(Precision::Double), sum: 0. }
     }
 
-    /// Adds a network that counts `weight`, 0 or more: `θ̄ ← θ̄ + (θ − θ̄)·w/Σw`.
+    /// Adds a network with this weight, at least 0.
     ///
     /// # Errors
-    /// When the weight is negative or not finite, or the network is unlike those before it; the mean is then as it
-    /// was.
+    /// When the weight is negative or not finite. [`Error::Incompatible`] when the network's names, shapes or dtypes differ
+    /// from those of the networks before it. The average is unchanged then.
     pub fn push(&mut self, network: &impl NamedTensors, weight: f64) -> Result<()> {
         check_weight(weight)?;
         let sum = self.sum + weight;
@@ -362,16 +403,16 @@ impl Average {
         Ok(())
     }
 
-    /// How many networks there were.
+    /// The number of networks that were added.
     #[must_use]
-    pub fn count(&self) -> u64 {
+    pub fn count(&self) -> usize {
         self.running.count()
     }
 
-    /// The mean, in the networks' own dtypes.
+    /// The average, in the dtypes of the networks.
     ///
     /// # Errors
-    /// When there was no network of a weight above 0, or a number is NaN or infinite (its tensor is named).
+    /// When no network with a weight above 0 was added, or an element of a tensor, which is named, is NaN or infinite.
     pub fn weights(&self) -> Result<Weights> {
         if self.sum == 0. {
             return Err(Error::invalid("the sum of the networks' weights", "above 0", 0));
@@ -406,7 +447,7 @@ mod tests {
         tensor.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
     }
 
-    /// Σ wᵢxᵢ / Σ wᵢ in f64, number by number.
+    /// `Σ wᵢ xᵢ / Σ wᵢ` in f64, element by element.
     fn plain(networks: &[&Weights], weights: &[f64], name: &str) -> Vec<f64> {
         let columns: Vec<Vec<f64>> = networks.iter().map(|n| numbers(&n[name])).collect();
         let sum: f64 = weights.iter().sum();
@@ -417,7 +458,7 @@ mod tests {
     const SHAPES: [&[usize]; 4] = [&[3, 5], &[], &[STRETCH * 2 + 7], &[0]];
 
     #[test]
-    fn is_the_mean_in_f64_rounded_once() -> Result<()> {
+    fn the_average_is_computed_in_f64_and_rounded_once() -> Result<()> {
         for n in 1..=9 {
             let networks: Vec<_> = (0..n).map(|i| noise(i, &SHAPES)).collect();
             let networks: Vec<&Weights> = networks.iter().collect();
@@ -434,7 +475,7 @@ mod tests {
                     assert!((got - exact).abs() <= most && (streamed - exact).abs() <= most, "{got} {exact}");
                 }
             }
-            assert_eq!(one_by_one.count(), n);
+            assert_eq!(one_by_one.count() as u64, n);
         }
         Ok(())
     }
@@ -448,14 +489,14 @@ mod tests {
         let expected = bits(&average(&networks, &weights)?);
         for threads in 1..=3 {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            let shares = shares(&weights, 6)?;
-            assert_eq!(bits(&pool.install(|| mix_here(&networks, &|_| &shares))?), expected);
+            let shares = normalized(&weights, 6)?;
+            assert_eq!(bits(&pool.install(|| mix_on_current_pool(&networks, &|_| &shares))?), expected);
         }
         Ok(())
     }
 
     #[test]
-    fn one_network_and_equal_networks_are_themselves_to_the_bit() -> Result<()> {
+    fn the_average_of_equal_networks_is_the_network_to_the_bit() -> Result<()> {
         let mut network = noise(1, &SHAPES);
         network.insert(
             "zero".into(),
@@ -470,7 +511,7 @@ mod tests {
                 assert!(bits(&all) == bits(&network), "{n} {dtype:?}");
                 let mut mean = Average::new();
                 (0..n).try_for_each(|_| mean.push(&network, 3.7))?;
-                // One by one, the sign of a zero is lost.
+                // Added one by one, the sign of a zero is lost.
                 mean.weights()?.iter().for_each(|(name, t)| assert_eq!(numbers(t), numbers(&network[name])));
             }
         }
@@ -478,7 +519,7 @@ mod tests {
     }
 
     #[test]
-    fn halves_are_cast_back_and_integers_are_the_newest() -> Result<()> {
+    fn dtypes_are_kept_and_integers_are_the_newest() -> Result<()> {
         let network = |w: [f32; 2], steps: u32, dtype| -> Result<Weights> {
             let w = Tensor::new(&w, &Device::Cpu)?.to_dtype(dtype)?;
             Ok(Weights::from([("w".into(), w), ("steps".into(), Tensor::new(steps, &Device::Cpu)?)]))
@@ -496,7 +537,7 @@ mod tests {
     }
 
     #[test]
-    fn views_are_read_as_what_they_show() -> Result<()> {
+    fn views_are_read_in_their_own_order() -> Result<()> {
         let all = Tensor::arange(0f32, 24., &Device::Cpu)?.reshape((4, 6))?;
         let one = |t: Tensor| Weights::from([("w".to_string(), t)]);
         let (a, b) =
@@ -508,7 +549,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_number_is_named() -> Result<()> {
+    fn a_tensor_with_nan_or_infinity_is_named() -> Result<()> {
         let one = |w: f32| {
             Ok::<_, Error>(Weights::from([("head.w".to_string(), Tensor::new(&[1., w], &Device::Cpu)?)]))
         };
@@ -543,14 +584,14 @@ mod tests {
         assert!(mean.push(&a, -1.).is_err() && mean.push(&a, f64::NAN).is_err() && mean.count() == 0);
         mean.push(&a, 0.)?;
         assert!(mean.weights().is_err());
-        // Weights near the ends of what f64 holds.
+        // Weights near the limits of f64.
         assert_eq!(bits(&average(&[&a, &a], &[f64::MAX, f64::MAX])?), bits(&a));
         assert_eq!(bits(&average(&[&a, &a], &[5e-324, 0.])?), bits(&a));
         Ok(())
     }
 
     #[test]
-    fn a_network_without_weight_leaves_no_trace() -> Result<()> {
+    fn a_network_with_weight_zero_has_no_influence() -> Result<()> {
         let one = |w: f32| Weights::from([("w".to_string(), Tensor::new(&[w], &Device::Cpu).unwrap())]);
         let mut mean = Average::new();
         mean.push(&one(1e30), 0.)?;
@@ -569,7 +610,7 @@ mod tests {
     }
 
     #[test]
-    fn run_weights_are_those_of_their_formulas() -> Result<()> {
+    fn run_weights_match_their_formulas() -> Result<()> {
         // Newest first: i/n for i = n…1, and exp(−i/α) for i = 1…n, each divided by its sum.
         for n in 1..=12usize {
             let normal = |mut w: Vec<f64>| {
@@ -580,31 +621,31 @@ mod tests {
             };
             let linear = normal((1..=n).rev().map(|i| i as f64 / n as f64).collect());
             let exponential = normal((1..=n).map(|i| (-(i as f64) / 2.).exp()).collect());
-            for (rule, expected) in
+            for (scheme, expected) in
                 [(RunWeights::Linear, linear), (RunWeights::Exponential { alpha: 2. }, exponential)]
             {
-                let got = rule.of(n)?;
+                let got = scheme.weights(n)?;
                 assert!(
                     got.iter().zip(&expected).all(|(g, e)| (g - e).abs() < 1e-15),
                     "{got:?} {expected:?}"
                 );
             }
         }
-        assert_eq!(RunWeights::Exponential { alpha: 1e-6 }.of(3)?, [0., 0., 1.]);
-        assert_eq!(RunWeights::Given(vec![1., 3.]).of(2)?, [0.25, 0.75]);
-        assert!(RunWeights::Given(vec![1.]).of(2).is_err());
+        assert_eq!(RunWeights::Exponential { alpha: 1e-6 }.weights(3)?, [0., 0., 1.]);
+        assert_eq!(RunWeights::Given(vec![1., 3.]).weights(2)?, [0.25, 0.75]);
+        assert!(RunWeights::Given(vec![1.]).weights(2).is_err());
         for alpha in [0., -1., f64::NAN, f64::INFINITY] {
-            assert!(RunWeights::Exponential { alpha }.of(2).is_err());
+            assert!(RunWeights::Exponential { alpha }.weights(2).is_err());
         }
-        assert!(RunWeights::Uniform.of(0).is_err());
+        assert!(RunWeights::Uniform.weights(0).is_err());
         Ok(())
     }
 
     proptest! {
         #[test]
-        fn run_weights_sum_to_one_and_grow(n in 1..200usize, alpha in 0.01..100f64) {
-            for rule in [RunWeights::Uniform, RunWeights::Linear, RunWeights::Exponential { alpha }] {
-                let weights = rule.of(n).unwrap();
+        fn run_weights_sum_to_one_and_never_fall(n in 1..200usize, alpha in 0.01..100f64) {
+            for scheme in [RunWeights::Uniform, RunWeights::Linear, RunWeights::Exponential { alpha }] {
+                let weights = scheme.weights(n).unwrap();
                 prop_assert!((weights.iter().sum::<f64>() - 1.).abs() < 1e-12);
                 prop_assert!(weights.windows(2).all(|w| w[0] <= w[1]));
             }

@@ -1,4 +1,4 @@
-//! Batch-norm's running statistics, measured over rows by any network's forward pass.
+//! Re-estimation of batch-norm's running statistics, for any network with a forward pass.
 use crate::{
     weights::{Vars, Weights},
     Error, Result,
@@ -6,10 +6,11 @@ use crate::{
 use candle_core::{DType, Result as CandleResult, Tensor};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What a network that lives in `vars` puts out for some rows, in training mode.
+/// The output of a network in training mode for some rows.
 type Forward<'a> = dyn Fn(&[u32]) -> Result<Tensor> + 'a;
 
-/// The same for any network: `forward` runs it over each of `parts`. Its variables are left as the last pass did.
+/// The weights with their running statistics re-estimated over the rows of `parts`. `forward` runs the network whose
+/// variables are `vars`; they are left as the last pass set them. See [`merge::re_estimate`](crate::merge::re_estimate()).
 pub(crate) fn re_estimate_by(
     vars: &Vars,
     weights: &Weights,
@@ -18,24 +19,24 @@ pub(crate) fn re_estimate_by(
 ) -> Result<Weights> {
     vars.load(weights)?;
     let Some(first) = parts.first() else { return Ok(weights.clone()) };
-    let meter = Meter::find(vars, weights, || forward(first))?;
-    if meter.buffers.is_empty() {
+    let statistics = Statistics::find(vars, weights, || forward(first))?;
+    if statistics.buffers.is_empty() {
         return Ok(weights.clone());
     }
-    let momenta = meter.momenta(vars, || forward(first))?;
+    let momenta = statistics.momenta(vars, || forward(first))?;
     let mut joined: BTreeMap<&str, Joined> = BTreeMap::new();
     for part in parts {
-        meter.set(vars, Tensor::zeros_like)?;
+        statistics.set(vars, Tensor::zeros_like)?;
         drop(forward(part)?);
         let found = vars.snapshot()?;
-        let statistics = momenta.iter().map(|(name, momentum)| {
+        let of_batch = momenta.iter().map(|(name, momentum)| {
             let all: Vec<f64> = found.get(name.as_str()).map_or(Ok(vec![]), numbers)?;
             Ok((name.as_str(), all.into_iter().map(|x| x / momentum).collect()))
         });
-        let statistics: BTreeMap<&str, Vec<f64>> = statistics.collect::<Result<_>>()?;
-        for (name, values) in &statistics {
-            let counted = meter.positions.get(*name).copied().unwrap_or(1.) * part.len() as f64;
-            match mean_of(name).map(|mean| statistics.get(mean.as_str())) {
+        let of_batch: BTreeMap<&str, Vec<f64>> = of_batch.collect::<Result<_>>()?;
+        for (name, values) in &of_batch {
+            let counted = statistics.positions.get(*name).copied().unwrap_or(1.) * part.len() as f64;
+            match mean_of(name).map(|mean| of_batch.get(mean.as_str())) {
                 Some(means) => joined.entry(name).or_default().variance(counted, values, means),
                 None => joined.entry(name).or_default().mean(part.len() as f64, values),
             }
@@ -55,21 +56,21 @@ pub(crate) fn re_estimate_by(
     Ok(all)
 }
 
-/// The running statistics of a network.
-struct Meter {
+/// The running statistics of a network, found by running it.
+struct Statistics {
     buffers: BTreeSet<String>,
-    /// Numbers of a channel in each row, for variances.
+    /// The number of elements of a channel in each row, for variances.
     positions: BTreeMap<String, f64>,
     weights: Weights,
 }
 
-impl Meter {
-    /// What a training pass changes. A statistic that happens to be what the batch gives stays as it is, so there is
-    /// a second pass, with everything that no gradient reaches moved.
+impl Statistics {
+    /// Finds the variables that a training pass changes. A statistic that happens to equal that of the batch does not
+    /// change, so there is a second pass, for which every variable that no gradient reaches is moved.
     fn find(vars: &Vars, weights: &Weights, forward: impl Fn() -> Result<Tensor>) -> Result<Self> {
         let output = forward()?;
         let nodes = output.sorted_nodes();
-        let mut meter =
+        let mut statistics =
             Self { buffers: BTreeSet::new(), positions: BTreeMap::new(), weights: weights.clone() };
         let first = vars.snapshot()?;
         let mut moved = weights.clone();
@@ -85,11 +86,11 @@ impl Meter {
         for (from, to) in [(weights, &first), (&moved, &second)] {
             for (name, tensor) in from.iter().filter(|(_, tensor)| tensor.dtype().is_float()) {
                 if to.get(name).map_or(Ok(vec![]), bits)? != bits(tensor)? {
-                    meter.buffers.insert(name.clone());
+                    statistics.buffers.insert(name.clone());
                 }
             }
         }
-        let variances = meter.buffers.iter().filter(|name| mean_of(name).is_some());
+        let variances = statistics.buffers.iter().filter(|name| mean_of(name).is_some());
         let rows = output.dims().first().copied().unwrap_or(1).max(1) as f64;
         for name in variances {
             let scale = format!("{}weight", name.trim_end_matches("running_var"));
@@ -101,14 +102,14 @@ impl Meter {
                 });
                 if let Some(broad) = broad {
                     let each = broad.elem_count() as f64 / channels as f64 / rows;
-                    meter.positions.insert(name.clone(), each);
+                    statistics.positions.insert(name.clone(), each);
                 }
             }
         }
-        Ok(meter)
+        Ok(statistics)
     }
 
-    /// Sets the statistics to `f` of them, and everything else to what was given.
+    /// Sets the statistics to `f` of the given ones, and all other variables to the given weights.
     fn set(&self, vars: &Vars, f: impl Fn(&Tensor) -> CandleResult<Tensor>) -> Result<()> {
         let mut all = self.weights.clone();
         for (_, tensor) in all.iter_mut().filter(|(name, _)| self.buffers.contains(*name)) {
@@ -117,7 +118,8 @@ impl Meter {
         vars.load(&all)
     }
 
-    /// Each statistic's momentum: a huge old value comes back times `1 − m`, and drowns what the batch adds.
+    /// The momentum `m` of each statistic. From a huge old value, the pass leaves `1 − m` times that value, beside which the
+    /// statistic of the batch is negligible.
     fn momenta(&self, vars: &Vars, forward: impl Fn() -> Result<Tensor>) -> Result<BTreeMap<String, f64>> {
         const HUGE: f64 = (1u64 << 60) as f64;
         self.set(vars, |tensor| tensor.zeros_like()? + HUGE)?;
@@ -144,18 +146,18 @@ impl Meter {
     }
 }
 
-/// The number with the fewest digits within `rounding` of `x`: a momentum is a constant that someone wrote.
-fn shortest(x: f64, rounding: f64) -> f64 {
+/// The number with the fewest digits within `rounding` of `x`: the momentum as it is written in a program.
+pub(crate) fn shortest(x: f64, rounding: f64) -> f64 {
     let rounded = |digits: usize| format!("{x:.digits$e}").parse::<f64>().ok();
     (0..17).filter_map(rounded).find(|short| (short - x).abs() <= rounding && *short > 0.).unwrap_or(x)
 }
 
-/// The name of the mean that goes with a variance.
+/// The name of the running mean that belongs to a running variance.
 fn mean_of(name: &str) -> Option<String> {
     name.strip_suffix("running_var").map(|layer| format!("{layer}running_mean"))
 }
 
-/// Batches joined.
+/// The statistics of several batches, joined.
 #[derive(Default)]
 struct Joined {
     count: f64,
@@ -172,7 +174,7 @@ impl Joined {
         }
     }
 
-    /// Sums of squares around the common mean; around 0 where the layer does not subtract one.
+    /// Adds the variance of a batch: sums of squares around the common mean, or around 0 for a layer without means.
     fn variance(&mut self, count: f64, variances: &[f64], means: Option<&Vec<f64>>) {
         let (before, all) = (self.count, self.count + count);
         self.squares.resize(variances.len(), 0.);
@@ -193,10 +195,10 @@ impl Joined {
     }
 }
 
-fn numbers(tensor: &Tensor) -> Result<Vec<f64>> {
+pub(crate) fn numbers(tensor: &Tensor) -> Result<Vec<f64>> {
     Ok(tensor.detach().to_dtype(DType::F64)?.flatten_all()?.to_vec1()?)
 }
 
-fn bits(tensor: &Tensor) -> Result<Vec<u64>> {
+pub(crate) fn bits(tensor: &Tensor) -> Result<Vec<u64>> {
     Ok(numbers(tensor)?.into_iter().map(f64::to_bits).collect())
 }

@@ -1,4 +1,4 @@
-//! Whether networks may be averaged: the same names, shapes and dtypes.
+//! Whether networks can be averaged or merged: their tensors need the same names, shapes and dtypes.
 use crate::{
     weights::{Vars, Weights},
     Error, Result,
@@ -11,30 +11,32 @@ use std::{
     fmt,
 };
 
-/// Differences that an error lists; it counts the others.
+/// The most differences that an error lists. It counts the others.
 const LISTED: usize = 20;
 
-/// What has tensors by name: weights, a member, a model's variables.
+/// A collection of tensors by name: [`Weights`], a hash map, [`Vars`], or a candle `VarMap`.
+///
+/// The averages that follow a training ([`Swa`](crate::weights::Swa), [`Ema`](crate::weights::Ema)) accept any of these.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
 /// use candle_ensemble::weights::{NamedTensors, Weights};
 ///
 /// let weights = Weights::from([("w".into(), Tensor::zeros((2, 3), candle_core::DType::F32, &Device::Cpu)?)]);
-/// let mut numbers = 0;
-/// weights.each(&mut |_, tensor| Ok(numbers += tensor.elem_count()))?;
-/// assert_eq!(numbers, 6);
+/// let mut elements = 0;
+/// weights.each(&mut |_, tensor| Ok(elements += tensor.elem_count()))?;
+/// assert_eq!(elements, 6);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 pub trait NamedTensors: Sync {
     /// Calls `visit` with each name and its tensor, in any order.
     ///
     /// # Errors
-    /// The first that `visit` returns.
+    /// The first error that `visit` returns.
     fn each(&self, visit: &mut Visit<'_>) -> Result<()>;
 }
 
-/// What is done with each tensor.
+/// The function that is called with each tensor.
 pub(crate) type Visit<'a> = dyn FnMut(&str, &Tensor) -> Result<()> + Send + 'a;
 
 impl NamedTensors for Weights {
@@ -69,22 +71,23 @@ impl<N: NamedTensors + ?Sized> NamedTensors for &N {
     }
 }
 
-/// Batch-norm's running statistics: what candle keeps among the variables though no gradient reaches it.
+/// Whether a tensor is a running statistic of batch-norm, which candle keeps among the variables although no gradient
+/// reaches it.
 pub(crate) fn is_statistic(name: &str) -> bool {
     name.ends_with("running_mean") || name.ends_with("running_var")
 }
 
-/// Whether a network has any.
+/// Whether a network has running statistics of batch-norm.
 pub(crate) fn has_statistics(weights: &Weights) -> bool {
     weights.keys().any(|name| is_statistic(name))
 }
 
-/// Computed with, rather than copied.
+/// Whether tensors of this dtype are averaged. Others are copied.
 pub(crate) fn is_averaged(dtype: DType) -> bool {
     matches!(dtype, DType::F16 | DType::BF16 | DType::F32 | DType::F64)
 }
 
-/// What a tensor is, known before any of its numbers is read.
+/// The dtype and the shape of a tensor, known before any of its elements is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Kind {
     pub(crate) dtype: Dtype,
@@ -103,15 +106,15 @@ impl fmt::Display for Kind {
     }
 }
 
-/// What the tensors are, by name.
+/// Dtypes and shapes of a network's tensors, by name.
 pub(crate) type Kinds = BTreeMap<String, Kind>;
 
-/// What these tensors are.
+/// The dtypes and shapes of these tensors.
 pub(crate) fn kinds<'a>(tensors: impl Iterator<Item = (&'a String, &'a Tensor)>) -> Kinds {
     tensors.map(|(name, tensor)| (name.clone(), Kind::of(tensor))).collect()
 }
 
-/// How `other` differs from what a model has.
+/// The differences of `other` from a model, one a line.
 pub(crate) fn differences(model: &Kinds, other: &Kinds) -> Vec<String> {
     let here = model.iter().filter_map(|(name, kind)| match other.get(name) {
         None => Some(format!("{name} is missing")),
@@ -122,7 +125,7 @@ pub(crate) fn differences(model: &Kinds, other: &Kinds) -> Vec<String> {
     here.chain(beyond.map(|name| format!("{name} is not of this model"))).collect()
 }
 
-/// The networks must have the same names, shapes and dtypes as the first of them.
+/// Checks that all networks have the names, shapes and dtypes of the first one.
 pub(crate) fn check(networks: &[&Weights]) -> Result<()> {
     let Some((first, others)) = networks.split_first() else {
         return Err(Error::invalid("the networks", "at least one", 0));
@@ -130,22 +133,21 @@ pub(crate) fn check(networks: &[&Weights]) -> Result<()> {
     let model = kinds(first.iter());
     let mut found = vec![];
     for (number, network) in others.iter().enumerate() {
-        let of_this = differences(&model, &kinds(network.iter()));
-        found.extend(of_this.into_iter().map(|what| format!("network {}: {what}", number + 1)));
+        let its = differences(&model, &kinds(network.iter()));
+        found.extend(its.into_iter().map(|what| format!("network {}: {what}", number + 1)));
     }
-    unlike(&found)
+    refuse_differences(&found)
 }
 
-/// An error that lists the differences, if there are any.
-pub(crate) fn unlike(differences: &[String]) -> Result<()> {
+/// [`Error::Incompatible`] with the differences, if there are any.
+pub(crate) fn refuse_differences(differences: &[String]) -> Result<()> {
     if differences.is_empty() {
         return Ok(());
     }
-    let must = "alike in the names, shapes and dtypes of their tensors";
-    Err(Error::invalid("the networks", must, format!("not: {}", list(differences))))
+    Err(Error::Incompatible { what: "the networks".into(), why: list(differences) })
 }
 
-/// The differences in one line of bounded length.
+/// The differences in one line, of which at most [`LISTED`] are spelled out.
 pub(crate) fn list(differences: &[String]) -> String {
     let shown = differences.iter().take(LISTED).cloned().collect::<Vec<_>>().join("; ");
     match differences.len().saturating_sub(LISTED) {
@@ -185,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_list_is_cut() {
+    fn a_long_list_is_shortened() {
         let many: Weights = (0..5000)
             .map(|i| (format!("layer{i}"), Tensor::zeros(1, DType::F32, &Device::Cpu).unwrap()))
             .collect();

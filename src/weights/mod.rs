@@ -1,19 +1,28 @@
-//! Named tensors: what a network's weights are, whether two networks' weights go together, averages of them, and
-//! how they are drawn before training.
+//! The weights of networks, as named tensors.
+//!
+//! [`Weights`] holds the tensors of a network by name. This module draws initial weights from a seed ([`fresh`]), averages
+//! networks ([`average`], [`Average`], [`mix`]), and follows a training with an average ([`Swa`], [`Ema`]). Networks can be
+//! averaged if their tensors have the same names, shapes and dtypes; otherwise an
+//! [`Error::Incompatible`](crate::Error::Incompatible) lists the differences.
 pub(crate) mod average;
 pub(crate) mod batch_norm;
 pub(crate) mod compatibility;
+mod ema;
 pub(crate) mod init;
-pub(crate) mod running;
+pub(crate) mod running_mean;
 pub(crate) mod strict;
+mod swa;
+mod vars;
 
 pub use average::{average, mix, Average, RunWeights};
 pub use compatibility::NamedTensors;
-pub use init::{fresh, InitScheme, SeededInit, Vars};
-pub use running::{Ema, Swa, WarmUp};
+pub use ema::{Ema, WarmUp};
+pub use init::{fresh, InitScheme, SeededInit};
+pub use swa::Swa;
+pub use vars::Vars;
 
 use candle_core::Tensor;
 use std::collections::BTreeMap;
 
-/// Tensors by name, in one order for every walk over them.
+/// The tensors of a network by name, in the order of names.
 pub type Weights = BTreeMap<String, Tensor>;

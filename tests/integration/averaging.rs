@@ -46,7 +46,7 @@ fn swa_is_the_mean_of_the_epochs_it_names() -> Result<()> {
     {
         let run = Session::new(&plain, &data).fit(&taken, 5)?;
         let networks: Vec<&Weights> = run.members().iter().map(|m| &m.weights).collect();
-        let expected = average(&networks, &RunWeights::Uniform.of(networks.len())?)?;
+        let expected = average(&networks, &RunWeights::Uniform.weights(networks.len())?)?;
         let averaging = trainer().averaging(Averaging::Swa { start, every });
         let pool = Session::new(&averaging, &data).fit(&MultiRun::new(1), 5)?;
         assert_close(&pool.members()[0].weights, &expected, 2e-7);

@@ -109,7 +109,7 @@ impl Observer for Tally {
             Event::BuildStarted { .. } => "build started",
             Event::RunStarted { .. } => "run started",
             Event::EpochEnded { .. } => "epoch",
-            Event::MemberTaken { .. } => "member",
+            Event::MemberCollected { .. } => "member",
             Event::RunFinished { .. } => "run finished",
             Event::BuildFinished => "build finished",
             _ => "other",

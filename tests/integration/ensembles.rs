@@ -7,8 +7,7 @@ use candle_ensemble::{
         Combiner, FittedCombiner, GeometricMean, HardVote, Mean, Median,
     },
     data::{Inputs, Task, TensorDataset},
-    network::*,
-    plan::{Plan, *},
+    plan::*,
     predictions::Predictions,
     store::MemoryStore,
     strategy::{Bagging, KFold, MultiRun},
@@ -46,7 +45,7 @@ fn grow<N: Network, C: Combiner>(
 fn ensembles_and_what_they_are_made_of_cross_threads() {
     fn crosses<T: Send + Sync>() {}
     crosses::<Ensemble<Linear, Mean>>();
-    crosses::<Ensemble<Linear, <Stack<stack::Linear> as Combiner>::FittedCombiner>>();
+    crosses::<Ensemble<Linear, <Stack<stack::Linear> as Combiner>::Fitted>>();
     crosses::<Member>();
     crosses::<Plan>();
     crosses::<Error>();
@@ -221,7 +220,7 @@ fn networks_of_several_inputs_train_and_predict() {
         .optimizer(Optimizer::adam(5e-2))
         .epochs(60);
     let plan = Session::new(&trainer, &data).plan(&Bagging::new(3), 1).unwrap();
-    let plan = plan.reserve(0.3, &data, 2.into()).unwrap();
+    let plan = plan.reserve(0.3, &data, 2).unwrap();
     let session = Session::new(&trainer, &data);
     for predicted in [
         session.train(&plan).unwrap().combine(&Mean).unwrap().predict(&inputs).unwrap(),
@@ -479,11 +478,11 @@ fn a_refit_network_speaks_for_its_folds_at_inference_and_has_no_part_in_what_is_
     let session = Session::new(&trainer, &data);
     let grown = |builder: &KFold, reserve: bool| {
         let plan = session.plan(builder, 5).unwrap();
-        let plan = if reserve { plan.reserve(0.2, &data, 6.into()).unwrap() } else { plan };
+        let plan = if reserve { plan.reserve(0.2, &data, 6).unwrap() } else { plan };
         session.train(&plan).unwrap()
     };
     for reserve in [false, true] {
-        let (mean, refit) = (grown(&KFold::new(4), reserve), grown(&KFold::new(4).refit(), reserve));
+        let (mean, refit) = (grown(&KFold::new(4), reserve), grown(&KFold::new(4).refit(true), reserve));
         assert_eq!((mean.members().len(), refit.members().len(), refit.slots()), (4, 5, 1));
         let held_out =
             |pool: &Pool<'_, _>| pool.held_out().unwrap().predictions().values().flatten_all().unwrap();
@@ -492,14 +491,14 @@ fn a_refit_network_speaks_for_its_folds_at_inference_and_has_no_part_in_what_is_
         assert_eq!(refit.held_out().unwrap().costs(), [3.]);
         let seen = if reserve { 48 } else { 60 };
         assert_eq!(refit.members()[4].record.seen.len(), seen);
-        let alone = refit.members_apart(&x).unwrap().values().get(4).unwrap();
+        let alone = refit.predictions_per_member(&x).unwrap().values().get(4).unwrap();
         let rule = Stack::new(stack::Ridge::new(1.));
         let (by_mean, ensemble) = (mean.combine(&rule).unwrap(), refit.combine(&rule).unwrap());
-        assert_eq!(ensemble.head(), by_mean.head(), "the rule learns from the fold models");
+        assert_eq!(ensemble.fitted(), by_mean.fitted(), "the rule learns from the fold models");
         let predicted = ensemble.member_predictions(&x).unwrap().get(0).unwrap();
         assert_eq!(predicted.to_vec2::<f32>().unwrap(), alone.to_vec2::<f32>().unwrap());
         assert_eq!(ensemble.members().len(), 1);
-        let back = Ensemble::<_, <Stack<stack::Ridge> as Combiner>::FittedCombiner>::from_bytes(
+        let back = Ensemble::<_, <Stack<stack::Ridge> as Combiner>::Fitted>::from_bytes(
             &ensemble.to_bytes().unwrap(),
             &trainer,
             &Device::Cpu,

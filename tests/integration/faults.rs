@@ -249,7 +249,7 @@ fn a_broken_manifest_is_named_and_written_anew_once_removed() {
 }
 
 /// Of a run that has done so many epochs.
-fn checkpoint(epochs: u32) -> Checkpoint {
+fn checkpoint(epochs: usize) -> Checkpoint {
     let record = |epoch| EpochRecord {
         epoch,
         learning_rate: 0.1,
@@ -585,9 +585,9 @@ fn a_loaded_ensemble_is_what_was_asked_for_or_an_error() {
         e.to_string()
     };
     let rule = why(Ensemble::<_, FittedStack<AffineModel>>::load(&path, &trainer(), &Device::Cpu).err());
-    assert!(rule.contains(r#"its rule is "mean", which is not the one asked for"#), "{rule}");
+    assert!(rule.contains(r#"its combiner is "mean", which is not the one asked for"#), "{rule}");
     let rule = why(Ensemble::<_, Median>::load(&path, &trainer(), &Device::Cpu).err());
-    assert!(rule.contains(r#"its rule is "mean", not "median""#), "{rule}");
+    assert!(rule.contains(r#"its combiner is "mean", not "median""#), "{rule}");
 
     let load = |trainer: Trainer<MultiLayerStack>| {
         why(Ensemble::<_, Mean>::load(&path, &trainer, &Device::Cpu).err())

@@ -36,7 +36,8 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
 fn code(text: &str) -> String {
     let (mut out, mut rest) = (String::new(), text);
     while let Some(c) = rest.chars().next() {
-        let end = |from: usize, what: &str| rest[from..].find(what).map_or(rest.len(), |at| from + at + what.len());
+        let end =
+            |from: usize, what: &str| rest[from..].find(what).map_or(rest.len(), |at| from + at + what.len());
         let raw = |hashes: &str| rest.starts_with(&format!("r{hashes}\""));
         let skip = if rest.starts_with("//") {
             end(0, "\n")
@@ -112,15 +113,24 @@ fn root_names(lib: &str) -> BTreeMap<String, String> {
 }
 
 /// What is wrong with a module's imports.
-fn faults(order: &BTreeMap<String, usize>, module: &str, roots: &BTreeMap<String, String>, code: &str) -> Vec<String> {
+fn faults(
+    order: &BTreeMap<String, usize>,
+    module: &str,
+    roots: &BTreeMap<String, String>,
+    code: &str,
+) -> Vec<String> {
     let mut faults = vec![];
     for name in imports(code) {
         let target = roots.get(&name).unwrap_or(&name).clone();
         match (order.get(module), order.get(&target)) {
             (Some(own), Some(other)) if other <= own => {}
-            (Some(_), Some(_)) => faults.push(format!("{module} imports {name} from {target}, which is above it")),
+            (Some(_), Some(_)) => {
+                faults.push(format!("{module} imports {name} from {target}, which is above it"))
+            }
             (None, _) => faults.push(format!("{module} has no floor in ARCHITECTURE.md")),
-            (_, None) => faults.push(format!("{module} imports {name}, which has no floor in ARCHITECTURE.md")),
+            (_, None) => {
+                faults.push(format!("{module} imports {name}, which has no floor in ARCHITECTURE.md"))
+            }
         }
     }
     faults

@@ -6,7 +6,6 @@ use candle_ensemble::{
     combine::*,
     data::{Task, TensorDataset},
     metrics::RowLoss,
-    predictions::*,
     prune::{Ordered, Pruned},
     strategy::{Bagging, MultiRun},
     train::{Optimizer, Trainer},
@@ -39,9 +38,9 @@ where
 
 /// Every rule that learns.
 fn rules() -> Vec<Entry> {
-    let chosen = Penalty::chosen(1);
-    let careful = Penalty::CrossValidated { folds: 3, seed: Seed::from(2), one_standard_error: true };
-    let evolution = || DifferentialEvolution::new(1).generations(10);
+    let chosen = Penalty::chosen().seed(1);
+    let careful = Penalty::CrossValidated { folds: 3, seed: Some(Seed::from(2)), one_standard_error: true };
+    let evolution = || DifferentialEvolution::new().seed(1).max_generations(10);
     vec![
         entry("inverse error", For::All, InverseError::new()),
         entry(
@@ -50,15 +49,11 @@ fn rules() -> Vec<Entry> {
             InverseError::new().loss(RowLoss::Brier).power(2.),
         ),
         entry("simplex squares", For::All, SimplexSquares::new()),
-        entry("simplex squares, fixed", For::All, SimplexSquares::new().towards_equal(Penalty::Fixed(0.1))),
-        entry("simplex squares, chosen", For::All, SimplexSquares::new().towards_equal(chosen)),
+        entry("simplex squares, fixed", For::All, SimplexSquares::new().penalty(Penalty::Fixed(0.1))),
+        entry("simplex squares, chosen", For::All, SimplexSquares::new().penalty(chosen)),
         entry("simplex log-loss", For::Classes, SimplexLogLoss::new()),
-        entry(
-            "simplex log-loss, fixed",
-            For::Classes,
-            SimplexLogLoss::new().towards_equal(Penalty::Fixed(0.1)),
-        ),
-        entry("simplex log-loss, careful", For::Classes, SimplexLogLoss::new().towards_equal(careful)),
+        entry("simplex log-loss, fixed", For::Classes, SimplexLogLoss::new().penalty(Penalty::Fixed(0.1))),
+        entry("simplex log-loss, careful", For::Classes, SimplexLogLoss::new().penalty(careful)),
         entry("least squares", For::All, LeastSquares::new()),
         entry("ridge", For::All, LeastSquares::ridge(Penalty::Fixed(0.01))),
         entry("ridge, chosen", For::All, LeastSquares::ridge(chosen)),
@@ -72,9 +67,9 @@ fn rules() -> Vec<Entry> {
         entry("differential evolution by Brier", For::Classes, evolution().criterion(RowLoss::Brier)),
         entry("per class", For::All, PerClass),
         entry("pseudo-BMA", For::All, PseudoBma::new()),
-        entry("pseudo-BMA+", For::All, PseudoBma::bootstrap(50, 3)),
+        entry("pseudo-BMA+", For::All, PseudoBma::bootstrap(50).seed(3)),
         entry("predictive stacking", For::All, PredictiveStacking),
-        entry("model combination", For::All, ModelCombination::new(4).draws(60)),
+        entry("model combination", For::All, ModelCombination::new().seed(4).draws(60)),
         entry("KNORA-E", For::Classes, KnoraE::new(7)),
         entry("KNORA-E by outputs, soft", For::Classes, KnoraE::new(3).space(Space::Outputs).soft(true)),
         entry("KNORA-U", For::Classes, KnoraU::new(7)),
@@ -108,7 +103,7 @@ fn rules() -> Vec<Entry> {
 trait AnyRule {
     fn fit(&self, held_out: &HeldOut) -> Result<Box<dyn AnyFitted>>;
     fn fit_pool(&self, pool: Pool<'_, Trainer<Linear>>) -> Result<()>;
-    fn judge(&self, held_out: &HeldOut) -> Result<RuleReport>;
+    fn judge(&self, held_out: &HeldOut) -> Result<CombinerReport>;
 }
 
 impl<C: Combiner> AnyRule for C
@@ -123,7 +118,7 @@ where
         pool.combine(self).map(drop)
     }
 
-    fn judge(&self, held_out: &HeldOut) -> Result<RuleReport> {
+    fn judge(&self, held_out: &HeldOut) -> Result<CombinerReport> {
         held_out.judge(self)
     }
 }
@@ -479,7 +474,7 @@ fn only_rows_that_members_have_not_seen_are_learned_from() {
     let inputs = data.inputs().only().unwrap().clone();
     let other = TensorDataset::classification(inputs, &Tensor::new(labels, &CPU).unwrap()).unwrap();
     let held_out = |data: &TensorDataset| {
-        Session::new(&learner, data).fit(&Bagging::new(6), 42).unwrap().held_out().unwrap()
+        Session::new(&learner, data).fit(&Bagging::new(6), 42).unwrap().held_out().unwrap().clone()
     };
     let (before, after) = (held_out(&data), held_out(&other));
     let of_row = |held_out: &HeldOut, row: u32| {

@@ -4,8 +4,8 @@ use crate::common::example;
 use candle_core::{DType, Device, Tensor};
 use candle_ensemble::{
     merge::{
-        merge, network::diagonal_fisher, Breadcrumbs, Dare, FileMerge, Fisher, LinearMerge, MergeInputs,
-        Method, ModelStock, Slerp, TaskArithmetic, Ties,
+        diagonal_fisher, merge, Breadcrumbs, Dare, FileMerge, Fisher, LinearMerge, MergeInputs, Method,
+        ModelStock, Slerp, TaskArithmetic, Ties,
     },
     weights::Weights,
     Seed,
@@ -169,7 +169,7 @@ fn in_memory_and_from_files_are_the_same_numbers() {
         ("task-arithmetic --base base", Box::new(TaskArithmetic::new())),
         ("ties --base base --density 0.3", Box::new(Ties::new(0.3))),
         ("dare --base base --seed 7", Box::new(Dare::new(0.1, 7))),
-        ("dare-ties --base base --density 0.5", Box::new(Dare::new(0.5, 42).elected())),
+        ("dare-ties --base base --density 0.5", Box::new(Dare::new(0.5, 42).elect_signs(true))),
         ("breadcrumbs --base base", Box::new(Breadcrumbs::new(0.1, 0.01))),
         ("model-stock --base base", Box::new(ModelStock::new())),
     ];
@@ -529,7 +529,7 @@ fn dare_draws_are_the_seeds_own_stream() {
     let (kept_a, kept_b) = (drawn(0, &a), drawn(1, &b));
     let networks = [&vector(&a), &vector(&b)];
     let merged = |method: &Dare| numbers(&merge(method, &networks, Some(&vector(&base))).unwrap()["w"]);
-    let (sum, elected) = (merged(&Dare::new(density, 9)), merged(&Dare::new(density, 9).elected()));
+    let (sum, elected) = (merged(&Dare::new(density, 9)), merged(&Dare::new(density, 9).elect_signs(true)));
     for i in 0..len {
         let (x, y, base) = (kept_a[i], kept_b[i], f64::from(base[i]));
         assert!((f64::from(sum[i]) - (base + x + y)).abs() < 1e-5, "{i}");
@@ -656,8 +656,8 @@ proptest! {
         let sum = with(&TaskArithmetic::new(), &networks);
         prop_assert_eq!(&with(&Dare::new(1., 3), &networks), &sum);
         prop_assert_eq!(&with(&Breadcrumbs::new(1., 0.), &networks), &sum);
-        prop_assert_eq!(&with(&Breadcrumbs::new(1., 0.).elected(), &networks), &with(&Ties::new(1.), &networks));
-        prop_assert_eq!(&with(&Dare::new(1., 3).elected(), &networks), &with(&Ties::new(1.), &networks));
+        prop_assert_eq!(&with(&Breadcrumbs::new(1., 0.).elect_signs(true), &networks), &with(&Ties::new(1.), &networks));
+        prop_assert_eq!(&with(&Dare::new(1., 3).elect_signs(true), &networks), &with(&Ties::new(1.), &networks));
         // No λ, no change; equal networks, the network.
         prop_assert_eq!(&with(&Ties::new(density).lambda(0.), &networks), &numbers(&base["w"]));
         prop_assert_eq!(&plain(&LinearMerge::uniform(), &[&a, &a, &a]), &numbers(&a["w"]));

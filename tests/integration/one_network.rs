@@ -1,11 +1,11 @@
-//! One network out of a pool: what the guard lets through, and what `best_of` takes.
+//! One network of a pool: which merges `MaxBarrier` refuses, and what `best_of` chooses.
 use crate::common::{bits, blobs, distance, flat, line, CPU};
 use candle_core::{Device, Tensor};
 use candle_ensemble::{
     combine::Mean,
     data::TensorDataset,
     merge::{
-        align::PermutationSpec, network::best_of, BestOf, BestReport, Granularity, LearnedSoup, MaxBarrier,
+        align::PermutationSpec, best_of, Alignment, BestOf, BestReport, Granularity, LearnedSoup, MaxBarrier,
         MergeSpec, Merged, Slerp, TaskArithmetic,
     },
     metrics::RowLoss,
@@ -13,7 +13,7 @@ use candle_ensemble::{
     strategy::{EnsembleBuilder, KFold, MultiRun},
     train::Trainer,
     weights::{average, RunWeights},
-    AnyNetwork, Network, Pool, Result, Session,
+    AnyNetwork, Error, Network, Pool, Result, Session,
 };
 use candle_nn::{batch_norm, linear, seq, Activation, VarBuilder};
 
@@ -33,13 +33,13 @@ fn mlp(inputs: usize, width: usize, outputs: usize) -> Trainer<AnyNetwork> {
 }
 
 /// A pool, and the rows that were kept back.
-fn grown<'a>(
+fn trained<'a>(
     session: &Session<'a, Trainer<AnyNetwork>>,
     data: &TensorDataset,
     builder: &dyn EnsembleBuilder,
     seed: u64,
 ) -> (Pool<'a, Trainer<AnyNetwork>>, Vec<u32>) {
-    let plan = session.plan(builder, seed).unwrap().reserve(1. / 3., data, seed.into()).unwrap();
+    let plan = session.plan(builder, seed).unwrap().reserve(1. / 3., data, seed).unwrap();
     (session.train(&plan).unwrap(), plan.reserved)
 }
 
@@ -65,15 +65,15 @@ fn epochs_of_one_run_are_one_network() {
     let trainer = mlp(64, 64, 10).epochs(30);
     let session = Session::new(&trainer, &data);
     for seed in 0..3 {
-        let (pool, rows) = grown(&session, &data, &Horizontal::last(5), seed);
-        let merged = pool.merge(&uniform(), &MaxBarrier::new(0.01, &rows)).unwrap();
+        let (pool, rows) = trained(&session, &data, &Horizontal::last(5), seed);
+        let merged = pool.merge(&uniform(), &MaxBarrier::new(0.01)).unwrap();
         assert!(merged.barrier.height < 0.01 && merged.barrier.ends.len() == 5, "{merged}");
         assert_eq!((merged.shares.as_slice(), merged.aligned), (&[0.2; 5][..], false));
         let expected = average(&pool.weights(), &[1.; 5]).unwrap();
         assert!(merged.weights().iter().all(|(name, tensor)| bits(tensor) == bits(&expected[name])));
         let (one, all) = (accuracy(merged.pool, &data, &rows), accuracy(copy(&pool), &data, &rows));
         assert!((one - all).abs() < 0.005, "{one} {all}");
-        let best = best_of(&pool, &BestOf::new().within(1.)).unwrap();
+        let best = best_of(&pool, &BestOf::new().max_cost(1.)).unwrap();
         assert_eq!(best.report.best().networks, 1, "{}", best.report);
         let of = |name: &str| {
             let candidate = best.report.candidates.iter().find(|c| c.name == name).unwrap();
@@ -84,37 +84,42 @@ fn epochs_of_one_run_are_one_network() {
 }
 
 #[test]
-fn networks_trained_apart_are_refused_unless_they_are_aligned() {
+fn independently_trained_networks_are_refused_unless_aligned() {
     let data = digits();
     let trainer = mlp(64, 64, 10).epochs(30);
     let session = Session::new(&trainer, &data);
     for seed in 0..3 {
-        let (pool, rows) = grown(&session, &data, &MultiRun::new(5), seed);
-        let e = pool.merge(&uniform(), &MaxBarrier::new(0.1, &rows)).err().unwrap().to_string();
-        for part in ["the loss barrier must be at most 0.1", "but is ", "MergeSpec::aligned", "Pool::combine"]
+        let (pool, rows) = trained(&session, &data, &MultiRun::new(5), seed);
+        let e = pool.merge(&uniform(), &MaxBarrier::new(0.1)).err().unwrap();
+        assert!(matches!(e, Error::BarrierTooHigh { limit: 0.1, aligned: false, .. }), "{e}");
+        let e = e.to_string();
+        for part in
+            ["the loss barrier must be at most 0.1", "but is ", "MergeSpec::alignment", "Pool::combine"]
         {
             assert!(e.contains(part), "{part}: {e}");
         }
-        let whatever = MaxBarrier::new(f64::INFINITY, &rows);
-        let merge = |spec: MergeSpec| -> Merged<'_, _> { pool.merge(&spec, &whatever).unwrap() };
-        let (plain, aligned) = (merge(uniform()), merge(uniform().aligned()));
-        let (felt, repaired) =
-            (merge(uniform().aligned_by_activations()), merge(uniform().aligned().repaired()));
+        let any = MaxBarrier::new(f64::INFINITY);
+        let merge = |spec: MergeSpec| -> Merged<'_, _> { pool.merge(&spec, &any).unwrap() };
+        let (plain, aligned) = (merge(uniform()), merge(uniform().alignment(Alignment::Weights)));
+        let (by_activations, repaired) = (
+            merge(uniform().alignment(Alignment::Activations)),
+            merge(uniform().alignment(Alignment::Weights).repair(true)),
+        );
         let height = |m: &Merged<'_, _>| m.barrier.height;
         assert!(
-            height(&aligned) < 0.6 * height(&plain) && height(&felt) < 0.6 * height(&plain),
-            "{plain}\n{aligned}\n{felt}"
+            height(&aligned) < 0.6 * height(&plain) && height(&by_activations) < 0.6 * height(&plain),
+            "{plain}\n{aligned}\n{by_activations}"
         );
         assert!(height(&repaired) < 0.9 * height(&aligned), "{aligned}\n{repaired}");
         assert!(height(&plain) > 1., "{plain}");
-        assert!(aligned.aligned && felt.aligned && repaired.aligned && !plain.aligned);
+        assert!(aligned.aligned && by_activations.aligned && repaired.aligned && !plain.aligned);
         let all = accuracy(copy(&pool), &data, &rows);
         let [one, moved, mended] =
             [plain, aligned, repaired].map(|merged| accuracy(merged.pool, &data, &rows));
         assert!(one < all - 0.2 && moved > one + 0.1 && mended > moved, "{all}: {one} {moved} {mended}");
         let best = best_of(&pool, &BestOf::new()).unwrap();
         assert!(best.report.best().name.starts_with("predictions"), "{}", best.report);
-        let single = best_of(&pool, &BestOf::new().within(1.)).unwrap();
+        let single = best_of(&pool, &BestOf::new().max_cost(1.)).unwrap();
         assert_eq!(single.report.best().name, "best single", "{}", single.report);
         assert_eq!(single.ensemble.members().len(), 1);
     }
@@ -125,8 +130,8 @@ fn between_two_networks_the_whole_path_is_measured() -> Result<()> {
     let data = blobs(1, 300, 3, 0.5);
     let trainer = mlp(2, 24, 3).epochs(10);
     let session = Session::new(&trainer, &data);
-    let (pool, rows) = grown(&session, &data, &MultiRun::new(2), 1);
-    let merged = pool.merge(&uniform(), &MaxBarrier::new(f64::INFINITY, &rows))?;
+    let (pool, rows) = trained(&session, &data, &MultiRun::new(2), 1);
+    let merged = pool.merge(&uniform(), &MaxBarrier::new(f64::INFINITY))?;
     let path = &merged.barrier.path;
     assert_eq!(path.len(), 11);
     let (first, last) = (path[0].1, path[10].1);
@@ -145,47 +150,47 @@ fn between_two_networks_the_whole_path_is_measured() -> Result<()> {
     assert!(distance(&merged.into_ensemble()?.predict_proba(&x)?, &predicted) < 1e-6);
     // Rows that the networks were fitted on are counted.
     let fitted: Vec<u32> = (0..300).collect();
-    assert_eq!(pool.merge(&uniform(), &MaxBarrier::new(9., &fitted))?.rows, (300, 300 - rows.len()));
+    assert_eq!(pool.merge(&uniform(), &MaxBarrier::new(9.).rows(&fitted))?.rows, (300, 300 - rows.len()));
     // Rows of other data.
     let other = blobs(2, 50, 3, 0.5);
-    let elsewhere = pool.merge(&uniform(), &MaxBarrier::new(9., &[0, 1, 2, 49]).on(&other))?;
+    let elsewhere = pool.merge(&uniform(), &MaxBarrier::new(9.).data(&other, &[0, 1, 2, 49]))?;
     assert_eq!(elsewhere.rows, (4, 0));
     Ok(())
 }
 
 #[test]
-fn any_method_goes_and_a_specification_by_hand_does() -> Result<()> {
+fn any_method_merges_and_a_permutation_spec_can_be_given() -> Result<()> {
     let data = blobs(1, 200, 3, 0.5);
     let trainer = mlp(2, 16, 3).epochs(5);
     let session = Session::new(&trainer, &data);
-    let (pool, rows) = grown(&session, &data, &Horizontal::last(2), 1);
-    let guard = MaxBarrier::new(f64::INFINITY, &rows);
+    let (pool, rows) = trained(&session, &data, &Horizontal::last(2), 1);
+    let any = MaxBarrier::new(f64::INFINITY);
     let base = pool.members()[0].weights.clone();
-    let sum = pool.merge(&MergeSpec::relatives(TaskArithmetic::new().lambda(0.5), base), &guard)?;
-    let half = pool.merge(&uniform(), &guard)?;
+    let sum = pool.merge(&MergeSpec::fine_tuned(TaskArithmetic::new().lambda(0.5), base), &any)?;
+    let half = pool.merge(&uniform(), &any)?;
     // base + ½ (a − base + b − base) is the mean of a and b, where base is a.
     for (name, tensor) in sum.weights() {
         assert!(distance(tensor, &half.weights()[name]) < 1e-6);
     }
-    assert_eq!(pool.merge(&MergeSpec::method(Slerp::new(0.5)), &guard)?.shares, [0.5; 2]);
-    assert!(pool.merge(&MergeSpec::method(TaskArithmetic::new()), &guard).is_err());
+    assert_eq!(pool.merge(&MergeSpec::method(Slerp::new(0.5)), &any)?.shares, [0.5; 2]);
+    assert!(pool.merge(&MergeSpec::method(TaskArithmetic::new()), &any).is_err());
     // A learned soup starts from the mean, and keeps the best.
     for sharing in [Granularity::Network, Granularity::Layer] {
-        let learned = pool.merge(&MergeSpec::learned(LearnedSoup::new().granularity(sharing)), &guard)?;
+        let learned = pool.merge(&MergeSpec::learned(LearnedSoup::new().granularity(sharing)), &any)?;
         assert!(learned.barrier.middle() <= half.barrier.middle() + 1e-6, "{learned}\n{half}");
         assert!((learned.shares.iter().sum::<f64>() - 1.).abs() < 1e-12);
     }
     let spec = PermutationSpec::new().units("P", 16).axis("P", "0.weight", 0).axis("P", "0.bias", 0);
     let spec = spec.axis("P", "1.weight", 1);
-    let by_hand = pool.merge(&uniform().aligned().permutations(spec), &guard)?;
+    let by_hand = pool.merge(&uniform().alignment(Alignment::Weights).permutations(spec), &any)?;
     assert!(by_hand.barrier.height <= half.barrier.height);
     let wrong = PermutationSpec::new().units("P", 9).axis("P", "0.weight", 0);
-    assert!(pool.merge(&uniform().aligned().permutations(wrong), &guard).is_err());
+    assert!(pool.merge(&uniform().alignment(Alignment::Weights).permutations(wrong), &any).is_err());
     Ok(())
 }
 
 #[test]
-fn batch_norm_is_measured_over_the_rows_that_were_seen() -> Result<()> {
+fn batch_norm_is_re_estimated_over_the_rows_that_shaped_the_members() -> Result<()> {
     let data = line(3, 90, 0.1);
     let trainer = Trainer::new(|vb: VarBuilder<'_>| Ok(AnyNetwork::new(batch_norm(2, 1e-5, vb.pp("norm"))?)));
     // Only its statistics matter here: the network gives two numbers for one target, so there are two targets.
@@ -193,8 +198,8 @@ fn batch_norm_is_measured_over_the_rows_that_were_seen() -> Result<()> {
     let data = TensorDataset::regression(x.clone(), &x)?;
     let trainer = trainer.epochs(2);
     let session = Session::new(&trainer, &data);
-    let (pool, rows) = grown(&session, &data, &MultiRun::new(3), 1);
-    let merged = pool.merge(&uniform(), &MaxBarrier::new(f64::INFINITY, &rows))?;
+    let (pool, rows) = trained(&session, &data, &MultiRun::new(3), 1);
+    let merged = pool.merge(&uniform(), &MaxBarrier::new(f64::INFINITY))?;
     let seen: Vec<u32> = (0..90).filter(|row| !rows.contains(row)).collect();
     let x = data.inputs().select(&seen)?;
     let mean = x.only()?.mean(0)?;
@@ -217,17 +222,17 @@ fn batch_norm_is_measured_over_the_rows_that_were_seen() -> Result<()> {
 }
 
 #[test]
-fn what_cannot_be_one_network_says_why() {
+fn a_pool_that_cannot_be_merged_says_why() {
     let data = blobs(1, 200, 3, 0.5);
     let narrow = |vb: VarBuilder<'_>| Ok(AnyNetwork::new(linear(2, 3, vb)?));
     let trainer = mlp(2, 16, 3).architecture("linear", narrow).epochs(3);
     let session = Session::new(&trainer, &data);
-    let (pool, rows) = grown(&session, &data, &MultiRun::new(2), 1);
-    let e = pool.merge(&uniform(), &MaxBarrier::new(1., &rows)).err().unwrap().to_string();
-    assert!(e.contains("of one architecture") && e.contains("linear"), "{e}");
+    let (pool, rows) = trained(&session, &data, &MultiRun::new(2), 1);
+    let e = pool.merge(&uniform(), &MaxBarrier::new(1.)).err().unwrap().to_string();
+    assert!(e.contains("their architectures are") && e.contains("linear"), "{e}");
     let best = best_of(&pool, &BestOf::new()).unwrap();
     let why = best.report.candidates.iter().find(|c| c.name == "soup").unwrap().failure.clone().unwrap();
-    assert!(why.contains("of one architecture"), "{why}");
+    assert!(why.contains("their architectures are"), "{why}");
     assert!(best.report.to_string().contains("soup: the networks to merge"), "{}", best.report);
     assert!(best.report.best().failure.is_none());
     // Costs are in networks of the mean size.
@@ -236,20 +241,20 @@ fn what_cannot_be_one_network_says_why() {
 
     let trainer = mlp(2, 16, 3).epochs(3);
     let session = Session::new(&trainer, &data);
-    let (pool, rows) = grown(&session, &data, &MultiRun::new(2), 1);
-    for (guard, part) in [
-        (MaxBarrier::new(f64::NAN, &rows), "the guard's limit"),
-        (MaxBarrier::new(1., &[]), "the rows"),
-        (MaxBarrier::new(1., &[200]), "200"),
+    let (pool, rows) = trained(&session, &data, &MultiRun::new(2), 1);
+    for (max_barrier, part) in [
+        (MaxBarrier::new(f64::NAN), "the limit of the barrier"),
+        (MaxBarrier::new(1.).rows(&[]), "the number of rows"),
+        (MaxBarrier::new(1.).rows(&[200]), "200"),
     ] {
-        let e = pool.merge(&uniform(), &guard).err().unwrap().to_string();
+        let e = pool.merge(&uniform(), &max_barrier).err().unwrap().to_string();
         assert!(e.contains(part), "{e}");
     }
     for (options, part) in [
-        (BestOf::new().within(0.5), "the budget must be at least 1.000"),
-        (BestOf::new().within(f64::NAN), "the budget"),
-        (BestOf::new().by(RowLoss::Squared), "a loss for classes"),
-        (BestOf::new().on(&data, &[1, 2]), "at least 4"),
+        (BestOf::new().max_cost(0.5), "max_cost must be at least 1.000"),
+        (BestOf::new().max_cost(f64::NAN), "max_cost"),
+        (BestOf::new().criterion(RowLoss::Squared), "a loss for classes"),
+        (BestOf::new().data(&data, &[1, 2]), "at least 4"),
     ] {
         let e = best_of(&pool, &options).err().unwrap().to_string();
         assert!(e.contains(part), "{part}: {e}");
@@ -257,23 +262,23 @@ fn what_cannot_be_one_network_says_why() {
     // Every row was seen by someone.
     let pool = session.fit(&KFold::new(3), 1).unwrap();
     let e = best_of(&pool, &BestOf::new()).err().unwrap().to_string();
-    assert!(e.contains("Plan::reserve") && e.contains("BestOf::on"), "{e}");
+    assert!(e.contains("Session::reserve") && e.contains("BestOf::rows"), "{e}");
     let other = blobs(2, 60, 3, 0.5);
     let elsewhere: Vec<u32> = (0..60).collect();
-    let best = best_of(&pool, &BestOf::new().on(&other, &elsewhere)).unwrap();
+    let best = best_of(&pool, &BestOf::new().data(&other, &elsewhere)).unwrap();
     assert_eq!(best.report.rows, 60);
 }
 
 #[test]
-fn the_table_is_what_the_rules_of_its_own_say() -> Result<()> {
+fn the_report_agrees_with_the_pools_own_scores() -> Result<()> {
     let data = blobs(1, 400, 3, 0.8);
     let trainer = mlp(2, 16, 3).epochs(8);
     let session = Session::new(&trainer, &data);
-    let (pool, rows) = grown(&session, &data, &MultiRun::new(4), 1);
+    let (pool, rows) = trained(&session, &data, &MultiRun::new(4), 1);
     for criterion in [RowLoss::LogLoss, RowLoss::Error, RowLoss::Brier] {
         let told = std::cell::RefCell::new(vec![]);
         let tell = |name: &str| told.borrow_mut().push(name.to_string());
-        let best = best_of(&pool, &BestOf::new().by(criterion).on_progress(&tell))?;
+        let best = best_of(&pool, &BestOf::new().criterion(criterion).on_progress(&tell))?;
         let names: Vec<String> = best.report.candidates.iter().map(|c| c.name.clone()).collect();
         assert_eq!(*told.borrow(), names);
         assert_eq!(best.report.rows, rows.len());
@@ -296,7 +301,7 @@ fn the_table_is_what_the_rules_of_its_own_say() -> Result<()> {
         let table = flat(&best.ensemble.predict_proba(&x)?);
         assert!(table.iter().all(|p| p.is_finite()));
     }
-    let without = best_of(&pool, &BestOf::new().without_alignment())?;
+    let without = best_of(&pool, &BestOf::new().align(false))?;
     assert!(without.report.candidates.iter().all(|c| !c.name.contains("aligned")));
     Ok(())
 }

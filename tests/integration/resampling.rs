@@ -1,14 +1,20 @@
-//! Who trains on which rows.
+//! Which rows each run trains on, and which are held out.
 use crate::common::{blobs, line, normal, CPU};
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use candle_ensemble::{
+    combine::Mean,
     data::{Dataset, TensorDataset},
-    plan::Plan,
-    strategy::{Bagging, EnsembleBuilder, MultiRun},
-    train::Trainer,
-    Error, Result, Rows, Seed, Session,
+    plan::{Plan, Settings},
+    resample::ResampleUnit,
+    strategy::{
+        Bagging, EnsembleBuilder, ForwardChaining, KFold, MultiRun, RandomPatches, RandomSplit,
+        RandomSubspace,
+    },
+    train::{CustomLoop, Learner, Run, Trainer},
+    Error, Member, Network, Result, Rows, Seed, Session,
 };
-use candle_nn::linear;
+use candle_nn::{linear, Linear, VarBuilder};
+use std::{collections::BTreeMap, sync::Mutex};
 
 fn plan(builder: &dyn EnsembleBuilder, data: &TensorDataset, seed: u64) -> Plan {
     builder.plan(data, &["model".into()], Seed::from(seed)).unwrap()
@@ -40,7 +46,7 @@ fn of_class(data: &TensorDataset, rows: &[u32]) -> [usize; 3] {
 // ---- The bootstrap.
 
 #[test]
-fn a_sample_is_as_large_as_was_asked_for() {
+fn a_sample_has_the_given_size() {
     let data = line(1, 60, 0.);
     for (bagging, size) in [
         (Bagging::new(3), 60),
@@ -71,10 +77,10 @@ fn samples() -> Vec<Rows> {
     (0..200).flat_map(of).collect()
 }
 
-/// The bound is 5.5 standard deviations: over the 100 comparisons a right bootstrap fails with a probability of
+/// The bound is 5.5 standard deviations: over the 100 comparisons a correct bootstrap fails with a probability of
 /// 4e-6, for other seeds than these.
 #[test]
-fn every_row_is_drawn_and_left_out_as_often_as_the_binomial_law_says() {
+fn rows_are_drawn_and_left_out_with_binomial_frequencies() {
     let samples = samples();
     let within = |count: usize, trials: usize, p: f64, what: &str| {
         let (mean, sd) = (trials as f64 * p, (trials as f64 * p * (1. - p)).sqrt());
@@ -93,7 +99,7 @@ fn every_row_is_drawn_and_left_out_as_often_as_the_binomial_law_says() {
 /// `N qⁿ + N (N − 1) (1 − 2/N)ⁿ − N² q²ⁿ`, with `q = 1 − 1/N` (Feller, An Introduction to Probability Theory I,
 /// chapter IV). Five standard deviations: 6e-7.
 #[test]
-fn as_many_rows_are_left_out_as_the_occupancy_law_says() {
+fn the_number_of_rows_left_out_follows_the_occupancy_law() {
     let (n, count) = (N as f64, SAMPLES as f64);
     let (one, two) = ((1. - 1. / n).powf(n), (1. - 2. / n).powf(n));
     let (mean, variance) = (n * one, n * one + n * (n - 1.) * two - (n * one).powi(2));
@@ -106,10 +112,10 @@ fn as_many_rows_are_left_out_as_the_occupancy_law_says() {
     assert!((spread - variance).abs() < 5. * variance * (2. / count).sqrt(), "{spread}, not {variance}");
 }
 
-/// Two samples of the same plan share what chance makes them share: a row is in both with the square of the
-/// probability. 5.5 standard deviations, over 50 rows: 2e-6.
+/// Two samples of the same plan are independent: the probability that a row is in both is the square of the
+/// probability that it is in one. 5.5 standard deviations, over 50 rows: 2e-6.
 #[test]
-fn samples_do_not_depend_on_one_another() {
+fn samples_are_independent_of_one_another() {
     let samples = samples();
     let both = (1. - (1. - 1. / N as f64).powi(N as i32)).powi(2);
     let pairs = SAMPLES / 2;
@@ -125,7 +131,7 @@ fn samples_do_not_depend_on_one_another() {
 }
 
 #[test]
-fn duplicates_are_kept_and_what_is_left_out_is_held_out() {
+fn duplicates_are_kept_and_rows_left_out_are_held_out() {
     let data = line(3, 40, 0.1);
     let trainer = Trainer::new(|vb| linear(2, 1, vb)).epochs(1);
     let session = Session::new(&trainer, &data);
@@ -156,7 +162,7 @@ fn every_run_of_a_multi_run_has_every_row_once() {
 // ---- Validation rows.
 
 #[test]
-fn validation_rows_are_drawn_by_class_from_what_the_run_has_and_leave_with_every_copy() {
+fn validation_rows_are_drawn_by_class_from_the_runs_rows_with_every_copy() {
     let data = unequal();
     for (bare, with) in [
         (plan(&Bagging::new(6), &data, 1), plan(&Bagging::new(6).validation(0.25), &data, 1)),
@@ -168,7 +174,7 @@ fn validation_rows_are_drawn_by_class_from_what_the_run_has_and_leave_with_every
             assert_eq!((with.valid.len(), with.valid.clone()), (share, distinct(&with.valid)));
             assert!(with.valid.iter().all(|row| rows.binary_search(row).is_ok()));
             let rest: Rows = bare.train.iter().copied().filter(|row| !with.valid.contains(row)).collect();
-            assert_eq!(with.train, rest, "the others stay, as often as they were drawn");
+            assert_eq!(with.train, rest, "the other rows stay, as often as they were drawn");
             assert_eq!(with.seen(), rows);
             for (of, part) in of_class(&data, &rows).iter().zip(of_class(&data, &with.valid)) {
                 let fair = share as f64 * *of as f64 / rows.len() as f64;
@@ -177,15 +183,15 @@ fn validation_rows_are_drawn_by_class_from_what_the_run_has_and_leave_with_every
         }
         assert_ne!(with.runs[0].valid, with.runs[1].valid, "each run has its own");
     }
-    // Values have no classes.
+    // A regression has no classes.
     let with = plan(&MultiRun::new(1).validation(0.1), &line(5, 60, 0.), 1);
     assert_eq!((with.runs[0].valid.len(), with.runs[0].train.len()), (6, 54));
 }
 
-// ---- Rows kept back.
+// ---- Reserved rows.
 
 #[test]
-fn reserved_rows_are_drawn_by_class_and_leave_every_run() -> Result<()> {
+fn reserved_rows_are_drawn_by_class_and_removed_from_every_run() -> Result<()> {
     let data = unequal();
     for builder in [&MultiRun::new(3).validation(0.2) as &dyn EnsembleBuilder, &Bagging::new(3)] {
         let bare = plan(builder, &data, 1);
@@ -206,7 +212,7 @@ fn reserved_rows_are_drawn_by_class_and_leave_every_run() -> Result<()> {
 }
 
 #[test]
-fn groups_are_reserved_whole() -> Result<()> {
+fn whole_groups_are_reserved() -> Result<()> {
     let groups: Vec<u32> = (0..60).map(|row| row / 5).collect();
     let data = unequal().with_groups(groups.clone())?;
     let plan = plan(&MultiRun::new(2), &data, 1).reserve(0.25, &data, Seed::from(2))?;
@@ -223,9 +229,165 @@ fn a_share_that_cannot_be_reserved_is_refused() {
             plan(&MultiRun::new(2), &data, 1).reserve(share, &data, Seed::from(1)).unwrap_err().to_string();
         assert!(e.contains("reserved share") && e.contains("between 0 and 1"), "{e}");
     }
-    // A sample of two rows does not survive it.
+    // A sample of two rows may lose both.
     let e = plan(&Bagging::new(9).rows(2), &data, 1).reserve(0.9, &data, Seed::from(1)).unwrap_err();
     assert!(e.to_string().contains("leave run"), "{e}");
+}
+
+// ---- From plans to held-out predictions.
+
+/// `rows` rows of four features, with their sum as the target.
+fn rows_of_four(rows: usize) -> TensorDataset {
+    let x = Tensor::arange(0f32, (rows * 4) as f32, &CPU).unwrap();
+    let x = x.affine(0.01, 0.).unwrap().reshape((rows, 4)).unwrap();
+    TensorDataset::regression(x.clone(), &x.sum(1).unwrap()).unwrap()
+}
+
+fn narrow() -> Trainer<Linear> {
+    Trainer::reading(&["inputs"], |settings, vb| linear(settings.count("inputs")?.unwrap_or(4), 1, vb))
+        .epochs(2)
+}
+
+/// Each strategy, the number of its slots, and the rows that it holds out, where these do not depend on the seed.
+#[test]
+fn held_out_rows_are_those_that_some_record_has_not_seen() {
+    let data = rows_of_four(24);
+    let trainer = narrow().architecture("wide", |vb| linear(4, 1, vb));
+    let builders: [(Box<dyn EnsembleBuilder>, usize, Option<Rows>); 5] = [
+        (Box::new(KFold::new(3).repeats(2)), 4, Some((0..24).collect())),
+        (Box::new(RandomSplit::new(4, 0.5)), 8, None),
+        (Box::new(Bagging::new(3).unit(ResampleUnit::Rows)), 6, None),
+        (Box::new(ForwardChaining::new(3).gap(1).validation(0.2)), 2, Some((6..24).collect())),
+        (Box::new(MultiRun::new(2)), 4, Some(vec![])),
+    ];
+    for (builder, slots, rows) in &builders {
+        let pool = Session::new(&trainer, &data).fit(&**builder, 5).unwrap();
+        assert_eq!(pool.slots(), *slots, "{}", builder.name());
+        let mut unseen = [false; 24];
+        for member in pool.members() {
+            let seen = &member.record.seen;
+            (0..24).filter(|row| !seen.contains(row)).for_each(|row| unseen[row as usize] = true);
+        }
+        let unseen: Rows = (0..24).filter(|row| unseen[*row as usize]).collect();
+        assert_eq!(pool.held_out().map(|h| h.rows().to_vec()).unwrap_or_default(), unseen);
+        if let Some(rows) = rows {
+            assert_eq!(&unseen, rows, "{}", builder.name());
+        }
+    }
+}
+
+/// For a row that both runs may predict, the prediction is the mean of the two.
+#[test]
+fn a_forward_chain_predicts_with_the_mean_of_the_models_of_the_time() {
+    let data = rows_of_four(9);
+    let trainer = Trainer::new(|vb| linear(4, 1, vb)).epochs(1);
+    let pool = Session::new(&trainer, &data).fit(&ForwardChaining::new(2), 5).unwrap();
+    let held = pool.held_out().unwrap();
+    assert_eq!(held.rows(), [3, 4, 5, 6, 7, 8]);
+    let predict = |member: &Member| {
+        let weights = member.weights.iter().map(|(name, t)| (name.clone(), t.clone())).collect();
+        let vb = VarBuilder::from_tensors(weights, DType::F32, &CPU);
+        let network = trainer.build("model", &Settings::new(), vb).unwrap();
+        network.run(data.inputs(), false).unwrap().squeeze(1).unwrap().to_vec1::<f32>().unwrap()
+    };
+    let (first, second) = (predict(&pool.members()[0]), predict(&pool.members()[1]));
+    let prediction = held.predictions().values().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    for (row, prediction) in (3..9).zip(prediction) {
+        let expected = if row < 6 { first[row] } else { (first[row] + second[row]) / 2. };
+        assert!((prediction - expected).abs() < 1e-6, "row {row}");
+    }
+}
+
+/// In training, for held-out predictions and in the ensemble, a member sees its own columns of the full inputs.
+#[test]
+fn members_see_their_own_features_everywhere() {
+    let data = rows_of_four(12);
+    let seen: Mutex<BTreeMap<usize, Vec<Vec<f32>>>> = Mutex::default();
+    let learner = CustomLoop::new(
+        "columns",
+        |vb| linear(0, 1, vb),
+        |network: &Linear, run: &mut Run<'_>| {
+            for batch in run.batches_in_order(5).chain(run.validation(5)).chain(run.batches(0, 5)) {
+                let inputs = batch?.inputs;
+                network.run(&inputs, true)?;
+                let rows = inputs.only()?.to_vec2::<f32>()?;
+                seen.lock().unwrap().entry(run.spec().id).or_default().extend(rows);
+            }
+            Ok(())
+        },
+    );
+    let learner = learner
+        .architecture_reading("model", |settings, vb| linear(settings.count("inputs")?.unwrap_or(0), 1, vb));
+    let builder = RandomPatches::new(3, 0.5, 0.5).validation(0.3);
+    let session = Session::new(&learner, &data);
+    let plan = session.plan(&builder, 3).unwrap();
+    let pool = session.train(&plan).unwrap();
+    let all = data.inputs().only().unwrap();
+    for run in &plan.runs {
+        let rows = &seen.lock().unwrap()[&run.id];
+        assert_eq!(rows.len(), 2 * run.train.len() + run.valid.len());
+        assert!(rows.iter().all(|row| row.len() == 2));
+        let columns = Tensor::new(run.features.clone().unwrap(), &CPU).unwrap();
+        let own = all.index_select(&columns, 1).unwrap().to_vec2::<f32>().unwrap();
+        for (row, got) in run.train.iter().zip(rows) {
+            assert_eq!(&own[*row as usize], got);
+        }
+    }
+    let own = pool.members().iter().map(|member| {
+        let weights = member.weights.iter().map(|(name, t)| (name.clone(), t.clone())).collect();
+        let vb = VarBuilder::from_tensors(weights, DType::F32, &CPU);
+        let network = learner.build("model", &member.record.settings, vb).unwrap();
+        let columns = Tensor::new(member.record.features.clone().unwrap(), &CPU).unwrap();
+        network.run(&all.index_select(&columns, 1).unwrap().into(), false).unwrap()
+    });
+    let own = Tensor::stack(&own.collect::<Vec<_>>(), 0).unwrap().to_vec3::<f32>().unwrap();
+    let held = pool.held_out().unwrap();
+    let (predictions, covered) = (
+        held.predictions().values().to_vec3::<f32>().unwrap(),
+        held.predictions().covered().unwrap().to_vec2::<f32>().unwrap(),
+    );
+    for (slot, expected) in own.iter().enumerate() {
+        for (i, row) in held.rows().iter().enumerate() {
+            if covered[slot][i] > 0. {
+                assert_eq!(predictions[slot][i], expected[*row as usize], "slot {slot}, row {row}");
+            }
+        }
+    }
+    let ensemble = pool.combine(&Mean).unwrap();
+    assert_eq!(ensemble.member_predictions(all).unwrap().to_vec3::<f32>().unwrap(), own);
+    assert!(ensemble.predict(all.narrow(1, 0, 1).unwrap()).is_err(), "callers give all features");
+}
+
+#[test]
+fn a_model_that_does_not_read_its_width_is_an_error() {
+    let data = rows_of_four(8);
+    let trainer = Trainer::new(|vb| linear(4, 1, vb)).epochs(1);
+    let e = Session::new(&trainer, &data).fit(&RandomSubspace::new(2, 0.5), 1).map(|_| ()).unwrap_err();
+    assert!(e.to_string().contains("run 0"), "{e}");
+    assert!(std::error::Error::source(&e).unwrap().to_string().contains("\"inputs\""));
+}
+
+#[test]
+fn the_past_stays_excluded_when_rows_are_reserved_or_watched() {
+    let data = rows_of_four(30);
+    let seed = Seed::from(4);
+    let builder = ForwardChaining::new(2).window(5).validation(0.4);
+    let plan = builder.plan(&data, &["mlp".into()], seed).unwrap();
+    let plan = plan.reserve(0.2, &data, seed).unwrap();
+    assert_eq!(plan.runs[0].seen(), (0..10).collect::<Rows>());
+    assert_eq!(plan.runs[1].seen(), (0..20).collect::<Rows>());
+}
+
+#[test]
+fn validation_rows_are_whole_groups() {
+    let ids: Vec<u32> = (0..24).map(|row| row / 4).collect();
+    let data = rows_of_four(24).with_groups(ids.clone()).unwrap();
+    let plan = plan(&KFold::new(2).validation(0.3), &data, 4);
+    for run in &plan.runs {
+        assert_eq!(run.valid.len(), 4, "one of three groups");
+        assert!(run.valid.iter().all(|row| ids[*row as usize] == ids[run.valid[0] as usize]));
+        assert_eq!(run.train.len() + run.valid.len(), 12);
+    }
 }
 
 // ---- Plans that do not fit.
@@ -239,7 +401,7 @@ fn a_plan_that_does_not_fit_is_refused_before_anything_is_trained() {
         change(&mut plan);
         plan
     };
-    for (plan, predicted) in [
+    for (plan, expected) in [
         (changed(|p| p.runs[1].train[3] = 20), "a row of run 1 must be below 20, but is 20"),
         (changed(|p| p.runs[2].valid[0] = 99), "a row of run 2 must be below 20, but is 99"),
         (changed(|p| p.runs[2].train.clear()), "training rows of run 2"),
@@ -250,7 +412,7 @@ fn a_plan_that_does_not_fit_is_refused_before_anything_is_trained() {
         let tally = crate::common::Tally::new();
         let session = Session::new(&trainer, &data).observer(&tally);
         for e in [plan.check(&data).unwrap_err(), session.train(&plan).map(|_| ()).unwrap_err()] {
-            assert!(e.to_string().contains(predicted), "{e} does not say {predicted}");
+            assert!(e.to_string().contains(expected), "{e} does not contain {expected}");
         }
         assert_eq!(tally.started(), 0);
     }
@@ -260,7 +422,7 @@ fn a_plan_that_does_not_fit_is_refused_before_anything_is_trained() {
     assert!(e.to_string().contains("the plan") && e.to_string().contains("other rows"), "{e}");
     good.check(&data).unwrap();
     assert_eq!(data.rows(), 20);
-    // The architecture is the learner's to know.
+    // Only the learner knows its architectures.
     let trainer = Trainer::new(|vb| linear(2, 1, vb));
     let foreign = changed(|p| p.runs[0].architecture = "giant".into());
     let e = Session::new(&trainer, &data).train(&foreign).map(|_| ()).unwrap_err().to_string();
@@ -268,7 +430,7 @@ fn a_plan_that_does_not_fit_is_refused_before_anything_is_trained() {
 }
 
 #[test]
-fn too_few_rows_are_an_error_and_no_panic() {
+fn too_few_rows_are_an_error_not_a_panic() {
     let two = TensorDataset::regression(normal(1, 2, 2), &normal(2, 2, 1)).unwrap();
     let tiny = blobs(1, 3, 3, 0.1);
     for data in [&two, &tiny] {

@@ -96,10 +96,10 @@ fn interrupt_everywhere<N: Network>(
 
 #[test]
 fn optimizers_schedules_and_clipping_go_on_where_they_were() {
-    let momentum: Optimizer = Sgd::new(0.05).with_momentum(0.9).with_nesterov(true).into();
+    let momentum: Optimizer = Sgd::new(0.05).momentum(0.9).nesterov(true).into();
     for optimizer in [Optimizer::adam(1e-2), Optimizer::rmsprop(1e-2), momentum] {
         let trainer =
-            trainer().optimizer(optimizer).schedule(Schedule::Cosine { to: 0.1 }.into()).clip(Clip::Norm(1.));
+            trainer().optimizer(optimizer).schedule(Schedule::Cosine { to: 0.1 }).clip(Clip::Norm(1.));
         assert!(interrupt_everywhere(&trainer, &MultiRun::new(2), Checkpoints::Epochs(5)) > 0);
     }
 }
@@ -137,7 +137,7 @@ fn dropout_goes_on_where_it_was_and_settings_are_drawn_anew_alike() {
     let step = |m: &candle_ensemble::Member| m.weights["dropout.step"].to_scalar::<u32>().unwrap();
     assert!(pool.members().iter().all(|member| step(member) == 24));
     let ensemble = pool.combine(&Mean).unwrap();
-    let again: Ensemble<_, <Mean as Combiner>::FittedCombiner> =
+    let again: Ensemble<_, <Mean as Combiner>::Fitted> =
         Ensemble::from_bytes(&ensemble.to_bytes().unwrap(), &trainer, &Device::Cpu).unwrap();
     let x = Tensor::arange(0f32, 20., &Device::Cpu).unwrap().reshape((10, 2)).unwrap();
     let [a, b] = [&ensemble, &again].map(|e| e.predict_proba(&x).unwrap().to_vec2::<f32>().unwrap());

@@ -3,7 +3,7 @@ use candle_core::{Device, Tensor};
 use candle_ensemble::{
     combine::Mean,
     data::TensorDataset,
-    plan::{FastGeometric, Horizontal, Snapshot, Unit},
+    plan::{FastGeometric, Horizontal, Schedule, Snapshot, Unit},
     strategy::{Bagging, MultiRun},
     train::{CustomLoop, EarlyStopping, Trainer},
     Pool, Result, Session,
@@ -52,6 +52,31 @@ fn a_snapshot_run_follows_its_rate() -> Result<()> {
     for (rate, expected) in rates.iter().zip([0., 1., 2., 0., 1., 2.].map(third)) {
         assert!((rate - expected).abs() < 1e-12);
     }
+    Ok(())
+}
+
+#[test]
+fn snapshots_and_a_schedule_are_an_error_that_names_both() {
+    let trainer = Trainer::new(net).epochs(6).schedule(Schedule::Linear { to: 0.5 });
+    let e = Session::new(&trainer, &data()).fit(&Snapshot::new(2), 5).err().unwrap().to_string();
+    assert!(
+        e.contains("the schedule must be left unset with Snapshot") && e.contains("Linear { to: 0.5 }"),
+        "{e}"
+    );
+}
+
+#[test]
+fn the_schedule_applies_to_the_pretraining_of_fast_geometric_cycles() -> Result<()> {
+    let schedule = Schedule::Linear { to: 0. }.per(Unit::Epoch);
+    let (data, trainer) = (data(), Trainer::new(net).epochs(8).batch_size(40).schedule(schedule));
+    let cycles = FastGeometric::new(4, 5e-2, 1e-2).pretraining(0.5);
+    let pool = Session::new(&trainer, &data).fit(&cycles, 5)?;
+    let rates: Vec<f64> = pool.members()[0].record.curve.iter().map(|e| e.learning_rate).collect();
+    // The schedule counts all 8 epochs. The member is collected after half a cycle, at epoch 5.
+    for (rate, expected) in rates.iter().zip([1e-3, 8.75e-4, 7.5e-4, 6.25e-4, 5e-2, 3e-2]) {
+        assert!((rate - expected).abs() < 1e-12, "{rates:?}");
+    }
+    assert_eq!(rates.len(), 6);
     Ok(())
 }
 

@@ -1,62 +1,64 @@
-//! How probable each slot found what happened, row by row.
+//! The predictive density that each slot gives to the target of each row.
+//!
+//! For classes it is the probability of the true class. For values it is a normal density around the prediction.
 use crate::{
     combine::{
-        blend::{log_loss::of_true_class, table::Table},
+        blend::{matrix::SlotMatrix, simplex_log_loss::true_class_probabilities},
         held_out_table::HeldOutTable,
         Fit, Weighted,
     },
     data::Task,
-    kernels::cpu::Number,
+    kernels::float::Number,
     metrics::{Truth, NLL_EPSILON},
     HeldOut, Result,
 };
 
-/// The least scale of a slot's errors, relative to the spread of the targets.
-const LEAST_SCALE: f64 = 1e-6;
+/// The least standard deviation of a slot's density, relative to the standard deviation of the targets.
+const MIN_SCALE: f64 = 1e-6;
 
-/// `(S, R)`: the logarithm of the density that each slot gives each row's answer.
+/// The logarithm of the density that each slot gives to the target of each row, `(S, R)`.
 ///
-/// For classes the probability of the true class. For values a slot predicts the normal distribution around what it
-/// says, for each output by itself, whose standard deviation is the slot's root mean squared error of that output.
+/// For classes it is the probability of the true class. For values a slot predicts, for each output separately, a normal
+/// distribution around its prediction; the standard deviation is the slot's root mean squared error of that output.
 #[derive(Clone, Debug)]
-pub(crate) struct Densities {
+pub(crate) struct LogDensities {
     logs: Vec<f64>,
     pub(crate) slots: usize,
     rows: usize,
-    /// They sum to one.
+    /// The weight of each row; the weights sum to one.
     pub(crate) weights: Vec<f64>,
 }
 
-/// `(S, R)`: each density beside the highest of its row, at least [`NLL_EPSILON`].
+/// Each density divided by the highest density of its row, at least [`NLL_EPSILON`], `(S, R)`.
 #[derive(Clone, Debug)]
-pub(crate) struct Relative {
-    table: Vec<f64>,
+pub(crate) struct RelativeDensities {
+    matrix: Vec<f64>,
     rows: usize,
     pub(crate) weights: Vec<f64>,
-    /// The mean of the logarithms of the highest.
-    pub(crate) highest: f64,
+    /// The weighted mean over the rows of the highest log density.
+    pub(crate) mean_highest: f64,
 }
 
-impl Relative {
-    pub(crate) fn table(&self) -> Table<'_, f64> {
-        Table::new(&self.table, self.rows)
+impl RelativeDensities {
+    pub(crate) fn matrix(&self) -> SlotMatrix<'_, f64> {
+        SlotMatrix::new(&self.matrix, self.rows)
     }
 }
 
-impl Densities {
+impl LogDensities {
     pub(crate) fn of(held_out: &HeldOut) -> Result<Self> {
-        let held_out_table = HeldOutTable::of(held_out)?;
-        let (slots, rows, _) = held_out_table.dims();
-        let logs = match (&held_out_table.task, &held_out_table.truth) {
+        let table = HeldOutTable::of(held_out)?;
+        let (slots, rows, _) = table.dims();
+        let logs = match (&table.task, &table.truth) {
             (Task::Regression { .. }, Truth::Values(truth)) => {
-                held_out_table.with(|all: &[f64]| gaussian(&held_out_table, all, truth))?
+                table.with(|all: &[f64]| gaussian(&table, all, truth))?
             }
-            _ => of_true_class(&held_out_table)?.into_iter().map(|p| f64::from(p).ln()).collect(),
+            _ => true_class_probabilities(&table)?.into_iter().map(|p| f64::from(p).ln()).collect(),
         };
-        Ok(Self { logs, slots, rows, weights: held_out_table.weights })
+        Ok(Self { logs, slots, rows, weights: table.weights })
     }
 
-    /// The highest of each row, and the mean of these.
+    /// The highest log density of each row, and their weighted mean.
     fn highest(&self) -> (Vec<f64>, f64) {
         let mut highest = vec![f64::NEG_INFINITY; self.rows];
         for slot in self.logs.chunks_exact(self.rows) {
@@ -66,33 +68,39 @@ impl Densities {
         (highest, mean)
     }
 
-    /// For mixtures, in place.
-    pub(crate) fn into_relative(mut self) -> Relative {
+    /// The densities relative to the highest of each row, for mixtures; computed in place.
+    pub(crate) fn into_relative(mut self) -> RelativeDensities {
         let (highest, mean) = self.highest();
         for slot in self.logs.chunks_exact_mut(self.rows) {
             slot.iter_mut().zip(&highest).for_each(|(l, h)| *l = relative(*l, *h));
         }
-        Relative { table: self.logs, rows: self.rows, weights: self.weights, highest: mean }
+        RelativeDensities { matrix: self.logs, rows: self.rows, weights: self.weights, mean_highest: mean }
     }
 
-    /// A slot's expected log density for as many new rows as there are (elpd), each row counted `weights` times.
-    pub(crate) fn expected(&self, weights: &[f64]) -> Vec<f64> {
+    /// The expected log pointwise predictive density (elpd) of each slot, `R Σ_i ω_i ln p_s(y_i) / Σ_i ω_i`.
+    pub(crate) fn elpd(&self, weights: &[f64]) -> Vec<f64> {
         let total: f64 = weights.iter().sum();
         let sum = |slot: &[f64]| slot.iter().zip(weights).map(|(l, w)| l * w).sum::<f64>();
         self.logs.chunks_exact(self.rows).map(|slot| self.rows as f64 * sum(slot) / total).collect()
     }
 
-    /// These weights, with their log score as the objective.
-    pub(crate) fn weighted(&self, rule: &str, held_out: &HeldOut, weights: Vec<f64>, steps: u64) -> Weighted {
+    /// The weighted mean with these weights, whose objective is the negative log score.
+    pub(crate) fn weighted(
+        &self,
+        combiner: &str,
+        held_out: &HeldOut,
+        weights: Vec<f64>,
+        steps: u64,
+    ) -> Weighted {
         let (highest, mean) = self.highest();
-        let mut mixed = vec![0.; self.rows];
+        let mut sums = vec![0.; self.rows];
         for (slot, weight) in self.logs.chunks_exact(self.rows).zip(&weights) {
-            let each = mixed.iter_mut().zip(slot).zip(&highest);
+            let each = sums.iter_mut().zip(slot).zip(&highest);
             each.for_each(|((m, l), h)| *m += weight * relative(*l, *h));
         }
-        let score: f64 = mixed.iter().zip(&self.weights).map(|(m, w)| w * m.ln()).sum();
+        let score: f64 = sums.iter().zip(&self.weights).map(|(m, w)| w * m.ln()).sum();
         let fit = Fit { objective: -score - mean, iterations: steps, gap: None };
-        Weighted::found(rule, held_out.names(), weights, Some(fit))
+        Weighted::found(combiner, held_out.names(), weights, Some(fit))
     }
 }
 
@@ -100,7 +108,7 @@ fn relative(log: f64, highest: f64) -> f64 {
     (log - highest).exp().max(NLL_EPSILON)
 }
 
-/// `e^x` over its sum.
+/// `e^x` divided by the sum over all `x`.
 pub(crate) fn softmax(logs: &[f64]) -> Vec<f64> {
     let most = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let raw: Vec<f64> = logs.iter().map(|l| (l - most).exp()).collect();
@@ -108,15 +116,11 @@ pub(crate) fn softmax(logs: &[f64]) -> Vec<f64> {
     raw.into_iter().map(|x| x / total).collect()
 }
 
-fn gaussian<T: Number>(held_out_table: &HeldOutTable, all: &[T], truth: &[f64]) -> Vec<f64> {
-    let (_, rows, width) = held_out_table.dims();
+/// The log density of a normal distribution around each prediction.
+fn gaussian<T: Number>(table: &HeldOutTable, all: &[T], truth: &[f64]) -> Vec<f64> {
+    let (_, rows, width) = table.dims();
     let mean_of = |each: &dyn Fn(usize) -> f64| -> f64 {
-        held_out_table
-            .weights
-            .iter()
-            .enumerate()
-            .map(|(row, w)| if *w > 0. { w * each(row) } else { 0. })
-            .sum()
+        table.weights.iter().enumerate().map(|(row, w)| if *w > 0. { w * each(row) } else { 0. }).sum()
     };
     let mut logs = Vec::with_capacity(all.len() / width);
     for predicted in all.chunks_exact(rows * width) {
@@ -125,7 +129,7 @@ fn gaussian<T: Number>(held_out_table: &HeldOutTable, all: &[T], truth: &[f64]) 
             let error = |row: usize| predicted[row * width + k].into() - truth[row * width + k];
             let mean = mean_of(&|row| truth[row * width + k]);
             let spread = mean_of(&|row| (truth[row * width + k] - mean).powi(2)).sqrt();
-            let least = LEAST_SCALE * if spread > 0. { spread } else { 1. };
+            let least = MIN_SCALE * if spread > 0. { spread } else { 1. };
             let scale = mean_of(&|row| error(row).powi(2)).sqrt().max(least);
             let constant = scale.ln() + 0.5 * std::f64::consts::TAU.ln();
             slot.iter_mut().enumerate().for_each(|(row, log)| {

@@ -1,7 +1,7 @@
-//! Every combination of a few levels.
+//! Weights by a search over a grid.
 use crate::{
     combine::{
-        blend::search::{searched, By, Worth},
+        blend::search::{fit_by_search, Objective, WeightLoss},
         Combiner, Weighted,
     },
     metrics::Criterion,
@@ -9,32 +9,47 @@ use crate::{
 };
 use rayon::prelude::*;
 
-/// Points a task.
-const POINTS: u64 = 256;
+/// Points that one parallel task evaluates.
+const POINTS_PER_TASK: u64 = 256;
 
-/// The best of all weights on a grid, `{0, 1/n, …, 1}^S`, each point divided by its sum, by any [`Criterion`].
+/// Tries all weights on a grid and keeps those with the least loss by any [`Criterion`].
 ///
-/// Points in order, the last slot's level changing fastest; points whose levels are all equal (the mean, and nothing)
-/// are skipped; of equals the first wins. The criterion is the accuracy for classes and the squared error for values,
-/// unless predicted otherwise, and `n` is 10. A grid grows as `(n + 1)^S`: beyond [`GridSearch::most`] points it is refused.
+/// ```text
+/// min loss(Σ_s w_s p_s)  over  w = x / Σ x,  x ∈ {0, 1/n, …, 1}^S
+/// ```
 ///
+/// It learns from complete held-out predictions `(S, R, C)` (slots, rows, classes or outputs). Points are tried in
+/// order, with the last slot's level changing fastest. Points whose levels are all equal (the equal-weight mean, and all
+/// zeros) are skipped. The first of equal losses wins. The default criterion is the error rate for classes and the
+/// squared error for values, and `n` is 10 by default.
+///
+/// Use it for up to about five slots and a criterion without a gradient. For more slots use
+/// [`DifferentialEvolution`](crate::combine::DifferentialEvolution).
+///
+/// The cost is `(n + 1)^S` evaluations of the criterion on all rows.
+///
+/// # Errors
+/// [`Combiner::fit`] fails when `n` is 0, when the grid has more than [`GridSearch::max_points`] points, when the
+/// criterion does not support the task, or when the criterion is finite for no weights.
+///
+/// # Examples
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use candle_ensemble::{combine::{Combiner, GridSearch, FittedCombiner}, data::Task, predictions::Predictions, HeldOut};
+/// use candle_ensemble::{combine::{Combiner, FittedCombiner, GridSearch}, data::Task, predictions::Predictions, HeldOut};
 ///
 /// let y = Tensor::new(&[[1f64], [2.]], &Device::Cpu)?;
 /// let predicted = Tensor::stack(&[(&y + 1.)?, (&y - 2.)?], 0)?;
 /// let held_out = HeldOut::from_predictions(&Predictions::new(predicted, Task::Regression { outputs: 1 })?, &y)?;
 /// let fitted = GridSearch::new().fit(&held_out)?;
 /// let weights = fitted.weights().unwrap();
-/// assert!((weights[0] - 2. / 3.).abs() < 1e-12); // 0.2 : 0.1, the first of its kind
+/// assert!((weights[0] - 2. / 3.).abs() < 1e-12); // from the levels 0.2 and 0.1
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct GridSearch {
     steps: usize,
-    most: u64,
-    by: By,
+    max_points: usize,
+    objective: Objective,
 }
 
 impl Default for GridSearch {
@@ -44,38 +59,39 @@ impl Default for GridSearch {
 }
 
 impl GridSearch {
-    /// Eleven levels.
+    /// Creates the combiner with 11 levels for each weight (`n = 10`).
     #[must_use]
     pub fn new() -> Self {
-        Self { steps: 10, most: 1_000_000, by: By::default() }
+        Self { steps: 10, max_points: 1_000_000, objective: Objective::default() }
     }
 
-    /// `n`: one less than the levels of each weight.
+    /// Sets `n`, which is one less than the number of levels of each weight.
     #[must_use]
     pub fn steps(mut self, steps: usize) -> Self {
         self.steps = steps;
         self
     }
 
-    /// What to make small.
+    /// Sets the loss to minimise. The default is the error rate for classes and the squared error for values.
     #[must_use]
     pub fn criterion(mut self, criterion: impl Criterion + 'static) -> Self {
-        self.by = By::given(criterion);
+        self.objective = Objective::given(criterion);
         self
     }
 
-    /// How many points at most: 1,000,000 unless predicted otherwise.
+    /// Sets the greatest number of points that a grid may have; the default is 1,000,000.
     #[must_use]
-    pub fn most(mut self, points: u64) -> Self {
-        self.most = points;
+    pub fn max_points(mut self, points: usize) -> Self {
+        self.max_points = points;
         self
     }
 
-    fn search(&self, worth: &dyn Worth) -> Result<(Vec<f64>, u64)> {
-        let (levels, slots) = (self.steps as u64 + 1, worth.slots() as u32);
-        let points = levels.checked_pow(slots).filter(|points| *points <= self.most).ok_or_else(|| {
+    fn search(&self, loss: &dyn WeightLoss) -> Result<(Vec<f64>, u64)> {
+        let (levels, slots) = (self.steps as u64 + 1, loss.slots() as u32);
+        let fits = |points: &u64| *points <= self.max_points as u64;
+        let points = levels.checked_pow(slots).filter(fits).ok_or_else(|| {
             let got = format!("{levels}^{slots} = {:.3e}", (levels as f64).powf(slots as f64));
-            Error::invalid("points of the grid of weights", format!("at most {}", self.most), got)
+            Error::invalid("points of the grid of weights", format!("at most {}", self.max_points), got)
         })?;
         let weights = |mut point: u64| {
             let mut weights = vec![0.; slots as usize];
@@ -85,20 +101,21 @@ impl GridSearch {
             }
             weights
         };
-        let even =
+        let all_equal =
             |point: &u64| (0..slots).map(|s| point / levels.pow(s) % levels).all(|l| l == point % levels);
-        let chunk = |k: u64| {
+        let best_of_task = |task: u64| {
             let mut best: Option<(f64, u64)> = None;
-            for point in (k * POINTS..((k + 1) * POINTS).min(points)).filter(|point| !even(point)) {
-                let loss = worth.of(&weights(point))?;
+            let range = task * POINTS_PER_TASK..((task + 1) * POINTS_PER_TASK).min(points);
+            for point in range.filter(|point| !all_equal(point)) {
+                let loss = loss.of(&weights(point))?;
                 if best.is_none_or(|(least, _)| loss < least) {
                     best = Some((loss, point));
                 }
             }
             Ok(best)
         };
-        let found: Vec<_> =
-            (0..points.div_ceil(POINTS)).into_par_iter().map(chunk).collect::<Result<Vec<_>>>()?;
+        let tasks = (0..points.div_ceil(POINTS_PER_TASK)).into_par_iter();
+        let found: Vec<_> = tasks.map(best_of_task).collect::<Result<Vec<_>>>()?;
         let first = |a: (f64, u64), b: (f64, u64)| if b.0 < a.0 { b } else { a };
         let best = found.into_iter().flatten().reduce(first).map_or(0, |(_, point)| point);
         Ok((weights(best), points - levels))
@@ -112,6 +129,6 @@ impl Combiner for GridSearch {
         if self.steps == 0 {
             return Err(Error::invalid("steps of the grid of weights", "at least 1", 0));
         }
-        searched("grid-search", held_out, &self.by, |worth| self.search(worth))
+        fit_by_search("grid-search", held_out, &self.objective, |loss| self.search(loss))
     }
 }

@@ -1,8 +1,10 @@
-//! Weights by how well each does on its own.
+//! Weights by the inverse of each slot's own loss.
 use crate::{
-    combine::{blend::table::Table, held_out_table::HeldOutTable, Combiner, Fit, Weighted},
-    data::Task,
-    kernels::cpu::Number,
+    combine::{
+        blend::matrix::SlotMatrix,
+        held_out_table::{with_predictions, HeldOutTable, Number},
+        Combiner, Fit, Weighted,
+    },
     metrics::{Criterion, RowLoss, Scored},
     threads::wide,
     Error, HeldOut, Result,
@@ -10,13 +12,26 @@ use crate::{
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// Each slot by the inverse of its own held-out loss, `w_s ∝ 1 / loss_s^p`. Slots without any loss share all of the
-/// weight.
+/// Weights each slot by the inverse of its own held-out loss.
 ///
-/// The loss is the log-loss for classes and the squared error for values, unless predicted otherwise, and `p` is 1: for the
-/// squared error that is the best there is if errors are independent and without bias (Bates and Granger 1969,
-/// doi:10.1057/jors.1969.103).
+/// ```text
+/// w_s = loss_s^−p / Σ_t loss_t^−p
+/// ```
 ///
+/// It learns from complete held-out predictions `(S, R, C)` (slots, rows, classes or outputs). Slots with a loss of zero
+/// share all of the weight. The default loss is the log-loss for classes and the squared error for values, and `p` is 1
+/// by default. For the squared error these are the best weights when the errors of the slots are independent and have no
+/// bias.
+///
+/// Use it for few held-out rows, or as a quick weighting that ignores correlations between members. Members that predict
+/// the same get double weight; [`SimplexSquares`](crate::combine::SimplexSquares) takes correlations into account.
+///
+/// The cost is one pass over the predictions.
+///
+/// # Errors
+/// [`Combiner::fit`] fails when the power is negative or not finite, or when the loss does not support the task.
+///
+/// # Examples
 /// ```
 /// use candle_core::{Device, Tensor};
 /// use candle_ensemble::{combine::{Combiner, FittedCombiner, InverseError}, data::Task, predictions::Predictions, HeldOut};
@@ -28,6 +43,8 @@ use serde::{Deserialize, Serialize};
 /// assert_eq!(fitted.weights(), Some(&[0.8, 0.2][..]));
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
+///
+/// Source: Bates and Granger 1969, doi:10.1057/jors.1969.103.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct InverseError {
     loss: Option<RowLoss>,
@@ -41,20 +58,21 @@ impl Default for InverseError {
 }
 
 impl InverseError {
-    /// By log-loss or squared error.
+    /// Creates the combiner with the log-loss for classes, the squared error for values, and the power 1.
     #[must_use]
     pub fn new() -> Self {
         Self { loss: None, power: 1. }
     }
 
-    /// By this loss.
+    /// Sets the loss. The default is the log-loss for classes and the squared error for values.
     #[must_use]
     pub fn loss(mut self, loss: RowLoss) -> Self {
         self.loss = Some(loss);
         self
     }
 
-    /// With this `p`, 0 or more: 0 gives equal weights, larger ones favour the best.
+    /// Sets the power `p`, 0 or more; the default is 1. The power 0 gives equal weights, larger powers favour the best
+    /// slots.
     #[must_use]
     pub fn power(mut self, power: f64) -> Self {
         self.power = power;
@@ -69,63 +87,53 @@ impl Combiner for InverseError {
         if !self.power.is_finite() || self.power < 0. {
             return Err(Error::invalid("power of inverse-error", "finite and not negative", self.power));
         }
-        let held_out_table = HeldOutTable::of(&held_out)?;
-        let loss = self.loss.unwrap_or(match held_out_table.task {
-            Task::Classification { .. } => RowLoss::LogLoss,
-            Task::Regression { .. } => RowLoss::Squared,
-        });
-        loss.check(&held_out_table.truth)?;
-        let (weights, objective) = match held_out_table.task {
-            Task::Classification { .. } => {
-                held_out_table.with(|all: &[f32]| self.on(&held_out_table, all, loss))?
-            }
-            Task::Regression { .. } => {
-                held_out_table.with(|all: &[f64]| self.on(&held_out_table, all, loss))?
-            }
-        };
+        let table = HeldOutTable::of(held_out)?;
+        let loss = self.loss.unwrap_or(RowLoss::loss_for(table.task));
+        loss.check(&table.truth)?;
+        let (weights, objective) = with_predictions!(table, |all| self.fit_table(&table, all, loss))?;
         let fit = Fit { objective: objective?, iterations: 1, gap: None };
         Ok(Weighted::found("inverse-error", held_out.names(), weights, Some(fit)))
     }
 }
 
 impl InverseError {
-    /// The weights, and the loss of the mean that they give.
-    fn on<T: Number>(
+    /// The weights, and the loss of the weighted mean.
+    fn fit_table<T: Number>(
         &self,
-        held_out_table: &HeldOutTable,
+        table: &HeldOutTable,
         all: &[T],
         loss: RowLoss,
     ) -> (Vec<f64>, Result<f64>) {
-        let (_, rows, width) = held_out_table.dims();
-        let losses = losses(held_out_table, all, loss);
+        let (_, rows, width) = table.dims();
+        let losses = slot_losses(table, all, loss);
         let least = losses.iter().copied().fold(f64::INFINITY, f64::min);
-        let raw = |loss: &f64| match (*loss, least) {
+        // Relative to the least loss, which keeps the powers finite.
+        let relative = |loss: &f64| match (*loss, least) {
             (same, least) if same == least => 1.,
             (_, 0.) if self.power > 0. => 0.,
             (loss, least) => (least / loss).powf(self.power),
         };
-        let raw: Vec<f64> = losses.iter().map(raw).collect();
-        let total: f64 = raw.iter().sum();
-        let weights: Vec<f64> = raw.iter().map(|w| w / total).collect();
-        let values = wide(|| Table::new(all, rows * width).mix(&weights));
-        let (truth, of_rows) = (&held_out_table.truth, held_out_table.weights.as_slice());
-        let objective = loss.loss(&Scored { values: &values, width, truth, weights: of_rows });
+        let relative: Vec<f64> = losses.iter().map(relative).collect();
+        let total: f64 = relative.iter().sum();
+        let weights: Vec<f64> = relative.iter().map(|w| w / total).collect();
+        let values = wide(|| SlotMatrix::new(all, rows * width).weighted_sum(&weights));
+        let (truth, row_weights) = (&table.truth, table.weights.as_slice());
+        let objective = loss.loss(&Scored { values: &values, width, truth, weights: row_weights });
         (weights, objective)
     }
 }
 
 /// The loss of each slot.
-fn losses<T: Number>(held_out_table: &HeldOutTable, all: &[T], loss: RowLoss) -> Vec<f64> {
-    let (_, rows, width) = held_out_table.dims();
-    let of = |predicted: &[T]| {
+fn slot_losses<T: Number>(table: &HeldOutTable, all: &[T], loss: RowLoss) -> Vec<f64> {
+    let (_, rows, width) = table.dims();
+    let loss_of = |predicted: &[T]| {
         let mut row = vec![0.; width];
-        let each = predicted.chunks_exact(width).zip(&held_out_table.weights).enumerate().map(
-            |(i, (predicted, weight))| {
-                row.iter_mut().zip(predicted).for_each(|(r, x)| *r = (*x).into());
-                weight * loss.of(&row, &held_out_table.truth, i)
-            },
-        );
+        let rows = predicted.chunks_exact(width).zip(&table.weights).enumerate();
+        let each = rows.map(|(i, (predicted, weight))| {
+            row.iter_mut().zip(predicted).for_each(|(r, x)| *r = (*x).into());
+            weight * loss.of(&row, &table.truth, i)
+        });
         each.sum()
     };
-    wide(|| all.par_chunks(rows * width).map(of).collect())
+    wide(|| all.par_chunks(rows * width).map(loss_of).collect())
 }

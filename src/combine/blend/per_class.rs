@@ -2,47 +2,59 @@
 use crate::{
     combine::{
         blend::{
-            simplex::{Loss, Problem},
-            squares::targets,
-            table::Table,
+            matrix::SlotMatrix,
+            simplex::{CellLoss, SimplexProblem},
+            simplex_squares::cell_targets,
         },
         fixed::weighted::{finite_weights, one_name_a_slot, to_probabilities},
-        held_out_table::HeldOutTable,
+        held_out_table::{with_predictions, HeldOutTable, Number},
         Combiner, Fit, FittedCombiner,
     },
     data::Task,
-    kernels::cpu::Number,
     predictions::Predictions,
     HeldOut, Result,
 };
 use candle_core::{Result as CandleResult, Tensor};
 use serde::{Deserialize, Serialize};
 
-/// Shares of the slots for each class, or each output, by themselves: for class `c` those with the least squared error
-/// of `Σ_s w_s,c p_s,i,c` on the indicator of that class (one against the rest), `w_c` on the simplex. What comes out
-/// is normalised over the classes. For several outputs it is [`SimplexSquares`](crate::combine::SimplexSquares) for each.
+/// Finds weights of the slots for each class, or each output, separately.
 ///
-/// For members of which each knows some classes better than others. It has as many weights as there are slots and
-/// classes, so it takes more held-out rows than one weight a slot. Source: Kuncheva 2014, Combining Pattern
-/// Classifiers, section 5.3 (class-dependent weights).
+/// ```text
+/// min Σ_i ω_i (Σ_s w_s,c p_s,i,c − [y_i = c])²  over  w_c ≥ 0, Σ_s w_s,c = 1,  for each c
+/// ```
 ///
+/// It learns from complete held-out predictions `(S, R, C)` (slots, rows, classes or outputs). For values the target of
+/// an output takes the place of the indicator, which is [`SimplexSquares`](crate::combine::SimplexSquares) for each
+/// output. For classes, each row of the combined predictions is divided by its sum.
+///
+/// Use it for members that differ in which classes they predict well. It has `S C` weights, so it takes more held-out
+/// rows than one weight for each slot.
+///
+/// The cost is that of `SimplexSquares` for each class.
+///
+/// # Errors
+/// [`Combiner::fit`] fails when candle fails. The fitted combiner fails for another number of slots or classes.
+///
+/// # Examples
 /// ```
 /// use candle_core::{Device, Tensor};
 /// use candle_ensemble::{combine::{Combiner, PerClass}, data::Task, predictions::Predictions, HeldOut};
 ///
-/// // Two outputs; each member knows one.
+/// // Two outputs; each member predicts one of them exactly.
 /// let y = Tensor::new(&[[1f64, 2.], [3., 1.], [2., 5.]], &Device::Cpu)?;
 /// let (one, other) = (Tensor::new(&[0f64, 1.], &Device::Cpu)?, Tensor::new(&[1f64, 0.], &Device::Cpu)?);
 /// let predicted = Tensor::stack(&[y.broadcast_add(&one)?, y.broadcast_add(&other)?], 0)?;
 /// let held_out = HeldOut::from_predictions(&Predictions::new(predicted, Task::Regression { outputs: 2 })?, &y)?;
 /// let fitted = PerClass.fit(&held_out)?;
-/// assert!(fitted.of_classes()[0][0] > 0.999 && fitted.of_classes()[1][1] > 0.999);
+/// assert!(fitted.class_weights()[0][0] > 0.999 && fitted.class_weights()[1][1] > 0.999);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
+///
+/// Source: Kuncheva 2014, Combining Pattern Classifiers, section 5.3 (class-dependent weights).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PerClass;
 
-/// [`PerClass`], fitted.
+/// The fitted [`PerClass`]: one weight for each slot and class.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FittedPerClass {
     names: Vec<String>,
@@ -51,13 +63,13 @@ pub struct FittedPerClass {
 }
 
 impl FittedPerClass {
-    /// For each class or output, the weight of each slot.
+    /// Returns the weight of each slot, for each class or output: `[class][slot]`.
     #[must_use]
-    pub fn of_classes(&self) -> &[Vec<f64>] {
+    pub fn class_weights(&self) -> &[Vec<f64>] {
         &self.weights
     }
 
-    /// The slots' names, in the order of the weights.
+    /// Returns the slots' names, in the order of the weights.
     #[must_use]
     pub fn names(&self) -> &[String] {
         &self.names
@@ -68,30 +80,24 @@ impl Combiner for PerClass {
     type Fitted = FittedPerClass;
 
     fn fit(&self, held_out: &HeldOut) -> Result<FittedPerClass> {
-        let held_out_table = HeldOutTable::of(&held_out)?;
-        let (weights, fit) = match held_out_table.task {
-            Task::Classification { .. } => {
-                held_out_table.with(|all: &[f32]| class_by_class(&held_out_table, all))?
-            }
-            Task::Regression { .. } => {
-                held_out_table.with(|all: &[f64]| class_by_class(&held_out_table, all))?
-            }
-        };
+        let table = HeldOutTable::of(held_out)?;
+        let (weights, fit) = with_predictions!(table, |all| fit_classes(&table, all))?;
         Ok(FittedPerClass { names: held_out.names().to_vec(), weights, fit })
     }
 }
 
-/// The weights, and the sum of the losses over the classes.
-fn class_by_class<T: Number>(held_out_table: &HeldOutTable, all: &[T]) -> (Vec<Vec<f64>>, Fit) {
-    let (_, rows, width) = held_out_table.dims();
-    let (targets, share) = targets(held_out_table);
+/// The weights of each class, and the sum of the losses over the classes.
+fn fit_classes<T: Number>(table: &HeldOutTable, all: &[T]) -> (Vec<Vec<f64>>, Fit) {
+    let (_, rows, width) = table.dims();
+    let (targets, share) = cell_targets(table);
     let mut fit = Fit { objective: 0., iterations: 0, gap: None };
     let (mut found, mut gap) = (vec![], 0.);
     for class in 0..width {
         let column: Vec<T> = all.iter().skip(class).step_by(width).copied().collect();
         let truth: Vec<f64> = targets.iter().skip(class).step_by(width).copied().collect();
-        let (table, loss) = (Table::new(&column, rows), Loss::Squares(&truth));
-        let solution = Problem { table, loss, weights: &held_out_table.weights, strength: 0. }.solve(None);
+        let (matrix, loss) = (SlotMatrix::new(&column, rows), CellLoss::Squares(&truth));
+        let problem = SimplexProblem { matrix, loss, weights: &table.weights, penalty: 0. };
+        let solution = problem.solve(None);
         fit.objective += share * solution.loss;
         fit.iterations += solution.steps;
         gap += share * solution.gap;
@@ -129,7 +135,7 @@ impl FittedCombiner for FittedPerClass {
         let filled = predictions.fill_missing()?;
         let (device, dtype) = (filled.values().device(), filled.values().dtype());
         let weights = Tensor::from_vec(self.weights.concat(), (width, slots), device)?.to_dtype(dtype)?;
-        // Slot by slot: a product with all predictions at once would be as large as they are.
+        // Slot by slot, because a product of all predictions at once would take as much memory as they do.
         let mut predicted = None;
         for slot in 0..slots {
             let part =

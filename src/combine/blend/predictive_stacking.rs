@@ -2,8 +2,8 @@
 use crate::{
     combine::{
         blend::{
-            densities::Densities,
-            simplex::{Loss, Problem},
+            densities::LogDensities,
+            simplex::{CellLoss, SimplexProblem},
         },
         Combiner, Fit, Weighted,
     },
@@ -11,28 +11,42 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 
-/// Stacking of predictive distributions: the shares with the highest log score of the mixture,
-/// `max Σ_i ω_i ln Σ_s w_s p_s(y_i)` over the simplex.
+/// Finds the weights with the highest log score of the mixture of the slots' predictive distributions.
 ///
-/// For classes `p_s(y)` is the probability of the true class, and the rule is
-/// [`SimplexLogLoss`](crate::combine::SimplexLogLoss). For values each slot predicts, for each output by itself, the normal
-/// distribution around what it says with its own held-out root mean squared error (at least 10⁻⁶ of the targets'
-/// standard deviation) as standard deviation; the fitted's values are the mixture's means. On no row does a slot count
-/// for less than 2⁻⁵² of the best one.
+/// ```text
+/// max Σ_i ω_i ln Σ_s w_s p_s(y_i)  over  w ≥ 0, Σ w = 1
+/// ```
 ///
-/// Source: Yao, Vehtari, Simpson and Gelman 2018, arXiv:1704.02030, doi:10.1214/17-BA1091.
+/// It learns from complete held-out predictions `(S, R, C)` (slots, rows, classes or outputs). For classes `p_s(y)` is
+/// the probability of the true class, and the result is that of [`SimplexLogLoss`](crate::combine::SimplexLogLoss). For
+/// values each slot predicts, for each output separately, a normal distribution around its prediction. Its standard
+/// deviation is the slot's held-out root mean squared error, at least 10⁻⁶ of the targets' standard deviation. The
+/// combined values are the means of the mixture. On each row a slot has at least 2⁻⁵² of the highest density.
 ///
+/// Use it for values when the mixture itself matters, for example for intervals. When only the mean matters, use
+/// [`SimplexSquares`](crate::combine::SimplexSquares), whose errors can cancel each other.
+///
+/// The cost is a few dozen passes over the densities `(S, R)`, and one quadratic program for each.
+///
+/// # Errors
+/// [`Combiner::fit`] fails when candle fails.
+///
+/// # Examples
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use candle_ensemble::{combine::{Combiner, FittedCombiner, PredictiveStacking}, data::Task, predictions::Predictions, HeldOut};
+/// use candle_ensemble::{
+///     combine::{Combiner, FittedCombiner, PredictiveStacking}, data::Task, predictions::Predictions, HeldOut,
+/// };
 ///
 /// let y = Tensor::arange(0f64, 9., &Device::Cpu)?.reshape((9, 1))?;
 /// let predicted = Tensor::stack(&[(&y + 1.)?, (&y - 3.)?], 0)?;
 /// let held_out = HeldOut::from_predictions(&Predictions::new(predicted, Task::Regression { outputs: 1 })?, &y)?;
 /// let fitted = PredictiveStacking.fit(&held_out)?;
-/// assert_eq!(fitted.weights(), Some(&[1., 0.][..])); // a mixture, not a sum: no errors cancel out
+/// assert_eq!(fitted.weights(), Some(&[1., 0.][..])); // errors do not cancel in a mixture
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
+///
+/// Source: Yao, Vehtari, Simpson and Gelman 2018, arXiv:1704.02030, doi:10.1214/17-BA1091.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PredictiveStacking;
 
@@ -40,12 +54,11 @@ impl Combiner for PredictiveStacking {
     type Fitted = Weighted;
 
     fn fit(&self, held_out: &HeldOut) -> Result<Weighted> {
-        let densities = Densities::of(&held_out)?.into_relative();
-        let table = densities.table();
-        let solution =
-            Problem { table, loss: Loss::Log, weights: &densities.weights, strength: 0. }.solve(None);
+        let densities = LogDensities::of(held_out)?.into_relative();
+        let (matrix, weights) = (densities.matrix(), densities.weights.as_slice());
+        let solution = SimplexProblem { matrix, loss: CellLoss::Log, weights, penalty: 0. }.solve(None);
         let fit = Fit {
-            objective: solution.loss - densities.highest,
+            objective: solution.loss - densities.mean_highest,
             iterations: solution.steps,
             gap: Some(solution.gap),
         };

@@ -1,7 +1,7 @@
 //! Pseudo-Bayesian model averaging.
 use crate::{
     combine::{
-        blend::densities::{softmax, Densities},
+        blend::densities::{softmax, LogDensities},
         Combiner, Weighted,
     },
     threads::wide,
@@ -12,16 +12,27 @@ use rand_distr::Exp1;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// Weights by how well each slot predicts, `w_s ∝ exp(elpd_s)` with `elpd_s = Σ_i ln p_s(y_i)` over the held-out rows;
-/// as Akaike weights, with held-out rows in place of a criterion. With weights of rows, `R Σ_i ω_i ln p_s(y_i)`.
+/// Weights each slot by its expected log predictive density on the held-out rows.
 ///
-/// The more rows, the more of the weight is one slot's, even where it is better by chance. The Bayesian bootstrap
-/// ([`PseudoBma::bootstrap`], "pseudo-BMA+") allows for that: each draw weighs the rows by a flat Dirichlet
-/// distribution (times their own weights), and the weights are the mean over the draws. Densities are those of
-/// [`PredictiveStacking`](crate::combine::PredictiveStacking).
+/// ```text
+/// w_s ∝ exp(elpd_s),  elpd_s = R Σ_i ω_i ln p_s(y_i)
+/// ```
 ///
-/// Source: Yao, Vehtari, Simpson and Gelman 2018, arXiv:1704.02030, section 3.4.
+/// It learns from the predictive densities `p_s(y_i)` of complete held-out predictions `(S, R, C)` (slots, rows, classes
+/// or outputs); see [`PredictiveStacking`](crate::combine::PredictiveStacking). These are Akaike weights, with held-out
+/// rows in place of an information criterion.
 ///
+/// With many rows nearly all of the weight goes to one slot, even if it is better by chance. The Bayesian bootstrap
+/// ([`PseudoBma::bootstrap`], "pseudo-BMA+") accounts for that: each draw weights the rows by a flat Dirichlet
+/// distribution (times their own weights), and the result is the mean of the weights over the draws. Use it as a quick
+/// weighting that follows the uncertainty of the comparison. For the least loss use `PredictiveStacking`.
+///
+/// The cost is one pass over the densities `(S, R)`, and one more for each draw.
+///
+/// # Errors
+/// [`Combiner::fit`] fails when the number of draws is 0.
+///
+/// # Examples
 /// ```
 /// use candle_core::{Device, Tensor};
 /// use candle_ensemble::{combine::{Combiner, FittedCombiner, PseudoBma}, data::Task, predictions::Predictions, HeldOut};
@@ -30,25 +41,35 @@ use serde::{Deserialize, Serialize};
 /// let predictions = Predictions::new(predicted, Task::Classification { classes: 2 })?;
 /// let held_out = HeldOut::from_predictions(&predictions, &Tensor::new(&[0u32, 1], &Device::Cpu)?)?;
 /// let fitted = PseudoBma::new().fit(&held_out)?;
-/// assert!((fitted.weights().unwrap()[0] - 0.5).abs() < 1e-6); // .9 × .6 each
+/// assert!((fitted.weights().unwrap()[0] - 0.5).abs() < 1e-6); // both have 0.9 × 0.6
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
+///
+/// Source: Yao, Vehtari, Simpson and Gelman 2018, arXiv:1704.02030, section 3.4.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PseudoBma {
-    bootstrap: Option<(usize, Seed)>,
+    draws: Option<usize>,
+    seed: Option<Seed>,
 }
 
 impl PseudoBma {
-    /// Without the bootstrap.
+    /// Creates the combiner without the bootstrap.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// With so many draws of the Bayesian bootstrap, 1 or more; 1000 are usual.
+    /// Creates the combiner with this many draws of the Bayesian bootstrap, 1 or more; 1000 are usual.
     #[must_use]
-    pub fn bootstrap(draws: usize, seed: impl Into<Seed>) -> Self {
-        Self { bootstrap: Some((draws, seed.into())) }
+    pub fn bootstrap(draws: usize) -> Self {
+        Self { draws: Some(draws), seed: None }
+    }
+
+    /// Sets the seed of the bootstrap. The default follows from [`HeldOut::seed`].
+    #[must_use]
+    pub fn seed(mut self, seed: impl Into<Seed>) -> Self {
+        self.seed = Some(seed.into());
+        self
     }
 }
 
@@ -56,25 +77,27 @@ impl Combiner for PseudoBma {
     type Fitted = Weighted;
 
     fn fit(&self, held_out: &HeldOut) -> Result<Weighted> {
-        if let Some((0, _)) = self.bootstrap {
+        const NAME: &str = "pseudo-bma+";
+        if self.draws == Some(0) {
             return Err(Error::invalid("draws of the Bayesian bootstrap", "at least 1", 0));
         }
-        let densities = Densities::of(&held_out)?;
-        let Some((draws, seed)) = self.bootstrap else {
-            let weights = softmax(&densities.expected(&densities.weights));
-            return Ok(densities.weighted("pseudo-bma", &held_out, weights, 1));
+        let densities = LogDensities::of(held_out)?;
+        let Some(draws) = self.draws else {
+            let weights = softmax(&densities.elpd(&densities.weights));
+            return Ok(densities.weighted("pseudo-bma", held_out, weights, 1));
         };
+        let seed = self.seed.unwrap_or_else(|| held_out.seed().child(NAME));
         let draw = |b: usize| {
             let mut rng = seed.nth("bayesian bootstrap", b as u64).rng();
             let weights: Vec<f64> =
                 densities.weights.iter().map(|w| w * rng.sample::<f64, _>(Exp1)).collect();
-            softmax(&densities.expected(&weights))
+            softmax(&densities.elpd(&weights))
         };
         let drawn: Vec<Vec<f64>> = wide(|| (0..draws).into_par_iter().map(draw).collect());
         let mut weights = vec![0.; densities.slots];
         for one in drawn {
             weights.iter_mut().zip(one).for_each(|(sum, w)| *sum += w / draws as f64);
         }
-        Ok(densities.weighted("pseudo-bma+", &held_out, weights, draws as u64))
+        Ok(densities.weighted(NAME, held_out, weights, draws as u64))
     }
 }

@@ -1,5 +1,5 @@
-//! Numbers from `tests/reference/blending.py` (numpy 2.4.6, scipy 1.17.1, scikit-learn 1.9.1, arviz 0.23.4), and what
-//! must hold for any predictions.
+//! Comparisons with numbers from `tests/reference/blending.py` (numpy 2.4.6, scipy 1.17.1, scikit-learn 1.9.1, arviz
+//! 0.23.4), and properties that hold for any predictions.
 use crate::{
     combine::{blend::*, Combiner, FittedCombiner, Mean, Weighted},
     data::Task,
@@ -80,8 +80,8 @@ fn values(slots: usize, rows: usize, width: usize) -> HeldOut {
     HeldOut::from_predictions(&predictions, &Tensor::from_vec(truth, (rows, width), &CPU).unwrap()).unwrap()
 }
 
-fn fit<C: Combiner>(rule: &C, held_out: &HeldOut) -> C::Fitted {
-    rule.fit(&held_out).unwrap()
+fn fit<C: Combiner>(combiner: &C, held_out: &HeldOut) -> C::Fitted {
+    combiner.fit(held_out).unwrap()
 }
 
 fn objective(fitted: &Weighted) -> f64 {
@@ -99,15 +99,16 @@ fn all_near(got: &[f64], want: &[f64], most: f64) {
     got.iter().zip(want).for_each(|(g, w)| assert!((g - w).abs() <= most, "{got:?} is not {want:?}"));
 }
 
-/// The least objective, a gap that certifies it, and shares.
+/// Checks for the least objective, a small gap, and weights on the simplex.
 #[track_caller]
 fn optimal(fitted: &Weighted, want: f64) {
     near(objective(fitted), want, 1e-6);
-    shares(fitted);
+    on_simplex(fitted);
 }
 
+/// Checks for weights on the simplex with a small gap.
 #[track_caller]
-fn shares(fitted: &Weighted) {
+fn on_simplex(fitted: &Weighted) {
     let (weights, gap) = (fitted.weights().unwrap(), fitted.fitted().unwrap().gap.unwrap());
     assert!((0. ..=1e-6).contains(&gap), "{fitted:?}");
     assert!(
@@ -117,7 +118,7 @@ fn shares(fitted: &Weighted) {
 }
 
 #[test]
-fn shares_are_as_good_as_slsqps() {
+fn simplex_weights_reach_the_loss_of_slsqp() {
     let problems = [
         (problem(10, 200, 3), 0.5838894315941519, 0.30389311196937313),
         (problem(2, 60, 2), 0.31305958596015654, 0.1730816292394001),
@@ -135,26 +136,26 @@ fn shares_are_as_good_as_slsqps() {
 }
 
 #[test]
-fn penalised_shares_are_as_good_as_slsqps() {
+fn penalised_simplex_weights_reach_the_loss_of_slsqp() {
     let held_out = problem(10, 200, 3);
     let penalty =
         |fitted: &Weighted| fitted.weights().unwrap().iter().map(|w| (w - 0.1).powi(2)).sum::<f64>();
-    for (strength, log_loss, brier) in
+    for (lambda, log_loss, brier) in
         [(0.01, 0.5881628523204561, 0.30585240763012106), (1., 0.6233241390456628, 0.3259180751954808)]
     {
-        let log = fit(&SimplexLogLoss::new().towards_equal(Penalty::Fixed(strength)), &held_out);
-        near(objective(&log) + strength * penalty(&log), log_loss, 1e-6);
-        let squares = fit(&SimplexSquares::new().towards_equal(Penalty::Fixed(strength)), &held_out);
-        near(objective(&squares) + strength * penalty(&squares), brier, 1e-6);
-        shares(&log);
-        shares(&squares);
+        let log = fit(&SimplexLogLoss::new().penalty(Penalty::Fixed(lambda)), &held_out);
+        near(objective(&log) + lambda * penalty(&log), log_loss, 1e-6);
+        let squares = fit(&SimplexSquares::new().penalty(Penalty::Fixed(lambda)), &held_out);
+        near(objective(&squares) + lambda * penalty(&squares), brier, 1e-6);
+        on_simplex(&log);
+        on_simplex(&squares);
     }
-    let equal = fit(&SimplexLogLoss::new().towards_equal(Penalty::Fixed(f64::INFINITY)), &held_out);
+    let equal = fit(&SimplexLogLoss::new().penalty(Penalty::Fixed(f64::INFINITY)), &held_out);
     assert_eq!(equal.weights().unwrap(), [0.1; 10]);
 }
 
 #[test]
-fn weights_of_any_sign_are_numpys_and_scikit_learns() {
+fn least_squares_agrees_with_numpy_and_scikit_learn() {
     let of = |held_out: &HeldOut| fit(&LeastSquares::new(), held_out).weights().unwrap().to_vec();
     let held_out = values(5, 80, 2);
     let plain = [
@@ -191,40 +192,45 @@ fn weights_of_any_sign_are_numpys_and_scikit_learns() {
 }
 
 #[test]
-fn bayesian_weights_are_arvizs() {
+fn bayesian_weights_agree_with_arviz() {
     let held_out = problem(4, 40, 3);
     let of = |fitted: Weighted| fitted.weights().unwrap().to_vec();
     let want = [0.16415631096054373, 0.10699213851780166, 0.5887457152526814, 0.14010583526897322];
     all_near(&of(fit(&PseudoBma::new(), &held_out)), &want, 1e-5);
     // Means of 20,000 draws, each of a standard deviation of at most 0.5: off by 0.014 once in 16,000 times.
     let want = [0.26205574901540774, 0.14276401124252183, 0.43618708640951254, 0.15899315333255962];
-    all_near(&of(fit(&PseudoBma::bootstrap(20_000, 1), &held_out)), &want, 0.014);
+    all_near(&of(fit(&PseudoBma::bootstrap(20_000).seed(1), &held_out)), &want, 0.014);
     let want = [0.4120567613282456, 0., 0.5879432386717548, 0.];
     all_near(&of(fit(&PredictiveStacking, &held_out)), &want, 1e-3); // SLSQP to 1e-6
     let held_out = values(3, 40, 2);
     let want = [0.9999999733765741, 2.6623419039101957e-08, 6.907034324387315e-15];
     all_near(&of(fit(&PseudoBma::new(), &held_out)), &want, 1e-12);
     let want = [0.9837792567536929, 0.01620338246586663, 1.736078057765392e-05];
-    all_near(&of(fit(&PseudoBma::bootstrap(20_000, 1), &held_out)), &want, 0.014);
+    all_near(&of(fit(&PseudoBma::bootstrap(20_000).seed(1), &held_out)), &want, 0.014);
     let want = [0.8201136896028401, 0.17988631039716108, 0.];
     all_near(&of(fit(&PredictiveStacking, &held_out)), &want, 1e-3);
 }
 
 #[test]
-fn evolution_comes_as_near_as_scipys() {
+fn differential_evolution_reaches_the_loss_of_scipy() {
     // SciPy's own run ends at 0.32736, the least is 0.32713.
-    let fitted = fit(&DifferentialEvolution::new(1).criterion(RowLoss::Brier), &problem(4, 200, 3));
+    let fitted = fit(&DifferentialEvolution::new().seed(1).criterion(RowLoss::Brier), &problem(4, 200, 3));
     assert!((0.3271347..0.3275).contains(&objective(&fitted)), "{fitted:?}");
-    let fitted =
-        fit(&DifferentialEvolution::new(1).criterion(RowLoss::Brier).tolerance(1e-7), &problem(4, 200, 3));
+    let fitted = fit(
+        &DifferentialEvolution::new().seed(1).criterion(RowLoss::Brier).tolerance(1e-7),
+        &problem(4, 200, 3),
+    );
     near(objective(&fitted), 0.3271347162372857, 1e-6);
-    // Nothing but zeros: no division, no endless search.
-    let nothing = Custom::new("nothing", |_: &Scored<'_>| Ok(0.));
-    assert_eq!(objective(&fit(&DifferentialEvolution::new(1).criterion(nothing), &problem(3, 10, 2))), 0.);
+    // A loss of zero everywhere: no division by zero, no endless search.
+    let zero = Custom::new("zero", |_: &Scored<'_>| Ok(0.));
+    assert_eq!(
+        objective(&fit(&DifferentialEvolution::new().seed(1).criterion(zero), &problem(3, 10, 2))),
+        0.
+    );
 }
 
 #[test]
-fn the_grid_is_searched_as_by_nested_loops() {
+fn grid_search_agrees_with_nested_loops() {
     let held_out = problem(3, 90, 3);
     let fitted = fit(&GridSearch::new(), &held_out);
     let mut best: Option<(f64, [f64; 3])> = None;
@@ -246,15 +252,15 @@ fn the_grid_is_searched_as_by_nested_loops() {
 }
 
 #[test]
-fn a_grid_that_is_too_large_is_refused_with_its_size() {
+fn a_grid_that_is_too_large_is_an_error_with_its_size() {
     let error = GridSearch::new().fit(&problem(10, 20, 2)).unwrap_err().to_string();
     assert!(error.contains("at most 1000000") && error.contains("11^10 = 2.594e10"), "{error}");
-    let error = GridSearch::new().most(u64::MAX).fit(&problem(40, 20, 2)).unwrap_err().to_string();
+    let error = GridSearch::new().max_points(usize::MAX).fit(&problem(40, 20, 2)).unwrap_err().to_string();
     assert!(error.contains("11^40"), "{error}");
 }
 
 #[test]
-fn a_criterion_of_ones_own_decides_and_its_error_comes_out() {
+fn a_custom_criterion_is_minimised_and_its_error_is_returned() {
     let first = Custom::new("share of class 0", |predicted: &Scored<'_>| {
         Ok(predicted.values.chunks_exact(predicted.width).map(|row| row[0]).sum())
     });
@@ -270,21 +276,21 @@ fn a_criterion_of_ones_own_decides_and_its_error_comes_out() {
     let least = (0..3).min_by(|a, b| sums[*a].total_cmp(&sums[*b])).unwrap();
     let fitted = fit(&GridSearch::new().steps(4).criterion(first.clone()), &held_out);
     assert_eq!(fitted.used(), [least]);
-    let fitted = fit(&DifferentialEvolution::new(3).tolerance(0.).criterion(first), &held_out);
+    let fitted = fit(&DifferentialEvolution::new().seed(3).tolerance(0.).criterion(first), &held_out);
     assert!(fitted.weights().unwrap()[least] > 0.999, "{fitted:?}");
-    for rule in
+    for combiner in
         [GridSearch::new().criterion(RowLoss::Squared), GridSearch::new().criterion(RowLoss::Absolute)]
     {
-        assert!(rule.fit(&held_out).unwrap_err().to_string().contains("for classes"));
+        assert!(combiner.fit(&held_out).unwrap_err().to_string().contains("for classes"));
     }
     let never = Custom::new("never", |_: &Scored<'_>| Ok(f64::NAN));
     let error = GridSearch::new().criterion(never).fit(&held_out).unwrap_err();
-    assert!(error.to_string().contains("never of any weights must be finite"), "{error}");
+    assert!(error.to_string().contains("never of the best weights must be finite"), "{error}");
 }
 
 #[test]
-fn inverse_errors_by_hand() {
-    // Errors 1, 2 and none.
+fn inverse_error_agrees_with_weights_by_hand() {
+    // Members whose errors are the same on both rows.
     let y = Tensor::new(&[[1f64], [3.]], &CPU).unwrap();
     let predicted = |errors: &[f64]| {
         let each: Vec<Tensor> = errors.iter().map(|e| (&y + *e).unwrap()).collect();
@@ -292,7 +298,9 @@ fn inverse_errors_by_hand() {
             Predictions::new(Tensor::stack(&each, 0).unwrap(), Task::Regression { outputs: 1 }).unwrap();
         HeldOut::from_predictions(&predictions, &y).unwrap()
     };
-    let of = |rule: InverseError, errors: &[f64]| fit(&rule, &predicted(errors)).weights().unwrap().to_vec();
+    let of = |combiner: InverseError, errors: &[f64]| {
+        fit(&combiner, &predicted(errors)).weights().unwrap().to_vec()
+    };
     all_near(&of(InverseError::new(), &[1., -2.]), &[0.8, 0.2], 1e-12);
     all_near(&of(InverseError::new().power(0.5), &[1., -2.]), &[2. / 3., 1. / 3.], 1e-12);
     all_near(&of(InverseError::new().loss(RowLoss::Absolute), &[1., -2.]), &[2. / 3., 1. / 3.], 1e-12);
@@ -303,10 +311,10 @@ fn inverse_errors_by_hand() {
 }
 
 #[test]
-fn each_class_has_the_shares_that_it_would_have_by_itself() {
+fn each_class_has_the_weights_of_a_fit_to_that_class_alone() {
     let (all, labels) = classes(4, 120, 3);
     let fitted = fit(&PerClass, &predicted_classes(all.clone(), &labels, 3));
-    for (class, weights) in fitted.of_classes().iter().enumerate() {
+    for (class, weights) in fitted.class_weights().iter().enumerate() {
         let column: Vec<f64> = all.iter().skip(class).step_by(3).copied().collect();
         let predicted = Tensor::from_vec(column, (4, 120, 1), &CPU).unwrap();
         let truth = labels.iter().map(|id| f64::from(u8::from(*id as usize == class)));
@@ -319,74 +327,75 @@ fn each_class_has_the_shares_that_it_would_have_by_itself() {
 }
 
 #[test]
-fn the_strength_is_the_one_with_the_least_loss_on_other_rows() {
-    // Few rows: the held-out loss of learned weights is noisy, and the penalty pulls back to the mean.
+fn the_chosen_penalty_has_the_least_cross_validated_loss() {
+    // With few rows the held-out loss of learned weights is noisy, so a penalty towards the mean helps.
     let held_out = problem(10, 30, 3);
-    let chosen = fit(&SimplexLogLoss::new().towards_equal(Penalty::chosen(7)), &held_out);
+    let chosen = fit(&SimplexLogLoss::new().penalty(Penalty::chosen().seed(7)), &held_out);
     let name = chosen.name();
-    let strength: f64 = name.trim_end_matches(')').rsplit(' ').next().unwrap().parse().unwrap();
+    let lambda: f64 = name.trim_end_matches(')').rsplit(' ').next().unwrap().parse().unwrap();
     let folds = held_out.folds(5, Seed::from(7)).unwrap();
-    let loss_of = |strength: f64| -> f64 {
-        let rule = SimplexLogLoss::new().towards_equal(Penalty::Fixed(strength));
-        let predicted = crate::combine::cross_fit::cross_fit(&rule, &held_out, &folds).unwrap();
+    let loss_of = |lambda: f64| -> f64 {
+        let combiner = SimplexLogLoss::new().penalty(Penalty::Fixed(lambda));
+        let predicted = crate::combine::cross_fit::cross_fit(&combiner, &held_out, &folds).unwrap();
         let values: Vec<f64> = predicted.flatten_all().unwrap().to_vec1().unwrap();
         let truth = held_out.truth().unwrap();
         let weights = vec![1. / 30.; 30];
         let predicted = Scored { values: &values, width: 3, truth: &truth, weights: &weights };
         RowLoss::LogLoss.loss(&predicted).unwrap()
     };
-    let best = loss_of(strength);
-    for other in [0., strength / 10., strength / 100., strength * 10., strength * 100., f64::INFINITY] {
-        assert!(best <= loss_of(other) + 1e-3, "{strength} gives {best}, {other} {}", loss_of(other));
+    let best = loss_of(lambda);
+    for other in [0., lambda / 10., lambda / 100., lambda * 10., lambda * 100., f64::INFINITY] {
+        assert!(best <= loss_of(other) + 1e-3, "{lambda} gives {best}, {other} {}", loss_of(other));
     }
-    // Towards the mean rather than away from it, by one standard error.
-    let one = Penalty::CrossValidated { folds: 5, seed: Seed::from(7), one_standard_error: true };
+    // One standard error moves the weights towards the mean.
+    let careful = Penalty::CrossValidated { folds: 5, seed: Some(Seed::from(7)), one_standard_error: true };
     let spread = |fitted: Weighted| fitted.weights().unwrap().iter().map(|w| (w - 0.1).powi(2)).sum::<f64>();
-    assert!(spread(fit(&SimplexLogLoss::new().towards_equal(one), &held_out)) <= spread(chosen));
-    // Members that differ in nothing but noise: equal weights, or nearly.
-    assert!(fit(&LeastSquares::ridge(Penalty::chosen(7)), &held_out).name().starts_with("ridge (λ = "));
+    assert!(spread(fit(&SimplexLogLoss::new().penalty(careful), &held_out)) <= spread(chosen));
+    assert!(fit(&LeastSquares::ridge(Penalty::chosen().seed(7)), &held_out)
+        .name()
+        .starts_with("ridge (λ = "));
 }
 
 #[test]
-fn bad_parameters_are_named() {
+fn bad_parameters_are_errors_that_name_them() {
     let held_out = problem(3, 30, 3);
-    let says = |got: Result<Weighted>, what: &str| {
+    let fails_with = |got: Result<Weighted>, what: &str| {
         let error = got.unwrap_err().to_string();
         assert!(error.contains(what), "{error}");
     };
-    let data = || Ok(held_out.clone());
+    let data = &held_out;
     for bad in [f64::NAN, -1.] {
-        let strength = Penalty::Fixed(bad);
-        says(
-            SimplexLogLoss::new().towards_equal(strength).fit(&data),
-            "strength of the penalty must be 0 or more",
+        let penalty = Penalty::Fixed(bad);
+        fails_with(SimplexLogLoss::new().penalty(penalty).fit(data), "the penalty must be 0 or more");
+        fails_with(SimplexSquares::new().penalty(penalty).fit(data), "the penalty must be");
+        fails_with(InverseError::new().power(bad).fit(data), "power of inverse-error");
+        fails_with(
+            DifferentialEvolution::new().seed(1).tolerance(bad).fit(data),
+            "tolerance of differential evolution",
         );
-        says(SimplexSquares::new().towards_equal(strength).fit(&data), "strength of the penalty");
-        says(InverseError::new().power(bad).fit(&data), "power of inverse-error");
-        says(DifferentialEvolution::new(1).tolerance(bad).fit(&data), "tolerance of differential evolution");
     }
-    says(LeastSquares::ridge(Penalty::Fixed(-1.)).fit(&data), "strength of the penalty");
-    says(LeastSquares::ridge(Penalty::Fixed(f64::INFINITY)).fit(&data), "ridge penalty must be finite");
-    let folds = Penalty::CrossValidated { folds: 1, seed: Seed::from(1), one_standard_error: false };
-    says(
-        SimplexLogLoss::new().towards_equal(folds).fit(&data),
+    fails_with(LeastSquares::ridge(Penalty::Fixed(-1.)).fit(data), "the penalty must be");
+    fails_with(LeastSquares::ridge(Penalty::Fixed(f64::INFINITY)).fit(data), "ridge penalty must be finite");
+    let folds = Penalty::CrossValidated { folds: 1, seed: Some(Seed::from(1)), one_standard_error: false };
+    fails_with(
+        SimplexLogLoss::new().penalty(folds).fit(data),
         "folds of the held-out rows must be at least 2",
     );
-    says(GridSearch::new().steps(0).fit(&data), "steps of the grid");
-    says(PseudoBma::bootstrap(0, 1).fit(&data), "draws of the Bayesian bootstrap");
-    says(ModelCombination::new(1).draws(0).fit(&data), "draws of Bayesian model combination");
-    says(SimplexLogLoss::new().fit(&values(2, 9, 1)), "classification");
-    says(InverseError::new().loss(RowLoss::Brier).fit(&values(2, 9, 1)), "a loss for values");
+    fails_with(GridSearch::new().steps(0).fit(data), "steps of the grid");
+    fails_with(PseudoBma::bootstrap(0).seed(1).fit(data), "draws of the Bayesian bootstrap");
+    fails_with(ModelCombination::new().seed(1).draws(0).fit(data), "draws of Bayesian model combination");
+    fails_with(SimplexLogLoss::new().fit(&values(2, 9, 1)), "classification");
+    fails_with(InverseError::new().loss(RowLoss::Brier).fit(&values(2, 9, 1)), "a loss for values");
 }
 
 #[test]
-fn many_members_are_searched_from_the_best_of_them() {
-    // Far more than are asked at first; the gap certifies the rest.
+fn many_slots_are_searched_from_the_best_of_them() {
+    // Far more slots than the search starts with; the gap proves that the others do not matter.
     for held_out in
         [problem(300, 100, 3), zeros().select_slots(&(0..200).map(|s| s % 10).collect::<Vec<_>>()).unwrap()]
     {
-        shares(&fit(&SimplexLogLoss::new(), &held_out));
-        shares(&fit(&SimplexSquares::new(), &held_out));
+        on_simplex(&fit(&SimplexLogLoss::new(), &held_out));
+        on_simplex(&fit(&SimplexSquares::new(), &held_out));
     }
     optimal(
         &fit(
@@ -398,20 +407,21 @@ fn many_members_are_searched_from_the_best_of_them() {
 }
 
 #[test]
-fn what_is_learned_does_not_depend_on_the_threads() {
+fn fits_do_not_depend_on_the_number_of_threads() {
     let held_out = problem(20, 5000, 3);
-    let both = || {
-        let heads = (fit(&SimplexLogLoss::new(), &held_out), fit(&PseudoBma::bootstrap(50, 3), &held_out));
-        let evolved = DifferentialEvolution::new(1).generations(3);
-        (heads, fit(&evolved, &held_out), fit(&LeastSquares::new(), &held_out))
+    let all = || {
+        let simplex =
+            (fit(&SimplexLogLoss::new(), &held_out), fit(&PseudoBma::bootstrap(50).seed(3), &held_out));
+        let evolved = DifferentialEvolution::new().seed(1).max_generations(3);
+        (simplex, fit(&evolved, &held_out), fit(&LeastSquares::new(), &held_out))
     };
-    let wide = both();
-    // On a pool of one thread, no other is used.
+    let wide = all();
+    // On a pool with one thread, no other thread is used.
     let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
-    assert_eq!(one.install(both), wide);
+    assert_eq!(one.install(all), wide);
 }
 
-/// Random probabilities, some of them 0 or 1, with answers and weights of the rows.
+/// Random probabilities, some of them 0 or 1, with random targets and weights of the rows.
 fn random(seed: u64, slots: usize, rows: usize, width: usize) -> HeldOut {
     let mut rng = Seed::from(seed).rng();
     let mut all = vec![];
@@ -428,7 +438,7 @@ fn random(seed: u64, slots: usize, rows: usize, width: usize) -> HeldOut {
     predicted_classes(all, &labels, width).with_weights(&Tensor::new(weights, &CPU).unwrap()).unwrap()
 }
 
-/// The loss by the criterion itself, on the rows of the fit.
+/// The loss of the weighted mean on the rows of the fit, by the criterion itself.
 fn loss_of(held_out: &HeldOut, weights: &[f64], loss: RowLoss) -> f64 {
     let all = held_out.predictions().values().to_vec3::<f64>().unwrap();
     let omega = held_out.weights().unwrap().to_vec1::<f32>().unwrap();
@@ -437,7 +447,7 @@ fn loss_of(held_out: &HeldOut, weights: &[f64], loss: RowLoss) -> f64 {
     let mut sum = 0.;
     for (row, w) in omega.iter().enumerate() {
         let width = all[0][row].len();
-        // Log-loss as the rule sees it: each slot's probabilities are at least NLL_EPSILON.
+        // The log-loss of the combiner: each slot's probabilities are at least NLL_EPSILON.
         let least = if loss == RowLoss::LogLoss { f64::EPSILON } else { 0. };
         let mixed: Vec<f64> = (0..width)
             .map(|c| weights.iter().zip(&all).map(|(w, s)| w * s[row][c].max(least)).sum())
@@ -474,15 +484,15 @@ proptest! {
     }
 
     #[test]
-    fn order_and_duplicates_change_nothing_that_counts(seed in any::<u64>(), slots in 1usize..7, rows in 2usize..30) {
+    fn order_and_duplicates_do_not_change_the_loss(seed in any::<u64>(), slots in 1usize..7, rows in 2usize..30) {
         let held_out = random(seed, slots, rows, 3);
         let back: Vec<usize> = (0..slots).rev().collect();
         let twice: Vec<usize> = (0..slots).chain(0..slots).collect();
-        let upside: Vec<u32> = (0..rows as u32).rev().collect();
+        let reversed_rows: Vec<u32> = (0..rows as u32).rev().collect();
         let others = [
             held_out.select_slots(&back).unwrap(),
             held_out.select_slots(&twice).unwrap(),
-            held_out.select(&upside).unwrap(),
+            held_out.select(&reversed_rows).unwrap(),
         ];
         let same = |a: f64, b: f64| (a - b).abs() < 2e-6;
         for other in &others {
@@ -499,7 +509,7 @@ proptest! {
                 objective(&fit(&LeastSquares::new(), other)),
             ));
         }
-        // By inverse error the weights themselves move along.
+        // With inverse errors the weights themselves are permuted.
         let weights = fit(&InverseError::new(), &held_out).weights().unwrap().to_vec();
         let mut reversed = fit(&InverseError::new(), &others[0]).weights().unwrap().to_vec();
         reversed.reverse();
@@ -507,7 +517,7 @@ proptest! {
     }
 
     #[test]
-    fn unconstrained_squares_are_below_constrained_ones_and_at_a_level_point(
+    fn least_squares_is_below_the_simplex_and_at_a_stationary_point(
         seed in any::<u64>(), slots in 1usize..6, rows in 2usize..30,
     ) {
         let held_out = random(seed, slots, rows, 3);
@@ -524,11 +534,34 @@ proptest! {
 }
 
 #[test]
-fn the_mean_of_equal_weights_is_the_mean() {
+fn an_infinite_penalty_gives_the_mean() {
     let held_out = problem(4, 50, 3);
-    let fitted = fit(&SimplexSquares::new().towards_equal(Penalty::Fixed(f64::INFINITY)), &held_out);
+    let fitted = fit(&SimplexSquares::new().penalty(Penalty::Fixed(f64::INFINITY)), &held_out);
     let (a, b) =
         (fitted.combine(held_out.predictions()).unwrap(), Mean.combine(held_out.predictions()).unwrap());
     let most = (a - b).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f64>().unwrap();
     assert!(most < 1e-12);
+}
+
+#[test]
+fn the_default_seed_follows_from_the_held_out_predictions() {
+    let held_out = problem(4, 40, 3).with_seed(7);
+    let seed = |name: &str| Seed::from(7).child(name);
+    assert_eq!(
+        fit(&PseudoBma::bootstrap(20), &held_out),
+        fit(&PseudoBma::bootstrap(20).seed(seed("pseudo-bma+")), &held_out),
+    );
+    assert_eq!(
+        fit(&ModelCombination::new().draws(30), &held_out),
+        fit(&ModelCombination::new().draws(30).seed(seed("model-combination")), &held_out),
+    );
+    let evolution = DifferentialEvolution::new().max_generations(2);
+    assert_eq!(
+        fit(&evolution, &held_out),
+        fit(&evolution.clone().seed(seed("differential-evolution")), &held_out),
+    );
+    let chosen = |penalty| fit(&SimplexSquares::new().penalty(penalty), &held_out);
+    assert_eq!(chosen(Penalty::chosen()), chosen(Penalty::chosen().seed(seed("simplex-squares"))));
+    let other = fit(&PseudoBma::bootstrap(20), &held_out.clone().with_seed(8));
+    assert_ne!(fit(&PseudoBma::bootstrap(20), &held_out), other);
 }

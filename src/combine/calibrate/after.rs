@@ -20,9 +20,10 @@ const FOLDS: usize = 5;
 /// p = calibrator(combiner(p_1, …, p_S))
 /// ```
 ///
-/// The calibration must not be fitted on predictions for rows that the combiner was fitted on. So the combiner is fitted on four
-/// fifths of the held-out rows and predicts the last fifth, five times; the calibration is fitted on these predictions, and the
-/// combiner once more on all rows. The seed of the folds is that of the held-out predictions ([`HeldOut::seed`]).
+/// The calibration must not be fitted on predictions for rows that the combiner was fitted on. So the
+/// combiner is fitted on four fifths of the held-out rows and predicts the last fifth, five times; the
+/// calibration is fitted on these predictions, and the combiner once more on all rows. The seed of the folds
+/// is that of the held-out predictions ([`HeldOut::seed`]).
 ///
 /// # Errors
 /// Fitting fails for regression, and with fewer than two held-out rows or groups.
@@ -51,8 +52,8 @@ impl<C> Calibrated<C> {
     }
 }
 
-/// A fitted [`Calibrated`] combiner. [`FittedCombiner::weights`] and [`FittedCombiner::fitted`] are those of the combiner
-/// within.
+/// A fitted [`Calibrated`] combiner. [`FittedCombiner::weights`] and [`FittedCombiner::fitted`] are those of
+/// the combiner within.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FittedCalibrated<F> {
     name: String,

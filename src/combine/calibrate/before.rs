@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 /// p = combiner(calibrator_1(p_1), …, calibrator_S(p_S))
 /// ```
 ///
-/// The calibration of a slot is fitted on the slot's held-out predictions. Then the combiner is fitted on the calibrated
-/// predictions for the same rows. A slot without held-out predictions is left as it is.
+/// The calibration of a slot is fitted on the slot's held-out predictions. Then the combiner is fitted on the
+/// calibrated predictions for the same rows. A slot without held-out predictions is left as it is.
 ///
 /// # Errors
 /// Fitting fails for regression, and when the fit of the combiner fails.
@@ -46,8 +46,8 @@ impl<C> OnCalibrated<C> {
     }
 }
 
-/// A fitted [`OnCalibrated`] combiner. [`FittedCombiner::weights`] and [`FittedCombiner::fitted`] are those of the combiner
-/// within.
+/// A fitted [`OnCalibrated`] combiner. [`FittedCombiner::weights`] and [`FittedCombiner::fitted`] are those
+/// of the combiner within.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FittedOnCalibrated<F> {
     name: String,

@@ -1,11 +1,11 @@
-//! Isotonic regression, one non-decreasing function for each class. (That of linfa-linear 0.8.1 pools too many values: 0, 3, 4,
-//! 1 become 2, 2, 2, 2 rather than 0, 8/3, 8/3, 8/3.)
+//! Isotonic regression, one non-decreasing function for each class. (That of linfa-linear 0.8.1 pools too
+//! many values: 0, 3, 4, 1 become 2, 2, 2, 2 rather than 0, 8/3, 8/3, 8/3.)
 use crate::{combine::calibrate::cases::Cases, Error, Result as CrateResult};
 use candle_core::{DType, Result, Tensor};
 use serde::{Deserialize, Serialize};
 
-/// A non-decreasing function of the probability for each class; `None` leaves the probability as it is. For two classes only the
-/// second one has a function, and the first one gets the rest.
+/// A non-decreasing function of the probability for each class; `None` leaves the probability as it is. For
+/// two classes only the second one has a function, and the first one gets the rest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Isotonic(Vec<Option<Steps>>);
 
@@ -73,8 +73,9 @@ impl Isotonic {
 }
 
 impl Steps {
-    /// The non-decreasing function with the least weighted squared distance to points `[x, y, weight]`, by pooling adjacent
-    /// violators (Ayer et al. 1955, doi:10.1214/aoms/1177728423). Points with the same `x` are one point.
+    /// The non-decreasing function with the least weighted squared distance to points `[x, y, weight]`, by
+    /// pooling adjacent violators (Ayer et al. 1955, doi:10.1214/aoms/1177728423). Points with the same `x`
+    /// are one point.
     fn fit(mut points: Vec<[f64; 3]>) -> Self {
         points.sort_by(|a, b| a[0].total_cmp(&b[0]));
         let mut blocks: Vec<Block> = vec![];

@@ -1,8 +1,9 @@
 //! Calibration: class probabilities are corrected so that they agree with the frequencies of the classes.
 //!
-//! Neural networks are often overconfident: of the rows that get a probability of 0.9, fewer than 90 % have the class. A
-//! [`Calibration`] fits a map of the probabilities on held-out rows. [`Calibrate`] makes it part of a combiner: each slot is
-//! calibrated before its prediction is combined, or the combined probabilities are calibrated.
+//! Neural networks are often overconfident: of the rows that get a probability of 0.9, fewer than 90 % have
+//! the class. A [`Calibration`] fits a map of the probabilities on held-out rows. [`Calibrate`] makes it part
+//! of a combiner: each slot is calibrated before its prediction is combined, or the combined probabilities
+//! are calibrated.
 mod after;
 mod before;
 mod cases;
@@ -26,8 +27,8 @@ use cases::Cases;
 use isotonic::Isotonic;
 use serde::{Deserialize, Serialize};
 
-/// A method to calibrate class probabilities, `(N, C) -> (N, C)`. It is fitted on held-out rows, for which neither a member nor
-/// the combiner was fitted.
+/// A method to calibrate class probabilities, `(N, C) -> (N, C)`. It is fitted on held-out rows, for which
+/// neither a member nor the combiner was fitted.
 ///
 /// ```text
 /// Temperature  p'_c ∝ p_c^(1/T)
@@ -35,13 +36,15 @@ use serde::{Deserialize, Serialize};
 /// Isotonic     p'_c ∝ f_c(p_c)    f_c non-decreasing
 /// ```
 ///
-/// Start with the temperature: it has one parameter, needs few rows and never changes the predicted class. Vector scaling also
-/// corrects classes that are predicted too often; isotonic regression fits any monotone error, but needs hundreds of rows of
-/// each class. Calibration does not help a combiner whose probabilities are not read, only its most probable class.
-/// Probabilities below [`NLL_EPSILON`](crate::metrics::NLL_EPSILON) count as that, so that 0 and 1 do no harm. Fitting takes
-/// some hundred passes over the `N·C` numbers at most.
+/// Start with the temperature: it has one parameter, needs few rows and never changes the predicted class.
+/// Vector scaling also corrects classes that are predicted too often; isotonic regression fits any monotone
+/// error, but needs hundreds of rows of each class. Calibration does not help a combiner whose probabilities
+/// are not read, only its most probable class. Probabilities below
+/// [`NLL_EPSILON`](crate::metrics::NLL_EPSILON) count as that, so that 0 and 1 do no harm. Fitting takes some
+/// hundred passes over the `N·C` numbers at most.
 ///
-/// [`Calibrate`] makes a calibration a step before or after a combiner. It can also be used on any probabilities:
+/// [`Calibrate`] makes a calibration a step before or after a combiner. It can also be used on any
+/// probabilities:
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -59,18 +62,19 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Calibration {
-    /// Temperature scaling, `p'_c ∝ exp(ln p_c / T)`. The temperature `T`, from 0.01 to 100, is the one with the least
-    /// log-loss. Below 1 it makes probabilities sharper, above 1 flatter. The order of the classes does not change. Source: Guo
-    /// et al. 2017, arXiv:1706.04599.
+    /// Temperature scaling, `p'_c ∝ exp(ln p_c / T)`. The temperature `T`, from 0.01 to 100, is the one with
+    /// the least log-loss. Below 1 it makes probabilities sharper, above 1 flatter. The order of the classes
+    /// does not change. Source: Guo et al. 2017, arXiv:1706.04599.
     Temperature,
-    /// Vector scaling, `p'_c ∝ exp(a_c ln p_c + b_c)`. The scale and the offset of each class are those with the least
-    /// log-loss. A penalty of `5·10⁻⁹ Σ_c ((a_c − 1)² + b_c²)` keeps them finite when a class is missing or every row is
-    /// predicted correctly. Source: Guo et al. 2017, arXiv:1706.04599.
+    /// Vector scaling, `p'_c ∝ exp(a_c ln p_c + b_c)`. The scale and the offset of each class are those with
+    /// the least log-loss. A penalty of `5·10⁻⁹ Σ_c ((a_c − 1)² + b_c²)` keeps them finite when a class is
+    /// missing or every row is predicted correctly. Source: Guo et al. 2017, arXiv:1706.04599.
     Vector,
-    /// Isotonic regression: for each class the non-decreasing function of its probability with the least squared distance to
-    /// the targets (1 for rows of the class, 0 for the others), linear between its points. The results are divided by their
-    /// sum. For two classes one function serves both. A class that no row has keeps its probability. The result can be exactly
-    /// 0. Source: Zadrozny and Elkan 2002, doi:10.1145/775047.775151.
+    /// Isotonic regression: for each class the non-decreasing function of its probability with the least
+    /// squared distance to the targets (1 for rows of the class, 0 for the others), linear between its
+    /// points. The results are divided by their sum. For two classes one function serves both. A class that
+    /// no row has keeps its probability. The result can be exactly 0. Source: Zadrozny and Elkan 2002,
+    /// doi:10.1145/775047.775151.
     Isotonic,
 }
 
@@ -85,11 +89,12 @@ impl Calibration {
         }
     }
 
-    /// Fits the calibration on probabilities `(N, C)`, with a label below `C` and optionally a weight for each row.
+    /// Fits the calibration on probabilities `(N, C)`, with a label below `C` and optionally a weight for
+    /// each row.
     ///
     /// # Errors
-    /// The errors of [`nll`]: when there are no rows, when the numbers of rows, labels and weights differ, or when a row does
-    /// not hold probabilities.
+    /// The errors of [`nll`]: when there are no rows, when the numbers of rows, labels and weights differ, or
+    /// when a row does not hold probabilities.
     pub fn fit(self, probs: &Tensor, labels: &[u32], weights: Option<&[f32]>) -> Result<Calibrator> {
         nll(probs, labels, weights)?;
         let cases = Cases::new(probs, labels, weights)?;

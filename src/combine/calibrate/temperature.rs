@@ -11,8 +11,8 @@ use argmin::{
 /// The least temperature; the largest one is its inverse.
 const LEAST: f64 = 0.01;
 
-/// The derivative of the log-loss by `β = 1/T`, `Σ_r w_r (E_β[z_r] − z_ry)`. The log-loss is convex in β, so its derivative
-/// increases.
+/// The derivative of the log-loss by `β = 1/T`, `Σ_r w_r (E_β[z_r] − z_ry)`. The log-loss is convex in β, so
+/// its derivative increases.
 struct Slope<'a>(&'a Cases);
 
 impl Slope<'_> {

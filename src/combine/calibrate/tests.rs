@@ -69,7 +69,8 @@ fn temperature_and_vector_scaling_reach_the_optima_that_scipy_finds() {
     }
 }
 
-/// tests/reference/calibration.py: scikit-learn 1.9.1, IsotonicRegression one against the rest, on other values.
+/// tests/reference/calibration.py: scikit-learn 1.9.1, IsotonicRegression one against the rest, on other
+/// values.
 #[test]
 fn isotonic_scaling_gives_the_numbers_of_scikit_learn() {
     let rows = [0u32, 1, 2, 3, 9, 40];
@@ -141,7 +142,8 @@ fn softmax(logits: &[f64]) -> Vec<f64> {
     logits.iter().map(|z| z.exp() / total).collect()
 }
 
-/// Predictions of overconfident members: the logits of the true probabilities times four, with noise of their own.
+/// Predictions of overconfident members: the logits of the true probabilities times four, with noise of their
+/// own.
 fn overconfident(seed: u64, rows: usize, classes: usize) -> HeldOut {
     let (mut rng, slots) = (Seed::from(seed).rng(), 3);
     let (mut predicted, mut labels) = (vec![vec![]; slots], vec![]);
@@ -167,9 +169,9 @@ fn overconfident(seed: u64, rows: usize, classes: usize) -> HeldOut {
     HeldOut::from_predictions(&predictions, &Tensor::new(labels.as_slice(), &Device::Cpu).unwrap()).unwrap()
 }
 
-/// The log-loss on the rows of the fit does not rise (1e-6 for f32); on fresh rows an over-confident ensemble's
-/// calibration error falls by more than half. It goes from .3 to .03 with a standard error of .01, so that even one of
-/// the 60 cases fails by chance once in 10⁶ runs.
+/// The log-loss on the rows of the fit does not rise (1e-6 for f32); on fresh rows an over-confident
+/// ensemble's calibration error falls by more than half. It goes from .3 to .03 with a standard error of .01,
+/// so that even one of the 60 cases fails by chance once in 10⁶ runs.
 #[test]
 fn an_overconfident_ensemble_is_calibrated_on_fresh_rows() {
     for seed in 0..20 {

@@ -18,7 +18,8 @@ const MAX_ITERATIONS: u64 = 1000;
 /// The number of steps that L-BFGS keeps.
 const MEMORY: usize = 10;
 
-/// The log-loss. It keeps the best evaluation, because a search can end with an error after it has found a good one.
+/// The log-loss. It keeps the best evaluation, because a search can end with an error after it has found a
+/// good one.
 struct Loss<'a> {
     cases: &'a Cases,
     last: RefCell<Evaluation>,
@@ -84,7 +85,8 @@ impl Gradient for &Loss<'_> {
     }
 }
 
-/// The scales and offsets with the least log-loss. The search starts at the best temperature, so the result is not worse.
+/// The scales and offsets with the least log-loss. The search starts at the best temperature, so the result
+/// is not worse.
 pub(crate) fn fit(cases: &Cases) -> Result<(Vec<f64>, Vec<f64>)> {
     let classes = cases.classes;
     let loss = Loss { cases, last: RefCell::default(), best: RefCell::default() };

@@ -5,7 +5,7 @@ use crate::{
         fixed::row_by_row::{row_by_row, RowPredictions},
     },
     data::Task,
-    kernels::cpu,
+    kernels::argmax::argmax_rows,
     predictions::Predictions,
     Error, HeldOut, Result, Rows,
 };
@@ -26,9 +26,9 @@ pub struct Competence {
 }
 
 impl Competence {
-    /// Finds out which slots are right about which held-out rows; also returns the rows that were used, with missing
-    /// predictions filled. There must be at least `min_rows` rows with a weight above 0, and at most `rows + 1 - min_rows`
-    /// neighbours are used.
+    /// Finds out which slots are right about which held-out rows; also returns the rows that were used, with
+    /// missing predictions filled. There must be at least `min_rows` rows with a weight above 0, and at most
+    /// `rows + 1 - min_rows` neighbours are used.
     pub(crate) fn fit(
         combiner: &str,
         settings: Settings,
@@ -57,7 +57,7 @@ impl Competence {
         let slots = predictions.slots();
         let mut right = vec![false; rows * slots];
         for slot in 0..slots {
-            let votes = cpu::winners(&predictions.values().get(slot)?)?;
+            let votes = argmax_rows(&predictions.values().get(slot)?)?;
             for (row, (vote, label)) in votes.iter().zip(&labels).enumerate() {
                 right[row * slots + slot] = vote == label;
             }
@@ -122,8 +122,9 @@ fn rows_with_weight(held_out: &HeldOut) -> Result<HeldOut> {
     held_out.select(&rows)
 }
 
-/// Combines each row with weights of its own, `(S, B, C) -> (B, C)`: the weighted votes, or with `soft` the weighted mean of
-/// the probabilities. `weigh` gives one weight for each slot that predicts the row; if all are 0, the slots count alike.
+/// Combines each row with weights of its own, `(S, B, C) -> (B, C)`: the weighted votes, or with `soft` the
+/// weighted mean of the probabilities. `weigh` gives one weight for each slot that predicts the row; if all
+/// are 0, the slots count alike.
 pub(crate) fn combine_weighted(
     predictions: &Predictions,
     soft: bool,

@@ -12,9 +12,10 @@ use std::{fmt::Debug, marker::PhantomData};
 /// The default number of neighbours, as in DESlib.
 const NEIGHBOURS: usize = 7;
 
-/// A combiner that weighs the members for each row by how well they did on the held-out rows near it. `M` says how the
-/// weights follow from that; use the combiners by their own names: [`KnoraE`](crate::combine::KnoraE),
-/// [`KnoraU`](crate::combine::KnoraU) and [`MetaDes`](crate::combine::MetaDes).
+/// A combiner that weighs the members for each row by how well they did on the held-out rows near it. `M`
+/// says how the weights follow from that; use the combiners by their own names:
+/// [`KnoraE`](crate::combine::KnoraE), [`KnoraU`](crate::combine::KnoraU) and
+/// [`MetaDes`](crate::combine::MetaDes).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct DynamicSelection<M> {
     settings: Settings,
@@ -30,8 +31,9 @@ pub struct FittedDynamicSelection<M: CompetenceMeasure> {
     measure: PhantomData<M>,
 }
 
-/// How a [`DynamicSelection`] weighs the members near a row: [`KnoraEliminate`](crate::combine::KnoraEliminate),
-/// [`KnoraUnion`](crate::combine::KnoraUnion) or [`MetaClassifier`](crate::combine::MetaClassifier).
+/// How a [`DynamicSelection`] weighs the members near a row:
+/// [`KnoraEliminate`](crate::combine::KnoraEliminate), [`KnoraUnion`](crate::combine::KnoraUnion) or
+/// [`MetaClassifier`](crate::combine::MetaClassifier).
 ///
 /// The trait is sealed. A dynamic selection of your own implements [`Combiner`] and [`FittedCombiner`].
 pub trait CompetenceMeasure: Sealed {}
@@ -72,8 +74,8 @@ pub(crate) mod sealed {
 }
 
 impl<M: Default> DynamicSelection<M> {
-    /// A dynamic selection with `k` neighbours in the inputs; the default is 7. If there are fewer held-out rows, all of them
-    /// are used.
+    /// A dynamic selection with `k` neighbours in the inputs; the default is 7. If there are fewer held-out
+    /// rows, all of them are used.
     #[must_use]
     pub fn new(k: usize) -> Self {
         Self { settings: Settings { k, ..Settings::default() }, measure: M::default() }
@@ -88,8 +90,8 @@ impl<M> DynamicSelection<M> {
         self
     }
 
-    /// Whether the probabilities of the selected members are averaged (`true`) or their votes are counted (`false`, the
-    /// default).
+    /// Whether the probabilities of the selected members are averaged (`true`) or their votes are counted
+    /// (`false`, the default).
     #[must_use]
     pub fn soft(mut self, soft: bool) -> Self {
         self.settings.soft = soft;

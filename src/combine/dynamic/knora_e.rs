@@ -7,30 +7,32 @@ use serde::{Deserialize, Serialize};
 
 /// KNORA-Eliminate: for each row, the members vote that are right about all of the `k` nearest held-out rows.
 ///
-/// If no member is right about all `k` of them, the `k − 1` nearest rows are used instead, then the `k − 2` nearest, and so
-/// on. If no member is right about the very nearest one, all members vote.
+/// If no member is right about all `k` of them, the `k − 1` nearest rows are used instead, then the `k − 2`
+/// nearest, and so on. If no member is right about the very nearest one, all members vote.
 ///
 /// ```text
 /// run_s = how many of the nearest rows, counted from the nearest up to the first mistake, member s is right about
 /// p_c   = share of the votes for class c among the members with run_s = max_t run_t
 /// ```
 ///
-/// It is fitted on held-out predictions `(S, R, C)` and combines `(S, B, C)` to `(B, C)`. In a row with missing predictions
-/// the slots that predict it are compared. In the held-out rows a missing prediction is replaced by the mean of the slots that
-/// predict the row. Rows of weight 0 are left out; otherwise row
+/// It is fitted on held-out predictions `(S, R, C)` and combines `(S, B, C)` to `(B, C)`. In a row with
+/// missing predictions the slots that predict it are compared. In the held-out rows a missing prediction is
+/// replaced by the mean of the slots that predict the row. Rows of weight 0 are left out; otherwise row
 /// weights are not used.
 ///
-/// Use it when each member is good in a different region of the inputs and there are at least some hundred held-out rows to
-/// show it. Selection is strict: often a single member decides, so it helps little, or harms, when all members are about
-/// equally good everywhere; then use [`Mean`](crate::combine::Mean). [`KnoraU`](crate::combine::KnoraU) is milder. The inputs
-/// are compared as they are, so standardize them first; with many inputs distances say little, and
-/// [`Space::Outputs`](crate::combine::Space::Outputs) can do better. For classes only; no gradient passes through it.
+/// Use it when each member is good in a different region of the inputs and there are at least some hundred
+/// held-out rows to show it. Selection is strict: often a single member decides, so it helps little, or
+/// harms, when all members are about equally good everywhere; then use [`Mean`](crate::combine::Mean).
+/// [`KnoraU`](crate::combine::KnoraU) is milder. The inputs are compared as they are, so standardize them
+/// first; with many inputs distances say little, and [`Space::Outputs`](crate::combine::Space::Outputs) can
+/// do better. For classes only; no gradient passes through it.
 ///
-/// The fit takes `R·S` operations and keeps `R·(F + S)` numbers for `F` inputs. A prediction searches the nearest rows: in a
-/// k-d tree up to 16 inputs, otherwise among all `R` rows.
+/// The fit takes `R·S` operations and keeps `R·(F + S)` numbers for `F` inputs. A prediction searches the
+/// nearest rows: in a k-d tree up to 16 inputs, otherwise among all `R` rows.
 ///
 /// # Errors
-/// Fitting fails for regression, for `k` = 0, without held-out rows, and when the inputs are needed and missing.
+/// Fitting fails for regression, for `k` = 0, without held-out rows, and when the inputs are needed and
+/// missing.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -49,7 +51,8 @@ use serde::{Deserialize, Serialize};
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 ///
-/// Source: Ko, Sabourin and Britto 2008, doi:10.1016/j.patcog.2007.10.015; the selected members are those of DESlib.
+/// Source: Ko, Sabourin and Britto 2008, doi:10.1016/j.patcog.2007.10.015; the selected members are those of
+/// DESlib.
 pub type KnoraE = DynamicSelection<KnoraEliminate>;
 
 /// A fitted [`KnoraE`].

@@ -5,7 +5,8 @@ use crate::combine::{
 };
 use serde::{Deserialize, Serialize};
 
-/// KNORA-Union: for each row, a member has one vote for each of the `k` nearest held-out rows that it is right about.
+/// KNORA-Union: for each row, a member has one vote for each of the `k` nearest held-out rows that it is
+/// right about.
 ///
 /// If no member is right about any of them, each member has one vote.
 ///
@@ -14,21 +15,23 @@ use serde::{Deserialize, Serialize};
 /// p_c = Σ_s v_s [member s votes for class c] / Σ_s v_s
 /// ```
 ///
-/// It is fitted on held-out predictions `(S, R, C)` and combines `(S, B, C)` to `(B, C)`. In a row with missing predictions
-/// the slots that predict it are compared. In the held-out rows a missing prediction is replaced by the mean of the slots that
-/// predict the row. Rows of weight 0 are left out.
+/// It is fitted on held-out predictions `(S, R, C)` and combines `(S, B, C)` to `(B, C)`. In a row with
+/// missing predictions the slots that predict it are compared. In the held-out rows a missing prediction is
+/// replaced by the mean of the slots that predict the row. Rows of weight 0 are left out.
 ///
-/// Use it when members are better in some regions of the inputs than in others and there are at least some hundred held-out
-/// rows to show it. It is milder than [`KnoraE`](crate::combine::KnoraE): every member that is right about one near row has a
-/// say. When members are about equally good everywhere it is close to [`HardVote`](crate::combine::HardVote) and costs more.
-/// The inputs are compared as they are, so standardize them first; with many inputs distances say little, and
-/// [`Space::Outputs`](crate::combine::Space::Outputs) can do better. For classes only; no gradient passes through it.
+/// Use it when members are better in some regions of the inputs than in others and there are at least some
+/// hundred held-out rows to show it. It is milder than [`KnoraE`](crate::combine::KnoraE): every member that
+/// is right about one near row has a say. When members are about equally good everywhere it is close to
+/// [`HardVote`](crate::combine::HardVote) and costs more. The inputs are compared as they are, so standardize
+/// them first; with many inputs distances say little, and [`Space::Outputs`](crate::combine::Space::Outputs)
+/// can do better. For classes only; no gradient passes through it.
 ///
-/// The fit takes `R·S` operations and keeps `R·(F + S)` numbers for `F` inputs. A prediction searches the nearest rows: in a
-/// k-d tree up to 16 inputs, otherwise among all `R` rows.
+/// The fit takes `R·S` operations and keeps `R·(F + S)` numbers for `F` inputs. A prediction searches the
+/// nearest rows: in a k-d tree up to 16 inputs, otherwise among all `R` rows.
 ///
 /// # Errors
-/// Fitting fails for regression, for `k` = 0, without held-out rows, and when the inputs are needed and missing.
+/// Fitting fails for regression, for `k` = 0, without held-out rows, and when the inputs are needed and
+/// missing.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};

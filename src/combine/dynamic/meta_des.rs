@@ -20,44 +20,46 @@ const PROFILES: usize = 5;
 /// The number of bounds that cut a meta-feature from 0 to 1 into bins.
 const BOUNDS: usize = 10;
 
-/// META-DES: a classifier learns from the held-out rows when a member is right; for each row, the members vote that it
-/// expects to be right.
+/// META-DES: a classifier learns from the held-out rows when a member is right; for each row, the members
+/// vote that it expects to be right.
 ///
 /// ```text
 /// p_s = P(member s is right | f_s)    with the meta-features f_s of member s and the row
 /// p_c = share of the votes for class c among the members with p_s > threshold
 /// ```
 ///
-/// If no member reaches the threshold, all members vote. The meta-features of a member and a row are these `2k + kp + 2`
-/// numbers:
+/// If no member reaches the threshold, all members vote. The meta-features of a member and a row are these
+/// `2k + kp + 2` numbers:
 ///
 /// - for each of the `k` nearest held-out rows, whether the member is right about it;
 /// - for each of them, the probability that the member gives to the true class;
 /// - the share of them that the member is right about;
-/// - for each of the `kp` held-out rows with the most similar output profile, whether the member is right about it (the
-///   output profile of a row is what all members predict for it);
+/// - for each of the `kp` held-out rows with the most similar output profile, whether the member is right
+///   about it (the output profile of a row is what all members predict for it);
 /// - the probability of the class that the member votes for in the row itself.
 ///
-/// The classifier is a multinomial naive Bayes on meta-features that are cut into bins, as in DESlib. It is fitted on every
-/// pair of a held-out row and a member; the neighbours of a row are searched among the other rows. All held-out rows are
-/// used, as in DESlib; the paper leaves out rows on which most members agree, and compares several classifiers.
+/// The classifier is a multinomial naive Bayes on meta-features that are cut into bins, as in DESlib. It is
+/// fitted on every pair of a held-out row and a member; the neighbours of a row are searched among the other
+/// rows. All held-out rows are used, as in DESlib; the paper leaves out rows on which most members agree, and
+/// compares several classifiers.
 ///
-/// It is fitted on held-out predictions `(S, R, C)` and combines `(S, B, C)` to `(B, C)`. In a row with missing predictions
-/// the slots that predict it can be selected. In the held-out rows a missing prediction is replaced by the mean of the slots
-/// that predict the row. Rows of weight 0 are left out; the weights of the others weigh what the classifier learns.
+/// It is fitted on held-out predictions `(S, R, C)` and combines `(S, B, C)` to `(B, C)`. In a row with
+/// missing predictions the slots that predict it can be selected. In the held-out rows a missing prediction
+/// is replaced by the mean of the slots that predict the row. Rows of weight 0 are left out; the weights of
+/// the others weigh what the classifier learns.
 ///
-/// Use it when members are good in different regions of the inputs and there are many held-out rows, some thousand or more.
-/// With fewer, [`KnoraU`](crate::combine::KnoraU) needs no classifier. When members are about equally good everywhere,
-/// [`Mean`](crate::combine::Mean) is as good and far cheaper. The inputs are compared as they are, so standardize them first.
-/// For classes only; no gradient passes through it.
+/// Use it when members are good in different regions of the inputs and there are many held-out rows, some
+/// thousand or more. With fewer, [`KnoraU`](crate::combine::KnoraU) needs no classifier. When members are
+/// about equally good everywhere, [`Mean`](crate::combine::Mean) is as good and far cheaper. The inputs are
+/// compared as they are, so standardize them first. For classes only; no gradient passes through it.
 ///
-/// The fit searches the neighbours of all held-out rows and takes `R·S·(k + kp)` operations after that. It keeps
-/// `R·(F + S·C)` numbers for `F` inputs. A prediction searches the nearest rows twice: by inputs, in a k-d tree up to 16 of
-/// them, and by `S·C` predictions, among all `R` rows.
+/// The fit searches the neighbours of all held-out rows and takes `R·S·(k + kp)` operations after that. It
+/// keeps `R·(F + S·C)` numbers for `F` inputs. A prediction searches the nearest rows twice: by inputs, in a
+/// k-d tree up to 16 of them, and by `S·C` predictions, among all `R` rows.
 ///
 /// # Errors
-/// Fitting fails for regression, when `k` or `kp` is 0, when the threshold is outside 0 to 1, with fewer than two held-out
-/// rows, and when the inputs are needed and missing.
+/// Fitting fails for regression, when `k` or `kp` is 0, when the threshold is outside 0 to 1, with fewer than
+/// two held-out rows, and when the inputs are needed and missing.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -104,15 +106,16 @@ impl Default for MetaClassifier {
 }
 
 impl MetaDes {
-    /// The number `kp` of held-out rows with a similar output profile; 5 by default. If there are fewer other rows, all of
-    /// them are used.
+    /// The number `kp` of held-out rows with a similar output profile; 5 by default. If there are fewer other
+    /// rows, all of them are used.
     #[must_use]
     pub fn profiles(mut self, kp: usize) -> Self {
         self.measure.profiles = kp;
         self
     }
 
-    /// The probability of being right above which a member is selected, from 0 to less than 1; 0.5 by default.
+    /// The probability of being right above which a member is selected, from 0 to less than 1; 0.5 by
+    /// default.
     #[must_use]
     pub fn threshold(mut self, threshold: f64) -> Self {
         self.measure.threshold = threshold;
@@ -217,8 +220,8 @@ impl FeatureSource {
         2 * self.competence.k + self.kp + 2
     }
 
-    /// The binned meta-features of a slot and a row, given the nearest held-out rows, those with a similar output profile,
-    /// and the probability of the class that the slot votes for.
+    /// The binned meta-features of a slot and a row, given the nearest held-out rows, those with a similar
+    /// output profile, and the probability of the class that the slot votes for.
     fn of<'a>(
         &'a self,
         nearest: &'a [u32],
@@ -235,7 +238,8 @@ impl FeatureSource {
         features.chain(similar.iter().map(right)).chain([confidence]).map(bin)
     }
 
-    /// Fits the classifier on every pair of a held-out row and a slot. The neighbours of a row are other rows.
+    /// Fits the classifier on every pair of a held-out row and a slot. The neighbours of a row are other
+    /// rows.
     fn fit_classifier(&self, held_out: &HeldOut) -> Result<NaiveBayes> {
         let (k, kp, slots) = (self.competence.k, self.kp, self.competence.slots);
         let nearest = self.competence.neighbours.nearest_others(k)?;
@@ -258,8 +262,8 @@ impl FeatureSource {
     }
 }
 
-/// The bin of a number: how many of the bounds 0.1, 0.2, …, 1 are not above it. The bounds are equal to numpy's
-/// `linspace(0.1, 1, 10)`, bit by bit.
+/// The bin of a number: how many of the bounds 0.1, 0.2, …, 1 are not above it. The bounds are equal to
+/// numpy's `linspace(0.1, 1, 10)`, bit by bit.
 fn bin(x: f64) -> f64 {
     let bound = |i: usize| if i + 1 == BOUNDS { 1. } else { i as f64 * ((1. - 0.1) / 9.) + 0.1 };
     (0..BOUNDS).filter(|i| bound(*i) <= x).count() as f64

@@ -11,14 +11,15 @@ const TREE: usize = 16;
 /// The number of rows that a thread searches for at a time.
 const CHUNK: usize = 64;
 
-/// The space in which dynamic selection finds the held-out rows that are nearest to a row, by Euclidean distance.
+/// The space in which dynamic selection finds the held-out rows that are nearest to a row, by Euclidean
+/// distance.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Space {
     /// The inputs of the rows, unscaled. Standardize them if their units differ.
     #[default]
     Inputs,
-    /// The output profiles: what all slots predict for a row. A missing prediction is replaced by the mean of the slots that
-    /// predict the row. No inputs are needed, and the number of inputs does not matter.
+    /// The output profiles: what all slots predict for a row. A missing prediction is replaced by the mean of
+    /// the slots that predict the row. No inputs are needed, and the number of inputs does not matter.
     Outputs,
 }
 
@@ -40,8 +41,8 @@ impl Space {
     }
 }
 
-/// The output profiles, `(S, B, C) -> (B, S·C)`; for two classes `(B, S)`, the probabilities of the first one, because the
-/// second follows from it.
+/// The output profiles, `(S, B, C) -> (B, S·C)`; for two classes `(B, S)`, the probabilities of the first
+/// one, because the second follows from it.
 fn output_profiles(predictions: &Predictions) -> Result<Tensor> {
     let values = predictions.fill_missing()?.values().clone();
     let values = match predictions.task() {
@@ -100,8 +101,8 @@ impl Neighbours {
         self.coordinates.len() / self.width.max(1)
     }
 
-    /// The `k` nearest held-out rows of each row, `(B, k)`, the nearest first. If several are at the same distance, those with
-    /// lower numbers are taken first. There must be at least `k` held-out rows.
+    /// The `k` nearest held-out rows of each row, `(B, k)`, the nearest first. If several are at the same
+    /// distance, those with lower numbers are taken first. There must be at least `k` held-out rows.
     pub(crate) fn nearest(&self, predictions: &Predictions, k: usize) -> Result<Vec<u32>> {
         let (width, mut coordinates) = self.space.coordinates(predictions)?;
         if width != self.width {
@@ -123,7 +124,8 @@ impl Neighbours {
         self.search(&self.coordinates, k, true)
     }
 
-    /// The nearest rows of each point. With `others`, the points are the held-out rows, and none is its own neighbour.
+    /// The nearest rows of each point. With `others`, the points are the held-out rows, and none is its own
+    /// neighbour.
     fn search(&self, points: &[f64], k: usize, others: bool) -> Result<Vec<u32>> {
         if k == 0 || self.width == 0 {
             candle_core::bail!(
@@ -154,9 +156,9 @@ impl Neighbours {
     }
 }
 
-/// Writes the rows that are nearest to `point` into `found`, without an excluded row. The index does not say which of several
-/// rows at the same distance it takes. So its `k` nearest rows give only the distance, and a second search finds all rows
-/// within it.
+/// Writes the rows that are nearest to `point` into `found`, without an excluded row. The index does not say
+/// which of several rows at the same distance it takes. So its `k` nearest rows give only the distance, and a
+/// second search finds all rows within it.
 fn find_nearest(
     index: &dyn NearestNeighbourIndex<f64>,
     point: &[f64],
@@ -202,7 +204,8 @@ mod tests {
         assert_eq!(neighbours.nearest_others(2).unwrap(), [3, 4, 5, 4, 0, 3, 0, 4, 0, 3, 1, 4]);
     }
 
-    /// Points on a small grid, so that many are at the same distance; with more and with fewer coordinates than a tree takes.
+    /// Points on a small grid, so that many are at the same distance; with more and with fewer coordinates
+    /// than a tree takes.
     #[test]
     fn the_search_finds_the_rows_that_a_scan_finds() {
         for width in [1, 3, TREE, TREE + 1] {

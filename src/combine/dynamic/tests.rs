@@ -3,7 +3,7 @@ use crate::{
     codec,
     combine::{dynamic::*, Combiner, FittedCombiner, HardVote, Mean},
     data::Task,
-    kernels::cpu,
+    kernels::argmax::{argmax, argmax_rows},
     predictions::Predictions,
     Error, HeldOut,
 };
@@ -52,7 +52,8 @@ fn table(t: &Tensor) -> Vec<Vec<f64>> {
     t.to_dtype(DType::F64).unwrap().to_vec2().unwrap()
 }
 
-/// Checks that the combiner gives the members these weights for the fresh rows, with votes and with probabilities.
+/// Checks that the combiner gives the members these weights for the fresh rows, with votes and with
+/// probabilities.
 fn assert_weights<M: CompetenceMeasure + Copy>(combiner: DynamicSelection<M>, weights: &[[f64; MEMBERS]]) {
     let (held_out, fresh) = tables(3);
     let members: Vec<Vec<Vec<f64>>> = fresh.values().to_vec3().unwrap();
@@ -64,7 +65,7 @@ fn assert_weights<M: CompetenceMeasure + Copy>(combiner: DynamicSelection<M>, we
             for (class, got) in predicted.iter().enumerate() {
                 let value = |s: usize| match soft {
                     true => members[s][row][class],
-                    false => f64::from(u8::from(cpu::argmax(&members[s][row]) == class)),
+                    false => f64::from(u8::from(argmax(&members[s][row]) == class)),
                 };
                 let want: f64 = (0..MEMBERS).map(|s| weights[s] / total * value(s)).sum();
                 assert!((got - want).abs() < 1e-12, "row {row}, class {class}: {got} against {want}");
@@ -270,7 +271,7 @@ fn few_rows_a_single_member_and_members_that_are_always_wrong_are_combined() {
         let predicted = table(&fit(&combiner, &one).combine(&alone).unwrap());
         assert_eq!(predicted, table(&HardVote.combine(&alone).unwrap()), "{combiner:?}");
         // Every label differs from the class that the members vote for.
-        let sure: Vec<u32> = cpu::winners(&held_out.predictions().values().get(0).unwrap()).unwrap();
+        let sure: Vec<u32> = argmax_rows(&held_out.predictions().values().get(0).unwrap()).unwrap();
         let wrong = Tensor::from_iter(sure.iter().map(|vote| (vote + 1) % 3), &Device::Cpu).unwrap();
         let same = held_out.predictions().select_slots(&[0, 0]).unwrap();
         let wrong = HeldOut::from_predictions(&same, &wrong).unwrap();
@@ -316,7 +317,8 @@ fn unsuitable_predictions_and_settings_are_errors() {
     assert!(matches!(MetaDes::new(7).fit(&one), Err(Error::HeldOut { need: 2, have: 1, .. })));
 }
 
-/// Each member is right in a third of the inputs, where it is less confident; selection is right far more often than the mean.
+/// Each member is right in a third of the inputs, where it is less confident; selection is right far more
+/// often than the mean.
 #[test]
 fn selection_finds_the_member_that_is_right_in_each_region() {
     fn check<C: Combiner>(combiner: C) {

@@ -9,18 +9,21 @@ use crate::{
 use candle_core::{Result, Tensor};
 use serde::{Deserialize, Serialize};
 
-/// The Borda count: each slot ranks the classes, and a class gets a point for each class below it. For classes only.
+/// The Borda count: each slot ranks the classes, and a class gets a point for each class below it. For
+/// classes only.
 ///
 /// ```text
 /// p_c ∝ Σ_s |{k : slot s ranks k below c}|
 /// ```
 ///
-/// It combines `(S, B, C)` to `(B, C)`, the shares of the points. The most probable of `C` classes gets `C − 1` points, the least
-/// probable none. The lowest class wins a tie, within a slot and between classes. A missing prediction is left out; a row that no slot predicts gives NaN.
+/// It combines `(S, B, C)` to `(B, C)`, the shares of the points. The most probable of `C` classes gets
+/// `C − 1` points, the least probable none. The lowest class wins a tie, within a slot and between classes. A
+/// missing prediction is left out; a row that no slot predicts gives NaN.
 ///
-/// Use it when members agree on the order of the classes but their probabilities cannot be compared. It uses more than the first
-/// choice of a member, unlike the [hard vote](crate::combine::HardVote), with which it agrees for two classes. No gradient passes
-/// through it. The cost is one sort of `C` numbers for each slot and row.
+/// Use it when members agree on the order of the classes but their probabilities cannot be compared. It uses
+/// more than the first choice of a member, unlike the [hard vote](crate::combine::HardVote), with which it
+/// agrees for two classes. No gradient passes through it. The cost is one sort of `C` numbers for each slot
+/// and row.
 ///
 /// # Errors
 /// Combining fails for regression.

@@ -8,21 +8,24 @@ use candle_core::{Result, Tensor, D};
 use candle_nn::ops;
 use serde::{Deserialize, Serialize};
 
-/// The geometric mean of the probabilities, normalised to sum to one: the mean of the log-probabilities. For classes only.
+/// The geometric mean of the probabilities, normalised to sum to one: the mean of the log-probabilities. For
+/// classes only.
 ///
 /// ```text
 /// p_c ∝ exp(Σ_s ln p_sc / S)
 /// ```
 ///
-/// It combines `(S, B, C)` to `(B, C)`. A missing prediction is left out; a row that no slot predicts gives NaN. A probability of exactly 0 counts as the smallest positive f32.
+/// It combines `(S, B, C)` to `(B, C)`. A missing prediction is left out; a row that no slot predicts gives
+/// NaN. A probability of exactly 0 counts as the smallest positive f32.
 ///
-/// It is also the softmax of the mean of the members' logits, because a constant that a network adds to all of its logits cancels.
-/// [`LogOddsMean`](crate::combine::LogOddsMean) is something else for more than two classes: the mean of the log-odds of each
-/// class against all others.
+/// It is also the softmax of the mean of the members' logits, because a constant that a network adds to all
+/// of its logits cancels. [`LogOddsMean`](crate::combine::LogOddsMean) is something else for more than two
+/// classes: the mean of the log-odds of each class against all others.
 ///
-/// Use it instead of the mean when sharper probabilities are wanted. Its log-loss is never above the mean log-loss of the members.
-/// One member that gives a class a probability near 0 nearly rules it out, so it is a poor choice when single members can be
-/// confidently wrong. Gradients pass through. The cost is one pass over the `S·B·C` numbers.
+/// Use it instead of the mean when sharper probabilities are wanted. Its log-loss is never above the mean
+/// log-loss of the members. One member that gives a class a probability near 0 nearly rules it out, so it is
+/// a poor choice when single members can be confidently wrong. Gradients pass through. The cost is one pass
+/// over the `S·B·C` numbers.
 ///
 /// # Errors
 /// Combining fails for regression.

@@ -15,12 +15,12 @@ use serde::{Deserialize, Serialize};
 /// p_c = |{s : argmax_k p_sk = c}| / S
 /// ```
 ///
-/// It combines `(S, B, C)` to `(B, C)`, the shares of the votes. The lowest class wins a tie, within a slot and between classes. A
-/// missing prediction casts no vote; a row that no slot predicts gives NaN.
+/// It combines `(S, B, C)` to `(B, C)`, the shares of the votes. The lowest class wins a tie, within a slot
+/// and between classes. A missing prediction casts no vote; a row that no slot predicts gives NaN.
 ///
-/// Use it when the probabilities of members cannot be compared, for example because some are badly calibrated. Otherwise the mean
-/// uses more of what members predict, and its probabilities are finer than multiples of `1/S`. No gradient passes through it. The
-/// cost is one pass over the `S·B·C` numbers.
+/// Use it when the probabilities of members cannot be compared, for example because some are badly
+/// calibrated. Otherwise the mean uses more of what members predict, and its probabilities are finer than
+/// multiples of `1/S`. No gradient passes through it. The cost is one pass over the `S·B·C` numbers.
 ///
 /// # Errors
 /// Combining fails for regression.

@@ -16,14 +16,16 @@ use serde::{Deserialize, Serialize};
 /// ℓ_c = Σ_s ln(p_sc / (1 − p_sc)) / S    p_c ∝ 1 / (1 + exp(−ℓ_c))
 /// ```
 ///
-/// It combines `(S, B, C)` to `(B, C)`; the result is normalised to sum to one. A missing prediction is left out; a row that no slot predicts gives NaN. A probability of exactly 0 counts as
-/// the smallest positive f32.
+/// It combines `(S, B, C)` to `(B, C)`; the result is normalised to sum to one. A missing prediction is left
+/// out; a row that no slot predicts gives NaN. A probability of exactly 0 counts as the smallest positive
+/// f32.
 ///
-/// For two classes it is the [`GeometricMean`](crate::combine::GeometricMean); for more classes it is not. The mean of what
-/// networks compute before their softmax is the geometric mean for any number of classes, not this one.
+/// For two classes it is the [`GeometricMean`](crate::combine::GeometricMean); for more classes it is not.
+/// The mean of what networks compute before their softmax is the geometric mean for any number of classes,
+/// not this one.
 ///
-/// Use it when each class is a decision of its own, such as one class against the rest. No gradient passes through it. The cost is
-/// one pass over the `S·B·C` numbers with a logarithm and an exponential for each.
+/// Use it when each class is a decision of its own, such as one class against the rest. No gradient passes
+/// through it. The cost is one pass over the `S·B·C` numbers with a logarithm and an exponential for each.
 ///
 /// # Errors
 /// Combining fails for regression.

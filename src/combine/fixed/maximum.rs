@@ -13,10 +13,12 @@ use serde::{Deserialize, Serialize};
 /// y_k = max_s y_sk    for regression
 /// ```
 ///
-/// It combines `(S, B, C)` to `(B, C)`. A missing prediction is left out; a row that no slot predicts gives NaN.
+/// It combines `(S, B, C)` to `(B, C)`. A missing prediction is left out; a row that no slot predicts gives
+/// NaN.
 ///
-/// Use it when a class must not be overlooked: one confident member decides. It is a poor choice when members are overconfident,
-/// and for regression it is biased upwards. No gradient passes through it. The cost is one pass over the `S·B·C` numbers.
+/// Use it when a class must not be overlooked: one confident member decides. It is a poor choice when members
+/// are overconfident, and for regression it is biased upwards. No gradient passes through it. The cost is one
+/// pass over the `S·B·C` numbers.
 ///
 /// # Errors
 /// Combining fails only when candle fails.

@@ -12,12 +12,13 @@ use serde::{Deserialize, Serialize};
 /// p = Σ_s p_s / S
 /// ```
 ///
-/// It combines `(S, B, C)` to `(B, C)`. A missing prediction is left out; a row that no slot predicts gives NaN.
+/// It combines `(S, B, C)` to `(B, C)`. A missing prediction is left out; a row that no slot predicts gives
+/// NaN.
 ///
-/// Use it first: for the squared error, the log-loss and the Brier score, the loss of the mean is never above the mean loss of
-/// the members. A learned combiner has to beat it, which takes members of unequal quality and many held-out rows. One very bad
-/// member harms the mean; [`Median`](crate::combine::Median) tolerates it. Gradients pass through. The cost is one pass over
-/// the `S·B·C` numbers.
+/// Use it first: for the squared error, the log-loss and the Brier score, the loss of the mean is never above
+/// the mean loss of the members. A learned combiner has to beat it, which takes members of unequal quality
+/// and many held-out rows. One very bad member harms the mean; [`Median`](crate::combine::Median) tolerates
+/// it. Gradients pass through. The cost is one pass over the `S·B·C` numbers.
 ///
 /// # Errors
 /// Combining fails only when candle fails.

@@ -16,11 +16,13 @@ use serde::{Deserialize, Serialize};
 /// y_k = median_s y_sk    for regression
 /// ```
 ///
-/// It combines `(S, B, C)` to `(B, C)`. For an even number of predictions it is the mean of the middle two. A missing prediction is left out; a row that no slot predicts gives NaN. If all
-/// medians of a row are 0, all classes get the same probability.
+/// It combines `(S, B, C)` to `(B, C)`. For an even number of predictions it is the mean of the middle two. A
+/// missing prediction is left out; a row that no slot predicts gives NaN. If all medians of a row are 0, all
+/// classes get the same probability.
 ///
-/// Use it when single members now and then fail badly. When all members are about equally good, the mean has a lower variance.
-/// No gradient passes through it. The cost is a selection among `S` numbers for each of the `B·C` results.
+/// Use it when single members now and then fail badly. When all members are about equally good, the mean has
+/// a lower variance. No gradient passes through it. The cost is a selection among `S` numbers for each of the
+/// `B·C` results.
 ///
 /// # Errors
 /// Combining fails only when candle fails.

@@ -13,12 +13,12 @@ use serde::{Deserialize, Serialize};
 /// y_k = min_s y_sk    for regression
 /// ```
 ///
-/// It combines `(S, B, C)` to `(B, C)`. A missing prediction is left out; a row that no slot predicts gives NaN. If every class has a probability of 0 from some member, all classes get the
-/// same probability.
+/// It combines `(S, B, C)` to `(B, C)`. A missing prediction is left out; a row that no slot predicts gives
+/// NaN. If every class has a probability of 0 from some member, all classes get the same probability.
 ///
-/// Use it when a class must convince every member: one member that rules a class out is enough. It is a poor choice when members
-/// are overconfident, and for regression it is biased downwards. No gradient passes through it. The cost is one pass over the
-/// `S·B·C` numbers.
+/// Use it when a class must convince every member: one member that rules a class out is enough. It is a poor
+/// choice when members are overconfident, and for regression it is biased downwards. No gradient passes
+/// through it. The cost is one pass over the `S·B·C` numbers.
 ///
 /// # Errors
 /// Combining fails only when candle fails.

@@ -14,13 +14,15 @@ use serde::{Deserialize, Serialize};
 /// p_c ∝ Π_s p_sc
 /// ```
 ///
-/// It combines `(S, B, C)` to `(B, C)`. A missing prediction is left out; a row that no slot predicts gives NaN. A probability of exactly 0 counts as the smallest positive f32; so a row in
-/// which every class has a 0 goes to the class with the fewest of them.
+/// It combines `(S, B, C)` to `(B, C)`. A missing prediction is left out; a row that no slot predicts gives
+/// NaN. A probability of exactly 0 counts as the smallest positive f32; so a row in which every class has a 0
+/// goes to the class with the fewest of them.
 ///
-/// It is Bayes' rule for members with independent errors and classes of equal frequency. Members that were trained on the same
-/// data are not independent: the product becomes overconfident, and the more so the more members there are. Then use
-/// [`GeometricMean`](crate::combine::GeometricMean), which predicts the same class. One member that gives a class a probability
-/// near 0 rules it out. Gradients pass through. The cost is one pass over the `S·B·C` numbers.
+/// It is Bayes' rule for members with independent errors and classes of equal frequency. Members that were
+/// trained on the same data are not independent: the product becomes overconfident, and the more so the more
+/// members there are. Then use [`GeometricMean`](crate::combine::GeometricMean), which predicts the same
+/// class. One member that gives a class a probability near 0 rules it out. Gradients pass through. The cost
+/// is one pass over the `S·B·C` numbers.
 ///
 /// # Errors
 /// Combining fails for regression.

@@ -15,13 +15,15 @@ use serde::{Deserialize, Serialize};
 /// p_c ∝ Σ_s r_sc    r_sc = 1 for the least probable class, …, C for the most probable one
 /// ```
 ///
-/// It combines `(S, B, C)` to `(B, C)`. Classes that a slot gives the same probability share the mean of their ranks, as in
-/// `scipy.stats.rankdata`. The lowest class wins a tie between classes. A missing prediction is left out; a row that no slot predicts gives NaN.
+/// It combines `(S, B, C)` to `(B, C)`. Classes that a slot gives the same probability share the mean of
+/// their ranks, as in `scipy.stats.rankdata`. The lowest class wins a tie between classes. A missing
+/// prediction is left out; a row that no slot predicts gives NaN.
 ///
-/// Use it like the [Borda count](crate::combine::BordaCount), when only the order of a member's probabilities can be trusted. It
-/// differs in two ways: a member that gives two classes the same probability favours neither, and no class gets 0. The ranks are
-/// among the classes of one row. (Ranks among the rows of a file, as in some competitions, would make a prediction depend on the
-/// other rows.) No gradient passes through it. The cost is one sort of `C` numbers for each slot and row.
+/// Use it like the [Borda count](crate::combine::BordaCount), when only the order of a member's probabilities
+/// can be trusted. It differs in two ways: a member that gives two classes the same probability favours
+/// neither, and no class gets 0. The ranks are among the classes of one row. (Ranks among the rows of a file,
+/// as in some competitions, would make a prediction depend on the other rows.) No gradient passes through it.
+/// The cost is one sort of `C` numbers for each slot and row.
 ///
 /// # Errors
 /// Combining fails for regression.

@@ -1,7 +1,7 @@
 //! Combiners that work row by row on the CPU, on the predictions of the slots that predict a row.
 use crate::{
     data::Task,
-    kernels::cpu::{self, Number},
+    kernels::{cpu, float::Number},
     predictions::Predictions,
     threads,
 };
@@ -42,7 +42,8 @@ impl RowPredictions<'_> {
         (1..self.values.len() / self.slots.len()).fold(0, better)
     }
 
-    /// Ranks the classes from the most to the least probable one of the `i`-th prediction, lower ones first in a tie.
+    /// Ranks the classes from the most to the least probable one of the `i`-th prediction, lower ones first
+    /// in a tie.
     pub(crate) fn rank_classes(&mut self, i: usize) {
         let (values, count) = (&*self.values, self.slots.len());
         self.ranking.clear();
@@ -61,9 +62,9 @@ impl RowPredictions<'_> {
     }
 }
 
-/// Combines each row by `combine`, `(S, B, C) -> (B, C)`. It gets the predictions for the row and writes the result over
-/// zeros. A row that no slot predicts, or for which a prediction is NaN, becomes NaN. The computation is in f64, and the
-/// result is rounded once to the type of `values`.
+/// Combines each row by `combine`, `(S, B, C) -> (B, C)`. It gets the predictions for the row and writes the
+/// result over zeros. A row that no slot predicts, or for which a prediction is NaN, becomes NaN. The
+/// computation is in f64, and the result is rounded once to the type of `values`.
 pub(crate) fn row_by_row(
     predictions: &Predictions,
     values: &Tensor,
@@ -84,7 +85,7 @@ fn combine_rows<T: Number>(
     let covered = predictions.coverage_by_slot()?;
     let predicts = |slot: usize, row: usize| covered.as_ref().is_none_or(|c| c[slot][row] > 0.);
     let mut combined = vec![T::zero(); rows * width];
-    cpu::with(values, |all: &[T]| {
+    cpu::with_slice(values, |all: &[T]| {
         let chunk = |(number, combined): (usize, &mut [T])| {
             let (mut present, mut gathered) = (Vec::with_capacity(slots), vec![0f64; slots * width]);
             let (mut result, mut ranking) = (vec![0f64; width], vec![]);
@@ -117,8 +118,8 @@ fn combine_rows<T: Number>(
     Tensor::from_vec(combined, (rows, width), values.device())?.to_dtype(values.dtype())
 }
 
-/// Combines each class or output of a row on its own: `combine` gets the values of all predictions for it. Probabilities are
-/// normalised afterwards.
+/// Combines each class or output of a row on its own: `combine` gets the values of all predictions for it.
+/// Probabilities are normalised afterwards.
 pub(crate) fn column_by_column(
     predictions: &Predictions,
     combine: impl Fn(&mut [f64]) -> f64 + Sync,
@@ -144,8 +145,8 @@ pub(crate) fn normalise(numbers: &mut [f64]) {
     }
 }
 
-/// The numbers without the `cut` smallest and the `cut` largest, but at least one; the largest of them is the last, the
-/// others are in no order.
+/// The numbers without the `cut` smallest and the `cut` largest, but at least one; the largest of them is the
+/// last, the others are in no order.
 pub(crate) fn without_extremes(numbers: &mut [f64], cut: usize) -> &mut [f64] {
     let cut = cut.min(numbers.len().saturating_sub(1) / 2);
     if numbers.is_empty() {

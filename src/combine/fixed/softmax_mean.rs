@@ -1,13 +1,13 @@
 //! The mean of softmaxes in one pass over the logits, for ensembles that average plain logits.
-use crate::kernels::real::{exp_of_negative, vectorized};
+use crate::kernels::{exp::exp_of_negative, simd::vectorized};
 
 /// The number of rows that are computed side by side, each in one lane of a vector.
 const LANES: usize = 64;
 
 /// Adds to `out` the mean over `logits` of the softmax of each row: `(S, B, C) -> (B, C)`.
 ///
-/// `out` is as long as each of the logits, a multiple of `classes`. The order of the sums is fixed, so the result does not
-/// depend on the width of the vectors.
+/// `out` is as long as each of the logits, a multiple of `classes`. The order of the sums is fixed, so the
+/// result does not depend on the width of the vectors.
 pub(crate) fn softmax_mean(logits: &[&[f32]], classes: usize, out: &mut [f32]) {
     vectorized(
         #[inline(always)]

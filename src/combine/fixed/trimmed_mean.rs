@@ -10,18 +10,20 @@ use crate::{
 use candle_core::{Result as CandleResult, Tensor};
 use serde::{Deserialize, Serialize};
 
-/// The trimmed mean: the mean without the smallest and the largest predictions, for each class or output on its own.
+/// The trimmed mean: the mean without the smallest and the largest predictions, for each class or output on
+/// its own.
 ///
 /// ```text
 /// y = mean of the n − 2⌊cut · n⌋ middle ones of the n predictions
 /// ```
 ///
-/// It combines `(S, B, C)` to `(B, C)`; probabilities are normalised to sum to one. With `cut` 0 it is the mean; towards one half it
-/// becomes the median. The counts are those of `scipy.stats.trim_mean`. A missing prediction is left out; a row that no slot predicts gives NaN.
+/// It combines `(S, B, C)` to `(B, C)`; probabilities are normalised to sum to one. With `cut` 0 it is the
+/// mean; towards one half it becomes the median. The counts are those of `scipy.stats.trim_mean`. A missing
+/// prediction is left out; a row that no slot predicts gives NaN.
 ///
 /// Use it when some members fail badly now and then, as a middle way between the mean and the
-/// [`Median`](crate::combine::Median). With fewer than `1 / cut` members nothing is left out. No gradient passes through it. The
-/// cost is a selection among `S` numbers for each of the `B·C` results.
+/// [`Median`](crate::combine::Median). With fewer than `1 / cut` members nothing is left out. No gradient
+/// passes through it. The cost is a selection among `S` numbers for each of the `B·C` results.
 ///
 /// # Errors
 /// [`TrimmedMean::new`] fails when `cut` is not from 0 to less than one half.
@@ -36,8 +38,8 @@ use serde::{Deserialize, Serialize};
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 ///
-/// Source: Tukey and McLaughlin 1963, "Less vulnerable confidence and significance procedures for location based on a single
-/// sample".
+/// Source: Tukey and McLaughlin 1963, "Less vulnerable confidence and significance procedures for location
+/// based on a single sample".
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrimmedMean {
     cut: f64,

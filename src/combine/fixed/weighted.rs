@@ -25,19 +25,22 @@ pub struct Fit {
     pub gap: Option<f64>,
 }
 
-/// The weighted mean of the predictions. Most combiners that learn one weight for each slot give it as the fitted combiner.
+/// The weighted mean of the predictions. Most combiners that learn one weight for each slot give it as the
+/// fitted combiner.
 ///
 /// ```text
 /// p = Σ_s w_s p_s
 /// ```
 ///
-/// It combines `(S, B, C)` to `(B, C)`. Weights are shares when none is negative and they sum to one. For a row with missing
-/// predictions, shares are divided by the sum of the shares that are there; if only slots of weight 0 predict the row, the result is
-/// the mean of all slots that predict it. With other weights a missing prediction is replaced by the mean of the others, and for
-/// classes the result is made a probability: negative numbers become 0, and the rest is divided by its sum.
+/// It combines `(S, B, C)` to `(B, C)`. Weights are shares when none is negative and they sum to one. For a
+/// row with missing predictions, shares are divided by the sum of the shares that are there; if only slots of
+/// weight 0 predict the row, the result is the mean of all slots that predict it. With other weights a
+/// missing prediction is replaced by the mean of the others, and for classes the result is made a
+/// probability: negative numbers become 0, and the rest is divided by its sum.
 ///
-/// Use [`Weighted::new`] when you know the weights. [`SimplexLogLoss`](crate::combine::SimplexLogLoss) and others find weights on
-/// held-out predictions. Gradients pass through. The cost is one pass over the predictions with a weight other than 0.
+/// Use [`Weighted::new`] when you know the weights. [`SimplexLogLoss`](crate::combine::SimplexLogLoss) and
+/// others find weights on held-out predictions. Gradients pass through. The cost is one pass over the
+/// predictions with a weight other than 0.
 ///
 /// # Errors
 /// Combining fails when the number of slots is not the number of weights.
@@ -62,8 +65,8 @@ pub struct Weighted {
 }
 
 impl Weighted {
-    /// The weighted mean with these weights, one for each slot: finite, not negative, not all zero. They are divided by their
-    /// sum.
+    /// The weighted mean with these weights, one for each slot: finite, not negative, not all zero. They are
+    /// divided by their sum.
     ///
     /// # Errors
     /// When the weights are out of range.
@@ -100,8 +103,8 @@ impl Weighted {
         Self { names, weights, ..self.clone() }
     }
 
-    /// The weighted mean by tensor operations, through which gradients pass. For a row with missing predictions it is divided
-    /// by the sum of the weights that are there.
+    /// The weighted mean by tensor operations, through which gradients pass. For a row with missing
+    /// predictions it is divided by the sum of the weights that are there.
     fn tensor_mean(&self, predictions: &Predictions) -> CandleResult<Tensor> {
         let (slots, rows, width) = predictions.values().dims3()?;
         let values = predictions.values();
@@ -190,8 +193,8 @@ pub(crate) fn finite_weights(names: &[String], weights: &[f64]) -> Result<()> {
     }
 }
 
-/// Makes rows `(B, C)` probabilities: negative numbers become 0, and the rest is divided by its sum. If nothing is left, all
-/// classes get the same probability.
+/// Makes rows `(B, C)` probabilities: negative numbers become 0, and the rest is divided by its sum. If
+/// nothing is left, all classes get the same probability.
 pub(crate) fn to_probabilities(predicted: &Tensor) -> CandleResult<Tensor> {
     let positive = predicted.relu()?;
     let total = positive.sum_keepdim(D::Minus1)?;

@@ -1,9 +1,6 @@
 //! The weighted mean of the predictions in one pass over them, at the speed of memory.
 use crate::{
-    kernels::{
-        cpu::{self, Number},
-        real::vectorized,
-    },
+    kernels::{cpu, float::Number, simd::vectorized},
     predictions::Predictions,
     threads,
 };
@@ -15,10 +12,11 @@ const BLOCK: usize = 1 << 13;
 /// The number of values from which several threads are faster than one.
 const WIDE: usize = 1 << 18;
 
-/// `Σ_s w_s v_s / divisor`; for a row with missing predictions the divisor is the sum of the weights that are there.
+/// `Σ_s w_s v_s / divisor`; for a row with missing predictions the divisor is the sum of the weights that are
+/// there.
 ///
-/// `None` if a gradient has to pass, or if the predictions are not f32 or f64 on the CPU; then the caller uses tensor
-/// operations.
+/// `None` if a gradient has to pass, or if the predictions are not f32 or f64 on the CPU; then the caller
+/// uses tensor operations.
 pub(crate) fn weighted_mean(
     predictions: &Predictions,
     weights: &[f64],
@@ -42,7 +40,7 @@ fn mean_of<T: Number>(predictions: &Predictions, weights: &[f64], divisor: f64) 
     let divisor = T::from_f64(divisor);
     let size = (BLOCK / width.max(1)).max(1) * width.max(1);
     let mut mean = vec![T::zero(); rows * width];
-    cpu::with(predictions.values(), |all: &[T]| {
+    cpu::with_slice(predictions.values(), |all: &[T]| {
         let used_values: Vec<&[T]> =
             used.iter().map(|slot| &all[slot * rows * width..][..rows * width]).collect();
         let block = |(number, mean): (usize, &mut [T])| match &covered {
@@ -75,8 +73,8 @@ fn mean_of<T: Number>(predictions: &Predictions, weights: &[f64], divisor: f64) 
     Tensor::from_vec(mean, (rows, width), predictions.values().device())
 }
 
-/// Adds the weighted values of all slots, from position `from` on, to `sum`. Four slots are added at a time, so that the sums
-/// are read and written a quarter as often.
+/// Adds the weighted values of all slots, from position `from` on, to `sum`. Four slots are added at a time,
+/// so that the sums are read and written a quarter as often.
 #[inline(always)]
 fn add_all<T: Number>(values: &[&[T]], weights: &[T], from: usize, sum: &mut [T]) {
     for (values, weights) in values.chunks(4).zip(weights.chunks(4)) {

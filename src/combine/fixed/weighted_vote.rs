@@ -16,13 +16,13 @@ use serde::{Deserialize, Serialize};
 /// p_c = Σ_s w_s [argmax_k p_sk = c] / Σ_s w_s
 /// ```
 ///
-/// It combines `(S, B, C)` to `(B, C)`, the shares of the votes. The votes are summed as they are given, so that whole numbers can
-/// tie exactly. The lowest class wins a tie, within a slot and between classes. A missing prediction casts no vote; a row that no
-/// slot predicts gives NaN.
+/// It combines `(S, B, C)` to `(B, C)`, the shares of the votes. The votes are summed as they are given, so
+/// that whole numbers can tie exactly. The lowest class wins a tie, within a slot and between classes. A
+/// missing prediction casts no vote; a row that no slot predicts gives NaN.
 ///
-/// Use it when the accuracies of the members are known: for independent members with accuracy `a_s`, the best weights are
-/// `ln(a_s / (1 − a_s))`. [`Weighted::new`](crate::combine::Weighted::new) is the weighted mean of probabilities. No gradient
-/// passes through it. The cost is one pass over the `S·B·C` numbers.
+/// Use it when the accuracies of the members are known: for independent members with accuracy `a_s`, the best
+/// weights are `ln(a_s / (1 − a_s))`. [`Weighted::new`](crate::combine::Weighted::new) is the weighted mean
+/// of probabilities. No gradient passes through it. The cost is one pass over the `S·B·C` numbers.
 ///
 /// # Errors
 /// Combining fails for regression, and when the number of slots is not the number of weights.

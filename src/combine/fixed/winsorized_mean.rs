@@ -13,8 +13,8 @@ use crate::{
 use candle_core::{Result as CandleResult, Tensor};
 use serde::{Deserialize, Serialize};
 
-/// The Winsorized mean: the mean after the extreme predictions are replaced by the nearest ones that are not extreme, for each class
-/// or output on its own.
+/// The Winsorized mean: the mean after the extreme predictions are replaced by the nearest ones that are not
+/// extreme, for each class or output on its own.
 ///
 /// ```text
 /// y = mean of the n predictions, the ⌊cut · n⌋ smallest replaced by the next larger one, and as many of the largest by the next
@@ -24,9 +24,9 @@ use serde::{Deserialize, Serialize};
 /// It combines `(S, B, C)` to `(B, C)`; probabilities are normalised to sum to one. The counts are those of
 /// `scipy.stats.mstats.winsorize`. A missing prediction is left out; a row that no slot predicts gives NaN.
 ///
-/// Use it like the [`TrimmedMean`](crate::combine::TrimmedMean), when some members fail badly now and then; an extreme member still
-/// counts, but not by how far off it is. No gradient passes through it. The cost is a selection among `S` numbers for each of the
-/// `B·C` results.
+/// Use it like the [`TrimmedMean`](crate::combine::TrimmedMean), when some members fail badly now and then;
+/// an extreme member still counts, but not by how far off it is. No gradient passes through it. The cost is a
+/// selection among `S` numbers for each of the `B·C` results.
 ///
 /// # Errors
 /// [`WinsorizedMean::new`] fails when `cut` is not from 0 to less than one half.

@@ -1,54 +1,57 @@
-//! Log-loss of the mean: only what is predicted of the true classes counts.
+//! The log-loss of the mean, from the probabilities of the true classes.
 use crate::{
     combine::select::{
         panels::{Panels, LANES},
         Candidates, Scorer,
     },
-    kernels::{cpu::Number, real::vectorized},
+    kernels::{float::Number, simd::vectorized},
     metrics::NLL_EPSILON,
     Result,
 };
 use std::{f64::consts::LN_2, ops::Range};
 
-/// Factors of at least 2⁻⁵² whose product is still a normal f64.
+/// Number of factors of at least 2⁻⁵² whose product is a normal f64.
 const FACTORS: usize = 16;
 
 pub(crate) struct LogLoss<T> {
     predicted: Panels<T>,
-    /// Of the members in use, row by row.
+    /// Sum over the members added so far, row by row.
     sum: Vec<f64>,
     count: usize,
-    /// `None` where all are equal.
+    /// `None` when all weights are equal.
     weights: Option<Vec<f64>>,
 }
 
 impl<T: Number> LogLoss<T> {
-    pub(crate) fn new(of: &Candidates<'_, T>, labels: &[u32]) -> Self {
-        let predicted =
-            Panels::new([of.slots.len(), of.rows, 1], |slot, row, _| of.row(slot, row)[labels[row] as usize]);
-        let even = of.weights.iter().all(|w| *w == of.weights[0]);
-        Self { predicted, sum: vec![0.; of.rows], count: 0, weights: (!even).then(|| of.weights.to_vec()) }
+    pub(crate) fn new(candidates: &Candidates<'_, T>, labels: &[u32]) -> Self {
+        let probability = |slot: usize, row: usize, _: usize| candidates.row(slot, row)[labels[row] as usize];
+        let predicted = Panels::new([candidates.slots.len(), candidates.rows, 1], probability);
+        let equal = candidates.weights.iter().all(|w| *w == candidates.weights[0]);
+        let weights = (!equal).then(|| candidates.weights.to_vec());
+        Self { predicted, sum: vec![0.; candidates.rows], count: 0, weights }
     }
 
     #[inline(always)]
-    fn chunk(&self, rows: &Range<usize>, losses: &mut [[f64; LANES]]) {
+    fn add_losses(&self, rows: &Range<usize>, losses: &mut [[f64; LANES]]) {
         let sum = &self.sum[rows.clone()];
         let share = 1. / (self.count + 1) as f64;
         for (predicted, losses) in self.predicted.of_rows(rows).zip(losses) {
             match &self.weights {
-                None => minus_logs(sum, predicted, share, losses),
-                Some(weights) => weighted_minus_logs(sum, predicted, share, &weights[rows.clone()], losses),
+                None => subtract_logs(sum, predicted, share, losses),
+                Some(weights) => {
+                    subtract_weighted_logs(sum, predicted, share, &weights[rows.clone()], losses)
+                }
             }
         }
     }
 }
 
 impl<T: Number> Scorer for LogLoss<T> {
-    fn trial(&mut self) -> Result<Vec<f64>> {
+    fn losses_with_each(&mut self) -> Result<Vec<f64>> {
         let mut losses = self.predicted.sums(|rows, losses| {
             vectorized(
                 #[inline(always)]
-                || self.chunk(rows, losses),
+                || self.add_losses(rows, losses),
             );
         });
         if self.weights.is_none() {
@@ -79,9 +82,10 @@ fn mean<T: Number>(sum: f64, predicted: T, share: f64) -> f64 {
     }
 }
 
-/// One logarithm for all rows: of their product, whose powers of two are set aside now and then.
+/// Subtracts the logarithms of the means. It takes one logarithm for all rows, of their product, whose powers of two are
+/// counted separately so that it does not underflow.
 #[inline(always)]
-fn minus_logs<T: Number>(sum: &[f64], predicted: &[[T; LANES]], share: f64, losses: &mut [f64; LANES]) {
+fn subtract_logs<T: Number>(sum: &[f64], predicted: &[[T; LANES]], share: f64, losses: &mut [f64; LANES]) {
     const ONE: u64 = 1023 << 52;
     let (mut product, mut powers) = ([1f64; LANES], [0u64; LANES]);
     for (sum, predicted) in sum.chunks(FACTORS).zip(predicted.chunks(FACTORS)) {
@@ -102,7 +106,7 @@ fn minus_logs<T: Number>(sum: &[f64], predicted: &[[T; LANES]], share: f64, loss
 }
 
 #[inline(always)]
-fn weighted_minus_logs<T: Number>(
+fn subtract_weighted_logs<T: Number>(
     sum: &[f64],
     predicted: &[[T; LANES]],
     share: f64,
@@ -116,17 +120,17 @@ fn weighted_minus_logs<T: Number>(
     }
 }
 
-/// `ln x` of a positive normal number to within 4e-16 of it or of one, of operations that are done to whole vectors.
+/// `ln x` of a positive normal number, with a relative or absolute error of at most 4e-16. The compiler can vectorise it.
 ///
 /// `x = 2^k m` with m from √½ to √2; `ln m = 2 artanh s`, `s = (m−1)/(m+1)`, by its series up to `s²¹`.
 #[inline(always)]
 fn ln(x: f64) -> f64 {
-    // √½; bits above it, seen as an integer, are k and m in one subtraction.
+    // The bits of √½. The difference of the bits as integers holds both k and m.
     const ROOT: u64 = 0x3FE6_A09E_667F_3BCD;
     const WHOLE: f64 = 6_755_399_441_055_744.; // 1.5 · 2⁵²: an integer added to its bits is added to the number
     let bits = x.to_bits().wrapping_sub(ROOT);
     let m = f64::from_bits((bits & (u64::MAX >> 12)).wrapping_add(ROOT));
-    // An arithmetic shift of 64-bit lanes is not there everywhere: an offset makes it a logical one.
+    // Not every processor shifts signed 64-bit lanes; an offset makes a logical shift do.
     let k = (bits.wrapping_add(1 << 63) >> 52).wrapping_sub(1 << 11);
     let k = f64::from_bits(WHOLE.to_bits().wrapping_add(k)) - WHOLE;
     let s = (m - 1.) / (m + 1.);
@@ -143,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_logarithm_of_lanes_is_the_logarithm() {
+    fn the_vectorised_logarithm_agrees_with_ln() {
         let mut worst = 0f64;
         for i in 0..400_000u64 {
             for x in [i as f64 / 400_000., (-(i as f64) / 1e4).exp(), 1. - i as f64 * 1e-15] {

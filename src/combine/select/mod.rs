@@ -1,22 +1,24 @@
-//! Ensemble selection: members added one by one, whichever helps most.
-mod absolute;
-mod any;
-mod error;
+//! Ensemble selection: a greedy search that adds the member that helps most, step by step.
+mod absolute_error;
+mod any_criterion;
+mod error_rate;
 mod greedy;
 mod log_loss;
 mod panels;
-mod squares;
+mod squared_error;
 #[cfg(test)]
 mod tests;
 
 pub use greedy::SelectionPath;
 
-use greedy::Greedy;
+use greedy::GreedySelection;
 
 use crate::{
-    combine::{held_out_table::HeldOutTable, Combiner, Fit, Weighted},
+    combine::{
+        held_out_table::{HeldOutTable, Number},
+        Combiner, Fit, Weighted,
+    },
     data::Task,
-    kernels::cpu::Number,
     metrics::{Criterion, RowLoss, Scored, Truth},
     Error, HeldOut, Result, Seed,
 };
@@ -24,18 +26,39 @@ use candle_core::DType;
 use rand::seq::SliceRandom;
 use std::{borrow::Cow, sync::Arc};
 
-/// Ensemble selection (Caruana et al. 2004, doi:10.1145/1015330.1015432): starting from nothing, or from the best few,
-/// add again and again the member with which the mean of all added so far is best on the held-out rows. A member may
-/// be added several times, so the counts become weights; of all means on the way the best is taken (of equals the
-/// first). Ends in a weighted mean, [`Weighted`], of which most weights are zero.
+const NAME: &str = "ensemble-selection";
+
+/// Selects members greedily: adds, step by step, the member with which the mean is best on the held-out rows.
 ///
-/// Ties go to a member already in use, then to the lowest slot. Losses equal to twelve digits are ties.
+/// ```text
+/// w_s = n_s / Σ_t n_t,  n_s the number of times that member s was added
+/// ```
 ///
+/// It learns from complete held-out predictions `(S, R, C)` (slots, rows, classes or outputs). It starts with no member,
+/// or with the best few. A member may be added several times. The result is the best mean of all steps (of equals the
+/// first), as a [`Weighted`] mean in which most weights are zero. Ties go to a member that is already in use, then to the
+/// lowest slot; losses that agree in twelve digits are ties. The default criterion is the log-loss for classes and the
+/// squared error for values.
+///
+/// Use it to choose a few of many members by any criterion, also within a budget of cost. With few held-out rows it
+/// overfits them: select from random subsets ([`bags`](Self::bags)), start with several members
+/// ([`start`](Self::start)), or use [`SimplexSquares`](crate::combine::SimplexSquares) with a penalty.
+///
+/// The cost is one pass over the predictions for each step with a [`RowLoss`] (for squared errors, one for each member
+/// that is added for the first time), and `S` evaluations of any other [`Criterion`].
+///
+/// # Errors
+/// [`Combiner::fit`] fails when there are no steps, the number of bags is 0 or their share is out of range, the budget is
+/// negative or too small for every member, the criterion does not support the task, or the criterion is finite for no
+/// member.
+///
+/// # Examples
 /// ```
 /// use candle_core::{Device, Tensor};
 /// use candle_ensemble::{combine::*, data::Task, predictions::*, HeldOut};
 ///
-/// // One member is 1 too high, one 2 too low, one far off: two of the first and one of the second are right.
+/// // The first member is 1 too high, the second 2 too low, the third far off. The mean of the first, the first and the
+/// // second is exact.
 /// let y = Tensor::arange(0f64, 6., &Device::Cpu)?.reshape((6, 1))?;
 /// let predicted = Tensor::stack(&[(&y + 1.)?, (&y - 2.)?, (&y * 9.)?], 0)?;
 /// let held_out = HeldOut::from_predictions(&Predictions::new(predicted, Task::Regression { outputs: 1 })?, &y)?;
@@ -44,100 +67,106 @@ use std::{borrow::Cow, sync::Arc};
 /// assert!((fitted.weights().unwrap()[0] - 2. / 3.).abs() < 1e-12);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
+///
+/// Source: Caruana, Niculescu-Mizil, Crew and Ksikes 2004, doi:10.1145/1015330.1015432.
 #[derive(Clone, Debug)]
 pub struct EnsembleSelection {
     steps: usize,
     start: usize,
-    again: bool,
+    replacement: bool,
     bags: Option<(usize, f64)>,
     budget: Option<f64>,
     criterion: Option<Arc<dyn Criterion>>,
-    seed: Seed,
+    seed: Option<Seed>,
 }
 
 impl EnsembleSelection {
-    /// This many greedy steps, at least 1 (with a start of some members, 0 will do). By log-loss for classes, squared
-    /// error for values.
+    /// Creates the combiner with this many greedy steps, at least 1 (0 is enough with a [`start`](Self::start)).
     #[must_use]
     pub fn new(steps: usize) -> Self {
-        let (criterion, seed) = (None, Seed::from(0));
-        Self { steps, start: 0, again: true, bags: None, budget: None, criterion, seed }
+        let (criterion, seed) = (None, None);
+        Self { steps, start: 0, replacement: true, bags: None, budget: None, criterion, seed }
     }
 
-    /// What is to be made small: a [`RowLoss`], which is fast, or any [`Criterion`] of your own.
+    /// Sets the loss to minimise: a [`RowLoss`], which is fast, or any [`Criterion`]. The default is the log-loss for
+    /// classes and the squared error for values.
     #[must_use]
     pub fn criterion(mut self, criterion: impl Criterion + 'static) -> Self {
         self.criterion = Some(Arc::new(criterion));
         self
     }
 
-    /// Starts with the members that are best on their own, this many of them, best first (sorted initialisation).
-    /// The greedy steps come on top.
+    /// Sets the number of initial members: those that are best on their own, best first (sorted initialisation). The
+    /// greedy steps come after them. The default is 0.
     #[must_use]
     pub fn start(mut self, members: usize) -> Self {
         self.start = members;
         self
     }
 
-    /// Each member at most once: all weights that are not zero are then equal.
+    /// Sets whether a member may be added several times; the default is true. Without replacement all weights that are
+    /// not zero are equal.
     #[must_use]
-    pub fn without_replacement(mut self) -> Self {
-        self.again = false;
+    pub fn replacement(mut self, replacement: bool) -> Self {
+        self.replacement = replacement;
         self
     }
 
-    /// Selects `bags` times, each time from a random share of the members (above 0, at most 1; at least one member), and
-    /// takes the mean of the weights: a guard against fitting the held-out rows (Caruana et al. 2006,
-    /// doi:10.1109/ICDM.2006.76).
+    /// Sets the number of bags, and the share of the members in each, above 0 and at most 1. Each bag selects from a
+    /// random subset of at least one member, and the result is the mean of their weights, which reduces overfitting of
+    /// the held-out rows (Caruana, Munson and Niculescu-Mizil 2006, doi:10.1109/ICDM.2006.76).
     #[must_use]
     pub fn bags(mut self, bags: usize, share: f64) -> Self {
         self.bags = Some((bags, share));
         self
     }
 
-    /// The members in use may cost this much together, in the unit of [`HeldOut::costs`]. With bags, all bags
-    /// together: what one bag has bought is free for the next.
+    /// Sets the greatest total cost of the members in use, in the unit of [`HeldOut::costs`]. The budget covers all bags
+    /// together: a member that one bag uses is free for the next.
     #[must_use]
-    pub fn budget(mut self, most: f64) -> Self {
-        self.budget = Some(most);
+    pub fn budget(mut self, budget: f64) -> Self {
+        self.budget = Some(budget);
         self
     }
 
-    /// Seed of the bags' shares; 0, if not set.
+    /// Sets the seed of the bags' random subsets. The default follows from [`HeldOut::seed`].
     #[must_use]
     pub fn seed(mut self, seed: impl Into<Seed>) -> Self {
-        self.seed = seed.into();
+        self.seed = Some(seed.into());
         self
     }
 
-    /// What the search went through: one path, or one a bag, in slots of `held_out`. A bag of which no member could
-    /// be paid has an empty path.
+    /// Returns the steps of the search: one path, or one for each bag, with slots of `held_out`. The path of a bag whose
+    /// members all exceed the budget is empty.
     ///
     /// # Errors
-    /// As [`Combiner::fit`].
+    /// Fails as [`Combiner::fit`] does.
     pub fn paths(&self, held_out: &HeldOut) -> Result<Vec<SelectionPath>> {
         self.paths_of(held_out, &HeldOutTable::of(held_out)?)
     }
 
-    fn paths_of(&self, held_out: &HeldOut, held_out_table: &HeldOutTable) -> Result<Vec<SelectionPath>> {
+    fn paths_of(&self, held_out: &HeldOut, table: &HeldOutTable) -> Result<Vec<SelectionPath>> {
         self.check()?;
-        let criterion = self.criterion_for(held_out.predictions().task());
+        let criterion = self.criterion_for(table.task);
         if let Some(loss) = criterion.by_row() {
-            loss.check(&held_out_table.truth)?;
+            loss.check(&table.truth)?;
         }
         let f64s = held_out.predictions().values().dtype() == DType::F64;
-        let paths = match held_out.predictions().task() {
-            Task::Classification { .. } if !f64s => held_out_table
-                .with(|all: &[f32]| self.climbs(held_out, held_out_table, all, &*criterion, of_classes)),
-            Task::Classification { .. } => held_out_table
-                .with(|all: &[f64]| self.climbs(held_out, held_out_table, all, &*criterion, of_classes)),
-            Task::Regression { .. } => held_out_table
-                .with(|all: &[f64]| self.climbs(held_out, held_out_table, all, &*criterion, of_values)),
+        let paths = match table.task {
+            Task::Classification { .. } if !f64s => {
+                table.with(|all: &[f32]| self.run(held_out, table, all, &*criterion, class_scorer))
+            }
+            Task::Classification { .. } => {
+                table.with(|all: &[f64]| self.run(held_out, table, all, &*criterion, class_scorer))
+            }
+            Task::Regression { .. } => {
+                table.with(|all: &[f64]| self.run(held_out, table, all, &*criterion, value_scorer))
+            }
         }??;
         if paths.iter().all(|path| path.best() == 0) {
             return Err(match self.budget {
                 Some(budget) => {
-                    Error::invalid("the budget", "enough for a member that the criterion can judge", budget)
+                    Error::invalid("the budget", "enough for a member with a finite loss", budget)
                 }
                 None => {
                     Error::invalid("the criterion", "a number for some member", "NaN or infinite for all")
@@ -167,55 +196,53 @@ impl EnsembleSelection {
     }
 
     fn criterion_for(&self, task: Task) -> Arc<dyn Criterion> {
-        match (&self.criterion, task) {
-            (Some(criterion), _) => criterion.clone(),
-            (None, Task::Classification { .. }) => Arc::new(RowLoss::LogLoss),
-            (None, Task::Regression { .. }) => Arc::new(RowLoss::Squared),
-        }
+        self.criterion.clone().unwrap_or_else(|| Arc::new(RowLoss::loss_for(task)))
     }
 
-    fn climbs<'a, T: Number>(
+    /// Runs one selection for each bag.
+    fn run<'a, T: Number>(
         &self,
         held_out: &HeldOut,
-        held_out_table: &'a HeldOutTable,
+        table: &'a HeldOutTable,
         all: &'a [T],
         criterion: &'a dyn Criterion,
-        scorer: ScorerOf<'a, T>,
+        scorer: NewScorer<'a, T>,
     ) -> Result<Vec<SelectionPath>> {
         let mut costs = held_out.costs().to_vec();
-        let mut left = self.budget.unwrap_or(f64::INFINITY);
+        let mut budget = self.budget.unwrap_or(f64::INFINITY);
         let mut paths = vec![];
-        for slots in self.libraries(costs.len()) {
-            let candidates = Candidates::new(held_out_table, all, slots.clone());
-            let greedy = Greedy {
+        let seed = self.seed.unwrap_or_else(|| held_out.seed().child(NAME));
+        for slots in self.bag_slots(costs.len(), seed) {
+            let candidates = Candidates::new(table, all, slots.clone());
+            let selection = GreedySelection {
                 start: self.start,
                 steps: self.steps,
-                again: self.again,
-                left,
+                replacement: self.replacement,
+                budget,
                 costs: slots.iter().map(|slot| costs[*slot]).collect(),
             };
-            let mut path = greedy.climb(&mut *scorer(candidates, &held_out_table.truth, criterion))?;
+            let mut path = selection.run(&mut *scorer(candidates, &table.truth, criterion))?;
             path.order.iter_mut().for_each(|slot| *slot = slots[*slot]);
             for slot in &path.order[..path.best()] {
-                left -= std::mem::replace(&mut costs[*slot], 0.);
+                budget -= std::mem::replace(&mut costs[*slot], 0.);
             }
             paths.push(path);
         }
         Ok(paths)
     }
 
-    /// The members to choose from, for each bag.
-    fn libraries(&self, slots: usize) -> Vec<Vec<usize>> {
+    /// The slots that each bag selects from.
+    fn bag_slots(&self, slots: usize, seed: Seed) -> Vec<Vec<usize>> {
         let Some((bags, share)) = self.bags else { return vec![(0..slots).collect()] };
         let size = ((slots as f64 * share).ceil() as usize).clamp(1, slots);
-        let library = |bag: usize| {
+        let draw = |bag: usize| {
             let mut all: Vec<usize> = (0..slots).collect();
-            let mut rng = self.seed.nth("ensemble selection", bag as u64).rng();
-            let mut some = all.partial_shuffle(&mut rng, size).0.to_vec();
-            some.sort_unstable();
-            some
+            let mut rng = seed.nth("ensemble selection", bag as u64).rng();
+            let mut drawn = all.partial_shuffle(&mut rng, size).0.to_vec();
+            drawn.sort_unstable();
+            drawn
         };
-        (0..bags).map(library).collect()
+        (0..bags).map(draw).collect()
     }
 }
 
@@ -223,8 +250,8 @@ impl Combiner for EnsembleSelection {
     type Fitted = Weighted;
 
     fn fit(&self, held_out: &HeldOut) -> Result<Weighted> {
-        let held_out_table = HeldOutTable::of(&held_out)?;
-        let paths = self.paths_of(&held_out, &held_out_table)?;
+        let table = HeldOutTable::of(held_out)?;
+        let paths = self.paths_of(held_out, &table)?;
         let mut weights = vec![0.; held_out.predictions().slots()];
         let found: Vec<_> = paths.iter().filter(|path| path.best() > 0).collect();
         for path in &found {
@@ -233,55 +260,45 @@ impl Combiner for EnsembleSelection {
         }
         let objective = match found.as_slice() {
             [path] => path.losses[path.best() - 1],
-            _ => mean_loss(&held_out_table, &weights, &*self.criterion_for(held_out.predictions().task()))?,
+            _ => mean_loss(&table, &weights, &*self.criterion_for(table.task))?,
         };
         let iterations = paths.iter().map(|path| path.order.len() as u64).sum();
         let fit = Fit { objective, iterations, gap: None };
-        Ok(Weighted::found("ensemble-selection", held_out.names(), weights, Some(fit)))
+        Ok(Weighted::found(NAME, held_out.names(), weights, Some(fit)))
     }
 }
 
 /// The loss of the weighted mean.
-fn mean_loss(held_out_table: &HeldOutTable, weights: &[f64], criterion: &dyn Criterion) -> Result<f64> {
-    let (_, rows, width) = held_out_table.dims();
+fn mean_loss(table: &HeldOutTable, weights: &[f64], criterion: &dyn Criterion) -> Result<f64> {
+    let (_, rows, width) = table.dims();
     let mut values = vec![0.; rows * width];
     for (slot, weight) in weights.iter().enumerate().filter(|(_, w)| **w != 0.) {
-        values.iter_mut().zip(held_out_table.slot(slot)?).for_each(|(mean, x)| *mean += weight * x);
+        values.iter_mut().zip(table.slot(slot)?).for_each(|(mean, x)| *mean += weight * x);
     }
-    criterion.loss(&Scored {
-        values: &values,
-        width,
-        truth: &held_out_table.truth,
-        weights: &held_out_table.weights,
-    })
+    criterion.loss(&Scored { values: &values, width, truth: &table.truth, weights: &table.weights })
 }
 
-/// Who can be added.
+/// The members that can be added, with their predictions.
 #[derive(Clone)]
 struct Candidates<'a, T: Number> {
-    /// `(S, R, C)`.
+    /// Predictions of all slots, `(S, R, C)`.
     values: Cow<'a, [T]>,
-    /// Which of the slots.
+    /// The slot of each candidate.
     slots: Vec<usize>,
     rows: usize,
     width: usize,
-    /// Of the rows; they sum to one.
+    /// The weight of each row; the weights sum to one.
     weights: Cow<'a, [f64]>,
 }
 
 impl<'a, T: Number> Candidates<'a, T> {
-    fn new(held_out_table: &'a HeldOutTable, all: &'a [T], slots: Vec<usize>) -> Self {
-        let (_, rows, width) = held_out_table.dims();
-        Self {
-            values: Cow::Borrowed(all),
-            slots,
-            rows,
-            width,
-            weights: Cow::Borrowed(&held_out_table.weights),
-        }
+    fn new(table: &'a HeldOutTable, all: &'a [T], slots: Vec<usize>) -> Self {
+        let (_, rows, width) = table.dims();
+        let (values, weights) = (Cow::Borrowed(all), Cow::Borrowed(table.weights.as_slice()));
+        Self { values, slots, rows, width, weights }
     }
 
-    /// What a candidate says, `(R, C)`.
+    /// The predictions of a candidate, `(R, C)`.
     #[inline(always)]
     fn slot(&self, candidate: usize) -> &[T] {
         &self.values[self.slots[candidate] * self.rows * self.width..][..self.rows * self.width]
@@ -293,38 +310,44 @@ impl<'a, T: Number> Candidates<'a, T> {
     }
 }
 
-/// The mean of the candidates added so far, ready for one more.
+/// Computes losses of the mean of the candidates added so far and one more.
 trait Scorer {
-    /// The loss with each of the candidates added.
-    fn trial(&mut self) -> Result<Vec<f64>>;
+    /// The loss of the mean with each candidate added.
+    fn losses_with_each(&mut self) -> Result<Vec<f64>>;
 
-    /// Adds one.
+    /// Adds a candidate.
     fn add(&mut self, candidate: usize);
 }
 
-type ScorerOf<'a, T> = fn(Candidates<'a, T>, &'a Truth, &'a dyn Criterion) -> Box<dyn Scorer + 'a>;
+type NewScorer<'a, T> = fn(Candidates<'a, T>, &'a Truth, &'a dyn Criterion) -> Box<dyn Scorer + 'a>;
 
-fn of_classes<'a, T: Number>(
-    of: Candidates<'a, T>,
+fn class_scorer<'a, T: Number>(
+    candidates: Candidates<'a, T>,
     truth: &'a Truth,
     criterion: &'a dyn Criterion,
 ) -> Box<dyn Scorer + 'a> {
     match (criterion.by_row(), truth) {
-        (Some(RowLoss::LogLoss), Truth::Classes(ids)) => Box::new(log_loss::LogLoss::new(&of, ids)),
-        (Some(RowLoss::Error), Truth::Classes(ids)) => Box::new(error::ErrorRate::new(&of, ids)),
-        (Some(RowLoss::Brier), Truth::Classes(ids)) => Box::new(squares::Squares::brier(of, ids)),
-        _ => Box::new(any::Any::new(of, truth, criterion)),
+        (Some(RowLoss::LogLoss), Truth::Classes(ids)) => Box::new(log_loss::LogLoss::new(&candidates, ids)),
+        (Some(RowLoss::Error), Truth::Classes(ids)) => Box::new(error_rate::ErrorRate::new(&candidates, ids)),
+        (Some(RowLoss::Brier), Truth::Classes(ids)) => {
+            Box::new(squared_error::SquaredError::brier(candidates, ids))
+        }
+        _ => Box::new(any_criterion::AnyCriterion::new(candidates, truth, criterion)),
     }
 }
 
-fn of_values<'a>(
-    of: Candidates<'a, f64>,
+fn value_scorer<'a>(
+    candidates: Candidates<'a, f64>,
     truth: &'a Truth,
     criterion: &'a dyn Criterion,
 ) -> Box<dyn Scorer + 'a> {
     match (criterion.by_row(), truth) {
-        (Some(RowLoss::Squared), Truth::Values(y)) => Box::new(squares::Squares::values(&of, y)),
-        (Some(RowLoss::Absolute), Truth::Values(y)) => Box::new(absolute::Absolute::new(&of, y)),
-        _ => Box::new(any::Any::new(of, truth, criterion)),
+        (Some(RowLoss::Squared), Truth::Values(y)) => {
+            Box::new(squared_error::SquaredError::values(&candidates, y))
+        }
+        (Some(RowLoss::Absolute), Truth::Values(y)) => {
+            Box::new(absolute_error::AbsoluteError::new(&candidates, y))
+        }
+        _ => Box::new(any_criterion::AnyCriterion::new(candidates, truth, criterion)),
     }
 }

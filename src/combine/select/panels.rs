@@ -1,14 +1,14 @@
-//! Where the numbers of the candidates lie, and how they are summed over the rows.
-use crate::{kernels::cpu::Number, threads::wide};
+//! The memory layout of the candidates' numbers, and sums of them over the rows.
+use crate::{kernels::float::Number, threads::wide};
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// Candidates that are worked on side by side, one lane of a vector for each.
+/// Number of candidates in a panel, one lane of a vector for each.
 pub(crate) const LANES: usize = 8;
-/// Rows of one partial sum.
+/// Number of rows in a partial sum.
 const CHUNK: usize = 1024;
 
-/// The numbers of all candidates beside each other: `[panel of candidates][row][number of the row][lane]`.
+/// The numbers of all candidates, interleaved: `[panel of candidates][row][number of the row][lane]`.
 pub(crate) struct Panels<T> {
     data: Vec<[T; LANES]>,
     rows: usize,
@@ -17,7 +17,7 @@ pub(crate) struct Panels<T> {
 }
 
 impl<T: Number> Panels<T> {
-    /// `depth` numbers a row: of candidate `slot`, row `row` what `pick` gives for the `k`-th.
+    /// Panels with `depth` numbers for each row; `pick(slot, row, k)` gives number `k` of a row of a candidate.
     pub(crate) fn new(
         [slots, rows, depth]: [usize; 3],
         pick: impl Fn(usize, usize, usize) -> T + Sync,
@@ -34,13 +34,13 @@ impl<T: Number> Panels<T> {
         Self { data, rows, depth, slots }
     }
 
-    /// The numbers of some rows, `depth` a row, panel by panel.
+    /// The numbers of some rows, `depth` for each row, panel by panel.
     pub(crate) fn of_rows(&self, rows: &Range<usize>) -> impl Iterator<Item = &[[T; LANES]]> {
         let (start, count) = (rows.start * self.depth, rows.len() * self.depth);
         self.data.chunks_exact((self.rows * self.depth).max(1)).map(move |all| &all[start..start + count])
     }
 
-    /// For each candidate the sum over all rows; `add` adds that of a range of rows.
+    /// The sum over all rows for each candidate; `add` adds the sum over a range of rows.
     pub(crate) fn sums(&self, add: impl Fn(&Range<usize>, &mut [[f64; LANES]]) + Sync) -> Vec<f64> {
         let panels = self.slots.div_ceil(LANES);
         let sums = over_rows(self.rows, panels, [0.; LANES], add, |total, part| {
@@ -50,7 +50,7 @@ impl<T: Number> Panels<T> {
     }
 }
 
-/// `count` sums over the rows: of chunks that do not depend on the number of threads, joined in order.
+/// Computes `count` sums over the rows, in chunks that do not depend on the number of threads, joined in order.
 pub(crate) fn over_rows<A: Copy + Send + Sync>(
     rows: usize,
     count: usize,

@@ -21,8 +21,8 @@ fn held_out(values: Vec<f64>, dims: (usize, usize, usize), truth: &Truth, dtype:
     HeldOut::from_predictions(&Predictions::new(values, task).unwrap(), &targets).unwrap()
 }
 
-fn fit(rule: &EnsembleSelection, held_out: &HeldOut) -> Weighted {
-    rule.fit(&held_out).unwrap()
+fn fit(selection: &EnsembleSelection, held_out: &HeldOut) -> Weighted {
+    selection.fit(held_out).unwrap()
 }
 
 /// auto-sklearn 0.15.0, test/test_ensemble_builder/test_ensemble_selection.py, testEnsembleSelection: the inputs and
@@ -52,12 +52,12 @@ fn follows_the_published_trajectory_of_auto_sklearn() {
     ];
     let rms = Custom::new("rms", |predicted: &Scored<'_>| Ok(RowLoss::Squared.loss(predicted)?.sqrt()));
     let slow = EnsembleSelection::new(10).criterion(rms);
-    for (rule, loss) in [(EnsembleSelection::new(10), f64::sqrt as fn(f64) -> f64), (slow, |x| x)] {
-        let path = rule.paths(&held_out).unwrap().remove(0);
+    for (selection, loss) in [(EnsembleSelection::new(10), f64::sqrt as fn(f64) -> f64), (slow, |x| x)] {
+        let path = selection.paths(&held_out).unwrap().remove(0);
         for (got, want) in path.losses.iter().zip(trajectory) {
             assert!((loss(*got) - want).abs() < 1e-6, "{got} {want}");
         }
-        let fitted = fit(&rule, &held_out);
+        let fitted = fit(&selection, &held_out);
         for (slot, got) in fitted.weights().unwrap().iter().enumerate() {
             assert!((got - weights.get(slot).unwrap_or(&0.)).abs() < 1e-12);
         }
@@ -66,7 +66,7 @@ fn follows_the_published_trajectory_of_auto_sklearn() {
 
 /// tests/reference/selection.py (numpy 2.4.6): auto-sklearn's algorithm on a table with classes.
 #[test]
-fn takes_the_steps_of_auto_sklearn_on_classes() {
+fn takes_the_steps_of_auto_sklearn_for_classes() {
     let (slots, rows, classes) = (9, 120, 4);
     let labels: Vec<u32> = (0..rows).map(|i| ((i * 7 + i / 5) % classes) as u32).collect();
     let mut values = vec![];
@@ -95,22 +95,22 @@ fn takes_the_steps_of_auto_sklearn_on_classes() {
             0.4200893973019649,
         ),
     ] {
-        let rule = EnsembleSelection::new(12).criterion(loss);
-        let path = rule.paths(&held_out).unwrap().remove(0);
+        let selection = EnsembleSelection::new(12).criterion(loss);
+        let path = selection.paths(&held_out).unwrap().remove(0);
         assert_eq!(path.order, order);
         assert!((path.losses[0] - first).abs() < 1e-12 && (path.losses[11] - last).abs() < 1e-12);
-        assert!((fit(&rule, &held_out).fitted().unwrap().objective - best).abs() < 1e-12);
+        assert!((fit(&selection, &held_out).fitted().unwrap().objective - best).abs() < 1e-12);
     }
 }
 
-/// The definition, as plainly as it can be written.
-fn naive(
+/// The definition of ensemble selection in its simplest form.
+fn simple_selection(
     values: &[Vec<f64>],
     width: usize,
     truth: &Truth,
     weights: &[f64],
     loss: RowLoss,
-    (start, steps, again): (usize, usize, bool),
+    (start, steps, replacement): (usize, usize, bool),
 ) -> SelectionPath {
     let of = |members: &[usize]| {
         let mut mean = vec![0.; values[0].len()];
@@ -130,9 +130,9 @@ fn naive(
         if step < start && step < alone.len() {
             best = Some((with(alone[step]), alone[step]));
         } else {
-            // Members in use first, so that they win ties.
+            // Members in use come first, so that they win ties.
             let used = |m: &usize| path.order.contains(m);
-            let old = (0..values.len()).filter(used).filter(|_| again);
+            let old = (0..values.len()).filter(used).filter(|_| replacement);
             for m in old.chain((0..values.len()).filter(|m| !used(m))) {
                 let new = with(m);
                 if best.is_none_or(|(old, _)| better(new, old)) {
@@ -150,9 +150,9 @@ fn naive(
 proptest! {
     #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
 
-    /// Random problems, coarse ones too, where ties are many.
+    /// Random problems; coarse ones have many ties.
     #[test]
-    fn the_fast_way_takes_the_steps_of_the_plain_one(
+    fn all_scorers_take_the_steps_of_the_simple_selection(
         seed in 0u64..1 << 40,
         slots in 1usize..12,
         rows in 1usize..60,
@@ -160,7 +160,7 @@ proptest! {
         coarse: bool,
         weighted in 0usize..3,
         start in 0usize..3,
-        again: bool,
+        replacement: bool,
         f32s: bool,
     ) {
         let mut rng = Seed::from(seed).rng();
@@ -199,24 +199,22 @@ proptest! {
             }
             let total: f64 = weights.iter().sum();
             weights.iter_mut().for_each(|w| *w /= total);
-            let mut rule = EnsembleSelection::new(steps).criterion(loss).start(start);
-            if !again {
-                rule = rule.without_replacement();
-            }
-            let fast = rule.paths(&given).unwrap().remove(0);
-            let slow = naive(&values, width, &truth, &weights, loss, (start, steps, again));
+            let selection =
+                EnsembleSelection::new(steps).criterion(loss).start(start).replacement(replacement);
+            let fast = selection.paths(&given).unwrap().remove(0);
+            let slow = simple_selection(&values, width, &truth, &weights, loss, (start, steps, replacement));
             prop_assert_eq!(&fast.order, &slow.order, "{:?}", loss);
             prop_assert_eq!(fast.best(), slow.best());
             for (a, b) in fast.losses.iter().zip(&slow.losses) {
                 prop_assert!((a - b).abs() < 1e-12, "{:?}: {} {}", loss, a, b);
             }
             let own = Custom::new("the same", move |predicted: &Scored<'_>| loss.loss(predicted));
-            prop_assert_eq!(rule.criterion(own).paths(&given).unwrap().remove(0).order, slow.order);
+            prop_assert_eq!(selection.criterion(own).paths(&given).unwrap().remove(0).order, slow.order);
         }
     }
 
     #[test]
-    fn what_is_chosen_can_be_paid(
+    fn the_cost_of_the_selection_is_within_the_budget(
         seed in 0u64..1 << 40,
         slots in 1usize..15,
         bags in 0usize..5,
@@ -229,30 +227,30 @@ proptest! {
         let costs: Vec<f64> = (0..slots).map(|_| rng.random_range(0.0..3.)).collect();
         let truth = Truth::Values((0..rows).map(|_| rng.random_range(-1.0..1.)).collect());
         let given = held_out(values, (slots, rows, 1), &truth, DType::F64).with_costs(costs.clone()).unwrap();
-        let mut rule = EnsembleSelection::new(20).start(start).budget(budget).seed(seed);
+        let mut selection = EnsembleSelection::new(20).start(start).budget(budget).seed(seed);
         if bags > 0 {
-            rule = rule.bags(bags, 0.5);
+            selection = selection.bags(bags, 0.5);
         }
-        match rule.fit(&given) {
+        match selection.fit(&given) {
             Ok(fitted) => {
                 let total: f64 = fitted.used().iter().map(|slot| costs[*slot]).sum();
                 prop_assert!(total <= budget + 1e-9, "{} {}", total, budget);
                 prop_assert!((fitted.weights().unwrap().iter().sum::<f64>() - 1.).abs() < 1e-12);
             }
-            // Only a bag can miss what is cheap enough.
+            // Only a bag can lack a member that is cheap enough.
             Err(e) => prop_assert!(bags > 0 || costs.iter().all(|c| *c > budget), "{}", e),
         }
     }
 }
 
-/// The second step makes it worse, the third better than ever; what follows does not help.
+/// The second step increases the loss, the third decreases it below the first, and later steps do not help.
 #[test]
-fn the_best_iterate_is_returned_wherever_it_lies() {
+fn the_best_step_is_returned() {
     let path = |losses: &[f64]| SelectionPath { order: vec![0; losses.len()], losses: losses.to_vec() };
     assert_eq!(path(&[3., 4., 2., 2., 5.]).best(), 3);
     assert_eq!(path(&[1., 4., 2.]).best(), 1);
     assert_eq!(path(&[]).best(), 0);
-    // Alone, the members are off by 1, −1.2 and −1.3: then by −.1, and by a third of −1.5.
+    // The members' errors are 1, −1.2 and −1.3. The mean of two has the error −.1, the mean of three a third of −1.5.
     let y = Truth::Values(vec![0.; 4]);
     let given = held_out([[1.; 4], [-1.2; 4], [-1.3; 4]].concat(), (3, 4, 1), &y, DType::F64);
     let fitted = fit(&EnsembleSelection::new(0).start(3), &given);
@@ -268,29 +266,29 @@ fn ties_go_to_a_member_in_use_and_then_to_the_lowest() {
     let given = held_out([same, same, same].concat(), (3, 2, 2), &y, DType::F32);
     let path = EnsembleSelection::new(4).paths(&given).unwrap().remove(0);
     assert_eq!(path.order, [0; 4]);
-    let once = EnsembleSelection::new(9).without_replacement().paths(&given).unwrap().remove(0);
+    let once = EnsembleSelection::new(9).replacement(false).paths(&given).unwrap().remove(0);
     assert_eq!(once.order, [0, 1, 2]);
 }
 
 #[test]
-fn bags_draw_a_share_of_the_members_by_the_seed() {
-    let rule = EnsembleSelection::new(3).bags(40, 0.3);
-    let libraries = rule.libraries(10);
-    assert!(libraries.iter().all(|slots| slots.len() == 3 && slots.windows(2).all(|w| w[0] < w[1])));
-    assert_eq!(libraries, rule.clone().libraries(10));
-    assert_ne!(libraries, rule.seed(1).libraries(10));
+fn bags_draw_a_share_of_the_members_from_the_seed() {
+    let selection = EnsembleSelection::new(3).bags(40, 0.3);
+    let bags = selection.bag_slots(10, Seed::from(0));
+    assert!(bags.iter().all(|slots| slots.len() == 3 && slots.windows(2).all(|w| w[0] < w[1])));
+    assert_eq!(bags, selection.bag_slots(10, Seed::from(0)));
+    assert_ne!(bags, selection.bag_slots(10, Seed::from(1)));
     // 40 bags of 3 of 10: a member is missing from all with probability .7⁴⁰ < 1e-6.
-    let mut seen = libraries.concat();
+    let mut seen = bags.concat();
     seen.sort_unstable();
     seen.dedup();
     assert_eq!(seen.len(), 10);
 }
 
 #[test]
-fn bad_parameters_are_refused() {
+fn bad_parameters_are_errors() {
     let y = Truth::Values(vec![0.; 4]);
     let given = held_out(vec![1.; 8], (2, 4, 1), &y, DType::F64);
-    for (rule, says) in [
+    for (selection, message) in [
         (EnsembleSelection::new(0), "at least 1"),
         (EnsembleSelection::new(1).bags(0, 0.5), "at least 1"),
         (EnsembleSelection::new(1).bags(1, 0.), "above 0"),
@@ -300,7 +298,7 @@ fn bad_parameters_are_refused() {
         (EnsembleSelection::new(1).criterion(RowLoss::Brier), "a loss for values"),
         (EnsembleSelection::new(1).criterion(Custom::new("none", |_: &Scored<'_>| Ok(f64::NAN))), "NaN"),
     ] {
-        let e = rule.fit(&given).unwrap_err().to_string();
-        assert!(e.contains(says), "{e}");
+        let e = selection.fit(&given).unwrap_err().to_string();
+        assert!(e.contains(message), "{e}");
     }
 }

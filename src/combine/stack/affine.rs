@@ -17,9 +17,10 @@ use serde::{Deserialize, Serialize};
 /// y_k = b_k + Σ_f x_f β_kf
 /// ```
 ///
-/// For classes it is a multi-response regression (Ting and Witten 1999, doi:10.1613/jair.594): each class is an output,
-/// whose target is 1 for rows of the class and 0 for all others. Negative outputs are set to 0, and then the outputs are
-/// divided by their sum. When no output is positive, all classes get the same probability.
+/// For classes it is a multi-response regression (Ting and Witten 1999, doi:10.1613/jair.594): each class is
+/// an output, whose target is 1 for rows of the class and 0 for all others. Negative outputs are set to 0,
+/// and then the outputs are divided by their sum. When no output is positive, all classes get the same
+/// probability.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AffineModel {
     name: String,

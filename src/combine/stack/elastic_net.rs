@@ -15,12 +15,13 @@ use linfa::{traits::Fit as _, DatasetBase};
 use ndarray::{Array1, Array2, Axis};
 use rayon::prelude::*;
 
-/// When linfa's solver stops: at this duality gap relative to the variance of the targets, or after so many sweeps.
+/// When linfa's solver stops: at this duality gap relative to the variance of the targets, or after so many
+/// sweeps.
 const FINAL: (f64, u32) = (1e-9, 10_000);
 /// The same for fits that only compare penalties.
 const SEARCH: (f64, u32) = (1e-4, 1000);
-/// The number of candidates for λ. The largest is the least λ for which all coefficients are zero; the smallest is a
-/// thousandth of it.
+/// The number of candidates for λ. The largest is the least λ for which all coefficients are zero; the
+/// smallest is a thousandth of it.
 const CANDIDATES: i32 = 20;
 
 /// The elastic net: least squares with an L1 and an L2 penalty, which sets some coefficients to exactly zero.
@@ -29,17 +30,19 @@ const CANDIDATES: i32 = 20;
 /// minimise 1/(2 Σ_i w_i) Σ_i w_i (y_i − b − xᵢᵀβ)² + λ (ρ ‖β‖₁ + (1 − ρ)/2 ‖β‖²)    for each output
 /// ```
 ///
-/// The objective is that of scikit-learn's `ElasticNet`; it is solved by coordinate descent (linfa-elasticnet). The
-/// intercept `b` has no penalty. The meta-features are `(R, F)`, the coefficients `(K, F)` for `K` outputs or classes
-/// ([`AffineModel`] says how it predicts classes). With ρ = 1 it is the lasso.
+/// The objective is that of scikit-learn's `ElasticNet`; it is solved by coordinate descent
+/// (linfa-elasticnet). The intercept `b` has no penalty. The meta-features are `(R, F)`, the coefficients
+/// `(K, F)` for `K` outputs or classes ([`AffineModel`] says how it predicts classes). With ρ = 1 it is the
+/// lasso.
 ///
 /// Use it to find out which members add nothing: their coefficients are 0. Where that does not matter,
-/// [`Ridge`](crate::combine::stack::Ridge) is solved exactly and faster. The features are not scaled first, so all of them
-/// should have the same unit. Time `R·F² + F³` for the sums over the rows, then `F²` for each sweep; memory `F²` per fold.
+/// [`Ridge`](crate::combine::stack::Ridge) is solved exactly and faster. The features are not scaled first,
+/// so all of them should have the same unit. Time `R·F² + F³` for the sums over the rows, then `F²` for each
+/// sweep; memory `F²` per fold.
 ///
 /// # Errors
-/// Fitting fails when λ is negative or not finite, when ρ is outside 0 to 1, and when there are fewer than two folds, rows
-/// or groups to cross-validate.
+/// Fitting fails when λ is negative or not finite, when ρ is outside 0 to 1, and when there are fewer than
+/// two folds, rows or groups to cross-validate.
 ///
 /// ```
 /// # use candle_core::{Device, Tensor};
@@ -60,23 +63,24 @@ pub struct ElasticNet {
 }
 
 impl ElasticNet {
-    /// The elastic net with this λ, finite and not negative, and this ρ, the share of the L1 penalty, from 0 to 1.
+    /// The elastic net with this λ, finite and not negative, and this ρ, the share of the L1 penalty, from 0
+    /// to 1.
     #[must_use]
     pub fn new(lambda: f64, l1_ratio: f64) -> Self {
         Self { penalty: PenaltyChoice::Fixed(lambda), l1_ratio }
     }
 
-    /// The elastic net with this ρ, whose λ is chosen by cross-validation over this many folds of the held-out rows. There
-    /// are 20 candidates, from the least λ for which all coefficients are zero down to a thousandth of it; the one with the
-    /// least squared error is taken.
+    /// The elastic net with this ρ, whose λ is chosen by cross-validation over this many folds of the
+    /// held-out rows. There are 20 candidates, from the least λ for which all coefficients are zero down to a
+    /// thousandth of it; the one with the least squared error is taken.
     #[must_use]
     pub fn cross_validated(l1_ratio: f64, folds: usize) -> Self {
         Self { penalty: PenaltyChoice::CrossValidated { folds }, l1_ratio }
     }
 }
 
-/// A table of at most `F` rows that has the same second moments as all rows, so that the solver finds the same
-/// coefficients on it.
+/// A table of at most `F` rows that has the same second moments as all rows, so that the solver finds the
+/// same coefficients on it.
 struct CompressedTable {
     x: Array2<f64>,
     y: Array2<f64>,

@@ -1,13 +1,19 @@
 //! The table of meta-features.
-use crate::{data::Task, kernels::cpu, predictions::Predictions, Error, Result};
+use crate::{
+    data::Task,
+    kernels::{argmax::argmax, cpu},
+    predictions::Predictions,
+    Error, Result,
+};
 use candle_core::{DType, Result as CandleResult, Tensor};
 use serde::{Deserialize, Serialize};
 
 /// The distance that probabilities keep from 0 and 1, so that log-odds lie between −13.8 and 13.8.
 const CLIP: f64 = 1e-6;
 
-/// Which columns of the meta-feature table are made of each slot's prediction. For two classes there is one column, for the
-/// second class, because the first one follows from it; for more classes there is one for each.
+/// Which columns of the meta-feature table are made of each slot's prediction. For two classes there is one
+/// column, for the second class, because the first one follows from it; for more classes there is one for
+/// each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MetaFeatures {
     /// The probability of each class; for regression, the values.
@@ -15,8 +21,9 @@ pub enum MetaFeatures {
     Probabilities,
     /// The log-odds of each class, `ln(p / (1 − p))`, with `p` clipped to `1e-6 ≤ p ≤ 1 − 1e-6`.
     LogOdds,
-    /// 1 for the most probable class, the lowest one in a tie, and 0 for the others. (`stack_method="predict"` of
-    /// scikit-learn gives the number of the class. That is the same for two classes, and imposes an order on more.)
+    /// 1 for the most probable class, the lowest one in a tie, and 0 for the others.
+    /// (`stack_method="predict"` of scikit-learn gives the number of the class. That is the same for two
+    /// classes, and imposes an order on more.)
     Classes,
 }
 
@@ -72,15 +79,16 @@ pub(crate) fn feature_table(
     }
 }
 
-/// 1 for the largest number of each row, the first one in a tie, and 0 for the others; a row with NaN becomes NaN.
+/// 1 for the largest number of each row, the first one in a tie, and 0 for the others; a row with NaN becomes
+/// NaN.
 fn one_hot_votes(values: &Tensor) -> CandleResult<Tensor> {
     let (width, shape) = (values.dim(2)?, values.shape());
-    let votes = cpu::with(values, |all: &[f32]| {
+    let votes = cpu::with_slice(values, |all: &[f32]| {
         let mut votes = vec![0f32; all.len()];
         for (row, votes) in all.chunks_exact(width).zip(votes.chunks_exact_mut(width)) {
             match row.iter().any(|p| p.is_nan()) {
                 true => votes.fill(f32::NAN),
-                false => votes[cpu::argmax(row)] = 1.,
+                false => votes[argmax(row)] = 1.,
             }
         }
         votes

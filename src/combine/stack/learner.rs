@@ -33,8 +33,8 @@ impl<'a> MetaDataset<'a> {
         self.held_out.predictions().task()
     }
 
-    /// The weight of each row as it was given; 1 for each row when there are no weights. A row of weight 0 must not change
-    /// the model.
+    /// The weight of each row as it was given; 1 for each row when there are no weights. A row of weight 0
+    /// must not change the model.
     ///
     /// # Errors
     /// When candle fails.
@@ -42,15 +42,16 @@ impl<'a> MetaDataset<'a> {
         self.held_out.weights_or_ones()
     }
 
-    /// The seed of the held-out predictions ([`HeldOut::seed`]), for meta-learners that draw at random and were given no
-    /// seed of their own. Derive a sub-seed from it with [`Seed::child`].
+    /// The seed of the held-out predictions ([`HeldOut::seed`]), for meta-learners that draw at random and
+    /// were given no seed of their own. Derive a sub-seed from it with [`Seed::child`].
     #[must_use]
     pub fn seed(&self) -> Seed {
         self.held_out.seed()
     }
 
-    /// Deals the rows into `k` folds, given as positions, for a meta-learner that chooses a setting by cross-validation.
-    /// The folds are those of [`HeldOut::folds`]; there are fewer than `k` when there are fewer rows or groups.
+    /// Deals the rows into `k` folds, given as positions, for a meta-learner that chooses a setting by
+    /// cross-validation. The folds are those of [`HeldOut::folds`]; there are fewer than `k` when there are
+    /// fewer rows or groups.
     ///
     /// # Errors
     /// When there are fewer than two rows or groups.
@@ -58,7 +59,8 @@ impl<'a> MetaDataset<'a> {
         self.held_out.folds(k.min(self.held_out.units()), seed)
     }
 
-    /// The targets as columns: for each class 1 where a row has it and 0 elsewhere, or the values of each output.
+    /// The targets as columns: for each class 1 where a row has it and 0 elsewhere, or the values of each
+    /// output.
     pub(crate) fn target_columns(&self) -> Result<Vec<Vec<f64>>> {
         self.held_out.target_columns()
     }
@@ -123,18 +125,19 @@ pub trait MetaModel: Debug {
     }
 
     /// Checks that the model goes with this number of meta-features and this task, so that
-    /// [`predict`](Self::predict) cannot panic. It is called after a model is read from a file, because a file may hold any
-    /// values that have the right types. The default checks nothing.
+    /// [`predict`](Self::predict) cannot panic. It is called after a model is read from a file, because a
+    /// file may hold any values that have the right types. The default checks nothing.
     ///
     /// # Errors
-    /// [`Error::Invalid`](crate::Error::Invalid) when a field is out of range or does not agree with another one.
+    /// [`Error::Invalid`](crate::Error::Invalid) when a field is out of range or does not agree with another
+    /// one.
     fn check(&self, features: usize, task: Task) -> Result<()> {
         let _ = (features, task);
         Ok(())
     }
 
-    /// Predicts the probabilities of the classes or the values, `(B, C)`, from the meta-features, `(B, F)`. A row with NaN
-    /// gives NaN.
+    /// Predicts the probabilities of the classes or the values, `(B, C)`, from the meta-features, `(B, F)`. A
+    /// row with NaN gives NaN.
     ///
     /// # Errors
     /// When the number of features is not that of the fit.

@@ -8,20 +8,22 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 
-/// Linear regression by least squares, with an intercept: each output is a linear function of the meta-features.
+/// Linear regression by least squares, with an intercept: each output is a linear function of the
+/// meta-features.
 ///
 /// ```text
 /// minimise Σ_i w_i (y_i − b − xᵢᵀβ)²    for each output
 /// ```
 ///
-/// The meta-features are `(R, F)`, the coefficients `(K, F)` for `K` outputs or classes ([`AffineModel`] says how it
-/// predicts classes). The solution is not unique when members are duplicates or constant, for more than two classes
-/// (their probabilities sum to one), and with fewer rows than meta-features. Then the solution of least norm is taken, with
-/// the features in units of their standard deviations: duplicate members get the same coefficient.
+/// The meta-features are `(R, F)`, the coefficients `(K, F)` for `K` outputs or classes ([`AffineModel`] says
+/// how it predicts classes). The solution is not unique when members are duplicates or constant, for more
+/// than two classes (their probabilities sum to one), and with fewer rows than meta-features. Then the
+/// solution of least norm is taken, with the features in units of their standard deviations: duplicate
+/// members get the same coefficient.
 ///
 /// Use it for regression when there are many more held-out rows than meta-features. With fewer rows use
-/// [`Ridge`](crate::combine::stack::Ridge); for classes [`Logistic`](crate::combine::stack::Logistic) minimises the
-/// log-loss. Time `R·F² + F³`, memory `F²`.
+/// [`Ridge`](crate::combine::stack::Ridge); for classes [`Logistic`](crate::combine::stack::Logistic)
+/// minimises the log-loss. Time `R·F² + F³`, memory `F²`.
 ///
 /// # Errors
 /// Fitting fails when the normal equations cannot be solved, as with meta-features that overflow.
@@ -40,7 +42,8 @@ use serde::{Deserialize, Serialize};
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 ///
-/// Source: for stacking Breiman 1996, doi:10.1007/BF00117832; for classes Ting and Witten 1999, doi:10.1613/jair.594.
+/// Source: for stacking Breiman 1996, doi:10.1007/BF00117832; for classes Ting and Witten 1999,
+/// doi:10.1613/jair.594.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Linear;
 

@@ -1,9 +1,10 @@
 //! Multinomial logistic regression.
 //!
-//! linfa-logistic has the same objective, but it uses one thread, has no row weights, subtracts the largest logit of the
-//! whole table rather than of each row, and converges slowly when columns are nearly equal, as the predictions of members
-//! are. Here each evaluation is one pass over the rows on all cores, and the quasi-Newton method (argmin's) works in
-//! coordinates in which the columns are uncorrelated. A test compares the two.
+//! linfa-logistic has the same objective, but it uses one thread, has no row weights, subtracts the largest
+//! logit of the whole table rather than of each row, and converges slowly when columns are nearly equal, as
+//! the predictions of members are. Here each evaluation is one pass over the rows on all cores, and the
+//! quasi-Newton method (argmin's) works in coordinates in which the columns are uncorrelated. A test compares
+//! the two.
 use crate::{
     codec::real,
     combine::{
@@ -15,7 +16,7 @@ use crate::{
         Fit,
     },
     data::Task,
-    kernels::cpu::{self, Number},
+    kernels::{cpu, float::Number},
     threads::wide,
     Error, Result,
 };
@@ -38,8 +39,8 @@ use std::{cell::RefCell, rc::Rc};
 
 /// The number of rows in one matrix product: few enough to stay in the cache between the two products.
 const CHUNK: usize = 128;
-/// The number of partial sums. It is fixed and they are added in order, so that the result does not depend on the number of
-/// threads.
+/// The number of partial sums. It is fixed and they are added in order, so that the result does not depend on
+/// the number of threads.
 const PARTS: usize = 16;
 /// Tables with more numbers are computed in f32, if the tolerance allows it.
 const LARGE: usize = 1 << 20;
@@ -56,23 +57,25 @@ const MEMORY: usize = 10;
 /// minimise −Σ_i w_i ln p(y_i | x_i) + ‖W‖² / (2 C)    with p(· | x) = softmax(W x + b)
 /// ```
 ///
-/// The objective, the default C = 1 and the default tolerance (the largest entry of the gradient, divided by `Σ_i w_i`, is
-/// at most 1e-4) are those of scikit-learn's `LogisticRegression`. The intercepts `b` have no penalty. The meta-features are
-/// `(R, F)`, the coefficients `(K, F)` for `K` classes; for two classes there is one row of coefficients. A class that no
-/// held-out row has gets the probability 0.
+/// The objective, the default C = 1 and the default tolerance (the largest entry of the gradient, divided by
+/// `Σ_i w_i`, is at most 1e-4) are those of scikit-learn's `LogisticRegression`. The intercepts `b` have no
+/// penalty. The meta-features are `(R, F)`, the coefficients `(K, F)` for `K` classes; for two classes there
+/// is one row of coefficients. A class that no held-out row has gets the probability 0.
 ///
-/// Use it as the meta-learner for classes when members differ in quality or are wrong in a systematic way; it minimises the
-/// log-loss, where [`Linear`](crate::combine::stack::Linear) and [`Ridge`](crate::combine::stack::Ridge) minimise squared
-/// errors. With many classes there are `S·K` meta-features and `K` times as many coefficients; then use a smaller C, or a
-/// blend with one weight for each slot, such as [`SimplexLogLoss`](crate::combine::SimplexLogLoss).
+/// Use it as the meta-learner for classes when members differ in quality or are wrong in a systematic way; it
+/// minimises the log-loss, where [`Linear`](crate::combine::stack::Linear) and
+/// [`Ridge`](crate::combine::stack::Ridge) minimise squared errors. With many classes there are `S·K`
+/// meta-features and `K` times as many coefficients; then use a smaller C, or a blend with one weight for
+/// each slot, such as [`SimplexLogLoss`](crate::combine::SimplexLogLoss).
 ///
-/// It is fitted by L-BFGS (Liu and Nocedal 1989, doi:10.1007/BF01589116) on features that are made uncorrelated first, which
-/// takes a third to a tenth of the passes over the rows. Each pass takes `R·F·K` operations. Tables of more than a million
-/// numbers in f32 are computed in f32; others, and those with a tolerance below 1e-5, in f64.
+/// It is fitted by L-BFGS (Liu and Nocedal 1989, doi:10.1007/BF01589116) on features that are made
+/// uncorrelated first, which takes a third to a tenth of the passes over the rows. Each pass takes `R·F·K`
+/// operations. Tables of more than a million numbers in f32 are computed in f32; others, and those with a
+/// tolerance below 1e-5, in f64.
 ///
 /// # Errors
-/// Fitting fails for regression, when C or the tolerance is not positive and finite, when the number of iterations is 0,
-/// and when all held-out rows have the same class.
+/// Fitting fails for regression, when C or the tolerance is not positive and finite, when the number of
+/// iterations is 0, and when all held-out rows have the same class.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -115,8 +118,9 @@ impl Logistic {
         self
     }
 
-    /// The largest entry of the gradient, divided by `Σ_i w_i`, at which the fit has converged; positive, 1e-4 by default.
-    /// Rounding ends the fit before it reaches a tolerance far below 1e-8; [`LogisticModel::gradient`] says what was reached.
+    /// The largest entry of the gradient, divided by `Σ_i w_i`, at which the fit has converged; positive,
+    /// 1e-4 by default. Rounding ends the fit before it reaches a tolerance far below 1e-8;
+    /// [`LogisticModel::gradient`] says what was reached.
     #[must_use]
     pub fn tolerance(mut self, tolerance: f64) -> Self {
         self.tolerance = tolerance;
@@ -157,8 +161,8 @@ pub struct LogisticModel {
 }
 
 impl LogisticModel {
-    /// One row of coefficients for each class in [`present`](Self::present). If there are two, there is a single row, for
-    /// the second one.
+    /// One row of coefficients for each class in [`present`](Self::present). If there are two, there is a
+    /// single row, for the second one.
     #[must_use]
     pub fn coefficients(&self) -> &[Vec<f64>] {
         &self.coefficients
@@ -182,8 +186,8 @@ impl LogisticModel {
         self.gradient
     }
 
-    /// The logits of meta-features `(B, F)`, as from scikit-learn's `decision_function`: `(B, K)` for the `K` classes in
-    /// [`present`](Self::present), or `(B, 1)` if there are two.
+    /// The logits of meta-features `(B, F)`, as from scikit-learn's `decision_function`: `(B, K)` for the `K`
+    /// classes in [`present`](Self::present), or `(B, 1)` if there are two.
     ///
     /// # Errors
     /// When the number of features is not that of the fit.
@@ -288,7 +292,7 @@ impl Logistic {
         let total: f64 = weights.iter().sum();
         let penalty = 1. / (self.c * total);
         let coordinates = Coordinates::of(dataset, penalty)?;
-        let (solution, intercepts, end) = cpu::with(dataset.features(), |x: &[T]| {
+        let (solution, intercepts, end) = cpu::with_slice(dataset.features(), |x: &[T]| {
             let x = ArrayView2::from_shape((rows, width), x).map_err(|e| unsolvable(&e))?;
             // A row of weight 0 may have a class that is not present; its label does not matter.
             let index = |label: &u32| present.binary_search(label).unwrap_or(0);
@@ -397,9 +401,9 @@ fn loss_and_gradient<T: Number + NdFloat>(logits: &mut [T], label: usize) -> f64
     (sum.ln() + largest - own).into()
 }
 
-/// Coordinates for the optimizer in which the loss has nearly the same curvature in all directions. The features are centred
-/// and transformed so that an upper bound of the loss's Hessian (Böhning 1992, doi:10.1007/BF00048682: half the covariance,
-/// plus the penalty) becomes the identity.
+/// Coordinates for the optimizer in which the loss has nearly the same curvature in all directions. The
+/// features are centred and transformed so that an upper bound of the loss's Hessian (Böhning 1992,
+/// doi:10.1007/BF00048682: half the covariance, plus the penalty) becomes the identity.
 struct Coordinates {
     means: Array1<f64>,
     /// The lower triangular `T` with `coefficients = Tᵀ · coordinates`.
@@ -490,8 +494,8 @@ fn largest_entry(gradients: &Gradients<f64>) -> f64 {
     gradients.coefficients.iter().chain(&gradients.intercepts).fold(0., |max, g| max.max(g.abs()))
 }
 
-/// The last evaluation. argmin asks for the value and for the gradient one after the other, and one pass over the rows gives
-/// both.
+/// The last evaluation. argmin asks for the value and for the gradient one after the other, and one pass over
+/// the rows gives both.
 struct Evaluation {
     at: Vec<f64>,
     value: f64,
@@ -548,7 +552,8 @@ impl<T: Number + NdFloat> Gradient for LossInCoordinates<'_, '_, T> {
     }
 }
 
-/// A solver that stops when the gradient by coefficients and intercepts is small enough, rather than that by the coordinates.
+/// A solver that stops when the gradient by coefficients and intercepts is small enough, rather than that by
+/// the coordinates.
 struct UntilConverged<S> {
     inner: S,
     tolerance: f64,

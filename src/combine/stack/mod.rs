@@ -1,30 +1,37 @@
 //! Stacking: meta-learners, which are trained on the predictions of the slots.
 //!
 //! A [`Stack`] makes a table with one row for each held-out row and the slots' predictions for it as columns
-//! ([`MetaFeatures`]). A [`MetaLearner`] is fitted on that table: [`Linear`], [`Ridge`], [`ElasticNet`], [`Logistic`],
-//! [`NeuralNetwork`], or a type of your own. [`MultiLayerStack`] fits several combiners on the held-out rows and then one
-//! more combiner on what those predict.
+//! ([`MetaFeatures`]). A [`MetaLearner`] is fitted on that table: [`Linear`], [`Ridge`], [`ElasticNet`],
+//! [`LinearRegression`], [`Tweedie`], [`Logistic`], [`NeuralNetwork`], any model of linfa ([`Linfa`]), or a
+//! type of your own. [`MultiLayerStack`] fits several combiners on the held-out rows and then one more
+//! combiner on what those predict.
 mod affine;
 mod elastic_net;
 mod features;
 mod learner;
 mod linear;
+mod linear_regression;
+mod linfa_models;
 mod logistic;
 mod moments;
 mod multi_layer;
 mod neural_network;
 mod penalty;
 mod ridge;
+mod tweedie;
 
 pub use affine::AffineModel;
 pub use elastic_net::ElasticNet;
 pub use features::MetaFeatures;
 pub use learner::{MetaDataset, MetaLearner, MetaModel};
 pub use linear::Linear;
+pub use linear_regression::LinearRegression;
+pub use linfa_models::{ByLabel, ByValue, Linfa, LinfaModel, LinfaTarget, OneVsRest, Reading};
 pub use logistic::{Logistic, LogisticModel};
 pub use multi_layer::{CombinerSet, FittedMultiLayerStack, FittedSet, InferenceMode, MultiLayerStack};
 pub use neural_network::{Architecture, Mlp, NeuralNetwork, NeuralNetworkModel};
 pub use ridge::Ridge;
+pub use tweedie::{Link, Tweedie, TweedieModel};
 
 use crate::{
     combine::{Combiner, Fit, FittedCombiner},
@@ -42,25 +49,27 @@ use serde::{Deserialize, Serialize};
 /// features: row r ↦ (p_1r, …, p_Sr [, inputs_r])      model: features ↦ prediction
 /// ```
 ///
-/// The meta-features are a table `(R, F)` for `R` held-out rows: slot by slot the columns that [`MetaFeatures`] selects,
-/// then the inputs of the rows if [`pass_through`](Self::pass_through) is set. They are the columns of scikit-learn's
-/// `StackingClassifier` and `StackingRegressor`: for two classes the probability of the second one, for more classes the
-/// probabilities of all, for regression the values. The fitted stack maps `(S, B, C)` to `(B, C)`.
+/// The meta-features are a table `(R, F)` for `R` held-out rows: slot by slot the columns that
+/// [`MetaFeatures`] selects, then the inputs of the rows if [`pass_through`](Self::pass_through) is set. They
+/// are the columns of scikit-learn's `StackingClassifier` and `StackingRegressor`: for two classes the
+/// probability of the second one, for more classes the probabilities of all, for regression the values. The
+/// fitted stack maps `(S, B, C)` to `(B, C)`.
 ///
-/// Every held-out row with at least one prediction is used, and a missing prediction is replaced by the mean of the slots
-/// that predict the row ([`Predictions::fill_missing`]), in the fit and at inference. The weights of the rows are used. A
-/// slot of several members, such as the fold models of [`KFold`](crate::strategy::KFold), predicts their mean, or the
-/// prediction of one network that was trained on all rows if the strategy has
-/// [`refit`](crate::strategy::KFold::refit) set.
+/// Every held-out row with at least one prediction is used, and a missing prediction is replaced by the mean
+/// of the slots that predict the row ([`Predictions::fill_missing`]), in the fit and at inference. The
+/// weights of the rows are used. A slot of several members, such as the fold models of
+/// [`KFold`](crate::strategy::KFold), predicts their mean, or the prediction of one network that was trained
+/// on all rows if the strategy has [`refit`](crate::strategy::KFold::refit) set.
 ///
-/// Use a stack when there are many more held-out rows than meta-features and the members differ in kind or in quality. With
-/// few rows, or with members that differ only in their seed, [`Mean`](crate::combine::Mean) or a blend such as
-/// [`SimplexSquares`](crate::combine::SimplexSquares) is as good and cannot overfit as much;
-/// [`HeldOut::judge`] measures which one is better. The cost is that of the meta-learner; the table takes `R·F` numbers.
+/// Use a stack when there are many more held-out rows than meta-features and the members differ in kind or in
+/// quality. With few rows, or with members that differ only in their seed, [`Mean`](crate::combine::Mean) or
+/// a blend such as [`SimplexSquares`](crate::combine::SimplexSquares) is as good and cannot overfit as much;
+/// [`HeldOut::judge`] measures which one is better. The cost is that of the meta-learner; the table takes
+/// `R·F` numbers.
 ///
 /// # Errors
-/// Fitting fails when the meta-features do not fit the task, when inputs are asked for and are missing, and when the
-/// meta-learner fails.
+/// Fitting fails when the meta-features do not fit the task, when inputs are asked for and are missing, and
+/// when the meta-learner fails.
 ///
 /// ```
 /// # use candle_core::{Device, Tensor};
@@ -76,8 +85,8 @@ use serde::{Deserialize, Serialize};
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 ///
-/// Sources: Wolpert 1992, doi:10.1016/S0893-6080(05)80023-1; Breiman 1996, doi:10.1007/BF00117832; for classification
-/// Ting and Witten 1999, doi:10.1613/jair.594.
+/// Sources: Wolpert 1992, doi:10.1016/S0893-6080(05)80023-1; Breiman 1996, doi:10.1007/BF00117832; for
+/// classification Ting and Witten 1999, doi:10.1613/jair.594.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stack<M> {
     learner: M,
@@ -91,15 +100,16 @@ impl<M> Stack<M> {
         Self { learner, features: MetaFeatures::default(), pass_through: false }
     }
 
-    /// Which columns are made of each prediction; the default is [`MetaFeatures::Probabilities`]. For regression it is the
-    /// only choice: the columns are the values.
+    /// Which columns are made of each prediction; the default is [`MetaFeatures::Probabilities`]. For
+    /// regression it is the only choice: the columns are the values.
     #[must_use]
     pub fn features(mut self, features: MetaFeatures) -> Self {
         self.features = features;
         self
     }
 
-    /// Whether the inputs of the rows, unscaled, are meta-features too; the default is `false`. They are the last columns.
+    /// Whether the inputs of the rows, unscaled, are meta-features too; the default is `false`. They are the
+    /// last columns.
     #[must_use]
     pub fn pass_through(mut self, inputs: bool) -> Self {
         self.pass_through = inputs;
@@ -125,7 +135,8 @@ impl<P> FittedStack<P> {
         &self.model
     }
 
-    /// The names of the meta-features, in the order of the model's coefficients: `member 3, class 2`, …, `input 0`, ….
+    /// The names of the meta-features, in the order of the model's coefficients: `member 3, class 2`, …,
+    /// `input 0`, ….
     #[must_use]
     pub fn columns(&self) -> Vec<String> {
         let (first, count) = MetaFeatures::kept_outputs(self.task);

@@ -1,12 +1,12 @@
 //! The second moments of a table, from which least squares is solved.
 //!
-//! Least squares, ridge and elastic net depend on the rows only through `Σ w z zᵀ` with `z = (features, targets, 1)`. One
-//! pass over the rows computes this matrix for each fold of a cross-validation; the matrix of the other folds is a sum. All
-//! outputs and all penalties are then solved without reading the rows again. The pass takes `R·F²` operations, and solving
-//! takes `F³`.
+//! Least squares, ridge and elastic net depend on the rows only through `Σ w z zᵀ` with
+//! `z = (features, targets, 1)`. One pass over the rows computes this matrix for each fold of a
+//! cross-validation; the matrix of the other folds is a sum. All outputs and all penalties are then solved
+//! without reading the rows again. The pass takes `R·F²` operations, and solving takes `F³`.
 use crate::{
     combine::stack::MetaDataset,
-    kernels::cpu::{self, Number},
+    kernels::{cpu, float::Number},
     threads::wide,
     Error, Result, Rows,
 };
@@ -17,11 +17,11 @@ use rayon::prelude::*;
 
 /// The number of rows in one matrix product.
 const CHUNK: usize = 256;
-/// The number of partial sums. It is fixed and they are added in order, so that the result does not depend on the number of
-/// threads.
+/// The number of partial sums. It is fixed and they are added in order, so that the result does not depend on
+/// the number of threads.
 const PARTS: usize = 8;
-/// A direction whose variance is below this share of the largest (for standardised features) is taken for the rounding of
-/// f32 predictions, as for duplicate members or probabilities that sum to one.
+/// A direction whose variance is below this share of the largest (for standardised features) is taken for the
+/// rounding of f32 predictions, as for duplicate members or probabilities that sum to one.
 const RANK: f64 = 1e-11;
 /// A feature is constant when its standard deviation is below this share of its mean.
 const CONSTANT: f64 = 1e-9;
@@ -118,7 +118,7 @@ fn moments_of<T: Number>(
     weights: &[f64],
 ) -> Result<Vec<Moments>> {
     let width = dataset.features().dim(1)?;
-    let moments = cpu::with(dataset.features(), |x: &[T]| {
+    let moments = cpu::with_slice(dataset.features(), |x: &[T]| {
         let table = Table { x, width, targets, weights };
         let origin = table.means();
         let of_group = |group: &Rows| Moments {
@@ -207,8 +207,8 @@ impl CentredMoments {
         (0..self.means.len()).map(deviation).collect()
     }
 
-    /// The coefficients of least squares. If they are not unique, those of least norm, with the features in units of their
-    /// standard deviations; duplicate features get the same coefficient.
+    /// The coefficients of least squares. If they are not unique, those of least norm, with the features in
+    /// units of their standard deviations; duplicate features get the same coefficient.
     pub(crate) fn least_squares(&self) -> Result<Array2<f64>> {
         let inverse = self.deviations().mapv(|sd| if sd > 0. { 1. / sd } else { 0. });
         let (values, vectors) = eigen(scaled(&self.gram, &inverse))?;
@@ -221,8 +221,8 @@ impl CentredMoments {
         Ok(vectors.dot(&rotated) * inverse.insert_axis(Axis(1)))
     }
 
-    /// `(gram + penalty)⁻¹ cross` for a penalty above 0. The system is scaled to a unit diagonal first, so that the units of
-    /// the features do not change the accuracy.
+    /// `(gram + penalty)⁻¹ cross` for a penalty above 0. The system is scaled to a unit diagonal first, so
+    /// that the units of the features do not change the accuracy.
     pub(crate) fn ridge(&self, penalty: f64) -> Result<Array2<f64>> {
         let mut system = self.gram.clone();
         system.diag_mut().mapv_inplace(|x| x.max(0.) + penalty);

@@ -17,35 +17,38 @@ pub enum InferenceMode {
     /// The combiners are fitted once more, on all held-out rows, as in scikit-learn.
     #[default]
     Refit,
-    /// The fits on the folds are kept, and their predictions are averaged, as in AutoGluon. The top combiner then meets
-    /// predictions of the same fits as those it was fitted on. A prediction costs as many times as much as there are folds.
+    /// The fits on the folds are kept, and their predictions are averaged, as in AutoGluon. The top combiner
+    /// then meets predictions of the same fits as those it was fitted on. A prediction costs as many times as
+    /// much as there are folds.
     FoldMean,
 }
 
-/// Stacking in layers: fits several combiners on the held-out predictions, and one more combiner, the top, on what they
-/// predict.
+/// Stacking in layers: fits several combiners on the held-out predictions, and one more combiner, the top, on
+/// what they predict.
 ///
 /// ```text
 /// q_j = lower_j(p_1, …, p_S)    prediction = top(q_1, …, q_J [, p_1, …, p_S])
 /// ```
 ///
-/// Here `p_s` is the prediction of slot `s`. The top must be fitted on predictions for rows that the lower combiners were not
-/// fitted on, or it would prefer the combiner that overfits most. So the held-out rows are dealt into folds; for each fold
-/// the lower combiners are fitted on the other folds and predict the rows of the fold. These predictions, one slot for each
-/// lower combiner, `(J, R, C)`, are what the top is fitted on. With [`members`](Self::members) the slots' own predictions
-/// follow as further slots. At inference the lower combiners are those of [`InferenceMode`].
+/// Here `p_s` is the prediction of slot `s`. The top must be fitted on predictions for rows that the lower
+/// combiners were not fitted on, or it would prefer the combiner that overfits most. So the held-out rows are
+/// dealt into folds; for each fold the lower combiners are fitted on the other folds and predict the rows of
+/// the fold. These predictions, one slot for each lower combiner, `(J, R, C)`, are what the top is fitted on.
+/// With [`members`](Self::members) the slots' own predictions follow as further slots. At inference the lower
+/// combiners are those of [`InferenceMode`].
 ///
-/// The lower combiners are a [`CombinerSet`]: a tuple of one to eight combiners of any types, or a `Vec` of one type. A third
-/// layer is a `MultiLayerStack` as the top: `MultiLayerStack::new((a, b), MultiLayerStack::new((c, d), e))`.
+/// The lower combiners are a [`CombinerSet`]: a tuple of one to eight combiners of any types, or a `Vec` of
+/// one type. A third layer is a `MultiLayerStack` as the top:
+/// `MultiLayerStack::new((a, b), MultiLayerStack::new((c, d), e))`.
 ///
-/// Use it when several combiners do well on the same data and no single one is clearly best. It needs many held-out rows:
-/// each layer is fitted on them, and each layer can overfit them. A good single combiner is simpler and often as good;
-/// [`HeldOut::judge`] compares them. Fitting costs one fit of each lower combiner for each fold, one more on all rows with
-/// [`InferenceMode::Refit`], and one fit of the top.
+/// Use it when several combiners do well on the same data and no single one is clearly best. It needs many
+/// held-out rows: each layer is fitted on them, and each layer can overfit them. A good single combiner is
+/// simpler and often as good; [`HeldOut::judge`] compares them. Fitting costs one fit of each lower combiner
+/// for each fold, one more on all rows with [`InferenceMode::Refit`], and one fit of the top.
 ///
 /// # Errors
-/// Fitting fails when there are fewer than two folds, rows or groups, when the set of combiners is empty, and when one of the
-/// combiners fails.
+/// Fitting fails when there are fewer than two folds, rows or groups, when the set of combiners is empty, and
+/// when one of the combiners fails.
 ///
 /// ```
 /// # use candle_core::{Device, Tensor};
@@ -78,8 +81,8 @@ impl<L: CombinerSet, T: Combiner> MultiLayerStack<L, T> {
         Self { lower, top, folds: 5, inference_mode: InferenceMode::default(), members: false, seed: None }
     }
 
-    /// The number of folds that the held-out rows are dealt into, at least 2; 5 by default. There are fewer when there are
-    /// fewer rows or groups.
+    /// The number of folds that the held-out rows are dealt into, at least 2; 5 by default. There are fewer
+    /// when there are fewer rows or groups.
     #[must_use]
     pub fn folds(mut self, folds: usize) -> Self {
         self.folds = folds;
@@ -93,8 +96,8 @@ impl<L: CombinerSet, T: Combiner> MultiLayerStack<L, T> {
         self
     }
 
-    /// Whether the top also gets the slots' own predictions, after those of the lower combiners; `false` by default. A
-    /// missing prediction is replaced by the mean of the slots that predict the row.
+    /// Whether the top also gets the slots' own predictions, after those of the lower combiners; `false` by
+    /// default. A missing prediction is replaced by the mean of the slots that predict the row.
     #[must_use]
     pub fn members(mut self, members: bool) -> Self {
         self.members = members;
@@ -133,8 +136,8 @@ impl<L, T> FittedMultiLayerStack<L, T> {
     }
 }
 
-/// The combiners of a lower layer of [`MultiLayerStack`]. It is implemented for tuples of one to eight combiners, which may
-/// have different types, and for `Vec`s of combiners of one type.
+/// The combiners of a lower layer of [`MultiLayerStack`]. It is implemented for tuples of one to eight
+/// combiners, which may have different types, and for `Vec`s of combiners of one type.
 pub trait CombinerSet: Debug {
     /// The fitted combiners, in the same order.
     type FittedSet: FittedSet;
@@ -151,7 +154,8 @@ pub trait CombinerSet: Debug {
 
 /// The fitted combiners of a lower layer of [`MultiLayerStack`].
 pub trait FittedSet: Debug {
-    /// Combines the predictions with each combiner, `(S, B, C) -> (B, C)`; the results are in the order of the combiners.
+    /// Combines the predictions with each combiner, `(S, B, C) -> (B, C)`; the results are in the order of
+    /// the combiners.
     ///
     /// # Errors
     /// When one of the combiners fails.
@@ -284,8 +288,8 @@ impl<L: CombinerSet, T: Combiner> Combiner for MultiLayerStack<L, T> {
 }
 
 impl<L: CombinerSet, T: Combiner> MultiLayerStack<L, T> {
-    /// For each fold the lower combiners as fitted on the other folds; and for each lower combiner its predictions for all
-    /// rows, each row by the fit that leaves its fold out.
+    /// For each fold the lower combiners as fitted on the other folds; and for each lower combiner its
+    /// predictions for all rows, each row by the fit that leaves its fold out.
     fn cross_fit_lower(
         &self,
         held_out: &HeldOut,
@@ -309,7 +313,8 @@ impl<L: CombinerSet, T: Combiner> MultiLayerStack<L, T> {
     }
 }
 
-/// The predictions for the top: a slot for each lower combiner, and then the slots of `predictions` if `members` is set.
+/// The predictions for the top: a slot for each lower combiner, and then the slots of `predictions` if
+/// `members` is set.
 fn top_predictions(
     predictions: &Predictions,
     mut combined: Vec<Tensor>,

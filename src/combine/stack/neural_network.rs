@@ -18,8 +18,8 @@ use safetensors::tensor::{Dtype, TensorInfo};
 use serde::{de::DeserializeOwned, Deserialize, Deserializer, Serialize, Serializer};
 use std::{collections::HashMap, fmt, ops::Range, sync::Arc};
 
-/// The architecture of a meta-learner's network, from which the network can be built again when a fitted stack is read from
-/// a file.
+/// The architecture of a meta-learner's network, from which the network can be built again when a fitted
+/// stack is read from a file.
 ///
 /// ```
 /// use candle_core::Result;
@@ -42,8 +42,9 @@ pub trait Architecture: Clone + fmt::Debug + Send + Sync + 'static {
     /// The type of the network. It maps f32 to f32.
     type Network: Network;
 
-    /// Builds a network that maps `(B, inputs)` meta-features to `(B, outputs)` logits or values. All of its variables must
-    /// come from `vb`, so that an architecture read from a damaged file cannot make it allocate more than the file holds.
+    /// Builds a network that maps `(B, inputs)` meta-features to `(B, outputs)` logits or values. All of its
+    /// variables must come from `vb`, so that an architecture read from a damaged file cannot make it
+    /// allocate more than the file holds.
     ///
     /// # Errors
     /// When the architecture is not valid, or candle fails.
@@ -80,24 +81,24 @@ impl Architecture for Mlp {
     }
 }
 
-/// A neural network as meta-learner: the crate's [`Trainer`] fits it on the meta-features, while the members stay as they
-/// are.
+/// A neural network as meta-learner: the crate's [`Trainer`] fits it on the meta-features, while the members
+/// stay as they are.
 ///
 /// ```text
 /// minimise Σ_i w_i loss(net(x_i), y_i)    by default cross-entropy for classes, the squared error for regression
 /// ```
 ///
-/// The network maps `(B, F)` meta-features to `(B, C)` logits or values, in f32. For regression the meta-features and the
-/// targets are standardised first. Rows of weight 0 are not learned from.
+/// The network maps `(B, F)` meta-features to `(B, C)` logits or values, in f32. For regression the
+/// meta-features and the targets are standardised first. Rows of weight 0 are not learned from.
 ///
-/// Use it when the best combination is not linear in the meta-features and there are thousands of held-out rows, for example
-/// with [`pass_through`](crate::combine::stack::Stack::pass_through). With fewer rows
-/// [`Logistic`](crate::combine::stack::Logistic) or [`Ridge`](crate::combine::stack::Ridge) overfits less, and both find the
-/// exact optimum. The cost is that of training the network: epochs × rows.
+/// Use it when the best combination is not linear in the meta-features and there are thousands of held-out
+/// rows, for example with [`pass_through`](crate::combine::stack::Stack::pass_through). With fewer rows
+/// [`Logistic`](crate::combine::stack::Logistic) or [`Ridge`](crate::combine::stack::Ridge) overfits less,
+/// and both find the exact optimum. The cost is that of training the network: epochs × rows.
 ///
 /// # Errors
-/// Fitting fails when a setting is out of range, when the network cannot be built, when all held-out rows have the same
-/// class, and when training diverges.
+/// Fitting fails when a setting is out of range, when the network cannot be built, when all held-out rows
+/// have the same class, and when training diverges.
 ///
 /// ```
 /// # use candle_core::{Device, Tensor};
@@ -124,7 +125,8 @@ pub struct NeuralNetwork<A> {
 }
 
 impl<A: Architecture> NeuralNetwork<A> {
-    /// A network of this architecture, trained for 300 epochs with batches of 32 rows and Adam at a learning rate of 1e-3.
+    /// A network of this architecture, trained for 300 epochs with batches of 32 rows and Adam at a learning
+    /// rate of 1e-3.
     pub fn new(architecture: A) -> Self {
         Self {
             architecture,
@@ -172,8 +174,8 @@ impl<A: Architecture> NeuralNetwork<A> {
         self
     }
 
-    /// The seed of the initial weights and of the order of the rows; by default the seed of the held-out predictions
-    /// ([`HeldOut::seed`](crate::HeldOut::seed)).
+    /// The seed of the initial weights and of the order of the rows; by default the seed of the held-out
+    /// predictions ([`HeldOut::seed`](crate::HeldOut::seed)).
     #[must_use]
     pub fn seed(mut self, seed: impl Into<Seed>) -> Self {
         self.seed = Some(seed.into());
@@ -334,8 +336,8 @@ impl<A: Architecture> MetaLearner for NeuralNetwork<A> {
     }
 }
 
-/// The tensors of a safetensors file of any origin. (candle's own reader adds and multiplies offsets and shapes without a
-/// check for overflow.)
+/// The tensors of a safetensors file of any origin. (candle's own reader adds and multiplies offsets and
+/// shapes without a check for overflow.)
 fn read_weights(bytes: &[u8]) -> CandleResult<HashMap<String, Tensor>> {
     let contents = tensors::contents(bytes)
         .map_err(|fault| candle_core::Error::Msg(fault.of("the network's weights").to_string()))?;
@@ -366,8 +368,8 @@ fn labelled(x: Tensor, y: &Tensor, classes: usize) -> Result<TensorDataset> {
     }
 }
 
-/// The columns minus their mean, divided by their standard deviation (1 for a constant column), as f32; and the mean and the
-/// standard deviation of each.
+/// The columns minus their mean, divided by their standard deviation (1 for a constant column), as f32; and
+/// the mean and the standard deviation of each.
 fn standardise(table: &Tensor, weights: &[f64]) -> Result<(Tensor, Vec<(f64, f64)>)> {
     let table = table.to_dtype(DType::F64)?;
     let weights = Tensor::new(weights, &Device::Cpu)?.unsqueeze(1)?;

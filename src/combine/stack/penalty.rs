@@ -4,7 +4,7 @@ use crate::{
         moments::{CentredMoments, Moments},
         MetaDataset,
     },
-    kernels::cpu::argmin,
+    kernels::argmax::argmin,
     Error, Result,
 };
 use ndarray::Array2;
@@ -37,8 +37,8 @@ fn too_few_folds(got: usize) -> Error {
 /// The coefficients, `(F, K)`, as a function of the penalty.
 pub(crate) type PenaltyPath<'a> = Box<dyn FnMut(f64) -> Result<Array2<f64>> + 'a>;
 
-/// The moments of all rows, and the penalty: the one given, or the candidate with the least squared error over the folds.
-/// In a tie the strongest penalty is taken.
+/// The moments of all rows, and the penalty: the one given, or the candidate with the least squared error
+/// over the folds. In a tie the strongest penalty is taken.
 pub(crate) fn choose_penalty(
     dataset: &MetaDataset<'_>,
     choice: PenaltyChoice,

@@ -18,16 +18,17 @@ use ndarray::Axis;
 /// minimise Σ_i w_i (y_i − b − xᵢᵀβ)² + α ‖β‖²    for each output; the intercept b has no penalty
 /// ```
 ///
-/// The objective is that of scikit-learn's `Ridge`; it is solved exactly. The meta-features are `(R, F)`, the coefficients
-/// `(K, F)` for `K` outputs or classes ([`AffineModel`] says how it predicts classes).
+/// The objective is that of scikit-learn's `Ridge`; it is solved exactly. The meta-features are `(R, F)`, the
+/// coefficients `(K, F)` for `K` outputs or classes ([`AffineModel`] says how it predicts classes).
 ///
-/// Use it for stacking in regression: the predictions of members are strongly correlated, and the penalty keeps their
-/// coefficients small and alike. The features are not scaled first, so all of them should have the same unit; that may not
-/// be so when the inputs are passed through. Time `R·F² + F³`, with or without cross-validation; memory `F²` per fold.
+/// Use it for stacking in regression: the predictions of members are strongly correlated, and the penalty
+/// keeps their coefficients small and alike. The features are not scaled first, so all of them should have
+/// the same unit; that may not be so when the inputs are passed through. Time `R·F² + F³`, with or without
+/// cross-validation; memory `F²` per fold.
 ///
 /// # Errors
-/// Fitting fails when α is negative or not finite, when there are fewer than two folds, rows or groups to cross-validate,
-/// and when the equations cannot be solved.
+/// Fitting fails when α is negative or not finite, when there are fewer than two folds, rows or groups to
+/// cross-validate, and when the equations cannot be solved.
 ///
 /// ```
 /// # use candle_core::{Device, Tensor};
@@ -60,16 +61,16 @@ impl Ridge {
         Self(PenaltyChoice::Fixed(alpha))
     }
 
-    /// Ridge regression whose α is chosen by cross-validation over this many folds of the held-out rows. The candidates are
-    /// the half powers of ten from 1e-6 to 1e6; the one with the least squared error is taken.
+    /// Ridge regression whose α is chosen by cross-validation over this many folds of the held-out rows. The
+    /// candidates are the half powers of ten from 1e-6 to 1e6; the one with the least squared error is taken.
     #[must_use]
     pub fn cross_validated(folds: usize) -> Self {
         Self(PenaltyChoice::CrossValidated { folds })
     }
 }
 
-/// The coefficients as a function of α, from one decomposition. The moments are means over the rows, so α is divided by the
-/// total weight.
+/// The coefficients as a function of α, from one decomposition. The moments are means over the rows, so α is
+/// divided by the total weight.
 fn path(moments: &CentredMoments) -> Result<PenaltyPath<'_>> {
     let (values, vectors) = moments.eigen()?;
     let rotated = vectors.t().dot(&moments.cross);

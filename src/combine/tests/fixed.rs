@@ -5,7 +5,7 @@ use crate::{
         *,
     },
     data::Task,
-    kernels::cpu::{argmax, winners},
+    kernels::argmax::{argmax, argmax_rows},
 };
 use candle_core::{DType, Device, Var};
 
@@ -80,7 +80,7 @@ fn votes_and_weighted_means_are_scikit_learns() {
     let all = probabilities();
     let three = all.narrow_slots(0, 3).unwrap();
     let won = |fitted: &dyn FittedCombiner, predictions: &Predictions| {
-        winners(&fitted.combine(predictions).unwrap()).unwrap()
+        argmax_rows(&fitted.combine(predictions).unwrap()).unwrap()
     };
     assert_eq!(won(&HardVote, &all), [1, 0, 0, 2, 0, 0]);
     assert_eq!(won(&WeightedVote::new(&[2., 1., 1.]).unwrap(), &three), [3, 3, 0, 3, 3, 2]);
@@ -188,8 +188,8 @@ fn ties_go_to_the_lowest_class() {
     let even = predictions(&[[0.2, 0.4, 0.4], [0.2, 0.4, 0.4]]);
     let split = predictions(&[[0.1, 0.7, 0.2], [0.1, 0.2, 0.7]]);
     for fitted in every(2).iter().filter(|fitted| !fitted.name().starts_with("weighted")) {
-        assert_eq!(winners(&fitted.combine(&even).unwrap()).unwrap(), [1], "{}", fitted.name());
-        assert_eq!(winners(&fitted.combine(&split).unwrap()).unwrap(), [1], "{}", fitted.name());
+        assert_eq!(argmax_rows(&fitted.combine(&even).unwrap()).unwrap(), [1], "{}", fitted.name());
+        assert_eq!(argmax_rows(&fitted.combine(&split).unwrap()).unwrap(), [1], "{}", fitted.name());
     }
     let vote = WeightedVote::new(&[1., 2., 3.]).unwrap();
     let predicted = vote.combine(&predictions(&[[0.1, 0.8, 0.1], [0.1, 0.8, 0.1], [0.8, 0.1, 0.1]])).unwrap();
@@ -272,7 +272,7 @@ fn numbers_of_double_precision_are_not_rounded_to_single() {
     for fitted in [&Mean as &dyn FittedCombiner, &Median, &HardVote, &BordaCount, &Maximum] {
         let predicted = fitted.combine(&p).unwrap();
         assert_eq!(
-            (predicted.dtype(), winners(&predicted).unwrap()),
+            (predicted.dtype(), argmax_rows(&predicted).unwrap()),
             (DType::F64, vec![1]),
             "{}",
             fitted.name()

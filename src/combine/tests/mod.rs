@@ -25,7 +25,7 @@ fn rules_pick_the_winners_computed_by_hand() {
     // Sums of the columns: .8, 2.3, 2.1. Medians: .1, .5, .4. Votes: member 3 ties between 0 and 2.
     let values = kuncheva();
     let winner =
-        |fitted: &dyn FittedCombiner| crate::kernels::cpu::argmax(&row(&fitted.combine(&values).unwrap()));
+        |fitted: &dyn FittedCombiner| crate::kernels::argmax::argmax(&row(&fitted.combine(&values).unwrap()));
     assert_eq!(winner(&Mean), 1);
     assert_eq!(winner(&Median), 1);
     assert_eq!(winner(&HardVote), 1);
@@ -39,7 +39,7 @@ fn rules_pick_the_winners_computed_by_hand() {
 #[test]
 fn ties_of_the_vote_go_to_the_lowest_class() {
     let split = predictions(&[[0.1, 0.2, 0.7], [0.1, 0.8, 0.1]]);
-    assert_eq!(crate::kernels::cpu::argmax(&row(&HardVote.combine(&split).unwrap())), 1);
+    assert_eq!(crate::kernels::argmax::argmax(&row(&HardVote.combine(&split).unwrap())), 1);
 }
 
 #[test]

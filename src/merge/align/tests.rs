@@ -1,7 +1,6 @@
 use crate::merge::{
     align::{trace::Trace, *},
-    barrier_at_mean,
-    network::{re_estimate::re_estimate, repair},
+    barrier_at_mean, re_estimate, repair,
     testing::{accuracy, digits, inputs, mlp, resnet, split, trained},
     uniform_soup, Model,
 };

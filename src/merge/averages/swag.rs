@@ -1,14 +1,14 @@
 //! A normal distribution over the networks that a training passes through.
 use crate::{
     kernels::{
-        real::vectorized,
-        slices::{self, dense, Held, Loop},
+        cpu::{contiguous, Elements, FloatLoop},
+        simd::vectorized,
     },
     store::Record,
     threads,
     weights::{
         compatibility::is_statistic,
-        running::{Precision, Running},
+        running_mean::{Precision, RunningMean},
         NamedTensors, Weights,
     },
     Error, Member, Result, Seed,
@@ -58,7 +58,7 @@ const STRETCH: usize = 2048;
 /// ```
 #[derive(Debug)]
 pub struct Swag {
-    mean: Running,
+    mean: RunningMean,
     spreads: BTreeMap<String, Spread>,
     columns: usize,
     scale: f64,
@@ -78,7 +78,7 @@ impl Swag {
     /// networks' own variance (SWAG-Diagonal).
     #[must_use]
     pub fn new(columns: usize) -> Self {
-        Self { mean: Running::new(Precision::Double), spreads: BTreeMap::new(), columns, scale: 0.5 }
+        Self { mean: RunningMean::new(Precision::Double), spreads: BTreeMap::new(), columns, scale: 0.5 }
     }
 
     /// The scale `s` of draws, 0 or more: 0 gives the mean, 1/2, if not set, the paper's distribution.
@@ -100,14 +100,12 @@ impl Swag {
     pub fn push(&mut self, network: &impl NamedTensors) -> Result<()> {
         let n = self.mean.count() as f64 + 1.;
         self.mean.push(network, 1. / n)?;
-        network.each(&mut |name, tensor| match self.mean.doubles(name) {
+        network.each(&mut |name, tensor| match self.mean.f64_values(name) {
             Some(mean) if !is_statistic(name) => {
                 let spread = self.spreads.entry(name.to_string()).or_default();
-                let tensor = dense(tensor)?;
-                let guard = tensor.storage_and_layout();
-                let held = Held::of(&guard);
-                let work = Deviate { spread, mean, held, n, columns: self.columns };
-                slices::run(held.storage()?, work)
+                let tensor = contiguous(tensor)?;
+                let work = AddDeviation { spread, mean, n, columns: self.columns };
+                Elements::of(&tensor)?.run(work)
             }
             _ => Ok(()),
         })
@@ -115,7 +113,7 @@ impl Swag {
 
     /// How many networks there were.
     #[must_use]
-    pub fn count(&self) -> u64 {
+    pub fn count(&self) -> usize {
         self.mean.count()
     }
 
@@ -148,7 +146,7 @@ impl Swag {
     /// When there were fewer than two networks, deviations are kept but for fewer than two, or a number is NaN or
     /// infinite (its tensor is named).
     pub fn sample(&self, seed: Seed) -> Result<Weights> {
-        let kept = (self.mean.count() as usize).min(self.columns);
+        let kept = (self.mean.count()).min(self.columns);
         if self.mean.count() < 2 || kept == 1 {
             let must = "of at least two networks, and with no deviations or two and more";
             let got = format!("of {} networks with {kept} deviations", self.mean.count());
@@ -159,7 +157,7 @@ impl Swag {
         let z2: Vec<f64> = (0..kept).map(|_| rng.sample::<f64, _>(StandardNormal) / share).collect();
         let mean = self.mean.weights()?;
         let draw = |(name, tensor): (&String, &Tensor)| {
-            let (Some(spread), Some(mean)) = (self.spreads.get(name), self.mean.doubles(name)) else {
+            let (Some(spread), Some(mean)) = (self.spreads.get(name), self.mean.f64_values(name)) else {
                 return Ok((name.clone(), tensor.clone()));
             };
             let drawn = self.draw(mean, spread, &z2, &mut seed.child("swag weights").child(name).rng());
@@ -216,26 +214,24 @@ impl Swag {
     }
 }
 
-/// Takes note of how a network differs from the mean that it is already part of.
-struct Deviate<'a> {
+/// Adds a network's deviation from the mean, which already includes the network.
+struct AddDeviation<'a> {
     spread: &'a mut Spread,
     mean: &'a [f64],
-    held: Held<'a>,
     n: f64,
     columns: usize,
 }
 
-impl Loop for Deviate<'_> {
+impl FloatLoop for AddDeviation<'_> {
     type Out = ();
 
     fn run<T: WithDType>(
         self,
-        all: &[T],
+        x: &[T],
         load: impl Fn(T) -> f64 + Copy + Send + Sync,
         _: impl Fn(f64) -> T + Copy + Send + Sync,
     ) -> Result<()> {
-        let Self { spread: Spread { squares, deviations }, mean, held, n, columns } = self;
-        let x = held.part(all)?;
+        let Self { spread: Spread { squares, deviations }, mean, n, columns } = self;
         squares.resize(x.len(), 0.);
         // (x − the mean before) · (x − the mean after), by Welford 1962; the first network is its own mean.
         let growth = if n > 1. { n / (n - 1.) } else { 0. };

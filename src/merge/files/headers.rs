@@ -1,7 +1,7 @@
 //! Whether networks can be merged: the same names, shapes and types, known before any number is read.
 use crate::{
     merge::methods::sources::is_merged,
-    weights::compatibility::{differences, list, unlike, Kind, Kinds},
+    weights::compatibility::{differences, list, refuse_differences, Kind, Kinds},
     Error, Result,
 };
 use safetensors::Dtype;
@@ -35,7 +35,7 @@ impl Family<'_> {
                 found.push(format!("{label}: {wrong}"));
             }
         }
-        unlike(&found)?;
+        refuse_differences(&found)?;
         let packed = |(name, kind): (&String, &Kind)| {
             (!is_merged(kind.dtype) && !is_copied(kind.dtype)).then(|| format!("{name} is {}", kind.dtype))
         };

@@ -2,7 +2,7 @@
 use crate::{
     files::{
         self,
-        header::Fault,
+        header::FormatError,
         map::Mapped,
         tensors::{contents, head},
     },
@@ -423,7 +423,7 @@ impl Checkpoint {
                 || name.contains('\\')
             {
                 let why = format!("its shard {name:?} is no file beside it");
-                return Err(Fault::foreign(why).of(path.display()));
+                return Err(FormatError::foreign(why).of(path.display()));
             }
             let shard = folder.join(name);
             let (map, tensors) = open(&shard)?;
@@ -435,7 +435,7 @@ impl Checkpoint {
             let found =
                 shards.get_mut(shard.as_str()).and_then(|(number, all)| Some((*number, all.remove(name)?)));
             let found = found.ok_or_else(|| {
-                Fault::foreign(format!("its tensor {name:?} is not in {shard}")).of(path.display())
+                FormatError::foreign(format!("its tensor {name:?} is not in {shard}")).of(path.display())
             })?;
             tensors.insert(name.clone(), found);
         }
@@ -460,7 +460,7 @@ fn open(path: &Path) -> Result<(Mapped, Vec<(String, TensorInfo)>)> {
     let map = Mapped::open(path).map_err(|e| files::failed(path, e))?;
     let tensors = contents(map.bytes()).map_err(|fault| fault.of(path.display()))?;
     let first = tensors.first().map_or(map.bytes().len(), |(_, info)| info.data_offsets.0);
-    map.done(&(0..first));
+    map.release(&(0..first));
     Ok((map, tensors))
 }
 
@@ -468,10 +468,11 @@ fn read_index(path: &Path) -> Result<Index> {
     let failed = |e| files::failed(path, e);
     let about = fs::metadata(path).map_err(failed)?;
     if !about.is_file() || about.len() > LONGEST {
-        return Err(Fault::foreign("it is no index of a sharded checkpoint").of(path.display()));
+        return Err(FormatError::foreign("it is no index of a sharded checkpoint").of(path.display()));
     }
     let bytes = fs::read(path).map_err(failed)?;
-    serde_json::from_slice(&bytes).map_err(|e| Fault::foreign(format!("its index: {e}")).of(path.display()))
+    serde_json::from_slice(&bytes)
+        .map_err(|e| FormatError::foreign(format!("its index: {e}")).of(path.display()))
 }
 
 /// The checkpoint in a folder: its index, or its only file.

@@ -51,10 +51,11 @@ impl Breadcrumbs {
         Self { settings: TaskVectors::new(density, Join::Sum), gamma }
     }
 
-    /// Joins what is left by sign election and the mean of those that agree. Weights must not be negative then.
+    /// Whether the task vectors are joined by sign election, as [`Ties`](crate::merge::Ties) does, in place of a sum; false by
+    /// default. Weights must be at least 0 then.
     #[must_use]
-    pub fn elected(mut self) -> Self {
-        self.settings.join = Join::Elect;
+    pub fn elect_signs(mut self, elect: bool) -> Self {
+        self.settings.join = if elect { Join::Elect } else { Join::Sum };
         self
     }
 }
@@ -70,7 +71,7 @@ impl Method for Breadcrumbs {
     }
 
     fn needs(&self) -> Needs {
-        Needs::relatives(1)
+        Needs::fine_tuned(1)
     }
 
     fn check(&self, networks: usize) -> Result<()> {

@@ -1,9 +1,9 @@
 //! DARE: drop and rescale.
 use crate::{
-    kernels::real::vectorized,
+    kernels::simd::vectorized,
     merge::{
         methods::task_vectors::{task_vector_settings, Join, TaskVectors, Thin},
-        ElementwiseRule, Method, Needs, Sources, STRIP,
+        ElementwiseRule, Method, Needs, Sources, STRIP_LEN,
     },
     Result, Seed,
 };
@@ -47,10 +47,11 @@ impl Dare {
         Self { settings: TaskVectors::new(density, Join::Sum), seed: seed.into() }
     }
 
-    /// Joins what is left by sign election and the mean of those that agree. Weights must not be negative then.
+    /// Whether the task vectors are joined by sign election, as [`Ties`](crate::merge::Ties) does, in place of a sum; false by
+    /// default. Weights must be at least 0 then.
     #[must_use]
-    pub fn elected(mut self) -> Self {
-        self.settings.join = Join::Elect;
+    pub fn elect_signs(mut self, elect: bool) -> Self {
+        self.settings.join = if elect { Join::Elect } else { Join::Sum };
         self
     }
 }
@@ -66,7 +67,7 @@ impl Method for Dare {
     }
 
     fn needs(&self) -> Needs {
-        Needs::relatives(1)
+        Needs::fine_tuned(1)
     }
 
     fn check(&self, networks: usize) -> Result<()> {
@@ -96,8 +97,8 @@ impl Thin for Dropped {
         let Some(seed) = self.seeds.get(network) else { return };
         let mut rng = seed.rng();
         rng.set_word_pos(start as u128);
-        let mut draws = [0u8; 4 * STRIP];
-        let draws = &mut draws[..4 * delta.len().min(STRIP)];
+        let mut draws = [0u8; 4 * STRIP_LEN];
+        let draws = &mut draws[..4 * delta.len().min(STRIP_LEN)];
         rng.fill_bytes(draws);
         let (draws, _) = draws.as_chunks::<4>();
         vectorized(

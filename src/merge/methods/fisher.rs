@@ -1,8 +1,8 @@
 //! Fisher-weighted averaging.
 use crate::{
     check,
-    kernels::{real::vectorized, strips::Sums},
-    merge::{methods::method::weights_or_ones, ElementwiseRule, Method, Needs, Sources, Strip, STRIP},
+    kernels::{linear::StripSums, simd::vectorized},
+    merge::{methods::method::weights_or_ones, ElementwiseRule, Method, Needs, Sources, Strip, STRIP_LEN},
     Error, Result,
 };
 
@@ -101,7 +101,7 @@ impl ElementwiseRule for Informed {
         vectorized(
             #[inline(always)]
             || {
-                let (mut sums, mut shares): (Sums, Sums) = ([0.; STRIP], [0.; STRIP]);
+                let (mut sums, mut shares): (StripSums, StripSums) = ([0.; STRIP_LEN], [0.; STRIP_LEN]);
                 for ((w, x), fisher) in self.weights.iter().zip(strip.networks).zip(strip.fishers) {
                     for (((sum, share), x), f) in sums.iter_mut().zip(&mut shares).zip(*x).zip(*fisher) {
                         let f = f64::from(*f);

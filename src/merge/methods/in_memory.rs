@@ -1,5 +1,6 @@
 //! Merging networks that are in memory.
 use crate::{
+    kernels::cpu::{contiguous, Elements},
     merge::{
         files::headers::Family,
         methods::{
@@ -10,11 +11,9 @@ use crate::{
     },
     threads,
     weights::{compatibility::kinds, Weights},
-    Error, Result,
+    Result,
 };
-use candle_core::{CpuStorage, DType, Device, Storage, Tensor};
-use half::slice::HalfFloatSliceExt;
-use pulp::bytemuck::cast_slice;
+use candle_core::{DType, Device, Result as CandleResult, Tensor};
 use rayon::prelude::*;
 use std::sync::{Mutex, PoisonError};
 
@@ -153,21 +152,11 @@ impl Job<'_> {
             return Ok(copied.to_device(&Device::Cpu)?.copy()?.detach());
         }
         let all = networks.iter().chain(base).chain(fishers.iter());
-        let dense = all
-            .filter_map(|weights| weights.get(self.name))
-            .map(|tensor| Ok(tensor.to_device(&Device::Cpu)?.contiguous()?));
+        let dense = all.filter_map(|weights| weights.get(self.name)).map(contiguous);
         let dense = dense.collect::<Result<Vec<Tensor>>>()?;
-        let guards: Vec<_> = dense.iter().map(Tensor::storage_and_layout).collect();
-        let sources = guards.iter().zip(&dense).map(|((storage, layout), tensor)| {
-            let range = layout.start_offset()..layout.start_offset() + tensor.elem_count();
-            let bytes = match &**storage {
-                Storage::Cpu(CpuStorage::F32(all)) => cast_slice(&all[range]),
-                Storage::Cpu(CpuStorage::F64(all)) => cast_slice(&all[range]),
-                Storage::Cpu(CpuStorage::F16(all)) => cast_slice(all[range].reinterpret_cast()),
-                Storage::Cpu(CpuStorage::BF16(all)) => cast_slice(all[range].reinterpret_cast()),
-                _ => return Err(Error::invalid(self.name, "of floating-point numbers on the CPU", "not")),
-            };
-            Ok(Source { bytes, dtype: tensor.dtype().into(), file: None })
+        let elements = dense.iter().map(Elements::of).collect::<CandleResult<Vec<_>>>()?;
+        let sources = elements.iter().zip(&dense).map(|(elements, tensor)| {
+            Ok(Source { bytes: elements.as_bytes()?, dtype: tensor.dtype().into(), file: None })
         });
         let sources = self.sources(sources.collect::<Result<_>>()?, shared);
         let mut out = vec![0f32; sources.len];

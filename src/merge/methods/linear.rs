@@ -1,6 +1,6 @@
 //! Weighted average.
 use crate::{
-    kernels::strips::weighted_sum,
+    kernels::linear::weighted_sum,
     merge::{ElementwiseRule, Method, Needs, Sources, Strip},
     weights::RunWeights,
     Result,
@@ -71,12 +71,12 @@ impl Method for LinearMerge {
     }
 
     fn check(&self, networks: usize) -> Result<()> {
-        self.0.of(networks).map(drop)
+        self.0.weights(networks).map(drop)
     }
 
     fn rule(&self, tensor: &Sources<'_>) -> Result<Box<dyn ElementwiseRule>> {
         // A run's come oldest first.
-        let mut weights = self.0.of(tensor.networks())?;
+        let mut weights = self.0.weights(tensor.networks())?;
         weights.reverse();
         Ok(Box::new(Weighted(weights)))
     }

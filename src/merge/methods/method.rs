@@ -78,7 +78,7 @@ pub trait ElementwiseRule: Send + Sync {
     fn apply(&self, strip: &Strip<'_>, out: &mut [f32]) -> Result<()>;
 }
 
-/// The same places of one tensor in all inputs: at most [`STRIP`] finite numbers of each.
+/// The same places of one tensor in all inputs: at most [`STRIP_LEN`] finite numbers of each.
 #[derive(Clone, Copy, Debug)]
 pub struct Strip<'a> {
     /// Which number of its tensor, row by row, the first is.
@@ -113,7 +113,7 @@ impl Needs {
 
     /// That many fine-tuned networks or more, and their common ancestor.
     #[must_use]
-    pub fn relatives(least: usize) -> Self {
+    pub fn fine_tuned(least: usize) -> Self {
         Self { base: true, ..Self::networks(least) }
     }
 }

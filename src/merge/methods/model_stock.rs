@@ -1,10 +1,10 @@
 //! Model Stock.
 use crate::{
     kernels::{
-        real::vectorized,
-        strips::{difference, dot, weighted_sum},
+        linear::{difference, dot, weighted_sum},
+        simd::vectorized,
     },
-    merge::{ElementwiseRule, Method, Needs, Sources, Strip, STRIP},
+    merge::{ElementwiseRule, Method, Needs, Sources, Strip, STRIP_LEN},
     Result,
 };
 
@@ -52,7 +52,7 @@ impl Method for ModelStock {
     }
 
     fn needs(&self) -> Needs {
-        Needs::relatives(2)
+        Needs::fine_tuned(2)
     }
 
     fn check(&self, _networks: usize) -> Result<()> {
@@ -80,16 +80,16 @@ impl Method for ModelStock {
 /// Products of the task vectors, each with itself and with those before it.
 fn add_products(sums: &mut [f64], strip: &Strip<'_>) {
     let n = strip.networks.len();
-    let mut deltas = vec![0f32; n * STRIP];
-    let len = strip.base.len().min(STRIP);
+    let mut deltas = vec![0f32; n * STRIP_LEN];
+    let len = strip.base.len().min(STRIP_LEN);
     vectorized(
         #[inline(always)]
         || {
-            for (delta, network) in deltas.chunks_exact_mut(STRIP).zip(strip.networks) {
+            for (delta, network) in deltas.chunks_exact_mut(STRIP_LEN).zip(strip.networks) {
                 difference(network, strip.base, delta);
             }
-            for (i, a) in deltas.chunks_exact(STRIP).enumerate() {
-                for (j, b) in deltas.chunks_exact(STRIP).take(i + 1).enumerate() {
+            for (i, a) in deltas.chunks_exact(STRIP_LEN).enumerate() {
+                for (j, b) in deltas.chunks_exact(STRIP_LEN).take(i + 1).enumerate() {
                     sums[i * n + j] += dot(&a[..len], &b[..len]);
                 }
             }

@@ -5,8 +5,8 @@
 //! are counted: those of f32 are ordered as their bits are, so one count of the upper bits and one of the lower bits of
 //! those with the right upper ones find any rank, in 512 KiB.
 use crate::{
-    kernels::{real::vectorized, strips::difference},
-    merge::{Sources, Strip, STRIP},
+    kernels::{linear::difference, simd::vectorized},
+    merge::{Sources, Strip, STRIP_LEN},
 };
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -171,7 +171,7 @@ fn gather(tensor: &Sources<'_>, first: usize, counts: &[usize], known: &mut [Vec
                 if is_too_much(taken) {
                     continue;
                 }
-                let mut delta = [0f32; STRIP];
+                let mut delta = [0f32; STRIP_LEN];
                 let delta = delta_of(network, strip.base, &mut delta);
                 for (part, i) in parts.iter_mut().zip(&wanted) {
                     let before = part.within.len();
@@ -341,7 +341,7 @@ fn place(
 /// Calls `see` with each number's place and difference from the base.
 #[inline(always)]
 fn deltas(strip: &Strip<'_>, mut see: impl FnMut(usize, f32)) {
-    let mut delta = [0f32; STRIP];
+    let mut delta = [0f32; STRIP_LEN];
     let network = strip.networks.first().copied().unwrap_or_default();
     for (i, x) in delta_of(network, strip.base, &mut delta).iter().enumerate() {
         see(strip.start + i, *x);
@@ -350,8 +350,8 @@ fn deltas(strip: &Strip<'_>, mut see: impl FnMut(usize, f32)) {
 
 /// The differences of a strip's numbers from the base.
 #[inline(always)]
-fn delta_of<'d>(network: &[f32], base: &[f32], delta: &'d mut [f32; STRIP]) -> &'d [f32] {
-    let delta = &mut delta[..network.len().min(STRIP)];
+fn delta_of<'d>(network: &[f32], base: &[f32], delta: &'d mut [f32; STRIP_LEN]) -> &'d [f32] {
+    let delta = &mut delta[..network.len().min(STRIP_LEN)];
     vectorized(
         #[inline(always)]
         || difference(network, base, delta),

@@ -1,8 +1,8 @@
 //! Spherical linear interpolation.
 use crate::{
     kernels::{
-        real::vectorized,
-        strips::{dot, weighted_sum},
+        linear::{dot, weighted_sum},
+        simd::vectorized,
     },
     merge::{ElementwiseRule, Method, Needs, Sources, Strip},
     Error, Result,

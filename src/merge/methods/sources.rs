@@ -1,8 +1,8 @@
 //! The numbers of one tensor in all inputs, and walks over them.
 use crate::{
     files::map::Mapped,
-    kernels::{real::vectorized, strips::all_below},
-    merge::{ElementwiseRule, Method, Strip, STRIP},
+    kernels::{linear::all_below, simd::vectorized},
+    merge::{ElementwiseRule, Method, Strip, STRIP_LEN},
     Error, Result,
 };
 use half::{
@@ -84,7 +84,7 @@ impl<'a> Source<'a> {
     /// These bytes are not needed for now.
     pub(crate) fn done(&self, bytes: &Range<usize>) {
         if let Some((map, start)) = self.file {
-            map.done(&(start + bytes.start..start + bytes.end));
+            map.release(&(start + bytes.start..start + bytes.end));
         }
     }
 }
@@ -313,7 +313,7 @@ impl<'a> Sources<'a> {
             source.done(&source.place(&range));
         }
         let numbers: Vec<&[f32]> = numbers.into_iter().flatten().collect();
-        let mut strips = (0..range.len()).step_by(STRIP).map(|at| at..(at + STRIP).min(range.len()));
+        let mut strips = (0..range.len()).step_by(STRIP_LEN).map(|at| at..(at + STRIP_LEN).min(range.len()));
         let mut views: Vec<&[f32]> = Vec::with_capacity(numbers.len());
         let seen = strips.try_for_each(|strip| {
             views.clear();

@@ -54,7 +54,7 @@ impl Method for TaskArithmetic {
     }
 
     fn needs(&self) -> Needs {
-        Needs::relatives(1)
+        Needs::fine_tuned(1)
     }
 
     fn check(&self, networks: usize) -> Result<()> {

@@ -2,12 +2,12 @@
 use crate::{
     check,
     kernels::{
-        real::vectorized,
-        strips::{add, difference},
+        linear::{add_scaled, difference},
+        simd::vectorized,
     },
     merge::{
         methods::method::{check_density, check_finite, weights_or_ones},
-        Strip, STRIP,
+        Strip, STRIP_LEN,
     },
     Result,
 };
@@ -75,7 +75,7 @@ pub(crate) struct Joined<T> {
 }
 
 /// Numbers at a time: their sums stay in the first level of caches.
-const PART: usize = STRIP / 4;
+const PART: usize = STRIP_LEN / 4;
 
 impl<T: Thin> super::ElementwiseRule for Joined<T> {
     fn apply(&self, strip: &Strip<'_>, out: &mut [f32]) -> Result<()> {
@@ -103,7 +103,7 @@ impl<T: Thin> Joined<T> {
             vectorized(
                 #[inline(always)]
                 || match self.join {
-                    Join::Sum => add(&mut sums[0], *w, delta),
+                    Join::Sum => add_scaled(&mut sums[0], *w, delta),
                     Join::Elect => add_apart(&mut sums, *w, delta),
                 },
             );

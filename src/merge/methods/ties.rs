@@ -59,7 +59,7 @@ impl Method for Ties {
     }
 
     fn needs(&self) -> Needs {
-        Needs::relatives(1)
+        Needs::fine_tuned(1)
     }
 
     fn check(&self, networks: usize) -> Result<()> {

@@ -1,13 +1,13 @@
-//! What a pool is best used as: an ensemble, or one network.
+//! The choice between an ensemble and one network, by what both are worth on held-out rows.
 use crate::{
-    combine::{cross_fit::predicted_by_folds, Mean, RuleScore},
+    combine::{cross_fit::predicted_by_folds, CombinerScore, Mean},
     data::Dataset,
-    kernels::cpu::argmin,
-    merge::{GreedySoup, MaxBarrier, MergeSpec},
+    kernels::argmax::argmin,
+    merge::{network::max_barrier::unseen_rows, Alignment, GreedySoup, MergeSpec},
     metrics::{Criterion, Interval, RowLoss},
     pool::ROWS,
     prune::Ordered,
-    store::member::{apart, predicting},
+    store::member::{predicting, with_own_slots},
     train::Learner,
     weights::{compatibility::has_statistics, RunWeights},
     Ensemble, Error, HeldOut, Member, Pool, Result, Rows, Seed,
@@ -17,16 +17,26 @@ use comfy_table::{presets::ASCII_MARKDOWN, Table};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// What rounding may add to a cost.
+/// The factor by which rounding may raise a cost.
 const SLACK: f64 = 1. + 1e-9;
+/// The fewest rows to measure on.
+const LEAST_ROWS: usize = 4;
 
-/// What [`best_of`] may spend, and where it measures.
+/// Settings of [`best_of`]: the rows to measure on, the loss, and the highest cost.
+///
+/// ```
+/// use candle_ensemble::{merge::BestOf, metrics::RowLoss};
+///
+/// // At the cost of at most three networks, by the Brier score, on the reserved rows.
+/// let options = BestOf::new().max_cost(3.).criterion(RowLoss::Brier);
+/// ```
 #[derive(Clone, Copy)]
 pub struct BestOf<'d> {
-    budget: f64,
-    on: Option<(&'d dyn Dataset, &'d [u32])>,
+    max_cost: f64,
+    data: Option<&'d dyn Dataset>,
+    rows: Option<&'d [u32]>,
     criterion: Option<RowLoss>,
-    alignment: bool,
+    align: bool,
     seed: Seed,
     progress: Option<&'d dyn Fn(&str)>,
 }
@@ -34,9 +44,10 @@ pub struct BestOf<'d> {
 impl fmt::Debug for BestOf<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BestOf")
-            .field("budget", &self.budget)
+            .field("max_cost", &self.max_cost)
+            .field("rows", &self.rows.map(<[u32]>::len))
             .field("criterion", &self.criterion)
-            .field("alignment", &self.alignment)
+            .field("align", &self.align)
             .field("seed", &self.seed)
             .finish_non_exhaustive()
     }
@@ -44,199 +55,228 @@ impl fmt::Debug for BestOf<'_> {
 
 impl Default for BestOf<'_> {
     fn default() -> Self {
-        let seed = Seed::from(0).child("best of");
-        Self { budget: f64::INFINITY, on: None, criterion: None, alignment: true, seed, progress: None }
+        Self {
+            max_cost: f64::INFINITY,
+            data: None,
+            rows: None,
+            criterion: None,
+            align: true,
+            seed: Seed::from(0).child("best of"),
+            progress: None,
+        }
     }
 }
 
 impl<'d> BestOf<'d> {
-    /// At any cost, on the rows of the pool's data that no member has seen.
+    /// Any cost is allowed. Candidates are measured on the rows that the session
+    /// [reserved](crate::Session::reserve), else on all rows that shaped no member.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// At a cost of so many networks a prediction: parameters that are run through, in units of the pool's mean network's.
+    /// The highest cost of a prediction, in networks; infinite by default. The cost of a candidate is the number of
+    /// parameters of its networks, divided by the mean number of parameters of the pool's networks.
     #[must_use]
-    pub fn within(mut self, networks: f64) -> Self {
-        self.budget = networks;
+    pub fn max_cost(mut self, networks: f64) -> Self {
+        self.max_cost = networks;
         self
     }
 
-    /// Measures on these rows of other data, of which no member may have seen any: that is your word.
+    /// Measures on these rows of the pool's data. They must not have shaped any member.
     #[must_use]
-    pub fn on(mut self, data: &'d dyn Dataset, rows: &'d [u32]) -> Self {
-        self.on = Some((data, rows));
+    pub fn rows(mut self, rows: &'d [u32]) -> Self {
+        self.rows = Some(rows);
         self
     }
 
-    /// What is least for the best; log-loss for classes and squared error for values, if not set.
+    /// Measures on these rows of another data set. They must not have shaped any member.
     #[must_use]
-    pub fn by(mut self, loss: RowLoss) -> Self {
+    pub fn data(mut self, data: &'d dyn Dataset, rows: &'d [u32]) -> Self {
+        (self.data, self.rows) = (Some(data), Some(rows));
+        self
+    }
+
+    /// The loss that the best candidate minimizes; by default the log-loss for classes and the squared error for values.
+    #[must_use]
+    pub fn criterion(mut self, loss: RowLoss) -> Self {
         self.criterion = Some(loss);
         self
     }
 
-    /// Leaves out what needs alignment, which takes long for wide networks: an assignment of 2048 units takes about 2 s,
-    /// and there are many.
+    /// Whether soups of aligned networks are among the candidates; true by default. Alignment takes long for wide networks:
+    /// one assignment of 2048 units takes about 2 s, and there are many.
     #[must_use]
-    pub fn without_alignment(mut self) -> Self {
-        self.alignment = false;
+    pub fn align(mut self, align: bool) -> Self {
+        self.align = align;
         self
     }
 
-    /// Is told the name of each candidate before it is made and measured.
+    /// Calls `progress` with the name of each candidate before it is made and measured.
     #[must_use]
-    pub fn on_progress(mut self, tell: &'d dyn Fn(&str)) -> Self {
-        self.progress = Some(tell);
+    pub fn on_progress(mut self, progress: &'d dyn Fn(&str)) -> Self {
+        self.progress = Some(progress);
         self
     }
 }
 
-/// What the pool is best used as.
+/// The best use of a pool.
 #[derive(Debug)]
 pub struct Best<N> {
-    /// An ensemble of predictions in any case: of several networks, or of the one that they were merged into.
+    /// The best candidate, as an ensemble of one or more networks.
     pub ensemble: Ensemble<N, Mean>,
-    /// The table.
+    /// The scores and costs of all candidates.
     pub report: BestReport,
 }
 
-/// What each use of the pool is worth, and costs. Prints as a table with a verdict.
+/// The scores and costs of all candidates of [`best_of`]. Its `Display` is a table with a verdict.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BestReport {
-    /// All uses, from the simplest.
+    /// All candidates. The first is the best single network.
     pub candidates: Vec<Candidate>,
-    /// Which of them was taken.
+    /// The position of the candidate that was chosen.
     pub chosen: usize,
-    /// Held-out rows that they were measured on.
+    /// The number of rows that the candidates were measured on.
     pub rows: usize,
-    /// What a prediction may cost, in networks; infinite if there is no limit.
+    /// The highest cost that was allowed, in networks; infinite for no limit.
     #[serde(with = "crate::codec::real")]
-    pub budget: f64,
-    /// What is least for the best.
+    pub max_cost: f64,
+    /// The loss that was minimized.
     pub criterion: RowLoss,
-    /// Loss of the best single network minus loss of what was taken, row by row, with its interval: above 0 where the
-    /// choice bought something.
+    /// The mean, over the rows, of the loss of the best single network minus the loss of the chosen candidate, with its
+    /// interval. Above 0, the choice is better than a single network.
     pub gain: Interval,
 }
 
-/// One use of the pool.
+/// One use of a pool: a single network, an ensemble, or a merged network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Candidate {
-    /// What it is.
+    /// The name of the candidate.
     pub name: String,
-    /// Networks that a prediction runs through.
+    /// The number of networks that a prediction runs.
     pub networks: usize,
-    /// Parameters that a prediction runs through, in units of the pool's mean network's.
+    /// The number of parameters of these networks, divided by the mean number of parameters of the pool's networks.
     pub cost: f64,
-    /// How good it is, each row scored by a choice on other rows where there is something to choose; none, if it cannot
-    /// be made.
-    pub score: Option<RuleScore>,
-    /// The loss barrier between it and the networks that it was merged from.
+    /// The score; none for a candidate that cannot be made. A candidate that is selected by the rows is scored by halves:
+    /// selected on one half and scored on the other.
+    pub score: Option<CombinerScore>,
+    /// The loss barrier between the merged networks.
     pub barrier: Option<f64>,
-    /// Why it cannot be made.
+    /// The reason why the candidate cannot be made.
     pub failure: Option<String>,
 }
 
-/// Measures what a pool may be used as, and returns the best within a budget: the best single network, the mean of all
-/// slots' predictions or of the best few networks', a soup (uniform and greedy), and the soup of aligned networks, as it
-/// is and repaired.
+/// Measures the possible uses of a pool on held-out rows, and returns the best within a cost.
 ///
-/// All are measured on the same rows, which no member has seen: those kept back by
-/// [`Plan::reserve`](crate::plan::Plan::reserve), or rows of other data ([`BestOf::on`]). What is chosen by rows (the
-/// best network, the best few, the greedy soup) is scored by halves: chosen on one half of the rows and scored on the
-/// other. The choice among the candidates is made on all rows, so the figure of the one taken is a little better than it
-/// will be: by less than the intervals are wide. Of equal losses the cheaper is taken. What cannot be merged, networks of
-/// several architectures say, stands in the table with the reason.
+/// The candidates are the best single network, the mean of all slots' predictions, the mean of the best few networks'
+/// predictions, a uniform and a greedy soup, and the uniform soup of aligned networks, as it is and repaired. A candidate
+/// that cannot be made, such as a soup of different architectures, is in the table with the reason.
+///
+/// Formula: `argmin L(c)` over the candidates `c` with `cost(c) ≤ max_cost`, where `L` is the mean loss over the rows. Of equal
+/// losses the lower cost wins.
+///
+/// All candidates are measured on the same rows, which shaped no member: the rows that the session reserved, all rows that
+/// shaped no member, or the rows that [`BestOf::rows`] or [`BestOf::data`] sets. Candidates that are selected by these rows
+/// (the best network, the best few, the greedy soup) are scored by halves: selected on one half and scored on the other. The
+/// choice among the candidates is made on all rows, so the score of the chosen one is slightly optimistic, by less than
+/// the width of the intervals.
+///
+/// Use it after training to decide whether one network will do in place of an ensemble. Don't use it with very few rows: the
+/// intervals in the report show what the rows can distinguish.
+///
+/// Cost: some passes over the rows for each candidate, and for aligned soups the alignment ([`BestOf::align`]).
+///
+/// # Errors
+/// When fewer than four rows are there to measure on (reserve some with [`Session::reserve`](crate::Session::reserve)), the
+/// cheapest candidate costs more than `max_cost`, the criterion does not fit the task, or candle fails.
 ///
 /// ```
 /// # use candle_core::{Device, Tensor};
 /// # use candle_ensemble::{data::TensorDataset, strategy::MultiRun, train::Trainer, Session};
-/// use candle_ensemble::merge::{network::best_of, BestOf};
+/// use candle_ensemble::merge::{best_of, BestOf};
 /// # let x = Tensor::arange(0f32, 80., &Device::Cpu)?.affine(0.02, -0.8)?.reshape((40, 2))?;
 /// # let y = Tensor::from_iter((0..40u32).map(|i| i / 20), &Device::Cpu)?;
 /// # let data = TensorDataset::classification(x.clone(), &y)?;
 /// # let trainer = Trainer::new(|vb| candle_nn::linear(2, 2, vb)).epochs(5);
 ///
-/// let session = Session::new(&trainer, &data);
-/// let pool = session.train(&session.plan(&MultiRun::new(3), 42)?.reserve(0.25, &data, 1.into())?)?;
-/// let best = best_of(&pool, &BestOf::new().within(1.))?; // one network, whichever
+/// let pool = Session::new(&trainer, &data).reserve(0.25).fit(&MultiRun::new(3), 42)?;
+/// let best = best_of(&pool, &BestOf::new().max_cost(1.))?; // the best that costs one network
 /// println!("{}", best.report);
 /// assert_eq!(best.ensemble.predict(&x)?.dims(), [40]);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 ///
-/// Sources: Wortsman et al. 2022 (soups), arXiv:2203.05482; Ainsworth et al. 2023 (alignment), arXiv:2209.04836; Jordan
-/// et al. 2023 (repair), arXiv:2211.08403.
-///
-/// # Errors
-/// When fewer than four rows were seen by no member, the budget is below what the cheapest costs, the criterion does not
-/// go with the task, or candle fails.
+/// Source: Wortsman et al. (2022), arXiv:2203.05482, for soups; Ainsworth et al. (2023), arXiv:2209.04836, for alignment;
+/// Jordan et al. (2023), arXiv:2211.08403, for repair.
 pub fn best_of<L: Learner>(pool: &Pool<'_, L>, options: &BestOf<'_>) -> Result<Best<L::Network>> {
-    let test = Test::new(pool, options)?;
+    let comparison = Comparison::new(pool, options)?;
     let mut measured = vec![];
-    for candidate in test.candidates()? {
-        if let Some(tell) = options.progress {
-            tell(&candidate.name);
+    for recipe in comparison.recipes() {
+        if let Some(progress) = options.progress {
+            progress(&recipe.name);
         }
-        measured.push(test.measure(candidate)?);
+        measured.push(comparison.measure(recipe)?);
     }
     let affordable = measured.iter().enumerate().filter_map(|(i, measured)| {
-        let Measured { row, losses, .. } = measured;
-        let loss = test.mean(losses.as_ref()?);
-        (row.cost <= options.budget * SLACK).then_some((i, loss, row.cost))
+        let Measured { candidate, losses, .. } = measured;
+        let loss = comparison.weighted_mean(losses.as_ref()?);
+        (candidate.cost <= options.max_cost * SLACK).then_some((i, loss, candidate.cost))
     });
     let better = |a: &(usize, f64, f64), b: &(usize, f64, f64)| {
         a.1.total_cmp(&b.1).then(a.2.total_cmp(&b.2)).then(a.0.cmp(&b.0))
     };
     let Some((chosen, ..)) = affordable.min_by(better) else {
-        let costs = measured.iter().filter(|m| m.losses.is_some()).map(|m| m.row.cost);
-        let must = format!("at least {:.3}, what the cheapest costs", costs.fold(f64::INFINITY, f64::min));
-        return Err(Error::invalid("the budget", must, options.budget));
+        let costs = measured.iter().filter(|m| m.losses.is_some()).map(|m| m.candidate.cost);
+        let cheapest = costs.fold(f64::INFINITY, f64::min);
+        let must = format!("at least {cheapest:.3}, the cost of the cheapest candidate");
+        return Err(Error::invalid("max_cost", must, options.max_cost));
     };
     let losses = |at: usize| measured.get(at).and_then(|m| m.losses.clone()).unwrap_or_default();
-    let gains: Vec<f64> = losses(0).iter().zip(losses(chosen)).map(|(single, own)| single - own).collect();
+    let gains: Vec<f64> =
+        losses(0).iter().zip(losses(chosen)).map(|(single, chosen)| single - chosen).collect();
     let report = BestReport {
-        gain: test.held_out.interval(&gains, &test.weights, options.seed)?,
-        rows: test.rows.len(),
-        budget: options.budget,
-        criterion: test.criterion,
+        gain: comparison.held_out.interval(&gains, &comparison.weights, options.seed)?,
+        rows: comparison.rows.len(),
+        max_cost: options.max_cost,
+        criterion: comparison.criterion,
         chosen,
-        candidates: measured.iter().map(|m| m.row.clone()).collect(),
+        candidates: measured.iter().map(|m| m.candidate.clone()).collect(),
     };
     let members = measured.swap_remove(chosen).members;
     Ok(Best { ensemble: pool.with_members(members)?.combine(&Mean)?, report })
 }
 
-/// Makes a candidate from what it may choose by: positions among the held-out rows.
+/// Makes a candidate. Its argument is the rows that it may be selected by, as positions among the held-out rows.
 type Make<'t> = Box<dyn Fn(&[u32]) -> Result<Made> + 't>;
 
+/// The members of a candidate.
 struct Made {
     members: Vec<Member>,
     barrier: Option<f64>,
 }
 
-struct Planned<'t> {
+/// How a candidate is made.
+struct CandidateRecipe<'t> {
     name: String,
-    /// Whether it looks at the rows it is given.
-    chooses: bool,
-    /// Whether it makes one network of several, which not all pools permit.
+    /// Whether the candidate depends on the rows that it is given.
+    selects: bool,
+    /// Whether the candidate is a merge, which may be impossible for a pool.
     merges: bool,
     make: Make<'t>,
 }
 
 struct Measured {
-    row: Candidate,
+    candidate: Candidate,
+    /// The loss of each row; none for a candidate that cannot be made.
     losses: Option<Vec<f64>>,
     members: Vec<Member>,
 }
 
-/// The rows that all are measured on, and what the networks predict for them.
-struct Test<'t, L: Learner> {
+/// The rows that all candidates are measured on, with the predictions of the networks.
+struct Comparison<'t, L: Learner> {
     pool: &'t Pool<'t, L>,
-    /// Each network with a prediction of its own.
-    apart: Pool<'t, L>,
+    /// The networks, each as a slot of its own.
+    singles: Pool<'t, L>,
     options: &'t BestOf<'t>,
     data: &'t dyn Dataset,
     rows: Rows,
@@ -244,101 +284,104 @@ struct Test<'t, L: Learner> {
     weights: Vec<f64>,
     criterion: RowLoss,
     halves: Vec<Rows>,
-    /// Parameters of the mean network.
-    unit: f64,
+    /// The mean number of parameters of a network.
+    unit_cost: f64,
 }
 
-impl<'t, L: Learner> Test<'t, L> {
+impl<'t, L: Learner> Comparison<'t, L> {
     fn new(pool: &'t Pool<'t, L>, options: &'t BestOf<'t>) -> Result<Self> {
-        if options.budget.is_nan() {
-            return Err(Error::invalid("the budget", "a number of networks", options.budget));
+        if options.max_cost.is_nan() {
+            return Err(Error::invalid("max_cost", "a number of networks", options.max_cost));
         }
-        let (_, own, device) = pool.parts();
-        let (data, rows) = match options.on {
-            Some((data, rows)) => (data, rows.to_vec()),
-            None => {
-                let seen = pool.seen();
-                (own, (0..own.rows() as u32).filter(|row| seen.binary_search(row).is_err()).collect())
-            }
+        let (_, train_data, device) = pool.parts();
+        let data = options.data.unwrap_or(train_data);
+        let rows = match options.rows {
+            Some(rows) => rows.to_vec(),
+            None => unseen_rows(pool, "BestOf::rows or BestOf::data", LEAST_ROWS)?,
         };
-        if rows.len() < 4 {
-            let must =
-                "at least 4: keep some back with Plan::reserve, or name rows of other data by BestOf::on";
-            return Err(Error::invalid("the rows that no member has seen", must, rows.len()));
+        if rows.len() < LEAST_ROWS {
+            let must = format!("at least {LEAST_ROWS}");
+            return Err(Error::invalid("the number of rows to measure on", must, rows.len()));
         }
-        let apart = pool.with_members(apart(predicting(pool.members())))?;
-        let predictions = apart.live()?.predict_rows(data, &rows, ROWS)?;
+        let singles = pool.with_members(with_own_slots(predicting(pool.members())))?;
+        let predictions = singles.live()?.predict_rows(data, &rows, ROWS)?;
         let held_out =
-            HeldOut::from_rows(predictions, data, device, rows.clone(), apart.names(), apart.costs())?;
-        let criterion = options.criterion.unwrap_or_else(|| RowLoss::usual(data.task()));
+            HeldOut::from_rows(predictions, data, device, rows.clone(), singles.names(), singles.costs())?;
+        let criterion = options.criterion.unwrap_or_else(|| RowLoss::loss_for(data.task()));
         criterion.check(&held_out.truth()?)?;
         let halves = held_out.folds(2, options.seed)?;
-        let unit = held_out.costs().iter().sum::<f64>() / held_out.costs().len() as f64;
+        let unit_cost = held_out.costs().iter().sum::<f64>() / held_out.costs().len() as f64;
         let weights = held_out.relative_weights()?;
-        Ok(Self { pool, apart, options, data, rows, held_out, weights, criterion, halves, unit })
+        Ok(Self { pool, singles, options, data, rows, held_out, weights, criterion, halves, unit_cost })
     }
 
-    fn candidates(&'t self) -> Result<Vec<Planned<'t>>> {
+    fn recipes(&'t self) -> Vec<CandidateRecipe<'t>> {
         let networks = self.held_out.predictions().slots();
-        let plan = |name: &str, chooses, merges, make| Planned { name: name.into(), chooses, merges, make };
-        let planned = |name: &str, chooses, make: Make<'t>| plan(name, chooses, false, make);
-        let merged = |name: &str, chooses, spec, align| plan(name, chooses, true, self.soup(spec, align));
-        let mut all = vec![planned("best single", true, Box::new(|at| self.of(&[self.best_single(at)?])))];
+        let recipe = |name: &str, selects, merges, make: Make<'t>| CandidateRecipe {
+            name: name.into(),
+            selects,
+            merges,
+            make,
+        };
+        let single: Make<'t> = Box::new(|at| self.mean_of(&[self.best_single(at)?]));
+        let mut all = vec![recipe("best single", true, false, single)];
         if networks < 2 {
-            return Ok(all);
+            return all;
         }
-        let everyone = || Made { members: self.pool.members().to_vec(), barrier: None };
-        all.push(planned("predictions of all", false, Box::new(move |_| Ok(everyone()))));
-        if networks > 2 && self.options.budget >= 2. {
-            let make: Make<'t> = Box::new(|at| self.of(&self.best_few(at)?));
-            all.push(planned("predictions of the best few", true, make));
+        let everyone = |_: &[u32]| Ok(Made { members: self.pool.members().to_vec(), barrier: None });
+        all.push(recipe("predictions of all", false, false, Box::new(everyone)));
+        if networks > 2 && self.options.max_cost >= 2. {
+            let few: Make<'t> = Box::new(|at| self.mean_of(&self.best_few(at)?));
+            all.push(recipe("predictions of the best few", true, false, few));
         }
-        let soup = MergeSpec::average(RunWeights::Uniform);
-        all.push(merged("soup", false, soup.clone(), false));
-        all.push(merged("greedy soup", true, MergeSpec::greedy(GreedySoup::new()), false));
-        if self.options.alignment {
-            let aligned = soup.aligned();
-            all.push(merged("aligned soup", false, aligned.clone(), true));
+        let uniform = MergeSpec::average(RunWeights::Uniform);
+        let greedy = MergeSpec::greedy(GreedySoup::new());
+        all.push(recipe("soup", false, true, self.soup(uniform.clone(), false)));
+        all.push(recipe("greedy soup", true, true, self.soup(greedy, false)));
+        if self.options.align {
+            let aligned = uniform.alignment(Alignment::Weights);
+            all.push(recipe("aligned soup", false, true, self.soup(aligned.clone(), true)));
             if !self.pool.members().iter().any(|member| has_statistics(&member.weights)) {
-                all.push(merged("aligned soup, repaired", false, aligned.repaired(), true));
+                let repaired = self.soup(aligned.repair(true), true);
+                all.push(recipe("aligned soup, repaired", false, true, repaired));
             }
         }
-        Ok(all)
+        all
     }
 
     /// The mean of these networks' predictions.
-    fn of(&self, positions: &[usize]) -> Result<Made> {
-        Ok(Made { members: self.apart.members_of(positions)?, barrier: None })
+    fn mean_of(&self, positions: &[usize]) -> Result<Made> {
+        Ok(Made { members: self.singles.members_of(positions)?, barrier: None })
     }
 
+    /// Makes a merge of the pool's networks.
     fn soup(&'t self, spec: MergeSpec, align: bool) -> Make<'t> {
         Box::new(move |at| {
-            let rows = self.rows_at(at);
-            let merged =
-                self.pool.measure(&spec, &MaxBarrier::new(f64::INFINITY, &rows).on(self.data), align)?;
+            let merged = self.pool.merge_unchecked(&spec, (self.data, &self.rows_at(at)), align)?;
             Ok(Made { barrier: Some(merged.barrier.height), members: merged.pool.members().to_vec() })
         })
     }
 
-    /// The network of least loss on these rows, the first of equals.
+    /// The position of the network with the lowest loss on these rows; the first of equal ones.
     fn best_single(&self, at: &[u32]) -> Result<usize> {
-        let some = self.held_out.select(at)?;
-        let weights = some.relative_weights()?;
+        let selected = self.held_out.select(at)?;
+        let weights = selected.relative_weights()?;
         let loss = |network: usize| -> Result<f64> {
-            let losses = some.losses_by(self.criterion, &some.predictions().values().get(network)?)?;
+            let losses =
+                selected.losses_by(self.criterion, &selected.predictions().values().get(network)?)?;
             Ok(losses.iter().zip(&weights).map(|(loss, weight)| loss * weight).sum())
         };
-        let losses = (0..some.predictions().slots()).map(loss).collect::<Result<Vec<f64>>>()?;
+        let losses = (0..selected.predictions().slots()).map(loss).collect::<Result<Vec<f64>>>()?;
         Ok(argmin(&losses))
     }
 
-    /// The networks that do best together, by these rows, within the budget; at least one.
+    /// The positions of the networks whose mean prediction has the lowest loss on these rows, within the cost; at least one.
     fn best_few(&self, at: &[u32]) -> Result<Vec<usize>> {
         let order = Ordered::reduce_error().criterion(self.criterion).order(&self.held_out.select(at)?)?;
         let (mut cost, mut best) = (0., (0, f64::INFINITY));
         for (i, (network, loss)) in order.iter().enumerate() {
-            cost += self.held_out.costs()[*network] / self.unit;
-            if i > 0 && cost > self.options.budget * SLACK {
+            cost += self.held_out.costs()[*network] / self.unit_cost;
+            if i > 0 && cost > self.options.max_cost * SLACK {
                 break;
             }
             if *loss < best.1 {
@@ -350,45 +393,45 @@ impl<'t, L: Learner> Test<'t, L> {
         Ok(few)
     }
 
-    /// A candidate's figures. One that cannot be made has a reason instead.
-    fn measure(&self, planned: Planned<'_>) -> Result<Measured> {
-        let everyone: Rows = (0..self.rows.len() as u32).collect();
-        let row = |networks, cost, score, barrier, failure| Candidate {
-            name: planned.name.clone(),
+    /// Makes and scores a candidate. A merge that fails becomes a candidate without a score.
+    fn measure(&self, recipe: CandidateRecipe<'_>) -> Result<Measured> {
+        let all: Rows = (0..self.rows.len() as u32).collect();
+        let candidate = |networks, cost, score, barrier, failure| Candidate {
+            name: recipe.name.clone(),
             networks,
             cost,
             score,
             barrier,
             failure,
         };
-        let made = match (planned.make)(&everyone) {
+        let made = match (recipe.make)(&all) {
             Ok(made) => made,
-            Err(e) if !planned.merges => return Err(e),
+            Err(e) if !recipe.merges => return Err(e),
             Err(e) => {
-                let row = row(1, 1., None, None, Some(e.to_string()));
-                return Ok(Measured { row, losses: None, members: vec![] });
+                let candidate = candidate(1, 1., None, None, Some(e.to_string()));
+                return Ok(Measured { candidate, losses: None, members: vec![] });
             }
         };
         let pool = self.pool.with_members(made.members)?;
-        let predicted = match planned.chooses {
-            true => predicted_by_folds(self.rows.len(), &self.halves, |own, other| {
-                self.says(&self.pool.with_members((planned.make)(other)?.members)?, own)
+        let predicted = match recipe.selects {
+            true => predicted_by_folds(self.rows.len(), &self.halves, |half, other| {
+                self.predict(&self.pool.with_members((recipe.make)(other)?.members)?, half)
             })?,
-            false => self.says(&pool, &everyone)?,
+            false => self.predict(&pool, &all)?,
         };
         let losses = self.held_out.losses_by(self.criterion, &predicted)?;
-        let score = RuleScore {
+        let score = CombinerScore {
             metrics: self.held_out.metrics_of(&predicted)?,
             loss: self.held_out.interval(&losses, &self.weights, self.options.seed)?,
         };
-        let cost = pool.costs().iter().sum::<f64>() / self.unit;
+        let cost = pool.costs().iter().sum::<f64>() / self.unit_cost;
         let networks = predicting(pool.members()).count();
-        let row = row(networks, cost, Some(score), made.barrier, None);
-        Ok(Measured { row, losses: Some(losses), members: pool.members().to_vec() })
+        let candidate = candidate(networks, cost, Some(score), made.barrier, None);
+        Ok(Measured { candidate, losses: Some(losses), members: pool.members().to_vec() })
     }
 
-    /// What the mean of a pool's slots predict for the held-out rows at these positions.
-    fn says(&self, pool: &Pool<'_, L>, at: &[u32]) -> Result<Tensor> {
+    /// The mean prediction of a pool's slots for the held-out rows at these positions.
+    fn predict(&self, pool: &Pool<'_, L>, at: &[u32]) -> Result<Tensor> {
         let predictions = pool.live()?.predict_rows(self.data, &self.rows_at(at), ROWS)?;
         Ok(predictions.values().mean(0)?)
     }
@@ -397,14 +440,14 @@ impl<'t, L: Learner> Test<'t, L> {
         positions.iter().map(|at| self.rows[*at as usize]).collect()
     }
 
-    fn mean(&self, losses: &[f64]) -> f64 {
+    fn weighted_mean(&self, losses: &[f64]) -> f64 {
         losses.iter().zip(&self.weights).map(|(loss, weight)| loss * weight).sum::<f64>()
             / losses.len() as f64
     }
 }
 
 impl BestReport {
-    /// The candidate that was taken.
+    /// The candidate that was chosen.
     #[must_use]
     pub fn best(&self) -> &Candidate {
         &self.candidates[self.chosen]
@@ -422,10 +465,10 @@ impl fmt::Display for BestReport {
             .map(|score| score.metrics.values().into_iter().map(|(name, _)| name).collect())
             .unwrap_or_default();
         let loss = format!("{} [95 %]", self.criterion.name());
-        let mut head = vec!["", "networks", "cost"];
-        head.extend(&metrics);
-        head.extend([loss.as_str(), "barrier", ""]);
-        table.set_header(head);
+        let mut header = vec!["", "networks", "cost"];
+        header.extend(&metrics);
+        header.extend([loss.as_str(), "barrier", ""]);
+        table.set_header(header);
         for (i, candidate) in self.candidates.iter().enumerate() {
             let mut row = vec![
                 candidate.name.clone(),
@@ -438,9 +481,9 @@ impl fmt::Display for BestReport {
             }
             row.push(candidate.barrier.map_or(String::new(), |height| format!("{height:+.4}")));
             let note = match (i == self.chosen, &candidate.failure) {
-                (true, _) => "taken",
+                (true, _) => "chosen",
                 (_, Some(_)) => "cannot be made",
-                _ if candidate.cost > self.budget * SLACK => "over budget",
+                _ if candidate.cost > self.max_cost * SLACK => "too costly",
                 _ => "",
             };
             row.push(note.into());
@@ -457,16 +500,16 @@ impl fmt::Display for BestReport {
             _ if self.chosen == 0 => "nothing is better",
             (true, _) => "better than the best single",
             (_, true) => "worse than the best single",
-            _ => "no different from the best single, as far as these rows can tell",
+            _ => "not significantly different from the best single",
         };
         let best = self.best();
-        let budget = match self.budget.is_finite() {
-            true => format!(" within a budget of {}", self.budget),
+        let limit = match self.max_cost.is_finite() {
+            true => format!(" at a cost of at most {}", self.max_cost),
             false => String::new(),
         };
         write!(
             f,
-            "{}{budget}: {verdict} (gain {estimate:+.4} [{low:+.4}, {high:+.4}], {} rows)",
+            "{}{limit}: {verdict} (gain {estimate:+.4} [{low:+.4}, {high:+.4}], {} rows)",
             best.name, self.rows
         )
     }

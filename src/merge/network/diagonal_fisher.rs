@@ -1,27 +1,31 @@
-//! How much the data says about each weight.
+//! The diagonal of the Fisher information of a network's weights.
 use crate::{weights::Weights, Error, Result};
 use candle_core::{Tensor, Var};
 use std::collections::BTreeMap;
 
-/// The diagonal of a network's Fisher information: `F = 1/N Σ_r (∂ log p_r / ∂θ)²`, number by number, over rows
-/// `0..rows`.
+/// Computes the diagonal of the Fisher information of a network's weights.
 ///
-/// `log_likelihood` runs the network on one row and returns the row's log-likelihood, a scalar. With the row's own label
-/// that gives the empirical Fisher information; with a label drawn from the network's prediction, the true one, which is
-/// what the paper uses. A variable that the log-likelihood does not reach gets zeros. The result has the variables'
-/// names, shapes and dtypes and goes with them to [`Fisher`](crate::merge::Fisher).
+/// Formula: `F = 1/N Σ_r (∂ log p_r / ∂θ)²`, element by element, over the rows `0..N`.
 ///
-/// Source: Matena and Raffel (2022), arXiv:2111.09832, equation 4.
+/// `log_likelihood` runs the network on one row and returns the log-likelihood of the row, a scalar. With the row's own
+/// label the result is the empirical Fisher information. With a label drawn from the network's prediction it is the true
+/// Fisher information, which the paper uses. The result has the names, shapes and dtypes of the variables; a variable
+/// that the log-likelihood does not depend on gets zeros.
+///
+/// Use it with [`Fisher`](crate::merge::Fisher). Some hundred rows are usually enough.
+///
+/// Cost: one forward and one backward pass for each row.
 ///
 /// # Errors
-/// No rows, no variables, a log-likelihood that is not one finite number, or an error of the closure.
+/// When there are no rows or no variables, when a log-likelihood is not one finite number, and the first error of the
+/// closure.
 ///
 /// ```
 /// use candle_core::{Device, Tensor, Var};
-/// use candle_ensemble::merge::network::diagonal_fisher;
+/// use candle_ensemble::merge::diagonal_fisher;
 /// use std::collections::BTreeMap;
 ///
-/// // log p(x | μ) = −(x − μ)²/2 + …: its derivative is x − μ.
+/// // log p(x | μ) = −(x − μ)²/2 + …, and its derivative is x − μ.
 /// let mean = Var::new(1f32, &Device::Cpu)?;
 /// let rows = [0f32, 3.];
 /// let fisher = diagonal_fisher(&BTreeMap::from([("mean".to_string(), mean.clone())]), rows.len(), |row| {
@@ -30,6 +34,8 @@ use std::collections::BTreeMap;
 /// assert_eq!(fisher["mean"].to_scalar::<f32>()?, 2.5); // ((0 − 1)² + (3 − 1)²) / 2
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
+///
+/// Source: Matena and Raffel (2022), "Merging models with Fisher-weighted averaging", arXiv:2111.09832, equation 4.
 pub fn diagonal_fisher(
     variables: &BTreeMap<String, Var>,
     rows: usize,

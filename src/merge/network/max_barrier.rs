@@ -1,10 +1,10 @@
-//! A pool's networks made one, if that is sound.
+//! One network made of a pool's networks, if the loss barrier between them is low enough.
 use crate::{
     combine::Mean,
     data::Dataset,
     merge::{
         align::trace::Trace,
-        network::{barrier::along, merge_spec::MergeContext},
+        network::{barrier::along_path, merge_spec::MergeContext},
         Barrier, MergeSpec, Model, BARRIER_POINTS,
     },
     store::{member::predicting, Record},
@@ -12,69 +12,85 @@ use crate::{
     weights::{compatibility, Weights},
     Ensemble, Error, Member, Pool, Result, Rows,
 };
-use candle_core::Device;
 use std::fmt;
 
-/// Where the [barrier](Barrier) of a merge is measured, and above which height the merge is refused.
+/// The highest [loss barrier](Barrier) at which [`Pool::merge`] makes one network of a pool, and the rows on which the
+/// barrier is measured.
+///
+/// The barrier is measured on the rows that are set; else on the rows that the session
+/// [reserved](crate::Session::reserve); else on all rows that shaped no member. Rows on which members were fitted show the
+/// barrier of the training loss, which is usually lower.
+///
+/// ```
+/// use candle_ensemble::merge::MaxBarrier;
+///
+/// let max_barrier = MaxBarrier::new(0.05); // nats, for a classifier; on the reserved rows
+/// let on_these_rows = MaxBarrier::new(0.05).rows(&[3, 8, 12, 40]);
+/// ```
 #[derive(Clone, Copy)]
-pub struct MaxBarrier<'g> {
+pub struct MaxBarrier<'d> {
     limit: f64,
-    data: Option<&'g dyn Dataset>,
-    rows: &'g [u32],
+    data: Option<&'d dyn Dataset>,
+    rows: Option<&'d [u32]>,
 }
 
 impl fmt::Debug for MaxBarrier<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MaxBarrier")
             .field("limit", &self.limit)
-            .field("rows", &self.rows.len())
+            .field("rows", &self.rows.map(<[u32]>::len))
             .finish_non_exhaustive()
     }
 }
 
-impl<'g> MaxBarrier<'g> {
-    /// Refuses a merge whose barrier on these rows of the pool's data is above `limit`: in nats for classes, in squared
-    /// units of the targets for values; infinity refuses nothing. Rows kept back by
-    /// [`Plan::reserve`](crate::plan::Plan::reserve) are the honest choice; on rows that the members were fitted on, the
-    /// barrier is one of the training loss.
+impl<'d> MaxBarrier<'d> {
+    /// Allows a barrier of at most `limit`: in nats for classes, in squared units of the targets for values. With infinity
+    /// every merge is allowed.
     #[must_use]
-    pub fn new(limit: f64, rows: &'g [u32]) -> Self {
-        Self { limit, data: None, rows }
+    pub fn new(limit: f64) -> Self {
+        Self { limit, data: None, rows: None }
     }
 
-    /// The rows are of other data.
+    /// Measures the barrier on these rows of the pool's data.
     #[must_use]
-    pub fn on(mut self, data: &'g dyn Dataset) -> Self {
-        self.data = Some(data);
+    pub fn rows(mut self, rows: &'d [u32]) -> Self {
+        self.rows = Some(rows);
+        self
+    }
+
+    /// Measures the barrier on these rows of another data set.
+    #[must_use]
+    pub fn data(mut self, data: &'d dyn Dataset, rows: &'d [u32]) -> Self {
+        (self.data, self.rows) = (Some(data), Some(rows));
         self
     }
 }
 
-/// One network out of a pool, and what lies between it and the pool's.
+/// A network made of a pool's networks, with the barrier between them.
 #[allow(missing_debug_implementations)] // neither learner nor data set need be Debug
 pub struct Merged<'a, L: Learner> {
-    /// The network, as a pool of one member, whose record has seen what any of the networks has.
+    /// The network, as a pool of one member. The rows that shaped the member are those that shaped any of the networks.
     pub pool: Pool<'a, L>,
-    /// The share of each network in it, in the pool's order; equal shares where a method has none.
+    /// The share of each network in the result, in the pool's order; equal shares for a merge method without shares.
     pub shares: Vec<f64>,
-    /// Whether the networks' units were put in one order first: when asked for, and the barrier was not higher for it.
+    /// Whether the units of the networks were aligned. False if alignment was not requested, or made the barrier higher.
     pub aligned: bool,
-    /// The loss barrier on the guard's rows: along the straight path between two networks, with each point repaired or
-    /// measured anew as the result is; else the loss of the result minus the mean of the networks' losses by their
-    /// shares.
+    /// The loss barrier. Between two networks that are averaged it is the highest along the straight path between them,
+    /// where every point is repaired, or its batch-norm statistics are re-estimated, as the result is. Otherwise it is
+    /// the loss of the result minus the mean loss of the networks, weighted by their shares.
     pub barrier: Barrier,
-    /// The rows of the guard, and those of them that shaped a network.
+    /// The number of rows on which the barrier was measured, and the number of those that shaped any of the networks.
     pub rows: (usize, usize),
 }
 
 impl<L: Learner> Merged<'_, L> {
-    /// The one network's weights.
+    /// The weights of the network.
     #[must_use]
     pub fn weights(&self) -> &Weights {
         &self.pool.members()[0].weights
     }
 
-    /// The live network, the user's own type: what one member costs, and nothing around it.
+    /// Builds the network as the user's own type. A prediction then costs what one member's does.
     ///
     /// # Errors
     /// When candle cannot build it.
@@ -82,7 +98,7 @@ impl<L: Learner> Merged<'_, L> {
         self.pool.network(0)
     }
 
-    /// The network as an ensemble of one: with `predict`, `predict_proba`, `save`.
+    /// The network as an ensemble of one member, with `predict`, `predict_proba` and `save`.
     ///
     /// # Errors
     /// When candle cannot build it.
@@ -93,147 +109,168 @@ impl<L: Learner> Merged<'_, L> {
 
 impl<L: Learner> fmt::Display for Merged<'_, L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (rows, fitted) = self.rows;
+        let (rows, seen) = self.rows;
         let how = if self.aligned { ", aligned" } else { "" };
-        write!(f, "one network out of {}{how}: {} ({rows} rows", self.shares.len(), self.barrier)?;
-        match fitted {
+        write!(f, "one network of {}{how}: {} ({rows} rows", self.shares.len(), self.barrier)?;
+        match seen {
             0 => write!(f, ")"),
-            some => write!(f, ", {some} of which networks were fitted on)"),
+            some => write!(f, ", {some} of which shaped a network)"),
         }
     }
 }
 
 impl<'a, L: Learner> Pool<'a, L> {
-    /// One network out of all, if the loss barrier between them is no higher than the guard allows.
+    /// Makes one network of the pool's networks, if the loss barrier between them is at most what `max_barrier` allows.
     ///
-    /// Everything goes by name. Batch-norm's statistics are measured anew over the rows that the members have seen.
-    /// Where the spec aligns, the result is that without alignment if its barrier is lower.
+    /// Tensors are merged by name. Batch-norm's statistics are re-estimated over the rows that shaped the members. If the
+    /// spec aligns the networks, the merge is also made without alignment, and the result with the lower barrier is
+    /// returned.
     ///
     /// ```
     /// # use candle_core::{Device, Tensor};
     /// # use candle_ensemble::{data::TensorDataset, plan::Horizontal, train::Trainer, Session};
-    /// use candle_ensemble::{merge::{MaxBarrier, MergeSpec}, weights::RunWeights};
+    /// use candle_ensemble::{merge::{MaxBarrier, MergeSpec}, weights::RunWeights, Error};
     /// # let x = Tensor::arange(0f32, 80., &Device::Cpu)?.affine(0.02, -0.8)?.reshape((40, 2))?;
     /// # let y = Tensor::from_iter((0..40u32).map(|i| i / 20), &Device::Cpu)?;
     /// # let data = TensorDataset::classification(x, &y)?;
     /// # let trainer = Trainer::new(|vb| candle_nn::linear(2, 2, vb)).epochs(5);
     ///
-    /// let session = Session::new(&trainer, &data);
-    /// let plan = session.plan(&Horizontal::last(3), 42)?.reserve(0.25, &data, 1.into())?;
-    /// let pool = session.train(&plan)?;
-    /// let merged = pool.merge(&MergeSpec::average(RunWeights::Linear), &MaxBarrier::new(0.05, &plan.reserved))?;
+    /// let pool = Session::new(&trainer, &data).reserve(0.25).fit(&Horizontal::last(3), 42)?;
+    /// let merged = pool.merge(&MergeSpec::average(RunWeights::Linear), &MaxBarrier::new(0.05))?;
     /// println!("{merged}");
     /// let one_network = merged.network()?;
+    ///
+    /// let refused = pool.merge(&MergeSpec::average(RunWeights::Linear), &MaxBarrier::new(-1.)).err();
+    /// assert!(matches!(refused, Some(Error::BarrierTooHigh { limit: -1., .. })));
     /// # Ok::<(), candle_ensemble::Error>(())
     /// ```
     ///
     /// # Errors
-    /// When the barrier is too high: the error says how high, and names alignment or an ensemble of predictions as the
-    /// way out. When the members differ in architecture, features, names, shapes or dtypes (the differences are
-    /// listed), or the rows are none or out of range; when the model cannot be traced where the spec needs it.
-    pub fn merge(&self, spec: &MergeSpec, guard: &MaxBarrier<'_>) -> Result<Merged<'a, L>> {
-        if guard.limit.is_nan() {
-            return Err(Error::invalid("the guard's limit", "a number", guard.limit));
+    /// [`Error::BarrierTooHigh`] when the barrier is above the limit. [`Error::Incompatible`] when the members differ in
+    /// architecture, features, or the names, shapes or dtypes of their tensors. When there are no rows to measure on, or
+    /// they are out of range, and when the model cannot be traced but the spec needs that.
+    pub fn merge(&self, spec: &MergeSpec, max_barrier: &MaxBarrier<'_>) -> Result<Merged<'a, L>> {
+        let limit = max_barrier.limit;
+        if limit.is_nan() {
+            return Err(Error::invalid("the limit of the barrier", "a number", limit));
         }
-        let context = self.context(spec, guard)?;
-        let plain = self.measure_in(&context, spec, guard, false);
+        let context = self.context(spec, max_barrier)?;
+        let plain = self.merge_in(&context, spec, false);
         let merged = match spec.aligns() {
             false => plain?,
             true => {
-                let aligned = self.measure_in(&context, spec, guard, true)?;
+                let aligned = self.merge_in(&context, spec, true)?;
                 match plain {
                     Ok(plain) if plain.barrier.height < aligned.barrier.height => plain,
                     _ => aligned,
                 }
             }
         };
-        match merged.barrier.height <= guard.limit {
+        match merged.barrier.height <= limit {
             true => Ok(merged),
-            false => Err(merged.barrier.refused(guard.limit, merged.aligned)),
+            false => {
+                let (barrier, aligned) = (merged.barrier.height, merged.aligned);
+                Err(Error::BarrierTooHigh { barrier, limit, aligned })
+            }
         }
     }
 
-    /// The spec as it is, whatever the barrier.
-    pub(crate) fn measure(
+    /// Merges as the spec says, aligned or not, for any barrier, which is measured on rows of `data`.
+    pub(crate) fn merge_unchecked(
         &self,
         spec: &MergeSpec,
-        guard: &MaxBarrier<'_>,
+        (data, rows): (&dyn Dataset, &[u32]),
         align: bool,
     ) -> Result<Merged<'a, L>> {
-        self.measure_in(&self.context(spec, guard)?, spec, guard, align)
+        let unlimited = MaxBarrier::new(f64::INFINITY).data(data, rows);
+        self.merge_in(&self.context(spec, &unlimited)?, spec, align)
     }
 
-    fn measure_in(
+    fn merge_in(
         &self,
         context: &MergeContext<'_, L>,
         spec: &MergeSpec,
-        guard: &MaxBarrier<'_>,
         align: bool,
     ) -> Result<Merged<'a, L>> {
         let members: Vec<&Member> = predicting(self.members()).collect();
         let networks: Vec<&Weights> = members.iter().map(|member| &member.weights).collect();
         compatibility::check(&networks)?;
         let align = align && networks.len() > 1;
-        let moved = if align { spec.align(&networks, context)? } else { vec![] };
-        let networks: Vec<&Weights> = if align { moved.iter().collect() } else { networks };
+        let aligned = if align { spec.align(&networks, context)? } else { vec![] };
+        let networks: Vec<&Weights> = if align { aligned.iter().collect() } else { networks };
         let (weights, shares) = spec.merge(&networks, context)?;
         let barrier = match networks.as_slice() {
-            [a, b] if spec.is_straight() => along(a, b, BARRIER_POINTS, |t, raw| {
+            [a, b] if spec.is_straight() => along_path(a, b, BARRIER_POINTS, |t, raw| {
                 context.loss(&spec.finish(raw, &[a, b], &[1. - t, t], context)?)
             })?,
             _ => {
                 let ends = networks.iter().map(|network| context.loss(network));
-                Barrier::at(context.loss(&weights)?, ends.collect::<Result<_>>()?, &shares)?
+                Barrier::at_one_point(context.loss(&weights)?, ends.collect::<Result<_>>()?, &shares)?
             }
         };
-        let fitted = match guard.data {
-            Some(_) => 0,
-            None => guard.rows.iter().filter(|row| context.seen.binary_search(row).is_ok()).count(),
-        };
-        let record = record(&members, spec, context.seen.clone());
+        let rows = (context.rows.len(), context.seen_rows());
+        let record = merged_record(&members, spec, context.seen.clone());
         let pool = self.with_members(vec![Member { weights, record }])?;
-        Ok(Merged { pool, shares, aligned: align, barrier, rows: (guard.rows.len(), fitted) })
+        Ok(Merged { pool, shares, aligned: align, barrier, rows })
     }
 
-    fn context<'k>(&'k self, spec: &MergeSpec, guard: &MaxBarrier<'k>) -> Result<MergeContext<'k, L>> {
-        let (learner, data, device) = self.parts();
-        let first = one_architecture(self.members())?;
+    fn context<'k>(&'k self, spec: &MergeSpec, max_barrier: &MaxBarrier<'k>) -> Result<MergeContext<'k, L>> {
+        let (learner, train_data, device) = self.parts();
+        let first = common_architecture(self.members())?;
         let model = Model::of(learner, first).device(device);
-        let judge = (guard.data.unwrap_or(data), guard.rows);
+        let data = max_barrier.data.unwrap_or(train_data);
+        let rows = match max_barrier.rows {
+            Some(rows) => rows.to_vec(),
+            None => unseen_rows(self, "MaxBarrier::rows or MaxBarrier::data", 1)?,
+        };
         let trace = match spec.traces() {
-            true => Some(Trace::new(&model, example(judge, device)?)?),
+            true => {
+                let few = &rows[..rows.len().min(4)];
+                Some(Trace::new(&model, data.batch(few, device)?.inputs)?)
+            }
             false => None,
         };
-        Ok(MergeContext { model, data, seen: self.seen(), judge, trace })
+        let is_train_data = max_barrier.data.is_none();
+        Ok(MergeContext { model, train_data, seen: self.seen(), data, rows, is_train_data, trace })
     }
 }
 
-/// A few inputs.
-fn example((data, rows): (&dyn Dataset, &[u32]), device: &Device) -> Result<crate::data::Inputs> {
-    Ok(data.batch(&rows[..rows.len().min(4)], device)?.inputs)
+/// The rows to measure on where the caller sets none: the reserved rows, else the rows that shaped no member. `setters`
+/// are the functions by which the caller can set them.
+pub(crate) fn unseen_rows<L: Learner>(pool: &Pool<'_, L>, setters: &str, least: usize) -> Result<Rows> {
+    let rows = match pool.reserved() {
+        [] => pool.unseen(),
+        reserved => reserved.to_vec(),
+    };
+    if rows.len() < least {
+        let must =
+            format!("at least {least}; reserve rows with Session::reserve, or set them with {setters}");
+        return Err(Error::invalid("the number of rows that shaped no member", must, rows.len()));
+    }
+    Ok(rows)
 }
 
-/// The first member's record, if all are of its architecture and features.
-fn one_architecture(members: &[Member]) -> Result<&Record> {
+/// The first member's record, if all members have its architecture and its features.
+fn common_architecture(members: &[Member]) -> Result<&Record> {
     let Some((first, others)) = members.split_first() else {
         return Err(Error::invalid("a pool", "of at least one member", "empty"));
     };
     let first = &first.record;
     for Member { record, .. } in others {
-        if record.architecture != first.architecture {
-            let got = format!("of {} and {}", first.architecture, record.architecture);
-            return Err(Error::invalid("the networks to merge", "of one architecture", got));
-        }
-        if record.features != first.features {
-            let got = format!("given others in runs {} and {}", first.run, record.run);
-            return Err(Error::invalid("the networks to merge", "given the same features", got));
-        }
+        let why = if record.architecture != first.architecture {
+            format!("their architectures are {} and {}", first.architecture, record.architecture)
+        } else if record.features != first.features {
+            format!("runs {} and {} were given different features", first.run, record.run)
+        } else {
+            continue;
+        };
+        return Err(Error::Incompatible { what: "the networks to merge".into(), why });
     }
     Ok(first)
 }
 
-/// What is known of one network out of several.
-fn record(members: &[&Member], spec: &MergeSpec, seen: Rows) -> Record {
+/// The record of the merged network.
+fn merged_record(members: &[&Member], spec: &MergeSpec, seen: Rows) -> Record {
     let mut hash = blake3::Hasher::new();
     hash.update(format!("{spec:?}").as_bytes());
     members.iter().for_each(|member| _ = hash.update(member.record.key.as_bytes()));
@@ -257,8 +294,9 @@ mod tests {
     use super::*;
     use crate::{
         merge::{
-            network::re_estimate::re_estimate,
+            re_estimate,
             testing::{digits, resnet},
+            Alignment,
         },
         strategy::MultiRun,
         train::Optimizer,
@@ -267,18 +305,19 @@ mod tests {
     };
 
     #[test]
-    fn residual_networks_with_batch_norm_are_aligned_and_measured_anew() {
+    fn residual_networks_are_aligned_and_their_batch_norm_re_estimated() {
         let data = digits(true);
         let trainer = resnet(&[(24, 1)]).epochs(4).optimizer(Optimizer::adam(3e-3));
         let session = Session::new(&trainer, &data);
-        let plan = session.plan(&MultiRun::new(2), 1).unwrap().reserve(0.3, &data, 1.into()).unwrap();
+        let plan = session.plan(&MultiRun::new(2), 1).unwrap().reserve(0.3, &data, 1).unwrap();
         let pool = session.train(&plan).unwrap();
-        let guard = MaxBarrier::new(f64::INFINITY, &plan.reserved);
+        let any = MaxBarrier::new(f64::INFINITY);
         let average = MergeSpec::average(RunWeights::Uniform);
-        let plain = pool.merge(&average, &guard).unwrap();
-        let aligned = pool.merge(&average.aligned(), &guard).unwrap();
+        let plain = pool.merge(&average, &any).unwrap();
+        let aligned = pool.merge(&average.alignment(Alignment::Weights), &any).unwrap();
         assert!(aligned.aligned && aligned.barrier.height < 0.8 * plain.barrier.height, "{plain}, {aligned}");
-        // The statistics are those of the result over the rows that the members have seen, and the figure is its loss.
+        // The statistics are those of the result over the rows that shaped the members, and the barrier is computed from
+        // its loss.
         let model = Model::new(&trainer).unwrap();
         let seen = &aligned.pool.members()[0].record.seen;
         assert_eq!(seen.len() + plan.reserved.len(), data.rows());

@@ -1,11 +1,9 @@
-//! How a pool's networks become one.
+//! How the networks of a pool are merged.
 use crate::{
     data::{Dataset, Inputs},
     merge::{
         align::{align_all, align_to_mean, trace::Trace, Matching, PermutationSpec},
-        merge,
-        network::{re_estimate::re_estimate, repair},
-        GreedySoup, LearnedSoup, Method, Model,
+        merge, re_estimate, repair, GreedySoup, LearnedSoup, Method, Model,
     },
     train::Learner,
     weights::{average, compatibility::has_statistics, RunWeights, Weights},
@@ -13,23 +11,29 @@ use crate::{
 };
 use std::sync::Arc;
 
-/// Rows that units are compared on, and their spread is measured on.
+/// The most rows on which activations are compared and their spread is measured.
 const SAMPLE: usize = 1024;
 
-/// How the members of a pool become one network, for [`Pool::merge`](crate::Pool::merge).
+/// How the networks of a pool are made one, for [`Pool::merge`](crate::Pool::merge).
+///
+/// A spec is a way to merge ([`average`](Self::average), [`greedy`](Self::greedy), [`learned`](Self::learned),
+/// [`method`](Self::method)), and optionally an [alignment](Self::alignment) before and a [repair](Self::repair) after.
 ///
 /// ```
-/// use candle_ensemble::{merge::{GreedySoup, MergeSpec, Ties}, weights::RunWeights};
+/// use candle_ensemble::{merge::{Alignment, GreedySoup, MergeSpec}, weights::RunWeights};
 ///
-/// let epochs = MergeSpec::average(RunWeights::Linear); // of one run, the newest counting most
-/// let relatives = MergeSpec::greedy(GreedySoup::new()); // fine-tuned from one network
-/// let strangers = MergeSpec::average(RunWeights::Uniform).aligned().repaired(); // trained apart
+/// // Epochs of one run; the newest counts most.
+/// let epochs = MergeSpec::average(RunWeights::Linear);
+/// // Networks that were fine-tuned from one network.
+/// let fine_tuned = MergeSpec::greedy(GreedySoup::new());
+/// // Networks that were trained independently.
+/// let independent = MergeSpec::average(RunWeights::Uniform).alignment(Alignment::Weights).repair(true);
 /// ```
 #[derive(Clone, Debug)]
 pub struct MergeSpec {
     how: How,
-    alignment: Option<Alignment>,
-    spec: Option<PermutationSpec>,
+    alignment: Alignment,
+    permutations: Option<PermutationSpec>,
     repair: bool,
     seed: Seed,
 }
@@ -42,81 +46,82 @@ enum How {
     Method(Arc<dyn Method>, Option<Arc<Weights>>),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Alignment {
+/// Whether the units of networks are put into one order before the networks are merged, and by what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Alignment {
+    /// The networks are merged as they are.
+    #[default]
+    None,
+    /// Units are matched by their weights ([`align_to_mean`]).
     Weights,
+    /// Units are matched by their activations ([`align_all`]), on up to 1024 of the rows that shaped the members.
     Activations,
 }
 
 impl MergeSpec {
     fn new(how: How) -> Self {
-        Self { how, alignment: None, spec: None, repair: false, seed: Seed::from(0) }
+        Self { how, alignment: Alignment::None, permutations: None, repair: false, seed: Seed::from(0) }
     }
 
-    /// Their weighted average, oldest first: for the networks of one run, and with
-    /// [`aligned`](Self::aligned) for networks trained apart.
+    /// A weighted average of the networks, oldest first: for networks of one run, or, with an
+    /// [alignment](Self::alignment), for networks that were trained independently.
     #[must_use]
     pub fn average(weights: RunWeights) -> Self {
         Self::new(How::Average(weights))
     }
 
-    /// The greedy soup by the loss on the guard's rows, so its barrier there is lower than it would be elsewhere.
+    /// A greedy soup by the loss on the rows of the [`MaxBarrier`](crate::merge::MaxBarrier). The networks are chosen on
+    /// these rows, so the barrier there is lower than on other rows.
     #[must_use]
     pub fn greedy(soup: GreedySoup) -> Self {
         Self::new(How::Greedy(soup))
     }
 
-    /// The learned soup of least loss on the guard's rows, so its barrier there is lower than it would be elsewhere. All
-    /// of the rows are in one graph. Shares are those of the first group of tensors.
+    /// A learned soup by the loss on the rows of the [`MaxBarrier`](crate::merge::MaxBarrier). The coefficients are fitted
+    /// on these rows, so the barrier there is lower than on other rows. One graph holds all of the rows. The
+    /// [shares](crate::merge::Merged::shares) are those of the first group of tensors.
     #[must_use]
     pub fn learned(soup: LearnedSoup) -> Self {
         Self::new(How::Learned(soup))
     }
 
-    /// Any method that needs no common ancestor.
+    /// A merge method that needs no base network.
     #[must_use]
     pub fn method(method: impl Method + 'static) -> Self {
         Self::new(How::Method(Arc::new(method), None))
     }
 
-    /// Any method for networks that were fine-tuned from `base`.
+    /// A merge method for networks that were fine-tuned from `base`.
     #[must_use]
-    pub fn relatives(method: impl Method + 'static, base: Weights) -> Self {
+    pub fn fine_tuned(method: impl Method + 'static, base: Weights) -> Self {
         Self::new(How::Method(Arc::new(method), Some(Arc::new(base))))
     }
 
-    /// Puts the networks' units in one order first, by their weights
-    /// ([`align_to_mean`](crate::merge::align::align_to_mean)).
+    /// Puts the units of the networks into one order before the merge; [`Alignment::None`] by default.
     #[must_use]
-    pub fn aligned(mut self) -> Self {
-        self.alignment = Some(Alignment::Weights);
+    pub fn alignment(mut self, alignment: Alignment) -> Self {
+        self.alignment = alignment;
         self
     }
 
-    /// The same by what the units say of up to 1024 of the rows that the members have seen
-    /// ([`align_all`](crate::merge::align::align_all)).
+    /// The axes that hold the same units, for networks that a [`Trace`] cannot follow. By default a trace finds them.
     #[must_use]
-    pub fn aligned_by_activations(mut self) -> Self {
-        self.alignment = Some(Alignment::Activations);
+    pub fn permutations(mut self, permutations: PermutationSpec) -> Self {
+        self.permutations = Some(permutations);
         self
     }
 
-    /// Which axes hold the same units, for networks that [`Trace`] cannot follow; found by it, if not set.
+    /// Whether the merged network is [repaired](crate::merge::repair()), over up to 1024 of the rows that shaped the
+    /// members; false by default. A network with batch-norm is not repaired, because its statistics are re-estimated in
+    /// any case.
     #[must_use]
-    pub fn permutations(mut self, spec: PermutationSpec) -> Self {
-        self.spec = Some(spec);
+    pub fn repair(mut self, repair: bool) -> Self {
+        self.repair = repair;
         self
     }
 
-    /// Brings the units back to the spread they had: [`repair`](crate::merge::network::repair()) over up to 1024 of the rows that the
-    /// members have seen. A network with batch-norm needs none: its statistics are always measured anew.
-    #[must_use]
-    pub fn repaired(mut self) -> Self {
-        self.repair = true;
-        self
-    }
-
-    /// Seed of the alignment's order of steps; 0, if not set.
+    /// The seed of the alignment, which visits groups of units in a random order; 0 by default.
     #[must_use]
     pub fn seed(mut self, seed: impl Into<Seed>) -> Self {
         self.seed = seed.into();
@@ -125,41 +130,41 @@ impl MergeSpec {
 
     /// Whether the networks are aligned first.
     pub(crate) fn aligns(&self) -> bool {
-        self.alignment.is_some()
+        self.alignment != Alignment::None
     }
 
-    /// Whether the model's own forward pass has to say which units there are.
+    /// Whether the forward pass of the model is traced.
     pub(crate) fn traces(&self) -> bool {
-        let by_hand = self.spec.is_some() && self.alignment != Some(Alignment::Activations);
-        self.repair || self.aligns() && !by_hand
+        let given = self.permutations.is_some() && self.alignment != Alignment::Activations;
+        self.repair || self.aligns() && !given
     }
 
-    /// Whether the result lies on the straight line between two networks.
+    /// Whether the merge of two networks lies on the straight path between them.
     pub(crate) fn is_straight(&self) -> bool {
         matches!(self.how, How::Average(_))
     }
 
-    /// The networks in one order of units.
+    /// The networks with their units in one order.
     pub(crate) fn align<L: Learner>(
         &self,
         networks: &[&Weights],
         context: &MergeContext<'_, L>,
     ) -> Result<Vec<Weights>> {
-        let spec = match &self.spec {
-            Some(spec) => spec.clone(),
+        let permutations = match &self.permutations {
+            Some(permutations) => permutations.clone(),
             None => context.trace()?.permutations()?,
         };
         match self.alignment {
-            Some(Alignment::Activations) => {
+            Alignment::Activations => {
                 let (trace, sample) = (context.trace()?, context.sample()?);
-                let of = |weights: &Weights| trace.activations(&spec, weights, &sample);
-                align_all(networks, &spec, &Matching::Activations(&of), self.seed)
+                let activations = |weights: &Weights| trace.activations(&permutations, weights, &sample);
+                align_all(networks, &permutations, &Matching::Activations(&activations), self.seed)
             }
-            _ => align_to_mean(networks, &spec, self.seed),
+            _ => align_to_mean(networks, &permutations, self.seed),
         }
     }
 
-    /// One network out of several, and the share that each has in it.
+    /// The merged network, and the share of each network in it.
     pub(crate) fn merge<L: Learner>(
         &self,
         networks: &[&Weights],
@@ -168,16 +173,16 @@ impl MergeSpec {
         let equal = || vec![1. / networks.len() as f64; networks.len()];
         let (raw, shares) = match &self.how {
             How::Average(weights) => {
-                let shares = weights.of(networks.len())?;
+                let shares = weights.weights(networks.len())?;
                 (average(networks, &shares)?, shares)
             }
             How::Greedy(soup) => {
-                let metric = |weights: &Weights| Ok(-context.loss(&context.measured(weights)?)?);
+                let metric = |weights: &Weights| Ok(-context.loss(&context.re_estimated(weights)?)?);
                 let soup = soup.merge(networks, metric)?;
                 (soup.weights, soup.coefficients.into_values().next().unwrap_or_else(equal))
             }
             How::Learned(soup) => {
-                let (data, rows) = context.judge;
+                let (data, rows) = (context.data, &context.rows);
                 let soup = soup.merge(networks, |weights| context.model.loss_tensor(weights, data, rows))?;
                 (soup.weights, soup.coefficients.into_values().next().unwrap_or_else(equal))
             }
@@ -186,7 +191,7 @@ impl MergeSpec {
         Ok((self.finish(raw, networks, &shares, context)?, shares))
     }
 
-    /// Repairs and measures what has to be.
+    /// Repairs the merged network, or re-estimates its batch-norm statistics, as needed.
     pub(crate) fn finish<L: Learner>(
         &self,
         raw: Weights,
@@ -195,47 +200,59 @@ impl MergeSpec {
         context: &MergeContext<'_, L>,
     ) -> Result<Weights> {
         if !self.repair || has_statistics(&raw) {
-            return context.measured(&raw);
+            return context.re_estimated(&raw);
         }
         Ok(repair(context.trace()?, parents, shares, &raw, context.sample()?)?.weights)
     }
 }
 
-/// What cooking takes besides the networks.
+/// What a merge needs besides the networks.
 pub(crate) struct MergeContext<'k, L: Learner> {
-    /// How the networks run.
+    /// Runs the networks.
     pub(crate) model: Model<'k, L>,
-    /// The data that the members were trained on, and the rows that shaped any of them.
-    pub(crate) data: &'k dyn Dataset,
+    /// The data that the members were trained on.
+    pub(crate) train_data: &'k dyn Dataset,
+    /// The rows of `train_data` that shaped any member, sorted.
     pub(crate) seen: Rows,
-    /// Where losses are measured.
-    pub(crate) judge: (&'k dyn Dataset, &'k [u32]),
-    /// Of recipes that need it.
+    /// The data on which losses are measured.
+    pub(crate) data: &'k dyn Dataset,
+    /// The rows of `data` on which losses are measured.
+    pub(crate) rows: Rows,
+    /// Whether `data` is `train_data`.
+    pub(crate) is_train_data: bool,
+    /// The traced model, for a spec that needs it.
     pub(crate) trace: Option<Trace<'k, L>>,
 }
 
 impl<'k, L: Learner> MergeContext<'k, L> {
     pub(crate) fn loss(&self, weights: &Weights) -> Result<f64> {
-        let (data, rows) = self.judge;
-        self.model.loss(weights, data, rows)
+        self.model.loss(weights, self.data, &self.rows)
     }
 
-    /// With batch-norm's statistics as they are over the rows seen.
-    fn measured(&self, weights: &Weights) -> Result<Weights> {
+    /// The number of rows to measure on that shaped any member.
+    pub(crate) fn seen_rows(&self) -> usize {
+        let seen = |row: &&u32| self.is_train_data && self.seen.binary_search(row).is_ok();
+        self.rows.iter().filter(seen).count()
+    }
+
+    /// The network with its batch-norm statistics re-estimated over the rows that shaped the members.
+    fn re_estimated(&self, weights: &Weights) -> Result<Weights> {
         match has_statistics(weights) {
-            true => re_estimate(&self.model, weights, self.data, &self.seen),
+            true => re_estimate(&self.model, weights, self.train_data, &self.seen),
             false => Ok(weights.clone()),
         }
     }
 
     fn trace(&self) -> Result<&Trace<'k, L>> {
-        self.trace.as_ref().ok_or_else(|| Error::invalid("the spec", "one that traces the model", "another"))
+        self.trace
+            .as_ref()
+            .ok_or_else(|| Error::invalid("the merge spec", "one that traces the model", "another one"))
     }
 
-    /// Some of the rows seen, evenly spaced.
+    /// Evenly spaced rows of those that shaped the members.
     fn sample(&self) -> Result<Inputs> {
         let step = self.seen.len().div_ceil(SAMPLE).max(1);
         let rows: Rows = self.seen.iter().step_by(step).copied().collect();
-        Ok(self.data.batch(&rows, self.model.place())?.inputs)
+        Ok(self.train_data.batch(&rows, self.model.target_device())?.inputs)
     }
 }

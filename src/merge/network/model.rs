@@ -1,4 +1,4 @@
-//! How a network is built and run, its weights apart.
+//! A network's architecture, apart from its weights.
 use crate::{
     data::{passes::passes, Dataset, Inputs, Task},
     metrics::{nll, rmse},
@@ -6,25 +6,25 @@ use crate::{
     plan::Settings,
     store::Record,
     train::Learner,
-    weights::{fresh, strict::builder, InitScheme, Vars, Weights},
+    weights::{self, strict::builder, InitScheme, Vars, Weights},
     Error, Network, Result, Seed,
 };
 use candle_core::{DType, Device, Result as CandleResult, Tensor};
 
-/// An architecture of a learner, ready to run any weights: what alignment, barriers and batch-norm statistics are
-/// measured through.
+/// An architecture of a learner that runs any weights that fit it.
+///
+/// Alignment, loss barriers and batch-norm statistics are computed through a model.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use candle_ensemble::{data::TensorDataset, merge::Model, train::Trainer};
+/// use candle_ensemble::{data::TensorDataset, merge::Model, train::Trainer, weights::Weights};
 /// use candle_nn::linear;
-/// use std::collections::BTreeMap;
 ///
 /// let x = Tensor::new(&[[0f32, 1.], [1., 0.]], &Device::Cpu)?;
 /// let data = TensorDataset::classification(&x, &Tensor::new(&[0u32, 1], &Device::Cpu)?)?;
 /// let trainer = Trainer::new(|vb| linear(2, 2, vb));
 /// let model = Model::new(&trainer)?;
-/// let zero = BTreeMap::from([
+/// let zero = Weights::from([
 ///     ("weight".to_string(), Tensor::zeros((2, 2), candle_core::DType::F32, &Device::Cpu)?),
 ///     ("bias".to_string(), Tensor::zeros(2, candle_core::DType::F32, &Device::Cpu)?),
 /// ]);
@@ -55,14 +55,14 @@ impl<L> Clone for Model<'_, L> {
 }
 
 impl<'a, L: Learner> Model<'a, L> {
-    /// The learner's first architecture, with its own settings, on the CPU.
+    /// The learner's first architecture, with the learner's own settings, on the CPU.
     ///
     /// # Errors
-    /// When the learner has none.
+    /// When the learner has no architecture.
     pub fn new(learner: &'a L) -> Result<Self> {
         let architecture = learner.architectures().into_iter().next();
-        let architecture =
-            architecture.ok_or_else(|| Error::invalid("the learner's architectures", "at least one", 0))?;
+        let architecture = architecture
+            .ok_or_else(|| Error::invalid("the number of the learner's architectures", "at least 1", 0))?;
         Ok(Self {
             learner,
             architecture,
@@ -73,7 +73,7 @@ impl<'a, L: Learner> Model<'a, L> {
         })
     }
 
-    /// The architecture, settings and features of a member.
+    /// The architecture, settings and features of a member, on the CPU.
     #[must_use]
     pub fn of(learner: &'a L, record: &Record) -> Self {
         Self {
@@ -93,36 +93,37 @@ impl<'a, L: Learner> Model<'a, L> {
         self
     }
 
-    /// What differs from the learner's own settings.
+    /// The settings that differ from the learner's own.
     #[must_use]
     pub fn settings(mut self, settings: &Settings) -> Self {
         self.settings = settings.clone();
         self
     }
 
-    /// Where to compute.
+    /// The device that the model computes on; the CPU by default.
     #[must_use]
     pub fn device(mut self, device: &Device) -> Self {
         self.device = device.clone();
         self
     }
 
-    /// Rows a pass, at least 2; 256, if not set. A last row that would stand alone joins the pass before it.
+    /// The number of rows of a forward pass, at least 2; 256 by default. If one row were left for the last pass, it joins
+    /// the pass before.
     #[must_use]
     pub fn batch_rows(mut self, rows: usize) -> Self {
         self.batch_rows = rows.max(2);
         self
     }
 
-    /// The loss in evaluation mode over `rows`: mean negative log-likelihood in nats for classes, mean squared error
-    /// for values; the data's weights count.
+    /// The mean loss over `rows` in evaluation mode: the negative log-likelihood in nats for classes, the squared error for
+    /// values. Rows count by the weights of the data set.
     ///
     /// # Errors
-    /// When the weights are not this network's (the differences are listed), there are no rows or they are out of
-    /// range, or the network puts out NaN.
+    /// [`Error::Incompatible`] when the weights do not fit the network (the differences are listed). When there are no rows,
+    /// a row is out of range, or an output is NaN.
     pub fn loss(&self, weights: &Weights, data: &dyn Dataset, rows: &[u32]) -> Result<f64> {
         if rows.is_empty() {
-            return Err(Error::invalid("the rows", "at least one", 0));
+            return Err(Error::invalid("the number of rows", "at least 1", 0));
         }
         let live = self.live(weights)?;
         let (mut predicted, mut targets, mut counts) = (vec![], vec![], vec![]);
@@ -145,8 +146,8 @@ impl<'a, L: Learner> Model<'a, L> {
         }
     }
 
-    /// The same as a scalar tensor that goes back to the tensors of `weights`, for a
-    /// [`LearnedSoup`](crate::merge::LearnedSoup). All rows are in one graph.
+    /// As [`loss`](Self::loss), as a scalar tensor whose gradient reaches the tensors of `weights`: the loss of a
+    /// [`LearnedSoup`](crate::merge::LearnedSoup). One graph holds all rows.
     ///
     /// ```
     /// # use candle_core::{Device, Tensor};
@@ -193,35 +194,36 @@ impl<'a, L: Learner> Model<'a, L> {
         }
     }
 
-    /// What the network puts out in evaluation mode, `(B, …)`, in one pass.
+    /// The network's output in evaluation mode, `(B, …)` for `B` rows, in one pass.
     ///
     /// # Errors
-    /// When the weights are not this network's, or the inputs don't go with it.
+    /// [`Error::Incompatible`] when the weights do not fit the network. When the inputs do not fit it.
     pub fn output(&self, weights: &Weights, inputs: impl Into<Inputs>) -> Result<Tensor> {
         let inputs = inputs.into().to_device(&self.device)?;
         Ok(self.live(weights)?.run(&inputs, false)?.detach())
     }
 
-    /// The rows in passes.
+    /// The rows, divided into passes.
     pub(crate) fn passes<'r>(&self, rows: &'r [u32]) -> Result<Vec<&'r [u32]>> {
         passes(rows, self.batch_rows)
     }
 
-    /// Where it computes.
-    pub(crate) fn place(&self) -> &Device {
+    /// The device that the model computes on.
+    pub(crate) fn target_device(&self) -> &Device {
         &self.device
     }
 
     /// A network whose variables hold `weights`.
     pub(crate) fn live(&self, weights: &Weights) -> Result<Live<L::Network>> {
-        let live = self.blank()?;
+        let live = self.fresh()?;
         live.vars.load(weights)?;
         Ok(live)
     }
 
-    /// A network fresh from its constructor.
-    pub(crate) fn blank(&self) -> Result<Live<L::Network>> {
-        let (vars, vb) = fresh(Seed::from(0), InitScheme::AsDeclared, self.learner.dtype(), &self.device);
+    /// A network with the weights that its constructor gives it.
+    pub(crate) fn fresh(&self) -> Result<Live<L::Network>> {
+        let (vars, vb) =
+            weights::fresh(Seed::from(0), InitScheme::AsDeclared, self.learner.dtype(), &self.device);
         let network = self.learner.build(&self.architecture, &self.settings, vb)?;
         Ok(Live { vars, network, features: self.features.clone() })
     }
@@ -253,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn the_loss_is_the_same_in_any_passes_and_counts_the_datas_weights() {
+    fn the_loss_does_not_depend_on_passes_and_counts_row_weights() {
         // y = x₀ − x₁ against 0: errors 1, −2, 3, squared 1, 4, 9.
         let x = Tensor::new(&[[1f32, 0.], [0., 2.], [4., 1.]], &Device::Cpu).unwrap();
         let data =
@@ -278,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_loss_that_goes_back_is_the_loss() {
+    fn the_differentiable_loss_equals_the_loss() {
         let x = Tensor::new(&[[1f32, 0.], [0., 2.], [4., 1.]], &Device::Cpu).unwrap();
         let y = Tensor::new(&[0u32, 1, 1], &Device::Cpu).unwrap();
         let data = TensorDataset::classification(&x, &y).unwrap().with_weights(vec![1., 3., 0.5]).unwrap();
@@ -307,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn a_member_sees_its_own_features() {
+    fn a_member_reads_its_own_features() {
         let trainer = Trainer::new(|vb| linear(2, 1, vb));
         let record = Record {
             refit: false,

@@ -1,27 +1,50 @@
-//! Members at the troughs of a triangular learning rate, after a share of pretraining.
-use super::CollectMembers;
-use crate::{plan::Position, Error, Result};
+//! Members at the minima of a triangular learning rate, after ordinary training.
+use crate::{
+    plan::{collect::CollectMembers, Position},
+    registry::{Argument, Entry},
+    Error, Result,
+};
 use serde::{Deserialize, Serialize};
 
-/// Fast geometric ensembling: after a share of ordinary training the learning rate goes down and up in triangles,
-/// `α₁ → α₂ → α₁` every `c` epochs, and the network at each trough is a member.
+/// Collects the network at each minimum of a triangular learning rate, after a share of ordinary training
+/// (fast geometric ensembling).
 ///
-/// `α = (1 − 2t)·α₁ + 2t·α₂` for `t ≤ ½`, `(2 − 2t)·α₂ + (2t − 1)·α₁` after, with
-/// `t = ((epoch mod c) + i/n)/c` at batch `i` of `n`, epochs counted from the end of pretraining. A member is taken
-/// when `epoch mod c + 1 = c/2`. While it pretrains, a run follows the trainer's own schedule.
+/// ```text
+/// α = (1 − 2t) α₁ + 2t α₂           for t ≤ ½
+/// α = (2 − 2t) α₂ + (2t − 1) α₁     for t > ½,    t = ((epoch mod c) + i / n) / c  at batch i of n
+/// ```
 ///
-/// Choose it when members of one run have to be near each other (along paths of low loss), as for averaging their
-/// weights. Cost: the epochs of one network. On its own it is a builder of one run; within any other strategy it says
-/// when that strategy's runs yield members.
+/// After pretraining, the learning rate falls from `α₁` to `α₂` and rises again in cycles of `c` epochs.
+/// Epochs are counted from the end of pretraining, and a member is collected after half a cycle, when `epoch
+/// mod c + 1 = c / 2`.
 ///
-/// Source: Garipov et al. 2018, arXiv:1802.10026.
+/// On its own it is a strategy with one run. In the setter `collect` of another strategy it applies to each
+/// run of that strategy.
+///
+/// Use it when there is time for one training only, and short cycles have to give many members. They stay
+/// close to each other, along paths of low loss, so their weights can often be averaged; for members that
+/// differ more use [`Snapshot`](crate::plan::Snapshot).
+///
+/// Cost: the epochs of one network; prediction costs one forward pass per member.
+///
+/// # Schedules
+/// The rule sets the learning rate after pretraining. During pretraining the trainer's schedule applies, if
+/// it has one ([`Trainer::schedule`](crate::train::Trainer::schedule)). The schedule still counts all epochs
+/// of the run: a cosine, for example, has not reached its end when pretraining ends.
+///
+/// # Errors
+/// A session returns [`Error::Invalid`] before it trains, if a parameter is out of range or fewer epochs than
+/// half a cycle follow pretraining.
+///
+/// # Source
+/// Garipov et al. 2018, arXiv:1802.10026.
 ///
 /// ```
 /// use candle_ensemble::{plan::FastGeometric, strategy::Bagging};
 ///
-/// let fge = FastGeometric::new(4, 5e-2, 5e-4);                  // cycles of 4 epochs between two rates
-/// let longer = fge.pretraining(0.8);
-/// let in_each_bootstrap_run = Bagging::new(5).collect(fge);
+/// let cycles = FastGeometric::new(4, 5e-2, 5e-4); // cycles of 4 epochs between two learning rates
+/// let longer = cycles.pretraining(0.8);
+/// let in_each_bootstrap_run = Bagging::new(5).collect(cycles);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FastGeometric {
@@ -32,27 +55,44 @@ pub struct FastGeometric {
 }
 
 impl FastGeometric {
-    /// Cycles of so many epochs (an even number) between the rates `α₁` and `α₂`, after three quarters of the
-    /// epochs.
+    /// Cycles of `cycle` epochs, an even number, between the learning rates `high` (`α₁`) and `low` (`α₂`).
+    /// Three quarters of the epochs are pretraining.
     #[must_use]
     pub fn new(cycle: usize, high: f64, low: f64) -> Self {
         Self { cycle, high, low, pretraining: 0.75 }
     }
 
-    /// The share of the epochs, in [0, 1), that pretrain; rounded to whole epochs.
+    /// Sets the share of the epochs, in [0, 1), that are pretraining. It is rounded to whole epochs. The
+    /// default is 0.75.
     #[must_use]
     pub fn pretraining(mut self, share: f64) -> Self {
         self.pretraining = share;
         self
     }
 
+    /// The number of epochs of pretraining.
     fn pretrained(self, epochs: usize) -> usize {
         (self.pretraining * epochs as f64).round() as usize
     }
 }
 
 impl CollectMembers for FastGeometric {
-    const NAME: &'static str = "fast-geometric";
+    const ENTRY: Entry<Self> = Entry::new(
+        "fast-geometric",
+        "FastGeometric",
+        "Networks of one run, at the trough of each triangular cycle",
+        |arguments| {
+            let (high, low) = (arguments.get("high")?, arguments.get("low")?);
+            Ok(Self::new(arguments.get("cycle")?, high, low).pretraining(arguments.get("pretraining")?))
+        },
+    )
+    .with_arguments(&[
+        Argument::new("cycle", "4", "Epochs of a cycle, an even number"),
+        Argument::new("high", "0.05", "Highest learning rate of a cycle"),
+        Argument::new("low", "0.0005", "Lowest learning rate of a cycle"),
+        Argument::new("pretraining", "0.75", "Share of the epochs that come before the first cycle"),
+    ])
+    .with_source("Garipov et al. 2018, arXiv:1802.10026");
 
     fn due(&self, epoch: usize, epochs: usize) -> Option<usize> {
         let epoch = epoch.checked_sub(self.pretrained(epochs))?;
@@ -75,19 +115,23 @@ impl CollectMembers for FastGeometric {
         }
         if !(self.low > 0. && self.high >= self.low && self.high.is_finite()) {
             let got = format!("{} and {}", self.high, self.low);
-            return Err(Error::invalid("the cycle's rates", "above 0, the higher first", got));
+            return Err(Error::invalid(
+                "the learning rates of the cycle",
+                "above 0 and finite, with the higher rate first",
+                got,
+            ));
         }
         if !(0. ..1.).contains(&self.pretraining) {
             return Err(Error::invalid(
                 "the share of pretraining",
-                "at least 0 and below 1",
+                "from 0 to less than 1",
                 self.pretraining,
             ));
         }
-        let left = epochs - self.pretrained(epochs);
-        if left < self.cycle / 2 {
+        let remaining = epochs - self.pretrained(epochs);
+        if remaining < self.cycle / 2 {
             let must = format!("at least {}, half a cycle", self.cycle / 2);
-            return Err(Error::invalid("the epochs after pretraining", must, left));
+            return Err(Error::invalid("the epochs after pretraining", must, remaining));
         }
         Ok(())
     }
@@ -96,29 +140,30 @@ impl CollectMembers for FastGeometric {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::Collect;
 
     #[test]
-    fn goes_down_and_up_after_pretraining() {
+    fn the_rate_falls_and_rises_after_pretraining() {
         let t = FastGeometric::new(4, 0.05, 0.01).pretraining(0.5);
         let at = |epoch, batch| Position { epoch, batch, epochs: 16, batches_per_epoch: 2 };
         assert_eq!(t.rate(1., at(7, 1)), None);
-        // Eight steps down from α₁, two an epoch, to α₂ after four of them, and back.
+        // Two steps per epoch: from α₁ down to α₂ in four steps, and back in four.
         let expected = [0.05, 0.04, 0.03, 0.02, 0.01, 0.02, 0.03, 0.04, 0.05, 0.04];
-        for (i, rate) in (0u32..).zip(expected) {
+        for (i, rate) in expected.into_iter().enumerate() {
             let got = t.rate(1., at(8 + i / 2, i % 2)).unwrap();
             assert!((got - rate).abs() < 1e-12, "{i}: {got}");
         }
     }
 
-    /// The paper's formula as it stands there, for cycles and batches that divide nothing.
+    /// The formula of the paper, for cycles and batches that do not divide the epochs.
     #[test]
-    fn is_the_papers_formula_at_every_step() {
+    fn the_rate_is_the_papers_formula_at_every_step() {
         let (high, low) = (0.05, 0.0005);
         for (c, n, epochs, share) in [(2, 1, 9, 0.), (6, 7, 40, 0.75), (10, 3, 53, 0.31), (4, 13, 17, 0.5)] {
             let fge = FastGeometric::new(c, high, low).pretraining(share);
             let start = (share * epochs as f64).round() as usize;
             for (epoch, batch) in (start..epochs).flat_map(|e| (0..n).map(move |i| (e, i))) {
-                let t = (f64::from((epoch - start) % c) + f64::from(batch) / f64::from(n)) / f64::from(c);
+                let t = (((epoch - start) % c) as f64 + batch as f64 / n as f64) / c as f64;
                 let down = |t: f64| high + (low - high) * t;
                 let paper = if t <= 0.5 { down(2. * t) } else { down(2. - 2. * t) };
                 let got = fge.rate(1., Position { epoch, batch, epochs, batches_per_epoch: n }).unwrap();
@@ -130,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn takes_members_at_the_troughs() {
+    fn members_are_collected_at_the_minima() {
         let t = FastGeometric::new(4, 0.05, 0.01).pretraining(0.5);
         let due: Vec<_> = (0..16).filter_map(|e| t.due(e, 16).map(|i| (e, i))).collect();
         assert_eq!(due, [(9, 0), (13, 1)]);

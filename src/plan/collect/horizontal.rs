@@ -1,31 +1,47 @@
-//! Members from the epochs of one run.
-use super::CollectMembers;
-use crate::{Error, Result};
+//! Members from consecutive epochs of one run.
+use crate::{
+    plan::collect::CollectMembers,
+    registry::{Argument, Entry},
+    Error, Result,
+};
 use serde::{Deserialize, Serialize};
 
-/// Which epochs.
+/// The epochs of the window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Epochs {
-    /// The last so many.
+    /// The last `n` epochs.
     Last(usize),
-    /// From the first up to but not including the second, from 0.
+    /// From the first number up to but not including the second.
     Range(usize, usize),
 }
 
-/// Horizontal voting: the members are one run's networks at the ends of a contiguous block of epochs, or of every
-/// n-th epoch in it.
+/// Collects the networks at the ends of consecutive epochs, or of every n-th of them (horizontal voting).
 ///
-/// Choose it when the validation metric is noisy from epoch to epoch late in training, and one training is all you
-/// can afford. Cost: the epochs of one network. On its own it is a builder of one run; within any other strategy it
-/// says when that strategy's runs yield members.
+/// ```text
+/// members = networks at the ends of the epochs  from, from + n, from + 2n, …  < to
+/// ```
 ///
-/// Source: Xie et al. 2013, arXiv:1306.2759.
+/// On its own it is a strategy with one run. In the setter `collect` of another strategy it applies to each
+/// run of that strategy.
+///
+/// Use it when validation metrics vary from epoch to epoch late in training and there is time for one
+/// training only. The members are similar, so the gain is smaller than that of independent runs. Their
+/// weights are close together, so they can often be averaged into one network ([`merge`](crate::merge)).
+///
+/// Cost: the epochs of one network; prediction costs one forward pass per member.
+///
+/// # Errors
+/// A session returns [`Error::Invalid`] before it trains, if the window does not lie within the epochs of a
+/// run.
+///
+/// # Source
+/// Xie, Xu and Chuang 2013, arXiv:1306.2759.
 ///
 /// ```
 /// use candle_ensemble::{plan::Horizontal, strategy::Bagging};
 ///
 /// let last_fifty = Horizontal::last(50);
-/// let window = Horizontal::window(100..200).every(10);          // epochs 100, 110 … 190, from 0
+/// let window = Horizontal::window(100..200).every(10); // epochs 100, 110 … 190, from 0
 /// let in_each_bootstrap_run = Bagging::new(5).collect(Horizontal::last(10));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,25 +51,26 @@ pub struct Horizontal {
 }
 
 impl Horizontal {
-    /// The last so many epochs.
+    /// The last `epochs` epochs.
     #[must_use]
     pub fn last(epochs: usize) -> Self {
         Self { epochs: Epochs::Last(epochs), every: 1 }
     }
 
-    /// These epochs, from 0.
+    /// A range of epochs, counted from 0.
     #[must_use]
     pub fn window(epochs: std::ops::Range<usize>) -> Self {
         Self { epochs: Epochs::Range(epochs.start, epochs.end), every: 1 }
     }
 
-    /// Every n-th epoch of the block, its first included.
+    /// Sets the interval: every n-th epoch, beginning with the first of the window. The default is 1.
     #[must_use]
     pub fn every(mut self, n: usize) -> Self {
         self.every = n;
         self
     }
 
+    /// The first epoch of the window, and the first after it.
     fn bounds(self, epochs: usize) -> (usize, usize) {
         match self.epochs {
             Epochs::Last(n) => (epochs.saturating_sub(n), epochs),
@@ -63,7 +80,17 @@ impl Horizontal {
 }
 
 impl CollectMembers for Horizontal {
-    const NAME: &'static str = "horizontal";
+    const ENTRY: Entry<Self> = Entry::new(
+        "horizontal",
+        "Horizontal",
+        "Networks of one run, after each of its last epochs",
+        |arguments| Ok(Self::last(arguments.get("epochs")?).every(arguments.get("every")?)),
+    )
+    .with_arguments(&[
+        Argument::new("epochs", "5", "How many of the last epochs"),
+        Argument::new("every", "1", "Collects after every n-th of these epochs, the first included"),
+    ])
+    .with_source("Xie et al. 2013, arXiv:1306.2759");
 
     fn due(&self, epoch: usize, epochs: usize) -> Option<usize> {
         let ((from, to), every) = (self.bounds(epochs), self.every.max(1));
@@ -91,22 +118,23 @@ impl CollectMembers for Horizontal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::Collect;
 
-    fn taken(t: Horizontal, epochs: usize) -> Vec<(usize, usize)> {
+    fn collected(t: Horizontal, epochs: usize) -> Vec<(usize, usize)> {
         (0..epochs).filter_map(|e| t.due(e, epochs).map(|i| (e, i))).collect()
     }
 
     #[test]
-    fn takes_the_window_and_nothing_else() {
-        assert_eq!(taken(Horizontal::last(2), 5), [(3, 0), (4, 1)]);
-        assert_eq!(taken(Horizontal::window(1..3), 5), [(1, 0), (2, 1)]);
-        assert_eq!(taken(Horizontal::window(0..5).every(2), 5), [(0, 0), (2, 1), (4, 2)]);
-        assert_eq!(taken(Horizontal::last(4).every(3), 6), [(2, 0), (5, 1)]);
+    fn members_are_the_epochs_of_the_window() {
+        assert_eq!(collected(Horizontal::last(2), 5), [(3, 0), (4, 1)]);
+        assert_eq!(collected(Horizontal::window(1..3), 5), [(1, 0), (2, 1)]);
+        assert_eq!(collected(Horizontal::window(0..5).every(2), 5), [(0, 0), (2, 1), (4, 2)]);
+        assert_eq!(collected(Horizontal::last(4).every(3), 6), [(2, 0), (5, 1)]);
         assert_eq!(Collect::from(Horizontal::last(50)).members(1000), 50);
     }
 
     #[test]
-    fn windows_that_do_not_fit_are_refused() {
+    fn windows_beyond_the_run_are_errors() {
         for t in
             [Horizontal::last(0), Horizontal::last(6), Horizontal::window(3..3), Horizontal::window(4..6)]
         {

@@ -1,10 +1,10 @@
-//! One member, when the run is over.
-use super::CollectMembers;
-use crate::Result;
+//! One member, when the run ends.
+use crate::{plan::collect::CollectMembers, registry::Entry, Result};
 use serde::{Deserialize, Serialize};
 
-/// Collects one member, the network as it is when the run is over. This is what a strategy does if nothing else is
-/// set.
+/// Collects one member: the network when the run ends. This is the default of every strategy.
+///
+/// With early stopping or weight averaging, the member is the network that these select.
 ///
 /// ```
 /// use candle_ensemble::plan::{Collect, Last};
@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 pub struct Last;
 
 impl CollectMembers for Last {
-    const NAME: &'static str = "last";
+    const ENTRY: Entry<Self> = Entry::new("last", "Last", "The network when the run is over", |_| Ok(Self));
 
     fn due(&self, _epoch: usize, _epochs: usize) -> Option<usize> {
         None

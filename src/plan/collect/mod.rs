@@ -1,7 +1,9 @@
-//! When a run's network becomes a member, and the learning rate that goes with it; one rule a file.
+//! When the network of a run is collected as a member, and the learning rate that belongs to it.
 //!
-//! To add a rule, write a file with a type that implements [`CollectMembers`], and add one line to the list
-//! below.
+//! A run can give one member at its end ([`Last`]) or several members at the ends of epochs. Some of these
+//! rules, such as [`Snapshot`], also prescribe the learning rate, because it has to be low when a member is
+//! collected. There is one rule per file. To add a rule, write a file with a type that implements
+//! [`CollectMembers`], and add one line to the list below.
 mod fast_geometric;
 mod horizontal;
 mod last;
@@ -9,39 +11,44 @@ mod snapshot;
 
 pub use fast_geometric::FastGeometric;
 pub use horizontal::Horizontal;
-pub(crate) use last::Last;
+pub use last::Last;
 pub use snapshot::Snapshot;
 
-use crate::{plan::Position, Error, Result};
+use crate::{
+    plan::Position,
+    registry::{Entry, Registry},
+    Error, Result,
+};
 use serde::{Deserialize, Serialize};
-use std::f64::consts::PI;
+use std::{f64::consts::PI, sync::LazyLock};
 
-/// A rule that says at the ends of which epochs a run's network becomes a member.
+/// A rule for when the network of a run is collected as a member.
 pub(crate) trait CollectMembers: Into<Collect> + Copy {
-    /// What tables and command lines call the rule.
-    const NAME: &'static str;
+    /// The rule's name, its arguments, and how it is made from them.
+    const ENTRY: Entry<Self>;
 
-    /// The number, from 0, of the member that is collected at the end of epoch `epoch` of `epochs`. `None` where
-    /// none is.
+    /// The number, from 0, of the member that is collected at the end of epoch `epoch` of `epochs`, or
+    /// `None`.
     fn due(&self, epoch: usize, epochs: usize) -> Option<usize>;
 
-    /// The learning rate at a position, where the rule prescribes one. `base` is the optimizer's.
+    /// The learning rate at a position, if the rule prescribes it. `base` is the learning rate of the
+    /// optimizer.
     fn rate(&self, _base: f64, _at: Position) -> Option<f64> {
         None
     }
 
-    /// Whether the rule prescribes the learning rate of all steps, so that a schedule would have no effect.
+    /// Whether the rule prescribes the learning rate of every step, so that a schedule would have no effect.
     fn replaces_schedule(&self) -> bool {
         false
     }
 
-    /// Whether the member is collected when the run is over, whenever that is, and not at the end of an epoch that is
-    /// known beforehand.
+    /// Whether the one member is collected when the run ends, which may be earlier than planned, rather than
+    /// at the end of an epoch that is known in advance.
     fn at_end(&self) -> bool {
         false
     }
 
-    /// Checks the parameters against the length of a run.
+    /// Checks the parameters for runs of `epochs` epochs.
     ///
     /// # Errors
     /// When a parameter is out of range.
@@ -50,7 +57,19 @@ pub(crate) trait CollectMembers: Into<Collect> + Copy {
 
 macro_rules! collect {
     ($($rule:ident),+ $(,)?) => {
-        /// When a run's network becomes a member: any of the rules, as data.
+        /// When the network of a run is collected as a member, as data: one of the rules with its parameters.
+        ///
+        /// Strategies take it in their setter `collect`, for example
+        /// [`Bagging::collect`](crate::strategy::Bagging::collect). On its own, each rule but [`Last`] is
+        /// also a strategy with one run.
+        ///
+        /// ```
+        /// use candle_ensemble::plan::{Collect, Horizontal};
+        ///
+        /// let collect = Collect::from(Horizontal::last(2));
+        /// assert_eq!(collect.members(10), 2);
+        /// assert_eq!((collect.due(7, 10), collect.due(8, 10), collect.due(9, 10)), (None, Some(0), Some(1)));
+        /// ```
         #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
         #[non_exhaustive]
         pub enum Collect {
@@ -68,7 +87,27 @@ macro_rules! collect {
             }
         )+
 
-        /// Calls a method of the rule, whichever it is.
+        impl Collect {
+            /// The name of the rule in tables and command lines.
+            #[must_use]
+            pub fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$rule(_) => <$rule as CollectMembers>::ENTRY.name(),)+
+                }
+            }
+
+            /// The rules by name, each made into a `T`.
+            pub(crate) fn entries<T: From<Collect>>() -> Vec<Entry<T>> {
+                vec![$(
+                    <$rule as CollectMembers>::ENTRY.with_make(|arguments| {
+                        let rule: $rule = <$rule as CollectMembers>::ENTRY.make(arguments)?;
+                        Ok(T::from(rule.into()))
+                    }),
+                )+]
+            }
+        }
+
+        /// Evaluates an expression with the rule, whichever it is.
         macro_rules! each {
             ($collect:expr, $of:ident => $call:expr) => {
                 match $collect {
@@ -82,14 +121,29 @@ macro_rules! collect {
 collect! { Last, Horizontal, Snapshot, FastGeometric }
 
 impl Default for Collect {
-    /// One member, when the run ends.
+    /// [`Last`]: one member, when the run ends.
     fn default() -> Self {
         Last.into()
     }
 }
 
 impl Collect {
-    /// How many members a run of `epochs` epochs gives.
+    /// The rules for collecting members, by name.
+    ///
+    /// ```
+    /// use candle_ensemble::plan::{Collect, Snapshot};
+    ///
+    /// assert_eq!(Collect::registry().parse("snapshot:5:keep=2")?, Snapshot::new(5).keep(2).into());
+    /// # Ok::<(), candle_ensemble::Error>(())
+    /// ```
+    #[must_use]
+    pub fn registry() -> &'static Registry<Self> {
+        static REGISTRY: LazyLock<Registry<Collect>> =
+            LazyLock::new(|| Registry::new("rule for collecting members", Collect::entries()));
+        &REGISTRY
+    }
+
+    /// The number of members that a run of `epochs` epochs gives.
     #[must_use]
     pub fn members(&self, epochs: usize) -> usize {
         match self.at_end() {
@@ -98,35 +152,37 @@ impl Collect {
         }
     }
 
-    /// The number, from 0, of the member that is collected at the end of epoch `epoch` of `epochs`. `None` where none
-    /// is. With [`Last`], none ever is: its member is collected when the run is over.
+    /// The number, from 0, of the member that is collected at the end of epoch `epoch` of `epochs`, or `None`
+    /// if none is. With [`Last`] it is always `None`, because the member is collected when the run ends.
     #[must_use]
     pub fn due(&self, epoch: usize, epochs: usize) -> Option<usize> {
         each!(self, rule => rule.due(epoch, epochs))
     }
 
-    /// The learning rate at a position, where the rule prescribes one; `base` is the optimizer's.
+    /// The learning rate at a position, if the rule prescribes it. `base` is the learning rate of the
+    /// optimizer.
     #[must_use]
     pub fn rate(&self, base: f64, at: Position) -> Option<f64> {
         each!(self, rule => rule.rate(base, at))
     }
 
-    /// Whether the rule prescribes the learning rate of all steps, so that a schedule would have no effect.
+    /// Whether the rule prescribes the learning rate of every step. A trainer with a schedule then returns an
+    /// error.
     #[must_use]
     pub fn replaces_schedule(&self) -> bool {
         each!(self, rule => rule.replaces_schedule())
     }
 
-    /// Whether the one member is collected when the run is over.
+    /// Whether the one member is collected when the run ends.
     #[must_use]
     pub fn at_end(&self) -> bool {
         each!(self, rule => rule.at_end())
     }
 
-    /// Checks the parameters against the length of a run; 0 epochs where the learner does not tell.
+    /// Checks the parameters for runs of `epochs` epochs; 0 means that the learner does not know the number.
     ///
     /// # Errors
-    /// When a parameter is out of range, or the run's length is needed and not known.
+    /// When a parameter is out of range, or when the number of epochs is needed and not known.
     pub fn check(&self, epochs: usize) -> Result<()> {
         if epochs == 0 && !self.at_end() {
             let must = "known where members are collected within a run (CustomLoop::epochs)";
@@ -137,6 +193,6 @@ impl Collect {
 }
 
 /// Half a cosine wave from 1 to 0: `(cos(π·t/T) + 1)/2`.
-pub(crate) fn cosine(t: f64, of: f64) -> f64 {
-    ((PI * t / of).cos() + 1.) / 2.
+pub(crate) fn cosine(t: f64, total: f64) -> f64 {
+    ((PI * t / total).cos() + 1.) / 2.
 }

@@ -1,27 +1,50 @@
-//! Members at the troughs of a cyclic cosine learning rate.
-use super::CollectMembers;
+//! Members at the minima of a cyclic cosine learning rate.
 use crate::{
-    plan::{collect::cosine, Position, Unit},
+    plan::{
+        collect::{cosine, CollectMembers},
+        Position, Unit,
+    },
+    registry::{Argument, Entry},
     Error, Result,
 };
 use serde::{Deserialize, Serialize};
 
-/// Snapshot ensembles: one run, whose learning rate falls from the optimizer's to 0 along a cosine and starts again,
-/// `M` times; at the end of each cycle the network is a member.
+/// Collects the network at the end of each cycle of a cyclic cosine learning rate (snapshot ensembles).
 ///
-/// The rate is `α(t) = α₀/2·(cos(π·t/L) + 1)`, with `t` the steps since the cycle began and `L` its length, stepped
-/// per iteration (the paper) or per epoch. A cycle is `⌊T/M⌋` of the run's `T` epochs; what remains goes to the
-/// last, whose cosine is as much longer. (Where `M` divides `T`, that is the paper's
-/// `α₀/2·(cos(π·((t−1) mod ⌈T/M⌉)/⌈T/M⌉) + 1)`, `t` from 1. The paper's cycles may end within an epoch and its last
-/// may be cut short; here every cycle ends at its trough. For the formula to the letter, whatever `M` and `T`, give the
-/// trainer [`Schedule::WarmRestarts`](crate::plan::Schedule::WarmRestarts) and take the members you want with
-/// [`Horizontal`](crate::plan::Horizontal).)
+/// ```text
+/// α(t) = α₀ / 2 · (cos(π · t / L) + 1)      t steps since the cycle began, of L
+/// ```
 ///
-/// Choose it when one training is all you can afford. Early snapshots are weak: [`Snapshot::keep`] the last few.
-/// Cost: the epochs of one network. On its own it is a builder of one run; within any other strategy it says when
-/// that strategy's runs yield members.
+/// In each of `M` cycles the learning rate falls from that of the optimizer, `α₀`, to 0. It changes at every
+/// step (as in the paper) or at every epoch. A cycle has `⌊T/M⌋` of the run's `T` epochs; the last cycle also
+/// has the remaining epochs.
 ///
-/// Source: Huang et al. 2017, arXiv:1704.00109; Loshchilov and Hutter 2017, arXiv:1608.03983.
+/// On its own it is a strategy with one run. In the setter `collect` of another strategy it applies to each
+/// run of that strategy.
+///
+/// Use it when there is time for one training only. Each restart leads to a different minimum, so the members
+/// differ more than those of [`Horizontal`](crate::plan::Horizontal), and less than independent networks. The
+/// members of the first cycles are weak: [`Snapshot::keep`] the last few. Do not use it with few epochs per
+/// cycle.
+///
+/// Cost: the epochs of one network; prediction costs one forward pass per member.
+///
+/// # Schedules
+/// The rule sets the learning rate of every step. A trainer with a schedule of its own
+/// ([`Trainer::schedule`](crate::train::Trainer::schedule)) is therefore an error.
+///
+/// If `M` divides `T`, the rate is that of the paper, `α₀/2·(cos(π·((t−1) mod ⌈T/M⌉)/⌈T/M⌉) + 1)` with `t`
+/// from 1. Otherwise a cycle of the paper may end within an epoch, and its last cycle may be cut short,
+/// whereas here every cycle ends at its minimum. For the paper's formula with any `M` and `T`, set
+/// [`Schedule::WarmRestarts`](crate::plan::Schedule::WarmRestarts) and collect members with
+/// [`Horizontal`](crate::plan::Horizontal).
+///
+/// # Errors
+/// A session returns [`Error::Invalid`] before it trains, if there are more cycles than epochs, if more
+/// members are kept than there are cycles, or if the trainer has a schedule.
+///
+/// # Sources
+/// Huang et al. 2017, arXiv:1704.00109; Loshchilov and Hutter 2017, arXiv:1608.03983.
 ///
 /// ```
 /// use candle_ensemble::{plan::{Snapshot, Unit}, strategy::Bagging};
@@ -37,27 +60,28 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// So many cycles, each of which yields a member; stepped per iteration.
+    /// A number of cycles. Each gives a member, and the learning rate changes at every step.
     #[must_use]
     pub fn new(cycles: usize) -> Self {
         Self { cycles, keep: cycles, unit: Unit::Iteration }
     }
 
-    /// Takes the last so many cycles' members only.
+    /// Sets how many members are kept: those of the last cycles. The default is to keep the members of all
+    /// cycles.
     #[must_use]
     pub fn keep(mut self, last: usize) -> Self {
         self.keep = last;
         self
     }
 
-    /// Steps the rate per iteration or per epoch.
+    /// Sets whether the learning rate changes at every step (the default) or at every epoch.
     #[must_use]
     pub fn per(mut self, unit: Unit) -> Self {
         self.unit = unit;
         self
     }
 
-    /// The cycle that an epoch is in, its first epoch, and its length in epochs.
+    /// The number of the cycle of an epoch, the first epoch of that cycle, and its length in epochs.
     fn cycle(self, epoch: usize, epochs: usize) -> (usize, usize, usize) {
         let (cycles, length) = (self.cycles.max(1), (epochs / self.cycles.max(1)).max(1));
         let cycle = (epoch / length).min(cycles - 1);
@@ -68,7 +92,28 @@ impl Snapshot {
 }
 
 impl CollectMembers for Snapshot {
-    const NAME: &'static str = "snapshot";
+    const ENTRY: Entry<Self> = Entry::new(
+        "snapshot",
+        "Snapshot",
+        "Networks of one run, at the end of each cosine cycle",
+        |arguments| {
+            let units = [("iteration", Unit::Iteration), ("epoch", Unit::Epoch)];
+            let mut snapshot = Self::new(arguments.get("cycles")?);
+            if let Some(last) = arguments.optional("keep")? {
+                snapshot = snapshot.keep(last);
+            }
+            if let Some(unit) = arguments.choice("per", &units)? {
+                snapshot = snapshot.per(unit);
+            }
+            Ok(snapshot)
+        },
+    )
+    .with_arguments(&[
+        Argument::new("cycles", "5", "Cycles of the learning rate"),
+        Argument::optional("keep", "Keeps the members of the last so many cycles only"),
+        Argument::new("per", "iteration", "What steps the learning rate: iteration or epoch"),
+    ])
+    .with_source("Huang et al. 2017, arXiv:1704.00109");
 
     fn due(&self, epoch: usize, epochs: usize) -> Option<usize> {
         let (cycle, first, length) = self.cycle(epoch, epochs);
@@ -94,10 +139,18 @@ impl CollectMembers for Snapshot {
 
     fn check(&self, epochs: usize) -> Result<()> {
         if self.cycles == 0 || self.cycles > epochs {
-            return Err(Error::invalid("cycles", format!("1 to {epochs}, the epochs of a run"), self.cycles));
+            return Err(Error::invalid(
+                "cycles",
+                format!("from 1 to {epochs}, the epochs of a run"),
+                self.cycles,
+            ));
         }
         if self.keep == 0 || self.keep > self.cycles {
-            return Err(Error::invalid("keep", format!("1 to {}, the cycles", self.cycles), self.keep));
+            return Err(Error::invalid(
+                "keep",
+                format!("from 1 to {}, the number of cycles", self.cycles),
+                self.keep,
+            ));
         }
         Ok(())
     }
@@ -106,6 +159,7 @@ impl CollectMembers for Snapshot {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::Collect;
     use std::f64::consts::PI;
 
     fn positions(epochs: usize, batches_per_epoch: usize) -> impl Iterator<Item = Position> {
@@ -115,22 +169,22 @@ mod tests {
     }
 
     #[test]
-    fn is_the_papers_formula_at_every_iteration() {
+    fn the_rate_is_the_papers_formula_at_every_step() {
         let (epochs, batches, cycles) = (30, 7, 6);
         let length = (epochs * batches / cycles) as f64; // ⌈T/M⌉
         for (i, at) in positions(epochs, batches).enumerate() {
             let t = i as f64 + 1.;
             let paper = 0.1 / 2. * ((PI * ((t - 1.) % length) / length).cos() + 1.);
-            assert!((Snapshot::new(cycles).rate(0.1, at) - paper).abs() < 1e-12, "{i}");
+            assert!((Snapshot::new(cycles).rate(0.1, at).unwrap() - paper).abs() < 1e-12, "{i}");
         }
     }
 
     #[test]
-    fn is_the_per_epoch_form_with_its_restarts() {
+    fn the_rate_per_epoch_restarts_with_each_cycle() {
         for at in positions(500, 4) {
             let e = at.epoch as f64;
             let form = 0.01 / 2. * ((PI * (e % 50.) / 50.).cos() + 1.);
-            assert!((Snapshot::new(10).per(Unit::Epoch).rate(0.01, at) - form).abs() < 1e-12);
+            assert!((Snapshot::new(10).per(Unit::Epoch).rate(0.01, at).unwrap() - form).abs() < 1e-12);
         }
         let due = |e: usize| Snapshot::new(10).due(e, 500);
         assert!((0..500).all(|e| due(e).is_some() == ((e + 1) % 50 == 0)));
@@ -138,19 +192,19 @@ mod tests {
     }
 
     #[test]
-    fn remainder_epochs_go_to_the_last_cycle() {
+    fn the_last_cycle_has_the_remaining_epochs() {
         let t = Snapshot::new(3).per(Unit::Epoch);
-        let due: Vec<u32> = (0..11).filter(|e| t.due(*e, 11).is_some()).collect();
+        let due: Vec<usize> = (0..11).filter(|e| t.due(*e, 11).is_some()).collect();
         assert_eq!(due, [2, 5, 10]);
         let at = |epoch| Position { epoch, batch: 0, epochs: 11, batches_per_epoch: 1 };
         for k in 0..5 {
-            let form = 0.5 * ((PI * f64::from(k) / 5.).cos() + 1.);
-            assert!((t.rate(1., at(6 + k)) - form).abs() < 1e-12);
+            let form = 0.5 * ((PI * k as f64 / 5.).cos() + 1.);
+            assert!((t.rate(1., at(6 + k)).unwrap() - form).abs() < 1e-12);
         }
     }
 
     #[test]
-    fn keeps_the_last_cycles() {
+    fn keep_collects_the_members_of_the_last_cycles() {
         let t = Snapshot::new(5).keep(2);
         let due: Vec<_> = (0..10).filter_map(|e| t.due(e, 10).map(|i| (e, i))).collect();
         assert_eq!(due, [(7, 0), (9, 1)]);

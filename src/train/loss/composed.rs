@@ -1,11 +1,11 @@
-//! Losses of candle's differentiable operations, for every device and type.
+//! Losses composed of candle's differentiable operations, for every device and type.
 use crate::train::{
     loss::{binary, classes, columns, labels},
     Loss,
 };
 use candle_core::{DType, Result as CResult, Tensor, D};
 
-/// The mean; in `f32` for half precision.
+/// The mean loss; in `f32` for half precision.
 pub(crate) fn mean(
     loss: Loss,
     output: &Tensor,
@@ -52,19 +52,20 @@ pub(crate) fn mean(
 }
 
 fn cross_entropy(z: &Tensor, labels: &Tensor, smoothing: f64) -> CResult<Tensor> {
-    // The shift changes neither value nor gradient, so nothing flows back through it.
+    // The shift changes neither the value nor the gradient, so it is detached.
     let shifted = z.broadcast_sub(&z.detach().max_keepdim(D::Minus1)?)?;
     let log_sum = shifted.exp()?.sum_keepdim(D::Minus1)?.log()?;
-    let surprise = shifted.broadcast_sub(&log_sum)?.neg()?;
-    let at_label = surprise.gather(&labels.unsqueeze(1)?.contiguous()?, 1)?.squeeze(1)?;
+    let neg_log_prob = shifted.broadcast_sub(&log_sum)?.neg()?;
+    let at_label = neg_log_prob.gather(&labels.unsqueeze(1)?.contiguous()?, 1)?.squeeze(1)?;
     if smoothing == 0.0 {
         return Ok(at_label);
     }
-    (at_label * (1.0 - smoothing))? + (surprise.mean(D::Minus1)? * smoothing)?
+    (at_label * (1.0 - smoothing))? + (neg_log_prob.mean(D::Minus1)? * smoothing)?
 }
 
 fn binary_cross_entropy(z: &Tensor, y: &Tensor) -> CResult<Tensor> {
-    // candle's relu and abs both have derivative 1 at 0, so that the sum's is 1 − y − 1/2, as it must be.
+    // candle's relu and abs both have derivative 1 at 0, so the derivative of the sum is 1 − y − 1/2, as it
+    // has to be.
     let rest = (z.abs()?.neg()?.exp()? + 1.0)?.log()?;
     (z.relu()? - (z * y)?)? + rest
 }

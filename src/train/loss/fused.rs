@@ -1,14 +1,14 @@
 //! A loss and its gradient in one pass over the rows, on the CPU.
 use crate::{
-    kernels::real::{folded, vectorized, Real},
+    kernels::{cpu, float::Real, simd::vectorized, sums::fold_in_lanes},
     train::{
         loss::{binary, classes, columns, labels},
         Loss,
     },
 };
-use candle_core::{CpuStorage, CustomOp1, Layout, Result as CResult, Shape, Storage, Tensor};
+use candle_core::{CpuStorage, CustomOp1, Layout, Result as CResult, Shape, Tensor};
 
-/// The mean, as one operation in the graph.
+/// The mean loss, as one operation in the graph.
 pub(crate) fn mean<T: Real>(
     loss: Loss,
     output: &Tensor,
@@ -16,7 +16,7 @@ pub(crate) fn mean<T: Real>(
     weights: Option<Vec<f64>>,
 ) -> CResult<Tensor> {
     let output = output.contiguous()?;
-    let known = numbers::<T, _>(&output, |x| {
+    let evaluated = cpu::with_slice(&output, |x: &[T]| -> CResult<Evaluated<T>> {
         let rows = output.dim(0)?;
         let share = |row: usize| weights.as_ref().map_or(1.0 / rows as f64, |w| w[row]);
         match loss {
@@ -34,32 +34,20 @@ pub(crate) fn mean<T: Real>(
             }
             Loss::MeanSquared | Loss::MeanAbsolute | Loss::Huber { .. } => {
                 let (_, columns) = columns(&output, targets)?;
-                let targets = targets.to_dtype(T::DTYPE)?.contiguous()?;
-                numbers::<T, _>(&targets, |y| {
-                    Ok(match loss {
-                        Loss::MeanAbsolute => elementwise(x, y, columns, share, |x, y| absolute(x - y)),
-                        Loss::Huber { delta } => {
-                            elementwise(x, y, columns, share, |x, y| huber(x - y, T::of(delta)))
-                        }
-                        _ => elementwise(x, y, columns, share, |x, y| squared(x - y)),
-                    })
+                cpu::with_slice(targets, |y: &[T]| match loss {
+                    Loss::MeanAbsolute => elementwise(x, y, columns, share, |x, y| absolute(x - y)),
+                    Loss::Huber { delta } => {
+                        elementwise(x, y, columns, share, |x, y| huber(x - y, T::of(delta)))
+                    }
+                    _ => elementwise(x, y, columns, share, |x, y| squared(x - y)),
                 })
             }
         }
-    })?;
-    output.apply_op1(known)
+    })??;
+    output.apply_op1(evaluated)
 }
 
-/// What `read` makes of a contiguous tensor's numbers.
-fn numbers<T: Real, R>(tensor: &Tensor, read: impl FnOnce(&[T]) -> CResult<R>) -> CResult<R> {
-    let (storage, layout) = tensor.storage_and_layout();
-    let (Storage::Cpu(storage), Some((start, end))) = (&*storage, layout.contiguous_offsets()) else {
-        candle_core::bail!("expected a contiguous tensor on the CPU");
-    };
-    read(&T::cpu_storage_as_slice(storage)?[start..end])
-}
-
-/// `share(row)` of each row's loss, summed, and the gradient of that.
+/// The sum over the rows of `share(row)` times the loss of the row, and its gradient.
 #[inline(always)]
 fn cross_entropy<T: Real>(
     z: &[T],
@@ -67,20 +55,21 @@ fn cross_entropy<T: Real>(
     classes: usize,
     smoothing: f64,
     share: impl Fn(usize) -> f64,
-) -> Known<T> {
+) -> Evaluated<T> {
     let spread = T::of(smoothing / classes as f64);
     let at_label = T::of(1.0 - smoothing);
-    let sum = |numbers: &[T]| folded(numbers, T::zero(), |a, x| a + x, |a, b| a + b);
+    let sum = |numbers: &[T]| fold_in_lanes(numbers, T::zero(), |a, x| a + x, |a, b| a + b);
     let greater = |a, b| if b > a { b } else { a };
 
-    // First the logits below the greatest of their row, then their exponentials, at last the gradient.
+    // `gradient` holds the logits minus the greatest of their row, then their exponentials, and finally the
+    // gradient.
     let mut gradient = z.to_vec();
     let mut value = 0.0;
     for (row, (z, &label)) in gradient.chunks_exact_mut(classes).zip(labels).enumerate() {
-        let greatest = folded(z, z[0], greater, greater);
+        let greatest = fold_in_lanes(z, z[0], greater, greater);
         z.iter_mut().for_each(|z| *z -= greatest);
         let target = at_label * z[label as usize];
-        // Not 0 times the sum, which may be infinite.
+        // Without smoothing the sum is left out, because it may be infinite.
         let target = if smoothing > 0.0 { target + spread * sum(z) } else { target };
         value -= share(row) * target.wide();
     }
@@ -92,10 +81,10 @@ fn cross_entropy<T: Real>(
         e.iter_mut().for_each(|e| *e = share * (*e / total - spread));
         e[label as usize] -= share * at_label;
     }
-    Known { value: T::of(value), gradient }
+    Evaluated { value: T::of(value), gradient }
 }
 
-/// The same for a loss whose value and derivative `f(x, y)` gives for each element of a row.
+/// The same for a loss with the value and the derivative `f(x, y)` for each element of a row.
 #[inline(always)]
 fn elementwise<T: Real, Y: Copy>(
     x: &[T],
@@ -103,7 +92,7 @@ fn elementwise<T: Real, Y: Copy>(
     columns: usize,
     share: impl Fn(usize) -> f64,
     f: impl Fn(T, Y) -> (T, T),
-) -> Known<T> {
+) -> Evaluated<T> {
     let mut gradient = vec![T::zero(); x.len()];
     let mut value = 0.0;
     let rows = x.chunks_exact(columns).zip(y.chunks_exact(columns)).zip(gradient.chunks_exact_mut(columns));
@@ -115,13 +104,13 @@ fn elementwise<T: Real, Y: Copy>(
             *gradient = T::of(share) * derivative;
         }
     }
-    Known { value: T::of(value), gradient }
+    Evaluated { value: T::of(value), gradient }
 }
 
 fn binary_cross_entropy<T: Real>(z: T, positive: bool) -> (T, T) {
     let small = (T::zero() - z.abs()).exp();
     let rest = small.ln_1p();
-    // Both σ(z) and 1 − σ(z) from the exponential that cannot overflow.
+    // Both σ(z) and 1 − σ(z) are computed from the exponential that cannot overflow.
     let (near, far) = (T::one() / (T::one() + small), small / (T::one() + small));
     match (positive, z >= T::zero()) {
         (true, true) => (rest, T::zero() - far),
@@ -146,19 +135,19 @@ fn absolute<T: Real>(d: T) -> (T, T) {
     (d.abs(), sign)
 }
 
-/// With `c` the difference cut to ±δ, both branches are `c (d − c / 2)`.
+/// Both branches are `c (d − c / 2)`, where `c` is the difference limited to ±δ.
 fn huber<T: Real>(d: T, delta: T) -> (T, T) {
     let c = d.within(delta);
     (c * (d - T::of(0.5) * c), c)
 }
 
-/// An operation whose value and gradient are known already.
-struct Known<T> {
+/// An operation whose value and gradient have been computed already.
+struct Evaluated<T> {
     value: T,
     gradient: Vec<T>,
 }
 
-impl<T: Real> CustomOp1 for Known<T> {
+impl<T: Real> CustomOp1 for Evaluated<T> {
     fn name(&self) -> &'static str {
         "loss"
     }
@@ -167,8 +156,8 @@ impl<T: Real> CustomOp1 for Known<T> {
         Ok((T::to_cpu_storage_owned(vec![self.value]), Shape::from(())))
     }
 
-    fn bwd(&self, output: &Tensor, _: &Tensor, from_above: &Tensor) -> CResult<Option<Tensor>> {
-        let factor = from_above.to_scalar::<T>()?;
+    fn bwd(&self, output: &Tensor, _: &Tensor, upstream: &Tensor) -> CResult<Option<Tensor>> {
+        let factor = upstream.to_scalar::<T>()?;
         let gradient = self.gradient.iter().map(|&g| factor * g).collect::<Vec<_>>();
         Tensor::from_vec(gradient, output.shape(), output.device()).map(Some)
     }

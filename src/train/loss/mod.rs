@@ -1,8 +1,8 @@
-//! Losses: how wrong a batch's outputs are, as one differentiable number.
+//! Losses: how far the outputs of a batch are from its targets, as one differentiable number.
 //!
-//! On the CPU a loss over `f32` or `f64` is one operation that works out its value and its gradient in the
-//! same pass over the rows. Elsewhere, and for half precision, it is composed of candle's differentiable
-//! operations.
+//! On the CPU, a loss over `f32` or `f64` is one operation that computes its value and its gradient in the
+//! same pass over the rows. On other devices, and for half precision, it is composed of candle's
+//! differentiable operations.
 mod composed;
 mod fused;
 
@@ -13,7 +13,22 @@ use crate::{
 use candle_core::{DType, Result as CResult, Tensor};
 use serde::{Deserialize, Serialize};
 
-/// A loss `l(output, target)` of a row, and its mean over a batch.
+/// A loss: the function that training minimises. It has a value `l` for each row, and the mean of a batch is
+/// what a step minimises.
+///
+/// ```text
+/// mean = Σ l / B,   or with weights w of the rows   Σ w l / Σ w
+/// ```
+///
+/// Outputs are `(B, C)` logits or `(B, K)` values of a batch of `B` rows, in any floating-point type. The
+/// trainer chooses [`CrossEntropy`](Loss::CrossEntropy) or [`BinaryCrossEntropy`](Loss::BinaryCrossEntropy)
+/// for classes and [`MeanSquared`](Loss::MeanSquared) for values if no loss is set.
+///
+/// Cost: one pass over the outputs.
+///
+/// # Errors
+/// [`Loss::check`] names a parameter that is out of range, and [`Loss::mean`] a tensor of the wrong shape or
+/// type. A session checks parameters before it trains.
 ///
 /// ```
 /// use candle_core::{Device, Tensor, Var};
@@ -30,36 +45,51 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Loss {
-    /// `l = −Σ_c q_c ln softmax(z)_c`, with `q = (1 − s) · onehot(label) + s / C` (smoothing: Szegedy et al.
-    /// 2016, arXiv:1512.00567).
+    /// Cross-entropy of classes: `l = −Σ_c q_c ln softmax(z)_c`, with `q = (1 − s) · onehot(label) + s / C`.
     ///
-    /// Outputs are (B, C) logits with C at least 2, targets (B) labels of type `u32` below C.
+    /// Outputs are `(B, C)` logits with `C` at least 2. Targets are `(B,)` labels of type `u32`, below `C`.
+    ///
+    /// Use it for classes. Label smoothing makes networks less certain, which helps when labels are noisy; do
+    /// not use it where the probabilities themselves are needed, unless they are calibrated afterwards.
+    ///
+    /// Source for smoothing: Szegedy et al. 2016, arXiv:1512.00567.
     CrossEntropy {
         /// Label smoothing `s`, from 0 to less than 1.
         smoothing: f64,
     },
-    /// `l = −y ln σ(z) − (1 − y) ln(1 − σ(z))`, computed as `max(z, 0) − z y + ln(1 + e^−|z|)`, which does
-    /// not overflow.
+    /// Cross-entropy of two classes with one logit: `l = −y ln σ(z) − (1 − y) ln(1 − σ(z))`, computed as
+    /// `max(z, 0) − z y + ln(1 + e^−|z|)`, which does not overflow.
     ///
-    /// Outputs are (B, 1) or (B) logits, targets (B) labels of type `u32`, 0 or 1.
+    /// Outputs are `(B, 1)` or `(B,)` logits of class 1. Targets are `(B,)` labels of type `u32`, 0 or 1.
+    ///
+    /// Use it for two classes when the network has one output.
     BinaryCrossEntropy,
-    /// `l = d²`, with `d = output − target`.
+    /// Squared error: `l = d²`, with `d = output − target`.
     ///
-    /// Outputs and targets are (B) or (B, K) numbers, where (B, 1) and (B) are the same; `l` is averaged over
-    /// the K.
+    /// Outputs and targets are `(B,)` or `(B, K)`, where `(B, 1)` and `(B,)` are the same. `l` is the mean
+    /// over the `K` values.
+    ///
+    /// Use it to predict means. Outliers have a large effect.
     MeanSquared,
-    /// `l = |d|`; its derivative where `d = 0` is taken to be 0. Shapes as for [`Loss::MeanSquared`].
+    /// Absolute error: `l = |d|`, with derivative 0 at `d = 0`. Shapes are those of [`Loss::MeanSquared`].
+    ///
+    /// Use it to predict medians, or when there are outliers.
     MeanAbsolute,
-    /// `l = d² / 2` where `|d| ≤ δ`, and `δ (|d| − δ / 2)` beyond (Huber 1964). Shapes as for
+    /// Huber loss: `l = d² / 2` for `|d| ≤ δ`, and `δ (|d| − δ / 2)` otherwise. Shapes are those of
     /// [`Loss::MeanSquared`].
+    ///
+    /// Use it to predict means when there are outliers. It behaves like the squared error for small
+    /// differences and like the absolute error for large ones.
+    ///
+    /// Source: Huber 1964, doi:10.1214/aoms/1177703732.
     Huber {
-        /// Where the parabola becomes a line, `δ`, above 0, in units of the targets.
+        /// The difference `δ` at which the parabola becomes a line, above 0, in the unit of the targets.
         delta: f64,
     },
 }
 
 impl Loss {
-    /// Is every parameter in its range?
+    /// Checks that every parameter is in its range.
     ///
     /// # Errors
     /// [`Error::Invalid`] that names the parameter.
@@ -71,20 +101,20 @@ impl Loss {
         }
     }
 
-    /// The mean over the rows of a batch, a scalar of the outputs' type (`f32` for half precision): `Σ l /
-    /// B`, or with weights (B) `Σ w l / Σ w`, which is taken to be 0 when all weights are 0.
+    /// The mean loss of a batch, as a scalar of the type of the outputs (`f32` for half precision): `Σ l /
+    /// B`, or with weights `(B,)` `Σ w l / Σ w`. If all weights are 0, the mean is 0.
     ///
-    /// Gradients flow into the outputs only; targets and weights are taken as given.
+    /// Gradients flow into the outputs, and not into targets and weights.
     ///
     /// # Errors
-    /// For a parameter out of range, an empty batch, shapes that do not belong together, labels that are not
-    /// `u32` or out of range, and weights that are negative or not finite. A value that is not finite because
-    /// outputs or targets are not is no error here.
+    /// When a parameter is out of range, the batch is empty, shapes do not match, labels are not of type
+    /// `u32` or out of range, or weights are negative or not finite. Outputs or targets that are not finite
+    /// are not an error: the result is then not finite either.
     pub fn mean(&self, output: &Tensor, targets: &Tensor, weights: Option<&Tensor>) -> CResult<Tensor> {
         self.check()?;
         let rows = output.dims().first().copied().unwrap_or(0);
         if rows == 0 {
-            return Err(invalid("output", "a batch of at least one row", output));
+            return Err(invalid("the output", "a batch of at least one row", output));
         }
         let weights = weights.map(|w| normalized(w, rows)).transpose()?;
         match (output.device().is_cpu(), output.dtype()) {
@@ -99,14 +129,14 @@ fn invalid(what: &str, must: &str, got: &Tensor) -> candle_core::Error {
     Error::invalid(what, must, format!("{:?} of shape {:?}", got.dtype(), got.dims())).into()
 }
 
-/// Weights that sum to 1, or are all 0.
+/// The weights divided by their sum, or all 0.
 fn normalized(weights: &Tensor, rows: usize) -> CResult<Vec<f64>> {
     if weights.dims() != [rows] || !weights.dtype().is_float() {
-        return Err(invalid("weights", &format!("floating-point numbers of shape [{rows}]"), weights));
+        return Err(invalid("the weights", &format!("floating-point numbers of shape [{rows}]"), weights));
     }
     let mut weights = weights.to_dtype(DType::F64)?.to_vec1::<f64>()?;
     for &w in &weights {
-        non_negative("weights", w)?;
+        non_negative("a weight", w)?;
     }
     let sum: f64 = weights.iter().sum();
     if sum > 0.0 {
@@ -118,20 +148,20 @@ fn normalized(weights: &Tensor, rows: usize) -> CResult<Vec<f64>> {
 /// The class labels of a batch, all below `classes`.
 fn labels(targets: &Tensor, rows: usize, classes: usize) -> CResult<Vec<u32>> {
     if targets.dims() != [rows] || targets.dtype() != DType::U32 {
-        return Err(invalid("targets", &format!("u32 labels of shape [{rows}]"), targets));
+        return Err(invalid("the targets", &format!("u32 labels of shape [{rows}]"), targets));
     }
     let labels = targets.to_vec1::<u32>()?;
     match labels.iter().find(|&&label| label as usize >= classes) {
-        Some(label) => Err(Error::invalid("targets", format!("labels below {classes}"), label).into()),
+        Some(label) => Err(Error::invalid("the targets", format!("labels below {classes}"), label).into()),
         None => Ok(labels),
     }
 }
 
-/// (B, C) of logits.
+/// The rows and the classes of logits `(B, C)`.
 fn classes(output: &Tensor) -> CResult<(usize, usize)> {
     match *output.dims() {
         [rows, classes] if classes >= 2 => Ok((rows, classes)),
-        _ => Err(invalid("output", "logits of shape [rows, classes] with 2 classes or more", output)),
+        _ => Err(invalid("the output", "logits of shape [rows, classes] with at least 2 classes", output)),
     }
 }
 
@@ -139,11 +169,11 @@ fn classes(output: &Tensor) -> CResult<(usize, usize)> {
 fn binary(output: &Tensor) -> CResult<usize> {
     match *output.dims() {
         [rows] | [rows, 1] => Ok(rows),
-        _ => Err(invalid("output", "logits of shape [rows, 1] or [rows]", output)),
+        _ => Err(invalid("the output", "logits of shape [rows, 1] or [rows]", output)),
     }
 }
 
-/// (B, K) of outputs and targets, which must be the same for both.
+/// The rows and the columns of outputs and targets `(B, K)`, which must be the same.
 fn columns(output: &Tensor, targets: &Tensor) -> CResult<(usize, usize)> {
     let shape = |x: &Tensor| match *x.dims() {
         [rows] => Some((rows, 1)),
@@ -151,11 +181,11 @@ fn columns(output: &Tensor, targets: &Tensor) -> CResult<(usize, usize)> {
         _ => None,
     };
     let Some((rows, columns)) = shape(output) else {
-        return Err(invalid("output", "of shape [rows] or [rows, columns]", output));
+        return Err(invalid("the output", "of shape [rows] or [rows, columns]", output));
     };
     if shape(targets) != Some((rows, columns)) || !targets.dtype().is_float() {
-        let must = format!("floating-point numbers of shape [{rows}, {columns}], as the output");
-        return Err(invalid("targets", &must, targets));
+        let must = format!("floating-point numbers of shape [{rows}, {columns}], like the output");
+        return Err(invalid("the targets", &must, targets));
     }
     Ok((rows, columns))
 }

@@ -24,8 +24,8 @@ fn composed(loss: Loss, output: &Tensor, targets: &Tensor, weights: Option<&Tens
 
 const PATHS: [Path; 2] = [fused, composed];
 
-/// Value and gradient, as numbers.
-fn both(
+/// The value and the gradient, as numbers.
+fn value_and_gradient(
     path: Path,
     loss: Loss,
     output: &Tensor,
@@ -49,7 +49,7 @@ fn assert_close(got: &[f64], expected: &[f64], tolerance: f64, what: &dyn std::f
     }
 }
 
-/// Outputs, targets and weights of a batch of 7 that suits the loss.
+/// Outputs, targets and weights of a batch of 7 rows for the loss.
 fn batch(loss: Loss, seed: u64) -> CResult<(Tensor, Tensor, Tensor)> {
     use rand::Rng;
     let mut rng = crate::Seed::from(seed).rng();
@@ -76,7 +76,7 @@ fn cross_entropy_by_hand() -> CResult<()> {
     let y = Tensor::new(&[1u32, 0], CPU)?;
     for path in PATHS {
         let plain = Loss::CrossEntropy { smoothing: 0.0 };
-        let (value, gradient) = both(path, plain, &z, &y, None)?;
+        let (value, gradient) = value_and_gradient(path, plain, &z, &y, None)?;
         assert_close(&[value], &[(4f64.ln() + 3f64.ln()) / 2.0], 1e-14, &plain);
         let third = 1.0 / 3.0;
         let by_hand = [0.125, -0.75, 0.625, third - 1.0, third, third].map(|g| g / 2.0);
@@ -85,7 +85,7 @@ fn cross_entropy_by_hand() -> CResult<()> {
         // Weights 3 : 1, and 0.3 of the target spread evenly: 0.1 for each class.
         let w = Tensor::new(&[3f64, 1.0], CPU)?;
         let smooth = Loss::CrossEntropy { smoothing: 0.3 };
-        let (value, gradient) = both(path, smooth, &z, &y, Some(&w))?;
+        let (value, gradient) = value_and_gradient(path, smooth, &z, &y, Some(&w))?;
         let first = 0.1 * 8f64.ln() + 0.8 * 4f64.ln() + 0.1 * (8f64 / 5.0).ln();
         assert_close(&[value], &[0.75 * first + 0.25 * 3f64.ln()], 1e-14, &smooth);
         let by_hand = [
@@ -102,14 +102,14 @@ fn cross_entropy_by_hand() -> CResult<()> {
 }
 
 #[test]
-fn binary_cross_entropy_by_hand_and_far_out() -> CResult<()> {
+fn binary_cross_entropy_by_hand_and_for_extreme_logits() -> CResult<()> {
     // σ(ln 3) = 3/4; at 0 it is 1/2; at ±1000 the loss is |z| or 0.
     let z = Tensor::new(&[3f64.ln(), 0.0, 1000.0, 1000.0, -1000.0, -1000.0], CPU)?;
     let y = Tensor::new(&[1u32, 0, 0, 1, 0, 1], CPU)?;
     for path in PATHS {
         for dtype in [DType::F32, DType::F64] {
             for z in [z.to_dtype(dtype)?, z.to_dtype(dtype)?.unsqueeze(1)?] {
-                let (value, gradient) = both(path, Loss::BinaryCrossEntropy, &z, &y, None)?;
+                let (value, gradient) = value_and_gradient(path, Loss::BinaryCrossEntropy, &z, &y, None)?;
                 let tolerance = if dtype == DType::F32 { 1e-6 } else { 1e-14 };
                 assert_close(&[value], &[((4f64 / 3.0).ln() + 2f64.ln() + 2000.0) / 6.0], tolerance, &dtype);
                 let by_hand = [-0.25, 0.5, 1.0, 0.0, 0.0, -1.0].map(|g| g / 6.0);
@@ -121,18 +121,19 @@ fn binary_cross_entropy_by_hand_and_far_out() -> CResult<()> {
 }
 
 #[test]
-fn cross_entropy_far_out() -> CResult<()> {
+fn cross_entropy_of_extreme_logits() -> CResult<()> {
     let z = Tensor::new(&[[1000f32, -1000.0], [1000.0, -1000.0]], CPU)?;
     let y = Tensor::new(&[0u32, 1], CPU)?;
     for path in PATHS {
-        let (value, gradient) = both(path, Loss::CrossEntropy { smoothing: 0.0 }, &z, &y, None)?;
+        let (value, gradient) =
+            value_and_gradient(path, Loss::CrossEntropy { smoothing: 0.0 }, &z, &y, None)?;
         assert_close(&[value], &[1000.0], 1e-6, &"value");
         assert_close(&gradient, &[0.0, 0.0, 0.5, -0.5], 1e-6, &"gradient");
     }
-    // A class that a mask rules out.
+    // A class with logit −∞.
     let z = Tensor::new(&[[0f32, f32::NEG_INFINITY, 0.0]], CPU)?;
     let (value, gradient) =
-        both(fused, Loss::CrossEntropy { smoothing: 0.0 }, &z, &y.narrow(0, 0, 1)?, None)?;
+        value_and_gradient(fused, Loss::CrossEntropy { smoothing: 0.0 }, &z, &y.narrow(0, 0, 1)?, None)?;
     assert_close(&[value], &[2f64.ln()], 1e-6, &"masked");
     assert_close(&gradient, &[-0.5, 0.0, 0.5], 1e-6, &"masked");
     Ok(())
@@ -151,11 +152,11 @@ fn regression_losses_by_hand() -> CResult<()> {
     ];
     for (loss, l, d) in cases {
         for path in PATHS {
-            let (value, gradient) = both(path, loss, &x, &y, None)?;
+            let (value, gradient) = value_and_gradient(path, loss, &x, &y, None)?;
             assert_close(&[value], &[l.iter().sum::<f64>() / 4.0], 1e-15, &loss);
             assert_close(&gradient, &d.map(|d| d / 4.0), 1e-15, &loss);
             let w = Tensor::new(&[1f32, 4.0], CPU)?;
-            let (value, gradient) = both(path, loss, &x, &y, Some(&w))?;
+            let (value, gradient) = value_and_gradient(path, loss, &x, &y, Some(&w))?;
             assert_close(&[value], &[0.1 * (l[0] + l[1]) + 0.4 * (l[2] + l[3])], 1e-15, &loss);
             assert_close(&gradient, &[0.1 * d[0], 0.1 * d[1], 0.4 * d[2], 0.4 * d[3]], 1e-15, &loss);
         }
@@ -164,14 +165,14 @@ fn regression_losses_by_hand() -> CResult<()> {
 }
 
 #[test]
-fn gradients_are_finite_differences_and_both_paths_agree() -> CResult<()> {
+fn gradients_equal_finite_differences_and_both_paths_agree() -> CResult<()> {
     const H: f64 = 1e-6;
     for loss in ALL {
         for seed in 0..5 {
             let (output, targets, weights) = batch(loss, seed)?;
             for weights in [None, Some(&weights)] {
-                let (value, gradient) = both(fused, loss, &output, &targets, weights)?;
-                let (value2, gradient2) = both(composed, loss, &output, &targets, weights)?;
+                let (value, gradient) = value_and_gradient(fused, loss, &output, &targets, weights)?;
+                let (value2, gradient2) = value_and_gradient(composed, loss, &output, &targets, weights)?;
                 assert_close(&[value2], &[value], 1e-14, &loss);
                 assert_close(&gradient2, &gradient, 1e-14, &loss);
 
@@ -195,36 +196,36 @@ fn gradients_are_finite_differences_and_both_paths_agree() -> CResult<()> {
 fn precisions_agree_and_layouts_do_not_matter() -> CResult<()> {
     for loss in ALL {
         let (output, targets, weights) = batch(loss, 9)?;
-        let (value, gradient) = both(fused, loss, &output, &targets, Some(&weights))?;
+        let (value, gradient) = value_and_gradient(fused, loss, &output, &targets, Some(&weights))?;
         for (dtype, tolerance) in [(DType::F32, 1e-6), (DType::F16, 4e-3), (DType::BF16, 3e-2)] {
             let low = output.to_dtype(dtype)?;
             assert_eq!(loss.mean(&low, &targets, None)?.dtype(), DType::F32);
-            let (v, g) = both(fused, loss, &low, &targets, Some(&weights))?;
+            let (v, g) = value_and_gradient(fused, loss, &low, &targets, Some(&weights))?;
             assert_close(&[v], &[value], tolerance, &(loss, dtype));
             assert_close(&g, &gradient, tolerance, &(loss, dtype));
         }
-        let turned = Var::from_tensor(&output.t()?)?;
-        let mean = loss.mean(&turned.t()?, &targets, Some(&weights))?;
+        let transposed = Var::from_tensor(&output.t()?)?;
+        let mean = loss.mean(&transposed.t()?, &targets, Some(&weights))?;
         assert_eq!(mean.to_scalar::<f64>()?, value, "{loss:?}");
-        let g = mean.backward()?.get(&turned).unwrap().t()?.flatten_all()?.to_vec1::<f64>()?;
+        let g = mean.backward()?.get(&transposed).unwrap().t()?.flatten_all()?.to_vec1::<f64>()?;
         assert_eq!(g, gradient, "{loss:?}");
     }
     Ok(())
 }
 
 #[test]
-fn a_column_and_a_vector_are_the_same_and_never_become_a_square() -> CResult<()> {
+fn a_column_and_a_vector_are_the_same_and_do_not_broadcast() -> CResult<()> {
     let x = Tensor::new(&[1f64, 2.0, 4.0], CPU)?;
     let y = Tensor::new(&[0f64, 0.0, 1.0], CPU)?;
     for loss in [Loss::MeanSquared, Loss::MeanAbsolute, Loss::Huber { delta: 1.5 }] {
         for path in PATHS {
-            let (value, gradient) = both(path, loss, &x, &y, None)?;
+            let (value, gradient) = value_and_gradient(path, loss, &x, &y, None)?;
             for (x, y) in [
                 (x.unsqueeze(1)?, y.clone()),
                 (x.clone(), y.unsqueeze(1)?),
                 (x.unsqueeze(1)?, y.unsqueeze(1)?),
             ] {
-                assert_eq!(both(path, loss, &x, &y, None)?, (value, gradient.clone()));
+                assert_eq!(value_and_gradient(path, loss, &x, &y, None)?, (value, gradient.clone()));
             }
             assert!(path(loss, &x.unsqueeze(0)?, &y, None).is_err());
         }
@@ -233,9 +234,9 @@ fn a_column_and_a_vector_are_the_same_and_never_become_a_square() -> CResult<()>
 }
 
 #[test]
-fn the_gradient_is_scaled_by_what_comes_from_above() -> CResult<()> {
+fn the_gradient_is_scaled_by_the_upstream_gradient() -> CResult<()> {
     let (output, targets, _) = batch(ALL[0], 3)?;
-    let (_, plain) = both(fused, ALL[0], &output, &targets, None)?;
+    let (_, plain) = value_and_gradient(fused, ALL[0], &output, &targets, None)?;
     let z = Var::from_tensor(&output)?;
     let penalized = ((ALL[0].mean(&z, &targets, None)? * 3.0)? + (z.sqr()?.sum_all()? * 0.5)?)?;
     let gradients = penalized.backward()?;
@@ -247,11 +248,12 @@ fn the_gradient_is_scaled_by_what_comes_from_above() -> CResult<()> {
 }
 
 #[test]
-fn weights_of_nothing_but_zero_give_zero() -> CResult<()> {
+fn zero_weights_give_a_zero_loss() -> CResult<()> {
     for loss in ALL {
         let (output, targets, weights) = batch(loss, 1)?;
         for path in PATHS {
-            let (value, gradient) = both(path, loss, &output, &targets, Some(&weights.zeros_like()?))?;
+            let (value, gradient) =
+                value_and_gradient(path, loss, &output, &targets, Some(&weights.zeros_like()?))?;
             assert_eq!(value, 0.0);
             assert!(gradient.iter().all(|g| *g == 0.0));
         }
@@ -265,14 +267,14 @@ fn nan_outputs_give_a_nan_loss() -> CResult<()> {
         let (output, targets, _) = batch(loss, 1)?;
         let nan = (&output * f64::NAN)?;
         for path in PATHS {
-            assert!(both(path, loss, &nan, &targets, None)?.0.is_nan(), "{loss:?}");
+            assert!(value_and_gradient(path, loss, &nan, &targets, None)?.0.is_nan(), "{loss:?}");
         }
     }
     Ok(())
 }
 
 #[test]
-fn bad_input_is_named() -> CResult<()> {
+fn invalid_input_is_named() -> CResult<()> {
     let refused = |loss: Loss, x: &Tensor, y: &Tensor, w: Option<&Tensor>, word: &str| {
         for path in PATHS {
             if let Ok(value) = path(loss, x, y, w) {
@@ -285,7 +287,7 @@ fn bad_input_is_named() -> CResult<()> {
     let cross = Loss::CrossEntropy { smoothing: 0.0 };
     let z = Tensor::zeros((2, 3), DType::F64, CPU)?;
     let y = Tensor::new(&[0u32, 2], CPU)?;
-    refused(cross, &z, &Tensor::new(&[0u32, 3], CPU)?, None, "targets must be labels below 3, but is 3");
+    refused(cross, &z, &Tensor::new(&[0u32, 3], CPU)?, None, "the targets must be labels below 3, but is 3");
     refused(cross, &z, &Tensor::new(&[0u32, 1, 2], CPU)?, None, "targets");
     refused(cross, &z, &Tensor::new(&[0i64, 1], CPU)?, None, "u32");
     refused(cross, &z.narrow(1, 0, 1)?, &y, None, "output");
@@ -293,7 +295,8 @@ fn bad_input_is_named() -> CResult<()> {
     refused(Loss::BinaryCrossEntropy, &z.narrow(1, 0, 1)?, &y, None, "below 2");
     refused(Loss::MeanSquared, &z, &y, None, "targets");
     refused(Loss::MeanSquared, &z, &z.t()?, None, "targets");
-    for (w, word) in [(vec![1.0], "shape"), (vec![1.0, -1.0], "weights"), (vec![1.0, f64::NAN], "weights")] {
+    for (w, word) in [(vec![1.0], "shape"), (vec![1.0, -1.0], "a weight"), (vec![1.0, f64::NAN], "a weight")]
+    {
         refused(cross, &z, &y, Some(&Tensor::new(w, CPU)?), word);
     }
     let none = Tensor::zeros((0, 3), DType::F64, CPU)?;
@@ -313,9 +316,9 @@ fn bad_input_is_named() -> CResult<()> {
 }
 
 proptest! {
-    /// A row of weight n counts like n rows.
+    /// A row of weight n counts like n equal rows.
     #[test]
-    fn whole_weights_are_repetitions(counts in proptest::collection::vec(0u32..4, 7), seed: u64) {
+    fn an_integer_weight_equals_repeated_rows(counts in proptest::collection::vec(0u32..4, 7), seed: u64) {
         prop_assume!(counts.iter().any(|&n| n > 0));
         for loss in ALL {
             let (output, targets, _) = batch(loss, seed).unwrap();

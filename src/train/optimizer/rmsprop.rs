@@ -1,25 +1,42 @@
+//! RMSProp.
 use crate::{
     check::{below_one, non_negative, positive},
-    kernels::real::Real,
+    kernels::float::Real,
     train::optimizer::{
         check_epsilon,
-        rule::{Gradient, Kernel, Step, UpdateRule, SLOTS},
+        rule::{add_decay, Gradient, Kernel, Step, UpdateRule, MAX_MOMENTS},
     },
     Result,
 };
 use candle_core::{Result as CResult, Tensor};
 use serde::{Deserialize, Serialize};
 
-/// RMSProp (Tieleman & Hinton 2012, Coursera lecture 6.5), in the form PyTorch has given it.
+/// RMSProp: divides the gradient by a running root mean square of its size, in the form of PyTorch.
 ///
-/// With gradient `g`, rate `η` and weight decay `g ← g + λ w` beforehand: `s ← α s + (1 − α) g²`, `d ← g /
-/// (√s + ε)`, `w ← w − η d`. Centered (Graves 2013, arXiv:1308.0850) there is also `a ← α a + (1 − α) g`, and
-/// `s − a²` stands under the root. With momentum `μ`: `b ← μ b + d`, `w ← w − η b`.
+/// ```text
+/// s ← α s + (1 − α) g²,   d ← g / (√s + ε),   w ← w − η d
+/// a ← α a + (1 − α) g,    with s − a² in place of s under the root      centered
+/// b ← μ b + d,            with w ← w − η b                             with momentum μ
+/// ```
+///
+/// with gradient `g` and learning rate `η`. Weight decay is `g ← g + λ w` before that.
+///
+/// Use it to reproduce results that were obtained with it, and for recurrent networks and reinforcement
+/// learning, where it is common. In other cases prefer [`Adam`](crate::train::Adam), which adds momentum and
+/// bias correction.
+///
+/// Cost: one number for each weight; one more if centered, and one more with momentum.
+///
+/// # Errors
+/// [`RmsProp::check`] names a parameter that is out of range. A session checks before it trains.
+///
+/// # Sources
+/// Tieleman and Hinton 2012, Coursera lecture 6.5. Centered: Graves 2013, arXiv:1308.0850.
 ///
 /// ```
 /// use candle_ensemble::train::RmsProp;
 ///
-/// let rmsprop = RmsProp::new(1e-3).with_momentum(0.9).with_centered(true);
+/// let rmsprop = RmsProp::new(1e-3).momentum(0.9).centered(true);
 /// assert!(rmsprop.check().is_ok());
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -27,15 +44,16 @@ use serde::{Deserialize, Serialize};
 pub struct RmsProp {
     /// Base learning rate, above 0. Default 0.01.
     pub learning_rate: f64,
-    /// Decay of the mean square, in [0, 1). Default 0.99.
+    /// Decay `α` of the mean square, in [0, 1). Default 0.99.
     pub alpha: f64,
-    /// Added to the root, above 0. Default 1e-8.
+    /// The `ε` that is added to the root, above 0. Default 1e-8.
     pub epsilon: f64,
-    /// Momentum, in [0, 1). Default 0.
+    /// Momentum `μ`, in [0, 1). Default 0.
     pub momentum: f64,
-    /// Divide by the standard deviation rather than by the root mean square? Default no.
+    /// Whether the gradient is divided by its standard deviation rather than by its root mean square. Default
+    /// no.
     pub centered: bool,
-    /// Weight decay added to the gradient, 0 or more. Default 0.
+    /// Weight decay `λ`, added to the gradient, 0 or more. Default 0.
     pub weight_decay: f64,
 }
 
@@ -53,43 +71,43 @@ impl Default for RmsProp {
 }
 
 impl RmsProp {
-    /// RMSProp with a learning rate and the usual other parameters.
+    /// RMSProp with a learning rate, and the defaults for the other parameters.
     #[must_use]
     pub fn new(learning_rate: f64) -> Self {
         Self { learning_rate, ..Self::default() }
     }
 
-    /// With another decay of the mean square.
+    /// Sets the decay of the mean square.
     #[must_use]
-    pub fn with_alpha(self, alpha: f64) -> Self {
+    pub fn alpha(self, alpha: f64) -> Self {
         Self { alpha, ..self }
     }
 
-    /// With another `epsilon`.
+    /// Sets `epsilon`.
     #[must_use]
-    pub fn with_epsilon(self, epsilon: f64) -> Self {
+    pub fn epsilon(self, epsilon: f64) -> Self {
         Self { epsilon, ..self }
     }
 
-    /// With momentum.
+    /// Sets the momentum.
     #[must_use]
-    pub fn with_momentum(self, momentum: f64) -> Self {
+    pub fn momentum(self, momentum: f64) -> Self {
         Self { momentum, ..self }
     }
 
-    /// Centered, or not.
+    /// Sets whether the gradient is divided by its standard deviation.
     #[must_use]
-    pub fn with_centered(self, centered: bool) -> Self {
+    pub fn centered(self, centered: bool) -> Self {
         Self { centered, ..self }
     }
 
-    /// With weight decay.
+    /// Sets the weight decay.
     #[must_use]
-    pub fn with_weight_decay(self, weight_decay: f64) -> Self {
+    pub fn weight_decay(self, weight_decay: f64) -> Self {
         Self { weight_decay, ..self }
     }
 
-    /// Is every parameter in its range?
+    /// Checks that every parameter is in its range.
     ///
     /// # Errors
     /// [`Error::Invalid`](crate::Error::Invalid) that names the parameter.
@@ -102,12 +120,13 @@ impl RmsProp {
     }
 }
 
-/// Coefficients of a step.
+/// The coefficients of a step.
 #[derive(Clone, Copy)]
 pub(crate) struct RmsPropKernel<T> {
     gradient: Gradient<T>,
     rate: T,
     alpha: T,
+    /// `1 − α`.
     rest: T,
     epsilon: T,
     momentum: T,
@@ -116,7 +135,7 @@ pub(crate) struct RmsPropKernel<T> {
 impl UpdateRule for RmsProp {
     type Kernel<T: Real> = RmsPropKernel<T>;
 
-    fn slots(&self) -> [Option<&'static str>; SLOTS] {
+    fn moments(&self) -> [Option<&'static str>; MAX_MOMENTS] {
         let momentum = (self.momentum > 0.0).then_some("momentum");
         [Some("mean_square"), self.centered.then_some("mean"), momentum]
     }
@@ -132,28 +151,28 @@ impl UpdateRule for RmsProp {
         }
     }
 
-    fn tensors(
+    fn update_tensors(
         &self,
         step: Step,
         w: &Tensor,
         g: &Tensor,
-        [s, a, b]: &mut [Tensor; SLOTS],
+        [s, a, b]: &mut [Tensor; MAX_MOMENTS],
     ) -> CResult<Tensor> {
-        let g = if self.weight_decay == 0.0 { g.clone() } else { (g + (w * self.weight_decay)?)? };
+        let g = add_decay(g, w, self.weight_decay)?;
         let average = |old: &Tensor, new: &Tensor| (old * self.alpha)? + (new * (1.0 - self.alpha))?;
         *s = average(s, &g.sqr()?)?;
-        let spread = if self.centered {
+        let variance = if self.centered {
             *a = average(a, &g)?;
             (&*s - a.sqr()?)?.relu()?
         } else {
             s.clone()
         };
-        let mut along = (g / (spread.sqrt()? + self.epsilon)?)?;
+        let mut direction = (g / (variance.sqrt()? + self.epsilon)?)?;
         if self.momentum > 0.0 {
-            *b = ((&*b * self.momentum)? + along)?;
-            along = b.clone();
+            *b = ((&*b * self.momentum)? + direction)?;
+            direction = b.clone();
         }
-        w - (along * step.rate)?
+        w - (direction * step.rate)?
     }
 }
 
@@ -163,39 +182,39 @@ impl<T: Real> RmsPropKernel<T> {
         self,
         w: &mut [T],
         g: &[T],
-        moments: [&mut [T]; SLOTS],
+        moments: [&mut [T]; MAX_MOMENTS],
     ) {
         let [s, a, b] = moments;
         let n = w.len();
-        // Cut to one length, so that the loop needs no checks.
+        // Slices of the same length let the compiler remove the bounds checks.
         let (g, s) = (&g[..n], &mut s[..n]);
         let a = if CENTERED { &mut a[..n] } else { a };
         let b = if MOMENTUM { &mut b[..n] } else { b };
         for i in 0..n {
             let g = self.gradient.at(w[i], g[i]);
             s[i] = (self.alpha * s[i] + self.rest * (g * g)).flushed();
-            let mut spread = s[i];
+            let mut variance = s[i];
             if CENTERED {
                 a[i] = (self.alpha * a[i] + self.rest * g).flushed();
-                spread -= a[i] * a[i];
-                // Rounding may take a variance of nothing below nothing.
-                if spread < T::zero() {
-                    spread = T::zero();
+                variance -= a[i] * a[i];
+                // Rounding can make a variance of 0 negative.
+                if variance < T::zero() {
+                    variance = T::zero();
                 }
             }
-            let mut along = g / (spread.sqrt() + self.epsilon);
+            let mut direction = g / (variance.sqrt() + self.epsilon);
             if MOMENTUM {
-                b[i] = (self.momentum * b[i] + along).flushed();
-                along = b[i];
+                b[i] = (self.momentum * b[i] + direction).flushed();
+                direction = b[i];
             }
-            w[i] -= self.rate * along;
+            w[i] -= self.rate * direction;
         }
     }
 }
 
 impl<T: Real> Kernel<T> for RmsPropKernel<T> {
     #[inline(always)]
-    fn update(&self, w: &mut [T], g: &[T], moments: [&mut [T]; SLOTS]) {
+    fn update(&self, w: &mut [T], g: &[T], moments: [&mut [T]; MAX_MOMENTS]) {
         match (moments[1].is_empty(), moments[2].is_empty()) {
             (true, true) => self.run::<false, false>(w, g, moments),
             (true, false) => self.run::<false, true>(w, g, moments),

@@ -1,48 +1,54 @@
-//! What an optimizer is to the machinery that runs it, and how its loop meets a variable's memory.
+//! The trait of optimizers, and the operation that runs an optimizer's loop on a variable in place.
 use crate::{
-    kernels::real::{vectorized, Real},
+    kernels::{cpu, float::Real, simd::vectorized},
     train::clip::Limits,
 };
 use candle_core::{CpuStorage, InplaceOp2, Layout, Result as CResult, Tensor};
 use std::cell::RefCell;
 
-/// Moments an optimizer may keep for each weight.
-pub(crate) const SLOTS: usize = 3;
+/// The most moments that an optimizer keeps for each weight.
+pub(crate) const MAX_MOMENTS: usize = 3;
 
-/// A step of one variable.
+/// The parameters of one step of one variable.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Step {
     /// The learning rate.
     pub(crate) rate: f64,
-    /// How many gradients the variable has had, this one included.
+    /// Steps of the variable, including this one.
     pub(crate) count: u64,
-    /// Gradient clipping.
+    /// How the gradient is clipped.
     pub(crate) limits: Limits,
 }
 
-/// An optimizer.
+/// An optimizer: the moments that it keeps, and how a step changes weights and moments.
 pub(crate) trait UpdateRule {
-    /// Its loop.
+    /// The update of a step as a loop over slices.
     type Kernel<T: Real>: Kernel<T>;
 
     /// The names of the moments that it keeps.
-    fn slots(&self) -> [Option<&'static str>; SLOTS];
+    fn moments(&self) -> [Option<&'static str>; MAX_MOMENTS];
 
-    /// The loop for a step, with its coefficients worked out.
+    /// The loop for a step, with the coefficients of that step.
     fn kernel<T: Real>(&self, step: Step) -> Self::Kernel<T>;
 
-    /// The same as tensor operations: the new weights. The gradient is already clipped; unused moments are
-    /// scalars.
-    fn tensors(&self, step: Step, w: &Tensor, g: &Tensor, moments: &mut [Tensor; SLOTS]) -> CResult<Tensor>;
+    /// The same update in tensor operations. Changes the moments and returns the new weights. The gradient is
+    /// already clipped. Unused moments are scalars.
+    fn update_tensors(
+        &self,
+        step: Step,
+        w: &Tensor,
+        g: &Tensor,
+        moments: &mut [Tensor; MAX_MOMENTS],
+    ) -> CResult<Tensor>;
 }
 
-/// The coefficients of a step, and the loop that applies them.
+/// The loop of a step, with its coefficients.
 pub(crate) trait Kernel<T> {
-    /// Updates weights and moments of a stretch of memory; unused moments are empty.
-    fn update(&self, w: &mut [T], g: &[T], moments: [&mut [T]; SLOTS]);
+    /// Updates weights and moments. Unused moments are empty.
+    fn update(&self, w: &mut [T], g: &[T], moments: [&mut [T]; MAX_MOMENTS]);
 }
 
-/// A gradient as a loop sees it: clipped, and with the gradient of `decay / 2 · w²` added.
+/// Computes the gradient that a loop uses: clipped, and with the weight decay `decay · w` added.
 #[derive(Clone, Copy)]
 pub(crate) struct Gradient<T> {
     scale: T,
@@ -55,20 +61,29 @@ impl<T: Real> Gradient<T> {
         Self { scale: T::of(limits.scale), bound: T::of(limits.bound), decay: T::of(decay) }
     }
 
+    /// The gradient that is used for a weight `w` with gradient `g`.
     #[inline(always)]
     pub(crate) fn at(self, w: T, g: T) -> T {
         (g * self.scale).within(self.bound) + self.decay * w
     }
 }
 
-/// A kernel as candle's in-place operation on (weights, gradient), with the moments it borrows.
+/// `g + decay · w`, as tensors.
+pub(crate) fn add_decay(g: &Tensor, w: &Tensor, decay: f64) -> CResult<Tensor> {
+    if decay == 0.0 {
+        return Ok(g.clone());
+    }
+    g + (w * decay)?
+}
+
+/// A kernel as candle's in-place operation on a variable and its gradient. It borrows the variable's moments.
 pub(crate) struct InPlace<'a, K, T> {
     kernel: K,
-    moments: RefCell<[&'a mut [T]; SLOTS]>,
+    moments: RefCell<[&'a mut [T]; MAX_MOMENTS]>,
 }
 
 impl<'a, K: Kernel<T>, T: Real> InPlace<'a, K, T> {
-    pub(crate) fn new(kernel: K, moments: &'a mut [Vec<T>; SLOTS]) -> Self {
+    pub(crate) fn new(kernel: K, moments: &'a mut [Vec<T>; MAX_MOMENTS]) -> Self {
         Self { kernel, moments: RefCell::new(moments.each_mut().map(Vec::as_mut_slice)) }
     }
 }
@@ -79,11 +94,8 @@ impl<K: Kernel<T>, T: Real> InplaceOp2 for InPlace<'_, K, T> {
     }
 
     fn cpu_fwd(&self, w: &mut CpuStorage, wl: &Layout, g: &CpuStorage, gl: &Layout) -> CResult<()> {
-        let (Some((w0, w1)), Some((g0, g1))) = (wl.contiguous_offsets(), gl.contiguous_offsets()) else {
-            candle_core::bail!("a variable and its gradient must be contiguous to be optimized");
-        };
-        let w = &mut T::slice_mut(w)?[w0..w1];
-        let g = &T::cpu_storage_as_slice(g)?[g0..g1];
+        let w = cpu::storage_slice_mut::<T>(w, wl)?;
+        let g = cpu::storage_slice::<T>(g, gl)?;
         let mut moments = self.moments.borrow_mut();
         vectorized(
             #[inline(always)]

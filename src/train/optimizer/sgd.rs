@@ -1,24 +1,43 @@
+//! Stochastic gradient descent.
 use crate::{
     check::{below_one, non_negative, positive, require},
-    kernels::real::Real,
-    train::optimizer::rule::{Gradient, Kernel, Step, UpdateRule, SLOTS},
+    kernels::float::Real,
+    train::optimizer::rule::{add_decay, Gradient, Kernel, Step, UpdateRule, MAX_MOMENTS},
     Result,
 };
 use candle_core::{Result as CResult, Tensor};
 use serde::{Deserialize, Serialize};
 
-/// Stochastic gradient descent, with momentum (Polyak 1964) or Nesterov's (Sutskever, Martens, Dahl & Hinton
-/// 2013, ICML) if wanted.
+/// Stochastic gradient descent, with or without momentum.
 ///
-/// Without momentum `w ← w − η g`, with weight decay `g ← g + λ w` beforehand. With momentum see
-/// [`Velocity`].
+/// ```text
+/// w ← w − η g                                    without momentum
+/// v ← μ v + g,   w ← w − η v                     with momentum μ
+/// v ← μ v + g,   w ← w − η (μ v + g)             with Nesterov's momentum
+/// ```
+///
+/// with gradient `g` and learning rate `η`. Weight decay is `g ← g + λ w` before that. [`Velocity`] selects
+/// the form in which the learning rate is part of `v`.
+///
+/// Use it with momentum 0.9 and a schedule for networks that have been tuned for it, such as convolutional
+/// networks, and for snapshot ensembles and weight averaging, which are defined for it. Use
+/// [`Adam`](crate::train::Adam) where there is no time to tune the learning rate.
+///
+/// Cost: nothing besides the gradient; with momentum one number for each weight.
+///
+/// # Errors
+/// [`Sgd::check`] names a parameter that is out of range. A session checks before it trains.
+///
+/// # Sources
+/// Momentum: Polyak 1964, doi:10.1016/0041-5553(64)90137-5. Nesterov's momentum: Sutskever, Martens, Dahl and
+/// Hinton 2013, ICML (PMLR 28(3):1139–1147).
 ///
 /// ```
 /// use candle_ensemble::train::{Sgd, Velocity};
 ///
-/// let keras = Sgd::new(0.01).with_momentum(0.9).with_velocity(Velocity::LrInside);
-/// assert!(keras.check().is_ok());
-/// assert!(Sgd::new(0.01).with_nesterov(true).check().is_err()); // without momentum
+/// let as_in_keras = Sgd::new(0.01).momentum(0.9).velocity(Velocity::LrInside);
+/// assert!(as_in_keras.check().is_ok());
+/// assert!(Sgd::new(0.01).nesterov(true).check().is_err()); // without momentum
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -27,22 +46,25 @@ pub struct Sgd {
     pub learning_rate: f64,
     /// Momentum `μ`, in [0, 1). Default 0.
     pub momentum: f64,
-    /// Nesterov's momentum? Default no.
+    /// Whether the momentum is Nesterov's. Default no.
     pub nesterov: bool,
-    /// Weight decay added to the gradient, 0 or more. Default 0.
+    /// Weight decay `λ`, added to the gradient, 0 or more. Default 0.
     pub weight_decay: f64,
-    /// Where the learning rate enters. Default outside.
+    /// Where the learning rate enters. Default [`Velocity::LrOutside`].
     pub velocity: Velocity,
 }
 
-/// Where the learning rate `η` enters momentum `μ`. The two are the same while the rate is; once it changes,
-/// the velocity gathered so far is rescaled at once in the first form, and keeps its own rate in the second.
+/// Where the learning rate `η` enters the momentum.
+///
+/// The two forms are the same while the learning rate is constant. When it changes, the new rate applies to
+/// the whole velocity at once in the first form; in the second, past gradients keep the rate that they had.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Velocity {
-    /// `v ← μ v + g`, `w ← w − η v`; Nesterov `w ← w − η (μ v + g)`. So does PyTorch.
+    /// `v ← μ v + g`, `w ← w − η v`; Nesterov `w ← w − η (μ v + g)`. This is the form of PyTorch.
     #[default]
     LrOutside,
-    /// `v ← μ v − η g`, `w ← w + v`; Nesterov `w ← w + μ v − η g`. So do Keras and Sutskever et al.
+    /// `v ← μ v − η g`, `w ← w + v`; Nesterov `w ← w + μ v − η g`. This is the form of Keras and of Sutskever
+    /// et al.
     LrInside,
 }
 
@@ -59,49 +81,49 @@ impl Default for Sgd {
 }
 
 impl Sgd {
-    /// Plain gradient descent with a learning rate.
+    /// Gradient descent with a learning rate, without momentum.
     #[must_use]
     pub fn new(learning_rate: f64) -> Self {
         Self { learning_rate, ..Self::default() }
     }
 
-    /// With momentum.
+    /// Sets the momentum.
     #[must_use]
-    pub fn with_momentum(self, momentum: f64) -> Self {
+    pub fn momentum(self, momentum: f64) -> Self {
         Self { momentum, ..self }
     }
 
-    /// With Nesterov's momentum, or without.
+    /// Sets whether the momentum is Nesterov's.
     #[must_use]
-    pub fn with_nesterov(self, nesterov: bool) -> Self {
+    pub fn nesterov(self, nesterov: bool) -> Self {
         Self { nesterov, ..self }
     }
 
-    /// With weight decay.
+    /// Sets the weight decay.
     #[must_use]
-    pub fn with_weight_decay(self, weight_decay: f64) -> Self {
+    pub fn weight_decay(self, weight_decay: f64) -> Self {
         Self { weight_decay, ..self }
     }
 
-    /// With the learning rate inside the velocity, or outside.
+    /// Sets where the learning rate enters the momentum.
     #[must_use]
-    pub fn with_velocity(self, velocity: Velocity) -> Self {
+    pub fn velocity(self, velocity: Velocity) -> Self {
         Self { velocity, ..self }
     }
 
-    /// Is every parameter in its range?
+    /// Checks that every parameter is in its range.
     ///
     /// # Errors
     /// [`Error::Invalid`](crate::Error::Invalid) that names the parameter.
     pub fn check(&self) -> Result<()> {
         positive("Sgd::learning_rate", self.learning_rate)?;
         below_one("Sgd::momentum", self.momentum)?;
-        let momentum = !self.nesterov || self.momentum > 0.0;
-        require(momentum, "Sgd::momentum", "above 0 when Sgd::nesterov is set", self.momentum)?;
+        let has_momentum = !self.nesterov || self.momentum > 0.0;
+        require(has_momentum, "Sgd::momentum", "above 0 with Sgd::nesterov", self.momentum)?;
         non_negative("Sgd::weight_decay", self.weight_decay)
     }
 
-    /// Both forms are `v ← μ v + inside · g`, `w ← w + outside · v`.
+    /// The factors `inside` and `outside` of both forms: `v ← μ v + inside · g`, `w ← w + outside · v`.
     fn rates(&self, rate: f64) -> (f64, f64) {
         match self.velocity {
             Velocity::LrOutside => (1.0, -rate),
@@ -110,7 +132,7 @@ impl Sgd {
     }
 }
 
-/// Coefficients of a step.
+/// The coefficients of a step.
 #[derive(Clone, Copy)]
 pub(crate) struct SgdKernel<T> {
     gradient: Gradient<T>,
@@ -123,8 +145,8 @@ pub(crate) struct SgdKernel<T> {
 impl UpdateRule for Sgd {
     type Kernel<T: Real> = SgdKernel<T>;
 
-    fn slots(&self) -> [Option<&'static str>; SLOTS] {
-        // Two names, as one form cannot go on from the other's.
+    fn moments(&self) -> [Option<&'static str>; MAX_MOMENTS] {
+        // Two names, because neither form can continue with the moments of the other.
         let name = match self.velocity {
             Velocity::LrOutside => "velocity",
             Velocity::LrInside => "displacement",
@@ -143,22 +165,27 @@ impl UpdateRule for Sgd {
         }
     }
 
-    fn tensors(&self, step: Step, w: &Tensor, g: &Tensor, [v, ..]: &mut [Tensor; SLOTS]) -> CResult<Tensor> {
+    fn update_tensors(
+        &self,
+        step: Step,
+        w: &Tensor,
+        g: &Tensor,
+        [v, ..]: &mut [Tensor; MAX_MOMENTS],
+    ) -> CResult<Tensor> {
         let (inside, outside) = self.rates(step.rate);
-        let g = if self.weight_decay == 0.0 { g.clone() } else { (g + (w * self.weight_decay)?)? };
-        let push = (g * inside)?;
+        let push = (add_decay(g, w, self.weight_decay)? * inside)?;
         if self.momentum == 0.0 {
             return w + (push * outside)?;
         }
         *v = ((&*v * self.momentum)? + &push)?;
-        let along = if self.nesterov { ((&*v * self.momentum)? + push)? } else { v.clone() };
-        w + (along * outside)?
+        let direction = if self.nesterov { ((&*v * self.momentum)? + push)? } else { v.clone() };
+        w + (direction * outside)?
     }
 }
 
 impl<T: Real> Kernel<T> for SgdKernel<T> {
     #[inline(always)]
-    fn update(&self, w: &mut [T], g: &[T], [v, ..]: [&mut [T]; SLOTS]) {
+    fn update(&self, w: &mut [T], g: &[T], [v, ..]: [&mut [T]; MAX_MOMENTS]) {
         let k = *self;
         if v.is_empty() {
             for (w, &g) in w.iter_mut().zip(g) {

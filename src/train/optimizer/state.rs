@@ -1,9 +1,13 @@
+//! Applying an optimizer to variables, and saving its state.
 use crate::{
     check::non_negative,
-    kernels::real::Real,
+    kernels::float::Real,
     train::{
         clip::{norm, Limits},
-        optimizer::rule::{InPlace, Step, UpdateRule, SLOTS},
+        optimizer::{
+            each,
+            rule::{InPlace, Step, UpdateRule, MAX_MOMENTS},
+        },
         Clip, Optimizer,
     },
     weights::Weights,
@@ -13,16 +17,19 @@ use candle_core::{backprop::GradStore, DType, Device, Result as CResult, Tensor,
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-/// An optimizer at work on a network's variables.
+/// An optimizer, the variables that it updates, and its moments of their gradients.
 ///
-/// Each variable has its own count of steps, as in PyTorch: one that has no gradient at a step is left alone
-/// by it entirely.
+/// Each variable has its own count of steps, as in PyTorch. A step does not change a variable that has no
+/// gradient.
+///
+/// [`Trainer`](crate::train::Trainer) uses it; use it in a training loop of your own where a candle optimizer
+/// lacks clipping or cannot be saved.
 ///
 /// ```
 /// use candle_core::{Device, Var};
 /// use candle_ensemble::train::{Clip, Optimizer, OptimizerState};
 ///
-/// // The least of (w − 3)².
+/// // Minimise (w − 3)².
 /// let w = Var::new(0f32, &Device::Cpu)?;
 /// let optimizer = Optimizer::adam(0.1);
 /// let mut state = OptimizerState::new(&optimizer, vec![("w".into(), w.clone())])?;
@@ -39,7 +46,7 @@ pub struct OptimizerState {
     variables: Vec<Variable>,
 }
 
-/// A variable with what the optimizer remembers of its gradients.
+/// A variable with its moments.
 #[derive(Debug)]
 struct Variable {
     name: String,
@@ -48,26 +55,27 @@ struct Variable {
     moments: Moments,
 }
 
-/// Moments, in the type that the update is computed in. Those that an optimizer does not use are empty
+/// Moments, in the type in which the update is computed. Moments that the optimizer does not use are empty
 /// vectors or scalars.
 #[derive(Debug)]
 enum Moments {
-    F32([Vec<f32>; SLOTS]),
-    F64([Vec<f64>; SLOTS]),
-    Tensors([Tensor; SLOTS]),
+    F32([Vec<f32>; MAX_MOMENTS]),
+    F64([Vec<f64>; MAX_MOMENTS]),
+    Tensors([Tensor; MAX_MOMENTS]),
 }
 
 impl OptimizerState {
-    /// A fresh state for the floating-point variables among `vars`, which may come in any order. A variable
-    /// that has several names is updated once, under the first of them.
+    /// A new state for the floating-point variables among `vars`, in any order. A variable with several names
+    /// is updated once, under the first of them.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a parameter out of range ([`Optimizer::check`]), a name that occurs twice, and
-    /// when there is no floating-point variable.
+    /// [`Error::Invalid`] if a parameter is out of range ([`Optimizer::check`]), if a name occurs twice, or
+    /// if there is no floating-point variable.
     pub fn new(optimizer: &Optimizer, vars: Vec<(String, Var)>) -> Result<Self> {
         Self::with_moments(optimizer, vars, |var| (var.dtype(), var.device().is_cpu()))
     }
 
+    /// The same with a choice, for each variable, of the type of its moments and of updates in place.
     pub(crate) fn with_moments(
         optimizer: &Optimizer,
         mut vars: Vec<(String, Var)>,
@@ -77,19 +85,23 @@ impl OptimizerState {
         vars.retain(|(_, var)| var.dtype().is_float());
         vars.sort_by(|(a, _), (b, _)| a.cmp(b));
         if let Some(pair) = vars.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-            return Err(Error::invalid("names of variables", "distinct", format!("`{}` twice", pair[0].0)));
+            return Err(Error::invalid(
+                "the names of the variables",
+                "distinct",
+                format!("`{}` twice", pair[0].0),
+            ));
         }
         let mut seen = HashSet::new();
         vars.retain(|(_, var)| seen.insert(var.id()));
         if vars.is_empty() {
-            return Err(Error::invalid("variables", "at least one of a floating-point type", "none"));
+            return Err(Error::invalid("the variables", "at least one of a floating-point type", "none"));
         }
-        let slots = slots(optimizer);
+        let names = moment_names(optimizer);
         let fresh = |(name, var): (String, Var)| {
             let moments = match kind(&var) {
-                (DType::F32, true) => Moments::F32(zeros(&slots, &var)),
-                (DType::F64, true) => Moments::F64(zeros(&slots, &var)),
-                _ => Moments::tensors(&slots, &var)?,
+                (DType::F32, true) => Moments::F32(zeros(&names, &var)),
+                (DType::F64, true) => Moments::F64(zeros(&names, &var)),
+                _ => Moments::tensors(&names, &var)?,
             };
             Ok(Variable { name, var, count: 0, moments })
         };
@@ -97,61 +109,58 @@ impl OptimizerState {
         Ok(Self { optimizer: optimizer.clone(), variables })
     }
 
-    /// Names and variables that are updated, sorted by name.
+    /// The variables that are updated and their names, sorted by name.
     pub fn variables(&self) -> impl Iterator<Item = (&str, &Var)> {
         self.variables.iter().map(|v| (v.name.as_str(), &v.var))
     }
 
-    /// The Euclidean norm of all gradients together, before clipping.
+    /// The Euclidean norm of the gradients of all variables together, before clipping.
     ///
     /// # Errors
-    /// candle's.
+    /// When candle fails.
     pub fn gradient_norm(&self, gradients: &GradStore) -> CResult<f64> {
-        norm(self.with_gradients(gradients))
+        norm(self.gradients_of_variables(gradients))
     }
 
-    fn with_gradients<'a>(&'a self, gradients: &'a GradStore) -> impl Iterator<Item = &'a Tensor> {
+    /// The gradients of the variables that have one.
+    fn gradients_of_variables<'a>(&'a self, gradients: &'a GradStore) -> impl Iterator<Item = &'a Tensor> {
         self.variables.iter().filter_map(|v| gradients.get(&v.var))
     }
 
-    /// Updates every variable that has a gradient, at this learning rate.
+    /// Updates every variable that has a gradient.
     ///
     /// # Errors
-    /// For a learning rate that is negative or not finite, gradients that [`Clip`] cannot clip (both before
-    /// anything is changed), and a gradient of another shape than its variable.
+    /// If the learning rate is negative or not finite, or the gradients cannot be clipped; nothing is changed
+    /// then. Also if a gradient has another shape than its variable.
     pub fn step(&mut self, gradients: &GradStore, learning_rate: f64, clip: &Clip) -> CResult<()> {
-        non_negative("learning rate", learning_rate)?;
-        let limits = clip.limits(self.with_gradients(gradients))?;
+        non_negative("the learning rate", learning_rate)?;
+        let limits = clip.limits(self.gradients_of_variables(gradients))?;
         for variable in &mut self.variables {
             if let Some(gradient) = gradients.get(&variable.var) {
-                match &self.optimizer {
-                    Optimizer::Adam(rule) => variable.step(rule, gradient, learning_rate, limits)?,
-                    Optimizer::Sgd(rule) => variable.step(rule, gradient, learning_rate, limits)?,
-                    Optimizer::RmsProp(rule) => variable.step(rule, gradient, learning_rate, limits)?,
-                }
+                each!(&self.optimizer, o => variable.step(o, gradient, learning_rate, limits))?;
             }
         }
         Ok(())
     }
 
-    /// What the optimizer remembers, as data. The variables' values are not part of it.
+    /// The moments and the counts of steps, as data. The values of the variables are not included.
     ///
     /// # Errors
-    /// candle's, from copying moments off a device.
+    /// When candle fails to copy moments from a device.
     pub fn save(&self) -> Result<SavedOptimizer> {
-        let slots = slots(&self.optimizer);
-        let save = |v: &Variable| Ok((v.name.clone(), v.save(&slots)?));
+        let names = moment_names(&self.optimizer);
+        let save = |v: &Variable| Ok((v.name.clone(), v.save(&names)?));
         Ok(SavedOptimizer { variables: self.variables.iter().map(save).collect::<CResult<_>>()? })
     }
 
-    /// Goes on from what was saved, as if nothing had happened in between; to the bit, if the variables'
-    /// values are restored too.
+    /// Restores a saved state. If the values of the variables are restored too, the optimizer continues
+    /// exactly as it would have, to the bit.
     ///
     /// # Errors
-    /// [`Error::Foreign`] that names the variable whose name, shape, type or moments differ; nothing is
-    /// changed then.
+    /// [`Error::Foreign`] that names a variable whose name, shape, type or moments differ. Nothing is changed
+    /// then.
     pub fn restore(&mut self, saved: &SavedOptimizer) -> Result<()> {
-        let slots = slots(&self.optimizer);
+        let names = moment_names(&self.optimizer);
         if let Some(name) =
             saved.variables.keys().find(|&name| self.variables.iter().all(|v| v.name != *name))
         {
@@ -159,7 +168,7 @@ impl OptimizerState {
         }
         let restored = |v: &Variable| {
             let saved = saved.variables.get(&v.name).ok_or_else(|| foreign(&v.name, "it was not saved"))?;
-            Ok((saved.count, v.restored(saved, &slots)?))
+            Ok((saved.count, v.restored(saved, &names)?))
         };
         let restored = self.variables.iter().map(restored).collect::<Result<Vec<_>>>()?;
         for (variable, (count, moments)) in self.variables.iter_mut().zip(restored) {
@@ -173,19 +182,15 @@ fn foreign(name: &str, why: impl std::fmt::Display) -> Error {
     Error::Foreign { what: "saved optimizer state".into(), why: format!("variable `{name}`: {why}") }
 }
 
-fn slots(optimizer: &Optimizer) -> [Option<&'static str>; SLOTS] {
-    match optimizer {
-        Optimizer::Adam(rule) => rule.slots(),
-        Optimizer::Sgd(rule) => rule.slots(),
-        Optimizer::RmsProp(rule) => rule.slots(),
-    }
+fn moment_names(optimizer: &Optimizer) -> [Option<&'static str>; MAX_MOMENTS] {
+    each!(optimizer, o => o.moments())
 }
 
-fn zeros<T: Real>(slots: &[Option<&str>; SLOTS], var: &Var) -> [Vec<T>; SLOTS] {
-    slots.map(|slot| if slot.is_some() { vec![T::zero(); var.elem_count()] } else { Vec::new() })
+fn zeros<T: Real>(names: &[Option<&str>; MAX_MOMENTS], var: &Var) -> [Vec<T>; MAX_MOMENTS] {
+    names.map(|name| if name.is_some() { vec![T::zero(); var.elem_count()] } else { Vec::new() })
 }
 
-/// Half precision is computed in `f32`.
+/// The type in which a variable's update is computed; `f32` for half precision.
 fn compute_dtype(var: &Var) -> DType {
     match var.dtype() {
         DType::F64 => DType::F64,
@@ -194,12 +199,12 @@ fn compute_dtype(var: &Var) -> DType {
 }
 
 impl Moments {
-    fn tensors(slots: &[Option<&str>; SLOTS], var: &Var) -> CResult<Self> {
-        let zeros = |slot: Option<&str>| match slot {
+    fn tensors(names: &[Option<&str>; MAX_MOMENTS], var: &Var) -> CResult<Self> {
+        let zeros = |name: Option<&str>| match name {
             Some(_) => Tensor::zeros(var.shape(), compute_dtype(var), var.device()),
             None => Tensor::zeros((), DType::F32, &Device::Cpu),
         };
-        let [a, b, c] = *slots;
+        let [a, b, c] = *names;
         Ok(Self::Tensors([zeros(a)?, zeros(b)?, zeros(c)?]))
     }
 }
@@ -218,42 +223,46 @@ impl Variable {
             Moments::F64(moments) => in_place(rule, step, &self.var, gradient, moments),
             Moments::Tensors(moments) => {
                 let dtype = compute_dtype(&self.var);
-                // Detached: moments that remembered how they came about would hold every step's graph.
+                // Detached, because moments that track their operations would keep the graph of every step.
                 let w = self.var.as_detached_tensor().to_dtype(dtype)?;
                 let g = limits.apply(&gradient.detach().to_dtype(dtype)?)?;
-                let w = rule.tensors(step, &w, &g, moments)?;
+                let w = rule.update_tensors(step, &w, &g, moments)?;
                 self.var.set(&w.to_dtype(self.var.dtype())?)
             }
         }
     }
 
-    fn save(&self, slots: &[Option<&'static str>; SLOTS]) -> CResult<SavedVariable> {
+    fn save(&self, names: &[Option<&'static str>; MAX_MOMENTS]) -> CResult<SavedVariable> {
         let mut moments = BTreeMap::new();
-        for (i, slot) in slots.iter().enumerate() {
-            if let Some(name) = slot {
+        for (i, name) in names.iter().enumerate() {
+            if let Some(name) = name {
                 moments.insert((*name).to_owned(), self.moments.save(i)?);
             }
         }
         Ok(SavedVariable { count: self.count, shape: self.var.dims().to_vec(), moments })
     }
 
-    fn restored(&self, saved: &SavedVariable, slots: &[Option<&'static str>; SLOTS]) -> Result<Moments> {
+    fn restored(
+        &self,
+        saved: &SavedVariable,
+        names: &[Option<&'static str>; MAX_MOMENTS],
+    ) -> Result<Moments> {
         if saved.shape != self.var.dims() {
             let why = format!("its shape was {:?} and is {:?}", saved.shape, self.var.dims());
             return Err(foreign(&self.name, why));
         }
-        let wanted: Vec<&str> = slots.iter().copied().flatten().collect();
-        if !saved.moments.keys().eq(wanted.iter().copied().collect::<BTreeSet<_>>()) {
-            let found: Vec<_> = saved.moments.keys().collect();
-            return Err(foreign(&self.name, format!("its moments were {found:?} and must be {wanted:?}")));
+        let expected: Vec<&str> = names.iter().copied().flatten().collect();
+        if !saved.moments.keys().eq(expected.iter().copied().collect::<BTreeSet<_>>()) {
+            let saved: Vec<_> = saved.moments.keys().collect();
+            return Err(foreign(&self.name, format!("its moments were {saved:?} and must be {expected:?}")));
         }
         let mut moments = match &self.moments {
             Moments::F32(_) => Moments::F32(Default::default()),
             Moments::F64(_) => Moments::F64(Default::default()),
-            Moments::Tensors(_) => Moments::tensors(slots, &self.var)?,
+            Moments::Tensors(_) => Moments::tensors(names, &self.var)?,
         };
-        for (i, slot) in slots.iter().enumerate() {
-            let Some(values) = slot.and_then(|slot| saved.moments.get(slot)) else { continue };
+        for (i, name) in names.iter().enumerate() {
+            let Some(values) = name.and_then(|name| saved.moments.get(name)) else { continue };
             let length = match values {
                 Values::F32(x) => x.len(),
                 Values::F64(x) => x.len(),
@@ -281,12 +290,12 @@ impl Variable {
 }
 
 impl Moments {
-    fn save(&self, slot: usize) -> CResult<Values> {
+    fn save(&self, index: usize) -> CResult<Values> {
         Ok(match self {
-            Self::F32(m) => Values::F32(m[slot].clone()),
-            Self::F64(m) => Values::F64(m[slot].clone()),
+            Self::F32(m) => Values::F32(m[index].clone()),
+            Self::F64(m) => Values::F64(m[index].clone()),
             Self::Tensors(m) => {
-                let flat = m[slot].flatten_all()?;
+                let flat = m[index].flatten_all()?;
                 match flat.dtype() {
                     DType::F64 => Values::F64(flat.to_vec1()?),
                     _ => Values::F32(flat.to_vec1()?),
@@ -301,9 +310,9 @@ fn in_place<T: Real, R: UpdateRule>(
     step: Step,
     var: &Var,
     gradient: &Tensor,
-    moments: &mut [Vec<T>; SLOTS],
+    moments: &mut [Vec<T>; MAX_MOMENTS],
 ) -> CResult<()> {
-    // As candle computes them, gradients are of the variable's type and contiguous: neither call copies.
+    // candle's gradients have the variable's type and are contiguous, so neither call copies them.
     let gradient = gradient.to_dtype(T::DTYPE)?.contiguous()?;
     var.inplace_op2(&gradient, &InPlace::new(rule.kernel::<T>(step), moments))
 }
@@ -311,12 +320,12 @@ fn in_place<T: Real, R: UpdateRule>(
 /// The state of an optimizer, as data.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SavedOptimizer {
-    /// By the variable's name.
+    /// The state of each variable, by its name.
     pub variables: BTreeMap<String, SavedVariable>,
 }
 
 impl SavedOptimizer {
-    /// The moments as tensors, called `VARIABLE/MOMENT`, and the rest.
+    /// Splits off the moments, as tensors called `VARIABLE/MOMENT`.
     pub(crate) fn without_moments(mut self) -> Result<(Self, Weights)> {
         let mut tensors = Weights::new();
         for (name, variable) in &mut self.variables {
@@ -338,7 +347,7 @@ impl SavedOptimizer {
                 self.variables.get_mut(name).map(|variable| (variable, moment.to_string()))
             });
             let Some((variable, moment)) = variable else {
-                return Err(foreign(&path, "it is a moment of no variable"));
+                return Err(foreign(&path, "no saved variable has this moment"));
             };
             let flat = tensor.flatten_all()?;
             let values = match flat.dtype() {
@@ -351,22 +360,22 @@ impl SavedOptimizer {
     }
 }
 
-/// What an optimizer remembers of one variable.
+/// The state of an optimizer for one variable, as data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SavedVariable {
-    /// Steps in which the variable had a gradient.
+    /// Steps of the variable: those in which it had a gradient.
     pub count: u64,
-    /// The variable's shape, and that of each moment.
+    /// The shape of the variable and of each moment.
     pub shape: Vec<usize>,
-    /// Moments by name, elements in row-major order.
+    /// Moments by name, with elements in row-major order.
     pub moments: BTreeMap<String, Values>,
 }
 
 /// The elements of a moment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Values {
-    /// Of a variable in `f32` or half precision.
+    /// The moment of a variable in `f32` or half precision.
     F32(Vec<f32>),
-    /// Of a variable in `f64`.
+    /// The moment of a variable in `f64`.
     F64(Vec<f64>),
 }

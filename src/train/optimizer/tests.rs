@@ -10,12 +10,12 @@ const CPU: &Device = &Device::Cpu;
 const RATES: [f64; 6] = [0.1, 0.1, 0.05, 0.2, 0.02, 0.02];
 const START: [f64; 6] = [0.5, -1.0, 2.0, 0.0, -0.25, 1.5];
 
-/// Final weights after `RATES`, computed by tests/reference/optimizers.py (numpy 2.4.6; all rules that optax
-/// 0.2.8 has are checked against it there).
+/// Final weights after `RATES`, computed by tests/reference/optimizers.py (numpy 2.4.6). That script checks
+/// the optimizers that optax 0.2.8 has against optax.
 fn reference() -> Vec<(Optimizer, [f64; 6])> {
-    let rms = RmsProp::new(0.1).with_alpha(0.9).with_epsilon(1e-3);
-    let momentum = Sgd::new(0.1).with_momentum(0.9).with_weight_decay(0.1);
-    let inside = momentum.clone().with_velocity(Velocity::LrInside);
+    let rms = RmsProp::new(0.1).alpha(0.9).epsilon(1e-3);
+    let momentum = Sgd::new(0.1).momentum(0.9).weight_decay(0.1);
+    let inside = momentum.clone().velocity(Velocity::LrInside);
     vec![
         (
             Optimizer::adam(0.1),
@@ -29,7 +29,7 @@ fn reference() -> Vec<(Optimizer, [f64; 6])> {
             ],
         ),
         (
-            Adam::new(0.1).with_betas(0.8, 0.95).with_epsilon(1e-3).with_weight_decay(0.1).into(),
+            Adam::new(0.1).betas(0.8, 0.95).epsilon(1e-3).weight_decay(0.1).into(),
             [
                 0.4514517805212395,
                 -1.0048614768333357,
@@ -52,7 +52,7 @@ fn reference() -> Vec<(Optimizer, [f64; 6])> {
         ),
         (Optimizer::sgd(0.1), [0.695, -1.195, 2.1025, 0.2625, -0.3225, 1.45]),
         (
-            Sgd::new(0.1).with_weight_decay(0.1).into(),
+            Sgd::new(0.1).weight_decay(0.1).into(),
             [
                 0.6714753799963201,
                 -1.14498811614714,
@@ -74,7 +74,7 @@ fn reference() -> Vec<(Optimizer, [f64; 6])> {
             ],
         ),
         (
-            momentum.with_nesterov(true).into(),
+            momentum.nesterov(true).into(),
             [
                 0.6874988401682348,
                 -1.2612471336827782,
@@ -96,7 +96,7 @@ fn reference() -> Vec<(Optimizer, [f64; 6])> {
             ],
         ),
         (
-            inside.with_nesterov(true).into(),
+            inside.nesterov(true).into(),
             [
                 0.9962596547424556,
                 -1.5259557330958697,
@@ -118,7 +118,7 @@ fn reference() -> Vec<(Optimizer, [f64; 6])> {
             ],
         ),
         (
-            rms.clone().with_momentum(0.5).with_weight_decay(0.1).into(),
+            rms.clone().momentum(0.5).weight_decay(0.1).into(),
             [
                 0.5440797090247896,
                 -1.003550094220709,
@@ -129,7 +129,7 @@ fn reference() -> Vec<(Optimizer, [f64; 6])> {
             ],
         ),
         (
-            rms.clone().with_centered(true).into(),
+            rms.clone().centered(true).into(),
             [
                 0.7987578183210183,
                 -1.282892148369497,
@@ -140,7 +140,7 @@ fn reference() -> Vec<(Optimizer, [f64; 6])> {
             ],
         ),
         (
-            rms.with_centered(true).with_momentum(0.5).with_weight_decay(0.1).into(),
+            rms.centered(true).momentum(0.5).weight_decay(0.1).into(),
             [
                 0.5163602263778798,
                 -0.9892766026749912,
@@ -197,7 +197,7 @@ fn assert_close(got: &[f64], expected: &[f64], tolerance: f64, what: &dyn std::f
 }
 
 #[test]
-fn every_rule_gives_the_reference_numbers_in_place_and_in_tensor_operations() -> Result<()> {
+fn every_optimizer_gives_the_reference_values_in_place_and_in_tensor_operations() -> Result<()> {
     for (optimizer, expected) in reference() {
         for (dtype, tolerance) in [(DType::F64, 1e-14), (DType::F32, 1e-6)] {
             for in_place in [true, false] {
@@ -229,7 +229,7 @@ fn half_precision_keeps_its_moments_in_f32() -> Result<()> {
 }
 
 #[test]
-fn saved_and_restored_it_goes_on_to_the_bit() -> Result<()> {
+fn a_restored_optimizer_continues_to_the_bit() -> Result<()> {
     for (optimizer, _) in reference() {
         for dtype in [DType::F32, DType::F64, DType::BF16] {
             let straight = start(dtype)?;
@@ -252,12 +252,12 @@ fn saved_and_restored_it_goes_on_to_the_bit() -> Result<()> {
 }
 
 #[test]
-fn what_belongs_to_other_variables_or_rules_is_not_restored() -> Result<()> {
+fn the_state_of_other_variables_or_optimizers_is_not_restored() -> Result<()> {
     let state = |optimizer: Optimizer, name: &str, shape: &[usize], dtype| {
         let var = Var::zeros(shape, dtype, CPU)?;
         OptimizerState::new(&optimizer, vec![(name.into(), var)])
     };
-    let momentum = Sgd::new(0.1).with_momentum(0.9);
+    let momentum = Sgd::new(0.1).momentum(0.9);
     let saved = state(momentum.clone().into(), "w", &[2, 3], DType::F32)?.save()?;
     let refused = |other: Result<OptimizerState>, word: &str| {
         let mut other = other.unwrap();
@@ -270,12 +270,12 @@ fn what_belongs_to_other_variables_or_rules_is_not_restored() -> Result<()> {
     refused(state(momentum.clone().into(), "w", &[3, 2], DType::F32), "[2, 3]");
     refused(state(momentum.clone().into(), "w", &[2, 3], DType::F64), "type");
     refused(state(Optimizer::adam(0.1), "w", &[2, 3], DType::F32), "velocity");
-    let inside = momentum.with_velocity(Velocity::LrInside);
+    let inside = momentum.velocity(Velocity::LrInside);
     refused(state(inside.into(), "w", &[2, 3], DType::F32), "displacement");
 
     let mut short = saved.clone();
     short.variables.get_mut("w").unwrap().moments.insert("velocity".into(), Values::F32(vec![0.0]));
-    let mut own = state(Sgd::new(0.1).with_momentum(0.9).into(), "w", &[2, 3], DType::F32)?;
+    let mut own = state(Sgd::new(0.1).momentum(0.9).into(), "w", &[2, 3], DType::F32)?;
     assert!(own.restore(&short).unwrap_err().to_string().contains("1 values"));
     Ok(())
 }
@@ -310,10 +310,10 @@ fn the_layout_of_a_gradient_does_not_matter() -> Result<()> {
     Ok(())
 }
 
-/// The step's loop without the choice of wider vectors.
-fn plainly<R: rule::UpdateRule>(rule: &R, w: &mut [f32], g: &[f32]) {
+/// The loop of a step without the choice of wider vectors.
+fn update_without_wide_vectors<R: rule::UpdateRule>(rule: &R, w: &mut [f32], g: &[f32]) {
     use rule::Kernel;
-    let mut moments = rule.slots().map(|slot| vec![0f32; if slot.is_some() { w.len() } else { 0 }]);
+    let mut moments = rule.moments().map(|name| vec![0f32; if name.is_some() { w.len() } else { 0 }]);
     let step = rule::Step { rate: 0.01, count: 1, limits: Default::default() };
     rule.kernel::<f32>(step).update(w, g, moments.each_mut().map(Vec::as_mut_slice));
 }
@@ -329,18 +329,14 @@ fn wide_vectors_do_not_change_a_bit() -> Result<()> {
         state.step(&store(&[(&var, Tensor::new(g.as_slice(), CPU)?)]), 0.01, &Clip::None)?;
 
         let mut w = numbers(1.7);
-        match &optimizer {
-            Optimizer::Adam(rule) => plainly(rule, &mut w, &g),
-            Optimizer::Sgd(rule) => plainly(rule, &mut w, &g),
-            Optimizer::RmsProp(rule) => plainly(rule, &mut w, &g),
-        }
+        each!(&optimizer, o => update_without_wide_vectors(o, &mut w, &g));
         assert_eq!(var.to_vec1::<f32>()?, w, "{optimizer:?}");
     }
     Ok(())
 }
 
 #[test]
-fn a_variable_without_gradient_is_left_alone() -> Result<()> {
+fn a_step_does_not_change_a_variable_without_gradient() -> Result<()> {
     let (used, idle) = (start(DType::F32)?, start(DType::F32)?);
     let vars = vec![("used".to_owned(), used.clone()), ("idle".to_owned(), idle.clone())];
     let mut state = OptimizerState::new(&Optimizer::adamw(0.1, 0.1), vars)?;
@@ -359,7 +355,7 @@ fn a_variable_without_gradient_is_left_alone() -> Result<()> {
 }
 
 #[test]
-fn clipping_is_what_steps_with_clipped_gradients_are() -> Result<()> {
+fn a_step_with_clipping_equals_a_step_with_clipped_gradients() -> Result<()> {
     for (optimizer, _) in reference() {
         for in_place in [true, false] {
             let kind = |var: &Var| (var.dtype(), in_place);
@@ -385,7 +381,7 @@ fn clipping_is_what_steps_with_clipped_gradients_are() -> Result<()> {
 }
 
 #[test]
-fn a_step_that_cannot_be_taken_changes_nothing() -> Result<()> {
+fn a_failed_step_changes_nothing() -> Result<()> {
     let w = start(DType::F32)?;
     let mut state = OptimizerState::new(&Optimizer::adam(0.1), named(&w))?;
     let before = state.save()?;
@@ -406,7 +402,7 @@ fn a_step_that_cannot_be_taken_changes_nothing() -> Result<()> {
 }
 
 #[test]
-fn nan_gradients_are_not_hidden() -> Result<()> {
+fn nan_gradients_give_nan_weights() -> Result<()> {
     for (optimizer, _) in reference() {
         for clip in [Clip::None, Clip::Value(1.0)] {
             let w = start(DType::F32)?;
@@ -434,9 +430,9 @@ fn gradients_of_a_network_reach_its_weights() -> Result<()> {
 }
 
 #[test]
-fn moments_with_nothing_left_to_average_end_at_zero() -> Result<()> {
+fn moments_of_zero_gradients_become_exactly_zero() -> Result<()> {
     let w = Var::ones(40, DType::F32, CPU)?;
-    let mut state = OptimizerState::new(&Sgd::new(0.1).with_momentum(0.9).into(), named(&w))?;
+    let mut state = OptimizerState::new(&Sgd::new(0.1).momentum(0.9).into(), named(&w))?;
     state.step(&store(&[(&w, gradient(1, DType::F32, &[40])?)]), 0.1, &Clip::None)?;
     let zero = store(&[(&w, w.zeros_like()?)]);
     for _ in 0..1000 {
@@ -467,20 +463,20 @@ fn bad_parameters_are_named() {
     let bad: [(Optimizer, &str); 16] = [
         (Optimizer::adam(0.0), "Adam::learning_rate"),
         (Optimizer::adam(f64::NAN), "Adam::learning_rate"),
-        (Adam::new(0.1).with_betas(1.0, 0.9).into(), "Adam::beta1"),
-        (Adam::new(0.1).with_betas(0.9, -0.1).into(), "Adam::beta2"),
-        (Adam::new(0.1).with_epsilon(0.0).into(), "Adam::epsilon"),
+        (Adam::new(0.1).betas(1.0, 0.9).into(), "Adam::beta1"),
+        (Adam::new(0.1).betas(0.9, -0.1).into(), "Adam::beta2"),
+        (Adam::new(0.1).epsilon(0.0).into(), "Adam::epsilon"),
         (Optimizer::adamw(0.1, -1.0), "Adam::weight_decay"),
         (Optimizer::sgd(f64::INFINITY), "Sgd::learning_rate"),
-        (Sgd::new(0.1).with_momentum(1.0).into(), "Sgd::momentum"),
-        (Sgd::new(0.1).with_nesterov(true).into(), "Sgd::nesterov"),
-        (Sgd::new(0.1).with_weight_decay(f64::NAN).into(), "Sgd::weight_decay"),
+        (Sgd::new(0.1).momentum(1.0).into(), "Sgd::momentum"),
+        (Sgd::new(0.1).nesterov(true).into(), "Sgd::nesterov"),
+        (Sgd::new(0.1).weight_decay(f64::NAN).into(), "Sgd::weight_decay"),
         (Optimizer::rmsprop(-1.0), "RmsProp::learning_rate"),
-        (RmsProp::new(0.1).with_alpha(1.0).into(), "RmsProp::alpha"),
-        (RmsProp::new(0.1).with_epsilon(1e-60).into(), "RmsProp::epsilon"),
-        (RmsProp::new(0.1).with_momentum(-0.1).into(), "RmsProp::momentum"),
-        (RmsProp::new(0.1).with_weight_decay(-0.1).into(), "RmsProp::weight_decay"),
-        (Optimizer::adam(0.1).with_learning_rate(-0.1), "Adam::learning_rate"),
+        (RmsProp::new(0.1).alpha(1.0).into(), "RmsProp::alpha"),
+        (RmsProp::new(0.1).epsilon(1e-60).into(), "RmsProp::epsilon"),
+        (RmsProp::new(0.1).momentum(-0.1).into(), "RmsProp::momentum"),
+        (RmsProp::new(0.1).weight_decay(-0.1).into(), "RmsProp::weight_decay"),
+        (Optimizer::adam(-0.1), "Adam::learning_rate"),
     ];
     for (optimizer, name) in bad {
         let e = optimizer.check().unwrap_err().to_string();
@@ -498,11 +494,11 @@ proptest! {
     fn the_two_velocities_agree_while_the_rate_stays(
         rate in 1e-3..0.5f64, momentum in 0.1..0.99f64, nesterov: bool, weight_decay in 0.0..0.1f64,
     ) {
-        let sgd = Sgd::new(rate).with_momentum(momentum).with_nesterov(nesterov);
-        let sgd = sgd.with_weight_decay(weight_decay);
+        let sgd = Sgd::new(rate).momentum(momentum).nesterov(nesterov);
+        let sgd = sgd.weight_decay(weight_decay);
         let end = |velocity| {
             let w = start(DType::F64).unwrap();
-            let optimizer = sgd.clone().with_velocity(velocity).into();
+            let optimizer = sgd.clone().velocity(velocity).into();
             let mut state = OptimizerState::new(&optimizer, named(&w)).unwrap();
             for t in 0..8 {
                 let g = gradient(t, DType::F64, &[2, 3]).unwrap();

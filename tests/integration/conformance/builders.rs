@@ -123,13 +123,13 @@ pub const BUILDERS: &[Builder] = &[
     },
     Builder {
         name: "k-fold, refit",
-        make: || Box::new(KFold::new(3).refit().repeats(2)),
+        make: || Box::new(KFold::new(3).refit(true).repeats(2)),
         members: 8,
         bad: &[],
     },
     Builder {
         name: "repeated k-fold by rows",
-        make: || Box::new(KFold::new(3).repeats(2).by(ResampleUnit::Rows)),
+        make: || Box::new(KFold::new(3).repeats(2).unit(ResampleUnit::Rows)),
         members: 6,
         bad: &[],
     },

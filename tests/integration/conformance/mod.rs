@@ -10,7 +10,7 @@ use candle_core::Tensor;
 use candle_ensemble::{
     data::{Dataset, TensorDataset},
     exec::{Executor, Sequential, Threads},
-    merge::{network::best_of, BestOf, GreedySoup, MaxBarrier, MergeSpec},
+    merge::{best_of, Alignment, BestOf, GreedySoup, MaxBarrier, MergeSpec},
     plan::Plan,
     store::{MemoryStore, Store},
     strategy::EnsembleBuilder,
@@ -96,7 +96,7 @@ fn each_ensemble(check: impl Fn(&str, &Case, Box<dyn Predictor>)) {
 // ---- Plans.
 
 fn members(plan: &Plan) -> usize {
-    plan.runs.iter().map(|run| run.take.members(EPOCHS) as usize).sum()
+    plan.runs.iter().map(|run| run.collect.members(EPOCHS) as usize).sum()
 }
 
 #[test]
@@ -127,10 +127,10 @@ fn every_architecture_gets_the_whole_strategy() {
         assert_eq!(members(&plan), 2 * case.members, "{}", case.name);
         for name in &names {
             let of_it = plan.runs.iter().filter(|run| run.architecture == *name);
-            let members: u32 = of_it.map(|run| run.take.members(EPOCHS)).sum();
+            let members: usize = of_it.map(|run| run.collect.members(EPOCHS)).sum();
             assert_eq!(members as usize, case.members, "{}", case.name);
         }
-        let slots = |name: &str| -> Vec<u32> {
+        let slots = |name: &str| -> Vec<usize> {
             plan.runs.iter().filter(|run| run.architecture == name).map(|run| run.slot).collect()
         };
         assert!(slots("small").iter().all(|slot| !slots("large").contains(slot)), "{}", case.name);
@@ -265,7 +265,7 @@ fn a_cancelled_build_goes_on_to_the_same_bytes() {
 /// on nor to watch.
 fn covered(plan: &Plan) -> Vec<Vec<bool>> {
     // Each member of a run has a slot of its own.
-    let each = plan.runs[0].take.members(EPOCHS);
+    let each = plan.runs[0].collect.members(EPOCHS);
     let slots = (plan.runs.iter().map(|run| run.slot).max().unwrap() + 1) * each;
     let predicts = |slot, row| {
         let mut runs = plan.runs.iter().filter(|run| run.slot == slot / each);
@@ -510,19 +510,23 @@ fn rules_are_called_what_the_table_says() {
 #[test]
 fn any_pool_becomes_one_network_or_says_why_not() {
     let average = MergeSpec::average(RunWeights::Uniform);
-    let recipes = [average.clone(), average.aligned().repaired(), MergeSpec::greedy(GreedySoup::new())];
+    let recipes = [
+        average.clone(),
+        average.alignment(Alignment::Weights).repair(true),
+        MergeSpec::greedy(GreedySoup::new()),
+    ];
     for case in cases() {
         let plan = case.reserving();
         let pool = case.pool(&plan);
-        let guard = MaxBarrier::new(f64::INFINITY, &plan.reserved);
+        let any = MaxBarrier::new(f64::INFINITY);
         let own_features = pool.members().iter().any(|member| member.record.features.is_some());
         for spec in &recipes {
-            let merged = match (pool.merge(spec, &guard), own_features) {
+            let merged = match (pool.merge(spec, &any), own_features) {
                 (Ok(merged), false) => merged,
                 (Err(e), true) if e.to_string().contains("features") => continue,
                 (other, _) => panic!("{}: {:?}", case.name, other.err()),
             };
-            let again = pool.merge(spec, &guard).unwrap();
+            let again = pool.merge(spec, &any).unwrap();
             assert_eq!(bytes(merged.pool.members()), bytes(again.pool.members()), "{}", case.name);
             assert!((merged.shares.iter().sum::<f64>() - 1.).abs() < 1e-12, "{}", case.name);
             let record = &merged.pool.members()[0].record;
@@ -530,16 +534,17 @@ fn any_pool_becomes_one_network_or_says_why_not() {
             assert_eq!(merged.rows, (plan.reserved.len(), seen), "{}", case.name);
             let held_out = merged.pool.held_out().unwrap();
             assert_eq!(held_out.rows().len() + record.seen.len(), ROWS, "{}", case.name);
-            let bound = MaxBarrier::new(merged.barrier.height - 1e-9, &plan.reserved);
-            let e = pool.merge(spec, &bound).err().unwrap().to_string();
-            assert!(e.contains("loss barrier") && e.contains("Pool::combine"), "{e}");
+            let bound = MaxBarrier::new(merged.barrier.height - 1e-9);
+            let e = pool.merge(spec, &bound).err().unwrap();
+            assert!(matches!(e, Error::BarrierTooHigh { .. }), "{e}");
+            assert!(e.to_string().contains("Pool::combine"), "{e}");
         }
-        for budget in [1., 2.5, f64::INFINITY] {
-            let options = BestOf::new().within(budget);
+        for max_cost in [1., 2.5, f64::INFINITY] {
+            let options = BestOf::new().max_cost(max_cost);
             let best = best_of(&pool, &options).unwrap_or_else(|e| panic!("{}: {e}", case.name));
             assert_eq!(best.report, best_of(&pool, &options).unwrap().report, "{}", case.name);
             let chosen = best.report.best();
-            assert!(chosen.cost <= budget + 1e-9 && chosen.score.is_some(), "{}", case.name);
+            assert!(chosen.cost <= max_cost + 1e-9 && chosen.score.is_some(), "{}", case.name);
             assert_eq!(best.ensemble.members().len(), chosen.networks, "{}", case.name);
             let failed = best.report.candidates.iter().any(|c| c.failure.is_some());
             assert_eq!(failed, own_features, "{}: {}", case.name, best.report);

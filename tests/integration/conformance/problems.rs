@@ -11,7 +11,7 @@ use candle_nn::{linear, seq, Activation, Sequential, VarBuilder};
 pub type Net = Sequential;
 
 pub const ROWS: usize = 60;
-pub const EPOCHS: u32 = 4;
+pub const EPOCHS: usize = 4;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Problem {

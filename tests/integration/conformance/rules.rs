@@ -1,9 +1,7 @@
 //! Every rule. To enrol a new one, add a row.
 use super::problems::{Net, Problem};
 use candle_core::{Module, Tensor};
-use candle_ensemble::{
-    combine::*, data::Inputs, predictions::*, prune::*, train::Trainer, Ensemble, Network, Pool, Result,
-};
+use candle_ensemble::{combine::*, data::Inputs, prune::*, train::Trainer, Ensemble, Network, Pool, Result};
 
 type Combine = fn(Pool<'_, Trainer<Net>>) -> Result<Box<dyn Predictor>>;
 
@@ -106,15 +104,15 @@ pub const RULES: &[Rule] = &[
     learned!("inverse-error", InverseError::new(), ALL),
     learned!("simplex-squares", SimplexSquares::new(), ALL),
     learned!("simplex-log-loss", SimplexLogLoss::new(), CLASSES),
-    learned!("shrunk-log-loss", SimplexLogLoss::new().towards_equal(Penalty::chosen(1)), CLASSES),
+    learned!("shrunk-log-loss", SimplexLogLoss::new().penalty(Penalty::chosen().seed(1)), CLASSES),
     learned!("least-squares", LeastSquares::new(), ALL),
-    learned!("ridge", LeastSquares::ridge(Penalty::chosen(1)), ALL),
-    learned!("differential-evolution", DifferentialEvolution::new(1).generations(3), ALL),
+    learned!("ridge", LeastSquares::ridge(Penalty::chosen().seed(1)), ALL),
+    learned!("differential-evolution", DifferentialEvolution::new().seed(1).max_generations(3), ALL),
     learned!("per-class", PerClass, ALL),
     learned!("pseudo-bma", PseudoBma::new(), ALL),
-    learned!("pseudo-bma+", PseudoBma::bootstrap(20, 1), ALL),
+    learned!("pseudo-bma+", PseudoBma::bootstrap(20).seed(1), ALL),
     learned!("predictive-stacking", PredictiveStacking, ALL),
-    learned!("model-combination", ModelCombination::new(1).draws(30), ALL),
+    learned!("model-combination", ModelCombination::new().seed(1).draws(30), ALL),
     Rule {
         name: "ensemble-selection",
         combine: |pool| combined(pool, &selection()),
@@ -230,7 +228,7 @@ where
 
 impl<N: Network + 'static, H: FittedCombiner + 'static> Predictor for Ensemble<N, H> {
     fn name(&self) -> String {
-        self.head().name()
+        self.fitted().name()
     }
     fn predict(&self, inputs: &Inputs) -> Result<Tensor> {
         self.predict(inputs)

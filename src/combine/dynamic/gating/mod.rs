@@ -20,7 +20,8 @@ const FOLDS: usize = 5;
 const PATIENCE: usize = 20;
 /// The number of standard errors by which training must improve the loss; otherwise the gate is not trained.
 const MIN_GAIN: f64 = 2.;
-/// Standardized features are clipped to this size, so that a row far from all others does not get extreme weights.
+/// Standardized features are clipped to this size, so that a row far from all others does not get extreme
+/// weights.
 const MAX_FEATURE: f64 = 5.;
 /// Added to a probability before its logarithm is taken.
 const EPSILON: f64 = 1e-7;
@@ -31,26 +32,28 @@ const EPSILON: f64 = 1e-7;
 /// p(x) = Σ_s g_s(x) p_s(x)    with g(x) = softmax(net(features(x)))
 /// ```
 ///
-/// The features are the predictions of the slots and the inputs of the row, standardized. The network has one hidden layer with
-/// ReLU, or none. The members are not changed; the network is trained on the held-out predictions `(S, R, C)` with AdamW, by the
-/// log-loss for classes and the squared error for regression. The fitted gating combines `(S, B, C)` to `(B, C)`;
-/// [`FittedGating::gates`] gives the weights.
+/// The features are the predictions of the slots and the inputs of the row, standardized. The network has one
+/// hidden layer with ReLU, or none. The members are not changed; the network is trained on the held-out
+/// predictions `(S, R, C)` with AdamW, by the log-loss for classes and the squared error for regression. The
+/// fitted gating combines `(S, B, C)` to `(B, C)`; [`FittedGating::gates`] gives the weights.
 ///
-/// Training starts at equal weights, so zero epochs of training give the mean. The number of epochs is found by
-/// cross-validation over five folds of the held-out rows. If the best number is not better than zero epochs by two standard
-/// errors, the gate is not trained, and the combiner is the mean. In a row with missing predictions the weights are divided by
-/// the sum of those that are there; as a feature a missing prediction is replaced by the mean of the others.
+/// Training starts at equal weights, so zero epochs of training give the mean. The number of epochs is found
+/// by cross-validation over five folds of the held-out rows. If the best number is not better than zero
+/// epochs by two standard errors, the gate is not trained, and the combiner is the mean. In a row with
+/// missing predictions the weights are divided by the sum of those that are there; as a feature a missing
+/// prediction is replaced by the mean of the others.
 ///
-/// Use it when each member is good in a different region of the inputs and there are many held-out rows, some thousand or
-/// more; unlike [`KnoraE`](crate::combine::KnoraE) and [`MetaDes`](crate::combine::MetaDes) it also works for regression, and
-/// gradients pass through it to the predictions. With few rows, or with members that are equally good everywhere, it falls back
-/// to the mean after all the work. One set of weights for all rows, as from
-/// [`SimplexLogLoss`](crate::combine::SimplexLogLoss), needs far fewer rows. The cost is training six small networks, one for
-/// each fold and one on all rows; a prediction costs one pass through the gate.
+/// Use it when each member is good in a different region of the inputs and there are many held-out rows, some
+/// thousand or more; unlike [`KnoraE`](crate::combine::KnoraE) and [`MetaDes`](crate::combine::MetaDes) it
+/// also works for regression, and gradients pass through it to the predictions. With few rows, or with
+/// members that are equally good everywhere, it falls back to the mean after all the work. One set of weights
+/// for all rows, as from [`SimplexLogLoss`](crate::combine::SimplexLogLoss), needs far fewer rows. The cost
+/// is training six small networks, one for each fold and one on all rows; a prediction costs one pass through
+/// the gate.
 ///
 /// # Errors
-/// Fitting fails when the gate uses neither inputs nor outputs, when the inputs are needed and missing, when a feature is not
-/// finite, and when the learning rate or the weight decay is out of range.
+/// Fitting fails when the gate uses neither inputs nor outputs, when the inputs are needed and missing, when
+/// a feature is not finite, and when the learning rate or the weight decay is out of range.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -68,8 +71,8 @@ const EPSILON: f64 = 1e-7;
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 ///
-/// Source: Jacobs, Jordan, Nowlan and Hinton 1991, doi:10.1162/neco.1991.3.1.79; there members and gate are trained together,
-/// here the members are trained before.
+/// Source: Jacobs, Jordan, Nowlan and Hinton 1991, doi:10.1162/neco.1991.3.1.79; there members and gate are
+/// trained together, here the members are trained before.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Gating {
     hidden: usize,
@@ -139,8 +142,8 @@ impl Gating {
         self
     }
 
-    /// The number of epochs, without cross-validation. That takes a sixth of the work, but the gate is trained even if
-    /// training makes it worse than the mean.
+    /// The number of epochs, without cross-validation. That takes a sixth of the work, but the gate is
+    /// trained even if training makes it worse than the mean.
     #[must_use]
     pub fn epochs(mut self, epochs: usize) -> Self {
         self.epochs = Epochs::Fixed(epochs);
@@ -161,8 +164,8 @@ impl Gating {
         self
     }
 
-    /// The seed of the initial weights, the batches and the folds; by default the seed of the held-out predictions
-    /// ([`HeldOut::seed`]).
+    /// The seed of the initial weights, the batches and the folds; by default the seed of the held-out
+    /// predictions ([`HeldOut::seed`]).
     #[must_use]
     pub fn seed(mut self, seed: impl Into<Seed>) -> Self {
         self.seed = Some(seed.into());
@@ -207,7 +210,8 @@ impl Combiner for Gating {
 }
 
 impl Gating {
-    /// The number of epochs with the least loss on rows that the gate is not trained on; 0 if the gain is too small.
+    /// The number of epochs with the least loss on rows that the gate is not trained on; 0 if the gain is too
+    /// small.
     fn best_epochs(
         &self,
         max: usize,
@@ -329,8 +333,9 @@ impl Scaler {
 struct GateDataset {
     /// The standardized features, `(R, F)`.
     features: Tensor,
-    /// What the gate averages for the loss, `(R, K, S)`: for classes the slots' probabilities of the true class, `K` = 1; for
-    /// regression the slots' errors of each output, in standard deviations of the targets.
+    /// What the gate averages for the loss, `(R, K, S)`: for classes the slots' probabilities of the true
+    /// class, `K` = 1; for regression the slots' errors of each output, in standard deviations of the
+    /// targets.
     terms: Tensor,
     /// The weights of the rows, `(R,)`.
     weights: Tensor,
@@ -492,8 +497,8 @@ pub struct FittedGating {
 }
 
 impl FittedGating {
-    /// The weights of the slots for each row, `(B, S)` in f32. They are not negative and sum to one over the slots that predict
-    /// the row.
+    /// The weights of the slots for each row, `(B, S)` in f32. They are not negative and sum to one over the
+    /// slots that predict the row.
     ///
     /// # Errors
     /// When the number of slots, of classes or outputs, or of inputs is not that of the fit.

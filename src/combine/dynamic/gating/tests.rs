@@ -37,7 +37,8 @@ fn sides(rows: usize, seed: u64) -> HeldOut {
     made(predicted.concat(), 2, rows, x, y)
 }
 
-/// Members that are equally good everywhere: the truth is right with probability .8, and each member errs around that.
+/// Members that are equally good everywhere: the truth is right with probability .8, and each member errs
+/// around that.
 fn exchangeable(members: usize, rows: usize, seed: u64) -> HeldOut {
     let mut rng = Seed::from(seed).rng();
     let x: Vec<f32> = (0..rows * 2).map(|_| rng.random_range(-1. ..1.)).collect();

@@ -26,7 +26,7 @@ pub(crate) struct Pass {
 
 impl<N: Network> Probe<N> {
     pub(crate) fn new<L: Learner<Network = N>>(model: &Model<'_, L>) -> Result<Self> {
-        Ok(Self { live: model.blank()? })
+        Ok(Self { live: model.fresh()? })
     }
 
     /// The variables' values as the constructor left them.

@@ -69,7 +69,7 @@ impl<'a, L: Learner> Trace<'a, L> {
             return Err(Error::invalid("the inputs of a traced network", "floats, some of them", "none"));
         }
         let seed = Seed::from(0).child("trace");
-        let few = inputs.narrow(0, inputs.rows().min(4))?.to_device(model.place())?;
+        let few = inputs.narrow(0, inputs.rows().min(4))?.to_device(model.target_device())?;
         // Rows of zeros, or twice the same, would hide what a unit does.
         let lively = few.tensors().iter().enumerate().map(|(i, tensor)| match tensor.dtype().is_float() {
             true => noisy(tensor, 1., seed.nth("input", i as u64)),
@@ -186,7 +186,7 @@ impl<'a, L: Learner> Trace<'a, L> {
         let rows: Vec<u32> = (0..inputs.rows() as u32).collect();
         for part in self.model.passes(&rows)? {
             let first = part.first().copied().unwrap_or_default() as usize;
-            let inputs = inputs.narrow(first, part.len())?.to_device(self.model.place())?;
+            let inputs = inputs.narrow(first, part.len())?.to_device(self.model.target_device())?;
             let pass = probe.pass(weights, &inputs)?;
             if pass.nodes.len() != self.found.nodes {
                 return Err(unsteady());

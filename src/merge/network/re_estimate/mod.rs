@@ -1,54 +1,65 @@
-//! Batch-norm's running statistics, measured anew.
-use crate::weights::batch_norm;
+//! Re-estimation of batch-norm's running statistics.
 use crate::{
     data::Dataset,
     merge::Model,
     train::Learner,
-    weights::{compatibility::has_statistics, Weights},
+    weights::{batch_norm, compatibility::has_statistics, Weights},
     Member, Pool, Result,
 };
 use candle_core::Tensor;
 
-/// `weights` with batch-norm's running statistics as the network's own forward pass finds them over `rows`: what has
-/// to be done after weights were averaged, for the mean of two networks' statistics is not what the averaged network
-/// would measure (Izmailov et al. 2018, arXiv:1803.05407).
+/// Re-estimates batch-norm's running statistics over rows of data.
 ///
-/// Runs the network once over the rows, in the order given, in training mode. From what a pass leaves in the running
-/// statistics, which is `(1 − m)·old + m·batch`, the batch's own mean and variance are recovered, whatever each
-/// layer's momentum `m`, and the batches are joined: `μ = Σ N_b μ_b / N`,
-/// `σ² = Σ [(N_b − 1) σ_b² + N_b (μ_b − μ)²] / (N − 1)`, the unbiased variance that candle keeps, with `N_b` numbers
-/// a channel in a batch (pixels counted). So momentum plays no part, nor do the old values, and the first layer's
-/// statistics are those of its inputs whatever the batch size ([`Model::batch_rows`]). Layers behind another
-/// batch-norm are measured, as in training, on inputs normalized by the batch, so for them the size matters a little,
-/// and large is better.
+/// The average of two networks' statistics is not what the averaged network would measure, so this is needed after weights
+/// were averaged.
 ///
-/// A network without such statistics comes back as it is after one pass. Statistics are recognised by what they do:
-/// variables that training passes change and no gradient reaches. Variances are joined exactly when they are called
-/// `….running_var` beside a `….running_mean`, as candle's layers call them; pixels are counted where the layer has a
-/// `….weight`. Others get the mean over rows of what the batches gave. Dropout is on, as in training, and cannot be
-/// seeded.
+/// The network runs once over the rows, in the given order, in training mode. A pass leaves `(1 − m)·old + m·batch` in
+/// each running statistic, with the momentum `m` of the layer, from which the statistics of the batch are recovered. The
+/// batches are joined:
+///
+/// ```text
+/// μ = Σ N_b μ_b / N        σ² = Σ [(N_b − 1) σ_b² + N_b (μ_b − μ)²] / (N − 1)
+/// ```
+///
+/// where `N_b` is the number of elements of a channel in a batch (rows times pixels), and `σ²` is the unbiased variance that
+/// candle keeps. So neither the momentum nor the old values have an influence, and the statistics of the first layer do not
+/// depend on the batch size. Layers behind another batch-norm read inputs that are normalized by the batch, as in training,
+/// so for them a large batch ([`Model::batch_rows`]) is a little better.
+///
+/// A network without batch-norm is returned unchanged, after one pass. Statistics are recognised by their behaviour: they
+/// are variables that training passes change and no gradient reaches. Variances are joined exactly if they are named
+/// `….running_var` beside a `….running_mean`, as in candle's layers; pixels are counted where the layer has a `….weight`.
+/// Other statistics get the mean over rows of the batches' statistics. Dropout is active, as in training, and candle's own
+/// dropout cannot be seeded.
+///
+/// Use it after [`average`](crate::weights::average()), a soup, or a merge of networks with batch-norm;
+/// [`Pool::merge`](crate::Pool::merge) does it itself. Use the rows that the networks were trained on.
+///
+/// Cost: one forward pass over the rows, and three over the first batch.
+///
+/// # Errors
+/// [`Error::Incompatible`](crate::Error::Incompatible) when the weights do not fit the network (the differences are listed).
+/// When there are fewer than two rows, a row is out of range, a momentum is 0, a statistic is updated in another way than
+/// above, or a statistic is NaN or infinite.
 ///
 /// ```
 /// use candle_core::{DType, Device, Tensor};
-/// use candle_ensemble::{data::TensorDataset, merge::{network::re_estimate::re_estimate, Model}, train::Trainer};
+/// use candle_ensemble::{data::TensorDataset, merge::{re_estimate, Model}, train::Trainer, weights::Weights};
 /// use candle_nn::batch_norm;
-/// use std::collections::BTreeMap;
 ///
 /// let x = Tensor::new(&[[1f32], [2.], [6.]], &Device::Cpu)?;
 /// let data = TensorDataset::regression(&x, &Tensor::zeros(3, DType::F32, &Device::Cpu)?)?;
 /// let trainer = Trainer::new(|vb| batch_norm(1, 1e-5, vb));
 /// let one = Tensor::ones(1, DType::F32, &Device::Cpu)?;
 /// let names = ["weight", "bias", "running_mean", "running_var"];
-/// let weights = BTreeMap::from(names.map(|name| (name.to_string(), one.clone())));
+/// let weights = Weights::from(names.map(|name| (name.to_string(), one.clone())));
 /// let measured = re_estimate(&Model::new(&trainer)?, &weights, &data, &[0, 1, 2])?;
 /// assert!((measured["running_mean"].to_vec1::<f32>()?[0] - 3.).abs() < 1e-5);
 /// assert!((measured["running_var"].to_vec1::<f32>()?[0] - 7.).abs() < 1e-5);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 ///
-/// # Errors
-/// When the weights are not this network's (the differences are listed), there are fewer than two rows or they are
-/// out of range, a momentum is 0, a statistic is updated in another way than above, or one is NaN or infinite.
+/// Source: Izmailov et al. (2018), arXiv:1803.05407, section 3.2, for the need of it.
 pub fn re_estimate<L: Learner>(
     model: &Model<'_, L>,
     weights: &Weights,
@@ -56,20 +67,21 @@ pub fn re_estimate<L: Learner>(
     rows: &[u32],
 ) -> Result<Weights> {
     let live = model.live(weights)?;
-    let forward =
-        |part: &[u32]| -> Result<Tensor> { Ok(live.run(&data.batch(part, model.place())?.inputs, true)?) };
+    let forward = |part: &[u32]| -> Result<Tensor> {
+        Ok(live.run(&data.batch(part, model.target_device())?.inputs, true)?)
+    };
     batch_norm::re_estimate_by(&live.vars, weights, &model.passes(rows)?, &forward)
 }
 
 impl<L: Learner> Pool<'_, L> {
-    /// The pool with each member's batch-norm statistics [measured](re_estimate) over the rows it has seen: for draws of
-    /// [`Swag`](crate::merge::Swag), say. Members without such statistics stay as they are.
+    /// A pool whose members have their batch-norm statistics [re-estimated](re_estimate()) over the rows that shaped them: for
+    /// samples of [`Swag`](crate::merge::Swag), for example. Members without batch-norm are unchanged.
     ///
     /// # Errors
     /// As [`re_estimate`].
     pub fn re_estimated(&self) -> Result<Self> {
         let (learner, data, device) = self.parts();
-        let measured = |member: &Member| {
+        let re_estimated = |member: &Member| {
             let mut member = member.clone();
             if has_statistics(&member.weights) {
                 let model = Model::of(learner, &member.record).device(device);
@@ -77,7 +89,7 @@ impl<L: Learner> Pool<'_, L> {
             }
             Ok(member)
         };
-        self.with_members(self.members().iter().map(measured).collect::<Result<_>>()?)
+        self.with_members(self.members().iter().map(re_estimated).collect::<Result<_>>()?)
     }
 }
 

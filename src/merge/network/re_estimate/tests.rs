@@ -5,9 +5,10 @@ use crate::{
         testing::{digits, mlp, resnet, split},
     },
     train::Trainer,
+    weights::batch_norm::{bits, numbers, shortest},
     Seed,
 };
-use candle_core::{Device, Module, ModuleT, Var};
+use candle_core::{DType, Device, Module, ModuleT, Result as CandleResult, Tensor, Var};
 use candle_nn::{batch_norm, conv2d_no_bias, linear, BatchNorm, BatchNormConfig, Conv2dConfig, VarBuilder};
 use rand::Rng;
 
@@ -26,17 +27,17 @@ fn columns(rows: usize, seed: u64) -> TensorDataset {
     TensorDataset::regression(x, &Tensor::zeros(rows, DType::F32, &Device::Cpu).unwrap()).unwrap()
 }
 
-/// Batch-norm, and nothing else.
-fn bare(config: BatchNormConfig) -> Trainer<BatchNorm> {
+/// A network of one batch-norm layer.
+fn batch_norm_only(config: BatchNormConfig) -> Trainer<BatchNorm> {
     Trainer::new(move |vb| batch_norm(2, config, vb.pp("norm")))
 }
 
 fn initial<L: Learner>(model: &Model<'_, L>) -> Weights {
-    model.blank().unwrap().vars.snapshot().unwrap()
+    model.fresh().unwrap().vars.snapshot().unwrap()
 }
 
 /// Mean and unbiased variance of each channel of `(B, C, …)`.
-fn by_hand(x: &Tensor) -> Vec<(f64, f64)> {
+fn expected_statistics(x: &Tensor) -> Vec<(f64, f64)> {
     let x = x.to_dtype(DType::F64).unwrap().transpose(0, 1).unwrap().contiguous().unwrap();
     let x = x.flatten_from(1).unwrap().to_vec2::<f64>().unwrap();
     let one = |c: Vec<f64>| {
@@ -58,11 +59,11 @@ fn check(found: &Weights, layer: &str, want: &[(f64, f64)]) {
 }
 
 #[test]
-fn statistics_are_the_datas_whatever_the_momentum_and_the_batches() {
+fn statistics_do_not_depend_on_the_momentum_or_the_batches() {
     for momentum in [0.1, 0.01, 0.001, 0.37, 0.9, 1.] {
         for (data, affine) in [(images(50, 1), true), (columns(50, 2), true), (columns(50, 3), false)] {
-            let trainer = bare(BatchNormConfig { momentum, affine, ..Default::default() });
-            let want = by_hand(data.inputs().only().unwrap());
+            let trainer = batch_norm_only(BatchNormConfig { momentum, affine, ..Default::default() });
+            let want = expected_statistics(data.inputs().only().unwrap());
             for batch in [2, 7, 16, 49, 100] {
                 let model = Model::new(&trainer).unwrap().batch_rows(batch);
                 let rows: Vec<u32> = (0..50).collect();
@@ -74,18 +75,18 @@ fn statistics_are_the_datas_whatever_the_momentum_and_the_batches() {
 }
 
 #[test]
-fn only_the_rows_given_count_and_old_statistics_do_not() {
+fn only_the_given_rows_count_and_old_statistics_do_not() {
     let data = images(40, 5);
-    let trainer = bare(BatchNormConfig::default());
+    let trainer = batch_norm_only(BatchNormConfig::default());
     let model = Model::new(&trainer).unwrap().batch_rows(8);
     let rows = [3, 9, 9, 20, 21, 30, 31, 32, 33, 34, 35];
-    let want = by_hand(data.inputs().select(&rows).unwrap().only().unwrap());
+    let want = expected_statistics(data.inputs().select(&rows).unwrap().only().unwrap());
     let once = re_estimate(&model, &initial(&model), &data, &rows).unwrap();
     check(&once, "norm", &want);
     let mut wild = initial(&model);
     wild.insert("norm.running_mean".into(), Tensor::new(&[1e4f32, -1e4], &Device::Cpu).unwrap());
     check(&re_estimate(&model, &wild, &data, &rows).unwrap(), "norm", &want);
-    // Statistics that are already the first batch's do not hide.
+    // Statistics that equal those of the first batch already are found, too.
     let batch = re_estimate(&model, &initial(&model), &data, &rows[..8]).unwrap();
     check(&re_estimate(&model, &batch, &data, &rows).unwrap(), "norm", &want);
     for rows in [&[][..], &[1], &[1, 40]] {
@@ -118,26 +119,28 @@ fn deeper_layers_with_momenta_of_their_own_are_measured_behind_the_batch() {
     let rows: Vec<u32> = (0..60).collect();
     let found = re_estimate(&model, &weights, &data, &rows).unwrap();
     let x = data.inputs().only().unwrap();
-    check(&found, "one", &by_hand(x));
+    check(&found, "one", &expected_statistics(x));
     // In one batch: normalized by its own mean and population variance, then the convolution.
     let n = 60. * 9.;
-    let (mean, variance): (Vec<f32>, Vec<f32>) =
-        by_hand(x).iter().map(|(m, v)| (*m as f32, (v * (n - 1.) / n + 1e-5).sqrt() as f32)).unzip();
+    let (mean, variance): (Vec<f32>, Vec<f32>) = expected_statistics(x)
+        .iter()
+        .map(|(m, v)| (*m as f32, (v * (n - 1.) / n + 1e-5).sqrt() as f32))
+        .unzip();
     let along = |v: Vec<f32>| Tensor::from_vec(v, (1, 2, 1, 1), &Device::Cpu).unwrap();
     let normal = x.broadcast_sub(&along(mean)).unwrap().broadcast_div(&along(variance)).unwrap();
     let inner = normal.conv2d(&weights["conv.weight"], 0, 1, 1, 1).unwrap();
-    check(&found, "two", &by_hand(&inner));
+    check(&found, "two", &expected_statistics(&inner));
     for name in ["conv.weight", "one.weight", "two.bias"] {
-        assert_eq!(bits(&found[name]).unwrap(), bits(&weights[name]).unwrap(), "{name} is no statistic");
+        assert_eq!(bits(&found[name]).unwrap(), bits(&weights[name]).unwrap(), "{name} is not a statistic");
     }
-    // Small batches: nearly the same.
+    // With small batches the statistics are nearly the same.
     let small = re_estimate(&model.clone().batch_rows(20), &weights, &data, &rows).unwrap();
     let [a, b] = [&found, &small].map(|w| numbers(&w["two.running_var"]).unwrap());
     assert!(a.iter().zip(&b).all(|(a, b)| (a / b - 1.).abs() < 0.05), "{a:?} {b:?}");
 }
 
 #[test]
-fn a_network_without_statistics_comes_back_as_it_is() {
+fn a_network_without_statistics_is_unchanged() {
     let data = columns(10, 1);
     let trainer = mlp(&[2, 4, 1]);
     let model = Model::new(&trainer).unwrap();
@@ -149,9 +152,9 @@ fn a_network_without_statistics_comes_back_as_it_is() {
 }
 
 #[test]
-fn layers_that_subtract_no_mean_keep_their_second_moment() {
+fn layers_without_mean_removal_keep_the_second_moment() {
     let data = columns(31, 4);
-    let trainer = bare(BatchNormConfig { remove_mean: false, ..Default::default() });
+    let trainer = batch_norm_only(BatchNormConfig { remove_mean: false, ..Default::default() });
     let model = Model::new(&trainer).unwrap().batch_rows(10);
     let rows: Vec<u32> = (0..31).collect();
     let found = re_estimate(&model, &initial(&model), &data, &rows).unwrap();
@@ -164,14 +167,14 @@ fn layers_that_subtract_no_mean_keep_their_second_moment() {
     assert_eq!(numbers(&found["norm.running_mean"]).unwrap(), [0., 0.]);
 }
 
-/// Keeps a running mean of its own, under a name of its own, or counts, if it has no momentum.
-struct Own {
+/// A layer with a running mean under another name than candle's; without momentum it counts instead.
+struct CustomNorm {
     kept: Var,
     momentum: Option<f64>,
     layer: candle_nn::Linear,
 }
 
-impl ModuleT for Own {
+impl ModuleT for CustomNorm {
     fn forward_t(&self, xs: &Tensor, train: bool) -> CandleResult<Tensor> {
         if train {
             let mean = xs.mean(0)?.detach();
@@ -185,37 +188,37 @@ impl ModuleT for Own {
     }
 }
 
-fn own(momentum: Option<f64>) -> Trainer<Own> {
+fn custom_norm(momentum: Option<f64>) -> Trainer<CustomNorm> {
     Trainer::new(move |vb: VarBuilder<'_>| {
         let kept = Var::from_tensor(&vb.get_with_hints(2, "seen", candle_nn::Init::Const(0.))?)?;
-        Ok(Own { kept, momentum, layer: linear(2, 1, vb.pp("layer"))? })
+        Ok(CustomNorm { kept, momentum, layer: linear(2, 1, vb.pp("layer"))? })
     })
 }
 
 #[test]
 fn statistics_of_other_names_are_means_by_rows() {
     let data = columns(23, 6);
-    let trainer = own(Some(0.2));
+    let trainer = custom_norm(Some(0.2));
     let model = Model::new(&trainer).unwrap().batch_rows(5);
     let rows: Vec<u32> = (0..23).collect();
     let found = re_estimate(&model, &initial(&model), &data, &rows).unwrap();
-    let want = by_hand(data.inputs().only().unwrap());
+    let want = expected_statistics(data.inputs().only().unwrap());
     for (got, (mean, _)) in numbers(&found["seen"]).unwrap().iter().zip(want) {
         assert!((got - mean).abs() < 1e-5, "{got} {mean}");
     }
 }
 
 #[test]
-fn what_is_no_running_mean_is_refused_by_name() {
+fn a_statistic_without_momentum_is_refused_by_name() {
     let data = columns(10, 6);
-    let trainer = own(None);
+    let trainer = custom_norm(None);
     let model = Model::new(&trainer).unwrap();
     let e = re_estimate(&model, &initial(&model), &data, &[0, 1, 2]).unwrap_err().to_string();
     assert!(e.contains("seen") && e.contains("running mean"), "{e}");
 }
 
 #[test]
-fn a_trained_residual_network_hardly_changes_by_it() {
+fn a_trained_residual_network_hardly_changes() {
     let data = digits(true);
     let (seen, held_out) = split();
     let networks = crate::merge::testing::trained(resnet(&[(6, 1), (8, 2)]), 3, 1, 3, &data);
@@ -228,11 +231,11 @@ fn a_trained_residual_network_hardly_changes_by_it() {
     assert!(numbers(&found["stem.norm.running_var"]).unwrap().iter().all(|x| *x > 0.));
     let stem = data.inputs().select(&seen).unwrap();
     let stem = stem.only().unwrap().conv2d(&networks[0]["stem.conv.weight"], 1, 1, 1, 1).unwrap();
-    check(&found, "stem.norm", &by_hand(&stem));
+    check(&found, "stem.norm", &expected_statistics(&stem));
 }
 
 #[test]
-fn the_shortest_number_is_what_was_written() {
+fn the_shortest_number_is_the_one_written_in_the_source() {
     for m in [0.1, 0.01, 0.05, 0.3, 0.001, 1., 0.0125] {
         let kept = f64::from((1. - m) as f32);
         assert_eq!(shortest(1. - kept, f64::from(f32::EPSILON)), m);

@@ -28,8 +28,8 @@ fn rows(n: usize) -> Tensor {
     Tensor::from_vec(values, (n, 5), &Device::Cpu).unwrap()
 }
 
-/// Pre-activations of the hidden layers, by hand.
-fn predicted(weights: &Weights, xs: &Tensor) -> Vec<Tensor> {
+/// The pre-activations of the hidden layers.
+fn pre_activations(weights: &Weights, xs: &Tensor) -> Vec<Tensor> {
     let layer = |xs: &Tensor, i: usize| {
         let w = weights[&format!("{i}.weight")].t().unwrap();
         xs.matmul(&w).unwrap().broadcast_add(&weights[&format!("{i}.bias")]).unwrap()
@@ -51,7 +51,7 @@ fn moments(table: &Tensor) -> Vec<(f64, f64)> {
 }
 
 #[test]
-fn each_hidden_unit_gets_the_mean_and_spread_between_its_parents() {
+fn each_hidden_unit_gets_the_mean_and_spread_of_its_parents() {
     let trainer = mlp(&[5, 8, 6, 3]);
     let xs = rows(101);
     for batch in [2, 16, 1000] {
@@ -61,28 +61,28 @@ fn each_hidden_unit_gets_the_mean_and_spread_between_its_parents() {
         let merged = uniform_soup(&[&a, &b]).unwrap();
         let found = repair(&trace, &[&a, &b], &[0.25, 0.75], &merged, &xs).unwrap();
         assert_eq!(found.layers, ["0.weight", "1.weight"]);
-        let [ours, first, second] = [&found.weights, &a, &b].map(|w| predicted(w, &xs));
+        let [ours, first, second] = [&found.weights, &a, &b].map(|w| pre_activations(w, &xs));
         let mut before = 0f64;
         for layer in 0..2 {
             let [ours, first, second, plain] =
-                [&ours, &first, &second, &predicted(&merged, &xs)].map(|all| moments(&all[layer]));
+                [&ours, &first, &second, &pre_activations(&merged, &xs)].map(|all| moments(&all[layer]));
             for (((ours, a), b), plain) in ours.iter().zip(&first).zip(&second).zip(&plain) {
                 assert!((ours.0 - 0.25 * a.0 - 0.75 * b.0).abs() < 1e-4, "{ours:?} {a:?} {b:?}");
                 assert!((ours.1 - 0.25 * a.1 - 0.75 * b.1).abs() < 1e-4, "{ours:?} {a:?} {b:?}");
                 before = before.max((plain.1 - 0.25 * a.1 - 0.75 * b.1).abs());
             }
         }
-        assert!(before > 0.05, "there was something to repair");
+        assert!(before > 0.05, "the plain average needs repair");
         for name in ["2.weight", "2.bias"] {
             let [now, was] =
                 [&found.weights, &merged].map(|w| w[name].flatten_all().unwrap().to_vec1::<f32>().unwrap());
-            assert_eq!(now, was, "the output layer is left");
+            assert_eq!(now, was, "the output layer is unchanged");
         }
     }
 }
 
 #[test]
-fn a_network_between_itself_and_itself_stays() {
+fn the_average_of_equal_networks_is_unchanged() {
     let trainer = mlp(&[5, 8, 6, 3]);
     let xs = rows(40);
     let trace = Trace::new(&Model::new(&trainer).unwrap(), &xs).unwrap();
@@ -95,15 +95,15 @@ fn a_network_between_itself_and_itself_stays() {
 }
 
 #[test]
-fn a_silent_unit_is_only_shifted_and_bad_shares_are_refused() {
+fn a_constant_unit_is_only_shifted_and_bad_shares_are_refused() {
     let trainer = mlp(&[5, 8, 6, 3]);
     let xs = rows(40);
     let trace = Trace::new(&Model::new(&trainer).unwrap(), &xs).unwrap();
     let a = random(1);
-    let mut silent = a.clone();
-    silent.insert("0.weight".into(), a["0.weight"].zeros_like().unwrap());
-    let found = repair(&trace, &[&a], &[1.], &silent, &xs).unwrap();
-    let [ours, theirs] = [&found.weights, &a].map(|w| moments(&predicted(w, &xs)[0]));
+    let mut constant = a.clone();
+    constant.insert("0.weight".into(), a["0.weight"].zeros_like().unwrap());
+    let found = repair(&trace, &[&a], &[1.], &constant, &xs).unwrap();
+    let [ours, theirs] = [&found.weights, &a].map(|w| moments(&pre_activations(w, &xs)[0]));
     for (ours, theirs) in ours.iter().zip(&theirs) {
         assert!((ours.0 - theirs.0).abs() < 1e-4 && ours.1 < 1e-6, "{ours:?} {theirs:?}");
     }

@@ -1,28 +1,28 @@
-//! Loops over strips of numbers, summed in f64 and compiled for the widest vectors.
-use crate::kernels::real::vectorized;
+//! Linear combinations, differences and products of short f32 slices, with sums in f64.
+use crate::kernels::simd::vectorized;
 
-/// The most numbers of a tensor that are merged in one call: a strip.
-pub const STRIP: usize = 1024;
+/// The largest number of elements that a strip has: a merge reads every input this many elements at a time.
+pub const STRIP_LEN: usize = 1024;
 
-/// Sums in the making.
-pub(crate) type Sums = [f64; STRIP];
+/// A running sum for each element of a strip.
+pub(crate) type StripSums = [f64; STRIP_LEN];
 
 /// `sums += w·x`
 #[inline(always)]
-pub(crate) fn add(sums: &mut [f64], w: f64, x: &[f32]) {
+pub(crate) fn add_scaled(sums: &mut [f64], w: f64, x: &[f32]) {
     for (sum, x) in sums.iter_mut().zip(x) {
         *sum += w * f64::from(*x);
     }
 }
 
-/// `out = Σ wᵢ xᵢ`
+/// `out = Σ wᵢ xᵢ`, for slices of at most [`STRIP_LEN`] elements.
 pub(crate) fn weighted_sum(weights: &[f64], all: &[&[f32]], out: &mut [f32]) {
     vectorized(
         #[inline(always)]
         || {
-            let mut sums: Sums = [0.; STRIP];
+            let mut sums: StripSums = [0.; STRIP_LEN];
             for (w, x) in weights.iter().zip(all) {
-                add(&mut sums[..x.len().min(STRIP)], *w, x);
+                add_scaled(&mut sums[..x.len().min(STRIP_LEN)], *w, x);
             }
             for (out, sum) in out.iter_mut().zip(&sums) {
                 *out = *sum as f32;
@@ -39,7 +39,7 @@ pub(crate) fn difference(x: &[f32], base: &[f32], delta: &mut [f32]) {
     }
 }
 
-/// `Σ x y`, in eight partial sums, which vectors hold.
+/// `Σ x y`, in eight partial sums.
 #[inline(always)]
 pub(crate) fn dot(x: &[f32], y: &[f32]) -> f64 {
     const LANES: usize = 8;
@@ -55,7 +55,7 @@ pub(crate) fn dot(x: &[f32], y: &[f32]) -> f64 {
     lanes.iter().sum::<f64>() + rest
 }
 
-/// Whether all are numbers of magnitude below `limit`, which neither infinity nor NaN is.
+/// Whether the magnitude of every element is below `limit`; false for NaN.
 pub(crate) fn all_below(x: &[f32], limit: f32) -> bool {
     vectorized(
         #[inline(always)]

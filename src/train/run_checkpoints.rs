@@ -1,4 +1,4 @@
-//! Writes and reads the checkpoints of one run.
+//! Reading and writing the checkpoints of one run.
 use crate::{
     store::{checkpoint::LoopState, Checkpoint, Checkpoints, EpochRecord, Store},
     weights::Vars,
@@ -6,36 +6,38 @@ use crate::{
 };
 use std::time::{Duration, Instant};
 
-/// Keeps the checkpoints of one run.
-pub(crate) struct Keeper<'a> {
+/// Reads and writes the checkpoints of one run, in a store, under one key.
+pub(crate) struct RunCheckpoints<'a> {
     store: &'a dyn Store,
     key: String,
-    often: Checkpoints,
+    interval: Checkpoints,
+    /// When the last checkpoint was written, or when the run started.
     last: Instant,
 }
 
-impl<'a> Keeper<'a> {
-    pub(crate) fn new(store: &'a dyn Store, key: String, often: Checkpoints) -> Self {
-        Self { store, key, often, last: Instant::now() }
+impl<'a> RunCheckpoints<'a> {
+    pub(crate) fn new(store: &'a dyn Store, key: String, interval: Checkpoints) -> Self {
+        Self { store, key, interval, last: Instant::now() }
     }
 
-    /// Where the run was, with its weights put back.
+    /// The run's last checkpoint, if there is one. Its weights are loaded into `vars`.
     pub(crate) fn restore(&self, vars: &Vars) -> Result<Option<Checkpoint>> {
         let Some(mut checkpoint) = self.store.checkpoint(&self.key)? else { return Ok(None) };
         vars.load(&std::mem::take(&mut checkpoint.weights))?;
         Ok(Some(checkpoint))
     }
 
-    /// Whether a checkpoint is due when this many epochs are done. The clock decides when, never what.
-    pub(crate) fn due(&self, done: usize) -> bool {
-        match self.often {
+    /// Whether a checkpoint is due after `epochs` epochs. The clock affects when checkpoints are written, and
+    /// never what the run computes.
+    pub(crate) fn is_due(&self, epochs: usize) -> bool {
+        match self.interval {
             Checkpoints::Never => false,
-            Checkpoints::Epochs(n) => done.is_multiple_of(n.max(1) as usize),
+            Checkpoints::Epochs(n) => epochs.is_multiple_of(n.max(1)),
             Checkpoints::Minutes(m) => self.last.elapsed() >= Duration::from_secs_f64(60. * m),
         }
     }
 
-    pub(crate) fn keep(&mut self, vars: &Vars, curve: &[EpochRecord], state: LoopState) -> Result<()> {
+    pub(crate) fn write(&mut self, vars: &Vars, curve: &[EpochRecord], state: LoopState) -> Result<()> {
         let weights = vars.named().into_iter().map(|(name, var)| (name, var.as_detached_tensor())).collect();
         let checkpoint = Checkpoint { curve: curve.to_vec(), weights, state };
         self.store.put_checkpoint(&self.key, &checkpoint)?;

@@ -1,4 +1,5 @@
-//! The tables that `tests/reference/metrics.py` computes its numbers from.
+//! The tables from which `tests/reference/metrics.py` computes its numbers, and comparisons with these numbers.
+use crate::Result;
 use candle_core::{Device, Tensor};
 
 const ROWS: usize = 60;
@@ -35,12 +36,36 @@ fn weights() -> Vec<f32> {
     (0..ROWS).map(|i| 0.5 * (1 + i % 6) as f32).collect()
 }
 
-/// The first column of a table, as a vector.
-pub(crate) fn first(table: &Tensor) -> Tensor {
-    table.narrow(1, 0, 1).unwrap().squeeze(1).unwrap()
+/// Checks a metric of class probabilities against its reference values without and with weights.
+#[track_caller]
+pub(crate) fn check_classification(
+    metric: impl Fn(&Tensor, &[u32], Option<&[f32]>) -> Result<f64>,
+    [plain, weighted]: [f64; 2],
+) {
+    let (probs, labels, weights) = classification();
+    close(metric(&probs, &labels, None).unwrap(), plain);
+    close(metric(&probs, &labels, Some(&weights)).unwrap(), weighted);
 }
 
-/// Equal but for the rounding of a few dozen operations.
+/// Checks a metric of regression predictions against its reference values without and with weights, for three outputs
+/// and for the first output alone, as a vector.
+#[track_caller]
+pub(crate) fn check_regression(
+    metric: impl Fn(&Tensor, &Tensor, Option<&[f32]>) -> Result<f64>,
+    three_outputs: [f64; 2],
+    one_output: [f64; 2],
+) {
+    let (predictions, targets, weights) = regression();
+    let first = |table: &Tensor| table.narrow(1, 0, 1).unwrap().squeeze(1).unwrap();
+    for (p, t, [plain, weighted]) in
+        [(&predictions, &targets, three_outputs), (&first(&predictions), &first(&targets), one_output)]
+    {
+        close(metric(p, t, None).unwrap(), plain);
+        close(metric(p, t, Some(&weights)).unwrap(), weighted);
+    }
+}
+
+/// Checks for equality except for the rounding of a few dozen operations.
 #[track_caller]
 pub(crate) fn close(a: f64, b: f64) {
     assert!((a - b).abs() <= 1e-13 * (1.0 + b.abs()), "{a} is not {b}");

@@ -1,18 +1,18 @@
-//! Squared error and Brier score of the mean: quadratic in how often each member is in use.
+//! The squared error and the Brier score of the mean, as a quadratic function of the members' counts.
 use crate::{
     combine::select::{panels::over_rows, Candidates, Scorer},
-    kernels::{cpu::Number, real::vectorized},
+    kernels::{float::Number, simd::vectorized},
     threads::wide,
     Result,
 };
 use rayon::prelude::*;
 use std::borrow::Cow;
 
-/// With the residuals `e_s` of the members, `E_st = Σ_r w_r e_sr · e_tr` and counts `n_s` that sum to `n`, the loss is
-/// `Σ_st n_s n_t E_st / n²`. Of `E` only the rows of members that come into use are computed.
-pub(crate) struct Squares<'a, T: Number> {
-    of: Candidates<'a, T>,
-    /// What is taken off a prediction to make it a residual, `(R, C)`; `None` where that is done.
+/// With the residuals `e_s` of the members, `E_st = Σ_r w_r e_sr · e_tr`, and counts `n_s` that sum to `n`, the loss is
+/// `Σ_st n_s n_t E_st / n²`. Only those rows of `E` are computed whose members are added.
+pub(crate) struct SquaredError<'a, T: Number> {
+    candidates: Candidates<'a, T>,
+    /// The targets, `(R, C)`; `None` when the candidates are residuals already.
     truth: Option<Vec<f64>>,
     diagonal: Vec<f64>,
     rows: Vec<Option<Vec<f64>>>,
@@ -23,16 +23,19 @@ pub(crate) struct Squares<'a, T: Number> {
     count: usize,
 }
 
-impl<'a, T: Number> Squares<'a, T> {
-    /// For classes: residuals of probabilities are small numbers, taken as they are needed.
-    pub(crate) fn brier(of: Candidates<'a, T>, labels: &[u32]) -> Self {
-        let mut truth = vec![0.; of.rows * of.width];
-        labels.iter().enumerate().for_each(|(row, label)| truth[row * of.width + *label as usize] = 1.);
-        Self::new(of, Some(truth))
+impl<'a, T: Number> SquaredError<'a, T> {
+    /// A scorer for classes. Residuals of probabilities lose no digits, so they are computed when needed.
+    pub(crate) fn brier(candidates: Candidates<'a, T>, labels: &[u32]) -> Self {
+        let mut truth = vec![0.; candidates.rows * candidates.width];
+        labels
+            .iter()
+            .enumerate()
+            .for_each(|(row, label)| truth[row * candidates.width + *label as usize] = 1.);
+        Self::new(candidates, Some(truth))
     }
 
-    fn new(of: Candidates<'a, T>, truth: Option<Vec<f64>>) -> Self {
-        let slots = of.slots.len();
+    fn new(candidates: Candidates<'a, T>, truth: Option<Vec<f64>>) -> Self {
+        let (of, slots) = (&candidates, candidates.slots.len());
         let square = |slot: usize| -> f64 {
             let row = |row: usize| -> f64 {
                 let truth = |k: usize| truth.as_ref().map_or(0., |t| t[row * of.width + k]);
@@ -42,13 +45,21 @@ impl<'a, T: Number> Squares<'a, T> {
             (0..of.rows).map(row).sum()
         };
         let diagonal = wide(|| (0..slots).into_par_iter().map(square).collect());
-        Self { of, truth, diagonal, rows: vec![None; slots], with_sum: vec![0.; slots], of_sum: 0., count: 0 }
+        Self {
+            candidates,
+            truth,
+            diagonal,
+            rows: vec![None; slots],
+            with_sum: vec![0.; slots],
+            of_sum: 0.,
+            count: 0,
+        }
     }
 
     /// Row `slot` of `E`.
     fn row(&self, slot: usize) -> Vec<f64> {
-        let (of, slots) = (&self.of, self.of.slots.len());
-        // The last number is what the truth takes off each.
+        let (of, slots) = (&self.candidates, self.candidates.slots.len());
+        // The last sum is the part of the targets, which is subtracted from each.
         let mut sums = over_rows(
             of.rows,
             slots + 1,
@@ -77,32 +88,32 @@ impl<'a, T: Number> Squares<'a, T> {
             },
             |sum, part| *sum += part,
         );
-        let off = sums.pop().unwrap_or(0.);
-        sums.iter_mut().for_each(|sum| *sum -= off);
+        let of_truth = sums.pop().unwrap_or(0.);
+        sums.iter_mut().for_each(|sum| *sum -= of_truth);
         sums
     }
 }
 
-impl Squares<'_, f64> {
-    /// For values, whose residuals may be much smaller than they are: taken once.
-    pub(crate) fn values(of: &Candidates<'_, f64>, truth: &[f64]) -> Self {
-        let (size, count) = (of.rows * of.width, of.slots.len());
+impl SquaredError<'_, f64> {
+    /// A scorer for values. Residuals may be much smaller than the values, so they are computed once, without cancellation.
+    pub(crate) fn values(candidates: &Candidates<'_, f64>, truth: &[f64]) -> Self {
+        let (size, count) = (candidates.rows * candidates.width, candidates.slots.len());
         let mut residuals = vec![0.; size * count];
         for (slot, residuals) in residuals.chunks_exact_mut(size.max(1)).enumerate() {
-            for ((e, x), y) in residuals.iter_mut().zip(of.slot(slot)).zip(truth) {
+            for ((e, x), y) in residuals.iter_mut().zip(candidates.slot(slot)).zip(truth) {
                 *e = x - y;
             }
         }
-        // The mean over outputs.
-        let weights = of.weights.iter().map(|w| w / of.width as f64).collect();
+        // The loss is the mean over outputs.
+        let weights = candidates.weights.iter().map(|w| w / candidates.width as f64).collect();
         let slots = (0..count).collect();
         let (values, weights) = (Cow::Owned(residuals), Cow::Owned(weights));
-        Squares::new(Candidates { values, slots, weights, ..*of }, None)
+        SquaredError::new(Candidates { values, slots, weights, ..*candidates }, None)
     }
 }
 
-impl<T: Number> Scorer for Squares<'_, T> {
-    fn trial(&mut self) -> Result<Vec<f64>> {
+impl<T: Number> Scorer for SquaredError<'_, T> {
+    fn losses_with_each(&mut self) -> Result<Vec<f64>> {
         let count = (self.count + 1) as f64;
         let own = self.with_sum.iter().zip(&self.diagonal);
         Ok(own.map(|(d, e)| ((self.of_sum + 2. * d + e) / (count * count)).max(0.)).collect())
@@ -120,7 +131,7 @@ impl<T: Number> Scorer for Squares<'_, T> {
     }
 }
 
-/// In lanes, whose order of sums is fixed.
+/// The product of two vectors, summed in lanes in a fixed order.
 #[inline(always)]
 fn dot<T: Number>(a: &[f64], b: &[T]) -> f64 {
     const LANES: usize = 16;

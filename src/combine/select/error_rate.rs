@@ -1,37 +1,38 @@
-//! Error rate of the mean, by the sums of what is predicted of the classes.
+//! The error rate of the mean, from the sums of the class probabilities.
 use crate::{
     combine::select::{
         panels::{Panels, LANES},
         Candidates, Scorer,
     },
-    kernels::{cpu::Number, real::vectorized},
+    kernels::{float::Number, simd::vectorized},
     Result,
 };
 use std::ops::Range;
 
-/// Farther from a tie than any rounding of the sums.
-const CLEAR: f64 = 1e-6;
+/// A margin farther from a tie than any rounding of the sums.
+const CLEAR_MARGIN: f64 = 1e-6;
 
 pub(crate) struct ErrorRate<T> {
     predicted: Panels<T>,
     labels: Vec<u32>,
-    /// Of the members in use, `(R, C)`.
+    /// Sum over the members added so far, `(R, C)`.
     sum: Vec<f64>,
     classes: usize,
     weights: Vec<f64>,
-    /// By how much any candidate can move the margin of a row (what the true class has over the best of the others), at
-    /// least and at most: rows beyond it need not be looked at.
-    moves: Vec<[f64; 2]>,
+    /// The least and the greatest change that any candidate can make to the margin of a row (the true class minus the
+    /// best other class). Rows whose margin is farther from a tie than that are skipped.
+    changes: Vec<[f64; 2]>,
 }
 
 impl<T: Number> ErrorRate<T> {
-    pub(crate) fn new(of: &Candidates<'_, T>, labels: &[u32]) -> Self {
-        let (slots, rows, classes) = (of.slots.len(), of.rows, of.width);
-        let predicted = Panels::new([slots, rows, classes], |slot, row, class| of.row(slot, row)[class]);
-        let mut moves = vec![[f64::INFINITY, f64::NEG_INFINITY]; rows];
+    pub(crate) fn new(candidates: &Candidates<'_, T>, labels: &[u32]) -> Self {
+        let (slots, rows, classes) = (candidates.slots.len(), candidates.rows, candidates.width);
+        let predicted =
+            Panels::new([slots, rows, classes], |slot, row, class| candidates.row(slot, row)[class]);
+        let mut changes = vec![[f64::INFINITY, f64::NEG_INFINITY]; rows];
         for slot in 0..slots {
-            for (row, [least, most]) in moves.iter_mut().enumerate() {
-                let (label, predicted) = (labels[row] as usize, of.row(slot, row));
+            for (row, [least, most]) in changes.iter_mut().enumerate() {
+                let (label, predicted) = (labels[row] as usize, candidates.row(slot, row));
                 let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
                 for (class, other) in predicted.iter().enumerate() {
                     let other: f64 = (*other).into();
@@ -43,13 +44,13 @@ impl<T: Number> ErrorRate<T> {
                 *most = most.max(own - low);
             }
         }
-        // Sums of equal weights are exact if they are counts; divided by their number at the end.
-        let even = of.weights.iter().all(|w| *w == of.weights[0]);
-        let weights = if even { vec![1.; rows] } else { of.weights.to_vec() };
-        Self { predicted, labels: labels.to_vec(), sum: vec![0.; rows * classes], classes, weights, moves }
+        // Equal weights are summed as counts, which is exact, and divided by the number of rows at the end.
+        let equal = candidates.weights.iter().all(|w| *w == candidates.weights[0]);
+        let weights = if equal { vec![1.; rows] } else { candidates.weights.to_vec() };
+        Self { predicted, labels: labels.to_vec(), sum: vec![0.; rows * classes], classes, weights, changes }
     }
 
-    /// The margin of a row as it is: `p_y − max_{c ≠ y} p_c`.
+    /// The margin of a row by the sums so far: `p_y − max_{c ≠ y} p_c`.
     #[inline(always)]
     fn margin(&self, row: usize) -> f64 {
         let (sum, label) = (&self.sum[row * self.classes..][..self.classes], self.labels[row] as usize);
@@ -60,25 +61,25 @@ impl<T: Number> ErrorRate<T> {
     }
 
     #[inline(always)]
-    fn chunk(&self, rows: &Range<usize>, losses: &mut [[f64; LANES]]) {
-        let mut open = vec![];
+    fn add_losses(&self, rows: &Range<usize>, losses: &mut [[f64; LANES]]) {
+        let mut undecided = vec![];
         let mut wrong = 0.;
         for row in rows.clone() {
-            let (margin, [least, most]) = (self.margin(row), self.moves[row]);
-            if margin + most < -CLEAR {
+            let (margin, [least, most]) = (self.margin(row), self.changes[row]);
+            if margin + most < -CLEAR_MARGIN {
                 wrong += self.weights[row];
-            } else if margin + least <= CLEAR {
-                open.push(row);
+            } else if margin + least <= CLEAR_MARGIN {
+                undecided.push(row);
             }
         }
         for (predicted, losses) in self.predicted.of_rows(rows).zip(losses) {
             *losses = [wrong; LANES];
-            for &row in &open {
+            for &row in &undecided {
                 let predicted = &predicted[(row - rows.start) * self.classes..][..self.classes];
                 let sum = &self.sum[row * self.classes..][..self.classes];
                 let label = self.labels[row] as usize;
                 let truth = sums(sum[label], &predicted[label]);
-                // Ties go to the lowest class: one below the true one wins, one above it loses.
+                // Ties go to the lowest class: a lower class than the true one wins them, a higher one loses them.
                 let below = greatest(&sum[..label], &predicted[..label]);
                 let above = greatest(&sum[label + 1..], &predicted[label + 1..]);
                 let weight = self.weights[row];
@@ -110,11 +111,11 @@ fn greatest<T: Number>(sum: &[f64], predicted: &[[T; LANES]]) -> [f64; LANES] {
 }
 
 impl<T: Number> Scorer for ErrorRate<T> {
-    fn trial(&mut self) -> Result<Vec<f64>> {
+    fn losses_with_each(&mut self) -> Result<Vec<f64>> {
         let mut losses = self.predicted.sums(|rows, losses| {
             vectorized(
                 #[inline(always)]
-                || self.chunk(rows, losses),
+                || self.add_losses(rows, losses),
             );
         });
         let total: f64 = self.weights.iter().sum();

@@ -1,34 +1,35 @@
-//! Absolute error of the mean.
+//! The absolute error of the mean.
 use crate::{
     combine::select::{
         panels::{Panels, LANES},
         Candidates, Scorer,
     },
-    kernels::real::vectorized,
+    kernels::simd::vectorized,
     Result,
 };
 use std::ops::Range;
 
-pub(crate) struct Absolute {
+pub(crate) struct AbsoluteError {
     /// Prediction minus truth.
     residuals: Panels<f64>,
-    /// Of the members in use, `(R, K)`.
+    /// Sum over the members added so far, `(R, K)`.
     sum: Vec<f64>,
     width: usize,
     count: usize,
     weights: Vec<f64>,
 }
 
-impl Absolute {
-    pub(crate) fn new(of: &Candidates<'_, f64>, truth: &[f64]) -> Self {
-        let (rows, width) = (of.rows, of.width);
-        let residual = |slot: usize, row: usize, k: usize| of.row(slot, row)[k] - truth[row * width + k];
-        let residuals = Panels::new([of.slots.len(), rows, width], residual);
-        Self { residuals, sum: vec![0.; rows * width], width, count: 0, weights: of.weights.to_vec() }
+impl AbsoluteError {
+    pub(crate) fn new(candidates: &Candidates<'_, f64>, truth: &[f64]) -> Self {
+        let (rows, width) = (candidates.rows, candidates.width);
+        let residual =
+            |slot: usize, row: usize, k: usize| candidates.row(slot, row)[k] - truth[row * width + k];
+        let residuals = Panels::new([candidates.slots.len(), rows, width], residual);
+        Self { residuals, sum: vec![0.; rows * width], width, count: 0, weights: candidates.weights.to_vec() }
     }
 
     #[inline(always)]
-    fn chunk(&self, rows: &Range<usize>, losses: &mut [[f64; LANES]]) {
+    fn add_losses(&self, rows: &Range<usize>, losses: &mut [[f64; LANES]]) {
         for (residuals, losses) in self.residuals.of_rows(rows).zip(losses) {
             for (at, row) in rows.clone().enumerate() {
                 let residuals = &residuals[at * self.width..][..self.width];
@@ -42,16 +43,16 @@ impl Absolute {
     }
 }
 
-impl Scorer for Absolute {
-    fn trial(&mut self) -> Result<Vec<f64>> {
+impl Scorer for AbsoluteError {
+    fn losses_with_each(&mut self) -> Result<Vec<f64>> {
         let mut losses = self.residuals.sums(|rows, losses| {
             vectorized(
                 #[inline(always)]
-                || self.chunk(rows, losses),
+                || self.add_losses(rows, losses),
             );
         });
-        let of = ((self.count + 1) * self.width) as f64;
-        losses.iter_mut().for_each(|loss| *loss /= of);
+        let divisor = ((self.count + 1) * self.width) as f64;
+        losses.iter_mut().for_each(|loss| *loss /= divisor);
         Ok(losses)
     }
 

@@ -1,0 +1,144 @@
+//! What the example programs share: how they read the command line, and how they end.
+#![allow(dead_code)] // no program needs all of it
+use candle_ensemble::{
+    registry::{Argument, Registry},
+    threads, Error,
+};
+use clap::{error::ErrorKind, Arg, ArgMatches, Parser};
+use std::{fmt, process::ExitCode};
+
+/// Why a program ends early.
+#[derive(Debug)]
+pub enum Failure {
+    /// The command line or an input is not what it must be: exit status 2.
+    Usage(String),
+    /// Anything else: exit status 1.
+    Failed(String),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Usage(message) | Self::Failed(message) => f.write_str(message),
+        }
+    }
+}
+
+impl From<String> for Failure {
+    fn from(message: String) -> Self {
+        Self::Usage(message)
+    }
+}
+
+impl From<&str> for Failure {
+    fn from(message: &str) -> Self {
+        Self::Usage(message.into())
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(e: Error) -> Self {
+        match e {
+            Error::Invalid { .. } => Self::Usage(e.to_string()),
+            Error::BarrierTooHigh { .. } => Self::Failed(format!("refused: {e}")),
+            e => Self::Failed(e.to_string()),
+        }
+    }
+}
+
+impl From<candle_core::Error> for Failure {
+    fn from(e: candle_core::Error) -> Self {
+        Error::from(e).into()
+    }
+}
+
+/// Runs a program: prints its error, on one line, and returns the exit status.
+pub fn program(run: impl FnOnce() -> Result<(), Failure>) -> ExitCode {
+    threads::one_core_per_member();
+    let (message, status) = match run() {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(Failure::Usage(message)) => (message, 2),
+        Err(Failure::Failed(message)) => (message, 1),
+    };
+    eprintln!("error: {}", message.lines().collect::<Vec<_>>().join(" "));
+    ExitCode::from(status)
+}
+
+/// Reads the command line. Help and version are printed.
+pub fn parse<A: Parser>() -> Result<A, Failure> {
+    Ok(parse_with(vec![])?.0)
+}
+
+/// Reads a command line that has more flags than those that `A` declares.
+pub fn parse_with<A: Parser>(flags: Vec<Arg>) -> Result<(A, ArgMatches), Failure> {
+    let matches = A::command().args(flags).try_get_matches().map_err(on_one_line)?;
+    Ok((A::from_arg_matches(&matches).map_err(on_one_line)?, matches))
+}
+
+/// clap's error on one line: what is wrong, and what would be right.
+fn on_one_line(e: clap::Error) -> Failure {
+    if !e.use_stderr() {
+        e.exit();
+    }
+    let text = e.render().to_string();
+    let lines = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
+    let lines = lines.filter(|line| !line.is_empty() && !line.starts_with("For more information"));
+    let line = lines.collect::<Vec<_>>().join("; ");
+    let hint = if e.kind() == ErrorKind::UnknownArgument { "; --help lists them all" } else { "" };
+    Failure::Usage(format!("{}{hint}", line.trim_start_matches("error: ")))
+}
+
+/// A flag for each argument that some entry of the registry has.
+pub fn flags<T>(registry: &Registry<T>, heading: &'static str) -> Vec<Arg> {
+    arguments(registry).into_iter().map(|(name, of)| flag(name, &of).help_heading(heading)).collect()
+}
+
+/// The values of those flags that were given.
+pub fn settings<T>(registry: &Registry<T>, matches: &ArgMatches) -> Vec<(&'static str, String)> {
+    let names = arguments(registry).into_iter().map(|(name, _)| name);
+    names.filter_map(|name| Some((name, matches.get_one::<String>(name)?.clone()))).collect()
+}
+
+/// An entry's name, and its argument.
+type Of = (&'static str, &'static Argument);
+
+/// The arguments by name, each with the entries that have it.
+fn arguments<T>(registry: &Registry<T>) -> Vec<(&'static str, Vec<Of>)> {
+    let mut all: Vec<(&'static str, Vec<Of>)> = vec![];
+    for entry in registry.entries() {
+        for argument in entry.arguments() {
+            let of = (entry.name(), argument);
+            match all.iter_mut().find(|(name, _)| *name == argument.name()) {
+                Some((_, entries)) => entries.push(of),
+                None => all.push((argument.name(), vec![of])),
+            }
+        }
+    }
+    all
+}
+
+fn flag(name: &'static str, of: &[Of]) -> Arg {
+    let names: Vec<_> = of.iter().map(|(entry, _)| *entry).collect();
+    let mut defaults: Vec<(&str, Vec<&str>)> = vec![];
+    for (entry, argument) in of {
+        let Some(default) = argument.default() else { continue };
+        match defaults.iter_mut().find(|(known, _)| *known == default) {
+            Some((_, entries)) => entries.push(entry),
+            None => defaults.push((default, vec![entry])),
+        }
+    }
+    let default = match defaults.as_slice() {
+        [] | [("false", _)] => String::new(),
+        [(default, _)] => format!(" [default: {default}]"),
+        several => {
+            let each = several.iter().map(|(default, of)| format!("{default} for {}", of.join(", ")));
+            format!(" [default: {}]", each.collect::<Vec<_>>().join("; "))
+        }
+    };
+    let summary = of.first().map_or("", |(_, argument)| argument.summary());
+    let arg = Arg::new(name).long(name).help(format!("{}: {summary}{default}", names.join(", ")));
+    match defaults.as_slice() {
+        [("false", _)] => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
+        _ => arg.value_name("VALUE").allow_hyphen_values(true),
+    }
+}

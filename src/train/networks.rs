@@ -1,0 +1,147 @@
+//! What the learners made of constructors share: named architectures, the type of the weights, the kind of
+//! output.
+use crate::{network::Output, plan::Settings, Error, Result};
+use candle_core::{DType, Result as CandleResult};
+use candle_nn::VarBuilder;
+
+type Constructor<N> = Box<dyn Fn(&Settings, VarBuilder<'_>) -> CandleResult<N> + Send + Sync>;
+
+struct Architecture<N> {
+    name: String,
+    /// The names of the settings that the constructor reads.
+    reads: Vec<String>,
+    new: Constructor<N>,
+}
+
+/// The networks that a learner can build.
+pub(crate) struct Networks<N> {
+    architectures: Vec<Architecture<N>>,
+    pub(crate) dtype: DType,
+    pub(crate) output: Output,
+}
+
+impl<N> Networks<N> {
+    /// The one architecture `"model"`; see [`Networks::add`].
+    pub(crate) fn new(
+        reads: &[&str],
+        new: impl Fn(&Settings, VarBuilder<'_>) -> CandleResult<N> + Send + Sync + 'static,
+    ) -> Self {
+        let mut networks = Self { architectures: vec![], dtype: DType::F32, output: Output::default() };
+        networks.add("model", reads, new);
+        networks
+    }
+
+    /// Adds an architecture, or replaces the one of the same name. `reads` names the settings that the
+    /// constructor reads.
+    pub(crate) fn add(
+        &mut self,
+        name: &str,
+        reads: &[&str],
+        new: impl Fn(&Settings, VarBuilder<'_>) -> CandleResult<N> + Send + Sync + 'static,
+    ) {
+        self.architectures.retain(|a| a.name != name);
+        let reads = reads.iter().map(ToString::to_string).collect();
+        self.architectures.push(Architecture { name: name.into(), reads, new: Box::new(new) });
+    }
+
+    /// The names of the architectures.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.architectures.iter().map(|a| a.name.clone()).collect()
+    }
+
+    pub(crate) fn build(&self, name: &str, settings: &Settings, vb: VarBuilder<'_>) -> CandleResult<N> {
+        (self.get(name)?.new)(settings, vb)
+    }
+
+    /// Checks that there is an architecture called `name`.
+    pub(crate) fn check_name(&self, name: &str) -> Result<()> {
+        self.get(name).map(drop)
+    }
+
+    /// Checks that each setting is read by the trainer (`known`) or by the constructor of the architecture.
+    pub(crate) fn check(&self, name: &str, settings: &Settings, known: &[&str]) -> Result<()> {
+        let architecture = self.get(name)?;
+        for (setting, _) in settings.iter() {
+            let read = known.contains(&setting) || architecture.reads.iter().any(|r| r == setting);
+            if !read {
+                let own = architecture.reads.iter().map(String::as_str);
+                let all: Vec<_> = known.iter().copied().chain(own).collect();
+                let must = format!("one of {}", all.join(", "));
+                return Err(Error::invalid(format!("a setting for {name:?}"), must, format!("{setting:?}")));
+            }
+        }
+        Ok(())
+    }
+
+    fn get(&self, name: &str) -> Result<&Architecture<N>> {
+        let known = || format!("one of {}", self.names().join(", "));
+        self.architectures
+            .iter()
+            .find(|a| a.name == name)
+            .ok_or_else(|| Error::invalid("the architecture", known(), format!("{name:?}")))
+    }
+}
+
+/// The setters of a learner with a field `networks: Networks<N>`. The argument is the path of its field for
+/// the initialization.
+macro_rules! network_setters {
+    ($($init:ident).+) => {
+        /// Adds an architecture, or replaces the one of the same name.
+        ///
+        /// All architectures of one learner are of one type. To mix types, wrap each network in
+        /// [`AnyNetwork`](crate::AnyNetwork).
+        #[must_use]
+        pub fn architecture(
+            mut self,
+            name: &str,
+            new: impl Fn(VarBuilder<'_>) -> CandleResult<N> + Send + Sync + 'static,
+        ) -> Self {
+            self.networks.add(name, &[], move |_, vb| new(vb));
+            self
+        }
+
+        /// Sets how initial weights are drawn. The default is to follow what the model's constructor
+        /// declares.
+        #[must_use]
+        pub fn init(mut self, init: InitScheme) -> Self {
+            self.$($init).+ = init;
+            self
+        }
+
+        /// Sets the type of the weights. The default is `f32`.
+        #[must_use]
+        pub fn dtype(mut self, dtype: DType) -> Self {
+            self.networks.dtype = dtype;
+            self
+        }
+    };
+}
+
+/// The methods of [`Learner`](crate::train::Learner) that such a learner answers from its networks.
+macro_rules! learner_methods {
+    ($($init:ident).+) => {
+        type Network = N;
+
+        fn architectures(&self) -> Vec<String> {
+            self.networks.names()
+        }
+
+        fn build(&self, architecture: &str, settings: &Settings, vb: VarBuilder<'_>) -> CandleResult<N> {
+            self.networks.build(architecture, settings, vb)
+        }
+
+        fn init(&self) -> InitScheme {
+            self.$($init).+
+        }
+
+        fn dtype(&self) -> DType {
+            self.networks.dtype
+        }
+
+        fn output(&self) -> Output {
+            self.networks.output
+        }
+    };
+}
+
+pub(crate) use {learner_methods, network_setters};

@@ -1,0 +1,199 @@
+//! The configuration of the ready-made trainer, as data.
+use crate::{
+    data::Task,
+    plan::{LrSchedule, RunSpec, Settings},
+    train::{Averaging, Clip, EarlyStopping, Loss, Optimizer},
+    weights::InitScheme,
+    Error, Result,
+};
+use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
+
+/// The settings of single runs that the trainer reads; see [`Settings`].
+pub(super) const SETTINGS: [&str; 6] =
+    ["batch_size", "epochs", "learning_rate", "momentum", "weight_decay", "label_smoothing"];
+
+/// The configuration of a [`Trainer`](crate::train::Trainer), as data.
+///
+/// The trainer's setters write it, and [`Trainer::config`](crate::train::Trainer::config) returns it. A hash
+/// of it is part of the trainer's tag, so a store never returns a member that was trained with another
+/// configuration.
+///
+/// A run's [`Settings`] replace single values: `"epochs"`, `"batch_size"`, `"learning_rate"`,
+/// `"weight_decay"`, `"momentum"` (SGD and RMSprop) and `"label_smoothing"`, which selects cross-entropy with
+/// that smoothing.
+///
+/// ```
+/// use candle_ensemble::train::{Optimizer, TrainConfig, Trainer};
+///
+/// let trainer = Trainer::new(|vb| candle_nn::linear(2, 1, vb)).epochs(10).optimizer(Optimizer::sgd(0.1));
+/// assert_eq!(trainer.config().epochs, 10);
+/// assert_eq!(trainer.config().batch_size, TrainConfig::default().batch_size);
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct TrainConfig {
+    /// Passes over the training rows, at least 1. Default 30.
+    pub epochs: usize,
+    /// Rows in each step, at least 1; the last batch of an epoch may be smaller. Default 32.
+    pub batch_size: usize,
+    /// Whether the training rows are shuffled in each epoch. Default yes.
+    pub shuffle: bool,
+    /// The optimizer. Default [`Optimizer::adam`] with learning rate 0.001.
+    pub optimizer: Optimizer,
+    /// The learning-rate schedule. Default constant.
+    pub schedule: LrSchedule,
+    /// The loss. `None`, the default, means cross-entropy for classes (binary cross-entropy for a network
+    /// with one output) and the mean squared error for values.
+    pub loss: Option<Loss>,
+    /// Gradient clipping. Default none.
+    pub clip: Clip,
+    /// Early stopping, which needs validation rows. Default none.
+    pub early_stopping: Option<EarlyStopping>,
+    /// How initial weights are drawn. The default is to follow what the model's constructor declares.
+    pub init: InitScheme,
+    /// Whether trainable variables without a gradient are allowed. Default no.
+    pub allow_frozen: bool,
+    /// The average of the run's networks that becomes the member. `None`, the default, means the last
+    /// network.
+    #[serde(default)]
+    pub averaging: Option<Averaging>,
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        Self {
+            epochs: 30,
+            batch_size: 32,
+            shuffle: true,
+            optimizer: Optimizer::adam(1e-3),
+            schedule: LrSchedule::default(),
+            loss: None,
+            clip: Clip::None,
+            early_stopping: None,
+            init: InitScheme::default(),
+            allow_frozen: false,
+            averaging: None,
+        }
+    }
+}
+
+impl TrainConfig {
+    /// The configuration of a run with these settings.
+    pub(super) fn for_run(&self, settings: &Settings) -> Result<Self> {
+        let mut config = self.clone();
+        if let Some(epochs) = settings.count("epochs")? {
+            config.epochs = epochs;
+        }
+        if let Some(size) = settings.count("batch_size")? {
+            config.batch_size = size;
+        }
+        if let Some(rate) = settings.real("learning_rate")? {
+            config.optimizer.set_learning_rate(rate);
+        }
+        if let Some(decay) = settings.real("weight_decay")? {
+            config.optimizer.set_weight_decay(decay);
+        }
+        if let Some(momentum) = settings.real("momentum")? {
+            config.optimizer.set_momentum(momentum)?;
+        }
+        if let Some(smoothing) = settings.real("label_smoothing")? {
+            config.loss = Some(Loss::CrossEntropy { smoothing });
+        }
+        Ok(config)
+    }
+
+    /// Checks every parameter, and whether the parameters and the run go together.
+    pub(super) fn check(&self, run: &RunSpec, task: Task) -> Result<()> {
+        if self.epochs == 0 {
+            return Err(Error::invalid("epochs", "at least 1", 0));
+        }
+        if self.batch_size == 0 {
+            return Err(Error::invalid("batch_size", "at least 1 row", 0));
+        }
+        self.optimizer.check()?;
+        self.schedule.check()?;
+        self.clip.check()?;
+        if run.collect.replaces_schedule() && self.schedule != LrSchedule::default() {
+            let must =
+                format!("left unset with {:?}, which sets the learning rate of every step", run.collect);
+            return Err(Error::invalid("the schedule", must, format!("{:?}", self.schedule)));
+        }
+        if let Some(loss) = &self.loss {
+            loss.check()?;
+            let for_classes = matches!(loss, Loss::CrossEntropy { .. } | Loss::BinaryCrossEntropy);
+            if for_classes != matches!(task, Task::Classification { .. }) {
+                let must = "a cross-entropy if the task is classification, and a loss for values otherwise";
+                return Err(Error::invalid("the loss", must, format!("{loss:?} for {task:?}")));
+            }
+        }
+        if let Some(averaging) = &self.averaging {
+            averaging.check(self.epochs, run)?;
+        }
+        if let Some(early_stopping) = &self.early_stopping {
+            early_stopping.check()?;
+            if self.averaging.is_some() {
+                let must = "off with weight averaging: it watches the network in training, not the average";
+                return Err(Error::invalid("early stopping", must, "on"));
+            }
+            if !run.collect.at_end() {
+                let must =
+                    "off where members are collected within a run, because the run must do all its epochs";
+                return Err(Error::invalid("early stopping", must, "on"));
+            }
+            if run.valid.is_empty() {
+                let must = "used with validation rows (the `validation` setter of a strategy)";
+                return Err(Error::invalid(
+                    "early stopping",
+                    must,
+                    format!("used without any in run {}", run.id),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The loss for a network with this output.
+    pub(super) fn loss_for(&self, task: Task, output: &Tensor) -> Loss {
+        match (&self.loss, task) {
+            (Some(loss), _) => *loss,
+            (None, Task::Regression { .. }) => Loss::MeanSquared,
+            (None, Task::Classification { .. }) if output.rank() == 1 || output.dims()[1] == 1 => {
+                Loss::BinaryCrossEntropy
+            }
+            (None, Task::Classification { .. }) => Loss::CrossEntropy { smoothing: 0. },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        plan::{FastGeometric, Schedule, Snapshot},
+        Seed,
+    };
+
+    const VALUES: Task = Task::Regression { outputs: 1 };
+
+    #[test]
+    fn a_schedule_with_snapshots_is_an_error_that_names_both() {
+        let mut run = RunSpec::new(0, "model", Seed::from(1), vec![0]);
+        run.collect = Snapshot::new(5).into();
+        let schedule = LrSchedule::from(Schedule::Cosine { to: 0.1 });
+        let config = TrainConfig { schedule, ..TrainConfig::default() };
+        let e = config.check(&run, VALUES).unwrap_err().to_string();
+        assert!(e.starts_with("the schedule must be left unset with Snapshot"), "{e}");
+        assert!(e.contains("Cosine { to: 0.1 }"), "{e}");
+        assert!(TrainConfig::default().check(&run, VALUES).is_ok());
+    }
+
+    #[test]
+    fn a_schedule_with_fast_geometric_cycles_is_allowed() {
+        let mut run = RunSpec::new(0, "model", Seed::from(1), vec![0]);
+        run.collect = FastGeometric::new(2, 0.1, 0.01).into();
+        let schedule = LrSchedule::from(Schedule::Cosine { to: 0.1 });
+        let config = TrainConfig { schedule, ..TrainConfig::default() };
+        assert!(config.check(&run, VALUES).is_ok());
+    }
+}

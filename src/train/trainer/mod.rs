@@ -1,0 +1,237 @@
+//! The ready-made trainer. Its configuration is data ([`TrainConfig`]); its loop is in `training.rs`.
+mod checkpoint;
+mod config;
+mod training;
+
+pub use config::TrainConfig;
+
+use crate::{
+    codec,
+    data::Dataset,
+    network::Output,
+    plan::{LrSchedule, RunSpec, Settings},
+    train::{
+        networks::{learner_methods, network_setters, Networks},
+        Averaging, Clip, EarlyStopping, Learner, Loss, Optimizer, Run,
+    },
+    weights::InitScheme,
+    Network, Result,
+};
+use candle_core::{DType, Result as CandleResult};
+use candle_nn::VarBuilder;
+use config::SETTINGS;
+use training::Training;
+
+/// Trains candle models as they are: a model is what a constructor `|vb: VarBuilder| Net::new(vb)` returns.
+///
+/// Each step consists of the forward pass, the loss, the backward pass, gradient clipping and an update in
+/// place. After each epoch the network is evaluated on the validation rows, if the run has any. The member is
+/// the network of the last epoch, of the best epoch with [`early_stopping`](Trainer::early_stopping), or an
+/// average of the run's networks with [`averaging`](Trainer::averaging).
+///
+/// Networks output logits `(B, C)` for `C` classes, one logit `(B,)` or `(B, 1)` for two classes, or values
+/// `(B,)` or `(B, K)`.
+///
+/// The result depends on the run's seed only, which determines the initial weights and the order of the rows.
+/// candle's own dropout is an exception, because candle draws it from a generator that cannot be seeded; use
+/// [`nn::Dropout`](crate::nn::Dropout) instead.
+///
+/// Use [`CustomLoop`](crate::train::CustomLoop) for training loops that differ in more than the settings
+/// below.
+///
+/// # Errors
+/// Parameters are checked when a session trains a plan. A run fails with
+/// [`Error::Diverged`](crate::Error::Diverged) if its loss or its weights become NaN or infinite, and with
+/// [`Error::NoGradient`](crate::Error::NoGradient) if the loss does not reach a variable and
+/// [`allow_frozen`](Trainer::allow_frozen) is not set.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use candle_ensemble::{combine::Mean, data::TensorDataset, strategy::MultiRun, train::{Optimizer, Trainer}, Session};
+/// use candle_nn::{linear, seq, Activation, VarBuilder};
+///
+/// let x = Tensor::arange(0f32, 40., &Device::Cpu)?.affine(0.05, -1.)?.reshape((20, 2))?;
+/// let y = Tensor::from_iter((0..20u32).map(|i| i / 10), &Device::Cpu)?;
+/// let data = TensorDataset::classification(x.clone(), &y)?;
+///
+/// let mlp = |vb: VarBuilder<'_>| {
+///     Ok(seq().add(linear(2, 8, vb.pp("in"))?).add(Activation::Relu).add(linear(8, 2, vb.pp("out"))?))
+/// };
+/// let trainer = Trainer::new(mlp).epochs(20).optimizer(Optimizer::adam(1e-2));
+/// let ensemble = Session::new(&trainer, &data).fit(&MultiRun::new(3), 42)?.combine(&Mean)?;
+/// assert_eq!(ensemble.predict(&x)?.to_vec1::<u32>()?, y.to_vec1::<u32>()?);
+/// # Ok::<(), candle_ensemble::Error>(())
+/// ```
+pub struct Trainer<N> {
+    networks: Networks<N>,
+    config: TrainConfig,
+    version: String,
+}
+
+impl<N> std::fmt::Debug for Trainer<N> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Trainer")
+            .field("architectures", &self.networks.names())
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<N: Network> Trainer<N> {
+    /// Trains the network that the constructor `new` builds. The architecture is called `"model"`.
+    pub fn new(new: impl Fn(VarBuilder<'_>) -> CandleResult<N> + Send + Sync + 'static) -> Self {
+        Self::reading(&[], move |_, vb| new(vb))
+    }
+
+    /// Trains the network of a constructor that reads settings of the run, such as a width. `reads` names
+    /// these settings. A run with a setting that neither the constructor nor the trainer reads is an error,
+    /// so that a misspelt name does not go unnoticed.
+    pub fn reading(
+        reads: &[&str],
+        new: impl Fn(&Settings, VarBuilder<'_>) -> CandleResult<N> + Send + Sync + 'static,
+    ) -> Self {
+        let networks = Networks::new(reads, new);
+        Self { networks, config: TrainConfig::default(), version: String::new() }
+    }
+
+    network_setters!(config.init);
+
+    /// Adds an architecture whose constructor reads settings of the run, or replaces the architecture of the
+    /// same name. `reads` names the settings, as for [`Trainer::reading`].
+    #[must_use]
+    pub fn architecture_reading(
+        mut self,
+        name: &str,
+        reads: &[&str],
+        new: impl Fn(&Settings, VarBuilder<'_>) -> CandleResult<N> + Send + Sync + 'static,
+    ) -> Self {
+        self.networks.add(name, reads, new);
+        self
+    }
+
+    /// Sets the number of passes over the training rows. The default is 30.
+    #[must_use]
+    pub fn epochs(mut self, epochs: usize) -> Self {
+        self.config.epochs = epochs;
+        self
+    }
+
+    /// Sets the number of rows in each step. The default is 32.
+    #[must_use]
+    pub fn batch_size(mut self, rows: usize) -> Self {
+        self.config.batch_size = rows;
+        self
+    }
+
+    /// Sets the optimizer. The default is [`Optimizer::adam`] with learning rate 0.001.
+    #[must_use]
+    pub fn optimizer(mut self, optimizer: impl Into<Optimizer>) -> Self {
+        self.config.optimizer = optimizer.into();
+        self
+    }
+
+    /// Sets the learning-rate schedule. The default is a constant learning rate.
+    ///
+    /// A schedule cannot be combined with [`Snapshot`](crate::plan::Snapshot), which sets the learning rate
+    /// of every step. With [`FastGeometric`](crate::plan::FastGeometric) it applies to the epochs of
+    /// pretraining.
+    #[must_use]
+    pub fn schedule(mut self, schedule: impl Into<LrSchedule>) -> Self {
+        self.config.schedule = schedule.into();
+        self
+    }
+
+    /// Sets the loss. The default depends on the task; see [`TrainConfig::loss`].
+    #[must_use]
+    pub fn loss(mut self, loss: Loss) -> Self {
+        self.config.loss = Some(loss);
+        self
+    }
+
+    /// Sets how gradients are clipped. The default is not to clip them.
+    #[must_use]
+    pub fn clip(mut self, clip: Clip) -> Self {
+        self.config.clip = clip;
+        self
+    }
+
+    /// Stops runs early, by the loss on their validation rows. The strategy has to set validation rows aside.
+    #[must_use]
+    pub fn early_stopping(mut self, rule: EarlyStopping) -> Self {
+        self.config.early_stopping = Some(rule);
+        self
+    }
+
+    /// Sets whether the training rows are shuffled in each epoch. The default is `true`.
+    #[must_use]
+    pub fn shuffle(mut self, shuffle: bool) -> Self {
+        self.config.shuffle = shuffle;
+        self
+    }
+
+    /// Sets whether variables without a gradient are allowed, as in a model with frozen parts. The default is
+    /// `false`: a variable that the loss does not reach is an error.
+    #[must_use]
+    pub fn allow_frozen(mut self, allow: bool) -> Self {
+        self.config.allow_frozen = allow;
+        self
+    }
+
+    /// Makes an average of the run's networks the member: stochastic weight averaging or an exponential
+    /// moving average.
+    #[must_use]
+    pub fn averaging(mut self, averaging: Averaging) -> Self {
+        self.config.averaging = Some(averaging);
+        self
+    }
+
+    /// Sets a version, which becomes part of the trainer's tag. Change it when the result changes although
+    /// the configuration and the variables do not, for example with another activation in the constructor. A
+    /// store that outlives the process refuses members of another version.
+    #[must_use]
+    pub fn version(mut self, version: impl Into<String>) -> Self {
+        self.version = version.into();
+        self
+    }
+
+    /// The configuration.
+    #[must_use]
+    pub fn config(&self) -> &TrainConfig {
+        &self.config
+    }
+}
+
+impl<N: Network> Learner for Trainer<N> {
+    learner_methods!(config.init);
+
+    fn fit(&self, network: &N, run: &mut Run<'_>) -> CandleResult<()> {
+        let config = self.config.for_run(run.settings())?;
+        let mut training = Training::start(&config, network, run).map_err(|e| run.fail(e))?;
+        for epoch in run.first_epoch()..config.epochs {
+            if training.has_stopped() {
+                break;
+            }
+            let record = training.epoch(run, epoch).map_err(|e| run.fail(e))?;
+            run.end_epoch(record)?;
+            training.watch(&record, run.vars()).map_err(|e| run.fail(e))?;
+            run.checkpoint_with(|| training.state())?;
+        }
+        training.finish(run).map_err(|e| run.fail(e))
+    }
+
+    fn tag(&self) -> String {
+        let hash = codec::encode(&self.config).map(|bytes| blake3::hash(&bytes).to_hex().to_string());
+        let hash = hash.unwrap_or_default();
+        format!("trainer {hash} {:?} {:?} {}", self.networks.dtype, self.networks.output, self.version)
+    }
+
+    fn epochs(&self, run: &RunSpec) -> usize {
+        self.config.for_run(&run.settings).map_or(0, |config| config.epochs)
+    }
+
+    fn check(&self, run: &RunSpec, data: &dyn Dataset) -> Result<()> {
+        run.collect.check(Learner::epochs(self, run))?;
+        self.networks.check(&run.architecture, &run.settings, &SETTINGS)?;
+        self.config.for_run(&run.settings)?.check(run, data.task())
+    }
+}
