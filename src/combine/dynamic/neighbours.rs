@@ -89,7 +89,10 @@ impl Neighbours {
             let got = format!("{:?}", self.space);
             return Err(Error::invalid("space of the held-out rows", format!("{space:?}"), got));
         }
-        if self.width == 0 || self.coordinates.is_empty() || self.coordinates.len() % self.width != 0 {
+        if self.width == 0
+            || self.coordinates.is_empty()
+            || !self.coordinates.len().is_multiple_of(self.width)
+        {
             let must = format!("a multiple of {} above 0", self.width);
             let what = "number of coordinates of the held-out rows";
             return Err(Error::invalid(what, must, self.coordinates.len()));
