@@ -17,8 +17,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 // ---- The strategy.
 
-/// The delete-d jackknife (Shao and Wu 1989, doi:10.1214/aos/1176347263): each run leaves `delete` rows out, drawn
-/// at random without replacement.
+/// The delete-d jackknife (Shao and Wu 1989, doi:10.1214/aos/1176347263): each run leaves `delete` rows out,
+/// drawn at random without replacement.
 #[derive(Debug)]
 struct Jackknife {
     runs: usize,

@@ -17,8 +17,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// The highest loss barrier, in nats, up to which several networks are merged.
 const LIMIT: f64 = 0.05;
 
-/// Average the weights of networks of one run, and of networks trained independently, on handwritten digits, and show
-/// what alignment changes.
+/// Average the weights of networks of one run, and of networks trained independently, on handwritten digits,
+/// and show what alignment changes.
 #[derive(Parser)]
 struct Args {
     /// Networks of each kind

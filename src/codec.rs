@@ -19,9 +19,10 @@ pub(crate) fn encode(value: &impl Serialize) -> Result<Vec<u8>> {
 
 /// Reads what [`encode`] returns. The bytes can be of any origin; the error says what is wrong with them.
 ///
-/// bincode allocates the length that a text claims before it checks whether so many bytes follow. Its limit counts the
-/// size of values in memory, which is at most 16 times the bytes they are read from. So the next larger of a few limits
-/// accepts every correct length, and restricts what a wrong one allocates to a multiple of the bytes, or to 1 MiB.
+/// bincode allocates the length that a text claims before it checks whether so many bytes follow. Its limit
+/// counts the size of values in memory, which is at most 16 times the bytes they are read from. So the next
+/// larger of a few limits accepts every correct length, and restricts what a wrong one allocates to a
+/// multiple of the bytes, or to 1 MiB.
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
     macro_rules! within {
         ($limit:expr) => {

@@ -1,7 +1,7 @@
 //! The error type of the library.
 //!
-//! Every fallible function returns [`Result`]. Errors that a program may want to handle have a variant of their own; all
-//! others are [`Error::Invalid`], which names the parameter, what it must be and what it is.
+//! Every fallible function returns [`Result`]. Errors that a program may want to handle have a variant of
+//! their own; all others are [`Error::Invalid`], which names the parameter, what it must be and what it is.
 use std::{fmt, path::PathBuf};
 
 /// The result type of the library.

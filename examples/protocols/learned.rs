@@ -1,4 +1,5 @@
-//! Combiners that are fitted on half of the test rows and scored on the other half: searched weights and stacking.
+//! Combiners that are fitted on half of the test rows and scored on the other half: searched weights and
+//! stacking.
 use super::{accuracy_of, data, network, repeat, report::Report, score, singles, Args, Trained};
 use candle_core::Tensor;
 use candle_ensemble::{
@@ -21,12 +22,13 @@ struct Half {
     labels: Vec<u32>,
 }
 
-/// Predictions of five members for the first and the second half of the test rows. No member was fitted on test rows.
+/// Predictions of five members for the first and the second half of the test rows. No member was fitted on
+/// test rows.
 fn halves(trained: &Trained, test: &TensorDataset) -> Result<[Half; 2]> {
     let labels = test.labels().unwrap_or_default();
     let half = |rows: std::ops::Range<usize>| -> Result<Half> {
         let ids: Vec<u32> = rows.clone().map(|row| row as u32).collect();
-        let predictions = trained.test.narrow(0, 5)?.select_rows(&ids)?;
+        let predictions = trained.test.narrow_slots(0, 5)?.select_rows(&ids)?;
         Ok(Half { predictions, labels: labels.get(rows).unwrap_or_default().to_vec() })
     };
     let middle = labels.len() / 2;
@@ -57,7 +59,7 @@ pub fn weighted(args: &Args) -> Result<Report> {
     let (mut grid, mut evolved) = (vec![], vec![]);
     repeat(args, &network(25, 500), &train, &test, &MultiRun::new(10), |trained| {
         single.push(singles(&trained.test, &test)?[0]);
-        five.push(score(&trained.test.narrow(0, 5)?, &test)?);
+        five.push(score(&trained.test.narrow_slots(0, 5)?, &test)?);
         ten.push(score(&trained.test, &test)?);
         let halves = halves(trained, &test)?;
         half.push(halves[1].accuracy(&Mean)?);

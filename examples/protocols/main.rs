@@ -1,4 +1,5 @@
-//! Small experiments with known results: what an independent implementation obtains, beside what this library obtains.
+//! Small experiments with known results: what an independent implementation obtains, beside what this library
+//! obtains.
 //!
 //! `cargo run --release --example protocols -- --help`
 mod averaged;
@@ -30,12 +31,12 @@ use std::{path::PathBuf, process::ExitCode};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Run small experiments with known results, and print both. The reference is an independent implementation, run 30
-/// times: mean and standard deviation of the test accuracy.
+/// Run small experiments with known results, and print both. The reference is an independent implementation,
+/// run 30 times: mean and standard deviation of the test accuracy.
 #[derive(Parser)]
 struct Args {
-    /// Numbers of the experiments: 2 weighted average, 3 resampling, 4 horizontal, 5 snapshot, 6 stacking, 7 weight
-    /// averaging
+    /// Numbers of the experiments: 2 weighted average, 3 resampling, 4 horizontal, 5 snapshot, 6 stacking, 7
+    /// weight averaging
     #[arg(long, value_delimiter = ',', default_value = "2,3,4,5,6,7", value_name = "N,…",
           value_parser = clap::value_parser!(u8).range(2..=7))]
     only: Vec<u8>,
@@ -85,8 +86,8 @@ fn network(hidden: usize, epochs: usize) -> Trainer<Sequential> {
     Trainer::new(net).epochs(epochs).optimizer(adam).init(InitScheme::GlorotUniform)
 }
 
-/// The members of one ensemble: their predictions for the test rows and the training rows, and the training rows that
-/// each has seen.
+/// The members of one ensemble: their predictions for the test rows and the training rows, and the training
+/// rows that each has seen.
 struct Trained {
     test: Predictions,
     train: Predictions,
@@ -131,7 +132,7 @@ fn accuracy_of(probabilities: &Tensor, labels: &[u32]) -> Result<f64> {
 
 /// Test accuracy of each member.
 fn singles(predictions: &Predictions, test: &TensorDataset) -> Result<Vec<f64>> {
-    (0..predictions.slots()).map(|i| score(&predictions.narrow(i, 1)?, test)).collect()
+    (0..predictions.slots()).map(|i| score(&predictions.narrow_slots(i, 1)?, test)).collect()
 }
 
 fn mean(values: &[f64]) -> Result<f64> {

@@ -18,8 +18,8 @@ use std::{
     str::FromStr,
 };
 
-/// Train several ensembles and single networks, and compare them: test metric, its spread and the cost. Everything is
-/// scored on rows that no network was fitted on.
+/// Train several ensembles and single networks, and compare them: test metric, its spread and the cost.
+/// Everything is scored on rows that no network was fitted on.
 #[derive(Debug, Parser, Serialize)]
 #[command(version, about, max_term_width = 100, allow_negative_numbers = true, after_long_help = help())]
 pub struct Args {
@@ -84,15 +84,16 @@ pub struct Args {
     /// Passes over the training rows
     #[arg(long, default_value_t = 30, value_parser = count::<usize>)]
     pub epochs: usize,
-    /// How members are trained, separated by commas: names with their arguments, if you like (bootstrap:20:size=0.5);
-    /// a rule for collecting members within each run follows after a plus sign (bootstrap:5+snapshot:3)
+    /// How members are trained, separated by commas: names with their arguments, if you like
+    /// (bootstrap:20:size=0.5); a rule for collecting members within each run follows after a plus sign
+    /// (bootstrap:5+snapshot:3)
     #[arg(long, default_value = "multi-run,bootstrap", value_name = "NAME,…", value_parser = strategies)]
     pub strategy: Names,
     /// Members of each ensemble whose strategy does not say how many
     #[arg(long, default_value_t = 10, value_parser = count::<usize>)]
     pub members: usize,
-    /// How members are combined, separated by commas: names with their arguments, if you like (trimmed-mean:0.1)
-    /// [default: mean,geometric-mean,hard-vote for classes, mean,median for values]
+    /// How members are combined, separated by commas: names with their arguments, if you like
+    /// (trimmed-mean:0.1) [default: mean,geometric-mean,hard-vote for classes, mean,median for values]
     #[arg(long, value_name = "NAME,…", value_parser = combiners)]
     pub combine: Option<Names>,
     /// Independent ensembles of each kind, for mean ± standard deviation
@@ -185,7 +186,8 @@ fn combiners(list: &str) -> Result<Names, String> {
 
 fn help() -> String {
     let (strategies, combiners) = (strategy::registry().help(), combine::registry().help());
-    format!("Strategies:\n{strategies}\nCombiners, of which those that learn nothing can be used here:\n{combiners}")
+    let note = "Combiners, of which those that learn nothing can be used here";
+    format!("Strategies:\n{strategies}\n{note}:\n{combiners}")
 }
 
 /// A whole number, at least 1.

@@ -1,9 +1,9 @@
 //! Combiners: how the predictions of the members become one.
 //!
-//! A [`Combiner`] is fitted on held-out predictions, rows on which the members were not fitted. The result is a
-//! [`FittedCombiner`], a function from the members' predictions `(S, B, C)` to one prediction `(B, C)`: slots, rows,
-//! classes or outputs. A combiner that has nothing to fit ([`FixedCombiner`]), such as [`Mean`], is its own fitted
-//! combiner.
+//! A [`Combiner`] is fitted on held-out predictions, rows on which the members were not fitted. The result is
+//! a [`FittedCombiner`], a function from the members' predictions `(S, B, C)` to one prediction `(B, C)`:
+//! slots, rows, classes or outputs. A combiner that has nothing to fit ([`FixedCombiner`]), such as [`Mean`],
+//! is its own fitted combiner.
 //!
 //! [`registry()`] makes combiners from names. An argument in brackets may be left out.
 //!
@@ -63,6 +63,7 @@ pub(crate) mod cross_fit;
 pub(crate) mod dynamic;
 mod file;
 pub(crate) mod fixed;
+mod forward;
 pub(crate) mod held_out_table;
 mod metrics;
 pub(crate) mod pruned;
@@ -88,8 +89,8 @@ pub use calibrate::{
 #[cfg(feature = "learned")]
 #[cfg_attr(docsrs, doc(cfg(feature = "learned")))]
 pub use dynamic::{
-    DynamicSelection, FittedDynamicSelection, FittedGating, FittedKnoraE, FittedKnoraU, FittedMetaDes,
-    Gating, KnoraE, KnoraU, MetaDes, Space,
+    CompetenceMeasure, DynamicSelection, FittedDynamicSelection, FittedGating, FittedKnoraE, FittedKnoraU,
+    FittedMetaDes, Gating, KnoraE, KnoraEliminate, KnoraU, KnoraUnion, MetaClassifier, MetaDes, Space,
 };
 pub(crate) use file::{decode as decode_combiner, encode as encode_combiner};
 pub use file::{load_combiner, save_combiner};
@@ -98,6 +99,7 @@ pub use fixed::{
     BordaCount, Fit, GeometricMean, HardVote, LogOddsMean, Maximum, Mean, Median, Minimum, Product,
     RankAverage, TrimmedMean, Weighted, WeightedVote, WinsorizedMean,
 };
+pub(crate) use forward::forward;
 pub use pruned::FittedPruned;
 pub use registry::registry;
 pub use report::{CombinerReport, CombinerScore};
@@ -116,12 +118,12 @@ use std::fmt::Debug;
 
 /// A way to combine the predictions of members, before it is fitted.
 ///
-/// Most combiners learn from held-out predictions: weights, a meta-learner, which members to keep. One that has nothing
-/// to learn implements [`FixedCombiner`], and this trait through it.
+/// Most combiners learn from held-out predictions: weights, a meta-learner, which members to keep. One that
+/// has nothing to learn implements [`FixedCombiner`], and this trait through it.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use candle_ensemble::{combine::{Combiner, FittedCombiner, Weighted}, data::Task, predictions::*, HeldOut, Result};
+/// use candle_ensemble::{combine::*, data::Task, HeldOut, Result};
 ///
 /// /// Weights of 1 for the member with the best headline metric and 0 for the others.
 /// #[derive(Debug)]
@@ -134,7 +136,7 @@ use std::fmt::Debug;
 ///         let slots = held_out.predictions().slots();
 ///         let mut best = (0, f64::INFINITY);
 ///         for slot in 0..slots {
-///             let metrics = held_out.select_slots(&[slot])?.metrics(&candle_ensemble::combine::Mean)?;
+///             let metrics = held_out.select_slots(&[slot])?.metrics(&Mean)?;
 ///             let loss = if metrics.larger_is_better() { -metrics.headline() } else { metrics.headline() };
 ///             if loss < best.1 {
 ///                 best = (slot, loss);
@@ -155,9 +157,9 @@ pub trait Combiner: Debug {
     /// The type of the fitted combiner.
     type Fitted: FittedCombiner;
 
-    /// Fits the combiner on held-out predictions: predictions for rows on which the member that made them was not
-    /// fitted. A combiner that does not need them ([`needs_held_out`](Self::needs_held_out)) may be given a `held_out`
-    /// of zero rows.
+    /// Fits the combiner on held-out predictions: predictions for rows on which the member that made them was
+    /// not fitted. A combiner that does not need them ([`needs_held_out`](Self::needs_held_out)) may be given
+    /// a `held_out` of zero rows.
     ///
     /// # Errors
     /// When a parameter is out of range, or there are too few held-out rows.
@@ -168,14 +170,15 @@ pub trait Combiner: Debug {
         true
     }
 
-    /// Whether the combiner reads the rows' inputs. They are then in [`Predictions::inputs`] of what it is fitted on.
+    /// Whether the combiner reads the rows' inputs. They are then in [`Predictions::inputs`] of what it is
+    /// fitted on.
     fn needs_inputs(&self) -> bool {
         false
     }
 }
 
-/// A combiner that is fitted: a function from the members' predictions `(S, B, C)` to one prediction `(B, C)`, where `S`
-/// is the number of slots, `B` of rows, and `C` of classes or outputs.
+/// A combiner that is fitted: a function from the members' predictions `(S, B, C)` to one prediction
+/// `(B, C)`, where `S` is the number of slots, `B` of rows, and `C` of classes or outputs.
 pub trait FittedCombiner: Debug {
     /// The name that tables and files show.
     fn name(&self) -> String;
@@ -185,8 +188,9 @@ pub trait FittedCombiner: Debug {
         Scale::Probability
     }
 
-    /// Whether the combined prediction is the plain mean of the predictions. If so, an ensemble may compute the mean
-    /// from the outputs of its networks in one pass, which must equal [`combine`](Self::combine) up to rounding.
+    /// Whether the combined prediction is the plain mean of the predictions. If so, an ensemble may compute
+    /// the mean from the outputs of its networks in one pass, which must equal [`combine`](Self::combine) up
+    /// to rounding.
     fn is_mean(&self) -> bool {
         false
     }
@@ -207,25 +211,27 @@ pub trait FittedCombiner: Debug {
     }
 
     /// Checks that the fitted combiner is consistent, so that [`combine`](Self::combine) cannot panic.
-    /// [`load_combiner`] and [`Ensemble::load`](crate::Ensemble::load) call it after decoding, because a file may hold
-    /// any values that have the right types. Implement it for types with fields that must agree with each other; a
-    /// wrapper calls it for what it wraps.
+    /// [`load_combiner`] and [`Ensemble::load`](crate::Ensemble::load) call it after decoding, because a file
+    /// may hold any values that have the right types. Implement it for types with fields that must agree with
+    /// each other; a wrapper calls it for what it wraps.
     ///
     /// # Errors
-    /// [`Error::Invalid`](crate::Error::Invalid) when a field is out of range or does not agree with another one.
+    /// [`Error::Invalid`](crate::Error::Invalid) when a field is out of range or does not agree with another
+    /// one.
     fn check(&self) -> Result<()> {
         Ok(())
     }
 
-    /// Combines the predictions: probabilities for classes, values for regression. A row without any prediction becomes
-    /// NaN.
+    /// Combines the predictions: probabilities for classes, values for regression. A row without any
+    /// prediction becomes NaN.
     ///
     /// # Errors
     /// When the combiner does not go with the task, the number of slots or missing predictions.
     fn combine(&self, predictions: &Predictions) -> CandleResult<Tensor>;
 }
 
-/// A combiner that has nothing to fit. It works for any number of slots, or for as many as it was given weights for.
+/// A combiner that has nothing to fit. It works for any number of slots, or for as many as it was given
+/// weights for.
 ///
 /// A type that implements it is a [`Combiner`] whose fitted form is a copy of itself.
 pub trait FixedCombiner: FittedCombiner + Clone {}
@@ -243,38 +249,8 @@ impl<R: FixedCombiner> Combiner for R {
 }
 
 /// For programs that choose the combiner at run time.
-impl<H: FittedCombiner + ?Sized> FittedCombiner for Box<H> {
-    fn name(&self) -> String {
-        (**self).name()
-    }
-
-    fn scale(&self) -> Scale {
-        (**self).scale()
-    }
-
-    fn is_mean(&self) -> bool {
-        (**self).is_mean()
-    }
-
-    fn weights(&self) -> Option<&[f64]> {
-        (**self).weights()
-    }
-
-    fn fitted(&self) -> Option<&Fit> {
-        (**self).fitted()
-    }
-
-    fn needs_inputs(&self) -> bool {
-        (**self).needs_inputs()
-    }
-
-    fn check(&self) -> Result<()> {
-        (**self).check()
-    }
-
-    fn combine(&self, predictions: &Predictions) -> CandleResult<Tensor> {
-        (**self).combine(predictions)
-    }
+impl<F: FittedCombiner + ?Sized> FittedCombiner for Box<F> {
+    forward!(Box::as_ref; name, scale, is_mean, weights, fitted, needs_inputs, check, combine);
 }
 
 #[cfg(test)]

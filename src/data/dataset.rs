@@ -173,8 +173,8 @@ impl From<Vec<Tensor>> for Inputs {
     }
 }
 
-/// Moves a view to a device. `Tensor::to_device` copies the whole storage of a view, for a batch the whole data set, so the
-/// view is made contiguous first.
+/// Moves a view to a device. `Tensor::to_device` copies the whole storage of a view, for a batch the whole
+/// data set, so the view is made contiguous first.
 pub(super) fn move_view(tensor: &Tensor, device: &Device) -> CandleResult<Tensor> {
     if tensor.device().same_device(device) {
         return Ok(tensor.clone());
@@ -206,8 +206,8 @@ pub struct Batch {
 
 /// A data set: rows that can be fetched by number.
 ///
-/// Use [`TensorDataset`](crate::data::TensorDataset) for data that fits in memory. Implement this trait for data that is
-/// read from disk, generated or augmented.
+/// Use [`TensorDataset`](crate::data::TensorDataset) for data that fits in memory. Implement this trait for
+/// data that is read from disk, generated or augmented.
 ///
 /// ```
 /// use candle_core::{Device, Result, Tensor};
@@ -254,8 +254,8 @@ pub trait Dataset: Send + Sync {
         None
     }
 
-    /// The group of each row, such as a patient or a document. No group is split between rows trained on and rows held
-    /// out.
+    /// The group of each row, such as a patient or a document. No group is split between rows trained on and
+    /// rows held out.
     fn groups(&self) -> Option<&[u32]> {
         None
     }

@@ -1,8 +1,8 @@
 //! Rows divided into forward passes.
 use crate::{Error, Result};
 
-/// Divides the rows into passes of `size`. A single last row joins the pass before, because one row has no variance and
-/// gives candle's graph another shape (nothing is broadcast).
+/// Divides the rows into passes of `size`. A single last row joins the pass before, because one row has no
+/// variance and gives candle's graph another shape (nothing is broadcast).
 pub(crate) fn passes(rows: &[u32], size: usize) -> Result<Vec<&[u32]>> {
     if rows.len() < 2 {
         return Err(Error::invalid("the number of rows", "at least 2", rows.len()));

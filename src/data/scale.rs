@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 /// Scales each column to `(x − shift) / scale`, computed in f64 and rounded once.
 ///
-/// Fit it on the rows to train on, and apply it to all rows. Tensors are `(N, D)`, or `(N,)` for a single column, of any
-/// float dtype; dtype and device are kept.
+/// Fit it on the rows to train on, and apply it to all rows. Tensors are `(N, D)`, or `(N,)` for a single
+/// column, of any float dtype; dtype and device are kept.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -35,12 +35,13 @@ struct Columns {
 }
 
 impl Scaler {
-    /// A scaler to mean 0 and standard deviation 1, like scikit-learn's `StandardScaler`. The standard deviation is that of
-    /// the population (division by `N`). A column that is constant up to rounding is only shifted.
+    /// A scaler to mean 0 and standard deviation 1, like scikit-learn's `StandardScaler`. The standard
+    /// deviation is that of the population (division by `N`). A column that is constant up to rounding is
+    /// only shifted.
     ///
-    /// The variance is computed in two passes in f64, the second corrected by the sum of the deviations (Chan, Golub and
-    /// LeVeque 1983, doi:10.1080/00031305.1983.10483115), so it stays accurate where the mean is large against the
-    /// deviation.
+    /// The variance is computed in two passes in f64, the second corrected by the sum of the deviations
+    /// (Chan, Golub and LeVeque 1983, doi:10.1080/00031305.1983.10483115), so it stays accurate where the
+    /// mean is large against the deviation.
     ///
     /// # Errors
     /// When `x` is not a tensor of floats `(N, D)` or `(N,)`, has no rows, or contains NaN or infinity.
@@ -261,7 +262,8 @@ mod tests {
         }
     }
 
-    /// The numbers are those of scikit-learn 1.9.1: `mean_`, `scale_` and `transform(X)` of `StandardScaler().fit(X)`.
+    /// The numbers are those of scikit-learn 1.9.1: `mean_`, `scale_` and `transform(X)` of
+    /// `StandardScaler().fit(X)`.
     #[test]
     fn standardize_matches_scikit_learn() {
         let scaler = Scaler::standardize(&table()).unwrap();

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 /// Rows to train on and rows to test on, each in increasing order, with no row in both.
 ///
-/// The number of test rows is `ceil(rows × fraction)`, as in scikit-learn's `train_test_split`. A split depends on the
-/// arguments alone.
+/// The number of test rows is `ceil(rows × fraction)`, as in scikit-learn's `train_test_split`. A split
+/// depends on the arguments alone.
 ///
 /// ```
 /// use candle_ensemble::{data::Split, Seed};
@@ -29,8 +29,8 @@ pub struct Split {
 }
 
 impl Split {
-    /// Trains on the first `train` of `rows` rows and tests on the others: for data whose test set comes last, or in order
-    /// of time.
+    /// Trains on the first `train` of `rows` rows and tests on the others: for data whose test set comes
+    /// last, or in order of time.
     ///
     /// # Errors
     /// When one side is empty.
@@ -59,13 +59,14 @@ impl Split {
 
     /// Draws the test rows from each stratum in proportion to its size.
     ///
-    /// A stratum of `n` rows gets `test × n / rows` test rows, rounded down. The rows that are then missing from the total
-    /// go to the strata with the largest remainders (Hamilton's method); ties go to the lower stratum id. Every stratum
-    /// keeps a row to train on: a stratum of one row has no test row and is left out of the shares.
+    /// A stratum of `n` rows gets `test × n / rows` test rows, rounded down. The rows that are then missing
+    /// from the total go to the strata with the largest remainders (Hamilton's method); ties go to the lower
+    /// stratum id. Every stratum keeps a row to train on: a stratum of one row has no test row and is left
+    /// out of the shares.
     ///
     /// # Errors
-    /// When the fraction is not between 0 and 1, one side is empty, or there are too few rows to leave one of each stratum
-    /// to train on.
+    /// When the fraction is not between 0 and 1, one side is empty, or there are too few rows to leave one of
+    /// each stratum to train on.
     pub fn stratified(strata: &[u32], test_fraction: f64, seed: Seed) -> Result<Self> {
         Self::stratified_of(strata, test_size("rows", strata.len(), test_fraction)?, seed)
     }
@@ -86,8 +87,8 @@ impl Split {
         Ok(Self::holding_out(strata.len(), drawn.collect()))
     }
 
-    /// Draws whole groups for the test side: `ceil(groups × fraction)` of them, as scikit-learn's `GroupShuffleSplit`. The
-    /// fraction is one of groups, not of rows.
+    /// Draws whole groups for the test side: `ceil(groups × fraction)` of them, as scikit-learn's
+    /// `GroupShuffleSplit`. The fraction is one of groups, not of rows.
     ///
     /// # Errors
     /// When the fraction is not between 0 and 1, or one side is empty.
@@ -103,8 +104,8 @@ impl Split {
         Ok(Self::holding_out(groups.len(), test.collect()))
     }
 
-    /// Splits by what the data has: [`Self::grouped`] where it has groups, otherwise [`Self::stratified`] where it has
-    /// strata, otherwise [`Self::random`].
+    /// Splits by what the data has: [`Self::grouped`] where it has groups, otherwise [`Self::stratified`]
+    /// where it has strata, otherwise [`Self::random`].
     ///
     /// # Errors
     /// As those methods.
@@ -161,8 +162,8 @@ fn shares(sizes: &[usize], total: usize) -> Option<Vec<usize>> {
     apportion(sizes, total, |size| size.saturating_sub(1))
 }
 
-/// Divides `total` in proportion to `sizes`, by largest remainders (Hamilton's method), with `max` of a size as the limit
-/// of its share; `None` where the limits add up to less than `total`.
+/// Divides `total` in proportion to `sizes`, by largest remainders (Hamilton's method), with `max` of a size
+/// as the limit of its share; `None` where the limits add up to less than `total`.
 pub(crate) fn apportion(sizes: &[usize], total: usize, max: impl Fn(usize) -> usize) -> Option<Vec<usize>> {
     let all: usize = sizes.iter().sum();
     if all == 0 || total > sizes.iter().map(|&n| max(n)).fold(0, usize::saturating_add) {
@@ -338,7 +339,8 @@ mod tests {
             prop_assert_ne!(&split, &Split::stratified(&strata, fraction, Seed::from(seed ^ 1)).unwrap());
         }
 
-        /// For all sizes, the shares add up to the total, every stratum keeps a row, and only impossible splits fail.
+        /// For all sizes, the shares add up to the total, every stratum keeps a row, and only impossible
+        /// splits fail.
         #[test]
         fn shares_add_up(sizes in proptest::collection::vec(2usize..40, 1..12), fraction in 0f64..1.) {
             let all: usize = sizes.iter().sum();

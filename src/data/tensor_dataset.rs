@@ -13,8 +13,9 @@ use std::{fmt, sync::Arc};
 
 /// A data set in memory, on the device of its inputs.
 ///
-/// The constructors check everything: equal numbers of rows, no NaN, no infinity, class ids in range. Clones share the
-/// data. The fingerprint is a BLAKE3 hash of dtypes, dimensions, values and task; it does not depend on the device.
+/// The constructors check everything: equal numbers of rows, no NaN, no infinity, class ids in range. Clones
+/// share the data. The fingerprint is a BLAKE3 hash of dtypes, dimensions, values and task; it does not
+/// depend on the device.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -52,13 +53,13 @@ struct Digests {
 }
 
 impl TensorDataset {
-    /// A data set for classification: inputs with rows along dimension 0, of any float or integer dtype, and class ids
-    /// `(N,)` of any integer dtype. The number of classes is the highest id plus 1, unless
+    /// A data set for classification: inputs with rows along dimension 0, of any float or integer dtype, and
+    /// class ids `(N,)` of any integer dtype. The number of classes is the highest id plus 1, unless
     /// [`Self::with_classes`] sets it.
     ///
     /// # Errors
-    /// When there are no rows, the numbers of rows differ, a value is NaN or infinite, an id is negative, or there is only
-    /// one class.
+    /// When there are no rows, the numbers of rows differ, a value is NaN or infinite, an id is negative, or
+    /// there is only one class.
     pub fn classification(inputs: impl Into<Inputs>, targets: &Tensor) -> Result<Self> {
         let labels = labels(targets)?;
         let classes = labels.iter().max().map_or(0, |&c| c as usize + 1);
@@ -68,11 +69,12 @@ impl TensorDataset {
         Self::assemble(inputs.into(), targets, Some(labels.into()), Task::Classification { classes })
     }
 
-    /// A data set for regression with `K` outputs: inputs as in [`Self::classification`], and targets of floats `(N,)`, for
-    /// one output, or `(N, K)`.
+    /// A data set for regression with `K` outputs: inputs as in [`Self::classification`], and targets of
+    /// floats `(N,)`, for one output, or `(N, K)`.
     ///
     /// # Errors
-    /// When there are no rows, the numbers of rows differ, a value is NaN or infinite, or the targets are not floats.
+    /// When there are no rows, the numbers of rows differ, a value is NaN or infinite, or the targets are not
+    /// floats.
     pub fn regression(inputs: impl Into<Inputs>, targets: &Tensor) -> Result<Self> {
         let outputs = match *targets.dims() {
             [_] => 1,
@@ -176,7 +178,8 @@ impl TensorDataset {
         Ok(self)
     }
 
-    /// The data set of the rows with these numbers, in this order, with the same task. A number may occur more than once.
+    /// The data set of the rows with these numbers, in this order, with the same task. A number may occur
+    /// more than once.
     ///
     /// # Errors
     /// When there are no row numbers, one is out of range, or all rows have weight 0.

@@ -4,7 +4,8 @@ use candle_core::{Device, Tensor, WithDType};
 
 /// Number of values copied at a time from another device.
 const BLOCK: usize = 1 << 22;
-/// Number of bytes hashed at a time: BLAKE3 is fastest from about 100 KiB on, and this many bytes stay in the cache.
+/// Number of bytes hashed at a time: BLAKE3 is fastest from about 100 KiB on, and this many bytes stay in the
+/// cache.
 const CHUNK: usize = 1 << 17;
 
 /// `tensor`, contiguous and on the CPU; no copy where it is so already.

@@ -1,7 +1,7 @@
 //! Ensembles: members and a fitted combiner, as one candle module.
 //!
-//! An [`Ensemble`] predicts like one network. It can be a layer of another network, a teacher or a member of another
-//! ensemble, and it can be saved to one file and loaded from it.
+//! An [`Ensemble`] predicts like one network. It can be a layer of another network, a teacher or a member of
+//! another ensemble, and it can be saved to one file and loaded from it.
 mod file;
 
 use crate::{
@@ -9,17 +9,18 @@ use crate::{
     data::{Inputs, Task},
     kernels::{argmax::argmax_rows, cpu},
     network::{output::ln, Scale},
-    predictions::live::{cat, flat, in_passes, LiveMembers},
+    predictions::live::{concat, flatten_inputs, map_batches, LiveMembers},
     Error, Member, Network, Result,
 };
 use candle_core::{Module, Result as CandleResult, Tensor};
 
 /// Members and a fitted combiner, which predict like one network.
 ///
-/// [`Pool::combine`](crate::Pool::combine) makes an ensemble. It is a candle [`Module`], so it stands wherever one of
-/// its members could stand: as a layer of another network, as a teacher, as a member of another ensemble. For
-/// classification `forward` returns log-probabilities `(B, C)`, which are valid logits; for regression it returns values
-/// in the shape of its members' outputs. It is `Send` and `Sync` where the networks and the fitted combiner are.
+/// [`Pool::combine`](crate::Pool::combine) makes an ensemble. It is a candle [`Module`], so it stands
+/// wherever one of its members could stand: as a layer of another network, as a teacher, as a member of
+/// another ensemble. For classification `forward` returns log-probabilities `(B, C)`, which are valid logits;
+/// for regression it returns values in the shape of its members' outputs. It is `Send` and `Sync` where the
+/// networks and the fitted combiner are.
 ///
 /// `N` is the type of the member networks, `F` that of the fitted combiner ([`fitted`](Self::fitted)).
 ///
@@ -53,15 +54,16 @@ impl<N: Network, F: FittedCombiner> Ensemble<N, F> {
         Self { live, fitted, batch_rows: 1024 }
     }
 
-    /// Sets how many rows one pass over the members takes, at least 1; the default is 1024. The memory that a prediction
-    /// needs besides its result is that of one pass, however long the input is.
+    /// Sets how many rows one pass over the members takes, at least 1; the default is 1024. The memory that a
+    /// prediction needs besides its result is that of one pass, however long the input is.
     #[must_use]
     pub fn batch_rows(mut self, rows: usize) -> Self {
         self.batch_rows = rows.max(1);
         self
     }
 
-    /// The weights and records of the members that predict: in a slot with refit members these alone, in other slots all.
+    /// The weights and records of the members that predict: in a slot with refit members these alone, in
+    /// other slots all.
     #[must_use]
     pub fn members(&self) -> &[Member] {
         &self.live.members
@@ -79,8 +81,8 @@ impl<N: Network, F: FittedCombiner> Ensemble<N, F> {
         self.live.task
     }
 
-    /// The prediction for each of N rows: class ids `(N,)` of type u32, where ties go to the lowest class; or values
-    /// `(N, K)` for K outputs.
+    /// The prediction for each of N rows: class ids `(N,)` of type u32, where ties go to the lowest class; or
+    /// values `(N, K)` for K outputs.
     ///
     /// # Errors
     /// When the inputs are empty or do not fit the networks.
@@ -110,27 +112,29 @@ impl<N: Network, F: FittedCombiner> Ensemble<N, F> {
     /// # Errors
     /// When the inputs are empty or do not fit the networks.
     pub fn member_predictions(&self, inputs: impl Into<Inputs>) -> Result<Tensor> {
-        let predictions = self.live.predictions(&inputs.into(), self.batch_rows, Scale::Probability)?;
+        let predictions =
+            self.live.predict_in_batches(&inputs.into(), self.batch_rows, Scale::Probability)?;
         Ok(predictions.values().clone())
     }
 
     fn combined(&self, inputs: &Inputs) -> Result<Tensor> {
         if self.fitted.is_mean()
-            && let Some(classes) = self.live.logits()
+            && let Some(classes) = self.live.classes_of_plain_logits()
         {
             return self.mean_of_softmaxes(inputs, classes);
         }
-        let passes = in_passes(inputs, self.batch_rows, &self.live.device, |inputs| {
+        let passes = map_batches(inputs, self.batch_rows, &self.live.device, |inputs| {
             Ok(self.combined_pass(inputs)?.detach())
         })?;
-        Ok(cat(passes, 0)?)
+        Ok(concat(passes, 0)?)
     }
 
-    /// The combined prediction, `(B, C)`, in one pass. A combiner may be the user's own, so the shape is checked.
+    /// The combined prediction, `(B, C)`, in one pass. A combiner may be the user's own, so the shape is
+    /// checked.
     fn combined_pass(&self, inputs: &Inputs) -> CandleResult<Tensor> {
-        let mut predictions = self.live.say(inputs, self.fitted.scale())?;
+        let mut predictions = self.live.predict(inputs, self.fitted.scale())?;
         if self.fitted.needs_inputs() {
-            predictions = predictions.with_inputs(&flat(inputs)?)?;
+            predictions = predictions.with_inputs(&flatten_inputs(inputs)?)?;
         }
         let predicted = self.fitted.combine(&predictions)?;
         match [predictions.rows(), self.task().width()] {
@@ -149,7 +153,7 @@ impl<N: Network, F: FittedCombiner> Ensemble<N, F> {
 impl<N: Network, F: FittedCombiner> Ensemble<N, F> {
     /// The mean of the members' probabilities, computed from their logits in one step.
     fn mean_of_softmaxes(&self, inputs: &Inputs, classes: usize) -> Result<Tensor> {
-        let passes = in_passes(inputs, self.batch_rows, &self.live.device, |inputs| {
+        let passes = map_batches(inputs, self.batch_rows, &self.live.device, |inputs| {
             let live = self.live.slots.iter().flatten();
             let logits = live.map(|member| Ok(member.run(inputs)?.detach()));
             let logits = logits.collect::<CandleResult<Vec<_>>>()?;
@@ -164,13 +168,13 @@ impl<N: Network, F: FittedCombiner> Ensemble<N, F> {
             cpu::with_f32_slices(&logits, |logits| softmax_mean(logits, classes, &mut mean))?;
             Tensor::from_vec(mean, (rows, classes), &self.live.device)
         })?;
-        Ok(cat(passes, 0)?)
+        Ok(concat(passes, 0)?)
     }
 }
 
 impl<N: Network> Ensemble<N, Weighted> {
-    /// The ensemble without the slots whose weight is zero: the same predictions to the bit, from fewer networks and a
-    /// smaller file. If all weights are zero, all slots stay.
+    /// The ensemble without the slots whose weight is zero: the same predictions to the bit, from fewer
+    /// networks and a smaller file. If all weights are zero, all slots stay.
     ///
     /// ```
     /// use candle_core::{Device, Tensor};
@@ -211,7 +215,8 @@ impl<N: Network, F: FittedCombiner> Module for Ensemble<N, F> {
     }
 }
 
-/// The class of the largest probability of each row; of equal ones the lowest. candle's argmax leaves ties open.
+/// The class of the largest probability of each row; of equal ones the lowest. candle's argmax leaves ties
+/// open.
 fn lowest_argmax(probabilities: &Tensor) -> CandleResult<Tensor> {
     Tensor::new(argmax_rows(probabilities)?, probabilities.device())
 }

@@ -18,8 +18,8 @@ pub struct SizePoint {
 /// values(size)[g] = score(combine(slots g · size … (g + 1) · size − 1)),  g = 0 … ⌊S/size⌋ − 1
 /// ```
 ///
-/// Groups share no slot, so their values are those of independent ensembles. `score` gets the combined prediction of a
-/// group, `(B, C)` for B rows and C classes or outputs, and returns its metric.
+/// Groups share no slot, so their values are those of independent ensembles. `score` gets the combined
+/// prediction of a group, `(B, C)` for B rows and C classes or outputs, and returns its metric.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -43,7 +43,7 @@ pub fn size_curve(
 ) -> Result<Vec<SizePoint>> {
     let slots = predictions.slots();
     let group = |size: usize, number: usize| {
-        let predicted = fitted.combine(&predictions.narrow(number * size, size)?)?;
+        let predicted = fitted.combine(&predictions.narrow_slots(number * size, size)?)?;
         score(&predicted)
     };
     let point = |size: usize| {

@@ -24,14 +24,17 @@ const ROWS: usize = 1024;
 const LEVEL: f64 = 0.95;
 const RESAMPLES: usize = 2000;
 
-/// Compares ensembles of several strategies and combiners with single networks, over independent repeats, on test rows.
+/// Compares ensembles of several strategies and combiners with single networks, over independent repeats, on
+/// test rows.
 ///
-/// Each repeat trains a baseline and one ensemble of each strategy from a seed of its own. The members of the baseline,
-/// each on its own, are the single networks. The [`VarianceReport`] has the mean and standard deviation of every metric
-/// over the repeats, the difference from a single network with its 95 % interval, and what training and prediction cost.
+/// Each repeat trains a baseline and one ensemble of each strategy from a seed of its own. The members of the
+/// baseline, each on its own, are the single networks. The [`VarianceReport`] has the mean and standard
+/// deviation of every metric over the repeats, the difference from a single network with its 95 % interval,
+/// and what training and prediction cost.
 ///
-/// Use it to decide whether an ensemble is worth its cost on your data. With one repeat the interval of the difference is
-/// a bootstrap over the test rows, and nothing is known about the spread from training to training.
+/// Use it to decide whether an ensemble is worth its cost on your data. With one repeat the interval of the
+/// difference is a bootstrap over the test rows, and nothing is known about the spread from training to
+/// training.
 ///
 /// Cost: `repeats` times the training of the baseline and of each strategy.
 ///
@@ -71,15 +74,17 @@ impl<'a, L: Learner> Study<'a, L> {
         Self { session, test, scaler: None, stores: None, repeats: 10 }
     }
 
-    /// Sets the scaler of the targets, so that predictions and test targets are measured in the original units.
+    /// Sets the scaler of the targets, so that predictions and test targets are measured in the original
+    /// units.
     #[must_use]
     pub fn target_scaler(mut self, scaler: &'a Scaler) -> Self {
         self.scaler = Some(scaler);
         self
     }
 
-    /// Sets where members are kept: `stores` returns the store of a build from its name, such as `"repeat-003/bootstrap"`. An
-    /// interrupted study that is run again with the same stores resumes. By default members are kept in memory.
+    /// Sets where members are kept: `stores` returns the store of a build from its name, such as
+    /// `"repeat-003/bootstrap"`. An interrupted study that is run again with the same stores resumes. By
+    /// default members are kept in memory.
     #[must_use]
     pub fn stores(mut self, stores: &'a Stores<'a>) -> Self {
         self.stores = Some(stores);
@@ -93,8 +98,9 @@ impl<'a, L: Learner> Study<'a, L> {
         self
     }
 
-    /// Runs the study. `baseline` trains the single networks; a strategy with the same plan is not trained a second time.
-    /// The combiners must be ones that have nothing to learn, such as [`Mean`](crate::combine::Mean).
+    /// Runs the study. `baseline` trains the single networks; a strategy with the same plan is not trained a
+    /// second time. The combiners must be ones that have nothing to learn, such as
+    /// [`Mean`](crate::combine::Mean).
     ///
     /// # Errors
     /// When the test data does not fit the training data, a parameter is out of range, or a run fails.
@@ -168,7 +174,7 @@ impl<'a, L: Learner> Study<'a, L> {
         };
         let cost = pool.members().len() as f64;
         let slots = (0..probabilities.slots())
-            .map(|slot| Ok(probabilities.narrow(slot, 1)?.values().squeeze(0)?))
+            .map(|slot| Ok(probabilities.narrow_slots(slot, 1)?.values().squeeze(0)?))
             .collect::<Result<Vec<_>>>()?;
         let members = slots.iter().map(|predicted| truth.metrics(predicted)).collect::<Result<_>>()?;
         let losses = slots.iter().map(|predicted| truth.by_row(predicted)).collect::<Result<_>>()?;
@@ -178,7 +184,7 @@ impl<'a, L: Learner> Study<'a, L> {
 
 /// The predictions of the pool for the test rows, on the CPU.
 fn predicted<L: Learner>(pool: &Pool<'_, L>, inputs: &Inputs, scale: Scale) -> Result<Predictions> {
-    let predictions = pool.live()?.predictions(inputs, ROWS, scale)?;
+    let predictions = pool.live()?.predict_in_batches(inputs, ROWS, scale)?;
     Ok(predictions.to_device(&Device::Cpu)?)
 }
 
@@ -297,7 +303,8 @@ fn summaries<'m>(metrics: impl Iterator<Item = &'m Metrics> + Clone) -> Result<B
     names.iter().enumerate().map(|(i, name)| Ok((name.to_string(), Summary::of(&column(i))?))).collect()
 }
 
-/// The report of the single networks, from the metrics of each repeat's networks and the seconds for one of them.
+/// The report of the single networks, from the metrics of each repeat's networks and the seconds for one of
+/// them.
 fn single_report(singles: &[(Vec<Metrics>, f64)]) -> Result<SingleReport> {
     Ok(SingleReport {
         metrics: summaries(singles.iter().flat_map(|(metrics, _)| metrics))?,

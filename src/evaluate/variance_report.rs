@@ -3,8 +3,8 @@ use crate::metrics::{Interval, Metrics, Summary};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// The result of a [`Study`](crate::evaluate::Study): metrics of single networks and of ensembles, as data. It
-/// serializes to JSON, [`table`](Self::table) formats it, and `chart` draws it.
+/// The result of a [`Study`](crate::evaluate::Study): metrics of single networks and of ensembles, as data.
+/// It serializes to JSON, [`table`](Self::table) formats it, and `chart` draws it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct VarianceReport {
     /// The metric of the size curves and the differences: `"accuracy"`, or `"rmse"`.
@@ -26,7 +26,8 @@ pub struct VarianceReport {
 pub struct SingleReport {
     /// Mean and standard deviation of each metric over all members of all repeats.
     pub metrics: BTreeMap<String, Summary>,
-    /// Mean wall-clock time to train one network, in seconds, while the others of its ensemble train in parallel.
+    /// Mean wall-clock time to train one network, in seconds, while the others of its ensemble train in
+    /// parallel.
     pub train_seconds: f64,
     /// Metrics of each network, by repeat.
     pub repeats: Vec<Vec<Metrics>>,
@@ -43,12 +44,12 @@ pub struct EnsembleReport {
     pub members: usize,
     /// Mean and standard deviation of each metric over the repeats.
     pub metrics: BTreeMap<String, Summary>,
-    /// The metric minus that of a single network, with a 95 % interval. For two or more repeats it is the t interval of the
-    /// repeats' differences (each from the mean of the repeat's single networks); for one repeat it is the bootstrap
-    /// interval over the test rows.
+    /// The metric minus that of a single network, with a 95 % interval. For two or more repeats it is the t
+    /// interval of the repeats' differences (each from the mean of the repeat's single networks); for one
+    /// repeat it is the bootstrap interval over the test rows.
     pub difference: Interval,
-    /// The standard deviation of the metric of single networks divided by that of ensembles. `None` where there is only one
-    /// repeat, or the ensembles do not vary.
+    /// The standard deviation of the metric of single networks divided by that of ensembles. `None` where
+    /// there is only one repeat, or the ensembles do not vary.
     pub sd_ratio: Option<f64>,
     /// Mean wall-clock time to train one ensemble, in seconds.
     pub train_seconds: f64,

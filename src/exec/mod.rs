@@ -1,7 +1,8 @@
 //! Executors: which runs of a plan train in this process, and how many at a time.
 //!
-//! [`Threads`] trains several runs in parallel, each on one core. [`Sequential`] trains one after the other, for large
-//! networks or a GPU. [`Shard`] trains a part of the plan, for job arrays. The results do not depend on the executor.
+//! [`Threads`] trains several runs in parallel, each on one core. [`Sequential`] trains one after the other,
+//! for large networks or a GPU. [`Shard`] trains a part of the plan, for job arrays. The results do not
+//! depend on the executor.
 mod sequential;
 mod shard;
 mod threads;
@@ -19,8 +20,8 @@ pub type Job<'a> = dyn Fn(&RunSpec) -> Result<()> + Sync + 'a;
 pub trait Executor: Sync {
     /// Calls `job` once for each run that this process is responsible for.
     ///
-    /// After a run fails, the other runs are still executed, and the error of the first failed run in plan order is
-    /// returned, so that it does not depend on timing. Only a cancelled build stops at once.
+    /// After a run fails, the other runs are still executed, and the error of the first failed run in plan
+    /// order is returned, so that it does not depend on timing. Only a cancelled build stops at once.
     ///
     /// # Errors
     /// The error of the first failed run in plan order.

@@ -5,8 +5,8 @@ use crate::{
     Error, Result,
 };
 
-/// Every `of`-th run of a plan, starting with run `index`, trained by another executor: one task of a job array, one pod
-/// of an indexed job, one MPI rank.
+/// Every `of`-th run of a plan, starting with run `index`, trained by another executor: one task of a job
+/// array, one pod of an indexed job, one MPI rank.
 ///
 /// All processes work on one shared store. Any process can then load the members from it
 /// ([`Session::load`](crate::Session::load)), which reports the runs that are missing.
@@ -35,8 +35,9 @@ impl std::fmt::Debug for Shard<'_> {
     }
 }
 
-/// The variables in which schedulers pass a process its number and the number of processes, in the order in which they
-/// are read. Slurm's arrays are read separately, because their users choose the first number and the step.
+/// The variables in which schedulers pass a process its number and the number of processes, in the order in
+/// which they are read. Slurm's arrays are read separately, because their users choose the first number and
+/// the step.
 const VARIABLES: [(&str, &str); 4] = [
     ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
     ("PMI_RANK", "PMI_SIZE"),
@@ -60,9 +61,9 @@ impl<'a> Shard<'a> {
         Ok(Self { index, of, executor })
     }
 
-    /// The shard that a scheduler assigned to this process: Slurm (array jobs first, then tasks), Open MPI, PMI, or
-    /// Kubernetes (`JOB_COMPLETION_INDEX`, and `JOB_COMPLETIONS`, which the pod's template must set). `None` where none of
-    /// their variables is set.
+    /// The shard that a scheduler assigned to this process: Slurm (array jobs first, then tasks), Open MPI,
+    /// PMI, or Kubernetes (`JOB_COMPLETION_INDEX`, and `JOB_COMPLETIONS`, which the pod's template must set).
+    /// `None` where none of their variables is set.
     ///
     /// # Errors
     /// When only one of a pair of variables is set, or one is not a number.

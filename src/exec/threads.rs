@@ -11,9 +11,9 @@ use std::sync::{
 
 /// Trains several runs in parallel in this process, each on one core.
 ///
-/// Each worker is a rayon pool of one thread, so that candle's kernels that use rayon (convolutions, softmax) stay on
-/// their worker's core: they do not wait for one global pool, and a waiting worker does not start another run and hold
-/// two networks in memory.
+/// Each worker is a rayon pool of one thread, so that candle's kernels that use rayon (convolutions, softmax)
+/// stay on their worker's core: they do not wait for one global pool, and a waiting worker does not start
+/// another run and hold two networks in memory.
 ///
 /// ```
 /// use candle_ensemble::exec::Threads;

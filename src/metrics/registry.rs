@@ -104,8 +104,8 @@ enum Compute {
     Values(OfValues),
 }
 
-/// A metric, chosen at run time: what [`registry()`] makes from a name. As a [`Criterion`], it is a loss that combiners
-/// minimise: the metric, or its negative where higher is better.
+/// A metric, chosen at run time: what [`registry()`] makes from a name. As a [`Criterion`], it is a loss that
+/// combiners minimise: the metric, or its negative where higher is better.
 #[derive(Clone, Copy)]
 pub struct Metric {
     name: &'static str,
@@ -151,8 +151,8 @@ impl Metric {
         self.row_loss
     }
 
-    /// Its value for class probabilities `(N, C)` with class ids `(N,)`, u32, or for predictions `(N,)` or `(N, K)` with
-    /// targets of the same shape; weighted by row if `weights` are given.
+    /// Its value for class probabilities `(N, C)` with class ids `(N,)`, u32, or for predictions `(N,)` or
+    /// `(N, K)` with targets of the same shape; weighted by row if `weights` are given.
     ///
     /// # Errors
     /// When the targets are not of its task; see the [module](super) for the rest.

@@ -1,8 +1,8 @@
 //! Strategies: how the members of an ensemble are trained.
 //!
 //! A strategy is *which rows each run trains on* ([`crate::resample`]) × *when the run collects members*
-//! ([`Collect`]) × *what varies between runs* ([`Settings`], architectures). [`Strategy`] puts the three together:
-//! `KFold::new(5).collect(Snapshot::new(3))` collects three snapshots within each of five folds.
+//! ([`Collect`]) × *what varies between runs* ([`Settings`], architectures). [`Strategy`] puts the three
+//! together: `KFold::new(5).collect(Snapshot::new(3))` collects three snapshots within each of five folds.
 //!
 //! | Strategy | Each member trains on | Held out |
 //! |---|---|---|
@@ -56,11 +56,12 @@ pub use crate::plan::{Collect, FastGeometric, Horizontal, Plan, RunSpec, Setting
 
 use crate::{data::Dataset, Result, Seed};
 
-/// A strategy: lays out the runs that train the members of an ensemble. To add one of your own, implement this trait
-/// for a struct, or [`Resample`](crate::resample::Resample) for the rows alone and pass it to [`Strategy::of`].
+/// A strategy: lays out the runs that train the members of an ensemble. To add one of your own, implement
+/// this trait for a struct, or [`Resample`](crate::resample::Resample) for the rows alone and pass it to
+/// [`Strategy::of`].
 pub trait EnsembleBuilder: std::fmt::Debug + Sync {
-    /// Checks the parameters and lays out the runs for each of the learner's `architectures`. The plan depends on the
-    /// arguments alone.
+    /// Checks the parameters and lays out the runs for each of the learner's `architectures`. The plan
+    /// depends on the arguments alone.
     ///
     /// # Errors
     /// When a parameter is out of range or does not fit the data.

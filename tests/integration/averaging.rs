@@ -1,4 +1,4 @@
-//! Averages of a run's networks, by the trainer and by hand.
+//! Averages of a run's networks: by the trainer, and computed independently.
 use candle_core::{Device, Module, ModuleT, Tensor};
 use candle_ensemble::{
     combine::Mean,
@@ -50,7 +50,7 @@ fn swa_is_the_mean_of_the_epochs_it_names() -> Result<()> {
         let averaging = trainer().averaging(Averaging::Swa { start, every });
         let pool = Session::new(&averaging, &data).fit(&MultiRun::new(1), 5)?;
         assert_close(&pool.members()[0].weights, &expected, 2e-7);
-        // Training went on as it would have, and the curve is its own.
+        // Training is not changed by the averages, and the curve is that of training.
         let last = &run.members()[networks.len() - 1].record.curve;
         assert_eq!(pool.members()[0].record.curve[..last.len()], last[..]);
     }
@@ -65,7 +65,7 @@ fn ema_averages_every_step() -> Result<()> {
         Ok(Session::new(trainer, &data).fit(&MultiRun::new(1), 5)?.members()[0].weights.clone())
     };
     assert_close(&members(&nothing_remembered)?, &members(&trainer())?, 0.);
-    // A loop of one's own that does the same, step by step.
+    // A custom loop that does the same, step by step.
     let by_hand = CustomLoop::new("by hand", net, |network, run| {
         let rates = ParamsAdamW { lr: 1e-3, weight_decay: 0., ..Default::default() };
         let mut optimizer = AdamW::new(run.vars().all_vars(), rates)?;
@@ -112,7 +112,7 @@ fn contradictory_settings_are_refused_before_training() {
     assert!(Session::new(&late, &data).fit(&MultiRun::new(1), 5).is_err());
 }
 
-/// A linear layer, and batch-norm behind it.
+/// A linear layer, followed by batch norm.
 struct Normed(Linear, BatchNorm);
 
 impl ModuleT for Normed {
@@ -129,7 +129,7 @@ fn the_averages_batch_norm_statistics_are_those_of_the_runs_rows() -> Result<()>
     };
     for rule in [Averaging::swa(Span::Units(4)), Averaging::ema(0.9)] {
         let trainer = Trainer::new(net).epochs(8).batch_size(8).averaging(rule);
-        // A bootstrap: rows count as often as they were drawn.
+        // In a bootstrap, rows count as often as they were drawn.
         let session = Session::new(&trainer, &data);
         let (builder, seed) = (Bagging::new(2), 5);
         let plan = session.plan(&builder, seed)?;

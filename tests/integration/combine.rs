@@ -1,4 +1,4 @@
-//! The tool that combines predictions from anywhere, as its users meet it. `cargo test` builds it.
+//! The example `combine`, run as a program. `cargo test` builds it.
 use crate::common::example;
 use npyz::WriterBuilder;
 use serde_json::Value;
@@ -20,7 +20,7 @@ fn json(folder: &Path, args: &[&str]) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// The error of a command line or an input that cannot be used: one line, with exit status 2.
+/// The error message for invalid arguments or input: one line, with exit status 2.
 fn fail(folder: &Path, args: &[&str]) -> String {
     let output = run(folder, args);
     let predicted = String::from_utf8(output.stderr).unwrap();
@@ -47,7 +47,7 @@ fn archive(path: &Path, arrays: &[(&str, Vec<u8>)]) {
     zip.finish().unwrap();
 }
 
-/// Two members that are right on either half of six rows.
+/// Two members, each right on one half of six rows.
 fn classes() -> Vec<f64> {
     let say = |p: f64| [p, 1. - p];
     let one = [0.9, 0.8, 0.3, 0.2, 0.6, 0.4].map(say).concat();

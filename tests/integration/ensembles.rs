@@ -1,4 +1,5 @@
-//! Ensembles as candle modules: layers of other networks, members of other ensembles, of any kind of network.
+//! Ensembles as candle modules: as layers of other networks, as members of other ensembles, of any kind of
+//! network.
 use crate::common::{bits, blobs, distance, flat, line, normal, CPU};
 use candle_core::{DType, Device, Module, ModuleT, Result as CandleResult, Tensor, Var};
 use candle_ensemble::{
@@ -90,7 +91,7 @@ fn gradients_flow<C: Combiner>(data: &TensorDataset, outputs: usize, rule: &C) {
 
     let weight = Var::from_tensor(&layer(start)).unwrap();
     let gradients = through(&ensemble, &weight, &x).backward().unwrap();
-    let gradient = flat(gradients.get(&weight).expect("the gradient gets through the ensemble"));
+    let gradient = flat(gradients.get(&weight).expect("a gradient passes through the ensemble"));
     for (i, got) in gradient.iter().enumerate() {
         let at = |step: f64| {
             let mut w = start;
@@ -119,7 +120,7 @@ fn a_layer_before_an_ensemble_can_be_trained_and_the_ensemble_stays_unchanged() 
     let data = line(3, 60, 0.05);
     let trainer = Trainer::new(|vb| mlp(1, vb)).optimizer(Optimizer::adam(1e-2)).epochs(30);
     let ensemble = Arc::new(fit(&trainer, &data, &Mean));
-    // The inputs come with their columns exchanged; the layer has to learn to put them right.
+    // The columns of the inputs are exchanged; the layer must learn to exchange them back.
     let x = data.inputs().only().unwrap().index_select(&Tensor::new(&[1u32, 0], &CPU).unwrap(), 1).unwrap();
     let mixed = TensorDataset::regression(x, data.targets()).unwrap();
     let before = bits(&ensemble.forward(data.inputs().only().unwrap()).unwrap());
@@ -132,13 +133,13 @@ fn a_layer_before_an_ensemble_can_be_trained_and_the_ensemble_stays_unchanged() 
     let pool = Session::new(&outer, &mixed).fit(&MultiRun::new(1), 1).unwrap();
     let curve = &pool.members()[0].record.curve;
     assert!(curve[59].train_loss < 0.2 * curve[0].train_loss, "{:?} {:?}", curve[0], curve[59]);
-    assert_eq!(pool.members()[0].weights.len(), 2, "the inner members are not the outer one's to train");
+    assert_eq!(pool.members()[0].weights.len(), 2, "the outer trainer does not train the inner members");
     assert_eq!(bits(&ensemble.forward(data.inputs().only().unwrap()).unwrap()), before);
 }
 
-// ---- A member.
+// ---- As a member.
 
-/// A committee of the inner ensemble and a linear layer of its own.
+/// The inner ensemble, with a linear layer after it.
 struct Committee {
     inner: Arc<Ensemble<Linear, Mean>>,
     own: Linear,
@@ -171,7 +172,7 @@ fn an_ensemble_is_a_member_of_another() {
     let expected = Tensor::stack(&predictions.collect::<Vec<_>>(), 0).unwrap().mean(0).unwrap();
     assert!(distance(&ensemble.predict_proba(x).unwrap(), &expected) < 1e-6);
 
-    // An ensemble whose members are nothing but ensembles.
+    // An ensemble whose members are ensembles only.
     let fixed = CustomLoop::new(
         "fixed",
         move |_| {
@@ -200,12 +201,12 @@ fn an_ensemble_is_a_network_of_any_type() {
 
 // ---- Networks of all kinds.
 
-/// Values of two inputs of different widths.
+/// A network with two inputs of different widths.
 struct TwoInputs(Linear, Linear);
 
 impl Network for TwoInputs {
     fn run(&self, inputs: &Inputs, _: bool) -> CandleResult<Tensor> {
-        let [a, b] = inputs.tensors() else { candle_core::bail!("two inputs, please") };
+        let [a, b] = inputs.tensors() else { candle_core::bail!("two inputs are needed") };
         self.0.forward(a)? + self.1.forward(b)?
     }
 }
@@ -237,7 +238,7 @@ fn networks_of_several_inputs_train_and_predict() {
     }
     let ensemble = session.train(&plan).unwrap().combine(&Mean).unwrap();
     let e = ensemble.predict(&inputs.tensors()[0]).unwrap_err().to_string();
-    assert!(e.contains("two inputs, please") && !e.contains('\n'), "{e}");
+    assert!(e.contains("two inputs are needed") && !e.contains('\n'), "{e}");
 }
 
 struct ConvNet {
@@ -264,7 +265,7 @@ impl ModuleT for ConvNet {
     }
 }
 
-/// Class 1 has a bright left half.
+/// Images of two classes; those of class 1 have a bright left half.
 fn images() -> TensorDataset {
     let noise = normal(8, 60, 16).reshape((60, 1, 4, 4)).unwrap();
     let left = Tensor::from_iter((0..960u32).map(|i| f32::from((i / 16) % 2 == 1 && i % 4 < 2) * 2.), &CPU);
@@ -281,7 +282,7 @@ fn members_have_their_own_batch_norm_statistics() {
     let members = pool.members().to_vec();
     for member in &members {
         let mean = flat(&member.weights["norm.running_mean"]);
-        assert!(mean.iter().any(|m| m.abs() > 1e-3), "the statistics moved: {mean:?}");
+        assert!(mean.iter().any(|m| m.abs() > 1e-3), "the statistics have changed: {mean:?}");
         let back = Member::from_bytes(&member.to_bytes().unwrap()).unwrap();
         assert_eq!(mean, flat(&back.weights["norm.running_mean"]));
     }
@@ -291,12 +292,13 @@ fn members_have_their_own_batch_norm_statistics() {
         candle_ensemble::metrics::accuracy(&ensemble.predict_proba(x).unwrap(), data.labels().unwrap(), None);
     assert!(accuracy.unwrap() > 0.9);
 
-    // In evaluation mode a row's prediction is its own affair, and predicting changes nothing.
+    // In evaluation mode a row's prediction does not depend on other rows, and predicting changes no
+    // statistics.
     let all = ensemble.predict_proba(x).unwrap();
     let alone = ensemble.predict_proba(x.narrow(17, 1).unwrap()).unwrap();
     assert!(distance(&alone, &all.narrow(0, 17, 1).unwrap()) < 1e-6);
     assert_eq!(bits(&all), bits(&ensemble.predict_proba(x).unwrap()));
-    // The statistics make the prediction: with those of a fresh network it is another.
+    // The prediction depends on the statistics: with those of a new network it differs.
     let mut without = members[0].weights.clone();
     for (name, value) in [("norm.running_mean", 0.), ("norm.running_var", 1.)] {
         without.insert(name.into(), without[name].ones_like().unwrap().affine(value, 0.).unwrap());
@@ -343,7 +345,7 @@ fn inputs_that_do_not_fit_are_errors() {
         predicted(ensemble.member_predictions(&empty)),
         predicted(ensemble.predict(Inputs::from(vec![]))),
     ] {
-        assert_eq!(e, "the inputs must be of at least one row, but is 0");
+        assert_eq!(e, "number of rows of the inputs must be at least 1, but is 0");
     }
     for bad in [
         Inputs::from(Tensor::zeros((4, 3), DType::F32, &CPU).unwrap()),
@@ -354,14 +356,14 @@ fn inputs_that_do_not_fit_are_errors() {
         let e = predicted(ensemble.predict(bad));
         assert!(!e.contains('\n') && !e.is_empty(), "{e}");
     }
-    // A layer may be given no rows at all; whatever comes of it, it does not panic.
+    // A layer may be called with no rows; it must not panic.
     let _ = ensemble.forward(&empty);
 }
 
-// ---- What an ensemble is for.
+// ---- Gains of an ensemble.
 
-/// On the training rows' own task, over 20 data sets and seeds: in every one of them the mean of ten networks has
-/// a lower squared error, on rows that none of them has seen, than the networks have on average.
+/// For each of 20 data sets and seeds, the mean of ten networks has a lower squared error on unseen rows than
+/// the networks have on average.
 #[test]
 fn the_mean_of_ten_is_better_than_the_average_network() {
     let trainer = Trainer::new(|vb| {
@@ -385,12 +387,12 @@ fn the_mean_of_ten_is_better_than_the_average_network() {
         gains.push(1. - together / alone);
     }
     let mean = gains.iter().sum::<f32>() / 20.;
-    assert!(mean > 0.05, "it is worth the while: {mean}");
+    assert!(mean > 0.05, "the mean gain is large: {mean}");
 }
 
 proptest! {
-    /// The ensemble's error is the members' mean error less their ambiguity, their mean squared distance from the
-    /// ensemble (Krogh and Vedelsby 1995).
+    /// The error of the ensemble is the mean error of its members minus their ambiguity, which is their mean
+    /// squared distance from the ensemble (Krogh and Vedelsby 1995).
     #[test]
     fn the_error_of_a_mean_is_the_mean_error_less_the_ambiguity(
         (members, truth) in (1usize..8, 1usize..20, 1usize..4).prop_flat_map(|(s, b, k)| (

@@ -1,5 +1,5 @@
-//! Merging checkpoints: the methods against numbers computed in numpy (`tests/reference/merging.py`), and the example as
-//! a tool. `cargo test` builds it.
+//! Merging of checkpoints: the methods, compared with values of numpy (`tests/reference/merging.py`), and the
+//! example `merge`, run as a program. `cargo test` builds it.
 use crate::common::example;
 use candle_core::{DType, Device, Tensor};
 use candle_ensemble::{
@@ -33,7 +33,7 @@ fn succeed(folder: &Path, args: &[&str]) -> Vec<u8> {
     fs::read(folder.join("out.safetensors")).unwrap()
 }
 
-/// What it says where it ends with exit code 2: one line. Nothing in the folder changes.
+/// The error message of a call that ends with exit status 2: one line. Nothing in the folder changes.
 fn fail(folder: &Path, args: &[&str]) -> String {
     let before = contents(folder);
     let output = run(folder, args);
@@ -89,7 +89,7 @@ fn normal(seed: u64, scale: f32, len: usize) -> Vec<f32> {
     (0..len).map(|_| rng.sample::<f32, _>(StandardNormal) * scale).collect()
 }
 
-/// Each of the reference's results, and what the tool is told to come to it.
+/// The results of the reference, and the arguments that give them.
 const METHODS: [(&str, &str); 13] = [
     ("uniform", "uniform"),
     ("linear", "linear"),
@@ -119,7 +119,7 @@ fn arguments(line: &str) -> Vec<String> {
     args
 }
 
-/// A folder with the reference's inputs.
+/// A folder with the inputs of the reference.
 fn inputs() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for name in ["base", "a", "b", "c", "fisher_a", "fisher_b", "fisher_c"] {
@@ -185,7 +185,7 @@ fn merging_in_memory_and_from_files_gives_the_same_values() {
     assert_eq!(bits(&file("fisher --fishers F")), bits(&fisher));
 }
 
-/// More numbers than several threads take at once, with odd lengths, in this type.
+/// Tensors of this type with odd lengths, longer than what several threads process at once.
 fn large(folder: &Path, dtype: DType) {
     for (seed, name) in (0u64..).zip(["base", "a", "b", "c"]) {
         let tensor = |len: usize, salt: u64| {
@@ -268,14 +268,14 @@ fn narrow_types_are_merged_in_f32_and_cast_back() {
             );
         }
     }
-    // In memory, the same.
+    // The same in memory.
     let narrow: Vec<Weights> = ["a", "b", "c"].map(|name| load(&path(name))).into();
     let merged =
         merge(&Ties::new(0.2), &narrow.iter().collect::<Vec<_>>(), Some(&load(&path("base")))).unwrap();
     assert_eq!(bits(&merged), bits(&read(&succeed(folder.path(), &args))));
 }
 
-/// Cuts a network into two shards with their index, in a folder of their own.
+/// Divides a network into two shards with an index, in a folder of their own.
 fn shard(folder: &Path, name: &str) {
     let weights = load(&folder.join(format!("{name}.safetensors")));
     let own = folder.join(name);
@@ -456,7 +456,7 @@ fn an_older_output_stays_until_the_new_one_is_complete() {
     let folder = inputs();
     let out = folder.path().join("out.safetensors");
     fs::write(&out, b"old").unwrap();
-    // It fails in the middle of the numbers, not before.
+    // It fails while values are written, not before.
     let too_much =
         ["--method", "task-arithmetic", "a.safetensors", "--base", "base.safetensors", "--lambda", "1e39"];
     let predicted = fail(folder.path(), &[&too_much[..], &["--out", "out.safetensors"]].concat());
@@ -511,7 +511,7 @@ fn the_program_prints_what_it_wrote_and_its_arguments() {
     }
 }
 
-// ---- Identities, and what numpy cannot know.
+// ---- Identities, and properties beyond the reference.
 
 #[test]
 fn dare_draws_from_the_stream_of_its_seed() {
@@ -546,7 +546,7 @@ fn dare_draws_from_the_stream_of_its_seed() {
 
 #[test]
 fn of_equal_magnitudes_the_first_are_kept_in_the_given_number() {
-    // Long enough for several spans; three magnitudes, and signs that alternate.
+    // Long enough for several spans, with three magnitudes and alternating signs.
     let len = 600_001;
     let value = |i: usize| [1f32, 2., -1., 3., 1., -2.][i % 6];
     let tuned: Vec<f32> = (0..len).map(value).collect();
@@ -596,26 +596,27 @@ fn edge_cases_of_the_formulas() {
         let base = base.map(vector);
         numbers(&merge(method, &networks.iter().collect::<Vec<_>>(), base.as_ref()).unwrap()["w"])
     };
-    // Parallel, opposite and no direction at all: linear.
+    // Parallel, opposite and zero vectors: linear.
     assert_eq!(merged(&Slerp::new(0.25), &[&[1., 2.], &[2., 4.]], None), [1.25, 2.5]);
     assert_eq!(merged(&Slerp::new(0.25), &[&[1., 2.], &[-1., -2.]], None), [0.5, 1.]);
     assert_eq!(merged(&Slerp::new(0.25), &[&[0., 0.], &[4., 8.]], None), [1., 2.]);
-    // Directions that cancel, and none at all: the base.
+    // Vectors that cancel, and zero vectors: the base.
     let base = Some(&[1f32, 1.][..]);
     assert_eq!(merged(&ModelStock::new(), &[&[2., 1.], &[0., 1.]], base), [1., 1.]);
     assert_eq!(merged(&ModelStock::new(), &[&[1., 1.], &[1., 1.]], base), [1., 1.]);
     // Orthogonal: cos θ = 0, the base. The same: the mean.
     assert_eq!(merged(&ModelStock::new(), &[&[2., 1.], &[1., 2.]], base), [1., 1.]);
     assert_eq!(merged(&ModelStock::new(), &[&[3., 2.], &[3., 2.]], base), [3., 2.]);
-    // A vote that is even goes to plus; nobody votes where all were trimmed.
+    // A tied vote elects plus; where all values are trimmed there is no vote.
     assert_eq!(merged(&Ties::new(1.), &[&[2., 1.], &[0., 1.]], base), [2., 1.]);
-    // Less than one number of two: none.
+    // Less than one of two values: none.
     assert_eq!(merged(&Ties::new(0.4), &[&[9., 9.]], base), [1., 1.]);
 }
 
 #[test]
 fn the_fisher_information_of_a_gaussian_is_one_over_its_variance() {
-    // log p = −(x − μ)²/2σ²: over draws from it, the mean squared derivative by μ is 1/σ²; by an unused variable, 0.
+    // log p = −(x − μ)²/2σ²: over draws from it, the mean squared derivative by μ is 1/σ²; by an unused
+    // variable, 0.
     let (sigma, rows) = (0.5, 4000);
     let draws = normal(5, sigma as f32, rows);
     let var = |x: f32| candle_core::Var::new(x, &CPU).unwrap();
@@ -689,7 +690,7 @@ fn peak() -> f64 {
     line.trim().trim_end_matches(" kB").parse::<f64>().unwrap() / 1024.
 }
 
-/// A process of its own for each peak: the test below runs it.
+/// Not a test of its own, but the code of the processes that the test below starts, one for each peak.
 #[cfg(target_os = "linux")]
 #[test]
 #[ignore = "the child of another test"]

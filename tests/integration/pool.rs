@@ -1,4 +1,5 @@
-//! Pools: held-out predictions are made once and kept, rows can be reserved, and one seed reaches the combiners.
+//! Pools: held-out predictions are made once and kept, rows can be reserved, and one seed reaches the
+//! combiners.
 use crate::common::{bits, line};
 use candle_core::{Module, Result as CandleResult, Tensor};
 use candle_ensemble::{

@@ -1,4 +1,4 @@
-//! A build that is interrupted anywhere and continued ends with the bytes of one that never was.
+//! Resuming: a build that is interrupted anywhere and run again gives the bytes of an uninterrupted one.
 use candle_core::{Device, ModuleT, Tensor};
 use candle_ensemble::{
     combine::{Combiner, Mean},
@@ -33,7 +33,7 @@ fn trainer() -> Trainer<MultiLayerStack> {
     Trainer::new(mlp).epochs(12).batch_size(16)
 }
 
-/// Lets so many epochs pass, then stops; counts what was resumed.
+/// Stops the build after a number of epochs, and counts resumed runs.
 struct Power {
     left: AtomicU32,
     resumed: AtomicU32,
@@ -65,7 +65,8 @@ fn bytes<N: Network>(trainer: &Trainer<N>, plan: &Plan, store: &MemoryStore) -> 
     pool.members().iter().map(candle_ensemble::Member::to_bytes).collect()
 }
 
-/// Interrupts after every number of epochs from 0 on, continues, and compares. Returns how many runs resumed.
+/// Interrupts a build after every number of epochs from 0 on, runs it again, and compares the bytes. Returns
+/// the number of resumed runs.
 fn interrupt_everywhere<N: Network>(
     trainer: &Trainer<N>,
     builder: &dyn EnsembleBuilder,
@@ -112,7 +113,7 @@ impl ModuleT for Dropping {
     }
 }
 
-/// A random search over what the trainer and the constructor read, dropout among it.
+/// A random search over settings that the trainer and the constructor read, including dropout.
 #[test]
 fn dropout_resumes_and_drawn_settings_are_the_same() {
     let new = |settings: &Settings, vb: VarBuilder<'_>| {
@@ -133,7 +134,7 @@ fn dropout_resumes_and_drawn_settings_are_the_same() {
     let pool = session.fit(&search, 7).unwrap();
     let settings: Vec<_> = pool.members().iter().map(|m| m.record.settings.clone()).collect();
     assert!(settings.iter().all(|s| s.real("dropout").unwrap().is_some()) && settings[0] != settings[1]);
-    // 60 rows in batches of 16, four an epoch.
+    // 60 rows in batches of 16: four batches in an epoch.
     let step = |m: &candle_ensemble::Member| m.weights["dropout.step"].to_scalar::<u32>().unwrap();
     assert!(pool.members().iter().all(|member| step(member) == 24));
     let ensemble = pool.combine(&Mean).unwrap();

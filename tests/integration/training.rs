@@ -1,5 +1,5 @@
-//! The ready-made trainer against independent oracles: closed forms in f64, candle's own optimizer, and what a
-//! data set sees of it.
+//! The ready-made trainer, compared with closed forms in f64, with candle's own optimizer, and with the rows
+//! that it requests from its data set.
 use crate::common::{bits, blobs, bytes, distance, flat, line, weights, Recording, CPU};
 use candle_core::{DType, Device, Module, Result as CandleResult, Tensor, D};
 use candle_ensemble::{
@@ -25,7 +25,7 @@ fn mlp(inputs: usize, hidden: usize, outputs: usize, vb: VarBuilder<'_>) -> Cand
     Ok(layers.add(linear(hidden, outputs, vb.pp("out"))?))
 }
 
-/// A linear layer that starts from numbers known here: weights 0.5, bias 0.25.
+/// A linear layer with known initial values: weights 0.5, bias 0.25.
 fn known(vb: VarBuilder<'_>) -> CandleResult<Linear> {
     let weight = vb.get_with_hints((1, 2), "weight", Init::Const(0.5))?;
     Ok(Linear::new(weight, Some(vb.get_with_hints(1, "bias", Init::Const(0.25))?)))
@@ -60,7 +60,7 @@ fn close(member: &Member, expected: [f64; 3], tolerance: f64) {
 
 // ---- Closed forms.
 
-/// Rows of a data set with two columns, in f64.
+/// The rows of a data set with two columns, in f64.
 fn rows(data: &TensorDataset) -> Vec<([f64; 2], f64)> {
     let (x, y) = (flat(data.inputs().only().unwrap()), flat(data.targets()));
     x.chunks(2).zip(y).map(|(x, y)| ([x[0], x[1]], y)).collect()
@@ -103,7 +103,7 @@ fn gradient_descent_on_a_line_follows_the_recursion() {
     }
 }
 
-/// Batches of 5, 5 and 2 rows in order; the rate halves after every second epoch.
+/// Batches of 5, 5 and 2 rows in order; the learning rate is halved after every second epoch.
 #[test]
 fn momentum_a_short_batch_and_a_schedule_follow_the_recursion() {
     let data = wide(&line(2, 12, 0.3));
@@ -232,7 +232,7 @@ fn every_epoch_has_the_rows_of_the_plan_in_another_order() {
 
 // ---- Early stopping.
 
-/// Few rows, much noise, many weights: the validation loss soon rises.
+/// Few rows, much noise and many weights, so that the validation loss soon rises.
 fn overfits() -> (TensorDataset, Trainer<Mlp>) {
     let trainer = Trainer::new(|vb| mlp(2, 32, 1, vb)).optimizer(Optimizer::adam(2e-2)).batch_size(8);
     (line(6, 50, 2.), trainer.epochs(200))
@@ -242,7 +242,7 @@ fn valid_losses(member: &Member) -> Vec<f64> {
     member.record.curve.iter().map(|epoch| epoch.valid_loss.unwrap()).collect()
 }
 
-/// The mean squared error of a member on these rows, worked out here.
+/// The mean squared error of a member on these rows, computed independently.
 fn squared_error(trainer: &Trainer<Mlp>, member: &Member, data: &TensorDataset, rows: &[u32]) -> f64 {
     let tensors = member.weights.clone().into_iter().collect();
     let vb = VarBuilder::from_tensors(tensors, DType::F32, &CPU);
@@ -267,7 +267,7 @@ fn early_stopping_keeps_the_best_epoch_and_waits_for_its_patience() {
                 let best = (0..losses.len()).min_by(|a, b| losses[*a].total_cmp(&losses[*b])).unwrap();
                 assert!(losses.len() < 200, "it stops at all");
                 assert_eq!(losses.len(), best + 1 + patience as usize, "run {}", run.id);
-                // Nowhere before did it wait that long.
+                // It never waited that long before.
                 let mut lowest = f64::INFINITY;
                 let mut waited = 0;
                 for loss in &losses[..losses.len() - 1] {
@@ -279,7 +279,7 @@ fn early_stopping_keeps_the_best_epoch_and_waits_for_its_patience() {
                 let kept = if restore_best { best } else { losses.len() - 1 };
                 let again = squared_error(&trainer, member, &data, &run.valid);
                 assert!((again - losses[kept]).abs() < 1e-5 * again, "{again}, not {}", losses[kept]);
-                // The very weights of a training that ends there.
+                // The weights are those of a training that ends at this epoch.
                 let (_, shorter) = overfits();
                 let shorter = shorter.epochs(kept + 1);
                 let shorter = train(&shorter, &data, &builder).unwrap();
@@ -326,7 +326,7 @@ fn early_stopping_needs_validation_rows_and_parameters_in_range() {
     }
 }
 
-// ---- Trainings that fail.
+// ---- Failing runs.
 
 #[test]
 fn a_loss_that_is_not_finite_is_an_error_with_its_epoch_and_batch() {
@@ -341,7 +341,7 @@ fn a_loss_that_is_not_finite_is_an_error_with_its_epoch_and_batch() {
     }
 }
 
-/// There is no later loss that would show it.
+/// No later loss would show it.
 #[test]
 fn weights_that_are_not_finite_after_the_last_step_are_an_error() {
     let data = line(7, 20, 0.1);
@@ -350,7 +350,7 @@ fn weights_that_are_not_finite_after_the_last_step_are_an_error() {
     assert!(matches!(e, Error::Diverged { run: 0, epoch: 0, batch: 0, .. }), "{e:?}");
 }
 
-/// A layer in use, one that is not, and batch-norm, whose statistics never get a gradient.
+/// A used layer, an unused one, and batch norm, whose statistics never get a gradient.
 struct Forgetful {
     used: Linear,
     norm: BatchNorm,
@@ -454,7 +454,7 @@ fn settings_differ_from_run_to_run() {
     assert_eq!([a, b, c].map(|m| m.weights["hidden.weight"].dims()[0]), [3, 4, 3]);
     assert_eq!(pool.combine(&Mean).unwrap().predict(data.inputs()).unwrap().dims(), [40]);
 
-    // A function of the run's number; and what a setting does is what the trainer's own parameter does.
+    // Settings from a function of the run's number. A setting has the effect of the trainer's own parameter.
     let growing = MultiRun::new(3).settings_by(|run| Settings::new().with("epochs", 1 + run as i64));
     let learner = trainer();
     let pool = train(&learner, &data, &growing).unwrap();
@@ -500,8 +500,8 @@ fn unknown_settings_and_settings_out_of_range_are_refused() {
         (Settings::new().with("learning_rate", -0.1), "learning_rate"),
         (Settings::new().with("learning_rate", f64::NAN), "learning_rate"),
         (Settings::new().with("weight_decay", -1.), "weight_decay"),
-        (Settings::new().with("momentum", 0.5), "momentum"), // Adam has none
-        (Settings::new().with("label_smoothing", 0.1), "loss"), // values have no labels
+        (Settings::new().with("momentum", 0.5), "momentum"), // Adam has no momentum
+        (Settings::new().with("label_smoothing", 0.1), "loss"), // a regression has no labels
     ] {
         let e = predicted(settings);
         assert!(e.contains(name), "{e} does not name {name}");
@@ -583,8 +583,8 @@ fn learning_curves_are_complete_and_fall_on_an_easy_problem() {
     }
 }
 
-/// One epoch of one batch: the training figures are those of the fresh weights, the validation figures those of
-/// the fitted ones.
+/// One epoch of one batch: the training figures are those of the initial weights, the validation figures
+/// those of the fitted weights.
 #[test]
 fn the_figures_of_a_learning_curve_equal_recomputed_ones() {
     let data = line(16, 40, 0.5);
@@ -630,7 +630,7 @@ fn threads_change_nothing_and_seeds_change_everything() {
     assert_eq!(distinct.len(), 5, "no two members are the same");
 }
 
-/// Another thing in the learner is another key in the store.
+/// Learners that differ in anything have different tags, and so different keys in the store.
 #[test]
 fn tags_of_different_trainers_differ() {
     let trainer = || Trainer::new(|vb| linear(2, 1, vb));
@@ -654,7 +654,7 @@ fn tags_of_different_trainers_differ() {
     assert_eq!(trainer().tag(), trainer().tag());
 }
 
-// ---- A loop of the user's own.
+// ---- Custom loops.
 
 #[test]
 fn a_custom_loop_gets_its_run() {

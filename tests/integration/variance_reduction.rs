@@ -1,4 +1,5 @@
-//! The example as a tool: its files, its figures, and what it says of a wrong call. `cargo test` builds it.
+//! The example `variance_reduction`, run as a program: its files, its figures, and its error messages. `cargo
+//! test` builds it.
 use crate::common::example;
 use serde_json::Value;
 use std::{
@@ -12,10 +13,10 @@ fn program() -> PathBuf {
     example("variance_reduction")
 }
 
-/// Runs it in this folder, small.
+/// Runs the example in this folder with a small problem.
 fn run(folder: &Path, args: &[&str]) -> Output {
     let small = ["--quiet", "--epochs", "2", "--members", "3", "--repeats", "2", "--hidden", "4"];
-    // A flag given twice is an error, so that the test's own comes in place of the small one.
+    // A flag given twice is an error, so a flag of the test replaces the default one.
     let small = small[1..].chunks(2).filter(|pair| !args.contains(&pair[0])).flatten();
     Command::new(program()).current_dir(folder).arg("--quiet").args(small).args(args).output().unwrap()
 }
@@ -27,7 +28,7 @@ fn succeed(folder: &Path, args: &[&str]) -> Value {
     serde_json::from_str(&fs::read_to_string(folder.join("out.json")).unwrap()).unwrap()
 }
 
-/// The error of a command line or an input that cannot be used: one line, with exit status 2.
+/// The error message for invalid arguments or input: one line, with exit status 2.
 fn fail(folder: &Path, args: &[&str]) -> String {
     fail_with(folder, args, 2)
 }
@@ -50,7 +51,7 @@ fn listing(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// A table of two input columns, a class in the middle, and a value.
+/// A table of two input columns, with a class column between them, and a value column.
 fn table() -> String {
     let mut text = String::from("length,kind,width,value\n");
     for i in 0..60u32 {
@@ -67,7 +68,7 @@ fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let put = |name: &str, text: String| fs::write(folder.path().join(name), text).unwrap();
     put("table.csv", table());
-    // Only numbers, the target last.
+    // A table of numbers only, with the target last.
     let numbers = table().replace("ant", "0").replace("bee", "1").replace("cow", "2");
     put("numbers.csv", numbers.clone());
     let line = numbers.lines().nth(7).unwrap().to_string();
@@ -90,7 +91,7 @@ fn folder() -> tempfile::TempDir {
     folder
 }
 
-/// Without the fields that hold times.
+/// The JSON without fields that depend on the time.
 fn timeless(value: &Value) -> Value {
     match value {
         Value::Object(fields) => {
@@ -184,7 +185,7 @@ fn the_file_has_every_figure() {
             );
             assert_eq!(point["repeats"][0].as_array().unwrap().len(), 3 / (i + 1));
         }
-        // The curve ends at the whole ensemble, and begins at single networks.
+        // The curve starts at single networks and ends at the whole ensemble.
         for i in 0..2 {
             let repeat = &repeats[i];
             assert_eq!(curve[2]["repeats"][i][0], repeat["metrics"]["accuracy"]);
@@ -230,7 +231,7 @@ fn tasks_are_inferred_or_said() {
     assert_eq!(first["settings"]["test_fraction"], Value::Null);
 }
 
-/// In the table's own units, though targets are standardized for training.
+/// The figures are in the units of the table, although targets are standardized for training.
 #[test]
 fn errors_are_in_the_units_of_the_targets() {
     let folder = folder();

@@ -247,7 +247,7 @@ impl Answers {
             return Err(Error::invalid("the meta-features", format!("finite for {learner}"), bad));
         }
         let some = |column: Vec<f64>| keep.iter().map(|row| column[*row]).collect::<Array1<_>>();
-        let columns: Vec<_> = dataset.answers()?.into_iter().map(some).collect();
+        let columns: Vec<_> = dataset.target_columns()?.into_iter().map(some).collect();
         if let Some(bad) = columns.iter().flatten().find(|y| !y.is_finite()) {
             return Err(Error::invalid("the targets", format!("finite for {learner}"), bad));
         }

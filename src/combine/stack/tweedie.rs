@@ -8,7 +8,7 @@ use super::{
     affine::affine,
     linear_regression::standardised,
     linfa_models::{only_values, Answers},
-    sums::unsolved,
+    moments::unsolvable,
     MetaDataset, MetaLearner, MetaModel,
 };
 use crate::{codec::real, combine::Fit, Error, Result};
@@ -449,7 +449,7 @@ fn step(matrices: [Array2<f64>; 2], b: &Array1<f64>) -> Result<Array1<f64>> {
         if m.iter().any(|x| !x.is_finite()) {
             continue;
         }
-        let (values, vectors) = m.eigh_into().map_err(|e| unsolved(&e))?;
+        let (values, vectors) = m.eigh_into().map_err(|e| unsolvable(&e))?;
         let largest = values.iter().fold(0f64, |most, v| most.max(v.abs()));
         if values.iter().all(|v| *v > -RANK * largest) {
             let mut rotated = vectors.t().dot(b);
@@ -457,7 +457,7 @@ fn step(matrices: [Array2<f64>; 2], b: &Array1<f64>) -> Result<Array1<f64>> {
             return Ok(vectors.dot(&rotated));
         }
     }
-    Err(unsolved(&"out of the range of numbers"))
+    Err(unsolvable(&"out of the range of numbers"))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
-//! What every strategy and every combiner must do, on every kind of task, and what every merge method and every metric
-//! must do. The rows come from the registries, so a new entry is here by itself; `strategies.rs` and `combiners.rs`
-//! say what the suite expects of those it knows.
+//! What every strategy and every combiner must do, on every kind of task, and what every merge method and
+//! every metric must do. The rows come from the registries, so a new entry is here by itself; `strategies.rs`
+//! and `combiners.rs` say what the suite expects of those it knows.
 mod combiners;
 mod methods;
 mod metrics;
@@ -378,11 +378,13 @@ fn the_target_of_a_row_changes_nothing_in_what_is_said_of_it_held_out() {
 
 #[test]
 fn the_targets_of_held_out_rows_reach_combiners_that_learn_and_no_others() {
-    // A combiner that chooses among members may make the same choice whatever one target is, but not every time.
+    // A combiner that chooses among members may make the same choice whatever one target is, but not every
+    // time.
     let mut reached = BTreeSet::new();
     for case in cases() {
         let plan = case.reserving();
-        // The last reserved row: a run of the future may not predict early rows, though it was not fitted on them.
+        // The last reserved row: a run of the future may not predict early rows, though it was not fitted on
+        // them.
         let row = *plan.reserved.last().unwrap();
         let data = case.problem.with_other_target(row);
         let moved = Plan { data: data.fingerprint(), ..plan.clone() };
