@@ -1,7 +1,8 @@
-//! How fast weights are learned: seconds and gaps, beside a plain read of the predictions in the same run.
+//! Speed of learning weights: seconds and optimality gaps, compared with a plain read of the predictions in
+//! the same run.
 //!
-//! `cargo bench --bench blending` measures all, with `-- simplex` what has that in its name. Two threads at most are
-//! given on two cores; the largest case reads 2 GB. Peak memory is what the kernel has counted (`VmHWM`).
+//! `cargo bench --bench blending` measures everything, and with `-- simplex` what has this text in its name.
+//! The largest case reads 2 GB. Peak memory is that of the kernel's accounts (`VmHWM`).
 use candle_core::{Device, Tensor};
 use candle_ensemble::{
     combine::{Combiner, FittedCombiner, SimplexLogLoss, SimplexSquares, Weighted},
@@ -20,8 +21,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const TURNS: usize = 5;
 
-/// Members whose logits point to the true class, each with a skill and a noise of its own, near enough to each other
-/// that most of fifty count; part of the noise is common to all.
+/// Members whose logits point to the true class, each with its own skill and noise, similar enough that most
+/// of fifty get a weight. Part of the noise is common to all.
 fn predictions(members: usize, rows: usize, classes: usize) -> Result<HeldOut> {
     let mut rng = ChaCha8Rng::seed_from_u64(7);
     let labels: Vec<u32> = (0..rows).map(|_| rng.random_range(0..classes as u32)).collect();
@@ -47,7 +48,7 @@ fn predictions(members: usize, rows: usize, classes: usize) -> Result<HeldOut> {
     )
 }
 
-/// The least of a few turns: what the work takes where nobody else is at the machine.
+/// The shortest time of a few turns, which a busy machine changes least.
 fn least<R>(mut f: impl FnMut() -> R) -> (f64, R) {
     let mut turn = || {
         let start = Instant::now();
@@ -75,7 +76,7 @@ fn read(held_out: &HeldOut) -> f32 {
     lanes.iter().sum()
 }
 
-/// The most memory the process has had, in bytes, where the kernel tells.
+/// The peak memory of the process in bytes, where the kernel reports it.
 fn peak() -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM"))?;
@@ -87,7 +88,7 @@ fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let measured = arguments.iter().any(|a| a == "--bench");
     let filter = arguments.iter().find(|a| !a.starts_with('-')).cloned().unwrap_or_default();
-    // `cargo test` runs each case once, small: no times worth a table.
+    // `cargo test` runs one small case once; its times are not printed.
     let cases: &[(usize, usize, usize)] = match measured {
         true => &[
             (50, 20_000, 10),
@@ -115,20 +116,20 @@ fn main() -> Result<()> {
         "peak / predictions",
     ]);
     type Fit = fn(&HeldOut) -> Result<Weighted>;
-    let rules: [(&str, Fit); 2] = [
-        ("simplex log-loss", |held_out| SimplexLogLoss::new().fit(&held_out)),
-        ("simplex squares", |held_out| SimplexSquares::new().fit(&held_out)),
+    let combiners: [(&str, Fit); 2] = [
+        ("simplex log-loss", |held_out| SimplexLogLoss::new().fit(held_out)),
+        ("simplex squares", |held_out| SimplexSquares::new().fit(held_out)),
     ];
     let mut largest = 0;
     for (members, rows, classes) in cases.iter().copied() {
         let held_out = predictions(members, rows, classes)?;
         let bytes = members * rows * classes * 4;
-        for (name, fit) in rules.iter().filter(|(name, _)| name.contains(&filter)) {
-            let (seconds, head) = least(|| fit(&held_out).expect("weights"));
+        for (name, fit) in combiners.iter().filter(|(name, _)| name.contains(&filter)) {
+            let (seconds, fitted) = least(|| fit(&held_out).expect("weights"));
             let (reading, _) = least(|| read(&held_out));
-            let end = head.fitted().expect("a fit");
+            let end = fitted.fitted().expect("a fit");
             assert!(end.gap.is_some_and(|gap| gap <= 1e-6), "{name}: {end:?}");
-            // The peak is the process's, so only the largest case so far says anything.
+            // The peak is that of the process, so it belongs to the largest case so far.
             largest = largest.max(bytes);
             let memory = peak().filter(|_| bytes == largest);
             table.add_row([
@@ -139,7 +140,7 @@ fn main() -> Result<()> {
                 format!("{seconds:.4}"),
                 end.iterations.to_string(),
                 format!("{:.1e}", end.gap.unwrap_or(f64::NAN)),
-                head.used().len().to_string(),
+                fitted.used().len().to_string(),
                 format!("{reading:.4}"),
                 memory.map_or(String::new(), |peak| format!("{:.2}", peak / bytes as f64)),
             ]);

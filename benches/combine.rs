@@ -1,6 +1,7 @@
-//! How fast rules combine what members have predicted, beside a plain read of the same bytes in the same run.
+//! Speed of combining predictions, compared with a plain read of the same bytes in the same run.
 //!
-//! `cargo bench --bench combine`. The two sides of a ratio take turns; the ratio is the median over the turns.
+//! `cargo bench --bench combine`. The two sides of a ratio run in turn; the ratio is the median over the
+//! turns.
 use candle_core::{Device, Tensor};
 use candle_ensemble::{combine::*, data::Task, threads, Result};
 use comfy_table::{presets::ASCII_MARKDOWN, Table};
@@ -12,10 +13,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const CLASSES: usize = 10;
 
-/// Members, rows.
+/// Numbers of members and rows.
 type Size = (usize, usize);
 
-/// Probabilities of members that agree half-way, `(M, N, C)`.
+/// Random probabilities, `(M, N, C)`.
 fn probabilities((members, rows): Size) -> Vec<f32> {
     let mut rng = StdRng::seed_from_u64(7);
     let mut values: Vec<f32> = (0..members * rows * CLASSES).map(|_| rng.random_range(0.01..1.)).collect();
@@ -26,7 +27,7 @@ fn probabilities((members, rows): Size) -> Vec<f32> {
     values
 }
 
-/// The sum of all numbers by two threads, each with as many running sums as keep it waiting for nothing but memory.
+/// The sum of all values on two threads, each with enough independent sums that only memory limits its speed.
 fn read(values: &[f32]) -> f32 {
     let sum = |part: &[f32]| {
         let mut lanes = [0f32; 64];
@@ -48,7 +49,7 @@ fn quantile(values: &[f64], q: f64) -> f64 {
     sorted[(sorted.len() as f64 * q) as usize]
 }
 
-/// Seconds of `ours` and of `theirs`, turn by turn.
+/// The seconds of `ours` and of `theirs`, turn by turn.
 fn in_turns(turns: usize, ours: impl Fn(), theirs: impl Fn()) -> (Vec<f64>, Vec<f64>) {
     let seconds = |f: &dyn Fn()| {
         let start = Instant::now();
@@ -68,36 +69,36 @@ fn in_turns(turns: usize, ours: impl Fn(), theirs: impl Fn()) -> (Vec<f64>, Vec<
         .unzip()
 }
 
-/// One row of the table: a rule over predictions of this size beside a plain read of them.
+/// One row of the table: a combiner on predictions of this size, compared with a plain read of them.
 fn row(
-    rule: &dyn FittedCombiner,
+    combiner: &dyn FittedCombiner,
     size: Size,
     values: Vec<f32>,
     turns: usize,
-    most: Option<f64>,
+    limit: Option<f64>,
 ) -> Result<[String; 7]> {
     let (members, rows) = size;
     let tensor = Tensor::from_slice(&values, (members, rows, CLASSES), &Device::Cpu)?;
     let predictions = Predictions::new(tensor, Task::Classification { classes: CLASSES })?;
-    let combine = || drop(black_box(rule.combine(&predictions).expect("combined")));
+    let combine = || drop(black_box(combiner.combine(&predictions).expect("combined")));
     let (ours, theirs) = in_turns(turns, combine, || assert!(read(black_box(&values)).is_finite()));
     let ratios: Vec<f64> = ours.iter().zip(&theirs).map(|(a, b)| a / b).collect();
     let (ms, ratio) = (|s: &[f64]| format!("{:.2}", quantile(s, 0.5) * 1e3), quantile(&ratios, 0.5));
-    let met = most.map_or("", |most| if ratio <= most { "met" } else { "missed" });
+    let met = limit.map_or("", |limit| if ratio <= limit { "met" } else { "missed" });
     Ok([
-        format!("{}, {members} × {rows} × {CLASSES}", rule.name()),
+        format!("{}, {members} × {rows} × {CLASSES}", combiner.name()),
         ms(&ours),
         ms(&theirs),
         format!("{ratio:.2}"),
         format!("{:.2} – {:.2}", quantile(&ratios, 0.25), quantile(&ratios, 0.75)),
-        most.map_or(String::new(), |most| format!("≤ {most}")),
+        limit.map_or(String::new(), |limit| format!("≤ {limit}")),
         met.into(),
     ])
 }
 
 fn main() -> Result<()> {
     threads::one_core_per_member();
-    // `cargo test` runs each benchmark once, without optimisation: no times worth a table.
+    // `cargo test` runs each benchmark once without optimization; its times are not printed.
     let measured = std::env::args().any(|arg| arg == "--bench");
     let quick = std::env::args().any(|arg| arg == "--quick");
     let mut table = Table::new();
@@ -108,15 +109,15 @@ fn main() -> Result<()> {
         (_, true) => ((50, 20_000), 20),
         _ => ((50, 20_000), 100),
     };
-    let even: Vec<f64> = (1..=usual.0).map(|w| w as f64).collect();
-    let soft: [(Box<dyn FittedCombiner>, Option<f64>); 2] =
-        [(Box::new(Mean), Some(1.5)), (Box::new(Weighted::new(&even)?), Some(1.5))];
-    for (rule, most) in &soft {
-        table.add_row(row(rule, usual, probabilities(usual), turns, *most)?);
+    let weights: Vec<f64> = (1..=usual.0).map(|w| w as f64).collect();
+    let with_target: [(Box<dyn FittedCombiner>, Option<f64>); 2] =
+        [(Box::new(Mean), Some(1.5)), (Box::new(Weighted::new(&weights)?), Some(1.5))];
+    for (combiner, limit) in &with_target {
+        table.add_row(row(&**combiner, usual, probabilities(usual), turns, *limit)?);
     }
     let others: [Box<dyn FittedCombiner>; 12] = [
         Box::new(HardVote),
-        Box::new(WeightedVote::new(&even)?),
+        Box::new(WeightedVote::new(&weights)?),
         Box::new(GeometricMean),
         Box::new(LogOddsMean),
         Box::new(Product),
@@ -128,8 +129,8 @@ fn main() -> Result<()> {
         Box::new(RankAverage),
         Box::new(BordaCount),
     ];
-    for rule in &others {
-        table.add_row(row(rule, usual, probabilities(usual), turns.min(5), None)?);
+    for combiner in &others {
+        table.add_row(row(&**combiner, usual, probabilities(usual), turns.min(5), None)?);
     }
     let scales: &[Size] = match measured {
         true => &[(10, 20_000), (100, 20_000), (1000, 20_000), (10, 10_000), (10, 100_000), (10, 1_000_000)],

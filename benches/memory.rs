@@ -1,16 +1,16 @@
-//! Peak memory of building members of a 5-million-parameter network into a directory store: a hundred of them take no
-//! more than the networks that train at the time, with their optimizers' state, and one. `cargo bench --bench memory`
-//! builds a hundred for each line.
+//! Peak memory of building members of a 5-million-parameter network into a directory store. A hundred members
+//! need no more than the networks that train at the same time, with the state of their optimizers, and one
+//! more. `cargo bench --bench memory` builds a hundred for each line.
 //!
-//! Each line is a process of its own, for the peak of a process only grows. What it prints is the growth of its peak
-//! resident memory over what it had before the build. Beside it stands the most that is allowed, `threads + 1` units,
-//! in two readings: the unit is the network with its optimizer's state, weights and Adam's two moments, by
-//! arithmetic; or a network in training, as measured on one member, with the gradients and what candle's backward pass
-//! holds besides. That is up to five tensors of the size of the layer at hand, so one wide layer tells on it: the deep
-//! network has layers of one size, the wide one has 61 % of its weights in one.
+//! Each line is measured in a process of its own. It is the growth of the peak resident memory during the
+//! build. Next to it is the limit, `threads + 1` units, for two definitions of the unit: the network with the
+//! state of its optimizer (weights and Adam's two moments), computed; or a network in training, measured on
+//! one member, which also has the gradients and the tensors of candle's backward pass. The latter are up to
+//! five tensors of the size of a layer, so they are large for a network with one wide layer: the deep network
+//! has layers of one size, and the wide one has 61 % of its weights in one layer.
 //!
-//! glibc's allocator keeps freed tensors for later, the more the larger they were; the processes tell it not to, so
-//! that resident memory is memory in use.
+//! glibc's allocator keeps freed tensors, and the larger ones for longer. The processes are started with a
+//! setting that prevents this, so that resident memory is memory in use.
 use candle_core::{DType, Device, Tensor};
 use candle_ensemble::{
     data::TensorDataset, exec::Threads, store::DirectoryStore, strategy::MultiRun, threads, train::Trainer,
@@ -19,9 +19,9 @@ use candle_ensemble::{
 use candle_nn::{linear, seq, Activation, Sequential, VarBuilder};
 use std::{fs, process::Command};
 
-/// 512·720 + 9·720² + 720·10 and a little: 5.05 million parameters.
+/// 512·720 + 9·720² + 720·10 weights, with biases 5.05 million parameters.
 const DEEP: [usize; 12] = [512, 720, 720, 720, 720, 720, 720, 720, 720, 720, 720, 10];
-/// 512·2048 + 2048·1500 + 1500·600 and a little: 5.03 million parameters.
+/// 512·2048 + 2048·1500 + 1500·600 + 600·10 weights, with biases 5.03 million parameters.
 const WIDE: [usize; 5] = [512, 2048, 1500, 600, 10];
 const ROWS: usize = 64;
 const MIB: f64 = 1024. * 1024.;
@@ -41,15 +41,15 @@ fn net(widths: &[usize], vb: VarBuilder<'_>) -> candle_core::Result<Sequential> 
     })
 }
 
-/// Peak resident memory of this process in MiB; 0 where the system does not tell.
+/// The peak resident memory of this process in MiB; 0 where the system does not report it.
 fn peak() -> f64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
     line.trim().trim_end_matches(" kB").parse::<f64>().unwrap_or_default() / 1024.
 }
 
-/// Builds, and prints by how many MiB the peak grew.
-fn build(widths: &'static [usize], members: usize, workers: usize, often: Checkpoints) -> Result<()> {
+/// Builds the members, and prints the growth of the peak in MiB.
+fn build(widths: &'static [usize], members: usize, workers: usize, checkpoints: Checkpoints) -> Result<()> {
     threads::one_core_per_member();
     let x = Tensor::arange(0u32, (ROWS * widths[0]) as u32, &Device::Cpu)?;
     let x = x.to_dtype(DType::F32)?.sin()?.reshape((ROWS, widths[0]))?;
@@ -58,7 +58,7 @@ fn build(widths: &'static [usize], members: usize, workers: usize, often: Checkp
     let trainer = Trainer::new(move |vb| net(widths, vb)).epochs(2);
     let folder = tempfile::tempdir().map_err(|source| Error::Io { path: std::env::temp_dir(), source })?;
     let (store, threads) = (DirectoryStore::new(folder.path())?, Threads::new(workers)?);
-    let session = Session::new(&trainer, &data).executor(&threads).store(&store).checkpoints(often);
+    let session = Session::new(&trainer, &data).executor(&threads).store(&store).checkpoints(checkpoints);
     let plan = session.plan(&MultiRun::new(members), 42)?;
     let before = peak();
     session.build(&plan)?;
@@ -66,7 +66,7 @@ fn build(widths: &'static [usize], members: usize, workers: usize, often: Checkp
     Ok(())
 }
 
-/// The same in a process of its own: the growth of its peak.
+/// The growth of the peak of a build in a process of its own, in MiB.
 fn measured(network: &str, members: usize, workers: usize, often: &str) -> f64 {
     let own = std::env::current_exe().expect("this program has a path");
     let mut child = Command::new(own);
@@ -81,11 +81,11 @@ fn main() -> Result<()> {
     if let [_, case, network, members, workers, often] = &args[..]
         && case == "--case"
     {
-        let often = if often == "always" { Checkpoints::Epochs(1) } else { Checkpoints::Never };
+        let checkpoints = if often == "always" { Checkpoints::Epochs(1) } else { Checkpoints::Never };
         let number = |text: &str| text.parse().expect("a number");
-        return build(widths(network), number(members), number(workers), often);
+        return build(widths(network), number(members), number(workers), checkpoints);
     }
-    // `cargo test` only sees that it runs.
+    // `cargo test` only checks that the benchmark runs.
     let members = if args.iter().any(|arg| arg == "--bench") { 100 } else { 2 };
     for network in ["deep", "wide"] {
         let numbers: usize = widths(network).windows(2).map(|w| (w[0] + 1) * w[1]).sum();
@@ -98,8 +98,8 @@ fn main() -> Result<()> {
             let members = if often == "always" { members.min(10) } else { members };
             let peak = measured(network, members, workers, often);
             let verdict = |unit: f64| {
-                let most = (workers + 1) as f64 * unit;
-                format!("{most:.0} {}", if peak <= most { "met" } else { "missed" })
+                let limit = (workers + 1) as f64 * unit;
+                format!("{limit:.0} {}", if peak <= limit { "met" } else { "missed" })
             };
             println!(
                 "  {members} members, {workers} at a time, checkpoints {often}: {peak:.0} MiB; \

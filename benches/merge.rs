@@ -1,5 +1,5 @@
-//! How fast networks are averaged, against what the machine's memory allows: the two sides of each ratio read the same
-//! bytes, with the same threads, in turn. `cargo bench --bench merge`; it takes 3 GiB.
+//! Speed of averaging networks, compared with reading the same bytes: the two sides of each ratio run in
+//! turn, with the same threads. `cargo bench --bench merge` needs 3 GiB of memory.
 use candle_core::{CpuStorage, Device, Storage, Tensor};
 use candle_ensemble::{
     threads,
@@ -16,10 +16,10 @@ mod turns;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const NETWORKS: usize = 20;
-/// Numbers of one piece of work of the other side.
+/// Number of values in one piece of work of the other side.
 const PIECE: usize = 1 << 18;
 
-/// Shapes of the 161 parameters of a ResNet-50, 25.6 million numbers; or of a narrow one.
+/// The shapes of the 161 parameters of a ResNet-50 with 25.6 million values, or of a narrower one.
 fn shapes(width: usize) -> Vec<Vec<usize>> {
     let mut shapes = vec![vec![width, 3, 7, 7], vec![width], vec![width]];
     let mut inputs = width;
@@ -50,16 +50,18 @@ fn network(shapes: &[Vec<usize>], number: usize) -> Result<Weights> {
     shapes.iter().enumerate().map(tensor).collect()
 }
 
-/// Calls `work` with the numbers of each tensor.
+/// Calls `work` with the values of each tensor.
 fn each(network: &Weights, mut work: impl FnMut(usize, &[f32])) {
     for (i, tensor) in network.values().enumerate() {
         let (storage, _) = tensor.storage_and_layout();
-        let Storage::Cpu(CpuStorage::F32(numbers)) = &*storage else { unreachable!("made so") };
+        let Storage::Cpu(CpuStorage::F32(numbers)) = &*storage else {
+            unreachable!("the tensors are f32 on the CPU")
+        };
         work(i, numbers);
     }
 }
 
-/// The sum of all numbers, read once: what memory gives at best.
+/// The sum of all values, which are read once: the speed of memory.
 fn sum(networks: &[&Weights]) -> f32 {
     let lanes = |piece: &[f32]| {
         let mut sums = [0f32; 64];
@@ -76,7 +78,7 @@ fn sum(networks: &[&Weights]) -> f32 {
     networks.par_iter().map(one).sum()
 }
 
-/// Adds a network to a sum, in place.
+/// Adds a network to sums in place.
 fn add(sums: &mut [Vec<f32>], network: &Weights) {
     each(network, |i, numbers| {
         let pieces = sums[i].par_chunks_mut(PIECE).zip(numbers.par_chunks(PIECE));
@@ -91,14 +93,14 @@ fn main() -> Result<()> {
     let networks = (0..NETWORKS).map(|i| network(&shapes, i)).collect::<Result<Vec<_>>>()?;
     let networks: Vec<&Weights> = networks.iter().collect();
     let weights: Vec<f64> = (1..=NETWORKS).map(|i| i as f64).collect();
-    // As many threads as the library takes.
+    // As many threads as the library uses.
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let all = ThreadPoolBuilder::new().num_threads(cores).build().expect("threads");
 
     bench.pair(
         "merge/mean of 20 networks : reading them".into(),
         Target::AtMost(1. / 0.9),
-        || drop(black_box(average(&networks, &weights).expect("alike"))),
+        || drop(black_box(average(&networks, &weights).expect("compatible"))),
         Some(&|| _ = black_box(all.install(|| sum(&networks)))),
     );
     bench.pair(
@@ -106,14 +108,14 @@ fn main() -> Result<()> {
         Target::Open,
         || {
             let mut mean = Average::new();
-            networks.iter().for_each(|network| mean.push(*network, 1.).expect("alike"));
+            networks.iter().for_each(|network| mean.push(*network, 1.).expect("compatible"));
             drop(black_box(mean.weights()));
         },
         Some(&|| _ = black_box(all.install(|| sum(&networks)))),
     );
     let sums = RefCell::new(shapes.iter().map(|s| vec![0f32; s.iter().product()]).collect::<Vec<_>>());
     let (swa, ema) = (RefCell::new(Swa::new()), RefCell::new(Ema::new(0.999)?));
-    let ahead = |turn: &RefCell<usize>| {
+    let next = |turn: &RefCell<usize>| {
         *turn.borrow_mut() += 1;
         networks[*turn.borrow() % NETWORKS]
     };
@@ -121,11 +123,11 @@ fn main() -> Result<()> {
     swa.borrow_mut().push(networks[0])?;
     ema.borrow_mut().push(networks[0])?;
     let (our_swa, our_ema) = (
-        || swa.borrow_mut().push(ahead(&turn)).expect("alike"),
-        || ema.borrow_mut().push(ahead(&turn)).expect("alike"),
+        || swa.borrow_mut().push(next(&turn)).expect("compatible"),
+        || ema.borrow_mut().push(next(&turn)).expect("compatible"),
     );
     let addition = || {
-        let (sums, network): (&mut [_], _) = (&mut sums.borrow_mut(), ahead(&turn));
+        let (sums, network): (&mut [_], _) = (&mut sums.borrow_mut(), next(&turn));
         all.install(|| add(sums, network));
     };
     for (name, ours) in [("SWA", &our_swa as &dyn Fn()), ("EMA", &our_ema)] {

@@ -1,8 +1,8 @@
-//! Merging safetensors files against reading and writing the same bytes, and the peak memory of it:
-//! `cargo bench --bench merge_files` with four files of 400 MB each.
+//! Speed and peak memory of merging safetensors files, compared with reading and writing the same bytes.
 //!
-//! The floor reads the inputs in large blocks on as many threads, writes a file as long as the result and brings it to
-//! the disk. Inputs come from the page cache on both sides.
+//! `cargo bench --bench merge_files` merges four files of 400 MB each. The comparison reads the inputs in
+//! large blocks on as many threads, writes a file of the size of the result and syncs it to the disk. Inputs
+//! are in the page cache on both sides.
 use candle_ensemble::merge::{FileMerge, LinearMerge, Method, Slerp, TaskArithmetic, Ties};
 use std::{
     error::Error,
@@ -22,7 +22,7 @@ type Done<T> = Result<T, Box<dyn Error>>;
 const BLOCK: usize = 1 << 20;
 const INPUTS: usize = 4;
 
-/// A file of f32 tensors, `numbers` in all, an eighth of them in each.
+/// Writes a file of eight f32 tensors of equal size with `numbers` values in all.
 fn write_network(path: &Path, numbers: usize, seed: u32) -> Done<()> {
     let each = numbers / 8;
     let infos: Vec<_> = (0..8usize)
@@ -55,8 +55,8 @@ fn write_network(path: &Path, numbers: usize, seed: u32) -> Done<()> {
     Ok(())
 }
 
-/// Reads all inputs and writes as many bytes as one of them, on `threads` threads.
-fn floor(inputs: &[PathBuf], out: &Path, threads: usize) -> Done<()> {
+/// Reads all inputs and writes as many bytes as one of them has, on `threads` threads.
+fn read_and_write(inputs: &[PathBuf], out: &Path, threads: usize) -> Done<()> {
     let file = File::create(out)?;
     let length = fs::metadata(&inputs[0])?.len() as usize;
     file.set_len(length as u64)?;
@@ -102,7 +102,7 @@ fn merge(name: &str, inputs: &[PathBuf], out: &Path, threads: usize) -> Done<()>
     Ok(())
 }
 
-/// Peak resident memory of this process in MiB; 0 where the system does not tell.
+/// The peak resident memory of this process in MiB; 0 where the system does not report it.
 fn peak() -> f64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
@@ -122,7 +122,7 @@ fn median(mut all: Vec<f64>) -> f64 {
 
 fn main() -> Done<()> {
     let args: Vec<String> = std::env::args().collect();
-    // A process of its own for each peak, which only grows.
+    // Each peak is measured in a process of its own.
     if let [_, child, name, threads, out, inputs @ ..] = &args[..]
         && child == "--peak-of"
     {
@@ -131,7 +131,7 @@ fn main() -> Done<()> {
         println!("{}", peak());
         return Ok(());
     }
-    // `cargo test` only sees that it runs.
+    // `cargo test` only checks that the benchmark runs.
     let measured = args.iter().any(|arg| arg == "--bench");
     let (numbers, repeats) = if measured { (100_000_000, 7) } else { (80_000, 1) };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
@@ -146,7 +146,7 @@ fn main() -> Done<()> {
         let read = if name == "SLERP" { &inputs[..2] } else { &inputs[..] };
         let (mut ours, mut floors, mut ratios) = (vec![], vec![], vec![]);
         for _ in 0..repeats {
-            floors.push(seconds(|| floor(read, &out, threads))?);
+            floors.push(seconds(|| read_and_write(read, &out, threads))?);
             ours.push(seconds(|| merge(name, &inputs, &out, threads))?);
             ratios.push(ours[ours.len() - 1] / floors[floors.len() - 1]);
         }
@@ -157,9 +157,11 @@ fn main() -> Done<()> {
             median(ratios)
         );
     }
-    // Against the bound of two of the largest tensors a thread, and a constant: what a merge of next to nothing takes.
-    let tiny: Vec<_> = (0..INPUTS).map(|i| folder.path().join(format!("tiny{i}.safetensors"))).collect();
-    for (i, path) in tiny.iter().enumerate() {
+    // The bound is two of the largest tensors for each thread, plus a constant: the peak of merging tiny
+    // files.
+    let tiny_files: Vec<_> =
+        (0..INPUTS).map(|i| folder.path().join(format!("tiny{i}.safetensors"))).collect();
+    for (i, path) in tiny_files.iter().enumerate() {
         write_network(path, 80, i as u32)?;
     }
     let peak_of = |name: &str, threads: usize, inputs: &[PathBuf]| -> Done<f64> {
@@ -170,9 +172,9 @@ fn main() -> Done<()> {
     let largest = (numbers / 8 * 4) as f64 / (1 << 20) as f64;
     for name in ["uniform", "TIES"] {
         for threads in [1, 2] {
-            let (all, nothing) = (peak_of(name, threads, &inputs)?, peak_of(name, threads, &tiny)?);
+            let (all, tiny) = (peak_of(name, threads, &inputs)?, peak_of(name, threads, &tiny_files)?);
             println!(
-                "{name}, {threads} at a time: {all:.1} MiB at the peak, {nothing:.1} without tensors; the largest tensor \
+                "{name}, {threads} at a time: {all:.1} MiB at the peak, {tiny:.1} for tiny files; the largest tensor \
                  is {largest:.0} MiB"
             );
         }

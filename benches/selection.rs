@@ -1,7 +1,9 @@
-//! How fast members are selected: 50 steps, on all cores, for each criterion, and as members and rows grow.
+//! Speed of ensemble selection: 50 steps on all cores, for each criterion and for several numbers of members
+//! and rows.
 //!
-//! `cargo bench --bench selection`, with `-- --quick` in less time, with `-- scaling` what has that in its name. The
-//! predictions are f32 probabilities of ten classes, or one value, from members of different skill.
+//! `cargo bench --bench selection`; `-- --quick` takes less time, and `-- scaling` measures what has this
+//! text in its name. The predictions are f32 probabilities of ten classes, or one value, from members of
+//! different skill.
 use candle_core::{DType, Device, Result as CandleResult, Tensor};
 use candle_ensemble::{
     combine::{Calibrate, Calibration, Combiner, EnsembleSelection, Mean},
@@ -20,7 +22,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const CLASSES: usize = 10;
 const STEPS: usize = 50;
 
-/// Probabilities of a softmax over noise, with more for the true class the better the member.
+/// Softmax probabilities of noise, with a logit of the true class that increases with the member's skill.
 fn classes(members: usize, rows: usize) -> Result<HeldOut> {
     let labels: Vec<u32> = (0..rows as u32).map(|row| row % CLASSES as u32).collect();
     let mut rng = StdRng::seed_from_u64(7);
@@ -42,7 +44,7 @@ fn classes(members: usize, rows: usize) -> Result<HeldOut> {
     HeldOut::from_predictions(&predictions, &Tensor::from_vec(labels, rows, &Device::Cpu)?)
 }
 
-/// Values with noise.
+/// The targets with noise.
 fn values(members: usize, rows: usize) -> Result<HeldOut> {
     let y = Tensor::arange(0f64, rows as f64, &Device::Cpu)?.reshape((rows, 1))?;
     let mut rng = StdRng::seed_from_u64(7);
@@ -55,8 +57,8 @@ fn values(members: usize, rows: usize) -> Result<HeldOut> {
     HeldOut::from_predictions(&predictions, &y)
 }
 
-fn fit<C: Combiner>(rule: &C, held_out: &HeldOut) {
-    black_box(rule.fit(&held_out).expect("fitted"));
+fn fit<C: Combiner>(combiner: &C, held_out: &HeldOut) {
+    black_box(combiner.fit(held_out).expect("fitted"));
 }
 
 fn main() -> Result<()> {
@@ -66,10 +68,10 @@ fn main() -> Result<()> {
         .warm_up_time(Duration::from_millis(200))
         .measurement_time(Duration::from_millis(1500))
         .configure_from_args();
-    // `cargo test` runs each benchmark once, without optimisation.
+    // `cargo test` runs each benchmark once without optimization.
     let measured = std::env::args().any(|arg| arg == "--bench");
     let (members, rows) = if measured { (50, 20_000) } else { (5, 200) };
-    let by = |loss: RowLoss| EnsembleSelection::new(STEPS).criterion(loss);
+    let selection = |loss: RowLoss| EnsembleSelection::new(STEPS).criterion(loss);
 
     let mut group = bench.benchmark_group(format!("selection of {members} members on {rows} rows"));
     group.sampling_mode(SamplingMode::Flat);
@@ -81,13 +83,15 @@ fn main() -> Result<()> {
         ("squared", RowLoss::Squared, &of_values),
         ("absolute", RowLoss::Absolute, &of_values),
     ] {
-        group.bench_function(name, |b| b.iter(|| fit(&by(loss), held_out)));
+        group.bench_function(name, |b| b.iter(|| fit(&selection(loss), held_out)));
     }
-    let bagged = by(RowLoss::LogLoss).bags(20, 0.5);
+    let bagged = selection(RowLoss::LogLoss).bags(20, 0.5);
     group.bench_function("log-loss, 20 bags", |b| b.iter(|| fit(&bagged, &of_classes)));
     for calibration in [Calibration::Temperature, Calibration::Vector, Calibration::Isotonic] {
-        let rule = Mean.calibrated(calibration);
-        group.bench_function(format!("mean, {}", calibration.name()), |b| b.iter(|| fit(&rule, &of_classes)));
+        let calibrated = Mean.calibrated(calibration);
+        group.bench_function(format!("mean, {}", calibration.name()), |b| {
+            b.iter(|| fit(&calibrated, &of_classes))
+        });
     }
     group.finish();
 
@@ -102,7 +106,7 @@ fn main() -> Result<()> {
         group.sampling_mode(SamplingMode::Flat);
         for loss in [RowLoss::LogLoss, RowLoss::Error, RowLoss::Brier] {
             let id = BenchmarkId::new(format!("{loss:?}"), format!("{members} members, {rows} rows"));
-            group.bench_function(id, |b| b.iter(|| fit(&by(loss), &held_out)));
+            group.bench_function(id, |b| b.iter(|| fit(&selection(loss), &held_out)));
         }
         group.finish();
     }

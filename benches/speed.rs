@@ -1,9 +1,10 @@
-//! How fast: as ratios of times within one run, so that they mean something on any machine.
+//! Speed of training and prediction, as ratios of times within one run, which can be compared between
+//! machines.
 //!
-//! `cargo bench` measures all, `cargo bench -- --quick` in less time, `cargo bench -- prediction` what has that
-//! in its name. Criterion shows the library's own times; at the end comes a table of the ratios. The two sides
-//! of a ratio take turns, run by run, with the same thread settings and the same allocator; the ratio is the
-//! median over the turns, which a busy machine moves little.
+//! `cargo bench` measures everything, `cargo bench -- --quick` takes less time, and `cargo bench --
+//! prediction` measures what has this text in its name. Criterion prints the times of the library; the table
+//! at the end has the ratios. The two sides of a ratio run in turn, with the same thread settings and the
+//! same allocator. The ratio is the median over the turns, which changes little on a busy machine.
 use candle_core::{DType, Device, Result as CandleResult, Tensor};
 use candle_ensemble::{
     combine::Mean,
@@ -36,7 +37,7 @@ struct Case {
     labels: Tensor,
     /// Rows to predict.
     fresh: Tensor,
-    /// Epochs where one network is trained, where ten are, and where ten bootstrap members are.
+    /// Numbers of epochs for training one network, ten networks, and ten bootstrap members.
     epochs: [usize; 3],
 }
 
@@ -68,8 +69,8 @@ impl Case {
         })
     }
 
-    /// Just enough to see that it runs.
-    fn cut_short(&mut self) -> CandleResult<()> {
+    /// A smaller case, which only checks that the benchmark runs.
+    fn shorten(&mut self) -> CandleResult<()> {
         (self.inputs, self.labels) = (self.inputs.narrow(0, 0, 200)?, self.labels.narrow(0, 0, 200)?);
         (self.fresh, self.epochs) = (self.fresh.narrow(0, 0, 600)?, [1; 3]);
         Ok(())
@@ -87,7 +88,7 @@ impl Case {
             .epochs(epochs)
     }
 
-    /// The loop that a user of candle writes.
+    /// The training loop that a user of candle writes.
     fn train_by_hand(&self, epochs: usize) -> CandleResult<f32> {
         let vars = VarMap::new();
         let network = Mlp::new(self.widths, VarBuilder::from_varmap(&vars, DType::F32, &Device::Cpu))?;
@@ -113,7 +114,7 @@ impl Case {
     }
 }
 
-/// A multi-layer perceptron, as candle's users write it.
+/// A multi-layer perceptron in plain candle.
 struct Mlp(Vec<Linear>);
 
 impl Mlp {
@@ -131,7 +132,7 @@ impl Module for Mlp {
     }
 }
 
-fn grow(trainer: &Trainer<Mlp>, data: &TensorDataset, builder: &dyn EnsembleBuilder, workers: &Threads) {
+fn train(trainer: &Trainer<Mlp>, data: &TensorDataset, builder: &dyn EnsembleBuilder, workers: &Threads) {
     let pool = Session::new(trainer, data).executor(workers).fit(builder, 42).expect("trained");
     black_box(pool.members().len());
 }
@@ -143,7 +144,7 @@ fn noise(rows: usize, columns: usize) -> CandleResult<Tensor> {
     Tensor::from_vec(values, (rows, columns), &Device::Cpu)
 }
 
-/// The library against what it stands for.
+/// The library compared with plain candle.
 struct Speed(Bench);
 
 impl Speed {
@@ -154,15 +155,15 @@ impl Speed {
         self.0.pair(
             format!("training/{}, library : by hand", case.name),
             Target::AtMost(0.9),
-            || grow(&trainer, &data, &MultiRun::new(1), &one),
+            || train(&trainer, &data, &MultiRun::new(1), &one),
             Some(&|| assert!(case.train_by_hand(epochs).expect("trained").is_finite())),
         );
         let (trainer, ten) = (case.trainer(of_ten), MultiRun::new(MEMBERS));
         self.0.pair(
             format!("training/{}, ten one by one : on two threads", case.name),
             Target::AtLeast(1.7),
-            || grow(&trainer, &data, &ten, &one),
-            Some(&|| grow(&trainer, &data, &ten, &two)),
+            || train(&trainer, &data, &ten, &one),
+            Some(&|| train(&trainer, &data, &ten, &two)),
         );
         Ok(())
     }
@@ -171,12 +172,12 @@ impl Speed {
         let (epochs, data, two) = (case.epochs[2], case.data()?, Threads::new(2)?);
         let trainer = case.trainer(epochs);
         let name = format!("training/{}, ten bootstrap members, {epochs} epochs, two threads", case.name);
-        self.0.pair(name, Target::Open, || grow(&trainer, &data, &Bagging::new(MEMBERS), &two), None);
+        self.0.pair(name, Target::Open, || train(&trainer, &data, &Bagging::new(MEMBERS), &two), None);
         Ok(())
     }
 
     fn prediction(&mut self, case: &Case) -> Result<()> {
-        // One step of training: what the weights are does not change what a pass costs.
+        // One training step, because the cost of a pass does not depend on the weights.
         let data = case.data()?.subset(&(0..case.batch as u32).collect::<Vec<_>>())?.with_classes(10)?;
         let trainer = case.trainer(1);
         let mut ensemble = Session::new(&trainer, &data).fit(&MultiRun::new(MEMBERS), 42)?.combine(&Mean)?;
@@ -212,7 +213,7 @@ fn main() -> Result<()> {
     let mut bench = Speed(Bench::new());
     let mut cases = [Case::small()?, Case::large()?];
     if !Bench::measured() {
-        cases.iter_mut().try_for_each(Case::cut_short)?;
+        cases.iter_mut().try_for_each(Case::shorten)?;
     }
     cases.iter().try_for_each(|case| bench.training(case))?;
     bench.bagging(&cases[0])?;

@@ -1,8 +1,8 @@
-//! How fast multinomial stacking is: 50 members × 10 classes × 20,000 rows, at scikit-learn's default accuracy.
+//! Speed of multinomial stacking: 50 members × 10 classes × 20,000 rows, at scikit-learn's default accuracy.
 //!
-//! `cargo bench --bench stacking`. The predictions come from a generator that any language can repeat
-//! (`tests/reference/stacking_speed.py` fits the same numbers with scikit-learn), so that objectives can be put side by
-//! side: the mean log-loss plus ‖W‖² / (2 C Σw).
+//! `cargo bench --bench stacking`. The predictions come from a generator that is easy to write in any
+//! language (`tests/reference/stacking_speed.py` fits the same values with scikit-learn), so that the
+//! objectives can be compared: the mean log-loss plus ‖W‖² / (2 C Σw).
 use candle_core::{Device, Tensor};
 use candle_ensemble::{
     combine::{
@@ -18,11 +18,13 @@ use std::time::Instant;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// scikit-learn 1.9.1's objective at its default accuracy on the same data, by how well members agree.
+/// The objective of scikit-learn 1.9.1 at its default accuracy on the same data, by the size of the members'
+/// own noise.
 const SCIKIT_LEARN: [(f64, f64); 2] = [(1.0, 1.880_245_2), (0.25, 1.876_102_2)];
 
-/// Logits of `members` for `rows` of ten classes, as 32-bit integers of the generator tell: the member's own noise plus
-/// `1 / share` times a noise common to all, two for the row's class.
+/// Predictions of `members` members for `rows` rows of ten classes, from 32-bit integers of the generator. A
+/// logit is a noise common to all members, plus `own` times a noise of the member, plus two for the row's
+/// class.
 fn predictions(members: usize, rows: usize, own: f64) -> Result<HeldOut> {
     const CLASSES: usize = 10;
     let mut state = 12345u64;
@@ -54,24 +56,24 @@ where
     M::Model: Clone,
 {
     let mut seconds = vec![];
-    let mut head = None;
+    let mut fitted = None;
     for _ in 0..3 {
         let start = Instant::now();
-        head = Some(Stack::new(learner).fit(&held_out)?);
+        fitted = Some(Stack::new(learner).fit(held_out)?);
         seconds.push(start.elapsed().as_secs_f64());
     }
     seconds.sort_by(f64::total_cmp);
-    let head = head.ok_or(candle_core::Error::Msg("no run".into()))?;
-    let fit = head.fitted().map_or(String::new(), |fit| {
+    let fitted = fitted.ok_or(candle_core::Error::Msg("no run".into()))?;
+    let fit = fitted.fitted().map_or(String::new(), |fit| {
         format!("objective {:.7}, {} iterations", fit.objective, fit.iterations)
     });
     let line = format!("{name}: {:.3} s (fastest {:.3}), {fit}", seconds[1], seconds[0]);
-    Ok((line, head.model().clone()))
+    Ok((line, fitted.model().clone()))
 }
 
 fn main() -> Result<()> {
     threads::one_core_per_member();
-    // `cargo test` runs each benchmark once, without optimisation: no times worth a line.
+    // `cargo test` runs each benchmark once without optimization; its times are not printed.
     let measured = std::env::args().any(|arg| arg == "--bench");
     let (members, rows) = if measured { (50, 20_000) } else { (4, 300) };
     for (own, theirs) in SCIKIT_LEARN {

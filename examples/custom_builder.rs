@@ -1,19 +1,24 @@
-//! A way to grow an ensemble that the library does not have, in one small file.
+//! A strategy that the library does not have, in one small file.
 //!
 //! `cargo run --release --example custom_builder -- --help`
+#[path = "common/program.rs"]
+mod program;
+
 use candle_core::{Device, Tensor};
 use candle_ensemble::{combine::Mean, data::*, plan::*, strategy::*, train::*, *};
 use candle_nn::{linear, seq, Activation, VarBuilder};
 use clap::Parser;
+use program::{parse, program, Failure};
 use rand::seq::SliceRandom;
+use std::process::ExitCode;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-// ---- The builder.
+// ---- The strategy.
 
-/// The delete-d jackknife (Shao and Wu 1989, doi:10.1214/aos/1176347263): each run leaves `delete` rows out, drawn
-/// at random without replacement.
+/// The delete-d jackknife (Shao and Wu 1989, doi:10.1214/aos/1176347263): each run leaves `delete` rows out,
+/// drawn at random without replacement.
 #[derive(Debug)]
 struct Jackknife {
     runs: usize,
@@ -43,9 +48,9 @@ impl EnsembleBuilder for Jackknife {
     }
 }
 
-// ---- It goes where the library's own go.
+// ---- It is used like the library's own.
 
-/// Grow an ensemble with a builder of one's own, on handwritten digits.
+/// Train an ensemble with a strategy of one's own, on handwritten digits.
 #[derive(Parser)]
 struct Args {
     /// Networks in the ensemble
@@ -57,14 +62,16 @@ struct Args {
     /// Passes over the training rows
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     epochs: u32,
-    /// Two members, one epoch: to see that it runs
+    /// Two members and one epoch, to check that it runs
     #[arg(long)]
     quick: bool,
 }
 
-fn main() -> Result<()> {
-    threads::one_core_per_member();
-    let args = Args::parse();
+fn main() -> ExitCode {
+    program(|| run(&parse()?))
+}
+
+fn run(args: &Args) -> Result<(), Failure> {
     let (runs, epochs) = if args.quick { (2, 1) } else { (args.members as usize, args.epochs) };
 
     let digits = smartcore::dataset::digits::load_dataset();
@@ -82,7 +89,7 @@ fn main() -> Result<()> {
     let jackknife = Jackknife { runs, delete: args.delete };
     let pool = Session::new(&trainer, &train).fit(&jackknife, 42)?;
 
-    // What the members left out is held out, because their records say so.
+    // The rows that a member left out are held out for it: the pool reads that from the members' records.
     let held_out = pool.held_out()?;
     let (rows, of) = (held_out.rows().len(), held_out.total_rows());
     println!("{}, {runs} members", jackknife.name());

@@ -1,19 +1,24 @@
-//! When several networks can be one: digits, networks of one run against networks trained apart.
+//! When several networks can be merged into one: networks of one run, and networks trained independently.
 //!
 //! `cargo run --release --example one_network -- --help`
+#[path = "common/program.rs"]
+mod program;
+
 use candle_core::{Device, Tensor};
-use candle_ensemble::{data::*, merge::*, plan::*, strategy::*, train::*, weights::*, *};
+use candle_ensemble::{data::*, merge::*, plan::*, strategy::*, train::*, *};
 use candle_nn::{linear, seq, Activation, VarBuilder};
 use clap::Parser;
+use program::{parse, program, Failure};
+use std::process::ExitCode;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// The barrier, in nats, up to which one network may stand for several.
+/// The highest loss barrier, in nats, up to which several networks are merged.
 const LIMIT: f64 = 0.05;
 
-/// Average the weights of networks of one run, and of networks trained apart, on handwritten digits; and see what
-/// alignment does.
+/// Average the weights of networks of one run, and of networks trained independently, on handwritten digits,
+/// and show what alignment changes.
 #[derive(Parser)]
 struct Args {
     /// Networks of each kind
@@ -25,25 +30,28 @@ struct Args {
     /// Units of each of the two hidden layers
     #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..))]
     width: u32,
-    /// Networks that a prediction may cost
+    /// Most networks that a prediction may cost
     #[arg(long, default_value_t = 1.)]
     budget: f64,
     /// Seed of everything
     #[arg(long, default_value_t = 42)]
     seed: u64,
-    /// Two members, two epochs: to see that it runs
+    /// Two members and two epochs, to check that it runs
     #[arg(long)]
     quick: bool,
 }
 
-fn main() -> Result<()> {
-    threads::one_core_per_member();
-    let mut args = Args::parse();
+fn main() -> ExitCode {
+    program(|| run(parse()?))
+}
+
+fn run(mut args: Args) -> Result<(), Failure> {
     if args.quick {
         (args.members, args.epochs, args.width) = (2, 2, 32);
     }
     if args.epochs < args.members {
-        return Err(Error::invalid("--epochs", format!("at least --members, {}", args.members), args.epochs));
+        let must = format!("at least --members, {}", args.members);
+        return Err(Error::invalid("--epochs", must, args.epochs).into());
     }
 
     let digits = smartcore::dataset::digits::load_dataset();
@@ -61,14 +69,14 @@ fn main() -> Result<()> {
     let trainer = Trainer::new(mlp).epochs(args.epochs as usize);
     let session = Session::new(&trainer, &data);
     let members = args.members;
-    // The same third of the rows is kept from all: there, everything is measured.
+    // The same third of the rows is reserved from all runs, and everything is measured there.
     let plan =
         |builder: &dyn EnsembleBuilder| session.plan(builder, args.seed)?.reserve(1. / 3., &data, args.seed);
 
     println!("# The last {members} epochs of one run\n");
     show(&session, &plan(&Horizontal::last(members as usize))?, args.budget)?;
-    println!("\n# {members} networks trained apart\n");
-    show(&session, &plan(&MultiRun::new(members as usize))?, args.budget)
+    println!("\n# {members} networks trained independently\n");
+    Ok(show(&session, &plan(&MultiRun::new(members as usize))?, args.budget)?)
 }
 
 fn show(session: &Session<'_, Trainer<AnyNetwork>>, plan: &Plan, budget: f64) -> Result<()> {
@@ -81,7 +89,7 @@ fn show(session: &Session<'_, Trainer<AnyNetwork>>, plan: &Plan, budget: f64) ->
     ] {
         match pool.merge(&spec, &MaxBarrier::new(LIMIT)) {
             Ok(merged) => println!("{name}: {merged}"),
-            Err(refused @ Error::BarrierTooHigh { .. }) => println!("{name}: refused: {refused}"),
+            Err(e @ Error::BarrierTooHigh { .. }) => println!("{name}: refused: {e}"),
             Err(e) => return Err(e),
         }
     }

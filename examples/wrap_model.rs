@@ -1,17 +1,22 @@
-//! A candle model that knows nothing of this library becomes an ensemble.
+//! An ensemble of a candle model that was written without this library.
 //!
 //! `cargo run --release --example wrap_model -- --help`
+#[path = "common/program.rs"]
+mod program;
+
 use candle_core::{Device, ModuleT, Result as CandleResult, Tensor};
-use candle_ensemble::{combine::Mean, data::*, metrics::accuracy, plan::*, strategy::Bagging, train::*, *};
+use candle_ensemble::{combine::Mean, data::*, metrics::accuracy, strategy::Bagging, train::*, *};
 use candle_nn::{
     batch_norm, conv2d, linear, BatchNorm, Conv2d, Conv2dConfig, Dropout, Linear, Module, VarBuilder,
 };
 use clap::Parser;
+use program::{parse, program, Failure};
+use std::process::ExitCode;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Turn a convolutional network with batch-norm and dropout into an ensemble, on handwritten digits.
+/// Train an ensemble of a convolutional network with batch-norm and dropout, on handwritten digits.
 #[derive(Parser)]
 struct Args {
     /// Networks in the ensemble
@@ -20,12 +25,12 @@ struct Args {
     /// Passes over the training rows
     #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..))]
     epochs: u32,
-    /// Two members, one epoch: to see that it runs
+    /// Two members and one epoch, to check that it runs
     #[arg(long)]
     quick: bool,
 }
 
-// ---- The model, exactly as a user of candle has it.
+// ---- The model, as a user of candle writes it.
 
 struct ConvNet {
     conv1: Conv2d,
@@ -58,9 +63,11 @@ impl ModuleT for ConvNet {
     }
 }
 
-fn main() -> Result<()> {
-    threads::one_core_per_member();
-    let args = Args::parse();
+fn main() -> ExitCode {
+    program(|| run(&parse()?))
+}
+
+fn run(args: &Args) -> Result<(), Failure> {
     let (members, epochs) = if args.quick { (2, 1) } else { (args.members.into(), args.epochs) };
 
     let digits = smartcore::dataset::digits::load_dataset();
@@ -80,7 +87,7 @@ fn main() -> Result<()> {
     let ensemble = pool.combine(&Mean)?;
     bar.clear();
 
-    // ---- What it says of images that no member was fitted on.
+    // ---- Its predictions for images that no member was fitted on.
     let (xs, ys) = (test.inputs(), test.labels().unwrap_or_default());
     let each = ensemble.member_predictions(xs)?;
     for member in 0..members {

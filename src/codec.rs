@@ -1,27 +1,28 @@
-//! Plans, rules and records as bytes: the one place that knows bincode.
+//! Values as bytes. Only this module uses bincode.
 use crate::{Error, Result};
 use bincode::config::standard;
 use serde::{de::DeserializeOwned, Serialize};
 
-/// Reading is limited to what could have been written: more bytes than this many are refused at once.
-const MOST: usize = at_most(1 << 32);
+/// The largest number of bytes that is written, and therefore read.
+const MAX_BYTES: usize = at_most(1 << 32);
 
-/// Bytes that depend on nothing but the value.
+/// The value as bytes. Equal values give equal bytes.
 pub(crate) fn encode(value: &impl Serialize) -> Result<Vec<u8>> {
-    let what = "a value to be stored";
+    let what = "a stored value";
     let bytes = bincode::serde::encode_to_vec(value, standard())
         .map_err(|e| Error::invalid(what, "serializable", e))?;
     match bytes.len() {
-        0..=MOST => Ok(bytes),
-        more => Err(Error::invalid(what, format!("of at most {MOST} bytes"), more)),
+        0..=MAX_BYTES => Ok(bytes),
+        more => Err(Error::invalid(what, format!("of at most {MAX_BYTES} bytes"), more)),
     }
 }
 
-/// The inverse of [`encode`], for bytes of any origin; an error says what is wrong with them.
+/// Reads what [`encode`] returns. The bytes can be of any origin; the error says what is wrong with them.
 ///
-/// bincode allocates what a text's length claims before it looks whether so much is there. Its limit counts
-/// what is read as it lies in memory, at most 16 times the bytes it came from; so the next larger of a few limits
-/// lets every true length pass, and holds a lying one to a multiple of the bytes there are, or to 1 MiB.
+/// bincode allocates the length that a text claims before it checks whether so many bytes follow. Its limit
+/// counts the size of values in memory, which is at most 16 times the bytes they are read from. So the next
+/// larger of a few limits accepts every correct length, and restricts what a wrong one allocates to a
+/// multiple of the bytes, or to 1 MiB.
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
     macro_rules! within {
         ($limit:expr) => {
@@ -33,7 +34,7 @@ pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
         0x1_0001..=0x10_0000 => within!(1 << 24),
         0x10_0001..=0x100_0000 => within!(1 << 28),
         0x100_0001..=0x1000_0000 => within!(1 << 32),
-        0x1000_0001..=MOST => within!(1 << 36),
+        0x1000_0001..=MAX_BYTES => within!(1 << 36),
         more => return Err(format!("{more} bytes are more than are ever written")),
     };
     match decoded {
@@ -43,7 +44,7 @@ pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
     }
 }
 
-/// `limit`, or what the machine can address.
+/// `limit`, or the largest size that the machine can address.
 const fn at_most(limit: u64) -> usize {
     if limit > isize::MAX as u64 {
         isize::MAX as usize
@@ -52,7 +53,7 @@ const fn at_most(limit: u64) -> usize {
     }
 }
 
-/// Numbers that may be NaN or infinite, which JSON lacks: there they are texts.
+/// Numbers that may be NaN or infinite. JSON has no such numbers, so they are written as texts there.
 pub(crate) mod real {
     use serde::{
         de::{self, Visitor},
@@ -101,7 +102,7 @@ pub(crate) mod real {
         }
     }
 
-    /// The same for a number that may be missing.
+    /// The same for optional numbers.
     pub(crate) mod option {
         use super::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -133,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn every_number_survives_json_and_bincode() {
+    fn every_number_is_read_back_from_json_and_bincode() {
         for a in
             [0., -0., 0.1 + 0.2, f64::MIN_POSITIVE, 5e-324, f64::MAX, f64::NAN, f64::INFINITY, -f64::INFINITY]
         {
@@ -152,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_over_and_what_is_missing_is_an_error() {
+    fn bytes_left_over_and_missing_bytes_are_errors() {
         let bytes = encode(&("text", vec![1u32, 2, 300])).unwrap();
         assert_eq!(decode::<(String, Vec<u32>)>(&bytes).unwrap().1, [1, 2, 300]);
         assert!(decode::<(String, Vec<u32>)>(&bytes[..bytes.len() - 1]).is_err());
@@ -161,16 +162,16 @@ mod tests {
     }
 
     #[test]
-    fn a_lying_length_allocates_next_to_nothing() {
+    fn a_wrong_length_allocates_next_to_nothing() {
         // A text, and a list, of 2⁶³ − 1.
-        let lie = [&[253], &(u64::MAX >> 1).to_le_bytes()[..]].concat();
-        assert!(decode::<String>(&lie).is_err());
-        assert!(decode::<Vec<u64>>(&lie).is_err());
+        let wrong = [&[253], &(u64::MAX >> 1).to_le_bytes()[..]].concat();
+        assert!(decode::<String>(&wrong).is_err());
+        assert!(decode::<Vec<u64>>(&wrong).is_err());
     }
 
     #[test]
-    fn true_lengths_pass_whatever_their_size() {
-        // Small numbers are one byte each and claim eight.
+    fn correct_lengths_of_any_size_are_accepted() {
+        // Small numbers take one byte each in the encoding and eight in memory.
         for n in [1, 16_000, 17_000, 270_000, 5_000_000] {
             let numbers = vec![1u64; n];
             assert_eq!(decode::<Vec<u64>>(&encode(&numbers).unwrap()).unwrap().len(), n);

@@ -1,10 +1,13 @@
-//! What can go wrong, and how it is said.
+//! The error type of the library.
+//!
+//! Every fallible function returns [`Result`]. Errors that a program may want to handle have a variant of
+//! their own; all others are [`Error::Invalid`], which names the parameter, what it must be and what it is.
 use std::{fmt, path::PathBuf};
 
-/// The library's result.
+/// The result type of the library.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Everything that can go wrong.
+/// The errors of the library.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -18,22 +21,22 @@ pub enum Error {
         /// What it was.
         got: String,
     },
-    /// A learned rule has too few rows that its members were not fitted on.
+    /// A combiner that learns has too few held-out rows.
     #[error(
-        "{combiner} learns from rows its members have not seen, at least {need}, but {have} of {rows} rows \
-         qualify; grow the members with resampling, or keep rows back with Plan::reserve"
+        "{combiner} needs at least {need} held-out rows, but only {have} of {rows} rows are held out; train the members \
+         with a strategy that resamples rows, or reserve rows with Session::reserve"
     )]
     HeldOut {
-        /// The rule.
+        /// Name of the combiner.
         combiner: String,
-        /// How many rows it needs.
+        /// Number of rows that it needs.
         need: usize,
-        /// How many qualify.
+        /// Number of held-out rows.
         have: usize,
-        /// Rows in the data set.
+        /// Number of rows in the data set.
         rows: usize,
     },
-    /// The loss became NaN or infinite.
+    /// The loss of a run became NaN or infinite.
     #[error(
         "run {run} diverged: the loss is {loss} in epoch {epoch}, batch {batch}, at learning rate \
          {learning_rate}; lower the learning rate, clip gradients or standardize the data"
@@ -50,7 +53,7 @@ pub enum Error {
         /// The loss.
         loss: f64,
     },
-    /// Trainable variables that the loss does not reach.
+    /// Some trainable variables get no gradient from the loss.
     #[error(
         "run {run}: no gradient reaches {}; candle has no backward pass for some operations \
          (ops::softmax_last_dim, ops::layer_norm, ops::rms_norm): use their slow forms, or allow frozen \
@@ -59,7 +62,7 @@ pub enum Error {
     NoGradient {
         /// Number of the run in its plan.
         run: usize,
-        /// The variables.
+        /// Names of the variables.
         names: Vec<String>,
     },
     /// Some runs of a plan have not been trained.
@@ -67,15 +70,15 @@ pub enum Error {
     Incomplete {
         /// Numbers of the missing runs.
         missing: Vec<usize>,
-        /// Runs in the plan.
+        /// Number of runs in the plan.
         of: usize,
     },
-    /// Something was made for, or by, something else.
+    /// A file, a plan or a store was made for something else.
     #[error("{what} does not belong here: {why}")]
     Foreign {
-        /// The thing.
+        /// What it is; its path, for a file.
         what: String,
-        /// How that was noticed.
+        /// How it differs from what was expected.
         why: String,
     },
     /// Networks whose tensors differ in names, shapes or dtypes, or weights that do not fit a network.
@@ -99,20 +102,20 @@ pub enum Error {
         /// Whether the units of the networks were aligned first.
         aligned: bool,
     },
-    /// Something is no longer what was written: cut short, or changed.
+    /// The content of a file has changed since it was written, or is cut short.
     #[error("{what} is damaged: {why}")]
     Damaged {
-        /// The thing; its path, for a file.
+        /// What it is; its path, for a file.
         what: String,
-        /// How that was noticed.
+        /// How it differs from what was expected.
         why: String,
     },
-    /// An observer asked to stop.
+    /// An observer stopped the build.
     #[error("cancelled; {done} of {of} runs are finished and kept in the store")]
     Cancelled {
-        /// Runs that were finished.
+        /// Number of finished runs.
         done: usize,
-        /// Runs in all.
+        /// Number of runs in the plan.
         of: usize,
     },
     /// A file could not be read or written.
@@ -120,10 +123,10 @@ pub enum Error {
     Io {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
-    /// An error within a run, with the run's number.
+    /// An error in a run, with the number of the run.
     #[error("run {run}: {source}")]
     Run {
         /// Number of the run in its plan.
@@ -131,18 +134,18 @@ pub enum Error {
         /// The error.
         source: Box<Error>,
     },
-    /// candle failed.
-    #[error("{}", Peeled(.0))]
+    /// An error of candle.
+    #[error("{}", WithoutBacktrace(.0))]
     Candle(#[source] candle_core::Error),
 }
 
 impl Error {
-    /// `what` must be `must`, but is `got`.
+    /// The error "`what` must be `must`, but is `got`".
     pub fn invalid(what: impl Into<String>, must: impl Into<String>, got: impl fmt::Display) -> Self {
         Self::Invalid { what: what.into(), must: must.into(), got: got.to_string() }
     }
 
-    /// The error with the number of the run in which it happened, unless it names a run already.
+    /// The error with the number of the run in which it occurred, unless it has one already.
     pub(crate) fn in_run(self, run: usize) -> Self {
         match self {
             e @ (Self::Run { .. }
@@ -171,27 +174,27 @@ impl From<candle_core::Error> for Error {
     }
 }
 
-/// For code that has to return candle's error, such as a training loop of the user's own.
+/// For code that must return candle's error, such as a custom training loop.
 impl From<Error> for candle_core::Error {
     fn from(e: Error) -> Self {
         match e {
             Error::Candle(e) => e,
-            // Not `wrap`, which adds a backtrace.
+            // `candle_core::Error::wrap` would add a backtrace.
             e => candle_core::Error::Wrapped(Box::new(e)),
         }
     }
 }
 
-/// candle's error without the backtrace that its own `Display` prints.
-struct Peeled<'a>(&'a candle_core::Error);
+/// Displays candle's error without the backtrace that its own `Display` prints.
+struct WithoutBacktrace<'a>(&'a candle_core::Error);
 
-impl fmt::Display for Peeled<'_> {
+impl fmt::Display for WithoutBacktrace<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         use candle_core::Error as E;
         match self.0 {
-            E::WithBacktrace { inner, .. } => Peeled(inner).fmt(f),
-            E::Context { inner, context } => write!(f, "{context}: {}", Peeled(inner)),
-            E::WithPath { inner, path } => write!(f, "{}: {}", path.display(), Peeled(inner)),
+            E::WithBacktrace { inner, .. } => WithoutBacktrace(inner).fmt(f),
+            E::Context { inner, context } => write!(f, "{context}: {}", WithoutBacktrace(inner)),
+            E::WithPath { inner, path } => write!(f, "{}: {}", path.display(), WithoutBacktrace(inner)),
             other => other.fmt(f),
         }
     }
@@ -202,7 +205,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn candle_errors_lose_their_backtrace_and_keep_their_path() {
+    fn candle_errors_are_displayed_without_backtrace_and_with_their_path() {
         let inner = candle_core::Error::Msg("no such thing".into());
         let traced = candle_core::Error::WithBacktrace {
             inner: Box::new(inner),
@@ -213,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn an_invalid_parameter_is_named_with_what_it_must_be() {
+    fn an_invalid_parameter_is_named_with_its_requirement_and_value() {
         let e = Error::invalid("k", "at least 2", 1);
         assert_eq!(e.to_string(), "k must be at least 2, but is 1");
         assert_eq!(candle_core::Error::from(e).to_string(), "k must be at least 2, but is 1");

@@ -1,7 +1,8 @@
 //! The pool: the trained members of a plan, with the learner and the data that they come from.
 //!
-//! A [`Pool`] turns members into predictions. It alone makes held-out predictions, from the rows that each member's
-//! record says it has seen, so that no combiner, pruning or merge is judged on rows that shaped its members.
+//! A [`Pool`] turns members into predictions. It alone makes held-out predictions, from the rows that each
+//! member's record says it has seen, so that no combiner, pruning or merge is judged on rows that shaped its
+//! members.
 use crate::{
     combine::{Combiner, CombinerReport},
     data::{Dataset, Inputs},
@@ -26,13 +27,13 @@ pub(crate) const ROWS: usize = 1024;
 /// The trained members of a plan, with the learner and the data that they come from.
 ///
 /// [`Session::fit`](crate::Session::fit) returns a pool. It is the place to try things out: fit combiners
-/// ([`combine`](Self::combine)), measure them ([`judge`](Self::judge)), drop members ([`prune`](Self::prune)), or
-/// average their weights into one network ([`merge`](Self::merge)). All of these borrow the pool. Its held-out
-/// predictions are made once, when they are first needed, and kept: a second combiner costs neither a second training
-/// nor a second pass over the rows.
+/// ([`combine`](Self::combine)), measure them ([`judge`](Self::judge)), drop members
+/// ([`prune`](Self::prune)), or average their weights into one network ([`merge`](Self::merge)). All of these
+/// borrow the pool. Its held-out predictions are made once, when they are first needed, and kept: a second
+/// combiner costs neither a second training nor a second pass over the rows.
 ///
-/// Members of one *slot* act as one predictor, whose prediction is their mean; with most strategies each member has a
-/// slot of its own. Combiners see one prediction for each slot.
+/// Members of one *slot* act as one predictor, whose prediction is their mean; with most strategies each
+/// member has a slot of its own. Combiners see one prediction for each slot.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -96,8 +97,8 @@ impl<'a, L: Learner> Pool<'a, L> {
         self.members.iter().map(|member| &member.weights).collect()
     }
 
-    /// A pool of other members of the same learner and data, such as averages of these members. The members' records
-    /// say which rows they have seen.
+    /// A pool of other members of the same learner and data, such as averages of these members. The members'
+    /// records say which rows they have seen.
     ///
     /// # Errors
     /// When there are no members.
@@ -128,12 +129,12 @@ impl<'a, L: Learner> Pool<'a, L> {
         slots(&self.members).len()
     }
 
-    /// Fits `combiner` and puts it together with the members into an ensemble. A combiner that learns is fitted on the
-    /// pool's held-out predictions; one that has nothing to learn needs no held-out rows.
+    /// Fits `combiner` and puts it together with the members into an ensemble. A combiner that learns is
+    /// fitted on the pool's held-out predictions; one that has nothing to learn needs no held-out rows.
     ///
     /// # Errors
-    /// [`Error::HeldOut`] when a combiner that learns has too few held-out rows; as [`Combiner::fit`] otherwise; when
-    /// candle fails.
+    /// [`Error::HeldOut`] when a combiner that learns has too few held-out rows; as [`Combiner::fit`]
+    /// otherwise; when candle fails.
     pub fn combine<C: Combiner>(&self, combiner: &C) -> Result<Ensemble<L::Network, C::Fitted>> {
         let fitted = match combiner.needs_held_out() {
             true => combiner.fit(self.held_out_for(combiner.needs_inputs())?)?,
@@ -174,8 +175,8 @@ impl<'a, L: Learner> Pool<'a, L> {
         self.live()?.predict_in_batches(&inputs.into(), ROWS, Scale::Probability)
     }
 
-    /// The prediction of each member for any inputs, whatever its slot: `(M, N, C)`, for M members, N rows and C classes
-    /// or outputs.
+    /// The prediction of each member for any inputs, whatever its slot: `(M, N, C)`, for M members, N rows
+    /// and C classes or outputs.
     ///
     /// # Errors
     /// When the inputs do not fit the networks.
@@ -187,9 +188,9 @@ impl<'a, L: Learner> Pool<'a, L> {
 
     /// The predictions of members for rows that did not shape them. They are made on the first call and kept.
     ///
-    /// A slot's prediction for a row is the mean over its members that have not seen the row; refit members take no
-    /// part. Rows that no slot can predict are left out. For a row that some slots can predict and others cannot, the
-    /// predictions of the others are missing ([`Predictions::covered`]).
+    /// A slot's prediction for a row is the mean over its members that have not seen the row; refit members
+    /// take no part. Rows that no slot can predict are left out. For a row that some slots can predict and
+    /// others cannot, the predictions of the others are missing ([`Predictions::covered`]).
     ///
     /// # Errors
     /// When there is no such row, or candle fails.
@@ -248,8 +249,8 @@ impl<'a, L: Learner> Pool<'a, L> {
         held_out.clone().with_inputs(&Tensor::cat(&inputs, 0)?)
     }
 
-    /// Measures a combiner on rows on which it was not fitted, by cross-fitting over the held-out rows, next to the mean
-    /// and the best single slot; see [`HeldOut::judge`].
+    /// Measures a combiner on rows on which it was not fitted, by cross-fitting over the held-out rows, next
+    /// to the mean and the best single slot; see [`HeldOut::judge`].
     ///
     /// # Errors
     /// As [`HeldOut::judge`].
@@ -259,9 +260,9 @@ impl<'a, L: Learner> Pool<'a, L> {
 
     /// A pool of the slots that `pruning` keeps.
     ///
-    /// The pruning chooses slots on the held-out rows, and a combiner fitted afterwards is fitted on the same rows.
-    /// [`Pruned`](crate::prune::Pruned) makes the pruning part of a combiner, so that [`judge`](Self::judge) measures
-    /// both together.
+    /// The pruning chooses slots on the held-out rows, and a combiner fitted afterwards is fitted on the same
+    /// rows. [`Pruned`](crate::prune::Pruned) makes the pruning part of a combiner, so that
+    /// [`judge`](Self::judge) measures both together.
     ///
     /// # Errors
     /// As [`Prune::keep`]; when there are no held-out rows.

@@ -1,50 +1,51 @@
 //! Things by name, with their arguments: how a program makes what its user names in text.
 //!
-//! A [`Registry`] lists one [`Entry`] for each thing of a kind: the strategies ([`strategy::registry`]), the combiners
-//! ([`combine::registry`]), the merge methods ([`merge::registry`]) and the metrics ([`metrics::registry`]). An entry
-//! has a name, a summary, its [`Argument`]s and a function that makes the thing from their values. The help texts and
-//! flags of the examples, the tables in the documentation and the conformance suite are made from the registries.
+//! A [`Registry`] lists one [`Entry`] for each thing of a kind: the strategies ([`strategy::registry`]), the
+//! combiners ([`combine::registry`]), the merge methods ([`merge::registry`]) and the metrics
+//! ([`metrics::registry`]). An entry has a name, a summary, its [`Argument`]s and a function that makes the
+//! thing from their values. The help texts and flags of the examples, the tables in the documentation and the
+//! conformance suite are made from the registries.
 //!
-//! In text, a name is followed by its arguments, separated by colons: first those without a name, in the order in
-//! which the entry declares them, then any as `name=value`. `bootstrap`, `bootstrap:5` and `bootstrap:5:size=0.5` are
-//! the same strategy with other arguments. Where an argument is a list of numbers, commas separate them:
-//! `weighted-mean:0.5,0.3,0.2`.
+//! In text, a name is followed by its arguments, separated by colons: first those without a name, in the
+//! order in which the entry declares them, then any as `name=value`. `bootstrap`, `bootstrap:5` and
+//! `bootstrap:5:size=0.5` are the same strategy with other arguments. Where an argument is a list of numbers,
+//! commas separate them: `weighted-mean:0.5,0.3,0.2`.
 //!
 //! ```
 //! use candle_ensemble::combine;
 //!
 //! let combiners = combine::registry();
-//! let ridge = combiners.parse("ridge:lambda=0.1")?;
+//! let trimmed = combiners.parse("trimmed-mean:cut=0.1")?;
 //! let three = combiners.parse_list("mean,trimmed-mean:0.1,weighted-mean:0.5,0.3,0.2")?;
 //! assert_eq!(three.len(), 3);
-//! let e = combiners.parse("rigde").unwrap_err();
-//! assert!(e.to_string().ends_with("but is rigde; did you mean ridge?"));
+//! let e = combiners.parse("medain").unwrap_err();
+//! assert!(e.to_string().ends_with("but is medain; did you mean median?"));
 //! # Ok::<(), candle_ensemble::Error>(())
 //! ```
 //!
-//! [`strategy::registry`]: crate::strategy::registry
-//! [`combine::registry`]: crate::combine::registry
-//! [`merge::registry`]: crate::merge::registry
-//! [`metrics::registry`]: crate::metrics::registry
+//! [`strategy::registry`]: crate::strategy::registry()
+//! [`combine::registry`]: crate::combine::registry()
+//! [`merge::registry`]: crate::merge::registry()
+//! [`metrics::registry`]: crate::metrics::registry()
 use crate::{Error, Result};
 use std::fmt::{self, Write};
 
 /// What value an argument has where the text gives none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Default {
+enum DefaultValue {
     /// The text must give one.
-    None,
+    Required,
     /// The entry does without, or chooses one itself.
     Optional,
     /// This one.
-    Value(&'static str),
+    Some(&'static str),
 }
 
 /// An argument that an [`Entry`] declares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Argument {
     name: &'static str,
-    default: Default,
+    default: DefaultValue,
     summary: &'static str,
 }
 
@@ -52,19 +53,19 @@ impl Argument {
     /// An argument that has the value `default` where none is given.
     #[must_use]
     pub const fn new(name: &'static str, default: &'static str, summary: &'static str) -> Self {
-        Self { name, default: Default::Value(default), summary }
+        Self { name, default: DefaultValue::Some(default), summary }
     }
 
     /// An argument that may be left out; the entry then does without it or chooses a value itself.
     #[must_use]
     pub const fn optional(name: &'static str, summary: &'static str) -> Self {
-        Self { name, default: Default::Optional, summary }
+        Self { name, default: DefaultValue::Optional, summary }
     }
 
     /// An argument that must be given.
     #[must_use]
     pub const fn required(name: &'static str, summary: &'static str) -> Self {
-        Self { name, default: Default::None, summary }
+        Self { name, default: DefaultValue::Required, summary }
     }
 
     /// Its name.
@@ -77,15 +78,15 @@ impl Argument {
     #[must_use]
     pub const fn default(&self) -> Option<&'static str> {
         match self.default {
-            Default::Value(value) => Some(value),
-            Default::None | Default::Optional => None,
+            DefaultValue::Some(value) => Some(value),
+            DefaultValue::Required | DefaultValue::Optional => None,
         }
     }
 
     /// Whether it must be given.
     #[must_use]
     pub const fn is_required(&self) -> bool {
-        matches!(self.default, Default::None)
+        matches!(self.default, DefaultValue::Required)
     }
 
     /// What it is, in one line.
@@ -95,13 +96,14 @@ impl Argument {
     }
 }
 
-/// As in help texts: `runs=10`, `weights=…` for one that must be given, `[lambda=…]` for one that may be left out.
+/// As in help texts: `runs=10`, `weights=…` for one that must be given, `[lambda=…]` for one that may be left
+/// out.
 impl fmt::Display for Argument {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.default {
-            Default::Value(value) => write!(f, "{}={value}", self.name),
-            Default::None => write!(f, "{}=…", self.name),
-            Default::Optional => write!(f, "[{}=…]", self.name),
+            DefaultValue::Some(value) => write!(f, "{}={value}", self.name),
+            DefaultValue::Required => write!(f, "{}=…", self.name),
+            DefaultValue::Optional => write!(f, "[{}=…]", self.name),
         }
     }
 }
@@ -240,8 +242,8 @@ pub struct Entry<T> {
 }
 
 impl<T> Entry<T> {
-    /// An entry without arguments that goes with every task. `summary` is one line without a full stop; `item` is the
-    /// path of what it makes, for links in the documentation.
+    /// An entry without arguments that goes with every task. `summary` is one line without a full stop;
+    /// `item` is the path of what it makes, for links in the documentation.
     #[must_use]
     pub const fn new(
         name: &'static str,
@@ -456,8 +458,8 @@ impl<T> Registry<T> {
         self.parse_with(text, &[])
     }
 
-    /// Makes what a text names. An argument that the text does not give has the value that `settings` has under its
-    /// name; settings under other names are ignored.
+    /// Makes what a text names. An argument that the text does not give has the value that `settings` has
+    /// under its name; settings under other names are ignored.
     ///
     /// # Errors
     /// As [`parse`](Self::parse).
@@ -526,8 +528,8 @@ impl<T> Registry<T> {
     }
 }
 
-/// The texts of a list that is separated by commas. A piece that begins with a digit, a sign or a point continues the
-/// text before it, which ends in a list of numbers: names begin with a letter.
+/// The texts of a list that is separated by commas. A piece that begins with a digit, a sign or a point
+/// continues the text before it, which ends in a list of numbers: names begin with a letter.
 #[must_use]
 pub fn split_list(list: &str) -> Vec<String> {
     let mut texts: Vec<String> = vec![];
@@ -564,8 +566,8 @@ fn suggest(what: &str, names: &[&str], aliases: &[&str], got: &str) -> Error {
     Error::invalid(what, one_of(names), format!("{}{hint}", shown(got)))
 }
 
-/// How many characters have to be inserted, deleted, replaced or swapped with the next to make `b` of `a` (optimal
-/// string alignment).
+/// How many characters have to be inserted, deleted, replaced or swapped with the next to make `b` of `a`
+/// (optimal string alignment).
 fn distance(a: &str, b: &str) -> usize {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
     let mut before: Vec<usize> = vec![];

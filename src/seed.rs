@@ -1,13 +1,13 @@
 //! Seeds whose sub-seeds are hashes of names.
 //!
-//! Every random draw in the library has a generator of its own, seeded by a name. So the order of draws does not matter,
-//! and neither does the number of threads.
+//! Every random draw in the library has a generator of its own, seeded by a name. So the order of draws does
+//! not matter, and neither does the number of threads.
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-/// A seed, from which named sub-seeds are derived by hashing (BLAKE3). Integers convert into seeds, so most functions take
-/// `42` as a seed.
+/// A seed, from which named sub-seeds are derived by hashing (BLAKE3). Integers convert into seeds, so most
+/// functions take `42` as a seed.
 ///
 /// ```
 /// use candle_ensemble::Seed;
@@ -34,8 +34,8 @@ impl Seed {
         self.child(&format!("{name}/{index}"))
     }
 
-    /// A random number generator with this seed: ChaCha8, whose stream is the same on every platform and in every
-    /// release.
+    /// A random number generator with this seed: ChaCha8, whose stream is the same on every platform and in
+    /// every release.
     #[must_use]
     pub fn rng(self) -> ChaCha8Rng {
         ChaCha8Rng::from_seed(self.0)

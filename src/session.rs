@@ -1,8 +1,9 @@
 //! Sessions: from a strategy to a plan, from a plan to a pool.
 //!
-//! A [`Session`] holds a learner and its data, and knows on which device and with which executor runs train, where
-//! their members are stored and who observes them. [`Session::fit`] does everything at once. [`Session::plan`],
-//! [`Session::build`] and [`Session::load`] are the steps one by one, for builds that are spread over processes.
+//! A [`Session`] holds a learner and its data, and knows on which device and with which executor runs train,
+//! where their members are stored and who observes them. [`Session::fit`] does everything at once.
+//! [`Session::plan`], [`Session::build`] and [`Session::load`] are the steps one by one, for builds that are
+//! spread over processes.
 use crate::{
     data::Dataset,
     exec::{Executor, Threads},
@@ -107,16 +108,16 @@ impl<'a, L: Learner> Session<'a, L> {
         self
     }
 
-    /// Sets which runs train here, and how many at a time. By default, one run trains on each core of the CPU, and on a GPU
-    /// one run after the other.
+    /// Sets which runs train here, and how many at a time. By default, one run trains on each core of the
+    /// CPU, and on a GPU one run after the other.
     #[must_use]
     pub fn executor(mut self, executor: &'a dyn Executor) -> Self {
         self.executor = Some(executor);
         self
     }
 
-    /// Sets where members are kept; the default is in memory. A run whose members are all in the store is not trained
-    /// again.
+    /// Sets where members are kept; the default is in memory. A run whose members are all in the store is not
+    /// trained again.
     #[must_use]
     pub fn store(mut self, store: &'a dyn Store) -> Self {
         self.store = Some(store);
@@ -130,7 +131,8 @@ impl<'a, L: Learner> Session<'a, L> {
         self
     }
 
-    /// Sets how often the state of an unfinished run is written to the store; the default is every five minutes.
+    /// Sets how often the state of an unfinished run is written to the store; the default is every five
+    /// minutes.
     #[must_use]
     pub fn checkpoints(mut self, checkpoints: Checkpoints) -> Self {
         self.checkpoints = checkpoints;
@@ -139,11 +141,11 @@ impl<'a, L: Learner> Session<'a, L> {
 
     /// Reserves a share of the rows, in (0, 1), on which no run trains. The default is to reserve none.
     ///
-    /// Reserved rows shape no member, so they are held out for every member, whatever the strategy (except where it
-    /// [excludes](crate::resample::RunRows::excluded) rows). Combiners that learn can be fitted on them, and the barrier
-    /// of a merge and [`best_of`](crate::merge::best_of()) can be measured on them. They are drawn from the seed of the
-    /// plan: whole groups where the data has groups, otherwise in proportion to the strata where it has strata.
-    /// [`Pool::reserved`] returns them.
+    /// Reserved rows shape no member, so they are held out for every member, whatever the strategy (except
+    /// where it [excludes](crate::resample::RunRows::excluded) rows). Combiners that learn can be fitted on
+    /// them, and the barrier of a merge and [`best_of`](crate::merge::best_of()) can be measured on them.
+    /// They are drawn from the seed of the plan: whole groups where the data has groups, otherwise in
+    /// proportion to the strata where it has strata. [`Pool::reserved`] returns them.
     ///
     /// ```
     /// use candle_core::{Device, Tensor};
@@ -170,8 +172,8 @@ impl<'a, L: Learner> Session<'a, L> {
         self.data
     }
 
-    /// Lays out the runs of a strategy for this session's data, learner and reserved share. The plan depends on these
-    /// and the seed alone.
+    /// Lays out the runs of a strategy for this session's data, learner and reserved share. The plan depends
+    /// on these and the seed alone.
     ///
     /// # Errors
     /// When a parameter of the strategy or the reserved share is out of range or does not fit the data.
@@ -184,8 +186,8 @@ impl<'a, L: Learner> Session<'a, L> {
         }
     }
 
-    /// Plans and trains: [`Session::plan`], then [`Session::train`]. The one seed determines everything: rows, initial
-    /// weights, the order of batches, and what a combiner draws.
+    /// Plans and trains: [`Session::plan`], then [`Session::train`]. The one seed determines everything:
+    /// rows, initial weights, the order of batches, and what a combiner draws.
     ///
     /// # Errors
     /// As [`Session::plan`] and [`Session::train`].
@@ -196,8 +198,8 @@ impl<'a, L: Learner> Session<'a, L> {
     /// Trains the runs of the plan that the store lacks, and returns the pool of all members.
     ///
     /// # Errors
-    /// When the plan does not fit the data, the learner or the store; the error of the first run in plan order that
-    /// failed; [`Error::Cancelled`] when an observer stops the build.
+    /// When the plan does not fit the data, the learner or the store; the error of the first run in plan
+    /// order that failed; [`Error::Cancelled`] when an observer stops the build.
     pub fn train(&self, plan: &Plan) -> Result<Pool<'a, L>> {
         let memory = MemoryStore::new();
         let build = Build::new(self, plan, self.store.unwrap_or(&memory))?;
@@ -205,8 +207,8 @@ impl<'a, L: Learner> Session<'a, L> {
         build.load()
     }
 
-    /// Trains the runs of the plan that the store lacks, and leaves their members in the store. No more networks are in
-    /// memory than are being trained.
+    /// Trains the runs of the plan that the store lacks, and leaves their members in the store. No more
+    /// networks are in memory than are being trained.
     ///
     /// # Errors
     /// As [`Session::train`], and when the session has no store.
@@ -217,8 +219,8 @@ impl<'a, L: Learner> Session<'a, L> {
     /// Loads the members of a plan from the store and returns their pool. Trains nothing.
     ///
     /// # Errors
-    /// [`Error::Incomplete`], with the numbers of the missing runs, when members are missing; when the session has no
-    /// store.
+    /// [`Error::Incomplete`], with the numbers of the missing runs, when members are missing; when the
+    /// session has no store.
     pub fn load(&self, plan: &Plan) -> Result<Pool<'a, L>> {
         Build::new(self, plan, self.required_store()?)?.load()
     }
@@ -265,7 +267,8 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
         let mut todo = vec![];
         for run in &self.plan.runs {
             match self.is_done(run)? {
-                // A checkpoint is left over when a process ends after the run's last member and before its removal.
+                // A checkpoint is left over when a process ends after the run's last member and before its
+                // removal.
                 true => self.store.drop_checkpoint(&self.checkpoint_key(run)?)?,
                 false => todo.push(run),
             }

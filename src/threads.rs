@@ -1,8 +1,9 @@
 //! The number of threads that candle's kernels use.
 //!
-//! Members train in parallel, each on a core of its own. With candle's defaults this is slow for two reasons: without
-//! `RAYON_NUM_THREADS` every matrix product reads `/proc/cpuinfo` to count cores, and without `CANDLE_NUM_THREADS` large
-//! element-wise operations of all members wait for one thread pool. [`one_core_per_member`] sets both.
+//! Members train in parallel, each on a core of its own. With candle's defaults this is slow for two reasons:
+//! without `RAYON_NUM_THREADS` every matrix product reads `/proc/cpuinfo` to count cores, and without
+//! `CANDLE_NUM_THREADS` large element-wise operations of all members wait for one thread pool.
+//! [`one_core_per_member`] sets both.
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::{
     sync::{Once, OnceLock},
@@ -13,9 +14,9 @@ const VARIABLES: [&str; 2] = ["RAYON_NUM_THREADS", "CANDLE_NUM_THREADS"];
 
 /// Gives each member one core: sets `RAYON_NUM_THREADS` and `CANDLE_NUM_THREADS` to 1 where they are unset.
 ///
-/// Call it at the start of `main`, while the process has one thread and before the first candle operation, which reads the
-/// variables once. Values that are already set stay. Leave the call out in a program that trains one large network at a
-/// time on all cores.
+/// Call it at the start of `main`, while the process has one thread and before the first candle operation,
+/// which reads the variables once. Values that are already set stay. Leave the call out in a program that
+/// trains one large network at a time on all cores.
 ///
 /// ```
 /// candle_ensemble::threads::one_core_per_member();
@@ -25,7 +26,8 @@ const VARIABLES: [&str; 2] = ["RAYON_NUM_THREADS", "CANDLE_NUM_THREADS"];
 pub fn one_core_per_member() {
     for name in VARIABLES {
         if std::env::var_os(name).is_none() {
-            // SAFETY: At the start of `main`, where the documentation requires the call, no other thread reads the environment.
+            // SAFETY: At the start of `main`, where the documentation requires the call, no other thread
+            // reads the environment.
             unsafe { std::env::set_var(name, "1") };
         }
     }
@@ -49,8 +51,8 @@ pub(crate) fn warn_once_when_unset() {
     }
 }
 
-/// Runs `f` in a thread pool with one thread for each core, whatever `RAYON_NUM_THREADS` says; on the current thread if
-/// that pool cannot be started, or if `f` runs in a rayon pool already.
+/// Runs `f` in a thread pool with one thread for each core, whatever `RAYON_NUM_THREADS` says; on the current
+/// thread if that pool cannot be started, or if `f` runs in a rayon pool already.
 ///
 /// For work between trainings: fitting combiners, averaging weights.
 pub(crate) fn wide<R: Send>(f: impl FnOnce() -> R + Send) -> R {

@@ -1,18 +1,18 @@
-//! Measuring two things in turn, and the table of their ratios.
+//! Measures two functions in turn and prints a table of the ratios of their times.
 use comfy_table::{presets::ASCII_MARKDOWN, Table};
 use criterion::{Criterion, SamplingMode};
 use std::time::{Duration, Instant};
 
-/// What a ratio has to be.
+/// The requirement for a ratio.
 #[derive(Clone, Copy)]
-#[allow(dead_code)] // no benchmark has all of them
+#[allow(dead_code)] // no benchmark uses all of them
 pub enum Target {
     AtMost(f64),
     AtLeast(f64),
     Open,
 }
 
-/// Seconds of each run, and of what it was run in turn with.
+/// The seconds of each run of two functions.
 struct Row {
     name: String,
     ours: Vec<f64>,
@@ -26,7 +26,7 @@ pub struct Bench {
 }
 
 impl Bench {
-    /// As criterion's arguments say.
+    /// A benchmark with the command-line arguments of criterion.
     pub fn new() -> Self {
         let criterion = Criterion::default()
             .sample_size(10)
@@ -36,12 +36,12 @@ impl Bench {
         Self { criterion, rows: vec![] }
     }
 
-    /// Whether times are taken; `cargo test` runs each benchmark once, without optimisation.
+    /// Whether times are measured; `cargo test` runs each benchmark once without optimization.
     pub fn measured() -> bool {
         std::env::args().any(|arg| arg == "--bench")
     }
 
-    /// Prints what was measured.
+    /// Prints the table of the measured ratios.
     pub fn finish(self) {
         self.criterion.final_summary();
         if Self::measured() {
@@ -49,8 +49,8 @@ impl Bench {
         }
     }
 
-    /// Measures `ours` and, in turn with it, `theirs`. The target is one for the time of `ours` divided by that
-    /// of `theirs`.
+    /// Measures `ours` and `theirs` in turn. The target is for the time of `ours` divided by that of
+    /// `theirs`.
     pub fn pair(&mut self, name: String, target: Target, ours: impl Fn(), theirs: Option<&dyn Fn()>) {
         let seconds = |f: &dyn Fn()| {
             let start = Instant::now();
@@ -60,18 +60,18 @@ impl Bench {
         let mut row = Row { name, ours: vec![], theirs: vec![], target };
         let (group, case) = row.name.split_once('/').expect("a name in two parts");
         let mut group = self.criterion.benchmark_group(group);
-        // Criterion takes the time of `ours`; what belongs to the other side passes by its clock.
+        // Criterion is given the time of `ours` only.
         group.sampling_mode(SamplingMode::Flat).bench_function(case, |bencher| {
             bencher.iter_custom(|runs| {
                 let from = row.ours.len();
                 for _ in 0..runs {
-                    // Who goes first changes, so that neither always finds the other's caches.
-                    let we_go_first = row.ours.len().is_multiple_of(2);
-                    if we_go_first {
+                    // The order alternates, so that neither side always runs with the caches of the other.
+                    let ours_first = row.ours.len().is_multiple_of(2);
+                    if ours_first {
                         row.ours.push(seconds(&ours));
                     }
                     row.theirs.extend(theirs.map(seconds));
-                    if !we_go_first {
+                    if !ours_first {
                         row.ours.push(seconds(&ours));
                     }
                 }
@@ -82,7 +82,7 @@ impl Bench {
         self.rows.push(row);
     }
 
-    /// The rows that were measured.
+    /// The table of the rows that were measured.
     fn table(&self) -> String {
         let mut table = Table::new();
         table.load_style(ASCII_MARKDOWN);
@@ -94,8 +94,8 @@ impl Bench {
             let ratio = quantile(&ratios, 0.5);
             let [low, high] = [0.25, 0.75].map(|q| quantile(&ratios, q).unwrap_or_default());
             let (bound, met) = match (*target, ratio) {
-                (Target::AtMost(most), Some(ratio)) => (format!("≤ {most}"), Some(ratio <= most)),
-                (Target::AtLeast(least), Some(ratio)) => (format!("≥ {least}"), Some(ratio >= least)),
+                (Target::AtMost(limit), Some(ratio)) => (format!("≤ {limit}"), Some(ratio <= limit)),
+                (Target::AtLeast(limit), Some(ratio)) => (format!("≥ {limit}"), Some(ratio >= limit)),
                 _ => (String::new(), None),
             };
             let met = met.map_or("", |met| if met { "met" } else { "missed" });

@@ -10,19 +10,21 @@ use candle_ensemble::{
 use clap::{Parser, ValueEnum};
 use std::path::PathBuf;
 
-/// Combine predictions that are already there, whatever made them: fit a combiner on some rows, score it on others.
+/// Combine predictions that are already there, whatever made them: fit a combiner on some rows, score it on
+/// others.
 ///
-/// The input is a NumPy archive (numpy.savez) with `predictions` (M, N, C), M members' probabilities of C classes or
-/// C values for N rows, and `targets` (N,) or (N, K). It may also have `names` (M,), `groups` (N,), `inputs` (N, …),
-/// `weights` (N,) and `costs` (M,). The rows of the fit must be rows that no member was fitted on.
+/// The input is a NumPy archive (numpy.savez) with `predictions` (M, N, C), M members' probabilities of C
+/// classes or C values for N rows, and `targets` (N,) or (N, K). It may also have `names` (M,), `groups`
+/// (N,), `inputs` (N, …), `weights` (N,) and `costs` (M,). The rows of the fit must be rows that no member
+/// was fitted on.
 #[derive(Debug, Parser)]
 #[command(version, about, max_term_width = 100, after_long_help = help())]
 pub struct Args {
     /// The archive
     #[arg(long, value_name = "FILE.npz")]
     pub input: PathBuf,
-    /// The combiner, with its arguments if you like (ridge:lambda=0.1); several, separated by commas, or `all` that go
-    /// with the task, are ranked
+    /// The combiner, with its arguments if you like (ridge:lambda=0.1); several, separated by commas, or
+    /// `all` that go with the task, are ranked
     #[arg(long, default_value = "mean", value_name = "COMBINER", value_parser = combiners)]
     pub rule: String,
     /// What is predicted [default: classes where there is one target for several columns]

@@ -9,25 +9,25 @@ use std::{
 };
 use zip::ZipArchive;
 
-/// What the archive holds.
+/// The arrays of the archive.
 pub struct Input {
     /// `(M, N, C)`, f32 or f64, row-major.
     pub predictions: Tensor,
-    /// `(N,)` or `(N, K)`; a rule that is only applied needs none.
+    /// `(N,)` or `(N, K)`; a combiner that is only applied needs none.
     pub targets: Option<Targets>,
-    /// One a member.
+    /// One for each member.
     pub names: Option<Vec<String>>,
-    /// One a row.
+    /// One for each row.
     pub groups: Option<Vec<u32>>,
     /// `(N, F)`.
     pub inputs: Option<Tensor>,
     /// The weight of each row.
     pub weights: Option<Tensor>,
-    /// What each member costs.
+    /// The cost of each member.
     pub costs: Option<Vec<f64>>,
 }
 
-/// Classes or values; the task decides.
+/// Class ids or values, depending on the task.
 pub struct Targets {
     pub values: Vec<f64>,
     pub dims: Vec<usize>,
@@ -82,7 +82,7 @@ fn read_archive(archive: &mut Archive) -> Result<Input, String> {
     })?;
     let a_row = |what: &str, array: &Array, rank: &[usize]| match array.dims.first() {
         Some(n) if *n == rows && rank.contains(&array.dims.len()) => Ok(()),
-        _ => Err(format!("{what} must be one a row, {rows}, but are {:?}", array.dims)),
+        _ => Err(format!("{what} must be one for each of {rows} rows, but are {:?}", array.dims)),
     };
     let targets = match array(archive, "targets")? {
         None => None,
@@ -122,12 +122,12 @@ fn read_archive(archive: &mut Archive) -> Result<Input, String> {
         None => None,
         Some(array) if array.dims == [members] => Some(array.doubles()),
         Some(array) => {
-            return Err(format!("costs must be ({members},), one a member, but are {:?}", array.dims))
+            return Err(format!("costs must be ({members},), one for each member, but are {:?}", array.dims))
         }
     };
     let names = match strings(archive, "names")? {
         Some(names) if names.len() != members => {
-            return Err(format!("names must be {members}, one a member, but are {}", names.len()));
+            return Err(format!("names must be {members}, one for each member, but are {}", names.len()));
         }
         names => names,
     };
@@ -135,7 +135,7 @@ fn read_archive(archive: &mut Archive) -> Result<Input, String> {
     Ok(Input { predictions, targets, names, groups, inputs, weights, costs })
 }
 
-/// Numbers for groups, in the order of their first row.
+/// Consecutive numbers for the groups, in the order of their values.
 fn ids(groups: &[f64]) -> Vec<u32> {
     let mut seen: Vec<u64> = groups.iter().map(|g| g.to_bits()).collect();
     seen.sort_unstable();
@@ -198,7 +198,7 @@ fn bytes(archive: &mut Archive, name: &str) -> Result<Option<Vec<u8>>, String> {
     Ok(Some(bytes))
 }
 
-/// Opens an array whose bytes are all there.
+/// Opens an array, and checks that it is complete.
 fn open<'a>(name: &str, bytes: &'a [u8]) -> Result<NpyFile<&'a [u8]>, String> {
     let failed = |e: std::io::Error| format!("array `{name}` is not a NumPy array: {e}");
     let npy = NpyFile::new(bytes).map_err(failed)?;
@@ -208,7 +208,11 @@ fn open<'a>(name: &str, bytes: &'a [u8]) -> Result<NpyFile<&'a [u8]>, String> {
     let need = npy.shape().iter().try_fold(kind.num_bytes().unwrap_or(1) as u64, |a, d| a.checked_mul(*d));
     match need {
         Some(need) if need <= bytes.len() as u64 => Ok(npy),
-        _ => Err(format!("array `{name}` says that it is {:?}, but has {} bytes", npy.shape(), bytes.len())),
+        _ => Err(format!(
+            "array `{name}` must have the shape {:?} of its header, but has {} bytes",
+            npy.shape(),
+            bytes.len()
+        )),
     }
 }
 
@@ -244,7 +248,7 @@ fn array(archive: &mut Archive, name: &str) -> Result<Option<Array>, String> {
     Ok(Some(if order == Order::Fortran { row_major(array)? } else { array }))
 }
 
-/// From column-major, as NumPy writes transposed arrays.
+/// Converts from column-major order, in which NumPy writes transposed arrays.
 fn row_major(array: Array) -> Result<Array, String> {
     let dims = array.dims.clone();
     let turned: Vec<usize> = dims.iter().rev().copied().collect();

@@ -147,7 +147,8 @@ fn describe(scene: &Scene<'_>) -> String {
         Task::Regression { outputs } => format!("{outputs} values"),
     };
     let (fit, score) = (scene.fit_rows, scene.score_rows);
-    format!("{members} members, {rows} rows, {what}; combiners are fitted on {fit} rows, everything is scored on {score} others.")
+    let rows_used = format!("combiners are fitted on {fit} rows, everything is scored on {score} others");
+    format!("{members} members, {rows} rows, {what}; {rows_used}.")
 }
 
 fn table(baseline: &Baseline, outcomes: &[Outcome]) -> Table {
@@ -213,7 +214,10 @@ pub fn applied(args: &Args, fitted: &AnyFitted, score: &HeldOut) -> Result<(), F
         None => Ok(()),
         Some(path) => {
             let weights = fitted.weights();
-            let document = json!({ "rule": fitted.name(), "weights": weights, "score": metrics, "baseline": { "mean": mean } });
+            let baseline = json!({ "mean": mean });
+            let document = json!({
+                "rule": fitted.name(), "weights": weights, "score": metrics, "baseline": baseline
+            });
             write_json(path, &document)
         }
     }

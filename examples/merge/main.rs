@@ -18,14 +18,14 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Merge networks of one architecture, tensor by tensor and by name, into one safetensors file.
 ///
-/// Inputs may be larger than memory. The result is the same bytes for any number of threads, and takes its place when it
-/// is whole. f16, bf16, f32 and f64 are averaged; integers and truth values are copied from the base, or from the first
-/// network. Batch-norm statistics should be re-estimated afterwards.
+/// Inputs may be larger than memory. The result is the same bytes for any number of threads. The output file
+/// appears when it is complete. f16, bf16, f32 and f64 are averaged; integers and booleans are copied from
+/// the base, or from the first network. Batch-norm statistics should be re-estimated afterwards.
 #[derive(Parser)]
 #[command(name = "merge", max_term_width = 100, after_long_help = help())]
 struct Args {
-    /// Networks, the newest first: safetensors files, indices of sharded checkpoints (model.safetensors.index.json), or
-    /// folders with either
+    /// Networks, the newest first: safetensors files, indices of sharded checkpoints
+    /// (model.safetensors.index.json), or folders with either
     #[arg(required = true, value_name = "NETWORK")]
     networks: Vec<PathBuf>,
     /// How they are merged: a name, with its arguments if you like (ties:density=0.3)
@@ -34,16 +34,18 @@ struct Args {
     /// Where the merged network is written; not one of the inputs
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// The network from which all were fine-tuned: for task-arithmetic, ties, dare-*, breadcrumbs* and model-stock
+    /// The network from which all others were fine-tuned: for task-arithmetic, ties, dare-*, breadcrumbs* and
+    /// model-stock
     #[arg(long, value_name = "NETWORK")]
     base: Option<PathBuf>,
-    /// Diagonal Fisher information of each network, for fisher: files with the same names, separated by commas
+    /// Diagonal Fisher information of each network, for fisher: files with the same names, separated by
+    /// commas
     #[arg(long, value_delimiter = ',', value_name = "FILE,…")]
     fishers: Vec<PathBuf>,
     /// Type of the floating-point tensors that are written [default: that of the inputs]
     #[arg(long, value_enum, value_name = "TYPE")]
     dtype: Option<DTypeName>,
-    /// Threads at work [default: one for each core]
+    /// Number of threads [default: one for each core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
     /// Print nothing, not even progress
@@ -75,14 +77,14 @@ fn main() -> ExitCode {
         let begun = Instant::now();
         let written = run(&args, &*chosen(&args, &settings(merge::registry(), &matches))?)?;
         if !args.quiet {
-            println!("{}", closing(&args, written, begun.elapsed().as_secs_f64()));
+            println!("{}", summary(&args, written, begun.elapsed().as_secs_f64()));
         }
         Ok(())
     })
 }
 
-/// The method that the command line names. A flag that the method does not read would be taken for one that has an
-/// effect, so it is an error.
+/// The method that the command line names. A flag that the method does not read would be taken for one that
+/// has an effect, so it is an error.
 fn chosen(args: &Args, settings: &[(&'static str, String)]) -> Result<Box<dyn Method>, Failure> {
     let entry = merge::registry().get(&args.method)?;
     if let Some((name, _)) = settings.iter().find(|(name, _)| !entry.takes(name)) {
@@ -92,7 +94,7 @@ fn chosen(args: &Args, settings: &[(&'static str, String)]) -> Result<Box<dyn Me
     Ok(merge::registry().parse_with(&args.method, settings)?)
 }
 
-fn closing(args: &Args, written: Written, seconds: f64) -> String {
+fn summary(args: &Args, written: Written, seconds: f64) -> String {
     let (mut size, mut unit) = (written.bytes as f64, "bytes");
     for larger in ["kB", "MB", "GB", "TB"] {
         if size >= 1000. {

@@ -1,5 +1,5 @@
 //! One network out of the last epochs of a run.
-use super::{data, network, repeat, right, tables::Report, Args};
+use super::{accuracy_of, data, network, repeat, report::Report, Args};
 use candle_core::D;
 use candle_ensemble::{
     merge::Model,
@@ -10,7 +10,7 @@ use candle_ensemble::{
     Result,
 };
 
-/// Standard deviation over sizes that the reference has for equal, linear and exponential weights.
+/// The reference's standard deviations over sizes, for equal, linear and exponential weights.
 type Spreads = [f64; 3];
 
 pub fn averaging(args: &Args) -> Result<Vec<Report>> {
@@ -38,7 +38,7 @@ fn with_optimizer(
     let model = Model::new(&trainer)?;
     let accuracy = |weights: &Weights| -> Result<f64> {
         let predicted = model.output(weights, test.inputs())?;
-        right(&candle_nn::ops::softmax(&predicted, D::Minus1)?, test.labels().unwrap_or_default())
+        accuracy_of(&candle_nn::ops::softmax(&predicted, D::Minus1)?, test.labels().unwrap_or_default())
     };
     let schemes = [
         ("equal", RunWeights::Uniform),
@@ -46,11 +46,11 @@ fn with_optimizer(
         ("exponential", RunWeights::Exponential { alpha: 2. }),
     ];
     let (mut last, mut tens, mut sds) = (vec![], [vec![], vec![], vec![]], [vec![], vec![], vec![]]);
-    repeat(args, &trainer, &train, &test, &Horizontal::last(10), |grown| {
-        let all: Vec<&Weights> = grown.weights.iter().collect();
-        last.push(accuracy(&grown.weights[9])?);
+    repeat(args, &trainer, &train, &test, &Horizontal::last(10), |trained| {
+        let all: Vec<&Weights> = trained.weights.iter().collect();
+        last.push(accuracy(&trained.weights[9])?);
         for ((_, scheme), (tens, sds)) in schemes.iter().zip(tens.iter_mut().zip(&mut sds)) {
-            let of_size = |n: usize| accuracy(&average(&all[10 - n..], &scheme.of(n)?)?);
+            let of_size = |n: usize| accuracy(&average(&all[10 - n..], &scheme.weights(n)?)?);
             let scores = (1..=10).map(of_size).collect::<Result<Vec<_>>>()?;
             tens.push(scores[9]);
             sds.extend(Summary::of(&scores)?.sd);

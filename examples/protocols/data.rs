@@ -1,4 +1,4 @@
-//! The blobs, as tables: the first rows train, the rest test.
+//! The blobs, as tables: the first rows are for training, the others for testing.
 use candle_core::{DType, Device, Tensor};
 use candle_ensemble::{
     data::{Split, TensorDataset},
@@ -13,7 +13,7 @@ pub fn small(folder: Option<&Path>) -> Result<(TensorDataset, TensorDataset)> {
     split(csv(&folder.unwrap_or(Path::new(HERE)).join("blobs_1100.csv"))?, 100)
 }
 
-/// 55,000 rows, of which 5000 train. The same numbers as in the table lie beside this file in a smaller form.
+/// 55,000 rows, of which 5000 train. The numbers of the table are also beside this file in a smaller format.
 pub fn large(folder: Option<&Path>) -> Result<(TensorDataset, TensorDataset)> {
     let all = match folder {
         Some(folder) => csv(&folder.join("blobs_55000.csv"))?,

@@ -1,5 +1,6 @@
-//! Rules that learn, on half of the test rows, and are scored on the other half: searched weights and stacking.
-use super::{data, network, repeat, right, score, singles, tables::Report, Args, Grown};
+//! Combiners that are fitted on half of the test rows and scored on the other half: searched weights and
+//! stacking.
+use super::{accuracy_of, data, network, repeat, report::Report, score, singles, Args, Trained};
 use candle_core::Tensor;
 use candle_ensemble::{
     combine::{
@@ -21,12 +22,13 @@ struct Half {
     labels: Vec<u32>,
 }
 
-/// The first or second half of the test rows, as five members see them. No member was fitted on test rows.
-fn halves(grown: &Grown, test: &TensorDataset) -> Result<[Half; 2]> {
+/// Predictions of five members for the first and the second half of the test rows. No member was fitted on
+/// test rows.
+fn halves(trained: &Trained, test: &TensorDataset) -> Result<[Half; 2]> {
     let labels = test.labels().unwrap_or_default();
     let half = |rows: std::ops::Range<usize>| -> Result<Half> {
         let ids: Vec<u32> = rows.clone().map(|row| row as u32).collect();
-        let predictions = grown.test.narrow_slots(0, 5)?.select_rows(&ids)?;
+        let predictions = trained.test.narrow_slots(0, 5)?.select_rows(&ids)?;
         Ok(Half { predictions, labels: labels.get(rows).unwrap_or_default().to_vec() })
     };
     let middle = labels.len() / 2;
@@ -41,29 +43,25 @@ impl Half {
         )
     }
 
-    fn accuracy(&self, head: &dyn FittedCombiner) -> Result<f64> {
-        right(&head.combine(&self.predictions)?, &self.labels)
+    fn accuracy(&self, fitted: &dyn FittedCombiner) -> Result<f64> {
+        accuracy_of(&fitted.combine(&self.predictions)?, &self.labels)
     }
 }
 
-/// Accuracy on one half of a rule that was fitted on the other.
-fn learned<C: Combiner>(rule: &C, [fit, score]: &[Half; 2]) -> Result<f64>
-where
-    C::Fitted: FittedCombiner,
-{
-    let held_out = fit.held_out()?;
-    score.accuracy(&rule.fit(&held_out)?)
+/// Accuracy on the second half of a combiner that is fitted on the first.
+fn learned<C: Combiner>(combiner: &C, [fit, score]: &[Half; 2]) -> Result<f64> {
+    score.accuracy(&combiner.fit(&fit.held_out()?)?)
 }
 
 pub fn weighted(args: &Args) -> Result<Report> {
     let (train, test) = data::small(args.data_dir.as_deref())?;
     let (mut single, mut five, mut ten, mut half) = (vec![], vec![], vec![], vec![]);
     let (mut grid, mut evolved) = (vec![], vec![]);
-    repeat(args, &network(25, 500), &train, &test, &MultiRun::new(10), |grown| {
-        single.push(singles(&grown.test, &test)?[0]);
-        five.push(score(&grown.test.narrow_slots(0, 5)?, &test)?);
-        ten.push(score(&grown.test, &test)?);
-        let halves = halves(grown, &test)?;
+    repeat(args, &network(25, 500), &train, &test, &MultiRun::new(10), |trained| {
+        single.push(singles(&trained.test, &test)?[0]);
+        five.push(score(&trained.test.narrow_slots(0, 5)?, &test)?);
+        ten.push(score(&trained.test, &test)?);
+        let halves = halves(trained, &test)?;
         half.push(halves[1].accuracy(&Mean)?);
         grid.push(learned(&GridSearch::new().criterion(RowLoss::Error), &halves)?);
         evolved
@@ -93,8 +91,8 @@ pub fn stacking(args: &Args) -> Result<Report> {
     let (train, test) = data::small(args.data_dir.as_deref())?;
     let (mut equal, mut logistic, mut net) = (vec![], vec![], vec![]);
     let mut repeats = 0;
-    repeat(args, &network(25, 500), &train, &test, &MultiRun::new(5), |grown| {
-        let halves = halves(grown, &test)?;
+    repeat(args, &network(25, 500), &train, &test, &MultiRun::new(5), |trained| {
+        let halves = halves(trained, &test)?;
         equal.push(halves[1].accuracy(&Mean)?);
         logistic.push(learned(&Stack::new(Logistic::new()), &halves)?);
         let learner = NeuralNetwork::new(Mlp::new(&[10]))

@@ -1,4 +1,5 @@
-//! Small experiments whose right answers are known: what a correct implementation obtains, beside what this one does.
+//! Small experiments with known results: what an independent implementation obtains, beside what this library
+//! obtains.
 //!
 //! `cargo run --release --example protocols -- --help`
 mod averaged;
@@ -6,8 +7,8 @@ mod data;
 mod learned;
 #[path = "../common/program.rs"]
 mod program;
-mod tables;
-mod three;
+mod report;
+mod resampling;
 
 use candle_core::{Result as CandleResult, Tensor};
 use candle_ensemble::{
@@ -30,12 +31,12 @@ use std::{path::PathBuf, process::ExitCode};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Run small experiments whose right answers are known, and print what comes out beside them. The reference is an
-/// independent implementation, run 30 times: mean and standard deviation of the test accuracy.
+/// Run small experiments with known results, and print both. The reference is an independent implementation,
+/// run 30 times: mean and standard deviation of the test accuracy.
 #[derive(Parser)]
 struct Args {
-    /// Numbers of the experiments: 2 weighted average, 3 resampling, 4 horizontal, 5 snapshot, 6 stacking, 7 weight
-    /// averaging
+    /// Numbers of the experiments: 2 weighted average, 3 resampling, 4 horizontal, 5 snapshot, 6 stacking, 7
+    /// weight averaging
     #[arg(long, value_delimiter = ',', default_value = "2,3,4,5,6,7", value_name = "N,…",
           value_parser = clap::value_parser!(u8).range(2..=7))]
     only: Vec<u8>,
@@ -64,9 +65,9 @@ fn run(args: &Args) -> Result<()> {
     for number in &args.only {
         let reports = match number {
             2 => vec![learned::weighted(args)?],
-            3 => vec![three::resampling(args)?],
-            4 => vec![tables::horizontal(args)?],
-            5 => vec![tables::snapshot(args)?],
+            3 => vec![resampling::resampling(args)?],
+            4 => vec![report::horizontal(args)?],
+            5 => vec![report::snapshot(args)?],
             6 => vec![learned::stacking(args)?],
             _ => averaged::averaging(args)?,
         };
@@ -85,22 +86,23 @@ fn network(hidden: usize, epochs: usize) -> Trainer<Sequential> {
     Trainer::new(net).epochs(epochs).optimizer(adam).init(InitScheme::GlorotUniform)
 }
 
-/// What each member predict for the test rows and of the training rows, and which of the latter it has seen.
-struct Grown {
+/// The members of one ensemble: their predictions for the test rows and the training rows, and the training
+/// rows that each has seen.
+struct Trained {
     test: Predictions,
     train: Predictions,
     seen: Vec<Vec<u32>>,
     weights: Vec<Weights>,
 }
 
-/// Grows an ensemble for each repeat, and hands each to `see`.
+/// Trains an ensemble for each repeat, and calls `visit` with each.
 fn repeat(
     args: &Args,
     trainer: &Trainer<Sequential>,
     train: &TensorDataset,
     test: &TensorDataset,
     builder: &dyn EnsembleBuilder,
-    mut see: impl FnMut(&Grown) -> Result<()>,
+    mut visit: impl FnMut(&Trained) -> Result<()>,
 ) -> Result<()> {
     let executor = args.threads.map_or_else(|| Ok(Threads::all_cores()), |n| Threads::new(n.into()))?;
     let bar = ProgressBar::new(args.repeats.into());
@@ -108,7 +110,7 @@ fn repeat(
     let session = Session::new(trainer, train).executor(&executor).observer(observer);
     for repeat in 0..args.repeats {
         let pool = session.fit(builder, Seed::from(args.seed).nth("repeat", repeat.into()))?;
-        see(&Grown {
+        visit(&Trained {
             test: pool.predictions_per_member(test.inputs())?,
             train: pool.predictions_per_member(train.inputs())?,
             seen: pool.members().iter().map(|m| m.record.seen.clone()).collect(),
@@ -121,10 +123,10 @@ fn repeat(
 
 /// Test accuracy of the mean of these predictions.
 fn score(predictions: &Predictions, test: &TensorDataset) -> Result<f64> {
-    right(&Mean.combine(predictions)?, test.labels().unwrap_or_default())
+    accuracy_of(&Mean.combine(predictions)?, test.labels().unwrap_or_default())
 }
 
-fn right(probabilities: &Tensor, labels: &[u32]) -> Result<f64> {
+fn accuracy_of(probabilities: &Tensor, labels: &[u32]) -> Result<f64> {
     accuracy(probabilities, labels, None)
 }
 

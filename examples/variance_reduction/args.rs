@@ -18,8 +18,8 @@ use std::{
     str::FromStr,
 };
 
-/// Train several ensembles and single networks, and show what the ensembles bought: test metric, its spread,
-/// and what it cost. Everything is scored on rows that no network was fitted on.
+/// Train several ensembles and single networks, and compare them: test metric, its spread and the cost.
+/// Everything is scored on rows that no network was fitted on.
 #[derive(Debug, Parser, Serialize)]
 #[command(version, about, max_term_width = 100, allow_negative_numbers = true, after_long_help = help())]
 pub struct Args {
@@ -29,13 +29,13 @@ pub struct Args {
     /// Column of a CSV file to predict [default: the last]
     #[arg(long, value_name = "COLUMN")]
     pub target: Option<String>,
-    /// Predict classes or values [default: inferred from the target column, and predicted]
+    /// Predict classes or values [default: inferred from the target column, and printed]
     #[arg(long, value_enum)]
     pub task: Option<TaskName>,
-    /// The first N rows train, the rest test, instead of a random split
+    /// Train on the first N rows and test on the others, instead of a random split
     #[arg(long, value_name = "N", value_parser = count::<usize>)]
     pub train_rows: Option<usize>,
-    /// Share of the rows that test, drawn at random, class by class; between 0 and 1
+    /// Share of the rows to test on, drawn at random, class by class; between 0 and 1
     #[arg(
         long,
         default_value_t = 0.3,
@@ -56,7 +56,7 @@ pub struct Args {
         value_parser = count::<usize>
     )]
     pub hidden: Vec<usize>,
-    /// How gradients become updates
+    /// The optimizer
     #[arg(long, value_enum, default_value_t = OptimizerName::Adam)]
     pub optimizer: OptimizerName,
     /// Learning rate
@@ -78,21 +78,22 @@ pub struct Args {
     /// How initial weights are drawn: candle's own way, or Glorot-uniform with zero biases
     #[arg(long, value_enum, default_value_t = Initial::Default)]
     pub init: Initial,
-    /// Rows a step
+    /// Rows of a step
     #[arg(long, default_value_t = 32, value_name = "ROWS", value_parser = count::<usize>)]
     pub batch: usize,
     /// Passes over the training rows
     #[arg(long, default_value_t = 30, value_parser = count::<usize>)]
     pub epochs: usize,
-    /// How members are trained, separated by commas: names with their arguments, if you like (bootstrap:20:size=0.5);
-    /// a rule for collecting members within each run follows after a plus sign (bootstrap:5+snapshot:3)
+    /// How members are trained, separated by commas: names with their arguments, if you like
+    /// (bootstrap:20:size=0.5); a rule for collecting members within each run follows after a plus sign
+    /// (bootstrap:5+snapshot:3)
     #[arg(long, default_value = "multi-run,bootstrap", value_name = "NAME,…", value_parser = strategies)]
     pub strategy: Names,
     /// Members of each ensemble whose strategy does not say how many
     #[arg(long, default_value_t = 10, value_parser = count::<usize>)]
     pub members: usize,
-    /// How members are combined, separated by commas: names with their arguments, if you like (trimmed-mean:0.1)
-    /// [default: mean,geometric-mean,hard-vote for classes, mean,median for values]
+    /// How members are combined, separated by commas: names with their arguments, if you like
+    /// (trimmed-mean:0.1) [default: mean,geometric-mean,hard-vote for classes, mean,median for values]
     #[arg(long, value_name = "NAME,…", value_parser = combiners)]
     pub combine: Option<Names>,
     /// Independent ensembles of each kind, for mean ± standard deviation
@@ -105,11 +106,11 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = count::<usize>)]
     #[serde(skip)]
     pub threads: Option<usize>,
-    /// Keep networks in this folder as they are trained: a run that was interrupted goes on where it was
+    /// Keep networks in this folder as they are trained: an interrupted run continues where it stopped
     #[arg(long, value_name = "FOLDER")]
     #[serde(skip)]
     pub store: Option<PathBuf>,
-    /// With --store: epochs after which a network under way is kept [default: five minutes]
+    /// With --store: epochs after which an unfinished network is kept [default: five minutes]
     #[arg(long, value_name = "EPOCHS", value_parser = count::<usize>, requires = "store")]
     #[serde(skip)]
     pub checkpoint_every: Option<usize>,
@@ -185,7 +186,8 @@ fn combiners(list: &str) -> Result<Names, String> {
 
 fn help() -> String {
     let (strategies, combiners) = (strategy::registry().help(), combine::registry().help());
-    format!("Strategies:\n{strategies}\nCombiners, of which those that learn nothing can be used here:\n{combiners}")
+    let note = "Combiners, of which those that learn nothing can be used here";
+    format!("Strategies:\n{strategies}\n{note}:\n{combiners}")
 }
 
 /// A whole number, at least 1.
@@ -221,7 +223,7 @@ impl Args {
         parse()
     }
 
-    /// Whether there is a place for the files, before hours are spent on what goes into them.
+    /// Checks that the folders of the output files exist, before the networks are trained.
     pub fn check(&self) -> Result<()> {
         for (name, path) in [("--json", self.json.as_deref()), ("--chart", Some(&*self.chart))] {
             let folder = path.and_then(Path::parent).filter(|p| !p.as_os_str().is_empty());

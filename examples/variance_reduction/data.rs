@@ -1,4 +1,4 @@
-//! The data: what ships with the development dependencies, or a CSV file.
+//! The data: a data set of the development dependencies, or a CSV file.
 use super::args::{Args, TaskName};
 use candle_core::{Device, Tensor};
 use candle_ensemble::{
@@ -7,7 +7,7 @@ use candle_ensemble::{
 };
 use std::{collections::BTreeSet, path::Path};
 
-/// A table as it was read.
+/// A table before the task is known.
 struct Table {
     name: String,
     columns: usize,
@@ -36,13 +36,13 @@ impl Prepared {
         self.train.task()
     }
 
-    /// One line on what is about to be done.
+    /// One line that describes the data and the task.
     pub fn describe(&self) -> String {
         let what = match self.task {
             TaskName::Classification => format!("classification, {} classes", self.classes.len()),
             TaskName::Regression => "regression".into(),
         };
-        let inferred = if self.inferred { " (inferred; --task says otherwise)" } else { "" };
+        let inferred = if self.inferred { " (inferred; --task changes it)" } else { "" };
         format!(
             "{}: {} columns, {} rows to train on, {} to test on; target {:?}: {what}{inferred}",
             self.name,
@@ -121,12 +121,12 @@ pub fn prepare(args: &Args) -> Result<Prepared> {
     })
 }
 
-/// A scaler that has seen these rows only.
+/// A scaler that is fitted on these rows only.
 fn fitted_on(rows: &[u32], table: &Tensor) -> Result<Scaler> {
     Scaler::standardize(&table.index_select(&Tensor::new(rows, &Device::Cpu)?, 0)?)
 }
 
-/// Classes where the target has a text, or few whole numbers; values else.
+/// Classes if a target is text, or if all are whole numbers and at most 20 differ; values otherwise.
 fn infer(targets: &[String]) -> TaskName {
     let whole = |t: &String| t.parse::<f64>().is_ok_and(|x| x.fract() == 0.);
     let texts = targets.iter().any(|t| t.parse::<f64>().is_err());

@@ -1,4 +1,4 @@
-//! What an ensemble buys over a single network, on data that ships with the repository or on your own.
+//! Ensembles against single networks, on data that comes with the repository or on your own.
 //!
 //! `cargo run --release --example variance_reduction -- --help`
 mod args;
@@ -29,7 +29,7 @@ use std::process::ExitCode;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// A multi-layer perceptron, as candle's users write it.
+/// A multi-layer perceptron, written as for any candle program.
 struct Mlp(Vec<Linear>);
 
 impl Mlp {
@@ -54,15 +54,15 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Result<(), Failure> {
     args.check()?;
     let prepared = data::prepare(args)?;
-    let say = |line: String| {
+    let print = |line: String| {
         if !args.quiet {
             println!("{line}");
         }
     };
-    say(prepared.describe());
+    print(prepared.describe());
     let report = study(args, &prepared)?;
-    say(String::new());
-    say(report.table());
+    print(String::new());
+    print(report.table());
     if let Some(path) = &args.json {
         let document = serde_json::json!({
             "settings": args.settings(&prepared),
@@ -74,11 +74,11 @@ fn run(args: &Args) -> Result<(), Failure> {
             "ensembles": report.ensembles,
         });
         files::write_whole(path, format!("{document:#}\n").as_bytes())?;
-        say(format!("\nAll figures, by repeat and size: {}", path.display()));
+        print(format!("\nAll figures, by repeat and size: {}", path.display()));
     }
     let title = format!("{}: mean ± sd over {} repeats", prepared.name, args.repeats);
     report.chart(&title).save(&args.chart)?;
-    say(format!("\nTest {} against ensemble size: {}", report.metric, args.chart.display()));
+    print(format!("\nTest {} against ensemble size: {}", report.metric, args.chart.display()));
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! Strokes, areas and text on one of plotters' backends.
+//! Strokes, areas and text on a backend of plotters.
 use std::sync::OnceLock;
 
 use plotters::{
@@ -9,16 +9,17 @@ use plotters::{
     },
 };
 
-/// Backend pixels to a unit of the chart: backends take whole numbers, which would make curves jagged.
+/// Backend pixels for one unit of the chart. Backends take whole numbers, which would make curves jagged at
+/// one pixel a unit.
 pub(crate) const FINENESS: u32 = 4;
 
-/// What a drawing step gives: plotters' errors differ by backend, their text is all that is needed.
+/// The result of a drawing step. plotters' error types differ by backend, so only their text is kept.
 pub(crate) type Drawn<T = ()> = Result<T, String>;
 
-/// A place on the chart, from the top left corner.
+/// A position on the chart, from its top left corner.
 pub(crate) type At = (f64, f64);
 
-/// The embedded font, under a name of our own so that no font of the program's is replaced.
+/// The embedded font, under a name of this crate's own, so that it replaces no font of the program.
 const FAMILY: FontFamily<'static> = FontFamily::Name("candle-ensemble chart");
 
 fn embedded() -> FontFamily<'static> {
@@ -26,14 +27,14 @@ fn embedded() -> FontFamily<'static> {
     REGISTERED.get_or_init(|| {
         let regular = include_bytes!("../../assets/Roboto-Regular-subset.ttf");
         let medium = include_bytes!("../../assets/Roboto-Medium-subset.ttf");
-        // A font that does not register surfaces as an error of the first text that needs it.
+        // If the font cannot be registered, the first text that needs it is an error.
         let _ = register_font(FAMILY.as_str(), FontStyle::Normal, regular);
         let _ = register_font(FAMILY.as_str(), FontStyle::Bold, medium);
     });
     FAMILY
 }
 
-/// How a text looks: size (ascent to descent), weight, colour.
+/// The style of a text: size (ascent to descent), weight and colour.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pen {
     pub(crate) size: f64,
@@ -47,16 +48,16 @@ impl Pen {
         FontDesc::new(family, self.size * f64::from(FINENESS), style)
     }
 
-    /// Width of `text` in the embedded font.
+    /// The width of `text` in the embedded font.
     pub(crate) fn width(&self, text: &str) -> Drawn<f64> {
         let (width, _) = self.font(embedded()).box_size(text).map_err(|e| e.to_string())?;
         Ok(f64::from(width) / f64::from(FINENESS))
     }
 
-    /// `text` on one line no wider than `width`: what has to go goes from the middle, since names of one
-    /// family tend to differ at their ends.
+    /// `text` on one line, no wider than `width`. It is shortened in the middle, because similar names
+    /// usually differ at their ends.
     pub(crate) fn fit(&self, text: &str, width: f64) -> Drawn<String> {
-        // Control characters break the line or, in an SVG, the file.
+        // Control characters break the line, or an SVG file.
         let clean = |c: char| if c.is_control() || matches!(c, '\u{FFFE}' | '\u{FFFF}') { ' ' } else { c };
         let letters: Vec<char> = text.trim().chars().map(clean).collect();
         if letters.len() <= 300 {
@@ -81,7 +82,7 @@ impl Pen {
     }
 }
 
-/// The form of a marker.
+/// The shape of a marker.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Mark {
     Disc,
@@ -91,10 +92,10 @@ pub(crate) enum Mark {
     Down,
 }
 
-/// A backend, drawn on in the chart's units.
+/// A backend with drawing functions in the chart's units.
 pub(crate) struct Canvas<B> {
     pub(crate) backend: B,
-    /// Vector backends have fonts and strokes of their own; on the others this crate supplies both.
+    /// Vector backends have their own fonts and strokes; for other backends this crate has both.
     vector: bool,
 }
 
@@ -112,7 +113,7 @@ impl<B: DrawingBackend> Canvas<B> {
         self.backend.fill_polygon(outline, &color.mix(opacity)).map_err(|e| e.to_string())
     }
 
-    /// A path with round joints.
+    /// Draws a path with round joints.
     pub(crate) fn stroke(&mut self, path: &[At], width: f64, color: RGBColor) -> Drawn {
         if self.vector {
             let stroke_width = (width * f64::from(FINENESS)).round() as u32;
@@ -120,7 +121,7 @@ impl<B: DrawingBackend> Canvas<B> {
             let path: Vec<_> = path.iter().map(|&at| fine(at)).collect();
             return self.backend.draw_path(path, &style).map_err(|e| e.to_string());
         }
-        // plotters' own wide strokes grow spikes where a path turns sharply.
+        // plotters' wide strokes have spikes at sharp turns of a path.
         for ends in path.windows(2) {
             if let [a, b] = *ends {
                 let (dx, dy) = (b.0 - a.0, b.1 - a.1);
@@ -141,7 +142,7 @@ impl<B: DrawingBackend> Canvas<B> {
         self.backend.draw_circle(fine(at), radius, &color.mix(opacity), true).map_err(|e| e.to_string())
     }
 
-    /// A marker of about the size of a disc of `radius`.
+    /// Draws a marker of about the size of a disc of `radius`.
     pub(crate) fn mark(
         &mut self,
         mark: Mark,
@@ -162,9 +163,10 @@ impl<B: DrawingBackend> Canvas<B> {
         self.area(&outline, color, opacity)
     }
 
-    /// A line of text whose capitals are centred at the height of `at`, or, turned, a line that reads upwards.
+    /// Draws a line of text whose capital letters are centred at the height of `at`; or, if rotated, a line
+    /// that reads upwards.
     pub(crate) fn text(&mut self, text: &str, at: At, pen: Pen, anchor: HPos, turned: bool) -> Drawn {
-        // The backends put the baseline of "centred" text elsewhere, and neither by the capitals.
+        // The backends differ in the baseline of "centred" text, and none centres the capital letters.
         let drop = pen.size * if self.vector { 0.08 } else { 0.205 };
         let at = if turned { (at.0 + drop, at.1) } else { (at.0, at.1 + drop) };
         let transform = if turned { FontTransform::Rotate270 } else { FontTransform::None };
@@ -176,7 +178,7 @@ impl<B: DrawingBackend> Canvas<B> {
     }
 }
 
-/// The backend's pixel for a place on the chart.
+/// The backend's pixel for a position on the chart.
 fn fine((x, y): At) -> (i32, i32) {
     let fineness = f64::from(FINENESS);
     ((x * fineness).round() as i32, (y * fineness).round() as i32)

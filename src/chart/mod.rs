@@ -1,7 +1,8 @@
-//! Charts of a test metric against ensemble size, as SVG or PNG files.
+//! Charts of a test metric against the size of the ensemble, as SVG or PNG files.
 //!
-//! Both kinds need nothing of the machine: PNG text is set in an embedded font, SVG text in the viewer's own.
-//! The same chart gives the same bytes.
+//! A [`SizeChart`] is data; [`SizeChart::save`] draws it. No fonts need to be installed: text in PNG files is
+//! drawn with an embedded font, and text in SVG files with a font of the viewer. The same chart gives the
+//! same bytes.
 mod canvas;
 mod plot;
 mod scale;
@@ -19,7 +20,7 @@ use crate::{files, Error, Result};
 pub struct Point {
     /// Members in the ensemble, at least 1.
     pub size: usize,
-    /// Mean of the metric over the repetitions.
+    /// Mean of the metric over the repeats.
     pub mean: f64,
     /// Lower edge of the band.
     pub low: f64,
@@ -27,19 +28,20 @@ pub struct Point {
     pub high: f64,
 }
 
-/// One line of the chart: a strategy with a combination rule, say.
+/// One line of the chart, such as a strategy with a combiner.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Line {
-    /// Its name in the legend; a long one is shortened in the middle.
+    /// The name in the legend; long names are shortened in the middle.
     pub name: String,
-    /// Its points, at least one, by ascending size.
+    /// The points, at least one, in order of increasing size.
     pub points: Vec<Point>,
 }
 
-/// A test metric against ensemble size: a line with a band for each strategy and rule, and a dot for each
-/// single network.
+/// A chart of a test metric against the size of the ensemble: a line with a band for each strategy and
+/// combiner, and a dot for each single network.
 ///
-/// What the bands mean (± one standard deviation over the repetitions, a 95 % interval) is for the title to say.
+/// The title should say what the bands are, such as ± one standard deviation over the repeats, or a 95 %
+/// interval.
 ///
 /// ```
 /// use candle_ensemble::chart::{Line, Point, SizeChart};
@@ -63,36 +65,41 @@ pub struct SizeChart {
     pub title: String,
     /// Label of the vertical axis: the metric, its unit, and whether higher or lower is better.
     pub metric: String,
-    /// The metric of each single network, drawn as dots just left of size 1, spread so that they do not cover
-    /// each other.
-    /// One that lies so far off that showing it would squash the lines becomes an arrowhead at the chart's
-    /// edge, and the legend counts it.
+    /// The metric of each single network, drawn as dots to the left of size 1, spread so that they do not
+    /// overlap. A value so far off that showing it would flatten the lines becomes an arrowhead at the edge
+    /// of the chart, and the legend counts it.
     pub singles: Vec<f64>,
-    /// The lines, at least one. Colours and markers together tell 40 apart; the legend has room for 32.
+    /// The lines, at least one. Colours and markers distinguish 40 lines; the legend has room for 32.
     pub lines: Vec<Line>,
 }
 
 impl SizeChart {
-    /// Writes the chart to `path`: an SVG (900 × 560) or a PNG (1800 × 1120, for crisp print) by its extension.
+    /// Writes the chart to `path`, as SVG (900 × 560) or PNG (1800 × 1120, for sharp print), depending on the
+    /// extension.
     ///
-    /// The file is written under a temporary name beside `path` and renamed, so it is there in full or not at
-    /// all; an existing one is replaced.
+    /// The file is written atomically; an existing one is replaced.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for another extension, for no lines or a line without points, for sizes that do not
-    /// ascend from 1 or more, for an upside-down band, and for values that are not finite or beyond ±1e300;
-    /// [`Error::Io`] when the file cannot be written.
+    /// [`Error::Invalid`] when the extension is another one, there are no lines or a line has no points,
+    /// sizes do not increase from 1 or more, a band has its low edge above its high edge, or a value is not
+    /// finite or beyond ±1e300; [`Error::Io`] when the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         let extension = path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase());
         let png = match extension.as_deref() {
             Some("svg") => false,
             Some("png") => true,
-            _ => return Err(Error::invalid("chart file", "named .svg or .png", path.display())),
+            _ => {
+                return Err(Error::invalid(
+                    "the chart's file name",
+                    "one that ends in .svg or .png",
+                    path.display(),
+                ))
+            }
         };
         self.check()?;
         files::write_with(path, |file| {
-            // plotters goes by the extension, which a temporary file shares.
+            // plotters looks at the extension, which is that of the temporary file too.
             if png {
                 self.write_png(file.path())
             } else {
@@ -103,7 +110,7 @@ impl SizeChart {
 
     fn check(&self) -> Result<()> {
         if self.lines.is_empty() {
-            return Err(Error::invalid("lines of the chart", "at least one", "none"));
+            return Err(Error::invalid("the number of lines of the chart", "at least 1", 0));
         }
         for line in &self.lines {
             line.check()?;
@@ -120,7 +127,7 @@ impl SizeChart {
         file.write_all(text.replacen(&fine, &true_size, 1).as_bytes())
     }
 
-    /// Drawn at twice the size of the file and averaged down: plotters leaves edges jagged.
+    /// Draws at twice the size and averages each square of four pixels, because plotters draws jagged edges.
     fn write_png(&self, path: &Path) -> io::Result<()> {
         let (width, height) = (WIDTH * FINENESS, HEIGHT * FINENESS);
         let mut fine = vec![255; width as usize * height as usize * 3];
@@ -138,12 +145,12 @@ impl Line {
     fn check(&self) -> Result<()> {
         let name = &self.name;
         if self.points.is_empty() {
-            return Err(Error::invalid(format!("points of line {name:?}"), "at least one", "none"));
+            return Err(Error::invalid(format!("the number of points of line {name:?}"), "at least 1", 0));
         }
         let mut least = 1;
         for p in &self.points {
             if p.size < least {
-                let must = format!("at least {least} here (sizes ascend)");
+                let must = format!("at least {least} here, because sizes increase");
                 return Err(Error::invalid(format!("size in line {name:?}"), must, p.size));
             }
             least = p.size.saturating_add(1);
@@ -159,7 +166,7 @@ impl Line {
     }
 }
 
-/// Beyond 1e300, distances between values overflow.
+/// Checks that a value can be drawn: beyond 1e300, distances between values overflow.
 fn drawable(value: f64, what: impl FnOnce() -> String) -> Result<()> {
     if value.abs() <= 1e300 {
         return Ok(());
@@ -167,7 +174,7 @@ fn drawable(value: f64, what: impl FnOnce() -> String) -> Result<()> {
     Err(Error::invalid(what(), "finite and within ±1e300", value))
 }
 
-/// RGB pixels in rows of `width`, each square of four averaged to one.
+/// RGB pixels in rows of `width`, with each square of four averaged to one.
 fn halved(fine: &[u8], width: usize) -> Vec<u8> {
     let mut coarse = Vec::with_capacity(fine.len() / 4);
     for rows in fine.chunks_exact(2 * width * 3) {
@@ -205,7 +212,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("chart.svg");
         chart.save(&path).unwrap();
-        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "nothing temporary is left");
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "no temporary file is left");
         fs::read_to_string(path).unwrap()
     }
 
@@ -216,7 +223,8 @@ mod tests {
         fs::read(path).unwrap()
     }
 
-    /// The polylines that are lines: two units wide, and none of the legend's, which have two points.
+    /// The number of polylines that are lines of the chart: two units wide, and with more points than those
+    /// of the legend.
     fn polylines(svg: &str) -> usize {
         let wide = format!(r#"stroke-width="{}""#, 2 * FINENESS);
         let points = |l: &&str| l.matches(',').count() > 2;
@@ -275,7 +283,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn other_users_may_read_a_chart_as_any_new_file() {
+    fn a_chart_has_the_permissions_of_any_new_file() {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
         let (path, plain) = (folder.path().join("chart.svg"), folder.path().join("plain"));
@@ -286,8 +294,8 @@ mod tests {
     }
 
     #[test]
-    fn bad_charts_are_named() {
-        let says = |c: &SizeChart, file: &str| {
+    fn invalid_charts_are_errors_that_name_the_fault() {
+        let error = |c: &SizeChart, file: &str| {
             let folder = tempfile::tempdir().unwrap();
             let e = c.save(folder.path().join(file)).unwrap_err();
             assert!(matches!(e, Error::Invalid { .. }), "{e}");
@@ -295,14 +303,19 @@ mod tests {
             e.to_string()
         };
         let good = chart(vec![line("a", [0.9, 0.91], 0.01)]);
-        assert!(says(&good, "chart.gif").contains("chart.gif"));
-        assert!(says(&good, "chart").starts_with("chart file must be named .svg or .png"));
-        assert_eq!(says(&chart(vec![]), "c.svg"), "lines of the chart must be at least one, but is none");
-        assert!(says(&chart(vec![line("b", [], 0.0)]), "c.svg").contains("points of line \"b\""));
+        assert!(error(&good, "chart.gif").contains("chart.gif"));
+        assert!(
+            error(&good, "chart").starts_with("the chart's file name must be one that ends in .svg or .png")
+        );
+        assert_eq!(
+            error(&chart(vec![]), "c.svg"),
+            "the number of lines of the chart must be at least 1, but is 0"
+        );
+        assert!(error(&chart(vec![line("b", [], 0.0)]), "c.svg").contains("points of line \"b\""));
         let with = |change: fn(&mut SizeChart)| {
             let mut c = good.clone();
             change(&mut c);
-            says(&c, "c.png")
+            error(&c, "c.png")
         };
         assert!(with(|c| c.lines[0].points[1].mean = f64::NAN).contains("mean of line \"a\" at size 2"));
         assert!(with(|c| c.lines[0].points[0].high = f64::INFINITY).contains("high of line"));
@@ -314,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_cannot_be_written_is_named() {
+    fn a_file_that_cannot_be_written_is_an_error_that_names_it() {
         let folder = tempfile::tempdir().unwrap();
         let missing = folder.path().join("no such folder").join("chart.png");
         fs::create_dir(folder.path().join("taken.svg")).unwrap();
@@ -328,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn odd_charts_are_drawn() {
+    fn unusual_charts_are_drawn() {
         let flat = chart(vec![line("flat", [0.9; 5], 0.0)]);
         let one = chart(vec![line("one", [0.9], 0.01)]);
         let mut late = one.clone();

@@ -1,4 +1,4 @@
-//! What stands where on a chart, and how it is drawn.
+//! The layout of a chart, and its drawing.
 use crate::chart::{
     canvas::{At, Canvas, Drawn, Mark, Pen},
     scale::{robust, ticks, whole_ticks, Range},
@@ -14,12 +14,12 @@ pub(crate) const HEIGHT: u32 = 560;
 const WHITE: RGBColor = RGBColor(255, 255, 255);
 const INK: RGBColor = RGBColor(34, 34, 34);
 const GREY: RGBColor = RGBColor(85, 85, 85);
-/// Heights are read off more often than sizes.
+/// Grid lines for values are darker than those for sizes, because values are read more often.
 const GRID: RGBColor = RGBColor(228, 228, 228);
 const FAINT: RGBColor = RGBColor(241, 241, 241);
 
-/// Okabe and Ito's colours (2008, "Color Universal Design"), which stay apart for colour-blind readers; their
-/// yellow, too pale for a line on white, gives way to a wine red.
+/// The colours of Okabe and Ito (2008, "Color Universal Design"), which colour-blind readers can distinguish.
+/// Their yellow, too pale for a line on white, is replaced by a wine red.
 const COLORS: [RGBColor; 8] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
@@ -37,7 +37,7 @@ const AXIS: Pen = Pen { size: 15.5, bold: false, color: INK };
 const TICK: Pen = Pen { size: 14.0, bold: false, color: GREY };
 const NAME: Pen = Pen { size: 14.5, bold: false, color: INK };
 
-/// Radius of the dot of a single network, and of a line's markers.
+/// Radius of the dots of single networks, and of the markers of lines.
 const DOT: f64 = 2.8;
 const MARK: f64 = 3.4;
 pub(crate) const BAND_OPACITY: f64 = 0.16;
@@ -51,7 +51,7 @@ pub(crate) fn draw<B: DrawingBackend>(chart: &SizeChart, mut canvas: Canvas<B>) 
     for (i, line) in chart.lines.iter().enumerate() {
         plot.draw_band(&mut canvas, line, color(i))?;
     }
-    // The first line is the one to be seen best.
+    // The first line is drawn last, on top.
     for (i, line) in chart.lines.iter().enumerate().rev() {
         plot.draw_line(&mut canvas, line, i)?;
     }
@@ -67,7 +67,7 @@ fn color(i: usize) -> RGBColor {
     COLORS[i % COLORS.len()]
 }
 
-/// 8 and 5 share no factor: 40 pairs of colour and marker.
+/// 8 colours and 5 markers have no common factor, so there are 40 pairs.
 fn mark(i: usize) -> Mark {
     MARKS[i % MARKS.len()]
 }
@@ -76,18 +76,18 @@ fn rectangle(a: At, b: At) -> [At; 4] {
     [a, (b.0, a.1), b, (a.0, b.1)]
 }
 
-/// What stands where.
+/// The layout of a chart.
 struct Plot {
     left: f64,
     right: f64,
     top: f64,
     bottom: f64,
-    /// From the left edge to size 1: room for the dots, which would drown among the lines.
+    /// Distance from the left edge to size 1: room for the dots, which would be hidden by the lines.
     margin: f64,
     largest: usize,
     values: Range,
     ticks: Vec<(f64, String)>,
-    /// Whether points stand far enough apart for markers.
+    /// Whether points are far enough apart for markers.
     marked: bool,
     legend: Vec<Entry>,
 }
@@ -100,7 +100,7 @@ enum Entry {
         banded: bool,
     },
     Singles(String),
-    /// The lines that have no room.
+    /// The number of lines without room in the legend.
     More(String),
 }
 
@@ -112,7 +112,8 @@ impl Entry {
     }
 }
 
-/// Widest text of the legend, room for its symbols, and the most lines it names.
+/// The largest width of a text in the legend, the room for its symbols, and the largest number of lines in
+/// it.
 const LEGEND_TEXT: f64 = 220.0;
 const LEGEND_SYMBOL: f64 = 34.0;
 const LEGEND_LINES: usize = 32;
@@ -133,7 +134,7 @@ impl Plot {
         for entry in &legend {
             legend_width = legend_width.max(NAME.width(entry.text())?);
         }
-        // SVG viewers choose the font: leave room for a wider one.
+        // SVG viewers choose the font, which may be wider.
         let spare = 1.15;
         let (left, right) =
             (50.0 + spare * tick_width, f64::from(WIDTH) - 34.0 - LEGEND_SYMBOL - spare * legend_width);
@@ -211,7 +212,7 @@ impl Plot {
         Ok(())
     }
 
-    /// The points' places; a single one becomes a short dash.
+    /// The positions of the points; a single point becomes a short dash.
     fn path(&self, line: &Line, value: impl Fn(&Point) -> f64) -> Vec<At> {
         let at = |p: &Point| (self.x(p.size), self.y(value(p)));
         match line.points.as_slice() {
@@ -253,7 +254,7 @@ impl Plot {
     }
 }
 
-/// The rows of the legend, `off` singles being off the chart.
+/// The rows of the legend, where `off` singles are off the chart.
 fn legend(chart: &SizeChart, off: usize) -> Drawn<Vec<Entry>> {
     let mut legend = Vec::new();
     for (number, line) in chart.lines.iter().enumerate().take(LEGEND_LINES) {
@@ -271,7 +272,8 @@ fn legend(chart: &SizeChart, off: usize) -> Drawn<Vec<Entry>> {
     Ok(legend)
 }
 
-/// Dots at given heights, moved sideways by up to `reach` so that none covers another while there is room.
+/// Dots at the given heights, moved sideways by up to `reach`, so that they do not overlap while there is
+/// room.
 fn swarm(heights: &[f64], reach: f64) -> Vec<At> {
     let mut order: Vec<usize> = (0..heights.len()).collect();
     order.sort_by(|&a, &b| heights[a].total_cmp(&heights[b]));
@@ -279,12 +281,12 @@ fn swarm(heights: &[f64], reach: f64) -> Vec<At> {
     let steps = (reach / DOT).max(0.0) as u32;
     for k in 0..order.len() {
         let y = dots[order[k]].1;
-        // The nearest few above are the only ones that can be in the way; more would not fit side by side.
+        // Only the nearest dots above can overlap; more than these do not fit side by side.
         let near = &order[k.saturating_sub(60)..k];
         let free = |x: f64| near.iter().all(|&j| (dots[j].0 - x).hypot(dots[j].1 - y) >= 2.0 * DOT);
         let side = if k % 2 == 0 { DOT } else { -DOT };
         let tries = (0..=steps).flat_map(|s| [f64::from(s) * side, -f64::from(s) * side]);
-        // Without room the golden ratio spreads them evenly.
+        // Without room, the golden ratio spreads them evenly.
         let spread = reach * (2.0 * (k as f64 * 0.618_033_988_749_895).fract() - 1.0);
         dots[order[k]].0 = tries.into_iter().find(|&x| free(x)).unwrap_or(spread);
     }
@@ -296,7 +298,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dots_keep_their_height_and_do_not_overlap_while_there_is_room() {
+    fn dots_keep_their_heights_and_do_not_overlap_while_there_is_room() {
         let heights: Vec<f64> = (0..40).map(|i| 100.0 + f64::from(i * 37 % 40) * 1.5).collect();
         let dots = swarm(&heights, 24.0);
         for (i, a) in dots.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Which values an axis shows, where its ticks stand and what they say.
+//! The range of an axis, and the positions and labels of its ticks.
 
 /// The values an axis spans.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -24,7 +24,8 @@ impl Range {
         self.high - self.low
     }
 
-    /// A range wider by `share` of its span at both ends; a flat one gets 1 % of its value.
+    /// A range that is wider by `share` of its span at both ends; a range of one value becomes wider by 1 %
+    /// of it.
     pub(crate) fn padded(&self, share: f64) -> Self {
         let size = self.low.abs().max(self.high.abs());
         let pad = if size < 1e-290 {
@@ -43,10 +44,10 @@ impl Range {
     }
 }
 
-/// The range of a chart's values: all of `lines`, and the singles as far as they do not squash the lines.
+/// The range of a chart's values: all of `lines`, and the singles that do not flatten the lines.
 ///
-/// A diverged network would leave nothing to see, so singles count up to one and a half times the span of the
-/// lines and of the singles' middle half.
+/// A diverged network would make everything else invisible, so singles are included up to one and a half
+/// times the span of the lines and of the singles' middle half.
 pub(crate) fn robust(lines: Range, singles: &[f64]) -> Range {
     let mut sorted = singles.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -67,7 +68,8 @@ fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
 pub(crate) fn ticks(range: Range) -> Vec<(f64, String)> {
     let rough = (range.span() / 7.0).log10();
     let mut exponent = rough.floor() as i32;
-    // The round step nearest in ratio: borders at √2, √10 (a little less, so that there are eleven at most) and √50.
+    // The round step nearest in ratio: borders at √2, √10 (a little less, so that there are eleven at most)
+    // and √50.
     let times = match 10f64.powf(rough - rough.floor()) {
         t if t < 1.414 => 1.0,
         t if t < 3.13 => 2.0,
@@ -103,13 +105,13 @@ fn label(value: f64, exponent: i32, range: Range) -> String {
 pub(crate) fn whole_ticks(last: usize) -> Vec<usize> {
     let mut step = 1usize;
     while last / step > if step == 1 { 20 } else { 12 } {
-        let grown = match step.to_string().as_bytes() {
+        let next = match step.to_string().as_bytes() {
             [b'1'] => step.checked_mul(5),
             [b'2', ..] => step.checked_mul(5).map(|s| s / 2),
             _ => step.checked_mul(2),
         };
-        match grown {
-            Some(grown) => step = grown,
+        match next {
+            Some(next) => step = next,
             None => break,
         }
     }
@@ -128,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn ticks_stand_at_round_values() {
+    fn ticks_are_at_round_values() {
         assert_eq!(labels(0.885, 0.9432), ["0.89", "0.90", "0.91", "0.92", "0.93", "0.94"]);
         assert_eq!(labels(53.1, 58.4), ["54", "55", "56", "57", "58"]);
         assert_eq!(labels(-0.07, 0.07), ["−0.06", "−0.04", "−0.02", "0.00", "0.02", "0.04", "0.06"]);
@@ -162,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_diverged_single_does_not_squash_the_lines() {
+    fn a_diverged_single_does_not_flatten_the_lines() {
         let lines = Range { low: 0.90, high: 0.94 };
         assert_eq!(robust(lines, &[0.89, 0.88, 0.90, 0.1, 0.89]), Range { low: 0.88, high: 0.94 });
         assert_eq!(robust(Range { low: 0.9, high: 0.9 }, &[0.8]), Range { low: 0.8, high: 0.9 });
@@ -184,7 +186,7 @@ mod tests {
         }
 
         #[test]
-        fn no_range_is_too_odd_for_ticks(a in -1e300f64..1e300, flat in any::<bool>(), scale in -300f64..0.0) {
+        fn every_range_has_ticks(a in -1e300f64..1e300, flat in any::<bool>(), scale in -300f64..0.0) {
             let low = a * 10f64.powf(scale);
             let range = Range { low, high: if flat { low } else { 1e300 } }.padded(0.05);
             prop_assert!(range.span() > 0.0 && range.span().is_finite());

@@ -1,20 +1,24 @@
 //! Combiners that are chosen at run time.
+#[cfg(feature = "learned")]
+use crate::combine::{
+    stack::{AffineModel, LogisticModel, Mlp, NeuralNetworkModel, TweedieModel},
+    FittedCalibrated, FittedGating, FittedKnoraE, FittedKnoraU, FittedMetaDes, FittedMultiLayerStack,
+    FittedOnCalibrated, FittedPerClass, FittedStack,
+};
 use crate::{
     combine::{
-        forward,
-        stack::{AffineModel, LogisticModel, Mlp, NeuralNetworkModel},
-        BordaCount, Combiner, FittedCalibrated, FittedCombiner, FittedGating, FittedKnoraE, FittedKnoraU,
-        FittedMetaDes, FittedMultiLayerStack, FittedOnCalibrated, FittedPerClass, FittedPruned, FittedStack,
-        GeometricMean, HardVote, LogOddsMean, Maximum, Mean, Median, Minimum, Product, RankAverage,
-        TrimmedMean, Weighted, WeightedVote, WinsorizedMean,
+        forward, BordaCount, Combiner, FittedCombiner, FittedPruned, GeometricMean, HardVote, LogOddsMean,
+        Maximum, Mean, Median, Minimum, Product, RankAverage, TrimmedMean, Weighted, WeightedVote,
+        WinsorizedMean,
     },
     data::Task,
     HeldOut, Result, Seed,
 };
-use serde::{Deserialize, Serialize};
+use serde::{de::Error as _, Deserialize, Deserializer, Serialize, Serializer};
+use std::cell::Cell;
 
 macro_rules! any_fitted {
-    ($($variant:ident($fitted:ty)),* $(,)?) => {
+    ($($(#[$only:meta])* $variant:ident($fitted:ty)),* $(,)?) => {
         /// Any fitted combiner of this crate, so that one that was chosen at run time can be kept in a file.
         ///
         /// ```
@@ -26,15 +30,18 @@ macro_rules! any_fitted {
         /// # Ok::<_, Box<dyn std::error::Error>>(())
         /// ```
         #[derive(Clone, Debug, Serialize, Deserialize)]
+        // Gives functions of these names; the traits are implemented below.
+        #[serde(remote = "Self")]
         #[non_exhaustive]
         pub enum AnyFitted {
             $(
                 #[doc = concat!("A fitted combiner of the type `", stringify!($fitted), "`.")]
+                $(#[$only])*
                 $variant($fitted),
             )*
         }
 
-        $(impl From<$fitted> for AnyFitted {
+        $($(#[$only])* impl From<$fitted> for AnyFitted {
             fn from(fitted: $fitted) -> Self {
                 Self::$variant(fitted)
             }
@@ -43,7 +50,7 @@ macro_rules! any_fitted {
         impl AnyFitted {
             fn inner(&self) -> &dyn FittedCombiner {
                 match self {
-                    $(Self::$variant(fitted) => fitted,)*
+                    $($(#[$only])* Self::$variant(fitted) => fitted,)*
                 }
             }
         }
@@ -66,35 +73,91 @@ any_fitted! {
     WinsorizedMean(WinsorizedMean),
     RankAverage(RankAverage),
     BordaCount(BordaCount),
-    PerClass(FittedPerClass),
-    KnoraE(FittedKnoraE),
-    KnoraU(FittedKnoraU),
-    MetaDes(FittedMetaDes),
-    Gating(FittedGating),
-    StackAffine(FittedStack<AffineModel>),
-    StackLogistic(FittedStack<LogisticModel>),
-    StackNetwork(FittedStack<NeuralNetworkModel<Mlp>>),
-    CalibratedMean(FittedCalibrated<Mean>),
-    Calibrated(FittedCalibrated<Box<AnyFitted>>),
-    OnCalibrated(FittedOnCalibrated<Box<AnyFitted>>),
     Pruned(FittedPruned<Box<AnyFitted>>),
+    #[cfg(feature = "learned")]
+    PerClass(FittedPerClass),
+    #[cfg(feature = "learned")]
+    KnoraE(FittedKnoraE),
+    #[cfg(feature = "learned")]
+    KnoraU(FittedKnoraU),
+    #[cfg(feature = "learned")]
+    MetaDes(FittedMetaDes),
+    #[cfg(feature = "learned")]
+    Gating(FittedGating),
+    #[cfg(feature = "learned")]
+    StackAffine(FittedStack<AffineModel>),
+    #[cfg(feature = "learned")]
+    StackLogistic(FittedStack<LogisticModel>),
+    #[cfg(feature = "learned")]
+    StackNetwork(FittedStack<NeuralNetworkModel<Mlp>>),
+    #[cfg(feature = "learned")]
+    CalibratedMean(FittedCalibrated<Mean>),
+    #[cfg(feature = "learned")]
+    Calibrated(FittedCalibrated<Box<AnyFitted>>),
+    #[cfg(feature = "learned")]
+    OnCalibrated(FittedOnCalibrated<Box<AnyFitted>>),
+    #[cfg(feature = "learned")]
     MultiLayerStack(FittedMultiLayerStack<Vec<Box<AnyFitted>>, Box<AnyFitted>>),
+    #[cfg(feature = "learned")]
+    StackTweedie(FittedStack<TweedieModel>),
+}
+
+impl Serialize for AnyFitted {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        AnyFitted::serialize(self, serializer)
+    }
+}
+
+/// Limits how deep combiners are nested, so that no file can overflow the stack.
+impl<'de> Deserialize<'de> for AnyFitted {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        let too_deep = || D::Error::custom(format!("combiners are nested more than {MAX_DEPTH} deep"));
+        let _level = Level::enter().ok_or_else(too_deep)?;
+        AnyFitted::deserialize(deserializer)
+    }
+}
+
+/// How deep combiners may be nested in a file.
+const MAX_DEPTH: usize = 32;
+
+thread_local! {
+    static DEPTH: Cell<usize> = const { Cell::new(0) };
+}
+
+/// One level of nesting; it ends when this is dropped.
+struct Level;
+
+impl Level {
+    fn enter() -> Option<Self> {
+        let depth = DEPTH.get();
+        (depth < MAX_DEPTH).then(|| {
+            DEPTH.set(depth + 1);
+            Self
+        })
+    }
+}
+
+impl Drop for Level {
+    fn drop(&mut self) {
+        DEPTH.set(DEPTH.get() - 1);
+    }
 }
 
 impl FittedCombiner for AnyFitted {
     forward!(Self::inner; name, scale, is_mean, weights, fitted, needs_inputs, check, combine);
 }
 
-/// Any combiner of this crate, chosen at run time: what [`registry`](crate::combine::registry) makes from a name.
+/// Any combiner of this crate, chosen at run time: what [`registry`](crate::combine::registry()) makes from a
+/// name.
 ///
 /// It is itself a combiner, so it can be calibrated, pruned, judged and stacked like any other.
 ///
 /// ```
-/// use candle_ensemble::combine::{self, AnyCombiner, Calibrate, Calibration, SimplexSquares};
+/// use candle_ensemble::combine::{self, AnyCombiner, Combiner, EnsembleSelection};
 ///
 /// let chosen = combine::registry().parse("trimmed-mean:0.1")?;
-/// let made = AnyCombiner::new(SimplexSquares::new());
-/// let calibrated = chosen.calibrated(Calibration::Temperature);
+/// let made = AnyCombiner::new(EnsembleSelection::new(20));
+/// assert!(!chosen.needs_held_out() && made.needs_held_out());
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 #[derive(Debug)]
@@ -119,14 +182,20 @@ impl AnyCombiner {
     /// use candle_ensemble::combine;
     ///
     /// assert!(combine::registry().parse("median")?.fixed()?.is_some());
-    /// assert!(combine::registry().parse("ridge")?.fixed()?.is_none());
+    /// assert!(combine::registry().parse("ensemble-selection")?.fixed()?.is_none());
     /// # Ok::<(), candle_ensemble::Error>(())
     /// ```
     pub fn fixed(&self) -> Result<Option<Box<AnyFitted>>> {
         if self.needs_held_out() {
             return Ok(None);
         }
-        let no_rows = HeldOut::none(Task::Regression { outputs: 1 }, vec![], vec![], 0, Seed::from(0))?;
+        let no_rows = HeldOut::none(
+            Task::Regression { outputs: 1 },
+            vec!["member 0".into()],
+            vec![1.],
+            0,
+            Seed::from(0),
+        )?;
         Ok(Some(self.fit(&no_rows)?))
     }
 }
@@ -167,5 +236,25 @@ where
 
     fn needs_inputs(&self) -> bool {
         self.0.needs_inputs()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec;
+
+    #[test]
+    fn combiners_are_nested_up_to_a_limit() {
+        let nested = |levels: usize| {
+            (1..levels).fold(AnyFitted::from(Mean), |inner, _| {
+                AnyFitted::from(FittedPruned::new(vec![0], 1, Box::new(inner)))
+            })
+        };
+        let decoded = |levels| codec::decode::<AnyFitted>(&codec::encode(&nested(levels)).unwrap());
+        assert!(decoded(MAX_DEPTH).is_ok());
+        assert!(decoded(MAX_DEPTH + 1).unwrap_err().contains("nested more than 32 deep"));
+        // An error leaves the depth as it was.
+        assert!(decoded(MAX_DEPTH).is_ok());
     }
 }

@@ -18,7 +18,8 @@ pub(crate) fn cross_fit<C: Combiner + ?Sized>(
     predicted_by_folds(held_out.rows().len(), folds, predict_fold)
 }
 
-/// Calls `predict_fold` with each fold and the rows outside it, and puts the predictions in the order of the rows.
+/// Calls `predict_fold` with each fold and the rows outside it, and puts the predictions in the order of the
+/// rows.
 pub(crate) fn predicted_by_folds(
     rows: usize,
     folds: &[Rows],

@@ -19,8 +19,8 @@ struct About {
     rule: String,
 }
 
-/// Writes a fitted combiner to `path`: what it learned, without the members. Use it for predictions that come from
-/// elsewhere; an [`Ensemble`](crate::Ensemble) saves its combiner together with its members.
+/// Writes a fitted combiner to `path`: what it learned, without the members. Use it for predictions that come
+/// from elsewhere; an [`Ensemble`](crate::Ensemble) saves its combiner together with its members.
 ///
 /// The file is replaced in one step: after a failure `path` holds what it held before.
 ///
@@ -35,8 +35,8 @@ struct About {
 /// ```
 ///
 /// # Errors
-/// [`Error::Io`] when the file cannot be written; [`Error::Invalid`] when the combiner's serde form cannot be read back
-/// (an untagged or flattened field).
+/// [`Error::Io`] when the file cannot be written; [`Error::Invalid`] when the combiner's serde form cannot be
+/// read back (an untagged or flattened field).
 pub fn save_combiner<H: FittedCombiner + Serialize + DeserializeOwned>(
     path: impl AsRef<Path>,
     fitted: &H,
@@ -50,13 +50,13 @@ pub fn save_combiner<H: FittedCombiner + Serialize + DeserializeOwned>(
     files::write_with(path.as_ref(), |file| layout.write(file))
 }
 
-/// Reads what [`save_combiner`] wrote. A file of any origin can be read safely: its content is checked before it is
-/// used ([`FittedCombiner::check`]).
+/// Reads what [`save_combiner`] wrote. A file of any origin can be read safely: its content is checked before
+/// it is used ([`FittedCombiner::check`]).
 ///
 /// # Errors
 /// [`Error::Io`] when the file cannot be read; [`Error::Damaged`] when its content was changed or cut short;
-/// [`Error::Foreign`] when it is another kind of file, holds another combiner than `H`, or holds values that do not
-/// agree with each other.
+/// [`Error::Foreign`] when it is another kind of file, holds another combiner than `H`, or holds values that
+/// do not agree with each other.
 pub fn load_combiner<H: FittedCombiner + DeserializeOwned>(path: impl AsRef<Path>) -> Result<H> {
     let path = path.as_ref();
     let found = read_file(path, |bytes| {

@@ -1,6 +1,7 @@
 //! Held-out predictions as plain numbers, for combiners that learn.
 //!
-//! A [`HeldOutTable`] is complete: a missing prediction is replaced by the mean of the predictions of the same row.
+//! A [`HeldOutTable`] is complete: a missing prediction is replaced by the mean of the predictions of the
+//! same row.
 pub(crate) use crate::kernels::float::Number;
 use crate::{data::Task, kernels::cpu, metrics::Truth, HeldOut, Result};
 use candle_core::{DType, Device, Tensor};
@@ -44,6 +45,7 @@ impl HeldOutTable {
     }
 }
 
+#[cfg(feature = "learned")]
 /// Evaluates an expression with all predictions of a [`HeldOutTable`] as a slice: of `f32` for classes, whose
 /// probabilities need no more digits, of `f64` for values. Gives a `Result`.
 macro_rules! with_predictions {
@@ -54,4 +56,5 @@ macro_rules! with_predictions {
         }
     };
 }
+#[cfg(feature = "learned")]
 pub(crate) use with_predictions;

@@ -1,18 +1,65 @@
 //! Combiners: how the predictions of the members become one.
 //!
-//! A [`Combiner`] is fitted on held-out predictions, rows on which the members were not fitted. The result is a
-//! [`FittedCombiner`], a function from the members' predictions `(S, B, C)` to one prediction `(B, C)`: slots, rows,
-//! classes or outputs. A combiner that has nothing to fit ([`FixedCombiner`]), such as [`Mean`], is its own fitted
-//! combiner.
+//! A [`Combiner`] is fitted on held-out predictions, rows on which the members were not fitted. The result is
+//! a [`FittedCombiner`], a function from the members' predictions `(S, B, C)` to one prediction `(B, C)`:
+//! slots, rows, classes or outputs. A combiner that has nothing to fit ([`FixedCombiner`]), such as [`Mean`],
+//! is its own fitted combiner.
 //!
-//! [`registry`] makes combiners from names. The name stands in the first column; an argument in brackets may be left
-//! out.
+//! [`registry()`] makes combiners from names. An argument in brackets may be left out.
 //!
-//! TABLE
+//! | Name | Item | Tasks | What it does | Arguments |
+//! |---|---|---|---|---|
+//! | `mean`, `soft-vote` | [`Mean`] | both | Mean of probabilities or values | |
+//! | `weighted-mean` | [`Weighted`] | both | Mean with given weights | `weights=…` |
+//! | `geometric-mean`, `mean-log` | [`GeometricMean`] | classes | Mean of log-probabilities, normalised | |
+//! | `log-odds-mean`, `mean-logit` | [`LogOddsMean`] | classes | Mean of log-odds | |
+//! | `hard-vote` | [`HardVote`] | classes | Share of votes; ties go to the lowest class | |
+//! | `weighted-vote` | [`WeightedVote`] | classes | Share of votes with given weights | `weights=…` |
+//! | `product` | [`Product`] | classes | Product of probabilities, normalised | |
+//! | `minimum` | [`Minimum`] | both | Smallest probability or value | |
+//! | `maximum` | [`Maximum`] | both | Greatest probability or value | |
+//! | `median` | [`Median`] | both | Median of probabilities or values | |
+//! | `trimmed-mean` | [`TrimmedMean`] | both | Mean without a share at each end | `cut=0.2` |
+//! | `winsorized-mean` | [`WinsorizedMean`] | both | Mean with a share at each end set to the next value | `cut=0.2` |
+//! | `rank-average` | [`RankAverage`] | classes | Mean rank of each class | |
+//! | `borda-count` | [`BordaCount`] | classes | Points by rank, added up | |
+//! | `inverse-error` | [`InverseError`] | both | Weights proportional to 1/loss | `power=1`, `[criterion=…]` |
+//! | `simplex-squares` | [`SimplexSquares`] | both | Weights of least squared error, 0 or more, sum 1 | |
+//! | `simplex-log-loss` | [`SimplexLogLoss`] | classes | Weights of least log-loss, 0 or more, sum 1 | |
+//! | `shrunk-squares` | [`SimplexSquares::penalty`] | both | The same as simplex-squares, shrunk towards equal weights | `[lambda=…]`, `[seed=…]` |
+//! | `shrunk-log-loss` | [`SimplexLogLoss::penalty`] | classes | The same as simplex-log-loss, shrunk towards equal weights | `[lambda=…]`, `[seed=…]` |
+//! | `least-squares` | [`LeastSquares`] | both | Any weights of least squared error | |
+//! | `ridge` | [`LeastSquares::ridge`] | both | Any weights of least squared error with a penalty | `[lambda=…]`, `[seed=…]` |
+//! | `grid-search` | [`GridSearch`] | both | The best weights of a grid, 0 or more, sum 1 | `grid-steps=10`, `[criterion=…]` |
+//! | `differential-evolution` | [`DifferentialEvolution`] | both | Weights by differential evolution, 0 or more, sum 1 | `generations=1000`, `[criterion=…]`, `[seed=…]` |
+//! | `per-class` | [`PerClass`] | both | Weights of least squared error for each class | |
+//! | `pseudo-bma` | [`PseudoBma`] | both | Weights by expected log predictive density | |
+//! | `pseudo-bma-plus` | [`PseudoBma::bootstrap`] | both | The same as pseudo-bma, with the Bayesian bootstrap | `draws=1000`, `[seed=…]` |
+//! | `predictive-stacking` | [`PredictiveStacking`] | both | Weights by stacking of predictive distributions | |
+//! | `model-combination` | [`ModelCombination`] | both | Bayesian model combination | `draws=1000`, `[seed=…]` |
+//! | `ensemble-selection` | [`EnsembleSelection`] | both | Greedy selection of members, with replacement | `steps=50`, `start=0`, `[bags=…]`, `bag-share=0.5`, `[budget=…]`, `without-replacement=false`, `[criterion=…]`, `[seed=…]` |
+//! | `stack-linear` | [`stack::Linear`] | both | Least squares as meta-learner | `features=probabilities`, `pass-through=false` |
+//! | `stack-ridge` | [`stack::Ridge`] | both | Ridge regression as meta-learner | `[lambda=…]`, `features=probabilities`, `pass-through=false` |
+//! | `stack-elastic-net` | [`stack::ElasticNet`] | both | Elastic net as meta-learner | `[lambda=…]`, `l1-ratio=0.5`, `features=probabilities`, `pass-through=false` |
+//! | `stack-logistic` | [`stack::Logistic`] | classes | Multinomial logistic regression as meta-learner | `c=1`, `features=probabilities`, `pass-through=false` |
+//! | `stack-linear-regression` | [`stack::LinearRegression`] | values | Linear regression as meta-learner, which refuses members that are not independent | `features=probabilities`, `pass-through=false` |
+//! | `stack-tweedie` | [`stack::Tweedie`] | values | A generalized linear model as meta-learner | `tweedie-power=1`, `alpha=1`, `[link=…]`, `features=probabilities`, `pass-through=false` |
+//! | `stack-network` | [`stack::NeuralNetwork`] | both | A neural network as meta-learner | `hidden=10`, `epochs=300`, `features=probabilities`, `pass-through=false`, `[seed=…]` |
+//! | `multi-layer-stack` | [`MultiLayerStack`] | both | Mean, simplex-squares and stack-ridge, blended by simplex-squares | `folds=5`, `[seed=…]` |
+//! | `temperature` | [`Calibration::Temperature`] | classes | The mean, scaled by one temperature | |
+//! | `vector-scaling` | [`Calibration::Vector`] | classes | The mean, scaled class by class | |
+//! | `isotonic` | [`Calibration::Isotonic`] | classes | The mean, through isotonic regression | |
+//! | `knora-e` | [`KnoraE`] | classes | Members that are right on all neighbours of a row | `neighbours=7`, `outputs=false` |
+//! | `knora-u` | [`KnoraU`] | classes | Members by how many neighbours they are right on | `neighbours=7`, `outputs=false` |
+//! | `meta-des` | [`MetaDes`] | classes | Members by a learned estimate of their competence | `neighbours=7`, `outputs=false` |
+//! | `gating` | [`Gating`] | both | Members by a gating network | `gate-units=0`, `[gate-epochs=…]`, `outputs=false`, `[seed=…]` |
 pub(crate) mod any;
+#[cfg(feature = "learned")]
 pub(crate) mod blend;
+#[cfg(feature = "learned")]
 pub(crate) mod calibrate;
 pub(crate) mod cross_fit;
+#[cfg(feature = "learned")]
 pub(crate) mod dynamic;
 mod file;
 pub(crate) mod fixed;
@@ -23,16 +70,24 @@ pub(crate) mod pruned;
 mod registry;
 mod report;
 pub(crate) mod select;
+#[cfg(feature = "learned")]
+#[cfg_attr(docsrs, doc(cfg(feature = "learned")))]
 pub mod stack;
 
 pub use any::{AnyCombiner, AnyFitted};
+#[cfg(feature = "learned")]
+#[cfg_attr(docsrs, doc(cfg(feature = "learned")))]
 pub use blend::{
     DifferentialEvolution, FittedPerClass, GridSearch, InverseError, LeastSquares, ModelCombination, Penalty,
     PerClass, PredictiveStacking, PseudoBma, SimplexLogLoss, SimplexSquares,
 };
+#[cfg(feature = "learned")]
+#[cfg_attr(docsrs, doc(cfg(feature = "learned")))]
 pub use calibrate::{
     Calibrate, Calibrated, Calibration, Calibrator, FittedCalibrated, FittedOnCalibrated, OnCalibrated,
 };
+#[cfg(feature = "learned")]
+#[cfg_attr(docsrs, doc(cfg(feature = "learned")))]
 pub use dynamic::{
     CompetenceMeasure, DynamicSelection, FittedDynamicSelection, FittedGating, FittedKnoraE, FittedKnoraU,
     FittedMetaDes, Gating, KnoraE, KnoraEliminate, KnoraU, KnoraUnion, MetaClassifier, MetaDes, Space,
@@ -49,6 +104,8 @@ pub use pruned::FittedPruned;
 pub use registry::registry;
 pub use report::{CombinerReport, CombinerScore};
 pub use select::{EnsembleSelection, SelectionPath};
+#[cfg(feature = "learned")]
+#[cfg_attr(docsrs, doc(cfg(feature = "learned")))]
 pub use stack::{
     CombinerSet, FittedMultiLayerStack, FittedSet, FittedStack, InferenceMode, MultiLayerStack, Stack,
 };
@@ -61,12 +118,12 @@ use std::fmt::Debug;
 
 /// A way to combine the predictions of members, before it is fitted.
 ///
-/// Most combiners learn from held-out predictions: weights, a meta-learner, which members to keep. One that has nothing
-/// to learn implements [`FixedCombiner`], and this trait through it.
+/// Most combiners learn from held-out predictions: weights, a meta-learner, which members to keep. One that
+/// has nothing to learn implements [`FixedCombiner`], and this trait through it.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use candle_ensemble::{combine::{Combiner, FittedCombiner, Weighted}, data::Task, predictions::*, HeldOut, Result};
+/// use candle_ensemble::{combine::*, data::Task, HeldOut, Result};
 ///
 /// /// Weights of 1 for the member with the best headline metric and 0 for the others.
 /// #[derive(Debug)]
@@ -79,7 +136,7 @@ use std::fmt::Debug;
 ///         let slots = held_out.predictions().slots();
 ///         let mut best = (0, f64::INFINITY);
 ///         for slot in 0..slots {
-///             let metrics = held_out.select_slots(&[slot])?.metrics(&candle_ensemble::combine::Mean)?;
+///             let metrics = held_out.select_slots(&[slot])?.metrics(&Mean)?;
 ///             let loss = if metrics.larger_is_better() { -metrics.headline() } else { metrics.headline() };
 ///             if loss < best.1 {
 ///                 best = (slot, loss);
@@ -100,9 +157,9 @@ pub trait Combiner: Debug {
     /// The type of the fitted combiner.
     type Fitted: FittedCombiner;
 
-    /// Fits the combiner on held-out predictions: predictions for rows on which the member that made them was not
-    /// fitted. A combiner that does not need them ([`needs_held_out`](Self::needs_held_out)) may be given a `held_out`
-    /// of zero rows.
+    /// Fits the combiner on held-out predictions: predictions for rows on which the member that made them was
+    /// not fitted. A combiner that does not need them ([`needs_held_out`](Self::needs_held_out)) may be given
+    /// a `held_out` of zero rows.
     ///
     /// # Errors
     /// When a parameter is out of range, or there are too few held-out rows.
@@ -113,14 +170,15 @@ pub trait Combiner: Debug {
         true
     }
 
-    /// Whether the combiner reads the rows' inputs. They are then in [`Predictions::inputs`] of what it is fitted on.
+    /// Whether the combiner reads the rows' inputs. They are then in [`Predictions::inputs`] of what it is
+    /// fitted on.
     fn needs_inputs(&self) -> bool {
         false
     }
 }
 
-/// A combiner that is fitted: a function from the members' predictions `(S, B, C)` to one prediction `(B, C)`, where `S`
-/// is the number of slots, `B` of rows, and `C` of classes or outputs.
+/// A combiner that is fitted: a function from the members' predictions `(S, B, C)` to one prediction
+/// `(B, C)`, where `S` is the number of slots, `B` of rows, and `C` of classes or outputs.
 pub trait FittedCombiner: Debug {
     /// The name that tables and files show.
     fn name(&self) -> String;
@@ -130,8 +188,9 @@ pub trait FittedCombiner: Debug {
         Scale::Probability
     }
 
-    /// Whether the combined prediction is the plain mean of the predictions. If so, an ensemble may compute the mean
-    /// from the outputs of its networks in one pass, which must equal [`combine`](Self::combine) up to rounding.
+    /// Whether the combined prediction is the plain mean of the predictions. If so, an ensemble may compute
+    /// the mean from the outputs of its networks in one pass, which must equal [`combine`](Self::combine) up
+    /// to rounding.
     fn is_mean(&self) -> bool {
         false
     }
@@ -152,25 +211,27 @@ pub trait FittedCombiner: Debug {
     }
 
     /// Checks that the fitted combiner is consistent, so that [`combine`](Self::combine) cannot panic.
-    /// [`load_combiner`] and [`Ensemble::load`](crate::Ensemble::load) call it after decoding, because a file may hold
-    /// any values that have the right types. Implement it for types with fields that must agree with each other; a
-    /// wrapper calls it for what it wraps.
+    /// [`load_combiner`] and [`Ensemble::load`](crate::Ensemble::load) call it after decoding, because a file
+    /// may hold any values that have the right types. Implement it for types with fields that must agree with
+    /// each other; a wrapper calls it for what it wraps.
     ///
     /// # Errors
-    /// [`Error::Invalid`](crate::Error::Invalid) when a field is out of range or does not agree with another one.
+    /// [`Error::Invalid`](crate::Error::Invalid) when a field is out of range or does not agree with another
+    /// one.
     fn check(&self) -> Result<()> {
         Ok(())
     }
 
-    /// Combines the predictions: probabilities for classes, values for regression. A row without any prediction becomes
-    /// NaN.
+    /// Combines the predictions: probabilities for classes, values for regression. A row without any
+    /// prediction becomes NaN.
     ///
     /// # Errors
     /// When the combiner does not go with the task, the number of slots or missing predictions.
     fn combine(&self, predictions: &Predictions) -> CandleResult<Tensor>;
 }
 
-/// A combiner that has nothing to fit. It works for any number of slots, or for as many as it was given weights for.
+/// A combiner that has nothing to fit. It works for any number of slots, or for as many as it was given
+/// weights for.
 ///
 /// A type that implements it is a [`Combiner`] whose fitted form is a copy of itself.
 pub trait FixedCombiner: FittedCombiner + Clone {}

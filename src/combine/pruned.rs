@@ -7,7 +7,8 @@ use crate::{
 use candle_core::{Result as CandleResult, Tensor};
 use serde::{Deserialize, Serialize};
 
-/// The fitted [`Pruned`](crate::prune::Pruned): the slots that are kept, and the combiner that was fitted to them.
+/// The fitted [`Pruned`](crate::prune::Pruned): the slots that are kept, and the combiner that was fitted to
+/// them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FittedPruned<H> {
     kept: Vec<usize>,

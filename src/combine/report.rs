@@ -36,13 +36,14 @@ impl CombinerScore {
     }
 }
 
-/// The result of [`HeldOut::judge`]: a combiner beside the best single slot and the mean. It prints as a table with a
-/// conclusion.
+/// The result of [`HeldOut::judge`]: a combiner beside the best single slot and the mean. It prints as a
+/// table with a conclusion.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CombinerReport {
     /// Name of the combiner.
     pub combiner: String,
-    /// Name and weight of each slot, where the combiner is a weighted mean; from the fit on all held-out rows.
+    /// Name and weight of each slot, where the combiner is a weighted mean; from the fit on all held-out
+    /// rows.
     pub weights: Option<Vec<(String, f64)>>,
     /// How the fit on all held-out rows ended, where the combiner reports it.
     pub fit: Option<Fit>,
@@ -50,18 +51,19 @@ pub struct CombinerReport {
     pub rows: usize,
     /// Score of the combiner; each row is predicted by a fit on other rows.
     pub score: CombinerScore,
-    /// Name of the best single slot on all rows, and the score of choosing a single slot; each row is predicted by the
-    /// slot that is best on other rows.
+    /// Name of the best single slot on all rows, and the score of choosing a single slot; each row is
+    /// predicted by the slot that is best on other rows.
     pub best_single: (String, CombinerScore),
     /// Score of the equal-weight mean.
     pub mean: CombinerScore,
-    /// Mean over the rows of the mean's loss minus the combiner's loss, with its interval; above 0 where the combiner
-    /// is better.
+    /// Mean over the rows of the mean's loss minus the combiner's loss, with its interval; above 0 where the
+    /// combiner is better.
     pub gain: Interval,
 }
 
 impl CombinerReport {
-    /// Whether the combiner is better than the equal-weight mean: the whole interval of the gain lies above 0.
+    /// Whether the combiner is better than the equal-weight mean: the whole interval of the gain lies above
+    /// 0.
     #[must_use]
     pub fn better_than_mean(&self) -> bool {
         self.gain.low > 0.
@@ -105,12 +107,13 @@ impl fmt::Display for CombinerReport {
 }
 
 impl HeldOut {
-    /// Scores a combiner on rows that it was not fitted on, beside the best single slot and the equal-weight mean.
+    /// Scores a combiner on rows that it was not fitted on, beside the best single slot and the equal-weight
+    /// mean.
     ///
-    /// The held-out rows are split into five folds. The combiner is fitted on four of them and scored on the fifth, five
-    /// times. The best single slot is chosen on the same four folds. The reported weights are those of a fit on all
-    /// rows, which is what [`Pool::combine`](crate::Pool::combine) gives. Folds and bootstrap draws follow from
-    /// [`HeldOut::seed`].
+    /// The held-out rows are split into five folds. The combiner is fitted on four of them and scored on the
+    /// fifth, five times. The best single slot is chosen on the same four folds. The reported weights are
+    /// those of a fit on all rows, which is what [`Pool::combine`](crate::Pool::combine) gives. Folds and
+    /// bootstrap draws follow from [`HeldOut::seed`].
     ///
     /// The cost is six fits of the combiner.
     ///
@@ -123,7 +126,8 @@ impl HeldOut {
     /// # use candle_ensemble::{combine::stack::{Linear, Stack}, data::Task, predictions::Predictions, HeldOut};
     /// # let y = Tensor::arange(0f64, 60., &Device::Cpu)?.reshape((60, 1))?;
     /// # let predicted = Tensor::stack(&[(&y + 1.)?, (y.sin()? + &y)?, (y.cos()? * 2. + &y)?], 0)?;
-    /// # let held_out = HeldOut::from_predictions(&Predictions::new(predicted, Task::Regression { outputs: 1 })?, &y)?;
+    /// # let predictions = Predictions::new(predicted, Task::Regression { outputs: 1 })?;
+    /// # let held_out = HeldOut::from_predictions(&predictions, &y)?;
     /// let report = held_out.judge(&Stack::new(Linear))?;
     /// println!("{report}");
     /// assert!(report.better_than_mean()); // here the first member predicts the target plus one
@@ -168,9 +172,9 @@ impl HeldOut {
         })
     }
 
-    /// Computes by how much `fitted` is better than `other` on these rows: the loss (log-loss for classes, squared error
-    /// for values) of `other` minus the loss of `fitted`, with a 95 % bootstrap interval over the rows. It is above 0
-    /// where `fitted` is better. Neither may have been fitted on these rows.
+    /// Computes by how much `fitted` is better than `other` on these rows: the loss (log-loss for classes,
+    /// squared error for values) of `other` minus the loss of `fitted`, with a 95 % bootstrap interval over
+    /// the rows. It is above 0 where `fitted` is better. Neither may have been fitted on these rows.
     ///
     /// # Errors
     /// When one of them does not support the predictions, or there are fewer than two rows.

@@ -1,26 +1,25 @@
-//! What the library asks of a data set: rows that can be fetched by number.
+//! The trait of data sets: rows that can be fetched by number.
+use candle_core::{bail, Device, Result as CandleResult, Tensor};
+use serde::{Deserialize, Serialize};
 use std::{fmt, slice};
 
-use candle_core::{bail, Device, Result as CResult, Tensor};
-use serde::{Deserialize, Serialize};
-
-/// What is predicted.
+/// What a model predicts for each row: a class, or real numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Task {
-    /// One class of several; targets are class ids, `(B,)` `u32`.
+    /// One class of several. Targets are class ids, `(B,)` of type `u32`.
     Classification {
-        /// Number of classes; ids run from 0.
+        /// Number of classes. Class ids are numbered from 0.
         classes: usize,
     },
-    /// Real numbers; targets are `(B,)` or `(B, K)` floats.
+    /// Real numbers. Targets are floats `(B,)` or `(B, K)`.
     Regression {
-        /// Numbers predicted for each row.
+        /// Number of outputs for each row.
         outputs: usize,
     },
 }
 
 impl Task {
-    /// Numbers that a model puts out for each row: classes, or outputs.
+    /// The width of a model's output for each row: the number of classes, or of outputs.
     ///
     /// ```
     /// use candle_ensemble::data::Task;
@@ -36,7 +35,7 @@ impl Task {
     }
 }
 
-/// Inputs of some rows: one tensor or several, rows along dimension 0.
+/// The inputs of some rows: one or several tensors, with rows along dimension 0.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -53,7 +52,7 @@ impl Task {
 #[derive(Clone, Debug)]
 pub struct Inputs(Repr);
 
-/// One tensor is by far the commonest case, and needs no allocation.
+/// One tensor is the most common case, and needs no allocation.
 #[derive(Clone, Debug)]
 enum Repr {
     One(Tensor),
@@ -64,8 +63,8 @@ impl Inputs {
     /// The tensor, where there is only one.
     ///
     /// # Errors
-    /// There are several, or none.
-    pub fn only(&self) -> CResult<&Tensor> {
+    /// When there are several tensors, or none.
+    pub fn only(&self) -> CandleResult<&Tensor> {
         match &self.0 {
             Repr::One(tensor) => Ok(tensor),
             Repr::Many(tensors) => {
@@ -83,40 +82,40 @@ impl Inputs {
         }
     }
 
-    /// Number of rows: dimension 0 of the first tensor.
+    /// The number of rows: dimension 0 of the first tensor.
     #[must_use]
     pub fn rows(&self) -> usize {
         self.tensors().first().and_then(|t| t.dims().first()).copied().unwrap_or(0)
     }
 
-    /// The `len` rows from `start`, as views.
+    /// The `len` rows from row `start` on, as views.
     ///
     /// # Errors
-    /// Rows out of range.
-    pub fn narrow(&self, start: usize, len: usize) -> CResult<Self> {
+    /// When a row is out of range.
+    pub fn narrow(&self, start: usize, len: usize) -> CandleResult<Self> {
         self.map(|t| t.narrow(0, start, len))
     }
 
-    /// The rows of these numbers, in this order, copied; a number may occur more than once.
+    /// Copies the rows with these numbers, in this order. A number may occur more than once.
     ///
     /// # Errors
-    /// No rows, or rows out of range.
-    pub fn select(&self, rows: &[u32]) -> CResult<Self> {
+    /// When there are no row numbers, or one is out of range.
+    pub fn select(&self, rows: &[u32]) -> CandleResult<Self> {
         check_rows(rows, self.rows())?;
         let Some(first) = self.tensors().first() else { return Ok(self.clone()) };
         self.index(&Tensor::from_slice(rows, rows.len(), first.device())?)
     }
 
-    /// The same on `device`; no copy where they are there already.
+    /// The inputs on `device`; no copy where they are there already.
     ///
     /// # Errors
-    /// Those of the device.
-    pub fn to_device(&self, device: &Device) -> CResult<Self> {
+    /// When the device fails.
+    pub fn to_device(&self, device: &Device) -> CandleResult<Self> {
         self.map(|t| move_view(t, device))
     }
 
-    /// The columns of these numbers, copied, of a single input `(N, D)`; everything, where `columns` is `None`.
-    pub(crate) fn columns(&self, columns: Option<&[u32]>) -> CResult<Self> {
+    /// Copies the columns with these numbers of a single input `(N, D)`; `None` returns all of the inputs.
+    pub(crate) fn columns(&self, columns: Option<&[u32]>) -> CandleResult<Self> {
         let Some(columns) = columns else { return Ok(self.clone()) };
         let only = self.only()?;
         let (_, width) = only.dims2()?;
@@ -125,19 +124,21 @@ impl Inputs {
                 let ids = Tensor::from_slice(columns, columns.len(), only.device())?;
                 Ok(only.index_select(&ids, 1)?.into())
             }
-            _ => bail!("columns {columns:?} must be some of the inputs' {width}, from 0"),
+            _ => bail!(
+                "each of the columns {columns:?} must be below {width}, the number of columns of the inputs"
+            ),
         }
     }
 
-    /// The rows whose numbers `ids`, `(B,)` `u32`, holds. Numbers must have been checked.
-    pub(super) fn index(&self, ids: &Tensor) -> CResult<Self> {
+    /// The rows with the numbers in `ids`, `(B,)` of type `u32`, which must have been checked.
+    pub(super) fn index(&self, ids: &Tensor) -> CandleResult<Self> {
         self.map(|t| t.index_select(ids, 0))
     }
 
-    pub(super) fn map(&self, f: impl Fn(&Tensor) -> CResult<Tensor>) -> CResult<Self> {
+    pub(super) fn map(&self, f: impl Fn(&Tensor) -> CandleResult<Tensor>) -> CandleResult<Self> {
         Ok(Self(match &self.0 {
             Repr::One(tensor) => Repr::One(f(tensor)?),
-            Repr::Many(tensors) => Repr::Many(tensors.iter().map(f).collect::<CResult<_>>()?),
+            Repr::Many(tensors) => Repr::Many(tensors.iter().map(f).collect::<CandleResult<_>>()?),
         }))
     }
 }
@@ -172,47 +173,47 @@ impl From<Vec<Tensor>> for Inputs {
     }
 }
 
-/// `Tensor::to_device` copies all of the storage beneath a view, the whole data set for a batch: so the view
-/// is made dense first.
-pub(super) fn move_view(tensor: &Tensor, device: &Device) -> CResult<Tensor> {
+/// Moves a view to a device. `Tensor::to_device` copies the whole storage of a view, for a batch the whole
+/// data set, so the view is made contiguous first.
+pub(super) fn move_view(tensor: &Tensor, device: &Device) -> CandleResult<Tensor> {
     if tensor.device().same_device(device) {
         return Ok(tensor.clone());
     }
     tensor.force_contiguous()?.to_device(device)
 }
 
-/// At least one row, and each below `of`.
-pub(super) fn check_rows(rows: &[u32], of: usize) -> CResult<()> {
+/// Checks that there is at least one row, and that each is below `count`.
+pub(super) fn check_rows(rows: &[u32], count: usize) -> CandleResult<()> {
     match rows.iter().max() {
         None => bail!("a batch needs at least one row"),
-        Some(&row) if row as usize >= of => {
-            bail!("row {row} is out of range: the data has {of} rows, from 0")
+        Some(&row) if row as usize >= count => {
+            bail!("row {row} is out of range: the data has {count} rows")
         }
         Some(_) => Ok(()),
     }
 }
 
-/// Some rows with their targets.
+/// The inputs and targets of some rows.
 #[derive(Clone, Debug)]
 pub struct Batch {
-    /// What the model sees.
+    /// The inputs of the model.
     pub inputs: Inputs,
-    /// `(B,)` `u32` class ids, or `(B,)` or `(B, K)` floats.
+    /// The targets: class ids `(B,)` of type `u32`, or floats `(B,)` or `(B, K)`.
     pub targets: Tensor,
-    /// How much each row counts, `(B,)` `f32`; all the same where missing.
+    /// The weight of each row, `(B,)` of type `f32`; with `None` all rows count alike.
     pub weights: Option<Tensor>,
 }
 
-/// Rows that can be fetched by number.
+/// A data set: rows that can be fetched by number.
 ///
-/// [`TensorDataset`](crate::data::TensorDataset) is the one to use where the data fits in memory; implement this
-/// trait for data that is read from disk, generated or augmented.
+/// Use [`TensorDataset`](crate::data::TensorDataset) for data that fits in memory. Implement this trait for
+/// data that is read from disk, generated or augmented.
 ///
 /// ```
 /// use candle_core::{Device, Result, Tensor};
 /// use candle_ensemble::data::{Batch, Dataset, Fingerprint, Task};
 ///
-/// /// y = sin x at a million points, made as they are asked for.
+/// /// y = sin x at a million points, computed on demand.
 /// struct Sine;
 ///
 /// impl Dataset for Sine {
@@ -236,47 +237,47 @@ pub struct Batch {
 /// # Ok::<(), candle_core::Error>(())
 /// ```
 pub trait Dataset: Send + Sync {
-    /// Number of rows.
+    /// The number of rows.
     fn rows(&self) -> usize;
 
-    /// What is predicted.
+    /// What a model of this data predicts.
     fn task(&self) -> Task;
 
-    /// The rows of these numbers, in this order, on `device`; a number may occur more than once.
+    /// The rows with these numbers, in this order, on `device`. A number may occur more than once.
     ///
     /// # Errors
-    /// Rows out of range, or whatever keeps the data from being read.
-    fn batch(&self, rows: &[u32], device: &Device) -> CResult<Batch>;
+    /// When a row is out of range or the data cannot be read.
+    fn batch(&self, rows: &[u32], device: &Device) -> CandleResult<Batch>;
 
-    /// The class or stratum of each row, for splits that keep proportions.
+    /// The stratum of each row, for splits that keep proportions; for classification usually the class.
     fn strata(&self) -> Option<&[u32]> {
         None
     }
 
-    /// The group of each row (a patient, a document): a group is never split between rows trained on and rows
-    /// held out.
+    /// The group of each row, such as a patient or a document. No group is split between rows trained on and
+    /// rows held out.
     fn groups(&self) -> Option<&[u32]> {
         None
     }
 
-    /// Digest of the content, by which results of one data set are kept apart from those of another.
+    /// A digest of the content. Plans and stores use it to tell data sets apart.
     fn fingerprint(&self) -> Fingerprint;
 }
 
-/// Digest of a data set's content; 32 bytes, shown in hexadecimal.
+/// A digest of a data set's content: 32 bytes, displayed in hexadecimal.
 ///
 /// ```
 /// use candle_ensemble::data::Fingerprint;
 ///
-/// let print = Fingerprint::of(b"abc");
-/// assert_eq!(print.to_string(), "6437b3ac38465133ffb63b75273a8db548c558465d79db03fd359c6cd5bd9d85");
-/// assert_eq!(Fingerprint::from(*print.as_bytes()), print);
+/// let fingerprint = Fingerprint::of(b"abc");
+/// assert_eq!(fingerprint.to_string(), "6437b3ac38465133ffb63b75273a8db548c558465d79db03fd359c6cd5bd9d85");
+/// assert_eq!(Fingerprint::from(*fingerprint.as_bytes()), fingerprint);
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
-    /// BLAKE3 of `content`.
+    /// The BLAKE3 hash of `content`.
     #[must_use]
     pub fn of(content: &[u8]) -> Self {
         Self(*blake3::hash(content).as_bytes())
@@ -316,11 +317,11 @@ mod tests {
     }
 
     #[test]
-    fn one_tensor_in_a_vector_is_one_tensor() {
+    fn a_vector_of_one_tensor_is_one_tensor() {
         assert!(Inputs::from(vec![numbers()]).only().is_ok());
         let two = Inputs::from(vec![numbers(), (numbers() * 2.).unwrap()]);
         assert!(two.only().unwrap_err().to_string().contains("has 2"));
-        assert_eq!(two.tensors()[1].to_vec2::<f32>().unwrap()[2], [8., 10.], "the order is kept");
+        assert_eq!(two.tensors()[1].to_vec2::<f32>().unwrap()[2], [8., 10.], "the order stays");
         let none = Inputs::from(vec![]);
         assert_eq!((none.rows(), none.tensors().len()), (0, 0));
         assert!(none.only().is_err());
@@ -342,10 +343,10 @@ mod tests {
     }
 
     #[test]
-    fn a_fingerprint_survives_serde() {
-        let print = Fingerprint::of(b"x");
-        let json = serde_json::to_string(&print).unwrap();
-        assert_eq!(serde_json::from_str::<Fingerprint>(&json).unwrap(), print);
-        assert_ne!(print, Fingerprint::of(b"y"));
+    fn a_fingerprint_is_read_back_by_serde() {
+        let fingerprint = Fingerprint::of(b"x");
+        let json = serde_json::to_string(&fingerprint).unwrap();
+        assert_eq!(serde_json::from_str::<Fingerprint>(&json).unwrap(), fingerprint);
+        assert_ne!(fingerprint, Fingerprint::of(b"y"));
     }
 }

@@ -1,4 +1,9 @@
 //! Data sets, splits and scalers.
+//!
+//! A [`Dataset`] returns rows by number as a [`Batch`] of inputs and targets; [`TensorDataset`] holds them in
+//! memory and checks them. Its strata and groups tell a [`Split`] and the [resampling](crate::resample) which
+//! rows belong together. Its [`Fingerprint`] identifies the content in plans and stores. A [`Scaler`] brings
+//! columns to one scale and back.
 mod dataset;
 pub(crate) mod passes;
 mod scale;
@@ -13,5 +18,6 @@ pub use split::Split;
 pub(crate) use split::{apportion, members};
 pub use tensor_dataset::TensorDataset;
 
-/// Row numbers of a data set; a number that occurs twice was drawn twice.
+/// Row numbers of a data set, from 0. In a sample drawn with replacement, a number occurs as often as it was
+/// drawn.
 pub type Rows = Vec<u32>;

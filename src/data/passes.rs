@@ -1,14 +1,14 @@
-//! Rows in passes.
+//! Rows divided into forward passes.
 use crate::{Error, Result};
 
-/// The rows in passes of `size`; a last row that would stand alone joins the pass before. One row has no variance,
-/// and of one row candle broadcasts nothing, so that its graph has another shape.
+/// Divides the rows into passes of `size`. A single last row joins the pass before, because one row has no
+/// variance and gives candle's graph another shape (nothing is broadcast).
 pub(crate) fn passes(rows: &[u32], size: usize) -> Result<Vec<&[u32]>> {
     if rows.len() < 2 {
-        return Err(Error::invalid("the rows", "at least two", rows.len()));
+        return Err(Error::invalid("the number of rows", "at least 2", rows.len()));
     }
     if size < 2 {
-        return Err(Error::invalid("the rows a pass", "at least two", size));
+        return Err(Error::invalid("the number of rows in a pass", "at least 2", size));
     }
     let mut parts = Vec::with_capacity(rows.len() / size + 1);
     let mut rest = rows;
@@ -26,7 +26,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_row_is_lost_and_none_stands_alone() {
+    fn passes_cover_the_rows_and_have_at_least_two_each() {
         for n in 2..40u32 {
             let rows: Vec<u32> = (0..n).collect();
             for size in 2..12 {

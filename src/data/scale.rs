@@ -1,17 +1,16 @@
-//! Columns brought to one scale, and back.
-use candle_core::{Tensor, WithDType};
-use serde::{Deserialize, Serialize};
-
+//! Scaling of columns, and its inverse.
 use crate::{
     data::{dataset::move_view, values::on_cpu},
     kernels::cpu::on_values,
     Error, Result,
 };
+use candle_core::{Tensor, WithDType};
+use serde::{Deserialize, Serialize};
 
-/// Scales each column: `(x − shift) / scale`, computed in f64 and rounded once.
+/// Scales each column to `(x − shift) / scale`, computed in f64 and rounded once.
 ///
-/// Fit it on the rows to train on, and apply it to all. Tensors are `(N, D)`, or `(N,)` where `D` is 1, of
-/// any float dtype; dtype and device are kept.
+/// Fit it on the rows to train on, and apply it to all rows. Tensors are `(N, D)`, or `(N,)` for a single
+/// column, of any float dtype; dtype and device are kept.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -28,7 +27,7 @@ use crate::{
 #[serde(try_from = "Columns", into = "Columns")]
 pub struct Scaler(Columns);
 
-/// One entry a column; scales are not 0.
+/// One entry for each column; no scale is 0.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Columns {
     shift: Vec<f64>,
@@ -36,29 +35,31 @@ struct Columns {
 }
 
 impl Scaler {
-    /// To mean 0 and standard deviation 1, that of the population (division by `N`), as scikit-learn's
-    /// `StandardScaler`. A column that is constant but for rounding is only shifted.
+    /// A scaler to mean 0 and standard deviation 1, like scikit-learn's `StandardScaler`. The standard
+    /// deviation is that of the population (division by `N`). A column that is constant up to rounding is
+    /// only shifted.
     ///
-    /// Two passes in f64, the second corrected by the sum of the deviations (Chan, Golub and LeVeque 1983,
-    /// doi:10.1080/00031305.1983.10483115): a mean that is large against the deviation costs no digits.
+    /// The variance is computed in two passes in f64, the second corrected by the sum of the deviations
+    /// (Chan, Golub and LeVeque 1983, doi:10.1080/00031305.1983.10483115), so it stays accurate where the
+    /// mean is large against the deviation.
     ///
     /// # Errors
-    /// Not floats of shape `(N, D)` or `(N,)`, no rows, NaN or infinity.
+    /// When `x` is not a tensor of floats `(N, D)` or `(N,)`, has no rows, or contains NaN or infinity.
     pub fn standardize(x: &Tensor) -> Result<Self> {
         let table = Table::of(x)?;
         let n = table.rows as f64;
         let mut mean = vec![0.; table.columns];
         table.each(|column, x| add(&mut mean, column, x))?;
         mean.iter_mut().for_each(|sum| *sum /= n);
-        let (mut squares, mut rest) = (vec![0.; table.columns], vec![0.; table.columns]);
+        let (mut squares, mut deviations) = (vec![0.; table.columns], vec![0.; table.columns]);
         table.each(|column, x| {
             let deviation = x - mean.get(column).unwrap_or(&0.);
             add(&mut squares, column, deviation * deviation);
-            add(&mut rest, column, deviation);
+            add(&mut deviations, column, deviation);
         })?;
-        let scale = squares.iter().zip(&rest).zip(&mean).map(|((squares, rest), mean)| {
-            let variance = ((squares - rest * rest / n) / n).clamp(0., f64::INFINITY);
-            // What rounding alone may leave of a constant column; the bound is scikit-learn's.
+        let scale = squares.iter().zip(&deviations).zip(&mean).map(|((squares, deviations), mean)| {
+            let variance = ((squares - deviations * deviations / n) / n).clamp(0., f64::INFINITY);
+            // The variance that rounding alone can leave in a constant column; the bound is scikit-learn's.
             let rounding = n * f64::EPSILON * variance + (n * mean * f64::EPSILON).powi(2);
             if variance.is_finite() && variance <= rounding {
                 1.
@@ -70,10 +71,10 @@ impl Scaler {
         Columns { shift: mean, scale }.try_into()
     }
 
-    /// To the range from 0 to 1, as scikit-learn's `MinMaxScaler`; a constant column becomes 0.
+    /// A scaler to the range from 0 to 1, like scikit-learn's `MinMaxScaler`. A constant column becomes 0.
     ///
     /// # Errors
-    /// Not floats of shape `(N, D)` or `(N,)`, no rows, NaN or infinity.
+    /// When `x` is not a tensor of floats `(N, D)` or `(N,)`, has no rows, or contains NaN or infinity.
     pub fn min_max(x: &Tensor) -> Result<Self> {
         let table = Table::of(x)?;
         let (mut low, mut high) =
@@ -88,36 +89,36 @@ impl Scaler {
         Columns { shift: low, scale }.try_into()
     }
 
-    /// Number of columns.
+    /// The number of columns.
     #[must_use]
     pub fn columns(&self) -> usize {
         self.0.shift.len()
     }
 
-    /// What is taken from each column: its mean, or its minimum.
+    /// The number subtracted from each column: its mean, or its minimum.
     #[must_use]
     pub fn shift(&self) -> &[f64] {
         &self.0.shift
     }
 
-    /// By what each column is then divided: its standard deviation, or its range.
+    /// The number by which each column is then divided: its standard deviation, or its range.
     #[must_use]
     pub fn scale(&self) -> &[f64] {
         &self.0.scale
     }
 
-    /// `(x − shift) / scale`.
+    /// Returns `(x − shift) / scale`.
     ///
     /// # Errors
-    /// Another number of columns, NaN or infinity.
+    /// When `x` has another number of columns, or contains NaN or infinity.
     pub fn transform(&self, x: &Tensor) -> Result<Tensor> {
         self.apply(x, |x, shift, scale| (x - shift) / scale)
     }
 
-    /// `x × scale + shift`, which undoes [`Self::transform`].
+    /// Returns `x × scale + shift`, the inverse of [`Self::transform`].
     ///
     /// # Errors
-    /// Another number of columns, NaN or infinity.
+    /// When `x` has another number of columns, or contains NaN or infinity.
     pub fn inverse(&self, x: &Tensor) -> Result<Tensor> {
         self.apply(x, |x, shift, scale| x * scale + shift)
     }
@@ -125,7 +126,7 @@ impl Scaler {
     fn apply(&self, x: &Tensor, f: impl Fn(f64, f64, f64) -> f64) -> Result<Tensor> {
         let table = Table::of(x)?;
         if table.columns != self.columns() {
-            let must = format!("the scaler's, {}", self.columns());
+            let must = format!("that of the scaler, {}", self.columns());
             return Err(Error::invalid("the number of columns", must, table.columns));
         }
         let values = &table.values;
@@ -173,7 +174,7 @@ impl From<Scaler> for Columns {
     }
 }
 
-/// A tensor of rows and columns on the CPU.
+/// The values of a tensor as rows and columns, on the CPU.
 struct Table {
     values: Tensor,
     rows: usize,
@@ -225,7 +226,7 @@ fn visit<T: WithDType>(values: &[T], columns: usize, mut f: impl FnMut(usize, f6
     Ok(())
 }
 
-/// `x` in the type of `_like`, which some types need, for candle does not export their names.
+/// `x` in the type of `_like`: candle does not export the names of all types.
 fn back<T: WithDType>(_like: &[T], x: f64) -> T {
     T::from_f64(x)
 }
@@ -238,10 +239,9 @@ fn add(sums: &mut [f64], column: usize, x: f64) {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use candle_core::{DType, Device};
     use proptest::prelude::*;
-
-    use super::*;
 
     const X: [[f64; 4]; 5] = [
         [1.0, -2.0, 1e6 + 0.1, 3.0],
@@ -262,9 +262,10 @@ mod tests {
         }
     }
 
-    /// Numbers of scikit-learn 1.9.1: `mean_`, `scale_` and `transform(X)` of `StandardScaler().fit(X)`.
+    /// The numbers are those of scikit-learn 1.9.1: `mean_`, `scale_` and `transform(X)` of
+    /// `StandardScaler().fit(X)`.
     #[test]
-    fn standardizes_as_scikit_learn() {
+    fn standardize_matches_scikit_learn() {
         let scaler = Scaler::standardize(&table()).unwrap();
         close(scaler.shift(), &[2.4, 0.85, 1000000.3799999999, 3.0], 1e-15);
         close(scaler.scale(), &[3.6110940170535573, 3.330165161069343, 0.278567765560733, 1.0], 1e-15);
@@ -279,10 +280,10 @@ mod tests {
         close(&got.concat(), &want.concat(), 1e-9);
     }
 
-    /// Numbers of scikit-learn 1.9.1: `data_min_`, `data_range_` and `transform(X)` of
+    /// The numbers are those of scikit-learn 1.9.1: `data_min_`, `data_range_` and `transform(X)` of
     /// `MinMaxScaler().fit(X)`; the constant column is scaled by 1.
     #[test]
-    fn min_max_as_scikit_learn() {
+    fn min_max_matches_scikit_learn() {
         let scaler = Scaler::min_max(&table()).unwrap();
         close(scaler.shift(), &[-3.0, -2.0, 1000000.1, 3.0], 0.);
         close(scaler.scale(), &[11.0, 9.25, 0.8000000000465661, 1.0], 0.);
@@ -298,16 +299,16 @@ mod tests {
     }
 
     #[test]
-    fn a_constant_that_rounds_is_a_constant() {
+    fn a_constant_column_with_rounding_is_only_shifted() {
         let x = Tensor::full(0.1f64, (1001, 1), &Device::Cpu).unwrap();
         assert_eq!(Scaler::standardize(&x).unwrap().scale(), [1.]);
         let one = Scaler::standardize(&Tensor::new(&[7f32], &Device::Cpu).unwrap()).unwrap();
         assert_eq!((one.shift(), one.scale()), (&[7.][..], &[1.][..]), "one row");
     }
 
-    /// In one pass of f64, `Σx² − (Σx)²/n`, nothing would be left of this deviation.
+    /// One pass in f64, `Σx² − (Σx)²/n`, would lose all digits of this deviation.
     #[test]
-    fn a_large_mean_costs_no_digits() {
+    fn a_large_mean_loses_no_digits() {
         let x: Vec<_> = (0..1000).map(|i| 1e9 + f64::from(i % 2)).collect();
         let scaler = Scaler::standardize(&Tensor::new(x, &Device::Cpu).unwrap()).unwrap();
         close(scaler.scale(), &[0.5], 1e-12);
@@ -324,25 +325,28 @@ mod tests {
             let column = scaler.transform(&x.reshape((3, 1)).unwrap()).unwrap();
             assert_eq!(column.dims(), [3, 1]);
         }
-        let turned = table().t().unwrap();
-        let dense = Scaler::standardize(&turned.contiguous().unwrap()).unwrap();
-        assert_eq!(Scaler::standardize(&turned).unwrap(), dense, "a view is as good as a copy");
+        let transposed = table().t().unwrap();
+        let dense = Scaler::standardize(&transposed.contiguous().unwrap()).unwrap();
+        assert_eq!(Scaler::standardize(&transposed).unwrap(), dense, "a view gives the same as a copy");
     }
 
     #[test]
     fn bad_tables_are_errors() {
         let scaler = Scaler::standardize(&table()).unwrap();
-        let says = |result: Result<Tensor>, what: &str| {
+        let refused = |result: Result<Tensor>, what: &str| {
             let message = result.unwrap_err().to_string();
-            assert!(message.contains(what), "{message:?} does not say {what:?}");
+            assert!(message.contains(what), "{message:?} does not contain {what:?}");
         };
-        says(scaler.transform(&table().narrow(1, 0, 3).unwrap()), "the scaler's, 4, but is 3");
-        says(scaler.inverse(&Tensor::new(&[1f32], &Device::Cpu).unwrap()), "the scaler's, 4, but is 1");
-        says(scaler.transform(&(table() / 0.).unwrap()), "row 0, column 0 must be finite, but is inf");
-        says(scaler.transform(&table().to_dtype(DType::U32).unwrap()), "of floats, but is u32");
-        let holed = Tensor::new(&[[1f32, 2.], [1., f32::NAN]], &Device::Cpu).unwrap();
+        refused(scaler.transform(&table().narrow(1, 0, 3).unwrap()), "that of the scaler, 4, but is 3");
+        refused(
+            scaler.inverse(&Tensor::new(&[1f32], &Device::Cpu).unwrap()),
+            "that of the scaler, 4, but is 1",
+        );
+        refused(scaler.transform(&(table() / 0.).unwrap()), "row 0, column 0 must be finite, but is inf");
+        refused(scaler.transform(&table().to_dtype(DType::U32).unwrap()), "of floats, but is u32");
+        let with_nan = Tensor::new(&[[1f32, 2.], [1., f32::NAN]], &Device::Cpu).unwrap();
         for fit in [Scaler::standardize, Scaler::min_max] {
-            let message = fit(&holed).unwrap_err().to_string();
+            let message = fit(&with_nan).unwrap_err().to_string();
             assert!(message.contains("row 1, column 1 must be finite, but is NaN"), "{message}");
             assert!(fit(&Tensor::zeros((0, 2), DType::F32, &Device::Cpu).unwrap()).is_err());
             assert!(fit(&Tensor::zeros((2, 2, 2), DType::F32, &Device::Cpu).unwrap()).is_err());
@@ -352,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scaler_survives_serde_and_a_damaged_one_is_refused() {
+    fn a_scaler_is_read_back_by_serde_and_a_damaged_one_is_refused() {
         let scaler = Scaler::standardize(&table()).unwrap();
         let json = serde_json::to_string(&scaler).unwrap();
         assert_eq!(serde_json::from_str::<Scaler>(&json).unwrap(), scaler);

@@ -1,15 +1,13 @@
-//! Rows to train on and rows to test on.
-use std::collections::BTreeMap;
-
+//! Splits into rows to train on and rows to test on.
+use crate::{data::Dataset, Error, Result, Rows, Seed};
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
-use crate::{data::Dataset, Error, Result, Rows, Seed};
-
-/// Rows to train on and rows to test on; each in increasing order, no row in both.
+/// Rows to train on and rows to test on, each in increasing order, with no row in both.
 ///
-/// The size of the test side is `ceil(rows × fraction)`, as in scikit-learn's `train_test_split`. The draw
-/// depends on nothing but the arguments.
+/// The number of test rows is `ceil(rows × fraction)`, as in scikit-learn's `train_test_split`. A split
+/// depends on the arguments alone.
 ///
 /// ```
 /// use candle_ensemble::{data::Split, Seed};
@@ -17,7 +15,7 @@ use crate::{data::Dataset, Error, Result, Rows, Seed};
 /// let split = Split::random(10, 0.25, Seed::from(1))?;
 /// assert_eq!((split.train.len(), split.test.len()), (7, 3));
 ///
-/// // Two thirds of class 0, a third of class 1: so it stays on both sides.
+/// // Two thirds of class 0 and one third of class 1, on both sides.
 /// let split = Split::stratified(&[0, 0, 1, 0, 1, 0], 0.5, Seed::from(1))?;
 /// assert_eq!(split.test.iter().filter(|row| [2, 4].contains(*row)).count(), 1);
 /// # Ok::<(), candle_ensemble::Error>(())
@@ -31,11 +29,11 @@ pub struct Split {
 }
 
 impl Split {
-    /// Trains on the first `train` of `rows` rows, tests on the others: for data that comes with a test set
-    /// behind it, or in order of time.
+    /// Trains on the first `train` of `rows` rows and tests on the others: for data whose test set comes
+    /// last, or in order of time.
     ///
     /// # Errors
-    /// An empty side.
+    /// When one side is empty.
     pub fn first(rows: usize, train: usize) -> Result<Self> {
         let (rows, train) = (number(rows)?, number(train)?);
         if train == 0 || train >= rows {
@@ -45,15 +43,15 @@ impl Split {
         Ok(Self { train: (0..train).collect(), test: (train..rows).collect() })
     }
 
-    /// Draws the test rows from all rows alike.
+    /// Draws the test rows from all rows, each with the same probability.
     ///
     /// # Errors
-    /// A fraction not between 0 and 1, or an empty side.
+    /// When the fraction is not between 0 and 1, or one side is empty.
     pub fn random(rows: usize, test_fraction: f64, seed: Seed) -> Result<Self> {
         Self::random_of(rows, test_size("rows", rows, test_fraction)?, seed)
     }
 
-    /// The same for a number of test rows; at most all.
+    /// As [`Self::random`], for a number of test rows, at most all.
     pub(crate) fn random_of(rows: usize, test: usize, seed: Seed) -> Result<Self> {
         let mut all = (0..number(rows)?).collect();
         Ok(Self::holding_out(rows, draw(&mut all, test, seed.child("split"))))
@@ -61,18 +59,19 @@ impl Split {
 
     /// Draws the test rows from each stratum in proportion to its size.
     ///
-    /// Of the test rows, a stratum of `n` rows gets its share, `test × n / rows`, rounded down; what is
-    /// missing to the total goes to the largest remainders (Hamilton's method), in case of a tie to the lower
-    /// number. Every stratum keeps a row to train on: a stratum of one row is never tested on and does not
-    /// count into the shares.
+    /// A stratum of `n` rows gets `test × n / rows` test rows, rounded down. The rows that are then missing
+    /// from the total go to the strata with the largest remainders (Hamilton's method); ties go to the lower
+    /// stratum id. Every stratum keeps a row to train on: a stratum of one row has no test row and is left
+    /// out of the shares.
     ///
     /// # Errors
-    /// A fraction not between 0 and 1, an empty side, or too few rows to leave one of each stratum to train on.
+    /// When the fraction is not between 0 and 1, one side is empty, or there are too few rows to leave one of
+    /// each stratum to train on.
     pub fn stratified(strata: &[u32], test_fraction: f64, seed: Seed) -> Result<Self> {
         Self::stratified_of(strata, test_size("rows", strata.len(), test_fraction)?, seed)
     }
 
-    /// The same for a number of test rows.
+    /// As [`Self::stratified`], for a number of test rows.
     pub(crate) fn stratified_of(strata: &[u32], size: usize, seed: Seed) -> Result<Self> {
         let mut rows = members(strata)?;
         rows.retain(|_, rows| rows.len() > 1);
@@ -89,15 +88,15 @@ impl Split {
     }
 
     /// Draws whole groups for the test side: `ceil(groups × fraction)` of them, as scikit-learn's
-    /// `GroupShuffleSplit`; so the fraction is one of groups, not of rows.
+    /// `GroupShuffleSplit`. The fraction is one of groups, not of rows.
     ///
     /// # Errors
-    /// A fraction not between 0 and 1, or an empty side.
+    /// When the fraction is not between 0 and 1, or one side is empty.
     pub fn grouped(groups: &[u32], test_fraction: f64, seed: Seed) -> Result<Self> {
         Self::grouped_of(groups, test_size("groups", members(groups)?.len(), test_fraction)?, seed)
     }
 
-    /// The same for a number of test groups; at most all.
+    /// As [`Self::grouped`], for a number of test groups, at most all.
     pub(crate) fn grouped_of(groups: &[u32], size: usize, seed: Seed) -> Result<Self> {
         let members = members(groups)?;
         let drawn = draw(&mut members.keys().copied().collect(), size, seed.child("split"));
@@ -105,11 +104,11 @@ impl Split {
         Ok(Self::holding_out(groups.len(), test.collect()))
     }
 
-    /// The split that suits the data: [`Self::grouped`] where it has groups, else [`Self::stratified`] where
-    /// it has strata, else [`Self::random`].
+    /// Splits by what the data has: [`Self::grouped`] where it has groups, otherwise [`Self::stratified`]
+    /// where it has strata, otherwise [`Self::random`].
     ///
     /// # Errors
-    /// As they.
+    /// As those methods.
     pub fn of(data: &dyn Dataset, test_fraction: f64, seed: Seed) -> Result<Self> {
         match (data.groups(), data.strata()) {
             (Some(groups), _) => Self::grouped(groups, test_fraction, seed),
@@ -126,20 +125,20 @@ impl Split {
     }
 }
 
-/// Row numbers are `u32`.
+/// `rows` as a `u32`, the type of row numbers.
 fn number(rows: usize) -> Result<u32> {
     u32::try_from(rows)
         .map_err(|_| Error::invalid("the number of rows", format!("at most {}", u32::MAX), rows))
 }
 
-fn test_size(what: &str, of: usize, fraction: f64) -> Result<usize> {
+fn test_size(what: &str, count: usize, fraction: f64) -> Result<usize> {
     if !(fraction > 0. && fraction < 1.) {
         return Err(Error::invalid("the test fraction", "between 0 and 1", fraction));
     }
-    let size = (of as f64 * fraction).ceil() as usize;
-    if size == 0 || size >= of {
-        let must = format!("enough that a test fraction of {fraction} leaves both sides some");
-        return Err(Error::invalid(format!("the number of {what}"), must, of));
+    let size = (count as f64 * fraction).ceil() as usize;
+    if size == 0 || size >= count {
+        let must = format!("large enough that a test fraction of {fraction} leaves some on both sides");
+        return Err(Error::invalid(format!("the number of {what}"), must, count));
     }
     Ok(size)
 }
@@ -153,35 +152,35 @@ pub(crate) fn members(ids: &[u32]) -> Result<BTreeMap<u32, Rows>> {
     Ok(rows)
 }
 
-/// `n` of the rows.
+/// `n` of the rows, drawn without replacement.
 fn draw(rows: &mut Rows, n: usize, seed: Seed) -> Rows {
     rows.partial_shuffle(&mut seed.rng(), n).0.to_vec()
 }
 
-/// `total` in shares in proportion to `sizes`, by largest remainders; each share is below its size.
+/// Divides `total` in proportion to `sizes`, by largest remainders, so that each share is below its size.
 fn shares(sizes: &[usize], total: usize) -> Option<Vec<usize>> {
     apportion(sizes, total, |size| size.saturating_sub(1))
 }
 
-/// `total` in shares in proportion to `sizes`, by largest remainders (Hamilton's method), as far as each size's
-/// `most` allows; none where that is too little.
-pub(crate) fn apportion(sizes: &[usize], total: usize, most: impl Fn(usize) -> usize) -> Option<Vec<usize>> {
+/// Divides `total` in proportion to `sizes`, by largest remainders (Hamilton's method), with `max` of a size
+/// as the limit of its share; `None` where the limits add up to less than `total`.
+pub(crate) fn apportion(sizes: &[usize], total: usize, max: impl Fn(usize) -> usize) -> Option<Vec<usize>> {
     let all: usize = sizes.iter().sum();
-    if all == 0 || total > sizes.iter().map(|&n| most(n)).fold(0, usize::saturating_add) {
+    if all == 0 || total > sizes.iter().map(|&n| max(n)).fold(0, usize::saturating_add) {
         return None;
     }
-    // In integers, for remainders that are equal to compare equal; u128 for their products.
+    // In integers, so that equal remainders compare equal; u128 holds their products.
     let quota = |n: usize| n as u128 * total as u128;
     let mut shares: Vec<_> = sizes.iter().map(|&n| (quota(n) / all as u128) as usize).collect();
     let mut missing = total - shares.iter().sum::<usize>();
     let mut order: Vec<_> = (0..sizes.len()).collect();
     order.sort_by_key(|&i| std::cmp::Reverse(sizes.get(i).map(|&n| quota(n) % all as u128)));
-    // The first round deals out all that is missing, unless strata are too small to take more.
+    // The first round distributes all that is missing, unless some strata are at their limit.
     while missing > 0 {
         for &i in &order {
             if let (Some(share), Some(&size)) = (shares.get_mut(i), sizes.get(i))
                 && missing > 0
-                && *share < most(size)
+                && *share < max(size)
             {
                 *share += 1;
                 missing -= 1;
@@ -193,11 +192,10 @@ pub(crate) fn apportion(sizes: &[usize], total: usize, most: impl Fn(usize) -> u
 
 #[cfg(test)]
 mod tests {
-    use candle_core::{Device, Tensor};
-    use proptest::prelude::*;
-
     use super::*;
     use crate::data::TensorDataset;
+    use candle_core::{Device, Tensor};
+    use proptest::prelude::*;
 
     fn covers(split: &Split, rows: usize) {
         let mut all = [&split.train[..], &split.test[..]].concat();
@@ -208,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_rows() {
+    fn the_first_rows_are_trained_on() {
         let split = Split::first(5, 3).unwrap();
         assert_eq!((split.train, split.test), (vec![0, 1, 2], vec![3, 4]));
         assert!(Split::first(5, 0).is_err() && Split::first(5, 5).is_err() && Split::first(0, 0).is_err());
@@ -236,7 +234,7 @@ mod tests {
             assert!(Split::random(rows, 0.5, Seed::from(0)).is_err());
             assert!(Split::stratified(&vec![0; rows], 0.5, Seed::from(0)).is_err());
         }
-        assert!(Split::random(10, 0.95, Seed::from(0)).is_err(), "nothing is left to train on");
+        assert!(Split::random(10, 0.95, Seed::from(0)).is_err(), "no row is left to train on");
         assert!(Split::stratified(&[0, 1, 2, 3], 0.5, Seed::from(0)).is_err(), "one row each");
         assert!(Split::stratified(&[0, 0, 1, 1], 0.75, Seed::from(0)).is_err());
         assert!(Split::grouped(&[3, 3, 3], 0.5, Seed::from(0)).is_err(), "one group");
@@ -250,7 +248,7 @@ mod tests {
         assert_eq!(shares(&[5, 5, 10], 6), Some(vec![2, 1, 3]));
         // Quotas 3.3, 3.3, 3.3.
         assert_eq!(shares(&[10, 10, 10], 10), Some(vec![4, 3, 3]));
-        // Quotas 1.6, 6.4: the remainder of the first is larger, but it has to keep a row.
+        // Quotas 1.6, 6.4: the remainder of the first is larger, but it must keep a row to train on.
         assert_eq!(shares(&[2, 8], 8), Some(vec![1, 7]));
         assert_eq!(shares(&[2, 2, 2], 3), Some(vec![1, 1, 1]));
         assert_eq!(shares(&[2, 2, 2], 4), None);
@@ -267,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn draws_never_change() {
+    fn splits_equal_the_golden_ones() {
         assert_eq!(Split::random(20, 0.25, Seed::from(42)).unwrap().test, GOLDEN_RANDOM);
         let strata: Vec<_> = (0..20).map(|row| row % 2).collect();
         assert_eq!(Split::stratified(&strata, 0.3, Seed::from(42)).unwrap().test, GOLDEN_STRATIFIED);
@@ -281,7 +279,7 @@ mod tests {
     /// Each of 30 rows is held out with probability 0.4: over 4,000 seeds, 1,600 times with a standard
     /// deviation of 31; 5 of them are exceeded by chance with probability 2e-5 over all rows and both kinds.
     #[test]
-    fn every_row_is_as_likely_to_be_held_out() {
+    fn every_row_is_equally_likely_to_be_tested() {
         let strata: Vec<u32> = (0..30).map(|row| row % 3).collect();
         let (mut random, mut stratified) = ([0i32; 30], [0i32; 30]);
         for seed in 0..4000 {
@@ -297,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn the_split_suits_the_data() {
+    fn the_default_split_depends_on_groups_and_strata() {
         let x = Tensor::zeros((8, 1), candle_core::DType::F32, &Device::Cpu).unwrap();
         let y = Tensor::new(&[0u32, 0, 0, 0, 1, 1, 1, 1], &Device::Cpu).unwrap();
         let classes = TensorDataset::classification(x.clone(), &y).unwrap();
@@ -328,7 +326,7 @@ mod tests {
             seed: u64,
         ) {
             let mut strata = strata;
-            strata.extend((0..5).flat_map(|c| [c; 8])); // large enough that no share meets its bound
+            strata.extend((0..5).flat_map(|c| [c; 8])); // large enough that no share reaches its limit
             let split = Split::stratified(&strata, fraction, Seed::from(seed)).unwrap();
             covers(&split, strata.len());
             prop_assert_eq!(split.test.len(), (strata.len() as f64 * fraction).ceil() as usize);
@@ -341,8 +339,8 @@ mod tests {
             prop_assert_ne!(&split, &Split::stratified(&strata, fraction, Seed::from(seed ^ 1)).unwrap());
         }
 
-        /// Whatever the sizes, the total is right, every stratum keeps a row, and only impossible splits
-        /// fail.
+        /// For all sizes, the shares add up to the total, every stratum keeps a row, and only impossible
+        /// splits fail.
         #[test]
         fn shares_add_up(sizes in proptest::collection::vec(2usize..40, 1..12), fraction in 0f64..1.) {
             let all: usize = sizes.iter().sum();

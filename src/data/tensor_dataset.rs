@@ -1,8 +1,4 @@
-//! A data set in memory.
-use std::{fmt, sync::Arc};
-
-use candle_core::{DType, Device, Result as CResult, Tensor, WithDType};
-
+//! Data sets in memory.
 use crate::{
     data::{
         dataset::{check_rows, move_view},
@@ -12,11 +8,13 @@ use crate::{
     kernels::cpu::on_values,
     Error, Result,
 };
+use candle_core::{DType, Device, Result as CandleResult, Tensor, WithDType};
+use std::{fmt, sync::Arc};
 
 /// A data set in memory, on the device of its inputs.
 ///
-/// Everything is checked when it is made: equal numbers of rows, no NaN, no infinity, class ids in range.
-/// Clones share the data. The fingerprint is BLAKE3 over dtypes, dimensions, numbers and task; it does not
+/// The constructors check everything: equal numbers of rows, no NaN, no infinity, class ids in range. Clones
+/// share the data. The fingerprint is a BLAKE3 hash of dtypes, dimensions, values and task; it does not
 /// depend on the device.
 ///
 /// ```
@@ -45,7 +43,7 @@ pub struct TensorDataset {
     digests: Digests,
 }
 
-/// Digests of the parts, so that a change of one does not hash the others again.
+/// The digests of the parts, so that setting one part does not hash the others again.
 #[derive(Clone, Default)]
 struct Digests {
     data: [u8; 32],
@@ -55,12 +53,13 @@ struct Digests {
 }
 
 impl TensorDataset {
-    /// Rows with a class each: inputs with rows along dimension 0, of any float or integer dtype, and `(N,)`
-    /// class ids of any integer dtype. The number of classes is the highest id plus 1; see
-    /// [`Self::with_classes`].
+    /// A data set for classification: inputs with rows along dimension 0, of any float or integer dtype, and
+    /// class ids `(N,)` of any integer dtype. The number of classes is the highest id plus 1, unless
+    /// [`Self::with_classes`] sets it.
     ///
     /// # Errors
-    /// No rows, unequal numbers of rows, NaN or infinity, negative ids, or only one class.
+    /// When there are no rows, the numbers of rows differ, a value is NaN or infinite, an id is negative, or
+    /// there is only one class.
     pub fn classification(inputs: impl Into<Inputs>, targets: &Tensor) -> Result<Self> {
         let labels = labels(targets)?;
         let classes = labels.iter().max().map_or(0, |&c| c as usize + 1);
@@ -70,10 +69,12 @@ impl TensorDataset {
         Self::assemble(inputs.into(), targets, Some(labels.into()), Task::Classification { classes })
     }
 
-    /// Rows with `K` real targets each: inputs as above, targets `(N,)` (`K` is 1) or `(N, K)` floats.
+    /// A data set for regression with `K` outputs: inputs as in [`Self::classification`], and targets of
+    /// floats `(N,)`, for one output, or `(N, K)`.
     ///
     /// # Errors
-    /// No rows, unequal numbers of rows, NaN or infinity, or targets that are not floats.
+    /// When there are no rows, the numbers of rows differ, a value is NaN or infinite, or the targets are not
+    /// floats.
     pub fn regression(inputs: impl Into<Inputs>, targets: &Tensor) -> Result<Self> {
         let outputs = match *targets.dims() {
             [_] => 1,
@@ -91,13 +92,13 @@ impl TensorDataset {
         let Some(device) = inputs.tensors().first().map(|t| t.device().clone()) else {
             return Err(Error::invalid("inputs", "at least one tensor", "none"));
         };
-        // Row numbers are u32, and candle reads the highest one as a gap.
+        // Row numbers are u32, and candle treats the highest one as a missing index.
         if rows >= u32::MAX as usize {
             return Err(Error::invalid("the number of rows", format!("below {}", u32::MAX), rows));
         }
         for (name, tensor) in names(&inputs).zip(inputs.tensors().iter().chain([targets])) {
             if tensor.elem_count() == 0 || tensor.rank() == 0 {
-                return Err(Error::invalid(name, "at least one row of at least one number", shape(tensor)));
+                return Err(Error::invalid(name, "at least one row of at least one value", shape(tensor)));
             }
             if tensor.dim(0)? != rows {
                 return Err(Error::invalid(name, format!("{rows} rows, as the first input"), tensor.dim(0)?));
@@ -117,16 +118,16 @@ impl TensorDataset {
         Ok(Self { inputs, targets, weights: None, labels, strata: None, groups: None, task, digests })
     }
 
-    /// Says how many classes there are, where the highest do not occur in these rows.
+    /// Sets the number of classes, for data in whose rows the highest classes do not occur.
     ///
     /// # Errors
-    /// A regression, or a class id beyond `classes`.
+    /// When this is a regression, or a class id is not below `classes`.
     pub fn with_classes(mut self, classes: usize) -> Result<Self> {
         let Some(highest) = self.labels().and_then(|labels| labels.iter().max()) else {
             return Err(Error::invalid(
-                "a data set with classes",
-                "one of classification",
-                "one of regression",
+                "the task of a data set with classes",
+                "classification",
+                "regression",
             ));
         };
         if classes <= *highest as usize {
@@ -136,10 +137,10 @@ impl TensorDataset {
         Ok(self)
     }
 
-    /// Says how much each row counts: 2 is as good as the row twice.
+    /// Sets the weight of each row. A row of weight 2 counts like two rows.
     ///
     /// # Errors
-    /// Not one weight a row; a negative, infinite or NaN weight; or only zeros.
+    /// When there is not one weight for each row, a weight is negative, infinite or NaN, or all are 0.
     pub fn with_weights(mut self, weights: Vec<f32>) -> Result<Self> {
         self.check_length("weights", weights.len())?;
         if let Some((row, w)) = weights.iter().enumerate().find(|(_, w)| !w.is_finite() || **w < 0.) {
@@ -155,10 +156,10 @@ impl TensorDataset {
         Ok(self)
     }
 
-    /// Sets the stratum of each row, in place of the class ids.
+    /// Sets the stratum of each row. The default is the class.
     ///
     /// # Errors
-    /// Not one stratum a row.
+    /// When there is not one stratum for each row.
     pub fn with_strata(mut self, strata: Vec<u32>) -> Result<Self> {
         self.check_length("strata", strata.len())?;
         self.digests.strata = digest_ids(&strata);
@@ -166,10 +167,10 @@ impl TensorDataset {
         Ok(self)
     }
 
-    /// Sets the group of each row; a group is never split between rows trained on and rows held out.
+    /// Sets the group of each row. No group is split between rows trained on and rows held out.
     ///
     /// # Errors
-    /// Not one group a row.
+    /// When there is not one group for each row.
     pub fn with_groups(mut self, groups: Vec<u32>) -> Result<Self> {
         self.check_length("groups", groups.len())?;
         self.digests.groups = digest_ids(&groups);
@@ -177,11 +178,11 @@ impl TensorDataset {
         Ok(self)
     }
 
-    /// A data set of the rows of these numbers, in this order, with the same task; a number may occur more
-    /// than once.
+    /// The data set of the rows with these numbers, in this order, with the same task. A number may occur
+    /// more than once.
     ///
     /// # Errors
-    /// No rows, rows out of range, or rows that all weigh 0.
+    /// When there are no row numbers, one is out of range, or all rows have weight 0.
     pub fn subset(&self, rows: &[u32]) -> Result<Self> {
         let part = self.batch(rows, self.targets.device())?;
         let of = |ids: &Arc<[u32]>| rows.iter().filter_map(|&row| ids.get(row as usize).copied()).collect();
@@ -199,31 +200,31 @@ impl TensorDataset {
         Ok(data)
     }
 
-    /// Inputs of all rows.
+    /// The inputs of all rows.
     #[must_use]
     pub fn inputs(&self) -> &Inputs {
         &self.inputs
     }
 
-    /// Targets of all rows: `(N,)` `u32` class ids, or `(N,)` or `(N, K)` floats.
+    /// The targets of all rows: class ids `(N,)` of type `u32`, or floats `(N,)` or `(N, K)`.
     #[must_use]
     pub fn targets(&self) -> &Tensor {
         &self.targets
     }
 
-    /// Weights of all rows, `(N,)` `f32`, if they were set.
+    /// The weights of all rows, `(N,)` of type `f32`, if they were set.
     #[must_use]
     pub fn weights(&self) -> Option<&Tensor> {
         self.weights.as_ref()
     }
 
-    /// Class ids of all rows; none for a regression.
+    /// The class ids of all rows; `None` for a regression.
     #[must_use]
     pub fn labels(&self) -> Option<&[u32]> {
         self.labels.as_deref()
     }
 
-    /// Number of classes; none for a regression.
+    /// The number of classes; `None` for a regression.
     #[must_use]
     pub fn classes(&self) -> Option<usize> {
         match self.task {
@@ -251,12 +252,12 @@ impl Dataset for TensorDataset {
         self.task
     }
 
-    /// Consecutive rows are a view without a copy, where the data is on `device` already.
-    fn batch(&self, rows: &[u32], device: &Device) -> CResult<Batch> {
+    /// Consecutive rows are returned as a view, without a copy, if the data is on `device` already.
+    fn batch(&self, rows: &[u32], device: &Device) -> CandleResult<Batch> {
         check_rows(rows, self.rows())?;
         let here = self.targets.device();
         if here.same_device(device)
-            && let Some(start) = first_of_run(rows)
+            && let Some(start) = start_of_range(rows)
         {
             let view = |t: &Tensor| t.narrow(0, start, rows.len());
             return self.pick(view);
@@ -281,7 +282,7 @@ impl Dataset for TensorDataset {
 }
 
 impl TensorDataset {
-    fn pick(&self, rows: impl Fn(&Tensor) -> CResult<Tensor>) -> CResult<Batch> {
+    fn pick(&self, rows: impl Fn(&Tensor) -> CandleResult<Tensor>) -> CandleResult<Batch> {
         Ok(Batch {
             inputs: self.inputs.map(&rows)?,
             targets: rows(&self.targets)?,
@@ -303,16 +304,16 @@ impl fmt::Debug for TensorDataset {
     }
 }
 
-/// The first of rows that follow one another.
-fn first_of_run(rows: &[u32]) -> Option<usize> {
+/// The first row, if the rows are consecutive.
+fn start_of_range(rows: &[u32]) -> Option<usize> {
     let first = *rows.first()?;
     rows.iter().zip(first..).all(|(&row, next)| row == next).then_some(first as usize)
 }
 
-/// What errors call the inputs, and the targets after them.
+/// The names of the inputs, and of the targets after them, in error messages.
 fn names(inputs: &Inputs) -> impl Iterator<Item = String> {
-    let of = inputs.tensors().len();
-    let inputs = (0..of).map(move |i| if of == 1 { "inputs".into() } else { format!("inputs[{i}]") });
+    let count = inputs.tensors().len();
+    let inputs = (0..count).map(move |i| if count == 1 { "inputs".into() } else { format!("inputs[{i}]") });
     inputs.chain(["targets".into()])
 }
 
@@ -336,7 +337,7 @@ fn labels(targets: &Tensor) -> Result<Vec<u32>> {
     }
     let targets = on_cpu(targets)?;
     if targets.dtype() == DType::U32 {
-        // Spares the detour through f64.
+        // Without a conversion through f64.
         return targets.to_vec1().map_err(Error::from).and_then(|ids| {
             match ids.iter().position(|&c| c == u32::MAX) {
                 Some(row) => Err(bad_label(row, u32::MAX)),
@@ -347,7 +348,7 @@ fn labels(targets: &Tensor) -> Result<Vec<u32>> {
     on_values!(targets, values => values.iter().enumerate().map(|(row, &x)| label(row, x)).collect())
 }
 
-/// f64 holds every integer in question, and those that it rounds are out of range.
+/// f64 represents every valid class id exactly, and the integers that it rounds are out of range.
 fn label<T: WithDType>(row: usize, x: T) -> Result<u32> {
     let id = x.to_f64();
     if (0. ..f64::from(u32::MAX)).contains(&id) {
@@ -363,9 +364,8 @@ fn bad_label(row: usize, id: impl fmt::Display) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
+    use proptest::prelude::*;
 
     const CPU: Device = Device::Cpu;
 
@@ -379,9 +379,9 @@ mod tests {
         Tensor::ones((rows, 2), DType::F32, &CPU).unwrap()
     }
 
-    fn says(result: Result<TensorDataset>, what: &str) {
+    fn assert_refused(result: Result<TensorDataset>, what: &str) {
         let message = result.unwrap_err().to_string();
-        assert!(message.contains(what), "{message:?} does not say {what:?}");
+        assert!(message.contains(what), "{message:?} does not contain {what:?}");
     }
 
     #[test]
@@ -399,17 +399,17 @@ mod tests {
     #[test]
     fn bad_targets_of_a_classification_are_named() {
         let of = |y: &Tensor| TensorDataset::classification(ones(3), y);
-        says(
+        assert_refused(
             of(&Tensor::new(&[0i64, -1, 1], &CPU).unwrap()),
             "class id in row 1 must be from 0 to 4294967294, but is -1",
         );
-        says(of(&Tensor::new(&[0i64, 1, 1 << 40], &CPU).unwrap()), "row 2");
-        says(of(&Tensor::new(&[u32::MAX, 1, 1], &CPU).unwrap()), "row 0");
-        says(of(&Tensor::new(&[0f32, 1., 1.], &CPU).unwrap()), "must be integers, but is f32");
-        says(of(&Tensor::new(&[[0u32], [1], [1]], &CPU).unwrap()), "of shape (N,)");
-        says(of(&Tensor::new(&[1u32, 1, 1], &CPU).unwrap()), "of more than one class");
-        says(of(&Tensor::new(&[0u32, 1], &CPU).unwrap()), "3 rows, as the first input, but is 2");
-        says(four().with_classes(2), "above the highest class id, 2");
+        assert_refused(of(&Tensor::new(&[0i64, 1, 1 << 40], &CPU).unwrap()), "row 2");
+        assert_refused(of(&Tensor::new(&[u32::MAX, 1, 1], &CPU).unwrap()), "row 0");
+        assert_refused(of(&Tensor::new(&[0f32, 1., 1.], &CPU).unwrap()), "must be integers, but is f32");
+        assert_refused(of(&Tensor::new(&[[0u32], [1], [1]], &CPU).unwrap()), "of shape (N,)");
+        assert_refused(of(&Tensor::new(&[1u32, 1, 1], &CPU).unwrap()), "of more than one class");
+        assert_refused(of(&Tensor::new(&[0u32, 1], &CPU).unwrap()), "3 rows, as the first input, but is 2");
+        assert_refused(four().with_classes(2), "above the highest class id, 2");
         assert_eq!(four().with_classes(7).unwrap().task(), Task::Classification { classes: 7 });
     }
 
@@ -418,16 +418,16 @@ mod tests {
         let y = Tensor::new(&[0f32, 1., 2.], &CPU).unwrap();
         let of = |x: Inputs| TensorDataset::regression(x, &y);
         let holes = Tensor::new(&[[0f64, 1.], [1., f64::NAN], [f64::INFINITY, 1.]], &CPU).unwrap();
-        says(of(holes.clone().into()), "inputs, row 1 must be finite, but is NaN");
-        says(
+        assert_refused(of(holes.clone().into()), "inputs, row 1 must be finite, but is NaN");
+        assert_refused(
             of(vec![ones(3), holes.to_dtype(DType::F16).unwrap()].into()),
             "inputs[1], row 1 must be finite",
         );
-        says(of(vec![ones(3), ones(2)].into()), "inputs[1] must be 3 rows");
-        says(of(vec![].into()), "at least one tensor");
-        says(of(Tensor::zeros((0, 2), DType::F32, &CPU).unwrap().into()), "at least one row");
-        says(of(Tensor::zeros((3, 0), DType::F32, &CPU).unwrap().into()), "at least one number");
-        says(of(Tensor::zeros((), DType::F32, &CPU).unwrap().into()), "at least one row");
+        assert_refused(of(vec![ones(3), ones(2)].into()), "inputs[1] must be 3 rows");
+        assert_refused(of(vec![].into()), "at least one tensor");
+        assert_refused(of(Tensor::zeros((0, 2), DType::F32, &CPU).unwrap().into()), "at least one row");
+        assert_refused(of(Tensor::zeros((3, 0), DType::F32, &CPU).unwrap().into()), "at least one value");
+        assert_refused(of(Tensor::zeros((), DType::F32, &CPU).unwrap().into()), "at least one row");
         let tokens = Tensor::new(&[[1u32, 2], [3, 4], [5, 6]], &CPU).unwrap();
         assert!(of(tokens.into()).is_ok(), "token ids are inputs");
     }
@@ -435,43 +435,49 @@ mod tests {
     #[test]
     fn bad_targets_of_a_regression_are_named() {
         let of = |y: &Tensor| TensorDataset::regression(ones(2), y);
-        says(of(&Tensor::new(&[0f32, f32::NAN], &CPU).unwrap()), "targets, row 1 must be finite, but is NaN");
-        says(of(&Tensor::new(&[0u32, 1], &CPU).unwrap()), "must be floats, but is u32");
-        says(of(&Tensor::zeros((2, 1, 1), DType::F32, &CPU).unwrap()), "(N,) or (N, K)");
+        assert_refused(
+            of(&Tensor::new(&[0f32, f32::NAN], &CPU).unwrap()),
+            "targets, row 1 must be finite, but is NaN",
+        );
+        assert_refused(of(&Tensor::new(&[0u32, 1], &CPU).unwrap()), "must be floats, but is u32");
+        assert_refused(of(&Tensor::zeros((2, 1, 1), DType::F32, &CPU).unwrap()), "(N,) or (N, K)");
         let two = of(&Tensor::new(&[[0f64, 1.], [1., 2.]], &CPU).unwrap()).unwrap();
         assert_eq!((two.task(), two.task().width()), (Task::Regression { outputs: 2 }, 2));
         assert_eq!((two.classes(), two.labels(), two.strata()), (None, None, None));
         assert_eq!(two.targets().dtype(), DType::F64, "the dtype is kept");
-        says(two.with_classes(3), "regression");
+        assert_refused(two.with_classes(3), "regression");
     }
 
     #[test]
     fn bad_weights_strata_and_groups_are_named() {
-        says(four().with_weights(vec![1.; 3]), "the number of weights must be that of rows, 4, but is 3");
-        says(
+        assert_refused(
+            four().with_weights(vec![1.; 3]),
+            "the number of weights must be that of rows, 4, but is 3",
+        );
+        assert_refused(
             four().with_weights(vec![1., -1., 1., 1.]),
             "the weight of row 1 must be finite and not negative, but is -1",
         );
-        says(four().with_weights(vec![1., 1., f32::NAN, 1.]), "row 2");
-        says(four().with_weights(vec![0.; 4]), "above 0 for at least one row");
-        says(four().with_strata(vec![1; 5]), "the number of strata");
-        says(four().with_groups(vec![]), "the number of groups");
+        assert_refused(four().with_weights(vec![1., 1., f32::NAN, 1.]), "row 2");
+        assert_refused(four().with_weights(vec![0.; 4]), "above 0 for at least one row");
+        assert_refused(four().with_strata(vec![1; 5]), "the number of strata");
+        assert_refused(four().with_groups(vec![]), "the number of groups");
     }
 
     #[test]
-    fn a_subset_takes_everything_along() {
+    fn a_subset_has_the_weights_strata_and_groups_of_its_rows() {
         let data = four().with_weights(vec![1., 2., 3., 4.]).unwrap();
         let data = data.with_strata(vec![5, 6, 7, 8]).unwrap().with_groups(vec![1, 1, 2, 2]).unwrap();
         let part = data.subset(&[3, 1, 3]).unwrap();
         assert_eq!(part.inputs().only().unwrap().to_vec2::<f32>().unwrap(), [[6., 7.], [2., 3.], [6., 7.]]);
-        assert_eq!(part.labels().unwrap(), [2, 2, 2], "one class alone will do in a subset");
+        assert_eq!(part.labels().unwrap(), [2, 2, 2], "a subset may have one class only");
         assert_eq!(part.classes(), Some(3));
         assert_eq!(part.weights().unwrap().to_vec1::<f32>().unwrap(), [4., 2., 4.]);
         assert_eq!(part.strata().unwrap(), [8, 6, 8]);
         assert_eq!(part.groups().unwrap(), [2, 1, 2]);
         assert_eq!(data.subset(&[0, 1, 2, 3]).unwrap().fingerprint(), data.fingerprint());
-        says(data.subset(&[4]), "row 4 is out of range: the data has 4 rows");
-        says(data.subset(&[]), "at least one row");
+        assert_refused(data.subset(&[4]), "row 4 is out of range: the data has 4 rows");
+        assert_refused(data.subset(&[]), "at least one row");
     }
 
     #[test]
@@ -499,11 +505,11 @@ mod tests {
         assert_eq!(prints.len(), 11);
         let swapped = base.clone().with_groups(vec![1, 0]).unwrap().with_strata(vec![0, 1]).unwrap();
         let order = base.with_strata(vec![0, 1]).unwrap().with_groups(vec![1, 0]).unwrap();
-        assert_eq!(swapped.fingerprint(), order.fingerprint(), "the order of setting does not matter");
+        assert_eq!(swapped.fingerprint(), order.fingerprint(), "the order of the setters does not matter");
     }
 
     #[test]
-    fn views_and_variables_are_taken_apart_from_where_they_came() {
+    fn views_and_variables_are_copied_and_detached() {
         let var = candle_core::Var::from_tensor(&ones(4)).unwrap();
         let wide = Tensor::cat(&[var.as_tensor(), var.as_tensor()], 1).unwrap();
         let data = TensorDataset::regression(wide.narrow(1, 1, 2).unwrap(), &ones(4)).unwrap();
@@ -520,9 +526,9 @@ mod tests {
     }
 
     proptest! {
-        /// Views and copies alike hold the rows asked for.
+        /// Both views and copies have the requested rows.
         #[test]
-        fn a_batch_holds_its_rows(rows in prop_oneof![
+        fn a_batch_has_the_requested_rows(rows in prop_oneof![
             proptest::collection::vec(0u32..50, 1..20),
             (0u32..50, 1u32..10).prop_map(|(a, n)| (a..(a + n).min(50)).collect()),
         ]) {

@@ -1,19 +1,19 @@
-//! The numbers within a tensor, as plain slices of its own type.
+//! Digests of tensors.
+use crate::{data::dataset::move_view, kernels::cpu::on_values, Error, Result};
 use candle_core::{Device, Tensor, WithDType};
 
-use crate::{data::dataset::move_view, kernels::cpu::on_values, Error, Result};
-
-/// Numbers copied at once from another device.
+/// Number of values copied at a time from another device.
 const BLOCK: usize = 1 << 22;
-/// Bytes hashed at once: BLAKE3 is at its fastest from about 100 KiB on, and this much stays in the cache.
+/// Number of bytes hashed at a time: BLAKE3 is fastest from about 100 KiB on, and this many bytes stay in the
+/// cache.
 const CHUNK: usize = 1 << 17;
 
-/// `tensor` dense and on the CPU; no copy where it is so already.
+/// `tensor`, contiguous and on the CPU; no copy where it is so already.
 pub(super) fn on_cpu(tensor: &Tensor) -> candle_core::Result<Tensor> {
     move_view(tensor, &Device::Cpu)?.contiguous()
 }
 
-/// BLAKE3 of a tensor's dtype, dimensions and numbers, each of which must be finite.
+/// BLAKE3 of a tensor's dtype, dimensions and values, each of which must be finite.
 pub(super) fn digest(name: &str, tensor: &Tensor) -> Result<[u8; 32]> {
     let (rows, dtype) = (tensor.dim(0)?, tensor.dtype());
     let width = tensor.elem_count() / rows.max(1);
@@ -31,7 +31,7 @@ pub(super) fn digest(name: &str, tensor: &Tensor) -> Result<[u8; 32]> {
     Ok(*hasher.finalize().as_bytes())
 }
 
-/// Hashes `values`; the position of the first that is not finite and what it is, if any.
+/// Hashes `values`. Returns the position and text of the first value that is not finite, if any.
 fn absorb<T: WithDType, const B: usize>(
     hasher: &mut blake3::Hasher,
     values: &[T],
@@ -40,7 +40,7 @@ fn absorb<T: WithDType, const B: usize>(
     let finite = |x: &T| x.to_f64().is_finite();
     let mut buffer = vec![0; CHUNK];
     for (chunk, part) in values.chunks(CHUNK / B).enumerate() {
-        // No short cut in the usual case, that all is well: so it is vectorized.
+        // A fold without early exit is vectorized; values are almost always finite.
         if !part.iter().fold(true, |all, x| all & finite(x)) {
             let (i, x) = part.iter().enumerate().find(|(_, x)| !finite(x))?;
             return Some((chunk * (CHUNK / B) + i, x.to_string()));
@@ -55,12 +55,11 @@ fn absorb<T: WithDType, const B: usize>(
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use candle_core::DType;
 
-    use super::*;
-
     #[test]
-    fn the_digest_is_that_of_the_bytes() {
+    fn the_digest_is_that_of_dtype_shape_and_bytes() {
         let values: Vec<f32> = (0..100_000).map(|x| x as f32 * 0.37).collect();
         let tensor = Tensor::from_slice(&values, (1000, 100), &Device::Cpu).unwrap();
         let mut bytes = b"f32 [1000, 100]".to_vec();
@@ -69,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn the_digest_sees_values_shape_and_dtype_but_not_the_layout() {
+    fn the_digest_depends_on_values_shape_and_dtype_but_not_on_the_layout() {
         let base = Tensor::arange(0u32, 12, &Device::Cpu).unwrap().to_dtype(DType::F32).unwrap();
         let of = |t: &Tensor| digest("x", t).unwrap();
         let square = base.reshape((3, 4)).unwrap();
@@ -78,14 +77,14 @@ mod tests {
         for dtype in [DType::F64, DType::F16, DType::BF16, DType::U8, DType::I64, DType::U32] {
             assert_ne!(of(&square), of(&square.to_dtype(dtype).unwrap()), "{dtype:?}");
         }
-        let turned = square.t().unwrap();
-        assert_eq!(of(&turned), of(&turned.contiguous().unwrap()));
+        let transposed = square.t().unwrap();
+        assert_eq!(of(&transposed), of(&transposed.contiguous().unwrap()));
         let view = square.narrow(0, 1, 2).unwrap();
         assert_eq!(of(&view), of(&view.force_contiguous().unwrap()));
     }
 
     #[test]
-    fn the_first_bad_value_is_found_in_any_chunk() {
+    fn the_first_value_that_is_not_finite_is_found_in_any_chunk() {
         for bad in [0, 40_000, 99_999] {
             let mut values = vec![1f32; 100_000];
             values[bad] = f32::NEG_INFINITY;

@@ -40,11 +40,12 @@ struct Saved<F> {
 
 /// Saving and loading, for fitted combiners that serde can write and read.
 impl<N: Network, F: FittedCombiner + Serialize + DeserializeOwned> Ensemble<N, F> {
-    /// Writes the ensemble to `path`: one safetensors file with the weights (`00000/layer.weight`, …) and record of each
-    /// member, the fitted combiner with its name, the names of the architectures, and a hash of all of it.
+    /// Writes the ensemble to `path`: one safetensors file with the weights (`00000/layer.weight`, …) and
+    /// record of each member, the fitted combiner with its name, the names of the architectures, and a hash
+    /// of all of it.
     ///
-    /// The file is written beside `path` and renamed, so that `path` always names the old ensemble or the new one, each
-    /// complete. The same ensemble gives the same bytes.
+    /// The file is written beside `path` and renamed, so that `path` always names the old ensemble or the new
+    /// one, each complete. The same ensemble gives the same bytes.
     ///
     /// Code is not saved: [`Ensemble::load`] needs a learner that builds the same networks.
     ///
@@ -69,8 +70,8 @@ impl<N: Network, F: FittedCombiner + Serialize + DeserializeOwned> Ensemble<N, F
     /// ```
     ///
     /// # Errors
-    /// [`Error::Io`] when the file cannot be written; [`Error::Invalid`] when the fitted combiner cannot be read back from
-    /// its serialized form (an untagged or flattened field).
+    /// [`Error::Io`] when the file cannot be written; [`Error::Invalid`] when the fitted combiner cannot be
+    /// read back from its serialized form (an untagged or flattened field).
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let file = self.to_file()?;
         files::write_with(path.as_ref(), |out| file.write(out))
@@ -84,16 +85,16 @@ impl<N: Network, F: FittedCombiner + Serialize + DeserializeOwned> Ensemble<N, F
         self.to_file()?.to_bytes()
     }
 
-    /// Reads an ensemble that [`Ensemble::save`] wrote, onto `device`. Its predictions equal those of the saved ensemble to
-    /// the bit on a machine whose kernels round alike.
+    /// Reads an ensemble that [`Ensemble::save`] wrote, onto `device`. Its predictions equal those of the
+    /// saved ensemble to the bit on a machine whose kernels round alike.
     ///
-    /// The file is mapped into memory and checked, and each tensor is copied once out of the map, because candle's
-    /// tensors own their memory. Files of any origin are safe to load.
+    /// The file is mapped into memory and checked, and each tensor is copied once out of the map, because
+    /// candle's tensors own their memory. Files of any origin are safe to load.
     ///
     /// # Errors
-    /// [`Error::Io`] when the file cannot be read; [`Error::Damaged`] when its content has changed since it was written;
-    /// [`Error::Foreign`] when it is another kind of file, holds another combiner than `F`, or the learner builds other
-    /// networks.
+    /// [`Error::Io`] when the file cannot be read; [`Error::Damaged`] when its content has changed since it
+    /// was written; [`Error::Foreign`] when it is another kind of file, holds another combiner than `F`, or
+    /// the learner builds other networks.
     pub fn load<L: Learner<Network = N>>(
         path: impl AsRef<Path>,
         learner: &L,

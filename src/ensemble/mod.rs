@@ -1,7 +1,7 @@
 //! Ensembles: members and a fitted combiner, as one candle module.
 //!
-//! An [`Ensemble`] predicts like one network. It can be a layer of another network, a teacher or a member of another
-//! ensemble, and it can be saved to one file and loaded from it.
+//! An [`Ensemble`] predicts like one network. It can be a layer of another network, a teacher or a member of
+//! another ensemble, and it can be saved to one file and loaded from it.
 mod file;
 
 use crate::{
@@ -16,10 +16,11 @@ use candle_core::{Module, Result as CandleResult, Tensor};
 
 /// Members and a fitted combiner, which predict like one network.
 ///
-/// [`Pool::combine`](crate::Pool::combine) makes an ensemble. It is a candle [`Module`], so it stands wherever one of
-/// its members could stand: as a layer of another network, as a teacher, as a member of another ensemble. For
-/// classification `forward` returns log-probabilities `(B, C)`, which are valid logits; for regression it returns values
-/// in the shape of its members' outputs. It is `Send` and `Sync` where the networks and the fitted combiner are.
+/// [`Pool::combine`](crate::Pool::combine) makes an ensemble. It is a candle [`Module`], so it stands
+/// wherever one of its members could stand: as a layer of another network, as a teacher, as a member of
+/// another ensemble. For classification `forward` returns log-probabilities `(B, C)`, which are valid logits;
+/// for regression it returns values in the shape of its members' outputs. It is `Send` and `Sync` where the
+/// networks and the fitted combiner are.
 ///
 /// `N` is the type of the member networks, `F` that of the fitted combiner ([`fitted`](Self::fitted)).
 ///
@@ -53,15 +54,16 @@ impl<N: Network, F: FittedCombiner> Ensemble<N, F> {
         Self { live, fitted, batch_rows: 1024 }
     }
 
-    /// Sets how many rows one pass over the members takes, at least 1; the default is 1024. The memory that a prediction
-    /// needs besides its result is that of one pass, however long the input is.
+    /// Sets how many rows one pass over the members takes, at least 1; the default is 1024. The memory that a
+    /// prediction needs besides its result is that of one pass, however long the input is.
     #[must_use]
     pub fn batch_rows(mut self, rows: usize) -> Self {
         self.batch_rows = rows.max(1);
         self
     }
 
-    /// The weights and records of the members that predict: in a slot with refit members these alone, in other slots all.
+    /// The weights and records of the members that predict: in a slot with refit members these alone, in
+    /// other slots all.
     #[must_use]
     pub fn members(&self) -> &[Member] {
         &self.live.members
@@ -79,8 +81,8 @@ impl<N: Network, F: FittedCombiner> Ensemble<N, F> {
         self.live.task
     }
 
-    /// The prediction for each of N rows: class ids `(N,)` of type u32, where ties go to the lowest class; or values
-    /// `(N, K)` for K outputs.
+    /// The prediction for each of N rows: class ids `(N,)` of type u32, where ties go to the lowest class; or
+    /// values `(N, K)` for K outputs.
     ///
     /// # Errors
     /// When the inputs are empty or do not fit the networks.
@@ -127,7 +129,8 @@ impl<N: Network, F: FittedCombiner> Ensemble<N, F> {
         Ok(concat(passes, 0)?)
     }
 
-    /// The combined prediction, `(B, C)`, in one pass. A combiner may be the user's own, so the shape is checked.
+    /// The combined prediction, `(B, C)`, in one pass. A combiner may be the user's own, so the shape is
+    /// checked.
     fn combined_pass(&self, inputs: &Inputs) -> CandleResult<Tensor> {
         let mut predictions = self.live.predict(inputs, self.fitted.scale())?;
         if self.fitted.needs_inputs() {
@@ -170,8 +173,8 @@ impl<N: Network, F: FittedCombiner> Ensemble<N, F> {
 }
 
 impl<N: Network> Ensemble<N, Weighted> {
-    /// The ensemble without the slots whose weight is zero: the same predictions to the bit, from fewer networks and a
-    /// smaller file. If all weights are zero, all slots stay.
+    /// The ensemble without the slots whose weight is zero: the same predictions to the bit, from fewer
+    /// networks and a smaller file. If all weights are zero, all slots stay.
     ///
     /// ```
     /// use candle_core::{Device, Tensor};
@@ -212,7 +215,8 @@ impl<N: Network, F: FittedCombiner> Module for Ensemble<N, F> {
     }
 }
 
-/// The class of the largest probability of each row; of equal ones the lowest. candle's argmax leaves ties open.
+/// The class of the largest probability of each row; of equal ones the lowest. candle's argmax leaves ties
+/// open.
 fn lowest_argmax(probabilities: &Tensor) -> CandleResult<Tensor> {
     Tensor::new(argmax_rows(probabilities)?, probabilities.device())
 }

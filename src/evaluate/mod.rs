@@ -1,4 +1,8 @@
-//! What an ensemble is worth: studies over repeats, and the metric against the ensemble's size.
+//! Evaluation of ensembles on test rows.
+//!
+//! A [`Study`] trains several ensembles of each strategy from different seeds and compares them with single
+//! networks; its [`VarianceReport`] has the metrics, confidence intervals and costs, and prints as a table
+//! and draws as a chart. [`size_curve`] measures how a metric depends on the number of members.
 mod size_curve;
 mod study;
 mod variance_report;

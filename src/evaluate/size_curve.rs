@@ -1,4 +1,4 @@
-//! A metric against the number of predictions.
+//! A metric against the size of the ensemble.
 use crate::{combine::FittedCombiner, predictions::Predictions, Error, Result};
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
@@ -6,16 +6,20 @@ use serde::{Deserialize, Serialize};
 /// The metric of ensembles of one size.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SizePoint {
-    /// Predictions in each group.
+    /// Number of slots in each group.
     pub size: usize,
     /// The metric of each group.
     pub values: Vec<f64>,
 }
 
-/// The metric of ensembles of 1, 2 … S predictions: for each size, that of the disjoint groups of so many predictions,
-/// first to last (`⌊S/size⌋` groups; none shares a prediction with another, so their spread is honest).
+/// Measures ensembles of 1, 2, …, S slots: for each size, the metric of disjoint groups of that many slots.
 ///
-/// `score` gets what a group says, `(B, C)`, and returns its metric.
+/// ```text
+/// values(size)[g] = score(combine(slots g · size … (g + 1) · size − 1)),  g = 0 … ⌊S/size⌋ − 1
+/// ```
+///
+/// Groups share no slot, so their values are those of independent ensembles. `score` gets the combined
+/// prediction of a group, `(B, C)` for B rows and C classes or outputs, and returns its metric.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -31,7 +35,7 @@ pub struct SizePoint {
 /// ```
 ///
 /// # Errors
-/// When the rule does not go with the predictions, or `score` fails.
+/// When the combiner does not fit the predictions, or `score` fails.
 pub fn size_curve(
     predictions: &Predictions,
     fitted: &dyn FittedCombiner,

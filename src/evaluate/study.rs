@@ -1,4 +1,4 @@
-//! What an ensemble bought: repeated independent ensembles against a single network, on rows nobody saw.
+//! Studies: repeated independent ensembles compared with single networks, on test rows.
 use crate::{
     combine::FittedCombiner,
     data::{Dataset, Inputs, Scaler, TensorDataset},
@@ -18,17 +18,29 @@ use crate::{
 use candle_core::{DType, Device, Tensor};
 use std::{collections::BTreeMap, time::Instant};
 
-/// Rows a forward pass.
+/// Number of rows in a forward pass.
 const ROWS: usize = 1024;
-/// Of every interval.
+/// The level of every interval.
 const LEVEL: f64 = 0.95;
 const RESAMPLES: usize = 2000;
 
-/// Independent repeats of several strategies, combined by several rules, scored on test rows.
+/// Compares ensembles of several strategies and combiners with single networks, over independent repeats, on
+/// test rows.
+///
+/// Each repeat trains a baseline and one ensemble of each strategy from a seed of its own. The members of the
+/// baseline, each on its own, are the single networks. The [`VarianceReport`] has the mean and standard
+/// deviation of every metric over the repeats, the difference from a single network with its 95 % interval,
+/// and what training and prediction cost.
+///
+/// Use it to decide whether an ensemble is worth its cost on your data. With one repeat the interval of the
+/// difference is a bootstrap over the test rows, and nothing is known about the spread from training to
+/// training.
+///
+/// Cost: `repeats` times the training of the baseline and of each strategy.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use candle_ensemble::{combine::*, data::*, evaluate::Study, plan::*, predictions::*, strategy::*, train::Trainer, Seed, Session};
+/// use candle_ensemble::{combine::*, data::*, evaluate::Study, strategy::*, train::Trainer, Seed, Session};
 ///
 /// let x = Tensor::arange(0f32, 80., &Device::Cpu)?.affine(0.02, -0.8)?.reshape((40, 2))?;
 /// let y = Tensor::from_iter((0..40u32).map(|i| i / 20), &Device::Cpu)?;
@@ -53,96 +65,99 @@ pub struct Study<'a, L> {
     repeats: usize,
 }
 
-/// The store of each build, by the build's name.
+/// A function from the name of a build to its store.
 type Stores<'a> = dyn Fn(&str) -> Result<Box<dyn Store>> + 'a;
 
 impl<'a, L: Learner> Study<'a, L> {
-    /// Trains in `session`, scores on `test`.
+    /// A study that trains with `session` and measures on `test`.
     pub fn new(session: Session<'a, L>, test: &'a TensorDataset) -> Self {
         Self { session, test, scaler: None, stores: None, repeats: 10 }
     }
 
-    /// For targets that were scaled: predictions and test targets are brought back before they are scored.
+    /// Sets the scaler of the targets, so that predictions and test targets are measured in the original
+    /// units.
     #[must_use]
     pub fn target_scaler(mut self, scaler: &'a Scaler) -> Self {
         self.scaler = Some(scaler);
         self
     }
 
-    /// Where members are kept: `stores` gives a store for each build, by a name like `"repeat-003/bootstrap"`. A study
-    /// that was interrupted and is run again with the same stores goes on where it was.
+    /// Sets where members are kept: `stores` returns the store of a build from its name, such as
+    /// `"repeat-003/bootstrap"`. An interrupted study that is run again with the same stores resumes. By
+    /// default members are kept in memory.
     #[must_use]
     pub fn stores(mut self, stores: &'a Stores<'a>) -> Self {
         self.stores = Some(stores);
         self
     }
 
-    /// Independent ensembles, at least 1; 10, if not set.
+    /// Sets the number of independent repeats, at least 1; the default is 10.
     #[must_use]
     pub fn repeats(mut self, repeats: usize) -> Self {
         self.repeats = repeats;
         self
     }
 
-    /// Runs the study. `baseline` grows the single networks; where a strategy lays out the same plan, it is not
-    /// trained twice. Each rule must be one that has nothing to fit ([`Rule`](crate::combine::Rule)).
+    /// Runs the study. `baseline` trains the single networks; a strategy with the same plan is not trained a
+    /// second time. The combiners must be ones that have nothing to learn, such as
+    /// [`Mean`](crate::combine::Mean).
     ///
     /// # Errors
-    /// When the test data does not go with the training data, a parameter is out of range, or a run fails.
+    /// When the test data does not fit the training data, a parameter is out of range, or a run fails.
     pub fn run(
         &self,
         baseline: &dyn EnsembleBuilder,
         strategies: &[&dyn EnsembleBuilder],
-        rules: &[&dyn FittedCombiner],
+        combiners: &[&dyn FittedCombiner],
         seed: impl Into<Seed>,
     ) -> Result<VarianceReport> {
         let (seed, data) = (seed.into(), self.session.data());
         for (what, count) in
-            [("repeats", self.repeats), ("strategies", strategies.len()), ("rules", rules.len())]
+            [("repeats", self.repeats), ("strategies", strategies.len()), ("combiners", combiners.len())]
         {
             if count == 0 {
                 return Err(Error::invalid(what, "at least 1", 0));
             }
         }
         if data.task() != self.test.task() {
-            let must = format!("for {:?}, as the training data", data.task());
-            return Err(Error::invalid("the test data", must, format!("for {:?}", self.test.task())));
+            let must = format!("that of the training data, {:?}", data.task());
+            return Err(Error::invalid("the task of the test data", must, format!("{:?}", self.test.task())));
         }
         let truth = Truth::of(self.test, self.scaler)?;
-        let wants_logs = rules.iter().any(|rule| rule.scale() == Scale::LogProbability);
-        let pairs = strategies.iter().flat_map(|s| rules.iter().map(|r| Gathered::new(s.name(), *r)));
-        let (mut singles, mut last, mut gathered) = (vec![], None, pairs.collect::<Vec<_>>());
+        let needs_logs = combiners.iter().any(|combiner| combiner.scale() == Scale::LogProbability);
+        let pairs = strategies.iter().flat_map(|s| combiners.iter().map(|c| Collected::new(s.name(), *c)));
+        let (mut singles, mut last, mut collected) = (vec![], None, pairs.collect::<Vec<_>>());
         for repeat in 0..self.repeats {
             let seed = seed.nth("repeat", repeat as u64);
             let plan = self.session.plan(baseline, seed)?;
             let name = |builder: &dyn EnsembleBuilder| format!("repeat-{repeat:03}/{}", builder.name());
-            let single = self.grown(&name(baseline), &plan, &truth, wants_logs)?;
-            for (strategy, gathered) in strategies.iter().zip(gathered.chunks_mut(rules.len())) {
+            let single = self.train(&name(baseline), &plan, &truth, needs_logs)?;
+            for (strategy, collected) in strategies.iter().zip(collected.chunks_mut(combiners.len())) {
                 let own = self.session.plan(*strategy, seed)?;
                 let other = if own == plan {
                     None
                 } else {
-                    Some(self.grown(&name(*strategy), &own, &truth, wants_logs)?)
+                    Some(self.train(&name(*strategy), &own, &truth, needs_logs)?)
                 };
-                let grown = other.as_ref().unwrap_or(&single);
-                gathered.iter_mut().try_for_each(|g| g.push(repeat, grown, &single, &truth))?;
+                let trained = other.as_ref().unwrap_or(&single);
+                collected.iter_mut().try_for_each(|c| c.push(repeat, trained, &single, &truth))?;
             }
             singles.push((single.members.clone(), single.seconds / single.cost));
             last = Some(single);
         }
         let single = single_report(&singles)?;
-        let finish = |g: Gathered<'_>| g.finish(&single, last.as_ref(), &truth, seed);
+        let finish = |c: Collected<'_>| c.finish(&single, last.as_ref(), &truth, seed);
         Ok(VarianceReport {
             metric: truth.headline_name().into(),
             train_rows: data.rows(),
             test_rows: self.test.rows(),
             repeats: self.repeats,
-            ensembles: gathered.into_iter().map(finish).collect::<Result<_>>()?,
+            ensembles: collected.into_iter().map(finish).collect::<Result<_>>()?,
             single,
         })
     }
 
-    fn grown(&self, name: &str, plan: &Plan, truth: &Truth, wants_logs: bool) -> Result<Grown> {
+    fn train(&self, name: &str, plan: &Plan, truth: &Truth, needs_logs: bool) -> Result<Trained> {
         let started = Instant::now();
         let store = self.stores.map(|stores| stores(name)).transpose()?;
         let session = match &store {
@@ -154,38 +169,39 @@ impl<'a, L: Learner> Study<'a, L> {
         let inputs = self.test.inputs();
         let probabilities = predicted(&pool, inputs, Scale::Probability)?;
         let logs = match truth.targets {
-            Targets::Classes(_) if wants_logs => Some(predicted(&pool, inputs, Scale::LogProbability)?),
+            Targets::Classes(_) if needs_logs => Some(predicted(&pool, inputs, Scale::LogProbability)?),
             _ => None,
         };
         let cost = pool.members().len() as f64;
-        let predictions = 0..probabilities.slots();
-        let each = predictions.map(|slot| Ok(probabilities.narrow_slots(slot, 1)?.values().squeeze(0)?));
-        let each = each.collect::<Result<Vec<_>>>()?;
-        let members = each.iter().map(|predicted| truth.metrics(predicted)).collect::<Result<_>>()?;
-        let losses = each.iter().map(|predicted| truth.by_row(predicted)).collect::<Result<_>>()?;
-        Ok(Grown { probabilities, logs, members, losses, cost, seconds })
+        let slots = (0..probabilities.slots())
+            .map(|slot| Ok(probabilities.narrow_slots(slot, 1)?.values().squeeze(0)?))
+            .collect::<Result<Vec<_>>>()?;
+        let members = slots.iter().map(|predicted| truth.metrics(predicted)).collect::<Result<_>>()?;
+        let losses = slots.iter().map(|predicted| truth.by_row(predicted)).collect::<Result<_>>()?;
+        Ok(Trained { probabilities, logs, members, losses, cost, seconds })
     }
 }
 
+/// The predictions of the pool for the test rows, on the CPU.
 fn predicted<L: Learner>(pool: &Pool<'_, L>, inputs: &Inputs, scale: Scale) -> Result<Predictions> {
     let predictions = pool.live()?.predict_in_batches(inputs, ROWS, scale)?;
     Ok(predictions.to_device(&Device::Cpu)?)
 }
 
-/// One trained ensemble, and what its predictions say of the test rows.
-struct Grown {
+/// One trained ensemble, with its predictions for the test rows.
+struct Trained {
     probabilities: Predictions,
     logs: Option<Predictions>,
     members: Vec<Metrics>,
-    /// By prediction and row; see [`Truth::by_row`].
+    /// By slot and row; see [`Truth::by_row`].
     losses: Vec<Vec<f64>>,
     cost: f64,
     seconds: f64,
 }
 
-impl Grown {
-    fn predictions(&self, rule: &dyn FittedCombiner) -> &Predictions {
-        match (rule.scale(), &self.logs) {
+impl Trained {
+    fn predictions(&self, combiner: &dyn FittedCombiner) -> &Predictions {
+        match (combiner.scale(), &self.logs) {
             (Scale::LogProbability, Some(logs)) => logs,
             _ => &self.probabilities,
         }
@@ -196,7 +212,7 @@ impl Grown {
     }
 }
 
-/// What is true of the test rows.
+/// The targets and weights of the test rows.
 struct Truth {
     targets: Targets,
     weights: Option<Vec<f32>>,
@@ -204,7 +220,7 @@ struct Truth {
 
 enum Targets {
     Classes(Vec<u32>),
-    /// In the user's own units; the scaler brings predictions there.
+    /// Values in the original units, and the scaler that brings predictions there.
     Values(Tensor, Option<Scaler>),
 }
 
@@ -238,14 +254,14 @@ impl Truth {
         }
     }
 
-    /// For each row 1 or 0 for right or wrong, or the mean squared error of its outputs: what
-    /// [`Truth::pooled`] makes the headline metric of.
+    /// For each row, 1 or 0 for right or wrong, or the mean squared error of its outputs: the values that
+    /// [`Truth::pooled`] averages to the headline metric.
     fn by_row(&self, predicted: &Tensor) -> Result<Vec<f64>> {
         let (_, width) = predicted.dims2()?;
         match &self.targets {
             Targets::Classes(labels) => {
-                let winners = argmax_rows(predicted)?;
-                Ok(winners.iter().zip(labels).map(|(won, id)| f64::from(u8::from(won == id))).collect())
+                let classes = argmax_rows(predicted)?;
+                Ok(classes.iter().zip(labels).map(|(class, id)| f64::from(u8::from(class == id))).collect())
             }
             Targets::Values(values, scaler) => {
                 let predicted = restored(predicted, scaler.as_ref())?.to_dtype(DType::F64)?;
@@ -267,7 +283,7 @@ impl Truth {
     }
 }
 
-/// Values in the user's own units.
+/// Values in the original units.
 fn restored(values: &Tensor, scaler: Option<&Scaler>) -> Result<Tensor> {
     match scaler {
         Some(scaler) => scaler.inverse(values),
@@ -287,7 +303,8 @@ fn summaries<'m>(metrics: impl Iterator<Item = &'m Metrics> + Clone) -> Result<B
     names.iter().enumerate().map(|(i, name)| Ok((name.to_string(), Summary::of(&column(i))?))).collect()
 }
 
-/// Of each repeat's single networks: their metrics, and the seconds that one took.
+/// The report of the single networks, from the metrics of each repeat's networks and the seconds for one of
+/// them.
 fn single_report(singles: &[(Vec<Metrics>, f64)]) -> Result<SingleReport> {
     Ok(SingleReport {
         metrics: summaries(singles.iter().flat_map(|(metrics, _)| metrics))?,
@@ -296,34 +313,35 @@ fn single_report(singles: &[(Vec<Metrics>, f64)]) -> Result<SingleReport> {
     })
 }
 
-/// One strategy and rule, repeat by repeat.
-struct Gathered<'r> {
+/// The results of one strategy and combiner, repeat by repeat.
+struct Collected<'r> {
     strategy: String,
-    rule: &'r dyn FittedCombiner,
+    combiner: &'r dyn FittedCombiner,
     members: f64,
     differences: Vec<f64>,
     curves: Vec<Vec<SizePoint>>,
     repeats: Vec<RepeatReport>,
-    /// Of the last repeat's ensemble; see [`Truth::by_row`].
+    /// Losses of the last repeat's ensemble; see [`Truth::by_row`].
     by_row: Vec<f64>,
 }
 
-impl<'r> Gathered<'r> {
-    fn new(strategy: String, rule: &'r dyn FittedCombiner) -> Self {
+impl<'r> Collected<'r> {
+    fn new(strategy: String, combiner: &'r dyn FittedCombiner) -> Self {
         let (differences, curves, repeats, by_row) = (vec![], vec![], vec![], vec![]);
-        Self { strategy, rule, members: 0., differences, curves, repeats, by_row }
+        Self { strategy, combiner, members: 0., differences, curves, repeats, by_row }
     }
 
-    fn push(&mut self, repeat: usize, grown: &Grown, single: &Grown, truth: &Truth) -> Result<()> {
-        let predictions = grown.predictions(self.rule);
-        let predicted = self.rule.combine(predictions)?;
+    fn push(&mut self, repeat: usize, trained: &Trained, single: &Trained, truth: &Truth) -> Result<()> {
+        let predictions = trained.predictions(self.combiner);
+        let predicted = self.combiner.combine(predictions)?;
         let metrics = truth.metrics(&predicted)?;
         self.by_row = truth.by_row(&predicted)?;
-        self.members = grown.cost;
+        self.members = trained.cost;
         self.differences.push(metrics.headline() - single.mean_headline());
-        self.curves
-            .push(size_curve(predictions, self.rule, |predicted| Ok(truth.metrics(predicted)?.headline()))?);
-        let (members_mean, train_seconds) = (grown.mean_headline(), grown.seconds);
+        self.curves.push(size_curve(predictions, self.combiner, |predicted| {
+            Ok(truth.metrics(predicted)?.headline())
+        })?);
+        let (members_mean, train_seconds) = (trained.mean_headline(), trained.seconds);
         self.repeats.push(RepeatReport { repeat, metrics, members_mean, train_seconds });
         Ok(())
     }
@@ -331,7 +349,7 @@ impl<'r> Gathered<'r> {
     fn finish(
         self,
         single: &SingleReport,
-        last: Option<&Grown>,
+        last: Option<&Trained>,
         truth: &Truth,
         seed: Seed,
     ) -> Result<EnsembleReport> {
@@ -348,7 +366,7 @@ impl<'r> Gathered<'r> {
         let seconds = mean(self.repeats.iter().map(|r| r.train_seconds));
         Ok(EnsembleReport {
             strategy: self.strategy,
-            combine: self.rule.name(),
+            combine: self.combiner.name(),
             members: self.members as usize,
             difference,
             sd_ratio,
@@ -360,8 +378,8 @@ impl<'r> Gathered<'r> {
         })
     }
 
-    /// Of one repeat there is no spread over repeats: what can be told is what other test rows would give.
-    fn over_rows(&self, single: &Grown, truth: &Truth, seed: Seed) -> Result<Interval> {
+    /// The interval for one repeat, which has no spread over repeats: a bootstrap over the test rows.
+    fn over_rows(&self, single: &Trained, truth: &Truth, seed: Seed) -> Result<Interval> {
         let difference = |rows: &[u32]| {
             let singles = single.losses.iter().map(|losses| truth.pooled(losses, rows));
             Ok(truth.pooled(&self.by_row, rows) - mean(singles))

@@ -1,4 +1,8 @@
-//! Where runs happen; one place a file.
+//! Executors: which runs of a plan train in this process, and how many at a time.
+//!
+//! [`Threads`] trains several runs in parallel, each on one core. [`Sequential`] trains one after the other,
+//! for large networks or a GPU. [`Shard`] trains a part of the plan, for job arrays. The results do not
+//! depend on the executor.
 mod sequential;
 mod shard;
 mod threads;
@@ -9,22 +13,22 @@ pub use threads::Threads;
 
 use crate::{plan::RunSpec, Error, Result};
 
-/// What an executor calls for each run.
+/// The function that an executor calls for each run.
 pub type Job<'a> = dyn Fn(&RunSpec) -> Result<()> + Sync + 'a;
 
-/// Decides which runs happen here, and how many at a time.
+/// Decides which runs train in this process, and how many at a time.
 pub trait Executor: Sync {
     /// Calls `job` once for each run that this process is responsible for.
     ///
-    /// A run that fails does not keep the others from finishing; the error of the first in plan order is
-    /// returned, so it does not depend on who was fastest. Only a cancelled build stops at once.
+    /// After a run fails, the other runs are still executed, and the error of the first failed run in plan
+    /// order is returned, so that it does not depend on timing. Only a cancelled build stops at once.
     ///
     /// # Errors
-    /// The first run's that failed.
+    /// The error of the first failed run in plan order.
     fn execute(&self, runs: &[&RunSpec], job: &Job<'_>) -> Result<()>;
 }
 
-/// The first error in plan order; a cancellation counts before all others.
+/// The first error in plan order; a cancellation precedes all others.
 fn first_error(mut errors: Vec<(usize, Error)>) -> Result<()> {
     errors.sort_by_key(|(position, e)| (!matches!(e, Error::Cancelled { .. }), *position));
     errors.into_iter().next().map_or(Ok(()), |(_, e)| Err(e))

@@ -1,11 +1,11 @@
-//! One by one, on this thread.
+//! One run after the other.
 use crate::{
     exec::{first_error, Executor, Job},
     plan::RunSpec,
     Error, Result,
 };
 
-/// One run after the other, on the calling thread: for one large network that is given all cores, or a GPU.
+/// Trains one run after the other on the calling thread: for large networks that use all cores, or for a GPU.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sequential;
 

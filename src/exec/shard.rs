@@ -1,13 +1,15 @@
-//! One process of several that share a plan.
+//! A part of a plan, for several processes.
 use crate::{
     exec::{Executor, Job},
     plan::RunSpec,
     Error, Result,
 };
 
-/// Every `of`-th run of a plan, from number `index` on, carried out by another executor: one task of a job array, one
-/// pod of an indexed job, one MPI rank. All of them work on one shared store; whoever wants the ensemble collects it
-/// from there ([`Session::collect`](crate::Session::collect)), and is told which runs are missing.
+/// Every `of`-th run of a plan, starting with run `index`, trained by another executor: one task of a job
+/// array, one pod of an indexed job, one MPI rank.
+///
+/// All processes work on one shared store. Any process can then load the members from it
+/// ([`Session::load`](crate::Session::load)), which reports the runs that are missing.
 ///
 /// A run belongs to a shard by its number in the plan, so it does not matter which runs are finished already.
 ///
@@ -16,7 +18,7 @@ use crate::{
 ///
 /// let two_cores = Threads::new(2)?;
 /// let second_of_four = Shard::new(1, 4, &two_cores)?;
-/// let whatever_this_process_is = Shard::from_env(&two_cores)?; // None outside Slurm, Kubernetes, Open MPI
+/// let shard_of_this_process = Shard::from_env(&two_cores)?; // None outside Slurm, Kubernetes, Open MPI
 /// # assert!(Shard::new(4, 4, &two_cores).is_err());
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
@@ -24,7 +26,7 @@ use crate::{
 pub struct Shard<'a> {
     index: usize,
     of: usize,
-    within: &'a dyn Executor,
+    executor: &'a dyn Executor,
 }
 
 impl std::fmt::Debug for Shard<'_> {
@@ -33,9 +35,10 @@ impl std::fmt::Debug for Shard<'_> {
     }
 }
 
-/// Where schedulers tell a process its number and how many there are, in the order they are asked. Slurm's array comes
-/// apart: its first number and its step are its user's.
-const PAIRS: [(&str, &str); 4] = [
+/// The variables in which schedulers pass a process its number and the number of processes, in the order in
+/// which they are read. Slurm's arrays are read separately, because their users choose the first number and
+/// the step.
+const VARIABLES: [(&str, &str); 4] = [
     ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
     ("PMI_RANK", "PMI_SIZE"),
     ("JOB_COMPLETION_INDEX", "JOB_COMPLETIONS"),
@@ -43,27 +46,32 @@ const PAIRS: [(&str, &str); 4] = [
 ];
 
 impl<'a> Shard<'a> {
-    /// Shard `index`, from 0, of so many.
+    /// Shard number `index`, from 0, of `of` shards, trained by `executor`.
     ///
     /// # Errors
     /// When the index is not below the number of shards.
-    pub fn new(index: usize, of: usize, within: &'a dyn Executor) -> Result<Self> {
+    pub fn new(index: usize, of: usize, executor: &'a dyn Executor) -> Result<Self> {
         if index >= of {
-            return Err(Error::invalid("the shard", format!("a number below {of}, the shards"), index));
+            return Err(Error::invalid(
+                "the number of the shard",
+                format!("below {of}, the number of shards"),
+                index,
+            ));
         }
-        Ok(Self { index, of, within })
+        Ok(Self { index, of, executor })
     }
 
-    /// What Open MPI, PMI, Kubernetes (`JOB_COMPLETION_INDEX`, and `JOB_COMPLETIONS` as the pod's template has to set
-    /// it) or Slurm (array jobs first, then tasks) say of this process; `None` where nobody says anything.
+    /// The shard that a scheduler assigned to this process: Slurm (array jobs first, then tasks), Open MPI,
+    /// PMI, or Kubernetes (`JOB_COMPLETION_INDEX`, and `JOB_COMPLETIONS`, which the pod's template must set).
+    /// `None` where none of their variables is set.
     ///
     /// # Errors
-    /// When one of them gives half of it, or no numbers.
-    pub fn from_env(within: &'a dyn Executor) -> Result<Option<Self>> {
-        Self::from_vars(|name| std::env::var(name).ok(), within)
+    /// When only one of a pair of variables is set, or one is not a number.
+    pub fn from_env(executor: &'a dyn Executor) -> Result<Option<Self>> {
+        Self::from_vars(|name| std::env::var(name).ok(), executor)
     }
 
-    fn from_vars(var: impl Fn(&str) -> Option<String>, within: &'a dyn Executor) -> Result<Option<Self>> {
+    fn from_vars(var: impl Fn(&str) -> Option<String>, executor: &'a dyn Executor) -> Result<Option<Self>> {
         let number = |name: &str| -> Result<Option<usize>> {
             let parse = |text: String| {
                 text.trim()
@@ -72,20 +80,20 @@ impl<'a> Shard<'a> {
             };
             var(name).map(parse).transpose()
         };
-        let needed = |name: &str, beside: &str| {
-            let missing = || Error::invalid(name, format!("set where {beside} is"), "not set");
+        let required = |name: &str, other: &str| {
+            let missing = || Error::invalid(name, format!("set where {other} is"), "not set");
             number(name)?.ok_or_else(missing)
         };
         if let Some(id) = number("SLURM_ARRAY_TASK_ID")? {
             let first = number("SLURM_ARRAY_TASK_MIN")?.unwrap_or(0);
-            let of = needed("SLURM_ARRAY_TASK_COUNT", "SLURM_ARRAY_TASK_ID")?;
+            let of = required("SLURM_ARRAY_TASK_COUNT", "SLURM_ARRAY_TASK_ID")?;
             let step = number("SLURM_ARRAY_TASK_STEP")?.unwrap_or(1).max(1);
             let index = id.checked_sub(first).map(|i| i / step).unwrap_or(of);
-            return Self::new(index, of, within).map(Some);
+            return Self::new(index, of, executor).map(Some);
         }
-        for (index, of) in PAIRS {
+        for (index, of) in VARIABLES {
             if let Some(i) = number(index)? {
-                return Self::new(i, needed(of, index)?, within).map(Some);
+                return Self::new(i, required(of, index)?, executor).map(Some);
             }
         }
         Ok(None)
@@ -94,9 +102,9 @@ impl<'a> Shard<'a> {
 
 impl Executor for Shard<'_> {
     fn execute(&self, runs: &[&RunSpec], job: &Job<'_>) -> Result<()> {
-        let mine = |run: &&&RunSpec| run.id as usize % self.of == self.index;
-        let runs: Vec<_> = runs.iter().filter(mine).copied().collect();
-        self.within.execute(&runs, job)
+        let in_shard = |run: &&&RunSpec| run.id % self.of == self.index;
+        let runs: Vec<_> = runs.iter().filter(in_shard).copied().collect();
+        self.executor.execute(&runs, job)
     }
 }
 
@@ -112,13 +120,13 @@ mod tests {
     }
 
     #[test]
-    fn shards_cover_a_plan_once() {
+    fn shards_cover_each_run_of_a_plan_once() {
         let runs: Vec<_> = (0..10).map(|id| RunSpec::new(id, "a", Seed::from(1), vec![0])).collect();
         let runs: Vec<_> = runs.iter().collect();
         let done = Mutex::new(vec![]);
         for index in 0..3 {
             let shard = Shard::new(index, 3, &Sequential).unwrap();
-            // Some runs are finished: the others stay with their shard.
+            // Where some runs are finished already, the others stay in their shard.
             let job = |run: &RunSpec| {
                 done.lock().unwrap().push(run.id);
                 Ok(())
@@ -131,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn schedulers_are_understood() {
+    fn the_variables_of_schedulers_are_read() {
         assert_eq!(from(&[]).unwrap(), None);
         assert_eq!(
             from(&[("OMPI_COMM_WORLD_RANK", "2"), ("OMPI_COMM_WORLD_SIZE", "4")]).unwrap(),
@@ -153,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_scheduler_is_an_error() {
+    fn incomplete_variables_are_errors() {
         let e = from(&[("PMI_RANK", "1")]).unwrap_err().to_string();
         assert_eq!(e, "PMI_SIZE must be set where PMI_RANK is, but is not set");
         let e = from(&[("PMI_RANK", "one"), ("PMI_SIZE", "2")]).unwrap_err().to_string();

@@ -1,4 +1,4 @@
-//! Several runs at a time in this process.
+//! Several runs in parallel.
 use crate::{
     exec::{first_error, Executor, Job},
     plan::RunSpec,
@@ -9,33 +9,41 @@ use std::sync::{
     mpsc,
 };
 
-/// This many runs at a time, each on a core of its own.
+/// Trains several runs in parallel in this process, each on one core.
 ///
-/// Each worker is a rayon pool of one thread. candle's kernels that use rayon (convolutions, softmax) then
-/// stay on their member's core: neither do they queue up at one global pool, nor does a worker that waits
-/// steal another member's run and keep two networks in memory.
+/// Each worker is a rayon pool of one thread, so that candle's kernels that use rayon (convolutions, softmax)
+/// stay on their worker's core: they do not wait for one global pool, and a waiting worker does not start
+/// another run and hold two networks in memory.
+///
+/// ```
+/// use candle_ensemble::exec::Threads;
+///
+/// let two_at_a_time = Threads::new(2)?;
+/// assert!(Threads::all_cores().workers() >= 1);
+/// # Ok::<(), candle_ensemble::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Threads(usize);
 
 impl Threads {
-    /// So many workers.
+    /// Trains up to `workers` runs in parallel.
     ///
     /// # Errors
     /// When the number is 0.
     pub fn new(workers: usize) -> Result<Self> {
         match workers {
-            0 => Err(Error::invalid("threads", "at least 1", 0)),
+            0 => Err(Error::invalid("the number of threads", "at least 1", 0)),
             n => Ok(Self(n)),
         }
     }
 
-    /// One worker for each core of this machine.
+    /// Trains one run on each core of this machine.
     #[must_use]
     pub fn all_cores() -> Self {
         Self(std::thread::available_parallelism().map_or(1, usize::from))
     }
 
-    /// How many workers.
+    /// The number of workers.
     #[must_use]
     pub fn workers(self) -> usize {
         self.0
@@ -60,10 +68,9 @@ impl Executor for Threads {
         };
         std::thread::scope(|scope| -> Result<()> {
             for _ in 0..self.0.min(runs.len()) {
-                let pool = rayon::ThreadPoolBuilder::new()
-                    .num_threads(1)
-                    .build()
-                    .map_err(|e| Error::invalid("threads", "as many as this machine can start", e))?;
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().map_err(|e| {
+                    Error::invalid("the number of threads", "one that this machine can start", e)
+                })?;
                 let (failed, work) = (failed.clone(), &work);
                 scope.spawn(move || pool.install(|| work(failed)));
             }
@@ -94,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn every_run_happens_once_and_the_first_error_in_plan_order_is_told() {
+    fn every_run_is_executed_once_and_the_first_error_in_plan_order_is_returned() {
         let runs = runs(9);
         let runs: Vec<_> = runs.iter().collect();
         for executor in [&Sequential as &dyn Executor, &Threads(1), &Threads(3), &Threads(20)] {
@@ -129,8 +136,11 @@ mod tests {
     }
 
     #[test]
-    fn no_threads_are_refused() {
-        assert_eq!(Threads::new(0).unwrap_err().to_string(), "threads must be at least 1, but is 0");
+    fn zero_threads_are_refused() {
+        assert_eq!(
+            Threads::new(0).unwrap_err().to_string(),
+            "the number of threads must be at least 1, but is 0"
+        );
         assert!(Threads::all_cores().workers() >= 1);
     }
 }

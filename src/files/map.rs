@@ -1,7 +1,7 @@
 //! Files mapped into memory, which takes unsafe code.
 //!
-//! candle's tensors own their memory and are copied out of the map. Without the map, a second buffer as large as the
-//! file would lie between the page cache and the tensors.
+//! candle's tensors own their memory and are copied out of the map. Without the map, a second buffer as large
+//! as the file would lie between the page cache and the tensors.
 #![allow(unsafe_code)]
 use memmap2::Mmap;
 use std::{
@@ -19,11 +19,12 @@ pub(crate) fn with_file<T>(path: &Path, read: impl FnOnce(&[u8]) -> T) -> io::Re
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         file => file?,
     };
-    // SAFETY: The slice stays valid as long as the file is not changed or truncated while it is mapped. This library
-    // never does that: it writes each file under another name and renames it (`files`), so a file in its place has
-    // its final content, and a file that is replaced or removed stays readable until the map is dropped. The map
-    // lives for this call only, so another program can interfere only while the file is being read. If it truncates
-    // the file then, this process ends with SIGBUS, like any process that maps files.
+    // SAFETY: The slice stays valid as long as the file is not changed or truncated while it is mapped. This
+    // library never does that: it writes each file under another name and renames it (`files`), so a file in
+    // its place has its final content, and a file that is replaced or removed stays readable until the map is
+    // dropped. The map lives for this call only, so another program can interfere only while the file is
+    // being read. If it truncates the file then, this process ends with SIGBUS, like any process that maps
+    // files.
     let map = unsafe { Mmap::map(&file) }?;
     Ok(Some(read(&map)))
 }
@@ -40,8 +41,9 @@ impl Mapped {
     /// Maps a regular file.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let file = open(path)?;
-        // SAFETY: As above, but for the whole duration of a merge, whose documentation requires that its files are
-        // neither changed nor truncated while it runs. Replacing a file by renaming another over it is harmless.
+        // SAFETY: As above, but for the whole duration of a merge, whose documentation requires that its
+        // files are neither changed nor truncated while it runs. Replacing a file by renaming another over it
+        // is harmless.
         unsafe { Mmap::map(&file) }.map(Self)
     }
 
@@ -49,7 +51,8 @@ impl Mapped {
         &self.0
     }
 
-    /// Releases the pages of these bytes, which are not needed for now: they no longer count as memory of this process.
+    /// Releases the pages of these bytes, which are not needed for now: they no longer count as memory of
+    /// this process.
     pub(crate) fn release(&self, range: &Range<usize>) {
         #[cfg(unix)]
         {
@@ -57,8 +60,8 @@ impl Mapped {
             let base = self.0.as_ptr() as usize % LARGE_PAGE;
             let start = ((base + range.start) / LARGE_PAGE * LARGE_PAGE).saturating_sub(base);
             let end = ((base + range.end).next_multiple_of(LARGE_PAGE) - base).min(self.0.len());
-            // SAFETY: The map is of a file and is never written to, so a released page that is accessed again is read
-            // from the file with the same content; readers of neighbouring bytes only wait for it.
+            // SAFETY: The map is of a file and is never written to, so a released page that is accessed again
+            // is read from the file with the same content; readers of neighbouring bytes only wait for it.
             let _ = unsafe {
                 self.0.unchecked_advise_range(
                     memmap2::UncheckedAdvice::DontNeed,

@@ -1,7 +1,8 @@
 //! Atomic writing of files.
 //!
-//! A file is written under a temporary name in the folder of its path, synced to the disk and renamed. So no reader
-//! finds an incomplete file, even after a crash, and an older file stays until the new one is complete.
+//! A file is written under a temporary name in the folder of its path, synced to the disk and renamed. So no
+//! reader finds an incomplete file, even after a crash, and an older file stays until the new one is
+//! complete.
 pub(crate) mod envelope;
 pub(crate) mod header;
 pub(crate) mod map;
@@ -103,8 +104,8 @@ fn draft(path: &Path) -> io::Result<NamedTempFile> {
     }
 }
 
-/// Takes the lock that protects the file from [`remove_leftovers`] in other processes. Returns whether it was removed
-/// before the lock was taken.
+/// Takes the lock that protects the file from [`remove_leftovers`] in other processes. Returns whether it was
+/// removed before the lock was taken.
 #[cfg(unix)]
 fn removed_before_lock(file: &NamedTempFile) -> bool {
     match file.as_file().try_lock() {
@@ -121,7 +122,8 @@ fn removed_before_lock(_: &NamedTempFile) -> bool {
     false
 }
 
-/// Removes temporary files in `folder` whose writers no longer run. Errors are ignored, because leftovers are harmless.
+/// Removes temporary files in `folder` whose writers no longer run. Errors are ignored, because leftovers are
+/// harmless.
 pub(crate) fn remove_leftovers(folder: &Path) {
     #[cfg(unix)]
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {

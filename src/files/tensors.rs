@@ -1,12 +1,12 @@
 //! Tensors with a description, as one safetensors file that contains its own hash.
 //!
-//! The layout is that of safetensors 0.4 and later, so that any of its readers opens the files. The header begins with
-//! its only metadata entry, whose value is the hash of the whole file (computed with zeros in place of the hash), a
-//! space, and the description.
+//! The layout is that of safetensors 0.4 and later, so that any of its readers opens the files. The header
+//! begins with its only metadata entry, whose value is the hash of the whole file (computed with zeros in
+//! place of the hash), a space, and the description.
 //!
-//! This module has a writer and a reader of its own for two reasons: the writer of safetensors needs all tensors in one
-//! buffer, and its reader (version 0.8) does not check sums of offsets and shapes for overflow, which a reader of files
-//! of any origin must do.
+//! This module has a writer and a reader of its own for two reasons: the writer of safetensors needs all
+//! tensors in one buffer, and its reader (version 0.8) does not check sums of offsets and shapes for
+//! overflow, which a reader of files of any origin must do.
 use crate::{
     files::header::{hash_mismatch, identifier, wrong_kind, FormatError, HEX},
     Error, Result,
@@ -140,8 +140,8 @@ pub(crate) struct Content {
     pub(crate) tensors: BTreeMap<String, Tensor>,
 }
 
-/// Reads a file; an error unless it is a complete and unchanged file of this kind. Allocates no more than a small
-/// multiple of its size, whatever the header says.
+/// Reads a file; an error unless it is a complete and unchanged file of this kind. Allocates no more than a
+/// small multiple of its size, whatever the header says.
 pub(crate) fn read(kind: &str, bytes: &[u8]) -> Result<Content, FormatError> {
     let opening = opening(kind);
     let hash_at = LENGTH + opening.len();
@@ -176,8 +176,8 @@ fn split(bytes: &[u8]) -> Result<(Header, &[u8]), FormatError> {
     Ok((header, data))
 }
 
-/// The tensors in the order of their offsets, checked to fill `length` bytes without gaps and to have the sizes of their
-/// shapes.
+/// The tensors in the order of their offsets, checked to fill `length` bytes without gaps and to have the
+/// sizes of their shapes.
 fn checked(
     infos: BTreeMap<String, TensorInfo>,
     length: usize,
@@ -228,8 +228,8 @@ fn copied(infos: BTreeMap<String, TensorInfo>, data: &[u8]) -> Result<BTreeMap<S
 /// The longest header of a file of any origin, as in safetensors.
 const MAX_HEADER: u64 = 100_000_000;
 
-/// The tensors of a safetensors file of any origin, in its order, with offsets from its first byte. Reads the header
-/// only, and allocates no more than a small multiple of it.
+/// The tensors of a safetensors file of any origin, in its order, with offsets from its first byte. Reads the
+/// header only, and allocates no more than a small multiple of it.
 pub(crate) fn contents(bytes: &[u8]) -> Result<Vec<(String, TensorInfo)>, FormatError> {
     let length = bytes.first_chunk().map_or(0, |length| u64::from_le_bytes(*length));
     if length > MAX_HEADER {
@@ -249,8 +249,8 @@ pub(crate) fn contents(bytes: &[u8]) -> Result<Vec<(String, TensorInfo)>, Format
     Ok(tensors)
 }
 
-/// The start of a plain safetensors file, up to its first tensor: the header's length, and the header with the tensors in
-/// the given order and the metadata that other frameworks expect.
+/// The start of a plain safetensors file, up to its first tensor: the header's length, and the header with
+/// the tensors in the given order and the metadata that other frameworks expect.
 pub(crate) fn head<'a>(tensors: impl Iterator<Item = (&'a str, Dtype, &'a [usize])>) -> Result<Vec<u8>> {
     let mut header = format!("{{\"{METADATA}\":{{\"format\":\"pt\"}}");
     let mut start = 0;

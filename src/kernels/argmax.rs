@@ -14,8 +14,8 @@ pub(crate) fn argmin(values: &[f64]) -> usize {
     (1..values.len()).fold(0, better)
 }
 
-/// The position of the largest element in each row of a table `(N, C)`; the first of equal ones. Elements are compared
-/// in the table's own type, without rounding.
+/// The position of the largest element in each row of a table `(N, C)`; the first of equal ones. Elements are
+/// compared in the table's own type, without rounding.
 pub(crate) fn argmax_rows(table: &Tensor) -> Result<Vec<u32>> {
     fn of_type<T: Number>(table: &Tensor) -> Result<Vec<u32>> {
         let width = table.dims2()?.1.max(1);

@@ -1,7 +1,8 @@
 //! The elements of candle tensors as slices. No other module reaches into candle's storage.
 //!
-//! [`with_slice`] gives the elements as one type, converted if need be. [`Elements`] borrows them from a tensor that is
-//! [contiguous and on the CPU](contiguous), and [runs](Elements::run) a [`FloatLoop`] over them in their own type.
+//! [`with_slice`] gives the elements as one type, converted if need be. [`Elements`] borrows them from a
+//! tensor that is [contiguous and on the CPU](contiguous), and [runs](Elements::run) a [`FloatLoop`] over
+//! them in their own type.
 use crate::{
     kernels::float::{f32_from_f16_bits, Real},
     Error, Result,
@@ -11,8 +12,8 @@ use half::slice::HalfFloatSliceExt;
 use pulp::bytemuck::cast_slice;
 use std::ops::Range;
 
-/// Calls `f` with the tensor's elements, row by row. They are borrowed where they are of type `T`, contiguous and on the
-/// CPU, and copied otherwise.
+/// Calls `f` with the tensor's elements, row by row. They are borrowed where they are of type `T`, contiguous
+/// and on the CPU, and copied otherwise.
 pub(crate) fn with_slice<T: WithDType, R>(tensor: &Tensor, f: impl FnOnce(&[T]) -> R) -> CResult<R> {
     let tensor = tensor.to_device(&Device::Cpu)?.to_dtype(T::DTYPE)?.contiguous()?;
     let elements = Elements::of(&tensor)?;
@@ -127,12 +128,13 @@ impl<'a> Elements<'a> {
     }
 }
 
-/// A loop over elements of any floating-point type. It computes in f64, or in f32, which is exact for all types but f64.
+/// A loop over elements of any floating-point type. It computes in f64, or in f32, which is exact for all
+/// types but f64.
 pub(crate) trait FloatLoop {
     type Out;
 
-    /// Runs over `elements`. `load` widens an element to f64; `store` rounds an f64 to an element, for f16 and bf16 by way
-    /// of f32.
+    /// Runs over `elements`. `load` widens an element to f64; `store` rounds an f64 to an element, for f16
+    /// and bf16 by way of f32.
     fn run<T: WithDType>(
         self,
         elements: &[T],
@@ -141,8 +143,8 @@ pub(crate) trait FloatLoop {
     ) -> Result<Self::Out>;
 }
 
-/// Evaluates `$body` with `$values`, the elements of a contiguous tensor on the CPU as a slice of their own type. `$body`
-/// is compiled once for each type.
+/// Evaluates `$body` with `$values`, the elements of a contiguous tensor on the CPU as a slice of their own
+/// type. `$body` is compiled once for each type.
 macro_rules! on_values {
     ($tensor:expr, $values:ident => $body:expr) => {{
         use candle_core::{CpuStorage as Cpu, Storage};

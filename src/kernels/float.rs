@@ -45,9 +45,9 @@ pub(crate) trait Real: Number {
         }
     }
 
-    /// 0 for a subnormal number, else the number itself. A decaying average of zeros would stay subnormal for ever
-    /// (0.9 times the smallest number rounds to the smallest number), and a processor takes some hundred cycles for an
-    /// operation on a subnormal number.
+    /// 0 for a subnormal number, else the number itself. A decaying average of zeros would stay subnormal for
+    /// ever (0.9 times the smallest number rounds to the smallest number), and a processor takes some hundred
+    /// cycles for an operation on a subnormal number.
     #[inline(always)]
     fn flushed(self) -> Self {
         if self.abs() < Self::TINY {
@@ -118,8 +118,8 @@ macro_rules! real {
 real!(f32, F32, exp_of_negative);
 real!(f64, F64, f64::exp);
 
-/// The f16 with these bits as an f32, without a branch. Shifted into place, the bits are those of the f32 that is 2¹¹²
-/// times smaller; the largest exponent stands for infinities and NaN.
+/// The f16 with these bits as an f32, without a branch. Shifted into place, the bits are those of the f32
+/// that is 2¹¹² times smaller; the largest exponent stands for infinities and NaN.
 #[inline(always)]
 pub(crate) fn f32_from_f16_bits(bits: u16) -> f32 {
     const SCALE: f32 = f32::from_bits((127 + 112) << 23);

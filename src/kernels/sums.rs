@@ -1,14 +1,15 @@
 //! Sums and extremes of a slice, in eight interleaved partial results.
 //!
-//! With a single running total every addition would wait for the one before it, and the compiler may not reorder
-//! additions of floating-point numbers itself. The number of partial results is fixed, so results do not depend on the
-//! processor.
+//! With a single running total every addition would wait for the one before it, and the compiler may not
+//! reorder additions of floating-point numbers itself. The number of partial results is fixed, so results do
+//! not depend on the processor.
 
 /// The number of partial results.
 const LANES: usize = 8;
 
-/// Folds the elements with `add` into eight partial results and combines those with `join`. The number of partial
-/// results is fixed, so the result is the same for any vector width. Fewer than 32 elements are folded one by one.
+/// Folds the elements with `add` into eight partial results and combines those with `join`. The number of
+/// partial results is fixed, so the result is the same for any vector width. Fewer than 32 elements are
+/// folded one by one.
 #[inline(always)]
 pub(crate) fn fold_in_lanes<X: Copy, A: Copy>(
     elements: &[X],

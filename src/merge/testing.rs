@@ -1,4 +1,4 @@
-//! Networks and data for the tests.
+//! Networks and data for the unit tests of this module.
 use crate::{
     data::{Inputs, TensorDataset},
     strategy::MultiRun,
@@ -11,7 +11,7 @@ use candle_nn::{
     batch_norm, conv2d_no_bias, linear, seq, Activation, BatchNorm, Conv2d, Conv2dConfig, Linear, VarBuilder,
 };
 
-/// Linear layers `0`, `1`, … with ReLUs between.
+/// A network of linear layers `0`, `1`, … with ReLUs between them.
 pub(crate) fn mlp(widths: &'static [usize]) -> Trainer<AnyNetwork> {
     Trainer::new(move |vb| {
         let mut net = seq();
@@ -25,12 +25,14 @@ pub(crate) fn mlp(widths: &'static [usize]) -> Trainer<AnyNetwork> {
     })
 }
 
+/// A residual block: two convolutions, and a third one on the shortcut if shapes change.
 struct Block {
     one: (Conv2d, BatchNorm),
     two: (Conv2d, BatchNorm),
     short: Option<(Conv2d, BatchNorm)>,
 }
 
+/// A convolution with batch-norm.
 fn normed(
     from: usize,
     to: usize,
@@ -55,11 +57,12 @@ impl Block {
     }
 }
 
+/// Runs a convolution with batch-norm.
 fn run((conv, norm): &(Conv2d, BatchNorm), xs: &Tensor, train: bool) -> Result<Tensor> {
     norm.forward_t(&conv.forward(xs)?, train)
 }
 
-/// A residual network: a stem, blocks, the mean over pixels, a linear layer.
+/// A residual network: a stem, blocks, the mean over pixels, and a linear layer.
 pub(crate) struct ResNet {
     stem: (Conv2d, BatchNorm),
     blocks: Vec<Block>,
@@ -91,8 +94,8 @@ impl ModuleT for ResNet {
     }
 }
 
-/// Ten classes of images of one channel; for each block its channels and its stride. The stem has as many channels as
-/// the first.
+/// A classifier of ten classes of images with one channel. `blocks` has the channels and the stride of each
+/// block; the stem has the channels of the first one.
 pub(crate) fn resnet(blocks: &'static [(usize, usize)]) -> Trainer<ResNet> {
     Trainer::new(move |vb| ResNet::new(blocks, &vb))
 }
@@ -107,12 +110,12 @@ pub(crate) fn digits(images: bool) -> TensorDataset {
     TensorDataset::classification(x, &y).unwrap()
 }
 
-/// Rows to train on and rows to measure on.
+/// The rows to train on and the rows to measure on.
 pub(crate) fn split() -> (Vec<u32>, Vec<u32>) {
     (0..1797).partition(|row| row % 3 != 0)
 }
 
-/// The share of `rows` that a network of these outputs gets right.
+/// The accuracy of a network with these outputs.
 pub(crate) fn accuracy(output: &Tensor, data: &TensorDataset, rows: &[u32]) -> f64 {
     let predicted = output.argmax(1).unwrap().to_vec1::<u32>().unwrap();
     let labels = data.labels().unwrap();
@@ -121,7 +124,7 @@ pub(crate) fn accuracy(output: &Tensor, data: &TensorDataset, rows: &[u32]) -> f
     right as f64 / rows.len() as f64
 }
 
-/// Networks trained on the digits from different seeds.
+/// The weights of networks that were trained on the digits with different seeds.
 pub(crate) fn trained<N: crate::Network>(
     trainer: Trainer<N>,
     epochs: usize,
@@ -135,6 +138,7 @@ pub(crate) fn trained<N: crate::Network>(
     pool.members().iter().map(|member| member.weights.clone()).collect()
 }
 
+/// The inputs of these rows.
 pub(crate) fn inputs(data: &TensorDataset, rows: &[u32]) -> Inputs {
     data.inputs().select(rows).unwrap()
 }

@@ -12,11 +12,13 @@ use candle_core::Tensor;
 /// 1/N Σᵢ [argmax_c p_ic = yᵢ]
 /// ```
 ///
-/// It is between 0 and 1; more is better. `probs` is `(N, C)` (rows, classes) of any float type; `weights` has one weight
-/// for each row and makes the mean a weighted one. Of classes that tie for the most probable the lowest is taken.
+/// It is between 0 and 1; more is better. `probs` is `(N, C)` (rows, classes) of any float type; `weights`
+/// has one weight for each row and makes the mean a weighted one. Of classes that tie for the most probable
+/// the lowest is taken.
 ///
-/// Use it to report how often a classifier is right. It ignores the probabilities themselves, and few rows change it
-/// only in steps; to choose between models, [`nll`](super::nll()) and [`brier`](super::brier()) vary less.
+/// Use it to report how often a classifier is right. It ignores the probabilities themselves, and few rows
+/// change it only in steps; to choose between models, [`nll`](super::nll()) and [`brier`](super::brier())
+/// vary less.
 ///
 /// The cost is one pass over the probabilities.
 ///

@@ -12,13 +12,13 @@ use candle_core::Tensor;
 /// 1/N Σᵢ Σ_c (p_ic − [c = yᵢ])²
 /// ```
 ///
-/// It is between 0 and 2; less is better. Uniform probabilities score `1 − 1/C`. `probs` is `(N, C)` (rows, classes) of any
-/// float type; `weights` has one weight for each row and makes the mean a weighted one. This is Brier's own form, summed
-/// over all classes. For two classes it is twice the form that uses the positive class only; scikit-learn's
-/// `brier_score_loss` computes it with `scale_by_half=False`.
+/// It is between 0 and 2; less is better. Uniform probabilities score `1 − 1/C`. `probs` is `(N, C)` (rows,
+/// classes) of any float type; `weights` has one weight for each row and makes the mean a weighted one. This
+/// is Brier's own form, summed over all classes. For two classes it is twice the form that uses the positive
+/// class only; scikit-learn's `brier_score_loss` computes it with `scale_by_half=False`.
 ///
-/// Use it as a proper score of probabilities that stays finite for certain errors. [`nll`](super::nll()) penalises these
-/// more.
+/// Use it as a proper score of probabilities that stays finite for certain errors. [`nll`](super::nll())
+/// penalises these more.
 ///
 /// The cost is one pass over the probabilities.
 ///
@@ -44,7 +44,8 @@ pub fn brier(probs: &Tensor, labels: &[u32], weights: Option<&[f32]>) -> Result<
 pub(crate) fn distance(case: &Case<'_>) -> f64 {
     let square = |p: f64| p * p;
     let (before, from) = case.probs.split_at(case.label);
-    // The other classes are summed without the label, because a difference of sums would cancel for small errors.
+    // The other classes are summed without the label, because a difference of sums would cancel for small
+    // errors.
     let others = sums::sum(before, square) + sums::sum(&from[1..], square);
     others + square(1.0 - from[0])
 }

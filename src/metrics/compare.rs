@@ -14,14 +14,14 @@ pub struct Interval {
     pub low: f64,
     /// The upper end.
     pub high: f64,
-    /// The confidence level, above 0 and below 1: the share of such intervals, over repetitions, that contain the true
-    /// value.
+    /// The confidence level, above 0 and below 1: the share of such intervals, over repetitions, that contain
+    /// the true value.
     pub level: f64,
 }
 
 impl Interval {
-    /// Returns whether `value` is between the ends. When an interval of differences does not contain 0, one predictor is
-    /// better.
+    /// Returns whether `value` is between the ends. When an interval of differences does not contain 0, one
+    /// predictor is better.
     #[must_use]
     pub fn contains(&self, value: f64) -> bool {
         (self.low..=self.high).contains(&value)
@@ -34,12 +34,12 @@ impl Interval {
 /// mean ± t sd / sqrt(n)
 /// ```
 ///
-/// `t` is the quantile of Student's distribution with `n − 1` degrees of freedom. There is one difference for each
-/// repetition, in which both predictors have the same data.
+/// `t` is the quantile of Student's distribution with `n − 1` degrees of freedom. There is one difference for
+/// each repetition, in which both predictors have the same data.
 ///
-/// Use it for a few independent repetitions, such as seeds. It is exact for normal differences, and close for others
-/// unless they are few and skewed. For folds and repeated splits of one data set it is far too narrow; use
-/// [`corrected_t_interval`]. Equal differences give an interval of width 0.
+/// Use it for a few independent repetitions, such as seeds. It is exact for normal differences, and close for
+/// others unless they are few and skewed. For folds and repeated splits of one data set it is far too narrow;
+/// use [`corrected_t_interval`]. Equal differences give an interval of width 0.
 ///
 /// # Errors
 /// When there are fewer than 2 differences, one is NaN or infinite, or the level is not between 0 and 1.
@@ -65,13 +65,13 @@ pub fn t_interval(differences: &[f64], level: f64) -> Result<Interval> {
 /// mean ± t sd sqrt(1/n + test_rows/train_rows)
 /// ```
 ///
-/// Such differences share training rows, so they vary less than independent ones would, and [`t_interval`] is far too
-/// narrow. The added term corresponds to a correlation of `test_rows / (test_rows + train_rows)` between them. For k
-/// folds, `test_rows / train_rows` is `1 / (k − 1)`.
+/// Such differences share training rows, so they vary less than independent ones would, and [`t_interval`] is
+/// far too narrow. The added term corresponds to a correlation of `test_rows / (test_rows + train_rows)`
+/// between them. For k folds, `test_rows / train_rows` is `1 / (k − 1)`.
 ///
 /// # Errors
-/// When there are fewer than 2 differences, one is NaN or infinite, the level is not between 0 and 1, or a number of rows
-/// is 0.
+/// When there are fewer than 2 differences, one is NaN or infinite, the level is not between 0 and 1, or a
+/// number of rows is 0.
 ///
 /// # Examples
 /// ```
@@ -99,22 +99,24 @@ pub fn corrected_t_interval(
     corrected(differences, level, test_rows as f64 / train_rows as f64)
 }
 
-/// Computes the percentile bootstrap interval for the mean of differences by row, for example of two predictors' losses
-/// on the rows of one test set.
+/// Computes the percentile bootstrap interval for the mean of differences by row, for example of two
+/// predictors' losses on the rows of one test set.
 ///
 /// ```text
 /// quantiles (1 ∓ level) / 2 of the means of n rows drawn with replacement
 /// ```
 ///
-/// Rows are drawn `resamples` times, and quantiles are interpolated linearly. One seed always gives the same interval.
+/// Rows are drawn `resamples` times, and quantiles are interpolated linearly. One seed always gives the same
+/// interval.
 ///
-/// Use it for many independent rows; with fewer than about 30 it is too narrow. A few thousand resamples are usual.
+/// Use it for many independent rows; with fewer than about 30 it is too narrow. A few thousand resamples are
+/// usual.
 ///
 /// The cost is one pass over the rows for each resample.
 ///
 /// # Errors
-/// When there are fewer than 2 differences, one is NaN or infinite, the level is not between 0 and 1, or there are fewer
-/// resamples than `2 / (1 − level)`, which would leave less than one beyond each end.
+/// When there are fewer than 2 differences, one is NaN or infinite, the level is not between 0 and 1, or
+/// there are fewer resamples than `2 / (1 − level)`, which would leave less than one beyond each end.
 ///
 /// # Examples
 /// ```
@@ -145,15 +147,16 @@ pub fn bootstrap_interval(
     bootstrap_statistic(differences.len(), level, resamples, seed, mean)
 }
 
-/// Computes the percentile bootstrap interval for any statistic of a set of rows, as [`bootstrap_interval`] does for the
-/// mean.
+/// Computes the percentile bootstrap interval for any statistic of a set of rows, as [`bootstrap_interval`]
+/// does for the mean.
 ///
-/// `statistic` gets row numbers below `rows`: first all of them in order, for the estimate, and then `rows` numbers drawn
-/// with replacement for each resample. It must return a finite number for any of them. Its error ends the bootstrap.
+/// `statistic` gets row numbers below `rows`: first all of them in order, for the estimate, and then `rows`
+/// numbers drawn with replacement for each resample. It must return a finite number for any of them. Its
+/// error ends the bootstrap.
 ///
 /// # Errors
-/// When there are fewer than 2 rows, the level is not between 0 and 1, there are fewer resamples than `2 / (1 − level)`,
-/// or the statistic fails, is NaN or infinite.
+/// When there are fewer than 2 rows, the level is not between 0 and 1, there are fewer resamples than
+/// `2 / (1 − level)`, or the statistic fails, is NaN or infinite.
 ///
 /// # Examples
 /// ```
@@ -216,12 +219,13 @@ fn corrected(differences: &[f64], level: f64, extra: f64) -> Result<Interval> {
     Ok(Interval { estimate: mean, low: mean - half, high: mean + half, level })
 }
 
-/// The `t` with `P(|T| < t) = level` for a Student variable `T`, with ten correct digits for levels of 0.01 and more.
+/// The `t` with `P(|T| < t) = level` for a Student variable `T`, with ten correct digits for levels of 0.01
+/// and more.
 ///
-/// statrs inverts the incomplete beta function by iteration, which is wrong at both ends: by 88 % for one degree of
-/// freedom at level 1 − 10⁻⁹, and by 7 % for ten million at level 0.95. One and two degrees of freedom have closed forms.
-/// From 500 degrees on there is a series (Abramowitz and Stegun 1964, 26.7.5), whose omitted terms are below 10⁻¹⁰ of t
-/// for levels up to 1 − 10⁻⁶.
+/// statrs inverts the incomplete beta function by iteration, which is wrong at both ends: by 88 % for one
+/// degree of freedom at level 1 − 10⁻⁹, and by 7 % for ten million at level 0.95. One and two degrees of
+/// freedom have closed forms. From 500 degrees on there is a series (Abramowitz and Stegun 1964, 26.7.5),
+/// whose omitted terms are below 10⁻¹⁰ of t for levels up to 1 − 10⁻⁶.
 fn t_quantile(freedom: f64, level: f64) -> Result<f64> {
     // The tail keeps its digits when the level is close to 1.
     let tail = (1.0 - level) / 2.0;
@@ -260,8 +264,8 @@ fn series(z: f64, freedom: f64) -> f64 {
     t
 }
 
-/// The quantile of sorted values, interpolated linearly between the two nearest (Hyndman and Fan 1996, type 7, which is
-/// numpy's default).
+/// The quantile of sorted values, interpolated linearly between the two nearest (Hyndman and Fan 1996, type
+/// 7, which is numpy's default).
 fn quantile(sorted: &[f64], p: f64) -> f64 {
     let place = p * (sorted.len() - 1) as f64;
     let below = place as usize;
@@ -299,8 +303,8 @@ mod tests {
         assert!((a - b).abs() <= relative * b.abs(), "{a} is not {b}");
     }
 
-    /// `scipy.stats.t.interval(level, 9, loc=mean, scale=sem)` of scipy 1.17.1; the last with the scale of Nadeau
-    /// and Bengio. See tests/reference/metrics.py.
+    /// `scipy.stats.t.interval(level, 9, loc=mean, scale=sem)` of scipy 1.17.1; the last with the scale of
+    /// Nadeau and Bengio. See tests/reference/metrics.py.
     #[test]
     fn intervals_agree_with_scipy() {
         for (level, low, high) in [
@@ -518,8 +522,8 @@ mod tests {
         }
     }
 
-    /// With the correlation that Nadeau and Bengio assume, test / (test + train), their interval is exact for normal
-    /// differences, and the naive interval is far too narrow.
+    /// With the correlation that Nadeau and Bengio assume, test / (test + train), their interval is exact for
+    /// normal differences, and the naive interval is far too narrow.
     #[test]
     fn corrected_intervals_of_correlated_differences_have_their_level() {
         let (n, test, train) = (10, 100, 900);
@@ -535,8 +539,8 @@ mod tests {
         assert!(naive < 0.9 * 4000.0, "{naive}");
     }
 
-    /// Differences of 0/1 losses, 200 rows: -1, 0 and 1 with probability .1, .7 and .2, shifted to a mean of 3.
-    /// The percentile interval's own error at this size is about half a percent of coverage.
+    /// Differences of 0/1 losses, 200 rows: -1, 0 and 1 with probability .1, .7 and .2, shifted to a mean of
+    /// 3. The percentile interval's own error at this size is about half a percent of coverage.
     #[test]
     fn bootstrap_intervals_have_their_level() {
         let draw = |rng: &mut ChaCha8Rng| {

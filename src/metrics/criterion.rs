@@ -27,8 +27,8 @@ pub struct Scored<'a> {
 
 /// A loss of predictions that a combiner minimises on held-out rows.
 ///
-/// [`RowLoss`] has the usual losses. They are means over rows, so combiners can evaluate changes of them quickly.
-/// [`Custom`] is any function of all predictions.
+/// [`RowLoss`] has the usual losses. They are means over rows, so combiners can evaluate changes of them
+/// quickly. [`Custom`] is any function of all predictions.
 pub trait Criterion: fmt::Debug + Send + Sync {
     /// Returns its name for tables and messages.
     fn name(&self) -> String;
@@ -51,6 +51,15 @@ pub trait Criterion: fmt::Debug + Send + Sync {
 /// Σᵢ wᵢ loss(pᵢ, yᵢ)
 /// ```
 ///
+/// Predictions are `(N, C)` (rows, classes or outputs). Use the log-loss or Brier score to learn from
+/// probabilities, and the error rate only to choose between a few candidates, because it changes in steps. The
+/// absolute error is more robust against outliers than the squared error.
+///
+/// The cost is one pass over the predictions; combiners evaluate changes of these losses incrementally.
+///
+/// # Errors
+/// [`Criterion::loss`] fails when the loss does not support the targets.
+///
 /// # Examples
 /// ```
 /// use candle_ensemble::metrics::{Criterion, RowLoss, Scored, Truth};
@@ -63,7 +72,8 @@ pub trait Criterion: fmt::Debug + Send + Sync {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum RowLoss {
-    /// The error rate, for classes: 1 where the most probable class (the lowest of equals) is not the true one, else 0.
+    /// The error rate, for classes: 1 where the most probable class (the lowest of equals) is not the true
+    /// one, else 0.
     Error,
     /// The log-loss, for classes: `−ln p_y` in nats, with probabilities of at least [`NLL_EPSILON`].
     LogLoss,
@@ -92,8 +102,8 @@ impl RowLoss {
         }
     }
 
-    /// Computes the loss of one row, whose target is row `row` of `truth`. A loss for classes is NaN for values, and a loss
-    /// for values is NaN for classes; [`RowLoss::check`] reports that as an error.
+    /// Computes the loss of one row, whose target is row `row` of `truth`. A loss for classes is NaN for
+    /// values, and a loss for values is NaN for classes; [`RowLoss::check`] reports that as an error.
     #[inline]
     #[must_use]
     pub fn of(self, predicted: &[f64], truth: &Truth, row: usize) -> f64 {
@@ -186,6 +196,9 @@ impl<C: Criterion + ?Sized> Criterion for Arc<C> {
 }
 
 /// A criterion with a given name and function.
+///
+/// Use it for a loss that [`RowLoss`] does not have. A combiner calls it with the predictions of all rows for
+/// every trial, which takes longer than changes of a `RowLoss`.
 ///
 /// # Examples
 /// ```

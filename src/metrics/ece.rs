@@ -17,14 +17,15 @@ const MAX_BINS: usize = 1 << 16;
 /// Σ_b n_b/N |acc_b − conf_b|
 /// ```
 ///
-/// It is between 0 and 1; less is better. The confidence of a row is the probability of its most probable class (ties go
-/// to the lowest class). Bin `b` has the `n_b` rows with a confidence in `(b/bins, (b+1)/bins]`; `acc_b` is their accuracy
-/// and `conf_b` their mean confidence. Edges are compared in f64, so an f32 confidence of 0.2 is above the edge 0.2.
-/// `probs` is `(N, C)` (rows, classes) of any float type; `weights` has one weight for each row and takes the place of
-/// counts. [`ECE_BINS`] is the usual number of bins.
+/// It is between 0 and 1; less is better. The confidence of a row is the probability of its most probable
+/// class (ties go to the lowest class). Bin `b` has the `n_b` rows with a confidence in
+/// `(b/bins, (b+1)/bins]`; `acc_b` is their accuracy and `conf_b` their mean confidence. Edges are compared
+/// in f64, so an f32 confidence of 0.2 is above the edge 0.2. `probs` is `(N, C)` (rows, classes) of any
+/// float type; `weights` has one weight for each row and takes the place of counts. [`ECE_BINS`] is the usual
+/// number of bins.
 ///
-/// Use it to see whether confidences can be trusted. It depends on the bins and has a bias with few rows; to choose
-/// between models, use a proper score such as [`nll`](super::nll()).
+/// Use it to see whether confidences can be trusted. It depends on the bins and has a bias with few rows; to
+/// choose between models, use a proper score such as [`nll`](super::nll()).
 ///
 /// The cost is one pass over the probabilities.
 ///
@@ -42,8 +43,8 @@ const MAX_BINS: usize = 1 << 16;
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 ///
-/// Sources: Naeini, Cooper and Hauskrecht 2015, "Obtaining well calibrated probabilities using Bayesian binning"; Guo,
-/// Pleiss, Sun and Weinberger 2017, arXiv:1706.04599.
+/// Sources: Naeini, Cooper and Hauskrecht 2015, "Obtaining well calibrated probabilities using Bayesian
+/// binning"; Guo, Pleiss, Sun and Weinberger 2017, arXiv:1706.04599.
 pub fn ece(probs: &Tensor, labels: &[u32], bins: usize, weights: Option<&[f32]>) -> Result<f64> {
     let mut table = EqualWidth::new(bins)?;
     Cases::new(probs, labels, weights)?.each(|case| table.add(&Top::of(&case), case.weight))?;
@@ -56,10 +57,11 @@ pub fn ece(probs: &Tensor, labels: &[u32], bins: usize, weights: Option<&[f32]>)
 /// Σ_b n_b/N |acc_b − conf_b|
 /// ```
 ///
-/// It is as [`ece`], but each bin has the same share of the rows. Rows are sorted by confidence, and a row belongs to the
-/// bin in which the middle of its weight lies. Rows of equal confidence stay together, so the result does not depend on
-/// the order of the rows; where many are equal, bins are uneven or empty. `probs` is `(N, C)` (rows, classes) of any float
-/// type; `weights` has one weight for each row and takes the place of counts.
+/// It is as [`ece`], but each bin has the same share of the rows. Rows are sorted by confidence, and a row
+/// belongs to the bin in which the middle of its weight lies. Rows of equal confidence stay together, so the
+/// result does not depend on the order of the rows; where many are equal, bins are uneven or empty. `probs`
+/// is `(N, C)` (rows, classes) of any float type; `weights` has one weight for each row and takes the place
+/// of counts.
 ///
 /// Use it where most confidences are close to each other, which leaves bins of equal width nearly empty.
 ///
@@ -160,8 +162,9 @@ mod tests {
         }
     }
 
-    /// Confidences .5 (a tie, for class 0), .625, .75 and .875 in four bins of width .25: .5 alone in (.25, .5];
-    /// .625 and .75 in (.5, .75]; .875 in (.75, 1]. Right, wrong, right, right: gaps .5, -.625 + .25, .125.
+    /// Confidences .5 (a tie, for class 0), .625, .75 and .875 in four bins of width .25: .5 alone in (.25,
+    /// .5]; .625 and .75 in (.5, .75]; .875 in (.75, 1]. Right, wrong, right, right: gaps .5, -.625 + .25,
+    /// .125.
     #[test]
     fn agrees_with_bins_by_hand() {
         let rows = [[0.5f64, 0.5], [0.625, 0.375], [0.25, 0.75], [0.875, 0.125]];

@@ -2,8 +2,8 @@
 use crate::{kernels::sums, Error, Result};
 use candle_core::{DType, Device, Tensor, D};
 
-/// Number of elements that are converted at a time. They fit in the cache, and are fewer than 64 Ki, from where on
-/// candle's conversions wait for its global thread pool.
+/// Number of elements that are converted at a time. They fit in the cache, and are fewer than 64 Ki, from
+/// where on candle's conversions wait for its global thread pool.
 const CHUNK: usize = 32 * 1024;
 
 /// Class probabilities with their labels and weights.

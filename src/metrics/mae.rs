@@ -11,12 +11,12 @@ use candle_core::Tensor;
 /// 1/(N K) Σᵢ Σ_k |p_ik − t_ik|
 /// ```
 ///
-/// It is 0 or more, in the unit of the targets; less is better. Predictions and targets are `(N,)` or `(N, K)` (rows,
-/// outputs) of any float type, where `(N,)` and `(N, 1)` are the same. `weights` has one weight for each row and makes the
-/// mean a weighted one.
+/// It is 0 or more, in the unit of the targets; less is better. Predictions and targets are `(N,)` or
+/// `(N, K)` (rows, outputs) of any float type, where `(N,)` and `(N, 1)` are the same. `weights` has one
+/// weight for each row and makes the mean a weighted one.
 ///
-/// Use it when large errors should not count more than their size. The predictions that minimise it are medians; for
-/// means use [`rmse`](super::rmse()).
+/// Use it when large errors should not count more than their size. The predictions that minimise it are
+/// medians; for means use [`rmse`](super::rmse()).
 ///
 /// The cost is one pass over the predictions.
 ///

@@ -19,8 +19,9 @@ const REGRESSION: [&str; 3] = ["rmse", "mae", "r2"];
 
 /// All metrics of a set of predictions, computed in one pass.
 ///
-/// The serialized form is a flat record of numbers under the names of the fields. These names tell the variant, so the
-/// metrics can be read back from formats that name their fields, such as JSON, but not from bincode.
+/// The serialized form is a flat record of numbers under the names of the fields. These names tell the
+/// variant, so the metrics can be read back from formats that name their fields, such as JSON, but not from
+/// bincode.
 ///
 /// # Examples
 /// ```
@@ -42,7 +43,8 @@ const REGRESSION: [&str; 3] = ["rmse", "mae", "r2"];
 pub enum Metrics {
     /// Metrics of class probabilities.
     Classification {
-        /// Share of rows whose most probable class is right, 0 to 1: [`accuracy`](crate::metrics::accuracy()).
+        /// Share of rows whose most probable class is right, 0 to 1:
+        /// [`accuracy`](crate::metrics::accuracy()).
         accuracy: f64,
         /// Negative log-likelihood in nats, 0 or more: [`nll`](crate::metrics::nll()).
         nll: f64,
@@ -63,8 +65,8 @@ pub enum Metrics {
 }
 
 impl Metrics {
-    /// Computes the metrics of class probabilities `(N, C)` (rows, classes), with one weight for each row if `weights` are
-    /// given.
+    /// Computes the metrics of class probabilities `(N, C)` (rows, classes), with one weight for each row if
+    /// `weights` are given.
     ///
     /// # Errors
     /// When the inputs are not valid; see the [module](super).
@@ -86,8 +88,8 @@ impl Metrics {
         })
     }
 
-    /// Computes the metrics of regression predictions, `(N,)` or `(N, K)` (rows, outputs) like the targets, with one weight
-    /// for each row if `weights` are given.
+    /// Computes the metrics of regression predictions, `(N,)` or `(N, K)` (rows, outputs) like the targets,
+    /// with one weight for each row if `weights` are given.
     ///
     /// # Errors
     /// When the inputs are not valid (see the [module](super)), or squares overflow f64.
@@ -211,8 +213,8 @@ mod tests {
         }
     }
 
-    /// Up to 40 rows of 2 to 10 values of at least 1 (some of them equal), the first with a positive weight, and a
-    /// permutation of them.
+    /// Up to 40 rows of 2 to 10 values of at least 1 (some of them equal), the first with a positive weight,
+    /// and a permutation of them.
     fn rows() -> impl Strategy<Value = (Vec<Row>, Vec<Row>)> {
         (2usize..=10)
             .prop_flat_map(|classes| {
@@ -231,8 +233,8 @@ mod tests {
         Tensor::from_vec(rows.concat(), (rows.len(), rows[0].len()), &Device::Cpu).unwrap()
     }
 
-    /// Every metric of a table of rows, first read as probabilities and labels, then as predictions (with targets made
-    /// from the label).
+    /// Every metric of a table of rows, first read as probabilities and labels, then as predictions (with
+    /// targets made from the label).
     fn all(rows: &[Row], weights: Option<&[f32]>) -> Vec<f64> {
         let probs = table(&rows.iter().map(Row::probs).collect::<Vec<_>>());
         let labels: Vec<u32> = rows.iter().map(|r| r.label).collect();

@@ -1,14 +1,15 @@
 //! Metrics of predictions, and intervals for the difference between two predictors.
 //!
-//! Class probabilities are a tensor `(N, C)` with labels `&[u32]`; regression predictions and targets are tensors `(N,)`
-//! or `(N, K)`, with N rows, C classes and K outputs. They may be f16, bf16, f32 or f64, on any device. Every metric is a
-//! (weighted) mean over rows, or computed from such means, and is summed in f64. Weights are finite, not negative and not
-//! all zero; only their ratios matter.
+//! Class probabilities are a tensor `(N, C)` with labels `&[u32]`; regression predictions and targets are
+//! tensors `(N,)` or `(N, K)`, with N rows, C classes and K outputs. They may be f16, bf16, f32 or f64, on
+//! any device. Every metric is a (weighted) mean over rows, or computed from such means, and is summed in
+//! f64. Weights are finite, not negative and not all zero; only their ratios matter.
 //!
-//! Every metric fails with [`Error::Invalid`](crate::Error::Invalid) when there are no rows, when numbers of rows or
-//! shapes differ, when a label is not below C, when a value is NaN or infinite, when a probability is not between 0 and 1,
-//! and when the probabilities of a row do not sum to one. Probabilities and sums may be off by 10⁻³ (by 2⁻⁹ in f16 and
-//! 2⁻⁶ in bf16, which is twice the spacing of these types at one); nothing is rescaled.
+//! Every metric fails with [`Error::Invalid`](crate::Error::Invalid) when there are no rows, when numbers of
+//! rows or shapes differ, when a label is not below C, when a value is NaN or infinite, when a probability is
+//! not between 0 and 1, and when the probabilities of a row do not sum to one. Probabilities and sums may be
+//! off by 10⁻³ (by 2⁻⁹ in f16 and 2⁻⁶ in bf16, which is twice the spacing of these types at one); nothing is
+//! rescaled.
 //!
 //! ```
 //! use candle_core::{Device, Tensor};
@@ -21,6 +22,21 @@
 //! println!("{:?}", Metrics::classification(&probs, &labels, None)?);
 //! # Ok::<(), candle_ensemble::Error>(())
 //! ```
+//!
+//! [`registry()`] makes metrics from names.
+//!
+//! | Name | Item | Tasks | What it does | Arguments |
+//! |---|---|---|---|---|
+//! | `accuracy` | [`accuracy()`] | classes | Share of rows whose most probable class is the true one | |
+//! | `error` | [`RowLoss::Error`] | classes | One minus the accuracy | |
+//! | `nll`, `log-loss` | [`nll()`] | classes | Negative log-likelihood in nats | |
+//! | `brier` | [`brier()`] | classes | Brier score, summed over the classes | |
+//! | `ece` | [`ece()`] | classes | Expected calibration error in 15 bins of equal width | |
+//! | `ece-equal-mass` | [`ece_equal_mass()`] | classes | Expected calibration error in 15 bins of equal mass | |
+//! | `rmse` | [`rmse()`] | values | Root mean squared error | |
+//! | `mse`, `squared` | [`RowLoss::Squared`] | values | Mean squared error | |
+//! | `mae`, `absolute` | [`mae()`] | values | Mean absolute error | |
+//! | `r2` | [`r2()`] | values | Coefficient of determination | |
 mod accuracy;
 mod brier;
 mod compare;

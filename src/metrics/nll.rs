@@ -8,22 +8,23 @@ use candle_core::Tensor;
 /// The least probability of which [`nll`] takes the logarithm: 2⁻⁵², so the loss of a row is at most 36.04.
 pub const NLL_EPSILON: f64 = f64::EPSILON;
 
-/// Computes the negative log-likelihood (log-loss) in nats: the mean of minus the logarithm of the label's probability.
+/// Computes the negative log-likelihood (log-loss) in nats: the mean of minus the logarithm of the label's
+/// probability.
 ///
 /// ```text
 /// −1/N Σᵢ ln p_i,yᵢ
 /// ```
 ///
-/// It is 0 or more; less is better. Uniform probabilities score `ln C`. `probs` is `(N, C)` (rows, classes) of any float
-/// type; `weights` has one weight for each row and makes the mean a weighted one.
+/// It is 0 or more; less is better. Uniform probabilities score `ln C`. `probs` is `(N, C)` (rows, classes)
+/// of any float type; `weights` has one weight for each row and makes the mean a weighted one.
 ///
-/// Probabilities are clipped to [`NLL_EPSILON`] and 1, so the loss of a certain and wrong row is 36.04 instead of
-/// infinity. scikit-learn's `log_loss` clips to `[ε, 1 − ε]` with the machine epsilon `ε` of the array's type. For f64
-/// that is the same, except that the loss of a perfect row is 2·10⁻¹⁶ there and 0 here; for f32 the loss of a certain and
-/// wrong row is 15.9 there.
+/// Probabilities are clipped to [`NLL_EPSILON`] and 1, so the loss of a certain and wrong row is 36.04
+/// instead of infinity. scikit-learn's `log_loss` clips to `[ε, 1 − ε]` with the machine epsilon `ε` of the
+/// array's type. For f64 that is the same, except that the loss of a perfect row is 2·10⁻¹⁶ there and 0 here;
+/// for f32 the loss of a certain and wrong row is 15.9 there.
 ///
-/// Use it as the standard proper score of probabilities, and to choose between models. A few certain errors dominate it;
-/// [`brier`](super::brier()) is bounded.
+/// Use it as the standard proper score of probabilities, and to choose between models. A few certain errors
+/// dominate it; [`brier`](super::brier()) is bounded.
 ///
 /// The cost is one pass over the probabilities and one logarithm for each row.
 ///

@@ -11,13 +11,13 @@ use candle_core::Tensor;
 /// 1/K Σ_k (1 − Σᵢ (p_ik − t_ik)² / Σᵢ (t_ik − t̄_k)²)
 /// ```
 ///
-/// It is at most 1 and has no lower bound; more is better. Predicting the mean of the targets scores 0. Predictions and
-/// targets are `(N,)` or `(N, K)` (rows, outputs) of any float type, where `(N,)` and `(N, 1)` are the same. `weights` has
-/// one weight for each row, for both sums and the mean.
+/// It is at most 1 and has no lower bound; more is better. Predicting the mean of the targets scores 0.
+/// Predictions and targets are `(N,)` or `(N, K)` (rows, outputs) of any float type, where `(N,)` and
+/// `(N, 1)` are the same. `weights` has one weight for each row, for both sums and the mean.
 ///
 /// An output whose targets are constant scores 1 if every prediction is exactly right, and 0 otherwise, as in
-/// scikit-learn's `r2_score`. So does a single row, for which scikit-learn returns NaN. Constant targets are always
-/// recognised, also where the rounding of a mean would hide them (as in weighted scikit-learn).
+/// scikit-learn's `r2_score`. So does a single row, for which scikit-learn returns NaN. Constant targets are
+/// always recognised, also where the rounding of a mean would hide them (as in weighted scikit-learn).
 ///
 /// Use it to compare errors between data sets of different scale. To compare models on the same rows,
 /// [`rmse`](super::rmse()) has the same order and a unit.
@@ -53,8 +53,8 @@ pub(crate) struct R2 {
     outputs: Vec<Output>,
 }
 
-/// Running sums of one output. The mean and the squared deviations of the targets are updated together (West 1979,
-/// doi:10.1145/359146.359153), which takes one pass and loses no digits to a large mean.
+/// Running sums of one output. The mean and the squared deviations of the targets are updated together (West
+/// 1979, doi:10.1145/359146.359153), which takes one pass and loses no digits to a large mean.
 #[derive(Clone, Default)]
 struct Output {
     mean: f64,

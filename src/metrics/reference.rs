@@ -1,4 +1,5 @@
-//! The tables from which `tests/reference/metrics.py` computes its numbers, and comparisons with these numbers.
+//! The tables from which `tests/reference/metrics.py` computes its numbers, and comparisons with these
+//! numbers.
 use crate::Result;
 use candle_core::{Device, Tensor};
 
@@ -47,8 +48,8 @@ pub(crate) fn check_classification(
     close(metric(&probs, &labels, Some(&weights)).unwrap(), weighted);
 }
 
-/// Checks a metric of regression predictions against its reference values without and with weights, for three outputs
-/// and for the first output alone, as a vector.
+/// Checks a metric of regression predictions against its reference values without and with weights, for three
+/// outputs and for the first output alone, as a vector.
 #[track_caller]
 pub(crate) fn check_regression(
     metric: impl Fn(&Tensor, &Tensor, Option<&[f32]>) -> Result<f64>,

@@ -31,7 +31,7 @@ pub fn registry() -> &'static Registry<Metric> {
         let entries = vec![
             Entry::new(
                 "accuracy",
-                "accuracy",
+                "accuracy()",
                 "Share of rows whose most probable class is the true one",
                 |_| Ok(Metric::of_classes("accuracy", true, Some(RowLoss::Error), accuracy)),
             )
@@ -41,18 +41,18 @@ pub fn registry() -> &'static Registry<Metric> {
                 Ok(Metric::of_classes("error", false, Some(RowLoss::Error), error))
             })
             .with_tasks(classes),
-            Entry::new("nll", "nll", "Negative log-likelihood in nats", |_| {
+            Entry::new("nll", "nll()", "Negative log-likelihood in nats", |_| {
                 Ok(Metric::of_classes("nll", false, Some(RowLoss::LogLoss), nll))
             })
             .with_aliases(&["log-loss"])
             .with_tasks(classes)
             .with_source("Good 1952, J. R. Stat. Soc. B 14:107"),
-            Entry::new("brier", "brier", "Brier score, summed over the classes", |_| {
+            Entry::new("brier", "brier()", "Brier score, summed over the classes", |_| {
                 Ok(Metric::of_classes("brier", false, Some(RowLoss::Brier), brier))
             })
             .with_tasks(classes)
             .with_source("Brier 1950, doi:10.1175/1520-0493(1950)078<0001:VOFEIT>2.0.CO;2"),
-            Entry::new("ece", "ece", "Expected calibration error in 15 bins of equal width", |_| {
+            Entry::new("ece", "ece()", "Expected calibration error in 15 bins of equal width", |_| {
                 let of = |p: &Tensor, y: &[u32], w: Option<&[f32]>| ece(p, y, ECE_BINS, w);
                 Ok(Metric::of_classes("ece", false, None, of))
             })
@@ -60,7 +60,7 @@ pub fn registry() -> &'static Registry<Metric> {
             .with_source("Guo et al. 2017, arXiv:1706.04599"),
             Entry::new(
                 "ece-equal-mass",
-                "ece_equal_mass",
+                "ece_equal_mass()",
                 "Expected calibration error in 15 bins of equal mass",
                 |_| {
                     let of = |p: &Tensor, y: &[u32], w: Option<&[f32]>| ece_equal_mass(p, y, ECE_BINS, w);
@@ -69,7 +69,7 @@ pub fn registry() -> &'static Registry<Metric> {
             )
             .with_tasks(classes)
             .with_source("Nixon et al. 2019, arXiv:1904.01685"),
-            Entry::new("rmse", "rmse", "Root mean squared error", |_| {
+            Entry::new("rmse", "rmse()", "Root mean squared error", |_| {
                 Ok(Metric::of_values("rmse", false, None, rmse))
             })
             .with_tasks(values),
@@ -79,12 +79,12 @@ pub fn registry() -> &'static Registry<Metric> {
             })
             .with_aliases(&["squared"])
             .with_tasks(values),
-            Entry::new("mae", "mae", "Mean absolute error", |_| {
+            Entry::new("mae", "mae()", "Mean absolute error", |_| {
                 Ok(Metric::of_values("mae", false, Some(RowLoss::Absolute), mae))
             })
             .with_aliases(&["absolute"])
             .with_tasks(values),
-            Entry::new("r2", "r2", "Coefficient of determination", |_| {
+            Entry::new("r2", "r2()", "Coefficient of determination", |_| {
                 Ok(Metric::of_values("r2", true, None, r2))
             })
             .with_tasks(values),
@@ -104,8 +104,8 @@ enum Compute {
     Values(OfValues),
 }
 
-/// A metric, chosen at run time: what [`registry`] makes from a name. As a [`Criterion`], it is a loss that combiners
-/// minimise: the metric, or its negative where higher is better.
+/// A metric, chosen at run time: what [`registry()`] makes from a name. As a [`Criterion`], it is a loss that
+/// combiners minimise: the metric, or its negative where higher is better.
 #[derive(Clone, Copy)]
 pub struct Metric {
     name: &'static str,
@@ -151,8 +151,8 @@ impl Metric {
         self.row_loss
     }
 
-    /// Its value for class probabilities `(N, C)` with class ids `(N,)`, u32, or for predictions `(N,)` or `(N, K)` with
-    /// targets of the same shape; weighted by row if `weights` are given.
+    /// Its value for class probabilities `(N, C)` with class ids `(N,)`, u32, or for predictions `(N,)` or
+    /// `(N, K)` with targets of the same shape; weighted by row if `weights` are given.
     ///
     /// # Errors
     /// When the targets are not of its task; see the [module](super) for the rest.

@@ -11,12 +11,14 @@ use candle_core::Tensor;
 /// sqrt(1/(N K) Σᵢ Σ_k (p_ik − t_ik)²)
 /// ```
 ///
-/// It is 0 or more, in the unit of the targets; less is better. Predictions and targets are `(N,)` or `(N, K)` (rows,
-/// outputs) of any float type, where `(N,)` and `(N, 1)` are the same. `weights` has one weight for each row and makes the
-/// mean a weighted one. The root is taken once, of the mean over all outputs; scikit-learn's `root_mean_squared_error`
-/// takes a root for each output and averages the roots, which is the same for one output.
+/// It is 0 or more, in the unit of the targets; less is better. Predictions and targets are `(N,)` or
+/// `(N, K)` (rows, outputs) of any float type, where `(N,)` and `(N, 1)` are the same. `weights` has one
+/// weight for each row and makes the mean a weighted one. The root is taken once, of the mean over all
+/// outputs; scikit-learn's `root_mean_squared_error` takes a root for each output and averages the roots,
+/// which is the same for one output.
 ///
-/// Use it as the standard error of regression. A few large errors dominate it; [`mae`](super::mae()) is more robust.
+/// Use it as the standard error of regression. A few large errors dominate it; [`mae`](super::mae()) is more
+/// robust.
 ///
 /// The cost is one pass over the predictions.
 ///

@@ -24,12 +24,14 @@ pub struct Summary {
     pub n: usize,
     /// The mean.
     pub mean: f64,
-    /// The standard deviation, as an estimate for the population of the values; `None` (null in JSON) for a single value.
+    /// The standard deviation, as an estimate for the population of the values; `None` (null in JSON) for a
+    /// single value.
     pub sd: Option<f64>,
 }
 
 impl Summary {
-    /// Computes the summary of `values` in two passes, so that a large mean loses no digits of the standard deviation.
+    /// Computes the summary of `values` in two passes, so that a large mean loses no digits of the standard
+    /// deviation.
     ///
     /// # Errors
     /// When there are no values, a value is NaN or infinite, or squares overflow.

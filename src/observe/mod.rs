@@ -1,8 +1,8 @@
 //! Events of a build, for progress bars, logs and early stops.
 //!
-//! A [`Session`](crate::Session) notifies its [`Observer`] of each [`Event`], on the thread where it happens; the answer
-//! [`Flow::Stop`] cancels the build. [`Tracing`] logs the events, and [`ProgressBar`](crate::ProgressBar) (feature
-//! `progress`) draws them.
+//! A [`Session`](crate::Session) notifies its [`Observer`] of each [`Event`], on the thread where it happens;
+//! the answer [`Flow::Stop`] cancels the build. [`Tracing`] logs the events, and
+//! [`ProgressBar`](crate::ProgressBar) (feature `progress`) draws them.
 #[cfg(feature = "progress")]
 mod progress;
 
@@ -95,7 +95,8 @@ pub enum Flow {
 /// }
 /// ```
 pub trait Observer: Sync {
-    /// Called for each event. [`Flow::Stop`] ends the build with [`Error::Cancelled`](crate::Error::Cancelled).
+    /// Called for each event. [`Flow::Stop`] ends the build with
+    /// [`Error::Cancelled`](crate::Error::Cancelled).
     fn notify(&self, event: &Event<'_>) -> Flow;
 }
 

@@ -423,6 +423,7 @@ impl HeldOut {
         some.select(&predicted)
     }
 
+    #[cfg(feature = "learned")]
     /// The same rows with predictions of other slots, which are called `names`.
     pub(crate) fn with_predictions(&self, predictions: Predictions, names: Vec<String>) -> Self {
         let costs = vec![1.; names.len()];
@@ -475,6 +476,7 @@ impl HeldOut {
         self.groups.as_ref().map_or(self.rows.len(), |groups| groups.iter().collect::<BTreeSet<_>>().len())
     }
 
+    #[cfg(feature = "learned")]
     /// The targets as columns: for each class 1 where a row has it and 0 elsewhere, or the values of each
     /// output.
     pub(crate) fn target_columns(&self) -> Result<Vec<Vec<f64>>> {

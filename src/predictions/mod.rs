@@ -205,12 +205,14 @@ impl Predictions {
         Self { covered: None, ..self }
     }
 
+    #[cfg(feature = "learned")]
     /// Predictions of other slots, `(S', B, C)`, for the same rows; none is missing.
     pub(crate) fn replace_slots(&self, values: Tensor) -> Result<Self> {
         let other = Self::on_scale(values, None, self.task, Scale::Probability)?;
         Ok(Self { inputs: self.inputs.clone(), ..other })
     }
 
+    #[cfg(feature = "learned")]
     /// Other probabilities or values for the same slots and rows; missing predictions stay missing.
     pub(crate) fn replace_values(&self, values: Tensor) -> Result<Self> {
         let other = Self::on_scale(values, self.covered.clone(), self.task, Scale::Probability)?;

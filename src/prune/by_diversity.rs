@@ -13,9 +13,9 @@ use crate::{
 /// disagreement:  d_st = share of rows on which exactly one of two is right, or 1 − correlation of errors
 /// ```
 ///
-/// It learns from complete held-out predictions `(S, R, C)` (slots, rows, classes or outputs). Use it to reduce a large
-/// pool to a number of members that is known in advance. Diversity alone does not make an ensemble accurate:
-/// [`Ordered::reduce_error`](crate::prune::Ordered::reduce_error) is often better.
+/// It learns from complete held-out predictions `(S, R, C)` (slots, rows, classes or outputs). Use it to
+/// reduce a large pool to a number of members that is known in advance. Diversity alone does not make an
+/// ensemble accurate: [`Ordered::reduce_error`](crate::prune::Ordered::reduce_error) is often better.
 ///
 /// The cost is one pass over the rows for each pair of slots.
 ///
@@ -30,13 +30,14 @@ use crate::{
 /// let y = Tensor::arange(0f64, 6., &Device::Cpu)?.reshape((6, 1))?;
 /// let wave = (&y * 3.)?.sin()?;
 /// let predicted = Tensor::stack(&[(&y + &wave)?, (&y + (&wave * 1.1)?)?, (&y - (&wave * 1.2)?)?], 0)?;
-/// let held_out = HeldOut::from_predictions(&Predictions::new(predicted, Task::Regression { outputs: 1 })?, &y)?;
+/// let predictions = Predictions::new(predicted, Task::Regression { outputs: 1 })?;
+/// let held_out = HeldOut::from_predictions(&predictions, &y)?;
 /// assert_eq!(ByDiversity::disagreement(2).keep(&held_out)?, [0, 2]); // opposite errors
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 ///
-/// Sources: Margineantu and Dietterich 1997, "Pruning adaptive boosting" (kappa); Skalak 1996, "The sources of increased
-/// accuracy for two proposed boosting algorithms" (disagreement).
+/// Sources: Margineantu and Dietterich 1997, "Pruning adaptive boosting" (kappa); Skalak 1996, "The sources
+/// of increased accuracy for two proposed boosting algorithms" (disagreement).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ByDiversity {
     measure: Measure,
@@ -50,16 +51,16 @@ enum Measure {
 }
 
 impl ByDiversity {
-    /// Keeps the pairs with the least Cohen's κ between their most probable classes, until there are this many members.
-    /// When only one member of the last pair fits, it is the better one. For classes only.
+    /// Keeps the pairs with the least Cohen's κ between their most probable classes, until there are this
+    /// many members. When only one member of the last pair fits, it is the better one. For classes only.
     #[must_use]
     pub fn kappa(members: usize) -> Self {
         Self { measure: Measure::Kappa, members }
     }
 
-    /// Keeps the best member, then adds, one by one, the member with the highest mean disagreement with those kept. For
-    /// classes the disagreement of two members is the share of rows on which exactly one of them is right, for values it
-    /// is one minus the correlation of their errors.
+    /// Keeps the best member, then adds, one by one, the member with the highest mean disagreement with those
+    /// kept. For classes the disagreement of two members is the share of rows on which exactly one of them is
+    /// right, for values it is one minus the correlation of their errors.
     #[must_use]
     pub fn disagreement(members: usize) -> Self {
         Self { measure: Measure::Disagreement, members }
@@ -123,8 +124,8 @@ fn by_kappa(table: &HeldOutTable, members: usize) -> Result<Vec<usize>> {
 fn by_disagreement(table: &HeldOutTable, members: usize) -> Result<Vec<usize>> {
     let (slots, _, width) = table.dims();
     let losses = slot_losses(table, &RowLoss::error_for(table.task))?;
-    // For values errors of mean 0 and variance 1, whose mean product is the correlation; for classes 1 where the slot is
-    // right and −1 where it is wrong.
+    // For values errors of mean 0 and variance 1, whose mean product is the correlation; for classes 1 where
+    // the slot is right and −1 where it is wrong.
     let signals: Vec<Vec<f64>> = match &table.truth {
         Truth::Classes(labels) => {
             let (votes, _) = votes(table, "disagreement")?;

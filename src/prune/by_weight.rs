@@ -11,16 +11,16 @@ use crate::{
 /// keep {s : |w_s| > threshold}, or the k slots with the largest |w_s|
 /// ```
 ///
-/// The combiner is fitted on the held-out predictions `(S, R, C)` (slots, rows, classes or outputs); its fit must have
-/// one weight for each slot. Use it after a combiner that gives unneeded members a small weight, such as
-/// [`SimplexLogLoss`](crate::combine::SimplexLogLoss). Correlated members share their weight, so a threshold can remove
-/// all of them; [`Ordered`](crate::prune::Ordered) does not have this problem.
+/// The combiner is fitted on the held-out predictions `(S, R, C)` (slots, rows, classes or outputs); its fit
+/// must have one weight for each slot. Use it after a combiner that gives unneeded members a small weight,
+/// such as [`SimplexLogLoss`](crate::combine::SimplexLogLoss). Correlated members share their weight, so a
+/// threshold can remove all of them; [`Ordered`](crate::prune::Ordered) does not have this problem.
 ///
 /// The cost is one fit of the combiner.
 ///
 /// # Errors
-/// [`Prune::keep`] fails when the combiner cannot be fitted or has no weights, the threshold is negative or above every
-/// weight, or the number of members is 0.
+/// [`Prune::keep`] fails when the combiner cannot be fitted or has no weights, the threshold is negative or
+/// above every weight, or the number of members is 0.
 ///
 /// # Examples
 /// ```
@@ -29,7 +29,8 @@ use crate::{
 ///
 /// let y = Tensor::arange(0f64, 6., &Device::Cpu)?.reshape((6, 1))?;
 /// let predicted = Tensor::stack(&[(&y * 9.)?, (&y + 1.)?, (&y - 1.)?], 0)?;
-/// let held_out = HeldOut::from_predictions(&Predictions::new(predicted, Task::Regression { outputs: 1 })?, &y)?;
+/// let predictions = Predictions::new(predicted, Task::Regression { outputs: 1 })?;
+/// let held_out = HeldOut::from_predictions(&predictions, &y)?;
 /// assert_eq!(ByWeight::above(SimplexSquares::new(), 0.01).keep(&held_out)?, [1, 2]);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
@@ -53,8 +54,8 @@ impl<C: Combiner> ByWeight<C> {
         Self { combiner, keep: Keep::Above(threshold) }
     }
 
-    /// Keeps the given number of members with the largest weights, at least 1, but no member whose weight is zero. Of
-    /// equals the lowest slots are kept.
+    /// Keeps the given number of members with the largest weights, at least 1, but no member whose weight is
+    /// zero. Of equals the lowest slots are kept.
     pub fn largest(combiner: C, members: usize) -> Self {
         Self { combiner, keep: Keep::Largest(members) }
     }

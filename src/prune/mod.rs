@@ -1,8 +1,10 @@
 //! Pruning: choosing the members to keep by their predictions on held-out rows.
 //!
-//! [`Pool::prune`](crate::Pool::prune) applies a [`Prune`] to a pool, and the ensemble of what is left is smaller and
-//! faster. [`Pruned`] makes pruning a part of a combiner, so that [`HeldOut::judge`](crate::HeldOut::judge) scores both
-//! together. [`Ensemble::pruned`](crate::Ensemble::pruned) removes the members to which a combiner gave a weight of zero.
+//! [`Pool::prune`](crate::Pool::prune) applies a [`Prune`] to a pool, and the ensemble of what is left is
+//! smaller and faster. [`Pruned`] makes pruning a part of a combiner, so that
+//! [`HeldOut::judge`](crate::HeldOut::judge) scores both together.
+//! [`Ensemble::pruned`](crate::Ensemble::pruned) removes the members to which a combiner gave a weight of
+//! zero.
 mod by_diversity;
 mod by_weight;
 mod ordered;
@@ -32,7 +34,8 @@ use std::fmt::Debug;
 ///
 /// let y = Tensor::arange(0f64, 6., &Device::Cpu)?.reshape((6, 1))?;
 /// let predicted = Tensor::stack(&[(&y * 9.)?, (&y + 1.)?, (&y - 1.)?], 0)?;
-/// let held_out = HeldOut::from_predictions(&Predictions::new(predicted, Task::Regression { outputs: 1 })?, &y)?;
+/// let predictions = Predictions::new(predicted, Task::Regression { outputs: 1 })?;
+/// let held_out = HeldOut::from_predictions(&predictions, &y)?;
 /// assert_eq!(Ordered::reduce_error().keep(held_out)?, [1, 2]);
 /// assert_eq!(ByWeight::largest(EnsembleSelection::new(4), 1).keep(held_out)?, [1]);
 /// # Ok::<(), candle_ensemble::Error>(())
@@ -58,8 +61,8 @@ fn at_least_one(members: usize) -> Result<usize> {
     }
 }
 
-/// The most probable class of each slot and row, `[slot][row]`, the lowest of equals, and the true classes. An error for
-/// values.
+/// The most probable class of each slot and row, `[slot][row]`, the lowest of equals, and the true classes.
+/// An error for values.
 fn votes<'a>(table: &'a HeldOutTable, method: &str) -> Result<(Vec<Vec<u32>>, &'a [u32])> {
     let Truth::Classes(labels) = &table.truth else {
         return Err(Error::invalid(
@@ -84,7 +87,8 @@ fn slot_losses(table: &HeldOutTable, criterion: &dyn Criterion) -> Result<Vec<f6
     (0..slots).map(one).collect()
 }
 
-/// The slot among `remaining` with the highest score; of equals the one with the least own loss, then the lowest.
+/// The slot among `remaining` with the highest score; of equals the one with the least own loss, then the
+/// lowest.
 fn best(remaining: &[usize], score: impl Fn(usize) -> f64, losses: &[f64]) -> Option<usize> {
     let better = |a: &usize, b: &usize| {
         let by_score = score(*b).total_cmp(&score(*a));

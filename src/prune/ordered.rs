@@ -14,18 +14,19 @@ use std::sync::Arc;
 /// keep the first m of the order, m = argmin_m loss(1/m Σ_{j ≤ m} p_{o(j)})
 /// ```
 ///
-/// It learns from complete held-out predictions `(S, R, C)` (slots, rows, classes or outputs). It keeps the members up to
-/// the least loss of their equal-weight mean (of equals the fewest), or a given number
-/// ([`members`](Self::members)). The default criterion is the error rate for classes and the squared error for values.
+/// It learns from complete held-out predictions `(S, R, C)` (slots, rows, classes or outputs). It keeps the
+/// members up to the least loss of their equal-weight mean (of equals the fewest), or a given number
+/// ([`members`](Self::members)). The default criterion is the error rate for classes and the squared error
+/// for values.
 ///
-/// Use it for bagging and other pools of many similar members, where a fifth to a half of them often does better than all.
-/// With few held-out rows the choice overfits them.
+/// Use it for bagging and other pools of many similar members, where a fifth to a half of them often does
+/// better than all. With few held-out rows the choice overfits them.
 ///
 /// The cost is at most `S` passes over the predictions of all slots.
 ///
 /// # Errors
-/// [`Prune::keep`] fails when the number of members is 0, the criterion does not support the task, and for values with
-/// an order that is for classes only.
+/// [`Prune::keep`] fails when the number of members is 0, the criterion does not support the task, and for
+/// values with an order that is for classes only.
 ///
 /// # Examples
 /// ```
@@ -34,12 +35,14 @@ use std::sync::Arc;
 ///
 /// let y = Tensor::arange(0f64, 6., &Device::Cpu)?.reshape((6, 1))?;
 /// let predicted = Tensor::stack(&[(&y * 9.)?, (&y + 1.)?, (&y - 1.)?], 0)?;
-/// let held_out = HeldOut::from_predictions(&Predictions::new(predicted, Task::Regression { outputs: 1 })?, &y)?;
+/// let predictions = Predictions::new(predicted, Task::Regression { outputs: 1 })?;
+/// let held_out = HeldOut::from_predictions(&predictions, &y)?;
 /// assert_eq!(Ordered::reduce_error().keep(&held_out)?, [1, 2]);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 ///
-/// Sources: Martínez-Muñoz and Suárez 2004, "Aggregation ordering in bagging"; 2006, doi:10.1145/1143844.1143921.
+/// Sources: Martínez-Muñoz and Suárez 2004, "Aggregation ordering in bagging"; 2006,
+/// doi:10.1145/1143844.1143921.
 #[derive(Clone, Debug)]
 pub struct Ordered {
     order: Order,
@@ -65,16 +68,16 @@ impl Ordered {
         Self::new(Order::ReduceError)
     }
 
-    /// Adds, one by one, the member that is right on the greatest weight of rows on which the vote of those before it is
-    /// wrong. The member with the fewest errors comes first and wins ties. For classes only.
+    /// Adds, one by one, the member that is right on the greatest weight of rows on which the vote of those
+    /// before it is wrong. The member with the fewest errors comes first and wins ties. For classes only.
     #[must_use]
     pub fn complementarity() -> Self {
         Self::new(Order::Complementarity)
     }
 
-    /// Adds, one by one, the member with which the margins of the vote are nearest to 0.075 on all rows, by squared
-    /// distance. A row's margin is the sum over the chosen members of 1 where they are right and −1 where they are wrong,
-    /// divided by the number of all members. For classes only.
+    /// Adds, one by one, the member with which the margins of the vote are nearest to 0.075 on all rows, by
+    /// squared distance. A row's margin is the sum over the chosen members of 1 where they are right and −1
+    /// where they are wrong, divided by the number of all members. For classes only.
     #[must_use]
     pub fn margin_distance() -> Self {
         Self::new(Order::MarginDistance(0.075))
@@ -87,7 +90,8 @@ impl Ordered {
         self
     }
 
-    /// Sets the loss of the mean to minimise. The default is the error rate for classes and the squared error for values.
+    /// Sets the loss of the mean to minimise. The default is the error rate for classes and the squared error
+    /// for values.
     #[must_use]
     pub fn criterion(mut self, criterion: impl Criterion + 'static) -> Self {
         self.criterion = Some(Arc::new(criterion));

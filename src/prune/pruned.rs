@@ -11,10 +11,10 @@ use crate::{
 /// f(p_k, k ∈ keep(p))
 /// ```
 ///
-/// It learns from held-out predictions `(S, R, C)` (slots, rows, classes or outputs). As a single combiner it can be
-/// scored by [`HeldOut::judge`], where the choice of members counts as fitting. A row that no kept member predicts gets
-/// the mean of the other members' predictions. An ensemble with it still evaluates all members;
-/// [`Pool::prune`](crate::Pool::prune) removes them.
+/// It learns from held-out predictions `(S, R, C)` (slots, rows, classes or outputs). As a single combiner it
+/// can be scored by [`HeldOut::judge`], where the choice of members counts as fitting. A row that no kept
+/// member predicts gets the mean of the other members' predictions. An ensemble with it still evaluates all
+/// members; [`Pool::prune`](crate::Pool::prune) removes them.
 ///
 /// The cost is that of the pruning and one fit of the combiner.
 ///
@@ -28,7 +28,8 @@ use crate::{
 ///
 /// let y = Tensor::arange(0f64, 6., &Device::Cpu)?.reshape((6, 1))?;
 /// let predicted = Tensor::stack(&[(&y * 9.)?, (&y + 1.)?, (&y - 1.)?], 0)?;
-/// let held_out = HeldOut::from_predictions(&Predictions::new(predicted, Task::Regression { outputs: 1 })?, &y)?;
+/// let predictions = Predictions::new(predicted, Task::Regression { outputs: 1 })?;
+/// let held_out = HeldOut::from_predictions(&predictions, &y)?;
 /// let fitted = Pruned::new(Ordered::reduce_error(), Mean).fit(&held_out)?;
 /// assert_eq!(fitted.kept(), [1, 2]);
 /// # Ok::<(), candle_ensemble::Error>(())

@@ -36,18 +36,18 @@ fn orders_agree_with_orders_by_hand() {
         &[0, 0, 0, 0, 1, 1], // 2: right where the best is wrong
         &[1, 0, 1, 1, 1, 0], // 3: as good as the best, one of the rows it misses
     ]);
-    // After 1, rows 4 and 5 are wrong; 2 corrects both. Then 1 and 2 tie on all rows and the lowest class, 0, wins, so all
-    // six rows are wrong; 3 corrects four of them, 0 three.
+    // After 1, rows 4 and 5 are wrong; 2 corrects both. Then 1 and 2 tie on all rows and the lowest class, 0,
+    // wins, so all six rows are wrong; 3 corrects four of them, 0 three.
     assert_eq!(order(&Ordered::complementarity(), &held_out), [1, 2, 3, 0]);
     let half: Vec<usize> = Ordered::complementarity().members(2).keep(&held_out).unwrap();
     assert_eq!(half, [1, 2]);
-    // First the member nearest to .075 on all rows: margins of ±1/4 are .175 or .325 away, so the one that is right most
-    // often, 1. Then margins of two: 0 is .075 away, ½ is .425 and −½ is .575 away. With 2 there are six zeros. Then ±¼
-    // again: 3, and 0 is left.
+    // First the member nearest to .075 on all rows: margins of ±1/4 are .175 or .325 away, so the one that is
+    // right most often, 1. Then margins of two: 0 is .075 away, ½ is .425 and −½ is .575 away. With 2 there
+    // are six zeros. Then ±¼ again: 3, and 0 is left.
     assert_eq!(order(&Ordered::margin_distance(), &held_out), [1, 2, 3, 0]);
-    // By error, 1 has two of six rows wrong. With a second member there are ties of p = ½, which class 0 wins, unless both
-    // are right: 1 and 0 have three wrong, 1 and 2 six, 1 and 3 three. Of equals the lowest, 0, is added. Then the
-    // majority of 0, 1 and 3 is wrong on rows 4 and 5.
+    // By error, 1 has two of six rows wrong. With a second member there are ties of p = ½, which class 0
+    // wins, unless both are right: 1 and 0 have three wrong, 1 and 2 six, 1 and 3 three. Of equals the
+    // lowest, 0, is added. Then the majority of 0, 1 and 3 is wrong on rows 4 and 5.
     let by_error = Ordered::reduce_error().order(&held_out).unwrap();
     assert_eq!(by_error.iter().map(|(slot, _)| *slot).collect::<Vec<_>>(), [1, 0, 3, 2]);
     assert!((by_error[0].1 - 2. / 6.).abs() < 1e-12 && (by_error[1].1 - 0.5).abs() < 1e-12);
@@ -90,14 +90,14 @@ fn diversity_keeps_members_with_errors_on_different_rows() {
         &[1, 1, 1, 0, 0, 0], // 2: almost the same
         &[0, 0, 1, 1, 1, 1], // 3: errors on other rows
     ]);
-    // κ is 1 for 0 and 1, which agree. 0 and 3 agree on two of six rows, by chance on 5/9: κ = −½. 2 and 3 agree on one of
-    // six, by chance on ½: κ = −⅔.
+    // κ is 1 for 0 and 1, which agree. 0 and 3 agree on two of six rows, by chance on 5/9: κ = −½. 2 and 3
+    // agree on one of six, by chance on ½: κ = −⅔.
     assert_eq!(ByDiversity::kappa(2).keep(&held_out).unwrap(), [2, 3]);
     assert_eq!(ByDiversity::kappa(3).keep(&held_out).unwrap(), [0, 2, 3]);
     assert_eq!(ByDiversity::kappa(1).keep(&held_out).unwrap(), [0]);
     assert_eq!(ByDiversity::kappa(9).keep(&held_out).unwrap(), [0, 1, 2, 3]);
-    // The best member, then the one that disagrees most, then 2: it disagrees with 0 on one row and with 3 on five, and 1
-    // on none and four.
+    // The best member, then the one that disagrees most, then 2: it disagrees with 0 on one row and with 3 on
+    // five, and 1 on none and four.
     assert_eq!(ByDiversity::disagreement(2).keep(&held_out).unwrap(), [0, 3]);
     assert_eq!(ByDiversity::disagreement(3).keep(&held_out).unwrap(), [0, 2, 3]);
 }

@@ -1,2 +1,2 @@
-//! Results as tables and charts.
+//! Reports: results of [`evaluate`](crate::evaluate) as tables and charts.
 mod variance;

@@ -1,4 +1,5 @@
-//! A study's result as a table and as a chart.
+//! The result of a study as a table and as a chart.
+#[cfg(feature = "charts")]
 use crate::evaluate::{EnsembleReport, SizeSummary};
 use crate::{
     evaluate::VarianceReport,
@@ -8,7 +9,7 @@ use comfy_table::{presets::ASCII_MARKDOWN, CellAlignment, Table};
 use std::collections::BTreeMap;
 
 impl VarianceReport {
-    /// The report as a table in Markdown, for people.
+    /// The report as a Markdown table: a row for the single networks, and one for each strategy and combiner.
     #[must_use]
     pub fn table(&self) -> String {
         let names = self.first().map(Metrics::names).unwrap_or_default();
@@ -19,7 +20,7 @@ impl VarianceReport {
         let mut table = Table::new();
         table.load_style(ASCII_MARKDOWN);
         let columns = ["difference (95 %)", "sd fell by", "training", "prediction"];
-        table.set_header(["", "rule"].into_iter().chain(names.iter().copied()).chain(columns));
+        table.set_header(["", "combiner"].into_iter().chain(names.iter().copied()).chain(columns));
         let name = ["single network".to_string(), "–".into()];
         let rest = [String::new(), String::new(), seconds(self.single.train_seconds), "1 ×".into()];
         table.add_row(name.into_iter().chain(cells(&self.single.metrics)).chain(rest));
@@ -40,7 +41,7 @@ impl VarianceReport {
         self.single.repeats.iter().flatten().next()
     }
 
-    /// The headline metric against ensemble size, as a chart (feature `charts`).
+    /// A chart of the metric against the size of the ensemble (feature `charts`).
     #[cfg(feature = "charts")]
     #[must_use]
     pub fn chart(&self, title: &str) -> crate::chart::SizeChart {
@@ -66,7 +67,7 @@ impl VarianceReport {
     }
 }
 
-/// Digits after the point that tell something for a metric of this size.
+/// The number of digits after the decimal point for a metric of this size.
 fn digits(metric: f64) -> usize {
     match metric.abs() {
         x if x < 10. => 4,

@@ -1,10 +1,11 @@
 //! Sample sizes.
 use crate::{Error, Result};
 
-/// The size of a sample, in rows, in groups where whole groups are drawn, or in columns where features are drawn.
+/// The size of a sample, in rows, in groups where whole groups are drawn, or in columns where features are
+/// drawn.
 ///
-/// scikit-learn's `max_samples` and `max_features` are [`Amount::Share`] as a float and [`Amount::Count`] as an
-/// integer.
+/// scikit-learn's `max_samples` and `max_features` are [`Amount::Share`] as a float and [`Amount::Count`] as
+/// an integer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Amount {
     /// A share of all there are, above 0; rounded, at least one.

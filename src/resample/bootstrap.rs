@@ -12,15 +12,16 @@ use rand::{seq::IndexedRandom, Rng};
 /// train(run) = n draws from 0 … N − 1;  P(a row is left out) = (1 − 1/N)ⁿ, about 1/e for n = N
 /// ```
 ///
-/// - By strata, the sample is divided among the strata in proportion to their sizes, by largest remainder, and drawn
-///   within each. At full size each stratum keeps its size.
+/// - By strata, the sample is divided among the strata in proportion to their sizes, by largest remainder,
+///   and drawn within each. At full size each stratum keeps its size.
 /// - By groups, groups are drawn, and all rows of a group enter the sample as often as the group is drawn.
 ///
-/// Use it for small data, and to get held-out predictions; see [`Bagging`](crate::strategy::Bagging). Do not use it
-/// when copies of rows disturb training: see [`Subsample`]. Cost: `n` rows an epoch for each run.
+/// Use it for small data, and to get held-out predictions; see [`Bagging`](crate::strategy::Bagging). Do not
+/// use it when copies of rows disturb training: see [`Subsample`]. Cost: `n` rows an epoch for each run.
 ///
 /// # Errors
-/// [`Resample::draw`] fails when `runs` is 0, when the amount is not above 0, or when the data lacks the unit.
+/// [`Resample::draw`] fails when `runs` is 0, when the amount is not above 0, or when the data lacks the
+/// unit.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};

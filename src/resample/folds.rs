@@ -12,24 +12,25 @@ use rand::seq::SliceRandom;
 /// train(run i) = rows whose fold is not i;  slot(run) = its repeat
 /// ```
 ///
-/// The folds of one repeat share a slot, so a row's held-out prediction is that of the one model that held it out.
+/// The folds of one repeat share a slot, so a row's held-out prediction is that of the one model that held it
+/// out.
 ///
-/// - By rows, the rows are shuffled and assigned to the folds in turn. Fold sizes are those of scikit-learn's `KFold`:
-///   the first `N mod k` folds have one row more.
-/// - By strata, the same assignment goes on from stratum to stratum (in the order of their first rows, shuffled
-///   within), with the counts of `StratifiedKFold`: the rows of a stratum in two folds differ by at most one, and so do
-///   the sizes of the folds. A stratum of fewer than `k` rows is missing from some folds. (scikit-learn warns, and
-///   refuses where all strata are that small; here even leave-one-out works.)
-/// - By groups, the largest group goes to the fold with the fewest rows, then the next largest, with ties in random
-///   order (Graham 1969, doi:10.1137/0117039). Fold sizes are those of `GroupKFold`. Where all groups differ in size,
-///   all repeats have the same folds.
+/// - By rows, the rows are shuffled and assigned to the folds in turn. Fold sizes are those of scikit-learn's
+///   `KFold`: the first `N mod k` folds have one row more.
+/// - By strata, the same assignment goes on from stratum to stratum (in the order of their first rows,
+///   shuffled within), with the counts of `StratifiedKFold`: the rows of a stratum in two folds differ by at
+///   most one, and so do the sizes of the folds. A stratum of fewer than `k` rows is missing from some folds.
+///   (scikit-learn warns, and refuses where all strata are that small; here even leave-one-out works.)
+/// - By groups, the largest group goes to the fold with the fewest rows, then the next largest, with ties in
+///   random order (Graham 1969, doi:10.1137/0117039). Fold sizes are those of `GroupKFold`. Where all groups
+///   differ in size, all repeats have the same folds.
 ///
-/// Use it when every row needs exactly one held-out prediction from each slot; see [`KFold`](crate::strategy::KFold).
-/// Cost: `(k − 1) / k · N` rows an epoch for each of `k × repeats` runs.
+/// Use it when every row needs exactly one held-out prediction from each slot; see
+/// [`KFold`](crate::strategy::KFold). Cost: `(k − 1) / k · N` rows an epoch for each of `k × repeats` runs.
 ///
 /// # Errors
-/// [`Resample::draw`] fails when `k` is below 2 or above the number of rows (of groups, where groups are assigned),
-/// when `repeats` is 0, or when the data lacks the unit.
+/// [`Resample::draw`] fails when `k` is below 2 or above the number of rows (of groups, where groups are
+/// assigned), when `repeats` is 0, or when the data lacks the unit.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -47,7 +48,8 @@ use rand::seq::SliceRandom;
 /// Source: Stone 1974, doi:10.1111/j.2517-6161.1974.tb00994.x.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Folds {
-    /// Number of folds, at least 2 and at most the number of rows (or groups). As many folds as rows is leave-one-out.
+    /// Number of folds, at least 2 and at most the number of rows (or groups). As many folds as rows is
+    /// leave-one-out.
     pub k: usize,
     /// Number of repeats, each with folds of its own, at least 1.
     pub repeats: usize,

@@ -1,9 +1,10 @@
 //! Resampling: which rows, and which features, each run trains on.
 //!
-//! A [`Resample`] draws the [`RunRows`] of every run from a data set and a seed. Rows that a run neither trains on nor
-//! watches nor [excludes](RunRows::excluded) are held out for its members. The [strategies](crate::strategy) wrap one
-//! resampling each; [`Strategy::of`](crate::strategy::Strategy::of) wraps one of your own. Data with groups is never
-//! drawn by rows, so that no group is split between rows trained on and rows held out.
+//! A [`Resample`] draws the [`RunRows`] of every run from a data set and a seed. Rows that a run neither
+//! trains on nor watches nor [excludes](RunRows::excluded) are held out for its members. The
+//! [strategies](crate::strategy) wrap one resampling each; [`Strategy::of`](crate::strategy::Strategy::of)
+//! wraps one of your own. Data with groups is never drawn by rows, so that no group is split between rows
+//! trained on and rows held out.
 mod all_rows;
 mod amount;
 mod bootstrap;
@@ -34,11 +35,11 @@ pub struct RunRows {
     pub train: Rows,
     /// Validation rows, for early stopping. They count as seen.
     pub valid: Rows,
-    /// Rows that the run's members may not predict although they are not fitted on them. They count as seen. Forward
-    /// chaining excludes the past of a model this way.
+    /// Rows that the run's members may not predict although they are not fitted on them. They count as seen.
+    /// Forward chaining excludes the past of a model this way.
     pub excluded: Rows,
-    /// Whether this is a refit: at inference its members predict instead of all other members of their slot, and they
-    /// make no held-out predictions.
+    /// Whether this is a refit: at inference its members predict instead of all other members of their slot,
+    /// and they make no held-out predictions.
     pub refit: bool,
     /// The features that the run sees, as column numbers of the inputs `(N, D)`; `None` means all of them.
     pub features: Option<Vec<u32>>,
@@ -82,9 +83,9 @@ pub trait Resample: std::fmt::Debug + Sync {
     /// When a parameter is out of range or does not fit the data.
     fn draw(&self, data: &dyn Dataset, seed: Seed) -> Result<Vec<RunRows>>;
 
-    /// The slot of a run: runs of the same slot act as one predictor, whose prediction is the mean of theirs. The folds
-    /// of one repeat share a slot, for example, because each row is held out for only one of them. Slots are numbered
-    /// from 0 without gaps; by default each run has a slot of its own.
+    /// The slot of a run: runs of the same slot act as one predictor, whose prediction is the mean of theirs.
+    /// The folds of one repeat share a slot, for example, because each row is held out for only one of them.
+    /// Slots are numbered from 0 without gaps; by default each run has a slot of its own.
     fn slot(&self, run: usize) -> usize {
         run
     }

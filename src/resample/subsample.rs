@@ -5,23 +5,23 @@ use crate::{
     Error, Result, Seed,
 };
 
-/// Random splits: draws the rows of each run without replacement and holds out the others. Unlike folds, the runs are
-/// drawn independently of one another.
+/// Random splits: draws the rows of each run without replacement and holds out the others. Unlike folds, the
+/// runs are drawn independently of one another.
 ///
 /// ```text
 /// train(run) = n distinct rows of N;  held out = the other N − n
 /// ```
 ///
-/// By strata, proportions are kept as in [`Split::stratified`]. By groups, whole groups are drawn, and the amount is a
-/// number of groups, as in scikit-learn's `GroupShuffleSplit`.
+/// By strata, proportions are kept as in [`Split::stratified`]. By groups, whole groups are drawn, and the
+/// amount is a number of groups, as in scikit-learn's `GroupShuffleSplit`.
 ///
-/// Use it to choose how much each member sees; see [`RandomSplit`](crate::strategy::RandomSplit). Do not use it when
-/// each row must be held out equally often: see [`Folds`](crate::resample::Folds). Cost: `n` rows an epoch for each
-/// run.
+/// Use it to choose how much each member sees; see [`RandomSplit`](crate::strategy::RandomSplit). Do not use
+/// it when each row must be held out equally often: see [`Folds`](crate::resample::Folds). Cost: `n` rows an
+/// epoch for each run.
 ///
 /// # Errors
-/// [`Resample::draw`] fails when `runs` is 0, when the amount is not above 0, when no row is left to hold out, or when
-/// the data lacks the unit.
+/// [`Resample::draw`] fails when `runs` is 0, when the amount is not above 0, when no row is left to hold
+/// out, or when the data lacks the unit.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};

@@ -7,8 +7,8 @@ use crate::{
 use candle_core::Device;
 use rand::seq::SliceRandom;
 
-/// Random subspaces: draws a random subset of the features for each run, without replacement, on the rows that another
-/// resampling draws.
+/// Random subspaces: draws a random subset of the features for each run, without replacement, on the rows
+/// that another resampling draws.
 ///
 /// ```text
 /// features(run) = d distinct columns of D, sorted
@@ -17,12 +17,12 @@ use rand::seq::SliceRandom;
 /// The inputs must be one tensor `(N, D)`; features are its columns.
 ///
 /// Use it for tables with many features of which some can stand in for others; see
-/// [`RandomSubspace`](crate::strategy::RandomSubspace) and [`RandomPatches`](crate::strategy::RandomPatches). Cost:
-/// that of the inner resampling.
+/// [`RandomSubspace`](crate::strategy::RandomSubspace) and [`RandomPatches`](crate::strategy::RandomPatches).
+/// Cost: that of the inner resampling.
 ///
 /// # Errors
-/// [`Resample::draw`] fails as that of the inner resampling does, when there are fewer features than are drawn, or when
-/// the inputs are not one tensor `(N, D)`.
+/// [`Resample::draw`] fails as that of the inner resampling does, when there are fewer features than are
+/// drawn, or when the inputs are not one tensor `(N, D)`.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};

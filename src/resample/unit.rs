@@ -3,8 +3,8 @@ use crate::{data::Dataset, Error, Result};
 
 /// What a resampling draws: single rows, rows within strata, or whole groups.
 ///
-/// Where the data has groups ([`Dataset::groups`]), no group is split between rows that a member is fitted on and rows
-/// that are held out for it: drawing such data by rows or by strata is an error.
+/// Where the data has groups ([`Dataset::groups`]), no group is split between rows that a member is fitted on
+/// and rows that are held out for it: drawing such data by rows or by strata is an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResampleUnit {
     /// Single rows.
@@ -16,7 +16,8 @@ pub enum ResampleUnit {
 }
 
 impl ResampleUnit {
-    /// The unit for this data: groups where it has groups, otherwise strata where it has strata, otherwise rows.
+    /// The unit for this data: groups where it has groups, otherwise strata where it has strata, otherwise
+    /// rows.
     #[must_use]
     pub fn for_data(data: &dyn Dataset) -> Self {
         match (data.groups(), data.strata()) {

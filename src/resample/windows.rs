@@ -6,29 +6,30 @@ use crate::{
 };
 use std::collections::BTreeSet;
 
-/// Forward chaining, for rows in order of time: each run trains on rows up to some moment and holds out rows after it.
+/// Forward chaining, for rows in order of time: each run trains on rows up to some moment and holds out rows
+/// after it.
 ///
 /// ```text
 /// train(run i) = [max(0, sᵢ − gap − window), sᵢ − gap),  excluded = [0, sᵢ),  sᵢ = N − (folds − i) · test
 /// ```
 ///
-/// The last `folds · test` rows are divided into test windows of equal size; run `i` trains on what lies before window
-/// `i`, less the gap. Training and test windows are those of scikit-learn's `TimeSeriesSplit` (`n_splits`,
-/// `max_train_size`, `gap`, `test_size`).
+/// The last `folds · test` rows are divided into test windows of equal size; run `i` trains on what lies
+/// before window `i`, less the gap. Training and test windows are those of scikit-learn's `TimeSeriesSplit`
+/// (`n_splits`, `max_train_size`, `gap`, `test_size`).
 ///
-/// A model that was fitted on later rows must not predict earlier ones, even those that it was not fitted on. So every
-/// row before a run's test window counts as seen ([`RunRows::excluded`]), including the gap and the rows that a sliding
-/// window leaves behind. Where the data has groups, so does every row of a group that the run was fitted on. All runs
-/// share a slot: a row of a test window is predicted by the mean of the models that existed at its time. Rows before
-/// the first test window have no prediction and stay missing.
+/// A model that was fitted on later rows must not predict earlier ones, even those that it was not fitted on.
+/// So every row before a run's test window counts as seen ([`RunRows::excluded`]), including the gap and the
+/// rows that a sliding window leaves behind. Where the data has groups, so does every row of a group that the
+/// run was fitted on. All runs share a slot: a row of a test window is predicted by the mean of the models
+/// that existed at its time. Rows before the first test window have no prediction and stay missing.
 ///
 /// Nothing is random: runs differ by their rows. Use it for time series; see
-/// [`ForwardChaining`](crate::strategy::ForwardChaining). Cost: half of the rows an epoch on average where the window
-/// expands.
+/// [`ForwardChaining`](crate::strategy::ForwardChaining). Cost: half of the rows an epoch on average where
+/// the window expands.
 ///
 /// # Errors
-/// [`Resample::draw`] fails when `folds`, `window` or `test` is 0, or when the test windows and the gap leave no row to
-/// train on.
+/// [`Resample::draw`] fails when `folds`, `window` or `test` is 0, or when the test windows and the gap leave
+/// no row to train on.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};

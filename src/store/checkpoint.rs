@@ -9,9 +9,9 @@ use candle_core::{Device, Tensor};
 
 /// How often the state of an unfinished run is written to the store.
 ///
-/// The state is the weights, the buffers, the learning curve, and what the learner adds: with the ready-made trainer
-/// the state of the optimizer and of early stopping. The order of rows and the learning rate follow from the number of
-/// the epoch alone, so a resumed run gives the same bytes.
+/// The state is the weights, the buffers, the learning curve, and what the learner adds: with the ready-made
+/// trainer the state of the optimizer and of early stopping. The order of rows and the learning rate follow
+/// from the number of the epoch alone, so a resumed run gives the same bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Checkpoints {
     /// Never: an interrupted run starts again from its first epoch.
@@ -43,8 +43,8 @@ impl Checkpoints {
 
 /// The state of an unfinished run: its learning curve, its weights, and what its learner adds.
 ///
-/// The tensors may be those of the running network, which change when training goes on. So a store writes or copies
-/// them before [`Store::put_checkpoint`](crate::store::Store::put_checkpoint) returns.
+/// The tensors may be those of the running network, which change when training goes on. So a store writes or
+/// copies them before [`Store::put_checkpoint`](crate::store::Store::put_checkpoint) returns.
 #[derive(Clone, Debug)]
 pub struct Checkpoint {
     pub(crate) curve: Vec<EpochRecord>,
@@ -71,8 +71,8 @@ const STATE: &str = "state/";
 const BYTES: &str = "bytes";
 
 impl Checkpoint {
-    /// The checkpoint of a run with this learning curve and these weights, on the CPU; `state` is what its training loop
-    /// adds.
+    /// The checkpoint of a run with this learning curve and these weights, on the CPU; `state` is what its
+    /// training loop adds.
     #[must_use]
     pub fn new(curve: Vec<EpochRecord>, weights: Weights, state: Vec<u8>) -> Self {
         Self { curve, weights, state: state.into() }
@@ -84,8 +84,8 @@ impl Checkpoint {
         self.curve.last().map_or(0, |record| record.epoch.saturating_add(1))
     }
 
-    /// The checkpoint as one safetensors buffer, with a hash of all of it in the header. `key` is its key in the store and
-    /// part of the buffer.
+    /// The checkpoint as one safetensors buffer, with a hash of all of it in the header. `key` is its key in
+    /// the store and part of the buffer.
     ///
     /// # Errors
     /// When a tensor has a type that safetensors lacks.
@@ -96,8 +96,8 @@ impl Checkpoint {
     /// Reads what [`Checkpoint::to_bytes`] returns. Bytes of any origin are safe to read.
     ///
     /// # Errors
-    /// [`Error::Damaged`] when the bytes have changed since they were written, [`Error::Foreign`] when they are something
-    /// else or belong to another key.
+    /// [`Error::Damaged`] when the bytes have changed since they were written, [`Error::Foreign`] when they
+    /// are something else or belong to another key.
     pub fn from_bytes(key: &str, bytes: &[u8]) -> Result<Self> {
         Self::read(key, bytes).map_err(|error| error.of("the checkpoint"))
     }

@@ -9,8 +9,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Keeps the members of one plan in a directory, from which an interrupted build resumes and which several processes can
-/// share.
+/// Keeps the members of one plan in a directory, from which an interrupted build resumes and which several
+/// processes can share.
 ///
 /// ```text
 /// plan.bin              the manifest: the plan, the data's fingerprint, the learner's tag, its networks
@@ -18,20 +18,20 @@ use std::{
 /// KEY.checkpoint        the state of an unfinished run
 /// ```
 ///
-/// - **Complete files.** Each file is written under a temporary name, synced and renamed. A crash leaves complete files,
-///   and at most harmless temporary ones; the next [`DirectoryStore::new`] removes those whose writer no longer runs (on
-///   Unix, on file systems with locks).
-/// - **Checked files.** Each file contains its format and a BLAKE3 hash of all its bytes, which is checked on every read.
-///   A file that is cut short, changed or foreign is an error that names it; the others stay valid. Remove it, and only
-///   its run is trained again.
-/// - **One plan.** The first build writes the manifest. A build with other data, another plan, trainer or network is
-///   refused with an error that says which of them differs.
-/// - **Several processes.** They can work on one directory at the same time, on one machine or on a shared disk. Each run
-///   is trained at least once, and a file that is written twice has the same bytes both times.
+/// - **Complete files.** Each file is written under a temporary name, synced and renamed. A crash leaves
+///   complete files, and at most harmless temporary ones; the next [`DirectoryStore::new`] removes those
+///   whose writer no longer runs (on Unix, on file systems with locks).
+/// - **Checked files.** Each file contains its format and a BLAKE3 hash of all its bytes, which is checked on
+///   every read. A file that is cut short, changed or foreign is an error that names it; the others stay
+///   valid. Remove it, and only its run is trained again.
+/// - **One plan.** The first build writes the manifest. A build with other data, another plan, trainer or
+///   network is refused with an error that says which of them differs.
+/// - **Several processes.** They can work on one directory at the same time, on one machine or on a shared
+///   disk. Each run is trained at least once, and a file that is written twice has the same bytes both times.
 ///
-/// Members are not kept in memory: [`Store::get`] maps the file, checks it and copies the weights out of the map, so
-/// reading takes no more memory than the member itself. Only this library may write into the directory meanwhile: if
-/// another program truncates a file while it is being read, the process can end.
+/// Members are not kept in memory: [`Store::get`] maps the file, checks it and copies the weights out of the
+/// map, so reading takes no more memory than the member itself. Only this library may write into the
+/// directory meanwhile: if another program truncates a file while it is being read, the process can end.
 ///
 /// ```
 /// # use candle_core::{Device, Tensor};

@@ -10,16 +10,16 @@ use std::borrow::Cow;
 
 const KIND: &str = "plan";
 
-/// The build that a store holds the members of: a plan with the fingerprint of its data, the learner that trains it, and
-/// the networks that the learner builds.
+/// The build that a store holds the members of: a plan with the fingerprint of its data, the learner that
+/// trains it, and the networks that the learner builds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Manifest<'a> {
     /// The plan.
     pub plan: Cow<'a, Plan>,
     /// The learner's [tag](crate::train::Learner::tag).
     pub learner: Cow<'a, str>,
-    /// The distinct networks, as one text each: architecture, number of variables, and a hash of their names, types and
-    /// shapes.
+    /// The distinct networks, as one text each: architecture, number of variables, and a hash of their names,
+    /// types and shapes.
     pub networks: Cow<'a, [String]>,
 }
 

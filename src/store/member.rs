@@ -1,5 +1,5 @@
-//! Members as data: named tensors and a record, not a live network, so that they can cross threads, restarts and
-//! machines.
+//! Members as data: named tensors and a record, not a live network, so that they can cross threads, restarts
+//! and machines.
 use crate::{
     codec::real,
     plan::Settings,
@@ -40,8 +40,8 @@ pub struct Record {
     pub index: usize,
     /// Number of the slot. Members of the same slot act as one predictor.
     pub slot: usize,
-    /// Whether it is a refit member: at inference it predicts instead of the others of its slot, and it makes no held-out
-    /// predictions; see [`KFold::refit`](crate::strategy::KFold::refit).
+    /// Whether it is a refit member: at inference it predicts instead of the others of its slot, and it makes
+    /// no held-out predictions; see [`KFold::refit`](crate::strategy::KFold::refit).
     #[serde(default)]
     pub refit: bool,
     /// Name of the architecture, as the learner knows it.
@@ -50,9 +50,9 @@ pub struct Record {
     pub settings: Settings,
     /// The columns of the inputs `(N, D)` that it sees; `None` means all of them.
     pub features: Option<Vec<u32>>,
-    /// Every row that shaped it, including validation rows of early stopping, and every row that it may not predict for
-    /// another reason ([`RunSpec::excluded`](crate::plan::RunSpec::excluded)); sorted, without duplicates. All other
-    /// rows are held out.
+    /// Every row that shaped it, including validation rows of early stopping, and every row that it may not
+    /// predict for another reason ([`RunSpec::excluded`](crate::plan::RunSpec::excluded)); sorted, without
+    /// duplicates. All other rows are held out.
     pub seen: Rows,
     /// Losses and metrics by epoch, up to the epoch at which the member was collected.
     pub curve: Vec<EpochRecord>,
@@ -62,9 +62,9 @@ pub struct Record {
 
 /// One epoch of a learning curve.
 ///
-/// The training figures are means over the epoch's batches, measured while each batch was fitted, in training mode. The
-/// validation figures are measured after the epoch, in evaluation mode. The metric is the accuracy for classification
-/// and the root mean squared error for regression.
+/// The training figures are means over the epoch's batches, measured while each batch was fitted, in training
+/// mode. The validation figures are measured after the epoch, in evaluation mode. The metric is the accuracy
+/// for classification and the root mean squared error for regression.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EpochRecord {
     /// Number of the epoch, from 0.

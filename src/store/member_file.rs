@@ -1,4 +1,5 @@
-//! Members as files: one safetensors buffer with the record in its header, which any safetensors reader opens.
+//! Members as files: one safetensors buffer with the record in its header, which any safetensors reader
+//! opens.
 use crate::{
     files::{
         header::FormatError,
@@ -11,8 +12,8 @@ use crate::{
 const KIND: &str = "member";
 
 impl Member {
-    /// The member as one safetensors buffer, with its record and a hash of all of it in the header. The same member gives
-    /// the same bytes.
+    /// The member as one safetensors buffer, with its record and a hash of all of it in the header. The same
+    /// member gives the same bytes.
     ///
     /// # Errors
     /// When a tensor has a type that safetensors lacks.
@@ -29,8 +30,8 @@ impl Member {
     /// Reads what [`Member::to_bytes`] returns. Bytes of any origin are safe to read.
     ///
     /// # Errors
-    /// [`Error::Damaged`] when the bytes have changed since they were written, [`Error::Foreign`] when they are something
-    /// else.
+    /// [`Error::Damaged`] when the bytes have changed since they were written, [`Error::Foreign`] when they
+    /// are something else.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         read(bytes).map_err(|error| error.of("the member"))
     }

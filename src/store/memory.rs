@@ -8,8 +8,8 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-/// Keeps members and checkpoints in memory, for as long as the store lives. It can hold the members of several plans,
-/// because keys of different plans differ.
+/// Keeps members and checkpoints in memory, for as long as the store lives. It can hold the members of
+/// several plans, because keys of different plans differ.
 #[derive(Debug, Default)]
 pub struct MemoryStore(Mutex<Content>);
 

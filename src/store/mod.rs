@@ -1,9 +1,9 @@
 //! Stores: where members and the checkpoints of unfinished runs are kept.
 //!
-//! A [`Member`] is data: named tensors and a [`Record`] of which rows shaped it. A [`Store`] keeps members by key:
-//! [`MemoryStore`] for as long as the process runs, [`DirectoryStore`] on disk, where an interrupted build resumes from
-//! and several processes can share the work. The key is a hash of everything that determines the member's bytes, so a
-//! store never returns a member of another plan, data set or learner.
+//! A [`Member`] is data: named tensors and a [`Record`] of which rows shaped it. A [`Store`] keeps members by
+//! key: [`MemoryStore`] for as long as the process runs, [`DirectoryStore`] on disk, where an interrupted
+//! build resumes from and several processes can share the work. The key is a hash of everything that
+//! determines the member's bytes, so a store never returns a member of another plan, data set or learner.
 pub(crate) mod checkpoint;
 mod directory;
 mod manifest;
@@ -21,14 +21,15 @@ pub use memory::MemoryStore;
 
 use crate::Result;
 
-/// Keeps members by key, and checkpoints of unfinished runs. Two processes may put the same key, because both put the same
-/// bytes.
+/// Keeps members by key, and checkpoints of unfinished runs. Two processes may put the same key, because both
+/// put the same bytes.
 pub trait Store: Sync {
-    /// Called before anything is trained, with the manifest of the build: plan, data, learner and networks. A store that
-    /// outlives the process keeps the first manifest that it is given.
+    /// Called before anything is trained, with the manifest of the build: plan, data, learner and networks. A
+    /// store that outlives the process keeps the first manifest that it is given.
     ///
     /// # Errors
-    /// When the store holds members of another data set, plan, learner or network; the error says which of them differs.
+    /// When the store holds members of another data set, plan, learner or network; the error says which of
+    /// them differs.
     fn open(&self, _manifest: &Manifest<'_>) -> Result<()> {
         Ok(())
     }
@@ -53,8 +54,8 @@ pub trait Store: Sync {
         Ok(self.get(key)?.is_some())
     }
 
-    /// Keeps the state of an unfinished run under `key`, atomically, in place of an earlier one. Keys of checkpoints and keys
-    /// of members are separate. The default keeps no checkpoints.
+    /// Keeps the state of an unfinished run under `key`, atomically, in place of an earlier one. Keys of
+    /// checkpoints and keys of members are separate. The default keeps no checkpoints.
     ///
     /// # Errors
     /// When it cannot be written.

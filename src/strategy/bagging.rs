@@ -8,25 +8,27 @@ use crate::{
     },
 };
 
-/// Bagging: trains each run on a bootstrap sample, rows drawn with replacement; the rows that a sample leaves out are
-/// held out for its members.
+/// Bagging: trains each run on a bootstrap sample, rows drawn with replacement; the rows that a sample leaves
+/// out are held out for its members.
 ///
 /// ```text
 /// run i trains on n rows drawn uniformly with replacement from N;  P(a row is left out) = (1 − 1/N)ⁿ ≈ 0.37 for n = N
 /// ```
 ///
 /// Where the data has groups, groups are drawn, and all rows of a drawn group enter the sample.
-/// [`unit(ResampleUnit::Strata)`](Bagging::unit) draws within each class instead, so that each class keeps its size:
-/// use it for classes so rare that a plain sample may miss them.
+/// [`unit(ResampleUnit::Strata)`](Bagging::unit) draws within each class instead, so that each class keeps
+/// its size: use it for classes so rare that a plain sample may miss them.
 ///
-/// Use it when the data is small enough that the sample itself is a source of variance, or when you want held-out
-/// predictions without giving up training rows for all members. Do not use it when copies of rows disturb training
-/// (batch norm on small batches): [`RandomSplit`](crate::strategy::RandomSplit) draws without replacement.
+/// Use it when the data is small enough that the sample itself is a source of variance, or when you want
+/// held-out predictions without giving up training rows for all members. Do not use it when copies of rows
+/// disturb training (batch norm on small batches): [`RandomSplit`](crate::strategy::RandomSplit) draws
+/// without replacement.
 ///
 /// Cost: `runs` times the epochs of one network, each epoch over as many rows as are drawn.
 ///
 /// # Errors
-/// Planning fails when `runs` is 0, when the sample size is not above 0, or when the data lacks the unit that is set.
+/// Planning fails when `runs` is 0, when the sample size is not above 0, or when the data lacks the unit that
+/// is set.
 ///
 /// ```
 /// use candle_ensemble::{resample::ResampleUnit, strategy::Bagging};
@@ -48,8 +50,8 @@ impl Bagging {
         Self::of(Bootstrap { runs, amount: Amount::default(), unit: None })
     }
 
-    /// Sets the sample size as a share of the rows (of the groups, where groups are drawn), above 0; the default is 1.
-    /// This is scikit-learn's `max_samples` as a float.
+    /// Sets the sample size as a share of the rows (of the groups, where groups are drawn), above 0; the
+    /// default is 1. This is scikit-learn's `max_samples` as a float.
     #[must_use]
     pub fn size(mut self, share: f64) -> Self {
         self.resample.amount = Amount::Share(share);
@@ -64,8 +66,8 @@ impl Bagging {
         self
     }
 
-    /// Sets what is drawn: rows, rows within each stratum, or groups. By default groups are drawn where the data has
-    /// them, and rows otherwise.
+    /// Sets what is drawn: rows, rows within each stratum, or groups. By default groups are drawn where the
+    /// data has them, and rows otherwise.
     #[must_use]
     pub fn unit(mut self, unit: ResampleUnit) -> Self {
         self.resample.unit = Some(unit);

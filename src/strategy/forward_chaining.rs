@@ -8,25 +8,26 @@ use crate::{
     },
 };
 
-/// Forward chaining: trains each run on the rows up to some moment and holds out the rows after it. All runs of one
-/// architecture share a slot.
+/// Forward chaining: trains each run on the rows up to some moment and holds out the rows after it. All runs
+/// of one architecture share a slot.
 ///
 /// ```text
 /// run i of k trains on rows [max(0, sᵢ − gap − window), sᵢ − gap) and predicts rows [sᵢ, N),  sᵢ = N − (k − i) · test
 /// ```
 ///
-/// The training window expands, or slides where [`window`](Self::window) limits it. A [`gap`](Self::gap) between
-/// training and test window is for rows whose targets overlap. Rows before the first test window have no held-out
-/// prediction. [`Windows`] explains which run predicts which rows.
+/// The training window expands, or slides where [`window`](Self::window) limits it. A [`gap`](Self::gap)
+/// between training and test window is for rows whose targets overlap. Rows before the first test window have
+/// no held-out prediction. [`Windows`] explains which run predicts which rows.
 ///
-/// Use it for rows in order of time, where with shuffled folds models that were trained on the future would predict
-/// the past. Do not use it for rows without an order: [`KFold`](crate::strategy::KFold) holds out every row.
+/// Use it for rows in order of time, where with shuffled folds models that were trained on the future would
+/// predict the past. Do not use it for rows without an order: [`KFold`](crate::strategy::KFold) holds out
+/// every row.
 ///
 /// Cost: `folds` times the epochs of one network, on half of the rows on average where the window expands.
 ///
 /// # Errors
-/// Planning fails when `folds`, the training window or the test window is 0, or when the test windows and the gap
-/// leave no row to train on.
+/// Planning fails when `folds`, the training window or the test window is 0, or when the test windows and the
+/// gap leave no row to train on.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -52,8 +53,8 @@ impl ForwardChaining {
         Self::of(Windows { folds, window: None, gap: 0, test: None })
     }
 
-    /// Limits the training window to the latest `rows` rows, so that it slides. By default it expands. This is
-    /// scikit-learn's `max_train_size`.
+    /// Limits the training window to the latest `rows` rows, so that it slides. By default it expands. This
+    /// is scikit-learn's `max_train_size`.
     #[must_use]
     pub fn window(mut self, rows: usize) -> Self {
         self.resample.window = Some(rows);

@@ -8,27 +8,28 @@ use crate::{
     },
 };
 
-/// K-fold: trains each of `k` runs on all folds but one and holds that fold out. The `k` models of one repeat share a
-/// slot, whose prediction is their mean.
+/// K-fold: trains each of `k` runs on all folds but one and holds that fold out. The `k` models of one repeat
+/// share a slot, whose prediction is their mean.
 ///
 /// ```text
 /// run i of a repeat trains on all rows whose fold is not i;  held-out prediction of a row = that of the run of its fold
 /// ```
 ///
-/// Folds are made of whole groups where the data has groups, are stratified where it has strata, and are plain
-/// otherwise; [`unit`](Self::unit) overrides that. [`Folds`] explains how rows are assigned.
+/// Folds are made of whole groups where the data has groups, are stratified where it has strata, and are
+/// plain otherwise; [`unit`](Self::unit) overrides that. [`Folds`] explains how rows are assigned.
 ///
-/// Use it when every row must have exactly one held-out prediction from each slot: to fit a combiner that learns
-/// (stacking) on all rows, or for an estimate in which all rows count alike. `KFold::new(rows)` is leave-one-out. Do
-/// not use it for rows in order of time ([`ForwardChaining`](crate::strategy::ForwardChaining)), or when you need many
-/// diverse members from few trainings: the folds of one repeat share most of their rows.
+/// Use it when every row must have exactly one held-out prediction from each slot: to fit a combiner that
+/// learns (stacking) on all rows, or for an estimate in which all rows count alike. `KFold::new(rows)` is
+/// leave-one-out. Do not use it for rows in order of time
+/// ([`ForwardChaining`](crate::strategy::ForwardChaining)), or when you need many diverse members from few
+/// trainings: the folds of one repeat share most of their rows.
 ///
 /// Cost: for each architecture, `k × repeats` times the epochs of one network on `(k − 1) / k` of the rows. A
 /// prediction takes `k × repeats` forward passes, or `repeats` with [`refit`](KFold::refit).
 ///
 /// # Errors
-/// Planning fails when `k` is below 2 or above the number of rows (of groups, where groups are assigned), when
-/// `repeats` is 0, or when the data lacks the unit that is set.
+/// Planning fails when `k` is below 2 or above the number of rows (of groups, where groups are assigned),
+/// when `repeats` is 0, or when the data lacks the unit that is set.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -56,7 +57,8 @@ impl KFold {
         Self::of(Folds { k, repeats: 1, unit: None, refit: false })
     }
 
-    /// Sets how often the whole is repeated with new folds, each repeat with a slot of its own; the default is 1.
+    /// Sets how often the whole is repeated with new folds, each repeat with a slot of its own; the default
+    /// is 1.
     #[must_use]
     pub fn repeats(mut self, repeats: usize) -> Self {
         self.resample.repeats = repeats;
@@ -65,10 +67,11 @@ impl KFold {
 
     /// Sets whether each repeat ends with a run on all rows; the default is `false`.
     ///
-    /// Held-out predictions come from the fold models either way. With `true`, the refit network alone predicts for
-    /// its slot at inference, as in scikit-learn's stacking: one forward pass instead of `k`, and a network fitted on
-    /// all rows. With `false`, a slot's prediction is the mean of its fold models at inference too, as in AutoGluon:
-    /// a mean varies less, and the combiner was fitted on predictions of these same models.
+    /// Held-out predictions come from the fold models either way. With `true`, the refit network alone
+    /// predicts for its slot at inference, as in scikit-learn's stacking: one forward pass instead of `k`,
+    /// and a network fitted on all rows. With `false`, a slot's prediction is the mean of its fold models at
+    /// inference too, as in AutoGluon: a mean varies less, and the combiner was fitted on predictions of
+    /// these same models.
     ///
     /// ```
     /// use candle_core::{Device, Tensor};
@@ -88,8 +91,8 @@ impl KFold {
         self
     }
 
-    /// Sets what is assigned to the folds: rows, rows within each stratum, or groups. By default the data decides
-    /// ([`ResampleUnit::for_data`]).
+    /// Sets what is assigned to the folds: rows, rows within each stratum, or groups. By default the data
+    /// decides ([`ResampleUnit::for_data`]).
     #[must_use]
     pub fn unit(mut self, unit: ResampleUnit) -> Self {
         self.resample.unit = Some(unit);

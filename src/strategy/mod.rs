@@ -1,8 +1,8 @@
 //! Strategies: how the members of an ensemble are trained.
 //!
 //! A strategy is *which rows each run trains on* ([`crate::resample`]) × *when the run collects members*
-//! ([`Collect`]) × *what varies between runs* ([`Settings`], architectures). [`Strategy`] puts the three together:
-//! `KFold::new(5).collect(Snapshot::new(3))` collects three snapshots within each of five folds.
+//! ([`Collect`]) × *what varies between runs* ([`Settings`], architectures). [`Strategy`] puts the three
+//! together: `KFold::new(5).collect(Snapshot::new(3))` collects three snapshots within each of five folds.
 //!
 //! | Strategy | Each member trains on | Held out |
 //! |---|---|---|
@@ -16,6 +16,21 @@
 //! | [`Horizontal`] | all rows, up to one of its last epochs | nothing |
 //! | [`Snapshot`] | all rows, up to the end of a cosine cycle | nothing |
 //! | [`FastGeometric`] | all rows, up to the trough of a triangular cycle | nothing |
+//!
+//! [`parse`] makes strategies from text. An argument in brackets may be left out.
+//!
+//! | Name | Item | What it does | Arguments |
+//! |---|---|---|---|
+//! | `multi-run` | [`MultiRun`] | Every member on all rows, from another seed | `runs=10`, `[validation=…]` |
+//! | `bootstrap`, `bagging` | [`Bagging`] | Every member on rows drawn with replacement | `runs=10`, `size=1`, `[unit=…]`, `[validation=…]` |
+//! | `k-fold` | [`KFold`] | Every member on all folds of the rows but one | `k=5`, `repeats=1`, `refit=false`, `[unit=…]`, `[validation=…]` |
+//! | `random-split`, `pasting` | [`RandomSplit`] | Every member on rows drawn without replacement | `runs=10`, `size=0.5`, `[unit=…]`, `[validation=…]` |
+//! | `random-subspace`, `subspace` | [`RandomSubspace`] | Every member on some of the features | `runs=10`, `features=0.5`, `[validation=…]` |
+//! | `random-patches` | [`RandomPatches`] | Every member on some of the rows and features | `runs=10`, `size=0.5`, `features=0.5`, `[unit=…]`, `[validation=…]` |
+//! | `forward-chaining` | [`ForwardChaining`] | Every member on the past of its test window | `folds=5`, `gap=0`, `[window=…]`, `[test=…]`, `[validation=…]` |
+//! | `horizontal` | [`Horizontal`] | Networks of one run, after each of its last epochs | `epochs=5`, `every=1` |
+//! | `snapshot` | [`Snapshot`] | Networks of one run, at the end of each cosine cycle | `cycles=5`, `[keep=…]`, `per=iteration` |
+//! | `fast-geometric` | [`FastGeometric`] | Networks of one run, at the trough of each triangular cycle | `cycle=4`, `high=0.05`, `low=0.0005`, `pretraining=0.75` |
 mod bagging;
 mod forward_chaining;
 mod k_fold;
@@ -41,11 +56,12 @@ pub use crate::plan::{Collect, FastGeometric, Horizontal, Plan, RunSpec, Setting
 
 use crate::{data::Dataset, Result, Seed};
 
-/// A strategy: lays out the runs that train the members of an ensemble. To add one of your own, implement this trait
-/// for a struct, or [`Resample`](crate::resample::Resample) for the rows alone and pass it to [`Strategy::of`].
+/// A strategy: lays out the runs that train the members of an ensemble. To add one of your own, implement
+/// this trait for a struct, or [`Resample`](crate::resample::Resample) for the rows alone and pass it to
+/// [`Strategy::of`].
 pub trait EnsembleBuilder: std::fmt::Debug + Sync {
-    /// Checks the parameters and lays out the runs for each of the learner's `architectures`. The plan depends on the
-    /// arguments alone.
+    /// Checks the parameters and lays out the runs for each of the learner's `architectures`. The plan
+    /// depends on the arguments alone.
     ///
     /// # Errors
     /// When a parameter is out of range or does not fit the data.

@@ -8,15 +8,15 @@ use crate::{
     },
 };
 
-/// Multi-run averaging: trains each run on all rows from another seed, and with other architectures or settings where
-/// you give them.
+/// Multi-run averaging: trains each run on all rows from another seed, and with other architectures or
+/// settings where you give them.
 ///
 /// ```text
 /// run i trains on rows 0 … N − 1 from seed child("run/i"):  other initial weights, another order of batches
 /// ```
 ///
-/// Use it when networks vary more from seed to seed than from sample to sample, or when rows are too few to hold any
-/// out. Nothing is held out: to fit a combiner that learns, reserve rows with
+/// Use it when networks vary more from seed to seed than from sample to sample, or when rows are too few to
+/// hold any out. Nothing is held out: to fit a combiner that learns, reserve rows with
 /// [`Session::reserve`](crate::Session::reserve), or use [`KFold`](crate::strategy::KFold).
 ///
 /// Cost: `runs` times the epochs of one network, for each architecture.

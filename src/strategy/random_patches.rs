@@ -8,15 +8,15 @@ use crate::{
     },
 };
 
-/// Random patches: trains each run on a random part of the rows and of the features, both drawn without replacement;
-/// the other rows are held out for its members.
+/// Random patches: trains each run on a random part of the rows and of the features, both drawn without
+/// replacement; the other rows are held out for its members.
 ///
 /// ```text
 /// run i trains on the columns Fᵢ of the rows Rᵢ;  |Rᵢ| = round(rows · N), |Fᵢ| = round(features · D)
 /// ```
 ///
-/// The inputs must be one tensor `(N, D)`. Prediction selects each member's columns itself, so callers always give all
-/// `D`. The network's constructor reads the setting `"inputs"`, the number of columns, as with
+/// The inputs must be one tensor `(N, D)`. Prediction selects each member's columns itself, so callers always
+/// give all `D`. The network's constructor reads the setting `"inputs"`, the number of columns, as with
 /// [`RandomSubspace`](crate::strategy::RandomSubspace).
 ///
 /// Use it where `RandomSubspace` fits and there are many rows: each member is cheap, and there are held-out
@@ -25,8 +25,8 @@ use crate::{
 /// Cost: `runs` times the epochs of one network, each over the rows of its patch.
 ///
 /// # Errors
-/// Planning fails when `runs` is 0, when a share is not above 0, when no row is left to hold out, when there are fewer
-/// features than are drawn, or when the inputs are not one tensor `(N, D)`.
+/// Planning fails when `runs` is 0, when a share is not above 0, when no row is left to hold out, when there
+/// are fewer features than are drawn, or when the inputs are not one tensor `(N, D)`.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -45,8 +45,8 @@ use crate::{
 pub type RandomPatches = Strategy<Subspace<Subsample>>;
 
 impl RandomPatches {
-    /// Lays out `runs` runs for each architecture, each on these shares of the rows and of the features. The shares
-    /// are those of [`RandomSplit::new`](crate::strategy::RandomSplit::new) and
+    /// Lays out `runs` runs for each architecture, each on these shares of the rows and of the features. The
+    /// shares are those of [`RandomSplit::new`](crate::strategy::RandomSplit::new) and
     /// [`RandomSubspace::new`](crate::strategy::RandomSubspace::new).
     #[must_use]
     pub fn new(runs: usize, rows: f64, features: f64) -> Self {

@@ -14,20 +14,20 @@ use crate::{
 /// run i trains on the columns Fᵢ of all rows, a uniform draw of round(share · D) of the D columns
 /// ```
 ///
-/// The inputs must be one tensor `(N, D)`. Prediction selects each member's columns itself, so callers always give all
-/// `D`. The network's input layer is as wide as the subset: its constructor reads the setting `"inputs"`, the number
-/// of columns, which each run has.
+/// The inputs must be one tensor `(N, D)`. Prediction selects each member's columns itself, so callers always
+/// give all `D`. The network's input layer is as wide as the subset: its constructor reads the setting
+/// `"inputs"`, the number of columns, which each run has.
 ///
-/// Use it for tables with many features of which some can stand in for others, so that members differ by what they
-/// know. Do not use it when few features carry the signal: most members miss them. Nothing is held out; for held-out
-/// rows see [`Session::reserve`](crate::Session::reserve) and [`RandomPatches`](crate::strategy::RandomPatches), or
-/// wrap [`Subspace`] around another resampling.
+/// Use it for tables with many features of which some can stand in for others, so that members differ by what
+/// they know. Do not use it when few features carry the signal: most members miss them. Nothing is held out;
+/// for held-out rows see [`Session::reserve`](crate::Session::reserve) and
+/// [`RandomPatches`](crate::strategy::RandomPatches), or wrap [`Subspace`] around another resampling.
 ///
 /// Cost: `runs` times the epochs of one network, a little less because its input layer is narrower.
 ///
 /// # Errors
-/// Planning fails when `runs` is 0, when the share is not above 0 and at most 1, or when the inputs are not one tensor
-/// `(N, D)`.
+/// Planning fails when `runs` is 0, when the share is not above 0 and at most 1, or when the inputs are not
+/// one tensor `(N, D)`.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -52,8 +52,8 @@ use crate::{
 pub type RandomSubspace = Strategy<Subspace<AllRows>>;
 
 impl RandomSubspace {
-    /// Lays out `runs` runs for each architecture, each on this share of the features: above 0, at most 1 (Ho uses
-    /// half), rounded, at least one feature. This is scikit-learn's `max_features`.
+    /// Lays out `runs` runs for each architecture, each on this share of the features: above 0, at most 1 (Ho
+    /// uses half), rounded, at least one feature. This is scikit-learn's `max_features`.
     #[must_use]
     pub fn new(runs: usize, share: f64) -> Self {
         Self::of(Subspace { rows: AllRows { runs }, features: Amount::Share(share) })

@@ -12,8 +12,8 @@ use crate::{
 };
 use std::sync::LazyLock;
 
-/// The strategies by name: the ways to resample, and the rules for collecting members, each of which is a strategy of
-/// one run.
+/// The strategies by name: the ways to resample, and the rules for collecting members, each of which is a
+/// strategy of one run.
 ///
 /// [`parse`] also reads a way to resample together with a rule for collecting members.
 #[must_use]
@@ -36,8 +36,8 @@ pub fn registry() -> &'static Registry<Box<dyn EnsembleBuilder>> {
     &REGISTRY
 }
 
-/// Makes the strategy that a text names: `bootstrap:5`, or, with a rule for collecting members within each of its runs,
-/// `bootstrap:5+snapshot:3`.
+/// Makes the strategy that a text names: `bootstrap:5`, or, with a rule for collecting members within each of
+/// its runs, `bootstrap:5+snapshot:3`.
 ///
 /// ```
 /// use candle_ensemble::strategy;
@@ -54,8 +54,8 @@ pub fn parse(text: &str) -> Result<Box<dyn EnsembleBuilder>> {
     parse_with(text, &[])
 }
 
-/// Makes the strategy that a text names. An argument that the text does not give has the value that `settings` has under
-/// its name; settings under other names are ignored.
+/// Makes the strategy that a text names. An argument that the text does not give has the value that
+/// `settings` has under its name; settings under other names are ignored.
 ///
 /// # Errors
 /// As [`parse`].

@@ -14,9 +14,10 @@ type SettingsFn = Arc<dyn Fn(usize, Seed) -> Settings + Send + Sync>;
 
 /// A strategy made of a resampling, a rule for collecting members, and settings that vary between runs.
 ///
-/// [`MultiRun`](crate::strategy::MultiRun), [`Bagging`](crate::strategy::Bagging), [`KFold`](crate::strategy::KFold)
-/// and the others are this type with one of the resamplings of [`crate::resample`]; [`Strategy::of`] takes a
-/// resampling of your own. With several architectures, each of them gets all the runs.
+/// [`MultiRun`](crate::strategy::MultiRun), [`Bagging`](crate::strategy::Bagging),
+/// [`KFold`](crate::strategy::KFold) and the others are this type with one of the resamplings of
+/// [`crate::resample`]; [`Strategy::of`] takes a resampling of your own. With several architectures, each of
+/// them gets all the runs.
 ///
 /// ```
 /// use candle_ensemble::strategy::{KFold, Snapshot};
@@ -50,16 +51,17 @@ impl<R: Resample> Strategy<R> {
         Self { resample, collect: Collect::default(), settings: None, validation: None }
     }
 
-    /// Sets when members are collected: [`Horizontal`](crate::plan::Horizontal), [`Snapshot`](crate::plan::Snapshot)
-    /// or [`FastGeometric`](crate::plan::FastGeometric). By default each run collects one member, at its end.
+    /// Sets when members are collected: [`Horizontal`](crate::plan::Horizontal),
+    /// [`Snapshot`](crate::plan::Snapshot) or [`FastGeometric`](crate::plan::FastGeometric). By default each
+    /// run collects one member, at its end.
     #[must_use]
     pub fn collect(mut self, collect: impl Into<Collect>) -> Self {
         self.collect = collect.into();
         self
     }
 
-    /// Takes the settings of each run from a list: the first run gets the first entry, and so on. After the last entry
-    /// the list starts again.
+    /// Takes the settings of each run from a list: the first run gets the first entry, and so on. After the
+    /// last entry the list starts again.
     #[must_use]
     pub fn settings(self, list: impl IntoIterator<Item = Settings>) -> Self {
         let list: Vec<_> = list.into_iter().collect();
@@ -76,8 +78,8 @@ impl<R: Resample> Strategy<R> {
         self
     }
 
-    /// Draws the settings of each run at random, from a generator seeded with the run's own seed: a random search in
-    /// which every candidate becomes a member.
+    /// Draws the settings of each run at random, from a generator seeded with the run's own seed: a random
+    /// search in which every candidate becomes a member.
     ///
     /// ```
     /// use candle_ensemble::{plan::Settings, strategy::MultiRun};
@@ -97,9 +99,9 @@ impl<R: Resample> Strategy<R> {
         self
     }
 
-    /// Sets aside a share of each run's distinct rows, in (0, 1), as validation rows for early stopping: whole groups
-    /// where the data has groups, otherwise in proportion to the strata where it has strata. These rows count as seen
-    /// by the run's members.
+    /// Sets aside a share of each run's distinct rows, in (0, 1), as validation rows for early stopping:
+    /// whole groups where the data has groups, otherwise in proportion to the strata where it has strata.
+    /// These rows count as seen by the run's members.
     #[must_use]
     pub fn validation(mut self, share: f64) -> Self {
         self.validation = Some(share);

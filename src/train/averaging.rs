@@ -16,14 +16,14 @@ use serde::{Deserialize, Serialize};
 /// The average does not affect the training. The learning curve, with its validation figures, is that of the
 /// network in training. Checkpoints include the average. Batch-norm statistics (variables called
 /// `….running_mean` and `….running_var`) are measured at the end in one pass over the run's training rows;
-/// see [`re_estimate`](crate::merge::network::re_estimate::re_estimate()).
+/// see [`re_estimate`](crate::merge::re_estimate()).
 ///
-/// Use it when one network has to be better, or flatter, than the last network of its run, at no cost in
+/// Use it when one network has to generalize better than the last network of its run, at no cost in
 /// prediction. Use [`Swa`](Averaging::Swa) with a learning rate that stays high or is cyclic to the end
 /// ([`SwaRate`](crate::plan::SwaRate)): with a rate that falls to 0 there is little left to average. It
-/// cannot be combined with early stopping, or with members that are collected within a run. To keep the
-/// networks apart and average some of them later, collect them with [`Horizontal`](crate::plan::Horizontal)
-/// and merge them.
+/// cannot be combined with early stopping, or with members that are collected within a run. To keep
+/// several networks and average some of them later, collect them with
+/// [`Horizontal`](crate::plan::Horizontal) and merge them.
 ///
 /// Cost: memory for one more network, and one addition to it for each network averaged: each epoch (SWA) or
 /// each step (EMA).

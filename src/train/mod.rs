@@ -25,7 +25,9 @@ pub use clip::Clip;
 pub use custom_loop::CustomLoop;
 pub use learner::Learner;
 pub use loss::Loss;
-pub(crate) use one_run::{train_alone, train_run};
+#[cfg(feature = "learned")]
+pub(crate) use one_run::train_alone;
+pub(crate) use one_run::train_run;
 pub use optimizer::{
     Adam, Optimizer, OptimizerState, RmsProp, SavedOptimizer, SavedVariable, Sgd, Values, Velocity,
 };

@@ -23,6 +23,7 @@ pub(crate) fn train_run<L: Learner>(learner: &L, parts: RunParts<'_>) -> Result<
 
 /// Trains the network of one run without a plan, a store or an observer. Returns its weights and its learning
 /// curve.
+#[cfg_attr(not(feature = "learned"), allow(dead_code))] // stacked networks are trained by it
 pub(crate) fn train_alone<L: Learner>(
     learner: &L,
     data: &dyn Dataset,

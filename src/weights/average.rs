@@ -22,20 +22,23 @@ use std::{array, cmp::Reverse, ops::Range};
 const STRETCH: usize = 4096;
 /// The number of elements of one unit of parallel work.
 const PIECE: usize = 64 * STRETCH;
-/// The size of a tensor, in elements, above which several threads share it. Smaller tensors are distributed whole.
+/// The size of a tensor, in elements, above which several threads share it. Smaller tensors are distributed
+/// whole.
 const LARGE: usize = 1 << 22;
 /// The number of networks that are added to the sums at a time.
 const TOGETHER: usize = 4;
 
-/// The weight of each network of a run when they are averaged: the newest counts as much as the others, or more.
+/// The weight of each network of a run when they are averaged: the newest counts as much as the others, or
+/// more.
 ///
-/// A run hands out several networks, for example one at the end of each of the last epochs. A pool lists them oldest first.
-/// [`weights`](Self::weights) gives the weights of `n` networks in that order, with sum 1. In the formulas of the variants
-/// network `i = 1` is the oldest and `i = n` the newest.
+/// A run hands out several networks, for example one at the end of each of the last epochs. A pool lists them
+/// oldest first. [`weights`](Self::weights) gives the weights of `n` networks in that order, with sum 1. In
+/// the formulas of the variants network `i = 1` is the oldest and `i = n` the newest.
 ///
-/// [`average`] and [`MergeSpec::average`](crate::merge::MergeSpec::average) use them. Choose [`Uniform`](Self::Uniform) where
-/// the learning rate was constant or cyclic, as in SWA. Choose [`Linear`](Self::Linear) or
-/// [`Exponential`](Self::Exponential) where the networks still improved from epoch to epoch.
+/// [`average`] and [`MergeSpec::average`](crate::merge::MergeSpec::average) use them. Choose
+/// [`Uniform`](Self::Uniform) where the learning rate was constant or cyclic, as in SWA. Choose
+/// [`Linear`](Self::Linear) or [`Exponential`](Self::Exponential) where the networks still improved from
+/// epoch to epoch.
 ///
 /// ```
 /// use candle_ensemble::weights::RunWeights;
@@ -54,7 +57,8 @@ pub enum RunWeights {
     /// `wᵢ = 1/n`: all networks count the same.
     #[default]
     Uniform,
-    /// `wᵢ = i / Σ i`: weights rise in equal steps, and the newest network counts `n` times as much as the oldest.
+    /// `wᵢ = i / Σ i`: weights rise in equal steps, and the newest network counts `n` times as much as the
+    /// oldest.
     Linear,
     /// `wᵢ = exp(−(n + 1 − i)/α) / Σ`: each network counts `exp(1/α)` times as much as the one before it.
     Exponential {
@@ -69,8 +73,8 @@ impl RunWeights {
     /// The weights of `n` networks, oldest first. Their sum is 1.
     ///
     /// # Errors
-    /// When `n` is 0, `alpha` is not above 0 and finite, or the given weights are not `n`, are negative or not finite, or
-    /// are all 0.
+    /// When `n` is 0, `alpha` is not above 0 and finite, or the given weights are not `n`, are negative or
+    /// not finite, or are all 0.
     pub fn weights(&self, n: usize) -> Result<Vec<f64>> {
         match self {
             Self::Uniform => normalized(&vec![1.; n], n),
@@ -88,7 +92,7 @@ impl RunWeights {
 /// Weights divided by their sum.
 fn normalized(weights: &[f64], n: usize) -> Result<Vec<f64>> {
     if n == 0 {
-        return Err(Error::invalid("the networks", "at least one", 0));
+        return Err(Error::invalid("the number of networks", "at least 1", 0));
     }
     check::weights(Some(weights), n, false)?;
     // Relative to the largest, so that the sum neither overflows nor underflows.
@@ -108,22 +112,23 @@ fn check_weight(weight: f64) -> Result<()> {
 ///
 /// Formula: `θ = Σ wᵢ θᵢ / Σ wᵢ`, tensor by tensor.
 ///
-/// Tensors go by name, and may have any shape. f16, bf16, f32 and f64 tensors keep their dtype; sums are in f64 and rounded
-/// once (by way of f32 for f16 and bf16), so the average of equal networks is that network to the bit. Integer tensors are
-/// those of the last network. The bytes do not depend on the number of threads. Batch-norm's running statistics are averaged
-/// like weights, which is not what the averaged network would measure: re-estimate them afterwards
-/// ([`merge::re_estimate`](crate::merge::re_estimate())).
+/// Tensors go by name, and may have any shape. f16, bf16, f32 and f64 tensors keep their dtype; sums are in
+/// f64 and rounded once (by way of f32 for f16 and bf16), so the average of equal networks is that network to
+/// the bit. Integer tensors are those of the last network. The bytes do not depend on the number of threads.
+/// Batch-norm's running statistics are averaged like weights, which is not what the averaged network would
+/// measure: re-estimate them afterwards ([`merge::re_estimate`](crate::merge::re_estimate())).
 ///
 /// Use it for networks of one run, for networks that were fine-tuned from one network, and for
-/// [aligned](crate::merge::align) networks. Don't use it for independently trained networks without an alignment: their
-/// average is useless. [`Average`] does the same for networks that do not fit into memory together.
+/// [aligned](crate::merge::align) networks. Don't use it for independently trained networks without an
+/// alignment: their average is useless. [`Average`] does the same for networks that do not fit into memory
+/// together.
 ///
 /// Cost: each network is read once, on all cores.
 ///
 /// # Errors
-/// [`Error::Incompatible`] when names, shapes or dtypes differ (the differences are listed). When there are no networks, an
-/// element is NaN or infinite (its tensor is named), or the weights are not one for each network, negative, not finite, or
-/// all 0.
+/// [`Error::Incompatible`] when names, shapes or dtypes differ (the differences are listed). When there are
+/// no networks, an element is NaN or infinite (its tensor is named), or the weights are not one for each
+/// network, negative, not finite, or all 0.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -146,8 +151,9 @@ pub fn average(networks: &[&Weights], weights: &[f64]) -> Result<Weights> {
 ///
 /// Shapes, dtypes and cost are as for [`average`].
 ///
-/// Use it for coefficients that need not sum to 1, such as those of a [`LearnedSoup`](crate::merge::LearnedSoup) or a point
-/// beyond two networks. For a mean, [`average`] is safer: it checks the weights.
+/// Use it for coefficients that need not sum to 1, such as those of a
+/// [`LearnedSoup`](crate::merge::LearnedSoup) or a point beyond two networks. For a mean, [`average`] is
+/// safer: it checks the weights.
 ///
 /// # Errors
 /// As [`average`]; when a coefficient is not finite, or a sum exceeds the range of its dtype.
@@ -212,7 +218,7 @@ fn mix_tensors(name: &str, tensors: &[&Tensor], coefficients: &[f64]) -> Result<
             let work = WeightedSum { name, inputs: &inputs, coefficients, shape: newest.dims() };
             inputs[0].run(work)
         }
-        None => Err(Error::invalid("the networks", "at least one", 0)),
+        None => Err(Error::invalid("the number of networks", "at least 1", 0)),
     }
 }
 
@@ -352,8 +358,8 @@ fn all_finite<T: Copy>(numbers: &[T], load: impl Fn(T) -> f64) -> bool {
 ///
 /// Shapes and dtypes are as for [`average`].
 ///
-/// Use it for more networks than fit into memory, for example read from files. [`Swa`](crate::weights::Swa) does the same with
-/// equal weights in f32, at half the memory, and can be saved.
+/// Use it for more networks than fit into memory, for example read from files. [`Swa`](crate::weights::Swa)
+/// does the same with equal weights in f32, at half the memory, and can be saved.
 ///
 /// Cost: memory for one network in f64; a push is one pass over the weights.
 ///
@@ -390,8 +396,8 @@ impl Average {
     /// Adds a network with this weight, at least 0.
     ///
     /// # Errors
-    /// When the weight is negative or not finite. [`Error::Incompatible`] when the network's names, shapes or dtypes differ
-    /// from those of the networks before it. The average is unchanged then.
+    /// When the weight is negative or not finite. [`Error::Incompatible`] when the network's names, shapes or
+    /// dtypes differ from those of the networks before it. The average is unchanged then.
     pub fn push(&mut self, network: &impl NamedTensors, weight: f64) -> Result<()> {
         check_weight(weight)?;
         let sum = self.sum + weight;
@@ -412,7 +418,8 @@ impl Average {
     /// The average, in the dtypes of the networks.
     ///
     /// # Errors
-    /// When no network with a weight above 0 was added, or an element of a tensor, which is named, is NaN or infinite.
+    /// When no network with a weight above 0 was added, or an element of a tensor, which is named, is NaN or
+    /// infinite.
     pub fn weights(&self) -> Result<Weights> {
         if self.sum == 0. {
             return Err(Error::invalid("the sum of the networks' weights", "above 0", 0));
@@ -529,7 +536,8 @@ mod tests {
             let mean = average(&[&networks[0], &networks[1]], &[1., 3.])?;
             assert_eq!(mean["w"].dtype(), dtype);
             assert_eq!(mean["steps"].to_scalar::<u32>()?, 9);
-            // 64.75 has seven binary digits before its fraction's two: bf16, of eight, rounds it to the even 65 − 0.
+            // 64.75 has seven binary digits before its fraction's two: bf16, of eight, rounds it to the even
+            // 65 − 0.
             let second = if dtype == DType::BF16 { 65. } else { 64.75 };
             assert_eq!(numbers(&mean["w"]), [1.75, second]);
         }

@@ -9,8 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The output of a network in training mode for some rows.
 type Forward<'a> = dyn Fn(&[u32]) -> Result<Tensor> + 'a;
 
-/// The weights with their running statistics re-estimated over the rows of `parts`. `forward` runs the network whose
-/// variables are `vars`; they are left as the last pass set them. See [`merge::re_estimate`](crate::merge::re_estimate()).
+/// The weights with their running statistics re-estimated over the rows of `parts`. `forward` runs the
+/// network whose variables are `vars`; they are left as the last pass set them. See
+/// [`merge::re_estimate`](crate::merge::re_estimate()).
 pub(crate) fn re_estimate_by(
     vars: &Vars,
     weights: &Weights,
@@ -65,8 +66,9 @@ struct Statistics {
 }
 
 impl Statistics {
-    /// Finds the variables that a training pass changes. A statistic that happens to equal that of the batch does not
-    /// change, so there is a second pass, for which every variable that no gradient reaches is moved.
+    /// Finds the variables that a training pass changes. A statistic that happens to equal that of the batch
+    /// does not change, so there is a second pass, for which every variable that no gradient reaches is
+    /// moved.
     fn find(vars: &Vars, weights: &Weights, forward: impl Fn() -> Result<Tensor>) -> Result<Self> {
         let output = forward()?;
         let nodes = output.sorted_nodes();
@@ -118,8 +120,8 @@ impl Statistics {
         vars.load(&all)
     }
 
-    /// The momentum `m` of each statistic. From a huge old value, the pass leaves `1 − m` times that value, beside which the
-    /// statistic of the batch is negligible.
+    /// The momentum `m` of each statistic. From a huge old value, the pass leaves `1 − m` times that value,
+    /// beside which the statistic of the batch is negligible.
     fn momenta(&self, vars: &Vars, forward: impl Fn() -> Result<Tensor>) -> Result<BTreeMap<String, f64>> {
         const HUGE: f64 = (1u64 << 60) as f64;
         self.set(vars, |tensor| tensor.zeros_like()? + HUGE)?;
@@ -174,7 +176,8 @@ impl Joined {
         }
     }
 
-    /// Adds the variance of a batch: sums of squares around the common mean, or around 0 for a layer without means.
+    /// Adds the variance of a batch: sums of squares around the common mean, or around 0 for a layer without
+    /// means.
     fn variance(&mut self, count: f64, variances: &[f64], means: Option<&Vec<f64>>) {
         let (before, all) = (self.count, self.count + count);
         self.squares.resize(variances.len(), 0.);

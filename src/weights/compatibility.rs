@@ -16,7 +16,8 @@ const LISTED: usize = 20;
 
 /// A collection of tensors by name: [`Weights`], a hash map, [`Vars`], or a candle `VarMap`.
 ///
-/// The averages that follow a training ([`Swa`](crate::weights::Swa), [`Ema`](crate::weights::Ema)) accept any of these.
+/// The averages that follow a training ([`Swa`](crate::weights::Swa), [`Ema`](crate::weights::Ema)) accept
+/// any of these.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -71,8 +72,8 @@ impl<N: NamedTensors + ?Sized> NamedTensors for &N {
     }
 }
 
-/// Whether a tensor is a running statistic of batch-norm, which candle keeps among the variables although no gradient
-/// reaches it.
+/// Whether a tensor is a running statistic of batch-norm, which candle keeps among the variables although no
+/// gradient reaches it.
 pub(crate) fn is_statistic(name: &str) -> bool {
     name.ends_with("running_mean") || name.ends_with("running_var")
 }
@@ -128,7 +129,7 @@ pub(crate) fn differences(model: &Kinds, other: &Kinds) -> Vec<String> {
 /// Checks that all networks have the names, shapes and dtypes of the first one.
 pub(crate) fn check(networks: &[&Weights]) -> Result<()> {
     let Some((first, others)) = networks.split_first() else {
-        return Err(Error::invalid("the networks", "at least one", 0));
+        return Err(Error::invalid("the number of networks", "at least 1", 0));
     };
     let model = kinds(first.iter());
     let mut found = vec![];

@@ -11,11 +11,11 @@ use serde::{Deserialize, Serialize};
 
 /// A decay that rises with the number of steps, for an [`Ema`].
 ///
-/// Formula: `dₛ = 1 − (1 + s/γ)^−p`, limited to the decay of the average, where `s` is the number of networks pushed
-/// before.
+/// Formula: `dₛ = 1 − (1 + s/γ)^−p`, limited to the decay of the average, where `s` is the number of networks
+/// pushed before.
 ///
-/// Source: the usual form of the schedule. `γ = 1` and `p = 2/3` suit long trainings (0.999 after 31 600 steps), `p = 3/4`
-/// shorter ones (0.999 after 10 000 steps).
+/// Source: the usual form of the schedule. `γ = 1` and `p = 2/3` suit long trainings (0.999 after 31 600
+/// steps), `p = 3/4` shorter ones (0.999 after 10 000 steps).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WarmUp {
     /// `γ`, above 0.
@@ -37,9 +37,9 @@ impl Default for WarmUp {
 ///
 /// Shapes, dtypes, batch-norm's statistics and cost are as for [`Swa`](crate::weights::Swa).
 ///
-/// Use it with a push after each step of the optimizer and a decay near 1 (0.99 to 0.9999): the average follows the training
-/// with less noise. Don't use a decay so near 1 that `1/(1 − d)` steps are most of the training, unless it
-/// [warms up](Ema::warm_up): the first network then dominates.
+/// Use it with a push after each step of the optimizer and a decay near 1 (0.99 to 0.9999): the average
+/// follows the training with less noise. Don't use a decay so near 1 that `1/(1 − d)` steps are most of the
+/// training, unless it [warms up](Ema::warm_up): the first network then dominates.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -53,8 +53,8 @@ impl Default for WarmUp {
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 ///
-/// Source: Polyak and Juditsky (1992), doi:10.1137/0330046, for averages over a training; Tarvainen and Valpola (2017),
-/// arXiv:1703.01780, for this form.
+/// Source: Polyak and Juditsky (1992), doi:10.1137/0330046, for averages over a training; Tarvainen and
+/// Valpola (2017), arXiv:1703.01780, for this form.
 #[derive(Debug)]
 pub struct Ema {
     running: RunningMean,
@@ -97,8 +97,8 @@ impl Ema {
     /// Adds a network.
     ///
     /// # Errors
-    /// [`Error::Incompatible`](crate::Error::Incompatible) when its names, shapes or dtypes differ from those of the networks before it.
-    /// The average is unchanged then.
+    /// [`Error::Incompatible`](crate::Error::Incompatible) when its names, shapes or dtypes differ from those
+    /// of the networks before it. The average is unchanged then.
     pub fn push(&mut self, network: &impl NamedTensors) -> Result<()> {
         let share = 1. - self.decay();
         self.running.push(network, share)
@@ -118,8 +118,8 @@ impl Ema {
         self.running.weights()
     }
 
-    /// The state as bytes, for a checkpoint. An average that is [restored](Ema::restore) continues to the same bytes. The
-    /// decay is not part of the state.
+    /// The state as bytes, for a checkpoint. An average that is [restored](Ema::restore) continues to the
+    /// same bytes. The decay is not part of the state.
     ///
     /// # Errors
     /// When the safetensors buffer cannot be written.

@@ -1,9 +1,10 @@
 //! Seeded initial weights.
 //!
-//! candle draws initial weights from the thread's generator, which cannot be seeded on the CPU. Here each variable is
-//! drawn from a hash of a seed and the variable's name. One seed gives the same bytes for any number of threads, for any
-//! order in which layers are built, and on every machine. There is one exception: the 0.03 % of normal draws beyond 3.65
-//! standard deviations take a logarithm, whose last bit in f64 depends on the platform.
+//! candle draws initial weights from the thread's generator, which cannot be seeded on the CPU. Here each
+//! variable is drawn from a hash of a seed and the variable's name. One seed gives the same bytes for any
+//! number of threads, for any order in which layers are built, and on every machine. There is one exception:
+//! the 0.03 % of normal draws beyond 3.65 standard deviations take a logarithm, whose last bit in f64 depends
+//! on the platform.
 use crate::{weights::Vars, Error, Result, Seed};
 use candle_core::{bail, DType, Device, Result as CResult, Shape, Tensor, Var, WithDType};
 use candle_nn::{
@@ -17,30 +18,32 @@ use serde::{Deserialize, Serialize};
 
 /// The distribution that initial weights are drawn from.
 ///
-/// A scheme other than [`Self::AsDeclared`] replaces what the model's layers declare, without a change to the model.
-/// Constants, such as the ones and zeros of normalization layers, stay as declared. In the formulas `fan_in` and
-/// `fan_out` are the numbers of inputs and outputs of a unit: `i·∏k` and `o·∏k` for a weight of shape `(o, i, k…)`.
+/// A scheme other than [`Self::AsDeclared`] replaces what the model's layers declare, without a change to the
+/// model. Constants, such as the ones and zeros of normalization layers, stay as declared. In the formulas
+/// `fan_in` and `fan_out` are the numbers of inputs and outputs of a unit: `i·∏k` and `o·∏k` for a weight of
+/// shape `(o, i, k…)`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum InitScheme {
     /// What the model declares: `N(0, 2 / fan_in)` for candle's linear and convolutional layers.
     #[default]
     AsDeclared,
-    /// Weights from `U(−a, a)` with `a = √(6 / (fan_in + fan_out))`, and biases 0. It is the default of Keras.
+    /// Weights from `U(−a, a)` with `a = √(6 / (fan_in + fan_out))`, and biases 0. It is the default of
+    /// Keras.
     ///
-    /// Source: Glorot and Bengio (2010), "Understanding the difficulty of training deep feedforward neural networks",
-    /// AISTATS 9:249–256.
+    /// Source: Glorot and Bengio (2010), "Understanding the difficulty of training deep feedforward neural
+    /// networks", AISTATS 9:249–256.
     GlorotUniform,
-    /// Weights from `U(−a, a)` with `a = 1 / √fan_in`, and biases as declared, which candle's layers draw from the same
-    /// range. It is the default of PyTorch's linear and convolutional layers.
+    /// Weights from `U(−a, a)` with `a = 1 / √fan_in`, and biases as declared, which candle's layers draw
+    /// from the same range. It is the default of PyTorch's linear and convolutional layers.
     Torch,
 }
 
 /// A `VarBuilder` backend that draws each variable from a hash of a seed and the variable's name.
 ///
-/// A variable's value depends on the seed, the scheme, and the variable's name, shape and `Init`, and on nothing else. It
-/// is drawn in f64 and then rounded to the dtype. Of the integer types only u32 can be drawn, uniformly; it is rounded
-/// down. [`fresh`] wraps the backend in a `VarBuilder`.
+/// A variable's value depends on the seed, the scheme, and the variable's name, shape and `Init`, and on
+/// nothing else. It is drawn in f64 and then rounded to the dtype. Of the integer types only u32 can be
+/// drawn, uniformly; it is rounded down. [`fresh`] wraps the backend in a `VarBuilder`.
 ///
 /// A second request for a name returns the same variable; with another shape, dtype or device it is an error.
 #[derive(Clone, Debug)]
@@ -53,8 +56,8 @@ pub struct SeededInit {
 impl SeededInit {
     /// A backend with no variables yet.
     #[must_use]
-    pub fn new(seed: Seed, scheme: InitScheme) -> Self {
-        Self { seed, scheme, vars: Vars::default() }
+    pub fn new(seed: impl Into<Seed>, scheme: InitScheme) -> Self {
+        Self { seed: seed.into(), scheme, vars: Vars::default() }
     }
 
     /// A handle to the variables, those still to be made included.
@@ -94,7 +97,8 @@ impl SimpleBackend for SeededInit {
     }
 }
 
-/// The variable's tensor. A cast or moved variable would be a copy that training does not update, so it is an error.
+/// The variable's tensor. A cast or moved variable would be a copy that training does not update, so it is an
+/// error.
 fn same_variable(name: &str, var: &Var, dtype: DType, device: &Device) -> CResult<Tensor> {
     if var.dtype() != dtype {
         bail!("{name} is {:?}, but is requested as {dtype:?}", var.dtype())
@@ -109,10 +113,10 @@ fn same_variable(name: &str, var: &Var, dtype: DType, device: &Device) -> CResul
 ///
 /// ```
 /// use candle_core::{DType, Device, Module};
-/// use candle_ensemble::{weights::{fresh, InitScheme}, Seed};
+/// use candle_ensemble::weights::{fresh, InitScheme};
 ///
-/// let build = |seed| {
-///     let (_, vb) = fresh(Seed::from(seed), InitScheme::GlorotUniform, DType::F32, &Device::Cpu);
+/// let build = |seed: u64| {
+///     let (_, vb) = fresh(seed, InitScheme::GlorotUniform, DType::F32, &Device::Cpu);
 ///     candle_nn::linear(3, 2, vb)?.weight().to_vec2::<f32>()
 /// };
 /// assert_eq!(build(1)?, build(1)?);
@@ -120,7 +124,12 @@ fn same_variable(name: &str, var: &Var, dtype: DType, device: &Device) -> CResul
 /// # Ok::<(), candle_core::Error>(())
 /// ```
 #[must_use]
-pub fn fresh(seed: Seed, scheme: InitScheme, dtype: DType, device: &Device) -> (Vars, VarBuilder<'static>) {
+pub fn fresh(
+    seed: impl Into<Seed>,
+    scheme: InitScheme,
+    dtype: DType,
+    device: &Device,
+) -> (Vars, VarBuilder<'static>) {
     let backend = SeededInit::new(seed, scheme);
     (backend.vars(), VarBuilder::from_backend(Box::new(backend), dtype, device.clone()))
 }

@@ -1,9 +1,9 @@
 //! The weights of networks, as named tensors.
 //!
-//! [`Weights`] holds the tensors of a network by name. This module draws initial weights from a seed ([`fresh`]), averages
-//! networks ([`average`], [`Average`], [`mix`]), and follows a training with an average ([`Swa`], [`Ema`]). Networks can be
-//! averaged if their tensors have the same names, shapes and dtypes; otherwise an
-//! [`Error::Incompatible`](crate::Error::Incompatible) lists the differences.
+//! [`Weights`] holds the tensors of a network by name. This module draws initial weights from a seed
+//! ([`fresh`]), averages networks ([`average`], [`Average`], [`mix`]), and follows a training with an average
+//! ([`Swa`], [`Ema`]). Networks can be averaged if their tensors have the same names, shapes and dtypes;
+//! otherwise an [`Error::Incompatible`](crate::Error::Incompatible) lists the differences.
 pub(crate) mod average;
 pub(crate) mod batch_norm;
 pub(crate) mod compatibility;

@@ -1,5 +1,5 @@
-//! An average of networks that moves towards one network after the other: what [`Swa`](super::Swa), [`Ema`](super::Ema),
-//! [`Average`](super::Average) and SWAG share.
+//! An average of networks that moves towards one network after the other: what [`Swa`](super::Swa),
+//! [`Ema`](super::Ema), [`Average`](super::Average) and SWAG share.
 use crate::{
     codec,
     files::{read_tensors, TensorFile},

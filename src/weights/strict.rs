@@ -21,8 +21,8 @@ impl Unread {
     }
 }
 
-/// A `VarBuilder` that returns `weights`, and the names that were not requested yet. If a constructor leaves some names, the
-/// weights are those of another network, even if all requested weights fit.
+/// A `VarBuilder` that returns `weights`, and the names that were not requested yet. If a constructor leaves
+/// some names, the weights are those of another network, even if all requested weights fit.
 pub(crate) fn builder(weights: &Weights, dtype: DType, device: &Device) -> (VarBuilder<'static>, Unread) {
     let unread = Unread(Arc::new(Mutex::new(weights.keys().cloned().collect())));
     let weights = weights.iter().map(|(name, tensor)| (name.clone(), tensor.clone())).collect();

@@ -17,9 +17,9 @@ use std::{
 ///
 /// ```
 /// use candle_core::{DType, Device};
-/// use candle_ensemble::{weights::{fresh, InitScheme}, Seed};
+/// use candle_ensemble::weights::{fresh, InitScheme};
 ///
-/// let (vars, vb) = fresh(Seed::from(1), InitScheme::AsDeclared, DType::F32, &Device::Cpu);
+/// let (vars, vb) = fresh(1, InitScheme::AsDeclared, DType::F32, &Device::Cpu);
 /// let layer = candle_nn::linear(4, 2, vb.pp("head"))?;
 /// let names: Vec<_> = vars.named().into_iter().map(|(name, _)| name).collect();
 /// assert_eq!(names, ["head.bias", "head.weight"]);
@@ -62,7 +62,8 @@ impl Vars {
     /// Sets all variables to the values of a [snapshot](Self::snapshot).
     ///
     /// # Errors
-    /// [`Error::Incompatible`] lists the differences when names, shapes or dtypes differ. No variable is changed then.
+    /// [`Error::Incompatible`] lists the differences when names, shapes or dtypes differ. No variable is
+    /// changed then.
     pub fn load(&self, values: &Weights) -> Result<()> {
         let vars = self.lock();
         let model = kinds(vars.iter().map(|(name, var)| (name, var.as_tensor())));

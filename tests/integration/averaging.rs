@@ -1,4 +1,4 @@
-//! Averages of a run's networks, by the trainer and by hand.
+//! Averages of a run's networks: by the trainer, and computed independently.
 use candle_core::{Device, Module, ModuleT, Tensor};
 use candle_ensemble::{
     combine::Mean,
@@ -50,7 +50,7 @@ fn swa_is_the_mean_of_the_epochs_it_names() -> Result<()> {
         let averaging = trainer().averaging(Averaging::Swa { start, every });
         let pool = Session::new(&averaging, &data).fit(&MultiRun::new(1), 5)?;
         assert_close(&pool.members()[0].weights, &expected, 2e-7);
-        // Training went on as it would have, and the curve is its own.
+        // Training is not changed by the averages, and the curve is that of training.
         let last = &run.members()[networks.len() - 1].record.curve;
         assert_eq!(pool.members()[0].record.curve[..last.len()], last[..]);
     }
@@ -58,14 +58,14 @@ fn swa_is_the_mean_of_the_epochs_it_names() -> Result<()> {
 }
 
 #[test]
-fn ema_is_that_of_every_step() -> Result<()> {
+fn ema_averages_every_step() -> Result<()> {
     let data = data();
     let nothing_remembered = trainer().averaging(Averaging::ema(0.));
     let members = |trainer: &Trainer<Linear>| -> Result<Weights> {
         Ok(Session::new(trainer, &data).fit(&MultiRun::new(1), 5)?.members()[0].weights.clone())
     };
     assert_close(&members(&nothing_remembered)?, &members(&trainer())?, 0.);
-    // A loop of one's own that does the same, step by step.
+    // A custom loop that does the same, step by step.
     let by_hand = CustomLoop::new("by hand", net, |network, run| {
         let rates = ParamsAdamW { lr: 1e-3, weight_decay: 0., ..Default::default() };
         let mut optimizer = AdamW::new(run.vars().all_vars(), rates)?;
@@ -100,7 +100,7 @@ fn the_rate_follows_the_swa_schedule() -> Result<()> {
 }
 
 #[test]
-fn what_does_not_go_together_is_refused_before_training() {
+fn contradictory_settings_are_refused_before_training() {
     let data = data();
     let averaging = trainer().averaging(Averaging::ema(0.9));
     let e = Session::new(&averaging, &data).fit(&Horizontal::last(2), 5).err().unwrap().to_string();
@@ -112,7 +112,7 @@ fn what_does_not_go_together_is_refused_before_training() {
     assert!(Session::new(&late, &data).fit(&MultiRun::new(1), 5).is_err());
 }
 
-/// A linear layer, and batch-norm behind it.
+/// A linear layer, followed by batch norm.
 struct Normed(Linear, BatchNorm);
 
 impl ModuleT for Normed {
@@ -129,7 +129,7 @@ fn the_averages_batch_norm_statistics_are_those_of_the_runs_rows() -> Result<()>
     };
     for rule in [Averaging::swa(Span::Units(4)), Averaging::ema(0.9)] {
         let trainer = Trainer::new(net).epochs(8).batch_size(8).averaging(rule);
-        // A bootstrap: rows count as often as they were drawn.
+        // In a bootstrap, rows count as often as they were drawn.
         let session = Session::new(&trainer, &data);
         let (builder, seed) = (Bagging::new(2), 5);
         let plan = session.plan(&builder, seed)?;
@@ -150,7 +150,7 @@ fn the_averages_batch_norm_statistics_are_those_of_the_runs_rows() -> Result<()>
 }
 
 #[test]
-fn draws_of_swag_are_an_ensemble() -> Result<()> {
+fn draws_of_swag_make_an_ensemble() -> Result<()> {
     let (data, trainer) = (data(), trainer());
     let run = Session::new(&trainer, &data).fit(&Horizontal::last(5), 5)?;
     let mut swag = Swag::new(4);

@@ -1,4 +1,4 @@
-//! The tool that combines predictions from anywhere, as its users meet it. `cargo test` builds it.
+//! The example `combine`, run as a program. `cargo test` builds it.
 use crate::common::example;
 use npyz::WriterBuilder;
 use serde_json::Value;
@@ -20,7 +20,7 @@ fn json(folder: &Path, args: &[&str]) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// What it says where it ends with exit code 2: one line.
+/// The error message for invalid arguments or input: one line, with exit status 2.
 fn fail(folder: &Path, args: &[&str]) -> String {
     let output = run(folder, args);
     let predicted = String::from_utf8(output.stderr).unwrap();
@@ -47,7 +47,7 @@ fn archive(path: &Path, arrays: &[(&str, Vec<u8>)]) {
     zip.finish().unwrap();
 }
 
-/// Two members that are right on either half of six rows.
+/// Two members, each right on one half of six rows.
 fn classes() -> Vec<f64> {
     let say = |p: f64| [p, 1. - p];
     let one = [0.9, 0.8, 0.3, 0.2, 0.6, 0.4].map(say).concat();
@@ -60,7 +60,7 @@ fn labels() -> Vec<u8> {
 }
 
 #[test]
-fn a_fitted_rule_is_kept_and_used_again() {
+fn a_fitted_combiner_is_saved_and_loaded() {
     let folder = tempfile::tempdir().unwrap();
     let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/combine/sample.npz");
     let fitted = json(folder.path(), &["--input", sample, "--rule", "simplex-log-loss", "--save", "w.rule"]);
@@ -81,7 +81,7 @@ fn a_fitted_rule_is_kept_and_used_again() {
 }
 
 #[test]
-fn all_rules_are_ranked() {
+fn all_combiners_are_ranked() {
     let folder = tempfile::tempdir().unwrap();
     let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/combine/sample.npz");
     let all = json(folder.path(), &["--input", sample, "--rule", "all", "--outputs"]);
@@ -92,7 +92,37 @@ fn all_rules_are_ranked() {
 }
 
 #[test]
-fn values_are_scored_as_values() {
+fn arguments_follow_the_name_or_come_as_flags() {
+    let folder = tempfile::tempdir().unwrap();
+    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/combine/sample.npz");
+    let json = |args: &[&str]| json(folder.path(), &[&["--input", sample], args].concat());
+    let score = |found: &Value| found["score"].clone();
+    let flags = json(&["--rule", "trimmed-mean", "--cut", "0.34"]);
+    assert_eq!(score(&flags), score(&json(&["--rule", "trimmed-mean:0.34"])));
+    assert_ne!(score(&flags), score(&json(&["--rule", "trimmed-mean"])));
+    let short = json(&["--rule", "mean-log"]);
+    assert_eq!(short["rule"], "geometric-mean");
+    let some = json(&["--rule", "mean,weighted-mean:1,2,3,4,5,6,ridge:lambda=0.1"]);
+    let mut names: Vec<_> =
+        some["rules"].as_array().unwrap().iter().map(|r| r["rule"].as_str().unwrap()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["mean", "ridge:lambda=0.1", "weighted-mean:1,2,3,4,5,6"]);
+}
+
+#[test]
+fn help_lists_every_combiner_and_every_setting() {
+    let folder = tempfile::tempdir().unwrap();
+    let help = String::from_utf8(run(folder.path(), &["--help"]).stdout).unwrap();
+    for entry in candle_ensemble::combine::registry().entries() {
+        assert!(help.contains(&format!("\n{} ", entry.name())), "{}", entry.name());
+        for argument in entry.arguments() {
+            assert!(help.contains(&format!("--{}", argument.name())), "{}", argument.name());
+        }
+    }
+}
+
+#[test]
+fn values_are_scored_with_metrics_of_regression() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("values.npz");
     let y: Vec<f64> = (0..20).map(f64::from).collect();
@@ -105,7 +135,7 @@ fn values_are_scored_as_values() {
 }
 
 #[test]
-fn bad_input_is_named() {
+fn invalid_input_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, predictions: Vec<u8>, targets: Vec<u8>| {
         archive(&folder.path().join(name), &[("predictions", predictions), ("targets", targets)]);
@@ -129,7 +159,7 @@ fn bad_input_is_named() {
     };
     says(&["--input", "nan.npz"], "prediction of member 0, row 2, column 1 must be finite, but is NaN");
     says(&["--input", "sum.npz"], "member 1, row 1 must sum to 1");
-    says(&["--input", "short.npz"], "targets must be one a row, 6");
+    says(&["--input", "short.npz"], "targets must be one for each of 6 rows");
     says(&["--input", "label.npz"], "target of row 4 must be a class below 2, but is 2");
     says(&["--input", "flat.npz"], "predictions must be (M, N, C), but are [24]");
     says(&["--input", "none.npz"], "no array `predictions`");
@@ -139,7 +169,10 @@ fn bad_input_is_named() {
     says(&good(&["--fit-rows", "0..4", "--score-rows", "3..6"]), "no row in common, but have 1");
     says(&good(&["--fit-rows", "0..9", "--score-rows", "3..6"]), "range of the rows 0..6, but is 0..9");
     says(&good(&["--rule", "knora-e"]), "no array `inputs`");
-    says(&good(&["--rule", "weighted-mean"]), "needs --weights");
+    says(&good(&["--rule", "weighted-mean"]), "the argument weights of weighted-mean must be given");
+    says(&good(&["--rule", "means"]), "the combiner must be one of mean, weighted-mean, ");
+    says(&good(&["--rule", "means"]), "did you mean mean?");
+    says(&good(&["--rule", "trimmed-mean:x"]), "the argument cut of trimmed-mean must be a number, but is x");
     says(&good(&["--rule", "trimmed-mean", "--cut", "0.7"]), "cut");
     says(&good(&["--apply", "text.npz"]), "text.npz");
 }

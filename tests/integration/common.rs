@@ -1,4 +1,4 @@
-//! What the integration tests share: small data, and comparison to the bit.
+//! Shared by the integration tests: small data sets and comparisons to the bit.
 use candle_core::{DType, Device, Tensor};
 use candle_ensemble::{
     data::{Batch, Dataset, Fingerprint, Task, TensorDataset},
@@ -17,12 +17,12 @@ use std::{
 
 pub const CPU: Device = Device::Cpu;
 
-/// The program of an example, which `cargo test` builds, in the folder beside this one's.
+/// The path of an example's program, which `cargo test` builds in the folder `examples`.
 pub fn example(name: &str) -> PathBuf {
     let own = std::env::current_exe().unwrap();
     let folder = own.ancestors().nth(2).unwrap().join("examples");
     let program = folder.join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
-    assert!(program.exists(), "cargo build --example {name} comes first: {}", program.display());
+    assert!(program.exists(), "run cargo build --example {name} first: {}", program.display());
     program
 }
 
@@ -33,17 +33,17 @@ pub fn normal(seed: u64, rows: usize, columns: usize) -> Tensor {
     Tensor::from_vec(values, (rows, columns), &CPU).unwrap().to_dtype(DType::F32).unwrap()
 }
 
-/// All numbers, row by row.
+/// All values, row by row.
 pub fn flat(tensor: &Tensor) -> Vec<f64> {
     tensor.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
 }
 
-/// All numbers as bits: equal bits are equal numbers, NaN and the sign of zero included.
+/// All values as bits. Equal bits are equal values, including NaN and the sign of zero.
 pub fn bits(tensor: &Tensor) -> Vec<u64> {
     flat(tensor).into_iter().map(f64::to_bits).collect()
 }
 
-/// The largest difference.
+/// The largest absolute difference.
 pub fn distance(a: &Tensor, b: &Tensor) -> f64 {
     assert_eq!(a.dims(), b.dims());
     flat(a).iter().zip(flat(b)).fold(0., |most, (a, b)| {
@@ -69,7 +69,7 @@ pub fn line(seed: u64, rows: usize, noise: f64) -> TensorDataset {
     TensorDataset::regression(x, &(y + e).unwrap().squeeze(1).unwrap()).unwrap()
 }
 
-/// Class `row % classes`, around a centre of its own on the unit circle, with that much noise.
+/// Classes `row % classes`, each around its own centre on the unit circle, with normal noise of this size.
 pub fn blobs(seed: u64, rows: usize, classes: u32, noise: f64) -> TensorDataset {
     let labels: Vec<u32> = (0..rows as u32).map(|row| row % classes).collect();
     let centre = |c: &u32| {
@@ -82,7 +82,7 @@ pub fn blobs(seed: u64, rows: usize, classes: u32, noise: f64) -> TensorDataset 
     TensorDataset::classification(x, &Tensor::new(labels, &CPU).unwrap()).unwrap()
 }
 
-/// Counts runs, and stops the build at the event of this kind that comes as number `at`, from 0.
+/// Counts runs, and stops the build at event number `at` (from 0) of a kind.
 pub struct Tally {
     pub started: AtomicUsize,
     pub finished: AtomicUsize,
@@ -120,30 +120,30 @@ impl Observer for Tally {
             _ => {}
         }
         match &self.stop {
-            // Once stopped, it stays so: the counter wraps to the largest number.
+            // Stops once only: the counter wraps to the largest number.
             Some((at, left)) if *at == kind && left.fetch_sub(1, Ordering::SeqCst) == 0 => Flow::Stop,
             _ => Flow::Continue,
         }
     }
 }
 
-/// Notes which rows are asked for, batch by batch.
-pub struct Watched {
+/// A data set that records which rows are requested, batch by batch.
+pub struct Recording {
     pub data: TensorDataset,
-    pub asked: Mutex<Vec<Vec<u32>>>,
+    pub requested: Mutex<Vec<Vec<u32>>>,
 }
 
-impl Watched {
+impl Recording {
     pub fn new(data: TensorDataset) -> Self {
-        Self { data, asked: Mutex::new(vec![]) }
+        Self { data, requested: Mutex::new(vec![]) }
     }
 
     pub fn take(&self) -> Vec<Vec<u32>> {
-        std::mem::take(&mut self.asked.lock().unwrap())
+        std::mem::take(&mut self.requested.lock().unwrap())
     }
 }
 
-impl Dataset for Watched {
+impl Dataset for Recording {
     fn rows(&self) -> usize {
         self.data.rows()
     }
@@ -151,7 +151,7 @@ impl Dataset for Watched {
         self.data.task()
     }
     fn batch(&self, rows: &[u32], device: &Device) -> candle_core::Result<Batch> {
-        self.asked.lock().unwrap().push(rows.to_vec());
+        self.requested.lock().unwrap().push(rows.to_vec());
         self.data.batch(rows, device)
     }
     fn strata(&self) -> Option<&[u32]> {

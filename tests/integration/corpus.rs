@@ -1,8 +1,7 @@
-//! Files that once were, or could have been, trouble to read: each is answered with an error or a success, never
-//! with a panic or a large allocation.
+//! Files that are difficult to read: each gives an error or a success, never a panic or a large allocation.
 //!
-//! `cargo test --test integration corpus -- --ignored` writes the hand-made ones; what fuzzing finds (`fuzz/`) joins
-//! them.
+//! `cargo test --test integration corpus -- --ignored` writes the handmade files. Files that fuzzing finds
+//! (`fuzz/`) are added to them.
 #[path = "../corpus/harness.rs"]
 mod harness;
 
@@ -36,7 +35,7 @@ fn folder(target: &str) -> PathBuf {
 }
 
 #[test]
-fn every_file_is_answered() {
+fn every_file_gives_its_expected_result() {
     for (target, run) in TARGETS {
         let mut files: Vec<_> = fs::read_dir(folder(target)).unwrap().map(|e| e.unwrap().path()).collect();
         files.sort();
@@ -48,15 +47,15 @@ fn every_file_is_answered() {
     }
 }
 
-/// The same with 1 GiB of address space, in which an allocation that a length promises would abort.
+/// The same with 1 GiB of address space, where allocating a wrong length would abort.
 #[cfg(target_os = "linux")]
 #[test]
-fn no_file_makes_it_allocate_much() {
+fn no_file_allocates_much_memory() {
     let program = std::env::current_exe().unwrap();
     let child = std::process::Command::new("bash")
         .args(["-c", "ulimit -v 1048576; exec \"$@\"", "bash"])
         .arg(program)
-        .args(["--exact", "corpus::every_file_is_answered", "--nocapture", "--test-threads=1"])
+        .args(["--exact", "corpus::every_file_gives_its_expected_result", "--nocapture", "--test-threads=1"])
         .output()
         .unwrap();
     let predicted = String::from_utf8_lossy(&child.stdout) + String::from_utf8_lossy(&child.stderr);
@@ -64,9 +63,9 @@ fn no_file_makes_it_allocate_much() {
     assert!(predicted.contains("1 passed"), "{predicted}");
 }
 
-/// The good ones are read, so that the others are not refused for a reason that has nothing to do with them.
+/// Valid files are read, so that the others are refused for the fault that they were made for.
 #[test]
-fn good_files_are_read() {
+fn valid_files_are_read() {
     let read = |target: &str, name: &str| fs::read(folder(target).join(name)).unwrap();
     let manifest = harness::sealed("plan", &good_manifest());
     assert_eq!(Manifest::from_bytes(&manifest).unwrap().plan.runs.len(), 2);
@@ -89,7 +88,7 @@ fn good_files_are_read() {
     }
 }
 
-// ---- Where the hand-made ones come from.
+// ---- The handmade files.
 
 const RECORD: &str =
     r#"{"run":0,"index":0,"slot":0,"architecture":"model","settings":{},"seen":[0,1],"curve":[],"key":"k"}"#;
@@ -97,7 +96,8 @@ const TWO_WEIGHTS: &str = r#""a":{"dtype":"F32","shape":[2,2],"data_offsets":[0,
 const ABOUT: &str = r#"{"rule":"mean","task":{"Classification":{"classes":2}},"output":"Logits","dtype":"f32","batch_rows":512,"members":[RECORD]}"#;
 const ONE_MEMBER: &str = r#""00000/weight":{"dtype":"F32","shape":[2,2],"data_offsets":[0,16]},"00000/bias":{"dtype":"F32","shape":[2],"data_offsets":[16,24]},"rule":{"dtype":"U8","shape":[0],"data_offsets":[24,24]}"#;
 
-/// A safetensors file of ours with this text and these tensors, its header's length as given or as it is.
+/// A safetensors file of this library with this description and these tensors; the length of the header is
+/// correct unless it is given.
 fn file(kind: &str, about: &str, tensors: &str, length: Option<u64>, data: &[u8]) -> Vec<u8> {
     let about = serde_json::to_string(&format!(" {about}")).unwrap();
     let comma = if tensors.is_empty() { "" } else { "," };
@@ -381,7 +381,7 @@ fn merges() -> Vec<(&'static str, Vec<u8>)> {
 
 #[test]
 #[ignore = "writes the hand-made files"]
-fn write_the_hand_made_files() {
+fn write_the_handmade_files() {
     let all =
         [("manifest", manifests()), ("member", members()), ("ensemble", ensembles()), ("merge", merges())];
     for (target, files) in all {

@@ -1,4 +1,5 @@
-//! Ensembles as candle modules: layers of other networks, members of other ensembles, of any kind of network.
+//! Ensembles as candle modules: as layers of other networks, as members of other ensembles, of any kind of
+//! network.
 use crate::common::{bits, blobs, distance, flat, line, normal, CPU};
 use candle_core::{DType, Device, Module, ModuleT, Result as CandleResult, Tensor, Var};
 use candle_ensemble::{
@@ -20,7 +21,7 @@ use candle_nn::{
 use proptest::prelude::*;
 use std::sync::Arc;
 
-/// Unlike candle's `Sequential`, it crosses threads; smooth, for the sake of finite differences.
+/// A network that is `Send`, unlike candle's `Sequential`, and smooth, for finite differences.
 struct Mlp(Linear, Linear);
 
 impl Module for Mlp {
@@ -33,7 +34,7 @@ fn mlp(outputs: usize, vb: VarBuilder<'_>) -> CandleResult<Mlp> {
     Ok(Mlp(linear(2, 6, vb.pp(0))?, linear(6, outputs, vb.pp(1))?))
 }
 
-fn grow<N: Network, C: Combiner>(
+fn fit<N: Network, C: Combiner>(
     trainer: &Trainer<N>,
     data: &TensorDataset,
     rule: &C,
@@ -42,36 +43,36 @@ fn grow<N: Network, C: Combiner>(
 }
 
 #[test]
-fn ensembles_and_what_they_are_made_of_cross_threads() {
-    fn crosses<T: Send + Sync>() {}
-    crosses::<Ensemble<Linear, Mean>>();
-    crosses::<Ensemble<Linear, <Stack<stack::Linear> as Combiner>::Fitted>>();
-    crosses::<Member>();
-    crosses::<Plan>();
-    crosses::<Error>();
-    crosses::<MemoryStore>();
-    crosses::<TensorDataset>();
-    crosses::<Trainer<Linear>>();
-    crosses::<Trainer<candle_nn::Sequential>>(); // a learner crosses though its networks do not
+fn ensembles_and_their_parts_are_send_and_sync() {
+    fn send_and_sync<T: Send + Sync>() {}
+    send_and_sync::<Ensemble<Linear, Mean>>();
+    send_and_sync::<Ensemble<Linear, <Stack<stack::Linear> as Combiner>::Fitted>>();
+    send_and_sync::<Member>();
+    send_and_sync::<Plan>();
+    send_and_sync::<Error>();
+    send_and_sync::<MemoryStore>();
+    send_and_sync::<TensorDataset>();
+    send_and_sync::<Trainer<Linear>>();
+    send_and_sync::<Trainer<candle_nn::Sequential>>(); // the learner is, although its networks are not
 
     let data = line(1, 30, 0.1);
     let trainer = Trainer::new(|vb| linear(2, 1, vb)).epochs(2);
-    let ensemble = grow(&trainer, &data, &Mean);
+    let ensemble = fit(&trainer, &data, &Mean);
     let expected = bits(&ensemble.predict(data.inputs()).unwrap());
     std::thread::scope(|scope| {
-        let says = || bits(&ensemble.predict(data.inputs()).unwrap());
-        let threads = [scope.spawn(says), scope.spawn(says)];
+        let predict = || bits(&ensemble.predict(data.inputs()).unwrap());
+        let threads = [scope.spawn(predict), scope.spawn(predict)];
         threads.into_iter().for_each(|thread| assert_eq!(thread.join().unwrap(), expected));
     });
 }
 
-// ---- A layer.
+// ---- As a layer.
 
 /// A trainable linear layer, then the ensemble, then a number.
 fn through(ensemble: &impl Module, weight: &Tensor, x: &Tensor) -> Tensor {
     let predicted = ensemble.forward(&x.matmul(&weight.t().unwrap()).unwrap()).unwrap();
     let (rows, width) = predicted.dims2().unwrap();
-    // Not a plain sum: that of log-probabilities hardly depends on anything.
+    // Not a plain sum, which for log-probabilities hardly depends on the inputs.
     let mix = Tensor::arange(1f64, 1. + (rows * width) as f64, &CPU).unwrap().reshape((rows, width)).unwrap();
     (predicted * mix).unwrap().mean_all().unwrap()
 }
@@ -83,14 +84,14 @@ fn gradients_flow<C: Combiner>(data: &TensorDataset, outputs: usize, rule: &C) {
         None => TensorDataset::regression(&x, &data.targets().to_dtype(DType::F64).unwrap()),
     };
     let trainer = Trainer::new(move |vb| mlp(outputs, vb)).dtype(DType::F64).epochs(5);
-    let ensemble = grow(&trainer, &data.unwrap(), rule);
+    let ensemble = fit(&trainer, &data.unwrap(), rule);
     let x = x.narrow(0, 0, 5).unwrap();
     let start = [0.9, -0.2, 0.3, 1.1];
     let layer = |w: [f64; 4]| Tensor::new(&w, &CPU).unwrap().reshape((2, 2)).unwrap();
 
     let weight = Var::from_tensor(&layer(start)).unwrap();
     let gradients = through(&ensemble, &weight, &x).backward().unwrap();
-    let gradient = flat(gradients.get(&weight).expect("the gradient gets through the ensemble"));
+    let gradient = flat(gradients.get(&weight).expect("a gradient passes through the ensemble"));
     for (i, got) in gradient.iter().enumerate() {
         let at = |step: f64| {
             let mut w = start;
@@ -115,11 +116,11 @@ fn gradients_pass_through_an_ensemble_to_the_layers_before_it() {
 }
 
 #[test]
-fn a_layer_before_an_ensemble_can_be_trained_and_the_ensemble_stays_as_it_is() {
+fn a_layer_before_an_ensemble_can_be_trained_and_the_ensemble_stays_unchanged() {
     let data = line(3, 60, 0.05);
     let trainer = Trainer::new(|vb| mlp(1, vb)).optimizer(Optimizer::adam(1e-2)).epochs(30);
-    let ensemble = Arc::new(grow(&trainer, &data, &Mean));
-    // The inputs come with their columns exchanged; the layer has to learn to put them right.
+    let ensemble = Arc::new(fit(&trainer, &data, &Mean));
+    // The columns of the inputs are exchanged; the layer must learn to exchange them back.
     let x = data.inputs().only().unwrap().index_select(&Tensor::new(&[1u32, 0], &CPU).unwrap(), 1).unwrap();
     let mixed = TensorDataset::regression(x, data.targets()).unwrap();
     let before = bits(&ensemble.forward(data.inputs().only().unwrap()).unwrap());
@@ -132,13 +133,13 @@ fn a_layer_before_an_ensemble_can_be_trained_and_the_ensemble_stays_as_it_is() {
     let pool = Session::new(&outer, &mixed).fit(&MultiRun::new(1), 1).unwrap();
     let curve = &pool.members()[0].record.curve;
     assert!(curve[59].train_loss < 0.2 * curve[0].train_loss, "{:?} {:?}", curve[0], curve[59]);
-    assert_eq!(pool.members()[0].weights.len(), 2, "the inner members are not the outer one's to train");
+    assert_eq!(pool.members()[0].weights.len(), 2, "the outer trainer does not train the inner members");
     assert_eq!(bits(&ensemble.forward(data.inputs().only().unwrap()).unwrap()), before);
 }
 
-// ---- A member.
+// ---- As a member.
 
-/// A committee of the inner ensemble and a linear layer of its own.
+/// The inner ensemble, with a linear layer after it.
 struct Committee {
     inner: Arc<Ensemble<Linear, Mean>>,
     own: Linear,
@@ -154,7 +155,7 @@ impl Module for Committee {
 fn an_ensemble_is_a_member_of_another() {
     let data = blobs(4, 60, 3, 0.6);
     let trainer = Trainer::new(|vb| linear(2, 3, vb)).epochs(10);
-    let inner = Arc::new(grow(&trainer, &data, &Mean));
+    let inner = Arc::new(fit(&trainer, &data, &Mean));
     let shared = inner.clone();
     let outer = Trainer::new(move |vb| Ok(Committee { inner: shared.clone(), own: linear(2, 3, vb)? }));
     let outer = outer.epochs(3);
@@ -171,7 +172,7 @@ fn an_ensemble_is_a_member_of_another() {
     let expected = Tensor::stack(&predictions.collect::<Vec<_>>(), 0).unwrap().mean(0).unwrap();
     assert!(distance(&ensemble.predict_proba(x).unwrap(), &expected) < 1e-6);
 
-    // An ensemble whose members are nothing but ensembles.
+    // An ensemble whose members are ensembles only.
     let fixed = CustomLoop::new(
         "fixed",
         move |_| {
@@ -192,7 +193,7 @@ fn an_ensemble_is_a_member_of_another() {
 fn an_ensemble_is_a_network_of_any_type() {
     let data = line(5, 20, 0.1);
     let trainer = Trainer::new(|vb| linear(2, 1, vb)).epochs(2);
-    let ensemble = grow(&trainer, &data, &Median);
+    let ensemble = fit(&trainer, &data, &Median);
     let expected = bits(&ensemble.predict(data.inputs()).unwrap());
     let boxed = AnyNetwork::new(ensemble);
     assert_eq!(bits(&boxed.run(data.inputs(), false).unwrap()), expected);
@@ -200,12 +201,12 @@ fn an_ensemble_is_a_network_of_any_type() {
 
 // ---- Networks of all kinds.
 
-/// Values of two inputs of different widths.
+/// A network with two inputs of different widths.
 struct TwoInputs(Linear, Linear);
 
 impl Network for TwoInputs {
     fn run(&self, inputs: &Inputs, _: bool) -> CandleResult<Tensor> {
-        let [a, b] = inputs.tensors() else { candle_core::bail!("two inputs, please") };
+        let [a, b] = inputs.tensors() else { candle_core::bail!("two inputs are needed") };
         self.0.forward(a)? + self.1.forward(b)?
     }
 }
@@ -237,7 +238,7 @@ fn networks_of_several_inputs_train_and_predict() {
     }
     let ensemble = session.train(&plan).unwrap().combine(&Mean).unwrap();
     let e = ensemble.predict(&inputs.tensors()[0]).unwrap_err().to_string();
-    assert!(e.contains("two inputs, please") && !e.contains('\n'), "{e}");
+    assert!(e.contains("two inputs are needed") && !e.contains('\n'), "{e}");
 }
 
 struct ConvNet {
@@ -264,7 +265,7 @@ impl ModuleT for ConvNet {
     }
 }
 
-/// Class 1 has a bright left half.
+/// Images of two classes; those of class 1 have a bright left half.
 fn images() -> TensorDataset {
     let noise = normal(8, 60, 16).reshape((60, 1, 4, 4)).unwrap();
     let left = Tensor::from_iter((0..960u32).map(|i| f32::from((i / 16) % 2 == 1 && i % 4 < 2) * 2.), &CPU);
@@ -274,14 +275,14 @@ fn images() -> TensorDataset {
 }
 
 #[test]
-fn statistics_of_batch_norm_belong_to_the_member() {
+fn members_have_their_own_batch_norm_statistics() {
     let data = images();
     let trainer = Trainer::new(ConvNet::new).optimizer(Optimizer::adam(1e-2)).batch_size(16).epochs(12);
     let pool = Session::new(&trainer, &data).fit(&Bagging::new(3), 1).unwrap();
     let members = pool.members().to_vec();
     for member in &members {
         let mean = flat(&member.weights["norm.running_mean"]);
-        assert!(mean.iter().any(|m| m.abs() > 1e-3), "the statistics moved: {mean:?}");
+        assert!(mean.iter().any(|m| m.abs() > 1e-3), "the statistics have changed: {mean:?}");
         let back = Member::from_bytes(&member.to_bytes().unwrap()).unwrap();
         assert_eq!(mean, flat(&back.weights["norm.running_mean"]));
     }
@@ -291,12 +292,13 @@ fn statistics_of_batch_norm_belong_to_the_member() {
         candle_ensemble::metrics::accuracy(&ensemble.predict_proba(x).unwrap(), data.labels().unwrap(), None);
     assert!(accuracy.unwrap() > 0.9);
 
-    // In evaluation mode a row's prediction is its own affair, and predicting changes nothing.
+    // In evaluation mode a row's prediction does not depend on other rows, and predicting changes no
+    // statistics.
     let all = ensemble.predict_proba(x).unwrap();
     let alone = ensemble.predict_proba(x.narrow(17, 1).unwrap()).unwrap();
     assert!(distance(&alone, &all.narrow(0, 17, 1).unwrap()) < 1e-6);
     assert_eq!(bits(&all), bits(&ensemble.predict_proba(x).unwrap()));
-    // The statistics make the prediction: with those of a fresh network it is another.
+    // The prediction depends on the statistics: with those of a new network it differs.
     let mut without = members[0].weights.clone();
     for (name, value) in [("norm.running_mean", 0.), ("norm.running_var", 1.)] {
         without.insert(name.into(), without[name].ones_like().unwrap().affine(value, 0.).unwrap());
@@ -314,11 +316,11 @@ fn statistics_of_batch_norm_belong_to_the_member() {
 // ---- Inputs of any length.
 
 #[test]
-fn many_rows_in_passes_are_as_in_one() {
+fn predictions_in_several_passes_equal_those_in_one() {
     let data = blobs(9, 60, 3, 0.6);
     let trainer = Trainer::new(|vb| mlp(3, vb)).epochs(3);
     let x = normal(10, 100_000, 2);
-    let in_passes = grow(&trainer, &data, &GeometricMean);
+    let in_passes = fit(&trainer, &data, &GeometricMean);
     let predicted = in_passes.predict_proba(&x).unwrap();
     let at_once = in_passes.batch_rows(100_000);
     let expected = at_once.predict_proba(&x).unwrap();
@@ -331,10 +333,10 @@ fn many_rows_in_passes_are_as_in_one() {
 }
 
 #[test]
-fn inputs_that_do_not_fit_are_clear_errors() {
+fn inputs_that_do_not_fit_are_errors() {
     let data = blobs(11, 40, 3, 0.6);
     let trainer = Trainer::new(|vb| linear(2, 3, vb)).epochs(1);
-    let ensemble = grow(&trainer, &data, &Mean);
+    let ensemble = fit(&trainer, &data, &Mean);
     let empty = Tensor::zeros((0, 2), DType::F32, &CPU).unwrap();
     let predicted = |outcome: candle_ensemble::Result<Tensor>| outcome.unwrap_err().to_string();
     for e in [
@@ -354,16 +356,16 @@ fn inputs_that_do_not_fit_are_clear_errors() {
         let e = predicted(ensemble.predict(bad));
         assert!(!e.contains('\n') && !e.is_empty(), "{e}");
     }
-    // A layer may be given no rows at all; whatever comes of it, it does not panic.
+    // A layer may be called with no rows; it must not panic.
     let _ = ensemble.forward(&empty);
 }
 
-// ---- What an ensemble is for.
+// ---- Gains of an ensemble.
 
-/// On the training rows' own task, over 20 data sets and seeds: in every one of them the mean of ten networks has
-/// a lower squared error, on rows that none of them has seen, than the networks have on average.
+/// For each of 20 data sets and seeds, the mean of ten networks has a lower squared error on unseen rows than
+/// the networks have on average.
 #[test]
-fn the_mean_of_ten_beats_the_average_network_every_time() {
+fn the_mean_of_ten_is_better_than_the_average_network() {
     let trainer = Trainer::new(|vb| {
         Ok(seq().add(linear(2, 16, vb.pp(0))?).add(Activation::Relu).add(linear(16, 1, vb.pp(1))?))
     })
@@ -385,12 +387,12 @@ fn the_mean_of_ten_beats_the_average_network_every_time() {
         gains.push(1. - together / alone);
     }
     let mean = gains.iter().sum::<f32>() / 20.;
-    assert!(mean > 0.05, "it is worth the while: {mean}");
+    assert!(mean > 0.05, "the mean gain is large: {mean}");
 }
 
 proptest! {
-    /// The ensemble's error is the members' mean error less their ambiguity, their mean squared distance from the
-    /// ensemble (Krogh and Vedelsby 1995).
+    /// The error of the ensemble is the mean error of its members minus their ambiguity, which is their mean
+    /// squared distance from the ensemble (Krogh and Vedelsby 1995).
     #[test]
     fn the_error_of_a_mean_is_the_mean_error_less_the_ambiguity(
         (members, truth) in (1usize..8, 1usize..20, 1usize..4).prop_flat_map(|(s, b, k)| (
@@ -416,7 +418,7 @@ proptest! {
 }
 
 #[test]
-fn rules_chosen_at_run_time_combine_what_members_say() {
+fn combiners_chosen_at_run_time_combine_predictions() {
     let data = blobs(12, 40, 3, 0.6);
     let trainer = Trainer::new(|vb| linear(2, 3, vb)).epochs(2);
     let pool = Session::new(&trainer, &data).fit(&Bagging::new(4), 42).unwrap();
@@ -436,7 +438,7 @@ fn rules_chosen_at_run_time_combine_what_members_say() {
 
 /// Each row is scored by the members that have not seen it.
 #[test]
-fn the_out_of_bag_estimate_is_that_of_the_members_that_left_a_row_out() {
+fn the_out_of_bag_estimate_uses_the_members_that_left_a_row_out() {
     let data = blobs(13, 60, 3, 0.9);
     let trainer = Trainer::new(|vb| linear(2, 3, vb)).optimizer(Optimizer::adam(1e-1)).epochs(4);
     let pool = Session::new(&trainer, &data).fit(&Bagging::new(6), 42).unwrap();
@@ -470,19 +472,19 @@ fn the_out_of_bag_estimate_is_that_of_the_members_that_left_a_row_out() {
 }
 
 #[test]
-fn a_refit_network_speaks_for_its_folds_at_inference_and_has_no_part_in_what_is_held_out() {
+fn a_refit_network_predicts_for_its_folds_at_inference_and_makes_no_held_out_predictions() {
     let x = normal(3, 60, 2);
     let y = x.sqr().unwrap().sum(1).unwrap();
     let data = TensorDataset::regression(x.clone(), &y).unwrap();
     let trainer = Trainer::new(|vb| linear(2, 1, vb)).epochs(3);
     let session = Session::new(&trainer, &data);
-    let grown = |builder: &KFold, reserve: bool| {
+    let pool = |builder: &KFold, reserve: bool| {
         let plan = session.plan(builder, 5).unwrap();
         let plan = if reserve { plan.reserve(0.2, &data, 6).unwrap() } else { plan };
         session.train(&plan).unwrap()
     };
     for reserve in [false, true] {
-        let (mean, refit) = (grown(&KFold::new(4), reserve), grown(&KFold::new(4).refit(true), reserve));
+        let (mean, refit) = (pool(&KFold::new(4), reserve), pool(&KFold::new(4).refit(true), reserve));
         assert_eq!((mean.members().len(), refit.members().len(), refit.slots()), (4, 5, 1));
         let held_out =
             |pool: &Pool<'_, _>| pool.held_out().unwrap().predictions().values().flatten_all().unwrap();
@@ -494,7 +496,11 @@ fn a_refit_network_speaks_for_its_folds_at_inference_and_has_no_part_in_what_is_
         let alone = refit.predictions_per_member(&x).unwrap().values().get(4).unwrap();
         let rule = Stack::new(stack::Ridge::new(1.));
         let (by_mean, ensemble) = (mean.combine(&rule).unwrap(), refit.combine(&rule).unwrap());
-        assert_eq!(ensemble.fitted(), by_mean.fitted(), "the rule learns from the fold models");
+        assert_eq!(
+            ensemble.fitted(),
+            by_mean.fitted(),
+            "the combiner is fitted on predictions of the fold models"
+        );
         let predicted = ensemble.member_predictions(&x).unwrap().get(0).unwrap();
         assert_eq!(predicted.to_vec2::<f32>().unwrap(), alone.to_vec2::<f32>().unwrap());
         assert_eq!(ensemble.members().len(), 1);

@@ -1,4 +1,4 @@
-//! What can go wrong with files, and that nothing finished is lost by it.
+//! Faults of files and processes, which must be reported and must not lose finished runs.
 use candle_core::{Device, Tensor};
 use candle_ensemble::{
     combine::{
@@ -48,7 +48,7 @@ fn build(folder: &Path, observer: &dyn Observer) -> Result<Vec<Member>> {
     Ok(session.train(&plan(&trainer, &data))?.members().to_vec())
 }
 
-/// Counts runs.
+/// Counts the runs that are trained.
 #[derive(Default)]
 struct Runs(AtomicUsize);
 
@@ -68,7 +68,7 @@ impl Runs {
     }
 }
 
-/// The files of a folder, without temporary ones, and their bytes.
+/// The files of a folder and their bytes, without temporary files.
 fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = fs::read_dir(folder).unwrap().map(|e| e.unwrap());
     let named = entries.map(|e| (e.file_name().to_string_lossy().into_owned(), e.path()));
@@ -106,8 +106,8 @@ impl Finished {
         self.folder.path()
     }
 
-    /// With `file` broken: the build fails and names it, the others can be read; once it is removed, one run
-    /// alone is done again, and all is as it was.
+    /// Checks a broken `file`: the build fails with an error that names it, and the other files can be read.
+    /// After the file is removed, only its run is trained again, and the folder has its original content.
     fn broken(&self, file: &Path, what: &str) {
         let name = file.file_name().unwrap().to_string_lossy();
         let (built, runs) = Runs::of(self.path());
@@ -133,7 +133,7 @@ impl Finished {
 // ---- Broken files.
 
 #[test]
-fn a_flipped_bit_in_any_part_of_a_member_is_noticed() {
+fn a_flipped_bit_anywhere_in_a_member_is_an_error() {
     let finished = Finished::new();
     let (file, bytes) = (&finished.members[1], fs::read(&finished.members[1]).unwrap());
     let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
@@ -165,7 +165,7 @@ fn a_flipped_bit_in_any_part_of_a_member_is_noticed() {
 }
 
 #[test]
-fn a_truncated_member_is_noticed_at_any_length() {
+fn a_truncated_member_is_an_error_at_any_length() {
     let finished = Finished::new();
     let (file, bytes) = (&finished.members[0], fs::read(&finished.members[0]).unwrap());
     let header = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
@@ -178,7 +178,7 @@ fn a_truncated_member_is_noticed_at_any_length() {
 }
 
 #[test]
-fn a_foreign_file_in_a_members_place_is_refused() {
+fn a_foreign_file_in_place_of_a_member_is_refused() {
     let finished = Finished::new();
     let file = &finished.members[2];
     let elsewhere = tempfile::tempdir().unwrap();
@@ -208,13 +208,13 @@ fn a_foreign_file_in_a_members_place_is_refused() {
 }
 
 #[test]
-fn a_vanished_member_is_trained_again_and_alone() {
+fn only_the_run_of_a_missing_member_is_trained_again() {
     let finished = Finished::new();
     fs::remove_file(&finished.members[3]).unwrap();
     let (built, runs) = Runs::of(finished.path());
     assert_eq!((built.unwrap().len(), runs), (RUNS, 1));
     assert!(files(finished.path()) == finished.good);
-    // While the build is under way: the run that is gone is named.
+    // While the build is running: the run whose member is missing is named.
     struct Thief<'a>(&'a Path);
     impl Observer for Thief<'_> {
         fn notify(&self, event: &Event<'_>) -> Flow {
@@ -229,7 +229,7 @@ fn a_vanished_member_is_trained_again_and_alone() {
 }
 
 #[test]
-fn a_broken_manifest_is_named_and_written_anew_once_removed() {
+fn a_broken_manifest_is_an_error_and_is_rewritten_after_its_removal() {
     let finished = Finished::new();
     let file = finished.path().join("plan.bin");
     let bytes = fs::read(&file).unwrap();
@@ -248,7 +248,7 @@ fn a_broken_manifest_is_named_and_written_anew_once_removed() {
     }
 }
 
-/// Of a run that has done so many epochs.
+/// The checkpoint of a run that has finished this many epochs.
 fn checkpoint(epochs: usize) -> Checkpoint {
     let record = |epoch| EpochRecord {
         epoch,
@@ -263,7 +263,7 @@ fn checkpoint(epochs: usize) -> Checkpoint {
 }
 
 #[test]
-fn broken_checkpoints_are_named() {
+fn broken_checkpoints_are_errors_that_name_them() {
     let folder = tempfile::tempdir().unwrap();
     let store = DirectoryStore::new(folder.path()).unwrap();
     store.put_checkpoint("run-1", &checkpoint(1)).unwrap();
@@ -285,7 +285,7 @@ fn broken_checkpoints_are_named() {
 // ---- Other data, plans and learners.
 
 #[test]
-fn a_store_of_something_else_is_refused_and_says_what_differs() {
+fn a_store_of_another_build_is_refused_with_what_differs() {
     let finished = Finished::new();
     let store = DirectoryStore::new(finished.path()).unwrap();
     let why = |trainer: &Trainer<Linear>, data: &TensorDataset, plan: &Plan| {
@@ -324,7 +324,7 @@ fn a_store_of_something_else_is_refused_and_says_what_differs() {
 }
 
 #[test]
-fn of_two_first_builds_one_sets_the_plan() {
+fn one_of_two_simultaneous_first_builds_writes_the_manifest() {
     let (trainer, data) = (trainer(), data(0.));
     for _ in 0..20 {
         let folder = tempfile::tempdir().unwrap();
@@ -344,17 +344,17 @@ fn of_two_first_builds_one_sets_the_plan() {
     }
 }
 
-// ---- Places that cannot be written.
+// ---- Paths that cannot be written.
 
 #[test]
-fn a_place_that_cannot_be_written_is_named() {
+fn a_path_that_cannot_be_written_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     fs::write(&file, "a file").unwrap();
     let e = DirectoryStore::new(file.join("store")).unwrap_err();
     assert!(matches!(&e, Error::Io { path, .. } if *path == file.join("store")), "{e}");
 
-    // The folder turns into something that nothing can be written into while the build is under way.
+    // The folder is replaced by a file while the build is running.
     struct Spoiler<'a>(&'a Path, AtomicUsize);
     impl Observer for Spoiler<'_> {
         fn notify(&self, event: &Event<'_>) -> Flow {
@@ -374,10 +374,10 @@ fn a_place_that_cannot_be_written_is_named() {
     assert_eq!((built.unwrap().len(), runs), (RUNS, RUNS - 2), "the two that were finished are there");
 }
 
-/// Root may write into any directory, so there is nothing to see for it.
+/// Root may write into any directory, so the test does nothing for root.
 #[cfg(unix)]
 #[test]
-fn a_read_only_directory_can_be_read_and_is_named_when_written() {
+fn a_read_only_directory_can_be_read_and_writing_to_it_is_an_error() {
     use std::os::unix::fs::PermissionsExt;
     let finished = Finished::new();
     fs::remove_file(&finished.members[0]).unwrap();
@@ -395,10 +395,10 @@ fn a_read_only_directory_can_be_read_and_is_named_when_written() {
     assert!(files(finished.path()) == finished.good);
 }
 
-/// A limit on the size of files stands in for a disk that is full: the write fails half way.
+/// A limit on the size of files has the effect of a full disk: a write fails before its end.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_full_disk_leaves_no_half_file() {
+fn a_full_disk_leaves_no_incomplete_file() {
     let folder = tempfile::tempdir().unwrap();
     let store = folder.path().join("store");
     let limited = |folder: &Path, blocks: u32| {
@@ -411,12 +411,12 @@ fn a_full_disk_leaves_no_half_file() {
     let predicted = String::from_utf8_lossy(&failed.stdout).into_owned();
     assert!(!failed.status.success() && predicted.contains("plan.bin: File too large"), "{predicted}");
     assert!(files(&store).is_empty() && temporary(&store) == 0);
-    // Room for the members, but not for the ensemble.
+    // There is room for the members, but not for the ensemble.
     let done = limited(&store, 8);
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stdout));
     let good = files(&store);
     assert_eq!(good.len(), RUNS + 1);
-    // No room for what is missing: what is there stays.
+    // There is no room for the missing member: the existing files stay.
     fs::remove_file(store.join(good.keys().next().unwrap())).unwrap();
     let failed = limited(&store, 0);
     let predicted = String::from_utf8_lossy(&failed.stdout).into_owned();
@@ -431,19 +431,19 @@ fn a_full_disk_leaves_no_half_file() {
 
 // ---- Several processes.
 
-/// Starts this test program again, as [`child`].
+/// A command that starts this test program again, with the test [`child`] only.
 fn worker<'a>(command: &'a mut Command, folder: &Path, task: &str) -> &'a mut Command {
     let arguments = ["--exact", "faults::child", "--nocapture", "--test-threads=1"];
     command.args(arguments).env("FAULTS_FOLDER", folder).env("FAULTS_TASK", task)
 }
 
-/// Not a test of its own: what [`worker`] starts.
+/// Not a test of its own, but the code of the processes that [`worker`] starts.
 #[test]
 fn child() {
     let (Some(folder), Ok(task)) = (std::env::var_os("FAULTS_FOLDER"), std::env::var("FAULTS_TASK")) else {
         return;
     };
-    /// Leaves the parent time to strike.
+    /// Slows the process down, so that the parent can kill it in time.
     struct Slow;
     impl Observer for Slow {
         fn notify(&self, event: &Event<'_>) -> Flow {
@@ -466,7 +466,7 @@ fn start(folder: &Path, task: &str) -> Child {
 }
 
 #[test]
-fn processes_at_the_same_time_end_with_the_same_bytes_as_one() {
+fn several_processes_write_the_same_bytes_as_one() {
     let alone = Finished::new();
     let folder = tempfile::tempdir().unwrap();
     let together: Vec<_> = (0..3).map(|_| start(folder.path(), "slow")).collect();
@@ -478,13 +478,13 @@ fn processes_at_the_same_time_end_with_the_same_bytes_as_one() {
 }
 
 #[test]
-fn a_killed_process_loses_nothing_that_was_finished() {
+fn a_killed_process_loses_no_finished_run() {
     let alone = Finished::new();
     let folder = tempfile::tempdir().unwrap();
     for finished in 1..RUNS {
         let mut process = start(folder.path(), "slow");
         let patience = Instant::now();
-        // The manifest and so many members.
+        // The manifest and this many members.
         while files(folder.path()).len() < finished + 1 {
             assert!(patience.elapsed() < Duration::from_secs(60), "no member appears");
             std::thread::sleep(Duration::from_millis(2));
@@ -503,7 +503,7 @@ fn a_killed_process_loses_nothing_that_was_finished() {
 }
 
 #[test]
-fn threads_at_the_same_time_end_with_the_same_bytes_as_one() {
+fn several_threads_write_the_same_bytes_as_one() {
     let alone = Finished::new();
     let folder = tempfile::tempdir().unwrap();
     std::thread::scope(|s| {
@@ -573,7 +573,7 @@ fn ensemble<N: Network>(trainer: &Trainer<N>) -> Ensemble<N, Mean> {
 }
 
 #[test]
-fn a_loaded_ensemble_is_what_was_asked_for_or_an_error() {
+fn loading_another_kind_of_ensemble_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ensemble.safetensors");
     let trainer = || Trainer::new(mlp).epochs(1);
@@ -609,7 +609,7 @@ fn a_loaded_ensemble_is_what_was_asked_for_or_an_error() {
 }
 
 #[test]
-fn an_ensembles_file_is_whole_or_refused() {
+fn an_incomplete_ensemble_file_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ensemble.safetensors");
     let trainer = Trainer::new(mlp).epochs(1);
@@ -628,7 +628,7 @@ fn an_ensembles_file_is_whole_or_refused() {
     assert!(matches!(&e, Error::Damaged { what, .. } if what.contains("ensemble.safetensors")), "{e}");
     good.save(&path).unwrap();
     assert_eq!(fs::read(&path).unwrap(), bytes, "what is there is replaced");
-    // A save that fails leaves what was there.
+    // A failed save leaves the existing file unchanged.
     let taken = folder.path().join("taken");
     fs::create_dir(&taken).unwrap();
     assert!(good.save(&taken).unwrap_err().to_string().contains("taken"));

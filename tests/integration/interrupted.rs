@@ -1,4 +1,4 @@
-//! A study that is killed at random moments and started again ends with the same bytes as one that never was.
+//! A study that is killed at random moments and started again ends with the bytes of an uninterrupted one.
 use crate::common::example;
 use serde_json::Value;
 use std::{
@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-/// Kills that have to hit a process at work.
+/// Number of kills that must hit a running process.
 const KILLS: usize = 20;
 
 fn start(folder: &Path) -> Child {
@@ -20,7 +20,7 @@ fn start(folder: &Path) -> Child {
     command.current_dir(folder).args(args.split(' ')).stderr(Stdio::inherit()).spawn().unwrap()
 }
 
-/// Every member of every store, by its path.
+/// The members of all stores, by path.
 fn members(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let (mut files, mut folders) = (BTreeMap::new(), vec![folder.join("members")]);
     while let Some(next) = folders.pop() {
@@ -39,7 +39,7 @@ fn members(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     files
 }
 
-/// The JSON without what the clock had a hand in.
+/// The JSON without fields that depend on the time.
 fn figures(folder: &Path) -> Value {
     fn timeless(value: &mut Value) {
         match value {
@@ -57,20 +57,20 @@ fn figures(folder: &Path) -> Value {
 }
 
 #[test]
-fn killed_at_any_moment_it_ends_with_the_same_bytes() {
+fn a_study_killed_at_any_moment_resumes_to_the_same_bytes() {
     let whole = tempfile::tempdir().unwrap();
     assert!(start(whole.path()).wait().unwrap().success());
     let (expected, expected_figures) = (members(whole.path()), figures(whole.path()));
     assert_eq!(expected.len(), 3 * 2 * 3);
 
-    // From 10 to 136 milliseconds, in an order without pattern.
+    // From 10 to 136 milliseconds, in an irregular order.
     let mut moments = (0u64..).map(|i| Duration::from_millis(10 + i * 37 % 127));
     let mut kills = 0;
     while kills < KILLS {
         let cut = tempfile::tempdir().unwrap();
         loop {
             let mut child = start(cut.path());
-            // Once there were enough, the last of them may finish.
+            // After enough kills, the last process may finish.
             thread::sleep(if kills < KILLS { moments.next().unwrap() } else { Duration::ZERO });
             if kills < KILLS && child.try_wait().unwrap().is_none() {
                 child.kill().unwrap();

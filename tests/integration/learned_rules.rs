@@ -1,5 +1,5 @@
-//! What every rule that learns must do, on every kind of held-out predictions that is hard for one of them. A new rule
-//! is one line in `rules`; a new kind of predictions is one in `cases`.
+//! Properties of every combiner that learns, on kinds of held-out predictions that are difficult for some of
+//! them. A new combiner is one line in `rules`; a new kind of predictions is one in `cases`.
 use crate::common::{bits, blobs, flat, normal, CPU};
 use candle_core::{DType, Tensor};
 use candle_ensemble::{
@@ -16,7 +16,7 @@ use rand::Rng;
 use rand_distr::StandardNormal;
 use serde::{de::DeserializeOwned, Serialize};
 
-/// Which tasks a rule goes with.
+/// The tasks that a combiner supports.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum For {
     All,
@@ -36,7 +36,7 @@ where
     Entry { name, tasks, rule: Box::new(rule) }
 }
 
-/// Every rule that learns.
+/// The combiners that learn.
 fn rules() -> Vec<Entry> {
     let chosen = Penalty::chosen().seed(1);
     let careful = Penalty::CrossValidated { folds: 3, seed: Some(Seed::from(2)), one_standard_error: true };
@@ -99,7 +99,7 @@ fn rules() -> Vec<Entry> {
     ]
 }
 
-/// A rule, whatever its head.
+/// A combiner, whatever the type of its fitted combiner.
 trait AnyRule {
     fn fit(&self, held_out: &HeldOut) -> Result<Box<dyn AnyFitted>>;
     fn fit_pool(&self, pool: Pool<'_, Trainer<Linear>>) -> Result<()>;
@@ -123,7 +123,7 @@ where
     }
 }
 
-/// A head that can be written and read.
+/// A fitted combiner that can be written and read.
 trait AnyFitted: FittedCombiner {
     fn written(&self) -> String;
     fn read(&self, text: &str) -> Box<dyn AnyFitted>;
@@ -142,13 +142,13 @@ impl<H: FittedCombiner + Serialize + DeserializeOwned + 'static> AnyFitted for H
 struct Case {
     name: &'static str,
     held_out: HeldOut,
-    /// Whether there are enough rows for any rule.
+    /// Whether there are enough rows for every combiner.
     enough: bool,
 }
 
 const ROWS: usize = 48;
 
-/// Predictions of classes, better than chance; `classes` of which the first `seen` occur.
+/// Predictions of `classes` classes, of which the first `seen` occur, better than chance.
 fn classes(seed: u64, slots: usize, rows: usize, seen: u32, classes: usize) -> (Vec<f64>, Vec<u32>) {
     let mut rng = Seed::from(seed).rng();
     let labels: Vec<u32> = (0..rows as u32).map(|row| row * 7 % seen).collect();
@@ -202,7 +202,8 @@ fn of_values(all: Vec<f64>, truth: Vec<f64>, outputs: usize) -> HeldOut {
     held_out(predictions, &Tensor::from_vec(truth, (rows, outputs), &CPU).unwrap())
 }
 
-/// The same, each slot silent about a third of the rows, the last about all but three.
+/// The same, without the predictions of each slot for a third of the rows, and of the last slot for all rows
+/// but three.
 fn partial(full: &HeldOut) -> HeldOut {
     let (slots, rows, width) = full.predictions().values().dims3().unwrap();
     let silent = |s: usize, i: usize| (i + s).is_multiple_of(3) || (s == slots - 1 && i > 2);
@@ -221,13 +222,13 @@ fn partial(full: &HeldOut) -> HeldOut {
     held_out(Predictions::partial(values, covered, full.predictions().task()).unwrap(), full.targets())
 }
 
-/// The same with weights, some of them zero.
+/// The same with weights of rows, some of them zero.
 fn weighted(full: HeldOut) -> HeldOut {
     let weights = (0..full.rows().len()).map(|i| (i % 4) as f32);
     full.with_weights(&Tensor::from_iter(weights, &CPU).unwrap()).unwrap()
 }
 
-/// The same with the numbers of slot 0 changed.
+/// The same with the predictions of slot 0 changed.
 fn first_slot(full: &HeldOut, change: impl Fn(usize, &mut [f64])) -> HeldOut {
     let (slots, rows, width) = full.predictions().values().dims3().unwrap();
     let mut all = flat(full.predictions().values());
@@ -258,7 +259,7 @@ fn cases() -> Vec<Case> {
         };
         first_slot(&three, say)
     };
-    // Nobody has it right, all are certain.
+    // All members are certain, and none is right.
     let wrong: Vec<f64> = (0..3 * ROWS as u32)
         .flat_map(|at| {
             let label = at % ROWS as u32 * 7 % 3;
@@ -316,7 +317,7 @@ fn cases() -> Vec<Case> {
     ]
 }
 
-/// Calls `check` with each rule on each case that it goes with.
+/// Calls `check` with each combiner on each case that it supports.
 fn for_each(check: impl Fn(&str, &Entry, &Case)) {
     let rules = rules();
     for case in cases() {
@@ -327,7 +328,7 @@ fn for_each(check: impl Fn(&str, &Entry, &Case)) {
     }
 }
 
-/// The fitted rule; a clear refusal is as good where there are too few rows.
+/// The fitted combiner; `None` where it refuses too few rows with a clear error.
 fn fitted(name: &str, rule: &Entry, case: &Case) -> Option<Box<dyn AnyFitted>> {
     match rule.rule.fit(&case.held_out) {
         Ok(head) => Some(head),
@@ -337,7 +338,7 @@ fn fitted(name: &str, rule: &Entry, case: &Case) -> Option<Box<dyn AnyFitted>> {
 }
 
 #[test]
-fn what_comes_out_are_probabilities_or_values() {
+fn combined_predictions_are_probabilities_or_values() {
     for_each(|name, rule, case| {
         let Some(head) = fitted(name, rule, case) else { return };
         for predictions in
@@ -363,7 +364,7 @@ fn what_comes_out_are_probabilities_or_values() {
 }
 
 #[test]
-fn a_written_head_comes_back_equal() {
+fn a_fitted_combiner_is_read_back_equal() {
     for_each(|name, rule, case| {
         let Some(head) = fitted(name, rule, case) else { return };
         let text = head.written();
@@ -398,7 +399,7 @@ fn fitting_again_or_on_one_thread_gives_the_same() {
 }
 
 #[test]
-fn a_report_tells_names_weights_intervals_and_a_verdict() {
+fn a_report_has_names_weights_intervals_and_a_verdict() {
     for_each(|name, rule, case| {
         if !case.enough {
             return;
@@ -417,21 +418,21 @@ fn a_report_tells_names_weights_intervals_and_a_verdict() {
         assert!(case.held_out.names().contains(&report.best_single.0), "{name}");
         let text = report.to_string();
         assert!(["better than the mean", "worse than the mean"].iter().any(|v| text.contains(v)), "{text}");
-        // One member, or the same one over and over: nothing can be better than the mean of shares.
+        // One member, or several equal ones: nothing can be better than the mean.
         if report.better_than_mean() {
             assert!(report.gain.estimate > 0. && !text.contains("not better"), "{name}: {text}");
         }
     });
 }
 
-/// Groups of one row each: how rows are split then has nothing to do with their targets.
+/// Groups of one row each, so that splits do not depend on the targets.
 fn row_by_row(held_out: HeldOut) -> HeldOut {
     let groups = held_out.rows().to_vec();
     held_out.with_groups(groups).unwrap()
 }
 
 #[test]
-fn a_rows_own_target_has_no_part_in_its_held_out_prediction() {
+fn the_target_of_a_row_does_not_influence_its_held_out_prediction() {
     let (all, labels) = classes(5, 4, ROWS, 3, 3);
     let mut other = labels.clone();
     other[11] = (other[11] + 1) % 3;
@@ -455,7 +456,7 @@ fn a_rows_own_target_has_no_part_in_its_held_out_prediction() {
                 bits(&head.combine(held_out.select(&[11]).unwrap().predictions()).unwrap())
             };
             assert_eq!(says(&before), says(&after), "{}", rule.name);
-            // But all rows together notice.
+            // The fit on all rows does depend on it.
             let all = |held_out: &HeldOut| rule.rule.fit(held_out).unwrap().written();
             assert_ne!(all(&before), all(&after), "{}", rule.name);
         }
@@ -467,7 +468,7 @@ fn learner() -> Trainer<Linear> {
 }
 
 #[test]
-fn only_rows_that_members_have_not_seen_are_learned_from() {
+fn combiners_learn_from_rows_only_that_members_have_not_seen() {
     let (data, learner) = (blobs(4, 40, 3, 0.8), learner());
     let mut labels = data.labels().unwrap().to_vec();
     labels[7] = (labels[7] + 1) % 3;
@@ -487,7 +488,7 @@ fn only_rows_that_members_have_not_seen_are_learned_from() {
         rows.clone().any(|row| of_row(&before, *row) != of_row(&after, *row)),
         "the target had no part at all"
     );
-    // Members that have seen every row have nothing to say that a rule could learn from.
+    // Members that have seen every row make no held-out predictions.
     for rule in rules() {
         let pool = Session::new(&learner, &data).fit(&MultiRun::new(3), 42).unwrap();
         let error = rule.rule.fit_pool(pool).unwrap_err();

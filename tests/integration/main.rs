@@ -1,6 +1,7 @@
-//! What a user meets, in one program: linking takes longer than compiling. `tests/allocation.rs` counts what its whole
-//! process allocates, and stays alone.
+//! Integration tests of the public API, in one program, because linking takes longer than compiling.
+//! `tests/allocation.rs` counts the allocations of its whole process and is a program of its own.
 mod averaging;
+mod collecting;
 mod combine;
 mod common;
 mod conformance;
@@ -13,10 +14,12 @@ mod learned_rules;
 mod linfa;
 mod merging;
 mod one_network;
+mod pool;
 mod prune;
+mod registries;
 mod resampling;
 mod resume;
 mod shards;
-mod takes;
+
 mod training;
 mod variance_reduction;

@@ -10,7 +10,7 @@ use candle_ensemble::{
     },
     metrics::RowLoss,
     plan::Horizontal,
-    strategy::{EnsembleBuilder, KFold, MultiRun},
+    strategy::{Bagging, EnsembleBuilder, KFold, MultiRun},
     train::Trainer,
     weights::{average, RunWeights},
     AnyNetwork, Error, Network, Pool, Result, Session,
@@ -32,7 +32,7 @@ fn mlp(inputs: usize, width: usize, outputs: usize) -> Trainer<AnyNetwork> {
     })
 }
 
-/// A pool, and the rows that were kept back.
+/// A pool, and its reserved rows.
 fn trained<'a>(
     session: &Session<'a, Trainer<AnyNetwork>>,
     data: &TensorDataset,
@@ -60,7 +60,7 @@ fn copy<'a>(pool: &Pool<'a, Trainer<AnyNetwork>>) -> Pool<'a, Trainer<AnyNetwork
 }
 
 #[test]
-fn epochs_of_one_run_are_one_network() {
+fn epochs_of_one_run_merge_into_one_network() {
     let data = digits();
     let trainer = mlp(64, 64, 10).epochs(30);
     let session = Session::new(&trainer, &data);
@@ -143,7 +143,7 @@ fn between_two_networks_the_whole_path_is_measured() -> Result<()> {
     assert_eq!(held_out.rows(), rows);
     let nll = held_out.metrics(&Mean)?.values().into_iter().find(|(name, _)| *name == "nll").unwrap().1;
     assert!((merged.barrier.middle() - nll).abs() < 1e-9);
-    // The live network says what the ensemble of one says.
+    // The network predicts like the ensemble of one network.
     let x = data.inputs().only()?.clone();
     let logits = merged.network()?.run(&x.clone().into(), false)?;
     let predicted = candle_nn::ops::softmax(&logits, 1)?;
@@ -163,7 +163,7 @@ fn any_method_merges_and_a_permutation_spec_can_be_given() -> Result<()> {
     let data = blobs(1, 200, 3, 0.5);
     let trainer = mlp(2, 16, 3).epochs(5);
     let session = Session::new(&trainer, &data);
-    let (pool, rows) = trained(&session, &data, &Horizontal::last(2), 1);
+    let (pool, _) = trained(&session, &data, &Horizontal::last(2), 1);
     let any = MaxBarrier::new(f64::INFINITY);
     let base = pool.members()[0].weights.clone();
     let sum = pool.merge(&MergeSpec::fine_tuned(TaskArithmetic::new().lambda(0.5), base), &any)?;
@@ -193,7 +193,7 @@ fn any_method_merges_and_a_permutation_spec_can_be_given() -> Result<()> {
 fn batch_norm_is_re_estimated_over_the_rows_that_shaped_the_members() -> Result<()> {
     let data = line(3, 90, 0.1);
     let trainer = Trainer::new(|vb: VarBuilder<'_>| Ok(AnyNetwork::new(batch_norm(2, 1e-5, vb.pp("norm"))?)));
-    // Only its statistics matter here: the network gives two numbers for one target, so there are two targets.
+    // Only the statistics matter here: the network has two outputs, so there are two targets.
     let x = data.inputs().only()?.clone();
     let data = TensorDataset::regression(x.clone(), &x)?;
     let trainer = trainer.epochs(2);
@@ -206,7 +206,7 @@ fn batch_norm_is_re_estimated_over_the_rows_that_shaped_the_members() -> Result<
     let variance = x.only()?.broadcast_sub(&mean)?.sqr()?.sum(0)?.affine(1. / (seen.len() - 1) as f64, 0.)?;
     assert!(distance(&merged.weights()["norm.running_mean"], &mean) < 1e-5);
     assert!(distance(&merged.weights()["norm.running_var"], &variance) < 1e-5);
-    // Each member's own, too: draws of a distribution have none.
+    // Each member's own statistics too: draws of a distribution have none.
     let mut drawn = pool.members().to_vec();
     for member in &mut drawn {
         let nothing = Tensor::zeros(2, candle_core::DType::F32, &CPU)?;
@@ -222,12 +222,31 @@ fn batch_norm_is_re_estimated_over_the_rows_that_shaped_the_members() -> Result<
 }
 
 #[test]
+fn the_default_rows_are_the_reserved_ones_or_those_that_shaped_no_member() -> Result<()> {
+    let data = blobs(1, 200, 3, 0.5);
+    let trainer = mlp(2, 16, 3).epochs(3);
+    let session = Session::new(&trainer, &data);
+    let reserving = session.clone().reserve(0.3);
+    let pool = reserving.fit(&Bagging::new(3), 1)?;
+    let merged = pool.merge(&uniform(), &MaxBarrier::new(f64::INFINITY))?;
+    assert_eq!(merged.rows, (pool.reserved().len(), 0));
+    assert_eq!(best_of(&pool, &BestOf::new())?.report.rows, pool.reserved().len());
+    // Without reserved rows: those that no bootstrap sample contains.
+    let pool = session.fit(&Bagging::new(2), 1)?;
+    let unseen = pool.unseen();
+    assert!(pool.reserved().is_empty() && !unseen.is_empty());
+    assert_eq!(pool.merge(&uniform(), &MaxBarrier::new(f64::INFINITY))?.rows, (unseen.len(), 0));
+    assert_eq!(best_of(&pool, &BestOf::new())?.report.rows, unseen.len());
+    Ok(())
+}
+
+#[test]
 fn a_pool_that_cannot_be_merged_says_why() {
     let data = blobs(1, 200, 3, 0.5);
     let narrow = |vb: VarBuilder<'_>| Ok(AnyNetwork::new(linear(2, 3, vb)?));
     let trainer = mlp(2, 16, 3).architecture("linear", narrow).epochs(3);
     let session = Session::new(&trainer, &data);
-    let (pool, rows) = trained(&session, &data, &MultiRun::new(2), 1);
+    let (pool, _) = trained(&session, &data, &MultiRun::new(2), 1);
     let e = pool.merge(&uniform(), &MaxBarrier::new(1.)).err().unwrap().to_string();
     assert!(e.contains("their architectures are") && e.contains("linear"), "{e}");
     let best = best_of(&pool, &BestOf::new()).unwrap();
@@ -235,13 +254,13 @@ fn a_pool_that_cannot_be_merged_says_why() {
     assert!(why.contains("their architectures are"), "{why}");
     assert!(best.report.to_string().contains("soup: the networks to merge"), "{}", best.report);
     assert!(best.report.best().failure.is_none());
-    // Costs are in networks of the mean size.
+    // Costs are in units of a network of mean size.
     let costs: Vec<f64> = best.report.candidates.iter().map(|c| c.cost).collect();
     assert!((costs[1] - 4.).abs() < 1e-9 && (costs[0] < 0.9 || costs[0] > 1.1), "{costs:?}");
 
     let trainer = mlp(2, 16, 3).epochs(3);
     let session = Session::new(&trainer, &data);
-    let (pool, rows) = trained(&session, &data, &MultiRun::new(2), 1);
+    let (pool, _) = trained(&session, &data, &MultiRun::new(2), 1);
     for (max_barrier, part) in [
         (MaxBarrier::new(f64::NAN), "the limit of the barrier"),
         (MaxBarrier::new(1.).rows(&[]), "the number of rows"),
@@ -259,10 +278,12 @@ fn a_pool_that_cannot_be_merged_says_why() {
         let e = best_of(&pool, &options).err().unwrap().to_string();
         assert!(e.contains(part), "{part}: {e}");
     }
-    // Every row was seen by someone.
+    // Every row was seen by some member.
     let pool = session.fit(&KFold::new(3), 1).unwrap();
     let e = best_of(&pool, &BestOf::new()).err().unwrap().to_string();
     assert!(e.contains("Session::reserve") && e.contains("BestOf::rows"), "{e}");
+    let e = pool.merge(&uniform(), &MaxBarrier::new(1.)).err().unwrap().to_string();
+    assert!(e.contains("Session::reserve") && e.contains("MaxBarrier::rows"), "{e}");
     let other = blobs(2, 60, 3, 0.5);
     let elsewhere: Vec<u32> = (0..60).collect();
     let best = best_of(&pool, &BestOf::new().data(&other, &elsewhere)).unwrap();
@@ -282,14 +303,14 @@ fn the_report_agrees_with_the_pools_own_scores() -> Result<()> {
         let names: Vec<String> = best.report.candidates.iter().map(|c| c.name.clone()).collect();
         assert_eq!(*told.borrow(), names);
         assert_eq!(best.report.rows, rows.len());
-        // The mean of all is what the pool's own held-out rows say of it.
+        // The figures of the mean of all equal those on the pool's held-out rows.
         let held_out = pool.held_out()?;
         let all = best.report.candidates.iter().find(|c| c.name == "predictions of all").unwrap();
         let score = all.score.clone().unwrap();
         for ((_, a), (_, b)) in score.metrics.values().iter().zip(held_out.metrics(&Mean)?.values()) {
             assert!((a - b).abs() < 1e-6, "{a} {b}");
         }
-        // The best by the criterion is taken, and the gain is the difference to the best single network.
+        // The best by the criterion is chosen, and the gain is the difference from the best single network.
         let loss = |c: &candle_ensemble::merge::Candidate| c.score.as_ref().unwrap().loss.estimate;
         let least = best.report.candidates.iter().map(loss).fold(f64::INFINITY, f64::min);
         assert_eq!(loss(best.report.best()), least);

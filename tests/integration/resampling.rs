@@ -77,8 +77,8 @@ fn samples() -> Vec<Rows> {
     (0..200).flat_map(of).collect()
 }
 
-/// The bound is 5.5 standard deviations: over the 100 comparisons a correct bootstrap fails with a probability of
-/// 4e-6, for other seeds than these.
+/// The bound is 5.5 standard deviations: over the 100 comparisons a correct bootstrap fails with a
+/// probability of 4e-6, for other seeds than these.
 #[test]
 fn rows_are_drawn_and_left_out_with_binomial_frequencies() {
     let samples = samples();
@@ -95,8 +95,8 @@ fn rows_are_drawn_and_left_out_with_binomial_frequencies() {
     }
 }
 
-/// The number left out of a sample is that of empty cells in the occupancy problem: mean `N qⁿ`, variance
-/// `N qⁿ + N (N − 1) (1 − 2/N)ⁿ − N² q²ⁿ`, with `q = 1 − 1/N` (Feller, An Introduction to Probability Theory I,
+/// The number left out of a sample is that of empty cells in the occupancy problem: mean `N qⁿ`, variance `N
+/// qⁿ + N (N − 1) (1 − 2/N)ⁿ − N² q²ⁿ`, with `q = 1 − 1/N` (Feller, An Introduction to Probability Theory I,
 /// chapter IV). Five standard deviations: 6e-7.
 #[test]
 fn the_number_of_rows_left_out_follows_the_occupancy_law() {
@@ -248,7 +248,8 @@ fn narrow() -> Trainer<Linear> {
         .epochs(2)
 }
 
-/// Each strategy, the number of its slots, and the rows that it holds out, where these do not depend on the seed.
+/// Each strategy, the number of its slots, and the rows that it holds out, where these do not depend on the
+/// seed.
 #[test]
 fn held_out_rows_are_those_that_some_record_has_not_seen() {
     let data = rows_of_four(24);
@@ -298,7 +299,8 @@ fn a_forward_chain_predicts_with_the_mean_of_the_models_of_the_time() {
     }
 }
 
-/// In training, for held-out predictions and in the ensemble, a member sees its own columns of the full inputs.
+/// In training, for held-out predictions and in the ensemble, a member sees its own columns of the full
+/// inputs.
 #[test]
 fn members_see_their_own_features_everywhere() {
     let data = rows_of_four(12);

@@ -1,4 +1,4 @@
-//! A build that is interrupted anywhere and continued ends with the bytes of one that never was.
+//! Resuming: a build that is interrupted anywhere and run again gives the bytes of an uninterrupted one.
 use candle_core::{Device, ModuleT, Tensor};
 use candle_ensemble::{
     combine::{Combiner, Mean},
@@ -33,7 +33,7 @@ fn trainer() -> Trainer<MultiLayerStack> {
     Trainer::new(mlp).epochs(12).batch_size(16)
 }
 
-/// Lets so many epochs pass, then stops; counts what was resumed.
+/// Stops the build after a number of epochs, and counts resumed runs.
 struct Power {
     left: AtomicU32,
     resumed: AtomicU32,
@@ -65,7 +65,8 @@ fn bytes<N: Network>(trainer: &Trainer<N>, plan: &Plan, store: &MemoryStore) -> 
     pool.members().iter().map(candle_ensemble::Member::to_bytes).collect()
 }
 
-/// Interrupts after every number of epochs from 0 on, continues, and compares. Returns how many runs resumed.
+/// Interrupts a build after every number of epochs from 0 on, runs it again, and compares the bytes. Returns
+/// the number of resumed runs.
 fn interrupt_everywhere<N: Network>(
     trainer: &Trainer<N>,
     builder: &dyn EnsembleBuilder,
@@ -95,7 +96,7 @@ fn interrupt_everywhere<N: Network>(
 }
 
 #[test]
-fn optimizers_schedules_and_clipping_go_on_where_they_were() {
+fn optimizers_schedules_and_clipping_resume() {
     let momentum: Optimizer = Sgd::new(0.05).momentum(0.9).nesterov(true).into();
     for optimizer in [Optimizer::adam(1e-2), Optimizer::rmsprop(1e-2), momentum] {
         let trainer =
@@ -112,9 +113,9 @@ impl ModuleT for Dropping {
     }
 }
 
-/// A random search over what the trainer and the constructor read, dropout among it.
+/// A random search over settings that the trainer and the constructor read, including dropout.
 #[test]
-fn dropout_goes_on_where_it_was_and_settings_are_drawn_anew_alike() {
+fn dropout_resumes_and_drawn_settings_are_the_same() {
     let new = |settings: &Settings, vb: VarBuilder<'_>| {
         let width = settings.count("width")?.unwrap_or(6);
         let dropout = Dropout::new(settings.real("dropout")?.unwrap_or(0.5), vb.pp("dropout"))?;
@@ -133,7 +134,7 @@ fn dropout_goes_on_where_it_was_and_settings_are_drawn_anew_alike() {
     let pool = session.fit(&search, 7).unwrap();
     let settings: Vec<_> = pool.members().iter().map(|m| m.record.settings.clone()).collect();
     assert!(settings.iter().all(|s| s.real("dropout").unwrap().is_some()) && settings[0] != settings[1]);
-    // 60 rows in batches of 16, four an epoch.
+    // 60 rows in batches of 16: four batches in an epoch.
     let step = |m: &candle_ensemble::Member| m.weights["dropout.step"].to_scalar::<u32>().unwrap();
     assert!(pool.members().iter().all(|member| step(member) == 24));
     let ensemble = pool.combine(&Mean).unwrap();
@@ -145,7 +146,7 @@ fn dropout_goes_on_where_it_was_and_settings_are_drawn_anew_alike() {
 }
 
 #[test]
-fn early_stopping_goes_on_where_it_was() {
+fn early_stopping_resumes() {
     for restore_best in [true, false] {
         let rule = EarlyStopping { patience: 2, min_delta: 0.02, restore_best };
         let trainer = trainer().optimizer(Optimizer::adam(3e-2)).early_stopping(rule);
@@ -156,7 +157,7 @@ fn early_stopping_goes_on_where_it_was() {
 }
 
 #[test]
-fn averages_go_on_where_they_were() {
+fn weight_averages_resume() {
     let warm_up = Some(WarmUp::default());
     for rule in [
         Averaging::Swa { start: Span::Share(0.3), every: 2 },
@@ -171,7 +172,7 @@ fn averages_go_on_where_they_were() {
 }
 
 #[test]
-fn members_taken_within_a_run_are_the_same() {
+fn members_collected_within_a_run_are_the_same() {
     let builders: [&dyn EnsembleBuilder; 4] = [
         &Horizontal::last(5),
         &Snapshot::new(3),
@@ -184,14 +185,14 @@ fn members_taken_within_a_run_are_the_same() {
 }
 
 #[test]
-fn by_the_clock_or_never() {
+fn checkpoints_by_minutes_or_never() {
     assert!(interrupt_everywhere(&trainer(), &MultiRun::new(1), Checkpoints::Minutes(0.)) > 0);
     assert_eq!(interrupt_everywhere(&trainer(), &MultiRun::new(1), Checkpoints::Never), 0);
     assert_eq!(interrupt_everywhere(&trainer(), &MultiRun::new(1), Checkpoints::Minutes(60.)), 0);
 }
 
 #[test]
-fn bad_settings_are_named() {
+fn invalid_settings_are_named() {
     let (data, trainer) = (data(), trainer());
     let session = Session::new(&trainer, &data);
     let plan = session.plan(&MultiRun::new(1), 7).unwrap();
@@ -203,11 +204,11 @@ fn bad_settings_are_named() {
     }
     let plan = session.plan(&Snapshot::new(13), 7).unwrap();
     let e = session.train(&plan).err().unwrap();
-    assert!(e.to_string().contains("cycles must be 1 to 12"), "{e}");
+    assert!(e.to_string().contains("cycles must be from 1 to 12"), "{e}");
 }
 
 #[test]
-fn a_session_without_a_store_cannot_leave_members_there() {
+fn build_and_load_need_a_store() {
     let (data, trainer) = (data(), trainer());
     let session = Session::new(&trainer, &data);
     let plan = session.plan(&MultiRun::new(2), 7).unwrap();

@@ -1,4 +1,4 @@
-//! Processes that share a plan, and collect it from one directory.
+//! Shards: processes that share a plan and one directory.
 use candle_core::{Device, Tensor};
 use candle_ensemble::{
     data::TensorDataset,
@@ -11,7 +11,7 @@ use candle_ensemble::{
 use candle_nn::linear;
 
 #[test]
-fn shards_fill_a_directory_from_which_anyone_collects() -> Result<()> {
+fn any_process_loads_the_members_that_shards_have_trained() -> Result<()> {
     let x = Tensor::arange(0f32, 40., &Device::Cpu)?.affine(0.05, -1.)?.reshape((20, 2))?;
     let data = TensorDataset::regression(x.clone(), &x.sum(1)?)?;
     let trainer = Trainer::new(|vb| linear(2, 1, vb)).epochs(2);
@@ -29,7 +29,7 @@ fn shards_fill_a_directory_from_which_anyone_collects() -> Result<()> {
     assert_eq!(missing.to_string(), "3 of 5 runs are not in the store: [0, 2, 4]");
 
     session.clone().executor(&first).build(&plan)?;
-    let whole = Session::new(&trainer, &data).train(&plan)?;
-    assert_eq!(bytes(session.load(&plan)?.members())?, bytes(whole.members())?);
+    let in_one_process = Session::new(&trainer, &data).train(&plan)?;
+    assert_eq!(bytes(session.load(&plan)?.members())?, bytes(in_one_process.members())?);
     Ok(())
 }

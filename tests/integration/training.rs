@@ -1,6 +1,6 @@
-//! The ready-made trainer against independent oracles: closed forms in f64, candle's own optimizer, and what a
-//! data set sees of it.
-use crate::common::{bits, blobs, bytes, distance, flat, line, weights, Watched, CPU};
+//! The ready-made trainer, compared with closed forms in f64, with candle's own optimizer, and with the rows
+//! that it requests from its data set.
+use crate::common::{bits, blobs, bytes, distance, flat, line, weights, Recording, CPU};
 use candle_core::{DType, Device, Module, Result as CandleResult, Tensor, D};
 use candle_ensemble::{
     combine::Mean,
@@ -25,7 +25,7 @@ fn mlp(inputs: usize, hidden: usize, outputs: usize, vb: VarBuilder<'_>) -> Cand
     Ok(layers.add(linear(hidden, outputs, vb.pp("out"))?))
 }
 
-/// A linear layer that starts from numbers known here: weights 0.5, bias 0.25.
+/// A linear layer with known initial values: weights 0.5, bias 0.25.
 fn known(vb: VarBuilder<'_>) -> CandleResult<Linear> {
     let weight = vb.get_with_hints((1, 2), "weight", Init::Const(0.5))?;
     Ok(Linear::new(weight, Some(vb.get_with_hints(1, "bias", Init::Const(0.25))?)))
@@ -60,7 +60,7 @@ fn close(member: &Member, expected: [f64; 3], tolerance: f64) {
 
 // ---- Closed forms.
 
-/// Rows of a data set with two columns, in f64.
+/// The rows of a data set with two columns, in f64.
 fn rows(data: &TensorDataset) -> Vec<([f64; 2], f64)> {
     let (x, y) = (flat(data.inputs().only().unwrap()), flat(data.targets()));
     x.chunks(2).zip(y).map(|(x, y)| ([x[0], x[1]], y)).collect()
@@ -103,7 +103,7 @@ fn gradient_descent_on_a_line_follows_the_recursion() {
     }
 }
 
-/// Batches of 5, 5 and 2 rows in order; the rate halves after every second epoch.
+/// Batches of 5, 5 and 2 rows in order; the learning rate is halved after every second epoch.
 #[test]
 fn momentum_a_short_batch_and_a_schedule_follow_the_recursion() {
     let data = wide(&line(2, 12, 0.3));
@@ -164,7 +164,7 @@ fn one_logit_is_logistic_regression() {
 // ---- candle's own loop.
 
 #[test]
-fn adamw_agrees_with_candle_s_own_in_a_loop_by_hand() {
+fn adamw_agrees_with_candles_own_in_a_manual_loop() {
     let data = blobs(4, 60, 3, 0.6);
     let by_hand = CustomLoop::new(
         "candle's AdamW",
@@ -203,8 +203,8 @@ fn sorted(mut rows: Vec<u32>) -> Vec<u32> {
 }
 
 #[test]
-fn every_epoch_sees_the_rows_of_the_plan_as_often_as_they_occur_in_another_order() {
-    let data = Watched::new(line(5, 60, 0.1));
+fn every_epoch_has_the_rows_of_the_plan_in_another_order() {
+    let data = Recording::new(line(5, 60, 0.1));
     let trainer = Trainer::new(|vb| linear(2, 1, vb)).batch_size(32).epochs(4);
     let session = Session::new(&trainer, &data).executor(&Sequential);
     for builder in [&MultiRun::new(2) as &dyn EnsembleBuilder, &Bagging::new(2)] {
@@ -232,7 +232,7 @@ fn every_epoch_sees_the_rows_of_the_plan_as_often_as_they_occur_in_another_order
 
 // ---- Early stopping.
 
-/// Few rows, much noise, many weights: the validation loss soon rises.
+/// Few rows, much noise and many weights, so that the validation loss soon rises.
 fn overfits() -> (TensorDataset, Trainer<Mlp>) {
     let trainer = Trainer::new(|vb| mlp(2, 32, 1, vb)).optimizer(Optimizer::adam(2e-2)).batch_size(8);
     (line(6, 50, 2.), trainer.epochs(200))
@@ -242,7 +242,7 @@ fn valid_losses(member: &Member) -> Vec<f64> {
     member.record.curve.iter().map(|epoch| epoch.valid_loss.unwrap()).collect()
 }
 
-/// The mean squared error of a member on these rows, worked out here.
+/// The mean squared error of a member on these rows, computed independently.
 fn squared_error(trainer: &Trainer<Mlp>, member: &Member, data: &TensorDataset, rows: &[u32]) -> f64 {
     let tensors = member.weights.clone().into_iter().collect();
     let vb = VarBuilder::from_tensors(tensors, DType::F32, &CPU);
@@ -254,7 +254,7 @@ fn squared_error(trainer: &Trainer<Mlp>, member: &Member, data: &TensorDataset, 
 }
 
 #[test]
-fn early_stopping_keeps_the_best_epoch_and_waits_as_long_as_it_should() {
+fn early_stopping_keeps_the_best_epoch_and_waits_for_its_patience() {
     for patience in [1, 4] {
         for restore_best in [true, false] {
             let (data, trainer) = overfits();
@@ -267,7 +267,7 @@ fn early_stopping_keeps_the_best_epoch_and_waits_as_long_as_it_should() {
                 let best = (0..losses.len()).min_by(|a, b| losses[*a].total_cmp(&losses[*b])).unwrap();
                 assert!(losses.len() < 200, "it stops at all");
                 assert_eq!(losses.len(), best + 1 + patience as usize, "run {}", run.id);
-                // Nowhere before did it wait that long.
+                // It never waited that long before.
                 let mut lowest = f64::INFINITY;
                 let mut waited = 0;
                 for loss in &losses[..losses.len() - 1] {
@@ -279,7 +279,7 @@ fn early_stopping_keeps_the_best_epoch_and_waits_as_long_as_it_should() {
                 let kept = if restore_best { best } else { losses.len() - 1 };
                 let again = squared_error(&trainer, member, &data, &run.valid);
                 assert!((again - losses[kept]).abs() < 1e-5 * again, "{again}, not {}", losses[kept]);
-                // The very weights of a training that ends there.
+                // The weights are those of a training that ends at this epoch.
                 let (_, shorter) = overfits();
                 let shorter = shorter.epochs(kept + 1);
                 let shorter = train(&shorter, &data, &builder).unwrap();
@@ -292,7 +292,7 @@ fn early_stopping_keeps_the_best_epoch_and_waits_as_long_as_it_should() {
 #[test]
 fn validation_rows_are_watched_and_never_fitted() {
     let (data, trainer) = overfits();
-    let data = Watched::new(data);
+    let data = Recording::new(data);
     let trainer = trainer.epochs(3).early_stopping(EarlyStopping::default());
     for builder in
         [&MultiRun::new(1).validation(0.3) as &dyn EnsembleBuilder, &Bagging::new(1).validation(0.3)]
@@ -326,10 +326,10 @@ fn early_stopping_needs_validation_rows_and_parameters_in_range() {
     }
 }
 
-// ---- Trainings that fail.
+// ---- Failing runs.
 
 #[test]
-fn a_loss_that_is_not_finite_names_its_place() {
+fn a_loss_that_is_not_finite_is_an_error_with_its_epoch_and_batch() {
     let data = line(7, 20, 0.1);
     let trainer = Trainer::new(|vb| linear(2, 1, vb)).optimizer(Optimizer::sgd(0.01)).batch_size(5).epochs(3);
     let rates = [0.01, 1e25].map(|rate| Settings::new().with("learning_rate", rate));
@@ -341,16 +341,16 @@ fn a_loss_that_is_not_finite_names_its_place() {
     }
 }
 
-/// There is no later loss that would show it.
+/// No later loss would show it.
 #[test]
-fn weights_that_are_not_finite_after_the_last_step_are_no_member() {
+fn weights_that_are_not_finite_after_the_last_step_are_an_error() {
     let data = line(7, 20, 0.1);
     let trainer = Trainer::new(|vb| linear(2, 1, vb)).optimizer(Optimizer::sgd(1e300));
     let e = error(&trainer.batch_size(20).epochs(1), &data, &MultiRun::new(1));
     assert!(matches!(e, Error::Diverged { run: 0, epoch: 0, batch: 0, .. }), "{e:?}");
 }
 
-/// A layer in use, one that is not, and batch-norm, whose statistics never get a gradient.
+/// A used layer, an unused one, and batch norm, whose statistics never get a gradient.
 struct Forgetful {
     used: Linear,
     norm: BatchNorm,
@@ -385,7 +385,7 @@ fn variables_that_no_gradient_reaches_are_named_unless_they_may_be_frozen() {
 }
 
 #[test]
-fn a_softmax_that_has_no_backward_pass_is_found_out() {
+fn a_softmax_without_backward_pass_is_an_error() {
     let data = blobs(8, 30, 3, 0.5);
     let fast = |vb: VarBuilder<'_>| Ok(seq().add(linear(2, 3, vb)?).add_fn(ops::softmax_last_dim));
     let e = error(&Trainer::new(fast).epochs(1), &data, &MultiRun::new(1)).to_string();
@@ -393,7 +393,7 @@ fn a_softmax_that_has_no_backward_pass_is_found_out() {
 }
 
 #[test]
-fn an_error_of_the_user_s_loop_names_the_run_and_spares_the_backtrace() {
+fn an_error_of_a_custom_loop_names_the_run_and_has_no_backtrace() {
     let data = line(9, 20, 0.1);
     let learner = CustomLoop::new(
         "fails",
@@ -454,7 +454,7 @@ fn settings_differ_from_run_to_run() {
     assert_eq!([a, b, c].map(|m| m.weights["hidden.weight"].dims()[0]), [3, 4, 3]);
     assert_eq!(pool.combine(&Mean).unwrap().predict(data.inputs()).unwrap().dims(), [40]);
 
-    // A function of the run's number; and what a setting does is what the trainer's own parameter does.
+    // Settings from a function of the run's number. A setting has the effect of the trainer's own parameter.
     let growing = MultiRun::new(3).settings_by(|run| Settings::new().with("epochs", 1 + run as i64));
     let learner = trainer();
     let pool = train(&learner, &data, &growing).unwrap();
@@ -483,7 +483,7 @@ fn momentum_and_weight_decay_are_settings_too() {
 }
 
 #[test]
-fn settings_that_nobody_reads_or_that_are_out_of_range_are_refused() {
+fn unknown_settings_and_settings_out_of_range_are_refused() {
     let data = line(11, 20, 0.1);
     let trainer = || Trainer::reading(&["width"], |_, vb| linear(2, 1, vb));
     let predicted =
@@ -500,8 +500,8 @@ fn settings_that_nobody_reads_or_that_are_out_of_range_are_refused() {
         (Settings::new().with("learning_rate", -0.1), "learning_rate"),
         (Settings::new().with("learning_rate", f64::NAN), "learning_rate"),
         (Settings::new().with("weight_decay", -1.), "weight_decay"),
-        (Settings::new().with("momentum", 0.5), "momentum"), // Adam has none
-        (Settings::new().with("label_smoothing", 0.1), "loss"), // values have no labels
+        (Settings::new().with("momentum", 0.5), "momentum"), // Adam has no momentum
+        (Settings::new().with("label_smoothing", 0.1), "loss"), // a regression has no labels
     ] {
         let e = predicted(settings);
         assert!(e.contains(name), "{e} does not name {name}");
@@ -520,7 +520,7 @@ fn settings_that_nobody_reads_or_that_are_out_of_range_are_refused() {
 }
 
 #[test]
-fn architectures_of_several_types_go_together() {
+fn architectures_of_several_types_train_in_one_session() {
     let data = blobs(12, 40, 3, 0.5);
     let trainer = Trainer::new(|vb| Ok(AnyNetwork::new(linear(2, 3, vb)?)))
         .architecture("deep", |vb| Ok(AnyNetwork::new(mlp(2, 6, 3, vb)?)))
@@ -538,7 +538,7 @@ fn architectures_of_several_types_go_together() {
 // ---- Weights of rows.
 
 #[test]
-fn a_whole_weight_is_a_row_repeated() {
+fn an_integer_weight_equals_repeated_rows() {
     let times: Vec<u32> = (0..30).map(|row| row % 4).collect();
     let repeated: Vec<u32> =
         (0..30).flat_map(|row| std::iter::repeat_n(row, times[row as usize] as usize)).collect();
@@ -583,10 +583,10 @@ fn learning_curves_are_complete_and_fall_on_an_easy_problem() {
     }
 }
 
-/// One epoch of one batch: the training figures are those of the fresh weights, the validation figures those of
-/// the fitted ones.
+/// One epoch of one batch: the training figures are those of the initial weights, the validation figures
+/// those of the fitted weights.
 #[test]
-fn the_figures_of_a_curve_are_what_they_say() {
+fn the_figures_of_a_learning_curve_equal_recomputed_ones() {
     let data = line(16, 40, 0.5);
     let trainer = Trainer::new(|vb| mlp(2, 5, 1, vb)).batch_size(100).epochs(1);
     let builder = MultiRun::new(1).validation(0.25);
@@ -630,9 +630,9 @@ fn threads_change_nothing_and_seeds_change_everything() {
     assert_eq!(distinct.len(), 5, "no two members are the same");
 }
 
-/// Another thing in the learner is another key in the store.
+/// Learners that differ in anything have different tags, and so different keys in the store.
 #[test]
-fn a_tag_tells_trainers_apart() {
+fn tags_of_different_trainers_differ() {
     let trainer = || Trainer::new(|vb| linear(2, 1, vb));
     let others = [
         trainer(),
@@ -654,10 +654,10 @@ fn a_tag_tells_trainers_apart() {
     assert_eq!(trainer().tag(), trainer().tag());
 }
 
-// ---- A loop of the user's own.
+// ---- Custom loops.
 
 #[test]
-fn a_loop_of_one_s_own_is_given_its_run() {
+fn a_custom_loop_gets_its_run() {
     let data = blobs(18, 30, 3, 0.5);
     let learner = CustomLoop::new(
         "looks around",

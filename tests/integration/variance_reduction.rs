@@ -1,4 +1,5 @@
-//! The example as a tool: its files, its figures, and what it says of a wrong call. `cargo test` builds it.
+//! The example `variance_reduction`, run as a program: its files, its figures, and its error messages. `cargo
+//! test` builds it.
 use crate::common::example;
 use serde_json::Value;
 use std::{
@@ -12,10 +13,10 @@ fn program() -> PathBuf {
     example("variance_reduction")
 }
 
-/// Runs it in this folder, small.
+/// Runs the example in this folder with a small problem.
 fn run(folder: &Path, args: &[&str]) -> Output {
     let small = ["--quiet", "--epochs", "2", "--members", "3", "--repeats", "2", "--hidden", "4"];
-    // A flag given twice is an error, so that the test's own comes in place of the small one.
+    // A flag given twice is an error, so a flag of the test replaces the default one.
     let small = small[1..].chunks(2).filter(|pair| !args.contains(&pair[0])).flatten();
     Command::new(program()).current_dir(folder).arg("--quiet").args(small).args(args).output().unwrap()
 }
@@ -27,12 +28,16 @@ fn succeed(folder: &Path, args: &[&str]) -> Value {
     serde_json::from_str(&fs::read_to_string(folder.join("out.json")).unwrap()).unwrap()
 }
 
-/// What it says where it ends with exit code 2: one line.
+/// The error message for invalid arguments or input: one line, with exit status 2.
 fn fail(folder: &Path, args: &[&str]) -> String {
+    fail_with(folder, args, 2)
+}
+
+fn fail_with(folder: &Path, args: &[&str], status: i32) -> String {
     let before = listing(folder);
     let output = run(folder, &[args, &["--json", "out.json"]].concat());
     let predicted = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(2), "{args:?}: {predicted}");
+    assert_eq!(output.status.code(), Some(status), "{args:?}: {predicted}");
     assert_eq!(predicted.lines().count(), 1, "{args:?}: {predicted}");
     assert!(predicted.starts_with("error: ") && predicted.ends_with('\n'), "{predicted}");
     assert!(output.stdout.is_empty());
@@ -46,7 +51,7 @@ fn listing(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// A table of two input columns, a class in the middle, and a value.
+/// A table of two input columns, with a class column between them, and a value column.
 fn table() -> String {
     let mut text = String::from("length,kind,width,value\n");
     for i in 0..60u32 {
@@ -63,7 +68,7 @@ fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let put = |name: &str, text: String| fs::write(folder.path().join(name), text).unwrap();
     put("table.csv", table());
-    // Only numbers, the target last.
+    // A table of numbers only, with the target last.
     let numbers = table().replace("ant", "0").replace("bee", "1").replace("cow", "2");
     put("numbers.csv", numbers.clone());
     let line = numbers.lines().nth(7).unwrap().to_string();
@@ -86,7 +91,7 @@ fn folder() -> tempfile::TempDir {
     folder
 }
 
-/// Without the fields that hold times.
+/// The JSON without fields that depend on the time.
 fn timeless(value: &Value) -> Value {
     match value {
         Value::Object(fields) => {
@@ -180,7 +185,7 @@ fn the_file_has_every_figure() {
             );
             assert_eq!(point["repeats"][0].as_array().unwrap().len(), 3 / (i + 1));
         }
-        // The curve ends at the whole ensemble, and begins at single networks.
+        // The curve starts at single networks and ends at the whole ensemble.
         for i in 0..2 {
             let repeat = &repeats[i];
             assert_eq!(curve[2]["repeats"][i][0], repeat["metrics"]["accuracy"]);
@@ -226,7 +231,7 @@ fn tasks_are_inferred_or_said() {
     assert_eq!(first["settings"]["test_fraction"], Value::Null);
 }
 
-/// In the table's own units, though targets are standardized for training.
+/// The figures are in the units of the table, although targets are standardized for training.
 #[test]
 fn errors_are_in_the_units_of_the_targets() {
     let folder = folder();
@@ -349,8 +354,11 @@ fn a_wrong_value_gets_one_line_that_says_what_would_be_right() {
         (&["--chart", "nowhere/x.svg"], &["--chart", "a folder that exists", "nowhere/x.svg"]),
         (&["--optimizer", "adamm"], &["--optimizer", "adam, sgd", "'adamm'"]),
         (&["--strategy", "stacking"], &["--strategy", "multi-run, bootstrap"]),
-        (&["--combine", "mode"], &["--combine", "mean, mean-log, hard-vote, median"]),
+        (&["--strategy", "bootstrap:x"], &["the argument runs of bootstrap", "a whole number"]),
+        (&["--strategy", "bootstrap+snapshots"], &["--strategy", "did you mean snapshot?"]),
+        (&["--combine", "mode"], &["--combine", "one of mean, "]),
         (&["--combine", "hard-vote"], &["--combine", "mean or median", "hard-vote"]),
+        (&["--combine", "ridge"], &["--combine", "that learn nothing", "ridge"]),
         (&["--combine", "mean,mean-log"], &["--combine", "mean or median", "geometric-mean"]),
         (&["--task", "ranking"], &["--task", "classification, regression"]),
         (&["--init", "zeros"], &["--init", "default, glorot-uniform"]),
@@ -375,7 +383,7 @@ fn a_wrong_value_gets_one_line_that_says_what_would_be_right() {
 fn a_training_that_diverges_gets_one_line_and_leaves_no_file() {
     let folder = folder();
     let args = ["--data", "numbers.csv", "--optimizer", "sgd", "--lr", "1e30", "--standardize", "false"];
-    let predicted = fail(folder.path(), &args);
+    let predicted = fail_with(folder.path(), &args, 1);
     assert!(predicted.contains("diverged") && predicted.contains("lower the learning rate"), "{predicted}");
 }
 

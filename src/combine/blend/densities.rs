@@ -1,6 +1,7 @@
 //! The predictive density that each slot gives to the target of each row.
 //!
-//! For classes it is the probability of the true class. For values it is a normal density around the prediction.
+//! For classes it is the probability of the true class. For values it is a normal density around the
+//! prediction.
 use crate::{
     combine::{
         blend::{matrix::SlotMatrix, simplex_log_loss::true_class_probabilities},
@@ -18,8 +19,9 @@ const MIN_SCALE: f64 = 1e-6;
 
 /// The logarithm of the density that each slot gives to the target of each row, `(S, R)`.
 ///
-/// For classes it is the probability of the true class. For values a slot predicts, for each output separately, a normal
-/// distribution around its prediction; the standard deviation is the slot's root mean squared error of that output.
+/// For classes it is the probability of the true class. For values a slot predicts, for each output
+/// separately, a normal distribution around its prediction; the standard deviation is the slot's root mean
+/// squared error of that output.
 #[derive(Clone, Debug)]
 pub(crate) struct LogDensities {
     logs: Vec<f64>,

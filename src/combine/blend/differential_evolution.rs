@@ -25,24 +25,24 @@ const RECOMBINATION: f64 = 0.7;
 /// min loss(Σ_s w_s p_s)  over  w = x / Σ x,  x ∈ [0, 1]^S
 /// ```
 ///
-/// It learns from complete held-out predictions `(S, R, C)` (slots, rows, classes or outputs). The default criterion is
-/// the error rate for classes and the squared error for values.
+/// It learns from complete held-out predictions `(S, R, C)` (slots, rows, classes or outputs). The default
+/// criterion is the error rate for classes and the squared error for values.
 ///
-/// The strategy is best/1/bin with SciPy's defaults: 15 individuals for each slot from a Latin hypercube, a mutation
-/// factor drawn between 0.5 and 1 for each generation, recombination 0.7. It ends when the standard deviation of the
-/// losses is a hundredth of their mean, or after 1000 generations. Each generation is made from the last one as a whole
-/// (SciPy's `updating="deferred"`), so that its losses are computed in parallel. The result is not polished
-/// (`polish=False`), because a loss such as the error rate has no gradient.
+/// The strategy is best/1/bin with SciPy's defaults: 15 individuals for each slot from a Latin hypercube, a
+/// mutation factor drawn between 0.5 and 1 for each generation, recombination 0.7. It ends when the standard
+/// deviation of the losses is a hundredth of their mean, or after 1000 generations. Each generation is made
+/// from the last one as a whole (SciPy's `updating="deferred"`), so that its losses are computed in parallel.
+/// The result is not polished (`polish=False`), because a loss such as the error rate has no gradient.
 ///
 /// Use it for a criterion that is not convex or has no gradient. For the log-loss or squared error,
-/// [`SimplexLogLoss`](crate::combine::SimplexLogLoss) and [`SimplexSquares`](crate::combine::SimplexSquares) find the
-/// exact optimum in less time. Where held-out rows are few, it overfits them.
+/// [`SimplexLogLoss`](crate::combine::SimplexLogLoss) and [`SimplexSquares`](crate::combine::SimplexSquares)
+/// find the exact optimum in less time. Where held-out rows are few, it overfits them.
 ///
 /// The cost is `15 S` evaluations of the criterion on all rows for each generation.
 ///
 /// # Errors
-/// [`Combiner::fit`] fails when the tolerance is negative or not finite, when the criterion does not support the task,
-/// or when the criterion is finite for no weights.
+/// [`Combiner::fit`] fails when the tolerance is negative or not finite, when the criterion does not support
+/// the task, or when the criterion is finite for no weights.
 ///
 /// # Examples
 /// ```
@@ -53,7 +53,8 @@ const RECOMBINATION: f64 = 0.7;
 ///
 /// let y = Tensor::new(&[[1f64], [2.]], &Device::Cpu)?;
 /// let predicted = Tensor::stack(&[(&y + 1.)?, (&y - 2.)?], 0)?;
-/// let held_out = HeldOut::from_predictions(&Predictions::new(predicted, Task::Regression { outputs: 1 })?, &y)?;
+/// let predictions = Predictions::new(predicted, Task::Regression { outputs: 1 })?;
+/// let held_out = HeldOut::from_predictions(&predictions, &y)?;
 /// let fitted = DifferentialEvolution::new().seed(42).fit(&held_out)?;
 /// assert!((fitted.weights().unwrap()[0] - 2. / 3.).abs() < 1e-3);
 /// # Ok::<(), candle_ensemble::Error>(())
@@ -102,8 +103,8 @@ impl DifferentialEvolution {
         self
     }
 
-    /// Sets the tolerance, 0 or more: the search ends when the standard deviation of the losses is at most this share of
-    /// their mean. The default is 0.01.
+    /// Sets the tolerance, 0 or more: the search ends when the standard deviation of the losses is at most
+    /// this share of their mean. The default is 0.01.
     #[must_use]
     pub fn tolerance(mut self, tolerance: f64) -> Self {
         self.tolerance = tolerance;
@@ -156,7 +157,8 @@ fn latin_hypercube(rng: &mut ChaCha8Rng, slots: usize) -> Vec<Vec<f64>> {
     population
 }
 
-/// One child for each individual: the best one moved by a difference of two others, in part of the dimensions.
+/// One child for each individual: the best one moved by a difference of two others, in part of the
+/// dimensions.
 fn next_generation(rng: &mut ChaCha8Rng, population: &[Vec<f64>], best: usize) -> Vec<Vec<f64>> {
     let scale = rng.random_range(MUTATION);
     let count = population.len();

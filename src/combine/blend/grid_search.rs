@@ -18,10 +18,10 @@ const POINTS_PER_TASK: u64 = 256;
 /// min loss(Σ_s w_s p_s)  over  w = x / Σ x,  x ∈ {0, 1/n, …, 1}^S
 /// ```
 ///
-/// It learns from complete held-out predictions `(S, R, C)` (slots, rows, classes or outputs). Points are tried in
-/// order, with the last slot's level changing fastest. Points whose levels are all equal (the equal-weight mean, and all
-/// zeros) are skipped. The first of equal losses wins. The default criterion is the error rate for classes and the
-/// squared error for values, and `n` is 10 by default.
+/// It learns from complete held-out predictions `(S, R, C)` (slots, rows, classes or outputs). Points are
+/// tried in order, with the last slot's level changing fastest. Points whose levels are all equal (the
+/// equal-weight mean, and all zeros) are skipped. The first of equal losses wins. The default criterion is
+/// the error rate for classes and the squared error for values, and `n` is 10 by default.
 ///
 /// Use it for up to about five slots and a criterion without a gradient. For more slots use
 /// [`DifferentialEvolution`](crate::combine::DifferentialEvolution).
@@ -29,17 +29,20 @@ const POINTS_PER_TASK: u64 = 256;
 /// The cost is `(n + 1)^S` evaluations of the criterion on all rows.
 ///
 /// # Errors
-/// [`Combiner::fit`] fails when `n` is 0, when the grid has more than [`GridSearch::max_points`] points, when the
-/// criterion does not support the task, or when the criterion is finite for no weights.
+/// [`Combiner::fit`] fails when `n` is 0, when the grid has more than [`GridSearch::max_points`] points, when
+/// the criterion does not support the task, or when the criterion is finite for no weights.
 ///
 /// # Examples
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use candle_ensemble::{combine::{Combiner, FittedCombiner, GridSearch}, data::Task, predictions::Predictions, HeldOut};
+/// use candle_ensemble::{
+///     combine::{Combiner, FittedCombiner, GridSearch}, data::Task, predictions::Predictions, HeldOut,
+/// };
 ///
 /// let y = Tensor::new(&[[1f64], [2.]], &Device::Cpu)?;
 /// let predicted = Tensor::stack(&[(&y + 1.)?, (&y - 2.)?], 0)?;
-/// let held_out = HeldOut::from_predictions(&Predictions::new(predicted, Task::Regression { outputs: 1 })?, &y)?;
+/// let predictions = Predictions::new(predicted, Task::Regression { outputs: 1 })?;
+/// let held_out = HeldOut::from_predictions(&predictions, &y)?;
 /// let fitted = GridSearch::new().fit(&held_out)?;
 /// let weights = fitted.weights().unwrap();
 /// assert!((weights[0] - 2. / 3.).abs() < 1e-12); // from the levels 0.2 and 0.1

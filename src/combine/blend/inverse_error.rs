@@ -18,27 +18,32 @@ use serde::{Deserialize, Serialize};
 /// w_s = loss_s^−p / Σ_t loss_t^−p
 /// ```
 ///
-/// It learns from complete held-out predictions `(S, R, C)` (slots, rows, classes or outputs). Slots with a loss of zero
-/// share all of the weight. The default loss is the log-loss for classes and the squared error for values, and `p` is 1
-/// by default. For the squared error these are the best weights when the errors of the slots are independent and have no
-/// bias.
+/// It learns from complete held-out predictions `(S, R, C)` (slots, rows, classes or outputs). Slots with a
+/// loss of zero share all of the weight. The default loss is the log-loss for classes and the squared error
+/// for values, and `p` is 1 by default. For the squared error these are the best weights when the errors of
+/// the slots are independent and have no bias.
 ///
-/// Use it for few held-out rows, or as a quick weighting that ignores correlations between members. Members that predict
-/// the same get double weight; [`SimplexSquares`](crate::combine::SimplexSquares) takes correlations into account.
+/// Use it for few held-out rows, or as a quick weighting that ignores correlations between members. Members
+/// that predict the same get double weight; [`SimplexSquares`](crate::combine::SimplexSquares) takes
+/// correlations into account.
 ///
 /// The cost is one pass over the predictions.
 ///
 /// # Errors
-/// [`Combiner::fit`] fails when the power is negative or not finite, or when the loss does not support the task.
+/// [`Combiner::fit`] fails when the power is negative or not finite, or when the loss does not support the
+/// task.
 ///
 /// # Examples
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use candle_ensemble::{combine::{Combiner, FittedCombiner, InverseError}, data::Task, predictions::Predictions, HeldOut};
+/// use candle_ensemble::{
+///     combine::{Combiner, FittedCombiner, InverseError}, data::Task, predictions::Predictions, HeldOut,
+/// };
 ///
 /// let y = Tensor::new(&[[1f64], [2.]], &Device::Cpu)?;
 /// let predicted = Tensor::stack(&[(&y + 1.)?, (&y - 2.)?], 0)?;
-/// let held_out = HeldOut::from_predictions(&Predictions::new(predicted, Task::Regression { outputs: 1 })?, &y)?;
+/// let predictions = Predictions::new(predicted, Task::Regression { outputs: 1 })?;
+/// let held_out = HeldOut::from_predictions(&predictions, &y)?;
 /// let fitted = InverseError::new().fit(&held_out)?;
 /// assert_eq!(fitted.weights(), Some(&[0.8, 0.2][..]));
 /// # Ok::<(), candle_ensemble::Error>(())
@@ -71,8 +76,8 @@ impl InverseError {
         self
     }
 
-    /// Sets the power `p`, 0 or more; the default is 1. The power 0 gives equal weights, larger powers favour the best
-    /// slots.
+    /// Sets the power `p`, 0 or more; the default is 1. The power 0 gives equal weights, larger powers favour
+    /// the best slots.
     #[must_use]
     pub fn power(mut self, power: f64) -> Self {
         self.power = power;

@@ -22,30 +22,34 @@ use serde::{Deserialize, Serialize};
 /// min Σ_i ω_i ‖Σ_s w_s p_s,i − y_i‖² + λ ‖w‖²
 /// ```
 ///
-/// It learns from complete held-out predictions `(S, R, C)` (slots, rows, classes or outputs). For classes `y_i` is the
-/// indicator of the true class; for values the loss is the mean over the outputs. With `λ = 0` it finds the shortest of
-/// the best weights by the eigenvalues of the normal equations; directions in which members differ by less than 10⁻⁷ of
-/// their predictions are ignored.
+/// It learns from complete held-out predictions `(S, R, C)` (slots, rows, classes or outputs). For classes
+/// `y_i` is the indicator of the true class; for values the loss is the mean over the outputs. With `λ = 0`
+/// it finds the shortest of the best weights by the eigenvalues of the normal equations; directions in which
+/// members differ by less than 10⁻⁷ of their predictions are ignored.
 ///
-/// Weights may be negative and need not sum to one. For classes, combined values below 0 become 0 and each row is divided
-/// by its sum ([`Weighted`]). Use it where members are biased in scale and there are many more held-out rows than slots.
-/// Without a penalty, correlated members get large weights of opposite signs;
+/// Weights may be negative and need not sum to one. For classes, combined values below 0 become 0 and each
+/// row is divided by its sum ([`Weighted`]). Use it where members are biased in scale and there are many more
+/// held-out rows than slots. Without a penalty, correlated members get large weights of opposite signs;
 /// [`SimplexSquares`](crate::combine::SimplexSquares) is more robust.
 ///
-/// The cost is one pass over the predictions with `S² R C` multiplications, and the eigenvalues of an `S × S` matrix.
+/// The cost is one pass over the predictions with `S² R C` multiplications, and the eigenvalues of an `S × S`
+/// matrix.
 ///
 /// # Errors
-/// [`Combiner::fit`] fails when the penalty is negative, not finite, or cross-validated in fewer than two folds, and when
-/// squares of the predictions are not finite.
+/// [`Combiner::fit`] fails when the penalty is negative, not finite, or cross-validated in fewer than two
+/// folds, and when squares of the predictions are not finite.
 ///
 /// # Examples
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use candle_ensemble::{combine::{Combiner, FittedCombiner, LeastSquares}, data::Task, predictions::Predictions, HeldOut};
+/// use candle_ensemble::{
+///     combine::{Combiner, FittedCombiner, LeastSquares}, data::Task, predictions::Predictions, HeldOut,
+/// };
 ///
 /// let y = Tensor::new(&[[1f64], [2.], [4.]], &Device::Cpu)?;
 /// let predicted = Tensor::stack(&[(&y * 2.)?, (&y * 0.)?], 0)?;
-/// let held_out = HeldOut::from_predictions(&Predictions::new(predicted, Task::Regression { outputs: 1 })?, &y)?;
+/// let predictions = Predictions::new(predicted, Task::Regression { outputs: 1 })?;
+/// let held_out = HeldOut::from_predictions(&predictions, &y)?;
 /// let fitted = LeastSquares::new().fit(&held_out)?;
 /// assert!((fitted.weights().unwrap()[0] - 0.5).abs() < 1e-12);
 /// # Ok::<(), candle_ensemble::Error>(())
@@ -65,9 +69,9 @@ impl LeastSquares {
         Self::default()
     }
 
-    /// Creates the combiner with a penalty `λ ‖w‖²`, which must be finite (ridge regression). The name of the fitted
-    /// combiner contains `λ`. scikit-learn's `Ridge(alpha)` sums over rows and outputs, so its `alpha` is `λ` times the
-    /// number of both.
+    /// Creates the combiner with a penalty `λ ‖w‖²`, which must be finite (ridge regression). The name of the
+    /// fitted combiner contains `λ`. scikit-learn's `Ridge(alpha)` sums over rows and outputs, so its `alpha`
+    /// is `λ` times the number of both.
     #[must_use]
     pub fn ridge(penalty: Penalty) -> Self {
         Self { penalty: Some(penalty) }

@@ -1,9 +1,10 @@
-//! A dense matrix of predictions with one row for each slot. Each operation reads the matrix once, block by block.
+//! A dense matrix of predictions with one row for each slot. Each operation reads the matrix once, block by
+//! block.
 use crate::kernels::{float::Number, simd::vectorized};
 use rayon::prelude::*;
 
-/// Cells in a block: few enough that one block of every slot stays in a core's cache. The number is fixed, so that sums
-/// do not depend on the number of threads.
+/// Cells in a block: few enough that one block of every slot stays in a core's cache. The number is fixed, so
+/// that sums do not depend on the number of threads.
 const CELLS: usize = 1024;
 /// Number of pieces of the cells in [`SlotMatrix::gram`], each of which has partial sums of its own.
 const PIECES: usize = 16;
@@ -14,8 +15,8 @@ const LANES: usize = 4;
 type Vector = [f64; LANES];
 type Strip = [Vector; STRIP / LANES];
 
-/// Predictions of `S` slots for `N` cells, `(S, N)`. A cell is one number that each slot predicts: one class or output of
-/// one row.
+/// Predictions of `S` slots for `N` cells, `(S, N)`. A cell is one number that each slot predicts: one class
+/// or output of one row.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SlotMatrix<'a, T> {
     values: &'a [T],

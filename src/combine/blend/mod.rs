@@ -1,8 +1,8 @@
 //! Blending: one weight for each slot, learned on held-out rows.
 //!
-//! Every combiner here results in a [`Weighted`](crate::combine::Weighted) mean, except [`PerClass`], which has a weight
-//! for each slot and class. They learn from complete predictions: a missing prediction is replaced by the mean of the
-//! predictions of the same row.
+//! Every combiner here results in a [`Weighted`](crate::combine::Weighted) mean, except [`PerClass`], which
+//! has a weight for each slot and class. They learn from complete predictions: a missing prediction is
+//! replaced by the mean of the predictions of the same row.
 mod densities;
 mod differential_evolution;
 mod grid_search;

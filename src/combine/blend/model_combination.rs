@@ -20,14 +20,16 @@ const DRAWS_PER_UPDATE: usize = 3;
 /// w ∝ Σ_b w_b exp(Σ_i ln Σ_s w_b,s p_s(y_i)),  w_b ~ Dirichlet(a)
 /// ```
 ///
-/// It learns from the predictive densities `p_s(y_i)` of complete held-out predictions `(S, R, C)` (slots, rows, classes
-/// or outputs); see [`PredictiveStacking`](crate::combine::PredictiveStacking). Combinations are drawn from a Dirichlet
-/// distribution that is flat at first. Of each three, the weights of the one with the highest likelihood are added to
-/// the parameters `a`. A mean of weighted means is a weighted mean, so the result has one weight for each slot. The
-/// likelihood is that of the mixture, where the paper counts right and wrong classes.
+/// It learns from the predictive densities `p_s(y_i)` of complete held-out predictions `(S, R, C)` (slots,
+/// rows, classes or outputs); see [`PredictiveStacking`](crate::combine::PredictiveStacking). Combinations
+/// are drawn from a Dirichlet distribution that is flat at first. Of each three, the weights of the one with
+/// the highest likelihood are added to the parameters `a`. A mean of weighted means is a weighted mean, so
+/// the result has one weight for each slot. The likelihood is that of the mixture, where the paper counts
+/// right and wrong classes.
 ///
-/// Bayesian model averaging gives nearly all weight to a single member as rows become many; this does not. Use it where
-/// a smooth weighting is wanted. For the least loss use [`SimplexLogLoss`](crate::combine::SimplexLogLoss).
+/// Bayesian model averaging gives nearly all weight to a single member as rows become many; this does not.
+/// Use it where a smooth weighting is wanted. For the least loss use
+/// [`SimplexLogLoss`](crate::combine::SimplexLogLoss).
 ///
 /// The cost is one pass over the densities `(S, R)` for each draw.
 ///

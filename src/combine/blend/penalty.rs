@@ -17,8 +17,8 @@ const POWERS: std::ops::RangeInclusive<i32> = -6..=2;
 
 /// The factor `λ` of a penalty: fixed, or chosen by cross-validation over the held-out rows.
 ///
-/// Cross-validation tries no penalty, 10⁻⁶ to 10² times the mean second derivative of the loss, and infinity where the
-/// penalty pulls towards equal weights. Its cost is one fit for each fold and candidate.
+/// Cross-validation tries no penalty, 10⁻⁶ to 10² times the mean second derivative of the loss, and infinity
+/// where the penalty pulls towards equal weights. Its cost is one fit for each fold and candidate.
 ///
 /// # Examples
 /// ```
@@ -30,18 +30,18 @@ const POWERS: std::ops::RangeInclusive<i32> = -6..=2;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Penalty {
-    /// This factor, 0 or more. The loss is a mean over rows, so the factor does not depend on their number. Infinity
-    /// leaves the penalty alone.
+    /// This factor, 0 or more. The loss is a mean over rows, so the factor does not depend on their number.
+    /// With infinity the weights are equal.
     Fixed(f64),
     /// The factor with the least cross-validated loss over the held-out rows; the greatest of equals.
     CrossValidated {
-        /// Number of folds, 2 or more. Where there are fewer rows or groups, each is a fold; where there is only one,
-        /// the greatest candidate is taken.
+        /// Number of folds, 2 or more. Where there are fewer rows or groups, each is a fold; where there is
+        /// only one, the greatest candidate is taken.
         folds: usize,
         /// Seed of the split into folds; without one it follows from [`HeldOut::seed`].
         seed: Option<Seed>,
-        /// Whether to take the greatest factor whose loss is within one standard error (over the folds) of the least
-        /// loss (Breiman, Friedman, Olshen and Stone 1984, section 3.4.3).
+        /// Whether to take the greatest factor whose loss is within one standard error (over the folds) of
+        /// the least loss (Breiman, Friedman, Olshen and Stone 1984, section 3.4.3).
         one_standard_error: bool,
     },
 }
@@ -60,8 +60,8 @@ impl Penalty {
         Self::CrossValidated { folds: 5, seed: None, one_standard_error: false }
     }
 
-    /// Sets the seed of the split into folds. The default follows from [`HeldOut::seed`]. A fixed penalty has no folds
-    /// and stays as it is.
+    /// Sets the seed of the split into folds. The default follows from [`HeldOut::seed`]. A fixed penalty has
+    /// no folds and stays as it is.
     #[must_use]
     pub fn seed(self, seed: impl Into<Seed>) -> Self {
         match self {
@@ -82,8 +82,8 @@ impl Penalty {
         }
     }
 
-    /// The factor itself, for a combiner called `combiner`. `losses(train, valid)` gets two sets of row weights that
-    /// each sum to one, and returns the loss of each of the `candidates`, which increase.
+    /// The factor itself, for a combiner called `combiner`. `losses(train, valid)` gets two sets of row
+    /// weights that each sum to one, and returns the loss of each of the `candidates`, which increase.
     pub(crate) fn resolve(
         self,
         combiner: &str,
@@ -162,8 +162,8 @@ macro_rules! penalized {
                 Self::default()
             }
 
-            /// Sets a penalty towards equal weights, `λ ‖w − 1/S‖²`, which helps where held-out rows are few. The
-            /// name of the fitted combiner contains `λ`.
+            /// Sets a penalty towards equal weights, `λ ‖w − 1/S‖²`, which helps where held-out rows are few.
+            /// The name of the fitted combiner contains `λ`.
             #[must_use]
             pub fn penalty(self, penalty: $crate::combine::Penalty) -> Self {
                 Self { penalty }

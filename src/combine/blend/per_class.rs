@@ -23,17 +23,19 @@ use serde::{Deserialize, Serialize};
 /// min Σ_i ω_i (Σ_s w_s,c p_s,i,c − [y_i = c])²  over  w_c ≥ 0, Σ_s w_s,c = 1,  for each c
 /// ```
 ///
-/// It learns from complete held-out predictions `(S, R, C)` (slots, rows, classes or outputs). For values the target of
-/// an output takes the place of the indicator, which is [`SimplexSquares`](crate::combine::SimplexSquares) for each
-/// output. For classes, each row of the combined predictions is divided by its sum.
+/// It learns from complete held-out predictions `(S, R, C)` (slots, rows, classes or outputs). For values the
+/// target of an output takes the place of the indicator, which is
+/// [`SimplexSquares`](crate::combine::SimplexSquares) for each output. For classes, each row of the combined
+/// predictions is divided by its sum.
 ///
-/// Use it for members that differ in which classes they predict well. It has `S C` weights, so it takes more held-out
-/// rows than one weight for each slot.
+/// Use it for members that differ in which classes they predict well. It has `S C` weights, so it takes more
+/// held-out rows than one weight for each slot.
 ///
 /// The cost is that of `SimplexSquares` for each class.
 ///
 /// # Errors
-/// [`Combiner::fit`] fails when candle fails. The fitted combiner fails for another number of slots or classes.
+/// [`Combiner::fit`] fails when candle fails. The fitted combiner fails for another number of slots or
+/// classes.
 ///
 /// # Examples
 /// ```
@@ -44,7 +46,8 @@ use serde::{Deserialize, Serialize};
 /// let y = Tensor::new(&[[1f64, 2.], [3., 1.], [2., 5.]], &Device::Cpu)?;
 /// let (one, other) = (Tensor::new(&[0f64, 1.], &Device::Cpu)?, Tensor::new(&[1f64, 0.], &Device::Cpu)?);
 /// let predicted = Tensor::stack(&[y.broadcast_add(&one)?, y.broadcast_add(&other)?], 0)?;
-/// let held_out = HeldOut::from_predictions(&Predictions::new(predicted, Task::Regression { outputs: 2 })?, &y)?;
+/// let predictions = Predictions::new(predicted, Task::Regression { outputs: 2 })?;
+/// let held_out = HeldOut::from_predictions(&predictions, &y)?;
 /// let fitted = PerClass.fit(&held_out)?;
 /// assert!(fitted.class_weights()[0][0] > 0.999 && fitted.class_weights()[1][1] > 0.999);
 /// # Ok::<(), candle_ensemble::Error>(())

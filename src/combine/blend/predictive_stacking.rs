@@ -17,14 +17,15 @@ use serde::{Deserialize, Serialize};
 /// max Σ_i ω_i ln Σ_s w_s p_s(y_i)  over  w ≥ 0, Σ w = 1
 /// ```
 ///
-/// It learns from complete held-out predictions `(S, R, C)` (slots, rows, classes or outputs). For classes `p_s(y)` is
-/// the probability of the true class, and the result is that of [`SimplexLogLoss`](crate::combine::SimplexLogLoss). For
-/// values each slot predicts, for each output separately, a normal distribution around its prediction. Its standard
-/// deviation is the slot's held-out root mean squared error, at least 10⁻⁶ of the targets' standard deviation. The
-/// combined values are the means of the mixture. On each row a slot has at least 2⁻⁵² of the highest density.
+/// It learns from complete held-out predictions `(S, R, C)` (slots, rows, classes or outputs). For classes
+/// `p_s(y)` is the probability of the true class, and the result is that of
+/// [`SimplexLogLoss`](crate::combine::SimplexLogLoss). For values each slot predicts, for each output
+/// separately, a normal distribution around its prediction. Its standard deviation is the slot's held-out
+/// root mean squared error, at least 10⁻⁶ of the targets' standard deviation. The combined values are the
+/// means of the mixture. On each row a slot has at least 2⁻⁵² of the highest density.
 ///
-/// Use it for values when the mixture itself matters, for example for intervals. When only the mean matters, use
-/// [`SimplexSquares`](crate::combine::SimplexSquares), whose errors can cancel each other.
+/// Use it for values when the mixture itself matters, for example for intervals. When only the mean matters,
+/// use [`SimplexSquares`](crate::combine::SimplexSquares), whose errors can cancel each other.
 ///
 /// The cost is a few dozen passes over the densities `(S, R)`, and one quadratic program for each.
 ///
@@ -40,7 +41,8 @@ use serde::{Deserialize, Serialize};
 ///
 /// let y = Tensor::arange(0f64, 9., &Device::Cpu)?.reshape((9, 1))?;
 /// let predicted = Tensor::stack(&[(&y + 1.)?, (&y - 3.)?], 0)?;
-/// let held_out = HeldOut::from_predictions(&Predictions::new(predicted, Task::Regression { outputs: 1 })?, &y)?;
+/// let predictions = Predictions::new(predicted, Task::Regression { outputs: 1 })?;
+/// let held_out = HeldOut::from_predictions(&predictions, &y)?;
 /// let fitted = PredictiveStacking.fit(&held_out)?;
 /// assert_eq!(fitted.weights(), Some(&[1., 0.][..])); // errors do not cancel in a mixture
 /// # Ok::<(), candle_ensemble::Error>(())

@@ -18,14 +18,15 @@ use serde::{Deserialize, Serialize};
 /// w_s ∝ exp(elpd_s),  elpd_s = R Σ_i ω_i ln p_s(y_i)
 /// ```
 ///
-/// It learns from the predictive densities `p_s(y_i)` of complete held-out predictions `(S, R, C)` (slots, rows, classes
-/// or outputs); see [`PredictiveStacking`](crate::combine::PredictiveStacking). These are Akaike weights, with held-out
-/// rows in place of an information criterion.
+/// It learns from the predictive densities `p_s(y_i)` of complete held-out predictions `(S, R, C)` (slots,
+/// rows, classes or outputs); see [`PredictiveStacking`](crate::combine::PredictiveStacking). These are
+/// Akaike weights, with held-out rows in place of an information criterion.
 ///
-/// With many rows nearly all of the weight goes to one slot, even if it is better by chance. The Bayesian bootstrap
-/// ([`PseudoBma::bootstrap`], "pseudo-BMA+") accounts for that: each draw weights the rows by a flat Dirichlet
-/// distribution (times their own weights), and the result is the mean of the weights over the draws. Use it as a quick
-/// weighting that follows the uncertainty of the comparison. For the least loss use `PredictiveStacking`.
+/// With many rows nearly all of the weight goes to one slot, even if it is better by chance. The Bayesian
+/// bootstrap ([`PseudoBma::bootstrap`], "pseudo-BMA+") accounts for that: each draw weights the rows by a
+/// flat Dirichlet distribution (times their own weights), and the result is the mean of the weights over the
+/// draws. Use it as a quick weighting that follows the uncertainty of the comparison. For the least loss use
+/// `PredictiveStacking`.
 ///
 /// The cost is one pass over the densities `(S, R)`, and one more for each draw.
 ///
@@ -35,7 +36,9 @@ use serde::{Deserialize, Serialize};
 /// # Examples
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use candle_ensemble::{combine::{Combiner, FittedCombiner, PseudoBma}, data::Task, predictions::Predictions, HeldOut};
+/// use candle_ensemble::{
+///     combine::{Combiner, FittedCombiner, PseudoBma}, data::Task, predictions::Predictions, HeldOut,
+/// };
 ///
 /// let predicted = Tensor::new(&[[[0.9f32, 0.1], [0.4, 0.6]], [[0.6, 0.4], [0.1, 0.9]]], &Device::Cpu)?;
 /// let predictions = Predictions::new(predicted, Task::Classification { classes: 2 })?;

@@ -7,8 +7,8 @@ use clarabel::{
 /// The tolerance of clarabel, relative to the largest second derivative.
 const TOLERANCE: f64 = 1e-12;
 
-/// Minimises `½ yᵀHy + cᵀy` over `y ≥ 0`, `Σ y = 1`, for a positive semidefinite `H`, `(n, n)`. Zeros of the solution are
-/// exact. Returns `None` when the solver fails.
+/// Minimises `½ yᵀHy + cᵀy` over `y ≥ 0`, `Σ y = 1`, for a positive semidefinite `H`, `(n, n)`. Zeros of the
+/// solution are exact. Returns `None` when the solver fails.
 pub(crate) fn minimize_on_simplex(h: &[f64], c: &[f64]) -> Option<Vec<f64>> {
     let n = c.len();
     if n == 1 {

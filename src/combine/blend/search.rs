@@ -1,4 +1,5 @@
-//! Search for weights by any criterion: the loss of given weights, and the weighted mean that a search ends in.
+//! Search for weights by any criterion: the loss of given weights, and the weighted mean that a search ends
+//! in.
 use crate::{
     combine::{
         blend::matrix::SlotMatrix,
@@ -11,8 +12,8 @@ use crate::{
 };
 use std::sync::Arc;
 
-/// The criterion that a search minimises: a given one, or the task's own, the error rate for classes and the squared
-/// error for values.
+/// The criterion that a search minimises: a given one, or the task's own, the error rate for classes and the
+/// squared error for values.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Objective(Option<Arc<dyn Criterion>>);
 

@@ -1,9 +1,10 @@
-//! Minimisation of sums of convex losses over the simplex by sequential quadratic programming on an active set.
+//! Minimisation of sums of convex losses over the simplex by sequential quadratic programming on an active
+//! set.
 //!
-//! Each step minimises the local quadratic model with clarabel, over the slots with a weight and those that would
-//! decrease the sum, and goes towards that minimum as far as the loss itself decreases. The gap is the Frank–Wolfe gap:
-//! for a convex `f`, `f(w) − min f ≤ ∇f(w)·w − min_s ∇_s f(w)`. The method follows mix-SQP (Kim, Carbonetto, Stephens
-//! and Anitescu 2018, arXiv:1806.01412).
+//! Each step minimises the local quadratic model with clarabel, over the slots with a weight and those that
+//! would decrease the sum, and goes towards that minimum as far as the loss itself decreases. The gap is the
+//! Frank–Wolfe gap: for a convex `f`, `f(w) − min f ≤ ∇f(w)·w − min_s ∇_s f(w)`. The method follows mix-SQP
+//! (Kim, Carbonetto, Stephens and Anitescu 2018, arXiv:1806.01412).
 use crate::{
     combine::blend::{
         matrix::{Evaluation, SlotMatrix},
@@ -225,8 +226,8 @@ impl<T: Number> SimplexProblem<'_, T> {
         })
     }
 
-    /// Equal weights for the slots with the least gradient at equal weights, and for those it takes so that the weighted
-    /// sum of no cell is far below that of the equal-weight mean.
+    /// Equal weights for the slots with the least gradient at equal weights, and for those it takes so that
+    /// the weighted sum of no cell is far below that of the equal-weight mean.
     fn starting_weights(&self, at_equal: &Evaluation) -> Vec<f64> {
         let mut order: Vec<usize> = (0..self.matrix.slots).collect();
         order.sort_by(|a, b| at_equal.gradient[*a].total_cmp(&at_equal.gradient[*b]));

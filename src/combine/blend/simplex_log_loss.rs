@@ -22,19 +22,22 @@ use serde::{Deserialize, Serialize};
 /// min −Σ_i ω_i ln Σ_s w_s p_s,i(y_i) + λ ‖w − 1/S‖²  over  w ≥ 0, Σ w = 1
 /// ```
 ///
-/// It learns from complete held-out probabilities `(S, R, C)` (slots, rows, classes), of which it uses those of the true
-/// classes, as `f32`. Each is at least [`NLL_EPSILON`], as in the metric. The problem is convex: the loss is within 10⁻⁶
-/// nats of its minimum, and [`Fit::gap`](crate::combine::Fit) is an upper bound of the distance. The solver is
-/// sequential quadratic programming on an active set (mix-SQP) with clarabel for the quadratic programs.
+/// It learns from complete held-out probabilities `(S, R, C)` (slots, rows, classes), of which it uses those
+/// of the true classes, as `f32`. Each is at least [`NLL_EPSILON`], as in the metric. The problem is convex:
+/// the loss is within 10⁻⁶ nats of its minimum, and [`Fit::gap`](crate::combine::Fit) is an upper bound of
+/// the distance. The solver is sequential quadratic programming on an active set (mix-SQP) with clarabel for
+/// the quadratic programs.
 ///
-/// Use it as the default for classes when there are at least some hundred held-out rows. With fewer rows, add a
-/// [`penalty`](Self::penalty). For values use [`SimplexSquares`](crate::combine::SimplexSquares) or
+/// Use it as the default for classes when there are at least some hundred held-out rows. With fewer rows, add
+/// a [`penalty`](Self::penalty). For values use [`SimplexSquares`](crate::combine::SimplexSquares) or
 /// [`PredictiveStacking`](crate::combine::PredictiveStacking).
 ///
-/// The cost is a few dozen passes over the probabilities, and one quadratic program of at most `S` variables for each.
+/// The cost is a few dozen passes over the probabilities, and one quadratic program of at most `S` variables
+/// for each.
 ///
 /// # Errors
-/// [`Combiner::fit`] fails for values, and when the penalty is negative, NaN, or cross-validated in fewer than two folds.
+/// [`Combiner::fit`] fails for values, and when the penalty is negative, NaN, or cross-validated in fewer
+/// than two folds.
 ///
 /// # Examples
 /// ```

@@ -20,16 +20,18 @@ use serde::{Deserialize, Serialize};
 /// min Σ_i ω_i ‖Σ_s w_s p_s,i − y_i‖² + λ ‖w − 1/S‖²  over  w ≥ 0, Σ w = 1
 /// ```
 ///
-/// It learns from complete held-out predictions `(S, R, C)` (slots, rows, classes or outputs). For classes `y_i` is the
-/// indicator of the true class, so the loss is the Brier score; for values the loss is the mean over the outputs. The
-/// problem is a convex quadratic program, solved by clarabel; [`Fit::gap`](crate::combine::Fit) is an upper bound of the
-/// distance from the minimum. Members with the same predictions have equal weights.
+/// It learns from complete held-out predictions `(S, R, C)` (slots, rows, classes or outputs). For classes
+/// `y_i` is the indicator of the true class, so the loss is the Brier score; for values the loss is the mean
+/// over the outputs. The problem is a convex quadratic program, solved by clarabel;
+/// [`Fit::gap`](crate::combine::Fit) is an upper bound of the distance from the minimum. Members with the
+/// same predictions have equal weights.
 ///
-/// Use it as the default for values when there are at least some hundred held-out rows. With fewer rows, add a
-/// [`penalty`](Self::penalty). Where members are biased or their scale is wrong,
+/// Use it as the default for values when there are at least some hundred held-out rows. With fewer rows, add
+/// a [`penalty`](Self::penalty). Where members are biased or their scale is wrong,
 /// [`LeastSquares`](crate::combine::LeastSquares) or a [`Stack`](crate::combine::Stack) can correct it.
 ///
-/// The cost is a few passes over the predictions, `S² R C` multiplications, and a quadratic program of `S` variables.
+/// The cost is a few passes over the predictions, `S² R C` multiplications, and a quadratic program of `S`
+/// variables.
 ///
 /// # Errors
 /// [`Combiner::fit`] fails when the penalty is negative, NaN, or cross-validated in fewer than two folds.
@@ -44,7 +46,8 @@ use serde::{Deserialize, Serialize};
 /// // The first member is 1 too high, the second is 3 too low.
 /// let y = Tensor::arange(0f64, 9., &Device::Cpu)?.reshape((9, 1))?;
 /// let predicted = Tensor::stack(&[(&y + 1.)?, (&y - 3.)?], 0)?;
-/// let held_out = HeldOut::from_predictions(&Predictions::new(predicted, Task::Regression { outputs: 1 })?, &y)?;
+/// let predictions = Predictions::new(predicted, Task::Regression { outputs: 1 })?;
+/// let held_out = HeldOut::from_predictions(&predictions, &y)?;
 /// let fitted = SimplexSquares::new().fit(&held_out)?;
 /// assert!((fitted.weights().unwrap()[0] - 0.75).abs() < 1e-9);
 /// # Ok::<(), candle_ensemble::Error>(())

@@ -1,5 +1,5 @@
-//! Comparisons with numbers from `tests/reference/blending.py` (numpy 2.4.6, scipy 1.17.1, scikit-learn 1.9.1, arviz
-//! 0.23.4), and properties that hold for any predictions.
+//! Comparisons with numbers from `tests/reference/blending.py` (numpy 2.4.6, scipy 1.17.1, scikit-learn
+//! 1.9.1, arviz 0.23.4), and properties that hold for any predictions.
 use crate::{
     combine::{blend::*, Combiner, FittedCombiner, Mean, Weighted},
     data::Task,

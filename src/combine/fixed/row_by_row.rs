@@ -17,6 +17,7 @@ const WIDE: usize = 1 << 17;
 /// The predictions for one row. The `i`-th prediction is that of slot `slots[i]`.
 pub(crate) struct RowPredictions<'a> {
     /// The position of the row.
+    #[cfg_attr(not(feature = "learned"), allow(dead_code))]
     pub(crate) row: usize,
     /// The slots that predict the row, one or more.
     pub(crate) slots: &'a [usize],

@@ -19,8 +19,8 @@ pub(crate) struct ErrorRate<T> {
     sum: Vec<f64>,
     classes: usize,
     weights: Vec<f64>,
-    /// The least and the greatest change that any candidate can make to the margin of a row (the true class minus the
-    /// best other class). Rows whose margin is farther from a tie than that are skipped.
+    /// The least and the greatest change that any candidate can make to the margin of a row (the true class
+    /// minus the best other class). Rows whose margin is farther from a tie than that are skipped.
     changes: Vec<[f64; 2]>,
 }
 
@@ -79,7 +79,8 @@ impl<T: Number> ErrorRate<T> {
                 let sum = &self.sum[row * self.classes..][..self.classes];
                 let label = self.labels[row] as usize;
                 let truth = sums(sum[label], &predicted[label]);
-                // Ties go to the lowest class: a lower class than the true one wins them, a higher one loses them.
+                // Ties go to the lowest class: a lower class than the true one wins them, a higher one loses
+                // them.
                 let below = greatest(&sum[..label], &predicted[..label]);
                 let above = greatest(&sum[label + 1..], &predicted[label + 1..]);
                 let weight = self.weights[row];

@@ -82,8 +82,8 @@ fn mean<T: Number>(sum: f64, predicted: T, share: f64) -> f64 {
     }
 }
 
-/// Subtracts the logarithms of the means. It takes one logarithm for all rows, of their product, whose powers of two are
-/// counted separately so that it does not underflow.
+/// Subtracts the logarithms of the means. It takes one logarithm for all rows, of their product, whose powers
+/// of two are counted separately so that it does not underflow.
 #[inline(always)]
 fn subtract_logs<T: Number>(sum: &[f64], predicted: &[[T; LANES]], share: f64, losses: &mut [f64; LANES]) {
     const ONE: u64 = 1023 << 52;
@@ -120,7 +120,8 @@ fn subtract_weighted_logs<T: Number>(
     }
 }
 
-/// `ln x` of a positive normal number, with a relative or absolute error of at most 4e-16. The compiler can vectorise it.
+/// `ln x` of a positive normal number, with a relative or absolute error of at most 4e-16. The compiler can
+/// vectorise it.
 ///
 /// `x = 2^k m` with m from √½ to √2; `ln m = 2 artanh s`, `s = (m−1)/(m+1)`, by its series up to `s²¹`.
 #[inline(always)]

@@ -34,34 +34,35 @@ const NAME: &str = "ensemble-selection";
 /// w_s = n_s / Σ_t n_t,  n_s the number of times that member s was added
 /// ```
 ///
-/// It learns from complete held-out predictions `(S, R, C)` (slots, rows, classes or outputs). It starts with no member,
-/// or with the best few. A member may be added several times. The result is the best mean of all steps (of equals the
-/// first), as a [`Weighted`] mean in which most weights are zero. Ties go to a member that is already in use, then to the
-/// lowest slot; losses that agree in twelve digits are ties. The default criterion is the log-loss for classes and the
-/// squared error for values.
+/// It learns from complete held-out predictions `(S, R, C)` (slots, rows, classes or outputs). It starts with
+/// no member, or with the best few. A member may be added several times. The result is the best mean of all
+/// steps (of equals the first), as a [`Weighted`] mean in which most weights are zero. Ties go to a member
+/// that is already in use, then to the lowest slot; losses that agree in twelve digits are ties. The default
+/// criterion is the log-loss for classes and the squared error for values.
 ///
-/// Use it to choose a few of many members by any criterion, also within a budget of cost. With few held-out rows it
-/// overfits them: select from random subsets ([`bags`](Self::bags)), start with several members
+/// Use it to choose a few of many members by any criterion, also within a budget of cost. With few held-out
+/// rows it overfits them: select from random subsets ([`bags`](Self::bags)), start with several members
 /// ([`start`](Self::start)), or use [`SimplexSquares`](crate::combine::SimplexSquares) with a penalty.
 ///
-/// The cost is one pass over the predictions for each step with a [`RowLoss`] (for squared errors, one for each member
-/// that is added for the first time), and `S` evaluations of any other [`Criterion`].
+/// The cost is one pass over the predictions for each step with a [`RowLoss`] (for squared errors, one for
+/// each member that is added for the first time), and `S` evaluations of any other [`Criterion`].
 ///
 /// # Errors
-/// [`Combiner::fit`] fails when there are no steps, the number of bags is 0 or their share is out of range, the budget is
-/// negative or too small for every member, the criterion does not support the task, or the criterion is finite for no
-/// member.
+/// [`Combiner::fit`] fails when there are no steps, the number of bags is 0 or their share is out of range,
+/// the budget is negative or too small for every member, the criterion does not support the task, or the
+/// criterion is finite for no member.
 ///
 /// # Examples
 /// ```
 /// use candle_core::{Device, Tensor};
 /// use candle_ensemble::{combine::*, data::Task, predictions::*, HeldOut};
 ///
-/// // The first member is 1 too high, the second 2 too low, the third far off. The mean of the first, the first and the
-/// // second is exact.
+/// // The first member is 1 too high, the second 2 too low, the third far off. The mean of the first, the first
+/// // and the second is exact.
 /// let y = Tensor::arange(0f64, 6., &Device::Cpu)?.reshape((6, 1))?;
 /// let predicted = Tensor::stack(&[(&y + 1.)?, (&y - 2.)?, (&y * 9.)?], 0)?;
-/// let held_out = HeldOut::from_predictions(&Predictions::new(predicted, Task::Regression { outputs: 1 })?, &y)?;
+/// let predictions = Predictions::new(predicted, Task::Regression { outputs: 1 })?;
+/// let held_out = HeldOut::from_predictions(&predictions, &y)?;
 /// let fitted = EnsembleSelection::new(10).fit(&held_out)?;
 /// assert_eq!(fitted.used(), [0, 1]);
 /// assert!((fitted.weights().unwrap()[0] - 2. / 3.).abs() < 1e-12);
@@ -81,48 +82,50 @@ pub struct EnsembleSelection {
 }
 
 impl EnsembleSelection {
-    /// Creates the combiner with this many greedy steps, at least 1 (0 is enough with a [`start`](Self::start)).
+    /// Creates the combiner with this many greedy steps, at least 1 (0 is enough with a
+    /// [`start`](Self::start)).
     #[must_use]
     pub fn new(steps: usize) -> Self {
         let (criterion, seed) = (None, None);
         Self { steps, start: 0, replacement: true, bags: None, budget: None, criterion, seed }
     }
 
-    /// Sets the loss to minimise: a [`RowLoss`], which is fast, or any [`Criterion`]. The default is the log-loss for
-    /// classes and the squared error for values.
+    /// Sets the loss to minimise: a [`RowLoss`], which is fast, or any [`Criterion`]. The default is the
+    /// log-loss for classes and the squared error for values.
     #[must_use]
     pub fn criterion(mut self, criterion: impl Criterion + 'static) -> Self {
         self.criterion = Some(Arc::new(criterion));
         self
     }
 
-    /// Sets the number of initial members: those that are best on their own, best first (sorted initialisation). The
-    /// greedy steps come after them. The default is 0.
+    /// Sets the number of initial members: those that are best on their own, best first (sorted
+    /// initialisation). The greedy steps come after them. The default is 0.
     #[must_use]
     pub fn start(mut self, members: usize) -> Self {
         self.start = members;
         self
     }
 
-    /// Sets whether a member may be added several times; the default is true. Without replacement all weights that are
-    /// not zero are equal.
+    /// Sets whether a member may be added several times; the default is true. Without replacement all weights
+    /// that are not zero are equal.
     #[must_use]
     pub fn replacement(mut self, replacement: bool) -> Self {
         self.replacement = replacement;
         self
     }
 
-    /// Sets the number of bags, and the share of the members in each, above 0 and at most 1. Each bag selects from a
-    /// random subset of at least one member, and the result is the mean of their weights, which reduces overfitting of
-    /// the held-out rows (Caruana, Munson and Niculescu-Mizil 2006, doi:10.1109/ICDM.2006.76).
+    /// Sets the number of bags, and the share of the members in each, above 0 and at most 1. Each bag selects
+    /// from a random subset of at least one member, and the result is the mean of their weights, which
+    /// reduces overfitting of the held-out rows (Caruana, Munson and Niculescu-Mizil 2006,
+    /// doi:10.1109/ICDM.2006.76).
     #[must_use]
     pub fn bags(mut self, bags: usize, share: f64) -> Self {
         self.bags = Some((bags, share));
         self
     }
 
-    /// Sets the greatest total cost of the members in use, in the unit of [`HeldOut::costs`]. The budget covers all bags
-    /// together: a member that one bag uses is free for the next.
+    /// Sets the greatest total cost of the members in use, in the unit of [`HeldOut::costs`]. The budget
+    /// covers all bags together: a member that one bag uses is free for the next.
     #[must_use]
     pub fn budget(mut self, budget: f64) -> Self {
         self.budget = Some(budget);
@@ -136,8 +139,8 @@ impl EnsembleSelection {
         self
     }
 
-    /// Returns the steps of the search: one path, or one for each bag, with slots of `held_out`. The path of a bag whose
-    /// members all exceed the budget is empty.
+    /// Returns the steps of the search: one path, or one for each bag, with slots of `held_out`. The path of
+    /// a bag whose members all exceed the budget is empty.
     ///
     /// # Errors
     /// Fails as [`Combiner::fit`] does.

@@ -17,7 +17,8 @@ pub(crate) struct Panels<T> {
 }
 
 impl<T: Number> Panels<T> {
-    /// Panels with `depth` numbers for each row; `pick(slot, row, k)` gives number `k` of a row of a candidate.
+    /// Panels with `depth` numbers for each row; `pick(slot, row, k)` gives number `k` of a row of a
+    /// candidate.
     pub(crate) fn new(
         [slots, rows, depth]: [usize; 3],
         pick: impl Fn(usize, usize, usize) -> T + Sync,
@@ -50,7 +51,8 @@ impl<T: Number> Panels<T> {
     }
 }
 
-/// Computes `count` sums over the rows, in chunks that do not depend on the number of threads, joined in order.
+/// Computes `count` sums over the rows, in chunks that do not depend on the number of threads, joined in
+/// order.
 pub(crate) fn over_rows<A: Copy + Send + Sync>(
     rows: usize,
     count: usize,

@@ -8,8 +8,8 @@ use crate::{
 use rayon::prelude::*;
 use std::borrow::Cow;
 
-/// With the residuals `e_s` of the members, `E_st = Σ_r w_r e_sr · e_tr`, and counts `n_s` that sum to `n`, the loss is
-/// `Σ_st n_s n_t E_st / n²`. Only those rows of `E` are computed whose members are added.
+/// With the residuals `e_s` of the members, `E_st = Σ_r w_r e_sr · e_tr`, and counts `n_s` that sum to `n`,
+/// the loss is `Σ_st n_s n_t E_st / n²`. Only those rows of `E` are computed whose members are added.
 pub(crate) struct SquaredError<'a, T: Number> {
     candidates: Candidates<'a, T>,
     /// The targets, `(R, C)`; `None` when the candidates are residuals already.
@@ -95,7 +95,8 @@ impl<'a, T: Number> SquaredError<'a, T> {
 }
 
 impl SquaredError<'_, f64> {
-    /// A scorer for values. Residuals may be much smaller than the values, so they are computed once, without cancellation.
+    /// A scorer for values. Residuals may be much smaller than the values, so they are computed once, without
+    /// cancellation.
     pub(crate) fn values(candidates: &Candidates<'_, f64>, truth: &[f64]) -> Self {
         let (size, count) = (candidates.rows * candidates.width, candidates.slots.len());
         let mut residuals = vec![0.; size * count];

@@ -25,8 +25,8 @@ fn fit(selection: &EnsembleSelection, held_out: &HeldOut) -> Weighted {
     selection.fit(held_out).unwrap()
 }
 
-/// auto-sklearn 0.15.0, test/test_ensemble_builder/test_ensemble_selection.py, testEnsembleSelection: the inputs and
-/// the expected weights and trajectory (of root mean squared errors) of that test.
+/// auto-sklearn 0.15.0, test/test_ensemble_builder/test_ensemble_selection.py, testEnsembleSelection: the
+/// inputs and the expected weights and trajectory (of root mean squared errors) of that test.
 #[test]
 fn follows_the_published_trajectory_of_auto_sklearn() {
     let rows = 100;
@@ -250,7 +250,8 @@ fn the_best_step_is_returned() {
     assert_eq!(path(&[3., 4., 2., 2., 5.]).best(), 3);
     assert_eq!(path(&[1., 4., 2.]).best(), 1);
     assert_eq!(path(&[]).best(), 0);
-    // The members' errors are 1, −1.2 and −1.3. The mean of two has the error −.1, the mean of three a third of −1.5.
+    // The members' errors are 1, −1.2 and −1.3. The mean of two has the error −.1, the mean of three a third
+    // of −1.5.
     let y = Truth::Values(vec![0.; 4]);
     let given = held_out([[1.; 4], [-1.2; 4], [-1.3; 4]].concat(), (3, 4, 1), &y, DType::F64);
     let fitted = fit(&EnsembleSelection::new(0).start(3), &given);

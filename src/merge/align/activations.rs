@@ -1,4 +1,4 @@
-//! Activation matching: the orders under which two networks' units say the same of the same rows.
+//! Activation matching: the orders of units in which the activations of two networks correlate most.
 use crate::{
     merge::align::{
         assignment::{assign, total},
@@ -9,8 +9,8 @@ use crate::{
 use candle_core::{DType, Tensor};
 use std::collections::BTreeMap;
 
-/// What the units of each group say: one tensor `(units, samples)` for each place where they are read, a sample being
-/// a row, or a pixel of one. Two networks' samples must be the same.
+/// The activations of each group of units: a tensor `(units, samples)` for each layer that reads the group. A
+/// sample is a row, or a pixel of a row. The samples of two networks that are compared must be the same.
 pub type Activations = BTreeMap<String, Vec<Tensor>>;
 
 pub(crate) fn match_activations(
@@ -22,13 +22,13 @@ pub(crate) fn match_activations(
     let (mut before, mut after, mut units) = (0., 0., 0usize);
     for (name, group) in spec.groups() {
         let n = group.units;
-        let places = |all: &Activations| all.get(name).cloned().unwrap_or_default();
-        let (ours, theirs) = (places(reference), places(other));
+        let tensors = |all: &Activations| all.get(name).cloned().unwrap_or_default();
+        let (ours, theirs) = (tensors(reference), tensors(other));
         if ours.is_empty() || ours.len() != theirs.len() {
             let got = format!("{} and {}", ours.len(), theirs.len());
             return Err(Error::invalid(
-                format!("places where {name} is read"),
-                "as many in both networks, at least one",
+                format!("the number of layers that read {name}"),
+                "the same in both networks, and at least 1",
                 got,
             ));
         }
@@ -39,39 +39,39 @@ pub(crate) fn match_activations(
         }
         gains.iter_mut().for_each(|sum| *sum /= ours.len() as f64);
         let order = assign(&gains, n)?;
-        let own: Vec<u32> = (0..n as u32).collect();
-        before += total(&gains, &own);
+        let identity: Vec<u32> = (0..n as u32).collect();
+        before += total(&gains, &identity);
         after += total(&gains, &order);
         units += n;
         orders.insert(name.clone(), order);
     }
     let each = units.max(1) as f64;
-    Ok(Matched { orders, before: before / each, similarity: after / each, sweeps: 1 })
+    Ok(Matched { orders, similarity_before: before / each, similarity: after / each, sweeps: 1 })
 }
 
-/// Pearson's correlation of each of our units with each of theirs, `(n, n)` f64; 0 for a unit that says always the
-/// same.
+/// Pearson's correlation of each unit of one network with each of the other, `(n, n)` f64; 0 for a constant
+/// unit.
 fn correlations(group: &str, ours: &Tensor, theirs: &Tensor, n: usize) -> Result<Tensor> {
     match (ours.dims(), theirs.dims()) {
         ([a, s], [b, t]) if [*a, *b] == [n, n] && s == t && *s > 1 => {}
         (a, b) => {
-            let must = format!("({n}, samples), of the same two or more samples");
+            let must = format!("({n}, samples), with the same two or more samples");
             return Err(Error::invalid(format!("the activations of {group}"), must, format!("{a:?}, {b:?}")));
         }
     }
     Ok(standardized(ours)?.matmul(&standardized(theirs)?.t()?)?)
 }
 
-/// Each row with mean 0 and length 1, or 0 throughout.
+/// Each row with mean 0 and length 1; zeros for a constant row.
 fn standardized(units: &Tensor) -> Result<Tensor> {
     let units = units.detach().to_dtype(DType::F64)?.contiguous()?;
     let centred = units.broadcast_sub(&units.mean_keepdim(1)?)?;
     let length = centred.sqr()?.sum_keepdim(1)?.sqrt()?;
-    // What rounding leaves of a constant is no signal.
+    // The deviations of a constant row are only rounding.
     let floor = (units.sqr()?.sum_keepdim(1)?.sqrt()? * 1e-7)?;
-    let alive = length.gt(&floor)?.to_dtype(DType::F64)?;
+    let varies = length.gt(&floor)?.to_dtype(DType::F64)?;
     let safe = (length.broadcast_maximum(&floor)? + f64::MIN_POSITIVE)?;
-    Ok(centred.broadcast_mul(&alive.div(&safe)?)?)
+    Ok(centred.broadcast_mul(&varies.div(&safe)?)?)
 }
 
 #[cfg(test)]
@@ -85,18 +85,22 @@ mod tests {
     }
 
     #[test]
-    fn units_are_paired_by_their_correlation_whatever_their_scale() {
+    fn units_are_matched_by_correlation_for_any_scale() {
         let spec = PermutationSpec::new().units("P", 3).axis("P", "w", 0);
         let ours = table(&[[1., 2., 3., 4.], [1., 0., 1., 0.], [5., 5., 5., 5.]]);
         let theirs = table(&[[7., 7., 7., 7.], [30., 40., 50., 60.], [3., 1., 3., 1.]]);
         let found = match_activations(&ours, &theirs, &spec).unwrap();
         assert_eq!(found.orders["P"], [1, 2, 0]);
-        assert!((found.similarity - 2. / 3.).abs() < 1e-12, "the dead unit counts 0: {}", found.similarity);
-        assert!(found.before < found.similarity);
+        assert!(
+            (found.similarity - 2. / 3.).abs() < 1e-12,
+            "the constant unit counts 0: {}",
+            found.similarity
+        );
+        assert!(found.similarity_before < found.similarity);
     }
 
     #[test]
-    fn correlations_are_pearsons() {
+    fn correlations_are_those_of_pearson() {
         let spec = PermutationSpec::new().units("P", 3).axis("P", "w", 0);
         let a = table(&[[1., 2., 4., 8.], [1., -1., 0., 2.], [3., 1., 4., 1.]]);
         let c = correlations("P", &a["P"][0], &a["P"][0], 3).unwrap().to_vec2::<f64>().unwrap();

@@ -1,25 +1,36 @@
-//! The best one-to-one assignment.
+//! The best one-to-one assignment of units.
 use crate::{Error, Result};
-use pathfinding::{kuhn_munkres::kuhn_munkres, matrix::Matrix};
 
-/// The largest number of a gain matrix becomes this in fixed point. Gains are rounded to 2⁻⁴⁰ of the largest, so an
-/// assignment of `n` units is within `n·2⁻⁴⁰` of it of the best (`n·10⁻¹²`); sums of 2²² of them fit.
+/// The largest gain in fixed-point numbers. Gains are rounded to 2⁻⁴⁰ of the largest, so the sum of an
+/// assignment of `n` units is within `n·2⁻⁴⁰` of the largest gain of the best (`n·10⁻¹²`). Sums of 2²² gains
+/// fit into an i64.
 const SCALE: f64 = (1u64 << 40) as f64;
 
-/// For each row the column, each once, with the largest sum of `gains`, `(n, n)` row by row.
+/// The column of each row in the assignment with the largest sum of `gains`, `(n, n)` row by row.
 pub(crate) fn assign(gains: &[f64], n: usize) -> Result<Vec<u32>> {
     if let Some(odd) = gains.iter().find(|gain| !gain.is_finite()) {
         return Err(Error::invalid("the similarity of two units", "finite", odd));
     }
     let largest = gains.iter().fold(0., |most: f64, gain| most.max(gain.abs()));
     if largest == 0. {
-        return Ok((0..n as u32).collect()); // all the same, and a move would be for nothing
+        return Ok((0..n as u32).collect()); // all gains are 0, so no order is better
     }
     let fixed = gains.iter().map(|gain| (gain / largest * SCALE).round() as i64).collect();
-    let fixed = Matrix::from_vec(n, n, fixed)
-        .map_err(|_| Error::invalid("the similarities", format!("{n} by {n}"), gains.len()))?;
-    let (_, columns) = kuhn_munkres(&fixed);
+    kuhn_munkres(fixed, n)
+}
+
+#[cfg(feature = "align")]
+fn kuhn_munkres(gains: Vec<i64>, n: usize) -> Result<Vec<u32>> {
+    let count = gains.len();
+    let gains = pathfinding::matrix::Matrix::from_vec(n, n, gains)
+        .map_err(|_| Error::invalid("the similarities", format!("{n} by {n}"), count))?;
+    let (_, columns) = pathfinding::kuhn_munkres::kuhn_munkres(&gains);
     Ok(columns.into_iter().map(|column| column as u32).collect())
+}
+
+#[cfg(not(feature = "align"))]
+fn kuhn_munkres(_: Vec<i64>, _: usize) -> Result<Vec<u32>> {
+    Err(Error::invalid("the feature `align` of candle-ensemble", "on for networks to be aligned", "off"))
 }
 
 /// The sum of the gains of an assignment.
@@ -44,7 +55,7 @@ mod tests {
         [(3, 19.42857142857143), (8, 64.14285714285714), (32, 270.4285714285714), (64, 564.1428571428571)];
 
     #[test]
-    fn the_best_sum_is_scipys() {
+    fn the_best_sum_is_that_of_scipy() {
         for (n, best) in SCIPY {
             let found = assign(&matrix(n), n).unwrap();
             assert!((total(&matrix(n), &found) - best).abs() < 1e-9, "{n}");
@@ -52,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_is_refused_and_no_signal_moves_nothing() {
+    fn nan_is_refused_and_equal_gains_change_nothing() {
         assert!(assign(&[0., f64::NAN, 1., 2.], 2).is_err());
         assert_eq!(assign(&[0.; 9], 3).unwrap(), [0, 1, 2]);
         assert_eq!(assign(&[], 0).unwrap(), [] as [u32; 0]);

@@ -1,18 +1,23 @@
-//! Permutation alignment: the units of one network in the order of another's.
+//! Permutation alignment: the hidden units of one network in the order of another's.
 //!
-//! Hidden units can stand in any order, and networks trained apart put them in different ones; averaged as they are,
-//! each unit is the mean of two strangers. Alignment finds for each group of units the order in which they match
-//! (Ainsworth, Hayase and Srinivasa 2023, "Git Re-Basin", arXiv:2209.04836), which changes nothing that the network
-//! computes. Then averages mean something.
+//! Hidden units can be in any order without a change of what a network computes, and independently trained
+//! networks have them in different orders. In a plain average each unit is therefore the mean of two
+//! unrelated units. Alignment finds, for each group of units, the order in which they match those of another
+//! network. Then the average is meaningful.
 //!
-//! 1. A [`PermutationSpec`] says which axes share units: by hand, or by [`Trace`](crate::merge::align::trace::Trace).
-//! 2. [`align`] finds the orders and returns the other network in the reference's.
-//! 3. [`Aligned::unless_worse`] keeps it only if the [barrier](crate::merge::network::barrier()) is no higher than before.
-//! 4. [`re_estimate`](crate::merge::network::re_estimate::re_estimate()) batch-norm's statistics of the average, or [`repair`](crate::merge::network::repair()) it.
+//! 1. A [`PermutationSpec`] lists the axes that share units. A [`Trace`](crate::merge::Trace) derives it from
+//!    the model.
+//! 2. [`align`] finds the orders, and returns the network with its units reordered.
+//! 3. [`Aligned::unless_worse`] keeps the result only if the [barrier](crate::merge::barrier()) is not higher
+//!    than before.
+//! 4. [`re_estimate`](crate::merge::re_estimate()) the batch-norm statistics of the average, or
+//!    [`repair`](crate::merge::repair()) it.
+//!
+//! [`MergeSpec::alignment`](crate::merge::MergeSpec::alignment) does all of this for a pool.
 //!
 //! ```
 //! use candle_core::{DType, Device, Tensor};
-//! use candle_ensemble::{data::TensorDataset, merge::{*, align::{align, Matching}}, strategy::MultiRun, train::Trainer, weights::*, Session};
+//! use candle_ensemble::{data::TensorDataset, merge::{*, align::{align, Matching}}, strategy::MultiRun, train::Trainer, Session};
 //! use candle_nn::{linear, seq, Activation};
 //!
 //! let x = Tensor::arange(0f32, 80., &Device::Cpu)?.affine(0.05, -2.)?.reshape((40, 2))?;
@@ -26,11 +31,14 @@
 //! let model = Model::new(&trainer)?;
 //! let spec = Trace::new(&model, &x)?.permutations()?;
 //! let rows: Vec<u32> = (0..40).collect();
-//! let chosen = align(a, b, &spec, &Matching::Weights, 1.into())?
+//! let chosen = align(a, b, &spec, &Matching::Weights, 1)?
 //!     .unless_worse(a, b, BARRIER_POINTS, |w| model.loss(w, &data, &rows))?;
 //! assert!(chosen.after.height <= chosen.before.height);
 //! # Ok::<(), candle_ensemble::Error>(())
 //! ```
+//!
+//! Source: Ainsworth, Hayase and Srinivasa (2023), "Git Re-Basin: merging models modulo permutation
+//! symmetries", arXiv:2209.04836.
 mod activations;
 mod assignment;
 mod spec;
@@ -38,7 +46,7 @@ pub(crate) mod trace;
 mod weights;
 
 pub use activations::Activations;
-pub use spec::{inverse, Axis, Group, Layout, PermutationSpec, Permutations};
+pub use spec::{inverse, Axis, Group, PermutationSpec, Permutations, UnitLayout};
 
 use crate::{
     merge::{barrier, uniform_soup, Barrier},
@@ -48,22 +56,41 @@ use crate::{
 use rand::seq::SliceRandom;
 use std::fmt;
 
-/// What is compared.
+/// How units of two networks are matched.
 #[derive(Clone, Copy)]
 #[non_exhaustive]
 pub enum Matching<'a> {
-    /// The weights (Ainsworth et al. 2023, section 3.2): group after group in a random order, the order that makes
-    /// `Σ ⟨W_a, P(W_b)⟩` largest over all parameters along whose axes the units lie, the other groups held, by linear
-    /// assignment on `A = Σ W_a P(W_b)ᵀ`; again until no group gains more than 10⁻¹² of `Σ ‖W_a‖ ‖W_b‖`, or 100
-    /// sweeps. A local optimum: the paper starts from the order as it is; here the climb also starts from orders grown
-    /// from the inputs and outputs inwards, and the better end is kept. So a network that is the reference in another
-    /// order is recovered, as long as its units differ. Batch-norm's running statistics move with their units but are
-    /// not compared. Needs no data. An assignment of 512 units takes about 0.1 s, of 2048 units 2 s.
+    /// Matches units by their weights (Ainsworth et al. 2023, section 3.2).
+    ///
+    /// Formula: the orders `P` that maximize `Σ ⟨W_a, P(W_b)⟩` over all parameters along whose axes the units
+    /// lie.
+    ///
+    /// Groups are visited in a random order. For each the best order is found by linear assignment on
+    /// `A = Σ W_a P(W_b)ᵀ`, with the other groups held, until no group gains more than 10⁻¹² of
+    /// `Σ ‖W_a‖ ‖W_b‖`, or for 100 sweeps. The result is a local optimum. The paper starts from the present
+    /// order; here the search also starts from orders that are built from the inputs and outputs inwards, and
+    /// the better result is kept. So a network that is the reference in another order is recovered, as long
+    /// as its units differ. Running statistics of batch-norm are reordered with their units, but not
+    /// compared.
+    ///
+    /// Use it by default: it needs no data.
+    ///
+    /// Cost: an assignment of 512 units takes about 0.1 s, of 2048 units about 2 s.
     Weights,
-    /// What the units say of given rows (Li et al. 2016, arXiv:1511.07543; Ainsworth et al., section 3.1): the order
-    /// with the largest sum of correlations, the mean over all places where a group is read, by one linear assignment
-    /// a group, so a global optimum. The closure gives a network's [`Activations`];
-    /// [`Trace::activations`](crate::merge::align::trace::Trace::activations) is one that needs no hooks.
+    /// Matches units by their activations on given rows (Li et al. 2016, arXiv:1511.07543; Ainsworth et al.,
+    /// section 3.1).
+    ///
+    /// Formula: the order that maximizes the sum of the correlations of matched units, averaged over all
+    /// layers that read the group.
+    ///
+    /// The closure returns the [`Activations`] of a network;
+    /// [`Trace::activations`](crate::merge::Trace::activations) computes them without changes to the model.
+    /// Each group needs one linear assignment, whose result is a global optimum.
+    ///
+    /// Use it where representative rows are at hand; it is better than weights for networks whose weights are
+    /// noisy.
+    ///
+    /// Cost: one pass over the rows for each network, and one assignment for each group.
     Activations(&'a dyn Fn(&Weights) -> Result<Activations>),
 }
 
@@ -76,64 +103,85 @@ impl fmt::Debug for Matching<'_> {
     }
 }
 
-/// A network in another's order of units.
+/// A network with its units in the order of another's.
 #[derive(Clone, Debug)]
 pub struct Aligned {
-    /// Its weights; it computes what it did.
+    /// The weights of the network, which computes the same as before.
     pub weights: Weights,
-    /// The orders that were applied.
+    /// The orders that were applied to its groups of units.
     pub permutations: Permutations,
-    /// How alike the networks were, from −1 to 1: `Σ ⟨W_a, W_b⟩ / Σ ‖W_a‖ ‖W_b‖`, or the mean correlation.
-    pub before: f64,
-    /// How alike they are now.
+    /// The similarity of the networks before, from −1 to 1: `Σ ⟨W_a, W_b⟩ / Σ ‖W_a‖ ‖W_b‖`, or the mean
+    /// correlation.
+    pub similarity_before: f64,
+    /// The similarity of the networks now.
     pub similarity: f64,
-    /// Sweeps over all groups.
+    /// The number of sweeps over all groups.
     pub sweeps: usize,
 }
 
-/// What a matching found.
+/// The result of a matching.
 struct Matched {
     orders: Permutations,
-    before: f64,
+    similarity_before: f64,
     similarity: f64,
     sweeps: usize,
 }
 
-/// `other` in the order of `reference`'s units.
+/// Reorders the units of `other` to match those of `reference`.
+///
+/// The networks must have the same names, shapes and dtypes; the result has them, too. See [`Matching`] for
+/// the formulas.
+///
+/// Use it for two independently trained networks of one architecture before their weights are averaged. For
+/// more networks use [`align_to_mean`] or [`align_all`].
+///
+/// Cost: that of the [`Matching`].
 ///
 /// # Errors
-/// When names, shapes or dtypes differ (all differences are listed), the specification does not fit, or a number is
-/// NaN or infinite.
+/// [`Error::Incompatible`] when names, shapes or dtypes differ (all differences are listed). When the spec
+/// does not fit the networks, or an element is NaN or infinite.
+///
+/// The [module](self) has an example.
+///
+/// Source: Ainsworth et al. (2023), arXiv:2209.04836.
 pub fn align(
     reference: &Weights,
     other: &Weights,
     spec: &PermutationSpec,
     method: &Matching<'_>,
-    seed: Seed,
+    seed: impl Into<Seed>,
 ) -> Result<Aligned> {
     compatibility::check(&[reference, other])?;
     spec.check(reference)?;
     let found = match method {
-        Matching::Weights => weights::match_weights(reference, other, spec, seed)?,
+        Matching::Weights => weights::match_weights(reference, other, spec, seed.into())?,
         Matching::Activations(of) => activations::match_activations(&of(reference)?, &of(other)?, spec)?,
     };
-    let Matched { orders, before, similarity, sweeps } = found;
+    let Matched { orders, similarity_before, similarity, sweeps } = found;
     let weights = spec.apply(other, &orders)?;
-    Ok(Aligned { weights, permutations: orders, before, similarity, sweeps })
+    Ok(Aligned { weights, permutations: orders, similarity_before, similarity, sweeps })
 }
 
-/// Each network in the order of the first's units, the first as it is; so any of them can be averaged.
+/// Reorders the units of each network to match those of the first network, which is unchanged.
+///
+/// Use it for several networks where one is the natural reference. [`align_to_mean`] treats all networks the
+/// same.
+///
+/// Cost: one [`align`] for each network but the first.
 ///
 /// # Errors
-/// As for [`align`], and when there are none.
+/// As [`align`], and when there are no networks.
+///
+/// Source: Ainsworth et al. (2023), arXiv:2209.04836.
 pub fn align_all(
     networks: &[&Weights],
     spec: &PermutationSpec,
     method: &Matching<'_>,
-    seed: Seed,
+    seed: impl Into<Seed>,
 ) -> Result<Vec<Weights>> {
+    let seed = seed.into();
     let Some((first, rest)) = networks.split_first() else {
-        return Err(Error::invalid("the networks", "at least one", 0));
+        return Err(Error::invalid("the number of networks", "at least 1", 0));
     };
     spec.check(first)?;
     let others = rest.iter().enumerate();
@@ -142,58 +190,71 @@ pub fn align_all(
     std::iter::once(Ok((*first).clone())).chain(others).collect()
 }
 
-/// Each network in an order in which they match their mean ("MergeMany", Ainsworth et al. 2023): in
-/// rounds, each network in turn, in random order, is aligned by weights to the mean of the others, until a round
-/// moves nothing, or 100 rounds. With more than two networks it treats all alike, where [`align_all`] favours the first.
+/// Reorders the units of each network to match the mean of the others ("MergeMany").
+///
+/// After [`align_all`], rounds follow. In each round every network in turn, in random order, is aligned by
+/// its weights to the mean of the others, until a round changes nothing, or for 100 rounds.
+///
+/// Use it for more than two networks: it treats all of them the same, where [`align_all`] favours the first.
+///
+/// Cost: one [`align`] for each network and round; usually a few rounds.
 ///
 /// # Errors
-/// As for [`align`], and when there are fewer than two.
-pub fn align_to_mean(networks: &[&Weights], spec: &PermutationSpec, seed: Seed) -> Result<Vec<Weights>> {
+/// As [`align`], and when there are fewer than two networks.
+///
+/// Source: Ainsworth et al. (2023), arXiv:2209.04836, algorithm 3.
+pub fn align_to_mean(
+    networks: &[&Weights],
+    spec: &PermutationSpec,
+    seed: impl Into<Seed>,
+) -> Result<Vec<Weights>> {
     const ROUNDS: u64 = 100;
-    let mut placed = align_all(networks, spec, &Matching::Weights, seed.child("start"))?;
-    if placed.len() < 2 {
-        return Err(Error::invalid("the networks", "at least two", placed.len()));
+    let seed = seed.into();
+    let mut aligned = align_all(networks, spec, &Matching::Weights, seed.child("start"))?;
+    if aligned.len() < 2 {
+        return Err(Error::invalid("the number of networks", "at least 2", aligned.len()));
     }
-    let own = spec.identity();
+    let identity = spec.identity();
     for round in 0..ROUNDS {
         let seed = seed.nth("round", round);
-        let mut turn: Vec<usize> = (0..placed.len()).collect();
-        turn.shuffle(&mut seed.rng());
-        let mut moved = false;
-        for i in turn {
-            let others = placed.iter().enumerate().filter(|(j, _)| *j != i);
-            let centre = uniform_soup(&others.map(|(_, weights)| weights).collect::<Vec<_>>())?;
-            let Some(place) = placed.get_mut(i) else { continue };
-            let found = align(&centre, place, spec, &Matching::Weights, seed.nth("network", i as u64))?;
-            moved |= found.permutations != own;
-            *place = found.weights;
+        let mut order: Vec<usize> = (0..aligned.len()).collect();
+        order.shuffle(&mut seed.rng());
+        let mut changed = false;
+        for i in order {
+            let others = aligned.iter().enumerate().filter(|(j, _)| *j != i);
+            let mean = uniform_soup(&others.map(|(_, weights)| weights).collect::<Vec<_>>())?;
+            let Some(network) = aligned.get_mut(i) else { continue };
+            let found = align(&mean, network, spec, &Matching::Weights, seed.nth("network", i as u64))?;
+            changed |= found.permutations != identity;
+            *network = found.weights;
         }
-        if !moved {
+        if !changed {
             break;
         }
     }
-    Ok(placed)
+    Ok(aligned)
 }
 
-/// Whether alignment helped, and the better of before and after.
+/// The better of a network before and after its alignment.
 #[derive(Clone, Debug)]
 pub struct Chosen {
-    /// The other network: aligned, or as it was where that has the lower barrier.
+    /// The weights of the network: aligned, or as before if the barrier was lower then.
     pub weights: Weights,
-    /// Whether it is aligned.
+    /// Whether the network is aligned.
     pub aligned: bool,
-    /// The barrier as the networks were.
+    /// The barrier before the alignment.
     pub before: Barrier,
-    /// The barrier of what was chosen, never higher than `before`.
+    /// The barrier of the chosen network, never higher than `before`.
     pub after: Barrier,
 }
 
 impl Aligned {
-    /// Measures the barrier before and after along `points` points, and takes the network as it was where alignment
-    /// made it higher. `reference` and `other` are those that were aligned; for `loss` see [`barrier`].
+    /// Measures the barrier before and after the alignment, and chooses the network with the lower one.
+    /// `reference` and `other` are the networks that were passed to [`align`]; see [`barrier`] for `points`
+    /// and `loss`.
     ///
     /// # Errors
-    /// As for [`barrier`].
+    /// As [`barrier`].
     pub fn unless_worse(
         self,
         reference: &Weights,

@@ -1,4 +1,4 @@
-//! Weight matching: the orders under which two networks' weights are most alike.
+//! Weight matching: the orders of units in which the weights of two networks are most similar.
 use crate::{
     merge::align::{
         assignment::{assign, total},
@@ -11,9 +11,9 @@ use candle_core::Tensor;
 use rand::seq::SliceRandom;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Sweeps over all groups, at most.
+/// The highest number of sweeps over all groups.
 const SWEEPS: usize = 100;
-/// The least gain that counts, as a share of `Σ ‖W_a‖ ‖W_b‖`, which no similarity exceeds.
+/// The smallest gain that counts, as a share of `Σ ‖W_a‖ ‖W_b‖`, which is the highest possible similarity.
 const LEAST: f64 = 1e-12;
 
 pub(crate) fn match_weights(
@@ -23,22 +23,24 @@ pub(crate) fn match_weights(
     seed: Seed,
 ) -> Result<Matched> {
     let search = Search::new(reference, other, spec)?;
-    let own = spec.identity();
-    let before = search.similarity(&own)?;
-    let first = search.climb(own, seed)?;
-    let second = search.climb(search.grown()?, seed)?;
+    let identity = spec.identity();
+    let similarity_before = search.similarity(&identity)?;
+    let first = search.climb(identity, seed)?;
+    let second = search.climb(search.from_inputs_and_outputs()?, seed)?;
     let (orders, similarity, sweeps) = if second.1 > first.1 { second } else { first };
-    Ok(Matched { orders, before, similarity, sweeps })
+    Ok(Matched { orders, similarity_before, similarity, sweeps })
 }
 
+/// A search for the orders with the highest similarity.
 struct Search<'a> {
     reference: &'a Weights,
     other: &'a Weights,
     spec: &'a PermutationSpec,
-    /// The axes of each parameter that counts, with their groups.
+    /// The axes of each parameter that is compared, with their groups.
     axes: BTreeMap<&'a str, Vec<(&'a str, &'a Axis)>>,
-    /// The reference's numbers by unit, in the order of each group's axes.
+    /// For each group, its axes with the reference's elements by unit.
     tables: BTreeMap<&'a str, Vec<(&'a Axis, Tensor)>>,
+    /// `Σ ‖W_a‖ ‖W_b‖`.
     scale: f64,
 }
 
@@ -47,7 +49,7 @@ impl<'a> Search<'a> {
         let mut axes: BTreeMap<_, Vec<_>> = BTreeMap::new();
         let mut tables: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for (name, group) in spec.groups() {
-            // Statistics are measured on another scale than weights, and follow.
+            // Statistics are on another scale than weights; they are only reordered.
             for axis in group.axes.iter().filter(|axis| !is_statistic(&axis.parameter)) {
                 axes.entry(axis.parameter.as_str()).or_default().push((name.as_str(), axis));
                 if let Some(tensor) = reference.get(&axis.parameter) {
@@ -66,17 +68,17 @@ impl<'a> Search<'a> {
         Ok(search)
     }
 
-    /// Improves group after group, each sweep in a random order of its own, until nothing gains: the orders, how alike
-    /// they make the networks, and the sweeps it took.
+    /// Improves one group after another, in a random order for each sweep, until no group gains. Returns the
+    /// orders, the similarity, and the number of sweeps.
     fn climb(&self, mut orders: Permutations, seed: Seed) -> Result<(Permutations, f64, usize)> {
         let names: Vec<&String> = self.spec.groups().keys().collect();
         let mut sweeps = 0;
         while sweeps < SWEEPS {
-            let mut turn = names.clone();
-            turn.shuffle(&mut seed.nth("sweep", sweeps as u64).rng());
+            let mut shuffled = names.clone();
+            shuffled.shuffle(&mut seed.nth("sweep", sweeps as u64).rng());
             sweeps += 1;
             let mut better = false;
-            for group in turn {
+            for group in shuffled {
                 better |= self.improve(group, &mut orders)?;
             }
             if !better {
@@ -87,10 +89,10 @@ impl<'a> Search<'a> {
         Ok((orders, similarity, sweeps))
     }
 
-    /// A start that grows from what has no freedom, the inputs and the outputs: one group after another is matched by
-    /// those parameters alone whose other axes are settled, the group with the most of them first. A network in
-    /// another order is found again by this step alone, for no order is more alike than the right one.
-    fn grown(&self) -> Result<Permutations> {
+    /// Initial orders, built from the inputs and the outputs, which have a fixed order. One group after
+    /// another is matched by only those parameters whose other axes are matched already, the group with the
+    /// most of them first. This recovers a reordered network, because no other order is more similar.
+    fn from_inputs_and_outputs(&self) -> Result<Permutations> {
         let mut orders = self.spec.identity();
         let mut left: BTreeSet<&str> = self.tables.keys().copied().collect();
         while !left.is_empty() {
@@ -98,8 +100,8 @@ impl<'a> Search<'a> {
             for group in &left {
                 let mut evidence = 0.;
                 for (axis, table) in self.tables.get(group).into_iter().flatten() {
-                    // Vectors say little: batch-norm's scales are all near one.
-                    if table.dim(1)? > 1 && self.settled(axis, &left) {
+                    // Vectors are little evidence: the scales of batch-norm are all near 1.
+                    if table.dim(1)? > 1 && self.is_matched(axis, &left) {
                         evidence += inner(table, table)?;
                     }
                 }
@@ -109,20 +111,20 @@ impl<'a> Search<'a> {
             }
             let Some((_, group)) = best else { break };
             let Some(n) = orders.get(group).map(Vec::len) else { break };
-            let found = assign(&self.gains(group, n, &orders, |axis| self.settled(axis, &left))?, n)?;
+            let found = assign(&self.gains(group, n, &orders, |axis| self.is_matched(axis, &left))?, n)?;
             orders.insert(group.into(), found);
             left.remove(group);
         }
         Ok(orders)
     }
 
-    /// Whether all other axes of an axis' parameter are of groups that are not `left`.
-    fn settled(&self, axis: &Axis, left: &BTreeSet<&str>) -> bool {
+    /// Whether all other axes of the axis' parameter belong to groups that are not `left`.
+    fn is_matched(&self, axis: &Axis, left: &BTreeSet<&str>) -> bool {
         let all = self.axes.get(axis.parameter.as_str()).into_iter().flatten();
         all.filter(|(_, other)| *other != axis).all(|(group, _)| !left.contains(group))
     }
 
-    /// `A = Σ W_a P(W_b)ᵀ` over the group's axes that `count`, `(n, n)` row by row.
+    /// `A = Σ W_a P(W_b)ᵀ` over the group's axes for which `count` is true, `(n, n)` row by row.
     fn gains(
         &self,
         group: &str,
@@ -141,10 +143,11 @@ impl<'a> Search<'a> {
 
     /// `Σ ⟨W_a, P(W_b)⟩ / Σ ‖W_a‖ ‖W_b‖`, from −1 to 1.
     fn similarity(&self, orders: &Permutations) -> Result<f64> {
-        Ok(self.alike(self.axes.keys().copied(), orders)? / self.scale)
+        Ok(self.inner_products(self.axes.keys().copied(), orders)? / self.scale)
     }
 
-    fn alike<'n>(&self, names: impl Iterator<Item = &'n str>, orders: &Permutations) -> Result<f64> {
+    /// `Σ ⟨W_a, P(W_b)⟩` over these parameters.
+    fn inner_products<'n>(&self, names: impl Iterator<Item = &'n str>, orders: &Permutations) -> Result<f64> {
         let each = names.map(|name| match self.reference.get(name) {
             Some(tensor) => inner(tensor, &self.ordered(name, None, orders)?),
             None => Ok(0.),
@@ -152,7 +155,7 @@ impl<'a> Search<'a> {
         each.sum()
     }
 
-    /// The other network's parameter with all its axes in order but one.
+    /// The other network's parameter with all its axes reordered, except one.
     fn ordered(&self, name: &str, except: Option<&Axis>, orders: &Permutations) -> Result<Tensor> {
         let mut tensor = match self.other.get(name) {
             Some(tensor) => tensor.detach(),
@@ -166,7 +169,7 @@ impl<'a> Search<'a> {
         Ok(tensor)
     }
 
-    /// Finds the best order of one group, the others held; whether it is better than what there was.
+    /// Finds the best order of one group, with the others held. Returns whether it is better than before.
     fn improve(&self, group: &str, orders: &mut Permutations) -> Result<bool> {
         let Some(present) = orders.get(group).cloned() else { return Ok(false) };
         let n = present.len();
@@ -176,18 +179,19 @@ impl<'a> Search<'a> {
         if total(&gains, &found) - total(&gains, &present) <= least {
             return Ok(false);
         }
-        if !self.twice(group) {
+        if !self.is_on_two_axes(group) {
             orders.insert(group.into(), found);
             return Ok(true);
         }
-        // Along two axes of one parameter the sum is not linear in the order: the step may overshoot.
+        // If the group lies along two axes of one parameter, the sum is not linear in the order, and the step
+        // may lose.
         let names = || self.spec.groups().get(group).into_iter().flat_map(|g| &g.axes);
         let names =
             || names().map(|axis| axis.parameter.as_str()).filter(|name| self.axes.contains_key(name));
         let distinct: BTreeSet<&str> = names().collect();
-        let before = self.alike(distinct.iter().copied(), orders)?;
+        let before = self.inner_products(distinct.iter().copied(), orders)?;
         orders.insert(group.into(), found);
-        if self.alike(distinct.iter().copied(), orders)? - before > least {
+        if self.inner_products(distinct.iter().copied(), orders)? - before > least {
             return Ok(true);
         }
         orders.insert(group.into(), present);
@@ -195,7 +199,7 @@ impl<'a> Search<'a> {
     }
 
     /// Whether the group lies along two axes of one parameter.
-    fn twice(&self, group: &str) -> bool {
+    fn is_on_two_axes(&self, group: &str) -> bool {
         let of_group = |axes: &Vec<(&str, &Axis)>| axes.iter().filter(|(name, _)| *name == group).count() > 1;
         self.axes.values().any(of_group)
     }

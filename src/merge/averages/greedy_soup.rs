@@ -8,18 +8,19 @@ use std::collections::BTreeMap;
 
 /// Averages those networks that improve a held-out metric.
 ///
-/// The networks are sorted by the metric, best first. Starting with the best network, each network is added to the
-/// average if the metric of the new average is not worse:
+/// The networks are sorted by the metric, best first. Starting with the best network, each network is added
+/// to the average if the metric of the new average is not worse:
 ///
 /// ```text
 /// S ← {best};  for each next θᵢ:  if metric(mean(S ∪ {θᵢ})) ≥ metric(mean(S)):  S ← S ∪ {θᵢ}
 /// ```
 ///
-/// The comparison is `≥`, as in the paper. The authors' program uses `>`: [`GreedySoup::strict`]. Networks with equal
-/// metrics keep their order.
+/// The comparison is `≥`, as in the paper. The authors' program uses `>`: [`GreedySoup::strict`]. Networks
+/// with equal metrics keep their order.
 ///
-/// Use it for networks that were fine-tuned from one network with different settings, some of which may be bad. Don't use
-/// it without held-out rows: the networks are chosen by the metric, so its value for the soup is optimistic.
+/// Use it for networks that were fine-tuned from one network with different settings, some of which may be
+/// bad. Don't use it without held-out rows: the networks are chosen by the metric, so its value for the soup
+/// is optimistic.
 ///
 /// Cost: the metric is computed `2·M − 1` times for `M` networks. Memory for two more networks.
 ///
@@ -37,8 +38,8 @@ use std::collections::BTreeMap;
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 ///
-/// Source: Wortsman et al. (2022), "Model soups: averaging weights of multiple fine-tuned models improves accuracy without
-/// increasing inference time", arXiv:2203.05482.
+/// Source: Wortsman et al. (2022), "Model soups: averaging weights of multiple fine-tuned models improves
+/// accuracy without increasing inference time", arXiv:2203.05482.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct GreedySoup {
     strict: bool,
@@ -58,8 +59,8 @@ impl GreedySoup {
         self
     }
 
-    /// Makes the soup of these networks. `metric` measures a network on held-out rows, and higher is better: pass the
-    /// negative of a loss.
+    /// Makes the soup of these networks. `metric` measures a network on held-out rows, and higher is better:
+    /// pass the negative of a loss.
     ///
     /// # Errors
     /// As [`average`]; the first error of `metric`; when the metric of one of the networks is NaN.
@@ -77,7 +78,8 @@ impl GreedySoup {
         order.sort_by(|a, b| single[*b].total_cmp(&single[*a]));
         let mut counts = vec![0.; networks.len()];
         counts[order[0]] = 1.;
-        // An average of one network, so that its elements are checked and integer buffers are the last network's.
+        // An average of one network, so that its elements are checked and integer buffers are the last
+        // network's.
         let (mut best, mut score) = (average(networks, &counts)?, single[order[0]]);
         for next in &order[1..] {
             counts[*next] = 1.;
@@ -112,8 +114,9 @@ mod tests {
 
     #[test]
     fn networks_are_added_as_the_paper_describes() -> Result<()> {
-        // The metric is minus the distance to 2. Single networks: 1 → −1, 5 → −3, 2.5 → −.5, 9 → −7. Starting at 2.5,
-        // adding 1 gives 1.75, which is better; adding 5 gives 2.83 and adding 9 gives 4.17, which are not.
+        // The metric is minus the distance to 2. Single networks: 1 → −1, 5 → −3, 2.5 → −.5, 9 → −7. Starting
+        // at 2.5, adding 1 gives 1.75, which is better; adding 5 gives 2.83 and adding 9 gives 4.17, which
+        // are not.
         let networks = [one(1.), one(5.), one(2.5), one(9.)];
         let networks: Vec<&Weights> = networks.iter().collect();
         let calls = Cell::new(0);

@@ -37,15 +37,17 @@ impl Granularity {
 
 /// Learns the coefficients of a mixture of networks by gradient descent on a held-out loss.
 ///
-/// Formula: `θ = Σ cᵢ θᵢ`, with the `c` that minimizes `L(θ)`. By default `c` is a softmax of the learned numbers, so the
-/// coefficients are positive and sum to 1; with [`unconstrained`](Self::unconstrained) they are any numbers. The
-/// coefficients start equal and follow the gradient `∂L/∂cᵢ = ⟨∂L/∂θ, θᵢ⟩` by Adam. The result is the best of all steps,
-/// so its loss on these rows is never above that of the uniform soup.
+/// Formula: `θ = Σ cᵢ θᵢ`, with the `c` that minimizes `L(θ)`. By default `c` is a softmax of the learned
+/// numbers, so the coefficients are positive and sum to 1; with [`unconstrained`](Self::unconstrained) they
+/// are any numbers. The coefficients start equal and follow the gradient `∂L/∂cᵢ = ⟨∂L/∂θ, θᵢ⟩` by Adam. The
+/// result is the best of all steps, so its loss on these rows is never above that of the uniform soup.
 ///
-/// Use it for networks that were fine-tuned from one network, where a differentiable held-out loss is at hand. Don't use
-/// it with few held-out rows and one coefficient for each tensor: it then fits the rows. [`GreedySoup`] needs no gradient.
+/// Use it for networks that were fine-tuned from one network, where a differentiable held-out loss is at
+/// hand. Don't use it with few held-out rows and one coefficient for each tensor: it then fits the rows.
+/// [`GreedySoup`] needs no gradient.
 ///
-/// Cost: each step runs the loss forward and backward once. Memory for the networks, one more, and its gradient.
+/// Cost: each step runs the loss forward and backward once. Memory for the networks, one more, and its
+/// gradient.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -90,7 +92,8 @@ impl LearnedSoup {
         self
     }
 
-    /// Whether coefficients may have any sign and any sum, instead of being positive with sum 1; false by default.
+    /// Whether coefficients may have any sign and any sum, instead of being positive with sum 1; false by
+    /// default.
     #[must_use]
     pub fn unconstrained(mut self, unconstrained: bool) -> Self {
         self.unconstrained = unconstrained;
@@ -111,12 +114,12 @@ impl LearnedSoup {
         self
     }
 
-    /// Makes the soup of these networks. `loss` returns the scalar loss of a network on held-out rows, as a tensor whose
-    /// gradient reaches the tensors that it is given.
+    /// Makes the soup of these networks. `loss` returns the scalar loss of a network on held-out rows, as a
+    /// tensor whose gradient reaches the tensors that it is given.
     ///
     /// # Errors
-    /// As [`average`](crate::weights::average()); the first error of `loss`; when the loss of the uniform soup is not finite,
-    /// the gradient reaches no tensor, or the learning rate is out of range.
+    /// As [`average`](crate::weights::average()); the first error of `loss`; when the loss of the uniform
+    /// soup is not finite, the gradient reaches no tensor, or the learning rate is out of range.
     pub fn merge(
         &self,
         networks: &[&Weights],
@@ -159,7 +162,7 @@ impl LearnedSoup {
                 (current * Tensor::from_vec(derivatives, (groups.len(), n), &Device::Cpu)?)?.sum_all()?;
             state.step(&surrogate.backward()?, self.learning_rate, &Clip::None)?;
         }
-        best.ok_or_else(|| Error::invalid("the networks", "at least one", 0))
+        best.ok_or_else(|| Error::invalid("the number of networks", "at least 1", 0))
     }
 
     /// `∂L/∂c` of each group and network, `(groups, M)` row by row.

@@ -1,5 +1,6 @@
-//! A normal distribution over the networks that a training passes through.
+//! SWAG: a normal distribution over networks, from which networks can be sampled.
 use crate::{
+    check,
     kernels::{
         cpu::{contiguous, Elements, FloatLoop},
         simd::vectorized,
@@ -20,31 +21,37 @@ use rand_distr::StandardNormal;
 use rayon::prelude::*;
 use std::collections::{BTreeMap, VecDeque};
 
-/// The least variance.
+/// The lower bound of a variance.
 const LEAST: f64 = 1e-30;
-/// Numbers drawn at a time.
-const STRETCH: usize = 2048;
+/// The number of elements that are drawn at a time.
+const CHUNK: usize = 2048;
 
-/// SWAG: the mean of the networks that a training passes through, the variance of each weight, and the last `K`
-/// networks' deviations `D` from the mean as it was when they came, from which networks can be drawn,
+/// A normal distribution over the networks that a training passes through, from which networks are sampled
+/// (SWAG).
 ///
-/// `θ = θ̄ + √s·(√σ²·z₁ + Dᵀz₂/√(K − 1))`,
+/// Formula: a sample is `θ = θ̄ + √s·(√σ²·z₁ + Dᵀz₂/√(K − 1))`, where
 ///
-/// with `z₁` standard normal for each weight and `z₂` for each deviation, the same for all weights. Half of the
-/// variance comes from each part, so `s = 1/2`, the default, gives the networks' own. `σ²` is the mean square minus
-/// the square of the mean, at least 1e-30.
+/// - `θ̄` is the mean of the networks, and `σ²` the variance of each element: the mean square minus the
+///   square of the mean, at least 1e-30;
+/// - `D` holds the last `K` networks' deviations, each from the mean at the time when it was pushed;
+/// - `z₁` has a standard normal number for each element, and `z₂` one for each deviation, the same for all
+///   tensors.
 ///
-/// Push networks from the late part of a training at a constant or cyclic learning rate, one an epoch, say; 20
-/// deviations are usual. Each draw is a member of an ensemble. Batch-norm's running statistics are averaged, not
-/// drawn, and no statistics of any draw: measure them ([`Pool::re_estimated`](crate::Pool::re_estimated)). Integer buffers are the newest.
+/// Each part contributes half of the variance, so the default `s = 1/2` gives that of the networks. Tensors
+/// may have any shape and keep their dtype. Running statistics of batch-norm are averaged, not sampled, so
+/// they do not fit a sample: re-estimate them ([`Pool::re_estimated`](crate::Pool::re_estimated)). Integer
+/// tensors are those of the newest network.
 ///
-/// Memory: 16 bytes for each weight and 4 for each of its deviations.
+/// Use it for an ensemble from one training: push networks of the last part of the training, for example one
+/// each epoch, at a constant or cyclic learning rate, and draw [members](Self::members). Independently
+/// trained networks make a more diverse ensemble.
 ///
-/// Source: Maddox et al. 2019, arXiv:1902.02476.
+/// Cost: a push is one pass over the weights. Memory of 16 bytes for each element, and 4 for each of its
+/// deviations.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use candle_ensemble::{merge::Swag, weights::Weights, Seed};
+/// use candle_ensemble::{merge::Swag, weights::Weights};
 ///
 /// let mut swag = Swag::new(2);
 /// for w in [1f32, 2., 3.] {
@@ -52,10 +59,13 @@ const STRETCH: usize = 2048;
 /// }
 /// assert_eq!(swag.mean()?["w"].to_vec1::<f32>()?, [2., -2.]);
 /// assert_eq!(swag.variance()?["w"].to_vec1::<f64>()?, [2. / 3.; 2]);
-/// let draws = swag.samples(3, Seed::from(1))?; // three networks
-/// assert_eq!(draws[1]["w"].dims(), [2]);
+/// let samples = swag.samples(3, 1)?; // three networks
+/// assert_eq!(samples[1]["w"].dims(), [2]);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
+///
+/// Source: Maddox et al. (2019), "A simple baseline for Bayesian uncertainty in deep learning",
+/// arXiv:1902.02476.
 #[derive(Debug)]
 pub struct Swag {
     mean: RunningMean,
@@ -64,31 +74,30 @@ pub struct Swag {
     scale: f64,
 }
 
-/// How one tensor varies.
+/// The spread of one tensor.
 #[derive(Debug, Default)]
 struct Spread {
-    /// Sums of squared deviations from the mean.
+    /// The sums of squared deviations from the mean.
     squares: Vec<f64>,
     /// The last deviations, oldest first.
     deviations: VecDeque<Vec<f32>>,
 }
 
 impl Swag {
-    /// Of no network yet, with so many deviations. With 0 the weights are independent; then a scale of 1 gives the
-    /// networks' own variance (SWAG-Diagonal).
+    /// A distribution of no networks, which keeps this many deviations, 0 or at least 2; 20 are usual. With 0
+    /// the elements are independent (SWAG-Diagonal), and a scale of 1 gives the variance of the networks.
     #[must_use]
     pub fn new(columns: usize) -> Self {
         Self { mean: RunningMean::new(Precision::Double), spreads: BTreeMap::new(), columns, scale: 0.5 }
     }
 
-    /// The scale `s` of draws, 0 or more: 0 gives the mean, 1/2, if not set, the paper's distribution.
+    /// The scale `s` of samples, at least 0; 0.5 by default, as in the paper. With 0 every sample is the
+    /// mean.
     ///
     /// # Errors
-    /// When it is negative or not finite.
-    pub fn with_scale(mut self, scale: f64) -> Result<Self> {
-        if !(scale >= 0. && scale.is_finite()) {
-            return Err(Error::invalid("the scale", "0 or more, and finite", scale));
-        }
+    /// When the scale is negative or not finite.
+    pub fn scale(mut self, scale: f64) -> Result<Self> {
+        check::non_negative("the scale", scale)?;
         self.scale = scale;
         Ok(self)
     }
@@ -96,7 +105,8 @@ impl Swag {
     /// Adds a network.
     ///
     /// # Errors
-    /// When its names, shapes or dtypes are not those of the networks before; nothing has changed then.
+    /// [`Error::Incompatible`] when its names, shapes or dtypes differ from those of the networks before it.
+    /// Nothing is changed then.
     pub fn push(&mut self, network: &impl NamedTensors) -> Result<()> {
         let n = self.mean.count() as f64 + 1.;
         self.mean.push(network, 1. / n)?;
@@ -111,24 +121,24 @@ impl Swag {
         })
     }
 
-    /// How many networks there were.
+    /// The number of networks that were added.
     #[must_use]
     pub fn count(&self) -> usize {
         self.mean.count()
     }
 
-    /// The mean, in the networks' own dtypes: what [`Swa`](crate::weights::Swa) gives.
+    /// The mean, in the dtypes of the networks. [`Swa`](crate::weights::Swa) gives the same.
     ///
     /// # Errors
-    /// When there was no network, or a number is NaN or infinite (its tensor is named).
+    /// When no network was added, or an element of a tensor, which is named, is NaN or infinite.
     pub fn mean(&self) -> Result<Weights> {
         self.mean.weights()
     }
 
-    /// The variance `σ²` of each weight, as f64; nothing for buffers.
+    /// The variance `σ²` of each element, in f64. Buffers have none.
     ///
     /// # Errors
-    /// When there was no network.
+    /// When no network was added.
     pub fn variance(&self) -> Result<Weights> {
         let shapes = self.mean.weights()?;
         let variance = self.spreads.iter().filter_map(|(name, spread)| {
@@ -140,16 +150,17 @@ impl Swag {
         Ok(variance.collect::<candle_core::Result<_>>()?)
     }
 
-    /// A network, fixed by the seed.
+    /// Draws a network, which depends only on the seed.
     ///
     /// # Errors
-    /// When there were fewer than two networks, deviations are kept but for fewer than two, or a number is NaN or
-    /// infinite (its tensor is named).
-    pub fn sample(&self, seed: Seed) -> Result<Weights> {
+    /// When fewer than two networks were added, exactly one deviation is kept, or an element of a tensor,
+    /// which is named, is NaN or infinite.
+    pub fn sample(&self, seed: impl Into<Seed>) -> Result<Weights> {
+        let seed = seed.into();
         let kept = (self.mean.count()).min(self.columns);
         if self.mean.count() < 2 || kept == 1 {
-            let must = "of at least two networks, and with no deviations or two and more";
-            let got = format!("of {} networks with {kept} deviations", self.mean.count());
+            let must = "made of at least two networks, with no deviations or at least two";
+            let got = format!("made of {} networks with {kept} deviations", self.mean.count());
             return Err(Error::invalid("SWAG", must, got));
         }
         let mut rng = seed.child("swag deviations").rng();
@@ -170,8 +181,8 @@ impl Swag {
     fn draw(&self, mean: &[f64], spread: &Spread, z2: &[f64], rng: &mut ChaCha8Rng) -> Vec<f64> {
         let (n, scale) = (self.mean.count() as f64, self.scale.sqrt());
         let mut drawn = vec![0.; mean.len()];
-        for (i, drawn) in drawn.chunks_mut(STRETCH).enumerate() {
-            let range = i * STRETCH..i * STRETCH + drawn.len();
+        for (i, drawn) in drawn.chunks_mut(CHUNK).enumerate() {
+            let range = i * CHUNK..i * CHUNK + drawn.len();
             for (d, s) in drawn.iter_mut().zip(&spread.squares[range.clone()]) {
                 *d = (s / n).max(LEAST).sqrt() * rng.sample::<f64, _>(StandardNormal);
             }
@@ -191,20 +202,21 @@ impl Swag {
         drawn
     }
 
-    /// So many networks.
+    /// Draws `n` networks.
     ///
     /// # Errors
     /// As [`Swag::sample`].
-    pub fn samples(&self, n: usize, seed: Seed) -> Result<Vec<Weights>> {
+    pub fn samples(&self, n: usize, seed: impl Into<Seed>) -> Result<Vec<Weights>> {
+        let seed = seed.into();
         (0..n as u64).map(|i| self.sample(seed.nth("swag", i))).collect()
     }
 
-    /// So many networks as members, each with a prediction of its own. Their records are that of the run's last member,
-    /// whose rows are those that all of them have seen.
+    /// Draws `n` networks as members, each with a slot of its own. Their records are copies of `record`,
+    /// which must be that of the run's last member: its rows are those that shaped the networks.
     ///
     /// # Errors
     /// As [`Swag::sample`].
-    pub fn members(&self, n: usize, record: &Record, seed: Seed) -> Result<Vec<Member>> {
+    pub fn members(&self, n: usize, record: &Record, seed: impl Into<Seed>) -> Result<Vec<Member>> {
         let weights = self.samples(n, seed)?.into_iter();
         let members = weights.zip(0..).map(|(weights, index)| {
             let key = format!("{}-swag-{index:03}", record.key);
@@ -240,7 +252,7 @@ impl FloatLoop for AddDeviation<'_> {
             *s += deviation * deviation * growth;
         }
         if columns > 0 {
-            // The oldest makes room.
+            // The memory of the oldest is reused.
             let oldest = if deviations.len() == columns { deviations.pop_front() } else { None };
             let mut newest = oldest.unwrap_or_default();
             newest.clear();
@@ -278,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn moments_are_those_of_the_formulas() -> Result<()> {
+    fn moments_match_their_formulas() -> Result<()> {
         let path = path(7, 3);
         let swag = swag(4, &path);
         let (mean, variance) = (swag.mean()?["w"].to_vec1::<f32>()?, swag.variance()?["w"].to_vec1::<f64>()?);
@@ -299,15 +311,15 @@ mod tests {
         Ok(())
     }
 
-    /// The covariance of draws is `s·(diag σ² + DᵀD/(K − 1))`. Over 4000 seeds a mean of draws is off by `σ/√4000` and
-    /// a (co)variance by at most `σᵢσⱼ·√(2/4000)`, as standard deviations; of 9 figures, none is beyond 4.5 of them
-    /// but once in 16 000 choices of seeds.
+    /// The covariance of draws is `s·(diag σ² + DᵀD/(K − 1))`. Over 4000 seeds a mean of draws is off by
+    /// `σ/√4000` and a (co)variance by at most `σᵢσⱼ·√(2/4000)`, as standard deviations; of 9 figures, none
+    /// is beyond 4.5 of them but once in 16 000 choices of seeds.
     #[test]
-    fn draws_have_the_mean_and_covariance_of_the_formula() -> Result<()> {
+    fn samples_have_the_mean_and_covariance_of_the_formula() -> Result<()> {
         const DRAWS: usize = 4000;
         for (columns, scale) in [(5, 0.5), (3, 1.), (0, 1.)] {
             let path = path(8, 3);
-            let swag = swag(columns, &path).with_scale(scale)?;
+            let swag = swag(columns, &path).scale(scale)?;
             let variance = swag.variance()?["w"].to_vec1::<f64>()?;
             let mean: Vec<f64> =
                 (0..3).map(|j| path.iter().map(|p| f64::from(p[j])).sum::<f64>() / 8.).collect();
@@ -336,7 +348,7 @@ mod tests {
 
     /// With two deviations of one direction all weights move along it together: z₂ is shared between tensors.
     #[test]
-    fn the_deviations_factors_are_shared_by_all_tensors() -> Result<()> {
+    fn all_tensors_share_the_factors_of_the_deviations() -> Result<()> {
         let mut swag = Swag::new(2);
         for x in [0f32, 1., 2.] {
             let t = |x: f32| Tensor::new(&[x], &Device::Cpu);
@@ -354,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn seeds_fix_draws_and_types_are_kept() -> Result<()> {
+    fn samples_depend_on_the_seed_and_keep_dtypes() -> Result<()> {
         let mut swag = Swag::new(2);
         for numbers in path(3, 5000) {
             swag.push(&network(&numbers, DType::BF16))?;
@@ -367,7 +379,7 @@ mod tests {
         let (draw, mean) = (swag.sample(Seed::from(1))?, swag.mean()?);
         assert_eq!((draw["w"].dtype(), draw["steps"].to_scalar::<u32>()?), (DType::BF16, 3));
         assert_eq!(draw["running_var"].to_vec1::<f32>()?, mean["running_var"].to_vec1::<f32>()?);
-        let at_the_mean = swag.with_scale(0.)?.sample(Seed::from(1))?;
+        let at_the_mean = swag.scale(0.)?.sample(Seed::from(1))?;
         assert_eq!(
             at_the_mean["w"].to_dtype(DType::F32)?.to_vec1::<f32>()?,
             mean["w"].to_dtype(DType::F32)?.to_vec1::<f32>()?
@@ -376,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn too_little_to_draw_from_is_refused() -> Result<()> {
+    fn too_few_networks_or_deviations_are_refused() -> Result<()> {
         let path = path(2, 3);
         assert!(swag(2, &path[..1]).sample(Seed::from(1)).is_err());
         assert!(swag(1, &path).sample(Seed::from(1)).is_err());
@@ -384,7 +396,7 @@ mod tests {
         assert!(swag(0, &path).sample(Seed::from(1)).is_ok());
         assert!(Swag::new(2).mean().is_err());
         for bad in [-1., f64::NAN, f64::INFINITY] {
-            assert!(Swag::new(2).with_scale(bad).is_err());
+            assert!(Swag::new(2).scale(bad).is_err());
         }
         let mut bad = path.clone();
         bad[1][2] = f32::NAN;

@@ -8,9 +8,10 @@ use crate::{
 ///
 /// Formula: `θ = 1/M Σ θᵢ`, for `M` networks.
 ///
-/// Use it for networks that were fine-tuned from one network with different settings, or for networks that are aligned
-/// ([`align`](crate::merge::align)). Independently trained networks lie in different basins of the loss, and their
-/// average is useless. Where some of the networks are bad, [`GreedySoup`](crate::merge::GreedySoup) leaves them out.
+/// Use it for networks that were fine-tuned from one network with different settings, or for networks that
+/// are aligned ([`align`](crate::merge::align)). Independently trained networks lie in different basins of
+/// the loss, and their average is useless. Where some of the networks are bad,
+/// [`GreedySoup`](crate::merge::GreedySoup) leaves them out.
 ///
 /// Cost: one pass over the weights of all networks.
 ///
@@ -27,8 +28,8 @@ use crate::{
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 ///
-/// Source: Wortsman et al. (2022), "Model soups: averaging weights of multiple fine-tuned models improves accuracy without
-/// increasing inference time", arXiv:2203.05482.
+/// Source: Wortsman et al. (2022), "Model soups: averaging weights of multiple fine-tuned models improves
+/// accuracy without increasing inference time", arXiv:2203.05482.
 pub fn uniform_soup(networks: &[&Weights]) -> Result<Weights> {
     average(networks, &vec![1.; networks.len()])
 }

@@ -2,7 +2,7 @@
 use crate::{
     merge::{
         methods::{
-            select::{reaches, share, Reach},
+            largest::{count_of, thresholds, Threshold},
             task_vectors::{task_vector_settings, Join, TaskVectors, Thin},
         },
         ElementwiseRule, Method, Needs, Sources,
@@ -10,20 +10,25 @@ use crate::{
     Error, Result,
 };
 
-/// Breadcrumbs: `θ = base + λ Σ wᵢ mᵢ∘(θᵢ − base)`, where the mask `mᵢ` clears the largest and the smallest numbers of
-/// each tensor's task vector.
+/// Adds task vectors without their largest and their smallest elements to the base (model breadcrumbs).
 ///
-/// Of a tensor's `n` numbers, the ⌊gamma·n⌋ of largest magnitude are dropped, and of the rest the ⌊density·n⌋ largest
-/// are kept, so density is the share of all numbers that stays, as in mergekit. Where both shares together exceed 1,
-/// fewer of the largest are dropped. Of equal magnitudes those that come first count as larger. The paper names two
-/// percentiles, which are 1 − gamma and 1 − gamma − density.
+/// Formula: `θ = base + λ Σ wᵢ mᵢ∘(θᵢ − base)`, where the mask `mᵢ` clears elements of each tensor's task
+/// vector.
 ///
-/// Choose it for many task vectors at once: outliers, which dominate a sum, are dropped with the noise, and one setting
-/// suits more tasks than plain task arithmetic's λ does. [`elected`](Self::elected) joins the masked task vectors by
-/// sign election, as [`Ties`](crate::merge::Ties) does.
+/// Of the `n` elements of a tensor, the `⌊gamma·n⌋` of largest magnitude are dropped, and of the others the
+/// `⌊density·n⌋` largest are kept. So `density` is the share of all elements that is kept, as in mergekit;
+/// the paper's two percentiles are `1 − gamma` and `1 − gamma − density`. If both shares exceed 1 together,
+/// fewer of the largest are dropped. Of equal magnitudes the first count as larger. Tensors may have any
+/// shape.
 ///
-/// Source: Davari and Belilovsky (2023), "Model breadcrumbs: scaling multi-task model merging with sparse masks",
-/// arXiv:2312.06795.
+/// Use it for many task vectors: outliers, which dominate a sum, are dropped along with the noise, and one
+/// setting suits more tasks than the λ of [`TaskArithmetic`]. For contradicting task vectors,
+/// [`elect_signs`](Self::elect_signs).
+///
+/// Cost: two or three passes over the inputs; memory as for [`Ties`](crate::merge::Ties).
+///
+/// # Errors
+/// As [`merge`](crate::merge::merge()); when gamma, the density, λ or a weight is out of range.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -37,6 +42,11 @@ use crate::{
 /// assert_eq!(merged["w"].to_vec1::<f32>()?, [0., 0., 3., -2.]);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
+///
+/// Source: Davari and Belilovsky (2023), "Model breadcrumbs: scaling multi-task model merging with sparse
+/// masks", arXiv:2312.06795.
+///
+/// [`TaskArithmetic`]: crate::merge::TaskArithmetic
 #[derive(Clone, Debug)]
 pub struct Breadcrumbs {
     settings: TaskVectors,
@@ -44,15 +54,16 @@ pub struct Breadcrumbs {
 }
 
 impl Breadcrumbs {
-    /// Keeping the share `density` of each task vector's numbers, above 0 and at most 1 (.1 to .15 in the paper),
-    /// below the share `gamma` of the largest, at least 0 and below 1 (.01 in the paper). λ and all weights are 1.
+    /// A sum that keeps the share `density` of each task vector, above 0 and at most 1 (0.1 to 0.15 in the
+    /// paper), and drops the share `gamma` of the largest elements, at least 0 and below 1 (0.01 in the
+    /// paper), with λ = 1 and weights of 1.
     #[must_use]
     pub fn new(density: f64, gamma: f64) -> Self {
         Self { settings: TaskVectors::new(density, Join::Sum), gamma }
     }
 
-    /// Whether the task vectors are joined by sign election, as [`Ties`](crate::merge::Ties) does, in place of a sum; false by
-    /// default. Weights must be at least 0 then.
+    /// Whether the task vectors are joined by sign election, as [`Ties`](crate::merge::Ties) does, in place
+    /// of a sum; false by default. Weights must be at least 0 then.
     #[must_use]
     pub fn elect_signs(mut self, elect: bool) -> Self {
         self.settings.join = if elect { Join::Elect } else { Join::Sum };
@@ -82,25 +93,25 @@ impl Method for Breadcrumbs {
     }
 
     fn rule(&self, tensor: &Sources<'_>) -> Result<Box<dyn ElementwiseRule>> {
-        let kept = share(self.settings.density, tensor.len());
-        let dropped = share(self.gamma, tensor.len()).min(tensor.len() - kept);
-        let both = |reaches: Vec<Reach>| match reaches[..] {
-            [dropped, all] => Some((dropped, all)),
+        let kept = count_of(self.settings.density, tensor.len());
+        let dropped = count_of(self.gamma, tensor.len()).min(tensor.len() - kept);
+        let pair = |thresholds: Vec<Threshold>| match thresholds[..] {
+            [upper, lower] => Some((upper, lower)),
             _ => None,
         };
-        let between = reaches(tensor, &[dropped, dropped + kept]).into_iter().filter_map(both).collect();
-        Ok(Box::new(self.settings.rule(tensor.networks(), Between(between))))
+        let pairs = thresholds(tensor, &[dropped, dropped + kept]).into_iter().filter_map(pair).collect();
+        Ok(Box::new(self.settings.rule(tensor.networks(), KeepBetween(pairs))))
     }
 }
 
-/// Keeps what the second reaches and the first does not.
-struct Between(Vec<(Reach, Reach)>);
+/// Keeps the elements between two thresholds of each network, the upper one first.
+struct KeepBetween(Vec<(Threshold, Threshold)>);
 
-impl Thin for Between {
+impl Thin for KeepBetween {
     fn thin(&self, network: usize, start: usize, delta: &mut [f32]) {
-        if let Some((dropped, all)) = self.0.get(network) {
-            all.keep(start, delta);
-            dropped.drop(start, delta);
+        if let Some((upper, lower)) = self.0.get(network) {
+            lower.keep_largest(start, delta);
+            upper.drop_largest(start, delta);
         }
     }
 }

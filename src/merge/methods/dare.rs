@@ -9,18 +9,25 @@ use crate::{
 };
 use rand::RngCore;
 
-/// DARE: each number of a task vector `δᵢ = θᵢ − base` is kept with probability `density` and divided by it, or
-/// dropped: `θ = base + λ Σ wᵢ mᵢ∘δᵢ / density`, `mᵢ ~ Bernoulli(density)`, drawn for each network by itself.
+/// Adds randomly thinned and rescaled task vectors to the base (DARE: drop and rescale).
 ///
-/// Choose it where task vectors are small (networks fine-tuned with little data): nine in ten of their numbers can be
-/// dropped with hardly a loss, and fewer of what is left collide. [`elected`](Self::elected) joins them by sign
-/// election, as [`Ties`](crate::merge::Ties) does without its trimming. Mergekit divides by the norm that is left in place of
-/// the density; here it is the paper's form.
+/// Formula: `θ = base + λ Σ wᵢ mᵢ∘δᵢ / density`, where `δᵢ = θᵢ − base` and each element of the mask `mᵢ` is
+/// 1 with probability `density` and else 0, drawn for each network by itself.
 ///
-/// The draws are a function of the seed, the tensor's name, the network's number and the place, and of nothing else.
+/// The draws depend only on the seed, the tensor's name, the position of the network and the position of the
+/// element. mergekit divides by the norm that is left; here it is the density, as in the paper. Tensors may
+/// have any shape.
 ///
-/// Source: Yu et al. (2024), "Language models are super Mario: absorbing abilities from homologous models as a free
-/// lunch", arXiv:2311.03099.
+/// Use it where task vectors are small, as of networks fine-tuned with little data: nine in ten of their
+/// elements can be dropped with hardly a loss, and fewer of the others collide. Don't use it for large task
+/// vectors, where the loss is considerable. [`elect_signs`](Self::elect_signs) joins what is left as
+/// [`Ties`](crate::merge::Ties) does.
+///
+/// Cost: one pass over the inputs, and a random number for each element.
+///
+/// # Errors
+/// As [`merge`](crate::merge::merge()); when the density is not above 0 and at most 1, λ is not finite, or a
+/// weight is out of range.
 ///
 /// ```
 /// use candle_core::{DType, Device, Tensor};
@@ -33,6 +40,9 @@ use rand::RngCore;
 /// assert!((merged.iter().sum::<f32>() / 10_000. - 1.).abs() < 0.15); // five standard errors
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
+///
+/// Source: Yu et al. (2024), "Language models are super Mario: absorbing abilities from homologous models as
+/// a free lunch", arXiv:2311.03099.
 #[derive(Clone, Debug)]
 pub struct Dare {
     settings: TaskVectors,
@@ -40,15 +50,15 @@ pub struct Dare {
 }
 
 impl Dare {
-    /// Keeping each number with this probability, above 0 and at most 1 (.1 to .5 in the paper). λ and all weights are
-    /// 1.
+    /// A sum that keeps each element with probability `density`, above 0 and at most 1 (0.1 to 0.5 in the
+    /// paper), with λ = 1 and weights of 1.
     #[must_use]
     pub fn new(density: f64, seed: impl Into<Seed>) -> Self {
         Self { settings: TaskVectors::new(density, Join::Sum), seed: seed.into() }
     }
 
-    /// Whether the task vectors are joined by sign election, as [`Ties`](crate::merge::Ties) does, in place of a sum; false by
-    /// default. Weights must be at least 0 then.
+    /// Whether the task vectors are joined by sign election, as [`Ties`](crate::merge::Ties) does, in place
+    /// of a sum; false by default. Weights must be at least 0 then.
     #[must_use]
     pub fn elect_signs(mut self, elect: bool) -> Self {
         self.settings.join = if elect { Join::Elect } else { Join::Sum };
@@ -78,21 +88,22 @@ impl Method for Dare {
         let seed = self.seed.child(tensor.name());
         let seeds = (0..tensor.networks() as u64).map(|i| seed.nth("network", i)).collect();
         let density = self.settings.density;
-        // 2³² of them is all.
+        // Of the 2³² values of a draw, this many keep an element.
         let kept = (density * 2f64.powi(32)).round() as u64;
-        let dropped = Dropped { seeds, kept, scale: (1. / density) as f32 };
-        Ok(Box::new(self.settings.rule(tensor.networks(), dropped)))
+        let thin = DropAtRandom { seeds, kept, scale: (1. / density) as f32 };
+        Ok(Box::new(self.settings.rule(tensor.networks(), thin)))
     }
 }
 
-struct Dropped {
+/// Drops elements at random, and rescales the others.
+struct DropAtRandom {
     seeds: Vec<Seed>,
-    /// Draws of 32 bits below this are kept.
+    /// An element is kept if its draw of 32 bits is below this.
     kept: u64,
     scale: f32,
 }
 
-impl Thin for Dropped {
+impl Thin for DropAtRandom {
     fn thin(&self, network: usize, start: usize, delta: &mut [f32]) {
         let Some(seed) = self.seeds.get(network) else { return };
         let mut rng = seed.rng();

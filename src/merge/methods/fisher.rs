@@ -6,15 +6,23 @@ use crate::{
     Error, Result,
 };
 
-/// Fisher-weighted average: `θ = Σ wᵢ Fᵢ∘θᵢ / Σ wᵢ Fᵢ`, number by number, where `Fᵢ` is the diagonal of network i's
-/// Fisher information.
+/// Averages networks element by element, weighted by their Fisher information.
 ///
-/// Each `Fᵢ` is taken as no less than the floor, so numbers that no data predicts for are averaged by the weights alone.
+/// Formula: `θ = Σ wᵢ Fᵢ∘θᵢ / Σ wᵢ Fᵢ`, where `Fᵢ` is the diagonal of the Fisher information of network `i`,
+/// and `∘` multiplies element by element.
 ///
-/// Choose it where data is at hand to estimate how sure each network is of each of its numbers
-/// ([`diagonal_fisher`](crate::merge::network::diagonal_fisher)): each then prevails where it has learned something.
+/// `Fᵢ` has the shape of `θᵢ`. Each of its elements is raised to the [floor](Self::floor), so elements about
+/// which the data says nothing are averaged by the weights alone.
 ///
-/// Source: Matena and Raffel (2022), "Merging models with Fisher-weighted averaging", arXiv:2111.09832.
+/// Use it where data is at hand to compute the Fisher information
+/// ([`diagonal_fisher`](crate::merge::diagonal_fisher())): each network then prevails in the elements that
+/// matter to it. Without data, use [`LinearMerge`](crate::merge::LinearMerge).
+///
+/// Cost: one pass over the networks and their Fisher diagonals.
+///
+/// # Errors
+/// As [`merge`](crate::merge::merge()); when a Fisher diagonal is missing or has a negative element, the
+/// floor is not above 0, or a weight is out of range.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -24,11 +32,13 @@ use crate::{
 ///     Ok(Weights::from([("w".into(), Tensor::new(&x, &Device::Cpu)?)]))
 /// };
 /// let (a, b) = (named([1., 1.])?, named([2., 2.])?);
-/// let (sure, unsure) = (named([3., 0.])?, named([1., 0.])?);
-/// let merged = MergeInputs::new(&[&a, &b]).fishers(&[&sure, &unsure]).merge(&Fisher::new())?;
+/// let (certain, uncertain) = (named([3., 0.])?, named([1., 0.])?);
+/// let merged = MergeInputs::new(&[&a, &b]).fishers(&[&certain, &uncertain]).merge(&Fisher::new())?;
 /// assert_eq!(merged["w"].to_vec1::<f32>()?, [1.25, 1.5]);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
+///
+/// Source: Matena and Raffel (2022), "Merging models with Fisher-weighted averaging", arXiv:2111.09832.
 #[derive(Clone, Debug)]
 pub struct Fisher {
     weights: Option<Vec<f64>>,
@@ -36,20 +46,20 @@ pub struct Fisher {
 }
 
 impl Fisher {
-    /// With all weights 1 and a floor of 1e-6, as in the authors' code.
+    /// A merge with weights of 1 and a floor of 1e-6, as in the authors' code.
     #[must_use]
     pub fn new() -> Self {
         Self { weights: None, floor: 1e-6 }
     }
 
-    /// A weight for each network: finite, at least 0, not all 0.
+    /// A weight for each network: finite, at least 0, and not all 0; 1 by default.
     #[must_use]
     pub fn weights(mut self, weights: &[f64]) -> Self {
         self.weights = Some(weights.to_vec());
         self
     }
 
-    /// The least information that is reckoned with; finite and above 0.
+    /// The lower bound of the elements of the Fisher diagonals, above 0 and finite; 1e-6 by default.
     #[must_use]
     pub fn floor(mut self, floor: f64) -> Self {
         self.floor = floor;
@@ -81,17 +91,18 @@ impl Method for Fisher {
 
     fn rule(&self, tensor: &Sources<'_>) -> Result<Box<dyn ElementwiseRule>> {
         let weights = weights_or_ones(self.weights.as_deref(), tensor.networks());
-        Ok(Box::new(Informed { weights, floor: self.floor, name: tensor.name().into() }))
+        Ok(Box::new(FisherRule { weights, floor: self.floor, name: tensor.name().into() }))
     }
 }
 
-struct Informed {
+/// The rule for one tensor.
+struct FisherRule {
     weights: Vec<f64>,
     floor: f64,
     name: String,
 }
 
-impl ElementwiseRule for Informed {
+impl ElementwiseRule for FisherRule {
     fn apply(&self, strip: &Strip<'_>, out: &mut [f32]) -> Result<()> {
         let negative = |fisher: &&[f32]| fisher.iter().any(|f| *f < 0.);
         if strip.fishers.iter().any(negative) {

@@ -1,9 +1,9 @@
-//! Merging networks that are in memory.
+//! Merging networks in memory.
 use crate::{
     kernels::cpu::{contiguous, Elements},
     merge::{
-        files::headers::Family,
         methods::{
+            input_kinds::InputKinds,
             method::check,
             sources::{is_merged, Source},
         },
@@ -17,12 +17,25 @@ use candle_core::{DType, Device, Result as CandleResult, Tensor};
 use rayon::prelude::*;
 use std::sync::{Mutex, PoisonError};
 
-/// Merges networks by name. f16, bf16, f32 and f64 come out as they went in, computed from f32 numbers with sums in
-/// f64; integers and truth values are copied from the base, or from the first network without one.
+/// Merges networks tensor by tensor, by a merge method.
 ///
-/// All networks, the base included, have the same names, shapes and dtypes. The result is on the CPU, and the same bytes
-/// for any number of threads. Batch-norm's running statistics are merged like weights, which is not what the merged
-/// network would measure: re-estimate them afterwards.
+/// All networks, and the base that they were fine-tuned from, must have the same names, shapes and dtypes.
+/// f16, bf16, f32 and f64 tensors keep their dtype; they are computed from f32 elements with sums in f64.
+/// Integer and boolean tensors are copied from the base, or from the first network if there is no base. The
+/// result is on the CPU, and its bytes do not depend on the number of threads. A tensor with infinities that
+/// is the same in all inputs, such as a mask, is copied.
+///
+/// Batch-norm's running statistics are merged like weights, which is not what the merged network would
+/// measure: [re-estimate](crate::merge::re_estimate()) them afterwards.
+///
+/// Use it for networks that fit into memory; [`FileMerge`](crate::merge::FileMerge) merges files.
+/// [`MergeInputs`] passes what some methods need besides. [`Pool::merge`](crate::Pool::merge) also checks the
+/// result.
+///
+/// # Errors
+/// [`Error::Incompatible`](crate::Error::Incompatible) when the networks differ (all differences are listed).
+/// When there are more or fewer inputs than the method needs, a parameter is out of range, an element is not
+/// finite, or a result exceeds the range of its dtype.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -35,10 +48,6 @@ use std::sync::{Mutex, PoisonError};
 /// assert_eq!(merged["bias"].to_vec1::<f32>()?, [1.5, -1.5]);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
-///
-/// # Errors
-/// Networks that differ (all differences are listed), more or fewer inputs than the method takes, parameters out of
-/// range, numbers that are not finite (unless the tensor is the same in all inputs), results beyond the dtype's range.
 pub fn merge(method: &dyn Method, networks: &[&Weights], base: Option<&Weights>) -> Result<Weights> {
     let inputs = MergeInputs::new(networks);
     match base {
@@ -48,7 +57,7 @@ pub fn merge(method: &dyn Method, networks: &[&Weights], base: Option<&Weights>)
     .merge(method)
 }
 
-/// What is merged in memory, for methods that need more than [`merge`] takes.
+/// The inputs of a merge in memory, for methods that need more than [`merge()`] accepts.
 #[derive(Clone, Copy, Debug)]
 pub struct MergeInputs<'a> {
     networks: &'a [&'a Weights],
@@ -57,45 +66,48 @@ pub struct MergeInputs<'a> {
 }
 
 impl<'a> MergeInputs<'a> {
-    /// These networks; the newest first, where the order matters.
+    /// The networks to merge, the newest first where a method looks at the order.
     #[must_use]
     pub fn new(networks: &'a [&'a Weights]) -> Self {
         Self { networks, base: None, fishers: &[] }
     }
 
-    /// The network from which all were fine-tuned.
+    /// The network that all others were fine-tuned from.
     #[must_use]
     pub fn base(mut self, base: &'a Weights) -> Self {
         self.base = Some(base);
         self
     }
 
-    /// The diagonal Fisher information of each network, by the same names, at least 0.
+    /// The diagonal of the Fisher information of each network, at least 0, in tensors of the same names and
+    /// shapes.
     #[must_use]
     pub fn fishers(mut self, fishers: &'a [&'a Weights]) -> Self {
         self.fishers = fishers;
         self
     }
 
-    /// Merges them, as [`merge`] does.
+    /// Merges the networks; see [`merge()`].
     ///
     /// # Errors
     /// As [`merge`].
     pub fn merge(&self, method: &dyn Method) -> Result<Weights> {
         check(method, self.networks.len(), self.base.is_some(), self.fishers.len())?;
         let labels = self.labels();
-        self.family(&labels).check()?;
+        self.kinds(&labels).check()?;
         let Some(first) = self.networks.first() else {
             return Ok(Weights::new());
         };
-        let jobs: Vec<_> =
-            first.iter().map(|(name, tensor)| Job { inputs: self, labels: &labels, name, tensor }).collect();
+        let merges: Vec<_> = first
+            .iter()
+            .map(|(name, tensor)| TensorMerge { inputs: self, labels: &labels, name, tensor })
+            .collect();
         threads::wide(|| {
-            let (large, small): (Vec<_>, Vec<_>) = jobs.iter().partition(|job| job.is_large());
-            let merged = |job: &Job<'_>, shared| Ok((job.name.clone(), job.merged(method, shared)?));
+            let (large, small): (Vec<_>, Vec<_>) = merges.iter().partition(|one| one.is_large());
+            let merged = |one: &TensorMerge<'_>, shared| Ok((one.name.clone(), one.merged(method, shared)?));
             let mut all: Vec<(String, Tensor)> =
-                large.into_iter().map(|job| merged(job, true)).collect::<Result<_>>()?;
-            all.extend(small.into_par_iter().map(|job| merged(job, false)).collect::<Result<Vec<_>>>()?);
+                large.into_iter().map(|one| merged(one, true)).collect::<Result<_>>()?;
+            all.extend(small.into_par_iter().map(|one| merged(one, false)).collect::<Result<Vec<_>>>()?);
             Ok(all.into_iter().collect())
         })
     }
@@ -106,10 +118,10 @@ impl<'a> MergeInputs<'a> {
         networks.chain(base).chain((0..self.fishers.len()).map(|i| format!("Fisher diagonal {i}"))).collect()
     }
 
-    fn family<'l>(&self, labels: &'l [String]) -> Family<'l> {
+    fn kinds<'l>(&self, labels: &'l [String]) -> InputKinds<'l> {
         let mut labels = labels.iter().map(String::as_str);
         let mut next = |weights: &Weights| (labels.next().unwrap_or_default(), kinds(weights.iter()));
-        Family {
+        InputKinds {
             networks: self.networks.iter().map(|w| next(w)).collect(),
             base: self.base.map(&mut next),
             fishers: self.fishers.iter().map(|w| next(w)).collect(),
@@ -117,15 +129,15 @@ impl<'a> MergeInputs<'a> {
     }
 }
 
-/// One tensor to be merged.
-struct Job<'a> {
+/// The merge of the tensors of one name.
+struct TensorMerge<'a> {
     inputs: &'a MergeInputs<'a>,
     labels: &'a [String],
     name: &'a String,
     tensor: &'a Tensor,
 }
 
-impl Job<'_> {
+impl TensorMerge<'_> {
     fn sources<'s>(&'s self, inputs: Vec<Source<'s>>, shared: bool) -> Sources<'s> {
         Sources {
             name: self.name,
@@ -139,6 +151,7 @@ impl Job<'_> {
         }
     }
 
+    /// Whether all threads share this tensor.
     fn is_large(&self) -> bool {
         let count = self.labels.len();
         let none = Source { bytes: &[], dtype: self.tensor.dtype().into(), file: None };

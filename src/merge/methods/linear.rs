@@ -1,4 +1,4 @@
-//! Weighted average.
+//! Weighted averages.
 use crate::{
     kernels::linear::weighted_sum,
     merge::{ElementwiseRule, Method, Needs, Sources, Strip},
@@ -6,13 +6,22 @@ use crate::{
     Result,
 };
 
-/// Weighted average: `θ = Σ wᵢ θᵢ / Σ wᵢ`, with the weights of [`RunWeights`] for networks that come newest first.
+/// Averages networks with given weights.
 ///
-/// Choose it for checkpoints of one run, and for networks that were fine-tuned from one ancestor with small steps: it
-/// needs nothing else, and costs nothing. Networks trained apart lie in different basins: align them first.
+/// Formula: `θ = Σ wᵢ θᵢ / Σ wᵢ`.
 ///
-/// Sources: Izmailov et al. (2018), "Averaging weights leads to wider optima and better generalization",
-/// arXiv:1803.05407; Wortsman et al. (2022), "Model soups", arXiv:2203.05482.
+/// The weights are those of [`RunWeights`], but the networks come newest first. Tensors may have any shape;
+/// see [`merge`](crate::merge::merge()) for dtypes.
+///
+/// Use it for checkpoints of one run, and for networks that were fine-tuned from one network with small
+/// steps. Don't use it for independently trained networks: they lie in different basins, and must be
+/// [aligned](crate::merge::align) first.
+///
+/// Cost: one pass over the inputs.
+///
+/// # Errors
+/// As [`merge`](crate::merge::merge()); when the weights are not one for each network, negative, not finite,
+/// or all 0.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -26,30 +35,33 @@ use crate::{
 /// assert_eq!(merged["bias"].to_vec1::<f32>()?, [3., -3.]); // (1·4 + ½·1) / 1½
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
+///
+/// Source: Izmailov et al. (2018), "Averaging weights leads to wider optima and better generalization",
+/// arXiv:1803.05407; Wortsman et al. (2022), "Model soups", arXiv:2203.05482.
 #[derive(Clone, Debug)]
 pub struct LinearMerge(RunWeights);
 
 impl LinearMerge {
-    /// All networks alike: `wᵢ = 1`.
+    /// Equal weights: `wᵢ = 1`.
     #[must_use]
     pub fn uniform() -> Self {
         Self(RunWeights::Uniform)
     }
 
-    /// Falling in equal steps: `wᵢ = (n − i)/n` for network `i` of `n`, from 0, the newest first.
+    /// Weights that fall in equal steps: `wᵢ = (n − i)/n` for network `i = 0 … n − 1`, the newest first.
     #[must_use]
     pub fn falling() -> Self {
         Self(RunWeights::Linear)
     }
 
-    /// Falling by the same share each time: `wᵢ = e^(−i/α)` for network `i`, from 0, the newest first; `alpha` is
-    /// finite and above 0.
+    /// Weights that fall by a constant factor: `wᵢ = e^(−i/α)` for network `i = 0 … n − 1`, the newest first.
+    /// `alpha` is above 0 and finite.
     #[must_use]
     pub fn exponential(alpha: f64) -> Self {
         Self(RunWeights::Exponential { alpha })
     }
 
-    /// These weights, one for each network: finite, at least 0, and not all 0. They are divided by their sum.
+    /// Given weights, one for each network: finite, at least 0, and not all 0. They are divided by their sum.
     #[must_use]
     pub fn weighted(weights: &[f64]) -> Self {
         Self(RunWeights::Given(weights.iter().rev().copied().collect()))
@@ -75,7 +87,7 @@ impl Method for LinearMerge {
     }
 
     fn rule(&self, tensor: &Sources<'_>) -> Result<Box<dyn ElementwiseRule>> {
-        // A run's come oldest first.
+        // Those of a run come oldest first.
         let mut weights = self.0.weights(tensor.networks())?;
         weights.reverse();
         Ok(Box::new(Weighted(weights)))

@@ -1,22 +1,26 @@
-//! What a way of merging is.
+//! The traits of a merge method.
 use crate::{merge::Sources, Error, Result};
 use std::fmt;
 
-/// A way to make one network out of several, tensor by tensor.
+/// A way to merge networks, tensor by tensor.
 ///
-/// A tensor is merged in two steps. [`rule`](Self::rule) may walk over the numbers of all inputs first, for what
-/// depends on whole tensors: thresholds, norms, products. The [`ElementwiseRule`] it returns then makes each number of the result
-/// from the numbers at the same place in the inputs, short strips at a time and in any order. So neither the size nor
-/// the number of the inputs decides what memory a merge takes, and the result is the same bytes for any number of
-/// threads.
+/// A tensor is merged in two steps. First, [`rule`](Self::rule) may pass over the elements of all inputs, to
+/// compute what depends on whole tensors: thresholds, norms, products. Then the [`ElementwiseRule`] that it
+/// returns computes each element of the result from the elements at the same position in the inputs. It gets
+/// the elements in short strips, in any order. So the memory of a merge does not depend on the size or the
+/// number of the inputs, and the bytes of the result do not depend on the number of threads.
 ///
-/// All numbers come as f32: f16 and bf16 exactly, f64 rounded.
+/// All elements are converted to f32: those of f16 and bf16 exactly, those of f64 rounded.
+///
+/// [`merge`](crate::merge::merge()) applies a method to networks in memory,
+/// [`FileMerge`](crate::merge::FileMerge) to files, and [`MergeSpec`](crate::merge::MergeSpec) to the
+/// networks of a pool.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
 /// use candle_ensemble::{merge::{self, Method, Needs, ElementwiseRule, Sources, Strip}, weights::Weights, Result};
 ///
-/// /// The largest number at each place.
+/// /// The largest element at each position.
 /// #[derive(Debug)]
 /// struct Largest;
 ///
@@ -50,75 +54,78 @@ use std::fmt;
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 pub trait Method: fmt::Debug + Send + Sync {
-    /// Its name, as errors say it.
+    /// The name of the method, for messages.
     fn name(&self) -> &'static str;
 
-    /// What it merges.
+    /// The inputs that the method needs.
     fn needs(&self) -> Needs;
 
-    /// Checks its parameters for this many networks.
+    /// Checks the parameters of the method for this many networks.
     ///
     /// # Errors
-    /// [`Error::Invalid`] names the parameter.
+    /// [`Error::Invalid`] names a parameter that is out of range.
     fn check(&self, networks: usize) -> Result<()>;
 
-    /// How the numbers of this tensor are merged.
+    /// The rule by which the elements of this tensor are merged.
     ///
     /// # Errors
-    /// What the method cannot do with this tensor.
+    /// When the method cannot merge this tensor.
     fn rule(&self, tensor: &Sources<'_>) -> Result<Box<dyn ElementwiseRule>>;
 }
 
-/// Makes numbers of the result from the numbers at the same places in the inputs.
+/// Computes elements of the merged tensor from the elements at the same positions in the inputs.
+///
+/// [`Method::rule`] makes a rule for each tensor.
 pub trait ElementwiseRule: Send + Sync {
-    /// Writes the merged numbers of a strip into all of `out`, which is as long as the strip.
+    /// Writes the merged elements of a strip to all of `out`, which is as long as the strip.
     ///
     /// # Errors
-    /// What the method cannot do with these numbers.
+    /// When the method cannot merge these elements.
     fn apply(&self, strip: &Strip<'_>, out: &mut [f32]) -> Result<()>;
 }
 
-/// The same places of one tensor in all inputs: at most [`STRIP_LEN`] finite numbers of each.
+/// A strip of one tensor: the elements at the same consecutive positions in all inputs. There are at most
+/// [`STRIP_LEN`](crate::merge::STRIP_LEN), and all are finite when an [`ElementwiseRule`] reads them.
 #[derive(Clone, Copy, Debug)]
 pub struct Strip<'a> {
-    /// Which number of its tensor, row by row, the first is.
+    /// The position of the first element in its tensor, in row-major order.
     pub start: usize,
-    /// Of each network, in the order given.
+    /// The elements of each network, in the order of the networks.
     pub networks: &'a [&'a [f32]],
-    /// Of the common ancestor; empty without one.
+    /// The elements of the base; empty without a base.
     pub base: &'a [f32],
-    /// Of each network's diagonal Fisher information; empty without.
+    /// The elements of each network's Fisher diagonal; empty without Fisher diagonals.
     pub fishers: &'a [&'a [f32]],
 }
 
-/// What a method merges.
+/// The inputs that a [`Method`] needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Needs {
-    /// The fewest networks.
+    /// The lowest number of networks.
     pub least: usize,
-    /// The most networks.
+    /// The highest number of networks.
     pub most: usize,
-    /// Whether it needs the network from which all others were fine-tuned.
+    /// Whether the method needs the base that the networks were fine-tuned from.
     pub base: bool,
-    /// Whether it needs the diagonal Fisher information of each network.
+    /// Whether the method needs the Fisher diagonal of each network.
     pub fishers: bool,
 }
 
 impl Needs {
-    /// That many networks or more, and nothing else.
+    /// At least this many networks, and nothing else.
     #[must_use]
     pub fn networks(least: usize) -> Self {
         Self { least, most: usize::MAX, base: false, fishers: false }
     }
 
-    /// That many fine-tuned networks or more, and their common ancestor.
+    /// At least this many fine-tuned networks, and their base.
     #[must_use]
     pub fn fine_tuned(least: usize) -> Self {
         Self { base: true, ..Self::networks(least) }
     }
 }
 
-/// Whether the inputs are what a method merges.
+/// Checks that the inputs are those that a method needs, and its parameters.
 pub(crate) fn check(method: &dyn Method, networks: usize, base: bool, fishers: usize) -> Result<()> {
     let (needs, name) = (method.needs(), method.name());
     if networks < needs.least || networks > needs.most {
@@ -132,7 +139,7 @@ pub(crate) fn check(method: &dyn Method, networks: usize, base: bool, fishers: u
         (true, false) => {
             return Err(Error::invalid(
                 format!("the base of {name}"),
-                "the networks' common ancestor",
+                "given: the network that all others were fine-tuned from",
                 "missing",
             ))
         }
@@ -141,13 +148,16 @@ pub(crate) fn check(method: &dyn Method, networks: usize, base: bool, fishers: u
     }
     let fishers_needed = if needs.fishers { networks } else { 0 };
     if fishers != fishers_needed {
-        let must = format!("{fishers_needed}, one for each network that the method weighs by it");
+        let must = match needs.fishers {
+            true => format!("{fishers_needed}, one for each network"),
+            false => "0".to_string(),
+        };
         return Err(Error::invalid(format!("the number of Fisher diagonals for {name}"), must, fishers));
     }
     method.check(networks)
 }
 
-/// A finite number.
+/// Checks that a number is finite.
 pub(crate) fn check_finite(what: &str, x: f64) -> Result<()> {
     if x.is_finite() {
         return Ok(());
@@ -155,7 +165,7 @@ pub(crate) fn check_finite(what: &str, x: f64) -> Result<()> {
     Err(Error::invalid(what, "finite", x))
 }
 
-/// A share above 0 and up to 1.
+/// Checks that a density is above 0 and at most 1.
 pub(crate) fn check_density(density: f64) -> Result<()> {
     if density > 0. && density <= 1. {
         return Ok(());
@@ -163,7 +173,7 @@ pub(crate) fn check_density(density: f64) -> Result<()> {
     Err(Error::invalid("the density", "above 0 and at most 1", density))
 }
 
-/// The weights, 1 for each network where none are given.
+/// The weights, or 1 for each network if none are given.
 pub(crate) fn weights_or_ones(weights: Option<&[f64]>, networks: usize) -> Vec<f64> {
     weights.map_or_else(|| vec![1.; networks], <[f64]>::to_vec)
 }

@@ -1,12 +1,16 @@
-//! Ways to merge networks tensor by tensor; one a file.
+//! Methods that merge networks tensor by tensor, one in each file.
+//!
+//! A [`Method`] makes an [`ElementwiseRule`] for each tensor from [`Sources`], the elements of the tensor in
+//! all inputs. The rule computes the elements of the result, strip by strip.
 mod breadcrumbs;
 mod dare;
 mod fisher;
 pub(crate) mod in_memory;
+pub(crate) mod input_kinds;
+pub(crate) mod largest;
 mod linear;
 pub(crate) mod method;
 mod model_stock;
-pub(crate) mod select;
 mod slerp;
 pub(crate) mod sources;
 mod task_arithmetic;

@@ -8,19 +8,28 @@ use crate::{
     Result,
 };
 
-/// Below this the task vectors' directions cancel, and the formula has no finite answer.
+/// The denominator below which the task vectors cancel, and the base is kept.
 const CANCELLED: f64 = 1e-6;
 
-/// Model Stock: `θ = t·mean(θᵢ) + (1 − t)·base` with `t = N cos θ / (1 + (N−1) cos θ)`, for each tensor.
+/// Moves from the base towards the mean of fine-tuned networks, as far as the angle between their task
+/// vectors says (Model Stock).
 ///
-/// `cos θ` is the mean cosine between the task vectors `θᵢ − base` of two networks, over all pairs; a task vector of
-/// zeros has cosine 0. The paper derives `t` for equal angles, and its code merges two networks; for more, the mean
-/// over pairs is mergekit's reading. Where the directions cancel altogether (the denominator is 0), the base is kept.
-/// A negative mean cosine gives a `t` below 0, as the formula says.
+/// Formula: `θ = t·mean(θᵢ) + (1 − t)·base` with `t = M cos φ / (1 + (M − 1) cos φ)`, for each tensor of `M`
+/// networks, where `cos φ` is the mean cosine between the task vectors `θᵢ − base` of two networks, over all
+/// pairs.
 ///
-/// Choose it for two or more runs of the same fine-tuning: with two it comes near the average of many.
+/// A task vector of zeros has cosine 0. The paper derives `t` for equal angles, and its code merges two
+/// networks; the mean over pairs for more networks is as in mergekit. If the task vectors cancel (the
+/// denominator is 0), the base is kept. A negative mean cosine gives a negative `t`, as the formula says.
+/// Tensors may have any shape.
 ///
-/// Source: Jang et al. (2024), "Model Stock: all we need is just a few fine-tuned models", arXiv:2403.19522.
+/// Use it for two or more runs of the same fine-tuning: with two networks it comes near the average of many.
+/// Don't use it for networks that were fine-tuned for different tasks.
+///
+/// Cost: two passes over the inputs, the first with `M²/2` products for each element.
+///
+/// # Errors
+/// As [`merge`](crate::merge::merge()); when there are fewer than two networks.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -29,17 +38,19 @@ const CANCELLED: f64 = 1e-6;
 /// let network = |x: [f32; 2]| -> candle_core::Result<Weights> {
 ///     Ok(Weights::from([("w".into(), Tensor::new(&x, &Device::Cpu)?)]))
 /// };
-/// // Task vectors (1, 0) and (1, √3): cos θ = ½, t = 1 / 1.5.
+/// // Task vectors (1, 0) and (1, √3): cos φ = ½, t = 1 / 1.5.
 /// let (base, a, b) = (network([0., 0.])?, network([1., 0.])?, network([1., 3f32.sqrt()])?);
 /// let merged = merge(&ModelStock::new(), &[&a, &b], Some(&base))?;
 /// assert!((merged["w"].to_vec1::<f32>()?[0] - 2. / 3.).abs() < 1e-6);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
+///
+/// Source: Jang et al. (2024), "Model Stock: all we need is just a few fine-tuned models", arXiv:2403.19522.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ModelStock;
 
 impl ModelStock {
-    /// It has no settings.
+    /// The method, which has no settings.
     #[must_use]
     pub fn new() -> Self {
         Self
@@ -71,13 +82,14 @@ impl Method for ModelStock {
         let count = (n * n.saturating_sub(1) / 2) as f64;
         let mean = pairs.map(|(i, j)| cosine(i, j)).sum::<f64>() / count;
         let n = n as f64;
-        let below = 1. + (n - 1.) * mean;
-        let t = if below < CANCELLED { 0. } else { n * mean / below };
-        Ok(Box::new(Stock { each: t / n, base: 1. - t }))
+        let denominator = 1. + (n - 1.) * mean;
+        let t = if denominator < CANCELLED { 0. } else { n * mean / denominator };
+        Ok(Box::new(TowardsMean { each: t / n, base: 1. - t }))
     }
 }
 
-/// Products of the task vectors, each with itself and with those before it.
+/// Adds the products of the task vectors, each with itself and with those before it, to `sums`, `(M, M)` row
+/// by row.
 fn add_products(sums: &mut [f64], strip: &Strip<'_>) {
     let n = strip.networks.len();
     let mut deltas = vec![0f32; n * STRIP_LEN];
@@ -97,12 +109,13 @@ fn add_products(sums: &mut [f64], strip: &Strip<'_>) {
     );
 }
 
-struct Stock {
+/// A sum of the networks with a common coefficient, and of the base.
+struct TowardsMean {
     each: f64,
     base: f64,
 }
 
-impl ElementwiseRule for Stock {
+impl ElementwiseRule for TowardsMean {
     fn apply(&self, strip: &Strip<'_>, out: &mut [f32]) -> Result<()> {
         let inputs: Vec<&[f32]> = strip.networks.iter().copied().chain([strip.base]).collect();
         let mut weights = vec![self.each; strip.networks.len()];

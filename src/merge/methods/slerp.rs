@@ -8,20 +8,26 @@ use crate::{
     Error, Result,
 };
 
-/// Directions closer than this (or to opposite ones) are interpolated linearly.
+/// The absolute cosine above which the interpolation is linear.
 const PARALLEL: f64 = 0.9995;
 
-/// SLERP of two networks: `θ = sin((1−t)Ω)/sin Ω · θ₁ + sin(tΩ)/sin Ω · θ₂`, where Ω is the angle between the two
-/// tensors, each taken as one vector.
+/// Interpolates between two networks along the arc between them (spherical linear interpolation).
 ///
-/// Where `|cos Ω| > .9995`, or one of them is 0, it is `(1−t)·θ₁ + t·θ₂`. The angle is taken between the normalised
-/// vectors, but the tensors themselves are interpolated, as everyone does who merges networks: the norm goes from one's
-/// to the other's instead of shrinking in between, as that of an average does.
+/// Formula: `θ = sin((1−t)Ω)/sin Ω · θ₁ + sin(tΩ)/sin Ω · θ₂`, for each tensor, where `Ω` is the angle
+/// between the two tensors as vectors.
 ///
-/// Choose it for two fine-tuned relatives of which an average would be too timid; for more than two there is no such
-/// formula.
+/// Where `|cos Ω| > 0.9995`, or one of the tensors is 0, the interpolation is linear: `(1−t)·θ₁ + t·θ₂`. The
+/// angle is taken between the normalized vectors, but the tensors themselves are interpolated, as in other
+/// programs that merge networks. So the norm goes from one to the other, while that of an average is smaller
+/// in between. Tensors may have any shape.
 ///
-/// Source: Shoemake (1985), "Animating rotation with quaternion curves", SIGGRAPH, doi:10.1145/325334.325242.
+/// Use it for two networks that were fine-tuned from one network. There is no such formula for more than two
+/// networks.
+///
+/// Cost: two passes over the inputs.
+///
+/// # Errors
+/// As [`merge`](crate::merge::merge()); when `t` is not from 0 to 1.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -35,13 +41,15 @@ const PARALLEL: f64 = 0.9995;
 /// assert!(w.iter().all(|x| (x - 0.5f32.sqrt()).abs() < 1e-6));
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
+///
+/// Source: Shoemake (1985), "Animating rotation with quaternion curves", SIGGRAPH, doi:10.1145/325334.325242.
 #[derive(Clone, Debug)]
 pub struct Slerp {
     t: f64,
 }
 
 impl Slerp {
-    /// From the first network (`t` = 0) to the second (`t` = 1).
+    /// An interpolation at `t`, from 0 (the first network) to 1 (the second network).
     #[must_use]
     pub fn new(t: f64) -> Self {
         Self { t }
@@ -79,18 +87,22 @@ impl Method for Slerp {
         });
         let cosine = sums[2] / (sums[0].sqrt() * sums[1].sqrt());
         let t = self.t;
-        // NaN, from a tensor of zeros, is no angle.
+        // The cosine is NaN for a tensor of zeros.
         if cosine.is_nan() || cosine.abs() > PARALLEL {
-            return Ok(Box::new(Between([1. - t, t])));
+            return Ok(Box::new(TwoCoefficients([1. - t, t])));
         }
         let angle = cosine.acos();
-        Ok(Box::new(Between([((1. - t) * angle).sin() / angle.sin(), (t * angle).sin() / angle.sin()])))
+        Ok(Box::new(TwoCoefficients([
+            ((1. - t) * angle).sin() / angle.sin(),
+            (t * angle).sin() / angle.sin(),
+        ])))
     }
 }
 
-struct Between([f64; 2]);
+/// A sum of the two networks with these coefficients.
+struct TwoCoefficients([f64; 2]);
 
-impl ElementwiseRule for Between {
+impl ElementwiseRule for TwoCoefficients {
     fn apply(&self, strip: &Strip<'_>, out: &mut [f32]) -> Result<()> {
         weighted_sum(&self.0, strip.networks, out);
         Ok(())

@@ -1,4 +1,4 @@
-//! The numbers of one tensor in all inputs, and walks over them.
+//! The elements of one tensor in all inputs of a merge, and passes over them.
 use crate::{
     files::map::Mapped,
     kernels::{linear::all_below, simd::vectorized},
@@ -14,22 +14,24 @@ use rayon::prelude::*;
 use safetensors::Dtype;
 use std::ops::Range;
 
-/// Numbers of all inputs together that are read in one go.
+/// The number of elements of all inputs together that are read at a time.
 const AT_ONCE: usize = 1 << 19;
-/// Bounds to the numbers of one input that are.
+/// The least number of elements of one input that are read at a time.
 const LEAST: usize = 1 << 12;
+/// The largest number of elements of one input that are read at a time.
 const MOST: usize = 1 << 17;
-/// Spans from which on a tensor is worth all threads: smaller ones are merged side by side, one a thread.
+/// The number of spans from which all threads share a tensor. Smaller tensors are merged side by side, one on
+/// each thread.
 const MANY: usize = 8;
-/// Inputs of which a walk may hold the pages of one span all at once: whatever they are, a few MiB a thread.
+/// The number of inputs of which a pass may hold the memory pages of a span at once: a few MiB a thread.
 const FEW: usize = 4;
 
-/// Whether the numbers of this type are merged rather than copied.
+/// Whether tensors of this dtype are merged. Others are copied.
 pub(crate) fn is_merged(dtype: Dtype) -> bool {
     matches!(dtype, Dtype::F16 | Dtype::BF16 | Dtype::F32 | Dtype::F64)
 }
 
-/// Magnitudes from here on are infinite in this type.
+/// The magnitude from which on f32 numbers are infinite in this dtype.
 pub(crate) fn limit(dtype: Dtype) -> f32 {
     match dtype {
         Dtype::F16 => 65520.,
@@ -38,32 +40,34 @@ pub(crate) fn limit(dtype: Dtype) -> f32 {
     }
 }
 
-/// One input's tensor, as bytes.
+/// The tensor of one input, as bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Source<'a> {
     pub(crate) bytes: &'a [u8],
     pub(crate) dtype: Dtype,
-    /// The file it is mapped from, and where it begins there.
+    /// The file that the bytes are mapped from, and their position in it.
     pub(crate) file: Option<(&'a Mapped, usize)>,
 }
 
 impl<'a> Source<'a> {
+    /// The number of bytes of an element.
     fn width(&self) -> usize {
         self.dtype.bitsize() / 8
     }
 
-    /// The numbers where they lie, if they are f32 there.
-    fn in_place(&self, range: &Range<usize>) -> Option<&'a [f32]> {
-        let as_here = cfg!(target_endian = "little") || self.file.is_none();
-        (self.dtype == Dtype::F32 && as_here).then(|| try_cast_slice(&self.bytes[self.place(range)]).ok())?
+    /// The elements without a copy, if they are stored as f32.
+    fn borrowed(&self, range: &Range<usize>) -> Option<&'a [f32]> {
+        let native = cfg!(target_endian = "little") || self.file.is_none();
+        (self.dtype == Dtype::F32 && native)
+            .then(|| try_cast_slice(&self.bytes[self.byte_range(range)]).ok())?
     }
 
-    /// The numbers as f32, in `scratch`.
+    /// The elements as f32, copied into `scratch`.
     fn copied<'s>(&self, range: &Range<usize>, scratch: &'s mut [f32]) -> &'s [f32] {
-        let bytes = &self.bytes[self.place(range)];
+        let bytes = &self.bytes[self.byte_range(range)];
         match self.dtype {
             Dtype::F16 => match try_cast_slice::<_, u16>(bytes) {
-                // Faster than one by one where the processor has an instruction for it.
+                // Faster than one by one if the processor has an instruction for it.
                 Ok(bits) if cfg!(target_endian = "little") => {
                     bits.reinterpret_cast::<f16>().convert_to_f32_slice(scratch);
                 }
@@ -76,19 +80,20 @@ impl<'a> Source<'a> {
         scratch
     }
 
-    /// Where in its bytes these numbers are.
-    fn place(&self, numbers: &Range<usize>) -> Range<usize> {
-        numbers.start * self.width()..numbers.end * self.width()
+    /// The range of bytes of these elements.
+    fn byte_range(&self, elements: &Range<usize>) -> Range<usize> {
+        elements.start * self.width()..elements.end * self.width()
     }
 
-    /// These bytes are not needed for now.
-    pub(crate) fn done(&self, bytes: &Range<usize>) {
+    /// Releases the memory pages of these bytes, which are not needed for now.
+    pub(crate) fn release(&self, bytes: &Range<usize>) {
         if let Some((map, start)) = self.file {
             map.release(&(start + bytes.start..start + bytes.end));
         }
     }
 }
 
+/// Converts bytes to f32 numbers, element by element.
 #[inline(always)]
 fn decode<const WIDTH: usize>(bytes: &[u8], out: &mut [f32], number: impl Fn([u8; WIDTH]) -> f32) {
     let (chunks, _) = bytes.as_chunks::<WIDTH>();
@@ -102,15 +107,15 @@ fn decode<const WIDTH: usize>(bytes: &[u8], out: &mut [f32], number: impl Fn([u8
     );
 }
 
-/// Which inputs a walk visits.
+/// The inputs that a pass reads.
 #[derive(Clone, Copy)]
-enum Visit {
+enum Inputs {
     All,
-    /// So many networks from this one on, and the base.
-    Some(usize, usize),
+    /// Some networks, given by the first and their number, and the base.
+    Networks(usize, usize),
 }
 
-/// Why a tensor is not merged.
+/// The reason why a tensor is not merged.
 enum Stop {
     NotFinite { input: usize, at: usize },
     Failed(Error),
@@ -122,7 +127,11 @@ impl From<Error> for Stop {
     }
 }
 
-/// The numbers of one tensor in all inputs. A [`Method`] takes its statistics from here.
+/// The elements of one tensor in all inputs of a merge. A [`Method`] computes the statistics of whole tensors
+/// with it.
+///
+/// [`sums`](Self::sums) and [`counts`](Self::counts) pass over the elements strip by strip, on several
+/// threads for a large tensor, and without loading whole tensors into memory.
 #[derive(Debug)]
 pub struct Sources<'a> {
     pub(crate) name: &'a str,
@@ -130,69 +139,70 @@ pub struct Sources<'a> {
     pub(crate) len: usize,
     pub(crate) networks: usize,
     pub(crate) has_base: bool,
-    /// The networks, then the base, if there is one, then the Fisher diagonals, if there are any.
+    /// The networks, then the base if there is one, then the Fisher diagonals if there are any.
     pub(crate) inputs: Vec<Source<'a>>,
-    /// What the result is to be cast to.
+    /// The dtype of the result.
     pub(crate) to: Dtype,
-    /// Whether all threads are at work on this tensor.
+    /// Whether all threads share this tensor.
     pub(crate) shared: bool,
 }
 
 impl<'a> Sources<'a> {
-    /// The tensor's name.
+    /// The name of the tensor.
     #[must_use]
     pub fn name(&self) -> &str {
         self.name
     }
 
-    /// How many numbers it has.
+    /// The number of elements of the tensor.
     #[must_use]
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether it has none.
+    /// Whether the tensor has no elements.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// How many networks are merged.
+    /// The number of networks that are merged.
     #[must_use]
     pub fn networks(&self) -> usize {
         self.networks
     }
 
-    /// `count` sums over all numbers of all inputs: `step` adds what a strip contributes. The sums do not depend on
-    /// the number of threads: partial sums have fixed places and are added in order.
+    /// Computes `count` sums over the elements of all inputs. `step` adds the contribution of a strip. The
+    /// sums do not depend on the number of threads, because the tensor is divided at fixed positions and
+    /// partial sums are added in order.
     pub fn sums(&self, count: usize, step: impl Fn(&mut [f64], &Strip<'_>) + Sync) -> Vec<f64> {
         let parts =
-            self.by_span(Visit::All, || vec![0.; count], |sums: &mut Vec<f64>, strip| step(sums, strip));
+            self.by_span(Inputs::All, || vec![0.; count], |sums: &mut Vec<f64>, strip| step(sums, strip));
         parts.into_iter().fold(vec![0.; count], |mut sums, part| {
             sums.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
             sums
         })
     }
 
-    /// What `step` gathers from the strips of these networks and the base in each span.
+    /// The results of `step` over the strips of these networks and the base, one for each span.
     pub(crate) fn spans_of<T: Send>(
         &self,
         networks: &Range<usize>,
         start: impl Fn() -> T + Sync,
         step: impl Fn(&mut T, &Strip<'_>) + Sync,
     ) -> Vec<T> {
-        self.by_span(Visit::Some(networks.start, networks.len()), start, step)
+        self.by_span(Inputs::Networks(networks.start, networks.len()), start, step)
     }
 
     fn by_span<T: Send>(
         &self,
-        visit: Visit,
+        read: Inputs,
         start: impl Fn() -> T + Sync,
         step: impl Fn(&mut T, &Strip<'_>) + Sync,
     ) -> Vec<T> {
         let gather = |scratch: &mut Vec<f32>, span: usize| {
             let mut all = start();
-            self.walk(self.range(span), visit, scratch, |strip| step(&mut all, strip));
+            self.walk(self.range(span), read, scratch, |strip| step(&mut all, strip));
             all
         };
         if self.shared {
@@ -202,8 +212,8 @@ impl<'a> Sources<'a> {
         (0..self.spans()).map(|span| gather(&mut scratch, span)).collect()
     }
 
-    /// `count` counts over all numbers of one network and the base: `step` adds what a strip, whose only network it
-    /// is, contributes.
+    /// Computes `count` counts over the elements of one network and the base. `step` adds the contribution of
+    /// a strip, which contains only this network.
     pub fn counts(
         &self,
         network: usize,
@@ -212,7 +222,7 @@ impl<'a> Sources<'a> {
     ) -> Vec<u64> {
         let none = || (vec![0; count], vec![]);
         let add = |(mut counts, mut scratch): (Vec<u64>, Vec<f32>), span: usize| {
-            self.walk(self.range(span), Visit::Some(network, 1), &mut scratch, |strip| {
+            self.walk(self.range(span), Inputs::Networks(network, 1), &mut scratch, |strip| {
                 step(&mut counts, strip)
             });
             (counts, scratch)
@@ -224,39 +234,40 @@ impl<'a> Sources<'a> {
             a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
             a
         };
-        // One set of counts a thread.
+        // One set of counts for each thread.
         let each = self.spans().div_ceil(rayon::current_num_threads()).max(1);
         let spans = (0..self.spans()).into_par_iter().with_min_len(each);
         spans.fold(none, add).map(|(counts, _)| counts).reduce(|| vec![0; count], both)
     }
 
-    /// Goes through the strips of one network and the base in one span, in order.
-    pub(crate) fn look(&self, span: usize, network: usize, see: impl FnMut(&Strip<'_>)) {
-        self.walk(self.range(span), Visit::Some(network, 1), &mut vec![], see);
+    /// Passes over the strips of one network and the base in one span, in order.
+    pub(crate) fn read_span(&self, span: usize, network: usize, see: impl FnMut(&Strip<'_>)) {
+        self.walk(self.range(span), Inputs::Networks(network, 1), &mut vec![], see);
     }
 
-    /// Looks at `count` stretches of `len` numbers of one network and the base, evenly spaced.
+    /// Passes over `count` evenly spaced pieces of `len` elements of one network and the base.
     pub(crate) fn sample(&self, network: usize, count: usize, len: usize, mut see: impl FnMut(&Strip<'_>)) {
-        let (mut scratch, apart) = (vec![], self.len / count.max(1));
-        for start in (0..count).map(|i| i * apart + (apart.saturating_sub(len)) / 2) {
+        let (mut scratch, distance) = (vec![], self.len / count.max(1));
+        for start in (0..count).map(|i| i * distance + (distance.saturating_sub(len)) / 2) {
             let range = start..(start + len).min(self.len);
-            self.walk(range, Visit::Some(network, 1), &mut scratch, &mut see);
+            self.walk(range, Inputs::Networks(network, 1), &mut scratch, &mut see);
         }
     }
 
-    /// Numbers that are read in one go, of each input: depends on the number of inputs alone.
+    /// The length of a span: the number of elements of each input that are read at a time. It depends only on
+    /// the number of inputs.
     pub(crate) fn span(&self) -> usize {
         let fair = (AT_ONCE / self.inputs.len().max(1)).clamp(LEAST, MOST);
-        // The power of two below.
+        // The largest power of two that is not larger.
         1 << fair.ilog2()
     }
 
-    /// How many spans there are.
+    /// The number of spans of the tensor.
     pub(crate) fn spans(&self) -> usize {
         self.len.div_ceil(self.span())
     }
 
-    /// Whether it is worth all threads.
+    /// Whether all threads should share the tensor.
     pub(crate) fn is_large(&self) -> bool {
         self.spans() >= MANY
     }
@@ -266,15 +277,15 @@ impl<'a> Sources<'a> {
         start..(start + self.span()).min(self.len)
     }
 
-    /// Goes through the strips of some numbers in order. The room in `scratch` is used again.
+    /// Passes over the strips of a range of elements, in order. `scratch` is memory to reuse.
     fn walk(
         &self,
         range: Range<usize>,
-        visit: Visit,
+        read: Inputs,
         scratch: &mut Vec<f32>,
         mut see: impl FnMut(&Strip<'_>),
     ) {
-        let done = self.try_walk(range, visit, scratch, |strip| {
+        let done = self.try_walk(range, read, scratch, |strip| {
             see(strip);
             Ok::<_, std::convert::Infallible>(())
         });
@@ -287,30 +298,31 @@ impl<'a> Sources<'a> {
     fn try_walk<E>(
         &self,
         range: Range<usize>,
-        visit: Visit,
+        read: Inputs,
         scratch: &mut Vec<f32>,
         mut see: impl FnMut(&Strip<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         let base = self.has_base.then_some(self.networks);
-        let (visited, networks): (Vec<&Source<'a>>, _) = match visit {
-            Visit::All => (self.inputs.iter().collect(), self.networks),
-            Visit::Some(first, count) => {
+        let (visited, networks): (Vec<&Source<'a>>, _) = match read {
+            Inputs::All => (self.inputs.iter().collect(), self.networks),
+            Inputs::Networks(first, count) => {
                 let networks = self.inputs.iter().take(self.networks).skip(first).take(count);
                 (networks.chain(base.map(|b| &self.inputs[b])).collect(), count)
             }
         };
-        // Numbers of files are read where they lie if the inputs are few; else a copy lets a file's pages go before the
-        // next input's are touched.
+        // With few inputs, elements of files are read without a copy. With more, each input is copied, so
+        // that its memory pages are released before those of the next input are loaded.
         let few = visited.len() <= FEW;
-        let place = |source: &Source<'a>| (few || source.file.is_none()).then(|| source.in_place(&range))?;
-        let mut numbers: Vec<Option<&[f32]>> = visited.iter().map(|source| place(source)).collect();
+        let borrowed =
+            |source: &Source<'a>| (few || source.file.is_none()).then(|| source.borrowed(&range))?;
+        let mut numbers: Vec<Option<&[f32]>> = visited.iter().map(|source| borrowed(source)).collect();
         let held: Vec<bool> = numbers.iter().map(Option::is_some).collect();
         let copies = held.iter().filter(|held| !**held).count();
         scratch.resize(copies * range.len(), 0.);
         let missing = visited.iter().zip(&mut numbers).filter(|(_, numbers)| numbers.is_none());
         for ((source, numbers), room) in missing.zip(scratch.chunks_exact_mut(range.len())) {
             *numbers = Some(source.copied(&range, room));
-            source.done(&source.place(&range));
+            source.release(&source.byte_range(&range));
         }
         let numbers: Vec<&[f32]> = numbers.into_iter().flatten().collect();
         let mut strips = (0..range.len()).step_by(STRIP_LEN).map(|at| at..(at + STRIP_LEN).min(range.len()));
@@ -324,13 +336,13 @@ impl<'a> Sources<'a> {
             see(&Strip { start: range.start + strip.start, networks, base, fishers })
         });
         for (source, _) in visited.iter().zip(held).filter(|(_, held)| *held) {
-            source.done(&source.place(&range));
+            source.release(&source.byte_range(&range));
         }
         seen
     }
 
-    /// Merges the tensor, and hands each span's number and its merged numbers to `put`, in any order. A tensor that is not finite
-    /// but the same in all inputs (a mask, say) comes out as it is.
+    /// Merges the tensor, and passes the number of each span and its merged elements to `put`, in any order.
+    /// A tensor that is not finite but the same in all inputs, such as a mask, is copied.
     pub(crate) fn merge(
         &self,
         method: &dyn Method,
@@ -349,7 +361,7 @@ impl<'a> Sources<'a> {
             Err(Stop::Failed(e)) => Err(e),
             Err(Stop::NotFinite { .. }) if self.same_everywhere() => {
                 let copied = self.each_span(|span, scratch, out| {
-                    self.walk(self.range(span), Visit::Some(0, 1), scratch, |strip| {
+                    self.walk(self.range(span), Inputs::Networks(0, 1), scratch, |strip| {
                         let at = strip.start - self.range(span).start;
                         out[at..at + strip.networks[0].len()].copy_from_slice(strip.networks[0]);
                     });
@@ -362,27 +374,27 @@ impl<'a> Sources<'a> {
             }
             Err(Stop::NotFinite { input, at }) => {
                 let label = self.labels.get(input).map_or("", String::as_str);
-                let what = format!("tensor {} of {label}", self.name);
-                Err(Error::invalid(what, "finite", format!("not, at number {at}")))
+                let what = format!("the tensor {} of {label}", self.name);
+                Err(Error::invalid(what, "finite", format!("not finite at element {at}")))
             }
         }
     }
 
-    /// Does `work` on each span, with room for its inputs and its result.
+    /// Calls `work` for each span, with memory for its inputs and its result.
     fn each_span(
         &self,
         work: impl Fn(usize, &mut Vec<f32>, &mut [f32]) -> Result<(), Stop> + Sync,
     ) -> Result<(), Stop> {
-        let rooms = || (vec![], vec![]);
+        let buffers = || (vec![], vec![]);
         let each = |(scratch, out): &mut (Vec<f32>, Vec<f32>), span| {
             out.resize(self.range(span).len(), 0.);
             work(span, scratch, out)
         };
         if self.shared {
-            return (0..self.spans()).into_par_iter().try_for_each_init(rooms, each);
+            return (0..self.spans()).into_par_iter().try_for_each_init(buffers, each);
         }
-        let mut rooms = rooms();
-        (0..self.spans()).try_for_each(|span| each(&mut rooms, span))
+        let mut buffers = buffers();
+        (0..self.spans()).try_for_each(|span| each(&mut buffers, span))
     }
 
     fn merge_span(
@@ -394,7 +406,7 @@ impl<'a> Sources<'a> {
     ) -> Result<(), Stop> {
         let (range, limit) = (self.range(span), limit(self.to));
         let start = range.start;
-        self.try_walk(range, Visit::All, scratch, |strip| {
+        self.try_walk(range, Inputs::All, scratch, |strip| {
             let base = self.has_base.then_some(strip.base);
             let inputs = strip.networks.iter().copied().chain(base).chain(strip.fishers.iter().copied());
             for (input, numbers) in inputs.enumerate() {
@@ -411,14 +423,14 @@ impl<'a> Sources<'a> {
                 return Ok(());
             }
             let bad = out.iter().find(|x| x.is_nan() || x.abs() >= limit).copied().unwrap_or_default();
-            let must = format!("of numbers that {} holds", self.to);
-            Err(Error::invalid(format!("tensor {}, merged,", self.name), must, bad).into())
+            let must = format!("within the range of {}", self.to);
+            Err(Error::invalid(format!("the merged tensor {}", self.name), must, bad).into())
         })
     }
 
-    /// Whether all networks and the base have the same bytes.
+    /// Whether the tensor has the same bytes in all networks and the base.
     fn same_everywhere(&self) -> bool {
-        let width = self.to_width();
+        let width = self.element_width();
         let Some((first, others)) = self.inputs[..self.networks + usize::from(self.has_base)].split_first()
         else {
             return true;
@@ -427,18 +439,18 @@ impl<'a> Sources<'a> {
             let range = self.range(span);
             let bytes = range.start * width..range.end * width;
             let same = others.iter().all(|other| other.bytes[bytes.clone()] == first.bytes[bytes.clone()]);
-            std::iter::once(first).chain(others).for_each(|source| source.done(&bytes));
+            std::iter::once(first).chain(others).for_each(|source| source.release(&bytes));
             same
         })
     }
 
-    /// Bytes of a number in the networks, which are alike.
-    fn to_width(&self) -> usize {
+    /// The number of bytes of an element of the networks.
+    fn element_width(&self) -> usize {
         self.inputs.first().map_or(1, Source::width)
     }
 }
 
-/// Numbers as bytes of a type, at the end of `bytes`.
+/// Appends numbers to `bytes`, as elements of this dtype.
 pub(crate) fn encode(numbers: &[f32], to: Dtype, bytes: &mut Vec<u8>) {
     let start = bytes.len();
     bytes.resize(start + numbers.len() * to.bitsize() / 8, 0);
@@ -451,6 +463,7 @@ pub(crate) fn encode(numbers: &[f32], to: Dtype, bytes: &mut Vec<u8>) {
     }
 }
 
+/// Writes the bytes of each number to `bytes`.
 fn put<const WIDTH: usize>(numbers: &[f32], bytes: &mut [u8], bytes_of: impl Fn(f32) -> [u8; WIDTH]) {
     let (chunks, _) = bytes.as_chunks_mut::<WIDTH>();
     for (chunk, x) in chunks.iter_mut().zip(numbers) {

@@ -1,4 +1,5 @@
-//! What methods on task vectors share: `δᵢ = θᵢ − base`, thinned out, put together and added to the base.
+//! The parts that methods on task vectors share: task vectors `δᵢ = θᵢ − base` are thinned, joined, and added
+//! to the base.
 use crate::{
     check,
     kernels::{
@@ -12,16 +13,17 @@ use crate::{
     Result,
 };
 
-/// How task vectors are put together.
+/// How task vectors are joined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Join {
-    /// `Σ wᵢ δᵢ`
+    /// By their sum, `Σ wᵢ δᵢ`.
     Sum,
-    /// At each place the sign of the weighted sum is elected, and those that agree are averaged.
+    /// By sign election: at each position the sign of the weighted sum is elected, and the task vectors with
+    /// that sign are averaged.
     Elect,
 }
 
-/// Settings of these methods.
+/// The settings of these methods.
 #[derive(Clone, Debug)]
 pub(crate) struct TaskVectors {
     pub(crate) weights: Option<Vec<f64>>,
@@ -38,13 +40,13 @@ impl TaskVectors {
     pub(crate) fn check(&self, networks: usize) -> Result<()> {
         check_density(self.density)?;
         check_finite("lambda", self.lambda)?;
-        // Votes and averages of those that agree make sense of no negative weights.
+        // Sign election is not defined for negative weights.
         check::weights(self.weights.as_deref(), networks, self.join == Join::Sum)
     }
 
-    /// The rule for `networks`, whose task vectors are thinned out by `thin`.
-    pub(crate) fn rule<T: Thin>(&self, networks: usize, thin: T) -> Joined<T> {
-        Joined {
+    /// The rule for this many networks, whose task vectors are thinned by `thin`.
+    pub(crate) fn rule<T: Thin>(&self, networks: usize, thin: T) -> JoinRule<T> {
+        JoinRule {
             weights: weights_or_ones(self.weights.as_deref(), networks),
             lambda: self.lambda,
             join: self.join,
@@ -53,31 +55,32 @@ impl TaskVectors {
     }
 }
 
-/// The numbers of a task vector that are kept.
+/// A way to thin task vectors.
 pub(crate) trait Thin: Send + Sync {
-    /// Clears, and perhaps scales, numbers of network `i`'s task vector, of which the first is number `start`.
+    /// Clears some elements of a strip of the network's task vector, and may rescale the others. `start` is
+    /// the position of the first element in its tensor.
     fn thin(&self, network: usize, start: usize, delta: &mut [f32]);
 }
 
-/// Keeps all.
-pub(crate) struct All;
+/// Keeps all elements.
+pub(crate) struct KeepAll;
 
-impl Thin for All {
+impl Thin for KeepAll {
     fn thin(&self, _network: usize, _start: usize, _delta: &mut [f32]) {}
 }
 
-/// `base + λ · joined`
-pub(crate) struct Joined<T> {
+/// The rule `base + λ · join(thin(δᵢ))`.
+pub(crate) struct JoinRule<T> {
     weights: Vec<f64>,
     lambda: f64,
     join: Join,
     thin: T,
 }
 
-/// Numbers at a time: their sums stay in the first level of caches.
+/// The number of elements that are joined at a time. Their sums stay in the first level of caches.
 const PART: usize = STRIP_LEN / 4;
 
-impl<T: Thin> super::ElementwiseRule for Joined<T> {
+impl<T: Thin> super::ElementwiseRule for JoinRule<T> {
     fn apply(&self, strip: &Strip<'_>, out: &mut [f32]) -> Result<()> {
         for (number, out) in out.chunks_mut(PART).enumerate() {
             self.apply_part(strip, number * PART, out);
@@ -86,44 +89,44 @@ impl<T: Thin> super::ElementwiseRule for Joined<T> {
     }
 }
 
-impl<T: Thin> Joined<T> {
-    /// From number `from` of the strip on.
+impl<T: Thin> JoinRule<T> {
+    /// Computes the elements from `from` of the strip on.
     fn apply_part(&self, strip: &Strip<'_>, from: usize, out: &mut [f32]) {
-        let places = from..from + out.len();
-        let (base, mut delta) = (&strip.base[places.clone()], [0f32; PART]);
+        let range = from..from + out.len();
+        let (base, mut delta) = (&strip.base[range.clone()], [0f32; PART]);
         let delta = &mut delta[..out.len()];
-        // Sums of the positive and of the negative numbers, and of the weights of either.
+        // The sums of the positive and of the negative elements, and of the weights of either.
         let mut sums = [[0f64; PART]; 4];
         for (i, (w, network)) in self.weights.iter().zip(strip.networks).enumerate() {
             vectorized(
                 #[inline(always)]
-                || difference(&network[places.clone()], base, delta),
+                || difference(&network[range.clone()], base, delta),
             );
             self.thin.thin(i, strip.start + from, delta);
             vectorized(
                 #[inline(always)]
                 || match self.join {
                     Join::Sum => add_scaled(&mut sums[0], *w, delta),
-                    Join::Elect => add_apart(&mut sums, *w, delta),
+                    Join::Elect => add_by_sign(&mut sums, *w, delta),
                 },
             );
         }
-        let [up, down, agree_up, agree_down] = &sums;
+        let [positive, negative, positive_weight, negative_weight] = &sums;
         vectorized(
             #[inline(always)]
             || match self.join {
                 Join::Sum => {
-                    for ((out, base), sum) in out.iter_mut().zip(base).zip(up) {
+                    for ((out, base), sum) in out.iter_mut().zip(base).zip(positive) {
                         *out = (f64::from(*base) + self.lambda * sum) as f32;
                     }
                 }
                 Join::Elect => {
-                    let votes = up.iter().zip(down).zip(agree_up.iter().zip(agree_down));
-                    for ((out, base), ((up, down), (agree_up, agree_down))) in
-                        out.iter_mut().zip(base).zip(votes)
-                    {
-                        let elected = up + down >= 0.;
-                        let (sum, weight) = if elected { (up, agree_up) } else { (down, agree_down) };
+                    let sums = positive.iter().zip(negative).zip(positive_weight.iter().zip(negative_weight));
+                    for ((out, base), ((positive, negative), weights)) in out.iter_mut().zip(base).zip(sums) {
+                        let (sum, weight) = match positive + negative >= 0. {
+                            true => (positive, weights.0),
+                            false => (negative, weights.1),
+                        };
                         *out = (f64::from(*base) + self.lambda * mean(*sum, *weight)) as f32;
                     }
                 }
@@ -132,25 +135,32 @@ impl<T: Thin> Joined<T> {
     }
 }
 
-/// For weights of at least 0.
+/// Adds the weighted elements to the sums of their sign, and the weight to the weight of their sign. The
+/// weight must be at least 0.
 #[inline(always)]
-fn add_apart([up, down, agree_up, agree_down]: &mut [[f64; PART]; 4], w: f64, delta: &[f32]) {
-    let places = up.iter_mut().zip(down).zip(agree_up).zip(agree_down);
-    for ((((up, down), agree_up), agree_down), delta) in places.zip(delta) {
+fn add_by_sign(
+    [positive, negative, positive_weight, negative_weight]: &mut [[f64; PART]; 4],
+    w: f64,
+    delta: &[f32],
+) {
+    let sums = positive.iter_mut().zip(negative);
+    let weights = positive_weight.iter_mut().zip(negative_weight);
+    for (((positive, negative), (positive_weight, negative_weight)), delta) in sums.zip(weights).zip(delta) {
         let x = w * f64::from(*delta);
-        *up += if x > 0. { x } else { 0. };
-        *down += if x < 0. { x } else { 0. };
-        *agree_up += where_so(*delta > 0., w);
-        *agree_down += where_so(*delta < 0., w);
+        *positive += if x > 0. { x } else { 0. };
+        *negative += if x < 0. { x } else { 0. };
+        *positive_weight += select(*delta > 0., w);
+        *negative_weight += select(*delta < 0., w);
     }
 }
 
-/// `x`, or 0: without a branch, which compilers make of the usual form.
+/// `x` if `condition`, else 0; without the branch that compilers make of an `if`.
 #[inline(always)]
-fn where_so(so: bool, x: f64) -> f64 {
-    f64::from_bits(x.to_bits() & u64::from(so).wrapping_neg())
+fn select(condition: bool, x: f64) -> f64 {
+    f64::from_bits(x.to_bits() & u64::from(condition).wrapping_neg())
 }
 
+/// `sum / weight`, or 0 for a weight of 0.
 #[inline(always)]
 fn mean(sum: f64, weight: f64) -> f64 {
     if weight > 0. {
@@ -160,18 +170,18 @@ fn mean(sum: f64, weight: f64) -> f64 {
     }
 }
 
-/// Setters that these methods have in common.
+/// The setters that these methods have in common.
 macro_rules! task_vector_settings {
     ($method:ident) => {
         impl $method {
-            /// A weight for each network; 1 for each by default. They are not divided by their sum.
+            /// A weight for each network; 1 by default. Weights are not divided by their sum.
             #[must_use]
             pub fn weights(mut self, weights: &[f64]) -> Self {
                 self.settings.weights = Some(weights.to_vec());
                 self
             }
 
-            /// What the joined task vector is multiplied with before it is added to the base; 1 by default.
+            /// The factor `λ` of the joined task vector; 1 by default.
             #[must_use]
             pub fn lambda(mut self, lambda: f64) -> Self {
                 self.settings.lambda = lambda;

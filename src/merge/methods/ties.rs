@@ -1,8 +1,8 @@
-//! TIES: trim, elect the sign, merge.
+//! TIES: trim, elect sign, merge.
 use crate::{
     merge::{
         methods::{
-            select::{reaches, share, Reach},
+            largest::{count_of, thresholds, Threshold},
             task_vectors::{task_vector_settings, Join, TaskVectors, Thin},
         },
         ElementwiseRule, Method, Needs, Sources,
@@ -10,21 +10,28 @@ use crate::{
     Result,
 };
 
-/// TIES: `θ = base + λ · merged`, where the task vectors `δᵢ = θᵢ − base` are merged in three steps.
+/// Merges trimmed task vectors by sign election (TIES: trim, elect sign, merge).
 ///
-/// - Trim: of each `δᵢ` the ⌊density·n⌋ numbers of largest magnitude stay, of equal ones those that come first; the
-///   others become 0.
-/// - Elect: at each place the sign of `Σ wᵢ δᵢ`, plus for 0.
-/// - Merge: the mean of those that have that sign, `Σ wᵢ δᵢ / Σ wᵢ` over them.
+/// Formula: `θ = base + λ · merged`, where the task vectors `δᵢ = θᵢ − base` are merged in three steps:
 ///
-/// Trimming is done for each tensor by itself, as the implementations in use do; the paper's own code ranks all
-/// numbers of a network together. The weights and their use in the vote and the mean come from there too: the paper has
-/// none.
+/// - Trim: the `⌊density·n⌋` elements of largest magnitude of each `δᵢ` are kept (of equal ones the first),
+///   and the others become 0.
+/// - Elect: at each position the sign of `Σ wᵢ δᵢ` is elected; plus if the sum is 0.
+/// - Merge: at each position the result is `Σ wᵢ δᵢ / Σ wᵢ` over the task vectors with the elected sign.
 ///
-/// Choose it for several networks fine-tuned for different tasks, when adding their task vectors loses too much:
-/// numbers that hardly moved no longer dilute those that did, and opposite signs no longer cancel.
+/// Each tensor is trimmed by itself, as in other implementations; the paper's own code ranks all elements of
+/// a network together. The weights come from other implementations, too; the paper has none. Tensors may have
+/// any shape.
 ///
-/// Source: Yadav et al. (2023), "TIES-Merging: resolving interference when merging models", arXiv:2306.01708.
+/// Use it for several networks that were fine-tuned for different tasks, where [`TaskArithmetic`] loses too
+/// much: elements that hardly changed no longer dilute those that did, and opposite signs no longer cancel.
+///
+/// Cost: two or three passes over the inputs. [`FileMerge`](crate::merge::FileMerge) needs memory for the
+/// candidates of the largest elements, up to about the size of the largest tensor.
+///
+/// # Errors
+/// As [`merge`](crate::merge::merge()); when the density is not above 0 and at most 1, λ is not finite, or a
+/// weight is negative.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -38,13 +45,18 @@ use crate::{
 /// assert_eq!(merged["w"].to_vec1::<f32>()?, [4., 6., 0., 0.]);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
+///
+/// Source: Yadav et al. (2023), "TIES-Merging: resolving interference when merging models", arXiv:2306.01708.
+///
+/// [`TaskArithmetic`]: crate::merge::TaskArithmetic
 #[derive(Clone, Debug)]
 pub struct Ties {
     settings: TaskVectors,
 }
 
 impl Ties {
-    /// Keeping this share of each task vector: above 0 and at most 1; .2 in the paper. λ and all weights are 1.
+    /// A merge that keeps the share `density` of each task vector, above 0 and at most 1 (0.2 in the paper),
+    /// with λ = 1 and weights of 1.
     #[must_use]
     pub fn new(density: f64) -> Self {
         Self { settings: TaskVectors::new(density, Join::Elect) }
@@ -67,19 +79,19 @@ impl Method for Ties {
     }
 
     fn rule(&self, tensor: &Sources<'_>) -> Result<Box<dyn ElementwiseRule>> {
-        let count = share(self.settings.density, tensor.len());
-        let reaches = reaches(tensor, &[count]).into_iter().flatten().collect();
-        Ok(Box::new(self.settings.rule(tensor.networks(), Largest(reaches))))
+        let count = count_of(self.settings.density, tensor.len());
+        let thresholds = thresholds(tensor, &[count]).into_iter().flatten().collect();
+        Ok(Box::new(self.settings.rule(tensor.networks(), KeepLargest(thresholds))))
     }
 }
 
-/// Keeps the largest of each network.
-struct Largest(Vec<Reach>);
+/// Keeps the largest elements of each network.
+struct KeepLargest(Vec<Threshold>);
 
-impl Thin for Largest {
+impl Thin for KeepLargest {
     fn thin(&self, network: usize, start: usize, delta: &mut [f32]) {
-        if let Some(reach) = self.0.get(network) {
-            reach.keep(start, delta);
+        if let Some(threshold) = self.0.get(network) {
+            threshold.keep_largest(start, delta);
         }
     }
 }

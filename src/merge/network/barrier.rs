@@ -14,20 +14,22 @@ pub const BARRIER_POINTS: usize = 11;
 /// The rise of the loss between networks, above the straight line between their own losses.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Barrier {
-    /// The points of the path: the share `t` of the second network, from 0 to 1, and the loss at `(1 − t)·a + t·b`. For more
-    /// than two networks there is one point, their mean, whose `t` has no meaning.
+    /// The points of the path: the share `t` of the second network, from 0 to 1, and the loss at
+    /// `(1 − t)·a + t·b`. For more than two networks there is one point, their mean, whose `t` has no
+    /// meaning.
     pub path: Vec<(f64, f64)>,
     /// The losses of the networks themselves.
     pub ends: Vec<f64>,
-    /// The height of the barrier. For two networks it is `maxₜ [L((1 − t)·a + t·b) − (1 − t)·L(a) − t·L(b)]`, which is at
-    /// least 0, because both ends are on the path. For more networks it is `L(Σ wᵢ θᵢ) − Σ wᵢ L(θᵢ)`, which may be negative.
+    /// The height of the barrier. For two networks it is `maxₜ [L((1 − t)·a + t·b) − (1 − t)·L(a) − t·L(b)]`,
+    /// which is at least 0, because both ends are on the path. For more networks it is
+    /// `L(Σ wᵢ θᵢ) − Σ wᵢ L(θᵢ)`, which may be negative.
     #[serde(with = "real")]
     pub height: f64,
 }
 
 impl Barrier {
-    /// The loss in the middle of the path, or at the mean of more than two networks. If the number of points is even, it is
-    /// the loss at the point just before the middle.
+    /// The loss in the middle of the path, or at the mean of more than two networks. If the number of points
+    /// is even, it is the loss at the point just before the middle.
     #[must_use]
     pub fn middle(&self) -> f64 {
         let half = self.path.len().saturating_sub(1) / 2;
@@ -37,7 +39,8 @@ impl Barrier {
     /// The barrier itself, if its height is at most `limit`: a check before networks are averaged.
     ///
     /// # Errors
-    /// [`Error::BarrierTooHigh`] when it is higher. The message names the alternatives: alignment, or an ensemble.
+    /// [`Error::BarrierTooHigh`] when it is higher. The message names the alternatives: alignment, or an
+    /// ensemble.
     pub fn at_most(self, limit: f64) -> Result<Self> {
         match self.height <= limit {
             true => Ok(self),
@@ -69,11 +72,11 @@ impl fmt::Display for Barrier {
 
 /// Measures the loss barrier along the straight path between two networks.
 ///
-/// Formula: `maxₜ [L((1 − t)·a + t·b) − (1 − t)·L(a) − t·L(b)]`, over `points` evenly spaced `t` from 0 to 1, both ends
-/// included.
+/// Formula: `maxₜ [L((1 − t)·a + t·b) − (1 − t)·L(a) − t·L(b)]`, over `points` evenly spaced `t` from 0 to 1,
+/// both ends included.
 ///
-/// `loss` is any number for a network that is better when lower: [`Model::loss`](crate::merge::Model::loss) over held-out
-/// rows, one minus the accuracy, or the loss after batch-norm statistics are
+/// `loss` is any number for a network that is better when lower: [`Model::loss`](crate::merge::Model::loss)
+/// over held-out rows, one minus the accuracy, or the loss after batch-norm statistics are
 /// [re-estimated](crate::merge::re_estimate()).
 ///
 /// Use it to decide whether two networks can be averaged. A height near 0 means that they lie in one basin.
@@ -81,8 +84,8 @@ impl fmt::Display for Barrier {
 /// Cost: `loss` is called once for each point, from `a` to `b`.
 ///
 /// # Errors
-/// [`Error::Incompatible`] when the networks differ in names, shapes or dtypes (all differences are listed). When there are
-/// fewer than 3 points, or a loss is NaN or infinite.
+/// [`Error::Incompatible`] when the networks differ in names, shapes or dtypes (all differences are listed).
+/// When there are fewer than 3 points, or a loss is NaN or infinite.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -130,7 +133,8 @@ pub(crate) fn along_path(
 ///
 /// Formula: `L(1/M Σ θᵢ) − 1/M Σ L(θᵢ)`, for `M` networks. It may be negative.
 ///
-/// Use it to decide whether more than two networks can be averaged; for two, [`barrier`] looks at the whole path.
+/// Use it to decide whether more than two networks can be averaged; for two, [`barrier`] looks at the whole
+/// path.
 ///
 /// Cost: `loss` is called `M + 1` times.
 ///

@@ -75,8 +75,8 @@ impl<'d> BestOf<'d> {
         Self::default()
     }
 
-    /// The highest cost of a prediction, in networks; infinite by default. The cost of a candidate is the number of
-    /// parameters of its networks, divided by the mean number of parameters of the pool's networks.
+    /// The highest cost of a prediction, in networks; infinite by default. The cost of a candidate is the
+    /// number of parameters of its networks, divided by the mean number of parameters of the pool's networks.
     #[must_use]
     pub fn max_cost(mut self, networks: f64) -> Self {
         self.max_cost = networks;
@@ -97,15 +97,16 @@ impl<'d> BestOf<'d> {
         self
     }
 
-    /// The loss that the best candidate minimizes; by default the log-loss for classes and the squared error for values.
+    /// The loss that the best candidate minimizes; by default the log-loss for classes and the squared error
+    /// for values.
     #[must_use]
     pub fn criterion(mut self, loss: RowLoss) -> Self {
         self.criterion = Some(loss);
         self
     }
 
-    /// Whether soups of aligned networks are among the candidates; true by default. Alignment takes long for wide networks:
-    /// one assignment of 2048 units takes about 2 s, and there are many.
+    /// Whether soups of aligned networks are among the candidates; true by default. Alignment takes long for
+    /// wide networks: one assignment of 2048 units takes about 2 s, and there are many.
     #[must_use]
     pub fn align(mut self, align: bool) -> Self {
         self.align = align;
@@ -143,8 +144,8 @@ pub struct BestReport {
     pub max_cost: f64,
     /// The loss that was minimized.
     pub criterion: RowLoss,
-    /// The mean, over the rows, of the loss of the best single network minus the loss of the chosen candidate, with its
-    /// interval. Above 0, the choice is better than a single network.
+    /// The mean, over the rows, of the loss of the best single network minus the loss of the chosen
+    /// candidate, with its interval. Above 0, the choice is better than a single network.
     pub gain: Interval,
 }
 
@@ -155,10 +156,11 @@ pub struct Candidate {
     pub name: String,
     /// The number of networks that a prediction runs.
     pub networks: usize,
-    /// The number of parameters of these networks, divided by the mean number of parameters of the pool's networks.
+    /// The number of parameters of these networks, divided by the mean number of parameters of the pool's
+    /// networks.
     pub cost: f64,
-    /// The score; none for a candidate that cannot be made. A candidate that is selected by the rows is scored by halves:
-    /// selected on one half and scored on the other.
+    /// The score; none for a candidate that cannot be made. A candidate that is selected by the rows is
+    /// scored by halves: selected on one half and scored on the other.
     pub score: Option<CombinerScore>,
     /// The loss barrier between the merged networks.
     pub barrier: Option<f64>,
@@ -168,27 +170,30 @@ pub struct Candidate {
 
 /// Measures the possible uses of a pool on held-out rows, and returns the best within a cost.
 ///
-/// The candidates are the best single network, the mean of all slots' predictions, the mean of the best few networks'
-/// predictions, a uniform and a greedy soup, and the uniform soup of aligned networks, as it is and repaired. A candidate
-/// that cannot be made, such as a soup of different architectures, is in the table with the reason.
+/// The candidates are the best single network, the mean of all slots' predictions, the mean of the best few
+/// networks' predictions, a uniform and a greedy soup, and the uniform soup of aligned networks, as it is and
+/// repaired. A candidate that cannot be made, such as a soup of different architectures, is in the table with
+/// the reason.
 ///
-/// Formula: `argmin L(c)` over the candidates `c` with `cost(c) ≤ max_cost`, where `L` is the mean loss over the rows. Of equal
-/// losses the lower cost wins.
+/// Formula: `argmin L(c)` over the candidates `c` with `cost(c) ≤ max_cost`, where `L` is the mean loss over
+/// the rows. Of equal losses the lower cost wins.
 ///
-/// All candidates are measured on the same rows, which shaped no member: the rows that the session reserved, all rows that
-/// shaped no member, or the rows that [`BestOf::rows`] or [`BestOf::data`] sets. Candidates that are selected by these rows
-/// (the best network, the best few, the greedy soup) are scored by halves: selected on one half and scored on the other. The
-/// choice among the candidates is made on all rows, so the score of the chosen one is slightly optimistic, by less than
-/// the width of the intervals.
+/// All candidates are measured on the same rows, which shaped no member: the rows that the session reserved,
+/// all rows that shaped no member, or the rows that [`BestOf::rows`] or [`BestOf::data`] sets. Candidates
+/// that are selected by these rows (the best network, the best few, the greedy soup) are scored by halves:
+/// selected on one half and scored on the other. The choice among the candidates is made on all rows, so the
+/// score of the chosen one is slightly optimistic, by less than the width of the intervals.
 ///
-/// Use it after training to decide whether one network will do in place of an ensemble. Don't use it with very few rows: the
-/// intervals in the report show what the rows can distinguish.
+/// Use it after training to decide whether one network will do in place of an ensemble. Don't use it with
+/// very few rows: the intervals in the report show what the rows can distinguish.
 ///
-/// Cost: some passes over the rows for each candidate, and for aligned soups the alignment ([`BestOf::align`]).
+/// Cost: some passes over the rows for each candidate, and for aligned soups the alignment
+/// ([`BestOf::align`]).
 ///
 /// # Errors
-/// When fewer than four rows are there to measure on (reserve some with [`Session::reserve`](crate::Session::reserve)), the
-/// cheapest candidate costs more than `max_cost`, the criterion does not fit the task, or candle fails.
+/// When fewer than four rows are there to measure on (reserve some with
+/// [`Session::reserve`](crate::Session::reserve)), the cheapest candidate costs more than `max_cost`, the
+/// criterion does not fit the task, or candle fails.
 ///
 /// ```
 /// # use candle_core::{Device, Tensor};
@@ -206,8 +211,8 @@ pub struct Candidate {
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 ///
-/// Source: Wortsman et al. (2022), arXiv:2203.05482, for soups; Ainsworth et al. (2023), arXiv:2209.04836, for alignment;
-/// Jordan et al. (2023), arXiv:2211.08403, for repair.
+/// Source: Wortsman et al. (2022), arXiv:2203.05482, for soups; Ainsworth et al. (2023), arXiv:2209.04836,
+/// for alignment; Jordan et al. (2023), arXiv:2211.08403, for repair.
 pub fn best_of<L: Learner>(pool: &Pool<'_, L>, options: &BestOf<'_>) -> Result<Best<L::Network>> {
     let comparison = Comparison::new(pool, options)?;
     let mut measured = vec![];
@@ -246,7 +251,8 @@ pub fn best_of<L: Learner>(pool: &Pool<'_, L>, options: &BestOf<'_>) -> Result<B
     Ok(Best { ensemble: pool.with_members(members)?.combine(&Mean)?, report })
 }
 
-/// Makes a candidate. Its argument is the rows that it may be selected by, as positions among the held-out rows.
+/// Makes a candidate. Its argument is the rows that it may be selected by, as positions among the held-out
+/// rows.
 type Make<'t> = Box<dyn Fn(&[u32]) -> Result<Made> + 't>;
 
 /// The members of a candidate.
@@ -375,7 +381,8 @@ impl<'t, L: Learner> Comparison<'t, L> {
         Ok(argmin(&losses))
     }
 
-    /// The positions of the networks whose mean prediction has the lowest loss on these rows, within the cost; at least one.
+    /// The positions of the networks whose mean prediction has the lowest loss on these rows, within the
+    /// cost; at least one.
     fn best_few(&self, at: &[u32]) -> Result<Vec<usize>> {
         let order = Ordered::reduce_error().criterion(self.criterion).order(&self.held_out.select(at)?)?;
         let (mut cost, mut best) = (0., (0, f64::INFINITY));

@@ -7,18 +7,18 @@ use std::collections::BTreeMap;
 ///
 /// Formula: `F = 1/N Σ_r (∂ log p_r / ∂θ)²`, element by element, over the rows `0..N`.
 ///
-/// `log_likelihood` runs the network on one row and returns the log-likelihood of the row, a scalar. With the row's own
-/// label the result is the empirical Fisher information. With a label drawn from the network's prediction it is the true
-/// Fisher information, which the paper uses. The result has the names, shapes and dtypes of the variables; a variable
-/// that the log-likelihood does not depend on gets zeros.
+/// `log_likelihood` runs the network on one row and returns the log-likelihood of the row, a scalar. With the
+/// row's own label the result is the empirical Fisher information. With a label drawn from the network's
+/// prediction it is the true Fisher information, which the paper uses. The result has the names, shapes and
+/// dtypes of the variables; a variable that the log-likelihood does not depend on gets zeros.
 ///
 /// Use it with [`Fisher`](crate::merge::Fisher). Some hundred rows are usually enough.
 ///
 /// Cost: one forward and one backward pass for each row.
 ///
 /// # Errors
-/// When there are no rows or no variables, when a log-likelihood is not one finite number, and the first error of the
-/// closure.
+/// When there are no rows or no variables, when a log-likelihood is not one finite number, and the first
+/// error of the closure.
 ///
 /// ```
 /// use candle_core::{Device, Tensor, Var};
@@ -35,7 +35,8 @@ use std::collections::BTreeMap;
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 ///
-/// Source: Matena and Raffel (2022), "Merging models with Fisher-weighted averaging", arXiv:2111.09832, equation 4.
+/// Source: Matena and Raffel (2022), "Merging models with Fisher-weighted averaging", arXiv:2111.09832,
+/// equation 4.
 pub fn diagonal_fisher(
     variables: &BTreeMap<String, Var>,
     rows: usize,

@@ -14,12 +14,12 @@ use crate::{
 };
 use std::fmt;
 
-/// The highest [loss barrier](Barrier) at which [`Pool::merge`] makes one network of a pool, and the rows on which the
-/// barrier is measured.
+/// The highest [loss barrier](Barrier) at which [`Pool::merge`] makes one network of a pool, and the rows on
+/// which the barrier is measured.
 ///
 /// The barrier is measured on the rows that are set; else on the rows that the session
-/// [reserved](crate::Session::reserve); else on all rows that shaped no member. Rows on which members were fitted show the
-/// barrier of the training loss, which is usually lower.
+/// [reserved](crate::Session::reserve); else on all rows that shaped no member. Rows on which members were
+/// fitted show the barrier of the training loss, which is usually lower.
 ///
 /// ```
 /// use candle_ensemble::merge::MaxBarrier;
@@ -44,8 +44,8 @@ impl fmt::Debug for MaxBarrier<'_> {
 }
 
 impl<'d> MaxBarrier<'d> {
-    /// Allows a barrier of at most `limit`: in nats for classes, in squared units of the targets for values. With infinity
-    /// every merge is allowed.
+    /// Allows a barrier of at most `limit`: in nats for classes, in squared units of the targets for values.
+    /// With infinity every merge is allowed.
     #[must_use]
     pub fn new(limit: f64) -> Self {
         Self { limit, data: None, rows: None }
@@ -69,17 +69,22 @@ impl<'d> MaxBarrier<'d> {
 /// A network made of a pool's networks, with the barrier between them.
 #[allow(missing_debug_implementations)] // neither learner nor data set need be Debug
 pub struct Merged<'a, L: Learner> {
-    /// The network, as a pool of one member. The rows that shaped the member are those that shaped any of the networks.
+    /// The network, as a pool of one member. The rows that shaped the member are those that shaped any of the
+    /// networks.
     pub pool: Pool<'a, L>,
-    /// The share of each network in the result, in the pool's order; equal shares for a merge method without shares.
+    /// The share of each network in the result, in the pool's order; equal shares for a merge method without
+    /// shares.
     pub shares: Vec<f64>,
-    /// Whether the units of the networks were aligned. False if alignment was not requested, or made the barrier higher.
+    /// Whether the units of the networks were aligned. False if alignment was not requested, or made the
+    /// barrier higher.
     pub aligned: bool,
-    /// The loss barrier. Between two networks that are averaged it is the highest along the straight path between them,
-    /// where every point is repaired, or its batch-norm statistics are re-estimated, as the result is. Otherwise it is
-    /// the loss of the result minus the mean loss of the networks, weighted by their shares.
+    /// The loss barrier. Between two networks that are averaged it is the highest along the straight path
+    /// between them, where every point is repaired, or its batch-norm statistics are re-estimated, as the
+    /// result is. Otherwise it is the loss of the result minus the mean loss of the networks, weighted by
+    /// their shares.
     pub barrier: Barrier,
-    /// The number of rows on which the barrier was measured, and the number of those that shaped any of the networks.
+    /// The number of rows on which the barrier was measured, and the number of those that shaped any of the
+    /// networks.
     pub rows: (usize, usize),
 }
 
@@ -120,11 +125,12 @@ impl<L: Learner> fmt::Display for Merged<'_, L> {
 }
 
 impl<'a, L: Learner> Pool<'a, L> {
-    /// Makes one network of the pool's networks, if the loss barrier between them is at most what `max_barrier` allows.
+    /// Makes one network of the pool's networks, if the loss barrier between them is at most what
+    /// `max_barrier` allows.
     ///
-    /// Tensors are merged by name. Batch-norm's statistics are re-estimated over the rows that shaped the members. If the
-    /// spec aligns the networks, the merge is also made without alignment, and the result with the lower barrier is
-    /// returned.
+    /// Tensors are merged by name. Batch-norm's statistics are re-estimated over the rows that shaped the
+    /// members. If the spec aligns the networks, the merge is also made without alignment, and the result
+    /// with the lower barrier is returned.
     ///
     /// ```
     /// # use candle_core::{Device, Tensor};
@@ -146,9 +152,10 @@ impl<'a, L: Learner> Pool<'a, L> {
     /// ```
     ///
     /// # Errors
-    /// [`Error::BarrierTooHigh`] when the barrier is above the limit. [`Error::Incompatible`] when the members differ in
-    /// architecture, features, or the names, shapes or dtypes of their tensors. When there are no rows to measure on, or
-    /// they are out of range, and when the model cannot be traced but the spec needs that.
+    /// [`Error::BarrierTooHigh`] when the barrier is above the limit. [`Error::Incompatible`] when the
+    /// members differ in architecture, features, or the names, shapes or dtypes of their tensors. When there
+    /// are no rows to measure on, or they are out of range, and when the model cannot be traced but the spec
+    /// needs that.
     pub fn merge(&self, spec: &MergeSpec, max_barrier: &MaxBarrier<'_>) -> Result<Merged<'a, L>> {
         let limit = max_barrier.limit;
         if limit.is_nan() {
@@ -235,8 +242,8 @@ impl<'a, L: Learner> Pool<'a, L> {
     }
 }
 
-/// The rows to measure on where the caller sets none: the reserved rows, else the rows that shaped no member. `setters`
-/// are the functions by which the caller can set them.
+/// The rows to measure on where the caller sets none: the reserved rows, else the rows that shaped no member.
+/// `setters` are the functions by which the caller can set them.
 pub(crate) fn unseen_rows<L: Learner>(pool: &Pool<'_, L>, setters: &str, least: usize) -> Result<Rows> {
     let rows = match pool.reserved() {
         [] => pool.unseen(),
@@ -253,7 +260,7 @@ pub(crate) fn unseen_rows<L: Learner>(pool: &Pool<'_, L>, setters: &str, least: 
 /// The first member's record, if all members have its architecture and its features.
 fn common_architecture(members: &[Member]) -> Result<&Record> {
     let Some((first, others)) = members.split_first() else {
-        return Err(Error::invalid("a pool", "of at least one member", "empty"));
+        return Err(Error::invalid("the number of members", "at least 1", 0));
     };
     let first = &first.record;
     for Member { record, .. } in others {
@@ -316,8 +323,8 @@ mod tests {
         let plain = pool.merge(&average, &any).unwrap();
         let aligned = pool.merge(&average.alignment(Alignment::Weights), &any).unwrap();
         assert!(aligned.aligned && aligned.barrier.height < 0.8 * plain.barrier.height, "{plain}, {aligned}");
-        // The statistics are those of the result over the rows that shaped the members, and the barrier is computed from
-        // its loss.
+        // The statistics are those of the result over the rows that shaped the members, and the barrier is
+        // computed from its loss.
         let model = Model::new(&trainer).unwrap();
         let seen = &aligned.pool.members()[0].record.seen;
         assert_eq!(seen.len() + plan.reserved.len(), data.rows());

@@ -16,8 +16,9 @@ const SAMPLE: usize = 1024;
 
 /// How the networks of a pool are made one, for [`Pool::merge`](crate::Pool::merge).
 ///
-/// A spec is a way to merge ([`average`](Self::average), [`greedy`](Self::greedy), [`learned`](Self::learned),
-/// [`method`](Self::method)), and optionally an [alignment](Self::alignment) before and a [repair](Self::repair) after.
+/// A spec is a way to merge ([`average`](Self::average), [`greedy`](Self::greedy),
+/// [`learned`](Self::learned), [`method`](Self::method)), and optionally an [alignment](Self::alignment)
+/// before and a [repair](Self::repair) after.
 ///
 /// ```
 /// use candle_ensemble::{merge::{Alignment, GreedySoup, MergeSpec}, weights::RunWeights};
@@ -55,7 +56,8 @@ pub enum Alignment {
     None,
     /// Units are matched by their weights ([`align_to_mean`]).
     Weights,
-    /// Units are matched by their activations ([`align_all`]), on up to 1024 of the rows that shaped the members.
+    /// Units are matched by their activations ([`align_all`]), on up to 1024 of the rows that shaped the
+    /// members.
     Activations,
 }
 
@@ -71,16 +73,17 @@ impl MergeSpec {
         Self::new(How::Average(weights))
     }
 
-    /// A greedy soup by the loss on the rows of the [`MaxBarrier`](crate::merge::MaxBarrier). The networks are chosen on
-    /// these rows, so the barrier there is lower than on other rows.
+    /// A greedy soup by the loss on the rows of the [`MaxBarrier`](crate::merge::MaxBarrier). The networks
+    /// are chosen on these rows, so the barrier there is lower than on other rows.
     #[must_use]
     pub fn greedy(soup: GreedySoup) -> Self {
         Self::new(How::Greedy(soup))
     }
 
-    /// A learned soup by the loss on the rows of the [`MaxBarrier`](crate::merge::MaxBarrier). The coefficients are fitted
-    /// on these rows, so the barrier there is lower than on other rows. One graph holds all of the rows. The
-    /// [shares](crate::merge::Merged::shares) are those of the first group of tensors.
+    /// A learned soup by the loss on the rows of the [`MaxBarrier`](crate::merge::MaxBarrier). The
+    /// coefficients are fitted on these rows, so the barrier there is lower than on other rows. One graph
+    /// holds all of the rows. The [shares](crate::merge::Merged::shares) are those of the first group of
+    /// tensors.
     #[must_use]
     pub fn learned(soup: LearnedSoup) -> Self {
         Self::new(How::Learned(soup))
@@ -105,16 +108,17 @@ impl MergeSpec {
         self
     }
 
-    /// The axes that hold the same units, for networks that a [`Trace`] cannot follow. By default a trace finds them.
+    /// The axes that hold the same units, for networks that a [`Trace`] cannot follow. By default a trace
+    /// finds them.
     #[must_use]
     pub fn permutations(mut self, permutations: PermutationSpec) -> Self {
         self.permutations = Some(permutations);
         self
     }
 
-    /// Whether the merged network is [repaired](crate::merge::repair()), over up to 1024 of the rows that shaped the
-    /// members; false by default. A network with batch-norm is not repaired, because its statistics are re-estimated in
-    /// any case.
+    /// Whether the merged network is [repaired](crate::merge::repair()), over up to 1024 of the rows that
+    /// shaped the members; false by default. A network with batch-norm is not repaired, because its
+    /// statistics are re-estimated in any case.
     #[must_use]
     pub fn repair(mut self, repair: bool) -> Self {
         self.repair = repair;

@@ -1,5 +1,5 @@
-//! One network made of a pool: the loss barrier, re-estimated batch-norm statistics, repair, and the choice between an
-//! ensemble and one network.
+//! One network made of a pool: the loss barrier, re-estimated batch-norm statistics, repair, and the choice
+//! between an ensemble and one network.
 pub(crate) mod barrier;
 mod best_of;
 mod diagonal_fisher;

@@ -107,20 +107,20 @@ impl<'a, L: Learner> Model<'a, L> {
         self
     }
 
-    /// The number of rows of a forward pass, at least 2; 256 by default. If one row were left for the last pass, it joins
-    /// the pass before.
+    /// The number of rows of a forward pass, at least 2; 256 by default. If one row were left for the last
+    /// pass, it joins the pass before.
     #[must_use]
     pub fn batch_rows(mut self, rows: usize) -> Self {
         self.batch_rows = rows.max(2);
         self
     }
 
-    /// The mean loss over `rows` in evaluation mode: the negative log-likelihood in nats for classes, the squared error for
-    /// values. Rows count by the weights of the data set.
+    /// The mean loss over `rows` in evaluation mode: the negative log-likelihood in nats for classes, the
+    /// squared error for values. Rows count by the weights of the data set.
     ///
     /// # Errors
-    /// [`Error::Incompatible`] when the weights do not fit the network (the differences are listed). When there are no rows,
-    /// a row is out of range, or an output is NaN.
+    /// [`Error::Incompatible`] when the weights do not fit the network (the differences are listed). When
+    /// there are no rows, a row is out of range, or an output is NaN.
     pub fn loss(&self, weights: &Weights, data: &dyn Dataset, rows: &[u32]) -> Result<f64> {
         if rows.is_empty() {
             return Err(Error::invalid("the number of rows", "at least 1", 0));
@@ -146,8 +146,8 @@ impl<'a, L: Learner> Model<'a, L> {
         }
     }
 
-    /// As [`loss`](Self::loss), as a scalar tensor whose gradient reaches the tensors of `weights`: the loss of a
-    /// [`LearnedSoup`](crate::merge::LearnedSoup). One graph holds all rows.
+    /// As [`loss`](Self::loss), as a scalar tensor whose gradient reaches the tensors of `weights`: the loss
+    /// of a [`LearnedSoup`](crate::merge::LearnedSoup). One graph holds all rows.
     ///
     /// ```
     /// # use candle_core::{Device, Tensor};

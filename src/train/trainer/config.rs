@@ -143,11 +143,7 @@ impl TrainConfig {
             }
             if run.valid.is_empty() {
                 let must = "used with validation rows (the `validation` setter of a strategy)";
-                return Err(Error::invalid(
-                    "early stopping",
-                    must,
-                    format!("used without any in run {}", run.id),
-                ));
+                return Err(Error::invalid("early stopping", must, "used without any"));
             }
         }
         Ok(())

@@ -1,14 +1,17 @@
-//! What every strategy and every rule must do, on every kind of task. The strategies are in `builders.rs`, the
-//! rules in `rules.rs`: a new one is a row there, and faces everything here.
-mod builders;
+//! What every strategy and every combiner must do, on every kind of task, and what every merge method and
+//! every metric must do. The rows come from the registries, so a new entry is here by itself; `strategies.rs`
+//! and `combiners.rs` say what the suite expects of those it knows.
+mod combiners;
+mod methods;
+mod metrics;
 mod problems;
-mod rules;
+mod strategies;
 
 use crate::common::{bits, bytes, distance, flat, weights, Tally, CPU};
-use builders::{Builder, BUILDERS};
-use candle_core::Tensor;
+use candle_core::{Module, Tensor};
 use candle_ensemble::{
-    data::{Dataset, TensorDataset},
+    combine::{AnyFitted, FittedCombiner},
+    data::{Dataset, Inputs, TensorDataset},
     exec::{Executor, Sequential, Threads},
     merge::{best_of, Alignment, BestOf, GreedySoup, MaxBarrier, MergeSpec},
     plan::Plan,
@@ -16,10 +19,9 @@ use candle_ensemble::{
     strategy::EnsembleBuilder,
     train::Trainer,
     weights::RunWeights,
-    Error, HeldOut, Member, Pool, Result, Seed, Session,
+    Ensemble, Error, HeldOut, Member, Pool, Result, Seed, Session,
 };
 use problems::{Net, Problem, EPOCHS, ROWS};
-use rules::{Predictor, Rule, RULES};
 use std::collections::BTreeSet;
 
 /// One strategy on one kind of task.
@@ -27,18 +29,19 @@ struct Case {
     name: String,
     problem: Problem,
     builder: Box<dyn EnsembleBuilder>,
-    members: usize,
+    /// Members for one architecture, if the suite knows.
+    members: Option<usize>,
     learner: Trainer<Net>,
     data: TensorDataset,
 }
 
 impl Case {
-    fn new(builder: &Builder, problem: Problem) -> Self {
+    fn new(row: &strategies::Row, problem: Problem) -> Self {
         Self {
-            name: format!("{} on {problem:?}", builder.name),
+            name: format!("{} on {problem:?}", row.name),
             problem,
-            builder: (builder.make)(),
-            members: builder.members,
+            builder: row.strategy(),
+            members: row.members,
             learner: problem.learner(),
             data: problem.data(),
         }
@@ -52,7 +55,7 @@ impl Case {
         self.session().plan(&*self.builder, 42).unwrap()
     }
 
-    /// The plan, with rows kept back for rules that learn.
+    /// The plan, with rows reserved for combiners that learn.
     fn reserving(&self) -> Plan {
         self.plan().reserve(0.4, &self.data, Seed::from(7)).unwrap()
     }
@@ -61,42 +64,51 @@ impl Case {
         self.session().train(plan).unwrap()
     }
 
-    /// What a rule makes of these members; nothing is trained.
-    fn combined(&self, plan: &Plan, members: &[Member], rule: &Rule) -> Result<Box<dyn Predictor>> {
+    /// The ensemble of these members with a combiner; nothing is trained.
+    fn combined(
+        &self,
+        plan: &Plan,
+        members: &[Member],
+        combiner: &combiners::Row,
+    ) -> Result<Ensemble<Net, Box<AnyFitted>>> {
         let (store, tally) = (MemoryStore::new(), Tally::new());
         members.iter().for_each(|member| store.put(member.clone()).unwrap());
         let pool = self.session().store(&store).observer(&tally).train(plan)?;
         assert_eq!(tally.started(), 0, "{}", self.name);
-        (rule.combine)(pool)
+        combiner.combine(&pool)
     }
 }
 
 fn cases() -> impl Iterator<Item = Case> {
-    BUILDERS.iter().flat_map(|builder| Problem::ALL.map(|problem| Case::new(builder, problem)))
+    strategies::rows().into_iter().flat_map(|row| Problem::ALL.map(|problem| Case::new(&row, problem)))
 }
 
-/// The rules that go with the case's task.
-fn rules(case: &Case) -> impl Iterator<Item = &'static Rule> + '_ {
-    RULES.iter().filter(|rule| rule.problems.contains(&case.problem))
+/// The combiners that go with the case's task.
+fn combiners(case: &Case) -> impl Iterator<Item = combiners::Row> + '_ {
+    combiners::rows().into_iter().filter(|row| row.goes_with(case.problem))
 }
 
-/// For each case and each rule that goes with it: the ensemble, which has rows kept back.
-fn each_ensemble(check: impl Fn(&str, &Case, Box<dyn Predictor>)) {
+/// Checks the ensemble of each case, with reserved rows, and each combiner that goes with it.
+fn each_ensemble(check: impl Fn(&str, &Case, Ensemble<Net, Box<AnyFitted>>)) {
     for case in cases() {
         let plan = case.reserving();
-        let members = case.pool(&plan).members().to_vec();
-        for rule in rules(&case) {
-            let name = format!("{} by {}", case.name, rule.name);
-            let ensemble = case.combined(&plan, &members, rule).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let pool = case.pool(&plan);
+        for combiner in combiners(&case) {
+            let name = format!("{} by {}", case.name, combiner.name);
+            let ensemble = combiner.combine(&pool).unwrap_or_else(|e| panic!("{name}: {e}"));
             check(&name, &case, ensemble);
         }
     }
 }
 
+fn forward(ensemble: &Ensemble<Net, Box<AnyFitted>>, inputs: &Inputs) -> Tensor {
+    Module::forward(ensemble, inputs.only().unwrap()).unwrap()
+}
+
 // ---- Plans.
 
 fn members(plan: &Plan) -> usize {
-    plan.runs.iter().map(|run| run.collect.members(EPOCHS) as usize).sum()
+    plan.runs.iter().map(|run| run.collect.members(EPOCHS)).sum()
 }
 
 #[test]
@@ -109,7 +121,7 @@ fn a_plan_is_a_function_of_its_arguments_and_nothing_else() {
         assert_eq!(plan, by_hand, "{}", case.name);
 
         plan.check(&case.data).unwrap();
-        assert_eq!(members(&plan), case.members, "{}", case.name);
+        assert_eq!(members(&plan), case.members.unwrap_or(members(&plan)), "{}", case.name);
         let mut seeds: Vec<_> = plan.runs.iter().map(|run| format!("{:?}", run.seed)).collect();
         seeds.sort();
         seeds.dedup();
@@ -122,13 +134,14 @@ fn a_plan_is_a_function_of_its_arguments_and_nothing_else() {
 fn every_architecture_gets_the_whole_strategy() {
     for case in cases() {
         let names = ["small".to_string(), "large".into()];
+        let each = members(&case.plan());
         let plan = case.builder.plan(&case.data, &names, Seed::from(42)).unwrap();
         plan.check(&case.data).unwrap();
-        assert_eq!(members(&plan), 2 * case.members, "{}", case.name);
+        assert_eq!(members(&plan), 2 * each, "{}", case.name);
         for name in &names {
             let of_it = plan.runs.iter().filter(|run| run.architecture == *name);
             let members: usize = of_it.map(|run| run.collect.members(EPOCHS)).sum();
-            assert_eq!(members as usize, case.members, "{}", case.name);
+            assert_eq!(members, each, "{}", case.name);
         }
         let slots = |name: &str| -> Vec<usize> {
             plan.runs.iter().filter(|run| run.architecture == name).map(|run| run.slot).collect()
@@ -152,18 +165,16 @@ fn plans_survive_json_and_train_to_the_same_bytes() {
 
 #[test]
 fn parameters_out_of_range_are_named() {
-    for builder in BUILDERS {
-        for (make, name) in builder.bad {
-            for problem in Problem::ALL {
-                let (learner, data) = (problem.learner(), problem.data());
-                let e = Session::new(&learner, &data).fit(&*make(), 1).err().unwrap();
-                let e = match e {
-                    Error::Run { source, .. } => *source,
-                    e => e,
-                };
-                assert!(matches!(e, Error::Invalid { .. }), "{}: {e:?}", builder.name);
-                assert!(e.to_string().contains(name), "{}: {e:?} does not name {name}", builder.name);
-            }
+    for (strategy, name) in strategies::bad() {
+        for problem in Problem::ALL {
+            let (learner, data) = (problem.learner(), problem.data());
+            let e = Session::new(&learner, &data).fit(&*strategy, 1).err().unwrap();
+            let e = match e {
+                Error::Run { source, .. } => *source,
+                e => e,
+            };
+            assert!(matches!(e, Error::Invalid { .. }), "{strategy:?}: {e:?}");
+            assert!(e.to_string().contains(name), "{strategy:?}: {e:?} does not name {name}");
         }
     }
 }
@@ -176,17 +187,17 @@ fn where_runs_happen_changes_no_bit() {
     for case in cases() {
         let plan = case.reserving();
         let expected = case.pool(&plan).members().to_vec();
-        let says = |members: &[Member], rule: &Rule| {
-            let ensemble = case.combined(&plan, members, rule).unwrap();
+        let predict = |members: &[Member], combiner: &combiners::Row| {
+            let ensemble = case.combined(&plan, members, combiner).unwrap();
             bits(&ensemble.predict(case.data.inputs()).unwrap())
         };
         for executor in &threads {
             let pool = case.session().executor(executor as &dyn Executor).train(&plan).unwrap();
             let name = format!("{} on {} threads", case.name, executor.workers());
             assert_eq!(bytes(pool.members()), bytes(&expected), "{name}");
-            for rule in rules(&case) {
-                let (got, expected) = (says(pool.members(), rule), says(&expected, rule));
-                assert_eq!(got, expected, "{name}, by {}", rule.name);
+            for combiner in combiners(&case) {
+                let (got, expected) = (predict(pool.members(), &combiner), predict(&expected, &combiner));
+                assert_eq!(got, expected, "{name}, by {}", combiner.name);
             }
         }
         let other = case.session().fit(&*case.builder, 43).unwrap();
@@ -202,12 +213,12 @@ fn members_come_back_from_bytes() {
         let members = case.pool(&plan).members().to_vec();
         let back: Vec<_> =
             members.iter().map(|m| Member::from_bytes(&m.to_bytes().unwrap()).unwrap()).collect();
-        for rule in rules(&case) {
-            let says = |members: &[Member]| {
-                let ensemble = case.combined(&plan, members, rule).unwrap();
-                bits(&ensemble.forward(case.data.inputs()).unwrap())
+        for combiner in combiners(&case) {
+            let predict = |members: &[Member]| {
+                let ensemble = case.combined(&plan, members, &combiner).unwrap();
+                bits(&forward(&ensemble, case.data.inputs()))
             };
-            assert_eq!(says(&back), says(&members), "{} by {}", case.name, rule.name);
+            assert_eq!(predict(&back), predict(&members), "{} by {}", case.name, combiner.name);
         }
     }
 }
@@ -319,7 +330,7 @@ fn held_out_rows_are_those_no_member_of_the_slot_has_seen() {
             let targets = case.data.batch(&rows, &CPU).unwrap().targets;
             assert_eq!(bits(held_out.targets()), bits(&targets), "{}", case.name);
 
-            // A slot of one member predict for held-out rows what it says of any rows.
+            // A slot of one member predicts held-out rows as it predicts any rows.
             let everywhere = pool.predictions(case.data.inputs()).unwrap();
             for (slot, predicts) in predicts.iter().enumerate() {
                 if pool.members().iter().filter(|m| m.record.slot as usize == slot).count() > 1 {
@@ -366,31 +377,34 @@ fn the_target_of_a_row_changes_nothing_in_what_is_said_of_it_held_out() {
 }
 
 #[test]
-fn the_targets_of_held_out_rows_reach_rules_that_learn_and_no_others() {
-    // A rule that chooses among members may choose the same for all that one target says, but not every time.
+fn the_targets_of_held_out_rows_reach_combiners_that_learn_and_no_others() {
+    // A combiner that chooses among members may make the same choice whatever one target is, but not every
+    // time.
     let mut reached = BTreeSet::new();
     for case in cases() {
         let plan = case.reserving();
-        // The last: to a run that looks ahead, early rows are barred though it was not fitted on them.
+        // The last reserved row: a run of the future may not predict early rows, though it was not fitted on
+        // them.
         let row = *plan.reserved.last().unwrap();
         let data = case.problem.with_other_target(row);
         let moved = Plan { data: data.fingerprint(), ..plan.clone() };
-        for rule in rules(&case) {
-            let before = (rule.combine)(case.pool(&plan)).unwrap();
-            let after = (rule.combine)(Session::new(&case.learner, &data).train(&moved).unwrap()).unwrap();
-            let says = |e: &dyn Predictor| bits(&e.forward(data.inputs()).unwrap());
-            if says(&*before) != says(&*after) {
-                assert!(rule.learns, "{} by {}", case.name, rule.name);
-                reached.insert(rule.name);
+        let pool = case.pool(&plan);
+        let other = Session::new(&case.learner, &data).train(&moved).unwrap();
+        for combiner in combiners(&case) {
+            let (before, after) = (combiner.combine(&pool).unwrap(), combiner.combine(&other).unwrap());
+            if bits(&forward(&before, data.inputs())) != bits(&forward(&after, data.inputs())) {
+                assert!(combiner.learns, "{} by {}", case.name, combiner.name);
+                reached.insert(combiner.name);
             }
         }
     }
-    let learning: BTreeSet<_> = RULES.iter().filter(|rule| rule.learns).map(|rule| rule.name).collect();
+    let learning: BTreeSet<_> =
+        combiners::rows().into_iter().filter(|row| row.learns).map(|row| row.name).collect();
     assert_eq!(reached, learning);
 }
 
 #[test]
-fn rules_that_learn_refuse_members_that_have_seen_every_row() {
+fn combiners_that_learn_refuse_members_that_have_seen_every_row() {
     for case in cases() {
         let mut plan = case.plan();
         for run in &mut plan.runs {
@@ -398,14 +412,17 @@ fn rules_that_learn_refuse_members_that_have_seen_every_row() {
             run.valid.clear();
         }
         let members = case.pool(&plan).members().to_vec();
-        for rule in rules(&case) {
-            let outcome = case.combined(&plan, &members, rule);
-            match (rule.learns, outcome) {
+        for combiner in combiners(&case) {
+            let outcome = case.combined(&plan, &members, &combiner);
+            match (combiner.learns, outcome) {
                 (false, Ok(_)) => {}
                 (true, Err(e @ Error::HeldOut { have: 0, rows: ROWS, .. })) => {
                     assert!(e.to_string().contains("Plan::reserve"), "{e}");
                 }
-                (_, outcome) => panic!("{} by {}: {:?}", case.name, rule.name, outcome.map(|e| e.name())),
+                (_, outcome) => {
+                    let outcome = outcome.map(|ensemble| ensemble.fitted().name());
+                    panic!("{} by {}: {outcome:?}", case.name, combiner.name)
+                }
             }
         }
     }
@@ -414,7 +431,7 @@ fn rules_that_learn_refuse_members_that_have_seen_every_row() {
 // ---- Ensembles.
 
 #[test]
-fn every_rule_follows_every_strategy_once_rows_are_kept_back() {
+fn every_combiner_follows_every_strategy_once_rows_are_reserved() {
     each_ensemble(|name, case, ensemble| {
         let x = case.data.inputs();
         let predicted = ensemble.predict(x).unwrap();
@@ -429,19 +446,15 @@ fn every_rule_follows_every_strategy_once_rows_are_kept_back() {
 }
 
 #[test]
-fn rules_refuse_tasks_that_they_cannot_do() {
+fn combiners_refuse_tasks_that_they_cannot_do() {
     for case in cases() {
         let plan = case.reserving();
-        for rule in RULES.iter().filter(|rule| !rule.problems.contains(&case.problem)) {
-            let outcome: Result<Tensor> =
-                (rule.combine)(case.pool(&plan)).and_then(|e| e.predict(case.data.inputs()));
-            let e = outcome.map(|_| rule.name).unwrap_err().to_string();
-            assert!(
-                e.contains("for classes") || e.contains("for values"),
-                "{} by {}: {e}",
-                case.name,
-                rule.name
-            );
+        let pool = case.pool(&plan);
+        for combiner in combiners::rows().into_iter().filter(|row| !row.goes_with(case.problem)) {
+            let outcome = combiner.combine(&pool).and_then(|e| e.predict(case.data.inputs()));
+            let e = outcome.map(|_| &combiner.name).unwrap_err().to_string();
+            let names_task = e.contains("for classes") || e.contains("for values");
+            assert!(names_task, "{} by {}: {e}", case.name, combiner.name);
         }
     }
 }
@@ -452,14 +465,14 @@ fn probabilities_sum_to_one_and_forward_is_their_logarithm() {
         let x = case.data.inputs();
         if !case.problem.is_classification() {
             assert!(ensemble.predict_proba(x).unwrap_err().to_string().contains("classes"), "{name}");
-            let (predicted, forward) = (ensemble.predict(x).unwrap(), ensemble.forward(x).unwrap());
-            assert_eq!(bits(&predicted), bits(&forward), "{name}");
+            let predicted = ensemble.predict(x).unwrap();
+            assert_eq!(bits(&predicted), bits(&forward(&ensemble, x)), "{name}");
             return;
         }
         let p = ensemble.predict_proba(x).unwrap();
         let classes = case.data.classes().unwrap();
         assert_eq!(p.dims(), [ROWS, classes], "{name}");
-        let (p, logs) = (flat(&p), flat(&ensemble.forward(x).unwrap()));
+        let (p, logs) = (flat(&p), flat(&forward(&ensemble, x)));
         let winners: Vec<u32> = ensemble.predict(x).unwrap().to_vec1().unwrap();
         for ((row, logs), winner) in p.chunks(classes).zip(logs.chunks(classes)).zip(winners) {
             assert!((row.iter().sum::<f64>() - 1.).abs() < 1e-5, "{name}: {row:?}");
@@ -496,21 +509,22 @@ fn how_many_rows_go_through_at_a_time_does_not_matter() {
 }
 
 #[test]
-fn rules_are_called_what_the_table_says() {
-    let case = Case::new(&BUILDERS[0], Problem::Classes);
-    for rule in RULES {
-        let name = (rule.combine)(case.pool(&case.reserving())).unwrap().name();
-        // Behind it may stand what was chosen in the fit.
-        assert_eq!(name.split(" (").next(), Some(rule.name));
+fn fitted_combiners_have_the_name_of_their_entry() {
+    let case = Case::new(&strategies::rows()[0], Problem::Classes);
+    let plan = case.reserving();
+    let pool = case.pool(&plan);
+    for combiner in combiners::rows() {
+        let name = combiner.combine(&pool).unwrap().fitted().name();
+        assert_eq!(name.split(" (").next(), Some(&*combiner.fitted_name), "{}", combiner.name);
     }
 }
 
 // ---- One network.
 
 #[test]
-fn any_pool_becomes_one_network_or_says_why_not() {
+fn every_pool_becomes_one_network_or_the_error_says_why_not() {
     let average = MergeSpec::average(RunWeights::Uniform);
-    let recipes = [
+    let specs = [
         average.clone(),
         average.alignment(Alignment::Weights).repair(true),
         MergeSpec::greedy(GreedySoup::new()),
@@ -520,7 +534,7 @@ fn any_pool_becomes_one_network_or_says_why_not() {
         let pool = case.pool(&plan);
         let any = MaxBarrier::new(f64::INFINITY);
         let own_features = pool.members().iter().any(|member| member.record.features.is_some());
-        for spec in &recipes {
+        for spec in &specs {
             let merged = match (pool.merge(spec, &any), own_features) {
                 (Ok(merged), false) => merged,
                 (Err(e), true) if e.to_string().contains("features") => continue,

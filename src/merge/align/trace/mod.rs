@@ -1,11 +1,11 @@
-//! What a model's own forward pass says about its units.
+//! The units of a model, found from its forward pass.
 mod graph;
 mod shared_axes;
 
 use crate::{
     data::Inputs,
     merge::{
-        align::{Activations, Axis, PermutationSpec, Permutations},
+        align::{Activations, Axis, PermutationSpec, Permutations, UnitLayout},
         Model,
     },
     train::Learner,
@@ -19,18 +19,25 @@ use rand_distr::StandardNormal;
 use shared_axes::{Findings, Search};
 use std::fmt;
 
-/// A model's forward pass, probed for which parameters share units.
+/// A model whose forward pass was traced, to find the parameters that share units.
 ///
-/// The model is built as it is and run in evaluation mode on a few rows, with random weights. One unit at a time is
-/// moved, with all weights that come after it silenced, and where it arrives unmixed (through activations,
-/// normalization, pooling, flattening, residual connections) is an axis along which the same units lie. So nothing
-/// about the model need be declared. It covers linear and convolutional layers (1-D and 2-D, ungrouped), biases,
-/// batch-norm, elementwise activations and residual connections, in any order; not layer-norm, attention, embeddings
-/// or grouped convolutions, for which [`permutations`](Self::permutations) refuses.
+/// The model is built and run in evaluation mode on a few rows, with random weights. One unit at a time is
+/// changed, with all layers behind it set to zero. The axes at which the change arrives unmixed (through
+/// activations, normalization, pooling, flattening and residual connections) hold the same units. So the
+/// model needs no declaration and no change.
+///
+/// A trace covers linear and convolutional layers (1-D and 2-D, ungrouped), biases, batch-norm, elementwise
+/// activations and residual connections, in any order. It does not cover layer-norm, attention, embeddings
+/// and grouped convolutions; [`permutations`](Self::permutations) then returns an error.
+///
+/// Use it to derive a [`PermutationSpec`], to compute [activations](Self::activations), and for
+/// [`repair`](crate::merge::repair()).
+///
+/// Cost: about five forward passes over four rows for each variable.
 ///
 /// ```
 /// use candle_core::{DType, Device, Tensor};
-/// use candle_ensemble::{merge::{align::trace::Trace, Model}, train::Trainer};
+/// use candle_ensemble::{merge::{Model, Trace}, train::Trainer};
 /// use candle_nn::{linear, seq, Activation};
 ///
 /// let trainer = Trainer::new(|vb| {
@@ -50,60 +57,70 @@ pub struct Trace<'a, L: Learner> {
 
 impl<L: Learner> fmt::Debug for Trace<'_, L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Trace").field("spec", &self.found.spec).field("trouble", &self.found.trouble).finish()
+        f.debug_struct("Trace")
+            .field("spec", &self.found.spec)
+            .field("problems", &self.found.problems)
+            .finish()
     }
 }
 
 impl<'a, L: Learner> Trace<'a, L> {
-    /// Probes `model` on the first rows of `inputs`, `(N, …)` with N at least 2, four of which are used. Takes about
-    /// five forward passes a variable.
+    /// Traces `model` on the first rows of `inputs`, `(N, …)` with `N` at least 2. At most four rows are
+    /// used.
     ///
     /// # Errors
-    /// When there are fewer than two rows, no input is a float, or the network cannot be built or run on them.
+    /// When there are fewer than two rows, no input has a floating-point dtype, or the network cannot be
+    /// built or run.
     pub fn new(model: &Model<'a, L>, inputs: impl Into<Inputs>) -> Result<Self> {
         let inputs = inputs.into();
         if inputs.rows() < 2 {
-            return Err(Error::invalid("the rows to trace with", "at least two", inputs.rows()));
+            return Err(Error::invalid("the number of rows to trace with", "at least 2", inputs.rows()));
         }
         if !inputs.tensors().iter().any(|tensor| tensor.dtype().is_float()) {
-            return Err(Error::invalid("the inputs of a traced network", "floats, some of them", "none"));
+            return Err(Error::invalid(
+                "the inputs of a traced network",
+                "floats, at least one of them",
+                "of other dtypes",
+            ));
         }
         let seed = Seed::from(0).child("trace");
         let few = inputs.narrow(0, inputs.rows().min(4))?.to_device(model.target_device())?;
-        // Rows of zeros, or twice the same, would hide what a unit does.
-        let lively = few.tensors().iter().enumerate().map(|(i, tensor)| match tensor.dtype().is_float() {
-            true => noisy(tensor, 1., seed.nth("input", i as u64)),
-            false => Ok(tensor.clone()),
-        });
-        let example = Inputs::from(lively.collect::<Result<Vec<_>>>()?);
+        // Rows of zeros, or equal rows, would hide the effect of a unit.
+        let noisy_inputs =
+            few.tensors().iter().enumerate().map(|(i, tensor)| match tensor.dtype().is_float() {
+                true => noisy(tensor, 1., seed.nth("input", i as u64)),
+                false => Ok(tensor.clone()),
+            });
+        let example = Inputs::from(noisy_inputs.collect::<Result<Vec<_>>>()?);
         let probe = Probe::new(model)?;
-        let weights = at_random(&probe.values()?, seed)?;
+        let weights = random_weights(&probe.values()?, seed)?;
         let found = Search::new(&probe, &weights, &example, seed.child("search"))?.run()?;
         Ok(Self { model: model.clone(), example, weights, found })
     }
 
-    /// Which axes hold the same units, verified: reordering any group, and all of them, leaves the outputs as they
-    /// are, to rounding.
+    /// The groups of units of the model. They are verified: reordering any group, and all together, leaves
+    /// the outputs unchanged to rounding.
     ///
     /// # Errors
-    /// When a hidden axis is left over or mixed by something other than a layer, or a group does not verify; the
-    /// parameters are named. Then give a [`PermutationSpec`] by hand.
+    /// When a hidden axis is read by no layer, or mixed by something other than a layer, or a group is not
+    /// confirmed. The parameters are named. Write a [`PermutationSpec`] by hand in this case.
     pub fn permutations(&self) -> Result<PermutationSpec> {
-        if !self.found.trouble.is_empty() {
+        if !self.found.problems.is_empty() {
             return Err(Error::Foreign {
-                what: "a network whose permutations are to be derived".into(),
-                why: format!("{}; give the specification by hand", self.found.trouble.join("; ")),
+                what: "a network whose permutations are derived".into(),
+                why: format!("{}; write the PermutationSpec by hand", self.found.problems.join("; ")),
             });
         }
         self.verify(&self.found.spec)?;
         Ok(self.found.spec.clone())
     }
 
-    /// Checks a specification, one given by hand, say: with random weights, each group reordered, and all of them
-    /// together, must leave the outputs unchanged to rounding (10⁻⁴ of the largest in f32).
+    /// Checks a spec, for example one that is written by hand: with random weights, reordering each group,
+    /// and all groups together, must leave the outputs unchanged to rounding (10⁻⁴ of the largest output in
+    /// f32).
     ///
     /// # Errors
-    /// When a group does not fit, or changes the outputs; it is named with its parameters.
+    /// When a group does not fit the model, or changes the outputs. It is named with its parameters.
     pub fn verify(&self, spec: &PermutationSpec) -> Result<()> {
         let output = |weights: &Weights| self.model.output(weights, &self.example);
         let plain = output(&self.weights)?;
@@ -111,10 +128,10 @@ impl<'a, L: Learner> Trace<'a, L> {
         let mut trials: Vec<(String, Permutations)> = vec![];
         for (name, group) in spec.groups() {
             let n = group.units as u32;
-            let turned = (0..n).map(|unit| (unit + 1) % n).collect();
+            let rotated = (0..n).map(|unit| (unit + 1) % n).collect();
             let axes: Vec<_> = group.axes.iter().map(Axis::to_string).collect();
             let what = format!("the group {name} ({})", axes.join(", "));
-            trials.push((what.clone(), Permutations::from([(name.clone(), turned)])));
+            trials.push((what.clone(), Permutations::from([(name.clone(), rotated)])));
             let order = random.get(name).cloned().unwrap_or_default();
             trials.push((what, Permutations::from([(name.clone(), order)])));
         }
@@ -122,20 +139,21 @@ impl<'a, L: Learner> Trace<'a, L> {
         for (what, orders) in trials {
             let off = distance(&plain, &output(&spec.apply(&self.weights, &orders)?)?)?;
             if !off.le(&tolerance(plain.dtype())) {
-                let why = format!("in another order the outputs change by {off:.1e} of the largest");
+                let why = format!("a reordering changes the outputs by {off:.1e} of the largest");
                 return Err(Error::Foreign { what, why });
             }
         }
         Ok(())
     }
 
-    /// What the units of each group say of `inputs`, as the layers that read them get it (after the activation): for
-    /// each such place `(units, samples)`, a sample being a row, or a pixel of one. For activation matching. Holds
-    /// all of it in memory, in f64.
+    /// The activations of each group for `inputs`, for
+    /// [`Matching::Activations`](crate::merge::align::Matching::Activations): what each layer that reads the
+    /// group gets, `(units, samples)`. A sample is a row, or a pixel of a row. All of them are in memory, in
+    /// f64.
     ///
     /// # Errors
-    /// When a group is read by no layer that was traced, there are fewer than two rows, or the network branches on
-    /// its data, so that its passes cannot be compared.
+    /// When no traced layer reads a group, there are fewer than two rows, or the graph depends on the data,
+    /// so that passes cannot be compared.
     pub fn activations(
         &self,
         spec: &PermutationSpec,
@@ -143,39 +161,43 @@ impl<'a, L: Learner> Trace<'a, L> {
         inputs: impl Into<Inputs>,
     ) -> Result<Activations> {
         spec.check(weights)?;
-        let mut places = vec![];
+        let mut reads = vec![];
         for (name, group) in spec.groups() {
-            let before = places.len();
+            let before = reads.len();
             let readers = group.axes.iter().flat_map(|axis| self.found.layers.iter().map(move |l| (axis, l)));
-            for (axis, layer) in readers.filter(|(a, l)| a.parameter == l.name && a.axis == l.reads) {
-                if !places[before..]
+            for (axis, layer) in readers.filter(|(a, l)| a.parameter == l.name && a.axis == l.input_axis) {
+                if !reads[before..]
                     .iter()
-                    .any(|(_, _, _, other): &(_, _, _, &shared_axes::Layer)| other.entering == layer.entering)
+                    .any(|(_, _, _, other): &(_, _, _, &shared_axes::Layer)| other.input == layer.input)
                 {
-                    places.push((name, group.units, axis, layer));
+                    reads.push((name, group.units, axis, layer));
                 }
             }
-            if places.len() == before {
-                return Err(Error::invalid(format!("the group {name}"), "read by a traced layer", "not"));
+            if reads.len() == before {
+                return Err(Error::invalid(
+                    format!("the group {name}"),
+                    "read by a traced layer",
+                    "read by none",
+                ));
             }
         }
-        let mut parts: Vec<Vec<Tensor>> = vec![vec![]; places.len()];
+        let mut parts: Vec<Vec<Tensor>> = vec![vec![]; reads.len()];
         self.passes(weights, &inputs.into(), |nodes| {
-            for ((_, units, axis, layer), parts) in places.iter().zip(&mut parts) {
-                let data = nodes.get(layer.entering).ok_or_else(unsteady)?;
-                let along = layer.axis_of(data).ok_or_else(unsteady)?;
-                parts.push(by_unit(data, along, axis, *units)?);
+            for ((_, units, axis, layer), parts) in reads.iter().zip(&mut parts) {
+                let data = nodes.get(layer.input).ok_or_else(graph_changed)?;
+                let axis_of_units = layer.axis_of(data).ok_or_else(graph_changed)?;
+                parts.push(by_unit(data, axis_of_units, axis.layout, *units)?);
             }
             Ok(())
         })?;
         let mut all = Activations::new();
-        for ((name, ..), parts) in places.into_iter().zip(parts) {
+        for ((name, ..), parts) in reads.into_iter().zip(parts) {
             all.entry(name.clone()).or_default().push(Tensor::cat(&parts, 1)?);
         }
         Ok(all)
     }
 
-    /// Calls `each` with the nodes of every pass over `inputs`.
+    /// Calls `each` with the nodes of each pass over `inputs`.
     fn passes(
         &self,
         weights: &Weights,
@@ -189,25 +211,25 @@ impl<'a, L: Learner> Trace<'a, L> {
             let inputs = inputs.narrow(first, part.len())?.to_device(self.model.target_device())?;
             let pass = probe.pass(weights, &inputs)?;
             if pass.nodes.len() != self.found.nodes {
-                return Err(unsteady());
+                return Err(graph_changed());
             }
             each(&pass.nodes)?;
         }
         Ok(())
     }
 
-    /// The hidden layers with a bias, those that come first first: weight, axis of its units, bias.
+    /// The hidden layers with a bias, in the order of the forward pass.
     pub(crate) fn hidden(&self) -> impl Iterator<Item = Hidden<'_>> {
         self.found.biased.iter().enumerate().map(|(number, one)| Hidden {
             number,
             weight: &one.layer.name,
-            axis: one.layer.out,
+            axis: one.layer.output_axis,
             bias: &one.bias,
         })
     }
 
-    /// What the units of these hidden layers say before the activation, over all rows: for each layer mean and
-    /// standard deviation (population) of each unit.
+    /// The mean and the population standard deviation of each unit's pre-activation over all rows, for these
+    /// hidden layers.
     pub(crate) fn moments(
         &self,
         layers: &[usize],
@@ -218,32 +240,28 @@ impl<'a, L: Learner> Trace<'a, L> {
         let mut sums: Vec<Option<(f64, Tensor, Tensor)>> = vec![None; ones.len()];
         self.passes(weights, inputs, |nodes| {
             for (one, sum) in ones.iter().zip(&mut sums) {
-                let data = nodes.get(one.node).ok_or_else(unsteady)?;
-                let along = one.layer.axis_of(data).ok_or_else(unsteady)?;
-                let units = data.dim(along)?;
-                let axis = Axis {
-                    parameter: String::new(),
-                    axis: along,
-                    layout: crate::merge::align::Layout::Blocks,
-                };
-                let table = by_unit(data, along, &axis, units)?;
-                // Each pass around its own mean, and the passes joined, so that large means cost no digits.
+                let data = nodes.get(one.node).ok_or_else(graph_changed)?;
+                let axis = one.layer.axis_of(data).ok_or_else(graph_changed)?;
+                let units = data.dim(axis)?;
+                let table = by_unit(data, axis, UnitLayout::Blocks, units)?;
+                // Squares are around the mean of each pass, and passes are joined, so that large means cost
+                // no precision.
                 let (n, mean) = (table.dim(1)? as f64, table.mean(1)?);
                 let squares = table.broadcast_sub(&mean.unsqueeze(1)?)?.sqr()?.sum(1)?;
                 *sum = Some(match sum.take() {
                     None => (n, mean, squares),
-                    Some((m, centre, rest)) => {
-                        let apart = (&mean - &centre)?;
-                        let joined = (centre + (&apart * (n / (m + n)))?)?;
-                        let between = (apart.sqr()? * (m * n / (m + n)))?;
-                        (m + n, joined, ((rest + squares)? + between)?)
+                    Some((m, joined_mean, joined_squares)) => {
+                        let shift = (&mean - &joined_mean)?;
+                        let mean = (joined_mean + (&shift * (n / (m + n)))?)?;
+                        let between = (shift.sqr()? * (m * n / (m + n)))?;
+                        (m + n, mean, ((joined_squares + squares)? + between)?)
                     }
                 });
             }
             Ok(())
         })?;
         let finish = |sum: Option<(f64, Tensor, Tensor)>| {
-            let (n, mean, squares) = sum.ok_or_else(unsteady)?;
+            let (n, mean, squares) = sum.ok_or_else(graph_changed)?;
             Ok(Moments { mean: mean.to_vec1()?, sd: (squares / n)?.sqrt()?.to_vec1()? })
         };
         sums.into_iter().map(finish).collect()
@@ -258,27 +276,24 @@ pub(crate) struct Hidden<'a> {
     pub(crate) bias: &'a str,
 }
 
-/// Mean and standard deviation of each unit.
+/// The mean and the standard deviation of each unit.
 pub(crate) struct Moments {
     pub(crate) mean: Vec<f64>,
     pub(crate) sd: Vec<f64>,
 }
 
-/// `(units, samples)` f64 of a node whose units lie along `along`, laid out as the weight's axis says.
-fn by_unit(data: &Tensor, along: usize, axis: &Axis, units: usize) -> Result<Tensor> {
-    Axis { parameter: String::new(), axis: along, layout: axis.layout }.by_unit(&data.detach(), units)
+/// A node's elements by unit, `(units, samples)` f64, of units that lie along `axis` in this layout.
+fn by_unit(data: &Tensor, axis: usize, layout: UnitLayout, units: usize) -> Result<Tensor> {
+    Axis { parameter: String::new(), axis, layout }.by_unit(&data.detach(), units)
 }
 
-fn unsteady() -> Error {
-    Error::Foreign {
-        what: "a traced network".into(),
-        why: "its graph changes from one pass to the next".into(),
-    }
+fn graph_changed() -> Error {
+    Error::Foreign { what: "a traced network".into(), why: "its graph differs from pass to pass".into() }
 }
 
-/// Random weights in the place of what the constructor drew: matrices and kernels of the size that keeps signals alive,
-/// and vectors that differ from unit to unit but stay near what was declared, for some are variances.
-fn at_random(declared: &Weights, seed: Seed) -> Result<Weights> {
+/// Random weights. Matrices and kernels have the scale that keeps activations in range. Vectors differ from
+/// unit to unit, but stay near the declared values, because some are variances.
+fn random_weights(declared: &Weights, seed: Seed) -> Result<Weights> {
     let draw = |(name, tensor): (&String, &Tensor)| {
         let tensor = match (tensor.dtype().is_float(), tensor.rank()) {
             (false, _) => tensor.clone(),
@@ -293,7 +308,7 @@ fn at_random(declared: &Weights, seed: Seed) -> Result<Weights> {
     declared.iter().map(draw).collect()
 }
 
-/// `tensor` plus normal noise, within three standard deviations.
+/// `tensor` plus normal noise, limited to three standard deviations.
 fn noisy(tensor: &Tensor, deviation: f64, seed: Seed) -> Result<Tensor> {
     let mut rng = seed.rng();
     let noise =
@@ -302,7 +317,7 @@ fn noisy(tensor: &Tensor, deviation: f64, seed: Seed) -> Result<Tensor> {
     Ok((tensor + noise.to_dtype(tensor.dtype())?.to_device(tensor.device())?)?)
 }
 
-/// The largest difference as a share of the largest number of `a`.
+/// The largest difference of two tensors, as a share of the largest element of `a`.
 fn distance(a: &Tensor, b: &Tensor) -> Result<f64> {
     let [a, b] = [a, b].map(|t| {
         Ok::<_, Error>(t.to_device(&Device::Cpu)?.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?)
@@ -316,6 +331,7 @@ fn distance(a: &Tensor, b: &Tensor) -> Result<f64> {
     Ok(off / a.iter().fold(f64::MIN_POSITIVE, |most, a| most.max(a.abs())))
 }
 
+/// The largest share by which rounding changes the outputs.
 fn tolerance(dtype: DType) -> f64 {
     match dtype {
         DType::F64 => 1e-10,

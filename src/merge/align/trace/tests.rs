@@ -24,7 +24,7 @@ fn derive<L: Learner>(trainer: &L, dims: &[usize]) -> crate::Result<PermutationS
     Trace::new(&Model::new(trainer)?, ones(dims))?.permutations()
 }
 
-/// A module of a closure that knows whether it trains.
+/// A module made of a closure.
 struct Fn2<F>(F);
 
 impl<F: Fn(&Tensor, bool) -> CResult<Tensor>> ModuleT for Fn2<F> {
@@ -38,7 +38,7 @@ fn of(f: impl Fn(&Tensor, bool) -> CResult<Tensor> + 'static) -> CResult<AnyNetw
 }
 
 #[test]
-fn layers_in_a_row_have_a_group_each() {
+fn each_hidden_layer_has_a_group() {
     let spec = derive(&mlp(&[5, 7, 7, 3]), &[4, 5]).unwrap();
     assert_eq!(
         spec.to_string(),
@@ -48,7 +48,7 @@ fn layers_in_a_row_have_a_group_each() {
 }
 
 #[test]
-fn activations_biases_or_the_order_of_names_make_no_difference() {
+fn activations_biases_and_the_order_of_names_do_not_matter() {
     for activation in [Activation::Gelu, Activation::Silu, Activation::Sigmoid, Activation::LeakyRelu(0.01)] {
         let trainer = net(move |vb| {
             let net = seq().add(linear_no_bias(4, 6, vb.pp("z"))?).add(activation);
@@ -124,8 +124,8 @@ fn flattened_channels_are_blocks_or_interleaved() {
             })
         })
     };
-    use crate::merge::align::Layout;
-    for (last, layout) in [(false, Layout::Blocks), (true, Layout::Interleaved)] {
+    use crate::merge::align::UnitLayout;
+    for (last, layout) in [(false, UnitLayout::Blocks), (true, UnitLayout::Interleaved)] {
         let trainer = flat(last);
         let trace = Trace::new(&Model::new(&trainer).unwrap(), ones(&[4, 1, 6, 6])).unwrap();
         let biased: Vec<_> = trace.hidden().map(|hidden| (hidden.weight, hidden.bias)).collect();
@@ -139,7 +139,7 @@ fn flattened_channels_are_blocks_or_interleaved() {
             .axis("P0", "norm.running_mean", 0)
             .axis("P0", "norm.running_var", 0)
             .axis("P0", "norm.weight", 0)
-            .laid_out("P0", "one.weight", 1, layout)
+            .axis_with_layout("P0", "one.weight", 1, layout)
             .units("P1", 5)
             .axis("P1", "one.bias", 0)
             .axis("P1", "one.weight", 0)
@@ -149,7 +149,7 @@ fn flattened_channels_are_blocks_or_interleaved() {
 }
 
 #[test]
-fn one_dimensional_convolutions_and_steps_in_time_are_covered() {
+fn one_dimensional_convolutions_and_time_steps_are_covered() {
     let trainer = net(|vb| {
         let one = conv1d(2, 4, 3, Conv1dConfig { padding: 1, ..Default::default() }, vb.pp("one"))?;
         let two = conv1d(4, 5, 3, Conv1dConfig { padding: 1, ..Default::default() }, vb.pp("two"))?;
@@ -166,7 +166,7 @@ fn one_dimensional_convolutions_and_steps_in_time_are_covered() {
 }
 
 #[test]
-fn what_meets_the_inputs_or_the_output_stays() {
+fn units_that_share_a_reader_with_inputs_or_outputs_are_fixed() {
     // x + f(x), through a bottleneck: the stream is the inputs' own, and then the output.
     let trainer = net(|vb| {
         let (one, two) = (linear(4, 3, vb.pp("one"))?, linear(3, 4, vb.pp("two"))?);
@@ -179,7 +179,7 @@ fn what_meets_the_inputs_or_the_output_stays() {
 }
 
 #[test]
-fn what_cannot_be_derived_is_refused_by_name() {
+fn an_unsupported_network_is_refused_by_name() {
     let normed = net(|vb| {
         let net = seq().add(linear(4, 6, vb.pp("in"))?).add(layer_norm(6, 1e-5, vb.pp("norm"))?);
         Ok(AnyNetwork::new(net.add(linear(6, 2, vb.pp("out"))?)))
@@ -202,7 +202,7 @@ fn what_cannot_be_derived_is_refused_by_name() {
     });
     let e = derive(&grouped, &[4, 2, 3, 3]).unwrap_err().to_string();
     assert!(e.contains("one.weight"), "{e}");
-    // Its units are told apart by a constant: each has another part to play.
+    // A constant distinguishes its units, so they cannot be reordered.
     let told_apart = net(|vb| {
         let (one, two) = (linear(4, 3, vb.pp("one"))?, linear(3, 2, vb.pp("two"))?);
         of(move |xs, _| {
@@ -219,7 +219,7 @@ fn what_cannot_be_derived_is_refused_by_name() {
 }
 
 #[test]
-fn a_specification_by_hand_is_verified() {
+fn a_spec_by_hand_is_verified() {
     let trainer = mlp(&[4, 3, 2]);
     let trace = Trace::new(&Model::new(&trainer).unwrap(), ones(&[4, 4])).unwrap();
     let right = PermutationSpec::new().units("h", 3).axis("h", "0.weight", 0).axis("h", "0.bias", 0);
@@ -235,14 +235,14 @@ fn reordered_networks_give_equal_outputs() {
     let trace = Trace::new(&model, ones(&[4, 1, 8, 8])).unwrap();
     let spec = trace.permutations().unwrap();
     for seed in 0..8u64 {
-        let weights = at_random(&trace.weights, Seed::from(seed)).unwrap();
+        let weights = random_weights(&trace.weights, Seed::from(seed)).unwrap();
         let xs = noisy(&ones(&[5, 1, 8, 8]), 1., Seed::from(seed).child("x")).unwrap();
-        let moved = spec.apply(&weights, &spec.random(seed.into())).unwrap();
+        let moved = spec.apply(&weights, &spec.random(seed)).unwrap();
         let [a, b] = [&weights, &moved].map(|w| model.output(w, &xs).unwrap());
         assert!(distance(&a, &b).unwrap() < 1e-5);
-        // What its units say is what they predicted, in the new order.
+        // The activations are the same, in the new order.
         let [predicted, again] = [&weights, &moved].map(|w| trace.activations(&spec, w, &xs).unwrap());
-        for (name, order) in spec.random(seed.into()) {
+        for (name, order) in spec.random(seed) {
             assert_eq!(predicted[&name].len(), again[&name].len());
             for (ours, theirs) in predicted[&name].iter().zip(&again[&name]) {
                 let order = Tensor::new(order.as_slice(), &Device::Cpu).unwrap();
@@ -253,7 +253,7 @@ fn reordered_networks_give_equal_outputs() {
 }
 
 #[test]
-fn activations_are_what_the_reader_gets_whatever_the_passes() {
+fn activations_are_those_that_the_reader_gets() {
     let trainer = mlp(&[3, 4, 2]);
     let model = Model::new(&trainer).unwrap();
     let xs = noisy(&ones(&[7, 3]), 1., Seed::from(4)).unwrap();

@@ -10,27 +10,28 @@ use candle_core::Tensor;
 
 /// Re-estimates batch-norm's running statistics over rows of data.
 ///
-/// The average of two networks' statistics is not what the averaged network would measure, so this is needed after weights
-/// were averaged.
+/// The average of two networks' statistics is not what the averaged network would measure, so this is needed
+/// after weights were averaged.
 ///
-/// The network runs once over the rows, in the given order, in training mode. A pass leaves `(1 − m)·old + m·batch` in
-/// each running statistic, with the momentum `m` of the layer, from which the statistics of the batch are recovered. The
-/// batches are joined:
+/// The network runs once over the rows, in the given order, in training mode. A pass leaves
+/// `(1 − m)·old + m·batch` in each running statistic, with the momentum `m` of the layer, from which the
+/// statistics of the batch are recovered. The batches are joined:
 ///
 /// ```text
 /// μ = Σ N_b μ_b / N        σ² = Σ [(N_b − 1) σ_b² + N_b (μ_b − μ)²] / (N − 1)
 /// ```
 ///
-/// where `N_b` is the number of elements of a channel in a batch (rows times pixels), and `σ²` is the unbiased variance that
-/// candle keeps. So neither the momentum nor the old values have an influence, and the statistics of the first layer do not
-/// depend on the batch size. Layers behind another batch-norm read inputs that are normalized by the batch, as in training,
-/// so for them a large batch ([`Model::batch_rows`]) is a little better.
+/// where `N_b` is the number of elements of a channel in a batch (rows times pixels), and `σ²` is the
+/// unbiased variance that candle keeps. So neither the momentum nor the old values have an influence, and the
+/// statistics of the first layer do not depend on the batch size. Layers behind another batch-norm read
+/// inputs that are normalized by the batch, as in training, so for them a large batch ([`Model::batch_rows`])
+/// is a little better.
 ///
-/// A network without batch-norm is returned unchanged, after one pass. Statistics are recognised by their behaviour: they
-/// are variables that training passes change and no gradient reaches. Variances are joined exactly if they are named
-/// `….running_var` beside a `….running_mean`, as in candle's layers; pixels are counted where the layer has a `….weight`.
-/// Other statistics get the mean over rows of the batches' statistics. Dropout is active, as in training, and candle's own
-/// dropout cannot be seeded.
+/// A network without batch-norm is returned unchanged, after one pass. Statistics are recognised by their
+/// behaviour: they are variables that training passes change and no gradient reaches. Variances are joined
+/// exactly if they are named `….running_var` beside a `….running_mean`, as in candle's layers; pixels are
+/// counted where the layer has a `….weight`. Other statistics get the mean over rows of the batches'
+/// statistics. Dropout is active, as in training, and candle's own dropout cannot be seeded.
 ///
 /// Use it after [`average`](crate::weights::average()), a soup, or a merge of networks with batch-norm;
 /// [`Pool::merge`](crate::Pool::merge) does it itself. Use the rows that the networks were trained on.
@@ -38,9 +39,9 @@ use candle_core::Tensor;
 /// Cost: one forward pass over the rows, and three over the first batch.
 ///
 /// # Errors
-/// [`Error::Incompatible`](crate::Error::Incompatible) when the weights do not fit the network (the differences are listed).
-/// When there are fewer than two rows, a row is out of range, a momentum is 0, a statistic is updated in another way than
-/// above, or a statistic is NaN or infinite.
+/// [`Error::Incompatible`](crate::Error::Incompatible) when the weights do not fit the network (the
+/// differences are listed). When there are fewer than two rows, a row is out of range, a momentum is 0, a
+/// statistic is updated in another way than above, or a statistic is NaN or infinite.
 ///
 /// ```
 /// use candle_core::{DType, Device, Tensor};
@@ -74,8 +75,9 @@ pub fn re_estimate<L: Learner>(
 }
 
 impl<L: Learner> Pool<'_, L> {
-    /// A pool whose members have their batch-norm statistics [re-estimated](re_estimate()) over the rows that shaped them: for
-    /// samples of [`Swag`](crate::merge::Swag), for example. Members without batch-norm are unchanged.
+    /// A pool whose members have their batch-norm statistics [re-estimated](re_estimate()) over the rows that
+    /// shaped them: for samples of [`Swag`](crate::merge::Swag), for example. Members without batch-norm are
+    /// unchanged.
     ///
     /// # Errors
     /// As [`re_estimate`].

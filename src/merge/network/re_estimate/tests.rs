@@ -95,7 +95,7 @@ fn only_the_given_rows_count_and_old_statistics_do_not() {
 }
 
 #[test]
-fn deeper_layers_with_momenta_of_their_own_are_measured_behind_the_batch() {
+fn deeper_layers_are_measured_on_batch_normalized_inputs() {
     struct Net {
         conv: candle_nn::Conv2d,
         norms: [BatchNorm; 2],

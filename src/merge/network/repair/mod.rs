@@ -11,30 +11,34 @@ pub struct Repaired {
     pub layers: Vec<String>,
 }
 
-/// Rescales the hidden units of an averaged network to the mean and spread that they have in its parents (REPAIR).
+/// Rescales the hidden units of an averaged network to the mean and spread that they have in its parents
+/// (REPAIR).
 ///
-/// Averaged units vary less than either parent's, the more so the deeper they lie. The weights and the bias of each hidden
-/// unit are scaled and shifted so that its pre-activation over `inputs` has the parents' mean and standard deviation:
+/// Averaged units vary less than either parent's, the more so the deeper they lie. The weights and the bias
+/// of each hidden unit are scaled and shifted so that its pre-activation over `inputs` has the parents' mean
+/// and standard deviation:
 ///
 /// ```text
 /// μ* = Σ cₖ μₖ    σ* = Σ cₖ σₖ    s = σ*/σ    w ← w·s    b ← b·s + μ* − s·μ
 /// ```
 ///
-/// Layers are adjusted in the order of the forward pass, and each is measured behind the adjusted ones. The paper inserts
-/// batch-norm layers and fuses them again, which gives the same.
+/// Layers are adjusted in the order of the forward pass, and each is measured behind the adjusted ones. The
+/// paper inserts batch-norm layers and fuses them again, which gives the same.
 ///
-/// `parents` are the aligned networks of which `merged = Σ cₖ θₖ` was made, and `shares` their coefficients `c`. `inputs`
-/// has at least two rows, `(N, …)`. Every hidden linear and convolutional layer with a bias that `trace` found is adjusted;
-/// layers without a bias are left. A unit that is constant in the merged network is only shifted.
+/// `parents` are the aligned networks of which `merged = Σ cₖ θₖ` was made, and `shares` their coefficients
+/// `c`. `inputs` has at least two rows, `(N, …)`. Every hidden linear and convolutional layer with a bias
+/// that `trace` found is adjusted; layers without a bias are left. A unit that is constant in the merged
+/// network is only shifted.
 ///
 /// Use it for the average of two or more aligned networks without batch-norm. For a network with batch-norm
 /// [`re_estimate`](crate::merge::re_estimate()) does the same, as in the paper.
 ///
-/// Cost: one forward pass over `inputs` for each parent and for each hidden layer. Memory for the activations of one pass.
+/// Cost: one forward pass over `inputs` for each parent and for each hidden layer. Memory for the activations
+/// of one pass.
 ///
 /// # Errors
-/// [`Error::Incompatible`] when names, shapes or dtypes differ (all differences are listed). When there is not one share for
-/// each parent, there are fewer than two rows, or an element is not finite.
+/// [`Error::Incompatible`] when names, shapes or dtypes differ (all differences are listed). When there is
+/// not one share for each parent, there are fewer than two rows, or an element is not finite.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -54,7 +58,8 @@ pub struct Repaired {
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 ///
-/// Source: Jordan et al. (2023), "REPAIR: REnormalizing Permuted Activations for Interpolation Repair", arXiv:2211.08403.
+/// Source: Jordan et al. (2023), "REPAIR: REnormalizing Permuted Activations for Interpolation Repair",
+/// arXiv:2211.08403.
 pub fn repair<L: Learner>(
     trace: &Trace<'_, L>,
     parents: &[&Weights],

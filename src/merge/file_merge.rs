@@ -1,4 +1,4 @@
-//! Merging checkpoints that do not fit in memory.
+//! Merging checkpoints on disk that do not fit into memory.
 use crate::{
     files::{
         self,
@@ -7,8 +7,8 @@ use crate::{
         tensors::{contents, head},
     },
     merge::{
-        files::headers::Family,
         methods::{
+            input_kinds::InputKinds,
             method::check,
             sources::{encode, is_merged, Source},
         },
@@ -35,27 +35,34 @@ use std::{
     },
 };
 
-/// What the name of a sharded checkpoint's index ends with.
+/// The end of the file name of a sharded checkpoint's index.
 const INDEX: &str = ".safetensors.index.json";
-/// The usual names.
+/// The usual file name of a checkpoint in one file.
 const WHOLE: &str = "model.safetensors";
-/// The longest index.
+/// The largest index that is read, in bytes.
 const LONGEST: u64 = 100_000_000;
-/// Bytes that are copied in one go.
+/// The number of bytes that are copied at a time.
 const COPIED: usize = 1 << 20;
-/// Bytes after which what was written is sent on to the disk.
-const SENT: u64 = 1 << 25;
+/// The number of bytes after which written data is flushed to the disk.
+const FLUSHED: u64 = 1 << 25;
 
 /// Merges safetensors files into one, tensor by tensor, on several threads.
 ///
-/// An input is a `.safetensors` file, the index of a sharded checkpoint (`model.safetensors.index.json`), or a folder
-/// with either. Inputs are mapped into memory and let go of as they are read, and the result is written as it comes, so
-/// a merge takes a few megabytes a thread, whatever the number and size of the inputs; methods that look for the largest
-/// numbers of a task vector (TIES, breadcrumbs) take up to about as much as the largest tensor on top. Inputs must not
-/// be changed while it runs. The result is the same bytes for any number of threads, and is renamed into place when it is
-/// whole.
+/// An input is a `.safetensors` file, the index of a sharded checkpoint (`model.safetensors.index.json`), or
+/// a folder that contains either. Inputs must not be changed during the merge. The result is one file, which
+/// is renamed into place when it is complete. Names, dtypes, integer tensors and errors are as for
+/// [`merge`](crate::merge::merge()), and the bytes do not depend on the number of threads.
 ///
-/// Tensors go by name, and what [`merge`](crate::merge::merge) says of dtypes, buffers and numbers holds here too.
+/// Use it for checkpoints that do not fit into memory together; [`merge`](crate::merge::merge()) merges
+/// networks in memory.
+///
+/// Cost: each input is read once, or twice for methods that need thresholds or angles. Inputs are mapped into
+/// memory and released as they are read, and the result is written as it is computed, so a merge takes a few
+/// MiB of memory a thread for any number and size of inputs. Methods that search for the largest elements of
+/// a task vector ([`Ties`], [`Breadcrumbs`]) need up to the size of the largest tensor in addition.
+///
+/// [`Ties`]: crate::merge::Ties
+/// [`Breadcrumbs`]: crate::merge::Breadcrumbs
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -84,17 +91,17 @@ pub struct FileMerge<'a> {
     progress: Option<Box<dyn Fn(u64, u64) + Sync + 'a>>,
 }
 
-/// What a merge has written.
+/// The size of a written merge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Written {
-    /// Tensors in the file.
+    /// The number of tensors in the file.
     pub tensors: usize,
-    /// Length of the file.
+    /// The length of the file, in bytes.
     pub bytes: u64,
 }
 
 impl<'a> FileMerge<'a> {
-    /// Of these networks; the newest first, where the order matters.
+    /// The networks to merge, the newest first where a method looks at the order.
     #[must_use]
     pub fn new(networks: impl IntoIterator<Item = impl Into<PathBuf>>) -> Self {
         Self {
@@ -107,46 +114,49 @@ impl<'a> FileMerge<'a> {
         }
     }
 
-    /// The network from which all were fine-tuned.
+    /// The network that all others were fine-tuned from.
     #[must_use]
     pub fn base(mut self, path: impl Into<PathBuf>) -> Self {
         self.base = Some(path.into());
         self
     }
 
-    /// The diagonal Fisher information of each network, by the same names, at least 0.
+    /// The diagonal of the Fisher information of each network, at least 0, in tensors of the same names and
+    /// shapes.
     #[must_use]
     pub fn fishers(mut self, paths: impl IntoIterator<Item = impl Into<PathBuf>>) -> Self {
         self.fishers = paths.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Writes floating-point tensors as f16, bf16, f32 or f64; as they come by default.
+    /// The dtype of the floating-point tensors that are written: f16, bf16, f32 or f64. By default each keeps
+    /// its own.
     #[must_use]
     pub fn dtype(mut self, dtype: DType) -> Self {
         self.dtype = Some(dtype);
         self
     }
 
-    /// On this many threads; one for each core by default.
+    /// The number of threads; one for each core by default.
     #[must_use]
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = Some(threads);
         self
     }
 
-    /// Calls `progress` with the bytes written so far and in all, from any thread.
+    /// Calls `progress` with the number of bytes written so far and in total, from any thread.
     #[must_use]
     pub fn on_progress(mut self, progress: impl Fn(u64, u64) + Sync + 'a) -> Self {
         self.progress = Some(Box::new(progress));
         self
     }
 
-    /// Merges into the file at `out`; one that is there is replaced.
+    /// Merges the inputs into the file at `out`. An existing file is replaced.
     ///
     /// # Errors
-    /// As [`merge`](crate::merge::merge); [`Error::Io`], and [`Error::Damaged`] or [`Error::Foreign`] for files that are cut
-    /// short, or are no safetensors files; an `out` that is one of the inputs. Then `out` is as it was before.
+    /// As [`merge`](crate::merge::merge()). [`Error::Io`] when a file cannot be read or written;
+    /// [`Error::Damaged`] or [`Error::Foreign`] when an input is truncated or no safetensors file; when `out`
+    /// is one of the inputs. After an error `out` is as before.
     pub fn write(&self, method: &dyn Method, out: impl AsRef<Path>) -> Result<Written> {
         let out = out.as_ref();
         let to = self.dtype.map(Dtype::from);
@@ -161,26 +171,28 @@ impl<'a> FileMerge<'a> {
         let labels: Vec<String> = paths().map(|path| path.display().to_string()).collect();
         let inputs = paths().map(|path| Checkpoint::open(path)).collect::<Result<Vec<_>>>()?;
         refuse_inputs(out, &inputs)?;
-        self.family(&labels, &inputs).check()?;
+        self.kinds(&labels, &inputs).check()?;
         let Some(model) = inputs.first() else {
             return Err(Error::invalid("the number of networks", "at least 1", 0));
         };
-        let draft = Draft::new(model, to)?;
-        let merging = Merging { merge: self, method, labels: &labels, inputs: &inputs, draft: &draft };
+        let layout = OutputLayout::new(model, to)?;
+        let merging = Merging { merge: self, method, labels: &labels, inputs: &inputs, layout: &layout };
         files::write_file(out, |file| match self.threads {
             None => threads::wide(|| merging.write(out, file)),
             Some(threads) => rayon::ThreadPoolBuilder::new()
                 .num_threads(threads)
                 .build()
-                .map_err(|e| Error::invalid("the number of threads", "what the system grants", e))?
+                .map_err(|e| {
+                    Error::invalid("the number of threads", "a number that the system can start", e)
+                })?
                 .install(|| merging.write(out, file)),
         })?;
-        Ok(Written { tensors: draft.tensors.len(), bytes: draft.bytes })
+        Ok(Written { tensors: layout.tensors.len(), bytes: layout.bytes })
     }
 
-    fn family<'l>(&self, labels: &'l [String], inputs: &[Checkpoint]) -> Family<'l> {
+    fn kinds<'l>(&self, labels: &'l [String], inputs: &[Checkpoint]) -> InputKinds<'l> {
         let mut all = labels.iter().zip(inputs).map(|(label, input)| (label.as_str(), input.kinds()));
-        Family {
+        InputKinds {
             networks: all.by_ref().take(self.networks.len()).collect(),
             base: all.by_ref().take(usize::from(self.base.is_some())).next(),
             fishers: all.collect(),
@@ -200,15 +212,15 @@ impl fmt::Debug for FileMerge<'_> {
     }
 }
 
-/// The file to be.
-struct Draft<'a> {
+/// The layout of the file that is written.
+struct OutputLayout<'a> {
     head: Vec<u8>,
-    tensors: Vec<Place<'a>>,
+    tensors: Vec<OutputTensor<'a>>,
     bytes: u64,
 }
 
-/// One of its tensors, and where it goes.
-struct Place<'a> {
+/// A tensor of that file, and its position.
+struct OutputTensor<'a> {
     name: &'a str,
     from: Dtype,
     to: Dtype,
@@ -216,143 +228,142 @@ struct Place<'a> {
     start: u64,
 }
 
-impl<'a> Draft<'a> {
+impl<'a> OutputLayout<'a> {
     fn new(model: &'a Checkpoint, to: Option<Dtype>) -> Result<Self> {
-        let place = |(name, (_, info)): (&'a String, &'a (usize, TensorInfo))| {
+        let tensor = |(name, (_, info)): (&'a String, &'a (usize, TensorInfo))| {
             let to = to.filter(|_| is_merged(info.dtype)).unwrap_or(info.dtype);
-            Place { name, from: info.dtype, to, shape: &info.shape, start: 0 }
+            OutputTensor { name, from: info.dtype, to, shape: &info.shape, start: 0 }
         };
-        let mut tensors: Vec<_> = model.tensors.iter().map(place).collect();
-        // As safetensors has it: the largest types first, so that all are aligned; then by name.
+        let mut tensors: Vec<_> = model.tensors.iter().map(tensor).collect();
+        // As safetensors does: the largest dtypes first, so that all are aligned; then by name.
         tensors.sort_by(|a, b| b.to.cmp(&a.to).then_with(|| a.name.cmp(b.name)));
         let mut bytes = 0u64;
-        for place in &mut tensors {
-            place.start = bytes;
-            let size = (place.len() as u64).checked_mul(place.to.bitsize() as u64 / 8);
+        for tensor in &mut tensors {
+            tensor.start = bytes;
+            let size = (tensor.len() as u64).checked_mul(tensor.to.bitsize() as u64 / 8);
             bytes = size
                 .and_then(|size| bytes.checked_add(size))
                 .filter(|sum| *sum < i64::MAX as u64)
-                .ok_or_else(|| {
-                    Error::invalid("the merged file", "of a length that files can have", "longer")
-                })?;
+                .ok_or_else(|| Error::invalid("the merged file", "shorter than 2^63 bytes", "longer"))?;
         }
-        let head = head(tensors.iter().map(|place| (place.name, place.to, place.shape)))?;
-        tensors.iter_mut().for_each(|place| place.start += head.len() as u64);
+        let head = head(tensors.iter().map(|tensor| (tensor.name, tensor.to, tensor.shape)))?;
+        tensors.iter_mut().for_each(|tensor| tensor.start += head.len() as u64);
         Ok(Self { bytes: bytes + head.len() as u64, head, tensors })
     }
 }
 
-impl Place<'_> {
+impl OutputTensor<'_> {
     fn len(&self) -> usize {
         self.shape.iter().product()
     }
 }
 
-/// A merge under way.
+/// A merge in progress.
 struct Merging<'a> {
     merge: &'a FileMerge<'a>,
     method: &'a dyn Method,
     labels: &'a [String],
     inputs: &'a [Checkpoint],
-    draft: &'a Draft<'a>,
+    layout: &'a OutputLayout<'a>,
 }
 
 impl Merging<'_> {
     fn write(&self, path: &Path, file: &File) -> Result<()> {
         let failed = |e| files::failed(path, e);
-        file.set_len(self.draft.bytes).map_err(failed)?;
-        let (send, sent) = mpsc::sync_channel(1);
+        file.set_len(self.layout.bytes).map_err(failed)?;
+        let (flush, flushes) = mpsc::sync_channel(1);
         std::thread::scope(|scope| {
-            // The disk is at work while the merge is, not only after it. Its errors are told to one caller only.
-            let disk = move || sent.iter().try_for_each(|()| file.sync_data());
+            // A thread flushes to the disk during the merge. Each error of `sync_data` is reported to one
+            // caller only.
+            let disk = move || flushes.iter().try_for_each(|()| file.sync_data());
             let disk =
                 std::thread::Builder::new().name("disk".into()).spawn_scoped(scope, disk).map_err(failed)?;
-            let merged = self.write_all(path, file, send);
+            let merged = self.write_all(path, file, flush);
             let written = disk.join().unwrap_or_else(|_| Err(io::Error::other("its thread panicked")));
             merged.and(written.map_err(failed))
         })
     }
 
-    fn write_all(&self, path: &Path, file: &File, send: SyncSender<()>) -> Result<()> {
+    fn write_all(&self, path: &Path, file: &File, flush: SyncSender<()>) -> Result<()> {
         let written = AtomicU64::new(0);
-        let out = Out {
+        let out = Output {
             path,
             file,
-            total: self.draft.bytes,
+            total: self.layout.bytes,
             written,
-            send,
+            flush,
             progress: self.merge.progress.as_deref(),
         };
-        out.put(&self.draft.head, 0)?;
-        let all = self.draft.tensors.iter().map(|place| (place, self.sources(place)));
+        out.put(&self.layout.head, 0)?;
+        let all = self.layout.tensors.iter().map(|tensor| (tensor, self.sources(tensor)));
         let (large, small): (Vec<_>, Vec<_>) = all.partition(|(_, sources)| sources.is_large());
-        for (place, mut sources) in large {
+        for (tensor, mut sources) in large {
             sources.shared = true;
-            self.write_tensor(place, &sources, &out)?;
+            self.write_tensor(tensor, &sources, &out)?;
         }
-        small.par_iter().try_for_each(|(place, sources)| self.write_tensor(place, sources, &out))
+        small.par_iter().try_for_each(|(tensor, sources)| self.write_tensor(tensor, sources, &out))
     }
 
-    fn sources<'s>(&'s self, place: &'s Place<'_>) -> Sources<'s> {
+    fn sources<'s>(&'s self, tensor: &'s OutputTensor<'_>) -> Sources<'s> {
         Sources {
-            name: place.name,
+            name: tensor.name,
             labels: self.labels,
-            len: place.len(),
+            len: tensor.len(),
             networks: self.merge.networks.len(),
             has_base: self.merge.base.is_some(),
-            inputs: self.inputs.iter().filter_map(|input| input.source(place.name)).collect(),
-            to: place.to,
+            inputs: self.inputs.iter().filter_map(|input| input.source(tensor.name)).collect(),
+            to: tensor.to,
             shared: false,
         }
     }
 
-    fn write_tensor(&self, place: &Place<'_>, sources: &Sources<'_>, out: &Out<'_>) -> Result<()> {
-        if !is_merged(place.from) {
+    fn write_tensor(&self, tensor: &OutputTensor<'_>, sources: &Sources<'_>, out: &Output<'_>) -> Result<()> {
+        if !is_merged(tensor.from) {
             let copied = usize::from(sources.has_base) * sources.networks;
-            return sources.inputs.get(copied).map_or(Ok(()), |source| copy(source, place, out));
+            return sources.inputs.get(copied).map_or(Ok(()), |source| copy(source, tensor, out));
         }
-        let width = place.to.bitsize() as u64 / 8;
+        let width = tensor.to.bitsize() as u64 / 8;
         sources.merge(self.method, |span, numbers| {
-            let at = place.start + (span * sources.span()) as u64 * width;
-            if place.to == Dtype::F32 && cfg!(target_endian = "little") {
+            let at = tensor.start + (span * sources.span()) as u64 * width;
+            if tensor.to == Dtype::F32 && cfg!(target_endian = "little") {
                 return out.put(cast_slice(numbers), at);
             }
             let mut bytes = Vec::with_capacity(numbers.len() * width as usize);
-            encode(numbers, place.to, &mut bytes);
+            encode(numbers, tensor.to, &mut bytes);
             out.put(&bytes, at)
         })
     }
 }
 
-/// Writes a tensor as it is.
-fn copy(source: &Source<'_>, place: &Place<'_>, out: &Out<'_>) -> Result<()> {
+/// Writes a tensor unchanged.
+fn copy(source: &Source<'_>, tensor: &OutputTensor<'_>, out: &Output<'_>) -> Result<()> {
     for start in (0..source.bytes.len()).step_by(COPIED) {
         let range = start..(start + COPIED).min(source.bytes.len());
-        out.put(&source.bytes[range.clone()], place.start + start as u64)?;
-        source.done(&range);
+        out.put(&source.bytes[range.clone()], tensor.start + start as u64)?;
+        source.release(&range);
     }
     Ok(())
 }
 
-/// The file being written, from several threads.
-struct Out<'a> {
+/// The file that several threads write.
+struct Output<'a> {
     path: &'a Path,
     file: &'a File,
     total: u64,
     written: AtomicU64,
-    /// Asks for what was written to be sent on to the disk.
-    send: SyncSender<()>,
+    /// Wakes the thread that flushes to the disk.
+    flush: SyncSender<()>,
     progress: Option<&'a (dyn Fn(u64, u64) + Sync + 'a)>,
 }
 
-impl Out<'_> {
+impl Output<'_> {
     fn put(&self, bytes: &[u8], at: u64) -> Result<()> {
         write_at(self.file, bytes, at).map_err(|e| files::failed(self.path, e))?;
         let count = bytes.len() as u64;
         let written = self.written.fetch_add(count, Ordering::Relaxed) + count;
-        if written / SENT != (written - count) / SENT {
-            // Where it is still at work, the next time will do.
-            let _ = self.send.try_send(());
+        if written / FLUSHED != (written - count) / FLUSHED {
+            // If that thread is still flushing, the next time will do.
+            let _ = self.flush.try_send(());
         }
         if let Some(progress) = self.progress {
             progress(written, self.total);
@@ -379,12 +390,12 @@ fn write_at(file: &File, mut bytes: &[u8], mut at: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// A network on disk.
+/// A checkpoint on disk, mapped into memory.
 struct Checkpoint {
     files: Vec<(PathBuf, Mapped)>,
-    /// The file, and where in it the tensor lies.
+    /// For each tensor its file and its position in it.
     tensors: BTreeMap<String, (usize, TensorInfo)>,
-    /// The index, if there is one.
+    /// The path of the index of a sharded checkpoint.
     index: Option<PathBuf>,
 }
 
@@ -422,7 +433,7 @@ impl Checkpoint {
             if !matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None))
                 || name.contains('\\')
             {
-                let why = format!("its shard {name:?} is no file beside it");
+                let why = format!("its shard {name:?} is not a file in the same folder");
                 return Err(FormatError::foreign(why).of(path.display()));
             }
             let shard = folder.join(name);
@@ -468,14 +479,14 @@ fn read_index(path: &Path) -> Result<Index> {
     let failed = |e| files::failed(path, e);
     let about = fs::metadata(path).map_err(failed)?;
     if !about.is_file() || about.len() > LONGEST {
-        return Err(FormatError::foreign("it is no index of a sharded checkpoint").of(path.display()));
+        return Err(FormatError::foreign("it is not the index of a sharded checkpoint").of(path.display()));
     }
     let bytes = fs::read(path).map_err(failed)?;
     serde_json::from_slice(&bytes)
         .map_err(|e| FormatError::foreign(format!("its index: {e}")).of(path.display()))
 }
 
-/// The checkpoint in a folder: its index, or its only file.
+/// The path of the checkpoint in a folder: its index, or its only safetensors file.
 fn inside(folder: &Path) -> Result<PathBuf> {
     let entries = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
     let entries = entries.map_err(|e| files::failed(folder, e))?;
@@ -490,23 +501,23 @@ fn inside(folder: &Path) -> Result<PathBuf> {
             Some(name) => return Ok(folder.join(name)),
             None if all.is_empty() => {}
             None => {
-                let must = format!("with one checkpoint in it, or one called {usual}");
-                let what = format!("the folder {}", folder.display());
-                return Err(Error::invalid(what, must, format!("with {}", all.len())));
+                let what = format!("the number of checkpoints in {}", folder.display());
+                let must = format!("1, unless one is called {usual}");
+                return Err(Error::invalid(what, must, all.len()));
             }
         }
     }
-    let must = format!("with a file that ends with .safetensors or {INDEX}");
-    Err(Error::invalid(format!("the folder {}", folder.display()), must, "without"))
+    let what = format!("the number of files in {} that end in .safetensors or {INDEX}", folder.display());
+    Err(Error::invalid(what, "at least 1", 0))
 }
 
-/// The result must not take the place of an input.
+/// Checks that the output file is not one of the inputs.
 fn refuse_inputs(out: &Path, inputs: &[Checkpoint]) -> Result<()> {
-    let Ok(place) = fs::canonicalize(out) else { return Ok(()) };
+    let Ok(out) = fs::canonicalize(out) else { return Ok(()) };
     let paths = inputs.iter().flat_map(|input| input.files.iter().map(|(path, _)| path).chain(&input.index));
     for path in paths {
-        if fs::canonicalize(path).is_ok_and(|path| path == place) {
-            return Err(Error::invalid("the output", "another file than the inputs", out.display()));
+        if fs::canonicalize(path).is_ok_and(|path| path == out) {
+            return Err(Error::invalid("the output", "a file other than the inputs", out.display()));
         }
     }
     Ok(())

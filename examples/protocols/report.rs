@@ -1,4 +1,4 @@
-//! Rows beside the reference, and the experiments of one run: horizontal and snapshot.
+//! Tables of results beside their references, and the experiments of one run: horizontal and snapshot.
 use super::{data, mean, network, repeat, score, singles, Args};
 use candle_ensemble::{
     metrics::Summary,
@@ -8,7 +8,7 @@ use candle_ensemble::{
 };
 use comfy_table::{presets::ASCII_MARKDOWN, Table};
 
-/// What a correct implementation obtains: mean and, where it matters, standard deviation over repeats.
+/// What the reference obtains: the mean and, where it is compared, the standard deviation over repeats.
 pub type Reference = (f64, Option<f64>);
 
 /// A table of results beside their references.
@@ -24,7 +24,7 @@ impl Report {
         Self { title: title.into(), table }
     }
 
-    /// A row whose mean has to lie near the reference's.
+    /// A row whose mean is compared with the reference's.
     pub fn row(&mut self, name: &str, values: &[f64], (reference, sd): Reference) -> Result<()> {
         let found = Summary::of(values)?;
         let here = format!("{:.4} ± {:.4}", found.mean, found.sd.unwrap_or_default());
@@ -39,12 +39,12 @@ impl Report {
         Ok(())
     }
 
-    /// A row of words.
+    /// A row of text.
     pub fn note(&mut self, name: &str, here: &str, reference: &str) {
         self.table.add_row([name, here, reference, ""]);
     }
 
-    /// A row that counts in how many repeats something held.
+    /// A row that counts the repeats in which something holds.
     pub fn count(&mut self, name: &str, held: usize, of: usize, reference: &str) {
         self.table.add_row([name.to_string(), format!("{held} of {of}"), reference.into(), String::new()]);
     }
@@ -60,12 +60,12 @@ pub fn horizontal(args: &Args) -> Result<Report> {
     let (train, test) = data::small(args.data_dir.as_deref())?;
     let trainer = network(25, 1000);
     let (mut last, mut means, mut half, mut all) = (vec![], vec![], vec![], vec![]);
-    repeat(args, &trainer, &train, &test, &Horizontal::last(50), |grown| {
-        let each = singles(&grown.test, &test)?;
+    repeat(args, &trainer, &train, &test, &Horizontal::last(50), |trained| {
+        let each = singles(&trained.test, &test)?;
         last.push(each[49]);
         means.push(mean(&each)?);
-        half.push(score(&grown.test.narrow_slots(25, 25)?, &test)?);
-        all.push(score(&grown.test, &test)?);
+        half.push(score(&trained.test.narrow_slots(25, 25)?, &test)?);
+        all.push(score(&trained.test, &test)?);
         Ok(())
     })?;
     let mut report = Report::new("4 Horizontal: members at the ends of epochs 950 to 999");
@@ -84,14 +84,14 @@ pub fn snapshot(args: &Args) -> Result<Report> {
     let trainer = network(50, 500).optimizer(sgd);
     let (mut last, mut first, mut means, mut spreads) = (vec![], vec![], vec![], vec![]);
     let mut ensembles = [(3, vec![]), (5, vec![]), (10, vec![])];
-    repeat(args, &trainer, &train, &test, &Snapshot::new(10).per(Unit::Epoch), |grown| {
-        let each = singles(&grown.test, &test)?;
+    repeat(args, &trainer, &train, &test, &Snapshot::new(10).per(Unit::Epoch), |trained| {
+        let each = singles(&trained.test, &test)?;
         last.push(each[9]);
         first.push(each[0]);
         means.push(mean(&each)?);
         spreads.extend(Summary::of(&each)?.sd);
         for (size, scores) in &mut ensembles {
-            scores.push(score(&grown.test.narrow_slots(10 - *size, *size)?, &test)?);
+            scores.push(score(&trained.test.narrow_slots(10 - *size, *size)?, &test)?);
         }
         Ok(())
     })?;

@@ -1,4 +1,4 @@
-//! Members taken within a run, alone and within other strategies.
+//! Members collected within a run, alone and within other strategies.
 use candle_core::{Device, Tensor};
 use candle_ensemble::{
     combine::Mean,
@@ -29,11 +29,11 @@ fn weights<L: candle_ensemble::train::Learner>(pool: &Pool<'_, L>, member: usize
 }
 
 #[test]
-fn a_horizontal_member_is_the_network_that_many_epochs_give() -> Result<()> {
+fn a_horizontal_member_equals_a_network_of_as_many_epochs() -> Result<()> {
     let (data, trainer) = (data(), Trainer::new(net).epochs(10));
     let pool = Session::new(&trainer, &data).fit(&Horizontal::window(3..10).every(3), 5)?;
-    let taken: Vec<usize> = pool.members().iter().map(|m| m.record.curve.len()).collect();
-    assert_eq!(taken, [4, 7, 10]);
+    let epochs: Vec<usize> = pool.members().iter().map(|m| m.record.curve.len()).collect();
+    assert_eq!(epochs, [4, 7, 10]);
     for (i, epochs) in [4, 7, 10].into_iter().enumerate() {
         let short = Trainer::new(net).epochs(epochs);
         let alone = Session::new(&short, &data).fit(&MultiRun::new(1), 5)?;
@@ -43,7 +43,7 @@ fn a_horizontal_member_is_the_network_that_many_epochs_give() -> Result<()> {
 }
 
 #[test]
-fn a_snapshot_run_follows_its_rate() -> Result<()> {
+fn a_snapshot_run_follows_its_learning_rate() -> Result<()> {
     let (data, trainer) = (data(), Trainer::new(net).epochs(6).batch_size(10));
     let pool = Session::new(&trainer, &data).fit(&Snapshot::new(2).per(Unit::Epoch), 5)?;
     assert_eq!(pool.members().len(), 2);
@@ -81,7 +81,7 @@ fn the_schedule_applies_to_the_pretraining_of_fast_geometric_cycles() -> Result<
 }
 
 #[test]
-fn strategies_compose_and_every_member_has_a_voice() -> Result<()> {
+fn strategies_compose_and_every_member_has_a_slot() -> Result<()> {
     let data = data();
     let trainer = Trainer::new(net).architecture("other", net).epochs(8);
     let session = Session::new(&trainer, &data);
@@ -101,7 +101,7 @@ fn strategies_compose_and_every_member_has_a_voice() -> Result<()> {
 }
 
 #[test]
-fn a_loop_of_the_users_own_hands_over_at_the_end_of_epochs() -> Result<()> {
+fn members_of_a_custom_loop_are_collected_at_the_ends_of_epochs() -> Result<()> {
     let data = data();
     let record = |epoch| candle_ensemble::store::EpochRecord {
         epoch,
@@ -111,13 +111,15 @@ fn a_loop_of_the_users_own_hands_over_at_the_end_of_epochs() -> Result<()> {
         valid_loss: None,
         valid_metric: None,
     };
-    let honest =
+    let complete =
         CustomLoop::new("five", net, move |_, run| (0..5).try_for_each(|e| run.end_epoch(record(e))));
-    let pool = Session::new(&honest.epochs(5), &data).fit(&Horizontal::last(3), 1).map(|p| p.members().len());
+    let pool =
+        Session::new(&complete.epochs(5), &data).fit(&Horizontal::last(3), 1).map(|p| p.members().len());
     assert_eq!(pool?, 3);
 
-    let lazy = CustomLoop::new("three", net, move |_, run| (0..3).try_for_each(|e| run.end_epoch(record(e))));
-    let e = Session::new(&lazy.epochs(5), &data).fit(&Horizontal::last(3), 1).err().unwrap();
+    let short =
+        CustomLoop::new("three", net, move |_, run| (0..3).try_for_each(|e| run.end_epoch(record(e))));
+    let e = Session::new(&short.epochs(5), &data).fit(&Horizontal::last(3), 1).err().unwrap();
     assert!(e.to_string().contains("calls Run::end_epoch for each of 5 epochs"), "{e}");
 
     let unknown = CustomLoop::new("unknown", net, move |_, run| run.end_epoch(record(0)));
@@ -127,7 +129,7 @@ fn a_loop_of_the_users_own_hands_over_at_the_end_of_epochs() -> Result<()> {
 }
 
 #[test]
-fn a_run_that_hands_over_on_its_way_cannot_stop_early() {
+fn a_run_that_collects_members_on_its_way_cannot_stop_early() {
     let (data, trainer) = (data(), Trainer::new(net).early_stopping(EarlyStopping::default()));
     let builder = MultiRun::new(1).validation(0.2).collect(Snapshot::new(2));
     let e = Session::new(&trainer, &data).fit(&builder, 1).err().unwrap();

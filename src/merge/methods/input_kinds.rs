@@ -1,4 +1,4 @@
-//! Whether networks can be merged: the same names, shapes and types, known before any number is read.
+//! The names, shapes and dtypes of what a merge reads, checked before any element is read.
 use crate::{
     merge::methods::sources::is_merged,
     weights::compatibility::{differences, list, refuse_differences, Kind, Kinds},
@@ -6,16 +6,16 @@ use crate::{
 };
 use safetensors::Dtype;
 
-/// What is merged, each with what errors call it.
-pub(crate) struct Family<'a> {
+/// The dtypes and shapes of the inputs of a merge, each with its label for error messages.
+pub(crate) struct InputKinds<'a> {
     pub(crate) networks: Vec<(&'a str, Kinds)>,
     pub(crate) base: Option<(&'a str, Kinds)>,
     pub(crate) fishers: Vec<(&'a str, Kinds)>,
 }
 
-impl Family<'_> {
-    /// The networks and the base must be alike in everything, and the Fisher diagonals in the names and shapes of what
-    /// is merged.
+impl InputKinds<'_> {
+    /// Checks that the networks and the base have the same names, shapes and dtypes, and that the Fisher
+    /// diagonals have the names and shapes of the tensors that are merged.
     pub(crate) fn check(&self) -> Result<()> {
         let Some(((_, model), others)) = self.networks.split_first() else { return Ok(()) };
         let mut found = vec![];
@@ -28,7 +28,7 @@ impl Family<'_> {
                 let wrong = match fisher.get(name) {
                     None => format!("{name} is missing"),
                     Some(it) if it.shape != kind.shape || !is_merged(it.dtype) => {
-                        format!("{name} is {it} in place of numbers {:?}", kind.shape)
+                        format!("{name} is {it} in place of a float of shape {:?}", kind.shape)
                     }
                     Some(_) => continue,
                 };
@@ -36,19 +36,20 @@ impl Family<'_> {
             }
         }
         refuse_differences(&found)?;
-        let packed = |(name, kind): (&String, &Kind)| {
+        let unsupported = |(name, kind): (&String, &Kind)| {
             (!is_merged(kind.dtype) && !is_copied(kind.dtype)).then(|| format!("{name} is {}", kind.dtype))
         };
-        let packed: Vec<_> = model.iter().filter_map(packed).collect();
-        if !packed.is_empty() {
-            let must = "of floating-point numbers of 16 bits or more, or integers";
-            return Err(Error::invalid("the networks' tensors", must, format!("not: {}", list(&packed))));
+        let unsupported: Vec<_> = model.iter().filter_map(unsupported).collect();
+        if !unsupported.is_empty() {
+            let must = "f16, bf16, f32, f64, or an integer type";
+            return Err(Error::invalid("the dtypes of the tensors", must, list(&unsupported)));
         }
         Ok(())
     }
 }
 
-/// Integers and truth values: counters, masks and positions, of which there is no mean.
+/// Whether tensors of this dtype are copied: integers and booleans, such as counters, masks and positions,
+/// have no mean.
 fn is_copied(dtype: Dtype) -> bool {
     use Dtype::{BOOL, I16, I32, I64, I8, U16, U32, U64, U8};
     matches!(dtype, BOOL | I8 | U8 | I16 | U16 | I32 | U32 | I64 | U64)
@@ -65,10 +66,10 @@ mod tests {
         parts.iter().map(kind).collect()
     }
 
-    fn predicted(networks: Vec<(&str, Kinds)>, base: Option<Kinds>, fishers: Vec<Kinds>) -> String {
+    fn check_error(networks: Vec<(&str, Kinds)>, base: Option<Kinds>, fishers: Vec<Kinds>) -> String {
         let fishers = fishers.into_iter().map(|h| ("fisher", h)).collect();
-        let family = Family { networks, base: base.map(|h| ("base", h)), fishers };
-        family.check().map_or_else(|e| e.to_string(), |()| String::new())
+        let kinds = InputKinds { networks, base: base.map(|h| ("base", h)), fishers };
+        kinds.check().map_or_else(|e| e.to_string(), |()| String::new())
     }
 
     #[test]
@@ -86,14 +87,14 @@ mod tests {
             ("n", Dtype::I64, &[]),
         ]);
         assert_eq!(
-            predicted(
+            check_error(
                 vec![("x", model.clone()), ("y", model.clone())],
                 Some(model.clone()),
                 vec![model.clone()]
             ),
             ""
         );
-        let e = predicted(vec![("x", model.clone()), ("y", other.clone())], Some(other.clone()), vec![]);
+        let e = check_error(vec![("x", model.clone()), ("y", other.clone())], Some(other.clone()), vec![]);
         for label in ["y", "base"] {
             for part in [
                 "a is f32 [2, 1] in place of f32 [2]",
@@ -104,18 +105,21 @@ mod tests {
                 assert!(e.contains(&format!("{label}: {part}")), "{e}");
             }
         }
-        // Of a Fisher diagonal neither integers are asked for nor the same type.
+        // A Fisher diagonal needs neither integer tensors nor the same dtypes.
         let fisher = kinds(&[("a", Dtype::F32, &[2]), ("b", Dtype::BF16, &[3]), ("c", Dtype::F64, &[1])]);
-        assert_eq!(predicted(vec![("x", model.clone())], None, vec![fisher]), "");
-        let e = predicted(vec![("x", model)], None, vec![other]);
-        assert!(e.contains("fisher: a is f32 [2, 1] in place of numbers [2]; fisher: c is missing"), "{e}");
+        assert_eq!(check_error(vec![("x", model.clone())], None, vec![fisher]), "");
+        let e = check_error(vec![("x", model)], None, vec![other]);
+        assert!(
+            e.contains("fisher: a is f32 [2, 1] in place of a float of shape [2]; fisher: c is missing"),
+            "{e}"
+        );
         assert!(!e.contains(": b"), "{e}");
     }
 
     #[test]
-    fn packed_numbers_are_refused() {
+    fn packed_dtypes_are_refused() {
         let packed = kinds(&[("q", Dtype::F8_E4M3, &[4]), ("n", Dtype::BOOL, &[1])]);
-        let e = predicted(vec![("x", packed)], None, vec![]);
-        assert!(e.ends_with("but is not: q is F8_E4M3"), "{e}");
+        let e = check_error(vec![("x", packed)], None, vec![]);
+        assert!(e.ends_with("but is q is F8_E4M3"), "{e}");
     }
 }

@@ -1,5 +1,5 @@
-//! Resampling: held-out estimates and ensembles, scored on rows that nobody saw.
-use super::{data, mean, network, repeat, right, score, singles, tables::Report, Args, Grown};
+//! Resampling: held-out estimates and ensembles, scored on rows that no member was fitted on.
+use super::{accuracy_of, data, mean, network, repeat, report::Report, score, singles, Args, Trained};
 use candle_core::Tensor;
 use candle_ensemble::{
     data::TensorDataset,
@@ -10,7 +10,7 @@ use candle_ensemble::{
     Result,
 };
 
-/// A way to resample, and what it should give: held-out estimate, single network, ensemble.
+/// A way to resample, and the reference: held-out estimate, single network, ensemble.
 struct Way {
     name: &'static str,
     builder: Box<dyn EnsembleBuilder>,
@@ -25,8 +25,8 @@ pub fn resampling(args: &Args) -> Result<Report> {
     let trainer = network(50, 50);
     let mut report = Report::new("3 Resampling: ten members of 5000 rows, 50,000 unseen rows");
     let mut alone = vec![];
-    repeat(args, &trainer, &train, &test, &MultiRun::new(1), |grown| {
-        alone.push(score(&grown.test, &test)?);
+    repeat(args, &trainer, &train, &test, &MultiRun::new(1), |trained| {
+        alone.push(score(&trained.test, &test)?);
         Ok(())
     })?;
     report.row("one network on all 5000", &alone, (0.8199, Some(0.0007)))?;
@@ -59,10 +59,10 @@ pub fn resampling(args: &Args) -> Result<Report> {
     ];
     for way in ways {
         let (mut estimates, mut means, mut ensembles) = (vec![], vec![], vec![]);
-        repeat(args, &trainer, &train, &test, &*way.builder, |grown| {
-            estimates.push(mean(&held_out(grown, &train)?)?);
-            means.push(mean(&singles(&grown.test, &test)?)?);
-            ensembles.push(score(&grown.test, &test)?);
+        repeat(args, &trainer, &train, &test, &*way.builder, |trained| {
+            estimates.push(mean(&held_out(trained, &train)?)?);
+            means.push(mean(&singles(&trained.test, &test)?)?);
+            ensembles.push(score(&trained.test, &test)?);
             Ok(())
         })?;
         let name = |what: &str| format!("{}: {what}", way.name);
@@ -79,16 +79,16 @@ pub fn resampling(args: &Args) -> Result<Report> {
 }
 
 /// Accuracy of each member on the training rows that it has not seen.
-fn held_out(grown: &Grown, train: &TensorDataset) -> Result<Vec<f64>> {
+fn held_out(trained: &Trained, train: &TensorDataset) -> Result<Vec<f64>> {
     let labels = train.labels().unwrap_or_default();
     let of = |(i, seen): (usize, &Vec<u32>)| {
         let unseen: Vec<u32> =
             (0..labels.len() as u32).filter(|row| seen.binary_search(row).is_err()).collect();
-        let predicted: &Predictions = &grown.train;
+        let predicted: &Predictions = &trained.train;
         let index = Tensor::new(unseen.as_slice(), predicted.values().device())?;
         let probabilities = predicted.values().get(i)?.index_select(&index, 0)?;
         let own: Vec<u32> = unseen.iter().map(|row| labels[*row as usize]).collect();
-        right(&probabilities, &own)
+        accuracy_of(&probabilities, &own)
     };
-    grown.seen.iter().enumerate().map(of).collect()
+    trained.seen.iter().enumerate().map(of).collect()
 }

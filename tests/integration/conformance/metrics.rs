@@ -1,0 +1,66 @@
+//! What every metric of the registry must do.
+use super::CPU;
+use candle_core::Tensor;
+use candle_ensemble::metrics::{self, Metric};
+
+/// For classes: good predictions, bad ones, targets. For values: the same.
+fn rows(values: bool) -> (Tensor, Tensor, Tensor) {
+    let ids: Vec<u32> = (0..12).map(|i| i % 3).collect();
+    if values {
+        let y = Tensor::from_iter(ids.iter().map(|id| f64::from(*id) * 2.), &CPU).unwrap();
+        return (y.clone(), (&y * -1.).unwrap(), y);
+    }
+    let one_hot = |shift: u32| {
+        let p =
+            ids.iter().flat_map(|id| (0..3).map(move |class| f64::from(u8::from(class == (id + shift) % 3))));
+        Tensor::from_iter(p, &CPU).unwrap().reshape((12, 3)).unwrap()
+    };
+    (one_hot(0), one_hot(1), Tensor::new(ids, &CPU).unwrap())
+}
+
+/// Every metric with the predictions and targets of its task.
+fn each(check: impl Fn(&str, &Metric, (Tensor, Tensor, Tensor))) {
+    for entry in metrics::registry().entries() {
+        let metric = metrics::registry().parse(entry.name()).unwrap();
+        check(entry.name(), &metric, rows(entry.tasks().regression()));
+    }
+}
+
+#[test]
+fn perfect_predictions_are_better_than_wrong_ones() {
+    each(|name, metric, (perfect, wrong, targets)| {
+        let (perfect, wrong) = (
+            metric.compute(&perfect, &targets, None).unwrap(),
+            metric.compute(&wrong, &targets, None).unwrap(),
+        );
+        assert_eq!(metric.higher_is_better(), perfect > wrong, "{name}: {perfect}, {wrong}");
+    });
+}
+
+#[test]
+fn the_order_of_rows_and_the_scale_of_weights_do_not_matter() {
+    each(|name, metric, (perfect, wrong, targets)| {
+        let some = ((perfect * 0.7).unwrap() + (wrong * 0.3).unwrap()).unwrap();
+        let weights: Vec<f32> = (1..=12u8).map(f32::from).collect();
+        let value = metric.compute(&some, &targets, Some(&weights)).unwrap();
+        let close = |other: f64| {
+            assert!((other - value).abs() < 1e-9 * (1. + value.abs()), "{name}: {value}, {other}")
+        };
+        let twice: Vec<f32> = weights.iter().map(|w| 2. * w).collect();
+        close(metric.compute(&some, &targets, Some(&twice)).unwrap());
+        let order = Tensor::from_iter((0..12u32).rev(), &CPU).unwrap();
+        let turned = |t: &Tensor| t.index_select(&order, 0).unwrap();
+        let weights: Vec<f32> = weights.into_iter().rev().collect();
+        close(metric.compute(&turned(&some), &turned(&targets), Some(&weights)).unwrap());
+    });
+}
+
+#[test]
+fn numbers_of_rows_that_differ_are_refused() {
+    each(|name, metric, (perfect, _, targets)| {
+        let fewer = targets.narrow(0, 0, 11).unwrap();
+        assert!(metric.compute(&perfect, &fewer, None).is_err(), "{name}");
+        let nan = (&perfect * f64::NAN).unwrap();
+        assert!(metric.compute(&nan, &targets, None).is_err(), "{name}");
+    });
+}
