@@ -148,7 +148,11 @@ fn linear_regression_refuses_what_leaves_coefficients_open() {
         "meta-feature 2 must be neither constant",
     );
     refused(LinearRegression, &held_out.select(&[0, 1, 2]).unwrap(), "more than the 3 meta-features");
-    refused(LinearRegression, &held_out.select(&[4]).unwrap(), "at least two of a weight above 0");
+    refused(
+        LinearRegression,
+        &held_out.select(&[4]).unwrap(),
+        "with a weight above 0 must be at least 2 for linear regression",
+    );
     let constant = of_values(&[vec![1., 2., 3.], vec![7.; 3]], &[1., 2., 4.]);
     refused(LinearRegression, &constant, "meta-feature");
     let sum =
@@ -265,14 +269,14 @@ fn tweedie_regression_names_what_it_cannot_fit() {
         refused(Tweedie::poisson().alpha(alpha), &held_out, "the Tweedie penalty must be finite");
     }
     refused(Tweedie::poisson().tolerance(0.), &held_out, "the Tweedie tolerance");
-    refused(Tweedie::poisson().max_iterations(0), &held_out, "the most iterations");
+    refused(Tweedie::poisson().max_iterations(0), &held_out, "the largest number of iterations");
     refused(Tweedie::poisson(), &classes(3, 2, 30, 2), "is for values");
     let negative = of_values(&[vec![1., 2., 4.]], &[1., -2., 4.]);
     refused(Tweedie::poisson(), &negative, "targets for a Tweedie power of 1 must be 0 or more, but is -2");
     refused(Tweedie::gamma(), &held_out, "targets for a Tweedie power of 2 must be above 0");
     refused(Tweedie::new(0.).link(Link::Logit), &held_out, "between 0 and 1");
     refused(Tweedie::poisson(), &of_values(&[vec![1., 2.]], &[0., 0.]), "above 0, but is 0");
-    refused(Tweedie::poisson(), &held_out.select(&[3]).unwrap(), "at least two");
+    refused(Tweedie::poisson(), &held_out.select(&[3]).unwrap(), "at least 2");
     // A perfect separation has no least.
     let step = of_values(&[vec![1., 2., 3., 4.]], &[0., 0., 1., 1.]);
     refused(Tweedie::new(0.).link(Link::Logit).alpha(0.).tolerance(1e-300), &step, "the gradient of Tweedie");
@@ -442,8 +446,8 @@ fn classes_that_are_missing_keep_0_and_one_alone_is_an_error() {
             }
         }
     }
-    refused(tree(), &keep(&[2]), "at least two classes for linfa's DecisionTree, but is all of class 2");
-    refused(svm(), &keep(&[2]), "at least two classes for linfa's Svm");
+    refused(tree(), &keep(&[2]), "two or more for linfa's DecisionTree, but is only 2");
+    refused(svm(), &keep(&[2]), "two or more for linfa's Svm");
 }
 
 #[test]
@@ -453,7 +457,7 @@ fn what_a_linfa_model_cannot_do_is_an_error() {
     let tree = || Linfa::labels(DecisionTree::<f64, usize>::params());
     refused(tree(), &numbers, "linfa's DecisionTree is for classes, but is regression");
     refused(Linfa::values(linfa_linear::LinearRegression::new()), &labels, "is for values");
-    refused(tree(), &labels.select(&[0]).unwrap(), "at least two of a weight above 0");
+    refused(tree(), &labels.select(&[0]).unwrap(), "with a weight above 0 must be at least 2");
     // linfa's own errors are passed on.
     let bad = Linfa::values(linfa_linear::TweedieRegressor::<f64>::params().alpha(-1.));
     refused(
@@ -471,7 +475,7 @@ fn what_a_linfa_model_cannot_do_is_an_error() {
     assert!(head.combine(classes(3, 3, 30, 2).predictions()).is_err());
     let wide = Tensor::zeros((4, 5), DType::F32, &CPU).unwrap();
     let e = head.model().predict(&wide).unwrap_err().to_string();
-    assert!(e.contains("fitted on 2 meta-features, not on these 5"), "{e}");
+    assert!(e.contains("fitted on 2 meta-features, not 5"), "{e}");
     let odd = Tensor::new(&[[0.3f32, f32::NAN], [0.2, 0.1]], &CPU).unwrap();
     let all = flat(&head.model().predict(&odd).unwrap());
     assert!(all[..2].iter().all(|p| p.is_nan()) && all[2..].iter().all(|p| p.is_finite()), "{all:?}");

@@ -28,7 +28,7 @@ const BOUNDS: usize = 10;
 /// p_c = share of the votes for class c among the members with p_s > threshold
 /// ```
 ///
-/// If no member reaches the threshold, all members vote. The meta-features of a member and a row are these
+/// If no member exceeds the threshold, all members vote. The meta-features of a member and a row are these
 /// `2k + kp + 2` numbers:
 ///
 /// - for each of the `k` nearest held-out rows, whether the member is right about it;
@@ -58,8 +58,8 @@ const BOUNDS: usize = 10;
 /// k-d tree up to 16 of them, and by `S·C` predictions, among all `R` rows.
 ///
 /// # Errors
-/// Fitting fails for regression, when `k` or `kp` is 0, when the threshold is outside 0 to 1, with fewer than
-/// two held-out rows, and when the inputs are needed and missing.
+/// Fitting fails for regression, when `k` or `kp` is 0, when the threshold is below 0 or not below 1, with
+/// fewer than two held-out rows, and when the inputs are needed and missing.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};

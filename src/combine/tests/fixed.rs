@@ -1,4 +1,4 @@
-//! The rules that need no fitting. Reference numbers: `tests/reference/voting.py`.
+//! The combiners that have nothing to fit. Reference numbers: `tests/reference/voting.py`.
 use crate::{
     combine::{
         tests::{kuncheva, predictions, row, CLASSES},
@@ -45,7 +45,7 @@ fn assert_near(got: &[f64], want: &[f64]) {
     assert!(!odd && want.len() <= got.len(), "{got:?} against {want:?}");
 }
 
-/// All fixed rules, for `slots` predictions.
+/// All fixed combiners, for this number of slots.
 fn every(slots: usize) -> Vec<Box<dyn FittedCombiner>> {
     let weights: Vec<f64> = (1..=slots).map(|w| w as f64).collect();
     let mut all = for_values(slots);
@@ -61,7 +61,7 @@ fn every(slots: usize) -> Vec<Box<dyn FittedCombiner>> {
     all
 }
 
-/// Those that go with values too.
+/// The fixed combiners that also combine regression values.
 fn for_values(slots: usize) -> Vec<Box<dyn FittedCombiner>> {
     let weights: Vec<f64> = (1..=slots).map(|w| w as f64).collect();
     vec![
@@ -76,7 +76,7 @@ fn for_values(slots: usize) -> Vec<Box<dyn FittedCombiner>> {
 }
 
 #[test]
-fn votes_and_weighted_means_are_scikit_learns() {
+fn votes_and_weighted_means_equal_those_of_scikit_learn() {
     let all = probabilities();
     let three = all.narrow_slots(0, 3).unwrap();
     let won = |fitted: &dyn FittedCombiner, predictions: &Predictions| {
@@ -100,7 +100,7 @@ fn votes_and_weighted_means_are_scikit_learns() {
 }
 
 #[test]
-fn trimmed_and_winsorized_means_are_scipys() {
+fn trimmed_and_winsorized_means_equal_those_of_scipy() {
     let values = of(table(), (7, 6, 4), Task::Regression { outputs: 4 });
     assert_near(
         &predict(&Median, &values),
@@ -136,7 +136,7 @@ fn trimmed_and_winsorized_means_are_scipys() {
 }
 
 #[test]
-fn ranks_logits_and_products_are_scipys() {
+fn ranks_log_odds_and_products_equal_those_of_scipy() {
     let coarse: Vec<f64> = table().iter().map(|p| (p * 8.).floor()).collect();
     let coarse = of(coarse, (7, 6, 4), Task::Classification { classes: 4 });
     let ranks = [
@@ -160,9 +160,9 @@ fn ranks_logits_and_products_are_scipys() {
     assert_near(&predict(&Product, &all), &rows);
 }
 
-/// The winners that DESlib's tests give for the example; its numbers do not sum to one.
+/// The classes that the tests of DESlib give for the example; its numbers do not sum to one.
 #[test]
-fn kunchevas_five_members_give_their_known_winners() {
+fn combiners_predict_the_known_classes_of_kunchevas_example() {
     let known: [(&dyn FittedCombiner, usize); 7] = [
         (&Product, 2),
         (&Mean, 1),
@@ -184,7 +184,7 @@ fn kunchevas_five_members_give_their_known_winners() {
 }
 
 #[test]
-fn ties_go_to_the_lowest_class() {
+fn the_lowest_class_wins_a_tie() {
     let even = predictions(&[[0.2, 0.4, 0.4], [0.2, 0.4, 0.4]]);
     let split = predictions(&[[0.1, 0.7, 0.2], [0.1, 0.2, 0.7]]);
     for fitted in every(2).iter().filter(|fitted| !fitted.name().starts_with("weighted")) {
@@ -209,13 +209,13 @@ fn probabilities_of_exactly_0_and_1_give_probabilities() {
             );
         }
     }
-    // Where every class is out of the question for someone, none is preferred.
+    // If some member gives each class a probability of 0, all classes are equal.
     assert_eq!(row(&Minimum.combine(&predictions(&sure)).unwrap()), [1. / 3.; 3]);
     assert_eq!(row(&Median.combine(&predictions(&sure)).unwrap()), [1. / 3.; 3]);
 }
 
 #[test]
-fn a_voice_that_is_nan_shows_in_its_own_row_only() {
+fn a_nan_prediction_affects_only_its_own_row() {
     let mut values = table();
     values[(2 * 6 + 3) * 4 + 1] = f64::NAN;
     let odd = of(values, (7, 6, 4), Task::Classification { classes: 4 });
@@ -230,7 +230,7 @@ fn a_voice_that_is_nan_shows_in_its_own_row_only() {
 }
 
 #[test]
-fn a_missing_voice_counts_for_nothing() {
+fn a_missing_prediction_is_left_out() {
     let covered: Vec<u8> = (0..7 * 6).map(|i| u8::from((i * 5) % 7 > 2 && i % 6 != 4)).collect();
     let mut values = table();
     for (prediction, there) in values.chunks_exact_mut(4).zip(&covered) {
@@ -285,7 +285,7 @@ fn numbers_of_double_precision_are_not_rounded_to_single() {
 }
 
 #[test]
-fn rules_for_classes_say_so() {
+fn combiners_for_classes_refuse_regression() {
     let values = of(table(), (7, 6, 4), Task::Regression { outputs: 4 });
     let fits = for_values(7).len();
     for (i, fitted) in every(7).iter().enumerate() {
@@ -307,15 +307,15 @@ fn parameters_out_of_range_are_named() {
         assert!(WeightedVote::new(weights).is_err() && Weighted::new(weights).is_err(), "{weights:?}");
     }
     let two = WeightedVote::new(&[1., 2.]).unwrap();
-    assert!(two.combine(&kuncheva()).unwrap_err().to_string().contains("2 predictions, not 5"));
+    assert!(two.combine(&kuncheva()).unwrap_err().to_string().contains("2 slots, not 5"));
     // A damaged file may hold any share.
     let odd: TrimmedMean = serde_json::from_str(r#"{"cut":7.5}"#).unwrap();
     assert_eq!(predict(&odd, &kuncheva()), predict(&Median, &kuncheva()));
 }
 
-/// The pass on the host against tensor operations, over blocks and threads.
+/// The single pass over the predictions against tensor operations, over blocks and threads.
 #[test]
-fn the_quick_mean_is_the_mean() {
+fn the_single_pass_mean_equals_the_tensor_mean() {
     for (slots, rows, width) in [(1, 1, 1), (3, 7, 2), (4, 5000, 3), (9, 30_000, 3), (6, 1, 20_000)] {
         for dtype in [DType::F32, DType::F64] {
             let number = |i: usize| ((i * 7919) % 10_007) as f64 / 10_007. - 0.3;
@@ -357,7 +357,7 @@ fn the_quick_mean_is_the_mean() {
 }
 
 #[test]
-fn threads_change_no_bit() {
+fn the_result_does_not_depend_on_the_number_of_threads() {
     let (slots, rows) = (5, 20_000);
     let raw = |i: usize| ((i * 7919) % 10_007 + 1) as f32 / 10_008.;
     let values: Vec<f32> = (0..slots * rows * 3).map(raw).collect();
@@ -377,7 +377,7 @@ fn threads_change_no_bit() {
 
 proptest::proptest! {
     #[test]
-    fn the_mean_of_logits_of_two_classes_is_the_geometric_mean(raw in proptest::collection::vec(0.001f64..0.999, 1..9)) {
+    fn the_log_odds_mean_of_two_classes_is_the_geometric_mean(raw in proptest::collection::vec(0.001f64..0.999, 1..9)) {
         let values: Vec<f64> = raw.iter().flat_map(|p| [*p, 1. - p]).collect();
         let two = of(values, (raw.len(), 1, 2), Task::Classification { classes: 2 });
         for (a, b) in predict(&LogOddsMean, &two).iter().zip(predict(&GeometricMean, &two)) {
@@ -387,7 +387,7 @@ proptest::proptest! {
 
     #[test]
     fn the_softmax_of_mean_logits_is_the_geometric_mean(raw in proptest::collection::vec(-9f64..9., 12), shift in -5f64..5.) {
-        // Four members; each adds a constant of its own to its logits, which changes nothing it says.
+        // Four members; each adds a constant to its logits, which does not change its probabilities.
         let probabilities: Vec<f64> = raw.chunks(3).flat_map(|l| {
             let total: f64 = l.iter().map(|x| x.exp()).sum();
             l.iter().map(|x| x.exp() / total).collect::<Vec<_>>()
@@ -402,7 +402,7 @@ proptest::proptest! {
     }
 
     #[test]
-    fn no_rule_depends_on_the_order_of_members(raw in proptest::collection::vec(0.01f32..1., 15)) {
+    fn no_combiner_depends_on_the_order_of_members(raw in proptest::collection::vec(0.01f32..1., 15)) {
         let member = |c: &[f32]| { let t: f32 = c.iter().sum(); [c[0] / t, c[1] / t, c[2] / t] };
         let members: Vec<_> = raw.chunks(3).map(member).collect();
         let mut reversed = members.clone();

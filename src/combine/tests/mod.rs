@@ -21,7 +21,7 @@ fn kuncheva() -> Predictions {
 }
 
 #[test]
-fn rules_pick_the_winners_computed_by_hand() {
+fn combiners_predict_the_classes_computed_by_hand() {
     // Sums of the columns: .8, 2.3, 2.1. Medians: .1, .5, .4. Votes: member 3 ties between 0 and 2.
     let values = kuncheva();
     let winner =
@@ -37,7 +37,7 @@ fn rules_pick_the_winners_computed_by_hand() {
 }
 
 #[test]
-fn ties_of_the_vote_go_to_the_lowest_class() {
+fn the_lowest_class_wins_a_tie_of_the_hard_vote() {
     let split = predictions(&[[0.1, 0.2, 0.7], [0.1, 0.8, 0.1]]);
     assert_eq!(crate::kernels::argmax::argmax(&row(&HardVote.combine(&split).unwrap())), 1);
 }
@@ -53,13 +53,13 @@ fn the_geometric_mean_is_the_mean_of_logs_normalised() {
 }
 
 #[test]
-fn a_probability_of_zero_vetoes_without_nan() {
+fn a_probability_of_zero_gives_no_nan() {
     let p = row(&GeometricMean.combine(&predictions(&[[0., 0.5, 0.5], [1., 0., 0.]])).unwrap());
     assert!(p.iter().all(|x| x.is_finite()) && (p.iter().sum::<f32>() - 1.).abs() < 1e-6);
 }
 
 #[test]
-fn missing_voices_stay_missing() {
+fn missing_predictions_are_left_out_of_means_and_medians() {
     let nan = f32::NAN;
     let values =
         Tensor::new(&[[[1f32], [nan], [nan]], [[3.], [5.], [nan]], [[8.], [nan], [nan]]], &Device::Cpu);
@@ -76,7 +76,7 @@ fn missing_voices_stay_missing() {
 }
 
 #[test]
-fn missing_voices_cast_no_vote() {
+fn missing_predictions_cast_no_vote() {
     let nan = f32::NAN;
     let values = Tensor::new(&[[[0.1f32, 0.2, 0.7]], [[nan, nan, nan]], [[0.6, 0.2, 0.2]]], &Device::Cpu);
     let covered = Tensor::new(&[[1u8], [0], [1]], &Device::Cpu).unwrap();
@@ -90,7 +90,7 @@ fn missing_voices_cast_no_vote() {
 }
 
 #[test]
-fn rules_for_classes_refuse_values() {
+fn combiners_for_classes_refuse_regression() {
     let values = Tensor::zeros((2, 1, 1), DType::F32, &Device::Cpu).unwrap();
     let values = Predictions::new(values, Task::Regression { outputs: 1 }).unwrap();
     for rule in [&HardVote as &dyn FittedCombiner, &GeometricMean] {
@@ -99,7 +99,7 @@ fn rules_for_classes_refuse_values() {
 }
 
 #[test]
-fn voices_of_another_shape_are_refused() {
+fn predictions_of_a_wrong_shape_are_errors() {
     let two = Tensor::zeros((2, 4, 2), DType::F32, &Device::Cpu).unwrap();
     assert!(Predictions::new(two.clone(), CLASSES).unwrap_err().to_string().contains("(slots, rows, 3)"));
     let covered = Tensor::zeros((2, 3), DType::U8, &Device::Cpu).unwrap();
@@ -110,7 +110,7 @@ fn voices_of_another_shape_are_refused() {
 
 proptest::proptest! {
     #[test]
-    fn members_that_agree_are_left_as_they_are(a in 0.01f32..1., b in 0.01f32..1., c in 0.01f32..1., n in 1usize..6) {
+    fn equal_predictions_combine_to_themselves(a in 0.01f32..1., b in 0.01f32..1., c in 0.01f32..1., n in 1usize..6) {
         let total = a + b + c;
         let p = [a / total, b / total, c / total];
         let predictions = predictions(&vec![p; n]);
@@ -122,7 +122,7 @@ proptest::proptest! {
     }
 
     #[test]
-    fn what_a_rule_says_does_not_depend_on_the_order_of_members(raw in proptest::collection::vec(0.01f32..1., 12)) {
+    fn combiners_do_not_depend_on_the_order_of_members(raw in proptest::collection::vec(0.01f32..1., 12)) {
         let member = |c: &[f32]| { let t: f32 = c.iter().sum(); [c[0] / t, c[1] / t, c[2] / t] };
         let members: Vec<_> = raw.chunks(3).map(member).collect();
         let mut reversed = members.clone();
