@@ -9,7 +9,7 @@ use crate::{
     ensemble::Ensemble,
     network::Scale,
     predictions::{
-        live::{flat, LiveMembers},
+        live::{flatten_inputs, LiveMembers},
         Predictions,
     },
     prune::Prune,
@@ -115,7 +115,7 @@ impl<'a, L: Learner> Pool<'a, L> {
         let must = || format!("below {}, the number of members", self.members.len());
         let member = self.members.get(position);
         let member = member.ok_or_else(|| Error::invalid("a member's position", must(), position))?;
-        Ok(LiveMembers::live(self.learner, member, &self.device)?.into_network())
+        Ok(LiveMembers::build_one(self.learner, member, &self.device)?.into_network())
     }
 
     /// The learner, the data and the device.
@@ -172,7 +172,7 @@ impl<'a, L: Learner> Pool<'a, L> {
     /// # Errors
     /// When the inputs do not fit the networks.
     pub fn predictions(&self, inputs: impl Into<Inputs>) -> Result<Predictions> {
-        self.live()?.predictions(&inputs.into(), ROWS, Scale::Probability)
+        self.live()?.predict_in_batches(&inputs.into(), ROWS, Scale::Probability)
     }
 
     /// The prediction of each member for any inputs, whatever its slot: `(M, N, C)`, for M members, N rows
@@ -183,7 +183,7 @@ impl<'a, L: Learner> Pool<'a, L> {
     pub fn predictions_per_member(&self, inputs: impl Into<Inputs>) -> Result<Predictions> {
         let members = with_own_slots(&self.members);
         let live = LiveMembers::build(&members, self.learner, self.data.task(), &self.device)?;
-        live.predictions(&inputs.into(), ROWS, Scale::Probability)
+        live.predict_in_batches(&inputs.into(), ROWS, Scale::Probability)
     }
 
     /// The predictions of members for rows that did not shape them. They are made on the first call and kept.
@@ -229,7 +229,7 @@ impl<'a, L: Learner> Pool<'a, L> {
         }
         let predictions =
             Predictions::partial(Tensor::stack(&values, 0)?, Tensor::stack(&covered, 0)?, task)?;
-        let held_out = HeldOut::of_pool(&predictions, self.data, &self.device, self.names(), self.costs())?;
+        let held_out = HeldOut::from_pool(&predictions, self.data, &self.device, self.names(), self.costs())?;
         Ok(held_out.with_seed(self.seed))
     }
 
@@ -244,7 +244,7 @@ impl<'a, L: Learner> Pool<'a, L> {
     fn with_inputs(&self, held_out: &HeldOut) -> Result<HeldOut> {
         let mut inputs = vec![];
         for batch in in_batches(self.data, held_out.rows().to_vec(), ROWS, &self.device) {
-            inputs.push(flat(&batch?.inputs)?);
+            inputs.push(flatten_inputs(&batch?.inputs)?);
         }
         held_out.clone().with_inputs(&Tensor::cat(&inputs, 0)?)
     }
@@ -330,7 +330,7 @@ impl<'a, L: Learner> Pool<'a, L> {
 
     /// The prediction of one member for rows of the pool's data, `(n, C)`.
     fn predict_rows(&self, member: &Member, rows: &[u32]) -> Result<Tensor> {
-        let member = LiveMembers::live(self.learner, member, &self.device)?;
+        let member = LiveMembers::build_one(self.learner, member, &self.device)?;
         let (task, output) = (self.data.task(), self.learner.output());
         let mut predicted = vec![];
         for batch in in_batches(self.data, rows.to_vec(), ROWS, &self.device) {

@@ -15,11 +15,11 @@
 //! use candle_ensemble::combine;
 //!
 //! let combiners = combine::registry();
-//! let ridge = combiners.parse("ridge:lambda=0.1")?;
+//! let trimmed = combiners.parse("trimmed-mean:cut=0.1")?;
 //! let three = combiners.parse_list("mean,trimmed-mean:0.1,weighted-mean:0.5,0.3,0.2")?;
 //! assert_eq!(three.len(), 3);
-//! let e = combiners.parse("rigde").unwrap_err();
-//! assert!(e.to_string().ends_with("but is rigde; did you mean ridge?"));
+//! let e = combiners.parse("medain").unwrap_err();
+//! assert!(e.to_string().ends_with("but is medain; did you mean median?"));
 //! # Ok::<(), candle_ensemble::Error>(())
 //! ```
 //!

@@ -28,7 +28,7 @@ fn halves(trained: &Trained, test: &TensorDataset) -> Result<[Half; 2]> {
     let labels = test.labels().unwrap_or_default();
     let half = |rows: std::ops::Range<usize>| -> Result<Half> {
         let ids: Vec<u32> = rows.clone().map(|row| row as u32).collect();
-        let predictions = trained.test.narrow(0, 5)?.select_rows(&ids)?;
+        let predictions = trained.test.narrow_slots(0, 5)?.select_rows(&ids)?;
         Ok(Half { predictions, labels: labels.get(rows).unwrap_or_default().to_vec() })
     };
     let middle = labels.len() / 2;
@@ -59,7 +59,7 @@ pub fn weighted(args: &Args) -> Result<Report> {
     let (mut grid, mut evolved) = (vec![], vec![]);
     repeat(args, &network(25, 500), &train, &test, &MultiRun::new(10), |trained| {
         single.push(singles(&trained.test, &test)?[0]);
-        five.push(score(&trained.test.narrow(0, 5)?, &test)?);
+        five.push(score(&trained.test.narrow_slots(0, 5)?, &test)?);
         ten.push(score(&trained.test, &test)?);
         let halves = halves(trained, &test)?;
         half.push(halves[1].accuracy(&Mean)?);

@@ -132,7 +132,7 @@ fn accuracy_of(probabilities: &Tensor, labels: &[u32]) -> Result<f64> {
 
 /// Test accuracy of each member.
 fn singles(predictions: &Predictions, test: &TensorDataset) -> Result<Vec<f64>> {
-    (0..predictions.slots()).map(|i| score(&predictions.narrow(i, 1)?, test)).collect()
+    (0..predictions.slots()).map(|i| score(&predictions.narrow_slots(i, 1)?, test)).collect()
 }
 
 fn mean(values: &[f64]) -> Result<f64> {

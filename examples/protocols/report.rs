@@ -64,7 +64,7 @@ pub fn horizontal(args: &Args) -> Result<Report> {
         let each = singles(&trained.test, &test)?;
         last.push(each[49]);
         means.push(mean(&each)?);
-        half.push(score(&trained.test.narrow(25, 25)?, &test)?);
+        half.push(score(&trained.test.narrow_slots(25, 25)?, &test)?);
         all.push(score(&trained.test, &test)?);
         Ok(())
     })?;
@@ -91,7 +91,7 @@ pub fn snapshot(args: &Args) -> Result<Report> {
         means.push(mean(&each)?);
         spreads.extend(Summary::of(&each)?.sd);
         for (size, scores) in &mut ensembles {
-            scores.push(score(&trained.test.narrow(10 - *size, *size)?, &test)?);
+            scores.push(score(&trained.test.narrow_slots(10 - *size, *size)?, &test)?);
         }
         Ok(())
     })?;

@@ -1,22 +1,19 @@
 //! Combiners that are chosen at run time.
 #[cfg(feature = "learned")]
 use crate::combine::{
-    stack::{AffineModel, LogisticModel, Mlp, NetworkModel, TweedieModel},
+    stack::{AffineModel, LogisticModel, Mlp, NeuralNetworkModel, TweedieModel},
     FittedCalibrated, FittedGating, FittedKnoraE, FittedKnoraU, FittedMetaDes, FittedMultiLayerStack,
     FittedOnCalibrated, FittedPerClass, FittedStack,
 };
 use crate::{
     combine::{
-        BordaCount, Combiner, Fit, FittedCombiner, FittedPruned, GeometricMean, HardVote, LogOddsMean,
+        forward, BordaCount, Combiner, FittedCombiner, FittedPruned, GeometricMean, HardVote, LogOddsMean,
         Maximum, Mean, Median, Minimum, Product, RankAverage, TrimmedMean, Weighted, WeightedVote,
         WinsorizedMean,
     },
     data::Task,
-    network::Scale,
-    predictions::Predictions,
     HeldOut, Result, Seed,
 };
-use candle_core::{Result as CandleResult, Tensor};
 use serde::{de::Error as _, Deserialize, Deserializer, Serialize, Serializer};
 use std::cell::Cell;
 
@@ -92,7 +89,7 @@ any_fitted! {
     #[cfg(feature = "learned")]
     StackLogistic(FittedStack<LogisticModel>),
     #[cfg(feature = "learned")]
-    StackNetwork(FittedStack<NetworkModel<Mlp>>),
+    StackNetwork(FittedStack<NeuralNetworkModel<Mlp>>),
     #[cfg(feature = "learned")]
     CalibratedMean(FittedCalibrated<Mean>),
     #[cfg(feature = "learned")]
@@ -147,37 +144,7 @@ impl Drop for Level {
 }
 
 impl FittedCombiner for AnyFitted {
-    fn name(&self) -> String {
-        self.inner().name()
-    }
-
-    fn scale(&self) -> Scale {
-        self.inner().scale()
-    }
-
-    fn is_mean(&self) -> bool {
-        self.inner().is_mean()
-    }
-
-    fn weights(&self) -> Option<&[f64]> {
-        self.inner().weights()
-    }
-
-    fn fitted(&self) -> Option<&Fit> {
-        self.inner().fitted()
-    }
-
-    fn needs_inputs(&self) -> bool {
-        self.inner().needs_inputs()
-    }
-
-    fn check(&self) -> Result<()> {
-        self.inner().check()
-    }
-
-    fn combine(&self, predictions: &Predictions) -> CandleResult<Tensor> {
-        self.inner().combine(predictions)
-    }
+    forward!(Self::inner; name, scale, is_mean, weights, fitted, needs_inputs, check, combine);
 }
 
 /// Any combiner of this crate, chosen at run time: what [`registry`](crate::combine::registry()) makes from a
@@ -186,11 +153,11 @@ impl FittedCombiner for AnyFitted {
 /// It is itself a combiner, so it can be calibrated, pruned, judged and stacked like any other.
 ///
 /// ```
-/// use candle_ensemble::combine::{self, AnyCombiner, Calibrate, Calibration, SimplexSquares};
+/// use candle_ensemble::combine::{self, AnyCombiner, Combiner, EnsembleSelection};
 ///
 /// let chosen = combine::registry().parse("trimmed-mean:0.1")?;
-/// let made = AnyCombiner::new(SimplexSquares::new());
-/// let calibrated = chosen.calibrated(Calibration::Temperature);
+/// let made = AnyCombiner::new(EnsembleSelection::new(20));
+/// assert!(!chosen.needs_held_out() && made.needs_held_out());
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 #[derive(Debug)]
@@ -215,7 +182,7 @@ impl AnyCombiner {
     /// use candle_ensemble::combine;
     ///
     /// assert!(combine::registry().parse("median")?.fixed()?.is_some());
-    /// assert!(combine::registry().parse("ridge")?.fixed()?.is_none());
+    /// assert!(combine::registry().parse("ensemble-selection")?.fixed()?.is_none());
     /// # Ok::<(), candle_ensemble::Error>(())
     /// ```
     pub fn fixed(&self) -> Result<Option<Box<AnyFitted>>> {

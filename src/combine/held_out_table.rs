@@ -9,7 +9,7 @@ use candle_core::{DType, Device, Tensor};
 /// Complete held-out predictions `(S, R, C)`, slots, rows, classes or outputs, with the targets.
 #[derive(Clone, Debug)]
 pub(crate) struct HeldOutTable {
-    /// Contiguous, on the CPU, without missing predictions ([`HeldOut::filled`]).
+    /// Contiguous, on the CPU, without missing predictions ([`HeldOut::fill_missing`]).
     values: Tensor,
     pub(crate) task: Task,
     pub(crate) truth: Truth,
@@ -19,9 +19,9 @@ pub(crate) struct HeldOutTable {
 
 impl HeldOutTable {
     pub(crate) fn of(held_out: &HeldOut) -> Result<Self> {
-        let predictions = held_out.predictions().filled()?;
+        let predictions = held_out.predictions().fill_missing()?;
         let task = predictions.task();
-        let (truth, weights) = (held_out.truth()?, held_out.every_weight()?);
+        let (truth, weights) = (held_out.truth()?, held_out.weights_or_ones()?);
         let total: f64 = weights.iter().sum();
         let weights = weights.into_iter().map(|w| w / total).collect();
         let values = predictions.values().detach().to_device(&Device::Cpu)?.contiguous()?;

@@ -10,7 +10,7 @@ impl HeldOut {
     ///
     /// # Errors
     /// When the combiner does not support the task, or needs predictions that are missing (score
-    /// [`HeldOut::complete`] then).
+    /// [`HeldOut::complete_rows`] then).
     pub fn metrics(&self, fitted: &dyn FittedCombiner) -> Result<Metrics> {
         self.metrics_of(&fitted.combine(self.predictions())?)
     }

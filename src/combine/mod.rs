@@ -63,6 +63,7 @@ pub(crate) mod cross_fit;
 pub(crate) mod dynamic;
 mod file;
 pub(crate) mod fixed;
+mod forward;
 pub(crate) mod held_out_table;
 mod metrics;
 pub(crate) mod pruned;
@@ -88,8 +89,8 @@ pub use calibrate::{
 #[cfg(feature = "learned")]
 #[cfg_attr(docsrs, doc(cfg(feature = "learned")))]
 pub use dynamic::{
-    DynamicSelection, FittedDynamicSelection, FittedGating, FittedKnoraE, FittedKnoraU, FittedMetaDes,
-    Gating, KnoraE, KnoraU, MetaDes, Space,
+    CompetenceMeasure, DynamicSelection, FittedDynamicSelection, FittedGating, FittedKnoraE, FittedKnoraU,
+    FittedMetaDes, Gating, KnoraE, KnoraEliminate, KnoraU, KnoraUnion, MetaClassifier, MetaDes, Space,
 };
 pub(crate) use file::{decode as decode_combiner, encode as encode_combiner};
 pub use file::{load_combiner, save_combiner};
@@ -98,6 +99,7 @@ pub use fixed::{
     BordaCount, Fit, GeometricMean, HardVote, LogOddsMean, Maximum, Mean, Median, Minimum, Product,
     RankAverage, TrimmedMean, Weighted, WeightedVote, WinsorizedMean,
 };
+pub(crate) use forward::forward;
 pub use pruned::FittedPruned;
 pub use registry::registry;
 pub use report::{CombinerReport, CombinerScore};
@@ -247,38 +249,8 @@ impl<R: FixedCombiner> Combiner for R {
 }
 
 /// For programs that choose the combiner at run time.
-impl<H: FittedCombiner + ?Sized> FittedCombiner for Box<H> {
-    fn name(&self) -> String {
-        (**self).name()
-    }
-
-    fn scale(&self) -> Scale {
-        (**self).scale()
-    }
-
-    fn is_mean(&self) -> bool {
-        (**self).is_mean()
-    }
-
-    fn weights(&self) -> Option<&[f64]> {
-        (**self).weights()
-    }
-
-    fn fitted(&self) -> Option<&Fit> {
-        (**self).fitted()
-    }
-
-    fn needs_inputs(&self) -> bool {
-        (**self).needs_inputs()
-    }
-
-    fn check(&self) -> Result<()> {
-        (**self).check()
-    }
-
-    fn combine(&self, predictions: &Predictions) -> CandleResult<Tensor> {
-        (**self).combine(predictions)
-    }
+impl<F: FittedCombiner + ?Sized> FittedCombiner for Box<F> {
+    forward!(Box::as_ref; name, scale, is_mean, weights, fitted, needs_inputs, check, combine);
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! Combiners of some of the slots.
 use crate::{
-    combine::{Fit, FittedCombiner},
-    network::Scale,
+    combine::{forward, FittedCombiner},
     predictions::Predictions,
     Error, Result,
 };
@@ -45,24 +44,14 @@ impl<H> FittedPruned<H> {
 }
 
 impl<H: FittedCombiner> FittedCombiner for FittedPruned<H> {
+    forward!(Self::combiner; scale, fitted, needs_inputs);
+
     fn name(&self) -> String {
         format!("pruned, {}", self.fitted.name())
     }
 
-    fn scale(&self) -> Scale {
-        self.fitted.scale()
-    }
-
     fn weights(&self) -> Option<&[f64]> {
         self.weights.as_deref()
-    }
-
-    fn fitted(&self) -> Option<&Fit> {
-        self.fitted.fitted()
-    }
-
-    fn needs_inputs(&self) -> bool {
-        self.fitted.needs_inputs()
     }
 
     fn check(&self) -> Result<()> {

@@ -20,7 +20,7 @@ use std::sync::LazyLock;
 /// let predicted = Tensor::new(&[[[0.9f32, 0.1], [0.4, 0.6]], [[0.7, 0.3], [0.2, 0.8]]], &Device::Cpu)?;
 /// let predictions = Predictions::new(predicted, Task::Classification { classes: 2 })?;
 /// let held_out = HeldOut::from_predictions(&predictions, &Tensor::new(&[0u32, 1], &Device::Cpu)?)?;
-/// for combiner in combine::registry().parse_list("mean,inverse-error:power=2,ridge:lambda=0.1")? {
+/// for combiner in combine::registry().parse_list("mean,trimmed-mean:0.1,ensemble-selection:steps=20")? {
 ///     let fitted = combiner.fit(&held_out)?;
 ///     println!("{}: {:?}", fitted.name(), held_out.metrics(&fitted)?);
 /// }
@@ -161,3 +161,6 @@ const SELECTIONS: &[Entry<AnyCombiner>] = &[Entry::new(
     CRITERION,
     SEED,
 ])];
+
+#[cfg(all(test, feature = "learned"))]
+mod tests;

@@ -187,12 +187,12 @@ impl HeldOut {
 
     /// The predictions of one slot, with the mean of the other slots where its own are missing.
     fn single(&self, slot: usize) -> Result<Tensor> {
-        Ok(self.predictions().filled()?.values().get(slot)?)
+        Ok(self.predictions().fill_missing()?.values().get(slot)?)
     }
 
     /// The weight of each row, 1 on average.
     pub(crate) fn relative_weights(&self) -> Result<Vec<f64>> {
-        let weights = self.every_weight()?;
+        let weights = self.weights_or_ones()?;
         let mean = weights.iter().sum::<f64>() / weights.len() as f64;
         Ok(weights.into_iter().map(|w| w / mean).collect())
     }

@@ -9,7 +9,7 @@ use crate::{
     data::{Inputs, Task},
     kernels::{argmax::argmax_rows, cpu},
     network::{output::ln, Scale},
-    predictions::live::{cat, flat, in_passes, LiveMembers},
+    predictions::live::{concat, flatten_inputs, map_batches, LiveMembers},
     Error, Member, Network, Result,
 };
 use candle_core::{Module, Result as CandleResult, Tensor};
@@ -112,28 +112,29 @@ impl<N: Network, F: FittedCombiner> Ensemble<N, F> {
     /// # Errors
     /// When the inputs are empty or do not fit the networks.
     pub fn member_predictions(&self, inputs: impl Into<Inputs>) -> Result<Tensor> {
-        let predictions = self.live.predictions(&inputs.into(), self.batch_rows, Scale::Probability)?;
+        let predictions =
+            self.live.predict_in_batches(&inputs.into(), self.batch_rows, Scale::Probability)?;
         Ok(predictions.values().clone())
     }
 
     fn combined(&self, inputs: &Inputs) -> Result<Tensor> {
         if self.fitted.is_mean()
-            && let Some(classes) = self.live.logits()
+            && let Some(classes) = self.live.classes_of_plain_logits()
         {
             return self.mean_of_softmaxes(inputs, classes);
         }
-        let passes = in_passes(inputs, self.batch_rows, &self.live.device, |inputs| {
+        let passes = map_batches(inputs, self.batch_rows, &self.live.device, |inputs| {
             Ok(self.combined_pass(inputs)?.detach())
         })?;
-        Ok(cat(passes, 0)?)
+        Ok(concat(passes, 0)?)
     }
 
     /// The combined prediction, `(B, C)`, in one pass. A combiner may be the user's own, so the shape is
     /// checked.
     fn combined_pass(&self, inputs: &Inputs) -> CandleResult<Tensor> {
-        let mut predictions = self.live.say(inputs, self.fitted.scale())?;
+        let mut predictions = self.live.predict(inputs, self.fitted.scale())?;
         if self.fitted.needs_inputs() {
-            predictions = predictions.with_inputs(&flat(inputs)?)?;
+            predictions = predictions.with_inputs(&flatten_inputs(inputs)?)?;
         }
         let predicted = self.fitted.combine(&predictions)?;
         match [predictions.rows(), self.task().width()] {
@@ -152,7 +153,7 @@ impl<N: Network, F: FittedCombiner> Ensemble<N, F> {
 impl<N: Network, F: FittedCombiner> Ensemble<N, F> {
     /// The mean of the members' probabilities, computed from their logits in one step.
     fn mean_of_softmaxes(&self, inputs: &Inputs, classes: usize) -> Result<Tensor> {
-        let passes = in_passes(inputs, self.batch_rows, &self.live.device, |inputs| {
+        let passes = map_batches(inputs, self.batch_rows, &self.live.device, |inputs| {
             let live = self.live.slots.iter().flatten();
             let logits = live.map(|member| Ok(member.run(inputs)?.detach()));
             let logits = logits.collect::<CandleResult<Vec<_>>>()?;
@@ -167,7 +168,7 @@ impl<N: Network, F: FittedCombiner> Ensemble<N, F> {
             cpu::with_f32_slices(&logits, |logits| softmax_mean(logits, classes, &mut mean))?;
             Tensor::from_vec(mean, (rows, classes), &self.live.device)
         })?;
-        Ok(cat(passes, 0)?)
+        Ok(concat(passes, 0)?)
     }
 }
 

@@ -43,7 +43,7 @@ pub fn size_curve(
 ) -> Result<Vec<SizePoint>> {
     let slots = predictions.slots();
     let group = |size: usize, number: usize| {
-        let predicted = fitted.combine(&predictions.narrow(number * size, size)?)?;
+        let predicted = fitted.combine(&predictions.narrow_slots(number * size, size)?)?;
         score(&predicted)
     };
     let point = |size: usize| {

@@ -174,7 +174,7 @@ impl<'a, L: Learner> Study<'a, L> {
         };
         let cost = pool.members().len() as f64;
         let slots = (0..probabilities.slots())
-            .map(|slot| Ok(probabilities.narrow(slot, 1)?.values().squeeze(0)?))
+            .map(|slot| Ok(probabilities.narrow_slots(slot, 1)?.values().squeeze(0)?))
             .collect::<Result<Vec<_>>>()?;
         let members = slots.iter().map(|predicted| truth.metrics(predicted)).collect::<Result<_>>()?;
         let losses = slots.iter().map(|predicted| truth.by_row(predicted)).collect::<Result<_>>()?;
@@ -184,7 +184,7 @@ impl<'a, L: Learner> Study<'a, L> {
 
 /// The predictions of the pool for the test rows, on the CPU.
 fn predicted<L: Learner>(pool: &Pool<'_, L>, inputs: &Inputs, scale: Scale) -> Result<Predictions> {
-    let predictions = pool.live()?.predictions(inputs, ROWS, scale)?;
+    let predictions = pool.live()?.predict_in_batches(inputs, ROWS, scale)?;
     Ok(predictions.to_device(&Device::Cpu)?)
 }
 

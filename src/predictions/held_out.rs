@@ -1,4 +1,4 @@
-//! Predictions on rows that nobody behind them was fitted on, with the answers.
+//! Held-out predictions, with the targets of their rows.
 use crate::{
     data::{Dataset, Task},
     metrics::{Metrics, Truth},
@@ -9,10 +9,16 @@ use crate::{
 use candle_core::{DType, Device, Tensor, WithDType};
 use std::collections::BTreeSet;
 
-/// Predictions that no member behind them was fitted on, with what a rule may learn from.
+/// Held-out predictions with the targets of their rows: what combiners are fitted on and scored on.
 ///
-/// [`Pool::held_out`](crate::Pool::held_out) makes one from the members' own records, and so that it cannot be
-/// wrong. [`HeldOut::from_predictions`] takes predictions of any origin at your word.
+/// A prediction is held out when no member of the slot was trained on the row. Each slot has held-out
+/// predictions for its own rows; the others are missing ([`Predictions::covered`]). The rows of a `HeldOut`
+/// are those that at least one slot predicts. It also holds the names and the costs of the slots, and the
+/// weights, the groups and the inputs of the rows, as far as they are known.
+///
+/// [`Pool::held_out`](crate::Pool::held_out) makes one from the records of the members, so that a prediction
+/// for a row that shaped the member cannot slip in. [`HeldOut::from_predictions`] takes predictions from
+/// elsewhere; the caller vouches that they are held out.
 ///
 /// ```
 /// # use candle_core::{Device, Tensor};
@@ -40,11 +46,11 @@ pub struct HeldOut {
 }
 
 impl HeldOut {
-    /// Predictions of any origin with their targets: `(R,)` u32 class ids, or `(R,)` or `(R, K)` values. Rows about
-    /// which no slot predicts are left out.
+    /// Joins predictions of any origin with the targets of their rows: `(R,)` u32 class ids, or `(R,)` or
+    /// `(R, K)` values. Rows that no slot predicts are left out.
     ///
-    /// That no member was fitted on a row it predicts is your word; nothing here can check it. A rule fitted
-    /// on fitted predictions trusts the members that overfit most.
+    /// The caller vouches that no member was trained on a row it predicts; nothing here can check it. A
+    /// combiner fitted on predictions for training rows prefers the members that overfit most.
     ///
     /// ```
     /// use candle_core::{Device, Tensor};
@@ -58,20 +64,25 @@ impl HeldOut {
     /// ```
     ///
     /// # Errors
-    /// When shapes differ, a label is out of range, a number is not finite, or no slot predicts any row.
+    /// When the shapes do not agree, a label is out of range, a number is not finite, or no slot predicts any
+    /// row.
     pub fn from_predictions(predictions: &Predictions, targets: &Tensor) -> Result<Self> {
         let rows = predictions.rows();
         if targets.dims().first() != Some(&rows) {
             let got = format!("{:?}", targets.dims());
-            return Err(Error::invalid("shape of the targets", format!("({rows}, …), one a row"), got));
+            return Err(Error::invalid(
+                "shape of the targets",
+                format!("({rows}, …), one for each row"),
+                got,
+            ));
         }
         let targets = match predictions.task() {
             Task::Classification { .. } => targets.to_dtype(DType::U32)?.flatten_all()?,
             Task::Regression { .. } => targets.clone(),
         };
-        let predicted = predicted(predictions)?;
+        let predicted = predicted_rows(predictions)?;
         if predicted.is_empty() {
-            return Err(Error::HeldOut { combiner: "the rule".into(), need: 1, have: 0, rows });
+            return Err(Error::HeldOut { combiner: "the combiner".into(), need: 1, have: 0, rows });
         }
         let slots = predictions.slots();
         let all = Self {
@@ -89,22 +100,23 @@ impl HeldOut {
         all.select(&predicted)
     }
 
-    pub(crate) fn of_pool(
+    /// The held-out predictions of a pool, `(S, N, C)` for all rows of the data set.
+    pub(crate) fn from_pool(
         predictions: &Predictions,
         data: &dyn Dataset,
         device: &Device,
         names: Vec<String>,
         costs: Vec<f64>,
     ) -> Result<Self> {
-        let (of, rows) = (predictions.rows(), predicted(predictions)?);
+        let (all, rows) = (predictions.rows(), predicted_rows(predictions)?);
         if rows.is_empty() {
-            return Err(Error::HeldOut { combiner: "the rule".into(), need: 1, have: 0, rows: of });
+            return Err(Error::HeldOut { combiner: "the combiner".into(), need: 1, have: 0, rows: all });
         }
-        Self::of_rows(predictions.select_rows(&rows)?, data, device, rows, names, costs)
+        Self::from_rows(predictions.select_rows(&rows)?, data, device, rows, names, costs)
     }
 
-    /// What slots predict for these rows of a data set.
-    pub(crate) fn of_rows(
+    /// Predictions for these rows of a data set, `(S, R, C)`.
+    pub(crate) fn from_rows(
         predictions: Predictions,
         data: &dyn Dataset,
         device: &Device,
@@ -119,7 +131,8 @@ impl HeldOut {
         Ok(Self { predictions, targets, weights, groups, names, costs, rows, total_rows, seed })
     }
 
-    /// Whether every number can be used: targets in range and finite, predictions that are there finite.
+    /// Checks that the targets are finite and in range, and that every prediction is finite unless it is
+    /// missing.
     fn check(&self) -> Result<()> {
         match self.predictions.task() {
             Task::Classification { classes } => {
@@ -147,22 +160,23 @@ impl HeldOut {
         self.predictions.check_finite()
     }
 
-    /// These names for the slots, in place of `member 0`, `member 1`, …
+    /// Names the slots; their names are `member 0`, `member 1`, … otherwise.
     ///
     /// # Errors
-    /// When there are not as many as slots.
+    /// When there are not as many names as slots.
     pub fn with_names(mut self, names: Vec<String>) -> Result<Self> {
-        self.one_a_slot("names", names.len())?;
+        self.check_slot_count("names", names.len())?;
         self.names = names;
         Ok(self)
     }
 
-    /// What each slot costs to ask, in any unit: seconds, parameters. In place of 1 each, or of a pool's parameters.
+    /// Sets what a prediction of each slot costs, in any unit, such as seconds. The default is the number of
+    /// parameters for a pool and 1 for predictions from elsewhere.
     ///
     /// # Errors
-    /// When there are not as many as slots, or one is negative or not finite.
+    /// When there are not as many costs as slots, or one is negative or not finite.
     pub fn with_costs(mut self, costs: Vec<f64>) -> Result<Self> {
-        self.one_a_slot("costs", costs.len())?;
+        self.check_slot_count("costs", costs.len())?;
         if let Some(slot) = costs.iter().position(|c| !c.is_finite() || *c < 0.) {
             return Err(Error::invalid(
                 format!("cost of {}", self.names[slot]),
@@ -174,21 +188,21 @@ impl HeldOut {
         Ok(self)
     }
 
-    /// The seed from which combiners that draw at random derive theirs, where they were given none. A pool's held-out
-    /// predictions have the seed of its plan; predictions from elsewhere have seed 0.
+    /// Sets the seed of combiners that draw at random and were given no seed of their own. The default is the
+    /// seed of the plan for a pool and 0 for predictions from elsewhere.
     #[must_use]
     pub fn with_seed(mut self, seed: impl Into<Seed>) -> Self {
         self.seed = seed.into();
         self
     }
 
-    /// The seed of what is drawn at random in a fit.
+    /// The seed of combiners that draw at random and were given no seed of their own.
     #[must_use]
     pub fn seed(&self) -> Seed {
         self.seed
     }
 
-    /// No rows, for combiners that need none.
+    /// Held-out predictions of zero rows, for combiners that need none.
     pub(crate) fn none(
         task: Task,
         names: Vec<String>,
@@ -207,13 +221,13 @@ impl HeldOut {
         Ok(Self { predictions, targets, weights, groups, names, costs, rows, total_rows, seed })
     }
 
-    /// The weight of each row, `(R,)`: finite, not negative, not all zero.
+    /// Attaches a weight to each row, `(R,)`: finite, not negative, not all zero.
     ///
     /// # Errors
-    /// When they are not so many or out of range.
+    /// When there are not as many weights as rows, or one is out of range.
     pub fn with_weights(mut self, weights: &Tensor) -> Result<Self> {
         let values: Vec<f32> = weights.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?;
-        self.one_a_row("weights", values.len())?;
+        self.check_row_count("weights", values.len())?;
         if let Some(row) = values.iter().position(|w| !w.is_finite() || *w < 0.) {
             return Err(Error::invalid(
                 format!("weight of row {row}"),
@@ -228,90 +242,95 @@ impl HeldOut {
         Ok(self)
     }
 
-    /// The group of each row: rules that split these rows again keep groups whole.
+    /// Attaches the number of a group to each row. Combiners that split the rows into folds keep each group
+    /// in one fold.
     ///
     /// # Errors
-    /// When they are not so many.
+    /// When there are not as many numbers as rows.
     pub fn with_groups(mut self, groups: Vec<u32>) -> Result<Self> {
-        self.one_a_row("groups", groups.len())?;
+        self.check_row_count("groups", groups.len())?;
         self.groups = Some(groups);
         Ok(self)
     }
 
-    /// The inputs of each row, `(R, F)`, for rules that look at them ([`Combiner::needs_inputs`]).
+    /// Attaches the inputs of the rows, `(R, F)`, for combiners that use them ([`Combiner::needs_inputs`]).
     ///
     /// [`Combiner::needs_inputs`]: crate::combine::Combiner::needs_inputs
     ///
     /// # Errors
-    /// When they are not so many or not finite.
+    /// When `inputs` is not a table of floats with one row for each held-out row.
     pub fn with_inputs(mut self, inputs: &Tensor) -> Result<Self> {
         self.predictions = self.predictions.with_inputs(inputs)?;
         Ok(self)
     }
 
-    fn one_a_slot(&self, what: &str, got: usize) -> Result<()> {
+    fn check_slot_count(&self, what: &str, got: usize) -> Result<()> {
         match self.predictions.slots() {
             slots if slots == got => Ok(()),
-            slots => Err(Error::invalid(format!("number of {what}"), format!("{slots}, one a slot"), got)),
+            slots => {
+                Err(Error::invalid(format!("number of {what}"), format!("{slots}, one for each slot"), got))
+            }
         }
     }
 
-    fn one_a_row(&self, what: &str, got: usize) -> Result<()> {
+    fn check_row_count(&self, what: &str, got: usize) -> Result<()> {
         match self.rows.len() {
             rows if rows == got => Ok(()),
-            rows => Err(Error::invalid(format!("number of {what}"), format!("{rows}, one a row"), got)),
+            rows => {
+                Err(Error::invalid(format!("number of {what}"), format!("{rows}, one for each row"), got))
+            }
         }
     }
 
-    /// `(S, R, C)`: what the slots predict for the rows, with coverage.
+    /// What the slots predict for the rows, `(S, R, C)`, with coverage.
     #[must_use]
     pub fn predictions(&self) -> &Predictions {
         &self.predictions
     }
 
-    /// Targets of the same rows: `(R,)` class ids, or `(R,)` or `(R, K)` values.
+    /// The targets of the rows: `(R,)` class ids, or `(R,)` or `(R, K)` values.
     #[must_use]
     pub fn targets(&self) -> &Tensor {
         &self.targets
     }
 
-    /// Weights of the same rows, `(R,)`, where the data has them.
+    /// The weights of the rows, `(R,)`, if there are any.
     #[must_use]
     pub fn weights(&self) -> Option<&Tensor> {
         self.weights.as_ref()
     }
 
-    /// Groups of the same rows, where the data has them.
+    /// The groups of the rows, if there are any.
     #[must_use]
     pub fn groups(&self) -> Option<&[u32]> {
         self.groups.as_deref()
     }
 
-    /// The slots' names.
+    /// The names of the slots.
     #[must_use]
     pub fn names(&self) -> &[String] {
         &self.names
     }
 
-    /// What each slot costs to ask: for a pool the parameters of its networks.
+    /// What a prediction of each slot costs: for a pool, the number of parameters of the slot's networks.
     #[must_use]
     pub fn costs(&self) -> &[f64] {
         &self.costs
     }
 
-    /// Numbers of the rows, sorted.
+    /// The numbers of the rows in the data set, in the order of the predictions.
     #[must_use]
     pub fn rows(&self) -> &[u32] {
         &self.rows
     }
 
-    /// How many rows the data set has.
+    /// The number of rows of the data set, with or without held-out predictions.
     #[must_use]
     pub fn total_rows(&self) -> usize {
         self.total_rows
     }
 
-    /// The metrics of combined predictions `(R, C)` of the same rows.
+    /// The metrics of combined predictions, `(R, C)`, on the rows.
     pub(crate) fn metrics_of(&self, predicted: &Tensor) -> Result<Metrics> {
         let weights = self.row_weights()?;
         match self.predictions.task() {
@@ -322,43 +341,48 @@ impl HeldOut {
         }
     }
 
-    /// The rows that every slot predicts.
+    /// Only the rows that every slot predicts, so that no prediction is missing.
+    ///
+    /// With bagging few rows or none are left when there are many members: of `M` members each leaves out
+    /// about 37 % of the rows, and all of them leave out `0.37^M`. Use it to score combiners that need every
+    /// slot.
     ///
     /// # Errors
     /// When there is no such row, or candle fails.
-    pub fn complete(&self) -> Result<Self> {
-        let Some(covered) = self.predictions.coverage()? else { return Ok(self.clone()) };
+    pub fn complete_rows(&self) -> Result<Self> {
+        let Some(covered) = self.predictions.coverage_by_slot()? else { return Ok(self.clone()) };
         let all = |row: &u32| covered.iter().all(|slot| slot[*row as usize] > 0.);
         let keep: Rows = (0..self.rows.len() as u32).filter(all).collect();
         if keep.is_empty() {
-            let combiner = "a rule that needs every slot".to_string();
+            let combiner = "a combiner that needs every slot".to_string();
             return Err(Error::HeldOut { combiner, need: 1, have: 0, rows: self.total_rows });
         }
         let mut some = self.select(&keep)?;
-        some.predictions = some.predictions.uncovered();
+        some.predictions = some.predictions.assume_complete();
         Ok(some)
     }
 
-    /// The same with every prediction: one that is missing is stood in for by the mean of those that are there. Rules
-    /// that learn go by this, so that each row with a prediction counts.
+    /// Replaces each missing prediction by the mean of the slots that predict the row
+    /// ([`Predictions::fill_missing`]). Most combiners that learn do so, and so every row counts.
     ///
     /// # Errors
     /// When candle fails.
-    pub fn filled(&self) -> Result<Self> {
-        Ok(Self { predictions: self.predictions.filled()?, ..self.clone() })
+    pub fn fill_missing(&self) -> Result<Self> {
+        Ok(Self { predictions: self.predictions.fill_missing()?, ..self.clone() })
     }
 
-    /// The rows at these positions (not numbers), in this order.
+    /// The rows at these positions, in this order. Position `i` is the `i`-th held-out row; its number in the
+    /// data set is `rows()[i]`.
     ///
     /// # Errors
-    /// When there is none, or a position is out of range.
+    /// When `positions` is empty, or one of them is out of range.
     pub fn select(&self, positions: &[u32]) -> Result<Self> {
         let count = self.rows.len();
         if positions.is_empty() {
             return Err(Error::invalid("positions of held-out rows", "at least one", "none"));
         }
         if let Some(bad) = positions.iter().find(|p| **p as usize >= count) {
-            return Err(Error::invalid("a position of a held-out row", format!("below {count}"), bad));
+            return Err(Error::invalid("position of a held-out row", format!("below {count}"), bad));
         }
         let pick = |ids: &[u32]| positions.iter().map(|p| ids[*p as usize]).collect::<Vec<_>>();
         let index = Tensor::new(positions, self.targets.device())?;
@@ -375,13 +399,13 @@ impl HeldOut {
         })
     }
 
-    /// These slots only, in this order.
+    /// Only these slots, in this order, and the rows that at least one of them predicts.
     ///
     /// # Errors
-    /// When there is none, or one is out of range; when no row is left that one of them predicts.
+    /// When `slots` is empty or one of them is out of range, and when they predict no row.
     pub fn select_slots(&self, slots: &[usize]) -> Result<Self> {
         let predictions = self.predictions.select_slots(slots)?;
-        let predicted = predicted(&predictions)?;
+        let predicted = predicted_rows(&predictions)?;
         let names = slots.iter().map(|s| self.names[*s].clone()).collect();
         let costs = slots.iter().map(|s| self.costs[*s]).collect();
         let some = Self { predictions, names, costs, ..self.clone() };
@@ -400,18 +424,18 @@ impl HeldOut {
     }
 
     #[cfg(feature = "learned")]
-    /// The same rows with other predictions, of slots called `names`.
+    /// The same rows with predictions of other slots, which are called `names`.
     pub(crate) fn with_predictions(&self, predictions: Predictions, names: Vec<String>) -> Self {
         let costs = vec![1.; names.len()];
         Self { predictions, names, costs, ..self.clone() }
     }
 
-    /// `k` folds of these rows, as positions, each row in one: groups whole where there are groups, classes in
-    /// proportion where there are classes.
+    /// Deals the rows into `k` folds, given as positions. Each row is in one fold. Where there are groups,
+    /// each group is in one fold; otherwise, for classes, each fold has about the same share of every class.
     ///
     /// # Errors
     /// When `k` is below 2 or above the number of rows or groups.
-    pub fn folds(&self, k: usize, seed: Seed) -> Result<Vec<Rows>> {
+    pub fn folds(&self, k: usize, seed: impl Into<Seed>) -> Result<Vec<Rows>> {
         let labels: Vec<u32>;
         let units = match (&self.groups, self.predictions.task()) {
             (Some(groups), _) => Units::Groups(groups),
@@ -421,23 +445,23 @@ impl HeldOut {
             }
             (None, Task::Regression { .. }) => Units::Rows(self.rows.len()),
         };
-        let of = assign_folds(k, units, seed)?;
+        let fold_of_row = assign_folds(k, units, seed.into())?;
         let mut folds = vec![vec![]; k];
-        (0u32..).zip(of).for_each(|(position, fold)| folds[fold].push(position));
+        (0u32..).zip(fold_of_row).for_each(|(position, fold)| folds[fold].push(position));
         Ok(folds)
     }
 
-    /// The weights as plain numbers, where the data has them.
+    /// The weights of the rows as numbers, if there are any.
     pub(crate) fn row_weights<T: WithDType>(&self) -> Result<Option<Vec<T>>> {
         Ok(self.weights.as_ref().map(|w| w.to_dtype(T::DTYPE)?.to_vec1()).transpose()?)
     }
 
-    /// The same, 1 where the data has none.
-    pub(crate) fn every_weight(&self) -> Result<Vec<f64>> {
+    /// The weights of the rows as numbers; 1 for each row when there are none.
+    pub(crate) fn weights_or_ones(&self) -> Result<Vec<f64>> {
         Ok(self.row_weights()?.unwrap_or_else(|| vec![1.; self.rows.len()]))
     }
 
-    /// The answers as plain numbers.
+    /// The targets as numbers.
     pub(crate) fn truth(&self) -> Result<Truth> {
         Ok(match self.predictions.task() {
             Task::Classification { .. } => Truth::Classes(self.targets.to_vec1()?),
@@ -447,14 +471,15 @@ impl HeldOut {
         })
     }
 
-    /// How many units there are that folds keep whole: groups, or rows.
+    /// The number of units that folds keep whole: groups if there are any, rows otherwise.
     pub(crate) fn units(&self) -> usize {
         self.groups.as_ref().map_or(self.rows.len(), |groups| groups.iter().collect::<BTreeSet<_>>().len())
     }
 
     #[cfg(feature = "learned")]
-    /// The targets as columns: the indicator of each class, or each output.
-    pub(crate) fn target_table(&self) -> Result<Vec<Vec<f64>>> {
+    /// The targets as columns: for each class 1 where a row has it and 0 elsewhere, or the values of each
+    /// output.
+    pub(crate) fn target_columns(&self) -> Result<Vec<Vec<f64>>> {
         match self.predictions.task() {
             Task::Classification { classes } => {
                 let ids: Vec<u32> = self.targets.to_vec1()?;
@@ -469,10 +494,10 @@ impl HeldOut {
     }
 }
 
-/// The rows that some slot predicts.
-fn predicted(predictions: &Predictions) -> Result<Rows> {
+/// The rows that at least one slot predicts.
+fn predicted_rows(predictions: &Predictions) -> Result<Rows> {
     let all = 0..predictions.rows() as u32;
-    Ok(match predictions.coverage()? {
+    Ok(match predictions.coverage_by_slot()? {
         None => all.collect(),
         Some(covered) => all.filter(|row| covered.iter().any(|slot| slot[*row as usize] > 0.)).collect(),
     })

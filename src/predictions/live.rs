@@ -1,4 +1,4 @@
-//! Members as live networks, and what they predict.
+//! Members as networks that can predict.
 use crate::{
     data::{Batch, Dataset, Inputs, Task},
     network::{output::ln, Network, Output, Scale},
@@ -11,7 +11,7 @@ use crate::{
 use candle_core::{DType, Device, Result as CandleResult, Tensor};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// One live network.
+/// The network of one member.
 #[derive(Debug)]
 pub(crate) struct LiveMember<N> {
     network: N,
@@ -19,7 +19,8 @@ pub(crate) struct LiveMember<N> {
 }
 
 impl<N: Network> LiveMember<N> {
-    /// What it puts out in evaluation mode; of the inputs it sees its own features.
+    /// The output of the network in evaluation mode; it gets those columns of the inputs that the member was
+    /// trained on.
     pub(crate) fn run(&self, inputs: &Inputs) -> CandleResult<Tensor> {
         self.network.run(&inputs.columns(self.features.as_deref())?, false)
     }
@@ -29,7 +30,7 @@ impl<N: Network> LiveMember<N> {
     }
 }
 
-/// Live networks, by slot.
+/// The networks of all members, by slot.
 #[derive(Debug)]
 pub(crate) struct LiveMembers<N> {
     pub(crate) slots: Vec<Vec<LiveMember<N>>>,
@@ -41,6 +42,7 @@ pub(crate) struct LiveMembers<N> {
 }
 
 impl<N: Network> LiveMembers<N> {
+    /// Builds the networks of the members that predict.
     pub(crate) fn build<L: Learner<Network = N>>(
         members: &[Member],
         learner: &L,
@@ -50,8 +52,8 @@ impl<N: Network> LiveMembers<N> {
         let members: Vec<Member> = predicting(members).cloned().collect();
         let mut slots: BTreeMap<usize, Vec<LiveMember<N>>> = BTreeMap::new();
         for member in &members {
-            let live = Self::live(learner, member, device)?;
-            slots.entry(member.record.slot).or_default().push(live);
+            let network = Self::build_one(learner, member, device)?;
+            slots.entry(member.record.slot).or_default().push(network);
         }
         Ok(Self {
             slots: slots.into_values().collect(),
@@ -63,8 +65,8 @@ impl<N: Network> LiveMembers<N> {
         })
     }
 
-    /// The network of one member; its tensors are the member's own where that lies on the same device.
-    pub(crate) fn live<L: Learner<Network = N>>(
+    /// Builds the network of one member. It shares the member's tensors if they are on the same device.
+    pub(crate) fn build_one<L: Learner<Network = N>>(
         learner: &L,
         member: &Member,
         device: &Device,
@@ -81,7 +83,7 @@ impl<N: Network> LiveMembers<N> {
         }
     }
 
-    /// Drops the slots at all other positions.
+    /// Keeps only the slots at these positions.
     pub(crate) fn keep(&mut self, positions: &[usize]) {
         let numbers: BTreeSet<usize> = self.members.iter().map(|m| m.record.slot).collect();
         let position = |number: usize| numbers.range(..number).count();
@@ -90,36 +92,37 @@ impl<N: Network> LiveMembers<N> {
         self.slots.retain(|_| slots.next().is_some_and(|p| positions.contains(&p)));
     }
 
-    /// The number of classes, where every slot is one network on the CPU that puts out as many f32 logits.
-    pub(crate) fn logits(&self) -> Option<usize> {
-        let alone = self.slots.iter().all(|slot| slot.len() == 1);
-        let plain = self.output == Output::Logits && self.dtype == DType::F32;
+    /// The number of classes, if every slot is one network on the CPU with one f32 logit for each class. Then
+    /// the mean of their softmaxes can be computed in one pass.
+    pub(crate) fn classes_of_plain_logits(&self) -> Option<usize> {
+        let one_member_each = self.slots.iter().all(|slot| slot.len() == 1);
+        let f32_logits = self.output == Output::Logits && self.dtype == DType::F32;
         match (self.task, &self.device) {
-            // Two classes may come as one logit.
-            (Task::Classification { classes }, Device::Cpu) if alone && plain && classes > 2 => Some(classes),
+            // A network for two classes may have a single logit.
+            (Task::Classification { classes }, Device::Cpu)
+                if one_member_each && f32_logits && classes > 2 =>
+            {
+                Some(classes)
+            }
             _ => None,
         }
     }
 
-    /// What each slot says, `(S, B, C)`, in one pass.
-    pub(crate) fn say(&self, inputs: &Inputs, scale: Scale) -> CandleResult<Predictions> {
-        let slots = self.slots.iter().map(|slot| self.slot_predictions(slot, inputs, scale));
+    /// The predictions of all slots, `(S, B, C)`, in one pass.
+    pub(crate) fn predict(&self, inputs: &Inputs, scale: Scale) -> CandleResult<Predictions> {
+        let slots = self.slots.iter().map(|slot| self.predict_slot(slot, inputs, scale));
         let values = Tensor::stack(&slots.collect::<CandleResult<Vec<_>>>()?, 0)?;
         Predictions::on_scale(values, None, self.task, scale)
     }
 
-    fn slot_predictions(
-        &self,
-        slot: &[LiveMember<N>],
-        inputs: &Inputs,
-        scale: Scale,
-    ) -> CandleResult<Tensor> {
-        let says =
+    /// The prediction of one slot, `(B, C)`: the mean of its members.
+    fn predict_slot(&self, slot: &[LiveMember<N>], inputs: &Inputs, scale: Scale) -> CandleResult<Tensor> {
+        let predict =
             |member: &LiveMember<N>, scale| self.output.prediction(&member.run(inputs)?, self.task, scale);
         if let [member] = slot {
-            return says(member, scale);
+            return predict(member, scale);
         }
-        let predictions = slot.iter().map(|member| says(member, Scale::Probability));
+        let predictions = slot.iter().map(|member| predict(member, Scale::Probability));
         let mean = Tensor::stack(&predictions.collect::<CandleResult<Vec<_>>>()?, 0)?.mean(0)?;
         match (self.task, scale) {
             (Task::Classification { .. }, Scale::LogProbability) => ln(&mean),
@@ -127,30 +130,37 @@ impl<N: Network> LiveMembers<N> {
         }
     }
 
-    /// What each slot says, `(S, N, C)`, in passes of `rows` rows.
-    pub(crate) fn predictions(&self, inputs: &Inputs, rows: usize, scale: Scale) -> Result<Predictions> {
-        let passes =
-            in_passes(inputs, rows, &self.device, |inputs| Ok(self.say(inputs, scale)?.values().detach()))?;
-        Ok(Predictions::on_scale(cat(passes, 1)?, None, self.task, scale)?)
+    /// The predictions of all slots, `(S, N, C)`, in batches of `batch_rows` rows, without a graph.
+    pub(crate) fn predict_in_batches(
+        &self,
+        inputs: &Inputs,
+        batch_rows: usize,
+        scale: Scale,
+    ) -> Result<Predictions> {
+        let predict = |inputs: &Inputs| Ok(self.predict(inputs, scale)?.values().detach());
+        let batches = map_batches(inputs, batch_rows, &self.device, predict)?;
+        Ok(Predictions::on_scale(concat(batches, 1)?, None, self.task, scale)?)
     }
 
-    /// The same of some rows of a data set.
-    pub(crate) fn predictions_on(
+    /// The predictions of all slots for some rows of a data set, `(S, R, C)`, in batches of `batch_rows`
+    /// rows, without a graph.
+    pub(crate) fn predict_rows(
         &self,
         data: &dyn Dataset,
         rows: &[u32],
-        pass: usize,
+        batch_rows: usize,
     ) -> Result<Predictions> {
-        let says =
-            |batch: CandleResult<Batch>| Ok(self.say(&batch?.inputs, Scale::Probability)?.values().detach());
-        let passes = in_batches(data, rows.to_vec(), pass, &self.device).map(says);
-        let predicted = cat(passes.collect::<CandleResult<Vec<_>>>()?, 1)?;
+        let predict = |batch: CandleResult<Batch>| {
+            Ok(self.predict(&batch?.inputs, Scale::Probability)?.values().detach())
+        };
+        let batches = in_batches(data, rows.to_vec(), batch_rows, &self.device).map(predict);
+        let predicted = concat(batches.collect::<CandleResult<Vec<_>>>()?, 1)?;
         Ok(Predictions::on_scale(predicted, None, self.task, Scale::Probability)?)
     }
 }
 
-/// All that a row's inputs hold, as one table of floats `(B, F)`.
-pub(crate) fn flat(inputs: &Inputs) -> CandleResult<Tensor> {
+/// All tensors of the inputs as one table of floats, `(B, F)`, with one row for each row of the inputs.
+pub(crate) fn flatten_inputs(inputs: &Inputs) -> CandleResult<Tensor> {
     let table = |t: &Tensor| match t.dtype() {
         DType::F64 => t.flatten_from(1),
         _ => t.to_dtype(DType::F32)?.flatten_from(1),
@@ -166,25 +176,26 @@ pub(crate) fn flat(inputs: &Inputs) -> CandleResult<Tensor> {
     }
 }
 
-/// Calls `f` for `rows` rows at a time.
-pub(crate) fn in_passes(
+/// Calls `f` with batches of `batch_rows` rows on the device, and collects the results.
+pub(crate) fn map_batches(
     inputs: &Inputs,
-    rows: usize,
+    batch_rows: usize,
     device: &Device,
     f: impl Fn(&Inputs) -> CandleResult<Tensor>,
 ) -> Result<Vec<Tensor>> {
-    let all = inputs.rows();
-    if all == 0 {
-        return Err(Error::invalid("the inputs", "of at least one row", 0));
+    let rows = inputs.rows();
+    if rows == 0 {
+        return Err(Error::invalid("number of rows of the inputs", "at least 1", 0));
     }
-    let pass = |start: usize| {
-        let part = inputs.narrow(start, rows.min(all - start))?.to_device(device)?;
-        f(&part)
+    let batch = |start: usize| {
+        let batch = inputs.narrow(start, batch_rows.min(rows - start))?.to_device(device)?;
+        f(&batch)
     };
-    Ok((0..all).step_by(rows).map(pass).collect::<CandleResult<_>>()?)
+    Ok((0..rows).step_by(batch_rows).map(batch).collect::<CandleResult<_>>()?)
 }
 
-pub(crate) fn cat(mut parts: Vec<Tensor>, dim: usize) -> CandleResult<Tensor> {
+/// Concatenates tensors; a single one is not copied.
+pub(crate) fn concat(mut parts: Vec<Tensor>, dim: usize) -> CandleResult<Tensor> {
     match parts.len() {
         1 => Ok(parts.swap_remove(0)),
         _ => Tensor::cat(&parts, dim),

@@ -1,4 +1,13 @@
-//! What the slots say, with coverage.
+//! Predictions of members, and which of them are missing.
+//!
+//! An ensemble has slots. A slot holds one member, or several that act as one predictor, such as the fold
+//! models of one architecture; their mean is the slot's prediction. [`Predictions`] holds what `S` slots
+//! predict for `B` rows.
+//!
+//! Combiners that learn must be fitted on held-out rows: rows that a member was not trained on. Resampling
+//! leaves different rows out for each member, so for most rows only some slots have a held-out prediction.
+//! The others are *missing*, and the *coverage* says which ones: 1 where slot `s` predicts row `b`, 0 where
+//! its prediction is missing. [`HeldOut`] joins such predictions with the targets of the rows.
 mod held_out;
 pub(crate) mod live;
 
@@ -11,10 +20,14 @@ use crate::{
 };
 use candle_core::{DType, Device, Result, Tensor};
 
-/// What `S` slots predict for `B` rows: `(S, B, C)`, each slot the mean of its members.
+/// What `S` slots predict for `B` rows, `(S, B, C)`: probabilities of `C` classes, or `C` values for
+/// regression. A slot's prediction is the mean of its members.
 ///
-/// Where some slot may not predict a row (it was fitted on it), that prediction is missing: NaN in
-/// [`values`](Self::values), 0 in [`covered`](Self::covered). It stays missing through every rule.
+/// A slot must not predict the rows that it was trained on when the predictions are used to fit or to score a
+/// combiner. Such a prediction is missing: its coverage is 0 ([`covered`](Self::covered)), and no combiner
+/// reads its values. [`Mean`](crate::combine::Mean), for example, averages the predictions that are there,
+/// row by row; a row for which all predictions are missing gives NaN. [`fill_missing`](Self::fill_missing)
+/// replaces missing predictions by the mean of the others.
 #[derive(Clone, Debug)]
 pub struct Predictions {
     values: Tensor,
@@ -25,7 +38,8 @@ pub struct Predictions {
 }
 
 impl Predictions {
-    /// Predictions that are all there: probabilities `(S, B, C)` for classes, values `(S, B, K)` for regression.
+    /// Predictions of which none is missing: probabilities `(S, B, C)` for classes, values `(S, B, K)` for
+    /// regression.
     ///
     /// ```
     /// use candle_core::{Device, Tensor};
@@ -39,15 +53,29 @@ impl Predictions {
     /// ```
     ///
     /// # Errors
-    /// When the shape is not three-dimensional, has no slots, or does not go with the task.
+    /// When the shape does not have three dimensions, there are no slots, or the last dimension is not the
+    /// number of classes or outputs of the task.
     pub fn new(values: Tensor, task: Task) -> Result<Self> {
         Self::on_scale(values, None, task, Scale::Probability)
     }
 
-    /// Predictions of which some are missing: `covered` `(S, B)` is 1 where a slot predicts a row, else 0.
+    /// Predictions of which some may be missing. `covered`, `(S, B)`, is 1 where a slot predicts a row and 0
+    /// where the prediction is missing; the values of a missing prediction are never read.
+    ///
+    /// ```
+    /// use candle_core::{Device, Tensor};
+    /// use candle_ensemble::{combine::*, data::Task, predictions::*};
+    ///
+    /// let values = Tensor::new(&[[[1f32], [4.]], [[3.], [f32::NAN]]], &Device::Cpu)?;
+    /// let covered = Tensor::new(&[[1u8, 1], [1, 0]], &Device::Cpu)?; // slot 1 does not predict row 1
+    /// let predictions = Predictions::partial(values, covered, Task::Regression { outputs: 1 })?;
+    /// assert_eq!(Mean.combine(&predictions)?.to_vec2::<f32>()?, [[2.], [4.]]);
+    /// assert_eq!(predictions.fill_missing()?.values().to_vec3::<f32>()?, [[[1.], [4.]], [[3.], [4.]]]);
+    /// # Ok::<(), candle_core::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// As for [`Predictions::new`], and when the shapes of the two don't go together.
+    /// As for [`Predictions::new`], and when the shape of `covered` is not `(S, B)`.
     pub fn partial(values: Tensor, covered: Tensor, task: Task) -> Result<Self> {
         Self::on_scale(values, Some(covered), task, Scale::Probability)
     }
@@ -73,56 +101,59 @@ impl Predictions {
         Ok(Self { values, covered, task, scale, inputs: None })
     }
 
-    /// `(S, B, C)`; NaN where a prediction is missing.
+    /// The predicted probabilities or values, `(S, B, C)`. Those of a missing prediction have no meaning; a
+    /// pool sets them to NaN.
     #[must_use]
     pub fn values(&self) -> &Tensor {
         &self.values
     }
 
-    /// `(S, B)`: 1 where a slot predicts a row, else 0. `None` where none is missing.
+    /// The coverage, `(S, B)`: 1 where a slot predicts a row, 0 where its prediction is missing. `None` when
+    /// no prediction is missing.
     #[must_use]
     pub fn covered(&self) -> Option<&Tensor> {
         self.covered.as_ref()
     }
 
-    /// What is predicted.
+    /// The task: classes or values, and how many.
     #[must_use]
     pub fn task(&self) -> Task {
         self.task
     }
 
-    /// How many slots.
+    /// The number of slots.
     #[must_use]
     pub fn slots(&self) -> usize {
         self.values.dims()[0]
     }
 
-    /// How many rows.
+    /// The number of rows.
     #[must_use]
     pub fn rows(&self) -> usize {
         self.values.dims()[1]
     }
 
-    /// The rows' inputs, `(B, F)`, for rules that look at them.
+    /// The inputs of the rows, `(B, F)`, for combiners that use them
+    /// ([`FittedCombiner::needs_inputs`](crate::combine::FittedCombiner::needs_inputs)).
     #[must_use]
     pub fn inputs(&self) -> Option<&Tensor> {
         self.inputs.as_ref()
     }
 
-    /// With the rows' inputs, `(B, F)`.
+    /// Attaches the inputs of the rows, `(B, F)`.
     ///
     /// # Errors
-    /// When they are not a float table of as many rows.
+    /// When `inputs` is not a table of floats with one row for each row of the predictions.
     pub fn with_inputs(&self, inputs: &Tensor) -> Result<Self> {
         match inputs.dims() {
             [rows, width] if *rows == self.rows() && *width > 0 && inputs.dtype().is_float() => {}
-            got => candle_core::bail!("inputs must be floats ({}, F), but are {got:?}", self.rows()),
+            got => candle_core::bail!("inputs must be floats of shape ({}, F), but are {got:?}", self.rows()),
         }
         Ok(Self { inputs: Some(inputs.clone()), ..self.clone() })
     }
 
-    /// The same predictions with other values or rows.
-    fn mapped(&self, f: impl Fn(&Tensor, usize) -> Result<Tensor>) -> Result<Self> {
+    /// Maps the values, the coverage and the inputs; `f` also takes the dimension that counts the rows.
+    fn map_tensors(&self, f: impl Fn(&Tensor, usize) -> Result<Tensor>) -> Result<Self> {
         Ok(Self {
             values: f(&self.values, 1)?,
             covered: self.covered.as_ref().map(|c| f(c, 1)).transpose()?,
@@ -131,11 +162,11 @@ impl Predictions {
         })
     }
 
-    /// The predictions `from..from + count`.
+    /// The predictions of the slots `from..from + count`.
     ///
     /// # Errors
-    /// When there are fewer.
-    pub fn narrow(&self, from: usize, count: usize) -> Result<Self> {
+    /// When there are fewer slots.
+    pub fn narrow_slots(&self, from: usize, count: usize) -> Result<Self> {
         let covered = self.covered.as_ref().map(|c| c.narrow(0, from, count)).transpose()?;
         Ok(Self { values: self.values.narrow(0, from, count)?, covered, ..self.clone() })
     }
@@ -143,17 +174,17 @@ impl Predictions {
     /// The predictions of these slots, in this order.
     ///
     /// # Errors
-    /// When there is none, or one is out of range.
+    /// When `slots` is empty, or one of them is out of range.
     pub fn select_slots(&self, slots: &[usize]) -> Result<Self> {
         if slots.is_empty() || slots.iter().any(|s| *s >= self.slots()) {
-            candle_core::bail!("slots must be at least one of the {}, but are {slots:?}", self.slots())
+            candle_core::bail!("slots must be one or more, each below {}, but are {slots:?}", self.slots())
         }
         let index = Tensor::from_iter(slots.iter().map(|s| *s as u32), self.values.device())?;
         let covered = self.covered.as_ref().map(|c| c.index_select(&index, 0)).transpose()?;
         Ok(Self { values: self.values.index_select(&index, 0)?, covered, ..self.clone() })
     }
 
-    /// These rows of all predictions.
+    /// The predictions of all slots for these rows, in this order.
     ///
     /// # Errors
     /// When a row is out of range.
@@ -162,47 +193,50 @@ impl Predictions {
             return Ok(self.clone());
         }
         let rows = Tensor::new(rows, self.values.device())?;
-        self.mapped(|t, dim| t.index_select(&rows, dim))
+        self.map_tensors(|t, dim| t.index_select(&rows, dim))
     }
 
     pub(crate) fn to_device(&self, device: &Device) -> Result<Self> {
-        self.mapped(|t, _| t.to_device(device))
+        self.map_tensors(|t, _| t.to_device(device))
     }
 
-    /// The same predictions, of which the caller knows that none is missing.
-    pub(crate) fn uncovered(self) -> Self {
+    /// The same predictions without their coverage, when the caller knows that none is missing.
+    pub(crate) fn assume_complete(self) -> Self {
         Self { covered: None, ..self }
     }
 
     #[cfg(feature = "learned")]
-    /// Other values `(S', B, C)` for the same rows, none missing.
-    pub(crate) fn replaced(&self, values: Tensor) -> Result<Self> {
+    /// Predictions of other slots, `(S', B, C)`, for the same rows; none is missing.
+    pub(crate) fn replace_slots(&self, values: Tensor) -> Result<Self> {
         let other = Self::on_scale(values, None, self.task, Scale::Probability)?;
         Ok(Self { inputs: self.inputs.clone(), ..other })
     }
 
     #[cfg(feature = "learned")]
-    /// Other probabilities or values for the same slots and rows; what is missing stays missing.
-    pub(crate) fn with_values(&self, values: Tensor) -> Result<Self> {
+    /// Other probabilities or values for the same slots and rows; missing predictions stay missing.
+    pub(crate) fn replace_values(&self, values: Tensor) -> Result<Self> {
         let other = Self::on_scale(values, self.covered.clone(), self.task, Scale::Probability)?;
         Ok(Self { inputs: self.inputs.clone(), ..other })
     }
 
-    /// Every prediction there: one that is missing is stood in for by the mean of those that predict the row. NaN
-    /// where none does.
+    /// Replaces each missing prediction by the mean of the slots that predict the row. A row that no slot
+    /// predicts gets NaN.
+    ///
+    /// Most combiners that learn are fitted on filled predictions, so that every row with at least one
+    /// prediction counts.
     ///
     /// # Errors
     /// When candle fails.
-    pub fn filled(&self) -> Result<Self> {
+    pub fn fill_missing(&self) -> Result<Self> {
         let Some(covered) = &self.covered else { return Ok(self.clone()) };
         let (slots, rows, width) = self.values.dims3()?;
-        let mean = self.mean_of(&self.values)?.unsqueeze(0)?.broadcast_as((slots, rows, width))?;
+        let mean = self.mean_over_slots(&self.values)?.unsqueeze(0)?.broadcast_as((slots, rows, width))?;
         let there = covered.unsqueeze(2)?.broadcast_as((slots, rows, width))?.to_dtype(DType::U8)?;
         let values = there.where_cond(&self.values, &mean)?;
         Ok(Self { values, covered: None, ..self.clone() })
     }
 
-    /// Whether every prediction that is there is finite.
+    /// Checks that every prediction is finite, except for those that are missing.
     pub(crate) fn check_finite(&self) -> crate::Result<()> {
         match self.values.dtype() {
             DType::F64 => self.check_finite_as::<f64>(),
@@ -212,15 +246,16 @@ impl Predictions {
 
     fn check_finite_as<T: Number>(&self) -> crate::Result<()> {
         let (_, rows, width) = self.values.dims3()?;
-        let covered = self.coverage()?;
+        let covered = self.coverage_by_slot()?;
         let bad = cpu::with_slice(&self.values, |all: &[T]| {
-            let there =
+            let present =
                 |i: usize| covered.as_ref().is_none_or(|c| c[i / width / rows][i / width % rows] > 0.);
-            // The sum first: it is quick, and finite almost always.
-            let nought = |block: &[T]| block.iter().fold(T::zero(), |s, x| s + *x * T::zero());
-            let odd = all.chunks(4096).enumerate().filter(|(_, b)| nought(b) != T::zero());
-            let mut odd = odd.flat_map(|(n, b)| b.iter().enumerate().map(move |(i, x)| (n * 4096 + i, *x)));
-            odd.find(|(i, x)| !(*x).into().is_finite() && there(*i))
+            // Zero times a finite number is zero, so the sum of a block finds NaN and infinity in one fast pass.
+            let zero_sum = |block: &[T]| block.iter().fold(T::zero(), |sum, x| sum + *x * T::zero());
+            let blocks = all.chunks(4096).enumerate().filter(|(_, block)| zero_sum(block) != T::zero());
+            let mut numbers =
+                blocks.flat_map(|(n, block)| block.iter().enumerate().map(move |(i, x)| (n * 4096 + i, *x)));
+            numbers.find(|(i, x)| !(*x).into().is_finite() && present(*i))
         })?;
         match bad {
             None => Ok(()),
@@ -231,57 +266,55 @@ impl Predictions {
         }
     }
 
-    /// Probabilities or values; an error where a rule for classes meets values.
-    pub(crate) fn probabilities(&self, rule: &str) -> Result<Tensor> {
+    /// The probabilities; an error for regression, which names the combiner.
+    pub(crate) fn probabilities(&self, combiner: &str) -> Result<Tensor> {
         match (self.task, self.scale) {
             (Task::Regression { .. }, _) => {
-                candle_core::bail!("{rule} is a rule for classes, not for values")
+                candle_core::bail!("{combiner} is a combiner for classes, not for values")
             }
             (_, Scale::Probability) => Ok(self.values.clone()),
             (_, Scale::LogProbability) => self.values.exp(),
         }
     }
 
-    /// Log-probabilities; an error where a rule for classes meets values.
-    pub(crate) fn log_probabilities(&self, rule: &str) -> Result<Tensor> {
+    /// The log-probabilities; an error for regression, which names the combiner.
+    pub(crate) fn log_probabilities(&self, combiner: &str) -> Result<Tensor> {
         match (self.task, self.scale) {
             (Task::Classification { .. }, Scale::LogProbability) => Ok(self.values.clone()),
-            _ => ln(&self.probabilities(rule)?),
+            _ => ln(&self.probabilities(combiner)?),
         }
     }
 
-    /// The mean over the predictions that are there, `(S, B, C) -> (B, C)`; NaN where none is.
-    pub(crate) fn mean_of(&self, values: &Tensor) -> Result<Tensor> {
+    /// The mean over the slots that predict a row, `(S, B, C) -> (B, C)`; NaN where none does.
+    pub(crate) fn mean_over_slots(&self, values: &Tensor) -> Result<Tensor> {
         let Some(covered) = &self.covered else { return values.mean(0) };
-        self.sum_of(values)?.broadcast_div(&covered.sum(0)?.unsqueeze(1)?)
+        self.sum_over_slots(values)?.broadcast_div(&covered.sum(0)?.unsqueeze(1)?)
     }
 
-    /// What a rule that listens to `slots` alone has predicted; of a row about which none of them predicts, the mean of the
-    /// others is the best word there is.
-    pub(crate) fn or_mean(&self, predicted: Tensor, slots: &[usize]) -> Result<Tensor> {
-        let Some(covered) = &self.covered else { return Ok(predicted) };
-        let row_predictions = Tensor::from_iter(slots.iter().map(|s| *s as u32), covered.device())?;
-        let row_predictions = covered.index_select(&row_predictions, 0)?.sum(0)?.gt(0f64)?;
-        let values = match self.scale {
-            Scale::Probability => self.values.clone(),
-            Scale::LogProbability => self.values.exp()?,
-        };
-        row_predictions
-            .unsqueeze(1)?
-            .broadcast_as(predicted.shape())?
-            .where_cond(&predicted, &self.mean_of(&values)?)
-    }
-
-    /// The sum over the predictions that are there, `(S, B, C) -> (B, C)`.
-    pub(crate) fn sum_of(&self, values: &Tensor) -> Result<Tensor> {
+    /// The sum over the slots that predict a row, `(S, B, C) -> (B, C)`.
+    pub(crate) fn sum_over_slots(&self, values: &Tensor) -> Result<Tensor> {
         let Some(covered) = &self.covered else { return values.sum(0) };
         let mask = covered.unsqueeze(2)?.broadcast_as(values.shape())?;
         let present = mask.to_dtype(DType::U8)?.where_cond(values, &values.zeros_like()?)?;
         present.sum(0)
     }
 
-    /// Whether slot `s` predicts row `b`, as rows of the coverage.
-    pub(crate) fn coverage(&self) -> Result<Option<Vec<Vec<f32>>>> {
+    /// Completes what a combiner that uses only `slots` has combined, `(B, C)`: a row that none of them
+    /// predicts gets the mean of all slots that predict it.
+    pub(crate) fn or_mean(&self, combined: Tensor, slots: &[usize]) -> Result<Tensor> {
+        let Some(covered) = &self.covered else { return Ok(combined) };
+        let slots = Tensor::from_iter(slots.iter().map(|s| *s as u32), covered.device())?;
+        let predicted = covered.index_select(&slots, 0)?.sum(0)?.gt(0f64)?;
+        let values = match self.scale {
+            Scale::Probability => self.values.clone(),
+            Scale::LogProbability => self.values.exp()?,
+        };
+        let mean = self.mean_over_slots(&values)?;
+        predicted.unsqueeze(1)?.broadcast_as(combined.shape())?.where_cond(&combined, &mean)
+    }
+
+    /// The coverage as one list for each slot; positive where the slot predicts the row.
+    pub(crate) fn coverage_by_slot(&self) -> Result<Option<Vec<Vec<f32>>>> {
         self.covered.as_ref().map(|c| c.to_dtype(DType::F32)?.to_vec2()).transpose()
     }
 }

@@ -345,7 +345,7 @@ fn inputs_that_do_not_fit_are_errors() {
         predicted(ensemble.member_predictions(&empty)),
         predicted(ensemble.predict(Inputs::from(vec![]))),
     ] {
-        assert_eq!(e, "the inputs must be of at least one row, but is 0");
+        assert_eq!(e, "number of rows of the inputs must be at least 1, but is 0");
     }
     for bad in [
         Inputs::from(Tensor::zeros((4, 3), DType::F32, &CPU).unwrap()),

@@ -71,12 +71,12 @@ fn rules() -> Vec<Entry> {
         entry("predictive stacking", For::All, PredictiveStacking),
         entry("model combination", For::All, ModelCombination::new().seed(4).draws(60)),
         entry("KNORA-E", For::Classes, KnoraE::new(7)),
-        entry("KNORA-E by outputs, soft", For::Classes, KnoraE::new(3).space(Space::Outputs).soft()),
+        entry("KNORA-E by outputs, soft", For::Classes, KnoraE::new(3).space(Space::Outputs).soft(true)),
         entry("KNORA-U", For::Classes, KnoraU::new(7)),
         entry("META-DES", For::Classes, MetaDes::new(7)),
-        entry("META-DES by outputs, soft", For::Classes, MetaDes::new(3).space(Space::Outputs).soft()),
-        entry("gating", For::All, Gating::new().hidden(3).epochs(3)),
-        entry("gating without inputs, linear", For::All, Gating::new().hidden(0).inputs(false).exactly(2)),
+        entry("META-DES by outputs, soft", For::Classes, MetaDes::new(3).space(Space::Outputs).soft(true)),
+        entry("gating", For::All, Gating::new().hidden(3).max_epochs(3)),
+        entry("gating without inputs, linear", For::All, Gating::new().hidden(0).inputs(false).epochs(2)),
         entry("ensemble selection", For::All, EnsembleSelection::new(10)),
         entry("bagged selection by error", For::Classes, {
             EnsembleSelection::new(5).criterion(RowLoss::Error).start(1).bags(3, 0.6)
@@ -111,7 +111,7 @@ where
     C::Fitted: Serialize + DeserializeOwned + 'static,
 {
     fn fit(&self, held_out: &HeldOut) -> Result<Box<dyn AnyFitted>> {
-        Ok(Box::new(Combiner::fit(self, &held_out)?))
+        Ok(Box::new(Combiner::fit(self, held_out)?))
     }
 
     fn fit_pool(&self, pool: Pool<'_, Trainer<Linear>>) -> Result<()> {
@@ -342,7 +342,7 @@ fn combined_predictions_are_probabilities_or_values() {
     for_each(|name, rule, case| {
         let Some(head) = fitted(name, rule, case) else { return };
         for predictions in
-            [case.held_out.predictions().clone(), case.held_out.predictions().filled().unwrap()]
+            [case.held_out.predictions().clone(), case.held_out.predictions().fill_missing().unwrap()]
         {
             let predicted = head.combine(&predictions).unwrap_or_else(|e| panic!("{name}: {e}"));
             let width = predictions.task().width();

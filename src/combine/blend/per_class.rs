@@ -135,7 +135,7 @@ impl FittedCombiner for FittedPerClass {
                 "per-class was fitted on {s} predictions of {w} numbers, not {slots} of {width}"
             );
         }
-        let filled = predictions.filled()?;
+        let filled = predictions.fill_missing()?;
         let (device, dtype) = (filled.values().device(), filled.values().dtype());
         let weights = Tensor::from_vec(self.weights.concat(), (width, slots), device)?.to_dtype(dtype)?;
         // Slot by slot, because a product of all predictions at once would take as much memory as they do.

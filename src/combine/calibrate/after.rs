@@ -1,48 +1,73 @@
-//! A rule, then a calibration of what it says.
+//! A combiner whose result is calibrated.
 use crate::{
     combine::{
-        calibrate::answers, cross_fit::cross_fit, Calibration, Calibrator, Combiner, Fit, FittedCombiner,
+        calibrate::labels_and_weights, cross_fit::cross_fit, forward, Calibration, Calibrator, Combiner,
+        FittedCombiner,
     },
-    network::Scale,
     predictions::Predictions,
-    Error, HeldOut, Result, Seed,
+    Error, HeldOut, Result,
 };
 use candle_core::{Result as CandleResult, Tensor};
 use serde::{Deserialize, Serialize};
 
-/// Folds of the held-out rows, where there are as many.
+/// The largest number of folds of the held-out rows.
 const FOLDS: usize = 5;
 
-/// A rule whose word is calibrated: [`Calibrate::calibrated`](crate::combine::Calibrate::calibrated). The calibration is fitted
-/// on what the rule says of each fifth of the held-out rows when it is fitted on the others; then the rule is fitted on
-/// all.
+/// A combiner whose combined probabilities are calibrated; made by
+/// [`Calibrate::calibrated`](crate::combine::Calibrate::calibrated).
+///
+/// ```text
+/// p = calibrator(combiner(p_1, …, p_S))
+/// ```
+///
+/// The calibration must not be fitted on predictions for rows that the combiner was fitted on. So the
+/// combiner is fitted on four fifths of the held-out rows and predicts the last fifth, five times; the
+/// calibration is fitted on these predictions, and the combiner once more on all rows. The seed of the folds
+/// is that of the held-out predictions ([`HeldOut::seed`]).
+///
+/// # Errors
+/// Fitting fails for regression, and with fewer than two held-out rows or groups.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use candle_ensemble::{combine::*, data::Task, predictions::*, HeldOut};
+///
+/// let predicted = Tensor::new(&[[[0.9f64, 0.1], [0.2, 0.8], [0.9, 0.1], [0.3, 0.7]]; 2], &Device::Cpu)?;
+/// let predictions = Predictions::new(predicted, Task::Classification { classes: 2 })?;
+/// let held_out = HeldOut::from_predictions(&predictions, &Tensor::new(&[0u32, 1, 1, 0], &Device::Cpu)?)?;
+/// let fitted = Mean.calibrated(Calibration::Temperature).fit(&held_out)?;
+/// assert_eq!(fitted.name(), "mean, temperature");
+/// assert_eq!(fitted.combine(&predictions)?.dims(), [4, 2]);
+/// # Ok::<(), candle_ensemble::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Calibrated<C> {
-    rule: C,
+    combiner: C,
     calibration: Calibration,
 }
 
 impl<C> Calibrated<C> {
-    pub(crate) fn new(rule: C, calibration: Calibration) -> Self {
-        Self { rule, calibration }
+    pub(crate) fn new(combiner: C, calibration: Calibration) -> Self {
+        Self { combiner, calibration }
     }
 }
 
-/// [`Calibrated`], fitted. [`FittedCombiner::weights`] and [`FittedCombiner::fitted`] are those of the rule within.
+/// A fitted [`Calibrated`] combiner. [`FittedCombiner::weights`] and [`FittedCombiner::fitted`] are those of
+/// the combiner within.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct FittedCalibrated<H> {
+pub struct FittedCalibrated<F> {
     name: String,
-    fitted: H,
+    combiner: F,
     calibrator: Calibrator,
 }
 
-impl<H> FittedCalibrated<H> {
-    /// The rule.
-    pub fn rule(&self) -> &H {
-        &self.fitted
+impl<F> FittedCalibrated<F> {
+    /// The fitted combiner.
+    pub fn combiner(&self) -> &F {
+        &self.combiner
     }
 
-    /// What comes after it.
+    /// The fitted calibration.
     #[must_use]
     pub fn calibrator(&self) -> &Calibrator {
         &self.calibrator
@@ -53,50 +78,38 @@ impl<C: Combiner> Combiner for Calibrated<C> {
     type Fitted = FittedCalibrated<C::Fitted>;
 
     fn fit(&self, held_out: &HeldOut) -> Result<Self::Fitted> {
-        let (labels, weights) = answers(self.calibration, &held_out)?;
+        let (labels, weights) = labels_and_weights(self.calibration, held_out)?;
         let units = held_out.units();
         if units < 2 {
             let combiner = self.calibration.name().to_string();
             return Err(Error::HeldOut { combiner, need: 2, have: units, rows: held_out.total_rows() });
         }
-        let folds = held_out.folds(FOLDS.min(units), Seed::from(0).child("calibration"))?;
-        let predicted = cross_fit(&self.rule, &held_out, &folds)?;
+        let folds = held_out.folds(FOLDS.min(units), held_out.seed().child("calibration"))?;
+        let predicted = cross_fit(&self.combiner, held_out, &folds)?;
         let calibrator = self.calibration.fit(&predicted, &labels, weights.as_deref())?;
-        let fitted = self.rule.fit(&held_out)?;
-        Ok(FittedCalibrated {
-            name: format!("{}, {}", fitted.name(), self.calibration.name()),
-            fitted,
-            calibrator,
-        })
+        let combiner = self.combiner.fit(held_out)?;
+        let name = format!("{}, {}", combiner.name(), self.calibration.name());
+        Ok(FittedCalibrated { name, combiner, calibrator })
     }
 
     fn needs_inputs(&self) -> bool {
-        self.rule.needs_inputs()
+        self.combiner.needs_inputs()
     }
 }
 
-impl<H: FittedCombiner> FittedCombiner for FittedCalibrated<H> {
+impl<F: FittedCombiner> FittedCombiner for FittedCalibrated<F> {
+    forward!(Self::combiner; scale, weights, fitted, needs_inputs);
+
     fn name(&self) -> String {
         self.name.clone()
     }
 
-    fn scale(&self) -> Scale {
-        self.fitted.scale()
-    }
-
-    fn weights(&self) -> Option<&[f64]> {
-        self.fitted.weights()
-    }
-
-    fn fitted(&self) -> Option<&Fit> {
-        self.fitted.fitted()
-    }
-
-    fn needs_inputs(&self) -> bool {
-        self.fitted.needs_inputs()
+    fn check(&self) -> Result<()> {
+        self.calibrator.check()?;
+        self.combiner.check()
     }
 
     fn combine(&self, predictions: &Predictions) -> CandleResult<Tensor> {
-        self.calibrator.apply(&self.fitted.combine(predictions)?)
+        self.calibrator.apply(&self.combiner.combine(predictions)?)
     }
 }

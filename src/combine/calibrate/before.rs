@@ -1,44 +1,67 @@
-//! A calibration of each prediction, then a rule.
+//! A combiner of predictions that are calibrated first.
 use crate::{
-    combine::{calibrate::answers, Calibration, Calibrator, Combiner, Fit, FittedCombiner},
+    combine::{calibrate::labels_and_weights, forward, Calibration, Calibrator, Combiner, FittedCombiner},
     predictions::Predictions,
     threads::wide,
-    HeldOut, Result,
+    Error, HeldOut, Result,
 };
 use candle_core::{Result as CandleResult, Tensor};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// A rule on predictions that are each calibrated first: [`Calibrate::on_calibrated`](crate::combine::Calibrate::on_calibrated). Each
-/// slot's calibration is fitted on the rows that it held out; then the rule is fitted on the calibrated predictions of the
-/// same rows.
+/// A combiner of predictions that are calibrated first, slot by slot; made by
+/// [`Calibrate::on_calibrated`](crate::combine::Calibrate::on_calibrated).
+///
+/// ```text
+/// p = combiner(calibrator_1(p_1), …, calibrator_S(p_S))
+/// ```
+///
+/// The calibration of a slot is fitted on the slot's held-out predictions. Then the combiner is fitted on the
+/// calibrated predictions for the same rows. A slot without held-out predictions is left as it is.
+///
+/// # Errors
+/// Fitting fails for regression, and when the fit of the combiner fails.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use candle_ensemble::{combine::*, data::Task, predictions::*, HeldOut};
+///
+/// let predicted = Tensor::new(&[[[0.9f64, 0.1], [0.2, 0.8], [0.9, 0.1], [0.3, 0.7]]; 2], &Device::Cpu)?;
+/// let predictions = Predictions::new(predicted, Task::Classification { classes: 2 })?;
+/// let held_out = HeldOut::from_predictions(&predictions, &Tensor::new(&[0u32, 1, 1, 0], &Device::Cpu)?)?;
+/// let fitted = GeometricMean.on_calibrated(Calibration::Temperature).fit(&held_out)?;
+/// assert_eq!(fitted.name(), "temperature, geometric-mean");
+/// assert_eq!(fitted.calibrators().len(), 2);
+/// # Ok::<(), candle_ensemble::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct OnCalibrated<C> {
-    rule: C,
+    combiner: C,
     calibration: Calibration,
 }
 
 impl<C> OnCalibrated<C> {
-    pub(crate) fn new(rule: C, calibration: Calibration) -> Self {
-        Self { rule, calibration }
+    pub(crate) fn new(combiner: C, calibration: Calibration) -> Self {
+        Self { combiner, calibration }
     }
 }
 
-/// [`OnCalibrated`], fitted. [`FittedCombiner::weights`] and [`FittedCombiner::fitted`] are those of the rule within.
+/// A fitted [`OnCalibrated`] combiner. [`FittedCombiner::weights`] and [`FittedCombiner::fitted`] are those
+/// of the combiner within.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct FittedOnCalibrated<H> {
+pub struct FittedOnCalibrated<F> {
     name: String,
     calibrators: Vec<Calibrator>,
-    fitted: H,
+    combiner: F,
 }
 
-impl<H> FittedOnCalibrated<H> {
-    /// The rule.
-    pub fn rule(&self) -> &H {
-        &self.fitted
+impl<F> FittedOnCalibrated<F> {
+    /// The fitted combiner.
+    pub fn combiner(&self) -> &F {
+        &self.combiner
     }
 
-    /// What comes before it, for each slot.
+    /// The fitted calibration of each slot.
     #[must_use]
     pub fn calibrators(&self) -> &[Calibrator] {
         &self.calibrators
@@ -49,14 +72,14 @@ impl<C: Combiner> Combiner for OnCalibrated<C> {
     type Fitted = FittedOnCalibrated<C::Fitted>;
 
     fn fit(&self, held_out: &HeldOut) -> Result<Self::Fitted> {
-        let (labels, weights) = answers(self.calibration, &held_out)?;
-        let (coverage, calibration) = (held_out.predictions().coverage()?, self.calibration);
-        let fit = |slot: usize| -> Result<Calibrator> {
-            let counts = |row: &u32| {
-                let there = coverage.as_ref().is_none_or(|c| c[slot][*row as usize] > 0.);
-                there && weights.as_ref().is_none_or(|w| w[*row as usize] > 0.)
+        let (labels, weights) = labels_and_weights(self.calibration, held_out)?;
+        let (coverage, calibration) = (held_out.predictions().coverage_by_slot()?, self.calibration);
+        let fit_slot = |slot: usize| -> Result<Calibrator> {
+            let is_used = |row: &u32| {
+                let predicted = coverage.as_ref().is_none_or(|c| c[slot][*row as usize] > 0.);
+                predicted && weights.as_ref().is_none_or(|w| w[*row as usize] > 0.)
             };
-            let rows: Vec<u32> = (0..labels.len() as u32).filter(counts).collect();
+            let rows: Vec<u32> = (0..labels.len() as u32).filter(is_used).collect();
             if rows.is_empty() {
                 return Ok(Calibrator::Identity);
             }
@@ -68,54 +91,54 @@ impl<C: Combiner> Combiner for OnCalibrated<C> {
             calibration.fit(&predicted, &labels, weights.as_deref())
         };
         let slots = held_out.predictions().slots();
-        let calibrators: Vec<Result<Calibrator>> = wide(|| (0..slots).into_par_iter().map(fit).collect());
+        let calibrators: Vec<Result<Calibrator>> =
+            wide(|| (0..slots).into_par_iter().map(fit_slot).collect());
         let calibrators = calibrators.into_iter().collect::<Result<Vec<_>>>()?;
-        let predictions = calibrated(held_out.predictions(), &calibrators)?;
+        let predictions = calibrate_slots(held_out.predictions(), &calibrators)?;
         let costs = held_out.costs().to_vec();
         let calibrated =
             held_out.with_predictions(predictions, held_out.names().to_vec()).with_costs(costs)?;
-        let fitted = self.rule.fit(&calibrated)?;
-        Ok(FittedOnCalibrated {
-            name: format!("{}, {}", self.calibration.name(), fitted.name()),
-            calibrators,
-            fitted,
-        })
+        let combiner = self.combiner.fit(&calibrated)?;
+        let name = format!("{}, {}", self.calibration.name(), combiner.name());
+        Ok(FittedOnCalibrated { name, calibrators, combiner })
     }
 
     fn needs_inputs(&self) -> bool {
-        self.rule.needs_inputs()
+        self.combiner.needs_inputs()
     }
 }
 
-impl<H: FittedCombiner> FittedCombiner for FittedOnCalibrated<H> {
+impl<F: FittedCombiner> FittedCombiner for FittedOnCalibrated<F> {
+    forward!(Self::combiner; weights, fitted, needs_inputs);
+
     fn name(&self) -> String {
         self.name.clone()
     }
 
-    fn weights(&self) -> Option<&[f64]> {
-        self.fitted.weights()
-    }
-
-    fn fitted(&self) -> Option<&Fit> {
-        self.fitted.fitted()
-    }
-
-    fn needs_inputs(&self) -> bool {
-        self.fitted.needs_inputs()
+    fn check(&self) -> Result<()> {
+        if self.calibrators.is_empty() {
+            return Err(Error::invalid("number of calibrated slots", "at least 1", 0));
+        }
+        self.calibrators.iter().try_for_each(Calibrator::check)?;
+        self.combiner.check()
     }
 
     fn combine(&self, predictions: &Predictions) -> CandleResult<Tensor> {
-        self.fitted.combine(&calibrated(predictions, &self.calibrators)?)
+        self.combiner.combine(&calibrate_slots(predictions, &self.calibrators)?)
     }
 }
 
-/// The predictions, each calibrated; what is missing stays missing.
-fn calibrated(predictions: &Predictions, calibrators: &[Calibrator]) -> CandleResult<Predictions> {
+/// The predictions, calibrated slot by slot; missing ones stay missing.
+fn calibrate_slots(predictions: &Predictions, calibrators: &[Calibrator]) -> CandleResult<Predictions> {
     if predictions.slots() != calibrators.len() {
-        candle_core::bail!("calibrated for {} predictions, not {}", calibrators.len(), predictions.slots());
+        candle_core::bail!(
+            "the calibrations were fitted on {} slots, not {}",
+            calibrators.len(),
+            predictions.slots()
+        );
     }
     let values = predictions.probabilities("a calibration")?;
-    let predicted =
+    let calibrated =
         calibrators.iter().enumerate().map(|(slot, calibrator)| calibrator.apply(&values.get(slot)?));
-    predictions.with_values(Tensor::stack(&predicted.collect::<CandleResult<Vec<_>>>()?, 0)?)
+    predictions.replace_values(Tensor::stack(&calibrated.collect::<CandleResult<Vec<_>>>()?, 0)?)
 }

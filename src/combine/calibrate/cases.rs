@@ -1,21 +1,21 @@
-//! The rows of a fit as plain numbers.
+//! The rows that a calibration is fitted on.
 use crate::{metrics::NLL_EPSILON, Result};
 use candle_core::{DType, Result as CandleResult, Tensor};
 
-/// Probabilities with their answers.
+/// Probabilities with their labels and weights.
 pub(crate) struct Cases {
-    /// `(N, C)`.
+    /// The probabilities, `(N, C)`.
     pub(crate) probs: Vec<f64>,
-    /// Their logarithms, with [`NLL_EPSILON`] as the least probability.
+    /// Their logarithms; the least probability is [`NLL_EPSILON`].
     pub(crate) logs: Vec<f64>,
     pub(crate) classes: usize,
     pub(crate) labels: Vec<usize>,
-    /// They sum to one.
+    /// The weights of the rows, which sum to one.
     pub(crate) weights: Vec<f64>,
 }
 
 impl Cases {
-    /// The rows whose weight is not 0, of which there is one.
+    /// The rows whose weight is not 0. There must be at least one.
     pub(crate) fn new(probs: &Tensor, labels: &[u32], weights: Option<&[f32]>) -> Result<Self> {
         let classes = probs.dim(1)?;
         let all: Vec<f64> = probs.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?;
@@ -31,24 +31,24 @@ impl Cases {
         Ok(cases)
     }
 
-    /// Logarithms, label and weight of each row.
+    /// The logarithms, the label and the weight of each row.
     pub(crate) fn rows(&self) -> impl Iterator<Item = (&[f64], usize, f64)> {
-        let answers = self.labels.iter().copied().zip(self.weights.iter().copied());
-        self.logs.chunks_exact(self.classes).zip(answers).map(|(logs, (label, weight))| (logs, label, weight))
+        let labels = self.labels.iter().copied().zip(self.weights.iter().copied());
+        self.logs.chunks_exact(self.classes).zip(labels).map(|(logs, (label, weight))| (logs, label, weight))
     }
 }
 
-/// The same logarithms of a tensor.
+/// The logarithms of a tensor of probabilities; the least probability is [`NLL_EPSILON`].
 pub(crate) fn ln(probs: &Tensor) -> CandleResult<Tensor> {
-    // A NaN may get lost in the comparison; 0 times it is NaN again.
+    // `clamp` may lose a NaN; adding 0 · NaN restores it.
     probs.clamp(NLL_EPSILON, 1.)?.log()? + (probs * 0.)?
 }
 
-/// Puts the softmax of `logits` in its place and gives the logarithm of the sum of their exponentials.
+/// Replaces logits by their softmax, and returns the logarithm of the sum of their exponentials.
 pub(crate) fn softmax(logits: &mut [f64]) -> f64 {
-    let greatest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    logits.iter_mut().for_each(|x| *x = (*x - greatest).exp());
+    let largest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    logits.iter_mut().for_each(|x| *x = (*x - largest).exp());
     let total: f64 = logits.iter().sum();
     logits.iter_mut().for_each(|x| *x /= total);
-    greatest + total.ln()
+    largest + total.ln()
 }

@@ -1,4 +1,9 @@
-//! Probabilities made to mean what they say: before a rule, slot by slot, or after it.
+//! Calibration: class probabilities are corrected so that they agree with the frequencies of the classes.
+//!
+//! Neural networks are often overconfident: of the rows that get a probability of 0.9, fewer than 90 % have
+//! the class. A [`Calibration`] fits a map of the probabilities on held-out rows. [`Calibrate`] makes it part
+//! of a combiner: each slot is calibrated before its prediction is combined, or the combined probabilities
+//! are calibrated.
 mod after;
 mod before;
 mod cases;
@@ -22,18 +27,30 @@ use cases::Cases;
 use isotonic::Isotonic;
 use serde::{Deserialize, Serialize};
 
-/// How class probabilities are calibrated: a map of them, fitted on rows that nobody behind the probabilities was
-/// fitted on.
+/// A method to calibrate class probabilities, `(N, C) -> (N, C)`. It is fitted on held-out rows, for which
+/// neither a member nor the combiner was fitted.
 ///
-/// Probabilities below [`NLL_EPSILON`](crate::metrics::NLL_EPSILON) count as that, so that 0 and 1 are harmless.
+/// ```text
+/// Temperature  p'_c ∝ p_c^(1/T)
+/// Vector       p'_c ∝ p_c^(a_c) exp(b_c)
+/// Isotonic     p'_c ∝ f_c(p_c)    f_c non-decreasing
+/// ```
 ///
-/// As a step before or after a rule: [`Calibrate`]. On any probabilities:
+/// Start with the temperature: it has one parameter, needs few rows and never changes the predicted class.
+/// Vector scaling also corrects classes that are predicted too often; isotonic regression fits any monotone
+/// error, but needs hundreds of rows of each class. Calibration does not help a combiner whose probabilities
+/// are not read, only its most probable class. Probabilities below
+/// [`NLL_EPSILON`](crate::metrics::NLL_EPSILON) count as that, so that 0 and 1 do no harm. Fitting takes some
+/// hundred passes over the `N·C` numbers at most.
+///
+/// [`Calibrate`] makes a calibration a step before or after a combiner. It can also be used on any
+/// probabilities:
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
 /// use candle_ensemble::{combine::Calibration, metrics::nll};
 ///
-/// // Nine parts sure, right in two of three cases.
+/// // 90 % sure, and right in two of three cases.
 /// let probs = Tensor::new(&[[0.9f64, 0.1], [0.1, 0.9], [0.9, 0.1]], &Device::Cpu)?;
 /// let labels = [0, 1, 1];
 /// let calibrator = Calibration::Temperature.fit(&probs, &labels, None)?;
@@ -45,21 +62,24 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Calibration {
-    /// `p' ∝ exp(ln p / T)`, one number `T` from 0.01 to 100 of least log-loss: sharper below 1, flatter above. The
-    /// order of the classes stays (Guo et al. 2017, arXiv:1706.04599).
+    /// Temperature scaling, `p'_c ∝ exp(ln p_c / T)`. The temperature `T`, from 0.01 to 100, is the one with
+    /// the least log-loss. Below 1 it makes probabilities sharper, above 1 flatter. The order of the classes
+    /// does not change. Source: Guo et al. 2017, arXiv:1706.04599.
     Temperature,
-    /// `p'_c ∝ exp(a_c ln p_c + b_c)`, a scale and an offset for each class, of least log-loss (Guo et al. 2017). A
-    /// penalty of `5·10⁻⁹ (Σ_c (a_c − 1)² + b_c²)` keeps them finite where a class is missing or all rows are right.
+    /// Vector scaling, `p'_c ∝ exp(a_c ln p_c + b_c)`. The scale and the offset of each class are those with
+    /// the least log-loss. A penalty of `5·10⁻⁹ Σ_c ((a_c − 1)² + b_c²)` keeps them finite when a class is
+    /// missing or every row is predicted correctly. Source: Guo et al. 2017, arXiv:1706.04599.
     Vector,
-    /// For each class the non-decreasing function of its probability that is nearest, in squares, to whether it is
-    /// the true one, linear between the steps; normalised again (Zadrozny and Elkan 2002,
-    /// doi:10.1145/775047.775151). Of two classes one function serves both. A class that the rows lack keeps its
-    /// probability. Needs many rows, and gives probabilities of exactly 0.
+    /// Isotonic regression: for each class the non-decreasing function of its probability with the least
+    /// squared distance to the targets (1 for rows of the class, 0 for the others), linear between its
+    /// points. The results are divided by their sum. For two classes one function serves both. A class that
+    /// no row has keeps its probability. The result can be exactly 0. Source: Zadrozny and Elkan 2002,
+    /// doi:10.1145/775047.775151.
     Isotonic,
 }
 
 impl Calibration {
-    /// What tables call it.
+    /// The name in tables and files.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -69,10 +89,12 @@ impl Calibration {
         }
     }
 
-    /// Fits it on probabilities `(N, C)` with labels below C and weights, one a row.
+    /// Fits the calibration on probabilities `(N, C)`, with a label below `C` and optionally a weight for
+    /// each row.
     ///
     /// # Errors
-    /// As the metrics ([`nll`]): no rows, numbers that differ, probabilities that are none.
+    /// The errors of [`nll`]: when there are no rows, when the numbers of rows, labels and weights differ, or
+    /// when a row does not hold probabilities.
     pub fn fit(self, probs: &Tensor, labels: &[u32], weights: Option<&[f32]>) -> Result<Calibrator> {
         nll(probs, labels, weights)?;
         let cases = Cases::new(probs, labels, weights)?;
@@ -87,30 +109,45 @@ impl Calibration {
     }
 }
 
-/// A [`Calibration`], fitted.
+/// A fitted [`Calibration`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Calibrator {
-    /// Changes nothing: there were no rows to fit it on.
+    /// The identity, when there were no rows to fit on.
     Identity,
-    /// The temperature.
+    /// The temperature `T`.
     Temperature(f64),
-    /// `a` and `b` of each class.
+    /// The scales and offsets of the classes.
     Vector {
-        /// What log-probabilities are multiplied by.
+        /// The factors `a_c` of the log-probabilities.
         scales: Vec<f64>,
-        /// What is added then.
+        /// The summands `b_c`.
         offsets: Vec<f64>,
     },
-    /// A function for each class.
+    /// A non-decreasing function for each class.
     Isotonic(Isotonic),
 }
 
 impl Calibrator {
-    /// Calibrates probabilities `(N, C)`; NaN stays NaN.
+    /// Checks that the parameters agree with each other.
+    fn check(&self) -> Result<()> {
+        match self {
+            Self::Identity => Ok(()),
+            Self::Temperature(t) if *t > 0. && t.is_finite() => Ok(()),
+            Self::Temperature(t) => Err(Error::invalid("temperature", "positive and finite", t)),
+            Self::Vector { scales, offsets } if !scales.is_empty() && scales.len() == offsets.len() => Ok(()),
+            Self::Vector { scales, offsets } => {
+                let got = format!("{} and {}", scales.len(), offsets.len());
+                Err(Error::invalid("numbers of scales and offsets", "equal and positive", got))
+            }
+            Self::Isotonic(functions) => functions.check(),
+        }
+    }
+
+    /// Calibrates probabilities, `(N, C) -> (N, C)`. NaN stays NaN.
     ///
     /// # Errors
-    /// When there are not as many classes as in the fit.
+    /// When the number of classes is not that of the fit.
     pub fn apply(&self, probs: &Tensor) -> CandleResult<Tensor> {
         let dtype = match probs.dtype() {
             DType::F64 => DType::F64,
@@ -121,14 +158,14 @@ impl Calibrator {
             Self::Identity => return Ok(probs.clone()),
             Self::Temperature(t) => ops::softmax(&(cases::ln(&wide)? / *t)?, D::Minus1)?,
             Self::Vector { scales, offsets } => {
-                check(scales.len(), probs)?;
+                check_classes(scales.len(), probs)?;
                 let row =
                     |numbers: &Vec<f64>| Tensor::new(numbers.as_slice(), probs.device())?.to_dtype(dtype);
                 let scaled = cases::ln(&wide)?.broadcast_mul(&row(scales)?)?;
                 ops::softmax(&scaled.broadcast_add(&row(offsets)?)?, D::Minus1)?
             }
             Self::Isotonic(functions) => {
-                check(functions.classes(), probs)?;
+                check_classes(functions.classes(), probs)?;
                 functions.apply(&wide)?
             }
         };
@@ -136,14 +173,14 @@ impl Calibrator {
     }
 }
 
-fn check(classes: usize, probs: &Tensor) -> CandleResult<()> {
+fn check_classes(classes: usize, probs: &Tensor) -> CandleResult<()> {
     match probs.dims2()? {
         (_, got) if got == classes => Ok(()),
-        (_, got) => candle_core::bail!("calibrated for {classes} classes, not {got}"),
+        (_, got) => candle_core::bail!("the calibration was fitted on {classes} classes, not {got}"),
     }
 }
 
-/// Calibration as a step of any rule for classes.
+/// Calibration as a step of a combiner. It is implemented for every combiner.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -160,12 +197,12 @@ fn check(classes: usize, probs: &Tensor) -> CandleResult<()> {
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 pub trait Calibrate: Combiner + Sized {
-    /// What this rule says is calibrated, by a map fitted on what it says of rows that it was not fitted on itself.
+    /// Calibrates the combined probabilities: see [`Calibrated`].
     fn calibrated(self, calibration: Calibration) -> Calibrated<Self> {
         Calibrated::new(self, calibration)
     }
 
-    /// The rule works on predictions that are each calibrated first.
+    /// Calibrates the prediction of each slot before they are combined: see [`OnCalibrated`].
     fn on_calibrated(self, calibration: Calibration) -> OnCalibrated<Self> {
         OnCalibrated::new(self, calibration)
     }
@@ -173,12 +210,13 @@ pub trait Calibrate: Combiner + Sized {
 
 impl<C: Combiner> Calibrate for C {}
 
-/// Labels and weights of the rows; an error for values.
-fn answers(calibration: Calibration, held_out: &HeldOut) -> Result<(Vec<u32>, Option<Vec<f32>>)> {
+/// The labels and the weights of the rows; an error for regression.
+fn labels_and_weights(calibration: Calibration, held_out: &HeldOut) -> Result<(Vec<u32>, Option<Vec<f32>>)> {
     match held_out.truth()? {
         Truth::Classes(labels) => Ok((labels, held_out.row_weights()?)),
         Truth::Values(_) => {
-            Err(Error::invalid(calibration.name(), "a rule for classes", "asked to calibrate values"))
+            let must = format!("classification, since {} calibration is for classes", calibration.name());
+            Err(Error::invalid("the task", must, "regression"))
         }
     }
 }

@@ -1,4 +1,4 @@
-//! One temperature for all classes.
+//! Temperature scaling.
 use crate::{
     combine::calibrate::cases::{softmax, Cases},
     Error, Result,
@@ -8,10 +8,11 @@ use argmin::{
     solver::brent::BrentRoot,
 };
 
-/// Temperatures are between this and its inverse.
+/// The least temperature; the largest one is its inverse.
 const LEAST: f64 = 0.01;
 
-/// The log-loss is convex in `β = 1/T`; its slope, `Σ_r w_r (E_β[z_r] − z_ry)`, rises with β.
+/// The derivative of the log-loss by `β = 1/T`, `Σ_r w_r (E_β[z_r] − z_ry)`. The log-loss is convex in β, so
+/// its derivative increases.
 struct Slope<'a>(&'a Cases);
 
 impl Slope<'_> {
@@ -31,16 +32,16 @@ impl CostFunction for Slope<'_> {
     type Param = f64;
     type Output = f64;
 
-    /// By the logarithm of β, on whose scale the two ends are alike.
+    /// The derivative as a function of ln β, so that small and large temperatures are searched alike.
     fn cost(&self, log_beta: &f64) -> Result<f64, ArgminError> {
         Ok(self.at(log_beta.exp()))
     }
 }
 
-/// The temperature of least log-loss.
+/// The temperature with the least log-loss.
 pub(crate) fn fit(cases: &Cases) -> Result<f64> {
     let slope = Slope(cases);
-    // Nothing to gain, as where every row is uniform.
+    // No temperature is better than 1, as for uniform probabilities.
     if slope.at(1.).abs() < 1e-15 {
         return Ok(1.);
     }
@@ -51,9 +52,9 @@ pub(crate) fn fit(cases: &Cases) -> Result<f64> {
     if slope.at(end.exp()) <= 0. {
         return Ok(LEAST);
     }
-    let failed = |e: String| Error::invalid("the slope of the log-loss", "one with a root", e);
+    let failed = |e: String| Error::invalid("the derivative of the log-loss", "0 for some temperature", e);
     let solver = BrentRoot::new(-end, end, 1e-13);
     let found = Executor::new(slope, solver).configure(|state| state.max_iters(200).param(0.)).run();
     let log_beta = found.map_err(|e| failed(e.to_string()))?.state.get_best_param().copied();
-    log_beta.map(|x| (-x).exp()).ok_or_else(|| failed("none was found".into()))
+    log_beta.map(|x| (-x).exp()).ok_or_else(|| failed("no root was found".into()))
 }

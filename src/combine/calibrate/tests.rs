@@ -69,7 +69,8 @@ fn temperature_and_vector_scaling_reach_the_optima_that_scipy_finds() {
     }
 }
 
-/// tests/reference/calibration.py: scikit-learn 1.9.1, IsotonicRegression one against the rest, on other values.
+/// tests/reference/calibration.py: scikit-learn 1.9.1, IsotonicRegression one against the rest, on other
+/// values.
 #[test]
 fn isotonic_scaling_gives_the_numbers_of_scikit_learn() {
     let rows = [0u32, 1, 2, 3, 9, 40];
@@ -141,7 +142,8 @@ fn softmax(logits: &[f64]) -> Vec<f64> {
     logits.iter().map(|z| z.exp() / total).collect()
 }
 
-/// Members that know the class probabilities but exaggerate, each with noise of its own: held-out rows, and fresh ones.
+/// Predictions of overconfident members: the logits of the true probabilities times four, with noise of their
+/// own.
 fn overconfident(seed: u64, rows: usize, classes: usize) -> HeldOut {
     let (mut rng, slots) = (Seed::from(seed).rng(), 3);
     let (mut predicted, mut labels) = (vec![vec![]; slots], vec![]);
@@ -167,9 +169,9 @@ fn overconfident(seed: u64, rows: usize, classes: usize) -> HeldOut {
     HeldOut::from_predictions(&predictions, &Tensor::new(labels.as_slice(), &Device::Cpu).unwrap()).unwrap()
 }
 
-/// The log-loss on the rows of the fit does not rise (1e-6 for f32); on fresh rows an over-confident ensemble's
-/// calibration error falls by more than half. It goes from .3 to .03 with a standard error of .01, so that even one of
-/// the 60 cases fails by chance once in 10⁶ runs.
+/// The log-loss on the rows of the fit does not rise (1e-6 for f32); on fresh rows an over-confident
+/// ensemble's calibration error falls by more than half. It goes from .3 to .03 with a standard error of .01,
+/// so that even one of the 60 cases fails by chance once in 10⁶ runs.
 #[test]
 fn an_overconfident_ensemble_is_calibrated_on_fresh_rows() {
     for seed in 0..20 {
@@ -194,8 +196,8 @@ fn an_overconfident_ensemble_is_calibrated_on_fresh_rows() {
 }
 
 #[test]
-fn each_slot_gets_a_calibration_of_its_own() {
-    // One member says twice as sure as it should, one half as sure.
+fn each_slot_gets_its_own_calibration() {
+    // The logits of one member are twice as large as they should be, those of the other half as large.
     let mut rng = Seed::from(5).rng();
     let (mut predicted, mut labels) = (vec![vec![]; 2], vec![]);
     for _ in 0..4000 {
@@ -215,7 +217,7 @@ fn each_slot_gets_a_calibration_of_its_own() {
         // The standard error of the temperature is 3 % of it.
         close(t / want, 1., 0.12);
     }
-    // They say the same now, so their geometric mean says it, too.
+    // The calibrated members agree, so their geometric mean is equal to each of them.
     let both = fitted.combine(&predictions).unwrap();
     let one = fitted.calibrators()[0].apply(&predictions.values().get(0).unwrap()).unwrap();
     let apart = (both - one).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f64>().unwrap();
@@ -223,7 +225,7 @@ fn each_slot_gets_a_calibration_of_its_own() {
 }
 
 #[test]
-fn nothing_breaks_on_certain_rows_missing_classes_and_missing_voices() {
+fn certain_rows_missing_classes_and_missing_predictions_give_probabilities() {
     let certain =
         Tensor::new(&[[1f32, 0., 0.], [0., 1., 0.], [1., 0., 0.], [0.2, 0.8, 0.]], &Device::Cpu).unwrap();
     for labels in [[0u32, 1, 0, 1], [1, 0, 1, 0], [0, 0, 0, 0], [2, 2, 2, 2], [0, 1, 1, 1]] {
@@ -238,11 +240,11 @@ fn nothing_breaks_on_certain_rows_missing_classes_and_missing_voices() {
             assert_eq!(back, calibrator);
         }
     }
-    // Where nothing can be gained, nothing changes.
+    // If no temperature is better, the temperature is 1.
     let even = Tensor::full(0.5f64, (4, 2), &Device::Cpu).unwrap();
     let none = Calibration::Temperature.fit(&even, &[0, 1, 1, 1], None).unwrap();
     assert_eq!(none, Calibrator::Temperature(1.));
-    // A prediction that is missing stays missing; a slot without any row is left as it is.
+    // A missing prediction stays missing; a slot without predictions is left as it is.
     let nan = f32::NAN;
     let predicted = [[[0.9, 0.1], [0.2, 0.8]], [[nan, nan], [0.4, 0.6]], [[nan, nan], [nan, nan]]];
     let covered = Tensor::new(&[[1f32, 1.], [0., 1.], [0., 0.]], &Device::Cpu).unwrap();
@@ -261,7 +263,7 @@ fn nothing_breaks_on_certain_rows_missing_classes_and_missing_voices() {
 }
 
 #[test]
-fn what_cannot_be_calibrated_is_an_error() {
+fn unsuitable_predictions_are_errors() {
     let y = Tensor::zeros((4, 1), DType::F64, &Device::Cpu).unwrap();
     let predicted = Tensor::zeros((2, 4, 1), DType::F64, &Device::Cpu).unwrap();
     let predictions = Predictions::new(predicted, Task::Regression { outputs: 1 }).unwrap();
@@ -278,4 +280,50 @@ fn what_cannot_be_calibrated_is_an_error() {
     let one = overconfident(1, 1, 2);
     let few = Mean.calibrated(Calibration::Temperature).fit(&one).unwrap_err();
     assert!(few.to_string().contains("at least 2"), "{few}");
+}
+
+/// A calibrator whose serialized fields were changed.
+fn damaged(calibrator: &Calibrator, change: impl FnOnce(&mut serde_json::Value)) -> Calibrator {
+    let mut json = serde_json::to_value(calibrator).unwrap();
+    change(&mut json);
+    serde_json::from_value(json).unwrap()
+}
+
+#[test]
+fn damaged_calibrations_are_found() {
+    let (probs, labels, _) = table(4);
+    let fit = |calibration: Calibration| calibration.fit(&probs, &labels, None).unwrap();
+    ALL.iter().for_each(|calibration| fit(*calibration).check().unwrap());
+    for t in [0., -1., f64::INFINITY, f64::NAN] {
+        assert!(Calibrator::Temperature(t).check().is_err(), "{t}");
+    }
+    let vector = fit(Calibration::Vector);
+    assert!(damaged(&vector, |json| json["Vector"]["offsets"] = vec![0.; 3].into()).check().is_err());
+    let isotonic = fit(Calibration::Isotonic);
+    for (field, value) in [("x", vec![]), ("y", vec![0.5]), ("x", vec![0.5]), ("y", vec![1.; 500])] {
+        let bad = damaged(&isotonic, |json| json["Isotonic"][0][field] = value.into());
+        assert!(bad.check().is_err(), "{field}");
+    }
+    let bad = damaged(&isotonic, |json| json["Isotonic"] = Vec::<i32>::new().into());
+    assert!(bad.check().is_err());
+    let bad = damaged(&isotonic, |json| {
+        json["Isotonic"][0] = serde_json::json!({ "x": [0.2, 0.1], "y": [0., 1.] });
+    });
+    assert!(bad.check().is_err(), "positions out of order");
+    let held_out = overconfident(1, 60, 3);
+    let fitted = Mean.calibrated(Calibration::Vector).fit(&held_out).unwrap();
+    fitted.check().unwrap();
+    let fitted = Mean.on_calibrated(Calibration::Vector).fit(&held_out).unwrap();
+    fitted.check().unwrap();
+}
+
+#[test]
+fn the_folds_follow_from_the_seed_of_the_held_out_predictions() {
+    let held_out = overconfident(1, 60, 3);
+    let fit = |seed: u64| {
+        let learned = crate::combine::SimplexLogLoss::new().calibrated(Calibration::Temperature);
+        learned.fit(&held_out.clone().with_seed(seed)).unwrap()
+    };
+    assert_eq!(fit(1), fit(1));
+    assert_ne!(fit(1), fit(2));
 }

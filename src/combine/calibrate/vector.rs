@@ -1,4 +1,4 @@
-//! A scale and an offset for each class.
+//! Vector scaling: a scale and an offset for each class.
 use crate::{
     combine::calibrate::{
         cases::{softmax, Cases},
@@ -12,38 +12,39 @@ use argmin::{
 };
 use std::cell::RefCell;
 
-/// Weight of `Σ_c (a_c − 1)² + b_c²`, halved.
+/// Twice the weight of the penalty `Σ_c (a_c − 1)² + b_c²`.
 const RIDGE: f64 = 1e-8;
-const STEPS: u64 = 1000;
-/// Pairs that stand for the curvature.
+const MAX_ITERATIONS: u64 = 1000;
+/// The number of steps that L-BFGS keeps.
 const MEMORY: usize = 10;
 
-/// Log-loss, and what was best so far: a search that ends in an error has found that, too.
+/// The log-loss. It keeps the best evaluation, because a search can end with an error after it has found a
+/// good one.
 struct Loss<'a> {
     cases: &'a Cases,
-    last: RefCell<Seen>,
-    best: RefCell<Seen>,
+    last: RefCell<Evaluation>,
+    best: RefCell<Evaluation>,
 }
 
 #[derive(Clone, Default)]
-struct Seen {
+struct Evaluation {
     at: Vec<f64>,
     value: f64,
-    slope: Vec<f64>,
+    gradient: Vec<f64>,
 }
 
 impl Loss<'_> {
-    /// Value and gradient at `[a…, b…]`, in one pass.
-    fn see(&self, at: &[f64]) -> Seen {
+    /// The value and the gradient at `[a_1, …, a_C, b_1, …, b_C]`, in one pass.
+    fn evaluate(&self, at: &[f64]) -> Evaluation {
         let mut last = self.last.borrow_mut();
         if last.at == at {
             return last.clone();
         }
         let classes = self.cases.classes;
         let (scales, offsets) = at.split_at(classes);
-        let far = |i: usize| at[i] - f64::from(u8::from(i < classes));
-        let mut slope: Vec<f64> = (0..at.len()).map(|i| RIDGE * far(i)).collect();
-        let mut value = 0.5 * RIDGE * (0..at.len()).map(|i| far(i) * far(i)).sum::<f64>();
+        let deviation = |i: usize| at[i] - f64::from(u8::from(i < classes));
+        let mut gradient: Vec<f64> = (0..at.len()).map(|i| RIDGE * deviation(i)).collect();
+        let mut value = 0.5 * RIDGE * (0..at.len()).map(|i| deviation(i) * deviation(i)).sum::<f64>();
         let mut probs = vec![0.; classes];
         for (logs, label, weight) in self.cases.rows() {
             for (c, p) in probs.iter_mut().enumerate() {
@@ -53,11 +54,11 @@ impl Loss<'_> {
             value += weight * (softmax(&mut probs) - own);
             probs[label] -= 1.;
             for (c, p) in probs.iter().enumerate() {
-                slope[c] += weight * p * logs[c];
-                slope[classes + c] += weight * p;
+                gradient[c] += weight * p * logs[c];
+                gradient[classes + c] += weight * p;
             }
         }
-        *last = Seen { at: at.to_vec(), value, slope };
+        *last = Evaluation { at: at.to_vec(), value, gradient };
         let mut best = self.best.borrow_mut();
         if best.at.is_empty() || last.value < best.value {
             *best = last.clone();
@@ -71,7 +72,7 @@ impl CostFunction for &Loss<'_> {
     type Output = f64;
 
     fn cost(&self, at: &Vec<f64>) -> Result<f64, ArgminError> {
-        Ok(self.see(at).value)
+        Ok(self.evaluate(at).value)
     }
 }
 
@@ -80,25 +81,26 @@ impl Gradient for &Loss<'_> {
     type Gradient = Vec<f64>;
 
     fn gradient(&self, at: &Vec<f64>) -> Result<Vec<f64>, ArgminError> {
-        Ok(self.see(at).slope)
+        Ok(self.evaluate(at).gradient)
     }
 }
 
-/// Scales and offsets of least log-loss, starting from the best temperature, so never worse than that.
+/// The scales and offsets with the least log-loss. The search starts at the best temperature, so the result
+/// is not worse.
 pub(crate) fn fit(cases: &Cases) -> Result<(Vec<f64>, Vec<f64>)> {
     let classes = cases.classes;
     let loss = Loss { cases, last: RefCell::default(), best: RefCell::default() };
     let mut start = vec![1. / temperature::fit(cases)?; classes];
     start.resize(2 * classes, 0.);
-    loss.see(&start);
-    // Twice: the second search forgets the curvature of the first.
+    loss.evaluate(&start);
+    // The search is restarted once, with a new estimate of the curvature.
     for _ in 0..2 {
         let from = loss.best.borrow().at.clone();
         let search = LBFGS::new(MoreThuenteLineSearch::new(), MEMORY);
         let search = search.with_tolerance_grad(1e-9).and_then(|search| search.with_tolerance_cost(1e-15));
-        // An error means that no step gets lower any more.
+        // An error means that no step lowers the loss any more.
         let _ = search.and_then(|search| {
-            Executor::new(&loss, search).configure(|s| s.max_iters(STEPS).param(from)).run()
+            Executor::new(&loss, search).configure(|s| s.max_iters(MAX_ITERATIONS).param(from)).run()
         });
     }
     let best = loss.best.into_inner().at;

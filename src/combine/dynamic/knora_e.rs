@@ -1,28 +1,44 @@
-//! Selection of members that are right about every row nearby.
-use crate::{
-    combine::{
-        dynamic::{combine, Competence, Local, Selection},
-        DynamicSelection, FittedDynamicSelection,
-    },
-    predictions::Predictions,
-    HeldOut, Result,
+//! KNORA-Eliminate: the members that are right about all nearby rows.
+use crate::combine::{
+    dynamic::{competence::Competence, knora::Knora},
+    CompetenceMeasure, DynamicSelection, FittedDynamicSelection,
 };
-use candle_core::{Result as CandleResult, Tensor};
 use serde::{Deserialize, Serialize};
 
-/// KNORA-Eliminate: of the members those vote that are right about all of the row's `k` nearest held-out rows; if none is,
-/// about the `k − 1` nearest, and so on; if none is right about the very nearest, all of them. Classes only; no
-/// gradient passes through it.
+/// KNORA-Eliminate: for each row, the members vote that are right about all of the `k` nearest held-out rows.
 ///
-/// Source: Ko, Sabourin and Britto 2008, doi:10.1016/j.patcog.2007.10.015; the selections are DESlib's. Where
-/// predictions are missing, those that are there are selected among; a prediction missing from a held-out row is stood in for by
-/// the mean of the others, and rows of weight 0 are left out.
+/// If no member is right about all `k` of them, the `k − 1` nearest rows are used instead, then the `k − 2`
+/// nearest, and so on. If no member is right about the very nearest one, all members vote.
+///
+/// ```text
+/// run_s = how many of the nearest rows, counted from the nearest up to the first mistake, member s is right about
+/// p_c   = share of the votes for class c among the members with run_s = max_t run_t
+/// ```
+///
+/// It is fitted on held-out predictions `(S, R, C)` and combines `(S, B, C)` to `(B, C)`. In a row with
+/// missing predictions the slots that predict it are compared. In the held-out rows a missing prediction is
+/// replaced by the mean of the slots that predict the row. Rows of weight 0 are left out; otherwise row
+/// weights are not used.
+///
+/// Use it when each member is good in a different region of the inputs and there are at least some hundred
+/// held-out rows to show it. Selection is strict: often a single member decides, so it helps little, or
+/// harms, when all members are about equally good everywhere; then use [`Mean`](crate::combine::Mean).
+/// [`KnoraU`](crate::combine::KnoraU) is milder. The inputs are compared as they are, so standardize them
+/// first; with many inputs distances say little, and [`Space::Outputs`](crate::combine::Space::Outputs) can
+/// do better. For classes only; no gradient passes through it.
+///
+/// The fit takes `R·S` operations and keeps `R·(F + S)` numbers for `F` inputs. A prediction searches the
+/// nearest rows: in a k-d tree up to 16 inputs, otherwise among all `R` rows.
+///
+/// # Errors
+/// Fitting fails for regression, for `k` = 0, without held-out rows, and when the inputs are needed and
+/// missing.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
 /// use candle_ensemble::{combine::*, data::Task, predictions::*, HeldOut};
 ///
-/// // The first member is right below 0, the second above.
+/// // The first member is right for negative inputs, the second one for the others.
 /// let x = Tensor::arange(-10f32, 10., &Device::Cpu)?.unsqueeze(1)?;
 /// let right = x.lt(0f32)?.to_dtype(x.dtype())?;
 /// let first = Tensor::cat(&[&right, &(1. - &right)?], 1)?;
@@ -30,35 +46,33 @@ use serde::{Deserialize, Serialize};
 /// let predicted = Predictions::new(Tensor::stack(&[first, second], 0)?, Task::Classification { classes: 2 })?;
 /// let held_out = HeldOut::from_predictions(&predicted, &Tensor::zeros(20, candle_core::DType::U32, &Device::Cpu)?)?;
 /// let fitted = KnoraE::new(3).fit(&held_out.clone().with_inputs(&x)?)?;
-/// let p = fitted.combine(&predicted.with_inputs(&x)?)?; // class 0 on both sides
+/// let p = fitted.combine(&predicted.with_inputs(&x)?)?; // the true class everywhere
 /// assert!(p.to_vec2::<f32>()?.iter().all(|p| p[0] > 0.5));
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
-pub type KnoraE = DynamicSelection<Eliminate>;
+///
+/// Source: Ko, Sabourin and Britto 2008, doi:10.1016/j.patcog.2007.10.015; the selected members are those of
+/// DESlib.
+pub type KnoraE = DynamicSelection<KnoraEliminate>;
 
-/// [`KnoraE`], fitted: where each slot was right, O(held-out rows × (inputs + slots)).
-pub type FittedKnoraE = FittedDynamicSelection<Eliminate>;
+/// A fitted [`KnoraE`].
+pub type FittedKnoraE = FittedDynamicSelection<KnoraEliminate>;
 
-/// The selection of [`KnoraE`].
+/// The competence measure of [`KnoraE`]: members that are right about the nearest rows in an unbroken run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Eliminate;
+pub struct KnoraEliminate;
 
-impl Selection for Eliminate {
+impl CompetenceMeasure for KnoraEliminate {}
+
+impl Knora for KnoraEliminate {
     const NAME: &'static str = "knora-e";
-    type Learned = Competence;
+    const TITLE: &'static str = "KNORA-E";
 
-    fn learn(&self, local: Local, held_out: &HeldOut) -> Result<Competence> {
-        Ok(Competence::fit("KNORA-E", local, 1, held_out)?.0)
-    }
-
-    fn combine(competence: &Competence, predictions: &Predictions, soft: bool) -> CandleResult<Tensor> {
-        let near = competence.around(predictions)?;
-        combine(predictions, soft, |row_predictions| {
-            let near = &near[row_predictions.row * competence.k..][..competence.k];
-            // Right about so many of the nearest in a row.
-            let run = |slot: usize| near.iter().take_while(|row| competence.is_right(**row, slot)).count();
-            let longest = row_predictions.slots.iter().map(|slot| run(*slot)).max();
-            move |slot| f64::from(u8::from(Some(run(slot)) == longest))
-        })
+    /// One vote for each slot with the longest run of right predictions from the nearest row on.
+    fn votes(competence: &Competence, nearest: &[u32], slots: &[usize]) -> Vec<f64> {
+        let run = |slot: &usize| nearest.iter().take_while(|row| competence.is_right(**row, *slot)).count();
+        let runs: Vec<usize> = slots.iter().map(run).collect();
+        let longest = runs.iter().copied().max().unwrap_or_default();
+        runs.into_iter().map(|run| f64::from(u8::from(run == longest))).collect()
     }
 }

@@ -1,28 +1,43 @@
-//! Votes for being right nearby.
-use crate::{
-    combine::{
-        dynamic::{combine, Competence, Local, Selection},
-        DynamicSelection, FittedDynamicSelection,
-    },
-    predictions::Predictions,
-    HeldOut, Result,
+//! KNORA-Union: votes for each nearby row that a member is right about.
+use crate::combine::{
+    dynamic::{competence::Competence, knora::Knora},
+    CompetenceMeasure, DynamicSelection, FittedDynamicSelection,
 };
-use candle_core::{Result as CandleResult, Tensor};
 use serde::{Deserialize, Serialize};
 
-/// KNORA-Union: each member has as many votes as of the row's `k` nearest held-out rows it is right about; if none is right
-/// about any, one vote each. Classes only; no gradient passes through it.
+/// KNORA-Union: for each row, a member has one vote for each of the `k` nearest held-out rows that it is
+/// right about.
 ///
-/// Source: Ko, Sabourin and Britto 2008, doi:10.1016/j.patcog.2007.10.015; the predictions are DESlib's. With row
-/// weights a member has the weight of the rows it is right about. Where predictions are missing, those that are there
-/// vote; a prediction missing from a held-out row is stood in for by the mean of the others, and rows of weight 0 are left
-/// out.
+/// If no member is right about any of them, each member has one vote.
+///
+/// ```text
+/// v_s = Σ_i w_i [member s is right about row i]    over the k nearest rows i, with the weights w_i of the rows
+/// p_c = Σ_s v_s [member s votes for class c] / Σ_s v_s
+/// ```
+///
+/// It is fitted on held-out predictions `(S, R, C)` and combines `(S, B, C)` to `(B, C)`. In a row with
+/// missing predictions the slots that predict it are compared. In the held-out rows a missing prediction is
+/// replaced by the mean of the slots that predict the row. Rows of weight 0 are left out.
+///
+/// Use it when members are better in some regions of the inputs than in others and there are at least some
+/// hundred held-out rows to show it. It is milder than [`KnoraE`](crate::combine::KnoraE): every member that
+/// is right about one near row has a say. When members are about equally good everywhere it is close to
+/// [`HardVote`](crate::combine::HardVote) and costs more. The inputs are compared as they are, so standardize
+/// them first; with many inputs distances say little, and [`Space::Outputs`](crate::combine::Space::Outputs)
+/// can do better. For classes only; no gradient passes through it.
+///
+/// The fit takes `R·S` operations and keeps `R·(F + S)` numbers for `F` inputs. A prediction searches the
+/// nearest rows: in a k-d tree up to 16 inputs, otherwise among all `R` rows.
+///
+/// # Errors
+/// Fitting fails for regression, for `k` = 0, without held-out rows, and when the inputs are needed and
+/// missing.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
 /// use candle_ensemble::{combine::*, data::Task, predictions::*, HeldOut};
 ///
-/// // The first member is right below 0, the second above.
+/// // The first member is right for negative inputs, the second one for the others.
 /// let x = Tensor::arange(-10f32, 10., &Device::Cpu)?.unsqueeze(1)?;
 /// let right = x.lt(0f32)?.to_dtype(x.dtype())?;
 /// let first = Tensor::cat(&[&right, &(1. - &right)?], 1)?;
@@ -30,35 +45,33 @@ use serde::{Deserialize, Serialize};
 /// let predicted = Predictions::new(Tensor::stack(&[first, second], 0)?, Task::Classification { classes: 2 })?;
 /// let held_out = HeldOut::from_predictions(&predicted, &Tensor::zeros(20, candle_core::DType::U32, &Device::Cpu)?)?;
 /// let fitted = KnoraU::new(3).fit(&held_out.clone().with_inputs(&x)?)?;
-/// let p = fitted.combine(&predicted.with_inputs(&x)?)?; // class 0 on both sides
+/// let p = fitted.combine(&predicted.with_inputs(&x)?)?; // the true class everywhere
 /// assert!(p.to_vec2::<f32>()?.iter().all(|p| p[0] > 0.5));
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
-pub type KnoraU = DynamicSelection<Unite>;
+///
+/// Source: Ko, Sabourin and Britto 2008, doi:10.1016/j.patcog.2007.10.015; the votes are those of DESlib.
+pub type KnoraU = DynamicSelection<KnoraUnion>;
 
-/// [`KnoraU`], fitted: where each slot was right, O(held-out rows × (inputs + slots)).
-pub type FittedKnoraU = FittedDynamicSelection<Unite>;
+/// A fitted [`KnoraU`].
+pub type FittedKnoraU = FittedDynamicSelection<KnoraUnion>;
 
-/// The selection of [`KnoraU`].
+/// The competence measure of [`KnoraU`]: votes for each near row that a member is right about.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Unite;
+pub struct KnoraUnion;
 
-impl Selection for Unite {
+impl CompetenceMeasure for KnoraUnion {}
+
+impl Knora for KnoraUnion {
     const NAME: &'static str = "knora-u";
-    type Learned = Competence;
+    const TITLE: &'static str = "KNORA-U";
 
-    fn learn(&self, local: Local, held_out: &HeldOut) -> Result<Competence> {
-        Ok(Competence::fit("KNORA-U", local, 1, held_out)?.0)
-    }
-
-    fn combine(competence: &Competence, predictions: &Predictions, soft: bool) -> CandleResult<Tensor> {
-        let near = competence.around(predictions)?;
-        combine(predictions, soft, |row_predictions| {
-            let near = &near[row_predictions.row * competence.k..][..competence.k];
-            move |slot| {
-                let right = near.iter().filter(|row| competence.is_right(**row, slot));
-                right.map(|row| competence.weight(*row)).sum()
-            }
-        })
+    /// For each slot the weights of the rows that it is right about.
+    fn votes(competence: &Competence, nearest: &[u32], slots: &[usize]) -> Vec<f64> {
+        let votes = |slot: &usize| {
+            let right = nearest.iter().filter(|row| competence.is_right(**row, *slot));
+            right.map(|row| competence.weight(*row)).sum()
+        };
+        slots.iter().map(votes).collect()
     }
 }

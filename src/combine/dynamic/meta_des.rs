@@ -1,9 +1,13 @@
-//! Selection by a learned judge of competence.
+//! META-DES: a classifier that predicts which members are right.
 use crate::{
     combine::{
-        dynamic::{combine, neighbours::Region, Competence, Local, Selection},
+        dynamic::{
+            competence::{combine_weighted, Competence},
+            dynamic_selection::{sealed::Sealed, Settings},
+            neighbours::Neighbours,
+        },
         fixed::row_by_row::RowPredictions,
-        DynamicSelection, FittedDynamicSelection, Space,
+        CompetenceMeasure, DynamicSelection, FittedDynamicSelection, Space,
     },
     predictions::Predictions,
     Error, HeldOut, Result,
@@ -11,30 +15,57 @@ use crate::{
 use candle_core::{DType, Result as CandleResult, Tensor};
 use serde::{Deserialize, Serialize};
 
-/// Output profiles that are looked at, if nothing is predicted: DESlib's number.
+/// The default number of similar output profiles, as in DESlib.
 const PROFILES: usize = 5;
-/// Into how many steps a meta-feature from 0 to 1 is cut, besides 0.
-const STEPS: usize = 10;
+/// The number of bounds that cut a meta-feature from 0 to 1 into bins.
+const BOUNDS: usize = 10;
 
-/// META-DES: those members vote that a meta-classifier holds for competent, from how they did near the row; where it
-/// holds none for competent, all of them. Classes only; no gradient passes through it.
+/// META-DES: a classifier learns from the held-out rows when a member is right; for each row, the members
+/// vote that it expects to be right.
 ///
-/// What it knows of a member and a row: whether the member is right about each of the `k` held-out rows next to it, how
-/// probable it held the true class there, its accuracy over them, whether it is right about each of the `kp`
-/// held-out rows of which the members say the most similar things, and how sure it is of this row. It learns from the
-/// held-out rows, each with the others around it, which members are right. It is multinomial naive Bayes on features
-/// cut into ten steps, as in DESlib, whose defaults these are: every row counts, whether members agree on it
-/// or not (the paper leaves out rows on which most agree, and tries several meta-classifiers).
+/// ```text
+/// p_s = P(member s is right | f_s)    with the meta-features f_s of member s and the row
+/// p_c = share of the votes for class c among the members with p_s > threshold
+/// ```
 ///
-/// Source: Cruz et al. 2015, doi:10.1016/j.patcog.2014.12.003, arXiv:1810.01270. Row weights weigh what is learned. Where
-/// predictions are missing, those that are there are selected among; a prediction missing from a held-out row is stood in for
-/// by the mean of the others, and rows of weight 0 are left out.
+/// If no member reaches the threshold, all members vote. The meta-features of a member and a row are these
+/// `2k + kp + 2` numbers:
+///
+/// - for each of the `k` nearest held-out rows, whether the member is right about it;
+/// - for each of them, the probability that the member gives to the true class;
+/// - the share of them that the member is right about;
+/// - for each of the `kp` held-out rows with the most similar output profile, whether the member is right
+///   about it (the output profile of a row is what all members predict for it);
+/// - the probability of the class that the member votes for in the row itself.
+///
+/// The classifier is a multinomial naive Bayes on meta-features that are cut into bins, as in DESlib. It is
+/// fitted on every pair of a held-out row and a member; the neighbours of a row are searched among the other
+/// rows. All held-out rows are used, as in DESlib; the paper leaves out rows on which most members agree, and
+/// compares several classifiers.
+///
+/// It is fitted on held-out predictions `(S, R, C)` and combines `(S, B, C)` to `(B, C)`. In a row with
+/// missing predictions the slots that predict it can be selected. In the held-out rows a missing prediction
+/// is replaced by the mean of the slots that predict the row. Rows of weight 0 are left out; the weights of
+/// the others weigh what the classifier learns.
+///
+/// Use it when members are good in different regions of the inputs and there are many held-out rows, some
+/// thousand or more. With fewer, [`KnoraU`](crate::combine::KnoraU) needs no classifier. When members are
+/// about equally good everywhere, [`Mean`](crate::combine::Mean) is as good and far cheaper. The inputs are
+/// compared as they are, so standardize them first. For classes only; no gradient passes through it.
+///
+/// The fit searches the neighbours of all held-out rows and takes `R·S·(k + kp)` operations after that. It
+/// keeps `R·(F + S·C)` numbers for `F` inputs. A prediction searches the nearest rows twice: by inputs, in a
+/// k-d tree up to 16 of them, and by `S·C` predictions, among all `R` rows.
+///
+/// # Errors
+/// Fitting fails for regression, when `k` or `kp` is 0, when the threshold is outside 0 to 1, with fewer than
+/// two held-out rows, and when the inputs are needed and missing.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
 /// use candle_ensemble::{combine::*, data::Task, predictions::*, HeldOut};
 ///
-/// // The first member is right below 0, the second above.
+/// // The first member is right for negative inputs, the second one for the others.
 /// let x = Tensor::arange(-20f32, 20., &Device::Cpu)?.unsqueeze(1)?;
 /// let right = x.lt(0f32)?.to_dtype(x.dtype())?;
 /// let first = Tensor::cat(&[&right, &(1. - &right)?], 1)?;
@@ -43,56 +74,62 @@ const STEPS: usize = 10;
 /// let held_out = HeldOut::from_predictions(&predicted, &Tensor::zeros(40, candle_core::DType::U32, &Device::Cpu)?)?;
 /// let fitted = MetaDes::new(3).fit(&held_out.clone().with_inputs(&x)?)?;
 /// let p = fitted.combine(&predicted.with_inputs(&x)?)?.to_vec2::<f32>()?;
-/// assert!(p.iter().filter(|p| p[0] > 0.5).count() > 35); // class 0 on both sides
+/// assert!(p.iter().filter(|p| p[0] > 0.5).count() > 35); // the true class nearly everywhere
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
-pub type MetaDes = DynamicSelection<Judged>;
+///
+/// Source: Cruz, Sabourin, Cavalcanti and Ren 2015, doi:10.1016/j.patcog.2014.12.003, arXiv:1810.01270.
+pub type MetaDes = DynamicSelection<MetaClassifier>;
 
-/// [`MetaDes`], fitted: what each slot predicted and where it was right, O(held-out rows × (inputs + slots × classes)).
-pub type FittedMetaDes = FittedDynamicSelection<Judged>;
+/// A fitted [`MetaDes`].
+pub type FittedMetaDes = FittedDynamicSelection<MetaClassifier>;
 
-/// The selection of [`MetaDes`].
+/// The competence measure of [`MetaDes`]: a classifier that predicts which members are right.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Judged {
+pub struct MetaClassifier {
     profiles: usize,
     threshold: f64,
 }
 
-/// [`Judged`], fitted.
+/// A fitted [`MetaClassifier`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Judging {
-    known: Known,
-    judge: NaiveBayes,
+pub struct FittedMetaClassifier {
+    features: FeatureSource,
+    classifier: NaiveBayes,
     threshold: f64,
 }
 
-impl Default for Judged {
+impl Default for MetaClassifier {
     fn default() -> Self {
         Self { profiles: PROFILES, threshold: 0.5 }
     }
 }
 
 impl MetaDes {
-    /// With so many similar output profiles; 5, if not set.
+    /// The number `kp` of held-out rows with a similar output profile; 5 by default. If there are fewer other
+    /// rows, all of them are used.
     #[must_use]
     pub fn profiles(mut self, kp: usize) -> Self {
-        self.selection.profiles = kp;
+        self.measure.profiles = kp;
         self
     }
 
-    /// Selects members whose probability of being right is above this, from 0 to less than 1; 0.5, if not set.
+    /// The probability of being right above which a member is selected, from 0 to less than 1; 0.5 by
+    /// default.
     #[must_use]
     pub fn threshold(mut self, threshold: f64) -> Self {
-        self.selection.threshold = threshold;
+        self.measure.threshold = threshold;
         self
     }
 }
 
-impl Selection for Judged {
-    const NAME: &'static str = "meta-des";
-    type Learned = Judging;
+impl CompetenceMeasure for MetaClassifier {}
 
-    fn learn(&self, local: Local, held_out: &HeldOut) -> Result<Judging> {
+impl Sealed for MetaClassifier {
+    const NAME: &'static str = "meta-des";
+    type Fitted = FittedMetaClassifier;
+
+    fn fit(&self, settings: Settings, held_out: &HeldOut) -> Result<FittedMetaClassifier> {
         if !(0. ..1.).contains(&self.threshold) {
             let must = "from 0 to less than 1";
             return Err(Error::invalid("the selection threshold of META-DES", must, self.threshold));
@@ -100,109 +137,147 @@ impl Selection for Judged {
         if self.profiles == 0 {
             return Err(Error::invalid("number of output profiles of META-DES", "1 or more", 0));
         }
-        // Each row learns from another one at least.
-        let (competence, held_out) = Competence::fit("META-DES", local, 2, held_out)?;
-        let known = Known::of(competence, self.profiles, &held_out)?;
-        let judge = known.judge(&held_out)?;
-        Ok(Judging { known, judge, threshold: self.threshold })
+        // A row is not its own neighbour, so there must be another one.
+        let (competence, held_out) = Competence::fit("META-DES", settings, 2, held_out)?;
+        let features = FeatureSource::new(competence, self.profiles, &held_out)?;
+        let classifier = features.fit_classifier(&held_out)?;
+        Ok(FittedMetaClassifier { features, classifier, threshold: self.threshold })
     }
 
-    fn combine(learned: &Judging, predictions: &Predictions, soft: bool) -> CandleResult<Tensor> {
-        let Judging { known, judge, threshold } = learned;
-        let (k, kp) = (known.competence.k, known.kp);
-        let (near, alike) = (known.competence.around(predictions)?, known.profiles.around(predictions, kp)?);
-        combine(predictions, soft, |row_predictions| {
-            let around = (&near[row_predictions.row * k..][..k], &alike[row_predictions.row * kp..][..kp]);
-            let chosen = |(prediction, slot): (usize, &usize)| {
-                let right = judge.of(known.features(around, *slot, surety(row_predictions, prediction)));
-                (right > *threshold).then_some(*slot)
+    fn check(fitted: &FittedMetaClassifier, settings: Settings) -> Result<()> {
+        fitted.features.check(settings)?;
+        match (fitted.classifier.log_odds.len(), fitted.features.count()) {
+            (got, count) if got == count => Ok(()),
+            (got, count) => Err(Error::invalid("number of log-odds of META-DES", count.to_string(), got)),
+        }
+    }
+
+    fn combine(fitted: &FittedMetaClassifier, predictions: &Predictions, soft: bool) -> CandleResult<Tensor> {
+        let FittedMetaClassifier { features, classifier, threshold } = fitted;
+        let (k, kp) = (features.competence.k, features.kp);
+        let nearest = features.competence.nearest(predictions)?;
+        let similar = features.profiles.nearest(predictions, kp)?;
+        combine_weighted(predictions, soft, |row_predictions| {
+            let row = row_predictions.row;
+            let (nearest, similar) = (&nearest[row * k..][..k], &similar[row * kp..][..kp]);
+            let selected = |(i, slot): (usize, &usize)| {
+                let features = features.of(nearest, similar, *slot, confidence(row_predictions, i));
+                f64::from(u8::from(classifier.probability_of_right(features) > *threshold))
             };
-            let chosen: Vec<usize> = row_predictions.slots.iter().enumerate().filter_map(chosen).collect();
-            move |slot| f64::from(u8::from(chosen.contains(&slot)))
+            row_predictions.slots.iter().enumerate().map(selected).collect()
         })
     }
 }
 
-/// How probable a member holds the class that it holds for the most probable.
-fn surety(row_predictions: &RowPredictions<'_>, prediction: usize) -> f64 {
-    row_predictions.says(prediction, row_predictions.vote(prediction))
+/// The probability of the class that the `i`-th slot of the row votes for.
+fn confidence(row_predictions: &RowPredictions<'_>, i: usize) -> f64 {
+    row_predictions.value(i, row_predictions.most_probable(i))
 }
 
-/// What meta-features are made of.
+/// The held-out rows, from which meta-features are computed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Known {
+struct FeatureSource {
     competence: Competence,
-    /// Held-out rows by what the members predict for them.
-    profiles: Region,
+    /// The held-out rows by their output profiles.
+    profiles: Neighbours,
     kp: usize,
-    /// How probable each slot held the true class of a row, row by row.
-    support: Vec<f64>,
+    /// The probability that each slot gives to the true class of each row, row by row.
+    true_class: Vec<f64>,
 }
 
-impl Known {
-    fn of(competence: Competence, kp: usize, held_out: &HeldOut) -> Result<Self> {
+impl FeatureSource {
+    fn new(competence: Competence, kp: usize, held_out: &HeldOut) -> Result<Self> {
         let (predictions, rows) = (held_out.predictions(), held_out.rows().len());
         let labels = held_out.targets().to_dtype(DType::U32)?.reshape((1, rows, 1))?;
         let labels = labels.broadcast_as((competence.slots, rows, 1))?.contiguous()?;
-        let support = predictions.values().detach().contiguous()?.gather(&labels, 2)?.squeeze(2)?;
-        let support = support.t()?.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?;
-        let profiles = Region::of(Space::Outputs, predictions)?;
-        Ok(Self { competence, profiles, kp: kp.min(rows - 1), support })
+        let true_class = predictions.values().detach().contiguous()?.gather(&labels, 2)?.squeeze(2)?;
+        let true_class = true_class.t()?.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?;
+        let profiles = Neighbours::fit(Space::Outputs, predictions)?;
+        Ok(Self { competence, profiles, kp: kp.min(rows - 1), true_class })
     }
 
-    /// What is known of a slot with these held-out rows near and alike, in steps.
-    fn features<'a>(
+    /// Checks that the fields agree with each other and with the settings.
+    fn check(&self, settings: Settings) -> Result<()> {
+        self.competence.check(settings)?;
+        self.profiles.check(Space::Outputs)?;
+        let rows = self.competence.rows();
+        if self.profiles.rows() != rows {
+            return Err(Error::invalid("number of output profiles", rows.to_string(), self.profiles.rows()));
+        }
+        if !(1..=rows).contains(&self.kp) {
+            return Err(Error::invalid("number of similar profiles", format!("from 1 to {rows}"), self.kp));
+        }
+        match (rows * self.competence.slots, self.true_class.len()) {
+            (want, got) if want == got => Ok(()),
+            (want, got) => {
+                Err(Error::invalid("number of probabilities of the true class", want.to_string(), got))
+            }
+        }
+    }
+
+    /// The number of meta-features.
+    fn count(&self) -> usize {
+        2 * self.competence.k + self.kp + 2
+    }
+
+    /// The binned meta-features of a slot and a row, given the nearest held-out rows, those with a similar
+    /// output profile, and the probability of the class that the slot votes for.
+    fn of<'a>(
         &'a self,
-        (near, alike): (&'a [u32], &'a [u32]),
+        nearest: &'a [u32],
+        similar: &'a [u32],
         slot: usize,
-        surety: f64,
+        confidence: f64,
     ) -> impl Iterator<Item = f64> + 'a {
         let right = move |row: &u32| f64::from(u8::from(self.competence.is_right(*row, slot)));
-        let support = move |row: &u32| {
-            self.support.get(*row as usize * self.competence.slots + slot).copied().unwrap_or_default()
+        let true_class = move |row: &u32| {
+            self.true_class.get(*row as usize * self.competence.slots + slot).copied().unwrap_or_default()
         };
-        let accuracy = near.iter().map(right).sum::<f64>() / near.len() as f64;
-        let features = near.iter().map(right).chain(near.iter().map(support)).chain([accuracy]);
-        features.chain(alike.iter().map(right)).chain([surety]).map(step)
+        let accuracy = nearest.iter().map(right).sum::<f64>() / nearest.len() as f64;
+        let features = nearest.iter().map(right).chain(nearest.iter().map(true_class)).chain([accuracy]);
+        features.chain(similar.iter().map(right)).chain([confidence]).map(bin)
     }
 
-    /// Learns from the held-out rows, each with the others around it.
-    fn judge(&self, held_out: &HeldOut) -> Result<NaiveBayes> {
-        let Competence { k, slots, .. } = self.competence;
-        let (near, alike) = (self.competence.region.among(k)?, self.profiles.among(self.kp)?);
-        let sure = held_out.predictions().values().detach().max(2)?.t()?;
-        let sure: Vec<f64> = sure.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?;
+    /// Fits the classifier on every pair of a held-out row and a slot. The neighbours of a row are other
+    /// rows.
+    fn fit_classifier(&self, held_out: &HeldOut) -> Result<NaiveBayes> {
+        let (k, kp, slots) = (self.competence.k, self.kp, self.competence.slots);
+        let nearest = self.competence.neighbours.nearest_others(k)?;
+        let similar = self.profiles.nearest_others(kp)?;
+        let confidence = held_out.predictions().values().detach().max(2)?.t()?;
+        let confidence: Vec<f64> = confidence.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?;
         let rows = held_out.rows().len();
-        let mean = (0..rows as u32).map(|row| self.competence.weight(row)).sum::<f64>() / rows as f64;
-        let mut counts = Counts::new(2 * k + self.kp + 2);
+        let mean_weight = (0..rows as u32).map(|row| self.competence.weight(row)).sum::<f64>() / rows as f64;
+        let mut counts = Counts::new(self.count());
         for row in 0..rows {
-            let around = (&near[row * k..][..k], &alike[row * self.kp..][..self.kp]);
-            let weight = self.competence.weight(row as u32) / mean;
+            let (nearest, similar) = (&nearest[row * k..][..k], &similar[row * kp..][..kp]);
+            let weight = self.competence.weight(row as u32) / mean_weight;
             for slot in 0..slots {
                 let right = self.competence.is_right(row as u32, slot);
-                counts.add(right, self.features(around, slot, sure[row * slots + slot]), weight);
+                let features = self.of(nearest, similar, slot, confidence[row * slots + slot]);
+                counts.add(right, features, weight);
             }
         }
         Ok(counts.model())
     }
 }
 
-/// In which step from 0 to 10 a number lies: how many of .1, .2 … 1 are not above it. The bounds are numpy's
-/// `linspace(0.1, 1, 10)` to the bit.
-fn step(x: f64) -> f64 {
-    let bound = |i: usize| if i + 1 == STEPS { 1. } else { i as f64 * ((1. - 0.1) / 9.) + 0.1 };
-    (0..STEPS).filter(|i| bound(*i) <= x).count() as f64
+/// The bin of a number: how many of the bounds 0.1, 0.2, …, 1 are not above it. The bounds are equal to
+/// numpy's `linspace(0.1, 1, 10)`, bit by bit.
+fn bin(x: f64) -> f64 {
+    let bound = |i: usize| if i + 1 == BOUNDS { 1. } else { i as f64 * ((1. - 0.1) / 9.) + 0.1 };
+    (0..BOUNDS).filter(|i| bound(*i) <= x).count() as f64
 }
 
-/// What multinomial naive Bayes counts, for members that are wrong and for those that are right.
+/// The counts of multinomial naive Bayes, first for members that are wrong, then for members that are right.
 struct Counts {
     cases: [f64; 2],
     features: [Vec<f64>; 2],
 }
 
 impl Counts {
-    fn new(width: usize) -> Self {
-        Self { cases: [0.; 2], features: [vec![0.; width], vec![0.; width]] }
+    fn new(features: usize) -> Self {
+        Self { cases: [0.; 2], features: [vec![0.; features], vec![0.; features]] }
     }
 
     fn add(&mut self, right: bool, features: impl Iterator<Item = f64>, weight: f64) {
@@ -211,42 +286,41 @@ impl Counts {
         self.features[class].iter_mut().zip(features).for_each(|(count, x)| *count += weight * x);
     }
 
-    /// With one added to each count (Laplace).
+    /// The classifier, with 1 added to each count (Laplace smoothing).
     fn model(&self) -> NaiveBayes {
-        let logs = |class: usize| {
+        let log_shares = |class: usize| {
             let counts = &self.features[class];
             let total: f64 = counts.iter().map(|count| count + 1.).sum();
             counts.iter().map(move |count| ((count + 1.) / total).ln())
         };
         NaiveBayes {
-            always: match self.cases {
+            constant: match self.cases {
                 [0., _] => Some(true),
                 [_, 0.] => Some(false),
                 _ => None,
             },
             prior: if self.cases.contains(&0.) { 0. } else { (self.cases[1] / self.cases[0]).ln() },
-            odds: logs(1).zip(logs(0)).map(|(right, wrong)| right - wrong).collect(),
+            log_odds: log_shares(1).zip(log_shares(0)).map(|(right, wrong)| right - wrong).collect(),
         }
     }
 }
 
-/// Multinomial naive Bayes for two classes, which comes to log-odds that are linear in the features.
+/// Multinomial naive Bayes for two classes: the log-odds are linear in the features.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct NaiveBayes {
-    /// What it knows without looking, where it has only seen one thing.
-    always: Option<bool>,
+    /// The answer for all features, if the members were always right or always wrong.
+    constant: Option<bool>,
     prior: f64,
-    odds: Vec<f64>,
+    log_odds: Vec<f64>,
 }
 
 impl NaiveBayes {
-    /// The probability of being right.
-    fn of(&self, features: impl Iterator<Item = f64>) -> f64 {
-        if let Some(always) = self.always {
-            return f64::from(u8::from(always));
+    fn probability_of_right(&self, features: impl Iterator<Item = f64>) -> f64 {
+        if let Some(right) = self.constant {
+            return f64::from(u8::from(right));
         }
-        let odds = self.prior + self.odds.iter().zip(features).map(|(odds, x)| odds * x).sum::<f64>();
-        1. / (1. + (-odds).exp())
+        let log_odds = self.prior + self.log_odds.iter().zip(features).map(|(odds, x)| odds * x).sum::<f64>();
+        1. / (1. + (-log_odds).exp())
     }
 }
 
@@ -255,20 +329,20 @@ mod tests {
     use super::{super::tests::tables, *};
     use crate::combine::Combiner;
 
-    /// The probability of being right that the fitted has for each slot, row by row.
-    fn competence(classes: usize) -> Vec<f64> {
+    /// The probability that each slot is right about each fresh row, row by row.
+    fn probabilities_of_right(classes: usize) -> Vec<f64> {
         let (held_out, fresh) = tables(classes);
         let fitted = MetaDes::new(7).fit(&held_out).unwrap();
-        let Judging { known, judge, .. } = &fitted.learned;
-        let near = known.competence.around(&fresh).unwrap();
-        let alike = known.profiles.around(&fresh, 5).unwrap();
-        let sure: Vec<Vec<f64>> = fresh.values().max(2).unwrap().to_vec2().unwrap();
-        let of = |i: usize| {
+        let FittedMetaClassifier { features, classifier, .. } = &fitted.fitted;
+        let nearest = features.competence.nearest(&fresh).unwrap();
+        let similar = features.profiles.nearest(&fresh, 5).unwrap();
+        let confidence: Vec<Vec<f64>> = fresh.values().max(2).unwrap().to_vec2().unwrap();
+        let probability = |i: usize| {
             let (row, slot) = (i / 5, i % 5);
-            let around = (&near[row * 7..][..7], &alike[row * 5..][..5]);
-            judge.of(known.features(around, slot, sure[slot][row]))
+            let (nearest, similar) = (&nearest[row * 7..][..7], &similar[row * 5..][..5]);
+            classifier.probability_of_right(features.of(nearest, similar, slot, confidence[slot][row]))
         };
-        (0..12 * 5).map(of).collect()
+        (0..12 * 5).map(probability).collect()
     }
 
     fn assert_near(got: &[f64], want: &[f64]) {
@@ -280,7 +354,7 @@ mod tests {
 
     /// Reference numbers: `tests/reference/deslib_rules.py`.
     #[test]
-    fn competence_is_deslibs() {
+    fn probabilities_of_being_right_equal_those_of_deslib() {
         let three = [
             [0.94657090087034, 0.460341839894827, 0.799745241551962, 0.876354553004407, 0.952558721751578],
             [0.912007769222746, 0.924826419610575, 0.95924405698603, 0.948190677942034, 0.973234133837572],
@@ -295,7 +369,7 @@ mod tests {
             [0.925987863064948, 0.99386627368859, 0.934165066019168, 0.897597883302705, 0.405033289890356],
             [0.877027710675799, 0.472799555277324, 0.02492535560873, 0.929385465259948, 0.998544053189724],
         ];
-        assert_near(&competence(3), &three.concat());
+        assert_near(&probabilities_of_right(3), &three.concat());
         let two = [
             [0.99967816561478, 0.999831913262722, 0.550383862969872, 0.999984750182285, 0.725398711195015],
             [0.00058630911634, 0.321119317916038, 0.867200311606622, 0.957931802422706, 0.990196732048098],
@@ -310,13 +384,13 @@ mod tests {
             [0.000536558375072, 0.002414286144197, 0.999460221232034, 0.512826207422058, 0.000932175489792],
             [0.008711271443418, 0.992473626314678, 0.096535752349899, 0.152103092858111, 0.021091706280804],
         ];
-        assert_near(&competence(2), &two.concat());
+        assert_near(&probabilities_of_right(2), &two.concat());
     }
 
     #[test]
-    fn steps_are_numpys() {
+    fn bins_equal_those_of_numpy() {
         // numpy.digitize(x, numpy.linspace(0.1, 1, 10))
-        let steps = [
+        let bins = [
             (0., 0.),
             (0.05, 0.),
             (0.1, 1.),
@@ -327,8 +401,8 @@ mod tests {
             (0.99, 9.),
             (1., 10.),
         ];
-        for (x, want) in steps {
-            assert_eq!(step(x), want, "{x}");
+        for (x, want) in bins {
+            assert_eq!(bin(x), want, "{x}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The held-out rows that lie nearest to a row.
+//! The search for the held-out rows that are nearest to a row.
 use crate::{data::Task, predictions::Predictions, threads, Error};
 use candle_core::{DType, Result, Tensor};
 use linfa_nn::{distance::L2Dist, CommonNearestNeighbour, NearestNeighbour, NearestNeighbourIndex};
@@ -6,42 +6,45 @@ use ndarray::{ArrayView1, ArrayView2};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// Up to so many numbers a row a tree finds neighbours sooner than a look at every row.
+/// The largest number of coordinates for which a k-d tree is faster than a scan of all rows.
 const TREE: usize = 16;
-/// Rows that one thread does at a time.
+/// The number of rows that a thread searches for at a time.
 const CHUNK: usize = 64;
 
-/// Where rows are near one another, by Euclidean distance.
+/// The space in which dynamic selection finds the held-out rows that are nearest to a row, by Euclidean
+/// distance.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Space {
-    /// In their inputs, as they are: standardize them where their units differ.
+    /// The inputs of the rows, unscaled. Standardize them if their units differ.
     #[default]
     Inputs,
-    /// In what the members predict for them (their output profiles), a missing prediction stood in for by the mean of the others.
+    /// The output profiles: what all slots predict for a row. A missing prediction is replaced by the mean of
+    /// the slots that predict the row. No inputs are needed, and the number of inputs does not matter.
     Outputs,
 }
 
 impl Space {
-    /// Where the rows lie: how many numbers each, and the numbers row by row.
-    fn points(self, predictions: &Predictions) -> Result<(usize, Vec<f64>)> {
+    /// The number of coordinates of a row, and the coordinates row by row.
+    fn coordinates(self, predictions: &Predictions) -> Result<(usize, Vec<f64>)> {
         let table = match self {
             Self::Inputs => match predictions.inputs() {
                 Some(inputs) => inputs.clone(),
                 None => candle_core::bail!(
-                    "dynamic selection by neighbours in the inputs needs the rows' inputs (Predictions::with_inputs, \
-                     HeldOut::with_inputs), or Space::Outputs"
+                    "dynamic selection in Space::Inputs needs the inputs of the rows (Predictions::with_inputs, \
+                     HeldOut::with_inputs); Space::Outputs needs none"
                 ),
             },
-            Self::Outputs => profiles(predictions)?,
+            Self::Outputs => output_profiles(predictions)?,
         };
         let width = table.dim(1)?;
         Ok((width, table.detach().to_dtype(DType::F64)?.flatten_all()?.to_vec1()?))
     }
 }
 
-/// `(S, B, C) -> (B, S·C)`; of two probabilities the first, since the second is what is left.
-fn profiles(predictions: &Predictions) -> Result<Tensor> {
-    let values = predictions.filled()?.values().clone();
+/// The output profiles, `(S, B, C) -> (B, S·C)`; for two classes `(B, S)`, the probabilities of the first
+/// one, because the second follows from it.
+fn output_profiles(predictions: &Predictions) -> Result<Tensor> {
+    let values = predictions.fill_missing()?.values().clone();
     let values = match predictions.task() {
         Task::Classification { classes: 2 } => values.narrow(2, 0, 1)?,
         _ => values,
@@ -49,59 +52,91 @@ fn profiles(predictions: &Predictions) -> Result<Tensor> {
     values.transpose(0, 1)?.contiguous()?.flatten_from(1)
 }
 
-/// Held-out rows, ready to be searched.
+/// The held-out rows by their coordinates in a space.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Region {
+pub(crate) struct Neighbours {
     space: Space,
     width: usize,
     /// Row by row.
-    points: Vec<f64>,
+    coordinates: Vec<f64>,
 }
 
-impl Region {
-    pub(crate) fn of(space: Space, predictions: &Predictions) -> crate::Result<Self> {
-        let (width, points) = space.points(predictions)?;
-        match points.iter().position(|x| !x.is_finite()) {
-            None => Ok(Self { space, width, points }),
+impl Neighbours {
+    pub(crate) fn fit(space: Space, predictions: &Predictions) -> crate::Result<Self> {
+        let (width, coordinates) = space.coordinates(predictions)?;
+        let neighbours = Self { space, width, coordinates };
+        neighbours.check_finite()?;
+        Ok(neighbours)
+    }
+
+    fn check_finite(&self) -> crate::Result<()> {
+        match self.coordinates.iter().position(|x| !x.is_finite()) {
+            None => Ok(()),
             Some(i) => {
-                let what = format!("what held-out row {} is found by", i / width.max(1));
-                Err(Error::invalid(what, "finite", points[i]))
+                let (row, column) = (i / self.width.max(1), i % self.width.max(1));
+                let what = match self.space {
+                    Space::Inputs => format!("input {column} of held-out row {row}"),
+                    Space::Outputs => format!("prediction {column} for held-out row {row}"),
+                };
+                Err(Error::invalid(what, "finite", self.coordinates[i]))
             }
         }
     }
 
-    fn rows(&self) -> usize {
-        self.points.len() / self.width.max(1)
+    /// Checks that the rows lie in this space, and that all of them have finite coordinates.
+    pub(crate) fn check(&self, space: Space) -> crate::Result<()> {
+        if self.space != space {
+            let got = format!("{:?}", self.space);
+            return Err(Error::invalid("space of the held-out rows", format!("{space:?}"), got));
+        }
+        if self.width == 0
+            || self.coordinates.is_empty()
+            || !self.coordinates.len().is_multiple_of(self.width)
+        {
+            let must = format!("a multiple of {} above 0", self.width);
+            let what = "number of coordinates of the held-out rows";
+            return Err(Error::invalid(what, must, self.coordinates.len()));
+        }
+        self.check_finite()
     }
 
-    /// For each row that the predictions predict the `k` held-out rows next to it, the nearest first, of those as far
-    /// the lowest: `(B, k)`. There are `k` held-out rows at least.
-    pub(crate) fn around(&self, predictions: &Predictions, k: usize) -> Result<Vec<u32>> {
-        let (width, mut points) = self.space.points(predictions)?;
+    pub(crate) fn rows(&self) -> usize {
+        self.coordinates.len() / self.width.max(1)
+    }
+
+    /// The `k` nearest held-out rows of each row, `(B, k)`, the nearest first. If several are at the same
+    /// distance, those with lower numbers are taken first. There must be at least `k` held-out rows.
+    pub(crate) fn nearest(&self, predictions: &Predictions, k: usize) -> Result<Vec<u32>> {
+        let (width, mut coordinates) = self.space.coordinates(predictions)?;
         if width != self.width {
             candle_core::bail!(
-                "held-out rows had {} numbers to be found by, these rows have {width}",
+                "dynamic selection was fitted on rows with {} coordinates, not {width}",
                 self.width
             );
         }
-        if self.space == Space::Inputs && points.iter().any(|x| !x.is_finite()) {
-            candle_core::bail!("inputs must be finite for dynamic selection to find neighbours");
+        if self.space == Space::Inputs && coordinates.iter().any(|x| !x.is_finite()) {
+            candle_core::bail!("the inputs must be finite for dynamic selection");
         }
-        // A row that nobody predicts comes to nothing, whatever lies next to it.
-        points.iter_mut().filter(|x| !x.is_finite()).for_each(|x| *x = 0.);
-        self.search(&points, k, false)
+        // A row that no slot predicts has no output profile. Its result is NaN, whatever its neighbours are.
+        coordinates.iter_mut().filter(|x| !x.is_finite()).for_each(|x| *x = 0.);
+        self.search(&coordinates, k, false)
     }
 
-    /// The same for the held-out rows themselves, none of which is its own neighbour.
-    pub(crate) fn among(&self, k: usize) -> Result<Vec<u32>> {
-        self.search(&self.points, k, true)
+    /// The `k` nearest other held-out rows of each held-out row, `(R, k)`.
+    pub(crate) fn nearest_others(&self, k: usize) -> Result<Vec<u32>> {
+        self.search(&self.coordinates, k, true)
     }
 
-    fn search(&self, points: &[f64], k: usize, themselves: bool) -> Result<Vec<u32>> {
+    /// The nearest rows of each point. With `others`, the points are the held-out rows, and none is its own
+    /// neighbour.
+    fn search(&self, points: &[f64], k: usize, others: bool) -> Result<Vec<u32>> {
         if k == 0 || self.width == 0 {
-            candle_core::bail!("neighbours and what they are found by must be at least one");
+            candle_core::bail!(
+                "the numbers of neighbours and coordinates must be at least 1, but are {k} and {}",
+                self.width
+            );
         }
-        let table = ArrayView2::from_shape((self.rows(), self.width), &self.points);
+        let table = ArrayView2::from_shape((self.rows(), self.width), &self.coordinates);
         let table = table.map_err(candle_core::Error::wrap)?;
         let algorithm = match self.width {
             0..=TREE => CommonNearestNeighbour::KdTree,
@@ -115,8 +150,8 @@ impl Region {
             queries.enumerate().try_for_each(|(chunk, (points, found))| {
                 let points = points.chunks_exact(self.width).zip(found.chunks_exact_mut(k)).enumerate();
                 points.into_iter().try_for_each(|(i, (point, found))| {
-                    let but = themselves.then_some(chunk * CHUNK + i);
-                    nearest(index, point, but, found)
+                    let excluded = others.then_some(chunk * CHUNK + i);
+                    find_nearest(index, point, excluded, found)
                 })
             })
         })?;
@@ -124,30 +159,32 @@ impl Region {
     }
 }
 
-/// Puts the rows nearest to `point`, but for one, into `found`. The index leaves open which of rows as far it takes, so
-/// it is asked again for all of them.
-fn nearest(
+/// Writes the rows that are nearest to `point` into `found`, without an excluded row. The index does not say
+/// which of several rows at the same distance it takes. So its `k` nearest rows give only the distance, and a
+/// second search finds all rows within it.
+fn find_nearest(
     index: &dyn NearestNeighbourIndex<f64>,
     point: &[f64],
-    but: Option<usize>,
+    excluded: Option<usize>,
     found: &mut [u32],
 ) -> Result<()> {
     let failed = candle_core::Error::wrap;
-    let far =
+    let squared_distance =
         |other: ArrayView1<'_, f64>| -> f64 { other.iter().zip(point).map(|(a, b)| (a - b) * (a - b)).sum() };
-    let here = ArrayView1::from(point);
-    let count = found.len() + usize::from(but.is_some());
-    let next = index.k_nearest(here, count).map_err(failed)?;
-    let reach = next.into_iter().map(|(other, _)| far(other)).fold(0f64, f64::max).sqrt();
-    // A little more, since the root is rounded, and more than nothing, since some searches stop short of the reach.
-    let around = index.within_range(here, (reach * (1. + 1e-9)).max(1e-150)).map_err(failed)?;
-    let mut around: Vec<(f64, usize)> = around.into_iter().map(|(other, row)| (far(other), row)).collect();
-    around.retain(|(_, row)| Some(*row) != but);
-    around.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-    if around.len() < found.len() {
-        candle_core::bail!("{} neighbours were asked for, {} were found", found.len(), around.len());
+    let point_view = ArrayView1::from(point);
+    let count = found.len() + usize::from(excluded.is_some());
+    let nearest = index.k_nearest(point_view, count).map_err(failed)?;
+    let radius = nearest.into_iter().map(|(other, _)| squared_distance(other)).fold(0f64, f64::max).sqrt();
+    // A little larger, because the root is rounded, and above 0, because some indexes exclude the bound.
+    let within = index.within_range(point_view, (radius * (1. + 1e-9)).max(1e-150)).map_err(failed)?;
+    let mut rows: Vec<(f64, usize)> =
+        within.into_iter().map(|(other, row)| (squared_distance(other), row)).collect();
+    rows.retain(|(_, row)| Some(*row) != excluded);
+    rows.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+    if rows.len() < found.len() {
+        candle_core::bail!("expected {} neighbours, found {}", found.len(), rows.len());
     }
-    found.iter_mut().zip(around).for_each(|(to, (_, row))| *to = row as u32);
+    found.iter_mut().zip(rows).for_each(|(to, (_, row))| *to = row as u32);
     Ok(())
 }
 
@@ -164,48 +201,49 @@ mod tests {
     }
 
     #[test]
-    fn rows_as_far_come_in_their_order() {
-        let region = Region::of(Space::Inputs, &at(&[1., -1., 5., 1., 0.5, -1.], 1)).unwrap();
-        assert_eq!(region.around(&at(&[0., 5.], 1), 3).unwrap(), [4, 0, 1, 2, 0, 3]);
-        assert_eq!(region.among(2).unwrap(), [3, 4, 5, 4, 0, 3, 0, 4, 0, 3, 1, 4]);
+    fn rows_at_the_same_distance_come_in_order() {
+        let neighbours = Neighbours::fit(Space::Inputs, &at(&[1., -1., 5., 1., 0.5, -1.], 1)).unwrap();
+        assert_eq!(neighbours.nearest(&at(&[0., 5.], 1), 3).unwrap(), [4, 0, 1, 2, 0, 3]);
+        assert_eq!(neighbours.nearest_others(2).unwrap(), [3, 4, 5, 4, 0, 3, 0, 4, 0, 3, 1, 4]);
     }
 
-    /// Points on a small grid, so that many lie as far; more and fewer numbers a row than a tree is used for.
+    /// Points on a small grid, so that many are at the same distance; with more and with fewer coordinates
+    /// than a tree takes.
     #[test]
-    fn neighbours_are_those_that_a_look_at_every_row_finds() {
+    fn the_search_finds_the_rows_that_a_scan_finds() {
         for width in [1, 3, TREE, TREE + 1] {
             let number = |i: usize| (((i * 7919 + 13) * (i + 3)) % 5) as f64;
             let points: Vec<f64> = (0..200 * width).map(number).collect();
             let queries: Vec<f64> = (0..130 * width).map(|i| number(i + 71)).collect();
-            let region = Region::of(Space::Inputs, &at(&points, width)).unwrap();
-            for (queries, found, themselves) in [
-                (&queries, region.around(&at(&queries, width), 9).unwrap(), false),
-                (&points, region.among(9).unwrap(), true),
+            let neighbours = Neighbours::fit(Space::Inputs, &at(&points, width)).unwrap();
+            for (queries, found, others) in [
+                (&queries, neighbours.nearest(&at(&queries, width), 9).unwrap(), false),
+                (&points, neighbours.nearest_others(9).unwrap(), true),
             ] {
                 for (i, point) in queries.chunks(width).enumerate() {
-                    let far = |row: usize| {
+                    let squared_distance = |row: usize| {
                         let other = &points[row * width..][..width];
                         other.iter().zip(point).map(|(a, b)| (a - b) * (a - b)).sum::<f64>()
                     };
-                    let mut rows: Vec<usize> = (0..200).filter(|row| !themselves || *row != i).collect();
-                    rows.sort_by(|a, b| far(*a).total_cmp(&far(*b)));
+                    let mut rows: Vec<usize> = (0..200).filter(|row| !others || *row != i).collect();
+                    rows.sort_by(|a, b| squared_distance(*a).total_cmp(&squared_distance(*b)));
                     let want: Vec<u32> = rows[..9].iter().map(|row| *row as u32).collect();
-                    assert_eq!(found[i * 9..][..9], want, "{width} numbers, row {i}");
+                    assert_eq!(found[i * 9..][..9], want, "{width} coordinates, row {i}");
                 }
             }
         }
     }
 
     #[test]
-    fn what_cannot_be_searched_is_refused() {
-        let region = Region::of(Space::Inputs, &at(&[1., 2.], 1)).unwrap();
-        let e = region.around(&at(&[1., 2.], 2), 1).unwrap_err().to_string();
-        assert!(e.contains("had 1 numbers"), "{e}");
-        let e = region.around(&at(&[f64::NAN], 1), 1).unwrap_err().to_string();
+    fn rows_that_cannot_be_searched_are_errors() {
+        let neighbours = Neighbours::fit(Space::Inputs, &at(&[1., 2.], 1)).unwrap();
+        let e = neighbours.nearest(&at(&[1., 2.], 2), 1).unwrap_err().to_string();
+        assert!(e.contains("with 1 coordinates"), "{e}");
+        let e = neighbours.nearest(&at(&[f64::NAN], 1), 1).unwrap_err().to_string();
         assert!(e.contains("finite"), "{e}");
-        let e = Region::of(Space::Inputs, &at(&[1., f64::INFINITY], 1)).unwrap_err().to_string();
-        assert!(e.contains("held-out row 1"), "{e}");
+        let e = Neighbours::fit(Space::Inputs, &at(&[1., f64::INFINITY], 1)).unwrap_err().to_string();
+        assert!(e.contains("input 0 of held-out row 1"), "{e}");
         let bare = Predictions::new(at(&[1.], 1).values().clone(), Task::Regression { outputs: 1 }).unwrap();
-        assert!(Region::of(Space::Inputs, &bare).unwrap_err().to_string().contains("with_inputs"));
+        assert!(Neighbours::fit(Space::Inputs, &bare).unwrap_err().to_string().contains("with_inputs"));
     }
 }

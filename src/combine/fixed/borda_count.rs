@@ -9,12 +9,24 @@ use crate::{
 use candle_core::{Result, Tensor};
 use serde::{Deserialize, Serialize};
 
-/// The Borda count: each slot gives its most probable of `C` classes `C − 1` points, the next `C − 2`, the last none, and
-/// a class gets its share of the points. Ties, within a slot and between classes, go to the lowest class. Classes
-/// only; no gradient passes through it.
+/// The Borda count: each slot ranks the classes, and a class gets a point for each class below it. For
+/// classes only.
 ///
-/// Only the order of a member's probabilities counts, so members need not be calibrated. For two classes it is
-/// the [hard vote](crate::combine::HardVote). Source: Borda 1781; Ho, Hull and Srihari 1994, doi:10.1109/34.273716.
+/// ```text
+/// p_c ∝ Σ_s |{k : slot s ranks k below c}|
+/// ```
+///
+/// It combines `(S, B, C)` to `(B, C)`, the shares of the points. The most probable of `C` classes gets
+/// `C − 1` points, the least probable none. The lowest class wins a tie, within a slot and between classes. A
+/// missing prediction is left out; a row that no slot predicts gives NaN.
+///
+/// Use it when members agree on the order of the classes but their probabilities cannot be compared. It uses
+/// more than the first choice of a member, unlike the [hard vote](crate::combine::HardVote), with which it
+/// agrees for two classes. No gradient passes through it. The cost is one sort of `C` numbers for each slot
+/// and row.
+///
+/// # Errors
+/// Combining fails for regression.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -26,6 +38,8 @@ use serde::{Deserialize, Serialize};
 /// assert_eq!(BordaCount.combine(&predictions)?.to_vec2::<f64>()?, [[2. / 6., 3. / 6., 1. / 6.]]);
 /// # Ok::<(), candle_core::Error>(())
 /// ```
+///
+/// Sources: Borda 1781; Ho, Hull and Srihari 1994, doi:10.1109/34.273716.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BordaCount;
 
@@ -38,17 +52,13 @@ impl FittedCombiner for BordaCount {
 
     fn combine(&self, predictions: &Predictions) -> Result<Tensor> {
         let values = predictions.probabilities("the Borda count")?;
-        row_by_row(predictions, &values, |mut row_predictions, predicted| {
-            for prediction in 0..row_predictions.slots.len() {
-                row_predictions.rank(prediction);
-                row_predictions
-                    .ranked()
-                    .iter()
-                    .rev()
-                    .enumerate()
-                    .for_each(|(below, class)| predicted[*class] += below as f64);
+        row_by_row(predictions, &values, |mut row_predictions, points| {
+            for i in 0..row_predictions.slots.len() {
+                row_predictions.rank_classes(i);
+                let ascending = row_predictions.ranking().iter().rev().enumerate();
+                ascending.for_each(|(below, class)| points[*class] += below as f64);
             }
-            normalise(predicted);
+            normalise(points);
         })
     }
 }

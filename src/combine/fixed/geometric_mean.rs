@@ -1,4 +1,4 @@
-//! The mean of log-probabilities.
+//! The geometric mean of the probabilities.
 use crate::{
     combine::{FittedCombiner, FixedCombiner},
     network::Scale,
@@ -8,14 +8,27 @@ use candle_core::{Result, Tensor, D};
 use candle_nn::ops;
 use serde::{Deserialize, Serialize};
 
-/// The mean of log-probabilities, normalised again (the geometric mean): `p ∝ exp(Σₛ ln pₛ / S)`. Classes only.
+/// The geometric mean of the probabilities, normalised to sum to one: the mean of the log-probabilities. For
+/// classes only.
 ///
-/// Sharper than the mean: one member that is sure a class is wrong nearly vetoes it. Its log-loss is never above
-/// the mean log-loss of its members (Heskes 1998, doi:10.1162/089976698300017232). A probability of exactly 0
-/// counts as the smallest positive f32.
+/// ```text
+/// p_c ∝ exp(Σ_s ln p_sc / S)
+/// ```
 ///
-/// It is also the softmax of the mean of the networks' logits, whatever constant each network adds to its own.
-/// [`LogOddsMean`](crate::combine::LogOddsMean) is another rule: the mean of each class's log-odds against the rest.
+/// It combines `(S, B, C)` to `(B, C)`. A missing prediction is left out; a row that no slot predicts gives
+/// NaN. A probability of exactly 0 counts as the smallest positive f32.
+///
+/// It is also the softmax of the mean of the members' logits, because a constant that a network adds to all
+/// of its logits cancels. [`LogOddsMean`](crate::combine::LogOddsMean) is something else for more than two
+/// classes: the mean of the log-odds of each class against all others.
+///
+/// Use it instead of the mean when sharper probabilities are wanted. Its log-loss is never above the mean
+/// log-loss of the members. One member that gives a class a probability near 0 nearly rules it out, so it is
+/// a poor choice when single members can be confidently wrong. Gradients pass through. The cost is one pass
+/// over the `S·B·C` numbers.
+///
+/// # Errors
+/// Combining fails for regression.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -27,6 +40,8 @@ use serde::{Deserialize, Serialize};
 /// assert!((p[0][0] - 2. / 3.).abs() < 1e-6); // √.4 : √.1 = 2 : 1
 /// # Ok::<(), candle_core::Error>(())
 /// ```
+///
+/// Source: Heskes 1998, doi:10.1162/089976698300017232.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GeometricMean;
 
@@ -42,7 +57,7 @@ impl FittedCombiner for GeometricMean {
     }
 
     fn combine(&self, predictions: &Predictions) -> Result<Tensor> {
-        let logs = predictions.log_probabilities("the mean of log-probabilities")?;
-        ops::softmax(&predictions.mean_of(&logs)?, D::Minus1)
+        let logs = predictions.log_probabilities("the geometric mean")?;
+        ops::softmax(&predictions.mean_over_slots(&logs)?, D::Minus1)
     }
 }

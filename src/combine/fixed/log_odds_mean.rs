@@ -1,4 +1,4 @@
-//! The mean of log-odds.
+//! The mean of the log-odds.
 use crate::{
     combine::{
         fixed::row_by_row::{normalise, row_by_row},
@@ -10,15 +10,25 @@ use crate::{
 use candle_core::{Result, Tensor};
 use serde::{Deserialize, Serialize};
 
-/// The mean of logits, class by class: `ℓ_c = Σₛ ln(p_sc / (1 − p_sc)) / S`, then `p_c ∝ 1 / (1 + e^−ℓ_c)`. Each class
-/// is weighed against all the others together, one against the rest. Classes only; no gradient passes through it.
+/// The mean of the log-odds of each class against all others. For classes only.
 ///
-/// For two classes it is the geometric mean, [`GeometricMean`](crate::combine::GeometricMean), and for more it is not. Averaging what
-/// networks put in front of their softmax is `GeometricMean` for any number of classes: those numbers are log-probabilities
-/// but for a constant of each network's own, and the softmax of their mean cancels all of these constants. A probability
-/// of exactly 0 counts as the smallest positive f32.
+/// ```text
+/// ℓ_c = Σ_s ln(p_sc / (1 − p_sc)) / S    p_c ∝ 1 / (1 + exp(−ℓ_c))
+/// ```
 ///
-/// Pooling log-odds: Satopää et al. 2014, doi:10.1016/j.ijforecast.2013.09.009.
+/// It combines `(S, B, C)` to `(B, C)`; the result is normalised to sum to one. A missing prediction is left
+/// out; a row that no slot predicts gives NaN. A probability of exactly 0 counts as the smallest positive
+/// f32.
+///
+/// For two classes it is the [`GeometricMean`](crate::combine::GeometricMean); for more classes it is not.
+/// The mean of what networks compute before their softmax is the geometric mean for any number of classes,
+/// not this one.
+///
+/// Use it when each class is a decision of its own, such as one class against the rest. No gradient passes
+/// through it. The cost is one pass over the `S·B·C` numbers with a logarithm and an exponential for each.
+///
+/// # Errors
+/// Combining fails for regression.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -33,6 +43,8 @@ use serde::{Deserialize, Serialize};
 /// assert!((p[0][0] - shares[0] / shares.iter().sum::<f64>()).abs() < 1e-12);
 /// # Ok::<(), candle_core::Error>(())
 /// ```
+///
+/// Source: Satopää et al. 2014, doi:10.1016/j.ijforecast.2013.09.009.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogOddsMean;
 
@@ -48,28 +60,27 @@ impl FittedCombiner for LogOddsMean {
     }
 
     fn combine(&self, predictions: &Predictions) -> Result<Tensor> {
-        let logs = predictions.log_probabilities("the mean of logits")?;
-        row_by_row(predictions, &logs, |row_predictions, predicted| {
-            let classes = predicted.len();
-            for prediction in 0..row_predictions.slots.len() {
-                let top = row_predictions.vote(prediction);
-                let most = row_predictions.says(prediction, top);
-                let odds = |class: usize| (row_predictions.says(prediction, class) - most).exp();
+        let logs = predictions.log_probabilities("the mean of log-odds")?;
+        row_by_row(predictions, &logs, |row_predictions, combined| {
+            let classes = combined.len();
+            for i in 0..row_predictions.slots.len() {
+                let top = row_predictions.most_probable(i);
+                let top_log = row_predictions.value(i, top);
+                // Relative to the most probable class.
+                let odds = |class: usize| (row_predictions.value(i, class) - top_log).exp();
                 let others: f64 = (0..classes).filter(|class| *class != top).map(odds).sum();
-                for (class, predicted) in predicted.iter_mut().enumerate() {
-                    // 1 − p of the most probable class has no digits left where p is close to 1: the sum of the others
-                    // has them all.
-                    *predicted += match class == top {
+                for (class, log_odds) in combined.iter_mut().enumerate() {
+                    // If p of the most probable class is close to 1, then 1 − p has lost its digits; the sum of the other
+                    // classes has them.
+                    *log_odds += match class == top {
                         true => -others.ln(),
-                        false => {
-                            row_predictions.says(prediction, class) - most - (1. + others - odds(class)).ln()
-                        }
+                        false => row_predictions.value(i, class) - top_log - (1. + others - odds(class)).ln(),
                     };
                 }
             }
             let count = row_predictions.slots.len() as f64;
-            predicted.iter_mut().for_each(|x| *x = 1. / (1. + (-*x / count).exp()));
-            normalise(predicted);
+            combined.iter_mut().for_each(|x| *x = 1. / (1. + (-*x / count).exp()));
+            normalise(combined);
         })
     }
 }

@@ -1,17 +1,27 @@
 //! The minimum.
 use crate::{
-    combine::{fixed::row_by_row::cell_by_cell, FittedCombiner, FixedCombiner},
+    combine::{fixed::row_by_row::column_by_column, FittedCombiner, FixedCombiner},
     predictions::Predictions,
 };
 use candle_core::{Result, Tensor};
 use serde::{Deserialize, Serialize};
 
-/// The minimum of values, output by output; for classes the minimum of each class's probabilities, normalised again.
-/// No gradient passes through it.
+/// The minimum of the predictions, for each class or output on its own.
 ///
-/// A class has to convince every member: `p_c ∝ min_s p_sc`. Where no class convinces all (each has a probability of 0 from
-/// someone), every class is as probable.
-/// Source: Kittler et al. 1998, doi:10.1109/34.667881.
+/// ```text
+/// p_c ∝ min_s p_sc    for classes, normalised to sum to one
+/// y_k = min_s y_sk    for regression
+/// ```
+///
+/// It combines `(S, B, C)` to `(B, C)`. A missing prediction is left out; a row that no slot predicts gives
+/// NaN. If every class has a probability of 0 from some member, all classes get the same probability.
+///
+/// Use it when a class must convince every member: one member that rules a class out is enough. It is a poor
+/// choice when members are overconfident, and for regression it is biased downwards. No gradient passes
+/// through it. The cost is one pass over the `S·B·C` numbers.
+///
+/// # Errors
+/// Combining fails only when candle fails.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -22,6 +32,8 @@ use serde::{Deserialize, Serialize};
 /// assert_eq!(Minimum.combine(&predictions)?.to_vec2::<f32>()?, [[1., 5.]]);
 /// # Ok::<(), candle_core::Error>(())
 /// ```
+///
+/// Source: Kittler, Hatef, Duin and Matas 1998, doi:10.1109/34.667881.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Minimum;
 
@@ -33,6 +45,6 @@ impl FittedCombiner for Minimum {
     }
 
     fn combine(&self, predictions: &Predictions) -> Result<Tensor> {
-        cell_by_cell(predictions, |predicted| predicted.iter().copied().fold(f64::INFINITY, f64::min))
+        column_by_column(predictions, |values| values.iter().copied().fold(f64::INFINITY, f64::min))
     }
 }

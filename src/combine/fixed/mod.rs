@@ -1,4 +1,6 @@
-//! CombinerSet that have nothing to fit.
+//! Combiners that have nothing to fit: means, votes, ranks, products and weights that are given.
+//!
+//! They need no held-out predictions. Each one is its own fitted combiner.
 mod borda_count;
 mod geometric_mean;
 mod hard_vote;

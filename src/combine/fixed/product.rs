@@ -1,4 +1,4 @@
-//! The product of probabilities.
+//! The product of the probabilities.
 use crate::{
     combine::{FittedCombiner, FixedCombiner},
     network::Scale,
@@ -8,12 +8,24 @@ use candle_core::{DType, Result, Tensor, D};
 use candle_nn::ops;
 use serde::{Deserialize, Serialize};
 
-/// The product of probabilities, normalised: `p ∝ Πₛ pₛ`, computed in log space. Classes only.
+/// The product of the probabilities, normalised to sum to one; it is computed in log space. For classes only.
 ///
-/// Bayes' rule for members whose errors are independent and classes that are as frequent; it grows the surer the more
-/// members there are. One member that is sure a class is wrong vetoes it. A probability of exactly 0 counts as the
-/// smallest positive f32, so that a row where every class is vetoed still goes to the class with the fewest
-/// vetoes. Source: Kittler et al. 1998, doi:10.1109/34.667881.
+/// ```text
+/// p_c ∝ Π_s p_sc
+/// ```
+///
+/// It combines `(S, B, C)` to `(B, C)`. A missing prediction is left out; a row that no slot predicts gives
+/// NaN. A probability of exactly 0 counts as the smallest positive f32; so a row in which every class has a 0
+/// goes to the class with the fewest of them.
+///
+/// It is Bayes' rule for members with independent errors and classes of equal frequency. Members that were
+/// trained on the same data are not independent: the product becomes overconfident, and the more so the more
+/// members there are. Then use [`GeometricMean`](crate::combine::GeometricMean), which predicts the same
+/// class. One member that gives a class a probability near 0 rules it out. Gradients pass through. The cost
+/// is one pass over the `S·B·C` numbers.
+///
+/// # Errors
+/// Combining fails for regression.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -25,6 +37,8 @@ use serde::{Deserialize, Serialize};
 /// assert!((p[0][0] - 0.24 / 0.28).abs() < 1e-6); // .5 · .8 · .6 : .5 · .2 · .4
 /// # Ok::<(), candle_core::Error>(())
 /// ```
+///
+/// Source: Kittler, Hatef, Duin and Matas 1998, doi:10.1109/34.667881.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Product;
 
@@ -41,14 +55,14 @@ impl FittedCombiner for Product {
 
     fn combine(&self, predictions: &Predictions) -> Result<Tensor> {
         let logs = predictions.log_probabilities("the product")?;
-        let sums = predictions.sum_of(&logs)?;
+        let sums = predictions.sum_over_slots(&logs)?;
         match predictions.covered() {
             None => ops::softmax(&sums, D::Minus1),
-            // A row that no prediction covers is the product of nothing.
+            // A row that no slot predicts becomes NaN.
             Some(covered) => {
-                let row_predictions = covered.sum(0)?.unsqueeze(1)?.broadcast_as(sums.shape())?;
-                let none = (Tensor::zeros_like(&sums)? / 0.)?;
-                ops::softmax(&row_predictions.to_dtype(DType::U8)?.where_cond(&sums, &none)?, D::Minus1)
+                let counts = covered.sum(0)?.unsqueeze(1)?.broadcast_as(sums.shape())?;
+                let nan = (Tensor::zeros_like(&sums)? / 0.)?;
+                ops::softmax(&counts.to_dtype(DType::U8)?.where_cond(&sums, &nan)?, D::Minus1)
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The mean of ranks.
+//! The rank average.
 use crate::{
     combine::{
         fixed::row_by_row::{normalise, row_by_row},
@@ -9,14 +9,24 @@ use crate::{
 use candle_core::{Result, Tensor};
 use serde::{Deserialize, Serialize};
 
-/// The rank average: each slot ranks the classes, 1 for the least probable to `C` for the most, equals sharing the mean
-/// of their ranks; `p_c ∝ Σₛ r_sc`. Ties between classes go to the lowest. Classes only; no gradient passes through it.
+/// The rank average: each slot ranks the classes, and the ranks are averaged. For classes only.
 ///
-/// Like the [Borda count](crate::combine::BordaCount) it looks at nothing but the order of a member's probabilities, but a
-/// member that holds two classes for equally probable favours neither, and no class comes to 0. Ranks are among
-/// the classes of one row: ranks among rows, as they are averaged to score a whole file at once, would make what is
-/// predicted of a row depend on the rows beside it. Source: Ho, Hull and Srihari 1994, doi:10.1109/34.273716; the ranks of
-/// `scipy.stats.rankdata`.
+/// ```text
+/// p_c ∝ Σ_s r_sc    r_sc = 1 for the least probable class, …, C for the most probable one
+/// ```
+///
+/// It combines `(S, B, C)` to `(B, C)`. Classes that a slot gives the same probability share the mean of
+/// their ranks, as in `scipy.stats.rankdata`. The lowest class wins a tie between classes. A missing
+/// prediction is left out; a row that no slot predicts gives NaN.
+///
+/// Use it like the [Borda count](crate::combine::BordaCount), when only the order of a member's probabilities
+/// can be trusted. It differs in two ways: a member that gives two classes the same probability favours
+/// neither, and no class gets 0. The ranks are among the classes of one row. (Ranks among the rows of a file,
+/// as in some competitions, would make a prediction depend on the other rows.) No gradient passes through it.
+/// The cost is one sort of `C` numbers for each slot and row.
+///
+/// # Errors
+/// Combining fails for regression.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -28,6 +38,8 @@ use serde::{Deserialize, Serialize};
 /// assert_eq!(RankAverage.combine(&predictions)?.to_vec2::<f64>()?, [[4. / 12., 4.5 / 12., 3.5 / 12.]]);
 /// # Ok::<(), candle_core::Error>(())
 /// ```
+///
+/// Source: Ho, Hull and Srihari 1994, doi:10.1109/34.273716.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RankAverage;
 
@@ -40,20 +52,20 @@ impl FittedCombiner for RankAverage {
 
     fn combine(&self, predictions: &Predictions) -> Result<Tensor> {
         let values = predictions.probabilities("the rank average")?;
-        row_by_row(predictions, &values, |mut row_predictions, predicted| {
-            for prediction in 0..row_predictions.slots.len() {
-                row_predictions.rank(prediction);
+        row_by_row(predictions, &values, |mut row_predictions, sums| {
+            for i in 0..row_predictions.slots.len() {
+                row_predictions.rank_classes(i);
+                let equal =
+                    |a: &usize, b: &usize| row_predictions.value(i, *a) == row_predictions.value(i, *b);
                 let mut above = 0;
-                for equals in row_predictions.ranked().chunk_by(|a, b| {
-                    row_predictions.says(prediction, *a) == row_predictions.says(prediction, *b)
-                }) {
-                    // The ranks of these are from C − above downwards.
-                    let rank = (predicted.len() - above) as f64 - (equals.len() - 1) as f64 / 2.;
-                    equals.iter().for_each(|class| predicted[*class] += rank);
-                    above += equals.len();
+                for tied in row_predictions.ranking().chunk_by(equal) {
+                    // The mean of the ranks C − above, C − above − 1, …
+                    let rank = (sums.len() - above) as f64 - (tied.len() - 1) as f64 / 2.;
+                    tied.iter().for_each(|class| sums[*class] += rank);
+                    above += tied.len();
                 }
             }
-            normalise(predicted);
+            normalise(sums);
         })
     }
 }

@@ -1,4 +1,4 @@
-//! CombinerSet that go row by row, on the host: what the predictions that are there say of one row, gathered into one place.
+//! Combiners that work row by row on the CPU, on the predictions of the slots that predict a row.
 use crate::{
     data::Task,
     kernels::{cpu, float::Number},
@@ -9,152 +9,146 @@ use candle_core::{DType, Result, Tensor};
 use rayon::prelude::*;
 use std::cmp::Ordering;
 
-/// Rows that one thread does at a time.
+/// The number of rows that a thread combines at a time.
 const CHUNK: usize = 256;
-/// From so many numbers on it pays to wake other threads.
+/// The number of values from which several threads are faster than one.
 const WIDE: usize = 1 << 17;
 
-/// The predictions that predict one row.
+/// The predictions for one row. The `i`-th prediction is that of slot `slots[i]`.
 pub(crate) struct RowPredictions<'a> {
-    /// Which row.
+    /// The position of the row.
     #[cfg_attr(not(feature = "learned"), allow(dead_code))]
     pub(crate) row: usize,
-    /// Their slots, one or more.
+    /// The slots that predict the row, one or more.
     pub(crate) slots: &'a [usize],
-    /// `(C, n)`: one class or output after another.
+    /// `(C, n)`: for each class or output the values of all predictions.
     values: &'a mut [f64],
-    order: &'a mut Vec<usize>,
+    ranking: &'a mut Vec<usize>,
 }
 
 impl RowPredictions<'_> {
-    /// What they say of each class or output in turn; to be changed at will.
+    /// For each class or output the values of all predictions, which may be overwritten.
     pub(crate) fn columns(&mut self) -> impl Iterator<Item = &mut [f64]> {
         self.values.chunks_exact_mut(self.slots.len())
     }
 
-    /// What the `prediction`th of them says of a class or output.
-    pub(crate) fn says(&self, prediction: usize, class: usize) -> f64 {
-        self.values[class * self.slots.len() + prediction]
+    /// The value of the `i`-th prediction for a class or output.
+    pub(crate) fn value(&self, i: usize, class: usize) -> f64 {
+        self.values[class * self.slots.len() + i]
     }
 
-    /// The class that the `prediction`th of them holds for the most probable, the lowest of equals.
-    pub(crate) fn vote(&self, prediction: usize) -> usize {
-        let better = |best, class| {
-            if self.says(prediction, class) > self.says(prediction, best) {
-                class
-            } else {
-                best
-            }
-        };
+    /// The most probable class of the `i`-th prediction, the lowest one in a tie.
+    pub(crate) fn most_probable(&self, i: usize) -> usize {
+        let better = |best, class| if self.value(i, class) > self.value(i, best) { class } else { best };
         (1..self.values.len() / self.slots.len()).fold(0, better)
     }
 
-    /// Ranks the classes as the `prediction`th of them does: the most probable first, of equals the lowest.
-    pub(crate) fn rank(&mut self, prediction: usize) {
+    /// Ranks the classes from the most to the least probable one of the `i`-th prediction, lower ones first
+    /// in a tie.
+    pub(crate) fn rank_classes(&mut self, i: usize) {
         let (values, count) = (&*self.values, self.slots.len());
-        self.order.clear();
-        self.order.extend(0..values.len() / count);
-        let says = |class: usize| values[class * count + prediction];
-        // Not `total_cmp`, to which 0 is above -0.
-        let by =
-            |a: &usize, b: &usize| says(*b).partial_cmp(&says(*a)).unwrap_or(Ordering::Equal).then(a.cmp(b));
-        self.order.sort_unstable_by(by);
+        self.ranking.clear();
+        self.ranking.extend(0..values.len() / count);
+        let value = |class: usize| values[class * count + i];
+        // `total_cmp` would put 0 above -0.
+        let descending = |a: &usize, b: &usize| {
+            value(*b).partial_cmp(&value(*a)).unwrap_or(Ordering::Equal).then(a.cmp(b))
+        };
+        self.ranking.sort_unstable_by(descending);
     }
 
-    /// The classes as they were last ranked.
-    pub(crate) fn ranked(&self) -> &[usize] {
-        self.order
+    /// The classes in the order of the last [`rank_classes`](Self::rank_classes).
+    pub(crate) fn ranking(&self) -> &[usize] {
+        self.ranking
     }
 }
 
-/// `(S, B, C) -> (B, C)`: `each` makes a row's result, which comes to it as zeros, of what is row_predictions. A row of which
-/// nothing is row_predictions, or a NaN, comes out as NaN. In f64, rounded once to the type of `values`.
+/// Combines each row by `combine`, `(S, B, C) -> (B, C)`. It gets the predictions for the row and writes the
+/// result over zeros. A row that no slot predicts, or for which a prediction is NaN, becomes NaN. The
+/// computation is in f64, and the result is rounded once to the type of `values`.
 pub(crate) fn row_by_row(
     predictions: &Predictions,
     values: &Tensor,
-    each: impl Fn(RowPredictions<'_>, &mut [f64]) + Sync,
+    combine: impl Fn(RowPredictions<'_>, &mut [f64]) + Sync,
 ) -> Result<Tensor> {
     match values.dtype() {
-        DType::F64 => rows_of::<f64>(predictions, values, each),
-        _ => rows_of::<f32>(predictions, values, each),
+        DType::F64 => combine_rows::<f64>(predictions, values, combine),
+        _ => combine_rows::<f32>(predictions, values, combine),
     }
 }
 
-fn rows_of<T: Number>(
+fn combine_rows<T: Number>(
     predictions: &Predictions,
     values: &Tensor,
-    each: impl Fn(RowPredictions<'_>, &mut [f64]) + Sync,
+    combine: impl Fn(RowPredictions<'_>, &mut [f64]) + Sync,
 ) -> Result<Tensor> {
     let (slots, rows, width) = values.dims3()?;
-    let covered = predictions.coverage()?;
+    let covered = predictions.coverage_by_slot()?;
     let predicts = |slot: usize, row: usize| covered.as_ref().is_none_or(|c| c[slot][row] > 0.);
-    let mut predicted = vec![T::zero(); rows * width];
+    let mut combined = vec![T::zero(); rows * width];
     cpu::with_slice(values, |all: &[T]| {
-        let chunk = |(number, predicted): (usize, &mut [T])| {
-            let (mut row_predictions, mut gathered) = (Vec::with_capacity(slots), vec![0f64; slots * width]);
-            let (mut result, mut order) = (vec![0f64; width], vec![]);
-            for (row, predicted) in (number * CHUNK..).zip(predicted.chunks_exact_mut(width)) {
-                row_predictions.clear();
-                row_predictions.extend((0..slots).filter(|slot| predicts(*slot, row)));
-                let count = row_predictions.len();
-                for (prediction, slot) in row_predictions.iter().enumerate() {
-                    let says = &all[(slot * rows + row) * width..][..width];
-                    let places = gathered[prediction..].iter_mut().step_by(count);
-                    places.zip(says).for_each(|(to, from)| *to = (*from).into());
+        let chunk = |(number, combined): (usize, &mut [T])| {
+            let (mut present, mut gathered) = (Vec::with_capacity(slots), vec![0f64; slots * width]);
+            let (mut result, mut ranking) = (vec![0f64; width], vec![]);
+            for (row, combined) in (number * CHUNK..).zip(combined.chunks_exact_mut(width)) {
+                present.clear();
+                present.extend((0..slots).filter(|slot| predicts(*slot, row)));
+                let count = present.len();
+                for (i, slot) in present.iter().enumerate() {
+                    let prediction = &all[(slot * rows + row) * width..][..width];
+                    let column = gathered[i..].iter_mut().step_by(count);
+                    column.zip(prediction).for_each(|(to, from)| *to = (*from).into());
                 }
                 let values = &mut gathered[..count * width];
                 result.fill(0.);
                 if count == 0 || values.iter().sum::<f64>().is_nan() {
                     result.fill(f64::NAN);
                 } else {
-                    each(
-                        RowPredictions { row, slots: &row_predictions, values, order: &mut order },
-                        &mut result,
-                    );
+                    let predictions = RowPredictions { row, slots: &present, values, ranking: &mut ranking };
+                    combine(predictions, &mut result);
                 }
-                predicted.iter_mut().zip(&result).for_each(|(to, from)| *to = T::from_f64(*from));
+                combined.iter_mut().zip(&result).for_each(|(to, from)| *to = T::from_f64(*from));
             }
         };
         let size = CHUNK * width.max(1);
         match all.len() {
-            0..WIDE => predicted.chunks_mut(size).enumerate().for_each(chunk),
-            _ => threads::wide(|| predicted.par_chunks_mut(size).enumerate().for_each(chunk)),
+            0..WIDE => combined.chunks_mut(size).enumerate().for_each(chunk),
+            _ => threads::wide(|| combined.par_chunks_mut(size).enumerate().for_each(chunk)),
         }
     })?;
-    Tensor::from_vec(predicted, (rows, width), values.device())?.to_dtype(values.dtype())
+    Tensor::from_vec(combined, (rows, width), values.device())?.to_dtype(values.dtype())
 }
 
-/// Each class or output by itself: `each` makes one number of what is predicted of it. Probabilities are normalised again.
-pub(crate) fn cell_by_cell(
+/// Combines each class or output of a row on its own: `combine` gets the values of all predictions for it.
+/// Probabilities are normalised afterwards.
+pub(crate) fn column_by_column(
     predictions: &Predictions,
-    each: impl Fn(&mut [f64]) -> f64 + Sync,
+    combine: impl Fn(&mut [f64]) -> f64 + Sync,
 ) -> Result<Tensor> {
     let classes = matches!(predictions.task(), Task::Classification { .. });
-    row_by_row(predictions, predictions.values(), |mut row_predictions, predicted| {
-        row_predictions
-            .columns()
-            .zip(predicted.iter_mut())
-            .for_each(|(column, predicted)| *predicted = each(column));
+    row_by_row(predictions, predictions.values(), |mut row_predictions, combined| {
+        let columns = row_predictions.columns().zip(combined.iter_mut());
+        columns.for_each(|(column, combined)| *combined = combine(column));
         if classes {
-            normalise(predicted);
+            normalise(combined);
         }
     })
 }
 
-/// Shares of one; where there is nothing to share, every class is as probable.
-pub(crate) fn normalise(predicted: &mut [f64]) {
-    let total: f64 = predicted.iter().sum();
+/// Divides the numbers by their sum; if the sum is 0, all become equal.
+pub(crate) fn normalise(numbers: &mut [f64]) {
+    let total: f64 = numbers.iter().sum();
     if total > 0. {
-        predicted.iter_mut().for_each(|x| *x /= total);
+        numbers.iter_mut().for_each(|x| *x /= total);
     } else {
-        let even = 1. / predicted.len() as f64;
-        predicted.fill(even);
+        let uniform = 1. / numbers.len() as f64;
+        numbers.fill(uniform);
     }
 }
 
-/// What is left of the numbers, in no order but the greatest last, without the `cut` least and the `cut` greatest: one
-/// number at least.
-pub(crate) fn without_ends(numbers: &mut [f64], cut: usize) -> &mut [f64] {
+/// The numbers without the `cut` smallest and the `cut` largest, but at least one; the largest of them is the
+/// last, the others are in no order.
+pub(crate) fn without_extremes(numbers: &mut [f64], cut: usize) -> &mut [f64] {
     let cut = cut.min(numbers.len().saturating_sub(1) / 2);
     if numbers.is_empty() {
         return numbers;

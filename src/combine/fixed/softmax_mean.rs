@@ -1,13 +1,13 @@
-//! The mean of softmaxes in one pass over the logits: what an ensemble's prediction costs besides its members.
+//! The mean of softmaxes in one pass over the logits, for ensembles that average plain logits.
 use crate::kernels::{exp::exp_of_negative, simd::vectorized};
 
-/// Rows that are worked on side by side: one lane of a vector for each.
+/// The number of rows that are computed side by side, each in one lane of a vector.
 const LANES: usize = 64;
 
 /// Adds to `out` the mean over `logits` of the softmax of each row: `(S, B, C) -> (B, C)`.
 ///
-/// `out` is as long as each of the logits, a multiple of `classes`. The order of sums is fixed, so wider vectors
-/// change no bit.
+/// `out` is as long as each of the logits, a multiple of `classes`. The order of the sums is fixed, so the
+/// result does not depend on the width of the vectors.
 pub(crate) fn softmax_mean(logits: &[&[f32]], classes: usize, out: &mut [f32]) {
     vectorized(
         #[inline(always)]
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn is_the_mean_of_softmaxes_for_any_number_of_rows_and_classes() {
+    fn equals_the_mean_of_softmaxes_for_any_number_of_rows_and_classes() {
         for (members, rows, classes) in
             [(1, 1, 1), (3, 1, 2), (2, 64, 3), (5, 65, 10), (4, 200, 7), (1, 3, 1000)]
         {
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_logit_that_is_not_a_number_is_not_hidden() {
+    fn a_nan_logit_gives_nan_in_its_row_only() {
         let mut out = vec![0.; 4];
         softmax_mean(&[&[1., f32::NAN, 0., 0.]], 2, &mut out);
         assert!(out[0].is_nan() && out[1].is_nan());

@@ -1,7 +1,7 @@
-//! Means that leave out the extremes.
+//! The trimmed mean.
 use crate::{
     combine::{
-        fixed::row_by_row::{cell_by_cell, without_ends},
+        fixed::row_by_row::{column_by_column, without_extremes},
         FittedCombiner, FixedCombiner,
     },
     predictions::Predictions,
@@ -10,12 +10,23 @@ use crate::{
 use candle_core::{Result as CandleResult, Tensor};
 use serde::{Deserialize, Serialize};
 
-/// The mean without the extremes: of `n` numbers the `⌊cut · n⌋` least and as many of the greatest are left out.
-/// Output by output; for classes of each class's probabilities, which are normalised again. No gradient passes
-/// through it.
+/// The trimmed mean: the mean without the smallest and the largest predictions, for each class or output on
+/// its own.
 ///
-/// `cut` 0 is the mean, towards one half it becomes the median. Source: Tukey and McLaughlin 1963; the
-/// same counts as `scipy.stats.trim_mean`.
+/// ```text
+/// y = mean of the n − 2⌊cut · n⌋ middle ones of the n predictions
+/// ```
+///
+/// It combines `(S, B, C)` to `(B, C)`; probabilities are normalised to sum to one. With `cut` 0 it is the
+/// mean; towards one half it becomes the median. The counts are those of `scipy.stats.trim_mean`. A missing
+/// prediction is left out; a row that no slot predicts gives NaN.
+///
+/// Use it when some members fail badly now and then, as a middle way between the mean and the
+/// [`Median`](crate::combine::Median). With fewer than `1 / cut` members nothing is left out. No gradient
+/// passes through it. The cost is a selection among `S` numbers for each of the `B·C` results.
+///
+/// # Errors
+/// [`TrimmedMean::new`] fails when `cut` is not from 0 to less than one half.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -26,18 +37,21 @@ use serde::{Deserialize, Serialize};
 /// assert_eq!(TrimmedMean::new(0.25)?.combine(&predictions)?.to_vec2::<f32>()?, [[3.]]);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
+///
+/// Source: Tukey and McLaughlin 1963, "Less vulnerable confidence and significance procedures for location
+/// based on a single sample".
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrimmedMean {
     cut: f64,
 }
 
 impl TrimmedMean {
-    /// With this share left out at each end, from 0 to less than one half.
+    /// A mean that leaves out this share of the predictions at each end.
     ///
     /// # Errors
-    /// When it is out of range.
+    /// When the share is not from 0 to less than one half.
     pub fn new(cut: f64) -> Result<Self> {
-        Ok(Self { cut: checked(cut)? })
+        Ok(Self { cut: check_cut(cut)? })
     }
 
     /// The share that is left out at each end.
@@ -55,22 +69,22 @@ impl FittedCombiner for TrimmedMean {
     }
 
     fn combine(&self, predictions: &Predictions) -> CandleResult<Tensor> {
-        cell_by_cell(predictions, |predicted| {
-            let middle = without_ends(predicted, count(self.cut, predicted.len()));
+        column_by_column(predictions, |values| {
+            let middle = without_extremes(values, cut_count(self.cut, values.len()));
             middle.iter().sum::<f64>() / middle.len() as f64
         })
     }
 }
 
-/// A share at each end.
-pub(crate) fn checked(cut: f64) -> Result<f64> {
+/// Checks the share that is cut at each end.
+pub(crate) fn check_cut(cut: f64) -> Result<f64> {
     match (0. ..0.5).contains(&cut) {
         true => Ok(cut),
-        false => Err(Error::invalid("the share cut at each end", "from 0 to less than 0.5", cut)),
+        false => Err(Error::invalid("the share that is cut at each end", "from 0 to less than 0.5", cut)),
     }
 }
 
-/// How many of `n` that share is.
-pub(crate) fn count(cut: f64, n: usize) -> usize {
+/// The number of `n` predictions that is cut at each end.
+pub(crate) fn cut_count(cut: f64, n: usize) -> usize {
     (cut * n as f64) as usize
 }

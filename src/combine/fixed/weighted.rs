@@ -1,8 +1,8 @@
-//! The weighted mean, which most learned rules come to.
+//! The weighted mean.
 use crate::{
     codec::real,
     combine::{
-        fixed::{weighted_sum::weighted_mean, weighted_vote::check},
+        fixed::{weighted_sum::weighted_mean, weighted_vote::check_weights},
         FittedCombiner, FixedCombiner,
     },
     data::Task,
@@ -12,26 +12,38 @@ use crate::{
 use candle_core::{Result as CandleResult, Tensor, D};
 use serde::{Deserialize, Serialize};
 
-/// How a fit ended.
+/// The end of a fit: the objective and the effort.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Fit {
-    /// The loss on the rows of the fit, in the unit of the rule's criterion; less is better.
+    /// The objective on the rows of the fit, in the unit of the combiner's criterion; smaller is better.
     #[serde(with = "real")]
     pub objective: f64,
-    /// Iterations, evaluations or steps, as the rule counts them.
+    /// The number of iterations, evaluations or steps, as the combiner counts them.
     pub iterations: u64,
-    /// By how much the objective may lie above the best possible, where the rule can tell.
+    /// An upper bound of the distance between the objective and its optimum, if the combiner has one.
     #[serde(with = "real::option")]
     pub gap: Option<f64>,
 }
 
-/// A weighted mean of what the slots say, `Σ_s w_s p_s`: what blending, ensemble selection and model averaging
-/// come to.
+/// The weighted mean of the predictions. Most combiners that learn one weight for each slot give it as the
+/// fitted combiner.
 ///
-/// The mean over the predictions that are there, by their weights, where some are missing and weights are a share
-/// each; their plain mean where only slots of weight zero predict a row. For classes weights that are not shares
-/// (negative ones, or another sum than one) can give numbers that are no probabilities; they are cut off at 0 and
-/// normalised again.
+/// ```text
+/// p = Σ_s w_s p_s
+/// ```
+///
+/// It combines `(S, B, C)` to `(B, C)`. Weights are shares when none is negative and they sum to one. For a
+/// row with missing predictions, shares are divided by the sum of the shares that are there; if only slots of
+/// weight 0 predict the row, the result is the mean of all slots that predict it. With other weights a
+/// missing prediction is replaced by the mean of the others, and for classes the result is made a
+/// probability: negative numbers become 0, and the rest is divided by its sum.
+///
+/// Use [`Weighted::new`] when you know the weights. [`SimplexLogLoss`](crate::combine::SimplexLogLoss) and
+/// others find weights on held-out predictions. Gradients pass through. The cost is one pass over the
+/// predictions with a weight other than 0.
+///
+/// # Errors
+/// Combining fails when the number of slots is not the number of weights.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -42,32 +54,35 @@ pub struct Fit {
 /// assert_eq!(fitted.combine(&predictions)?.to_vec2::<f64>()?, [[2.]]);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
+///
+/// Source: Stone 1961, doi:10.1214/aoms/1177704873, "The opinion pool".
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Weighted {
-    rule: String,
+    combiner: String,
     names: Vec<String>,
     weights: Vec<f64>,
     fit: Option<Fit>,
 }
 
 impl Weighted {
-    /// Given weights, one a slot: not negative, not all zero; only their ratios matter.
+    /// The weighted mean with these weights, one for each slot: finite, not negative, not all zero. They are
+    /// divided by their sum.
     ///
     /// # Errors
-    /// When they are not.
+    /// When the weights are out of range.
     pub fn new(weights: &[f64]) -> Result<Self> {
-        let total = check(weights)?;
+        let total = check_weights(weights)?;
         let names = (0..weights.len()).map(|s| format!("member {s}")).collect();
         let weights = weights.iter().map(|w| w / total).collect();
-        Ok(Self { rule: "weighted-mean".into(), names, weights, fit: None })
+        Ok(Self { combiner: "weighted-mean".into(), names, weights, fit: None })
     }
 
-    /// What a rule has found: these weights as they are.
-    pub(crate) fn found(rule: &str, names: &[String], weights: Vec<f64>, fit: Option<Fit>) -> Self {
-        Self { rule: rule.into(), names: names.to_vec(), weights, fit }
+    /// The weights that a combiner has learned, as they are.
+    pub(crate) fn found(combiner: &str, names: &[String], weights: Vec<f64>, fit: Option<Fit>) -> Self {
+        Self { combiner: combiner.into(), names: names.to_vec(), weights, fit }
     }
 
-    /// The slots' names, in the order of the weights.
+    /// The names of the slots, in the order of the weights.
     #[must_use]
     pub fn names(&self) -> &[String] {
         &self.names
@@ -79,7 +94,7 @@ impl Weighted {
         (0..self.weights.len()).filter(|s| self.weights[*s] != 0.).collect()
     }
 
-    /// The same rule for the slots that it uses: for an ensemble without the others.
+    /// The weighted mean of only the slots whose weight is not zero, for an ensemble without the others.
     #[must_use]
     pub fn pruned(&self) -> Self {
         let used = self.used();
@@ -88,16 +103,17 @@ impl Weighted {
         Self { names, weights, ..self.clone() }
     }
 
-    /// The weighted mean in tensor operations, through which gradients pass: each row's weights sum to what they sum to
-    /// over the predictions that are there.
-    fn mean(&self, predictions: &Predictions) -> CandleResult<Tensor> {
+    /// The weighted mean by tensor operations, through which gradients pass. For a row with missing
+    /// predictions it is divided by the sum of the weights that are there.
+    fn tensor_mean(&self, predictions: &Predictions) -> CandleResult<Tensor> {
         let (slots, rows, width) = predictions.values().dims3()?;
         let values = predictions.values();
         let weights = Tensor::new(self.weights.as_slice(), values.device())?.to_dtype(values.dtype())?;
         match predictions.covered() {
             Some(covered) => {
                 let there = covered.broadcast_mul(&weights.unsqueeze(1)?)?;
-                let sum = predictions.sum_of(&values.broadcast_mul(&weights.reshape((slots, 1, 1))?)?)?;
+                let sum =
+                    predictions.sum_over_slots(&values.broadcast_mul(&weights.reshape((slots, 1, 1))?)?)?;
                 sum.broadcast_div(&there.sum(0)?.unsqueeze(1)?)
             }
             None => {
@@ -107,8 +123,8 @@ impl Weighted {
         }
     }
 
-    /// Whether the weights are shares of one.
-    fn shares(&self) -> bool {
+    /// Whether the weights are not negative and sum to one.
+    fn are_shares(&self) -> bool {
         let total: f64 = self.weights.iter().sum();
         self.weights.iter().all(|w| *w >= 0.) && (total - 1.).abs() < 1e-9
     }
@@ -118,7 +134,7 @@ impl FixedCombiner for Weighted {}
 
 impl FittedCombiner for Weighted {
     fn name(&self) -> String {
-        self.rule.clone()
+        self.combiner.clone()
     }
 
     fn weights(&self) -> Option<&[f64]> {
@@ -137,21 +153,21 @@ impl FittedCombiner for Weighted {
     fn combine(&self, predictions: &Predictions) -> CandleResult<Tensor> {
         if predictions.slots() != self.weights.len() {
             let (fitted, slots) = (self.weights.len(), predictions.slots());
-            candle_core::bail!("{} was fitted on {fitted} predictions, not {slots}", self.rule);
+            candle_core::bail!("{} has weights for {fitted} slots, not {slots}", self.combiner);
         }
-        let shares = self.shares();
-        // Slots of weight zero are not looked at: without them, a sum has the same bits as from an ensemble pruned of
-        // them. (What stands in for a missing prediction is the mean of all.)
+        let shares = self.are_shares();
+        // Slots of weight zero are left out, so that an ensemble without them gives the same bits. (Otherwise they can count
+        // in the mean that replaces a missing prediction.)
         let used = self.used();
         if (shares || predictions.covered().is_none()) && (1..predictions.slots()).contains(&used.len()) {
             let predicted = self.pruned().combine(&predictions.select_slots(&used)?)?;
             return predictions.or_mean(predicted, &used);
         }
-        // Shares go to the predictions that are there.
-        let predictions = if shares { predictions.clone() } else { predictions.filled()? };
+        // Shares are renormalised over the predictions that are there; other weights are not.
+        let predictions = if shares { predictions.clone() } else { predictions.fill_missing()? };
         let predicted = match weighted_mean(&predictions, &self.weights, 1.)? {
             Some(predicted) => predicted,
-            None => self.mean(&predictions)?,
+            None => self.tensor_mean(&predictions)?,
         };
         match predictions.task() {
             Task::Classification { .. } if !shares => to_probabilities(&predicted),
@@ -177,14 +193,15 @@ pub(crate) fn finite_weights(names: &[String], weights: &[f64]) -> Result<()> {
     }
 }
 
-/// Rows `(B, C)` cut off at 0 and divided by their sums; where nothing is left, every class is as probable.
+/// Makes rows `(B, C)` probabilities: negative numbers become 0, and the rest is divided by its sum. If
+/// nothing is left, all classes get the same probability.
 pub(crate) fn to_probabilities(predicted: &Tensor) -> CandleResult<Tensor> {
     let positive = predicted.relu()?;
     let total = positive.sum_keepdim(D::Minus1)?;
     let none = total.eq(0f64)?.to_dtype(total.dtype())?;
-    let even = (none.broadcast_as(positive.shape())? / positive.dim(1)? as f64)?;
-    // NaN, which `relu` makes 0, goes through: of such a row nobody predicts.
-    (positive.broadcast_div(&(total + none)?)? + even)? + (predicted * 0.)?
+    let uniform = (none.broadcast_as(positive.shape())? / positive.dim(1)? as f64)?;
+    // `relu` makes NaN 0; adding 0 · NaN keeps it, for rows that no slot predicts.
+    (positive.broadcast_div(&(total + none)?)? + uniform)? + (predicted * 0.)?
 }
 
 #[cfg(test)]
@@ -193,7 +210,7 @@ mod tests {
     use candle_core::Device;
 
     #[test]
-    fn a_row_of_which_only_unused_slots_speak_gets_their_mean() {
+    fn a_row_that_only_slots_of_weight_zero_predict_gets_their_mean() {
         let nan = f32::NAN;
         let values = Tensor::new(&[[[1f32], [nan]], [[3.], [4.]], [[5.], [6.]]], &Device::Cpu).unwrap();
         let covered = Tensor::new(&[[1f32, 0.], [1., 1.], [1., 1.]], &Device::Cpu).unwrap();
@@ -203,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_of_which_nobody_speaks_is_nan_whatever_the_weights() {
+    fn a_row_that_no_slot_predicts_is_nan_whatever_the_weights() {
         let nan = f32::NAN;
         let values = [[[0.9f32, 0.1], [nan, nan]], [[0.2, 0.8], [nan, nan]]];
         let covered = Tensor::new(&[[1f32, 0.], [1., 0.]], &Device::Cpu).unwrap();

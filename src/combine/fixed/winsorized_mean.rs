@@ -1,9 +1,9 @@
-//! Means that draw the extremes in.
+//! The Winsorized mean.
 use crate::{
     combine::{
         fixed::{
-            row_by_row::{cell_by_cell, without_ends},
-            trimmed_mean::{checked, count},
+            row_by_row::{column_by_column, without_extremes},
+            trimmed_mean::{check_cut, cut_count},
         },
         FittedCombiner, FixedCombiner,
     },
@@ -13,11 +13,23 @@ use crate::{
 use candle_core::{Result as CandleResult, Tensor};
 use serde::{Deserialize, Serialize};
 
-/// The mean with the extremes drawn in: of `n` numbers the `⌊cut · n⌋` least count as the least of the others, as
-/// many of the greatest as the greatest of the others. Output by output; for classes of each class's
-/// probabilities, which are normalised again. No gradient passes through it.
+/// The Winsorized mean: the mean after the extreme predictions are replaced by the nearest ones that are not
+/// extreme, for each class or output on its own.
 ///
-/// Source: Dixon 1960, doi:10.1214/aoms/1177705900; the same counts as `scipy.stats.mstats.winsorize`.
+/// ```text
+/// y = mean of the n predictions, the ⌊cut · n⌋ smallest replaced by the next larger one, and as many of the largest by the next
+///     smaller one
+/// ```
+///
+/// It combines `(S, B, C)` to `(B, C)`; probabilities are normalised to sum to one. The counts are those of
+/// `scipy.stats.mstats.winsorize`. A missing prediction is left out; a row that no slot predicts gives NaN.
+///
+/// Use it like the [`TrimmedMean`](crate::combine::TrimmedMean), when some members fail badly now and then;
+/// an extreme member still counts, but not by how far off it is. No gradient passes through it. The cost is a
+/// selection among `S` numbers for each of the `B·C` results.
+///
+/// # Errors
+/// [`WinsorizedMean::new`] fails when `cut` is not from 0 to less than one half.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -28,21 +40,23 @@ use serde::{Deserialize, Serialize};
 /// assert_eq!(WinsorizedMean::new(0.25)?.combine(&predictions)?.to_vec2::<f32>()?, [[3.]]); // of 2, 2, 4, 4
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
+///
+/// Source: Dixon 1960, doi:10.1214/aoms/1177705900.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WinsorizedMean {
     cut: f64,
 }
 
 impl WinsorizedMean {
-    /// With this share drawn in at each end, from 0 to less than one half.
+    /// A mean that replaces this share of the predictions at each end.
     ///
     /// # Errors
-    /// When it is out of range.
+    /// When the share is not from 0 to less than one half.
     pub fn new(cut: f64) -> Result<Self> {
-        Ok(Self { cut: checked(cut)? })
+        Ok(Self { cut: check_cut(cut)? })
     }
 
-    /// The share that is drawn in at each end.
+    /// The share that is replaced at each end.
     #[must_use]
     pub fn cut(&self) -> f64 {
         self.cut
@@ -57,15 +71,15 @@ impl FittedCombiner for WinsorizedMean {
     }
 
     fn combine(&self, predictions: &Predictions) -> CandleResult<Tensor> {
-        cell_by_cell(predictions, |predicted| {
-            let n = predicted.len();
-            let middle = without_ends(predicted, count(self.cut, n));
+        column_by_column(predictions, |values| {
+            let n = values.len();
+            let middle = without_extremes(values, cut_count(self.cut, n));
             let (mut least, mut greatest) = (f64::INFINITY, f64::NEG_INFINITY);
             for x in middle.iter() {
                 (least, greatest) = (least.min(*x), greatest.max(*x));
             }
-            let drawn_in = (n - middle.len()) as f64 / 2.;
-            (middle.iter().sum::<f64>() + drawn_in * least + drawn_in * greatest) / n as f64
+            let replaced = (n - middle.len()) as f64 / 2.;
+            (middle.iter().sum::<f64>() + replaced * least + replaced * greatest) / n as f64
         })
     }
 }

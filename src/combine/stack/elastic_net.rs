@@ -1,9 +1,9 @@
-//! Least squares with a penalty that sets coefficients to zero.
+//! The elastic net.
 use crate::{
     combine::{
         stack::{
-            search::{choose, Path, Penalty},
-            sums::{unsolved, Centred},
+            moments::{unsolvable, CentredMoments},
+            penalty::{choose_penalty, PenaltyChoice, PenaltyPath},
             AffineModel, MetaDataset, MetaLearner,
         },
         Fit,
@@ -15,17 +15,34 @@ use linfa::{traits::Fit as _, DatasetBase};
 use ndarray::{Array1, Array2, Axis};
 use rayon::prelude::*;
 
-/// How far linfa goes: its duality gap relative to the answers' variance, and sweeps at most.
+/// When linfa's solver stops: at this duality gap relative to the variance of the targets, or after so many
+/// sweeps.
 const FINAL: (f64, u32) = (1e-9, 10_000);
-/// Enough to compare penalties.
+/// The same for fits that only compare penalties.
 const SEARCH: (f64, u32) = (1e-4, 1000);
-/// Penalties of the search, from the least that leaves nothing down to a thousandth of it.
-const STEPS: i32 = 20;
+/// The number of candidates for λ. The largest is the least λ for which all coefficients are zero; the
+/// smallest is a thousandth of it.
+const CANDIDATES: i32 = 20;
 
-/// Elastic net: minimises `1/(2 Σw) Σ_i w_i (y_i − b − xᵢᵀβ)² + λ (ρ ‖β‖₁ + (1 − ρ)/2 ‖β‖²)` for each output, the
-/// intercept free; the objective of scikit-learn's `ElasticNet`, by coordinate descent (linfa-elasticnet). With ρ = 1
-/// it is the lasso: members that add nothing get no weight. Source: Zou and Hastie 2005,
-/// doi:10.1111/j.1467-9868.2005.00503.x.
+/// The elastic net: least squares with an L1 and an L2 penalty, which sets some coefficients to exactly zero.
+///
+/// ```text
+/// minimise 1/(2 Σ_i w_i) Σ_i w_i (y_i − b − xᵢᵀβ)² + λ (ρ ‖β‖₁ + (1 − ρ)/2 ‖β‖²)    for each output
+/// ```
+///
+/// The objective is that of scikit-learn's `ElasticNet`; it is solved by coordinate descent
+/// (linfa-elasticnet). The intercept `b` has no penalty. The meta-features are `(R, F)`, the coefficients
+/// `(K, F)` for `K` outputs or classes ([`AffineModel`] says how it predicts classes). With ρ = 1 it is the
+/// lasso.
+///
+/// Use it to find out which members add nothing: their coefficients are 0. Where that does not matter,
+/// [`Ridge`](crate::combine::stack::Ridge) is solved exactly and faster. The features are not scaled first,
+/// so all of them should have the same unit. Time `R·F² + F³` for the sums over the rows, then `F²` for each
+/// sweep; memory `F²` per fold.
+///
+/// # Errors
+/// Fitting fails when λ is negative or not finite, when ρ is outside 0 to 1, and when there are fewer than
+/// two folds, rows or groups to cross-validate.
 ///
 /// ```
 /// # use candle_core::{Device, Tensor};
@@ -37,53 +54,58 @@ const STEPS: i32 = 20;
 /// assert!(report.better_than_mean());
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
+///
+/// Source: Zou and Hastie 2005, doi:10.1111/j.1467-9868.2005.00503.x.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ElasticNet {
-    strength: Penalty,
-    ratio: f64,
+    penalty: PenaltyChoice,
+    l1_ratio: f64,
 }
 
 impl ElasticNet {
-    /// With this λ, at least 0, and this ρ, the share of the absolute values in the penalty, from 0 to 1.
+    /// The elastic net with this λ, finite and not negative, and this ρ, the share of the L1 penalty, from 0
+    /// to 1.
     #[must_use]
-    pub fn new(lambda: f64, ratio: f64) -> Self {
-        Self { strength: Penalty::Given(lambda), ratio }
+    pub fn new(lambda: f64, l1_ratio: f64) -> Self {
+        Self { penalty: PenaltyChoice::Fixed(lambda), l1_ratio }
     }
 
-    /// λ by the squared error over this many folds of the held-out rows: 20 strengths from the least that leaves
-    /// nothing down to a thousandth of it.
+    /// The elastic net with this ρ, whose λ is chosen by cross-validation over this many folds of the
+    /// held-out rows. There are 20 candidates, from the least λ for which all coefficients are zero down to a
+    /// thousandth of it; the one with the least squared error is taken.
     #[must_use]
-    pub fn cross_validated(ratio: f64, folds: usize) -> Self {
-        Self { strength: Penalty::Folds(folds), ratio }
+    pub fn cross_validated(l1_ratio: f64, folds: usize) -> Self {
+        Self { penalty: PenaltyChoice::CrossValidated { folds }, l1_ratio }
     }
 }
 
-/// A small table with the same second moments as all the rows, on which linfa's solver finds the same coefficients.
-struct Compressed {
+/// A table of at most `F` rows that has the same second moments as all rows, so that the solver finds the
+/// same coefficients on it.
+struct CompressedTable {
     x: Array2<f64>,
     y: Array2<f64>,
 }
 
-impl Compressed {
-    fn of(moments: &Centred) -> Result<Self> {
+impl CompressedTable {
+    fn of(moments: &CentredMoments) -> Result<Self> {
         let (values, vectors) = moments.eigen()?;
         let largest = values.iter().copied().fold(0., f64::max);
         let keep: Vec<usize> = (0..values.len()).filter(|i| values[*i] > largest * f64::EPSILON).collect();
         let roots: Array1<f64> = keep.iter().map(|i| values[*i].sqrt()).collect();
         let axes = vectors.select(Axis(1), &keep);
         let roots = roots.insert_axis(Axis(1));
-        // Columns lie together: coordinate descent goes by columns.
+        // Column-major: coordinate descent reads columns.
         let mut x = Array2::zeros(ndarray::ShapeBuilder::f((keep.len(), values.len())));
         x.assign(&(&axes.t() * &roots));
         Ok(Self { x, y: axes.t().dot(&moments.cross) / roots })
     }
 
-    /// Coefficients `(F, C)`, with the duality gap of all outputs and the most sweeps of one.
+    /// The coefficients, `(F, K)`, the duality gap summed over the outputs, and the largest number of sweeps.
     fn solve(
         &self,
         lambda: f64,
-        ratio: f64,
-        (tolerance, most): (f64, u32),
+        l1_ratio: f64,
+        (tolerance, max_sweeps): (f64, u32),
     ) -> Result<(Array2<f64>, f64, u32)> {
         let (rows, features) = self.x.dim();
         let mut coefficients = Array2::zeros((features, self.y.ncols()));
@@ -94,15 +116,15 @@ impl Compressed {
         // linfa divides the squared error by the number of rows.
         let net = linfa_elasticnet::ElasticNet::params()
             .penalty(lambda / rows as f64)
-            .l1_ratio(ratio)
+            .l1_ratio(l1_ratio)
             .with_intercept(false)
             .tolerance(tolerance)
-            .max_iterations(most);
-        let one = |k: usize| net.fit(&DatasetBase::new(self.x.view(), self.y.column(k)));
-        let models: Vec<_> = wide(|| (0..self.y.ncols()).into_par_iter().map(one).collect());
-        for (model, mut out) in models.into_iter().zip(coefficients.columns_mut()) {
-            let model = model.map_err(|e| unsolved(&e))?;
-            out.assign(model.hyperplane());
+            .max_iterations(max_sweeps);
+        let fit_output = |k: usize| net.fit(&DatasetBase::new(self.x.view(), self.y.column(k)));
+        let models: Vec<_> = wide(|| (0..self.y.ncols()).into_par_iter().map(fit_output).collect());
+        for (model, mut column) in models.into_iter().zip(coefficients.columns_mut()) {
+            let model = model.map_err(|e| unsolvable(&e))?;
+            column.assign(model.hyperplane());
             gap += model.duality_gap().max(0.);
             sweeps = sweeps.max(model.n_steps());
         }
@@ -110,29 +132,30 @@ impl Compressed {
     }
 }
 
-fn path(moments: &Centred, ratio: f64) -> Result<Path<'_>> {
-    let small = Compressed::of(moments)?;
-    Ok(Box::new(move |lambda| Ok(small.solve(lambda, ratio, SEARCH)?.0)))
+fn path(moments: &CentredMoments, l1_ratio: f64) -> Result<PenaltyPath<'_>> {
+    let table = CompressedTable::of(moments)?;
+    Ok(Box::new(move |lambda| Ok(table.solve(lambda, l1_ratio, SEARCH)?.0)))
 }
 
 impl MetaLearner for ElasticNet {
     type Model = AffineModel;
 
     fn fit(&self, dataset: &MetaDataset<'_>) -> Result<AffineModel> {
-        let ratio = self.ratio;
-        self.strength.check("the elastic net's penalty")?;
-        if !(0. ..=1.).contains(&ratio) {
-            return Err(Error::invalid("the elastic net's share of absolute values", "from 0 to 1", ratio));
+        let rho = self.l1_ratio;
+        self.penalty.check("the elastic net's penalty λ")?;
+        if !(0. ..=1.).contains(&rho) {
+            return Err(Error::invalid("the elastic net's L1 share ρ", "from 0 to 1", rho));
         }
-        let candidates = |moments: &Centred| {
-            let most = moments.cross.iter().fold(0f64, |most, c| most.max(c.abs())) / ratio.max(1e-3);
-            let step = |i: i32| most * 10f64.powf(-3. * f64::from(i) / f64::from(STEPS - 1));
-            (0..STEPS).map(step).collect()
+        let candidates = |moments: &CentredMoments| {
+            let largest = moments.cross.iter().fold(0f64, |max, c| max.max(c.abs())) / rho.max(1e-3);
+            let candidate = |i: i32| largest * 10f64.powf(-3. * f64::from(i) / f64::from(CANDIDATES - 1));
+            (0..CANDIDATES).map(candidate).collect()
         };
-        let (moments, lambda) = choose(dataset, self.strength, candidates, |moments| path(moments, ratio))?;
-        let (coefficients, gap, sweeps) = Compressed::of(&moments)?.solve(lambda, ratio, FINAL)?;
-        let size = coefficients.fold(0., |sum, b| sum + ratio * b.abs() + (1. - ratio) / 2. * b * b);
-        let objective = moments.error(&coefficients) / 2. + lambda * size;
+        let (moments, lambda) =
+            choose_penalty(dataset, self.penalty, candidates, |moments| path(moments, rho))?;
+        let (coefficients, gap, sweeps) = CompressedTable::of(&moments)?.solve(lambda, rho, FINAL)?;
+        let norm = coefficients.fold(0., |sum, b| sum + rho * b.abs() + (1. - rho) / 2. * b * b);
+        let objective = moments.error(&coefficients) / 2. + lambda * norm;
         let fit = Fit { objective, iterations: sweeps.into(), gap: Some(gap) };
         let intercepts = moments.intercepts(&coefficients);
         Ok(AffineModel::new("elastic-net", dataset.task(), lambda, (coefficients, intercepts), fit))

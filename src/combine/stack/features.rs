@@ -1,4 +1,4 @@
-//! What a meta-learner sees of a row.
+//! The table of meta-features.
 use crate::{
     data::Task,
     kernels::{argmax::argmax, cpu},
@@ -8,38 +8,40 @@ use crate::{
 use candle_core::{DType, Result as CandleResult, Tensor};
 use serde::{Deserialize, Serialize};
 
-/// Probabilities are kept this far from 0 and 1 before their odds are taken: ±13.8.
+/// The distance that probabilities keep from 0 and 1, so that log-odds lie between −13.8 and 13.8.
 const CLIP: f64 = 1e-6;
 
-/// What a meta-learner sees of each prediction for classes. Of two classes it sees the second alone: the first is what is
-/// left. Of more it sees all.
+/// Which columns of the meta-feature table are made of each slot's prediction. For two classes there is one
+/// column, for the second class, because the first one follows from it; for more classes there is one for
+/// each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MetaFeatures {
     /// The probability of each class; for regression, the values.
     #[default]
     Probabilities,
-    /// The log-odds of each class against the others, `ln p/(1 − p)`, with `p` cut off at 1e-6 and 1 − 1e-6.
+    /// The log-odds of each class, `ln(p / (1 − p))`, with `p` clipped to `1e-6 ≤ p ≤ 1 − 1e-6`.
     LogOdds,
-    /// 1 for the class that the prediction is for, the lowest of equals, and 0 for the others. (scikit-learn's
-    /// `stack_method="predict"` gives the number of the class, which is the same for two classes and puts an order
-    /// on more.)
+    /// 1 for the most probable class, the lowest one in a tie, and 0 for the others.
+    /// (`stack_method="predict"` of scikit-learn gives the number of the class. That is the same for two
+    /// classes, and imposes an order on more.)
     Classes,
 }
 
 impl MetaFeatures {
+    /// Checks that these meta-features can be made for the task.
     pub(crate) fn check(self, task: Task) -> Result<()> {
         match (self, task) {
             (Self::LogOdds | Self::Classes, Task::Regression { .. }) => Err(Error::invalid(
-                format!("the meta-features {self:?}"),
-                "asked for classes",
-                "asked for values",
+                "the task",
+                format!("classification, since the meta-features {self:?} are for classes"),
+                "regression",
             )),
             _ => Ok(()),
         }
     }
 
-    /// The first class or output that is kept, and how many are.
-    pub(crate) fn outputs(self, task: Task) -> (usize, usize) {
+    /// The first class or output that has a column, and the number of columns of each slot.
+    pub(crate) fn kept_outputs(task: Task) -> (usize, usize) {
         match task {
             Task::Classification { classes: 2 } => (1, 1),
             task => (0, task.width()),
@@ -47,32 +49,39 @@ impl MetaFeatures {
     }
 }
 
-/// `(S, B, C) -> (B, F)`: slot by slot, then the inputs. Floats of the predictions' own type.
-pub(crate) fn table(predictions: &Predictions, features: MetaFeatures, inputs: bool) -> CandleResult<Tensor> {
-    let filled = predictions.filled()?;
+/// The meta-features, `(S, B, C) -> (B, F)`: slot by slot, then the inputs; in the type of the predictions.
+pub(crate) fn feature_table(
+    predictions: &Predictions,
+    features: MetaFeatures,
+    inputs: bool,
+) -> CandleResult<Tensor> {
+    let filled = predictions.fill_missing()?;
     let (slots, rows, _) = filled.values().dims3()?;
-    let (first, each) = features.outputs(predictions.task());
+    let (first, count) = MetaFeatures::kept_outputs(predictions.task());
     let values = match features {
-        MetaFeatures::Probabilities => filled.values().narrow(2, first, each)?,
+        MetaFeatures::Probabilities => filled.values().narrow(2, first, count)?,
         MetaFeatures::LogOdds => {
-            let clipped = filled.values().narrow(2, first, each)?.clamp(CLIP, 1. - CLIP)?;
+            let clipped = filled.values().narrow(2, first, count)?.clamp(CLIP, 1. - CLIP)?;
             (clipped.log()? - clipped.affine(-1., 1.)?.log()?)?
         }
-        MetaFeatures::Classes => votes(filled.values())?.narrow(2, first, each)?,
+        MetaFeatures::Classes => one_hot_votes(filled.values())?.narrow(2, first, count)?,
     };
-    let table = values.transpose(0, 1)?.contiguous()?.reshape((rows, slots * each))?;
+    let table = values.transpose(0, 1)?.contiguous()?.reshape((rows, slots * count))?;
     match (inputs, predictions.inputs()) {
         (false, _) => Ok(table),
         (true, Some(inputs)) => {
             let inputs = inputs.to_device(table.device())?.to_dtype(table.dtype())?;
             Tensor::cat(&[table, inputs], 1)
         }
-        (true, None) => candle_core::bail!("the stack needs the rows' inputs"),
+        (true, None) => {
+            candle_core::bail!("the stack needs the inputs of the rows (Predictions::with_inputs)")
+        }
     }
 }
 
-/// 1 for the largest of each row, the lowest of equals; NaN stays.
-fn votes(values: &Tensor) -> CandleResult<Tensor> {
+/// 1 for the largest number of each row, the first one in a tie, and 0 for the others; a row with NaN becomes
+/// NaN.
+fn one_hot_votes(values: &Tensor) -> CandleResult<Tensor> {
     let (width, shape) = (values.dim(2)?, values.shape());
     let votes = cpu::with_slice(values, |all: &[f32]| {
         let mut votes = vec![0f32; all.len()];

@@ -1,9 +1,9 @@
-//! What a meta-learner is.
+//! The traits of meta-learners.
 use crate::{combine::Fit, data::Task, HeldOut, Result, Rows, Seed};
 use candle_core::{Result as CandleResult, Tensor};
 use std::fmt::Debug;
 
-/// What a meta-learner learns from: meta-features of held-out rows, with the answers.
+/// What a meta-learner is fitted on: the meta-features of the held-out rows, with targets and weights.
 #[derive(Debug)]
 pub struct MetaDataset<'a> {
     features: Tensor,
@@ -15,54 +15,65 @@ impl<'a> MetaDataset<'a> {
         Self { features, held_out }
     }
 
-    /// `(R, F)`: rows, meta-features. All are finite.
+    /// The meta-features, `(R, F)`: rows, meta-features. All are finite.
     #[must_use]
     pub fn features(&self) -> &Tensor {
         &self.features
     }
 
-    /// `(R,)` class ids, or `(R,)` or `(R, K)` values.
+    /// The targets of the rows: `(R,)` class ids, or `(R,)` or `(R, K)` values.
     #[must_use]
     pub fn targets(&self) -> &Tensor {
         self.held_out.targets()
     }
 
-    /// What is predicted: into how many columns.
+    /// The task. Its width is the number of columns that the model must predict.
     #[must_use]
     pub fn task(&self) -> Task {
         self.held_out.predictions().task()
     }
 
-    /// The weight of each row as it was given, 1 where none was. Leave rows of weight 0 out of account altogether.
+    /// The weight of each row as it was given; 1 for each row when there are no weights. A row of weight 0
+    /// must not change the model.
     ///
     /// # Errors
     /// When candle fails.
     pub fn weights(&self) -> Result<Vec<f64>> {
-        self.held_out.every_weight()
+        self.held_out.weights_or_ones()
     }
 
-    /// `k` folds of the rows, as positions, for a learner that has something to choose: groups whole, classes in
-    /// proportion; fewer than `k` where there are fewer rows or groups.
+    /// The seed of the held-out predictions ([`HeldOut::seed`]), for meta-learners that draw at random and
+    /// were given no seed of their own. Derive a sub-seed from it with [`Seed::child`].
+    #[must_use]
+    pub fn seed(&self) -> Seed {
+        self.held_out.seed()
+    }
+
+    /// Deals the rows into `k` folds, given as positions, for a meta-learner that chooses a setting by
+    /// cross-validation. The folds are those of [`HeldOut::folds`]; there are fewer than `k` when there are
+    /// fewer rows or groups.
     ///
     /// # Errors
     /// When there are fewer than two rows or groups.
-    pub fn folds(&self, k: usize, seed: Seed) -> Result<Vec<Rows>> {
+    pub fn folds(&self, k: usize, seed: impl Into<Seed>) -> Result<Vec<Rows>> {
         self.held_out.folds(k.min(self.held_out.units()), seed)
     }
 
-    /// The answers as columns: the indicator of each class, or each output.
-    pub(crate) fn answers(&self) -> Result<Vec<Vec<f64>>> {
-        self.held_out.target_table()
+    /// The targets as columns: for each class 1 where a row has it and 0 elsewhere, or the values of each
+    /// output.
+    pub(crate) fn target_columns(&self) -> Result<Vec<Vec<f64>>> {
+        self.held_out.target_columns()
     }
 }
 
-/// Learns to turn meta-features into predictions; what a [`Stack`](crate::combine::stack::Stack) is built on.
+/// A meta-learner: it is fitted on meta-features and targets, and gives a [`MetaModel`]. A
+/// [`Stack`](crate::combine::stack::Stack) makes a combiner of it.
 ///
 /// ```
 /// use candle_core::{Device, Result as CandleResult, Tensor};
 /// use candle_ensemble::{combine::{stack::{*, Stack}, FittedCombiner}, data::Task, predictions::Predictions, HeldOut, Result};
 ///
-/// /// Believes the one meta-feature that is nearest to the answers.
+/// /// Predicts the one meta-feature that is nearest to the targets.
 /// #[derive(Debug)]
 /// struct Nearest;
 /// #[derive(Debug)]
@@ -86,36 +97,49 @@ impl<'a> MetaDataset<'a> {
 ///
 /// let predicted = Tensor::new(&[[[1f64], [2.], [3.]], [[9.], [8.], [7.]]], &Device::Cpu)?;
 /// let predictions = Predictions::new(predicted, Task::Regression { outputs: 1 })?;
-/// let answers = Tensor::new(&[[8f64], [8.], [8.]], &Device::Cpu)?;
-/// let held_out = HeldOut::from_predictions(&predictions, &answers)?;
+/// let targets = Tensor::new(&[[8f64], [8.], [8.]], &Device::Cpu)?;
+/// let held_out = HeldOut::from_predictions(&predictions, &targets)?;
 /// let fitted = candle_ensemble::combine::Combiner::fit(&Stack::new(Nearest), &held_out)?;
 /// assert_eq!(fitted.combine(&predictions)?.to_vec2::<f64>()?, [[9.], [8.], [7.]]);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 pub trait MetaLearner: Debug {
-    /// What it comes to. Serializable (serde), if ensembles with it are to be saved.
+    /// The fitted model. It must implement serde's traits if ensembles with it are to be saved.
     type Model: MetaModel;
 
-    /// Learns. A pure function of its arguments: the same rows give the same model.
+    /// Fits the model. The same rows with the same seed must give the same model.
     ///
     /// # Errors
-    /// When a parameter is out of range, or the rows are too few or of one class.
+    /// When a parameter is out of range, or the rows do not determine a model.
     fn fit(&self, dataset: &MetaDataset<'_>) -> Result<Self::Model>;
 }
 
 /// A fitted meta-learner: `(B, F) -> (B, C)`.
 pub trait MetaModel: Debug {
-    /// What tables and files call it; the rule is called `{name}-stack`.
+    /// The name in tables and files; a stack of it is called `{name}-stack`.
     fn name(&self) -> String;
 
-    /// How the fit ended, where there was one to find.
+    /// The objective at the end of the fit and the number of iterations, if the fit had an objective.
     fn fitted(&self) -> Option<&Fit> {
         None
     }
 
-    /// `(B, F)` meta-features into `(B, C)`: probabilities of the classes, or values. A row with NaN gives NaN.
+    /// Checks that the model goes with this number of meta-features and this task, so that
+    /// [`predict`](Self::predict) cannot panic. It is called after a model is read from a file, because a
+    /// file may hold any values that have the right types. The default checks nothing.
     ///
     /// # Errors
-    /// When the features are not those of the fit.
+    /// [`Error::Invalid`](crate::Error::Invalid) when a field is out of range or does not agree with another
+    /// one.
+    fn check(&self, features: usize, task: Task) -> Result<()> {
+        let _ = (features, task);
+        Ok(())
+    }
+
+    /// Predicts the probabilities of the classes or the values, `(B, C)`, from the meta-features, `(B, F)`. A
+    /// row with NaN gives NaN.
+    ///
+    /// # Errors
+    /// When the number of features is not that of the fit.
     fn predict(&self, features: &Tensor) -> CandleResult<Tensor>;
 }

@@ -1,19 +1,32 @@
-//! Least squares.
+//! Linear regression by least squares.
 use crate::{
     combine::{
-        stack::{sums::Sums, AffineModel, MetaDataset, MetaLearner},
+        stack::{moments::Moments, AffineModel, MetaDataset, MetaLearner},
         Fit,
     },
     Result,
 };
 use serde::{Deserialize, Serialize};
 
-/// Least squares with intercept: each output is a linear function of the meta-features, fitted alone.
+/// Linear regression by least squares, with an intercept: each output is a linear function of the
+/// meta-features.
 ///
-/// Minimises `Σ_i w_i (y_i − b − xᵢᵀβ)²`. Where that leaves several solutions (duplicate members, a constant one,
-/// the probabilities of more than two classes, fewer rows than meta-features) it takes the one of least norm, with
-/// features counted in standard deviations: duplicates share alike. Needs many more rows than meta-features to be
-/// better than the mean; [`Ridge`](crate::combine::stack::Ridge) needs fewer. Time `R·F² + F³`.
+/// ```text
+/// minimise Σ_i w_i (y_i − b − xᵢᵀβ)²    for each output
+/// ```
+///
+/// The meta-features are `(R, F)`, the coefficients `(K, F)` for `K` outputs or classes ([`AffineModel`] says
+/// how it predicts classes). The solution is not unique when members are duplicates or constant, for more
+/// than two classes (their probabilities sum to one), and with fewer rows than meta-features. Then the
+/// solution of least norm is taken, with the features in units of their standard deviations: duplicate
+/// members get the same coefficient.
+///
+/// Use it for regression when there are many more held-out rows than meta-features. With fewer rows use
+/// [`Ridge`](crate::combine::stack::Ridge); for classes [`Logistic`](crate::combine::stack::Logistic)
+/// minimises the log-loss. Time `R·F² + F³`, memory `F²`.
+///
+/// # Errors
+/// Fitting fails when the normal equations cannot be solved, as with meta-features that overflow.
 ///
 /// ```
 /// # use candle_core::{Device, Tensor};
@@ -28,6 +41,9 @@ use serde::{Deserialize, Serialize};
 /// # assert_eq!(ensemble.predict(&x)?.dims(), [80, 1]);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
+///
+/// Source: for stacking Breiman 1996, doi:10.1007/BF00117832; for classes Ting and Witten 1999,
+/// doi:10.1613/jair.594.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Linear;
 
@@ -35,7 +51,7 @@ impl MetaLearner for Linear {
     type Model = AffineModel;
 
     fn fit(&self, dataset: &MetaDataset<'_>) -> Result<AffineModel> {
-        let moments = Sums::of_all(dataset)?.centred();
+        let moments = Moments::of_all_rows(dataset)?.centred();
         let coefficients = moments.least_squares()?;
         let fit = Fit { objective: moments.error(&coefficients), iterations: 1, gap: None };
         let intercepts = moments.intercepts(&coefficients);

@@ -1,9 +1,10 @@
-//! Meta-learners: rules that are trained on what the slots say.
+//! Stacking: meta-learners, which are trained on the predictions of the slots.
 //!
-//! A [`Stack`] arranges the predictions of the slots for each held-out row as one row of numbers ([`MetaFeatures`]) and
-//! gives the table to a [`MetaLearner`]: [`Linear`], [`Ridge`], [`ElasticNet`], [`LinearRegression`], [`Tweedie`],
-//! [`Logistic`], [`NeuralNetwork`], any model of linfa ([`Linfa`]), or any type of your own. [`MultiLayerStack`] fits one
-//! combiner on the outputs of several others.
+//! A [`Stack`] makes a table with one row for each held-out row and the slots' predictions for it as columns
+//! ([`MetaFeatures`]). A [`MetaLearner`] is fitted on that table: [`Linear`], [`Ridge`], [`ElasticNet`],
+//! [`LinearRegression`], [`Tweedie`], [`Logistic`], [`NeuralNetwork`], any model of linfa ([`Linfa`]), or a
+//! type of your own. [`MultiLayerStack`] fits several combiners on the held-out rows and then one more
+//! combiner on what those predict.
 mod affine;
 mod elastic_net;
 mod features;
@@ -12,11 +13,11 @@ mod linear;
 mod linear_regression;
 mod linfa_models;
 mod logistic;
+mod moments;
 mod multi_layer;
-mod network;
+mod neural_network;
+mod penalty;
 mod ridge;
-mod search;
-mod sums;
 mod tweedie;
 
 pub use affine::AffineModel;
@@ -25,10 +26,10 @@ pub use features::MetaFeatures;
 pub use learner::{MetaDataset, MetaLearner, MetaModel};
 pub use linear::Linear;
 pub use linear_regression::LinearRegression;
-pub use linfa_models::{ByLabel, ByValue, Linfa, LinfaModel, LinfaTarget, OneVsRest, Reading};
+pub use linfa_models::{ByLabel, ByValue, Linfa, LinfaModel, LinfaOutput, LinfaTarget, OneVsRest};
 pub use logistic::{Logistic, LogisticModel};
 pub use multi_layer::{CombinerSet, FittedMultiLayerStack, FittedSet, InferenceMode, MultiLayerStack};
-pub use network::{Architecture, Mlp, NetworkModel, NeuralNetwork};
+pub use neural_network::{Architecture, Mlp, NeuralNetwork, NeuralNetworkModel};
 pub use ridge::Ridge;
 pub use tweedie::{Link, Tweedie, TweedieModel};
 
@@ -39,20 +40,36 @@ use crate::{
     Error, HeldOut, Result,
 };
 use candle_core::{Result as CandleResult, Tensor};
-use features::table;
+use features::feature_table;
 use serde::{Deserialize, Serialize};
 
-/// Stacking: a meta-learner fitted on what the slots predict for rows that they have not seen.
+/// Stacking: fits a meta-learner on the held-out predictions of the slots.
 ///
-/// Every row with at least one prediction counts; a prediction that is missing is stood in for by the mean of those that are
-/// there ([`Predictions::filled`]), in the fit and at inference. A slot of several members (the folds of
-/// [`KFold`](crate::strategy::KFold)) predicts as their mean, or as one network fitted on all rows where the builder
-/// was told to [`refit`](crate::strategy::KFold::refit). Weights of rows are honoured. The columns are those of
-/// scikit-learn's `StackingClassifier` and `StackingRegressor`: slot by slot, the first of two classes dropped, all
-/// classes kept where there are more, the inputs last.
+/// ```text
+/// features: row r ↦ (p_1r, …, p_Sr [, inputs_r])      model: features ↦ prediction
+/// ```
 ///
-/// Source: Wolpert 1992, doi:10.1016/S0893-6080(05)80023-1; Breiman 1996, doi:10.1007/BF00117832; for classes
-/// Ting and Witten 1999, doi:10.1613/jair.594.
+/// The meta-features are a table `(R, F)` for `R` held-out rows: slot by slot the columns that
+/// [`MetaFeatures`] selects, then the inputs of the rows if [`pass_through`](Self::pass_through) is set. They
+/// are the columns of scikit-learn's `StackingClassifier` and `StackingRegressor`: for two classes the
+/// probability of the second one, for more classes the probabilities of all, for regression the values. The
+/// fitted stack maps `(S, B, C)` to `(B, C)`.
+///
+/// Every held-out row with at least one prediction is used, and a missing prediction is replaced by the mean
+/// of the slots that predict the row ([`Predictions::fill_missing`]), in the fit and at inference. The
+/// weights of the rows are used. A slot of several members, such as the fold models of
+/// [`KFold`](crate::strategy::KFold), predicts their mean, or the prediction of one network that was trained
+/// on all rows if the strategy has [`refit`](crate::strategy::KFold::refit) set.
+///
+/// Use a stack when there are many more held-out rows than meta-features and the members differ in kind or in
+/// quality. With few rows, or with members that differ only in their seed, [`Mean`](crate::combine::Mean) or
+/// a blend such as [`SimplexSquares`](crate::combine::SimplexSquares) is as good and cannot overfit as much;
+/// [`HeldOut::judge`] measures which one is better. The cost is that of the meta-learner; the table takes
+/// `R·F` numbers.
+///
+/// # Errors
+/// Fitting fails when the meta-features do not fit the task, when inputs are asked for and are missing, and
+/// when the meta-learner fails.
 ///
 /// ```
 /// # use candle_core::{Device, Tensor};
@@ -64,69 +81,75 @@ use serde::{Deserialize, Serialize};
 /// let pool = Session::new(&trainer, &data).fit(&KFold::new(5).repeats(3), 42)?;
 /// let ensemble = pool.combine(&Stack::new(Logistic::new()))?;
 /// assert_eq!(ensemble.predict_proba(&x)?.dims(), [80, 2]);
-/// assert_eq!(ensemble.fitted().columns().len(), 3); // one a prediction: the other class says nothing new
+/// assert_eq!(ensemble.fitted().columns().len(), 3); // one for each slot: the probability of the second class
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
+///
+/// Sources: Wolpert 1992, doi:10.1016/S0893-6080(05)80023-1; Breiman 1996, doi:10.1007/BF00117832; for
+/// classification Ting and Witten 1999, doi:10.1613/jair.594.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stack<M> {
     learner: M,
     features: MetaFeatures,
-    inputs: bool,
+    pass_through: bool,
 }
 
 impl<M> Stack<M> {
-    /// On probabilities or values, without the inputs.
+    /// A stack of `learner` on probabilities or values, without the inputs.
     pub fn new(learner: M) -> Self {
-        Self { learner, features: MetaFeatures::default(), inputs: false }
+        Self { learner, features: MetaFeatures::default(), pass_through: false }
     }
 
-    /// What the meta-learner sees of each prediction; for values there are only values to see.
+    /// Which columns are made of each prediction; the default is [`MetaFeatures::Probabilities`]. For
+    /// regression it is the only choice: the columns are the values.
     #[must_use]
     pub fn features(mut self, features: MetaFeatures) -> Self {
         self.features = features;
         self
     }
 
-    /// Whether the meta-learner sees the rows' inputs too, as they are, after everything else; it does not, if not
-    /// set.
+    /// Whether the inputs of the rows, unscaled, are meta-features too; the default is `false`. They are the
+    /// last columns.
     #[must_use]
     pub fn pass_through(mut self, inputs: bool) -> Self {
-        self.inputs = inputs;
+        self.pass_through = inputs;
         self
     }
 }
 
-/// A [`Stack`], fitted.
+/// A fitted [`Stack`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FittedStack<P> {
     features: MetaFeatures,
     names: Vec<String>,
     task: Task,
-    /// How many numbers a row's inputs are, where the model sees them.
+    /// The number of inputs of a row, if they are meta-features.
     inputs: Option<usize>,
     model: P,
 }
 
 impl<P> FittedStack<P> {
-    /// What the meta-learner came to.
+    /// The fitted meta-learner.
     #[must_use]
     pub fn model(&self) -> &P {
         &self.model
     }
 
-    /// What each meta-feature is, in the order of the model's coefficients: `member 3, class 2`, …, `input 0`, ….
+    /// The names of the meta-features, in the order of the model's coefficients: `member 3, class 2`, …,
+    /// `input 0`, ….
     #[must_use]
     pub fn columns(&self) -> Vec<String> {
-        let (first, each) = self.features.outputs(self.task);
-        let (what, one) = match self.task {
+        let (first, count) = MetaFeatures::kept_outputs(self.task);
+        let (kind, single) = match self.task {
             Task::Classification { .. } => ("class", false),
             Task::Regression { outputs } => ("output", outputs == 1),
         };
-        let of_slot = |name: &String| {
-            let named = |k: usize| if one { name.clone() } else { format!("{name}, {what} {}", first + k) };
-            (0..each).map(named).collect::<Vec<_>>()
+        let slot_columns = |name: &String| {
+            let column =
+                |k: usize| if single { name.clone() } else { format!("{name}, {kind} {}", first + k) };
+            (0..count).map(column).collect::<Vec<_>>()
         };
-        let slots = self.names.iter().flat_map(of_slot);
+        let slots = self.names.iter().flat_map(slot_columns);
         slots.chain((0..self.inputs.unwrap_or(0)).map(|i| format!("input {i}"))).collect()
     }
 }
@@ -136,22 +159,22 @@ impl<M: MetaLearner> Combiner for Stack<M> {
 
     fn fit(&self, held_out: &HeldOut) -> Result<Self::Fitted> {
         self.features.check(held_out.predictions().task())?;
-        let inputs = match (self.inputs, held_out.predictions().inputs()) {
+        let inputs = match (self.pass_through, held_out.predictions().inputs()) {
             (false, _) => None,
             (true, Some(inputs)) => Some(inputs.dim(1)?),
             (true, None) => {
-                let must = "there for a stack that passes them through (HeldOut::with_inputs)";
+                let must = "attached for a stack that passes them through (HeldOut::with_inputs)";
                 return Err(Error::invalid("the inputs of the held-out rows", must, "missing"));
             }
         };
-        let features = table(held_out.predictions(), self.features, self.inputs)?.detach();
-        let model = self.learner.fit(&MetaDataset::new(features, &held_out))?;
+        let features = feature_table(held_out.predictions(), self.features, self.pass_through)?.detach();
+        let model = self.learner.fit(&MetaDataset::new(features, held_out))?;
         let (names, task) = (held_out.names().to_vec(), held_out.predictions().task());
         Ok(FittedStack { features: self.features, names, task, inputs, model })
     }
 
     fn needs_inputs(&self) -> bool {
-        self.inputs
+        self.pass_through
     }
 }
 
@@ -168,10 +191,21 @@ impl<P: MetaModel> FittedCombiner for FittedStack<P> {
         self.inputs.is_some()
     }
 
+    fn check(&self) -> Result<()> {
+        self.features.check(self.task)?;
+        let (_, of_slot) = MetaFeatures::kept_outputs(self.task);
+        let features = self.names.len().checked_mul(of_slot);
+        let features = features.and_then(|n| n.checked_add(self.inputs.unwrap_or(0)));
+        match features {
+            Some(features @ 1..) => self.model.check(features, self.task),
+            other => Err(Error::invalid("number of meta-features", "at least 1", other.unwrap_or(0))),
+        }
+    }
+
     fn combine(&self, predictions: &Predictions) -> CandleResult<Tensor> {
         if predictions.slots() != self.names.len() || predictions.task() != self.task {
             candle_core::bail!(
-                "{} was fitted on {} predictions for {:?}, not on {} for {:?}",
+                "{} was fitted on {} slots and {:?}, not on {} slots and {:?}",
                 self.name(),
                 self.names.len(),
                 self.task,
@@ -182,9 +216,9 @@ impl<P: MetaModel> FittedCombiner for FittedStack<P> {
         if let (Some(width), Some(inputs)) = (self.inputs, predictions.inputs())
             && inputs.dim(1)? != width
         {
-            candle_core::bail!("{} was fitted with {width} inputs a row, not {}", self.name(), inputs.dim(1)?)
+            candle_core::bail!("{} was fitted on {width} inputs per row, not {}", self.name(), inputs.dim(1)?)
         }
-        self.model.predict(&table(predictions, self.features, self.inputs.is_some())?)
+        self.model.predict(&feature_table(predictions, self.features, self.inputs.is_some())?)
     }
 }
 

@@ -1,4 +1,4 @@
-//! CombinerSet on top of rules.
+//! A combiner on top of other combiners.
 use crate::{
     combine::{
         cross_fit::{in_order, others},
@@ -9,27 +9,46 @@ use crate::{
 };
 use candle_core::{Result as CandleResult, Tensor};
 use serde::{Deserialize, Serialize};
+use std::{collections::BTreeSet, fmt::Debug};
 
-/// How a rule of a lower layer predicts at inference.
+/// Which fit of a lower layer's combiners is used at inference.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum InferenceMode {
-    /// As fitted on all held-out rows, as in scikit-learn.
+    /// The combiners are fitted once more, on all held-out rows, as in scikit-learn.
     #[default]
     Refit,
-    /// As the mean of its fits on the folds, as in AutoGluon: what the layer above was fitted on comes from the same
-    /// fits; as many times the work.
+    /// The fits on the folds are kept, and their predictions are averaged, as in AutoGluon. The top combiner
+    /// then meets predictions of the same fits as those it was fitted on. A prediction costs as many times as
+    /// much as there are folds.
     FoldMean,
 }
 
-/// Several rules, and a rule over what they say: stacking in layers.
+/// Stacking in layers: fits several combiners on the held-out predictions, and one more combiner, the top, on
+/// what they predict.
 ///
-/// The rules of the first layer are fitted on the held-out rows fold by fold; what each says of the rows outside its
-/// fit are the predictions that the rule above is fitted on, so that it learns from honest words only. More layers are
-/// layers within: `MultiLayerStack::new((a, b), MultiLayerStack::new((c, d), e))`. A layer is a tuple of one to eight rules, each with
-/// nothing in common with the others but [`Combiner`], or a `Vec` of one kind.
+/// ```text
+/// q_j = lower_j(p_1, …, p_S)    prediction = top(q_1, …, q_J [, p_1, …, p_S])
+/// ```
 ///
-/// Source: Wolpert 1992, doi:10.1016/S0893-6080(05)80023-1; in layers van der Laan, Polley and Hubbard 2007,
-/// doi:10.2202/1544-6115.1309; Erickson et al. 2020, arXiv:2003.06505.
+/// Here `p_s` is the prediction of slot `s`. The top must be fitted on predictions for rows that the lower
+/// combiners were not fitted on, or it would prefer the combiner that overfits most. So the held-out rows are
+/// dealt into folds; for each fold the lower combiners are fitted on the other folds and predict the rows of
+/// the fold. These predictions, one slot for each lower combiner, `(J, R, C)`, are what the top is fitted on.
+/// With [`members`](Self::members) the slots' own predictions follow as further slots. At inference the lower
+/// combiners are those of [`InferenceMode`].
+///
+/// The lower combiners are a [`CombinerSet`]: a tuple of one to eight combiners of any types, or a `Vec` of
+/// one type. A third layer is a `MultiLayerStack` as the top:
+/// `MultiLayerStack::new((a, b), MultiLayerStack::new((c, d), e))`.
+///
+/// Use it when several combiners do well on the same data and no single one is clearly best. It needs many
+/// held-out rows: each layer is fitted on them, and each layer can overfit them. A good single combiner is
+/// simpler and often as good; [`HeldOut::judge`] compares them. Fitting costs one fit of each lower combiner
+/// for each fold, one more on all rows with [`InferenceMode::Refit`], and one fit of the top.
+///
+/// # Errors
+/// Fitting fails when there are fewer than two folds, rows or groups, when the set of combiners is empty, and
+/// when one of the combiners fails.
 ///
 /// ```
 /// # use candle_core::{Device, Tensor};
@@ -38,114 +57,121 @@ pub enum InferenceMode {
 /// # let predicted = Tensor::stack(&[(&y + 1.)?, (y.sin()? + &y)?, (y.cos()? * 2. + &y)?], 0)?;
 /// # let predictions = Predictions::new(predicted, Task::Regression { outputs: 1 })?;
 /// # let held_out = HeldOut::from_predictions(&predictions, &y)?;
-/// let rule = MultiLayerStack::new((Stack::new(Ridge::new(1.)), Median, Mean), Stack::new(Linear));
-/// let fitted = rule.fit(&held_out)?;
+/// let stack = MultiLayerStack::new((Stack::new(Ridge::new(1.)), Median, Mean), Stack::new(Linear));
+/// let fitted = stack.fit(&held_out)?;
 /// assert_eq!(fitted.combine(&predictions)?.dims(), [60, 1]);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
+///
+/// Sources: Wolpert 1992, doi:10.1016/S0893-6080(05)80023-1; van der Laan, Polley and Hubbard 2007,
+/// doi:10.2202/1544-6115.1309; Erickson et al. 2020, arXiv:2003.06505.
 #[derive(Clone, Copy, Debug)]
-pub struct MultiLayerStack<R, T> {
-    rules: R,
+pub struct MultiLayerStack<L, T> {
+    lower: L,
     top: T,
     folds: usize,
     inference_mode: InferenceMode,
     members: bool,
-    seed: Seed,
+    seed: Option<Seed>,
 }
 
-impl<R: CombinerSet, T: Combiner> MultiLayerStack<R, T> {
-    /// `top` over what `rules` say, by five folds, refit.
-    pub fn new(rules: R, top: T) -> Self {
-        Self {
-            rules,
-            top,
-            folds: 5,
-            inference_mode: InferenceMode::default(),
-            members: false,
-            seed: Seed::from(0).child("layers"),
-        }
+impl<L: CombinerSet, T: Combiner> MultiLayerStack<L, T> {
+    /// `top` on what the combiners of `lower` predict, with five folds and [`InferenceMode::Refit`].
+    pub fn new(lower: L, top: T) -> Self {
+        Self { lower, top, folds: 5, inference_mode: InferenceMode::default(), members: false, seed: None }
     }
 
-    /// Into how many folds the held-out rows are put, at least 2; fewer where there are fewer rows or groups.
+    /// The number of folds that the held-out rows are dealt into, at least 2; 5 by default. There are fewer
+    /// when there are fewer rows or groups.
     #[must_use]
     pub fn folds(mut self, folds: usize) -> Self {
         self.folds = folds;
         self
     }
 
-    /// How the rules predict at inference; as refit on all held-out rows, if not set.
+    /// Which fit of the lower combiners is used at inference; [`InferenceMode::Refit`] by default.
     #[must_use]
     pub fn inference_mode(mut self, inference_mode: InferenceMode) -> Self {
         self.inference_mode = inference_mode;
         self
     }
 
-    /// Whether the members themselves, after the rules, are predictions of the layer above too; they are not, if not set.
+    /// Whether the top also gets the slots' own predictions, after those of the lower combiners; `false` by
+    /// default. A missing prediction is replaced by the mean of the slots that predict the row.
     #[must_use]
     pub fn members(mut self, members: bool) -> Self {
         self.members = members;
         self
     }
 
-    /// Of the folds.
+    /// The seed of the folds; by default the seed of the held-out predictions ([`HeldOut::seed`]).
     #[must_use]
-    pub fn seed(mut self, seed: Seed) -> Self {
-        self.seed = seed;
+    pub fn seed(mut self, seed: impl Into<Seed>) -> Self {
+        self.seed = Some(seed.into());
         self
     }
 }
 
-/// [`MultiLayerStack`], fitted.
+/// A fitted [`MultiLayerStack`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct FittedMultiLayerStack<H, T> {
-    /// One, or one a fold.
-    lower: Vec<H>,
+pub struct FittedMultiLayerStack<L, T> {
+    /// One set, or one for each fold.
+    lower: Vec<L>,
     members: bool,
     top: T,
 }
 
-impl<H, T> FittedMultiLayerStack<H, T> {
-    /// The rules of the first layer: one set, or one a fold.
+impl<L, T> FittedMultiLayerStack<L, T> {
+    /// The fitted lower combiners: one set with [`InferenceMode::Refit`], one set for each fold with
+    /// [`InferenceMode::FoldMean`].
     #[must_use]
-    pub fn lower(&self) -> &[H] {
+    pub fn lower(&self) -> &[L] {
         &self.lower
     }
 
-    /// The rule on top.
+    /// The fitted top combiner.
     #[must_use]
     pub fn top(&self) -> &T {
         &self.top
     }
 }
 
-/// The rules of one layer.
-pub trait CombinerSet: std::fmt::Debug {
-    /// The rules, fitted.
+/// The combiners of a lower layer of [`MultiLayerStack`]. It is implemented for tuples of one to eight
+/// combiners, which may have different types, and for `Vec`s of combiners of one type.
+pub trait CombinerSet: Debug {
+    /// The fitted combiners, in the same order.
     type FittedSet: FittedSet;
 
-    /// Fits each of them on the same rows.
+    /// Fits each combiner on the same held-out predictions.
     ///
     /// # Errors
-    /// The first that one of them meets.
+    /// When there is no combiner, or the fit of one fails.
     fn fit(&self, held_out: &HeldOut) -> Result<Self::FittedSet>;
 
-    /// Whether one of them looks at the rows' inputs.
+    /// Whether one of the combiners needs the inputs of the rows.
     fn needs_inputs(&self) -> bool;
 }
 
-/// The fitted rules of one layer.
-pub trait FittedSet: std::fmt::Debug {
-    /// What each says, `(B, C)`, in order.
+/// The fitted combiners of a lower layer of [`MultiLayerStack`].
+pub trait FittedSet: Debug {
+    /// Combines the predictions with each combiner, `(S, B, C) -> (B, C)`; the results are in the order of
+    /// the combiners.
     ///
     /// # Errors
-    /// The first that one of them meets.
+    /// When one of the combiners fails.
     fn combine(&self, predictions: &Predictions) -> CandleResult<Vec<Tensor>>;
 
-    /// What each is called.
+    /// The names of the combiners, in order.
     fn names(&self) -> Vec<String>;
 
-    /// Whether one of them looks at the rows' inputs.
+    /// Whether one of the combiners needs the inputs of the rows.
     fn needs_inputs(&self) -> bool;
+
+    /// Checks each combiner ([`FittedCombiner::check`]).
+    ///
+    /// # Errors
+    /// When there is no combiner, or one of them is not consistent.
+    fn check(&self) -> Result<()>;
 }
 
 impl<C: Combiner> CombinerSet for Vec<C> {
@@ -153,8 +179,8 @@ impl<C: Combiner> CombinerSet for Vec<C> {
 
     fn fit(&self, held_out: &HeldOut) -> Result<Self::FittedSet> {
         match self.is_empty() {
-            true => Err(Error::invalid("a layer", "of at least one rule", "empty")),
-            false => self.iter().map(|rule| rule.fit(&held_out)).collect(),
+            true => Err(no_combiners()),
+            false => self.iter().map(|combiner| combiner.fit(held_out)).collect(),
         }
     }
 
@@ -163,7 +189,11 @@ impl<C: Combiner> CombinerSet for Vec<C> {
     }
 }
 
-impl<H: FittedCombiner> FittedSet for Vec<H> {
+fn no_combiners() -> Error {
+    Error::invalid("number of combiners in a layer", "at least 1", 0)
+}
+
+impl<F: FittedCombiner> FittedSet for Vec<F> {
     fn combine(&self, predictions: &Predictions) -> CandleResult<Vec<Tensor>> {
         self.iter().map(|fitted| fitted.combine(predictions)).collect()
     }
@@ -175,15 +205,23 @@ impl<H: FittedCombiner> FittedSet for Vec<H> {
     fn needs_inputs(&self) -> bool {
         self.iter().any(FittedCombiner::needs_inputs)
     }
+
+    fn check(&self) -> Result<()> {
+        match self.is_empty() {
+            true => Err(no_combiners()),
+            false => self.iter().try_for_each(FittedCombiner::check),
+        }
+    }
 }
 
-macro_rules! layer {
-    ($($rule:ident $at:tt),+) => {
-        impl<$($rule: Combiner),+> CombinerSet for ($($rule,)+) {
-            type FittedSet = ($($rule::Fitted,)+);
+/// Implements the traits for a tuple.
+macro_rules! combiner_tuple {
+    ($($combiner:ident $at:tt),+) => {
+        impl<$($combiner: Combiner),+> CombinerSet for ($($combiner,)+) {
+            type FittedSet = ($($combiner::Fitted,)+);
 
             fn fit(&self, held_out: &HeldOut) -> Result<Self::FittedSet> {
-                Ok(($(self.$at.fit(&held_out)?,)+))
+                Ok(($(self.$at.fit(held_out)?,)+))
             }
 
             fn needs_inputs(&self) -> bool {
@@ -191,7 +229,7 @@ macro_rules! layer {
             }
         }
 
-        impl<$($rule: FittedCombiner),+> FittedSet for ($($rule,)+) {
+        impl<$($combiner: FittedCombiner),+> FittedSet for ($($combiner,)+) {
             fn combine(&self, predictions: &Predictions) -> CandleResult<Vec<Tensor>> {
                 Ok(vec![$(self.$at.combine(predictions)?),+])
             }
@@ -203,93 +241,105 @@ macro_rules! layer {
             fn needs_inputs(&self) -> bool {
                 $(self.$at.needs_inputs())||+
             }
+
+            fn check(&self) -> Result<()> {
+                $(self.$at.check()?;)+
+                Ok(())
+            }
         }
     };
 }
 
-layer!(A 0);
-layer!(A 0, B 1);
-layer!(A 0, B 1, C 2);
-layer!(A 0, B 1, C 2, D 3);
-layer!(A 0, B 1, C 2, D 3, E 4);
-layer!(A 0, B 1, C 2, D 3, E 4, F 5);
-layer!(A 0, B 1, C 2, D 3, E 4, F 5, G 6);
-layer!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7);
+combiner_tuple!(A 0);
+combiner_tuple!(A 0, B 1);
+combiner_tuple!(A 0, B 1, C 2);
+combiner_tuple!(A 0, B 1, C 2, D 3);
+combiner_tuple!(A 0, B 1, C 2, D 3, E 4);
+combiner_tuple!(A 0, B 1, C 2, D 3, E 4, F 5);
+combiner_tuple!(A 0, B 1, C 2, D 3, E 4, F 5, G 6);
+combiner_tuple!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7);
 
-impl<R: CombinerSet, T: Combiner> Combiner for MultiLayerStack<R, T> {
-    type Fitted = FittedMultiLayerStack<R::FittedSet, T::Fitted>;
+impl<L: CombinerSet, T: Combiner> Combiner for MultiLayerStack<L, T> {
+    type Fitted = FittedMultiLayerStack<L::FittedSet, T::Fitted>;
 
     fn fit(&self, held_out: &HeldOut) -> Result<Self::Fitted> {
         if self.folds < 2 {
-            return Err(Error::invalid("the folds of the layers", "at least 2", self.folds));
+            return Err(Error::invalid("number of folds of a multi-layer stack", "at least 2", self.folds));
         }
-        let folds = held_out.folds(self.folds.min(held_out.units()), self.seed)?;
-        let (heads, words) = self.fold_by_fold(&held_out, &folds)?;
+        let seed = self.seed.unwrap_or_else(|| held_out.seed().child("layers"));
+        let folds = held_out.folds(self.folds.min(held_out.units()), seed)?;
+        let (fold_fits, combined) = self.cross_fit_lower(held_out, &folds)?;
         let lower = match self.inference_mode {
-            InferenceMode::FoldMean => heads,
-            InferenceMode::Refit => vec![self.rules.fit(&held_out)?],
+            InferenceMode::FoldMean => fold_fits,
+            InferenceMode::Refit => vec![self.lower.fit(held_out)?],
         };
         let mut names = lower.first().map_or_else(Vec::new, FittedSet::names);
         if self.members {
             names.extend_from_slice(held_out.names());
         }
-        let above = above(held_out.predictions(), words, self.members)?;
-        let above = held_out.with_predictions(above, numbered(names));
-        let top = self.top.fit(&above)?;
+        let predictions = top_predictions(held_out.predictions(), combined, self.members)?;
+        let top = self.top.fit(&held_out.with_predictions(predictions, number_repeats(names)))?;
         Ok(FittedMultiLayerStack { lower, members: self.members, top })
     }
 
     fn needs_inputs(&self) -> bool {
-        self.rules.needs_inputs() || self.top.needs_inputs()
+        self.lower.needs_inputs() || self.top.needs_inputs()
     }
 }
 
-impl<R: CombinerSet, T: Combiner> MultiLayerStack<R, T> {
-    /// The rules as fitted outside each fold, and what each of them says of the rows, every row by the fit that has not
-    /// seen it.
-    fn fold_by_fold(&self, held_out: &HeldOut, folds: &[Rows]) -> Result<(Vec<R::FittedSet>, Vec<Tensor>)> {
+impl<L: CombinerSet, T: Combiner> MultiLayerStack<L, T> {
+    /// For each fold the lower combiners as fitted on the other folds; and for each lower combiner its
+    /// predictions for all rows, each row by the fit that leaves its fold out.
+    fn cross_fit_lower(
+        &self,
+        held_out: &HeldOut,
+        folds: &[Rows],
+    ) -> Result<(Vec<L::FittedSet>, Vec<Tensor>)> {
         let rows = held_out.rows().len();
-        let (mut heads, mut words): (Vec<R::FittedSet>, Vec<Vec<Tensor>>) = (vec![], vec![]);
+        let (mut fits, mut combined): (Vec<L::FittedSet>, Vec<Vec<Tensor>>) = (vec![], vec![]);
         for fold in folds {
-            let fitted = self.rules.fit(&held_out.select(&others(rows, fold))?)?;
-            for (rule, predicted) in
-                fitted.combine(held_out.select(fold)?.predictions())?.into_iter().enumerate()
-            {
-                if words.len() <= rule {
-                    words.push(vec![]);
+            let fitted = self.lower.fit(&held_out.select(&others(rows, fold))?)?;
+            let of_fold = fitted.combine(held_out.select(fold)?.predictions())?;
+            for (combiner, predicted) in of_fold.into_iter().enumerate() {
+                if combined.len() <= combiner {
+                    combined.push(vec![]);
                 }
-                words[rule].push(predicted.detach());
+                combined[combiner].push(predicted.detach());
             }
-            heads.push(fitted);
+            fits.push(fitted);
         }
-        let words = words.iter().map(|predicted| in_order(predicted, folds)).collect::<Result<_>>()?;
-        Ok((heads, words))
+        let combined = combined.iter().map(|by_fold| in_order(by_fold, folds)).collect::<Result<_>>()?;
+        Ok((fits, combined))
     }
 }
 
-/// The predictions of the layer above.
-fn above(predictions: &Predictions, words: Vec<Tensor>, members: bool) -> CandleResult<Predictions> {
-    let mut words = words;
+/// The predictions for the top: a slot for each lower combiner, and then the slots of `predictions` if
+/// `members` is set.
+fn top_predictions(
+    predictions: &Predictions,
+    mut combined: Vec<Tensor>,
+    members: bool,
+) -> CandleResult<Predictions> {
     if members {
-        let filled = predictions.filled()?;
+        let filled = predictions.fill_missing()?;
         for slot in 0..predictions.slots() {
-            words.push(filled.values().get(slot)?);
+            combined.push(filled.values().get(slot)?);
         }
     }
-    predictions.replaced(Tensor::stack(&words, 0)?)
+    predictions.replace_slots(Tensor::stack(&combined, 0)?)
 }
 
-/// Names that occur twice are told apart.
-fn numbered(names: Vec<String>) -> Vec<String> {
-    let again = |i: usize| names[..i].iter().filter(|name| **name == names[i]).count();
-    let name = |i: usize| match again(i) {
+/// Appends a number to names that occurred before: `a`, `b`, `a 2`.
+fn number_repeats(names: Vec<String>) -> Vec<String> {
+    let earlier = |i: usize| names[..i].iter().filter(|name| **name == names[i]).count();
+    let numbered = |i: usize| match earlier(i) {
         0 => names[i].clone(),
         n => format!("{} {}", names[i], n + 1),
     };
-    (0..names.len()).map(name).collect()
+    (0..names.len()).map(numbered).collect()
 }
 
-impl<H: FittedSet, T: FittedCombiner> FittedCombiner for FittedMultiLayerStack<H, T> {
+impl<L: FittedSet, T: FittedCombiner> FittedCombiner for FittedMultiLayerStack<L, T> {
     fn name(&self) -> String {
         let lower = self.lower.first().map_or_else(Vec::new, FittedSet::names);
         format!("{} over {}", self.top.name(), lower.join(", "))
@@ -299,20 +349,30 @@ impl<H: FittedSet, T: FittedCombiner> FittedCombiner for FittedMultiLayerStack<H
         self.top.needs_inputs() || self.lower.iter().any(FittedSet::needs_inputs)
     }
 
+    fn check(&self) -> Result<()> {
+        let sizes: BTreeSet<usize> = self.lower.iter().map(|set| set.names().len()).collect();
+        if sizes.len() != 1 {
+            let must = "at least one fit, each of as many combiners";
+            return Err(Error::invalid("the lower layer", must, format!("fits of {sizes:?} combiners")));
+        }
+        self.lower.iter().try_for_each(FittedSet::check)?;
+        self.top.check()
+    }
+
     fn combine(&self, predictions: &Predictions) -> CandleResult<Tensor> {
         let mut sums: Vec<Tensor> = vec![];
-        for heads in &self.lower {
-            let predicted = heads.combine(predictions)?;
+        for set in &self.lower {
+            let combined = set.combine(predictions)?;
             sums = match sums.is_empty() {
-                true => predicted,
-                false => sums.iter().zip(&predicted).map(|(a, b)| a + b).collect::<CandleResult<_>>()?,
+                true => combined,
+                false => sums.iter().zip(&combined).map(|(a, b)| a + b).collect::<CandleResult<_>>()?,
             };
         }
         if sums.is_empty() {
-            candle_core::bail!("layers without rules")
+            candle_core::bail!("a multi-layer stack must have at least one lower combiner, but has none")
         }
         let fits = self.lower.len() as f64;
-        let words = sums.into_iter().map(|sum| sum / fits).collect::<CandleResult<_>>()?;
-        self.top.combine(&above(predictions, words, self.members)?)
+        let combined = sums.into_iter().map(|sum| sum / fits).collect::<CandleResult<_>>()?;
+        self.top.combine(&top_predictions(predictions, combined, self.members)?)
     }
 }

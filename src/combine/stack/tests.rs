@@ -1,7 +1,7 @@
 //! Against numbers from `tests/reference/stacking.py`.
 use crate::{
     combine::{
-        stack::{reference::*, sums::Sums, InferenceMode, MultiLayerStack, *},
+        stack::{moments::Moments, reference::*, InferenceMode, MultiLayerStack, *},
         FittedCombiner, Mean, Median,
     },
     Seed,
@@ -14,7 +14,7 @@ use proptest::prelude::*;
 const ROWS: usize = 60;
 const CPU: &Device = &Device::Cpu;
 
-/// The script's generator.
+/// The generator of the script.
 struct Lcg(u64);
 
 impl Lcg {
@@ -66,11 +66,11 @@ fn values(members: usize, seed: u64) -> (HeldOut, Tensor) {
     (held_out.with_inputs(&inputs).unwrap(), weights)
 }
 
-fn fit<C: Combiner>(rule: &C, held_out: &HeldOut) -> C::Fitted {
-    rule.fit(&held_out).unwrap()
+fn fit<C: Combiner>(combiner: &C, held_out: &HeldOut) -> C::Fitted {
+    combiner.fit(held_out).unwrap()
 }
 
-fn predicted(fitted: &impl FittedCombiner, held_out: &HeldOut) -> Vec<Vec<f64>> {
+fn predict(fitted: &impl FittedCombiner, held_out: &HeldOut) -> Vec<Vec<f64>> {
     fitted.combine(held_out.predictions()).unwrap().to_dtype(DType::F64).unwrap().to_vec2().unwrap()
 }
 
@@ -93,7 +93,7 @@ fn exact() -> Logistic {
 type Table = &'static [&'static [f64]];
 
 #[test]
-fn logistic_stacks_are_scikit_learns() {
+fn logistic_stacks_equal_those_of_scikit_learn() {
     let check = |held_out: &HeldOut, through: bool, columns: usize, tables: [Table; 4]| {
         let [coefficients, intercepts, decisions, probabilities] = tables;
         let fitted = fit(&Stack::new(exact()).pass_through(through), held_out);
@@ -101,9 +101,9 @@ fn logistic_stacks_are_scikit_learns() {
         assert!(fitted.model().gradient() <= 1e-8, "{fitted:?}");
         near(fitted.model().coefficients(), coefficients, 1e-6);
         near(&[fitted.model().intercepts()], intercepts, 1e-6);
-        let table = table(held_out.predictions(), MetaFeatures::Probabilities, through).unwrap();
-        near(&fitted.model().decisions(&table).unwrap().to_vec2().unwrap()[..3], decisions, 1e-6);
-        near(&predicted(&fitted, held_out)[..3], probabilities, 1e-6);
+        let table = feature_table(held_out.predictions(), MetaFeatures::Probabilities, through).unwrap();
+        near(&fitted.model().decision_function(&table).unwrap().to_vec2().unwrap()[..3], decisions, 1e-6);
+        near(&predict(&fitted, held_out)[..3], probabilities, 1e-6);
     };
     let (three, of_three) = classes(4, 3, 7);
     let plain = [THREE_COEFFICIENTS, THREE_INTERCEPTS, THREE_DECISIONS, THREE_PROBABILITIES];
@@ -142,7 +142,7 @@ fn the_default_accuracy_and_single_precision_are_close_to_the_exact_fit() {
         assert!((0. ..1e-5).contains(&(fitted.fitted().unwrap().objective - best)));
 
         let dataset = MetaDataset::new(
-            table(held_out.predictions(), MetaFeatures::Probabilities, false).unwrap(),
+            feature_table(held_out.predictions(), MetaFeatures::Probabilities, false).unwrap(),
             &held_out,
         );
         let labels: Vec<u32> = held_out.targets().to_vec1().unwrap();
@@ -153,11 +153,11 @@ fn the_default_accuracy_and_single_precision_are_close_to_the_exact_fit() {
     }
 }
 
-/// The same objective in linfa, which has it by the sum of the rows: α = 1/C.
+/// linfa has the same objective, as a sum over the rows with α = 1/C.
 #[test]
-fn logistic_stacks_are_linfas() {
+fn logistic_stacks_equal_those_of_linfa() {
     let (held_out, _) = classes(4, 3, 7);
-    let features = table(held_out.predictions(), MetaFeatures::Probabilities, false).unwrap();
+    let features = feature_table(held_out.predictions(), MetaFeatures::Probabilities, false).unwrap();
     let x = ndarray::Array2::from_shape_vec(
         (ROWS, 12),
         features.flatten_all().unwrap().to_vec1::<f64>().unwrap(),
@@ -176,7 +176,7 @@ fn linear_row(model: &AffineModel) -> Vec<f64> {
 }
 
 #[test]
-fn stacks_for_values_are_scikit_learns() {
+fn stacks_for_regression_equal_those_of_scikit_learn() {
     fn check<M: MetaLearner<Model = AffineModel> + Copy>(
         learner: M,
         plain: [Table; 2],
@@ -188,7 +188,7 @@ fn stacks_for_values_are_scikit_learns() {
             let fitted = fit(&Stack::new(learner).pass_through(inputs), &held_out);
             near(&[linear_row(fitted.model())], coefficients, 1e-6);
             assert_eq!(fitted.columns().len() + 1, coefficients[0].len());
-            near(&[predicted(&fitted, &held_out).concat()[..3].to_vec()], predictions, 1e-6);
+            near(&[predict(&fitted, &held_out).concat()[..3].to_vec()], predictions, 1e-6);
         }
         let fitted = fit(&Stack::new(learner), &held_out.with_weights(&weights).unwrap());
         near(&[linear_row(fitted.model())], weighted, 1e-6);
@@ -200,9 +200,9 @@ fn stacks_for_values_are_scikit_learns() {
 }
 
 #[test]
-fn least_squares_is_linfas() {
+fn least_squares_equals_that_of_linfa() {
     let (held_out, _) = values(4, 9);
-    let features = table(held_out.predictions(), MetaFeatures::Probabilities, true).unwrap();
+    let features = feature_table(held_out.predictions(), MetaFeatures::Probabilities, true).unwrap();
     let x =
         ndarray::Array2::from_shape_vec((ROWS, 6), features.flatten_all().unwrap().to_vec1::<f64>().unwrap());
     let y = ndarray::Array1::from(held_out.targets().to_vec1::<f64>().unwrap());
@@ -214,17 +214,18 @@ fn least_squares_is_linfas() {
 }
 
 #[test]
-fn rules_over_rules_are_scikit_learns() {
+fn multi_layer_stacks_equal_those_of_scikit_learn() {
     let (held_out, _) = classes(4, 3, 7);
-    let rule = MultiLayerStack::new((Stack::new(exact()), Stack::new(exact().c(0.1))), Stack::new(exact()));
-    let fitted = fit(&rule, &held_out);
-    near(&predicted(&fitted, &held_out)[..3], LAYERS_PROBABILITIES, 1e-6);
+    let combiner =
+        MultiLayerStack::new((Stack::new(exact()), Stack::new(exact().c(0.1))), Stack::new(exact()));
+    let fitted = fit(&combiner, &held_out);
+    near(&predict(&fitted, &held_out)[..3], LAYERS_PROBABILITIES, 1e-6);
     assert_eq!(fitted.name(), "logistic-stack over logistic-stack, logistic-stack");
     assert_eq!(fitted.top().columns()[3], "logistic-stack 2, class 0");
 }
 
 #[test]
-fn a_layer_speaks_as_refit_or_as_the_mean_of_its_folds() {
+fn a_layer_predicts_with_one_refit_or_with_the_mean_of_the_fold_fits() {
     let (held_out, _) = values(3, 4);
     let layer = || (Stack::new(Linear), Median);
     for (how, fits) in [(InferenceMode::Refit, 1), (InferenceMode::FoldMean, 4)] {
@@ -232,14 +233,14 @@ fn a_layer_speaks_as_refit_or_as_the_mean_of_its_folds() {
         assert_eq!(fitted.lower().len(), fits);
         let mut sum = vec![0.; ROWS];
         for (stack, median) in fitted.lower() {
-            let both = [predicted(stack, &held_out).concat(), predicted(median, &held_out).concat()];
+            let both = [predict(stack, &held_out).concat(), predict(median, &held_out).concat()];
             sum.iter_mut()
                 .enumerate()
                 .for_each(|(i, sum)| *sum += (both[0][i] + both[1][i]) / 2. / fits as f64);
         }
-        near(&[predicted(&fitted, &held_out).concat()], &[sum], 1e-12);
+        near(&[predict(&fitted, &held_out).concat()], &[sum], 1e-12);
     }
-    // What the top is fitted on is out of fold: of a row's own answer nothing comes through.
+    // The top is fitted on predictions of the lower combiners for rows that they were not fitted on.
     let top = MultiLayerStack::new(layer(), Stack::new(Linear)).members(true).folds(ROWS);
     let fitted = fit(&top, &held_out);
     assert_eq!(fitted.top().columns(), ["linear-stack", "median", "member 0", "member 1", "member 2"]);
@@ -247,20 +248,20 @@ fn a_layer_speaks_as_refit_or_as_the_mean_of_its_folds() {
         vec![Median, Median],
         MultiLayerStack::new((Mean, Median), Stack::new(Ridge::new(1.))),
     );
-    assert_eq!(predicted(&fit(&nested, &held_out), &held_out).len(), ROWS);
+    assert_eq!(predict(&fit(&nested, &held_out), &held_out).len(), ROWS);
     for bad in [0, 1] {
         let e = MultiLayerStack::new(layer(), Mean).folds(bad).fit(&held_out).unwrap_err();
-        assert!(e.to_string().contains("the folds of the layers"), "{e}");
+        assert!(e.to_string().contains("number of folds of a multi-layer stack"), "{e}");
     }
     let e = MultiLayerStack::new(Vec::<Mean>::new(), Mean).fit(&held_out).unwrap_err();
-    assert!(e.to_string().contains("a layer must be of at least one rule"), "{e}");
+    assert!(e.to_string().contains("number of combiners in a layer must be at least 1"), "{e}");
 }
 
-/// Every stack on `held_out`, by name: what it says of the same rows.
+/// Fits every stack on `held_out`, and calls `then` with its name and its predictions for the same rows.
 fn each_stack(held_out: &HeldOut, then: impl Fn(&str, Vec<Vec<f64>>)) {
-    fn one<C: Combiner>(held_out: &HeldOut, rule: C) -> (String, Vec<Vec<f64>>) {
-        let fitted = fit(&rule, held_out);
-        (fitted.name(), predicted(&fitted, held_out))
+    fn one<C: Combiner>(held_out: &HeldOut, combiner: C) -> (String, Vec<Vec<f64>>) {
+        let fitted = fit(&combiner, held_out);
+        (fitted.name(), predict(&fitted, held_out))
     }
     let network = || NeuralNetwork::new(Mlp::new(&[4])).epochs(3);
     let mut all = vec![
@@ -282,7 +283,7 @@ fn each_stack(held_out: &HeldOut, then: impl Fn(&str, Vec<Vec<f64>>)) {
 }
 
 #[test]
-fn stacks_cope_with_what_comes() {
+fn every_stack_gives_valid_predictions_on_unusual_rows() {
     let (numbers, _) = values(3, 4);
     let several = {
         let predicted =
@@ -301,7 +302,7 @@ fn stacks_cope_with_what_comes() {
                 Some(covered) => Predictions::partial(values, covered, task),
                 None => Predictions::new(values, task),
             };
-            // With the predictions, because rows that nobody predicts are left out.
+            // With the predictions, because rows that no slot predicts are left out.
             let predictions =
                 predictions.unwrap().with_inputs(held_out.predictions().inputs().unwrap()).unwrap();
             HeldOut::from_predictions(&predictions, held_out.targets()).unwrap()
@@ -312,9 +313,9 @@ fn stacks_cope_with_what_comes() {
         let certain = values.ge(&values.max_keepdim(2).unwrap().broadcast_as(values.shape()).unwrap());
         let certain = certain.unwrap().to_dtype(DType::F64).unwrap();
         let variants = [
-            ("as they are", held_out.clone()),
+            ("unchanged", held_out.clone()),
             ("in single precision", remade(values.to_dtype(DType::F32).unwrap(), None)),
-            ("partly there", remade(values.clone(), Some(covered))),
+            ("with missing predictions", remade(values.clone(), Some(covered))),
             ("one member", held_out.select_slots(&[1]).unwrap()),
             ("duplicates", held_out.select_slots(&[0, 1, 0, 1, 1]).unwrap()),
             ("a constant", remade(Tensor::cat(&[values, &constant], 0).unwrap(), None)),
@@ -338,11 +339,11 @@ fn stacks_cope_with_what_comes() {
 }
 
 #[test]
-fn duplicates_share_alike_and_constants_change_nothing() {
+fn duplicates_get_equal_coefficients_and_constants_get_none() {
     let (held_out, _) = values(3, 5);
     let twice = held_out.select_slots(&[0, 1, 2, 1]).unwrap();
     let (one, two) = (fit(&Stack::new(Linear), &held_out), fit(&Stack::new(Linear), &twice));
-    near(&predicted(&one, &held_out), &predicted(&two, &twice), 1e-8);
+    near(&predict(&one, &held_out), &predict(&two, &twice), 1e-8);
     let (one, two) = (&one.model().coefficients()[0], &two.model().coefficients()[0]);
     near(&[[one[0], one[1] / 2., one[2], one[1] / 2.]], &[two], 1e-7);
 
@@ -362,24 +363,24 @@ fn duplicates_share_alike_and_constants_change_nothing() {
     );
     let single = HeldOut::from_predictions(&single.unwrap(), held_out.targets()).unwrap();
     let double = fit(&Stack::new(Linear), &held_out);
-    near(&predicted(&double, &held_out), &predicted(&fit(&Stack::new(Linear), &single), &single), 1e-5);
+    near(&predict(&double, &held_out), &predict(&fit(&Stack::new(Linear), &single), &single), 1e-5);
     assert!(double.model().coefficients().concat().iter().all(|b| b.abs() < 10.));
 }
 
 #[test]
-fn a_weight_of_two_is_a_row_twice() {
+fn a_weight_of_two_equals_two_rows() {
     fn check<M: MetaLearner>(learner: M, held_out: &HeldOut, tolerance: f64) {
         let twice: Vec<u32> = (0..ROWS as u32).flat_map(|i| vec![i; 1 + usize::from(i % 3 == 0)]).collect();
         let weights: Vec<f64> = (0..ROWS).map(|i| if i % 3 == 0 { 2. } else { 1. }).collect();
         let weighted = held_out.clone().with_weights(&Tensor::new(weights, CPU).unwrap()).unwrap();
-        let rule = Stack::new(learner);
-        let a = predicted(&fit(&rule, &weighted), held_out);
-        near(&a, &predicted(&fit(&rule, &held_out.select(&twice).unwrap()), held_out), tolerance);
+        let combiner = Stack::new(learner);
+        let a = predict(&fit(&combiner, &weighted), held_out);
+        near(&a, &predict(&fit(&combiner, &held_out.select(&twice).unwrap()), held_out), tolerance);
         let none: Vec<f64> = (0..ROWS).map(|i| f64::from(u8::from(i % 4 != 0))).collect();
         let some: Vec<u32> = (0..ROWS as u32).filter(|i| i % 4 != 0).collect();
         let weighted = held_out.clone().with_weights(&Tensor::new(none, CPU).unwrap()).unwrap();
-        let a = predicted(&fit(&rule, &weighted), held_out);
-        near(&a, &predicted(&fit(&rule, &held_out.select(&some).unwrap()), held_out), tolerance);
+        let a = predict(&fit(&combiner, &weighted), held_out);
+        near(&a, &predict(&fit(&combiner, &held_out.select(&some).unwrap()), held_out), tolerance);
     }
     let (numbers, _) = values(3, 6);
     let (labels, _) = classes(3, 3, 6);
@@ -392,7 +393,7 @@ fn a_weight_of_two_is_a_row_twice() {
 }
 
 #[test]
-fn classes_that_are_missing_get_nothing_and_one_alone_is_an_error() {
+fn missing_classes_get_probability_zero_and_a_single_class_is_an_error() {
     let (held_out, _) = classes(3, 4, 11);
     let labels: Vec<u32> = held_out.targets().to_vec1().unwrap();
     let keep = |classes: &[u32]| -> Vec<u32> {
@@ -401,7 +402,7 @@ fn classes_that_are_missing_get_nothing_and_one_alone_is_an_error() {
     for present in [&[1u32, 3][..], &[0, 2, 3]] {
         let fitted = fit(&Stack::new(Logistic::new()), &held_out.select(&keep(present)).unwrap());
         assert_eq!(fitted.model().present(), present);
-        for row in predicted(&fitted, &held_out) {
+        for row in predict(&fitted, &held_out) {
             let sum: f64 = row.iter().sum();
             assert!((sum - 1.).abs() < 1e-12);
             assert!((0..4u32).all(|c| present.contains(&c) == (row[c as usize] > 0.)), "{row:?}");
@@ -411,126 +412,226 @@ fn classes_that_are_missing_get_nothing_and_one_alone_is_an_error() {
     let e = Stack::new(Logistic::new()).fit(&one).unwrap_err().to_string();
     assert_eq!(
         e,
-        "the held-out rows must be of at least two classes for logistic regression, but is all of class 2"
+        "the classes of the held-out rows must be two or more for logistic regression, but is only 2"
     );
     let fitted = fit(&Stack::new(Linear), &one);
     assert!(
-        predicted(&fitted, &held_out).iter().all(|row| (row[2] - 1.).abs() < 1e-9),
-        "a linear stack copes"
+        predict(&fitted, &held_out).iter().all(|row| (row[2] - 1.).abs() < 1e-9),
+        "a linear stack can be fitted"
     );
 }
 
 #[test]
 fn parameters_out_of_range_are_named() {
     let (held_out, _) = classes(3, 3, 6);
-    fn says<C: Combiner>(rule: &C, held_out: &HeldOut, what: &str) {
-        let e = rule.fit(&held_out).err().unwrap().to_string();
+    fn assert_error<C: Combiner>(combiner: &C, held_out: &HeldOut, what: &str) {
+        let e = combiner.fit(held_out).err().unwrap().to_string();
         assert!(e.contains(what), "{e}");
     }
     for c in [0., -1., f64::NAN, f64::INFINITY] {
-        says(&Stack::new(Logistic::new().c(c)), &held_out, "C must be above 0");
-        says(&Stack::new(Logistic::new().tolerance(c)), &held_out, "the tolerance must be above 0");
+        assert_error(&Stack::new(Logistic::new().c(c)), &held_out, "C must be above 0");
+        assert_error(&Stack::new(Logistic::new().tolerance(c)), &held_out, "the tolerance must be above 0");
     }
-    says(&Stack::new(Logistic::new().max_iterations(0)), &held_out, "the most iterations");
-    says(&Stack::new(Ridge::new(-1.)), &held_out, "the ridge penalty must be finite and not negative");
-    says(&Stack::new(Ridge::cross_validated(1)), &held_out, "the folds of the penalty's search");
-    says(&Stack::new(ElasticNet::new(f64::NAN, 0.5)), &held_out, "the elastic net's penalty");
-    says(&Stack::new(ElasticNet::new(1., 1.1)), &held_out, "from 0 to 1");
-    says(&Stack::new(NeuralNetwork::new(Mlp::new(&[0]))), &held_out, "hidden layer 0");
-    says(&Stack::new(NeuralNetwork::new(Mlp::new(&[3])).epochs(0)), &held_out, "epochs");
+    assert_error(
+        &Stack::new(Logistic::new().max_iterations(0)),
+        &held_out,
+        "the largest number of iterations",
+    );
+    assert_error(
+        &Stack::new(Ridge::new(-1.)),
+        &held_out,
+        "the ridge penalty must be finite and not negative",
+    );
+    assert_error(&Stack::new(Ridge::cross_validated(1)), &held_out, "number of folds to choose the penalty");
+    assert_error(&Stack::new(ElasticNet::new(f64::NAN, 0.5)), &held_out, "the elastic net's penalty");
+    assert_error(&Stack::new(ElasticNet::new(1., 1.1)), &held_out, "from 0 to 1");
+    assert_error(&Stack::new(NeuralNetwork::new(Mlp::new(&[0]))), &held_out, "the width of hidden layer 0");
+    assert_error(&Stack::new(NeuralNetwork::new(Mlp::new(&[3])).epochs(0)), &held_out, "epochs");
     let (numbers, _) = values(3, 6);
-    says(&Stack::new(Logistic::new()), &numbers, "asked for classes");
-    says(
+    assert_error(&Stack::new(Logistic::new()), &numbers, "logistic regression is for classes");
+    assert_error(
         &Stack::new(Linear).features(MetaFeatures::LogOdds),
         &numbers,
-        "the meta-features LogOdds must be asked for classes",
+        "the meta-features LogOdds are for classes",
     );
-    let blind = HeldOut::from_predictions(
+    let without_inputs = HeldOut::from_predictions(
         &Predictions::new(numbers.predictions().values().clone(), numbers.predictions().task()).unwrap(),
         numbers.targets(),
     );
-    says(&Stack::new(Linear).pass_through(true), &blind.unwrap(), "the inputs of the held-out rows");
+    assert_error(
+        &Stack::new(Linear).pass_through(true),
+        &without_inputs.unwrap(),
+        "the inputs of the held-out rows",
+    );
 }
 
 #[test]
-fn a_head_refuses_other_voices() {
+fn a_fitted_stack_refuses_other_predictions() {
     let (held_out, _) = classes(3, 3, 6);
     let fitted = fit(&Stack::new(Linear).pass_through(true), &held_out);
-    let fewer = held_out.predictions().narrow(0, 2).unwrap();
-    assert!(fitted.combine(&fewer).unwrap_err().to_string().contains("was fitted on 3 predictions"));
+    let fewer = held_out.predictions().narrow_slots(0, 2).unwrap();
+    assert!(fitted.combine(&fewer).unwrap_err().to_string().contains("was fitted on 3 slots"));
     let wide =
         held_out.predictions().with_inputs(&Tensor::zeros((ROWS, 5), DType::F64, CPU).unwrap()).unwrap();
-    assert!(fitted.combine(&wide).unwrap_err().to_string().contains("with 2 inputs a row, not 5"));
+    assert!(fitted.combine(&wide).unwrap_err().to_string().contains("on 2 inputs per row, not 5"));
 }
 
 #[test]
-fn what_a_meta_learner_sees() {
+fn meta_features_are_the_selected_columns() {
     let predicted =
         Tensor::new(&[[[0.2f32, 0.8, 0.], [0.4, 0.2, 0.4]], [[1., 0., 0.], [0.3, 0.3, 0.4]]], CPU).unwrap();
     let covered = Tensor::new(&[[1f32, 1.], [1., 0.]], CPU).unwrap();
     let predictions = Predictions::partial(predicted, covered, Task::Classification { classes: 3 }).unwrap();
-    let of = |features| table(&predictions, features, false).unwrap().to_vec2::<f32>().unwrap();
+    let of = |features| feature_table(&predictions, features, false).unwrap().to_vec2::<f32>().unwrap();
     let classes = of(MetaFeatures::Classes);
-    assert_eq!(classes, [[0., 1., 0., 1., 0., 0.], [1., 0., 0., 1., 0., 0.]], "the lowest of equals");
+    assert_eq!(classes, [[0., 1., 0., 1., 0., 0.], [1., 0., 0., 1., 0., 0.]], "the lowest class wins a tie");
     let odds = of(MetaFeatures::LogOdds);
     assert!((odds[0][0] - 0.25f32.ln()).abs() < 1e-6 && (odds[0][1] - 4f32.ln()).abs() < 1e-6);
     assert!((13.7..13.9).contains(&odds[0][3]) && (odds[0][2] + odds[0][3]).abs() < 0.1, "{odds:?}");
     assert_eq!(of(MetaFeatures::Probabilities)[1], [0.4, 0.2, 0.4, 0.4, 0.2, 0.4], "filled");
-    let nobody = Predictions::partial(
+    let all_missing = Predictions::partial(
         predictions.values().clone(),
         Tensor::zeros((2, 2), DType::F32, CPU).unwrap(),
         predictions.task(),
     );
     for features in [MetaFeatures::Probabilities, MetaFeatures::LogOdds, MetaFeatures::Classes] {
-        let all = table(nobody.as_ref().unwrap(), features, false).unwrap().to_vec2::<f32>().unwrap();
+        let all =
+            feature_table(all_missing.as_ref().unwrap(), features, false).unwrap().to_vec2::<f32>().unwrap();
         assert!(all.concat().iter().all(|x| x.is_nan()), "{features:?}");
     }
 }
 
 #[test]
-fn a_network_learns_what_is_not_linear_and_comes_back_from_bytes() {
+fn a_network_learns_what_is_not_linear_and_survives_serialization() {
     let (held_out, _) = classes(4, 3, 7);
-    let rule = Stack::new(
+    let combiner = Stack::new(
         NeuralNetwork::new(Mlp::new(&[10])).epochs(150).optimizer(crate::train::Optimizer::adam(1e-2)),
     );
-    let fitted = fit(&rule, &held_out);
+    let fitted = fit(&combiner, &held_out);
     assert!(held_out.metrics(&fitted).unwrap().headline() > held_out.metrics(&Mean).unwrap().headline());
     let bytes = crate::codec::encode(&fitted).unwrap();
-    let back: FittedStack<NetworkModel<Mlp>> = crate::codec::decode(&bytes).unwrap();
+    let back: FittedStack<NeuralNetworkModel<Mlp>> = crate::codec::decode(&bytes).unwrap();
     assert_eq!(back, fitted);
-    assert_eq!(predicted(&back, &held_out), predicted(&fitted, &held_out));
-    assert_eq!(crate::codec::encode(&fit(&rule, &held_out)).unwrap(), bytes, "one seed, one network");
-    let other = Stack::new(NeuralNetwork::new(Mlp::new(&[10])).epochs(2).seed(5.into()));
+    assert_eq!(predict(&back, &held_out), predict(&fitted, &held_out));
+    assert_eq!(crate::codec::encode(&fit(&combiner, &held_out)).unwrap(), bytes, "one seed, one network");
+    let other = Stack::new(NeuralNetwork::new(Mlp::new(&[10])).epochs(2).seed(5));
     assert_ne!(fit(&other, &held_out), fitted);
     for i in (0..bytes.len()).step_by(7) {
-        let _ = crate::codec::decode::<FittedStack<NetworkModel<Mlp>>>(&bytes[..i]);
+        let _ = crate::codec::decode::<FittedStack<NeuralNetworkModel<Mlp>>>(&bytes[..i]);
         let mut flipped = bytes.clone();
         flipped[i] ^= 0xff;
-        if let Ok(odd) = crate::codec::decode::<FittedStack<NetworkModel<Mlp>>>(&flipped) {
+        if let Ok(odd) = crate::codec::decode::<FittedStack<NeuralNetworkModel<Mlp>>>(&flipped) {
             let _ = odd.combine(held_out.predictions());
         }
     }
-    // In any units: the network sees standardised numbers.
+    // The units do not matter, because the network gets standardised numbers.
     let (numbers, _) = values(3, 6);
     let large = (numbers.predictions().values() * 1e6).unwrap();
     let large = Predictions::new(large, numbers.predictions().task()).unwrap();
     let large = HeldOut::from_predictions(&large, &(numbers.targets() * 1e6).unwrap()).unwrap();
-    let fitted = fit(&rule, &large);
+    let fitted = fit(&combiner, &large);
     let mean: f64 = held_out_rmse(&large, &Mean);
     assert!(held_out_rmse(&large, &fitted) < mean, "{mean}");
 }
 
 fn held_out_rmse(held_out: &HeldOut, fitted: &impl FittedCombiner) -> f64 {
-    let predicted = predicted(fitted, held_out).concat();
+    let predicted = predict(fitted, held_out).concat();
     let answers: Vec<f64> = held_out.targets().flatten_all().unwrap().to_vec1().unwrap();
     (predicted.iter().zip(&answers).map(|(a, b)| (a - b).powi(2)).sum::<f64>() / ROWS as f64).sqrt()
 }
 
-/// A network of the user's own type.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Flat;
+/// A value whose serialized fields were changed.
+fn damaged<T: Serialize + serde::de::DeserializeOwned>(
+    value: &T,
+    change: impl FnOnce(&mut serde_json::Value),
+) -> Result<T, serde_json::Error> {
+    let mut json = serde_json::to_value(value).unwrap();
+    change(&mut json);
+    serde_json::from_value(json)
+}
 
-impl Architecture for Flat {
+#[test]
+fn damaged_stacks_are_found() {
+    let (held_out, _) = classes(3, 3, 6);
+    let linear = fit(&Stack::new(Linear), &held_out);
+    linear.check().unwrap();
+    let short = vec![0.5; 2];
+    for (field, value) in [
+        ("coefficients", vec![short.clone(); 3].into()),
+        ("coefficients", vec![vec![0.5; 9]; 2].into()),
+        ("intercepts", short.clone().into()),
+    ] {
+        let bad = damaged(&linear, |json| json["model"][field] = value).unwrap();
+        assert!(bad.check().is_err(), "{field}");
+    }
+    for names in [vec![], vec!["one"; 2], vec!["one"; 4]] {
+        let bad = damaged(&linear, |json| json["names"] = names.into()).unwrap();
+        assert!(bad.check().is_err());
+    }
+    let logistic = fit(&Stack::new(Logistic::new()), &held_out);
+    logistic.check().unwrap();
+    for (field, value) in [
+        ("classes", serde_json::Value::from(2)),
+        ("present", vec![0, 1, 7].into()),
+        ("present", vec![1, 0, 2].into()),
+        ("present", vec![0].into()),
+        ("coefficients", vec![short.clone(); 3].into()),
+        ("intercepts", short.into()),
+    ] {
+        let bad = damaged(&logistic, |json| json["model"][field] = value).unwrap();
+        assert!(bad.check().is_err(), "{field}");
+    }
+    let layers = fit(&MultiLayerStack::new((Mean, Median), Stack::new(Linear)), &held_out);
+    layers.check().unwrap();
+    let bad = damaged(&layers, |json| json["lower"] = Vec::<i32>::new().into()).unwrap();
+    assert!(bad.check().is_err());
+    let bad = damaged(&layers, |json| json["top"]["model"]["intercepts"] = Vec::<f64>::new().into()).unwrap();
+    assert!(bad.check().is_err());
+}
+
+#[test]
+fn damaged_networks_are_found() {
+    let (held_out, _) = values(3, 6);
+    let network = fit(&Stack::new(NeuralNetwork::new(Mlp::new(&[4])).epochs(2)), &held_out);
+    network.check().unwrap();
+    assert_eq!(damaged(&network, |_| ()).unwrap(), network);
+    assert!(damaged(&network, |json| json["model"]["inputs"] = 4.into()).is_err(), "other shapes");
+    assert!(
+        damaged(&network, |json| json["model"]["scales"] = Vec::<i32>::new().into()).is_err(),
+        "no scales"
+    );
+    let bad = damaged(&network, |json| json["names"] = vec!["one"; 4].into()).unwrap();
+    assert!(bad.check().is_err(), "another number of slots");
+    // Sizes of which the product overflows, in the header of the weights.
+    let huge = "[18446744073709551615,18446744073709551615]";
+    let header =
+        format!(r#"{{"0.weight":{{"dtype":"F32","shape":{huge},"data_offsets":[0,18446744073709551615]}}}}"#);
+    let weights = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes()].concat();
+    assert!(damaged(&network, |json| json["model"]["weights"] = weights.into()).is_err(), "overflow");
+    // A layer that is far larger than its weights.
+    let wide = vec![1usize << 60];
+    let bad = damaged(&network, |json| json["model"]["architecture"]["hidden"] = wide.into());
+    assert!(bad.is_err(), "a layer without weights");
+}
+
+#[test]
+fn the_seed_of_the_held_out_predictions_reaches_the_stacks() {
+    let (held_out, _) = values(3, 6);
+    let other = held_out.clone().with_seed(9);
+    let network = Stack::new(NeuralNetwork::new(Mlp::new(&[4])).epochs(1));
+    assert_ne!(fit(&network, &held_out), fit(&network, &other));
+    let seeded = Stack::new(NeuralNetwork::new(Mlp::new(&[4])).epochs(1).seed(5));
+    assert_eq!(fit(&seeded, &held_out), fit(&seeded, &other));
+    let layers = MultiLayerStack::new((Stack::new(Linear), Median), Stack::new(Linear));
+    assert_ne!(fit(&layers, &held_out), fit(&layers, &other));
+    assert_eq!(fit(&layers.seed(5), &held_out), fit(&layers.seed(5), &other));
+}
+
+/// An architecture of the user's own type.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct OneLayer;
+
+impl Architecture for OneLayer {
     type Network = candle_nn::Linear;
 
     fn build(&self, inputs: usize, outputs: usize, vb: VarBuilder<'_>) -> CandleResult<candle_nn::Linear> {
@@ -539,9 +640,9 @@ impl Architecture for Flat {
 }
 
 #[test]
-fn any_network_will_do_and_gradients_flow_through_it() {
+fn any_architecture_works_and_gradients_flow_through_it() {
     let (held_out, _) = classes(2, 3, 7);
-    let fitted = fit(&Stack::new(NeuralNetwork::new(Flat).epochs(3)), &held_out);
+    let fitted = fit(&Stack::new(NeuralNetwork::new(OneLayer).epochs(3)), &held_out);
     let predicted = candle_core::Var::from_tensor(held_out.predictions().values()).unwrap();
     let predictions = Predictions::new(predicted.as_tensor().clone(), held_out.predictions().task()).unwrap();
     let out = fitted.combine(&predictions).unwrap().narrow(1, 0, 1).unwrap().sum_all().unwrap();
@@ -550,15 +651,15 @@ fn any_network_will_do_and_gradients_flow_through_it() {
 }
 
 #[test]
-fn the_penalty_found_is_the_one_with_the_least_error_on_the_folds() {
+fn the_chosen_penalty_has_the_least_error_over_the_folds() {
     let (held_out, _) = values(4, 9);
     let folds = held_out.folds(4, Seed::from(0).child("penalty")).unwrap();
-    let error = |rule: &dyn Fn(&HeldOut) -> FittedStack<AffineModel>| -> f64 {
+    let error = |combiner: &dyn Fn(&HeldOut) -> FittedStack<AffineModel>| -> f64 {
         let by_fold = |fold: &crate::Rows| {
-            let fitted = rule(&held_out.select(&crate::combine::cross_fit::others(ROWS, fold)).unwrap());
+            let fitted = combiner(&held_out.select(&crate::combine::cross_fit::others(ROWS, fold)).unwrap());
             let rest = held_out.select(fold).unwrap();
             let answers: Vec<f64> = rest.targets().to_vec1().unwrap();
-            predicted(&fitted, &rest).concat().iter().zip(&answers).map(|(a, b)| (a - b).powi(2)).sum::<f64>()
+            predict(&fitted, &rest).concat().iter().zip(&answers).map(|(a, b)| (a - b).powi(2)).sum::<f64>()
         };
         folds.iter().map(by_fold).sum()
     };
@@ -571,8 +672,8 @@ fn the_penalty_found_is_the_one_with_the_least_error_on_the_folds() {
     let at = |factor: f64| {
         error(&|rows| fit(&Stack::new(ElasticNet::new(net.model().penalty() * factor, 0.5)), rows))
     };
-    let most = Sums::of_all(&MetaDataset::new(
-        table(held_out.predictions(), MetaFeatures::Probabilities, false).unwrap(),
+    let most = Moments::of_all_rows(&MetaDataset::new(
+        feature_table(held_out.predictions(), MetaFeatures::Probabilities, false).unwrap(),
         &held_out,
     ));
     let most = most.unwrap().centred().cross.iter().fold(0f64, |most, c| most.max(c.abs())) / 0.5;
@@ -585,24 +686,24 @@ fn the_penalty_found_is_the_one_with_the_least_error_on_the_folds() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(16))]
 
-    /// The order of members and the units of values change nothing.
+    /// Neither the order of the members nor the units of the values matter.
     #[test]
-    fn least_squares_does_not_mind_order_and_units(seed in 0u64..1000, unit in 1e-6f64..1e6) {
+    fn least_squares_does_not_depend_on_order_and_units(seed in 0u64..1000, unit in 1e-6f64..1e6) {
         let (held_out, _) = values(4, seed);
-        let plain = predicted(&fit(&Stack::new(Linear), &held_out), &held_out);
+        let plain = predict(&fit(&Stack::new(Linear), &held_out), &held_out);
         let turned = held_out.select_slots(&[2, 0, 3, 1]).unwrap();
-        near(&predicted(&fit(&Stack::new(Linear), &turned), &turned), &plain, 1e-8);
+        near(&predict(&fit(&Stack::new(Linear), &turned), &turned), &plain, 1e-8);
         let values = held_out.predictions().values();
         let first = (values.narrow(0, 0, 1).unwrap() * unit).unwrap();
         let scaled = Tensor::cat(&[first, values.narrow(0, 1, 3).unwrap()], 0).unwrap();
         let scaled = Predictions::new(scaled, held_out.predictions().task()).unwrap();
         let scaled = HeldOut::from_predictions(&scaled, held_out.targets()).unwrap();
-        near(&predicted(&fit(&Stack::new(Linear), &scaled), &scaled), &plain, 1e-8);
+        near(&predict(&fit(&Stack::new(Linear), &scaled), &scaled), &plain, 1e-8);
     }
 
-    /// At the minimum no step leads down: the objective is convex, so this is the least.
+    /// The objective is convex, so a gradient of zero means that the minimum is reached.
     #[test]
-    fn no_step_from_the_logistic_fit_leads_down(seed in 0u64..1000, classes_ in 2usize..5) {
+    fn logistic_regression_reaches_the_minimum(seed in 0u64..1000, classes_ in 2usize..5) {
         let (held_out, _) = classes(2, classes_, seed);
         let fitted = fit(&Stack::new(exact()), &held_out);
         prop_assert!(fitted.model().gradient() <= 1e-8, "{:?}", fitted.fitted());

@@ -28,7 +28,7 @@ fn probabilities() -> Predictions {
     of(table(), (7, 6, 4), Task::Classification { classes: 4 })
 }
 
-fn predicted(fitted: &dyn FittedCombiner, predictions: &Predictions) -> Vec<f64> {
+fn predict(fitted: &dyn FittedCombiner, predictions: &Predictions) -> Vec<f64> {
     fitted
         .combine(predictions)
         .unwrap()
@@ -78,7 +78,7 @@ fn for_values(slots: usize) -> Vec<Box<dyn FittedCombiner>> {
 #[test]
 fn votes_and_weighted_means_are_scikit_learns() {
     let all = probabilities();
-    let three = all.narrow(0, 3).unwrap();
+    let three = all.narrow_slots(0, 3).unwrap();
     let won = |fitted: &dyn FittedCombiner, predictions: &Predictions| {
         argmax_rows(&fitted.combine(predictions).unwrap()).unwrap()
     };
@@ -94,20 +94,20 @@ fn votes_and_weighted_means_are_scikit_learns() {
         [0.226807634146961, 0.260630763596012, 0.25773078861768, 0.254830813639347],
         [0.248312018603107, 0.315423194352674, 0.270265851583722, 0.165998935460497],
     ];
-    assert_near(&predicted(&Weighted::new(&[2., 1., 1.]).unwrap(), &three), &soft.concat());
+    assert_near(&predict(&Weighted::new(&[2., 1., 1.]).unwrap(), &three), &soft.concat());
     let mean = [0.166218206225563, 0.308823499777993, 0.293162336125016, 0.231795957871428];
-    assert_near(&predicted(&Mean, &all), &mean);
+    assert_near(&predict(&Mean, &all), &mean);
 }
 
 #[test]
 fn trimmed_and_winsorized_means_are_scipys() {
     let values = of(table(), (7, 6, 4), Task::Regression { outputs: 4 });
     assert_near(
-        &predicted(&Median, &values),
+        &predict(&Median, &values),
         &[0.165289256198347, 0.355371900826446, 0.321428571428571, 0.230769230769231],
     );
-    let trimmed = |cut| predicted(&TrimmedMean::new(cut).unwrap(), &values);
-    let drawn_in = |cut| predicted(&WinsorizedMean::new(cut).unwrap(), &values);
+    let trimmed = |cut| predict(&TrimmedMean::new(cut).unwrap(), &values);
+    let drawn_in = |cut| predict(&WinsorizedMean::new(cut).unwrap(), &values);
     let rows = [
         [0.167723169236467, 0.330169276860406, 0.293000214872105, 0.230847481563665],
         [0.274323008234053, 0.317395589474579, 0.182604410525421, 0.225676991765947],
@@ -129,10 +129,10 @@ fn trimmed_and_winsorized_means_are_scipys() {
     ];
     assert_near(&drawn_in(0.3), &rows.concat());
     // Three of seven at each end: the median.
-    assert_near(&trimmed(0.45), &predicted(&Median, &values));
-    assert_near(&drawn_in(0.45), &predicted(&Median, &values));
-    assert_near(&trimmed(0.), &predicted(&Mean, &values));
-    assert_near(&drawn_in(0.), &predicted(&Mean, &values));
+    assert_near(&trimmed(0.45), &predict(&Median, &values));
+    assert_near(&drawn_in(0.45), &predict(&Median, &values));
+    assert_near(&trimmed(0.), &predict(&Mean, &values));
+    assert_near(&drawn_in(0.), &predict(&Mean, &values));
 }
 
 #[test]
@@ -147,17 +147,17 @@ fn ranks_logits_and_products_are_scipys() {
         [0.278571428571429, 0.264285714285714, 0.235714285714286, 0.221428571428571],
         [0.242857142857143, 0.242857142857143, 0.285714285714286, 0.228571428571429],
     ];
-    assert_near(&predicted(&RankAverage, &coarse), &ranks.concat());
+    assert_near(&predict(&RankAverage, &coarse), &ranks.concat());
     let all = probabilities();
     let rows = [0.160785718969156, 0.280610442084786, 0.365338393457629, 0.193265445488429];
-    assert_near(&predicted(&GeometricMean, &all), &rows);
+    assert_near(&predict(&GeometricMean, &all), &rows);
     let rows = [
         [0.156831803081526, 0.294038135427388, 0.350626875205002, 0.198503186286083],
         [0.258238787312385, 0.317505702091606, 0.195664015453911, 0.228591495142099],
     ];
-    assert_near(&predicted(&LogOddsMean, &all), &rows.concat());
+    assert_near(&predict(&LogOddsMean, &all), &rows.concat());
     let rows = [0.002727418013591, 0.134507405755506, 0.852877394162887, 0.009887782068017];
-    assert_near(&predicted(&Product, &all), &rows);
+    assert_near(&predict(&Product, &all), &rows);
 }
 
 /// The winners that DESlib's tests give for the example; its numbers do not sum to one.
@@ -221,7 +221,7 @@ fn a_voice_that_is_nan_shows_in_its_own_row_only() {
     let odd = of(values, (7, 6, 4), Task::Classification { classes: 4 });
     let well = probabilities();
     for fitted in every(7) {
-        let (odd, well) = (predicted(&fitted, &odd), predicted(&fitted, &well));
+        let (odd, well) = (predict(&fitted, &odd), predict(&fitted, &well));
         // The mean is taken class by class.
         assert!(odd[3 * 4 + 1].is_nan(), "{fitted:?}");
         assert_eq!(odd[..12], well[..12], "{fitted:?}");
@@ -243,7 +243,7 @@ fn a_missing_voice_counts_for_nothing() {
         let mask = Tensor::from_slice(&covered, (7, 6), CPU).unwrap();
         let partial = Predictions::partial(values, mask, Task::Classification { classes: 4 }).unwrap();
         for (rule, fitted) in every(7).iter().enumerate() {
-            let got = predicted(fitted, &partial);
+            let got = predict(fitted, &partial);
             for (row, got) in got.chunks_exact(4).enumerate() {
                 let present: Vec<usize> = (0..7).filter(|s| covered[s * 6 + row] == 1).collect();
                 if present.is_empty() {
@@ -257,7 +257,7 @@ fn a_missing_voice_counts_for_nothing() {
                     _ => every(7).swap_remove(rule),
                 };
                 let those = partial.select_slots(&present).unwrap().select_rows(&[row as u32]).unwrap();
-                let want = predicted(&alone, &those.clone().uncovered());
+                let want = predict(&alone, &those.clone().assume_complete());
                 let near = got.iter().zip(&want).all(|(a, b)| (a - b).abs() < 1e-6);
                 assert!(near, "{fitted:?}, row {row}: {got:?} against {want:?}");
             }
@@ -280,7 +280,7 @@ fn numbers_of_double_precision_are_not_rounded_to_single() {
     }
     let y = 1e300;
     let values = of(vec![y, y, y + 1e290], (3, 1, 1), Task::Regression { outputs: 1 });
-    assert_eq!(predicted(&Median, &values), [y]);
+    assert_eq!(predict(&Median, &values), [y]);
     assert!(values.check_finite().is_ok());
 }
 
@@ -310,7 +310,7 @@ fn parameters_out_of_range_are_named() {
     assert!(two.combine(&kuncheva()).unwrap_err().to_string().contains("2 predictions, not 5"));
     // A damaged file may hold any share.
     let odd: TrimmedMean = serde_json::from_str(r#"{"cut":7.5}"#).unwrap();
-    assert_eq!(predicted(&odd, &kuncheva()), predicted(&Median, &kuncheva()));
+    assert_eq!(predict(&odd, &kuncheva()), predict(&Median, &kuncheva()));
 }
 
 /// The pass on the host against tensor operations, over blocks and threads.
@@ -364,12 +364,12 @@ fn threads_change_no_bit() {
     let values = Tensor::from_vec(values, (slots, rows, 3), CPU).unwrap();
     let all = Predictions::new(values, CLASSES).unwrap();
     for fitted in every(slots) {
-        let together = predicted(&fitted, &all);
+        let together = predict(&fitted, &all);
         // Few enough rows for one thread.
         let parts: Vec<f64> = (0..rows as u32)
             .collect::<Vec<_>>()
             .chunks(1000)
-            .flat_map(|rows| predicted(&fitted, &all.select_rows(rows).unwrap()))
+            .flat_map(|rows| predict(&fitted, &all.select_rows(rows).unwrap()))
             .collect();
         assert_eq!(together, parts, "{fitted:?}");
     }
@@ -380,7 +380,7 @@ proptest::proptest! {
     fn the_mean_of_logits_of_two_classes_is_the_geometric_mean(raw in proptest::collection::vec(0.001f64..0.999, 1..9)) {
         let values: Vec<f64> = raw.iter().flat_map(|p| [*p, 1. - p]).collect();
         let two = of(values, (raw.len(), 1, 2), Task::Classification { classes: 2 });
-        for (a, b) in predicted(&LogOddsMean, &two).iter().zip(predicted(&GeometricMean, &two)) {
+        for (a, b) in predict(&LogOddsMean, &two).iter().zip(predict(&GeometricMean, &two)) {
             proptest::prop_assert!((a - b).abs() < 1e-12);
         }
     }
@@ -395,7 +395,7 @@ proptest::proptest! {
         let logits: Vec<f64> = raw.iter().enumerate().map(|(i, l)| l + shift * (i / 3) as f64).collect();
         let mean = |c: usize| (0..4).map(|s| logits[s * 3 + c]).sum::<f64>() / 4.;
         let total: f64 = (0..3).map(|c| mean(c).exp()).sum();
-        let got = predicted(&GeometricMean, &of(probabilities, (4, 1, 3), CLASSES));
+        let got = predict(&GeometricMean, &of(probabilities, (4, 1, 3), CLASSES));
         for (c, got) in got.iter().enumerate() {
             proptest::prop_assert!((got - mean(c).exp() / total).abs() < 1e-12);
         }
@@ -408,7 +408,7 @@ proptest::proptest! {
         let mut reversed = members.clone();
         reversed.reverse();
         for fitted in every(5).iter().filter(|fitted| !fitted.name().starts_with("weighted")) {
-            let (a, b) = (predicted(fitted, &predictions(&members)), predicted(fitted, &predictions(&reversed)));
+            let (a, b) = (predict(fitted, &predictions(&members)), predict(fitted, &predictions(&reversed)));
             for (x, y) in a.iter().zip(b) {
                 proptest::prop_assert!((x - y).abs() < 1e-6, "{:?}", fitted);
             }

@@ -26,7 +26,7 @@ pub(crate) fn match_weights(
     let identity = spec.identity();
     let similarity_before = search.similarity(&identity)?;
     let first = search.climb(identity, seed)?;
-    let second = search.climb(search.from_inputs_and_outputs()?, seed)?;
+    let second = search.climb(search.start_at_inputs_and_outputs()?, seed)?;
     let (orders, similarity, sweeps) = if second.1 > first.1 { second } else { first };
     Ok(Matched { orders, similarity_before, similarity, sweeps })
 }
@@ -92,7 +92,7 @@ impl<'a> Search<'a> {
     /// Initial orders, built from the inputs and the outputs, which have a fixed order. One group after
     /// another is matched by only those parameters whose other axes are matched already, the group with the
     /// most of them first. This recovers a reordered network, because no other order is more similar.
-    fn from_inputs_and_outputs(&self) -> Result<Permutations> {
+    fn start_at_inputs_and_outputs(&self) -> Result<Permutations> {
         let mut orders = self.spec.identity();
         let mut left: BTreeSet<&str> = self.tables.keys().copied().collect();
         while !left.is_empty() {

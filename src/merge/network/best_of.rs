@@ -310,9 +310,9 @@ impl<'t, L: Learner> Comparison<'t, L> {
             return Err(Error::invalid("the number of rows to measure on", must, rows.len()));
         }
         let singles = pool.with_members(with_own_slots(predicting(pool.members())))?;
-        let predictions = singles.live()?.predictions_on(data, &rows, ROWS)?;
+        let predictions = singles.live()?.predict_rows(data, &rows, ROWS)?;
         let held_out =
-            HeldOut::of_rows(predictions, data, device, rows.clone(), singles.names(), singles.costs())?;
+            HeldOut::from_rows(predictions, data, device, rows.clone(), singles.names(), singles.costs())?;
         let criterion = options.criterion.unwrap_or_else(|| RowLoss::loss_for(data.task()));
         criterion.check(&held_out.truth()?)?;
         let halves = held_out.folds(2, options.seed)?;
@@ -439,7 +439,7 @@ impl<'t, L: Learner> Comparison<'t, L> {
 
     /// The mean prediction of a pool's slots for the held-out rows at these positions.
     fn predict(&self, pool: &Pool<'_, L>, at: &[u32]) -> Result<Tensor> {
-        let predictions = pool.live()?.predictions_on(self.data, &self.rows_at(at), ROWS)?;
+        let predictions = pool.live()?.predict_rows(self.data, &self.rows_at(at), ROWS)?;
         Ok(predictions.values().mean(0)?)
     }
 

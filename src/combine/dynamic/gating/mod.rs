@@ -1,6 +1,6 @@
-//! A network that says whom to trust on which row.
+//! A gating network, which computes the weights of the slots for each row.
 use crate::{
-    combine::{Combiner, Fit, FittedCombiner},
+    combine::{cross_fit::others, Combiner, Fit, FittedCombiner},
     data::Task,
     predictions::Predictions,
     threads,
@@ -14,34 +14,52 @@ use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// Folds of the held-out rows on which the number of epochs is found.
+/// The number of folds of the cross-validation that finds the number of epochs.
 const FOLDS: usize = 5;
-/// Epochs without a better one after which the search for their number ends.
+/// The number of epochs without an improvement after which that search ends.
 const PATIENCE: usize = 20;
-/// By how many standard errors a number of epochs has to be better than none.
-const CLEAR: f64 = 2.;
-/// Features count as so many standard deviations at most: a row unlike all others is not a reason to be surer than ever.
-const FURTHEST: f64 = 5.;
+/// The number of standard errors by which training must improve the loss; otherwise the gate is not trained.
+const MIN_GAIN: f64 = 2.;
+/// Standardized features are clipped to this size, so that a row far from all others does not get extreme
+/// weights.
+const MAX_FEATURE: f64 = 5.;
 /// Added to a probability before its logarithm is taken.
-const TINY: f64 = 1e-7;
+const EPSILON: f64 = 1e-7;
 
-/// A mixture with a gating network: row by row, `p(x) = Σ_s g_s(x) p_s(x)` with `g = softmax(net(features))`. The features
-/// are what the members say and the row's inputs, standardized; the network has one hidden layer, or none. The members
-/// stay as they are; the gate is trained on held-out rows, by log-loss for classes and squared error for values.
+/// A gating network: a small network computes the weights of the slots for each row.
 ///
-/// It starts from equal weights, so that no epoch of training is the equal-weight mean. How many epochs to train is
-/// found by cross-validation over the held-out rows; where the best number is not better than none by two standard
-/// errors, the mean it stays. So with few rows, or members that are equally good everywhere, it comes to the mean.
+/// ```text
+/// p(x) = Σ_s g_s(x) p_s(x)    with g(x) = softmax(net(features(x)))
+/// ```
 ///
-/// Source: Jacobs et al. 1991, doi:10.1162/neco.1991.3.1.79, with members that are trained before. Where predictions are
-/// missing, the gate's weights go to those that are there, and as a feature a missing prediction is stood in for by the mean
-/// of the others.
+/// The features are the predictions of the slots and the inputs of the row, standardized. The network has one
+/// hidden layer with ReLU, or none. The members are not changed; the network is trained on the held-out
+/// predictions `(S, R, C)` with AdamW, by the log-loss for classes and the squared error for regression. The
+/// fitted gating combines `(S, B, C)` to `(B, C)`; [`FittedGating::gates`] gives the weights.
+///
+/// Training starts at equal weights, so zero epochs of training give the mean. The number of epochs is found
+/// by cross-validation over five folds of the held-out rows. If the best number is not better than zero
+/// epochs by two standard errors, the gate is not trained, and the combiner is the mean. In a row with
+/// missing predictions the weights are divided by the sum of those that are there; as a feature a missing
+/// prediction is replaced by the mean of the others.
+///
+/// Use it when each member is good in a different region of the inputs and there are many held-out rows, some
+/// thousand or more; unlike [`KnoraE`](crate::combine::KnoraE) and [`MetaDes`](crate::combine::MetaDes) it
+/// also works for regression, and gradients pass through it to the predictions. With few rows, or with
+/// members that are equally good everywhere, it falls back to the mean after all the work. One set of weights
+/// for all rows, as from [`SimplexLogLoss`](crate::combine::SimplexLogLoss), needs far fewer rows. The cost
+/// is training six small networks, one for each fold and one on all rows; a prediction costs one pass through
+/// the gate.
+///
+/// # Errors
+/// Fitting fails when the gate uses neither inputs nor outputs, when the inputs are needed and missing, when
+/// a feature is not finite, and when the learning rate or the weight decay is out of range.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
 /// use candle_ensemble::{combine::*, data::Task, predictions::*, HeldOut};
 ///
-/// // The first member is right below 0, the second above.
+/// // The first member is right for negative inputs, the second one for the others.
 /// let x = Tensor::arange(-100f32, 100., &Device::Cpu)?.unsqueeze(1)?;
 /// let (first, second) = (x.relu()?, x.neg()?.relu()?);
 /// let predicted = Predictions::new(Tensor::stack(&[first, second], 0)?, Task::Regression { outputs: 1 })?;
@@ -52,16 +70,27 @@ const TINY: f64 = 1e-7;
 /// assert!(error(&gated)? < 0.1 * error(&Mean.combine(&predicted)?)?);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
+///
+/// Source: Jacobs, Jordan, Nowlan and Hinton 1991, doi:10.1162/neco.1991.3.1.79; there members and gate are
+/// trained together, here the members are trained before.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Gating {
     hidden: usize,
     inputs: bool,
     outputs: bool,
-    epochs: usize,
-    exactly: bool,
+    epochs: Epochs,
     learning_rate: f64,
     weight_decay: f64,
-    seed: Seed,
+    seed: Option<Seed>,
+}
+
+/// The number of epochs.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+enum Epochs {
+    /// It is given.
+    Fixed(usize),
+    /// It is found by cross-validation, and is at most this number.
+    CrossValidated { max: usize },
 }
 
 impl Default for Gating {
@@ -70,75 +99,76 @@ impl Default for Gating {
             hidden: 16,
             inputs: true,
             outputs: true,
-            epochs: 200,
-            exactly: false,
+            epochs: Epochs::CrossValidated { max: 200 },
             learning_rate: 0.01,
             weight_decay: 1e-3,
-            seed: Seed::from(0).child("gating"),
+            seed: None,
         }
     }
 }
 
 impl Gating {
-    /// A gate that looks at inputs and outputs, with 16 hidden units.
+    /// A gate with 16 hidden units that uses the inputs of the rows and the predictions of the slots.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// So many hidden units (ReLU); with 0 the gate is linear.
+    /// The number of hidden units; 16 by default. With 0 the gate has no hidden layer and is linear.
     #[must_use]
     pub fn hidden(mut self, units: usize) -> Self {
         self.hidden = units;
         self
     }
 
-    /// Whether the gate looks at the rows' inputs.
+    /// Whether the inputs of the rows are features of the gate; `true` by default.
     #[must_use]
-    pub fn inputs(mut self, looks: bool) -> Self {
-        self.inputs = looks;
+    pub fn inputs(mut self, inputs: bool) -> Self {
+        self.inputs = inputs;
         self
     }
 
-    /// Whether the gate looks at what the members say.
+    /// Whether the predictions of the slots are features of the gate; `true` by default.
     #[must_use]
-    pub fn outputs(mut self, looks: bool) -> Self {
-        self.outputs = looks;
+    pub fn outputs(mut self, outputs: bool) -> Self {
+        self.outputs = outputs;
         self
     }
 
-    /// At most so many epochs, the best number found by cross-validation; 200, if not set.
+    /// The largest number of epochs. The best number up to it is found by cross-validation; 200 by default.
     #[must_use]
-    pub fn epochs(mut self, most: usize) -> Self {
-        (self.epochs, self.exactly) = (most, false);
+    pub fn max_epochs(mut self, max_epochs: usize) -> Self {
+        self.epochs = Epochs::CrossValidated { max: max_epochs };
         self
     }
 
-    /// So many epochs, whether they help or not: a sixth of the work, and no guard against fitting noise.
+    /// The number of epochs, without cross-validation. That takes a sixth of the work, but the gate is
+    /// trained even if training makes it worse than the mean.
     #[must_use]
-    pub fn exactly(mut self, epochs: usize) -> Self {
-        (self.epochs, self.exactly) = (epochs, true);
+    pub fn epochs(mut self, epochs: usize) -> Self {
+        self.epochs = Epochs::Fixed(epochs);
         self
     }
 
-    /// Adam's learning rate; 0.01, if not set.
+    /// The learning rate of AdamW; 0.01 by default.
     #[must_use]
     pub fn learning_rate(mut self, rate: f64) -> Self {
         self.learning_rate = rate;
         self
     }
 
-    /// Decoupled weight decay, which draws the gate towards equal weights; 0.001, if not set.
+    /// The weight decay of AdamW, which pulls the gate towards equal weights; 0.001 by default.
     #[must_use]
     pub fn weight_decay(mut self, decay: f64) -> Self {
         self.weight_decay = decay;
         self
     }
 
-    /// The seed of initial weights, batches and folds.
+    /// The seed of the initial weights, the batches and the folds; by default the seed of the held-out
+    /// predictions ([`HeldOut::seed`]).
     #[must_use]
     pub fn seed(mut self, seed: impl Into<Seed>) -> Self {
-        self.seed = seed.into();
+        self.seed = Some(seed.into());
         self
     }
 
@@ -152,25 +182,26 @@ impl Combiner for Gating {
 
     fn fit(&self, held_out: &HeldOut) -> Result<FittedGating> {
         if !self.inputs && !self.outputs {
-            return Err(Error::invalid("what a gate looks at", "inputs, outputs or both", "neither"));
+            return Err(Error::invalid("the features of a gate", "inputs, outputs or both", "neither"));
         }
         self.optimizer().check()?;
-        let looks = Looks { inputs: self.inputs, outputs: self.outputs };
-        let (scaler, dataset) = dataset(looks, &held_out)?;
-        let everyone: Rows = (0..held_out.rows().len() as u32).collect();
-        let epochs = match self.exactly {
-            true => self.epochs,
-            false => self.best_epochs(&held_out, &dataset)?,
+        let seed = self.seed.unwrap_or_else(|| held_out.seed().child("gating"));
+        let features = Features { inputs: self.inputs, outputs: self.outputs };
+        let (scaler, dataset) = GateDataset::new(features, held_out)?;
+        let all_rows: Rows = (0..held_out.rows().len() as u32).collect();
+        let epochs = match self.epochs {
+            Epochs::Fixed(epochs) => epochs,
+            Epochs::CrossValidated { max } => self.best_epochs(max, held_out, &dataset, seed)?,
         };
-        let mut gate = Training::new(self, &dataset, everyone, self.seed.child("all"))?;
-        (0..epochs).try_for_each(|_| gate.epoch(&dataset))?;
-        let layers = gate.layers.iter().map(Layer::of).collect::<CandleResult<Vec<_>>>()?;
+        let mut training = Training::new(self, &dataset, all_rows, seed.child("all"))?;
+        (0..epochs).try_for_each(|_| training.epoch(&dataset))?;
+        let layers = training.layers.iter().map(Layer::of).collect::<CandleResult<Vec<_>>>()?;
         let weights: Vec<f32> = dataset.weights.to_vec1()?;
-        let losses = dataset.losses(&gate.layers, &gate.rows)?;
+        let losses = dataset.losses(&training.layers, &training.rows)?;
         let objective = losses.iter().zip(&weights).map(|(loss, w)| loss * f64::from(*w)).sum::<f64>()
             / weights.iter().map(|w| f64::from(*w)).sum::<f64>();
         let fit = Fit { objective, iterations: epochs as u64, gap: None };
-        Ok(FittedGating { looks, scaler, layers, slots: held_out.predictions().slots(), fit })
+        Ok(FittedGating { features, scaler, layers, slots: held_out.predictions().slots(), fit })
     }
 
     fn needs_inputs(&self) -> bool {
@@ -179,72 +210,72 @@ impl Combiner for Gating {
 }
 
 impl Gating {
-    /// How many epochs are best for rows that the gate is not trained on; 0 where that is not clearly better than none.
-    fn best_epochs(&self, held_out: &HeldOut, dataset: &MetaDataset) -> Result<usize> {
-        let rows = held_out.rows().len();
-        let units = held_out.groups().map_or(rows, |groups| {
-            let mut ids = groups.to_vec();
-            ids.sort_unstable();
-            ids.dedup();
-            ids.len()
-        });
+    /// The number of epochs with the least loss on rows that the gate is not trained on; 0 if the gain is too
+    /// small.
+    fn best_epochs(
+        &self,
+        max: usize,
+        held_out: &HeldOut,
+        dataset: &GateDataset,
+        seed: Seed,
+    ) -> Result<usize> {
+        let (rows, units) = (held_out.rows().len(), held_out.units());
         if units < 2 || held_out.predictions().slots() < 2 {
             return Ok(0);
         }
-        let folds = held_out.folds(FOLDS.min(units), self.seed.child("folds"))?;
+        let folds = held_out.folds(FOLDS.min(units), seed.child("folds"))?;
         let folds: Vec<Rows> =
             folds.into_iter().filter(|fold| !fold.is_empty() && fold.len() < rows).collect();
-        let train = |(number, fold): (u64, &Rows)| {
-            let rest = crate::combine::cross_fit::others(rows, fold);
-            Training::new(self, dataset, rest, self.seed.nth("fold", number))
+        let training = |(number, fold): (u64, &Rows)| {
+            Training::new(self, dataset, others(rows, fold), seed.nth("fold", number))
         };
-        let mut gates = (0..).zip(&folds).map(train).collect::<Result<Vec<_>>>()?;
+        let mut trainings = (0..).zip(&folds).map(training).collect::<Result<Vec<_>>>()?;
         let weights: Vec<f32> = dataset.weights.to_vec1()?;
-        // The loss of each row by the gate that was not trained on it, times the row's weight.
-        let outside = |gates: &[Training]| -> Result<Vec<f64>> {
+        // The loss of each row, times its weight, with the gate that is not trained on it.
+        let held_out_losses = |trainings: &[Training]| -> Result<Vec<f64>> {
             let mut losses = vec![0.; rows];
-            for (gate, fold) in gates.iter().zip(&folds) {
-                for (row, loss) in fold.iter().zip(dataset.losses(&gate.layers, fold)?) {
+            for (training, fold) in trainings.iter().zip(&folds) {
+                for (row, loss) in fold.iter().zip(dataset.losses(&training.layers, fold)?) {
                     losses[*row as usize] = loss * f64::from(weights[*row as usize]);
                 }
             }
             Ok(losses)
         };
         let total = |losses: &[f64]| losses.iter().sum::<f64>();
-        let even = outside(&gates)?;
-        let (mut best, mut losses) = (0, even.clone());
-        for epoch in 1..=self.epochs {
-            threads::wide(|| gates.par_iter_mut().try_for_each(|gate| gate.epoch(dataset)))?;
-            let now = outside(&gates)?;
-            if total(&now) < total(&losses) {
-                (best, losses) = (epoch, now);
+        let before = held_out_losses(&trainings)?;
+        let (mut best, mut best_losses) = (0, before.clone());
+        for epoch in 1..=max {
+            threads::wide(|| trainings.par_iter_mut().try_for_each(|training| training.epoch(dataset)))?;
+            let losses = held_out_losses(&trainings)?;
+            if total(&losses) < total(&best_losses) {
+                (best, best_losses) = (epoch, losses);
             } else if epoch - best >= PATIENCE {
                 break;
             }
         }
-        let gains: Vec<f64> = even.iter().zip(&losses).map(|(even, loss)| even - loss).collect();
+        let gains: Vec<f64> = before.iter().zip(&best_losses).map(|(before, best)| before - best).collect();
         let mean = total(&gains) / rows as f64;
         let variance = gains.iter().map(|gain| (gain - mean).powi(2)).sum::<f64>() / rows as f64;
-        let clear = mean > CLEAR * (variance / rows as f64).sqrt();
-        Ok(if clear { best } else { 0 })
+        let standard_error = (variance / rows as f64).sqrt();
+        Ok(if mean > MIN_GAIN * standard_error { best } else { 0 })
     }
 }
 
-/// What a gate looks at.
+/// The features of a gate.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-struct Looks {
+struct Features {
     inputs: bool,
     outputs: bool,
 }
 
-impl Looks {
-    /// `(B, F)`, f64.
-    fn at(self, predictions: &Predictions) -> CandleResult<Tensor> {
+impl Features {
+    /// The table of features, `(B, F)`, in f64.
+    fn table(self, predictions: &Predictions) -> CandleResult<Tensor> {
         let mut tables = vec![];
         if self.outputs {
-            let values = predictions.filled()?.values().clone();
+            let values = predictions.fill_missing()?.values().clone();
             let values = match predictions.task() {
-                // One probability is what the others leave.
+                // The probability of the last class follows from the others.
                 Task::Classification { classes } if classes > 1 => values.narrow(2, 0, classes - 1)?,
                 _ => values,
             };
@@ -254,8 +285,8 @@ impl Looks {
             match predictions.inputs() {
                 Some(inputs) => tables.push(inputs.to_dtype(DType::F64)?),
                 None => candle_core::bail!(
-                    "the gate looks at the rows' inputs, which are not there (Predictions::with_inputs, \
-                     HeldOut::with_inputs); Gating::inputs(false) does without"
+                    "the gate needs the inputs of the rows (Predictions::with_inputs, HeldOut::with_inputs); with \
+                     Gating::inputs(false) it needs none"
                 ),
             }
         }
@@ -263,27 +294,30 @@ impl Looks {
     }
 }
 
-/// What makes features of mean 0 and standard deviation 1.
+/// Standardizes features to mean 0 and standard deviation 1.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Scaler {
     means: Vec<f64>,
-    /// One over the standard deviation; 0 for a feature that never changes.
+    /// One divided by the standard deviation; 0 for a constant feature.
     factors: Vec<f64>,
 }
 
 impl Scaler {
-    /// Of a table `(R, F)`.
-    fn of(table: &Tensor) -> CandleResult<Self> {
+    /// Fits the scaler on a table `(R, F)`.
+    fn fit(table: &Tensor) -> CandleResult<Self> {
         let mean = table.mean_keepdim(0)?;
-        let spread = table.broadcast_sub(&mean)?.sqr()?.mean(0)?.sqrt()?;
+        let deviation = table.broadcast_sub(&mean)?.sqr()?.mean(0)?.sqrt()?;
         let means: Vec<f64> = mean.squeeze(0)?.to_vec1()?;
-        let factor = |(spread, mean): (f64, &f64)| if spread > 1e-9 * mean.abs() { 1. / spread } else { 0. };
-        let factors = spread.to_vec1()?.into_iter().zip(&means).map(factor).collect();
+        let factor = |(deviation, mean): (f64, &f64)| match deviation > 1e-9 * mean.abs() {
+            true => 1. / deviation,
+            false => 0.,
+        };
+        let factors = deviation.to_vec1()?.into_iter().zip(&means).map(factor).collect();
         Ok(Self { means, factors })
     }
 
-    /// Standardized, f32.
-    fn scaled(&self, table: &Tensor) -> CandleResult<Tensor> {
+    /// The standardized and clipped table, in f32.
+    fn transform(&self, table: &Tensor) -> CandleResult<Tensor> {
         let width = table.dim(1)?;
         if width != self.means.len() || width != self.factors.len() {
             candle_core::bail!("the gate was trained on {} features, not {width}", self.means.len());
@@ -291,80 +325,79 @@ impl Scaler {
         let row = |numbers: Vec<f64>| Tensor::from_vec(numbers, (1, width), table.device());
         let scaled = table.broadcast_sub(&row(self.means.clone())?)?;
         let scaled = scaled.broadcast_mul(&row(self.factors.clone())?)?;
-        scaled.clamp(-FURTHEST, FURTHEST)?.to_dtype(DType::F32)
+        scaled.clamp(-MAX_FEATURE, MAX_FEATURE)?.to_dtype(DType::F32)
     }
 }
 
-/// Held-out rows as the gate learns from them.
-struct MetaDataset {
-    /// `(R, F)`.
+/// The held-out rows as the gate is trained on them.
+struct GateDataset {
+    /// The standardized features, `(R, F)`.
     features: Tensor,
-    /// `(R, K, S)`: for classes the probability of the true one, `K` = 1; for values the error of each output, in
-    /// standard deviations of the targets.
-    stakes: Tensor,
-    /// `(R,)`.
+    /// What the gate averages for the loss, `(R, K, S)`: for classes the slots' probabilities of the true
+    /// class, `K` = 1; for regression the slots' errors of each output, in standard deviations of the
+    /// targets.
+    terms: Tensor,
+    /// The weights of the rows, `(R,)`.
     weights: Tensor,
     classes: bool,
 }
 
-fn dataset(looks: Looks, held_out: &HeldOut) -> Result<(Scaler, MetaDataset)> {
-    let predictions = held_out.predictions().filled()?.to_device(&Device::Cpu)?;
-    let values = predictions.values().detach().to_dtype(DType::F64)?;
-    let (slots, rows, width) = values.dims3()?;
-    let features = looks.at(&predictions)?.detach();
-    let bad = features.abs()?.sum_all()?.to_scalar::<f64>()?;
-    if !bad.is_finite() {
-        return Err(Error::invalid("what a gate looks at", "finite", bad));
+impl GateDataset {
+    fn new(features: Features, held_out: &HeldOut) -> Result<(Scaler, Self)> {
+        let predictions = held_out.predictions().fill_missing()?.to_device(&Device::Cpu)?;
+        let values = predictions.values().detach().to_dtype(DType::F64)?;
+        let (slots, rows, width) = values.dims3()?;
+        let features = features.table(&predictions)?.detach();
+        let sum = features.abs()?.sum_all()?.to_scalar::<f64>()?;
+        if !sum.is_finite() {
+            return Err(Error::invalid("the sum of the features of a gate", "finite", sum));
+        }
+        let scaler = Scaler::fit(&features)?;
+        let targets = held_out.targets().to_device(&Device::Cpu)?;
+        let (terms, classes) = match predictions.task() {
+            Task::Classification { .. } => {
+                let labels = targets.to_dtype(DType::U32)?.reshape((1, rows, 1))?;
+                let labels = labels.broadcast_as((slots, rows, 1))?.contiguous()?;
+                (values.contiguous()?.gather(&labels, 2)?, true)
+            }
+            Task::Regression { .. } => {
+                let targets = targets.to_dtype(DType::F64)?.reshape((rows, width))?;
+                let errors = values.broadcast_sub(&targets)?;
+                let factors = Scaler::fit(&targets)?.factors;
+                let factors: Vec<f64> = factors.into_iter().map(|f| if f > 0. { f } else { 1. }).collect();
+                (errors.broadcast_mul(&Tensor::from_vec(factors, (1, 1, width), &Device::Cpu)?)?, false)
+            }
+        };
+        let terms = terms.permute((1, 2, 0))?.contiguous()?.to_dtype(DType::F32)?;
+        let weights = match held_out.weights() {
+            Some(weights) => weights.to_device(&Device::Cpu)?.to_dtype(DType::F32)?,
+            None => Tensor::ones(rows, DType::F32, &Device::Cpu)?,
+        };
+        let features = scaler.transform(&features)?;
+        Ok((scaler, Self { features, terms, weights, classes }))
     }
-    let scaler = Scaler::of(&features)?;
-    let targets = held_out.targets().to_device(&Device::Cpu)?;
-    let (stakes, classes) = match predictions.task() {
-        Task::Classification { .. } => {
-            let labels = targets.to_dtype(DType::U32)?.reshape((1, rows, 1))?;
-            let labels = labels.broadcast_as((slots, rows, 1))?.contiguous()?;
-            (values.contiguous()?.gather(&labels, 2)?, true)
-        }
-        Task::Regression { .. } => {
-            let targets = targets.to_dtype(DType::F64)?.reshape((rows, width))?;
-            let errors = values.broadcast_sub(&targets)?;
-            let factors = Scaler::of(&targets)?.factors;
-            let factors: Vec<f64> = factors.into_iter().map(|f| if f > 0. { f } else { 1. }).collect();
-            (errors.broadcast_mul(&Tensor::from_vec(factors, (1, 1, width), &Device::Cpu)?)?, false)
-        }
-    };
-    let stakes = stakes.permute((1, 2, 0))?.contiguous()?.to_dtype(DType::F32)?;
-    let weights = match held_out.weights() {
-        Some(weights) => weights.to_device(&Device::Cpu)?.to_dtype(DType::F32)?,
-        None => Tensor::ones(rows, DType::F32, &Device::Cpu)?,
-    };
-    Ok((scaler.clone(), MetaDataset { features: scaler.scaled(&features)?, stakes, weights, classes }))
-}
 
-impl MetaDataset {
     /// The loss of each of these rows, `(n,)`.
     fn loss(&self, layers: &[(Tensor, Tensor)], rows: &Tensor) -> CandleResult<Tensor> {
-        let gate = gate(layers, &self.features.index_select(rows, 0)?)?;
-        let predicted =
-            self.stakes.index_select(rows, 0)?.broadcast_mul(&gate.unsqueeze(1)?)?.sum(D::Minus1)?;
+        let gates = gates(layers, &self.features.index_select(rows, 0)?)?;
+        let mean = self.terms.index_select(rows, 0)?.broadcast_mul(&gates.unsqueeze(1)?)?.sum(D::Minus1)?;
         match self.classes {
-            true => predicted.squeeze(1)?.affine(1., TINY)?.log()?.neg(),
-            false => predicted.sqr()?.mean(1),
+            true => mean.squeeze(1)?.affine(1., EPSILON)?.log()?.neg(),
+            false => mean.sqr()?.mean(1),
         }
     }
 
+    /// The loss of each of these rows, without a graph.
     fn losses(&self, layers: &[(Var, Var)], rows: &[u32]) -> Result<Vec<f64>> {
-        let loss = self.loss(&held(layers), &Tensor::new(rows, &Device::Cpu)?)?;
+        let detached = |(weight, bias): &(Var, Var)| (weight.as_detached_tensor(), bias.as_detached_tensor());
+        let layers: Vec<_> = layers.iter().map(detached).collect();
+        let loss = self.loss(&layers, &Tensor::new(rows, &Device::Cpu)?)?;
         Ok(loss.to_dtype(DType::F64)?.to_vec1()?)
     }
 }
 
-/// The variables' values, of which no graph is kept.
-fn held(layers: &[(Var, Var)]) -> Vec<(Tensor, Tensor)> {
-    layers.iter().map(|(weight, bias)| (weight.as_detached_tensor(), bias.as_detached_tensor())).collect()
-}
-
 /// `softmax(net(features))`, `(B, F) -> (B, S)`.
-fn gate(layers: &[(Tensor, Tensor)], features: &Tensor) -> CandleResult<Tensor> {
+fn gates(layers: &[(Tensor, Tensor)], features: &Tensor) -> CandleResult<Tensor> {
     let mut x = features.clone();
     for (number, (weight, bias)) in layers.iter().enumerate() {
         if number > 0 {
@@ -375,46 +408,47 @@ fn gate(layers: &[(Tensor, Tensor)], features: &Tensor) -> CandleResult<Tensor> 
     ops::softmax(&x, D::Minus1)
 }
 
-/// A gate in training on some rows.
+/// A gate that is trained on some rows.
 struct Training {
     /// Weight `(in, out)` and bias `(1, out)` of each layer.
     layers: Vec<(Var, Var)>,
     state: OptimizerState,
-    rate: f64,
+    learning_rate: f64,
     rows: Rows,
     seed: Seed,
     epochs: u64,
 }
 
 impl Training {
-    fn new(rule: &Gating, dataset: &MetaDataset, rows: Rows, seed: Seed) -> Result<Self> {
-        let (features, slots) = (dataset.features.dim(1)?, dataset.stakes.dim(2)?);
+    fn new(gating: &Gating, dataset: &GateDataset, rows: Rows, seed: Seed) -> Result<Self> {
+        let (features, slots) = (dataset.features.dim(1)?, dataset.terms.dim(2)?);
         let zeros = |shape: (usize, usize)| Var::zeros(shape, DType::F32, &Device::Cpu);
         let mut layers = vec![];
-        // The last layer is 0: equal weights to begin with.
-        if rule.hidden > 0 {
+        // The last layer is 0, so that the weights of the slots are equal at first.
+        if gating.hidden > 0 {
             let mut rng = seed.child("weights").rng();
-            let spread = (2. / features as f32).sqrt();
+            let deviation = (2. / features as f32).sqrt();
             let mut draw = || -> f32 { StandardNormal.sample(&mut rng) };
-            let weight: Vec<f32> = (0..features * rule.hidden).map(|_| spread * draw()).collect();
-            let weight = Var::from_vec(weight, (features, rule.hidden), &Device::Cpu)?;
-            layers.push((weight, zeros((1, rule.hidden))?));
+            let weight: Vec<f32> = (0..features * gating.hidden).map(|_| deviation * draw()).collect();
+            let weight = Var::from_vec(weight, (features, gating.hidden), &Device::Cpu)?;
+            layers.push((weight, zeros((1, gating.hidden))?));
         }
-        let last = if rule.hidden > 0 { rule.hidden } else { features };
+        let last = if gating.hidden > 0 { gating.hidden } else { features };
         layers.push((zeros((last, slots))?, zeros((1, slots))?));
         let named = layers.iter().enumerate().flat_map(|(i, (weight, bias))| {
             [(format!("{i}.weight"), weight.clone()), (format!("{i}.bias"), bias.clone())]
         });
-        let optimizer = rule.optimizer();
+        let optimizer = gating.optimizer();
         let state = OptimizerState::new(&optimizer, named.collect())?;
-        Ok(Self { layers, state, rate: rule.learning_rate, rows, seed, epochs: 0 })
+        Ok(Self { layers, state, learning_rate: gating.learning_rate, rows, seed, epochs: 0 })
     }
 
-    fn epoch(&mut self, dataset: &MetaDataset) -> Result<()> {
+    /// Trains for one epoch.
+    fn epoch(&mut self, dataset: &GateDataset) -> Result<()> {
         let mut rows = self.rows.clone();
         rows.shuffle(&mut self.seed.nth("epoch", self.epochs).rng());
         self.epochs += 1;
-        // Batches grow with the rows, so that an epoch has some thirty steps.
+        // Batches grow with the number of rows, so that an epoch has about 32 steps.
         for batch in rows.chunks((rows.len() / 32).clamp(32, 1024)) {
             let batch = Tensor::new(batch, &Device::Cpu)?;
             let layers: Vec<_> =
@@ -424,7 +458,7 @@ impl Training {
             if total > 0. {
                 let loss = (dataset.loss(&layers, &batch)? * weights)?.sum_all()?;
                 let gradients = (loss / f64::from(total))?.backward()?;
-                self.state.step(&gradients, self.rate, &Clip::Norm(5.))?;
+                self.state.step(&gradients, self.learning_rate, &Clip::Norm(5.))?;
             }
         }
         Ok(())
@@ -434,7 +468,7 @@ impl Training {
 /// A trained layer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Layer {
-    /// `(in, out)`, row by row.
+    /// The weights `(in, out)`, row by row.
     weight: Vec<f32>,
     bias: Vec<f32>,
 }
@@ -444,6 +478,7 @@ impl Layer {
         Ok(Self { weight: weight.flatten_all()?.to_vec1()?, bias: bias.flatten_all()?.to_vec1()? })
     }
 
+    /// Weight `(in, out)` and bias `(1, out)`.
     fn tensors(&self, device: &Device) -> CandleResult<(Tensor, Tensor)> {
         let out = self.bias.len().max(1);
         let weight = Tensor::from_slice(&self.weight, (self.weight.len() / out, out), device)?;
@@ -451,10 +486,10 @@ impl Layer {
     }
 }
 
-/// [`Gating`], fitted.
+/// A fitted [`Gating`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FittedGating {
-    looks: Looks,
+    features: Features,
     scaler: Scaler,
     layers: Vec<Layer>,
     slots: usize,
@@ -462,27 +497,23 @@ pub struct FittedGating {
 }
 
 impl FittedGating {
-    /// The weights that each row's predictions have, `(B, S)` f32: not negative, and they sum to one over the predictions that are
-    /// there.
+    /// The weights of the slots for each row, `(B, S)` in f32. They are not negative and sum to one over the
+    /// slots that predict the row.
     ///
     /// # Errors
-    /// When the predictions, or their inputs, are not like those that it was fitted on.
+    /// When the number of slots, of classes or outputs, or of inputs is not that of the fit.
     pub fn gates(&self, predictions: &Predictions) -> CandleResult<Tensor> {
         if predictions.slots() != self.slots {
-            candle_core::bail!(
-                "the gate was trained on {} predictions, not {}",
-                self.slots,
-                predictions.slots()
-            );
+            candle_core::bail!("the gate was trained on {} slots, not {}", self.slots, predictions.slots());
         }
-        let features = self.scaler.scaled(&self.looks.at(predictions)?)?;
+        let features = self.scaler.transform(&self.features.table(predictions)?)?;
         let layers = self.layers.iter().map(|layer| layer.tensors(features.device()));
-        let gates = gate(&layers.collect::<CandleResult<Vec<_>>>()?, &features)?;
+        let gates = gates(&layers.collect::<CandleResult<Vec<_>>>()?, &features)?;
         match predictions.covered() {
             None => Ok(gates),
             Some(covered) => {
-                let there = (gates * covered.t()?.to_dtype(DType::F32)?)?;
-                there.broadcast_div(&there.sum_keepdim(1)?)
+                let present = (gates * covered.t()?.to_dtype(DType::F32)?)?;
+                present.broadcast_div(&present.sum_keepdim(1)?)
             }
         }
     }
@@ -498,12 +529,39 @@ impl FittedCombiner for FittedGating {
     }
 
     fn needs_inputs(&self) -> bool {
-        self.looks.inputs
+        self.features.inputs
+    }
+
+    fn check(&self) -> Result<()> {
+        if !self.features.inputs && !self.features.outputs {
+            return Err(Error::invalid("the features of a gate", "inputs, outputs or both", "neither"));
+        }
+        let (means, factors) = (self.scaler.means.len(), self.scaler.factors.len());
+        if means == 0 || means != factors {
+            let got = format!("{means} and {factors}");
+            return Err(Error::invalid("numbers of means and factors of a gate", "equal and positive", got));
+        }
+        if !(1..=2).contains(&self.layers.len()) {
+            return Err(Error::invalid("number of layers of a gate", "1 or 2", self.layers.len()));
+        }
+        let mut width = means;
+        for layer in &self.layers {
+            let units = layer.bias.len();
+            if units == 0 || width.checked_mul(units) != Some(layer.weight.len()) {
+                let must = format!("{width} for each of its units, with {units} units");
+                return Err(Error::invalid("number of weights of a gate's layer", must, layer.weight.len()));
+            }
+            width = units;
+        }
+        match width == self.slots {
+            true => Ok(()),
+            false => Err(Error::invalid("number of outputs of a gate", self.slots.to_string(), width)),
+        }
     }
 
     fn combine(&self, predictions: &Predictions) -> CandleResult<Tensor> {
         let gates = self.gates(predictions)?.to_dtype(predictions.values().dtype())?;
-        predictions.sum_of(&predictions.values().broadcast_mul(&gates.t()?.unsqueeze(2)?)?)
+        predictions.sum_over_slots(&predictions.values().broadcast_mul(&gates.t()?.unsqueeze(2)?)?)
     }
 }
 

@@ -1,8 +1,9 @@
-//! All that squared errors need to know of a table: its second moments.
+//! The second moments of a table, from which least squares is solved.
 //!
-//! Least squares, ridge and elastic net depend on the rows only through Σ w z zᵀ with z = (features, answers, 1). One
-//! pass over the rows gives it; folds of a cross-validation are sums and differences; every output and every
-//! penalty is then solved for without another look at the rows. Costs R·F² for the pass and F³ to solve.
+//! Least squares, ridge and elastic net depend on the rows only through `Σ w z zᵀ` with
+//! `z = (features, targets, 1)`. One pass over the rows computes this matrix for each fold of a
+//! cross-validation; the matrix of the other folds is a sum. All outputs and all penalties are then solved
+//! without reading the rows again. The pass takes `R·F²` operations, and solving takes `F³`.
 use crate::{
     combine::stack::MetaDataset,
     kernels::{cpu, float::Number},
@@ -14,52 +15,51 @@ use linfa_linalg::{cholesky::*, eigh::*};
 use ndarray::{linalg::general_mat_mul, s, Array1, Array2, Axis};
 use rayon::prelude::*;
 
-/// Rows that are multiplied at once.
+/// The number of rows in one matrix product.
 const CHUNK: usize = 256;
-/// Partial sums, whatever the number of threads, added in order: the result is the same on every machine's cores.
+/// The number of partial sums. It is fixed and they are added in order, so that the result does not depend on
+/// the number of threads.
 const PARTS: usize = 8;
-/// Directions whose variance is below this share of the largest (of standardised features) count as rounding of f32
-/// predictions: duplicate members, or probabilities that sum to one.
+/// A direction whose variance is below this share of the largest (for standardised features) is taken for the
+/// rounding of f32 predictions, as for duplicate members or probabilities that sum to one.
 const RANK: f64 = 1e-11;
-/// A standard deviation below this share of the mean's size is a constant.
+/// A feature is constant when its standard deviation is below this share of its mean.
 const CONSTANT: f64 = 1e-9;
 
-/// Σ w z zᵀ about an origin, z = (features, answers, 1).
+/// `Σ w z zᵀ` with `z = (features − origin, targets − origin, 1)`.
 #[derive(Clone, Debug)]
-pub(crate) struct Sums {
+pub(crate) struct Moments {
     table: Array2<f64>,
     origin: Array1<f64>,
     features: usize,
 }
 
-impl Sums {
-    /// Of each group of positions.
-    pub(crate) fn of(dataset: &MetaDataset<'_>, groups: &[Rows]) -> Result<Vec<Self>> {
-        let (answers, weights) = (dataset.answers()?, dataset.weights()?);
+impl Moments {
+    /// The moments of each group of rows, given as positions.
+    pub(crate) fn of_groups(dataset: &MetaDataset<'_>, groups: &[Rows]) -> Result<Vec<Self>> {
+        let (targets, weights) = (dataset.target_columns()?, dataset.weights()?);
         match dataset.features().dtype() {
-            DType::F64 => of::<f64>(dataset, groups, &answers, &weights),
-            _ => of::<f32>(dataset, groups, &answers, &weights),
+            DType::F64 => moments_of::<f64>(dataset, groups, &targets, &weights),
+            _ => moments_of::<f32>(dataset, groups, &targets, &weights),
         }
     }
 
-    /// Of all rows.
-    pub(crate) fn of_all(dataset: &MetaDataset<'_>) -> Result<Self> {
+    /// The moments of all rows.
+    pub(crate) fn of_all_rows(dataset: &MetaDataset<'_>) -> Result<Self> {
         let all = (0..dataset.features().dim(0)? as u32).collect();
-        let sums = Self::of(dataset, &[all])?.pop();
-        sums.ok_or_else(|| Error::invalid("the held-out rows", "at least one", 0))
+        Self::of_groups(dataset, &[all])?.pop().ok_or_else(no_rows)
     }
 
-    /// The features' means and covariance over some rows, whatever the answers and the weights.
-    pub(crate) fn covariance(dataset: &MetaDataset<'_>, some: &Rows) -> Result<(Array1<f64>, Array2<f64>)> {
-        let centred = |sums: Vec<Self>| {
-            let none = || Error::invalid("the held-out rows", "at least one", 0);
-            let centred = sums.first().ok_or_else(none)?.centred();
+    /// The means and the covariance of the features over some rows, without targets and with equal weights.
+    pub(crate) fn covariance(dataset: &MetaDataset<'_>, rows: &Rows) -> Result<(Array1<f64>, Array2<f64>)> {
+        let centred = |moments: Vec<Self>| {
+            let centred = moments.first().ok_or_else(no_rows)?.centred();
             Ok((centred.means, centred.gram))
         };
         let weights = vec![1.; dataset.features().dim(0)?];
         match dataset.features().dtype() {
-            DType::F64 => centred(of::<f64>(dataset, std::slice::from_ref(some), &[], &weights)?),
-            _ => centred(of::<f32>(dataset, std::slice::from_ref(some), &[], &weights)?),
+            DType::F64 => centred(moments_of::<f64>(dataset, std::slice::from_ref(rows), &[], &weights)?),
+            _ => centred(moments_of::<f32>(dataset, std::slice::from_ref(rows), &[], &weights)?),
         }
     }
 
@@ -67,26 +67,26 @@ impl Sums {
         Self { table: &self.table + &other.table, ..self.clone() }
     }
 
-    /// Σ w.
-    pub(crate) fn total(&self) -> f64 {
+    /// `Σ w`.
+    pub(crate) fn total_weight(&self) -> f64 {
         self.table[[self.table.nrows() - 1; 2]]
     }
 
-    /// About the mean: features with features, features with answers, answers' own; divided by Σ w.
-    pub(crate) fn centred(&self) -> Centred {
+    /// The moments about the means, divided by `Σ w`.
+    pub(crate) fn centred(&self) -> CentredMoments {
         let (n, last) = (self.features, self.table.nrows() - 1);
-        let total = self.total();
+        let total = self.total_weight();
         let mean = self.table.slice(s![..last, last]).mapv(|x| x / total);
         let column = mean.view().insert_axis(Axis(1));
         let table = &self.table.slice(s![..last, ..last]) / total - column.dot(&column.t());
-        let energy = (n..last).map(|k| table[[k, k]].max(0.)).collect();
+        let target_variances = (n..last).map(|k| table[[k, k]].max(0.)).collect();
         let mean = mean + &self.origin;
-        Centred {
+        CentredMoments {
             gram: table.slice(s![..n, ..n]).to_owned(),
             cross: table.slice(s![..n, n..]).to_owned(),
-            energy,
+            target_variances,
             means: mean.slice(s![..n]).to_owned(),
-            answers: mean.slice(s![n..]).to_owned(),
+            target_means: mean.slice(s![n..]).to_owned(),
             total,
         }
     }
@@ -96,59 +96,66 @@ impl Sums {
         let (n, last) = (self.features, self.table.nrows() - 1);
         let mut sum = 0.;
         for (k, (b, c)) in coefficients.columns().into_iter().zip(intercepts).enumerate() {
-            // The residual is linear in z: its square is a quadratic form.
+            // The residual is rᵀz, so its weighted square sums to rᵀ (Σ w z zᵀ) r.
             let mut r = Array1::zeros(last + 1);
             r.slice_mut(s![..n]).assign(&b.mapv(|b| -b));
             r[n + k] = 1.;
             r[last] = self.origin[n + k] - c - b.dot(&self.origin.slice(s![..n]));
             sum += r.dot(&self.table.dot(&r)).max(0.);
         }
-        sum / self.total()
+        sum / self.total_weight()
     }
 }
 
-fn of<T: Number>(
+fn no_rows() -> Error {
+    Error::invalid("number of held-out rows", "at least 1", 0)
+}
+
+fn moments_of<T: Number>(
     dataset: &MetaDataset<'_>,
     groups: &[Rows],
-    answers: &[Vec<f64>],
+    targets: &[Vec<f64>],
     weights: &[f64],
-) -> Result<Vec<Sums>> {
+) -> Result<Vec<Moments>> {
     let width = dataset.features().dim(1)?;
-    let sums = cpu::with_slice(dataset.features(), |x: &[T]| {
-        let rows = Table { x, width, answers, weights };
-        let origin = rows.means();
-        let sums = |group: &Rows| Sums {
-            table: rows.products(group, &origin),
+    let moments = cpu::with_slice(dataset.features(), |x: &[T]| {
+        let table = Table { x, width, targets, weights };
+        let origin = table.means();
+        let of_group = |group: &Rows| Moments {
+            table: table.products(group, &origin),
             origin: origin.clone(),
             features: width,
         };
-        wide(|| groups.iter().map(sums).collect())
+        wide(|| groups.iter().map(of_group).collect())
     })?;
-    Ok(sums)
+    Ok(moments)
 }
 
+/// Features and targets with the weights of the rows.
 struct Table<'a, T> {
     x: &'a [T],
     width: usize,
-    answers: &'a [Vec<f64>],
+    targets: &'a [Vec<f64>],
     weights: &'a [f64],
 }
 
 impl<T: Number> Table<'_, T> {
+    /// The features and the targets of a row.
     fn row(&self, row: usize) -> impl Iterator<Item = f64> + '_ {
         let x = &self.x[row * self.width..(row + 1) * self.width];
-        x.iter().map(|x| (*x).into()).chain(self.answers.iter().map(move |a| a[row]))
+        x.iter().map(|x| (*x).into()).chain(self.targets.iter().map(move |y| y[row]))
     }
 
-    /// The weighted means, of features and answers: an origin near which nothing cancels.
+    /// The weighted means of features and targets. Moments about them lose no digits to cancellation.
     fn means(&self) -> Array1<f64> {
-        let mut sum = Array1::<f64>::zeros(self.width + self.answers.len());
+        let mut sum = Array1::<f64>::zeros(self.width + self.targets.len());
         for (row, weight) in self.weights.iter().enumerate() {
             sum.iter_mut().zip(self.row(row)).for_each(|(sum, x)| *sum += weight * x);
         }
         sum / self.weights.iter().sum::<f64>()
     }
 
+    /// `Σ w z zᵀ` over a group of rows.
     fn products(&self, group: &[u32], origin: &Array1<f64>) -> Array2<f64> {
         let side = origin.len() + 1;
         let part = |rows: &[u32]| {
@@ -171,23 +178,23 @@ impl<T: Number> Table<'_, T> {
     }
 }
 
-/// Second moments about the means, of one row on average.
+/// Second moments about the means, as weighted means over the rows.
 #[derive(Debug)]
-pub(crate) struct Centred {
-    /// Features with features, `(F, F)`.
+pub(crate) struct CentredMoments {
+    /// The covariance of the features, `(F, F)`.
     pub(crate) gram: Array2<f64>,
-    /// Features with answers, `(F, C)`.
+    /// The covariance of features and targets, `(F, K)`.
     pub(crate) cross: Array2<f64>,
-    /// The variance of each answer.
-    pub(crate) energy: Vec<f64>,
+    /// The variance of each target.
+    pub(crate) target_variances: Vec<f64>,
     means: Array1<f64>,
-    answers: Array1<f64>,
-    /// Σ w.
+    target_means: Array1<f64>,
+    /// `Σ w`.
     pub(crate) total: f64,
 }
 
-impl Centred {
-    /// The standard deviation of each feature; 0 for one that is constant but for rounding.
+impl CentredMoments {
+    /// The standard deviation of each feature; 0 for one that is constant up to rounding.
     pub(crate) fn deviations(&self) -> Array1<f64> {
         let deviation = |i: usize| {
             let sd = self.gram[[i, i]].max(0.).sqrt();
@@ -200,57 +207,58 @@ impl Centred {
         (0..self.means.len()).map(deviation).collect()
     }
 
-    /// The coefficients of least squares; where several are as good, those of least norm, counted in standard
-    /// deviations of the features: duplicates share alike.
+    /// The coefficients of least squares. If they are not unique, those of least norm, with the features in
+    /// units of their standard deviations; duplicate features get the same coefficient.
     pub(crate) fn least_squares(&self) -> Result<Array2<f64>> {
         let inverse = self.deviations().mapv(|sd| if sd > 0. { 1. / sd } else { 0. });
         let (values, vectors) = eigen(scaled(&self.gram, &inverse))?;
         let largest = values.iter().copied().fold(0., f64::max);
         let mut rotated = vectors.t().dot(&(&self.cross * &inverse.view().insert_axis(Axis(1))));
         for (mut row, value) in rotated.rows_mut().into_iter().zip(&values) {
-            let by = if *value > RANK * largest { 1. / value } else { 0. };
-            row *= by;
+            let factor = if *value > RANK * largest { 1. / value } else { 0. };
+            row *= factor;
         }
         Ok(vectors.dot(&rotated) * inverse.insert_axis(Axis(1)))
     }
 
-    /// (gram + penalty)⁻¹ cross, for a penalty above 0; scaled to a unit diagonal first, so that the units of the
-    /// features cost no accuracy.
+    /// `(gram + penalty)⁻¹ cross` for a penalty above 0. The system is scaled to a unit diagonal first, so
+    /// that the units of the features do not change the accuracy.
     pub(crate) fn ridge(&self, penalty: f64) -> Result<Array2<f64>> {
         let mut system = self.gram.clone();
         system.diag_mut().mapv_inplace(|x| x.max(0.) + penalty);
         let inverse = system.diag().mapv(|x| 1. / x.sqrt());
         let column = inverse.view().insert_axis(Axis(1));
         let solved = scaled(&system, &inverse).solvec_into(&self.cross * &column);
-        Ok(solved.map_err(|e| unsolved(&e))? * column)
+        Ok(solved.map_err(|e| unsolvable(&e))? * column)
     }
 
-    /// Eigenvalues and eigenvectors of the features' covariance.
+    /// The eigenvalues and the eigenvectors of the covariance of the features.
     pub(crate) fn eigen(&self) -> Result<(Array1<f64>, Array2<f64>)> {
         eigen(self.gram.clone())
     }
 
+    /// The intercepts that go with these coefficients.
     pub(crate) fn intercepts(&self, coefficients: &Array2<f64>) -> Vec<f64> {
-        (&self.answers - &coefficients.t().dot(&self.means)).to_vec()
+        (&self.target_means - &coefficients.t().dot(&self.means)).to_vec()
     }
 
     /// The mean squared error, summed over the outputs, of the function with these coefficients.
     pub(crate) fn error(&self, coefficients: &Array2<f64>) -> f64 {
-        let fitted = (coefficients * &(self.gram.dot(coefficients) - &self.cross * 2.)).sum();
-        (self.energy.iter().sum::<f64>() + fitted).max(0.)
+        let change = (coefficients * &(self.gram.dot(coefficients) - &self.cross * 2.)).sum();
+        (self.target_variances.iter().sum::<f64>() + change).max(0.)
     }
 }
 
-/// diag · m · diag.
+/// `diag(d) · m · diag(d)`.
 pub(crate) fn scaled(m: &Array2<f64>, diagonal: &Array1<f64>) -> Array2<f64> {
     m * &diagonal.view().insert_axis(Axis(1)) * diagonal
 }
 
 fn eigen(m: Array2<f64>) -> Result<(Array1<f64>, Array2<f64>)> {
-    let (values, vectors) = m.eigh_into().map_err(|e| unsolved(&e))?;
+    let (values, vectors) = m.eigh_into().map_err(|e| unsolvable(&e))?;
     Ok((values.mapv(|v: f64| v.max(0.)), vectors))
 }
 
-pub(crate) fn unsolved(e: &dyn std::fmt::Display) -> Error {
+pub(crate) fn unsolvable(e: &dyn std::fmt::Display) -> Error {
     Error::invalid("the meta-features", "such that their normal equations can be solved", e)
 }
