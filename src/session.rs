@@ -30,7 +30,7 @@ use std::{
 /// | method | does |
 /// |---|---|
 /// | [`plan`](Self::plan) | lays out the runs of a strategy as a [`Plan`]: pure data, the same on every machine |
-/// | [`train`](Self::train) | trains the runs of a plan that the store lacks, and returns the [`Pool`] of all members |
+/// | [`train`](Self::train) | trains the runs that the store lacks, and returns the [`Pool`] of all members |
 /// | [`fit`](Self::fit) | `plan` and `train` in one call |
 /// | [`build`](Self::build) | trains like `train`, but leaves the members in the store |
 /// | [`load`](Self::load) | returns the pool of members that are in the store already, and trains nothing |
@@ -149,7 +149,8 @@ impl<'a, L: Learner> Session<'a, L> {
     ///
     /// ```
     /// use candle_core::{Device, Tensor};
-    /// use candle_ensemble::{combine::InverseError, data::TensorDataset, strategy::MultiRun, train::Trainer, Session};
+    /// use candle_ensemble::{combine::InverseError, data::TensorDataset, strategy::MultiRun};
+    /// use candle_ensemble::{train::Trainer, Session};
     ///
     /// let x = Tensor::arange(0f32, 40., &Device::Cpu)?.reshape((20, 2))?;
     /// let data = TensorDataset::regression(x.clone(), &x.sum(1)?)?;

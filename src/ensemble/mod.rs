@@ -178,7 +178,8 @@ impl<N: Network> Ensemble<N, Weighted> {
     ///
     /// ```
     /// use candle_core::{Device, Tensor};
-    /// use candle_ensemble::{combine::EnsembleSelection, data::TensorDataset, strategy::KFold, train::Trainer, Session};
+    /// use candle_ensemble::{combine::EnsembleSelection, data::TensorDataset, strategy::KFold};
+    /// use candle_ensemble::{train::Trainer, Session};
     ///
     /// let x = Tensor::arange(0f32, 80., &Device::Cpu)?.affine(0.025, -1.)?.reshape((40, 2))?;
     /// let data = TensorDataset::regression(x.clone(), &x.sum(1)?)?;

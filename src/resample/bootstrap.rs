@@ -9,7 +9,8 @@ use rand::{seq::IndexedRandom, Rng};
 /// The bootstrap: draws the rows of each run uniformly with replacement.
 ///
 /// ```text
-/// train(run) = n draws from 0 … N − 1;  P(a row is left out) = (1 − 1/N)ⁿ, about 1/e for n = N
+/// train(run) = n draws from 0 … N − 1
+/// P(a row is left out) = (1 − 1/N)ⁿ, about 1/e for n = N
 /// ```
 ///
 /// - By strata, the sample is divided among the strata in proportion to their sizes, by largest remainder,

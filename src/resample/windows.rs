@@ -10,7 +10,8 @@ use std::collections::BTreeSet;
 /// after it.
 ///
 /// ```text
-/// train(run i) = [max(0, sᵢ − gap − window), sᵢ − gap),  excluded = [0, sᵢ),  sᵢ = N − (folds − i) · test
+/// train(run i) = [max(0, sᵢ − gap − window), sᵢ − gap),  excluded = [0, sᵢ)
+/// sᵢ = N − (folds − i) · test
 /// ```
 ///
 /// The last `folds · test` rows are divided into test windows of equal size; run `i` trains on what lies

@@ -12,7 +12,8 @@ use crate::{
 /// out are held out for its members.
 ///
 /// ```text
-/// run i trains on n rows drawn uniformly with replacement from N;  P(a row is left out) = (1 − 1/N)ⁿ ≈ 0.37 for n = N
+/// run i trains on n rows drawn uniformly with replacement from N
+/// P(a row is left out) = (1 − 1/N)ⁿ ≈ 0.37 for n = N
 /// ```
 ///
 /// Where the data has groups, groups are drawn, and all rows of a drawn group enter the sample.

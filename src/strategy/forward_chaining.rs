@@ -12,7 +12,8 @@ use crate::{
 /// of one architecture share a slot.
 ///
 /// ```text
-/// run i of k trains on rows [max(0, sᵢ − gap − window), sᵢ − gap) and predicts rows [sᵢ, N),  sᵢ = N − (k − i) · test
+/// run i of k trains on rows [max(0, sᵢ − gap − window), sᵢ − gap) and predicts rows [sᵢ, N)
+/// sᵢ = N − (k − i) · test,  i = 0 … k − 1
 /// ```
 ///
 /// The training window expands, or slides where [`window`](Self::window) limits it. A [`gap`](Self::gap)

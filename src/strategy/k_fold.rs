@@ -12,7 +12,8 @@ use crate::{
 /// share a slot, whose prediction is their mean.
 ///
 /// ```text
-/// run i of a repeat trains on all rows whose fold is not i;  held-out prediction of a row = that of the run of its fold
+/// run i of a repeat trains on all rows whose fold is not i
+/// held-out prediction of a row = prediction of the run that holds out its fold
 /// ```
 ///
 /// Folds are made of whole groups where the data has groups, are stratified where it has strata, and are

@@ -153,26 +153,29 @@ fn invalid_input_is_named() {
     write("flat.npz", npy(&[24], &classes()), labels());
     archive(&folder.path().join("none.npz"), &[("targets", labels())]);
     std::fs::write(folder.path().join("text.npz"), "no archive").unwrap();
-    let says = |args: &[&str], what: &str| {
+    let fails_with = |args: &[&str], what: &str| {
         let predicted = fail(folder.path(), args);
         assert!(predicted.contains(what), "{args:?}: {predicted}");
     };
-    says(&["--input", "nan.npz"], "prediction of member 0, row 2, column 1 must be finite, but is NaN");
-    says(&["--input", "sum.npz"], "member 1, row 1 must sum to 1");
-    says(&["--input", "short.npz"], "targets must be one for each of 6 rows");
-    says(&["--input", "label.npz"], "target of row 4 must be a class below 2, but is 2");
-    says(&["--input", "flat.npz"], "predictions must be (M, N, C), but are [24]");
-    says(&["--input", "none.npz"], "no array `predictions`");
-    says(&["--input", "text.npz"], "not a NumPy archive");
-    says(&["--input", "gone.npz"], "gone.npz: No such file");
+    fails_with(&["--input", "nan.npz"], "prediction of member 0, row 2, column 1 must be finite, but is NaN");
+    fails_with(&["--input", "sum.npz"], "member 1, row 1 must sum to 1");
+    fails_with(&["--input", "short.npz"], "targets must be one for each of 6 rows");
+    fails_with(&["--input", "label.npz"], "target of row 4 must be a class below 2, but is 2");
+    fails_with(&["--input", "flat.npz"], "predictions must be (M, N, C), but are [24]");
+    fails_with(&["--input", "none.npz"], "no array `predictions`");
+    fails_with(&["--input", "text.npz"], "not a NumPy archive");
+    fails_with(&["--input", "gone.npz"], "gone.npz: No such file");
     let good = |args: &[&'static str]| [&["--input", "good.npz"], args].concat();
-    says(&good(&["--fit-rows", "0..4", "--score-rows", "3..6"]), "no row in common, but have 1");
-    says(&good(&["--fit-rows", "0..9", "--score-rows", "3..6"]), "range of the rows 0..6, but is 0..9");
-    says(&good(&["--rule", "knora-e"]), "no array `inputs`");
-    says(&good(&["--rule", "weighted-mean"]), "the argument weights of weighted-mean must be given");
-    says(&good(&["--rule", "means"]), "the combiner must be one of mean, weighted-mean, ");
-    says(&good(&["--rule", "means"]), "did you mean mean?");
-    says(&good(&["--rule", "trimmed-mean:x"]), "the argument cut of trimmed-mean must be a number, but is x");
-    says(&good(&["--rule", "trimmed-mean", "--cut", "0.7"]), "cut");
-    says(&good(&["--apply", "text.npz"]), "text.npz");
+    fails_with(&good(&["--fit-rows", "0..4", "--score-rows", "3..6"]), "no row in common, but have 1");
+    fails_with(&good(&["--fit-rows", "0..9", "--score-rows", "3..6"]), "range of the rows 0..6, but is 0..9");
+    fails_with(&good(&["--rule", "knora-e"]), "no array `inputs`");
+    fails_with(&good(&["--rule", "weighted-mean"]), "the argument weights of weighted-mean must be given");
+    fails_with(&good(&["--rule", "means"]), "the combiner must be one of mean, weighted-mean, ");
+    fails_with(&good(&["--rule", "means"]), "did you mean mean?");
+    fails_with(
+        &good(&["--rule", "trimmed-mean:x"]),
+        "the argument cut of trimmed-mean must be a number, but is x",
+    );
+    fails_with(&good(&["--rule", "trimmed-mean", "--cut", "0.7"]), "cut");
+    fails_with(&good(&["--apply", "text.npz"]), "text.npz");
 }

@@ -303,14 +303,14 @@ fn members_have_their_own_batch_norm_statistics() {
     for (name, value) in [("norm.running_mean", 0.), ("norm.running_var", 1.)] {
         without.insert(name.into(), without[name].ones_like().unwrap().affine(value, 0.).unwrap());
     }
-    let says = |weights: &candle_ensemble::weights::Weights| {
+    let predict = |weights: &candle_ensemble::weights::Weights| {
         let weights = weights.clone().into_iter().collect();
         let net = ConvNet::new(VarBuilder::from_tensors(weights, DType::F32, &Device::Cpu)).unwrap();
         candle_nn::ops::softmax(&net.forward_t(x.only().unwrap(), false).unwrap(), 1).unwrap()
     };
     let first = ensemble.member_predictions(x).unwrap().get(0).unwrap();
-    assert!(distance(&says(&members[0].weights), &first) < 1e-6);
-    assert!(distance(&says(&without), &first) > 1e-3);
+    assert!(distance(&predict(&members[0].weights), &first) < 1e-6);
+    assert!(distance(&predict(&without), &first) > 1e-3);
 }
 
 // ---- Inputs of any length.

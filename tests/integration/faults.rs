@@ -174,7 +174,7 @@ fn a_truncated_member_is_an_error_at_any_length() {
         finished.broken(file, &format!("cut to {length} bytes"));
     }
     fs::write(file, [&bytes[..], b"\n"].concat()).unwrap();
-    finished.broken(file, "grown");
+    finished.broken(file, "with a byte more");
 }
 
 #[test]

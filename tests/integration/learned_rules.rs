@@ -302,7 +302,7 @@ fn cases() -> Vec<Case> {
         case("values, nothing but duplicates", two_outputs.select_slots(&[2, 2, 2]).unwrap()),
         case("values, a constant member", first_slot(&two_outputs, |_, predicted| predicted.fill(1.5))),
         case(
-            "values, a member that says nothing but 0",
+            "values, a member that always predicts 0",
             first_slot(&two_outputs, |_, predicted| predicted.fill(0.)),
         ),
         case(
@@ -451,11 +451,11 @@ fn the_target_of_a_row_does_not_influence_its_held_out_prediction() {
         let fold = folds.iter().find(|fold| fold.contains(&11)).unwrap();
         let rest: Vec<u32> = (0..ROWS as u32).filter(|row| !fold.contains(row)).collect();
         for rule in rules().iter().filter(|rule| !values || rule.tasks == For::All) {
-            let says = |held_out: &HeldOut| {
+            let prediction = |held_out: &HeldOut| {
                 let head = rule.rule.fit(&held_out.select(&rest).unwrap()).unwrap();
                 bits(&head.combine(held_out.select(&[11]).unwrap().predictions()).unwrap())
             };
-            assert_eq!(says(&before), says(&after), "{}", rule.name);
+            assert_eq!(prediction(&before), prediction(&after), "{}", rule.name);
             // The fit on all rows does depend on it.
             let all = |held_out: &HeldOut| rule.rule.fit(held_out).unwrap().written();
             assert_ne!(all(&before), all(&after), "{}", rule.name);

@@ -317,7 +317,7 @@ fn sharded_checkpoints_are_read_by_their_index_or_folder() {
     let index = folder.path().join("a/model.safetensors.index.json");
     let text = fs::read_to_string(&index).unwrap();
     let merged = ["--method", "uniform", "a", "b", "--out", "new.safetensors"];
-    for (from, to, says) in [
+    for (from, to, message) in [
         ("model-00001", "../a", "is not a file in the same folder"),
         ("model-00001", "/a", "is not a file in the same folder"),
         ("model-00002", "model-00001", "is not in model-00001"),
@@ -327,7 +327,7 @@ fn sharded_checkpoints_are_read_by_their_index_or_folder() {
     ] {
         fs::write(&index, text.replace(from, to)).unwrap();
         let predicted = fail(folder.path(), &merged);
-        assert!(predicted.contains(says), "{to}: {predicted}");
+        assert!(predicted.contains(message), "{to}: {predicted}");
     }
     fs::remove_file(&index).unwrap();
     assert!(fail(folder.path(), &merged).contains("must be 1, unless one is called"));
@@ -383,7 +383,7 @@ fn invalid_arguments_give_a_message_of_one_line() {
     let negative =
         load(&reference("fisher_a")).into_iter().map(|(name, x)| (name, (x - 1.).unwrap())).collect();
     save(&negative, &folder.path().join("negative.safetensors"));
-    for (line, says) in [
+    for (line, message) in [
         ("uniform cut", "cut.safetensors is damaged: it is cut short"),
         ("uniform cut_in_the_header", "its header is predicted to be longer than the file"),
         ("uniform empty", "empty.safetensors is damaged: it is too short"),
@@ -432,7 +432,7 @@ fn invalid_arguments_give_a_message_of_one_line() {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let args = [&["--out", "new.safetensors", "a.safetensors", "--method"], &words[..]].concat();
         let predicted = fail(folder.path(), &args);
-        assert!(predicted.contains(says), "{line}: {predicted}");
+        assert!(predicted.contains(message), "{line}: {predicted}");
     }
     for out in ["a.safetensors", "./a.safetensors", "b.safetensors"] {
         let args = ["--method", "uniform", "a.safetensors", "b.safetensors", "--out", out];

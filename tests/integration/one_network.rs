@@ -241,7 +241,7 @@ fn the_default_rows_are_the_reserved_ones_or_those_that_shaped_no_member() -> Re
 }
 
 #[test]
-fn a_pool_that_cannot_be_merged_says_why() {
+fn a_pool_that_cannot_be_merged_is_an_error_with_the_reason() {
     let data = blobs(1, 200, 3, 0.5);
     let narrow = |vb: VarBuilder<'_>| Ok(AnyNetwork::new(linear(2, 3, vb)?));
     let trainer = mlp(2, 16, 3).architecture("linear", narrow).epochs(3);

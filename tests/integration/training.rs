@@ -614,15 +614,15 @@ fn the_figures_of_a_learning_curve_equal_recomputed_ones() {
 fn threads_change_nothing_and_seeds_change_everything() {
     let data = blobs(17, 60, 3, 0.5);
     let trainer = Trainer::new(|vb| mlp(2, 8, 3, vb)).epochs(3);
-    let grown = |threads: usize, seed: u64| {
+    let member_bytes = |threads: usize, seed: u64| {
         let threads = Threads::new(threads).unwrap();
         let pool = Session::new(&trainer, &data).executor(&threads).fit(&MultiRun::new(5), seed).unwrap();
         bytes(pool.members())
     };
-    let expected = grown(1, 1);
+    let expected = member_bytes(1, 1);
     for threads in [1, 2, 8] {
-        assert_eq!(grown(threads, 1), expected, "{threads} threads");
-        assert!(grown(threads, 2).iter().zip(&expected).all(|(a, b)| a != b));
+        assert_eq!(member_bytes(threads, 1), expected, "{threads} threads");
+        assert!(member_bytes(threads, 2).iter().zip(&expected).all(|(a, b)| a != b));
     }
     let mut distinct = expected.clone();
     distinct.sort();

@@ -211,7 +211,7 @@ fn figures_depend_on_the_seed_and_on_nothing_else() {
 }
 
 #[test]
-fn tasks_are_inferred_or_said() {
+fn tasks_are_inferred_or_given() {
     let folder = folder();
     let of = |args: &[&str]| {
         let out = succeed(folder.path(), &[&["--data", "numbers.csv"], args].concat());
@@ -293,7 +293,7 @@ fn it_talks_unless_told_to_be_quiet() {
 }
 
 #[test]
-fn a_wrong_table_gets_one_line_that_says_what_would_be_right() {
+fn an_invalid_table_gives_a_message_of_one_line() {
     let folder = folder();
     for (args, parts) in [
         (&["nosuch.csv"][..], &["--data", "digits, wine, diabetes", "nosuch.csv"][..]),
@@ -321,7 +321,7 @@ fn a_wrong_table_gets_one_line_that_says_what_would_be_right() {
 }
 
 #[test]
-fn a_wrong_value_gets_one_line_that_says_what_would_be_right() {
+fn an_invalid_value_gives_a_message_of_one_line() {
     let folder = folder();
     for (args, parts) in [
         (&["--members", "0"][..], &["--members", "at least 1", "'0'"][..]),
