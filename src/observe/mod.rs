@@ -2,7 +2,7 @@
 //!
 //! A [`Session`](crate::Session) notifies its [`Observer`] of each [`Event`], on the thread where it happens;
 //! the answer [`Flow::Stop`] cancels the build. [`Tracing`] logs the events, and
-//! [`ProgressBar`](crate::ProgressBar) (feature `progress`) draws them.
+//! [`ProgressBar`] (feature `progress`) draws them.
 #[cfg(feature = "progress")]
 mod progress;
 

@@ -17,7 +17,7 @@ use rand::{seq::IndexedRandom, Rng};
 /// - By groups, groups are drawn, and all rows of a group enter the sample as often as the group is drawn.
 ///
 /// Use it for small data, and to get held-out predictions; see [`Bagging`](crate::strategy::Bagging). Do not
-/// use it when copies of rows disturb training: see [`Subsample`]. Cost: `n` rows an epoch for each run.
+/// use it when copies of rows disturb training: see [`Subsample`](crate::resample::Subsample). Cost: `n` rows an epoch for each run.
 ///
 /// # Errors
 /// [`Resample::draw`] fails when `runs` is 0, when the amount is not above 0, or when the data lacks the

@@ -111,7 +111,7 @@ where
     C::Fitted: Serialize + DeserializeOwned + 'static,
 {
     fn fit(&self, held_out: &HeldOut) -> Result<Box<dyn AnyFitted>> {
-        Ok(Box::new(Combiner::fit(self, &held_out)?))
+        Ok(Box::new(Combiner::fit(self, held_out)?))
     }
 
     fn fit_pool(&self, pool: Pool<'_, Trainer<Linear>>) -> Result<()> {

@@ -141,7 +141,7 @@ fn linear_regression_is_scikit_learns_and_the_closed_form() {
 #[test]
 fn linear_regression_refuses_what_leaves_coefficients_open() {
     let (held_out, _) = counts(0.);
-    refused(LinearRegression, &classes(3, 2, 30, 2), "linear regression must be asked for values");
+    refused(LinearRegression, &classes(3, 2, 30, 2), "linear regression is for values");
     refused(
         LinearRegression,
         &held_out.select_slots(&[0, 1, 0]).unwrap(),
@@ -266,7 +266,7 @@ fn tweedie_regression_names_what_it_cannot_fit() {
     }
     refused(Tweedie::poisson().tolerance(0.), &held_out, "the Tweedie tolerance");
     refused(Tweedie::poisson().max_iterations(0), &held_out, "the most iterations");
-    refused(Tweedie::poisson(), &classes(3, 2, 30, 2), "asked for values");
+    refused(Tweedie::poisson(), &classes(3, 2, 30, 2), "is for values");
     let negative = of_values(&[vec![1., 2., 4.]], &[1., -2., 4.]);
     refused(Tweedie::poisson(), &negative, "targets for a Tweedie power of 1 must be 0 or more, but is -2");
     refused(Tweedie::gamma(), &held_out, "targets for a Tweedie power of 2 must be above 0");
@@ -451,8 +451,8 @@ fn what_a_linfa_model_cannot_do_is_an_error() {
     let (numbers, _) = counts(0.);
     let labels = classes(3, 2, 30, 2);
     let tree = || Linfa::labels(DecisionTree::<f64, usize>::params());
-    refused(tree(), &numbers, "linfa's DecisionTree must be asked for classes, but is asked for values");
-    refused(Linfa::values(linfa_linear::LinearRegression::new()), &labels, "must be asked for values");
+    refused(tree(), &numbers, "linfa's DecisionTree is for classes, but is regression");
+    refused(Linfa::values(linfa_linear::LinearRegression::new()), &labels, "is for values");
     refused(tree(), &labels.select(&[0]).unwrap(), "at least two of a weight above 0");
     // linfa's own errors are passed on.
     let bad = Linfa::values(linfa_linear::TweedieRegressor::<f64>::params().alpha(-1.));
@@ -499,7 +499,7 @@ impl linfa::traits::Fit<Array2<f64>, ndarray::Array1<usize>, linfa::Error> for F
 #[derive(Debug)]
 struct Nonsense;
 
-impl Reading<Faulty> for Nonsense {
+impl LinfaOutput<Faulty> for Nonsense {
     type Target = usize;
 
     fn read(model: &Faulty, features: &Array2<f64>, width: usize) -> CandleResult<Array2<f64>> {
@@ -521,7 +521,7 @@ fn no_fault_of_a_model_is_a_panic_of_ours() {
         ("panic in the fit", "but is a panic: no rows like these"),
         ("infinite", "a prediction of linfa's Faulty must be finite, but is inf"),
     ] {
-        refused(Linfa::read_by(Faulty(fault), Nonsense), &held_out, why);
+        refused(Linfa::custom(Faulty(fault), Nonsense), &held_out, why);
     }
     for (fault, why) in [
         ("panic in a prediction", "linfa's Faulty cannot predict: index out of bounds"),
@@ -529,7 +529,7 @@ fn no_fault_of_a_model_is_a_panic_of_ours() {
         ("too wide", "must give (30, 2), but gives (30, 3)"),
         ("", "cannot be read"),
     ] {
-        let rule = Stack::new(Linfa::read_by(Faulty(fault), Nonsense));
+        let rule = Stack::new(Linfa::custom(Faulty(fault), Nonsense));
         let e = rule.fit(&held_out.clone()).unwrap_err().to_string();
         assert!(e.contains(why), "{e}");
     }

@@ -40,14 +40,14 @@ fn trainer() -> Trainer<Linear> {
     Trainer::new(|vb| linear(2, 1, vb)).epochs(1)
 }
 
+type Content = (Rows, [Vec<u64>; 3], Vec<String>, Vec<f64>, Seed);
+
 /// Everything in held-out predictions, as comparable values.
-fn content(held_out: &HeldOut) -> (Rows, Vec<u64>, Vec<u64>, Vec<u64>, Vec<String>, Vec<f64>, Seed) {
+fn content(held_out: &HeldOut) -> Content {
     let predictions = held_out.predictions();
     (
         held_out.rows().to_vec(),
-        bits(predictions.values()),
-        bits(&predictions.covered().unwrap()),
-        bits(held_out.targets()),
+        [predictions.values(), predictions.covered().unwrap(), held_out.targets()].map(bits),
         held_out.names().to_vec(),
         held_out.costs().to_vec(),
         held_out.seed(),

@@ -266,7 +266,7 @@ fn early_stopping_keeps_the_best_epoch_and_waits_for_its_patience() {
                 let losses = valid_losses(member);
                 let best = (0..losses.len()).min_by(|a, b| losses[*a].total_cmp(&losses[*b])).unwrap();
                 assert!(losses.len() < 200, "it stops at all");
-                assert_eq!(losses.len(), best + 1 + patience as usize, "run {}", run.id);
+                assert_eq!(losses.len(), best + 1 + patience, "run {}", run.id);
                 // It never waited that long before.
                 let mut lowest = f64::INFINITY;
                 let mut waited = 0;
@@ -283,7 +283,7 @@ fn early_stopping_keeps_the_best_epoch_and_waits_for_its_patience() {
                 let (_, shorter) = overfits();
                 let shorter = shorter.epochs(kept + 1);
                 let shorter = train(&shorter, &data, &builder).unwrap();
-                assert_eq!(weights(member), weights(&shorter.members()[run.id as usize]));
+                assert_eq!(weights(member), weights(&shorter.members()[run.id]));
             }
         }
     }

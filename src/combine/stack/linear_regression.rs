@@ -1,6 +1,6 @@
-//! linfa-linear's least squares.
+//! Linear regression by a QR decomposition.
 use super::{
-    linfa_models::{only_values, Answers},
+    linfa_models::{check_regression, FitRows},
     AffineModel, MetaDataset, MetaLearner,
 };
 use crate::{combine::Fit, Error, Result};
@@ -9,24 +9,31 @@ use linfa_linalg::qr::QRInto;
 use ndarray::{Array1, Array2, Axis};
 use serde::{Deserialize, Serialize};
 
-/// A meta-feature whose own part, which the others do not explain, is below this share of its spread is rounding.
+/// A meta-feature is a linear function of those before it if the part that they do not explain is below this
+/// share of its standard deviation.
 const OWN_PART: f64 = 3e-6;
 
-/// Ordinary least squares with intercept by the QR decomposition of linfa-linear, for values.
+/// Linear regression by the QR decomposition of linfa-linear, for regression only; it fails if the
+/// coefficients are not unique.
 ///
-/// Minimises `Σ_i w_i (y_i − b − xᵢᵀβ)²` for each output alone: linfa's `LinearRegression` on rows that are centred,
-/// scaled to a standard deviation of 1 and multiplied by `√w_i`, which is what honours the weights. The meta-features
-/// are `(R, F)`, the coefficients `(K, F)` for K outputs.
+/// ```text
+/// minimise Σ_i w_i (y_i − b − xᵢᵀβ)²    for each output
+/// ```
 ///
-/// It has the objective of [`Linear`](super::Linear), and where the coefficients are determined it finds the same ones.
-/// Use it where you want to read the coefficients: it refuses rows that leave them open (duplicate or constant members,
-/// fewer rows than meta-features), where [`Linear`](super::Linear) takes the solution of least norm. Do not use it for
-/// classes or for members that may be equal; [`Linear`](super::Linear) does both, and needs one pass over the rows.
-/// Time `R·F²` for each output, memory `R·F`, one thread.
+/// The meta-features are `(R, F)`, the coefficients `(K, F)` for `K` outputs. linfa's `LinearRegression` is
+/// fitted on rows that are centred, scaled to a standard deviation of 1, and multiplied by `√w_i`, so that
+/// the weights of the rows are used.
+///
+/// It has the objective of [`Linear`](crate::combine::stack::Linear), and finds the same coefficients if they
+/// are unique. Use it when you want to read the coefficients: it fails when they are not unique (with
+/// duplicate or constant members, or with fewer rows than meta-features), where
+/// [`Linear`](crate::combine::stack::Linear) takes the solution of least norm. For classes, or when members
+/// may be equal, use [`Linear`](crate::combine::stack::Linear), which is also faster. Time `R·F²` for each
+/// output, memory `R·F`, one thread.
 ///
 /// # Errors
-/// The fit fails for classes, for no more rows of a weight above 0 than meta-features, and when a meta-feature is
-/// constant or a linear function of those before it, but for rounding.
+/// Fitting fails for classes, when there are not more rows with a weight above 0 than meta-features, and when
+/// a meta-feature is constant or a linear function of those before it, up to rounding.
 ///
 /// ```
 /// # use candle_core::{Device, Tensor};
@@ -34,14 +41,14 @@ const OWN_PART: f64 = 3e-6;
 /// let members = Tensor::new(&[[[0f64], [1.], [2.], [3.]], [[1.], [0.], [1.], [0.]]], &Device::Cpu)?;
 /// let y = Tensor::new(&[2f64, 3., 6., 7.], &Device::Cpu)?; // 1 + 2 x₀ + x₁
 /// let held_out = HeldOut::from_predictions(&Predictions::new(members, Task::Regression { outputs: 1 })?, &y)?;
-/// let head = Stack::new(LinearRegression).fit(&held_out.clone())?;
-/// let coefficients = &head.model().coefficients()[0];
+/// let fitted = Stack::new(LinearRegression).fit(&held_out)?;
+/// let coefficients = &fitted.model().coefficients()[0];
 /// assert!((coefficients[0] - 2.).abs() < 1e-12 && (coefficients[1] - 1.).abs() < 1e-12);
-/// assert!((head.model().intercepts()[0] - 1.).abs() < 1e-12);
+/// assert!((fitted.model().intercepts()[0] - 1.).abs() < 1e-12);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 ///
-/// Source: Golub 1965, doi:10.1007/BF01436075; for stacking Breiman 1996, doi:10.1007/BF00117832.
+/// Sources: Golub 1965, doi:10.1007/BF01436075; for stacking Breiman 1996, doi:10.1007/BF00117832.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LinearRegression;
 
@@ -51,25 +58,25 @@ impl MetaLearner for LinearRegression {
     type Model = AffineModel;
 
     fn fit(&self, dataset: &MetaDataset<'_>) -> Result<AffineModel> {
-        only_values(dataset.task(), NAME)?;
-        let answers = Answers::of(dataset, NAME)?;
-        let (rows, width) = answers.features.dim();
+        check_regression(dataset.task(), NAME)?;
+        let data = FitRows::of(dataset, NAME)?;
+        let (rows, width) = data.features.dim();
         if rows <= width {
             let must = format!("more than the {width} meta-features for {NAME}");
             return Err(Error::invalid("the number of held-out rows", must, rows));
         }
-        let total = answers.weights.sum();
-        let roots = answers.weights.mapv(|w| (w / total).sqrt());
+        let total = data.weights.sum();
+        let roots = data.weights.mapv(|w| (w / total).sqrt());
         let column = roots.view().insert_axis(Axis(1));
-        let (about, means, deviations) = standardised(&answers.features, &answers.weights);
+        let (about, means, deviations) = standardised(&data.features, &data.weights);
         let rows_of_unit_columns = about * column;
-        determined(rows_of_unit_columns.clone())?;
+        check_independent(rows_of_unit_columns.clone())?;
 
-        let mut coefficients = Array2::zeros((width, answers.columns.len()));
+        let mut coefficients = Array2::zeros((width, data.targets.len()));
         let (mut intercepts, mut objective) = (vec![], 0.);
         let table = DatasetBase::from(rows_of_unit_columns);
-        for (y, mut out) in answers.columns.iter().zip(coefficients.columns_mut()) {
-            let mean = y.dot(&answers.weights) / total;
+        for (y, mut out) in data.targets.iter().zip(coefficients.columns_mut()) {
+            let mean = y.dot(&data.weights) / total;
             let table = DatasetBase::new(table.records().view(), (y - mean) * &roots);
             let model = linfa_linear::LinearRegression::new().with_intercept(false).fit(&table);
             let model = model.map_err(|e| {
@@ -88,7 +95,8 @@ impl MetaLearner for LinearRegression {
     }
 }
 
-/// The columns less their means, divided by their standard deviations; means; deviations, 1 where there is none.
+/// The columns minus their means, divided by their standard deviations; the means; and the standard
+/// deviations, which are 1 for constant columns.
 pub(super) fn standardised(
     features: &Array2<f64>,
     weights: &Array1<f64>,
@@ -105,8 +113,8 @@ pub(super) fn standardised(
     (about / &deviations, means, deviations)
 }
 
-/// Whether each column has a part of its own.
-fn determined(columns: Array2<f64>) -> Result<()> {
+/// Checks that no column is constant or a linear function of those before it.
+fn check_independent(columns: Array2<f64>) -> Result<()> {
     let solved = columns.qr_into().map_err(|e| Error::invalid("the meta-features", "decomposable", e))?;
     let own = solved.into_r().diag().to_owned();
     match own.iter().position(|part| part.is_nan() || *part <= OWN_PART) {
@@ -115,7 +123,7 @@ fn determined(columns: Array2<f64>) -> Result<()> {
             let must = format!(
                 "neither constant nor a linear function of those before it for {NAME} (stack::Linear accepts it)"
             );
-            Err(Error::invalid(format!("meta-feature {feature}"), must, "one, but for rounding"))
+            Err(Error::invalid(format!("meta-feature {feature}"), must, "one, up to rounding"))
         }
     }
 }

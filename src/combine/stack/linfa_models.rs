@@ -1,6 +1,13 @@
-//! Any model of linfa as a meta-learner.
-use super::{MetaDataset, MetaLearner, MetaModel};
-use crate::{combine::fixed::weighted::to_probabilities, data::Task, kernels::cpu, Error, Result};
+//! Models of linfa as meta-learners.
+use crate::{
+    combine::{
+        fixed::weighted::to_probabilities,
+        stack::{MetaDataset, MetaLearner, MetaModel},
+    },
+    data::Task,
+    kernels::cpu,
+    Error, Result,
+};
 use candle_core::{DType, Result as CandleResult, Tensor};
 use linfa::{
     dataset::Pr,
@@ -16,13 +23,15 @@ use std::{
     panic::{catch_unwind, AssertUnwindSafe},
 };
 
-/// What linfa is handed: meta-features with one answer a row, and weights where the rows have them.
+/// The data set for linfa: meta-features with a target for each row, and weights if the rows have different
+/// ones.
 type Table<T> = DatasetBase<Array2<f64>, Array1<T>>;
 
-/// How the predictions of a fitted linfa model `M` are read: [`ByValue`], [`ByLabel`], [`OneVsRest`], or a type of your
-/// own where the model has a method of its own for probabilities.
+/// How the predictions of a fitted linfa model `M` become a table of numbers: [`ByValue`], [`ByLabel`],
+/// [`OneVsRest`], or a type of your own for a model that has its own method for probabilities.
 ///
-/// The type is code: an ensemble's file does not contain it, and the one who loads the file names it again.
+/// It is part of the type of the fitted model. A file does not contain it; a program that loads the file
+/// gives the type.
 ///
 /// ```
 /// use candle_core::{Device, Result, Tensor};
@@ -33,7 +42,7 @@ type Table<T> = DatasetBase<Array2<f64>, Array1<T>>;
 /// /// linfa's logistic regression gives a column of probabilities for each class that it was fitted on.
 /// #[derive(Debug)]
 /// struct Softmax;
-/// impl Reading<MultiFittedLogisticRegression<f64, usize>> for Softmax {
+/// impl LinfaOutput<MultiFittedLogisticRegression<f64, usize>> for Softmax {
 ///     type Target = usize;
 ///     fn read(
 ///         model: &MultiFittedLogisticRegression<f64, usize>,
@@ -52,37 +61,40 @@ type Table<T> = DatasetBase<Array2<f64>, Array1<T>>;
 /// let member = Tensor::new(&[[[0.9f64, 0.1], [0.3, 0.7], [0.8, 0.2], [0.4, 0.6]]], &Device::Cpu)?;
 /// let members = Predictions::new(member, Task::Classification { classes: 2 })?;
 /// let held_out = HeldOut::from_predictions(&members, &Tensor::new(&[0u32, 1, 0, 1], &Device::Cpu)?)?;
-/// let learner = Linfa::read_by(MultiLogisticRegression::default(), Softmax);
-/// let head = Stack::new(learner).fit(&held_out.clone())?;
-/// assert_eq!(head.combine(&members)?.argmax(1)?.to_vec1::<u32>()?, [0, 1, 0, 1]);
+/// let learner = Linfa::custom(MultiLogisticRegression::default(), Softmax);
+/// let fitted = Stack::new(learner).fit(&held_out)?;
+/// assert_eq!(fitted.combine(&members)?.argmax(1)?.to_vec1::<u32>()?, [0, 1, 0, 1]);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
-pub trait Reading<M>: fmt::Debug {
-    /// The type of the answers that the model is fitted on: `f64`, `usize` or `bool`.
+pub trait LinfaOutput<M>: fmt::Debug {
+    /// The type of the targets that the model is fitted on: `f64`, `usize` or `bool`.
     type Target: LinfaTarget;
 
-    /// Predicts: `(B, F)` finite meta-features into `(B, width)`. The width is the number of classes for `usize` (one
-    /// probability a class, by class id) and 1 for `f64` (the value) and `bool` (the probability of `true`).
+    /// Predicts `(B, width)` numbers from `(B, F)` finite meta-features. For `usize` the width is the number
+    /// of classes, with one probability for each class id. For `f64` it is 1, the value; for `bool` it is 1,
+    /// the probability of `true`.
     ///
     /// # Errors
-    /// When the model's predictions cannot be read.
+    /// When the model cannot predict.
     fn read(model: &M, features: &Array2<f64>, width: usize) -> CandleResult<Array2<f64>>;
 }
 
-/// The predictions are values, [`linfa::traits::Predict`] into `Array1<f64>`.
+/// The model predicts values: [`linfa::traits::Predict`] into `Array1<f64>`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ByValue;
 
-/// The predictions are class ids, [`linfa::traits::Predict`] into `Array1<usize>`: the class gets probability 1.
+/// The model predicts class ids: [`linfa::traits::Predict`] into `Array1<usize>`. The class gets a
+/// probability of 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ByLabel;
 
-/// The predictions are `Array1<bool>` or `Array1<Pr>` (linfa's probability), which the type parameter tells apart: one
-/// model a class, with the probabilities of a row divided by their sum; one model alone where there are two classes.
+/// The model predicts whether a row has a class: [`linfa::traits::Predict`] into `Array1<bool>`, or into
+/// `Array1<Pr>`, linfa's probability, as the type parameter says. There is one model for each class, and the
+/// probabilities of a row are divided by their sum; for two classes there is a single model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OneVsRest<T = bool>(PhantomData<T>);
 
-impl<M: for<'a> Predict<&'a Array2<f64>, Array1<f64>>> Reading<M> for ByValue {
+impl<M: for<'a> Predict<&'a Array2<f64>, Array1<f64>>> LinfaOutput<M> for ByValue {
     type Target = f64;
 
     fn read(model: &M, features: &Array2<f64>, _: usize) -> CandleResult<Array2<f64>> {
@@ -90,7 +102,7 @@ impl<M: for<'a> Predict<&'a Array2<f64>, Array1<f64>>> Reading<M> for ByValue {
     }
 }
 
-impl<M: for<'a> Predict<&'a Array2<f64>, Array1<usize>>> Reading<M> for ByLabel {
+impl<M: for<'a> Predict<&'a Array2<f64>, Array1<usize>>> LinfaOutput<M> for ByLabel {
     type Target = usize;
 
     fn read(model: &M, features: &Array2<f64>, width: usize) -> CandleResult<Array2<f64>> {
@@ -106,7 +118,7 @@ impl<M: for<'a> Predict<&'a Array2<f64>, Array1<usize>>> Reading<M> for ByLabel 
     }
 }
 
-impl<M: for<'a> Predict<&'a Array2<f64>, Array1<bool>>> Reading<M> for OneVsRest<bool> {
+impl<M: for<'a> Predict<&'a Array2<f64>, Array1<bool>>> LinfaOutput<M> for OneVsRest<bool> {
     type Target = bool;
 
     fn read(model: &M, features: &Array2<f64>, _: usize) -> CandleResult<Array2<f64>> {
@@ -114,7 +126,7 @@ impl<M: for<'a> Predict<&'a Array2<f64>, Array1<bool>>> Reading<M> for OneVsRest
     }
 }
 
-impl<M: for<'a> Predict<&'a Array2<f64>, Array1<Pr>>> Reading<M> for OneVsRest<Pr> {
+impl<M: for<'a> Predict<&'a Array2<f64>, Array1<Pr>>> LinfaOutput<M> for OneVsRest<Pr> {
     type Target = bool;
 
     fn read(model: &M, features: &Array2<f64>, _: usize) -> CandleResult<Array2<f64>> {
@@ -125,46 +137,46 @@ impl<M: for<'a> Predict<&'a Array2<f64>, Array1<Pr>>> Reading<M> for OneVsRest<P
 mod target {
     use super::*;
 
-    /// What the type of the answers decides.
+    /// What depends on the type of the targets.
     pub trait Target: Copy + fmt::Debug + 'static {
-        /// The answers of each model that is fitted.
-        fn columns(answers: &Answers) -> Vec<Array1<Self>>;
-        /// Whether it goes with the task.
-        fn goes_with(task: Task) -> bool;
-        /// How many models there are, and the width of what each gives.
+        /// The targets of each model that is fitted.
+        fn columns(rows: &FitRows) -> Vec<Array1<Self>>;
+        /// Whether models with these targets can do the task.
+        fn suits(task: Task) -> bool;
+        /// The number of models, and the width of what each predicts.
         fn models(task: Task, present: usize) -> (usize, usize);
-        /// What the models give, as one table `(B, C)`.
+        /// The predictions of all models as one table, `(B, C)`.
         fn assemble(task: Task, present: &[usize], read: Vec<Array2<f64>>) -> Array2<f64>;
     }
 
     impl Target for f64 {
-        fn columns(answers: &Answers) -> Vec<Array1<f64>> {
-            answers.columns.clone()
+        fn columns(rows: &FitRows) -> Vec<Array1<f64>> {
+            rows.targets.clone()
         }
-        fn goes_with(task: Task) -> bool {
+        fn suits(task: Task) -> bool {
             matches!(task, Task::Regression { .. })
         }
         fn models(task: Task, _: usize) -> (usize, usize) {
             (task.width(), 1)
         }
         fn assemble(_: Task, _: &[usize], read: Vec<Array2<f64>>) -> Array2<f64> {
-            beside(&read)
+            side_by_side(&read)
         }
     }
 
     impl Target for usize {
-        fn columns(answers: &Answers) -> Vec<Array1<usize>> {
-            let class = |row: usize| answers.columns.iter().position(|column| column[row] > 0.);
-            vec![(0..answers.rows()).map(|row| class(row).unwrap_or(0)).collect()]
+        fn columns(rows: &FitRows) -> Vec<Array1<usize>> {
+            let class = |row: usize| rows.targets.iter().position(|column| column[row] > 0.);
+            vec![(0..rows.count()).map(|row| class(row).unwrap_or(0)).collect()]
         }
-        fn goes_with(task: Task) -> bool {
+        fn suits(task: Task) -> bool {
             matches!(task, Task::Classification { .. })
         }
         fn models(task: Task, _: usize) -> (usize, usize) {
             (1, task.width())
         }
         fn assemble(_: Task, present: &[usize], read: Vec<Array2<f64>>) -> Array2<f64> {
-            let mut all = beside(&read);
+            let mut all = side_by_side(&read);
             let absent = (0..all.ncols()).filter(|class| !present.contains(class)).collect::<Vec<_>>();
             absent.into_iter().for_each(|class| all.column_mut(class).fill(0.));
             all
@@ -172,21 +184,21 @@ mod target {
     }
 
     impl Target for bool {
-        fn columns(answers: &Answers) -> Vec<Array1<bool>> {
-            let of = |class: &usize| answers.columns[*class].mapv(|is| is > 0.);
-            match &answers.present[..] {
+        fn columns(rows: &FitRows) -> Vec<Array1<bool>> {
+            let of = |class: &usize| rows.targets[*class].mapv(|is| is > 0.);
+            match &rows.present[..] {
                 [_, second] => vec![of(second)],
                 all => all.iter().map(of).collect(),
             }
         }
-        fn goes_with(task: Task) -> bool {
+        fn suits(task: Task) -> bool {
             matches!(task, Task::Classification { .. })
         }
         fn models(_: Task, present: usize) -> (usize, usize) {
             (if present == 2 { 1 } else { present }, 1)
         }
         fn assemble(task: Task, present: &[usize], read: Vec<Array2<f64>>) -> Array2<f64> {
-            let read = beside(&read);
+            let read = side_by_side(&read);
             let mut all = Array2::zeros((read.nrows(), task.width()));
             if let [first, second] = present {
                 all.column_mut(*first).assign(&read.column(0).mapv(|p| 1. - p));
@@ -196,15 +208,15 @@ mod target {
                     all.column_mut(*class).assign(&column);
                 }
                 for mut row in all.rows_mut().into_iter().filter(|row| row.sum() == 0.) {
-                    present.iter().for_each(|class| row[*class] = 1.); // every model rejects the row
+                    present.iter().for_each(|class| row[*class] = 1.); // no model accepts the row
                 }
             }
             all
         }
     }
 
-    /// Tables of as many rows, side by side.
-    fn beside(tables: &[Array2<f64>]) -> Array2<f64> {
+    /// Joins the columns of tables with the same number of rows.
+    fn side_by_side(tables: &[Array2<f64>]) -> Array2<f64> {
         let width = tables.iter().map(Array2::ncols).sum();
         let rows = tables.first().map_or(0, Array2::nrows);
         let columns = tables.iter().flat_map(|table| table.columns());
@@ -214,7 +226,7 @@ mod target {
     }
 }
 
-/// The types of answers that a linfa model can be fitted on here: `f64`, `usize` and `bool`.
+/// The types of targets that a linfa model can be fitted on: `f64`, `usize` and `bool`. The trait is sealed.
 pub trait LinfaTarget: target::Target {}
 
 impl LinfaTarget for f64 {}
@@ -223,100 +235,105 @@ impl LinfaTarget for bool {}
 
 /// The held-out rows with a weight above 0, in double precision.
 #[derive(Debug)]
-pub struct Answers {
+pub struct FitRows {
     pub(super) features: Array2<f64>,
-    /// The indicator of each class, or each output.
-    pub(super) columns: Vec<Array1<f64>>,
+    /// For each class 1 where a row has it and 0 elsewhere, or the values of each output.
+    pub(super) targets: Vec<Array1<f64>>,
     pub(super) weights: Array1<f64>,
     /// The classes that some row has, in order.
     present: Vec<usize>,
 }
 
-impl Answers {
+impl FitRows {
     /// # Errors
-    /// When there are fewer than two rows or, for classes, fewer than two classes; when a meta-feature is not finite.
+    /// When there are fewer than two rows or, for classes, fewer than two classes; when a meta-feature is not
+    /// finite.
     pub(super) fn of(dataset: &MetaDataset<'_>, learner: &str) -> Result<Self> {
         let weights = dataset.weights()?;
         let keep: Vec<usize> = (0..weights.len()).filter(|row| weights[*row] > 0.).collect();
         if keep.len() < 2 {
-            let must = format!("at least two of a weight above 0 for {learner}");
-            return Err(Error::invalid("the held-out rows", must, keep.len()));
+            let must = format!("at least 2 for {learner}");
+            return Err(Error::invalid("number of held-out rows with a weight above 0", must, keep.len()));
         }
-        let features = doubles(dataset.features())?.select(Axis(0), &keep);
+        let features = to_f64(dataset.features())?.select(Axis(0), &keep);
         if let Some(bad) = features.iter().find(|x| !x.is_finite()) {
             return Err(Error::invalid("the meta-features", format!("finite for {learner}"), bad));
         }
-        let some = |column: Vec<f64>| keep.iter().map(|row| column[*row]).collect::<Array1<_>>();
-        let columns: Vec<_> = dataset.target_columns()?.into_iter().map(some).collect();
-        if let Some(bad) = columns.iter().flatten().find(|y| !y.is_finite()) {
+        let kept = |column: Vec<f64>| keep.iter().map(|row| column[*row]).collect::<Array1<_>>();
+        let targets: Vec<_> = dataset.target_columns()?.into_iter().map(kept).collect();
+        if let Some(bad) = targets.iter().flatten().find(|y| !y.is_finite()) {
             return Err(Error::invalid("the targets", format!("finite for {learner}"), bad));
         }
-        let has = |class: &usize| columns[*class].iter().any(|is| *is > 0.);
+        let has = |class: &usize| targets[*class].iter().any(|is| *is > 0.);
         let present: Vec<usize> = match dataset.task() {
             Task::Classification { classes } => (0..classes).filter(has).collect(),
             Task::Regression { .. } => vec![],
         };
         if let [only] = present[..] {
-            let must = format!("of at least two classes for {learner}");
-            return Err(Error::invalid("the held-out rows", must, format!("all of class {only}")));
+            let must = format!("two or more for {learner}");
+            return Err(Error::invalid("the classes of the held-out rows", must, format!("only {only}")));
         }
-        Ok(Self { features, columns, weights: some(weights), present })
+        Ok(Self { features, targets, weights: kept(weights), present })
     }
 
-    pub(super) fn rows(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         self.features.nrows()
     }
 }
 
-/// `(B, F)` in double precision on the host.
-pub(super) fn doubles(features: &Tensor) -> CandleResult<Array2<f64>> {
+/// The table `(B, F)` in f64 on the CPU.
+pub(super) fn to_f64(features: &Tensor) -> CandleResult<Array2<f64>> {
     let shape = features.dims2()?;
     let all = cpu::with_slice(features, |x: &[f64]| x.to_vec())?;
     Array2::from_shape_vec(shape, all).map_err(candle_core::Error::wrap)
 }
 
-/// A meta-learner for values that is asked for classes.
-pub(super) fn only_values(task: Task, learner: &str) -> Result<()> {
+/// Checks that the task is regression.
+pub(super) fn check_regression(task: Task, learner: &str) -> Result<()> {
     match task {
         Task::Regression { .. } => Ok(()),
-        Task::Classification { .. } => Err(Error::invalid(learner, "asked for values", "asked for classes")),
+        Task::Classification { .. } => {
+            let must = format!("regression, since {learner} is for values");
+            Err(Error::invalid("the task", must, "classification"))
+        }
     }
 }
 
 /// Any model of linfa as the meta-learner of a [`Stack`](super::Stack).
 ///
-/// It takes the parameters of a model, checked or unchecked ([`linfa::ParamGuard`]), and fits them
-/// ([`linfa::traits::Fit`]) on the meta-features `(R, F)` and the targets of the held-out rows, in double precision:
+/// It takes the parameters of a linfa model, checked or unchecked ([`linfa::ParamGuard`]), and fits the model
+/// ([`linfa::traits::Fit`]) on the meta-features `(R, F)` and the targets of the held-out rows, in f64:
 ///
-/// | constructor | the task | linfa's targets | linfa's predictions | models |
+/// | constructor | task | targets for linfa | predictions of linfa | models |
 /// |---|---|---|---|---|
-/// | [`Linfa::values`] | values | `Array1<f64>` | `Array1<f64>` | one an output |
+/// | [`Linfa::values`] | regression | `Array1<f64>` | `Array1<f64>` | one for each output |
 /// | [`Linfa::labels`] | classes | `Array1<usize>` | `Array1<usize>` | one |
-/// | [`Linfa::one_vs_rest`] | classes | `Array1<bool>` | `Array1<bool>` | one a class, one for two |
-/// | [`Linfa::one_vs_rest_probabilities`] | classes | `Array1<bool>` | `Array1<Pr>` | one a class, one for two |
-/// | [`Linfa::read_by`] | as its [`Reading`] defines | `f64`, `usize`, `bool` | any | as above |
+/// | [`Linfa::one_vs_rest`] | classes | `Array1<bool>` | `Array1<bool>` | one for each class, one for two |
+/// | [`Linfa::one_vs_rest_probabilities`] | classes | `Array1<bool>` | `Array1<Pr>` | one for each class, one for two |
+/// | [`Linfa::custom`] | as its [`LinfaOutput`] says | `f64`, `usize`, `bool` | any | as above |
 ///
-/// Use it for a kind of model that this crate does not have: trees, support vector machines, naive Bayes. For linear
-/// and logistic stacks use [`Linear`](super::Linear), [`Ridge`](super::Ridge) and [`Logistic`](super::Logistic): they
-/// honour the rows' weights, take duplicate members, run on the members' device and pass gradients on, and none of
-/// this holds for a linfa model.
+/// Use it for a kind of model that this crate does not have: trees, support vector machines, naive Bayes. For
+/// linear and logistic stacks use [`Linear`](super::Linear), [`Ridge`](super::Ridge) and
+/// [`Logistic`](super::Logistic): they use the weights of the rows, work with duplicate members, predict on
+/// the device of the members, and gradients pass through them. None of this holds for a linfa model.
 ///
-/// - **Weights.** Rows of weight 0 are left out. Other weights are passed to linfa where they differ. Of linfa 0.8 only
-///   the decision trees and the isotonic regression look at them: every other model counts each row once.
+/// - **Weights.** Rows of weight 0 are left out. The other weights are passed to linfa if they differ. In
+///   linfa 0.8 only decision trees and isotonic regression use them; every other model counts each row once.
 /// - **Classes.** A class that no held-out row has keeps probability 0.
-/// - **Reproducibility.** The fit runs on one thread and is as reproducible as the model. linfa-trees 0.8 sums over hash
-///   maps: where two classes are equally frequent in a leaf, or two splits equally good, two fits can differ.
-/// - **Serialization.** The fitted model is written with the ensemble where it has serde (the feature `serde` of
-///   linfa's crates). A damaged file is an error, and so is a model whose size is not that of its task. But a decision
-///   tree nests, and a file that was made to harm can nest it deeper than the stack: load trees only from where you
-///   trust.
-/// - **Cost.** The model's own, and one prediction of the held-out rows to see that it is finite.
+/// - **Reproducibility.** The fit runs on one thread and is as reproducible as the model. linfa-trees 0.8
+///   iterates over hash maps: two fits can differ when two classes are equally frequent in a leaf, or two
+///   splits are equally good.
+/// - **Serialization.** The fitted model is saved with the ensemble if it implements serde's traits (the
+///   feature `serde` of linfa's crates). A damaged file is an error, and so is a model whose size is not that
+///   of its task. But decision trees are nested, and a malicious file can nest one so deeply that the call
+///   stack overflows; load trees only from sources that you trust.
+/// - **Cost.** That of the model, and one prediction for the held-out rows to check that it is finite.
 ///
 /// # Errors
-/// The fit fails when the task is not the model's, when there are fewer than two rows or classes, when linfa refuses,
-/// and when a prediction of the held-out rows is not finite. linfa has assertions: a panic of the model, in the fit or
-/// in a prediction, becomes an error too (unless the program is built with `panic = "abort"`; the panic hook still
-/// runs).
+/// Fitting fails when the model cannot do the task, when there are fewer than two rows or classes, when linfa
+/// returns an error, and when a prediction for the held-out rows is not finite. A panic of the model, in the
+/// fit or in a prediction, becomes an error too, unless the program is built with `panic = "abort"`; the
+/// panic hook still runs.
 ///
 /// ```
 /// # use candle_core::{Device, Tensor};
@@ -326,35 +343,35 @@ pub(super) fn only_values(task: Task, learner: &str) -> Result<()> {
 /// let members = Predictions::new(members, Task::Classification { classes: 2 })?;
 /// let held_out = HeldOut::from_predictions(&members, &Tensor::new(&[0u32, 1, 0, 1], &Device::Cpu)?)?;
 /// let tree = DecisionTree::params().max_depth(Some(3));
-/// let head = Stack::new(Linfa::labels(tree)).fit(&held_out.clone())?;
-/// assert_eq!(head.name(), "linfa-decision-tree-stack");
-/// assert_eq!(head.combine(&members)?.to_vec2::<f64>()?, [[1., 0.], [0., 1.], [1., 0.], [0., 1.]]);
+/// let fitted = Stack::new(Linfa::labels(tree)).fit(&held_out)?;
+/// assert_eq!(fitted.name(), "linfa-decision-tree-stack");
+/// assert_eq!(fitted.combine(&members)?.to_vec2::<f64>()?, [[1., 0.], [0., 1.], [1., 0.], [0., 1.]]);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 ///
-/// Source: the linfa project, <https://github.com/rust-ml/linfa>; stacking: Wolpert 1992,
+/// Sources: the linfa project, <https://github.com/rust-ml/linfa>; Wolpert 1992,
 /// doi:10.1016/S0893-6080(05)80023-1.
 #[derive(Clone)]
-pub struct Linfa<P, M, R: Reading<M>> {
+pub struct Linfa<P, M, R: LinfaOutput<M>> {
     params: P,
     fit: fn(&P, &Table<R::Target>) -> Result<M, String>,
-    reading: PhantomData<R>,
+    output: PhantomData<R>,
 }
 
-impl<P, M, R: Reading<M>> Linfa<P, M, R> {
-    /// Fits these parameters and has the reading predict.
-    pub fn read_by<E>(params: P, _: R) -> Self
+impl<P, M, R: LinfaOutput<M>> Linfa<P, M, R> {
+    /// A model with these parameters, whose predictions are read by a [`LinfaOutput`] of your own.
+    pub fn custom<E>(params: P, _: R) -> Self
     where
         P: Fit<Array2<f64>, Array1<R::Target>, E, Object = M>,
         E: std::error::Error + From<linfa::Error>,
     {
         let fit = |params: &P, table: &Table<R::Target>| params.fit(table).map_err(|e| e.to_string());
-        Self { params, fit, reading: PhantomData }
+        Self { params, fit, output: PhantomData }
     }
 }
 
 impl<P, M: for<'a> Predict<&'a Array2<f64>, Array1<f64>>> Linfa<P, M, ByValue> {
-    /// A regression model: one is fitted for each output.
+    /// A regression model. One is fitted for each output.
     ///
     /// ```
     /// # use candle_core::{Device, Tensor};
@@ -364,8 +381,8 @@ impl<P, M: for<'a> Predict<&'a Array2<f64>, Array1<f64>>> Linfa<P, M, ByValue> {
     /// # let y = Tensor::new(&[3f64, 5., 7., 9.], &Device::Cpu)?;
     /// # let held_out = HeldOut::from_predictions(&members, &y)?;
     /// let least_squares = linfa_linear::LinearRegression::new();
-    /// let head = Stack::new(Linfa::values(least_squares)).fit(&held_out.clone())?;
-    /// assert!((head.combine(&members)?.to_vec2::<f64>()?[3][0] - 9.).abs() < 1e-9);
+    /// let fitted = Stack::new(Linfa::values(least_squares)).fit(&held_out)?;
+    /// assert!((fitted.combine(&members)?.to_vec2::<f64>()?[3][0] - 9.).abs() < 1e-9);
     /// # Ok::<(), candle_ensemble::Error>(())
     /// ```
     pub fn values<E>(params: P) -> Self
@@ -373,85 +390,80 @@ impl<P, M: for<'a> Predict<&'a Array2<f64>, Array1<f64>>> Linfa<P, M, ByValue> {
         P: Fit<Array2<f64>, Array1<f64>, E, Object = M>,
         E: std::error::Error + From<linfa::Error>,
     {
-        Self::read_by(params, ByValue)
+        Self::custom(params, ByValue)
     }
 }
 
 impl<P, M: for<'a> Predict<&'a Array2<f64>, Array1<usize>>> Linfa<P, M, ByLabel> {
-    /// A classifier that predicts class ids: the class that it predicts gets probability 1.
+    /// A classifier that predicts class ids. The predicted class gets a probability of 1.
     pub fn labels<E>(params: P) -> Self
     where
         P: Fit<Array2<f64>, Array1<usize>, E, Object = M>,
         E: std::error::Error + From<linfa::Error>,
     {
-        Self::read_by(params, ByLabel)
+        Self::custom(params, ByLabel)
     }
 }
 
 impl<P, M: for<'a> Predict<&'a Array2<f64>, Array1<bool>>> Linfa<P, M, OneVsRest<bool>> {
-    /// A classifier that tells two classes apart: one is fitted for each class against the rest.
+    /// A classifier for two classes. One is fitted for each class against the rest.
     pub fn one_vs_rest<E>(params: P) -> Self
     where
         P: Fit<Array2<f64>, Array1<bool>, E, Object = M>,
         E: std::error::Error + From<linfa::Error>,
     {
-        Self::read_by(params, OneVsRest(PhantomData))
+        Self::custom(params, OneVsRest(PhantomData))
     }
 }
 
 impl<P, M: for<'a> Predict<&'a Array2<f64>, Array1<Pr>>> Linfa<P, M, OneVsRest<Pr>> {
-    /// The same for one that gives the probability of `true` (linfa's `Pr`), such as a support vector machine with
-    /// Platt's scaling.
+    /// A classifier for two classes that predicts the probability of `true` (linfa's `Pr`), such as a support
+    /// vector machine with Platt scaling. One is fitted for each class against the rest.
     pub fn one_vs_rest_probabilities<E>(params: P) -> Self
     where
         P: Fit<Array2<f64>, Array1<bool>, E, Object = M>,
         E: std::error::Error + From<linfa::Error>,
     {
-        Self::read_by(params, OneVsRest(PhantomData))
+        Self::custom(params, OneVsRest(PhantomData))
     }
 }
 
-impl<P, M, R: Reading<M>> fmt::Debug for Linfa<P, M, R> {
+impl<P, M, R: LinfaOutput<M>> fmt::Debug for Linfa<P, M, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let reading = last_part(type_name::<R>());
-        f.debug_struct("Linfa")
-            .field("model", &last_part(type_name::<M>()))
-            .field("reading", &reading)
-            .finish()
+        let output = last_part(type_name::<R>());
+        f.debug_struct("Linfa").field("model", &last_part(type_name::<M>())).field("output", &output).finish()
     }
 }
 
-impl<P, M, R: Reading<M>> MetaLearner for Linfa<P, M, R> {
+impl<P, M, R: LinfaOutput<M>> MetaLearner for Linfa<P, M, R> {
     type Model = LinfaModel<M, R>;
 
     fn fit(&self, dataset: &MetaDataset<'_>) -> Result<LinfaModel<M, R>> {
         let name = format!("linfa's {}", last_part(type_name::<M>()));
         let task = dataset.task();
-        if !<R::Target as target::Target>::goes_with(task) {
-            let (must, got) = match task {
-                Task::Classification { .. } => ("asked for values", "asked for classes"),
-                Task::Regression { .. } => ("asked for classes", "asked for values"),
-            };
-            return Err(Error::invalid(name, must, got));
+        if !<R::Target as target::Target>::suits(task) {
+            check_regression(task, &name)?;
+            let must = format!("classification, since {name} is for classes");
+            return Err(Error::invalid("the task", must, "regression"));
         }
-        let answers = Answers::of(dataset, &name)?;
-        let (rows, width) = answers.features.dim();
-        let weights = match answers.weights.iter().all(|w| *w == answers.weights[0]) {
+        let data = FitRows::of(dataset, &name)?;
+        let (rows, width) = data.features.dim();
+        let weights = match data.weights.iter().all(|w| *w == data.weights[0]) {
             true => Array1::default(0), // linfa takes an empty table as equal weights
-            false => answers.weights.mapv(|w| w as f32),
+            false => data.weights.mapv(|w| w as f32),
         };
         let refused = |why: String| {
             let must = format!("possible on {rows} rows of {width} meta-features");
             Error::invalid(format!("the fit of {name}"), must, why)
         };
         let one = |targets: Array1<R::Target>| {
-            let table = DatasetBase::new(answers.features.clone(), targets).with_weights(weights.clone());
+            let table = DatasetBase::new(data.features.clone(), targets).with_weights(weights.clone());
             let model = guarded(|| (self.fit)(&self.params, &table)).map_err(|e| format!("a panic: {e}"));
             model.and_then(|model| model.map_err(|e| format!("refused: {e}"))).map_err(refused)
         };
-        let models = target::Target::columns(&answers).into_iter().map(one).collect::<Result<_>>()?;
-        let model = LinfaModel { task, width, present: answers.present, models, reading: PhantomData };
-        let predicted = model.table(&answers.features)?;
+        let models = target::Target::columns(&data).into_iter().map(one).collect::<Result<_>>()?;
+        let model = LinfaModel { task, width, present: data.present, models, output: PhantomData };
+        let predicted = model.table(&data.features)?;
         match predicted.iter().find(|x| !x.is_finite()) {
             Some(bad) => Err(Error::invalid(format!("a prediction of {name}"), "finite", bad)),
             None => Ok(model),
@@ -459,20 +471,20 @@ impl<P, M, R: Reading<M>> MetaLearner for Linfa<P, M, R> {
     }
 }
 
-/// What [`Linfa`] comes to: fitted models `M` of linfa, whose predictions `R` reads.
+/// The fitted [`Linfa`]: fitted linfa models of type `M`, whose predictions `R` reads.
 ///
-/// It predicts on the host, whatever the device of the members, and no gradient passes through it. A row with a
-/// meta-feature that is not finite comes out as NaN, without the model being asked.
+/// It predicts on the CPU, whatever the device of the members, and no gradient passes through it. A row with
+/// a meta-feature that is not finite gives NaN; the model does not get it.
 #[derive(Serialize, Deserialize)]
 #[serde(bound(serialize = "M: Serialize", deserialize = "M: Deserialize<'de>"))]
 pub struct LinfaModel<M, R> {
     task: Task,
-    /// Meta-features of a row.
+    /// The number of meta-features.
     width: usize,
     present: Vec<usize>,
     models: Vec<M>,
     #[serde(skip)]
-    reading: PhantomData<R>,
+    output: PhantomData<R>,
 }
 
 impl<M: Clone, R> Clone for LinfaModel<M, R> {
@@ -500,23 +512,29 @@ impl<M, R> fmt::Debug for LinfaModel<M, R> {
 }
 
 impl<M, R> LinfaModel<M, R> {
-    /// linfa's fitted models: one an output, one a class against the rest, or one alone.
+    /// The fitted linfa models: one for each output, one for each class against the rest, or a single one.
     #[must_use]
     pub fn models(&self) -> &[M] {
         &self.models
     }
 }
 
-impl<M, R: Reading<M>> LinfaModel<M, R> {
-    /// `(B, F) -> (B, C)`; every number of the features is finite.
-    fn table(&self, features: &Array2<f64>) -> CandleResult<Array2<f64>> {
-        let name = last_part(type_name::<M>());
-        let (count, each) = <R::Target as target::Target>::models(self.task, self.present.len());
+impl<M, R: LinfaOutput<M>> LinfaModel<M, R> {
+    /// Whether the number of models and the classes agree with the task.
+    fn suits_task(&self) -> bool {
+        let (count, _) = <R::Target as target::Target>::models(self.task, self.present.len());
         let in_order = self.present.windows(2).all(|pair| pair[0] < pair[1]);
         let in_range = self.present.iter().all(|class| *class < self.task.width());
-        if self.models.len() != count || !in_order || !in_range {
+        self.models.len() == count && in_order && in_range
+    }
+
+    /// Predicts `(B, F) -> (B, C)` from finite features.
+    fn table(&self, features: &Array2<f64>) -> CandleResult<Array2<f64>> {
+        let name = last_part(type_name::<M>());
+        if !self.suits_task() {
             candle_core::bail!("linfa's {name} does not go with {:?}", self.task);
         }
+        let (count, each) = <R::Target as target::Target>::models(self.task, self.present.len());
         let mut read = Vec::with_capacity(count);
         for model in &self.models {
             let table = match guarded(|| R::read(model, features, each)) {
@@ -536,7 +554,7 @@ impl<M, R: Reading<M>> LinfaModel<M, R> {
     }
 }
 
-impl<M, R: Reading<M>> MetaModel for LinfaModel<M, R> {
+impl<M, R: LinfaOutput<M>> MetaModel for LinfaModel<M, R> {
     /// `linfa-` and the type of the fitted model, in lower case with hyphens: `linfa-decision-tree`.
     fn name(&self) -> String {
         let mut name = "linfa".to_string();
@@ -549,14 +567,21 @@ impl<M, R: Reading<M>> MetaModel for LinfaModel<M, R> {
         name
     }
 
+    fn check(&self, features: usize, task: Task) -> Result<()> {
+        match self.task == task && self.width == features && self.suits_task() {
+            true => Ok(()),
+            false => {
+                let must = format!("for {features} meta-features and {task:?}");
+                let got = format!("for {} meta-features and {:?}", self.width, self.task);
+                Err(Error::invalid(format!("linfa's {}", last_part(type_name::<M>())), must, got))
+            }
+        }
+    }
+
     fn predict(&self, features: &Tensor) -> CandleResult<Tensor> {
-        let all = doubles(features)?;
+        let all = to_f64(features)?;
         if all.ncols() != self.width {
-            candle_core::bail!(
-                "the model was fitted on {} meta-features, not on these {}",
-                self.width,
-                all.ncols()
-            );
+            candle_core::bail!("the model was fitted on {} meta-features, not {}", self.width, all.ncols());
         }
         let usable = |row: &usize| all.row(*row).iter().all(|x| x.is_finite());
         let rows: Vec<usize> = (0..all.nrows()).filter(usable).collect();
@@ -581,13 +606,14 @@ impl<M, R: Reading<M>> MetaModel for LinfaModel<M, R> {
     }
 }
 
-/// `a::b::Name<…>` as `Name`.
+/// `Name` of a path `a::b::Name<…>`.
 fn last_part(path: &str) -> &str {
     let plain = path.split('<').next().unwrap_or(path);
     plain.rsplit("::").next().unwrap_or(plain)
 }
 
-/// What code of others gives, or what it panicked with. Nothing that it could leave half changed is used afterwards.
+/// Calls code of another crate; a panic becomes an error with its message. Nothing that the code changes is
+/// used after a panic.
 fn guarded<T>(f: impl FnOnce() -> T) -> Result<T, String> {
     let why = |panic: Box<dyn Any + Send>| match panic.downcast::<String>() {
         Ok(text) => *text,
@@ -612,11 +638,11 @@ mod tests {
         let y = Array1::from_shape_fn(12, |row| row % 3);
         let model = DecisionTree::params().fit(&DatasetBase::new(x, y)).unwrap();
         let task = Task::Classification { classes: 3 };
-        LinfaModel { task, width: 2, present: vec![0, 1, 2], models: vec![model], reading: PhantomData }
+        LinfaModel { task, width: 2, present: vec![0, 1, 2], models: vec![model], output: PhantomData }
     }
 
     #[test]
-    fn bytes_come_back_and_odd_ones_do_not_panic() {
+    fn models_survive_serialization_and_damaged_bytes_do_not_panic() {
         let (tree, features) = (tree(), Tensor::new(&[[1f64, 2.], [5., 3.]], &Device::Cpu).unwrap());
         let bytes = codec::encode(&tree).unwrap();
         let back: Tree = codec::decode(&bytes).unwrap();
@@ -650,7 +676,7 @@ mod tests {
     }
 
     #[test]
-    fn names_come_from_the_models_type() {
+    fn the_name_comes_from_the_type_of_the_model() {
         assert_eq!(tree().name(), "linfa-decision-tree");
         assert_eq!(last_part("a::b::Name<c::D<e>, f>"), "Name");
         assert_eq!(last_part("Name"), "Name");

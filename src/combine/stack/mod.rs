@@ -26,7 +26,7 @@ pub use features::MetaFeatures;
 pub use learner::{MetaDataset, MetaLearner, MetaModel};
 pub use linear::Linear;
 pub use linear_regression::LinearRegression;
-pub use linfa_models::{ByLabel, ByValue, Linfa, LinfaModel, LinfaTarget, OneVsRest, Reading};
+pub use linfa_models::{ByLabel, ByValue, Linfa, LinfaModel, LinfaOutput, LinfaTarget, OneVsRest};
 pub use logistic::{Logistic, LogisticModel};
 pub use multi_layer::{CombinerSet, FittedMultiLayerStack, FittedSet, InferenceMode, MultiLayerStack};
 pub use neural_network::{Architecture, Mlp, NeuralNetwork, NeuralNetworkModel};

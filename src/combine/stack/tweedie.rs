@@ -1,17 +1,17 @@
-//! linfa-linear's generalized linear model.
+//! Generalized linear models with a Tweedie distribution.
 //!
-//! linfa-linear 0.8.1 minimises by L-BFGS, takes no weights, stops at an absolute gradient, and has a Poisson deviance
-//! (power 1) that lacks a factor of 2 in two of its three terms: its line search then goes by another function than its
-//! gradient, and the coefficients are wrong. So its solution, found on standardised rows and for power 1 at a power
-//! next to it, is where Newton's method starts from, which does the rest: weights, power 1, the last digits.
+//! linfa-linear 0.8.1 minimises by L-BFGS, has no row weights, and stops at an absolute gradient. Its Poisson
+//! deviance (power 1) lacks a factor of 2 in two of three terms, so its objective does not go with its
+//! gradient, and the coefficients are wrong. So its solution, on standardised rows and for power 1 at a power
+//! next to it, is only the start of Newton's method, which uses the weights and reaches the exact optimum.
 use super::{
-    affine::affine,
+    affine::{affine, check_shape},
     linear_regression::standardised,
-    linfa_models::{only_values, Answers},
+    linfa_models::{check_regression, FitRows},
     moments::unsolvable,
     MetaDataset, MetaLearner, MetaModel,
 };
-use crate::{codec::real, combine::Fit, Error, Result};
+use crate::{codec::real, combine::Fit, data::Task, Error, Result};
 use candle_core::{Result as CandleResult, Tensor};
 use linfa::{traits::Fit as _, DatasetBase};
 use linfa_linalg::eigh::*;
@@ -20,26 +20,32 @@ use ndarray::{concatenate, s, Array1, Array2, Axis};
 use serde::{Deserialize, Serialize};
 
 const NAME: &str = "Tweedie regression";
-/// Directions of less curvature than this share of the largest are rounding: duplicate members.
+/// A direction with less curvature than this share of the largest is taken for rounding, as for duplicate
+/// members.
 const RANK: f64 = 1e-11;
-/// L-BFGS iterations of linfa at most.
+/// The largest number of L-BFGS iterations of linfa.
 const START: usize = 100;
 
-/// How the linear predictor `η = b + xᵀβ` gives the mean `μ`.
+/// The function from the linear predictor `η = b + xᵀβ` to the mean `μ`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Link {
     /// `μ = η`.
     Identity,
-    /// `μ = exp η`, above 0.
+    /// `μ = exp(η)`, above 0.
     Log,
     /// `μ = 1/(1 + exp(−η))`, between 0 and 1.
     Logit,
 }
 
-/// A generalized linear model with a Tweedie distribution, for values: counts, durations, amounts with many zeros.
+/// A generalized linear model with a Tweedie distribution, for regression on counts, durations, or amounts
+/// with many zeros.
 ///
-/// Minimises `1/(2 Σw) Σ_i w_i d(y_i, μ_i) + α/2 ‖β‖²` for each output alone, the intercept free, where d is the unit
-/// deviance of a distribution with variance `μ^power`; the objective of scikit-learn's `TweedieRegressor`.
+/// ```text
+/// minimise 1/(2 Σ_i w_i) Σ_i w_i d(y_i, μ_i) + α/2 ‖β‖²    for each output; the intercept has no penalty
+/// ```
+///
+/// Here `d` is the unit deviance of a distribution with variance `μ^power`. The objective is that of
+/// scikit-learn's `TweedieRegressor`.
 ///
 /// | power | distribution | targets |
 /// |---|---|---|
@@ -50,20 +56,24 @@ pub enum Link {
 /// | 2 | gamma: `d = 2 (ln(μ/y) + y/μ − 1)` | above 0 |
 /// | 3 | inverse Gaussian: `d = (y − μ)²/(μ² y)` | above 0 |
 ///
-/// The meta-features are `(R, F)`, the coefficients `(K, F)` for K outputs. Use it where the spread of the targets grows
-/// with their mean and predictions must stay above 0. With the logarithmic link a prediction is a product of powers of
-/// `exp(member)`: members that predict large values need a small α, or a model of their logarithms. Do not use it for
-/// targets of either sign: power 0 with the identity is [`Ridge`](super::Ridge), which is quicker.
+/// The meta-features are `(R, F)`, the coefficients `(K, F)` for `K` outputs. The weights of the rows are
+/// used. If the solution is not unique (α = 0 and duplicate members), duplicate members get the same
+/// coefficient.
 ///
-/// Weights are honoured. Where several solutions are as good (α = 0 and duplicate members), members in standard
-/// deviations share alike. linfa-linear's `TweedieRegressor` (L-BFGS) finds the start; Newton's method with halved steps,
-/// or Fisher's scoring where the curvature is negative, makes the fit exact and takes the weights into account. Time
-/// `R·F² + F³` an iteration, mostly 3 to 10 of them, memory `R·F`, one thread.
+/// Use it when the spread of the targets grows with their mean and predictions must stay above 0. With the
+/// logarithmic link a prediction is a product of powers of `exp(member)`; members that predict large values
+/// need a small α, or their logarithms as predictions. For targets of both signs use
+/// [`Ridge`](crate::combine::stack::Ridge), which is power 0 with the identity link and faster.
+///
+/// `TweedieRegressor` of linfa-linear (L-BFGS) finds the start, and Newton's method with halved steps, or
+/// Fisher scoring where the curvature is negative, finds the optimum. Time `R·F² + F³` for each iteration,
+/// mostly 3 to 10 of them; memory `R·F`; one thread.
 ///
 /// # Errors
-/// The fit fails for classes, for a power between 0 and 1 or a negative α, for targets out of the distribution's or the
-/// link's range, for fewer than two rows, and where the gradient is not below the tolerance after the most iterations
-/// (an identity link whose mean reaches 0, targets that are all 0 or 1 with the logit).
+/// Fitting fails for classes, for a power between 0 and 1 or a negative α, for targets out of the range of
+/// the distribution or the link, with fewer than two rows, and when the gradient does not get below the
+/// tolerance (as with an identity link whose mean reaches 0, or with the logit and targets that are all 0 or
+/// 1).
 ///
 /// ```
 /// # use candle_core::{Device, Tensor};
@@ -72,68 +82,69 @@ pub enum Link {
 /// let members = Predictions::new(members, Task::Regression { outputs: 1 })?;
 /// let counts = Tensor::new(&[1f64, 2., 4., 8.], &Device::Cpu)?; // 2 to the power of x₀
 /// let held_out = HeldOut::from_predictions(&members, &counts)?;
-/// let head = Stack::new(Tweedie::poisson().alpha(0.)).fit(&held_out.clone())?;
-/// assert!((head.model().coefficients()[0][0] - 2f64.ln()).abs() < 1e-6);
-/// assert!((head.combine(&members)?.to_vec2::<f64>()?[3][0] - 8.).abs() < 1e-5);
+/// let fitted = Stack::new(Tweedie::poisson().alpha(0.)).fit(&held_out)?;
+/// assert!((fitted.model().coefficients()[0][0] - 2f64.ln()).abs() < 1e-6);
+/// assert!((fitted.combine(&members)?.to_vec2::<f64>()?[3][0] - 8.).abs() < 1e-5);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 ///
-/// Source: Nelder and Wedderburn 1972, doi:10.2307/2344614; Jørgensen 1987, doi:10.1111/j.2517-6161.1987.tb01685.x.
+/// Sources: Nelder and Wedderburn 1972, doi:10.2307/2344614; Jørgensen 1987,
+/// doi:10.1111/j.2517-6161.1987.tb01685.x.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Tweedie {
     power: f64,
     alpha: f64,
     link: Option<Link>,
     tolerance: f64,
-    max_iterations: u32,
+    max_iterations: usize,
 }
 
 impl Tweedie {
-    /// With the variance `μ^power`: α = 1; the identity for powers up to 0 and the logarithm from 1 on; a gradient of
-    /// 1e-8 within 100 iterations.
+    /// A model with the variance `μ^power`. The defaults are α = 1, the identity link for powers up to 0 and
+    /// the logarithmic link for powers from 1 on, a tolerance of 1e-8 and at most 100 iterations.
     #[must_use]
     pub fn new(power: f64) -> Self {
         Self { power, alpha: 1., link: None, tolerance: 1e-8, max_iterations: 100 }
     }
 
-    /// Power 1: counts.
+    /// Poisson regression, power 1, for counts.
     #[must_use]
     pub fn poisson() -> Self {
         Self::new(1.)
     }
 
-    /// Power 2: amounts whose spread is proportional to their mean.
+    /// Gamma regression, power 2, for amounts whose spread is proportional to their mean.
     #[must_use]
     pub fn gamma() -> Self {
         Self::new(2.)
     }
 
-    /// The strength α of the penalty, at least 0.
+    /// The strength α of the penalty, finite and not negative; 1 by default.
     #[must_use]
     pub fn alpha(mut self, alpha: f64) -> Self {
         self.alpha = alpha;
         self
     }
 
-    /// The link, in place of the power's own.
+    /// The link; the default depends on the power.
     #[must_use]
     pub fn link(mut self, link: Link) -> Self {
         self.link = Some(link);
         self
     }
 
-    /// The largest derivative by a coefficient, in standard deviations of the meta-features and in units of the
-    /// targets' mean, at which the fit ends.
+    /// The largest derivative by a coefficient at which the fit has converged; 1e-8 by default. It is
+    /// measured with the meta-features in standard deviations and the targets in units of their mean.
     #[must_use]
     pub fn tolerance(mut self, tolerance: f64) -> Self {
         self.tolerance = tolerance;
         self
     }
 
-    /// Iterations of Newton's method at most; the fit fails where they do not suffice.
+    /// The largest number of iterations of Newton's method; 100 by default. The fit fails if it needs more.
     #[must_use]
-    pub fn max_iterations(mut self, most: u32) -> Self {
-        self.max_iterations = most;
+    pub fn max_iterations(mut self, max_iterations: usize) -> Self {
+        self.max_iterations = max_iterations;
         self
     }
 
@@ -149,7 +160,7 @@ impl Tweedie {
             return Err(Error::invalid("the Tweedie tolerance", "above 0", tolerance));
         }
         match self.max_iterations {
-            0 => Err(Error::invalid("the most iterations of the Tweedie fit", "at least 1", 0)),
+            0 => Err(Error::invalid("the largest number of iterations of the Tweedie fit", "at least 1", 0)),
             _ => Ok(()),
         }
     }
@@ -159,7 +170,7 @@ impl Tweedie {
         self.link.unwrap_or(own)
     }
 
-    /// Whether the targets are in the range of the distribution, and their mean in that of the link.
+    /// Checks that the targets are in the range of the distribution, and their mean in that of the link.
     fn check_targets(&self, y: &Array1<f64>, mean: f64) -> Result<()> {
         let must = match self.power {
             p if p < 1. => None,
@@ -179,7 +190,7 @@ impl Tweedie {
     }
 }
 
-/// What [`Tweedie`] comes to: one function of the meta-features for each output.
+/// A fitted [`Tweedie`] model: one function of the meta-features for each output.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TweedieModel {
     #[serde(with = "real")]
@@ -193,13 +204,13 @@ pub struct TweedieModel {
 }
 
 impl TweedieModel {
-    /// One coefficient a meta-feature, for each output, on the scale of the link.
+    /// The coefficients on the scale of the link: for each output one number for each meta-feature.
     #[must_use]
     pub fn coefficients(&self) -> &[Vec<f64>] {
         &self.coefficients
     }
 
-    /// One for each output, on the scale of the link.
+    /// The intercepts on the scale of the link, one for each output.
     #[must_use]
     pub fn intercepts(&self) -> &[f64] {
         &self.intercepts
@@ -221,6 +232,11 @@ impl MetaModel for TweedieModel {
         Some(&self.fit)
     }
 
+    fn check(&self, features: usize, task: Task) -> Result<()> {
+        check_regression(task, NAME)?;
+        check_shape(&self.coefficients, &self.intercepts, task.width(), features)
+    }
+
     fn predict(&self, features: &Tensor) -> CandleResult<Tensor> {
         let predictor = affine(features, &self.coefficients, &self.intercepts)?;
         match self.link {
@@ -236,13 +252,13 @@ impl MetaLearner for Tweedie {
 
     fn fit(&self, dataset: &MetaDataset<'_>) -> Result<TweedieModel> {
         self.check()?;
-        only_values(dataset.task(), NAME)?;
-        let answers = Answers::of(dataset, NAME)?;
+        check_regression(dataset.task(), NAME)?;
+        let rows = FitRows::of(dataset, NAME)?;
         let link = self.own_link();
         let (mut coefficients, mut intercepts) = (vec![], vec![]);
         let mut fit = Fit { objective: 0., iterations: 0, gap: None };
-        for y in &answers.columns {
-            let (b, intercept, objective, iterations) = self.fit_one(&answers, y, link)?;
+        for y in &rows.targets {
+            let (b, intercept, objective, iterations) = self.fit_one(&rows, y, link)?;
             coefficients.push(b);
             intercepts.push(intercept);
             fit.objective += objective;
@@ -253,9 +269,9 @@ impl MetaLearner for Tweedie {
 }
 
 impl Tweedie {
-    /// Coefficients, intercept, objective and iterations for one output.
-    fn fit_one(&self, answers: &Answers, y: &Array1<f64>, link: Link) -> Result<(Vec<f64>, f64, f64, u64)> {
-        let (weights, total) = (&answers.weights, answers.weights.sum());
+    /// The coefficients, the intercept, the objective and the number of iterations for one output.
+    fn fit_one(&self, rows: &FitRows, y: &Array1<f64>, link: Link) -> Result<(Vec<f64>, f64, f64, u64)> {
+        let (weights, total) = (&rows.weights, rows.weights.sum());
         let mean = y.dot(weights) / total;
         self.check_targets(y, mean)?;
         // Units in which a gradient means something: targets by their mean or spread, meta-features by their own, or by
@@ -268,7 +284,7 @@ impl Tweedie {
             }
             (_, p) => (p, mean),
         };
-        let (mut x, means, mut deviations) = standardised(&answers.features, weights);
+        let (mut x, means, mut deviations) = standardised(&rows.features, weights);
         let mut penalty = 0.;
         if self.alpha > 0. {
             x *= &deviations;
@@ -303,15 +319,15 @@ struct Problem<'a> {
 }
 
 impl Problem<'_> {
-    /// The intercept with the coefficients, the objective, the iterations.
-    fn solve(&self, tolerance: f64, most: u32) -> Result<(Array1<f64>, f64, u64)> {
+    /// The intercept and the coefficients, the objective, and the number of iterations.
+    fn solve(&self, tolerance: f64, max_iterations: usize) -> Result<(Array1<f64>, f64, u64)> {
         let mut at = self.start();
         let mut value = self.value(&at);
-        for iteration in 0..=most {
+        for iteration in 0..=max_iterations {
             let (gradient, curvatures) = self.derivatives(&at);
-            let steepest = gradient.iter().fold(0f64, |most, g| most.max(g.abs()));
-            if steepest <= tolerance {
-                return Ok((at, value, iteration.into()));
+            let largest = gradient.iter().fold(0f64, |max, g| max.max(g.abs()));
+            if largest <= tolerance {
+                return Ok((at, value, iteration as u64));
             }
             let step = step(curvatures, &gradient)?;
             let slack = 1e-13 * (1. + value.abs());
@@ -319,13 +335,13 @@ impl Problem<'_> {
             let lower =
                 |to: Array1<f64>| Some(self.value(&to)).filter(|v| *v <= value + slack).map(|v| (to, v));
             match halved.filter_map(lower).next() {
-                Some(next) if iteration < most => (at, value) = next,
+                Some(next) if iteration < max_iterations => (at, value) = next,
                 _ => {
                     let what = format!("the gradient of {NAME} after {iteration} iterations");
                     return Err(Error::invalid(
                         what,
                         format!("at most {tolerance:e}"),
-                        format!("{steepest:e}"),
+                        format!("{largest:e}"),
                     ));
                 }
             }
@@ -395,8 +411,8 @@ impl Problem<'_> {
         }
     }
 
-    /// The gradient, the matrix of second derivatives, and what that is on average for targets of these means (Fisher's
-    /// information), which has no negative direction.
+    /// The gradient, the matrix of second derivatives, and what that is on average for targets of these means
+    /// (Fisher's information), which has no negative direction.
     fn derivatives(&self, at: &Array1<f64>) -> (Array1<f64>, [Array2<f64>; 2]) {
         let [means, slopes, bends] = self.means(at);
         let variances = means.mapv(|m| m.powf(self.power));
@@ -442,8 +458,8 @@ fn half_deviance(power: f64, y: f64, mean: f64) -> f64 {
     of(mean) - least
 }
 
-/// The step of least norm that solves `m x = b`, without the directions that are rounding; `m` is the first of the
-/// matrices that has no negative direction.
+/// The step of least norm that solves `m x = b`, without the directions that are rounding; `m` is the first
+/// of the matrices that has no negative direction.
 fn step(matrices: [Array2<f64>; 2], b: &Array1<f64>) -> Result<Array1<f64>> {
     for m in matrices {
         if m.iter().any(|x| !x.is_finite()) {

@@ -48,8 +48,10 @@ const FITTED_NAMES: &[(&str, &str)] = &[
     ("isotonic", "mean, isotonic"),
 ];
 
+type Make = fn() -> AnyCombiner;
+
 /// Combinations of combiners: their names and whether they go with values.
-const COMBINATIONS: &[(&str, bool, fn() -> AnyCombiner)] = &[
+const COMBINATIONS: &[(&str, bool, Make)] = &[
     ("vector-scaling, ensemble-selection", false, || {
         let selection = AnyCombiner::new(EnsembleSelection::new(50));
         AnyCombiner::new(selection.on_calibrated(Calibration::Vector))

@@ -246,10 +246,10 @@ fn a_cancelled_build_goes_on_to_the_same_bytes() {
     for case in cases().filter(|case| case.problem != Problem::Binary) {
         let plan = case.plan();
         let expected = bytes(case.pool(&plan).members());
-        let stops = [("build started", 0), ("run started", 1), ("epoch", EPOCHS as usize + 1), ("member", 0)];
+        let stops = [("build started", 0), ("run started", 1), ("epoch", EPOCHS + 1), ("member", 0)];
         let stops = stops.into_iter().chain([("run finished", 0), ("build finished", 0)]);
         // A plan of one run has no second that could start, and not many epochs.
-        let epochs = plan.runs.len() * EPOCHS as usize;
+        let epochs = plan.runs.len() * EPOCHS;
         let stops = stops.filter(|(kind, at)| match *kind {
             "run started" => *at < plan.runs.len(),
             "epoch" => *at < epochs,
@@ -301,7 +301,7 @@ fn held_out_rows_are_those_no_member_of_the_slot_has_seen() {
             let pool = case.pool(&plan);
             let predicts = covered(&plan);
             for member in pool.members() {
-                let run = &plan.runs[member.record.run as usize];
+                let run = &plan.runs[member.record.run];
                 let known =
                     |row: &u32| [&run.train, &run.valid, &run.excluded].iter().any(|rows| rows.contains(row));
                 let known: Vec<u32> = (0..ROWS as u32).filter(known).collect();
@@ -321,7 +321,7 @@ fn held_out_rows_are_those_no_member_of_the_slot_has_seen() {
             assert_eq!(held_out.total_rows(), ROWS);
             assert_eq!(pool.slots(), predicts.len());
             for row in &rows {
-                let predicted = predicted(&held_out, *row);
+                let predicted = predicted(held_out, *row);
                 assert!(predicted
                     .iter()
                     .zip(&predicts)
@@ -333,7 +333,7 @@ fn held_out_rows_are_those_no_member_of_the_slot_has_seen() {
             // A slot of one member predicts held-out rows as it predicts any rows.
             let everywhere = pool.predictions(case.data.inputs()).unwrap();
             for (slot, predicts) in predicts.iter().enumerate() {
-                if pool.members().iter().filter(|m| m.record.slot as usize == slot).count() > 1 {
+                if pool.members().iter().filter(|m| m.record.slot == slot).count() > 1 {
                     continue;
                 }
                 for (at, row) in rows.iter().enumerate().filter(|(_, row)| predicts[**row as usize]) {
@@ -363,11 +363,11 @@ fn the_target_of_a_row_changes_nothing_in_what_is_said_of_it_held_out() {
                 let other = Session::new(&case.learner, &data).train(&plan).unwrap();
 
                 if let (Ok(before), Ok(after)) = (pool.held_out(), other.held_out()) {
-                    assert_eq!(predicted(&before, row), predicted(&after, row), "{name}");
-                    assert_eq!(predicted(&before, row).is_empty(), seen_by(row) == predicts.len(), "{name}");
+                    assert_eq!(predicted(before, row), predicted(after, row), "{name}");
+                    assert_eq!(predicted(before, row).is_empty(), seen_by(row) == predicts.len(), "{name}");
                 }
                 for (before, after) in pool.members().iter().zip(other.members()) {
-                    let run = &plan.runs[before.record.run as usize];
+                    let run = &plan.runs[before.record.run];
                     let trained = run.train.contains(&row);
                     assert_eq!(weights(before) != weights(after), trained, "{name}, run {}", run.id);
                 }

@@ -76,8 +76,10 @@ const BAD: &[(&str, &str)] = &[
     ("forward-chaining:100", "number of rows"),
 ];
 
+type MakeBoxed = fn() -> Boxed;
+
 /// The same, for parameters that have no name in text.
-const BAD_IN_CODE: &[(fn() -> Boxed, &str)] = &[
+const BAD_IN_CODE: &[(MakeBoxed, &str)] = &[
     (|| Box::new(Bagging::new(3).rows(0)), "sample size"),
     (|| Box::new(Bagging::new(3).rows(usize::MAX)), "sample size"),
     (|| Box::new(Horizontal::window(2..2)), "horizontal window"),
