@@ -25,14 +25,14 @@ use rand::Rng;
 /// # Errors
 /// [`Dropout::new`] returns an error if `p` is out of range, or if the `VarBuilder` cannot draw integers.
 /// candle's `VarMap` cannot, so the network has to be built by a learner of this crate or by
-/// [`init::fresh`](crate::weights::init::fresh).
+/// [`fresh`](crate::weights::fresh).
 ///
 /// # Source
 /// Srivastava et al. 2014, JMLR 15:1929–1958, in the inverted form.
 ///
 /// ```
 /// use candle_core::{Device, DType, ModuleT, Tensor};
-/// use candle_ensemble::{nn::Dropout, plan::Settings, train::Trainer, weights::init, Seed};
+/// use candle_ensemble::{nn::Dropout, plan::Settings, train::Trainer, weights::fresh, Seed};
 /// use candle_nn::{linear, Linear, VarBuilder};
 ///
 /// struct Net(Linear, Dropout, Linear);
@@ -49,7 +49,7 @@ use rand::Rng;
 /// });
 ///
 /// let mask = |seed| {
-///     let (_, vb) = init::fresh(Seed::from(seed), Default::default(), DType::F32, &Device::Cpu);
+///     let (_, vb) = fresh(Seed::from(seed), Default::default(), DType::F32, &Device::Cpu);
 ///     Tensor::ones(8, DType::F32, &Device::Cpu)?.apply_t(&Dropout::new(0.5, vb)?, true)?.to_vec1::<f32>()
 /// };
 /// assert_eq!(mask(1)?, mask(1)?);
