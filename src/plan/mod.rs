@@ -9,7 +9,7 @@ pub(crate) mod collect;
 pub(crate) mod schedule;
 mod settings;
 
-pub use collect::{Collect, FastGeometric, Horizontal, Last, Snapshot};
+pub use collect::*;
 pub use schedule::{LrSchedule, Position, Schedule, Span, SwaRate, Unit};
 pub use settings::{Settings, Value};
 

@@ -31,30 +31,41 @@
 //! | `horizontal` | [`Horizontal`] | Networks of one run, after each of its last epochs | `epochs=5`, `every=1` |
 //! | `snapshot` | [`Snapshot`] | Networks of one run, at the end of each cosine cycle | `cycles=5`, `[keep=…]`, `per=iteration` |
 //! | `fast-geometric` | [`FastGeometric`] | Networks of one run, at the trough of each triangular cycle | `cycle=4`, `high=0.05`, `low=0.0005`, `pretraining=0.75` |
-mod bagging;
-mod forward_chaining;
-mod k_fold;
-mod multi_run;
-mod random_patches;
-mod random_split;
-mod random_subspace;
 mod registry;
 pub(crate) mod resampled;
 mod single_run;
 
-pub use bagging::Bagging;
-pub use forward_chaining::ForwardChaining;
-pub use k_fold::KFold;
-pub use multi_run::MultiRun;
-pub use random_patches::RandomPatches;
-pub use random_split::RandomSplit;
-pub use random_subspace::RandomSubspace;
 pub use registry::{parse, parse_list, parse_with, registry};
 pub use resampled::Strategy;
 
 pub use crate::plan::{Collect, FastGeometric, Horizontal, Plan, RunSpec, Settings, Snapshot, Value};
 
-use crate::{data::Dataset, Result, Seed};
+use crate::{data::Dataset, registry::Entry, Result, Seed};
+
+/// Declares the strategies: each has a file with a type and its entry of the registry.
+macro_rules! strategies {
+    ($($file:ident::$strategy:ident),+ $(,)?) => {
+        $(
+            mod $file;
+            pub use $file::$strategy;
+        )+
+
+        /// The entries of the registry, in the order of the list.
+        fn entries() -> Vec<Entry<Box<dyn EnsembleBuilder>>> {
+            vec![$($file::ENTRY),+]
+        }
+    };
+}
+
+strategies! {
+    multi_run::MultiRun,
+    bagging::Bagging,
+    k_fold::KFold,
+    random_split::RandomSplit,
+    random_subspace::RandomSubspace,
+    random_patches::RandomPatches,
+    forward_chaining::ForwardChaining,
+}
 
 /// A strategy: lays out the runs that train the members of an ensemble. To add one of your own, implement
 /// this trait for a struct, or [`Resample`](crate::resample::Resample) for the rows alone and pass it to

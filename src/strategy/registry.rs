@@ -4,10 +4,7 @@ use crate::{
     plan::{Collect, Plan},
     registry::{split_list, Argument, Arguments, Registry},
     resample::{Resample, ResampleUnit},
-    strategy::{
-        bagging, forward_chaining, k_fold, multi_run, random_patches, random_split, random_subspace,
-        EnsembleBuilder, Strategy,
-    },
+    strategy::{EnsembleBuilder, Strategy},
     Error, Result, Seed,
 };
 use std::sync::LazyLock;
@@ -19,15 +16,7 @@ use std::sync::LazyLock;
 #[must_use]
 pub fn registry() -> &'static Registry<Box<dyn EnsembleBuilder>> {
     static REGISTRY: LazyLock<Registry<Box<dyn EnsembleBuilder>>> = LazyLock::new(|| {
-        let mut entries = vec![
-            multi_run::ENTRY,
-            bagging::ENTRY,
-            k_fold::ENTRY,
-            random_split::ENTRY,
-            random_subspace::ENTRY,
-            random_patches::ENTRY,
-            forward_chaining::ENTRY,
-        ];
+        let mut entries = super::entries();
         // The default rule makes one member of the one run, which is no ensemble.
         let default = Collect::default().name();
         entries.extend(Collect::entries().into_iter().filter(|entry| entry.name() != default));

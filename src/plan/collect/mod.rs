@@ -4,16 +4,6 @@
 //! rules, such as [`Snapshot`], also prescribe the learning rate, because it has to be low when a member is
 //! collected. There is one rule per file. To add a rule, write a file with a type that implements
 //! [`CollectMembers`], and add one line to the list below.
-mod fast_geometric;
-mod horizontal;
-mod last;
-mod snapshot;
-
-pub use fast_geometric::FastGeometric;
-pub use horizontal::Horizontal;
-pub use last::Last;
-pub use snapshot::Snapshot;
-
 use crate::{
     plan::Position,
     registry::{Entry, Registry},
@@ -56,7 +46,12 @@ pub(crate) trait CollectMembers: Into<Collect> + Copy {
 }
 
 macro_rules! collect {
-    ($($rule:ident),+ $(,)?) => {
+    ($($file:ident::$rule:ident),+ $(,)?) => {
+        $(
+            mod $file;
+            pub use $file::$rule;
+        )+
+
         /// When the network of a run is collected as a member, as data: one of the rules with its parameters.
         ///
         /// Strategies take it in their setter `collect`, for example
@@ -118,7 +113,7 @@ macro_rules! collect {
     };
 }
 
-collect! { Last, Horizontal, Snapshot, FastGeometric }
+collect! { last::Last, horizontal::Horizontal, snapshot::Snapshot, fast_geometric::FastGeometric }
 
 impl Default for Collect {
     /// [`Last`]: one member, when the run ends.
