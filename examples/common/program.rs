@@ -39,7 +39,12 @@ impl From<&str> for Failure {
 impl From<Error> for Failure {
     fn from(e: Error) -> Self {
         match e {
-            Error::Invalid { .. } => Self::Usage(e.to_string()),
+            Error::Invalid { .. }
+            | Error::HeldOut { .. }
+            | Error::Foreign { .. }
+            | Error::Damaged { .. }
+            | Error::Incompatible { .. }
+            | Error::Io { .. } => Self::Usage(e.to_string()),
             Error::BarrierTooHigh { .. } => Self::Failed(format!("refused: {e}")),
             e => Self::Failed(e.to_string()),
         }

@@ -11,7 +11,7 @@ use serde::{de::DeserializeOwned, Deserialize, Serialize};
 use std::{io, path::Path};
 
 /// The kind of file in the header, and the name of its only tensor. Part of the format.
-const KIND: &str = "rule";
+const KIND: &str = "combiner";
 
 #[derive(Serialize, Deserialize)]
 struct About {

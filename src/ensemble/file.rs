@@ -181,7 +181,7 @@ impl<F: FittedCombiner + DeserializeOwned> Saved<F> {
         let differ = |what: &str, saved: &str, now: &str| match saved == now {
             true => Ok(()),
             false => Err(FormatError::foreign(format!(
-                "the {what} of its networks is {saved}, but that of the learner's is {now}"
+                "the {what} of its networks is {saved}, but that of the learner's networks is {now}"
             ))),
         };
         differ("output", &format!("{:?}", description.output), &format!("{:?}", learner.output()))?;

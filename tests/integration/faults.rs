@@ -15,7 +15,7 @@ use candle_ensemble::{
     train::{CustomLoop, Trainer},
     Ensemble, Error, Member, Network, Result, Seed, Session,
 };
-use candle_nn::{linear, seq, Activation, Linear, Sequential as MultiLayerStack, VarBuilder};
+use candle_nn::{linear, seq, Activation, Linear, Sequential as Mlp, VarBuilder};
 use std::{
     collections::BTreeMap,
     fs,
@@ -518,7 +518,7 @@ fn several_threads_write_the_same_bytes_as_one() {
 
 // ---- Ensembles as files.
 
-fn mlp(vb: VarBuilder<'_>) -> candle_core::Result<MultiLayerStack> {
+fn mlp(vb: VarBuilder<'_>) -> candle_core::Result<Mlp> {
     Ok(seq().add(linear(2, 4, vb.pp("in"))?).add(Activation::Relu).add(linear(4, 3, vb.pp("out"))?))
 }
 
@@ -589,13 +589,18 @@ fn loading_another_kind_of_ensemble_is_an_error() {
     let rule = why(Ensemble::<_, Median>::load(&path, &trainer(), &Device::Cpu).err());
     assert!(rule.contains(r#"its combiner is "mean", not "median""#), "{rule}");
 
-    let load = |trainer: Trainer<MultiLayerStack>| {
-        why(Ensemble::<_, Mean>::load(&path, &trainer, &Device::Cpu).err())
-    };
-    assert!(load(trainer().dtype(candle_core::DType::F64)).contains("type is f32, the learner's f64"));
+    let load =
+        |trainer: Trainer<Mlp>| why(Ensemble::<_, Mean>::load(&path, &trainer, &Device::Cpu).err());
+    assert!(load(trainer().dtype(candle_core::DType::F64))
+        .contains("type of its networks is f32, but that of the learner's networks is f64"));
     let other = CustomLoop::new("none", mlp, |_, _| Ok(())).output(Output::Probabilities);
     let other = why(Ensemble::<_, Mean>::load(&path, &other, &Device::Cpu).err());
-    assert!(other.contains("output is Logits, the learner's Probabilities"), "{other}");
+    assert!(
+        other.contains(
+            "output of its networks is Logits, but that of the learner's networks is Probabilities"
+        ),
+        "{other}"
+    );
     let fewer = |vb: VarBuilder<'_>| Ok(seq().add(linear(2, 4, vb.pp("in"))?));
     assert!(load(Trainer::new(fewer)).contains("has no out.bias, out.weight"));
     let wider =

@@ -3,7 +3,7 @@
 use crate::common::{bits, line};
 use candle_core::{Module, Result as CandleResult, Tensor};
 use candle_ensemble::{
-    combine::{Combiner, InverseError, KnoraE, Mean, SimplexSquares, Weighted},
+    combine::{Combiner, Gating, InverseError, Mean, SimplexSquares, Weighted},
     data::{Dataset, TensorDataset},
     prune::Ordered,
     resample::RunRows,
@@ -67,9 +67,9 @@ fn a_second_combiner_and_a_judgement_make_no_second_pass() -> Result<()> {
     assert_eq!(first, 6, "one pass for each member over its held-out rows");
 
     pool.combine(&SimplexSquares::new())?;
-    pool.combine(&KnoraE::new(5))?; // reads the inputs of the rows
+    pool.combine(&Gating::new().epochs(2))?; // reads the inputs of the rows
     pool.judge(&InverseError::new())?;
-    pool.judge(&KnoraE::new(5))?;
+    pool.judge(&Gating::new().epochs(2))?;
     let pruned = pool.prune(&Ordered::reduce_error())?;
     pruned.combine(&InverseError::new())?;
     assert_eq!(passes.load(Ordering::SeqCst), trained + first);
@@ -145,14 +145,15 @@ fn kept_predictions_of_selected_slots_equal_those_made_anew() -> Result<()> {
         // A pool of the same members that has made no predictions yet.
         let fresh = pool.with_members(selected.members().to_vec())?;
         assert_eq!(content(selected.held_out()?), content(fresh.held_out()?));
-        let (kept, anew) = (selected.combine(&KnoraE::new(3))?, fresh.combine(&KnoraE::new(3))?);
+        let (kept, anew) =
+            (selected.combine(&Gating::new().epochs(2))?, fresh.combine(&Gating::new().epochs(2))?);
         assert_eq!(bits(&kept.predict(data.inputs())?), bits(&anew.predict(data.inputs())?));
         Ok(())
     };
     // Few runs on samples of most rows: some rows are held out by none of the selected slots.
     for builder in [&Bagging::new(4).size(2.) as &dyn EnsembleBuilder, &KFold::new(2).repeats(4)] {
         let pool = Session::new(&trainer, &data).fit(builder, 42)?;
-        pool.combine(&KnoraE::new(3))?; // makes the held-out predictions, with inputs
+        pool.combine(&Gating::new().epochs(2))?; // makes the held-out predictions, with inputs
         for keep in [&[1][..], &[0, 3], &[3, 0, 3], &[0, 1, 2, 3]] {
             check(&pool, &pool.select_slots(keep)?)?;
         }

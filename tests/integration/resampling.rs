@@ -421,7 +421,7 @@ fn a_plan_that_does_not_fit_is_refused_before_anything_is_trained() {
     let other = line(7, 20, 0.1);
     let e = good.check(&other).unwrap_err();
     assert!(matches!(e, Error::Foreign { .. }), "{e:?}");
-    assert!(e.to_string().contains("the plan") && e.to_string().contains("other rows"), "{e}");
+    assert!(e.to_string().contains("the plan") && e.to_string().contains("other data"), "{e}");
     good.check(&data).unwrap();
     assert_eq!(data.rows(), 20);
     // Only the learner knows its architectures.

@@ -13,7 +13,7 @@ use candle_ensemble::{
     weights::WarmUp,
     Checkpoints, Ensemble, Error, Network, Result, Session,
 };
-use candle_nn::{linear, seq, Activation, Linear, Sequential as MultiLayerStack, VarBuilder};
+use candle_nn::{linear, seq, Activation, Linear, Sequential as Mlp, VarBuilder};
 use rand::Rng;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -25,11 +25,11 @@ fn data() -> TensorDataset {
     TensorDataset::classification(x, &y).unwrap()
 }
 
-fn mlp(vb: VarBuilder<'_>) -> candle_core::Result<MultiLayerStack> {
+fn mlp(vb: VarBuilder<'_>) -> candle_core::Result<Mlp> {
     Ok(seq().add(linear(2, 6, vb.pp("a"))?).add(Activation::Relu).add(linear(6, 2, vb.pp("b"))?))
 }
 
-fn trainer() -> Trainer<MultiLayerStack> {
+fn trainer() -> Trainer<Mlp> {
     Trainer::new(mlp).epochs(12).batch_size(16)
 }
 

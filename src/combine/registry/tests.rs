@@ -58,7 +58,8 @@ fn every_combiner_fits_and_comes_back_from_bytes() {
             }
             let combiner = registry().parse_with(entry.name(), &small).unwrap();
             let fitted = combiner.fit(&held_out).unwrap_or_else(|e| panic!("{}: {e}", entry.name()));
-            let again: AnyFitted = decode_combiner("any", &encode_combiner(&fitted).unwrap()).unwrap();
+            let again: AnyFitted =
+                decode_combiner(&fitted.name(), &encode_combiner(&fitted).unwrap()).unwrap();
             assert_eq!(again.name(), fitted.name());
             assert_eq!(again.weights(), fitted.weights(), "{}", entry.name());
             assert_eq!(again.needs_inputs(), combiner.needs_inputs(), "{}", entry.name());

@@ -417,7 +417,7 @@ fn combiners_that_learn_refuse_members_that_have_seen_every_row() {
             match (combiner.learns, outcome) {
                 (false, Ok(_)) => {}
                 (true, Err(e @ Error::HeldOut { have: 0, rows: ROWS, .. })) => {
-                    assert!(e.to_string().contains("Plan::reserve"), "{e}");
+                    assert!(e.to_string().contains("Session::reserve"), "{e}");
                 }
                 (_, outcome) => {
                     let outcome = outcome.map(|ensemble| ensemble.fitted().name());
@@ -464,7 +464,8 @@ fn probabilities_sum_to_one_and_forward_is_their_logarithm() {
     each_ensemble(|name, case, ensemble| {
         let x = case.data.inputs();
         if !case.problem.is_classification() {
-            assert!(ensemble.predict_proba(x).unwrap_err().to_string().contains("classes"), "{name}");
+            let e = ensemble.predict_proba(x).unwrap_err().to_string();
+            assert!(e.contains("class"), "{name}: {e}");
             let predicted = ensemble.predict(x).unwrap();
             assert_eq!(bits(&predicted), bits(&forward(&ensemble, x)), "{name}");
             return;
@@ -510,10 +511,10 @@ fn how_many_rows_go_through_at_a_time_does_not_matter() {
 
 #[test]
 fn fitted_combiners_have_the_name_of_their_entry() {
-    let case = Case::new(&strategies::rows()[0], Problem::Classes);
-    let plan = case.reserving();
-    let pool = case.pool(&plan);
     for combiner in combiners::rows() {
+        let problem = if combiner.goes_with(Problem::Classes) { Problem::Classes } else { Problem::Values };
+        let case = Case::new(&strategies::rows()[0], problem);
+        let pool = case.pool(&case.reserving());
         let name = combiner.combine(&pool).unwrap().fitted().name();
         assert_eq!(name.split(" (").next(), Some(&*combiner.fitted_name), "{}", combiner.name);
     }
