@@ -7,7 +7,7 @@ use crate::{
     predictions::Predictions,
     HeldOut,
 };
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 
 const ROWS: usize = 48;
 
@@ -41,7 +41,8 @@ fn held_out(classes: bool) -> HeldOut {
 }
 
 fn numbers(fitted: &AnyFitted, held_out: &HeldOut) -> Vec<f64> {
-    fitted.combine(held_out.predictions()).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+    let combined = fitted.combine(held_out.predictions()).unwrap();
+    combined.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
 }
 
 #[test]
