@@ -610,7 +610,7 @@ fn loading_another_kind_of_ensemble_is_an_error() {
     let two = trainer().architecture("second", mlp);
     ensemble(&two).save(&path).unwrap();
     let missing = load(trainer());
-    assert!(missing.contains(r#"it has a network "second", the learner builds model"#), "{missing}");
+    assert!(missing.contains(r#"it has a network "second", but the learner builds model"#), "{missing}");
 }
 
 #[test]

@@ -385,10 +385,10 @@ fn invalid_arguments_give_a_message_of_one_line() {
     save(&negative, &folder.path().join("negative.safetensors"));
     for (line, message) in [
         ("uniform cut", "cut.safetensors is damaged: it is cut short"),
-        ("uniform cut_in_the_header", "its header is predicted to be longer than the file"),
+        ("uniform cut_in_the_header", "its header claims to be longer than the file"),
         ("uniform empty", "empty.safetensors is damaged: it is too short"),
-        ("uniform text", "its header is predicted to be"),
-        ("uniform long", "its header is predicted to be 18446744073709551615 bytes long"),
+        ("uniform text", "its header claims to be"),
+        ("uniform long", "its header claims to be 18446744073709551615 bytes long"),
         ("uniform left_over", "are followed by other bytes"),
         ("uniform absent", "absent.safetensors: No such file"),
         ("uniform nan", "the tensor layer.bias of nan.safetensors must be finite, but is not finite at element 0"),
