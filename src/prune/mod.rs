@@ -36,8 +36,8 @@ use std::fmt::Debug;
 /// let predicted = Tensor::stack(&[(&y * 9.)?, (&y + 1.)?, (&y - 1.)?], 0)?;
 /// let predictions = Predictions::new(predicted, Task::Regression { outputs: 1 })?;
 /// let held_out = HeldOut::from_predictions(&predictions, &y)?;
-/// assert_eq!(Ordered::reduce_error().keep(held_out)?, [1, 2]);
-/// assert_eq!(ByWeight::largest(EnsembleSelection::new(4), 1).keep(held_out)?, [1]);
+/// assert_eq!(Ordered::reduce_error().keep(&held_out)?, [1, 2]);
+/// assert_eq!(ByWeight::largest(EnsembleSelection::new(4), 1).keep(&held_out)?, [1]);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 pub trait Prune: Debug {
