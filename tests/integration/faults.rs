@@ -589,8 +589,7 @@ fn loading_another_kind_of_ensemble_is_an_error() {
     let rule = why(Ensemble::<_, Median>::load(&path, &trainer(), &Device::Cpu).err());
     assert!(rule.contains(r#"its combiner is "mean", not "median""#), "{rule}");
 
-    let load =
-        |trainer: Trainer<Mlp>| why(Ensemble::<_, Mean>::load(&path, &trainer, &Device::Cpu).err());
+    let load = |trainer: Trainer<Mlp>| why(Ensemble::<_, Mean>::load(&path, &trainer, &Device::Cpu).err());
     assert!(load(trainer().dtype(candle_core::DType::F64))
         .contains("type of its networks is f32, but that of the learner's networks is f64"));
     let other = CustomLoop::new("none", mlp, |_, _| Ok(())).output(Output::Probabilities);
