@@ -92,7 +92,7 @@ impl LogDensities {
         combiner: &str,
         held_out: &HeldOut,
         weights: Vec<f64>,
-        steps: u64,
+        steps: usize,
     ) -> Weighted {
         let (highest, mean) = self.highest();
         let mut sums = vec![0.; self.rows];

@@ -111,21 +111,21 @@ impl DifferentialEvolution {
         self
     }
 
-    fn search(&self, loss: &dyn WeightLoss, seed: Seed) -> Result<(Vec<f64>, u64)> {
+    fn search(&self, loss: &dyn WeightLoss, seed: Seed) -> Result<(Vec<f64>, usize)> {
         let mut rng = seed.child("differential evolution").rng();
         let losses_of = |population: &[Vec<f64>]| -> Result<Vec<f64>> {
             population.par_iter().map(|individual| loss.of(individual)).collect()
         };
         let mut population = latin_hypercube(&mut rng, loss.slots());
         let mut losses = losses_of(&population)?;
-        let mut tried = population.len() as u64;
+        let mut tried = population.len();
         for _ in 0..self.max_generations {
             if self.converged(&losses) {
                 break;
             }
             let children = next_generation(&mut rng, &population, argmin(&losses));
             let new_losses = losses_of(&children)?;
-            tried += children.len() as u64;
+            tried += children.len();
             for (i, (child, loss)) in children.into_iter().zip(new_losses).enumerate() {
                 if loss <= losses[i] {
                     (population[i], losses[i]) = (child, loss);

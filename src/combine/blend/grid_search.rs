@@ -89,7 +89,7 @@ impl GridSearch {
         self
     }
 
-    fn search(&self, loss: &dyn WeightLoss) -> Result<(Vec<f64>, u64)> {
+    fn search(&self, loss: &dyn WeightLoss) -> Result<(Vec<f64>, usize)> {
         let (levels, slots) = (self.steps as u64 + 1, loss.slots() as u32);
         let fits = |points: &u64| *points <= self.max_points as u64;
         let points = levels.checked_pow(slots).filter(fits).ok_or_else(|| {
@@ -121,7 +121,7 @@ impl GridSearch {
         let found: Vec<_> = tasks.map(best_of_task).collect::<Result<Vec<_>>>()?;
         let first = |a: (f64, u64), b: (f64, u64)| if b.0 < a.0 { b } else { a };
         let best = found.into_iter().flatten().reduce(first).map_or(0, |(_, point)| point);
-        Ok((weights(best), points - levels))
+        Ok((weights(best), (points - levels) as usize))
     }
 }
 

@@ -122,7 +122,7 @@ impl Combiner for ModelCombination {
                 weights.iter_mut().zip(one).for_each(|(sum, w)| *sum += share * w);
             }
             let objective = -log_score(&weights) - densities.mean_highest;
-            let fit = Fit { objective, iterations: self.draws as u64, gap: None };
+            let fit = Fit { objective, iterations: self.draws, gap: None };
             Ok(Weighted::found(NAME, held_out.names(), weights, Some(fit)))
         };
         wide(fit)

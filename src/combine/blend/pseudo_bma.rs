@@ -101,6 +101,6 @@ impl Combiner for PseudoBma {
         for one in drawn {
             weights.iter_mut().zip(one).for_each(|(sum, w)| *sum += w / draws as f64);
         }
-        Ok(densities.weighted(NAME, held_out, weights, draws as u64))
+        Ok(densities.weighted(NAME, held_out, weights, draws))
     }
 }

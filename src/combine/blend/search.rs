@@ -62,7 +62,7 @@ pub(crate) fn fit_by_search(
     combiner: &str,
     held_out: &HeldOut,
     objective: &Objective,
-    search: impl FnOnce(&dyn WeightLoss) -> Result<(Vec<f64>, u64)> + Send,
+    search: impl FnOnce(&dyn WeightLoss) -> Result<(Vec<f64>, usize)> + Send,
 ) -> Result<Weighted> {
     let table = HeldOutTable::of(held_out)?;
     let criterion = objective.0.clone().unwrap_or_else(|| Arc::new(RowLoss::error_for(table.task)));

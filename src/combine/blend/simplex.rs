@@ -17,7 +17,7 @@ use rayon::prelude::*;
 
 /// The gap to stop at: in nats, or as a share of the equal-weight mean's squared error.
 const GAP: f64 = 1e-8;
-const MAX_STEPS: u64 = 100;
+const MAX_STEPS: usize = 100;
 /// Steps without progress after which the search ends, once the gap is so small that rounding decides.
 const MAX_IDLE_STEPS: u32 = 2;
 /// Up to this many slots, the search starts at equal weights of all slots.
@@ -53,7 +53,7 @@ pub(crate) struct Solution {
     pub(crate) loss: f64,
     /// An upper bound of the distance of loss plus penalty from the minimum.
     pub(crate) gap: f64,
-    pub(crate) steps: u64,
+    pub(crate) steps: usize,
 }
 
 impl<T: Number> SimplexProblem<'_, T> {
@@ -129,7 +129,7 @@ impl<T: Number> SimplexProblem<'_, T> {
         best
     }
 
-    fn solution(&self, weights: &[f64], point: &Evaluation, steps: u64) -> Solution {
+    fn solution(&self, weights: &[f64], point: &Evaluation, steps: usize) -> Solution {
         let here = dot(&point.gradient, weights);
         let least = point.gradient.iter().copied().fold(f64::INFINITY, f64::min);
         Solution { weights: weights.to_vec(), loss: point.value, gap: (here - least).max(0.), steps }

@@ -19,7 +19,7 @@ pub struct Fit {
     #[serde(with = "real")]
     pub objective: f64,
     /// The number of iterations, evaluations or steps, as the combiner counts them.
-    pub iterations: u64,
+    pub iterations: usize,
     /// An upper bound of the distance between the objective and its optimum, if the combiner has one.
     #[serde(with = "real::option")]
     pub gap: Option<f64>,

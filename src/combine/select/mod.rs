@@ -265,7 +265,7 @@ impl Combiner for EnsembleSelection {
             [path] => path.losses[path.best() - 1],
             _ => mean_loss(&table, &weights, &*self.criterion_for(table.task))?,
         };
-        let iterations = paths.iter().map(|path| path.order.len() as u64).sum();
+        let iterations = paths.iter().map(|path| path.order.len()).sum();
         let fit = Fit { objective, iterations, gap: None };
         Ok(Weighted::found(NAME, held_out.names(), weights, Some(fit)))
     }

@@ -156,7 +156,7 @@ impl MetaLearner for ElasticNet {
         let (coefficients, gap, sweeps) = CompressedTable::of(&moments)?.solve(lambda, rho, FINAL)?;
         let norm = coefficients.fold(0., |sum, b| sum + rho * b.abs() + (1. - rho) / 2. * b * b);
         let objective = moments.error(&coefficients) / 2. + lambda * norm;
-        let fit = Fit { objective, iterations: sweeps.into(), gap: Some(gap) };
+        let fit = Fit { objective, iterations: sweeps as usize, gap: Some(gap) };
         let intercepts = moments.intercepts(&coefficients);
         Ok(AffineModel::new("elastic-net", dataset.task(), lambda, (coefficients, intercepts), fit))
     }

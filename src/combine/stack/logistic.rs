@@ -270,7 +270,7 @@ impl MetaLearner for Logistic {
         if large && dataset.features().dtype() == DType::F32 {
             let model = self.fit_as::<f32>(dataset, &labels, &weights, present.clone(), classes)?;
             // Otherwise rounding has ended the fit before the tolerance was reached.
-            if model.gradient <= self.tolerance || model.fit.iterations >= self.max_iterations as u64 {
+            if model.gradient <= self.tolerance || model.fit.iterations >= self.max_iterations {
                 return Ok(model);
             }
         }
@@ -476,7 +476,11 @@ impl Coordinates {
         let gradients = loss.at(&coefficients, &intercepts);
         let (objective, gradient) = (gradients.value, largest_entry(&gradients));
         match objective.is_finite() {
-            true => Ok((coefficients, intercepts.to_vec(), End { objective, gradient, iterations })),
+            true => Ok((
+                coefficients,
+                intercepts.to_vec(),
+                End { objective, gradient, iterations: iterations as usize },
+            )),
             false => Err(Error::invalid("the log-loss of logistic regression", "finite", objective)),
         }
     }
@@ -486,7 +490,7 @@ impl Coordinates {
 struct End {
     objective: f64,
     gradient: f64,
-    iterations: u64,
+    iterations: usize,
 }
 
 /// The largest absolute entry of the gradient by coefficients and intercepts.

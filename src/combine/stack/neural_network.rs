@@ -327,7 +327,7 @@ impl<A: Architecture> MetaLearner for NeuralNetwork<A> {
         let run = RunSpec::new(0, "model", seed.nth("run", 0), rows);
         let (weights, curve) = train_alone(&trainer, &data, &run, &Device::Cpu)?;
         let objective = curve.last().map_or(f64::NAN, |epoch| epoch.train_loss);
-        let fit = Fit { objective, iterations: self.epochs as u64, gap: None };
+        let fit = Fit { objective, iterations: self.epochs, gap: None };
         let weights = safetensors::serialize(&weights, None)
             .map_err(|e| Error::invalid("the network's weights", "serializable", e))?;
         let saved =

@@ -270,7 +270,7 @@ impl MetaLearner for Tweedie {
 
 impl Tweedie {
     /// The coefficients, the intercept, the objective and the number of iterations for one output.
-    fn fit_one(&self, rows: &FitRows, y: &Array1<f64>, link: Link) -> Result<(Vec<f64>, f64, f64, u64)> {
+    fn fit_one(&self, rows: &FitRows, y: &Array1<f64>, link: Link) -> Result<(Vec<f64>, f64, f64, usize)> {
         let (weights, total) = (&rows.weights, rows.weights.sum());
         let mean = y.dot(weights) / total;
         self.check_targets(y, mean)?;
@@ -320,14 +320,14 @@ struct Problem<'a> {
 
 impl Problem<'_> {
     /// The intercept and the coefficients, the objective, and the number of iterations.
-    fn solve(&self, tolerance: f64, max_iterations: usize) -> Result<(Array1<f64>, f64, u64)> {
+    fn solve(&self, tolerance: f64, max_iterations: usize) -> Result<(Array1<f64>, f64, usize)> {
         let mut at = self.start();
         let mut value = self.value(&at);
         for iteration in 0..=max_iterations {
             let (gradient, curvatures) = self.derivatives(&at);
             let largest = gradient.iter().fold(0f64, |max, g| max.max(g.abs()));
             if largest <= tolerance {
-                return Ok((at, value, iteration as u64));
+                return Ok((at, value, iteration));
             }
             let step = step(curvatures, &gradient)?;
             let slack = 1e-13 * (1. + value.abs());

@@ -200,7 +200,7 @@ impl Combiner for Gating {
         let losses = dataset.losses(&training.layers, &training.rows)?;
         let objective = losses.iter().zip(&weights).map(|(loss, w)| loss * f64::from(*w)).sum::<f64>()
             / weights.iter().map(|w| f64::from(*w)).sum::<f64>();
-        let fit = Fit { objective, iterations: epochs as u64, gap: None };
+        let fit = Fit { objective, iterations: epochs, gap: None };
         Ok(FittedGating { features, scaler, layers, slots: held_out.predictions().slots(), fit })
     }
 
