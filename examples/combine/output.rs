@@ -26,7 +26,7 @@ pub struct Outcome {
     pub rule: String,
     pub weights: Option<Vec<(String, f64)>>,
     pub objective: Option<f64>,
-    pub iterations: Option<u64>,
+    pub iterations: Option<usize>,
     pub gap: Option<f64>,
     pub seconds: f64,
     pub score: Metrics,
