@@ -275,7 +275,7 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
             }
         }
         let (of, finished) = (self.plan.runs.len(), self.plan.runs.len() - todo.len());
-        let epochs = todo.iter().map(|run| self.session.learner.epochs(run) as u64).sum();
+        let epochs = todo.iter().map(|run| self.session.learner.epochs(run)).sum();
         let (done, default) = (AtomicUsize::new(finished), self.default_executor());
         let executor = self.session.executor.unwrap_or(&*default);
         let started = self.notify(&Event::BuildStarted { runs: of, finished, epochs });
@@ -326,8 +326,8 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
         };
         let (_, curve) = train_run(*learner, parts)?;
         self.store.drop_checkpoint(&key)?;
-        let epochs = curve.len() as u64;
-        let planned = learner.epochs(run) as u64;
+        let epochs = curve.len();
+        let planned = learner.epochs(run);
         self.notify(&Event::RunFinished { run, epochs, planned, elapsed: started.elapsed() })
     }
 

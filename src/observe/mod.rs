@@ -24,7 +24,7 @@ pub enum Event<'a> {
         /// Number of runs whose members are already in the store.
         finished: usize,
         /// Epochs of the remaining runs together, as the learner expects them.
-        epochs: u64,
+        epochs: usize,
     },
     /// A run starts.
     RunStarted {
@@ -57,9 +57,9 @@ pub enum Event<'a> {
         /// The run.
         run: &'a RunSpec,
         /// Epochs that it trained; fewer than planned where it stopped early.
-        epochs: u64,
+        epochs: usize,
         /// Epochs that the learner expected.
-        planned: u64,
+        planned: usize,
         /// How long it took.
         elapsed: Duration,
     },

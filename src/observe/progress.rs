@@ -41,14 +41,14 @@ impl Observer for ProgressBar {
     fn notify(&self, event: &Event<'_>) -> Flow {
         match event {
             Event::BuildStarted { epochs, .. } if !self.has_length.swap(true, Ordering::Relaxed) => {
-                self.bar.set_length(epochs * self.builds);
+                self.bar.set_length(*epochs as u64 * self.builds);
             }
             Event::EpochEnded { record, .. } => {
                 self.bar.inc(1);
                 self.bar.set_message(format!("loss {:.4}", record.train_loss));
             }
             Event::Resumed { epoch, .. } => self.bar.inc(*epoch as u64),
-            Event::RunFinished { epochs, planned, .. } => self.bar.inc(planned.saturating_sub(*epochs)),
+            Event::RunFinished { epochs, planned, .. } => self.bar.inc(planned.saturating_sub(*epochs) as u64),
             _ => {}
         }
         Flow::Continue
