@@ -48,7 +48,9 @@ impl Observer for ProgressBar {
                 self.bar.set_message(format!("loss {:.4}", record.train_loss));
             }
             Event::Resumed { epoch, .. } => self.bar.inc(*epoch as u64),
-            Event::RunFinished { epochs, planned, .. } => self.bar.inc(planned.saturating_sub(*epochs) as u64),
+            Event::RunFinished { epochs, planned, .. } => {
+                self.bar.inc(planned.saturating_sub(*epochs) as u64)
+            }
             _ => {}
         }
         Flow::Continue
