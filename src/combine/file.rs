@@ -97,7 +97,7 @@ pub(crate) fn decode<H: FittedCombiner + DeserializeOwned>(
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "learned"))]
 mod tests {
     use super::*;
     use crate::combine::{Fit, FittedPerClass, Weighted};
