@@ -74,7 +74,7 @@ fn standardized(units: &Tensor) -> Result<Tensor> {
     Ok(centred.broadcast_mul(&varies.div(&safe)?)?)
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "align"))]
 mod tests {
     use super::*;
     use candle_core::Device;

@@ -40,7 +40,7 @@ pub(crate) fn total(gains: &[f64], columns: &[u32]) -> f64 {
     columns.iter().enumerate().filter_map(pick).sum()
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "align"))]
 mod tests {
     use super::*;
     use proptest::prelude::*;
@@ -89,5 +89,14 @@ mod tests {
             prop_assert!(sorted.into_iter().eq(0..n as u32));
             prop_assert!((total(gains, &found) - best(gains, n, 0, 0)).abs() < 1e-8);
         }
+    }
+}
+
+#[cfg(all(test, not(feature = "align")))]
+mod without_the_feature {
+    #[test]
+    fn an_assignment_is_an_error_that_names_the_feature() {
+        let e = super::assign(&[1., 0., 0., 1.], 2).unwrap_err().to_string();
+        assert!(e.contains("feature `align`") && e.contains("but is off"), "{e}");
     }
 }

@@ -271,5 +271,5 @@ impl Aligned {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "align"))]
 mod tests;

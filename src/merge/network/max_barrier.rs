@@ -296,7 +296,7 @@ fn merged_record(members: &[&Member], spec: &MergeSpec, seen: Rows) -> Record {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "align"))]
 mod tests {
     use super::*;
     use crate::{
