@@ -116,6 +116,7 @@ pub(crate) fn split() -> (Vec<u32>, Vec<u32>) {
 }
 
 /// The accuracy of a network with these outputs.
+#[cfg_attr(not(feature = "align"), allow(dead_code))]
 pub(crate) fn accuracy(output: &Tensor, data: &TensorDataset, rows: &[u32]) -> f64 {
     let predicted = output.argmax(1).unwrap().to_vec1::<u32>().unwrap();
     let labels = data.labels().unwrap();
@@ -139,6 +140,7 @@ pub(crate) fn trained<N: crate::Network>(
 }
 
 /// The inputs of these rows.
+#[cfg_attr(not(feature = "align"), allow(dead_code))]
 pub(crate) fn inputs(data: &TensorDataset, rows: &[u32]) -> Inputs {
     data.inputs().select(rows).unwrap()
 }
