@@ -146,23 +146,9 @@ impl WarmUp {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::weights::testing::{first, one, path};
     use crate::weights::Swa;
-    use candle_core::{DType, Device, Tensor};
-
-    fn one(w: f64, dtype: DType) -> Weights {
-        Weights::from([(
-            "w".into(),
-            Tensor::new(&[w, -2. * w], &Device::Cpu).unwrap().to_dtype(dtype).unwrap(),
-        )])
-    }
-
-    fn first(weights: &Weights) -> f64 {
-        weights["w"].to_dtype(DType::F64).unwrap().to_vec1::<f64>().unwrap()[0]
-    }
-
-    fn path(n: u32) -> impl Iterator<Item = f64> {
-        (0..n).map(|i| f64::from(i * 37 % 11) * 0.3 - 1.)
-    }
+    use candle_core::DType;
 
     #[test]
     fn ten_updates_match_the_closed_form() -> Result<()> {

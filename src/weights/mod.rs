@@ -12,6 +12,8 @@ pub(crate) mod init;
 pub(crate) mod running_mean;
 pub(crate) mod strict;
 mod swa;
+#[cfg(test)]
+mod testing;
 mod vars;
 
 pub use average::{average, mix, Average, RunWeights};

@@ -338,24 +338,10 @@ fn foreign(why: String) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::weights::testing::{first, one, path};
     use crate::weights::{Ema, Swa};
     use candle_nn::VarMap;
     use std::collections::HashMap;
-
-    fn one(w: f64, dtype: DType) -> Weights {
-        Weights::from([(
-            "w".into(),
-            Tensor::new(&[w, -2. * w], &Device::Cpu).unwrap().to_dtype(dtype).unwrap(),
-        )])
-    }
-
-    fn first(weights: &Weights) -> f64 {
-        weights["w"].to_dtype(DType::F64).unwrap().to_vec1::<f64>().unwrap()[0]
-    }
-
-    fn path(n: u32) -> impl Iterator<Item = f64> {
-        (0..n).map(|i| f64::from(i * 37 % 11) * 0.3 - 1.)
-    }
 
     #[test]
     fn f16_and_bf16_are_averaged_in_f32() -> Result<()> {

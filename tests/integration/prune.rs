@@ -10,13 +10,20 @@ use candle_ensemble::{
     train::Trainer,
     Ensemble, Session,
 };
+use candle_nn::Linear;
 
-#[test]
-fn a_pruned_ensemble_gives_the_same_predictions_from_a_smaller_file() {
+/// Inputs of three classes in order, with their data set and a trainer of linear networks.
+fn three_classes() -> (Tensor, TensorDataset, Trainer<Linear>) {
     let x = Tensor::arange(0f32, 240., &CPU).unwrap().affine(0.01, -1.2).unwrap().reshape((120, 2)).unwrap();
     let y = Tensor::from_iter((0..120u32).map(|i| i / 40), &CPU).unwrap();
     let data = TensorDataset::classification(x.clone(), &y).unwrap();
     let trainer = Trainer::new(|vb| candle_nn::linear(2, 3, vb)).epochs(3);
+    (x, data, trainer)
+}
+
+#[test]
+fn a_pruned_ensemble_gives_the_same_predictions_from_a_smaller_file() {
+    let (x, data, trainer) = three_classes();
     let session = Session::new(&trainer, &data).reserve(0.4);
     let pool = session.fit(&MultiRun::new(8), 42).unwrap();
 
@@ -37,10 +44,7 @@ fn a_pruned_ensemble_gives_the_same_predictions_from_a_smaller_file() {
 
 #[test]
 fn a_pruned_pool_predicts_as_a_combiner_that_prunes() {
-    let x = Tensor::arange(0f32, 240., &CPU).unwrap().affine(0.01, -1.2).unwrap().reshape((120, 2)).unwrap();
-    let y = Tensor::from_iter((0..120u32).map(|i| i / 40), &CPU).unwrap();
-    let data = TensorDataset::classification(x.clone(), &y).unwrap();
-    let trainer = Trainer::new(|vb| candle_nn::linear(2, 3, vb)).epochs(3);
+    let (x, data, trainer) = three_classes();
     let session = Session::new(&trainer, &data).reserve(0.4);
     let pool = session.fit(&MultiRun::new(8), 42).unwrap();
 
