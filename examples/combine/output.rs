@@ -35,7 +35,7 @@ pub struct Outcome {
 }
 
 fn failed(e: impl std::fmt::Display) -> Failure {
-    Failure::Failed(e.to_string())
+    e.to_string().into()
 }
 
 /// The number to rank by, less is better: log-loss or squared error.

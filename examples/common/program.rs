@@ -7,46 +7,33 @@ use candle_ensemble::{
 use clap::{error::ErrorKind, Arg, ArgMatches, Parser};
 use std::{fmt, process::ExitCode};
 
-/// Why a program ends early.
+/// Why a program ends early: its message.
 #[derive(Debug)]
-pub enum Failure {
-    /// The command line or an input is not what it must be: exit status 2.
-    Usage(String),
-    /// Anything else: exit status 1.
-    Failed(String),
-}
+pub struct Failure(String);
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Usage(message) | Self::Failed(message) => f.write_str(message),
-        }
+        f.write_str(&self.0)
     }
 }
 
 impl From<String> for Failure {
     fn from(message: String) -> Self {
-        Self::Usage(message)
+        Self(message)
     }
 }
 
 impl From<&str> for Failure {
     fn from(message: &str) -> Self {
-        Self::Usage(message.into())
+        Self(message.into())
     }
 }
 
 impl From<Error> for Failure {
     fn from(e: Error) -> Self {
         match e {
-            Error::Invalid { .. }
-            | Error::HeldOut { .. }
-            | Error::Foreign { .. }
-            | Error::Damaged { .. }
-            | Error::Incompatible { .. }
-            | Error::Io { .. } => Self::Usage(e.to_string()),
-            Error::BarrierTooHigh { .. } => Self::Failed(format!("refused: {e}")),
-            e => Self::Failed(e.to_string()),
+            Error::BarrierTooHigh { .. } => Self(format!("refused: {e}")),
+            e => Self(e.to_string()),
         }
     }
 }
@@ -57,16 +44,12 @@ impl From<candle_core::Error> for Failure {
     }
 }
 
-/// Runs a program: prints its error, on one line, and returns the exit status.
+/// Runs a program. An error is printed on one line, and the exit status is then 2.
 pub fn program(run: impl FnOnce() -> Result<(), Failure>) -> ExitCode {
     threads::one_core_per_member();
-    let (message, status) = match run() {
-        Ok(()) => return ExitCode::SUCCESS,
-        Err(Failure::Usage(message)) => (message, 2),
-        Err(Failure::Failed(message)) => (message, 1),
-    };
+    let Err(Failure(message)) = run() else { return ExitCode::SUCCESS };
     eprintln!("error: {}", message.lines().collect::<Vec<_>>().join(" "));
-    ExitCode::from(status)
+    ExitCode::from(2)
 }
 
 /// Reads the command line. Help and version are printed.
@@ -90,7 +73,7 @@ fn on_one_line(e: clap::Error) -> Failure {
     let lines = lines.filter(|line| !line.is_empty() && !line.starts_with("For more information"));
     let line = lines.collect::<Vec<_>>().join("; ");
     let hint = if e.kind() == ErrorKind::UnknownArgument { "; --help lists them all" } else { "" };
-    Failure::Usage(format!("{}{hint}", line.trim_start_matches("error: ")))
+    Failure(format!("{}{hint}", line.trim_start_matches("error: ")))
 }
 
 /// A flag for each argument that some entry of the registry has.

@@ -37,13 +37,13 @@ fn succeed(folder: &Path, args: &[&str]) -> Vec<u8> {
 fn fail(folder: &Path, args: &[&str]) -> String {
     let before = contents(folder);
     let output = run(folder, args);
-    let predicted = String::from_utf8(output.stderr).unwrap();
-    assert!(matches!(output.status.code(), Some(1 | 2)), "{args:?}: {predicted}");
-    assert_eq!(predicted.lines().count(), 1, "{args:?}: {predicted}");
-    assert!(predicted.starts_with("error: ") && predicted.ends_with('\n'), "{predicted}");
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{args:?}: {text}");
+    assert_eq!(text.lines().count(), 1, "{args:?}: {text}");
+    assert!(text.starts_with("error: ") && text.ends_with('\n'), "{text}");
     assert!(output.stdout.is_empty());
     assert!(contents(folder) == before, "{args:?}: a file changed");
-    predicted
+    text
 }
 
 fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
@@ -326,15 +326,15 @@ fn sharded_checkpoints_are_read_by_their_index_or_folder() {
         ("}", "", "its index: "),
     ] {
         fs::write(&index, text.replace(from, to)).unwrap();
-        let predicted = fail(folder.path(), &merged);
-        assert!(predicted.contains(message), "{to}: {predicted}");
+        let text = fail(folder.path(), &merged);
+        assert!(text.contains(message), "{to}: {text}");
     }
     fs::remove_file(&index).unwrap();
     assert!(fail(folder.path(), &merged).contains("must be 1, unless one is called"));
     fs::write(folder.path().join("a.json"), &text).unwrap();
     let out = ["--out", "b/model-00001-of-00002.safetensors"];
-    let predicted = fail(folder.path(), &[&["--method", "uniform", "b", "c.safetensors"], &out[..]].concat());
-    assert!(predicted.contains("a file other than the inputs"), "{predicted}");
+    let text = fail(folder.path(), &[&["--method", "uniform", "b", "c.safetensors"], &out[..]].concat());
+    assert!(text.contains("a file other than the inputs"), "{text}");
 }
 
 #[test]
@@ -347,7 +347,7 @@ fn differences_between_checkpoints_are_listed() {
     odd.insert("layer.weight".into(), odd["layer.weight"].to_dtype(DType::F16).unwrap());
     save(&odd, &folder.path().join("odd.safetensors"));
     let new = ["--out", "new.safetensors"];
-    let predicted = fail(
+    let text = fail(
         folder.path(),
         &[&["--method", "uniform", "a.safetensors", "odd.safetensors"], &new[..]].concat(),
     );
@@ -357,13 +357,13 @@ fn differences_between_checkpoints_are_listed() {
         "odd.safetensors: layer.bias is f32 [59, 1] in place of f32 [59]",
         "odd.safetensors: layer.weight is f16 [41, 59] in place of f32 [41, 59]",
     ] {
-        assert!(predicted.contains(part), "{predicted}");
+        assert!(text.contains(part), "{text}");
     }
     let base = ["--method", "ties", "a.safetensors", "--base", "odd.safetensors"];
     assert!(fail(folder.path(), &[&base, &new[..]].concat()).contains("odd.safetensors: scale is missing"));
     let fishers = ["--method", "fisher", "a.safetensors", "--fishers", "odd.safetensors"];
-    let predicted = fail(folder.path(), &[&fishers, &new[..]].concat());
-    assert!(predicted.contains("scale is missing") && !predicted.contains("layer.weight"), "{predicted}");
+    let text = fail(folder.path(), &[&fishers, &new[..]].concat());
+    assert!(text.contains("scale is missing") && !text.contains("layer.weight"), "{text}");
 }
 
 #[test]
@@ -431,8 +431,8 @@ fn invalid_arguments_give_a_message_of_one_line() {
             .collect();
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let args = [&["--out", "new.safetensors", "a.safetensors", "--method"], &words[..]].concat();
-        let predicted = fail(folder.path(), &args);
-        assert!(predicted.contains(message), "{line}: {predicted}");
+        let text = fail(folder.path(), &args);
+        assert!(text.contains(message), "{line}: {text}");
     }
     for out in ["a.safetensors", "./a.safetensors", "b.safetensors"] {
         let args = ["--method", "uniform", "a.safetensors", "b.safetensors", "--out", out];
@@ -459,8 +459,8 @@ fn an_older_output_stays_until_the_new_one_is_complete() {
     // It fails while values are written, not before.
     let too_much =
         ["--method", "task-arithmetic", "a.safetensors", "--base", "base.safetensors", "--lambda", "1e39"];
-    let predicted = fail(folder.path(), &[&too_much[..], &["--out", "out.safetensors"]].concat());
-    assert!(predicted.contains("the merged tensor"), "{predicted}");
+    let text = fail(folder.path(), &[&too_much[..], &["--out", "out.safetensors"]].concat());
+    assert!(text.contains("the merged tensor"), "{text}");
     assert_eq!(fs::read(&out).unwrap(), b"old");
     assert_eq!(read(&succeed(folder.path(), &["--method", "uniform", "a.safetensors"])).len(), 4);
 }
@@ -472,11 +472,10 @@ fn the_program_prints_what_it_wrote_and_its_arguments() {
         folder.path(),
         &["--method", "uniform", "a.safetensors", "b.safetensors", "--out", "m.safetensors"],
     );
-    let predicted = String::from_utf8(output.stdout).unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
     assert!(
-        predicted.starts_with("m.safetensors: 4 tensors of 2 networks, 10.2 kB, ")
-            && predicted.ends_with(" s\n"),
-        "{predicted}"
+        text.starts_with("m.safetensors: 4 tensors of 2 networks, 10.2 kB, ") && text.ends_with(" s\n"),
+        "{text}"
     );
     let bytes = fs::read(folder.path().join("m.safetensors")).unwrap();
     let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
@@ -733,11 +732,9 @@ fn memory_stays_below_two_of_the_largest_tensors_for_each_thread() {
             .env("MERGE_SIZE", size)
             .output()
             .unwrap();
-        let predicted = String::from_utf8(child.stdout).unwrap();
-        let peak = predicted.lines().find_map(|line| line.split("peak ").nth(1));
-        peak.unwrap_or_else(|| panic!("{predicted} {}", String::from_utf8_lossy(&child.stderr)))
-            .parse()
-            .unwrap()
+        let text = String::from_utf8(child.stdout).unwrap();
+        let peak = text.lines().find_map(|line| line.split("peak ").nth(1));
+        peak.unwrap_or_else(|| panic!("{text} {}", String::from_utf8_lossy(&child.stderr))).parse().unwrap()
     };
     let largest = (LARGEST * 2) as f64 / f64::from(1 << 20);
     for (method, networks, threads) in
