@@ -335,9 +335,9 @@ fn a_loss_that_is_not_finite_is_an_error_with_its_epoch_and_batch() {
     let rates = [0.01, 1e25].map(|rate| Settings::new().with("learning_rate", rate));
     let e = error(&trainer, &data, &MultiRun::new(2).settings(rates));
     assert!(matches!(e, Error::Diverged { run: 1, epoch: 0, batch: 1, learning_rate: 1e25, .. }), "{e:?}");
-    let predicted = e.to_string();
+    let message = e.to_string();
     for part in ["run 1", "epoch 0", "batch 1", "learning rate", "10000000000000000000000000", "inf"] {
-        assert!(predicted.contains(part), "{predicted} does not say {part}");
+        assert!(message.contains(part), "{message} does not say {part}");
     }
 }
 
@@ -486,9 +486,9 @@ fn momentum_and_weight_decay_are_settings_too() {
 fn unknown_settings_and_settings_out_of_range_are_refused() {
     let data = line(11, 20, 0.1);
     let trainer = || Trainer::reading(&["width"], |_, vb| linear(2, 1, vb));
-    let predicted =
+    let message_for =
         |settings: Settings| error(&trainer(), &data, &MultiRun::new(2).settings([settings])).to_string();
-    let e = predicted(Settings::new().with("learning_rat", 0.1));
+    let e = message_for(Settings::new().with("learning_rat", 0.1));
     for part in ["run 0", "\"learning_rat\"", "learning_rate", "epochs", "batch_size", "width"] {
         assert!(e.contains(part), "{e} does not say {part}");
     }
@@ -496,6 +496,7 @@ fn unknown_settings_and_settings_out_of_range_are_refused() {
         (Settings::new().with("epochs", 0), "epochs"),
         (Settings::new().with("epochs", -1), "epochs"),
         (Settings::new().with("epochs", "many"), "epochs"),
+        (Settings::new().with("epochs", 1i64 << 40), "epochs"),
         (Settings::new().with("batch_size", 0), "batch_size"),
         (Settings::new().with("learning_rate", -0.1), "learning_rate"),
         (Settings::new().with("learning_rate", f64::NAN), "learning_rate"),
@@ -503,11 +504,12 @@ fn unknown_settings_and_settings_out_of_range_are_refused() {
         (Settings::new().with("momentum", 0.5), "momentum"), // Adam has no momentum
         (Settings::new().with("label_smoothing", 0.1), "loss"), // a regression has no labels
     ] {
-        let e = predicted(settings);
+        let e = message_for(settings);
         assert!(e.contains(name), "{e} does not name {name}");
     }
     for (trainer, name) in [
         (trainer().epochs(0), "epochs"),
+        (trainer().epochs(1 << 40), "epochs"),
         (trainer().batch_size(0), "batch_size"),
         (trainer().optimizer(Optimizer::sgd(0.)), "learning_rate"),
         (trainer().loss(Loss::CrossEntropy { smoothing: 0. }), "loss"),

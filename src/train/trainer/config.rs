@@ -13,6 +13,9 @@ use serde::{Deserialize, Serialize};
 pub(super) const SETTINGS: [&str; 6] =
     ["batch_size", "epochs", "learning_rate", "momentum", "weight_decay", "label_smoothing"];
 
+/// The largest number of epochs. A larger one is a mistake, and the training would not end.
+const MAX_EPOCHS: usize = u32::MAX as usize;
+
 /// The configuration of a [`Trainer`](crate::train::Trainer), as data.
 ///
 /// The trainer's setters write it, and [`Trainer::config`](crate::train::Trainer::config) returns it. A hash
@@ -33,7 +36,7 @@ pub(super) const SETTINGS: [&str; 6] =
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct TrainConfig {
-    /// Passes over the training rows, at least 1. Default 30.
+    /// Passes over the training rows, at least 1 and at most 2³² − 1. Default 30.
     pub epochs: usize,
     /// Rows in each step, at least 1; the last batch of an epoch may be smaller. Default 32.
     pub batch_size: usize,
@@ -107,6 +110,9 @@ impl TrainConfig {
     pub(super) fn check(&self, run: &RunSpec, task: Task) -> Result<()> {
         if self.epochs == 0 {
             return Err(Error::invalid("epochs", "at least 1", 0));
+        }
+        if self.epochs > MAX_EPOCHS {
+            return Err(Error::invalid("epochs", format!("at most {MAX_EPOCHS}"), self.epochs));
         }
         if self.batch_size == 0 {
             return Err(Error::invalid("batch_size", "at least 1 row", 0));
