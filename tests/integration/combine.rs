@@ -23,10 +23,10 @@ fn json(folder: &Path, args: &[&str]) -> Value {
 /// The error message for invalid arguments or input: one line, with exit status 2.
 fn fail(folder: &Path, args: &[&str]) -> String {
     let output = run(folder, args);
-    let predicted = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(2), "{args:?}: {predicted}");
-    assert_eq!(predicted.lines().count(), 1, "{args:?}: {predicted}");
-    predicted
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{args:?}: {text}");
+    assert_eq!(text.lines().count(), 1, "{args:?}: {text}");
+    text
 }
 
 fn npy(shape: &[u64], values: &[f64]) -> Vec<u8> {
@@ -154,8 +154,8 @@ fn invalid_input_is_named() {
     archive(&folder.path().join("none.npz"), &[("targets", labels())]);
     std::fs::write(folder.path().join("text.npz"), "no archive").unwrap();
     let fails_with = |args: &[&str], what: &str| {
-        let predicted = fail(folder.path(), args);
-        assert!(predicted.contains(what), "{args:?}: {predicted}");
+        let text = fail(folder.path(), args);
+        assert!(text.contains(what), "{args:?}: {text}");
     };
     fails_with(&["--input", "nan.npz"], "prediction of member 0, row 2, column 1 must be finite, but is NaN");
     fails_with(&["--input", "sum.npz"], "member 1, row 1 must sum to 1");

@@ -58,9 +58,9 @@ fn no_file_allocates_much_memory() {
         .args(["--exact", "corpus::every_file_gives_its_expected_result", "--nocapture", "--test-threads=1"])
         .output()
         .unwrap();
-    let predicted = String::from_utf8_lossy(&child.stdout) + String::from_utf8_lossy(&child.stderr);
-    assert!(child.status.success(), "{predicted}");
-    assert!(predicted.contains("1 passed"), "{predicted}");
+    let text = String::from_utf8_lossy(&child.stdout) + String::from_utf8_lossy(&child.stderr);
+    assert!(child.status.success(), "{text}");
+    assert!(text.contains("1 passed"), "{text}");
 }
 
 /// Valid files are read, so that the others are refused for the fault that they were made for.

@@ -338,12 +338,12 @@ fn inputs_that_do_not_fit_are_errors() {
     let trainer = Trainer::new(|vb| linear(2, 3, vb)).epochs(1);
     let ensemble = fit(&trainer, &data, &Mean);
     let empty = Tensor::zeros((0, 2), DType::F32, &CPU).unwrap();
-    let predicted = |outcome: candle_ensemble::Result<Tensor>| outcome.unwrap_err().to_string();
+    let message_of = |outcome: candle_ensemble::Result<Tensor>| outcome.unwrap_err().to_string();
     for e in [
-        predicted(ensemble.predict(&empty)),
-        predicted(ensemble.predict_proba(&empty)),
-        predicted(ensemble.member_predictions(&empty)),
-        predicted(ensemble.predict(Inputs::from(vec![]))),
+        message_of(ensemble.predict(&empty)),
+        message_of(ensemble.predict_proba(&empty)),
+        message_of(ensemble.member_predictions(&empty)),
+        message_of(ensemble.predict(Inputs::from(vec![]))),
     ] {
         assert_eq!(e, "number of rows of the inputs must be at least 1, but is 0");
     }
@@ -353,7 +353,7 @@ fn inputs_that_do_not_fit_are_errors() {
         Inputs::from(Tensor::zeros((), DType::F32, &CPU).unwrap()),
         Inputs::from(vec![normal(1, 4, 2), normal(1, 4, 2)]),
     ] {
-        let e = predicted(ensemble.predict(bad));
+        let e = message_of(ensemble.predict(bad));
         assert!(!e.contains('\n') && !e.is_empty(), "{e}");
     }
     // A layer may be called with no rows; it must not panic.

@@ -408,8 +408,8 @@ fn a_full_disk_leaves_no_incomplete_file() {
         worker(&mut command, folder, "build").output().unwrap()
     };
     let failed = limited(&store, 0);
-    let predicted = String::from_utf8_lossy(&failed.stdout).into_owned();
-    assert!(!failed.status.success() && predicted.contains("plan.bin: File too large"), "{predicted}");
+    let text = String::from_utf8_lossy(&failed.stdout).into_owned();
+    assert!(!failed.status.success() && text.contains("plan.bin: File too large"), "{text}");
     assert!(files(&store).is_empty() && temporary(&store) == 0);
     // There is room for the members, but not for the ensemble.
     let done = limited(&store, 8);
@@ -419,10 +419,10 @@ fn a_full_disk_leaves_no_incomplete_file() {
     // There is no room for the missing member: the existing files stay.
     fs::remove_file(store.join(good.keys().next().unwrap())).unwrap();
     let failed = limited(&store, 0);
-    let predicted = String::from_utf8_lossy(&failed.stdout).into_owned();
+    let text = String::from_utf8_lossy(&failed.stdout).into_owned();
     assert!(
-        !failed.status.success() && predicted.contains(&format!("{}: File", good.keys().next().unwrap())),
-        "{predicted}"
+        !failed.status.success() && text.contains(&format!("{}: File", good.keys().next().unwrap())),
+        "{text}"
     );
     assert_eq!((files(&store).len(), temporary(&store)), (RUNS, 0));
     assert_eq!(Runs::of(&store).1, 1);

@@ -465,7 +465,7 @@ fn probabilities_sum_to_one_and_forward_is_their_logarithm() {
         let x = case.data.inputs();
         if !case.problem.is_classification() {
             let e = ensemble.predict_proba(x).unwrap_err().to_string();
-            assert!(e.contains("class"), "{name}: {e}");
+            assert!(e.contains("must be classification"), "{name}: {e}");
             let predicted = ensemble.predict(x).unwrap();
             assert_eq!(bits(&predicted), bits(&forward(&ensemble, x)), "{name}");
             return;
