@@ -157,8 +157,7 @@ impl<'a, L: Learner> Pool<'a, L> {
     /// [reserved](Self::reserved) rows.
     #[must_use]
     pub fn unseen(&self) -> Rows {
-        let seen = self.seen();
-        (0..self.data.rows() as u32).filter(|row| seen.binary_search(row).is_err()).collect()
+        rows_not_in(&self.seen(), self.data.rows())
     }
 
     /// The seed of the pool's plan.
@@ -204,8 +203,7 @@ impl<'a, L: Learner> Pool<'a, L> {
         for slot in slots(&self.members) {
             let (mut sum, mut count) = (None::<Tensor>, vec![0f32; rows]);
             for member in self.members.iter().filter(|m| m.record.slot == slot && !m.record.refit) {
-                let unseen: Rows =
-                    (0..rows as u32).filter(|row| member.record.seen.binary_search(row).is_err()).collect();
+                let unseen = rows_not_in(&member.record.seen, rows);
                 if unseen.is_empty() {
                     continue;
                 }
@@ -351,6 +349,11 @@ fn slots(members: &[Member]) -> Vec<usize> {
     slots.sort_unstable();
     slots.dedup();
     slots
+}
+
+/// The numbers below `rows` that are not in `seen`, which is sorted.
+fn rows_not_in(seen: &[u32], rows: usize) -> Rows {
+    (0..rows as u32).filter(|row| seen.binary_search(row).is_err()).collect()
 }
 
 /// The content of the cell, made first where it is empty.

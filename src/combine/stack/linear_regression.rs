@@ -1,6 +1,6 @@
 //! Linear regression by a QR decomposition.
 use super::{
-    linfa_models::{check_regression, FitRows},
+    fit_rows::{check_regression, FitRows},
     AffineModel, MetaDataset, MetaLearner,
 };
 use crate::{combine::Fit, Error, Result};

@@ -8,6 +8,7 @@
 mod affine;
 mod elastic_net;
 mod features;
+mod fit_rows;
 mod learner;
 mod linear;
 mod linear_regression;

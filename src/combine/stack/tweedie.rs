@@ -6,8 +6,8 @@
 //! next to it, is only the start of Newton's method, which uses the weights and reaches the exact optimum.
 use super::{
     affine::{affine, check_shape},
+    fit_rows::{check_regression, FitRows},
     linear_regression::standardised,
-    linfa_models::{check_regression, FitRows},
     moments::unsolvable,
     MetaDataset, MetaLearner, MetaModel,
 };
