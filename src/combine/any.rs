@@ -144,7 +144,7 @@ impl Drop for Level {
 }
 
 impl FittedCombiner for AnyFitted {
-    forward!(Self::inner; name, scale, is_mean, weights, fitted, needs_inputs, check, combine);
+    forward!(Self::inner; name, scale, is_mean, weights, fitted, fitted_on, needs_inputs, check, combine);
 }
 
 /// Any combiner of this crate, chosen at run time: what [`registry`](crate::combine::registry()) makes from a
@@ -246,9 +246,11 @@ mod tests {
 
     #[test]
     fn combiners_are_nested_up_to_a_limit() {
+        let task = Task::Regression { outputs: 1 };
+        let held_out = HeldOut::none(task, vec!["a".into()], vec![1.], 0, Seed::from(0)).unwrap();
         let nested = |levels: usize| {
             (1..levels).fold(AnyFitted::from(Mean), |inner, _| {
-                AnyFitted::from(FittedPruned::new(vec![0], 1, Box::new(inner)))
+                AnyFitted::from(FittedPruned::new(vec![0], &held_out, Box::new(inner)))
             })
         };
         let decoded = |levels| codec::decode::<AnyFitted>(&codec::encode(&nested(levels)).unwrap());

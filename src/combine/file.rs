@@ -100,7 +100,11 @@ pub(crate) fn decode<H: FittedCombiner + DeserializeOwned>(
 #[cfg(all(test, feature = "learned"))]
 mod tests {
     use super::*;
-    use crate::combine::{Fit, FittedPerClass, Weighted};
+    use crate::{
+        combine::{Fit, FittedOn, FittedPerClass, Weighted},
+        data::Task,
+        HeldOut, Seed,
+    };
 
     fn error<H: FittedCombiner + DeserializeOwned + std::fmt::Debug>(
         name: &str,
@@ -114,14 +118,27 @@ mod tests {
     fn fields_that_do_not_agree_are_errors() {
         let names = |count: usize| (0..count).map(|s| format!("member {s}")).collect::<Vec<_>>();
         let weighted = |names: Vec<String>, weights: &[f64]| {
-            error::<Weighted>("mine", &("mine", names, weights.to_vec(), None::<Fit>))
+            error::<Weighted>("mine", &("mine", names, weights.to_vec(), None::<Fit>, None::<FittedOn>))
         };
         assert!(weighted(names(1), &[0.5, 0.5]).contains("number of names must be 2"));
         assert!(weighted(names(0), &[]).contains("number of slots must be at least 1"));
         assert!(weighted(names(2), &[0.5, f64::NAN]).contains("weight of member 1 must be finite"));
         let fit = Fit { objective: 0., iterations: 1, gap: None };
         let rows = vec![vec![0.5, 0.5], vec![1.]];
-        let per_class = error::<FittedPerClass>("per-class", &(names(2), rows, fit));
-        assert!(per_class.contains("number of names must be 1"), "{per_class}");
+        let on = |slots| {
+            let task = Task::Regression { outputs: 2 };
+            FittedOn::new(&HeldOut::none(task, names(slots), vec![1.; slots], 0, Seed::from(0)).unwrap())
+        };
+        let per_class =
+            |names, rows: &Vec<_>, on| error::<FittedPerClass>("per-class", &(names, rows, &fit, on));
+        let short = per_class(names(2), &rows, on(2));
+        assert!(short.contains("number of names must be 1"), "{short}");
+        let other = per_class(names(2), &rows, on(3));
+        assert!(other.contains("number of slots must be 2, as in the fit, but is 3"), "{other}");
+        let narrow = per_class(names(2), &rows[..1].to_vec(), on(2));
+        assert!(
+            narrow.contains("number of classes or outputs must be 2, as in the fit, but is 1"),
+            "{narrow}"
+        );
     }
 }

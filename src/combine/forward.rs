@@ -6,7 +6,7 @@
 ///
 /// ```text
 /// impl<F: FittedCombiner> FittedCombiner for Named<F> {
-///     forward!(Self::combiner; scale, is_mean, weights, fitted, needs_inputs, check, combine);
+///     forward!(Self::combiner; scale, is_mean, weights, fitted, fitted_on, needs_inputs, check, combine);
 ///
 ///     fn name(&self) -> String {
 ///         self.name.clone()
@@ -40,6 +40,11 @@ macro_rules! forward {
     (@fitted $inner:path) => {
         fn fitted(&self) -> Option<&$crate::combine::Fit> {
             $inner(self).fitted()
+        }
+    };
+    (@fitted_on $inner:path) => {
+        fn fitted_on(&self) -> Option<&$crate::combine::FittedOn> {
+            $inner(self).fitted_on()
         }
     };
     (@needs_inputs $inner:path) => {

@@ -62,6 +62,7 @@ pub(crate) mod cross_fit;
 #[cfg(feature = "learned")]
 pub(crate) mod dynamic;
 mod file;
+pub(crate) mod fitted_on;
 pub(crate) mod fixed;
 mod forward;
 pub(crate) mod held_out_table;
@@ -94,6 +95,8 @@ pub use dynamic::{
 };
 pub(crate) use file::{decode as decode_combiner, encode as encode_combiner};
 pub use file::{load_combiner, save_combiner};
+pub(crate) use fitted_on::check_fitted_on;
+pub use fitted_on::FittedOn;
 pub(crate) use fixed::softmax_mean::softmax_mean;
 pub use fixed::{
     BordaCount, Fit, GeometricMean, HardVote, LogOddsMean, Maximum, Mean, Median, Minimum, Product,
@@ -205,6 +208,12 @@ pub trait FittedCombiner: Debug {
         None
     }
 
+    /// What the combiner was fitted on, if it has learned from held-out predictions. Predictions of another
+    /// kind are then an error in [`combine`](Self::combine).
+    fn fitted_on(&self) -> Option<&FittedOn> {
+        None
+    }
+
     /// Whether the combiner reads the rows' inputs. They are then in [`Predictions::inputs`].
     fn needs_inputs(&self) -> bool {
         false
@@ -226,7 +235,8 @@ pub trait FittedCombiner: Debug {
     /// prediction becomes NaN.
     ///
     /// # Errors
-    /// When the combiner does not go with the task, the number of slots or missing predictions.
+    /// When the combiner does not go with the task, the number of slots or missing predictions, or was fitted
+    /// on predictions of another kind ([`fitted_on`](Self::fitted_on)).
     fn combine(&self, predictions: &Predictions) -> CandleResult<Tensor>;
 }
 
@@ -250,7 +260,7 @@ impl<R: FixedCombiner> Combiner for R {
 
 /// For programs that choose the combiner at run time.
 impl<F: FittedCombiner + ?Sized> FittedCombiner for Box<F> {
-    forward!(Box::as_ref; name, scale, is_mean, weights, fitted, needs_inputs, check, combine);
+    forward!(Box::as_ref; name, scale, is_mean, weights, fitted, fitted_on, needs_inputs, check, combine);
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! Combiners of some of the slots.
 use crate::{
-    combine::{forward, FittedCombiner},
+    combine::{check_fitted_on, forward, FittedCombiner, FittedOn},
     predictions::Predictions,
-    Error, Result,
+    Error, HeldOut, Result,
 };
 use candle_core::{Result as CandleResult, Tensor};
 use serde::{Deserialize, Serialize};
@@ -14,19 +14,20 @@ pub struct FittedPruned<H> {
     kept: Vec<usize>,
     /// The weights of all slots, where the combiner has weights; 0 for the slots that are not kept.
     weights: Option<Vec<f64>>,
-    slots: usize,
+    on: FittedOn,
     fitted: H,
 }
 
 impl<H: FittedCombiner> FittedPruned<H> {
-    /// Creates a combiner from one that was fitted to the slots `kept` of `slots`.
-    pub(crate) fn new(kept: Vec<usize>, slots: usize, fitted: H) -> Self {
+    /// Creates a combiner from one that was fitted to the slots `kept` of `held_out`.
+    pub(crate) fn new(kept: Vec<usize>, held_out: &HeldOut, fitted: H) -> Self {
+        let on = FittedOn::new(held_out);
         let weights = fitted.weights().map(|of_kept| {
-            let mut weights = vec![0.; slots];
+            let mut weights = vec![0.; on.slots()];
             kept.iter().zip(of_kept).for_each(|(slot, w)| weights[*slot] = *w);
             weights
         });
-        Self { kept, weights, slots, fitted }
+        Self { kept, weights, on, fitted }
     }
 }
 
@@ -54,15 +55,21 @@ impl<H: FittedCombiner> FittedCombiner for FittedPruned<H> {
         self.weights.as_deref()
     }
 
+    fn fitted_on(&self) -> Option<&FittedOn> {
+        Some(&self.on)
+    }
+
     fn check(&self) -> Result<()> {
+        let slots = self.on.slots();
+        self.on.check(slots)?;
         let increasing = self.kept.is_sorted_by(|a, b| a < b);
-        if self.kept.is_empty() || !increasing || self.kept.iter().any(|slot| *slot >= self.slots) {
-            let must = format!("increasing slots below {}, at least one", self.slots);
+        if self.kept.is_empty() || !increasing || self.kept.iter().any(|slot| *slot >= slots) {
+            let must = format!("increasing slots below {slots}, at least one");
             return Err(Error::invalid("the slots kept", must, format!("{:?}", self.kept)));
         }
         match &self.weights {
-            Some(weights) if weights.len() != self.slots => {
-                let must = format!("{}, one for each slot", self.slots);
+            Some(weights) if weights.len() != slots => {
+                let must = format!("{slots}, one for each slot");
                 Err(Error::invalid("number of weights", must, weights.len()))
             }
             _ => self.fitted.check(),
@@ -70,10 +77,7 @@ impl<H: FittedCombiner> FittedCombiner for FittedPruned<H> {
     }
 
     fn combine(&self, predictions: &Predictions) -> CandleResult<Tensor> {
-        if predictions.slots() != self.slots {
-            let (fitted, slots) = (self.slots, predictions.slots());
-            candle_core::bail!("the pruned combiner was fitted on {fitted} predictions, not {slots}");
-        }
+        check_fitted_on(self, predictions)?;
         let predicted = self.fitted.combine(&predictions.select_slots(&self.kept)?)?;
         predictions.or_mean(predicted, &self.kept)
     }

@@ -197,6 +197,9 @@ impl<F: FittedCombiner + DeserializeOwned> Saved<F> {
         let live = LiveMembers::build(&members, learner, description.task, device).map_err(|e| {
             FormatError::foreign(format!("its weights do not fit the learner's networks: {e}"))
         })?;
+        if let Some(on) = fitted.fitted_on() {
+            on.accepts(&fitted, live.task, live.slots.len()).map_err(FormatError::foreign)?;
+        }
         Ok(Ensemble::new(live, fitted).batch_rows(description.batch_rows))
     }
 }

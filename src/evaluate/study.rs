@@ -215,7 +215,7 @@ impl Trained {
 /// The targets and weights of the test rows.
 struct Truth {
     targets: Targets,
-    weights: Option<Vec<f32>>,
+    weights: Option<Vec<f64>>,
 }
 
 enum Targets {
@@ -233,7 +233,8 @@ impl Truth {
                 Targets::Values(values, scaler.cloned())
             }
         };
-        let weights = test.weights().map(|w| w.to_device(&Device::Cpu)?.to_vec1()).transpose()?;
+        let weights =
+            test.weights().map(|w| w.to_device(&Device::Cpu)?.to_dtype(DType::F64)?.to_vec1()).transpose()?;
         Ok(Self { targets, weights })
     }
 
@@ -273,7 +274,7 @@ impl Truth {
 
     /// The headline metric of these rows.
     fn pooled(&self, by_row: &[f64], rows: &[u32]) -> f64 {
-        let weight = |row: usize| self.weights.as_ref().map_or(1., |w| f64::from(w[row]));
+        let weight = |row: usize| self.weights.as_ref().map_or(1., |w| w[row]);
         let weighted = |row: &u32| (weight(*row as usize) * by_row[*row as usize], weight(*row as usize));
         let (sum, total) = rows.iter().map(weighted).fold((0., 0.), |(s, t), (x, w)| (s + x, t + w));
         match self.targets {

@@ -36,7 +36,7 @@ use candle_core::Tensor;
 /// ```
 ///
 /// Reference: scikit-learn's `accuracy_score` of the most probable classes.
-pub fn accuracy(probs: &Tensor, labels: &[u32], weights: Option<&[f32]>) -> Result<f64> {
+pub fn accuracy(probs: &Tensor, labels: &[u32], weights: Option<&[f64]>) -> Result<f64> {
     Cases::new(probs, labels, weights)?.mean(|case| f64::from(Top::of(case).correct))
 }
 

@@ -36,7 +36,7 @@ use candle_core::Tensor;
 /// ```
 ///
 /// Source: Brier 1950, `doi:10.1175/1520-0493(1950)078<0001:VOFEIT>2.0.CO;2`.
-pub fn brier(probs: &Tensor, labels: &[u32], weights: Option<&[f32]>) -> Result<f64> {
+pub fn brier(probs: &Tensor, labels: &[u32], weights: Option<&[f64]>) -> Result<f64> {
     Cases::new(probs, labels, weights)?.mean(distance)
 }
 

@@ -253,9 +253,8 @@ mod tests {
         let probs = [0.5, 0.3, 0.2, 0.1, 0.1, 0.8, 0.4, 0.4, 0.2, 0.0, 1.0, 0.0];
         let (ids, weights) = (vec![0u32, 1, 1, 0], [0.1, 0.2, 0.3, 0.4]);
         let tensor = Tensor::from_slice(&probs, (4, 3), &Device::Cpu).unwrap();
-        let w32: Vec<f32> = weights.iter().map(|w| *w as f32).collect();
         let Metrics::Classification { accuracy, nll, brier, .. } =
-            Metrics::classification(&tensor, &ids, Some(&w32)).unwrap()
+            Metrics::classification(&tensor, &ids, Some(&weights)).unwrap()
         else {
             panic!()
         };
@@ -263,7 +262,7 @@ mod tests {
         let predicted = Scored { values: &probs, width: 3, truth: &truth, weights: &weights };
         let close = |loss: RowLoss, want: f64| {
             let got = loss.loss(&predicted).unwrap();
-            assert!((got - want).abs() < 1e-6, "{loss:?}: {got} against {want}");
+            assert!((got - want).abs() < 1e-12, "{loss:?}: {got} against {want}");
         };
         close(RowLoss::Error, 1. - accuracy);
         close(RowLoss::LogLoss, nll);

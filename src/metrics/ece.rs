@@ -45,7 +45,7 @@ const MAX_BINS: usize = 1 << 16;
 ///
 /// Sources: Naeini, Cooper and Hauskrecht 2015, "Obtaining well calibrated probabilities using Bayesian
 /// binning"; Guo, Pleiss, Sun and Weinberger 2017, arXiv:1706.04599.
-pub fn ece(probs: &Tensor, labels: &[u32], bins: usize, weights: Option<&[f32]>) -> Result<f64> {
+pub fn ece(probs: &Tensor, labels: &[u32], bins: usize, weights: Option<&[f64]>) -> Result<f64> {
     let mut table = EqualWidth::new(bins)?;
     Cases::new(probs, labels, weights)?.each(|case| table.add(&Top::of(&case), case.weight))?;
     Ok(table.error())
@@ -81,7 +81,7 @@ pub fn ece(probs: &Tensor, labels: &[u32], bins: usize, weights: Option<&[f32]>)
 /// ```
 ///
 /// Sources: Nguyen and O'Connor 2015, arXiv:1508.05154; Nixon et al. 2019, arXiv:1904.01685.
-pub fn ece_equal_mass(probs: &Tensor, labels: &[u32], bins: usize, weights: Option<&[f32]>) -> Result<f64> {
+pub fn ece_equal_mass(probs: &Tensor, labels: &[u32], bins: usize, weights: Option<&[f64]>) -> Result<f64> {
     check_bins(bins)?;
     let mut rows = Vec::with_capacity(labels.len());
     Cases::new(probs, labels, weights)?.each(|case| rows.push((Top::of(&case), case.weight)))?;
@@ -95,12 +95,16 @@ pub fn ece_equal_mass(probs: &Tensor, labels: &[u32], bins: usize, weights: Opti
     for equals in rows.chunk_by(|(a, _), (b, _)| a.confidence == b.confidence) {
         let weight: f64 = equals.iter().map(|(_, weight)| weight).sum();
         let middle = bins as f64 * (below + weight / 2.0) / total;
-        gaps[(middle as usize).min(bins - 1)] +=
+        // A middle on an edge belongs to the bin above it, even if rounding left it just below.
+        gaps[((middle + EDGE) as usize).min(bins - 1)] +=
             equals.iter().map(|(top, weight)| gap(top, *weight)).sum::<f64>();
         below += weight;
     }
     Ok(expected(&gaps, total))
 }
+
+/// What rounding may take from the middle of a row's weight, counted in bins.
+const EDGE: f64 = 1e-9;
 
 /// Accumulates bins of equal width row by row.
 pub(crate) struct EqualWidth {

@@ -10,7 +10,7 @@ const CHUNK: usize = 32 * 1024;
 pub(crate) struct Cases<'a> {
     probs: Table,
     labels: &'a [u32],
-    weights: Option<&'a [f32]>,
+    weights: Option<&'a [f64]>,
     tolerance: f64,
 }
 
@@ -25,7 +25,7 @@ pub(crate) struct Case<'a> {
 }
 
 impl<'a> Cases<'a> {
-    pub(crate) fn new(probs: &Tensor, labels: &'a [u32], weights: Option<&'a [f32]>) -> Result<Self> {
+    pub(crate) fn new(probs: &Tensor, labels: &'a [u32], weights: Option<&'a [f64]>) -> Result<Self> {
         let tolerance = match probs.dtype() {
             DType::F16 => 2f64.powi(-9),
             DType::BF16 => 2f64.powi(-6),
@@ -81,11 +81,11 @@ impl<'a> Cases<'a> {
 pub(crate) struct Pairs<'a> {
     predictions: Table,
     targets: Table,
-    weights: Option<&'a [f32]>,
+    weights: Option<&'a [f64]>,
 }
 
 impl<'a> Pairs<'a> {
-    pub(crate) fn new(predictions: &Tensor, targets: &Tensor, weights: Option<&'a [f32]>) -> Result<Self> {
+    pub(crate) fn new(predictions: &Tensor, targets: &Tensor, weights: Option<&'a [f64]>) -> Result<Self> {
         let predictions = Table::new("predictions", predictions)?;
         let targets = Table::new("targets", targets)?;
         let shape = |t: &Table| (t.rows, t.columns);
@@ -198,11 +198,11 @@ impl Table {
     }
 }
 
-fn weight(weights: Option<&[f32]>, row: usize) -> f64 {
-    weights.map_or(1.0, |w| f64::from(w[row]))
+fn weight(weights: Option<&[f64]>, row: usize) -> f64 {
+    weights.map_or(1.0, |w| w[row])
 }
 
-fn check_weights(weights: Option<&[f32]>, rows: usize) -> Result<()> {
+fn check_weights(weights: Option<&[f64]>, rows: usize) -> Result<()> {
     let Some(weights) = weights else { return Ok(()) };
     if weights.len() != rows {
         return Err(Error::invalid("number of weights", format!("{rows}, one for each row"), weights.len()));
@@ -248,7 +248,7 @@ mod tests {
     use super::*;
     use candle_core::Var;
 
-    fn cases(probs: &Tensor, labels: &[u32], weights: Option<&[f32]>) -> Result<usize> {
+    fn cases(probs: &Tensor, labels: &[u32], weights: Option<&[f64]>) -> Result<usize> {
         let mut rows = 0;
         Cases::new(probs, labels, weights)?.each(|_| rows += 1)?;
         Ok(rows)
@@ -323,11 +323,11 @@ mod tests {
     #[test]
     fn bad_weights_are_errors_that_name_them() {
         let probs = tensor(&[[0.5, 0.5], [1.0, 0.0]]);
-        let check = |weights: &[f32]| cases(&probs, &[0, 1], Some(weights));
+        let check = |weights: &[f64]| cases(&probs, &[0, 1], Some(weights));
         assert_eq!(check(&[0.0, 2.0]).unwrap(), 2);
         fails_with(check(&[1.0]), "number of weights must be 2, one for each row, but is 1");
         fails_with(check(&[1.0, -1.0]), "weight of row 1 must be finite and not negative, but is -1");
-        fails_with(check(&[f32::NAN, 1.0]), "weight of row 0 must be finite and not negative, but is NaN");
+        fails_with(check(&[f64::NAN, 1.0]), "weight of row 0 must be finite and not negative, but is NaN");
         fails_with(check(&[0.0, 0.0]), "sum of the weights must be positive, but is 0");
     }
 

@@ -35,7 +35,7 @@ use candle_core::Tensor;
 /// ```
 ///
 /// Reference: scikit-learn's `mean_absolute_error`.
-pub fn mae(predictions: &Tensor, targets: &Tensor, weights: Option<&[f32]>) -> Result<f64> {
+pub fn mae(predictions: &Tensor, targets: &Tensor, weights: Option<&[f64]>) -> Result<f64> {
     finite("mae", Pairs::new(predictions, targets, weights)?.mean(f64::abs)?)
 }
 

@@ -70,7 +70,7 @@ impl Metrics {
     ///
     /// # Errors
     /// When the inputs are not valid; see the [module](super).
-    pub fn classification(probs: &Tensor, labels: &[u32], weights: Option<&[f32]>) -> Result<Self> {
+    pub fn classification(probs: &Tensor, labels: &[u32], weights: Option<&[f64]>) -> Result<Self> {
         let [mut accuracy, mut nll, mut brier] = <[Mean; 3]>::default();
         let mut ece = EqualWidth::new(ECE_BINS)?;
         Cases::new(probs, labels, weights)?.each(|case| {
@@ -93,7 +93,7 @@ impl Metrics {
     ///
     /// # Errors
     /// When the inputs are not valid (see the [module](super)), or squares overflow f64.
-    pub fn regression(predictions: &Tensor, targets: &Tensor, weights: Option<&[f32]>) -> Result<Self> {
+    pub fn regression(predictions: &Tensor, targets: &Tensor, weights: Option<&[f64]>) -> Result<Self> {
         let [mut squared, mut absolute] = <[Mean; 2]>::default();
         let mut r2 = R2::default();
         Pairs::new(predictions, targets, weights)?.each(|p, t, weight| {
@@ -235,7 +235,7 @@ mod tests {
 
     /// Every metric of a table of rows, first read as probabilities and labels, then as predictions (with
     /// targets made from the label).
-    fn all(rows: &[Row], weights: Option<&[f32]>) -> Vec<f64> {
+    fn all(rows: &[Row], weights: Option<&[f64]>) -> Vec<f64> {
         let probs = table(&rows.iter().map(Row::probs).collect::<Vec<_>>());
         let labels: Vec<u32> = rows.iter().map(|r| r.label).collect();
         let predictions = table(&rows.iter().map(|r| r.values.clone()).collect::<Vec<_>>());
@@ -257,8 +257,8 @@ mod tests {
         Ok(())
     }
 
-    fn weights(rows: &[Row]) -> Vec<f32> {
-        rows.iter().map(|r| f32::from(r.weight)).collect()
+    fn weights(rows: &[Row]) -> Vec<f64> {
+        rows.iter().map(|r| f64::from(r.weight)).collect()
     }
 
     proptest! {
@@ -276,7 +276,7 @@ mod tests {
         }
 
         #[test]
-        fn equal_weights_are_no_weights((rows, _) in rows(), weight in 1e-3f32..1e3) {
+        fn equal_weights_are_no_weights((rows, _) in rows(), weight in 1e-3f64..1e3) {
             same(&all(&rows, Some(&vec![weight; rows.len()])), &all(&rows, None))?;
         }
 

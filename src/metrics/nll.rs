@@ -42,7 +42,7 @@ pub const NLL_EPSILON: f64 = f64::EPSILON;
 /// ```
 ///
 /// Source: Good 1952, "Rational decisions", J. R. Stat. Soc. B 14:107.
-pub fn nll(probs: &Tensor, labels: &[u32], weights: Option<&[f32]>) -> Result<f64> {
+pub fn nll(probs: &Tensor, labels: &[u32], weights: Option<&[f64]>) -> Result<f64> {
     Cases::new(probs, labels, weights)?.mean(loss)
 }
 

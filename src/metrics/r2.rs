@@ -40,7 +40,7 @@ use candle_core::Tensor;
 /// ```
 ///
 /// Reference: scikit-learn's `r2_score`; the running sums are those of West 1979, doi:10.1145/359146.359153.
-pub fn r2(predictions: &Tensor, targets: &Tensor, weights: Option<&[f32]>) -> Result<f64> {
+pub fn r2(predictions: &Tensor, targets: &Tensor, weights: Option<&[f64]>) -> Result<f64> {
     let mut score = R2::default();
     Pairs::new(predictions, targets, weights)?.each(|p, t, weight| score.add(p, t, weight))?;
     score.get()

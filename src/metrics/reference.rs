@@ -6,7 +6,7 @@ use candle_core::{Device, Tensor};
 const ROWS: usize = 60;
 
 /// Probabilities `(60, 4)` in f64, labels, weights.
-pub(crate) fn classification() -> (Tensor, Vec<u32>, Vec<f32>) {
+pub(crate) fn classification() -> (Tensor, Vec<u32>, Vec<f64>) {
     const CLASSES: usize = 4;
     let (mut probs, mut labels) = (Vec::new(), Vec::new());
     for i in 0..ROWS {
@@ -21,7 +21,7 @@ pub(crate) fn classification() -> (Tensor, Vec<u32>, Vec<f32>) {
 }
 
 /// Predictions and targets `(60, 3)` in f64, weights.
-pub(crate) fn regression() -> (Tensor, Tensor, Vec<f32>) {
+pub(crate) fn regression() -> (Tensor, Tensor, Vec<f64>) {
     const OUTPUTS: usize = 3;
     let (mut predictions, mut targets) = (Vec::new(), Vec::new());
     for (i, k) in (0..ROWS).flat_map(|i| (0..OUTPUTS).map(move |k| (i, k))) {
@@ -33,14 +33,14 @@ pub(crate) fn regression() -> (Tensor, Tensor, Vec<f32>) {
     (tensor(predictions), tensor(targets), weights())
 }
 
-fn weights() -> Vec<f32> {
-    (0..ROWS).map(|i| 0.5 * (1 + i % 6) as f32).collect()
+fn weights() -> Vec<f64> {
+    (0..ROWS).map(|i| 0.5 * (1 + i % 6) as f64).collect()
 }
 
 /// Checks a metric of class probabilities against its reference values without and with weights.
 #[track_caller]
 pub(crate) fn check_classification(
-    metric: impl Fn(&Tensor, &[u32], Option<&[f32]>) -> Result<f64>,
+    metric: impl Fn(&Tensor, &[u32], Option<&[f64]>) -> Result<f64>,
     [plain, weighted]: [f64; 2],
 ) {
     let (probs, labels, weights) = classification();
@@ -52,7 +52,7 @@ pub(crate) fn check_classification(
 /// outputs and for the first output alone, as a vector.
 #[track_caller]
 pub(crate) fn check_regression(
-    metric: impl Fn(&Tensor, &Tensor, Option<&[f32]>) -> Result<f64>,
+    metric: impl Fn(&Tensor, &Tensor, Option<&[f64]>) -> Result<f64>,
     three_outputs: [f64; 2],
     one_output: [f64; 2],
 ) {

@@ -37,7 +37,7 @@ pub fn registry() -> &'static Registry<Metric> {
             )
             .with_tasks(classes),
             Entry::new("error", "RowLoss::Error", "One minus the accuracy", |_| {
-                let error = |p: &Tensor, y: &[u32], w: Option<&[f32]>| Ok(1. - accuracy(p, y, w)?);
+                let error = |p: &Tensor, y: &[u32], w: Option<&[f64]>| Ok(1. - accuracy(p, y, w)?);
                 Ok(Metric::of_classes("error", false, Some(RowLoss::Error), error))
             })
             .with_tasks(classes),
@@ -53,7 +53,7 @@ pub fn registry() -> &'static Registry<Metric> {
             .with_tasks(classes)
             .with_source("Brier 1950, doi:10.1175/1520-0493(1950)078<0001:VOFEIT>2.0.CO;2"),
             Entry::new("ece", "ece()", "Expected calibration error in 15 bins of equal width", |_| {
-                let of = |p: &Tensor, y: &[u32], w: Option<&[f32]>| ece(p, y, ECE_BINS, w);
+                let of = |p: &Tensor, y: &[u32], w: Option<&[f64]>| ece(p, y, ECE_BINS, w);
                 Ok(Metric::of_classes("ece", false, None, of))
             })
             .with_tasks(classes)
@@ -63,7 +63,7 @@ pub fn registry() -> &'static Registry<Metric> {
                 "ece_equal_mass()",
                 "Expected calibration error in 15 bins of equal mass",
                 |_| {
-                    let of = |p: &Tensor, y: &[u32], w: Option<&[f32]>| ece_equal_mass(p, y, ECE_BINS, w);
+                    let of = |p: &Tensor, y: &[u32], w: Option<&[f64]>| ece_equal_mass(p, y, ECE_BINS, w);
                     Ok(Metric::of_classes("ece-equal-mass", false, None, of))
                 },
             )
@@ -74,7 +74,7 @@ pub fn registry() -> &'static Registry<Metric> {
             })
             .with_tasks(values),
             Entry::new("mse", "RowLoss::Squared", "Mean squared error", |_| {
-                let mse = |p: &Tensor, y: &Tensor, w: Option<&[f32]>| Pairs::new(p, y, w)?.mean(|d| d * d);
+                let mse = |p: &Tensor, y: &Tensor, w: Option<&[f64]>| Pairs::new(p, y, w)?.mean(|d| d * d);
                 Ok(Metric::of_values("mse", false, Some(RowLoss::Squared), mse))
             })
             .with_aliases(&["squared"])
@@ -94,9 +94,9 @@ pub fn registry() -> &'static Registry<Metric> {
     &REGISTRY
 }
 
-type OfClasses = fn(&Tensor, &[u32], Option<&[f32]>) -> Result<f64>;
+type OfClasses = fn(&Tensor, &[u32], Option<&[f64]>) -> Result<f64>;
 
-type OfValues = fn(&Tensor, &Tensor, Option<&[f32]>) -> Result<f64>;
+type OfValues = fn(&Tensor, &Tensor, Option<&[f64]>) -> Result<f64>;
 
 #[derive(Clone, Copy)]
 enum Compute {
@@ -156,7 +156,7 @@ impl Metric {
     ///
     /// # Errors
     /// When the targets are not of its task; see the [module](super) for the rest.
-    pub fn compute(&self, predicted: &Tensor, targets: &Tensor, weights: Option<&[f32]>) -> Result<f64> {
+    pub fn compute(&self, predicted: &Tensor, targets: &Tensor, weights: Option<&[f64]>) -> Result<f64> {
         let is_float = targets.dtype().is_float();
         match self.compute {
             Compute::Classes(compute) if !is_float => {
@@ -197,8 +197,7 @@ impl Criterion for Metric {
             Truth::Classes(ids) => Tensor::from_slice(ids, ids.len(), &Device::Cpu)?,
             Truth::Values(all) => Tensor::from_slice(all, (weights.len(), width), &Device::Cpu)?,
         };
-        let weights: Vec<f32> = weights.iter().map(|w| *w as f32).collect();
-        let value = self.compute(&table, &targets, Some(&weights))?;
+        let value = self.compute(&table, &targets, Some(weights))?;
         Ok(if self.higher_is_better { -value } else { value })
     }
 

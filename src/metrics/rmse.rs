@@ -37,7 +37,7 @@ use candle_core::Tensor;
 /// ```
 ///
 /// Reference: for one output, scikit-learn's `root_mean_squared_error`.
-pub fn rmse(predictions: &Tensor, targets: &Tensor, weights: Option<&[f32]>) -> Result<f64> {
+pub fn rmse(predictions: &Tensor, targets: &Tensor, weights: Option<&[f64]>) -> Result<f64> {
     finite("rmse", Pairs::new(predictions, targets, weights)?.mean(square)?.sqrt())
 }
 

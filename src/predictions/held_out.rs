@@ -7,7 +7,10 @@ use crate::{
     Error, Result, Rows, Seed,
 };
 use candle_core::{DType, Device, Tensor, WithDType};
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, ops::RangeInclusive};
+
+/// The largest of some weights is in this range, so that no sum of them overflows, in f32 either.
+const SAFE_WEIGHTS: RangeInclusive<f64> = 1e-30..=1e30;
 
 /// Held-out predictions with the targets of their rows: what combiners are fitted on and scored on.
 ///
@@ -90,7 +93,7 @@ impl HeldOut {
             targets,
             weights: None,
             groups: None,
-            names: (0..slots).map(|s| format!("member {s}")).collect(),
+            names: predictions.names().map_or_else(|| default_names(slots), <[String]>::to_vec),
             costs: vec![1.; slots],
             rows: (0..rows as u32).collect(),
             total_rows: rows,
@@ -126,7 +129,9 @@ impl HeldOut {
     ) -> Result<Self> {
         let batch = data.batch(&rows, device)?;
         let groups = data.groups().map(|g| rows.iter().map(|row| g[*row as usize]).collect());
-        let (targets, weights, total_rows) = (batch.targets, batch.weights, data.rows());
+        let weights = batch.weights.map(|w| w.to_dtype(DType::F64)).transpose()?;
+        let predictions = predictions.with_names(names.clone())?;
+        let (targets, total_rows) = (batch.targets, data.rows());
         let seed = Seed::from(0);
         Ok(Self { predictions, targets, weights, groups, names, costs, rows, total_rows, seed })
     }
@@ -160,12 +165,13 @@ impl HeldOut {
         self.predictions.check_finite()
     }
 
-    /// Names the slots; their names are `member 0`, `member 1`, … otherwise.
+    /// Names the slots; their names are those of the predictions ([`Predictions::with_names`]), or `member 0`,
+    /// `member 1`, … otherwise.
     ///
     /// # Errors
     /// When there are not as many names as slots.
     pub fn with_names(mut self, names: Vec<String>) -> Result<Self> {
-        self.check_slot_count("names", names.len())?;
+        self.predictions = self.predictions.with_names(names.clone())?;
         self.names = names;
         Ok(self)
     }
@@ -223,10 +229,26 @@ impl HeldOut {
 
     /// Attaches a weight to each row, `(R,)`: finite, not negative, not all zero.
     ///
+    /// A row of weight 2 counts as two rows of weight 1, and a row of weight 0 does not count. For metrics
+    /// and for fits without a penalty only the ratios of the weights matter. Weights that are all below
+    /// 1e-30, or of which one is above 1e30, are divided by the largest, so that no sum of them leaves the
+    /// range of the numbers.
+    ///
     /// # Errors
     /// When there are not as many weights as rows, or one is out of range.
+    ///
+    /// ```
+    /// # use candle_core::{Device, Tensor};
+    /// # use candle_ensemble::{combine::Mean, data::Task, predictions::Predictions, HeldOut};
+    /// # let predicted = Tensor::new(&[[[0.9f32, 0.1], [0.4, 0.6]], [[0.7, 0.3], [0.2, 0.8]]], &Device::Cpu)?;
+    /// # let predictions = Predictions::new(predicted, Task::Classification { classes: 2 })?;
+    /// let held_out = HeldOut::from_predictions(&predictions, &Tensor::new(&[0u32, 0], &Device::Cpu)?)?;
+    /// let weighted = held_out.with_weights(&Tensor::new(&[3e300f64, 1e300], &Device::Cpu)?)?;
+    /// assert_eq!(weighted.metrics(&Mean)?.headline(), 0.75); // the first row is right, the second is not
+    /// # Ok::<(), candle_ensemble::Error>(())
+    /// ```
     pub fn with_weights(mut self, weights: &Tensor) -> Result<Self> {
-        let values: Vec<f32> = weights.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?;
+        let mut values: Vec<f64> = weights.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?;
         self.check_row_count("weights", values.len())?;
         if let Some(row) = values.iter().position(|w| !w.is_finite() || *w < 0.) {
             return Err(Error::invalid(
@@ -235,8 +257,12 @@ impl HeldOut {
                 values[row],
             ));
         }
-        if values.iter().all(|w| *w == 0.) {
+        let largest = values.iter().copied().fold(0., f64::max);
+        if largest == 0. {
             return Err(Error::invalid("sum of the weights", "positive", 0));
+        }
+        if !SAFE_WEIGHTS.contains(&largest) {
+            values.iter_mut().for_each(|w| *w /= largest);
         }
         self.weights = Some(Tensor::from_vec(values, self.rows.len(), weights.device())?);
         Ok(self)
@@ -294,7 +320,7 @@ impl HeldOut {
         &self.targets
     }
 
-    /// The weights of the rows, `(R,)`, if there are any.
+    /// The weights of the rows, `(R,)` of type f64, if there are any.
     #[must_use]
     pub fn weights(&self) -> Option<&Tensor> {
         self.weights.as_ref()
@@ -492,6 +518,11 @@ impl HeldOut {
             }
         }
     }
+}
+
+/// The names of slots that were given none.
+fn default_names(slots: usize) -> Vec<String> {
+    (0..slots).map(|s| format!("member {s}")).collect()
 }
 
 /// The rows that at least one slot predicts.

@@ -19,6 +19,7 @@ use crate::{
     network::{output::ln, Scale},
 };
 use candle_core::{DType, Device, Result, Tensor};
+use std::sync::Arc;
 
 /// What `S` slots predict for `B` rows, `(S, B, C)`: probabilities of `C` classes, or `C` values for
 /// regression. A slot's prediction is the mean of its members.
@@ -35,6 +36,7 @@ pub struct Predictions {
     task: Task,
     scale: Scale,
     inputs: Option<Tensor>,
+    names: Option<Arc<[String]>>,
 }
 
 impl Predictions {
@@ -98,7 +100,7 @@ impl Predictions {
             Some(c) => Some(c.to_dtype(values.dtype())?),
             None => None,
         };
-        Ok(Self { values, covered, task, scale, inputs: None })
+        Ok(Self { values, covered, task, scale, inputs: None, names: None })
     }
 
     /// The predicted probabilities or values, `(S, B, C)`. Those of a missing prediction have no meaning; a
@@ -152,13 +154,39 @@ impl Predictions {
         Ok(Self { inputs: Some(inputs.clone()), ..self.clone() })
     }
 
+    /// The names of the slots, if they are known.
+    #[must_use]
+    pub fn names(&self) -> Option<&[String]> {
+        self.names.as_deref()
+    }
+
+    /// Names the slots. A combiner that was fitted on slots with names refuses predictions of slots with
+    /// other names, or in another order ([`FittedOn`](crate::combine::FittedOn)).
+    ///
+    /// # Errors
+    /// When there are not as many names as slots.
+    pub fn with_names(&self, names: Vec<String>) -> crate::Result<Self> {
+        match self.slots() {
+            slots if slots == names.len() => Ok(Self { names: Some(names.into()), ..self.clone() }),
+            slots => {
+                let must = format!("{slots}, one for each slot");
+                Err(crate::Error::invalid("number of names", must, names.len()))
+            }
+        }
+    }
+
+    /// The scale of the values.
+    pub(crate) fn scale(&self) -> Scale {
+        self.scale
+    }
+
     /// Maps the values, the coverage and the inputs; `f` also takes the dimension that counts the rows.
     fn map_tensors(&self, f: impl Fn(&Tensor, usize) -> Result<Tensor>) -> Result<Self> {
         Ok(Self {
             values: f(&self.values, 1)?,
             covered: self.covered.as_ref().map(|c| f(c, 1)).transpose()?,
             inputs: self.inputs.as_ref().map(|i| f(i, 0)).transpose()?,
-            ..*self
+            ..self.clone()
         })
     }
 
@@ -168,7 +196,9 @@ impl Predictions {
     /// When there are fewer slots.
     pub fn narrow_slots(&self, from: usize, count: usize) -> Result<Self> {
         let covered = self.covered.as_ref().map(|c| c.narrow(0, from, count)).transpose()?;
-        Ok(Self { values: self.values.narrow(0, from, count)?, covered, ..self.clone() })
+        let values = self.values.narrow(0, from, count)?;
+        let names = self.names.as_ref().map(|names| names[from..from + count].into());
+        Ok(Self { values, covered, names, ..self.clone() })
     }
 
     /// The predictions of these slots, in this order.
@@ -181,7 +211,8 @@ impl Predictions {
         }
         let index = Tensor::from_iter(slots.iter().map(|s| *s as u32), self.values.device())?;
         let covered = self.covered.as_ref().map(|c| c.index_select(&index, 0)).transpose()?;
-        Ok(Self { values: self.values.index_select(&index, 0)?, covered, ..self.clone() })
+        let names = self.names.as_ref().map(|names| slots.iter().map(|s| names[*s].clone()).collect());
+        Ok(Self { values: self.values.index_select(&index, 0)?, covered, names, ..self.clone() })
     }
 
     /// The predictions of all slots for these rows, in this order.
@@ -216,7 +247,7 @@ impl Predictions {
     /// Other probabilities or values for the same slots and rows; missing predictions stay missing.
     pub(crate) fn replace_values(&self, values: Tensor) -> Result<Self> {
         let other = Self::on_scale(values, self.covered.clone(), self.task, Scale::Probability)?;
-        Ok(Self { inputs: self.inputs.clone(), ..other })
+        Ok(Self { inputs: self.inputs.clone(), names: self.names.clone(), ..other })
     }
 
     /// Replaces each missing prediction by the mean of the slots that predict the row. A row that no slot

@@ -53,7 +53,7 @@ impl<P: Prune, C: Combiner> Combiner for Pruned<P, C> {
     fn fit(&self, held_out: &HeldOut) -> Result<Self::Fitted> {
         let kept = self.prune.keep(held_out)?;
         let fitted = self.combiner.fit(&held_out.select_slots(&kept)?)?;
-        Ok(FittedPruned::new(kept, held_out.predictions().slots(), fitted))
+        Ok(FittedPruned::new(kept, held_out, fitted))
     }
 
     fn needs_inputs(&self) -> bool {

@@ -160,8 +160,9 @@ fn members_are_kept_by_their_weights() {
 #[test]
 fn a_decoded_combiner_with_slots_out_of_range_is_an_error() {
     use crate::combine::FittedCombiner;
+    let on = |slots: usize| serde_json::json!({ "task": { "Regression": { "outputs": 1 } }, "slots": slots, "names": null });
     let check = |kept: &[usize], weights: Option<Vec<f64>>, slots: usize| {
-        let json = serde_json::json!({ "kept": kept, "weights": weights, "slots": slots, "fitted": null });
+        let json = serde_json::json!({ "kept": kept, "weights": weights, "on": on(slots), "fitted": null });
         serde_json::from_value::<FittedPruned<Mean>>(json).unwrap().check()
     };
     assert!(check(&[0, 2], Some(vec![0.5, 0., 0.5]), 3).is_ok());

@@ -102,7 +102,7 @@ impl LogDensities {
         }
         let score: f64 = sums.iter().zip(&self.weights).map(|(m, w)| w * m.ln()).sum();
         let fit = Fit { objective: -score - mean, iterations: steps, gap: None };
-        Weighted::found(combiner, held_out.names(), weights, Some(fit))
+        Weighted::found(combiner, held_out, weights, Some(fit))
     }
 }
 

@@ -97,7 +97,7 @@ impl Combiner for InverseError {
         loss.check(&table.truth)?;
         let (weights, objective) = with_predictions!(table, |all| self.fit_table(&table, all, loss))?;
         let fit = Fit { objective: objective?, iterations: 1, gap: None };
-        Ok(Weighted::found("inverse-error", held_out.names(), weights, Some(fit)))
+        Ok(Weighted::found("inverse-error", held_out, weights, Some(fit)))
     }
 }
 

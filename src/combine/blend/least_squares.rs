@@ -117,7 +117,7 @@ impl LeastSquares {
             None => "least-squares".into(),
         };
         let fit = Fit { objective: full.loss(&weights), iterations: 1, gap: None };
-        Ok(Weighted::found(&name, held_out.names(), weights, Some(fit)))
+        Ok(Weighted::found(&name, held_out, weights, Some(fit)))
     }
 }
 

@@ -123,7 +123,7 @@ impl Combiner for ModelCombination {
             }
             let objective = -log_score(&weights) - densities.mean_highest;
             let fit = Fit { objective, iterations: self.draws, gap: None };
-            Ok(Weighted::found(NAME, held_out.names(), weights, Some(fit)))
+            Ok(Weighted::found(NAME, held_out, weights, Some(fit)))
         };
         wide(fit)
     }

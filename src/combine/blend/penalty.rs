@@ -212,7 +212,7 @@ impl<T: Number> PenalizedFit<'_, T> {
             false => format!("{penalized} (λ = {lambda:.2e})"),
         };
         let fit = Fit { objective: solution.loss, iterations: solution.steps, gap: Some(solution.gap) };
-        Ok(Weighted::found(&name, held_out.names(), solution.weights, Some(fit)))
+        Ok(Weighted::found(&name, held_out, solution.weights, Some(fit)))
     }
 
     fn problem<'b>(&'b self, weights: &'b [f64], penalty: f64) -> SimplexProblem<'b, T> {

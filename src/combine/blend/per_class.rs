@@ -6,13 +6,14 @@ use crate::{
             simplex::{CellLoss, SimplexProblem},
             simplex_squares::cell_targets,
         },
+        check_fitted_on,
         fixed::weighted::{finite_weights, one_name_a_slot, to_probabilities},
         held_out_table::{with_predictions, HeldOutTable, Number},
-        Combiner, Fit, FittedCombiner,
+        Combiner, Fit, FittedCombiner, FittedOn,
     },
     data::Task,
     predictions::Predictions,
-    HeldOut, Result,
+    Error, HeldOut, Result,
 };
 use candle_core::{Result as CandleResult, Tensor};
 use serde::{Deserialize, Serialize};
@@ -63,6 +64,7 @@ pub struct FittedPerClass {
     names: Vec<String>,
     weights: Vec<Vec<f64>>,
     fit: Fit,
+    on: FittedOn,
 }
 
 impl FittedPerClass {
@@ -85,7 +87,7 @@ impl Combiner for PerClass {
     fn fit(&self, held_out: &HeldOut) -> Result<FittedPerClass> {
         let table = HeldOutTable::of(held_out)?;
         let (weights, fit) = with_predictions!(table, |all| fit_classes(&table, all))?;
-        Ok(FittedPerClass { names: held_out.names().to_vec(), weights, fit })
+        Ok(FittedPerClass { names: held_out.names().to_vec(), weights, fit, on: FittedOn::new(held_out) })
     }
 }
 
@@ -119,7 +121,16 @@ impl FittedCombiner for FittedPerClass {
         Some(&self.fit)
     }
 
+    fn fitted_on(&self) -> Option<&FittedOn> {
+        Some(&self.on)
+    }
+
     fn check(&self) -> Result<()> {
+        self.on.check(self.names.len())?;
+        if self.weights.len() != self.on.task().width() {
+            let must = format!("{}, as in the fit", self.on.task().width());
+            return Err(Error::invalid("number of classes or outputs", must, self.weights.len()));
+        }
         for weights in &self.weights {
             one_name_a_slot(&self.names, weights.len())?;
             finite_weights(&self.names, weights)?;
@@ -128,13 +139,8 @@ impl FittedCombiner for FittedPerClass {
     }
 
     fn combine(&self, predictions: &Predictions) -> CandleResult<Tensor> {
+        check_fitted_on(self, predictions)?;
         let (slots, _, width) = predictions.values().dims3()?;
-        if slots != self.names.len() || width != self.weights.len() {
-            let (s, w) = (self.names.len(), self.weights.len());
-            candle_core::bail!(
-                "per-class was fitted on {s} predictions of {w} numbers, not {slots} of {width}"
-            );
-        }
         let filled = predictions.fill_missing()?;
         let (device, dtype) = (filled.values().device(), filled.values().dtype());
         let weights = Tensor::from_vec(self.weights.concat(), (width, slots), device)?.to_dtype(dtype)?;

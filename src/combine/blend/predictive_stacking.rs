@@ -64,6 +64,6 @@ impl Combiner for PredictiveStacking {
             iterations: solution.steps,
             gap: Some(solution.gap),
         };
-        Ok(Weighted::found("predictive-stacking", held_out.names(), solution.weights, Some(fit)))
+        Ok(Weighted::found("predictive-stacking", held_out, solution.weights, Some(fit)))
     }
 }

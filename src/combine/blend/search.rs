@@ -76,7 +76,7 @@ pub(crate) fn fit_by_search(
         let not_finite =
             || Error::invalid(format!("{} of the best weights", criterion.name()), "finite", objective);
         let fit = Fit { objective, iterations: tried, gap: None };
-        Ok(Weighted::found(combiner, held_out.names(), weights.ok_or_else(not_finite)?, Some(fit)))
+        Ok(Weighted::found(combiner, held_out, weights.ok_or_else(not_finite)?, Some(fit)))
     };
     let cells = table.dims().1 * table.dims().2;
     let (table, criterion) = (&table, &*criterion);

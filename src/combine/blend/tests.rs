@@ -441,8 +441,8 @@ fn random(seed: u64, slots: usize, rows: usize, width: usize) -> HeldOut {
 /// The loss of the weighted mean on the rows of the fit, by the criterion itself.
 fn loss_of(held_out: &HeldOut, weights: &[f64], loss: RowLoss) -> f64 {
     let all = held_out.predictions().values().to_vec3::<f64>().unwrap();
-    let omega = held_out.weights().unwrap().to_vec1::<f32>().unwrap();
-    let total: f64 = omega.iter().map(|w| f64::from(*w)).sum();
+    let omega = held_out.weights().unwrap().to_vec1::<f64>().unwrap();
+    let total: f64 = omega.iter().sum();
     let truth = held_out.truth().unwrap();
     let mut sum = 0.;
     for (row, w) in omega.iter().enumerate() {

@@ -1,8 +1,8 @@
 //! A combiner whose result is calibrated.
 use crate::{
     combine::{
-        calibrate::labels_and_weights, cross_fit::cross_fit, forward, Calibration, Calibrator, Combiner,
-        FittedCombiner,
+        calibrate::labels_and_weights, check_fitted_on, cross_fit::cross_fit, forward, Calibration,
+        Calibrator, Combiner, FittedCombiner, FittedOn,
     },
     predictions::Predictions,
     Error, HeldOut, Result,
@@ -59,6 +59,7 @@ pub struct FittedCalibrated<F> {
     name: String,
     combiner: F,
     calibrator: Calibrator,
+    on: FittedOn,
 }
 
 impl<F> FittedCalibrated<F> {
@@ -89,7 +90,7 @@ impl<C: Combiner> Combiner for Calibrated<C> {
         let calibrator = self.calibration.fit(&predicted, &labels, weights.as_deref())?;
         let combiner = self.combiner.fit(held_out)?;
         let name = format!("{}, {}", combiner.name(), self.calibration.name());
-        Ok(FittedCalibrated { name, combiner, calibrator })
+        Ok(FittedCalibrated { name, combiner, calibrator, on: FittedOn::new(held_out) })
     }
 
     fn needs_inputs(&self) -> bool {
@@ -104,12 +105,18 @@ impl<F: FittedCombiner> FittedCombiner for FittedCalibrated<F> {
         self.name.clone()
     }
 
+    fn fitted_on(&self) -> Option<&FittedOn> {
+        Some(&self.on)
+    }
+
     fn check(&self) -> Result<()> {
+        self.on.check(self.on.slots())?;
         self.calibrator.check()?;
         self.combiner.check()
     }
 
     fn combine(&self, predictions: &Predictions) -> CandleResult<Tensor> {
+        check_fitted_on(self, predictions)?;
         self.calibrator.apply(&self.combiner.combine(predictions)?)
     }
 }

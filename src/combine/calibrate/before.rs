@@ -1,9 +1,12 @@
 //! A combiner of predictions that are calibrated first.
 use crate::{
-    combine::{calibrate::labels_and_weights, forward, Calibration, Calibrator, Combiner, FittedCombiner},
+    combine::{
+        calibrate::labels_and_weights, check_fitted_on, forward, Calibration, Calibrator, Combiner,
+        FittedCombiner, FittedOn,
+    },
     predictions::Predictions,
     threads::wide,
-    Error, HeldOut, Result,
+    HeldOut, Result,
 };
 use candle_core::{Result as CandleResult, Tensor};
 use rayon::prelude::*;
@@ -53,6 +56,7 @@ pub struct FittedOnCalibrated<F> {
     name: String,
     calibrators: Vec<Calibrator>,
     combiner: F,
+    on: FittedOn,
 }
 
 impl<F> FittedOnCalibrated<F> {
@@ -86,7 +90,7 @@ impl<C: Combiner> Combiner for OnCalibrated<C> {
             let predicted = held_out.predictions().values().get(slot)?;
             let predicted = predicted.index_select(&Tensor::new(rows.as_slice(), predicted.device())?, 0)?;
             let labels: Vec<u32> = rows.iter().map(|row| labels[*row as usize]).collect();
-            let weights: Option<Vec<f32>> =
+            let weights: Option<Vec<f64>> =
                 weights.as_ref().map(|all| rows.iter().map(|row| all[*row as usize]).collect());
             calibration.fit(&predicted, &labels, weights.as_deref())
         };
@@ -100,7 +104,7 @@ impl<C: Combiner> Combiner for OnCalibrated<C> {
             held_out.with_predictions(predictions, held_out.names().to_vec()).with_costs(costs)?;
         let combiner = self.combiner.fit(&calibrated)?;
         let name = format!("{}, {}", self.calibration.name(), combiner.name());
-        Ok(FittedOnCalibrated { name, calibrators, combiner })
+        Ok(FittedOnCalibrated { name, calibrators, combiner, on: FittedOn::new(held_out) })
     }
 
     fn needs_inputs(&self) -> bool {
@@ -115,28 +119,24 @@ impl<F: FittedCombiner> FittedCombiner for FittedOnCalibrated<F> {
         self.name.clone()
     }
 
+    fn fitted_on(&self) -> Option<&FittedOn> {
+        Some(&self.on)
+    }
+
     fn check(&self) -> Result<()> {
-        if self.calibrators.is_empty() {
-            return Err(Error::invalid("number of calibrated slots", "at least 1", 0));
-        }
+        self.on.check(self.calibrators.len())?;
         self.calibrators.iter().try_for_each(Calibrator::check)?;
         self.combiner.check()
     }
 
     fn combine(&self, predictions: &Predictions) -> CandleResult<Tensor> {
+        check_fitted_on(self, predictions)?;
         self.combiner.combine(&calibrate_slots(predictions, &self.calibrators)?)
     }
 }
 
 /// The predictions, calibrated slot by slot; missing ones stay missing.
 fn calibrate_slots(predictions: &Predictions, calibrators: &[Calibrator]) -> CandleResult<Predictions> {
-    if predictions.slots() != calibrators.len() {
-        candle_core::bail!(
-            "the calibrations were fitted on {} slots, not {}",
-            calibrators.len(),
-            predictions.slots()
-        );
-    }
     let values = predictions.probabilities("a calibration")?;
     let calibrated =
         calibrators.iter().enumerate().map(|(slot, calibrator)| calibrator.apply(&values.get(slot)?));

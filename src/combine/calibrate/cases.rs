@@ -16,10 +16,10 @@ pub(crate) struct Cases {
 
 impl Cases {
     /// The rows whose weight is not 0. There must be at least one.
-    pub(crate) fn new(probs: &Tensor, labels: &[u32], weights: Option<&[f32]>) -> Result<Self> {
+    pub(crate) fn new(probs: &Tensor, labels: &[u32], weights: Option<&[f64]>) -> Result<Self> {
         let classes = probs.dim(1)?;
         let all: Vec<f64> = probs.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?;
-        let weight = |row: usize| weights.map_or(1., |w| f64::from(w[row]));
+        let weight = |row: usize| weights.map_or(1., |w| w[row]);
         let total: f64 = (0..labels.len()).map(weight).sum();
         let mut cases = Self { probs: vec![], logs: vec![], classes, labels: vec![], weights: vec![] };
         for (row, label) in labels.iter().enumerate().filter(|(row, _)| weight(*row) > 0.) {

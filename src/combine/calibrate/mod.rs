@@ -95,7 +95,7 @@ impl Calibration {
     /// # Errors
     /// The errors of [`nll`]: when there are no rows, when the numbers of rows, labels and weights differ, or
     /// when a row does not hold probabilities.
-    pub fn fit(self, probs: &Tensor, labels: &[u32], weights: Option<&[f32]>) -> Result<Calibrator> {
+    pub fn fit(self, probs: &Tensor, labels: &[u32], weights: Option<&[f64]>) -> Result<Calibrator> {
         nll(probs, labels, weights)?;
         let cases = Cases::new(probs, labels, weights)?;
         Ok(match self {
@@ -211,7 +211,7 @@ pub trait Calibrate: Combiner + Sized {
 impl<C: Combiner> Calibrate for C {}
 
 /// The labels and the weights of the rows; an error for regression.
-fn labels_and_weights(calibration: Calibration, held_out: &HeldOut) -> Result<(Vec<u32>, Option<Vec<f32>>)> {
+fn labels_and_weights(calibration: Calibration, held_out: &HeldOut) -> Result<(Vec<u32>, Option<Vec<f64>>)> {
     match held_out.truth()? {
         Truth::Classes(labels) => Ok((labels, held_out.row_weights()?)),
         Truth::Values(_) => {

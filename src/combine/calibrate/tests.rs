@@ -21,7 +21,7 @@ fn flat(t: &Tensor) -> Vec<f64> {
 }
 
 /// The table of tests/reference/calibration.py.
-fn table(classes: usize) -> (Tensor, Vec<u32>, Vec<f32>) {
+fn table(classes: usize) -> (Tensor, Vec<u32>, Vec<f64>) {
     let (mut probs, mut labels) = (vec![], vec![]);
     for i in 0..ROWS {
         let raw: Vec<f64> =
@@ -37,7 +37,7 @@ fn table(classes: usize) -> (Tensor, Vec<u32>, Vec<f32>) {
         labels.push(if other { (i * i + 1) % classes } else { top } as u32);
         probs.extend(row);
     }
-    (tensor(&probs, classes), labels, (0..ROWS).map(|i| 0.5 * (1 + i % 6) as f32).collect())
+    (tensor(&probs, classes), labels, (0..ROWS).map(|i| 0.5 * (1 + i % 6) as f64).collect())
 }
 
 fn close(got: f64, want: f64, within: f64) {

@@ -1,6 +1,6 @@
 //! The settings that KNORA-E, KNORA-U and META-DES share.
 use crate::{
-    combine::{Combiner, FittedCombiner, Space},
+    combine::{check_fitted_on, Combiner, FittedCombiner, FittedOn, Space},
     predictions::Predictions,
     HeldOut, Result,
 };
@@ -28,6 +28,7 @@ pub struct DynamicSelection<M> {
 pub struct FittedDynamicSelection<M: CompetenceMeasure> {
     pub(crate) fitted: M::Fitted,
     settings: Settings,
+    on: FittedOn,
     measure: PhantomData<M>,
 }
 
@@ -104,7 +105,8 @@ impl<M: CompetenceMeasure> Combiner for DynamicSelection<M> {
 
     fn fit(&self, held_out: &HeldOut) -> Result<Self::Fitted> {
         let fitted = self.measure.fit(self.settings, held_out)?;
-        Ok(FittedDynamicSelection { fitted, settings: self.settings, measure: PhantomData })
+        let on = FittedOn::new(held_out);
+        Ok(FittedDynamicSelection { fitted, settings: self.settings, on, measure: PhantomData })
     }
 
     fn needs_inputs(&self) -> bool {
@@ -121,11 +123,17 @@ impl<M: CompetenceMeasure> FittedCombiner for FittedDynamicSelection<M> {
         self.settings.space == Space::Inputs
     }
 
+    fn fitted_on(&self) -> Option<&FittedOn> {
+        Some(&self.on)
+    }
+
     fn check(&self) -> Result<()> {
+        self.on.check(self.on.slots())?;
         M::check(&self.fitted, self.settings)
     }
 
     fn combine(&self, predictions: &Predictions) -> CandleResult<Tensor> {
+        check_fitted_on(self, predictions)?;
         M::combine(&self.fitted, predictions, self.settings.soft)
     }
 }

@@ -288,7 +288,10 @@ fn unsuitable_predictions_and_settings_are_errors() {
         let (held_out, fresh) = tables(3);
         let fitted = fit(&combiner, &held_out);
         let four = fresh.narrow_slots(0, 4).unwrap();
-        assert!(fitted.combine(&four).unwrap_err().to_string().contains("5 slots, not 4"), "{combiner:?}");
+        assert!(
+            fitted.combine(&four).unwrap_err().to_string().contains("must be 5, as in its fit, but is 4"),
+            "{combiner:?}"
+        );
         let values = Tensor::zeros((2, 9, 1), DType::F32, &Device::Cpu).unwrap();
         let y = values.get(0).unwrap();
         let values =

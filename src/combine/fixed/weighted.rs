@@ -2,12 +2,13 @@
 use crate::{
     codec::real,
     combine::{
+        check_fitted_on,
         fixed::{weighted_sum::weighted_mean, weighted_vote::check_weights},
-        FittedCombiner, FixedCombiner,
+        FittedCombiner, FittedOn, FixedCombiner,
     },
     data::Task,
     predictions::Predictions,
-    Error, Result,
+    Error, HeldOut, Result,
 };
 use candle_core::{Result as CandleResult, Tensor, D};
 use serde::{Deserialize, Serialize};
@@ -43,7 +44,8 @@ pub struct Fit {
 /// predictions with a weight other than 0.
 ///
 /// # Errors
-/// Combining fails when the number of slots is not the number of weights.
+/// Combining fails when the number of slots is not the number of weights, and for weights that were learned
+/// when the predictions are not of the kind of the fit ([`FittedOn`]).
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -62,6 +64,7 @@ pub struct Weighted {
     names: Vec<String>,
     weights: Vec<f64>,
     fit: Option<Fit>,
+    on: Option<FittedOn>,
 }
 
 impl Weighted {
@@ -74,12 +77,13 @@ impl Weighted {
         let total = check_weights(weights)?;
         let names = (0..weights.len()).map(|s| format!("member {s}")).collect();
         let weights = weights.iter().map(|w| w / total).collect();
-        Ok(Self { combiner: "weighted-mean".into(), names, weights, fit: None })
+        Ok(Self { combiner: "weighted-mean".into(), names, weights, fit: None, on: None })
     }
 
     /// The weights that a combiner has learned, as they are.
-    pub(crate) fn found(combiner: &str, names: &[String], weights: Vec<f64>, fit: Option<Fit>) -> Self {
-        Self { combiner: combiner.into(), names: names.to_vec(), weights, fit }
+    pub(crate) fn found(combiner: &str, held_out: &HeldOut, weights: Vec<f64>, fit: Option<Fit>) -> Self {
+        let (names, on) = (held_out.names().to_vec(), Some(FittedOn::new(held_out)));
+        Self { combiner: combiner.into(), names, weights, fit, on }
     }
 
     /// The names of the slots, in the order of the weights.
@@ -100,7 +104,8 @@ impl Weighted {
         let used = self.used();
         let names = used.iter().map(|s| self.names[*s].clone()).collect();
         let weights = used.iter().map(|s| self.weights[*s]).collect();
-        Self { names, weights, ..self.clone() }
+        let on = self.on.as_ref().map(|on| on.select_slots(&used));
+        Self { names, weights, on, ..self.clone() }
     }
 
     /// The weighted mean by tensor operations, through which gradients pass. For a row with missing
@@ -145,12 +150,20 @@ impl FittedCombiner for Weighted {
         self.fit.as_ref()
     }
 
+    fn fitted_on(&self) -> Option<&FittedOn> {
+        self.on.as_ref()
+    }
+
     fn check(&self) -> Result<()> {
         one_name_a_slot(&self.names, self.weights.len())?;
+        if let Some(on) = &self.on {
+            on.check(self.weights.len())?;
+        }
         finite_weights(&self.names, &self.weights)
     }
 
     fn combine(&self, predictions: &Predictions) -> CandleResult<Tensor> {
+        check_fitted_on(self, predictions)?;
         if predictions.slots() != self.weights.len() {
             let (fitted, slots) = (self.weights.len(), predictions.slots());
             candle_core::bail!("{} has weights for {fitted} slots, not {slots}", self.combiner);
@@ -226,7 +239,9 @@ mod tests {
         let covered = Tensor::new(&[[1f32, 0.], [1., 0.]], &Device::Cpu).unwrap();
         let values = Tensor::new(&values, &Device::Cpu).unwrap();
         let predictions = Predictions::partial(values, covered, Task::Classification { classes: 2 }).unwrap();
-        let fitted = Weighted::found("least-squares", &["a".into(), "b".into()], vec![2., -1.], None);
+        let held_out =
+            HeldOut::from_predictions(&predictions, &Tensor::new(&[0u32, 0], &Device::Cpu).unwrap()).unwrap();
+        let fitted = Weighted::found("least-squares", &held_out, vec![2., -1.], None);
         let predicted = fitted.combine(&predictions).unwrap().to_vec2::<f32>().unwrap();
         assert_eq!(predicted[0], [1., 0.]); // of 1.6 and -0.6
         assert!(predicted[1].iter().all(|p| p.is_nan()), "{predicted:?}");

@@ -4,6 +4,7 @@ use crate::{
     combine::{decode_combiner, encode_combiner, FittedCombiner},
     data::Task,
     metrics::RowLoss,
+    network::Scale,
     predictions::Predictions,
     HeldOut,
 };
@@ -101,4 +102,86 @@ fn errors_name_the_criterion_and_the_argument() {
     assert!(error("grid-search:criterion=los").contains("the metric must be one of accuracy, "));
     assert!(error("weighted-mean").contains("the argument weights of weighted-mean must be given"));
     assert!(error("mean:3").contains("the number of arguments of mean must be at most 0, but is 1"));
+}
+
+/// The same rows with another width: values become probabilities of `width` classes, or as many outputs.
+fn of_width(held_out: &HeldOut, task: Task) -> Predictions {
+    let first = held_out.predictions().values().narrow(2, 0, 1).unwrap();
+    let width = task.width();
+    let wide = first.repeat((1, 1, width)).unwrap();
+    let wide = match task {
+        Task::Classification { .. } => (wide.ones_like().unwrap() / width as f64).unwrap(),
+        Task::Regression { .. } => wide,
+    };
+    let inputs = held_out.predictions().inputs().unwrap();
+    Predictions::new(wide, task).unwrap().with_inputs(inputs).unwrap()
+}
+
+#[test]
+fn what_was_learned_is_refused_for_predictions_of_another_kind() {
+    let small = [("weights", "1,2,3,4"), ("generations", "5"), ("draws", "20"), ("epochs", "5")];
+    let small = small.map(|(name, value)| (name, value.to_string()));
+    let names = |names: [&str; 4]| names.map(String::from).to_vec();
+    let mut learned = 0;
+    for classes in [true, false] {
+        let own = held_out(classes).with_names(names(["a", "b", "c", "d"])).unwrap();
+        let predictions = own.predictions();
+        for entry in registry().entries() {
+            let tasks = entry.tasks();
+            if !(if classes { tasks.classification() } else { tasks.regression() }) {
+                continue;
+            }
+            let combiner = registry().parse_with(entry.name(), &small).unwrap();
+            let fitted = combiner.fit(&own).unwrap();
+            let fitted: AnyFitted =
+                decode_combiner(&fitted.name(), &encode_combiner(&fitted).unwrap()).unwrap();
+            if !combiner.needs_held_out() {
+                assert_eq!(fitted.fitted_on(), None, "{} has nothing to fit", entry.name());
+                continue;
+            }
+            learned += 1;
+            let on = fitted.fitted_on().unwrap_or_else(|| panic!("{} learns", entry.name()));
+            assert_eq!((on.task(), on.slots()), (predictions.task(), 4), "{}", entry.name());
+            let refused = |predictions: Predictions, why: &str| {
+                let e = fitted.combine(&predictions).unwrap_err().to_string();
+                assert!(e.contains(why) && e.contains("as in its fit"), "{}: {e}", entry.name());
+            };
+            let kind = if classes { "probabilities of 2 classes" } else { "values of 1 output" };
+            let other_task = match classes {
+                true => Task::Regression { outputs: 2 },
+                false => Task::Classification { classes: 1 },
+            };
+            refused(of_width(&own, other_task), kind);
+            for width in [3, 4] {
+                let task = match classes {
+                    true => Task::Classification { classes: width },
+                    false => Task::Regression { outputs: width },
+                };
+                refused(of_width(&own, task), kind);
+            }
+            let unnamed = Predictions::new(predictions.values().clone(), predictions.task()).unwrap();
+            let unnamed = unnamed.with_inputs(predictions.inputs().unwrap()).unwrap();
+            assert!(fitted.combine(&unnamed).is_ok(), "{}", entry.name());
+            let (three, one) = (unnamed.select_slots(&[0, 1, 2]), unnamed.select_slots(&[0]));
+            refused(three.unwrap(), "must be 4, as in its fit, but is 3");
+            refused(one.unwrap(), "must be 4, as in its fit, but is 1");
+            let turned = predictions.select_slots(&[0, 2, 1, 3]).unwrap();
+            refused(turned, "must be \"b\", as in its fit (the order differs), but is \"c\"");
+            let others = predictions.with_names(names(["a", "b", "c", "e"])).unwrap();
+            refused(others, "member 3 for ");
+            refused(
+                predictions.select_slots(&[0, 1]).unwrap(),
+                "must be \"c\", as in its fit, but is absent",
+            );
+            if classes {
+                let logs = predictions.values().log().unwrap();
+                let logs = Predictions::on_scale(logs, None, predictions.task(), Scale::LogProbability);
+                refused(
+                    logs.unwrap().with_inputs(predictions.inputs().unwrap()).unwrap(),
+                    "log-probabilities",
+                );
+            }
+        }
+    }
+    assert!(learned >= 45, "{learned}");
 }

@@ -267,7 +267,7 @@ impl Combiner for EnsembleSelection {
         };
         let iterations = paths.iter().map(|path| path.order.len()).sum();
         let fit = Fit { objective, iterations, gap: None };
-        Ok(Weighted::found(NAME, held_out.names(), weights, Some(fit)))
+        Ok(Weighted::found(NAME, held_out, weights, Some(fit)))
     }
 }
 

@@ -35,7 +35,7 @@ pub use ridge::Ridge;
 pub use tweedie::{Link, Tweedie, TweedieModel};
 
 use crate::{
-    combine::{Combiner, Fit, FittedCombiner},
+    combine::{check_fitted_on, Combiner, Fit, FittedCombiner, FittedOn},
     data::Task,
     predictions::Predictions,
     Error, HeldOut, Result,
@@ -123,7 +123,7 @@ impl<M> Stack<M> {
 pub struct FittedStack<P> {
     features: MetaFeatures,
     names: Vec<String>,
-    task: Task,
+    on: FittedOn,
     /// The number of inputs of a row, if they are meta-features.
     inputs: Option<usize>,
     model: P,
@@ -140,8 +140,8 @@ impl<P> FittedStack<P> {
     /// `input 0`, ….
     #[must_use]
     pub fn columns(&self) -> Vec<String> {
-        let (first, count) = MetaFeatures::kept_outputs(self.task);
-        let (kind, single) = match self.task {
+        let (first, count) = MetaFeatures::kept_outputs(self.on.task());
+        let (kind, single) = match self.on.task() {
             Task::Classification { .. } => ("class", false),
             Task::Regression { outputs } => ("output", outputs == 1),
         };
@@ -170,8 +170,8 @@ impl<M: MetaLearner> Combiner for Stack<M> {
         };
         let features = feature_table(held_out.predictions(), self.features, self.pass_through)?.detach();
         let model = self.learner.fit(&MetaDataset::new(features, held_out))?;
-        let (names, task) = (held_out.names().to_vec(), held_out.predictions().task());
-        Ok(FittedStack { features: self.features, names, task, inputs, model })
+        let (names, on) = (held_out.names().to_vec(), FittedOn::new(held_out));
+        Ok(FittedStack { features: self.features, names, on, inputs, model })
     }
 
     fn needs_inputs(&self) -> bool {
@@ -188,32 +188,28 @@ impl<P: MetaModel> FittedCombiner for FittedStack<P> {
         self.model.fitted()
     }
 
+    fn fitted_on(&self) -> Option<&FittedOn> {
+        Some(&self.on)
+    }
+
     fn needs_inputs(&self) -> bool {
         self.inputs.is_some()
     }
 
     fn check(&self) -> Result<()> {
-        self.features.check(self.task)?;
-        let (_, of_slot) = MetaFeatures::kept_outputs(self.task);
+        self.on.check(self.names.len())?;
+        self.features.check(self.on.task())?;
+        let (_, of_slot) = MetaFeatures::kept_outputs(self.on.task());
         let features = self.names.len().checked_mul(of_slot);
         let features = features.and_then(|n| n.checked_add(self.inputs.unwrap_or(0)));
         match features {
-            Some(features @ 1..) => self.model.check(features, self.task),
+            Some(features @ 1..) => self.model.check(features, self.on.task()),
             other => Err(Error::invalid("number of meta-features", "at least 1", other.unwrap_or(0))),
         }
     }
 
     fn combine(&self, predictions: &Predictions) -> CandleResult<Tensor> {
-        if predictions.slots() != self.names.len() || predictions.task() != self.task {
-            candle_core::bail!(
-                "{} was fitted on {} slots and {:?}, not on {} slots and {:?}",
-                self.name(),
-                self.names.len(),
-                self.task,
-                predictions.slots(),
-                predictions.task()
-            )
-        }
+        check_fitted_on(self, predictions)?;
         if let (Some(width), Some(inputs)) = (self.inputs, predictions.inputs())
             && inputs.dim(1)? != width
         {

@@ -1,8 +1,9 @@
 //! A combiner on top of other combiners.
 use crate::{
     combine::{
+        check_fitted_on,
         cross_fit::{in_order, others},
-        Combiner, FittedCombiner,
+        Combiner, FittedCombiner, FittedOn,
     },
     predictions::Predictions,
     Error, HeldOut, Result, Rows, Seed,
@@ -119,6 +120,7 @@ pub struct FittedMultiLayerStack<L, T> {
     lower: Vec<L>,
     members: bool,
     top: T,
+    on: FittedOn,
 }
 
 impl<L, T> FittedMultiLayerStack<L, T> {
@@ -279,7 +281,7 @@ impl<L: CombinerSet, T: Combiner> Combiner for MultiLayerStack<L, T> {
         }
         let predictions = top_predictions(held_out.predictions(), combined, self.members)?;
         let top = self.top.fit(&held_out.with_predictions(predictions, number_repeats(names)))?;
-        Ok(FittedMultiLayerStack { lower, members: self.members, top })
+        Ok(FittedMultiLayerStack { lower, members: self.members, top, on: FittedOn::new(held_out) })
     }
 
     fn needs_inputs(&self) -> bool {
@@ -349,7 +351,12 @@ impl<L: FittedSet, T: FittedCombiner> FittedCombiner for FittedMultiLayerStack<L
         self.top.needs_inputs() || self.lower.iter().any(FittedSet::needs_inputs)
     }
 
+    fn fitted_on(&self) -> Option<&FittedOn> {
+        Some(&self.on)
+    }
+
     fn check(&self) -> Result<()> {
+        self.on.check(self.on.slots())?;
         let sizes: BTreeSet<usize> = self.lower.iter().map(|set| set.names().len()).collect();
         if sizes.len() != 1 {
             let must = "at least one fit, each of as many combiners";
@@ -360,6 +367,7 @@ impl<L: FittedSet, T: FittedCombiner> FittedCombiner for FittedMultiLayerStack<L
     }
 
     fn combine(&self, predictions: &Predictions) -> CandleResult<Tensor> {
+        check_fitted_on(self, predictions)?;
         let mut sums: Vec<Tensor> = vec![];
         for set in &self.lower {
             let combined = set.combine(predictions)?;

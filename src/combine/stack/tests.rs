@@ -470,7 +470,7 @@ fn a_fitted_stack_refuses_other_predictions() {
     let (held_out, _) = classes(3, 3, 6);
     let fitted = fit(&Stack::new(Linear).pass_through(true), &held_out);
     let fewer = held_out.predictions().narrow_slots(0, 2).unwrap();
-    assert!(fitted.combine(&fewer).unwrap_err().to_string().contains("was fitted on 3 slots"));
+    assert!(fitted.combine(&fewer).unwrap_err().to_string().contains("must be 3, as in its fit, but is 2"));
     let wide =
         held_out.predictions().with_inputs(&Tensor::zeros((ROWS, 5), DType::F64, CPU).unwrap()).unwrap();
     assert!(fitted.combine(&wide).unwrap_err().to_string().contains("on 2 inputs per row, not 5"));

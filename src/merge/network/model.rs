@@ -133,7 +133,7 @@ impl<'a, L: Learner> Model<'a, L> {
             predicted.push(self.learner.output().prediction(&output, data.task(), Scale::Probability)?);
             targets.push(batch.targets.clone());
             match batch.weights {
-                Some(weights) => counts.extend(weights.to_vec1::<f32>()?),
+                Some(weights) => counts.extend(weights.to_dtype(DType::F64)?.to_vec1::<f64>()?),
                 None => counts.resize(counts.len() + part.len(), 1.),
             }
         }

@@ -41,16 +41,16 @@ fn perfect_predictions_are_better_than_wrong_ones() {
 fn the_order_of_rows_and_the_scale_of_weights_do_not_matter() {
     each(|name, metric, (perfect, wrong, targets)| {
         let some = ((perfect * 0.7).unwrap() + (wrong * 0.3).unwrap()).unwrap();
-        let weights: Vec<f32> = (1..=12u8).map(f32::from).collect();
+        let weights: Vec<f64> = (1..=12u8).map(f64::from).collect();
         let value = metric.compute(&some, &targets, Some(&weights)).unwrap();
         let close = |other: f64| {
             assert!((other - value).abs() < 1e-9 * (1. + value.abs()), "{name}: {value}, {other}")
         };
-        let twice: Vec<f32> = weights.iter().map(|w| 2. * w).collect();
+        let twice: Vec<f64> = weights.iter().map(|w| 2. * w).collect();
         close(metric.compute(&some, &targets, Some(&twice)).unwrap());
         let order = Tensor::from_iter((0..12u32).rev(), &CPU).unwrap();
         let turned = |t: &Tensor| t.index_select(&order, 0).unwrap();
-        let weights: Vec<f32> = weights.into_iter().rev().collect();
+        let weights: Vec<f64> = weights.into_iter().rev().collect();
         close(metric.compute(&turned(&some), &turned(&targets), Some(&weights)).unwrap());
     });
 }

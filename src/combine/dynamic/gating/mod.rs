@@ -1,6 +1,6 @@
 //! A gating network, which computes the weights of the slots for each row.
 use crate::{
-    combine::{cross_fit::others, Combiner, Fit, FittedCombiner},
+    combine::{check_fitted_on, cross_fit::others, Combiner, Fit, FittedCombiner, FittedOn},
     data::Task,
     predictions::Predictions,
     threads,
@@ -201,7 +201,7 @@ impl Combiner for Gating {
         let objective = losses.iter().zip(&weights).map(|(loss, w)| loss * f64::from(*w)).sum::<f64>()
             / weights.iter().map(|w| f64::from(*w)).sum::<f64>();
         let fit = Fit { objective, iterations: epochs, gap: None };
-        Ok(FittedGating { features, scaler, layers, slots: held_out.predictions().slots(), fit })
+        Ok(FittedGating { features, scaler, layers, on: FittedOn::new(held_out), fit })
     }
 
     fn needs_inputs(&self) -> bool {
@@ -492,7 +492,7 @@ pub struct FittedGating {
     features: Features,
     scaler: Scaler,
     layers: Vec<Layer>,
-    slots: usize,
+    on: FittedOn,
     fit: Fit,
 }
 
@@ -501,11 +501,9 @@ impl FittedGating {
     /// slots that predict the row.
     ///
     /// # Errors
-    /// When the number of slots, of classes or outputs, or of inputs is not that of the fit.
+    /// When the task, the slots, or the number of inputs is not that of the fit.
     pub fn gates(&self, predictions: &Predictions) -> CandleResult<Tensor> {
-        if predictions.slots() != self.slots {
-            candle_core::bail!("the gate was trained on {} slots, not {}", self.slots, predictions.slots());
-        }
+        check_fitted_on(self, predictions)?;
         let features = self.scaler.transform(&self.features.table(predictions)?)?;
         let layers = self.layers.iter().map(|layer| layer.tensors(features.device()));
         let gates = gates(&layers.collect::<CandleResult<Vec<_>>>()?, &features)?;
@@ -526,6 +524,10 @@ impl FittedCombiner for FittedGating {
 
     fn fitted(&self) -> Option<&Fit> {
         Some(&self.fit)
+    }
+
+    fn fitted_on(&self) -> Option<&FittedOn> {
+        Some(&self.on)
     }
 
     fn needs_inputs(&self) -> bool {
@@ -553,10 +555,7 @@ impl FittedCombiner for FittedGating {
             }
             width = units;
         }
-        match width == self.slots {
-            true => Ok(()),
-            false => Err(Error::invalid("number of outputs of a gate", self.slots.to_string(), width)),
-        }
+        self.on.check(width)
     }
 
     fn combine(&self, predictions: &Predictions) -> CandleResult<Tensor> {

@@ -137,7 +137,7 @@ fn damaged_gates_are_found() {
         |gate| gate.layers.clear(),
         |gate| gate.layers[0].weight.truncate(5),
         |gate| gate.layers[1].bias.clear(),
-        |gate| gate.slots = 3,
+        |gate| gate.on = gate.on.select_slots(&[0]),
     ];
     for (i, damage) in damage.iter().enumerate() {
         let mut bad = gate.clone();
@@ -205,7 +205,7 @@ fn settings_out_of_range_and_unsuitable_predictions_are_errors() {
     assert_error(Gating::new().weight_decay(f64::NAN), "weight_decay");
     let fitted = fit(&Gating::new().max_epochs(2), &held_out);
     let alone = held_out.predictions().narrow_slots(0, 1).unwrap();
-    assert!(fitted.combine(&alone).unwrap_err().to_string().contains("2 slots, not 1"));
+    assert!(fitted.combine(&alone).unwrap_err().to_string().contains("must be 2, as in its fit, but is 1"));
     let bare = Predictions::new(held_out.predictions().values().clone(), TWO).unwrap();
     assert!(fitted.combine(&bare).unwrap_err().to_string().contains("with_inputs"));
     let other = Tensor::zeros((40, 3), DType::F32, &Device::Cpu).unwrap();
