@@ -4,11 +4,12 @@ use crate::{
     strategy::MultiRun,
     train::{Optimizer, Trainer},
     weights::Weights,
+    nn::seq,
     AnyNetwork, Session,
 };
 use candle_core::{DType, Device, Module, ModuleT, Result, Tensor};
 use candle_nn::{
-    batch_norm, conv2d_no_bias, linear, seq, Activation, BatchNorm, Conv2d, Conv2dConfig, Linear, VarBuilder,
+    batch_norm, conv2d_no_bias, linear, Activation, BatchNorm, Conv2d, Conv2dConfig, Linear, VarBuilder,
 };
 
 /// A network of linear layers `0`, `1`, … with ReLUs between them.

@@ -11,10 +11,10 @@ use candle_ensemble::{
     store::EpochRecord,
     strategy::{Bagging, EnsembleBuilder, MultiRun},
     train::*,
-    AnyNetwork, Error, Member, Network, Pool, Session,
+    nn::seq, AnyNetwork, Error, Member, Network, Pool, Session,
 };
 use candle_nn::{
-    batch_norm, linear, ops, seq, Activation, BatchNorm, Init, Linear, Optimizer as _, ParamsAdamW,
+    batch_norm, linear, ops, Activation, BatchNorm, Init, Linear, Optimizer as _, ParamsAdamW,
     VarBuilder,
 };
 

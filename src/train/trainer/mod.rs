@@ -79,7 +79,7 @@ impl<N> std::fmt::Debug for Trainer<N> {
 
 impl<N: Network> Trainer<N> {
     /// Trains the network that the constructor `new` builds. The architecture is called `"model"`.
-    pub fn new(new: impl Fn(VarBuilder<'_>) -> CandleResult<N> + Send + Sync + 'static) -> Self {
+    pub fn new(new: impl Fn(VarBuilder<'static>) -> CandleResult<N> + Send + Sync + 'static) -> Self {
         Self::reading(&[], move |_, vb| new(vb))
     }
 
@@ -88,7 +88,7 @@ impl<N: Network> Trainer<N> {
     /// so that a misspelt name does not go unnoticed.
     pub fn reading(
         reads: &[&str],
-        new: impl Fn(&Settings, VarBuilder<'_>) -> CandleResult<N> + Send + Sync + 'static,
+        new: impl Fn(&Settings, VarBuilder<'static>) -> CandleResult<N> + Send + Sync + 'static,
     ) -> Self {
         let networks = Networks::new(reads, new);
         Self { networks, config: TrainConfig::default(), version: String::new() }
@@ -103,7 +103,7 @@ impl<N: Network> Trainer<N> {
         mut self,
         name: &str,
         reads: &[&str],
-        new: impl Fn(&Settings, VarBuilder<'_>) -> CandleResult<N> + Send + Sync + 'static,
+        new: impl Fn(&Settings, VarBuilder<'static>) -> CandleResult<N> + Send + Sync + 'static,
     ) -> Self {
         self.networks.add(name, reads, new);
         self

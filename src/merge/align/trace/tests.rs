@@ -4,11 +4,12 @@ use crate::{
         testing::{mlp, resnet},
     },
     train::Trainer,
+    nn::seq,
     AnyNetwork,
 };
 use candle_core::{Module, ModuleT, Result as CResult};
 use candle_nn::{
-    batch_norm, conv1d, conv2d, layer_norm, linear, linear_no_bias, seq, Activation, Conv1dConfig,
+    batch_norm, conv1d, conv2d, layer_norm, linear, linear_no_bias, Activation, Conv1dConfig,
     Conv2dConfig, VarBuilder,
 };
 
@@ -33,7 +34,7 @@ impl<F: Fn(&Tensor, bool) -> CResult<Tensor>> ModuleT for Fn2<F> {
     }
 }
 
-fn of(f: impl Fn(&Tensor, bool) -> CResult<Tensor> + 'static) -> CResult<AnyNetwork> {
+fn of(f: impl Fn(&Tensor, bool) -> CResult<Tensor> + Send + Sync + 'static) -> CResult<AnyNetwork> {
     Ok(AnyNetwork::new(Fn2(f)))
 }
 
