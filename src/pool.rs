@@ -346,9 +346,8 @@ impl<'a, L: Learner> Pool<'a, L> {
     fn predict_rows(&self, member: &Member, rows: &[u32]) -> Result<Tensor> {
         let member = LiveMembers::build_one(self.learner, member, &self.device)?;
         let (task, output) = (self.data.task(), self.learner.output());
-        Passes::new(Source::Rows(self.data, rows), ROWS, &self.device).predict(0, |inputs| {
-            output.prediction(&member.run(inputs)?.detach(), task, Scale::Probability)
-        })
+        Passes::new(Source::Rows(self.data, rows), ROWS, &self.device)
+            .predict(0, |inputs| output.prediction(&member.run(inputs)?.detach(), task, Scale::Probability))
     }
 
     pub(crate) fn live(&self) -> Result<LiveMembers<L::Network>> {

@@ -122,7 +122,11 @@ impl<'a, N: Network, F: FittedCombiner> OnDataset<'a, N, F> {
     fn over_rows<T>(&self, f: impl FnOnce(&Passes<'_>, &[u32]) -> Result<T>) -> Result<T> {
         let (own, other) = (self.ensemble.task(), self.data.task());
         if own != other {
-            return Err(Error::invalid("the task of the data", format!("that of the ensemble, {own}"), other));
+            return Err(Error::invalid(
+                "the task of the data",
+                format!("that of the ensemble, {own}"),
+                other,
+            ));
         }
         let all: Rows;
         let rows = match &self.rows {

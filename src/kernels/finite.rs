@@ -73,7 +73,9 @@ mod tests {
         for dtype in [DType::F64, DType::F32, DType::F16, DType::BF16] {
             let t = all.to_dtype(dtype).unwrap();
             for of in [bad_rows, bad_rows_on_device] {
-                let rows = |t: &Tensor, dim, or_infinite| of(t, dim, or_infinite).unwrap().into_iter().collect::<Vec<_>>();
+                let rows = |t: &Tensor, dim, or_infinite| {
+                    of(t, dim, or_infinite).unwrap().into_iter().collect::<Vec<_>>()
+                };
                 assert_eq!((rows(&t, 1, false), rows(&t, 1, true)), (vec![2], vec![0, 2]), "{dtype:?}");
                 assert_eq!((rows(&t, 0, false), rows(&t, 0, true)), (vec![0], vec![0, 1]), "{dtype:?}");
                 let transposed = t.transpose(0, 1).unwrap();
@@ -82,6 +84,8 @@ mod tests {
         }
         let ids = Tensor::new(&[1u32, 2], &Device::Cpu).unwrap();
         assert!(bad_rows(&ids, 0, true).unwrap().is_empty());
-        assert!(bad_rows(&Tensor::zeros((0, 2), DType::F32, &Device::Cpu).unwrap(), 0, true).unwrap().is_empty());
+        assert!(bad_rows(&Tensor::zeros((0, 2), DType::F32, &Device::Cpu).unwrap(), 0, true)
+            .unwrap()
+            .is_empty());
     }
 }

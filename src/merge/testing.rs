@@ -1,10 +1,10 @@
 //! Networks and data for the unit tests of this module.
 use crate::{
     data::{Inputs, TensorDataset},
+    nn::seq,
     strategy::MultiRun,
     train::{Optimizer, Trainer},
     weights::Weights,
-    nn::seq,
     AnyNetwork, Session,
 };
 use candle_core::{DType, Device, Module, ModuleT, Result, Tensor};

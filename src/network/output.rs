@@ -38,7 +38,16 @@ impl Output {
         let rounded = is_short(output.dtype());
         let output = widened(output)?;
         let output = if output.rank() == 1 { output.unsqueeze(1)? } else { output };
-        let (_, width) = output.dims2()?;
+        let Ok((_, width)) = output.dims2() else {
+            let (width, unit) = match task {
+                Task::Classification { classes } => (classes, "classes"),
+                Task::Regression { outputs } => (outputs, "values"),
+            };
+            let shape = output.dims();
+            candle_core::bail!(
+                "the network must output {width} {unit} for each row, but its output has the shape {shape:?}"
+            )
+        };
         let classes = match task {
             Task::Regression { outputs } if outputs == width => return Ok(output),
             Task::Regression { outputs } => {

@@ -9,11 +9,12 @@ use candle_ensemble::{
         MergeSpec, Merged, Slerp, TaskArithmetic,
     },
     metrics::RowLoss,
+    nn::seq,
     plan::Horizontal,
     strategy::{Bagging, EnsembleBuilder, KFold, MultiRun},
     train::Trainer,
     weights::{average, RunWeights},
-    nn::seq, AnyNetwork, Error, Network, Pool, Result, Session,
+    AnyNetwork, Error, Network, Pool, Result, Session,
 };
 use candle_nn::{batch_norm, linear, Activation, VarBuilder};
 

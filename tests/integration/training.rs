@@ -6,19 +6,19 @@ use candle_ensemble::{
     combine::Mean,
     data::{Dataset, TensorDataset},
     exec::{Sequential, Threads},
+    nn::seq,
     observe::Event,
     plan::{RunSpec, Settings, *},
     store::EpochRecord,
     strategy::{Bagging, EnsembleBuilder, MultiRun},
     train::*,
-    nn::seq, AnyNetwork, Error, Member, Network, Pool, Session,
+    AnyNetwork, Error, Member, Network, Pool, Session,
 };
 use candle_nn::{
-    batch_norm, linear, ops, Activation, BatchNorm, Init, Linear, Optimizer as _, ParamsAdamW,
-    VarBuilder,
+    batch_norm, linear, ops, Activation, BatchNorm, Init, Linear, Optimizer as _, ParamsAdamW, VarBuilder,
 };
 
-type Mlp = candle_nn::Sequential;
+type Mlp = candle_ensemble::nn::Sequential;
 
 fn mlp(inputs: usize, hidden: usize, outputs: usize, vb: VarBuilder<'_>) -> CandleResult<Mlp> {
     let layers = seq().add(linear(inputs, hidden, vb.pp("hidden"))?).add(Activation::Relu);

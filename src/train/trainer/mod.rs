@@ -79,6 +79,11 @@ impl<N> std::fmt::Debug for Trainer<N> {
 
 impl<N: Network> Trainer<N> {
     /// Trains the network that the constructor `new` builds. The architecture is called `"model"`.
+    ///
+    /// The `VarBuilder` is `'static`, so that a model may keep what it got from it, as `resnet18` of
+    /// candle-transformers does. The model must compute with its variables: a tensor that a constructor makes
+    /// of them once, such as the fused weights of candle-transformers' `mobileone`, does not follow the
+    /// training before the network is built again.
     pub fn new(new: impl Fn(VarBuilder<'static>) -> CandleResult<N> + Send + Sync + 'static) -> Self {
         Self::reading(&[], move |_, vb| new(vb))
     }

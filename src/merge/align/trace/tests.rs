@@ -3,14 +3,14 @@ use crate::{
         align::trace::*,
         testing::{mlp, resnet},
     },
-    train::Trainer,
     nn::seq,
+    train::Trainer,
     AnyNetwork,
 };
 use candle_core::{Module, ModuleT, Result as CResult};
 use candle_nn::{
-    batch_norm, conv1d, conv2d, layer_norm, linear, linear_no_bias, Activation, Conv1dConfig,
-    Conv2dConfig, VarBuilder,
+    batch_norm, conv1d, conv2d, layer_norm, linear, linear_no_bias, Activation, Conv1dConfig, Conv2dConfig,
+    VarBuilder,
 };
 
 fn ones(dims: &[usize]) -> Tensor {
