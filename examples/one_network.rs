@@ -5,8 +5,8 @@
 mod program;
 
 use candle_core::{Device, Tensor};
-use candle_ensemble::{data::*, merge::*, plan::*, strategy::*, train::*, *};
-use candle_nn::{linear, seq, Activation, VarBuilder};
+use candle_ensemble::{data::*, merge::*, nn::seq, plan::*, strategy::*, train::*, *};
+use candle_nn::{linear, Activation, VarBuilder};
 use clap::Parser;
 use program::{parse, program, Failure};
 use std::process::ExitCode;

@@ -118,6 +118,14 @@ pub enum Error {
         /// Number of runs in the plan.
         of: usize,
     },
+    /// An observer stopped a prediction for rows of a data set.
+    #[error("stopped; {rows} of {of} rows are predicted")]
+    Stopped {
+        /// Number of predicted rows.
+        rows: usize,
+        /// Number of rows to predict.
+        of: usize,
+    },
     /// A file could not be read or written.
     #[error("{}: {source}", path.display())]
     Io {

@@ -9,7 +9,7 @@
 //! ```
 //! use candle_core::{Device, Module, Tensor};
 //! use candle_ensemble::prelude::*;
-//! use candle_nn::{linear, seq, Activation};
+//! use candle_nn::{linear, Activation};
 //!
 //! one_core_per_member(); // first thing in main
 //! // Your inputs and class ids.
@@ -134,7 +134,7 @@ mod report;
 pub mod prelude;
 
 pub use data::Rows;
-pub use ensemble::Ensemble;
+pub use ensemble::{Ensemble, OnDataset};
 pub use error::{Error, Result};
 pub use network::{AnyNetwork, Network};
 #[cfg(feature = "progress")]

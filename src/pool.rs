@@ -10,6 +10,7 @@ use crate::{
     network::Scale,
     predictions::{
         live::{flatten_inputs, LiveMembers},
+        passes::{Passes, Source},
         Predictions,
     },
     prune::Prune,
@@ -169,20 +170,33 @@ impl<'a, L: Learner> Pool<'a, L> {
     /// The prediction of each slot for any inputs: `(S, N, C)`, for S slots, N rows and C classes or outputs.
     ///
     /// # Errors
-    /// When the inputs do not fit the networks.
+    /// When the inputs are not finite or do not fit the networks; when a prediction is NaN.
     pub fn predictions(&self, inputs: impl Into<Inputs>) -> Result<Predictions> {
-        self.live()?.predict_in_batches(&inputs.into(), ROWS, Scale::Probability)
+        self.predict_source(&self.members, Source::Inputs(&inputs.into()))
+    }
+
+    /// The prediction of each slot for all rows of a data set, `(S, N, C)`. The rows are read in batches, so
+    /// their inputs need not fit in memory.
+    ///
+    /// # Errors
+    /// As [`predictions`](Self::predictions), and when the data cannot be read.
+    pub fn predictions_on(&self, data: &dyn Dataset) -> Result<Predictions> {
+        let rows: Rows = (0..data.rows() as u32).collect();
+        self.predict_source(&self.members, Source::Rows(data, &rows))
     }
 
     /// The prediction of each member for any inputs, whatever its slot: `(M, N, C)`, for M members, N rows
     /// and C classes or outputs.
     ///
     /// # Errors
-    /// When the inputs do not fit the networks.
+    /// As [`predictions`](Self::predictions).
     pub fn predictions_per_member(&self, inputs: impl Into<Inputs>) -> Result<Predictions> {
-        let members = with_own_slots(&self.members);
-        let live = LiveMembers::build(&members, self.learner, self.data.task(), &self.device)?;
-        live.predict_in_batches(&inputs.into(), ROWS, Scale::Probability)
+        self.predict_source(&with_own_slots(&self.members), Source::Inputs(&inputs.into()))
+    }
+
+    fn predict_source(&self, members: &[Member], source: Source<'_>) -> Result<Predictions> {
+        let live = LiveMembers::build(members, self.learner, self.data.task(), &self.device)?;
+        live.predict_in_passes(&Passes::new(source, ROWS, &self.device), Scale::Probability)
     }
 
     /// The predictions of members for rows that did not shape them. They are made on the first call and kept.
@@ -199,6 +213,8 @@ impl<'a, L: Learner> Pool<'a, L> {
 
     fn predict_held_out(&self) -> Result<HeldOut> {
         let (rows, task) = (self.data.rows(), self.data.task());
+        // The type of predictions, whatever that of the networks.
+        let dtype = if self.learner.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
         let (mut values, mut covered) = (vec![], vec![]);
         for slot in slots(&self.members) {
             let (mut sum, mut count) = (None::<Tensor>, vec![0f32; rows]);
@@ -207,7 +223,7 @@ impl<'a, L: Learner> Pool<'a, L> {
                 if unseen.is_empty() {
                     continue;
                 }
-                let predicted = self.predict_rows(member, &unseen)?;
+                let predicted = self.predict_rows(member, &unseen)?.to_dtype(dtype)?;
                 let before = match sum {
                     Some(sum) => sum,
                     None => Tensor::zeros((rows, predicted.dim(1)?), predicted.dtype(), &self.device)?,
@@ -218,7 +234,7 @@ impl<'a, L: Learner> Pool<'a, L> {
             }
             let sum = match sum {
                 Some(sum) => sum,
-                None => Tensor::zeros((rows, task.width()), self.learner.dtype(), &self.device)?,
+                None => Tensor::zeros((rows, task.width()), dtype, &self.device)?,
             };
             let counts = Tensor::new(count.as_slice(), &self.device)?.to_dtype(sum.dtype())?;
             // 0 / 0 marks a missing prediction.
@@ -330,12 +346,8 @@ impl<'a, L: Learner> Pool<'a, L> {
     fn predict_rows(&self, member: &Member, rows: &[u32]) -> Result<Tensor> {
         let member = LiveMembers::build_one(self.learner, member, &self.device)?;
         let (task, output) = (self.data.task(), self.learner.output());
-        let mut predicted = vec![];
-        for batch in in_batches(self.data, rows.to_vec(), ROWS, &self.device) {
-            let out = member.run(&batch?.inputs)?.detach();
-            predicted.push(output.prediction(&out, task, Scale::Probability)?);
-        }
-        Ok(Tensor::cat(&predicted, 0)?)
+        Passes::new(Source::Rows(self.data, rows), ROWS, &self.device)
+            .predict(0, |inputs| output.prediction(&member.run(inputs)?.detach(), task, Scale::Probability))
     }
 
     pub(crate) fn live(&self) -> Result<LiveMembers<L::Network>> {

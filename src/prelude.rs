@@ -22,6 +22,7 @@ pub use crate::{
     data::{Dataset, Split, Task, TensorDataset},
     merge::{best_of, BestOf, MaxBarrier, MergeSpec, RunWeights},
     metrics::Metrics,
+    nn::seq,
     plan::{FastGeometric, Horizontal, Plan, Settings, Snapshot},
     store::DirectoryStore,
     strategy::{

@@ -173,6 +173,10 @@ impl<'a, L: Learner> Session<'a, L> {
         self.data
     }
 
+    pub(crate) fn own_observer(&self) -> &'a dyn Observer {
+        self.observer
+    }
+
     /// Lays out the runs of a strategy for this session's data, learner and reserved share. The plan depends
     /// on these and the seed alone.
     ///

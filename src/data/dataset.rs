@@ -35,6 +35,16 @@ impl Task {
     }
 }
 
+impl fmt::Display for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Classification { classes } => write!(f, "classification with {classes} classes"),
+            Self::Regression { outputs: 1 } => f.write_str("regression with 1 output"),
+            Self::Regression { outputs } => write!(f, "regression with {outputs} outputs"),
+        }
+    }
+}
+
 /// The inputs of some rows: one or several tensors, with rows along dimension 0.
 ///
 /// ```

@@ -5,15 +5,17 @@ use crate::{
     ensemble::Ensemble,
     files::{self, header::FormatError, read_tensors, tensors::TensorFile},
     network::Output,
-    predictions::live::LiveMembers,
+    plan::Settings,
+    predictions::live::{Build, Constructor, LiveMembers},
     store::{check_record, read_file, Record},
     train::Learner,
     weights::Weights,
     Error, Member, Network, Result,
 };
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Result as CandleResult, Tensor};
+use candle_nn::VarBuilder;
 use serde::{de::DeserializeOwned, Deserialize, Serialize};
-use std::{io, path::Path};
+use std::{io, path::Path, str::FromStr};
 
 const KIND: &str = "ensemble";
 /// The name of the tensor that holds the fitted combiner. Names of weights begin with their member's number.
@@ -47,7 +49,8 @@ impl<N: Network, F: FittedCombiner + Serialize + DeserializeOwned> Ensemble<N, F
     /// The file is written beside `path` and renamed, so that `path` always names the old ensemble or the new
     /// one, each complete. The same ensemble gives the same bytes.
     ///
-    /// Code is not saved: [`Ensemble::load`] needs a learner that builds the same networks.
+    /// Code is not saved: [`Ensemble::load`] needs a learner that builds the same networks, and
+    /// [`Ensemble::load_with`] needs their constructor only.
     ///
     /// ```
     /// # use candle_core::{Device, Tensor};
@@ -101,9 +104,59 @@ impl<N: Network, F: FittedCombiner + Serialize + DeserializeOwned> Ensemble<N, F
         device: &Device,
     ) -> Result<Self> {
         let path = path.as_ref();
-        let saved = read_file(path, Saved::read)?;
-        let not_found = || files::failed(path, io::Error::from(io::ErrorKind::NotFound));
-        saved.ok_or_else(not_found)?.assemble(learner, device).map_err(|error| error.of(path.display()))
+        Self::read(path)?.assemble(learner, device).map_err(|error| error.of(path.display()))
+    }
+
+    /// Reads an ensemble that [`Ensemble::save`] wrote, for a program that only predicts. It needs what builds
+    /// the networks, and nothing of how they were trained.
+    ///
+    /// `build` gets the name of an architecture, which is `"model"` where the learner was given no name, the
+    /// settings of the member's run, and a `VarBuilder` over the member's weights.
+    ///
+    /// ```
+    /// use candle_core::{Device, Tensor};
+    /// use candle_ensemble::{nn::seq, prelude::*};
+    /// use candle_nn::{linear, Activation, VarBuilder};
+    /// use std::{sync::Arc, thread};
+    ///
+    /// let small = |vb: VarBuilder| Ok(AnyNetwork::new(linear(2, 3, vb)?));
+    /// let large = |vb: VarBuilder| {
+    ///     let hidden = seq().add(linear(2, 8, vb.pp(0))?).add(Activation::Relu);
+    ///     Ok(AnyNetwork::new(hidden.add(linear(8, 3, vb.pp(1))?)))
+    /// };
+    ///
+    /// // One program trains and saves.
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("ensemble.safetensors");
+    /// # let x = Tensor::arange(0f32, 60., &Device::Cpu)?.affine(0.03, -1.)?.reshape((30, 2))?;
+    /// # let y = Tensor::from_iter((0..30u32).map(|i| i / 10), &Device::Cpu)?;
+    /// # let data = TensorDataset::classification(&x, &y)?;
+    /// let trainer = Trainer::new(small).architecture("large", large).epochs(2);
+    /// Session::new(&trainer, &data).fit(&Bagging::new(3), 42)?.combine(&Mean)?.save(&path)?;
+    ///
+    /// // Another one loads and predicts, on several threads.
+    /// let build = move |name: &str, _: &Settings, vb: VarBuilder<'static>| match name {
+    ///     "large" => large(vb),
+    ///     _ => small(vb),
+    /// };
+    /// let ensemble = Arc::new(Ensemble::<_, Mean>::load_with(&path, build, &Device::Cpu)?);
+    /// let predict = || ensemble.predict(&x).map(|ids| ids.to_vec1::<u32>().unwrap_or_default());
+    /// let (a, b) = thread::scope(|s| (s.spawn(predict).join(), s.spawn(predict).join()));
+    /// assert_eq!(a.unwrap()?, b.unwrap()?);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the file cannot be read; [`Error::Damaged`] when its content has changed since it
+    /// was written; [`Error::Foreign`] when it is another kind of file, holds another combiner than `F`, or
+    /// its weights do not fit the networks that `build` returns.
+    pub fn load_with(
+        path: impl AsRef<Path>,
+        build: impl Fn(&str, &Settings, VarBuilder<'static>) -> CandleResult<N>,
+        device: &Device,
+    ) -> Result<Self> {
+        let path = path.as_ref();
+        Self::read(path)?.assemble_with(&build, device).map_err(|error| error.of(path.display()))
     }
 
     /// Reads an ensemble from bytes, such as those of `include_bytes!` or [`Ensemble::to_bytes`].
@@ -112,6 +165,24 @@ impl<N: Network, F: FittedCombiner + Serialize + DeserializeOwned> Ensemble<N, F
     /// As [`Ensemble::load`].
     pub fn from_bytes<L: Learner<Network = N>>(bytes: &[u8], learner: &L, device: &Device) -> Result<Self> {
         Saved::read(bytes).and_then(|saved| saved.assemble(learner, device)).map_err(|e| e.of("the ensemble"))
+    }
+
+    /// Reads an ensemble from bytes, for a program that only predicts; see [`Ensemble::load_with`].
+    ///
+    /// # Errors
+    /// As [`Ensemble::load_with`].
+    pub fn from_bytes_with(
+        bytes: &[u8],
+        build: impl Fn(&str, &Settings, VarBuilder<'static>) -> CandleResult<N>,
+        device: &Device,
+    ) -> Result<Self> {
+        let saved = Saved::read(bytes);
+        saved.and_then(|saved| saved.assemble_with(&build, device)).map_err(|e| e.of("the ensemble"))
+    }
+
+    fn read(path: &Path) -> Result<Saved<F>> {
+        let not_found = || files::failed(path, io::Error::from(io::ErrorKind::NotFound));
+        read_file(path, Saved::read)?.ok_or_else(not_found)
     }
 
     fn to_file(&self) -> Result<TensorFile> {
@@ -177,26 +248,47 @@ impl<F: FittedCombiner + DeserializeOwned> Saved<F> {
         learner: &L,
         device: &Device,
     ) -> Result<Ensemble<N, F>, FormatError> {
-        let Self { description, fitted, members } = self;
         let differ = |what: &str, saved: &str, now: &str| match saved == now {
             true => Ok(()),
             false => Err(FormatError::foreign(format!(
                 "the {what} of its networks is {saved}, but that of the learner's networks is {now}"
             ))),
         };
-        differ("output", &format!("{:?}", description.output), &format!("{:?}", learner.output()))?;
-        differ("type", &description.dtype, learner.dtype().as_str())?;
+        let Description { output, dtype, .. } = &self.description;
+        differ("output", &format!("{output:?}"), &format!("{:?}", learner.output()))?;
+        differ("type", dtype, learner.dtype().as_str())?;
         let known = learner.architectures();
-        if let Some(other) = members.iter().map(|m| &m.record.architecture).find(|name| !known.contains(name))
-        {
+        let mut names = self.members.iter().map(|m| &m.record.architecture);
+        if let Some(other) = names.find(|name| !known.contains(name)) {
             let has = known.join(", ");
             return Err(FormatError::foreign(format!(
                 "it has a network {other:?}, but the learner builds {has}"
             )));
         }
-        let live = LiveMembers::build(&members, learner, description.task, device).map_err(|e| {
-            FormatError::foreign(format!("its weights do not fit the learner's networks: {e}"))
-        })?;
+        self.assemble_from(&Constructor::of(learner), "the learner's networks", device)
+    }
+
+    fn assemble_with<N: Network>(
+        self,
+        build: &Build<'_, N>,
+        device: &Device,
+    ) -> Result<Ensemble<N, F>, FormatError> {
+        let dtype = &self.description.dtype;
+        let dtype = DType::from_str(dtype)
+            .map_err(|_| FormatError::foreign(format!("its networks are of the unknown type {dtype:?}")))?;
+        let constructor = Constructor { build: Box::new(build), dtype, output: self.description.output };
+        self.assemble_from(&constructor, "the networks that are built", device)
+    }
+
+    fn assemble_from<N: Network>(
+        self,
+        constructor: &Constructor<'_, N>,
+        networks: &str,
+        device: &Device,
+    ) -> Result<Ensemble<N, F>, FormatError> {
+        let Self { description, fitted, members } = self;
+        let live = LiveMembers::construct(&members, constructor, description.task, device)
+            .map_err(|e| FormatError::foreign(format!("its weights do not fit {networks}: {e}")))?;
         if let Some(on) = fitted.fitted_on() {
             on.accepts(&fitted, live.task, live.slots.len()).map_err(FormatError::foreign)?;
         }

@@ -3,24 +3,39 @@
 //! An [`Ensemble`] predicts like one network. It can be a layer of another network, a teacher or a member of
 //! another ensemble, and it can be saved to one file and loaded from it.
 mod file;
+mod on_dataset;
+
+pub use on_dataset::OnDataset;
 
 use crate::{
     combine::{softmax_mean, FittedCombiner, Weighted},
-    data::{Inputs, Task},
-    kernels::{argmax::argmax_rows, cpu},
+    data::{Dataset, Inputs, Task},
+    kernels::{argmax::argmax_rows, cpu, finite::bad_rows},
     network::{output::ln, Scale},
-    predictions::live::{concat, flatten_inputs, map_batches, LiveMembers},
+    predictions::{
+        live::{flatten_inputs, LiveMembers},
+        passes::{nan_rows, with_nan, Passes, Source},
+    },
     Error, Member, Network, Result,
 };
-use candle_core::{Module, Result as CandleResult, Tensor};
+use candle_core::{DType, Module, Result as CandleResult, Tensor};
 
 /// Members and a fitted combiner, which predict like one network.
 ///
 /// [`Pool::combine`](crate::Pool::combine) makes an ensemble. It is a candle [`Module`], so it stands
 /// wherever one of its members could stand: as a layer of another network, as a teacher, as a member of
 /// another ensemble. For classification `forward` returns log-probabilities `(B, C)`, which are valid logits;
-/// for regression it returns values in the shape of its members' outputs. It is `Send` and `Sync` where the
-/// networks and the fitted combiner are.
+/// for regression it returns values `(B, K)`. It is `Send` and `Sync` where the networks and the fitted
+/// combiner are, so that one ensemble in an `Arc` serves several threads.
+///
+/// Probabilities, their logarithms, and means over members are f32 where the networks are f32, f16 or bf16,
+/// and f64 where they are f64.
+///
+/// # NaN
+/// A network can turn NaN into an ordinary number: ReLU makes 0 of it. So the methods that predict refuse
+/// inputs that are NaN or infinite, as [`TensorDataset`](crate::data::TensorDataset) refuses them for
+/// training, and predictions that are NaN; the error names the row. [`allow_nan`](Self::allow_nan) lets them
+/// through. The prediction for a row with NaN is then NaN, and so it always is in `forward`.
 ///
 /// `N` is the type of the member networks, `F` that of the fitted combiner ([`fitted`](Self::fitted)).
 ///
@@ -47,11 +62,12 @@ pub struct Ensemble<N, F> {
     live: LiveMembers<N>,
     fitted: F,
     batch_rows: usize,
+    allow_nan: bool,
 }
 
 impl<N: Network, F: FittedCombiner> Ensemble<N, F> {
     pub(crate) fn new(live: LiveMembers<N>, fitted: F) -> Self {
-        Self { live, fitted, batch_rows: 1024 }
+        Self { live, fitted, batch_rows: 1024, allow_nan: false }
     }
 
     /// Sets how many rows one pass over the members takes, at least 1; the default is 1024. The memory that a
@@ -59,6 +75,32 @@ impl<N: Network, F: FittedCombiner> Ensemble<N, F> {
     #[must_use]
     pub fn batch_rows(mut self, rows: usize) -> Self {
         self.batch_rows = rows.max(1);
+        self
+    }
+
+    /// Sets whether inputs may be NaN or infinite. The default is `false`: such a row is an error. With `true`
+    /// the prediction is NaN for a row whose inputs hold NaN or for which a member predicts NaN. A class id
+    /// cannot be NaN, so [`predict`](Self::predict) refuses such a row of a classification always.
+    ///
+    /// ```
+    /// # use candle_core::{Device, Tensor};
+    /// # use candle_ensemble::prelude::*;
+    /// # let x = Tensor::arange(0f32, 20., &Device::Cpu)?.reshape((10, 2))?;
+    /// # let data = TensorDataset::regression(x.clone(), &x.sum(1)?)?;
+    /// # let trainer = Trainer::new(|vb| candle_nn::linear(2, 1, vb)).epochs(2);
+    /// # let pool = Session::new(&trainer, &data).fit(&MultiRun::new(3), 42)?;
+    /// let holes = Tensor::new(&[[1f32, 2.], [f32::NAN, 2.]], &Device::Cpu)?;
+    /// let ensemble = pool.combine(&Mean)?;
+    /// let e = ensemble.predict(&holes).unwrap_err();
+    /// assert_eq!(e.to_string(), "inputs, row 1 must be finite, but is NaN");
+    ///
+    /// let predicted = ensemble.allow_nan(true).predict(&holes)?.to_vec2::<f32>()?;
+    /// assert!(predicted[0][0].is_finite() && predicted[1][0].is_nan());
+    /// # Ok::<(), candle_ensemble::Error>(())
+    /// ```
+    #[must_use]
+    pub fn allow_nan(mut self, allow: bool) -> Self {
+        self.allow_nan = allow;
         self
     }
 
@@ -85,90 +127,126 @@ impl<N: Network, F: FittedCombiner> Ensemble<N, F> {
     /// values `(N, K)` for K outputs.
     ///
     /// # Errors
-    /// When the inputs are empty or do not fit the networks.
+    /// When the inputs are empty, are not finite or do not fit the networks; when a prediction is NaN.
     pub fn predict(&self, inputs: impl Into<Inputs>) -> Result<Tensor> {
-        let combined = self.combined(&inputs.into())?;
-        match self.task() {
-            Task::Classification { .. } => Ok(lowest_argmax(&combined)?),
-            Task::Regression { .. } => Ok(combined),
-        }
+        let inputs = inputs.into();
+        self.predict_passes(&self.passes(Source::Inputs(&inputs)))
     }
 
     /// The probabilities of C classes for each of N rows, `(N, C)`.
     ///
     /// # Errors
-    /// When the ensemble is one for regression; when the inputs are empty or do not fit the networks.
+    /// When the ensemble is one for regression; as [`predict`](Self::predict).
     pub fn predict_proba(&self, inputs: impl Into<Inputs>) -> Result<Tensor> {
+        let inputs = inputs.into();
+        self.predict_proba_passes(&self.passes(Source::Inputs(&inputs)))
+    }
+
+    /// The prediction of each slot, `(S, N, C)`: probabilities or values.
+    ///
+    /// # Errors
+    /// As [`predict`](Self::predict).
+    pub fn member_predictions(&self, inputs: impl Into<Inputs>) -> Result<Tensor> {
+        let inputs = inputs.into();
+        self.member_predictions_passes(&self.passes(Source::Inputs(&inputs)))
+    }
+
+    /// Predictions and metrics for the rows of a data set, which need not fit in memory.
+    ///
+    /// ```
+    /// # use candle_core::{Device, Tensor};
+    /// # use candle_ensemble::prelude::*;
+    /// # let x = Tensor::arange(0f32, 40., &Device::Cpu)?.affine(0.05, -1.)?.reshape((20, 2))?;
+    /// # let y = Tensor::from_iter((0..20u32).map(|i| i / 10), &Device::Cpu)?;
+    /// # let data = TensorDataset::classification(x.clone(), &y)?;
+    /// # let trainer = Trainer::new(|vb| candle_nn::linear(2, 2, vb)).epochs(2);
+    /// # let ensemble = Session::new(&trainer, &data).fit(&MultiRun::new(3), 42)?.combine(&Mean)?;
+    /// let test: &dyn Dataset = &data; // any data set
+    /// assert_eq!(ensemble.on(test).predict()?.dims(), [20]);
+    /// assert_eq!(ensemble.on(test).rows(&[3, 7]).predict_proba()?.dims(), [2, 2]);
+    /// println!("accuracy {}", ensemble.on(test).evaluate()?.headline());
+    /// # Ok::<(), candle_ensemble::Error>(())
+    /// ```
+    pub fn on<'a>(&'a self, data: &'a dyn Dataset) -> OnDataset<'a, N, F> {
+        OnDataset::new(self, data)
+    }
+
+    fn passes<'a>(&'a self, source: Source<'a>) -> Passes<'a> {
+        Passes::new(source, self.batch_rows, &self.live.device).allow_nan(self.allow_nan)
+    }
+
+    fn predict_passes(&self, passes: &Passes<'_>) -> Result<Tensor> {
         match self.task() {
-            Task::Classification { .. } => self.combined(&inputs.into()),
+            Task::Classification { .. } => {
+                let probabilities = self.combined(passes)?;
+                passes.allow_nan(false).check_predicted(&probabilities, 0, 0)?;
+                Ok(lowest_argmax(&probabilities)?)
+            }
+            Task::Regression { .. } => self.combined(passes),
+        }
+    }
+
+    fn predict_proba_passes(&self, passes: &Passes<'_>) -> Result<Tensor> {
+        match self.task() {
+            Task::Classification { .. } => self.combined(passes),
             Task::Regression { .. } => {
                 Err(Error::invalid("the task of predict_proba", "classification", "regression"))
             }
         }
     }
 
-    /// The prediction of each slot, `(S, N, C)`: probabilities or values.
-    ///
-    /// # Errors
-    /// When the inputs are empty or do not fit the networks.
-    pub fn member_predictions(&self, inputs: impl Into<Inputs>) -> Result<Tensor> {
-        let predictions =
-            self.live.predict_in_batches(&inputs.into(), self.batch_rows, Scale::Probability)?;
-        Ok(predictions.values().clone())
+    fn member_predictions_passes(&self, passes: &Passes<'_>) -> Result<Tensor> {
+        Ok(self.live.predict_in_passes(passes, Scale::Probability)?.values().clone())
     }
 
-    fn combined(&self, inputs: &Inputs) -> Result<Tensor> {
-        if self.fitted.is_mean()
-            && let Some(classes) = self.live.classes_of_plain_logits()
-        {
-            return self.mean_of_softmaxes(inputs, classes);
-        }
-        let passes = map_batches(inputs, self.batch_rows, &self.live.device, |inputs| {
-            Ok(self.combined_pass(inputs)?.detach())
-        })?;
-        Ok(concat(passes, 0)?)
+    /// The combined predictions, `(N, C)`, without a graph.
+    fn combined(&self, passes: &Passes<'_>) -> Result<Tensor> {
+        passes.predict(0, |inputs| self.combined_pass(inputs))
     }
 
-    /// The combined prediction, `(B, C)`, in one pass. A combiner may be the user's own, so the shape is
-    /// checked.
+    /// The combined predictions of one pass, `(B, C)`, without a graph where that is faster.
     fn combined_pass(&self, inputs: &Inputs) -> CandleResult<Tensor> {
+        match self.live.classes_of_plain_logits() {
+            Some(classes) if self.fitted.is_mean() => {
+                with_nan(self.mean_of_softmaxes(inputs, classes)?, &nan_rows(inputs)?)
+            }
+            _ => self.combined_tensors(inputs),
+        }
+    }
+
+    /// The combined predictions of one pass, `(B, C)`, through which gradients flow. A combiner may be the
+    /// user's own, so the shape is checked; it may count NaN as class 0, so NaN is put back.
+    fn combined_tensors(&self, inputs: &Inputs) -> CandleResult<Tensor> {
         let mut predictions = self.live.predict(inputs, self.fitted.scale())?;
         if self.fitted.needs_inputs() {
             predictions = predictions.with_inputs(&flatten_inputs(inputs)?)?;
         }
         let predicted = self.fitted.combine(&predictions)?;
-        match [predictions.rows(), self.task().width()] {
-            shape if predicted.dims() == shape => Ok(predicted),
-            shape => {
-                candle_core::bail!(
-                    "{} must return {shape:?}, but returns {:?}",
-                    self.fitted.name(),
-                    predicted.dims()
-                )
-            }
+        let shape = [predictions.rows(), self.task().width()];
+        if predicted.dims() != shape {
+            candle_core::bail!(
+                "{} must return {shape:?}, but returns {:?}",
+                self.fitted.name(),
+                predicted.dims()
+            )
         }
+        let mut nan = nan_rows(inputs)?;
+        nan.extend(bad_rows(predictions.values(), 1, false)?);
+        with_nan(predicted, &nan)
     }
-}
 
-impl<N: Network, F: FittedCombiner> Ensemble<N, F> {
     /// The mean of the members' probabilities, computed from their logits in one step.
-    fn mean_of_softmaxes(&self, inputs: &Inputs, classes: usize) -> Result<Tensor> {
-        let passes = map_batches(inputs, self.batch_rows, &self.live.device, |inputs| {
-            let live = self.live.slots.iter().flatten();
-            let logits = live.map(|member| Ok(member.run(inputs)?.detach()));
-            let logits = logits.collect::<CandleResult<Vec<_>>>()?;
-            let rows = inputs.rows();
-            if let Some(odd) = logits.iter().find(|l| l.dims() != [rows, classes]) {
-                candle_core::bail!(
-                    "the network must return ({rows}, {classes}), but returns {:?}",
-                    odd.dims()
-                );
-            }
-            let mut mean = vec![0f32; rows * classes];
-            cpu::with_f32_slices(&logits, |logits| softmax_mean(logits, classes, &mut mean))?;
-            Tensor::from_vec(mean, (rows, classes), &self.live.device)
-        })?;
-        Ok(concat(passes, 0)?)
+    fn mean_of_softmaxes(&self, inputs: &Inputs, classes: usize) -> CandleResult<Tensor> {
+        let live = self.live.slots.iter().flatten();
+        let logits = live.map(|member| member.run(inputs)?.detach().to_dtype(DType::F32));
+        let logits = logits.collect::<CandleResult<Vec<_>>>()?;
+        let rows = inputs.rows();
+        if let Some(odd) = logits.iter().find(|l| l.dims() != [rows, classes]) {
+            candle_core::bail!("the network must return ({rows}, {classes}), but returns {:?}", odd.dims());
+        }
+        let mut mean = vec![0f32; rows * classes];
+        cpu::with_f32_slices(&logits, |logits| softmax_mean(logits, classes, &mut mean))?;
+        Tensor::from_vec(mean, (rows, classes), &self.live.device)
     }
 }
 
@@ -208,7 +286,7 @@ impl<N: Network> Ensemble<N, Weighted> {
 /// Predicts in one pass, so that gradients flow through the ensemble.
 impl<N: Network, F: FittedCombiner> Module for Ensemble<N, F> {
     fn forward(&self, xs: &Tensor) -> CandleResult<Tensor> {
-        let combined = self.combined_pass(&Inputs::from(xs.clone()))?;
+        let combined = self.combined_tensors(&Inputs::from(xs.clone()))?;
         match self.task() {
             Task::Classification { .. } => ln(&combined),
             Task::Regression { .. } => Ok(combined),

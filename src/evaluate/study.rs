@@ -1,7 +1,7 @@
 //! Studies: repeated independent ensembles compared with single networks, on test rows.
 use crate::{
     combine::FittedCombiner,
-    data::{Dataset, Inputs, Scaler, TensorDataset},
+    data::{Dataset, Scaler, Task},
     evaluate::{
         size_curve, EnsembleReport, RepeatReport, SingleReport, SizePoint, SizeSummary, VarianceReport,
     },
@@ -9,11 +9,14 @@ use crate::{
     metrics::{bootstrap_statistic, t_interval, Interval, Metrics, Summary},
     network::Scale,
     plan::Plan,
-    predictions::Predictions,
+    predictions::{
+        passes::{Passes, Source},
+        Predictions,
+    },
     store::Store,
     strategy::EnsembleBuilder,
-    train::Learner,
-    Error, Pool, Result, Seed, Session,
+    train::{in_batches, Learner},
+    Error, Pool, Result, Rows, Seed, Session,
 };
 use candle_core::{DType, Device, Tensor};
 use std::{collections::BTreeMap, time::Instant};
@@ -59,7 +62,7 @@ const RESAMPLES: usize = 2000;
 #[allow(missing_debug_implementations)] // neither learner nor data set need be Debug
 pub struct Study<'a, L> {
     session: Session<'a, L>,
-    test: &'a TensorDataset,
+    test: &'a dyn Dataset,
     scaler: Option<&'a Scaler>,
     stores: Option<&'a Stores<'a>>,
     repeats: usize,
@@ -69,8 +72,9 @@ pub struct Study<'a, L> {
 type Stores<'a> = dyn Fn(&str) -> Result<Box<dyn Store>> + 'a;
 
 impl<'a, L: Learner> Study<'a, L> {
-    /// A study that trains with `session` and measures on `test`.
-    pub fn new(session: Session<'a, L>, test: &'a TensorDataset) -> Self {
+    /// A study that trains with `session` and measures on `test`, which is read in batches and need not fit in
+    /// memory. The observer of the session is notified of the rows that are predicted, too.
+    pub fn new(session: Session<'a, L>, test: &'a dyn Dataset) -> Self {
         Self { session, test, scaler: None, stores: None, repeats: 10 }
     }
 
@@ -120,8 +124,8 @@ impl<'a, L: Learner> Study<'a, L> {
             }
         }
         if data.task() != self.test.task() {
-            let must = format!("that of the training data, {:?}", data.task());
-            return Err(Error::invalid("the task of the test data", must, format!("{:?}", self.test.task())));
+            let must = format!("that of the training data, {}", data.task());
+            return Err(Error::invalid("the task of the test data", must, self.test.task()));
         }
         let truth = Truth::of(self.test, self.scaler)?;
         let needs_logs = combiners.iter().any(|combiner| combiner.scale() == Scale::LogProbability);
@@ -166,10 +170,9 @@ impl<'a, L: Learner> Study<'a, L> {
         };
         let pool = session.train(plan)?;
         let seconds = started.elapsed().as_secs_f64();
-        let inputs = self.test.inputs();
-        let probabilities = predicted(&pool, inputs, Scale::Probability)?;
+        let probabilities = self.predict(&pool, Scale::Probability)?;
         let logs = match truth.targets {
-            Targets::Classes(_) if needs_logs => Some(predicted(&pool, inputs, Scale::LogProbability)?),
+            Targets::Classes(_) if needs_logs => Some(self.predict(&pool, Scale::LogProbability)?),
             _ => None,
         };
         let cost = pool.members().len() as f64;
@@ -180,12 +183,15 @@ impl<'a, L: Learner> Study<'a, L> {
         let losses = slots.iter().map(|predicted| truth.by_row(predicted)).collect::<Result<_>>()?;
         Ok(Trained { probabilities, logs, members, losses, cost, seconds })
     }
-}
 
-/// The predictions of the pool for the test rows, on the CPU.
-fn predicted<L: Learner>(pool: &Pool<'_, L>, inputs: &Inputs, scale: Scale) -> Result<Predictions> {
-    let predictions = pool.live()?.predict_in_batches(inputs, ROWS, scale)?;
-    Ok(predictions.to_device(&Device::Cpu)?)
+    /// The predictions of the pool for the test rows, on the CPU.
+    fn predict(&self, pool: &Pool<'_, L>, scale: Scale) -> Result<Predictions> {
+        let rows: Rows = (0..self.test.rows() as u32).collect();
+        let (_, _, device) = pool.parts();
+        let passes = Passes::new(Source::Rows(self.test, &rows), ROWS, device);
+        let passes = passes.observer(self.session.own_observer());
+        Ok(pool.live()?.predict_in_passes(&passes, scale)?.to_device(&Device::Cpu)?)
+    }
 }
 
 /// One trained ensemble, with its predictions for the test rows.
@@ -225,17 +231,25 @@ enum Targets {
 }
 
 impl Truth {
-    fn of(test: &TensorDataset, scaler: Option<&Scaler>) -> Result<Self> {
-        let targets = match test.labels() {
-            Some(labels) => Targets::Classes(labels.to_vec()),
-            None => {
-                let values = restored(test.targets(), scaler)?.to_device(&Device::Cpu)?;
-                Targets::Values(values, scaler.cloned())
+    fn of(test: &dyn Dataset, scaler: Option<&Scaler>) -> Result<Self> {
+        let rows: Rows = (0..test.rows() as u32).collect();
+        let (mut parts, mut weights) = (vec![], vec![]);
+        for batch in in_batches(test, rows, ROWS, &Device::Cpu) {
+            let batch = batch?;
+            parts.push(batch.targets);
+            if let Some(of_batch) = batch.weights {
+                weights.extend(of_batch.to_dtype(DType::F64)?.to_vec1::<f64>()?);
             }
+        }
+        if parts.is_empty() {
+            return Err(Error::invalid("the number of rows of the test data", "at least 1", 0));
+        }
+        let targets = Tensor::cat(&parts, 0)?;
+        let targets = match test.task() {
+            Task::Classification { .. } => Targets::Classes(targets.to_vec1()?),
+            Task::Regression { .. } => Targets::Values(restored(&targets, scaler)?, scaler.cloned()),
         };
-        let weights =
-            test.weights().map(|w| w.to_device(&Device::Cpu)?.to_dtype(DType::F64)?.to_vec1()).transpose()?;
-        Ok(Self { targets, weights })
+        Ok(Self { targets, weights: (!weights.is_empty()).then_some(weights) })
     }
 
     fn headline_name(&self) -> &'static str {

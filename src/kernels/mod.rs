@@ -2,6 +2,7 @@
 pub(crate) mod argmax;
 pub(crate) mod cpu;
 pub(crate) mod exp;
+pub(crate) mod finite;
 pub(crate) mod float;
 pub(crate) mod linear;
 pub(crate) mod simd;

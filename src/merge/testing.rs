@@ -1,6 +1,7 @@
 //! Networks and data for the unit tests of this module.
 use crate::{
     data::{Inputs, TensorDataset},
+    nn::seq,
     strategy::MultiRun,
     train::{Optimizer, Trainer},
     weights::Weights,
@@ -8,7 +9,7 @@ use crate::{
 };
 use candle_core::{DType, Device, Module, ModuleT, Result, Tensor};
 use candle_nn::{
-    batch_norm, conv2d_no_bias, linear, seq, Activation, BatchNorm, Conv2d, Conv2dConfig, Linear, VarBuilder,
+    batch_norm, conv2d_no_bias, linear, Activation, BatchNorm, Conv2d, Conv2dConfig, Linear, VarBuilder,
 };
 
 /// A network of linear layers `0`, `1`, … with ReLUs between them.

@@ -1,7 +1,7 @@
 //! Networks: any candle model, without changes.
 //!
 //! [`Network`] is implemented for every candle module. [`AnyNetwork`] erases the type of a network, for
-//! ensembles of several architectures. [`Output`] describes what networks output for classes, and [`Scale`]
+//! ensembles of several architectures that threads can share. [`Output`] describes what networks output for classes, and [`Scale`]
 //! the scale on which a combiner works.
 pub(crate) mod output;
 
@@ -12,8 +12,10 @@ use candle_core::{ModuleT, Result, Tensor};
 
 /// A network: a function from inputs to outputs, with rows along dimension 0.
 ///
-/// Every candle [`Module`](candle_core::Module) and [`ModuleT`] implements it. Implement it for a model that
-/// has several inputs. A network need not be `Send`: weights move between threads, networks do not.
+/// Every candle [`Module`](candle_core::Module) and [`ModuleT`] implements it, and so does every closure from
+/// a tensor to a tensor. Implement it for a model that has several inputs. A network need not be `Send`:
+/// weights move between threads, networks do not. An ensemble of networks that are `Send` and `Sync` can be
+/// shared between threads.
 ///
 /// ```
 /// use candle_core::{Result, Tensor};
@@ -42,23 +44,31 @@ impl<M: ModuleT> Network for M {
     }
 }
 
-/// A network of any type, for ensembles that mix architectures.
+/// A network of any type, for ensembles that mix architectures. It is `Send` and `Sync`, so such an ensemble
+/// can be put into an `Arc` and predict on several threads at once.
+///
+/// candle's own `Sequential` is not `Send`; [`nn::seq`](crate::nn::seq) is. Networks that cannot be shared
+/// between threads are mixed as `Box<dyn Network>`, which is a [`Network`] too.
 ///
 /// ```
-/// use candle_ensemble::{train::Trainer, AnyNetwork};
-/// use candle_nn::{linear, seq, Activation, VarBuilder};
+/// use candle_ensemble::{nn::seq, train::Trainer, AnyNetwork, Network};
+/// use candle_nn::{linear, Activation, VarBuilder};
 ///
 /// let small = |vb: VarBuilder| Ok(AnyNetwork::new(linear(4, 3, vb)?));
 /// let large = |vb: VarBuilder| {
 ///     Ok(AnyNetwork::new(seq().add(linear(4, 16, vb.pp(0))?).add(Activation::Relu).add(linear(16, 3, vb.pp(1))?)))
 /// };
 /// let trainer = Trainer::new(small).architecture("large", large);
+///
+/// // candle's own `seq` stays on the thread that built it.
+/// let local = |vb: VarBuilder| Ok(Box::new(candle_nn::seq().add(linear(4, 3, vb)?)) as Box<dyn Network>);
+/// let trainer = Trainer::new(local);
 /// ```
-pub struct AnyNetwork(Box<dyn Network>);
+pub struct AnyNetwork(Box<dyn Network + Send + Sync>);
 
 impl AnyNetwork {
     /// Erases the type of `network`.
-    pub fn new(network: impl Network + 'static) -> Self {
+    pub fn new(network: impl Network + Send + Sync + 'static) -> Self {
         Self(Box::new(network))
     }
 }
@@ -72,5 +82,12 @@ impl std::fmt::Debug for AnyNetwork {
 impl Network for AnyNetwork {
     fn run(&self, inputs: &Inputs, train: bool) -> Result<Tensor> {
         self.0.run(inputs, train)
+    }
+}
+
+/// A network of any type that stays on one thread.
+impl Network for Box<dyn Network> {
+    fn run(&self, inputs: &Inputs, train: bool) -> Result<Tensor> {
+        self.as_ref().run(inputs, train)
     }
 }

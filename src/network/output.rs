@@ -1,6 +1,7 @@
-//! From the output of a network to predictions.
+//! From the output of a network to predictions. Predictions are f32, or f64 where the network outputs f64:
+//! eight or eleven bits are too few for the sum of a thousand probabilities.
 use crate::data::Task;
-use candle_core::{Result, Tensor, D};
+use candle_core::{DType, Result, Tensor, D};
 use candle_nn::ops;
 use serde::{Deserialize, Serialize};
 
@@ -31,10 +32,22 @@ pub enum Scale {
 }
 
 impl Output {
-    /// The predictions of one network: `(B, C)` on `scale` for classes, `(B, K)` for values.
+    /// The predictions of one network, of type f32 or f64: `(B, C)` on `scale` for classes, `(B, K)` for
+    /// values.
     pub(crate) fn prediction(self, output: &Tensor, task: Task, scale: Scale) -> Result<Tensor> {
-        let output = if output.rank() == 1 { output.unsqueeze(1)? } else { output.clone() };
-        let (_, width) = output.dims2()?;
+        let rounded = is_short(output.dtype());
+        let output = widened(output)?;
+        let output = if output.rank() == 1 { output.unsqueeze(1)? } else { output };
+        let Ok((_, width)) = output.dims2() else {
+            let (width, unit) = match task {
+                Task::Classification { classes } => (classes, "classes"),
+                Task::Regression { outputs } => (outputs, "values"),
+            };
+            let shape = output.dims();
+            candle_core::bail!(
+                "the network must output {width} {unit} for each row, but its output has the shape {shape:?}"
+            )
+        };
         let classes = match task {
             Task::Regression { outputs } if outputs == width => return Ok(output),
             Task::Regression { outputs } => {
@@ -50,12 +63,32 @@ impl Output {
                 normalized(&Tensor::cat(&[&output.zeros_like()?, &output], 1)?, scale)
             }
             (Self::Logits, _) if width == classes => normalized(&output, scale),
-            (Self::Probabilities, _) if width == classes => match scale {
-                Scale::Probability => Ok(output),
-                Scale::LogProbability => ln(&output),
-            },
+            (Self::Probabilities, _) if width == classes => {
+                // A network of short floats has rounded its probabilities, and the sum that it divided by.
+                let output = match rounded {
+                    true => output.broadcast_div(&output.sum_keepdim(1)?)?,
+                    false => output,
+                };
+                match scale {
+                    Scale::Probability => Ok(output),
+                    Scale::LogProbability => ln(&output),
+                }
+            }
             _ => candle_core::bail!("the network must output {classes} classes, but outputs {width}"),
         }
+    }
+}
+
+/// Whether numbers of this type are shorter than 32 bits.
+fn is_short(dtype: DType) -> bool {
+    dtype != DType::F32 && dtype != DType::F64
+}
+
+/// The tensor as f64 if it is so already, else as f32. Gradients pass through.
+pub(crate) fn widened(tensor: &Tensor) -> Result<Tensor> {
+    match is_short(tensor.dtype()) {
+        true => tensor.to_dtype(DType::F32),
+        false => Ok(tensor.clone()),
     }
 }
 

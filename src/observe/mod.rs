@@ -65,15 +65,22 @@ pub enum Event<'a> {
     },
     /// The build is finished.
     BuildFinished,
+    /// An ensemble, or the pool of a study, has predicted rows of a data set.
+    RowsPredicted {
+        /// Number of rows that are predicted.
+        rows: usize,
+        /// Number of rows to predict.
+        of: usize,
+    },
 }
 
-/// Whether a build goes on.
+/// Whether a build or a prediction goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Flow {
     /// Go on.
     Continue,
-    /// Stop the build. Finished members and checkpoints stay in the store.
+    /// Stop. Finished members and checkpoints of a build stay in the store.
     Stop,
 }
 
@@ -95,8 +102,9 @@ pub enum Flow {
 /// }
 /// ```
 pub trait Observer: Sync {
-    /// Called for each event. [`Flow::Stop`] ends the build with
-    /// [`Error::Cancelled`](crate::Error::Cancelled).
+    /// Called for each event. [`Flow::Stop`] ends a build with
+    /// [`Error::Cancelled`](crate::Error::Cancelled), and a prediction with
+    /// [`Error::Stopped`](crate::Error::Stopped).
     fn notify(&self, event: &Event<'_>) -> Flow;
 }
 
@@ -164,6 +172,7 @@ impl Observer for Tracing {
                 tracing::info!(run = run.id, epochs, seconds = elapsed.as_secs_f64(), "run finished");
             }
             Event::BuildFinished => tracing::info!("build finished"),
+            Event::RowsPredicted { rows, of } => tracing::debug!(rows, of, "rows predicted"),
         }
         Flow::Continue
     }

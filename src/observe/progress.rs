@@ -3,7 +3,8 @@ use crate::observe::{Event, Flow, Observer};
 use indicatif::ProgressStyle;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// A progress bar over the epochs of a build, on standard error. It is drawn on terminals only.
+/// A progress bar over the epochs of a build, or over the rows of a prediction, on standard error. It is drawn
+/// on terminals only.
 ///
 /// ```no_run
 /// use candle_ensemble::ProgressBar;
@@ -22,13 +23,24 @@ impl ProgressBar {
     /// A bar for `builds` builds of about the same length, such as the repeats of a study.
     #[must_use]
     pub fn new(builds: usize) -> Self {
-        let bar = indicatif::ProgressBar::new(0);
-        if let Ok(style) = ProgressStyle::with_template(
-            "{spinner} {bar:32} {percent:>3} %  epoch {human_pos} of {human_len}  {elapsed} (left: {eta})  {msg}",
-        ) {
-            bar.set_style(style);
+        let bar = Self {
+            bar: indicatif::ProgressBar::new(0),
+            builds: builds.max(1) as u64,
+            has_length: AtomicBool::new(false),
+        };
+        bar.count("epoch");
+        bar
+    }
+
+    /// Sets what the bar counts.
+    fn count(&self, unit: &str) {
+        let template = format!(
+            "{{spinner}} {{bar:32}} {{percent:>3}} %  {unit} {{human_pos}} of {{human_len}}  \
+             {{elapsed}} (left: {{eta}})  {{msg}}"
+        );
+        if let Ok(style) = ProgressStyle::with_template(&template) {
+            self.bar.set_style(style);
         }
-        Self { bar, builds: builds.max(1) as u64, has_length: AtomicBool::new(false) }
     }
 
     /// Removes the bar from the terminal.
@@ -50,6 +62,15 @@ impl Observer for ProgressBar {
             Event::Resumed { epoch, .. } => self.bar.inc(*epoch as u64),
             Event::RunFinished { epochs, planned, .. } => {
                 self.bar.inc(planned.saturating_sub(*epochs) as u64)
+            }
+            // After a build, the rows of a test set.
+            Event::RowsPredicted { rows, of } if self.has_length.load(Ordering::Relaxed) => {
+                self.bar.set_message(format!("row {rows} of {of}"));
+            }
+            Event::RowsPredicted { rows, of } => {
+                self.count("row");
+                self.bar.set_length(*of as u64);
+                self.bar.set_position(*rows as u64);
             }
             _ => {}
         }

@@ -1,14 +1,19 @@
 //! Members as networks that can predict.
 use crate::{
-    data::{Batch, Dataset, Inputs, Task},
+    data::{Dataset, Inputs, Task},
     network::{output::ln, Network, Output, Scale},
-    predictions::Predictions,
+    plan::Settings,
+    predictions::{
+        passes::{Passes, Source},
+        Predictions,
+    },
     store::{member::predicting, Member, Record},
-    train::{in_batches, Learner},
+    train::Learner,
     weights::strict,
     Error, Result,
 };
 use candle_core::{DType, Device, Result as CandleResult, Tensor};
+use candle_nn::VarBuilder;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The network of one member.
@@ -27,6 +32,36 @@ impl<N: Network> LiveMember<N> {
 
     pub(crate) fn into_network(self) -> N {
         self.network
+    }
+}
+
+/// A function that builds the network of an architecture with the settings of a run.
+pub(crate) type Build<'a, N> = dyn Fn(&str, &Settings, VarBuilder<'static>) -> CandleResult<N> + 'a;
+
+/// What it takes to build the networks of members.
+pub(crate) struct Constructor<'a, N> {
+    pub(crate) build: Box<Build<'a, N>>,
+    pub(crate) dtype: DType,
+    pub(crate) output: Output,
+}
+
+impl<'a, N: Network> Constructor<'a, N> {
+    pub(crate) fn of<L: Learner<Network = N>>(learner: &'a L) -> Self {
+        let build = Box::new(|name: &str, settings: &Settings, vb| learner.build(name, settings, vb));
+        Self { build, dtype: learner.dtype(), output: learner.output() }
+    }
+
+    fn build(&self, member: &Member, device: &Device) -> Result<LiveMember<N>> {
+        let (vb, unread) = strict::builder(&member.weights, self.dtype, device);
+        let Record { architecture, settings, .. } = &member.record;
+        let network = (self.build)(architecture, settings, vb)?;
+        match unread.names() {
+            names if names.is_empty() => Ok(LiveMember { network, features: member.record.features.clone() }),
+            names => Err(Error::Foreign {
+                what: format!("the member {}", member.record.key),
+                why: format!("the network {architecture:?} has no {}", names.join(", ")),
+            }),
+        }
     }
 }
 
@@ -49,20 +84,25 @@ impl<N: Network> LiveMembers<N> {
         task: Task,
         device: &Device,
     ) -> Result<Self> {
+        Self::construct(members, &Constructor::of(learner), task, device)
+    }
+
+    /// Builds the networks of the members that predict, without a learner.
+    pub(crate) fn construct(
+        members: &[Member],
+        constructor: &Constructor<'_, N>,
+        task: Task,
+        device: &Device,
+    ) -> Result<Self> {
         let members: Vec<Member> = predicting(members).cloned().collect();
         let mut slots: BTreeMap<usize, Vec<LiveMember<N>>> = BTreeMap::new();
         for member in &members {
-            let network = Self::build_one(learner, member, device)?;
+            let network = constructor.build(member, device)?;
             slots.entry(member.record.slot).or_default().push(network);
         }
-        Ok(Self {
-            slots: slots.into_values().collect(),
-            members,
-            task,
-            output: learner.output(),
-            dtype: learner.dtype(),
-            device: device.clone(),
-        })
+        let slots = slots.into_values().collect();
+        let Constructor { dtype, output, .. } = *constructor;
+        Ok(Self { slots, members, task, output, dtype, device: device.clone() })
     }
 
     /// Builds the network of one member. It shares the member's tensors if they are on the same device.
@@ -71,16 +111,7 @@ impl<N: Network> LiveMembers<N> {
         member: &Member,
         device: &Device,
     ) -> Result<LiveMember<N>> {
-        let (vb, unread) = strict::builder(&member.weights, learner.dtype(), device);
-        let Record { architecture, settings, .. } = &member.record;
-        let network = learner.build(architecture, settings, vb)?;
-        match unread.names() {
-            names if names.is_empty() => Ok(LiveMember { network, features: member.record.features.clone() }),
-            names => Err(Error::Foreign {
-                what: format!("the member {}", member.record.key),
-                why: format!("the network {architecture:?} has no {}", names.join(", ")),
-            }),
-        }
+        Constructor::of(learner).build(member, device)
     }
 
     /// Keeps only the slots at these positions.
@@ -92,11 +123,11 @@ impl<N: Network> LiveMembers<N> {
         self.slots.retain(|_| slots.next().is_some_and(|p| positions.contains(&p)));
     }
 
-    /// The number of classes, if every slot is one network on the CPU with one f32 logit for each class. Then
-    /// the mean of their softmaxes can be computed in one pass.
+    /// The number of classes, if every slot is one network on the CPU with one logit for each class, of f32 or
+    /// a shorter type. Then the mean of their softmaxes can be computed in one pass.
     pub(crate) fn classes_of_plain_logits(&self) -> Option<usize> {
         let one_member_each = self.slots.iter().all(|slot| slot.len() == 1);
-        let f32_logits = self.output == Output::Logits && self.dtype == DType::F32;
+        let f32_logits = self.output == Output::Logits && self.dtype != DType::F64;
         match (self.task, &self.device) {
             // A network for two classes may have a single logit.
             (Task::Classification { classes }, Device::Cpu)
@@ -130,16 +161,10 @@ impl<N: Network> LiveMembers<N> {
         }
     }
 
-    /// The predictions of all slots, `(S, N, C)`, in batches of `batch_rows` rows, without a graph.
-    pub(crate) fn predict_in_batches(
-        &self,
-        inputs: &Inputs,
-        batch_rows: usize,
-        scale: Scale,
-    ) -> Result<Predictions> {
-        let predict = |inputs: &Inputs| Ok(self.predict(inputs, scale)?.values().detach());
-        let batches = map_batches(inputs, batch_rows, &self.device, predict)?;
-        Ok(Predictions::on_scale(concat(batches, 1)?, None, self.task, scale)?)
+    /// The predictions of all slots, `(S, N, C)`, without a graph.
+    pub(crate) fn predict_in_passes(&self, passes: &Passes<'_>, scale: Scale) -> Result<Predictions> {
+        let values = passes.predict(1, |inputs| Ok(self.predict(inputs, scale)?.values().clone()))?;
+        Ok(Predictions::on_scale(values, None, self.task, scale)?)
     }
 
     /// The predictions of all slots for some rows of a data set, `(S, R, C)`, in batches of `batch_rows`
@@ -150,12 +175,8 @@ impl<N: Network> LiveMembers<N> {
         rows: &[u32],
         batch_rows: usize,
     ) -> Result<Predictions> {
-        let predict = |batch: CandleResult<Batch>| {
-            Ok(self.predict(&batch?.inputs, Scale::Probability)?.values().detach())
-        };
-        let batches = in_batches(data, rows.to_vec(), batch_rows, &self.device).map(predict);
-        let predicted = concat(batches.collect::<CandleResult<Vec<_>>>()?, 1)?;
-        Ok(Predictions::on_scale(predicted, None, self.task, Scale::Probability)?)
+        let passes = Passes::new(Source::Rows(data, rows), batch_rows, &self.device);
+        self.predict_in_passes(&passes, Scale::Probability)
     }
 }
 
@@ -173,31 +194,5 @@ pub(crate) fn flatten_inputs(inputs: &Inputs) -> CandleResult<Tensor> {
             let f32s = several.iter().map(|t| t.to_dtype(DType::F32)).collect::<CandleResult<Vec<_>>>()?;
             Tensor::cat(&f32s, 1)
         }
-    }
-}
-
-/// Calls `f` with batches of `batch_rows` rows on the device, and collects the results.
-pub(crate) fn map_batches(
-    inputs: &Inputs,
-    batch_rows: usize,
-    device: &Device,
-    f: impl Fn(&Inputs) -> CandleResult<Tensor>,
-) -> Result<Vec<Tensor>> {
-    let rows = inputs.rows();
-    if rows == 0 {
-        return Err(Error::invalid("number of rows of the inputs", "at least 1", 0));
-    }
-    let batch = |start: usize| {
-        let batch = inputs.narrow(start, batch_rows.min(rows - start))?.to_device(device)?;
-        f(&batch)
-    };
-    Ok((0..rows).step_by(batch_rows).map(batch).collect::<CandleResult<_>>()?)
-}
-
-/// Concatenates tensors; a single one is not copied.
-pub(crate) fn concat(mut parts: Vec<Tensor>, dim: usize) -> CandleResult<Tensor> {
-    match parts.len() {
-        1 => Ok(parts.swap_remove(0)),
-        _ => Tensor::cat(&parts, dim),
     }
 }

@@ -10,19 +10,24 @@
 //! its prediction is missing. [`HeldOut`] joins such predictions with the targets of the rows.
 mod held_out;
 pub(crate) mod live;
+pub(crate) mod passes;
 
 pub use held_out::HeldOut;
 
 use crate::{
     data::Task,
-    kernels::{cpu, float::Number},
-    network::{output::ln, Scale},
+    kernels::{cpu, finite::not_finite, float::Number},
+    network::{
+        output::{ln, widened},
+        Scale,
+    },
 };
 use candle_core::{DType, Device, Result, Tensor};
 use std::sync::Arc;
 
 /// What `S` slots predict for `B` rows, `(S, B, C)`: probabilities of `C` classes, or `C` values for
-/// regression. A slot's prediction is the mean of its members.
+/// regression. A slot's prediction is the mean of its members. Values of a type shorter than f32 are kept as
+/// f32, so that sums and means over them are exact enough.
 ///
 /// A slot must not predict the rows that it was trained on when the predictions are used to fit or to score a
 /// combiner. Such a prediction is missing: its coverage is 0 ([`covered`](Self::covered)), and no combiner
@@ -89,6 +94,7 @@ impl Predictions {
         scale: Scale,
     ) -> Result<Self> {
         let (slots, rows, width) = values.dims3()?;
+        let values = widened(&values)?;
         let wanted = task.width();
         if slots == 0 || width != wanted {
             candle_core::bail!("predictions must be (slots, rows, {wanted}), but are {:?}", values.dims());
@@ -281,12 +287,7 @@ impl Predictions {
         let bad = cpu::with_slice(&self.values, |all: &[T]| {
             let present =
                 |i: usize| covered.as_ref().is_none_or(|c| c[i / width / rows][i / width % rows] > 0.);
-            // Zero times a finite number is zero, so the sum of a block finds NaN and infinity in one fast pass.
-            let zero_sum = |block: &[T]| block.iter().fold(T::zero(), |sum, x| sum + *x * T::zero());
-            let blocks = all.chunks(4096).enumerate().filter(|(_, block)| zero_sum(block) != T::zero());
-            let mut numbers =
-                blocks.flat_map(|(n, block)| block.iter().enumerate().map(move |(i, x)| (n * 4096 + i, *x)));
-            numbers.find(|(i, x)| !(*x).into().is_finite() && present(*i))
+            not_finite(all).find(|(i, _)| present(*i))
         })?;
         match bad {
             None => Ok(()),

@@ -72,7 +72,7 @@ impl<N: Network, F: Fn(&N, &mut Run<'_>) -> CandleResult<()> + Sync> CustomLoop<
     /// of epochs; see [`Learner::tag`].
     pub fn new(
         tag: impl Into<String>,
-        new: impl Fn(VarBuilder<'_>) -> CandleResult<N> + Send + Sync + 'static,
+        new: impl Fn(VarBuilder<'static>) -> CandleResult<N> + Send + Sync + 'static,
         fit: F,
     ) -> Self {
         let networks = Networks::new(&[], move |_, vb| new(vb));
@@ -87,7 +87,7 @@ impl<N: Network, F: Fn(&N, &mut Run<'_>) -> CandleResult<()> + Sync> CustomLoop<
     pub fn architecture_reading(
         mut self,
         name: &str,
-        new: impl Fn(&Settings, VarBuilder<'_>) -> CandleResult<N> + Send + Sync + 'static,
+        new: impl Fn(&Settings, VarBuilder<'static>) -> CandleResult<N> + Send + Sync + 'static,
     ) -> Self {
         self.networks.add(name, &[], new);
         self

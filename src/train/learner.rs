@@ -116,7 +116,7 @@ pub trait Learner: Sync {
         &self,
         architecture: &str,
         settings: &Settings,
-        vb: VarBuilder<'_>,
+        vb: VarBuilder<'static>,
     ) -> CandleResult<Self::Network>;
 
     /// Trains `network` on the rows of `run`. The network's variables are [`Run::vars`]. When the method

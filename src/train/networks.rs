@@ -4,7 +4,7 @@ use crate::{network::Output, plan::Settings, Error, Result};
 use candle_core::{DType, Result as CandleResult};
 use candle_nn::VarBuilder;
 
-type Constructor<N> = Box<dyn Fn(&Settings, VarBuilder<'_>) -> CandleResult<N> + Send + Sync>;
+type Constructor<N> = Box<dyn Fn(&Settings, VarBuilder<'static>) -> CandleResult<N> + Send + Sync>;
 
 struct Architecture<N> {
     name: String,
@@ -24,7 +24,7 @@ impl<N> Networks<N> {
     /// The one architecture `"model"`; see [`Networks::add`].
     pub(crate) fn new(
         reads: &[&str],
-        new: impl Fn(&Settings, VarBuilder<'_>) -> CandleResult<N> + Send + Sync + 'static,
+        new: impl Fn(&Settings, VarBuilder<'static>) -> CandleResult<N> + Send + Sync + 'static,
     ) -> Self {
         let mut networks = Self { architectures: vec![], dtype: DType::F32, output: Output::default() };
         networks.add("model", reads, new);
@@ -37,7 +37,7 @@ impl<N> Networks<N> {
         &mut self,
         name: &str,
         reads: &[&str],
-        new: impl Fn(&Settings, VarBuilder<'_>) -> CandleResult<N> + Send + Sync + 'static,
+        new: impl Fn(&Settings, VarBuilder<'static>) -> CandleResult<N> + Send + Sync + 'static,
     ) {
         self.architectures.retain(|a| a.name != name);
         let reads = reads.iter().map(ToString::to_string).collect();
@@ -49,7 +49,7 @@ impl<N> Networks<N> {
         self.architectures.iter().map(|a| a.name.clone()).collect()
     }
 
-    pub(crate) fn build(&self, name: &str, settings: &Settings, vb: VarBuilder<'_>) -> CandleResult<N> {
+    pub(crate) fn build(&self, name: &str, settings: &Settings, vb: VarBuilder<'static>) -> CandleResult<N> {
         (self.get(name)?.new)(settings, vb)
     }
 
@@ -94,7 +94,7 @@ macro_rules! network_setters {
         pub fn architecture(
             mut self,
             name: &str,
-            new: impl Fn(VarBuilder<'_>) -> CandleResult<N> + Send + Sync + 'static,
+            new: impl Fn(VarBuilder<'static>) -> CandleResult<N> + Send + Sync + 'static,
         ) -> Self {
             self.networks.add(name, &[], move |_, vb| new(vb));
             self
@@ -126,7 +126,7 @@ macro_rules! learner_methods {
             self.networks.names()
         }
 
-        fn build(&self, architecture: &str, settings: &Settings, vb: VarBuilder<'_>) -> CandleResult<N> {
+        fn build(&self, architecture: &str, settings: &Settings, vb: VarBuilder<'static>) -> CandleResult<N> {
             self.networks.build(architecture, settings, vb)
         }
 

@@ -86,12 +86,12 @@ mod tests {
     use candle_nn::{batch_norm, linear, linear_no_bias, ModuleT};
 
     fn signature(
-        new: impl Fn(VarBuilder<'_>) -> CandleResult<crate::AnyNetwork> + Send + Sync + 'static,
+        new: impl Fn(VarBuilder<'static>) -> CandleResult<crate::AnyNetwork> + Send + Sync + 'static,
     ) -> String {
         of_run(&Trainer::new(new), &RunSpec::new(0, "model", Seed::from(1), vec![0]), &Device::Cpu).unwrap()
     }
 
-    fn boxed(network: impl ModuleT + 'static) -> crate::AnyNetwork {
+    fn boxed(network: impl ModuleT + Send + Sync + 'static) -> crate::AnyNetwork {
         crate::AnyNetwork::new(network)
     }
 

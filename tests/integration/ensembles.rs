@@ -8,6 +8,7 @@ use candle_ensemble::{
         Combiner, FittedCombiner, GeometricMean, HardVote, Mean, Median,
     },
     data::{Inputs, Task, TensorDataset},
+    nn::seq,
     plan::*,
     predictions::Predictions,
     store::MemoryStore,
@@ -16,7 +17,7 @@ use candle_ensemble::{
     AnyNetwork, Ensemble, Error, Member, Network, Pool, Session,
 };
 use candle_nn::{
-    batch_norm, conv2d, linear, seq, Activation, BatchNorm, Conv2d, Conv2dConfig, Linear, VarBuilder,
+    batch_norm, conv2d, linear, Activation, BatchNorm, Conv2d, Conv2dConfig, Linear, VarBuilder,
 };
 use proptest::prelude::*;
 use std::sync::Arc;

@@ -20,7 +20,8 @@ mod prune;
 mod registries;
 mod resampling;
 mod resume;
+mod serving;
 mod shards;
-
 mod training;
 mod variance_reduction;
+mod wrapping;

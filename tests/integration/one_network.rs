@@ -9,13 +9,14 @@ use candle_ensemble::{
         MergeSpec, Merged, Slerp, TaskArithmetic,
     },
     metrics::RowLoss,
+    nn::seq,
     plan::Horizontal,
     strategy::{Bagging, EnsembleBuilder, KFold, MultiRun},
     train::Trainer,
     weights::{average, RunWeights},
     AnyNetwork, Error, Network, Pool, Result, Session,
 };
-use candle_nn::{batch_norm, linear, seq, Activation, VarBuilder};
+use candle_nn::{batch_norm, linear, Activation, VarBuilder};
 
 fn digits() -> TensorDataset {
     let digits = smartcore::dataset::digits::load_dataset();

@@ -6,6 +6,7 @@ use candle_ensemble::{
     combine::Mean,
     data::{Dataset, TensorDataset},
     exec::{Sequential, Threads},
+    nn::seq,
     observe::Event,
     plan::{RunSpec, Settings, *},
     store::EpochRecord,
@@ -14,11 +15,10 @@ use candle_ensemble::{
     AnyNetwork, Error, Member, Network, Pool, Session,
 };
 use candle_nn::{
-    batch_norm, linear, ops, seq, Activation, BatchNorm, Init, Linear, Optimizer as _, ParamsAdamW,
-    VarBuilder,
+    batch_norm, linear, ops, Activation, BatchNorm, Init, Linear, Optimizer as _, ParamsAdamW, VarBuilder,
 };
 
-type Mlp = candle_nn::Sequential;
+type Mlp = candle_ensemble::nn::Sequential;
 
 fn mlp(inputs: usize, hidden: usize, outputs: usize, vb: VarBuilder<'_>) -> CandleResult<Mlp> {
     let layers = seq().add(linear(inputs, hidden, vb.pp("hidden"))?).add(Activation::Relu);

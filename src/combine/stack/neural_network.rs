@@ -7,13 +7,14 @@ use crate::{
     data::{Dataset, Inputs, Task, TensorDataset},
     files::tensors,
     network::{Output, Scale},
+    nn::{seq, Sequential},
     plan::RunSpec,
     train::{train_alone, Loss, Optimizer, Trainer},
     weights::InitScheme,
     Error, Network, Result, Seed,
 };
 use candle_core::{DType, Device, Result as CandleResult, Tensor};
-use candle_nn::{linear, Activation, Sequential, VarBuilder};
+use candle_nn::{linear, Activation, VarBuilder};
 use safetensors::tensor::{Dtype, TensorInfo};
 use serde::{de::DeserializeOwned, Deserialize, Deserializer, Serialize, Serializer};
 use std::{collections::HashMap, fmt, ops::Range, sync::Arc};
@@ -48,7 +49,7 @@ pub trait Architecture: Clone + fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// When the architecture is not valid, or candle fails.
-    fn build(&self, inputs: usize, outputs: usize, vb: VarBuilder<'_>) -> CandleResult<Self::Network>;
+    fn build(&self, inputs: usize, outputs: usize, vb: VarBuilder<'static>) -> CandleResult<Self::Network>;
 }
 
 /// A multi-layer perceptron: dense layers with ReLU between them.
@@ -72,7 +73,7 @@ impl Architecture for Mlp {
         if let Some(layer) = self.hidden.iter().position(|width| *width == 0) {
             candle_core::bail!("the width of hidden layer {layer} must be at least 1, but is 0")
         }
-        let (mut network, mut width) = (candle_nn::seq(), inputs);
+        let (mut network, mut width) = (seq(), inputs);
         for (layer, units) in self.hidden.iter().enumerate() {
             network = network.add(linear(width, *units, vb.pp(layer))?).add(Activation::Relu);
             width = *units;

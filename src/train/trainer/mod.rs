@@ -79,7 +79,12 @@ impl<N> std::fmt::Debug for Trainer<N> {
 
 impl<N: Network> Trainer<N> {
     /// Trains the network that the constructor `new` builds. The architecture is called `"model"`.
-    pub fn new(new: impl Fn(VarBuilder<'_>) -> CandleResult<N> + Send + Sync + 'static) -> Self {
+    ///
+    /// The `VarBuilder` is `'static`, so that a model may keep what it got from it, as `resnet18` of
+    /// candle-transformers does. The model must compute with its variables: a tensor that a constructor makes
+    /// of them once, such as the fused weights of candle-transformers' `mobileone`, does not follow the
+    /// training before the network is built again.
+    pub fn new(new: impl Fn(VarBuilder<'static>) -> CandleResult<N> + Send + Sync + 'static) -> Self {
         Self::reading(&[], move |_, vb| new(vb))
     }
 
@@ -88,7 +93,7 @@ impl<N: Network> Trainer<N> {
     /// so that a misspelt name does not go unnoticed.
     pub fn reading(
         reads: &[&str],
-        new: impl Fn(&Settings, VarBuilder<'_>) -> CandleResult<N> + Send + Sync + 'static,
+        new: impl Fn(&Settings, VarBuilder<'static>) -> CandleResult<N> + Send + Sync + 'static,
     ) -> Self {
         let networks = Networks::new(reads, new);
         Self { networks, config: TrainConfig::default(), version: String::new() }
@@ -103,7 +108,7 @@ impl<N: Network> Trainer<N> {
         mut self,
         name: &str,
         reads: &[&str],
-        new: impl Fn(&Settings, VarBuilder<'_>) -> CandleResult<N> + Send + Sync + 'static,
+        new: impl Fn(&Settings, VarBuilder<'static>) -> CandleResult<N> + Send + Sync + 'static,
     ) -> Self {
         self.networks.add(name, reads, new);
         self

@@ -3,13 +3,14 @@ use crate::{
         align::trace::*,
         testing::{mlp, resnet},
     },
+    nn::seq,
     train::Trainer,
     AnyNetwork,
 };
 use candle_core::{Module, ModuleT, Result as CResult};
 use candle_nn::{
-    batch_norm, conv1d, conv2d, layer_norm, linear, linear_no_bias, seq, Activation, Conv1dConfig,
-    Conv2dConfig, VarBuilder,
+    batch_norm, conv1d, conv2d, layer_norm, linear, linear_no_bias, Activation, Conv1dConfig, Conv2dConfig,
+    VarBuilder,
 };
 
 fn ones(dims: &[usize]) -> Tensor {
@@ -33,7 +34,7 @@ impl<F: Fn(&Tensor, bool) -> CResult<Tensor>> ModuleT for Fn2<F> {
     }
 }
 
-fn of(f: impl Fn(&Tensor, bool) -> CResult<Tensor> + 'static) -> CResult<AnyNetwork> {
+fn of(f: impl Fn(&Tensor, bool) -> CResult<Tensor> + Send + Sync + 'static) -> CResult<AnyNetwork> {
     Ok(AnyNetwork::new(Fn2(f)))
 }
 

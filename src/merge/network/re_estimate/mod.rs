@@ -4,7 +4,7 @@ use crate::{
     merge::Model,
     train::Learner,
     weights::{batch_norm, compatibility::has_statistics, Weights},
-    Member, Pool, Result,
+    Error, Member, Pool, Result,
 };
 use candle_core::Tensor;
 
@@ -67,6 +67,10 @@ pub fn re_estimate<L: Learner>(
     data: &dyn Dataset,
     rows: &[u32],
 ) -> Result<Weights> {
+    if rows.len() < 2 {
+        let what = "the number of rows over which batch-norm's statistics are re-estimated";
+        return Err(Error::invalid(what, "at least 2", rows.len()));
+    }
     let live = model.live(weights)?;
     let forward = |part: &[u32]| -> Result<Tensor> {
         Ok(live.run(&data.batch(part, model.target_device())?.inputs, true)?)

@@ -1,0 +1,161 @@
+//! Layers one after the other, in a type that may be shared between threads.
+use candle_core::{ModuleT, Result, Tensor};
+use std::fmt;
+
+/// Layers one after the other: each gets the output of the layer before it.
+///
+/// ```text
+/// y = f_n(… f_2(f_1(x)))
+/// ```
+///
+/// It replaces candle's own [`Sequential`](candle_nn::Sequential), with the same methods and the same names
+/// of variables, and differs in two points. It is `Send` and `Sync`, so an ensemble of such networks can be
+/// shared between the threads of a server. And it knows whether it is in training, so layers such as
+/// [`Dropout`](crate::nn::Dropout) and batch normalization can be among its layers.
+///
+/// Inputs and outputs have the shapes of the first and of the last layer; no layer at all returns its input.
+/// The cost is that of the layers.
+///
+/// # Errors
+/// The forward pass fails when that of a layer fails.
+///
+/// ```
+/// use candle_core::{DType, Device, Tensor};
+/// use candle_ensemble::nn::{seq, Dropout};
+/// use candle_ensemble::{train::Trainer, weights::fresh, Seed};
+/// use candle_nn::{linear, Activation, VarBuilder};
+///
+/// let mlp = |vb: VarBuilder| {
+///     let hidden = seq().add(linear(4, 16, vb.pp(0))?).add(Activation::Relu);
+///     Ok(hidden.add(Dropout::new(0.2, vb.pp("dropout"))?).add(linear(16, 3, vb.pp(1))?))
+/// };
+/// let trainer = Trainer::new(mlp);
+///
+/// let (_, vb) = fresh(Seed::from(1), Default::default(), DType::F32, &Device::Cpu);
+/// let network = mlp(vb)?;
+/// assert_eq!(network.forward(&Tensor::ones((2, 4), DType::F32, &Device::Cpu)?)?.dims(), [2, 3]);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+#[derive(Default)]
+pub struct Sequential {
+    layers: Vec<Box<dyn ModuleT + Send + Sync>>,
+}
+
+/// A [`Sequential`] without layers, to which [`add`](Sequential::add) adds them.
+#[must_use]
+pub fn seq() -> Sequential {
+    Sequential::default()
+}
+
+impl Sequential {
+    /// Adds a layer after the others.
+    #[must_use]
+    #[allow(clippy::should_implement_trait)] // the name that candle's users know
+    pub fn add(mut self, layer: impl ModuleT + Send + Sync + 'static) -> Self {
+        self.layers.push(Box::new(layer));
+        self
+    }
+
+    /// Adds a function after the other layers.
+    #[must_use]
+    pub fn add_fn(self, function: impl Fn(&Tensor) -> Result<Tensor> + Send + Sync + 'static) -> Self {
+        self.add(function)
+    }
+
+    /// The number of layers.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.layers.len()
+    }
+
+    /// Whether there are no layers.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.layers.is_empty()
+    }
+
+    /// The forward pass in evaluation mode. [`ModuleT::forward_t`] takes the mode as an argument.
+    ///
+    /// # Errors
+    /// When a layer fails.
+    pub fn forward(&self, xs: &Tensor) -> Result<Tensor> {
+        self.forward_t(xs, false)
+    }
+
+    /// The output of each layer, in evaluation mode.
+    ///
+    /// # Errors
+    /// When a layer fails.
+    pub fn forward_all(&self, xs: &Tensor) -> Result<Vec<Tensor>> {
+        let mut outputs = Vec::with_capacity(self.len());
+        for layer in &self.layers {
+            let output = layer.forward_t(outputs.last().unwrap_or(xs), false)?;
+            outputs.push(output);
+        }
+        Ok(outputs)
+    }
+}
+
+impl ModuleT for Sequential {
+    fn forward_t(&self, xs: &Tensor, train: bool) -> Result<Tensor> {
+        self.layers.iter().try_fold(xs.clone(), |xs, layer| layer.forward_t(&xs, train))
+    }
+}
+
+impl fmt::Debug for Sequential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sequential of {} layers", self.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{nn::Dropout, weights::fresh, Seed};
+    use candle_core::{DType, Device, Module};
+    use candle_nn::{batch_norm, linear, Activation};
+
+    fn input() -> Tensor {
+        Tensor::arange(0f32, 12., &Device::Cpu).unwrap().reshape((3, 4)).unwrap()
+    }
+
+    #[test]
+    fn equals_candles_sequential() {
+        let (_, vb) = fresh(Seed::from(1), Default::default(), DType::F32, &Device::Cpu);
+        let layers = [linear(4, 8, vb.pp(0)).unwrap(), linear(8, 2, vb.pp(1)).unwrap()];
+        let [a, b] = layers.clone();
+        let ours = seq().add(a).add(Activation::Relu).add(b).add_fn(|x| x * 2.);
+        let [a, b] = layers;
+        let theirs = candle_nn::seq().add(a).add(Activation::Relu).add(b).add_fn(|x| x * 2.);
+        let numbers = |t: &Tensor| t.to_vec2::<f32>().unwrap();
+        assert_eq!(numbers(&ours.forward(&input()).unwrap()), numbers(&theirs.forward(&input()).unwrap()));
+        let (ours_all, all) = (ours.forward_all(&input()).unwrap(), theirs.forward_all(&input()).unwrap());
+        assert_eq!(ours_all.len(), 4);
+        assert!(ours_all.iter().zip(&all).all(|(a, b)| numbers(a) == numbers(b)));
+        assert_eq!((ours.len(), ours.is_empty(), seq().is_empty()), (4, false, true));
+        assert_eq!(numbers(&seq().forward(&input()).unwrap()), numbers(&input()));
+    }
+
+    #[test]
+    fn layers_know_whether_they_are_in_training() {
+        let (vars, vb) = fresh(Seed::from(1), Default::default(), DType::F32, &Device::Cpu);
+        let network = seq()
+            .add(batch_norm(4, 1e-5, vb.pp("norm")).unwrap())
+            .add(Dropout::new(0.9, vb.pp("dropout")).unwrap());
+        let mean = || vars.snapshot().unwrap()["norm.running_mean"].to_vec1::<f32>().unwrap();
+        let evaluated = network.forward(&input()).unwrap().to_vec2::<f32>().unwrap();
+        assert!(evaluated.concat()[1..].iter().all(|x| *x > 0.), "nothing is dropped");
+        assert_eq!(mean(), [0.; 4]);
+        let trained = network.forward_t(&input(), true).unwrap().to_vec2::<f32>().unwrap().concat();
+        assert!(trained.iter().filter(|x| **x == 0.).count() >= 6, "{trained:?}");
+        assert!(mean().iter().all(|m| *m > 0.));
+    }
+
+    #[test]
+    fn an_error_of_a_layer_is_that_of_the_network() {
+        let network = seq().add_fn(|_| candle_core::bail!("no such layer"));
+        for outcome in [network.forward(&input()), network.forward_all(&input()).map(|all| all[0].clone())] {
+            assert_eq!(outcome.unwrap_err().to_string(), "no such layer");
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Passes over the rows of tensors or of a data set, batch by batch.
+use crate::{
+    data::{Dataset, Inputs},
+    kernels::finite::bad_rows,
+    observe::{Event, Flow, Observer, Silent},
+    Error, Result,
+};
+use candle_core::{DType, Device, Result as CandleResult, Tensor};
+use std::collections::BTreeSet;
+
+/// Where the rows come from.
+#[derive(Clone, Copy)]
+pub(crate) enum Source<'a> {
+    /// Tensors in memory.
+    Inputs(&'a Inputs),
+    /// These rows of a data set.
+    Rows(&'a dyn Dataset, &'a [u32]),
+}
+
+impl Source<'_> {
+    fn rows(&self) -> usize {
+        match self {
+            Self::Inputs(inputs) => inputs.rows(),
+            Self::Rows(_, rows) => rows.len(),
+        }
+    }
+
+    /// The number of the row at this position.
+    fn number(&self, position: usize) -> usize {
+        match self {
+            Self::Inputs(_) => position,
+            Self::Rows(_, rows) => rows.get(position).map_or(position, |row| *row as usize),
+        }
+    }
+
+    fn pass(&self, start: usize, len: usize, device: &Device) -> CandleResult<Pass> {
+        match self {
+            Self::Inputs(inputs) => {
+                let inputs = inputs.narrow(start, len)?.to_device(device)?;
+                Ok(Pass { start, inputs, targets: None, weights: None })
+            }
+            Self::Rows(data, rows) => {
+                let batch = data.batch(&rows[start..start + len], device)?;
+                Ok(Pass { start, inputs: batch.inputs, targets: Some(batch.targets), weights: batch.weights })
+            }
+        }
+    }
+}
+
+/// The rows of one pass.
+pub(crate) struct Pass {
+    /// The position of the first row.
+    pub(crate) start: usize,
+    pub(crate) inputs: Inputs,
+    pub(crate) targets: Option<Tensor>,
+    pub(crate) weights: Option<Tensor>,
+}
+
+/// How rows are divided into passes, and what is checked. No more than the inputs of one pass are in memory.
+#[derive(Clone, Copy)]
+pub(crate) struct Passes<'a> {
+    pub(crate) source: Source<'a>,
+    /// Rows of a pass, at least 1.
+    pub(crate) size: usize,
+    pub(crate) device: &'a Device,
+    /// Whether NaN may occur in inputs and predictions; otherwise it is an error that names the row.
+    pub(crate) allow_nan: bool,
+    pub(crate) observer: &'a dyn Observer,
+}
+
+impl<'a> Passes<'a> {
+    pub(crate) fn new(source: Source<'a>, size: usize, device: &'a Device) -> Self {
+        Self { source, size: size.max(1), device, allow_nan: false, observer: &Silent }
+    }
+
+    pub(crate) fn allow_nan(self, allow_nan: bool) -> Self {
+        Self { allow_nan, ..self }
+    }
+
+    pub(crate) fn observer(self, observer: &'a dyn Observer) -> Self {
+        Self { observer, ..self }
+    }
+
+    /// Calls `f` with each pass, in order.
+    pub(crate) fn for_each(&self, mut f: impl FnMut(Pass) -> Result<()>) -> Result<()> {
+        let of = self.source.rows();
+        if of == 0 {
+            return Err(Error::invalid("number of rows of the inputs", "at least 1", 0));
+        }
+        for start in (0..of).step_by(self.size) {
+            let len = self.size.min(of - start);
+            let pass = self.source.pass(start, len, self.device)?;
+            self.check_inputs(&pass)?;
+            f(pass)?;
+            let rows = start + len;
+            if self.observer.notify(&Event::RowsPredicted { rows, of }) == Flow::Stop && rows < of {
+                return Err(Error::Stopped { rows, of });
+            }
+        }
+        Ok(())
+    }
+
+    /// What `predict` returns for each pass, concatenated along `dim`, which counts the rows.
+    pub(crate) fn predict(
+        &self,
+        dim: usize,
+        predict: impl Fn(&Inputs) -> CandleResult<Tensor>,
+    ) -> Result<Tensor> {
+        let mut parts = vec![];
+        self.for_each(|pass| {
+            let predicted = predict(&pass.inputs)?.detach();
+            self.check_predicted(&predicted, dim, pass.start)?;
+            parts.push(predicted);
+            Ok(())
+        })?;
+        Ok(concat(parts, dim)?)
+    }
+
+    /// As training does, which refuses data that is not finite. A network may hide NaN: the greater of NaN and
+    /// 0, which is what ReLU computes, is 0.
+    fn check_inputs(&self, pass: &Pass) -> Result<()> {
+        if self.allow_nan {
+            return Ok(());
+        }
+        let tensors = pass.inputs.tensors();
+        for (number, tensor) in tensors.iter().enumerate().filter(|(_, tensor)| tensor.rank() > 0) {
+            if let Some(row) = bad_rows(tensor, 0, true)?.first() {
+                let values = tensor.get(*row)?.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?;
+                let value = values.into_iter().find(|x| !x.is_finite()).unwrap_or(f64::NAN);
+                let name = if tensors.len() == 1 { "inputs".into() } else { format!("inputs[{number}]") };
+                let what = format!("{name}, row {}", self.source.number(pass.start + row));
+                return Err(Error::invalid(what, "finite", value));
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that no prediction is NaN; the rows are those from position `start` on.
+    pub(crate) fn check_predicted(&self, predicted: &Tensor, dim: usize, start: usize) -> Result<()> {
+        if self.allow_nan {
+            return Ok(());
+        }
+        match bad_rows(predicted, dim, false)?.first() {
+            None => Ok(()),
+            Some(row) => {
+                let what = format!("the prediction of row {}", self.source.number(start + row));
+                Err(Error::invalid(what, "a number", f64::NAN))
+            }
+        }
+    }
+}
+
+/// The rows whose inputs hold NaN.
+pub(crate) fn nan_rows(inputs: &Inputs) -> CandleResult<BTreeSet<usize>> {
+    let tensors = inputs.tensors().iter().filter(|tensor| tensor.rank() > 0);
+    let rows = tensors.map(|tensor| bad_rows(tensor, 0, false)).collect::<CandleResult<Vec<_>>>()?;
+    Ok(rows.into_iter().flatten().collect())
+}
+
+/// `predicted`, `(B, C)`, with NaN in these rows.
+pub(crate) fn with_nan(predicted: Tensor, rows: &BTreeSet<usize>) -> CandleResult<Tensor> {
+    if rows.is_empty() {
+        return Ok(predicted);
+    }
+    let count = predicted.dim(0)?;
+    let marks: Vec<f32> = (0..count).map(|row| if rows.contains(&row) { f32::NAN } else { 0. }).collect();
+    let marks = Tensor::from_vec(marks, (count, 1), predicted.device())?.to_dtype(predicted.dtype())?;
+    predicted.broadcast_add(&marks)
+}
+
+/// Concatenates tensors; a single one is not copied.
+pub(crate) fn concat(mut parts: Vec<Tensor>, dim: usize) -> CandleResult<Tensor> {
+    match parts.len() {
+        1 => Ok(parts.swap_remove(0)),
+        _ => Tensor::cat(&parts, dim),
+    }
+}
