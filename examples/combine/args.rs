@@ -1,7 +1,7 @@
 //! The command line.
 use super::{
-    input::Rows,
     program::{flags, parse_with, settings, Failure},
+    rows::Rows,
 };
 use candle_ensemble::{
     combine::{self, Calibration},
@@ -14,38 +14,50 @@ use std::path::PathBuf;
 /// others.
 ///
 /// The input is a NumPy archive (numpy.savez) with `predictions` (M, N, C), M members' probabilities of C
-/// classes or C values for N rows, and `targets` (N,) or (N, K). It may also have `names` (M,), `groups`
-/// (N,), `inputs` (N, …), `weights` (N,) and `costs` (M,). The rows of the fit must be rows that no member
-/// was fitted on.
+/// classes or C values for N rows, and `targets`: labels (N,) or one column for each class, or values (N,)
+/// or (N, C). Predictions (M, N) are values, or with --task classification the probability of the second of
+/// two classes. A prediction that is NaN is missing.
+///
+/// It may also have `names` (M,), `groups` (N,), `inputs` (N, …), `weights` (N,), `costs` (M,), `classes`
+/// (C,), the label of each column, and `mask` (M, N), true where a prediction is missing. Only the ratios of
+/// weights count, except in combiners with a penalty, where a row of weight 2 counts as two rows. The rows
+/// of the fit must be rows that no member was fitted on.
+///
+/// The exit status is 0 if at least one combiner was fitted and scored, and 2 otherwise. Combiners that
+/// could not be fitted or scored are listed with the reason.
 #[derive(Debug, Parser)]
 #[command(version, about, max_term_width = 100, after_long_help = help())]
 pub struct Args {
-    /// The archive
+    /// The archive, or predictions alone as FILE.npy
     #[arg(long, value_name = "FILE.npz")]
     pub input: PathBuf,
     /// The combiner, with its arguments if you like (ridge:lambda=0.1); several, separated by commas, or
     /// `all` that go with the task, are ranked
     #[arg(long, default_value = "mean", value_name = "COMBINER", value_parser = combiners)]
     pub rule: String,
-    /// What is predicted [default: classes where there is one target for several columns]
+    /// What is predicted [default: what the arrays look like, which is said where it is a guess]
     #[arg(long, value_enum)]
     pub task: Option<TaskName>,
-    /// Rows to fit on: A..B, even, odd or all [default: even]
+    /// The predictions of classes are logits or log-probabilities
+    #[arg(long)]
+    pub logits: bool,
+    /// Rows to fit on: A..B, even, odd or all [default: those not scored on; every second row or group]
     #[arg(long, value_name = "ROWS")]
     pub fit_rows: Option<Rows>,
-    /// Rows to score on: A..B, even, odd or all [default: odd; all, with --apply]
+    /// Rows to score on: A..B, even, odd or all [default: those not fitted on; all, with --apply]
     #[arg(long, value_name = "ROWS")]
     pub score_rows: Option<Rows>,
     /// Write the result as JSON; `-` is the standard output
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
-    /// Save the fitted combiner
+    /// Save the fitted combiner; of several the best
     #[arg(long, value_name = "FILE")]
     pub save: Option<PathBuf>,
     /// Use a combiner that was saved with --save on these predictions; nothing is fitted
     #[arg(long, value_name = "FILE", conflicts_with_all = ["rule", "save", "fit_rows"])]
     pub apply: Option<PathBuf>,
-    /// Write the combined predictions of all rows, (N, C), as a NumPy array
+    /// Write the combined predictions of all rows, (N, C), as a NumPy array; of several combiners those of
+    /// the best
     #[arg(long, value_name = "FILE.npy")]
     pub output: Option<PathBuf>,
     /// Print nothing
@@ -143,14 +155,5 @@ impl Args {
     /// The value of a setting, if it was given.
     pub fn setting(&self, name: &str) -> Option<&str> {
         self.settings.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
-    }
-
-    pub fn fit_rows_or_default(&self) -> Rows {
-        self.fit_rows.clone().unwrap_or(Rows::Even)
-    }
-
-    pub fn score_rows_or_default(&self) -> Rows {
-        let applied = if self.apply.is_some() { Rows::All } else { Rows::Odd };
-        self.score_rows.clone().unwrap_or(applied)
     }
 }

@@ -2,23 +2,27 @@
 //!
 //! `cargo run --release --example combine -- --help`
 mod args;
+mod arrays;
 mod combiners;
 mod input;
+mod labels;
 mod output;
 #[path = "../common/program.rs"]
 mod program;
+mod rows;
+mod task;
 
 use args::Args;
 use candle_ensemble::{
     combine::{load_combiner, save_combiner, AnyFitted, Combiner, FittedCombiner},
-    data::Task,
-    predictions::Predictions,
-    HeldOut,
+    Error, HeldOut,
 };
 use input::Input;
-use output::Scene;
+use output::{Outcome, Scene};
 use program::{program, Failure};
+use rows::{Rows, Split};
 use std::{process::ExitCode, time::Instant};
+use task::Table;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -28,83 +32,26 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<(), Failure> {
-    let input = input::read(&args.input)?;
-    let task = task(args, &input)?;
-    if let Task::Classification { .. } = task {
-        check_sums(&input)?;
+    let mut input = input::read(&args.input)?;
+    let fitted = args.apply.as_ref().map(load_combiner::<AnyFitted>).transpose()?;
+    let task = fitted.as_ref().and_then(|fitted| fitted.fitted_on()).map(|on| on.task());
+    let table = task::table(args, &mut input, task)?;
+    if !args.quiet {
+        input.notes.iter().for_each(|note| eprintln!("note: {note}"));
     }
-    let mut predictions = Predictions::new(input.predictions.clone(), task)?;
-    if let Some(inputs) = &input.inputs {
-        predictions = predictions.with_inputs(inputs)?;
+    match &fitted {
+        Some(fitted) => apply(args, &input, &table, fitted),
+        None if table.targets.is_none() => combine(args, &table),
+        None => fit(args, &input, &table),
     }
-    match &args.apply {
-        Some(path) => apply(args, &input, &predictions, &load_combiner::<AnyFitted>(path)?),
-        None => fit(args, &input, &predictions),
-    }
-}
-
-/// The task: given, or inferred from the arrays.
-fn task(args: &Args, input: &Input) -> Result<Task, Failure> {
-    let (_, _, width) = input.predictions.dims3()?;
-    let classes = match (args.task, &input.targets) {
-        (Some(task), _) => task == args::TaskName::Classification,
-        // One target for several columns is a class.
-        (None, Some(targets)) => width > 1 && targets.dims.iter().skip(1).all(|d| *d == 1),
-        (None, None) => width > 1 && check_sums(input).is_ok(),
-    };
-    match classes {
-        true if width < 2 => Err("probabilities must be (M, N, C) with two classes or more".into()),
-        true => Ok(Task::Classification { classes: width }),
-        false => Ok(Task::Regression { outputs: width }),
-    }
-}
-
-/// Checks that the rows of all members are probabilities.
-fn check_sums(input: &Input) -> Result<(), Failure> {
-    let (_, rows, width) = input.predictions.dims3()?;
-    let all: Vec<f64> =
-        input.predictions.to_dtype(candle_core::DType::F64).and_then(|t| t.flatten_all()?.to_vec1())?;
-    for (i, row) in all.chunks_exact(width).enumerate() {
-        let place = || format!("of member {}, row {}", i / rows, i % rows);
-        if let Some(class) = row.iter().position(|p| !(-1e-3..=1.001).contains(p)) {
-            let p = row[class];
-            return Err(format!(
-                "probability of class {class} {} must be between 0 and 1, but is {p}",
-                place()
-            )
-            .into());
-        }
-        let sum: f64 = row.iter().sum();
-        if (sum - 1.).abs() > 1e-3 {
-            return Err(format!(
-                "the probabilities {} must sum to 1 (give or take .001), but sum to {sum}",
-                place()
-            )
-            .into());
-        }
-    }
-    Ok(())
 }
 
 /// The predictions for these rows with their targets.
-fn held_out(input: &Input, predictions: &Predictions, rows: &[u32]) -> Result<HeldOut, Failure> {
-    let targets = input.targets.as_ref().ok_or("it has no array `targets`")?;
-    let targets = match predictions.task() {
-        Task::Classification { classes } => targets.classes(classes)?,
-        Task::Regression { outputs } => {
-            let table = targets.table()?;
-            if table.dims()[1] != outputs {
-                return Err(format!("targets must be (N, {outputs}), but are {:?}", targets.dims).into());
-            }
-            table
-        }
-    };
-    let mut all = HeldOut::from_predictions(predictions, &targets)?;
-    if let Some(names) = &input.names {
-        all = all.with_names(names.clone())?;
-    }
+fn held_out(input: &Input, table: &Table, rows: &[u32]) -> Result<HeldOut, Failure> {
+    let targets = table.targets.as_ref().ok_or("it has no array `targets`")?;
+    let mut all = HeldOut::from_predictions(&table.predictions, targets)?;
     if let Some(groups) = &input.groups {
-        all = all.with_groups(groups.clone())?;
+        all = all.with_groups(groups.of_row.clone())?;
     }
     if let Some(weights) = &input.weights {
         all = all.with_weights(weights)?;
@@ -112,82 +59,118 @@ fn held_out(input: &Input, predictions: &Predictions, rows: &[u32]) -> Result<He
     if let Some(costs) = &input.costs {
         all = all.with_costs(costs.clone())?;
     }
-    Ok(all.select(rows)?)
-}
-
-/// The rows to fit on and those to score on, which have none in common.
-fn split(args: &Args, rows: usize) -> Result<(Vec<u32>, Vec<u32>), Failure> {
-    let fit = args.fit_rows_or_default().positions("--fit-rows", rows)?;
-    let score = args.score_rows_or_default().positions("--score-rows", rows)?;
-    let both = score.iter().filter(|row| fit.binary_search(row).is_ok()).count();
-    if both > 0 {
-        return Err(format!("--fit-rows and --score-rows must have no row in common, but have {both}").into());
-    }
-    Ok((fit, score))
-}
-
-fn fit(args: &Args, input: &Input, predictions: &Predictions) -> Result<(), Failure> {
-    let (fit_rows, score_rows) = split(args, predictions.rows())?;
-    let fit = held_out(input, predictions, &fit_rows)?;
-    let score = held_out(input, predictions, &score_rows)?;
-    if let (Some(groups), Some(others)) = (fit.groups(), score.groups())
-        && let Some(group) = groups.iter().find(|g| others.contains(g))
+    let some = all.select(rows)?;
+    if let Some(weights) = some.weights()
+        && weights.sum_all()?.to_scalar::<f64>()? == 0.
     {
-        return Err(format!(
-            "--fit-rows and --score-rows must have no group in common, but both have rows of group {group}"
-        )
-        .into());
+        return Err("the weights of the rows to fit on, and of those to score on, must not all be 0".into());
     }
+    Ok(some)
+}
+
+fn fit(args: &Args, input: &Input, table: &Table) -> Result<(), Failure> {
+    let predictions = &table.predictions;
+    let split = Split::of(args, predictions.rows(), input.groups.as_ref())?;
+    let (fit, score) = (held_out(input, table, &split.fit)?, held_out(input, table, &split.score)?);
     let combiners = combiners::chosen(args, predictions)?;
     let baseline = output::baseline(&fit, &score)?;
-    let (mut results, mut failed) = (vec![], vec![]);
-    let mut last = None;
+    let (mut results, mut failed): (Vec<(Outcome, Box<AnyFitted>)>, _) = (vec![], vec![]);
     for (name, combiner) in &combiners {
         let started = Instant::now();
-        let outcome = combiner.fit(&fit).map_err(Failure::from).and_then(|fitted| {
+        let outcome = combiner.fit(&fit).map_err(on_fit_rows).and_then(|fitted| {
             let seconds = started.elapsed().as_secs_f64();
             let result = output::result(&fitted, name, seconds, &score)?;
-            Ok((fitted, result))
+            Ok((result, fitted))
         });
         match outcome {
-            Ok((fitted, result)) => {
-                results.push(result);
-                last = Some(fitted);
-            }
+            Ok(result) => results.push(result),
             Err(e) if !args.ranks() => return Err(e),
             Err(e) => failed.push((name.clone(), e.to_string())),
         }
     }
-    let scene = Scene { predictions, fit_rows: fit_rows.len(), score_rows: score_rows.len() };
-    output::report(args, &scene, &baseline, &mut results, &failed)?;
-    if let (Some(path), Some(fitted)) = (&args.save, &last) {
-        save_combiner(path, fitted)?;
+    if results.is_empty() {
+        return Err(none_fitted(&failed));
     }
-    match (&args.output, &last) {
-        (Some(path), Some(fitted)) => output::write(path, &fitted.combine(predictions)?),
-        _ => Ok(()),
+    results.sort_by(|(a, _), (b, _)| a.loss().total_cmp(&b.loss()));
+    let (results, mut fitted): (Vec<Outcome>, Vec<_>) = results.into_iter().unzip();
+    let best = fitted.swap_remove(0);
+    let predicted = args.output.as_ref().map(|path| Ok::<_, Failure>((path, best.combine(predictions)?)));
+    let predicted = predicted.transpose()?;
+    if let Some(path) = &args.save {
+        save_combiner(path, &*best)?;
+    }
+    if let Some((path, predicted)) = &predicted {
+        output::write(path, predicted)?;
+    }
+    let scene = Scene { predictions, fit_rows: split.fit.len(), score_rows: split.score.len() };
+    output::report(args, &scene, &baseline, &results, &failed)
+}
+
+/// The error of a fit in the words of the command line.
+fn on_fit_rows(e: Error) -> Failure {
+    match e {
+        Error::HeldOut { combiner, need, have, .. } => {
+            format!("{combiner} needs at least {need} rows to fit on, but has {have}; --fit-rows names them")
+                .into()
+        }
+        e => e.into(),
     }
 }
 
-fn apply(args: &Args, input: &Input, predictions: &Predictions, fitted: &AnyFitted) -> Result<(), Failure> {
+/// The error when no combiner could be fitted and scored, with the different reasons.
+fn none_fitted(failed: &[(String, String)]) -> Failure {
+    let mut reasons: Vec<&(String, String)> = vec![];
+    for of in failed {
+        if !reasons.iter().any(|(_, why)| *why == of.1) {
+            reasons.push(of);
+        }
+    }
+    let shown: Vec<String> = reasons.iter().take(3).map(|(name, why)| format!("{name}: {why}")).collect();
+    let more = if reasons.len() > 3 { "; …" } else { "" };
+    format!("none of {} combiners could be fitted and scored: {}{more}", failed.len(), shown.join("; "))
+        .into()
+}
+
+/// Combines predictions without targets, by a combiner that has nothing to learn.
+fn combine(args: &Args, table: &Table) -> Result<(), Failure> {
+    let combiners = combiners::chosen(args, &table.predictions)?;
+    let [(name, combiner)] = combiners.as_slice() else {
+        return Err("there are no targets to rank combiners by: add an array `targets`".into());
+    };
+    let Some(fitted) = combiner.fixed()? else {
+        return Err(format!("{name} learns from targets: add an array `targets`").into());
+    };
+    let Some(path) = &args.output else {
+        return Err("there are no targets to score by: name a file for the predictions with --output".into());
+    };
+    let predicted = fitted.combine(&table.predictions)?;
+    if let Some(path) = &args.save {
+        save_combiner(path, &*fitted)?;
+    }
+    output::write(path, &predicted)
+}
+
+fn apply(args: &Args, input: &Input, table: &Table, fitted: &AnyFitted) -> Result<(), Failure> {
+    let predictions = &table.predictions;
     if fitted.needs_inputs() && predictions.inputs().is_none() {
         return Err(
             format!("{} reads the rows' inputs, but there is no array `inputs`", fitted.name()).into()
         );
     }
     let predicted = fitted.combine(predictions)?;
-    if let Some(path) = &args.output {
-        output::write(path, &predicted)?;
-    }
-    if input.targets.is_none() {
-        if args.output.is_none() {
+    if table.targets.is_none() {
+        let Some(path) = &args.output else {
             return Err(
                 "there are no targets to score by: name a file for the predictions with --output".into()
             );
-        }
-        return Ok(());
+        };
+        return output::write(path, &predicted);
     }
-    let rows = args.score_rows_or_default().positions("--score-rows", predictions.rows())?;
-    let score = held_out(input, predictions, &rows)?;
-    output::applied(args, fitted, &score)
+    let rows = args.score_rows.clone().unwrap_or(Rows::All);
+    let score = held_out(input, table, &rows.positions("--score-rows", predictions.rows())?)?;
+    output::applied(args, fitted, &score)?;
+    match &args.output {
+        Some(path) => output::write(path, &predicted),
+        None => Ok(()),
+    }
 }

@@ -30,8 +30,8 @@ pub struct Outcome {
     pub gap: Option<f64>,
     pub seconds: f64,
     pub score: Metrics,
-    /// Loss of the mean minus loss of the combiner.
-    pub gain: Interval,
+    /// Loss of the mean minus loss of the combiner. A single row has no interval.
+    pub gain: Option<Interval>,
 }
 
 fn failed(e: impl std::fmt::Display) -> Failure {
@@ -65,11 +65,16 @@ pub fn result(fitted: &AnyFitted, name: &str, seconds: f64, score: &HeldOut) -> 
         gap: fit.and_then(|f| f.gap),
         seconds,
         score: score.metrics(fitted)?,
-        gain: score.gain(fitted, &Mean)?,
+        gain: (score.rows().len() > 1).then(|| score.gain(fitted, &Mean)).transpose()?,
     })
 }
 
 impl Outcome {
+    /// The number to rank by; less is better.
+    pub fn loss(&self) -> f64 {
+        loss(&self.score)
+    }
+
     fn json(&self, baseline: &Baseline) -> Value {
         let mut map = Map::new();
         map.insert("rule".into(), json!(self.rule));
@@ -98,21 +103,23 @@ pub struct Scene<'a> {
     pub score_rows: usize,
 }
 
-/// Prints the table, and writes the JSON.
+/// Prints the table, best first, and writes the JSON.
 pub fn report(
     args: &Args,
     scene: &Scene<'_>,
     baseline: &Baseline,
-    outcomes: &mut [Outcome],
+    outcomes: &[Outcome],
     failed: &[(String, String)],
 ) -> Result<(), Failure> {
-    outcomes.sort_by(|a, b| loss(&a.score).total_cmp(&loss(&b.score)));
     if !args.quiet {
         println!("{}\n", describe(scene));
         println!("{}", table(baseline, outcomes));
         if let [one] = outcomes {
             weights(one);
-            println!("{}", verdict(one));
+            println!("\n{}: {}", one.rule, verdict(one));
+        }
+        if !failed.is_empty() {
+            println!("\nnot fitted or not scored:");
         }
         for (rule, why) in failed {
             println!("{rule}: {why}");
@@ -148,7 +155,8 @@ fn describe(scene: &Scene<'_>) -> String {
     };
     let (fit, score) = (scene.fit_rows, scene.score_rows);
     let rows_used = format!("combiners are fitted on {fit} rows, everything is scored on {score} others");
-    format!("{members} members, {rows} rows, {what}; {rows_used}.")
+    let members = if members == 1 { "1 member".into() } else { format!("{members} members") };
+    format!("{members}, {rows} rows, {what}; {rows_used}.")
 }
 
 fn table(baseline: &Baseline, outcomes: &[Outcome]) -> Table {
@@ -166,7 +174,7 @@ fn table(baseline: &Baseline, outcomes: &[Outcome]) -> Table {
     }
     for o in outcomes {
         let time = format!("{:.1} ms", o.seconds * 1e3);
-        rows.push((loss(&o.score), [vec![o.rule.clone()], cells(&o.score), vec![time]].concat()));
+        rows.push((o.loss(), [vec![o.rule.clone()], cells(&o.score), vec![time]].concat()));
     }
     rows.sort_by(|a, b| a.0.total_cmp(&b.0));
     for (_, row) in rows {
@@ -190,14 +198,15 @@ fn weights(outcome: &Outcome) {
 }
 
 fn verdict(outcome: &Outcome) -> String {
-    let Interval { estimate, low, high, .. } = outcome.gain;
+    let Some(gain) = &outcome.gain else { return "one row gives no interval of the gain".into() };
+    let Interval { estimate, low, high, .. } = *gain;
     let than = match (low > 0., high < 0.) {
         (true, _) => "better than the equal-weight mean",
         (_, true) => "worse than the equal-weight mean",
         _ => "not better than the equal-weight mean: these rows show no difference",
     };
     let unit = if outcome.score.values().iter().any(|(n, _)| *n == "nll") { "nll" } else { "squared error" };
-    format!("\n{}: {than} ({unit} lower by {estimate:.4}, 95 % interval {low:.4} … {high:.4})", outcome.rule)
+    format!("{than} ({unit} lower by {estimate:.4}, 95 % interval {low:.4} … {high:.4})")
 }
 
 /// Scores a combiner that was fitted before.

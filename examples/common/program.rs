@@ -33,6 +33,10 @@ impl From<Error> for Failure {
     fn from(e: Error) -> Self {
         match e {
             Error::BarrierTooHigh { .. } => Self(format!("refused: {e}")),
+            // Its text speaks of methods of the library, which the user of a program cannot call.
+            Error::HeldOut { combiner, need, have, rows } => Self(format!(
+                "{combiner} needs at least {need} held-out rows, but only {have} of {rows} rows are held out"
+            )),
             e => Self(e.to_string()),
         }
     }

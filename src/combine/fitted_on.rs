@@ -1,7 +1,13 @@
 //! What a combiner was fitted on.
 use crate::{
-    combine::FittedCombiner, data::Task, network::Scale, predictions::Predictions, Error, HeldOut, Result,
+    combine::FittedCombiner,
+    data::Task,
+    kernels::{cpu, float::Number},
+    network::Scale,
+    predictions::Predictions,
+    Error, HeldOut, Result,
 };
+use candle_core::DType;
 use serde::{Deserialize, Serialize};
 
 /// What a combiner was fitted on: the task with its number of classes or outputs, the number of slots, and
@@ -116,13 +122,49 @@ pub(crate) fn check_fitted_on(combiner: &dyn FittedCombiner, predictions: &Predi
         return Err(other_member(combiner, fitted, now, slot));
     }
     on.accepts(combiner, predictions.task(), predictions.slots())?;
-    match (predictions.scale(), combiner.scale()) {
-        (Scale::LogProbability, Scale::Probability) => {
-            let what = format!("what {} combines", combiner.name());
-            Err(Error::invalid(what, "probabilities, as in its fit", "log-probabilities"))
-        }
+    let fails = |got: String| {
+        let what = format!("what {} combines", combiner.name());
+        Err(Error::invalid(what, "probabilities, as in its fit", got))
+    };
+    match (predictions.scale(), combiner.scale(), on.task()) {
+        (Scale::LogProbability, Scale::Probability, _) => fails("log-probabilities".into()),
+        (Scale::Probability, _, Task::Classification { .. }) => match no_probability(predictions)? {
+            Some((slot, row, x)) => fails(format!("{x} for member {slot}, row {row}, as logits may be")),
+            None => Ok(()),
+        },
         _ => Ok(()),
     }
+}
+
+/// How far rounding may carry a probability out of the range from 0 to 1.
+const ROUNDING: f64 = 1e-3;
+
+/// The first prediction below 0 or above 1, with its slot and row. Predictions on another device than the CPU
+/// are not looked at, because they would have to be copied.
+fn no_probability(predictions: &Predictions) -> Result<Option<(usize, usize, f64)>> {
+    let values = predictions.values();
+    match values.dtype() {
+        _ if !values.device().is_cpu() => Ok(None),
+        DType::F64 => first_outside::<f64>(predictions),
+        _ => first_outside::<f32>(predictions),
+    }
+}
+
+fn first_outside<T: Number>(predictions: &Predictions) -> Result<Option<(usize, usize, f64)>> {
+    let (_, rows, width) = predictions.values().dims3()?;
+    // NaN is not outside: a row that no slot predicts.
+    let outside = |x: &T| ((*x).into() - 0.5).abs() > 0.5 + ROUNDING;
+    let coverage = predictions.coverage_by_slot()?;
+    let place = |i: usize| (i / width / rows, i / width % rows);
+    let present = |(slot, row): (usize, usize)| coverage.as_ref().is_none_or(|all| all[slot][row] > 0.);
+    Ok(cpu::with_slice(predictions.values(), |all: &[T]| {
+        let blocks = all.chunks(1024).enumerate();
+        let blocks = blocks.filter(|(_, block)| block.iter().fold(false, |found, x| found | outside(x)));
+        let mut found = blocks.flat_map(|(n, block)| {
+            block.iter().enumerate().filter(|(_, x)| outside(x)).map(move |(i, x)| (n * 1024 + i, *x))
+        });
+        found.find(|(i, _)| present(place(*i))).map(|(i, x)| (place(i).0, place(i).1, x.into()))
+    })?)
 }
 
 /// The first member that is not that of the fit.

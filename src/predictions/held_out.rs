@@ -460,8 +460,13 @@ impl HeldOut {
     /// each group is in one fold; otherwise, for classes, each fold has about the same share of every class.
     ///
     /// # Errors
-    /// When `k` is below 2 or above the number of rows or groups.
+    /// When `k` is below 2 or above the number of rows, or of groups where there are groups.
     pub fn folds(&self, k: usize, seed: impl Into<Seed>) -> Result<Vec<Rows>> {
+        let (units, least) = (self.units(), k.max(2));
+        if self.groups.is_some() && units < least {
+            let what = format!("number of groups of the {} held-out rows", self.rows.len());
+            return Err(Error::invalid(what, format!("at least {least}, as folds keep groups whole"), units));
+        }
         let labels: Vec<u32>;
         let units = match (&self.groups, self.predictions.task()) {
             (Some(groups), _) => Units::Groups(groups),

@@ -161,7 +161,7 @@ fn invalid_input_is_named() {
     fails_with(&["--input", "sum.npz"], "member 1, row 1 must sum to 1");
     fails_with(&["--input", "short.npz"], "targets must be one for each of 6 rows");
     fails_with(&["--input", "label.npz"], "target of row 4 must be a class below 2, but is 2");
-    fails_with(&["--input", "flat.npz"], "predictions must be (M, N, C), but are [24]");
+    fails_with(&["--input", "flat.npz"], "predictions must be (M, N, C), but are (24,)");
     fails_with(&["--input", "none.npz"], "no array `predictions`");
     fails_with(&["--input", "text.npz"], "not a NumPy archive");
     fails_with(&["--input", "gone.npz"], "gone.npz: No such file");

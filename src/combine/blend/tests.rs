@@ -452,7 +452,7 @@ fn loss_of(held_out: &HeldOut, weights: &[f64], loss: RowLoss) -> f64 {
         let mixed: Vec<f64> = (0..width)
             .map(|c| weights.iter().zip(&all).map(|(w, s)| w * s[row][c].max(least)).sum())
             .collect();
-        sum += f64::from(*w) / total * loss.of(&mixed, &truth, row);
+        sum += w / total * loss.of(&mixed, &truth, row);
     }
     sum
 }

@@ -81,7 +81,7 @@ impl<C: Combiner> Combiner for Calibrated<C> {
     fn fit(&self, held_out: &HeldOut) -> Result<Self::Fitted> {
         let (labels, weights) = labels_and_weights(self.calibration, held_out)?;
         let units = held_out.units();
-        if units < 2 {
+        if units < 2 && held_out.groups().is_none() {
             let combiner = self.calibration.name().to_string();
             return Err(Error::HeldOut { combiner, need: 2, have: units, rows: held_out.total_rows() });
         }

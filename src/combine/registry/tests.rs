@@ -174,6 +174,9 @@ fn what_was_learned_is_refused_for_predictions_of_another_kind() {
                 "must be \"c\", as in its fit, but is absent",
             );
             if classes {
+                let logits = predictions.values().affine(6., -3.).unwrap();
+                let logits = Predictions::new(logits, predictions.task()).unwrap();
+                refused(logits.with_inputs(predictions.inputs().unwrap()).unwrap(), "as logits may be");
                 let logs = predictions.values().log().unwrap();
                 let logs = Predictions::on_scale(logs, None, predictions.task(), Scale::LogProbability);
                 refused(
