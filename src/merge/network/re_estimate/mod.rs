@@ -4,7 +4,7 @@ use crate::{
     merge::Model,
     train::Learner,
     weights::{batch_norm, compatibility::has_statistics, Weights},
-    Member, Pool, Result,
+    Error, Member, Pool, Result,
 };
 use candle_core::Tensor;
 
@@ -67,6 +67,10 @@ pub fn re_estimate<L: Learner>(
     data: &dyn Dataset,
     rows: &[u32],
 ) -> Result<Weights> {
+    if rows.len() < 2 {
+        let what = "the number of rows to re-estimate batch-norm's statistics over";
+        return Err(Error::invalid(what, "at least 2", rows.len()));
+    }
     let live = model.live(weights)?;
     let forward = |part: &[u32]| -> Result<Tensor> {
         Ok(live.run(&data.batch(part, model.target_device())?.inputs, true)?)
@@ -86,6 +90,7 @@ impl<L: Learner> Pool<'_, L> {
         let re_estimated = |member: &Member| {
             let mut member = member.clone();
             if has_statistics(&member.weights) {
+                refuse_too_few(&member.record.seen, &format!("member {}", member.record.key))?;
                 let model = Model::of(learner, &member.record).device(device);
                 member.weights = re_estimate(&model, &member.weights, data, &member.record.seen)?;
             }
@@ -93,6 +98,15 @@ impl<L: Learner> Pool<'_, L> {
         };
         self.with_members(self.members().iter().map(re_estimated).collect::<Result<_>>()?)
     }
+}
+
+/// Checks that there are rows that shaped `what`: the record of a member that was made elsewhere may have none.
+pub(super) fn refuse_too_few(seen: &[u32], what: &str) -> Result<()> {
+    if seen.len() >= 2 {
+        return Ok(());
+    }
+    let what = format!("the number of rows that shaped {what}, by its record (Record::seen),");
+    Err(Error::invalid(what, "at least 2, to run the network on", seen.len()))
 }
 
 #[cfg(test)]
