@@ -12,7 +12,7 @@ use candle_ensemble::{
     plan::Horizontal,
     strategy::{Bagging, EnsembleBuilder, KFold, MultiRun},
     train::Trainer,
-    weights::{average, RunWeights},
+    weights::{average, cosine, RunWeights},
     AnyNetwork, Error, Network, Pool, Result, Session,
 };
 use candle_nn::{batch_norm, linear, seq, Activation, VarBuilder};
@@ -69,6 +69,8 @@ fn epochs_of_one_run_merge_into_one_network() {
         let merged = pool.merge(&uniform(), &MaxBarrier::new(0.01)).unwrap();
         assert!(merged.barrier.height < 0.01 && merged.barrier.ends.len() == 5, "{merged}");
         assert_eq!((merged.shares.as_slice(), merged.aligned), (&[0.2; 5][..], false));
+        let cosine = cosine(pool.weights()[0], pool.weights()[4]).unwrap().unwrap();
+        assert!(cosine > 0.9, "{cosine}");
         let expected = average(&pool.weights(), &[1.; 5]).unwrap();
         assert!(merged.weights().iter().all(|(name, tensor)| bits(tensor) == bits(&expected[name])));
         let (one, all) = (accuracy(merged.pool, &data, &rows), accuracy(copy(&pool), &data, &rows));
@@ -218,6 +220,21 @@ fn batch_norm_is_re_estimated_over_the_rows_that_shaped_the_members() -> Result<
     // It needs no other repair.
     let best = best_of(&pool, &BestOf::new())?;
     assert!(best.report.candidates.iter().all(|c| !c.name.contains("repaired")), "{}", best.report);
+    Ok(())
+}
+
+/// The cosine tells networks that were trained apart without any data: their average is useless.
+#[test]
+fn networks_that_were_trained_apart_are_nearly_orthogonal() -> Result<()> {
+    let data = digits();
+    let trainer = mlp(64, 64, 10).epochs(15);
+    let pool = Session::new(&trainer, &data).fit(&MultiRun::new(4), 1)?;
+    for (i, a) in pool.weights().into_iter().enumerate() {
+        for b in &pool.weights()[..i] {
+            let cosine = cosine(a, b)?.unwrap();
+            assert!(cosine.abs() < 0.3, "{cosine}");
+        }
+    }
     Ok(())
 }
 
