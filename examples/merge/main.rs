@@ -1,6 +1,7 @@
 //! Merge checkpoints in safetensors files into one network, whatever their size.
 //!
 //! `cargo run --release --example merge -- --help`
+mod check;
 #[path = "../common/program.rs"]
 mod program;
 
@@ -9,6 +10,7 @@ use candle_ensemble::{
     merge::{self, FileMerge, Method, Written},
     Error,
 };
+use check::{Activation, Check};
 use clap::{Parser, ValueEnum};
 use program::{flags, parse_with, program, settings, Failure};
 use std::{path::PathBuf, process::ExitCode, time::Instant};
@@ -19,8 +21,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Merge networks of one architecture, tensor by tensor and by name, into one safetensors file.
 ///
 /// Inputs may be larger than memory. The result is the same bytes for any number of threads. The output file
-/// appears when it is complete. f16, bf16, f32 and f64 are averaged; integers and booleans are copied from
-/// the base, or from the first network. Batch-norm statistics should be re-estimated afterwards.
+/// appears when it is complete. f16, bf16, f32 and f64 are averaged, in f64; integers and booleans are copied
+/// from the base, or from the first network, and those of more than one element must be the same everywhere.
+/// Batch-norm statistics should be re-estimated afterwards. A warning says when networks look as if they had
+/// been trained apart, whose average is mostly worthless; --check measures it.
 #[derive(Parser)]
 #[command(name = "merge", max_term_width = 100, after_long_help = help())]
 struct Args {
@@ -42,9 +46,24 @@ struct Args {
     /// commas
     #[arg(long, value_delimiter = ',', value_name = "FILE,…")]
     fishers: Vec<PathBuf>,
-    /// Type of the floating-point tensors that are written [default: that of the inputs]
+    /// Type of the floating-point tensors that are written; the inputs may then have different ones [default:
+    /// that of the inputs]
     #[arg(long, value_enum, value_name = "TYPE")]
     dtype: Option<DTypeName>,
+    /// Take a tensor that an input lacks for the same as another one, such as an output layer that is tied to
+    /// the embedding: lm_head.weight=model.embed_tokens.weight. May be given several times
+    #[arg(long, value_name = "NAME=NAME", value_parser = tie)]
+    tied: Vec<(String, String)>,
+    /// Copy integer tensors of more than one element although they differ between the networks
+    #[arg(long)]
+    copy_integers: bool,
+    /// Measure the networks, their ensemble and the merged network on the arrays `inputs` and `targets` of a
+    /// NumPy archive; for multilayer perceptrons
+    #[arg(long, value_name = "FILE.npz")]
+    check: Option<PathBuf>,
+    /// Function between the layers, for --check
+    #[arg(long, value_enum, default_value = "relu", requires = "check")]
+    activation: Activation,
     /// Number of threads [default: one for each core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
@@ -67,6 +86,14 @@ fn method(text: &str) -> Result<String, String> {
     merge::registry().get(text).map(|_| text.to_string()).map_err(|e| e.to_string())
 }
 
+/// Two names with an equals sign between them.
+fn tie(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, of)) if !name.is_empty() && !of.is_empty() => Ok((name.into(), of.into())),
+        _ => Err("it must be two names of tensors, such as lm_head.weight=model.embed_tokens.weight".into()),
+    }
+}
+
 fn help() -> String {
     format!("Methods:\n{}", merge::registry().help())
 }
@@ -75,9 +102,25 @@ fn main() -> ExitCode {
     program(|| {
         let (args, matches) = parse_with::<Args>(flags(merge::registry(), "Settings of methods"))?;
         let begun = Instant::now();
-        let written = run(&args, &*chosen(&args, &settings(merge::registry(), &matches))?)?;
+        let method = chosen(&args, &settings(merge::registry(), &matches))?;
+        let check = args
+            .check
+            .as_deref()
+            .map(|data| Check::new(data, &args.networks, args.activation))
+            .transpose()?;
+        let written = run(&args, &*method)?;
         if !args.quiet {
             println!("{}", summary(&args, written, begun.elapsed().as_secs_f64()));
+        }
+        if let Some(check) = check {
+            let report = check.report(&args.out)?;
+            if report.barrier() > 0. {
+                warn(
+                    &args,
+                    "the merged network is worse than its networks are on average; their ensemble may serve",
+                );
+            }
+            println!("{report}");
         }
         Ok(())
     })
@@ -106,8 +149,32 @@ fn summary(args: &Args, written: Written, seconds: f64) -> String {
     format!("{out}: {} tensors of {from} networks, {size:.digits$} {unit}, {seconds:.1} s", written.tensors)
 }
 
+/// The settings of the library that its errors name, and the flags that set them.
+const FLAGS: [(&str, &str); 3] = [
+    ("copy_integers", "--copy-integers"),
+    ("declare it: tied ", "declare it: --tied "),
+    ("set the dtype of the result", "set the type of the result with --dtype"),
+];
+
+/// An error of a merge, with the names of flags.
+fn with_flags(e: Error) -> Failure {
+    let settings = matches!(e, Error::Incompatible { .. });
+    let text = Failure::from(e).to_string();
+    FLAGS.iter().filter(|_| settings).fold(text, |text, (setting, flag)| text.replace(setting, flag)).into()
+}
+
+/// Prints a warning on standard error.
+fn warn(args: &Args, what: impl std::fmt::Display) {
+    if !args.quiet {
+        eprintln!("warning: {what}");
+    }
+}
+
 fn run(args: &Args, method: &dyn Method) -> Result<Written, Failure> {
-    let mut merge = FileMerge::new(&args.networks).fishers(&args.fishers);
+    let mut merge = FileMerge::new(&args.networks).fishers(&args.fishers).copy_integers(args.copy_integers);
+    for (name, of) in &args.tied {
+        merge = merge.tied(name, of);
+    }
     if let Some(base) = &args.base {
         merge = merge.base(base);
     }
@@ -123,9 +190,14 @@ fn run(args: &Args, method: &dyn Method) -> Result<Written, Failure> {
         merge = merge.threads(threads.into());
     }
     let bar = Bar::new(args.quiet);
-    let written = merge.on_progress(|done, total| bar.show(done, total)).write(method, &args.out);
+    let merge = merge.on_progress(|done, total| bar.show(done, total));
+    let written = merge.write(method, &args.out);
     bar.clear();
-    Ok(written?)
+    let written = written.map_err(with_flags)?;
+    for warning in merge.warnings()? {
+        warn(args, warning);
+    }
+    Ok(written)
 }
 
 /// A bar over the bytes written, on standard error; nothing is drawn where that is not a terminal.

@@ -6,6 +6,7 @@
 pub(crate) mod envelope;
 pub(crate) mod header;
 pub(crate) mod map;
+mod recognize;
 pub(crate) mod tensors;
 
 pub(crate) use tensors::{read as read_tensors, TensorFile};
@@ -52,11 +53,25 @@ pub(crate) fn write_file(path: &Path, write: impl FnOnce(&File) -> Result<()>) -
 
 fn write_draft(path: &Path, write: impl FnOnce(&mut NamedTempFile) -> Result<()>) -> Result<()> {
     let failed = |source| failed(path, source);
+    refuse_special(path).map_err(failed)?;
     let mut file = draft(path).map_err(failed)?;
     write(&mut file)?;
     file.as_file().sync_all().map_err(failed)?;
     file.persist(path).map_err(|e| failed(e.error))?;
     sync_folder(path).map_err(failed)
+}
+
+/// Checks that a file can be put at `path`: its folder exists, and there is nothing but perhaps a file, which the
+/// new one replaces. A device such as /dev/null would be replaced too.
+fn refuse_special(path: &Path) -> io::Result<()> {
+    fs::metadata(folder(path))?;
+    match fs::metadata(path) {
+        Ok(about) if about.is_dir() => Err(io::Error::other("it is a folder, not a file")),
+        Ok(about) if !about.is_file() => {
+            Err(io::Error::other("it is a device or a pipe, which a file cannot replace"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Writes a new file atomically. Returns `false` where there is a file already, which stays unchanged.
@@ -184,6 +199,26 @@ mod tests {
             (fs::read(&path).unwrap().as_slice(), names(folder.path())),
             (&b"new"[..], vec!["a.bin".into()])
         );
+    }
+
+    #[test]
+    fn only_a_file_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let sub = folder.path().join("sub");
+        fs::create_dir(&sub).unwrap();
+        let e = write_whole(&sub, b"new").unwrap_err().to_string();
+        assert_eq!(e, format!("{}: it is a folder, not a file", sub.display()));
+        let lost = folder.path().join("no/where.bin");
+        let e = write_whole(&lost, b"new").unwrap_err().to_string();
+        assert!(e.starts_with(&format!("{}: ", lost.display())) && !e.contains(PREFIX), "{e}");
+        #[cfg(unix)]
+        {
+            let socket = folder.path().join("socket");
+            let _open = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+            let e = write_whole(&socket, b"new").unwrap_err().to_string();
+            assert!(e.ends_with("which a file cannot replace"), "{e}");
+        }
+        assert!(names(&sub).is_empty());
     }
 
     #[test]

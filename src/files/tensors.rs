@@ -8,7 +8,10 @@
 //! tensors in one buffer, and its reader (version 0.8) does not check sums of offsets and shapes for
 //! overflow, which a reader of files of any origin must do.
 use crate::{
-    files::header::{hash_mismatch, identifier, wrong_kind, FormatError, HEX},
+    files::{
+        header::{hash_mismatch, identifier, wrong_kind, FormatError, HEX},
+        recognize::recognize,
+    },
     Error, Result,
 };
 use candle_core::{DType, Device, Tensor};
@@ -146,6 +149,7 @@ pub(crate) fn read(kind: &str, bytes: &[u8]) -> Result<Content, FormatError> {
     let opening = opening(kind);
     let hash_at = LENGTH + opening.len();
     if bytes.get(LENGTH..hash_at) != Some(opening.as_bytes()) {
+        refuse_other_formats(bytes)?;
         // Skips the opening brace and the name of the metadata.
         return Err(wrong_kind(bytes.get(LENGTH + METADATA.len() + 6..).unwrap_or_default(), kind));
     }
@@ -168,9 +172,10 @@ fn split(bytes: &[u8]) -> Result<(Header, &[u8]), FormatError> {
         .split_first_chunk()
         .ok_or_else(|| FormatError::Damaged("it is too short to have a header".into()))?;
     let length = usize::try_from(u64::from_le_bytes(*length)).unwrap_or(usize::MAX);
-    let (header, data) = rest
-        .split_at_checked(length)
-        .ok_or_else(|| FormatError::foreign("its header claims to be longer than the file"))?;
+    let (header, data) = rest.split_at_checked(length).ok_or_else(|| {
+        let have = rest.len();
+        FormatError::Damaged(format!("it is cut short: its header takes {length} bytes, but it has {have}"))
+    })?;
     let header =
         serde_json::from_slice(header).map_err(|e| FormatError::foreign(format!("its header: {e}")))?;
     Ok((header, data))
@@ -225,15 +230,24 @@ fn copied(infos: BTreeMap<String, TensorInfo>, data: &[u8]) -> Result<BTreeMap<S
     checked(infos, data.len())?.into_iter().map(tensor).collect()
 }
 
+/// An error that says what a file is that is recognized as something else.
+fn refuse_other_formats(bytes: &[u8]) -> Result<(), FormatError> {
+    match recognize(bytes) {
+        Some(what) => Err(FormatError::foreign(format!("it is {what}"))),
+        None => Ok(()),
+    }
+}
+
 /// The longest header of a file of any origin, as in safetensors.
 const MAX_HEADER: u64 = 100_000_000;
 
 /// The tensors of a safetensors file of any origin, in its order, with offsets from its first byte. Reads the
 /// header only, and allocates no more than a small multiple of it.
 pub(crate) fn contents(bytes: &[u8]) -> Result<Vec<(String, TensorInfo)>, FormatError> {
+    refuse_other_formats(bytes)?;
     let length = bytes.first_chunk().map_or(0, |length| u64::from_le_bytes(*length));
     if length > MAX_HEADER {
-        return Err(FormatError::foreign(format!("its header claims to be {length} bytes long")));
+        return Err(FormatError::foreign("it is not a safetensors file"));
     }
     let (header, data) = split(bytes)?;
     let end = header.tensors.values().map(|info| info.data_offsets.1).max().unwrap_or_default();

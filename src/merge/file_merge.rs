@@ -10,16 +10,19 @@ use crate::{
         methods::{
             input_kinds::InputKinds,
             method::check,
-            sources::{encode, is_merged, Source},
+            options::{merge_option_setters, MergeOptions},
+            sources::{is_merged, Source},
         },
         Method, Sources,
     },
     threads,
-    weights::compatibility::{Kind, Kinds},
+    weights::{
+        compatibility::{Kind, Kinds},
+        cosine::is_matrix,
+    },
     Error, Result,
 };
 use candle_core::DType;
-use pulp::bytemuck::cast_slice;
 use rayon::prelude::*;
 use safetensors::{tensor::TensorInfo, Dtype};
 use serde::Deserialize;
@@ -39,6 +42,9 @@ use std::{
 const INDEX: &str = ".safetensors.index.json";
 /// The usual file name of a checkpoint in one file.
 const WHOLE: &str = "model.safetensors";
+/// The ends of the file names of checkpoints in other formats.
+const OTHER_FORMATS: [&str; 8] =
+    [".bin", ".pt", ".pth", ".ckpt", ".gguf", ".h5", ".msgpack", ".bin.index.json"];
 /// The largest index that is read, in bytes.
 const LONGEST: u64 = 100_000_000;
 /// The number of bytes that are copied at a time.
@@ -86,7 +92,7 @@ pub struct FileMerge<'a> {
     networks: Vec<PathBuf>,
     base: Option<PathBuf>,
     fishers: Vec<PathBuf>,
-    dtype: Option<DType>,
+    options: MergeOptions,
     threads: Option<usize>,
     progress: Option<Box<dyn Fn(u64, u64) + Sync + 'a>>,
 }
@@ -108,7 +114,7 @@ impl<'a> FileMerge<'a> {
             networks: networks.into_iter().map(Into::into).collect(),
             base: None,
             fishers: vec![],
-            dtype: None,
+            options: MergeOptions::default(),
             threads: None,
             progress: None,
         }
@@ -129,13 +135,7 @@ impl<'a> FileMerge<'a> {
         self
     }
 
-    /// The dtype of the floating-point tensors that are written: f16, bf16, f32 or f64. By default each keeps
-    /// its own.
-    #[must_use]
-    pub fn dtype(mut self, dtype: DType) -> Self {
-        self.dtype = Some(dtype);
-        self
-    }
+    merge_option_setters!();
 
     /// The number of threads; one for each core by default.
     #[must_use]
@@ -159,22 +159,20 @@ impl<'a> FileMerge<'a> {
     /// is one of the inputs. After an error `out` is as before.
     pub fn write(&self, method: &dyn Method, out: impl AsRef<Path>) -> Result<Written> {
         let out = out.as_ref();
-        let to = self.dtype.map(Dtype::from);
-        if let Some(dtype) = to.filter(|dtype| !is_merged(*dtype)) {
-            return Err(Error::invalid("the dtype", "f16, bf16, f32 or f64", dtype));
-        }
+        let to = self.options.to()?;
         if self.threads == Some(0) {
             return Err(Error::invalid("the number of threads", "at least 1", 0));
         }
         check(method, self.networks.len(), self.base.is_some(), self.fishers.len())?;
-        let paths = || self.networks.iter().chain(&self.base).chain(&self.fishers);
-        let labels: Vec<String> = paths().map(|path| path.display().to_string()).collect();
-        let inputs = paths().map(|path| Checkpoint::open(path)).collect::<Result<Vec<_>>>()?;
+        let (labels, inputs) = self.open()?;
         refuse_inputs(out, &inputs)?;
-        self.kinds(&labels, &inputs).check()?;
+        self.kinds(&labels, &inputs, to).check()?;
         let Some(model) = inputs.first() else {
             return Err(Error::invalid("the number of networks", "at least 1", 0));
         };
+        if model.tensors.is_empty() {
+            return Err(Error::invalid(format!("the number of tensors in {}", labels[0]), "at least 1", 0));
+        }
         let layout = OutputLayout::new(model, to)?;
         let merging = Merging { merge: self, method, labels: &labels, inputs: &inputs, layout: &layout };
         files::write_file(out, |file| match self.threads {
@@ -190,12 +188,51 @@ impl<'a> FileMerge<'a> {
         Ok(Written { tensors: layout.tensors.len(), bytes: layout.bytes })
     }
 
-    fn kinds<'l>(&self, labels: &'l [String], inputs: &[Checkpoint]) -> InputKinds<'l> {
+    /// What should be looked at before the merge, although it can be done.
+    ///
+    /// Each network's weight matrices are compared with those of the base, or of the first network if there is
+    /// no base, by their [cosine](crate::weights::cosine()), from a sample of each matrix.
+    ///
+    /// # Errors
+    /// When a file cannot be read or is no safetensors file.
+    pub fn warnings(&self) -> Result<Vec<MergeWarning>> {
+        let (labels, inputs) = self.open()?;
+        let Some(first) = inputs.first().filter(|_| self.networks.len() > 1 || self.base.is_some()) else {
+            return Ok(vec![]);
+        };
+        let factor = first.tensors.keys().find(|name| is_low_rank_factor(name));
+        if let Some(name) = factor.filter(|_| self.networks.len() > 1) {
+            // Their factors have cosines near 0 whenever they were drawn anew.
+            return Ok(vec![MergeWarning::LowRankFactors { name: name.clone() }]);
+        }
+        let mut warnings = vec![];
+        let reference = if self.base.is_some() { self.networks.len() } else { 0 };
+        for network in (0..self.networks.len()).filter(|network| *network != reference) {
+            let cosine = mean_cosine(&labels, [&inputs[reference], &inputs[network]]);
+            if let Some(cosine) = cosine.filter(|cosine| *cosine < RELATED) {
+                let [network, other] = [network, reference].map(|i| labels[i].clone());
+                warnings.push(MergeWarning::Unrelated { network, other, cosine });
+            }
+        }
+        Ok(warnings)
+    }
+
+    /// The labels of the inputs, and the inputs: the networks, the base and the Fisher diagonals.
+    fn open(&self) -> Result<(Vec<String>, Vec<Checkpoint>)> {
+        let paths = || self.networks.iter().chain(&self.base).chain(&self.fishers);
+        let labels = paths().map(|path| path.display().to_string()).collect();
+        let mut inputs = paths().map(|path| Checkpoint::open(path)).collect::<Result<Vec<_>>>()?;
+        self.options.tie(&mut inputs.iter_mut().map(|input| &mut input.tensors).collect::<Vec<_>>())?;
+        Ok((labels, inputs))
+    }
+
+    fn kinds<'l>(&self, labels: &'l [String], inputs: &[Checkpoint], to: Option<Dtype>) -> InputKinds<'l> {
         let mut all = labels.iter().zip(inputs).map(|(label, input)| (label.as_str(), input.kinds()));
         InputKinds {
             networks: all.by_ref().take(self.networks.len()).collect(),
             base: all.by_ref().take(usize::from(self.base.is_some())).next(),
             fishers: all.collect(),
+            to,
         }
     }
 }
@@ -206,10 +243,82 @@ impl fmt::Debug for FileMerge<'_> {
             .field("networks", &self.networks)
             .field("base", &self.base)
             .field("fishers", &self.fishers)
-            .field("dtype", &self.dtype)
+            .field("options", &self.options)
             .field("threads", &self.threads)
             .finish_non_exhaustive()
     }
+}
+
+/// The cosine from which on networks are taken for relatives: fine-tuned from one network, or of one run.
+const RELATED: f64 = 0.5;
+/// The number of strips of a matrix that its cosine is estimated from.
+const SAMPLED: usize = 64;
+
+/// What should be looked at before a merge. Its `Display` is a sentence.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum MergeWarning {
+    /// The weight matrices of two inputs are far from parallel, so the networks were probably trained apart.
+    Unrelated {
+        /// The path of a network.
+        network: String,
+        /// The path of the base, or of the first network.
+        other: String,
+        /// The mean cosine between their weight matrices.
+        cosine: f64,
+    },
+    /// The networks are low-rank adapters, whose factors are merged one by one.
+    LowRankFactors {
+        /// The name of a factor.
+        name: String,
+    },
+}
+
+impl fmt::Display for MergeWarning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unrelated { network, other, cosine } => write!(
+                f,
+                "the weight matrices of {network} and {other} have a mean cosine of {cosine:.3}, where networks \
+                 that were fine-tuned from one network have about 1: they were probably trained apart, and the \
+                 merged network will probably be worse than each of them; measure it, align the networks first, or \
+                 combine their predictions instead"
+            ),
+            Self::LowRankFactors { name } => write!(
+                f,
+                "{name} is a factor of a low-rank adapter: the mean of products is not the product of means; apply \
+                 each adapter to its base and merge the results instead"
+            ),
+        }
+    }
+}
+
+/// Whether a tensor is a factor of a low-rank adapter, by the names that are in use for them.
+fn is_low_rank_factor(name: &str) -> bool {
+    ["lora_A", "lora_B", "lora_down", "lora_up", "lora_embedding_"].iter().any(|part| name.contains(part))
+}
+
+/// The mean cosine between the weight matrices of two checkpoints, estimated from a sample; none without
+/// matrices that both have.
+fn mean_cosine(labels: &[String], pair: [&Checkpoint; 2]) -> Option<f64> {
+    let cosines = pair[0].tensors.iter().filter_map(|(name, (_, info))| {
+        let (_, other) = pair[1].tensors.get(name)?;
+        let alike = is_merged(info.dtype) && is_merged(other.dtype) && info.shape == other.shape;
+        let len = info.shape.iter().product();
+        let sources = Sources {
+            name,
+            labels,
+            len: Some(len).filter(|_| alike && is_matrix(&info.shape))?,
+            networks: 2,
+            has_base: false,
+            inputs: pair.iter().filter_map(|input| input.source(name)).collect(),
+            to: info.dtype,
+            shared: false,
+        };
+        Some((sources.sampled_cosine(SAMPLED)?, len as f64))
+    });
+    let (sum, weight) = cosines.fold((0., 0.), |(sum, all), (cosine, len)| (sum + cosine * len, all + len));
+    (weight > 0.).then(|| sum / weight)
 }
 
 /// The layout of the file that is written.
@@ -319,18 +428,15 @@ impl Merging<'_> {
 
     fn write_tensor(&self, tensor: &OutputTensor<'_>, sources: &Sources<'_>, out: &Output<'_>) -> Result<()> {
         if !is_merged(tensor.from) {
+            if !self.merge.options.copy_integers {
+                sources.refuse_different()?;
+            }
             let copied = usize::from(sources.has_base) * sources.networks;
             return sources.inputs.get(copied).map_or(Ok(()), |source| copy(source, tensor, out));
         }
         let width = tensor.to.bitsize() as u64 / 8;
-        sources.merge(self.method, |span, numbers| {
-            let at = tensor.start + (span * sources.span()) as u64 * width;
-            if tensor.to == Dtype::F32 && cfg!(target_endian = "little") {
-                return out.put(cast_slice(numbers), at);
-            }
-            let mut bytes = Vec::with_capacity(numbers.len() * width as usize);
-            encode(numbers, tensor.to, &mut bytes);
-            out.put(&bytes, at)
+        sources.merge(self.method, |span, bytes| {
+            out.put(bytes, tensor.start + (span * sources.span()) as u64 * width)
         })
     }
 }
@@ -482,8 +588,9 @@ fn read_index(path: &Path) -> Result<Index> {
         return Err(FormatError::foreign("it is not the index of a sharded checkpoint").of(path.display()));
     }
     let bytes = fs::read(path).map_err(failed)?;
-    serde_json::from_slice(&bytes)
-        .map_err(|e| FormatError::foreign(format!("its index: {e}")).of(path.display()))
+    serde_json::from_slice(&bytes).map_err(|e| {
+        FormatError::foreign(format!("it is not the index of a sharded checkpoint: {e}")).of(path.display())
+    })
 }
 
 /// The path of the checkpoint in a folder: its index, or its only safetensors file.
@@ -508,7 +615,9 @@ fn inside(folder: &Path) -> Result<PathBuf> {
         }
     }
     let what = format!("the number of files in {} that end in .safetensors or {INDEX}", folder.display());
-    Err(Error::invalid(what, "at least 1", 0))
+    let other = names.iter().find(|name| OTHER_FORMATS.iter().any(|end| name.ends_with(end)));
+    let got = other.map_or("0".to_string(), |name| format!("0; {name} is not safetensors"));
+    Err(Error::invalid(what, "at least 1", got))
 }
 
 /// Checks that the output file is not one of the inputs.

@@ -1,8 +1,8 @@
 //! Merging: one network made of several.
 //!
 //! A merge goes by names: the networks must have tensors of the same names, shapes and dtypes, or an
-//! [`Error::Incompatible`](crate::Error::Incompatible) lists the differences. Tensors keep their dtype; f16,
-//! bf16 and f32 are computed in f32 or better, f64 in f64. Integer buffers are copied. Batch-norm's running
+//! [`Error::Incompatible`](crate::Error::Incompatible) lists the differences. Tensors keep their dtype; they
+//! are computed in f64 and rounded once. Integer buffers are copied. Batch-norm's running
 //! statistics are averaged like weights, which is not what the merged network would measure: [`re_estimate`]
 //! them afterwards.
 //!
@@ -27,15 +27,15 @@
 //! | `linear` | [`LinearMerge::falling`] | A mean with weights that fall in equal steps from the first network, the newest | |
 //! | `exponential` | [`LinearMerge::exponential`] | A mean with weights that fall by a constant factor from the first network, the newest | `alpha=2` |
 //! | `weighted`, `average` | [`LinearMerge::weighted`] | A mean with given weights | `weights=…` |
-//! | `task-arithmetic` | [`TaskArithmetic`] | The base plus the sum of the task vectors, the differences from the base | `lambda=1`, `[weights=…]` |
-//! | `ties` | [`Ties`] | Task vectors trimmed to their largest elements, merged by sign election | `density=0.2`, `lambda=1`, `[weights=…]` |
-//! | `dare-linear`, `dare` | [`Dare`] | The sum of task vectors whose elements are dropped at random and rescaled | `density=0.1`, `lambda=1`, `seed=42`, `[weights=…]` |
-//! | `dare-ties` | [`Dare::elect_signs`] | As dare-linear, merged by sign election | `density=0.1`, `lambda=1`, `seed=42`, `[weights=…]` |
+//! | `task-arithmetic` | [`TaskArithmetic`] | The base plus the sum of the task vectors, the differences from the base | `lambda=1`, `normalize=false`, `[weights=…]` |
+//! | `ties` | [`Ties`] | Task vectors trimmed to their largest elements, merged by sign election | `density=0.2`, `lambda=1`, `normalize=true`, `[weights=…]` |
+//! | `dare-linear`, `dare` | [`Dare`] | The sum of task vectors whose elements are dropped at random and rescaled | `density=0.1`, `lambda=1`, `seed=42`, `normalize=false`, `[weights=…]` |
+//! | `dare-ties` | [`Dare::elect_signs`] | As dare-linear, merged by sign election | `density=0.1`, `lambda=1`, `seed=42`, `normalize=true`, `[weights=…]` |
 //! | `slerp` | [`Slerp`] | Interpolation of two networks along the arc between them | `t=0.5` |
 //! | `model-stock` | [`ModelStock`] | A network between the base and the mean, by the angle between the task vectors | |
-//! | `fisher` | [`Fisher`] | A mean weighted by each network's Fisher information | `floor=1e-6`, `[weights=…]` |
-//! | `breadcrumbs` | [`Breadcrumbs`] | The sum of task vectors without their largest and smallest elements | `density=0.1`, `gamma=0.01`, `lambda=1`, `[weights=…]` |
-//! | `breadcrumbs-ties` | [`Breadcrumbs::elect_signs`] | As breadcrumbs, merged by sign election | `density=0.1`, `gamma=0.01`, `lambda=1`, `[weights=…]` |
+//! | `fisher` | [`Fisher`] | A mean weighted by each network's Fisher information | `floor=1e-6`, `favor-first=false`, `[weights=…]` |
+//! | `breadcrumbs` | [`Breadcrumbs`] | The sum of task vectors without their largest and smallest elements | `density=0.1`, `gamma=0.01`, `lambda=1`, `normalize=false`, `[weights=…]` |
+//! | `breadcrumbs-ties` | [`Breadcrumbs::elect_signs`] | As breadcrumbs, merged by sign election | `density=0.1`, `gamma=0.01`, `lambda=1`, `normalize=true`, `[weights=…]` |
 pub mod align;
 mod averages;
 mod file_merge;
@@ -47,7 +47,7 @@ pub(crate) mod testing;
 
 pub use align::trace::Trace;
 pub use averages::{uniform_soup, Granularity, GreedySoup, LearnedSoup, Soup, Swag};
-pub use file_merge::{FileMerge, Written};
+pub use file_merge::{FileMerge, MergeWarning, Written};
 pub use methods::{
     merge, Breadcrumbs, Dare, ElementwiseRule, Fisher, LinearMerge, MergeInputs, Method, ModelStock, Needs,
     Slerp, Sources, Strip, TaskArithmetic, Ties,

@@ -36,6 +36,14 @@ const DENSITY: Argument = Argument::new("density", "0.1", "Share of each task ve
 const GAMMA: Argument =
     Argument::new("gamma", "0.01", "Share of each task vector that is dropped, the largest elements");
 
+const ADDED: Argument = Argument::new(
+    "normalize",
+    "false",
+    "Whether the task vectors that are joined are divided by the sum of their weights",
+);
+
+const AVERAGED: Argument = Argument::new("normalize", "true", ADDED.summary());
+
 const SEED: Argument = Argument::new("seed", "42", "Seed of the random choice");
 
 /// The method, with the value of [`WEIGHTS`].
@@ -54,12 +62,14 @@ fn boxed(method: impl Method + 'static) -> Result<Box<dyn Method>> {
 }
 
 fn dare(arguments: &Arguments) -> Result<Dare> {
-    Ok(Dare::new(arguments.get("density")?, arguments.get::<u64>("seed")?).lambda(arguments.get("lambda")?))
+    let dare = Dare::new(arguments.get("density")?, arguments.get::<u64>("seed")?);
+    Ok(dare.lambda(arguments.get("lambda")?).normalize(arguments.get("normalize")?))
 }
 
 fn breadcrumbs(arguments: &Arguments) -> Result<Breadcrumbs> {
     let (density, gamma) = (arguments.get("density")?, arguments.get("gamma")?);
-    Ok(Breadcrumbs::new(density, gamma).lambda(arguments.get("lambda")?))
+    let breadcrumbs = Breadcrumbs::new(density, gamma).lambda(arguments.get("lambda")?);
+    Ok(breadcrumbs.normalize(arguments.get("normalize")?))
 }
 
 const METHODS: &[Entry<Box<dyn Method>>] = &[
@@ -92,21 +102,26 @@ const METHODS: &[Entry<Box<dyn Method>>] = &[
         "task-arithmetic",
         "TaskArithmetic",
         "The base plus the sum of the task vectors, the differences from the base",
-        |arguments| weighted!(TaskArithmetic::new().lambda(arguments.get("lambda")?), arguments),
+        |arguments| {
+            let method = TaskArithmetic::new().lambda(arguments.get("lambda")?);
+            weighted!(method.normalize(arguments.get("normalize")?), arguments)
+        },
     )
-    .with_arguments(&[LAMBDA, WEIGHTS])
+    .with_arguments(&[LAMBDA, ADDED, WEIGHTS])
     .with_source("Ilharco et al. 2023, arXiv:2212.04089"),
     Entry::new(
         "ties",
         "Ties",
         "Task vectors trimmed to their largest elements, merged by sign election",
         |arguments| {
-            weighted!(Ties::new(arguments.get("density")?).lambda(arguments.get("lambda")?), arguments)
+            let method = Ties::new(arguments.get("density")?).lambda(arguments.get("lambda")?);
+            weighted!(method.normalize(arguments.get("normalize")?), arguments)
         },
     )
     .with_arguments(&[
         Argument::new("density", "0.2", "Share of each task vector that is kept"),
         LAMBDA,
+        AVERAGED,
         WEIGHTS,
     ])
     .with_source("Yadav et al. 2023, arXiv:2306.01708"),
@@ -117,12 +132,12 @@ const METHODS: &[Entry<Box<dyn Method>>] = &[
         |arguments| weighted!(dare(arguments)?, arguments),
     )
     .with_aliases(&["dare"])
-    .with_arguments(&[DENSITY, LAMBDA, SEED, WEIGHTS])
+    .with_arguments(&[DENSITY, LAMBDA, SEED, ADDED, WEIGHTS])
     .with_source("Yu et al. 2024, arXiv:2311.03099"),
     Entry::new("dare-ties", "Dare::elect_signs", "As dare-linear, merged by sign election", |arguments| {
         weighted!(dare(arguments)?.elect_signs(true), arguments)
     })
-    .with_arguments(&[DENSITY, LAMBDA, SEED, WEIGHTS])
+    .with_arguments(&[DENSITY, LAMBDA, SEED, AVERAGED, WEIGHTS])
     .with_source("Yu et al. 2024, arXiv:2311.03099"),
     Entry::new("slerp", "Slerp", "Interpolation of two networks along the arc between them", |arguments| {
         boxed(Slerp::new(arguments.get("t")?))
@@ -137,9 +152,14 @@ const METHODS: &[Entry<Box<dyn Method>>] = &[
     )
     .with_source("Jang et al. 2024, arXiv:2403.19522"),
     Entry::new("fisher", "Fisher", "A mean weighted by each network's Fisher information", |arguments| {
-        weighted!(Fisher::new().floor(arguments.get("floor")?), arguments)
+        let method = Fisher::new().floor(arguments.get("floor")?);
+        weighted!(method.favor_first(arguments.get("favor-first")?), arguments)
     })
-    .with_arguments(&[Argument::new("floor", "1e-6", "Lower bound of the Fisher information"), WEIGHTS])
+    .with_arguments(&[
+        Argument::new("floor", "1e-6", "Lower bound of the Fisher information"),
+        Argument::new("favor-first", "false", "Raise only the first network's Fisher information to it"),
+        WEIGHTS,
+    ])
     .with_source("Matena and Raffel 2022, arXiv:2111.09832"),
     Entry::new(
         "breadcrumbs",
@@ -147,7 +167,7 @@ const METHODS: &[Entry<Box<dyn Method>>] = &[
         "The sum of task vectors without their largest and smallest elements",
         |arguments| weighted!(breadcrumbs(arguments)?, arguments),
     )
-    .with_arguments(&[DENSITY, GAMMA, LAMBDA, WEIGHTS])
+    .with_arguments(&[DENSITY, GAMMA, LAMBDA, ADDED, WEIGHTS])
     .with_source("Davari and Belilovsky 2024, arXiv:2312.06795"),
     Entry::new(
         "breadcrumbs-ties",
@@ -155,7 +175,7 @@ const METHODS: &[Entry<Box<dyn Method>>] = &[
         "As breadcrumbs, merged by sign election",
         |arguments| weighted!(breadcrumbs(arguments)?.elect_signs(true), arguments),
     )
-    .with_arguments(&[DENSITY, GAMMA, LAMBDA, WEIGHTS])
+    .with_arguments(&[DENSITY, GAMMA, LAMBDA, AVERAGED, WEIGHTS])
     .with_source("Davari and Belilovsky 2024, arXiv:2312.06795"),
 ];
 

@@ -13,7 +13,7 @@ use crate::{
     },
     Error, Result,
 };
-use candle_core::{Result as CandleResult, Tensor, WithDType};
+use candle_core::{DType, Device, Result as CandleResult, Tensor, WithDType};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::{array, cmp::Reverse, ops::Range};
@@ -113,8 +113,10 @@ fn check_weight(weight: f64) -> Result<()> {
 /// Formula: `θ = Σ wᵢ θᵢ / Σ wᵢ`, tensor by tensor.
 ///
 /// Tensors go by name, and may have any shape. f16, bf16, f32 and f64 tensors keep their dtype; sums are in
-/// f64 and rounded once (by way of f32 for f16 and bf16), so the average of equal networks is that network to
-/// the bit. Integer tensors are those of the last network. The bytes do not depend on the number of threads.
+/// f64 and rounded once (by way of f32 for f16 and bf16), and a mean of f64 elements is limited to their range,
+/// so the average of equal networks is that network to the bit. Integer tensors are those of the last network;
+/// those of more than one element must be the same in all networks, since they may be quantized weights, which
+/// have no mean. The bytes do not depend on the number of threads.
 /// Batch-norm's running statistics are averaged like weights, which is not what the averaged network would
 /// measure: re-estimate them afterwards ([`merge::re_estimate`](crate::merge::re_estimate())).
 ///
@@ -126,8 +128,8 @@ fn check_weight(weight: f64) -> Result<()> {
 /// Cost: each network is read once, on all cores.
 ///
 /// # Errors
-/// [`Error::Incompatible`] when names, shapes or dtypes differ (the differences are listed). When there are
-/// no networks, an element is NaN or infinite (its tensor is named), or the weights are not one for each
+/// [`Error::Incompatible`] when names, shapes or dtypes differ (the differences are listed), or an integer
+/// tensor of more than one element. When there are no networks, an element is NaN or infinite (its tensor is named), or the weights are not one for each
 /// network, negative, not finite, or all 0.
 ///
 /// ```
@@ -211,15 +213,47 @@ fn mix_on_current_pool<'c>(
 /// The linear combination of the tensors of one name.
 fn mix_tensors(name: &str, tensors: &[&Tensor], coefficients: &[f64]) -> Result<Tensor> {
     match tensors.last() {
-        Some(newest) if !is_averaged(newest.dtype()) => Ok(contiguous(newest)?.copy()?.detach()),
+        Some(newest) if !is_averaged(newest.dtype()) => {
+            refuse_different_integers(name, tensors)?;
+            Ok(contiguous(newest)?.copy()?.detach())
+        }
         Some(newest) => {
             let tensors = tensors.iter().map(|t| contiguous(t)).collect::<Result<Vec<_>>>()?;
             let inputs = tensors.iter().map(Elements::of).collect::<CandleResult<Vec<_>>>()?;
-            let work = WeightedSum { name, inputs: &inputs, coefficients, shape: newest.dims() };
+            let is_mean = newest.dtype() == DType::F64 && is_mean(coefficients);
+            let work = WeightedSum { name, inputs: &inputs, coefficients, is_mean, shape: newest.dims() };
             inputs[0].run(work)
         }
         None => Err(Error::invalid("the number of networks", "at least 1", 0)),
     }
+}
+
+/// Checks that an integer tensor of more than one element is the same in all networks.
+fn refuse_different_integers(name: &str, tensors: &[&Tensor]) -> Result<()> {
+    // Named here only, because it gives tensors a second method `dtype`.
+    use safetensors::View;
+    let Some((first, others)) = tensors.split_first().filter(|(first, _)| first.elem_count() > 1) else {
+        return Ok(());
+    };
+    let first = first.to_device(&Device::Cpu)?;
+    for (number, other) in others.iter().enumerate() {
+        if View::data(&first) != View::data(&other.to_device(&Device::Cpu)?) {
+            let why = format!(
+                "the {} tensor {name} of network {} differs from that of network 0; integers have no mean, and \
+                 quantized weights must be dequantized before they are averaged",
+                first.dtype().as_str(),
+                number + 1
+            );
+            return Err(Error::Incompatible { what: "the networks".into(), why });
+        }
+    }
+    Ok(())
+}
+
+/// Whether a sum with these coefficients is a mean, but for rounding.
+fn is_mean(coefficients: &[f64]) -> bool {
+    let sum: f64 = coefficients.iter().sum();
+    coefficients.iter().all(|c| *c >= 0.) && (sum - 1.).abs() <= f64::EPSILON * coefficients.len() as f64
 }
 
 /// The weighted sum of the tensors of one name.
@@ -227,6 +261,8 @@ struct WeightedSum<'a> {
     name: &'a str,
     inputs: &'a [Elements<'a>],
     coefficients: &'a [f64],
+    /// Whether the sum is a mean of f64 elements, which is limited to their range.
+    is_mean: bool,
     shape: &'a [usize],
 }
 
@@ -252,6 +288,9 @@ impl FloatLoop for WeightedSum<'_> {
                     for start in (0..n).step_by(STRETCH) {
                         let sums = &mut sums[..STRETCH.min(n - start)];
                         weighted_sums(sums, start, &inputs, c, load);
+                        if self.is_mean {
+                            limit_to_range(sums, start, &inputs, c, load);
+                        }
                         out.extend(sums.iter().map(|s| store(*s)));
                         finite &= all_finite(&out[start..], load);
                     }
@@ -268,7 +307,11 @@ impl FloatLoop for WeightedSum<'_> {
                         let mut sums = [0.; STRETCH];
                         for (j, out) in piece.chunks_mut(STRETCH).enumerate() {
                             let sums = &mut sums[..out.len()];
-                            weighted_sums(sums, i * PIECE + j * STRETCH, &inputs, c, load);
+                            let start = i * PIECE + j * STRETCH;
+                            weighted_sums(sums, start, &inputs, c, load);
+                            if self.is_mean {
+                                limit_to_range(sums, start, &inputs, c, load);
+                            }
                             for (out, s) in out.iter_mut().zip(&*sums) {
                                 *out = store(*s);
                             }
@@ -284,7 +327,7 @@ impl FloatLoop for WeightedSum<'_> {
         if !finite {
             return Err(self.not_finite(&inputs, load));
         }
-        Ok(Tensor::from_vec(out, self.shape, &candle_core::Device::Cpu)?)
+        Ok(Tensor::from_vec(out, self.shape, &Device::Cpu)?)
     }
 }
 
@@ -320,6 +363,28 @@ fn weighted_sums<T: Copy>(
             _ => add_inputs::<_, 1>(sums, first, inputs, &range, c, load),
         }
         first = false;
+    }
+}
+
+/// Limits each sum to the range of the elements that have a coefficient above 0. Rounding may carry a mean out
+/// of it: three times a third of a number is not always the number.
+#[inline(always)]
+fn limit_to_range<T: Copy>(
+    sums: &mut [f64],
+    start: usize,
+    inputs: &[&[T]],
+    coefficients: &[f64],
+    load: impl Fn(T) -> f64 + Copy,
+) {
+    for (j, sum) in sums.iter_mut().enumerate() {
+        let (mut least, mut most) = (f64::INFINITY, f64::NEG_INFINITY);
+        for (input, _) in inputs.iter().zip(coefficients).filter(|(_, c)| **c > 0.) {
+            let x = load(input[start + j]);
+            least = if x < least { x } else { least };
+            most = if x > most { x } else { most };
+        }
+        *sum = if *sum < least { least } else { *sum };
+        *sum = if *sum > most { most } else { *sum };
     }
 }
 
@@ -431,7 +496,6 @@ impl Average {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::{DType, Device};
     use proptest::prelude::*;
     use rand::Rng as _;
     use rand_distr::StandardNormal;

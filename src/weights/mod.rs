@@ -2,11 +2,12 @@
 //!
 //! [`Weights`] holds the tensors of a network by name. This module draws initial weights from a seed
 //! ([`fresh`]), averages networks ([`average`], [`Average`], [`mix`]), and follows a training with an average
-//! ([`Swa`], [`Ema`]). Networks can be averaged if their tensors have the same names, shapes and dtypes;
+//! ([`Swa`], [`Ema`]), and measures how alike two networks are ([`cosine`](cosine())). Networks can be averaged if their tensors have the same names, shapes and dtypes;
 //! otherwise an [`Error::Incompatible`](crate::Error::Incompatible) lists the differences.
 pub(crate) mod average;
 pub(crate) mod batch_norm;
 pub(crate) mod compatibility;
+pub(crate) mod cosine;
 mod ema;
 pub(crate) mod init;
 pub(crate) mod running_mean;
@@ -18,6 +19,7 @@ mod vars;
 
 pub use average::{average, mix, Average, RunWeights};
 pub use compatibility::NamedTensors;
+pub use cosine::cosine;
 pub use ema::{Ema, WarmUp};
 pub use init::{fresh, InitScheme, SeededInit};
 pub use swa::Swa;

@@ -79,13 +79,15 @@ fn valid_files_are_read() {
     assert_eq!(ensemble.unwrap().members().len(), 1);
     let at = |name: &str| FileMerge::new([folder("merge").join(name)]);
     let out = tempfile::tempdir().unwrap();
-    for (name, tensors) in [("good", 2), ("empty-shapes", 2), ("no-tensors", 0), ("index.json", 2)] {
+    for (name, tensors) in [("good", 2), ("empty-shapes", 2), ("index.json", 2)] {
         let whole = out.path().join("shard");
         fs::write(whole, harness::SHARD).unwrap();
         fs::copy(folder("merge").join(name), out.path().join(name)).unwrap();
         let merge = if name == "index.json" { FileMerge::new([out.path().join(name)]) } else { at(name) };
         assert_eq!(merge.write(&LinearMerge::uniform(), out.path().join("out")).unwrap().tensors, tensors);
     }
+    let e = at("no-tensors").write(&LinearMerge::uniform(), out.path().join("out")).unwrap_err().to_string();
+    assert!(e.contains("the number of tensors in") && e.ends_with("must be at least 1, but is 0"), "{e}");
 }
 
 // ---- The handmade files.

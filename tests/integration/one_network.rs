@@ -13,7 +13,7 @@ use candle_ensemble::{
     plan::Horizontal,
     strategy::{Bagging, EnsembleBuilder, KFold, MultiRun},
     train::Trainer,
-    weights::{average, RunWeights},
+    weights::{average, cosine, RunWeights},
     AnyNetwork, Error, Network, Pool, Result, Session,
 };
 use candle_nn::{batch_norm, linear, Activation, VarBuilder};
@@ -70,6 +70,8 @@ fn epochs_of_one_run_merge_into_one_network() {
         let merged = pool.merge(&uniform(), &MaxBarrier::new(0.01)).unwrap();
         assert!(merged.barrier.height < 0.01 && merged.barrier.ends.len() == 5, "{merged}");
         assert_eq!((merged.shares.as_slice(), merged.aligned), (&[0.2; 5][..], false));
+        let cosine = cosine(pool.weights()[0], pool.weights()[4]).unwrap().unwrap();
+        assert!(cosine > 0.9, "{cosine}");
         let expected = average(&pool.weights(), &[1.; 5]).unwrap();
         assert!(merged.weights().iter().all(|(name, tensor)| bits(tensor) == bits(&expected[name])));
         let (one, all) = (accuracy(merged.pool, &data, &rows), accuracy(copy(&pool), &data, &rows));
@@ -222,6 +224,21 @@ fn batch_norm_is_re_estimated_over_the_rows_that_shaped_the_members() -> Result<
     Ok(())
 }
 
+/// The cosine tells networks that were trained apart without any data: their average is useless.
+#[test]
+fn networks_that_were_trained_apart_are_nearly_orthogonal() -> Result<()> {
+    let data = digits();
+    let trainer = mlp(64, 64, 10).epochs(15);
+    let pool = Session::new(&trainer, &data).fit(&MultiRun::new(4), 1)?;
+    for (i, a) in pool.weights().into_iter().enumerate() {
+        for b in &pool.weights()[..i] {
+            let cosine = cosine(a, b)?.unwrap();
+            assert!(cosine.abs() < 0.3, "{cosine}");
+        }
+    }
+    Ok(())
+}
+
 #[test]
 fn the_default_rows_are_the_reserved_ones_or_those_that_shaped_no_member() -> Result<()> {
     let data = blobs(1, 200, 3, 0.5);
@@ -238,6 +255,56 @@ fn the_default_rows_are_the_reserved_ones_or_those_that_shaped_no_member() -> Re
     assert!(pool.reserved().is_empty() && !unseen.is_empty());
     assert_eq!(pool.merge(&uniform(), &MaxBarrier::new(f64::INFINITY))?.rows, (unseen.len(), 0));
     assert_eq!(best_of(&pool, &BestOf::new())?.report.rows, unseen.len());
+    Ok(())
+}
+
+/// After plain bagging nearly every row shaped some network. The scores are those of the rows that the network
+/// did not see, and the loss of the ensemble on a row is that of the mean of the networks that did not see it.
+#[test]
+fn after_bagging_an_ensemble_and_a_network_are_compared_out_of_bag() -> Result<()> {
+    let data = blobs(1, 200, 3, 0.5);
+    let trainer = mlp(2, 16, 3).epochs(3);
+    let session = Session::new(&trainer, &data);
+    let pool = session.fit(&Bagging::new(12), 1)?;
+    assert!(pool.unseen().len() < 4);
+    let best = best_of(&pool, &BestOf::new())?;
+    let report = &best.report;
+    assert!(report.out_of_bag && report.to_string().contains("out of bag"), "{report}");
+    // By hand, from the records: the losses of each network and of the ensemble on their common rows.
+    let all = pool.predictions_per_member(data.inputs().clone())?;
+    let values: Vec<Vec<Vec<f32>>> = all.values().to_vec3()?;
+    let labels = data.labels().unwrap();
+    let seen = |m: usize, row: u32| pool.members()[m].record.seen.binary_search(&row).is_ok();
+    let compared = |m: usize| -> (usize, f64, f64) {
+        let (mut rows, mut single, mut ensemble) = (0, 0., 0.);
+        for row in (0..200u32).filter(|row| !seen(m, *row)) {
+            let voters: Vec<usize> = (0..12).filter(|other| !seen(*other, row)).collect();
+            if voters.len() > 1 {
+                let (r, label) = (row as usize, labels[row as usize] as usize);
+                let of = |m: usize| f64::from(values[m][r][label]);
+                rows += 1;
+                single -= of(m).ln();
+                ensemble -= (voters.iter().map(|v| of(*v)).sum::<f64>() / voters.len() as f64).ln();
+            }
+        }
+        (rows, single / rows as f64, ensemble / rows as f64)
+    };
+    let (rows, single, ensemble) =
+        (0..12).map(compared).min_by(|a, b| (a.1 - a.2).total_cmp(&(b.1 - b.2))).unwrap();
+    assert_eq!(report.rows, rows);
+    let losses: Vec<f64> =
+        report.candidates[..2].iter().map(|c| c.score.as_ref().unwrap().loss.estimate).collect();
+    assert!(
+        (losses[0] - single).abs() < 1e-4 && (losses[1] - ensemble).abs() < 1e-4,
+        "{losses:?} {single} {ensemble}"
+    );
+    assert_eq!(report.candidates[1].networks, 12);
+    for soup in &report.candidates[2..] {
+        assert!(soup.score.is_none() && soup.failure.as_ref().unwrap().contains("Session::reserve"));
+    }
+    // Within the cost of one network, the single one.
+    let one = best_of(&pool, &BestOf::new().max_cost(1.))?;
+    assert_eq!((one.report.best().name.as_str(), one.ensemble.members().len()), ("best single", 1));
     Ok(())
 }
 

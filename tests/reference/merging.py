@@ -1,8 +1,12 @@
 """Numbers for tests/merging.rs: the merging methods in numpy, straight from the papers' formulas.
 
 Run `python tests/reference/merging.py`; it writes the inputs and the expected results to tests/merging/.
-The files committed come from numpy 2.4.6 and safetensors 0.8.0. Sums are float64; differences from the base are float32, as
-networks hold them, because the ranks of magnitudes depend on it.
+The files committed come from numpy 2.4.6 and safetensors 0.8.0. Everything is computed in float64, differences from
+the base too, because the ranks of magnitudes depend on it.
+
+Facts about other programs: mergekit's `normalize` divides by the sum of the weights that take part, and is true by
+default for `ties` and false for `dare_ties`, `breadcrumbs_ties` and all methods without sign election. The code of
+Matena and Raffel raises only the Fisher information of the first network to the floor (`favor_target_model`).
 """
 
 from itertools import combinations
@@ -32,18 +36,6 @@ nets = [{k: np.asarray(base[k] + common[k] + v, np.float32) for k, v in network(
 fishers = [{k: np.asarray(v**2 * (v > 0), np.float32) for k, v in network(1.0).items()} for _ in range(3)]
 
 
-def deltas(name):
-    return [n[name].ravel() - base[name].ravel() for n in nets]  # float32
-
-
-def averaged(weights):
-    return lambda name: sum(w * n[name].astype(np.float64) for w, n in zip(weights, nets)) / sum(weights)
-
-
-def added(name, joined, lam):
-    return base[name].astype(np.float64) + lam * np.reshape(joined, base[name].shape)
-
-
 def descending(x):
     """Indices by falling magnitude; of equal ones the first comes first."""
     return np.argsort(-np.abs(x), kind="stable")
@@ -63,66 +55,85 @@ def crumbs(x, density, gamma):
     return x * mask
 
 
-def summed(vectors, weights):
-    return sum(w * v.astype(np.float64) for w, v in zip(weights, vectors))
+def summed(vectors, weights, normalize=False):
+    total = sum(w * v for w, v in zip(weights, vectors))
+    return total / sum(weights) if normalize else total
 
 
-def elected(vectors, weights):
+def elected(vectors, weights, normalize=True):
     """TIES, steps 2 and 3."""
     v = np.array(vectors, np.float64)
     w = np.array(weights, np.float64)[:, None]
     sign = np.where((w * v).sum(0) >= 0, 1, -1)
     agree = (np.sign(v) == sign).astype(np.float64)
     total = (w * agree).sum(0)
-    return (w * v * agree).sum(0) / np.where(total == 0, 1, total)
+    joined = (w * v * agree).sum(0)
+    return joined / np.where(total == 0, 1, total) if normalize else joined
 
 
-def slerp(t):
-    def of(name):
-        a, b = (n[name].astype(np.float64).ravel() for n in nets[:2])
+def results(base, nets, fishers):
+    """What each method makes of a tensor, all arrays float64."""
+    d = [(n - base).ravel() for n in nets]
+    ones = [1, 1, 1]
+
+    def averaged(weights):
+        return sum(w * n for w, n in zip(weights, nets)) / sum(weights)
+
+    def added(joined, lam):
+        return base + lam * np.reshape(joined, base.shape)
+
+    def slerp(t):
+        a, b = (n.ravel() for n in nets[:2])
         cosine = a / np.linalg.norm(a) @ (b / np.linalg.norm(b))
         if abs(cosine) > 0.9995:
             r = (1 - t) * a + t * b
         else:
             angle = np.arccos(cosine)
             r = (np.sin((1 - t) * angle) * a + np.sin(t * angle) * b) / np.sin(angle)
-        return r.reshape(base[name].shape)
+        return r.reshape(base.shape)
 
-    return of
+    def model_stock():
+        pairs = [x @ y / np.linalg.norm(x) / np.linalg.norm(y) for x, y in combinations(d, 2)]
+        c, n = np.mean(pairs), len(d)
+        t = n * c / (1 + (n - 1) * c)
+        return t * averaged([1] * n) + (1 - t) * base
+
+    def fisher(weights, floor, favor_first=False):
+        floors = [floor if i == 0 or not favor_first else 0 for i in range(3)]
+        f = [w * np.maximum(f, floor) for w, f, floor in zip(weights, fishers, floors)]
+        return sum(f * n for f, n in zip(f, nets)) / sum(f)
+
+    some = [crumbs(x, 0.9, 0.2) for x in d]
+    return {
+        "uniform": averaged(ones),
+        "linear": averaged([3 / 3, 2 / 3, 1 / 3]),
+        "exponential": averaged(np.exp(-np.arange(3) / 2)),
+        "weighted": averaged([0.5, 2, 1.5]),
+        "task-arithmetic": added(summed(d, ones), 0.4),
+        "task-arithmetic-weighted": added(summed(d, [0.5, -1, 2]), 1),
+        "task-arithmetic-normalized": added(summed(d, [0.5, -1, 2], True), 1),
+        "ties": added(elected([largest(x, 0.2) for x in d], ones), 1),
+        "ties-weighted": added(elected([largest(x, 0.7) for x in d], [0.5, 1, 2]), 0.8),
+        "ties-added": added(elected([largest(x, 0.7) for x in d], [0.5, 1, 2], False), 0.8),
+        "breadcrumbs": added(summed([crumbs(x, 0.3, 0.05) for x in d], ones), 0.6),
+        "breadcrumbs-ties": added(elected(some, ones), 1),
+        "breadcrumbs-ties-added": added(elected(some, ones, False), 1),
+        "slerp": slerp(0.3),
+        "model-stock": model_stock(),
+        "fisher": fisher([1, 2, 0.5], 1e-3),
+        "fisher-favor-first": fisher([1, 2, 0.5], 1e-3, True),
+    }
 
 
-def model_stock(name):
-    d = [x.astype(np.float64) for x in deltas(name)]
-    pairs = [x @ y / np.linalg.norm(x) / np.linalg.norm(y) for x, y in combinations(d, 2)]
-    c, n = np.mean(pairs), len(d)
-    t = n * c / (1 + (n - 1) * c)
-    return t * averaged([1] * n)(name) + (1 - t) * base[name]
+def expected(base, nets, fishers, dtype):
+    wide = lambda tensors, name: tensors[name].astype(np.float64)
+    found = {}
+    for name in base:
+        of = results(wide(base, name), [wide(n, name) for n in nets], [wide(f, name) for f in fishers])
+        for method, x in of.items():
+            found[f"{method}/{name}"] = np.asarray(x, dtype).reshape(base[name].shape)
+    return found
 
-
-def fisher(weights, floor):
-    def of(name):
-        f = [w * np.maximum(f[name].astype(np.float64), floor) for w, f in zip(weights, fishers)]
-        return sum(f * n[name].astype(np.float64) for f, n in zip(f, nets)) / sum(f)
-
-    return of
-
-
-ones = [1, 1, 1]
-methods = {
-    "uniform": averaged(ones),
-    "linear": averaged([3 / 3, 2 / 3, 1 / 3]),
-    "exponential": averaged(np.exp(-np.arange(3) / 2)),
-    "weighted": averaged([0.5, 2, 1.5]),
-    "task-arithmetic": lambda n: added(n, summed(deltas(n), ones), 0.4),
-    "task-arithmetic-weighted": lambda n: added(n, summed(deltas(n), [0.5, -1, 2]), 1),
-    "ties": lambda n: added(n, elected([largest(x, 0.2) for x in deltas(n)], ones), 1),
-    "ties-weighted": lambda n: added(n, elected([largest(x, 0.7) for x in deltas(n)], [0.5, 1, 2]), 0.8),
-    "breadcrumbs": lambda n: added(n, summed([crumbs(x, 0.3, 0.05) for x in deltas(n)], ones), 0.6),
-    "breadcrumbs-ties": lambda n: added(n, elected([crumbs(x, 0.9, 0.2) for x in deltas(n)], ones), 1),
-    "slerp": slerp(0.3),
-    "model-stock": model_stock,
-    "fisher": fisher([1, 2, 0.5], 1e-3),
-}
 
 if __name__ == "__main__":
     OUT.mkdir(exist_ok=True)
@@ -131,9 +142,15 @@ if __name__ == "__main__":
         save_file({**tensors, "steps": count}, OUT / f"{label}.safetensors", {"format": "pt"})
     for label, tensors in zip("abc", fishers):
         save_file(tensors, OUT / f"fisher_{label}.safetensors", {"format": "pt"})
-    results = {
-        f"{method}/{name}": np.asarray(of(name), np.float32).reshape(SHAPES[name])
-        for method, of in methods.items()
-        for name in SHAPES
-    }
-    save_file(results, OUT / "expected.safetensors", {"format": "pt"})
+    save_file(expected(base, nets, fishers, np.float32), OUT / "expected.safetensors", {"format": "pt"})
+
+    # Networks of float64 that float32 cannot hold: small changes to a base near 1.
+    rng = np.random.default_rng(64)
+    base = {"w": 1 + rng.random((9, 7))}
+    nets = [{"w": base["w"] + 1e-9 * rng.normal(size=(9, 7))} for _ in range(3)]
+    fishers = [{"w": rng.random((9, 7)) ** 2 * (rng.random((9, 7)) > 0.3)} for _ in range(3)]
+    for label, tensors in [("base", base)] + list(zip("abc", nets)):
+        save_file(tensors, OUT / f"double_{label}.safetensors", {"format": "pt"})
+    for label, tensors in zip("abc", fishers):
+        save_file(tensors, OUT / f"double_fisher_{label}.safetensors", {"format": "pt"})
+    save_file(expected(base, nets, fishers, np.float64), OUT / "double_expected.safetensors", {"format": "pt"})

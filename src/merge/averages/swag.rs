@@ -19,7 +19,10 @@ use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
 use rayon::prelude::*;
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    ops::Range,
+};
 
 /// The lower bound of a variance.
 const LEAST: f64 = 1e-30;
@@ -47,7 +50,7 @@ const CHUNK: usize = 2048;
 /// trained networks make a more diverse ensemble.
 ///
 /// Cost: a push is one pass over the weights. Memory of 16 bytes for each element, and 4 for each of its
-/// deviations.
+/// deviations, or 8 in networks of f64.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -80,7 +83,39 @@ struct Spread {
     /// The sums of squared deviations from the mean.
     squares: Vec<f64>,
     /// The last deviations, oldest first.
-    deviations: VecDeque<Vec<f32>>,
+    deviations: VecDeque<Deviation>,
+}
+
+/// The deviations of one network's elements from the mean, in the precision of the networks.
+#[derive(Debug)]
+enum Deviation {
+    F32(Vec<f32>),
+    F64(Vec<f64>),
+}
+
+impl Deviation {
+    /// Replaces the deviations.
+    fn fill(&mut self, values: impl Iterator<Item = f64>) {
+        match self {
+            Self::F32(all) => {
+                all.clear();
+                all.extend(values.map(|x| x as f32));
+            }
+            Self::F64(all) => {
+                all.clear();
+                all.extend(values);
+            }
+        }
+    }
+
+    /// Adds those of a range, times `z`.
+    #[inline(always)]
+    fn add(&self, range: Range<usize>, z: f64, sums: &mut [f64]) {
+        match self {
+            Self::F32(all) => sums.iter_mut().zip(&all[range]).for_each(|(d, x)| *d += z * f64::from(*x)),
+            Self::F64(all) => sums.iter_mut().zip(&all[range]).for_each(|(d, x)| *d += z * x),
+        }
+    }
 }
 
 impl Swag {
@@ -190,10 +225,7 @@ impl Swag {
                 #[inline(always)]
                 || {
                     for (deviation, z) in spread.deviations.iter().zip(z2) {
-                        drawn
-                            .iter_mut()
-                            .zip(&deviation[range.clone()])
-                            .for_each(|(d, x)| *d += z * f64::from(*x));
+                        deviation.add(range.clone(), *z, drawn);
                     }
                     drawn.iter_mut().zip(&mean[range.clone()]).for_each(|(d, m)| *d = m + scale * *d);
                 },
@@ -254,9 +286,11 @@ impl FloatLoop for AddDeviation<'_> {
         if columns > 0 {
             // The memory of the oldest is reused.
             let oldest = if deviations.len() == columns { deviations.pop_front() } else { None };
-            let mut newest = oldest.unwrap_or_default();
-            newest.clear();
-            newest.extend(x.iter().zip(mean).map(|(x, m)| (load(*x) - m) as f32));
+            let mut newest = oldest.unwrap_or_else(|| match T::DTYPE {
+                DType::F64 => Deviation::F64(vec![]),
+                _ => Deviation::F32(vec![]),
+            });
+            newest.fill(x.iter().zip(mean).map(|(x, m)| load(*x) - m));
             deviations.push_back(newest);
         }
         Ok(())
@@ -289,6 +323,32 @@ mod tests {
         swag
     }
 
+    /// The deviations of the tensor `w`.
+    fn deviations(swag: &Swag) -> Vec<Vec<f64>> {
+        let values = |deviation: &Deviation| match deviation {
+            Deviation::F32(all) => all.iter().copied().map(f64::from).collect(),
+            Deviation::F64(all) => all.clone(),
+        };
+        swag.spreads["w"].deviations.iter().map(values).collect()
+    }
+
+    /// Differences that f32 cannot hold beside the mean, or at all, are kept for networks of f64.
+    #[test]
+    fn networks_of_f64_keep_their_deviations_in_f64() -> Result<()> {
+        for unit in [1e-60, 1e150] {
+            let mut swag = Swag::new(2);
+            for x in [1., 2., 4.] {
+                let w = Tensor::new(&[x * unit], &Device::Cpu)?;
+                swag.push(&Weights::from([("w".into(), w)]))?;
+            }
+            let right = [unit / 2., unit * 5. / 3.];
+            for (got, right) in deviations(&swag).into_iter().zip(right) {
+                assert!((got[0] / right - 1.).abs() < 1e-14, "{} {right}", got[0]);
+            }
+        }
+        Ok(())
+    }
+
     #[test]
     fn moments_match_their_formulas() -> Result<()> {
         let path = path(7, 3);
@@ -301,7 +361,7 @@ mod tests {
             assert!((f64::from(mean[j]) - first).abs() < 1e-6);
             assert!((variance[j] - (second - first * first)).abs() < 1e-12);
             // θᵢ minus the mean of θ₁…θᵢ, of the last four.
-            let kept = swag.spreads["w"].deviations.iter().map(|d| f64::from(d[j]));
+            let kept = deviations(&swag).into_iter().map(|d| d[j]);
             for (i, got) in (3..7).zip(kept) {
                 let so_far = x[..=i].iter().sum::<f64>() / (i + 1) as f64;
                 assert!((got - (x[i] - so_far)).abs() < 1e-6);
@@ -323,9 +383,9 @@ mod tests {
             let variance = swag.variance()?["w"].to_vec1::<f64>()?;
             let mean: Vec<f64> =
                 (0..3).map(|j| path.iter().map(|p| f64::from(p[j])).sum::<f64>() / 8.).collect();
-            let deviations = &swag.spreads["w"].deviations;
+            let deviations = deviations(&swag);
             let covariance = |i: usize, j: usize| {
-                let low: f64 = deviations.iter().map(|d| f64::from(d[i]) * f64::from(d[j])).sum();
+                let low: f64 = deviations.iter().map(|d| d[i] * d[j]).sum();
                 let diagonal = if i == j { variance[i] } else { 0. };
                 scale * (diagonal + low / (columns.max(2) - 1) as f64)
             };

@@ -59,14 +59,16 @@ impl Breadcrumbs {
     /// paper), with λ = 1 and weights of 1.
     #[must_use]
     pub fn new(density: f64, gamma: f64) -> Self {
-        Self { settings: TaskVectors::new(density, Join::Sum), gamma }
+        Self { settings: TaskVectors::new(density), gamma }
     }
 
     /// Whether the task vectors are joined by sign election, as [`Ties`](crate::merge::Ties) does, in place
-    /// of a sum; false by default. Weights must be at least 0 then.
+    /// of a sum; false by default. Weights must be at least 0 then. The task vectors with the elected sign are
+    /// averaged, as TIES does; with [`normalize(false)`](Self::normalize) they are added, which is mergekit's
+    /// default for this method.
     #[must_use]
     pub fn elect_signs(mut self, elect: bool) -> Self {
-        self.settings.join = if elect { Join::Elect } else { Join::Sum };
+        self.settings = self.settings.elect_signs(elect);
         self
     }
 }
@@ -108,7 +110,7 @@ impl Method for Breadcrumbs {
 struct KeepBetween(Vec<(Threshold, Threshold)>);
 
 impl Thin for KeepBetween {
-    fn thin(&self, network: usize, start: usize, delta: &mut [f32]) {
+    fn thin(&self, network: usize, start: usize, delta: &mut [f64]) {
         if let Some((upper, lower)) = self.0.get(network) {
             lower.keep_largest(start, delta);
             upper.drop_largest(start, delta);

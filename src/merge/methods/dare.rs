@@ -54,14 +54,16 @@ impl Dare {
     /// paper), with λ = 1 and weights of 1.
     #[must_use]
     pub fn new(density: f64, seed: impl Into<Seed>) -> Self {
-        Self { settings: TaskVectors::new(density, Join::Sum), seed: seed.into() }
+        Self { settings: TaskVectors::new(density), seed: seed.into() }
     }
 
     /// Whether the task vectors are joined by sign election, as [`Ties`](crate::merge::Ties) does, in place
-    /// of a sum; false by default. Weights must be at least 0 then.
+    /// of a sum; false by default. Weights must be at least 0 then. The task vectors with the elected sign are
+    /// averaged, as TIES does; with [`normalize(false)`](Self::normalize) they are added, which is mergekit's
+    /// default for this method.
     #[must_use]
     pub fn elect_signs(mut self, elect: bool) -> Self {
-        self.settings.join = if elect { Join::Elect } else { Join::Sum };
+        self.settings = self.settings.elect_signs(elect);
         self
     }
 }
@@ -90,7 +92,7 @@ impl Method for Dare {
         let density = self.settings.density;
         // Of the 2³² values of a draw, this many keep an element.
         let kept = (density * 2f64.powi(32)).round() as u64;
-        let thin = DropAtRandom { seeds, kept, scale: (1. / density) as f32 };
+        let thin = DropAtRandom { seeds, kept, scale: 1. / density };
         Ok(Box::new(self.settings.rule(tensor.networks(), thin)))
     }
 }
@@ -100,11 +102,11 @@ struct DropAtRandom {
     seeds: Vec<Seed>,
     /// An element is kept if its draw of 32 bits is below this.
     kept: u64,
-    scale: f32,
+    scale: f64,
 }
 
 impl Thin for DropAtRandom {
-    fn thin(&self, network: usize, start: usize, delta: &mut [f32]) {
+    fn thin(&self, network: usize, start: usize, delta: &mut [f64]) {
         let Some(seed) = self.seeds.get(network) else { return };
         let mut rng = seed.rng();
         rng.set_word_pos(start as u128);

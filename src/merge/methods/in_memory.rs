@@ -5,31 +5,36 @@ use crate::{
         methods::{
             input_kinds::InputKinds,
             method::check,
+            options::{merge_option_setters, MergeOptions},
             sources::{is_merged, Source},
         },
         Method, Sources,
     },
     threads,
     weights::{compatibility::kinds, Weights},
-    Result,
+    Error, Result,
 };
 use candle_core::{DType, Device, Result as CandleResult, Tensor};
 use rayon::prelude::*;
-use std::sync::{Mutex, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
 
 /// Merges networks tensor by tensor, by a merge method.
 ///
 /// All networks, and the base that they were fine-tuned from, must have the same names, shapes and dtypes.
-/// f16, bf16, f32 and f64 tensors keep their dtype; they are computed from f32 elements with sums in f64.
-/// Integer and boolean tensors are copied from the base, or from the first network if there is no base. The
-/// result is on the CPU, and its bytes do not depend on the number of threads. A tensor with infinities that
-/// is the same in all inputs, such as a mask, is copied.
+/// f16, bf16, f32 and f64 tensors keep their dtype; they are computed in f64 and rounded once. Integer and
+/// boolean tensors are copied from the base, or from the first network if there is no base; those of more than
+/// one element must be the same in all inputs. The result is on the CPU, and its bytes do not depend on the
+/// number of threads. A tensor with infinities that is the same in all inputs, such as a mask, is copied.
 ///
 /// Batch-norm's running statistics are merged like weights, which is not what the merged network would
 /// measure: [re-estimate](crate::merge::re_estimate()) them afterwards.
 ///
 /// Use it for networks that fit into memory; [`FileMerge`](crate::merge::FileMerge) merges files.
-/// [`MergeInputs`] passes what some methods need besides. [`Pool::merge`](crate::Pool::merge) also checks the
+/// [`MergeInputs`] passes what some methods need besides, and has settings for networks that differ in their
+/// dtypes, their integers or tied tensors. [`Pool::merge`](crate::Pool::merge) also checks the
 /// result.
 ///
 /// # Errors
@@ -57,19 +62,36 @@ pub fn merge(method: &dyn Method, networks: &[&Weights], base: Option<&Weights>)
     .merge(method)
 }
 
-/// The inputs of a merge in memory, for methods that need more than [`merge()`] accepts.
-#[derive(Clone, Copy, Debug)]
+/// The inputs of a merge in memory, for methods that need more than [`merge()`] accepts, and its settings.
+///
+/// ```
+/// use candle_core::{DType, Device, Tensor};
+/// use candle_ensemble::{merge::{LinearMerge, MergeInputs}, weights::Weights};
+///
+/// let network = |x: f32, dtype| -> candle_core::Result<Weights> {
+///     Ok(Weights::from([("bias".into(), Tensor::new(&[x], &Device::Cpu)?.to_dtype(dtype)?)]))
+/// };
+/// let (a, b) = (network(1., DType::F32)?, network(2., DType::BF16)?);
+/// let merged = MergeInputs::new(&[&a, &b]).dtype(DType::F64).merge(&LinearMerge::uniform())?;
+/// assert_eq!(merged["bias"].to_vec1::<f64>()?, [1.5]);
+/// # Ok::<(), candle_ensemble::Error>(())
+/// ```
+#[derive(Clone, Debug)]
 pub struct MergeInputs<'a> {
     networks: &'a [&'a Weights],
     base: Option<&'a Weights>,
     fishers: &'a [&'a Weights],
+    options: MergeOptions,
 }
+
+/// The tensors of an input by name, with those that are tied.
+type Tensors<'a> = BTreeMap<String, &'a Tensor>;
 
 impl<'a> MergeInputs<'a> {
     /// The networks to merge, the newest first where a method looks at the order.
     #[must_use]
     pub fn new(networks: &'a [&'a Weights]) -> Self {
-        Self { networks, base: None, fishers: &[] }
+        Self { networks, base: None, fishers: &[], options: MergeOptions::default() }
     }
 
     /// The network that all others were fine-tuned from.
@@ -87,20 +109,44 @@ impl<'a> MergeInputs<'a> {
         self
     }
 
+    merge_option_setters!();
+
     /// Merges the networks; see [`merge()`].
     ///
     /// # Errors
     /// As [`merge`].
     pub fn merge(&self, method: &dyn Method) -> Result<Weights> {
         check(method, self.networks.len(), self.base.is_some(), self.fishers.len())?;
-        let labels = self.labels();
-        self.kinds(&labels).check()?;
-        let Some(first) = self.networks.first() else {
+        let to = self.options.to()?;
+        let (labels, inputs) = (self.labels(), self.tensors()?);
+        let mut kinds = labels
+            .iter()
+            .map(String::as_str)
+            .zip(inputs.iter().map(|all| kinds(all.iter().map(|(name, tensor)| (name, *tensor)))));
+        InputKinds {
+            networks: kinds.by_ref().take(self.networks.len()).collect(),
+            base: kinds.by_ref().take(usize::from(self.base.is_some())).next(),
+            fishers: kinds.collect(),
+            to,
+        }
+        .check()?;
+        let Some(first) = inputs.first() else {
             return Ok(Weights::new());
+        };
+        let one = |(name, tensor): (&'_ String, &&'_ Tensor)| {
+            let dtype = self.options.dtype.filter(|_| is_merged(tensor.dtype().into()));
+            (name.clone(), dtype.unwrap_or(tensor.dtype()))
         };
         let merges: Vec<_> = first
             .iter()
-            .map(|(name, tensor)| TensorMerge { inputs: self, labels: &labels, name, tensor })
+            .map(one)
+            .map(|(name, to)| TensorMerge {
+                merge: self,
+                labels: &labels,
+                tensors: inputs.iter().filter_map(|all| all.get(&name).copied()).collect(),
+                name,
+                to,
+            })
             .collect();
         threads::wide(|| {
             let (large, small): (Vec<_>, Vec<_>) = merges.iter().partition(|one| one.is_large());
@@ -118,70 +164,86 @@ impl<'a> MergeInputs<'a> {
         networks.chain(base).chain((0..self.fishers.len()).map(|i| format!("Fisher diagonal {i}"))).collect()
     }
 
-    fn kinds<'l>(&self, labels: &'l [String]) -> InputKinds<'l> {
-        let mut labels = labels.iter().map(String::as_str);
-        let mut next = |weights: &Weights| (labels.next().unwrap_or_default(), kinds(weights.iter()));
-        InputKinds {
-            networks: self.networks.iter().map(|w| next(w)).collect(),
-            base: self.base.map(&mut next),
-            fishers: self.fishers.iter().map(|w| next(w)).collect(),
-        }
+    /// The tensors of each input: of the networks, the base and the Fisher diagonals.
+    fn tensors(&self) -> Result<Vec<Tensors<'a>>> {
+        let inputs = self.networks.iter().copied().chain(self.base).chain(self.fishers.iter().copied());
+        let by_name =
+            |input: &'a Weights| input.iter().map(|(name, tensor)| (name.clone(), tensor)).collect();
+        let mut inputs: Vec<Tensors<'a>> = inputs.map(by_name).collect();
+        self.options.tie(&mut inputs.iter_mut().collect::<Vec<_>>())?;
+        Ok(inputs)
     }
 }
 
 /// The merge of the tensors of one name.
 struct TensorMerge<'a> {
-    inputs: &'a MergeInputs<'a>,
+    merge: &'a MergeInputs<'a>,
     labels: &'a [String],
-    name: &'a String,
-    tensor: &'a Tensor,
+    name: String,
+    /// The tensors of the networks, the base and the Fisher diagonals.
+    tensors: Vec<&'a Tensor>,
+    /// The dtype of the result.
+    to: DType,
 }
 
 impl TensorMerge<'_> {
     fn sources<'s>(&'s self, inputs: Vec<Source<'s>>, shared: bool) -> Sources<'s> {
         Sources {
-            name: self.name,
+            name: &self.name,
             labels: self.labels,
-            len: self.tensor.elem_count(),
-            networks: self.inputs.networks.len(),
-            has_base: self.inputs.base.is_some(),
+            len: self.tensors.first().map_or(0, |tensor| tensor.elem_count()),
+            networks: self.merge.networks.len(),
+            has_base: self.merge.base.is_some(),
             inputs,
-            to: self.tensor.dtype().into(),
+            to: self.to.into(),
             shared,
         }
     }
 
     /// Whether all threads share this tensor.
     fn is_large(&self) -> bool {
-        let count = self.labels.len();
-        let none = Source { bytes: &[], dtype: self.tensor.dtype().into(), file: None };
-        self.sources(vec![none; count], false).is_large()
+        let none = Source { bytes: &[], dtype: self.to.into(), file: None };
+        self.sources(vec![none; self.tensors.len()], false).is_large()
     }
 
     fn merged(&self, method: &dyn Method, shared: bool) -> Result<Tensor> {
-        let MergeInputs { networks, base, fishers } = self.inputs;
-        if !is_merged(self.tensor.dtype().into()) {
-            let copied = base.and_then(|base| base.get(self.name)).unwrap_or(self.tensor);
-            return Ok(copied.to_device(&Device::Cpu)?.copy()?.detach());
+        if !is_merged(self.to.into()) {
+            return self.copied();
         }
-        let all = networks.iter().chain(base).chain(fishers.iter());
-        let dense = all.filter_map(|weights| weights.get(self.name)).map(contiguous);
-        let dense = dense.collect::<Result<Vec<Tensor>>>()?;
+        let dense = self.tensors.iter().map(|tensor| contiguous(tensor)).collect::<Result<Vec<Tensor>>>()?;
         let elements = dense.iter().map(Elements::of).collect::<CandleResult<Vec<_>>>()?;
         let sources = elements.iter().zip(&dense).map(|(elements, tensor)| {
             Ok(Source { bytes: elements.as_bytes()?, dtype: tensor.dtype().into(), file: None })
         });
         let sources = self.sources(sources.collect::<Result<_>>()?, shared);
-        let mut out = vec![0f32; sources.len];
-        let places: Vec<_> = out.chunks_mut(sources.span()).map(Mutex::new).collect();
-        sources.merge(method, |span, numbers| {
+        let width = self.to.size_in_bytes();
+        let mut out = vec![0u8; sources.len * width];
+        let places: Vec<_> = out.chunks_mut(sources.span() * width).map(Mutex::new).collect();
+        sources.merge(method, |span, bytes| {
             if let Some(place) = places.get(span) {
-                place.lock().unwrap_or_else(PoisonError::into_inner).copy_from_slice(numbers);
+                place.lock().unwrap_or_else(PoisonError::into_inner).copy_from_slice(bytes);
             }
             Ok(())
         })?;
         drop(places);
-        let out = Tensor::from_vec(out, self.tensor.shape(), &Device::Cpu)?;
-        Ok(if self.tensor.dtype() == DType::F32 { out } else { out.to_dtype(self.tensor.dtype())? })
+        let shape = self.tensors.first().map_or(&[][..], |tensor| tensor.dims());
+        Ok(Tensor::from_raw_buffer(&out, self.to, shape, &Device::Cpu)?)
+    }
+
+    /// The tensor of the base, or of the first network.
+    fn copied(&self) -> Result<Tensor> {
+        let networks = &self.tensors[..self.merge.networks.len()];
+        let compared = &self.tensors[..networks.len() + usize::from(self.merge.base.is_some())];
+        let Some(kept) = compared.get(networks.len()).or(networks.first()) else {
+            return Err(Error::invalid("the number of networks", "at least 1", 0));
+        };
+        if !self.merge.options.copy_integers {
+            let host =
+                compared.iter().map(|t| t.to_device(&Device::Cpu)).collect::<CandleResult<Vec<_>>>()?;
+            let bytes: Vec<_> = host.iter().map(safetensors::View::data).collect();
+            let source = |bytes| Source { bytes, dtype: kept.dtype().into(), file: None };
+            self.sources(bytes.iter().map(|bytes| source(&**bytes)).collect(), false).refuse_different()?;
+        }
+        Ok(kept.to_device(&Device::Cpu)?.copy()?.detach())
     }
 }

@@ -2,21 +2,22 @@
 //!
 //! A sample gives a bracket around the magnitude of the wanted rank. One pass then counts the elements above
 //! the bracket and collects those within, among which the element of that rank is found. If it is not among
-//! them, or too many are within, magnitudes are counted: f32 magnitudes are ordered as their bits, so a count
-//! by the upper bits, and one by the lower bits of the elements with the right upper bits, find any rank,
-//! with 512 KiB of memory.
+//! them, or too many are within, magnitudes are counted: magnitudes are ordered as their bits, so a count by
+//! the upper 16 bits, and then by the next 16 of the elements with the right upper bits, and so on, finds any
+//! rank in four passes, with 512 KiB of memory.
 use crate::{
     kernels::{linear::difference, simd::vectorized},
     merge::{Sources, Strip, STRIP_LEN},
 };
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{
+    cmp::Reverse,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
-/// The number of lower bits of a magnitude, which has 31 bits.
-const LOW: u32 = 15;
-/// The number of values of the upper bits.
-const HIGHS: usize = 1 << (31 - LOW);
-/// The number of values of the lower bits.
-const LOWS: usize = 1 << LOW;
+/// The number of bits of a magnitude by which elements are counted at a time.
+const DIGIT: u32 = 16;
+/// The positions of these bits in a magnitude, of which the last 63 bits are used.
+const DIGITS: [u32; 4] = [48, 32, 16, 0];
 
 /// The number of pieces of a sample, and the number of elements of a piece.
 const PIECES: usize = 512;
@@ -31,24 +32,22 @@ const ALL: usize = 1 << 17;
 const SHARE: usize = 32;
 /// The number of networks that one pass reads: with the base as many inputs as are read without a copy.
 const TOGETHER: usize = 3;
-/// The largest magnitude, with all 31 bits set.
-const HIGHEST: u32 = u32::MAX >> 1;
-/// The number of bits of a position, which is stored along with the magnitude of a collected element.
-const POSITION_BITS: u32 = 33;
+/// The largest magnitude, with all 63 bits set.
+const HIGHEST: u64 = u64::MAX >> 1;
 
 /// The threshold between the elements of largest magnitude and the others: the largest are those above a
 /// magnitude, and those of this magnitude before a position. So their number is exact, and of equal elements
 /// the first are included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Threshold {
-    magnitude: u32,
+    magnitude: u64,
     /// Elements of that magnitude are among the largest if their position is below this.
     before: usize,
 }
 
 impl Threshold {
     /// Clears all elements but the largest. `start` is the position of the first element in its tensor.
-    pub(crate) fn keep_largest(self, start: usize, numbers: &mut [f32]) {
+    pub(crate) fn keep_largest(self, start: usize, numbers: &mut [f64]) {
         self.map(
             start,
             numbers,
@@ -58,7 +57,7 @@ impl Threshold {
     }
 
     /// Clears the largest elements.
-    pub(crate) fn drop_largest(self, start: usize, numbers: &mut [f32]) {
+    pub(crate) fn drop_largest(self, start: usize, numbers: &mut [f64]) {
         self.map(
             start,
             numbers,
@@ -69,7 +68,7 @@ impl Threshold {
 
     /// Replaces each element by `change` of it and the lowest magnitude at its position that is among the
     /// largest.
-    fn map(self, start: usize, numbers: &mut [f32], change: impl Fn(f32, u32) -> f32 + Copy) {
+    fn map(self, start: usize, numbers: &mut [f64], change: impl Fn(f64, u64) -> f64 + Copy) {
         let (first, rest) = numbers.split_at_mut(self.before.saturating_sub(start).min(numbers.len()));
         for (part, least) in [(first, self.magnitude), (rest, self.magnitude.saturating_add(1))] {
             vectorized(
@@ -86,7 +85,7 @@ impl Threshold {
 }
 
 #[inline(always)]
-fn magnitude(x: f32) -> u32 {
+fn magnitude(x: f64) -> u64 {
     x.to_bits() & HIGHEST
 }
 
@@ -95,9 +94,7 @@ fn magnitude(x: f32) -> u32 {
 pub(crate) fn thresholds(tensor: &Sources<'_>, counts: &[usize]) -> Vec<Vec<Threshold>> {
     let trivial: Vec<Option<Threshold>> = counts.iter().map(|count| trivial(tensor, *count)).collect();
     let mut known = vec![trivial; tensor.networks()];
-    if counts.iter().any(|count| self::trivial(tensor, *count).is_none())
-        && tensor.len() >> POSITION_BITS == 0
-    {
+    if counts.iter().any(|count| self::trivial(tensor, *count).is_none()) {
         for (i, known) in known.chunks_mut(TOGETHER).enumerate() {
             find_in_brackets(tensor, i * TOGETHER, counts, known);
         }
@@ -112,20 +109,15 @@ fn complete(
     counts: &[usize],
     mut known: Vec<Option<Threshold>>,
 ) -> Vec<Threshold> {
-    if known.contains(&None) {
-        let highs = tensor.counts(network, HIGHS, |counts, strip| {
-            deltas(strip, |_, x| counts[(magnitude(x) >> LOW) as usize] += 1);
-        });
-        let left = known.iter_mut().zip(counts).filter(|(known, _)| known.is_none());
-        left.for_each(|(known, count)| *known = Some(find_by_counting(tensor, network, &highs, *count)));
-    }
+    let left = known.iter_mut().zip(counts).filter(|(known, _)| known.is_none());
+    left.for_each(|(known, count)| *known = Some(find_by_counting(tensor, network, *count)));
     known.into_iter().flatten().collect()
 }
 
 /// The threshold for no element or for all elements.
 fn trivial(tensor: &Sources<'_>, count: usize) -> Option<Threshold> {
     match count {
-        0 => Some(Threshold { magnitude: u32::MAX, before: 0 }),
+        0 => Some(Threshold { magnitude: u64::MAX, before: 0 }),
         n if n >= tensor.len() => Some(Threshold { magnitude: 0, before: usize::MAX }),
         _ => None,
     }
@@ -134,22 +126,22 @@ fn trivial(tensor: &Sources<'_>, count: usize) -> Option<Threshold> {
 /// The magnitudes between which the element of a rank is expected.
 #[derive(Clone, Copy)]
 struct Bracket {
-    least: u32,
-    most: u32,
+    least: u64,
+    most: u64,
     /// The most likely magnitude. Its elements are only counted, because a common magnitude would fill the
     /// memory.
-    likely: u32,
+    likely: u64,
 }
 
 impl Bracket {
     /// The bracket of the element at `share` of a sample that is sorted with the largest first.
-    fn new(sample: &[u32], share: f64) -> Self {
+    fn new(sample: &[u64], share: f64) -> Self {
         let rank = (share * sample.len() as f64) as usize;
         let at = |rank: Option<usize>| rank.and_then(|rank| sample.get(rank)).copied();
         Self {
             least: at(Some(rank + MARGIN)).unwrap_or(0),
             most: at(rank.checked_sub(MARGIN)).unwrap_or(HIGHEST),
-            likely: at(Some(rank)).unwrap_or(u32::MAX),
+            likely: at(Some(rank)).unwrap_or(u64::MAX),
         }
     }
 }
@@ -159,8 +151,8 @@ impl Bracket {
 struct Part {
     above: usize,
     likely: usize,
-    /// The [keys](key) of the other elements within the bracket.
-    within: Vec<u64>,
+    /// The other elements within the bracket.
+    within: Vec<Key>,
 }
 
 /// Finds the thresholds that are within their brackets, in one pass over the networks from `first` on.
@@ -186,7 +178,7 @@ fn find_in_brackets(
                 if is_too_many(taken) {
                     continue;
                 }
-                let mut delta = [0f32; STRIP_LEN];
+                let mut delta = [0.; STRIP_LEN];
                 let delta = delta_of(network, strip.base, &mut delta);
                 for (part, i) in parts.iter_mut().zip(&wanted) {
                     let before = part.within.len();
@@ -210,7 +202,7 @@ fn find_in_brackets(
 fn brackets(tensor: &Sources<'_>, network: usize, counts: &[usize]) -> Vec<Bracket> {
     let len = tensor.len();
     if len <= ALL {
-        return vec![Bracket { least: 0, most: HIGHEST, likely: u32::MAX }; counts.len()];
+        return vec![Bracket { least: 0, most: HIGHEST, likely: u64::MAX }; counts.len()];
     }
     let mut sample = Vec::with_capacity(PIECES * PIECE);
     tensor.sample(network, PIECES, PIECE, |strip| deltas(strip, |_, x| sample.push(magnitude(x))));
@@ -219,7 +211,7 @@ fn brackets(tensor: &Sources<'_>, network: usize, counts: &[usize]) -> Vec<Brack
 }
 
 impl Part {
-    fn add(&mut self, bracket: Bracket, start: usize, delta: &[f32]) {
+    fn add(&mut self, bracket: Bracket, start: usize, delta: &[f64]) {
         vectorized(
             #[inline(always)]
             || {
@@ -231,17 +223,17 @@ impl Part {
     }
 
     #[inline(always)]
-    fn add_blocks<const LANES: usize>(&mut self, bracket: Bracket, start: usize, blocks: &[[f32; LANES]]) {
+    fn add_blocks<const LANES: usize>(&mut self, bracket: Bracket, start: usize, blocks: &[[f64; LANES]]) {
         // Compared as signed integers, which vector units can do.
-        let [least, most, likely] = [bracket.least, bracket.most, bracket.likely].map(u32::cast_signed);
-        let (mut above, mut equal) = ([0i32; LANES], [0i32; LANES]);
+        let [least, most, likely] = [bracket.least, bracket.most, bracket.likely].map(u64::cast_signed);
+        let (mut above, mut equal) = ([0i64; LANES], [0i64; LANES]);
         for (number, block) in blocks.iter().enumerate() {
-            let mut within = [0i32; LANES];
+            let mut within = [0i64; LANES];
             for (i, x) in block.iter().enumerate() {
                 let bits = magnitude(*x).cast_signed();
-                above[i] += i32::from(bits > most);
-                equal[i] += i32::from(bits == likely);
-                within[i] = i32::from((bits >= least) & (bits <= most) & (bits != likely));
+                above[i] += i64::from(bits > most);
+                equal[i] += i64::from(bits == likely);
+                within[i] = i64::from((bits >= least) & (bits <= most) & (bits != likely));
             }
             // Rarely true.
             if within.iter().fold(0, |any, within| any | within) != 0 {
@@ -250,16 +242,18 @@ impl Part {
                 }
             }
         }
-        self.above += above.iter().sum::<i32>() as usize;
-        self.likely += equal.iter().sum::<i32>() as usize;
+        self.above += above.iter().sum::<i64>() as usize;
+        self.likely += equal.iter().sum::<i64>() as usize;
     }
 }
 
-/// A key of which the smaller is that of the larger magnitude, and for equal magnitudes that of the first
-/// position.
+/// The magnitude of an element and its position. The smaller key is that of the larger magnitude, and for equal
+/// magnitudes that of the first position.
+type Key = (Reverse<u64>, usize);
+
 #[inline(always)]
-fn key(magnitude: u32, position: usize) -> u64 {
-    u64::from(!magnitude & HIGHEST) << POSITION_BITS | position as u64
+fn key(magnitude: u64, position: usize) -> Key {
+    (Reverse(magnitude), position)
 }
 
 /// The threshold of the `count` largest elements, if it is within the bracket.
@@ -272,7 +266,7 @@ fn find_in_bracket(
 ) -> Option<Threshold> {
     let above: usize = parts.iter().map(|part| part.above).sum();
     let likely: usize = parts.iter().map(|part| part.likely).sum();
-    let mut within: Vec<u64> = parts.iter().flat_map(|part| &part.within).copied().collect();
+    let mut within: Vec<Key> = parts.iter().flat_map(|part| &part.within).copied().collect();
     // Counted from 0.
     let rank = count.checked_sub(above + 1)?;
     let first = key(bracket.likely, 0);
@@ -282,38 +276,37 @@ fn find_in_bracket(
         return Some(threshold_at(tensor, network, bracket.likely, equal, (rank - larger + 1) as u64));
     }
     let rank = if rank < larger { rank } else { rank - likely };
-    let (_, last, _) = (rank < within.len()).then(|| within.select_nth_unstable(rank))?;
-    let before = (*last & ((1 << POSITION_BITS) - 1)) as usize + 1;
-    Some(Threshold { magnitude: !(*last >> POSITION_BITS) as u32 & HIGHEST, before })
+    let (_, (Reverse(magnitude), position), _) =
+        (rank < within.len()).then(|| within.select_nth_unstable(rank))?;
+    Some(Threshold { magnitude: *magnitude, before: *position + 1 })
 }
 
 /// The threshold of the `count` largest elements, by counting.
-fn find_by_counting(tensor: &Sources<'_>, network: usize, highs: &[u64], count: usize) -> Threshold {
-    let (high, left) = cell_of_rank(highs, count as u64);
-    let lows = tensor.counts(network, LOWS, |counts, strip| {
-        deltas(strip, |_, x| {
-            let bits = magnitude(x);
-            // Rarely true: a branch costs less than a memory access for each element.
-            if bits >> LOW == high as u32 {
-                counts[bits as usize % LOWS] += 1;
-            }
+fn find_by_counting(tensor: &Sources<'_>, network: usize, count: usize) -> Threshold {
+    // The upper bits of the element of that rank, its rank among the elements with these, and their number.
+    let (mut upper, mut rank, mut equal) = (0, count as u64, 0);
+    for digit in DIGITS {
+        let cells = tensor.counts(network, 1 << DIGIT, |cells, strip| {
+            deltas(strip, |_, x| {
+                let bits = magnitude(x) >> digit;
+                // Rarely true after the first time: a branch costs less than a memory access for each element.
+                if bits >> DIGIT == upper {
+                    cells[bits as usize % (1 << DIGIT)] += 1;
+                }
+            });
         });
-    });
-    let (low, left) = cell_of_rank(&lows, left);
-    let bits = (high << LOW | low) as u32;
-    match lows.get(low) {
-        Some(equal) if *equal > left => {
-            let equal = tensor.spans_of(
-                &(network..network + 1),
-                || 0,
-                |count, strip| {
-                    deltas(strip, |_, x| *count += u64::from(magnitude(x) == bits));
-                },
-            );
-            threshold_at(tensor, network, bits, equal.into_iter(), left)
-        }
-        _ => Threshold { magnitude: bits, before: usize::MAX },
+        let (cell, left) = cell_of_rank(&cells, rank);
+        (upper, rank, equal) = (upper << DIGIT | cell as u64, left, cells[cell]);
     }
+    if equal == rank {
+        return Threshold { magnitude: upper, before: usize::MAX };
+    }
+    let counts = tensor.spans_of(
+        &(network..network + 1),
+        || 0,
+        |count, strip| deltas(strip, |_, x| *count += u64::from(magnitude(x) == upper)),
+    );
+    threshold_at(tensor, network, upper, counts.into_iter(), rank)
 }
 
 /// The cell that contains the element of this rank, counted from 1 in the highest cell, and its rank within
@@ -334,7 +327,7 @@ fn cell_of_rank(cells: &[u64], rank: u64) -> (usize, u64) {
 fn threshold_at(
     tensor: &Sources<'_>,
     network: usize,
-    magnitude: u32,
+    magnitude: u64,
     spans: impl Iterator<Item = u64>,
     mut left: u64,
 ) -> Threshold {
@@ -361,8 +354,8 @@ fn threshold_at(
 
 /// Calls `visit` with the position of each element and its difference from the base.
 #[inline(always)]
-fn deltas(strip: &Strip<'_>, mut visit: impl FnMut(usize, f32)) {
-    let mut delta = [0f32; STRIP_LEN];
+fn deltas(strip: &Strip<'_>, mut visit: impl FnMut(usize, f64)) {
+    let mut delta = [0.; STRIP_LEN];
     let network = strip.networks.first().copied().unwrap_or_default();
     for (i, x) in delta_of(network, strip.base, &mut delta).iter().enumerate() {
         visit(strip.start + i, *x);
@@ -371,7 +364,7 @@ fn deltas(strip: &Strip<'_>, mut visit: impl FnMut(usize, f32)) {
 
 /// The differences of a network's elements from the base.
 #[inline(always)]
-fn delta_of<'d>(network: &[f32], base: &[f32], delta: &'d mut [f32; STRIP_LEN]) -> &'d [f32] {
+fn delta_of<'d>(network: &[f64], base: &[f64], delta: &'d mut [f64; STRIP_LEN]) -> &'d [f64] {
     let delta = &mut delta[..network.len().min(STRIP_LEN)];
     vectorized(
         #[inline(always)]
@@ -396,11 +389,11 @@ mod tests {
     use safetensors::Dtype;
 
     /// Calls `work` with sources whose task vectors are these numbers.
-    fn with<R>(numbers: &[&[f32]], shared: bool, work: impl FnOnce(&Sources<'_>) -> R) -> R {
+    fn with<R>(numbers: &[&[f64]], shared: bool, work: impl FnOnce(&Sources<'_>) -> R) -> R {
         let len = numbers[0].len();
-        let zeros = vec![0f32; len];
-        fn source<'a>(numbers: &&'a [f32]) -> Source<'a> {
-            Source { bytes: cast_slice(numbers), dtype: Dtype::F32, file: None }
+        let zeros = vec![0f64; len];
+        fn source<'a>(numbers: &&'a [f64]) -> Source<'a> {
+            Source { bytes: cast_slice(numbers), dtype: Dtype::F64, file: None }
         }
         work(&Sources {
             name: "w",
@@ -409,13 +402,13 @@ mod tests {
             networks: numbers.len(),
             has_base: true,
             inputs: numbers.iter().chain([&zeros.as_slice()]).map(source).collect(),
-            to: Dtype::F32,
+            to: Dtype::F64,
             shared,
         })
     }
 
     /// The elements that are kept if they are found by a sort.
-    fn sorted(numbers: &[f32], count: usize) -> Vec<f32> {
+    fn sorted(numbers: &[f64], count: usize) -> Vec<f64> {
         let mut order: Vec<usize> = (0..numbers.len()).collect();
         order.sort_by(|a, b| numbers[*b].abs().total_cmp(&numbers[*a].abs()).then(a.cmp(b)));
         let mut kept = vec![0.; numbers.len()];
@@ -423,12 +416,12 @@ mod tests {
         kept
     }
 
-    fn bits(numbers: &[f32]) -> Vec<u32> {
+    fn bits(numbers: &[f64]) -> Vec<u64> {
         numbers.iter().map(|x| x.to_bits()).collect()
     }
 
     /// Applies a threshold to parts of an odd length, as strips may have.
-    fn kept(threshold: Threshold, numbers: &[f32]) -> [Vec<f32>; 2] {
+    fn kept(threshold: Threshold, numbers: &[f64]) -> [Vec<f64>; 2] {
         let (mut keep, mut drop) = (numbers.to_vec(), numbers.to_vec());
         for (i, (keep, drop)) in keep.chunks_mut(777).zip(drop.chunks_mut(777)).enumerate() {
             threshold.keep_largest(i * 777, keep);
@@ -437,24 +430,24 @@ mod tests {
         [keep, drop]
     }
 
-    fn drawn(kind: usize, seed: u64, len: usize) -> Vec<f32> {
+    fn drawn(kind: usize, seed: u64, len: usize) -> Vec<f64> {
         let mut rng = Seed::from(seed).rng();
-        let cauchy = Cauchy::new(0f32, 1e-3).unwrap();
+        let cauchy = Cauchy::new(0f64, 1e-3).unwrap();
         let number = |i: usize| match kind {
             0 => rng.sample(StandardNormal),
             1 => rng.sample(cauchy),
             // As in networks in bf16 that hardly changed: zeros, and few magnitudes.
-            2 => f32::from(rng.random_range(-3i8..=3)).max(-1.) * 2f32.powi(rng.random_range(-9..-6)),
+            2 => f64::from(rng.random_range(-3i8..=3)).max(-1.) * 2f64.powi(rng.random_range(-9..-6)),
             3 => -2.5,
             4 => -0.,
             // All zero but a few, which a sample may miss.
-            5 if i % 9973 == 5 => i as f32,
+            5 if i % 9973 == 5 => i as f64,
             5 => 0.,
             // Rows of different scales, in order.
-            6 => rng.sample::<f32, _>(StandardNormal) * (i / 1000 + 1) as f32,
+            6 => rng.sample::<f64, _>(StandardNormal) * (i / 1000 + 1) as f64,
             // Sorted, with close neighbours.
-            7 => 1. + i as f32 * f32::EPSILON,
-            _ => f32::from_bits(rng.random::<u32>()),
+            7 => 1. + i as f64 * f64::EPSILON,
+            _ => f64::from_bits(rng.random::<u64>()),
         };
         (0..len).map(number).collect()
     }
@@ -470,8 +463,8 @@ mod tests {
             shares in prop::array::uniform2(0f64..1.),
             shared in any::<bool>(),
         ) {
-            let networks: Vec<Vec<f32>> = kinds.iter().map(|kind| drawn(*kind, seed, len)).collect();
-            let views: Vec<&[f32]> = networks.iter().map(Vec::as_slice).collect();
+            let networks: Vec<Vec<f64>> = kinds.iter().map(|kind| drawn(*kind, seed, len)).collect();
+            let views: Vec<&[f64]> = networks.iter().map(Vec::as_slice).collect();
             let counts = shares.map(|share| (share * (len + 1) as f64) as usize);
             let thresholds = with(&views, shared, |tensor| thresholds(tensor, &counts));
             prop_assert_eq!(thresholds.len(), kinds.len());
@@ -479,13 +472,13 @@ mod tests {
                 prop_assert_eq!(thresholds.len(), 2);
                 for (threshold, count) in thresholds.into_iter().zip(counts) {
                     let right = sorted(numbers, count);
-                    let left: Vec<f32> = numbers.iter().zip(&right).map(|(x, kept)| {
+                    let left: Vec<f64> = numbers.iter().zip(&right).map(|(x, kept)| {
                         // Kept elements are cleared, also if they are zeros.
                         if kept.to_bits() == x.to_bits() { 0. } else { *x }
                     }).collect();
                     let [keep, drop] = kept(threshold, numbers);
                     prop_assert!(bits(&keep) == bits(&right), "kind {} len {} count {}", kind, len, count);
-                    let same = |(a, b): (&f32, &f32)| a.to_bits() == b.to_bits() || *a == 0. && *b == 0.;
+                    let same = |(a, b): (&f64, &f64)| a.to_bits() == b.to_bits() || *a == 0. && *b == 0.;
                     prop_assert!(drop.iter().zip(&left).all(same), "kind {} len {} count {}", kind, len, count);
                 }
             }

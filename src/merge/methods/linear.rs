@@ -1,6 +1,6 @@
 //! Weighted averages.
 use crate::{
-    kernels::linear::weighted_sum,
+    kernels::linear::weighted_mean,
     merge::{ElementwiseRule, Method, Needs, Sources, Strip},
     weights::RunWeights,
     Result,
@@ -8,7 +8,7 @@ use crate::{
 
 /// Averages networks with given weights.
 ///
-/// Formula: `θ = Σ wᵢ θᵢ / Σ wᵢ`.
+/// Formula: `θ = Σ wᵢ θᵢ / Σ wᵢ`. The mean of equal elements is that element, to the bit.
 ///
 /// The weights are those of [`RunWeights`], but the networks come newest first. Tensors may have any shape;
 /// see [`merge`](crate::merge::merge()) for dtypes.
@@ -97,8 +97,8 @@ impl Method for LinearMerge {
 struct Weighted(Vec<f64>);
 
 impl ElementwiseRule for Weighted {
-    fn apply(&self, strip: &Strip<'_>, out: &mut [f32]) -> Result<()> {
-        weighted_sum(&self.0, strip.networks, out);
+    fn apply(&self, strip: &Strip<'_>, out: &mut [f64]) -> Result<()> {
+        weighted_mean(&self.0, strip.networks, out);
         Ok(())
     }
 }

@@ -10,7 +10,8 @@ use std::fmt;
 /// the elements in short strips, in any order. So the memory of a merge does not depend on the size or the
 /// number of the inputs, and the bytes of the result do not depend on the number of threads.
 ///
-/// All elements are converted to f32: those of f16 and bf16 exactly, those of f64 rounded.
+/// All elements are converted to f64, which is exact. Each element of the result is rounded once, to the dtype
+/// of its tensor.
 ///
 /// [`merge`](crate::merge::merge()) applies a method to networks in memory,
 /// [`FileMerge`](crate::merge::FileMerge) to files, and [`MergeSpec`](crate::merge::MergeSpec) to the
@@ -40,9 +41,9 @@ use std::fmt;
 /// }
 ///
 /// impl ElementwiseRule for Largest {
-///     fn apply(&self, strip: &Strip<'_>, out: &mut [f32]) -> Result<()> {
+///     fn apply(&self, strip: &Strip<'_>, out: &mut [f64]) -> Result<()> {
 ///         for (i, out) in out.iter_mut().enumerate() {
-///             *out = strip.networks.iter().map(|x| x[i]).fold(f32::MIN, f32::max);
+///             *out = strip.networks.iter().map(|x| x[i]).fold(f64::MIN, f64::max);
 ///         }
 ///         Ok(())
 ///     }
@@ -81,7 +82,7 @@ pub trait ElementwiseRule: Send + Sync {
     ///
     /// # Errors
     /// When the method cannot merge these elements.
-    fn apply(&self, strip: &Strip<'_>, out: &mut [f32]) -> Result<()>;
+    fn apply(&self, strip: &Strip<'_>, out: &mut [f64]) -> Result<()>;
 }
 
 /// A strip of one tensor: the elements at the same consecutive positions in all inputs. There are at most
@@ -91,11 +92,18 @@ pub struct Strip<'a> {
     /// The position of the first element in its tensor, in row-major order.
     pub start: usize,
     /// The elements of each network, in the order of the networks.
-    pub networks: &'a [&'a [f32]],
+    pub networks: &'a [&'a [f64]],
     /// The elements of the base; empty without a base.
-    pub base: &'a [f32],
+    pub base: &'a [f64],
     /// The elements of each network's Fisher diagonal; empty without Fisher diagonals.
-    pub fishers: &'a [&'a [f32]],
+    pub fishers: &'a [&'a [f64]],
+}
+
+impl Strip<'_> {
+    /// The number of elements.
+    pub(crate) fn len(&self) -> usize {
+        self.networks.first().map_or(0, |numbers| numbers.len())
+    }
 }
 
 /// The inputs that a [`Method`] needs.

@@ -3,6 +3,7 @@
 //! A [`Method`] makes an [`ElementwiseRule`] for each tensor from [`Sources`], the elements of the tensor in
 //! all inputs. The rule computes the elements of the result, strip by strip.
 mod breadcrumbs;
+mod cosines;
 mod dare;
 mod fisher;
 pub(crate) mod in_memory;
@@ -11,6 +12,7 @@ pub(crate) mod largest;
 mod linear;
 pub(crate) mod method;
 mod model_stock;
+pub(crate) mod options;
 mod slerp;
 pub(crate) mod sources;
 mod task_arithmetic;

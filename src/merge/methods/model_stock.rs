@@ -1,10 +1,7 @@
 //! Model Stock.
 use crate::{
-    kernels::{
-        linear::{difference, dot, weighted_sum},
-        simd::vectorized,
-    },
-    merge::{ElementwiseRule, Method, Needs, Sources, Strip, STRIP_LEN},
+    kernels::linear::weighted_mean,
+    merge::{methods::cosines::Cosines, ElementwiseRule, Method, Needs, Sources, Strip},
     Result,
 };
 
@@ -71,56 +68,30 @@ impl Method for ModelStock {
     }
 
     fn rule(&self, tensor: &Sources<'_>) -> Result<Box<dyn ElementwiseRule>> {
-        let n = tensor.networks();
-        let products = tensor.sums(n * n, add_products);
-        let norm = |i: usize| products[i * n + i].sqrt();
-        let cosine = |i: usize, j: usize| match norm(i) * norm(j) {
-            0. => 0.,
-            norms => (products[i * n + j] / norms).clamp(-1., 1.),
-        };
+        let (n, cosines) = (tensor.networks(), Cosines::of(tensor));
         let pairs = (0..n).flat_map(|i| (0..i).map(move |j| (i, j)));
         let count = (n * n.saturating_sub(1) / 2) as f64;
-        let mean = pairs.map(|(i, j)| cosine(i, j)).sum::<f64>() / count;
-        let n = n as f64;
-        let denominator = 1. + (n - 1.) * mean;
-        let t = if denominator < CANCELLED { 0. } else { n * mean / denominator };
-        Ok(Box::new(TowardsMean { each: t / n, base: 1. - t }))
+        let mean = pairs.map(|(i, j)| cosines.between(i, j).unwrap_or(0.)).sum::<f64>() / count;
+        let m = n as f64;
+        let denominator = 1. + (m - 1.) * mean;
+        let t = if denominator < CANCELLED { 0. } else { m * mean / denominator };
+        Ok(Box::new(TowardsMean { weights: vec![1. / m; n], t }))
     }
 }
 
-/// Adds the products of the task vectors, each with itself and with those before it, to `sums`, `(M, M)` row
-/// by row.
-fn add_products(sums: &mut [f64], strip: &Strip<'_>) {
-    let n = strip.networks.len();
-    let mut deltas = vec![0f32; n * STRIP_LEN];
-    let len = strip.base.len().min(STRIP_LEN);
-    vectorized(
-        #[inline(always)]
-        || {
-            for (delta, network) in deltas.chunks_exact_mut(STRIP_LEN).zip(strip.networks) {
-                difference(network, strip.base, delta);
-            }
-            for (i, a) in deltas.chunks_exact(STRIP_LEN).enumerate() {
-                for (j, b) in deltas.chunks_exact(STRIP_LEN).take(i + 1).enumerate() {
-                    sums[i * n + j] += dot(&a[..len], &b[..len]);
-                }
-            }
-        },
-    );
-}
-
-/// A sum of the networks with a common coefficient, and of the base.
+/// A sum of the networks' mean and the base.
 struct TowardsMean {
-    each: f64,
-    base: f64,
+    /// The weights of the mean.
+    weights: Vec<f64>,
+    t: f64,
 }
 
 impl ElementwiseRule for TowardsMean {
-    fn apply(&self, strip: &Strip<'_>, out: &mut [f32]) -> Result<()> {
-        let inputs: Vec<&[f32]> = strip.networks.iter().copied().chain([strip.base]).collect();
-        let mut weights = vec![self.each; strip.networks.len()];
-        weights.push(self.base);
-        weighted_sum(&weights, &inputs, out);
+    fn apply(&self, strip: &Strip<'_>, out: &mut [f64]) -> Result<()> {
+        weighted_mean(&self.weights, strip.networks, out);
+        for (out, base) in out.iter_mut().zip(strip.base) {
+            *out = self.t * *out + (1. - self.t) * base;
+        }
         Ok(())
     }
 }

@@ -1,10 +1,7 @@
 //! Spherical linear interpolation.
 use crate::{
-    kernels::{
-        linear::{dot, weighted_sum},
-        simd::vectorized,
-    },
-    merge::{ElementwiseRule, Method, Needs, Sources, Strip},
+    kernels::linear::{weighted_mean, weighted_sum},
+    merge::{methods::cosines::Cosines, ElementwiseRule, Method, Needs, Sources, Strip},
     Error, Result,
 };
 
@@ -73,38 +70,35 @@ impl Method for Slerp {
     }
 
     fn rule(&self, tensor: &Sources<'_>) -> Result<Box<dyn ElementwiseRule>> {
-        let sums = tensor.sums(3, |sums, strip| {
-            if let [a, b] = strip.networks {
-                vectorized(
-                    #[inline(always)]
-                    || {
-                        sums[0] += dot(a, a);
-                        sums[1] += dot(b, b);
-                        sums[2] += dot(a, b);
-                    },
-                );
-            }
-        });
-        let cosine = sums[2] / (sums[0].sqrt() * sums[1].sqrt());
         let t = self.t;
-        // The cosine is NaN for a tensor of zeros.
-        if cosine.is_nan() || cosine.abs() > PARALLEL {
-            return Ok(Box::new(TwoCoefficients([1. - t, t])));
+        // There is no cosine with a tensor of zeros.
+        match Cosines::of(tensor).between(0, 1) {
+            Some(cosine) if cosine.abs() <= PARALLEL => {
+                let angle = cosine.acos();
+                let weights = [((1. - t) * angle).sin() / angle.sin(), (t * angle).sin() / angle.sin()];
+                Ok(Box::new(OnArc(weights)))
+            }
+            _ => Ok(Box::new(OnLine([1. - t, t]))),
         }
-        let angle = cosine.acos();
-        Ok(Box::new(TwoCoefficients([
-            ((1. - t) * angle).sin() / angle.sin(),
-            (t * angle).sin() / angle.sin(),
-        ])))
     }
 }
 
-/// A sum of the two networks with these coefficients.
-struct TwoCoefficients([f64; 2]);
+/// A sum of the two networks with these weights.
+struct OnArc([f64; 2]);
 
-impl ElementwiseRule for TwoCoefficients {
-    fn apply(&self, strip: &Strip<'_>, out: &mut [f32]) -> Result<()> {
+impl ElementwiseRule for OnArc {
+    fn apply(&self, strip: &Strip<'_>, out: &mut [f64]) -> Result<()> {
         weighted_sum(&self.0, strip.networks, out);
+        Ok(())
+    }
+}
+
+/// A mean of the two networks with these weights.
+struct OnLine([f64; 2]);
+
+impl ElementwiseRule for OnLine {
+    fn apply(&self, strip: &Strip<'_>, out: &mut [f64]) -> Result<()> {
+        weighted_mean(&self.0, strip.networks, out);
         Ok(())
     }
 }

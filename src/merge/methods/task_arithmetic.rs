@@ -1,7 +1,7 @@
 //! Task arithmetic.
 use crate::{
     merge::{
-        methods::task_vectors::{task_vector_settings, Join, KeepAll, TaskVectors},
+        methods::task_vectors::{task_vector_settings, KeepAll, TaskVectors},
         ElementwiseRule, Method, Needs, Sources,
     },
     Result,
@@ -45,7 +45,7 @@ impl TaskArithmetic {
     /// A sum with λ = 1 and weights of 1. Weights may be negative.
     #[must_use]
     pub fn new() -> Self {
-        Self { settings: TaskVectors::new(1., Join::Sum) }
+        Self { settings: TaskVectors::new(1.) }
     }
 }
 

@@ -3,7 +3,7 @@ use crate::{
     merge::{
         methods::{
             largest::{count_of, thresholds, Threshold},
-            task_vectors::{task_vector_settings, Join, TaskVectors, Thin},
+            task_vectors::{task_vector_settings, TaskVectors, Thin},
         },
         ElementwiseRule, Method, Needs, Sources,
     },
@@ -59,7 +59,7 @@ impl Ties {
     /// with λ = 1 and weights of 1.
     #[must_use]
     pub fn new(density: f64) -> Self {
-        Self { settings: TaskVectors::new(density, Join::Elect) }
+        Self { settings: TaskVectors::new(density).elect_signs(true) }
     }
 }
 
@@ -89,7 +89,7 @@ impl Method for Ties {
 struct KeepLargest(Vec<Threshold>);
 
 impl Thin for KeepLargest {
-    fn thin(&self, network: usize, start: usize, delta: &mut [f32]) {
+    fn thin(&self, network: usize, start: usize, delta: &mut [f64]) {
         if let Some(threshold) = self.0.get(network) {
             threshold.keep_largest(start, delta);
         }

@@ -17,6 +17,8 @@ use comfy_table::{presets::ASCII_MARKDOWN, Table};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
+mod out_of_bag;
+
 /// The factor by which rounding may raise a cost.
 const SLACK: f64 = 1. + 1e-9;
 /// The fewest rows to measure on.
@@ -113,6 +115,10 @@ impl<'d> BestOf<'d> {
         self
     }
 
+    fn criterion_for(&self, held_out: &HeldOut) -> RowLoss {
+        self.criterion.unwrap_or_else(|| RowLoss::loss_for(held_out.predictions().task()))
+    }
+
     /// Calls `progress` with the name of each candidate before it is made and measured.
     #[must_use]
     pub fn on_progress(mut self, progress: &'d dyn Fn(&str)) -> Self {
@@ -139,6 +145,8 @@ pub struct BestReport {
     pub chosen: usize,
     /// The number of rows that the candidates were measured on.
     pub rows: usize,
+    /// Whether the ensemble was measured out of bag: on each row by the members that the row did not shape.
+    pub out_of_bag: bool,
     /// The highest cost that was allowed, in networks; infinite for no limit.
     #[serde(with = "crate::codec::real")]
     pub max_cost: f64,
@@ -159,12 +167,12 @@ pub struct Candidate {
     /// The number of parameters of these networks, divided by the mean number of parameters of the pool's
     /// networks.
     pub cost: f64,
-    /// The score; none for a candidate that cannot be made. A candidate that is selected by the rows is
+    /// The score; none for a candidate that cannot be made or measured. A candidate that is selected by the rows is
     /// scored by halves: selected on one half and scored on the other.
     pub score: Option<CombinerScore>,
     /// The loss barrier between the merged networks.
     pub barrier: Option<f64>,
-    /// The reason why the candidate cannot be made.
+    /// The reason why the candidate cannot be made or measured.
     pub failure: Option<String>,
 }
 
@@ -184,6 +192,13 @@ pub struct Candidate {
 /// selected on one half and scored on the other. The choice among the candidates is made on all rows, so the
 /// score of the chosen one is slightly optimistic, by less than the width of the intervals.
 ///
+/// Where fewer than four rows shaped no member, as after bagging without reserved rows, an ensemble and a single
+/// network are compared out of bag: on the rows that did not shape that network and at least one more, where the
+/// ensemble is the mean of those of its members that the row did not shape. The network is the one that comes
+/// off best in this comparison. The whole ensemble has more members than that, so it is mostly a little better
+/// than its score. A merged network is shaped by all rows of its networks and cannot be measured then: the
+/// report says so.
+///
 /// Use it after training to decide whether one network will do in place of an ensemble. Don't use it with
 /// very few rows: the intervals in the report show what the rows can distinguish.
 ///
@@ -191,7 +206,7 @@ pub struct Candidate {
 /// ([`BestOf::align`]).
 ///
 /// # Errors
-/// When fewer than four rows are there to measure on (reserve some with
+/// When fewer than four rows are there to measure on, out of bag too (reserve some with
 /// [`Session::reserve`](crate::Session::reserve)), the cheapest candidate costs more than `max_cost`, the
 /// criterion does not fit the task, or candle fails.
 ///
@@ -214,6 +229,16 @@ pub struct Candidate {
 /// Source: Wortsman et al. (2022), arXiv:2203.05482, for soups; Ainsworth et al. (2023), arXiv:2209.04836,
 /// for alignment; Jordan et al. (2023), arXiv:2211.08403, for repair.
 pub fn best_of<L: Learner>(pool: &Pool<'_, L>, options: &BestOf<'_>) -> Result<Best<L::Network>> {
+    if options.max_cost.is_nan() {
+        return Err(Error::invalid("max_cost", "a number of networks", options.max_cost));
+    }
+    let none_set = options.rows.is_none() && pool.reserved().is_empty();
+    if none_set
+        && pool.unseen().len() < LEAST_ROWS
+        && let Some((held_out, measured)) = out_of_bag::measure(pool, options)?
+    {
+        return choose(pool, options, &held_out, measured, true);
+    }
     let comparison = Comparison::new(pool, options)?;
     let mut measured = vec![];
     for recipe in comparison.recipes() {
@@ -222,9 +247,22 @@ pub fn best_of<L: Learner>(pool: &Pool<'_, L>, options: &BestOf<'_>) -> Result<B
         }
         measured.push(comparison.measure(recipe)?);
     }
+    choose(pool, options, &comparison.held_out, measured, false)
+}
+
+/// Chooses among the candidates, which were measured on the rows of `held_out`.
+fn choose<L: Learner>(
+    pool: &Pool<'_, L>,
+    options: &BestOf<'_>,
+    held_out: &HeldOut,
+    mut measured: Vec<Measured>,
+    out_of_bag: bool,
+) -> Result<Best<L::Network>> {
+    let criterion = options.criterion_for(held_out);
+    let weights = held_out.relative_weights()?;
     let affordable = measured.iter().enumerate().filter_map(|(i, measured)| {
         let Measured { candidate, losses, .. } = measured;
-        let loss = comparison.weighted_mean(losses.as_ref()?);
+        let loss = weighted_mean(losses.as_ref()?, &weights);
         (candidate.cost <= options.max_cost * SLACK).then_some((i, loss, candidate.cost))
     });
     let better = |a: &(usize, f64, f64), b: &(usize, f64, f64)| {
@@ -240,10 +278,11 @@ pub fn best_of<L: Learner>(pool: &Pool<'_, L>, options: &BestOf<'_>) -> Result<B
     let gains: Vec<f64> =
         losses(0).iter().zip(losses(chosen)).map(|(single, chosen)| single - chosen).collect();
     let report = BestReport {
-        gain: comparison.held_out.interval(&gains, &comparison.weights, options.seed)?,
-        rows: comparison.rows.len(),
+        gain: held_out.interval(&gains, &weights, options.seed)?,
+        rows: held_out.rows().len(),
+        out_of_bag,
         max_cost: options.max_cost,
-        criterion: comparison.criterion,
+        criterion,
         chosen,
         candidates: measured.iter().map(|m| m.candidate.clone()).collect(),
     };
@@ -296,9 +335,6 @@ struct Comparison<'t, L: Learner> {
 
 impl<'t, L: Learner> Comparison<'t, L> {
     fn new(pool: &'t Pool<'t, L>, options: &'t BestOf<'t>) -> Result<Self> {
-        if options.max_cost.is_nan() {
-            return Err(Error::invalid("max_cost", "a number of networks", options.max_cost));
-        }
         let (_, train_data, device) = pool.parts();
         let data = options.data.unwrap_or(train_data);
         let rows = match options.rows {
@@ -313,7 +349,7 @@ impl<'t, L: Learner> Comparison<'t, L> {
         let predictions = singles.live()?.predict_rows(data, &rows, ROWS)?;
         let held_out =
             HeldOut::from_rows(predictions, data, device, rows.clone(), singles.names(), singles.costs())?;
-        let criterion = options.criterion.unwrap_or_else(|| RowLoss::loss_for(data.task()));
+        let criterion = options.criterion_for(&held_out);
         criterion.check(&held_out.truth()?)?;
         let halves = held_out.folds(2, options.seed)?;
         let unit_cost = held_out.costs().iter().sum::<f64>() / held_out.costs().len() as f64;
@@ -446,11 +482,10 @@ impl<'t, L: Learner> Comparison<'t, L> {
     fn rows_at(&self, positions: &[u32]) -> Rows {
         positions.iter().map(|at| self.rows[*at as usize]).collect()
     }
+}
 
-    fn weighted_mean(&self, losses: &[f64]) -> f64 {
-        losses.iter().zip(&self.weights).map(|(loss, weight)| loss * weight).sum::<f64>()
-            / losses.len() as f64
-    }
+fn weighted_mean(losses: &[f64], weights: &[f64]) -> f64 {
+    losses.iter().zip(weights).map(|(loss, weight)| loss * weight).sum::<f64>() / losses.len() as f64
 }
 
 impl BestReport {
@@ -489,6 +524,7 @@ impl fmt::Display for BestReport {
             row.push(candidate.barrier.map_or(String::new(), |height| format!("{height:+.4}")));
             let note = match (i == self.chosen, &candidate.failure) {
                 (true, _) => "chosen",
+                (_, Some(_)) if self.out_of_bag => "not measured",
                 (_, Some(_)) => "cannot be made",
                 _ if candidate.cost > self.max_cost * SLACK => "too costly",
                 _ => "",
@@ -516,8 +552,10 @@ impl fmt::Display for BestReport {
         };
         write!(
             f,
-            "{}{limit}: {verdict} (gain {estimate:+.4} [{low:+.4}, {high:+.4}], {} rows)",
-            best.name, self.rows
+            "{}{limit}: {verdict} (gain {estimate:+.4} [{low:+.4}, {high:+.4}], {} rows{})",
+            best.name,
+            self.rows,
+            if self.out_of_bag { ", out of bag" } else { "" }
         )
     }
 }

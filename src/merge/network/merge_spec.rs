@@ -3,7 +3,9 @@ use crate::{
     data::{Dataset, Inputs},
     merge::{
         align::{align_all, align_to_mean, trace::Trace, Matching, PermutationSpec},
-        merge, re_estimate, repair, GreedySoup, LearnedSoup, Method, Model,
+        merge,
+        network::re_estimate::refuse_too_few,
+        re_estimate, repair, GreedySoup, LearnedSoup, Method, Model,
     },
     train::Learner,
     weights::{average, compatibility::has_statistics, RunWeights, Weights},
@@ -242,7 +244,10 @@ impl<'k, L: Learner> MergeContext<'k, L> {
     /// The network with its batch-norm statistics re-estimated over the rows that shaped the members.
     fn re_estimated(&self, weights: &Weights) -> Result<Weights> {
         match has_statistics(weights) {
-            true => re_estimate(&self.model, weights, self.train_data, &self.seen),
+            true => {
+                refuse_too_few(&self.seen, "the members")?;
+                re_estimate(&self.model, weights, self.train_data, &self.seen)
+            }
             false => Ok(weights.clone()),
         }
     }
@@ -255,6 +260,7 @@ impl<'k, L: Learner> MergeContext<'k, L> {
 
     /// Evenly spaced rows of those that shaped the members.
     fn sample(&self) -> Result<Inputs> {
+        refuse_too_few(&self.seen, "the members")?;
         let step = self.seen.len().div_ceil(SAMPLE).max(1);
         let rows: Rows = self.seen.iter().step_by(step).copied().collect();
         Ok(self.train_data.batch(&rows, self.model.target_device())?.inputs)

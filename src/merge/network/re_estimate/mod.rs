@@ -68,7 +68,7 @@ pub fn re_estimate<L: Learner>(
     rows: &[u32],
 ) -> Result<Weights> {
     if rows.len() < 2 {
-        let what = "the number of rows over which batch-norm's statistics are re-estimated";
+        let what = "the number of rows to re-estimate batch-norm's statistics over";
         return Err(Error::invalid(what, "at least 2", rows.len()));
     }
     let live = model.live(weights)?;
@@ -90,6 +90,7 @@ impl<L: Learner> Pool<'_, L> {
         let re_estimated = |member: &Member| {
             let mut member = member.clone();
             if has_statistics(&member.weights) {
+                refuse_too_few(&member.record.seen, &format!("member {}", member.record.key))?;
                 let model = Model::of(learner, &member.record).device(device);
                 member.weights = re_estimate(&model, &member.weights, data, &member.record.seen)?;
             }
@@ -97,6 +98,15 @@ impl<L: Learner> Pool<'_, L> {
         };
         self.with_members(self.members().iter().map(re_estimated).collect::<Result<_>>()?)
     }
+}
+
+/// Checks that there are rows that shaped `what`: the record of a member that was made elsewhere may have none.
+pub(super) fn refuse_too_few(seen: &[u32], what: &str) -> Result<()> {
+    if seen.len() >= 2 {
+        return Ok(());
+    }
+    let what = format!("the number of rows that shaped {what}, by its record (Record::seen),");
+    Err(Error::invalid(what, "at least 2, to run the network on", seen.len()))
 }
 
 #[cfg(test)]
