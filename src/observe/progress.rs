@@ -94,20 +94,11 @@ impl Observer for ProgressBar {
 mod tests {
     use super::*;
     use indicatif::TermLike;
-    use std::{
-        io,
-        sync::{Arc, MutexGuard},
-    };
+    use std::{io, sync::Arc};
 
     /// A terminal that keeps the last line drawn.
     #[derive(Clone, Debug, Default)]
     struct Terminal(Arc<Mutex<String>>);
-
-    impl Terminal {
-        fn text(&self) -> MutexGuard<'_, String> {
-            self.0.lock().unwrap()
-        }
-    }
 
     impl TermLike for Terminal {
         fn width(&self) -> u16 {
@@ -129,11 +120,11 @@ mod tests {
             self.write_str(text)
         }
         fn write_str(&self, text: &str) -> io::Result<()> {
-            self.text().push_str(text);
+            self.0.lock().unwrap().push_str(text);
             Ok(())
         }
         fn clear_line(&self) -> io::Result<()> {
-            self.text().clear();
+            self.0.lock().unwrap().clear();
             Ok(())
         }
         fn flush(&self) -> io::Result<()> {
@@ -152,8 +143,7 @@ mod tests {
             assert_eq!(bar.notify(&event), Flow::Continue);
         }
         bar.bar.abandon();
-        let text = terminal.text().clone();
-        text
+        terminal.0.lock().unwrap().clone()
     }
 
     #[test]

@@ -72,8 +72,7 @@ pub fn boolean(text: &str) -> Option<f64> {
 /// Whether a value is missing here, in a column of numbers or in one of texts.
 pub fn is_missing(text: &str, among_numbers: bool) -> bool {
     let is = |known: &&str| known.eq_ignore_ascii_case(text);
-    MISSING.iter().any(|known| is(&known))
-        || (among_numbers && MISSING_AMONG_NUMBERS.iter().any(|known| is(&known)))
+    MISSING.iter().any(is) || (among_numbers && MISSING_AMONG_NUMBERS.iter().any(is))
 }
 
 /// What a text that is no number was probably meant to be, if that is a number or a point in time.
