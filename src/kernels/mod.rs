@@ -4,5 +4,6 @@ pub(crate) mod cpu;
 pub(crate) mod exp;
 pub(crate) mod float;
 pub(crate) mod linear;
+pub(crate) mod ln;
 pub(crate) mod simd;
 pub(crate) mod sums;
