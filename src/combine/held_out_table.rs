@@ -5,6 +5,7 @@
 pub(crate) use crate::kernels::float::Number;
 use crate::{data::Task, kernels::cpu, metrics::Truth, HeldOut, Result};
 use candle_core::{DType, Device, Tensor};
+use std::collections::BTreeSet;
 
 /// Held-out predictions `(S, R, C)`, slots, rows, classes or outputs, with the targets. It has only rows with
 /// a weight above 0.
@@ -39,6 +40,12 @@ impl Coverage {
     /// 1 where a slot predicts a row, else 0, `(S, R)`.
     pub(crate) fn as_slice(&self) -> &[f32] {
         &self.there
+    }
+
+    #[cfg(all(test, feature = "learned"))]
+    /// Coverage that has every prediction.
+    pub(crate) fn complete_for_test(slots: usize, rows: usize) -> Self {
+        Self { there: vec![1.; slots * rows], rows }
     }
 
     /// The number of slots that predict each row.
@@ -120,6 +127,17 @@ pub(crate) fn evened(estimates: &[(f64, f64)]) -> Vec<f64> {
         _ => f64::NAN,
     };
     estimates.iter().map(even).collect()
+}
+
+/// [`evened`] among the estimates of the same group.
+pub(crate) fn evened_in_groups(estimates: &[(f64, f64)], groups: &[usize]) -> Vec<f64> {
+    let mut result = vec![f64::NAN; estimates.len()];
+    for group in groups.iter().collect::<BTreeSet<_>>() {
+        let own: Vec<usize> = (0..estimates.len()).filter(|i| groups[*i] == *group).collect();
+        let of_group: Vec<(f64, f64)> = own.iter().map(|i| estimates[*i]).collect();
+        own.iter().zip(evened(&of_group)).for_each(|(i, x)| result[*i] = x);
+    }
+    result
 }
 
 #[cfg(feature = "learned")]

@@ -1,7 +1,7 @@
 //! Pruning by ordered aggregation.
 use crate::{
     combine::{
-        held_out_table::{evened, HeldOutTable},
+        held_out_table::{evened_in_groups, HeldOutTable},
         select::losses_of_order,
         EnsembleSelection,
     },
@@ -145,6 +145,8 @@ fn by_complementarity(table: &HeldOutTable) -> Result<Vec<usize>> {
     let ((slots, rows, classes), errors) = (table.dims(), slot_losses(table, RowLoss::Error)?);
     let mut counts = vec![0u32; rows * classes];
     let (mut order, mut remaining): (Vec<usize>, Vec<usize>) = (vec![], (0..slots).collect());
+    // 1 for the slots in the order.
+    let mut ordered = vec![0; slots];
     while !remaining.is_empty() {
         // The wrong rows among those that have a vote.
         let counts_of = |row: usize| &counts[row * classes..][..classes];
@@ -166,12 +168,15 @@ fn by_complementarity(table: &HeldOutTable) -> Result<Vec<usize>> {
             }
         };
         let corrected: Vec<(f64, f64)> = (0..slots).map(corrected).collect();
-        let scores: Vec<f64> =
-            evened(&corrected).into_iter().map(|x| if x.is_nan() { 0. } else { x }).collect();
+        let scores: Vec<f64> = evened_in_groups(&corrected, &ordered)
+            .into_iter()
+            .map(|x| if x.is_nan() { 0. } else { x })
+            .collect();
         let Some(next) = best(&remaining, |slot| scores[slot], &errors) else { break };
         for row in (0..rows).filter(|row| table.predicts(next, *row)) {
             counts[row * classes + votes[next][row] as usize] += 1;
         }
+        ordered[next] = 1;
         order.push(next);
         remaining.retain(|slot| *slot != next);
     }
@@ -184,6 +189,8 @@ fn by_margin(table: &HeldOutTable, margin: f64) -> Result<Vec<usize>> {
     let signed = |slot: usize, row: usize| if votes[slot][row] == labels[row] { 1. } else { -1. };
     let mut margins = vec![0.; rows];
     let (mut order, mut remaining): (Vec<usize>, Vec<usize>) = (vec![], (0..slots).collect());
+    // 1 for the slots in the order.
+    let mut ordered = vec![0; slots];
     while !remaining.is_empty() {
         // The change of the squared distance on the rows that the slot predicts.
         let change = |slot: usize| {
@@ -197,11 +204,12 @@ fn by_margin(table: &HeldOutTable, margin: f64) -> Result<Vec<usize>> {
         };
         let changes: Vec<(f64, f64)> = (0..slots).map(change).collect();
         let of_change = |x: f64| if x.is_nan() { f64::NEG_INFINITY } else { -x };
-        let scores: Vec<f64> = evened(&changes).into_iter().map(of_change).collect();
+        let scores: Vec<f64> = evened_in_groups(&changes, &ordered).into_iter().map(of_change).collect();
         let Some(next) = best(&remaining, |slot| scores[slot], &errors) else { break };
         for row in (0..rows).filter(|row| table.predicts(next, *row)) {
             margins[row] += signed(next, row);
         }
+        ordered[next] = 1;
         order.push(next);
         remaining.retain(|slot| *slot != next);
     }

@@ -150,7 +150,11 @@ pub(crate) fn fit_by_search(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{combine::tests::random_members, Seed};
+    use crate::{
+        combine::{tests::random_members, Combiner, GridSearch},
+        metrics::Custom,
+        Seed,
+    };
     use rand::Rng;
 
     /// Each form of a loss agrees with the loss of what is combined, with and without missing predictions and
@@ -175,6 +179,30 @@ mod tests {
                 // Probabilities in f32.
                 let most = if *criterion == RowLoss::Error { 0.5 / 90. } else { 1e-6 };
                 assert!((got - want).abs() < most, "{criterion:?} {weights:?}: {got} is not {want}");
+            }
+        }
+    }
+
+    /// A criterion that is not known to be a mean over rows is computed from all predictions; the weights found
+    /// are the same.
+    #[test]
+    fn a_search_finds_what_the_plain_criterion_finds() {
+        for case in 0..12u64 {
+            let classes = case % 3 != 0;
+            let coverages = if case % 2 == 0 { vec![1.; 3] } else { vec![0.4, 0.8, 0.6] };
+            let held_out = random_members(Seed::from(case), 250, classes, &coverages);
+            let losses: &[RowLoss] = match classes {
+                true => &[RowLoss::Error, RowLoss::LogLoss, RowLoss::Brier],
+                false => &[RowLoss::Squared],
+            };
+            for loss in losses.iter().copied() {
+                let plain = Custom::new("plain", move |scored: &Scored<'_>| loss.loss(scored));
+                let grid = |search: GridSearch| search.steps(6).fit(&held_out).unwrap();
+                let one = grid(GridSearch::new().criterion(loss));
+                let other = grid(GridSearch::new().criterion(plain.clone()));
+                let (one, other) = (one.fitted().unwrap(), other.fitted().unwrap());
+                assert!((one.objective - other.objective).abs() < 1e-6, "{loss:?} {one:?} {other:?}");
+                assert_eq!(one.iterations, other.iterations);
             }
         }
     }

@@ -8,8 +8,10 @@
 //!
 //! Where predictions are missing, the weights of a row are divided by the sum of those that are there, and the
 //! sum of the losses is not convex. The quadratic model is then that of Gauss and Newton: the means are
-//! linearised, `∂m_i/∂w_s = (a_s,i − m_i) / Σ_t w_t`. Equal weights are where the search starts; the gap still
-//! shows how far from stationary a point is, but it bounds nothing.
+//! linearised, `∂m_i/∂w_s = (a_s,i − m_i) / Σ_t w_t`. Only ratios of weights count, and the best may be far
+//! apart, so a second search goes over the logarithms of the weights (Levenberg and Marquardt), and the first
+//! goes on from its end; the lower of the two minima is the result. The gap still shows how far from stationary
+//! a point is, but it bounds nothing.
 use crate::{
     combine::blend::{
         matrix::{Evaluation, SlotMatrix},
@@ -19,11 +21,15 @@ use crate::{
     kernels::{argmax::argmin, float::Number},
     threads::wide,
 };
+use linfa_linalg::cholesky::SolveC;
+use ndarray::Array2;
 use rayon::prelude::*;
 
 /// The gap to stop at: in nats, or as a share of the equal-weight mean's squared error.
 const GAP: f64 = 1e-8;
 const MAX_STEPS: usize = 100;
+/// Dampings that are tried for a step over the logarithms of the weights.
+const MAX_DAMPINGS: usize = 25;
 /// Steps without progress after which the search ends, once the gap is so small that rounding decides.
 const MAX_IDLE_STEPS: u32 = 2;
 /// Up to this many slots, the search starts at equal weights of all slots.
@@ -114,11 +120,23 @@ impl<T: Number> SimplexProblem<'_, T> {
             CellLoss::Log => GAP,
             CellLoss::Squares(_) => GAP * at_equal.value,
         };
-        let mut weights = match start {
+        let weights = match start {
             Some(start) => start.to_vec(),
-            None if slots <= MAX_START_SLOTS => equal,
+            None if slots <= MAX_START_SLOTS => equal.clone(),
             None => self.starting_weights(&at_equal),
         };
+        let found = self.descend(weights, goal);
+        if self.means.partial.is_none() || slots > MAX_START_SLOTS || start.is_some() {
+            return found;
+        }
+        let other = self.descend(self.descend_in_logarithms(equal), goal);
+        let steps = found.steps + other.steps;
+        let best = if self.is_better(&other, &found) { other } else { found };
+        Solution { steps, ..best }
+    }
+
+    /// Sequential quadratic programming from these weights on.
+    fn descend(&self, mut weights: Vec<f64>, goal: f64) -> Solution {
         let mut point = self.evaluate(&weights);
         let mut best = self.solution(&weights, &point, 0);
         let mut idle = 0;
@@ -138,6 +156,34 @@ impl<T: Number> SimplexProblem<'_, T> {
             best.steps = step;
         }
         best
+    }
+
+    /// Levenberg–Marquardt steps over the logarithms of the weights.
+    fn descend_in_logarithms(&self, mut weights: Vec<f64>) -> Vec<f64> {
+        let all: Vec<usize> = (0..weights.len()).collect();
+        let sum_of = |weights: &[f64]| self.loss_of(weights) + self.penalty_of(weights);
+        let (mut sum, mut damping) = (sum_of(&weights), 1e-3);
+        for _ in 0..MAX_STEPS {
+            let point = self.evaluate(&weights);
+            let h = self.hessian(&all, &weights, &point);
+            let mean = dot(&point.gradient, &weights);
+            let slopes: Vec<f64> = point.gradient.iter().zip(&weights).map(|(g, w)| w * (mean - g)).collect();
+            let Some(next) = (0..MAX_DAMPINGS).find_map(|_| {
+                let next = step_in_logarithms(&h, &slopes, &weights, self.penalty, damping)?;
+                let next_sum = sum_of(&next);
+                let decreases = next_sum < sum;
+                damping = if decreases { (damping / 5.).max(1e-9) } else { 4. * damping };
+                decreases.then_some((next, next_sum))
+            }) else {
+                break;
+            };
+            let decrease = sum - next.1;
+            (weights, sum) = next;
+            if decrease <= 1e-12 * sum.abs() {
+                break;
+            }
+        }
+        weights
     }
 
     /// Whether one point is nearer to the minimum than another: by the gap where it is a bound, else by the
@@ -355,4 +401,29 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 
 fn directional_derivative(gradient: &[f64], from: &[f64], to: &[f64]) -> f64 {
     gradient.iter().zip(from.iter().zip(to)).map(|(g, (from, to))| g * (to - from)).sum()
+}
+
+/// A damped Gauss–Newton step over the logarithms of the weights; `None` if its equations have no solution.
+/// `slopes` are the negative derivatives.
+fn step_in_logarithms(
+    h: &[f64],
+    slopes: &[f64],
+    weights: &[f64],
+    penalty: f64,
+    damping: f64,
+) -> Option<Vec<f64>> {
+    let n = weights.len();
+    let curvature = |i: usize| {
+        let diagonal = if i / n == i % n { 2. * penalty } else { 0. };
+        weights[i / n] * (h[i] + diagonal) * weights[i % n]
+    };
+    let mut matrix = Array2::from_shape_fn((n, n), |(s, t)| curvature(s * n + t));
+    let mean = matrix.diag().sum() / n as f64;
+    matrix.diag_mut().iter_mut().for_each(|x| *x += damping * mean.max(f64::MIN_POSITIVE));
+    let slopes = Array2::from_shape_vec((n, 1), slopes.to_vec()).ok()?;
+    let step = matrix.solvec(&slopes).ok()?;
+    // A step of 3 changes a weight by a factor of 20.
+    let raw: Vec<f64> = weights.iter().zip(&step).map(|(w, x)| w * x.clamp(-3., 3.).exp()).collect();
+    let total: f64 = raw.iter().sum();
+    (total.is_finite() && total > 0.).then(|| raw.into_iter().map(|w| w / total).collect())
 }

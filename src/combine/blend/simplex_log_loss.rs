@@ -28,8 +28,8 @@ use serde::{Deserialize, Serialize};
 /// is within 10⁻⁶ nats of its minimum, and [`Fit::gap`](crate::combine::Fit) is an upper bound of the
 /// distance. The solver is sequential quadratic programming on an active set (mix-SQP) with clarabel for the
 /// quadratic programs. Where predictions are missing, the mixture of a row is that of the slots that predict
-/// it, with their weights divided by the sum of these. That is not convex; the search starts at equal weights
-/// and ends at the minimum that it reaches, without a gap.
+/// it, with their weights divided by the sum of these. That is not convex; the searches start at equal
+/// weights and end at the lowest minimum that they reach, without a gap.
 ///
 /// Use it as the default for classes when there are at least some hundred held-out rows. With fewer rows, add
 /// a [`penalty`](Self::penalty). For values use [`SimplexSquares`](crate::combine::SimplexSquares) or

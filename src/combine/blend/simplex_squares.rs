@@ -27,9 +27,8 @@ use serde::{Deserialize, Serialize};
 /// outputs. The problem is a convex quadratic program, solved by clarabel;
 /// [`Fit::gap`](crate::combine::Fit) is an upper bound of the distance from the minimum. Members with the
 /// same predictions have equal weights. Where predictions are missing, the mean of a row is that of the slots
-/// that predict it, with their weights divided by the sum of these. That is not convex; the search goes from
-/// equal weights by Gauss–Newton steps, each of them a quadratic program, to the minimum that it reaches,
-/// without a gap.
+/// that predict it, with their weights divided by the sum of these. That is not convex; Gauss–Newton searches
+/// start at equal weights and end at the lowest minimum that they reach, without a gap.
 ///
 /// Use it as the default for values when there are at least some hundred held-out rows. With fewer rows, add
 /// a [`penalty`](Self::penalty). Where members are biased or their scale is wrong,

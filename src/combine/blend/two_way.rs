@@ -25,9 +25,12 @@ pub(crate) struct TwoWay {
 
 #[derive(Clone, Debug)]
 struct Partial {
+    /// The effects, as differences from their mean with the precision of each as its weight.
     effects: Vec<f64>,
-    /// The covariance of the effects for residuals of variance one over the weight of the row, `(S, S)`.
-    covariance: Vec<f64>,
+    /// What gives the effects from the sums of the centred scores, `(S, S)`.
+    solve: Vec<f64>,
+    /// The standard error of each effect relative to that of a slot that predicts every row, as all others do.
+    errors: Vec<f64>,
 }
 
 impl TwoWay {
@@ -48,37 +51,55 @@ impl TwoWay {
                 present(row).for_each(|t| equations[s * slots + t] -= share);
             }
         }
-        let covariance = pseudo_inverse(equations, slots)?;
-        let effects = product(&covariance, &sums);
+        let inverse = pseudo_inverse(equations, slots)?;
+        let plain = product(&inverse, &sums);
         for row in 0..rows {
-            present(row).for_each(|s| scores[s * rows + row] -= effects[s]);
+            present(row).for_each(|s| scores[s * rows + row] -= plain[s]);
         }
         let scores = centred(&scores, rows, &present);
-        Ok(Self { scores, rows, partial: Some(Partial { effects, covariance }) })
+        Ok(Self { scores, rows, partial: Some(Partial::new(&inverse, &sums)) })
     }
 
     /// The sum of the scores of each slot over all rows, up to a constant, with these weights of the rows.
     ///
-    /// A slot that predicts few rows is compared with a larger error. Its difference from the mean of the slots
-    /// is scaled so that chance alone moves it as far as if it predicted every row; otherwise the slots with
-    /// the fewest rows would be the best and the worst ones.
+    /// A slot that predicts few rows is compared with a larger error. Its difference from the mean is divided by
+    /// its relative error, so that chance alone moves it as far as if it predicted every row; otherwise the slots
+    /// with the fewest rows would be the best and the worst ones.
     pub(crate) fn totals(&self, weights: &[f64]) -> Vec<f64> {
         let total: f64 = weights.iter().sum();
         let sum = |slot: &[f64]| slot.iter().zip(weights).map(|(x, w)| x * w).sum::<f64>() / total;
         let sums: Vec<f64> = self.scores.chunks_exact(self.rows).map(sum).collect();
         let rows = self.rows as f64;
-        let Some(Partial { effects, covariance }) = &self.partial else {
+        let Some(Partial { effects, solve, errors }) = &self.partial else {
             return sums.into_iter().map(|x| rows * x).collect();
         };
+        let moved = product(solve, &sums).into_iter().zip(effects).zip(errors);
+        moved.map(|((moved, effect), e)| if *e > 0. { rows * (effect + moved) / e } else { 0. }).collect()
+    }
+}
+
+impl Partial {
+    /// From the inverse of the normal equations, which is the covariance of the effects when those of all slots
+    /// add up to 0, and the sums of the centred scores.
+    fn new(inverse: &[f64], sums: &[f64]) -> Self {
         let slots = sums.len();
+        let precision = |s: usize| match inverse[s * slots + s] {
+            variance if variance > 0. => 1. / variance,
+            _ => 0.,
+        };
+        let total: f64 = (0..slots).map(precision).sum();
+        let shares: Vec<f64> =
+            (0..slots).map(|s| if total > 0. { precision(s) / total } else { 0. }).collect();
+        // The rows minus their weighted mean, then the columns too.
+        let mean = product(inverse, &shares);
+        let of_mean: f64 = mean.iter().zip(&shares).map(|(m, share)| m * share).sum();
+        let solve: Vec<f64> = (0..slots * slots).map(|i| inverse[i] - mean[i % slots]).collect();
         let complete = 1. - 1. / slots as f64;
-        let moved = product(covariance, &sums).into_iter().zip(effects).enumerate();
-        moved
-            .map(|(s, (moved, effect))| match covariance[s * slots + s] {
-                own if own > 0. => rows * (effect + moved) * (complete / own).sqrt(),
-                _ => 0.,
-            })
-            .collect()
+        let error = |s: usize| match inverse[s * slots + s] {
+            own if own > 0. => ((own - 2. * mean[s] + of_mean).max(0.) / complete).sqrt(),
+            _ => 0.,
+        };
+        Self { effects: product(&solve, sums), errors: (0..slots).map(error).collect(), solve }
     }
 }
 
@@ -141,9 +162,23 @@ mod tests {
         let scores = scores.map(|(s, i)| if there.predicts(s, i) { slot[s] + row[i] } else { 9e9 }).collect();
         let compared = TwoWay::new(scores, Some(&there), &[0.1, 0.2, 0.3, 0.2, 0.2]).unwrap();
         let effects = compared.partial.unwrap().effects;
-        let mean = slot.iter().sum::<f64>() / 3.;
-        effects.iter().zip(slot).for_each(|(got, want)| assert!((got - (want - mean)).abs() < 1e-12));
+        for s in 1..3 {
+            assert!((effects[s] - effects[0] - (slot[s] - slot[0])).abs() < 1e-12, "{effects:?}");
+        }
         assert!(compared.scores.iter().all(|residual| residual.abs() < 1e-12));
+    }
+
+    /// Where nothing is missing but the fact is not known, the totals are those of the complete case.
+    #[test]
+    fn complete_scores_are_compared_by_their_means() {
+        let there = Coverage::complete_for_test(3, 4);
+        let scores: Vec<f64> = (0..12).map(|i| f64::from(i * i % 7) / 3.).collect();
+        let (weights, draw) = ([0.1, 0.2, 0.3, 0.4], [0.5, 0.25, 1.5, 0.75]);
+        let complete = TwoWay::new(scores.clone(), None, &weights).unwrap().totals(&draw);
+        let partial = TwoWay::new(scores, Some(&there), &weights).unwrap().totals(&draw);
+        for s in 1..3 {
+            assert!((complete[s] - complete[0] - (partial[s] - partial[0])).abs() < 1e-12);
+        }
     }
 
     #[test]

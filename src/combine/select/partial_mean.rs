@@ -1,7 +1,7 @@
 //! Any criterion, where predictions are missing.
 use crate::{
     combine::{
-        held_out_table::evened,
+        held_out_table::evened_in_groups,
         select::{Candidates, Scorer},
     },
     kernels::float::Number,
@@ -13,8 +13,9 @@ use rayon::prelude::*;
 
 /// The mean of the candidates that predict a row.
 ///
-/// A candidate is judged by how it changes the loss on the rows that it predicts, as if these were all rows
-/// ([`evened`]); otherwise the share of the rows that it predicts would decide. A row that no candidate added so far
+/// A candidate is judged by how it changes the loss on the rows that it predicts, as if these were all rows;
+/// otherwise the share of the rows that it predicts would decide. Candidates that were added equally often are
+/// made comparable ([`evened_in_groups`]). A row that no candidate added so far
 /// predicts has the loss of a single slot: the mean loss of the slots that predict it. (The mean of these slots
 /// would be the prediction of an ensemble, and make those look best who leave most rows to it.)
 pub(crate) struct PartialMean<'a, T: Number> {
@@ -24,6 +25,8 @@ pub(crate) struct PartialMean<'a, T: Number> {
     /// Sum over the members added so far, `(R, C)`, and how many of them predict the row.
     sum: Vec<f64>,
     counts: Vec<f64>,
+    /// How often each candidate was added.
+    added: Vec<usize>,
     single: Single,
 }
 
@@ -64,7 +67,8 @@ impl<'a, T: Number> PartialMean<'a, T> {
             }
         };
         let (sum, counts) = (vec![0.; rows * width], vec![0.; rows]);
-        Self { candidates, truth, criterion, sum, counts, single }
+        let added = vec![0; candidates.slots.len()];
+        Self { candidates, truth, criterion, sum, counts, added, single }
     }
 
     /// Writes the mean of a row with a candidate added.
@@ -161,11 +165,12 @@ impl<T: Number> Scorer for PartialMean<'_, T> {
         let this = &*self;
         let changes: Vec<_> = wide(|| candidates.map(|candidate| this.change(candidate)).collect());
         let changes = changes.into_iter().collect::<Result<Vec<(f64, f64)>>>()?;
-        Ok(evened(&changes).into_iter().map(|change| current + change).collect())
+        Ok(evened_in_groups(&changes, &self.added).into_iter().map(|change| current + change).collect())
     }
 
     fn add(&mut self, candidate: usize) {
         let width = self.candidates.width;
+        self.added[candidate] += 1;
         for row in self.rows_of(candidate).0 {
             let sum = &mut self.sum[row * width..][..width];
             sum.iter_mut().zip(self.candidates.row(candidate, row)).for_each(|(sum, x)| *sum += (*x).into());
