@@ -1,12 +1,17 @@
 //! Speed of learning weights: seconds and optimality gaps, compared with a plain read of the predictions in
-//! the same run.
+//! the same run; then the cost of searches and of missing predictions, by members and rows.
 //!
-//! `cargo bench --bench blending` measures everything, and with `-- simplex` what has this text in its name.
-//! The largest case reads 2 GB. Peak memory is that of the kernel's accounts (`VmHWM`).
+//! `cargo bench --bench blending` measures everything, and with `-- simplex` what has this text in its name
+//! (`grid`, `evolution`, `partial`). The largest case reads 2 GB. Peak memory is that of the kernel's accounts
+//! (`VmHWM`).
 use candle_core::{Device, Tensor};
 use candle_ensemble::{
-    combine::{Combiner, FittedCombiner, SimplexLogLoss, SimplexSquares, Weighted},
+    combine::{
+        Combiner, DifferentialEvolution, FittedCombiner, GridSearch, InverseError, LeastSquares, PseudoBma,
+        SimplexLogLoss, SimplexSquares, Weighted,
+    },
     data::Task,
+    metrics::{Criterion, Custom, RowLoss, Scored},
     predictions::Predictions,
     threads, HeldOut, Result,
 };
@@ -83,6 +88,66 @@ fn peak() -> Option<f64> {
     Some(line.split_whitespace().nth(1)?.parse::<f64>().ok()? * 1024.)
 }
 
+/// The same predictions, of which each member has a random 37 %, as in bagging.
+fn partial(held_out: &HeldOut) -> Result<HeldOut> {
+    let mut rng = ChaCha8Rng::seed_from_u64(8);
+    let (slots, rows) = (held_out.predictions().slots(), held_out.rows().len());
+    let covered: Vec<u8> = (0..slots * rows).map(|_| u8::from(rng.random_bool(0.37))).collect();
+    let covered = Tensor::from_vec(covered, (slots, rows), &Device::Cpu)?;
+    let (values, task) = (held_out.predictions().values().clone(), held_out.predictions().task());
+    HeldOut::from_predictions(&Predictions::partial(values, covered, task)?, held_out.targets())
+}
+
+/// The cost of searches and of fits to partly missing predictions.
+fn costs(measured: bool, filter: &str) -> Result<Table> {
+    type Fit = fn(&HeldOut) -> Result<Weighted>;
+    let fits: [(&str, usize, Fit); 11] = [
+        // The same loss, computed from all predictions for every point.
+        ("grid search, any criterion", 5, |held_out| {
+            let error = Custom::new("error", |scored: &Scored<'_>| RowLoss::Error.loss(scored));
+            GridSearch::new().criterion(error).fit(held_out)
+        }),
+        ("grid search, error", 5, |held_out| GridSearch::new().fit(held_out)),
+        ("grid search, log-loss", 5, |held_out| GridSearch::new().criterion(RowLoss::LogLoss).fit(held_out)),
+        ("grid search, Brier", 5, |held_out| GridSearch::new().criterion(RowLoss::Brier).fit(held_out)),
+        ("evolution, error", 50, |held_out| DifferentialEvolution::new().max_generations(20).fit(held_out)),
+        ("partial, grid search", 5, |held_out| GridSearch::new().fit(&partial(held_out)?)),
+        ("partial, inverse error", 50, |held_out| InverseError::new().fit(&partial(held_out)?)),
+        ("partial, simplex log-loss", 50, |held_out| SimplexLogLoss::new().fit(&partial(held_out)?)),
+        ("partial, simplex squares", 50, |held_out| SimplexSquares::new().fit(&partial(held_out)?)),
+        ("partial, least squares", 50, |held_out| LeastSquares::new().fit(&partial(held_out)?)),
+        ("partial, pseudo-BMA+", 50, |held_out| PseudoBma::bootstrap(100).fit(&partial(held_out)?)),
+    ];
+    let sizes: &[(usize, usize)] = match measured {
+        true => {
+            &[(3, 10_000), (4, 10_000), (5, 10_000), (4, 100_000), (10, 20_000), (50, 20_000), (50, 100_000)]
+        }
+        false => &[(3, 60)],
+    };
+    let mut table = Table::new();
+    table.load_style(ASCII_MARKDOWN);
+    table.set_header(["", "members", "rows", "classes", "seconds", "fits"]);
+    for (members, rows) in sizes.iter().copied() {
+        let held_out = predictions(members, rows, 10)?;
+        for (name, _, fit) in fits.iter().filter(|(name, most, _)| name.contains(filter) && members <= *most)
+        {
+            let start = Instant::now();
+            let fitted = black_box(fit(&held_out)?);
+            let seconds = start.elapsed().as_secs_f64();
+            let tried = fitted.fitted().map_or(0, |fit| fit.iterations);
+            table.add_row([
+                (*name).to_string(),
+                members.to_string(),
+                rows.to_string(),
+                "10".into(),
+                format!("{seconds:.3}"),
+                tried.to_string(),
+            ]);
+        }
+    }
+    Ok(table)
+}
+
 fn main() -> Result<()> {
     threads::one_core_per_member();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -146,8 +211,9 @@ fn main() -> Result<()> {
             ]);
         }
     }
+    let costs = costs(measured, &filter)?;
     if measured {
-        println!("{table}");
+        println!("{table}\n\n{costs}");
     }
     Ok(())
 }

@@ -57,6 +57,16 @@ fn values(members: usize, rows: usize) -> Result<HeldOut> {
     HeldOut::from_predictions(&predictions, &y)
 }
 
+/// The same predictions, of which each member has a random 37 %, as in bagging.
+fn partial(held_out: &HeldOut) -> Result<HeldOut> {
+    let mut rng = StdRng::seed_from_u64(8);
+    let (slots, rows) = (held_out.predictions().slots(), held_out.rows().len());
+    let covered: Vec<u8> = (0..slots * rows).map(|_| u8::from(rng.random_bool(0.37))).collect();
+    let covered = Tensor::from_vec(covered, (slots, rows), &Device::Cpu)?;
+    let (values, task) = (held_out.predictions().values().clone(), held_out.predictions().task());
+    HeldOut::from_predictions(&Predictions::partial(values, covered, task)?, held_out.targets())
+}
+
 fn fit<C: Combiner>(combiner: &C, held_out: &HeldOut) {
     black_box(combiner.fit(held_out).expect("fitted"));
 }
@@ -107,6 +117,11 @@ fn main() -> Result<()> {
         for loss in [RowLoss::LogLoss, RowLoss::Error, RowLoss::Brier] {
             let id = BenchmarkId::new(format!("{loss:?}"), format!("{members} members, {rows} rows"));
             group.bench_function(id, |b| b.iter(|| fit(&selection(loss), &held_out)));
+        }
+        if members * rows <= 2_000_000 {
+            let held_out = partial(&held_out)?;
+            let id = BenchmarkId::new("LogLoss, 37 % covered", format!("{members} members, {rows} rows"));
+            group.bench_function(id, |b| b.iter(|| fit(&selection(RowLoss::LogLoss), &held_out)));
         }
         group.finish();
     }

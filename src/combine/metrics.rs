@@ -1,5 +1,11 @@
 //! The metrics of a fitted combiner on held-out rows.
-use crate::{combine::FittedCombiner, metrics::Metrics, predictions::HeldOut, Result};
+use crate::{
+    combine::FittedCombiner,
+    metrics::{Criterion, Metrics, Scored},
+    predictions::HeldOut,
+    Result,
+};
+use candle_core::{DType, Device};
 
 impl HeldOut {
     /// Computes all metrics of a fitted combiner on these rows; for bagging this is the out-of-bag estimate.
@@ -13,5 +19,16 @@ impl HeldOut {
     /// [`HeldOut::complete_rows`] then).
     pub fn metrics(&self, fitted: &dyn FittedCombiner) -> Result<Metrics> {
         self.metrics_of(&fitted.combine(self.predictions())?)
+    }
+
+    /// The loss of what a fitted combiner makes of these rows.
+    pub(crate) fn loss_of(&self, fitted: &dyn FittedCombiner, criterion: &dyn Criterion) -> Result<f64> {
+        let combined = fitted.combine(self.predictions())?.to_device(&Device::Cpu)?;
+        let (_, width) = combined.dims2()?;
+        let values = combined.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?;
+        let mut weights = self.weights_or_ones()?;
+        let total: f64 = weights.iter().sum();
+        weights.iter_mut().for_each(|w| *w /= total);
+        criterion.loss(&Scored { values: &values, width, truth: &self.truth()?, weights: &weights })
     }
 }

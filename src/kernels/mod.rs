@@ -5,5 +5,6 @@ pub(crate) mod exp;
 pub(crate) mod finite;
 pub(crate) mod float;
 pub(crate) mod linear;
+pub(crate) mod ln;
 pub(crate) mod simd;
 pub(crate) mod sums;

@@ -101,9 +101,12 @@ fn normalized(logits: &Tensor, scale: Scale) -> Result<Tensor> {
     }
 }
 
-/// The logarithm of probabilities. A probability of 0 counts as the smallest positive `f32`, so the result is
-/// finite.
+/// The logarithm of probabilities. A probability of 0 counts as the smallest positive `f32` (in f16, which does
+/// not have that number, as the smallest positive f16), so the result is finite.
 pub(crate) fn ln(probabilities: &Tensor) -> Result<Tensor> {
-    let tiny = f64::from(f32::MIN_POSITIVE);
+    let tiny = match probabilities.dtype() {
+        DType::F16 => 2f64.powi(-24),
+        _ => f64::from(f32::MIN_POSITIVE),
+    };
     probabilities.maximum(tiny)?.log()
 }

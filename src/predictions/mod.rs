@@ -259,8 +259,8 @@ impl Predictions {
     /// Replaces each missing prediction by the mean of the slots that predict the row. A row that no slot
     /// predicts gets NaN.
     ///
-    /// Most combiners that learn are fitted on filled predictions, so that every row with at least one
-    /// prediction counts.
+    /// The weights of combiners and the choice of members are learned from the predictions that are there, not
+    /// from filled ones: a filled prediction is the ensemble's, not the member's.
     ///
     /// # Errors
     /// When candle fails.
@@ -309,10 +309,15 @@ impl Predictions {
         }
     }
 
-    /// The log-probabilities; an error for regression, which names the combiner.
+    /// The log-probabilities, none of them −∞; an error for regression, which names the combiner.
     pub(crate) fn log_probabilities(&self, combiner: &str) -> Result<Tensor> {
         match (self.task, self.scale) {
-            (Task::Classification { .. }, Scale::LogProbability) => Ok(self.values.clone()),
+            (Task::Classification { .. }, Scale::LogProbability) => {
+                // A class that a network rules out; a sum of −∞ and +∞ would be NaN.
+                let least = if self.values.dtype() == DType::F16 { -1e3 } else { -1e30 };
+                let none = self.values.eq(f64::NEG_INFINITY)?;
+                none.where_cond(&self.values.ones_like()?.affine(least, 0.)?, &self.values)
+            }
             _ => ln(&self.probabilities(combiner)?),
         }
     }

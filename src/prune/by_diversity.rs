@@ -1,6 +1,6 @@
 //! Pruning by the diversity of pairs of members.
 use crate::{
-    combine::held_out_table::HeldOutTable,
+    combine::held_out_table::{evened, HeldOutTable},
     metrics::{RowLoss, Truth},
     prune::{at_least_one, best, slot_losses, votes, Prune},
     HeldOut, Result,
@@ -13,7 +13,8 @@ use crate::{
 /// disagreement:  d_st = share of rows on which exactly one of two is right, or 1 − correlation of errors
 /// ```
 ///
-/// It learns from complete held-out predictions `(S, R, C)` (slots, rows, classes or outputs). Use it to
+/// It learns from held-out predictions `(S, R, C)` (slots, rows, classes or outputs). Two members are compared
+/// on the rows that both predict; pairs without such rows come last. Use it to
 /// reduce a large pool to a number of members that is known in advance. Diversity alone does not make an
 /// ensemble accurate: [`Ordered::reduce_error`](crate::prune::Ordered::reduce_error) is often better.
 ///
@@ -82,34 +83,35 @@ impl Prune for ByDiversity {
 
 fn by_kappa(table: &HeldOutTable, members: usize) -> Result<Vec<usize>> {
     let (votes, _) = votes(table, "kappa pruning")?;
-    let ((slots, _, classes), errors) = (table.dims(), slot_losses(table, &RowLoss::Error)?);
+    let ((slots, _, classes), errors) = (table.dims(), slot_losses(table, RowLoss::Error)?);
     if members == 1 || slots == 1 {
         return Ok(best(&(0..slots).collect::<Vec<_>>(), |_| 0., &errors).into_iter().collect());
     }
-    // The weighted share of rows for which each slot votes for each class.
-    let shares: Vec<Vec<f64>> = votes
-        .iter()
-        .map(|votes| {
-            let mut shares = vec![0.; classes];
-            votes.iter().zip(&table.weights).for_each(|(vote, w)| shares[*vote as usize] += w);
-            shares
-        })
-        .collect();
     let kappa = |a: usize, b: usize| {
-        let same = votes[a].iter().zip(&votes[b]).zip(&table.weights).filter(|((x, y), _)| x == y);
-        let agree: f64 = same.map(|(_, w)| w).sum();
-        let by_chance: f64 = shares[a].iter().zip(&shares[b]).map(|(x, y)| x * y).sum();
-        // Two slots that always vote for the same class agree completely.
-        if by_chance >= 1. - 1e-12 {
-            1.
-        } else {
-            (agree - by_chance) / (1. - by_chance)
+        let (mut agree, mut total, mut shares) = (0., 0., vec![[0.; 2]; classes]);
+        for (row, weight) in table.weights.iter().enumerate().filter(|(row, _)| both(table, a, b, *row)) {
+            let (of_a, of_b) = (votes[a][row] as usize, votes[b][row] as usize);
+            agree += if of_a == of_b { *weight } else { 0. };
+            total += weight;
+            shares[of_a][0] += weight;
+            shares[of_b][1] += weight;
         }
+        let by_chance: f64 = shares.iter().map(|[x, y]| x * y).sum::<f64>() / (total * total);
+        // Two slots that always vote for the same class agree completely.
+        let kappa = match by_chance >= 1. - 1e-12 {
+            true => 1.,
+            false => (agree / total - by_chance) / (1. - by_chance),
+        };
+        (kappa, total)
     };
-    let mut pairs: Vec<(f64, usize, usize)> = vec![];
+    let mut pairs: Vec<(usize, usize)> = vec![];
     for a in 0..slots {
-        pairs.extend((a + 1..slots).map(|b| (kappa(a, b), a, b)));
+        pairs.extend((a + 1..slots).map(|b| (a, b)));
     }
+    let kappas: Vec<(f64, f64)> = pairs.iter().map(|(a, b)| kappa(*a, *b)).collect();
+    let last_if_unknown = |kappa: f64| if kappa.is_nan() { f64::INFINITY } else { kappa };
+    let kappas = evened(&kappas).into_iter().map(last_if_unknown);
+    let mut pairs: Vec<_> = kappas.zip(pairs).map(|(kappa, (a, b))| (kappa, a, b)).collect();
     pairs.sort_by(|a, b| a.0.total_cmp(&b.0)); // stable, so the lowest slots come first of equals
     let mut kept: Vec<usize> = vec![];
     for (_, a, b) in pairs {
@@ -123,9 +125,8 @@ fn by_kappa(table: &HeldOutTable, members: usize) -> Result<Vec<usize>> {
 
 fn by_disagreement(table: &HeldOutTable, members: usize) -> Result<Vec<usize>> {
     let (slots, _, width) = table.dims();
-    let losses = slot_losses(table, &RowLoss::error_for(table.task))?;
-    // For values errors of mean 0 and variance 1, whose mean product is the correlation; for classes 1 where
-    // the slot is right and −1 where it is wrong.
+    let losses = slot_losses(table, RowLoss::error_for(table.task))?;
+    // For values the errors; for classes 1 where the slot is right and −1 where it is wrong.
     let signals: Vec<Vec<f64>> = match &table.truth {
         Truth::Classes(labels) => {
             let (votes, _) = votes(table, "disagreement")?;
@@ -136,38 +137,64 @@ fn by_disagreement(table: &HeldOutTable, members: usize) -> Result<Vec<usize>> {
         }
         Truth::Values(truth) => {
             let of_slot = |slot: usize| -> Result<Vec<f64>> {
-                let residuals: Vec<f64> = table.slot(slot)?.iter().zip(truth).map(|(x, y)| x - y).collect();
-                Ok(standardized(&residuals, &table.weights, width))
+                Ok(table.slot(slot)?.iter().zip(truth).map(|(x, y)| x - y).collect())
             };
             (0..slots).map(of_slot).collect::<Result<_>>()?
         }
     };
-    let per_row = if let Truth::Classes(_) = table.truth { 1 } else { width };
-    let disagreement = |a: usize, b: usize| -> f64 {
-        let rows = signals[a].chunks_exact(per_row).zip(signals[b].chunks_exact(per_row));
-        let products =
-            rows.zip(&table.weights).map(|((a, b), w)| w * a.iter().zip(b).map(|(x, y)| x * y).sum::<f64>());
-        1. - products.sum::<f64>() / per_row as f64
+    // With the share of the rows that both predict.
+    let disagreement = |a: usize, b: usize| -> (f64, f64) {
+        let rows = table.weights.iter().enumerate().filter(|(row, _)| both(table, a, b, *row));
+        match table.truth {
+            Truth::Classes(_) => {
+                let rows = rows.map(|(row, w)| (*w, signals[a][row], signals[b][row]));
+                let (product, total) = rows.fold((0., 0.), |(p, t), (w, x, y)| (p + w * x * y, t + w));
+                (1. - product / total, total)
+            }
+            Truth::Values(_) => {
+                let cells = rows.flat_map(|(row, w)| (row * width..(row + 1) * width).map(move |i| (*w, i)));
+                let (r, total) = correlation(cells.map(|(w, i)| (w, signals[a][i], signals[b][i])));
+                (1. - r, total / width as f64)
+            }
+        }
     };
     let (mut kept, mut remaining): (Vec<usize>, Vec<usize>) = (vec![], (0..slots).collect());
-    let mut disagreements = vec![0.; slots];
+    // The disagreements with those kept, as sums, and the number of those with common rows.
+    let mut disagreements = vec![(0., 0usize); slots];
     while kept.len() < members {
-        let Some(next) = best(&remaining, |slot| disagreements[slot], &losses) else { break };
+        let score = |slot: usize| match disagreements[slot] {
+            _ if kept.is_empty() => 0.,
+            (_, 0) => f64::NEG_INFINITY,
+            (sum, count) => sum / count as f64,
+        };
+        let Some(next) = best(&remaining, score, &losses) else { break };
         remaining.retain(|slot| *slot != next);
-        remaining.iter().for_each(|slot| disagreements[*slot] += disagreement(next, *slot));
+        let with_next: Vec<(f64, f64)> = remaining.iter().map(|slot| disagreement(next, *slot)).collect();
+        for (slot, disagreement) in remaining.iter().zip(evened(&with_next)) {
+            if !disagreement.is_nan() {
+                disagreements[*slot].0 += disagreement;
+                disagreements[*slot].1 += 1;
+            }
+        }
         kept.push(next);
     }
     Ok(kept)
 }
 
-/// The values minus their mean, divided by their standard deviation; zeros for a constant.
-fn standardized(xs: &[f64], weights: &[f64], width: usize) -> Vec<f64> {
-    let mean_of = |f: &dyn Fn(f64) -> f64| -> f64 {
-        let rows = xs.chunks_exact(width).zip(weights);
-        rows.map(|(row, w)| w * row.iter().map(|x| f(*x)).sum::<f64>()).sum::<f64>() / width as f64
-    };
-    let mean = mean_of(&|x| x);
-    let deviation = mean_of(&|x| (x - mean).powi(2)).sqrt();
-    let scale = if deviation > 0. { 1. / deviation } else { 0. };
-    xs.iter().map(|x| (x - mean) * scale).collect()
+/// Whether two slots both predict a row.
+fn both(table: &HeldOutTable, a: usize, b: usize, row: usize) -> bool {
+    table.predicts(a, row) && table.predicts(b, row)
+}
+
+/// The correlation of pairs of numbers with weights, 0 with a constant, and the sum of the weights.
+fn correlation(pairs: impl Iterator<Item = (f64, f64, f64)> + Clone) -> (f64, f64) {
+    let total: f64 = pairs.clone().map(|(w, ..)| w).sum();
+    let mean =
+        |of: &dyn Fn(f64, f64) -> f64| pairs.clone().map(|(w, x, y)| w * of(x, y)).sum::<f64>() / total;
+    let (mean_x, mean_y) = (mean(&|x, _| x), mean(&|_, y| y));
+    let variances = mean(&|x, _| (x - mean_x).powi(2)) * mean(&|_, y| (y - mean_y).powi(2));
+    match variances > 0. {
+        true => (mean(&|x, y| (x - mean_x) * (y - mean_y)) / variances.sqrt(), total),
+        false => (0., total),
+    }
 }

@@ -5,6 +5,9 @@
 //! [`HeldOut::judge`](crate::HeldOut::judge) scores both together.
 //! [`Ensemble::pruned`](crate::Ensemble::pruned) removes the members to which a combiner gave a weight of
 //! zero.
+//!
+//! Where predictions are missing, a member is judged on the rows that it predicts, and two members are compared
+//! on the rows that both predict.
 mod by_diversity;
 mod by_weight;
 mod ordered;
@@ -19,9 +22,9 @@ pub use ordered::Ordered;
 pub use pruned::Pruned;
 
 use crate::{
-    combine::held_out_table::HeldOutTable,
+    combine::held_out_table::{evened, HeldOutTable},
     kernels::argmax::argmax,
-    metrics::{Criterion, Scored, Truth},
+    metrics::{RowLoss, Truth},
     Error, HeldOut, Result,
 };
 use std::fmt::Debug;
@@ -61,8 +64,8 @@ fn at_least_one(members: usize) -> Result<usize> {
     }
 }
 
-/// The most probable class of each slot and row, `[slot][row]`, the lowest of equals, and the true classes.
-/// An error for values.
+/// The most probable class of each slot and row, `[slot][row]`, the lowest of equals, and the true classes. A
+/// missing prediction has none, and its place no meaning. An error for values.
 fn votes<'a>(table: &'a HeldOutTable, method: &str) -> Result<(Vec<Vec<u32>>, &'a [u32])> {
     let Truth::Classes(labels) = &table.truth else {
         return Err(Error::invalid(
@@ -79,12 +82,39 @@ fn votes<'a>(table: &'a HeldOutTable, method: &str) -> Result<(Vec<Vec<u32>>, &'
     Ok((votes, labels))
 }
 
-/// The loss of each slot on its own.
-fn slot_losses(table: &HeldOutTable, criterion: &dyn Criterion) -> Result<Vec<f64>> {
-    let (slots, _, width) = table.dims();
-    let (truth, weights) = (&table.truth, table.weights.as_slice());
-    let one = |slot: usize| criterion.loss(&Scored { values: &table.slot(slot)?, width, truth, weights });
-    (0..slots).map(one).collect()
+/// The loss of each slot on its own. Where predictions are missing, it is the mean loss of all predictions plus
+/// the mean difference between the slot and the average slot on the rows that it predicts, so that a slot
+/// which predicts easy rows does not look good ([`evened`], so that one that predicts few rows is not the best by
+/// chance). It is infinite for a slot that predicts no row.
+fn slot_losses(table: &HeldOutTable, loss: RowLoss) -> Result<Vec<f64>> {
+    let (slots, rows, width) = table.dims();
+    loss.check(&table.truth)?;
+    let mut losses = Vec::with_capacity(slots * rows);
+    for slot in 0..slots {
+        let predicted = table.slot(slot)?;
+        let of_rows = predicted.chunks_exact(width).enumerate();
+        losses.extend(of_rows.map(|(row, predicted)| loss.of(predicted, &table.truth, row)));
+    }
+    let own = |slot: usize| (0..rows).filter(move |row| table.predicts(slot, *row));
+    let mut mean = vec![0.; rows];
+    if table.coverage.is_some() {
+        for slot in 0..slots {
+            own(slot).for_each(|row| mean[row] += losses[slot * rows + row]);
+        }
+        mean.iter_mut().zip(table.counts()).for_each(|(mean, count)| *mean /= count);
+    }
+    let of_all: f64 = mean.iter().zip(&table.weights).map(|(mean, weight)| mean * weight).sum();
+    let of_slot = |slot: usize| {
+        let difference = |row: usize| table.weights[row] * (losses[slot * rows + row] - mean[row]);
+        (own(slot).map(difference).sum::<f64>(), own(slot).map(|row| table.weights[row]).sum::<f64>())
+    };
+    let sums: Vec<(f64, f64)> = (0..slots).map(of_slot).collect();
+    if table.coverage.is_none() {
+        return Ok(sums.into_iter().map(|(sum, _)| sum).collect());
+    }
+    let differences: Vec<(f64, f64)> = sums.into_iter().map(|(sum, share)| (sum / share, share)).collect();
+    let of_difference = |x: f64| if x.is_nan() { f64::INFINITY } else { of_all + x };
+    Ok(evened(&differences).into_iter().map(of_difference).collect())
 }
 
 /// The slot among `remaining` with the highest score; of equals the one with the least own loss, then the

@@ -1,8 +1,12 @@
 //! Pruning by ordered aggregation.
 use crate::{
-    combine::{held_out_table::HeldOutTable, EnsembleSelection},
+    combine::{
+        held_out_table::{evened_in_groups, HeldOutTable},
+        select::losses_of_order,
+        EnsembleSelection,
+    },
     kernels::argmax::argmax,
-    metrics::{Criterion, RowLoss, Scored},
+    metrics::{Criterion, RowLoss},
     prune::{at_least_one, best, slot_losses, votes, Prune},
     HeldOut, Result,
 };
@@ -14,10 +18,11 @@ use std::sync::Arc;
 /// keep the first m of the order, m = argmin_m loss(1/m Σ_{j ≤ m} p_{o(j)})
 /// ```
 ///
-/// It learns from complete held-out predictions `(S, R, C)` (slots, rows, classes or outputs). It keeps the
-/// members up to the least loss of their equal-weight mean (of equals the fewest), or a given number
+/// It learns from held-out predictions `(S, R, C)` (slots, rows, classes or outputs). It keeps the members up to the least loss of their equal-weight mean (of equals the fewest), or a given number
 /// ([`members`](Self::members)). The default criterion is the error rate for classes and the squared error
-/// for values.
+/// for values. Where predictions are missing, the mean of a row is that of the members that predict it, and a
+/// member is judged by what it changes on the rows that it predicts
+/// ([`EnsembleSelection`](crate::combine::EnsembleSelection)).
 ///
 /// Use it for bagging and other pools of many similar members, where a fifth to a half of them often does
 /// better than all. With few held-out rows the choice overfits them.
@@ -68,7 +73,7 @@ impl Ordered {
         Self::new(Order::ReduceError)
     }
 
-    /// Adds, one by one, the member that is right on the greatest weight of rows on which the vote of those
+    /// Adds, one by one, the member that is right on the greatest share of the rows on which the vote of those
     /// before it is wrong. The member with the fewest errors comes first and wins ties. For classes only.
     #[must_use]
     pub fn complementarity() -> Self {
@@ -117,7 +122,7 @@ impl Ordered {
             Order::Complementarity => by_complementarity(&table)?,
             Order::MarginDistance(margin) => by_margin(&table, margin)?,
         };
-        let losses = mean_losses(&table, &order, &*criterion)?;
+        let losses = losses_of_order(&table, &order, &*criterion)?;
         Ok(order.into_iter().zip(losses).collect())
     }
 }
@@ -137,21 +142,41 @@ impl Prune for Ordered {
 
 fn by_complementarity(table: &HeldOutTable) -> Result<Vec<usize>> {
     let (votes, labels) = votes(table, "ordering by complementarity")?;
-    let ((slots, rows, classes), errors) = (table.dims(), slot_losses(table, &RowLoss::Error)?);
+    let ((slots, rows, classes), errors) = (table.dims(), slot_losses(table, RowLoss::Error)?);
     let mut counts = vec![0u32; rows * classes];
     let (mut order, mut remaining): (Vec<usize>, Vec<usize>) = (vec![], (0..slots).collect());
+    // 1 for the slots in the order.
+    let mut ordered = vec![0; slots];
     while !remaining.is_empty() {
-        let wrong: Vec<usize> = (0..rows)
-            .filter(|row| argmax(&counts[row * classes..][..classes]) != labels[*row] as usize)
-            .collect();
-        let corrected = |slot: usize| -> f64 {
-            let right = wrong.iter().filter(|row| votes[slot][**row] == labels[**row]);
-            right.map(|row| table.weights[*row]).sum()
+        // The wrong rows among those that have a vote.
+        let counts_of = |row: usize| &counts[row * classes..][..classes];
+        let voted = (0..rows).filter(|row| counts_of(*row).iter().any(|count| *count > 0));
+        let wrong: Vec<usize> =
+            voted.filter(|row| argmax(counts_of(*row)) != labels[*row] as usize).collect();
+        let all_wrong: f64 = wrong.iter().map(|row| table.weights[*row]).sum();
+        // The share that the slot corrects of the wrong rows that it predicts, and how many of all they are.
+        let corrected = |slot: usize| {
+            let (mut right, mut total) = (0., 0.);
+            for row in wrong.iter().filter(|row| table.predicts(slot, **row)) {
+                total += table.weights[*row];
+                right += if votes[slot][*row] == labels[*row] { table.weights[*row] } else { 0. };
+            }
+            if total > 0. {
+                (right / total, total / all_wrong)
+            } else {
+                (0., 0.)
+            }
         };
-        let scores: Vec<f64> =
-            (0..slots).map(|slot| if order.is_empty() { 0. } else { corrected(slot) }).collect();
+        let corrected: Vec<(f64, f64)> = (0..slots).map(corrected).collect();
+        let scores: Vec<f64> = evened_in_groups(&corrected, &ordered)
+            .into_iter()
+            .map(|x| if x.is_nan() { 0. } else { x })
+            .collect();
         let Some(next) = best(&remaining, |slot| scores[slot], &errors) else { break };
-        votes[next].iter().enumerate().for_each(|(row, vote)| counts[row * classes + *vote as usize] += 1);
+        for row in (0..rows).filter(|row| table.predicts(next, *row)) {
+            counts[row * classes + votes[next][row] as usize] += 1;
+        }
+        ordered[next] = 1;
         order.push(next);
         remaining.retain(|slot| *slot != next);
     }
@@ -160,33 +185,33 @@ fn by_complementarity(table: &HeldOutTable) -> Result<Vec<usize>> {
 
 fn by_margin(table: &HeldOutTable, margin: f64) -> Result<Vec<usize>> {
     let (votes, labels) = votes(table, "ordering by margin distance")?;
-    let ((slots, rows, _), errors) = (table.dims(), slot_losses(table, &RowLoss::Error)?);
+    let ((slots, rows, _), errors) = (table.dims(), slot_losses(table, RowLoss::Error)?);
     let signed = |slot: usize, row: usize| if votes[slot][row] == labels[row] { 1. } else { -1. };
     let mut margins = vec![0.; rows];
     let (mut order, mut remaining): (Vec<usize>, Vec<usize>) = (vec![], (0..slots).collect());
+    // 1 for the slots in the order.
+    let mut ordered = vec![0; slots];
     while !remaining.is_empty() {
-        let distance = |slot: usize| -> f64 {
-            let off = |row: usize| margin - (margins[row] + signed(slot, row)) / slots as f64;
-            (0..rows).map(|row| table.weights[row] * off(row).powi(2)).sum()
+        // The change of the squared distance on the rows that the slot predicts.
+        let change = |slot: usize| {
+            let off = |row: usize, own: f64| (margin - (margins[row] + own) / slots as f64).powi(2);
+            let (mut change, mut total) = (0., 0.);
+            for row in (0..rows).filter(|row| table.predicts(slot, *row)) {
+                change += table.weights[row] * (off(row, signed(slot, row)) - off(row, 0.));
+                total += table.weights[row];
+            }
+            (change / total, total)
         };
-        let scores: Vec<f64> = (0..slots).map(|slot| -distance(slot)).collect();
+        let changes: Vec<(f64, f64)> = (0..slots).map(change).collect();
+        let of_change = |x: f64| if x.is_nan() { f64::NEG_INFINITY } else { -x };
+        let scores: Vec<f64> = evened_in_groups(&changes, &ordered).into_iter().map(of_change).collect();
         let Some(next) = best(&remaining, |slot| scores[slot], &errors) else { break };
-        margins.iter_mut().enumerate().for_each(|(row, margin)| *margin += signed(next, row));
+        for row in (0..rows).filter(|row| table.predicts(next, *row)) {
+            margins[row] += signed(next, row);
+        }
+        ordered[next] = 1;
         order.push(next);
         remaining.retain(|slot| *slot != next);
     }
     Ok(order)
-}
-
-/// The loss of the equal-weight mean of the first slot, of the first two, and so on.
-fn mean_losses(table: &HeldOutTable, order: &[usize], criterion: &dyn Criterion) -> Result<Vec<f64>> {
-    let (_, rows, width) = table.dims();
-    let (truth, weights) = (&table.truth, table.weights.as_slice());
-    let mut sum = vec![0.; rows * width];
-    let after = |(before, slot): (usize, &usize)| {
-        sum.iter_mut().zip(table.slot(*slot)?).for_each(|(sum, x)| *sum += x);
-        let mean: Vec<f64> = sum.iter().map(|x| x / (before + 1) as f64).collect();
-        criterion.loss(&Scored { values: &mean, width, truth, weights })
-    };
-    order.iter().enumerate().map(after).collect()
 }

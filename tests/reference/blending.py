@@ -5,6 +5,8 @@ scikit-learn 1.9.1 and arviz 0.23.4). The Rust tests build the same tables from 
 """
 
 import warnings
+from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import scipy
@@ -157,3 +159,28 @@ high = logs.max(0)
 f = lambda w: -np.log(w @ np.exp(logs - high)).mean() - high.mean()
 g = lambda w: -(np.exp(logs - high) / (w @ np.exp(logs - high))).mean(1)
 print("values, log score", repr(simplex(f, g, 3).fun))
+
+
+def exact_least_squares(predicted, y):
+    """The weights of least squared error in rational numbers, which lose no digits."""
+    a = [[Fraction(float(x)) for x in row] for row in predicted]
+    target = [Fraction(float(x)) for x in y]
+    n = len(a)
+    dot = lambda u, v: sum(x * z for x, z in zip(u, v))
+    h, b = [[dot(u, v) for v in a] for u in a], [dot(u, target) for u in a]
+    for i in range(n):
+        for j in range(i + 1, n):
+            f = h[j][i] / h[i][i]
+            h[j], b[j] = [x - f * z for x, z in zip(h[j], h[i])], b[j] - f * b[i]
+    w = [Fraction(0)] * n
+    for i in reversed(range(n)):
+        w[i] = (b[i] - sum(h[i][j] * w[j] for j in range(i + 1, n))) / h[i][i]
+    return [float(x) for x in w]
+
+
+said, truth = values(5, 80, 2)
+for offset in (1e7, 1e10):
+    print("exact, offset", offset, exact_least_squares(said.reshape(5, -1) + offset, truth.ravel() + offset))
+# The rows that the example fits on by default.
+case = np.load(Path(__file__).parents[1] / "cases" / "npz_least_squares_offset" / "p.npz")
+print("exact, case", exact_least_squares(case["predictions"][:, ::2], case["targets"][::2]))

@@ -25,7 +25,7 @@ const RECOMBINATION: f64 = 0.7;
 /// min loss(Σ_s w_s p_s)  over  w = x / Σ x,  x ∈ [0, 1]^S
 /// ```
 ///
-/// It learns from complete held-out predictions `(S, R, C)` (slots, rows, classes or outputs). The default
+/// It learns from held-out predictions `(S, R, C)` (slots, rows, classes or outputs). The default
 /// criterion is the error rate for classes and the squared error for values.
 ///
 /// The strategy is best/1/bin with SciPy's defaults: 15 individuals for each slot from a Latin hypercube, a
@@ -38,7 +38,8 @@ const RECOMBINATION: f64 = 0.7;
 /// [`SimplexLogLoss`](crate::combine::SimplexLogLoss) and [`SimplexSquares`](crate::combine::SimplexSquares)
 /// find the exact optimum in less time. Where held-out rows are few, it overfits them.
 ///
-/// The cost is `15 S` evaluations of the criterion on all rows for each generation.
+/// The cost is `15 S` evaluations of the criterion for each generation, which take as long as those of
+/// [`GridSearch`](crate::combine::GridSearch).
 ///
 /// # Errors
 /// [`Combiner::fit`] fails when the tolerance is negative or not finite, when the criterion does not support

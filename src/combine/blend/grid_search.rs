@@ -18,7 +18,7 @@ const POINTS_PER_TASK: u64 = 256;
 /// min loss(Σ_s w_s p_s)  over  w = x / Σ x,  x ∈ {0, 1/n, …, 1}^S
 /// ```
 ///
-/// It learns from complete held-out predictions `(S, R, C)` (slots, rows, classes or outputs). Points are
+/// It learns from held-out predictions `(S, R, C)` (slots, rows, classes or outputs). Points are
 /// tried in order, with the last slot's level changing fastest. Points whose levels are all equal (the
 /// equal-weight mean, and all zeros) are skipped. The first of equal losses wins. The default criterion is
 /// the error rate for classes and the squared error for values, and `n` is 10 by default.
@@ -26,7 +26,10 @@ const POINTS_PER_TASK: u64 = 256;
 /// Use it for up to about five slots and a criterion without a gradient. For more slots use
 /// [`DifferentialEvolution`](crate::combine::DifferentialEvolution).
 ///
-/// The cost is `(n + 1)^S` evaluations of the criterion on all rows.
+/// The cost is `(n + 1)^S` evaluations of the criterion. For the squared error and the Brier score each takes
+/// `S²` multiplications, whatever the number of rows; for the error rate it reads only the rows that depend on
+/// the weights, for the log-loss the probabilities of the true classes; any other criterion reads all
+/// predictions.
 ///
 /// # Errors
 /// [`Combiner::fit`] fails when `n` is 0, when the grid has more than [`GridSearch::max_points`] points, when

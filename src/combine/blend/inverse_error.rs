@@ -1,11 +1,11 @@
 //! Weights by the inverse of each slot's own loss.
 use crate::{
     combine::{
-        blend::matrix::SlotMatrix,
+        blend::known::fit_known,
         held_out_table::{with_predictions, HeldOutTable, Number},
-        Combiner, Fit, Weighted,
+        Combiner, Weighted,
     },
-    metrics::{Criterion, RowLoss, Scored},
+    metrics::RowLoss,
     threads::wide,
     Error, HeldOut, Result,
 };
@@ -18,8 +18,8 @@ use serde::{Deserialize, Serialize};
 /// w_s = loss_s^−p / Σ_t loss_t^−p
 /// ```
 ///
-/// It learns from complete held-out predictions `(S, R, C)` (slots, rows, classes or outputs). Slots with a
-/// loss of zero share all of the weight. The default loss is the log-loss for classes and the squared error
+/// It learns from held-out predictions `(S, R, C)` (slots, rows, classes or outputs). The loss of a slot is that
+/// on the rows that it predicts. Slots with a loss of zero share all of the weight. The default loss is the log-loss for classes and the squared error
 /// for values, and `p` is 1 by default. For the squared error these are the best weights when the errors of
 /// the slots are independent and have no bias.
 ///
@@ -92,25 +92,19 @@ impl Combiner for InverseError {
         if !self.power.is_finite() || self.power < 0. {
             return Err(Error::invalid("power of inverse-error", "finite and not negative", self.power));
         }
-        let table = HeldOutTable::of(held_out)?;
-        let loss = self.loss.unwrap_or(RowLoss::loss_for(table.task));
-        loss.check(&table.truth)?;
-        let (weights, objective) = with_predictions!(table, |all| self.fit_table(&table, all, loss))?;
-        let fit = Fit { objective: objective?, iterations: 1, gap: None };
-        Ok(Weighted::found("inverse-error", held_out, weights, Some(fit)))
+        fit_known(held_out, |held_out| {
+            let table = HeldOutTable::of(held_out)?;
+            let loss = self.loss.unwrap_or(RowLoss::loss_for(table.task));
+            loss.check(&table.truth)?;
+            let losses = with_predictions!(table, |all| slot_losses(&table, all, loss))?;
+            let weights = self.weights(&losses);
+            Weighted::with_loss_on(held_out, "inverse-error", weights, &loss, (1, None))
+        })
     }
 }
 
 impl InverseError {
-    /// The weights, and the loss of the weighted mean.
-    fn fit_table<T: Number>(
-        &self,
-        table: &HeldOutTable,
-        all: &[T],
-        loss: RowLoss,
-    ) -> (Vec<f64>, Result<f64>) {
-        let (_, rows, width) = table.dims();
-        let losses = slot_losses(table, all, loss);
+    fn weights(&self, losses: &[f64]) -> Vec<f64> {
         let least = losses.iter().copied().fold(f64::INFINITY, f64::min);
         // Relative to the least loss, which keeps the powers finite.
         let relative = |loss: &f64| match (*loss, least) {
@@ -120,25 +114,24 @@ impl InverseError {
         };
         let relative: Vec<f64> = losses.iter().map(relative).collect();
         let total: f64 = relative.iter().sum();
-        let weights: Vec<f64> = relative.iter().map(|w| w / total).collect();
-        let values = wide(|| SlotMatrix::new(all, rows * width).weighted_sum(&weights));
-        let (truth, row_weights) = (&table.truth, table.weights.as_slice());
-        let objective = loss.loss(&Scored { values: &values, width, truth, weights: row_weights });
-        (weights, objective)
+        relative.iter().map(|w| w / total).collect()
     }
 }
 
-/// The loss of each slot.
+/// The loss of each slot on the rows that it predicts.
 fn slot_losses<T: Number>(table: &HeldOutTable, all: &[T], loss: RowLoss) -> Vec<f64> {
     let (_, rows, width) = table.dims();
-    let loss_of = |predicted: &[T]| {
+    let loss_of = |(slot, predicted): (usize, &[T])| {
         let mut row = vec![0.; width];
-        let rows = predicted.chunks_exact(width).zip(&table.weights).enumerate();
-        let each = rows.map(|(i, (predicted, weight))| {
-            row.iter_mut().zip(predicted).for_each(|(r, x)| *r = (*x).into());
-            weight * loss.of(&row, &table.truth, i)
-        });
-        each.sum()
+        let (mut sum, mut total) = (0., 0.);
+        for (i, (predicted, weight)) in predicted.chunks_exact(width).zip(&table.weights).enumerate() {
+            if table.predicts(slot, i) {
+                row.iter_mut().zip(predicted).for_each(|(r, x)| *r = (*x).into());
+                sum += weight * loss.of(&row, &table.truth, i);
+                total += weight;
+            }
+        }
+        sum / total
     };
-    wide(|| all.par_chunks(rows * width).map(loss_of).collect())
+    wide(|| all.par_chunks(rows * width).enumerate().map(loss_of).collect())
 }

@@ -103,6 +103,17 @@ impl<'a, T: Number> SlotMatrix<'a, T> {
         Evaluation { value, gradient, sums }
     }
 
+    /// The product of each slot's predictions with `factors`.
+    pub(crate) fn products(&self, factors: &[f64]) -> Vec<f64> {
+        let blocks = factors.par_chunks(CELLS).enumerate();
+        let parts: Vec<Vec<f64>> = blocks.map(|(k, factors)| self.dots(k * CELLS, factors)).collect();
+        let mut products = vec![0.; self.slots];
+        for part in parts {
+            products.iter_mut().zip(part).for_each(|(sum, x)| *sum += x);
+        }
+        products
+    }
+
     /// The product of each slot's block with `factors`.
     fn dots(&self, from: usize, factors: &[f64]) -> Vec<f64> {
         vectorized(

@@ -1,8 +1,11 @@
 //! Bayesian model combination.
 use crate::{
     combine::{
-        blend::densities::{softmax, LogDensities},
-        Combiner, Fit, Weighted,
+        blend::{
+            densities::{softmax, LogDensities},
+            known::fit_known,
+        },
+        Combiner, Weighted,
     },
     threads::wide,
     Error, HeldOut, Result, Seed,
@@ -20,12 +23,13 @@ const DRAWS_PER_UPDATE: usize = 3;
 /// w ∝ Σ_b w_b exp(Σ_i ln Σ_s w_b,s p_s(y_i)),  w_b ~ Dirichlet(a)
 /// ```
 ///
-/// It learns from the predictive densities `p_s(y_i)` of complete held-out predictions `(S, R, C)` (slots,
-/// rows, classes or outputs); see [`PredictiveStacking`](crate::combine::PredictiveStacking). Combinations
+/// It learns from the predictive densities `p_s(y_i)` of held-out predictions `(S, R, C)` (slots, rows,
+/// classes or outputs); see [`PredictiveStacking`](crate::combine::PredictiveStacking). Combinations
 /// are drawn from a Dirichlet distribution that is flat at first. Of each three, the weights of the one with
 /// the highest likelihood are added to the parameters `a`. A mean of weighted means is a weighted mean, so
 /// the result has one weight for each slot. The likelihood is that of the mixture, where the paper counts
-/// right and wrong classes.
+/// right and wrong classes. Where predictions are missing, the mixture of a row is that of the slots that
+/// predict it.
 ///
 /// Bayesian model averaging gives nearly all weight to a single member as rows become many; this does not.
 /// Use it where a smooth weighting is wanted. For the least loss use
@@ -95,37 +99,36 @@ impl Combiner for ModelCombination {
         if self.draws == 0 {
             return Err(Error::invalid("draws of Bayesian model combination", "at least 1", 0));
         }
-        let densities = LogDensities::of(held_out)?.into_relative();
-        let matrix = densities.matrix();
-        let log_score = |weights: &[f64]| -> f64 {
-            matrix.weighted_sum(weights).into_iter().zip(&densities.weights).map(|(m, w)| w * m.ln()).sum()
-        };
-        let seed = self.seed.unwrap_or_else(|| held_out.seed().child(NAME));
-        let mut rng = seed.child("model combination").rng();
-        let mut shape = vec![1.; matrix.slots];
-        let (mut drawn, mut log_likelihoods): (Vec<Vec<f64>>, Vec<f64>) = (vec![], vec![]);
-        let fit = || {
-            for b in 1..=self.draws {
-                let weights = dirichlet(&mut rng, &shape)?;
-                log_likelihoods.push(matrix.cells as f64 * log_score(&weights));
-                drawn.push(weights);
-                if b % DRAWS_PER_UPDATE == 0 {
-                    let last = drawn.len() - DRAWS_PER_UPDATE..drawn.len();
-                    let better = |a, b| if log_likelihoods[b] > log_likelihoods[a] { b } else { a };
-                    if let Some(best) = last.reduce(better) {
-                        shape.iter_mut().zip(&drawn[best]).for_each(|(a, w)| *a += w);
+        fit_known(held_out, |held_out| {
+            let densities = LogDensities::of(held_out)?.into_relative();
+            let means = densities.means();
+            let (slots, rows) = (means.matrix.slots, means.matrix.cells);
+            let seed = self.seed.unwrap_or_else(|| held_out.seed().child(NAME));
+            let mut rng = seed.child("model combination").rng();
+            let mut shape = vec![1.; slots];
+            let (mut drawn, mut log_likelihoods): (Vec<Vec<f64>>, Vec<f64>) = (vec![], vec![]);
+            let draw = || -> Result<()> {
+                for b in 1..=self.draws {
+                    let weights = dirichlet(&mut rng, &shape)?;
+                    log_likelihoods.push(rows as f64 * densities.log_score(&means, &weights));
+                    drawn.push(weights);
+                    if b % DRAWS_PER_UPDATE == 0 {
+                        let last = drawn.len() - DRAWS_PER_UPDATE..drawn.len();
+                        let better = |a, b| if log_likelihoods[b] > log_likelihoods[a] { b } else { a };
+                        if let Some(best) = last.reduce(better) {
+                            shape.iter_mut().zip(&drawn[best]).for_each(|(a, w)| *a += w);
+                        }
                     }
                 }
-            }
-            let mut weights = vec![0.; matrix.slots];
+                Ok(())
+            };
+            wide(draw)?;
+            let mut weights = vec![0.; slots];
             for (share, one) in softmax(&log_likelihoods).into_iter().zip(drawn) {
                 weights.iter_mut().zip(one).for_each(|(sum, w)| *sum += share * w);
             }
-            let objective = -log_score(&weights) - densities.mean_highest;
-            let fit = Fit { objective, iterations: self.draws, gap: None };
-            Ok(Weighted::found(NAME, held_out, weights, Some(fit)))
-        };
-        wide(fit)
+            densities.fitted(held_out, NAME, weights, (self.draws, None))
+        })
     }
 }
 

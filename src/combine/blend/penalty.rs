@@ -2,12 +2,13 @@
 use crate::{
     combine::{
         blend::{
-            matrix::SlotMatrix,
+            means::Means,
             simplex::{CellLoss, SimplexProblem},
         },
         held_out_table::Number,
-        Fit, Weighted,
+        Weighted,
     },
+    metrics::RowLoss,
     Error, HeldOut, Result, Rows, Seed,
 };
 use serde::{Deserialize, Serialize};
@@ -177,8 +178,10 @@ pub(crate) use penalized;
 pub(crate) struct PenalizedFit<'a, T> {
     /// Names of the combiner without and with a penalty.
     pub(crate) names: [&'a str; 2],
-    pub(crate) matrix: SlotMatrix<'a, T>,
+    pub(crate) means: Means<'a, T>,
     pub(crate) loss: CellLoss<'a>,
+    /// The same loss as a mean over rows.
+    pub(crate) criterion: RowLoss,
     pub(crate) row_weights: &'a [f64],
     /// Number of cells in a row.
     pub(crate) width: usize,
@@ -211,12 +214,12 @@ impl<T: Number> PenalizedFit<'_, T> {
             true => plain.to_string(),
             false => format!("{penalized} (λ = {lambda:.2e})"),
         };
-        let fit = Fit { objective: solution.loss, iterations: solution.steps, gap: Some(solution.gap) };
-        Ok(Weighted::found(&name, held_out, solution.weights, Some(fit)))
+        let end = (solution.steps, self.means.partial.is_none().then_some(solution.gap));
+        Weighted::with_loss_on(held_out, &name, solution.weights, &self.criterion, end)
     }
 
     fn problem<'b>(&'b self, weights: &'b [f64], penalty: f64) -> SimplexProblem<'b, T> {
-        SimplexProblem { matrix: self.matrix, loss: self.loss, weights, penalty }
+        SimplexProblem { means: &self.means, loss: self.loss, weights, penalty }
     }
 
     fn cell_weights(&self, row_weights: &[f64]) -> Vec<f64> {

@@ -3,9 +3,10 @@ use crate::{
     combine::{
         blend::{
             densities::LogDensities,
+            known::fit_known,
             simplex::{CellLoss, SimplexProblem},
         },
-        Combiner, Fit, Weighted,
+        Combiner, Weighted,
     },
     HeldOut, Result,
 };
@@ -17,12 +18,13 @@ use serde::{Deserialize, Serialize};
 /// max Σ_i ω_i ln Σ_s w_s p_s(y_i)  over  w ≥ 0, Σ w = 1
 /// ```
 ///
-/// It learns from complete held-out predictions `(S, R, C)` (slots, rows, classes or outputs). For classes
-/// `p_s(y)` is the probability of the true class, and the result is that of
+/// It learns from held-out predictions `(S, R, C)` (slots, rows, classes or outputs). For classes `p_s(y)` is the probability of the true class, and the result is that of
 /// [`SimplexLogLoss`](crate::combine::SimplexLogLoss). For values each slot predicts, for each output
 /// separately, a normal distribution around its prediction. Its standard deviation is the slot's held-out
-/// root mean squared error, at least 10⁻⁶ of the targets' standard deviation. The combined values are the
-/// means of the mixture. On each row a slot has at least 2⁻⁵² of the highest density.
+/// root mean squared error on the rows that it predicts, at least 10⁻⁶ of the targets' standard deviation. The
+/// combined values are the means of the mixture. On each row a slot has at least 2⁻⁵² of the highest density.
+/// Where predictions are missing, the mixture of a row is that of the slots that predict it, with their
+/// weights divided by the sum of these.
 ///
 /// Use it for values when the mixture itself matters, for example for intervals. When only the mean matters,
 /// use [`SimplexSquares`](crate::combine::SimplexSquares), whose errors can cancel each other.
@@ -56,14 +58,13 @@ impl Combiner for PredictiveStacking {
     type Fitted = Weighted;
 
     fn fit(&self, held_out: &HeldOut) -> Result<Weighted> {
-        let densities = LogDensities::of(held_out)?.into_relative();
-        let (matrix, weights) = (densities.matrix(), densities.weights.as_slice());
-        let solution = SimplexProblem { matrix, loss: CellLoss::Log, weights, penalty: 0. }.solve(None);
-        let fit = Fit {
-            objective: solution.loss - densities.mean_highest,
-            iterations: solution.steps,
-            gap: Some(solution.gap),
-        };
-        Ok(Weighted::found("predictive-stacking", held_out, solution.weights, Some(fit)))
+        fit_known(held_out, |held_out| {
+            let densities = LogDensities::of(held_out)?.into_relative();
+            let (means, weights) = (densities.means(), densities.weights.as_slice());
+            let problem = SimplexProblem { means: &means, loss: CellLoss::Log, weights, penalty: 0. };
+            let solution = problem.solve(None);
+            let end = (solution.steps, means.partial.is_none().then_some(solution.gap));
+            densities.fitted(held_out, "predictive-stacking", solution.weights, end)
+        })
     }
 }

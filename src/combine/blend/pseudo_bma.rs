@@ -1,7 +1,10 @@
 //! Pseudo-Bayesian model averaging.
 use crate::{
     combine::{
-        blend::densities::{softmax, LogDensities},
+        blend::{
+            densities::{softmax, LogDensities},
+            known::fit_known,
+        },
         Combiner, Weighted,
     },
     threads::wide,
@@ -18,9 +21,15 @@ use serde::{Deserialize, Serialize};
 /// w_s ∝ exp(elpd_s),  elpd_s = R Σ_i ω_i ln p_s(y_i)
 /// ```
 ///
-/// It learns from the predictive densities `p_s(y_i)` of complete held-out predictions `(S, R, C)` (slots,
-/// rows, classes or outputs); see [`PredictiveStacking`](crate::combine::PredictiveStacking). These are
-/// Akaike weights, with held-out rows in place of an information criterion.
+/// It learns from the predictive densities `p_s(y_i)` of held-out predictions `(S, R, C)` (slots, rows, classes
+/// or outputs); see [`PredictiveStacking`](crate::combine::PredictiveStacking). These are Akaike weights, with
+/// held-out rows in place of an information criterion.
+///
+/// Where predictions are missing, slots are compared on the rows that they have in common: `elpd_s` is `R`
+/// times the effect `θ_s` of the model `ln p_s(y_i) = θ_s + α_i`, fitted to the predictions that are there. A
+/// slot that predicts few rows has a large error of `θ_s`, and with `R` in the exponent it would be the best or
+/// the worst slot by chance; so each `θ_s` is divided by its standard error relative to that of a slot that
+/// predicts every row.
 ///
 /// With many rows nearly all of the weight goes to one slot, even if it is better by chance. The Bayesian
 /// bootstrap ([`PseudoBma::bootstrap`], "pseudo-BMA+") accounts for that: each draw weights the rows by a
@@ -84,23 +93,26 @@ impl Combiner for PseudoBma {
         if self.draws == Some(0) {
             return Err(Error::invalid("draws of the Bayesian bootstrap", "at least 1", 0));
         }
-        let densities = LogDensities::of(held_out)?;
-        let Some(draws) = self.draws else {
-            let weights = softmax(&densities.elpd(&densities.weights));
-            return Ok(densities.weighted("pseudo-bma", held_out, weights, 1));
-        };
-        let seed = self.seed.unwrap_or_else(|| held_out.seed().child(NAME));
-        let draw = |b: usize| {
-            let mut rng = seed.nth("bayesian bootstrap", b as u64).rng();
-            let weights: Vec<f64> =
-                densities.weights.iter().map(|w| w * rng.sample::<f64, _>(Exp1)).collect();
-            softmax(&densities.elpd(&weights))
-        };
-        let drawn: Vec<Vec<f64>> = wide(|| (0..draws).into_par_iter().map(draw).collect());
-        let mut weights = vec![0.; densities.slots];
-        for one in drawn {
-            weights.iter_mut().zip(one).for_each(|(sum, w)| *sum += w / draws as f64);
-        }
-        Ok(densities.weighted(NAME, held_out, weights, draws))
+        fit_known(held_out, |held_out| {
+            let densities = LogDensities::of(held_out)?;
+            let comparison = densities.comparison()?;
+            let Some(draws) = self.draws else {
+                let weights = softmax(&comparison.totals(&densities.weights));
+                return densities.into_relative().fitted(held_out, "pseudo-bma", weights, (1, None));
+            };
+            let seed = self.seed.unwrap_or_else(|| held_out.seed().child(NAME));
+            let draw = |b: usize| {
+                let mut rng = seed.nth("bayesian bootstrap", b as u64).rng();
+                let weights: Vec<f64> =
+                    densities.weights.iter().map(|w| w * rng.sample::<f64, _>(Exp1)).collect();
+                softmax(&comparison.totals(&weights))
+            };
+            let drawn: Vec<Vec<f64>> = wide(|| (0..draws).into_par_iter().map(draw).collect());
+            let mut weights = vec![0.; held_out.predictions().slots()];
+            for one in drawn {
+                weights.iter_mut().zip(one).for_each(|(sum, w)| *sum += w / draws as f64);
+            }
+            densities.into_relative().fitted(held_out, NAME, weights, (draws, None))
+        })
     }
 }

@@ -2,14 +2,15 @@
 use crate::{
     combine::{
         blend::{
-            matrix::SlotMatrix,
+            known::fit_known,
+            means::Means,
             penalty::{penalized, PenalizedFit},
             simplex::CellLoss,
         },
         held_out_table::HeldOutTable,
         Combiner, Penalty, Weighted,
     },
-    metrics::{Truth, NLL_EPSILON},
+    metrics::{RowLoss, Truth, NLL_EPSILON},
     threads::wide,
     Error, HeldOut, Result,
 };
@@ -22,11 +23,13 @@ use serde::{Deserialize, Serialize};
 /// min −Σ_i ω_i ln Σ_s w_s p_s,i(y_i) + λ ‖w − 1/S‖²  over  w ≥ 0, Σ w = 1
 /// ```
 ///
-/// It learns from complete held-out probabilities `(S, R, C)` (slots, rows, classes), of which it uses those
-/// of the true classes, as `f32`. Each is at least [`NLL_EPSILON`], as in the metric. The problem is convex:
-/// the loss is within 10⁻⁶ nats of its minimum, and [`Fit::gap`](crate::combine::Fit) is an upper bound of
-/// the distance. The solver is sequential quadratic programming on an active set (mix-SQP) with clarabel for
-/// the quadratic programs.
+/// It learns from held-out probabilities `(S, R, C)` (slots, rows, classes), of which it uses those of the
+/// true classes, as `f32`. Each is at least [`NLL_EPSILON`], as in the metric. The problem is convex: the loss
+/// is within 10⁻⁶ nats of its minimum, and [`Fit::gap`](crate::combine::Fit) is an upper bound of the
+/// distance. The solver is sequential quadratic programming on an active set (mix-SQP) with clarabel for the
+/// quadratic programs. Where predictions are missing, the mixture of a row is that of the slots that predict
+/// it, with their weights divided by the sum of these. That is not convex; the searches start at equal
+/// weights and end at the lowest minimum that they reach, without a gap.
 ///
 /// Use it as the default for classes when there are at least some hundred held-out rows. With fewer rows, add
 /// a [`penalty`](Self::penalty). For values use [`SimplexSquares`](crate::combine::SimplexSquares) or
@@ -67,16 +70,25 @@ impl Combiner for SimplexLogLoss {
 
     fn fit(&self, held_out: &HeldOut) -> Result<Weighted> {
         self.penalty.check()?;
-        let table = HeldOutTable::of(held_out)?;
-        let probabilities = true_class_probabilities(&table)?;
-        let (names, row_weights) = (["simplex-log-loss", "shrunk-log-loss"], table.weights.as_slice());
-        let matrix = SlotMatrix::new(&probabilities, row_weights.len());
-        PenalizedFit { names, matrix, loss: CellLoss::Log, row_weights, width: 1, share: 1. }
-            .fit(held_out, self.penalty)
+        fit_known(held_out, |held_out| {
+            let table = HeldOutTable::of(held_out)?;
+            let probabilities = true_class_probabilities(&table)?;
+            let fit = PenalizedFit {
+                names: ["simplex-log-loss", "shrunk-log-loss"],
+                means: Means::of_table(&table, &probabilities, 1),
+                loss: CellLoss::Log,
+                criterion: RowLoss::LogLoss,
+                row_weights: &table.weights,
+                width: 1,
+                share: 1.,
+            };
+            fit.fit(held_out, self.penalty)
+        })
     }
 }
 
-/// The probability of the true class by each slot for each row, at least [`NLL_EPSILON`], `(S, R)`.
+/// The probability of the true class by each slot for each row, at least [`NLL_EPSILON`], `(S, R)`; 0 where a
+/// prediction is missing.
 pub(crate) fn true_class_probabilities(table: &HeldOutTable) -> Result<Vec<f32>> {
     let (slots, rows, classes) = table.dims();
     let Truth::Classes(ids) = &table.truth else {
@@ -86,9 +98,10 @@ pub(crate) fn true_class_probabilities(table: &HeldOutTable) -> Result<Vec<f32>>
     table.with(|all: &[f32]| {
         wide(|| {
             let mut probabilities = vec![0f32; slots * rows];
-            let slots = probabilities.par_chunks_mut(rows).zip(all.par_chunks(rows * classes));
-            slots.for_each(|(out, predicted)| {
-                for ((out, predicted), id) in out.iter_mut().zip(predicted.chunks_exact(classes)).zip(ids) {
+            let slots = probabilities.par_chunks_mut(rows).zip(all.par_chunks(rows * classes)).enumerate();
+            slots.for_each(|(slot, (out, predicted))| {
+                let each = out.iter_mut().zip(predicted.chunks_exact(classes)).zip(ids).enumerate();
+                for (_, ((out, predicted), id)) in each.filter(|(row, _)| table.predicts(slot, *row)) {
                     *out = predicted.get(*id as usize).map_or(f32::NAN, |p| p.clamp(NLL_EPSILON as f32, 1.));
                 }
             });

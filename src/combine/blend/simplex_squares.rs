@@ -2,14 +2,16 @@
 use crate::{
     combine::{
         blend::{
-            matrix::SlotMatrix,
+            known::fit_known,
+            means::Means,
             penalty::{penalized, PenalizedFit},
             simplex::CellLoss,
         },
         held_out_table::{with_predictions, HeldOutTable, Number},
         Combiner, Penalty, Weighted,
     },
-    metrics::Truth,
+    data::Task,
+    metrics::{RowLoss, Truth},
     HeldOut, Result,
 };
 use serde::{Deserialize, Serialize};
@@ -20,11 +22,13 @@ use serde::{Deserialize, Serialize};
 /// min Σ_i ω_i ‖Σ_s w_s p_s,i − y_i‖² + λ ‖w − 1/S‖²  over  w ≥ 0, Σ w = 1
 /// ```
 ///
-/// It learns from complete held-out predictions `(S, R, C)` (slots, rows, classes or outputs). For classes
-/// `y_i` is the indicator of the true class, so the loss is the Brier score; for values the loss is the mean
-/// over the outputs. The problem is a convex quadratic program, solved by clarabel;
+/// It learns from held-out predictions `(S, R, C)` (slots, rows, classes or outputs). For classes `y_i` is the
+/// indicator of the true class, so the loss is the Brier score; for values the loss is the mean over the
+/// outputs. The problem is a convex quadratic program, solved by clarabel;
 /// [`Fit::gap`](crate::combine::Fit) is an upper bound of the distance from the minimum. Members with the
-/// same predictions have equal weights.
+/// same predictions have equal weights. Where predictions are missing, the mean of a row is that of the slots
+/// that predict it, with their weights divided by the sum of these. That is not convex; Gauss–Newton searches
+/// start at equal weights and end at the lowest minimum that they reach, without a gap.
 ///
 /// Use it as the default for values when there are at least some hundred held-out rows. With fewer rows, add
 /// a [`penalty`](Self::penalty). Where members are biased or their scale is wrong,
@@ -66,18 +70,35 @@ impl Combiner for SimplexSquares {
 
     fn fit(&self, held_out: &HeldOut) -> Result<Weighted> {
         self.penalty.check()?;
-        let table = HeldOutTable::of(held_out)?;
-        with_predictions!(table, |all| self.fit_table(held_out, &table, all))?
+        fit_known(held_out, |held_out| {
+            let table = HeldOutTable::of(held_out)?;
+            with_predictions!(table, |all| self.fit_table(held_out, &table, all))?
+        })
     }
 }
 
 impl SimplexSquares {
     fn fit_table<T: Number>(&self, held_out: &HeldOut, table: &HeldOutTable, all: &[T]) -> Result<Weighted> {
-        let (_, rows, width) = table.dims();
+        let (_, _, width) = table.dims();
         let (targets, share) = cell_targets(table);
-        let (matrix, loss) = (SlotMatrix::new(all, rows * width), CellLoss::Squares(&targets));
-        let (names, row_weights) = (["simplex-squares", "shrunk-squares"], table.weights.as_slice());
-        PenalizedFit { names, matrix, loss, row_weights, width, share }.fit(held_out, self.penalty)
+        let fit = PenalizedFit {
+            names: ["simplex-squares", "shrunk-squares"],
+            means: Means::of_table(table, all, width),
+            loss: CellLoss::Squares(&targets),
+            criterion: squares_for(table.task),
+            row_weights: &table.weights,
+            width,
+            share,
+        };
+        fit.fit(held_out, self.penalty)
+    }
+}
+
+/// The squared error as a mean over rows: the Brier score for classes.
+pub(crate) fn squares_for(task: Task) -> RowLoss {
+    match task {
+        Task::Classification { .. } => RowLoss::Brier,
+        Task::Regression { .. } => RowLoss::Squared,
     }
 }
 

@@ -191,6 +191,52 @@ fn least_squares_agrees_with_numpy_and_scikit_learn() {
     all_near(&of(&problem(4, 200, 3)), &want, 1e-5); // probabilities in f32
 }
 
+/// The numbers are exact solutions in rational numbers (`tests/reference/blending.py`), for predictions and
+/// targets that are all `offset` higher. `numpy.linalg.lstsq` has seven digits at 10⁷ and six at 10¹⁰.
+#[test]
+fn least_squares_loses_no_digits_to_an_offset() {
+    let held_out = values(5, 80, 2);
+    let exact = [
+        (
+            1e7,
+            [
+                0.3967395962451248,
+                0.21496436870589236,
+                0.18554601841906723,
+                0.12395371260215163,
+                0.07879630049595918,
+            ],
+        ),
+        (
+            1e10,
+            [
+                0.3967396020265405,
+                0.21496437018335254,
+                0.1855460172891569,
+                0.12395371123370497,
+                0.07879629926371327,
+            ],
+        ),
+    ];
+    for (offset, want) in exact {
+        let predicted = (held_out.predictions().values() + offset).unwrap();
+        let predictions = Predictions::new(predicted, Task::Regression { outputs: 2 }).unwrap();
+        let moved = HeldOut::from_predictions(&predictions, &(held_out.targets() + offset).unwrap()).unwrap();
+        // The predictions are exact; products of 10¹⁰ with their differences have an error of 10⁻⁶.
+        all_near(fit(&LeastSquares::new(), &moved).weights().unwrap(), &want, 1e-16 * offset);
+        let ridge = fit(&LeastSquares::ridge(Penalty::Fixed(1e-12)), &moved);
+        all_near(ridge.weights().unwrap(), &want, 1e-9 + 1e-16 * offset);
+        // The same member twice gets half of the weight each time.
+        let twice = fit(&LeastSquares::new(), &moved.select_slots(&[0, 1, 2, 3, 4, 0]).unwrap());
+        let half = want[0] / 2.;
+        all_near(
+            twice.weights().unwrap(),
+            &[half, want[1], want[2], want[3], want[4], half],
+            1e-9 + 1e-15 * offset,
+        );
+    }
+}
+
 #[test]
 fn bayesian_weights_agree_with_arviz() {
     let held_out = problem(4, 40, 3);
@@ -504,10 +550,10 @@ proptest! {
                 objective(&fit(&SimplexSquares::new(), &held_out)),
                 objective(&fit(&SimplexSquares::new(), other)),
             ));
-            prop_assert!(same(
-                objective(&fit(&LeastSquares::new(), &held_out)),
-                objective(&fit(&LeastSquares::new(), other)),
-            ));
+            let least = |held_out: &HeldOut| {
+                loss_of(held_out, fit(&LeastSquares::new(), held_out).weights().unwrap(), RowLoss::Brier)
+            };
+            prop_assert!(same(least(&held_out), least(other)));
         }
         // With inverse errors the weights themselves are permuted.
         let weights = fit(&InverseError::new(), &held_out).weights().unwrap().to_vec();
@@ -522,12 +568,14 @@ proptest! {
     ) {
         let held_out = random(seed, slots, rows, 3);
         let free = fit(&LeastSquares::new(), &held_out);
-        prop_assert!(objective(&free) <= objective(&fit(&SimplexSquares::new(), &held_out)) + 1e-6);
+        // The squared error before the result is made a probability.
+        let least = loss_of(&held_out, free.weights().unwrap(), RowLoss::Brier);
+        prop_assert!(least <= objective(&fit(&SimplexSquares::new(), &held_out)) + 1e-6);
         for s in 0..slots {
             for step in [-1e-2, 1e-2] {
                 let mut other = free.weights().unwrap().to_vec();
                 other[s] += step;
-                prop_assert!(objective(&free) <= loss_of(&held_out, &other, RowLoss::Brier) + 1e-6);
+                prop_assert!(least <= loss_of(&held_out, &other, RowLoss::Brier) + 1e-6);
             }
         }
     }

@@ -17,8 +17,9 @@ use serde::{Deserialize, Serialize};
 /// ```
 ///
 /// It combines `(S, B, C)` to `(B, C)`; the result is normalised to sum to one. A missing prediction is left
-/// out; a row that no slot predicts gives NaN. A probability of exactly 0 counts as the smallest positive
-/// f32.
+/// out; a row that no slot predicts gives NaN. Log-odds are limited to ±87.3, those of the smallest positive
+/// f32, so that a probability of exactly 0 or 1 is not infinitely sure: a member with 1 and one with 0 for the
+/// same class cancel.
 ///
 /// For two classes it is the [`GeometricMean`](crate::combine::GeometricMean); for more classes it is not.
 /// The mean of what networks compute before their softmax is the geometric mean for any number of classes,
@@ -50,6 +51,9 @@ pub struct LogOddsMean;
 
 impl FixedCombiner for LogOddsMean {}
 
+/// The greatest log-odds of a member, `−ln` of the smallest positive f32.
+const MOST: f64 = 87.336_544_750_553_1;
+
 impl FittedCombiner for LogOddsMean {
     fn name(&self) -> String {
         "log-odds-mean".into()
@@ -72,15 +76,50 @@ impl FittedCombiner for LogOddsMean {
                 for (class, log_odds) in combined.iter_mut().enumerate() {
                     // If p of the most probable class is close to 1, then 1 − p has lost its digits; the sum of the other
                     // classes has them.
-                    *log_odds += match class == top {
+                    let own: f64 = match class == top {
                         true => -others.ln(),
                         false => row_predictions.value(i, class) - top_log - (1. + others - odds(class)).ln(),
                     };
+                    *log_odds += own.clamp(-MOST, MOST);
                 }
             }
             let count = row_predictions.slots.len() as f64;
             combined.iter_mut().for_each(|x| *x = 1. / (1. + (-*x / count).exp()));
             normalise(combined);
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::Task;
+    use candle_core::Device;
+
+    fn combined(members: &[[f64; 3]], scale: Scale) -> Vec<f64> {
+        let values = Tensor::from_vec(members.concat(), (members.len(), 1, 3), &Device::Cpu).unwrap();
+        let task = Task::Classification { classes: 3 };
+        let predictions = Predictions::on_scale(values, None, task, scale).unwrap();
+        LogOddsMean.combine(&predictions).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+    }
+
+    fn near(got: &[f64], want: [f64; 3]) {
+        got.iter().zip(want).for_each(|(g, w)| assert!((g - w).abs() < 1e-9, "{got:?} is not {want:?}"));
+    }
+
+    #[test]
+    fn the_limit_is_that_of_the_smallest_positive_f32() {
+        assert_eq!(MOST, -f64::from(f32::MIN_POSITIVE).ln());
+    }
+
+    /// Log-odds of ±L for classes 0 and 1, which cancel, and −L for class 2.
+    #[test]
+    fn members_that_are_sure_of_different_classes_cancel() {
+        let (sure, other) = ([1., 0., 0.], [0., 1., 0.]);
+        near(&combined(&[sure, other], Scale::Probability), [0.5, 0.5, 0.]);
+        let logs = [sure, other].map(|p| p.map(f64::ln)); // 0 and −∞
+        near(&combined(&logs, Scale::LogProbability), [0.5, 0.5, 0.]);
+        near(&combined(&[sure, sure, other], Scale::Probability), [1., 0., 0.]);
+        near(&combined(&[sure], Scale::Probability), [1., 0., 0.]);
     }
 }

@@ -7,6 +7,7 @@ use crate::{
         FittedCombiner, FittedOn, FixedCombiner,
     },
     data::Task,
+    metrics::Criterion,
     predictions::Predictions,
     Error, HeldOut, Result,
 };
@@ -16,12 +17,16 @@ use serde::{Deserialize, Serialize};
 /// The end of a fit: the objective and the effort.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Fit {
-    /// The objective on the rows of the fit, in the unit of the combiner's criterion; smaller is better.
+    /// The loss of the fitted combiner on the rows of the fit, by the combiner's criterion and without a
+    /// penalty; smaller is better. It is that of [`FittedCombiner::combine`] on these rows, also where
+    /// predictions are missing. (For values, combiners of predictive distributions have the negative log score
+    /// of the mixture.)
     #[serde(with = "real")]
     pub objective: f64,
     /// The number of iterations, evaluations or steps, as the combiner counts them.
     pub iterations: usize,
-    /// An upper bound of the distance between the objective and its optimum, if the combiner has one.
+    /// An upper bound of the distance between what was minimised and its minimum, if the combiner has one.
+    /// Where predictions are missing, the problem is not convex and there is none.
     #[serde(with = "real::option")]
     pub gap: Option<f64>,
 }
@@ -35,9 +40,10 @@ pub struct Fit {
 ///
 /// It combines `(S, B, C)` to `(B, C)`. Weights are shares when none is negative and they sum to one. For a
 /// row with missing predictions, shares are divided by the sum of the shares that are there; if only slots of
-/// weight 0 predict the row, the result is the mean of all slots that predict it. With other weights a
-/// missing prediction is replaced by the mean of the others, and for classes the result is made a
-/// probability: negative numbers become 0, and the rest is divided by its sum.
+/// weight 0 predict the row, the result is the mean of all slots that predict it. Other weights can sum to
+/// zero, so nothing is divided by their sum: the weights of the slots that are missing are added up, and each
+/// slot that is there gets an equal part of them. For classes the result is then made a probability: negative
+/// numbers become 0, and the rest is divided by its sum.
 ///
 /// Use [`Weighted::new`] when you know the weights. [`SimplexLogLoss`](crate::combine::SimplexLogLoss) and
 /// others find weights on held-out predictions. Gradients pass through. The cost is one pass over the
@@ -86,6 +92,30 @@ impl Weighted {
         Self { combiner: combiner.into(), names, weights, fit, on }
     }
 
+    /// The weights that a combiner has found on `held_out`, with their loss by `criterion`. `iterations` and
+    /// `gap` are those of the search.
+    pub(crate) fn with_loss_on(
+        held_out: &HeldOut,
+        combiner: &str,
+        weights: Vec<f64>,
+        criterion: &dyn Criterion,
+        (iterations, gap): (usize, Option<f64>),
+    ) -> Result<Self> {
+        let mut fitted = Self::found(combiner, held_out, weights, None);
+        let objective = held_out.loss_of(&fitted, criterion)?;
+        fitted.fit = Some(Fit { objective, iterations, gap });
+        Ok(fitted)
+    }
+
+    #[cfg(feature = "learned")]
+    /// The same for all slots of `held_out`: the weights go to `slots`, the others have the weight 0.
+    pub(crate) fn spread(self, held_out: &HeldOut, slots: &[usize]) -> Self {
+        let names = held_out.names();
+        let mut weights = vec![0.; names.len()];
+        slots.iter().zip(&self.weights).for_each(|(slot, weight)| weights[*slot] = *weight);
+        Self { names: names.to_vec(), weights, on: Some(FittedOn::new(held_out)), ..self }
+    }
+
     /// The names of the slots, in the order of the weights.
     #[must_use]
     pub fn names(&self) -> &[String] {
@@ -131,7 +161,7 @@ impl Weighted {
     /// Whether the weights are not negative and sum to one.
     fn are_shares(&self) -> bool {
         let total: f64 = self.weights.iter().sum();
-        self.weights.iter().all(|w| *w >= 0.) && (total - 1.).abs() < 1e-9
+        self.weights.iter().all(|w| *w >= 0.) && (total - 1.).abs() < 1e-12
     }
 }
 
@@ -169,14 +199,15 @@ impl FittedCombiner for Weighted {
             candle_core::bail!("{} has weights for {fitted} slots, not {slots}", self.combiner);
         }
         let shares = self.are_shares();
-        // Slots of weight zero are left out, so that an ensemble without them gives the same bits. (Otherwise they can count
-        // in the mean that replaces a missing prediction.)
+        // Slots of weight zero are left out, so that an ensemble without them gives the same bits. (Weights that are not
+        // shares may still give them a part of what is missing.)
         let used = self.used();
         if (shares || predictions.covered().is_none()) && (1..predictions.slots()).contains(&used.len()) {
             let predicted = self.pruned().combine(&predictions.select_slots(&used)?)?;
             return predictions.or_mean(predicted, &used);
         }
-        // Shares are renormalised over the predictions that are there; other weights are not.
+        // Shares are renormalised over the predictions that are there. An equal part of a missing slot's weight for each of
+        // the others is the same as their mean in its place.
         let predictions = if shares { predictions.clone() } else { predictions.fill_missing()? };
         let predicted = match weighted_mean(&predictions, &self.weights, 1.)? {
             Some(predicted) => predicted,

@@ -58,11 +58,11 @@ impl GreedySelection {
             };
             let Some(slot) = next.or_else(|| least(&losses, available, &used)) else { break };
             path.order.push(slot);
-            path.losses.push(losses[slot]);
             if !std::mem::replace(&mut used[slot], true) {
                 self.budget -= self.costs[slot];
             }
             scorer.add(slot);
+            path.losses.push(scorer.loss()?.unwrap_or(losses[slot]));
         }
         Ok(path)
     }

@@ -4,7 +4,7 @@ use crate::{
         panels::{Panels, LANES},
         Candidates, Scorer,
     },
-    kernels::{float::Number, simd::vectorized},
+    kernels::{float::Number, ln::ln, simd::vectorized},
     metrics::NLL_EPSILON,
     Result,
 };
@@ -117,48 +117,5 @@ fn subtract_weighted_logs<T: Number>(
         for (loss, predicted) in losses.iter_mut().zip(predicted) {
             *loss -= weight * ln(mean(*sum, *predicted, share));
         }
-    }
-}
-
-/// `ln x` of a positive normal number, with a relative or absolute error of at most 4e-16. The compiler can
-/// vectorise it.
-///
-/// `x = 2^k m` with m from √½ to √2; `ln m = 2 artanh s`, `s = (m−1)/(m+1)`, by its series up to `s²¹`.
-#[inline(always)]
-fn ln(x: f64) -> f64 {
-    // The bits of √½. The difference of the bits as integers holds both k and m.
-    const ROOT: u64 = 0x3FE6_A09E_667F_3BCD;
-    const WHOLE: f64 = 6_755_399_441_055_744.; // 1.5 · 2⁵²: an integer added to its bits is added to the number
-    let bits = x.to_bits().wrapping_sub(ROOT);
-    let m = f64::from_bits((bits & (u64::MAX >> 12)).wrapping_add(ROOT));
-    // Not every processor shifts signed 64-bit lanes; an offset makes a logical shift do.
-    let k = (bits.wrapping_add(1 << 63) >> 52).wrapping_sub(1 << 11);
-    let k = f64::from_bits(WHOLE.to_bits().wrapping_add(k)) - WHOLE;
-    let s = (m - 1.) / (m + 1.);
-    let square = s * s;
-    let mut series = 1. / 21.;
-    for odd in [19., 17., 15., 13., 11., 9., 7., 5., 3.] {
-        series = series * square + 1. / odd;
-    }
-    k * LN_2 + 2. * (s + s * square * series)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_vectorised_logarithm_agrees_with_ln() {
-        let mut worst = 0f64;
-        for i in 0..400_000u64 {
-            for x in [i as f64 / 400_000., (-(i as f64) / 1e4).exp(), 1. - i as f64 * 1e-15] {
-                if x >= NLL_EPSILON {
-                    worst = worst.max((ln(x) - x.ln()).abs() / x.ln().abs().max(1.));
-                }
-            }
-        }
-        assert!(worst < 4e-16, "{worst}");
-        assert_eq!(ln(1.), 0.);
-        assert_eq!(ln(NLL_EPSILON), -52. * LN_2);
     }
 }

@@ -5,6 +5,7 @@ mod error_rate;
 mod greedy;
 mod log_loss;
 mod panels;
+mod partial_mean;
 mod squared_error;
 #[cfg(test)]
 mod tests;
@@ -15,8 +16,8 @@ use greedy::GreedySelection;
 
 use crate::{
     combine::{
-        held_out_table::{HeldOutTable, Number},
-        Combiner, Fit, Weighted,
+        held_out_table::{Coverage, HeldOutTable, Number},
+        Combiner, Weighted,
     },
     data::Task,
     metrics::{Criterion, RowLoss, Scored, Truth},
@@ -34,18 +35,23 @@ const NAME: &str = "ensemble-selection";
 /// w_s = n_s / Σ_t n_t,  n_s the number of times that member s was added
 /// ```
 ///
-/// It learns from complete held-out predictions `(S, R, C)` (slots, rows, classes or outputs). It starts with
-/// no member, or with the best few. A member may be added several times. The result is the best mean of all
+/// It learns from held-out predictions `(S, R, C)` (slots, rows, classes or outputs). It starts with no
+/// member, or with the best few. A member may be added several times. The result is the best mean of all
 /// steps (of equals the first), as a [`Weighted`] mean in which most weights are zero. Ties go to a member
 /// that is already in use, then to the lowest slot; losses that agree in twelve digits are ties. The default
 /// criterion is the log-loss for classes and the squared error for values.
+///
+/// Where predictions are missing, the mean of a row is that of the members that predict it. A member is judged
+/// by the mean change of the loss on its own rows, so that it does not matter how many they are. A row that no
+/// member so far predicts has the mean loss of the single members that predict it.
 ///
 /// Use it to choose a few of many members by any criterion, also within a budget of cost. With few held-out
 /// rows it overfits them: select from random subsets ([`bags`](Self::bags)), start with several members
 /// ([`start`](Self::start)), or use [`SimplexSquares`](crate::combine::SimplexSquares) with a penalty.
 ///
 /// The cost is one pass over the predictions for each step with a [`RowLoss`] (for squared errors, one for
-/// each member that is added for the first time), and `S` evaluations of any other [`Criterion`].
+/// each member that is added for the first time), and `S` evaluations of any other [`Criterion`], or of any
+/// criterion where predictions are missing.
 ///
 /// # Errors
 /// [`Combiner::fit`] fails when there are no steps, the number of bags is 0 or their share is out of range,
@@ -261,24 +267,38 @@ impl Combiner for EnsembleSelection {
             let chosen = &path.order[..path.best()];
             chosen.iter().for_each(|slot| weights[*slot] += 1. / (chosen.len() * found.len()) as f64);
         }
-        let objective = match found.as_slice() {
-            [path] => path.losses[path.best() - 1],
-            _ => mean_loss(&table, &weights, &*self.criterion_for(table.task))?,
-        };
         let iterations = paths.iter().map(|path| path.order.len()).sum();
-        let fit = Fit { objective, iterations, gap: None };
-        Ok(Weighted::found(NAME, held_out, weights, Some(fit)))
+        let criterion = self.criterion_for(table.task);
+        Weighted::with_loss_on(&held_out.rows_with_weight()?, NAME, weights, &*criterion, (iterations, None))
     }
 }
 
-/// The loss of the weighted mean.
-fn mean_loss(table: &HeldOutTable, weights: &[f64], criterion: &dyn Criterion) -> Result<f64> {
-    let (_, rows, width) = table.dims();
-    let mut values = vec![0.; rows * width];
-    for (slot, weight) in weights.iter().enumerate().filter(|(_, w)| **w != 0.) {
-        values.iter_mut().zip(table.slot(slot)?).for_each(|(mean, x)| *mean += weight * x);
+/// The loss of the equal-weight mean of the first slot of an order, of the first two, and so on.
+pub(crate) fn losses_of_order(
+    table: &HeldOutTable,
+    order: &[usize],
+    criterion: &dyn Criterion,
+) -> Result<Vec<f64>> {
+    let (slots, rows, width) = table.dims();
+    if table.coverage.is_some() {
+        return table.with(|all: &[f64]| {
+            let candidates = Candidates::new(table, all, (0..slots).collect());
+            let mut mean = partial_mean::PartialMean::new(candidates, &table.truth, criterion);
+            let after = |slot: &usize| {
+                mean.add(*slot);
+                mean.current()
+            };
+            order.iter().map(after).collect()
+        })?;
     }
-    criterion.loss(&Scored { values: &values, width, truth: &table.truth, weights: &table.weights })
+    let (truth, weights) = (&table.truth, table.weights.as_slice());
+    let mut sum = vec![0.; rows * width];
+    let after = |(before, slot): (usize, &usize)| {
+        sum.iter_mut().zip(table.slot(*slot)?).for_each(|(sum, x)| *sum += x);
+        let mean: Vec<f64> = sum.iter().map(|x| x / (before + 1) as f64).collect();
+        criterion.loss(&Scored { values: &mean, width, truth, weights })
+    };
+    order.iter().enumerate().map(after).collect()
 }
 
 /// The members that can be added, with their predictions.
@@ -292,13 +312,27 @@ struct Candidates<'a, T: Number> {
     width: usize,
     /// The weight of each row; the weights sum to one.
     weights: Cow<'a, [f64]>,
+    /// Which predictions are there; `None` when all are.
+    coverage: Option<&'a Coverage>,
 }
 
 impl<'a, T: Number> Candidates<'a, T> {
     fn new(table: &'a HeldOutTable, all: &'a [T], slots: Vec<usize>) -> Self {
         let (_, rows, width) = table.dims();
         let (values, weights) = (Cow::Borrowed(all), Cow::Borrowed(table.weights.as_slice()));
-        Self { values, slots, rows, width, weights }
+        Self { values, slots, rows, width, weights, coverage: table.coverage.as_ref() }
+    }
+
+    /// Whether a candidate predicts a row.
+    #[inline(always)]
+    fn predicts(&self, candidate: usize, row: usize) -> bool {
+        self.predicts_slot(self.slots[candidate], row)
+    }
+
+    /// Whether a slot predicts a row.
+    #[inline(always)]
+    fn predicts_slot(&self, slot: usize, row: usize) -> bool {
+        self.coverage.is_none_or(|coverage| coverage.predicts(slot, row))
     }
 
     /// The predictions of a candidate, `(R, C)`.
@@ -315,11 +349,17 @@ impl<'a, T: Number> Candidates<'a, T> {
 
 /// Computes losses of the mean of the candidates added so far and one more.
 trait Scorer {
-    /// The loss of the mean with each candidate added.
+    /// The loss of the mean with each candidate added; NaN for one that cannot be added.
     fn losses_with_each(&mut self) -> Result<Vec<f64>>;
 
     /// Adds a candidate.
     fn add(&mut self, candidate: usize);
+
+    /// The loss of the mean so far, where it is not what [`losses_with_each`](Self::losses_with_each) has given
+    /// for the last candidate added.
+    fn loss(&self) -> Result<Option<f64>> {
+        Ok(None)
+    }
 }
 
 type NewScorer<'a, T> = fn(Candidates<'a, T>, &'a Truth, &'a dyn Criterion) -> Box<dyn Scorer + 'a>;
@@ -329,6 +369,9 @@ fn class_scorer<'a, T: Number>(
     truth: &'a Truth,
     criterion: &'a dyn Criterion,
 ) -> Box<dyn Scorer + 'a> {
+    if candidates.coverage.is_some() {
+        return Box::new(partial_mean::PartialMean::new(candidates, truth, criterion));
+    }
     match (criterion.by_row(), truth) {
         (Some(RowLoss::LogLoss), Truth::Classes(ids)) => Box::new(log_loss::LogLoss::new(&candidates, ids)),
         (Some(RowLoss::Error), Truth::Classes(ids)) => Box::new(error_rate::ErrorRate::new(&candidates, ids)),
@@ -344,6 +387,9 @@ fn value_scorer<'a>(
     truth: &'a Truth,
     criterion: &'a dyn Criterion,
 ) -> Box<dyn Scorer + 'a> {
+    if candidates.coverage.is_some() {
+        return Box::new(partial_mean::PartialMean::new(candidates, truth, criterion));
+    }
     match (criterion.by_row(), truth) {
         (Some(RowLoss::Squared), Truth::Values(y)) => {
             Box::new(squared_error::SquaredError::values(&candidates, y))

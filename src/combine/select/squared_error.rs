@@ -94,10 +94,10 @@ impl<'a, T: Number> SquaredError<'a, T> {
     }
 }
 
-impl SquaredError<'_, f64> {
+impl<'a> SquaredError<'a, f64> {
     /// A scorer for values. Residuals may be much smaller than the values, so they are computed once, without
     /// cancellation.
-    pub(crate) fn values(candidates: &Candidates<'_, f64>, truth: &[f64]) -> Self {
+    pub(crate) fn values(candidates: &Candidates<'a, f64>, truth: &[f64]) -> Self {
         let (size, count) = (candidates.rows * candidates.width, candidates.slots.len());
         let mut residuals = vec![0.; size * count];
         for (slot, residuals) in residuals.chunks_exact_mut(size.max(1)).enumerate() {

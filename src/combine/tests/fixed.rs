@@ -415,3 +415,30 @@ proptest::proptest! {
         }
     }
 }
+
+/// A class that one network rules out completely, on the scale of logarithms.
+#[test]
+fn log_probabilities_of_minus_infinity_are_not_nan() {
+    use crate::network::Scale;
+    let ruled_out = f32::NEG_INFINITY;
+    let half = 0.5f32.ln();
+    let logs = [[half, half, ruled_out], [half, ruled_out, half], [half, half, ruled_out]];
+    let logs = Tensor::from_vec(logs.concat(), (3, 1, 3), &Device::Cpu).unwrap();
+    let predictions = Predictions::on_scale(logs, None, CLASSES, Scale::LogProbability).unwrap();
+    // Only class 0 is ruled out by none.
+    assert_eq!(row(&GeometricMean.combine(&predictions).unwrap()), [1., 0., 0.]);
+    assert_eq!(row(&Product.combine(&predictions).unwrap()), [1., 0., 0.]);
+    let all = [[0., ruled_out, ruled_out], [ruled_out, 0., ruled_out], [0., ruled_out, ruled_out]];
+    let all = Tensor::from_vec(all.concat(), (3, 1, 3), &Device::Cpu).unwrap();
+    let predictions = Predictions::on_scale(all, None, CLASSES, Scale::LogProbability).unwrap();
+    // Every class is ruled out: the one that the fewest rule out is left, as for probabilities of 0.
+    assert_eq!(row(&GeometricMean.combine(&predictions).unwrap()), [1., 0., 0.]);
+    assert_eq!(row(&Product.combine(&predictions).unwrap()), [1., 0., 0.]);
+    let half_precision = Tensor::from_vec(vec![1f32, 0., 0., 0., 1., 0.], (2, 1, 3), &Device::Cpu).unwrap();
+    let half_precision = half_precision.to_dtype(DType::F16).unwrap();
+    let predictions = Predictions::new(half_precision, CLASSES).unwrap();
+    for fitted in [&GeometricMean as &dyn FittedCombiner, &Product, &LogOddsMean] {
+        let combined = row(&fitted.combine(&predictions).unwrap().to_dtype(DType::F32).unwrap());
+        assert!((combined[0] - 0.5).abs() < 1e-3 && combined[2] < 1e-3, "{}: {combined:?}", fitted.name());
+    }
+}

@@ -2,6 +2,10 @@ use crate::{combine::*, data::Task};
 use candle_core::{DType, Device};
 
 mod fixed;
+#[cfg(feature = "learned")]
+mod missing;
+#[cfg(feature = "learned")]
+pub(crate) use missing::random_members;
 
 const CLASSES: Task = Task::Classification { classes: 3 };
 

@@ -1,0 +1,97 @@
+//! The error rate of weighted means, as a function of the weights.
+use crate::{
+    combine::{blend::search::WeightLoss, held_out_table::HeldOutTable},
+    kernels::float::Number,
+    Result,
+};
+
+/// The error rate of the weighted mean.
+///
+/// A row is wrong when `Σ_s w_s (p_s(y) − p_s(c))` is below 0 for some class `c`, or 0 for one below the true
+/// class `y`. Most rows do not depend on the weights: in some, no slot gives another class more than the true
+/// one, in some all slots do. Only the margins of the other rows, against the classes that can win, are kept.
+pub(crate) struct ErrorRate {
+    slots: usize,
+    /// The weight of the rows that are wrong for all weights.
+    always: f64,
+    rows: Vec<Open>,
+    /// For each class that can win a row the margin of each slot; 0 where its prediction is missing.
+    margins: Vec<f64>,
+}
+
+/// A row that is right or wrong depending on the weights.
+struct Open {
+    weight: f64,
+    /// The number of classes below the true one that can win, which win ties, and of those above it.
+    rivals: [usize; 2],
+    /// The slots that predict the row, where some do not, and whether their equal-weight mean is wrong.
+    partial: Option<(Vec<usize>, bool)>,
+}
+
+impl ErrorRate {
+    pub(crate) fn new<T: Number>(table: &HeldOutTable, all: &[T], labels: &[u32]) -> Self {
+        let (slots, rows, width) = table.dims();
+        let mut error = Self { slots, always: 0., rows: vec![], margins: vec![] };
+        let mut margins = vec![0.; slots];
+        for row in 0..rows {
+            let label = labels[row] as usize;
+            let present: Vec<usize> = (0..slots).filter(|slot| table.predicts(*slot, row)).collect();
+            let start = error.margins.len();
+            let (mut rivals, mut lost, mut wrong) = ([0, 0], false, false);
+            for class in (0..width).filter(|class| *class != label) {
+                let tie_lost = class < label;
+                margins.fill(0.);
+                for slot in &present {
+                    let predicted = &all[(slot * rows + row) * width..][..width];
+                    margins[*slot] = predicted[label].into() - predicted[class].into();
+                }
+                let loses = |margin: f64| margin < 0. || margin == 0. && tie_lost;
+                let own = || present.iter().map(|slot| margins[*slot]);
+                lost |= own().all(loses);
+                wrong |= loses(own().sum());
+                if own().any(loses) {
+                    error.margins.extend_from_slice(&margins);
+                    rivals[usize::from(!tie_lost)] += 1;
+                }
+            }
+            let weight = table.weights[row];
+            if lost {
+                error.always += weight;
+                error.margins.truncate(start);
+            } else if rivals != [0, 0] {
+                let partial = (present.len() < slots).then_some((present, wrong));
+                error.rows.push(Open { weight, rivals, partial });
+            }
+        }
+        error
+    }
+}
+
+impl WeightLoss for ErrorRate {
+    fn slots(&self) -> usize {
+        self.slots
+    }
+
+    fn of(&self, weights: &[f64]) -> Result<f64> {
+        let total: f64 = weights.iter().sum();
+        if !(total > 0. && total.is_finite()) {
+            return Ok(f64::INFINITY);
+        }
+        let mut loss = self.always;
+        let mut margins = self.margins.chunks_exact(self.slots);
+        let mut lowest = |count: usize| {
+            let margins = margins.by_ref().take(count);
+            let margin = |own: &[f64]| own.iter().zip(weights).map(|(m, w)| m * w).sum::<f64>();
+            margins.map(margin).fold(f64::INFINITY, f64::min)
+        };
+        for Open { weight, rivals: [below, above], partial } in &self.rows {
+            let wrong = (lowest(*below) <= 0.) | (lowest(*above) < 0.);
+            let wrong = match partial {
+                Some((slots, by_equal)) if slots.iter().all(|slot| weights[*slot] == 0.) => *by_equal,
+                _ => wrong,
+            };
+            loss += if wrong { *weight } else { 0. };
+        }
+        Ok(loss)
+    }
+}
