@@ -49,7 +49,7 @@ pub fn cosine(a: &Weights, b: &Weights) -> Result<Option<f64>> {
         let Some(y) = b.get(name) else { continue };
         let products = with_slice::<f64, _>(x, |x| with_slice::<f64, _>(y, |y| products(x, y)))??;
         let [xx, yy, xy] = products;
-        let norms = xx.sqrt() * yy.sqrt();
+        let norms = (xx * yy).sqrt();
         if norms > 0. {
             let len = x.elem_count() as f64;
             sum += len * (xy / norms).clamp(-1., 1.);

@@ -1,10 +1,11 @@
 //! Weighted averages.
 use crate::{
-    kernels::linear::weighted_mean,
+    kernels::linear::{weighted_mean, weighted_sum},
     merge::{ElementwiseRule, Method, Needs, Sources, Strip},
     weights::RunWeights,
     Result,
 };
+use safetensors::Dtype;
 
 /// Averages networks with given weights.
 ///
@@ -90,15 +91,23 @@ impl Method for LinearMerge {
         // Those of a run come oldest first.
         let mut weights = self.0.weights(tensor.networks())?;
         weights.reverse();
-        Ok(Box::new(Weighted(weights)))
+        Ok(Box::new(Weighted { weights, to: tensor.to }))
     }
 }
 
-struct Weighted(Vec<f64>);
+struct Weighted {
+    weights: Vec<f64>,
+    /// The dtype of the result.
+    to: Dtype,
+}
 
 impl ElementwiseRule for Weighted {
     fn apply(&self, strip: &Strip<'_>, out: &mut [f64]) -> Result<()> {
-        weighted_mean(&self.0, strip.networks, out);
+        // The error of a sum in f64 disappears when it is rounded to fewer digits.
+        match self.to {
+            Dtype::F64 => weighted_mean(&self.weights, strip.networks, out),
+            _ => weighted_sum(&self.weights, strip.networks, out),
+        }
         Ok(())
     }
 }
