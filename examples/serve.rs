@@ -99,7 +99,7 @@ fn run(args: &Args) -> Result<(), Failure> {
     let data = TensorDataset::classification(images, &labels)?;
     let split = Split::of(&data, 0.3, Seed::from(1))?;
 
-    let folder = tempfile::tempdir()?;
+    let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
     let file = args.file.clone().unwrap_or_else(|| folder.path().join("digits.ensemble"));
     if !file.exists() {
         train(&data.subset(&split.train)?, args.quick, &file)?;
