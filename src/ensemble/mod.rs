@@ -231,8 +231,15 @@ impl<N: Network, F: FittedCombiner> Ensemble<N, F> {
             )
         }
         let mut nan = nan_rows(inputs)?;
-        nan.extend(bad_rows(predictions.values(), 1, false)?);
+        for slot in (0..predictions.slots()).filter(|slot| self.reads(*slot)) {
+            nan.extend(bad_rows(&predictions.values().get(slot)?, 0, false)?);
+        }
         with_nan(predicted, &nan)
+    }
+
+    /// Whether the combined prediction depends on this slot: its weight is not 0.
+    fn reads(&self, slot: usize) -> bool {
+        self.fitted.weights().and_then(|weights| weights.get(slot)).is_none_or(|weight| *weight != 0.)
     }
 
     /// The mean of the members' probabilities, computed from their logits in one step.

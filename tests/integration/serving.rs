@@ -3,7 +3,7 @@
 use crate::common::{bits, blobs, distance, flat, line, CPU};
 use candle_core::{bail, DType, Device, Module, Result as CandleResult, Tensor};
 use candle_ensemble::{
-    combine::{AnyFitted, Combiner, FittedCombiner, GeometricMean, HardVote, Mean, Median},
+    combine::{AnyFitted, Combiner, FittedCombiner, GeometricMean, HardVote, Mean, Median, Weighted},
     data::{Batch, Dataset, Fingerprint, Inputs, Task, TensorDataset},
     evaluate::Study,
     metrics::Metrics,
@@ -298,6 +298,24 @@ fn a_network_that_makes_nan_of_numbers_is_an_error() {
     let held_out = Session::new(&learner, &data).fit(&KFold::new(2), 1).unwrap();
     let e = held_out.held_out().unwrap_err().to_string();
     assert!(e.contains("the prediction of row ") && e.contains("must be a number"), "{e}");
+}
+
+/// A member of weight 0 is not read, so its NaN changes nothing; nobody may see it as a prediction, though.
+#[test]
+fn nan_of_a_member_without_weight_is_not_read() {
+    let root = |vb: VarBuilder<'static>| {
+        let layer = linear(2, 1, vb)?;
+        Ok(AnyNetwork::new(seq().add(layer).add_fn(|y| y.sqr()?.neg()?.sqrt())))
+    };
+    let data = line(6, 20, 0.1);
+    let learner = CustomLoop::new("still", |vb| Ok(AnyNetwork::new(linear(2, 1, vb)?)), |_, _| Ok(()));
+    let learner = learner.architecture("root", root);
+    let pool = Session::new(&learner, &data).fit(&MultiRun::new(1), 1).unwrap();
+    let first = pool.select_slots(&[0]).unwrap().combine(&Mean).unwrap();
+    let weighted = pool.combine(&Weighted::new(&[1., 0.]).unwrap()).unwrap();
+    assert_eq!(bits(&weighted.predict(data.inputs()).unwrap()), bits(&first.predict(data.inputs()).unwrap()));
+    assert!(weighted.member_predictions(data.inputs()).is_err());
+    assert!(pool.combine(&Mean).unwrap().predict(data.inputs()).is_err());
 }
 
 // ---- Data sets.

@@ -4,8 +4,8 @@ use crate::common::{bits, CPU};
 use candle_core::{bail, DType, Device, IndexOp, Module, ModuleT, Result, Tensor, D};
 use candle_ensemble::{data::Inputs, nn, prelude::*, Rows};
 use candle_nn::{
-    conv1d, embedding, gru, layer_norm, linear, lstm, Conv1d, Conv1dConfig, Dropout, Embedding, Func,
-    GRUConfig, LSTMConfig, LayerNorm, Linear, VarBuilder, GRU, LSTM, RNN,
+    conv1d, embedding, gru, init::DEFAULT_KAIMING_NORMAL, layer_norm, linear, lstm, Conv1d, Conv1dConfig,
+    Dropout, Embedding, Func, GRUConfig, LSTMConfig, LayerNorm, Linear, VarBuilder, GRU, LSTM, RNN,
 };
 use candle_transformers::models::{
     bert, convmixer, convnext, distilbert, efficientnet, llama2_c, mamba, mobileone, resnet, vgg, vit,
@@ -325,7 +325,7 @@ impl ModuleT for Tied {
 fn tied_weights_with_dropout() {
     wraps(tokens(6, 4, 3), |vb| {
         Ok(Tied {
-            tokens: vb.pp("tokens").get((3, 5), "weight")?,
+            tokens: vb.pp("tokens").get_with_hints((3, 5), "weight", DEFAULT_KAIMING_NORMAL)?,
             norm: layer_norm(5, 1e-5, vb.pp("norm"))?,
             dropout: Dropout::new(0.3),
         })
