@@ -275,10 +275,12 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
             }
         }
         let (of, finished) = (self.plan.runs.len(), self.plan.runs.len() - todo.len());
-        let epochs = todo.iter().map(|run| self.session.learner.epochs(run)).sum();
+        let epochs_of = |run: &RunSpec| self.session.learner.epochs(run);
+        let epochs = todo.iter().map(|run| epochs_of(run)).sum();
+        let planned = self.plan.runs.iter().map(epochs_of).sum();
         let (done, default) = (AtomicUsize::new(finished), self.default_executor());
         let executor = self.session.executor.unwrap_or(&*default);
-        let started = self.notify(&Event::BuildStarted { runs: of, finished, epochs });
+        let started = self.notify(&Event::BuildStarted { runs: of, finished, epochs, planned });
         let outcome = started
             .and_then(|()| executor.execute(&todo, &|run| self.run(run, &done).map_err(|e| e.in_run(run.id))))
             .and_then(|()| self.notify(&Event::BuildFinished));

@@ -5,7 +5,11 @@ use candle_ensemble::{
     threads, Error,
 };
 use clap::{error::ErrorKind, Arg, ArgMatches, Parser};
-use std::{fmt, process::ExitCode};
+use std::{
+    fmt,
+    process::{exit, ExitCode},
+    sync::{Mutex, PoisonError},
+};
 
 /// Why a program ends early: its message.
 #[derive(Debug)]
@@ -44,9 +48,31 @@ impl From<candle_core::Error> for Failure {
     }
 }
 
+/// What is said when the user interrupts the program.
+static INTERRUPTED: Mutex<String> = Mutex::new(String::new());
+
+/// Sets what is said when the user interrupts the program (Ctrl-C): what is kept, and how to go on.
+pub fn on_interrupt(message: String) {
+    *INTERRUPTED.lock().unwrap_or_else(PoisonError::into_inner) = message;
+}
+
+/// Ends the program on Ctrl-C with the usual status, 128 + 2. Files are written whole, so none is left in
+/// halves.
+fn say_how_to_go_on() {
+    on_interrupt("nothing is kept; start again with the same command".into());
+    let handler = || {
+        eprintln!("\ninterrupted: {}", INTERRUPTED.lock().unwrap_or_else(PoisonError::into_inner));
+        exit(130)
+    };
+    if let Err(e) = ctrlc::set_handler(handler) {
+        eprintln!("warning: Ctrl-C will end the program without a word: {e}");
+    }
+}
+
 /// Runs a program. An error is printed on one line, and the exit status is then 2.
 pub fn program(run: impl FnOnce() -> Result<(), Failure>) -> ExitCode {
     threads::one_core_per_member();
+    say_how_to_go_on();
     let Err(Failure(message)) = run() else { return ExitCode::SUCCESS };
     eprintln!("error: {}", message.lines().collect::<Vec<_>>().join(" "));
     ExitCode::from(2)

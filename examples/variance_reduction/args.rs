@@ -1,7 +1,8 @@
 //! The command line.
 use super::{
-    data::Prepared,
+    prepared::Prepared,
     program::{parse, Failure},
+    table,
 };
 use candle_ensemble::{
     combine::{self, FittedCombiner},
@@ -12,7 +13,7 @@ use candle_ensemble::{
     Error, Result,
 };
 use clap::{Parser, ValueEnum};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use std::{
     path::{Path, PathBuf},
     str::FromStr,
@@ -23,12 +24,28 @@ use std::{
 #[derive(Debug, Parser, Serialize)]
 #[command(version, about, max_term_width = 100, allow_negative_numbers = true, after_long_help = help())]
 pub struct Args {
-    /// `digits`, `wine` or `diabetes` (they come with the repository), or a CSV file with a header line
+    /// `digits`, `wine` or `diabetes` (they come with the repository), or a CSV file with a header line, which may
+    /// be gzipped
     #[arg(long, default_value = "digits", value_name = "NAME|FILE.csv")]
     pub data: String,
     /// Column of a CSV file to predict [default: the last]
     #[arg(long, value_name = "COLUMN")]
     pub target: Option<String>,
+    /// Columns of a CSV file to leave out, separated by commas
+    #[arg(long, value_name = "COLUMN,…")]
+    pub drop: Vec<String>,
+    /// What separates the fields of a CSV file: one character, tab or space [default: found out]
+    #[arg(long, value_name = "CHARACTER", value_parser = delimiter)]
+    pub delimiter: Option<char>,
+    /// How the characters of a CSV file are encoded, such as windows-1252 [default: UTF-8 or UTF-16]
+    #[arg(long, value_name = "NAME", value_parser = encoding)]
+    pub encoding: Option<Encoding>,
+    /// The decimal point of a CSV file: a point or a comma
+    #[arg(long, default_value_t = '.', value_name = "CHARACTER", value_parser = decimal)]
+    pub decimal: char,
+    /// A CSV file has no header line: its columns are called 1, 2, …
+    #[arg(long)]
+    pub no_header: bool,
     /// Predict classes or values [default: inferred from the target column, and printed]
     #[arg(long, value_enum)]
     pub task: Option<TaskName>,
@@ -127,7 +144,7 @@ pub struct Args {
     )]
     #[serde(skip)]
     pub chart: PathBuf,
-    /// Print nothing, not even progress
+    /// Print nothing, neither progress nor warnings
     #[arg(long)]
     #[serde(skip)]
     pub quiet: bool,
@@ -152,6 +169,33 @@ pub enum OptimizerName {
 pub enum Initial {
     Default,
     GlorotUniform,
+}
+
+/// An encoding of characters, by one of the names of the Encoding Standard.
+#[derive(Clone, Copy, Debug)]
+pub struct Encoding(pub &'static encoding_rs::Encoding);
+
+impl Serialize for Encoding {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        self.0.name().serialize(to)
+    }
+}
+
+fn encoding(name: &str) -> Result<Encoding, String> {
+    let known = encoding_rs::Encoding::for_label(name.as_bytes()).map(Encoding);
+    known.ok_or_else(|| "must be an encoding, such as utf-8, windows-1252, utf-16le or shift_jis".into())
+}
+
+fn delimiter(text: &str) -> Result<char, String> {
+    table::delimiter(text).map(char::from).map_err(|e| e.to_string())
+}
+
+fn decimal(text: &str) -> Result<char, String> {
+    match text {
+        "." => Ok('.'),
+        "," => Ok(','),
+        _ => Err("must be a point or a comma".into()),
+    }
 }
 
 /// Names with their arguments.

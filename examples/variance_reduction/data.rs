@@ -1,234 +1,262 @@
-//! The data: a data set of the development dependencies, or a CSV file.
-use super::args::{Args, TaskName};
-use candle_core::{Device, Tensor};
-use candle_ensemble::{
-    data::{Dataset, Scaler, Split, Task, TensorDataset},
-    Error, Result, Seed,
+//! The data: a data set of the development dependencies, or a table in a file.
+use super::{
+    args::{Args, TaskName},
+    table::{self, cell, leaks, Input, Kind, Table, Target},
 };
-use std::{collections::BTreeSet, path::Path};
+use candle_ensemble::{Error, Result};
+use std::{fs, path::Path};
 
-/// A table before the task is known.
-struct Table {
-    name: String,
-    columns: usize,
-    /// Row by row.
-    inputs: Vec<f32>,
-    target: String,
-    targets: Vec<String>,
-}
-
-/// Rows to train on and rows to test on.
-pub struct Prepared {
+/// A table of numbers and what is to be predicted from them, in `f64`.
+pub struct Data {
     pub name: String,
+    pub columns: Vec<Column>,
+    /// The name of the target.
     pub target: String,
-    pub task: TaskName,
-    /// Whether the task was inferred.
-    inferred: bool,
-    pub columns: usize,
-    pub train: TensorDataset,
-    pub test: TensorDataset,
-    pub target_scaler: Option<Scaler>,
-    classes: Vec<String>,
+    pub answers: Target,
+    /// Why the task is what it is, where it was inferred.
+    pub inferred: Option<String>,
+    /// What was guessed, left out or is suspicious.
+    pub notes: Vec<String>,
+    /// The file, for messages that name a line.
+    pub file: Option<Table>,
 }
 
-impl Prepared {
-    pub fn train_task(&self) -> Task {
-        self.train.task()
+/// An input.
+pub struct Column {
+    pub name: String,
+    pub values: Vec<f64>,
+}
+
+impl Data {
+    pub fn read(args: &Args) -> Result<Self> {
+        match args.data.as_str() {
+            "digits" | "wine" | "diabetes" => bundled(args),
+            file => read_file(Path::new(file), args),
+        }
     }
 
-    /// One line that describes the data and the task.
-    pub fn describe(&self) -> String {
-        let what = match self.task {
-            TaskName::Classification => format!("classification, {} classes", self.classes.len()),
-            TaskName::Regression => "regression".into(),
-        };
-        let inferred = if self.inferred { " (inferred; --task changes it)" } else { "" };
-        format!(
-            "{}: {} columns, {} rows to train on, {} to test on; target {:?}: {what}{inferred}",
-            self.name,
-            self.columns,
-            self.train.rows(),
-            self.test.rows(),
-            self.target
-        )
+    pub fn rows(&self) -> usize {
+        match &self.answers {
+            Target::Classes(_, ids) => ids.len(),
+            Target::Values(values) => values.len(),
+        }
+    }
+
+    /// Where a value stands, for messages.
+    pub fn place(&self, column: &str, row: usize) -> String {
+        let in_file = self.file.as_ref().and_then(|file| Some(file.place(file.find(column)?, row)));
+        in_file.unwrap_or_else(|| format!("column {} in row {row} of {}", cell::quote(column), self.name))
     }
 }
 
-pub fn prepare(args: &Args) -> Result<Prepared> {
-    let bundled_data = ["digits", "wine", "diabetes"].contains(&&*args.data);
-    if let (true, Some(target)) = (bundled_data, &args.target) {
-        let must = "left out where --data is not a CSV file";
-        return Err(Error::invalid("--target", must, format!("{target:?}")));
-    }
-    let table = match args.data.as_str() {
-        "digits" => digits(),
-        "wine" => bundled("wine", "quality", &linfa_datasets::winequality(), |q| q.to_string()),
-        "diabetes" => bundled("diabetes", "progression", &linfa_datasets::diabetes(), |y| y.to_string()),
-        file => read_csv(Path::new(file), args.target.as_deref())?,
-    };
-    if table.targets.is_empty() {
-        return Err(Error::invalid("--data", "a table of at least one row", "empty"));
-    }
-    let given = match args.data.as_str() {
-        "digits" | "wine" => args.task.or(Some(TaskName::Classification)),
-        "diabetes" => args.task.or(Some(TaskName::Regression)),
-        _ => args.task,
-    };
-    let task = given.unwrap_or_else(|| infer(&table.targets));
-    let rows = table.targets.len();
-    let classes = distinct(&table.targets);
-    let ids = |targets: &[String]| -> Vec<u32> {
-        targets.iter().filter_map(|t| classes.binary_search(t).ok()).map(|i| i as u32).collect()
-    };
-    let seed = Seed::from(args.seed).child("split");
-    let split = match (args.train_rows, task) {
-        (Some(train), _) => Split::first(rows, train)
-            .map_err(|_| Error::invalid("--train-rows", format!("between 1 and {}", rows - 1), train))?,
-        (None, TaskName::Classification) => {
-            Split::stratified(&ids(&table.targets), args.test_fraction, seed)?
-        }
-        (None, TaskName::Regression) => Split::random(rows, args.test_fraction, seed)?,
-    };
-
-    let inputs = Tensor::from_vec(table.inputs, (rows, table.columns), &Device::Cpu)?;
-    let inputs = match args.standardize {
-        true => fitted_on(&split.train, &inputs)?.transform(&inputs)?,
-        false => inputs,
-    };
-    let (all, target_scaler) = match task {
-        TaskName::Classification => {
-            let ids = Tensor::new(ids(&table.targets), &Device::Cpu)?;
-            (TensorDataset::classification(inputs, &ids)?, None)
-        }
-        TaskName::Regression => {
-            let targets = numbers(&table.target, &table.targets)?;
-            let scaler = args.standardize.then(|| fitted_on(&split.train, &targets)).transpose()?;
-            let targets = scaler.as_ref().map_or(Ok(targets.clone()), |s| s.transform(&targets))?;
-            (TensorDataset::regression(inputs, &targets)?, scaler)
-        }
-    };
-    let (train, test) = (all.subset(&split.train)?, all.subset(&split.test)?);
-    Ok(Prepared {
-        name: table.name,
-        target: table.target,
-        task,
-        inferred: given.is_none(),
-        columns: table.columns,
-        train,
-        test,
-        target_scaler,
-        classes,
+fn asked(args: &Args) -> Option<Kind> {
+    args.task.map(|task| match task {
+        TaskName::Classification => Kind::Classes,
+        TaskName::Regression => Kind::Values,
     })
 }
 
-/// A scaler that is fitted on these rows only.
-fn fitted_on(rows: &[u32], table: &Tensor) -> Result<Scaler> {
-    Scaler::standardize(&table.index_select(&Tensor::new(rows, &Device::Cpu)?, 0)?)
-}
-
-/// Classes if a target is text, or if all are whole numbers and at most 20 differ; values otherwise.
-fn infer(targets: &[String]) -> TaskName {
-    let whole = |t: &String| t.parse::<f64>().is_ok_and(|x| x.fract() == 0.);
-    let texts = targets.iter().any(|t| t.parse::<f64>().is_err());
-    match texts || (targets.iter().all(whole) && distinct(targets).len() <= 20) {
-        true => TaskName::Classification,
-        false => TaskName::Regression,
+fn bundled(args: &Args) -> Result<Data> {
+    for (flag, given) in [
+        ("--target", args.target.is_some()),
+        ("--delimiter", args.delimiter.is_some()),
+        ("--encoding", args.encoding.is_some()),
+        ("--decimal", args.decimal != '.'),
+        ("--no-header", args.no_header),
+        ("--drop", !args.drop.is_empty()),
+    ] {
+        if given {
+            let got = format!("given with --data {}", args.data);
+            return Err(Error::invalid(flag, "left out where --data is not a CSV file", got));
+        }
     }
-}
-
-/// The classes, each once, in the order of their text.
-fn distinct(targets: &[String]) -> Vec<String> {
-    targets.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect()
-}
-
-/// `1`, `1.0` and `01` are the same class.
-fn plain(target: &str) -> String {
-    target.parse::<f64>().map_or_else(|_| target.to_string(), |x| x.to_string())
-}
-
-fn numbers(column: &str, targets: &[String]) -> Result<Tensor> {
-    let number = |t: &String| {
-        t.parse::<f32>().ok().filter(|y| y.is_finite()).ok_or_else(|| {
-            Error::invalid(format!("target {column:?}"), "a finite number in every row", format!("{t:?}"))
-        })
+    let (target, usual, records, targets) = match args.data.as_str() {
+        "digits" => {
+            let digits = smartcore::dataset::digits::load_dataset();
+            let rows = digits.data.chunks(digits.num_features);
+            let rows = rows.map(|row| row.iter().map(|x| f64::from(*x)).collect()).collect();
+            ("digit", Kind::Classes, rows, digits.target.iter().map(|d| f64::from(*d)).collect())
+        }
+        "wine" => {
+            let wine = linfa_datasets::winequality();
+            (
+                "quality",
+                Kind::Classes,
+                rows(wine.records()),
+                wine.targets().iter().map(|q| *q as f64).collect(),
+            )
+        }
+        _ => {
+            let diabetes = linfa_datasets::diabetes();
+            ("progression", Kind::Values, rows(diabetes.records()), diabetes.targets().to_vec())
+        }
     };
-    Ok(Tensor::new(targets.iter().map(number).collect::<Result<Vec<_>>>()?, &Device::Cpu)?)
-}
-
-fn digits() -> Table {
-    let digits = smartcore::dataset::digits::load_dataset();
-    Table {
-        name: "digits".into(),
-        columns: digits.num_features,
-        inputs: digits.data,
-        target: "digit".into(),
-        targets: digits.target.iter().map(|d| format!("{d:.0}")).collect(),
-    }
-}
-
-fn bundled<T: Copy>(
-    name: &str,
-    target: &str,
-    data: &linfa::Dataset<f64, T, ndarray::Ix1>,
-    text: impl Fn(T) -> String,
-) -> Table {
-    Table {
-        name: name.into(),
-        columns: data.records().ncols(),
-        inputs: data.records().iter().map(|x| *x as f32).collect(),
+    let answers = match asked(args).unwrap_or(usual) {
+        Kind::Values => Target::Values(targets),
+        Kind::Classes => {
+            let (names, ids) = table::numbered(targets.iter().map(f64::to_string));
+            Target::Classes(names, ids)
+        }
+    };
+    let width = records.first().map_or(0, Vec::len);
+    let column = |i: usize| Column {
+        name: (i + 1).to_string(),
+        values: records.iter().filter_map(|row| row.get(i).copied()).collect(),
+    };
+    Ok(Data {
+        name: args.data.clone(),
+        columns: (0..width).map(column).collect(),
         target: target.into(),
-        targets: data.targets().iter().map(|t| text(*t)).collect(),
-    }
+        answers,
+        inferred: None,
+        notes: vec![],
+        file: None,
+    })
 }
 
-/// A CSV file with a header line; every column but the target must be numbers.
-fn read_csv(path: &Path, target: Option<&str>) -> Result<Table> {
-    let unreadable = |e: csv::Error| match e.into_kind() {
-        csv::ErrorKind::Io(source) => {
-            let got = format!("{} ({source})", path.display());
-            Error::invalid("--data", "digits, wine, diabetes or a CSV file that can be read", got)
-        }
-        csv::ErrorKind::UnequalLengths { pos, expected_len, len } => {
-            let line = pos.map_or_else(String::new, |p| format!("line {} of ", p.line()));
-            Error::invalid(format!("{line}{}", path.display()), format!("{expected_len} fields"), len)
-        }
-        other => Error::invalid(path.display().to_string(), "a CSV file in UTF-8", format!("{other:?}")),
+fn rows(records: &ndarray::Array2<f64>) -> Vec<Vec<f64>> {
+    records.outer_iter().map(|row| row.to_vec()).collect()
+}
+
+/// A file with a header line. Every column but the target is an input.
+fn read_file(path: &Path, args: &Args) -> Result<Data> {
+    let shown = path.display().to_string();
+    let bytes = fs::read(path).map_err(|e| {
+        let got = format!("{shown} ({e})");
+        Error::invalid("--data", "digits, wine, diabetes or a CSV file that can be read", got)
+    })?;
+    let options = table::Options {
+        delimiter: args.delimiter.and_then(|c| u8::try_from(c).ok()),
+        encoding: args.encoding.map(|encoding| encoding.0),
+        decimal_comma: args.decimal == ',',
+        no_header: args.no_header,
+        drop: args.drop.clone(),
     };
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_path(path).map_err(unreadable)?;
-    let header: Vec<String> = reader.headers().map_err(unreadable)?.iter().map(String::from).collect();
-    if header.len() < 2 {
-        return Err(Error::invalid(
-            path.display().to_string(),
-            "a table of two columns or more",
-            header.len(),
-        ));
+    let file = Table::parse(&shown, bytes, &options)?;
+    if file.names().len() < 2 {
+        let must = "two columns or more, one of them the target";
+        return Err(Error::invalid(shown, must, file.names().len()));
     }
-    let at = match target {
-        None => header.len() - 1,
-        Some(name) => header.iter().position(|h| h == name).ok_or_else(|| {
-            Error::invalid("--target", format!("one of {}", header.join(", ")), format!("{name:?}"))
+    if file.rows() == 0 {
+        return Err(Error::invalid("--data", "a table of at least one row below its header", "empty"));
+    }
+    let target = match &args.target {
+        None => file.last()?,
+        Some(name) => file.find(name).ok_or_else(|| {
+            Error::invalid("--target", format!("one of {}", table::some(file.names())), cell::quote(name))
         })?,
     };
-    let (mut inputs, mut targets) = (vec![], vec![]);
-    for record in reader.records() {
-        let record = record.map_err(unreadable)?;
-        let line = record.position().map_or(0, csv::Position::line);
-        for (i, field) in record.iter().enumerate() {
-            if i == at {
-                if field.is_empty() || field.parse::<f64>().is_ok_and(f64::is_nan) {
-                    let what = format!("target {:?} in line {line} of {}", header[at], path.display());
-                    return Err(Error::invalid(what, "there", format!("missing: {field:?}")));
-                }
-                targets.push(plain(field));
-                continue;
-            }
-            let number = field.parse::<f32>().ok().filter(|x| x.is_finite()).ok_or_else(|| {
-                let what = format!("column {:?} in line {line} of {}", header[i], path.display());
-                Error::invalid(what, "a finite number", format!("{field:?}"))
-            })?;
-            inputs.push(number);
+    let (answers, why) = file.target(target, asked(args))?;
+    let mut notes = file.notes().to_vec();
+    let inputs = Inputs::of(&file, target, &answers)?;
+    notes.extend(inputs.notes());
+    if let Target::Classes(names, _) = &answers {
+        notes.extend(table::odd_classes(names).into_iter().map(|note| format!("target: {note}")));
+    }
+    match file.repeated_rows() {
+        0 => {}
+        1 => notes.push("1 row is a copy of another: one may be trained on and the other tested on".into()),
+        n => {
+            notes.push(format!("{n} rows are copies of others: some may be trained on and others tested on"))
         }
     }
-    let name = path.file_stem().and_then(|s| s.to_str()).unwrap_or("data").to_string();
-    Ok(Table { name, columns: header.len() - 1, inputs, target: header[at].clone(), targets })
+    let name = path.file_stem().and_then(|s| s.to_str()).unwrap_or("data");
+    Ok(Data {
+        name: name.strip_suffix(".csv").unwrap_or(name).into(),
+        columns: inputs.columns()?,
+        target: file.names()[target].clone(),
+        answers,
+        inferred: args.task.is_none().then_some(why),
+        notes,
+        file: Some(file),
+    })
+}
+
+/// The columns of a file that are not the target, and what is to be said about them.
+#[derive(Default)]
+struct Inputs {
+    columns: Vec<Column>,
+    texts: Vec<String>,
+    missing: Vec<String>,
+    constant: Vec<String>,
+    index: Vec<String>,
+    sentinel: Vec<String>,
+    copies: Vec<String>,
+}
+
+impl Inputs {
+    fn of(file: &Table, target: usize, answers: &Target) -> Result<Self> {
+        let mut inputs = Self::default();
+        for (i, name) in file.names().iter().enumerate().filter(|(i, _)| *i != target) {
+            match file.input(i)? {
+                Input::Numbers(values) => {
+                    inputs.judge(name, &values, answers);
+                    inputs.columns.push(Column { name: name.clone(), values });
+                }
+                Input::Texts(texts, ids) => {
+                    let ids: Vec<_> = ids.into_iter().map(f64::from).collect();
+                    inputs.judge(name, &ids, answers);
+                    let shown: Vec<_> = texts.iter().map(|text| cell::quote(text)).collect();
+                    inputs.texts.push(format!("{} ({})", cell::quote(name), table::some(&shown)));
+                    inputs.columns.extend(indicators(name, &texts, &ids));
+                }
+                Input::Missing => inputs.missing.push(cell::quote(name)),
+            }
+        }
+        Ok(inputs)
+    }
+
+    fn judge(&mut self, name: &str, values: &[f64], answers: &Target) {
+        let (quoted, first) = (cell::quote(name), values.first());
+        if let Some(x) = leaks::sentinel(values) {
+            self.sentinel.push(format!("{quoted} ({x})"));
+        }
+        if values.iter().all(|x| Some(x) == first) {
+            self.constant.push(quoted);
+        } else if leaks::gives_away(values, answers) {
+            self.copies.push(quoted);
+        } else if leaks::numbers_rows(values) {
+            self.index.push(quoted);
+        }
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let say = |columns: &[String], what: &str| {
+            let word = if columns.len() == 1 { "column" } else { "columns" };
+            (!columns.is_empty()).then(|| format!("{word} {}: {what}", table::some(columns)))
+        };
+        let notes = [
+            say(&self.texts, "texts, read as 0 and 1 for each of them"),
+            say(&self.missing, "no values; left out"),
+            say(&self.constant, "the same value in every row"),
+            say(&self.index, "numbers the rows, and so tells their order; --drop leaves it out"),
+            say(&self.sentinel, "a number far from all others, in several rows: does it mean missing?"),
+            say(
+                &self.copies,
+                "gives the target away (a copy of it, under another name or in another unit?); \
+                               --drop leaves it out",
+            ),
+        ];
+        notes.into_iter().flatten().collect()
+    }
+
+    /// The columns, of which at least one must differ from row to row.
+    fn columns(self) -> Result<Vec<Column>> {
+        let varies = |column: &Column| column.values.iter().any(|x| Some(x) != column.values.first());
+        match self.columns.iter().any(varies) || self.columns.first().is_some_and(|c| c.values.len() == 1) {
+            true => Ok(self.columns),
+            false => {
+                let must = "one at least whose values differ";
+                Err(Error::invalid("the columns to predict from", must, "all constant"))
+            }
+        }
+    }
+}
+
+/// A column of 0 and 1 for each text; one is enough for two texts.
+fn indicators<'a>(name: &'a str, texts: &'a [String], ids: &'a [f64]) -> impl Iterator<Item = Column> + 'a {
+    let is = |text: usize| ids.iter().map(|id| f64::from(u8::from(*id == text as f64))).collect();
+    let skip = usize::from(texts.len() <= 2);
+    let column = move |(i, text): (usize, &String)| Column { name: format!("{name}={text}"), values: is(i) };
+    texts.iter().enumerate().skip(skip).map(column)
 }

@@ -3,8 +3,11 @@
 //! `cargo run --release --example variance_reduction -- --help`
 mod args;
 mod data;
+mod prepared;
 #[path = "../common/program.rs"]
 mod program;
+#[path = "../common/table/mod.rs"]
+mod table;
 
 use args::{Args, Initial, OptimizerName};
 use candle_core::{Result as CandleResult, Tensor};
@@ -22,8 +25,8 @@ use candle_ensemble::{
     Checkpoints, ProgressBar, Result, Session,
 };
 use candle_nn::{linear, Linear, Module, VarBuilder};
-use data::Prepared;
-use program::{program, Failure};
+use prepared::Prepared;
+use program::{on_interrupt, program, Failure};
 use std::process::ExitCode;
 
 #[global_allocator]
@@ -53,19 +56,31 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> Result<(), Failure> {
     args.check()?;
-    let prepared = data::prepare(args)?;
+    let prepared = Prepared::of(args)?;
     let print = |line: String| {
         if !args.quiet {
             println!("{line}");
         }
     };
     print(prepared.describe());
+    for note in prepared.notes.iter().filter(|_| !args.quiet) {
+        eprintln!("warning: {note}");
+    }
+    on_interrupt(match &args.store {
+        Some(folder) => format!(
+            "the networks that are finished, and the others as of their last checkpoints, are in {}; the same \
+             command continues",
+            folder.display()
+        ),
+        None => "nothing is kept; with --store FOLDER, the same command continues an interrupted run".into(),
+    });
     let report = study(args, &prepared)?;
     print(String::new());
     print(report.table());
     if let Some(path) = &args.json {
         let document = serde_json::json!({
             "settings": args.settings(&prepared),
+            "warnings": prepared.notes,
             "metric": report.metric,
             "train_rows": report.train_rows,
             "test_rows": report.test_rows,

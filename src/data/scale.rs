@@ -41,34 +41,44 @@ impl Scaler {
     ///
     /// The variance is computed in two passes in f64, the second corrected by the sum of the deviations
     /// (Chan, Golub and LeVeque 1983, doi:10.1080/00031305.1983.10483115), so it stays accurate where the
-    /// mean is large against the deviation.
+    /// mean is large against the deviation. It does not overflow where the squares of the values would.
     ///
     /// # Errors
     /// When `x` is not a tensor of floats `(N, D)` or `(N,)`, has no rows, or contains NaN or infinity.
     pub fn standardize(x: &Tensor) -> Result<Self> {
         let table = Table::of(x)?;
         let n = table.rows as f64;
+        let mut unit = vec![0.; table.columns];
+        table.each(|column, x| {
+            if let Some(unit) = unit.get_mut(column) {
+                *unit = x.abs().max(*unit);
+            }
+        })?;
+        unit.iter_mut().for_each(|x| *x = power_of_two(*x));
+        let in_units = |column: usize, x: f64| x / unit.get(column).unwrap_or(&1.);
         let mut mean = vec![0.; table.columns];
-        table.each(|column, x| add(&mut mean, column, x))?;
+        table.each(|column, x| add(&mut mean, column, in_units(column, x)))?;
         mean.iter_mut().for_each(|sum| *sum /= n);
         let (mut squares, mut deviations) = (vec![0.; table.columns], vec![0.; table.columns]);
         table.each(|column, x| {
-            let deviation = x - mean.get(column).unwrap_or(&0.);
+            let deviation = in_units(column, x) - mean.get(column).unwrap_or(&0.);
             add(&mut squares, column, deviation * deviation);
             add(&mut deviations, column, deviation);
         })?;
-        let scale = squares.iter().zip(&deviations).zip(&mean).map(|((squares, deviations), mean)| {
+        let scale = squares.iter().zip(&deviations).zip(&mean).zip(&unit);
+        let scale = scale.map(|(((squares, deviations), mean), unit)| {
             let variance = ((squares - deviations * deviations / n) / n).clamp(0., f64::INFINITY);
             // The variance that rounding alone can leave in a constant column; the bound is scikit-learn's.
             let rounding = n * f64::EPSILON * variance + (n * mean * f64::EPSILON).powi(2);
-            if variance.is_finite() && variance <= rounding {
+            if variance <= rounding {
                 1.
             } else {
-                variance.sqrt()
+                variance.sqrt() * unit
             }
         });
         let scale = scale.collect();
-        Columns { shift: mean, scale }.try_into()
+        let shift = mean.iter().zip(&unit).map(|(mean, unit)| mean * unit).collect();
+        Columns { shift, scale }.try_into()
     }
 
     /// A scaler to the range from 0 to 1, like scikit-learn's `MinMaxScaler`. A constant column becomes 0.
@@ -110,15 +120,20 @@ impl Scaler {
     /// Returns `(x − shift) / scale`.
     ///
     /// # Errors
-    /// When `x` has another number of columns, or contains NaN or infinity.
+    /// When `x` has another number of columns or contains NaN or infinity, or a result is too large for the
+    /// dtype.
     pub fn transform(&self, x: &Tensor) -> Result<Tensor> {
         self.apply(x, |x, shift, scale| (x - shift) / scale)
     }
 
     /// Returns `x × scale + shift`, the inverse of [`Self::transform`].
     ///
+    /// The result has the dtype of `x`. Where the shift is large against the scale (times in milliseconds,
+    /// prices in cents), `f32` cannot hold it without loss: convert `x` to `f64` first.
+    ///
     /// # Errors
-    /// When `x` has another number of columns, or contains NaN or infinity.
+    /// When `x` has another number of columns or contains NaN or infinity, or a result is too large for the
+    /// dtype.
     pub fn inverse(&self, x: &Tensor) -> Result<Tensor> {
         self.apply(x, |x, shift, scale| x * scale + shift)
     }
@@ -136,6 +151,12 @@ impl Scaler {
                 let at = |of: &[f64]| of.get(column).copied().unwrap_or(f64::NAN);
                 to.push(back(from, f(x, at(&self.0.shift), at(&self.0.scale))));
             })?;
+            if let Some(position) = to.iter().position(|x| !x.to_f64().is_finite()) {
+                let (row, column) = (position / table.columns, position % table.columns);
+                let got = from.get(position).map_or(f64::NAN, |x| x.to_f64());
+                let must = format!("small enough to be scaled in {}", x.dtype().as_str());
+                return Err(Error::invalid(format!("row {row}, column {column}"), must, got));
+            }
             Tensor::from_vec(to, x.shape(), &candle_core::Device::Cpu).map_err(Error::from)
         })?;
         Ok(move_view(&scaled, x.device())?)
@@ -231,6 +252,15 @@ fn back<T: WithDType>(_like: &[T], x: f64) -> T {
     T::from_f64(x)
 }
 
+/// The largest power of two that is at most `x`, or 1 where there is none. A division by it is exact, and
+/// keeps squares from overflow and underflow.
+fn power_of_two(x: f64) -> f64 {
+    match x.is_normal() {
+        true => f64::from_bits(x.to_bits() & f64::INFINITY.to_bits()),
+        false => 1.,
+    }
+}
+
 fn add(sums: &mut [f64], column: usize, x: f64) {
     if let Some(sum) = sums.get_mut(column) {
         *sum += x;
@@ -314,6 +344,28 @@ mod tests {
         close(scaler.scale(), &[0.5], 1e-12);
     }
 
+    /// The squares of these values are no numbers of f64; their deviation is.
+    #[test]
+    fn very_large_and_very_small_values_are_scaled_like_others() {
+        for unit in [1e300, 1e-300] {
+            let x = Tensor::new(&[-2. * unit, 0., 2. * unit, 4. * unit], &Device::Cpu).unwrap();
+            let scaler = Scaler::standardize(&x).unwrap();
+            close(&[scaler.shift()[0] / unit, scaler.scale()[0] / unit], &[1., 5f64.sqrt()], 1e-15);
+            let z = scaler.transform(&x).unwrap().to_vec1::<f64>().unwrap();
+            close(&z, &[-3., -1., 1., 3.].map(|z| z / 5f64.sqrt()), 1e-15);
+        }
+    }
+
+    #[test]
+    fn a_result_that_the_dtype_cannot_hold_is_an_error() {
+        let x = Tensor::new(&[1e39, 3e39], &Device::Cpu).unwrap();
+        let scaler = Scaler::standardize(&x).unwrap();
+        let z = scaler.transform(&x).unwrap();
+        close(&z.to_vec1::<f64>().unwrap(), &[-1., 1.], 1e-15);
+        let error = scaler.inverse(&z.to_dtype(DType::F32).unwrap()).unwrap_err().to_string();
+        assert_eq!(error, "row 0, column 0 must be small enough to be scaled in f32, but is -1");
+    }
+
     #[test]
     fn dtype_and_rank_are_kept() {
         for dtype in [DType::F32, DType::F64, DType::F16, DType::BF16] {
@@ -350,9 +402,10 @@ mod tests {
             assert!(message.contains("row 1, column 1 must be finite, but is NaN"), "{message}");
             assert!(fit(&Tensor::zeros((0, 2), DType::F32, &Device::Cpu).unwrap()).is_err());
             assert!(fit(&Tensor::zeros((2, 2, 2), DType::F32, &Device::Cpu).unwrap()).is_err());
-            let vast = Tensor::new(&[[-1.7e308], [1.7e308]], &Device::Cpu).unwrap();
-            assert!(fit(&vast).is_err(), "the range exceeds f64");
         }
+        let vast = Tensor::new(&[[-1.7e308], [1.7e308]], &Device::Cpu).unwrap();
+        assert!(Scaler::min_max(&vast).is_err(), "the range exceeds f64");
+        close(Scaler::standardize(&vast).unwrap().scale(), &[1.7e308], 1e-15);
     }
 
     #[test]

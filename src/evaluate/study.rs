@@ -75,7 +75,8 @@ impl<'a, L: Learner> Study<'a, L> {
     }
 
     /// Sets the scaler of the targets, so that predictions and test targets are measured in the original
-    /// units.
+    /// units, in f64. The test targets may be of another float type than those trained on, such as f64 beside
+    /// f32.
     #[must_use]
     pub fn target_scaler(mut self, scaler: &'a Scaler) -> Self {
         self.scaler = Some(scaler);
@@ -220,7 +221,7 @@ struct Truth {
 
 enum Targets {
     Classes(Vec<u32>),
-    /// Values in the original units, and the scaler that brings predictions there.
+    /// Values in the original units and in f64, and the scaler that brings predictions there.
     Values(Tensor, Option<Scaler>),
 }
 
@@ -228,10 +229,7 @@ impl Truth {
     fn of(test: &TensorDataset, scaler: Option<&Scaler>) -> Result<Self> {
         let targets = match test.labels() {
             Some(labels) => Targets::Classes(labels.to_vec()),
-            None => {
-                let values = restored(test.targets(), scaler)?.to_device(&Device::Cpu)?;
-                Targets::Values(values, scaler.cloned())
-            }
+            None => Targets::Values(restored(test.targets(), scaler)?, scaler.cloned()),
         };
         let weights = test.weights().map(|w| w.to_device(&Device::Cpu)?.to_vec1()).transpose()?;
         Ok(Self { targets, weights })
@@ -264,8 +262,7 @@ impl Truth {
                 Ok(classes.iter().zip(labels).map(|(class, id)| f64::from(u8::from(class == id))).collect())
             }
             Targets::Values(values, scaler) => {
-                let predicted = restored(predicted, scaler.as_ref())?.to_dtype(DType::F64)?;
-                let error = (predicted - values.to_dtype(DType::F64)?.reshape(((), width))?)?;
+                let error = (restored(predicted, scaler.as_ref())? - values.reshape(((), width))?)?;
                 Ok(error.sqr()?.mean(1)?.to_vec1()?)
             }
         }
@@ -283,12 +280,11 @@ impl Truth {
     }
 }
 
-/// Values in the original units.
+/// Values in the original units, in f64 on the CPU: an offset of 1e9 leaves f32 no digits for what networks
+/// predict.
 fn restored(values: &Tensor, scaler: Option<&Scaler>) -> Result<Tensor> {
-    match scaler {
-        Some(scaler) => scaler.inverse(values),
-        None => Ok(values.clone()),
-    }
+    let values = values.to_device(&Device::Cpu)?.to_dtype(DType::F64)?;
+    scaler.map_or_else(|| Ok(values.clone()), |scaler| scaler.inverse(&values))
 }
 
 fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
@@ -395,4 +391,32 @@ fn size_summaries(curves: &[Vec<SizePoint>]) -> Result<Vec<SizeSummary>> {
         Ok(SizeSummary { size: i + 1, summary: Summary::of(&repeats.concat())?, repeats })
     };
     (0..sizes).map(summary).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Errors of 0.5, −0.5, 0.5 and −0.5 in standardized values, whose standard deviation is √5/2.
+    #[test]
+    fn an_offset_changes_no_score() {
+        for offset in [0., 1e9, -1.7e12] {
+            let y = [0., 1., 2., 3.].map(|y| y + offset);
+            let y = Tensor::new(&y, &Device::Cpu).unwrap();
+            let scaler = Scaler::standardize(&y).unwrap();
+            let z = scaler.transform(&y).unwrap();
+            let test = TensorDataset::regression(z.reshape((4, 1)).unwrap(), &z).unwrap();
+            let truth = Truth::of(&test, Some(&scaler)).unwrap();
+            let errors = Tensor::new(&[0.5f32, -0.5, 0.5, -0.5], &Device::Cpu).unwrap();
+            let predicted = (z.to_dtype(DType::F32).unwrap() + errors).unwrap().reshape((4, 1)).unwrap();
+            let Metrics::Regression { rmse, mae, r2 } = truth.metrics(&predicted).unwrap() else { panic!() };
+            let error = 0.5 * 1.25f64.sqrt();
+            for (got, want) in [(rmse, error), (mae, error), (r2, 0.75)] {
+                assert!((got - want).abs() < 1e-3 * want, "{got} is not {want} at {offset}");
+            }
+            for got in truth.by_row(&predicted).unwrap() {
+                assert!((got - error * error).abs() < 1e-3, "{got} at {offset}");
+            }
+        }
+    }
 }

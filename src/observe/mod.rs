@@ -25,6 +25,8 @@ pub enum Event<'a> {
         finished: usize,
         /// Epochs of the remaining runs together, as the learner expects them.
         epochs: usize,
+        /// Epochs of all runs together, as the learner expects them.
+        planned: usize,
     },
     /// A run starts.
     RunStarted {
@@ -139,7 +141,7 @@ pub struct Tracing;
 impl Observer for Tracing {
     fn notify(&self, event: &Event<'_>) -> Flow {
         match event {
-            Event::BuildStarted { runs, finished, epochs } => {
+            Event::BuildStarted { runs, finished, epochs, .. } => {
                 tracing::info!(runs, finished, epochs, "build started");
             }
             Event::RunStarted { run } => {

@@ -21,6 +21,9 @@ mod registries;
 mod resampling;
 mod resume;
 mod shards;
-
+/// The examples' reader of tables. Its unit tests run here: `cargo test` runs none in examples.
+#[path = "../../examples/common/table/mod.rs"]
+#[allow(dead_code, unused_imports)]
+mod table;
 mod training;
 mod variance_reduction;

@@ -219,3 +219,29 @@ fn build_and_load_need_a_store() {
     session.build(&plan).unwrap();
     assert_eq!(session.load(&plan).unwrap().members().len(), 2);
 }
+
+/// A build says how many epochs it has in all, also where its store has them already: progress is a share of it.
+#[test]
+fn a_build_starts_with_the_epochs_of_all_its_runs() {
+    struct Epochs(std::sync::Mutex<Vec<[usize; 4]>>);
+    impl Observer for Epochs {
+        fn notify(&self, event: &Event<'_>) -> Flow {
+            if let Event::BuildStarted { runs, finished, epochs, planned } = event {
+                self.0.lock().unwrap().push([*runs, *finished, *epochs, *planned]);
+            }
+            Flow::Continue
+        }
+    }
+    let (trainer, data, store, seen) = (trainer(), data(), MemoryStore::new(), Epochs(Default::default()));
+    let power = Power::epochs(30);
+    let session = Session::new(&trainer, &data).executor(&Sequential).store(&store);
+    let plan = session.plan(&MultiRun::new(4), 1).unwrap();
+    let watched: [&dyn Observer; 2] = [&seen, &power];
+    assert!(
+        session.clone().observer(&watched).train(&plan).is_err(),
+        "two runs of twelve epochs are finished"
+    );
+    session.clone().observer(&seen).train(&plan).unwrap();
+    session.observer(&seen).train(&plan).unwrap();
+    assert_eq!(*seen.0.lock().unwrap(), [[4, 0, 48, 48], [4, 2, 24, 48], [4, 4, 0, 48]]);
+}

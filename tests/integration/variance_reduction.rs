@@ -109,7 +109,7 @@ fn names(value: &Value) -> Vec<&str> {
 fn the_file_has_every_figure() {
     let folder = folder();
     let out = succeed(folder.path(), &["--data", "table.csv", "--target", "kind", "--seed", "7"]);
-    let top = ["ensembles", "metric", "repeats", "settings", "single", "test_rows", "train_rows"];
+    let top = ["ensembles", "metric", "repeats", "settings", "single", "test_rows", "train_rows", "warnings"];
     assert_eq!(names(&out), top);
     assert_eq!((&out["metric"], &out["repeats"]), (&"accuracy".into(), &2.into()));
     assert_eq!((&out["train_rows"], &out["test_rows"]), (&42.into(), &18.into()));
@@ -294,9 +294,11 @@ fn an_invalid_table_gives_a_message_of_one_line() {
         (&["."], &["--data", "digits, wine, diabetes"]),
         (&["table.csv", "--target", "colour"], &["--target", "length, kind, width, value", "\"colour\""]),
         (&["digits", "--target", "digit"], &["--target", "CSV"]),
+        (&["digits", "--drop", "1"], &["--drop", "CSV"]),
+        (&["table.csv", "--drop", "colour"], &["--drop", "length, kind, width, value", "\"colour\""]),
+        (&["table.csv", "--drop", "length,kind,width"], &["table.csv", "two columns or more"]),
         (&["nan.csv"], &["\"width\"", "line 8", "a finite number", "NaN"]),
         (&["text.csv"], &["\"width\"", "line 8", "a finite number", "wide"]),
-        (&["table.csv"], &["\"kind\"", "line 2", "a finite number", "ant"]),
         (&["no_target.csv"], &["\"value\"", "line 8", "there"]),
         (&["nan_target.csv"], &["\"value\"", "line 8", "there"]),
         (&["short.csv"], &["line 8", "4 fields", "2"]),
@@ -354,6 +356,9 @@ fn an_invalid_value_gives_a_message_of_one_line() {
         (&["--combine", "hard-vote"], &["--combine", "mean or median", "hard-vote"]),
         (&["--combine", "ridge"], &["--combine", "that learn nothing", "ridge"]),
         (&["--combine", "mean,mean-log"], &["--combine", "mean or median", "geometric-mean"]),
+        (&["--delimiter", "ab"], &["--delimiter", "one character"]),
+        (&["--decimal", ";"], &["--decimal", "a point or a comma"]),
+        (&["--encoding", "klingon"], &["--encoding", "windows-1252", "klingon"]),
         (&["--task", "ranking"], &["--task", "classification, regression"]),
         (&["--init", "zeros"], &["--init", "default, glorot-uniform"]),
         (&["--standardize", "maybe"], &["--standardize", "true, false"]),
@@ -381,6 +386,39 @@ fn a_training_that_diverges_gets_one_line_and_leaves_no_file() {
     assert!(text.contains("diverged") && text.contains("lower the learning rate"), "{text}");
 }
 
+/// Ctrl-C says what is kept and how to go on, and ends with the status of an interrupted program.
+#[cfg(unix)]
+#[test]
+fn an_interrupted_program_says_how_to_go_on() {
+    use std::process::Stdio;
+    let folder = folder();
+    let long = ["--data", "numbers.csv", "--epochs", "100000", "--members", "2", "--repeats", "2", "--quiet"];
+    for (args, parts) in [
+        (&[][..], &["nothing is kept", "--store FOLDER"][..]),
+        (&["--store", "members"], &["are in members", "the same command continues"]),
+    ] {
+        let mut command = Command::new(program());
+        command
+            .current_dir(folder.path())
+            .args(long)
+            .args(args)
+            .stderr(Stdio::piped())
+            .stdout(Stdio::piped());
+        let child = command.spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(1500));
+        let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+        assert!(sent.success(), "it was still running");
+        let output = child.wait_with_output().unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(130), "{text}");
+        assert!(text.starts_with("\ninterrupted: ") && text.trim().lines().count() == 1, "{text}");
+        for part in parts {
+            assert!(text.contains(part), "{text} does not say {part}");
+        }
+        assert!(output.stdout.is_empty());
+    }
+}
+
 #[test]
 fn help_explains_every_flag() {
     let folder = folder();
@@ -400,14 +438,14 @@ fn help_explains_every_flag() {
             flags.push(flag.to_string());
         }
     }
-    for flag in "data target task train-rows test-fraction standardize hidden optimizer lr momentum weight-decay \
+    for flag in "data target drop delimiter encoding decimal no-header task train-rows test-fraction standardize hidden optimizer lr momentum weight-decay \
                  epsilon init batch epochs strategy members combine repeats seed threads store checkpoint-every json chart quiet help \
                  version"
         .split_whitespace()
     {
         assert!(flags.contains(&format!("--{flag}")), "--{flag} in {flags:?}");
     }
-    assert_eq!(flags.len(), 28);
+    assert_eq!(flags.len(), 33);
     let version = Command::new(program()).arg("--version").output().unwrap();
     assert!(version.status.success());
     assert!(String::from_utf8(version.stdout).unwrap().contains(env!("CARGO_PKG_VERSION")));
