@@ -2,6 +2,8 @@ use crate::{combine::*, data::Task};
 use candle_core::{DType, Device};
 
 mod fixed;
+#[cfg(feature = "learned")]
+mod missing;
 
 const CLASSES: Task = Task::Classification { classes: 3 };
 
