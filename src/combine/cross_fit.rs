@@ -34,8 +34,9 @@ pub(crate) fn predicted_by_folds(
 
 /// Puts predictions that are ordered fold by fold, `(R, C)`, in the order of the rows.
 pub(crate) fn in_order(predicted: &[Tensor], folds: &[Rows]) -> Result<Tensor> {
-    let mut positions = vec![0u32; folds.iter().map(Vec::len).sum()];
-    folds.iter().flatten().zip(0..).for_each(|(row, at)| positions[*row as usize] = at);
+    let mut positions: Vec<(u32, u32)> = folds.iter().flatten().copied().zip(0..).collect();
+    positions.sort_unstable();
+    let positions: Vec<u32> = positions.into_iter().map(|(_, at)| at).collect();
     let predicted = Tensor::cat(predicted, 0)?;
     Ok(predicted.index_select(&Tensor::new(positions, predicted.device())?, 0)?)
 }

@@ -58,6 +58,7 @@ pub(crate) mod any;
 pub(crate) mod blend;
 #[cfg(feature = "learned")]
 pub(crate) mod calibrate;
+mod common_rows;
 pub(crate) mod cross_fit;
 #[cfg(feature = "learned")]
 pub(crate) mod dynamic;
@@ -66,10 +67,13 @@ pub(crate) mod fitted_on;
 pub(crate) mod fixed;
 mod forward;
 pub(crate) mod held_out_table;
+#[cfg(feature = "learned")]
+mod joint_normal;
 mod metrics;
 pub(crate) mod pruned;
 mod registry;
 mod report;
+mod rows_with_weight;
 pub(crate) mod select;
 #[cfg(feature = "learned")]
 #[cfg_attr(docsrs, doc(cfg(feature = "learned")))]
@@ -105,7 +109,7 @@ pub use fixed::{
 pub(crate) use forward::forward;
 pub use pruned::FittedPruned;
 pub use registry::registry;
-pub use report::{CombinerReport, CombinerScore};
+pub use report::{BestSingle, CombinerReport, CombinerScore};
 pub use select::{EnsembleSelection, SelectionPath};
 #[cfg(feature = "learned")]
 #[cfg_attr(docsrs, doc(cfg(feature = "learned")))]

@@ -55,7 +55,11 @@ mod summary;
 
 pub use accuracy::accuracy;
 pub use brier::brier;
-pub use compare::{bootstrap_interval, bootstrap_statistic, corrected_t_interval, t_interval, Interval};
+pub(crate) use compare::weighted_bootstrap;
+pub use compare::{
+    bootstrap_interval, bootstrap_statistic, cluster_bootstrap_interval, corrected_t_interval, t_interval,
+    Interval,
+};
 pub use criterion::{Criterion, Custom, RowLoss, Scored, Truth};
 pub use ece::{ece, ece_equal_mass, ECE_BINS};
 pub use mae::mae;

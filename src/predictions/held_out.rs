@@ -391,7 +391,7 @@ impl HeldOut {
     /// The rows whose weight is above 0; all rows when there are no weights. A row of weight 0 counts for
     /// nothing, so a combiner is fitted as if it were not there.
     pub(crate) fn rows_with_weight(&self) -> Result<Self> {
-        let Some(weights) = self.row_weights::<f32>()? else { return Ok(self.clone()) };
+        let Some(weights) = self.row_weights::<f64>()? else { return Ok(self.clone()) };
         let rows: Rows = (0..weights.len() as u32).filter(|row| weights[*row as usize] > 0.).collect();
         match rows.len() {
             0 => Err(Error::invalid("sum of the weights of the held-out rows", "positive", 0)),

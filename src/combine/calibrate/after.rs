@@ -1,8 +1,8 @@
 //! A combiner whose result is calibrated.
 use crate::{
     combine::{
-        calibrate::labels_and_weights, check_fitted_on, cross_fit::cross_fit, forward, Calibration,
-        Calibrator, Combiner, FittedCombiner, FittedOn,
+        calibrate::labels_and_weights, check_fitted_on, cross_fit::cross_fit, forward,
+        rows_with_weight::rows_with_weight, Calibration, Calibrator, Combiner, FittedCombiner, FittedOn,
     },
     predictions::Predictions,
     Error, HeldOut, Result,
@@ -23,7 +23,7 @@ const FOLDS: usize = 5;
 /// The calibration must not be fitted on predictions for rows that the combiner was fitted on. So the
 /// combiner is fitted on four fifths of the held-out rows and predicts the last fifth, five times; the
 /// calibration is fitted on these predictions, and the combiner once more on all rows. The seed of the folds
-/// is that of the held-out predictions ([`HeldOut::seed`]).
+/// is that of the held-out predictions ([`HeldOut::seed`]). Rows of weight 0 are as if they were not there.
 ///
 /// # Errors
 /// Fitting fails for regression, and with fewer than two held-out rows or groups.
@@ -79,6 +79,7 @@ impl<C: Combiner> Combiner for Calibrated<C> {
     type Fitted = FittedCalibrated<C::Fitted>;
 
     fn fit(&self, held_out: &HeldOut) -> Result<Self::Fitted> {
+        let held_out = &*rows_with_weight(held_out)?;
         let (labels, weights) = labels_and_weights(self.calibration, held_out)?;
         let units = held_out.units();
         if units < 2 && held_out.groups().is_none() {

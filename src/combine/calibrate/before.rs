@@ -1,8 +1,8 @@
 //! A combiner of predictions that are calibrated first.
 use crate::{
     combine::{
-        calibrate::labels_and_weights, check_fitted_on, forward, Calibration, Calibrator, Combiner,
-        FittedCombiner, FittedOn,
+        calibrate::labels_and_weights, check_fitted_on, forward, rows_with_weight::rows_with_weight,
+        Calibration, Calibrator, Combiner, FittedCombiner, FittedOn,
     },
     predictions::Predictions,
     threads::wide,
@@ -19,8 +19,9 @@ use serde::{Deserialize, Serialize};
 /// p = combiner(calibrator_1(p_1), …, calibrator_S(p_S))
 /// ```
 ///
-/// The calibration of a slot is fitted on the slot's held-out predictions. Then the combiner is fitted on the
+/// The calibration of a slot is fitted on the slot's own held-out predictions. Then the combiner is fitted on the
 /// calibrated predictions for the same rows. A slot without held-out predictions is left as it is.
+/// Rows of weight 0 are as if they were not there.
 ///
 /// # Errors
 /// Fitting fails for regression, and when the fit of the combiner fails.
@@ -76,13 +77,11 @@ impl<C: Combiner> Combiner for OnCalibrated<C> {
     type Fitted = FittedOnCalibrated<C::Fitted>;
 
     fn fit(&self, held_out: &HeldOut) -> Result<Self::Fitted> {
+        let held_out = &*rows_with_weight(held_out)?;
         let (labels, weights) = labels_and_weights(self.calibration, held_out)?;
         let (coverage, calibration) = (held_out.predictions().coverage_by_slot()?, self.calibration);
         let fit_slot = |slot: usize| -> Result<Calibrator> {
-            let is_used = |row: &u32| {
-                let predicted = coverage.as_ref().is_none_or(|c| c[slot][*row as usize] > 0.);
-                predicted && weights.as_ref().is_none_or(|w| w[*row as usize] > 0.)
-            };
+            let is_used = |row: &u32| coverage.as_ref().is_none_or(|c| c[slot][*row as usize] > 0.);
             let rows: Vec<u32> = (0..labels.len() as u32).filter(is_used).collect();
             if rows.is_empty() {
                 return Ok(Calibrator::Identity);

@@ -1,13 +1,18 @@
 //! Which slots are right about which held-out rows, and the weighted vote of a row.
 use crate::{
     combine::{
-        dynamic::{dynamic_selection::Settings, neighbours::Neighbours},
+        dynamic::{
+            coverage::{Coverage, Nearest},
+            dynamic_selection::Settings,
+            neighbours::Neighbours,
+        },
         fixed::row_by_row::{row_by_row, RowPredictions},
+        rows_with_weight::rows_with_weight,
     },
     data::Task,
     kernels::argmax::argmax_rows,
     predictions::Predictions,
-    Error, HeldOut, Result, Rows,
+    Error, HeldOut, Result,
 };
 use candle_core::{Result as CandleResult, Tensor};
 use serde::{Deserialize, Serialize};
@@ -19,16 +24,18 @@ pub struct Competence {
     /// The number of neighbours: at least one, and at most the number of held-out rows.
     pub(crate) k: usize,
     pub(crate) slots: usize,
-    /// Whether each slot is right about each row, row by row.
+    /// Whether each slot is right about each row, row by row; `false` where its prediction is missing.
     right: Vec<bool>,
+    /// Which slots predict which rows, if some do not.
+    pub(crate) coverage: Option<Coverage>,
     /// The weight of each row, if there are weights.
     weights: Option<Vec<f64>>,
 }
 
 impl Competence {
-    /// Finds out which slots are right about which held-out rows; also returns the rows that were used, with
-    /// missing predictions filled. There must be at least `min_rows` rows with a weight above 0, and at most
-    /// `rows + 1 - min_rows` neighbours are used.
+    /// Finds out which slots are right about which held-out rows; also returns the rows that were used. There
+    /// must be at least `min_rows` rows with a weight above 0, and at most `rows + 1 - min_rows` neighbours
+    /// are used.
     pub(crate) fn fit(
         combiner: &str,
         settings: Settings,
@@ -42,7 +49,7 @@ impl Competence {
         if settings.k == 0 {
             return Err(Error::invalid(format!("number of neighbours of {combiner}"), "1 or more", 0));
         }
-        let held_out = rows_with_weight(held_out)?.fill_missing()?;
+        let held_out = rows_with_weight(held_out)?.into_owned();
         let rows = held_out.rows().len();
         if rows < min_rows {
             return Err(Error::HeldOut {
@@ -54,18 +61,19 @@ impl Competence {
         }
         let predictions = held_out.predictions();
         let labels: Vec<u32> = held_out.targets().to_vec1()?;
-        let slots = predictions.slots();
+        let (slots, coverage) = (predictions.slots(), Coverage::of(predictions)?);
+        let is_there = |row: usize, slot: usize| coverage.as_ref().is_none_or(|c| c.has(row, slot));
         let mut right = vec![false; rows * slots];
         for slot in 0..slots {
             let votes = argmax_rows(&predictions.values().get(slot)?)?;
             for (row, (vote, label)) in votes.iter().zip(&labels).enumerate() {
-                right[row * slots + slot] = vote == label;
+                right[row * slots + slot] = vote == label && is_there(row, slot);
             }
         }
         let weights = held_out.row_weights()?;
         let neighbours = Neighbours::fit(settings.space, predictions)?;
         let k = settings.k.min(rows + 1 - min_rows);
-        Ok((Self { neighbours, k, slots, right, weights }, held_out))
+        Ok((Self { neighbours, k, slots, right, coverage, weights }, held_out))
     }
 
     /// Checks that the fields agree with each other and with the settings.
@@ -78,6 +86,9 @@ impl Competence {
         if self.slots == 0 || rows.checked_mul(self.slots) != Some(self.right.len()) {
             let must = format!("{rows} for each slot, with {} slots", self.slots);
             return Err(Error::invalid("number of held-out results", must, self.right.len()));
+        }
+        if let Some(coverage) = &self.coverage {
+            coverage.check(rows, self.slots)?;
         }
         match &self.weights {
             Some(weights) if weights.len() != rows => {
@@ -92,8 +103,8 @@ impl Competence {
         self.neighbours.rows()
     }
 
-    /// The `k` nearest held-out rows of each row, `(B, k)`, the nearest first.
-    pub(crate) fn nearest(&self, predictions: &Predictions) -> CandleResult<Vec<u32>> {
+    /// For each row and each slot the `k` nearest held-out rows that the slot predicts, the nearest first.
+    pub(crate) fn nearest(&self, predictions: &Predictions) -> CandleResult<Nearest> {
         if predictions.slots() != self.slots {
             candle_core::bail!(
                 "dynamic selection was fitted on {} slots, not {}",
@@ -101,7 +112,12 @@ impl Competence {
                 predictions.slots()
             );
         }
-        self.neighbours.nearest(predictions, self.k)
+        self.neighbours.nearest(predictions, self.k, self.coverage.as_ref())
+    }
+
+    /// Whether a slot predicts a held-out row.
+    pub(crate) fn predicts(&self, row: usize, slot: usize) -> bool {
+        self.coverage.as_ref().is_none_or(|coverage| coverage.has(row, slot))
     }
 
     /// Whether a slot is right about a held-out row.
@@ -113,13 +129,6 @@ impl Competence {
     pub(crate) fn weight(&self, row: u32) -> f64 {
         self.weights.as_ref().map_or(1., |weights| weights.get(row as usize).copied().unwrap_or_default())
     }
-}
-
-/// The rows whose weight is not 0.
-fn rows_with_weight(held_out: &HeldOut) -> Result<HeldOut> {
-    let Some(weights) = held_out.row_weights::<f64>()? else { return Ok(held_out.clone()) };
-    let rows: Rows = (0..weights.len() as u32).filter(|row| weights[*row as usize] > 0.).collect();
-    held_out.select(&rows)
 }
 
 /// Combines each row with weights of its own, `(S, B, C) -> (B, C)`: the weighted votes, or with `soft` the

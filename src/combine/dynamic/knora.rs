@@ -17,8 +17,8 @@ pub trait Knora: Debug {
     /// The name of the combiner in error messages.
     const TITLE: &'static str;
 
-    /// The votes of each of these slots, given the nearest held-out rows, the nearest first.
-    fn votes(competence: &Competence, nearest: &[u32], slots: &[usize]) -> Vec<f64>;
+    /// The votes of each of these slots, given the nearest held-out rows that it predicts, the nearest first.
+    fn votes(competence: &Competence, nearest: &[(usize, &[u32])]) -> Vec<f64>;
 }
 
 impl<K: Knora> Sealed for K {
@@ -36,8 +36,9 @@ impl<K: Knora> Sealed for K {
     fn combine(competence: &Competence, predictions: &Predictions, soft: bool) -> CandleResult<Tensor> {
         let nearest = competence.nearest(predictions)?;
         combine_weighted(predictions, soft, |row_predictions| {
-            let nearest = &nearest[row_predictions.row * competence.k..][..competence.k];
-            K::votes(competence, nearest, row_predictions.slots)
+            let of_slot = |slot: &usize| (*slot, nearest.of(row_predictions.row, *slot));
+            let nearest: Vec<_> = row_predictions.slots.iter().map(of_slot).collect();
+            K::votes(competence, &nearest)
         })
     }
 }

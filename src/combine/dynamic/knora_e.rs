@@ -15,10 +15,10 @@ use serde::{Deserialize, Serialize};
 /// p_c   = share of the votes for class c among the members with run_s = max_t run_t
 /// ```
 ///
-/// It is fitted on held-out predictions `(S, R, C)` and combines `(S, B, C)` to `(B, C)`. In a row with
-/// missing predictions the slots that predict it are compared. In the held-out rows a missing prediction is
-/// replaced by the mean of the slots that predict the row. Rows of weight 0 are left out; otherwise row
-/// weights are not used.
+/// It is fitted on held-out predictions `(S, R, C)` and combines `(S, B, C)` to `(B, C)`.
+/// In a row with missing predictions the slots that predict it are compared. Each slot is judged by the `k`
+/// nearest held-out rows that it predicts itself; a slot that predicts fewer than `k` is judged by those. Rows
+/// of weight 0 are left out; otherwise row weights are not used.
 ///
 /// Use it when each member is good in a different region of the inputs and there are at least some hundred
 /// held-out rows to show it. Selection is strict: often a single member decides, so it helps little, or
@@ -69,9 +69,11 @@ impl Knora for KnoraEliminate {
     const TITLE: &'static str = "KNORA-E";
 
     /// One vote for each slot with the longest run of right predictions from the nearest row on.
-    fn votes(competence: &Competence, nearest: &[u32], slots: &[usize]) -> Vec<f64> {
-        let run = |slot: &usize| nearest.iter().take_while(|row| competence.is_right(**row, *slot)).count();
-        let runs: Vec<usize> = slots.iter().map(run).collect();
+    fn votes(competence: &Competence, nearest: &[(usize, &[u32])]) -> Vec<f64> {
+        let run = |(slot, nearest): &(usize, &[u32])| {
+            nearest.iter().take_while(|row| competence.is_right(**row, *slot)).count()
+        };
+        let runs: Vec<usize> = nearest.iter().map(run).collect();
         let longest = runs.iter().copied().max().unwrap_or_default();
         runs.into_iter().map(|run| f64::from(u8::from(run == longest))).collect()
     }

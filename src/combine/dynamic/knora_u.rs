@@ -11,13 +11,14 @@ use serde::{Deserialize, Serialize};
 /// If no member is right about any of them, each member has one vote.
 ///
 /// ```text
-/// v_s = Σ_i w_i [member s is right about row i]    over the k nearest rows i, with the weights w_i of the rows
+/// v_s = k Σ_i w_i [member s is right about row i] / Σ_i w_i    over the k nearest rows i, with the weights w_i of the rows
 /// p_c = Σ_s v_s [member s votes for class c] / Σ_s v_s
 /// ```
 ///
-/// It is fitted on held-out predictions `(S, R, C)` and combines `(S, B, C)` to `(B, C)`. In a row with
-/// missing predictions the slots that predict it are compared. In the held-out rows a missing prediction is
-/// replaced by the mean of the slots that predict the row. Rows of weight 0 are left out.
+/// It is fitted on held-out predictions `(S, R, C)` and combines `(S, B, C)` to `(B, C)`.
+/// In a row with missing predictions the slots that predict it are compared. Each slot is judged by the `k`
+/// nearest held-out rows that it predicts itself; a slot that predicts fewer than `k` is judged by those. Rows
+/// of weight 0 are left out.
 ///
 /// Use it when members are better in some regions of the inputs than in others and there are at least some
 /// hundred held-out rows to show it. It is milder than [`KnoraE`](crate::combine::KnoraE): every member that
@@ -66,12 +67,18 @@ impl Knora for KnoraUnion {
     const NAME: &'static str = "knora-u";
     const TITLE: &'static str = "KNORA-U";
 
-    /// For each slot the weights of the rows that it is right about.
-    fn votes(competence: &Competence, nearest: &[u32], slots: &[usize]) -> Vec<f64> {
-        let votes = |slot: &usize| {
+    /// For each slot the share of the rows that it is right about, by weight, times `k`.
+    fn votes(competence: &Competence, nearest: &[(usize, &[u32])]) -> Vec<f64> {
+        let votes = |(slot, nearest): &(usize, &[u32])| {
             let right = nearest.iter().filter(|row| competence.is_right(**row, *slot));
-            right.map(|row| competence.weight(*row)).sum()
+            let right: f64 = right.map(|row| competence.weight(*row)).sum();
+            let total: f64 = nearest.iter().map(|row| competence.weight(*row)).sum();
+            if total > 0. {
+                right * (competence.k as f64 / total)
+            } else {
+                0.
+            }
         };
-        slots.iter().map(votes).collect()
+        nearest.iter().map(votes).collect()
     }
 }

@@ -3,6 +3,7 @@ use crate::{
     combine::{
         dynamic::{
             competence::{combine_weighted, Competence},
+            coverage::Nearest,
             dynamic_selection::{sealed::Sealed, Settings},
             neighbours::Neighbours,
         },
@@ -44,9 +45,10 @@ const BOUNDS: usize = 10;
 /// compares several classifiers.
 ///
 /// It is fitted on held-out predictions `(S, R, C)` and combines `(S, B, C)` to `(B, C)`. In a row with
-/// missing predictions the slots that predict it can be selected. In the held-out rows a missing prediction
-/// is replaced by the mean of the slots that predict the row. Rows of weight 0 are left out; the weights of
-/// the others weigh what the classifier learns.
+/// missing predictions the slots that predict it can be selected. The classifier is fitted on the pairs whose
+/// prediction is there, and each slot's neighbours and similar rows are those that it predicts itself; where a
+/// slot predicts fewer than `k` or `kp`, the meta-features of the others are left out. Rows of weight 0 are
+/// left out; the weights of the others weigh what the classifier learns.
 ///
 /// Use it when members are good in different regions of the inputs and there are many held-out rows, some
 /// thousand or more. With fewer, [`KnoraU`](crate::combine::KnoraU) needs no classifier. When members are
@@ -154,14 +156,13 @@ impl Sealed for MetaClassifier {
 
     fn combine(fitted: &FittedMetaClassifier, predictions: &Predictions, soft: bool) -> CandleResult<Tensor> {
         let FittedMetaClassifier { features, classifier, threshold } = fitted;
-        let (k, kp) = (features.competence.k, features.kp);
         let nearest = features.competence.nearest(predictions)?;
-        let similar = features.profiles.nearest(predictions, kp)?;
+        let similar = features.similar(predictions)?;
         combine_weighted(predictions, soft, |row_predictions| {
             let row = row_predictions.row;
-            let (nearest, similar) = (&nearest[row * k..][..k], &similar[row * kp..][..kp]);
             let selected = |(i, slot): (usize, &usize)| {
-                let features = features.of(nearest, similar, *slot, confidence(row_predictions, i));
+                let rows = (nearest.of(row, *slot), similar.of(row, *slot));
+                let features = features.of(rows, *slot, confidence(row_predictions, i));
                 f64::from(u8::from(classifier.probability_of_right(features) > *threshold))
             };
             row_predictions.slots.iter().enumerate().map(selected).collect()
@@ -181,7 +182,8 @@ struct FeatureSource {
     /// The held-out rows by their output profiles.
     profiles: Neighbours,
     kp: usize,
-    /// The probability that each slot gives to the true class of each row, row by row.
+    /// The probability that each slot gives to the true class of each row, row by row; 0 where its prediction
+    /// is missing.
     true_class: Vec<f64>,
 }
 
@@ -191,7 +193,10 @@ impl FeatureSource {
         let labels = held_out.targets().to_dtype(DType::U32)?.reshape((1, rows, 1))?;
         let labels = labels.broadcast_as((competence.slots, rows, 1))?.contiguous()?;
         let true_class = predictions.values().detach().contiguous()?.gather(&labels, 2)?.squeeze(2)?;
-        let true_class = true_class.t()?.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?;
+        let mut true_class: Vec<f64> = true_class.t()?.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?;
+        if let Some(coverage) = &competence.coverage {
+            coverage.clear_missing(&mut true_class);
+        }
         let profiles = Neighbours::fit(Space::Outputs, predictions)?;
         Ok(Self { competence, profiles, kp: kp.min(rows - 1), true_class })
     }
@@ -220,12 +225,17 @@ impl FeatureSource {
         2 * self.competence.k + self.kp + 2
     }
 
+    /// For each row and each slot the held-out rows with a similar output profile that the slot predicts.
+    fn similar(&self, predictions: &Predictions) -> CandleResult<Nearest> {
+        self.profiles.nearest(predictions, self.kp, self.competence.coverage.as_ref())
+    }
+
     /// The binned meta-features of a slot and a row, given the nearest held-out rows, those with a similar
-    /// output profile, and the probability of the class that the slot votes for.
+    /// output profile, and the probability of the class that the slot votes for. Those of rows that there are
+    /// too few of are NaN.
     fn of<'a>(
         &'a self,
-        nearest: &'a [u32],
-        similar: &'a [u32],
+        (nearest, similar): (&'a [u32], &'a [u32]),
         slot: usize,
         confidence: f64,
     ) -> impl Iterator<Item = f64> + 'a {
@@ -234,27 +244,32 @@ impl FeatureSource {
             self.true_class.get(*row as usize * self.competence.slots + slot).copied().unwrap_or_default()
         };
         let accuracy = nearest.iter().map(right).sum::<f64>() / nearest.len() as f64;
-        let features = nearest.iter().map(right).chain(nearest.iter().map(true_class)).chain([accuracy]);
-        features.chain(similar.iter().map(right)).chain([confidence]).map(bin)
+        let fill = |count: usize, of: &[u32]| std::iter::repeat_n(f64::NAN, count.saturating_sub(of.len()));
+        let (k, kp) = (self.competence.k, self.kp);
+        let features = nearest.iter().map(right).chain(fill(k, nearest));
+        let features = features.chain(nearest.iter().map(true_class)).chain(fill(k, nearest));
+        let features = features.chain([accuracy]).chain(similar.iter().map(right)).chain(fill(kp, similar));
+        features.chain([confidence]).map(bin)
     }
 
     /// Fits the classifier on every pair of a held-out row and a slot. The neighbours of a row are other
     /// rows.
     fn fit_classifier(&self, held_out: &HeldOut) -> Result<NaiveBayes> {
-        let (k, kp, slots) = (self.competence.k, self.kp, self.competence.slots);
-        let nearest = self.competence.neighbours.nearest_others(k)?;
-        let similar = self.profiles.nearest_others(kp)?;
+        let slots = self.competence.slots;
+        let coverage = self.competence.coverage.as_ref();
+        let nearest = self.competence.neighbours.nearest_others(self.competence.k, coverage)?;
+        let similar = self.profiles.nearest_others(self.kp, coverage)?;
         let confidence = held_out.predictions().values().detach().max(2)?.t()?;
         let confidence: Vec<f64> = confidence.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?;
         let rows = held_out.rows().len();
         let mean_weight = (0..rows as u32).map(|row| self.competence.weight(row)).sum::<f64>() / rows as f64;
         let mut counts = Counts::new(self.count());
         for row in 0..rows {
-            let (nearest, similar) = (&nearest[row * k..][..k], &similar[row * kp..][..kp]);
             let weight = self.competence.weight(row as u32) / mean_weight;
-            for slot in 0..slots {
+            for slot in (0..slots).filter(|slot| self.competence.predicts(row, *slot)) {
                 let right = self.competence.is_right(row as u32, slot);
-                let features = self.of(nearest, similar, slot, confidence[row * slots + slot]);
+                let rows = (nearest.of(row, slot), similar.of(row, slot));
+                let features = self.of(rows, slot, confidence[row * slots + slot]);
                 counts.add(right, features, weight);
             }
         }
@@ -262,9 +277,12 @@ impl FeatureSource {
     }
 }
 
-/// The bin of a number: how many of the bounds 0.1, 0.2, …, 1 are not above it. The bounds are equal to
-/// numpy's `linspace(0.1, 1, 10)`, bit by bit.
+/// The bin of a number: how many of the bounds 0.1, 0.2, …, 1 are not above it; NaN has none. The bounds are
+/// equal to numpy's `linspace(0.1, 1, 10)`, bit by bit.
 fn bin(x: f64) -> f64 {
+    if x.is_nan() {
+        return x;
+    }
     let bound = |i: usize| if i + 1 == BOUNDS { 1. } else { i as f64 * ((1. - 0.1) / 9.) + 0.1 };
     (0..BOUNDS).filter(|i| bound(*i) <= x).count() as f64
 }
@@ -283,7 +301,8 @@ impl Counts {
     fn add(&mut self, right: bool, features: impl Iterator<Item = f64>, weight: f64) {
         let class = usize::from(right);
         self.cases[class] += weight;
-        self.features[class].iter_mut().zip(features).for_each(|(count, x)| *count += weight * x);
+        let counts = self.features[class].iter_mut().zip(features).filter(|(_, x)| !x.is_nan());
+        counts.for_each(|(count, x)| *count += weight * x);
     }
 
     /// The classifier, with 1 added to each count (Laplace smoothing).
@@ -319,7 +338,8 @@ impl NaiveBayes {
         if let Some(right) = self.constant {
             return f64::from(u8::from(right));
         }
-        let log_odds = self.prior + self.log_odds.iter().zip(features).map(|(odds, x)| odds * x).sum::<f64>();
+        let known = self.log_odds.iter().zip(features).filter(|(_, x)| !x.is_nan());
+        let log_odds = self.prior + known.map(|(odds, x)| odds * x).sum::<f64>();
         1. / (1. + (-log_odds).exp())
     }
 }
@@ -335,12 +355,12 @@ mod tests {
         let fitted = MetaDes::new(7).fit(&held_out).unwrap();
         let FittedMetaClassifier { features, classifier, .. } = &fitted.fitted;
         let nearest = features.competence.nearest(&fresh).unwrap();
-        let similar = features.profiles.nearest(&fresh, 5).unwrap();
+        let similar = features.similar(&fresh).unwrap();
         let confidence: Vec<Vec<f64>> = fresh.values().max(2).unwrap().to_vec2().unwrap();
         let probability = |i: usize| {
             let (row, slot) = (i / 5, i % 5);
-            let (nearest, similar) = (&nearest[row * 7..][..7], &similar[row * 5..][..5]);
-            classifier.probability_of_right(features.of(nearest, similar, slot, confidence[slot][row]))
+            let rows = (nearest.of(row, slot), similar.of(row, slot));
+            classifier.probability_of_right(features.of(rows, slot, confidence[slot][row]))
         };
         (0..12 * 5).map(probability).collect()
     }

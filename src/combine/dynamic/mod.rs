@@ -5,6 +5,7 @@
 //! members vote that did well on them. [`Gating`] trains a small network that computes the weights of the
 //! members from the row. They can gain when each member is good in a different region of the inputs.
 mod competence;
+mod coverage;
 mod dynamic_selection;
 mod gating;
 mod knora;

@@ -2,8 +2,9 @@
 use crate::{
     combine::{
         stack::{
-            moments::{unsolvable, CentredMoments},
-            penalty::{choose_penalty, PenaltyChoice, PenaltyPath},
+            centred::Centred,
+            moments::{decomposed, unsolvable},
+            penalty::{choose_penalty, PenaltyChoice},
             AffineModel, MetaDataset, MetaLearner,
         },
         Fit,
@@ -38,7 +39,8 @@ const CANDIDATES: i32 = 20;
 /// Use it to find out which members add nothing: their coefficients are 0. Where that does not matter,
 /// [`Ridge`](crate::combine::stack::Ridge) is solved exactly and faster. The features are not scaled first,
 /// so all of them should have the same unit. Time `R·F² + F³` for the sums over the rows, then `F²` for each
-/// sweep; memory `F²` per fold.
+/// sweep and output; memory `F²` per fold. With fewer rows than meta-features the sweeps take `R·F` each, and
+/// nothing else is needed.
 ///
 /// # Errors
 /// Fitting fails when λ is negative or not finite, when ρ is outside 0 to 1, and when there are fewer than
@@ -79,7 +81,7 @@ impl ElasticNet {
     }
 }
 
-/// A table of at most `F` rows that has the same second moments as all rows, so that the solver finds the
+/// The rows, or a table of at most `F` rows that has the same second moments as all rows, so that the solver finds the
 /// same coefficients on it.
 struct CompressedTable {
     x: Array2<f64>,
@@ -87,17 +89,21 @@ struct CompressedTable {
 }
 
 impl CompressedTable {
-    fn of(moments: &CentredMoments) -> Result<Self> {
-        let (values, vectors) = moments.eigen()?;
+    fn of(rows: &Centred) -> Result<Self> {
+        let moments = match rows {
+            Centred::Moments(moments) => moments,
+            Centred::Rows(rows) => {
+                return Ok(Self { x: by_columns(&rows.features), y: rows.targets.clone() });
+            }
+        };
+        let (values, vectors) = decomposed(moments.gram.clone())?;
         let largest = values.iter().copied().fold(0., f64::max);
         let keep: Vec<usize> = (0..values.len()).filter(|i| values[*i] > largest * f64::EPSILON).collect();
         let roots: Array1<f64> = keep.iter().map(|i| values[*i].sqrt()).collect();
         let axes = vectors.select(Axis(1), &keep);
         let roots = roots.insert_axis(Axis(1));
-        // Column-major: coordinate descent reads columns.
-        let mut x = Array2::zeros(ndarray::ShapeBuilder::f((keep.len(), values.len())));
-        x.assign(&(&axes.t() * &roots));
-        Ok(Self { x, y: axes.t().dot(&moments.cross) / roots })
+        let y = axes.t().dot(&moments.cross) / &roots;
+        Ok(Self { x: by_columns(&(&axes.t() * &roots)), y })
     }
 
     /// The coefficients, `(F, K)`, the duality gap summed over the outputs, and the largest number of sweeps.
@@ -132,9 +138,11 @@ impl CompressedTable {
     }
 }
 
-fn path(moments: &CentredMoments, l1_ratio: f64) -> Result<PenaltyPath<'_>> {
-    let table = CompressedTable::of(moments)?;
-    Ok(Box::new(move |lambda| Ok(table.solve(lambda, l1_ratio, SEARCH)?.0)))
+/// The same table, column-major: coordinate descent reads columns.
+fn by_columns(table: &Array2<f64>) -> Array2<f64> {
+    let mut columns = Array2::zeros(ndarray::ShapeBuilder::f(table.dim()));
+    columns.assign(table);
+    columns
 }
 
 impl MetaLearner for ElasticNet {
@@ -146,18 +154,23 @@ impl MetaLearner for ElasticNet {
         if !(0. ..=1.).contains(&rho) {
             return Err(Error::invalid("the elastic net's L1 share ρ", "from 0 to 1", rho));
         }
-        let candidates = |moments: &CentredMoments| {
-            let largest = moments.cross.iter().fold(0f64, |max, c| max.max(c.abs())) / rho.max(1e-3);
+        let candidates = |rows: &Centred| {
+            let largest = rows.largest_covariance() / rho.max(1e-3);
             let candidate = |i: i32| largest * 10f64.powf(-3. * f64::from(i) / f64::from(CANDIDATES - 1));
             (0..CANDIDATES).map(candidate).collect()
         };
-        let (moments, lambda) =
-            choose_penalty(dataset, self.penalty, candidates, |moments| path(moments, rho))?;
-        let (coefficients, gap, sweeps) = CompressedTable::of(&moments)?.solve(lambda, rho, FINAL)?;
+        let (rows, lambda) = choose_penalty(dataset, self.penalty, candidates, |rest, fold| {
+            let table = CompressedTable::of(rest)?;
+            Ok(Box::new(move |lambda| {
+                let (coefficients, ..) = table.solve(lambda, rho, SEARCH)?;
+                Ok(fold.error(&coefficients, &rest.intercepts(&coefficients)))
+            }))
+        })?;
+        let (coefficients, gap, sweeps) = CompressedTable::of(&rows)?.solve(lambda, rho, FINAL)?;
         let norm = coefficients.fold(0., |sum, b| sum + rho * b.abs() + (1. - rho) / 2. * b * b);
-        let objective = moments.error(&coefficients) / 2. + lambda * norm;
+        let objective = rows.error(&coefficients) / 2. + lambda * norm;
         let fit = Fit { objective, iterations: sweeps as usize, gap: Some(gap) };
-        let intercepts = moments.intercepts(&coefficients);
+        let intercepts = rows.intercepts(&coefficients);
         Ok(AffineModel::new("elastic-net", dataset.task(), lambda, (coefficients, intercepts), fit))
     }
 }

@@ -49,24 +49,25 @@ impl MetaFeatures {
     }
 }
 
-/// The meta-features, `(S, B, C) -> (B, F)`: slot by slot, then the inputs; in the type of the predictions.
-pub(crate) fn feature_table(
-    predictions: &Predictions,
-    features: MetaFeatures,
-    inputs: bool,
-) -> CandleResult<Tensor> {
-    let filled = predictions.fill_missing()?;
-    let (slots, rows, _) = filled.values().dims3()?;
+/// The meta-features of the slots, `(S, B, C) -> (B, F)`, slot by slot, in the type of the predictions. Cells
+/// of missing predictions have no meaning.
+pub(crate) fn slot_features(predictions: &Predictions, features: MetaFeatures) -> CandleResult<Tensor> {
+    let all = predictions.values();
+    let (slots, rows, _) = all.dims3()?;
     let (first, count) = MetaFeatures::kept_outputs(predictions.task());
     let values = match features {
-        MetaFeatures::Probabilities => filled.values().narrow(2, first, count)?,
+        MetaFeatures::Probabilities => all.narrow(2, first, count)?,
         MetaFeatures::LogOdds => {
-            let clipped = filled.values().narrow(2, first, count)?.clamp(CLIP, 1. - CLIP)?;
+            let clipped = all.narrow(2, first, count)?.clamp(CLIP, 1. - CLIP)?;
             (clipped.log()? - clipped.affine(-1., 1.)?.log()?)?
         }
-        MetaFeatures::Classes => one_hot_votes(filled.values())?.narrow(2, first, count)?,
+        MetaFeatures::Classes => one_hot_votes(all)?.narrow(2, first, count)?,
     };
-    let table = values.transpose(0, 1)?.contiguous()?.reshape((rows, slots * count))?;
+    values.transpose(0, 1)?.contiguous()?.reshape((rows, slots * count))
+}
+
+/// The table with the inputs of the rows as last columns, if `inputs` says so.
+pub(crate) fn append_inputs(table: Tensor, predictions: &Predictions, inputs: bool) -> CandleResult<Tensor> {
     match (inputs, predictions.inputs()) {
         (false, _) => Ok(table),
         (true, Some(inputs)) => {

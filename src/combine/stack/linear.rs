@@ -1,7 +1,7 @@
 //! Linear regression by least squares.
 use crate::{
     combine::{
-        stack::{moments::Moments, AffineModel, MetaDataset, MetaLearner},
+        stack::{centred::RowSet, AffineModel, MetaDataset, MetaLearner},
         Fit,
     },
     Result,
@@ -23,7 +23,8 @@ use serde::{Deserialize, Serialize};
 ///
 /// Use it for regression when there are many more held-out rows than meta-features. With fewer rows use
 /// [`Ridge`](crate::combine::stack::Ridge); for classes [`Logistic`](crate::combine::stack::Logistic)
-/// minimises the log-loss. Time `R·F² + F³`, memory `F²`.
+/// minimises the log-loss. Time `R·F² + F³`, memory `F²`; with fewer rows than meta-features, as with many
+/// classes, time `R²·F + R³ + R·F·K` and memory `R·F + F·K`.
 ///
 /// # Errors
 /// Fitting fails when the normal equations cannot be solved, as with meta-features that overflow.
@@ -51,10 +52,10 @@ impl MetaLearner for Linear {
     type Model = AffineModel;
 
     fn fit(&self, dataset: &MetaDataset<'_>) -> Result<AffineModel> {
-        let moments = Moments::of_all_rows(dataset)?.centred();
-        let coefficients = moments.least_squares()?;
-        let fit = Fit { objective: moments.error(&coefficients), iterations: 1, gap: None };
-        let intercepts = moments.intercepts(&coefficients);
+        let rows = RowSet::of_all_rows(dataset)?.centred();
+        let coefficients = rows.least_squares()?;
+        let fit = Fit { objective: rows.error(&coefficients), iterations: 1, gap: None };
+        let intercepts = rows.intercepts(&coefficients);
         Ok(AffineModel::new("linear", dataset.task(), 0., (coefficients, intercepts), fit))
     }
 }

@@ -6,6 +6,7 @@
 //! type of your own. [`MultiLayerStack`] fits several combiners on the held-out rows and then one more
 //! combiner on what those predict.
 mod affine;
+mod centred;
 mod elastic_net;
 mod features;
 mod fit_rows;
@@ -35,13 +36,16 @@ pub use ridge::Ridge;
 pub use tweedie::{Link, Tweedie, TweedieModel};
 
 use crate::{
-    combine::{check_fitted_on, Combiner, Fit, FittedCombiner, FittedOn},
+    combine::{
+        check_fitted_on, joint_normal::JointNormal, rows_with_weight::rows_with_weight, Combiner, Fit,
+        FittedCombiner, FittedOn,
+    },
     data::Task,
     predictions::Predictions,
     Error, HeldOut, Result,
 };
 use candle_core::{Result as CandleResult, Tensor};
-use features::feature_table;
+use features::{append_inputs, slot_features};
 use serde::{Deserialize, Serialize};
 
 /// Stacking: fits a meta-learner on the held-out predictions of the slots.
@@ -56,17 +60,27 @@ use serde::{Deserialize, Serialize};
 /// probability of the second one, for more classes the probabilities of all, for regression the values. The
 /// fitted stack maps `(S, B, C)` to `(B, C)`.
 ///
-/// Every held-out row with at least one prediction is used, and a missing prediction is replaced by the mean
-/// of the slots that predict the row ([`Predictions::fill_missing`]), in the fit and at inference. The
-/// weights of the rows are used. A slot of several members, such as the fold models of
+/// The weights of the rows are used; rows of weight 0 are as if they were not there. A slot of several members, such as the fold models of
 /// [`KFold`](crate::strategy::KFold), predicts their mean, or the prediction of one network that was trained
 /// on all rows if the strategy has [`refit`](crate::strategy::KFold::refit) set.
+///
+/// **Missing predictions.** Every held-out row with at least one prediction is used. The joint distribution of
+/// the slots' meta-features and the target is estimated, each slot by the rows that it predicts, as a normal
+/// distribution for each class or output. In the rows of the fit, a missing meta-feature is drawn from its
+/// distribution given the rest of the row and the target (stochastic imputation: Rubin 1987,
+/// doi:10.1002/9780470316696; Moons et al. 2006, doi:10.1016/j.jclinepi.2006.01.009). So it is as noisy as the
+/// slot's own predictions are, and equally good slots get equal coefficients however few rows they predict.
+/// The model is one for rows that all slots predict, as the ensemble meets them. At inference a missing
+/// meta-feature is its expectation given those that are there; that of a row without predictions is NaN.
+/// This relies on a prediction not being missing because of its value, which holds for resampling. The
+/// draws follow from [`HeldOut::seed`]. Where nothing is missing, nothing is drawn.
 ///
 /// Use a stack when there are many more held-out rows than meta-features and the members differ in kind or in
 /// quality. With few rows, or with members that differ only in their seed, [`Mean`](crate::combine::Mean) or
 /// a blend such as [`SimplexSquares`](crate::combine::SimplexSquares) is as good and cannot overfit as much;
-/// [`HeldOut::judge`] measures which one is better. The cost is that of the meta-learner; the table takes
-/// `R·F` numbers.
+/// [`HeldOut::judge`] measures which one is better. The cost is that of the meta-learner, and `R·F·S` for the
+/// joint distribution; where predictions are missing up to `50·R·F·S²`, with a sample of the rows where that
+/// is much. The table takes `R·F` numbers.
 ///
 /// # Errors
 /// Fitting fails when the meta-features do not fit the task, when inputs are asked for and are missing, and
@@ -126,6 +140,8 @@ pub struct FittedStack<P> {
     on: FittedOn,
     /// The number of inputs of a row, if they are meta-features.
     inputs: Option<usize>,
+    /// The distribution of the meta-features of the slots, for those that are missing.
+    joint: JointNormal,
     model: P,
 }
 
@@ -160,6 +176,7 @@ impl<M: MetaLearner> Combiner for Stack<M> {
 
     fn fit(&self, held_out: &HeldOut) -> Result<Self::Fitted> {
         self.features.check(held_out.predictions().task())?;
+        let held_out = &*rows_with_weight(held_out)?;
         let inputs = match (self.pass_through, held_out.predictions().inputs()) {
             (false, _) => None,
             (true, Some(inputs)) => Some(inputs.dim(1)?),
@@ -168,10 +185,14 @@ impl<M: MetaLearner> Combiner for Stack<M> {
                 return Err(Error::invalid("the inputs of the held-out rows", must, "missing"));
             }
         };
-        let features = feature_table(held_out.predictions(), self.features, self.pass_through)?.detach();
+        let (first, count) = MetaFeatures::kept_outputs(held_out.predictions().task());
+        let table = slot_features(held_out.predictions(), self.features)?.detach();
+        let targets = held_out.target_columns()?;
+        let (joint, table) = JointNormal::fit_table(&table, held_out, &targets[first..first + count])?;
+        let features = append_inputs(table, held_out.predictions(), self.pass_through)?.detach();
         let model = self.learner.fit(&MetaDataset::new(features, held_out))?;
         let (names, on) = (held_out.names().to_vec(), FittedOn::new(held_out));
-        Ok(FittedStack { features: self.features, names, on, inputs, model })
+        Ok(FittedStack { features: self.features, names, on, inputs, joint, model })
     }
 
     fn needs_inputs(&self) -> bool {
@@ -200,6 +221,7 @@ impl<P: MetaModel> FittedCombiner for FittedStack<P> {
         self.on.check(self.names.len())?;
         self.features.check(self.on.task())?;
         let (_, of_slot) = MetaFeatures::kept_outputs(self.on.task());
+        self.joint.check(self.names.len(), of_slot)?;
         let features = self.names.len().checked_mul(of_slot);
         let features = features.and_then(|n| n.checked_add(self.inputs.unwrap_or(0)));
         match features {
@@ -215,7 +237,8 @@ impl<P: MetaModel> FittedCombiner for FittedStack<P> {
         {
             candle_core::bail!("{} was fitted on {width} inputs per row, not {}", self.name(), inputs.dim(1)?)
         }
-        self.model.predict(&feature_table(predictions, self.features, self.inputs.is_some())?)
+        let table = self.joint.complete_table(&slot_features(predictions, self.features)?, predictions)?;
+        self.model.predict(&append_inputs(table, predictions, self.inputs.is_some())?)
     }
 }
 

@@ -44,12 +44,6 @@ impl Moments {
         }
     }
 
-    /// The moments of all rows.
-    pub(crate) fn of_all_rows(dataset: &MetaDataset<'_>) -> Result<Self> {
-        let all = (0..dataset.features().dim(0)? as u32).collect();
-        Self::of_groups(dataset, &[all])?.pop().ok_or_else(no_rows)
-    }
-
     /// The means and the covariance of the features over some rows, without targets and with equal weights.
     pub(crate) fn covariance(dataset: &MetaDataset<'_>, rows: &Rows) -> Result<(Array1<f64>, Array2<f64>)> {
         let centred = |moments: Vec<Self>| {
@@ -196,28 +190,16 @@ pub(crate) struct CentredMoments {
 impl CentredMoments {
     /// The standard deviation of each feature; 0 for one that is constant up to rounding.
     pub(crate) fn deviations(&self) -> Array1<f64> {
-        let deviation = |i: usize| {
-            let sd = self.gram[[i, i]].max(0.).sqrt();
-            if sd > CONSTANT * self.means[i].abs() {
-                sd
-            } else {
-                0.
-            }
-        };
-        (0..self.means.len()).map(deviation).collect()
+        (0..self.means.len()).map(|i| deviation(self.gram[[i, i]], self.means[i])).collect()
     }
 
     /// The coefficients of least squares. If they are not unique, those of least norm, with the features in
     /// units of their standard deviations; duplicate features get the same coefficient.
     pub(crate) fn least_squares(&self) -> Result<Array2<f64>> {
         let inverse = self.deviations().mapv(|sd| if sd > 0. { 1. / sd } else { 0. });
-        let (values, vectors) = eigen(scaled(&self.gram, &inverse))?;
-        let largest = values.iter().copied().fold(0., f64::max);
-        let mut rotated = vectors.t().dot(&(&self.cross * &inverse.view().insert_axis(Axis(1))));
-        for (mut row, value) in rotated.rows_mut().into_iter().zip(&values) {
-            let factor = if *value > RANK * largest { 1. / value } else { 0. };
-            row *= factor;
-        }
+        let (values, vectors) = decomposed(scaled(&self.gram, &inverse))?;
+        let rotated = vectors.t().dot(&(&self.cross * &inverse.view().insert_axis(Axis(1))));
+        let rotated = rotated * inverted(&values).insert_axis(Axis(1));
         Ok(vectors.dot(&rotated) * inverse.insert_axis(Axis(1)))
     }
 
@@ -230,11 +212,6 @@ impl CentredMoments {
         let column = inverse.view().insert_axis(Axis(1));
         let solved = scaled(&system, &inverse).solvec_into(&self.cross * &column);
         Ok(solved.map_err(|e| unsolvable(&e))? * column)
-    }
-
-    /// The eigenvalues and the eigenvectors of the covariance of the features.
-    pub(crate) fn eigen(&self) -> Result<(Array1<f64>, Array2<f64>)> {
-        eigen(self.gram.clone())
     }
 
     /// The intercepts that go with these coefficients.
@@ -254,7 +231,24 @@ pub(crate) fn scaled(m: &Array2<f64>, diagonal: &Array1<f64>) -> Array2<f64> {
     m * &diagonal.view().insert_axis(Axis(1)) * diagonal
 }
 
-fn eigen(m: Array2<f64>) -> Result<(Array1<f64>, Array2<f64>)> {
+/// The standard deviation of a feature; 0 for one that is constant up to rounding.
+pub(crate) fn deviation(variance: f64, mean: f64) -> f64 {
+    let sd = variance.max(0.).sqrt();
+    if sd > CONSTANT * mean.abs() {
+        sd
+    } else {
+        0.
+    }
+}
+
+/// The inverses of eigenvalues for standardised features; 0 for a direction that only rounding has.
+pub(crate) fn inverted(values: &Array1<f64>) -> Array1<f64> {
+    let largest = values.iter().copied().fold(0., f64::max);
+    values.mapv(|value| if value > RANK * largest { 1. / value } else { 0. })
+}
+
+/// The eigenvalues, none below 0, and the eigenvectors of a symmetric matrix.
+pub(crate) fn decomposed(m: Array2<f64>) -> Result<(Array1<f64>, Array2<f64>)> {
     let (values, vectors) = m.eigh_into().map_err(|e| unsolvable(&e))?;
     Ok((values.mapv(|v: f64| v.max(0.)), vectors))
 }

@@ -3,6 +3,7 @@ use crate::{
     combine::{
         check_fitted_on,
         cross_fit::{in_order, others},
+        rows_with_weight::rows_with_weight,
         Combiner, FittedCombiner, FittedOn,
     },
     predictions::Predictions,
@@ -98,7 +99,7 @@ impl<L: CombinerSet, T: Combiner> MultiLayerStack<L, T> {
     }
 
     /// Whether the top also gets the slots' own predictions, after those of the lower combiners; `false` by
-    /// default. A missing prediction is replaced by the mean of the slots that predict the row.
+    /// default. A prediction that is missing stays so; the top sees it as any combiner does.
     #[must_use]
     pub fn members(mut self, members: bool) -> Self {
         self.members = members;
@@ -268,6 +269,7 @@ impl<L: CombinerSet, T: Combiner> Combiner for MultiLayerStack<L, T> {
         if self.folds < 2 {
             return Err(Error::invalid("number of folds of a multi-layer stack", "at least 2", self.folds));
         }
+        let held_out = &*rows_with_weight(held_out)?;
         let seed = self.seed.unwrap_or_else(|| held_out.seed().child("layers"));
         let folds = held_out.folds(self.folds.min(held_out.units()), seed)?;
         let (fold_fits, combined) = self.cross_fit_lower(held_out, &folds)?;
@@ -279,7 +281,7 @@ impl<L: CombinerSet, T: Combiner> Combiner for MultiLayerStack<L, T> {
         if self.members {
             names.extend_from_slice(held_out.names());
         }
-        let predictions = top_predictions(held_out.predictions(), combined, self.members)?;
+        let predictions = top_predictions(held_out.predictions(), &combined, self.members)?;
         let top = self.top.fit(&held_out.with_predictions(predictions, number_repeats(names)))?;
         Ok(FittedMultiLayerStack { lower, members: self.members, top, on: FittedOn::new(held_out) })
     }
@@ -316,19 +318,21 @@ impl<L: CombinerSet, T: Combiner> MultiLayerStack<L, T> {
 }
 
 /// The predictions for the top: a slot for each lower combiner, and then the slots of `predictions` if
-/// `members` is set.
+/// `members` is set; what is missing there stays missing.
 fn top_predictions(
     predictions: &Predictions,
-    mut combined: Vec<Tensor>,
+    combined: &[Tensor],
     members: bool,
 ) -> CandleResult<Predictions> {
-    if members {
-        let filled = predictions.fill_missing()?;
-        for slot in 0..predictions.slots() {
-            combined.push(filled.values().get(slot)?);
-        }
+    let lower = Tensor::stack(combined, 0)?;
+    if !members {
+        return predictions.replace_slots(lower);
     }
-    predictions.replace_slots(Tensor::stack(&combined, 0)?)
+    let (values, task) = (Tensor::cat(&[&lower, predictions.values()], 0)?, predictions.task());
+    let Some(covered) = predictions.covered() else { return predictions.replace_slots(values) };
+    let present = Tensor::ones((combined.len(), predictions.rows()), covered.dtype(), covered.device())?;
+    let all = Predictions::partial(values, Tensor::cat(&[&present, covered], 0)?, task)?;
+    predictions.inputs().map_or(Ok(all.clone()), |inputs| all.with_inputs(inputs))
 }
 
 /// Appends a number to names that occurred before: `a`, `b`, `a 2`.
@@ -380,7 +384,7 @@ impl<L: FittedSet, T: FittedCombiner> FittedCombiner for FittedMultiLayerStack<L
             candle_core::bail!("a multi-layer stack must have at least one lower combiner, but has none")
         }
         let fits = self.lower.len() as f64;
-        let combined = sums.into_iter().map(|sum| sum / fits).collect::<CandleResult<_>>()?;
-        self.top.combine(&top_predictions(predictions, combined, self.members)?)
+        let combined = sums.into_iter().map(|sum| sum / fits).collect::<CandleResult<Vec<_>>>()?;
+        self.top.combine(&top_predictions(predictions, &combined, self.members)?)
     }
 }

@@ -1,13 +1,12 @@
 //! The strength of a penalty, given or chosen by cross-validation.
 use crate::{
     combine::stack::{
-        moments::{CentredMoments, Moments},
+        centred::{Centred, RowSet},
         MetaDataset,
     },
     kernels::argmax::argmin,
     Error, Result,
 };
-use ndarray::Array2;
 
 /// How the strength of a penalty is set.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -34,45 +33,41 @@ fn too_few_folds(got: usize) -> Error {
     Error::invalid("number of folds to choose the penalty", "at least 2", got)
 }
 
-/// The coefficients, `(F, K)`, as a function of the penalty.
-pub(crate) type PenaltyPath<'a> = Box<dyn FnMut(f64) -> Result<Array2<f64>> + 'a>;
+/// The mean squared error on a fold as a function of the penalty.
+pub(crate) type FoldErrors<'a> = Box<dyn FnMut(f64) -> Result<f64> + 'a>;
 
-/// The moments of all rows, and the penalty: the one given, or the candidate with the least squared error
-/// over the folds. In a tie the strongest penalty is taken.
+/// All rows, and the penalty: the one given, or the candidate with the least squared error over the folds. In
+/// a tie the strongest penalty is taken. `errors` is given the rows outside a fold and the fold.
 pub(crate) fn choose_penalty(
     dataset: &MetaDataset<'_>,
     choice: PenaltyChoice,
-    candidates: impl Fn(&CentredMoments) -> Vec<f64>,
-    path: impl Fn(&CentredMoments) -> Result<PenaltyPath<'_>>,
-) -> Result<(CentredMoments, f64)> {
+    candidates: impl Fn(&Centred) -> Vec<f64>,
+    errors: impl for<'a> Fn(&'a Centred, &'a RowSet) -> Result<FoldErrors<'a>>,
+) -> Result<(Centred, f64)> {
     let k = match choice {
-        PenaltyChoice::Fixed(penalty) => return Ok((Moments::of_all_rows(dataset)?.centred(), penalty)),
+        PenaltyChoice::Fixed(penalty) => return Ok((RowSet::of_all_rows(dataset)?.centred(), penalty)),
         PenaltyChoice::CrossValidated { folds } => folds,
     };
-    let folds = Moments::of_groups(dataset, &dataset.folds(k, dataset.seed().child("penalty"))?)?;
-    let sum_without = |left_out: Option<usize>| {
-        let rest = folds.iter().enumerate().filter(|(i, _)| Some(*i) != left_out).map(|(_, moments)| moments);
-        rest.cloned().reduce(|a, b| a.plus(&b))
-    };
+    let folds = RowSet::of_groups(dataset, &dataset.folds(k, dataset.seed().child("penalty"))?)?;
     let too_few = || too_few_folds(folds.len());
-    let all = sum_without(None).ok_or_else(too_few)?.centred();
+    let all = RowSet::joined(folds.iter()).ok_or_else(too_few)?.centred();
     let mut candidates = candidates(&all);
     candidates.sort_by(|a, b| b.total_cmp(a));
-    let mut errors = vec![0.; candidates.len()];
+    let mut totals = vec![0.; candidates.len()];
     for (i, fold) in folds.iter().enumerate() {
-        let rest = sum_without(Some(i)).ok_or_else(too_few)?;
+        let others = folds.iter().enumerate().filter(|(other, _)| *other != i).map(|(_, rows)| rows);
+        let rest = RowSet::joined(others).ok_or_else(too_few)?;
         // Without weight there is nothing to fit on, or nothing to score.
         if !(rest.total_weight() > 0. && fold.total_weight() > 0.) {
             continue;
         }
         let rest = rest.centred();
-        let mut path = path(&rest)?;
-        for (penalty, error) in candidates.iter().zip(&mut errors) {
-            let coefficients = path(*penalty)?;
-            *error += fold.total_weight() * fold.error(&coefficients, &rest.intercepts(&coefficients));
+        let mut error = errors(&rest, fold)?;
+        for (penalty, total) in candidates.iter().zip(&mut totals) {
+            *total += fold.total_weight() * error(*penalty)?;
         }
     }
-    let best = argmin(&errors);
+    let best = argmin(&totals);
     let penalty = candidates.get(best).copied().ok_or_else(too_few)?;
     Ok((all, penalty))
 }

@@ -2,15 +2,14 @@
 use crate::{
     combine::{
         stack::{
-            moments::CentredMoments,
-            penalty::{choose_penalty, PenaltyChoice, PenaltyPath},
+            centred::Centred,
+            penalty::{choose_penalty, PenaltyChoice},
             AffineModel, MetaDataset, MetaLearner,
         },
         Fit,
     },
     Result,
 };
-use ndarray::Axis;
 
 /// Ridge regression: least squares with a quadratic penalty on the coefficients.
 ///
@@ -24,7 +23,8 @@ use ndarray::Axis;
 /// Use it for stacking in regression: the predictions of members are strongly correlated, and the penalty
 /// keeps their coefficients small and alike. The features are not scaled first, so all of them should have
 /// the same unit; that may not be so when the inputs are passed through. Time `R·F² + F³`, with or without
-/// cross-validation; memory `F²` per fold.
+/// cross-validation; memory `F²` per fold. With fewer rows than meta-features, as with many classes, time
+/// `R²·F + R³ + R·F·K`, and for cross-validation `R²·K` for each candidate; memory `R·F + F·K`.
 ///
 /// # Errors
 /// Fitting fails when α is negative or not finite, when there are fewer than two folds, rows or groups to
@@ -69,32 +69,24 @@ impl Ridge {
     }
 }
 
-/// The coefficients as a function of α, from one decomposition. The moments are means over the rows, so α is
-/// divided by the total weight.
-fn path(moments: &CentredMoments) -> Result<PenaltyPath<'_>> {
-    let (values, vectors) = moments.eigen()?;
-    let rotated = vectors.t().dot(&moments.cross);
-    Ok(Box::new(move |alpha| {
-        let factors = values.mapv(|v| 1. / (v + alpha / moments.total));
-        Ok(vectors.dot(&(&rotated * &factors.insert_axis(Axis(1)))))
-    }))
-}
-
 impl MetaLearner for Ridge {
     type Model = AffineModel;
 
     fn fit(&self, dataset: &MetaDataset<'_>) -> Result<AffineModel> {
         self.0.check("the ridge penalty")?;
-        let candidates =
-            |_: &CentredMoments| (-12..=12).map(|half| 10f64.powf(f64::from(half) / 2.)).collect();
-        let (moments, alpha) = choose_penalty(dataset, self.0, candidates, path)?;
+        let candidates = |_: &Centred| (-12..=12).map(|half| 10f64.powf(f64::from(half) / 2.)).collect();
+        let (rows, alpha) = choose_penalty(dataset, self.0, candidates, |rest, fold| {
+            // The errors are means over the rows, so α is divided by the total weight.
+            let (mut errors, total) = (rest.ridge_errors(fold)?, rest.total());
+            Ok(Box::new(move |alpha| errors(alpha / total)))
+        })?;
         let coefficients = match alpha {
-            0. => moments.least_squares()?,
-            alpha => moments.ridge(alpha / moments.total)?,
+            0. => rows.least_squares()?,
+            alpha => rows.ridge(alpha / rows.total())?,
         };
-        let penalty = alpha / moments.total * coefficients.mapv(|b| b * b).sum();
-        let fit = Fit { objective: moments.error(&coefficients) + penalty, iterations: 1, gap: None };
-        let intercepts = moments.intercepts(&coefficients);
+        let penalty = alpha / rows.total() * coefficients.mapv(|b| b * b).sum();
+        let fit = Fit { objective: rows.error(&coefficients) + penalty, iterations: 1, gap: None };
+        let intercepts = rows.intercepts(&coefficients);
         Ok(AffineModel::new("ridge", dataset.task(), alpha, (coefficients, intercepts), fit))
     }
 }

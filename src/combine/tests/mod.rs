@@ -5,6 +5,8 @@ mod fixed;
 #[cfg(feature = "learned")]
 mod missing;
 #[cfg(feature = "learned")]
+mod missing_in_meta_learners;
+#[cfg(feature = "learned")]
 pub(crate) use missing::random_members;
 
 const CLASSES: Task = Task::Classification { classes: 3 };

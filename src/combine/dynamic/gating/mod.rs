@@ -1,6 +1,9 @@
 //! A gating network, which computes the weights of the slots for each row.
 use crate::{
-    combine::{check_fitted_on, cross_fit::others, Combiner, Fit, FittedCombiner, FittedOn},
+    combine::{
+        check_fitted_on, cross_fit::others, joint_normal::JointNormal, rows_with_weight::rows_with_weight,
+        Combiner, Fit, FittedCombiner, FittedOn,
+    },
     data::Task,
     predictions::Predictions,
     threads,
@@ -23,6 +26,8 @@ const MIN_GAIN: f64 = 2.;
 /// Standardized features are clipped to this size, so that a row far from all others does not get extreme
 /// weights.
 const MAX_FEATURE: f64 = 5.;
+/// Added to the logit of a slot that does not predict the row, so that its weight is 0.
+const MISSING: f64 = -1e30;
 /// Added to a probability before its logarithm is taken.
 const EPSILON: f64 = 1e-7;
 
@@ -39,9 +44,13 @@ const EPSILON: f64 = 1e-7;
 ///
 /// Training starts at equal weights, so zero epochs of training give the mean. The number of epochs is found
 /// by cross-validation over five folds of the held-out rows. If the best number is not better than zero
-/// epochs by two standard errors, the gate is not trained, and the combiner is the mean. In a row with
-/// missing predictions the weights are divided by the sum of those that are there; as a feature a missing
-/// prediction is replaced by the mean of the others.
+/// epochs by two standard errors, the gate is not trained, and the combiner is the mean. Rows of weight 0 are
+/// as if they were not there.
+///
+/// In a row with missing predictions the weights are divided by the sum of those that are there, in training
+/// too: a slot is judged by its own predictions only. As a feature of the gate, a missing prediction is
+/// treated as in a [`Stack`](crate::combine::Stack): drawn from the joint distribution of the slots in the
+/// rows of the fit, and its expectation at inference.
 ///
 /// Use it when each member is good in a different region of the inputs and there are many held-out rows, some
 /// thousand or more; unlike [`KnoraE`](crate::combine::KnoraE) and [`MetaDes`](crate::combine::MetaDes) it
@@ -185,9 +194,10 @@ impl Combiner for Gating {
             return Err(Error::invalid("the features of a gate", "inputs, outputs or both", "neither"));
         }
         self.optimizer().check()?;
+        let held_out = &*rows_with_weight(held_out)?;
         let seed = self.seed.unwrap_or_else(|| held_out.seed().child("gating"));
         let features = Features { inputs: self.inputs, outputs: self.outputs };
-        let (scaler, dataset) = GateDataset::new(features, held_out)?;
+        let (joint, scaler, dataset) = GateDataset::new(features, held_out)?;
         let all_rows: Rows = (0..held_out.rows().len() as u32).collect();
         let epochs = match self.epochs {
             Epochs::Fixed(epochs) => epochs,
@@ -201,7 +211,7 @@ impl Combiner for Gating {
         let objective = losses.iter().zip(&weights).map(|(loss, w)| loss * f64::from(*w)).sum::<f64>()
             / weights.iter().map(|w| f64::from(*w)).sum::<f64>();
         let fit = Fit { objective, iterations: epochs, gap: None };
-        Ok(FittedGating { features, scaler, layers, on: FittedOn::new(held_out), fit })
+        Ok(FittedGating { features, joint, scaler, layers, on: FittedOn::new(held_out), fit })
     }
 
     fn needs_inputs(&self) -> bool {
@@ -269,18 +279,25 @@ struct Features {
 }
 
 impl Features {
-    /// The table of features, `(B, F)`, in f64.
-    fn table(self, predictions: &Predictions) -> CandleResult<Tensor> {
-        let mut tables = vec![];
-        if self.outputs {
-            let values = predictions.fill_missing()?.values().clone();
-            let values = match predictions.task() {
-                // The probability of the last class follows from the others.
-                Task::Classification { classes } if classes > 1 => values.narrow(2, 0, classes - 1)?,
-                _ => values,
-            };
-            tables.push(values.transpose(0, 1)?.contiguous()?.flatten_from(1)?.to_dtype(DType::F64)?);
+    /// The number of features of each slot.
+    fn of_slot(task: Task) -> usize {
+        match task {
+            // The probability of the last class follows from the others.
+            Task::Classification { classes } if classes > 1 => classes - 1,
+            task => task.width(),
         }
+    }
+
+    /// The features of the slots, `(B, S·C)`, slot by slot, in f64. Those of missing predictions have no
+    /// meaning.
+    fn outputs(predictions: &Predictions) -> CandleResult<Tensor> {
+        let values = predictions.values().narrow(2, 0, Self::of_slot(predictions.task()))?;
+        values.transpose(0, 1)?.contiguous()?.flatten_from(1)?.to_dtype(DType::F64)
+    }
+
+    /// The table of features, `(B, F)`, in f64, from those of the slots.
+    fn table(self, outputs: Option<Tensor>, predictions: &Predictions) -> CandleResult<Tensor> {
+        let mut tables: Vec<Tensor> = outputs.into_iter().collect();
         if self.inputs {
             match predictions.inputs() {
                 Some(inputs) => tables.push(inputs.to_dtype(DType::F64)?),
@@ -339,15 +356,27 @@ struct GateDataset {
     terms: Tensor,
     /// The weights of the rows, `(R,)`.
     weights: Tensor,
+    /// 1 where a slot predicts a row and 0 elsewhere, `(R, S)`; `None` where no prediction is missing.
+    present: Option<Tensor>,
     classes: bool,
 }
 
 impl GateDataset {
-    fn new(features: Features, held_out: &HeldOut) -> Result<(Scaler, Self)> {
-        let predictions = held_out.predictions().fill_missing()?.to_device(&Device::Cpu)?;
+    fn new(features: Features, held_out: &HeldOut) -> Result<(Option<JointNormal>, Scaler, Self)> {
+        let predictions = held_out.predictions().to_device(&Device::Cpu)?;
         let values = predictions.values().detach().to_dtype(DType::F64)?;
         let (slots, rows, width) = values.dims3()?;
-        let features = features.table(&predictions)?.detach();
+        let (joint, outputs) = match features.outputs {
+            true => {
+                let table = Features::outputs(&predictions)?.detach();
+                let targets = held_out.target_columns()?;
+                let targets = &targets[..Features::of_slot(predictions.task())];
+                let (joint, table) = JointNormal::fit_table(&table, held_out, targets)?;
+                (Some(joint), Some(table))
+            }
+            false => (None, None),
+        };
+        let features = features.table(outputs, &predictions)?.detach();
         let sum = features.abs()?.sum_all()?.to_scalar::<f64>()?;
         if !sum.is_finite() {
             return Err(Error::invalid("the sum of the features of a gate", "finite", sum));
@@ -369,17 +398,27 @@ impl GateDataset {
             }
         };
         let terms = terms.permute((1, 2, 0))?.contiguous()?.to_dtype(DType::F32)?;
+        let present = present(&predictions)?;
+        let terms = match &present {
+            // A missing prediction has a weight of 0, and its value may be NaN.
+            Some(present) => {
+                let mask = present.unsqueeze(1)?.broadcast_as(terms.shape())?.to_dtype(DType::U8)?;
+                mask.where_cond(&terms, &terms.zeros_like()?)?
+            }
+            None => terms,
+        };
         let weights = match held_out.weights() {
             Some(weights) => weights.to_device(&Device::Cpu)?.to_dtype(DType::F32)?,
             None => Tensor::ones(rows, DType::F32, &Device::Cpu)?,
         };
         let features = scaler.transform(&features)?;
-        Ok((scaler, Self { features, terms, weights, classes }))
+        Ok((joint, scaler, Self { features, terms, weights, present, classes }))
     }
 
     /// The loss of each of these rows, `(n,)`.
     fn loss(&self, layers: &[(Tensor, Tensor)], rows: &Tensor) -> CandleResult<Tensor> {
-        let gates = gates(layers, &self.features.index_select(rows, 0)?)?;
+        let present = self.present.as_ref().map(|present| present.index_select(rows, 0)).transpose()?;
+        let gates = gates(layers, &self.features.index_select(rows, 0)?, present.as_ref())?;
         let mean = self.terms.index_select(rows, 0)?.broadcast_mul(&gates.unsqueeze(1)?)?.sum(D::Minus1)?;
         match self.classes {
             true => mean.squeeze(1)?.affine(1., EPSILON)?.log()?.neg(),
@@ -396,14 +435,22 @@ impl GateDataset {
     }
 }
 
-/// `softmax(net(features))`, `(B, F) -> (B, S)`.
-fn gates(layers: &[(Tensor, Tensor)], features: &Tensor) -> CandleResult<Tensor> {
+/// 1 where a slot predicts a row and 0 elsewhere, `(B, S)` in f32; `None` where no prediction is missing.
+fn present(predictions: &Predictions) -> CandleResult<Option<Tensor>> {
+    predictions.covered().map(|covered| covered.t()?.contiguous()?.to_dtype(DType::F32)).transpose()
+}
+
+/// `softmax(net(features))` over the slots that are present, `(B, F) -> (B, S)`.
+fn gates(layers: &[(Tensor, Tensor)], features: &Tensor, present: Option<&Tensor>) -> CandleResult<Tensor> {
     let mut x = features.clone();
     for (number, (weight, bias)) in layers.iter().enumerate() {
         if number > 0 {
             x = x.relu()?;
         }
         x = x.matmul(weight)?.broadcast_add(bias)?;
+    }
+    if let Some(present) = present {
+        x = (x + present.affine(-MISSING, MISSING)?)?;
     }
     ops::softmax(&x, D::Minus1)
 }
@@ -490,6 +537,8 @@ impl Layer {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FittedGating {
     features: Features,
+    /// The distribution of the features of the slots, for those that are missing.
+    joint: Option<JointNormal>,
     scaler: Scaler,
     layers: Vec<Layer>,
     on: FittedOn,
@@ -504,16 +553,13 @@ impl FittedGating {
     /// When the task, the slots, or the number of inputs is not that of the fit.
     pub fn gates(&self, predictions: &Predictions) -> CandleResult<Tensor> {
         check_fitted_on(self, predictions)?;
-        let features = self.scaler.transform(&self.features.table(predictions)?)?;
+        let outputs = match &self.joint {
+            Some(joint) => Some(joint.complete_table(&Features::outputs(predictions)?, predictions)?),
+            None => None,
+        };
+        let features = self.scaler.transform(&self.features.table(outputs, predictions)?)?;
         let layers = self.layers.iter().map(|layer| layer.tensors(features.device()));
-        let gates = gates(&layers.collect::<CandleResult<Vec<_>>>()?, &features)?;
-        match predictions.covered() {
-            None => Ok(gates),
-            Some(covered) => {
-                let present = (gates * covered.t()?.to_dtype(DType::F32)?)?;
-                present.broadcast_div(&present.sum_keepdim(1)?)
-            }
-        }
+        gates(&layers.collect::<CandleResult<Vec<_>>>()?, &features, present(predictions)?.as_ref())
     }
 }
 
@@ -555,12 +601,30 @@ impl FittedCombiner for FittedGating {
             }
             width = units;
         }
-        self.on.check(width)
+        self.on.check(width)?;
+        match &self.joint {
+            Some(joint) => joint.check(width, joint.columns()),
+            None if self.features.outputs => Err(Error::invalid(
+                "the joint distribution of the slots",
+                "there for a gate on outputs",
+                "missing",
+            )),
+            None => Ok(()),
+        }
     }
 
     fn combine(&self, predictions: &Predictions) -> CandleResult<Tensor> {
         let gates = self.gates(predictions)?.to_dtype(predictions.values().dtype())?;
-        predictions.sum_over_slots(&predictions.values().broadcast_mul(&gates.t()?.unsqueeze(2)?)?)
+        let combined =
+            predictions.sum_over_slots(&predictions.values().broadcast_mul(&gates.t()?.unsqueeze(2)?)?)?;
+        match predictions.covered() {
+            // 0 / 0: a row that no slot predicts is NaN.
+            Some(covered) => {
+                let any = covered.sum(0)?.gt(0f64)?.to_dtype(combined.dtype())?;
+                combined.broadcast_div(&any.unsqueeze(1)?)
+            }
+            None => Ok(combined),
+        }
     }
 }
 
