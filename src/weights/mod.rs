@@ -8,6 +8,7 @@ pub(crate) mod average;
 pub(crate) mod batch_norm;
 pub(crate) mod compatibility;
 mod ema;
+pub(crate) mod finite;
 pub(crate) mod init;
 pub(crate) mod running_mean;
 pub(crate) mod strict;
