@@ -2,7 +2,7 @@
 //!
 //! Every fallible function returns [`Result`]. Errors that a program may want to handle have a variant of
 //! their own; all others are [`Error::Invalid`], which names the parameter, what it must be and what it is.
-use std::{fmt, path::PathBuf};
+use std::{collections::BTreeMap, fmt, path::PathBuf};
 
 /// The result type of the library.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -36,34 +36,49 @@ pub enum Error {
         /// Number of rows in the data set.
         rows: usize,
     },
-    /// The loss of a run became NaN or infinite.
+    /// Steps that were too large made the loss or a variable of a run NaN or infinite.
     #[error(
-        "run {run} diverged: the loss is {loss} in epoch {epoch}, batch {batch}, at learning rate \
+        "run {run} diverged: {what} is {value} in epoch {epoch}, batch {batch}, at learning rate \
          {learning_rate}; lower the learning rate, clip gradients or standardize the data"
     )]
     Diverged {
         /// Number of the run in its plan.
         run: usize,
+        /// What is not finite: the loss, or a variable with its name and the position of the number.
+        what: String,
+        /// The number.
+        value: f64,
         /// Epoch, from 0.
         epoch: usize,
         /// Batch within the epoch, from 0.
         batch: usize,
         /// Learning rate of that step.
         learning_rate: f64,
-        /// The loss.
-        loss: f64,
+    },
+    /// Something in a run is NaN or infinite for another reason than the learning rate: rows of the data, a
+    /// statistic of batch normalization, an output of a network that has not been trained yet.
+    #[error("run {run}: {what} is {value} {when}: {cause}")]
+    NotFinite {
+        /// Number of the run in its plan.
+        run: usize,
+        /// What is not finite, with the position of the number.
+        what: String,
+        /// The number.
+        value: f64,
+        /// When it was found, such as "in epoch 0, batch 3".
+        when: String,
+        /// The likely cause, and what to do.
+        cause: String,
     },
     /// Some trainable variables get no gradient from the loss.
-    #[error(
-        "run {run}: no gradient reaches {}; candle has no backward pass for some operations \
-         (ops::softmax_last_dim, ops::layer_norm, ops::rms_norm): use their slow forms, or allow frozen \
-         variables in the trainer", names.join(", ")
-    )]
+    #[error("run {run}: {}", no_gradient(names, trained))]
     NoGradient {
         /// Number of the run in its plan.
         run: usize,
         /// Names of the variables.
         names: Vec<String>,
+        /// Names of the variables that do get a gradient.
+        trained: Vec<String>,
     },
     /// Some runs of a plan have not been trained.
     #[error("{} of {of} runs are not in the store: {missing:?}", missing.len())]
@@ -158,11 +173,64 @@ impl Error {
         match self {
             e @ (Self::Run { .. }
             | Self::Diverged { .. }
+            | Self::NotFinite { .. }
             | Self::NoGradient { .. }
             | Self::Cancelled { .. }) => e,
             e => Self::Run { run, source: Box::new(e) },
         }
     }
+}
+
+/// What is not trained, what would be trained alone, and what to do.
+fn no_gradient(names: &[String], trained: &[String]) -> String {
+    let rest = match trained {
+        [] => "so nothing would be trained".into(),
+        _ => format!(
+            "so only {} would be trained, and all else would keep its random initial values",
+            grouped(trained)
+        ),
+    };
+    format!(
+        "no gradient reaches {} of {} variables: {}; {rest}. candle has no backward pass for some operations \
+         (ops::softmax_last_dim, ops::layer_norm, ops::rms_norm), which cut off everything before them: use \
+         their slow forms (ops::softmax, ops::layer_norm_slow, ops::rms_norm_slow). Allow frozen variables in \
+         the trainer only if these variables are meant to keep their initial values",
+        names.len(),
+        names.len() + trained.len(),
+        grouped(names)
+    )
+}
+
+/// The most names, or groups of names, that an error lists.
+const LISTED: usize = 6;
+
+/// Names of variables for people to read. A long list is shortened to the prefixes that the names have in
+/// common, each with the number of its names.
+fn grouped(names: &[String]) -> String {
+    let depth = names.iter().map(|name| name.split('.').count()).max().unwrap_or(1);
+    let at = |depth: usize| {
+        let mut groups = BTreeMap::<String, usize>::new();
+        for name in names {
+            let parts: Vec<_> = name.split('.').collect();
+            let group = match parts.len() > depth {
+                true => format!("{}.*", parts[..depth].join(".")),
+                false => name.clone(),
+            };
+            *groups.entry(group).or_default() += 1;
+        }
+        groups
+    };
+    // The deepest prefixes of which there are few enough; the shortest if there are too many of any depth.
+    let groups = (1..=depth).rev().map(at).find(|groups| groups.len() <= LISTED).unwrap_or_else(|| at(1));
+    let word = |(group, count): (&String, &usize)| match group.ends_with(".*") {
+        true => format!("{group} ({count})"),
+        false => group.clone(),
+    };
+    let mut words: Vec<_> = groups.iter().take(LISTED).map(word).collect();
+    if groups.len() > LISTED {
+        words.push(format!("and {} more", groups.values().skip(LISTED).sum::<usize>()));
+    }
+    words.join(", ")
 }
 
 /// What to do instead of a merge that was refused.
@@ -221,6 +289,33 @@ mod tests {
         };
         let e = Error::from(traced.with_path("weights.bin"));
         assert_eq!(e.to_string(), "weights.bin: no such thing");
+    }
+
+    /// 37 of 39 variables: an embedding, two layers of 17 and 18 variables, and a head that is reached.
+    #[test]
+    fn a_long_list_of_variables_is_shortened_to_prefixes_and_counts() {
+        let mut names: Vec<String> = ["bert.embeddings.weight".into(), "bert.embeddings.bias".into()].into();
+        for (layer, count) in [(0, 17), (1, 18)] {
+            names.extend((0..count).map(|i| format!("bert.layer.{layer}.part{i}.weight")));
+        }
+        let trained = vec!["head.bias".to_string(), "head.weight".into()];
+        let text = Error::NoGradient { run: 3, names, trained }.to_string();
+        let expected = "run 3: no gradient reaches 37 of 39 variables: bert.embeddings.bias, \
+                        bert.embeddings.weight, bert.layer.0.* (17), bert.layer.1.* (18); so only head.bias, \
+                        head.weight would be trained, and all else would keep its random initial values.";
+        assert!(text.starts_with(expected), "{text}");
+        assert!(text.contains("only if these variables are meant to keep their initial values"), "{text}");
+    }
+
+    #[test]
+    fn names_are_grouped_by_the_deepest_prefixes_of_which_there_are_few() {
+        let list = |names: &[&str]| grouped(&names.iter().map(ToString::to_string).collect::<Vec<_>>());
+        assert_eq!(list(&["a", "b.c"]), "a, b.c");
+        let layers: Vec<String> = (0..12).flat_map(|l| [format!("l.{l}.w"), format!("l.{l}.b")]).collect();
+        assert_eq!(grouped(&layers), "l.* (24)");
+        assert_eq!(list(&["1", "2", "3", "4", "5", "6", "7", "8"]), "1, 2, 3, 4, 5, 6, and 2 more");
+        let e = Error::NoGradient { run: 0, names: vec!["w".into()], trained: vec![] }.to_string();
+        assert!(e.starts_with("run 0: no gradient reaches 1 of 1 variables: w; so nothing would be trained"));
     }
 
     #[test]

@@ -3,16 +3,17 @@
 //! A [`Dataset`] returns rows by number as a [`Batch`] of inputs and targets; [`TensorDataset`] holds them in
 //! memory and checks them. Its strata and groups tell a [`Split`] and the [resampling](crate::resample) which
 //! rows belong together. Its [`Fingerprint`] identifies the content in plans and stores. A [`Scaler`] brings
-//! columns to one scale and back.
+//! columns to one scale and back. [`LastBatch`] says what becomes of a last batch that is smaller than the others.
+mod batches;
 mod dataset;
-pub(crate) mod passes;
 mod scale;
 mod split;
 mod tensor_dataset;
 pub(crate) mod values;
 
+pub(crate) use batches::passes;
+pub use batches::LastBatch;
 pub use dataset::{Batch, Dataset, Fingerprint, Inputs, Task};
-pub(crate) use passes::passes;
 pub use scale::Scaler;
 pub use split::Split;
 pub(crate) use split::{apportion, members};

@@ -418,10 +418,10 @@ mod tests {
         let y = Tensor::new(&[0f32, 1., 2.], &CPU).unwrap();
         let of = |x: Inputs| TensorDataset::regression(x, &y);
         let holes = Tensor::new(&[[0f64, 1.], [1., f64::NAN], [f64::INFINITY, 1.]], &CPU).unwrap();
-        assert_refused(of(holes.clone().into()), "inputs, row 1 must be finite, but is NaN");
+        assert_refused(of(holes.clone().into()), "inputs, row 1, column 1 must be finite, but is NaN");
         assert_refused(
             of(vec![ones(3), holes.to_dtype(DType::F16).unwrap()].into()),
-            "inputs[1], row 1 must be finite",
+            "inputs[1], row 1, column 1 must be finite",
         );
         assert_refused(of(vec![ones(3), ones(2)].into()), "inputs[1] must be 3 rows");
         assert_refused(of(vec![].into()), "at least one tensor");

@@ -24,11 +24,31 @@ pub(super) fn digest(name: &str, tensor: &Tensor) -> Result<[u8; 32]> {
         let block = on_cpu(&tensor.narrow(0, start, step.max(1).min(rows - start))?)?;
         let bad = on_values!(block, values => Ok(absorb(&mut hasher, values, |x| x.to_le_bytes())))?;
         if let Some((position, value)) = bad {
-            let row = start + position / width.max(1);
-            return Err(Error::invalid(format!("{name}, row {row}"), "finite", value));
+            let place = place(start + position / width.max(1), position % width.max(1), tensor.dims());
+            return Err(Error::invalid(format!("{name}, {place}"), "finite", value));
         }
     }
     Ok(*hasher.finalize().as_bytes())
+}
+
+/// The words for the element number `within` of a row of a tensor with these dimensions: the row alone for a
+/// vector, the column of a table, and one position for each further dimension.
+fn place(row: usize, within: usize, dims: &[usize]) -> String {
+    match dims {
+        [] | [_] => format!("row {row}"),
+        [_, _] => format!("row {row}, column {within}"),
+        [_, inner @ ..] => format!("row {row}, position {:?}", position(within, inner)),
+    }
+}
+
+/// The position in each dimension of the element that is number `at` in row-major order.
+pub(crate) fn position(mut at: usize, dims: &[usize]) -> Vec<usize> {
+    let mut position = vec![0; dims.len()];
+    for (here, dim) in position.iter_mut().zip(dims).rev() {
+        *here = at % dim;
+        at /= dim;
+    }
+    position
 }
 
 /// Hashes `values`. Returns the position and text of the first value that is not finite, if any.
@@ -84,6 +104,13 @@ mod tests {
     }
 
     #[test]
+    fn the_place_of_a_value_has_a_position_for_each_dimension() {
+        assert_eq!(place(7, 0, &[10]), "row 7");
+        assert_eq!(place(7, 2, &[10, 3]), "row 7, column 2");
+        assert_eq!(place(7, 11, &[10, 2, 3, 3]), "row 7, position [1, 0, 2]");
+    }
+
+    #[test]
     fn the_first_value_that_is_not_finite_is_found_in_any_chunk() {
         for bad in [0, 40_000, 99_999] {
             let mut values = vec![1f32; 100_000];
@@ -91,7 +118,7 @@ mod tests {
             values[99_999] = f32::NAN;
             let tensor = Tensor::from_vec(values, (1000, 100), &Device::Cpu).unwrap();
             let value = if bad == 99_999 { "NaN" } else { "-inf" };
-            let want = format!("x, row {} must be finite, but is {value}", bad / 100);
+            let want = format!("x, row {}, column {} must be finite, but is {value}", bad / 100, bad % 100);
             assert_eq!(digest("x", &tensor).unwrap_err().to_string(), want);
         }
     }

@@ -19,6 +19,9 @@ use candle_nn::VarBuilder;
 /// optimizer, any loss and any number of epochs. A loop without calls to [`Run::end_epoch`] is enough where
 /// one member is collected at the end of each run.
 ///
+/// Before the loop, the network predicts one or two rows, so that an output of the wrong shape is an error
+/// before anything is trained. After the loop, a variable that is NaN or infinite is an error.
+///
 /// Use it when a training loop exists already, or when [`Trainer`](crate::train::Trainer) lacks what the
 /// training needs. To compute the tag or to check settings, implement [`Learner`] instead.
 ///
@@ -113,6 +116,7 @@ impl<N: Network, F: Fn(&N, &mut Run<'_>) -> CandleResult<()> + Sync> Learner for
     learner_methods!(init);
 
     fn fit(&self, network: &N, run: &mut Run<'_>) -> CandleResult<()> {
+        run.try_network(network, self.networks.output)?;
         (self.fit)(network, run)
     }
 

@@ -27,6 +27,11 @@ use candle_nn::VarBuilder;
 /// run's seed only. Use [`nn::Dropout`](crate::nn::Dropout) rather than candle's own dropout, which cannot be
 /// seeded.
 ///
+/// # Networks that do not fit
+/// The ready-made learners refuse a network whose output does not fit the task on its first batch. A learner of
+/// your own can call [`Run::check_output`] for that. A member with a variable that is NaN or infinite is an
+/// error for every learner, unless the constructor has set the variable to infinity.
+///
 /// # Example
 /// A learner that trains a linear model by stochastic gradient descent and resumes from checkpoints:
 ///

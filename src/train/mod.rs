@@ -9,6 +9,7 @@ mod averaging;
 mod clip;
 mod custom_loop;
 mod epoch_meter;
+mod fit;
 mod learner;
 mod loss;
 mod networks;

@@ -1,16 +1,26 @@
 //! A run as its training loop sees it: the rows that it may train on, the network's variables, and the calls
 //! that report progress.
 use crate::{
-    data::{Batch, Dataset, Task},
+    data::{Batch, Dataset, LastBatch, Rows, Task},
+    network::Output,
     observe::{Event, Flow, Observer},
     plan::{Position, RunSpec, Settings},
     store::{checkpoint::LoopState, EpochRecord},
-    train::run_checkpoints::RunCheckpoints,
-    weights::{Vars, Weights},
-    Error, Rows, Seed,
+    train::{fit::check_output, run_checkpoints::RunCheckpoints},
+    weights::{
+        compatibility::is_statistic,
+        finite::{first_non_finite, NonFinite},
+        Vars, Weights,
+    },
+    Error, Network, Seed,
 };
-use candle_core::{Device, Result as CandleResult};
+use candle_core::{Device, Result as CandleResult, Tensor};
 use rand::seq::SliceRandom;
+use std::{
+    collections::BTreeSet,
+    ops::Range,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 /// One run, as its training loop sees it.
 ///
@@ -35,6 +45,10 @@ pub struct Run<'a> {
     curve: Vec<EpochRecord>,
     state: LoopState,
     failure: Option<Error>,
+    /// Variables that the network's constructor sets to infinity, such as a mask.
+    infinite: BTreeSet<String>,
+    /// Whether a training batch of a single row was made.
+    single_row: AtomicBool,
 }
 
 /// Stores the variables as the run's member of a number, with the learning curve so far.
@@ -62,7 +76,13 @@ impl<'a> Run<'a> {
             curve: vec![],
             state: LoopState::default(),
             failure: None,
+            infinite: BTreeSet::new(),
+            single_row: AtomicBool::new(false),
         };
+        // Before the checkpoint is read: nothing has been trained.
+        while let Some((name, _)) = run.first_non_finite()? {
+            run.infinite.insert(name);
+        }
         let checkpoint = run.parts.checkpoints.as_ref().map(|checkpoints| checkpoints.restore(vars));
         if let Some(checkpoint) = checkpoint.transpose()?.flatten() {
             let (spec, epoch) = (run.parts.spec, checkpoint.epoch());
@@ -137,19 +157,21 @@ impl<'a> Run<'a> {
     }
 
     /// The training rows in batches of `size`, in an order that depends on the run's seed and the epoch only.
-    /// The last batch is smaller if the rows do not divide evenly.
+    /// The last batch is smaller if the rows do not divide evenly. In a network with batch normalization a
+    /// last batch of a single row joins the batch before it; see [`LastBatch::Auto`].
     pub fn batches(&self, epoch: usize, size: usize) -> impl Iterator<Item = CandleResult<Batch>> + use<'a> {
-        self.in_batches(self.shuffled_rows(epoch), size)
+        self.training_batches(self.shuffled_rows(epoch), size, LastBatch::Auto).map(|(_, batch)| batch)
     }
 
-    /// The training rows in batches of `size`, in the order of the plan.
+    /// The training rows in batches of `size`, in the order of the plan, with the same last batch.
     pub fn batches_in_order(&self, size: usize) -> impl Iterator<Item = CandleResult<Batch>> + use<'a> {
-        self.in_batches(self.parts.spec.train.clone(), size)
+        let rows = self.parts.spec.train.clone();
+        self.training_batches(rows, size, LastBatch::Auto).map(|(_, batch)| batch)
     }
 
     /// The validation rows in batches of `size`. There are no batches if the run has no validation rows.
     pub fn validation(&self, size: usize) -> impl Iterator<Item = CandleResult<Batch>> + use<'a> {
-        self.in_batches(self.parts.spec.valid.clone(), size)
+        self.validation_batches(size).map(|(_, batch)| batch)
     }
 
     /// The training rows in the order of an epoch.
@@ -165,15 +187,120 @@ impl<'a> Run<'a> {
         select_features(self.parts.data.batch(rows, self.parts.device)?, features)
     }
 
-    /// These rows in batches, with the features of the run.
-    pub(crate) fn in_batches(
+    /// The numbers of the rows of each training batch, and the batch.
+    pub(crate) fn training_batches(
         &self,
         rows: Rows,
         size: usize,
-    ) -> impl Iterator<Item = CandleResult<Batch>> + use<'a> {
-        let features = self.parts.spec.features.as_deref();
-        in_batches(self.parts.data, rows, size, self.parts.device)
-            .map(move |batch| select_features(batch?, features))
+        last: LastBatch,
+    ) -> impl Iterator<Item = (Rows, CandleResult<Batch>)> + use<'a> {
+        let parts: Vec<_> = last.split(rows.len(), size, self.vars.has_statistics()).collect();
+        if parts.iter().any(|part| part.len() == 1) {
+            self.single_row.store(true, Ordering::Relaxed);
+        }
+        self.numbered_batches(rows, parts.into_iter())
+    }
+
+    /// The numbers of the rows of each validation batch, and the batch.
+    pub(crate) fn validation_batches(
+        &self,
+        size: usize,
+    ) -> impl Iterator<Item = (Rows, CandleResult<Batch>)> + use<'a> {
+        let rows = self.parts.spec.valid.clone();
+        let parts = LastBatch::Keep.split(rows.len(), size, false);
+        self.numbered_batches(rows, parts)
+    }
+
+    /// The numbers of these parts of the rows, and their batches with the features of the run.
+    fn numbered_batches<P: Iterator<Item = Range<usize>>>(
+        &self,
+        rows: Rows,
+        parts: P,
+    ) -> impl Iterator<Item = (Rows, CandleResult<Batch>)> + use<'a, P> {
+        let RunParts { data, device, spec, .. } = self.parts;
+        let features = spec.features.as_deref();
+        parts.map(move |part| {
+            let rows = rows[part].to_vec();
+            let batch = data.batch(&rows, device).and_then(|batch| select_features(batch, features));
+            (rows, batch)
+        })
+    }
+
+    /// Checks that the output of the network for a batch of `rows` rows fits the task: `(B, C)` logits for `C`
+    /// classes, one logit `(B,)` or `(B, 1)` for two classes, `(B, K)` values, or `(B,)` for one value.
+    ///
+    /// The ready-made learners call it on their first batch, so that a network of another shape is refused
+    /// before it is trained. Call it in a [`Learner`](crate::train::Learner) of your own.
+    ///
+    /// # Errors
+    /// When the output has another shape. Return the error from the loop.
+    pub fn check_output(&mut self, output: &Tensor, rows: usize) -> CandleResult<()> {
+        check_output(output, self.task(), rows, Output::Logits).map_err(|e| self.fail(e))
+    }
+
+    /// Runs the network on its first rows, without training, and checks the output.
+    pub(crate) fn try_network(&mut self, network: &impl Network, kind: Output) -> CandleResult<()> {
+        let rows = self.parts.spec.train.iter().take(2).copied().collect::<Rows>();
+        let output = network.run(&self.batch(&rows)?.inputs, false)?;
+        check_output(&output, self.task(), rows.len(), kind).map_err(|e| self.fail(e))
+    }
+
+    /// The first variable, in the order of names, that is not finite although it was at the start.
+    pub(crate) fn first_non_finite(&self) -> Result<Option<(String, NonFinite)>, Error> {
+        for (name, var) in self.vars.named() {
+            if !self.infinite.contains(&name)
+                && let Some(found) = first_non_finite(var.as_tensor())?
+            {
+                return Ok(Some((name, found)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The variables that were not finite at the start, for an error.
+    pub(crate) fn infinite_variables(&self) -> Option<String> {
+        let names: Vec<_> = self.infinite.iter().map(|name| format!("`{name}`")).collect();
+        (!names.is_empty()).then(|| names.join(", "))
+    }
+
+    /// The error for a variable that is not finite. `None` if the reason is most likely that the training
+    /// diverged.
+    pub(crate) fn batch_norm_error(&self, name: &str, found: &NonFinite, when: &str) -> Option<Error> {
+        if !is_statistic(name) {
+            return None;
+        }
+        let rows = self.parts.spec.train.len();
+        let cause = match self.single_row.load(Ordering::Relaxed) {
+            true => format!(
+                "batch normalization had a batch of a single row, and one number has no variance; train with \
+                 batches of at least 2 rows (the run trains on {rows}; see Trainer::batch_size and \
+                 Trainer::last_batch), or without batch normalization"
+            ),
+            false => {
+                "the numbers that batch normalization measured are not finite, or too large for its type; \
+                      standardize the data or lower the learning rate"
+                    .into()
+            }
+        };
+        Some(self.not_finite(named_element(name, found), found.value, when, cause))
+    }
+
+    pub(crate) fn not_finite(&self, what: String, value: f64, when: &str, cause: impl Into<String>) -> Error {
+        Error::NotFinite { run: self.parts.spec.id, what, value, when: when.into(), cause: cause.into() }
+    }
+
+    /// Checks that all variables are finite before they become a member.
+    fn check_finite(&self) -> Result<(), Error> {
+        let Some((name, found)) = self.first_non_finite()? else { return Ok(()) };
+        let when = match self.curve.last() {
+            Some(record) => format!("after epoch {}", record.epoch),
+            None => "after the training".into(),
+        };
+        Err(self.batch_norm_error(&name, &found, &when).unwrap_or_else(|| {
+            let cause = "the training loop has diverged; lower the learning rate, clip gradients or \
+                         standardize the data";
+            self.not_finite(named_element(&name, &found), found.value, &when, cause)
+        }))
     }
 
     /// Reports the end of an epoch. The record is added to the learning curve, a member that is due at the
@@ -188,6 +315,7 @@ impl<'a> Run<'a> {
 
     fn collect_and_notify(&mut self, record: &EpochRecord) -> Result<(), Error> {
         if let Some(index) = self.parts.spec.collect.due(record.epoch, self.epochs) {
+            self.check_finite()?;
             (self.parts.store_member)(index, self.vars, &self.curve)?;
             self.collected += 1;
         }
@@ -239,6 +367,7 @@ impl<'a> Run<'a> {
         }
         let collect = &self.parts.spec.collect;
         if collect.at_end() {
+            self.check_finite()?;
             (self.parts.store_member)(0, self.vars, &self.curve)?;
             return Ok(self.curve);
         }
@@ -263,6 +392,14 @@ impl<'a> Run<'a> {
     }
 }
 
+/// The name of a variable with the position of one of its numbers.
+pub(crate) fn named_element(name: &str, found: &NonFinite) -> String {
+    match found.position.is_empty() {
+        true => format!("`{name}`"),
+        false => format!("`{name}`{:?}", found.position),
+    }
+}
+
 fn select_features(batch: Batch, features: Option<&[u32]>) -> CandleResult<Batch> {
     Ok(Batch { inputs: batch.inputs.columns(features)?, ..batch })
 }
@@ -274,7 +411,5 @@ pub(crate) fn in_batches<'a>(
     size: usize,
     device: &'a Device,
 ) -> impl Iterator<Item = CandleResult<Batch>> + 'a {
-    let size = size.max(1);
-    (0..rows.len().div_ceil(size))
-        .map(move |b| data.batch(&rows[b * size..rows.len().min((b + 1) * size)], device))
+    LastBatch::Keep.split(rows.len(), size, false).map(move |part| data.batch(&rows[part], device))
 }

@@ -22,7 +22,8 @@ use serde::{Deserialize, Serialize};
 ///
 /// # Errors
 /// A session returns [`Error::Invalid`] before it trains, if a parameter is out of range or a run has no
-/// validation rows.
+/// validation rows. A run ends with [`Error::NotFinite`] if its validation loss is NaN; an infinite one is no
+/// improvement.
 ///
 /// # Source
 /// Prechelt 1998, doi:10.1007/3-540-49430-8_3.

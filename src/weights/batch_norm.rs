@@ -1,6 +1,6 @@
 //! Re-estimation of batch-norm's running statistics, for any network with a forward pass.
 use crate::{
-    weights::{Vars, Weights},
+    weights::{finite::first_non_finite, Vars, Weights},
     Error, Result,
 };
 use candle_core::{DType, Result as CandleResult, Tensor};
@@ -46,9 +46,7 @@ pub(crate) fn re_estimate_by(
     let mut all = weights.clone();
     for (name, joined) in joined {
         let values = joined.finish(mean_of(name).is_some());
-        if let Some(odd) = values.iter().find(|x| !x.is_finite()) {
-            return Err(Error::invalid(format!("{name} over the rows"), "finite", odd));
-        }
+        statistics.check_finite(name, &values)?;
         if let Some(tensor) = all.get_mut(name) {
             let values = Tensor::from_vec(values, tensor.shape(), &candle_core::Device::Cpu)?;
             *tensor = values.to_dtype(tensor.dtype())?.to_device(tensor.device())?;
@@ -111,6 +109,21 @@ impl Statistics {
         Ok(statistics)
     }
 
+    /// Checks that a statistic is finite. If it is not, a weight that is not finite is named in its place.
+    fn check_finite(&self, name: &str, values: &[f64]) -> Result<()> {
+        let Some((channel, odd)) = values.iter().enumerate().find(|(_, x)| !x.is_finite()) else {
+            return Ok(());
+        };
+        for (other, tensor) in self.weights.iter().filter(|(other, _)| !self.buffers.contains(*other)) {
+            if let Some(found) = first_non_finite(tensor)? {
+                let must = "finite for the statistics of batch normalization to be measured";
+                return Err(Error::invalid(format!("`{other}`{:?}", found.position), must, found.value));
+            }
+        }
+        let must = "finite (the layer's inputs are NaN, infinite, or too large for their type)";
+        Err(Error::invalid(format!("`{name}`[{channel}] over the rows"), must, odd))
+    }
+
     /// Sets the statistics to `f` of the given ones, and all other variables to the given weights.
     fn set(&self, vars: &Vars, f: impl Fn(&Tensor) -> CandleResult<Tensor>) -> Result<()> {
         let mut all = self.weights.clone();
@@ -129,6 +142,7 @@ impl Statistics {
         let found = vars.snapshot()?;
         let momentum = |name: &String| {
             let Some(tensor) = found.get(name) else { return Ok((name.clone(), 1.)) };
+            self.check_finite(name, &numbers(tensor)?)?;
             let rounding = if tensor.dtype() == DType::F64 { 1e-12 } else { f64::from(f32::EPSILON) };
             let kept: Vec<f64> = numbers(tensor)?.into_iter().map(|x| x / HUGE).collect();
             let (low, high) = kept

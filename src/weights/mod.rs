@@ -9,6 +9,7 @@ pub(crate) mod batch_norm;
 pub(crate) mod compatibility;
 pub(crate) mod cosine;
 mod ema;
+pub(crate) mod finite;
 pub(crate) mod init;
 pub(crate) mod running_mean;
 pub(crate) mod strict;

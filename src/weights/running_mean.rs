@@ -10,6 +10,7 @@ use crate::{
     threads,
     weights::{
         compatibility::{differences, is_averaged, refuse_differences, Kind, Kinds},
+        finite::first_non_finite,
         NamedTensors, Weights,
     },
     Error, Result,
@@ -225,8 +226,8 @@ impl TensorMean {
         if matches!(self.values, Values::Newest(_)) {
             return Ok(());
         }
-        match Elements::of(cast)?.run(FirstNonFinite)? {
-            Some(x) => Err(Error::invalid(format!("the average of {name}"), "finite", x)),
+        match first_non_finite(cast)? {
+            Some(found) => Err(Error::invalid(format!("the average of {name}"), "finite", found.value)),
             None => Ok(()),
         }
     }
@@ -302,22 +303,6 @@ fn move_slice_towards<A: WithDType, T: Copy>(mean: &mut [A], x: &[T], share: A, 
             #[inline(always)]
             |(m, x)| *m = *m + (load(*x) - *m) * share,
         );
-    }
-}
-
-/// The first element that is not finite.
-struct FirstNonFinite;
-
-impl FloatLoop for FirstNonFinite {
-    type Out = Option<f64>;
-
-    fn run<T: WithDType>(
-        self,
-        x: &[T],
-        load: impl Fn(T) -> f64 + Copy + Send + Sync,
-        _: impl Fn(f64) -> T + Copy + Send + Sync,
-    ) -> Result<Option<f64>> {
-        Ok(x.iter().map(|x| load(*x)).find(|x| !x.is_finite()))
     }
 }
 

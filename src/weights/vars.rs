@@ -1,7 +1,7 @@
 //! The variables of a network under construction or in training.
 use crate::{
     weights::{
-        compatibility::{differences, kinds, list},
+        compatibility::{differences, is_statistic, kinds, list},
         Weights,
     },
     Error, Result,
@@ -48,6 +48,11 @@ impl Vars {
     /// Calls `visit` with each variable, in the order of names.
     pub(crate) fn visit(&self, mut visit: impl FnMut(&str, &Var) -> Result<()>) -> Result<()> {
         self.lock().iter().try_for_each(|(name, var)| visit(name, var))
+    }
+
+    /// Whether the model has batch normalization: variables for running statistics.
+    pub(crate) fn has_statistics(&self) -> bool {
+        self.lock().keys().any(|name| is_statistic(name))
     }
 
     /// Copies of the current values, on the CPU. Later changes of the variables do not reach them.

@@ -14,6 +14,7 @@ mod layers;
 mod learned_rules;
 mod linfa;
 mod merging;
+mod odd_training;
 mod one_network;
 mod pool;
 mod prune;

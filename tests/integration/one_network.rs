@@ -88,7 +88,7 @@ fn epochs_of_one_run_merge_into_one_network() {
 
 #[test]
 fn independently_trained_networks_are_refused_unless_aligned() {
-    let data = digits();
+    let (data, mut repair) = (digits(), vec![]);
     let trainer = mlp(64, 64, 10).epochs(30);
     let session = Session::new(&trainer, &data);
     for seed in 0..3 {
@@ -110,10 +110,11 @@ fn independently_trained_networks_are_refused_unless_aligned() {
         );
         let height = |m: &Merged<'_, _>| m.barrier.height;
         assert!(
-            height(&aligned) < 0.6 * height(&plain) && height(&by_activations) < 0.6 * height(&plain),
+            // 0.13 to 0.28 for seeds 0 to 7.
+            height(&aligned) < 0.35 * height(&plain) && height(&by_activations) < 0.35 * height(&plain),
             "{plain}\n{aligned}\n{by_activations}"
         );
-        assert!(height(&repaired) < 0.9 * height(&aligned), "{aligned}\n{repaired}");
+        repair.push(height(&repaired) / height(&aligned));
         assert!(height(&plain) > 1., "{plain}");
         assert!(aligned.aligned && by_activations.aligned && repaired.aligned && !plain.aligned);
         let all = accuracy(copy(&pool), &data, &rows);
@@ -126,6 +127,9 @@ fn independently_trained_networks_are_refused_unless_aligned() {
         assert_eq!(single.report.best().name, "best single", "{}", single.report);
         assert_eq!(single.ensemble.members().len(), 1);
     }
+    // 0.79, 0.52 and 0.46, with a mean of 0.59 (0.53 for seeds 0 to 7). Without the shifts of the biases, or with
+    // the first layer alone repaired, the mean is 0.77.
+    assert!(repair.iter().sum::<f64>() / 3. < 0.68, "{repair:?}");
 }
 
 #[test]

@@ -11,6 +11,7 @@ use candle_ensemble::{
         RandomSubspace,
     },
     train::{CustomLoop, Learner, Run, Trainer},
+    weights::InitScheme,
     Error, Member, Network, Result, Rows, Seed, Session,
 };
 use candle_nn::{linear, Linear, VarBuilder};
@@ -445,4 +446,44 @@ fn too_few_rows_are_an_error_not_a_panic() {
             }
         }
     }
+}
+
+// ---- Numbers that never change.
+
+/// A change of one of these numbers changes what every seed gives. The seed of the run and the weights are those
+/// of tests/reference/seeds.py; the rows are those of the version that had this test first.
+#[test]
+fn plans_weights_and_orders_of_rows_never_change() {
+    let data = line(1, 10, 0.1);
+    let bagging = plan(&Bagging::new(2).validation(0.2), &data, 42);
+    let run = &bagging.runs[0];
+    let bytes: Vec<u8> = serde_json::from_value(serde_json::to_value(run.seed).unwrap()).unwrap();
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(hex, "9d1f267c8a93edb92abe019015c239d30d0734d5612db185a4b677012854f4c1");
+    assert_eq!((run.train.as_slice(), run.valid.as_slice()), (&[3, 3, 4, 4, 4, 4, 5, 7, 7][..], &[9][..]));
+    let folds = plan(&KFold::new(5), &data, 42);
+    let held_out = |rows: &Rows| (0..10).filter(|row| !rows.contains(row)).collect::<Rows>();
+    let held_out: Vec<Rows> = folds.runs.iter().map(|run| held_out(&run.train)).collect();
+    assert_eq!(held_out, [[4, 6], [0, 3], [1, 7], [2, 9], [5, 8]]);
+
+    let order: Mutex<Vec<f32>> = Mutex::default();
+    let learner = CustomLoop::new(
+        "reads",
+        |vb| linear(2, 1, vb),
+        |_: &Linear, run: &mut Run<'_>| {
+            for batch in run.batches(1, 10) {
+                order.lock().unwrap().extend(batch?.targets.to_vec1::<f32>()?);
+            }
+            Ok(())
+        },
+    );
+    let learner = learner.init(InitScheme::Torch);
+    let rows = Tensor::arange(0f32, 10., &CPU).unwrap();
+    let numbered = TensorDataset::regression(normal(1, 10, 2), &rows).unwrap();
+    let pool = Session::new(&learner, &numbered).fit(&MultiRun::new(1), 42).unwrap();
+    assert_eq!(*order.lock().unwrap(), [0., 8., 6., 9., 3., 5., 2., 7., 4., 1.]);
+    let weights = &pool.members()[0].weights;
+    let weight = weights["weight"].flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    assert_eq!(weight, [0.279_327_53, 0.311_709_74]);
+    assert_eq!(weights["bias"].to_vec1::<f32>().unwrap(), [0.442_74]);
 }

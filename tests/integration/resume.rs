@@ -1,8 +1,8 @@
 //! Resuming: a build that is interrupted anywhere and run again gives the bytes of an uninterrupted one.
-use candle_core::{Device, ModuleT, Tensor};
+use candle_core::{DType, Device, ModuleT, Tensor};
 use candle_ensemble::{
     combine::{Combiner, Mean},
-    data::TensorDataset,
+    data::{LastBatch, TensorDataset},
     exec::{Executor, Sequential, Threads},
     nn::Dropout,
     observe::{Event, Flow, Observer},
@@ -13,7 +13,7 @@ use candle_ensemble::{
     weights::WarmUp,
     Checkpoints, Ensemble, Error, Network, Result, Session,
 };
-use candle_nn::{linear, seq, Activation, Linear, Sequential as Mlp, VarBuilder};
+use candle_nn::{batch_norm, linear, seq, Activation, BatchNorm, Linear, Sequential as Mlp, VarBuilder};
 use rand::Rng;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -143,6 +143,44 @@ fn dropout_resumes_and_drawn_settings_are_the_same() {
     let x = Tensor::arange(0f32, 20., &Device::Cpu).unwrap().reshape((10, 2)).unwrap();
     let [a, b] = [&ensemble, &again].map(|e| e.predict_proba(&x).unwrap().to_vec2::<f32>().unwrap());
     assert_eq!(a, b);
+}
+
+/// A network in half precision, whose steps are far below the spacing of its weights.
+struct Half(Linear);
+
+impl ModuleT for Half {
+    fn forward_t(&self, x: &Tensor, _: bool) -> candle_core::Result<Tensor> {
+        x.to_dtype(DType::F16)?.apply(&self.0)
+    }
+}
+
+#[test]
+fn half_precision_resumes_with_its_weights_in_f32() {
+    for optimizer in [Optimizer::sgd(2e-3), Optimizer::adam(2e-4)] {
+        let trainer = Trainer::new(|vb| Ok(Half(linear(2, 2, vb)?))).dtype(DType::F16).optimizer(optimizer);
+        let trainer = trainer.epochs(12).batch_size(16);
+        assert!(interrupt_everywhere(&trainer, &MultiRun::new(2), Checkpoints::Epochs(5)) > 0);
+    }
+}
+
+/// A linear layer, then batch normalization.
+struct Normed(Linear, BatchNorm);
+
+impl ModuleT for Normed {
+    fn forward_t(&self, x: &Tensor, train: bool) -> candle_core::Result<Tensor> {
+        self.1.forward_t(&x.apply(&self.0)?, train)
+    }
+}
+
+/// 60 rows in batches of 59: the last row joins, or is left out.
+#[test]
+fn a_single_last_row_resumes() {
+    for last in [LastBatch::Auto, LastBatch::Drop] {
+        let new =
+            |vb: VarBuilder<'_>| Ok(Normed(linear(2, 2, vb.pp("a"))?, batch_norm(2, 1e-5, vb.pp("b"))?));
+        let trainer = Trainer::new(new).epochs(6).batch_size(59).last_batch(last);
+        assert!(interrupt_everywhere(&trainer, &MultiRun::new(2), Checkpoints::Epochs(2)) > 0);
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use crate::common::{bits, blobs, bytes, distance, flat, line, weights, Recording
 use candle_core::{DType, Device, Module, Result as CandleResult, Tensor, D};
 use candle_ensemble::{
     combine::Mean,
-    data::{Dataset, TensorDataset},
+    data::{Dataset, LastBatch, TensorDataset},
     exec::{Sequential, Threads},
     nn::seq,
     observe::Event,
@@ -374,7 +374,7 @@ fn variables_that_no_gradient_reaches_are_named_unless_they_may_be_frozen() {
     let data = line(8, 20, 0.1);
     let trainer = || Trainer::new(Forgetful::new).epochs(2);
     match error(&trainer(), &data, &MultiRun::new(2)) {
-        Error::NoGradient { run: 0, names } => assert_eq!(names, ["idle.bias", "idle.weight"]),
+        Error::NoGradient { run: 0, names, .. } => assert_eq!(names, ["idle.bias", "idle.weight"]),
         e => panic!("{e:?}"),
     }
     let frozen = one(&trainer().allow_frozen(true), &data);
@@ -640,6 +640,7 @@ fn tags_of_different_trainers_differ() {
         trainer(),
         trainer().epochs(31),
         trainer().batch_size(31),
+        trainer().last_batch(LastBatch::Keep),
         trainer().shuffle(false),
         trainer().optimizer(Optimizer::adam(2e-3)),
         trainer().schedule(Schedule::Cosine { to: 0. }),

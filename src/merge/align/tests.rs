@@ -247,6 +247,7 @@ fn residual_networks_are_aligned_and_re_estimated() {
         let same = model.output(&found.weights, &sample).unwrap() - model.output(b, &sample).unwrap();
         assert!(same.unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap() < 1e-3);
         let after = barrier(a, &found.weights, 3, measured).unwrap();
-        assert!(before.iter().all(|before| after.height < 0.8 * before.height), "{before:?} {after}");
+        // 0.46 and 0.42 of the lower one (0.40 to 0.48 for most seeds). Without re-estimation it would be 0.85.
+        assert!(before.iter().all(|before| after.height < 0.55 * before.height), "{before:?} {after}");
     }
 }

@@ -322,7 +322,8 @@ mod tests {
         let average = MergeSpec::average(RunWeights::Uniform);
         let plain = pool.merge(&average, &any).unwrap();
         let aligned = pool.merge(&average.alignment(Alignment::Weights), &any).unwrap();
-        assert!(aligned.aligned && aligned.barrier.height < 0.8 * plain.barrier.height, "{plain}, {aligned}");
+        // 0.38 with this seed, and 0.38 to 0.68 with others; 0.63 or more without re-estimation.
+        assert!(aligned.aligned && aligned.barrier.height < 0.5 * plain.barrier.height, "{plain}, {aligned}");
         // The statistics are those of the result over the rows that shaped the members, and the barrier is
         // computed from its loss.
         let model = Model::new(&trainer).unwrap();

@@ -1,6 +1,6 @@
 //! A network's architecture, apart from its weights.
 use crate::{
-    data::{passes::passes, Dataset, Inputs, Task},
+    data::{passes, Dataset, Inputs, Task},
     metrics::{nll, rmse},
     network::Scale,
     plan::Settings,

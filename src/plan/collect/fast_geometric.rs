@@ -11,8 +11,10 @@ use serde::{Deserialize, Serialize};
 ///
 /// ```text
 /// α = (1 − 2t) α₁ + 2t α₂           for t ≤ ½
-/// α = (2 − 2t) α₂ + (2t − 1) α₁     for t > ½,    t = ((epoch mod c) + i / n) / c  at batch i of n
+/// α = (2 − 2t) α₂ + (2t − 1) α₁     for t > ½,    t = ((epoch mod c) + i / n) / c
 /// ```
+///
+/// at batch `i` of `n`, from 0.
 ///
 /// After pretraining, the learning rate falls from `α₁` to `α₂` and rises again in cycles of `c` epochs.
 /// Epochs are counted from the end of pretraining, and a member is collected after half a cycle, when `epoch
@@ -37,7 +39,11 @@ use serde::{Deserialize, Serialize};
 /// half a cycle follow pretraining.
 ///
 /// # Source
-/// Garipov et al. 2018, arXiv:1802.10026.
+/// Garipov et al. 2018, arXiv:1802.10026, section 5. The rate is that of the authors' program
+/// (github.com/timgaripov/dnn-mode-connectivity), in which a cycle begins at `t = 0`. The paper counts steps
+/// from 1 and begins at the first step after it: `t(i) = (mod(i − 1, c) + 1) / c`, with `c` in steps. So each
+/// step here has the rate that the paper gives to the step before, and the last step before a member is
+/// collected has a rate of one step's change above `α₂`. Members are collected after the same step in both.
 ///
 /// ```
 /// use candle_ensemble::{plan::FastGeometric, strategy::Bagging};
@@ -155,21 +161,57 @@ mod tests {
         }
     }
 
-    /// The formula of the paper, for cycles and batches that do not divide the epochs.
+    /// The function `cyclic_learning_rate` of the authors' program, called with `iter / num_iters`.
+    fn authors_program(
+        epoch: usize,
+        iter: usize,
+        num_iters: usize,
+        cycle: usize,
+        high: f64,
+        low: f64,
+    ) -> f64 {
+        let t = ((epoch % cycle) as f64 + iter as f64 / num_iters as f64) / cycle as f64;
+        match t < 0.5 {
+            true => high * (1. - 2. * t) + low * 2. * t,
+            false => high * (2. * t - 1.) + low * (2. - 2. * t),
+        }
+    }
+
+    /// The formula of the paper for step `i`, from 1, of cycles of `c` steps.
+    fn paper(i: usize, c: usize, high: f64, low: f64) -> f64 {
+        let t = ((i - 1) % c + 1) as f64 / c as f64;
+        match t <= 0.5 {
+            true => (1. - 2. * t) * high + 2. * t * low,
+            false => (2. - 2. * t) * low + (2. * t - 1.) * high,
+        }
+    }
+
+    /// For cycles and batches that do not divide the epochs.
     #[test]
-    fn the_rate_is_the_papers_formula_at_every_step() {
+    fn the_rate_is_that_of_the_authors_program_and_one_step_behind_the_papers_formula() {
         let (high, low) = (0.05, 0.0005);
         for (c, n, epochs, share) in [(2, 1, 9, 0.), (6, 7, 40, 0.75), (10, 3, 53, 0.31), (4, 13, 17, 0.5)] {
             let fge = FastGeometric::new(c, high, low).pretraining(share);
             let start = (share * epochs as f64).round() as usize;
+            let rate =
+                |epoch, batch| fge.rate(1., Position { epoch, batch, epochs, batches_per_epoch: n }).unwrap();
             for (epoch, batch) in (start..epochs).flat_map(|e| (0..n).map(move |i| (e, i))) {
-                let t = (((epoch - start) % c) as f64 + batch as f64 / n as f64) / c as f64;
-                let down = |t: f64| high + (low - high) * t;
-                let paper = if t <= 0.5 { down(2. * t) } else { down(2. - 2. * t) };
-                let got = fge.rate(1., Position { epoch, batch, epochs, batches_per_epoch: n }).unwrap();
-                assert!((got - paper).abs() < 1e-12, "{c} {n} {epoch} {batch}: {got} against {paper}");
-                let due = (epoch - start) % c + 1 == c / 2;
-                assert_eq!(fge.due(epoch, epochs).is_some(), due);
+                let (got, since) = (rate(epoch, batch), epoch - start);
+                let program = authors_program(since, batch, n, c, high, low);
+                assert!((got - program).abs() < 1e-12, "{c} {n} {epoch} {batch}: {got} against {program}");
+                // Step number `steps + 1` of the cycles, from 1: its rate is the paper's for number `steps`.
+                let steps = since * n + batch;
+                if steps > 0 {
+                    let before = paper(steps, c * n, high, low);
+                    assert!((got - before).abs() < 1e-12, "{c} {n} {epoch} {batch}: {got} against {before}");
+                }
+                // Both collect after step mod(i − 1, c) + 1 = c / 2.
+                let due = batch + 1 == n && steps % (c * n) + 1 == c * n / 2;
+                assert_eq!(
+                    batch + 1 == n && fge.due(epoch, epochs).is_some(),
+                    due,
+                    "{c} {n} {epoch} {batch}"
+                );
             }
         }
     }

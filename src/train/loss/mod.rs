@@ -126,7 +126,7 @@ impl Loss {
 }
 
 fn invalid(what: &str, must: &str, got: &Tensor) -> candle_core::Error {
-    Error::invalid(what, must, format!("{:?} of shape {:?}", got.dtype(), got.dims())).into()
+    Error::invalid(what, must, format!("{} of shape {:?}", got.dtype().as_str(), got.dims())).into()
 }
 
 /// The weights divided by their sum, or all 0.

@@ -334,3 +334,22 @@ proptest! {
         }
     }
 }
+
+/// In `bf16` itself the sum of a thousand exponentials would end at 256, and the loss would be off by 1.
+#[test]
+fn half_precision_is_computed_in_f32() -> CResult<()> {
+    let logits: Vec<f32> = (0..8 * 1000).map(|i| ((i * 37 % 1001) as f32 / 250.0) - 2.0).collect();
+    let logits = Tensor::from_vec(logits, (8, 1000), CPU)?;
+    let labels = Tensor::from_iter((0..8u32).map(|row| row * 111), CPU)?;
+    for dtype in [DType::BF16, DType::F16] {
+        let z = logits.to_dtype(dtype)?;
+        for smoothing in [0.0, 0.1] {
+            let loss = Loss::CrossEntropy { smoothing };
+            let exact = loss.mean(&z.to_dtype(DType::F64)?, &labels, None)?.to_scalar::<f64>()?;
+            let got = loss.mean(&z, &labels, None)?;
+            assert_eq!(got.dtype(), DType::F32);
+            assert!((f64::from(got.to_scalar::<f32>()?) - exact).abs() < 1e-5 * exact, "{dtype:?} {exact}");
+        }
+    }
+    Ok(())
+}

@@ -3,7 +3,7 @@
 //! Each optimizer has a file with its parameters, its update as a loop over slices, and the same update in
 //! tensor operations. On the CPU, a step updates `f32` and `f64` variables in place, in one pass through
 //! memory and without allocations. On other devices, and for half precision, it uses candle's tensor
-//! operations with moments in `f32`.
+//! operations; in half precision with moments and weights in `f32`.
 //!
 //! To add an optimizer, write a file with a type that implements [`UpdateRule`](rule::UpdateRule), and add
 //! one line to the list below.

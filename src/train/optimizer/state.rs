@@ -10,7 +10,7 @@ use crate::{
         },
         Clip, Optimizer,
     },
-    weights::Weights,
+    weights::{finite::first_non_finite, Weights},
     Error, Result,
 };
 use candle_core::{backprop::GradStore, DType, Device, Result as CResult, Tensor, Var};
@@ -21,6 +21,15 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 ///
 /// Each variable has its own count of steps, as in PyTorch. A step does not change a variable that has no
 /// gradient.
+///
+/// # Half precision
+/// A variable in `f16` or `bf16` has its weights a second time in `f32`. A step updates these, with moments in
+/// `f32`, and rounds them into the variable. So updates that are smaller than the spacing of the variable's
+/// type, which is 1/256 of its size or more in `bf16`, add up instead of vanishing. A weight of the variable
+/// that something else has changed since the last step continues from its new value. It costs 4 bytes more for
+/// each weight, in memory and in checkpoints ([`SavedOptimizer`]).
+///
+/// Source: Micikevicius et al. 2018, arXiv:1710.03740, section 3.1.
 ///
 /// [`Trainer`](crate::train::Trainer) uses it; use it in a training loop of your own where a candle optimizer
 /// lacks clipping or cannot be saved.
@@ -61,8 +70,15 @@ struct Variable {
 enum Moments {
     F32([Vec<f32>; MAX_MOMENTS]),
     F64([Vec<f64>; MAX_MOMENTS]),
-    Tensors([Tensor; MAX_MOMENTS]),
+    Tensors {
+        moments: [Tensor; MAX_MOMENTS],
+        /// The weights in `f32`, for a variable in half precision.
+        master: Option<Tensor>,
+    },
 }
+
+/// The name under which the `f32` weights of a variable in half precision are saved beside its moments.
+const MASTER: &str = "weights";
 
 impl OptimizerState {
     /// A new state for the floating-point variables among `vars`, in any order. A variable with several names
@@ -134,13 +150,28 @@ impl OptimizerState {
     /// then. Also if a gradient has another shape than its variable.
     pub fn step(&mut self, gradients: &GradStore, learning_rate: f64, clip: &Clip) -> CResult<()> {
         non_negative("the learning rate", learning_rate)?;
-        let limits = clip.limits(self.gradients_of_variables(gradients))?;
+        let limits = match clip.limits(self.gradients_of_variables(gradients)) {
+            Ok(limits) => limits,
+            Err(e) => return Err(self.gradient_error(gradients)?.map_or(e, Into::into)),
+        };
         for variable in &mut self.variables {
             if let Some(gradient) = gradients.get(&variable.var) {
                 each!(&self.optimizer, o => variable.step(o, gradient, learning_rate, limits))?;
             }
         }
         Ok(())
+    }
+
+    /// The error that names the first gradient that is not finite, if there is one.
+    fn gradient_error(&self, gradients: &GradStore) -> Result<Option<Error>> {
+        for variable in &self.variables {
+            let Some(gradient) = gradients.get(&variable.var) else { continue };
+            if let Some(found) = first_non_finite(gradient)? {
+                let what = format!("the gradient of `{}`{:?}", variable.name, found.position);
+                return Ok(Some(Error::invalid(what, "finite to be clipped by its norm", found.value)));
+            }
+        }
+        Ok(None)
     }
 
     /// The moments and the counts of steps, as data. The values of the variables are not included.
@@ -198,6 +229,17 @@ fn compute_dtype(var: &Var) -> DType {
     }
 }
 
+fn is_half(var: &Var) -> bool {
+    matches!(var.dtype(), DType::F16 | DType::BF16)
+}
+
+/// The `f32` weights with which the next step begins: the master weights, except where the variable does not
+/// hold their rounded values, because something else has changed it.
+fn up_to_date(master: &Tensor, var: &Tensor) -> CResult<Tensor> {
+    let unchanged = master.to_dtype(var.dtype())?.eq(var)?;
+    unchanged.where_cond(master, &var.to_dtype(DType::F32)?)
+}
+
 impl Moments {
     fn tensors(names: &[Option<&str>; MAX_MOMENTS], var: &Var) -> CResult<Self> {
         let zeros = |name: Option<&str>| match name {
@@ -205,7 +247,8 @@ impl Moments {
             None => Tensor::zeros((), DType::F32, &Device::Cpu),
         };
         let [a, b, c] = *names;
-        Ok(Self::Tensors([zeros(a)?, zeros(b)?, zeros(c)?]))
+        let master = is_half(var).then(|| var.as_detached_tensor().to_dtype(DType::F32)).transpose()?;
+        Ok(Self::Tensors { moments: [zeros(a)?, zeros(b)?, zeros(c)?], master })
     }
 }
 
@@ -221,13 +264,21 @@ impl Variable {
         match &mut self.moments {
             Moments::F32(moments) => in_place(rule, step, &self.var, gradient, moments),
             Moments::F64(moments) => in_place(rule, step, &self.var, gradient, moments),
-            Moments::Tensors(moments) => {
+            Moments::Tensors { moments, master } => {
                 let dtype = compute_dtype(&self.var);
                 // Detached, because moments that track their operations would keep the graph of every step.
-                let w = self.var.as_detached_tensor().to_dtype(dtype)?;
+                let stored = self.var.as_detached_tensor();
+                let w = match master {
+                    Some(master) => up_to_date(master, &stored)?,
+                    None => stored.to_dtype(dtype)?,
+                };
                 let g = limits.apply(&gradient.detach().to_dtype(dtype)?)?;
                 let w = rule.update_tensors(step, &w, &g, moments)?;
-                self.var.set(&w.to_dtype(self.var.dtype())?)
+                self.var.set(&w.to_dtype(self.var.dtype())?)?;
+                if let Some(master) = master {
+                    *master = w;
+                }
+                Ok(())
             }
         }
     }
@@ -238,6 +289,9 @@ impl Variable {
             if let Some(name) = name {
                 moments.insert((*name).to_owned(), self.moments.save(i)?);
             }
+        }
+        if let Moments::Tensors { master: Some(master), .. } = &self.moments {
+            moments.insert(MASTER.into(), values(master)?);
         }
         Ok(SavedVariable { count: self.count, shape: self.var.dims().to_vec(), moments })
     }
@@ -251,7 +305,8 @@ impl Variable {
             let why = format!("its shape was {:?} and is {:?}", saved.shape, self.var.dims());
             return Err(foreign(&self.name, why));
         }
-        let expected: Vec<&str> = names.iter().copied().flatten().collect();
+        let master = is_half(&self.var).then_some(MASTER);
+        let expected: Vec<&str> = names.iter().copied().flatten().chain(master).collect();
         if !saved.moments.keys().eq(expected.iter().copied().collect::<BTreeSet<_>>()) {
             let saved: Vec<_> = saved.moments.keys().collect();
             return Err(foreign(&self.name, format!("its moments were {saved:?} and must be {expected:?}")));
@@ -259,28 +314,30 @@ impl Variable {
         let mut moments = match &self.moments {
             Moments::F32(_) => Moments::F32(Default::default()),
             Moments::F64(_) => Moments::F64(Default::default()),
-            Moments::Tensors(_) => Moments::tensors(names, &self.var)?,
+            Moments::Tensors { .. } => Moments::tensors(names, &self.var)?,
         };
-        for (i, name) in names.iter().enumerate() {
-            let Some(values) = name.and_then(|name| saved.moments.get(name)) else { continue };
+        for (name, values) in &saved.moments {
             let length = match values {
                 Values::F32(x) => x.len(),
                 Values::F64(x) => x.len(),
             };
             if length != self.var.elem_count() {
-                return Err(foreign(
-                    &self.name,
-                    format!("{length} values were saved for shape {:?}", saved.shape),
-                ));
+                let why = format!("{length} values were saved as {name:?} for shape {:?}", saved.shape);
+                return Err(foreign(&self.name, why));
             }
-            match (&mut moments, values) {
-                (Moments::F32(m), Values::F32(x)) => m[i].clone_from(x),
-                (Moments::F64(m), Values::F64(x)) => m[i].clone_from(x),
-                (Moments::Tensors(m), Values::F32(x)) if m[i].dtype() == DType::F32 => {
-                    m[i] = Tensor::from_slice(x, self.var.shape(), self.var.device())?;
+            let index = names.iter().position(|known| *known == Some(name.as_str()));
+            let tensor = |x: &Values| match x {
+                Values::F32(x) => Tensor::from_slice(x, self.var.shape(), self.var.device()),
+                Values::F64(x) => Tensor::from_slice(x, self.var.shape(), self.var.device()),
+            };
+            match (&mut moments, values, index) {
+                (Moments::F32(m), Values::F32(x), Some(i)) => m[i].clone_from(x),
+                (Moments::F64(m), Values::F64(x), Some(i)) => m[i].clone_from(x),
+                (Moments::Tensors { moments: m, .. }, x, Some(i)) if m[i].dtype() == x.dtype() => {
+                    m[i] = tensor(x)?;
                 }
-                (Moments::Tensors(m), Values::F64(x)) if m[i].dtype() == DType::F64 => {
-                    m[i] = Tensor::from_slice(x, self.var.shape(), self.var.device())?;
+                (Moments::Tensors { master: Some(master), .. }, x @ Values::F32(_), None) => {
+                    *master = tensor(x)?;
                 }
                 _ => return Err(foreign(&self.name, "its moments are of another floating-point type")),
             }
@@ -291,18 +348,21 @@ impl Variable {
 
 impl Moments {
     fn save(&self, index: usize) -> CResult<Values> {
-        Ok(match self {
-            Self::F32(m) => Values::F32(m[index].clone()),
-            Self::F64(m) => Values::F64(m[index].clone()),
-            Self::Tensors(m) => {
-                let flat = m[index].flatten_all()?;
-                match flat.dtype() {
-                    DType::F64 => Values::F64(flat.to_vec1()?),
-                    _ => Values::F32(flat.to_vec1()?),
-                }
-            }
-        })
+        match self {
+            Self::F32(m) => Ok(Values::F32(m[index].clone())),
+            Self::F64(m) => Ok(Values::F64(m[index].clone())),
+            Self::Tensors { moments, .. } => values(&moments[index]),
+        }
     }
+}
+
+/// The elements of a tensor in `f32` or `f64`.
+fn values(tensor: &Tensor) -> CResult<Values> {
+    let flat = tensor.flatten_all()?;
+    Ok(match flat.dtype() {
+        DType::F64 => Values::F64(flat.to_vec1()?),
+        _ => Values::F32(flat.to_vec1()?),
+    })
 }
 
 fn in_place<T: Real, R: UpdateRule>(
@@ -349,12 +409,7 @@ impl SavedOptimizer {
             let Some((variable, moment)) = variable else {
                 return Err(foreign(&path, "no saved variable has this moment"));
             };
-            let flat = tensor.flatten_all()?;
-            let values = match flat.dtype() {
-                DType::F64 => Values::F64(flat.to_vec1()?),
-                _ => Values::F32(flat.to_vec1()?),
-            };
-            variable.moments.insert(moment, values);
+            variable.moments.insert(moment, values(&tensor)?);
         }
         Ok(self)
     }
@@ -367,8 +422,18 @@ pub struct SavedVariable {
     pub count: u64,
     /// The shape of the variable and of each moment.
     pub shape: Vec<usize>,
-    /// Moments by name, with elements in row-major order.
+    /// Moments by name, with elements in row-major order. For a variable in half precision also its weights in
+    /// `f32`, as `weights`.
     pub moments: BTreeMap<String, Values>,
+}
+
+impl Values {
+    fn dtype(&self) -> DType {
+        match self {
+            Self::F32(_) => DType::F32,
+            Self::F64(_) => DType::F64,
+        }
+    }
 }
 
 /// The elements of a moment.

@@ -1,6 +1,6 @@
 //! The configuration of the ready-made trainer, as data.
 use crate::{
-    data::Task,
+    data::{LastBatch, Task},
     plan::{LrSchedule, RunSpec, Settings},
     train::{Averaging, Clip, EarlyStopping, Loss, Optimizer},
     weights::InitScheme,
@@ -40,6 +40,10 @@ pub struct TrainConfig {
     pub epochs: usize,
     /// Rows in each step, at least 1; the last batch of an epoch may be smaller. Default 32.
     pub batch_size: usize,
+    /// What becomes of the last batch of an epoch, above all of one that has a single row. Default
+    /// [`LastBatch::Auto`].
+    #[serde(default)]
+    pub last_batch: LastBatch,
     /// Whether the training rows are shuffled in each epoch. Default yes.
     pub shuffle: bool,
     /// The optimizer. Default [`Optimizer::adam`] with learning rate 0.001.
@@ -68,6 +72,7 @@ impl Default for TrainConfig {
         Self {
             epochs: 30,
             batch_size: 32,
+            last_batch: LastBatch::Auto,
             shuffle: true,
             optimizer: Optimizer::adam(1e-3),
             schedule: LrSchedule::default(),
@@ -132,6 +137,14 @@ impl TrainConfig {
                 let must = "a cross-entropy if the task is classification, and a loss for values otherwise";
                 return Err(Error::invalid("the loss", must, format!("{loss:?} for {task:?}")));
             }
+            if *loss == Loss::BinaryCrossEntropy && task.width() != 2 {
+                let must = "Loss::CrossEntropy unless there are 2 classes";
+                return Err(Error::invalid(
+                    "the loss",
+                    must,
+                    format!("{loss:?} for {} classes", task.width()),
+                ));
+            }
         }
         if let Some(averaging) = &self.averaging {
             averaging.check(self.epochs, run)?;
@@ -155,12 +168,12 @@ impl TrainConfig {
         Ok(())
     }
 
-    /// The loss for a network with this output.
+    /// The loss for a network with this output, whose shape has been checked.
     pub(super) fn loss_for(&self, task: Task, output: &Tensor) -> Loss {
         match (&self.loss, task) {
             (Some(loss), _) => *loss,
             (None, Task::Regression { .. }) => Loss::MeanSquared,
-            (None, Task::Classification { .. }) if output.rank() == 1 || output.dims()[1] == 1 => {
+            (None, Task::Classification { .. }) if output.dims().get(1).is_none_or(|width| *width == 1) => {
                 Loss::BinaryCrossEntropy
             }
             (None, Task::Classification { .. }) => Loss::CrossEntropy { smoothing: 0. },

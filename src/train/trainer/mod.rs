@@ -1,13 +1,14 @@
 //! The ready-made trainer. Its configuration is data ([`TrainConfig`]); its loop is in `training.rs`.
 mod checkpoint;
 mod config;
+mod diagnosis;
 mod training;
 
 pub use config::TrainConfig;
 
 use crate::{
     codec,
-    data::Dataset,
+    data::{Dataset, LastBatch},
     network::Output,
     plan::{LrSchedule, RunSpec, Settings},
     train::{
@@ -40,10 +41,20 @@ use training::Training;
 /// below.
 ///
 /// # Errors
-/// Parameters are checked when a session trains a plan. A run fails with
-/// [`Error::Diverged`](crate::Error::Diverged) if its loss or its weights become NaN or infinite, and with
-/// [`Error::NoGradient`](crate::Error::NoGradient) if the loss does not reach a variable and
-/// [`allow_frozen`](Trainer::allow_frozen) is not set.
+/// Parameters are checked when a session trains a plan. A run fails
+/// - in its first step, if the network's output does not fit the task; with
+///   [`Error::NoGradient`](crate::Error::NoGradient), if the loss does not reach a variable and
+///   [`allow_frozen`](Trainer::allow_frozen) is not set;
+/// - with [`Error::Diverged`](crate::Error::Diverged), if its loss or its weights become NaN or infinite while
+///   it trains;
+/// - with [`Error::NotFinite`](crate::Error::NotFinite), if something is NaN or infinite for another reason
+///   than the learning rate: a row of the data, a statistic of batch normalization (see
+///   [`last_batch`](Trainer::last_batch)), an output before the first step.
+///
+/// # Half precision
+/// A network in `f16` or `bf16` ([`dtype`](Trainer::dtype)) is trained with weights, moments and losses in
+/// `f32`; see [`OptimizerState`](crate::train::OptimizerState). candle multiplies matrices of `bf16` on GPUs
+/// only.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -125,6 +136,14 @@ impl<N: Network> Trainer<N> {
     #[must_use]
     pub fn batch_size(mut self, rows: usize) -> Self {
         self.config.batch_size = rows;
+        self
+    }
+
+    /// Sets what becomes of a last batch that is smaller than the others. By default a last batch of a single
+    /// row joins the batch before it in a network with batch normalization, which needs two rows.
+    #[must_use]
+    pub fn last_batch(mut self, last: LastBatch) -> Self {
+        self.config.last_batch = last;
         self
     }
 
@@ -211,7 +230,8 @@ impl<N: Network> Learner for Trainer<N> {
 
     fn fit(&self, network: &N, run: &mut Run<'_>) -> CandleResult<()> {
         let config = self.config.for_run(run.settings())?;
-        let mut training = Training::start(&config, network, run).map_err(|e| run.fail(e))?;
+        let output = self.networks.output;
+        let mut training = Training::start(&config, network, output, run).map_err(|e| run.fail(e))?;
         for epoch in run.first_epoch()..config.epochs {
             if training.has_stopped() {
                 break;

@@ -1,18 +1,26 @@
 //! The training loop of the ready-made trainer.
 use crate::{
     data::{passes, Batch},
+    network::Output,
     plan::Position,
     store::{checkpoint::LoopState, EpochRecord},
     train::{
         averaging::RunningAverage,
         epoch_meter::EpochMeter,
+        fit::check_output,
+        run::named_element,
         stopping::{Status, ValidationMonitor},
-        trainer::{checkpoint::TrainingState, TrainConfig},
+        trainer::{
+            checkpoint::TrainingState,
+            diagnosis::{check_data, diagnose, Step},
+            TrainConfig,
+        },
         OptimizerState, Run,
     },
     weights::{
         batch_norm::re_estimate_by,
         compatibility::{has_statistics, is_statistic},
+        finite::first_non_finite,
         Vars, Weights,
     },
     Error, Network, Result,
@@ -26,6 +34,8 @@ const EVALUATION_BATCH: usize = 1024;
 pub(super) struct Training<'t, N> {
     config: &'t TrainConfig,
     network: &'t N,
+    /// What the network outputs for classes.
+    kind: Output,
     optimizer: OptimizerState,
     average: Option<RunningAverage>,
     monitor: Option<ValidationMonitor>,
@@ -36,17 +46,23 @@ pub(super) struct Training<'t, N> {
     gradients_checked: bool,
     /// The learning rate of the last step.
     learning_rate: f64,
-    /// The last epoch that was trained.
-    epoch: usize,
+    /// The first epoch of this process, in which the data is checked.
+    first_epoch: usize,
 }
 
 impl<'t, N: Network> Training<'t, N> {
     /// The training at the beginning of the run, or at its last checkpoint.
-    pub(super) fn start(config: &'t TrainConfig, network: &'t N, run: &mut Run<'_>) -> Result<Self> {
+    pub(super) fn start(
+        config: &'t TrainConfig,
+        network: &'t N,
+        kind: Output,
+        run: &mut Run<'_>,
+    ) -> Result<Self> {
         let average = config.averaging.map(|averaging| RunningAverage::new(averaging, config.epochs));
         let mut training = Self {
             config,
             network,
+            kind,
             optimizer: OptimizerState::new(&config.optimizer, run.vars().named())?,
             average: average.transpose()?,
             monitor: config.early_stopping.map(ValidationMonitor::new),
@@ -54,7 +70,7 @@ impl<'t, N: Network> Training<'t, N> {
             stopped: false,
             gradients_checked: false,
             learning_rate: config.optimizer.learning_rate(),
-            epoch: run.first_epoch().saturating_sub(1),
+            first_epoch: run.first_epoch(),
         };
         if run.first_epoch() > 0 {
             let tensors = run.take_state_tensors();
@@ -84,38 +100,59 @@ impl<'t, N: Network> Training<'t, N> {
         let mut meter = EpochMeter::new(run.task());
         let rows = if config.shuffle { run.shuffled_rows(epoch) } else { run.spec().train.clone() };
         let (epochs, batches_per_epoch) = (config.epochs, self.batches_per_epoch(run));
-        for (number, batch) in run.in_batches(rows, config.batch_size).enumerate() {
+        let batches = run.training_batches(rows, config.batch_size, config.last_batch);
+        for (number, (rows, batch)) in batches.enumerate() {
             let at = Position { epoch, batch: number, epochs, batches_per_epoch };
-            self.step(run, at, &batch?, &mut meter)?;
+            let batch = batch?;
+            if epoch == self.first_epoch {
+                check_data(run, &batch, &rows, &when(at))?;
+            }
+            self.step(run, at, &batch, &rows, &mut meter)?;
         }
-        self.epoch = epoch;
+        self.check_variables(
+            run,
+            Position { epoch, batch: batches_per_epoch - 1, epochs, batches_per_epoch },
+        )?;
         if let Some(average) = &mut self.average {
             average.after_epoch(epoch, run.vars())?;
         }
         let (train_loss, train_metric) = meter.finish();
-        let (valid_loss, valid_metric) = self.evaluate(run)?.unzip();
+        let (valid_loss, valid_metric) = self.evaluate(run, epoch)?.unzip();
         let learning_rate = self.learning_rate;
         Ok(EpochRecord { epoch, learning_rate, train_loss, train_metric, valid_loss, valid_metric })
     }
 
     fn batches_per_epoch(&self, run: &Run<'_>) -> usize {
-        run.spec().train.len().div_ceil(self.config.batch_size)
+        let TrainConfig { last_batch, batch_size, .. } = self.config;
+        last_batch.count(run.spec().train.len(), *batch_size, run.vars().has_statistics())
     }
 
-    /// One step: forward pass, loss, backward pass, clipping, update.
-    fn step(&mut self, run: &Run<'_>, at: Position, batch: &Batch, meter: &mut EpochMeter) -> Result<()> {
+    /// One step: forward pass, loss, backward pass, clipping, update. `rows` are the numbers of the batch's
+    /// rows.
+    fn step(
+        &mut self,
+        run: &Run<'_>,
+        at: Position,
+        batch: &Batch,
+        rows: &[u32],
+        meter: &mut EpochMeter,
+    ) -> Result<()> {
         let base = self.config.optimizer.learning_rate();
         let prescribed = run.learning_rate(base, at);
         self.learning_rate = prescribed.unwrap_or_else(|| self.config.schedule.rate(base, at));
 
         let output = self.network.run(&batch.inputs, true)?;
+        check_output(&output, run.task(), rows.len(), self.kind)?;
         let loss = self.loss(run, &output, batch)?;
         let value = scalar(&loss)?;
         if !value.is_finite() {
-            return Err(self.diverged(run, at.epoch, at.batch, value));
+            let when = when(at);
+            let step = Step { run, when: &when, batch, rows, output: &output, loss: value };
+            let (what, value) = diagnose(&step, has_trained(at))?;
+            return Err(self.diverged(run, at, what, value));
         }
         let gradients = loss.backward()?;
-        self.check_gradients(run, &gradients)?;
+        self.check_gradients(run, &gradients, at)?;
         self.optimizer.step(&gradients, self.learning_rate, &self.config.clip)?;
 
         if let Some(average) = &mut self.average {
@@ -130,29 +167,60 @@ impl<'t, N: Network> Training<'t, N> {
     }
 
     /// Checks in the first step that the loss reaches every trainable variable, unless frozen variables are
-    /// allowed.
-    fn check_gradients(&mut self, run: &Run<'_>, gradients: &GradStore) -> Result<()> {
-        if self.gradients_checked || self.config.allow_frozen {
+    /// allowed. Before anything has been trained, gradients that are not finite are the network's fault.
+    fn check_gradients(&mut self, run: &Run<'_>, gradients: &GradStore, at: Position) -> Result<()> {
+        if self.gradients_checked {
             return Ok(());
         }
         self.gradients_checked = true;
-        let names = variables_without_gradient(run.vars(), gradients);
-        match names.is_empty() {
-            true => Ok(()),
-            false => Err(Error::NoGradient { run: run.spec().id, names }),
+        let (trained, names) = variables_by_gradient(run.vars(), gradients);
+        if !names.is_empty() && !self.config.allow_frozen {
+            return Err(Error::NoGradient { run: run.spec().id, names, trained });
         }
+        if has_trained(at) {
+            return Ok(());
+        }
+        for (name, var) in run.vars().named() {
+            let Some(gradient) = gradients.get(var.as_tensor()) else { continue };
+            if let Some(found) = first_non_finite(gradient)? {
+                let what = format!("the gradient of {}", named_element(&name, &found));
+                let cause = "the loss is finite, but its derivative is not: an operation of the network has \
+                             none at its input (such as sqrt at 0), or overflows its type";
+                return Err(run.not_finite(what, found.value, &when(at), cause));
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks after an epoch that all variables are finite: no loss follows the last step, and a statistic of
+    /// batch normalization has no effect on the loss in training. `at` is the position of the last step.
+    fn check_variables(&self, run: &Run<'_>, at: Position) -> Result<()> {
+        let Some((name, found)) = run.first_non_finite()? else { return Ok(()) };
+        let when = format!("after epoch {}", at.epoch);
+        let fault = run.batch_norm_error(&name, &found, &when);
+        Err(fault.unwrap_or_else(|| self.diverged(run, at, named_element(&name, &found), found.value)))
     }
 
     /// The loss and the metric over the validation rows, if there are any.
-    fn evaluate(&self, run: &Run<'_>) -> Result<Option<(f64, f64)>> {
+    fn evaluate(&self, run: &Run<'_>, epoch: usize) -> Result<Option<(f64, f64)>> {
         if run.spec().valid.is_empty() {
             return Ok(None);
         }
         let mut meter = EpochMeter::new(run.task());
-        for batch in run.validation(EVALUATION_BATCH) {
+        for (rows, batch) in run.validation_batches(EVALUATION_BATCH) {
             let batch = batch?;
             let output = self.network.run(&batch.inputs, false)?.detach();
-            meter.add(scalar(&self.loss(run, &output, &batch)?)?, &output, &batch)?;
+            check_output(&output, run.task(), rows.len(), self.kind)?;
+            let loss = scalar(&self.loss(run, &output, &batch)?)?;
+            if loss.is_nan() {
+                let when = format!("in the validation after epoch {epoch}");
+                check_data(run, &batch, &rows, &when)?;
+                let cause =
+                    "the weights and the rows are finite, so the network's output in evaluation mode \
+                             is not, or its loss is beyond the range of its type";
+                return Err(run.not_finite("the validation loss".into(), loss, &when, cause));
+            }
+            meter.add(loss, &output, &batch)?;
         }
         Ok(Some(meter.finish()))
     }
@@ -182,10 +250,6 @@ impl<'t, N: Network> Training<'t, N> {
         if let Some(best) = &self.best {
             run.vars().load(best)?;
         }
-        if !is_finite(run.vars())? {
-            let batch = self.batches_per_epoch(run).saturating_sub(1);
-            return Err(self.diverged(run, self.epoch, batch, f64::NAN));
-        }
         match &self.average {
             Some(average) => self.load_average(average, run),
             None => Ok(()),
@@ -204,9 +268,21 @@ impl<'t, N: Network> Training<'t, N> {
         run.vars().load(&re_estimate_by(run.vars(), &weights, &parts, &forward)?)
     }
 
-    fn diverged(&self, run: &Run<'_>, epoch: usize, batch: usize, loss: f64) -> Error {
-        Error::Diverged { run: run.spec().id, epoch, batch, learning_rate: self.learning_rate, loss }
+    fn diverged(&self, run: &Run<'_>, at: Position, what: String, value: f64) -> Error {
+        let Position { epoch, batch, .. } = at;
+        let learning_rate = self.learning_rate;
+        Error::Diverged { run: run.spec().id, what, value, epoch, batch, learning_rate }
     }
+}
+
+/// Whether steps came before this one.
+fn has_trained(at: Position) -> bool {
+    at.epoch + at.batch > 0
+}
+
+/// The words for the time of a step.
+fn when(at: Position) -> String {
+    format!("in epoch {}, batch {}", at.epoch, at.batch)
 }
 
 fn scalar(loss: &Tensor) -> CandleResult<f64> {
@@ -216,24 +292,13 @@ fn scalar(loss: &Tensor) -> CandleResult<f64> {
     }
 }
 
-/// The trainable variables that the loss does not reach. Batch-norm statistics are not trainable: the forward
-/// pass writes them.
-fn variables_without_gradient(vars: &Vars, gradients: &GradStore) -> Vec<String> {
-    let unreached = vars.named().into_iter().filter(|(name, var)| {
-        var.dtype().is_float() && !is_statistic(name) && gradients.get(var.as_tensor()).is_none()
-    });
-    unreached.map(|(name, _)| name).collect()
-}
-
-/// Whether all weights are finite. No loss follows the last step, so nothing else would show that they are
-/// not.
-fn is_finite(vars: &Vars) -> CandleResult<bool> {
-    for var in vars.all_vars().iter().filter(|var| var.dtype().is_float()) {
-        // 0 for finite numbers, NaN otherwise. The sum of the numbers themselves might overflow.
-        let zero = (var.as_detached_tensor() * 0.)?.sum_all()?.to_dtype(DType::F64)?.to_scalar::<f64>()?;
-        if zero.is_nan() {
-            return Ok(false);
-        }
-    }
-    Ok(true)
+/// The names of the trainable variables that the loss reaches, and of those that it does not. Batch-norm
+/// statistics are not trainable: the forward pass writes them.
+fn variables_by_gradient(vars: &Vars, gradients: &GradStore) -> (Vec<String>, Vec<String>) {
+    let trainable =
+        vars.named().into_iter().filter(|(name, var)| var.dtype().is_float() && !is_statistic(name));
+    let (reached, unreached): (Vec<_>, Vec<_>) =
+        trainable.partition(|(_, var)| gradients.get(var.as_tensor()).is_some());
+    let names = |variables: Vec<(String, _)>| variables.into_iter().map(|(name, _)| name).collect();
+    (names(reached), names(unreached))
 }

@@ -1,0 +1,100 @@
+//! Whether the output of a network fits the task.
+use crate::{data::Task, network::Output, Error, Result};
+use candle_core::Tensor;
+
+/// Checks that a network's output for a batch of `rows` rows has a shape that losses and predictions accept.
+pub(crate) fn check_output(output: &Tensor, task: Task, rows: usize, kind: Output) -> Result<()> {
+    let (width, one_number) = match task {
+        Task::Classification { classes } => (classes, classes == 2 && kind == Output::Logits),
+        Task::Regression { outputs } => (outputs, outputs == 1),
+    };
+    let fits = match *output.dims() {
+        [b] => b == rows && one_number,
+        [b, w] => b == rows && (w == width || (w == 1 && one_number)),
+        _ => false,
+    };
+    if fits {
+        return Ok(());
+    }
+    let must = match task {
+        Task::Classification { .. } if one_number => {
+            format!("[{rows}, 2], or [{rows}, 1] or [{rows}] with one logit for the 2 classes")
+        }
+        Task::Classification { classes } => format!("[{rows}, {classes}] for {classes} classes"),
+        Task::Regression { outputs: 1 } => format!("[{rows}, 1] or [{rows}] for one value"),
+        Task::Regression { outputs } => format!("[{rows}, {outputs}] for {outputs} values"),
+    };
+    let what = format!("the shape of the network's output for a batch of {rows} rows");
+    Err(Error::invalid(what, must, format!("{:?}{}", output.dims(), tip(output.dims(), rows, width))))
+}
+
+/// What is wrong with some common shapes.
+fn tip(dims: &[usize], rows: usize, width: usize) -> &'static str {
+    let squeezed: Vec<usize> = dims.iter().copied().filter(|dim| *dim != 1).collect();
+    match dims {
+        [] => "; the network must return one output for each row, not their mean or sum",
+        [w, b] if *w == width && *b == rows => "; rows come first",
+        [_, _, ..] if dims.len() > 2 && squeezed == [rows, width] => "; remove the dimensions of size 1",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::{DType, Device};
+
+    fn checked(dims: &[usize], task: Task, kind: Output) -> Result<()> {
+        check_output(&Tensor::zeros(dims, DType::F32, &Device::Cpu).unwrap(), task, 5, kind)
+    }
+
+    #[test]
+    fn every_shape_that_fits_is_accepted_and_no_other() {
+        let (logits, probabilities) = (Output::Logits, Output::Probabilities);
+        let (three, two) = (Task::Classification { classes: 3 }, Task::Classification { classes: 2 });
+        let (one, four) = (Task::Regression { outputs: 1 }, Task::Regression { outputs: 4 });
+        let shapes: [&[usize]; 12] = [
+            &[],
+            &[5],
+            &[6],
+            &[5, 1],
+            &[5, 2],
+            &[5, 3],
+            &[5, 4],
+            &[6, 3],
+            &[3, 5],
+            &[5, 1, 3],
+            &[5, 3, 1],
+            &[1],
+        ];
+        for (task, kind, fitting) in [
+            (three, logits, vec![5]),
+            (three, probabilities, vec![5]),
+            (two, logits, vec![1, 3, 4]),
+            (two, probabilities, vec![4]),
+            (one, logits, vec![1, 3]),
+            (four, logits, vec![6]),
+        ] {
+            let ok = |i: &usize| checked(shapes[*i], task, kind).is_ok();
+            assert_eq!((0..shapes.len()).filter(ok).collect::<Vec<_>>(), fitting, "{task:?} {kind:?}");
+        }
+    }
+
+    #[test]
+    fn the_error_names_both_shapes_and_what_to_do() {
+        let error = |dims: &[usize], task| checked(dims, task, Output::Logits).unwrap_err().to_string();
+        let three = Task::Classification { classes: 3 };
+        assert_eq!(
+            error(&[5, 2], three),
+            "the shape of the network's output for a batch of 5 rows must be [5, 3] for 3 classes, but is [5, 2]"
+        );
+        assert!(error(&[5, 1, 3], three).ends_with("but is [5, 1, 3]; remove the dimensions of size 1"));
+        assert!(error(&[3, 5], three).ends_with("but is [3, 5]; rows come first"));
+        assert!(error(&[], three).contains("one output for each row"));
+        assert!(error(&[5], three).ends_with("but is [5]"));
+        let two = error(&[5, 3], Task::Classification { classes: 2 });
+        assert!(two.contains("[5, 2], or [5, 1] or [5] with one logit"), "{two}");
+        assert!(error(&[5, 2], Task::Regression { outputs: 1 }).contains("[5, 1] or [5] for one value"));
+        assert!(error(&[5, 2], Task::Regression { outputs: 4 }).contains("[5, 4] for 4 values"));
+    }
+}
