@@ -218,6 +218,37 @@ fn a_statistic_without_momentum_is_refused_by_name() {
 }
 
 #[test]
+fn what_is_not_finite_is_named() {
+    let data = columns(10, 6);
+    let huge = (data.inputs().only().unwrap() * 1e37).unwrap();
+    let huge = TensorDataset::regression(huge, data.targets()).unwrap();
+    let trainer = batch_norm_only(BatchNormConfig::default());
+    let model = Model::new(&trainer).unwrap();
+    let rows: Vec<u32> = (0..10).collect();
+    let e = re_estimate(&model, &initial(&model), &huge, &rows).unwrap_err().to_string();
+    let inputs = "(the layer's inputs are NaN, infinite, or too large for their type)";
+    assert!(
+        e.starts_with(&format!("`norm.running_mean`[0] over the rows must be finite {inputs}, but is")),
+        "{e}"
+    );
+
+    // A weight before the layer, rather than the statistics of what it makes.
+    let trainer = Trainer::new(|vb: VarBuilder<'_>| {
+        let (first, norm) = (linear(2, 2, vb.pp("first"))?, batch_norm(2, 1e-5, vb.pp("norm"))?);
+        Ok(candle_nn::func_t(move |xs, train| norm.forward_t(&first.forward(xs)?, train)))
+    });
+    let model = Model::new(&trainer).unwrap();
+    let mut weights = initial(&model);
+    let weight = Tensor::new(&[[1f32, 2.], [f32::NAN, 4.]], &Device::Cpu).unwrap();
+    weights.insert("first.weight".into(), weight);
+    let e = re_estimate(&model, &weights, &data, &rows).unwrap_err().to_string();
+    assert!(e.starts_with("`first.weight`[1, 0] must be finite for the statistics of batch norm"), "{e}");
+
+    let e = re_estimate(&model, &initial(&model), &data, &[3]).unwrap_err().to_string();
+    assert_eq!(e, "the number of rows for batch statistics must be at least 2, but is 1");
+}
+
+#[test]
 fn a_trained_residual_network_hardly_changes() {
     let data = digits(true);
     let (seen, held_out) = split();
