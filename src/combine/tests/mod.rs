@@ -3,7 +3,7 @@ use candle_core::{DType, Device};
 
 mod fixed;
 #[cfg(feature = "learned")]
-mod missing;
+pub(crate) mod missing;
 
 const CLASSES: Task = Task::Classification { classes: 3 };
 
