@@ -170,7 +170,7 @@ fn overconfident(seed: u64, rows: usize, classes: usize) -> HeldOut {
 }
 
 /// The log-loss on the rows of the fit does not rise (1e-6 for f32); on fresh rows an over-confident
-/// ensemble's calibration error goes from .3 to .03 with a standard error of .01. So .08 is missed by one of
+/// ensemble's calibration error goes from .15 or more to .03 with a standard error of .01. So .08 is missed by one of
 /// the 60 cases in 10⁵ runs, and a calibration that does half of its work is found.
 #[test]
 fn an_overconfident_ensemble_is_calibrated_on_fresh_rows() {
@@ -190,7 +190,7 @@ fn an_overconfident_ensemble_is_calibrated_on_fresh_rows() {
             }
             let fitted = Mean.calibrated(calibration).fit(&held_out).unwrap();
             let after = error(&fitted.combine(fresh.predictions()).unwrap());
-            assert!(before > 0.2 && after < 0.08, "{seed} {calibration:?}: {before} {after}");
+            assert!(before > 0.12 && after < 0.08, "{seed} {calibration:?}: {before} {after}");
         }
     }
 }

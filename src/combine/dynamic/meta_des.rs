@@ -347,7 +347,10 @@ impl NaiveBayes {
 #[cfg(test)]
 mod tests {
     use super::{super::tests::tables, *};
-    use crate::combine::Combiner;
+    use crate::{
+        combine::{tests::missing_in_meta_learners::votes, Combiner},
+        metrics::Summary,
+    };
 
     /// The probability that each slot is right about each fresh row, row by row.
     fn probabilities_of_right(classes: usize) -> Vec<f64> {
@@ -405,6 +408,37 @@ mod tests {
             [0.008711271443418, 0.992473626314678, 0.096535752349899, 0.152103092858111, 0.021091706280804],
         ];
         assert_near(&probabilities_of_right(2), &two.concat());
+    }
+
+    /// Four members that are right with probability .6 on each row, and predict 10 to 100 % of the held-out
+    /// rows, are expected to be right equally often on rows like these: over 100 seeds the mean probabilities
+    /// are within four standard errors of that of the member that predicts all rows.
+    #[test]
+    fn equally_good_members_are_expected_to_be_right_equally_often() {
+        let probabilities = |seed: u64| -> Vec<f64> {
+            let (held_out, _) = votes(seed);
+            let fresh = votes(seed + 1000).0;
+            let FittedMetaClassifier { features, classifier, .. } =
+                &MetaDes::new(7).fit(&held_out).unwrap().fitted;
+            let nearest = features.competence.nearest(fresh.predictions()).unwrap();
+            let similar = features.similar(fresh.predictions()).unwrap();
+            let of_slot = |slot: usize| {
+                let of_row = |row: usize| {
+                    let rows = (nearest.of(row, slot), similar.of(row, slot));
+                    classifier.probability_of_right(features.of(rows, slot, 0.7))
+                };
+                (0..fresh.rows().len()).map(of_row).sum::<f64>() / fresh.rows().len() as f64
+            };
+            let all: Vec<f64> = (0..4).map(of_slot).collect();
+            all[..3].iter().map(|p| p - all[3]).collect()
+        };
+        let found: Vec<Vec<f64>> = (0..100).map(probabilities).collect();
+        for slot in 0..3 {
+            let differences: Vec<f64> = found.iter().map(|run| run[slot]).collect();
+            let Summary { mean, sd, .. } = Summary::of(&differences).unwrap();
+            let error = sd.unwrap() / 10.;
+            assert!(mean.abs() < 4. * error && error < 0.02, "slot {slot}: {mean} ± {error}");
+        }
     }
 
     #[test]

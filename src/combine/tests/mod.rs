@@ -5,7 +5,7 @@ mod fixed;
 #[cfg(feature = "learned")]
 mod missing;
 #[cfg(feature = "learned")]
-mod missing_in_meta_learners;
+pub(crate) mod missing_in_meta_learners;
 #[cfg(feature = "learned")]
 pub(crate) use missing::random_members;
 
