@@ -449,11 +449,9 @@ fn a_report_has_names_weights_intervals_and_a_verdict() {
 
 /// Rules that are fitted on the rows with a weight alone; the others are checked through `judge`.
 fn leave_rows_out() -> Vec<Entry> {
-    let parts =
-        ["KNORA", "META-DES", "gating", "temperature", "scaling", "isotonic", "calibrated", "layers"];
-    let is_one = |rule: &Entry| {
-        parts.iter().any(|part| rule.name.contains(part)) || rule.name.ends_with(" stack")
-    };
+    let parts = ["KNORA", "META-DES", "gating", "temperature", "scaling", "isotonic", "calibrated", "layers"];
+    let is_one =
+        |rule: &Entry| parts.iter().any(|part| rule.name.contains(part)) || rule.name.ends_with(" stack");
     let mut some: Vec<Entry> = rules().into_iter().filter(is_one).collect();
     assert_eq!(some.len(), 15);
     let network = stack::NeuralNetwork::new(stack::Mlp::new(&[3])).epochs(2);
