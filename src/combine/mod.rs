@@ -73,7 +73,6 @@ mod metrics;
 pub(crate) mod pruned;
 mod registry;
 mod report;
-mod rows_with_weight;
 pub(crate) mod select;
 #[cfg(feature = "learned")]
 #[cfg_attr(docsrs, doc(cfg(feature = "learned")))]
@@ -268,4 +267,4 @@ impl<F: FittedCombiner + ?Sized> FittedCombiner for Box<F> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -3,7 +3,6 @@ use crate::{
     combine::{
         common_rows::CommonRows,
         cross_fit::{cross_fit, in_order},
-        rows_with_weight::rows_with_weight,
         Combiner, Fit, FittedCombiner, Mean,
     },
     metrics::{weighted_bootstrap, Interval, Metrics, RowLoss},
@@ -164,7 +163,7 @@ impl HeldOut {
     /// # Ok::<(), candle_ensemble::Error>(())
     /// ```
     pub fn judge<C: Combiner + ?Sized>(&self, combiner: &C) -> Result<CombinerReport> {
-        let held_out = rows_with_weight(self)?;
+        let held_out = self.rows_with_weight()?;
         let seed = self.seed().child("judge");
         let folds = held_out.folds(FOLDS.min(held_out.units()), seed)?;
         let fitted = combiner.fit(&held_out)?;

@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 /// The numbers that are NaN or infinite, with their positions.
 pub(crate) fn not_finite<T: Number>(numbers: &[T]) -> impl Iterator<Item = (usize, T)> {
     const BLOCK: usize = 4096;
-    let finite = |x: T| x - x == T::zero();
+    // Zero times NaN or infinity is NaN.
+    let finite = |x: T| x * T::zero() == T::zero();
     numbers
         .chunks(BLOCK)
         .enumerate()
@@ -41,8 +42,8 @@ fn bad_rows_on_device(tensor: &Tensor, dim: usize, or_infinite: bool) -> Result<
     let rows = tensor.dim(dim)?;
     let before: usize = tensor.dims()[..dim].iter().product();
     let table = tensor.to_dtype(DType::F32)?.reshape((before, rows, ()))?;
-    // Infinity minus infinity is NaN, and NaN alone differs from itself.
-    let table = if or_infinite { (&table - &table)? } else { table };
+    // Zero times infinity is NaN, and NaN alone differs from itself.
+    let table = if or_infinite { (table * 0.)? } else { table };
     let flags = table.ne(&table)?.to_dtype(DType::F32)?.max(2)?.max(0)?.to_vec1::<f32>()?;
     Ok((0..rows).filter(|row| flags[*row] > 0.).collect())
 }

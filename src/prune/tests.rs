@@ -8,6 +8,9 @@ use crate::{
 use candle_core::{Device, Tensor};
 use rand::Rng;
 
+#[cfg(feature = "learned")]
+mod missing;
+
 /// Predictions of two classes for rows whose true class is 1; `1` where a member is right.
 fn votes_of(right: &[&[u8]]) -> HeldOut {
     let rows = right[0].len();

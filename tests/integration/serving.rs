@@ -227,19 +227,19 @@ fn a_row_with_nan_is_named_in_every_prediction() {
     let ensemble = with_relu(&classes, 3);
     let says = |outcome: candle_ensemble::Result<Tensor>| outcome.unwrap_err().to_string();
     let e = "inputs, row 1 must be finite, but is NaN";
-    assert_eq!(says(ensemble.predict(&holes())), e);
-    assert_eq!(says(ensemble.predict_proba(&holes())), e);
-    assert_eq!(says(ensemble.member_predictions(&holes())), e);
-    assert_eq!(says(with_relu(&line(5, 40, 0.1), 1).predict(&holes())), e);
+    assert_eq!(says(ensemble.predict(holes())), e);
+    assert_eq!(says(ensemble.predict_proba(holes())), e);
+    assert_eq!(says(ensemble.member_predictions(holes())), e);
+    assert_eq!(says(with_relu(&line(5, 40, 0.1), 1).predict(holes())), e);
     // Far into the rows, and infinite.
     let far =
         Tensor::cat(&[&Tensor::zeros((3000, 2), DType::F32, &CPU).unwrap(), &(holes() / 0.).unwrap()], 0);
-    assert_eq!(says(ensemble.predict(&far.unwrap())), "inputs, row 3000 must be finite, but is inf");
+    assert_eq!(says(ensemble.predict(far.unwrap())), "inputs, row 3000 must be finite, but is inf");
 
     let trainer = Trainer::new(|vb| linear(2, 3, vb)).epochs(1);
     let pool = Session::new(&trainer, &classes).fit(&Bagging::new(2), 1).unwrap();
-    assert_eq!(pool.predictions(&holes()).unwrap_err().to_string(), e);
-    assert_eq!(pool.predictions_per_member(&holes()).unwrap_err().to_string(), e);
+    assert_eq!(pool.predictions(holes()).unwrap_err().to_string(), e);
+    assert_eq!(pool.predictions_per_member(holes()).unwrap_err().to_string(), e);
 
     let two = Inputs::from(vec![Tensor::zeros((4, 1), DType::U32, &CPU).unwrap(), holes()]);
     assert_eq!(says(ensemble.predict(two)), "inputs[1], row 1 must be finite, but is NaN");
@@ -252,17 +252,17 @@ fn nan_that_is_let_through_comes_out_as_nan() {
     let ensemble = with_relu(&data, 3);
     let expected = bits(&ensemble.predict_proba(&clean).unwrap());
     let ensemble = ensemble.allow_nan(true);
-    let predicted = ensemble.predict_proba(&holes()).unwrap();
+    let predicted = ensemble.predict_proba(holes()).unwrap();
     assert_eq!(nan_rows(&predicted), HOLES);
     assert_eq!(bits(&predicted.narrow(0, 2, 1).unwrap()), expected, "other rows are as ever");
-    let e = ensemble.predict(&holes()).unwrap_err().to_string();
+    let e = ensemble.predict(holes()).unwrap_err().to_string();
     assert_eq!(e, "the prediction of row 1 must be a number, but is NaN");
     assert_eq!(ensemble.predict(&clean).unwrap().dims(), [1]);
 
-    let values = with_relu(&line(5, 40, 0.1), 1).allow_nan(true).predict(&holes()).unwrap();
+    let values = with_relu(&line(5, 40, 0.1), 1).allow_nan(true).predict(holes()).unwrap();
     assert_eq!(nan_rows(&values), HOLES);
     // A vote counts NaN as a vote for class 0.
-    let votes = ensemble_with_relu(&data, 3, &HardVote).allow_nan(true).predict_proba(&holes()).unwrap();
+    let votes = ensemble_with_relu(&data, 3, &HardVote).allow_nan(true).predict_proba(holes()).unwrap();
     assert_eq!(nan_rows(&votes), HOLES);
 }
 
@@ -386,11 +386,8 @@ fn a_data_set_is_predicted_in_batches_with_the_bytes_of_tensors() {
     assert_eq!(data.most.load(Ordering::Relaxed), 64, "no more than a batch is read at once");
 
     let metrics = ensemble.on(&data).evaluate().unwrap();
-    let of_tensors = Metrics::classification(
-        &all,
-        test.labels().unwrap(),
-        Some(&test.weights().unwrap().to_vec1().unwrap()),
-    );
+    let of_tensors =
+        Metrics::classification(&all, test.labels().unwrap(), Some(&flat(test.weights().unwrap())));
     assert_eq!(metrics, of_tensors.unwrap());
 
     let rows = [999, 3, 3, 500];

@@ -1,8 +1,8 @@
 //! A combiner whose result is calibrated.
 use crate::{
     combine::{
-        calibrate::labels_and_weights, check_fitted_on, cross_fit::cross_fit, forward,
-        rows_with_weight::rows_with_weight, Calibration, Calibrator, Combiner, FittedCombiner, FittedOn,
+        calibrate::labels_and_weights, check_fitted_on, cross_fit::cross_fit, forward, Calibration,
+        Calibrator, Combiner, FittedCombiner, FittedOn,
     },
     predictions::Predictions,
     Error, HeldOut, Result,
@@ -79,7 +79,7 @@ impl<C: Combiner> Combiner for Calibrated<C> {
     type Fitted = FittedCalibrated<C::Fitted>;
 
     fn fit(&self, held_out: &HeldOut) -> Result<Self::Fitted> {
-        let held_out = &*rows_with_weight(held_out)?;
+        let held_out = &held_out.rows_with_weight()?;
         let (labels, weights) = labels_and_weights(self.calibration, held_out)?;
         let units = held_out.units();
         if units < 2 && held_out.groups().is_none() {

@@ -1,8 +1,8 @@
 //! A combiner of predictions that are calibrated first.
 use crate::{
     combine::{
-        calibrate::labels_and_weights, check_fitted_on, forward, rows_with_weight::rows_with_weight,
-        Calibration, Calibrator, Combiner, FittedCombiner, FittedOn,
+        calibrate::labels_and_weights, check_fitted_on, forward, Calibration, Calibrator, Combiner,
+        FittedCombiner, FittedOn,
     },
     predictions::Predictions,
     threads::wide,
@@ -77,7 +77,7 @@ impl<C: Combiner> Combiner for OnCalibrated<C> {
     type Fitted = FittedOnCalibrated<C::Fitted>;
 
     fn fit(&self, held_out: &HeldOut) -> Result<Self::Fitted> {
-        let held_out = &*rows_with_weight(held_out)?;
+        let held_out = &held_out.rows_with_weight()?;
         let (labels, weights) = labels_and_weights(self.calibration, held_out)?;
         let (coverage, calibration) = (held_out.predictions().coverage_by_slot()?, self.calibration);
         let fit_slot = |slot: usize| -> Result<Calibrator> {

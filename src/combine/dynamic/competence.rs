@@ -7,7 +7,6 @@ use crate::{
             neighbours::Neighbours,
         },
         fixed::row_by_row::{row_by_row, RowPredictions},
-        rows_with_weight::rows_with_weight,
     },
     data::Task,
     kernels::argmax::argmax_rows,
@@ -49,7 +48,7 @@ impl Competence {
         if settings.k == 0 {
             return Err(Error::invalid(format!("number of neighbours of {combiner}"), "1 or more", 0));
         }
-        let held_out = rows_with_weight(held_out)?.into_owned();
+        let held_out = held_out.rows_with_weight()?;
         let rows = held_out.rows().len();
         if rows < min_rows {
             return Err(Error::HeldOut {

@@ -36,10 +36,7 @@ pub use ridge::Ridge;
 pub use tweedie::{Link, Tweedie, TweedieModel};
 
 use crate::{
-    combine::{
-        check_fitted_on, joint_normal::JointNormal, rows_with_weight::rows_with_weight, Combiner, Fit,
-        FittedCombiner, FittedOn,
-    },
+    combine::{check_fitted_on, joint_normal::JointNormal, Combiner, Fit, FittedCombiner, FittedOn},
     data::Task,
     predictions::Predictions,
     Error, HeldOut, Result,
@@ -176,7 +173,7 @@ impl<M: MetaLearner> Combiner for Stack<M> {
 
     fn fit(&self, held_out: &HeldOut) -> Result<Self::Fitted> {
         self.features.check(held_out.predictions().task())?;
-        let held_out = &*rows_with_weight(held_out)?;
+        let held_out = &held_out.rows_with_weight()?;
         let inputs = match (self.pass_through, held_out.predictions().inputs()) {
             (false, _) => None,
             (true, Some(inputs)) => Some(inputs.dim(1)?),

@@ -3,7 +3,6 @@ use crate::{
     combine::{
         check_fitted_on,
         cross_fit::{in_order, others},
-        rows_with_weight::rows_with_weight,
         Combiner, FittedCombiner, FittedOn,
     },
     predictions::Predictions,
@@ -269,7 +268,7 @@ impl<L: CombinerSet, T: Combiner> Combiner for MultiLayerStack<L, T> {
         if self.folds < 2 {
             return Err(Error::invalid("number of folds of a multi-layer stack", "at least 2", self.folds));
         }
-        let held_out = &*rows_with_weight(held_out)?;
+        let held_out = &held_out.rows_with_weight()?;
         let seed = self.seed.unwrap_or_else(|| held_out.seed().child("layers"));
         let folds = held_out.folds(self.folds.min(held_out.units()), seed)?;
         let (fold_fits, combined) = self.cross_fit_lower(held_out, &folds)?;

@@ -3,14 +3,13 @@ use super::*;
 use crate::{
     metrics::{Criterion, RowLoss, Scored},
     predictions::HeldOut,
-    prune::{ByDiversity, ByWeight, Ordered, Prune, Pruned},
     Seed,
 };
 use rand::{seq::SliceRandom, Rng};
 use rand_distr::StandardNormal;
 
 /// The shares of the rows that the members predict.
-const COVERAGES: [f64; 4] = [0.1, 0.37, 0.63, 1.];
+pub(crate) const COVERAGES: [f64; 4] = [0.1, 0.37, 0.63, 1.];
 
 /// Members of equal skill with independent errors. Member `m` predicts a random share `coverages[m]` of the
 /// rows; its other predictions are NaN.
@@ -223,65 +222,7 @@ fn rows_of_weight_0_are_as_if_they_were_not_there() {
                 assert_eq!(one.fitted(), other.fitted(), "{name}");
                 assert_eq!(bits(&one, &all), bits(&other, &all), "{name}");
             }
-            for (name, pruning) in prunings(classes) {
-                assert_eq!(pruning.keep(&all).unwrap(), pruning.keep(&some).unwrap(), "{name}");
-            }
         }
-    }
-}
-
-fn prunings(classes: bool) -> Vec<(&'static str, Box<dyn Prune>)> {
-    let loss = if classes { RowLoss::LogLoss } else { RowLoss::Squared };
-    let mut prunings: Vec<(&str, Box<dyn Prune>)> = vec![
-        ("reduce error", Box::new(Ordered::reduce_error().criterion(loss).members(2))),
-        ("disagreement", Box::new(ByDiversity::disagreement(2))),
-        ("by weight", Box::new(ByWeight::largest(SimplexSquares::new(), 2))),
-    ];
-    if classes {
-        prunings.push(("complementarity", Box::new(Ordered::complementarity().members(2))));
-        prunings.push(("margin distance", Box::new(Ordered::margin_distance().members(2))));
-        prunings.push(("kappa", Box::new(ByDiversity::kappa(2))));
-    }
-    prunings
-}
-
-/// Of four members of equal skill two are kept. Each member is kept in half of the cases, within 4 standard
-/// errors (which chance exceeds in one of 15,000 numbers), whatever it covers.
-#[test]
-fn pruning_does_not_prefer_members_by_their_coverage() {
-    const SEEDS: u64 = 200;
-    let mut wrong = vec![];
-    for classes in [false, true] {
-        for (name, pruning) in prunings(classes) {
-            let mut kept = [0.; 4];
-            for seed in 0..SEEDS {
-                let mut order: Vec<usize> = (0..COVERAGES.len()).collect();
-                order.shuffle(&mut Seed::from(seed).child("order").rng());
-                let coverages: Vec<f64> = order.iter().map(|i| COVERAGES[*i]).collect();
-                let held_out = random_members(Seed::from(seed), 300, classes, &coverages);
-                for slot in pruning.keep(&held_out).unwrap() {
-                    kept[order[slot]] += 1. / SEEDS as f64;
-                }
-            }
-            println!("| {name} | {} | {kept:.3?} |", if classes { "classes" } else { "values" });
-            let error = 0.5 / (SEEDS as f64).sqrt();
-            if kept.iter().any(|share| (share - 0.5).abs() > 4. * error) {
-                wrong.push(format!("{name}: {kept:?}"));
-            }
-        }
-    }
-    assert!(wrong.is_empty(), "{wrong:#?}");
-}
-
-#[test]
-fn all_members_of_equal_skill_are_kept_where_each_helps() {
-    for classes in [false, true] {
-        let criterion = if classes { RowLoss::LogLoss } else { RowLoss::Squared };
-        let held_out = random_members(Seed::from(7), 6000, classes, &COVERAGES);
-        let pruning = Ordered::reduce_error().criterion(criterion);
-        assert_eq!(pruning.keep(&held_out).unwrap(), [0, 1, 2, 3]);
-        let fitted = Pruned::new(pruning, Mean).fit(&held_out).unwrap();
-        assert_eq!(fitted.kept(), [0, 1, 2, 3]);
     }
 }
 

@@ -1,8 +1,8 @@
 //! A gating network, which computes the weights of the slots for each row.
 use crate::{
     combine::{
-        check_fitted_on, cross_fit::others, joint_normal::JointNormal, rows_with_weight::rows_with_weight,
-        Combiner, Fit, FittedCombiner, FittedOn,
+        check_fitted_on, cross_fit::others, joint_normal::JointNormal, Combiner, Fit, FittedCombiner,
+        FittedOn,
     },
     data::Task,
     predictions::Predictions,
@@ -194,7 +194,7 @@ impl Combiner for Gating {
             return Err(Error::invalid("the features of a gate", "inputs, outputs or both", "neither"));
         }
         self.optimizer().check()?;
-        let held_out = &*rows_with_weight(held_out)?;
+        let held_out = &held_out.rows_with_weight()?;
         let seed = self.seed.unwrap_or_else(|| held_out.seed().child("gating"));
         let features = Features { inputs: self.inputs, outputs: self.outputs };
         let (joint, scaler, dataset) = GateDataset::new(features, held_out)?;

@@ -245,7 +245,10 @@ fn what_is_not_finite_is_named() {
     assert!(e.starts_with("`first.weight`[1, 0] must be finite for the statistics of batch norm"), "{e}");
 
     let e = re_estimate(&model, &initial(&model), &data, &[3]).unwrap_err().to_string();
-    assert_eq!(e, "the number of rows for batch statistics must be at least 2, but is 1");
+    assert_eq!(
+        e,
+        "the number of rows to re-estimate batch-norm's statistics over must be at least 2, but is 1"
+    );
 }
 
 #[test]
