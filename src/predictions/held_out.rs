@@ -475,9 +475,18 @@ impl HeldOut {
     /// When `k` is below 2 or above the number of rows, or of groups where there are groups.
     pub fn folds(&self, k: usize, seed: impl Into<Seed>) -> Result<Vec<Rows>> {
         let (units, least) = (self.units(), k.max(2));
-        if self.groups.is_some() && units < least {
-            let what = format!("number of groups of the {} held-out rows", self.rows.len());
-            return Err(Error::invalid(what, format!("at least {least}, as folds keep groups whole"), units));
+        if units < least {
+            let (what, why) = match self.groups {
+                Some(_) => {
+                    (format!("groups of the {} held-out rows", self.rows.len()), "folds keep groups whole")
+                }
+                None => ("held-out rows".into(), "they are dealt into folds"),
+            };
+            return Err(Error::invalid(
+                format!("number of {what}"),
+                format!("at least {least}, as {why}"),
+                units,
+            ));
         }
         let labels: Vec<u32>;
         let units = match (&self.groups, self.predictions.task()) {

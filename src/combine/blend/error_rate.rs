@@ -1,9 +1,12 @@
 //! The error rate of weighted means, as a function of the weights.
 use crate::{
     combine::{blend::search::WeightLoss, held_out_table::HeldOutTable},
-    kernels::float::Number,
+    kernels::{float::Number, simd::vectorized},
     Result,
 };
+
+/// Weights of the last slot that are computed side by side.
+const LANES: usize = 12;
 
 /// The error rate of the weighted mean.
 ///
@@ -67,6 +70,61 @@ impl ErrorRate {
     }
 }
 
+impl ErrorRate {
+    /// The error rates for these weights of the last slot; `weights` are those of the others.
+    fn side_by_side(&self, weights: &[f64], last: &[f64; LANES]) -> [f64; LANES] {
+        let mut losses = [self.always; LANES];
+        let mut margins = self.margins.chunks_exact(self.slots);
+        vectorized(
+            #[inline(always)]
+            || {
+                for Open { weight, rivals: [below, above], partial } in &self.rows {
+                    let mut lowest = |count| lowest_margins(margins.by_ref().take(count), weights, last);
+                    let (below, above) = (lowest(*below), lowest(*above));
+                    let by_equal = match partial {
+                        Some((slots, wrong))
+                            if slots.iter().all(|s| weights.get(*s).is_none_or(|w| *w == 0.)) =>
+                        {
+                            Some((slots.contains(&weights.len()), *wrong))
+                        }
+                        _ => None,
+                    };
+                    for (j, loss) in losses.iter_mut().enumerate() {
+                        let mut wrong = (below[j] <= 0.) | (above[j] < 0.);
+                        if let Some((reads_last, by_equal)) = by_equal
+                            && !(reads_last && last[j] > 0.)
+                        {
+                            wrong = by_equal;
+                        }
+                        *loss += if wrong { *weight } else { 0. };
+                    }
+                }
+            },
+        );
+        losses
+    }
+}
+
+/// The lowest of some margins, for each weight of the last slot.
+#[inline(always)]
+fn lowest_margins<'a>(
+    margins: impl Iterator<Item = &'a [f64]>,
+    weights: &[f64],
+    last: &[f64; LANES],
+) -> [f64; LANES] {
+    let mut lowest = [f64::INFINITY; LANES];
+    for own in margins {
+        let (own, of_last) = own.split_at(weights.len());
+        let others = own.iter().zip(weights).map(|(m, w)| m * w).sum::<f64>();
+        let of_last = of_last.first().copied().unwrap_or_default();
+        for (lowest, w) in lowest.iter_mut().zip(last) {
+            let margin = others + of_last * w;
+            *lowest = if margin < *lowest { margin } else { *lowest };
+        }
+    }
+    lowest
+}
+
 impl WeightLoss for ErrorRate {
     fn slots(&self) -> usize {
         self.slots
@@ -93,5 +151,21 @@ impl WeightLoss for ErrorRate {
             loss += if wrong { *weight } else { 0. };
         }
         Ok(loss)
+    }
+
+    fn of_last(&self, weights: &[f64], last: &[f64]) -> Result<Vec<f64>> {
+        let mut losses = Vec::with_capacity(last.len());
+        for chunk in last.chunks(LANES) {
+            let mut lanes = [0.; LANES];
+            lanes[..chunk.len()].copy_from_slice(chunk);
+            losses.extend_from_slice(&self.side_by_side(weights, &lanes)[..chunk.len()]);
+        }
+        let others: f64 = weights.iter().sum();
+        for (loss, w) in losses.iter_mut().zip(last) {
+            if others + w <= 0. {
+                *loss = f64::INFINITY;
+            }
+        }
+        Ok(losses)
     }
 }

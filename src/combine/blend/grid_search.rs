@@ -9,8 +9,8 @@ use crate::{
 };
 use rayon::prelude::*;
 
-/// Points that one parallel task evaluates.
-const POINTS_PER_TASK: u64 = 256;
+/// Lines of points that one parallel task evaluates; the points of a line differ in the last slot's level.
+const LINES_PER_TASK: u64 = 16;
 
 /// Tries all weights on a grid and keeps those with the least loss by any [`Criterion`].
 ///
@@ -28,7 +28,7 @@ const POINTS_PER_TASK: u64 = 256;
 ///
 /// The cost is `(n + 1)^S` evaluations of the criterion. For the squared error and the Brier score each takes
 /// `S²` multiplications, whatever the number of rows; for the error rate it reads only the rows that depend on
-/// the weights, for the log-loss the probabilities of the true classes; any other criterion reads all
+/// the weights, once for all levels of the last slot, for the log-loss the probabilities of the true classes; any other criterion reads all
 /// predictions.
 ///
 /// # Errors
@@ -99,32 +99,37 @@ impl GridSearch {
             let got = format!("{levels}^{slots} = {:.3e}", (levels as f64).powf(slots as f64));
             Error::invalid("points of the grid of weights", format!("at most {}", self.max_points), got)
         })?;
-        let weights = |mut point: u64| {
+        let level = |level: u64| level as f64 / self.steps as f64;
+        let weights = |mut point: u64, slots: u32| {
             let mut weights = vec![0.; slots as usize];
             for w in weights.iter_mut().rev() {
-                *w = (point % levels) as f64 / self.steps as f64;
+                *w = level(point % levels);
                 point /= levels;
             }
             weights
         };
         let all_equal =
             |point: &u64| (0..slots).map(|s| point / levels.pow(s) % levels).all(|l| l == point % levels);
+        // The levels of the last slot are tried together.
+        let (lines, last) = (points / levels, (0..levels).map(level).collect::<Vec<_>>());
         let best_of_task = |task: u64| {
             let mut best: Option<(f64, u64)> = None;
-            let range = task * POINTS_PER_TASK..((task + 1) * POINTS_PER_TASK).min(points);
-            for point in range.filter(|point| !all_equal(point)) {
-                let loss = loss.of(&weights(point))?;
-                if best.is_none_or(|(least, _)| loss < least) {
-                    best = Some((loss, point));
+            for line in task * LINES_PER_TASK..((task + 1) * LINES_PER_TASK).min(lines) {
+                let losses = loss.of_last(&weights(line, slots - 1), &last)?;
+                let of_line = (line * levels..).zip(losses).filter(|(point, _)| !all_equal(point));
+                for (point, loss) in of_line {
+                    if best.is_none_or(|(least, _)| loss < least) {
+                        best = Some((loss, point));
+                    }
                 }
             }
             Ok(best)
         };
-        let tasks = (0..points.div_ceil(POINTS_PER_TASK)).into_par_iter();
+        let tasks = (0..lines.div_ceil(LINES_PER_TASK)).into_par_iter();
         let found: Vec<_> = tasks.map(best_of_task).collect::<Result<Vec<_>>>()?;
         let first = |a: (f64, u64), b: (f64, u64)| if b.0 < a.0 { b } else { a };
         let best = found.into_iter().flatten().reduce(first).map_or(0, |(_, point)| point);
-        Ok((weights(best), (points - levels) as usize))
+        Ok((weights(best, slots), (points - levels) as usize))
     }
 }
 

@@ -33,6 +33,16 @@ pub(crate) trait WeightLoss: Sync {
 
     /// The loss of these weights, divided by their sum; infinite where it is not defined.
     fn of(&self, weights: &[f64]) -> Result<f64>;
+
+    /// The loss for each weight of the last slot; `weights` are those of the others.
+    fn of_last(&self, weights: &[f64], last: &[f64]) -> Result<Vec<f64>> {
+        let (others, mut weights) = (weights.len(), [weights, &[0.]].concat());
+        let loss = |last: &f64| {
+            weights.splice(others.., [*last]);
+            self.of(&weights)
+        };
+        last.iter().map(loss).collect()
+    }
 }
 
 /// Any criterion, computed from the weighted means.

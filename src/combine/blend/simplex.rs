@@ -34,7 +34,9 @@ const MAX_DAMPINGS: usize = 25;
 const MAX_IDLE_STEPS: u32 = 2;
 /// Up to this many slots, the search starts at equal weights of all slots.
 const MAX_START_SLOTS: usize = 64;
-/// With more slots, the search starts with the slots of least gradient at equal weights.
+/// Up to this many slots, the search also starts near each slot alone where predictions are missing.
+const MAX_NEAR_SLOTS: usize = 16;
+/// With more slots than `MAX_START_SLOTS`, the search starts with the slots of least gradient at equal weights.
 const START_SLOTS: usize = 32;
 
 /// The loss `φ` of a cell.
@@ -129,10 +131,21 @@ impl<T: Number> SimplexProblem<'_, T> {
         if self.means.partial.is_none() || slots > MAX_START_SLOTS || start.is_some() {
             return found;
         }
-        let other = self.descend(self.descend_in_logarithms(equal), goal);
-        let steps = found.steps + other.steps;
-        let best = if self.is_better(&other, &found) { other } else { found };
-        Solution { steps, ..best }
+        // The sum has several minima: from equal weights over their logarithms, and from near each slot alone.
+        let share = 0.5 / slots as f64;
+        let near = (0..slots).filter(|_| slots <= MAX_NEAR_SLOTS).map(|slot| {
+            let mut weights = vec![share; slots];
+            weights[slot] += 0.5;
+            weights
+        });
+        let starts: Vec<Vec<f64>> = std::iter::once(equal.clone()).chain(near).collect();
+        let others: Vec<Solution> = starts
+            .into_par_iter()
+            .map(|start| self.descend(self.descend_in_logarithms(start), goal))
+            .collect();
+        let steps = found.steps + others.iter().map(|other| other.steps).sum::<usize>();
+        let better = |best: Solution, other| if self.is_better(&other, &best) { other } else { best };
+        Solution { steps, ..others.into_iter().fold(found, better) }
     }
 
     /// Sequential quadratic programming from these weights on.
