@@ -1,12 +1,13 @@
+#[cfg(feature = "learned")]
+use crate::{combine::InverseError, metrics::Summary, Seed};
 use crate::{
-    combine::{InverseError, Mean, Predictions, Weighted},
+    combine::{Mean, Predictions, Weighted},
     data::Task,
-    metrics::Summary,
-    HeldOut, Seed,
+    HeldOut,
 };
 use candle_core::{DType, Device, Tensor};
-use rand::Rng;
-use rand_distr::StandardNormal;
+#[cfg(feature = "learned")]
+use {rand::Rng, rand_distr::StandardNormal};
 
 /// Rows with the target 0 and these predictions, `[slot][row]`.
 fn held_out(predicted: &[Vec<Option<f64>>]) -> HeldOut {
@@ -58,6 +59,7 @@ fn whole_groups_are_drawn_where_there_are_groups() {
 /// Four equally good slots: choosing a single one has a mean squared error of 1, whatever the slots cover.
 /// With the mean of the others in place of missing predictions it would be about .5. Over 60 seeds the mean is
 /// within four standard errors.
+#[cfg(feature = "learned")]
 #[test]
 fn the_best_single_slot_is_scored_on_its_own_rows() {
     let reports = (0..60).map(|seed| {
@@ -104,6 +106,7 @@ fn the_combiner_is_compared_with_the_best_single_slot_on_common_rows() {
     assert_eq!(report.gain.estimate, 0.);
 }
 
+#[cfg(feature = "learned")]
 #[test]
 fn a_report_is_that_of_the_rows_with_weight() {
     let mut rng = Seed::from(4).rng();
