@@ -9,31 +9,109 @@ use candle_core::DType;
 /// Slots whose estimates differ by less than this share count as equal; the first of them is taken.
 const EQUAL: f64 = 1e-9;
 
+/// The normal equations `matrix · θ = sums` of a term `θ` for each slot, of which the terms of the rows are
+/// eliminated.
+///
+/// The scores are taken as `x_si = θ_s + α_i` plus noise, with a term for the slot and one for the row, for all
+/// rows that a slot predicts: the *intra-block* analysis of incomplete blocks (Yates 1940,
+/// doi:10.1111/j.1469-1809.1940.tb02237.x).
+#[derive(Clone, Debug)]
+pub(crate) struct SlotEquations {
+    /// `(S, S)`.
+    pub(crate) matrix: Vec<f64>,
+    /// The weighted sum of the scores of each slot, as differences from the mean score of their row.
+    pub(crate) sums: Vec<f64>,
+}
+
+impl SlotEquations {
+    pub(crate) fn new(slots: usize) -> Self {
+        Self { matrix: vec![0.; slots * slots], sums: vec![0.; slots] }
+    }
+
+    /// Adds a row with the scores of the slots that predict it.
+    pub(crate) fn add_row(&mut self, scores: &[(usize, f64)], weight: f64) {
+        if scores.is_empty() {
+            return;
+        }
+        let (slots, count) = (self.sums.len(), scores.len() as f64);
+        let mean = scores.iter().map(|(_, score)| score).sum::<f64>() / count;
+        for (slot, score) in scores {
+            self.sums[*slot] += weight * (score - mean);
+            let row = &mut self.matrix[slot * slots..][..slots];
+            row[*slot] += weight;
+            scores.iter().for_each(|(other, _)| row[*other] -= weight / count);
+        }
+    }
+
+    fn add(&mut self, other: &Self) {
+        add(&mut self.matrix, &other.matrix);
+        add(&mut self.sums, &other.sums);
+    }
+
+    /// A solution of the normal equations, by conjugate gradients.
+    fn solve(&self) -> Vec<f64> {
+        let slots = self.sums.len();
+        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+        let mut solution = vec![0.; slots];
+        let (mut residual, mut direction) = (self.sums.clone(), self.sums.clone());
+        let mut square = dot(&residual, &residual);
+        let goal = 1e-24 * square;
+        for _ in 0..2 * slots {
+            let product: Vec<f64> = self.matrix.chunks_exact(slots).map(|row| dot(row, &direction)).collect();
+            let curvature = dot(&direction, &product);
+            if square <= goal || curvature <= 0. {
+                break;
+            }
+            let step = square / curvature;
+            solution.iter_mut().zip(&direction).for_each(|(x, d)| *x += step * d);
+            residual.iter_mut().zip(&product).for_each(|(r, p)| *r -= step * p);
+            let next = dot(&residual, &residual);
+            direction.iter_mut().zip(&residual).for_each(|(d, r)| *d = r + next / square * *d);
+            square = next;
+        }
+        solution
+    }
+
+    /// The sets of these slots that are joined by common rows, directly or through others.
+    fn joined(&self, slots: impl Iterator<Item = usize>) -> Vec<Vec<usize>> {
+        let count = self.sums.len();
+        let mut left: Vec<usize> = slots.collect();
+        let mut sets = vec![];
+        while let Some(first) = left.pop() {
+            let (mut set, mut next) = (vec![], vec![first]);
+            while let Some(slot) = next.pop() {
+                set.push(slot);
+                let (near, rest) = left.into_iter().partition(|other| self.matrix[slot * count + other] < 0.);
+                (left, next) = (rest, [next, near].concat());
+            }
+            sets.push(set);
+        }
+        sets
+    }
+}
+
+fn add(sums: &mut [f64], others: &[f64]) {
+    sums.iter_mut().zip(others).for_each(|(sum, x)| *sum += x);
+}
+
 /// Sums over some rows, from which the losses of the slots follow.
 ///
 /// A slot that predicts easy rows has a lower loss on its own rows than one that predicts hard rows. So slots
-/// are compared on the rows that they have in common, all pairs at once: the loss of slot `s` on row `i` is
-/// taken as `a_s + b_i` plus noise, with a term for the slot and one for the row, and `a` is the weighted
-/// least-squares estimate, the *intra-block* analysis of incomplete blocks (Yates 1940,
-/// doi:10.1111/j.1469-1809.1940.tb02237.x). Where no prediction is missing it is the mean loss, up to a
-/// constant.
+/// are compared on the rows that they have in common, all pairs at once ([`SlotEquations`]). Where no prediction
+/// is missing the result is the mean loss, up to a constant.
 #[derive(Clone, Debug)]
 pub(crate) struct CommonRows {
     /// The weight of the rows that each slot predicts, and the weighted sum of its losses on them.
     weights: Vec<f64>,
     losses: Vec<f64>,
-    /// The normal equations, of which the terms of the rows are eliminated: `matrix · a = excess`.
-    matrix: Vec<f64>,
-    excess: Vec<f64>,
-    /// Whether every slot predicts every row.
-    complete: bool,
+    /// `None` where every slot predicts every row.
+    equations: Option<SlotEquations>,
 }
 
 impl CommonRows {
     fn new(slots: usize, complete: bool) -> Self {
-        let zeros = || vec![0.; slots];
-        let matrix = if complete { vec![] } else { vec![0.; slots * slots] };
-        Self { weights: zeros(), losses: zeros(), matrix, excess: zeros(), complete }
+        let equations = (!complete).then(|| SlotEquations::new(slots));
+        Self { weights: vec![0.; slots], losses: vec![0.; slots], equations }
     }
 
     /// The sums over each of these sets of rows. One pass over the predictions; no loss is kept.
@@ -75,26 +153,18 @@ impl CommonRows {
             self.weights[*slot] += weight;
             self.losses[*slot] += weight * loss;
         }
-        if self.complete || losses.is_empty() {
-            return;
-        }
-        let (slots, count) = (self.weights.len(), losses.len() as f64);
-        let mean = losses.iter().map(|(_, loss)| loss).sum::<f64>() / count;
-        for (slot, loss) in losses {
-            self.excess[*slot] += weight * (loss - mean);
-            let row = &mut self.matrix[slot * slots..][..slots];
-            row[*slot] += weight;
-            losses.iter().for_each(|(other, _)| row[*other] -= weight / count);
+        if let Some(equations) = &mut self.equations {
+            equations.add_row(losses, weight);
         }
     }
 
     /// The sums over both sets of rows.
     pub(crate) fn plus(mut self, other: &Self) -> Self {
-        let add = |a: &mut Vec<f64>, b: &Vec<f64>| a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
         add(&mut self.weights, &other.weights);
         add(&mut self.losses, &other.losses);
-        add(&mut self.matrix, &other.matrix);
-        add(&mut self.excess, &other.excess);
+        if let (Some(equations), Some(others)) = (&mut self.equations, &other.equations) {
+            equations.add(others);
+        }
         self
     }
 
@@ -118,58 +188,15 @@ impl CommonRows {
     fn slot_losses(&self) -> Vec<f64> {
         let own = |slot: usize| self.losses[slot] / self.weights[slot];
         let slots = self.weights.len();
-        if self.complete {
-            return (0..slots).map(own).collect();
-        }
-        let mut estimates = self.solve();
+        let Some(equations) = &self.equations else { return (0..slots).map(own).collect() };
+        let mut estimates = equations.solve();
         // A set of slots that are joined by common rows gets the level of its own rows.
-        for set in self.joined() {
+        for set in equations.joined((0..slots).filter(|slot| self.has(*slot))) {
             let sum = |of: &dyn Fn(usize) -> f64| set.iter().map(|s| self.weights[*s] * of(*s)).sum::<f64>();
             let level = (sum(&own) - sum(&|slot| estimates[slot])) / sum(&|_| 1.);
             set.iter().for_each(|slot| estimates[*slot] += level);
         }
         estimates
-    }
-
-    /// A solution of the normal equations, by conjugate gradients.
-    fn solve(&self) -> Vec<f64> {
-        let slots = self.weights.len();
-        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
-        let mut solution = vec![0.; slots];
-        let (mut residual, mut direction) = (self.excess.clone(), self.excess.clone());
-        let mut square = dot(&residual, &residual);
-        let goal = 1e-24 * square;
-        for _ in 0..2 * slots {
-            let product: Vec<f64> = self.matrix.chunks_exact(slots).map(|row| dot(row, &direction)).collect();
-            let curvature = dot(&direction, &product);
-            if square <= goal || curvature <= 0. {
-                break;
-            }
-            let step = square / curvature;
-            solution.iter_mut().zip(&direction).for_each(|(x, d)| *x += step * d);
-            residual.iter_mut().zip(&product).for_each(|(r, p)| *r -= step * p);
-            let next = dot(&residual, &residual);
-            direction.iter_mut().zip(&residual).for_each(|(d, r)| *d = r + next / square * *d);
-            square = next;
-        }
-        solution
-    }
-
-    /// The sets of slots that are joined by common rows, directly or through others.
-    fn joined(&self) -> Vec<Vec<usize>> {
-        let slots = self.weights.len();
-        let mut left: Vec<usize> = (0..slots).filter(|slot| self.has(*slot)).collect();
-        let mut sets = vec![];
-        while let Some(first) = left.pop() {
-            let (mut set, mut next) = (vec![], vec![first]);
-            while let Some(slot) = next.pop() {
-                set.push(slot);
-                let (near, rest) = left.into_iter().partition(|other| self.matrix[slot * slots + other] < 0.);
-                (left, next) = (rest, [next, near].concat());
-            }
-            sets.push(set);
-        }
-        sets
     }
 }
 

@@ -1,12 +1,15 @@
 //! Comparison of slots on the rows that they have in common.
-use crate::{combine::held_out_table::Coverage, Error, Result};
+use crate::{
+    combine::{common_rows::SlotEquations, held_out_table::Coverage},
+    Error, Result,
+};
 use linfa_linalg::eigh::Eigh;
 use ndarray::Array2;
 
 /// Directions in which slots are compared on less than this share of the rows are not compared.
 const LEAST_SHARE: f64 = 1e-12;
 
-/// Scores of slots, compared row by row.
+/// Scores of slots, compared row by row ([`SlotEquations`]).
 ///
 /// ```text
 /// x_si = θ_s + α_i + ε_si  for the rows i that slot s predicts, by weighted least squares
@@ -40,18 +43,15 @@ impl TwoWay {
         let Some(coverage) = coverage else { return Ok(Self { scores, rows, partial: None }) };
         let slots = scores.len() / rows.max(1);
         let present = |row: usize| (0..slots).filter(move |slot| coverage.predicts(*slot, row));
-        let mut scores = centred(&scores, rows, &present);
-        // The normal equations of the effects of slots, after those of rows are eliminated.
-        let (mut equations, mut sums) = (vec![0.; slots * slots], vec![0.; slots]);
+        let (mut equations, mut of_row) = (SlotEquations::new(slots), Vec::with_capacity(slots));
         for (row, weight) in weights.iter().enumerate() {
-            let share = weight / present(row).count() as f64;
-            for s in present(row) {
-                sums[s] += weight * scores[s * rows + row];
-                equations[s * slots + s] += weight;
-                present(row).for_each(|t| equations[s * slots + t] -= share);
-            }
+            of_row.clear();
+            of_row.extend(present(row).map(|s| (s, scores[s * rows + row])));
+            equations.add_row(&of_row, *weight);
         }
-        let inverse = pseudo_inverse(equations, slots)?;
+        let mut scores = centred(&scores, rows, &present);
+        let SlotEquations { matrix, sums } = equations;
+        let inverse = pseudo_inverse(matrix, slots)?;
         let plain = product(&inverse, &sums);
         for row in 0..rows {
             present(row).for_each(|s| scores[s * rows + row] -= plain[s]);
