@@ -87,7 +87,7 @@ impl JointNormal {
     ) -> Result<Self> {
         let count = columns.len().max(1);
         let fit_column = |(number, (column, target)): (usize, (&mut Column, &Vec<f64>))| {
-            let rows = Patterns::of(covered, column.nrows());
+            let rows = partial_rows(covered, column.nrows());
             let table = with_target(column, target);
             let normal = Normal::estimate(&table, covered, weights, count)?;
             normal.draw(&rows, &table, column, seed.nth("missing predictions", number as u64))?;
@@ -103,7 +103,7 @@ impl JointNormal {
     pub(crate) fn expect(&self, columns: &mut [Column], covered: &Covered) -> Result<()> {
         self.check(covered.len(), columns.len())?;
         let rows = columns.first().map_or(0, Column::nrows);
-        let patterns = Patterns::of(Some(covered), rows);
+        let patterns = partial_rows(Some(covered), rows);
         for (normal, column) in self.0.iter().zip(columns) {
             normal.expect(&patterns, column)?;
         }
@@ -152,21 +152,24 @@ fn with_missing(table: &Tensor, columns: &[Column], predictions: &Predictions) -
     present.contiguous()?.reshape((rows, width))?.where_cond(table, &all)
 }
 
-/// The rows by the slots that predict them.
-struct Patterns(BTreeMap<Vec<bool>, Vec<usize>>);
+/// Rows by the cells that they have.
+type Patterns = BTreeMap<Vec<bool>, Vec<usize>>;
 
-impl Patterns {
-    fn of(covered: Option<&Covered>, rows: usize) -> Self {
-        let mut patterns = BTreeMap::<Vec<bool>, Vec<usize>>::new();
-        let Some(covered) = covered else { return Self(patterns) };
-        for row in 0..rows {
-            let present: Vec<bool> = covered.iter().map(|slot| slot[row] > 0.).collect();
-            if present.contains(&false) {
-                patterns.entry(present).or_default().push(row);
-            }
-        }
-        Self(patterns)
+/// These rows by the slots that predict them.
+fn patterns(covered: &Covered, rows: impl Iterator<Item = usize>) -> Patterns {
+    let mut patterns = Patterns::new();
+    for row in rows {
+        let present = covered.iter().map(|slot| slot[row] > 0.).collect();
+        patterns.entry(present).or_default().push(row);
     }
+    patterns
+}
+
+/// The rows with missing cells.
+fn partial_rows(covered: Option<&Covered>, rows: usize) -> Patterns {
+    let mut patterns = covered.map_or_else(Patterns::new, |covered| patterns(covered, 0..rows));
+    patterns.retain(|present, _| present.contains(&false));
+    patterns
 }
 
 /// The column with the target as the last slot.
@@ -217,16 +220,13 @@ impl Normal {
         let size = table.ncols();
         let most = (WORK / (size * size * size * columns).max(1)).clamp(MIN_ROWS, MAX_ROWS);
         let step = table.nrows().div_ceil(most).max(1);
-        let rows: Vec<usize> = (0..table.nrows()).step_by(step).filter(|row| weights[*row] > 0.).collect();
-        let mut patterns = BTreeMap::<Vec<bool>, Vec<usize>>::new();
-        for row in rows {
-            let mut present: Vec<bool> = match covered {
-                Some(covered) => covered.iter().map(|slot| slot[row] > 0.).collect(),
-                None => vec![true; size - 1],
-            };
-            present.push(true);
-            patterns.entry(present).or_default().push(row);
-        }
+        let rows = (0..table.nrows()).step_by(step).filter(|row| weights[*row] > 0.);
+        let patterns = match covered {
+            Some(covered) => patterns(covered, rows),
+            None => Patterns::from([(vec![true; size - 1], rows.collect())]),
+        };
+        let with_target = |(slots, rows): (Vec<bool>, _)| ([slots, vec![true]].concat(), rows);
+        let patterns: Patterns = patterns.into_iter().map(with_target).collect();
         let total: f64 = patterns.values().flatten().map(|row| weights[*row]).sum();
         let count = patterns.values().map(Vec::len).sum::<usize>() as f64;
         // Weights count as rows.
@@ -252,11 +252,7 @@ impl Normal {
     }
 
     /// Equal variances and covariances of all slots, and each slot's own mean.
-    fn alike(
-        table: &Array2<f64>,
-        patterns: &BTreeMap<Vec<bool>, Vec<usize>>,
-        weights: &impl Fn(usize) -> f64,
-    ) -> Self {
+    fn alike(table: &Array2<f64>, patterns: &Patterns, weights: &impl Fn(usize) -> f64) -> Self {
         let (size, slots) = (table.ncols(), table.ncols() - 1);
         let cells =
             || patterns.iter().flat_map(|(present, rows)| rows.iter().map(move |row| (present, *row)));
@@ -315,7 +311,7 @@ impl Normal {
     fn maximize(
         &self,
         table: &Array2<f64>,
-        patterns: &BTreeMap<Vec<bool>, Vec<usize>>,
+        patterns: &Patterns,
         weights: &impl Fn(usize) -> f64,
         prior: &Self,
     ) -> Result<Self> {
@@ -380,7 +376,7 @@ impl Normal {
 
     /// Draws the missing cells of `column`, given those of the table, which has the target too.
     fn draw(&self, patterns: &Patterns, table: &Array2<f64>, column: &mut Column, seed: Seed) -> Result<()> {
-        for (present, rows) in &patterns.0 {
+        for (present, rows) in patterns {
             let conditional = self.given(&[&present[..], &[true]].concat())?;
             let root = root(&conditional.rest);
             for row in rows {
@@ -398,7 +394,7 @@ impl Normal {
     }
 
     fn expect(&self, patterns: &Patterns, column: &mut Column) -> Result<()> {
-        for (present, rows) in &patterns.0 {
+        for (present, rows) in patterns {
             if !present.contains(&true) {
                 rows.iter().for_each(|row| column.row_mut(*row).fill(f64::NAN));
                 continue;
