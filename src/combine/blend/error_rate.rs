@@ -1,6 +1,9 @@
 //! The error rate of weighted means, as a function of the weights.
 use crate::{
-    combine::{blend::search::WeightLoss, held_out_table::HeldOutTable},
+    combine::{
+        blend::search::{total, WeightLoss},
+        held_out_table::HeldOutTable,
+    },
     kernels::{float::Number, simd::vectorized},
     Result,
 };
@@ -72,8 +75,8 @@ impl ErrorRate {
 
 impl ErrorRate {
     /// The error rates for these weights of the last slot; `weights` are those of the others.
-    fn side_by_side(&self, weights: &[f64], last: &[f64; LANES]) -> [f64; LANES] {
-        let mut losses = [self.always; LANES];
+    fn side_by_side<const N: usize>(&self, weights: &[f64], last: &[f64; N]) -> [f64; N] {
+        let mut losses = [self.always; N];
         let mut margins = self.margins.chunks_exact(self.slots);
         vectorized(
             #[inline(always)]
@@ -107,12 +110,12 @@ impl ErrorRate {
 
 /// The lowest of some margins, for each weight of the last slot.
 #[inline(always)]
-fn lowest_margins<'a>(
+fn lowest_margins<'a, const N: usize>(
     margins: impl Iterator<Item = &'a [f64]>,
     weights: &[f64],
-    last: &[f64; LANES],
-) -> [f64; LANES] {
-    let mut lowest = [f64::INFINITY; LANES];
+    last: &[f64; N],
+) -> [f64; N] {
+    let mut lowest = [f64::INFINITY; N];
     for own in margins {
         let (own, of_last) = own.split_at(weights.len());
         let others = own.iter().zip(weights).map(|(m, w)| m * w).sum::<f64>();
@@ -131,26 +134,13 @@ impl WeightLoss for ErrorRate {
     }
 
     fn of(&self, weights: &[f64]) -> Result<f64> {
-        let total: f64 = weights.iter().sum();
-        if !(total > 0. && total.is_finite()) {
-            return Ok(f64::INFINITY);
+        match (total(weights), weights.split_last()) {
+            (Some(_), Some((last, others))) => {
+                let [loss] = self.side_by_side(others, &[*last]);
+                Ok(loss)
+            }
+            _ => Ok(f64::INFINITY),
         }
-        let mut loss = self.always;
-        let mut margins = self.margins.chunks_exact(self.slots);
-        let mut lowest = |count: usize| {
-            let margins = margins.by_ref().take(count);
-            let margin = |own: &[f64]| own.iter().zip(weights).map(|(m, w)| m * w).sum::<f64>();
-            margins.map(margin).fold(f64::INFINITY, f64::min)
-        };
-        for Open { weight, rivals: [below, above], partial } in &self.rows {
-            let wrong = (lowest(*below) <= 0.) | (lowest(*above) < 0.);
-            let wrong = match partial {
-                Some((slots, by_equal)) if slots.iter().all(|slot| weights[*slot] == 0.) => *by_equal,
-                _ => wrong,
-            };
-            loss += if wrong { *weight } else { 0. };
-        }
-        Ok(loss)
     }
 
     fn of_last(&self, weights: &[f64], last: &[f64]) -> Result<Vec<f64>> {

@@ -98,8 +98,12 @@ impl WeightLoss for LogLoss<'_> {
 
 /// The weights divided by their sum, where the sum is above 0.
 fn normalized(weights: &[f64]) -> Option<Vec<f64>> {
-    let total: f64 = weights.iter().sum();
-    (total > 0. && total.is_finite()).then(|| weights.iter().map(|w| w / total).collect())
+    total(weights).map(|total| weights.iter().map(|w| w / total).collect())
+}
+
+/// The sum of the weights, where it is above 0 and finite.
+pub(crate) fn total(weights: &[f64]) -> Option<f64> {
+    Some(weights.iter().sum()).filter(|total: &f64| *total > 0. && total.is_finite())
 }
 
 /// Calls `f` with the loss by a criterion, in the form that is the fastest to compute.

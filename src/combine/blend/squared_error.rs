@@ -1,7 +1,11 @@
 //! The squared error and the Brier score of weighted means, as functions of the weights.
 use crate::{
     combine::{
-        blend::{matrix::SlotMatrix, search::WeightLoss, simplex_squares::cell_targets},
+        blend::{
+            matrix::SlotMatrix,
+            search::{total, WeightLoss},
+            simplex_squares::cell_targets,
+        },
         held_out_table::HeldOutTable,
     },
     kernels::float::Number,
@@ -77,8 +81,7 @@ impl WeightLoss for SquaredError {
     }
 
     fn of(&self, weights: &[f64]) -> Result<f64> {
-        let total: f64 = weights.iter().sum();
-        if !(total > 0. && total.is_finite()) {
+        if total(weights).is_none() {
             return Ok(f64::INFINITY);
         }
         let loss = |part: &Part| {
