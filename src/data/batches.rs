@@ -70,7 +70,8 @@ impl LastBatch {
 /// variance and gives candle's graph another shape (nothing is broadcast).
 pub(crate) fn passes(rows: &[u32], size: usize) -> Result<Vec<&[u32]>> {
     if rows.len() < 2 {
-        return Err(Error::invalid("the number of rows for batch statistics", "at least 2", rows.len()));
+        let what = "the number of rows to re-estimate batch-norm's statistics over";
+        return Err(Error::invalid(what, "at least 2", rows.len()));
     }
     if size < 2 {
         return Err(Error::invalid("the number of rows in a pass", "at least 2", size));

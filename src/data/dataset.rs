@@ -92,6 +92,12 @@ impl Inputs {
         }
     }
 
+    /// What the tensors are called in errors: `inputs`, or `inputs[0]` and so on where there are several.
+    pub(crate) fn names(&self) -> impl Iterator<Item = String> + use<> {
+        let count = self.tensors().len();
+        (0..count).map(move |i| if count == 1 { "inputs".into() } else { format!("inputs[{i}]") })
+    }
+
     /// The number of rows: dimension 0 of the first tensor.
     #[must_use]
     pub fn rows(&self) -> usize {

@@ -312,9 +312,7 @@ fn start_of_range(rows: &[u32]) -> Option<usize> {
 
 /// The names of the inputs, and of the targets after them, in error messages.
 fn names(inputs: &Inputs) -> impl Iterator<Item = String> {
-    let count = inputs.tensors().len();
-    let inputs = (0..count).map(move |i| if count == 1 { "inputs".into() } else { format!("inputs[{i}]") });
-    inputs.chain(["targets".into()])
+    inputs.names().chain(["targets".into()])
 }
 
 fn shape(tensor: &Tensor) -> String {

@@ -24,20 +24,22 @@ pub(super) fn digest(name: &str, tensor: &Tensor) -> Result<[u8; 32]> {
         let block = on_cpu(&tensor.narrow(0, start, step.max(1).min(rows - start))?)?;
         let bad = on_values!(block, values => Ok(absorb(&mut hasher, values, |x| x.to_le_bytes())))?;
         if let Some((position, value)) = bad {
-            let place = place(start + position / width.max(1), position % width.max(1), tensor.dims());
+            let (row, within) = (start + position / width.max(1), position % width.max(1));
+            let inner = tensor.dims().get(1..).unwrap_or_default();
+            let place = place(row, &self::position(within, inner));
             return Err(Error::invalid(format!("{name}, {place}"), "finite", value));
         }
     }
     Ok(*hasher.finalize().as_bytes())
 }
 
-/// The words for the element number `within` of a row of a tensor with these dimensions: the row alone for a
-/// vector, the column of a table, and one position for each further dimension.
-fn place(row: usize, within: usize, dims: &[usize]) -> String {
-    match dims {
-        [] | [_] => format!("row {row}"),
-        [_, _] => format!("row {row}, column {within}"),
-        [_, inner @ ..] => format!("row {row}, position {:?}", position(within, inner)),
+/// The words for the element of a row at this position: the row alone for a vector, the column of a table, and
+/// one position for each further dimension.
+pub(crate) fn place(row: usize, within: &[usize]) -> String {
+    match within {
+        [] => format!("row {row}"),
+        [column] => format!("row {row}, column {column}"),
+        position => format!("row {row}, position {position:?}"),
     }
 }
 
@@ -105,9 +107,9 @@ mod tests {
 
     #[test]
     fn the_place_of_a_value_has_a_position_for_each_dimension() {
-        assert_eq!(place(7, 0, &[10]), "row 7");
-        assert_eq!(place(7, 2, &[10, 3]), "row 7, column 2");
-        assert_eq!(place(7, 11, &[10, 2, 3, 3]), "row 7, position [1, 0, 2]");
+        assert_eq!(place(7, &position(0, &[])), "row 7");
+        assert_eq!(place(7, &position(2, &[3])), "row 7, column 2");
+        assert_eq!(place(7, &position(11, &[2, 3, 3])), "row 7, position [1, 0, 2]");
     }
 
     #[test]

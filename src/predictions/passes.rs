@@ -122,12 +122,11 @@ impl<'a> Passes<'a> {
         if self.allow_nan {
             return Ok(());
         }
-        let tensors = pass.inputs.tensors();
-        for (number, tensor) in tensors.iter().enumerate().filter(|(_, tensor)| tensor.rank() > 0) {
+        let named = pass.inputs.names().zip(pass.inputs.tensors());
+        for (name, tensor) in named.filter(|(_, tensor)| tensor.rank() > 0) {
             if let Some(row) = bad_rows(tensor, 0, true)?.first() {
                 let values = tensor.get(*row)?.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?;
                 let value = values.into_iter().find(|x| !x.is_finite()).unwrap_or(f64::NAN);
-                let name = if tensors.len() == 1 { "inputs".into() } else { format!("inputs[{number}]") };
                 let what = format!("{name}, row {}", self.source.number(pass.start + row));
                 return Err(Error::invalid(what, "finite", value));
             }

@@ -1,6 +1,6 @@
 //! Why the loss of a step is not finite.
 use crate::{
-    data::Batch,
+    data::{values, Batch},
     train::{run::named_element, Run},
     weights::finite::{first_non_finite, NonFinite},
     Result,
@@ -62,12 +62,10 @@ pub(super) fn diagnose(step: &Step<'_, '_>, trained: bool) -> Result<(String, f6
 
 /// Checks that the inputs and the targets of a batch are finite. `rows` are the numbers of its rows.
 pub(super) fn check_data(run: &Run<'_>, batch: &Batch, rows: &[u32], when: &str) -> Result<()> {
-    let inputs = batch.inputs.tensors();
-    let names =
-        (0..inputs.len()).map(|i| if inputs.len() == 1 { "inputs".into() } else { format!("inputs[{i}]") });
     let targets = ("targets".to_string(), &batch.targets, None);
     let features = run.spec().features.as_deref();
-    let inputs = names.zip(inputs).map(|(name, tensor)| (name, tensor, features));
+    let inputs = batch.inputs.names().zip(batch.inputs.tensors());
+    let inputs = inputs.map(|(name, tensor)| (name, tensor, features));
     for (name, tensor, columns) in inputs.chain([targets]) {
         if let Some(found) = first_non_finite(tensor)? {
             let what = format!("{name}, {}", place(rows, &found, columns));
@@ -81,14 +79,10 @@ pub(super) fn check_data(run: &Run<'_>, batch: &Batch, rows: &[u32], when: &str)
 /// The row of the data set and the column of a number in a batch. `columns` are the columns that the batch
 /// has, if it has not all of them.
 fn place(rows: &[u32], found: &NonFinite, columns: Option<&[u32]>) -> String {
-    let row = |batch_row: &usize| rows.get(*batch_row).map_or(*batch_row, |row| *row as usize);
+    let number = |of: Option<&[u32]>, at: usize| of.and_then(|of| of.get(at)).map_or(at, |n| *n as usize);
     match found.position.as_slice() {
         [] => "all rows".into(),
-        [b] => format!("row {}", row(b)),
-        [b, c] => {
-            let column = columns.and_then(|columns| columns.get(*c)).map_or(*c, |column| *column as usize);
-            format!("row {}, column {column}", row(b))
-        }
-        [b, rest @ ..] => format!("row {}, position {rest:?}", row(b)),
+        [row, column] => values::place(number(Some(rows), *row), &[number(columns, *column)]),
+        [row, within @ ..] => values::place(number(Some(rows), *row), within),
     }
 }

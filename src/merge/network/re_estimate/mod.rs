@@ -67,15 +67,12 @@ pub fn re_estimate<L: Learner>(
     data: &dyn Dataset,
     rows: &[u32],
 ) -> Result<Weights> {
-    if rows.len() < 2 {
-        let what = "the number of rows to re-estimate batch-norm's statistics over";
-        return Err(Error::invalid(what, "at least 2", rows.len()));
-    }
+    let parts = model.passes(rows)?;
     let live = model.live(weights)?;
     let forward = |part: &[u32]| -> Result<Tensor> {
         Ok(live.run(&data.batch(part, model.target_device())?.inputs, true)?)
     };
-    batch_norm::re_estimate_by(&live.vars, weights, &model.passes(rows)?, &forward)
+    batch_norm::re_estimate_by(&live.vars, weights, &parts, &forward)
 }
 
 impl<L: Learner> Pool<'_, L> {
