@@ -106,7 +106,6 @@ fn members_of_equal_skill_get_equal_weights_whatever_they_cover() {
             }
             let found: Vec<(f64, f64)> = found.iter().map(|w| mean_and_error(w)).collect();
             let cells: Vec<String> = found.iter().map(|(m, e)| format!("{m:.3} ± {e:.3}")).collect();
-            println!("| {name} | {} | {} |", if classes { "classes" } else { "values" }, cells.join(" | "));
             let equal = found.iter().map(|(mean, _)| mean).sum::<f64>() / COVERAGES.len() as f64;
             if found.iter().any(|(mean, error)| (mean - equal).abs() > 3.5 * error + 0.005) {
                 wrong.push(format!("{name}: {}", cells.join(" ")));
@@ -281,7 +280,6 @@ fn a_global_search_hardly_ever_finds_a_lower_loss() {
         }
     }
     excess.sort_by(f64::total_cmp);
-    println!("{excess:?}");
     let missed = excess.iter().filter(|excess| **excess > 1e-6).count();
     assert!(missed <= 2 && excess.last().is_some_and(|most| *most < 1e-3), "{missed} {:?}", excess.last());
 }

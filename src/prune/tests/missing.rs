@@ -44,7 +44,6 @@ fn pruning_does_not_prefer_members_by_their_coverage() {
                     kept[order[slot]] += 1. / SEEDS as f64;
                 }
             }
-            println!("| {name} | {} | {kept:.3?} |", if classes { "classes" } else { "values" });
             let error = 0.5 / (SEEDS as f64).sqrt();
             if kept.iter().any(|share| (share - 0.5).abs() > 4. * error) {
                 wrong.push(format!("{name}: {kept:?}"));
