@@ -1,10 +1,11 @@
 //! A strategy that the library does not have, in one small file.
 //!
 //! `cargo run --release --example custom_builder -- --help`
+#[path = "common/digits.rs"]
+mod digits;
 #[path = "common/program.rs"]
 mod program;
 
-use candle_core::{Device, Tensor};
 use candle_ensemble::{combine::Mean, data::*, plan::*, strategy::*, train::*, *};
 use candle_nn::{linear, seq, Activation, VarBuilder};
 use clap::Parser;
@@ -74,11 +75,7 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Result<(), Failure> {
     let (runs, epochs) = if args.quick { (2, 1) } else { (args.members as usize, args.epochs) };
 
-    let digits = smartcore::dataset::digits::load_dataset();
-    let images =
-        Tensor::from_vec(digits.data, (digits.num_samples, 64), &Device::Cpu)?.affine(1. / 8., -1.)?;
-    let labels = Tensor::from_iter(digits.target.iter().map(|d| *d as u32), &Device::Cpu)?;
-    let data = TensorDataset::classification(images, &labels)?;
+    let data = digits::digits(&[64])?;
     let split = Split::of(&data, 0.3, Seed::from(1))?;
     let (train, test) = (data.subset(&split.train)?, data.subset(&split.test)?);
 

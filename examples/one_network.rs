@@ -1,11 +1,12 @@
 //! When several networks can be merged into one: networks of one run, and networks trained independently.
 //!
 //! `cargo run --release --example one_network -- --help`
+#[path = "common/digits.rs"]
+mod digits;
 #[path = "common/program.rs"]
 mod program;
 
-use candle_core::{Device, Tensor};
-use candle_ensemble::{data::*, merge::*, nn::seq, plan::*, strategy::*, train::*, *};
+use candle_ensemble::{merge::*, nn::seq, plan::*, strategy::*, train::*, *};
 use candle_nn::{linear, Activation, VarBuilder};
 use clap::Parser;
 use program::{parse, program, Failure};
@@ -54,11 +55,7 @@ fn run(mut args: Args) -> Result<(), Failure> {
         return Err(Error::invalid("--epochs", must, args.epochs).into());
     }
 
-    let digits = smartcore::dataset::digits::load_dataset();
-    let images =
-        Tensor::from_vec(digits.data, (digits.num_samples, 64), &Device::Cpu)?.affine(1. / 8., -1.)?;
-    let labels = Tensor::from_iter(digits.target.iter().map(|d| *d as u32), &Device::Cpu)?;
-    let data = TensorDataset::classification(images, &labels)?;
+    let data = digits::digits(&[64])?;
 
     let width = args.width as usize;
     let mlp = move |vb: VarBuilder<'_>| {

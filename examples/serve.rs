@@ -2,6 +2,8 @@
 //! predicts on several threads.
 //!
 //! `cargo run --release --example serve -- --help`
+#[path = "common/digits.rs"]
+mod digits;
 #[path = "common/program.rs"]
 mod program;
 
@@ -92,11 +94,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<(), Failure> {
-    let digits = smartcore::dataset::digits::load_dataset();
-    let images =
-        Tensor::from_vec(digits.data, (digits.num_samples, 64), &Device::Cpu)?.affine(1. / 8., -1.)?;
-    let labels = Tensor::from_iter(digits.target.iter().map(|d| *d as u32), &Device::Cpu)?;
-    let data = TensorDataset::classification(images, &labels)?;
+    let data = digits::digits(&[64])?;
     let split = Split::of(&data, 0.3, Seed::from(1))?;
 
     let folder = tempfile::tempdir().map_err(|e| format!("a temporary folder cannot be made: {e}"))?;

@@ -1,10 +1,12 @@
 //! An ensemble of a candle model that was written without this library.
 //!
 //! `cargo run --release --example wrap_model -- --help`
+#[path = "common/digits.rs"]
+mod digits;
 #[path = "common/program.rs"]
 mod program;
 
-use candle_core::{Device, ModuleT, Result as CandleResult, Tensor};
+use candle_core::{ModuleT, Result as CandleResult, Tensor};
 use candle_ensemble::{combine::Mean, data::*, metrics::accuracy, strategy::Bagging, train::*, *};
 use candle_nn::{
     batch_norm, conv2d, linear, BatchNorm, Conv2d, Conv2dConfig, Dropout, Linear, Module, VarBuilder,
@@ -70,13 +72,9 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Result<(), Failure> {
     let (members, epochs) = if args.quick { (2, 1) } else { (args.members.into(), args.epochs) };
 
-    let digits = smartcore::dataset::digits::load_dataset();
-    let images =
-        Tensor::from_vec(digits.data, (digits.num_samples, 1, 8, 8), &Device::Cpu)?.affine(1. / 8., -1.)?;
-    let labels = Tensor::from_iter(digits.target.iter().map(|d| *d as u32), &Device::Cpu)?;
+    let data = digits::digits(&[1, 8, 8])?; // your inputs and class ids, as a `TensorDataset`
 
     // ---- The ensemble, in ten lines.
-    let data = TensorDataset::classification(images, &labels)?;
     let split = Split::stratified(data.strata().unwrap_or_default(), 0.3, Seed::from(1))?;
     let (train, test) = (data.subset(&split.train)?, data.subset(&split.test)?);
 
