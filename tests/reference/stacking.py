@@ -10,19 +10,10 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.ensemble import StackingClassifier, StackingRegressor
 from sklearn.linear_model import ElasticNet, LinearRegression, LogisticRegression, Ridge
 
+from lcg import Lcg
+
 warnings.filterwarnings("ignore")
 ROWS = 60
-
-
-class Lcg:
-    """Numerical Recipes' generator: the test draws the same numbers."""
-
-    def __init__(self, seed):
-        self.state = seed
-
-    def draw(self):
-        self.state = (self.state * 1664525 + 1013904223) % 2**32
-        return self.state / 2**32
 
 
 def classes(members, classes, seed):

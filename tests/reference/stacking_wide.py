@@ -7,17 +7,9 @@ intercept for class 3.
 import numpy as np
 from sklearn.linear_model import ElasticNet, Ridge
 
+from lcg import Lcg
+
 ROWS, MEMBERS, CLASSES = 60, 4, 20
-
-
-class Lcg:
-    def __init__(self, seed):
-        self.state = seed
-
-    def draw(self):
-        self.state = (self.state * 1664525 + 1013904223) % 2**32
-        return self.state / 2**32
-
 
 g = Lcg(7)
 labels = [int(g.draw() * CLASSES) for _ in range(ROWS)]
