@@ -92,6 +92,11 @@ impl<'a, L: Learner> Pool<'a, L> {
         &self.members
     }
 
+    /// The members of a pool that is not needed any more.
+    pub(crate) fn into_members(self) -> Vec<Member> {
+        self.members
+    }
+
     /// The members' weights, in the order of the plan.
     #[must_use]
     pub fn weights(&self) -> Vec<&Weights> {
@@ -137,14 +142,19 @@ impl<'a, L: Learner> Pool<'a, L> {
     /// [`Error::HeldOut`] when a combiner that learns has too few held-out rows; as [`Combiner::fit`]
     /// otherwise; when candle fails.
     pub fn combine<C: Combiner>(&self, combiner: &C) -> Result<Ensemble<L::Network, C::Fitted>> {
-        let fitted = match combiner.needs_held_out() {
-            true => combiner.fit(self.held_out_for(combiner.needs_inputs())?)?,
+        let fitted = self.fit_combiner(combiner)?;
+        Ok(Ensemble::new(self.live()?, fitted))
+    }
+
+    /// Fits `combiner` as [`combine`](Self::combine) does, without an ensemble.
+    pub(crate) fn fit_combiner<C: Combiner + ?Sized>(&self, combiner: &C) -> Result<C::Fitted> {
+        match combiner.needs_held_out() {
+            true => combiner.fit(self.held_out_for(combiner.needs_inputs())?),
             false => {
                 let (task, rows) = (self.data.task(), self.data.rows());
-                combiner.fit(&HeldOut::none(task, self.names(), self.costs(), rows, self.seed)?)?
+                combiner.fit(&HeldOut::none(task, self.names(), self.costs(), rows, self.seed)?)
             }
-        };
-        Ok(Ensemble::new(self.live()?, fitted))
+        }
     }
 
     /// The rows that the plan reserved, sorted: no run trained on them. See

@@ -158,6 +158,12 @@ pub struct Arguments {
 }
 
 impl Arguments {
+    /// The name of the entry that the arguments are for.
+    #[must_use]
+    pub fn entry(&self) -> &'static str {
+        self.entry
+    }
+
     /// The value of an argument.
     ///
     /// # Errors

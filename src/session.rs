@@ -173,6 +173,16 @@ impl<'a, L: Learner> Session<'a, L> {
         self.data
     }
 
+    pub(crate) fn learner(&self) -> &'a L {
+        self.learner
+    }
+
+    /// The pool of the members of a plan.
+    pub(crate) fn pool(&self, members: Vec<Member>, plan: &Plan) -> Result<Pool<'a, L>> {
+        let of_plan = (plan.reserved.clone(), plan.seed);
+        Pool::new(members, self.learner, self.data, self.device.clone(), of_plan)
+    }
+
     pub(crate) fn own_observer(&self) -> &'a dyn Observer {
         self.observer
     }
@@ -383,8 +393,7 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
         if !missing.is_empty() {
             return Err(Error::Incomplete { missing, of: self.plan.runs.len() });
         }
-        let plan = (self.plan.reserved.clone(), self.plan.seed);
-        Pool::new(members, self.session.learner, self.session.data, self.session.device.clone(), plan)
+        self.session.pool(members, self.plan)
     }
 
     fn notify(&self, event: &Event<'_>) -> Result<()> {

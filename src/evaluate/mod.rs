@@ -1,12 +1,18 @@
 //! Evaluation of ensembles on test rows.
 //!
-//! A [`Study`] trains several ensembles of each strategy from different seeds and compares them with single
-//! networks; its [`VarianceReport`] has the metrics, confidence intervals and costs, and prints as a table
-//! and draws as a chart. [`size_curve`] measures how a metric depends on the number of members.
+//! A [`Study`] trains ensembles of each strategy from different seeds, combines them in each way
+//! ([`Combination`]), and compares them with single networks; its [`StudyReport`] has the metrics, confidence
+//! intervals and costs, prints as a table and draws as charts. [`size_curve`] measures how a metric depends on the
+//! number of members.
+mod combination;
 mod size_curve;
 mod study;
-mod variance_report;
+mod study_report;
 
+pub use combination::{combinations, Combination};
 pub use size_curve::{size_curve, SizePoint};
-pub use study::Study;
-pub use variance_report::{EnsembleReport, RepeatReport, SingleReport, SizeSummary, VarianceReport};
+pub use study::{Study, Trials};
+pub use study_report::{
+    Cost, CurvePoint, EnsembleReport, Failure, FittedOnRows, RepeatReport, SingleReport, SizeSummary, Spread,
+    StrategyReport, StudyReport,
+};

@@ -41,14 +41,37 @@ pub fn size_curve(
     fitted: &dyn FittedCombiner,
     score: impl Fn(&Tensor) -> Result<f64>,
 ) -> Result<Vec<SizePoint>> {
+    let sizes: Vec<usize> = (1..=predictions.slots()).collect();
+    curve_at(&sizes, predictions, fitted, score)
+}
+
+/// [`size_curve`] at these sizes only.
+pub(crate) fn curve_at(
+    sizes: &[usize],
+    predictions: &Predictions,
+    fitted: &dyn FittedCombiner,
+    score: impl Fn(&Tensor) -> Result<f64>,
+) -> Result<Vec<SizePoint>> {
     let slots = predictions.slots();
     let group = |size: usize, number: usize| {
         let predicted = fitted.combine(&predictions.narrow_slots(number * size, size)?)?;
         score(&predicted)
     };
-    let point = |size: usize| {
-        let values = (0..slots / size).map(|number| group(size, number)).collect::<Result<_>>()?;
-        Ok::<_, Error>(SizePoint { size, values })
+    let point = |size: &usize| {
+        let values = (0..slots / size).map(|number| group(*size, number)).collect::<Result<_>>()?;
+        Ok::<_, Error>(SizePoint { size: *size, values })
     };
-    (1..=slots).map(point).collect()
+    sizes.iter().map(point).collect()
+}
+
+/// The sizes at which a study measures: all up to ten, from there on steps of about a quarter, and the largest.
+pub(crate) fn usual_sizes(slots: usize) -> Vec<usize> {
+    let mut sizes: Vec<usize> = (1..=slots.min(10)).collect();
+    while let Some(next) = sizes.last().map(|last| (last + last / 4).min(slots)).filter(|next| *next > 10) {
+        if sizes.last() == Some(&next) {
+            break;
+        }
+        sizes.push(next);
+    }
+    sizes
 }

@@ -1,2 +1,2 @@
 //! Reports: results of [`evaluate`](crate::evaluate) as tables and charts.
-mod variance;
+mod study;

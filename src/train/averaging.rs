@@ -1,10 +1,12 @@
 //! Averages of the networks of one run, as a setting of the ready-made trainer.
 use crate::{
     plan::{RunSpec, Span},
-    weights::{Ema, Swa, Vars, WarmUp, Weights},
+    registry::{Argument, Entry, Registry},
+    weights::{average, Ema, Swa, Vars, WarmUp, Weights},
     Error, Result,
 };
 use serde::{Deserialize, Serialize};
+use std::sync::LazyLock;
 
 /// The average of a run's networks that becomes the run's member, in place of the last network.
 ///
@@ -77,6 +79,72 @@ impl Averaging {
     #[must_use]
     pub fn ema(decay: f64) -> Self {
         Self::Ema { decay, warm_up: None }
+    }
+
+    /// The arguments of `swa` in text.
+    pub(crate) const SWA: &'static [Argument] = &[
+        Argument::new("start", "0.75", "Share of the run before the averaging begins"),
+        Argument::new("every", "1", "Epochs from one averaged network to the next"),
+    ];
+
+    /// The arguments of `ema` in text.
+    pub(crate) const EMA: &'static [Argument] = &[Argument::new("decay", "0.999", "The decay for each step")];
+
+    /// The averages by name. The trainer reads such a text from a run's setting `"averaging"`.
+    ///
+    /// ```
+    /// use candle_ensemble::{plan::Span, train::Averaging};
+    ///
+    /// assert_eq!(Averaging::registry().parse("swa:0.5")?, Averaging::swa(Span::Share(0.5)));
+    /// assert_eq!(Averaging::registry().parse("ema")?, Averaging::ema(0.999));
+    /// # Ok::<(), candle_ensemble::Error>(())
+    /// ```
+    #[must_use]
+    pub fn registry() -> &'static Registry<Self> {
+        static REGISTRY: LazyLock<Registry<Averaging>> = LazyLock::new(|| {
+            let swa = Entry::new(
+                "swa",
+                "Averaging::Swa",
+                "The mean over epochs at the end of a run",
+                |arguments| {
+                    let start = Span::Share(arguments.get("start")?);
+                    Ok(Averaging::Swa { start, every: arguments.get("every")? })
+                },
+            );
+            let ema = Entry::new(
+                "ema",
+                "Averaging::Ema",
+                "The exponential moving average over steps",
+                |arguments| Ok(Averaging::ema(arguments.get("decay")?)),
+            );
+            Registry::new(
+                "average",
+                vec![swa.with_arguments(Averaging::SWA), ema.with_arguments(Averaging::EMA)],
+            )
+        });
+        &REGISTRY
+    }
+
+    /// The text from which [`registry`](Self::registry) makes this average, if it has no warm-up and starts after
+    /// a share of the run.
+    pub(crate) fn text(&self) -> Option<String> {
+        match self {
+            Self::Swa { start: Span::Share(share), every } => Some(format!("swa:{share}:{every}")),
+            Self::Ema { decay, warm_up: None } => Some(format!("ema:{decay}")),
+            _ => None,
+        }
+    }
+
+    /// The average of networks that were collected within one run, oldest first: their mean for SWA; for EMA a
+    /// mean whose weights fall by the decay from each network to the one before it.
+    pub(crate) fn of(&self, networks: &[&Weights]) -> Result<Weights> {
+        let decay = match self {
+            Self::Swa { .. } => 1.,
+            Self::Ema { decay, .. } => *decay,
+        };
+        let newest = networks.len().saturating_sub(1) as i32;
+        let weights: Vec<f64> = (0..=newest).map(|i| decay.powi(newest - i)).collect();
+        average(networks, &weights)
     }
 
     /// Checks the parameters for a run of `epochs` epochs.

@@ -160,6 +160,12 @@ pub trait Learner: Sync {
         Output::default()
     }
 
+    /// Whether the learner carries out a run's setting `"averaging"`, a text that
+    /// [`Averaging::registry`](crate::train::Averaging::registry) reads. The default is that it does not.
+    fn averages(&self) -> bool {
+        false
+    }
+
     /// Checks a run. The session calls it for all runs of a plan before it trains the first one.
     ///
     /// # Errors

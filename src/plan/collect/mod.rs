@@ -161,6 +161,12 @@ impl Collect {
         each!(self, rule => rule.rate(base, at))
     }
 
+    /// Whether the rule prescribes the learning rate at the end of a run of `epochs` epochs.
+    pub(crate) fn prescribes_rate(&self, epochs: usize) -> bool {
+        let last = Position { epoch: epochs.saturating_sub(1), batch: 0, epochs, batches_per_epoch: 1 };
+        self.rate(1., last).is_some()
+    }
+
     /// Whether the rule prescribes the learning rate of every step. A trainer with a schedule then returns an
     /// error.
     #[must_use]

@@ -10,8 +10,8 @@ use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
 /// The settings of single runs that the trainer reads; see [`Settings`].
-pub(super) const SETTINGS: [&str; 6] =
-    ["batch_size", "epochs", "learning_rate", "momentum", "weight_decay", "label_smoothing"];
+pub(super) const SETTINGS: [&str; 7] =
+    ["averaging", "batch_size", "epochs", "learning_rate", "momentum", "weight_decay", "label_smoothing"];
 
 /// The largest number of epochs. A larger one is a mistake, and the training would not end.
 const MAX_EPOCHS: usize = u32::MAX as usize;
@@ -23,8 +23,9 @@ const MAX_EPOCHS: usize = u32::MAX as usize;
 /// configuration.
 ///
 /// A run's [`Settings`] replace single values: `"epochs"`, `"batch_size"`, `"learning_rate"`,
-/// `"weight_decay"`, `"momentum"` (SGD and RMSprop) and `"label_smoothing"`, which selects cross-entropy with
-/// that smoothing.
+/// `"weight_decay"`, `"momentum"` (SGD and RMSprop), `"label_smoothing"`, which selects cross-entropy with that
+/// smoothing, and `"averaging"`, a text such as `"swa:0.75"` or `"ema:0.999"`
+/// ([`Averaging::registry`](crate::train::Averaging::registry)).
 ///
 /// ```
 /// use candle_ensemble::train::{Optimizer, TrainConfig, Trainer};
@@ -107,6 +108,9 @@ impl TrainConfig {
         }
         if let Some(smoothing) = settings.real("label_smoothing")? {
             config.loss = Some(Loss::CrossEntropy { smoothing });
+        }
+        if let Some(averaging) = settings.text("averaging")? {
+            config.averaging = Some(Averaging::registry().parse(averaging)?);
         }
         Ok(config)
     }

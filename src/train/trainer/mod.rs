@@ -250,6 +250,10 @@ impl<N: Network> Learner for Trainer<N> {
         format!("trainer {hash} {:?} {:?} {}", self.networks.dtype, self.networks.output, self.version)
     }
 
+    fn averages(&self) -> bool {
+        true
+    }
+
     fn epochs(&self, run: &RunSpec) -> usize {
         self.config.for_run(&run.settings).map_or(0, |config| config.epochs)
     }

@@ -1,0 +1,153 @@
+//! Ways to use the members of a strategy: combiners of their predictions, and single networks made of them.
+mod registry;
+
+pub use registry::combinations;
+
+use crate::{
+    combine::{AnyCombiner, AnyFitted, Combiner, FittedCombiner},
+    merge::MergeSpec,
+    train::Averaging,
+    HeldOut, Result,
+};
+use std::fmt::Debug;
+
+/// A way to use the members that a strategy trains: a combiner of their predictions, or one network that is made
+/// of them.
+///
+/// A [`Study`](crate::evaluate::Study) measures each of its strategies with each of its combinations.
+/// [`combinations`] makes combinations from names.
+///
+/// | Kind | Made by | Rows that it is fitted or measured on |
+/// |---|---|---|
+/// | fixed rule | [`rule`](Self::rule) | none |
+/// | learned rule | [`rule`](Self::rule) | held-out rows |
+/// | merge of weights | [`merge`](Self::merge) | reserved rows, for the loss barrier |
+/// | average within one run | [`averaged`](Self::averaged) | none |
+/// | best single network or soup | [`best_of`](Self::best_of) | reserved rows |
+///
+/// ```
+/// use candle_ensemble::{combine::Median, evaluate::Combination, merge::MergeSpec, weights::RunWeights};
+///
+/// let rule = Combination::rule(Median);
+/// let one_network = Combination::merge(MergeSpec::average(RunWeights::Linear));
+/// assert!(!rule.is_one_network() && one_network.is_one_network());
+/// ```
+#[derive(Debug)]
+pub struct Combination(pub(crate) Way);
+
+/// The ways.
+#[derive(Debug)]
+pub(crate) enum Way {
+    Rule(Box<dyn Combiner<Fitted = Box<dyn FittedCombiner>>>),
+    Merge(MergeSpec),
+    Averaged(Averaging),
+    BestOf { max_cost: f64 },
+}
+
+impl Combination {
+    /// A combiner of the members' predictions. One that learns is fitted on held-out rows only.
+    #[must_use]
+    pub fn rule<C: Combiner + 'static>(combiner: C) -> Self
+    where
+        C::Fitted: 'static,
+    {
+        Self(Way::Rule(Box::new(Erased(combiner))))
+    }
+
+    /// One network, merged of the members' weights. The merge is refused where its loss barrier is higher than
+    /// the study allows.
+    #[must_use]
+    pub fn merge(spec: MergeSpec) -> Self {
+        Self(Way::Merge(spec))
+    }
+
+    /// One network: the average of the networks of the strategy's first run. Where the run collects several
+    /// members, these are averaged; otherwise the run is trained once more, with this average.
+    #[must_use]
+    pub fn averaged(averaging: Averaging) -> Self {
+        Self(Way::Averaged(averaging))
+    }
+
+    /// The best of the single networks, soups and ensembles that cost at most `max_cost` networks to predict
+    /// with; see [`best_of`](crate::merge::best_of()).
+    #[must_use]
+    pub fn best_of(max_cost: f64) -> Self {
+        Self(Way::BestOf { max_cost })
+    }
+
+    /// Whether the result is one network, which costs as much to predict with as a single member.
+    #[must_use]
+    pub fn is_one_network(&self) -> bool {
+        match &self.0 {
+            Way::Rule(_) => false,
+            Way::Merge(_) | Way::Averaged(_) => true,
+            Way::BestOf { max_cost } => *max_cost < 2.,
+        }
+    }
+
+    /// Whether the combination is fitted or measured on held-out rows.
+    #[must_use]
+    pub fn needs_held_out(&self) -> bool {
+        match &self.0 {
+            Way::Rule(combiner) => combiner.needs_held_out(),
+            Way::Averaged(_) => false,
+            Way::Merge(_) | Way::BestOf { .. } => true,
+        }
+    }
+
+    /// Whether the rows that it is fitted or measured on must be held out for all members at once. Rows that
+    /// resampling leaves out are held out for some members only.
+    pub(crate) fn needs_reserved(&self) -> bool {
+        matches!(self.0, Way::Merge(_) | Way::BestOf { .. })
+    }
+}
+
+impl From<AnyCombiner> for Combination {
+    fn from(combiner: AnyCombiner) -> Self {
+        Self(Way::Rule(Box::new(Any(combiner))))
+    }
+}
+
+/// A combiner of which the type of the fitted form is erased.
+#[derive(Debug)]
+struct Erased<C>(C);
+
+impl<C: Combiner> Combiner for Erased<C>
+where
+    C::Fitted: 'static,
+{
+    type Fitted = Box<dyn FittedCombiner>;
+
+    fn fit(&self, held_out: &HeldOut) -> Result<Self::Fitted> {
+        Ok(Box::new(self.0.fit(held_out)?))
+    }
+
+    fn needs_held_out(&self) -> bool {
+        self.0.needs_held_out()
+    }
+
+    fn needs_inputs(&self) -> bool {
+        self.0.needs_inputs()
+    }
+}
+
+/// The same for combiners that were chosen by name, whose fitted form is in a box already.
+#[derive(Debug)]
+struct Any(AnyCombiner);
+
+impl Combiner for Any {
+    type Fitted = Box<dyn FittedCombiner>;
+
+    fn fit(&self, held_out: &HeldOut) -> Result<Self::Fitted> {
+        let fitted: Box<AnyFitted> = self.0.fit(held_out)?;
+        Ok(fitted)
+    }
+
+    fn needs_held_out(&self) -> bool {
+        self.0.needs_held_out()
+    }
+
+    fn needs_inputs(&self) -> bool {
+        self.0.needs_inputs()
+    }
+}

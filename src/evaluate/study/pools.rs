@@ -1,0 +1,292 @@
+//! The pools of one strategy in one repeat, trained when they are first needed.
+use super::{
+    test_rows::TestRows,
+    trial::{folder, Array, Trained},
+    Study,
+};
+use crate::{
+    evaluate::FittedOnRows,
+    network::Scale,
+    plan::{Plan, RunSpec},
+    pool::ROWS,
+    predictions::{
+        live::flatten_inputs,
+        passes::{Passes, Source},
+        Predictions,
+    },
+    store::{
+        member::{predicting, with_own_slots},
+        DirectoryStore,
+    },
+    train::{in_batches, Averaging, Learner},
+    Error, Member, Pool, Result, Rows, Seed,
+};
+use candle_core::{Device, Tensor};
+use std::{
+    cell::OnceCell,
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    time::Instant,
+};
+
+/// The pools of one strategy: one that is trained on all rows, and one that leaves the reserved rows out.
+pub(super) struct Pools<'s, 'a, L: Learner> {
+    study: &'s Study<'a, L>,
+    folder: Option<PathBuf>,
+    plan: Plan,
+    seed: Seed,
+    full: OnceCell<TrainedPool<'a, L>>,
+    reserved: OnceCell<TrainedPool<'a, L>>,
+}
+
+impl<'s, 'a, L: Learner> Pools<'s, 'a, L> {
+    pub(super) fn new(study: &'s Study<'a, L>, folder: Option<PathBuf>, plan: Plan, seed: Seed) -> Self {
+        Self { study, folder, plan, seed, full: OnceCell::new(), reserved: OnceCell::new() }
+    }
+
+    pub(super) fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The pool that is trained on all rows.
+    pub(super) fn full(&self) -> Result<&TrainedPool<'a, L>> {
+        get_or_make(&self.full, || self.train("all-rows", &self.plan))
+    }
+
+    /// The pool whose runs leave the reserved rows out.
+    pub(super) fn reserved(&self) -> Result<&TrainedPool<'a, L>> {
+        get_or_make(&self.reserved, || {
+            let data = self.study.session.data();
+            let plan = self.plan.clone().reserve(self.study.reserve, data, self.seed)?;
+            self.train("reserved", &plan)
+        })
+    }
+
+    /// The pool on whose held-out rows a rule is fitted, and where these rows come from.
+    pub(super) fn for_rules(&self) -> Result<(&TrainedPool<'a, L>, &'static str)> {
+        Ok(match self.left_out() {
+            Some(source) => (self.full()?, source),
+            None => (self.reserved()?, RESERVED),
+        })
+    }
+
+    /// What the rows are called that the runs of the strategy leave out; `None` if there are none.
+    fn left_out(&self) -> Option<&'static str> {
+        let rows = self.study.session.data().rows();
+        let runs: Vec<(&RunSpec, Rows)> =
+            self.plan.runs.iter().filter(|run| !run.refit).map(|run| (run, run.seen())).collect();
+        if runs.iter().all(|(_, seen)| seen.len() == rows) {
+            return None;
+        }
+        let repeats = |run: &RunSpec| run.train.iter().collect::<BTreeSet<_>>().len() < run.train.len();
+        if runs.iter().any(|(run, _)| repeats(run)) {
+            return Some("out-of-bag");
+        }
+        // In a slot of folds, each row is left out by one run.
+        let mut left_out: BTreeMap<usize, usize> = BTreeMap::new();
+        runs.iter().for_each(|(run, seen)| *left_out.entry(run.slot).or_default() += rows - seen.len());
+        Some(if left_out.values().all(|count| *count == rows) { "out-of-fold" } else { "held-out" })
+    }
+
+    /// The network that averages those of the strategy's first run, and the epochs and seconds that it took.
+    pub(super) fn averaged(&self, averaging: &Averaging) -> Result<(Pool<'a, L>, f64, f64)> {
+        let Some(first) = self.plan.runs.first() else {
+            return Err(Error::invalid("the plan", "a list of at least one run", "empty"));
+        };
+        let epochs = self.study.learner_epochs(first);
+        if first.collect.prescribes_rate(epochs) {
+            return self.average_of_members(averaging);
+        }
+        let learner = self.study.session.learner();
+        if !learner.averages() {
+            let must = "one that carries out the setting \"averaging\", such as Trainer";
+            return Err(Error::invalid("the learner", must, "another one"));
+        }
+        let Some(text) = averaging.text() else {
+            let must = "one without warm-up that starts after a share of the run";
+            return Err(Error::invalid("the average", must, format!("{averaging:?}")));
+        };
+        let mut run = RunSpec { id: 0, slot: 0, collect: Default::default(), ..first.clone() };
+        run.settings = run.settings.with("averaging", text.as_str());
+        if let Some(budget) = self.study.budget {
+            run.settings = run.settings.with("epochs", budget as i64);
+        }
+        let plan = Plan { runs: vec![run], ..self.plan.clone() };
+        let trained = self.train(&text, &plan)?;
+        Ok((trained.pool, trained.epochs, trained.seconds))
+    }
+
+    /// The average of the members of the first run, whose learning rate its rule for collecting them prescribes.
+    fn average_of_members(&self, averaging: &Averaging) -> Result<(Pool<'a, L>, f64, f64)> {
+        let full = self.full()?;
+        let members = full.pool.members().iter().filter(|member| member.record.run == 0);
+        let members: Vec<&Member> = members.collect();
+        let Some(last) = members.last() else {
+            return Err(Error::invalid("the number of members of run 0", "at least 1", 0));
+        };
+        let networks: Vec<_> = members.iter().map(|member| &member.weights).collect();
+        let mut record = last.record.clone();
+        record.key = format!("averaged-{}", record.key);
+        let member = Member { weights: averaging.of(&networks)?, record };
+        let runs = self.plan.runs.len() as f64;
+        let pool = full.pool.with_members(vec![member])?.re_estimated()?;
+        Ok((pool, full.epochs / runs, full.seconds / runs))
+    }
+
+    /// Trains a plan, or reads what has been trained.
+    fn train(&self, name: &str, plan: &Plan) -> Result<TrainedPool<'a, L>> {
+        let started = Instant::now();
+        let plan = self.study.within_budget(plan.clone())?;
+        let store = folder(self.folder.as_deref(), name).map(DirectoryStore::new).transpose()?;
+        let session = match &store {
+            Some(store) => self.study.session.clone().store(store),
+            None => self.study.session.clone(),
+        };
+        let members = session.train(&plan)?.into_members();
+        let seconds = started.elapsed().as_secs_f64();
+        TrainedPool::new(self.study.session.pool(members, &plan)?, self.study, seconds)
+    }
+}
+
+/// What reserved rows are called in reports.
+pub(super) const RESERVED: &str = "reserved";
+
+/// A trained pool, with its predictions for the test rows.
+pub(super) struct TrainedPool<'a, L: Learner> {
+    pub(super) pool: Pool<'a, L>,
+    pub(super) epochs: f64,
+    pub(super) seconds: f64,
+    /// By member, on the CPU.
+    members: Predictions,
+    /// By slot, on the CPU.
+    slots: Predictions,
+    logs: OnceCell<Predictions>,
+}
+
+impl<'a, L: Learner> TrainedPool<'a, L> {
+    fn new(pool: Pool<'a, L>, study: &Study<'a, L>, seconds: f64) -> Result<Self> {
+        let epochs = epochs(pool.members());
+        let slots = study.predict(&pool, Scale::Probability)?;
+        let members = match slots.slots() == predicting(pool.members()).count() {
+            true => slots.clone(),
+            false => {
+                let own = pool.with_members(with_own_slots(predicting(pool.members())))?;
+                study.predict(&own, Scale::Probability)?
+            }
+        };
+        Ok(Self { pool, epochs, seconds, members, slots, logs: OnceCell::new() })
+    }
+
+    /// The predictions of each member for the test rows.
+    pub(super) fn of_members(&self) -> &Predictions {
+        &self.members
+    }
+
+    /// The predictions of each slot for the test rows, on this scale.
+    pub(super) fn of_slots(&self, study: &Study<'a, L>, scale: Scale) -> Result<&Predictions> {
+        match scale {
+            Scale::LogProbability => get_or_make(&self.logs, || study.predict(&self.pool, scale)),
+            _ => Ok(&self.slots),
+        }
+    }
+
+    /// The number of networks that predict in each slot.
+    pub(super) fn networks_by_slot(&self) -> Vec<f64> {
+        let mut counts: BTreeMap<usize, f64> = BTreeMap::new();
+        predicting(self.pool.members()).for_each(|m| *counts.entry(m.record.slot).or_default() += 1.);
+        counts.into_values().collect()
+    }
+
+    /// The size of the weights of each slot, in bytes.
+    pub(super) fn bytes_by_slot(&self) -> Vec<f64> {
+        let mut sizes: BTreeMap<usize, f64> = BTreeMap::new();
+        predicting(self.pool.members()).for_each(|m| *sizes.entry(m.record.slot).or_default() += bytes(m));
+        sizes.into_values().collect()
+    }
+
+    /// The rows that rules are fitted on.
+    pub(super) fn fitted_on(&self, source: &str) -> Result<FittedOnRows> {
+        Ok(FittedOnRows { source: source.into(), rows: self.pool.held_out()?.rows().len() })
+    }
+
+    /// The facts about the training.
+    pub(super) fn facts(&self, rows: &TestRows) -> Result<Trained> {
+        let predictions = rows.members_in_units(self.members.values())?;
+        let (members, _, _) = predictions.dims3()?;
+        let each = (0..members).map(|m| Ok(predictions.get(m)?)).collect::<Result<Vec<Tensor>>>()?;
+        let mut confusion = None;
+        for predicted in &each {
+            add_counts(&mut confusion, rows.confusion(predicted)?);
+        }
+        let runs: BTreeMap<usize, &Member> = self.pool.members().iter().map(|m| (m.record.run, m)).collect();
+        let curve = |m: &&Member| m.record.curve.iter().map(|epoch| epoch.train_loss).collect();
+        Ok(Trained {
+            members,
+            member_scores: each.iter().map(|predicted| rows.scores(predicted)).collect::<Result<_>>()?,
+            curves: runs.values().map(curve).collect(),
+            epochs: self.epochs,
+            seconds: self.seconds,
+            bytes: self.bytes_by_slot().iter().sum(),
+            confusion,
+            predictions: Array::of(&predictions)?,
+        })
+    }
+}
+
+/// Adds counts of true and predicted classes.
+pub(super) fn add_counts(sum: &mut Option<Vec<Vec<f64>>>, counts: Option<Vec<Vec<f64>>>) {
+    match (sum.as_mut(), counts) {
+        (None, counts) => *sum = counts,
+        (Some(sum), Some(counts)) => {
+            let cells = sum.iter_mut().zip(&counts).flat_map(|(to, from)| to.iter_mut().zip(from));
+            cells.for_each(|(to, from)| *to += from);
+        }
+        (Some(_), None) => {}
+    }
+}
+
+/// The epochs of all runs together.
+fn epochs(members: &[Member]) -> f64 {
+    let mut runs: BTreeMap<usize, usize> = BTreeMap::new();
+    for Member { record, .. } in members {
+        let epochs = runs.entry(record.run).or_default();
+        *epochs = record.curve.len().max(*epochs);
+    }
+    runs.values().sum::<usize>() as f64
+}
+
+/// The size of a member's weights.
+pub(super) fn bytes(member: &Member) -> f64 {
+    member.weights.values().map(|w| (w.elem_count() * w.dtype().size_in_bytes()) as f64).sum()
+}
+
+/// The inputs of all test rows, `(N, F)`.
+pub(super) fn test_inputs(data: &dyn crate::data::Dataset) -> Result<Tensor> {
+    let rows: Rows = (0..data.rows() as u32).collect();
+    let mut inputs = vec![];
+    for batch in in_batches(data, rows, ROWS, &Device::Cpu) {
+        inputs.push(flatten_inputs(&batch?.inputs)?);
+    }
+    Ok(Tensor::cat(&inputs, 0)?)
+}
+
+impl<'a, L: Learner> Study<'a, L> {
+    /// The predictions of the pool for the test rows, on the CPU.
+    pub(super) fn predict(&self, pool: &Pool<'_, L>, scale: Scale) -> Result<Predictions> {
+        let rows: Rows = (0..self.test.rows() as u32).collect();
+        let (_, _, device) = pool.parts();
+        let passes = Passes::new(Source::Rows(self.test, &rows), ROWS, device);
+        let passes = passes.observer(self.session.own_observer());
+        let predictions = pool.live()?.predict_in_passes(&passes, scale)?.to_device(&Device::Cpu)?;
+        predictions.with_names(pool.names())
+    }
+}
+
+/// The content of the cell, made first where it is empty.
+pub(super) fn get_or_make<T>(cell: &OnceCell<T>, make: impl FnOnce() -> Result<T>) -> Result<&T> {
+    if let Some(made) = cell.get() {
+        return Ok(made);
+    }
+    let made = make()?;
+    Ok(cell.get_or_init(|| made))
+}

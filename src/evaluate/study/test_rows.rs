@@ -1,0 +1,268 @@
+//! The test rows of a study: their targets and weights, and the metrics that are computed on them.
+use crate::{
+    data::{Dataset, Scaler, Task},
+    kernels::argmax::argmax_rows,
+    metrics::{self, Metric, RowLoss, Truth},
+    train::in_batches,
+    Error, Result, Rows,
+};
+use candle_core::{DType, Device, Tensor};
+
+/// Number of rows that are read at a time.
+const ROWS: usize = 1024;
+/// The most classes for which a confusion matrix is kept.
+const CONFUSION_CLASSES: usize = 30;
+
+/// The targets and weights of the test rows.
+pub(super) struct TestRows {
+    /// Class ids `(N,)`, or values `(N, K)` in the original units and in f64.
+    targets: Tensor,
+    truth: Truth,
+    weights: Option<Vec<f64>>,
+    scaler: Option<Scaler>,
+    task: Task,
+    metrics: Vec<Metric>,
+    headline: Option<MeanOfRows>,
+}
+
+impl TestRows {
+    pub(super) fn of(test: &dyn Dataset, scaler: Option<&Scaler>, metrics: Vec<Metric>) -> Result<Self> {
+        let rows: Rows = (0..test.rows() as u32).collect();
+        let (mut parts, mut weights) = (vec![], vec![]);
+        for batch in in_batches(test, rows, ROWS, &Device::Cpu) {
+            let batch = batch?;
+            parts.push(batch.targets);
+            if let Some(of_batch) = batch.weights {
+                weights.extend(of_batch.to_dtype(DType::F64)?.to_vec1::<f64>()?);
+            }
+        }
+        if parts.is_empty() {
+            return Err(Error::invalid("the number of rows of the test data", "at least 1", 0));
+        }
+        let (targets, task) = (Tensor::cat(&parts, 0)?, test.task());
+        let (targets, truth) = match task {
+            Task::Classification { .. } => {
+                let ids = targets.to_vec1()?;
+                (targets, Truth::Classes(ids))
+            }
+            Task::Regression { outputs } => {
+                let values = restored(&targets, scaler)?.reshape(((), outputs))?;
+                let truth = Truth::Values(values.flatten_all()?.to_vec1()?);
+                (values, truth)
+            }
+        };
+        let weights = (!weights.is_empty()).then_some(weights);
+        let headline = metrics.first().and_then(MeanOfRows::of);
+        Ok(Self { targets, truth, weights, scaler: scaler.cloned(), task, metrics, headline })
+    }
+
+    pub(super) fn task(&self) -> Task {
+        self.task
+    }
+
+    pub(super) fn metrics(&self) -> &[Metric] {
+        &self.metrics
+    }
+
+    pub(super) fn targets(&self) -> &Tensor {
+        &self.targets
+    }
+
+    pub(super) fn truth(&self) -> &Truth {
+        &self.truth
+    }
+
+    pub(super) fn weights(&self) -> Option<&[f64]> {
+        self.weights.as_deref()
+    }
+
+    /// Predictions `(N, C)` of networks in the units of the targets: probabilities as they are, values in f64.
+    pub(super) fn in_units(&self, predicted: &Tensor) -> Result<Tensor> {
+        match self.task {
+            Task::Classification { .. } => Ok(predicted.to_device(&Device::Cpu)?),
+            Task::Regression { .. } => restored(predicted, self.scaler.as_ref()),
+        }
+    }
+
+    /// [`in_units`](Self::in_units) for the predictions of several members, `(M, N, C)`.
+    pub(super) fn members_in_units(&self, predicted: &Tensor) -> Result<Tensor> {
+        let (members, rows, width) = predicted.dims3()?;
+        Ok(self.in_units(&predicted.reshape((members * rows, width))?)?.reshape((members, rows, width))?)
+    }
+
+    /// The value of each metric for predictions in the units of the targets.
+    pub(super) fn scores(&self, predicted: &Tensor) -> Result<Vec<f64>> {
+        self.metrics.iter().map(|metric| self.score(metric, predicted, self.weights())).collect()
+    }
+
+    /// The first metric alone.
+    pub(super) fn headline(&self, predicted: &Tensor) -> Result<f64> {
+        match self.metrics.first() {
+            Some(metric) => self.score(metric, predicted, self.weights()),
+            None => Err(Error::invalid("the number of metrics", "at least 1", 0)),
+        }
+    }
+
+    fn score(&self, metric: &Metric, predicted: &Tensor, weights: Option<&[f64]>) -> Result<f64> {
+        metric.compute(predicted, &self.targets, weights)
+    }
+
+    /// What resampling needs to compute the headline metric of any selection of rows.
+    pub(super) fn by_row(&self, predicted: &Tensor) -> Result<ByRow> {
+        match self.headline {
+            None => Ok(ByRow::Predicted(predicted.clone())),
+            Some(of_rows) => {
+                let (_, width) = predicted.dims2()?;
+                let values = predicted.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?;
+                let loss = |(row, values): (usize, &[f64])| of_rows.loss.of(values, &self.truth, row);
+                Ok(ByRow::Losses(values.chunks(width).enumerate().map(loss).collect()))
+            }
+        }
+    }
+
+    /// The headline metric of rows that are drawn `counts` times each.
+    pub(super) fn resampled(&self, by_row: &ByRow, counts: &[u8]) -> Result<f64> {
+        let weight = |row: usize| self.weights.as_ref().map_or(1., |w| w[row]);
+        match (by_row, self.headline) {
+            (ByRow::Losses(losses), Some(of_rows)) => {
+                let terms = losses.iter().zip(counts).enumerate();
+                let add = |(sum, total), (row, (loss, count)): (usize, (&f64, &u8))| {
+                    let weight = weight(row) * f64::from(*count);
+                    (sum + weight * loss, total + weight)
+                };
+                let (sum, total) = terms.fold((0., 0.), add);
+                Ok((of_rows.finish)(sum / total))
+            }
+            (ByRow::Predicted(predicted), _) => {
+                let weights: Vec<f64> =
+                    counts.iter().enumerate().map(|(row, n)| f64::from(*n) * weight(row)).collect();
+                match self.metrics.first() {
+                    Some(metric) => self.score(metric, predicted, Some(&weights)),
+                    None => Err(Error::invalid("the number of metrics", "at least 1", 0)),
+                }
+            }
+            (ByRow::Losses(_), None) => Err(Error::invalid("the metric", "a mean over rows", "another one")),
+        }
+    }
+
+    /// The counts of true classes (rows) and predicted classes (columns), where there are few enough classes.
+    pub(super) fn confusion(&self, predicted: &Tensor) -> Result<Option<Vec<Vec<f64>>>> {
+        match &self.truth {
+            Truth::Classes(ids) if self.task.width() <= CONFUSION_CLASSES => {
+                let mut counts = vec![vec![0.; self.task.width()]; self.task.width()];
+                for (row, (id, class)) in ids.iter().zip(argmax_rows(predicted)?).enumerate() {
+                    if let Some(count) =
+                        counts.get_mut(*id as usize).and_then(|of| of.get_mut(class as usize))
+                    {
+                        *count += self.weights.as_ref().map_or(1., |w| w[row]);
+                    }
+                }
+                Ok(Some(counts))
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+/// The usual metrics of a task.
+pub(super) fn usual_metrics(task: Task) -> Result<Vec<Metric>> {
+    let names = match task {
+        Task::Classification { .. } => "accuracy,nll,brier,ece",
+        Task::Regression { .. } => "rmse,mae,r2",
+    };
+    metrics::registry().parse_list(names)
+}
+
+/// What resampling needs of one predictor.
+pub(super) enum ByRow {
+    /// The loss of each row, whose mean gives the metric.
+    Losses(Vec<f64>),
+    /// The predictions, for metrics that are not means over rows.
+    Predicted(Tensor),
+}
+
+/// A metric that is a function of the mean of a loss over the rows.
+#[derive(Clone, Copy)]
+struct MeanOfRows {
+    loss: RowLoss,
+    finish: fn(f64) -> f64,
+}
+
+impl MeanOfRows {
+    fn of(metric: &Metric) -> Option<Self> {
+        match (metric.row_loss(), metric.higher_is_better()) {
+            (Some(loss), false) => Some(Self { loss, finish: |mean| mean }),
+            (Some(loss), true) => Some(Self { loss, finish: |mean| 1. - mean }),
+            (None, _) if metric.name() == "rmse" => Some(Self { loss: RowLoss::Squared, finish: f64::sqrt }),
+            _ => None,
+        }
+    }
+}
+
+/// Values in the original units, in f64 on the CPU: an offset of 1e9 leaves f32 no digits for what networks
+/// predict.
+fn restored(values: &Tensor, scaler: Option<&Scaler>) -> Result<Tensor> {
+    let values = values.to_device(&Device::Cpu)?.to_dtype(DType::F64)?;
+    scaler.map_or_else(|| Ok(values.clone()), |scaler| scaler.inverse(&values))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::TensorDataset;
+
+    /// Errors of 0.5, −0.5, 0.5 and −0.5 in standardized values, whose standard deviation is √5/2.
+    #[test]
+    fn an_offset_changes_no_score() {
+        for offset in [0., 1e9, -1.7e12] {
+            let y = [0., 1., 2., 3.].map(|y| y + offset);
+            let y = Tensor::new(&y, &Device::Cpu).unwrap();
+            let scaler = Scaler::standardize(&y).unwrap();
+            let z = scaler.transform(&y).unwrap();
+            let test = TensorDataset::regression(z.reshape((4, 1)).unwrap(), &z).unwrap();
+            let metrics = usual_metrics(test.task()).unwrap();
+            let rows = TestRows::of(&test, Some(&scaler), metrics).unwrap();
+            let errors = Tensor::new(&[0.5f32, -0.5, 0.5, -0.5], &Device::Cpu).unwrap();
+            let predicted = (z.to_dtype(DType::F32).unwrap() + errors).unwrap().reshape((4, 1)).unwrap();
+            let predicted = rows.in_units(&predicted).unwrap();
+            let error = 0.5 * 1.25f64.sqrt();
+            for (got, want) in rows.scores(&predicted).unwrap().into_iter().zip([error, error, 0.75]) {
+                assert!((got - want).abs() < 1e-3 * want, "{got} is not {want} at {offset}");
+            }
+            let by_row = rows.by_row(&predicted).unwrap();
+            let got = rows.resampled(&by_row, &[3, 0, 0, 1]).unwrap();
+            assert!((got - error).abs() < 1e-3, "{got} at {offset}");
+        }
+    }
+
+    #[test]
+    fn resampled_metrics_are_those_of_repeated_rows() {
+        let x = Tensor::zeros((4, 1), DType::F32, &Device::Cpu).unwrap();
+        let ids = Tensor::new(&[0u32, 1, 1, 0], &Device::Cpu).unwrap();
+        let test = TensorDataset::classification(x, &ids).unwrap();
+        let predicted = [[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.3, 0.7f64]];
+        let counts = [2, 0, 1, 1];
+        let repeated =
+            Tensor::new(&[predicted[0], predicted[0], predicted[2], predicted[3]], &Device::Cpu).unwrap();
+        let predicted = Tensor::new(&predicted, &Device::Cpu).unwrap();
+        for name in ["accuracy", "nll", "brier", "ece"] {
+            let metrics = metrics::registry().parse_list(name).unwrap();
+            let rows = TestRows::of(&test, None, metrics.clone()).unwrap();
+            let got = rows.resampled(&rows.by_row(&predicted).unwrap(), &counts).unwrap();
+            let ids = Tensor::new(&[0u32, 0, 1, 0], &Device::Cpu).unwrap();
+            let want = metrics[0].compute(&repeated, &ids, None).unwrap();
+            assert!((got - want).abs() < 1e-12, "{name}: {got} is not {want}");
+        }
+    }
+
+    #[test]
+    fn the_confusion_matrix_counts_true_classes_by_row() {
+        let x = Tensor::zeros((3, 1), DType::F32, &Device::Cpu).unwrap();
+        let test =
+            TensorDataset::classification(x, &Tensor::new(&[0u32, 1, 1], &Device::Cpu).unwrap()).unwrap();
+        let rows = TestRows::of(&test, None, usual_metrics(test.task()).unwrap()).unwrap();
+        let predicted = Tensor::new(&[[0.9f32, 0.1], [0.6, 0.4], [0.2, 0.8]], &Device::Cpu).unwrap();
+        let confusion = rows.confusion(&predicted).unwrap().unwrap();
+        assert_eq!(confusion, [[1., 0.], [1., 1.]]);
+    }
+}

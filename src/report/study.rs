@@ -1,0 +1,185 @@
+//! The result of a study as a table and as a chart.
+use crate::{
+    evaluate::{EnsembleReport, StudyReport},
+    metrics::{Interval, Summary},
+};
+use comfy_table::{presets::ASCII_MARKDOWN, CellAlignment, Table};
+use std::collections::BTreeMap;
+
+/// What a cell shows where there is nothing to show.
+const NONE: &str = "–";
+
+impl StudyReport {
+    /// The report as a Markdown table: a row for the single networks, and one for each strategy and combination.
+    /// Combinations that could not be made are listed below it, with the reason.
+    #[must_use]
+    pub fn table(&self) -> String {
+        let mut table = Table::new();
+        table.load_style(ASCII_MARKDOWN);
+        table.set_header(self.header());
+        table.add_row(self.single_row());
+        for ensemble in &self.ensembles {
+            table.add_row(self.ensemble_row(ensemble));
+        }
+        for column in table.column_iter_mut().skip(2) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+        let notes = self.notes();
+        match notes.is_empty() {
+            true => table.to_string(),
+            false => format!("{table}\n\n{}", notes.join("\n")),
+        }
+    }
+
+    fn header(&self) -> Vec<String> {
+        let mut header = vec!["strategy".into(), "combination".into()];
+        header.extend(self.metrics.iter().cloned());
+        header.push("difference (95 %)".into());
+        if self.splits > 1 {
+            header.extend(["sd seeds", "sd splits", "sd both"].map(String::from));
+        } else {
+            header.push("sd fell by".into());
+        }
+        header.extend(["epochs", "training", "networks", "size", "fitted on"].map(String::from));
+        header
+    }
+
+    fn single_row(&self) -> Vec<String> {
+        let mut row = vec!["single network".into(), NONE.into()];
+        row.extend(self.metric_cells(&self.single.metrics));
+        row.push(String::new());
+        row.extend(self.spread_cells(self.single.spread, None));
+        row.extend(cost_cells(&self.single.cost));
+        row.push(String::new());
+        row
+    }
+
+    fn ensemble_row(&self, ensemble: &EnsembleReport) -> Vec<String> {
+        let mut row = vec![ensemble.strategy.clone(), ensemble.combine.clone()];
+        if ensemble.metrics.is_empty() {
+            let why = match ensemble.barrier {
+                Some(barrier) => format!("refused: barrier {barrier:.2}"),
+                None => "not made".into(),
+            };
+            row.push(why);
+            row.resize(self.header().len() - 1, String::new());
+            row.push(fitted_on(ensemble));
+            return row;
+        }
+        row.extend(self.metric_cells(&ensemble.metrics));
+        row.push(ensemble.difference.as_ref().map_or_else(|| NONE.into(), |i| interval(i, self.digits())));
+        row.extend(self.spread_cells(ensemble.spread, ensemble.sd_ratio));
+        row.extend(cost_cells(&ensemble.cost));
+        row.push(fitted_on(ensemble));
+        row
+    }
+
+    fn metric_cells<'r>(&'r self, of: &'r BTreeMap<String, Summary>) -> impl Iterator<Item = String> + 'r {
+        self.metrics.iter().map(|name| of.get(name).map(plus_minus).unwrap_or_default())
+    }
+
+    fn spread_cells(&self, spread: crate::evaluate::Spread, ratio: Option<f64>) -> Vec<String> {
+        let digits = self.digits();
+        let sd = |sd: Option<f64>| sd.map_or_else(|| NONE.into(), |sd| format!("{sd:.digits$}"));
+        match self.splits {
+            1 => vec![ratio.map_or_else(|| NONE.into(), |ratio| format!("{ratio:.1} ×"))],
+            _ => [spread.seeds, spread.splits, spread.both].map(sd).to_vec(),
+        }
+    }
+
+    /// The number of digits of the headline metric.
+    fn digits(&self) -> usize {
+        self.single.metrics.get(&self.metric).map_or(4, |s| digits(s.mean))
+    }
+
+    /// Why combinations have no result.
+    fn notes(&self) -> Vec<String> {
+        let mut notes = vec![];
+        for ensemble in &self.ensembles {
+            if let Some(failure) = ensemble.failed.first() {
+                let (failed, of) = (ensemble.failed.len(), ensemble.repeats.len());
+                let times = if of > 1 { format!(" ({failed} of {of} trainings)") } else { String::new() };
+                notes
+                    .push(format!("{} with {}{times}: {}", ensemble.strategy, ensemble.combine, failure.why));
+            }
+        }
+        notes
+    }
+
+    /// A chart of the metric against the size of the ensemble (feature `charts`).
+    #[cfg(feature = "charts")]
+    #[must_use]
+    pub fn chart(&self, title: &str) -> crate::chart::SizeChart {
+        use crate::{
+            chart::{Line, Point, SizeChart},
+            evaluate::SizeSummary,
+        };
+        let point = |s: &SizeSummary| {
+            let sd = s.summary.sd.unwrap_or(0.);
+            Point { size: s.size, mean: s.summary.mean, low: s.summary.mean - sd, high: s.summary.mean + sd }
+        };
+        let line = |e: &EnsembleReport| Line {
+            name: format!("{}, {}", e.strategy, e.combine),
+            points: e.size_curve.iter().map(point).collect(),
+        };
+        let better = if self.higher_is_better { "higher is better" } else { "lower is better" };
+        let headlines = self.single.repeats.iter().flatten().filter_map(|scores| scores.first().copied());
+        SizeChart {
+            title: title.into(),
+            metric: format!("test {} ({better})", self.metric),
+            singles: headlines.collect(),
+            lines: self.ensembles.iter().filter(|e| e.size_curve.len() > 1).map(line).collect(),
+        }
+    }
+}
+
+fn cost_cells(cost: &crate::evaluate::Cost) -> [String; 4] {
+    [
+        format!("{:.0}", cost.trained_epochs),
+        seconds(cost.train_seconds),
+        format!("{:.0}", cost.prediction_networks),
+        bytes(cost.bytes),
+    ]
+}
+
+fn fitted_on(ensemble: &EnsembleReport) -> String {
+    ensemble.fitted_on.as_ref().map_or_else(String::new, |on| format!("{} {}", on.rows, on.source))
+}
+
+/// The number of digits after the decimal point for a metric of this size.
+fn digits(metric: f64) -> usize {
+    match metric.abs() {
+        x if x < 10. => 4,
+        x if x < 1000. => 2,
+        _ => 0,
+    }
+}
+
+fn plus_minus(summary: &Summary) -> String {
+    let (mean, digits) = (summary.mean, digits(summary.mean));
+    match summary.sd {
+        Some(sd) => format!("{mean:.digits$} ± {sd:.digits$}"),
+        None => format!("{mean:.digits$}"),
+    }
+}
+
+fn interval(i: &Interval, digits: usize) -> String {
+    let (x, low, high) = (i.estimate, i.low, i.high);
+    format!("{x:+.digits$} ({low:+.digits$} … {high:+.digits$})")
+}
+
+fn seconds(s: f64) -> String {
+    match s {
+        s if s < 1. => format!("{:.0} ms", s * 1e3),
+        s if s < 120. => format!("{s:.1} s"),
+        s => format!("{:.1} min", s / 60.),
+    }
+}
+
+fn bytes(size: f64) -> String {
+    match size {
+        size if size < 1e6 => format!("{:.0} kB", size / 1e3),
+        size if size < 1e9 => format!("{:.1} MB", size / 1e6),
+        size => format!("{:.1} GB", size / 1e9),
+    }
+}
