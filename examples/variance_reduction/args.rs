@@ -5,10 +5,11 @@ use super::{
     table,
 };
 use candle_ensemble::{
-    combine::{self, FittedCombiner},
     data::Task,
+    evaluate::{self, Combination},
+    metrics::{self, Metric},
     plan::Collect,
-    registry::split_list,
+    registry::{split_list, Entry, Registry},
     strategy::{self, EnsembleBuilder},
     Error, Result,
 };
@@ -19,14 +20,14 @@ use std::{
     str::FromStr,
 };
 
-/// Train several ensembles and single networks, and compare them: test metric, its spread and the cost.
-/// Everything is scored on rows that no network was fitted on.
+/// Train ensembles in several ways, combine them in several ways, and compare them with single networks: test
+/// metrics, their spread and the cost. Everything is scored on rows that no network was fitted on.
 #[derive(Debug, Parser, Serialize)]
 #[command(version, about, max_term_width = 100, allow_negative_numbers = true, after_long_help = help())]
 pub struct Args {
     /// `digits`, `wine` or `diabetes` (they come with the repository), or a CSV file with a header line, which may
-    /// be gzipped
-    #[arg(long, default_value = "digits", value_name = "NAME|FILE.csv")]
+    /// be gzipped; several, separated by commas, are compared by ranks
+    #[arg(long, default_value = "digits", value_name = "NAME|FILE.csv,…")]
     pub data: String,
     /// Column of a CSV file to predict [default: the last]
     #[arg(long, value_name = "COLUMN")]
@@ -104,18 +105,52 @@ pub struct Args {
     /// How members are trained, separated by commas: names with their arguments, if you like
     /// (bootstrap:20:size=0.5); a rule for collecting members within each run follows after a plus sign
     /// (bootstrap:5+snapshot:3)
-    #[arg(long, default_value = "multi-run,bootstrap", value_name = "NAME,…", value_parser = strategies)]
+    #[arg(
+        long,
+        default_value = "multi-run,bootstrap,k-fold,horizontal,snapshot:5",
+        value_name = "NAME,…",
+        value_parser = strategies
+    )]
     pub strategy: Names,
     /// Members of each ensemble whose strategy does not say how many
     #[arg(long, default_value_t = 10, value_parser = count::<usize>)]
     pub members: usize,
-    /// How members are combined, separated by commas: names with their arguments, if you like
-    /// (trimmed-mean:0.1) [default: mean,geometric-mean,hard-vote for classes, mean,median for values]
-    #[arg(long, value_name = "NAME,…", value_parser = combiners)]
+    /// How members are combined, or made one network, separated by commas: names with their arguments, if you
+    /// like (trimmed-mean:0.1) [default: mean,simplex-log-loss,stack-logistic,average-weights for classes,
+    /// mean,simplex-squares,stack-ridge,average-weights for values]
+    #[arg(long, value_name = "NAME,…", value_parser = combinations)]
     pub combine: Option<Names>,
-    /// Independent ensembles of each kind, for mean ± standard deviation
-    #[arg(long, default_value_t = 20, value_name = "R", value_parser = count::<usize>)]
+    /// What is measured, separated by commas; the first is compared [default: accuracy,nll,brier,ece for
+    /// classes, rmse,mae,r2 for values]
+    #[arg(long, value_name = "NAME,…", value_parser = metric_names)]
+    pub metrics: Option<Names>,
+    /// Independent trainings of each strategy, for mean ± standard deviation
+    #[arg(long, default_value_t = 10, value_name = "R", value_parser = count::<usize>)]
     pub repeats: usize,
+    /// Splits of the data into rows to train on and rows to test on, each with its own repeats
+    #[arg(long, default_value_t = 1, value_name = "S", value_parser = count::<usize>, conflicts_with = "train_rows")]
+    pub splits: usize,
+    /// Share of the training rows that is reserved for combinations that need rows no member was fitted on,
+    /// between 0 and 1
+    #[arg(
+        long,
+        default_value_t = 0.2,
+        value_name = "SHARE",
+        value_parser = number("between 0 and 1", |x| x > 0. && x < 1.)
+    )]
+    pub reserve: f64,
+    /// The highest loss barrier at which networks are averaged into one
+    #[arg(
+        long,
+        default_value_t = 0.05,
+        value_name = "LOSS",
+        allow_negative_numbers = true,
+        value_parser = number("", |_| true)
+    )]
+    pub max_barrier: f64,
+    /// Give each strategy, and each single network, this number of epochs in all, in place of --epochs a network
+    #[arg(long, value_name = "EPOCHS", value_parser = count::<usize>)]
+    pub budget_epochs: Option<usize>,
     /// The same seed gives the same figures, whatever the threads
     #[arg(long, default_value_t = 2, value_parser = whole)]
     pub seed: u64,
@@ -135,7 +170,12 @@ pub struct Args {
     #[arg(long, value_name = "FILE.json")]
     #[serde(skip)]
     pub json: Option<PathBuf>,
-    /// Write the chart into this file
+    /// Write a page with the table and all charts into this file
+    #[arg(long, value_name = "FILE.html", value_parser = page)]
+    #[serde(skip)]
+    pub html: Option<PathBuf>,
+    /// Write the chart of the metric against the size of the ensemble into this file, and the charts of the
+    /// metric against the cost into files beside it
     #[arg(
         long,
         value_name = "FILE.svg|FILE.png",
@@ -144,6 +184,10 @@ pub struct Args {
     )]
     #[serde(skip)]
     pub chart: PathBuf,
+    /// Print all strategies, combinations and metrics, and end
+    #[arg(long)]
+    #[serde(skip)]
+    pub list: bool,
     /// Print nothing, neither progress nor warnings
     #[arg(long)]
     #[serde(skip)]
@@ -201,7 +245,7 @@ fn decimal(text: &str) -> Result<char, String> {
 /// Names with their arguments.
 #[derive(Clone, Debug, Serialize)]
 #[serde(transparent)]
-pub struct Names(Vec<String>);
+pub struct Names(pub Vec<String>);
 
 /// Known strategies; their arguments are read when they are made.
 fn strategies(list: &str) -> Result<Names, String> {
@@ -219,19 +263,30 @@ fn strategies(list: &str) -> Result<Names, String> {
     Ok(Names(names))
 }
 
-/// Known combiners; their arguments are read when they are made.
-fn combiners(list: &str) -> Result<Names, String> {
+/// Known combinations; their arguments are read when they are made.
+fn combinations(list: &str) -> Result<Names, String> {
+    known(evaluate::combinations(), list)
+}
+
+/// Known metrics; their arguments are read when they are made.
+fn metric_names(list: &str) -> Result<Names, String> {
+    known(metrics::registry(), list)
+}
+
+fn known<T>(registry: &Registry<T>, list: &str) -> Result<Names, String> {
     let names = split_list(list);
     for name in &names {
-        combine::registry().get(name).map_err(|e| e.to_string())?;
+        registry.get(name).map_err(|e| e.to_string())?;
     }
     Ok(Names(names))
 }
 
-fn help() -> String {
-    let (strategies, combiners) = (strategy::registry().help(), combine::registry().help());
-    let note = "Combiners, of which those that learn nothing can be used here";
-    format!("Strategies:\n{strategies}\n{note}:\n{combiners}")
+/// All strategies, combinations and metrics.
+pub fn help() -> String {
+    let strategies = strategy::registry().help();
+    let combinations = evaluate::combinations().help();
+    let metrics = metrics::registry().help();
+    format!("Strategies:\n{strategies}\nCombinations:\n{combinations}\nMetrics:\n{metrics}")
 }
 
 /// A whole number, at least 1.
@@ -261,6 +316,14 @@ fn chart(text: &str) -> Result<PathBuf, String> {
     }
 }
 
+fn page(text: &str) -> Result<PathBuf, String> {
+    let end = Path::new(text).extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase();
+    match ["html", "htm"].contains(&&*end) {
+        true => Ok(text.into()),
+        false => Err("must be a file that ends in .html".into()),
+    }
+}
+
 impl Args {
     /// The arguments of this process.
     pub fn read() -> Result<Self, Failure> {
@@ -269,7 +332,11 @@ impl Args {
 
     /// Checks that the folders of the output files exist, before the networks are trained.
     pub fn check(&self) -> Result<()> {
-        for (name, path) in [("--json", self.json.as_deref()), ("--chart", Some(&*self.chart))] {
+        for (name, path) in [
+            ("--json", self.json.as_deref()),
+            ("--html", self.html.as_deref()),
+            ("--chart", Some(&*self.chart)),
+        ] {
             let folder = path.and_then(Path::parent).filter(|p| !p.as_os_str().is_empty());
             if let (Some(path), Some(false)) = (path, folder.map(Path::is_dir)) {
                 return Err(Error::invalid(name, "in a folder that exists", path.display()));
@@ -278,49 +345,85 @@ impl Args {
         Ok(())
     }
 
-    /// The strategies, whose number of members is `--members` where they do not say it themselves.
-    pub fn strategies(&self) -> Result<Vec<Box<dyn EnsembleBuilder>>> {
+    /// The names of the data sets. A file whose name has a comma is one.
+    pub fn data_sets(&self) -> Vec<String> {
+        match Path::new(&self.data).is_file() {
+            true => vec![self.data.clone()],
+            false => self.data.split(',').map(|name| name.trim().to_string()).collect(),
+        }
+    }
+
+    /// The strategies with their names, whose number of members is `--members` where they do not say it
+    /// themselves.
+    pub fn strategies(&self) -> Result<Vec<(String, Box<dyn EnsembleBuilder>)>> {
         let members = ["runs", "k", "folds", "epochs", "cycles"].map(|name| (name, self.members.to_string()));
         let make = |text: &String| {
             // Within the runs of another strategy, a rule for collecting members has its own defaults.
             let settings = if text.contains('+') { &members[..3] } else { &members[..] };
-            strategy::parse_with(text, settings)
+            Ok((text.clone(), strategy::parse_with(text, settings)?))
         };
         self.strategy.0.iter().map(make).collect()
     }
 
-    /// The fitted combiners for this task.
-    pub fn combiners(&self, task: Task) -> Result<Vec<Box<dyn FittedCombiner>>> {
-        let values = matches!(task, Task::Regression { .. });
-        let usual = if values { "mean,median" } else { "mean,geometric-mean,hard-vote" };
+    /// The combinations for this task, with their names. With several data sets, those of the other task are left
+    /// out.
+    pub fn combinations(&self, task: Task) -> Result<Vec<(String, Combination)>> {
+        let usual = match task {
+            Task::Regression { .. } => "mean,simplex-squares,stack-ridge,average-weights",
+            Task::Classification { .. } => "mean,simplex-log-loss,stack-logistic,average-weights",
+        };
         let names = self.combine.clone().unwrap_or_else(|| Names(split_list(usual)));
-        let make = |text: &String| -> Result<Box<dyn FittedCombiner>> {
-            let entry = combine::registry().get(text)?;
-            if values && !entry.tasks().regression() {
-                let must = "combiners for values, such as mean or median";
-                return Err(Error::invalid("--combine", must, entry.name()));
-            }
-            match combine::registry().parse(text)?.fixed()? {
-                Some(fitted) => Ok(fitted),
-                None => {
-                    let must = "combiners that learn nothing, such as mean";
-                    Err(Error::invalid("--combine", must, entry.name()))
+        self.of_task("--combine", "combinations", evaluate::combinations(), &names, task)
+    }
+
+    /// The metrics for this task; none where the usual ones are meant.
+    pub fn metrics(&self, task: Task) -> Result<Option<Vec<Metric>>> {
+        let Some(names) = &self.metrics else { return Ok(None) };
+        let metrics = self.of_task("--metrics", "metrics", metrics::registry(), names, task)?;
+        Ok(Some(metrics.into_iter().map(|(_, metric)| metric).collect()))
+    }
+
+    fn of_task<T>(
+        &self,
+        flag: &str,
+        what: &str,
+        registry: &Registry<T>,
+        names: &Names,
+        task: Task,
+    ) -> Result<Vec<(String, T)>> {
+        let goes = |entry: &Entry<T>| match task {
+            Task::Regression { .. } => entry.tasks().regression(),
+            Task::Classification { .. } => entry.tasks().classification(),
+        };
+        let (mut made, several) = (vec![], self.data_sets().len() > 1);
+        for name in &names.0 {
+            let entry = registry.get(name)?;
+            match goes(entry) {
+                true => made.push((name.clone(), registry.parse(name)?)),
+                false if several => {}
+                false => {
+                    let of = if matches!(task, Task::Regression { .. }) { "values" } else { "classes" };
+                    return Err(Error::invalid(flag, format!("{what} for {of} (see --list)"), entry.name()));
                 }
             }
-        };
-        names.0.iter().map(make).collect()
+        }
+        match made.is_empty() {
+            true => Err(Error::invalid(flag, format!("{what} that go with every data set"), names.0.join(","))),
+            false => Ok(made),
+        }
     }
 
     /// The settings, for the JSON file. Threads and file names are left out: they change no figure.
-    pub fn settings(&self, prepared: &Prepared) -> serde_json::Value {
+    pub fn settings(&self, prepared: &Prepared) -> Result<serde_json::Value> {
         let mut settings = serde_json::to_value(self).unwrap_or_default();
+        settings["data"] = serde_json::json!(prepared.source);
         settings["task"] = serde_json::json!(prepared.task);
         settings["target"] = serde_json::json!(prepared.target);
-        let combiners = self.combiners(prepared.train_task()).unwrap_or_default();
-        settings["combine"] = serde_json::json!(combiners.iter().map(|r| r.name()).collect::<Vec<_>>());
+        let combinations = self.combinations(prepared.train_task())?;
+        settings["combine"] = serde_json::json!(combinations.iter().map(|(name, _)| name).collect::<Vec<_>>());
         if self.train_rows.is_some() {
             settings["test_fraction"] = serde_json::Value::Null;
         }
-        settings
+        Ok(settings)
     }
 }

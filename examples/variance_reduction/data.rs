@@ -9,6 +9,8 @@ use std::{fs, path::Path};
 /// A table of numbers and what is to be predicted from them, in `f64`.
 pub struct Data {
     pub name: String,
+    /// As on the command line.
+    pub source: String,
     pub columns: Vec<Column>,
     /// The name of the target.
     pub target: String,
@@ -28,9 +30,9 @@ pub struct Column {
 }
 
 impl Data {
-    pub fn read(args: &Args) -> Result<Self> {
-        match args.data.as_str() {
-            "digits" | "wine" | "diabetes" => bundled(args),
+    pub fn read(args: &Args, name: &str) -> Result<Self> {
+        match name {
+            "digits" | "wine" | "diabetes" => bundled(args, name),
             file => read_file(Path::new(file), args),
         }
     }
@@ -56,7 +58,7 @@ fn asked(args: &Args) -> Option<Kind> {
     })
 }
 
-fn bundled(args: &Args) -> Result<Data> {
+fn bundled(args: &Args, name: &str) -> Result<Data> {
     for (flag, given) in [
         ("--target", args.target.is_some()),
         ("--delimiter", args.delimiter.is_some()),
@@ -65,12 +67,13 @@ fn bundled(args: &Args) -> Result<Data> {
         ("--no-header", args.no_header),
         ("--drop", !args.drop.is_empty()),
     ] {
-        if given {
-            let got = format!("given with --data {}", args.data);
+        // With several data sets, the flags are for those that are CSV files.
+        if given && args.data_sets().len() == 1 {
+            let got = format!("given with --data {name}");
             return Err(Error::invalid(flag, "left out where --data is not a CSV file", got));
         }
     }
-    let (target, usual, records, targets) = match args.data.as_str() {
+    let (target, usual, records, targets) = match name {
         "digits" => {
             let digits = smartcore::dataset::digits::load_dataset();
             let rows = digits.data.chunks(digits.num_features);
@@ -104,7 +107,8 @@ fn bundled(args: &Args) -> Result<Data> {
         values: records.iter().filter_map(|row| row.get(i).copied()).collect(),
     };
     Ok(Data {
-        name: args.data.clone(),
+        name: name.into(),
+        source: name.into(),
         columns: (0..width).map(column).collect(),
         target: target.into(),
         answers,
@@ -163,6 +167,7 @@ fn read_file(path: &Path, args: &Args) -> Result<Data> {
     let name = path.file_stem().and_then(|s| s.to_str()).unwrap_or("data");
     Ok(Data {
         name: name.strip_suffix(".csv").unwrap_or(name).into(),
+        source: shown,
         columns: inputs.columns()?,
         target: file.names()[target].clone(),
         answers,

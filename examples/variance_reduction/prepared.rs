@@ -14,6 +14,8 @@ use std::collections::BTreeSet;
 /// Rows to train on and rows to test on.
 pub struct Prepared {
     pub name: String,
+    /// As on the command line.
+    pub source: String,
     pub target: String,
     pub task: TaskName,
     pub columns: usize,
@@ -27,14 +29,14 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    pub fn of(args: &Args) -> Result<Self> {
-        let data = Data::read(args)?;
-        let split = split(args, &data)?;
+    /// The rows of a data set in one of its splits, by number.
+    pub fn of(args: &Args, data: &Data, number: usize) -> Result<Self> {
+        let split = split(args, data, number)?;
         let mut notes = data.notes.clone();
-        notes.extend(check_classes(args, &data, &split)?);
-        let inputs = Tensor::from_vec(by_row(&data), (data.rows(), data.columns.len()), &Device::Cpu)?;
+        notes.extend(check_classes(args, data, &split)?);
+        let inputs = Tensor::from_vec(by_row(data), (data.rows(), data.columns.len()), &Device::Cpu)?;
         let scaled = to_scale(args, &inputs, &split.train)?.0;
-        notes.extend(check_range(&data, &scaled, data.columns.iter().map(|c| &*c.name))?);
+        notes.extend(check_range(data, &scaled, data.columns.iter().map(|c| &*c.name))?);
         let inputs = scaled.to_dtype(DType::F32)?;
         let (task, train, test, target_scaler) = match &data.answers {
             Target::Classes(_, ids) => {
@@ -45,15 +47,15 @@ impl Prepared {
             Target::Values(values) => {
                 let values = Tensor::new(&**values, &Device::Cpu)?;
                 let (scaled, scaler) = to_scale(args, &values, &split.train)?;
-                notes.extend(check_range(&data, &scaled.unsqueeze(1)?, [&*data.target].into_iter())?);
+                notes.extend(check_range(data, &scaled.unsqueeze(1)?, [&*data.target].into_iter())?);
                 let train = TensorDataset::regression(&inputs, &scaled.to_dtype(DType::F32)?)?;
                 let test = TensorDataset::regression(inputs, &scaled)?;
                 (TaskName::Regression, train.subset(&split.train)?, test.subset(&split.test)?, scaler)
             }
         };
         let columns = data.columns.len();
-        let Data { name, target, inferred, .. } = data;
-        Ok(Self { name, target, task, columns, train, test, target_scaler, notes, inferred })
+        let (name, target, inferred) = (data.name.clone(), data.target.clone(), data.inferred.clone());
+        Ok(Self { name, source: data.source.clone(), target, task, columns, train, test, target_scaler, notes, inferred })
     }
 
     pub fn train_task(&self) -> Task {
@@ -79,8 +81,10 @@ impl Prepared {
     }
 }
 
-fn split(args: &Args, data: &Data) -> Result<Split> {
-    let (rows, seed) = (data.rows(), Seed::from(args.seed).child("split"));
+fn split(args: &Args, data: &Data, number: usize) -> Result<Split> {
+    let seed = Seed::from(args.seed).child("split");
+    let seed = if number == 0 { seed } else { seed.nth("split", number as u64) };
+    let rows = data.rows();
     match (args.train_rows, &data.answers) {
         (Some(_), _) if rows < 2 => {
             Err(Error::invalid("--data", "a table of two rows or more, to train on and to test on", rows))

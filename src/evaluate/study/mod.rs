@@ -229,6 +229,26 @@ impl<'a, L: Learner> Study<'a, L> {
         self
     }
 
+    /// The number of builds of the study, for a progress bar: trainings of a whole strategy. An interrupted study
+    /// has fewer left.
+    ///
+    /// # Errors
+    /// As [`trials`](Self::trials), before it trains.
+    pub fn builds(&self, seed: impl Into<Seed>) -> Result<usize> {
+        self.check()?;
+        let seed = seed.into().nth("repeat", 0);
+        let baseline = self.single_plan(seed)?;
+        let mut builds = 1;
+        for (_, strategy) in &self.strategies {
+            let plan = self.within_budget(self.session.plan(&**strategy, seed)?)?;
+            builds += usize::from(plan != baseline);
+            let pools = Pools::new(self, None, plan, seed);
+            builds += self.combinations.iter().filter(|(_, c)| pools.retrains(c)).count();
+            builds += usize::from(self.combinations.iter().any(|(_, c)| pools.reserves(c)));
+        }
+        Ok(builds * self.repeats)
+    }
+
     /// Runs the study on the one split of its training and test data.
     ///
     /// # Errors

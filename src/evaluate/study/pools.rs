@@ -5,7 +5,10 @@ use super::{
     Study,
 };
 use crate::{
-    evaluate::FittedOnRows,
+    evaluate::{
+        combination::{Combination, Way},
+        FittedOnRows,
+    },
     network::Scale,
     plan::{Plan, RunSpec},
     pool::ROWS,
@@ -86,6 +89,18 @@ impl<'s, 'a, L: Learner> Pools<'s, 'a, L> {
         let mut left_out: BTreeMap<usize, usize> = BTreeMap::new();
         runs.iter().for_each(|(run, seen)| *left_out.entry(run.slot).or_default() += rows - seen.len());
         Some(if left_out.values().all(|count| *count == rows) { "out-of-fold" } else { "held-out" })
+    }
+
+    /// Whether the combination needs a run of its own.
+    pub(super) fn retrains(&self, combination: &Combination) -> bool {
+        let first = self.plan.runs.first();
+        let prescribes = |run: &RunSpec| run.collect.prescribes_rate(self.study.learner_epochs(run));
+        matches!(combination.0, Way::Averaged(_)) && !first.is_some_and(prescribes)
+    }
+
+    /// Whether the combination needs reserved rows.
+    pub(super) fn reserves(&self, combination: &Combination) -> bool {
+        combination.needs_reserved() || combination.needs_held_out() && self.left_out().is_none()
     }
 
     /// The network that averages those of the strategy's first run, and the epochs and seconds that it took.

@@ -1,0 +1,54 @@
+//! What the program prints and writes.
+use super::{
+    args::Args,
+    print,
+    program::Failure,
+    study::DataSet,
+};
+use candle_ensemble::{evaluate::StudyReport, files, Result};
+use serde_json::{json, Value};
+use std::path::{Path, PathBuf};
+
+/// Prints the tables, and writes the files that are asked for.
+pub fn write(args: &Args, sets: &[DataSet], reports: Vec<StudyReport>) -> Result<(), Failure> {
+    for (set, report) in sets.iter().zip(&reports) {
+        let heading = if sets.len() > 1 { format!("\n{}\n", set.first.name) } else { String::new() };
+        print(args, heading);
+        print(args, report.table());
+    }
+    if let Some(path) = &args.json {
+        let documents = sets.iter().zip(&reports).map(|(set, report)| document(args, set, report));
+        let mut documents = documents.collect::<Result<Vec<_>>>()?;
+        let document = match documents.len() {
+            1 => documents.remove(0),
+            _ => json!({ "data_sets": documents }),
+        };
+        files::write_whole(path, format!("{document:#}\n").as_bytes())?;
+        print(args, format!("\nAll figures, by repeat and size: {}", path.display()));
+    }
+    for (set, report) in sets.iter().zip(&reports) {
+        let name = (sets.len() > 1).then_some(&*set.first.name);
+        let title = format!("{}: mean ± sd over {} trainings", set.first.name, args.repeats * args.splits);
+        let path = beside(&args.chart, name, "");
+        report.chart(&title).save(&path)?;
+        print(args, format!("\nTest {} against ensemble size: {}", report.metric, path.display()));
+    }
+    Ok(())
+}
+
+/// The path with a data set and a kind of chart added to the name of the file.
+fn beside(path: &Path, set: Option<&str>, kind: &str) -> PathBuf {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let extension = path.extension().unwrap_or_default().to_string_lossy();
+    let parts: Vec<&str> = [&*stem].into_iter().chain(set).chain((!kind.is_empty()).then_some(kind)).collect();
+    path.with_file_name(format!("{}.{extension}", parts.join("_")))
+}
+
+/// The JSON document of one data set.
+fn document(args: &Args, set: &DataSet, report: &StudyReport) -> Result<Value> {
+    let mut document = json!({ "settings": args.settings(&set.first)?, "warnings": set.first.notes });
+    if let (Value::Object(to), Ok(Value::Object(from))) = (&mut document, serde_json::to_value(report)) {
+        to.extend(from);
+    }
+    Ok(document)
+}
