@@ -258,7 +258,7 @@ impl<'a, L: Learner> Pool<'a, L> {
     }
 
     /// The held-out predictions, with the inputs of their rows where `inputs` says so.
-    fn held_out_for(&self, inputs: bool) -> Result<&HeldOut> {
+    pub(crate) fn held_out_for(&self, inputs: bool) -> Result<&HeldOut> {
         match inputs {
             true => get_or_make(&self.held_out_with_inputs, || self.with_inputs(self.held_out()?)),
             false => self.held_out(),

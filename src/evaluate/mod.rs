@@ -3,13 +3,15 @@
 //! A [`Study`] trains ensembles of each strategy from different seeds, combines them in each way
 //! ([`Combination`]), and compares them with single networks; its [`StudyReport`] has the metrics, confidence
 //! intervals and costs, prints as a table and draws as charts. [`size_curve`] measures how a metric depends on the
-//! number of members.
+//! number of members. A [`Leaderboard`] lists the members of one pool and combiners of them.
 mod combination;
+mod leaderboard;
 mod size_curve;
 mod study;
 mod study_report;
 
 pub use combination::{combinations, Combination};
+pub use leaderboard::{Leaderboard, LeaderboardOf, LeaderboardRow};
 pub use size_curve::{size_curve, SizePoint};
 pub use study::{Study, Trials};
 pub use study_report::{

@@ -46,8 +46,8 @@ pub struct SingleReport {
     pub learning_curve: Vec<CurvePoint>,
     /// The counts of true classes (rows) and predicted classes (columns) over all networks, for up to 30 classes.
     pub confusion: Option<Vec<Vec<f64>>>,
-    /// The metrics of each network in the order of [`StudyReport::metrics`], by repeat.
-    pub repeats: Vec<Vec<Vec<f64>>>,
+    /// The metrics of each network by name, by repeat.
+    pub repeats: Vec<Vec<BTreeMap<String, f64>>>,
 }
 
 /// The training loss of several networks after one epoch.

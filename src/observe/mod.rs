@@ -5,10 +5,12 @@
 //! [`ProgressBar`] (feature `progress`) draws them.
 #[cfg(feature = "progress")]
 mod progress;
+mod run_times;
 
 #[cfg(feature = "progress")]
 #[cfg_attr(docsrs, doc(cfg(feature = "progress")))]
 pub use progress::ProgressBar;
+pub use run_times::RunTimes;
 
 use crate::{plan::RunSpec, store::EpochRecord};
 use std::time::Duration;

@@ -57,11 +57,11 @@ impl StudyReport {
     fn ensemble_row(&self, ensemble: &EnsembleReport) -> Vec<String> {
         let mut row = vec![ensemble.strategy.clone(), ensemble.combine.clone()];
         if ensemble.metrics.is_empty() {
-            let why = match ensemble.barrier {
+            row.resize(row.len() + self.metrics.len(), NONE.into());
+            row.push(match ensemble.barrier {
                 Some(barrier) => format!("refused: barrier {barrier:.2}"),
                 None => "not made".into(),
-            };
-            row.push(why);
+            });
             row.resize(self.header().len() - 1, String::new());
             row.push(fitted_on(ensemble));
             return row;
@@ -123,7 +123,7 @@ impl StudyReport {
             points: e.size_curve.iter().map(point).collect(),
         };
         let better = if self.higher_is_better { "higher is better" } else { "lower is better" };
-        let headlines = self.single.repeats.iter().flatten().filter_map(|scores| scores.first().copied());
+        let headlines = self.single.repeats.iter().flatten().filter_map(|scores| scores.get(&self.metric).copied());
         SizeChart {
             title: title.into(),
             metric: format!("test {} ({better})", self.metric),

@@ -23,6 +23,7 @@ mod resampling;
 mod resume;
 mod serving;
 mod shards;
+mod study;
 /// The examples' reader of tables. Its unit tests run here: `cargo test` runs none in examples.
 #[path = "../../examples/common/table/mod.rs"]
 #[allow(dead_code, unused_imports)]

@@ -483,17 +483,11 @@ fn a_study_reads_its_test_data_in_batches() {
     let (train, test) = (blobs(9, 60, 3, 0.5), blobs(10, 2500, 3, 0.5));
     let trainer = Trainer::new(|vb| linear(2, 3, vb)).epochs(3);
     let report = |test: &dyn Dataset| {
-        let mut report = Study::new(Session::new(&trainer, &train), test)
-            .repeats(2)
-            .run(&MultiRun::new(2), &[&Bagging::new(2)], &[&Mean, &GeometricMean], 42)
-            .unwrap();
+        let study = Study::new(Session::new(&trainer, &train), test).repeats(2).baseline(MultiRun::new(2));
+        let study = study.strategies("bootstrap:2").unwrap().combinations("mean,geometric-mean").unwrap();
+        let report = study.run(42).unwrap();
         // Seconds differ from run to run.
-        report.single.train_seconds = 0.;
-        for ensemble in &mut report.ensembles {
-            ensemble.train_seconds = 0.;
-            ensemble.repeats.iter_mut().for_each(|repeat| repeat.train_seconds = 0.);
-        }
-        report
+        report.ensembles.into_iter().map(|e| (e.metrics, e.size_curve)).collect::<Vec<_>>()
     };
     let data = OnDemand::new(&test);
     assert_eq!(report(&data), report(&test));
@@ -501,7 +495,11 @@ fn a_study_reads_its_test_data_in_batches() {
 
     let progress = Progress(Mutex::default(), usize::MAX);
     let session = Session::new(&trainer, &train).observer(&progress);
-    Study::new(session, &test).repeats(1).run(&MultiRun::new(2), &[&MultiRun::new(2)], &[&Mean], 42).unwrap();
+    let study = |session, test| {
+        let study = Study::new(session, test).repeats(1).baseline(MultiRun::new(2));
+        study.strategies("multi-run:2").unwrap().combinations("mean").unwrap()
+    };
+    study(session, &test).run(42).unwrap();
     assert_eq!(*progress.0.lock().unwrap(), [(1024, 2500), (2048, 2500), (2500, 2500)]);
 
     struct Empty(TensorDataset);
@@ -520,12 +518,7 @@ fn a_study_reads_its_test_data_in_batches() {
         }
     }
     let empty = Empty(test.clone());
-    let e = Study::new(Session::new(&trainer, &train), &empty).run(
-        &MultiRun::new(2),
-        &[&MultiRun::new(2)],
-        &[&Mean],
-        1,
-    );
+    let e = study(Session::new(&trainer, &train), &empty).run(1);
     assert_eq!(
         e.unwrap_err().to_string(),
         "the number of rows of the test data must be at least 1, but is 0"

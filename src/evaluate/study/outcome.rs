@@ -1,6 +1,6 @@
 //! What a combination makes of the members of a strategy.
 use super::{
-    pools::{bytes, get_or_make, test_inputs, Pools, TrainedPool, RESERVED},
+    pools::{bytes, get_or_make, test_inputs, Pools, TrainedPool},
     test_rows::TestRows,
     trial::{Array, Combined, Outcome},
     Study,
@@ -54,7 +54,7 @@ impl<'a, L: Learner> Outcomes<'_, 'a, L> {
                     _ => None,
                 };
                 let fitted_on = match combination.needs_reserved() {
-                    true => pools.reserved()?.fitted_on(RESERVED).ok(),
+                    true => Some(pools.reserved()?.measured_on()),
                     false => None,
                 };
                 let result = Err(Failure { barrier, why: e.to_string() });
@@ -110,7 +110,7 @@ impl<'a, L: Learner> Outcomes<'_, 'a, L> {
 
     fn of_merge(&self, spec: &MergeSpec, pools: &Pools<'_, 'a, L>) -> Result<Outcome> {
         let trained = pools.reserved()?;
-        let fitted_on = trained.fitted_on(RESERVED)?;
+        let fitted_on = trained.measured_on();
         let started = Instant::now();
         let merged = trained.pool.merge(spec, &MaxBarrier::new(self.study.max_barrier))?;
         let fit_seconds = started.elapsed().as_secs_f64();
@@ -126,7 +126,7 @@ impl<'a, L: Learner> Outcomes<'_, 'a, L> {
 
     fn of_best(&self, max_cost: f64, pools: &Pools<'_, 'a, L>) -> Result<Outcome> {
         let trained = pools.reserved()?;
-        let fitted_on = trained.fitted_on(RESERVED)?;
+        let fitted_on = trained.measured_on();
         let started = Instant::now();
         let best = best_of(&trained.pool, &BestOf::new().max_cost(max_cost))?;
         let fit_seconds = started.elapsed().as_secs_f64();

@@ -164,7 +164,7 @@ impl<'s, 'a, L: Learner> Pools<'s, 'a, L> {
 }
 
 /// What reserved rows are called in reports.
-pub(super) const RESERVED: &str = "reserved";
+const RESERVED: &str = "reserved";
 
 /// A trained pool, with its predictions for the test rows.
 pub(super) struct TrainedPool<'a, L: Learner> {
@@ -222,6 +222,11 @@ impl<'a, L: Learner> TrainedPool<'a, L> {
     /// The rows that rules are fitted on.
     pub(super) fn fitted_on(&self, source: &str) -> Result<FittedOnRows> {
         Ok(FittedOnRows { source: source.into(), rows: self.pool.held_out()?.rows().len() })
+    }
+
+    /// The rows that merges are measured on.
+    pub(super) fn measured_on(&self) -> FittedOnRows {
+        FittedOnRows { source: RESERVED.into(), rows: self.pool.reserved().len() }
     }
 
     /// The facts about the training.

@@ -131,7 +131,7 @@ impl<'t> Cell<'t> {
             match &outcome.result {
                 Err(failure) => failed.push(failure.clone()),
                 Ok(combined) => {
-                    metrics = names.iter().cloned().zip(combined.scores.iter().copied()).collect();
+                    metrics = named(&names, &combined.scores);
                     let headline = combined.scores.first().copied().unwrap_or(f64::NAN);
                     differences[split].push(headline - single_mean);
                     headlines[split].push(headline);
@@ -214,6 +214,10 @@ fn summaries(names: &[String], scores: &[Vec<f64>]) -> Result<BTreeMap<String, S
     names.iter().enumerate().map(|(i, name)| Ok((name.clone(), Summary::of(&column(i))?))).collect()
 }
 
+fn named(names: &[String], scores: &[f64]) -> BTreeMap<String, f64> {
+    names.iter().cloned().zip(scores.iter().copied()).collect()
+}
+
 fn single_report(splits: &[Trials]) -> Result<SingleReport> {
     let names = metric_names(splits);
     let trained: Vec<&Trained> = splits.iter().flat_map(|split| &split.singles).collect();
@@ -241,7 +245,7 @@ fn single_report(splits: &[Trials]) -> Result<SingleReport> {
         cost: mean_cost(&trained.iter().map(cost).collect::<Vec<_>>()),
         learning_curve: learning_curve(&trained.iter().flat_map(|t| &t.curves).collect::<Vec<_>>()),
         confusion,
-        repeats: trained.iter().map(|t| t.member_scores.clone()).collect(),
+        repeats: trained.iter().map(|t| t.member_scores.iter().map(|s| named(&names, s)).collect()).collect(),
     })
 }
 
