@@ -52,7 +52,7 @@
 //! - A [`combine::Combiner`] is fitted on held-out predictions and becomes a [`combine::FittedCombiner`]. Members and
 //!   fitted combiner are an [`Ensemble`], which can be saved to a file and loaded.
 //! - [`evaluate`] runs whole studies ([`evaluate::Study`]), whose report prints as a table and draws as a chart.
-//!   [`metrics`] has the metrics and intervals.
+//!   [`metrics`] has the metrics, and [`statistics`] the intervals and tests.
 //!
 //! [`registry`] lists strategies, combiners, merge methods and metrics by name, for programs whose users choose them.
 //!
@@ -99,6 +99,7 @@ pub mod threads;
 #[cfg_attr(docsrs, doc(cfg(feature = "charts")))]
 pub mod chart;
 pub mod data;
+pub mod statistics;
 pub mod metrics;
 pub mod weights;
 // Floor 3: candle models.

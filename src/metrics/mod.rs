@@ -39,7 +39,6 @@
 //! | `r2` | [`r2()`] | values | Coefficient of determination | |
 mod accuracy;
 mod brier;
-mod compare;
 mod criterion;
 mod ece;
 mod inputs;
@@ -51,15 +50,14 @@ mod r2;
 mod reference;
 mod registry;
 mod rmse;
-mod summary;
 
+pub(crate) use crate::statistics::weighted_bootstrap;
+pub use crate::statistics::{
+    bootstrap_interval, bootstrap_statistic, cluster_bootstrap_interval, corrected_t_interval, t_interval,
+    Interval, Summary,
+};
 pub use accuracy::accuracy;
 pub use brier::brier;
-pub(crate) use compare::weighted_bootstrap;
-pub use compare::{
-    bootstrap_interval, bootstrap_statistic, cluster_bootstrap_interval, corrected_t_interval, t_interval,
-    Interval,
-};
 pub use criterion::{Criterion, Custom, RowLoss, Scored, Truth};
 pub use ece::{ece, ece_equal_mass, ECE_BINS};
 pub use mae::mae;
@@ -68,4 +66,3 @@ pub use nll::{nll, NLL_EPSILON};
 pub use r2::r2;
 pub use registry::{registry, Metric};
 pub use rmse::rmse;
-pub use summary::Summary;

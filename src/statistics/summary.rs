@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// # Examples
 /// ```
-/// use candle_ensemble::metrics::Summary;
+/// use candle_ensemble::statistics::Summary;
 ///
 /// let accuracy = Summary::of(&[0.90, 0.92, 0.94])?;
 /// assert!((accuracy.mean - 0.92).abs() < 1e-15);

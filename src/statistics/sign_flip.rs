@@ -1,0 +1,165 @@
+//! The permutation test of paired differences: their signs are flipped.
+use super::{
+    inputs::{check_differences, check_groups},
+    units::Units,
+};
+use crate::{statistics::TestResult, Error, Result, Seed};
+use rand::RngCore;
+use rayon::prelude::*;
+
+/// Up to so many differences other than 0 the p-value of [`sign_flip_test`] is exact.
+pub const SIGN_FLIP_EXACT: usize = 30;
+
+/// Sums that differ by less than this share of the sum of all absolute differences are equal.
+const TIE: f64 = 1e-12;
+
+/// Tests whether the mean of independent differences is 0, by flipping their signs.
+///
+/// ```text
+/// p = share of all signs s for which |Σ s_i d_i| ≥ |Σ d_i|
+/// ```
+///
+/// **Setting**: differences by test row of two predictors' losses, or independent repetitions, such as seeds.
+///
+/// **Assumes** that the differences are independent and, without a difference, as likely to be `d` as `−d`.
+/// That holds where the two predictors could be exchanged. They need not be normal. The test is then exact:
+/// the error rate is not above the level. For rows in groups use [`cluster_sign_flip_test`]; for folds and
+/// repeated splits, [`corrected_t_test`](crate::statistics::corrected_t_test).
+///
+/// Up to [`SIGN_FLIP_EXACT`] differences other than 0, all `2^n` signs count, and neither `resamples` nor
+/// `seed` matters. Beyond, `resamples` random signs are drawn, and `p = (b + 1) / (resamples + 1)`, where `b`
+/// of them reach the sum of the data; so p is at least `1 / (resamples + 1)`. With more than 16,384 differences
+/// these are dealt at random into so many bins, whose signs are flipped. The test stays exact, and its cost no
+/// longer grows with the rows.
+///
+/// The effect and the statistic are the mean difference. Cost: `O(2^(n/2))` when exact, and otherwise one
+/// pass over at most 16,384 numbers for each resample, in parallel. One seed gives the same result for any
+/// number of threads.
+///
+/// # Errors
+/// When there are fewer than 2 differences, one is NaN or infinite, or there are no resamples.
+///
+/// # Examples
+/// ```
+/// use candle_ensemble::statistics::sign_flip_test;
+///
+/// let gains = [0.02, 0.03, 0.01, 0.02, 0.04, 0.01];
+/// let test = sign_flip_test(&gains, 9999, 1)?;
+/// assert_eq!(test.p_value, 2.0 / 64.0); // only these signs and their opposites reach the sum
+/// # Ok::<(), candle_ensemble::Error>(())
+/// ```
+///
+/// Sources: Fisher 1935, "The design of experiments", section 21; for random signs Phipson and Smyth 2010,
+/// doi:10.2202/1544-6115.1585; for a part of the signs Hemerik and Goeman 2018,
+/// doi:10.1007/s11749-017-0571-1.
+pub fn sign_flip_test(differences: &[f64], resamples: usize, seed: impl Into<Seed>) -> Result<TestResult> {
+    flip(differences, None, resamples, seed.into())
+}
+
+/// Tests whether the mean difference by row is 0, where rows of one group depend on each other: the sign of a
+/// whole group is flipped.
+///
+/// ```text
+/// p = share of all signs s for which |Σ_g s_g Σ_{i in g} d_i| ≥ |Σ d_i|
+/// ```
+///
+/// **Setting**: differences by test row, with several rows for each patient, user, document or day. `groups`
+/// has the number of each row's group.
+///
+/// **Assumes** that the groups are independent; otherwise as [`sign_flip_test`]. What counts is the number of
+/// groups: fewer than 6 never give a p-value below 0.05.
+///
+/// # Errors
+/// As for [`sign_flip_test`], and when there are not as many group numbers as differences, or fewer than 2
+/// groups.
+///
+/// # Examples
+/// ```
+/// use candle_ensemble::statistics::{cluster_sign_flip_test, sign_flip_test};
+///
+/// // 4 groups of 10 equal rows.
+/// let groups: Vec<u32> = (0..40).map(|row| row / 10).collect();
+/// let differences: Vec<f64> = groups.iter().map(|group| 0.1 + 0.1 * f64::from(*group)).collect();
+/// assert!(sign_flip_test(&differences, 999, 1)?.p_value < 0.01);
+/// assert_eq!(cluster_sign_flip_test(&differences, &groups, 999, 1)?.p_value, 2.0 / 16.0);
+/// # Ok::<(), candle_ensemble::Error>(())
+/// ```
+pub fn cluster_sign_flip_test(
+    differences: &[f64],
+    groups: &[u32],
+    resamples: usize,
+    seed: impl Into<Seed>,
+) -> Result<TestResult> {
+    check_groups(groups, differences.len(), "difference")?;
+    flip(differences, Some(groups), resamples, seed.into())
+}
+
+fn flip(differences: &[f64], groups: Option<&[u32]>, resamples: usize, seed: Seed) -> Result<TestResult> {
+    check_differences(differences)?;
+    if resamples == 0 {
+        return Err(Error::invalid("resamples", "at least 1", 0));
+    }
+    let mean = differences.iter().sum::<f64>() / differences.len() as f64;
+    let units = Units::new(&[differences], groups)?.into_nonzero(seed);
+    let limit = units.iter().sum::<f64>().abs() - TIE * units.iter().map(|d| d.abs()).sum::<f64>();
+    let p_value = if limit <= 0.0 {
+        1.0
+    } else if units.len() <= SIGN_FLIP_EXACT {
+        exact(&units, limit)
+    } else {
+        let reach = |r| u64::from(flipped_sum(&units, seed.nth("signs", r)).abs() >= limit);
+        let reached: u64 = (0..resamples as u64).into_par_iter().map(reach).sum();
+        (reached + 1) as f64 / (resamples + 1) as f64
+    };
+    Ok(TestResult { effect: mean, statistic: Some(mean), p_value })
+}
+
+/// The share of all signs whose sum reaches `limit` or `−limit`, from the sums of two halves.
+fn exact(units: &[f64], limit: f64) -> f64 {
+    let (first, second) = units.split_at(units.len() / 2);
+    let (first, second) = (all_sums(first), all_sums(second));
+    // For growing a, ever more of the sorted b have a + b ≥ limit.
+    let (mut from, mut reached) = (second.len(), 0u64);
+    for a in &first {
+        while from > 0 && a + second[from - 1] >= limit {
+            from -= 1;
+        }
+        reached += (second.len() - from) as u64;
+    }
+    // As many reach the other side.
+    2.0 * reached as f64 / (first.len() as f64 * second.len() as f64)
+}
+
+/// The sums over all signs in ascending order: each value merges the sums with and without its sign.
+fn all_sums(values: &[f64]) -> Vec<f64> {
+    let mut sums = vec![0.0];
+    for value in values.iter().map(|value| value.abs()) {
+        let (mut low, mut high) = (0, 0);
+        let mut merged = Vec::with_capacity(2 * sums.len());
+        while low < sums.len() || high < sums.len() {
+            if low < sums.len() && sums[low] - value <= sums[high] + value {
+                merged.push(sums[low] - value);
+                low += 1;
+            } else {
+                merged.push(sums[high] + value);
+                high += 1;
+            }
+        }
+        sums = merged;
+    }
+    sums
+}
+
+/// The sum with random signs, 64 from each random number.
+fn flipped_sum(units: &[f64], seed: Seed) -> f64 {
+    let mut rng = seed.rng();
+    let mut sum = 0.0;
+    for block in units.chunks(64) {
+        let signs = rng.next_u64();
+        for (place, unit) in block.iter().enumerate() {
+            // The sign bit.
+            sum += f64::from_bits(unit.to_bits() ^ ((signs >> place) << 63));
+        }
+    }
+    sum
+}
