@@ -101,3 +101,83 @@ fn check(p_values: &[f64]) -> Result<()> {
         Some(i) => Err(Error::invalid(format!("p-value {i}"), "between 0 and 1", p_values[i])),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::statistics::testing::{close, draws};
+    use proptest::prelude::*;
+
+    /// statsmodels' `multipletests`: `tests/reference/statistics.py`.
+    #[test]
+    fn adjusted_values_agree_with_statsmodels() {
+        let mut draw = draws(14);
+        let p: Vec<f64> = (0..8).map(|_| draw().powi(3)).collect();
+        for (adjusted, expected) in [
+            (
+                bonferroni(&p),
+                [
+                    0.11266977845748904,
+                    1.0,
+                    0.5332127532516121,
+                    0.05155861537722332,
+                    1.0,
+                    0.0057853960696899855,
+                    0.4329197969155459,
+                    0.8104807818940643,
+                ],
+            ),
+            (
+                holm(&p),
+                [
+                    0.08450233384311678,
+                    0.32988984600779314,
+                    0.27057487307221617,
+                    0.0451137884550704,
+                    0.3649203767557203,
+                    0.0057853960696899855,
+                    0.27057487307221617,
+                    0.3039302932102741,
+                ],
+            ),
+            (
+                hochberg(&p),
+                [
+                    0.08450233384311678,
+                    0.32988984600779314,
+                    0.26660637662580605,
+                    0.0451137884550704,
+                    0.3649203767557203,
+                    0.0057853960696899855,
+                    0.26660637662580605,
+                    0.3039302932102741,
+                ],
+            ),
+        ] {
+            adjusted.unwrap().iter().zip(expected).for_each(|(a, b)| close(*a, b, 1e-13));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn procedures_are_ordered(p in proptest::collection::vec(0.0..=1.0, 0..20)) {
+            let (bonferroni, holm, hochberg) = (bonferroni(&p).unwrap(), holm(&p).unwrap(), hochberg(&p).unwrap());
+            for i in 0..p.len() {
+                prop_assert!(p[i] <= hochberg[i] && hochberg[i] <= holm[i] && holm[i] <= bonferroni[i]);
+                for j in 0..p.len() {
+                    prop_assert!(p[i] > p[j] || (holm[i] <= holm[j] && hochberg[i] <= hochberg[j]));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn values_that_are_no_probabilities_are_errors() {
+        for bad in [-0.1, 1.1, f64::NAN] {
+            let error = holm(&[0.5, bad]).unwrap_err();
+            assert_eq!(error.to_string(), format!("p-value 1 must be between 0 and 1, but is {bad}"));
+            assert!(hochberg(&[bad]).is_err() && bonferroni(&[bad]).is_err());
+        }
+        assert!(holm(&[]).unwrap().is_empty());
+    }
+}

@@ -95,3 +95,54 @@ fn quantile(sorted: &[f64], p: f64) -> f64 {
     a + (place - below as f64) * (b - a)
 }
 
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_interpolate() {
+        let sorted = [1.0, 2.0, 4.0, 8.0, 16.0];
+        for (p, expected) in [(0.0, 1.0), (0.1, 1.4), (0.5, 4.0), (0.875, 12.0), (1.0, 16.0)] {
+            assert_eq!(quantile(&sorted, p), expected);
+        }
+    }
+
+    #[test]
+    fn bad_inputs_are_errors_that_name_them() {
+        let broken = bootstrap_statistic(5, 0.9, 100, 1, |_| Ok(f64::NAN));
+        assert_eq!(broken.unwrap_err().to_string(), "statistic must be finite, but is NaN");
+        assert!(bootstrap_statistic(1, 0.9, 100, 1, |_| Ok(0.0)).is_err());
+        assert!(bootstrap_statistic(5, 0.95, 39, 1, |_| Ok(0.0)).is_err());
+        assert!(bootstrap_statistic(5, 0.95, 40, 1, |_| Ok(0.0)).is_ok());
+        assert!(bootstrap_statistic(5, 1.0, 40, 1, |_| Ok(0.0)).is_err());
+    }
+
+    #[test]
+    fn resamples_have_all_rows() {
+        let mut calls = 0;
+        let check = |rows: &[u32]| {
+            assert!(rows.len() == 7 && rows.iter().all(|&row| row < 7));
+            calls += 1;
+            Ok(0.0)
+        };
+        bootstrap_statistic(7, 0.5, 20, Seed::from(1), check).unwrap();
+        assert_eq!(calls, 21);
+    }
+
+    /// The distribution of the bootstrap's mean is known: here (n = 2, values 0 and 1) 0, 1/2 and 1 with
+    /// probability 1/4, 1/2 and 1/4.
+    #[test]
+    fn resampled_means_have_their_known_distribution() {
+        let mut counts = [0u32; 3];
+        let count = |rows: &[u32]| {
+            counts[(rows[0] + rows[1]) as usize] += 1;
+            Ok(0.0)
+        };
+        bootstrap_statistic(2, 0.9, 4000, Seed::from(3), count).unwrap();
+        // Four standard deviations; the first call, rows 0 and 1, counts once in the middle.
+        for (count, p) in counts.into_iter().zip([0.25, 0.5, 0.25]) {
+            let expected = 4000.0 * p;
+            assert!((f64::from(count) - expected).abs() < 4.0 * (expected * (1.0 - p)).sqrt() + 1.0);
+        }
+    }
+}

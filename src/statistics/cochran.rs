@@ -66,3 +66,61 @@ pub fn cochran_q_test<R: AsRef<[bool]>>(right: &[R]) -> Result<TestResult> {
     let effect = test.statistic.unwrap_or_default() / (rows as f64 * (k - 1.0));
     Ok(TestResult { effect, ..test })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::statistics::{
+        mcnemar_test,
+        testing::{close, draws},
+        McNemar,
+    };
+
+    fn right() -> Vec<Vec<bool>> {
+        let mut draw = draws(7);
+        let mut right = vec![vec![]; 4];
+        for _ in 0..200 {
+            for (answers, p) in right.iter_mut().zip([0.8, 0.75, 0.8, 0.7]) {
+                answers.push(draw() < p);
+            }
+        }
+        right
+    }
+
+    /// `cochrans_q` of statsmodels and of mlxtend: `tests/reference/statistics.py`.
+    #[test]
+    fn q_agrees_with_statsmodels() {
+        let test = cochran_q_test(&right()).unwrap();
+        close(test.statistic.unwrap(), 11.209150326797385, 1e-12);
+        close(test.p_value, 0.010647047202262989, 1e-12);
+        close(test.effect, 11.209150326797385 / 600.0, 1e-12);
+    }
+
+    /// With two classifiers, Q is `(b − c)² / (b + c)`, of which McNemar's corrected value is a known part.
+    #[test]
+    fn two_classifiers_give_mcnemar_s_statistic() {
+        let right = right();
+        let q = cochran_q_test(&right[..2]).unwrap().statistic.unwrap();
+        let only = |a: &[bool], b: &[bool]| a.iter().zip(b).filter(|(a, b)| **a && !**b).count() as f64;
+        let (b, c) = (only(&right[0], &right[1]), only(&right[1], &right[0]));
+        close(q, (b - c) * (b - c) / (b + c), 1e-12);
+        let corrected = mcnemar_test(&right[0], &right[1], McNemar::ChiSquare).unwrap().statistic.unwrap();
+        close(corrected, ((q * (b + c)).sqrt() - 1.0) * ((q * (b + c)).sqrt() - 1.0) / (b + c), 1e-12);
+    }
+
+    #[test]
+    fn extremes_and_errors() {
+        let all = |right| vec![right; 20];
+        let test = cochran_q_test(&[all(true), all(true), all(false)]).unwrap();
+        close(test.effect, 1.0, 1e-14);
+        let test = cochran_q_test(&[all(true), all(true), all(true)]).unwrap();
+        assert_eq!(test, TestResult { effect: 0.0, statistic: None, p_value: 1.0 });
+        let message = |right: &[Vec<bool>]| cochran_q_test(right).unwrap_err().to_string();
+        assert_eq!(
+            message(&[all(true), vec![true]]),
+            "number of rows of classifier 1 must be 20, as many as of classifier 0, but is 1"
+        );
+        assert!(message(&[all(true)]).starts_with("number of classifiers must be at least 2"));
+        assert!(message(&[vec![], vec![]]).starts_with("number of rows must be at least 1"));
+    }
+}

@@ -84,3 +84,38 @@ fn mean_and_variance(differences: &[[f64; 2]; 5]) -> Result<(f64, f64)> {
     let mean = differences.as_flattened().iter().sum::<f64>() / 10.0;
     Ok((mean, differences.iter().map(|[a, b]| (a - b) * (a - b) / 2.0).sum()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::statistics::testing::{close, draws};
+
+    /// mlxtend's `paired_ttest_5x2cv` and `combined_ftest_5x2cv`: `tests/reference/statistics.py`.
+    #[test]
+    fn tests_agree_with_mlxtend() {
+        let mut draw = draws(5);
+        let differences: [[f64; 2]; 5] =
+            std::array::from_fn(|_| std::array::from_fn(|_| draw() * 0.1 - 0.02));
+        let t = five_by_two_t_test(&differences).unwrap();
+        close(t.statistic.unwrap(), 0.09849924847589032, 1e-10);
+        close(t.p_value, 0.9253628239806986, 1e-10);
+        let f = five_by_two_f_test(&differences).unwrap();
+        close(f.statistic.unwrap(), 1.0509510090095093, 1e-10);
+        close(f.p_value, 0.5102742799800474, 1e-10);
+        let mean = differences.as_flattened().iter().sum::<f64>() / 10.0;
+        assert_eq!((t.effect, f.effect), (mean, mean));
+    }
+
+    #[test]
+    fn folds_that_do_not_vary_are_certain() {
+        for (difference, p_value) in [(0.25, 0.0), (0.0, 1.0)] {
+            let expected = TestResult { effect: difference, statistic: None, p_value };
+            assert_eq!(five_by_two_t_test(&[[difference; 2]; 5]).unwrap(), expected);
+            assert_eq!(five_by_two_f_test(&[[difference; 2]; 5]).unwrap(), expected);
+        }
+        let mut bad = [[0.0; 2]; 5];
+        bad[1][1] = f64::INFINITY;
+        let error = five_by_two_t_test(&bad).unwrap_err();
+        assert_eq!(error.to_string(), "difference 3 must be finite, but is inf");
+    }
+}

@@ -85,7 +85,14 @@ pub fn friedman_test<R: AsRef<[f64]>>(scores: &[R], higher_is_better: bool) -> R
     // All scores of each data set are equal.
     if untied <= 0.0 {
         let (chi_square, f, p_value) = (0.0, Some(0.0), 1.0);
-        return Ok(Friedman { average_ranks, kendall_w: 0.0, chi_square, chi_square_p_value: 1.0, f, p_value });
+        return Ok(Friedman {
+            average_ranks,
+            kendall_w: 0.0,
+            chi_square,
+            chi_square_p_value: 1.0,
+            f,
+            p_value,
+        });
     }
     let chi_square = 12.0 * n / (k * (k + 1.0)) * squares / untied;
     let kendall_w = (chi_square / (n * (k - 1.0))).min(1.0);
@@ -101,4 +108,109 @@ pub fn friedman_test<R: AsRef<[f64]>>(scores: &[R], higher_is_better: bool) -> R
 
 fn ln_factorial(n: usize) -> f64 {
     ln_gamma(n as f64 + 1.0)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::statistics::testing::{close, draws};
+
+    /// Table 6 of Demšar 2006.
+    pub(in crate::statistics) const DEMSAR: [[f64; 4]; 14] = [
+        [0.763, 0.768, 0.771, 0.798],
+        [0.599, 0.591, 0.590, 0.569],
+        [0.954, 0.971, 0.968, 0.967],
+        [0.628, 0.661, 0.654, 0.657],
+        [0.882, 0.888, 0.886, 0.898],
+        [0.936, 0.931, 0.916, 0.931],
+        [0.661, 0.668, 0.609, 0.685],
+        [0.583, 0.583, 0.563, 0.625],
+        [0.775, 0.838, 0.866, 0.875],
+        [1.000, 1.000, 1.000, 1.000],
+        [0.940, 0.962, 0.965, 0.962],
+        [0.619, 0.666, 0.614, 0.669],
+        [0.972, 0.981, 0.9751, 0.975],
+        [0.957, 0.978, 0.946, 0.970],
+    ];
+
+    /// Nine data sets with many ties.
+    pub(in crate::statistics) fn coarse() -> Vec<Vec<f64>> {
+        let mut draw = draws(13);
+        let mut score = |method: usize| (draw() * 6.0 + method as f64 / 3.0).floor() / 10.0;
+        (0..9).map(|_| (0..5).map(&mut score).collect()).collect()
+    }
+
+    /// scipy's `friedmanchisquare`, `rankdata` and `f`: `tests/reference/statistics.py`.
+    #[test]
+    fn tests_agree_with_scipy() {
+        for (test, ranks, [w, chi, chi_p, f, p]) in [
+            (
+                friedman_test(&DEMSAR, true).unwrap(),
+                &[3.142857142857143, 2.0, 2.892857142857143, 1.9642857142857142][..],
+                [
+                    0.2435320584926887,
+                    10.228346456692925,
+                    0.016721580328441323,
+                    4.1851301115241695,
+                    0.011620659515310975,
+                ],
+            ),
+            (
+                friedman_test(&coarse(), true).unwrap(),
+                &[3.5, 2.388888888888889, 2.4444444444444446, 3.8333333333333335, 2.8333333333333335],
+                [
+                    0.18157181571815698,
+                    6.536585365853651,
+                    0.16249975649470022,
+                    1.7748344370860902,
+                    0.1582438510413616,
+                ],
+            ),
+        ] {
+            test.average_ranks.iter().zip(ranks).for_each(|(a, b)| close(*a, *b, 1e-14));
+            close(test.kendall_w, w, 1e-12);
+            close(test.chi_square, chi, 1e-12);
+            close(test.chi_square_p_value, chi_p, 1e-11);
+            close(test.f.unwrap(), f, 1e-12);
+            close(test.p_value, p, 1e-11);
+        }
+    }
+
+    #[test]
+    fn the_other_direction_reverses_the_ranks() {
+        let (high, low) = (friedman_test(&DEMSAR, true).unwrap(), friedman_test(&DEMSAR, false).unwrap());
+        for (a, b) in high.average_ranks.iter().zip(&low.average_ranks) {
+            close(a + b, 5.0, 1e-14);
+        }
+        close(high.p_value, low.p_value, 1e-12);
+    }
+
+    /// Of the 36 orders on a second and third data set one agrees with the first; with a tie of two, of 9 one.
+    #[test]
+    fn full_agreement_has_its_exact_probability() {
+        for (row, orders) in [([3.0, 2.0, 1.0], 6.0), ([3.0, 3.0, 1.0], 3.0)] {
+            let test = friedman_test(&[row, row, row], true).unwrap();
+            assert_eq!((test.kendall_w, test.f), (1.0, None));
+            close(test.p_value, 1.0 / (orders * orders), 1e-12);
+            let two = friedman_test(&[row, row], true).unwrap();
+            close(two.p_value, 1.0 / orders, 1e-12);
+        }
+    }
+
+    #[test]
+    fn ties_everywhere_and_bad_inputs() {
+        let test = friedman_test(&[[0.5; 3]; 4], true).unwrap();
+        assert_eq!((test.average_ranks, test.kendall_w, test.p_value), (vec![2.0; 3], 0.0, 1.0));
+        let message = |scores: &[Vec<f64>]| friedman_test(scores, true).unwrap_err().to_string();
+        assert_eq!(message(&[vec![1.0, 2.0]]), "number of data sets must be at least 2, but is 1");
+        assert_eq!(message(&[vec![1.0], vec![1.0]]), "number of methods must be at least 2, but is 1");
+        assert_eq!(
+            message(&[vec![1.0, 2.0], vec![1.0]]),
+            "number of scores of data set 1 must be 2, one for each method, but is 1"
+        );
+        assert_eq!(
+            message(&[vec![1.0, 2.0], vec![1.0, f64::NAN]]),
+            "data set 1, method 1 must be finite, but is NaN"
+        );
+    }
 }

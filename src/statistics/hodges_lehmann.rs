@@ -73,9 +73,43 @@ fn pairs_up_to(sorted: &[f64], limit: f64) -> u64 {
 fn to_order(x: f64) -> i64 {
     // -0 and 0 are one place.
     let bits = (x + 0.0).to_bits() as i64;
-    if bits < 0 { i64::MIN - bits } else { bits }
+    if bits < 0 {
+        i64::MIN - bits
+    } else {
+        bits
+    }
 }
 
 fn from_order(place: i64) -> f64 {
     f64::from_bits(if place < 0 { i64::MIN - place } else { place } as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn by_listing(x: &[f64]) -> f64 {
+        let mut means: Vec<f64> =
+            (0..x.len()).flat_map(|i| (i..x.len()).map(move |j| x[i] / 2.0 + x[j] / 2.0)).collect();
+        means.sort_by(f64::total_cmp);
+        means[(means.len() - 1) / 2] / 2.0 + means[means.len() / 2] / 2.0
+    }
+
+    proptest! {
+        #[test]
+        fn counting_pairs_is_listing_them(
+            x in proptest::collection::vec(prop_oneof![-5.0..5.0, (-3..3i8).prop_map(f64::from)], 1..40)
+        ) {
+            prop_assert_eq!(hodges_lehmann(&x).unwrap(), by_listing(&x));
+        }
+    }
+
+    #[test]
+    fn extremes_and_errors() {
+        for x in [&[f64::MAX, f64::MAX][..], &[-f64::MAX, f64::MAX, 1.0], &[0.0, -0.0], &[5e-324, -5e-324]] {
+            assert_eq!(hodges_lehmann(x).unwrap(), by_listing(x), "{x:?}");
+        }
+        assert!(hodges_lehmann(&[]).is_err() && hodges_lehmann(&[f64::NAN]).is_err());
+    }
 }

@@ -86,8 +86,7 @@ pub fn mcnemar_test(first: &[bool], second: &[bool], method: McNemar) -> Result<
 /// the trials. The terms are summed from the largest until the next adds nothing, after `O(sqrt(trials))`.
 fn half_binomial(k: u64, trials: u64) -> (f64, f64) {
     let ln_factorial = |n: u64| ln_gamma(n as f64 + 1.0);
-    let ln_point =
-        ln_factorial(trials) - ln_factorial(k) - ln_factorial(trials - k) - trials as f64 * LN_2;
+    let ln_point = ln_factorial(trials) - ln_factorial(k) - ln_factorial(trials - k) - trials as f64 * LN_2;
     // The sum relative to the largest term.
     let (mut sum, mut term, mut j) = (1.0, 1.0, k);
     while j > 0 && term > 1e-17 * sum {
@@ -97,4 +96,87 @@ fn half_binomial(k: u64, trials: u64) -> (f64, f64) {
     }
     let point = ln_point.exp();
     ((2.0 * point * sum).min(1.0), point)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::statistics::testing::{close, draws};
+
+    /// statsmodels' `mcnemar`, mlxtend's too, and scipy's binomial distribution for the mid-p-value:
+    /// `tests/reference/statistics.py`.
+    #[test]
+    fn tests_agree_with_statsmodels() {
+        for (rows, seed, effect, least, exact, mid_p, chi_square, approximate) in [
+            (40, 1, 0.05, 3.0, 0.7265625, 0.5078125000000001, 0.125, 0.7236736098317629),
+            (
+                300,
+                2,
+                0.06666666666666667,
+                16.0,
+                0.0077874363057435225,
+                0.005486344876760137,
+                6.9423076923076925,
+                0.008418044065352112,
+            ),
+            (
+                5000,
+                3,
+                0.0384,
+                255.0,
+                4.0567218120420974e-13,
+                3.1739055144886726e-13,
+                51.96723646723647,
+                5.643447661669295e-13,
+            ),
+        ] {
+            let mut draw = draws(seed);
+            let (first, second): (Vec<bool>, Vec<bool>) = (0..rows)
+                .map(|_| {
+                    let first = draw() < 0.8;
+                    (first, if draw() < 0.6 { first } else { draw() < 0.7 })
+                })
+                .unzip();
+            for (method, statistic, p) in [
+                (McNemar::Exact, least, exact),
+                (McNemar::MidP, least, mid_p),
+                (McNemar::ChiSquare, chi_square, approximate),
+            ] {
+                let test = mcnemar_test(&first, &second, method).unwrap();
+                close(test.effect, effect, 1e-14);
+                close(test.statistic.unwrap(), statistic, 1e-14);
+                close(test.p_value, p, 1e-11);
+                let opposite = mcnemar_test(&second, &first, method).unwrap();
+                assert_eq!((opposite.effect, opposite.p_value), (-test.effect, test.p_value));
+            }
+        }
+    }
+
+    /// `scipy.stats.binomtest`.
+    #[test]
+    fn binomial_tails_agree_with_scipy() {
+        for (k, trials, p) in [
+            (499_000, 1_000_000, 0.0456082998653896),
+            (100, 1000, 1.3403435580012363e-161),
+            (0, 3, 0.25),
+            (5, 10, 1.0),
+            (0, 0, 1.0),
+        ] {
+            close(half_binomial(k, trials).0, p, 1e-8);
+        }
+    }
+
+    #[test]
+    fn classifiers_that_agree_do_not_differ() {
+        let right = [true, false, true];
+        for method in [McNemar::Exact, McNemar::MidP, McNemar::ChiSquare] {
+            let test = mcnemar_test(&right, &right, method).unwrap();
+            assert_eq!(test, TestResult { effect: 0.0, statistic: Some(0.0), p_value: 1.0 });
+            // One row each.
+            let test = mcnemar_test(&[true, false], &[false, true], method).unwrap();
+            assert_eq!((test.effect, test.p_value), (0.0, 1.0));
+        }
+        assert!(mcnemar_test(&right, &right[1..], McNemar::Exact).is_err());
+        assert!(mcnemar_test(&[], &[], McNemar::Exact).is_err());
+    }
 }

@@ -43,6 +43,7 @@ mod mcnemar;
 mod nemenyi;
 mod rank_test;
 mod ranks;
+mod resamples;
 mod sign_flip;
 #[cfg(test)]
 mod simulations;

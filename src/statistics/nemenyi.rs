@@ -20,7 +20,7 @@ use crate::{Error, Result};
 /// for about ten data sets or more. It depends on how many methods are compared. For comparisons with one
 /// control, Holm's procedure finds more ([`RankTest::control`](crate::statistics::RankTest::control)).
 ///
-/// The quantile is integrated numerically to at least ten digits, for any number of methods; papers divide it
+/// The quantile is integrated numerically to at least nine digits, for any number of methods; papers divide it
 /// by `√2`.
 ///
 /// # Errors
@@ -77,4 +77,39 @@ fn unit(methods: usize, datasets: usize) -> Result<f64> {
     }
     let (k, n) = (methods as f64, datasets as f64);
     Ok((k * (k + 1.0) / (12.0 * n)).sqrt())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::statistics::testing::close;
+
+    /// Table 5 (a) of Demšar 2006: quantiles divided by `√2`, for two to ten methods.
+    #[test]
+    fn critical_values_are_those_of_demsar() {
+        let table = [
+            (0.05, [1.960, 2.343, 2.569, 2.728, 2.850, 2.949, 3.031, 3.102, 3.164]),
+            (0.10, [1.645, 2.052, 2.291, 2.459, 2.589, 2.693, 2.780, 2.855, 2.920]),
+        ];
+        for (alpha, values) in table {
+            for (methods, expected) in (2..).zip(values) {
+                let error = ((methods * (methods + 1)) as f64 / (6.0 * 20.0)).sqrt();
+                let value = nemenyi_critical_difference(methods, 20, alpha).unwrap() / error;
+                // The paper's table is rounded, and two of its values are off by one in the last place.
+                assert!((value - expected).abs() < 1.6e-3, "{methods} {alpha} {value}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_critical_difference_has_its_level_as_p_value() {
+        for (methods, datasets, alpha) in [(2, 2, 0.05), (5, 30, 0.1), (60, 7, 0.01)] {
+            let critical = nemenyi_critical_difference(methods, datasets, alpha).unwrap();
+            close(nemenyi_p_value(-critical, methods, datasets).unwrap(), alpha, 1e-10);
+        }
+        assert_eq!(nemenyi_p_value(0.0, 4, 10).unwrap(), 1.0);
+        assert!(nemenyi_p_value(f64::NAN, 4, 10).is_err() && nemenyi_p_value(1.0, 1, 10).is_err());
+        assert!(nemenyi_critical_difference(4, 0, 0.05).is_err());
+        assert!(nemenyi_critical_difference(4, 9, 1.0).is_err());
+    }
 }

@@ -2,8 +2,8 @@
 use super::{inputs::check_finite, interval::check_level, tails::normal_two_sided};
 use crate::{
     statistics::{
-        friedman_test, holm, nemenyi_critical_difference, nemenyi_p_value, wilcoxon_test, Friedman, TestResult,
-        ZeroDifferences,
+        friedman_test, holm, nemenyi_critical_difference, nemenyi_p_value, wilcoxon_test, Friedman,
+        TestResult, ZeroDifferences,
     },
     Error, Result,
 };
@@ -201,7 +201,9 @@ impl RankTest {
         let methods = ranks.len();
         let pairs: Vec<(usize, usize)> = match control {
             Some(first) => (0..methods).filter(|&other| other != first).map(|other| (first, other)).collect(),
-            None => (0..methods).flat_map(|first| (first + 1..methods).map(move |other| (first, other))).collect(),
+            None => {
+                (0..methods).flat_map(|first| (first + 1..methods).map(move |other| (first, other))).collect()
+            }
         };
         let tests: Vec<TestResult> =
             pairs.iter().map(|&pair| self.test(table, ranks, pair)).collect::<Result<_>>()?;
@@ -266,4 +268,164 @@ fn cliques(ranks: &[f64], critical: f64) -> Vec<Vec<usize>> {
         }
     }
     groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::statistics::{
+        friedman::tests::{coarse, DEMSAR},
+        testing::close,
+    };
+
+    fn some<R: AsRef<[f64]>>(table: &[R]) -> Vec<Vec<Option<f64>>> {
+        table.iter().map(|row| row.as_ref().iter().copied().map(Some).collect()).collect()
+    }
+
+    const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
+
+    #[track_caller]
+    fn all_close(found: impl Iterator<Item = f64>, expected: &[f64]) {
+        let found: Vec<f64> = found.collect();
+        assert_eq!(found.len(), expected.len());
+        found.iter().zip(expected).for_each(|(a, b)| close(*a, *b, 1e-9));
+    }
+
+    /// scipy's normal and studentized ranges and exact `wilcoxon`, statsmodels' `multipletests`:
+    /// `tests/reference/statistics.py`. The normal
+    /// distribution function of statrs has ten digits.
+    #[test]
+    fn comparisons_agree_with_scipy_and_statsmodels() {
+        let scores = some(&DEMSAR);
+        let ranks = RankTest::new(true).pairs(PairTest::MeanRanks);
+        let all = ranks.compare(&NAMES[..4], &scores).unwrap();
+        let pairs: Vec<(usize, usize)> =
+            all.comparisons.iter().map(|pair| (pair.first, pair.second)).collect();
+        assert_eq!(pairs, [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)]);
+        all_close(
+            all.comparisons.iter().map(|pair| pair.test.p_value),
+            &[
+                0.019172484755223106,
+                0.6084078002329985,
+                0.015719980210024593,
+                0.06727796053834902,
+                0.9416529301610358,
+                0.05703987424905553,
+            ],
+        );
+        all_close(
+            all.comparisons.iter().map(|pair| pair.holm_p_value),
+            &[0.09586242377611554, 1.0, 0.09431988126014756, 0.22815949699622212, 1.0, 0.22815949699622212],
+        );
+        for (pair, expected) in all.comparisons.iter().zip([
+            0.08867270928888271,
+            0.9561771752218107,
+            0.0741847950687442,
+            0.2592280701547286,
+            0.999859449385133,
+            0.22669688602641525,
+        ]) {
+            close(pair.nemenyi_p_value, expected, 1e-9);
+        }
+        close(all.critical_difference, 1.253559147117606, 1e-9);
+        assert_eq!((all.datasets, all.control, all.alpha), (14, None, 0.05));
+
+        let control = ranks.control("a").compare(&NAMES[..4], &scores).unwrap();
+        assert_eq!(control.control, Some(0));
+        all_close(
+            control.comparisons.iter().map(|pair| pair.holm_p_value),
+            &[0.04715994063007378, 0.6084078002329985, 0.04715994063007378],
+        );
+        assert!(control.comparisons.iter().all(|pair| pair.first == 0 && pair.test.effect < 0.0));
+
+        let wilcoxon = RankTest::new(true).control("a").compare(&NAMES[..4], &scores).unwrap();
+        all_close(
+            wilcoxon.comparisons.iter().map(|pair| pair.test.p_value),
+            &[0.0078125, 0.865966796875, 0.01123046875],
+        );
+        all_close(
+            wilcoxon.comparisons.iter().map(|pair| pair.holm_p_value),
+            &[0.0234375, 0.865966796875, 0.0234375],
+        );
+        let coarse = RankTest::new(true).control("a").compare(&NAMES, &some(&coarse())).unwrap();
+        all_close(
+            coarse.comparisons.iter().map(|pair| pair.holm_p_value),
+            &[0.8125, 0.8203125, 0.8203125, 0.8203125],
+        );
+    }
+
+    /// With costs in the place of scores, all signs are as before.
+    #[test]
+    fn lower_costs_are_higher_scores() {
+        let costs: Vec<Vec<f64>> = DEMSAR.iter().map(|row| row.iter().map(|x| -x).collect()).collect();
+        for pairs in [PairTest::Wilcoxon, PairTest::MeanRanks] {
+            let test = |higher, table: Vec<Vec<Option<f64>>>| {
+                RankTest::new(higher).pairs(pairs).compare(&NAMES[..4], &table).unwrap()
+            };
+            assert_eq!(test(true, some(&DEMSAR)), test(false, some(&costs)));
+        }
+    }
+
+    #[test]
+    fn groups_are_the_largest_within_the_critical_difference() {
+        assert_eq!(cliques(&[1.0, 4.0, 2.0, 3.0], 1.5), [vec![0, 2], vec![2, 3], vec![3, 1]]);
+        assert_eq!(cliques(&[1.0, 4.0, 2.0, 3.0], 2.5), [vec![0, 2, 3], vec![2, 3, 1]]);
+        assert_eq!(cliques(&[1.0, 4.0, 2.0, 3.0], 9.0), [vec![0, 2, 3, 1]]);
+        assert_eq!(cliques(&[1.0, 4.0, 1.0, 8.0], 1.0), [vec![0, 2]]);
+        assert!(cliques(&[1.0, 2.0], 1.0).is_empty());
+    }
+
+    #[test]
+    fn a_method_without_a_score_is_left_out_and_nothing_else_changes() {
+        let full = some(&DEMSAR);
+        let mut holes = full.clone();
+        for (i, row) in holes.iter_mut().enumerate() {
+            row.insert(1, (i != 5).then_some(0.5));
+        }
+        let names = ["a", "failed", "b", "c", "d"];
+        let test = RankTest::new(true).control("b");
+        let found = test.compare(&names, &holes).unwrap();
+        assert_eq!(found.left_out, ["failed"]);
+        let expected = test.compare(&NAMES[..4], &full).unwrap();
+        assert_eq!(found, RankComparison { left_out: vec!["failed".into()], ..expected });
+        let json = serde_json::to_string(&found).unwrap();
+        assert_eq!(serde_json::from_str::<RankComparison>(&json).unwrap(), found);
+        let error = RankTest::new(true).control("failed").compare(&names, &holes).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "control must be one of the methods with all scores: a, b, c, d, but is failed"
+        );
+    }
+
+    #[test]
+    fn two_data_sets_and_two_methods_are_enough_and_less_is_an_error() {
+        let two = RankTest::new(true).compare(&["a", "b"], &some(&[[0.9, 0.8], [0.7, 0.6]])).unwrap();
+        assert_eq!(two.friedman.average_ranks, [1.0, 2.0]);
+        assert_eq!(two.comparisons[0].holm_p_value, 0.5);
+        close(two.friedman.p_value, 0.5, 1e-12);
+        assert_eq!(two.cliques, [vec![0, 1]]);
+        let message = |names: &[&str], scores: &[Vec<Option<f64>>]| {
+            RankTest::new(true).compare(names, scores).unwrap_err().to_string()
+        };
+        let row = vec![Some(1.0), Some(2.0)];
+        assert!(message(&["a", "b"], std::slice::from_ref(&row)).starts_with("number of data sets must be"));
+        assert_eq!(
+            message(&["a", "a"], &[row.clone(), row.clone()]),
+            "name 1 must be unlike those before, but is a"
+        );
+        assert_eq!(
+            message(&["a", "b"], &[row.clone(), vec![None]]),
+            "number of scores of data set 1 must be 2, one for each name, but is 1"
+        );
+        assert_eq!(
+            message(&["a", "b"], &[row.clone(), vec![None, Some(1.0)]]),
+            "number of methods with all scores must be at least 2, but is 1"
+        );
+        assert_eq!(
+            message(&["a", "b"], &[row.clone(), vec![Some(f64::NAN), None]]),
+            "data set 1, method 0 must be finite, but is NaN"
+        );
+        let scores = [row.clone(), row];
+        assert!(RankTest::new(true).alpha(0.0).compare(&["a", "b"], &scores).is_err());
+    }
 }

@@ -1,11 +1,11 @@
 //! The permutation test of paired differences: their signs are flipped.
 use super::{
     inputs::{check_differences, check_groups},
+    resamples::map_resamples,
     units::Units,
 };
 use crate::{statistics::TestResult, Error, Result, Seed};
 use rand::RngCore;
-use rayon::prelude::*;
 
 /// Up to so many differences other than 0 the p-value of [`sign_flip_test`] is exact.
 pub const SIGN_FLIP_EXACT: usize = 30;
@@ -107,8 +107,8 @@ fn flip(differences: &[f64], groups: Option<&[u32]>, resamples: usize, seed: See
     } else if units.len() <= SIGN_FLIP_EXACT {
         exact(&units, limit)
     } else {
-        let reach = |r| u64::from(flipped_sum(&units, seed.nth("signs", r)).abs() >= limit);
-        let reached: u64 = (0..resamples as u64).into_par_iter().map(reach).sum();
+        let reaches = |_: &mut (), r| flipped_sum(&units, seed.nth("signs", r)).abs() >= limit;
+        let reached = map_resamples(resamples, units.len(), || (), reaches).iter().filter(|r| **r).count();
         (reached + 1) as f64 / (resamples + 1) as f64
     };
     Ok(TestResult { effect: mean, statistic: Some(mean), p_value })
@@ -150,16 +150,108 @@ fn all_sums(values: &[f64]) -> Vec<f64> {
     sums
 }
 
-/// The sum with random signs, 64 from each random number.
+/// The sum with random signs, 64 from each random number, in eight lanes.
 fn flipped_sum(units: &[f64], seed: Seed) -> f64 {
     let mut rng = seed.rng();
-    let mut sum = 0.0;
+    let mut lanes = [0.0; 8];
     for block in units.chunks(64) {
-        let signs = rng.next_u64();
-        for (place, unit) in block.iter().enumerate() {
-            // The sign bit.
-            sum += f64::from_bits(unit.to_bits() ^ ((signs >> place) << 63));
+        let mut signs = rng.next_u64();
+        for units in block.chunks(8) {
+            for (place, (lane, unit)) in lanes.iter_mut().zip(units).enumerate() {
+                // The sign bit.
+                *lane += f64::from_bits(unit.to_bits() ^ ((signs >> place) << 63));
+            }
+            signs >>= 8;
         }
     }
-    sum
+    lanes.iter().sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::statistics::testing::{close, draws, normal};
+    use rayon::ThreadPoolBuilder;
+
+    const GAINS: [f64; 10] = [0.012, -0.004, 0.021, 0.008, 0.015, 0.003, -0.001, 0.019, 0.007, 0.011];
+
+    /// `scipy.stats.permutation_test` with `permutation_type="samples"`, and all signs listed in integers:
+    /// `tests/reference/statistics.py`.
+    #[test]
+    fn exact_values_agree_with_scipy() {
+        let test = sign_flip_test(&GAINS, 1, 1).unwrap();
+        assert_eq!(test.p_value, 0.01171875);
+        close(test.effect, 0.0091, 1e-14);
+        let mut draw = draws(9);
+        let values: Vec<f64> = (0..16).map(|_| draw() - 0.4).collect();
+        close(sign_flip_test(&values, 1, 1).unwrap().p_value, 0.794708251953125, 1e-14);
+        let hundredths = hundredths(26);
+        close(sign_flip_test(&hundredths, 1, 1).unwrap().p_value, 0.3233717679977417, 1e-14);
+        // Differences of 0 do not count.
+        let zeros: Vec<f64> = GAINS.iter().copied().chain([0.0; 40]).collect();
+        assert_eq!(sign_flip_test(&zeros, 1, 1).unwrap().p_value, 0.01171875);
+    }
+
+    /// In units that are not exact in binary, so that equal sums have to be recognized.
+    fn hundredths(count: usize) -> Vec<f64> {
+        let mut draw = draws(10);
+        (0..count).map(|_| ((draw() * 100.0).floor() - 42.0) / 100.0).collect()
+    }
+
+    /// The exact p-value of 60 differences by convolution: `tests/reference/statistics.py`.
+    #[test]
+    fn random_signs_approach_the_exact_value() {
+        let test = sign_flip_test(&hundredths(60), 20_000, 3).unwrap();
+        let exact: f64 = 0.6986220954821623;
+        assert!((test.p_value - exact).abs() < 4.0 * (exact * (1.0 - exact) / 20_000.0).sqrt());
+    }
+
+    /// No random signs reach the sum of 40 ones: one in a million million would.
+    #[test]
+    fn the_least_p_value_counts_the_data() {
+        assert_eq!(sign_flip_test(&[1.0; 40], 999, 1).unwrap().p_value, 1.0 / 1000.0);
+        assert_eq!(sign_flip_test(&[0.0; 40], 999, 1).unwrap().p_value, 1.0);
+    }
+
+    /// With more rows than are flipped one by one, the p-value is that of the normal limit.
+    #[test]
+    fn many_rows_give_the_p_value_of_the_normal_limit() {
+        let mut rng = Seed::from(8).rng();
+        let mut differences: Vec<f64> = (0..100_000).map(|_| normal(&mut rng)).collect();
+        let mean = differences.iter().sum::<f64>() / 1e5;
+        let sd = (differences.iter().map(|d| (d - mean) * (d - mean)).sum::<f64>() / 1e5).sqrt();
+        // The mean becomes 1.5 standard errors.
+        differences.iter_mut().for_each(|d| *d += 1.5 * sd / 1e5f64.sqrt() - mean);
+        differences.sort_by(f64::total_cmp);
+        let p = sign_flip_test(&differences, 4000, 3).unwrap().p_value;
+        // 2 Φ(−1.5); four standard errors of 4000 resamples, and the bins' error of the standard error.
+        assert!((p - 0.1336).abs() < 0.0215 + 0.01, "{p}");
+    }
+
+    #[test]
+    fn threads_do_not_matter_and_seeds_do() {
+        let mut draw = draws(6);
+        let differences: Vec<f64> = (0..20_000).map(|_| draw() - 0.5).collect();
+        let run = |threads, seed| {
+            let pool = ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| sign_flip_test(&differences, 200, seed).unwrap())
+        };
+        assert_eq!(run(1, 5u64), run(3, 5));
+        assert!((0..8).any(|seed| run(1, seed).p_value != run(1, 5).p_value));
+    }
+
+    #[test]
+    fn groups_of_one_row_are_rows_and_bad_inputs_errors() {
+        let groups: Vec<u32> = (0..10).map(|row| 100 - row).collect();
+        let whole = cluster_sign_flip_test(&GAINS, &groups, 9, 1).unwrap();
+        assert_eq!(whole, sign_flip_test(&GAINS, 9, 1).unwrap());
+        let message = |r: Result<TestResult>| r.unwrap_err().to_string();
+        assert_eq!(message(sign_flip_test(&GAINS, 0, 1)), "resamples must be at least 1, but is 0");
+        assert_eq!(
+            message(cluster_sign_flip_test(&GAINS, &[1; 9], 9, 1)),
+            "number of group numbers must be 10, one for each difference, but is 9"
+        );
+        assert!(cluster_sign_flip_test(&GAINS, &[1; 10], 9, 1).is_err());
+        assert!(sign_flip_test(&[1.0, f64::NAN], 9, 1).is_err() && sign_flip_test(&[1.0], 9, 1).is_err());
+    }
 }

@@ -110,8 +110,7 @@ mod tests {
         assert_eq!((bins.len(), total(0), total(1)), (BINS, 199_999.0 * 100_000.0, 200_000.0));
         // Sizes are binomial: mean 12.2, variance 12.2, with a standard error of 1.1 %.
         let mean = 200_000.0 / BINS as f64;
-        let variance =
-            bins.columns()[1].iter().map(|n| (n - mean) * (n - mean)).sum::<f64>() / BINS as f64;
+        let variance = bins.columns()[1].iter().map(|n| (n - mean) * (n - mean)).sum::<f64>() / BINS as f64;
         assert!((variance / mean - 1.0).abs() < 0.045, "{variance}");
     }
 }

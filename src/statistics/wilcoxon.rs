@@ -105,3 +105,71 @@ fn exact(signed: &[(f64, bool)], positive: f64) -> f64 {
     let most: f64 = counts.iter().skip(at).sum();
     (2.0 * least.min(most) / counts.iter().sum::<f64>()).min(1.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::statistics::testing::{close, draws};
+
+    #[track_caller]
+    fn check(differences: &[f64], zeros: ZeroDifferences, [w, p, effect]: [f64; 3]) {
+        // The normal distribution function of statrs has ten digits.
+        let digits = if differences.len() > WILCOXON_EXACT { 1e-9 } else { 1e-12 };
+        let test = wilcoxon_test(differences, zeros).unwrap();
+        close(test.statistic.unwrap(), w, 1e-14);
+        close(test.p_value, p, digits);
+        close(test.effect, effect, 1e-12);
+        let opposite: Vec<f64> = differences.iter().map(|d| -d).collect();
+        let opposite = wilcoxon_test(&opposite, zeros).unwrap();
+        close(opposite.p_value, p, digits);
+        close(opposite.effect, -effect, 1e-12);
+    }
+
+    /// scipy's `wilcoxon`, exact by its distribution or by all signs, and approximate without continuity
+    /// correction; numpy's median over all pairs. See `tests/reference/statistics.py`.
+    #[test]
+    fn tests_agree_with_scipy() {
+        use ZeroDifferences::{Dropped, Pratt};
+        let gains = [0.012, -0.004, 0.021, 0.008, 0.015, 0.003, -0.001, 0.019, 0.007, 0.011];
+        let mut draw = draws(11);
+        let fifty: Vec<f64> = (0..50).map(|_| draw() - 0.4).collect();
+        let tied = [1., 2., 2., -1., 3., 3., -2., 4., 1., 5., -1., 2.];
+        for zeros in [Pratt, Dropped] {
+            check(&gains, zeros, [51.0, 0.013671875, 0.009]);
+            check(&fifty, zeros, [794.0, 0.1329605561585705, 0.06572458185255525]);
+            check(&tied, zeros, [66.5, 0.03076171875, 1.5]);
+        }
+        let zeros = [0., 2., 2., -1., 3., 0., -2., 4., 1., 5., 0., 2.];
+        check(&zeros, Pratt, [60.0, 0.07421875, 1.25]);
+        check(&zeros, Dropped, [39.0, 0.0625, 1.25]);
+        let mut draw = draws(12);
+        let many: Vec<f64> = (0..200).map(|_| (draw() * 21.0).floor() - 9.0).collect();
+        check(&many, Pratt, [11254.5, 0.12672804567772172, 1.0]);
+        check(&many, Dropped, [9993.5, 0.10366029583799327, 1.0]);
+    }
+
+    /// 0.3 − 0.2 is not 0.1 in binary, and is tied with it all the same.
+    #[test]
+    fn rounding_breaks_no_ties() {
+        let scores = [(0.3, 0.2), (0.2, 0.1), (0.4, 0.5), (0.9, 0.8), (0.7, 0.7 + 1e-16), (0.6, 0.4)];
+        let rough: Vec<f64> = scores.iter().map(|(a, b)| a - b).collect();
+        let exact = [1.0, 1.0, -1.0, 1.0, 0.0, 2.0];
+        for zeros in [ZeroDifferences::Pratt, ZeroDifferences::Dropped] {
+            let [rough, exact] = [&rough[..], &exact].map(|d| wilcoxon_test(d, zeros).unwrap());
+            assert_eq!((rough.statistic, rough.p_value), (exact.statistic, exact.p_value));
+        }
+    }
+
+    #[test]
+    fn one_sign_has_the_least_p_value() {
+        for n in 1..=WILCOXON_EXACT {
+            let differences: Vec<f64> = (1..=n).map(|i| i as f64).collect();
+            let test = wilcoxon_test(&differences, ZeroDifferences::Pratt).unwrap();
+            assert_eq!(test.p_value, 0.5f64.powi(n as i32 - 1), "{n}");
+        }
+        let zeros = wilcoxon_test(&[0.0; 80], ZeroDifferences::Pratt).unwrap();
+        assert_eq!(zeros, TestResult { effect: 0.0, statistic: Some(0.0), p_value: 1.0 });
+        assert!(wilcoxon_test(&[], ZeroDifferences::Pratt).is_err());
+        assert!(wilcoxon_test(&[f64::INFINITY], ZeroDifferences::Pratt).is_err());
+    }
+}

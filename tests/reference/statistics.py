@@ -1,16 +1,19 @@
 """The reference numbers of the tests of differences in `src/statistics`.
 
-Run with numpy 2.4.6, scipy 1.17.1, statsmodels 0.15.0, mlxtend 0.25.0 and scikit-learn 1.9.1 (the versions of the numbers
-committed). The Rust tests draw the same tables: `lcg.py` has the generator.
+Run with numpy 2.4.6, scipy 1.17.1, statsmodels 0.15.0, mlxtend 0.25.0, scikit-learn 1.9.1, pandas 3.1.1 and mpmath 1.3.0
+(the versions of the numbers committed); it takes five minutes. The Rust tests draw the same tables: `lcg.py` has the generator.
 """
 
+import mpmath as mp
 import numpy as np
+import pandas as pd
+import statsmodels.api as sm
 from lcg import Lcg
 from mlxtend.evaluate import cochrans_q, combined_ftest_5x2cv, mcnemar as mlxtend_mcnemar, mcnemar_table, paired_ttest_5x2cv
-from scipy import integrate, stats
+from scipy import stats
 from sklearn.base import BaseEstimator, ClassifierMixin
+from statsmodels.formula.api import ols
 from statsmodels.stats.contingency_tables import cochrans_q as sm_cochrans_q, mcnemar
-from statsmodels.stats.libqsturng import psturng
 from statsmodels.stats.multitest import multipletests
 
 GAINS = np.array([0.012, -0.004, 0.021, 0.008, 0.015, 0.003, -0.001, 0.019, 0.007, 0.011])
@@ -155,8 +158,7 @@ for name, table in [("Demsar", DEMSAR), ("coarse", coarse)]:
     control = [normal[pairs.index((0, j))] for j in range(1, k)]
     show(f"{name} Holm against 0", multipletests(control, method="holm")[1])
     show(f"{name} Nemenyi", [stats.studentized_range.sf(abs(v) * np.sqrt(2), k, np.inf) for v in z])
-    pratt = [stats.wilcoxon(table[:, i] - table[:, j], zero_method="pratt", method=all_signs).pvalue for i, j in pairs[: k - 1]]
-    # scipy ranks by bits; here differences that are equal in thousandths are tied.
+    # scipy ties equal bits only; the library ties what differs by rounding.
     exact = []
     for i, j in pairs[: k - 1]:
         d = np.round((table[:, i] - table[:, j]) * 1e4)
@@ -166,8 +168,6 @@ for name, table in [("Demsar", DEMSAR), ("coarse", coarse)]:
     show(f"{name} CD", stats.studentized_range.isf(0.05, k, np.inf) * np.sqrt(k * (k + 1) / 12 / n))
 
 print("# studentized range, by adaptive quadrature in 40 digits")
-import mpmath as mp
-
 mp.mp.dps = 40
 
 
@@ -189,10 +189,6 @@ for method in ["bonferroni", "holm", "simes-hochberg"]:
     show(method, multipletests(p, method=method)[1])
 
 print("# variance components: one-way random effects, method of moments")
-import statsmodels.api as sm
-from statsmodels.formula.api import ols
-import pandas as pd
-
 for sizes in ([4, 4, 4, 4, 4], [2, 5, 1, 7, 3, 4]):
     lcg = Lcg(15)
     rows = []
