@@ -99,8 +99,8 @@ pub mod threads;
 #[cfg_attr(docsrs, doc(cfg(feature = "charts")))]
 pub mod chart;
 pub mod data;
-pub mod statistics;
 pub mod metrics;
+pub mod statistics;
 pub mod weights;
 // Floor 3: candle models.
 pub mod network;

@@ -9,6 +9,17 @@ use serde::{Deserialize, Serialize};
 use statrs::function::gamma::ln_gamma;
 
 /// The result of [`friedman_test`].
+///
+/// # Examples
+/// ```
+/// use candle_ensemble::statistics::friedman_test;
+///
+/// // Errors of two methods on three data sets, which agree on the first.
+/// let test = friedman_test(&[[0.1, 0.2], [0.3, 0.4], [0.2, 0.5]], false)?;
+/// assert_eq!((test.average_ranks, test.kendall_w), (vec![1.0, 2.0], 1.0));
+/// assert!((test.p_value - 0.25).abs() < 1e-12); // so do one in four where there is no difference
+/// # Ok::<(), candle_ensemble::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Friedman {
     /// The average rank of each method over the data sets; rank 1 is the best.

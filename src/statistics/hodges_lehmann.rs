@@ -34,7 +34,10 @@ pub fn hodges_lehmann(differences: &[f64]) -> Result<f64> {
     halves.sort_unstable_by(f64::total_cmp);
     let n = halves.len() as u64;
     let pairs = n * (n + 1) / 2;
-    let (lower, upper) = (nth_pair(&halves, pairs.div_ceil(2)), nth_pair(&halves, pairs / 2 + 1));
+    let lower = nth_pair(&halves, pairs.div_ceil(2));
+    // The next place, where the number of pairs is even: the same number, or the one above.
+    let (up_to, above) = pairs_up_to(&halves, lower);
+    let upper = if up_to > pairs / 2 { lower } else { above };
     Ok(lower / 2.0 + upper / 2.0)
 }
 
@@ -45,7 +48,7 @@ fn nth_pair(sorted: &[f64], place: u64) -> f64 {
     let (mut low, mut high) = (to_order(ends.0 + ends.0), to_order(ends.1 + ends.1));
     while low < high {
         let middle = ((i128::from(low) + i128::from(high)).div_euclid(2)) as i64;
-        if pairs_up_to(sorted, from_order(middle)) >= place {
+        if pairs_up_to(sorted, from_order(middle)).0 >= place {
             high = middle;
         } else {
             low = middle + 1;
@@ -54,19 +57,20 @@ fn nth_pair(sorted: &[f64], place: u64) -> f64 {
     from_order(low)
 }
 
-/// How many pairs `i ≤ j` of sorted values have a sum of at most `limit`.
-fn pairs_up_to(sorted: &[f64], limit: f64) -> u64 {
-    let (mut count, mut end) = (0, sorted.len());
+/// How many pairs `i ≤ j` of sorted values have a sum of at most `limit`, and the least sum above it.
+fn pairs_up_to(sorted: &[f64], limit: f64) -> (u64, f64) {
+    let (mut count, mut end, mut above) = (0, sorted.len(), f64::INFINITY);
     for (i, x) in sorted.iter().enumerate() {
         while end > i && sorted[end - 1] + x > limit {
             end -= 1;
         }
+        above = sorted.get(end.max(i)).map_or(above, |next| above.min(next + x));
         if end <= i {
             break;
         }
         count += (end - i) as u64;
     }
-    count
+    (count, above)
 }
 
 /// Integers in the order of the numbers, without a gap.

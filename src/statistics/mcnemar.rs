@@ -5,6 +5,18 @@ use statrs::function::gamma::ln_gamma;
 use std::f64::consts::LN_2;
 
 /// How [`mcnemar_test`] computes the p-value.
+///
+/// # Examples
+/// ```
+/// use candle_ensemble::statistics::{mcnemar_test, McNemar};
+///
+/// // Only the first is right on three rows, and only the second on none.
+/// let (first, second) = ([true; 3], [false; 3]);
+/// let p = |method| mcnemar_test(&first, &second, method).map(|test| test.p_value);
+/// assert!((p(McNemar::Exact)? - 0.25).abs() < 1e-12);
+/// assert!((p(McNemar::MidP)? - 0.125).abs() < 1e-12);
+/// # Ok::<(), candle_ensemble::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum McNemar {
     /// `2 P(X ≤ min(b, c))` for a binomial variable of `b + c` trials of probability 1/2. The error rate is

@@ -10,6 +10,16 @@ use crate::{
 use serde::{Deserialize, Serialize};
 
 /// The test with which [`RankTest`] compares two methods.
+///
+/// # Examples
+/// ```
+/// use candle_ensemble::statistics::{PairTest, RankTest};
+///
+/// let errors = [[Some(0.1), Some(0.2)], [Some(0.3), Some(0.5)], [Some(0.2), Some(0.4)]];
+/// let test = RankTest::new(false).pairs(PairTest::MeanRanks).compare(&["new", "old"], &errors)?;
+/// assert_eq!(test.comparisons[0].test.effect, 1.0); // of average ranks
+/// # Ok::<(), candle_ensemble::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PairTest {
     /// Wilcoxon's signed-rank test of the differences of the two methods' scores, with
@@ -70,7 +80,20 @@ pub struct RankTest {
     alpha: f64,
 }
 
-/// The comparison of one pair of methods.
+/// The comparison of one pair of methods, from [`RankComparison::comparisons`].
+///
+/// # Examples
+/// ```
+/// use candle_ensemble::statistics::RankTest;
+///
+/// let accuracy: Vec<[Option<f64>; 2]> =
+///     (0..10).map(|i| [Some(0.8 + f64::from(i) / 100.0), Some(0.8)]).collect();
+/// let test = RankTest::new(true).compare(&["new", "old"], &accuracy)?;
+/// let pair = test.comparisons[0];
+/// assert_eq!((test.names[pair.first].as_str(), test.names[pair.second].as_str()), ("new", "old"));
+/// assert!((pair.test.effect - 0.045).abs() < 1e-12 && pair.holm_p_value < 0.01);
+/// # Ok::<(), candle_ensemble::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PairComparison {
     /// Place of the first method in [`RankComparison::names`]; the control, if there is one.
@@ -86,6 +109,19 @@ pub struct PairComparison {
 }
 
 /// The result of [`RankTest::compare`].
+///
+/// # Examples
+/// ```
+/// use candle_ensemble::statistics::RankTest;
+///
+/// let accuracy = [[Some(0.9), Some(0.8), Some(0.7)], [Some(0.8), Some(0.6), Some(0.7)]];
+/// let found = RankTest::new(true).compare(&["a", "b", "c"], &accuracy)?;
+/// for clique in &found.cliques {
+///     let names: Vec<&str> = clique.iter().map(|&method| found.names[method].as_str()).collect();
+///     assert_eq!(names, ["a", "b", "c"]); // two data sets tell nothing apart
+/// }
+/// # Ok::<(), candle_ensemble::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RankComparison {
     /// The methods that were compared. Places in all other fields refer to this list.

@@ -28,12 +28,12 @@ const TIE: f64 = 1e-12;
 ///
 /// Up to [`SIGN_FLIP_EXACT`] differences other than 0, all `2^n` signs count, and neither `resamples` nor
 /// `seed` matters. Beyond, `resamples` random signs are drawn, and `p = (b + 1) / (resamples + 1)`, where `b`
-/// of them reach the sum of the data; so p is at least `1 / (resamples + 1)`. With more than 16,384 differences
+/// of them reach the sum of the data; so p is at least `1 / (resamples + 1)`. With more than 8192 differences
 /// these are dealt at random into so many bins, whose signs are flipped. The test stays exact, and its cost no
 /// longer grows with the rows.
 ///
 /// The effect and the statistic are the mean difference. Cost: `O(2^(n/2))` when exact, and otherwise one
-/// pass over at most 16,384 numbers for each resample, in parallel. One seed gives the same result for any
+/// pass over at most 8192 numbers for each resample, in parallel. One seed gives the same result for any
 /// number of threads.
 ///
 /// # Errors

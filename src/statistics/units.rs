@@ -5,8 +5,8 @@ use rand::RngCore;
 use rayon::prelude::*;
 
 /// The number of bins at which more units are dealt at random. The variance between so many bins is known to
-/// 1.1 %, and so the width of an interval to 0.6 %.
-pub(super) const BINS: usize = 1 << 14;
+/// 1.6 %, and so the width of an interval to 0.8 %.
+pub(super) const BINS: usize = 1 << 13;
 
 /// How many units one generator deals to bins. It is fixed, so that threads do not matter.
 const BLOCK: usize = 1 << 16;
@@ -58,7 +58,7 @@ impl Units {
         let mut bins = vec![0u32; self.len()];
         bins.par_chunks_mut(BLOCK).enumerate().for_each(|(block, bins)| {
             let mut rng = seed.nth("bins", block as u64).rng();
-            // The high bits, of which BINS takes 14.
+            // The high bits, of which BINS takes 13.
             bins.iter_mut().for_each(|bin| *bin = rng.next_u32() >> (32 - BINS.trailing_zeros()));
         });
         Self { columns: self.columns.par_iter().map(|column| sums(column, &bins, BINS)).collect() }
@@ -108,9 +108,9 @@ mod tests {
         let bins = Units::new(&[&values, &ones], None).unwrap().in_bins(Seed::from(1));
         let total = |column: usize| bins.columns()[column].iter().sum::<f64>();
         assert_eq!((bins.len(), total(0), total(1)), (BINS, 199_999.0 * 100_000.0, 200_000.0));
-        // Sizes are binomial: mean 12.2, variance 12.2, with a standard error of 1.1 %.
+        // Sizes are binomial: mean 24.4, variance 24.4, with a standard error of 1.6 %.
         let mean = 200_000.0 / BINS as f64;
         let variance = bins.columns()[1].iter().map(|n| (n - mean) * (n - mean)).sum::<f64>() / BINS as f64;
-        assert!((variance / mean - 1.0).abs() < 0.045, "{variance}");
+        assert!((variance / mean - 1.0).abs() < 0.063, "{variance}");
     }
 }

@@ -10,6 +10,17 @@ pub const WILCOXON_EXACT: usize = 50;
 const TIE: f64 = 1e-10;
 
 /// What [`wilcoxon_test`] does with differences of 0.
+///
+/// # Examples
+/// ```
+/// use candle_ensemble::statistics::{wilcoxon_test, ZeroDifferences};
+///
+/// let gains = [0.0, 0.0, 0.01, 0.02, 0.03];
+/// let sum_of_ranks = |zeros| wilcoxon_test(&gains, zeros).map(|test| test.statistic);
+/// assert_eq!(sum_of_ranks(ZeroDifferences::Pratt)?, Some(3.0 + 4.0 + 5.0));
+/// assert_eq!(sum_of_ranks(ZeroDifferences::Dropped)?, Some(1.0 + 2.0 + 3.0));
+/// # Ok::<(), candle_ensemble::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ZeroDifferences {
     /// They are ranked with the others, and their ranks are then left out (Pratt 1959,

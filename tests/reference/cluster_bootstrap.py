@@ -1,4 +1,4 @@
-"""The reference numbers of the cluster bootstrap in the tests of `src/metrics/compare.rs`.
+"""The reference numbers of the cluster bootstrap in the tests of `src/statistics/bootstrap_mean.rs`.
 
 Run with numpy (the numbers committed come from numpy 2.4.6). The Rust tests build the same tables.
 """
