@@ -4,10 +4,10 @@
 //! longer the share of the study falls.
 use candle_core::{Device, Tensor};
 use candle_ensemble::{
-    data::{Split, TensorDataset},
+    data::{Dataset, Split, TensorDataset},
     evaluate::Study,
     nn::{seq, Sequential},
-    strategy::{self, EnsembleBuilder, MultiRun},
+    strategy::{self, MultiRun},
     threads,
     train::Trainer,
     Result, Seed, Session,
@@ -50,9 +50,9 @@ fn train_only(session: &Session<'_, Trainer<Sequential>>, reserved: bool) -> Res
         let seed = Seed::from(1).nth("repeat", repeat as u64);
         // The single networks are those of the multi-run.
         for strategy in strategy::parse_list(STRATEGIES)? {
-            black_box(session.fit(&*strategy as &dyn EnsembleBuilder, seed)?);
+            black_box(session.fit(&*strategy, seed)?);
             if reserved {
-                black_box(session.clone().reserve(0.2).fit(&*strategy as &dyn EnsembleBuilder, seed)?);
+                black_box(session.clone().reserve(0.2).fit(&*strategy, seed)?);
             }
         }
     }

@@ -104,14 +104,9 @@ pub struct Args {
     pub epochs: usize,
     /// How members are trained, separated by commas: names with their arguments, if you like
     /// (bootstrap:20:size=0.5); a rule for collecting members within each run follows after a plus sign
-    /// (bootstrap:5+snapshot:3)
-    #[arg(
-        long,
-        default_value = "multi-run,bootstrap,k-fold,horizontal,snapshot:5",
-        value_name = "NAME,…",
-        value_parser = strategies
-    )]
-    pub strategy: Names,
+    /// (bootstrap:5+snapshot:3) [default: multi-run,bootstrap,k-fold,horizontal,snapshot:5]
+    #[arg(long, value_name = "NAME,…", value_parser = strategies)]
+    pub strategy: Option<Names>,
     /// Members of each ensemble whose strategy does not say how many
     #[arg(long, default_value_t = 10, value_parser = count::<usize>)]
     pub members: usize,
@@ -145,7 +140,7 @@ pub struct Args {
         default_value_t = 0.05,
         value_name = "LOSS",
         allow_negative_numbers = true,
-        value_parser = number("", |_| true)
+        value_parser = number("that is finite", |_| true)
     )]
     pub max_barrier: f64,
     /// Give each strategy, and each single network, this number of epochs in all, in place of --epochs a network
@@ -362,7 +357,23 @@ impl Args {
             let settings = if text.contains('+') { &members[..3] } else { &members[..] };
             Ok((text.clone(), strategy::parse_with(text, settings)?))
         };
-        self.strategy.0.iter().map(make).collect()
+        self.strategy_names().iter().map(make).collect()
+    }
+
+    /// The names of the strategies. The usual ones collect no more members than there are epochs.
+    fn strategy_names(&self) -> Vec<String> {
+        if let Some(names) = &self.strategy {
+            return names.0.clone();
+        }
+        let epochs = self.budget_epochs.unwrap_or(self.epochs);
+        let mut names = vec!["multi-run".to_string(), "bootstrap".into()];
+        names.extend((self.members > 1).then(|| "k-fold".to_string()));
+        names.push(match epochs < self.members {
+            true => format!("horizontal:{epochs}"),
+            false => "horizontal".into(),
+        });
+        names.push(format!("snapshot:{}", epochs.min(5)));
+        names
     }
 
     /// The combinations for this task, with their names. With several data sets, those of the other task are left
@@ -408,7 +419,9 @@ impl Args {
             }
         }
         match made.is_empty() {
-            true => Err(Error::invalid(flag, format!("{what} that go with every data set"), names.0.join(","))),
+            true => {
+                Err(Error::invalid(flag, format!("{what} that go with every data set"), names.0.join(",")))
+            }
             false => Ok(made),
         }
     }
@@ -419,8 +432,10 @@ impl Args {
         settings["data"] = serde_json::json!(prepared.source);
         settings["task"] = serde_json::json!(prepared.task);
         settings["target"] = serde_json::json!(prepared.target);
+        settings["strategy"] = serde_json::json!(self.strategy_names());
         let combinations = self.combinations(prepared.train_task())?;
-        settings["combine"] = serde_json::json!(combinations.iter().map(|(name, _)| name).collect::<Vec<_>>());
+        settings["combine"] =
+            serde_json::json!(combinations.iter().map(|(name, _)| name).collect::<Vec<_>>());
         if self.train_rows.is_some() {
             settings["test_fraction"] = serde_json::Value::Null;
         }

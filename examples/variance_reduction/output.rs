@@ -1,11 +1,9 @@
 //! What the program prints and writes.
-use super::{
-    args::Args,
-    print,
-    program::Failure,
-    study::DataSet,
+use super::{args::Args, print, program::Failure, study::DataSet};
+use candle_ensemble::{
+    evaluate::{DataSetsReport, StudyReport},
+    files, Result,
 };
-use candle_ensemble::{evaluate::StudyReport, files, Result};
 use serde_json::{json, Value};
 use std::path::{Path, PathBuf};
 
@@ -16,12 +14,18 @@ pub fn write(args: &Args, sets: &[DataSet], reports: Vec<StudyReport>) -> Result
         print(args, heading);
         print(args, report.table());
     }
+    let named: Vec<(&str, &StudyReport)> =
+        sets.iter().zip(&reports).map(|(set, report)| (&*set.first.name, report)).collect();
+    let compared = if sets.len() > 1 { Some(DataSetsReport::of(&named)?) } else { None };
+    if let Some(compared) = &compared {
+        print(args, format!("\nAll data sets\n\n{}", compared.table()));
+    }
     if let Some(path) = &args.json {
         let documents = sets.iter().zip(&reports).map(|(set, report)| document(args, set, report));
         let mut documents = documents.collect::<Result<Vec<_>>>()?;
-        let document = match documents.len() {
-            1 => documents.remove(0),
-            _ => json!({ "data_sets": documents }),
+        let document = match &compared {
+            None => documents.remove(0),
+            Some(compared) => json!({ "studies": documents, "comparison": compared }),
         };
         files::write_whole(path, format!("{document:#}\n").as_bytes())?;
         print(args, format!("\nAll figures, by repeat and size: {}", path.display()));
@@ -40,7 +44,8 @@ pub fn write(args: &Args, sets: &[DataSet], reports: Vec<StudyReport>) -> Result
 fn beside(path: &Path, set: Option<&str>, kind: &str) -> PathBuf {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let extension = path.extension().unwrap_or_default().to_string_lossy();
-    let parts: Vec<&str> = [&*stem].into_iter().chain(set).chain((!kind.is_empty()).then_some(kind)).collect();
+    let parts: Vec<&str> =
+        [&*stem].into_iter().chain(set).chain((!kind.is_empty()).then_some(kind)).collect();
     path.with_file_name(format!("{}.{extension}", parts.join("_")))
 }
 

@@ -55,7 +55,18 @@ impl Prepared {
         };
         let columns = data.columns.len();
         let (name, target, inferred) = (data.name.clone(), data.target.clone(), data.inferred.clone());
-        Ok(Self { name, source: data.source.clone(), target, task, columns, train, test, target_scaler, notes, inferred })
+        Ok(Self {
+            name,
+            source: data.source.clone(),
+            target,
+            task,
+            columns,
+            train,
+            test,
+            target_scaler,
+            notes,
+            inferred,
+        })
     }
 
     pub fn train_task(&self) -> Task {

@@ -10,6 +10,7 @@ use candle_ensemble::{
     evaluate::{Study, StudyReport, Trials},
     exec::Threads,
     observe::{Observer, Silent},
+    plan::Settings,
     strategy::MultiRun,
     train::{Adam, Optimizer, Sgd, Trainer},
     weights::InitScheme,
@@ -120,7 +121,15 @@ fn trainer(args: &Args, columns: usize, task: Task) -> Trainer<Mlp> {
     };
     let widths = [&[columns][..], &args.hidden, &[outputs]].concat();
     let version = format!("widths {widths:?}");
-    Trainer::new(move |vb| Mlp::new(&widths, vb))
+    // Strategies that draw features set the number of inputs.
+    let new = move |settings: &Settings, vb: VarBuilder<'static>| {
+        let mut widths = widths.clone();
+        if let Ok(Some(inputs)) = settings.count("inputs") {
+            widths[0] = inputs;
+        }
+        Mlp::new(&widths, vb)
+    };
+    Trainer::reading(&["inputs"], new)
         .version(version)
         .epochs(args.epochs)
         .batch_size(args.batch)

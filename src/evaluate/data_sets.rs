@@ -78,12 +78,19 @@ impl DataSetsReport {
                 }
             }
         }
-        let values: Vec<Vec<Option<f64>>> = reports.iter().map(|(_, report)| values(report, &methods)).collect();
+        let values: Vec<Vec<Option<f64>>> =
+            reports.iter().map(|(_, report)| values(report, &methods)).collect();
         let scores: Vec<Vec<Option<f64>>> =
             reports.iter().zip(&values).map(|((_, report), values)| scores(report, values)).collect();
         let data_sets: Vec<String> = reports.iter().map(|(name, _)| (*name).to_string()).collect();
-        if let Some((_, twice)) = data_sets.iter().enumerate().find(|(i, name)| data_sets[..*i].contains(name)) {
-            return Err(Error::invalid("the names of the data sets", "different", format!("{twice:?} twice")));
+        if let Some((_, twice)) =
+            data_sets.iter().enumerate().find(|(i, name)| data_sets[..*i].contains(name))
+        {
+            return Err(Error::invalid(
+                "the names of the data sets",
+                "different",
+                format!("{twice:?} twice"),
+            ));
         }
         Ok(Self {
             comparison: RankTest::new(true).control(SINGLE).compare(&methods, &scores)?,

@@ -123,7 +123,11 @@ impl<'p, L: Learner> LeaderboardOf<'p, '_, L> {
         for text in split_list(list) {
             let combination = combinations().parse(&text)?;
             if !matches!(combination.0, Way::Rule(_)) {
-                return Err(Error::invalid("a combination of a leaderboard", "a combiner of predictions", text));
+                return Err(Error::invalid(
+                    "a combination of a leaderboard",
+                    "a combiner of predictions",
+                    text,
+                ));
             }
             self.combinations.push((text, combination));
         }
@@ -169,7 +173,11 @@ impl<'p, L: Learner> LeaderboardOf<'p, '_, L> {
     pub fn measure(self) -> Result<Leaderboard> {
         let task = self.pool.parts().1.task();
         if let Some(test) = self.test.filter(|test| test.task() != task) {
-            return Err(Error::invalid("the task of the test data", format!("that of the pool, {task}"), test.task()));
+            return Err(Error::invalid(
+                "the task of the test data",
+                format!("that of the pool, {task}"),
+                test.task(),
+            ));
         }
         let metric = match &self.metric {
             Some(metric) => metric.clone(),
@@ -355,7 +363,8 @@ impl<L: Learner> Board<'_, '_, L> {
         }
         if let Some(held_out) = held_out {
             row.held_out_rows = held_out.rows().len();
-            row.held_out_score = Some(self.held_out_score(held_out, &self.held_out_prediction(held_out, rule)?)?);
+            row.held_out_score =
+                Some(self.held_out_score(held_out, &self.held_out_prediction(held_out, rule)?)?);
         }
         Ok(())
     }
@@ -365,7 +374,8 @@ impl<L: Learner> Board<'_, '_, L> {
         match rule.needs_held_out() {
             false => Ok(rule.fit(held_out)?.combine(held_out.predictions())?),
             true => {
-                let folds = held_out.folds(FOLDS.min(held_out.units()), held_out.seed().child("leaderboard"))?;
+                let folds =
+                    held_out.folds(FOLDS.min(held_out.units()), held_out.seed().child("leaderboard"))?;
                 cross_fit(rule, held_out, &folds)
             }
         }
@@ -408,7 +418,8 @@ impl fmt::Display for Leaderboard {
         table.set_header(header);
         for row in &self.rows {
             let score = |score: Option<f64>| score.map_or_else(|| "–".into(), |score| format!("{score:.4}"));
-            let time = |time: Option<f64>| time.map_or_else(|| "–".into(), |time| format!("{:.1} ms", time * 1e3));
+            let time =
+                |time: Option<f64>| time.map_or_else(|| "–".into(), |time| format!("{:.1} ms", time * 1e3));
             let mut cells = vec![row.name.clone()];
             cells.extend(test.then(|| score(row.score)));
             cells.extend([score(row.held_out_score), row.held_out_rows.to_string(), time(row.fit_seconds)]);

@@ -5,12 +5,14 @@
 //! intervals and costs, prints as a table and draws as charts. [`size_curve`] measures how a metric depends on the
 //! number of members. A [`Leaderboard`] lists the members of one pool and combiners of them.
 mod combination;
+mod data_sets;
 mod leaderboard;
 mod size_curve;
 mod study;
 mod study_report;
 
 pub use combination::{combinations, Combination};
+pub use data_sets::{DataSetsReport, SINGLE};
 pub use leaderboard::{Leaderboard, LeaderboardOf, LeaderboardRow};
 pub use size_curve::{size_curve, SizePoint};
 pub use study::{Study, Trials};

@@ -1,2 +1,3 @@
 //! Reports: results of [`evaluate`](crate::evaluate) as tables and charts.
+mod data_sets;
 mod study;

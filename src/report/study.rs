@@ -95,13 +95,24 @@ impl StudyReport {
     /// Why combinations have no result.
     fn notes(&self) -> Vec<String> {
         let mut notes = vec![];
-        for ensemble in &self.ensembles {
-            if let Some(failure) = ensemble.failed.first() {
-                let (failed, of) = (ensemble.failed.len(), ensemble.repeats.len());
-                let times = if of > 1 { format!(" ({failed} of {of} trainings)") } else { String::new() };
-                notes
-                    .push(format!("{} with {}{times}: {}", ensemble.strategy, ensemble.combine, failure.why));
-            }
+        let failed = || self.ensembles.iter().filter_map(|e| e.failed.first().map(|failure| (e, failure)));
+        for (ensemble, failure) in failed().filter(|(_, failure)| failure.barrier.is_none()) {
+            let (failed, of) = (ensemble.failed.len(), ensemble.repeats.len());
+            let times = if of > 1 { format!(" ({failed} of {of} trainings)") } else { String::new() };
+            notes.push(format!("{} with {}{times}: {}", ensemble.strategy, ensemble.combine, failure.why));
+        }
+        let partly =
+            |e: &&EnsembleReport| !e.metrics.is_empty() && e.failed.iter().any(|f| f.barrier.is_some());
+        for e in self.ensembles.iter().filter(partly) {
+            let (failed, of) = (e.failed.len(), e.repeats.len());
+            notes.push(format!("{} with {}: refused in {failed} of {of} trainings", e.strategy, e.combine));
+        }
+        if failed().any(|(_, failure)| failure.barrier.is_some()) {
+            notes.push(
+                "refused: one network in place of several would have a loss on the reserved rows that is higher \
+                 than theirs by the barrier, which is above the limit"
+                    .into(),
+            );
         }
         notes
     }
@@ -123,7 +134,8 @@ impl StudyReport {
             points: e.size_curve.iter().map(point).collect(),
         };
         let better = if self.higher_is_better { "higher is better" } else { "lower is better" };
-        let headlines = self.single.repeats.iter().flatten().filter_map(|scores| scores.get(&self.metric).copied());
+        let headlines =
+            self.single.repeats.iter().flatten().filter_map(|scores| scores.get(&self.metric).copied());
         SizeChart {
             title: title.into(),
             metric: format!("test {} ({better})", self.metric),

@@ -1,13 +1,15 @@
 //! Studies: every strategy with every combination, what each row was fitted on, costs, budgets, splits, and
 //! interrupted studies.
-use crate::common::{blobs, line, Tally};
+use crate::common::{self, Tally, CPU};
+use candle_core::Tensor;
 use candle_ensemble::{
-    data::{Split, TensorDataset},
+    data::{Dataset, Split, TensorDataset},
     evaluate::{combinations, Combination, EnsembleReport, Leaderboard, Study, StudyReport},
     merge::{MaxBarrier, MergeSpec, RunWeights},
     metrics::{self, Metrics},
+    nn::{seq, Sequential},
     observe::RunTimes,
-    plan::{Horizontal, Span},
+    plan::{Horizontal, Settings, Span},
     prelude::{Bagging, KFold, Mean, MultiRun, Trainer},
     registry::Tasks,
     statistics::{paired_t_test, variance_components},
@@ -18,19 +20,37 @@ use candle_ensemble::{
 use candle_nn::{linear, Activation, VarBuilder};
 use std::collections::BTreeSet;
 
-type Net = candle_ensemble::nn::Sequential;
+type Net = Sequential;
 
-fn build(outputs: usize) -> impl Fn(VarBuilder<'static>) -> candle_core::Result<Net> + Send + Sync + 'static {
-    move |vb| {
-        Ok(candle_ensemble::nn::seq()
-            .add(linear(2, 8, vb.pp(0))?)
-            .add(Activation::Relu)
-            .add(linear(8, outputs, vb.pp(1))?))
-    }
+/// The number of inputs is a setting of the run where features are drawn.
+fn build(settings: &Settings, vb: VarBuilder<'static>, outputs: usize) -> candle_core::Result<Net> {
+    let inputs = settings.count("inputs").ok().flatten().unwrap_or(4);
+    let net = seq().add(linear(inputs, 8, vb.pp(0))?).add(Activation::Relu);
+    Ok(net.add(linear(8, outputs, vb.pp(1))?))
 }
 
 fn trainer(outputs: usize) -> Trainer<Net> {
-    Trainer::new(build(outputs)).epochs(4).batch_size(16)
+    Trainer::reading(&["inputs"], move |settings, vb| build(settings, vb, outputs)).epochs(4).batch_size(16)
+}
+
+/// The inputs twice, so that there are four columns to draw from.
+fn wide(data: TensorDataset) -> TensorDataset {
+    let rows: Vec<u32> = (0..data.rows() as u32).collect();
+    let batch = data.batch(&rows, &CPU).unwrap();
+    let x = batch.inputs.only().unwrap();
+    let x = Tensor::cat(&[x, &x.affine(0.5, 0.1).unwrap()], 1).unwrap();
+    match data.classes() {
+        Some(_) => TensorDataset::classification(x, &batch.targets).unwrap(),
+        None => TensorDataset::regression(x, &batch.targets).unwrap(),
+    }
+}
+
+fn blobs(seed: u64, rows: usize, classes: u32, noise: f64) -> TensorDataset {
+    wide(common::blobs(seed, rows, classes, noise))
+}
+
+fn line(seed: u64, rows: usize, noise: f64) -> TensorDataset {
+    wide(common::line(seed, rows, noise))
 }
 
 /// The report without what depends on the clock.
@@ -55,6 +75,7 @@ fn every_combination(classes: bool) -> Vec<String> {
     let text = |name: &str| match name {
         "weighted-mean" | "weighted-vote" => None, // go with one number of slots
         "stack-network" => Some("stack-network:4:10".into()),
+        "stack-tweedie" => Some("stack-tweedie:0".into()), // values below 0
         "differential-evolution" => Some("differential-evolution:5".into()),
         "gating" => Some("gating:0:5".into()),
         other => Some(other.to_string()),
@@ -63,7 +84,8 @@ fn every_combination(classes: bool) -> Vec<String> {
     entries.filter_map(|entry| text(entry.name())).collect()
 }
 
-const STRATEGIES: &str = "multi-run:3,bootstrap:3,k-fold:3,k-fold:2:repeats=2,random-split:3,random-subspace:3,\
+const STRATEGIES: &str =
+    "multi-run:3,bootstrap:3,k-fold:3,k-fold:2:repeats=2,random-split:3,random-subspace:3,\
     random-patches:3,forward-chaining:2,horizontal:3,snapshot:2,fast-geometric:2:0.05:0.01:0.5,\
     bootstrap:2+snapshot:2";
 
@@ -121,7 +143,9 @@ fn check_every(report: &StudyReport, headline: fn(f64) -> bool) {
 
 #[test]
 fn every_strategy_goes_with_every_combination_for_classes() {
-    check_every(&every(&blobs(1, 90, 3, 0.6), &blobs(2, 60, 3, 0.6), 3), |accuracy| (0. ..=1.).contains(&accuracy));
+    check_every(&every(&blobs(1, 90, 3, 0.6), &blobs(2, 60, 3, 0.6), 3), |accuracy| {
+        (0. ..=1.).contains(&accuracy)
+    });
 }
 
 #[test]
@@ -144,13 +168,21 @@ fn a_row_is_what_the_pool_gives() {
         let check = |strategy: &str, combine: &str, metrics: Metrics| {
             let got = &row(&report, strategy, combine).repeats[repeat as usize].metrics;
             for (name, value) in metrics.values() {
-                assert!((got[name] - value).abs() < 1e-6, "{strategy}, {combine}, {name}: {} {value}", got[name]);
+                assert!(
+                    (got[name] - value).abs() < 1e-6,
+                    "{strategy}, {combine}, {name}: {} {value}",
+                    got[name]
+                );
             }
         };
         let pool = session.fit(&Bagging::new(4), seed).unwrap();
         check("bootstrap:4", "mean", pool.combine(&Mean).unwrap().on(&test).evaluate().unwrap());
         let rule = candle_ensemble::combine::registry().parse("ensemble-selection").unwrap();
-        check("bootstrap:4", "ensemble-selection", pool.combine(&rule).unwrap().on(&test).evaluate().unwrap());
+        check(
+            "bootstrap:4",
+            "ensemble-selection",
+            pool.combine(&rule).unwrap().on(&test).evaluate().unwrap(),
+        );
 
         let reserved = session.clone().reserve(0.25).fit(&Horizontal::last(3), seed).unwrap();
         let any = MaxBarrier::new(f64::INFINITY);
@@ -197,7 +229,13 @@ fn a_refused_merge_is_a_row_with_its_barrier() {
     let (train, test) = (blobs(5, 80, 3, 0.6), blobs(6, 50, 3, 0.6));
     let trainer = trainer(3);
     let study = Study::new(Session::new(&trainer, &train), &test).repeats(2).max_barrier(-1.);
-    let report = study.strategies("multi-run:3").unwrap().combinations("average-weights,mean").unwrap().run(3).unwrap();
+    let report = study
+        .strategies("multi-run:3")
+        .unwrap()
+        .combinations("average-weights,mean")
+        .unwrap()
+        .run(3)
+        .unwrap();
     let refused = row(&report, "multi-run:3", "average-weights");
     assert_eq!((refused.failed.len(), refused.repeats.len(), refused.metrics.len()), (2, 2, 0));
     let barrier = refused.failed[0].barrier.unwrap();
@@ -226,9 +264,9 @@ fn costs_are_counted_and_budgets_are_equal() {
     assert_eq!(cost(&report, "multi-run:3", "swa"), (4., 1.));
     assert_eq!(cost(&report, "k-fold:2:repeats=2", "mean"), (16., 4.));
     assert_eq!(cost(&report, "snapshot:2", "mean"), (4., 2.));
-    // 2 · 8 + 8 and 8 · 3 + 3 parameters of four bytes.
-    assert_eq!(report.single.cost.bytes, 4. * (24. + 27.));
-    assert_eq!(row(&report, "multi-run:3", "mean").cost.bytes, 3. * 4. * (24. + 27.));
+    // 4 · 8 + 8 and 8 · 3 + 3 parameters of four bytes.
+    assert_eq!(report.single.cost.bytes, 4. * (40. + 27.));
+    assert_eq!(row(&report, "multi-run:3", "mean").cost.bytes, 3. * 4. * (40. + 27.));
 
     let report = study().budget_epochs(12).run(1).unwrap();
     assert_eq!((report.budget_epochs, report.single.cost.trained_epochs), (Some(12), 12.));
@@ -261,7 +299,10 @@ fn spread_is_separated_by_its_source() {
         })
         .collect();
     let parts = variance_components(&values).unwrap();
-    assert_eq!((mean.spread.seeds, mean.spread.splits, mean.spread.both), (parts.within, parts.between, parts.total));
+    assert_eq!(
+        (mean.spread.seeds, mean.spread.splits, mean.spread.both),
+        (parts.within, parts.between, parts.total)
+    );
     let table = report.table();
     assert!(["sd seeds", "sd splits", "sd both"].iter().all(|column| table.contains(column)), "{table}");
 

@@ -108,9 +108,26 @@ fn names(value: &Value) -> Vec<&str> {
 #[test]
 fn the_file_has_every_figure() {
     let folder = folder();
-    let out = succeed(folder.path(), &["--data", "table.csv", "--target", "kind", "--seed", "7"]);
-    let top = ["ensembles", "metric", "repeats", "settings", "single", "test_rows", "train_rows", "warnings"];
+    let args = ["--strategy", "multi-run,bootstrap:4", "--combine", "mean,hard-vote,stack-logistic,swa"];
+    let args = [&["--data", "table.csv", "--target", "kind", "--seed", "7"], &args[..]].concat();
+    let out = succeed(folder.path(), &args);
+    let top = [
+        "budget_epochs",
+        "ensembles",
+        "higher_is_better",
+        "metric",
+        "metrics",
+        "repeats",
+        "settings",
+        "single",
+        "splits",
+        "strategies",
+        "test_rows",
+        "train_rows",
+        "warnings",
+    ];
     assert_eq!(names(&out), top);
+    assert_eq!(out["metrics"], serde_json::json!(["accuracy", "nll", "brier", "ece"]));
     assert_eq!((&out["metric"], &out["repeats"]), (&"accuracy".into(), &2.into()));
     assert_eq!((&out["train_rows"], &out["test_rows"]), (&42.into(), &18.into()));
 
@@ -124,8 +141,8 @@ fn the_file_has_every_figure() {
         ("members", 3.into()),
         ("repeats", 2.into()),
         ("seed", 7.into()),
-        ("strategy", serde_json::json!(["multi-run", "bootstrap"])),
-        ("combine", serde_json::json!(["mean", "geometric-mean", "hard-vote"])),
+        ("strategy", serde_json::json!(["multi-run", "bootstrap:4"])),
+        ("combine", serde_json::json!(["mean", "hard-vote", "stack-logistic", "swa"])),
         ("optimizer", "adam".into()),
         ("lr", 1e-3.into()),
         ("batch", 32.into()),
@@ -136,57 +153,73 @@ fn the_file_has_every_figure() {
     }
 
     let metrics = ["accuracy", "brier", "ece", "nll"];
-    assert_eq!(names(&out["single"]), ["metrics", "repeats", "train_seconds"]);
+    let cost = ["bytes", "fit_seconds", "prediction_networks", "train_seconds", "trained_epochs"];
+    assert_eq!(
+        names(&out["single"]),
+        ["confusion", "cost", "learning_curve", "metrics", "repeats", "spread"]
+    );
     assert_eq!(names(&out["single"]["metrics"]), metrics);
-    assert_eq!(out["single"]["repeats"][1].as_array().unwrap().len(), 3, "each member of each repeat");
+    assert_eq!(names(&out["single"]["cost"]), cost);
+    let of_repeat = out["single"]["repeats"][1].as_array().unwrap();
+    assert_eq!(of_repeat.len(), 3, "each member of each repeat");
+    assert_eq!(names(&of_repeat[0]), metrics);
 
     let ensembles = out["ensembles"].as_array().unwrap();
     let kinds: Vec<_> = ensembles.iter().map(|e| (e["strategy"].as_str(), e["combine"].as_str())).collect();
-    let expected = ["multi-run", "bootstrap"].into_iter().flat_map(|strategy| {
-        ["mean", "geometric-mean", "hard-vote"].map(|rule| (Some(strategy), Some(rule)))
+    let expected = ["multi-run", "bootstrap:4"].into_iter().flat_map(|strategy| {
+        ["mean", "hard-vote", "stack-logistic", "swa"].map(|rule| (Some(strategy), Some(rule)))
     });
     assert_eq!(kinds, expected.collect::<Vec<_>>());
     for ensemble in ensembles {
-        assert_eq!(
-            names(ensemble),
-            [
-                "combine",
-                "difference",
-                "members",
-                "metrics",
-                "prediction_cost",
-                "repeats",
-                "sd_ratio",
-                "size_curve",
-                "strategy",
-                "train_seconds"
-            ]
-        );
+        for field in ["strategy", "combine", "metrics", "difference", "cost", "fitted_on"] {
+            assert!(ensemble.get(field).is_some(), "{field}");
+        }
+        let (combine, of_four) = (ensemble["combine"].as_str().unwrap(), ensemble["strategy"] == "bootstrap:4");
+        let members = if of_four { 4 } else { 3 };
         assert_eq!(names(&ensemble["metrics"]), metrics);
         assert_eq!(names(&ensemble["metrics"]["accuracy"]), ["mean", "n", "sd"]);
-        assert_eq!((&ensemble["members"], &ensemble["prediction_cost"]), (&3.into(), &3.0.into()));
+        assert_eq!(ensemble["members"], members);
+        assert_eq!(names(&ensemble["cost"]), cost);
+        let networks = if combine == "swa" { 1. } else { f64::from(members) };
+        assert_eq!(ensemble["cost"]["prediction_networks"], networks);
         assert_eq!(names(&ensemble["difference"]), ["estimate", "high", "level", "low"]);
+        match (combine, of_four) {
+            ("stack-logistic", true) => assert_eq!(ensemble["fitted_on"]["source"], "out-of-bag"),
+            ("stack-logistic", false) => {
+                assert_eq!(ensemble["fitted_on"], serde_json::json!({ "source": "reserved", "rows": 9 }));
+            }
+            _ => assert_eq!(ensemble["fitted_on"], Value::Null),
+        }
         let repeats = ensemble["repeats"].as_array().unwrap();
         assert_eq!(repeats.len(), 2);
         for (i, repeat) in repeats.iter().enumerate() {
-            assert_eq!(names(repeat), ["members_mean", "metrics", "repeat", "train_seconds"]);
+            assert_eq!(
+                names(repeat),
+                ["cost", "members_mean", "metrics", "repeat", "single_mean", "split"]
+            );
             assert_eq!((&repeat["repeat"], names(&repeat["metrics"])), (&i.into(), metrics.to_vec()));
         }
         let curve = ensemble["size_curve"].as_array().unwrap();
-        assert_eq!(curve.len(), 3);
+        if combine == "stack-logistic" || combine == "swa" {
+            assert!(curve.is_empty());
+            continue;
+        }
+        let members = members as usize;
+        assert_eq!(curve.len(), members);
         for (i, point) in curve.iter().enumerate() {
             assert_eq!(
                 (&point["size"], names(point)),
                 (&(i + 1).into(), vec!["mean", "n", "repeats", "sd", "size"])
             );
-            assert_eq!(point["repeats"][0].as_array().unwrap().len(), 3 / (i + 1));
+            assert_eq!(point["repeats"][0].as_array().unwrap().len(), members / (i + 1));
         }
         // The curve starts at single networks and ends at the whole ensemble.
         for i in 0..2 {
             let repeat = &repeats[i];
-            assert_eq!(curve[2]["repeats"][i][0], repeat["metrics"]["accuracy"]);
+            assert_eq!(curve[members - 1]["repeats"][i][0], repeat["metrics"]["accuracy"]);
             let singles = curve[0]["repeats"][i].as_array().unwrap().iter().map(|x| x.as_f64().unwrap());
-            assert!((singles.sum::<f64>() / 3. - repeat["members_mean"].as_f64().unwrap()).abs() < 1e-12);
+            let mean = singles.sum::<f64>() / members as f64;
+            assert!((mean - repeat["members_mean"].as_f64().unwrap()).abs() < 1e-12);
         }
     }
 }
@@ -215,12 +248,12 @@ fn tasks_are_inferred_or_given() {
         let rules: Vec<_> = out["settings"]["combine"].as_array().unwrap().clone();
         (out["settings"]["task"].clone(), out["settings"]["target"].clone(), metric, rules.len())
     };
-    let class = ("classification".into(), "kind".into(), "accuracy".to_string(), 3);
+    let class = ("classification".into(), "kind".into(), "accuracy".to_string(), 4);
     assert_eq!(of(&["--target", "kind"]), class, "whole numbers, few of them");
-    assert_eq!(of(&[]), ("regression".into(), "value".into(), "rmse".into(), 2), "the last column");
+    assert_eq!(of(&[]), ("regression".into(), "value".into(), "rmse".into(), 4), "the last column");
     assert_eq!(
         of(&["--target", "kind", "--task", "regression"]),
-        ("regression".into(), "kind".into(), "rmse".into(), 2)
+        ("regression".into(), "kind".into(), "rmse".into(), 4)
     );
     let first = succeed(folder.path(), &["--data", "numbers.csv", "--train-rows", "50"]);
     assert_eq!((&first["train_rows"], &first["test_rows"]), (&50.into(), &10.into()));
@@ -353,9 +386,19 @@ fn an_invalid_value_gives_a_message_of_one_line() {
         (&["--strategy", "bootstrap:x"], &["the argument runs of bootstrap", "a whole number"]),
         (&["--strategy", "bootstrap+snapshots"], &["--strategy", "did you mean snapshot?"]),
         (&["--combine", "mode"], &["--combine", "one of mean, "]),
-        (&["--combine", "hard-vote"], &["--combine", "mean or median", "hard-vote"]),
-        (&["--combine", "ridge"], &["--combine", "that learn nothing", "ridge"]),
-        (&["--combine", "mean,mean-log"], &["--combine", "mean or median", "geometric-mean"]),
+        (&["--combine", "hard-vote"], &["--combine", "combinations for values", "hard-vote"]),
+        (&["--combine", "mean,mean-log"], &["--combine", "combinations for values", "geometric-mean"]),
+        (&["--combine", "mean,mean"], &["combinations", "different", "\"mean\" twice"]),
+        (&["--strategy", "horizontal:9"], &["run 0", "epochs"]),
+        (&["--metrics", "accuracy"], &["--metrics", "metrics for values", "accuracy"]),
+        (&["--metrics", "acuracy"], &["--metrics", "did you mean accuracy?"]),
+        (&["--splits", "0"], &["--splits", "at least 1"]),
+        (&["--splits", "2", "--train-rows", "9"], &["--splits", "--train-rows"]),
+        (&["--reserve", "1"], &["--reserve", "between 0 and 1"]),
+        (&["--max-barrier", "low"], &["--max-barrier", "a number"]),
+        (&["--budget-epochs", "2"], &["budget_epochs", "at least 3", "2"]),
+        (&["--html", "x.pdf"], &["--html", ".html", "x.pdf"]),
+        (&["--html", "nowhere/x.html"], &["--html", "a folder that exists"]),
         (&["--delimiter", "ab"], &["--delimiter", "one character"]),
         (&["--decimal", ";"], &["--decimal", "a point or a comma"]),
         (&["--encoding", "klingon"], &["--encoding", "windows-1252", "klingon"]),
@@ -439,13 +482,14 @@ fn help_explains_every_flag() {
         }
     }
     for flag in "data target drop delimiter encoding decimal no-header task train-rows test-fraction standardize hidden optimizer lr momentum weight-decay \
-                 epsilon init batch epochs strategy members combine repeats seed threads store checkpoint-every json chart quiet help \
+                 epsilon init batch epochs strategy members combine metrics repeats splits reserve max-barrier budget-epochs seed threads store checkpoint-every json html \
+                 chart list quiet help \
                  version"
         .split_whitespace()
     {
         assert!(flags.contains(&format!("--{flag}")), "--{flag} in {flags:?}");
     }
-    assert_eq!(flags.len(), 33);
+    assert_eq!(flags.len(), 40);
     let version = Command::new(program()).arg("--version").output().unwrap();
     assert!(version.status.success());
     assert!(String::from_utf8(version.stdout).unwrap().contains(env!("CARGO_PKG_VERSION")));

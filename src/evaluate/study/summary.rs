@@ -10,7 +10,10 @@ use crate::{
         Cost, CurvePoint, EnsembleReport, RepeatReport, SingleReport, SizeSummary, Spread, StrategyReport,
         StudyReport,
     },
-    metrics::{corrected_t_interval, t_interval, Interval, Summary},
+    statistics::{
+        corrected_t_interval, corrected_t_test, holm, paired_t_test, t_interval, variance_components,
+        Interval, Summary,
+    },
     Error, Result, Seed,
 };
 use rand::Rng;
@@ -78,6 +81,7 @@ impl StudyReport {
                 });
             }
         }
+        correct(&mut ensembles)?;
         Ok(Self {
             metric,
             higher_is_better,
@@ -185,20 +189,30 @@ impl<'t> Cell<'t> {
         match filled.as_slice() {
             [] => Ok((None, None)),
             [one] if one.len() == 1 => {
-                let over_rows = self
-                    .splits
-                    .iter()
-                    .find_map(|trials| *trials.over_rows.get(self.strategy)?.get(self.combination)?);
-                Ok((over_rows, None))
+                let over_rows =
+                    |trials: &Trials| *trials.over_rows.get(self.strategy)?.get(self.combination)?;
+                Ok((self.splits.iter().find_map(over_rows), None))
             }
-            [one] => Ok((Some(t_interval(one, LEVEL)?), None)),
+            [one] => Ok((Some(t_interval(one, LEVEL)?), Some(paired_t_test(one)?.p_value))),
             several => {
                 let means: Vec<f64> = several.iter().filter_map(|split| mean(split)).collect();
-                let (train, test) = self.splits.first().map_or((1, 1), |t| (t.train_rows, t.test_rows));
-                Ok((Some(corrected_t_interval(&means, test, train, LEVEL)?), None))
+                let (test, train) = self.splits.first().map_or((1, 1), |t| (t.test_rows, t.train_rows));
+                let interval = corrected_t_interval(&means, test, train, LEVEL)?;
+                Ok((Some(interval), Some(corrected_t_test(&means, test, train)?.p_value)))
             }
         }
     }
+}
+
+/// Adds the p-values after Holm's correction for all rows that have one.
+fn correct(ensembles: &mut [EnsembleReport]) -> Result<()> {
+    let with_p: Vec<&mut EnsembleReport> = ensembles.iter_mut().filter(|e| e.p_value.is_some()).collect();
+    let p_values: Vec<f64> = with_p.iter().filter_map(|e| e.p_value).collect();
+    if p_values.is_empty() {
+        return Ok(());
+    }
+    with_p.into_iter().zip(holm(&p_values)?).for_each(|(e, p)| e.p_holm = Some(p));
+    Ok(())
 }
 
 fn metric_names(splits: &[Trials]) -> Vec<String> {
@@ -300,17 +314,14 @@ fn mean_weights(weights: &[Vec<f64>]) -> Option<Vec<f64>> {
     (0..slots).map(|slot| mean(&weights.iter().map(|w| w[slot]).collect::<Vec<_>>())).collect()
 }
 
-/// The standard deviations from trainings within splits, between splits, and of both, by the method of moments.
+/// The standard deviations from trainings within splits, between splits, and of both.
 fn spread(by_split: &[Vec<f64>]) -> Result<Spread> {
     let filled: Vec<&Vec<f64>> = by_split.iter().filter(|split| !split.is_empty()).collect();
-    match filled.as_slice() {
-        [] => Ok(Spread::default()),
-        [one] => Ok(Spread { seeds: Summary::of(one)?.sd, splits: None, both: None }),
-        several => {
-            let all: Vec<f64> = several.iter().flat_map(|split| split.iter().copied()).collect();
-            Ok(Spread { seeds: None, splits: None, both: Summary::of(&all)?.sd })
-        }
+    if filled.is_empty() {
+        return Ok(Spread::default());
     }
+    let parts = variance_components(&filled)?;
+    Ok(Spread { seeds: parts.within, splits: parts.between, both: parts.total })
 }
 
 fn size_summaries(curves: &[Vec<crate::evaluate::SizePoint>]) -> Result<Vec<SizeSummary>> {
