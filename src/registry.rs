@@ -9,7 +9,8 @@
 //! In text, a name is followed by its arguments, separated by colons: first those without a name, in the
 //! order in which the entry declares them, then any as `name=value`. `bootstrap`, `bootstrap:5` and
 //! `bootstrap:5:size=0.5` are the same strategy with other arguments. Where an argument is a list of numbers,
-//! commas separate them: `weighted-mean:0.5,0.3,0.2`.
+//! commas separate them: `weighted-mean:0.5,0.3,0.2`. A shorthand is a name with arguments, without colons:
+//! the metric `f1-weighted` is `f1:weighted`.
 //!
 //! ```
 //! use candle_ensemble::combine;
@@ -239,6 +240,7 @@ impl Tasks {
 pub struct Entry<T> {
     name: &'static str,
     aliases: &'static [&'static str],
+    shorthands: &'static [(&'static str, &'static str)],
     summary: &'static str,
     item: &'static str,
     arguments: &'static [Argument],
@@ -257,13 +259,30 @@ impl<T> Entry<T> {
         summary: &'static str,
         make: fn(&Arguments) -> Result<T>,
     ) -> Self {
-        Self { name, aliases: &[], summary, item, arguments: &[], tasks: Tasks::All, source: "", make }
+        Self {
+            name,
+            aliases: &[],
+            shorthands: &[],
+            summary,
+            item,
+            arguments: &[],
+            tasks: Tasks::All,
+            source: "",
+            make,
+        }
     }
 
     /// Other names by which it is found.
     #[must_use]
     pub const fn with_aliases(self, aliases: &'static [&'static str]) -> Self {
         Self { aliases, ..self }
+    }
+
+    /// Names that stand for its name with arguments: `("f1-weighted", "weighted")` stands for `f1:weighted`.
+    /// They serve where a colon has another meaning.
+    #[must_use]
+    pub const fn with_shorthands(self, shorthands: &'static [(&'static str, &'static str)]) -> Self {
+        Self { shorthands, ..self }
     }
 
     /// Its arguments, in the order in which they may be given without a name.
@@ -287,8 +306,8 @@ impl<T> Entry<T> {
     /// The same entry, made into something else by another function.
     #[must_use]
     pub const fn with_make<U>(self, make: fn(&Arguments) -> Result<U>) -> Entry<U> {
-        let Self { name, aliases, summary, item, arguments, tasks, source, .. } = self;
-        Entry { name, aliases, summary, item, arguments, tasks, source, make }
+        let Self { name, aliases, shorthands, summary, item, arguments, tasks, source, .. } = self;
+        Entry { name, aliases, shorthands, summary, item, arguments, tasks, source, make }
     }
 
     /// Its name.
@@ -301,6 +320,12 @@ impl<T> Entry<T> {
     #[must_use]
     pub const fn aliases(&self) -> &'static [&'static str] {
         self.aliases
+    }
+
+    /// Names that stand for its name with arguments, and these arguments.
+    #[must_use]
+    pub const fn shorthands(&self) -> &'static [(&'static str, &'static str)] {
+        self.shorthands
     }
 
     /// What it is, in one line.
@@ -347,11 +372,20 @@ impl<T> Entry<T> {
         (self.make)(arguments)
     }
 
-    /// Reads arguments, separated by colons; what is not there comes from `settings`, then from the defaults.
-    fn read(&self, text: Option<&str>, settings: &[(&str, String)]) -> Result<Arguments> {
+    /// The arguments of a text that names it, separated by colons: those of a shorthand, then those that the
+    /// text gives.
+    fn arguments_in<'a>(&self, text: &'a str) -> Vec<&'a str> {
+        let mut parts = text.split(':');
+        let name = parts.next().unwrap_or_default().trim();
+        let of_shorthand = self.shorthands.iter().filter(|(known, _)| *known == name);
+        of_shorthand.flat_map(|(_, arguments)| arguments.split(':')).chain(parts).collect()
+    }
+
+    /// Reads arguments; what is not there comes from `settings`, then from the defaults.
+    fn read(&self, parts: &[&str], settings: &[(&str, String)]) -> Result<Arguments> {
         let mut values: Vec<_> = self.arguments.iter().map(|argument| (argument.name, None)).collect();
         let mut positional = 0;
-        for part in text.into_iter().flat_map(|text| text.split(':')) {
+        for &part in parts {
             let (at, value) = match part.split_once('=') {
                 Some((name, value)) => {
                     let at = values.iter().position(|(known, _)| *known == name.trim());
@@ -449,9 +483,13 @@ impl<T> Registry<T> {
     /// When no entry has this name. The error lists the names.
     pub fn get(&self, text: &str) -> Result<&Entry<T>> {
         let name = text.split(':').next().unwrap_or_default().trim();
-        let named = |entry: &&Entry<T>| entry.name == name || entry.aliases.contains(&name);
+        let shortens = |entry: &Entry<T>| entry.shorthands.iter().any(|(known, _)| *known == name);
+        let named =
+            |entry: &&Entry<T>| entry.name == name || entry.aliases.contains(&name) || shortens(entry);
         self.entries.iter().find(named).ok_or_else(|| {
-            let aliases: Vec<_> = self.entries.iter().flat_map(|entry| entry.aliases).copied().collect();
+            let shorthands = |entry: &Entry<T>| entry.shorthands.iter().map(|(known, _)| *known);
+            let others = |entry| shorthands(entry).chain(entry.aliases.iter().copied());
+            let aliases: Vec<_> = self.entries.iter().flat_map(others).collect();
             suggest(&format!("the {}", self.what), &self.names(), &aliases, name)
         })
     }
@@ -471,7 +509,7 @@ impl<T> Registry<T> {
     /// As [`parse`](Self::parse).
     pub fn parse_with(&self, text: &str, settings: &[(&str, String)]) -> Result<T> {
         let entry = self.get(text)?;
-        entry.make(&entry.read(text.split_once(':').map(|(_, arguments)| arguments), settings)?)
+        entry.make(&entry.read(&entry.arguments_in(text), settings)?)
     }
 
     /// Makes everything that a list names, separated by commas.
@@ -492,6 +530,12 @@ impl<T> Registry<T> {
             if !entry.aliases.is_empty() {
                 notes.push(format!("also {}", entry.aliases.join(", ")));
             }
+            notes.extend(
+                entry
+                    .shorthands
+                    .iter()
+                    .map(|(name, arguments)| format!("{name} for {}:{arguments}", entry.name)),
+            );
             match entry.tasks {
                 Tasks::All => {}
                 Tasks::Classification => notes.push("for classes".into()),
@@ -514,7 +558,9 @@ impl<T> Registry<T> {
         }
         for entry in &self.entries {
             let names = [&[entry.name], entry.aliases].concat();
-            let names: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
+            let mut names: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
+            let shorthands = entry.shorthands.iter();
+            names.extend(shorthands.map(|(name, text)| format!("`{name}` (`{}:{text}`)", entry.name)));
             let arguments: Vec<_> = entry.arguments.iter().map(|argument| format!("`{argument}`")).collect();
             let _ = write!(out, "| {} | [`{}`] |", names.join(", "), entry.item);
             if tasks {
@@ -620,7 +666,10 @@ mod tests {
             "container",
             vec![
                 box_entry.with_arguments(BOX).with_aliases(&["carton"]),
-                crate_entry.with_arguments(CRATE).with_tasks(Tasks::Classification),
+                crate_entry
+                    .with_arguments(CRATE)
+                    .with_tasks(Tasks::Classification)
+                    .with_shorthands(&[("light-crate", "0.5")]),
             ],
         )
     }
@@ -634,6 +683,8 @@ mod tests {
         assert_eq!(made("box:share=0.25:7"), (7, 0.25, None, vec![]));
         assert_eq!(made("box:lambda=1e-3:numbers=1,-2"), (3, 0.5, Some(1e-3), vec![1., -2.]));
         assert_eq!(made("crate:2:unit=group"), (2, 2., None, vec![]));
+        assert_eq!(made("light-crate"), (0, 0.5, None, vec![]));
+        assert_eq!(made("light-crate:unit=group"), (2, 0.5, None, vec![]));
     }
 
     #[test]
@@ -655,6 +706,10 @@ mod tests {
     fn errors_name_the_entry_the_argument_and_the_value() {
         let error = |text| registry().parse(text).unwrap_err().to_string();
         assert_eq!(error("bx"), "the container must be one of box, crate, but is bx; did you mean box?");
+        assert_eq!(
+            error("ligt-crate"),
+            "the container must be one of box, crate, but is ligt-crate; did you mean light-crate?"
+        );
         assert_eq!(error("tin"), "the container must be one of box, crate, but is tin");
         assert_eq!(error(""), "the container must be one of box, crate, but is empty");
         assert_eq!(error("box:x"), "the argument size of box must be a whole number, but is x");
@@ -679,10 +734,11 @@ mod tests {
     #[test]
     fn help_and_markdown_show_every_entry() {
         let help = "box    A box (also carton; size=3; share=0.5; [lambda=…]; [numbers=…])\n\
-                    crate  A crate (for classes; weight=…; [unit=…])\n";
+                    crate  A crate (light-crate for crate:0.5; for classes; weight=…; [unit=…])\n";
         assert_eq!(registry().help(), help);
         let markdown = registry().markdown();
         assert!(markdown.starts_with("| Name | Item | Tasks | What it does | Arguments |\n"));
+        assert!(markdown.contains("| `crate`, `light-crate` (`crate:0.5`) | [`Crate`] | classes | A crate |"));
         assert!(markdown.contains("| `box`, `carton` | [`Box`] | both | A box | `size=3`, `share=0.5`, "));
     }
 

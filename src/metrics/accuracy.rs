@@ -1,7 +1,9 @@
 //! The accuracy.
 use crate::{
-    kernels::sums,
-    metrics::inputs::{Case, Cases},
+    metrics::{
+        inputs::Case,
+        stream::{of_classes, MeanScore},
+    },
     Result,
 };
 use candle_core::Tensor;
@@ -37,23 +39,12 @@ use candle_core::Tensor;
 ///
 /// Reference: scikit-learn's `accuracy_score` of the most probable classes.
 pub fn accuracy(probs: &Tensor, labels: &[u32], weights: Option<&[f64]>) -> Result<f64> {
-    Cases::new(probs, labels, weights)?.mean(|case| f64::from(Top::of(case).correct))
+    of_classes(MeanScore::new(correct), probs, labels, weights)
 }
 
-/// The most probable class of a row.
-pub(crate) struct Top {
-    /// Its probability.
-    pub(crate) confidence: f64,
-    /// Whether it is the label.
-    pub(crate) correct: bool,
-}
-
-impl Top {
-    pub(crate) fn of(case: &Case<'_>) -> Self {
-        let (_, confidence) = sums::range(case.probs);
-        let class = case.probs.iter().position(|&p| p == confidence);
-        Self { confidence, correct: class == Some(case.label) }
-    }
+/// 1 where the most probable class is the label, else 0.
+pub(crate) fn correct(case: &Case<'_>) -> f64 {
+    f64::from(case.is_correct())
 }
 
 #[cfg(test)]

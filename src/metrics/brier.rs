@@ -1,7 +1,10 @@
 //! The Brier score.
 use crate::{
     kernels::sums,
-    metrics::inputs::{Case, Cases},
+    metrics::{
+        inputs::Case,
+        stream::{of_classes, MeanScore},
+    },
     Result,
 };
 use candle_core::Tensor;
@@ -37,7 +40,7 @@ use candle_core::Tensor;
 ///
 /// Source: Brier 1950, `doi:10.1175/1520-0493(1950)078<0001:VOFEIT>2.0.CO;2`.
 pub fn brier(probs: &Tensor, labels: &[u32], weights: Option<&[f64]>) -> Result<f64> {
-    Cases::new(probs, labels, weights)?.mean(distance)
+    of_classes(MeanScore::new(distance), probs, labels, weights)
 }
 
 /// The squared distance of one row from its label's indicator.

@@ -1,15 +1,16 @@
 //! The expected calibration error.
 use crate::{
-    metrics::{accuracy::Top, inputs::Cases},
-    Error, Result,
+    metrics::{
+        calibration_bins::{signed_gap, Bins, EqualWidth},
+        inputs::Case,
+        stream::{of_classes, Accumulate},
+    },
+    Result,
 };
 use candle_core::Tensor;
 
 /// The usual number of bins (Guo et al. 2017, arXiv:1706.04599).
 pub const ECE_BINS: usize = 15;
-
-/// The greatest number of bins, so that a mistake cannot take all memory.
-const MAX_BINS: usize = 1 << 16;
 
 /// Computes the expected calibration error of the most probable class, in bins of equal width.
 ///
@@ -46,9 +47,26 @@ const MAX_BINS: usize = 1 << 16;
 /// Sources: Naeini, Cooper and Hauskrecht 2015, "Obtaining well calibrated probabilities using Bayesian
 /// binning"; Guo, Pleiss, Sun and Weinberger 2017, arXiv:1706.04599.
 pub fn ece(probs: &Tensor, labels: &[u32], bins: usize, weights: Option<&[f64]>) -> Result<f64> {
-    let mut table = EqualWidth::new(bins)?;
-    Cases::new(probs, labels, weights)?.each(|case| table.add(&Top::of(&case), case.weight))?;
-    Ok(table.error())
+    of_classes(Ece::new(Bins::new(bins)?), probs, labels, weights)
+}
+
+/// Accumulates [`ece`].
+pub(crate) struct Ece(EqualWidth);
+
+impl Ece {
+    pub(crate) fn new(bins: Bins) -> Self {
+        Self(EqualWidth::new(bins))
+    }
+}
+
+impl Accumulate<Case<'_>> for Ece {
+    fn add(&mut self, case: &Case<'_>) {
+        self.0.add(case.confidence, case.is_correct(), case.weight);
+    }
+
+    fn finish(self: Box<Self>) -> Result<f64> {
+        Ok(self.0.expected())
+    }
 }
 
 /// Computes the expected calibration error of the most probable class, in bins of equal mass.
@@ -82,72 +100,48 @@ pub fn ece(probs: &Tensor, labels: &[u32], bins: usize, weights: Option<&[f64]>)
 ///
 /// Sources: Nguyen and O'Connor 2015, arXiv:1508.05154; Nixon et al. 2019, arXiv:1904.01685.
 pub fn ece_equal_mass(probs: &Tensor, labels: &[u32], bins: usize, weights: Option<&[f64]>) -> Result<f64> {
-    check_bins(bins)?;
-    let mut rows = Vec::with_capacity(labels.len());
-    Cases::new(probs, labels, weights)?.each(|case| rows.push((Top::of(&case), case.weight)))?;
-    // By all fields, so that sums have the same bits for any order of the rows.
-    rows.sort_unstable_by(|(a, v), (b, w)| {
-        a.confidence.total_cmp(&b.confidence).then(a.correct.cmp(&b.correct)).then(v.total_cmp(w))
-    });
-    let total: f64 = rows.iter().map(|(_, weight)| weight).sum();
-    let mut gaps = vec![0.0; bins];
-    let mut below = 0.0;
-    for equals in rows.chunk_by(|(a, _), (b, _)| a.confidence == b.confidence) {
-        let weight: f64 = equals.iter().map(|(_, weight)| weight).sum();
-        let middle = bins as f64 * (below + weight / 2.0) / total;
-        // A middle on an edge belongs to the bin above it, even if rounding left it just below.
-        gaps[((middle + EDGE) as usize).min(bins - 1)] +=
-            equals.iter().map(|(top, weight)| gap(top, *weight)).sum::<f64>();
-        below += weight;
-    }
-    Ok(expected(&gaps, total))
+    of_classes(EqualMass::new(Bins::new(bins)?), probs, labels, weights)
 }
 
 /// What rounding may take from the middle of a row's weight, counted in bins.
 const EDGE: f64 = 1e-9;
 
-/// Accumulates bins of equal width row by row.
-pub(crate) struct EqualWidth {
-    /// Upper edge of each bin, included in it.
-    upper: Vec<f64>,
-    /// The sum of weight times (correct − confidence) in each bin.
-    gaps: Vec<f64>,
-    weight: f64,
+/// Accumulates [`ece_equal_mass`].
+pub(crate) struct EqualMass {
+    bins: Bins,
+    /// The confidence of each row, whether its most probable class is right, and its weight.
+    rows: Vec<(f64, bool, f64)>,
 }
 
-impl EqualWidth {
-    pub(crate) fn new(bins: usize) -> Result<Self> {
-        check_bins(bins)?;
-        let upper = (1..=bins).map(|b| b as f64 / bins as f64).collect();
-        Ok(Self { upper, gaps: vec![0.0; bins], weight: 0.0 })
-    }
-
-    pub(crate) fn add(&mut self, top: &Top, weight: f64) {
-        // A confidence that rounding left just above one belongs to the last bin.
-        let bin = self.upper.partition_point(|&edge| edge < top.confidence).min(self.gaps.len() - 1);
-        self.gaps[bin] += gap(top, weight);
-        self.weight += weight;
-    }
-
-    pub(crate) fn error(&self) -> f64 {
-        expected(&self.gaps, self.weight)
+impl EqualMass {
+    pub(crate) fn new(bins: Bins) -> Self {
+        Self { bins, rows: vec![] }
     }
 }
 
-fn gap(top: &Top, weight: f64) -> f64 {
-    weight * (f64::from(top.correct) - top.confidence.min(1.0))
-}
-
-/// The error from the bins' sums: `n_b/N |acc_b − conf_b|` is the absolute sum of a bin divided by N.
-fn expected(gaps: &[f64], weight: f64) -> f64 {
-    gaps.iter().map(|gap| gap.abs()).sum::<f64>() / weight
-}
-
-fn check_bins(bins: usize) -> Result<()> {
-    if (1..=MAX_BINS).contains(&bins) {
-        return Ok(());
+impl Accumulate<Case<'_>> for EqualMass {
+    fn add(&mut self, case: &Case<'_>) {
+        self.rows.push((case.confidence, case.is_correct(), case.weight));
     }
-    Err(Error::invalid("number of bins", format!("1 to {MAX_BINS}"), bins))
+
+    fn finish(mut self: Box<Self>) -> Result<f64> {
+        // By all fields, so that sums have the same bits for any order of the rows.
+        self.rows.sort_unstable_by(|(p, a, v), (q, b, w)| p.total_cmp(q).then(a.cmp(b)).then(v.total_cmp(w)));
+        let total: f64 = self.rows.iter().map(|(_, _, weight)| weight).sum();
+        let bins = self.bins.count();
+        let mut gaps = vec![0.0; bins];
+        let mut below = 0.0;
+        for equals in self.rows.chunk_by(|(p, ..), (q, ..)| p == q) {
+            let weight: f64 = equals.iter().map(|(_, _, weight)| weight).sum();
+            let middle = bins as f64 * (below + weight / 2.0) / total;
+            // A middle on an edge belongs to the bin above it, even if rounding left it just below.
+            if let Some(gap) = gaps.get_mut(((middle + EDGE) as usize).min(bins - 1)) {
+                *gap += equals.iter().map(|(p, hit, weight)| signed_gap(*p, *hit, *weight)).sum::<f64>();
+            }
+            below += weight;
+        }
+        Ok(gaps.iter().map(|gap: &f64| gap.abs()).sum::<f64>() / total)
+    }
 }
 
 #[cfg(test)]
@@ -183,17 +177,6 @@ mod tests {
         // The middles of the weights lie at .5, 2.5, 4.5 and 5.5 of 6: gaps .5 - 1.875 and .25 + .125.
         close(ece_equal_mass(&probs, &labels, 2, Some(&weights)).unwrap(), (1.375 + 0.375) / 6.0);
         assert_eq!(ece(&probs, &labels, 1, None).unwrap(), ece_equal_mass(&probs, &labels, 1, None).unwrap());
-    }
-
-    /// 0.28 · 25 is above 7 in f64, but 0.28 is not above the edge 7/25.
-    #[test]
-    fn upper_edges_belong_to_their_bins() {
-        let bins = 25;
-        for b in 0..bins {
-            let mut table = EqualWidth::new(bins).unwrap();
-            table.add(&Top { confidence: (b + 1) as f64 / bins as f64, correct: false }, 1.0);
-            assert!(table.gaps[b] < 0.0, "edge {b}");
-        }
     }
 
     #[test]

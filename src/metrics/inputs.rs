@@ -1,6 +1,7 @@
 //! Inputs of the metrics: checked, and visited row by row in f64.
 use crate::{kernels::sums, Error, Result};
 use candle_core::{DType, Device, Tensor, D};
+use std::borrow::Cow;
 
 /// Number of elements that are converted at a time. They fit in the cache, and are fewer than 64 Ki, from
 /// where on candle's conversions wait for its global thread pool.
@@ -8,7 +9,7 @@ const CHUNK: usize = 32 * 1024;
 
 /// Class probabilities with their labels and weights.
 pub(crate) struct Cases<'a> {
-    probs: Table,
+    probs: Table<'a>,
     labels: &'a [u32],
     weights: Option<&'a [f64]>,
     tolerance: f64,
@@ -20,8 +21,19 @@ pub(crate) struct Case<'a> {
     pub(crate) probs: &'a [f64],
     /// The true class, below their number.
     pub(crate) label: usize,
+    /// The most probable class, the lowest of equals.
+    pub(crate) top: usize,
+    /// Its probability.
+    pub(crate) confidence: f64,
     /// Weight of the row.
     pub(crate) weight: f64,
+}
+
+impl Case<'_> {
+    /// Whether the most probable class is the true one.
+    pub(crate) fn is_correct(&self) -> bool {
+        self.top == self.label
+    }
 }
 
 impl<'a> Cases<'a> {
@@ -38,7 +50,20 @@ impl<'a> Cases<'a> {
                 format!("{:?}", probs.dims()),
             ));
         }
-        let probs = Table::new("probabilities", probs)?;
+        Self::of(Table::new("probabilities", probs)?, labels, weights, tolerance)
+    }
+
+    /// The same for probabilities `(N, width)` in a slice.
+    pub(crate) fn of_slice(
+        probs: &'a [f64],
+        width: usize,
+        labels: &'a [u32],
+        weights: Option<&'a [f64]>,
+    ) -> Result<Self> {
+        Self::of(Table::of_slice("probabilities", probs, width)?, labels, weights, 1e-3)
+    }
+
+    fn of(probs: Table<'a>, labels: &'a [u32], weights: Option<&'a [f64]>, tolerance: f64) -> Result<Self> {
         if labels.len() != probs.rows {
             return Err(Error::invalid(
                 "number of labels",
@@ -62,33 +87,50 @@ impl<'a> Cases<'a> {
             for (row, (probs, &label)) in
                 (start..).zip(chunk.chunks_exact(columns).zip(&self.labels[start..start + len]))
             {
-                check_distribution(row, probs, self.tolerance)?;
-                visit(Case { probs, label: label as usize, weight: weight(self.weights, row) });
+                let confidence = check_distribution(row, probs, self.tolerance)?;
+                let top = probs.iter().position(|p| *p == confidence).unwrap_or_default();
+                let weight = weight(self.weights, row);
+                visit(Case { probs, label: label as usize, top, confidence, weight });
             }
         }
         Ok(())
     }
+}
 
-    /// The weighted mean of `score` over the rows.
-    pub(crate) fn mean(&self, score: impl Fn(&Case<'_>) -> f64) -> Result<f64> {
-        let mut mean = Mean::default();
-        self.each(|case| mean.add(score(&case), case.weight))?;
-        Ok(mean.get())
-    }
+/// One row of [`Pairs`].
+#[derive(Clone, Copy)]
+pub(crate) struct Pair<'a> {
+    pub(crate) predictions: &'a [f64],
+    pub(crate) targets: &'a [f64],
+    /// Weight of the row.
+    pub(crate) weight: f64,
 }
 
 /// Regression predictions with their targets and weights.
 pub(crate) struct Pairs<'a> {
-    predictions: Table,
-    targets: Table,
+    predictions: Table<'a>,
+    targets: Table<'a>,
     weights: Option<&'a [f64]>,
 }
 
 impl<'a> Pairs<'a> {
     pub(crate) fn new(predictions: &Tensor, targets: &Tensor, weights: Option<&'a [f64]>) -> Result<Self> {
-        let predictions = Table::new("predictions", predictions)?;
-        let targets = Table::new("targets", targets)?;
-        let shape = |t: &Table| (t.rows, t.columns);
+        Self::of(Table::new("predictions", predictions)?, Table::new("targets", targets)?, weights)
+    }
+
+    /// The same for predictions and targets `(N, width)` in slices.
+    pub(crate) fn of_slices(
+        predictions: &'a [f64],
+        targets: &'a [f64],
+        width: usize,
+        weights: Option<&'a [f64]>,
+    ) -> Result<Self> {
+        let predictions = Table::of_slice("predictions", predictions, width)?;
+        Self::of(predictions, Table::of_slice("targets", targets, width)?, weights)
+    }
+
+    fn of(predictions: Table<'a>, targets: Table<'a>, weights: Option<&'a [f64]>) -> Result<Self> {
+        let shape = |t: &Table<'_>| (t.rows, t.columns);
         if shape(&targets) != shape(&predictions) {
             return Err(Error::invalid(
                 "shape of the targets",
@@ -100,8 +142,8 @@ impl<'a> Pairs<'a> {
         Ok(Self { predictions, targets, weights })
     }
 
-    /// Calls `visit` with the predictions, targets and weight of every row, in order.
-    pub(crate) fn each(&self, mut visit: impl FnMut(&[f64], &[f64], f64)) -> Result<()> {
+    /// Calls `visit` for every row, in order.
+    pub(crate) fn each(&self, mut visit: impl FnMut(Pair<'_>)) -> Result<()> {
         let columns = self.predictions.columns;
         for (start, len) in self.predictions.chunks() {
             let (predictions, targets) = (self.predictions.load(start, len)?, self.targets.load(start, len)?);
@@ -109,24 +151,11 @@ impl<'a> Pairs<'a> {
             for (row, (predictions, targets)) in (start..).zip(pairs) {
                 check_finite("prediction", row, predictions)?;
                 check_finite("target", row, targets)?;
-                visit(predictions, targets, weight(self.weights, row));
+                visit(Pair { predictions, targets, weight: weight(self.weights, row) });
             }
         }
         Ok(())
     }
-
-    /// The weighted mean over the rows of the mean over the outputs of `score(prediction - target)`.
-    pub(crate) fn mean(&self, score: impl Fn(f64) -> f64) -> Result<f64> {
-        let mut mean = Mean::default();
-        self.each(|predictions, targets, weight| mean.add(mean_error(predictions, targets, &score), weight))?;
-        Ok(mean.get())
-    }
-}
-
-/// The mean of `score(prediction - target)` over the outputs of one row.
-pub(crate) fn mean_error(predictions: &[f64], targets: &[f64], score: impl Fn(f64) -> f64) -> f64 {
-    let total: f64 = predictions.iter().zip(targets).map(|(p, t)| score(p - t)).sum();
-    total / predictions.len() as f64
 }
 
 /// Accumulates a weighted mean.
@@ -155,14 +184,21 @@ pub(crate) fn finite(what: &str, value: f64) -> Result<f64> {
     Err(Error::invalid(what, "finite: rescale predictions and targets", value))
 }
 
-/// A float tensor `(rows, columns)` on the CPU with at least one row and one column.
-struct Table {
-    values: Tensor,
+/// Numbers `(rows, columns)` with at least one row and one column.
+struct Table<'a> {
+    values: Values<'a>,
     rows: usize,
     columns: usize,
 }
 
-impl Table {
+/// Where the numbers of a [`Table`] are.
+enum Values<'a> {
+    /// A float tensor on the CPU.
+    Tensor(Tensor),
+    Slice(&'a [f64]),
+}
+
+impl<'a> Table<'a> {
     fn new(what: &str, values: &Tensor) -> Result<Self> {
         if !matches!(values.dtype(), DType::F16 | DType::BF16 | DType::F32 | DType::F64) {
             let got = values.dtype().as_str();
@@ -177,13 +213,20 @@ impl Table {
             }
         };
         let (rows, columns) = values.dims2()?;
-        if rows == 0 || columns == 0 {
-            let got = format!("{rows} by {columns}");
-            return Err(Error::invalid(what, "of at least one row and one column", got));
-        }
+        check_not_empty(what, rows, columns)?;
         // The whole tensor, because candle copies the whole storage of a narrowed tensor to the CPU.
-        let values = values.detach().to_device(&Device::Cpu)?;
+        let values = Values::Tensor(values.detach().to_device(&Device::Cpu)?);
         Ok(Self { values, rows, columns })
+    }
+
+    fn of_slice(what: &str, values: &'a [f64], columns: usize) -> Result<Self> {
+        let rows = values.len().checked_div(columns).unwrap_or_default();
+        check_not_empty(what, rows, columns)?;
+        if rows * columns != values.len() {
+            let must = format!("a multiple of {columns}, the number of columns");
+            return Err(Error::invalid(format!("the number of the {what}"), must, values.len()));
+        }
+        Ok(Self { values: Values::Slice(values), rows, columns })
     }
 
     /// The first row and the number of rows of each part to load.
@@ -193,9 +236,26 @@ impl Table {
         (0..rows).step_by(step).map(move |start| (start, step.min(rows - start)))
     }
 
-    fn load(&self, start: usize, len: usize) -> Result<Vec<f64>> {
-        Ok(self.values.narrow(0, start, len)?.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?)
+    fn load(&self, start: usize, len: usize) -> Result<Cow<'a, [f64]>> {
+        match &self.values {
+            Values::Tensor(values) => {
+                let rows = values.narrow(0, start, len)?.to_dtype(DType::F64)?;
+                Ok(Cow::Owned(rows.flatten_all()?.to_vec1()?))
+            }
+            Values::Slice(values) => {
+                let part = start * self.columns..(start + len) * self.columns;
+                Ok(Cow::Borrowed(values.get(part).unwrap_or_default()))
+            }
+        }
     }
+}
+
+fn check_not_empty(what: &str, rows: usize, columns: usize) -> Result<()> {
+    if rows == 0 || columns == 0 {
+        let got = format!("{rows} by {columns}");
+        return Err(Error::invalid(what, "of at least one row and one column", got));
+    }
+    Ok(())
 }
 
 fn weight(weights: Option<&[f64]>, row: usize) -> f64 {
@@ -216,12 +276,13 @@ fn check_weights(weights: Option<&[f64]>, rows: usize) -> Result<()> {
     Ok(())
 }
 
-fn check_distribution(row: usize, probs: &[f64], tolerance: f64) -> Result<()> {
+/// Checks the probabilities of a row, and returns the greatest.
+fn check_distribution(row: usize, probs: &[f64], tolerance: f64) -> Result<f64> {
     let sum = sums::sum(probs, |p| p);
     let (low, high) = sums::range(probs);
     // Written so that a NaN, which makes the sum NaN, is an error.
     if (sum - 1.0).abs() <= tolerance && low >= -tolerance && high <= 1.0 + tolerance {
-        return Ok(());
+        return Ok(high);
     }
     let allowed = -tolerance..=1.0 + tolerance;
     Err(match probs.iter().position(|p| !allowed.contains(p)) {
@@ -254,9 +315,30 @@ mod tests {
         Ok(rows)
     }
 
+    #[test]
+    fn slices_are_read_as_tensors_are() {
+        let values = [0.5, 0.5, 0.25, 0.75, 1.0, 0.0];
+        let mut rows = vec![];
+        let see = |case: Case<'_>| rows.push((case.probs.to_vec(), case.top, case.confidence, case.weight));
+        Cases::of_slice(&values, 2, &[0, 0, 0], Some(&[1.0, 2.0, 3.0])).unwrap().each(see).unwrap();
+        let expected =
+            [(vec![0.5, 0.5], 0, 0.5, 1.0), (vec![0.25, 0.75], 1, 0.75, 2.0), (vec![1.0, 0.0], 0, 1.0, 3.0)];
+        assert_eq!(rows, expected);
+        let mut read = vec![];
+        let see = |pair: Pair<'_>| read.extend([pair.predictions, pair.targets].concat());
+        Pairs::of_slices(&values[..2], &values[2..4], 2, None).unwrap().each(see).unwrap();
+        assert_eq!(read, values[..4]);
+        let fails = |width| Cases::of_slice(&values, width, &[0], None).err().unwrap().to_string();
+        assert_eq!(
+            fails(4),
+            "the number of the probabilities must be a multiple of 4, the number of columns, but is 6"
+        );
+        assert!(fails(0).contains("at least one row and one column"));
+    }
+
     fn pairs(predictions: &Tensor, targets: &Tensor) -> Result<usize> {
         let mut rows = 0;
-        Pairs::new(predictions, targets, None)?.each(|_, _, _| rows += 1)?;
+        Pairs::new(predictions, targets, None)?.each(|_| rows += 1)?;
         Ok(rows)
     }
 
@@ -354,7 +436,7 @@ mod tests {
     fn a_column_equals_a_vector_and_is_not_broadcast() {
         let column = Tensor::new(&[[1f32], [2.0], [3.0]], &Device::Cpu).unwrap();
         let vector = Tensor::new(&[1f64, 2.0, 3.0], &Device::Cpu).unwrap();
-        assert_eq!(Pairs::new(&column, &vector, None).unwrap().mean(f64::abs).unwrap(), 0.0);
+        Pairs::new(&column, &vector, None).unwrap().each(|p| assert_eq!(p.predictions, p.targets)).unwrap();
         assert!(Pairs::new(&column.t().unwrap(), &vector, None).is_err());
     }
 
@@ -372,7 +454,8 @@ mod tests {
         }
         for table in tables {
             let mut row = 0;
-            let seen = |p: &[f64], _: &[f64], _: f64| {
+            let seen = |pair: Pair<'_>| {
+                let p = pair.predictions;
                 assert_eq!(p.len(), c);
                 assert_eq!((p[0], p[c - 1]), ((row % 50) as f64, (row % 50 + c - 1) as f64));
                 row += 1;

@@ -1,6 +1,6 @@
 //! The mean absolute error.
 use crate::{
-    metrics::inputs::{finite, Pairs},
+    metrics::stream::{of_values, MeanError, ValueRows},
     Result,
 };
 use candle_core::Tensor;
@@ -36,7 +36,11 @@ use candle_core::Tensor;
 ///
 /// Reference: scikit-learn's `mean_absolute_error`.
 pub fn mae(predictions: &Tensor, targets: &Tensor, weights: Option<&[f64]>) -> Result<f64> {
-    finite("mae", Pairs::new(predictions, targets, weights)?.mean(f64::abs)?)
+    of_values(absolute_errors(), predictions, targets, weights)
+}
+
+pub(crate) fn absolute_errors() -> impl ValueRows {
+    MeanError::new("mae", |p, t| (p - t).abs())
 }
 
 #[cfg(test)]

@@ -1,13 +1,15 @@
 //! All metrics of a set of predictions, in one pass.
 use crate::{
     metrics::{
-        accuracy::Top,
+        accuracy::correct,
         brier,
-        ece::EqualWidth,
-        inputs::{finite, mean_error, Cases, Mean, Pairs},
+        calibration_bins::{Bins, EqualWidth},
+        inputs::{Cases, Pairs},
+        mae::absolute_errors,
         nll,
         r2::R2,
-        rmse, ECE_BINS,
+        rmse::root_of_squares,
+        stream::{Accumulate, MeanScore},
     },
     Result,
 };
@@ -71,20 +73,21 @@ impl Metrics {
     /// # Errors
     /// When the inputs are not valid; see the [module](super).
     pub fn classification(probs: &Tensor, labels: &[u32], weights: Option<&[f64]>) -> Result<Self> {
-        let [mut accuracy, mut nll, mut brier] = <[Mean; 3]>::default();
-        let mut ece = EqualWidth::new(ECE_BINS)?;
+        let mut accuracy = MeanScore::new(correct);
+        let mut nll = MeanScore::new(nll::loss);
+        let mut brier = MeanScore::new(brier::distance);
+        let mut ece = EqualWidth::new(Bins::USUAL);
         Cases::new(probs, labels, weights)?.each(|case| {
-            let top = Top::of(&case);
-            accuracy.add(f64::from(top.correct), case.weight);
-            nll.add(nll::loss(&case), case.weight);
-            brier.add(brier::distance(&case), case.weight);
-            ece.add(&top, case.weight);
+            accuracy.add(&case);
+            nll.add(&case);
+            brier.add(&case);
+            ece.add(case.confidence, case.is_correct(), case.weight);
         })?;
         Ok(Self::Classification {
-            accuracy: accuracy.get(),
-            nll: nll.get(),
-            brier: brier.get(),
-            ece: ece.error(),
+            accuracy: Box::new(accuracy).finish()?,
+            nll: Box::new(nll).finish()?,
+            brier: Box::new(brier).finish()?,
+            ece: ece.expected(),
         })
     }
 
@@ -94,17 +97,16 @@ impl Metrics {
     /// # Errors
     /// When the inputs are not valid (see the [module](super)), or squares overflow f64.
     pub fn regression(predictions: &Tensor, targets: &Tensor, weights: Option<&[f64]>) -> Result<Self> {
-        let [mut squared, mut absolute] = <[Mean; 2]>::default();
-        let mut r2 = R2::default();
-        Pairs::new(predictions, targets, weights)?.each(|p, t, weight| {
-            squared.add(mean_error(p, t, rmse::square), weight);
-            absolute.add(mean_error(p, t, f64::abs), weight);
-            r2.add(p, t, weight);
+        let (mut rmse, mut mae, mut r2) = (root_of_squares(), absolute_errors(), R2::default());
+        Pairs::new(predictions, targets, weights)?.each(|pair| {
+            rmse.add(&pair);
+            mae.add(&pair);
+            r2.add(&pair);
         })?;
         Ok(Self::Regression {
-            rmse: finite("rmse", squared.get().sqrt())?,
-            mae: finite("mae", absolute.get())?,
-            r2: r2.get()?,
+            rmse: Box::new(rmse).finish()?,
+            mae: Box::new(mae).finish()?,
+            r2: Box::new(r2).finish()?,
         })
     }
 

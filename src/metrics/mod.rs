@@ -38,18 +38,42 @@
 //! | `mae`, `absolute` | [`mae()`] | values | Mean absolute error | |
 //! | `r2` | [`r2()`] | values | Coefficient of determination | |
 mod accuracy;
+mod average;
+mod average_precision;
+mod balanced_accuracy;
 mod brier;
+mod brier_decomposition;
+mod calibration_bins;
+mod classwise_ece;
 mod criterion;
 mod ece;
+mod explained_variance;
+mod f1;
 mod inputs;
+mod kappa;
 mod mae;
+mod mape;
+mod margins;
+mod matthews;
+mod mce;
+mod median_ae;
+mod metric_list;
 mod metric_set;
+mod msle;
 mod nll;
+mod one_vs_rest;
+mod pinball;
+mod precision;
 mod r2;
+mod recall;
 #[cfg(test)]
 mod reference;
 mod registry;
 mod rmse;
+mod roc_auc;
+mod score;
+mod stream;
+mod top_k;
 
 pub(crate) use crate::statistics::weighted_bootstrap;
 pub use crate::statistics::{
@@ -57,12 +81,32 @@ pub use crate::statistics::{
     Interval, Summary,
 };
 pub use accuracy::accuracy;
+pub use average::Average;
+pub use average_precision::average_precision;
+pub use balanced_accuracy::balanced_accuracy;
 pub use brier::brier;
+pub use brier_decomposition::{brier_decomposition, BrierDecomposition};
+pub use classwise_ece::classwise_ece;
 pub use criterion::{Criterion, Custom, RowLoss, Scored, Truth};
 pub use ece::{ece, ece_equal_mass, ECE_BINS};
+pub use explained_variance::explained_variance;
+pub use f1::f1;
+pub use kappa::{cohen_kappa, KappaWeights};
 pub use mae::mae;
+pub use mape::mape;
+pub use matthews::matthews_correlation;
+pub use mce::mce;
+pub use median_ae::median_absolute_error;
+pub use metric_list::MetricList;
 pub use metric_set::Metrics;
+pub use msle::msle;
 pub use nll::{nll, NLL_EPSILON};
+pub use pinball::pinball;
+pub use precision::precision;
 pub use r2::r2;
-pub use registry::{registry, Metric};
+pub use recall::recall;
+pub use registry::registry;
 pub use rmse::rmse;
+pub use roc_auc::roc_auc;
+pub use score::{Metric, Score};
+pub use top_k::top_k_accuracy;

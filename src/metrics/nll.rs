@@ -1,6 +1,9 @@
 //! The negative log-likelihood.
 use crate::{
-    metrics::inputs::{Case, Cases},
+    metrics::{
+        inputs::Case,
+        stream::{of_classes, MeanScore},
+    },
     Result,
 };
 use candle_core::Tensor;
@@ -43,7 +46,7 @@ pub const NLL_EPSILON: f64 = f64::EPSILON;
 ///
 /// Source: Good 1952, "Rational decisions", J. R. Stat. Soc. B 14:107.
 pub fn nll(probs: &Tensor, labels: &[u32], weights: Option<&[f64]>) -> Result<f64> {
-    Cases::new(probs, labels, weights)?.mean(loss)
+    of_classes(MeanScore::new(loss), probs, labels, weights)
 }
 
 /// The loss of one row.

@@ -1,6 +1,9 @@
 //! The coefficient of determination.
 use crate::{
-    metrics::inputs::{finite, Pairs},
+    metrics::{
+        inputs::{finite, Pair},
+        stream::{of_values, Accumulate},
+    },
     Result,
 };
 use candle_core::Tensor;
@@ -41,9 +44,7 @@ use candle_core::Tensor;
 ///
 /// Reference: scikit-learn's `r2_score`; the running sums are those of West 1979, doi:10.1145/359146.359153.
 pub fn r2(predictions: &Tensor, targets: &Tensor, weights: Option<&[f64]>) -> Result<f64> {
-    let mut score = R2::default();
-    Pairs::new(predictions, targets, weights)?.each(|p, t, weight| score.add(p, t, weight))?;
-    score.get()
+    of_values(R2::default(), predictions, targets, weights)
 }
 
 /// Accumulates the score row by row.
@@ -62,8 +63,9 @@ struct Output {
     residual: f64,
 }
 
-impl R2 {
-    pub(crate) fn add(&mut self, predictions: &[f64], targets: &[f64], weight: f64) {
+impl Accumulate<Pair<'_>> for R2 {
+    fn add(&mut self, pair: &Pair<'_>) {
+        let Pair { predictions, targets, weight } = *pair;
         self.outputs.resize(targets.len(), Output::default());
         if weight == 0.0 {
             return; // The share below would be 0/0 before the first row with a weight.
@@ -78,7 +80,7 @@ impl R2 {
         }
     }
 
-    pub(crate) fn get(&self) -> Result<f64> {
+    fn finish(self: Box<Self>) -> Result<f64> {
         let total: f64 = self.outputs.iter().map(Output::score).sum();
         finite("r2", total / self.outputs.len() as f64)
     }

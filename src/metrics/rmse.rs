@@ -1,6 +1,6 @@
 //! The root mean squared error.
 use crate::{
-    metrics::inputs::{finite, Pairs},
+    metrics::stream::{of_values, MeanError, ValueRows},
     Result,
 };
 use candle_core::Tensor;
@@ -38,12 +38,20 @@ use candle_core::Tensor;
 ///
 /// Reference: for one output, scikit-learn's `root_mean_squared_error`.
 pub fn rmse(predictions: &Tensor, targets: &Tensor, weights: Option<&[f64]>) -> Result<f64> {
-    finite("rmse", Pairs::new(predictions, targets, weights)?.mean(square)?.sqrt())
+    of_values(root_of_squares(), predictions, targets, weights)
 }
 
-/// The loss of one error.
-pub(crate) fn square(error: f64) -> f64 {
-    error * error
+pub(crate) fn root_of_squares() -> impl ValueRows {
+    MeanError::new("rmse", square).then(f64::sqrt)
+}
+
+/// The mean of the squares, without the root.
+pub(crate) fn mean_of_squares() -> impl ValueRows {
+    MeanError::new("mse", square)
+}
+
+fn square(prediction: f64, target: f64) -> f64 {
+    (prediction - target) * (prediction - target)
 }
 
 #[cfg(test)]

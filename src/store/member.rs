@@ -64,7 +64,8 @@ pub struct Record {
 ///
 /// The training figures are means over the epoch's batches, measured while each batch was fitted, in training
 /// mode. The validation figures are measured after the epoch, in evaluation mode. The metric is the accuracy
-/// for classification and the root mean squared error for regression.
+/// for classification and the root mean squared error for regression; where early stopping watches another
+/// metric, the metric of the validation rows is that one.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EpochRecord {
     /// Number of the epoch, from 0.
@@ -81,7 +82,8 @@ pub struct EpochRecord {
     /// Mean loss over the run's validation rows, where it has any.
     #[serde(with = "real::option")]
     pub valid_loss: Option<f64>,
-    /// Validation accuracy, or root mean squared error, where there are validation rows.
+    /// Validation accuracy, or root mean squared error, or the metric that early stopping watches
+    /// ([`EarlyStopping::metric`](crate::train::EarlyStopping::metric)), where there are validation rows.
     #[serde(with = "real::option")]
     pub valid_metric: Option<f64>,
 }

@@ -105,7 +105,7 @@ fn contradictory_settings_are_refused_before_training() {
     let averaging = trainer().averaging(Averaging::ema(0.9));
     let e = Session::new(&averaging, &data).fit(&Horizontal::last(2), 5).err().unwrap().to_string();
     assert!(e.contains("averaging"), "{e}");
-    let stopping = averaging.early_stopping(EarlyStopping { patience: 2, min_delta: 0., restore_best: true });
+    let stopping = averaging.early_stopping(EarlyStopping { patience: 2, ..EarlyStopping::default() });
     let e = Session::new(&stopping, &data).fit(&MultiRun::new(1), 5).err().unwrap().to_string();
     assert!(e.contains("early stopping"), "{e}");
     let late = trainer().averaging(Averaging::swa(Span::Units(10)));

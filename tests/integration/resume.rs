@@ -186,11 +186,14 @@ fn a_single_last_row_resumes() {
 #[test]
 fn early_stopping_resumes() {
     for restore_best in [true, false] {
-        let rule = EarlyStopping { patience: 2, min_delta: 0.02, restore_best };
-        let trainer = trainer().optimizer(Optimizer::adam(3e-2)).early_stopping(rule);
-        let builder = Bagging::new(2).validation(0.3);
-        assert!(interrupt_everywhere(&trainer, &builder, Checkpoints::Epochs(1)) > 0);
-        assert!(interrupt_everywhere(&trainer, &builder, Checkpoints::Epochs(4)) > 0);
+        let rule = EarlyStopping { patience: 2, min_delta: 0.02, restore_best, metric: None };
+        for metric in [None, Some("balanced-accuracy".to_string())] {
+            let rule = EarlyStopping { metric, ..rule.clone() };
+            let trainer = trainer().optimizer(Optimizer::adam(3e-2)).early_stopping(rule);
+            let builder = Bagging::new(2).validation(0.3);
+            assert!(interrupt_everywhere(&trainer, &builder, Checkpoints::Epochs(1)) > 0);
+            assert!(interrupt_everywhere(&trainer, &builder, Checkpoints::Epochs(4)) > 0);
+        }
     }
 }
 

@@ -6,9 +6,11 @@ use candle_ensemble::{
     combine::Mean,
     data::{Dataset, LastBatch, TensorDataset},
     exec::{Sequential, Threads},
+    metrics::{Metric, Score},
     nn::seq,
     observe::Event,
     plan::{RunSpec, Settings, *},
+    registry::Tasks,
     store::EpochRecord,
     strategy::{Bagging, EnsembleBuilder, MultiRun},
     train::*,
@@ -17,6 +19,7 @@ use candle_ensemble::{
 use candle_nn::{
     batch_norm, linear, ops, Activation, BatchNorm, Init, Linear, Optimizer as _, ParamsAdamW, VarBuilder,
 };
+use std::sync::Mutex;
 
 type Mlp = candle_ensemble::nn::Sequential;
 
@@ -258,7 +261,8 @@ fn early_stopping_keeps_the_best_epoch_and_waits_for_its_patience() {
     for patience in [1, 4] {
         for restore_best in [true, false] {
             let (data, trainer) = overfits();
-            let trainer = trainer.early_stopping(EarlyStopping { patience, min_delta: 0., restore_best });
+            let trainer =
+                trainer.early_stopping(EarlyStopping { patience, restore_best, ..EarlyStopping::default() });
             let builder = MultiRun::new(3).validation(0.3);
             let plan = Session::new(&trainer, &data).plan(&builder, 42).unwrap();
             let pool = train(&trainer, &data, &builder).unwrap();
@@ -309,6 +313,122 @@ fn validation_rows_are_watched_and_never_fitted() {
         assert!(!valid.is_empty() && valid.iter().all(|row| !rows.contains(row)));
         assert!(valid.iter().all(|row| pool.members()[0].record.seen.contains(row)), "they count as seen");
     }
+}
+
+/// The values that the metric has after the epochs of one run.
+#[derive(Debug)]
+struct Scripted {
+    values: Vec<f64>,
+    higher_is_better: bool,
+    calls: Mutex<usize>,
+}
+
+impl Score for Scripted {
+    fn name(&self) -> String {
+        "scripted".into()
+    }
+
+    fn higher_is_better(&self) -> bool {
+        self.higher_is_better
+    }
+
+    fn tasks(&self) -> Tasks {
+        Tasks::Regression
+    }
+
+    fn compute(
+        &self,
+        predicted: &Tensor,
+        targets: &Tensor,
+        weights: Option<&[f64]>,
+    ) -> candle_ensemble::Result<f64> {
+        assert_eq!(predicted.dims(), targets.dims());
+        assert_eq!((targets.dims(), weights), (&[15][..], None), "all validation rows at once");
+        let mut calls = self.calls.lock().unwrap();
+        *calls += 1;
+        Ok(self.values[*calls - 1])
+    }
+}
+
+#[test]
+fn early_stopping_watches_the_users_metric_in_its_direction() {
+    let builder = MultiRun::new(1).validation(0.3);
+    let falling = vec![3., 1., 2., 2., 0.5];
+    let rising: Vec<f64> = falling.iter().map(|value| -value).collect();
+    for (values, higher_is_better) in [(falling, false), (rising, true)] {
+        for restore_best in [true, false] {
+            // The best of the first four epochs is epoch 1, and epochs 2 and 3 are no better.
+            let metric = Scripted { values: values.clone(), higher_is_better, calls: Mutex::default() };
+            let rule = EarlyStopping { patience: 2, restore_best, ..EarlyStopping::default() };
+            let (data, trainer) = overfits();
+            let trainer = trainer.early_stopping_by(rule, metric);
+            let stopped = train(&trainer, &data, &builder).unwrap().members()[0].clone();
+            let recorded: Vec<_> =
+                stopped.record.curve.iter().map(|epoch| epoch.valid_metric.unwrap()).collect();
+            assert_eq!(recorded, values[..4]);
+            let (_, shorter) = overfits();
+            let shorter = shorter.epochs(if restore_best { 2 } else { 4 });
+            let shorter = train(&shorter, &data, &builder).unwrap();
+            assert_eq!(weights(&stopped), weights(&shorter.members()[0]));
+        }
+    }
+}
+
+#[test]
+fn early_stopping_watches_a_metric_by_name() {
+    let data = blobs(18, 60, 3, 0.9);
+    let new = || Trainer::new(|vb| mlp(2, 8, 3, vb)).optimizer(Optimizer::adam(1e-2)).batch_size(8);
+    let builder = MultiRun::new(1).validation(0.3);
+    let valid = Session::new(&new(), &data).plan(&builder, 42).unwrap().runs[0].valid.clone();
+    let batch = data.batch(&valid, &CPU).unwrap();
+    for (name, higher_is_better) in [("roc-auc", true), ("ece", false), ("balanced-accuracy", true)] {
+        let rule = EarlyStopping { patience: 3, metric: Some(name.into()), ..EarlyStopping::default() };
+        let trainer = new().epochs(60).early_stopping(rule);
+        let member = train(&trainer, &data, &builder).unwrap().members()[0].clone();
+        let recorded: Vec<_> = member.record.curve.iter().map(|epoch| epoch.valid_metric.unwrap()).collect();
+        // The metric of the networks after each epoch, which a training of so many epochs gives.
+        let metric = Metric::parse(name).unwrap();
+        let value = |member: &Member| {
+            let vb = VarBuilder::from_tensors(member.weights.clone().into_iter().collect(), DType::F32, &CPU);
+            let network = trainer.build("model", &Settings::new(), vb).unwrap();
+            let probs = ops::softmax(&network.forward(batch.inputs.only().unwrap()).unwrap(), 1).unwrap();
+            metric.compute(&probs, &batch.targets, None).unwrap()
+        };
+        let loss = |value: &f64| if higher_is_better { -value } else { *value };
+        let (mut best, mut waited, mut expected) = (f64::INFINITY, 0, vec![]);
+        for epochs in 1..=60 {
+            let after = value(&train(&new().epochs(epochs), &data, &builder).unwrap().members()[0]);
+            expected.push(after);
+            waited = if loss(&after) < best { 0 } else { waited + 1 };
+            best = best.min(loss(&after));
+            if waited == 3 {
+                break;
+            }
+        }
+        assert_eq!(recorded.len(), expected.len(), "{name}: {recorded:?}");
+        assert!(
+            recorded.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-6),
+            "{recorded:?} {expected:?}"
+        );
+        assert!((loss(&value(&member)) - best).abs() < 1e-6, "{name}: the weights of the best epoch");
+    }
+}
+
+#[test]
+fn the_metric_of_early_stopping_is_checked_before_the_training() {
+    let (data, trainer) = overfits();
+    let builder = MultiRun::new(1).validation(0.3);
+    let rule = |name: &str| EarlyStopping { metric: Some(name.into()), ..EarlyStopping::default() };
+    let fails = |trainer: Trainer<Mlp>| error(&trainer, &data, &builder).to_string();
+    let e = fails(trainer.early_stopping(rule("maee")));
+    assert!(e.contains("did you mean mae?"), "{e}");
+    let e = fails(overfits().1.early_stopping(rule("accuracy")));
+    assert!(e.contains("the task of the metric accuracy must be classification"), "{e}");
+    let metric = Scripted { values: vec![f64::NAN], higher_is_better: true, calls: Mutex::default() };
+    let e = fails(overfits().1.early_stopping_by(EarlyStopping::default(), metric));
+    assert!(e.contains("the metric scripted of the validation rows") && e.contains("after epoch 0"), "{e}");
+    let tags = ["mae", "r2"].map(|name| overfits().1.early_stopping(rule(name)).tag());
+    assert_ne!(tags[0], tags[1], "members of another metric are other members");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-"""The reference numbers in the tests of `src/evaluate`.
+"""The reference numbers in the tests of `src/metrics`.
 
 Run with numpy, scipy and scikit-learn installed (the numbers committed come from numpy 2.4.6, scipy 1.17.1 and
 scikit-learn 1.9.1). The Rust tests build the same tables from the same integer formulas.
@@ -10,23 +10,7 @@ import sklearn
 from scipy import stats
 from sklearn import metrics as m
 
-ROWS, CLASSES, OUTPUTS = 60, 4, 3
-
-
-def classification():
-    i, c = np.arange(ROWS)[:, None], np.arange(CLASSES)[None, :]
-    raw = ((i * 37 + c * 101 + i * c * 17) % 97 + 1).astype(np.float64)
-    probs = raw / raw.sum(1, keepdims=True)
-    row = np.arange(ROWS)
-    labels = np.where(row % 3 == 0, (row * row + 1) % CLASSES, probs.argmax(1))
-    return probs, labels, 0.5 * (1 + row % 6)
-
-
-def regression():
-    i, k = np.arange(ROWS)[:, None], np.arange(OUTPUTS)[None, :]
-    targets = ((i * 29 + k * 53 + i * k * 7) % 83) / 8.0 - 5.0
-    predictions = targets + (((i * 31 + k * 43) % 41) - 20) / 16.0
-    return predictions, targets, 0.5 * (1 + np.arange(ROWS) % 6)
+from metric_tables import CLASSES, ROWS, classification, regression
 
 
 def ece(probs, labels, weights, bins):

@@ -3,12 +3,14 @@ mod checkpoint;
 mod config;
 mod diagnosis;
 mod training;
+mod validation;
 
 pub use config::TrainConfig;
 
 use crate::{
     codec,
     data::{Dataset, LastBatch},
+    metrics::Metric,
     network::Output,
     plan::{LrSchedule, RunSpec, Settings},
     train::{
@@ -76,6 +78,8 @@ use training::Training;
 pub struct Trainer<N> {
     networks: Networks<N>,
     config: TrainConfig,
+    /// The user's metric, which early stopping watches if its rule has the name.
+    metric: Option<Metric>,
     version: String,
 }
 
@@ -107,7 +111,7 @@ impl<N: Network> Trainer<N> {
         new: impl Fn(&Settings, VarBuilder<'static>) -> CandleResult<N> + Send + Sync + 'static,
     ) -> Self {
         let networks = Networks::new(reads, new);
-        Self { networks, config: TrainConfig::default(), version: String::new() }
+        Self { networks, config: TrainConfig::default(), metric: None, version: String::new() }
     }
 
     network_setters!(config.init);
@@ -179,10 +183,32 @@ impl<N: Network> Trainer<N> {
         self
     }
 
-    /// Stops runs early, by the loss on their validation rows. The strategy has to set validation rows aside.
+    /// Stops runs early, by the loss on their validation rows or by the metric that the rule names. The strategy
+    /// has to set validation rows aside.
     #[must_use]
     pub fn early_stopping(mut self, rule: EarlyStopping) -> Self {
         self.config.early_stopping = Some(rule);
+        self
+    }
+
+    /// Stops runs early by a metric, such as a [`Score`](crate::metrics::Score) of your own, in place of the
+    /// rule's. The rule gets the metric's name, which is part of the trainer's tag; change the
+    /// [`version`](Self::version) when the metric computes something else under the same name.
+    ///
+    /// ```
+    /// use candle_ensemble::{metrics::Metric, train::{EarlyStopping, Trainer}};
+    ///
+    /// let trainer = Trainer::new(|vb| candle_nn::linear(2, 3, vb))
+    ///     .early_stopping_by(EarlyStopping::default(), Metric::parse("balanced-accuracy")?);
+    /// let rule = trainer.config().early_stopping.as_ref().unwrap();
+    /// assert_eq!(rule.metric.as_deref(), Some("balanced-accuracy"));
+    /// # Ok::<(), candle_ensemble::Error>(())
+    /// ```
+    #[must_use]
+    pub fn early_stopping_by(mut self, rule: EarlyStopping, metric: impl Into<Metric>) -> Self {
+        let metric = metric.into();
+        self.config.early_stopping = Some(EarlyStopping { metric: Some(metric.name()), ..rule });
+        self.metric = Some(metric);
         self
     }
 
@@ -223,6 +249,16 @@ impl<N: Network> Trainer<N> {
     pub fn config(&self) -> &TrainConfig {
         &self.config
     }
+
+    /// The metric that early stopping watches; `None` where that is the loss.
+    fn watched(&self) -> Result<Option<Metric>> {
+        let rule = self.config.early_stopping.as_ref();
+        let Some(name) = rule.and_then(|rule| rule.metric.as_deref()) else { return Ok(None) };
+        match &self.metric {
+            Some(metric) if metric.name() == name => Ok(Some(metric.clone())),
+            _ => Metric::parse(name).map(Some),
+        }
+    }
 }
 
 impl<N: Network> Learner for Trainer<N> {
@@ -231,7 +267,9 @@ impl<N: Network> Learner for Trainer<N> {
     fn fit(&self, network: &N, run: &mut Run<'_>) -> CandleResult<()> {
         let config = self.config.for_run(run.settings())?;
         let output = self.networks.output;
-        let mut training = Training::start(&config, network, output, run).map_err(|e| run.fail(e))?;
+        let watched = self.watched().map_err(|e| run.fail(e))?;
+        let mut training =
+            Training::start(&config, network, output, watched, run).map_err(|e| run.fail(e))?;
         for epoch in run.first_epoch()..config.epochs {
             if training.has_stopped() {
                 break;
@@ -261,6 +299,7 @@ impl<N: Network> Learner for Trainer<N> {
     fn check(&self, run: &RunSpec, data: &dyn Dataset) -> Result<()> {
         run.collect.check(Learner::epochs(self, run))?;
         self.networks.check(&run.architecture, &run.settings, &SETTINGS)?;
-        self.config.for_run(&run.settings)?.check(run, data.task())
+        self.config.for_run(&run.settings)?.check(run, data.task())?;
+        self.watched()?.map_or(Ok(()), |metric| metric.check_task(data.task()))
     }
 }

@@ -1,6 +1,7 @@
 //! The training loop of the ready-made trainer.
 use crate::{
     data::{passes, Batch},
+    metrics::Metric,
     network::Output,
     plan::Position,
     store::{checkpoint::LoopState, EpochRecord},
@@ -13,6 +14,7 @@ use crate::{
         trainer::{
             checkpoint::TrainingState,
             diagnosis::{check_data, diagnose, Step},
+            validation::ValidationRows,
             TrainConfig,
         },
         OptimizerState, Run,
@@ -39,6 +41,8 @@ pub(super) struct Training<'t, N> {
     optimizer: OptimizerState,
     average: Option<RunningAverage>,
     monitor: Option<ValidationMonitor>,
+    /// The metric that is watched in place of the validation loss.
+    watched: Option<Metric>,
     /// The weights of the best epoch, if early stopping restores them.
     best: Option<Weights>,
     stopped: bool,
@@ -56,6 +60,7 @@ impl<'t, N: Network> Training<'t, N> {
         config: &'t TrainConfig,
         network: &'t N,
         kind: Output,
+        watched: Option<Metric>,
         run: &mut Run<'_>,
     ) -> Result<Self> {
         let average = config.averaging.map(|averaging| RunningAverage::new(averaging, config.epochs));
@@ -65,7 +70,8 @@ impl<'t, N: Network> Training<'t, N> {
             kind,
             optimizer: OptimizerState::new(&config.optimizer, run.vars().named())?,
             average: average.transpose()?,
-            monitor: config.early_stopping.map(ValidationMonitor::new),
+            monitor: config.early_stopping.clone().map(ValidationMonitor::new),
+            watched,
             best: None,
             stopped: false,
             gradients_checked: false,
@@ -201,12 +207,14 @@ impl<'t, N: Network> Training<'t, N> {
         Err(fault.unwrap_or_else(|| self.diverged(run, at, named_element(&name, &found), found.value)))
     }
 
-    /// The loss and the metric over the validation rows, if there are any.
+    /// The loss and the metric over the validation rows, if there are any. The metric is the one that is
+    /// watched, or the usual one.
     fn evaluate(&self, run: &Run<'_>, epoch: usize) -> Result<Option<(f64, f64)>> {
         if run.spec().valid.is_empty() {
             return Ok(None);
         }
         let mut meter = EpochMeter::new(run.task());
+        let mut watched = self.watched.as_ref().map(|metric| ValidationRows::new(metric, self.kind));
         for (rows, batch) in run.validation_batches(EVALUATION_BATCH) {
             let batch = batch?;
             let output = self.network.run(&batch.inputs, false)?.detach();
@@ -221,14 +229,24 @@ impl<'t, N: Network> Training<'t, N> {
                 return Err(run.not_finite("the validation loss".into(), loss, &when, cause));
             }
             meter.add(loss, &output, &batch)?;
+            if let Some(watched) = &mut watched {
+                watched.add(&output, &batch, run.task())?;
+            }
         }
-        Ok(Some(meter.finish()))
+        let (loss, metric) = meter.finish();
+        let metric = watched.map_or(Ok(metric), |watched| watched.finish(run, epoch))?;
+        Ok(Some((loss, metric)))
     }
 
-    /// Applies early stopping to the validation loss of an epoch: keeps the weights if the loss improved, or
-    /// stops.
+    /// Applies early stopping to the validation loss of an epoch, or to the metric in its place: keeps the weights
+    /// if it improved, or stops.
     pub(super) fn watch(&mut self, record: &EpochRecord, vars: &Vars) -> Result<()> {
-        let (Some(monitor), Some(loss)) = (&mut self.monitor, record.valid_loss) else { return Ok(()) };
+        let loss = match &self.watched {
+            Some(metric) if metric.higher_is_better() => record.valid_metric.map(|value| -value),
+            Some(_) => record.valid_metric,
+            None => record.valid_loss,
+        };
+        let (Some(monitor), Some(loss)) = (&mut self.monitor, loss) else { return Ok(()) };
         match monitor.update(loss) {
             Status::Improved if monitor.restores_best() => self.best = Some(vars.snapshot()?),
             Status::Improved | Status::NotImproved => {}
@@ -240,7 +258,7 @@ impl<'t, N: Network> Training<'t, N> {
     /// What a checkpoint holds besides the network's variables.
     pub(super) fn state(&self) -> Result<LoopState> {
         let average = self.average.as_ref().map(RunningAverage::save).transpose()?;
-        let (monitor, best, stopped) = (self.monitor, self.best.clone(), self.stopped);
+        let (monitor, best, stopped) = (self.monitor.clone(), self.best.clone(), self.stopped);
         TrainingState { optimizer: self.optimizer.save()?, monitor, best, stopped, average }.encode()
     }
 

@@ -7,8 +7,9 @@ use candle_ensemble::metrics::{self, Metric};
 fn rows(values: bool) -> (Tensor, Tensor, Tensor) {
     let ids: Vec<u32> = (0..12).map(|i| i % 3).collect();
     if values {
-        let y = Tensor::from_iter(ids.iter().map(|id| f64::from(*id) * 2.), &CPU).unwrap();
-        return (y.clone(), (&y * -1.).unwrap(), y);
+        // No metric is defined for targets of 0 and for predictions below -1 alike.
+        let y = Tensor::from_iter(ids.iter().map(|id| 1. + f64::from(*id) * 2.), &CPU).unwrap();
+        return (y.clone(), y.affine(-1., 6.5).unwrap(), y);
     }
     let one_hot = |shift: u32| {
         let p =
@@ -22,7 +23,18 @@ fn rows(values: bool) -> (Tensor, Tensor, Tensor) {
 fn each(check: impl Fn(&str, &Metric, (Tensor, Tensor, Tensor))) {
     for entry in metrics::registry().entries() {
         let metric = metrics::registry().parse(entry.name()).unwrap();
-        check(entry.name(), &metric, rows(entry.tasks().regression()));
+        let (perfect, wrong, targets) = rows(entry.tasks().regression());
+        match entry.name() {
+            // Of three classes the true one is always among the five most probable.
+            "top-k" => {
+                check("top-k:2", &metrics::registry().parse("top-k:2").unwrap(), (perfect, wrong, targets))
+            }
+            // Predictions that are always wrong tell the classes apart, and equal ones do not.
+            name @ "brier-resolution" => {
+                check(name, &metric, (perfect, (wrong.ones_like().unwrap() / 3.).unwrap(), targets))
+            }
+            name => check(name, &metric, (perfect, wrong, targets)),
+        }
     }
 }
 

@@ -1,0 +1,54 @@
+//! The metric that early stopping watches, over the validation rows.
+use crate::{
+    data::{Batch, Task},
+    metrics::Metric,
+    network::{Output, Scale},
+    train::Run,
+    Result,
+};
+use candle_core::{DType, Device, Tensor};
+
+/// The network's predictions for the validation rows added so far, with their targets and weights.
+pub(super) struct ValidationRows<'m> {
+    metric: &'m Metric,
+    /// What the network outputs for classes.
+    kind: Output,
+    predictions: Vec<Tensor>,
+    targets: Vec<Tensor>,
+    weights: Vec<f64>,
+}
+
+impl<'m> ValidationRows<'m> {
+    pub(super) fn new(metric: &'m Metric, kind: Output) -> Self {
+        Self { metric, kind, predictions: vec![], targets: vec![], weights: vec![] }
+    }
+
+    /// Adds a batch with the network's output for it.
+    pub(super) fn add(&mut self, output: &Tensor, batch: &Batch, task: Task) -> Result<()> {
+        let targets = batch.targets.to_device(&Device::Cpu)?;
+        let predictions = self.kind.prediction(output, task, Scale::Probability)?.to_device(&Device::Cpu)?;
+        self.predictions.push(match task {
+            // One output `(B, 1)` may have the targets `(B,)`.
+            Task::Regression { .. } => predictions.reshape(targets.shape())?,
+            Task::Classification { .. } => predictions,
+        });
+        self.targets.push(targets);
+        if let Some(weights) = &batch.weights {
+            self.weights.extend(weights.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?);
+        }
+        Ok(())
+    }
+
+    /// The metric of all rows.
+    pub(super) fn finish(self, run: &Run<'_>, epoch: usize) -> Result<f64> {
+        let (predictions, targets) = (Tensor::cat(&self.predictions, 0)?, Tensor::cat(&self.targets, 0)?);
+        let weights = (!self.weights.is_empty()).then_some(self.weights.as_slice());
+        let value = self.metric.compute(&predictions, &targets, weights)?;
+        if value.is_nan() {
+            let when = format!("in the validation after epoch {epoch}");
+            let what = format!("the metric {} of the validation rows", self.metric.name());
+            return Err(run.not_finite(what, value, &when, "the metric returned it for finite predictions"));
+        }
+        Ok(value)
+    }
+}
