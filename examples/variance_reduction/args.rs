@@ -7,7 +7,7 @@ use super::{
 use candle_ensemble::{
     data::Task,
     evaluate::{self, Combination},
-    metrics::{self, Metric},
+    metrics::{self, MetricList},
     plan::Collect,
     registry::{split_list, Entry, Registry},
     strategy::{self, EnsembleBuilder},
@@ -388,10 +388,10 @@ impl Args {
     }
 
     /// The metrics for this task; none where the usual ones are meant.
-    pub fn metrics(&self, task: Task) -> Result<Option<Vec<Metric>>> {
+    pub fn metrics(&self, task: Task) -> Result<Option<MetricList>> {
         let Some(names) = &self.metrics else { return Ok(None) };
         let metrics = self.of_task("--metrics", "metrics", metrics::registry(), names, task)?;
-        Ok(Some(metrics.into_iter().map(|(_, metric)| metric).collect()))
+        MetricList::new(metrics.into_iter().map(|(_, metric)| metric).collect()).map(Some)
     }
 
     fn of_task<T>(

@@ -10,9 +10,10 @@ use crate::{
     combine::Combiner,
     data::{Dataset, Scaler},
     evaluate::{combinations, Combination, StudyReport},
-    metrics::{Interval, Metric},
+    metrics::MetricList,
     plan::{Plan, RunSpec},
     registry::split_list,
+    statistics::Interval,
     strategy::{self, EnsembleBuilder, MultiRun},
     train::Learner,
     Error, Result, Seed, Session,
@@ -20,7 +21,7 @@ use crate::{
 use outcome::Outcomes;
 use pools::Pools;
 use std::{cell::OnceCell, path::PathBuf};
-use test_rows::{usual_metrics, TestRows};
+use test_rows::TestRows;
 use trial::{folder, Outcome, ResultFolder, Trained};
 
 /// The level of every interval.
@@ -76,7 +77,7 @@ pub struct Study<'a, L> {
     baseline: Box<dyn EnsembleBuilder + 'a>,
     strategies: Vec<(String, Box<dyn EnsembleBuilder + 'a>)>,
     combinations: Vec<(String, Combination)>,
-    metrics: Option<Vec<Metric>>,
+    metrics: Option<MetricList>,
     repeats: usize,
     reserve: f64,
     max_barrier: f64,
@@ -173,7 +174,7 @@ impl<'a, L: Learner> Study<'a, L> {
     /// Sets the metrics; the first is that of the differences and size curves. The default is accuracy, nll,
     /// brier and ece for classes; rmse, mae and r2 for values.
     #[must_use]
-    pub fn metrics(mut self, metrics: Vec<Metric>) -> Self {
+    pub fn metrics(mut self, metrics: MetricList) -> Self {
         self.metrics = Some(metrics);
         self
     }
@@ -266,10 +267,7 @@ impl<'a, L: Learner> Study<'a, L> {
     pub fn trials(&self, seed: impl Into<Seed>) -> Result<Trials> {
         let (seed, data) = (seed.into(), self.session.data());
         self.check()?;
-        let metrics = match &self.metrics {
-            Some(metrics) => metrics.clone(),
-            None => usual_metrics(data.task())?,
-        };
+        let metrics = self.metrics.clone().unwrap_or_else(|| MetricList::for_task(data.task()));
         let rows = TestRows::of(self.test, self.scaler, metrics)?;
         let inputs = OnceCell::new();
         let outcomes = Outcomes { study: self, rows: &rows, inputs: &inputs };
@@ -307,7 +305,7 @@ impl<'a, L: Learner> Study<'a, L> {
             _ => vec![],
         };
         Ok(Trials {
-            metrics: rows.metrics().iter().map(|m| (m.name().to_string(), m.higher_is_better())).collect(),
+            metrics: rows.metrics().metrics().iter().map(|m| (m.name(), m.higher_is_better())).collect(),
             rows,
             train_rows: data.rows(),
             test_rows: self.test.rows(),
@@ -345,9 +343,6 @@ impl<'a, L: Learner> Study<'a, L> {
         if self.max_barrier.is_nan() {
             return Err(Error::invalid("max_barrier", "a number", self.max_barrier));
         }
-        if self.metrics.as_ref().is_some_and(Vec::is_empty) {
-            return Err(Error::invalid("metrics", "at least 1", 0));
-        }
         let (train, test) = (self.session.data().task(), self.test.task());
         if train != test {
             let must = format!("that of the training data, {train}");
@@ -358,7 +353,7 @@ impl<'a, L: Learner> Study<'a, L> {
 
     /// The results of one strategy in one repeat, where they are kept.
     fn results(&self, folder: Option<PathBuf>, plan: &Plan, rows: &TestRows) -> Result<ResultFolder> {
-        let metrics: Vec<String> = rows.metrics().iter().map(|m| m.name().to_string()).collect();
+        let metrics = rows.metrics().names();
         let scaler = format!("{:?}", self.scaler);
         let settings =
             (self.session.learner().tag(), metrics, scaler, self.reserve, self.max_barrier, self.budget);

@@ -2,7 +2,7 @@
 use crate::{
     data::{Dataset, Scaler, Task},
     kernels::argmax::argmax_rows,
-    metrics::{self, Metric, RowLoss, Truth},
+    metrics::{Metric, MetricList, RowLoss, Truth},
     train::in_batches,
     Error, Result, Rows,
 };
@@ -21,12 +21,13 @@ pub(super) struct TestRows {
     weights: Option<Vec<f64>>,
     scaler: Option<Scaler>,
     task: Task,
-    metrics: Vec<Metric>,
+    metrics: MetricList,
     headline: Option<MeanOfRows>,
 }
 
 impl TestRows {
-    pub(super) fn of(test: &dyn Dataset, scaler: Option<&Scaler>, metrics: Vec<Metric>) -> Result<Self> {
+    pub(super) fn of(test: &dyn Dataset, scaler: Option<&Scaler>, metrics: MetricList) -> Result<Self> {
+        metrics.check(test.task())?;
         let rows: Rows = (0..test.rows() as u32).collect();
         let (mut parts, mut weights) = (vec![], vec![]);
         for batch in in_batches(test, rows, ROWS, &Device::Cpu) {
@@ -52,7 +53,7 @@ impl TestRows {
             }
         };
         let weights = (!weights.is_empty()).then_some(weights);
-        let headline = metrics.first().and_then(MeanOfRows::of);
+        let headline = MeanOfRows::of(metrics.headline());
         Ok(Self { targets, truth, weights, scaler: scaler.cloned(), task, metrics, headline })
     }
 
@@ -60,7 +61,7 @@ impl TestRows {
         self.task
     }
 
-    pub(super) fn metrics(&self) -> &[Metric] {
+    pub(super) fn metrics(&self) -> &MetricList {
         &self.metrics
     }
 
@@ -92,19 +93,16 @@ impl TestRows {
 
     /// The value of each metric for predictions in the units of the targets.
     pub(super) fn scores(&self, predicted: &Tensor) -> Result<Vec<f64>> {
-        self.metrics.iter().map(|metric| self.score(metric, predicted, self.weights())).collect()
+        self.metrics.compute(predicted, &self.targets, self.weights())
     }
 
     /// The first metric alone.
     pub(super) fn headline(&self, predicted: &Tensor) -> Result<f64> {
-        match self.metrics.first() {
-            Some(metric) => self.score(metric, predicted, self.weights()),
-            None => Err(Error::invalid("the number of metrics", "at least 1", 0)),
-        }
+        self.score(predicted, self.weights())
     }
 
-    fn score(&self, metric: &Metric, predicted: &Tensor, weights: Option<&[f64]>) -> Result<f64> {
-        metric.compute(predicted, &self.targets, weights)
+    fn score(&self, predicted: &Tensor, weights: Option<&[f64]>) -> Result<f64> {
+        self.metrics.headline().compute(predicted, &self.targets, weights)
     }
 
     /// What resampling needs to compute the headline metric of any selection of rows.
@@ -136,10 +134,7 @@ impl TestRows {
             (ByRow::Predicted(predicted), _) => {
                 let weights: Vec<f64> =
                     counts.iter().enumerate().map(|(row, n)| f64::from(*n) * weight(row)).collect();
-                match self.metrics.first() {
-                    Some(metric) => self.score(metric, predicted, Some(&weights)),
-                    None => Err(Error::invalid("the number of metrics", "at least 1", 0)),
-                }
+                self.score(predicted, Some(&weights))
             }
             (ByRow::Losses(_), None) => Err(Error::invalid("the metric", "a mean over rows", "another one")),
         }
@@ -162,15 +157,6 @@ impl TestRows {
             _ => Ok(None),
         }
     }
-}
-
-/// The usual metrics of a task.
-pub(super) fn usual_metrics(task: Task) -> Result<Vec<Metric>> {
-    let names = match task {
-        Task::Classification { .. } => "accuracy,nll,brier,ece",
-        Task::Regression { .. } => "rmse,mae,r2",
-    };
-    metrics::registry().parse_list(names)
 }
 
 /// What resampling needs of one predictor.
@@ -220,7 +206,7 @@ mod tests {
             let scaler = Scaler::standardize(&y).unwrap();
             let z = scaler.transform(&y).unwrap();
             let test = TensorDataset::regression(z.reshape((4, 1)).unwrap(), &z).unwrap();
-            let metrics = usual_metrics(test.task()).unwrap();
+            let metrics = MetricList::for_task(test.task());
             let rows = TestRows::of(&test, Some(&scaler), metrics).unwrap();
             let errors = Tensor::new(&[0.5f32, -0.5, 0.5, -0.5], &Device::Cpu).unwrap();
             let predicted = (z.to_dtype(DType::F32).unwrap() + errors).unwrap().reshape((4, 1)).unwrap();
@@ -246,11 +232,11 @@ mod tests {
             Tensor::new(&[predicted[0], predicted[0], predicted[2], predicted[3]], &Device::Cpu).unwrap();
         let predicted = Tensor::new(&predicted, &Device::Cpu).unwrap();
         for name in ["accuracy", "nll", "brier", "ece"] {
-            let metrics = metrics::registry().parse_list(name).unwrap();
+            let metrics = MetricList::parse(name).unwrap();
             let rows = TestRows::of(&test, None, metrics.clone()).unwrap();
             let got = rows.resampled(&rows.by_row(&predicted).unwrap(), &counts).unwrap();
             let ids = Tensor::new(&[0u32, 0, 1, 0], &Device::Cpu).unwrap();
-            let want = metrics[0].compute(&repeated, &ids, None).unwrap();
+            let want = metrics.headline().compute(&repeated, &ids, None).unwrap();
             assert!((got - want).abs() < 1e-12, "{name}: {got} is not {want}");
         }
     }
@@ -260,7 +246,7 @@ mod tests {
         let x = Tensor::zeros((3, 1), DType::F32, &Device::Cpu).unwrap();
         let test =
             TensorDataset::classification(x, &Tensor::new(&[0u32, 1, 1], &Device::Cpu).unwrap()).unwrap();
-        let rows = TestRows::of(&test, None, usual_metrics(test.task()).unwrap()).unwrap();
+        let rows = TestRows::of(&test, None, MetricList::for_task(test.task())).unwrap();
         let predicted = Tensor::new(&[[0.9f32, 0.1], [0.6, 0.4], [0.2, 0.8]], &Device::Cpu).unwrap();
         let confusion = rows.confusion(&predicted).unwrap().unwrap();
         assert_eq!(confusion, [[1., 0.], [1., 1.]]);
