@@ -9,8 +9,8 @@ use crate::{
 };
 use candle_core::Tensor;
 
-/// Computes the average precision: the mean over the rows of a class of the precision among the rows that have
-/// at least its probability.
+/// Computes the average precision: the mean over the rows of a class of the precision among the rows that
+/// have at least its probability.
 ///
 /// ```text
 /// Σ_t (R_t − R_{t−1}) P_t    over the thresholds t, from the greatest probability to the least

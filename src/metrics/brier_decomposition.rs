@@ -41,11 +41,11 @@ pub struct BrierDecomposition {
     pub resolution: f64,
     /// `Σ_c ȳ (1 − ȳ)`, with the share `ȳ` of the class. It depends on the labels only.
     pub uncertainty: f64,
-    /// `Σ_c 1/N Σᵢ (pᵢ − p̄_b)²`, 0 or more: how far the probabilities of a bin are apart. It is 0 where every
-    /// bin has one probability.
+    /// `Σ_c 1/N Σᵢ (pᵢ − p̄_b)²`, 0 or more: how far the probabilities of a bin are apart. It is 0 where
+    /// every bin has one probability.
     pub within_bin_variance: f64,
-    /// `Σ_c 2/N Σᵢ (pᵢ − p̄_b)(yᵢ − ȳ_b)`: whether the probabilities of a bin still tell its rows apart. It is
-    /// 0 where every bin has one probability.
+    /// `Σ_c 2/N Σᵢ (pᵢ − p̄_b)(yᵢ − ȳ_b)`: whether the probabilities of a bin still tell its rows apart. It
+    /// is 0 where every bin has one probability.
     pub within_bin_covariance: f64,
 }
 
@@ -68,10 +68,10 @@ impl BrierDecomposition {
 /// and what the bins hide of it.
 ///
 /// `probs` is `(N, C)` (rows, classes) of any float type; `weights` has one weight for each row and takes the
-/// place of counts. The rows are put into bins for each class by its own probability: with `bins` into as many
-/// bins of equal width, `(b/bins, (b+1)/bins]` (the first with 0), and without into one bin for each distinct
-/// probability. Without bins the parts within bins are exactly 0, and the three others alone add up to the
-/// score. See [`BrierDecomposition`] for the formulas.
+/// place of counts. The rows are put into bins for each class by its own probability: with `bins` into as
+/// many bins of equal width, `(b/bins, (b+1)/bins]` (the first with 0), and without into one bin for each
+/// distinct probability. Without bins the parts within bins are exactly 0, and the three others alone add up
+/// to the score. See [`BrierDecomposition`] for the formulas.
 ///
 /// Use it to see whether a better Brier score comes from calibration or from telling the classes apart. Use
 /// bins where nearly all probabilities differ: without, each row is a bin of its own, the resolution is the

@@ -39,8 +39,8 @@ pub enum KappaWeights {
 /// The cost is one pass over the probabilities.
 ///
 /// # Errors
-/// When the inputs are not valid (see the [module](super)), or all rows are of one class and predicted as such,
-/// for which kappa is not defined (scikit-learn returns NaN).
+/// When the inputs are not valid (see the [module](super)), or all rows are of one class and predicted as
+/// such, for which kappa is not defined (scikit-learn returns NaN).
 ///
 /// # Examples
 /// ```

@@ -14,14 +14,14 @@ use candle_core::Tensor;
 /// 1/K Σ_k medianᵢ |p_ik − t_ik|
 /// ```
 ///
-/// It is 0 or more, in the unit of the targets; less is better. Predictions and targets are `(N,)` or `(N, K)`
-/// (rows, outputs) of any float type, where `(N,)` and `(N, 1)` are the same. `weights` has one weight for each
-/// row and makes the median a weighted one: the error that half of the weight is below. Where exactly half of
-/// the weight is at or below an error, the median is the mean of this error and the next, as for an even
-/// number of rows.
+/// It is 0 or more, in the unit of the targets; less is better. Predictions and targets are `(N,)` or
+/// `(N, K)` (rows, outputs) of any float type, where `(N,)` and `(N, 1)` are the same. `weights` has one
+/// weight for each row and makes the median a weighted one: the error that half of the weight is below. Where
+/// exactly half of the weight is at or below an error, the median is the mean of this error and the next, as
+/// for an even number of rows.
 ///
-/// Use it where some targets are wrong or far out: up to half of the errors may be of any size. It does not see
-/// whether the other half became better.
+/// Use it where some targets are wrong or far out: up to half of the errors may be of any size. It does not
+/// see whether the other half became better.
 ///
 /// The cost is a sort of the errors of each output, and a copy of them.
 ///

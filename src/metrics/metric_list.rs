@@ -14,8 +14,8 @@ use candle_core::Tensor;
 /// A list of metrics that are computed together on one set of predictions.
 ///
 /// The first one is the headline: the metric to rank by. The metrics of the library share one pass over the
-/// rows; a [`Score`](super::Score) of the user reads the tensors itself. Use it where the metrics are chosen at
-/// run time. [`Metrics`](super::Metrics) has the usual ones as fields.
+/// rows; a [`Score`](super::Score) of the user reads the tensors itself. Use it where the metrics are chosen
+/// at run time. [`Metrics`](super::Metrics) has the usual ones as fields.
 ///
 /// # Examples
 /// ```
@@ -93,13 +93,13 @@ impl MetricList {
         self.0.iter().try_for_each(|metric| metric.check_task(task))
     }
 
-    /// Computes the metrics, in the order of [`metrics`](Self::metrics), for class probabilities `(N, C)` with
-    /// class ids `(N,)` of an integer type, or for predictions `(N,)` or `(N, K)` with targets of the same
-    /// shape; weighted by row if `weights` are given.
+    /// Computes the metrics, in the order of [`metrics`](Self::metrics), for class probabilities `(N, C)`
+    /// with class ids `(N,)` of an integer type, or for predictions `(N,)` or `(N, K)` with targets of the
+    /// same shape; weighted by row if `weights` are given.
     ///
     /// # Errors
-    /// When a metric does not go with such targets, or is not defined for them; see the [module](super) for the
-    /// rest.
+    /// When a metric does not go with such targets, or is not defined for them; see the [module](super) for
+    /// the rest.
     pub fn compute(&self, predicted: &Tensor, targets: &Tensor, weights: Option<&[f64]>) -> Result<Vec<f64>> {
         let values = targets.dtype().is_float();
         self.0.iter().try_for_each(|metric| metric.check_targets(values))?;

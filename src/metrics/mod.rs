@@ -2,8 +2,8 @@
 //!
 //! Class probabilities are a tensor `(N, C)` with labels `&[u32]`; regression predictions and targets are
 //! tensors `(N,)` or `(N, K)`, with N rows, C classes and K outputs. They may be f16, bf16, f32 or f64, on
-//! any device. Every metric is a (weighted) mean over rows, or computed from such means, and is summed in
-//! f64. Weights are finite, not negative and not all zero; only their ratios matter.
+//! any device. Metrics are summed in f64. Weights are finite, not negative and not all zero; only their
+//! ratios matter.
 //!
 //! Every metric fails with [`Error::Invalid`](crate::Error::Invalid) when there are no rows, when numbers of
 //! rows or shapes differ, when a label is not below C, when a value is NaN or infinite, when a probability is
@@ -23,20 +23,53 @@
 //! # Ok::<(), candle_ensemble::Error>(())
 //! ```
 //!
-//! [`registry()`] makes metrics from names.
+//! [`registry()`] makes a [`Metric`] from a name with its arguments, [`MetricList`] computes several metrics
+//! in one pass, and [`Score`] is the trait of a metric of your own. Everything that takes a metric takes all
+//! of these: the combiners that minimise a [`Criterion`], and early stopping
+//! ([`EarlyStopping`](crate::train::EarlyStopping)).
+//!
+//! | to judge | use |
+//! |---|---|
+//! | how often a classifier is right | [`accuracy()`]; [`balanced_accuracy()`] where classes are unbalanced; [`top_k_accuracy()`] where there are many |
+//! | how it finds the rows of a class | [`f1()`], [`precision()`] and [`recall()`] |
+//! | its confusion matrix in one number | [`matthews_correlation()`]; [`cohen_kappa()`] where classes have an order |
+//! | its probabilities | [`nll()`] and [`brier()`], which are proper scores |
+//! | whether they can be trusted | [`ece()`], [`classwise_ece()`], the reliability of [`brier_decomposition()`] |
+//! | how they order the rows | [`roc_auc()`]; [`average_precision()`] where a class is rare |
+//! | values | [`rmse()`] for means, [`mae()`] for medians, [`pinball()`] for other quantiles, [`median_absolute_error()`] where some targets are wrong |
+//! | values beside their spread | [`r2()`], [`explained_variance()`] |
+//! | values that grow by factors | [`msle()`], [`mape()`] |
 //!
 //! | Name | Item | Tasks | What it does | Arguments |
 //! |---|---|---|---|---|
 //! | `accuracy` | [`accuracy()`] | classes | Share of rows whose most probable class is the true one | |
 //! | `error` | [`RowLoss::Error`] | classes | One minus the accuracy | |
+//! | `balanced-accuracy` | [`balanced_accuracy()`] | classes | Mean over the classes of the share of their rows that are right | |
+//! | `top-k`, `top-3` (`top-k:3`), `top-5` (`top-k:5`) | [`top_k_accuracy()`] | classes | Share of rows whose true class is among the k most probable | `k=5` |
+//! | `f1`, `f1-macro` (`f1:macro`), `f1-weighted` (`f1:weighted`), `f1-micro` (`f1:micro`), `f1-binary` (`f1:binary`) | [`f1()`] | classes | Harmonic mean of precision and recall | `average=macro` |
+//! | `precision` | [`precision()`] | classes | Share of rows predicted as a class that are of it | `average=macro` |
+//! | `recall` | [`recall()`] | classes | Share of rows of a class that are predicted as it | `average=macro` |
+//! | `mcc`, `matthews` | [`matthews_correlation()`] | classes | Correlation of Matthews between predicted and true classes | |
+//! | `kappa`, `kappa-linear` (`kappa:linear`), `kappa-quadratic` (`kappa:quadratic`) | [`cohen_kappa()`] | classes | Agreement of predicted and true classes beyond chance | `weights=equal` |
 //! | `nll`, `log-loss` | [`nll()`] | classes | Negative log-likelihood in nats | |
 //! | `brier` | [`brier()`] | classes | Brier score, summed over the classes | |
-//! | `ece` | [`ece()`] | classes | Expected calibration error in 15 bins of equal width | |
-//! | `ece-equal-mass` | [`ece_equal_mass()`] | classes | Expected calibration error in 15 bins of equal mass | |
+//! | `brier-reliability` | [`brier_decomposition()`] | classes | Reliability of the Brier score: the part of calibration | `bins=15` |
+//! | `brier-resolution` | [`brier_decomposition()`] | classes | Resolution of the Brier score: how far bins differ in their classes | `bins=15` |
+//! | `ece` | [`ece()`] | classes | Expected calibration error in bins of equal width | `bins=15` |
+//! | `ece-equal-mass`, `adaptive-ece` | [`ece_equal_mass()`] | classes | Expected calibration error in bins of equal mass | `bins=15` |
+//! | `classwise-ece` | [`classwise_ece()`] | classes | Mean over the classes of the calibration error of their probabilities | `bins=15` |
+//! | `mce` | [`mce()`] | classes | Maximum calibration error in bins of equal width | `bins=15` |
+//! | `roc-auc`, `auroc`, `roc-auc-weighted` (`roc-auc:weighted`) | [`roc_auc()`] | classes | Area under the ROC curve, each class against the others | `average=macro` |
+//! | `average-precision`, `average-precision-weighted` (`average-precision:weighted`) | [`average_precision()`] | classes | Mean precision along the ranking, each class against the others | `average=macro` |
 //! | `rmse` | [`rmse()`] | values | Root mean squared error | |
 //! | `mse`, `squared` | [`RowLoss::Squared`] | values | Mean squared error | |
 //! | `mae`, `absolute` | [`mae()`] | values | Mean absolute error | |
+//! | `median-ae` | [`median_absolute_error()`] | values | Median absolute error | |
+//! | `mape` | [`mape()`] | values | Mean absolute error as a share of the target | |
+//! | `msle` | [`msle()`] | values | Mean squared error of the logarithms | |
+//! | `pinball` | [`pinball()`] | values | Pinball loss of a quantile | `quantile=0.5` |
 //! | `r2` | [`r2()`] | values | Coefficient of determination | |
+//! | `explained-variance` | [`explained_variance()`] | values | Coefficient of determination without the mean error | |
 mod accuracy;
 mod average;
 mod average_precision;

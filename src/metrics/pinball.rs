@@ -22,8 +22,8 @@ use candle_core::Tensor;
 /// The cost is one pass over the predictions.
 ///
 /// # Errors
-/// When the inputs are not valid (see the [module](super)), the sum overflows f64, or `q` is not between 0 and
-/// 1.
+/// When the inputs are not valid (see the [module](super)), the sum overflows f64, or `q` is not between 0
+/// and 1.
 ///
 /// # Examples
 /// ```

@@ -9,7 +9,8 @@ use crate::{
 };
 use candle_core::Tensor;
 
-/// Computes the precision of the most probable classes: the share of rows predicted as a class that are of this class.
+/// Computes the precision of the most probable classes: the share of rows predicted as a class that are of
+/// this class.
 ///
 /// ```text
 /// precision_c = tp / (tp + fp)
@@ -24,8 +25,8 @@ use candle_core::Tensor;
 /// A quotient 0/0 is 0. A class that is neither true nor predicted for any row is left out of the macro
 /// average. Both are as in scikit-learn, where however a row of weight zero makes its class present.
 ///
-/// Use it where a false alarm is costly, and together with the [`recall`](super::recall()): a model that predicts
-/// a class only when it is certain has a high precision.
+/// Use it where a false alarm is costly, and together with the [`recall`](super::recall()): a model that
+/// predicts a class only when it is certain has a high precision.
 ///
 /// The cost is one pass over the probabilities.
 ///

@@ -35,8 +35,8 @@ fn with_labels(row: impl Fn(usize) -> [usize; CLASSES]) -> (Tensor, Vec<u32>, Ve
     (Tensor::from_vec(probs, (ROWS, CLASSES), &Device::Cpu).unwrap(), labels, weights())
 }
 
-/// Three rows of the classes 0, 1, 1 of three, in which the most probable classes are `top`, or with `[0; 3]` the
-/// probabilities of the script.
+/// Three rows of the classes 0, 1, 1 of three, in which the most probable classes are `top`, or with `[0; 3]`
+/// the probabilities of the script.
 pub(crate) fn three_rows(top: [usize; 3]) -> (Tensor, Vec<u32>) {
     let rows: [[f64; 3]; 3] = match top {
         [0, 0, 0] => [[0.5, 0.3, 0.2], [0.2, 0.5, 0.3], [0.1, 0.8, 0.1]],
@@ -89,9 +89,9 @@ pub(crate) fn check_ties(
     close(metric(&probs, &labels, Some(&weights)).unwrap(), weighted);
 }
 
-/// Checks a metric that is averaged over the classes on both tables, for the averages macro, weighted, micro and
-/// binary. Binary is for two classes: the label is odd, and the probabilities of the even classes and of the odd
-/// ones are added.
+/// Checks a metric that is averaged over the classes on both tables, for the averages macro, weighted, micro
+/// and binary. Binary is for two classes: the label is odd, and the probabilities of the even classes and of
+/// the odd ones are added.
 #[track_caller]
 pub(crate) fn check_averages(
     metric: fn(&Tensor, &[u32], Average, Option<&[f64]>) -> Result<f64>,

@@ -470,8 +470,8 @@ mod tests {
         }
     }
 
-    /// Rows of three numbers from 1 to 5 (probabilities when divided by their sum), a class, and a weight; every
-    /// class has a row of positive weight, and another class is the most probable one in one of them.
+    /// Rows of three numbers from 1 to 5 (probabilities when divided by their sum), a class, and a weight;
+    /// every class has a row of positive weight, and another class is the most probable one in one of them.
     fn rows() -> impl Strategy<Value = Vec<([u8; 3], u32, u8)>> {
         let row = (prop::array::uniform3(1u8..6), 0u32..3, 0u8..4);
         prop::collection::vec(row, 0..30).prop_map(|mut rows| {

@@ -14,10 +14,10 @@ use std::{fmt, sync::Arc};
 
 /// A metric of predictions that the user defines.
 ///
-/// Implement it for a type of your own and make a [`Metric`] of it with [`Metric::new`]. Everything that takes
-/// a metric then takes yours: a [`MetricList`](super::MetricList), early stopping
-/// ([`Trainer::early_stopping_by`](crate::train::Trainer::early_stopping_by)), and the combiners that minimise
-/// a [`Criterion`].
+/// Implement it for a type of your own and make a [`Metric`] of it with [`Metric::new`]. Everything that
+/// takes a metric then takes yours: a [`MetricList`](super::MetricList), early stopping
+/// ([`Trainer::early_stopping_by`](crate::train::Trainer::early_stopping_by)), and the combiners that
+/// minimise a [`Criterion`].
 ///
 /// # Examples
 /// The share of rows for which the probability of the true class is at least ½:
@@ -67,9 +67,9 @@ pub trait Score: fmt::Debug + Send + Sync {
     /// Returns the tasks that it goes with.
     fn tasks(&self) -> Tasks;
 
-    /// Computes its value for class probabilities `(N, C)` (rows, classes) with class ids `(N,)` of an integer
-    /// type, or for predictions `(N,)` or `(N, K)` (rows, outputs) with targets of the same shape. `weights`
-    /// has one weight for each row.
+    /// Computes its value for class probabilities `(N, C)` (rows, classes) with class ids `(N,)` of an
+    /// integer type, or for predictions `(N,)` or `(N, K)` (rows, outputs) with targets of the same shape.
+    /// `weights` has one weight for each row.
     ///
     /// # Errors
     /// When it is not defined for them.

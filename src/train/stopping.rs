@@ -2,8 +2,8 @@
 use crate::{check::non_negative, Error, Result};
 use serde::{Deserialize, Serialize};
 
-/// Stops a run when its validation loss, or another metric of its validation rows, has not improved for a number
-/// of epochs.
+/// Stops a run when its validation loss, or another metric of its validation rows, has not improved for a
+/// number of epochs.
 ///
 /// ```text
 /// An epoch improves if  loss < best − min_delta  (metric > best + min_delta where higher is better).
@@ -15,26 +15,26 @@ use serde::{Deserialize, Serialize};
 /// the member, so its record counts them as seen, and no held-out prediction uses them.
 ///
 /// `metric` names a metric that is watched in place of the loss, as text for
-/// [`metrics::registry`](crate::metrics::registry()): `"accuracy"`, `"roc-auc"`, `"pinball:0.9"`. The metric says
-/// whether higher is better. It is computed from the network's predictions (probabilities for classes) for all
-/// validation rows together, with their weights if the data has any, and recorded as
+/// [`metrics::registry`](crate::metrics::registry()): `"accuracy"`, `"roc-auc"`, `"pinball:0.9"`. The metric
+/// says whether higher is better. It is computed from the network's predictions (probabilities for classes)
+/// for all validation rows together, with their weights if the data has any, and recorded as
 /// [`EpochRecord::valid_metric`](crate::store::EpochRecord::valid_metric). A metric of your own is set with
 /// [`Trainer::early_stopping_by`](crate::train::Trainer::early_stopping_by).
 ///
 /// Use it when the right number of epochs is not known and networks overfit in the end. Do not use it where
 /// every row is needed for training, or where overfitting of single members is harmless because the ensemble
-/// averages it out. A metric that changes in steps, such as the accuracy, often stays the same from one epoch to
-/// the next on few rows; a longer patience makes up for that. It cannot be combined with [`Averaging`](crate::train::Averaging) or with members that
-/// are collected within a run.
+/// averages it out. A metric that changes in steps, such as the accuracy, often stays the same from one epoch
+/// to the next on few rows; a longer patience makes up for that. It cannot be combined with
+/// [`Averaging`](crate::train::Averaging) or with members that are collected within a run.
 ///
 /// Cost: a forward pass over the validation rows in each epoch, and a copy of the weights if `restore_best`
 /// is set. With a metric, the predictions for all validation rows are in memory at once.
 ///
 /// # Errors
 /// A session returns [`Error::Invalid`] before it trains, if a parameter is out of range, a run has no
-/// validation rows, or the metric is unknown or not one of the task. A run ends with [`Error::NotFinite`] if its
-/// validation loss or the metric is NaN; an infinite loss is no improvement. It ends with the error of the metric
-/// if that is not defined for the validation rows, such as the ROC AUC where all are of one class.
+/// validation rows, or the metric is unknown or not one of the task. A run ends with [`Error::NotFinite`] if
+/// its validation loss or the metric is NaN; an infinite loss is no improvement. It ends with the error of
+/// the metric if that is not defined for the validation rows, such as the ROC AUC where all are of one class.
 ///
 /// # Source
 /// Prechelt 1998, doi:10.1007/3-540-49430-8_3.

@@ -48,7 +48,8 @@ fn names_and_aliases_are_unique_and_in_kebab_case() {
         let mut seen = vec![];
         for entry in registry.entries() {
             assert!(!entry.summary().is_empty() && !entry.summary().ends_with('.'), "{}", entry.name());
-            for name in [&[entry.name()], entry.aliases()].concat() {
+            let shorthands: Vec<_> = entry.shorthands().iter().map(|(name, _)| *name).collect();
+            for name in [&[entry.name()], entry.aliases(), shorthands.as_slice()].concat() {
                 let kebab = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
                 assert!(
                     name.starts_with(|c: char| c.is_ascii_lowercase()) && name.chars().all(kebab),
@@ -56,6 +57,10 @@ fn names_and_aliases_are_unique_and_in_kebab_case() {
                 );
                 assert!(!seen.contains(&name), "{name}");
                 seen.push(name);
+            }
+            for (name, arguments) in entry.shorthands() {
+                let full = format!("{}:{arguments}", entry.name());
+                assert!(registry.parse(name).is_ok() && registry.parse(&full).is_ok(), "{name}");
             }
         }
     }

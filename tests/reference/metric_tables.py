@@ -22,7 +22,7 @@ def classification():
 
 
 def ties():
-    """Probabilities with few values, so that rows and classes tie. Every row has whole numbers with the sum 6, divided by 6."""
+    """Probabilities in sixths, so that rows and classes tie."""
     i, c = np.arange(ROWS)[:, None], np.arange(CLASSES)[None, :]
     raw = (i * 5 + c * 3 + i * c) % 3
     raw[:, 3] = 6 - raw[:, :3].sum(1)

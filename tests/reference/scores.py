@@ -2,8 +2,9 @@
 matrix, calibration errors, the decomposition of the Brier score, and further metrics of values.
 
 Run with numpy, scikit-learn and torchmetrics installed (the numbers committed come from numpy 2.4.6, scikit-learn
-1.9.1, torchmetrics 1.9.0 and torch 2.15.0 on a CPU). scikit-learn computes every number that it can; torchmetrics and the
-formulas written out below compute the others, and where two of them can, the script checks that they agree.
+1.9.1, torchmetrics 1.9.0 and torch 2.15.0 on a CPU). scikit-learn computes every number that it can;
+torchmetrics and the formulas written out below compute the others, and where two of them can, the script checks that
+they agree.
 """
 
 import warnings
@@ -69,7 +70,7 @@ def classwise(probs, labels, bins, weights):
 
 
 def decomposition(probs, labels, bins, weights):
-    """Murphy 1973; the last two terms: Stephenson, Coelho and Jolliffe 2008, equation 9 with k from bin to bin."""
+    """Murphy 1973; for the last two terms Stephenson, Coelho and Jolliffe 2008."""
     share = weights / weights.sum()
     terms = np.zeros(5)
     for c in range(probs.shape[1]):
@@ -129,7 +130,7 @@ for table, (probs, labels, w) in (("generic", classification()), ("ties", ties()
     confidence, hit = probs.max(1), (top == labels).astype(float)
     for bins in (5, 15):
         if table == "generic":
-            # torchmetrics has the lower edges in the bins, so it gets 1 - p in place of p. It gives 1 a bin of its own.
+            # torchmetrics has the lower edges in the bins, so it gets 1 - p in place of p; with 1 in a bin of its own.
             others = lambda c: (torch.tensor(1 - probs[:, c]), tensors[1] != c)
             of_classes = [tm.binary_calibration_error(*others(c), bins) for c in classes]
             assert np.isclose(np.mean(of_classes), classwise(probs, labels, bins, ONES), rtol=1e-5)

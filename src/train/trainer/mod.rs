@@ -183,8 +183,8 @@ impl<N: Network> Trainer<N> {
         self
     }
 
-    /// Stops runs early, by the loss on their validation rows or by the metric that the rule names. The strategy
-    /// has to set validation rows aside.
+    /// Stops runs early, by the loss on their validation rows or by the metric that the rule names. The
+    /// strategy has to set validation rows aside.
     #[must_use]
     pub fn early_stopping(mut self, rule: EarlyStopping) -> Self {
         self.config.early_stopping = Some(rule);

@@ -238,8 +238,8 @@ impl<'t, N: Network> Training<'t, N> {
         Ok(Some((loss, metric)))
     }
 
-    /// Applies early stopping to the validation loss of an epoch, or to the metric in its place: keeps the weights
-    /// if it improved, or stops.
+    /// Applies early stopping to the validation loss of an epoch, or to the metric in its place: keeps the
+    /// weights if it improved, or stops.
     pub(super) fn watch(&mut self, record: &EpochRecord, vars: &Vars) -> Result<()> {
         let loss = match &self.watched {
             Some(metric) if metric.higher_is_better() => record.valid_metric.map(|value| -value),
