@@ -13,6 +13,9 @@ pub fn write(args: &Args, sets: &[DataSet], reports: Vec<StudyReport>) -> Result
         let heading = if sets.len() > 1 { format!("\n{}\n", set.first.name) } else { String::new() };
         print(args, heading);
         print(args, report.table());
+        if let Some(why) = report.why_table() {
+            print(args, format!("\nWhy ensembles gain: the loss on the test rows in parts\n\n{why}"));
+        }
     }
     let named: Vec<(&str, &StudyReport)> =
         sets.iter().zip(&reports).map(|(set, report)| (&*set.first.name, report)).collect();

@@ -6,17 +6,22 @@
 //! number of members. A [`Leaderboard`] lists the members of one pool and combiners of them.
 mod combination;
 mod data_sets;
+pub mod decomposition;
+pub mod diversity;
 mod leaderboard;
+mod row_targets;
 mod size_curve;
 mod study;
 mod study_report;
 
 pub use combination::{combinations, Combination};
 pub use data_sets::{DataSetsReport, SINGLE};
+pub use diversity::{Diversity, KappaError};
 pub use leaderboard::{Leaderboard, LeaderboardOf, LeaderboardRow};
+pub use row_targets::RowTargets;
 pub use size_curve::{size_curve, SizePoint};
 pub use study::{Study, Trials};
 pub use study_report::{
-    Cost, CurvePoint, EnsembleReport, Failure, FittedOnRows, RepeatReport, SingleReport, SizeSummary, Spread,
+    Cost, CurvePoint, DiversityMeasure, EnsembleReport, Failure, FittedOnRows, RepeatReport, SingleReport, SizeSummary, Spread,
     StrategyReport, StudyReport,
 };

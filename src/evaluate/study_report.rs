@@ -1,5 +1,12 @@
 //! The result of a study, as data.
-use crate::metrics::{Interval, Summary};
+use crate::{
+    evaluate::{
+        decomposition::{BiasVariance, BiasVarianceDiversity, DiversityEffect, ZeroOneBiasVariance},
+        diversity::PairMatrix,
+        KappaError,
+    },
+    statistics::{Interval, Summary},
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -148,6 +155,12 @@ pub struct EnsembleReport {
     pub size_curve: Vec<SizeSummary>,
     /// The counts of true classes (rows) and predicted classes (columns) over all repeats, for up to 30 classes.
     pub confusion: Option<Vec<Vec<f64>>>,
+    /// Bias and variance of the predictions over the repeats of the first split, whose sum is the mean loss:
+    /// cross-entropy for classes, squared error for values. `None` for one repeat, and for combinations whose
+    /// result is no distribution.
+    pub bias_variance: Option<BiasVariance>,
+    /// The same for the error rate of classes.
+    pub zero_one: Option<ZeroOneBiasVariance>,
     /// The repeats, split by split.
     pub repeats: Vec<RepeatReport>,
 }
@@ -161,6 +174,31 @@ pub struct StrategyReport {
     pub members: usize,
     /// Mean of the metric over the members, each on its own.
     pub members_mean: f64,
+    /// How different the members are, by each [measure](crate::evaluate::Diversity), over all trainings. Empty for
+    /// a single member.
+    pub diversity: Vec<DiversityMeasure>,
+    /// The points of the κ–error diagram of the first training; empty for values.
+    pub kappa_error: Vec<KappaError>,
+    /// The name of the measure of [`pairs`](Self::pairs).
+    pub pair_measure: Option<String>,
+    /// A measure of each pair of members of the first training.
+    pub pairs: Option<PairMatrix>,
+    /// The loss of the members and of their ensemble in parts that add up, over the repeats of the first split:
+    /// cross-entropy and squared error for classes, squared error for values. Empty for one repeat.
+    pub decompositions: Vec<BiasVarianceDiversity>,
+    /// The same for the error rate of majority votes.
+    pub diversity_effect: Option<DiversityEffect>,
+}
+
+/// A measure of diversity over several trainings.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DiversityMeasure {
+    /// Its name.
+    pub name: String,
+    /// Mean and standard deviation over the trainings in which it is defined.
+    pub summary: Option<Summary>,
+    /// Whether a larger value means that the members differ more.
+    pub more_is_more_diverse: bool,
 }
 
 /// The metric of ensembles of one size, over all groups and repeats.

@@ -1,6 +1,6 @@
 //! The result of a study as a table and as a chart.
 use crate::{
-    evaluate::{EnsembleReport, StudyReport},
+    evaluate::{decomposition::AdditiveLoss, EnsembleReport, StudyReport},
     metrics::{Interval, Summary},
 };
 use comfy_table::{presets::ASCII_MARKDOWN, CellAlignment, Table};
@@ -29,6 +29,50 @@ impl StudyReport {
             true => table.to_string(),
             false => format!("{table}\n\n{}", notes.join("\n")),
         }
+    }
+
+    /// Why the ensembles gain, as a Markdown table: the loss of the members of each strategy in parts, and how often
+    /// two members disagree; `None` for one repeat.
+    ///
+    /// ```text
+    /// loss of a member = bias + variance;  loss of the ensemble = loss of a member − diversity
+    /// ```
+    ///
+    /// The loss is the cross-entropy in nats with the normalised geometric mean as ensemble for classes, and the
+    /// squared error with the mean for values ([`decomposition`](crate::evaluate::decomposition)).
+    #[must_use]
+    pub fn why_table(&self) -> Option<String> {
+        let explained: Vec<_> =
+            self.strategies.iter().filter_map(|s| s.decompositions.first().map(|parts| (s, parts))).collect();
+        let (first, parts) = explained.first()?;
+        let loss = match parts.kind {
+            AdditiveLoss::CrossEntropy => "cross-entropy",
+            AdditiveLoss::Squared => "squared error",
+        };
+        let mut table = Table::new();
+        table.load_style(ASCII_MARKDOWN);
+        let mut header = vec!["strategy".to_string(), format!("member, {loss}")];
+        header.extend(["= bias", "+ variance", "− diversity", "= ensemble"].map(String::from));
+        header.extend(first.pair_measure.clone());
+        table.set_header(header);
+        for (strategy, parts) in &explained {
+            let numbers = [parts.member_loss, parts.bias, parts.variance, parts.diversity, parts.loss];
+            let mut row = vec![strategy.strategy.clone()];
+            row.extend(numbers.map(|x| format!("{x:.*}", digits(parts.member_loss))));
+            let measured = |name: &String| strategy.diversity.iter().find(|measure| measure.name == *name);
+            let of_pairs = strategy.pair_measure.as_ref().and_then(measured).and_then(|m| m.summary);
+            row.extend(
+                first
+                    .pair_measure
+                    .as_ref()
+                    .map(|_| of_pairs.map_or_else(|| NONE.into(), |s| format!("{:.4}", s.mean))),
+            );
+            table.add_row(row);
+        }
+        for column in table.column_iter_mut().skip(1) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+        Some(table.to_string())
     }
 
     fn header(&self) -> Vec<String> {

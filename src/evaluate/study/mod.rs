@@ -4,6 +4,7 @@ mod pools;
 mod summary;
 mod test_rows;
 mod trial;
+mod why;
 
 use crate::{
     codec,

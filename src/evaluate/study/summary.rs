@@ -2,8 +2,8 @@
 use super::{
     pools::add_counts,
     test_rows::{ByRow, TestRows},
-    trial::{Outcome, Trained},
-    StrategyTrial, Trials, LEVEL,
+    trial::{Combined, Outcome, Trained},
+    why, StrategyTrial, Trials, LEVEL,
 };
 use crate::{
     evaluate::{
@@ -91,7 +91,9 @@ impl StudyReport {
             splits: splits.len(),
             repeats: first.singles.len(),
             budget_epochs: first.budget,
-            strategies: (0..first.strategies.len()).map(|s| strategy_report(splits, s)).collect(),
+            strategies: (0..first.strategies.len())
+                .map(|s| strategy_report(splits, s))
+                .collect::<Result<_>>()?,
             single,
             ensembles,
         })
@@ -155,6 +157,13 @@ impl<'t> Cell<'t> {
                 cost: outcome.cost,
             });
         }
+        let of_first = self.trials().filter(|(split, ..)| *split == 0);
+        let of_first: Vec<&Combined> =
+            of_first.filter_map(|(_, _, _, outcome, _)| outcome.result.as_ref().ok()).collect();
+        let (bias_variance, zero_one) = match self.splits.first() {
+            Some(split) => why::bias_variance(&split.rows, &of_first)?,
+            None => (None, None),
+        };
         let spread = spread(&headlines)?;
         let (difference, p_value) = self.difference(&differences)?;
         let sd_ratio = match (single.spread.seeds, spread.seeds) {
@@ -179,6 +188,8 @@ impl<'t> Cell<'t> {
             weights: mean_weights(&weights),
             size_curve: size_summaries(&curves)?,
             confusion,
+            bias_variance,
+            zero_one,
             repeats,
         })
     }
@@ -275,7 +286,7 @@ fn learning_curve(curves: &[&Vec<f64>]) -> Vec<CurvePoint> {
     (0..longest).map(point).collect()
 }
 
-fn strategy_report(splits: &[Trials], strategy: usize) -> StrategyReport {
+fn strategy_report(splits: &[Trials], strategy: usize) -> Result<StrategyReport> {
     let trials: Vec<&StrategyTrial> = splits
         .iter()
         .filter_map(|split| split.strategies.get(strategy))
@@ -283,11 +294,18 @@ fn strategy_report(splits: &[Trials], strategy: usize) -> StrategyReport {
         .collect();
     let name = splits.first().and_then(|split| split.strategies.get(strategy)).map(|(name, _)| name.clone());
     let means: Vec<f64> = trials.iter().map(|trial| trial.trained.headline_mean()).collect();
-    StrategyReport {
+    let report = StrategyReport {
         strategy: name.unwrap_or_default(),
         members: trials.first().map_or(0, |trial| trial.trained.members),
         members_mean: mean(&means).unwrap_or(f64::NAN),
-    }
+        diversity: vec![],
+        kappa_error: vec![],
+        pair_measure: None,
+        pairs: None,
+        decompositions: vec![],
+        diversity_effect: None,
+    };
+    why::explain(report, splits, strategy)
 }
 
 fn mean(values: &[f64]) -> Option<f64> {
