@@ -1,7 +1,7 @@
 //! The average precision.
 use crate::{
     metrics::{
-        one_vs_rest::{Area, OneVsRest, Ranked},
+        one_vs_rest::{Area, OneVsRest, Ranking},
         stream::of_classes,
         Average,
     },
@@ -26,8 +26,8 @@ use candle_core::Tensor;
 /// Use it where rows of a class are rare, and the first ones of a ranking matter. Its values depend on the
 /// share of the class; [`roc_auc`](super::roc_auc()) does not.
 ///
-/// The cost is a sort of the rows for each class, `O(C N log N)`, on all cores, and a copy of the
-/// probabilities in f64.
+/// The cost is a search of each row among the sorted rows of each class, `O(C N log(N/C))`, on all cores, and
+/// a copy of the probabilities in f64.
 ///
 /// # Errors
 /// When the inputs are not valid (see the [module](super)), or the average is [`Average::Binary`] and there
@@ -58,13 +58,13 @@ pub fn average_precision(
 
 pub(crate) const AVERAGE_PRECISION: Area = Area { name: "the average precision", of: area };
 
-fn area(rows: &[Ranked]) -> Option<f64> {
-    let (mut positive, mut taken, mut sum) = (0.0, 0.0, 0.0);
-    for equals in rows.chunk_by(|a, b| a.score == b.score).rev() {
-        let ours: f64 = equals.iter().filter(|row| row.positive).map(|row| row.weight).sum();
-        positive += ours;
-        taken += equals.iter().map(|row| row.weight).sum::<f64>();
-        sum += ours * positive / taken;
+fn area(ranking: &Ranking) -> Option<f64> {
+    let (mut positive, mut negative, mut sum) = (0.0, ranking.above, 0.0);
+    for group in ranking.groups.iter().rev() {
+        positive += group.positive;
+        negative += group.ties;
+        sum += group.positive * positive / (positive + negative);
+        negative += group.below;
     }
     Some(if positive > 0.0 { sum / positive } else { 0.0 })
 }

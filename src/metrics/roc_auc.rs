@@ -1,7 +1,7 @@
 //! The area under the receiver operating characteristic.
 use crate::{
     metrics::{
-        one_vs_rest::{Area, OneVsRest, Ranked},
+        one_vs_rest::{Area, OneVsRest, Ranking},
         stream::of_classes,
         Average,
     },
@@ -26,8 +26,8 @@ use candle_core::Tensor;
 /// It does not see whether the probabilities are calibrated. Where positive rows are rare,
 /// [`average_precision`](super::average_precision()) tells more.
 ///
-/// The cost is a sort of the rows for each class, `O(C N log N)`, on all cores, and a copy of the
-/// probabilities in f64.
+/// The cost is a search of each row among the sorted rows of each class, `O(C N log(N/C))`, on all cores, and
+/// a copy of the probabilities in f64.
 ///
 /// # Errors
 /// When the inputs are not valid (see the [module](super)), when the area of a class that counts is not
@@ -53,21 +53,15 @@ pub fn roc_auc(probs: &Tensor, labels: &[u32], average: Average, weights: Option
 
 pub(crate) const ROC_AUC: Area = Area { name: "the ROC AUC", of: area };
 
-fn area(rows: &[Ranked]) -> Option<f64> {
+fn area(ranking: &Ranking) -> Option<f64> {
     let (mut positive, mut negative, mut pairs) = (0.0, 0.0, 0.0);
-    for equals in rows.chunk_by(|a, b| a.score == b.score) {
-        let (mut ours, mut others) = (0.0, 0.0);
-        for row in equals {
-            match row.positive {
-                true => ours += row.weight,
-                false => others += row.weight,
-            }
-        }
-        pairs += ours * (negative + others / 2.0);
-        positive += ours;
-        negative += others;
+    for group in &ranking.groups {
+        negative += group.below;
+        pairs += group.positive * (negative + group.ties / 2.0);
+        negative += group.ties;
+        positive += group.positive;
     }
-    let all = positive * negative;
+    let all = positive * (negative + ranking.above);
     (all > 0.0).then(|| pairs / all)
 }
 
