@@ -1,6 +1,7 @@
 //! What the program prints and writes.
 use super::{args::Args, print, program::Failure, study::DataSet};
 use candle_ensemble::{
+    chart::Chart,
     evaluate::{DataSetsReport, StudyReport},
     files, Result,
 };

@@ -102,6 +102,7 @@ mod recall;
 #[cfg(test)]
 mod reference;
 mod registry;
+mod reliability;
 mod rmse;
 mod roc_auc;
 mod score;
@@ -139,6 +140,7 @@ pub use precision::precision;
 pub use r2::r2;
 pub use recall::recall;
 pub use registry::registry;
+pub use reliability::{reliability_bins, ReliabilityBin};
 pub use rmse::rmse;
 pub use roc_auc::roc_auc;
 pub use score::{Metric, Score};
