@@ -22,6 +22,6 @@ pub use row_targets::RowTargets;
 pub use size_curve::{size_curve, SizePoint};
 pub use study::{Study, Trials};
 pub use study_report::{
-    Cost, CurvePoint, DiversityMeasure, EnsembleReport, Failure, FittedOnRows, RepeatReport, SingleReport, SizeSummary, Spread,
-    StrategyReport, StudyReport,
+    Cost, CurvePoint, DiversityMeasure, EnsembleReport, Failure, FittedOnRows, RepeatReport, SingleReport,
+    SizeSummary, Spread, StrategyReport, StudyReport,
 };

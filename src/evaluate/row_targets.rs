@@ -1,5 +1,5 @@
 //! The targets and the weights of the rows on which predictions are analysed.
-use crate::{metrics::Truth, HeldOut, Error, Result};
+use crate::{metrics::Truth, Error, HeldOut, Result};
 use candle_core::{DType, Device, Tensor};
 use std::sync::Arc;
 
@@ -157,9 +157,7 @@ impl RowTargets {
     pub(crate) fn labels(&self, what: &str) -> Result<&[u32]> {
         match &*self.truth {
             Truth::Classes(labels) => Ok(labels),
-            Truth::Values(_) => {
-                Err(Error::invalid(format!("targets of {what}"), "classes", "values"))
-            }
+            Truth::Values(_) => Err(Error::invalid(format!("targets of {what}"), "classes", "values")),
         }
     }
 
@@ -205,10 +203,7 @@ mod tests {
     fn bad_weights_are_errors_that_name_them() {
         let weighted = |weights: &[f64]| RowTargets::classes(&[0, 1], 2).unwrap().with_weights(weights);
         assert_eq!(weighted(&[1e300, 2e300]).unwrap().total_weight(), 1.5);
-        assert_eq!(
-            message(weighted(&[1.])),
-            "number of weights must be 2, one for each row, but is 1"
-        );
+        assert_eq!(message(weighted(&[1.])), "number of weights must be 2, one for each row, but is 1");
         assert_eq!(
             message(weighted(&[1., -1.])),
             "weight of row 1 must be finite and not negative, but is -1"

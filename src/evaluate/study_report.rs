@@ -5,6 +5,7 @@ use crate::{
         diversity::PairMatrix,
         KappaError,
     },
+    metrics::ReliabilityBin,
     statistics::{Interval, Summary},
 };
 use serde::{Deserialize, Serialize};
@@ -53,6 +54,8 @@ pub struct SingleReport {
     pub learning_curve: Vec<CurvePoint>,
     /// The counts of true classes (rows) and predicted classes (columns) over all networks, for up to 30 classes.
     pub confusion: Option<Vec<Vec<f64>>>,
+    /// The bins of a reliability diagram over all networks; empty for values.
+    pub reliability: Vec<ReliabilityBin>,
     /// The metrics of each network by name, by repeat.
     pub repeats: Vec<Vec<BTreeMap<String, f64>>>,
 }
@@ -155,6 +158,9 @@ pub struct EnsembleReport {
     pub size_curve: Vec<SizeSummary>,
     /// The counts of true classes (rows) and predicted classes (columns) over all repeats, for up to 30 classes.
     pub confusion: Option<Vec<Vec<f64>>>,
+    /// The bins of a reliability diagram over all repeats; empty for values, and for combinations whose result is no
+    /// distribution.
+    pub reliability: Vec<ReliabilityBin>,
     /// Bias and variance of the predictions over the repeats of the first split, whose sum is the mean loss:
     /// cross-entropy for classes, squared error for values. `None` for one repeat, and for combinations whose
     /// result is no distribution.

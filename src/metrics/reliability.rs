@@ -4,9 +4,10 @@ use crate::{
     Error, Result,
 };
 use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
 
 /// The rows of a classifier whose confidence lies in one interval.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ReliabilityBin {
     /// The lower edge of the interval, not included.
     pub low: f64,

@@ -156,7 +156,7 @@ fn the_file_has_every_figure() {
     let cost = ["bytes", "fit_seconds", "prediction_networks", "train_seconds", "trained_epochs"];
     assert_eq!(
         names(&out["single"]),
-        ["confusion", "cost", "learning_curve", "metrics", "repeats", "spread"]
+        ["confusion", "cost", "learning_curve", "metrics", "reliability", "repeats", "spread"]
     );
     assert_eq!(names(&out["single"]["metrics"]), metrics);
     assert_eq!(names(&out["single"]["cost"]), cost);

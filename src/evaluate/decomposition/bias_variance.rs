@@ -1,10 +1,6 @@
 //! Bias and variance of one predictor over repeated trainings.
 use super::loss::{check_rows, log_sum_exp, AdditiveLoss};
-use crate::{
-    evaluate::RowTargets,
-    kernels::cpu,
-    Error, Result,
-};
+use crate::{evaluate::RowTargets, kernels::cpu, Error, Result};
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 

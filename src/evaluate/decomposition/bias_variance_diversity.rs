@@ -194,8 +194,7 @@ impl DiversityRepeats {
         let ensemble = self.ensemble.finish()?;
         let members = self.members.iter().map(BiasVarianceRepeats::finish).collect::<Result<Vec<_>>>()?;
         let slots = members.len();
-        let mean =
-            |of: fn(&BiasVariance) -> f64| members.iter().map(of).sum::<f64>() / slots as f64;
+        let mean = |of: fn(&BiasVariance) -> f64| members.iter().map(of).sum::<f64>() / slots as f64;
         Ok(BiasVarianceDiversity {
             kind: self.kind,
             repeats: ensemble.repeats,

@@ -3,7 +3,11 @@ use super::{
     bias_variance_diversity::check_slots,
     zero_one::{check_scores, ZeroOneBiasVariance, ZeroOneRepeats},
 };
-use crate::{evaluate::RowTargets, kernels::{argmax::argmax, cpu}, Result};
+use crate::{
+    evaluate::RowTargets,
+    kernels::{argmax::argmax, cpu},
+    Result,
+};
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 

@@ -1,9 +1,6 @@
 //! Bias and variance of the error rate.
 use crate::{
-    evaluate::{
-        row_targets::RowTarget,
-        RowTargets,
-    },
+    evaluate::{row_targets::RowTarget, RowTargets},
     kernels::{argmax::argmax, cpu},
     Error, Result,
 };

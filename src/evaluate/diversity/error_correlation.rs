@@ -1,11 +1,6 @@
 //! The correlation of members' errors, for values.
 use super::pair_matrix::{pairs, PairMatrix};
-use crate::{
-    evaluate::RowTargets,
-    kernels::cpu,
-    predictions::Predictions,
-    threads, Result,
-};
+use crate::{evaluate::RowTargets, kernels::cpu, predictions::Predictions, threads, Result};
 use rayon::prelude::*;
 
 /// Number of cells of a slot that are compared at a time; those of a hundred slots fit in the cache.
@@ -49,7 +44,9 @@ impl<'a> Errors<'a> {
             let total = (0..rows).map(weight).sum::<f64>() * width as f64;
             let mean = |f: &dyn Fn(f64) -> f64| {
                 let by_row = errors.chunks_exact(width).enumerate();
-                by_row.map(|(row, errors)| weight(row) * errors.iter().map(|e| f(*e)).sum::<f64>()).sum::<f64>()
+                by_row
+                    .map(|(row, errors)| weight(row) * errors.iter().map(|e| f(*e)).sum::<f64>())
+                    .sum::<f64>()
                     / total
             };
             if total <= 0. {

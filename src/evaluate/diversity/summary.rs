@@ -1,6 +1,6 @@
 //! All measures of diversity of one set of predictions.
 use super::{
-    coincident_failure_diversity, cohen_kappa, correlation, difficulty, disagreement, double_fault, entropy,
+    cohen_kappa, coincident_failure_diversity, correlation, difficulty, disagreement, double_fault, entropy,
     error_correlation::Errors,
     generalized_diversity, interrater_kappa, kappa, kohavi_wolpert_variance,
     pair_matrix::{pairs, PairMatrix},

@@ -55,7 +55,8 @@ impl<'a> Votes<'a> {
         let labels = targets.labels("diversity of classifiers")?;
         let (slots, rows, classes) = predictions.values().dims3()?;
         let covered = covered(predictions)?;
-        let of_slot = |slot: usize| -> Result<Vec<u32>> { Ok(argmax_rows(&predictions.values().get(slot)?)?) };
+        let of_slot =
+            |slot: usize| -> Result<Vec<u32>> { Ok(argmax_rows(&predictions.values().get(slot)?)?) };
         let digits = BITS - (classes.max(2) - 1).leading_zeros() as usize;
         let planes = |slot: usize| -> Result<(Vec<u64>, Vec<Vec<u64>>)> {
             let (votes, covered) = (of_slot(slot)?, covered.slot(slot));

@@ -175,6 +175,7 @@ impl<'a, L: Learner> Outcomes<'_, 'a, L> {
             scores: self.rows.scores(predicted)?,
             predictions: Array::of(predicted)?,
             confusion: self.rows.confusion(predicted)?,
+            reliability: self.rows.reliability(predicted),
             size_curve: vec![],
             weights: None,
         };

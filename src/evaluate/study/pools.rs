@@ -9,6 +9,7 @@ use crate::{
         combination::{Combination, Way},
         FittedOnRows,
     },
+    metrics::ReliabilityBin,
     network::Scale,
     plan::{Plan, RunSpec},
     pool::ROWS,
@@ -234,9 +235,10 @@ impl<'a, L: Learner> TrainedPool<'a, L> {
         let predictions = rows.members_in_units(self.members.values())?;
         let (members, _, _) = predictions.dims3()?;
         let each = (0..members).map(|m| Ok(predictions.get(m)?)).collect::<Result<Vec<Tensor>>>()?;
-        let mut confusion = None;
+        let (mut confusion, mut reliability) = (None, vec![]);
         for predicted in &each {
             add_counts(&mut confusion, rows.confusion(predicted)?);
+            add_bins(&mut reliability, &rows.reliability(predicted));
         }
         let runs: BTreeMap<usize, &Member> = self.pool.members().iter().map(|m| (m.record.run, m)).collect();
         let curve = |m: &&Member| m.record.curve.iter().map(|epoch| epoch.train_loss).collect();
@@ -248,6 +250,7 @@ impl<'a, L: Learner> TrainedPool<'a, L> {
             seconds: self.seconds,
             bytes: self.bytes_by_slot().iter().sum(),
             confusion,
+            reliability,
             predictions: Array::of(&predictions)?,
         })
     }
@@ -263,6 +266,23 @@ pub(super) fn add_counts(sum: &mut Option<Vec<Vec<f64>>>, counts: Option<Vec<Vec
         }
         (Some(_), None) => {}
     }
+}
+
+/// Puts bins of other rows together with bins of the same intervals.
+pub(super) fn add_bins(sum: &mut Vec<ReliabilityBin>, bins: &[ReliabilityBin]) {
+    for bin in bins {
+        match sum.iter_mut().find(|known| known.low == bin.low) {
+            None => sum.push(*bin),
+            Some(known) => {
+                let weight = known.weight + bin.weight;
+                let mean = |a: f64, b: f64| (known.weight * a + bin.weight * b) / weight;
+                let (confidence, accuracy) =
+                    (mean(known.confidence, bin.confidence), mean(known.accuracy, bin.accuracy));
+                *known = ReliabilityBin { confidence, accuracy, weight, ..*known };
+            }
+        }
+    }
+    sum.sort_by(|a, b| a.low.total_cmp(&b.low));
 }
 
 /// The epochs of all runs together.

@@ -1,6 +1,6 @@
 //! The report of the trials of one or several splits.
 use super::{
-    pools::add_counts,
+    pools::{add_bins, add_counts},
     test_rows::{ByRow, TestRows},
     trial::{Combined, Outcome, Trained},
     why, StrategyTrial, Trials, LEVEL,
@@ -126,7 +126,8 @@ impl<'t> Cell<'t> {
         let (mut repeats, mut costs, mut failed, mut barriers) = (vec![], vec![], vec![], vec![]);
         let (mut differences, mut headlines): (Vec<Vec<f64>>, Vec<Vec<f64>>) =
             (vec![vec![]; self.splits.len()], vec![vec![]; self.splits.len()]);
-        let (mut scores, mut curves, mut weights, mut confusion) = (vec![], vec![], vec![], None);
+        let (mut scores, mut curves, mut weights) = (vec![], vec![], vec![]);
+        let (mut confusion, mut reliability) = (None, vec![]);
         let (mut members, mut fitted_on) = (0, None);
         for (split, repeat, trial, outcome, of_single) in self.trials() {
             members = trial.trained.members;
@@ -146,6 +147,7 @@ impl<'t> Cell<'t> {
                     curves.push(combined.size_curve.clone());
                     weights.extend(combined.weights.clone());
                     add_counts(&mut confusion, combined.confusion.clone());
+                    add_bins(&mut reliability, &combined.reliability);
                 }
             }
             repeats.push(RepeatReport {
@@ -188,6 +190,7 @@ impl<'t> Cell<'t> {
             weights: mean_weights(&weights),
             size_curve: size_summaries(&curves)?,
             confusion,
+            reliability,
             bias_variance,
             zero_one,
             repeats,
@@ -262,14 +265,18 @@ fn single_report(splits: &[Trials]) -> Result<SingleReport> {
             bytes: t.bytes / one,
         }
     };
-    let mut confusion = None;
-    trained.iter().for_each(|t| add_counts(&mut confusion, t.confusion.clone()));
+    let (mut confusion, mut reliability) = (None, vec![]);
+    for t in &trained {
+        add_counts(&mut confusion, t.confusion.clone());
+        add_bins(&mut reliability, &t.reliability);
+    }
     Ok(SingleReport {
         metrics: summaries(&names, &scores)?,
         spread: spread(&headlines.collect::<Vec<_>>())?,
         cost: mean_cost(&trained.iter().map(cost).collect::<Vec<_>>()),
         learning_curve: learning_curve(&trained.iter().flat_map(|t| &t.curves).collect::<Vec<_>>()),
         confusion,
+        reliability,
         repeats: trained.iter().map(|t| t.member_scores.iter().map(|s| named(&names, s)).collect()).collect(),
     })
 }

@@ -2,7 +2,7 @@
 use crate::{
     data::{Dataset, Scaler, Task},
     kernels::argmax::argmax_rows,
-    metrics::{Metric, MetricList, RowLoss, Truth},
+    metrics::{reliability_bins, Metric, MetricList, ReliabilityBin, RowLoss, Truth, ECE_BINS},
     train::in_batches,
     Error, Result, Rows,
 };
@@ -137,6 +137,16 @@ impl TestRows {
                 self.score(predicted, Some(&weights))
             }
             (ByRow::Losses(_), None) => Err(Error::invalid("the metric", "a mean over rows", "another one")),
+        }
+    }
+
+    /// The bins of a reliability diagram; none for values, and for predictions that are no distributions.
+    pub(super) fn reliability(&self, predicted: &Tensor) -> Vec<ReliabilityBin> {
+        match &self.truth {
+            Truth::Classes(ids) => {
+                reliability_bins(predicted, ids, ECE_BINS, self.weights()).unwrap_or_default()
+            }
+            Truth::Values(_) => vec![],
         }
     }
 

@@ -3,6 +3,7 @@ use crate::{
     codec,
     evaluate::{Cost, Failure, FittedOnRows, SizePoint},
     files::{self, envelope, header::FormatError},
+    metrics::ReliabilityBin,
     store::read_file,
     Error, Result,
 };
@@ -32,6 +33,8 @@ pub(super) struct Trained {
     pub(super) bytes: f64,
     /// The counts of true and predicted classes, added up over the members.
     pub(super) confusion: Option<Vec<Vec<f64>>>,
+    /// The bins of a reliability diagram over all members.
+    pub(super) reliability: Vec<ReliabilityBin>,
     /// What each member predicts for the test rows, `(M, N, C)`, in the units of the targets.
     pub(super) predictions: Array,
 }
@@ -65,6 +68,7 @@ pub(super) struct Combined {
     pub(super) size_curve: Vec<SizePoint>,
     pub(super) weights: Option<Vec<f64>>,
     pub(super) confusion: Option<Vec<Vec<f64>>>,
+    pub(super) reliability: Vec<ReliabilityBin>,
 }
 
 /// A tensor as data: f64 for values, f32 for probabilities.
