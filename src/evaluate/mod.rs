@@ -5,12 +5,14 @@
 //! and draws as a chart. [`size_curve`] measures how a metric depends on the number of members.
 pub mod decomposition;
 pub mod diversity;
+mod enough_members;
 mod row_targets;
 mod size_curve;
 mod study;
 mod variance_report;
 
 pub use diversity::Diversity;
+pub use enough_members::SizeFit;
 pub use row_targets::RowTargets;
 pub use size_curve::{size_curve, SizePoint};
 pub use study::Study;
