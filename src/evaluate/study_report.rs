@@ -3,7 +3,7 @@ use crate::{
     evaluate::{
         decomposition::{BiasVariance, BiasVarianceDiversity, DiversityEffect, ZeroOneBiasVariance},
         diversity::PairMatrix,
-        KappaError,
+        KappaError, SizeFit,
     },
     metrics::ReliabilityBin,
     statistics::{Interval, Summary},
@@ -37,6 +37,10 @@ pub struct StudyReport {
     pub single: SingleReport,
     /// One report for each strategy and combination.
     pub ensembles: Vec<EnsembleReport>,
+    /// The number of members beyond which no combination of the table gets better: the largest over all size curves
+    /// of the size from which on more members change the fitted metric by no more than the standard error of its
+    /// measurement ([`SizeFit`]). `None` where that is not known.
+    pub enough_members: Option<usize>,
     /// One report for each strategy.
     pub strategies: Vec<StrategyReport>,
 }
@@ -156,6 +160,8 @@ pub struct EnsembleReport {
     pub weights: Option<Vec<f64>>,
     /// The metric against the number of members; empty for combinations that learn and for one network.
     pub size_curve: Vec<SizeSummary>,
+    /// The curve `a + b/M` that is fitted to it; `None` where there are too few sizes.
+    pub size_fit: Option<SizeFit>,
     /// The counts of true classes (rows) and predicted classes (columns) over all repeats, for up to 30 classes.
     pub confusion: Option<Vec<Vec<f64>>>,
     /// The bins of a reliability diagram over all repeats; empty for values, and for combinations whose result is no

@@ -158,6 +158,13 @@ impl StudyReport {
                     .into(),
             );
         }
+        if let Some(size) = self.enough_members {
+            notes.push(format!(
+                "more than {size} members: no combination gains more than the standard error of its {}, by the fitted \
+                 curves a + b/M",
+                self.metric
+            ));
+        }
         notes
     }
 

@@ -113,6 +113,7 @@ fn the_file_has_every_figure() {
     let out = succeed(folder.path(), &args);
     let top = [
         "budget_epochs",
+        "enough_members",
         "ensembles",
         "higher_is_better",
         "metric",

@@ -23,7 +23,7 @@ mod covariance;
 mod diversity_effect;
 mod loss;
 #[cfg(test)]
-mod tests;
+pub(in crate::evaluate) mod tests;
 mod zero_one;
 
 pub use ambiguity::{ambiguity, Ambiguity};

@@ -7,8 +7,8 @@ use super::{
 };
 use crate::{
     evaluate::{
-        Cost, CurvePoint, EnsembleReport, RepeatReport, SingleReport, SizeSummary, Spread, StrategyReport,
-        StudyReport,
+        Cost, CurvePoint, EnsembleReport, RepeatReport, SingleReport, SizeFit, SizeSummary, Spread,
+        StrategyReport, StudyReport,
     },
     statistics::{
         corrected_t_interval, corrected_t_test, holm, paired_t_test, t_interval, variance_components,
@@ -94,6 +94,7 @@ impl StudyReport {
             strategies: (0..first.strategies.len())
                 .map(|s| strategy_report(splits, s))
                 .collect::<Result<_>>()?,
+            enough_members: enough_members(&ensembles, higher_is_better),
             single,
             ensembles,
         })
@@ -166,6 +167,7 @@ impl<'t> Cell<'t> {
             Some(split) => why::bias_variance(&split.rows, &of_first)?,
             None => (None, None),
         };
+        let size_curve = size_summaries(&curves)?;
         let spread = spread(&headlines)?;
         let (difference, p_value) = self.difference(&differences)?;
         let sd_ratio = match (single.spread.seeds, spread.seeds) {
@@ -188,7 +190,8 @@ impl<'t> Cell<'t> {
             barrier: mean(&barriers),
             failed,
             weights: mean_weights(&weights),
-            size_curve: size_summaries(&curves)?,
+            size_fit: SizeFit::of_report(&size_curve, LEVEL).ok(),
+            size_curve,
             confusion,
             reliability,
             bias_variance,
@@ -216,6 +219,17 @@ impl<'t> Cell<'t> {
             }
         }
     }
+}
+
+/// The number of members beyond which no combination gets better by more than the standard error of its metric.
+fn enough_members(ensembles: &[EnsembleReport], higher_is_better: bool) -> Option<usize> {
+    let fits = ensembles.iter().filter_map(|e| e.size_fit);
+    let enough = |fit: SizeFit| match (fit.slope.estimate < 0.) == higher_is_better {
+        true => fit.enough_within_noise(),
+        // The metric gets worse with the number of members, or does not change.
+        false => Some(1),
+    };
+    fits.map(enough).collect::<Option<Vec<_>>>()?.into_iter().max()
 }
 
 /// Adds the p-values after Holm's correction for all rows that have one.
