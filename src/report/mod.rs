@@ -1,2 +1,7 @@
-//! Reports: results of [`evaluate`](crate::evaluate) as tables and charts.
+//! Reports: results of [`evaluate`](crate::evaluate) as tables, charts and pages.
+#[cfg(feature = "charts")]
+mod charts;
+#[cfg(feature = "charts")]
+mod html;
+mod numbers;
 mod study;
