@@ -208,3 +208,24 @@ pub(crate) fn list(class: &str, entries: impl IntoIterator<Item = (String, Strin
 pub(crate) fn hidden(text: &str) -> Markup {
     html! { span.hidden { (text) } }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sections_within_sections_have_headings_of_the_third_level_and_links() {
+        let inner = |place: &str| vec![Part::new(place, "a", "A & B", html! { p { "text" } })];
+        let outer = |place: &str| Part { parts: inner(place), ..Part::new(place, "study", place, html! {}) };
+        let page = page("Two studies", "", &[outer("one-"), outer("two-")]);
+        for place in ["one-", "two-"] {
+            assert!(page.contains(&format!("<h2 id=\"{place}study\">{place}</h2>")));
+            assert!(page.contains(&format!("<h3 id=\"{place}a\">A &amp; B</h3>")));
+            for link in ["study", "a"] {
+                assert_eq!(page.matches(&format!("href=\"#{place}{link}\"")).count(), 1);
+            }
+        }
+        assert_eq!(page.matches("<h1>").count(), 1);
+        assert!(!page.contains("class=\"lead\""));
+    }
+}

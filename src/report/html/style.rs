@@ -92,3 +92,53 @@ figcaption { max-width: 46rem; }
   figure svg { min-width: 0; }
 }
 ";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    /// The colours of the first block of variables after `start`.
+    fn colors(start: &str) -> BTreeMap<&str, [f64; 3]> {
+        let block = STYLE.split_once(start).unwrap().1.split_once('}').unwrap().0;
+        let entries = block.split(';').filter_map(|entry| entry.trim().split_once(": #"));
+        entries
+            .map(|(name, hex)| {
+                let channel =
+                    |i: usize| f64::from(u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).unwrap()) / 255.;
+                (name, [channel(0), channel(1), channel(2)])
+            })
+            .collect()
+    }
+
+    /// The contrast of the Web Content Accessibility Guidelines 2.2.
+    fn contrast(a: [f64; 3], b: [f64; 3]) -> f64 {
+        let linear = |x: f64| if x <= 0.04045 { x / 12.92 } else { ((x + 0.055) / 1.055).powf(2.4) };
+        let luminance = |[r, g, b]: [f64; 3]| 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
+        let (a, b) = (luminance(a), luminance(b));
+        (a.max(b) + 0.05) / (a.min(b) + 0.05)
+    }
+
+    #[test]
+    fn text_has_enough_contrast() {
+        assert!((contrast([0.; 3], [1.; 3]) - 21.).abs() < 1e-12);
+        for start in [":root {\n  color-scheme", "dark) {\n  :root {"] {
+            let colors = colors(start);
+            for text in ["--ink", "--quiet", "--link", "--best"] {
+                for ground in ["--ground", "--panel"] {
+                    let ratio = contrast(colors[text], colors[ground]);
+                    assert!(ratio >= 4.5, "{text} on {ground} after {start:?}: {ratio:.2}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn braces_are_balanced() {
+        let depth = STYLE.chars().fold(0_i32, |depth, c| {
+            assert!(depth >= 0);
+            depth + i32::from(c == '{') - i32::from(c == '}')
+        });
+        assert_eq!(depth, 0);
+    }
+}
