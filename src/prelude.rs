@@ -33,3 +33,5 @@ pub use crate::{
     train::{CustomLoop, EarlyStopping, Learner, Loss, LrSchedule, Optimizer, Trainer},
     AnyNetwork, Ensemble, HeldOut, Member, Network, Pool, Seed, Session,
 };
+#[cfg(feature = "charts")]
+pub use crate::chart::Chart;

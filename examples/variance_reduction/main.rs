@@ -12,6 +12,7 @@ mod table;
 use args::{Args, Initial, OptimizerName};
 use candle_core::{Result as CandleResult, Tensor};
 use candle_ensemble::{
+    chart::Chart,
     combine::FittedCombiner,
     data::Task,
     evaluate::{Study, VarianceReport},

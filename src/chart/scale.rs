@@ -64,9 +64,12 @@ fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
     Some(below + (above - below) * at.fract())
 }
 
-/// Ticks at round values, about seven of them: value and label.
-pub(crate) fn ticks(range: Range) -> Vec<(f64, String)> {
-    let rough = (range.span() / 7.0).log10();
+/// The value and the label of a tick.
+pub(crate) type Tick = (f64, String);
+
+/// Ticks at round values, about as many as `number`.
+pub(crate) fn ticks(range: Range, number: f64) -> Vec<Tick> {
+    let rough = (range.span() / number).log10();
     let mut exponent = rough.floor() as i32;
     // The round step nearest in ratio: borders at √2, √10 (a little less, so that there are eleven at most)
     // and √50.
@@ -81,7 +84,7 @@ pub(crate) fn ticks(range: Range) -> Vec<(f64, String)> {
     };
     let step = times * 10f64.powi(exponent);
     let first = (range.low / step).ceil();
-    (0..20)
+    (0..30)
         // Adding zero turns -0 into 0.
         .map(|k| (first + f64::from(k)) * step + 0.0)
         .take_while(|&v| v <= range.high)
@@ -101,10 +104,91 @@ fn label(value: f64, exponent: i32, range: Range) -> String {
     text.replace('-', "−")
 }
 
-/// Ticks for whole numbers from 1 to `last`: each up to 20, then 1 and round numbers.
-pub(crate) fn whole_ticks(last: usize) -> Vec<usize> {
+/// Ticks for a range of logarithms to base 10, about as many as `number`, with the values themselves.
+///
+/// Where the range spans few powers of ten, ticks are at 1, 2 and 5 times such powers, or at round values.
+pub(crate) fn log_ticks(logs: Range, number: f64) -> Vec<Tick> {
+    if logs.span() < 1.0 {
+        let values = Range { low: 10f64.powf(logs.low), high: 10f64.powf(logs.high) };
+        return ticks(values, number);
+    }
+    let (first, last) = (logs.low.floor() as i32, logs.high.ceil() as i32);
+    let every = (logs.span() / number).ceil().max(1.0) as i32;
+    let times: &[f64] = if 3.0 * logs.span() <= 1.5 * number { &[1.0, 2.0, 5.0] } else { &[1.0] };
+    (first..=last)
+        .filter(|k| k.rem_euclid(every) == 0)
+        .flat_map(|k| times.iter().map(move |m| (k, *m)))
+        .map(|(k, m)| (k, m * 10f64.powi(k), m))
+        // The margin may reach powers that are no numbers.
+        .filter(|(k, v, m)| v.is_normal() && logs.holds(f64::from(*k) + m.log10()))
+        .map(|(k, v, m)| (v, power_label(v, k, m)))
+        .collect()
+}
+
+/// `value`, which is `times` · 10^`exponent`, as short as possible.
+fn power_label(value: f64, exponent: i32, times: f64) -> String {
+    if (-4..6).contains(&exponent) {
+        format!("{value:.*}", exponent.min(0).unsigned_abs() as usize)
+    } else {
+        format!("{times:.0}e{exponent}").replace('-', "−")
+    }
+}
+
+/// A number with as many digits as a step of 1/1000 of `span` needs, for a label next to its mark.
+pub(crate) fn short(value: f64, span: f64) -> String {
+    let size = value.abs();
+    let text = if value == 0.0 {
+        "0".into()
+    } else if (1e-3..1e6).contains(&size) {
+        let finest = (span / 500.0).max(size * 1e-6).log10().floor();
+        format!("{value:.*}", (-finest).clamp(0.0, 6.0) as usize)
+    } else {
+        format!("{value:.1e}")
+    };
+    text.replace('-', "−")
+}
+
+/// How values are placed on an axis.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Scale {
+    Linear(Range),
+    /// By their logarithms to base 10, whose range this is.
+    Log(Range),
+}
+
+impl Scale {
+    /// A linear scale that holds `values`, with a margin.
+    pub(crate) fn linear(values: impl IntoIterator<Item = f64>, margin: f64) -> Self {
+        Self::Linear(Range::of(values).unwrap_or(Range { low: 0.0, high: 1.0 }).padded(margin))
+    }
+
+    /// A logarithmic scale that holds `values`, which are positive, with a margin.
+    pub(crate) fn log(values: impl IntoIterator<Item = f64>, margin: f64) -> Self {
+        let logs = Range::of(values.into_iter().map(f64::log10)).unwrap_or(Range { low: 0.0, high: 1.0 });
+        let pad = if logs.span() < 1e-6 { 0.3 } else { margin * logs.span() };
+        Self::Log(Range { low: logs.low - pad, high: logs.high + pad })
+    }
+
+    /// Where `value` lies: 0 at the low end, 1 at the high end.
+    pub(crate) fn share(&self, value: f64) -> f64 {
+        match self {
+            Self::Linear(range) => range.share(value),
+            Self::Log(logs) => logs.share(value.log10()),
+        }
+    }
+
+    pub(crate) fn ticks(&self, number: f64) -> Vec<Tick> {
+        match self {
+            Self::Linear(range) => ticks(*range, number),
+            Self::Log(logs) => log_ticks(*logs, number),
+        }
+    }
+}
+
+/// Ticks for whole numbers from 1 to `last`: each up to `number`, then 1 and round numbers.
+pub(crate) fn whole_ticks(last: usize, number: usize) -> Vec<usize> {
     let mut step = 1usize;
-    while last / step > if step == 1 { 20 } else { 12 } {
+    while last / step > if step == 1 { number } else { number.div_ceil(2) + 2 } {
         let next = match step.to_string().as_bytes() {
             [b'1'] => step.checked_mul(5),
             [b'2', ..] => step.checked_mul(5).map(|s| s / 2),
@@ -126,7 +210,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn labels(low: f64, high: f64) -> Vec<String> {
-        ticks(Range { low, high }).into_iter().map(|t| t.1).collect()
+        ticks(Range { low, high }, 7.0).into_iter().map(|t| t.1).collect()
     }
 
     #[test]
@@ -144,14 +228,54 @@ mod tests {
 
     #[test]
     fn whole_ticks_are_few_and_round() {
-        assert_eq!(whole_ticks(1), [1]);
-        assert_eq!(whole_ticks(5), [1, 2, 3, 4, 5]);
-        assert_eq!(whole_ticks(20).len(), 20);
-        assert_eq!(whole_ticks(50), [1, 5, 10, 15, 20, 25, 30, 35, 40, 45, 50]);
-        assert_eq!(whole_ticks(65), [1, 10, 20, 30, 40, 50, 60]);
-        assert_eq!(whole_ticks(200), [1, 20, 40, 60, 80, 100, 120, 140, 160, 180, 200]);
-        assert_eq!(whole_ticks(1000), [1, 100, 200, 300, 400, 500, 600, 700, 800, 900, 1000]);
-        assert!(whole_ticks(usize::MAX).len() <= 14);
+        assert_eq!(whole_ticks(1, 20), [1]);
+        assert_eq!(whole_ticks(5, 20), [1, 2, 3, 4, 5]);
+        assert_eq!(whole_ticks(20, 20).len(), 20);
+        assert_eq!(whole_ticks(50, 20), [1, 5, 10, 15, 20, 25, 30, 35, 40, 45, 50]);
+        assert_eq!(whole_ticks(65, 20), [1, 10, 20, 30, 40, 50, 60]);
+        assert_eq!(whole_ticks(200, 20), [1, 20, 40, 60, 80, 100, 120, 140, 160, 180, 200]);
+        assert_eq!(whole_ticks(1000, 20), [1, 100, 200, 300, 400, 500, 600, 700, 800, 900, 1000]);
+        assert!(whole_ticks(usize::MAX, 20).len() <= 14);
+    }
+
+    #[test]
+    fn log_ticks_are_powers_of_ten_or_round_values() {
+        let of = |low: f64, high: f64, number| {
+            let logs = Range { low: low.log10(), high: high.log10() };
+            log_ticks(logs, number).into_iter().map(|t| t.1).collect::<Vec<_>>()
+        };
+        assert_eq!(of(0.009, 20.0, 5.0), ["0.01", "0.1", "1", "10"]);
+        assert_eq!(of(0.9, 60.0, 7.0), ["1", "2", "5", "10", "20", "50"]);
+        assert_eq!(of(1.1, 3.2, 5.0), ["1.5", "2.0", "2.5", "3.0"]);
+        assert_eq!(
+            of(0.5e-9, 2e9, 6.0),
+            ["1e−8", "1e−4", "1", "1e4", "1e8"].map(|s| match s {
+                "1e4" => "10000".to_string(),
+                "1e−4" => "0.0001".to_string(),
+                s => s.to_string(),
+            })
+        );
+        assert!(of(1e-300, 1e300, 6.0).len() <= 8);
+        let beyond = log_ticks(Range { low: -360.0, high: 360.0 }, 6.0);
+        assert!(beyond.len() >= 3 && beyond.iter().all(|t| t.0.is_normal()), "{beyond:?}");
+    }
+
+    #[test]
+    fn scales_place_values() {
+        let log = Scale::Log(Range { low: -1.0, high: 3.0 });
+        assert!((log.share(10.0) - 0.5).abs() < 1e-15);
+        assert_eq!(Scale::linear([2.0, 4.0], 0.5), Scale::Linear(Range { low: 1.0, high: 5.0 }));
+        let one = Scale::log([7.0], 0.05);
+        assert!((one.share(7.0) - 0.5).abs() < 1e-12 && !one.ticks(6.0).is_empty());
+    }
+
+    #[test]
+    fn short_numbers_show_what_the_axis_resolves() {
+        assert_eq!(short(0.93217, 0.05), "0.9322");
+        assert_eq!(short(-0.25, 2.0), "−0.250");
+        assert_eq!(short(1234.5, 2000.0), "1234");
+        assert_eq!(short(1e-9, 1e-9), "1.0e−9");
+        assert_eq!(short(0.0, 1.0), "0");
     }
 
     #[test]
@@ -176,7 +300,7 @@ mod tests {
         fn ticks_lie_in_the_range_and_their_labels_differ(middle in -1e4f64..1e4, log_span in -6f64..6.0) {
             let range = Range { low: middle, high: middle + 10f64.powf(log_span) };
             prop_assume!(range.span() > 1e-9 * range.low.abs().max(range.high.abs()));
-            let ticks = ticks(range);
+            let ticks = ticks(range, 7.0);
             prop_assert!((4..=11).contains(&ticks.len()), "{ticks:?}");
             for (value, text) in &ticks {
                 prop_assert!(range.holds(*value));
@@ -190,7 +314,7 @@ mod tests {
             let low = a * 10f64.powf(scale);
             let range = Range { low, high: if flat { low } else { 1e300 } }.padded(0.05);
             prop_assert!(range.span() > 0.0 && range.span().is_finite());
-            let ticks = ticks(range);
+            let ticks = ticks(range, 7.0);
             prop_assert!((4..=11).contains(&ticks.len()), "{ticks:?}");
         }
     }

@@ -50,6 +50,7 @@ mod r2;
 #[cfg(test)]
 mod reference;
 mod registry;
+mod reliability;
 mod rmse;
 mod summary;
 
@@ -67,5 +68,6 @@ pub use metric_set::Metrics;
 pub use nll::{nll, NLL_EPSILON};
 pub use r2::r2;
 pub use registry::{registry, Metric};
+pub use reliability::{reliability_bins, ReliabilityBin};
 pub use rmse::rmse;
 pub use summary::Summary;
