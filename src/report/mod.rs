@@ -5,3 +5,5 @@ mod charts;
 mod html;
 mod numbers;
 mod study;
+#[cfg(all(test, feature = "charts"))]
+mod testing;

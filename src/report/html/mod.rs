@@ -74,7 +74,7 @@ impl StudyReport {
         add(
             "weights",
             "Weights",
-            match (self.weight_figure()?, weights) {
+            match (self.weight_figures()?, weights) {
                 (None, None) => None,
                 (figure, table) => {
                     Some(html! { @for part in [figure, table].into_iter().flatten() { (part) } })

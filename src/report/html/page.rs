@@ -185,13 +185,11 @@ impl Table {
     }
 }
 
-/// A chart with a caption. `svg` is a whole SVG element, and `name` says in words what it shows.
-pub(crate) fn figure(svg: &str, name: &str, caption: &Markup) -> Markup {
-    let named = html! { svg role="img" aria-label=(name) {} }.into_string();
-    let named = svg.replacen("<svg", named.trim_end_matches("></svg>"), 1);
+/// A chart with a caption. `svg` is a whole SVG element, which says in words what it shows.
+pub(crate) fn figure(svg: &str, caption: &Markup) -> Markup {
     html! {
         figure {
-            div.scroll tabindex="0" role="group" aria-label="Chart" { (PreEscaped(named)) }
+            div.scroll tabindex="0" role="group" aria-label="Chart" { (PreEscaped(svg)) }
             figcaption { (caption) }
         }
     }

@@ -37,6 +37,7 @@ a { color: var(--link); }
 nav ul { list-style: none; margin: 1rem 0 0; padding: 0; display: flex; flex-wrap: wrap; gap: 0.35rem 1.1rem; }
 nav a { display: inline-block; padding: 0.25rem 0; }
 footer { margin-top: 3rem; border-top: 1px solid var(--line); padding-top: 0.75rem; }
+ul.note { padding-left: 1.2rem; }
 footer, figcaption, .note { color: var(--quiet); font-size: 0.92rem; }
 .verdict { border-left: 0.3rem solid var(--link); background: var(--panel); padding: 0.5rem 1.1rem; max-width: 52rem; }
 .facts { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: 0.3rem 1.5rem; margin: 0.75rem 0; }
@@ -44,11 +45,12 @@ footer, figcaption, .note { color: var(--quiet); font-size: 0.92rem; }
 .facts dd { margin: 0; }
 .terms dt { font-weight: 600; margin-top: 0.8rem; }
 .terms dd { margin: 0; }
-.scroll { overflow-x: auto; max-width: 100%; border: 1px solid var(--line); border-radius: 6px; margin: 0.75rem 0; }
-table { border-collapse: separate; border-spacing: 0; width: 100%; font-size: 0.86rem; line-height: 1.35; }
-caption { text-align: left; padding: 0.6rem 0.5rem; font-size: 0.92rem; color: var(--quiet); }
-caption > span { display: block; max-width: 46rem; position: sticky; left: 0.5rem; }
-th, td { padding: 0.35rem 0.5rem; border-top: 1px solid var(--line); vertical-align: top; text-align: left; }
+/* Relative, so that hidden text within it does not widen the page. */
+.scroll { position: relative; overflow-x: auto; max-width: 100%; border: 1px solid var(--line); border-radius: 6px; margin: 0.75rem 0; }
+table { border-collapse: separate; border-spacing: 0; width: 100%; font-size: 0.84rem; line-height: 1.35; }
+caption { text-align: left; padding: 0.6rem 0.42rem; font-size: 0.92rem; color: var(--quiet); }
+caption > span { display: block; max-width: 46rem; position: sticky; left: 0.42rem; }
+th, td { padding: 0.35rem 0.42rem; border-top: 1px solid var(--line); vertical-align: top; text-align: left; }
 th { font-weight: 600; }
 thead th { background: var(--panel); vertical-align: bottom; }
 tbody th[scope=row] { font-weight: 400; min-width: 10rem; max-width: 24rem; }
@@ -58,11 +60,11 @@ small { white-space: nowrap; }
 tr > :first-child { position: sticky; left: 0; background: var(--ground); z-index: 1; }
 thead tr > :first-child, .group > :first-child { background: var(--panel); }
 .group > th { border-top-color: var(--quiet); }
-.group span { position: sticky; left: 0.5rem; display: inline-block; }
+.group span { position: sticky; left: 0.42rem; display: inline-block; }
 th small, td small { color: var(--quiet); font-size: 0.95em; font-weight: 400; }
 .best { color: var(--best); font-weight: 700; }
 .refused { color: var(--quiet); font-style: italic; }
-figure { margin: 1.25rem 0; break-inside: avoid; }
+figure { margin: 1.25rem 0; max-width: 58rem; break-inside: avoid; }
 figure .scroll { background: var(--chart); margin: 0 0 0.4rem; }
 figure svg { display: block; min-width: 36rem; margin: 0 auto; }
 figcaption { max-width: 46rem; }

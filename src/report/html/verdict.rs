@@ -55,7 +55,7 @@ impl StudyReport {
             _ if i.contains(0.) => Shown::Nothing,
             _ if gain <= 0. => Shown::Worse,
             // A p-value that is NaN shows nothing either.
-            Some(p) if !(p < SIGNIFICANT) => Shown::NotAfterHolm,
+            Some(p) if p.is_nan() || p >= SIGNIFICANT => Shown::NotAfterHolm,
             _ => Shown::Better,
         }
     }
