@@ -51,8 +51,8 @@
 //! - [`prune`] selects the members that are worth their cost. [`merge`] makes one network out of several.
 //! - A [`combine::Combiner`] is fitted on held-out predictions and becomes a [`combine::FittedCombiner`]. Members and
 //!   fitted combiner are an [`Ensemble`], which can be saved to a file and loaded.
-//! - [`evaluate`] runs whole studies ([`evaluate::Study`]), whose report prints as a table and draws as a chart.
-//!   [`metrics`] has the metrics, and [`statistics`] the intervals and tests.
+//! - [`evaluate`] runs whole studies ([`evaluate::Study`]), whose report prints as a table, draws as charts and makes an
+//!   HTML page. [`metrics`] has the metrics, and [`statistics`] the intervals and tests.
 //!
 //! [`registry`] lists strategies, combiners, merge methods and metrics by name, for programs whose users choose them.
 //!
@@ -74,7 +74,7 @@
 //!
 //! | Feature | What it adds |
 //! |---|---|
-//! | `charts` | charts as SVG and PNG files |
+//! | `charts` | charts as SVG and PNG files, and reports as HTML pages |
 //! | `progress` | a progress bar |
 //! | `learned` | combiners with a solver: blending, stacking, dynamic selection, calibration |
 //! | `align` | alignment of networks before their weights are averaged |

@@ -36,12 +36,70 @@ pub fn write(args: &Args, sets: &[DataSet], reports: Vec<StudyReport>) -> Result
     }
     for (set, report) in sets.iter().zip(&reports) {
         let name = (sets.len() > 1).then_some(&*set.first.name);
-        let title = format!("{}: mean ± sd over {} trainings", set.first.name, args.repeats * args.splits);
-        let path = beside(&args.chart, name, "");
-        report.chart(&title).save(&path)?;
-        print(args, format!("\nTest {} against ensemble size: {}", report.metric, path.display()));
+        let title = &set.first.name;
+        let sizes =
+            report.size_chart(&format!("{title}: mean ± sd over {} trainings", args.repeats * args.splits));
+        let cost = |what: &str| format!("{title}: test {} and the cost of {what}", report.metric);
+        let charts: [(&str, &str, Option<Box<dyn Chart>>); 3] = [
+            ("", "ensemble size", sizes.map(|chart| Box::new(chart) as _)),
+            (
+                "prediction",
+                "cost of a prediction",
+                report.prediction_cost_chart(&cost("a prediction")).map(|c| Box::new(c) as _),
+            ),
+            (
+                "training",
+                "cost of training",
+                report.training_cost_chart(&cost("training")).map(|c| Box::new(c) as _),
+            ),
+        ];
+        for (kind, what, chart) in charts {
+            let (path, Some(chart)) = (beside(&args.chart, name, kind), chart) else { continue };
+            chart.save(&path)?;
+            print(args, format!("\nTest {} against {what}: {}", report.metric, path.display()));
+        }
+    }
+    if let Some(path) = &args.html {
+        files::write_whole(path, page(args, sets, &reports, compared.as_ref())?.as_bytes())?;
+        print(args, format!("\nThe page: {}", path.display()));
     }
     Ok(())
+}
+
+/// The page of one data set, or of all with their comparison.
+fn page(
+    args: &Args,
+    sets: &[DataSet],
+    reports: &[StudyReport],
+    compared: Option<&DataSetsReport>,
+) -> Result<String> {
+    let settings = |set: &DataSet| -> Result<Vec<(String, String)>> {
+        let Value::Object(settings) = args.settings(&set.first)? else { return Ok(vec![]) };
+        let shown = |value: Value| match value {
+            Value::String(text) => text,
+            Value::Array(values) => {
+                let texts = values.iter().map(|v| v.as_str().map_or_else(|| v.to_string(), String::from));
+                texts.collect::<Vec<_>>().join(", ")
+            }
+            other => other.to_string(),
+        };
+        let given = settings.into_iter().filter(|(_, value)| !value.is_null());
+        Ok(given.map(|(name, value)| (name, shown(value))).collect())
+    };
+    match compared {
+        None => {
+            let set = &sets[0].first;
+            reports[0].html(&format!("Ensembles on {}", set.name), &set.describe(), &settings(&sets[0])?)
+        }
+        Some(compared) => {
+            let parts: Vec<(String, &StudyReport, Vec<(String, String)>)> = sets
+                .iter()
+                .zip(reports)
+                .map(|(set, report)| Ok((set.first.describe(), report, settings(set)?)))
+                .collect::<Result<_>>()?;
+            compared.html("Ensembles on several data sets", &parts)
+        }
+    }
 }
 
 /// The path with a data set and a kind of chart added to the name of the file.

@@ -20,8 +20,8 @@ use crate::{
 /// Use it to see which classes are confused. For more than 200 classes, leave out those that are hardly ever
 /// confused, or join them.
 ///
-/// [`Chart::check`] fails when there are no classes or more than 200, `counts` is not a square with a row for each
-/// class, all counts are zero, or their sum overflows.
+/// [`Chart::check`] fails when there are no classes or more than 200, `counts` is not a square with a row for
+/// each class, all counts are zero, or their sum overflows.
 ///
 /// ```
 /// use candle_ensemble::chart::{Chart, ConfusionMatrix};

@@ -11,15 +11,15 @@ use crate::{
 
 /// A critical-difference diagram: the average ranks of several methods over data sets or repeats.
 ///
-/// The best rank is on the right. Thick bars join methods that do not differ significantly. The critical difference,
-/// where it is given, is a ruler above the axis: ranks that are farther apart differ.
+/// The best rank is on the right. Thick bars join methods that do not differ significantly. The critical
+/// difference, where it is given, is a ruler above the axis: ranks that are farther apart differ.
 ///
-/// The groups come from a test, such as the one of Nemenyi after that of Friedman, or Wilcoxon tests with Holm's
-/// correction.
+/// The groups come from a test, such as the one of Nemenyi after that of Friedman, or Wilcoxon tests with
+/// Holm's correction.
 ///
-/// [`Chart::check`] fails when there are fewer than 2 methods or more than 60, the numbers of names and ranks differ, a
-/// rank is not between 1 and the number of methods, a group is empty or names a method that is not there, or the critical
-/// difference is not finite or not above zero.
+/// [`Chart::check`] fails when there are fewer than 2 methods or more than 60, the numbers of names and ranks
+/// differ, a rank is not between 1 and the number of methods, a group is empty or names a method that is not
+/// there, or the critical difference is not finite or not above zero.
 ///
 /// ```
 /// use candle_ensemble::chart::{Chart, CriticalDifferenceDiagram};
@@ -46,7 +46,8 @@ pub struct CriticalDifferenceDiagram {
     pub names: Vec<String>,
     /// The average rank of each method, from 1 (best) to their number.
     pub ranks: Vec<f64>,
-    /// Groups of methods that do not differ significantly, as numbers of methods in any order. A group of one is not drawn.
+    /// Groups of methods that do not differ significantly, as numbers of methods in any order. A group of one
+    /// is not drawn.
     pub cliques: Vec<Vec<usize>>,
     /// The critical difference, for tests that have one.
     pub critical_difference: Option<f64>,

@@ -12,17 +12,18 @@ use crate::{
 };
 use plotters::style::RGBColor;
 
-/// A heat map of a measure for each pair, such as the disagreement, the correlation or the kappa of two members.
+/// A heat map of a measure for each pair, such as the disagreement, the correlation or the kappa of two
+/// members.
 ///
 /// Cells have their value where there is room. The diagonal is grey, because the measure of a member with
 /// itself says nothing, and it does not count for the range of the colours. With a `center`, values
 /// below it are blue and values above it red; without one, more is darker.
 ///
-/// Use it for up to about 30 members to find groups of alike ones; from there on it shows only patterns. To compare
-/// strategies, use a [`KappaErrorDiagram`](super::KappaErrorDiagram).
+/// Use it for up to about 30 members to find groups of alike ones; from there on it shows only patterns. To
+/// compare strategies, use a [`KappaErrorDiagram`](super::KappaErrorDiagram).
 ///
-/// [`Chart::check`] fails when there are no names or more than 200, `values` is not a square with a row for each
-/// name, it is not symmetric, or a value outside the diagonal is not finite or beyond ±1e300.
+/// [`Chart::check`] fails when there are no names or more than 200, `values` is not a square with a row for
+/// each name, it is not symmetric, or a value outside the diagonal is not finite or beyond ±1e300.
 ///
 /// ```
 /// use candle_ensemble::chart::{Chart, HeatMap};

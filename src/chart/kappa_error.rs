@@ -32,14 +32,14 @@ pub struct PairGroup {
 
 /// A kappa-error diagram: the agreement of each pair of members against their mean error.
 ///
-/// Each ensemble has a cloud of markers in a colour and a shape, and a large marker at the mean of the cloud. Members
-/// are good when they are low, and diverse when they are on the left; an ensemble needs both, and the diagram shows
-/// what a strategy trades for what.
+/// Each ensemble has a cloud of markers in a colour and a shape, and a large marker at the mean of the cloud.
+/// Members are good when they are low, and diverse when they are on the left; an ensemble needs both, and the
+/// diagram shows what a strategy trades for what.
 ///
 /// Of more than 1500 pairs of a group, every k-th is drawn, and the legend says so; the mean is of all.
 ///
-/// [`Chart::check`] fails when there are no groups or more than 40, a group has no pairs, or a value is not finite
-/// or beyond ±1e300.
+/// [`Chart::check`] fails when there are no groups or more than 40, a group has no pairs, or a value is not
+/// finite or beyond ±1e300.
 ///
 /// ```
 /// use candle_ensemble::chart::{Chart, KappaError, KappaErrorDiagram, PairGroup};

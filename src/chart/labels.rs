@@ -27,7 +27,8 @@ impl Area {
         width.max(0.0) * height.max(0.0)
     }
 
-    /// The rectangle moved into `bounds`. One that is too wide or too high sticks out on the right or at the bottom.
+    /// The rectangle moved into `bounds`. One that is too wide or too high sticks out on the right or at the
+    /// bottom.
     fn within(&self, bounds: &Self) -> Self {
         let right = (bounds.left - self.left).max((bounds.right - self.right).min(0.0));
         let down = (bounds.top - self.top).max((bounds.bottom - self.bottom).min(0.0));
@@ -66,8 +67,8 @@ const DIRECTIONS: [At; 16] = [
     (-0.4, 0.9),
 ];
 
-/// Places a label of each size near its point, one after the other: at the first place that is free, or else at the
-/// one with the least overlap. Labels avoid `taken` and stay within `bounds`.
+/// Places a label of each size near its point, one after the other: at the first place that is free, or else
+/// at the one with the least overlap. Labels avoid `taken` and stay within `bounds`.
 ///
 /// This takes O(n²) steps for n points.
 pub(crate) fn place(points: &[At], sizes: &[(f64, f64)], taken: &[Area], bounds: Area) -> Vec<Area> {

@@ -1,9 +1,9 @@
 //! Charts as SVG or PNG files, and as SVG text for a page.
 //!
-//! A chart is data; the trait [`Chart`] checks and draws it. Colours can be told apart by colour-blind readers, and no
-//! meaning depends on colour alone: lines differ in markers or dashes, cells have their numbers. No fonts
-//! need to be installed: text in PNG files is drawn with an embedded font, and text in SVG files with a font of the
-//! viewer. The same chart gives the same bytes.
+//! A chart is data; the trait [`Chart`] checks and draws it. Colours can be told apart by colour-blind
+//! readers, and no meaning depends on colour alone: lines differ in markers or dashes, cells have their
+//! numbers. No fonts need to be installed: text in PNG files is drawn with an embedded font, and text in SVG
+//! files with a font of the viewer. The same chart gives the same bytes.
 //!
 //! | Chart | Shows |
 //! |---|---|
@@ -54,7 +54,8 @@ use std::{io::Write, path::Path};
 
 /// What a chart of this crate does: it checks its data and draws them, as text or into a file.
 ///
-/// Only the charts of this module implement it. `Box<dyn Chart>` does too, for lists of charts of several kinds.
+/// Only the charts of this module implement it. `Box<dyn Chart>` does too, for lists of charts of several
+/// kinds.
 ///
 /// ```
 /// use candle_ensemble::chart::{Chart, HeatMap, KappaError, KappaErrorDiagram, PairGroup};
@@ -84,8 +85,8 @@ pub trait Chart: Draw {
     /// Checks that the data can be drawn. [`Chart::svg`] and [`Chart::save`] do so first.
     ///
     /// # Errors
-    /// [`Error::Invalid`] with the fault: a number that is not finite or beyond ±1e300, lists without elements, lists
-    /// whose lengths differ, and what the fields of the chart say.
+    /// [`Error::Invalid`] with the fault: a number that is not finite or beyond ±1e300, lists without
+    /// elements, lists whose lengths differ, and what the fields of the chart say.
     fn check(&self) -> Result<()>;
 
     /// Returns the chart as an `<svg>` element, which can stand in an HTML page or be a file of its own.
@@ -106,8 +107,8 @@ pub trait Chart: Draw {
     /// The file is written atomically; an existing one is replaced.
     ///
     /// # Errors
-    /// Those of [`Chart::check`]; [`Error::Invalid`] when the extension is another one; [`Error::Io`] when the file
-    /// cannot be written.
+    /// Those of [`Chart::check`]; [`Error::Invalid`] when the extension is another one; [`Error::Io`] when
+    /// the file cannot be written.
     fn save(&self, path: impl AsRef<Path>) -> Result<()>
     where
         Self: Sized,

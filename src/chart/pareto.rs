@@ -1,16 +1,17 @@
 //! The points that are not dominated.
 use crate::{Error, Result};
 
-/// Finds the Pareto front: the points to which no other is better in one of cost and quality and at least as good
-/// in the other.
+/// Finds the Pareto front: the points to which no other is better in one of cost and quality and at least as
+/// good in the other.
 ///
 /// ```text
 /// j dominates i  ⇔  cost_j ≤ cost_i and quality_j ≥ quality_i, and one of the two is strict
 /// ```
 ///
-/// `points` are pairs of cost and quality. Lower cost is better; of quality, higher is better if `higher_is_better`,
-/// and lower otherwise. Returns the numbers of the points of the front in order of increasing cost, so quality does not
-/// get worse from one to the next. Points that are equal in both stay together, in their order.
+/// `points` are pairs of cost and quality. Lower cost is better; of quality, higher is better if
+/// `higher_is_better`, and lower otherwise. Returns the numbers of the points of the front in order of
+/// increasing cost, so quality does not get worse from one to the next. Points that are equal in both stay
+/// together, in their order.
 ///
 /// The cost is O(n log n).
 ///
@@ -29,7 +30,8 @@ use crate::{Error, Result};
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 ///
-/// Source: Kung, Luccio and Preparata 1975, "On finding the maxima of a set of vectors", doi:10.1145/321906.321910.
+/// Source: Kung, Luccio and Preparata 1975, "On finding the maxima of a set of vectors",
+/// doi:10.1145/321906.321910.
 pub fn pareto_front(points: &[(f64, f64)], higher_is_better: bool) -> Result<Vec<usize>> {
     if let Some(i) = points.iter().position(|p| p.0.is_nan() || p.1.is_nan()) {
         return Err(Error::invalid(format!("cost and quality of point {i}"), "numbers", "NaN"));

@@ -8,7 +8,7 @@ use plotters::style::{register_font, FontDesc, FontFamily, FontStyle, RGBColor};
 pub(crate) const FINENESS: u32 = 4;
 
 /// The result of a drawing step. plotters' error types differ by backend, so only their text is kept.
-pub type Drawn<T = ()> = Result<T, String>;
+pub(crate) type Drawn<T = ()> = Result<T, String>;
 
 /// A position in a picture, from its top left corner.
 pub(crate) type At = (f64, f64);

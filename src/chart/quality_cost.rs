@@ -32,14 +32,15 @@ pub struct CostPoint {
 
 /// A chart of quality against cost, with the Pareto front.
 ///
-/// Points of the same cost are side by side, the best on the right. The points of the front are filled and joined by steps; the others are hollow ([`pareto_front`]). Costs are on a
-/// logarithmic axis. Names are placed beside their points without overlap, with a line where they are farther away. More
-/// than 12 points have numbers, and a table beside the chart has the names.
+/// Points of the same cost are side by side, the best on the right. The points of the front are filled and
+/// joined by steps; the others are hollow ([`pareto_front`]). Costs are on a logarithmic axis. Names are
+/// placed beside their points without overlap, with a line where they are farther away. More than 12 points
+/// have numbers, and a table beside the chart has the names.
 ///
 /// The title should say what the intervals are, such as 95 % over the repeats.
 ///
-/// [`Chart::check`] fails when there are no points or more than 100, a cost is not above zero, an interval has its low
-/// edge above its high edge, or a value is not finite or beyond ±1e300.
+/// [`Chart::check`] fails when there are no points or more than 100, a cost is not above zero, an interval
+/// has its low edge above its high edge, or a value is not finite or beyond ±1e300.
 ///
 /// ```
 /// use candle_ensemble::chart::{Chart, CostPoint, QualityCost};
@@ -67,8 +68,8 @@ pub struct QualityCost {
     pub quality: String,
     /// Whether higher quality is better.
     pub higher_is_better: bool,
-    /// Label of the horizontal axis: the cost and its unit, such as networks for a prediction, or epochs or seconds of
-    /// training.
+    /// Label of the horizontal axis: the cost and its unit, such as networks for a prediction, or epochs or
+    /// seconds of training.
     pub cost: String,
     /// The points, 1 to 100.
     pub points: Vec<CostPoint>,
@@ -137,8 +138,8 @@ impl QualityCost {
         pareto_front(&pairs, self.higher_is_better).map_err(|e| e.to_string())
     }
 
-    /// The positions of the points. Those of about the same cost are side by side, the best on the right, so that
-    /// their intervals do not cover each other.
+    /// The positions of the points. Those of about the same cost are side by side, the best on the right, so
+    /// that their intervals do not cover each other.
     fn places(&self, frame: &Frame) -> Vec<At> {
         let mut places: Vec<At> = self.points.iter().map(|p| frame.at(p.cost, p.quality)).collect();
         let mut order: Vec<usize> = (0..places.len()).collect();

@@ -21,9 +21,9 @@ use plotters::style::RGBColor;
 /// ```
 ///
 /// Each bin has a bar as high as its accuracy, and a hatched gap between accuracy and mean confidence. A
-/// calibrated classifier has its bars end on the diagonal. Below is a histogram of the confidences. The legend
-/// shows the expected calibration error (ECE) of the bins. [`reliability_bins`](crate::metrics::reliability_bins)
-/// makes the bins.
+/// calibrated classifier has its bars end on the diagonal. Below is a histogram of the confidences. The
+/// legend shows the expected calibration error (ECE) of the bins.
+/// [`reliability_bins`](crate::metrics::reliability_bins) makes the bins.
 ///
 /// Use it to see whether a classifier is too confident, and where. Bins with few rows vary much; look at the
 /// histogram.

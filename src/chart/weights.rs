@@ -26,7 +26,8 @@ pub struct RuleWeights {
 /// The weights of one rule are bars with their values; negative ones are hatched. Those of several rules are
 /// markers in a row for each member, in a colour and a shape for each rule.
 ///
-/// Use it to see which members a rule relies on. Up to 100 members all have their names; of more, every k-th has.
+/// Use it to see which members a rule relies on. Up to 100 members all have their names; of more, every k-th
+/// has.
 ///
 /// [`Chart::check`] fails when there are no members or more than 500, no rules or more than 40, a rule
 /// does not have a weight for each member, or a weight is not finite or beyond ±1e300.
@@ -59,7 +60,8 @@ pub struct WeightsChart {
     pub members: Vec<String>,
     /// The rules, 1 to 40.
     pub rules: Vec<RuleWeights>,
-    /// Whether members are sorted by their weights in the first rule, largest on top. Otherwise they keep their order.
+    /// Whether members are sorted by their weights in the first rule, largest on top. Otherwise they keep
+    /// their order.
     pub sorted: bool,
 }
 

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 /// The result of a [`Study`](crate::evaluate::Study), as data: the metrics, spread and cost of single networks and
 /// of ensembles.
 ///
-/// It serializes to JSON, [`table`](Self::table) formats it, `chart` draws it, and `html` makes a page of it.
+/// It serializes to JSON, [`table`](Self::table) formats it, `charts` draws it, and `html` makes a page of it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct StudyReport {
     /// The metric of the differences and of the size curves: the first of [`metrics`](Self::metrics).

@@ -30,10 +30,11 @@ const MAX_BINS: usize = 1 << 16;
 /// conf_b = Σ_{i in b} wᵢ cᵢ / Σ_{i in b} wᵢ,  acc_b = Σ_{i in b} wᵢ [argmax pᵢ = yᵢ] / Σ_{i in b} wᵢ
 /// ```
 ///
-/// The confidence `cᵢ` of a row is the probability of its most probable class (ties go to the lowest class). Bin `b`
-/// has the rows with a confidence in `(b/bins, (b+1)/bins]`. Bins without rows are left out. The bins are those of
-/// [`ece`](super::ece()), which is the mean of `|acc_b − conf_b|`, weighted by the bins' weights. `probs` is `(N, C)`
-/// (rows, classes) of any float type; `weights` has one weight for each row and takes the place of counts.
+/// The confidence `cᵢ` of a row is the probability of its most probable class (ties go to the lowest class).
+/// Bin `b` has the rows with a confidence in `(b/bins, (b+1)/bins]`. Bins without rows are left out. The bins
+/// are those of [`ece`](super::ece()), which is the mean of `|acc_b − conf_b|`, weighted by the bins'
+/// weights. `probs` is `(N, C)` (rows, classes) of any float type; `weights` has one weight for each row and
+/// takes the place of counts.
 ///
 /// Use it to see where a classifier is too confident. A bin with few rows has an accuracy that varies much.
 ///

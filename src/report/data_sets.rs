@@ -18,7 +18,8 @@ impl DataSetsReport {
             let Some(name) = comparison.names.get(place) else { continue };
             let Some(method) = self.methods.iter().position(|method| method == name) else { continue };
             let rank = comparison.friedman.average_ranks.get(place).copied().unwrap_or(f64::NAN);
-            let scores: Vec<f64> = self.scores.iter().filter_map(|of| of.get(method).copied().flatten()).collect();
+            let scores: Vec<f64> =
+                self.scores.iter().filter_map(|of| of.get(method).copied().flatten()).collect();
             let mean = scores.iter().sum::<f64>() / scores.len() as f64;
             let p = comparison.comparisons.iter().find(|pair| pair.first == place || pair.second == place);
             let p = match comparison.control == Some(place) {
@@ -41,7 +42,10 @@ impl DataSetsReport {
             comparison.datasets, friedman.p_value, comparison.critical_difference
         );
         if !comparison.left_out.is_empty() {
-            text += &format!("\nleft out, without a result on every data set: {}", comparison.left_out.join("; "));
+            text += &format!(
+                "\nleft out, without a result on every data set: {}",
+                comparison.left_out.join("; ")
+            );
         }
         text
     }

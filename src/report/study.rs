@@ -1,13 +1,11 @@
-//! The result of a study as a table and as a chart.
+//! The result of a study as a table.
 use crate::{
     evaluate::{decomposition::AdditiveLoss, EnsembleReport, StudyReport},
-    metrics::{Interval, Summary},
+    metrics::Summary,
+    report::numbers::{bytes, digits, interval, plus_minus, seconds, NONE},
 };
 use comfy_table::{presets::ASCII_MARKDOWN, CellAlignment, Table};
 use std::collections::BTreeMap;
-
-/// What a cell shows where there is nothing to show.
-const NONE: &str = "–";
 
 impl StudyReport {
     /// The report as a Markdown table: a row for the single networks, and one for each strategy and combination.
@@ -132,7 +130,7 @@ impl StudyReport {
     }
 
     /// The number of digits of the headline metric.
-    fn digits(&self) -> usize {
+    pub(super) fn digits(&self) -> usize {
         self.single.metrics.get(&self.metric).map_or(4, |s| digits(s.mean))
     }
 
@@ -167,33 +165,6 @@ impl StudyReport {
         }
         notes
     }
-
-    /// A chart of the metric against the size of the ensemble (feature `charts`).
-    #[cfg(feature = "charts")]
-    #[must_use]
-    pub fn chart(&self, title: &str) -> crate::chart::SizeChart {
-        use crate::{
-            chart::{Line, Point, SizeChart},
-            evaluate::SizeSummary,
-        };
-        let point = |s: &SizeSummary| {
-            let sd = s.summary.sd.unwrap_or(0.);
-            Point { size: s.size, mean: s.summary.mean, low: s.summary.mean - sd, high: s.summary.mean + sd }
-        };
-        let line = |e: &EnsembleReport| Line {
-            name: format!("{}, {}", e.strategy, e.combine),
-            points: e.size_curve.iter().map(point).collect(),
-        };
-        let better = if self.higher_is_better { "higher is better" } else { "lower is better" };
-        let headlines =
-            self.single.repeats.iter().flatten().filter_map(|scores| scores.get(&self.metric).copied());
-        SizeChart {
-            title: title.into(),
-            metric: format!("test {} ({better})", self.metric),
-            singles: headlines.collect(),
-            lines: self.ensembles.iter().filter(|e| e.size_curve.len() > 1).map(line).collect(),
-        }
-    }
 }
 
 fn cost_cells(cost: &crate::evaluate::Cost) -> [String; 4] {
@@ -207,42 +178,4 @@ fn cost_cells(cost: &crate::evaluate::Cost) -> [String; 4] {
 
 fn fitted_on(ensemble: &EnsembleReport) -> String {
     ensemble.fitted_on.as_ref().map_or_else(String::new, |on| format!("{} {}", on.rows, on.source))
-}
-
-/// The number of digits after the decimal point for a metric of this size.
-fn digits(metric: f64) -> usize {
-    match metric.abs() {
-        x if x < 10. => 4,
-        x if x < 1000. => 2,
-        _ => 0,
-    }
-}
-
-fn plus_minus(summary: &Summary) -> String {
-    let (mean, digits) = (summary.mean, digits(summary.mean));
-    match summary.sd {
-        Some(sd) => format!("{mean:.digits$} ± {sd:.digits$}"),
-        None => format!("{mean:.digits$}"),
-    }
-}
-
-fn interval(i: &Interval, digits: usize) -> String {
-    let (x, low, high) = (i.estimate, i.low, i.high);
-    format!("{x:+.digits$} ({low:+.digits$} … {high:+.digits$})")
-}
-
-fn seconds(s: f64) -> String {
-    match s {
-        s if s < 1. => format!("{:.0} ms", s * 1e3),
-        s if s < 120. => format!("{s:.1} s"),
-        s => format!("{:.1} min", s / 60.),
-    }
-}
-
-fn bytes(size: f64) -> String {
-    match size {
-        size if size < 1e6 => format!("{:.0} kB", size / 1e3),
-        size if size < 1e9 => format!("{:.1} MB", size / 1e6),
-        size => format!("{:.1} GB", size / 1e9),
-    }
 }

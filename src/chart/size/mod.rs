@@ -41,10 +41,10 @@ pub struct Line {
 /// combiner, and the single networks.
 ///
 /// Up to two lines, or three without bands, are drawn in one panel, with a dot for each single network to the
-/// left of size 1. More lines get a panel each, because overlapping bands cannot be read: a panel has its line and band in colour,
-/// the other lines thin and grey behind them, and the mean of the single networks as a dashed line with a
-/// band of one standard deviation. All panels have the same axes. From 41 lines on, the range of all lines takes the
-/// place of the other lines.
+/// left of size 1. More lines get a panel each, because overlapping bands cannot be read: a panel has its
+/// line and band in colour, the other lines thin and grey behind them, and the mean of the single networks as
+/// a dashed line with a band of one standard deviation. All panels have the same axes. From 41 lines on, the
+/// range of all lines takes the place of the other lines.
 ///
 /// The title should say what the bands are, such as ± one standard deviation over the repeats, or a 95 %
 /// interval.
