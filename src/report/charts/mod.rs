@@ -39,8 +39,8 @@ impl Axis {
 
     const fn label(self) -> &'static str {
         match self {
-            Self::Prediction => "cost of a prediction (forward passes)",
-            Self::Training => "cost of training (epochs of all networks)",
+            Self::Prediction => "forward passes for a prediction",
+            Self::Training => "training epochs of all networks",
         }
     }
 }

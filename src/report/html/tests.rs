@@ -260,7 +260,7 @@ fn a_page_shows_the_whole_study() {
     assert_eq!(figures.len(), 7, "two costs, sizes, learning, two confusions, weights");
     contains_all(
         &figures.concat(),
-        &["forward passes", "epochs of all networks", "bagging:10, mean", "stack-linear"],
+        &["forward passes", "training epochs of all networks", "bagging:10, mean", "stack-linear"],
     );
     let headings: Vec<String> = page.all("h2").iter().map(|h| h.text()).collect();
     assert_eq!(headings.first().unwrap(), "Result");
