@@ -1,5 +1,5 @@
 //! The documentation names every entry of every registry.
-use candle_ensemble::{combine, merge, metrics, plan::Collect, registry::Registry, strategy};
+use candle_ensemble::{combine, evaluate, merge, metrics, plan::Collect, registry::Registry, strategy};
 
 /// The module documentation of a source file.
 fn docs(source: &str) -> String {
@@ -34,6 +34,7 @@ fn the_readme_names_every_entry() {
         names(strategy::registry()),
         names(Collect::registry()),
         names(combine::registry()),
+        names(evaluate::combinations()),
         names(merge::registry()),
         names(metrics::registry()),
     ];

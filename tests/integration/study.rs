@@ -4,7 +4,7 @@ use crate::common::{self, Tally, CPU};
 use candle_core::Tensor;
 use candle_ensemble::{
     data::{Dataset, Split, TensorDataset},
-    evaluate::{combinations, Combination, EnsembleReport, Leaderboard, Study, StudyReport},
+    evaluate::{combinations, Combination, DataSetsReport, EnsembleReport, Leaderboard, Study, StudyReport},
     merge::{MaxBarrier, MergeSpec, RunWeights},
     metrics::{MetricList, Metrics},
     nn::{seq, Sequential},
@@ -456,4 +456,115 @@ fn a_leaderboard_has_members_and_rules_best_first() {
     assert!(learned.failure.is_some() && learned.held_out_score.is_none());
     let e = Leaderboard::of(&pool).combinations("swa").err().unwrap().to_string();
     assert!(e.contains("a combiner of predictions"), "{e}");
+}
+
+/// Values, scores and ranks are those computed by hand from the reports; a method without a result is left out.
+#[test]
+fn data_sets_are_compared_by_ranks() {
+    let trainer = trainer(3);
+    let reports: Vec<StudyReport> = [0.3, 0.6, 0.9, 1.2]
+        .iter()
+        .enumerate()
+        .map(|(i, noise)| {
+            let (train, test) = (blobs(10 + i as u64, 80, 3, *noise), blobs(20 + i as u64, 150, 3, *noise));
+            let study = Study::new(Session::new(&trainer, &train), &test).repeats(2).max_barrier(-10.);
+            let study = study.strategies("bootstrap:3,horizontal:2").unwrap();
+            study.combinations("mean,average-weights").unwrap().run(1).unwrap()
+        })
+        .collect();
+    let names = ["a", "b", "c", "d"];
+    let named: Vec<(&str, &StudyReport)> = names.into_iter().zip(&reports).collect();
+    let all = DataSetsReport::of(&named).unwrap();
+    let methods = [
+        "single network",
+        "bootstrap:3, mean",
+        "bootstrap:3, average-weights",
+        "horizontal:2, mean",
+        "horizontal:2, average-weights",
+    ];
+    assert_eq!(all.methods, methods);
+    assert_eq!(all.comparison.left_out, [methods[2], methods[4]]);
+    assert_eq!(all.comparison.names, [methods[0], methods[1], methods[3]]);
+    let mut ranks = [0.; 3];
+    for (set, report) in reports.iter().enumerate() {
+        let single = report.single.metrics["accuracy"].mean;
+        let values = [
+            single,
+            row(report, "bootstrap:3", "mean").metrics["accuracy"].mean,
+            row(report, "horizontal:2", "mean").metrics["accuracy"].mean,
+        ];
+        for (at, value) in [0, 1, 3].into_iter().zip(values) {
+            assert_eq!(all.values[set][at], Some(value));
+            let score = all.scores[set][at].unwrap();
+            assert!((score - ((1. - single) - (1. - value)) / (1. - single)).abs() < 1e-12);
+        }
+        for (rank, value) in ranks.iter_mut().zip(values) {
+            let better = values.iter().filter(|other| **other > value).count() as f64;
+            let equal = values.iter().filter(|other| **other == value).count() as f64;
+            *rank += (better + (equal + 1.) / 2.) / 4.;
+        }
+    }
+    for (got, want) in all.comparison.friedman.average_ranks.iter().zip(ranks) {
+        assert!((got - want).abs() < 1e-12, "{got} {want}");
+    }
+    let table = all.table();
+    assert!(table.contains("Friedman's test over 4 data sets") && table.contains("left out"), "{table}");
+    let page = all
+        .html("All", &named.iter().map(|(name, r)| (name.to_string(), *r, vec![])).collect::<Vec<_>>())
+        .unwrap();
+    assert!(page.contains("<svg") && page.matches("<h2").count() == 6, "{}", page.matches("<h2").count());
+    assert!(DataSetsReport::of(&named[..1]).unwrap_err().to_string().contains("at least 2"));
+    let twice = [named[0], named[0]];
+    assert!(DataSetsReport::of(&twice).unwrap_err().to_string().contains("different"));
+}
+
+/// The parts of a decomposition are those of the members' predictions, and they add up.
+#[test]
+fn a_study_says_why_ensembles_gain() {
+    let (train, test) = (blobs(5, 80, 3, 0.9), blobs(6, 100, 3, 0.9));
+    let trainer = trainer(3);
+    let session = Session::new(&trainer, &train);
+    let study = Study::new(session.clone(), &test).repeats(4);
+    let report =
+        study.strategies("bootstrap:3").unwrap().combinations("mean,geometric-mean").unwrap().run(3).unwrap();
+    let strategy = &report.strategies[0];
+    assert_eq!(strategy.decompositions.len(), 2);
+    for parts in &strategy.decompositions {
+        assert!((parts.bias + parts.variance - parts.diversity - parts.loss).abs() < 1e-10);
+        assert!(parts.variance > 0. && parts.diversity > 0.);
+    }
+    // The loss of the ensemble is the mean log-loss of the geometric mean, and the Brier score of the mean.
+    let mean = |combine: &str, metric: &str| row(&report, "bootstrap:3", combine).metrics[metric].mean;
+    assert!((strategy.decompositions[0].loss - mean("geometric-mean", "nll")).abs() < 1e-6);
+    assert!((strategy.decompositions[1].loss - mean("mean", "brier")).abs() < 1e-6);
+    let bias_variance = row(&report, "bootstrap:3", "mean").bias_variance.unwrap();
+    assert!((bias_variance.loss - mean("mean", "nll")).abs() < 1e-6);
+    assert!((bias_variance.bias + bias_variance.variance - bias_variance.loss).abs() < 1e-10);
+    let zero_one = row(&report, "bootstrap:3", "mean").zero_one.unwrap();
+    assert!((zero_one.loss - (1. - mean("mean", "accuracy"))).abs() < 1e-12);
+    let effect = strategy.diversity_effect.as_ref().unwrap();
+    assert!((effect.bias + effect.variance_effect - effect.diversity_effect - effect.loss).abs() < 1e-10);
+    // The disagreement of members is that of the first training and the others, on average.
+    let disagreement = strategy.diversity.iter().find(|m| m.name == "disagreement").unwrap().summary.unwrap();
+    let of_repeat = |repeat: u64| {
+        let pool = session.fit(&Bagging::new(3), Seed::from(3).nth("repeat", repeat)).unwrap();
+        let classes =
+            pool.predictions_on(&test).unwrap().values().argmax(2).unwrap().to_vec2::<u32>().unwrap();
+        let differ = |a: usize, b: usize| {
+            classes[a].iter().zip(&classes[b]).filter(|(x, y)| x != y).count() as f64 / 100.
+        };
+        // Two wrong members may be wrong differently: disagreement is about right and wrong.
+        let right =
+            |m: usize| classes[m].iter().enumerate().map(|(row, c)| *c == row as u32 % 3).collect::<Vec<_>>();
+        let about = |a: usize, b: usize| {
+            right(a).iter().zip(right(b)).filter(|(x, y)| **x != *y).count() as f64 / 100.
+        };
+        assert!(about(0, 1) <= differ(0, 1));
+        (about(0, 1) + about(0, 2) + about(1, 2)) / 3.
+    };
+    let mean = (0..4).map(of_repeat).sum::<f64>() / 4.;
+    assert!((disagreement.mean - mean).abs() < 1e-12, "{} {mean}", disagreement.mean);
+    let table = report.why_table().unwrap();
+    assert!(table.contains("cross-entropy") && table.contains("disagreement"), "{table}");
+    assert!(report.enough_members.is_some());
 }
