@@ -258,16 +258,28 @@ impl StudyReport {
 
     /// The rows that have no result in some trainings, with the reason.
     pub(super) fn failures(&self) -> Vec<Markup> {
-        let failed = self.ensembles.iter().filter(|e| !e.failed.is_empty());
-        failed
-            .map(|e| {
-                html! {
-                    strong { (e.strategy) " with " (e.combine) }
-                    ": no result in " (e.failed.len()) " of " (count(e.repeats.len(), "training")) ". "
-                    (reason(e))
-                }
-            })
-            .collect()
+        let refused = |e: &EnsembleReport| {
+            e.metrics.is_empty()
+                && !e.failed.is_empty()
+                && e.failed.iter().all(|failure| failure.barrier.is_some())
+        };
+        let others = self.ensembles.iter().filter(|e| !e.failed.is_empty() && !refused(e));
+        let note = |e: &EnsembleReport| {
+            html! {
+                strong { (e.strategy) " with " (e.combine) }
+                ": no result in " (e.failed.len()) " of " (count(e.repeats.len(), "training")) ". "
+                (reason(e))
+            }
+        };
+        let mut notes: Vec<Markup> = others.map(note).collect();
+        if self.ensembles.iter().any(refused) {
+            notes.push(html! {
+                strong { "Refused" }
+                ": the loss of the one network on the reserved rows is higher than that of the networks it is made of, \
+                 by the barrier, which is above the limit of the study."
+            });
+        }
+        notes
     }
 }
 
