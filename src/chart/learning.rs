@@ -191,7 +191,8 @@ impl LearningCurves {
         let pad = if epochs.span() > 0.0 { 0.02 * epochs.span() } else { 1.0 };
         let x = Scale::Linear(Range { low: epochs.low - pad, high: epochs.high + pad });
         let mut frame = Frame::new((EDGE, WIDTH - EDGE), (top, bottom), x, y)?;
-        frame.x_ticks.retain(|(value, _)| value.fract() == 0.0 && *value >= 0.0);
+        // Epochs are whole. Ticks are rounded multiples of a step.
+        frame.x_ticks.retain(|(value, _)| (value - value.round()).abs() < 1e-6 && *value > -0.5);
         for (value, label) in &mut frame.x_ticks {
             if *value < 1e6 {
                 *label = format!("{value:.0}");
@@ -261,6 +262,17 @@ mod tests {
         let log = LearningCurves { log: true, mark: None, ..c };
         let svg = inspect(&log);
         assert!(svg.contains("nats &lt;per row&gt;, log scale") && !svg.contains("best"));
+    }
+
+    #[test]
+    fn ticks_are_at_whole_epochs() {
+        for last in [1, 2, 3, 4, 7] {
+            let mut c = chart(vec![curve("a", (0..=last).map(f64::from), 0.0)]);
+            c.mark = None;
+            let frame = c.frame(0.0, 400.0).unwrap();
+            let labels: Vec<_> = frame.x_ticks.iter().map(|t| t.1.clone()).collect();
+            assert_eq!(labels, (0..=last).map(|e| e.to_string()).collect::<Vec<_>>());
+        }
     }
 
     #[test]
