@@ -201,7 +201,7 @@ impl QualityCost {
             let near = area.nearest(*point);
             let (dx, dy) = (near.0 - point.0, near.1 - point.1);
             let distance = dx.hypot(dy);
-            if distance > 15.0 {
+            if distance > 15.0 || distance > RADIUS + 2.0 && area.belongs_elsewhere(*point, &points) {
                 let share = (RADIUS + 2.0) / distance;
                 picture.stroke(vec![(point.0 + dx * share, point.1 + dy * share), near], 1.0, GREY);
             }
