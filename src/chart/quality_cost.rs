@@ -216,7 +216,7 @@ impl QualityCost {
         for (p, &at) in self.points.iter().zip(places) {
             taken.push(Area::around(at, (2.0 * RADIUS + 3.0, 2.0 * RADIUS + 3.0)));
             let (top, bottom) = (frame.y_at(p.high), frame.y_at(p.low));
-            taken.push(Area { left: at.0 - 4.0, right: at.0 + 4.0, top: top - 1.0, bottom: bottom + 1.0 });
+            taken.push(Area { left: at.0 - 4.0, right: at.0 + 4.0, top: top - 5.0, bottom: bottom + 5.0 });
         }
         for ends in steps.windows(2) {
             if let [a, b] = *ends {
