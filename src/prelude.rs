@@ -14,6 +14,9 @@
 //! assert_eq!(ensemble.predict(&x)?.dims(), [10, 1]);
 //! # Ok::<(), candle_ensemble::Error>(())
 //! ```
+#[cfg(feature = "charts")]
+#[cfg_attr(docsrs, doc(cfg(feature = "charts")))]
+pub use crate::chart::Chart;
 pub use crate::{
     combine::{
         Combiner, EnsembleSelection, FittedCombiner, GeometricMean, HardVote, LogOddsMean, Mean, Median,
@@ -33,5 +36,3 @@ pub use crate::{
     train::{CustomLoop, EarlyStopping, Learner, Loss, LrSchedule, Optimizer, Trainer},
     AnyNetwork, Ensemble, HeldOut, Member, Network, Pool, Seed, Session,
 };
-#[cfg(feature = "charts")]
-pub use crate::chart::Chart;

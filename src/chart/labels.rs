@@ -40,11 +40,24 @@ impl Area {
         }
     }
 
+    /// Whether another of the points is nearer than `own`, so that a label here seems to be that of the other.
+    pub(crate) fn belongs_elsewhere(&self, own: At, points: &[At]) -> bool {
+        let distance = |at: At| {
+            let near = self.nearest(at);
+            (near.0 - at.0).hypot(near.1 - at.1)
+        };
+        let own = distance(own);
+        points.iter().any(|&p| distance(p) < own)
+    }
+
     /// The point of the rectangle that is nearest to `at`.
     pub(crate) fn nearest(&self, at: At) -> At {
         (at.0.clamp(self.left, self.right), at.1.clamp(self.top, self.bottom))
     }
 }
+
+/// What a label that is nearer to another point costs, as an area of overlap.
+const MISLEADING: f64 = 30.0;
 
 /// Distances of a label from its point, and directions in the order in which they are tried.
 const DISTANCES: [f64; 8] = [8.0, 14.0, 22.0, 34.0, 50.0, 70.0, 95.0, 125.0];
@@ -68,20 +81,24 @@ const DIRECTIONS: [At; 16] = [
 ];
 
 /// Places a label of each size near its point, one after the other: at the first place that is free, or else
-/// at the one with the least overlap. Labels avoid `taken` and stay within `bounds`.
+/// at the one with the least overlap. Labels avoid `taken` and places that are nearer to another point, and stay
+/// within `bounds`.
 ///
 /// This takes O(n²) steps for n points.
 pub(crate) fn place(points: &[At], sizes: &[(f64, f64)], taken: &[Area], bounds: Area) -> Vec<Area> {
     let mut taken = taken.to_vec();
     let mut placed = vec![];
     for (&point, &size) in points.iter().zip(sizes) {
-        let overlap = |area: &Area| taken.iter().map(|t| area.shared(t)).sum::<f64>();
+        let cost = |area: &Area| {
+            let overlap = taken.iter().map(|t| area.shared(t)).sum::<f64>();
+            overlap + if area.belongs_elsewhere(point, points) { MISLEADING } else { 0.0 }
+        };
         let candidates = DISTANCES
             .iter()
             .flat_map(|&d| DIRECTIONS.iter().map(move |&way| beside(point, size, d, way).within(&bounds)));
         let mut best: Option<(f64, Area)> = None;
         for area in candidates {
-            let cost = overlap(&area);
+            let cost = cost(&area);
             if best.is_none_or(|(least, _)| cost < least) {
                 best = Some((cost, area));
             }
@@ -131,6 +148,15 @@ mod tests {
         let placed = place(&points, &[(40.0, 10.0); 2], &points.map(|p| Area::around(p, (4.0, 4.0))), BOUNDS);
         assert_eq!(placed[0], Area { left: 108.0, right: 148.0, top: 45.0, bottom: 55.0 });
         assert_eq!(placed[1].right, 787.0, "on the right it would cover its point");
+    }
+
+    #[test]
+    fn a_label_is_nearest_to_its_own_point() {
+        // To its right is another point, whose own label has its place already.
+        let points = [(130.0, 50.0), (100.0, 50.0)];
+        let placed = place(&points, &[(40.0, 10.0); 2], &points.map(|p| Area::around(p, (4.0, 4.0))), BOUNDS);
+        assert!(!placed[1].belongs_elsewhere(points[1], &points) && placed[1].right == 92.0);
+        assert!(Area::around((115.0, 60.0), (2.0, 2.0)).belongs_elsewhere((90.0, 50.0), &points));
     }
 
     #[test]

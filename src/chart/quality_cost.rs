@@ -201,7 +201,7 @@ impl QualityCost {
             let near = area.nearest(*point);
             let (dx, dy) = (near.0 - point.0, near.1 - point.1);
             let distance = dx.hypot(dy);
-            if distance > 15.0 {
+            if distance > 15.0 || distance > RADIUS + 2.0 && area.belongs_elsewhere(*point, &points) {
                 let share = (RADIUS + 2.0) / distance;
                 picture.stroke(vec![(point.0 + dx * share, point.1 + dy * share), near], 1.0, GREY);
             }
@@ -216,7 +216,7 @@ impl QualityCost {
         for (p, &at) in self.points.iter().zip(places) {
             taken.push(Area::around(at, (2.0 * RADIUS + 3.0, 2.0 * RADIUS + 3.0)));
             let (top, bottom) = (frame.y_at(p.high), frame.y_at(p.low));
-            taken.push(Area { left: at.0 - 4.0, right: at.0 + 4.0, top: top - 1.0, bottom: bottom + 1.0 });
+            taken.push(Area { left: at.0 - 4.0, right: at.0 + 4.0, top: top - 5.0, bottom: bottom + 5.0 });
         }
         for ends in steps.windows(2) {
             if let [a, b] = *ends {
