@@ -175,7 +175,8 @@ fn the_file_has_every_figure() {
         for field in ["strategy", "combine", "metrics", "difference", "cost", "fitted_on"] {
             assert!(ensemble.get(field).is_some(), "{field}");
         }
-        let (combine, of_four) = (ensemble["combine"].as_str().unwrap(), ensemble["strategy"] == "bootstrap:4");
+        let (combine, of_four) =
+            (ensemble["combine"].as_str().unwrap(), ensemble["strategy"] == "bootstrap:4");
         let members = if of_four { 4 } else { 3 };
         assert_eq!(names(&ensemble["metrics"]), metrics);
         assert_eq!(names(&ensemble["metrics"]["accuracy"]), ["mean", "n", "sd"]);
@@ -194,10 +195,7 @@ fn the_file_has_every_figure() {
         let repeats = ensemble["repeats"].as_array().unwrap();
         assert_eq!(repeats.len(), 2);
         for (i, repeat) in repeats.iter().enumerate() {
-            assert_eq!(
-                names(repeat),
-                ["cost", "members_mean", "metrics", "repeat", "single_mean", "split"]
-            );
+            assert_eq!(names(repeat), ["cost", "members_mean", "metrics", "repeat", "single_mean", "split"]);
             assert_eq!((&repeat["repeat"], names(&repeat["metrics"])), (&i.into(), metrics.to_vec()));
         }
         let curve = ensemble["size_curve"].as_array().unwrap();
