@@ -40,25 +40,15 @@ pub fn write(args: &Args, sets: &[DataSet], reports: Vec<StudyReport>) -> Result
         let sizes =
             report.size_chart(&format!("{title}: mean ± sd over {} trainings", args.repeats * args.splits));
         let cost = |what: &str| format!("{title}: test {} and the cost of {what}", report.metric);
-        let charts: [(&str, &str, Option<Box<dyn Chart>>); 3] = [
-            ("", "ensemble size", sizes.map(|chart| Box::new(chart) as _)),
-            (
-                "prediction",
-                "cost of a prediction",
-                report.prediction_cost_chart(&cost("a prediction")).map(|c| Box::new(c) as _),
-            ),
-            (
-                "training",
-                "cost of training",
-                report.training_cost_chart(&cost("training")).map(|c| Box::new(c) as _),
-            ),
-        ];
-        for (kind, what, chart) in charts {
-            let (path, Some(chart)) = (beside(&args.chart, name, kind), chart) else { continue };
-            chart.save(&path)?;
-            print(args, format!("\nTest {} against {what}: {}", report.metric, path.display()));
-        }
+        let metric = &report.metric;
+        draw(args, name, "", &format!("Test {metric} against ensemble size"), sizes)?;
+        let prediction = report.prediction_cost_chart(&cost("a prediction"));
+        draw(args, name, "prediction", &format!("Test {metric} against cost of a prediction"), prediction)?;
+        let training = report.training_cost_chart(&cost("training"));
+        draw(args, name, "training", &format!("Test {metric} against cost of training"), training)?;
     }
+    let ranks = compared.as_ref().map(|compared| compared.rank_chart("Average ranks over the data sets"));
+    draw(args, None, "ranks", "Average ranks", ranks)?;
     if let Some(path) = &args.html {
         files::write_whole(path, page(args, sets, &reports, compared.as_ref())?.as_bytes())?;
         print(args, format!("\nThe page: {}", path.display()));
@@ -92,14 +82,20 @@ fn page(
             reports[0].html(&format!("Ensembles on {}", set.name), &set.describe(), &settings(&sets[0])?)
         }
         Some(compared) => {
-            let parts: Vec<(String, &StudyReport, Vec<(String, String)>)> = sets
-                .iter()
-                .zip(reports)
-                .map(|(set, report)| Ok((set.first.describe(), report, settings(set)?)))
-                .collect::<Result<_>>()?;
-            compared.html("Ensembles on several data sets", &parts)
+            let study = |(set, report): (&DataSet, _)| Ok((set.first.describe(), report, settings(set)?));
+            let studies = sets.iter().zip(reports).map(study).collect::<Result<Vec<_>>>()?;
+            compared.html("Ensembles on several data sets", &studies)
         }
     }
+}
+
+/// Writes a chart beside the others, and says what it shows.
+fn draw(args: &Args, set: Option<&str>, kind: &str, what: &str, chart: Option<impl Chart>) -> Result<()> {
+    let Some(chart) = chart else { return Ok(()) };
+    let path = beside(&args.chart, set, kind);
+    chart.save(&path)?;
+    print(args, format!("\n{what}: {}", path.display()));
+    Ok(())
 }
 
 /// The path with a data set and a kind of chart added to the name of the file.

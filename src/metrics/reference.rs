@@ -89,12 +89,15 @@ pub(crate) fn check_ties(
     close(metric(&probs, &labels, Some(&weights)).unwrap(), weighted);
 }
 
+/// A metric that is averaged over the classes.
+type Averaged = fn(&Tensor, &[u32], Average, Option<&[f64]>) -> Result<f64>;
+
 /// Checks a metric that is averaged over the classes on both tables, for the averages macro, weighted, micro
 /// and binary. Binary is for two classes: the label is odd, and the probabilities of the even classes and of
 /// the odd ones are added.
 #[track_caller]
 pub(crate) fn check_averages(
-    metric: fn(&Tensor, &[u32], Average, Option<&[f64]>) -> Result<f64>,
+    metric: Averaged,
     generic: [[f64; 2]; 4],
     with_ties: [[f64; 2]; 4],
 ) {

@@ -15,6 +15,9 @@ struct Bits {
     all: Vec<u64>,
 }
 
+/// The bits of one slot: where it is right, and each binary digit of its classes.
+type Planes = (Vec<u64>, Vec<Vec<u64>>);
+
 impl Bits {
     fn zeros(slots: usize, rows: usize) -> Self {
         let words = rows.div_ceil(BITS);
@@ -58,7 +61,7 @@ impl<'a> Votes<'a> {
         let of_slot =
             |slot: usize| -> Result<Vec<u32>> { Ok(argmax_rows(&predictions.values().get(slot)?)?) };
         let digits = BITS - (classes.max(2) - 1).leading_zeros() as usize;
-        let planes = |slot: usize| -> Result<(Vec<u64>, Vec<Vec<u64>>)> {
+        let planes = |slot: usize| -> Result<Planes> {
             let (votes, covered) = (of_slot(slot)?, covered.slot(slot));
             let plane = |bit: &(dyn Fn(u32, u32) -> bool + Sync)| -> Vec<u64> {
                 let words = votes.chunks(BITS).zip(labels.chunks(BITS)).zip(covered);
@@ -68,7 +71,7 @@ impl<'a> Votes<'a> {
             Ok((right, (0..digits).map(|digit| plane(&|vote, _| vote >> digit & 1 == 1)).collect()))
         };
         let all = threads::wide(|| (0..slots).into_par_iter().map(planes).collect::<Result<Vec<_>>>())?;
-        let gather = |of: &dyn Fn(&(Vec<u64>, Vec<Vec<u64>>)) -> Vec<u64>| {
+        let gather = |of: &dyn Fn(&Planes) -> Vec<u64>| {
             let mut bits = Bits::zeros(slots, rows);
             bits.all = all.iter().flat_map(of).collect();
             bits

@@ -11,6 +11,9 @@ use crate::{
 };
 use maud::{html, Markup};
 
+/// Names and values that a page lists.
+type Settings = Vec<(String, String)>;
+
 impl DataSetsReport {
     /// The comparison and the studies it is made of as one HTML page (feature `charts`), of the kind that
     /// [`StudyReport::html`] describes. Each study has a sentence that says what its data is, and its settings.
@@ -20,7 +23,7 @@ impl DataSetsReport {
     pub fn html(
         &self,
         title: &str,
-        studies: &[(String, &StudyReport, Vec<(String, String)>)],
+        studies: &[(String, &StudyReport, Settings)],
     ) -> Result<String> {
         let mut parts = vec![
             Part::new("", "ranks", "All data sets", self.ranks()?),

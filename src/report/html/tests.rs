@@ -481,6 +481,7 @@ fn unusual_studies_have_pages() {
             cost: Cost::default(),
             learning_curve: vec![],
             confusion: None,
+            reliability: vec![],
             repeats: vec![],
         },
         ..study(vec![])
