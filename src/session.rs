@@ -183,6 +183,10 @@ impl<'a, L: Learner> Session<'a, L> {
         Pool::new(members, self.learner, self.data, self.device.clone(), of_plan)
     }
 
+    pub(crate) fn reserves_or_stores(&self) -> bool {
+        self.reserve.is_some() || self.store.is_some()
+    }
+
     pub(crate) fn own_observer(&self) -> &'a dyn Observer {
         self.observer
     }

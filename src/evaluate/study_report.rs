@@ -139,7 +139,7 @@ pub struct EnsembleReport {
     pub spread: Spread,
     /// The metric minus that of a single network, with a 95 % interval. The interval is for the mean over splits
     /// if there are several (corrected resampled t), over repeats if there is one split (t), and over test rows
-    /// if there is one repeat (bootstrap).
+    /// if there is one repeat (bootstrap, of whole groups where the test data has groups).
     pub difference: Option<Interval>,
     /// The p-value of the difference. `None` where the interval is over test rows.
     pub p_value: Option<f64>,

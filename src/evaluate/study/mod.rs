@@ -1,5 +1,6 @@
 //! Studies: strategies and combinations compared with single networks, on test rows.
 mod outcome;
+mod over_rows;
 mod pools;
 mod summary;
 mod test_rows;
@@ -20,6 +21,7 @@ use crate::{
     Error, Result, Seed, Session,
 };
 use outcome::Outcomes;
+use over_rows::OverRows;
 use pools::Pools;
 use std::{cell::OnceCell, path::PathBuf};
 use test_rows::TestRows;
@@ -344,6 +346,11 @@ impl<'a, L: Learner> Study<'a, L> {
         if self.max_barrier.is_nan() {
             return Err(Error::invalid("max_barrier", "a number", self.max_barrier));
         }
+        if self.session.reserves_or_stores() {
+            let must =
+                "one without a store and without reserved rows, for which the study has settings of its own";
+            return Err(Error::invalid("the session of a study", must, "one with them"));
+        }
         let (train, test) = (self.session.data().task(), self.test.task());
         if train != test {
             let must = format!("that of the training data, {train}");
@@ -410,16 +417,15 @@ impl<'a, L: Learner> Study<'a, L> {
     ) -> Result<Vec<Vec<Option<Interval>>>> {
         let Some(single) = singles.first() else { return Ok(vec![]) };
         let single = single.predictions.tensor()?;
-        let singles =
-            (0..single.dim(0)?).map(|m| rows.by_row(&single.get(m)?)).collect::<Result<Vec<_>>>()?;
-        let mut resampling = summary::OverRows::new(rows, &singles, seed.child("test rows"))?;
-        let mut interval = |outcome: &Outcome| match &outcome.result {
-            Ok(combined) => resampling.difference(&rows.by_row(&combined.predictions.tensor()?)?).map(Some),
+        let singles = (0..single.dim(0)?).map(|m| Ok(single.get(m)?)).collect::<Result<Vec<_>>>()?;
+        let resampling = OverRows::new(rows, &singles, seed.child("test rows"))?;
+        let interval = |outcome: &Outcome| match &outcome.result {
+            Ok(combined) => resampling.difference(&combined.predictions.tensor()?).map(Some),
             Err(_) => Ok(None),
         };
         let of_strategy = strategies.iter().map(|trials| {
             let outcomes = trials.iter().flat_map(|trial| &trial.outcomes);
-            outcomes.map(&mut interval).collect::<Result<Vec<_>>>()
+            outcomes.map(interval).collect::<Result<Vec<_>>>()
         });
         of_strategy.collect()
     }

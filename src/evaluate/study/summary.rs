@@ -1,7 +1,6 @@
 //! The report of the trials of one or several splits.
 use super::{
     pools::{add_bins, add_counts},
-    test_rows::{ByRow, TestRows},
     trial::{Combined, Outcome, Trained},
     why, StrategyTrial, Trials, LEVEL,
 };
@@ -14,18 +13,9 @@ use crate::{
         corrected_t_interval, corrected_t_test, holm, paired_t_test, t_interval, variance_components,
         Interval, Summary,
     },
-    Error, Result, Seed,
+    Error, Result,
 };
-use rand::Rng;
-use rayon::prelude::*;
 use std::collections::BTreeMap;
-
-/// Resamples of the test rows.
-const RESAMPLES: usize = 2000;
-/// The same where the metric has to be computed anew for each of them.
-const FEW_RESAMPLES: usize = 400;
-/// The most counts of rows that are kept, in bytes, as long as there are that few resamples.
-const MAX_COUNTS: usize = 100_000_000;
 
 impl StudyReport {
     /// The report of the trials of one split, or of several splits of the same data. The trials must be of the
@@ -371,60 +361,4 @@ fn size_summaries(curves: &[Vec<crate::evaluate::SizePoint>]) -> Result<Vec<Size
         Ok(SizeSummary { size: first[i].size, summary: Summary::of(&repeats.concat())?, repeats })
     };
     (0..first.len()).map(summary).collect()
-}
-
-/// The bootstrap over the test rows, for one repeat.
-pub(super) struct OverRows<'r> {
-    rows: &'r TestRows,
-    /// How often each row is drawn, by resample.
-    counts: Vec<Vec<u8>>,
-    /// The mean metric of the single networks: of all rows, and of each resample.
-    single: f64,
-    singles: Vec<f64>,
-}
-
-impl<'r> OverRows<'r> {
-    pub(super) fn new(rows: &'r TestRows, singles: &[ByRow], seed: Seed) -> Result<Self> {
-        let n = rows.targets().dim(0)?;
-        let resamples = match singles.first() {
-            Some(ByRow::Losses(_)) => (MAX_COUNTS / n.max(1)).clamp(FEW_RESAMPLES, RESAMPLES),
-            _ => FEW_RESAMPLES,
-        };
-        let draw = |resample: usize| {
-            let mut rng = seed.nth("bootstrap", resample as u64).rng();
-            let mut counts = vec![0u8; n];
-            for _ in 0..n {
-                let count = &mut counts[rng.random_range(0..n)];
-                *count = count.saturating_add(1);
-            }
-            counts
-        };
-        let counts: Vec<Vec<u8>> = (0..resamples).into_par_iter().map(draw).collect();
-        let mean_single = |counts: &[u8]| -> Result<f64> {
-            let all =
-                singles.iter().map(|single| rows.resampled(single, counts)).collect::<Result<Vec<_>>>()?;
-            mean(&all).ok_or_else(|| Error::invalid("the number of single networks", "at least 1", 0))
-        };
-        let single = mean_single(&vec![1; n])?;
-        let means = counts.iter().map(|counts| mean_single(counts)).collect::<Result<_>>()?;
-        Ok(Self { rows, counts, single, singles: means })
-    }
-
-    /// The difference of a predictor from the single networks, with its percentile interval.
-    pub(super) fn difference(&mut self, by_row: &ByRow) -> Result<Interval> {
-        let n = self.counts.first().map_or(0, Vec::len);
-        let estimate = self.rows.resampled(by_row, &vec![1; n])? - self.single;
-        let resampled = self.counts.iter().zip(&self.singles);
-        let mut values = resampled
-            .map(|(counts, single)| Ok(self.rows.resampled(by_row, counts)? - single))
-            .collect::<Result<Vec<f64>>>()?;
-        values.sort_unstable_by(f64::total_cmp);
-        let at = |share: f64| {
-            let place = share * (values.len() - 1) as f64;
-            let (below, above) = (values[place as usize], values[(place as usize + 1).min(values.len() - 1)]);
-            below + (place - place.floor()) * (above - below)
-        };
-        let tail = (1. - LEVEL) / 2.;
-        Ok(Interval { estimate, low: at(tail), high: at(1. - tail), level: LEVEL })
-    }
 }

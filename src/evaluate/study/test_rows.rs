@@ -19,6 +19,7 @@ pub(super) struct TestRows {
     targets: Tensor,
     truth: Truth,
     weights: Option<Vec<f64>>,
+    groups: Option<Vec<u32>>,
     scaler: Option<Scaler>,
     task: Task,
     metrics: MetricList,
@@ -54,7 +55,8 @@ impl TestRows {
         };
         let weights = (!weights.is_empty()).then_some(weights);
         let headline = MeanOfRows::of(metrics.headline());
-        Ok(Self { targets, truth, weights, scaler: scaler.cloned(), task, metrics, headline })
+        let groups = test.groups().map(<[u32]>::to_vec);
+        Ok(Self { targets, truth, weights, groups, scaler: scaler.cloned(), task, metrics, headline })
     }
 
     pub(super) fn task(&self) -> Task {
@@ -101,43 +103,36 @@ impl TestRows {
         self.score(predicted, self.weights())
     }
 
-    fn score(&self, predicted: &Tensor, weights: Option<&[f64]>) -> Result<f64> {
+    /// The first metric with other weights of the rows.
+    pub(super) fn score(&self, predicted: &Tensor, weights: Option<&[f64]>) -> Result<f64> {
         self.metrics.headline().compute(predicted, &self.targets, weights)
     }
 
-    /// What resampling needs to compute the headline metric of any selection of rows.
-    pub(super) fn by_row(&self, predicted: &Tensor) -> Result<ByRow> {
+    /// The loss of each row, for a headline metric that is a function of their mean ([`of_mean`](Self::of_mean)).
+    pub(super) fn losses(&self, predicted: &Tensor) -> Result<Option<Vec<f64>>> {
+        let Some(of_rows) = self.headline else { return Ok(None) };
+        let (_, width) = predicted.dims2()?;
+        let values = predicted.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?;
+        let loss = |(row, values): (usize, &[f64])| of_rows.loss.of(values, &self.truth, row);
+        Ok(Some(values.chunks(width).enumerate().map(loss).collect()))
+    }
+
+    /// The headline metric of a mean loss.
+    pub(super) fn of_mean(&self, mean: f64) -> Result<f64> {
         match self.headline {
-            None => Ok(ByRow::Predicted(predicted.clone())),
-            Some(of_rows) => {
-                let (_, width) = predicted.dims2()?;
-                let values = predicted.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?;
-                let loss = |(row, values): (usize, &[f64])| of_rows.loss.of(values, &self.truth, row);
-                Ok(ByRow::Losses(values.chunks(width).enumerate().map(loss).collect()))
-            }
+            Some(of_rows) => Ok((of_rows.finish)(mean)),
+            None => Err(Error::invalid("the metric", "a function of a mean over rows", "another one")),
         }
     }
 
-    /// The headline metric of rows that are drawn `counts` times each.
-    pub(super) fn resampled(&self, by_row: &ByRow, counts: &[u8]) -> Result<f64> {
-        let weight = |row: usize| self.weights.as_ref().map_or(1., |w| w[row]);
-        match (by_row, self.headline) {
-            (ByRow::Losses(losses), Some(of_rows)) => {
-                let terms = losses.iter().zip(counts).enumerate();
-                let add = |(sum, total), (row, (loss, count)): (usize, (&f64, &u8))| {
-                    let weight = weight(row) * f64::from(*count);
-                    (sum + weight * loss, total + weight)
-                };
-                let (sum, total) = terms.fold((0., 0.), add);
-                Ok((of_rows.finish)(sum / total))
-            }
-            (ByRow::Predicted(predicted), _) => {
-                let weights: Vec<f64> =
-                    counts.iter().enumerate().map(|(row, n)| f64::from(*n) * weight(row)).collect();
-                self.score(predicted, Some(&weights))
-            }
-            (ByRow::Losses(_), None) => Err(Error::invalid("the metric", "a mean over rows", "another one")),
-        }
+    /// The weight of a row.
+    pub(super) fn weight(&self, row: usize) -> f64 {
+        self.weights.as_ref().map_or(1., |weights| weights.get(row).copied().unwrap_or_default())
+    }
+
+    /// The groups of the rows, if there are any.
+    pub(super) fn groups(&self) -> Option<&[u32]> {
+        self.groups.as_deref()
     }
 
     /// The bins of a reliability diagram; none for values, and for predictions that are no distributions.
@@ -159,7 +154,7 @@ impl TestRows {
                     if let Some(count) =
                         counts.get_mut(*id as usize).and_then(|of| of.get_mut(class as usize))
                     {
-                        *count += self.weights.as_ref().map_or(1., |w| w[row]);
+                        *count += self.weight(row);
                     }
                 }
                 Ok(Some(counts))
@@ -167,14 +162,6 @@ impl TestRows {
             _ => Ok(None),
         }
     }
-}
-
-/// What resampling needs of one predictor.
-pub(super) enum ByRow {
-    /// The loss of each row, whose mean gives the metric.
-    Losses(Vec<f64>),
-    /// The predictions, for metrics that are not means over rows.
-    Predicted(Tensor),
 }
 
 /// A metric that is a function of the mean of a loss over the rows.
@@ -225,29 +212,9 @@ mod tests {
             for (got, want) in rows.scores(&predicted).unwrap().into_iter().zip([error, error, 0.75]) {
                 assert!((got - want).abs() < 1e-3 * want, "{got} is not {want} at {offset}");
             }
-            let by_row = rows.by_row(&predicted).unwrap();
-            let got = rows.resampled(&by_row, &[3, 0, 0, 1]).unwrap();
+            let losses = rows.losses(&predicted).unwrap().unwrap();
+            let got = rows.of_mean(losses[0]).unwrap();
             assert!((got - error).abs() < 1e-3, "{got} at {offset}");
-        }
-    }
-
-    #[test]
-    fn resampled_metrics_are_those_of_repeated_rows() {
-        let x = Tensor::zeros((4, 1), DType::F32, &Device::Cpu).unwrap();
-        let ids = Tensor::new(&[0u32, 1, 1, 0], &Device::Cpu).unwrap();
-        let test = TensorDataset::classification(x, &ids).unwrap();
-        let predicted = [[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.3, 0.7f64]];
-        let counts = [2, 0, 1, 1];
-        let repeated =
-            Tensor::new(&[predicted[0], predicted[0], predicted[2], predicted[3]], &Device::Cpu).unwrap();
-        let predicted = Tensor::new(&predicted, &Device::Cpu).unwrap();
-        for name in ["accuracy", "nll", "brier", "ece"] {
-            let metrics = MetricList::parse(name).unwrap();
-            let rows = TestRows::of(&test, None, metrics.clone()).unwrap();
-            let got = rows.resampled(&rows.by_row(&predicted).unwrap(), &counts).unwrap();
-            let ids = Tensor::new(&[0u32, 0, 1, 0], &Device::Cpu).unwrap();
-            let want = metrics.headline().compute(&repeated, &ids, None).unwrap();
-            assert!((got - want).abs() < 1e-12, "{name}: {got} is not {want}");
         }
     }
 
