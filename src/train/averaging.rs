@@ -88,7 +88,10 @@ impl Averaging {
     ];
 
     /// The arguments of `ema` in text.
-    pub(crate) const EMA: &'static [Argument] = &[Argument::new("decay", "0.999", "The decay for each step")];
+    pub(crate) const EMA: &'static [Argument] = &[
+        Argument::new("decay", "0.999", "The decay for each step"),
+        Argument::new("warm-up", "true", "Whether the decay rises to its value, as in a short run it has to"),
+    ];
 
     /// The averages by name. The trainer reads such a text from a run's setting `"averaging"`.
     ///
@@ -96,7 +99,7 @@ impl Averaging {
     /// use candle_ensemble::{plan::Span, train::Averaging};
     ///
     /// assert_eq!(Averaging::registry().parse("swa:0.5")?, Averaging::swa(Span::Share(0.5)));
-    /// assert_eq!(Averaging::registry().parse("ema")?, Averaging::ema(0.999));
+    /// assert_eq!(Averaging::registry().parse("ema:0.99:false")?, Averaging::ema(0.99));
     /// # Ok::<(), candle_ensemble::Error>(())
     /// ```
     #[must_use]
@@ -115,7 +118,10 @@ impl Averaging {
                 "ema",
                 "Averaging::Ema",
                 "The exponential moving average over steps",
-                |arguments| Ok(Averaging::ema(arguments.get("decay")?)),
+                |arguments| {
+                    let warm_up = arguments.get::<bool>("warm-up")?.then(WarmUp::default);
+                    Ok(Averaging::Ema { decay: arguments.get("decay")?, warm_up })
+                },
             );
             Registry::new(
                 "average",
@@ -125,12 +131,15 @@ impl Averaging {
         &REGISTRY
     }
 
-    /// The text from which [`registry`](Self::registry) makes this average, if it has no warm-up and starts after
-    /// a share of the run.
+    /// The text from which [`registry`](Self::registry) makes this average: if it starts after a share of the run,
+    /// and has no warm-up or the default one.
     pub(crate) fn text(&self) -> Option<String> {
         match self {
             Self::Swa { start: Span::Share(share), every } => Some(format!("swa:{share}:{every}")),
-            Self::Ema { decay, warm_up: None } => Some(format!("ema:{decay}")),
+            Self::Ema { decay, warm_up: None } => Some(format!("ema:{decay}:false")),
+            Self::Ema { decay, warm_up: Some(warm_up) } if *warm_up == WarmUp::default() => {
+                Some(format!("ema:{decay}:true"))
+            }
             _ => None,
         }
     }
@@ -259,6 +268,21 @@ mod tests {
 
     fn due(start: Span, every: usize, epochs: usize) -> Vec<usize> {
         (0..epochs).filter(|epoch| is_due(start, every, *epoch, epochs)).collect()
+    }
+
+    #[test]
+    fn a_text_makes_the_average_that_it_describes() {
+        let warm = Averaging::Ema { decay: 0.99, warm_up: Some(WarmUp::default()) };
+        for averaging in [
+            Averaging::swa(Span::Share(0.6)),
+            Averaging::Swa { start: Span::Share(0.5), every: 3 },
+            Averaging::ema(0.9),
+            warm,
+        ] {
+            let text = averaging.text().unwrap();
+            assert_eq!(Averaging::registry().parse(&text).unwrap(), averaging, "{text}");
+        }
+        assert_eq!(Averaging::swa(Span::Units(3)).text(), None);
     }
 
     #[test]

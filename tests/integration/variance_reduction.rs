@@ -109,7 +109,8 @@ fn names(value: &Value) -> Vec<&str> {
 fn the_file_has_every_figure() {
     let folder = folder();
     let args = ["--strategy", "multi-run,bootstrap:4", "--combine", "mean,hard-vote,stack-logistic,swa"];
-    let args = [&["--data", "table.csv", "--target", "kind", "--seed", "7"], &args[..]].concat();
+    let args =
+        [&["--data", "table.csv", "--target", "kind", "--seed", "7", "--epochs", "4"], &args[..]].concat();
     let out = succeed(folder.path(), &args);
     let top = [
         "budget_epochs",
@@ -138,7 +139,7 @@ fn the_file_has_every_figure() {
         ("target", "kind".into()),
         ("task", "classification".into()),
         ("hidden", serde_json::json!([4])),
-        ("epochs", 2.into()),
+        ("epochs", 4.into()),
         ("members", 3.into()),
         ("repeats", 2.into()),
         ("seed", 7.into()),

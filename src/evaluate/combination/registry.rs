@@ -19,7 +19,7 @@ use std::sync::LazyLock;
 /// | `average-weights-linear` | One network: a mean of weights that counts later members more, in equal steps | |
 /// | `average-weights-exponential` | One network: a mean of weights that counts later members more, by a constant factor | `alpha=2` |
 /// | `swa` | One network: stochastic weight averaging over the epochs of one run | `start=0.75`, `every=1` |
-/// | `ema` | One network: the exponential moving average over the steps of one run | `decay=0.999` |
+/// | `ema` | One network: the exponential moving average over the steps of one run | `decay=0.999`, `warm-up=true` |
 /// | `greedy-soup` | One network: members are added to the mean while the loss on reserved rows does not rise | `strict=false` |
 /// | `learned-soup` | One network: a mean whose weights are fitted on reserved rows | |
 /// | `aligned-soup` | One network: the mean after the units of the members are put into one order | `repair=false` |

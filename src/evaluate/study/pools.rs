@@ -119,7 +119,7 @@ impl<'s, 'a, L: Learner> Pools<'s, 'a, L> {
             return Err(Error::invalid("the learner", must, "another one"));
         }
         let Some(text) = averaging.text() else {
-            let must = "one without warm-up that starts after a share of the run";
+            let must = "one that starts after a share of the run, without warm-up or with the default one";
             return Err(Error::invalid("the average", must, format!("{averaging:?}")));
         };
         let mut run = RunSpec { id: 0, slot: 0, collect: Default::default(), ..first.clone() };
