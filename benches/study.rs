@@ -66,9 +66,12 @@ fn main() -> Result<()> {
     let trainer = trainer(epochs);
     let session = Session::new(&trainer, &train);
     let mut bench = Bench::new();
+    // With the mean alone it is the study itself: predictions, scores, size curves, diversity and decompositions. Other
+    // rows add the time of the combinations that they name.
     for (name, combinations, reserved, target) in [
-        ("study/4 rules that learn nothing, over training", FIXED, false, Target::AtMost(1.05)),
-        ("study/the default combinations, over training", DEFAULT, true, Target::AtMost(1.05)),
+        ("study/mean, over training", "mean", false, Target::AtMost(1.05)),
+        ("study/4 rules that learn nothing, over training", FIXED, false, Target::Open),
+        ("study/the default combinations, over training", DEFAULT, true, Target::Open),
     ] {
         let study = Study::new(session.clone(), &test).repeats(REPEATS).baseline(MultiRun::new(10));
         let study = study.strategies(STRATEGIES)?.combinations(combinations)?;
