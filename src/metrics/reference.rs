@@ -96,11 +96,7 @@ type Averaged = fn(&Tensor, &[u32], Average, Option<&[f64]>) -> Result<f64>;
 /// and binary. Binary is for two classes: the label is odd, and the probabilities of the even classes and of
 /// the odd ones are added.
 #[track_caller]
-pub(crate) fn check_averages(
-    metric: Averaged,
-    generic: [[f64; 2]; 4],
-    with_ties: [[f64; 2]; 4],
-) {
+pub(crate) fn check_averages(metric: Averaged, generic: [[f64; 2]; 4], with_ties: [[f64; 2]; 4]) {
     for ((probs, labels, weights), expected) in [(classification(), generic), (ties(), with_ties)] {
         let averages = [Average::Macro, Average::Weighted, Average::Micro, Average::Binary];
         let halves = |start| probs.narrow(1, start, 2).unwrap();

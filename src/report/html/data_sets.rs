@@ -20,11 +20,7 @@ impl DataSetsReport {
     ///
     /// # Errors
     /// When a chart cannot be drawn, because a value is NaN, infinite or beyond ±1e300.
-    pub fn html(
-        &self,
-        title: &str,
-        studies: &[(String, &StudyReport, Settings)],
-    ) -> Result<String> {
+    pub fn html(&self, title: &str, studies: &[(String, &StudyReport, Settings)]) -> Result<String> {
         let mut parts = vec![
             Part::new("", "ranks", "All data sets", self.ranks()?),
             Part::new("", "ranking", "How to read the ranks", list("terms", self.reading())),
