@@ -9,13 +9,13 @@ use crate::{
     ensemble::Ensemble,
     network::Scale,
     predictions::{
-        live::{flatten_inputs, LiveMembers},
+        live::{flat_inputs, LiveMembers},
         passes::{Passes, Source},
         Predictions,
     },
     prune::Prune,
     store::member::{predicting, with_own_slots},
-    train::{in_batches, Learner},
+    train::Learner,
     weights::Weights,
     Error, HeldOut, Member, Result, Rows, Seed,
 };
@@ -266,11 +266,7 @@ impl<'a, L: Learner> Pool<'a, L> {
     }
 
     fn with_inputs(&self, held_out: &HeldOut) -> Result<HeldOut> {
-        let mut inputs = vec![];
-        for batch in in_batches(self.data, held_out.rows().to_vec(), ROWS, &self.device) {
-            inputs.push(flatten_inputs(&batch?.inputs)?);
-        }
-        held_out.clone().with_inputs(&Tensor::cat(&inputs, 0)?)
+        held_out.clone().with_inputs(&flat_inputs(self.data, held_out.rows(), &self.device)?)
     }
 
     /// Measures a combiner on rows on which it was not fitted, by cross-fitting over the held-out rows, next

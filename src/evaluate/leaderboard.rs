@@ -1,17 +1,17 @@
 //! A table of the members of a pool and of combinations of them, best first.
 use crate::{
     combine::{cross_fit::cross_fit, Combiner, FittedCombiner},
-    data::{Dataset, Task},
+    data::Dataset,
     evaluate::{
         combination::{Combination, Way},
         combinations,
     },
-    metrics::{self, Metric},
+    metrics::{Metric, MetricList},
     network::Scale,
     observe::RunTimes,
     pool::ROWS,
     predictions::{
-        live::flatten_inputs,
+        live::flat_inputs,
         passes::{Passes, Source},
         Predictions,
     },
@@ -179,13 +179,7 @@ impl<'p, L: Learner> LeaderboardOf<'p, '_, L> {
                 test.task(),
             ));
         }
-        let metric = match &self.metric {
-            Some(metric) => metric.clone(),
-            None => metrics::registry().parse(match task {
-                Task::Classification { .. } => "accuracy",
-                Task::Regression { .. } => "rmse",
-            })?,
-        };
+        let metric = self.metric.clone().unwrap_or_else(|| MetricList::for_task(task).headline().clone());
         let held_out = match self.pool.held_out() {
             Ok(held_out) => Some(held_out),
             Err(Error::HeldOut { .. }) => None,
@@ -223,10 +217,9 @@ struct TestTable {
 impl TestTable {
     fn of<L: Learner>(test: &dyn Dataset, pool: &Pool<'_, L>) -> Result<Self> {
         let rows: Rows = (0..test.rows() as u32).collect();
-        let (mut targets, mut weights, mut inputs) = (vec![], vec![], vec![]);
+        let (mut targets, mut weights) = (vec![], vec![]);
         for batch in in_batches(test, rows.clone(), ROWS, &Device::Cpu) {
             let batch = batch?;
-            inputs.push(flatten_inputs(&batch.inputs)?);
             targets.push(batch.targets);
             if let Some(of_batch) = batch.weights {
                 weights.extend(of_batch.to_dtype(DType::F64)?.to_vec1::<f64>()?);
@@ -247,7 +240,7 @@ impl TestTable {
         Ok(Self {
             predictions: all,
             logs: logs.with_names(pool.names())?,
-            inputs: Tensor::cat(&inputs, 0)?,
+            inputs: flat_inputs(test, &rows, &Device::Cpu)?,
             targets: Tensor::cat(&targets, 0)?,
             weights: (!weights.is_empty()).then_some(weights),
             seconds,

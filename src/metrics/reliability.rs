@@ -1,7 +1,10 @@
 //! The bins of a reliability diagram.
 use crate::{
-    metrics::inputs::{Case, Cases},
-    Error, Result,
+    metrics::{
+        calibration_bins::Bins,
+        inputs::{Case, Cases},
+    },
+    Result,
 };
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
@@ -20,9 +23,6 @@ pub struct ReliabilityBin {
     /// The number of rows, or the sum of their weights.
     pub weight: f64,
 }
-
-/// The greatest number of bins, so that a mistake cannot take all memory.
-const MAX_BINS: usize = 1 << 16;
 
 /// Compares confidence and accuracy in bins of equal width, for a reliability diagram.
 ///
@@ -63,17 +63,12 @@ pub fn reliability_bins(
     bins: usize,
     weights: Option<&[f64]>,
 ) -> Result<Vec<ReliabilityBin>> {
-    if !(1..=MAX_BINS).contains(&bins) {
-        return Err(Error::invalid("number of bins", format!("1 to {MAX_BINS}"), bins));
-    }
+    let equal_width = Bins::new(bins)?;
     let edge = |b: usize| b as f64 / bins as f64;
-    let upper: Vec<f64> = (1..=bins).map(edge).collect();
     let mut sums = vec![Sums::default(); bins];
     Cases::new(probs, labels, weights)?.each(|case| {
         let (confidence, correct) = top(&case);
-        // A confidence that rounding left just above one belongs to the last bin.
-        let bin = upper.partition_point(|&edge| edge < confidence).min(bins - 1);
-        if let Some(sums) = sums.get_mut(bin) {
+        if let Some(sums) = sums.get_mut(equal_width.of(confidence)) {
             sums.weight += case.weight;
             sums.confidence += case.weight * confidence.min(1.0);
             sums.correct += if correct { case.weight } else { 0.0 };

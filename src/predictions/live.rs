@@ -8,13 +8,16 @@ use crate::{
         Predictions,
     },
     store::{member::predicting, Member, Record},
-    train::Learner,
+    train::{in_batches, Learner},
     weights::strict,
     Error, Result,
 };
 use candle_core::{DType, Device, Result as CandleResult, Tensor};
 use candle_nn::VarBuilder;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// Rows that are read at a time.
+const BATCH_ROWS: usize = 1024;
 
 /// The network of one member.
 #[derive(Debug)]
@@ -195,4 +198,11 @@ pub(crate) fn flatten_inputs(inputs: &Inputs) -> CandleResult<Tensor> {
             Tensor::cat(&f32s, 1)
         }
     }
+}
+
+/// The inputs of these rows of a data set as one table, `(R, F)`, read in batches.
+pub(crate) fn flat_inputs(data: &dyn Dataset, rows: &[u32], device: &Device) -> Result<Tensor> {
+    let batches = in_batches(data, rows.to_vec(), BATCH_ROWS, device);
+    let tables = batches.map(|batch| Ok(flatten_inputs(&batch?.inputs)?)).collect::<Result<Vec<_>>>()?;
+    Ok(Tensor::cat(&tables, 0)?)
 }

@@ -88,7 +88,7 @@ fn finite(statistic: f64) -> Result<f64> {
 
 /// The quantile of sorted values, interpolated linearly between the two nearest (Hyndman and Fan 1996, type
 /// 7, which is numpy's default).
-fn quantile(sorted: &[f64], p: f64) -> f64 {
+pub(crate) fn quantile(sorted: &[f64], p: f64) -> f64 {
     let place = p * (sorted.len() - 1) as f64;
     let below = place as usize;
     let (a, b) = (sorted[below], sorted[(below + 1).min(sorted.len() - 1)]);

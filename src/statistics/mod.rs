@@ -60,6 +60,7 @@ mod wilcoxon;
 
 pub use adjust::{bonferroni, hochberg, holm};
 pub use bootstrap::bootstrap_statistic;
+pub(crate) use bootstrap::quantile;
 pub(crate) use bootstrap_mean::weighted_bootstrap;
 pub use bootstrap_mean::{bootstrap_interval, bootstrap_means, cluster_bootstrap_interval};
 pub use cochran::cochran_q_test;

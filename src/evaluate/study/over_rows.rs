@@ -1,6 +1,9 @@
 //! The interval of a difference over the test rows, for a study with one repeat.
 use super::{test_rows::TestRows, LEVEL};
-use crate::{statistics::Interval, Error, Result, Seed};
+use crate::{
+    statistics::{quantile, Interval},
+    Error, Result, Seed,
+};
 use candle_core::Tensor;
 use rand::{seq::SliceRandom, Rng};
 use rayon::prelude::*;
@@ -148,14 +151,6 @@ impl<'r> OverRows<'r> {
         let (low, high) = (quantile(&values, tail), quantile(&values, 1. - tail));
         Ok(Interval { estimate, low, high, level: LEVEL })
     }
-}
-
-/// The quantile of sorted values, interpolated linearly between the two nearest.
-fn quantile(sorted: &[f64], share: f64) -> f64 {
-    let place = share * (sorted.len().saturating_sub(1)) as f64;
-    let at = |i: usize| sorted.get(i).or(sorted.last()).copied().unwrap_or(f64::NAN);
-    let (below, above) = (at(place as usize), at(place as usize + 1));
-    below + (place - place.floor()) * (above - below)
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use crate::{
     plan::{Plan, RunSpec},
     pool::ROWS,
     predictions::{
-        live::flatten_inputs,
+        live::flat_inputs,
         passes::{Passes, Source},
         Predictions,
     },
@@ -22,7 +22,7 @@ use crate::{
         member::{predicting, with_own_slots},
         DirectoryStore,
     },
-    train::{in_batches, Averaging, Learner},
+    train::{Averaging, Learner},
     Error, Member, Pool, Result, Rows, Seed,
 };
 use candle_core::{Device, Tensor};
@@ -303,11 +303,7 @@ pub(super) fn bytes(member: &Member) -> f64 {
 /// The inputs of all test rows, `(N, F)`.
 pub(super) fn test_inputs(data: &dyn crate::data::Dataset) -> Result<Tensor> {
     let rows: Rows = (0..data.rows() as u32).collect();
-    let mut inputs = vec![];
-    for batch in in_batches(data, rows, ROWS, &Device::Cpu) {
-        inputs.push(flatten_inputs(&batch?.inputs)?);
-    }
-    Ok(Tensor::cat(&inputs, 0)?)
+    flat_inputs(data, &rows, &Device::Cpu)
 }
 
 impl<'a, L: Learner> Study<'a, L> {

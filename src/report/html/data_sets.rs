@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     evaluate::{DataSetsReport, StudyReport},
-    report::numbers::NONE,
+    report::{data_sets::Ranked, numbers::NONE},
     Result,
 };
 use maud::{html, Markup};
@@ -50,39 +50,25 @@ impl DataSetsReport {
     }
 
     fn rank_table(&self) -> Table {
-        let comparison = &self.comparison;
         let mut columns = vec![Column::text("method")];
         columns.extend(["average rank", "loss lower by", "p (Holm)"].map(Column::number));
         let sets = self.data_sets.iter().zip(&self.metrics);
         columns.extend(sets.map(|(set, metric)| Column::number(format!("{set}, {metric}"))));
-        let row = |place: usize| {
-            let name = comparison.names.get(place)?;
-            let method = self.methods.iter().position(|method| method == name)?;
-            let scores: Vec<f64> =
-                self.scores.iter().filter_map(|of| of.get(method).copied().flatten()).collect();
-            let mean = scores.iter().sum::<f64>() / scores.len() as f64;
-            let pair = comparison.comparisons.iter().find(|pair| pair.first == place || pair.second == place);
-            let p = match comparison.control == Some(place) {
-                true => String::new(),
-                false => {
-                    pair.map_or_else(String::new, |pair| probability(pair.holm_p_value).replace("= ", ""))
-                }
-            };
-            let rank = comparison.friedman.average_ranks.get(place)?;
+        let row = |row: Ranked<'_>| {
+            let p = row.holm_p_value.map_or_else(String::new, |p| probability(p).replace("= ", ""));
             let mut cells: Vec<Cell> =
-                vec![format!("{rank:.2}").into(), minus(&format!("{:+.1} %", 100. * mean)).into(), p.into()];
-            cells.extend(self.values.iter().map(|of| {
-                let value = of.get(method).copied().flatten();
+                vec![format!("{:.2}", row.rank).into(), minus(&row.lower_by()).into(), p.into()];
+            cells.extend(row.values.iter().map(|value| {
                 Cell::from(value.map_or_else(|| NONE.into(), |value| minus(&format!("{value:.4}"))))
             }));
-            Some(Row { name: html! { (name) }, cells })
+            Row { name: html! { (row.name) }, cells }
         };
         Table {
             id: "ranks-table".into(),
             caption: "Strategies with combinations by average rank, best first, beside a single network."
                 .into(),
             columns,
-            groups: vec![Group { heading: None, rows: self.by_rank().into_iter().filter_map(row).collect() }],
+            groups: vec![Group { heading: None, rows: self.ranking().into_iter().map(row).collect() }],
         }
     }
 
