@@ -78,8 +78,7 @@ use candle_nn::VarBuilder;
 ///                 learning_rate: self.learning_rate,
 ///                 train_loss,
 ///                 train_metric: train_loss.sqrt(),
-///                 valid_loss: None,
-///                 valid_metric: None,
+///                 ..EpochRecord::default()
 ///             })?;
 ///             // Plain gradient descent has no state besides the weights.
 ///             run.checkpoint(|| Ok(vec![]))?;

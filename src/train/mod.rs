@@ -12,6 +12,7 @@ mod epoch_meter;
 mod fit;
 mod learner;
 mod loss;
+mod monitor;
 mod networks;
 mod one_run;
 mod optimizer;
@@ -26,6 +27,7 @@ pub use clip::Clip;
 pub use custom_loop::CustomLoop;
 pub use learner::Learner;
 pub use loss::Loss;
+pub use monitor::Monitor;
 #[cfg(feature = "learned")]
 pub(crate) use one_run::train_alone;
 pub(crate) use one_run::train_run;

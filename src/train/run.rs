@@ -309,7 +309,7 @@ impl<'a> Run<'a> {
     /// # Errors
     /// When the member cannot be stored, or the observer stops the training. Return the error from the loop.
     pub fn end_epoch(&mut self, record: EpochRecord) -> CandleResult<()> {
-        self.curve.push(record);
+        self.curve.push(record.clone());
         self.collect_and_notify(&record).map_err(|e| self.fail(e))
     }
 

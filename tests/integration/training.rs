@@ -807,8 +807,7 @@ fn a_custom_loop_gets_its_run() {
                 learning_rate: 0.,
                 train_loss: 1.5,
                 train_metric: 0.,
-                valid_loss: None,
-                valid_metric: None,
+                ..Default::default()
             })
         },
     );

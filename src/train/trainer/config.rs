@@ -2,7 +2,7 @@
 use crate::{
     data::{LastBatch, Task},
     plan::{LrSchedule, RunSpec, Settings},
-    train::{Averaging, Clip, EarlyStopping, Loss, Optimizer},
+    train::{Averaging, Clip, EarlyStopping, Loss, Monitor, Optimizer},
     weights::InitScheme,
     Error, Result,
 };
@@ -66,6 +66,9 @@ pub struct TrainConfig {
     /// network.
     #[serde(default)]
     pub averaging: Option<Averaging>,
+    /// What is measured while the network is trained. `None`, the default, means nothing.
+    #[serde(default)]
+    pub monitor: Option<Monitor>,
 }
 
 impl Default for TrainConfig {
@@ -83,6 +86,7 @@ impl Default for TrainConfig {
             init: InitScheme::default(),
             allow_frozen: false,
             averaging: None,
+            monitor: None,
         }
     }
 }
@@ -149,6 +153,9 @@ impl TrainConfig {
                     format!("{loss:?} for {} classes", task.width()),
                 ));
             }
+        }
+        if let Some(monitor) = &self.monitor {
+            monitor.check()?;
         }
         if let Some(averaging) = &self.averaging {
             averaging.check(self.epochs, run)?;

@@ -15,7 +15,7 @@ use crate::{
     plan::{LrSchedule, RunSpec, Settings},
     train::{
         networks::{learner_methods, network_setters, Networks},
-        Averaging, Clip, EarlyStopping, Learner, Loss, Optimizer, Run,
+        Averaging, Clip, EarlyStopping, Learner, Loss, Monitor, Optimizer, Run,
     },
     weights::InitScheme,
     Network, Result,
@@ -235,6 +235,14 @@ impl<N: Network> Trainer<N> {
         self
     }
 
+    /// Measures gradients, weights and updates in the training and records them in the learning curve. The default is
+    /// not to measure them.
+    #[must_use]
+    pub fn monitor(mut self, monitor: Monitor) -> Self {
+        self.config.monitor = Some(monitor);
+        self
+    }
+
     /// Sets a version, which becomes part of the trainer's tag. Change it when the result changes although
     /// the configuration and the variables do not, for example with another activation in the constructor. A
     /// store that outlives the process refuses members of another version.
@@ -275,8 +283,8 @@ impl<N: Network> Learner for Trainer<N> {
                 break;
             }
             let record = training.epoch(run, epoch).map_err(|e| run.fail(e))?;
-            run.end_epoch(record)?;
             training.watch(&record, run.vars()).map_err(|e| run.fail(e))?;
+            run.end_epoch(record)?;
             run.checkpoint_with(|| training.state())?;
         }
         training.finish(run).map_err(|e| run.fail(e))

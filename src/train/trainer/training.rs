@@ -9,6 +9,7 @@ use crate::{
         averaging::RunningAverage,
         epoch_meter::EpochMeter,
         fit::check_output,
+        monitor::EpochMonitor,
         run::named_element,
         stopping::{Status, ValidationMonitor},
         trainer::{
@@ -48,6 +49,8 @@ pub(super) struct Training<'t, N> {
     stopped: bool,
     /// Whether the first step has shown that the loss reaches every variable.
     gradients_checked: bool,
+    /// The measurement of this epoch.
+    monitor_of_epoch: Option<EpochMonitor>,
     /// The learning rate of the last step.
     learning_rate: f64,
     /// The first epoch of this process, in which the data is checked.
@@ -75,6 +78,7 @@ impl<'t, N: Network> Training<'t, N> {
             best: None,
             stopped: false,
             gradients_checked: false,
+            monitor_of_epoch: None,
             learning_rate: config.optimizer.learning_rate(),
             first_epoch: run.first_epoch(),
         };
@@ -104,6 +108,8 @@ impl<'t, N: Network> Training<'t, N> {
     pub(super) fn epoch(&mut self, run: &Run<'_>, epoch: usize) -> Result<EpochRecord> {
         let config = self.config;
         let mut meter = EpochMeter::new(run.task());
+        self.monitor_of_epoch =
+            config.monitor.map(|monitor| EpochMonitor::new(monitor, self.optimizer.variables()));
         let rows = if config.shuffle { run.shuffled_rows(epoch) } else { run.spec().train.clone() };
         let (epochs, batches_per_epoch) = (config.epochs, self.batches_per_epoch(run));
         let batches = run.training_batches(rows, config.batch_size, config.last_batch);
@@ -124,8 +130,9 @@ impl<'t, N: Network> Training<'t, N> {
         }
         let (train_loss, train_metric) = meter.finish();
         let (valid_loss, valid_metric) = self.evaluate(run, epoch)?.unzip();
+        let monitors = self.monitor_of_epoch.take().map(EpochMonitor::finish).transpose()?;
         let learning_rate = self.learning_rate;
-        Ok(EpochRecord { epoch, learning_rate, train_loss, train_metric, valid_loss, valid_metric })
+        Ok(EpochRecord { epoch, learning_rate, train_loss, train_metric, valid_loss, valid_metric, monitors })
     }
 
     fn batches_per_epoch(&self, run: &Run<'_>) -> usize {
@@ -159,7 +166,12 @@ impl<'t, N: Network> Training<'t, N> {
         }
         let gradients = loss.backward()?;
         self.check_gradients(run, &gradients, at)?;
+        let due = self.monitor_of_epoch.as_ref().filter(|monitor| monitor.is_due(at.batch));
+        let before = due.map(|monitor| monitor.before_step(&gradients)).transpose()?;
         self.optimizer.step(&gradients, self.learning_rate, &self.config.clip)?;
+        if let (Some(monitor), Some(before)) = (&mut self.monitor_of_epoch, before) {
+            monitor.after_step(before)?;
+        }
 
         if let Some(average) = &mut self.average {
             average.after_step(run.vars())?;
