@@ -21,6 +21,7 @@ mod prune;
 mod registries;
 mod resampling;
 mod resume;
+mod retraining;
 mod serving;
 mod shards;
 mod study;

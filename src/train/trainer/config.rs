@@ -179,6 +179,12 @@ impl TrainConfig {
         Ok(())
     }
 
+    /// The largest number of epochs, those of a training after early stopping included.
+    pub(super) fn max_epochs(&self) -> usize {
+        let again = self.early_stopping.as_ref().map_or(0, |rule| rule.then.max_epochs(self.epochs));
+        self.epochs.saturating_add(again)
+    }
+
     /// The loss for a network with this output, whose shape has been checked.
     pub(super) fn loss_for(&self, task: Task, output: &Tensor) -> Loss {
         match (&self.loss, task) {
