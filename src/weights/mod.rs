@@ -11,6 +11,7 @@ pub(crate) mod cosine;
 mod ema;
 pub(crate) mod finite;
 pub(crate) mod init;
+mod layers;
 pub(crate) mod running_mean;
 pub(crate) mod strict;
 mod swa;
@@ -23,6 +24,7 @@ pub use compatibility::NamedTensors;
 pub use cosine::cosine;
 pub use ema::{Ema, WarmUp};
 pub use init::{fresh, InitScheme, SeededInit};
+pub use layers::{layers, Layer};
 pub use swa::Swa;
 pub use vars::Vars;
 
