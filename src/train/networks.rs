@@ -131,7 +131,7 @@ macro_rules! learner_methods {
         }
 
         fn init(&self) -> InitScheme {
-            self.$($init).+
+            self.$($init).+.clone()
         }
 
         fn dtype(&self) -> DType {
