@@ -11,6 +11,7 @@ use candle_ensemble::{
     plan::Settings,
     strategy::{self, MultiRun},
     train::{Averaging, Clip, EarlyStopping, Monitor, Optimizer, Trainer},
+    weights::InitScheme,
     Checkpoints, Member, Result, Session,
 };
 use candle_nn::{linear, Activation, VarBuilder};
@@ -28,6 +29,7 @@ struct Technique {
 fn techniques() -> Vec<Technique> {
     let technique = |name, turn_on| Technique { name, turn_on, changes: true };
     vec![
+        technique("init", |t| t.init(InitScheme::parse("1.* => glorot-normal; he-uniform").unwrap())),
         technique("clip by norm", |t| t.clip(Clip::Norm(0.01))),
         Technique { name: "monitor", turn_on: |t| t.monitor(Monitor::default().every(2)), changes: false },
     ]

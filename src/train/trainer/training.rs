@@ -70,6 +70,7 @@ impl<'t, N: Network> Training<'t, N> {
         watched: Option<Metric>,
         run: &mut Run<'_>,
     ) -> Result<Self> {
+        check_patterns(config, run.vars())?;
         let average = config.averaging.map(|averaging| RunningAverage::new(averaging, config.epochs));
         let mut training = Self {
             config,
@@ -356,6 +357,18 @@ impl<'t, N: Network> Training<'t, N> {
         let Position { epoch, batch, .. } = at;
         let learning_rate = self.learning_rate;
         Error::Diverged { run: run.spec().id, what, value, epoch, batch, learning_rate }
+    }
+}
+
+/// Checks that each pattern of the configuration matches a variable of the network.
+fn check_patterns(config: &TrainConfig, vars: &Vars) -> Result<()> {
+    let names: Vec<String> = vars.named().into_iter().map(|(name, _)| name).collect();
+    match config.init.unmatched_patterns(&names)?.first() {
+        None => Ok(()),
+        Some(pattern) => {
+            let must = format!("a pattern of names of the network, which are {}", names.join(", "));
+            Err(Error::invalid("InitScheme::ByName", must, format!("{pattern:?}")))
+        }
     }
 }
 
