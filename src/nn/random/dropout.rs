@@ -115,7 +115,7 @@ mod tests {
     fn masks_depend_on_seed_name_and_step_only() {
         for scheme in [InitScheme::AsDeclared, InitScheme::GlorotUniform, InitScheme::Torch] {
             let passes = |seed, name| {
-                let (_, layer) = layer(0.5, seed, name, scheme);
+                let (_, layer) = layer(0.5, seed, name, scheme.clone());
                 [pass(&layer, 64), pass(&layer, 64)]
             };
             let [first, second] = passes(1, "a");

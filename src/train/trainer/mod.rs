@@ -2,6 +2,7 @@
 mod checkpoint;
 mod config;
 mod diagnosis;
+mod phase;
 mod training;
 mod validation;
 
@@ -17,7 +18,7 @@ use crate::{
         networks::{learner_methods, network_setters, Networks},
         Averaging, Clip, EarlyStopping, Learner, Loss, Monitor, Optimizer, Run,
     },
-    weights::InitScheme,
+    weights::{fresh, InitScheme, Weights},
     Network, Result,
 };
 use candle_core::{DType, Result as CandleResult};
@@ -258,6 +259,15 @@ impl<N: Network> Trainer<N> {
         &self.config
     }
 
+    /// The weights with which the run begins.
+    fn initial_weights(&self, run: &Run<'_>) -> Result<Weights> {
+        let RunSpec { seed, architecture, settings, .. } = run.spec();
+        let (vars, vb) =
+            fresh(seed.child("init"), Learner::init(self, settings)?, self.networks.dtype, run.device());
+        self.networks.build(architecture, settings, vb)?;
+        Ok(vars.snapshot()?)
+    }
+
     /// The metric that early stopping watches; `None` where that is the loss.
     fn watched(&self) -> Result<Option<Metric>> {
         let rule = self.config.early_stopping.as_ref();
@@ -270,7 +280,11 @@ impl<N: Network> Trainer<N> {
 }
 
 impl<N: Network> Learner for Trainer<N> {
-    learner_methods!(config.init);
+    learner_methods!();
+
+    fn init(&self, settings: &Settings) -> Result<InitScheme> {
+        Ok(self.config.for_run(settings)?.init)
+    }
 
     fn fit(&self, network: &N, run: &mut Run<'_>) -> CandleResult<()> {
         let config = self.config.for_run(run.settings())?;
@@ -278,14 +292,17 @@ impl<N: Network> Learner for Trainer<N> {
         let watched = self.watched().map_err(|e| run.fail(e))?;
         let mut training =
             Training::start(&config, network, output, watched, run).map_err(|e| run.fail(e))?;
-        for epoch in run.first_epoch()..config.epochs {
-            if training.has_stopped() {
+        let mut epoch = run.first_epoch();
+        loop {
+            let initial = || self.initial_weights(run);
+            if !training.goes_on(run, epoch, initial).map_err(|e| run.fail(e))? {
                 break;
             }
             let record = training.epoch(run, epoch).map_err(|e| run.fail(e))?;
             training.watch(&record, run.vars()).map_err(|e| run.fail(e))?;
             run.end_epoch(record)?;
             run.checkpoint_with(|| training.state())?;
+            epoch += 1;
         }
         training.finish(run).map_err(|e| run.fail(e))
     }
@@ -301,7 +318,7 @@ impl<N: Network> Learner for Trainer<N> {
     }
 
     fn epochs(&self, run: &RunSpec) -> usize {
-        self.config.for_run(&run.settings).map_or(0, |config| config.epochs)
+        self.config.for_run(&run.settings).map_or(0, |config| config.max_epochs())
     }
 
     fn check(&self, run: &RunSpec, data: &dyn Dataset) -> Result<()> {
