@@ -3,6 +3,7 @@ use crate::{
     data::{passes, Batch},
     metrics::Metric,
     network::Output,
+    nn::tap::{collect, Collect},
     plan::Position,
     store::{checkpoint::LoopState, EpochRecord},
     train::{
@@ -202,7 +203,13 @@ impl<'t, N: Network> Training<'t, N> {
         let prescribed = run.learning_rate(base, at);
         self.learning_rate = prescribed.unwrap_or_else(|| self.config.schedule.rate(base, at));
 
-        let output = self.network.run(&batch.inputs, true)?;
+        let measured = self.monitor_of_epoch.as_mut().filter(|monitor| monitor.is_due(at.batch));
+        let what = Collect { losses: true, activations: measured.is_some() };
+        let (output, collected) = collect(what, || self.network.run(&batch.inputs, true));
+        let output = output?;
+        if let Some(monitor) = measured {
+            monitor.add_outputs(&collected.activations)?;
+        }
         check_output(&output, run.task(), rows.len(), self.kind)?;
         let loss = self.loss(run, &output, batch)?;
         let value = scalar(&loss)?;
@@ -212,6 +219,11 @@ impl<'t, N: Network> Training<'t, N> {
             let (what, value) = diagnose(&step, has_trained(at))?;
             return Err(self.diverged(run, at, what, value));
         }
+        // Penalties are trained on, and not recorded: the losses of training and validation rows can be compared.
+        let loss = match collected.loss()? {
+            Some(penalty) => (&loss + penalty.to_dtype(loss.dtype())?)?,
+            None => loss,
+        };
         let gradients = loss.backward()?;
         self.check_gradients(run, &gradients, at)?;
         let due = self.monitor_of_epoch.as_ref().filter(|monitor| monitor.is_due(at.batch));
