@@ -5,7 +5,10 @@ mod diagnosis;
 mod training;
 mod validation;
 
+pub(crate) use checkpoint::{with_prefix, without_prefix};
 pub use config::TrainConfig;
+pub(crate) use config::SETTINGS;
+pub(crate) use training::{scalar, Training};
 
 use crate::{
     codec,
@@ -15,15 +18,13 @@ use crate::{
     plan::{LrSchedule, RunSpec, Settings},
     train::{
         networks::{learner_methods, network_setters, Networks},
-        Averaging, Clip, EarlyStopping, Learner, Loss, Monitor, Optimizer, Run,
+        Averaging, Clip, EarlyStopping, Freeze, Learner, Loss, Monitor, Optimizer, Run, WarmStart,
     },
     weights::InitScheme,
     Network, Result,
 };
 use candle_core::{DType, Result as CandleResult};
 use candle_nn::VarBuilder;
-use config::SETTINGS;
-use training::Training;
 
 /// Trains candle models as they are: a model is what a constructor `|vb: VarBuilder| Net::new(vb)` returns.
 ///
@@ -80,7 +81,21 @@ pub struct Trainer<N> {
     config: TrainConfig,
     /// The user's metric, which early stopping watches if its rule has the name.
     metric: Option<Metric>,
+    warm_start: Option<WarmStart>,
     version: String,
+}
+
+/// The copies share the constructors.
+impl<N> Clone for Trainer<N> {
+    fn clone(&self) -> Self {
+        Self {
+            networks: self.networks.clone(),
+            config: self.config.clone(),
+            metric: self.metric.clone(),
+            warm_start: self.warm_start.clone(),
+            version: self.version.clone(),
+        }
+    }
 }
 
 impl<N> std::fmt::Debug for Trainer<N> {
@@ -111,7 +126,8 @@ impl<N: Network> Trainer<N> {
         new: impl Fn(&Settings, VarBuilder<'static>) -> CandleResult<N> + Send + Sync + 'static,
     ) -> Self {
         let networks = Networks::new(reads, new);
-        Self { networks, config: TrainConfig::default(), metric: None, version: String::new() }
+        let (config, version) = (TrainConfig::default(), String::new());
+        Self { networks, config, metric: None, warm_start: None, version }
     }
 
     network_setters!(config.init);
@@ -227,6 +243,20 @@ impl<N: Network> Trainer<N> {
         self
     }
 
+    /// Starts every run from the weights of another network, in place of fresh ones.
+    #[must_use]
+    pub fn warm_start(mut self, start: WarmStart) -> Self {
+        self.warm_start = Some(start);
+        self
+    }
+
+    /// Sets which variables are not trained. By default all are.
+    #[must_use]
+    pub fn freeze(mut self, freeze: impl Into<Freeze>) -> Self {
+        self.config.freeze = freeze.into();
+        self
+    }
+
     /// Makes an average of the run's networks the member: stochastic weight averaging or an exponential
     /// moving average.
     #[must_use]
@@ -258,6 +288,11 @@ impl<N: Network> Trainer<N> {
         &self.config
     }
 
+    /// The weights from which runs start, if they are not fresh.
+    pub(crate) fn starts_from(&self) -> Option<&WarmStart> {
+        self.warm_start.as_ref()
+    }
+
     /// The metric that early stopping watches; `None` where that is the loss.
     fn watched(&self) -> Result<Option<Metric>> {
         let rule = self.config.early_stopping.as_ref();
@@ -276,8 +311,12 @@ impl<N: Network> Learner for Trainer<N> {
         let config = self.config.for_run(run.settings())?;
         let output = self.networks.output;
         let watched = self.watched().map_err(|e| run.fail(e))?;
+        if let (0, Some(start)) = (run.first_epoch(), &self.warm_start) {
+            start.load_into(run.vars()).map_err(|e| run.fail(e))?;
+        }
+        let frozen = config.freeze.names(run.vars()).map_err(|e| run.fail(e))?;
         let mut training =
-            Training::start(&config, network, output, watched, run).map_err(|e| run.fail(e))?;
+            Training::start(&config, network, output, watched, (0, frozen), run).map_err(|e| run.fail(e))?;
         for epoch in run.first_epoch()..config.epochs {
             if training.has_stopped() {
                 break;
@@ -293,7 +332,8 @@ impl<N: Network> Learner for Trainer<N> {
     fn tag(&self) -> String {
         let hash = codec::encode(&self.config).map(|bytes| blake3::hash(&bytes).to_hex().to_string());
         let hash = hash.unwrap_or_default();
-        format!("trainer {hash} {:?} {:?} {}", self.networks.dtype, self.networks.output, self.version)
+        let start = self.warm_start.as_ref().map_or_else(String::new, |start| format!("{} ", start.tag()));
+        format!("trainer {hash} {start}{:?} {:?} {}", self.networks.dtype, self.networks.output, self.version)
     }
 
     fn averages(&self) -> bool {
