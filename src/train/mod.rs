@@ -10,6 +10,7 @@ mod clip;
 mod custom_loop;
 mod epoch_meter;
 mod fit;
+mod greedy;
 mod learner;
 mod loss;
 mod monitor;
@@ -22,10 +23,12 @@ mod run_checkpoints;
 pub(crate) mod signature;
 mod stopping;
 mod trainer;
+mod transfer;
 
 pub use averaging::Averaging;
 pub use clip::Clip;
 pub use custom_loop::CustomLoop;
+pub use greedy::{Corruption, GreedyNetwork, GreedyPretraining, Pretraining};
 pub use learner::Learner;
 pub use loss::Loss;
 pub use monitor::Monitor;
@@ -41,6 +44,7 @@ pub(crate) use run::{in_batches, RunParts};
 pub(crate) use run_checkpoints::RunCheckpoints;
 pub use stopping::EarlyStopping;
 pub use trainer::{TrainConfig, Trainer};
+pub use transfer::{features, Freeze, WarmStart};
 
 pub use crate::{
     network::{Output, Scale},

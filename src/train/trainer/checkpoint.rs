@@ -63,12 +63,12 @@ impl TrainingState {
 }
 
 /// All tensors, with `prefix` before their names.
-fn with_prefix(prefix: &str, tensors: Weights) -> impl Iterator<Item = (String, Tensor)> + '_ {
+pub(crate) fn with_prefix(prefix: &str, tensors: Weights) -> impl Iterator<Item = (String, Tensor)> + '_ {
     tensors.into_iter().map(move |(name, tensor)| (format!("{prefix}{name}"), tensor))
 }
 
 /// The tensors whose names begin with `prefix`, under the rest of their names.
-fn without_prefix(prefix: &str, tensors: &Weights) -> Weights {
+pub(crate) fn without_prefix(prefix: &str, tensors: &Weights) -> Weights {
     let rest = |(name, tensor): (&String, &Tensor)| Some((name.strip_prefix(prefix)?.into(), tensor.clone()));
     tensors.iter().filter_map(rest).collect()
 }

@@ -2,7 +2,7 @@
 use crate::{
     data::{LastBatch, Task},
     plan::{LrSchedule, RunSpec, Settings},
-    train::{Averaging, Clip, EarlyStopping, Loss, Monitor, Optimizer},
+    train::{Averaging, Clip, EarlyStopping, Freeze, Loss, Monitor, Optimizer},
     weights::InitScheme,
     Error, Result,
 };
@@ -10,10 +10,11 @@ use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
 /// The settings of single runs that the trainer reads; see [`Settings`].
-pub(super) const SETTINGS: [&str; 8] = [
+pub(crate) const SETTINGS: &[&str] = &[
     "averaging",
     "batch_size",
     "epochs",
+    "freeze",
     "init",
     "label_smoothing",
     "learning_rate",
@@ -32,8 +33,9 @@ const MAX_EPOCHS: usize = u32::MAX as usize;
 ///
 /// A run's [`Settings`] replace single values: `"epochs"`, `"batch_size"`, `"learning_rate"`,
 /// `"weight_decay"`, `"momentum"` (SGD and RMSprop), `"label_smoothing"`, which selects cross-entropy with that
-/// smoothing, and `"averaging"`, a text such as `"swa:0.75"` or `"ema:0.999"`
-/// ([`Averaging::registry`](crate::train::Averaging::registry)).
+/// smoothing, `"freeze"`, a number of first layers or a text such as `"names:conv1.*"`
+/// ([`Freeze::parse`](crate::train::Freeze::parse)), and `"averaging"`, a text such as `"swa:0.75"` or
+/// `"ema:0.999"` ([`Averaging::registry`](crate::train::Averaging::registry)).
 ///
 /// ```
 /// use candle_ensemble::train::{Optimizer, TrainConfig, Trainer};
@@ -77,6 +79,9 @@ pub struct TrainConfig {
     /// What is measured while the network is trained. `None`, the default, means nothing.
     #[serde(default)]
     pub monitor: Option<Monitor>,
+    /// The variables that are not trained. Default none.
+    #[serde(default)]
+    pub freeze: Freeze,
 }
 
 impl Default for TrainConfig {
@@ -95,13 +100,14 @@ impl Default for TrainConfig {
             allow_frozen: false,
             averaging: None,
             monitor: None,
+            freeze: Freeze::None,
         }
     }
 }
 
 impl TrainConfig {
     /// The configuration of a run with these settings.
-    pub(super) fn for_run(&self, settings: &Settings) -> Result<Self> {
+    pub(crate) fn for_run(&self, settings: &Settings) -> Result<Self> {
         let mut config = self.clone();
         if let Some(epochs) = settings.count("epochs")? {
             config.epochs = epochs;
@@ -127,11 +133,14 @@ impl TrainConfig {
         if let Some(averaging) = settings.text("averaging")? {
             config.averaging = Some(Averaging::registry().parse(averaging)?);
         }
+        if let Some(freeze) = Freeze::of_run(settings)? {
+            config.freeze = freeze;
+        }
         Ok(config)
     }
 
     /// Checks every parameter, and whether the parameters and the run go together.
-    pub(super) fn check(&self, run: &RunSpec, task: Task) -> Result<()> {
+    pub(crate) fn check(&self, run: &RunSpec, task: Task) -> Result<()> {
         if self.epochs == 0 {
             return Err(Error::invalid("epochs", "at least 1", 0));
         }
@@ -145,6 +154,7 @@ impl TrainConfig {
         self.optimizer.check()?;
         self.schedule.check()?;
         self.clip.check()?;
+        self.freeze.check()?;
         if run.collect.replaces_schedule() && self.schedule != LrSchedule::default() {
             let must =
                 format!("left unset with {:?}, which sets the learning rate of every step", run.collect);
@@ -198,7 +208,7 @@ impl TrainConfig {
     }
 
     /// The loss for a network with this output, whose shape has been checked.
-    pub(super) fn loss_for(&self, task: Task, output: &Tensor) -> Loss {
+    pub(crate) fn loss_for(&self, task: Task, output: &Tensor) -> Loss {
         match (&self.loss, task) {
             (Some(loss), _) => *loss,
             (None, Task::Regression { .. }) => Loss::MeanSquared,

@@ -20,6 +20,7 @@ use crate::{
             validation::ValidationRows,
             TrainConfig,
         },
+        transfer::Frozen,
         OptimizerState, Retrain, Run,
     },
     weights::{
@@ -30,15 +31,20 @@ use crate::{
     },
     Error, Network, Result,
 };
-use candle_core::{backprop::GradStore, DType, Result as CandleResult, Tensor};
+use candle_core::{backprop::GradStore, DType, Result as CandleResult, Tensor, Var};
+use std::collections::BTreeSet;
 
 /// Rows in a batch that is only evaluated.
 const EVALUATION_BATCH: usize = 1024;
 
 /// The training of one network: everything that changes from step to step, besides the network's variables.
-pub(super) struct Training<'t, N> {
+pub(crate) struct Training<'t, N> {
     config: &'t TrainConfig,
     network: &'t N,
+    /// The variables that are not trained.
+    frozen: Frozen,
+    /// The epoch of the run with which this training begins: 0, unless the run consists of several trainings.
+    begin: usize,
     /// What the network outputs for classes.
     kind: Output,
     optimizer: OptimizerState,
@@ -63,21 +69,26 @@ pub(super) struct Training<'t, N> {
 }
 
 impl<'t, N: Network> Training<'t, N> {
-    /// The training at the beginning of the run, or at its last checkpoint.
-    pub(super) fn start(
+    /// The training of all variables but the `frozen` ones from epoch `begin` of the run on: at its beginning, or at
+    /// the last checkpoint.
+    pub(crate) fn start(
         config: &'t TrainConfig,
         network: &'t N,
         kind: Output,
         watched: Option<Metric>,
+        (begin, frozen): (usize, BTreeSet<String>),
         run: &mut Run<'_>,
     ) -> Result<Self> {
         check_patterns(config, run.vars())?;
+        let frozen = Frozen::new(frozen, run.vars())?;
         let average = config.averaging.map(|averaging| RunningAverage::new(averaging, config.epochs));
         let mut training = Self {
             config,
             network,
             kind,
-            optimizer: OptimizerState::new(&config.optimizer, run.vars().named())?,
+            optimizer: OptimizerState::new(&config.optimizer, frozen.others(run.vars()))?,
+            frozen,
+            begin,
             average: average.transpose()?,
             monitor: config.early_stopping.clone().map(ValidationMonitor::new),
             watched,
@@ -90,7 +101,7 @@ impl<'t, N: Network> Training<'t, N> {
             learning_rate: config.optimizer.learning_rate(),
             first_epoch: run.first_epoch(),
         };
-        if run.first_epoch() > 0 {
+        if run.first_epoch() > begin {
             let tensors = run.take_state_tensors();
             training.resume(TrainingState::decode(run.state(), &tensors)?)?;
         }
@@ -108,6 +119,11 @@ impl<'t, N: Network> Training<'t, N> {
         Ok(())
     }
 
+    /// Whether early stopping has ended the training.
+    pub(crate) fn has_stopped(&self) -> bool {
+        self.stopped
+    }
+
     /// Whether this epoch follows. When early stopping has ended the first training, it begins the second one, if there
     /// is one; `initial` returns the weights with which the run began.
     pub(super) fn goes_on(
@@ -116,35 +132,40 @@ impl<'t, N: Network> Training<'t, N> {
         epoch: usize,
         initial: impl FnOnce() -> Result<Weights>,
     ) -> Result<bool> {
-        let (number, epochs) = self.phase.within(epoch, self.config.epochs);
+        let (number, epochs) = self.within(epoch);
         let ended = self.stopped || number >= epochs;
         let again = self.config.early_stopping.as_ref().map_or(Retrain::No, |rule| rule.then);
         match (self.phase, again) {
             (Phase::First, Retrain::FromScratch) if ended => {
                 let epochs = self.best_epoch.map_or(epoch, |(best, _)| best + 1);
-                self.train_again(run, &initial()?, Phase::Again { start: epoch, epochs, target: None })?;
+                self.train_again(run, &initial()?, Phase::Again { start: epoch - self.begin, epochs, target: None })?;
                 Ok(true)
             }
             (Phase::First, Retrain::Continue { epochs }) if ended => {
                 let weights = self.best.take().map_or_else(|| run.vars().snapshot(), Ok)?;
                 let target = self.best_epoch.map(|(_, train_loss)| train_loss);
-                self.train_again(run, &weights, Phase::Again { start: epoch, epochs, target })?;
+                self.train_again(run, &weights, Phase::Again { start: epoch - self.begin, epochs, target })?;
                 Ok(true)
             }
             _ => Ok(!ended),
         }
     }
 
+    /// The number of an epoch of the run within this training, and the number of epochs of this training.
+    fn within(&self, epoch: usize) -> (usize, usize) {
+        self.phase.within(epoch.saturating_sub(self.begin), self.config.epochs)
+    }
+
     /// Begins the second training with these weights.
     fn train_again(&mut self, run: &Run<'_>, weights: &Weights, phase: Phase) -> Result<()> {
         run.vars().load(weights)?;
-        self.optimizer = OptimizerState::new(&self.config.optimizer, run.vars().named())?;
+        self.optimizer = OptimizerState::new(&self.config.optimizer, self.frozen.others(run.vars()))?;
         (self.phase, self.best, self.stopped) = (phase, None, false);
         Ok(())
     }
 
     /// One pass over the training rows, and the evaluation after it.
-    pub(super) fn epoch(&mut self, run: &Run<'_>, epoch: usize) -> Result<EpochRecord> {
+    pub(crate) fn epoch(&mut self, run: &Run<'_>, epoch: usize) -> Result<EpochRecord> {
         let config = self.config;
         let mut meter = EpochMeter::new(run.task());
         self.monitor_of_epoch =
@@ -152,7 +173,7 @@ impl<'t, N: Network> Training<'t, N> {
         let rows = self.phase.rows(run);
         let batches_per_epoch = self.batches_per_epoch(rows.len(), run);
         let rows = if config.shuffle { run.shuffled(rows, epoch) } else { rows };
-        let (epoch_number, epochs) = self.phase.within(epoch, config.epochs);
+        let (epoch_number, epochs) = self.within(epoch);
         let batches = run.training_batches(rows, config.batch_size, config.last_batch);
         for (number, (rows, batch)) in batches.enumerate() {
             let at = Position { epoch: epoch_number, batch: number, epochs, batches_per_epoch };
@@ -162,12 +183,13 @@ impl<'t, N: Network> Training<'t, N> {
             }
             self.step(run, at, &batch, &rows, &mut meter)?;
         }
+        self.frozen.restore_statistics()?;
         self.check_variables(
             run,
             Position { epoch: epoch_number, batch: batches_per_epoch - 1, epochs, batches_per_epoch },
         )?;
         if let Some(average) = &mut self.average {
-            average.after_epoch(epoch, run.vars())?;
+            average.after_epoch(epoch - self.begin, run.vars())?;
         }
         let (train_loss, train_metric) = meter.finish();
         let validated = self.evaluate(run, epoch)?;
@@ -251,14 +273,14 @@ impl<'t, N: Network> Training<'t, N> {
             return Ok(());
         }
         self.gradients_checked = true;
-        let (trained, names) = variables_by_gradient(run.vars(), gradients);
+        let (trained, names) = variables_by_gradient(self.frozen.others(run.vars()), gradients);
         if !names.is_empty() && !self.config.allow_frozen {
             return Err(Error::NoGradient { run: run.spec().id, names, trained });
         }
         if has_trained(at) {
             return Ok(());
         }
-        for (name, var) in run.vars().named() {
+        for (name, var) in self.frozen.others(run.vars()) {
             let Some(gradient) = gradients.get(var.as_tensor()) else { continue };
             if let Some(found) = first_non_finite(gradient)? {
                 let what = format!("the gradient of {}", named_element(&name, &found));
@@ -313,7 +335,7 @@ impl<'t, N: Network> Training<'t, N> {
 
     /// Applies early stopping to the validation loss of an epoch, or to the metric in its place: keeps the
     /// weights if it improved, or stops.
-    pub(super) fn watch(&mut self, record: &EpochRecord, vars: &Vars) -> Result<()> {
+    pub(crate) fn watch(&mut self, record: &EpochRecord, vars: &Vars) -> Result<()> {
         let loss = match &self.watched {
             Some(metric) if metric.higher_is_better() => record.valid_metric.map(|value| -value),
             Some(_) => record.valid_metric,
@@ -334,7 +356,7 @@ impl<'t, N: Network> Training<'t, N> {
     }
 
     /// What a checkpoint holds besides the network's variables.
-    pub(super) fn state(&self) -> Result<LoopState> {
+    pub(crate) fn state(&self) -> Result<LoopState> {
         let average = self.average.as_ref().map(RunningAverage::save).transpose()?;
         let (monitor, best, stopped) = (self.monitor.clone(), self.best.clone(), self.stopped);
         let (best_epoch, phase, optimizer) = (self.best_epoch, self.phase, self.optimizer.save()?);
@@ -343,14 +365,14 @@ impl<'t, N: Network> Training<'t, N> {
 
     /// Puts the weights of the member into the variables: those of the best epoch, of the last epoch, or the
     /// average.
-    pub(super) fn finish(self, run: &Run<'_>) -> Result<()> {
+    pub(crate) fn finish(self, run: &Run<'_>) -> Result<()> {
         if let Some(best) = &self.best {
             run.vars().load(best)?;
         }
-        match &self.average {
-            Some(average) => self.load_average(average, run),
-            None => Ok(()),
+        if let Some(average) = &self.average {
+            self.load_average(average, run)?;
         }
+        Ok(self.frozen.restore_statistics()?)
     }
 
     /// Replaces the last network by the average. Batch-norm statistics are measured anew over the training
@@ -394,7 +416,7 @@ fn when(at: Position) -> String {
     format!("in epoch {}, batch {}", at.epoch, at.batch)
 }
 
-fn scalar(loss: &Tensor) -> CandleResult<f64> {
+pub(crate) fn scalar(loss: &Tensor) -> CandleResult<f64> {
     match loss.dtype() {
         DType::F32 => Ok(f64::from(loss.to_scalar::<f32>()?)),
         _ => loss.to_dtype(DType::F64)?.to_scalar(),
@@ -403,9 +425,8 @@ fn scalar(loss: &Tensor) -> CandleResult<f64> {
 
 /// The names of the trainable variables that the loss reaches, and of those that it does not. Batch-norm
 /// statistics are not trainable: the forward pass writes them.
-fn variables_by_gradient(vars: &Vars, gradients: &GradStore) -> (Vec<String>, Vec<String>) {
-    let trainable =
-        vars.named().into_iter().filter(|(name, var)| var.dtype().is_float() && !is_statistic(name));
+fn variables_by_gradient(vars: Vec<(String, Var)>, gradients: &GradStore) -> (Vec<String>, Vec<String>) {
+    let trainable = vars.into_iter().filter(|(name, var)| var.dtype().is_float() && !is_statistic(name));
     let (reached, unreached): (Vec<_>, Vec<_>) =
         trainable.partition(|(_, var)| gradients.get(var.as_tensor()).is_some());
     let names = |variables: Vec<(String, _)>| variables.into_iter().map(|(name, _)| name).collect();
