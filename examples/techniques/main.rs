@@ -62,7 +62,10 @@ fn run(args: &Args) -> Result<(), Failure> {
         train(args, table, seed, &progress, &mut results)?;
         let reports = output::reports(table, &results, !args.quick)?;
         progress.clear();
-        println!("{}\n\n{}", output::table(table.title, &reports)?, output::sentences(&reports));
+        println!("{}\n", output::table(table.title, &reports)?);
+        if !args.quick {
+            println!("{}", output::sentences(&reports));
+        }
         summed.add(table, &reports);
         documents.push(output::json(table, &reports));
     }

@@ -277,14 +277,13 @@ impl Summed {
 
     /// The last lines: gates, and what does not help.
     pub fn text(&self, repeats: u16, with_gates: bool) -> String {
+        if !with_gates {
+            return "A quick run: its networks are not trained enough to say anything, and there are no gates.".into();
+        }
         let mut text = String::new();
         if !self.without_gain.is_empty() {
             let _ =
                 writeln!(text, "Do not help on the test rows on average: {}.", self.without_gain.join(", "));
-        }
-        if !with_gates {
-            let _ = write!(text, "No gates in a quick run.");
-            return text;
         }
         let (met, missed, untested) = (self.met, self.missed.len(), self.untested);
         let _ =

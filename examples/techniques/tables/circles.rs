@@ -21,7 +21,7 @@ pub fn table(bench: &Bench) -> Result<Table> {
         "dropout",
         "dropout .4 after the hidden layer",
         without(),
-        with("dropout .4", trainer(bench, dropout), level((0.967, 0.), (0.799, 0.020)).log_loss(".52"))
+        with("dropout .4", trainer(bench, dropout), level((0.967, 0.), (0.799, 0.020)).log_loss("0.52"))
             .slower(1.5),
     )
     .test(with_ties(0.024, (0.013, 0.034), 16, 3), better_from(9))

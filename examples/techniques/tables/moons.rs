@@ -28,7 +28,7 @@ pub fn table(bench: &Bench) -> Result<Table> {
     let on = |problem: &Arc<Problem>, name: &str, trainer, expected: Level| {
         Setting::new(format!("moons_100, {name}"), problem, trainer, Expected::from(expected))
     };
-    let without = || on(&all, "plain", plain(), level((1., 0.), (0.914, 0.)).log_loss(".50"));
+    let without = || on(&all, "plain", plain(), level((1., 0.), (0.914, 0.)).log_loss("0.50"));
     let with = |name: &str, trainer, expected: Level| on(&all, name, trainer, expected);
     let half_without = || on(&half, "plain, rows 65–99", plain(), level((1., 0.), (0.886, 0.)));
     let patient = |restore_best| {
@@ -55,7 +55,7 @@ pub fn table(bench: &Bench) -> Result<Table> {
                 patient(false),
                 level((0.997, 0.010), (0.933, 0.031))
                     .tail(Tail::Medians { train: 1., test: 0.943 })
-                    .log_loss(".27"),
+                    .log_loss("0.27"),
             )
             .slower(0.5),
         )
