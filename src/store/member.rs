@@ -3,6 +3,7 @@
 use crate::{
     codec::real,
     plan::Settings,
+    store::Monitors,
     weights::{compatibility::Visit, NamedTensors, Weights},
     Result, Rows,
 };
@@ -66,7 +67,7 @@ pub struct Record {
 /// mode. The validation figures are measured after the epoch, in evaluation mode. The metric is the accuracy
 /// for classification and the root mean squared error for regression; where early stopping watches another
 /// metric, the metric of the validation rows is that one.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct EpochRecord {
     /// Number of the epoch, from 0.
     pub epoch: usize,
@@ -86,6 +87,10 @@ pub struct EpochRecord {
     /// ([`EarlyStopping::metric`](crate::train::EarlyStopping::metric)), where there are validation rows.
     #[serde(with = "real::option")]
     pub valid_metric: Option<f64>,
+    /// Norms of gradients, weights and updates, where the training measures them
+    /// ([`Trainer::monitor`](crate::train::Trainer::monitor)).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub monitors: Option<Monitors>,
 }
 
 impl NamedTensors for Member {

@@ -69,6 +69,7 @@ mod tests {
             train_metric: 0.5,
             valid_loss: None,
             valid_metric: Some(f64::MIN_POSITIVE),
+            monitors: None,
         }];
         let record = Record {
             run: 3,

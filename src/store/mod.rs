@@ -10,6 +10,7 @@ mod manifest;
 pub(crate) mod member;
 mod member_file;
 mod memory;
+mod monitors;
 
 pub use checkpoint::{Checkpoint, Checkpoints};
 pub(crate) use directory::read_file;
@@ -18,6 +19,7 @@ pub use manifest::Manifest;
 pub use member::{EpochRecord, Member, Record};
 pub(crate) use member_file::check_record;
 pub use memory::MemoryStore;
+pub use monitors::{Monitors, VariableRecord};
 
 use crate::Result;
 

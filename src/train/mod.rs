@@ -12,9 +12,11 @@ mod epoch_meter;
 mod fit;
 mod learner;
 mod loss;
+mod monitor;
 mod networks;
 mod one_run;
 mod optimizer;
+mod retrain;
 mod run;
 mod run_checkpoints;
 pub(crate) mod signature;
@@ -26,12 +28,14 @@ pub use clip::Clip;
 pub use custom_loop::CustomLoop;
 pub use learner::Learner;
 pub use loss::Loss;
+pub use monitor::Monitor;
 #[cfg(feature = "learned")]
 pub(crate) use one_run::train_alone;
 pub(crate) use one_run::train_run;
 pub use optimizer::{
     Adam, Optimizer, OptimizerState, RmsProp, SavedOptimizer, SavedVariable, Sgd, Values, Velocity,
 };
+pub use retrain::Retrain;
 pub use run::Run;
 pub(crate) use run::{in_batches, RunParts};
 pub(crate) use run_checkpoints::RunCheckpoints;

@@ -176,7 +176,11 @@ impl<'a> Run<'a> {
 
     /// The training rows in the order of an epoch.
     pub(crate) fn shuffled_rows(&self, epoch: usize) -> Rows {
-        let mut rows = self.parts.spec.train.clone();
+        self.shuffled(self.parts.spec.train.clone(), epoch)
+    }
+
+    /// These rows in the order of an epoch.
+    pub(crate) fn shuffled(&self, mut rows: Rows, epoch: usize) -> Rows {
         rows.shuffle(&mut self.parts.spec.seed.nth("epoch", epoch as u64).rng());
         rows
     }
@@ -309,7 +313,7 @@ impl<'a> Run<'a> {
     /// # Errors
     /// When the member cannot be stored, or the observer stops the training. Return the error from the loop.
     pub fn end_epoch(&mut self, record: EpochRecord) -> CandleResult<()> {
-        self.curve.push(record);
+        self.curve.push(record.clone());
         self.collect_and_notify(&record).map_err(|e| self.fail(e))
     }
 

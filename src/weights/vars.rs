@@ -10,6 +10,7 @@ use candle_core::{Device, Result as CResult, Var};
 use std::{
     collections::BTreeMap,
     fmt,
+    ops::Deref,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -30,7 +31,36 @@ use std::{
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 #[derive(Clone, Default)]
-pub struct Vars(Arc<Mutex<BTreeMap<String, Var>>>);
+pub struct Vars(Arc<Mutex<Made>>);
+
+/// The variables that have been made, by name and in the order in which they were made.
+#[derive(Default)]
+pub(super) struct Made {
+    by_name: BTreeMap<String, Var>,
+    names: Vec<String>,
+}
+
+impl Made {
+    /// Adds a variable, or replaces the one of the same name, which keeps its place.
+    pub(super) fn insert(&mut self, name: String, var: Var) {
+        if self.by_name.insert(name.clone(), var).is_none() {
+            self.names.push(name);
+        }
+    }
+
+    /// The names in the order in which the variables were made.
+    pub(super) fn names(&self) -> &[String] {
+        &self.names
+    }
+}
+
+impl Deref for Made {
+    type Target = BTreeMap<String, Var>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.by_name
+    }
+}
 
 impl Vars {
     /// The variables with their names, in the order of names.
@@ -43,6 +73,13 @@ impl Vars {
     #[must_use]
     pub fn all_vars(&self) -> Vec<Var> {
         self.lock().values().cloned().collect()
+    }
+
+    /// The names of the variables in the order in which the model's constructor made them. It is the order of the
+    /// layers in most models; see [`layers`](crate::weights::layers()).
+    #[must_use]
+    pub fn creation_order(&self) -> Vec<String> {
+        self.lock().names().to_vec()
     }
 
     /// Calls `visit` with each variable, in the order of names.
@@ -89,7 +126,7 @@ impl Vars {
     }
 
     /// The map. A thread that panicked cannot have left it half changed, so a poisoned lock is used as it is.
-    pub(super) fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Var>> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Made> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

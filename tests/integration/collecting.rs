@@ -108,8 +108,7 @@ fn members_of_a_custom_loop_are_collected_at_the_ends_of_epochs() -> Result<()> 
         learning_rate: 0.1,
         train_loss: 0.,
         train_metric: 0.,
-        valid_loss: None,
-        valid_metric: None,
+        ..Default::default()
     };
     let complete =
         CustomLoop::new("five", net, move |_, run| (0..5).try_for_each(|e| run.end_epoch(record(e))));

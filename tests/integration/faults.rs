@@ -255,8 +255,7 @@ fn checkpoint(epochs: usize) -> Checkpoint {
         learning_rate: 0.1,
         train_loss: 1. / 3.,
         train_metric: f64::NAN,
-        valid_loss: None,
-        valid_metric: None,
+        ..Default::default()
     };
     let weights = [("w".to_string(), Tensor::new(&[0.5f32, -1.], &Device::Cpu).unwrap())].into();
     Checkpoint::new((0..epochs).map(record).collect(), weights, vec![7; 100])

@@ -2,7 +2,7 @@
 use crate::{
     data::{LastBatch, Task},
     plan::{LrSchedule, RunSpec, Settings},
-    train::{Averaging, Clip, EarlyStopping, Loss, Optimizer},
+    train::{Averaging, Clip, EarlyStopping, Loss, Monitor, Optimizer},
     weights::InitScheme,
     Error, Result,
 };
@@ -10,8 +10,16 @@ use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
 /// The settings of single runs that the trainer reads; see [`Settings`].
-pub(super) const SETTINGS: [&str; 7] =
-    ["averaging", "batch_size", "epochs", "learning_rate", "momentum", "weight_decay", "label_smoothing"];
+pub(super) const SETTINGS: [&str; 8] = [
+    "averaging",
+    "batch_size",
+    "epochs",
+    "init",
+    "label_smoothing",
+    "learning_rate",
+    "momentum",
+    "weight_decay",
+];
 
 /// The largest number of epochs. A larger one is a mistake, and the training would not end.
 const MAX_EPOCHS: usize = u32::MAX as usize;
@@ -66,6 +74,9 @@ pub struct TrainConfig {
     /// network.
     #[serde(default)]
     pub averaging: Option<Averaging>,
+    /// What is measured while the network is trained. `None`, the default, means nothing.
+    #[serde(default)]
+    pub monitor: Option<Monitor>,
 }
 
 impl Default for TrainConfig {
@@ -83,6 +94,7 @@ impl Default for TrainConfig {
             init: InitScheme::default(),
             allow_frozen: false,
             averaging: None,
+            monitor: None,
         }
     }
 }
@@ -109,6 +121,9 @@ impl TrainConfig {
         if let Some(smoothing) = settings.real("label_smoothing")? {
             config.loss = Some(Loss::CrossEntropy { smoothing });
         }
+        if let Some(init) = settings.text("init")? {
+            config.init = InitScheme::parse(init)?;
+        }
         if let Some(averaging) = settings.text("averaging")? {
             config.averaging = Some(Averaging::registry().parse(averaging)?);
         }
@@ -126,6 +141,7 @@ impl TrainConfig {
         if self.batch_size == 0 {
             return Err(Error::invalid("batch_size", "at least 1 row", 0));
         }
+        self.init.check()?;
         self.optimizer.check()?;
         self.schedule.check()?;
         self.clip.check()?;
@@ -150,6 +166,9 @@ impl TrainConfig {
                 ));
             }
         }
+        if let Some(monitor) = &self.monitor {
+            monitor.check()?;
+        }
         if let Some(averaging) = &self.averaging {
             averaging.check(self.epochs, run)?;
         }
@@ -170,6 +189,12 @@ impl TrainConfig {
             }
         }
         Ok(())
+    }
+
+    /// The largest number of epochs, those of a training after early stopping included.
+    pub(super) fn max_epochs(&self) -> usize {
+        let again = self.early_stopping.as_ref().map_or(0, |rule| rule.then.max_epochs(self.epochs));
+        self.epochs.saturating_add(again)
     }
 
     /// The loss for a network with this output, whose shape has been checked.

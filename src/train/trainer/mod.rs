@@ -2,6 +2,7 @@
 mod checkpoint;
 mod config;
 mod diagnosis;
+mod phase;
 mod training;
 mod validation;
 
@@ -15,9 +16,9 @@ use crate::{
     plan::{LrSchedule, RunSpec, Settings},
     train::{
         networks::{learner_methods, network_setters, Networks},
-        Averaging, Clip, EarlyStopping, Learner, Loss, Optimizer, Run,
+        Averaging, Clip, EarlyStopping, Learner, Loss, Monitor, Optimizer, Run,
     },
-    weights::InitScheme,
+    weights::{fresh, InitScheme, Weights},
     Network, Result,
 };
 use candle_core::{DType, Result as CandleResult};
@@ -235,6 +236,14 @@ impl<N: Network> Trainer<N> {
         self
     }
 
+    /// Measures gradients, weights and updates in the training and records them in the learning curve. The default is
+    /// not to measure them.
+    #[must_use]
+    pub fn monitor(mut self, monitor: Monitor) -> Self {
+        self.config.monitor = Some(monitor);
+        self
+    }
+
     /// Sets a version, which becomes part of the trainer's tag. Change it when the result changes although
     /// the configuration and the variables do not, for example with another activation in the constructor. A
     /// store that outlives the process refuses members of another version.
@@ -250,6 +259,15 @@ impl<N: Network> Trainer<N> {
         &self.config
     }
 
+    /// The weights with which the run begins.
+    fn initial_weights(&self, run: &Run<'_>) -> Result<Weights> {
+        let RunSpec { seed, architecture, settings, .. } = run.spec();
+        let (vars, vb) =
+            fresh(seed.child("init"), Learner::init(self, settings)?, self.networks.dtype, run.device());
+        self.networks.build(architecture, settings, vb)?;
+        Ok(vars.snapshot()?)
+    }
+
     /// The metric that early stopping watches; `None` where that is the loss.
     fn watched(&self) -> Result<Option<Metric>> {
         let rule = self.config.early_stopping.as_ref();
@@ -262,7 +280,11 @@ impl<N: Network> Trainer<N> {
 }
 
 impl<N: Network> Learner for Trainer<N> {
-    learner_methods!(config.init);
+    learner_methods!();
+
+    fn init(&self, settings: &Settings) -> Result<InitScheme> {
+        Ok(self.config.for_run(settings)?.init)
+    }
 
     fn fit(&self, network: &N, run: &mut Run<'_>) -> CandleResult<()> {
         let config = self.config.for_run(run.settings())?;
@@ -270,14 +292,17 @@ impl<N: Network> Learner for Trainer<N> {
         let watched = self.watched().map_err(|e| run.fail(e))?;
         let mut training =
             Training::start(&config, network, output, watched, run).map_err(|e| run.fail(e))?;
-        for epoch in run.first_epoch()..config.epochs {
-            if training.has_stopped() {
+        let mut epoch = run.first_epoch();
+        loop {
+            let initial = || self.initial_weights(run);
+            if !training.goes_on(run, epoch, initial).map_err(|e| run.fail(e))? {
                 break;
             }
             let record = training.epoch(run, epoch).map_err(|e| run.fail(e))?;
-            run.end_epoch(record)?;
             training.watch(&record, run.vars()).map_err(|e| run.fail(e))?;
+            run.end_epoch(record)?;
             run.checkpoint_with(|| training.state())?;
+            epoch += 1;
         }
         training.finish(run).map_err(|e| run.fail(e))
     }
@@ -293,7 +318,7 @@ impl<N: Network> Learner for Trainer<N> {
     }
 
     fn epochs(&self, run: &RunSpec) -> usize {
-        self.config.for_run(&run.settings).map_or(0, |config| config.epochs)
+        self.config.for_run(&run.settings).map_or(0, |config| config.max_epochs())
     }
 
     fn check(&self, run: &RunSpec, data: &dyn Dataset) -> Result<()> {
