@@ -47,7 +47,7 @@ impl fmt::Debug for GreedyNetwork {
 impl GreedyNetwork {
     /// The output of the first `layers` hidden layers in evaluation mode, without the graph that leads to it.
     pub(super) fn encode(&self, layers: usize, xs: &Tensor) -> CandleResult<Tensor> {
-        let layers = self.hidden.iter().take(layers);
+        let mut layers = self.hidden.iter().take(layers);
         Ok(layers.try_fold(xs.clone(), |xs, layer| layer.forward_t(&xs, false))?.detach())
     }
 }
