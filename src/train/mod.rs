@@ -17,6 +17,7 @@ mod monitor;
 mod networks;
 mod one_run;
 mod optimizer;
+mod regularizer;
 mod retrain;
 mod run;
 mod run_checkpoints;
@@ -38,6 +39,7 @@ pub(crate) use one_run::train_run;
 pub use optimizer::{
     Adam, Optimizer, OptimizerState, RmsProp, SavedOptimizer, SavedVariable, Sgd, Values, Velocity,
 };
+pub use regularizer::{L1L2, Orthogonal, Regularizer, Regularizers, L1, L2};
 pub use retrain::Retrain;
 pub use run::Run;
 pub(crate) use run::{in_batches, RunParts};
