@@ -113,7 +113,11 @@ impl<N: Network, F: Fn(&N, &mut Run<'_>) -> CandleResult<()> + Sync> CustomLoop<
 }
 
 impl<N: Network, F: Fn(&N, &mut Run<'_>) -> CandleResult<()> + Sync> Learner for CustomLoop<N, F> {
-    learner_methods!(init);
+    learner_methods!();
+
+    fn init(&self, _settings: &Settings) -> Result<InitScheme> {
+        Ok(self.init.clone())
+    }
 
     fn fit(&self, network: &N, run: &mut Run<'_>) -> CandleResult<()> {
         run.try_network(network, self.networks.output)?;

@@ -144,9 +144,13 @@ pub trait Learner: Sync {
         0
     }
 
-    /// How initial weights are drawn. The default is to follow what the model's constructor declares.
-    fn init(&self) -> InitScheme {
-        InitScheme::default()
+    /// How the initial weights of a run with these settings are drawn. The default is to follow what the model's
+    /// constructor declares.
+    ///
+    /// # Errors
+    /// When a setting has no usable value.
+    fn init(&self, _settings: &Settings) -> Result<InitScheme> {
+        Ok(InitScheme::default())
     }
 
     /// The type of the weights. The default is `f32`.

@@ -17,6 +17,7 @@ mod monitor;
 mod networks;
 mod one_run;
 mod optimizer;
+mod retrain;
 mod run;
 mod run_checkpoints;
 pub(crate) mod signature;
@@ -37,6 +38,7 @@ pub(crate) use one_run::train_run;
 pub use optimizer::{
     Adam, Optimizer, OptimizerState, RmsProp, SavedOptimizer, SavedVariable, Sgd, Values, Velocity,
 };
+pub use retrain::Retrain;
 pub use run::Run;
 pub(crate) use run::{in_batches, RunParts};
 pub(crate) use run_checkpoints::RunCheckpoints;

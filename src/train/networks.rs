@@ -133,7 +133,7 @@ macro_rules! network_setters {
 
 /// The methods of [`Learner`](crate::train::Learner) that such a learner answers from its networks.
 macro_rules! learner_methods {
-    ($($init:ident).+) => {
+    () => {
         type Network = N;
 
         fn architectures(&self) -> Vec<String> {
@@ -142,10 +142,6 @@ macro_rules! learner_methods {
 
         fn build(&self, architecture: &str, settings: &Settings, vb: VarBuilder<'static>) -> CandleResult<N> {
             self.networks.build(architecture, settings, vb)
-        }
-
-        fn init(&self) -> InitScheme {
-            self.$($init).+
         }
 
         fn dtype(&self) -> DType {

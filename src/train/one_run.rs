@@ -13,7 +13,8 @@ use candle_core::Device;
 /// Trains the network of one run. Returns its variables and its learning curve.
 pub(crate) fn train_run<L: Learner>(learner: &L, parts: RunParts<'_>) -> Result<(Vars, Vec<EpochRecord>)> {
     let RunParts { spec, device, .. } = parts;
-    let (vars, vb) = init::fresh(spec.seed.child("init"), learner.init(), learner.dtype(), device);
+    let scheme = learner.init(&spec.settings)?;
+    let (vars, vb) = init::fresh(spec.seed.child("init"), scheme, learner.dtype(), device);
     let network = learner.build(&spec.architecture, &spec.settings, vb)?;
     let mut run = Run::start(parts, &vars, learner.epochs(spec))?;
     let outcome = learner.fit(&network, &mut run);

@@ -176,7 +176,11 @@ impl<'a> Run<'a> {
 
     /// The training rows in the order of an epoch.
     pub(crate) fn shuffled_rows(&self, epoch: usize) -> Rows {
-        let mut rows = self.parts.spec.train.clone();
+        self.shuffled(self.parts.spec.train.clone(), epoch)
+    }
+
+    /// These rows in the order of an epoch.
+    pub(crate) fn shuffled(&self, mut rows: Rows, epoch: usize) -> Rows {
         rows.shuffle(&mut self.parts.spec.seed.nth("epoch", epoch as u64).rng());
         rows
     }

@@ -1,5 +1,5 @@
 //! Early stopping.
-use crate::{check::non_negative, Error, Result};
+use crate::{check::non_negative, train::Retrain, Error, Result};
 use serde::{Deserialize, Serialize};
 
 /// Stops a run when its validation loss, or another metric of its validation rows, has not improved for a
@@ -59,11 +59,14 @@ pub struct EarlyStopping {
     /// default, means the loss.
     #[serde(default)]
     pub metric: Option<String>,
+    /// Whether and how the network is trained again on all rows, once the number of epochs is known. Default no.
+    #[serde(default)]
+    pub then: Retrain,
 }
 
 impl Default for EarlyStopping {
     fn default() -> Self {
-        Self { patience: 10, min_delta: 0., restore_best: true, metric: None }
+        Self { patience: 10, min_delta: 0., restore_best: true, metric: None, then: Retrain::No }
     }
 }
 
@@ -72,6 +75,7 @@ impl EarlyStopping {
         if self.patience == 0 {
             return Err(Error::invalid("EarlyStopping::patience", "at least 1 epoch", 0));
         }
+        self.then.check()?;
         non_negative("EarlyStopping::min_delta", self.min_delta)
     }
 }

@@ -21,9 +21,11 @@ mod prune;
 mod registries;
 mod resampling;
 mod resume;
+mod retraining;
 mod serving;
 mod shards;
 mod study;
+mod techniques;
 /// The examples' reader of tables. Its unit tests run here: `cargo test` runs none in examples.
 #[path = "../../examples/common/table/mod.rs"]
 #[allow(dead_code, unused_imports)]

@@ -59,23 +59,36 @@ impl Observer for Power {
     }
 }
 
-fn bytes<N: Network>(trainer: &Trainer<N>, plan: &Plan, store: &MemoryStore) -> Result<Vec<Vec<u8>>> {
-    let (data, executor) = (data(), Threads::new(2)?);
-    let pool = Session::new(trainer, &data).executor(&executor).store(store).train(plan)?;
+fn bytes<N: Network>(
+    data: &TensorDataset,
+    trainer: &Trainer<N>,
+    plan: &Plan,
+    store: &MemoryStore,
+) -> Result<Vec<Vec<u8>>> {
+    let executor = Threads::new(2)?;
+    let pool = Session::new(trainer, data).executor(&executor).store(store).train(plan)?;
     pool.members().iter().map(candle_ensemble::Member::to_bytes).collect()
 }
 
-/// Interrupts a build after every number of epochs from 0 on, runs it again, and compares the bytes. Returns
-/// the number of resumed runs.
 fn interrupt_everywhere<N: Network>(
     trainer: &Trainer<N>,
     builder: &dyn EnsembleBuilder,
     often: Checkpoints,
 ) -> u32 {
-    let data = data();
-    let session = Session::new(trainer, &data);
+    interrupt_everywhere_on(&data(), trainer, builder, often)
+}
+
+/// Interrupts a build after every number of epochs from 0 on, runs it again, and compares the bytes. Returns
+/// the number of resumed runs.
+pub fn interrupt_everywhere_on<N: Network>(
+    data: &TensorDataset,
+    trainer: &Trainer<N>,
+    builder: &dyn EnsembleBuilder,
+    often: Checkpoints,
+) -> u32 {
+    let session = Session::new(trainer, data);
     let plan = session.plan(builder, 7).unwrap();
-    let whole = bytes(trainer, &plan, &MemoryStore::new()).unwrap();
+    let whole = bytes(data, trainer, &plan, &MemoryStore::new()).unwrap();
     let mut resumed = 0;
     for epochs in 0.. {
         let (store, power) = (MemoryStore::new(), Power::epochs(epochs));
@@ -90,7 +103,7 @@ fn interrupt_everywhere<N: Network>(
         let cut = session.clone().executor(executor).store(&store).observer(&again).checkpoints(often);
         cut.train(&plan).unwrap();
         resumed += again.resumed.into_inner();
-        assert_eq!(bytes(trainer, &plan, &store).unwrap(), whole, "after {epochs} epochs");
+        assert_eq!(bytes(data, trainer, &plan, &store).unwrap(), whole, "after {epochs} epochs");
     }
     resumed
 }
@@ -186,7 +199,7 @@ fn a_single_last_row_resumes() {
 #[test]
 fn early_stopping_resumes() {
     for restore_best in [true, false] {
-        let rule = EarlyStopping { patience: 2, min_delta: 0.02, restore_best, metric: None };
+        let rule = EarlyStopping { patience: 2, min_delta: 0.02, restore_best, ..EarlyStopping::default() };
         for metric in [None, Some("balanced-accuracy".to_string())] {
             let rule = EarlyStopping { metric, ..rule.clone() };
             let trainer = trainer().optimizer(Optimizer::adam(3e-2)).early_stopping(rule);

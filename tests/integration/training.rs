@@ -717,7 +717,7 @@ fn the_figures_of_a_learning_curve_equal_recomputed_ones() {
     let idle = CustomLoop::new("none", |vb| mlp(2, 5, 1, vb), |_, _| Ok(()));
     let fresh = train(&idle, &data, &builder).unwrap().members()[0].clone();
 
-    let epoch = member.record.curve[0];
+    let epoch = member.record.curve[0].clone();
     let before = squared_error(&trainer, &fresh, &data, &plan.runs[0].train);
     let after = squared_error(&trainer, &member, &data, &plan.runs[0].valid);
     for (got, expected) in [

@@ -54,7 +54,7 @@ impl<'t> Autoencoder<'t> {
         let (from, to) =
             (width(&network.encode(layer + 1, run.batch(&first)?.inputs.only()?)?)?, width(&inputs)?);
         let seed = run.seed("decoder").nth("layer", layer as u64);
-        let (decoder_vars, vb) = fresh(seed, config.init, dtype, run.device());
+        let (decoder_vars, vb) = fresh(seed, config.init.clone(), dtype, run.device());
         let decoder = linear(from, to, vb.pp("decoder"))?;
         let own = run.vars().named().into_iter().filter(|(name, _)| is_of_layer(name, layer));
         let vars = own.chain(decoder_vars.named()).collect();

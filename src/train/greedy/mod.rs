@@ -367,7 +367,7 @@ impl GreedyPretraining {
         let constructors = self.hidden.iter().chain([&self.output_layer]);
         let own = constructors.flat_map(|layer| layer.reads.iter().map(String::as_str));
         let known: BTreeSet<&str> =
-            SETTINGS.into_iter().filter(|name| *name != "freeze").chain(own).collect();
+            SETTINGS.iter().copied().filter(|name| *name != "freeze").chain(own).collect();
         match settings.iter().find(|(name, _)| !known.contains(name)) {
             None => Ok(()),
             Some((name, _)) => {
@@ -414,8 +414,8 @@ impl Learner for GreedyPretraining {
         self.config.for_run(&run.settings).map_or(0, |config| total(&self.stages(&config)))
     }
 
-    fn init(&self) -> InitScheme {
-        self.config.init
+    fn init(&self, settings: &Settings) -> Result<InitScheme> {
+        Ok(self.config.for_run(settings)?.init)
     }
 
     fn dtype(&self) -> DType {

@@ -2,7 +2,7 @@
 use crate::{
     codec,
     store::checkpoint::LoopState,
-    train::{stopping::ValidationMonitor, SavedOptimizer},
+    train::{stopping::ValidationMonitor, trainer::phase::Phase, SavedOptimizer},
     weights::Weights,
     Error, Result,
 };
@@ -20,6 +20,8 @@ pub(super) struct TrainingState {
     pub(super) monitor: Option<ValidationMonitor>,
     /// The weights of the best epoch.
     pub(super) best: Option<Weights>,
+    pub(super) best_epoch: Option<(usize, f64)>,
+    pub(super) phase: Phase,
     pub(super) stopped: bool,
     /// The saved running average.
     pub(super) average: Option<Vec<u8>>,
@@ -31,16 +33,19 @@ struct Encoded {
     optimizer: SavedOptimizer,
     monitor: Option<ValidationMonitor>,
     has_best: bool,
+    best_epoch: Option<(usize, f64)>,
+    phase: Phase,
     stopped: bool,
     average: Option<Vec<u8>>,
 }
 
 impl TrainingState {
     pub(super) fn encode(self) -> Result<LoopState> {
-        let Self { optimizer, monitor, best, stopped, average } = self;
+        let Self { optimizer, monitor, best, best_epoch, phase, stopped, average } = self;
         let (optimizer, moments) = optimizer.without_moments()?;
+        let has_best = best.is_some();
         let bytes =
-            codec::encode(&Encoded { optimizer, monitor, has_best: best.is_some(), stopped, average })?;
+            codec::encode(&Encoded { optimizer, monitor, has_best, best_epoch, phase, stopped, average })?;
         let best = best.unwrap_or_default();
         let tensors = with_prefix(MOMENTS, moments).chain(with_prefix(BEST, best)).collect();
         Ok(LoopState { bytes, tensors })
@@ -48,11 +53,12 @@ impl TrainingState {
 
     /// The inverse of [`TrainingState::encode`].
     pub(super) fn decode(bytes: &[u8], tensors: &Weights) -> Result<Self> {
-        let Encoded { optimizer, monitor, has_best, stopped, average } = codec::decode(bytes)
-            .map_err(|why| Error::Foreign { what: "the trainer's checkpoint".into(), why })?;
+        let Encoded { optimizer, monitor, has_best, best_epoch, phase, stopped, average } =
+            codec::decode(bytes)
+                .map_err(|why| Error::Foreign { what: "the trainer's checkpoint".into(), why })?;
         let optimizer = optimizer.with_moments(without_prefix(MOMENTS, tensors))?;
         let best = has_best.then(|| without_prefix(BEST, tensors));
-        Ok(Self { optimizer, monitor, best, stopped, average })
+        Ok(Self { optimizer, monitor, best, best_epoch, phase, stopped, average })
     }
 }
 

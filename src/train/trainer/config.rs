@@ -10,15 +10,16 @@ use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
 /// The settings of single runs that the trainer reads; see [`Settings`].
-pub(crate) const SETTINGS: [&str; 8] = [
+pub(crate) const SETTINGS: &[&str] = &[
     "averaging",
     "batch_size",
     "epochs",
     "freeze",
+    "init",
+    "label_smoothing",
     "learning_rate",
     "momentum",
     "weight_decay",
-    "label_smoothing",
 ];
 
 /// The largest number of epochs. A larger one is a mistake, and the training would not end.
@@ -126,6 +127,9 @@ impl TrainConfig {
         if let Some(smoothing) = settings.real("label_smoothing")? {
             config.loss = Some(Loss::CrossEntropy { smoothing });
         }
+        if let Some(init) = settings.text("init")? {
+            config.init = InitScheme::parse(init)?;
+        }
         if let Some(averaging) = settings.text("averaging")? {
             config.averaging = Some(Averaging::registry().parse(averaging)?);
         }
@@ -146,6 +150,7 @@ impl TrainConfig {
         if self.batch_size == 0 {
             return Err(Error::invalid("batch_size", "at least 1 row", 0));
         }
+        self.init.check()?;
         self.optimizer.check()?;
         self.schedule.check()?;
         self.clip.check()?;
@@ -194,6 +199,12 @@ impl TrainConfig {
             }
         }
         Ok(())
+    }
+
+    /// The largest number of epochs, those of a training after early stopping included.
+    pub(super) fn max_epochs(&self) -> usize {
+        let again = self.early_stopping.as_ref().map_or(0, |rule| rule.then.max_epochs(self.epochs));
+        self.epochs.saturating_add(again)
     }
 
     /// The loss for a network with this output, whose shape has been checked.

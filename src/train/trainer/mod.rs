@@ -2,6 +2,7 @@
 mod checkpoint;
 mod config;
 mod diagnosis;
+mod phase;
 mod training;
 mod validation;
 
@@ -20,7 +21,7 @@ use crate::{
         networks::{learner_methods, network_setters, Networks},
         Averaging, Clip, EarlyStopping, Freeze, Learner, Loss, Monitor, Optimizer, Run, WarmStart,
     },
-    weights::InitScheme,
+    weights::{fresh, InitScheme, Weights},
     Network, Result,
 };
 use candle_core::{DType, Result as CandleResult};
@@ -293,6 +294,18 @@ impl<N: Network> Trainer<N> {
         self.warm_start.as_ref()
     }
 
+    /// The weights with which the run begins.
+    fn initial_weights(&self, run: &Run<'_>) -> Result<Weights> {
+        let RunSpec { seed, architecture, settings, .. } = run.spec();
+        let (vars, vb) =
+            fresh(seed.child("init"), Learner::init(self, settings)?, self.networks.dtype, run.device());
+        self.networks.build(architecture, settings, vb)?;
+        if let Some(start) = &self.warm_start {
+            start.load_into(&vars)?;
+        }
+        Ok(vars.snapshot()?)
+    }
+
     /// The metric that early stopping watches; `None` where that is the loss.
     fn watched(&self) -> Result<Option<Metric>> {
         let rule = self.config.early_stopping.as_ref();
@@ -305,7 +318,11 @@ impl<N: Network> Trainer<N> {
 }
 
 impl<N: Network> Learner for Trainer<N> {
-    learner_methods!(config.init);
+    learner_methods!();
+
+    fn init(&self, settings: &Settings) -> Result<InitScheme> {
+        Ok(self.config.for_run(settings)?.init)
+    }
 
     fn fit(&self, network: &N, run: &mut Run<'_>) -> CandleResult<()> {
         let config = self.config.for_run(run.settings())?;
@@ -317,14 +334,17 @@ impl<N: Network> Learner for Trainer<N> {
         let frozen = config.freeze.names(run.vars()).map_err(|e| run.fail(e))?;
         let mut training =
             Training::start(&config, network, output, watched, (0, frozen), run).map_err(|e| run.fail(e))?;
-        for epoch in run.first_epoch()..config.epochs {
-            if training.has_stopped() {
+        let mut epoch = run.first_epoch();
+        loop {
+            let initial = || self.initial_weights(run);
+            if !training.goes_on(run, epoch, initial).map_err(|e| run.fail(e))? {
                 break;
             }
             let record = training.epoch(run, epoch).map_err(|e| run.fail(e))?;
             training.watch(&record, run.vars()).map_err(|e| run.fail(e))?;
             run.end_epoch(record)?;
             run.checkpoint_with(|| training.state())?;
+            epoch += 1;
         }
         training.finish(run).map_err(|e| run.fail(e))
     }
@@ -341,12 +361,12 @@ impl<N: Network> Learner for Trainer<N> {
     }
 
     fn epochs(&self, run: &RunSpec) -> usize {
-        self.config.for_run(&run.settings).map_or(0, |config| config.epochs)
+        self.config.for_run(&run.settings).map_or(0, |config| config.max_epochs())
     }
 
     fn check(&self, run: &RunSpec, data: &dyn Dataset) -> Result<()> {
         run.collect.check(Learner::epochs(self, run))?;
-        self.networks.check(&run.architecture, &run.settings, &SETTINGS)?;
+        self.networks.check(&run.architecture, &run.settings, SETTINGS)?;
         self.config.for_run(&run.settings)?.check(run, data.task())?;
         self.watched()?.map_or(Ok(()), |metric| metric.check_task(data.task()))
     }

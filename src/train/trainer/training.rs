@@ -3,6 +3,7 @@ use crate::{
     data::{passes, Batch},
     metrics::Metric,
     network::Output,
+    nn::tap::{collect, Collect},
     plan::Position,
     store::{checkpoint::LoopState, EpochRecord},
     train::{
@@ -15,11 +16,12 @@ use crate::{
         trainer::{
             checkpoint::TrainingState,
             diagnosis::{check_data, diagnose, Step},
+            phase::Phase,
             validation::ValidationRows,
             TrainConfig,
         },
         transfer::Frozen,
-        OptimizerState, Run,
+        OptimizerState, Retrain, Run,
     },
     weights::{
         batch_norm::re_estimate_by,
@@ -52,6 +54,9 @@ pub(crate) struct Training<'t, N> {
     watched: Option<Metric>,
     /// The weights of the best epoch, if early stopping restores them.
     best: Option<Weights>,
+    /// The epoch that was the best so far, and its training loss.
+    best_epoch: Option<(usize, f64)>,
+    phase: Phase,
     stopped: bool,
     /// Whether the first step has shown that the loss reaches every variable.
     gradients_checked: bool,
@@ -74,6 +79,7 @@ impl<'t, N: Network> Training<'t, N> {
         (begin, frozen): (usize, BTreeSet<String>),
         run: &mut Run<'_>,
     ) -> Result<Self> {
+        check_patterns(config, run.vars())?;
         let frozen = Frozen::new(frozen, run.vars())?;
         let average = config.averaging.map(|averaging| RunningAverage::new(averaging, config.epochs));
         let mut training = Self {
@@ -87,6 +93,8 @@ impl<'t, N: Network> Training<'t, N> {
             monitor: config.early_stopping.clone().map(ValidationMonitor::new),
             watched,
             best: None,
+            best_epoch: None,
+            phase: Phase::First,
             stopped: false,
             gradients_checked: false,
             monitor_of_epoch: None,
@@ -107,6 +115,7 @@ impl<'t, N: Network> Training<'t, N> {
             _ => None,
         };
         (self.monitor, self.best, self.stopped) = (state.monitor, state.best, state.stopped);
+        (self.best_epoch, self.phase) = (state.best_epoch, state.phase);
         Ok(())
     }
 
@@ -115,17 +124,59 @@ impl<'t, N: Network> Training<'t, N> {
         self.stopped
     }
 
+    /// Whether this epoch follows. When early stopping has ended the first training, it begins the second one, if there
+    /// is one; `initial` returns the weights with which the run began.
+    pub(super) fn goes_on(
+        &mut self,
+        run: &Run<'_>,
+        epoch: usize,
+        initial: impl FnOnce() -> Result<Weights>,
+    ) -> Result<bool> {
+        let (number, epochs) = self.within(epoch);
+        let ended = self.stopped || number >= epochs;
+        let again = self.config.early_stopping.as_ref().map_or(Retrain::No, |rule| rule.then);
+        match (self.phase, again) {
+            (Phase::First, Retrain::FromScratch) if ended => {
+                let epochs = self.best_epoch.map_or(epoch, |(best, _)| best + 1);
+                self.train_again(run, &initial()?, Phase::Again { start: epoch - self.begin, epochs, target: None })?;
+                Ok(true)
+            }
+            (Phase::First, Retrain::Continue { epochs }) if ended => {
+                let weights = self.best.take().map_or_else(|| run.vars().snapshot(), Ok)?;
+                let target = self.best_epoch.map(|(_, train_loss)| train_loss);
+                self.train_again(run, &weights, Phase::Again { start: epoch - self.begin, epochs, target })?;
+                Ok(true)
+            }
+            _ => Ok(!ended),
+        }
+    }
+
+    /// The number of an epoch of the run within this training, and the number of epochs of this training.
+    fn within(&self, epoch: usize) -> (usize, usize) {
+        self.phase.within(epoch.saturating_sub(self.begin), self.config.epochs)
+    }
+
+    /// Begins the second training with these weights.
+    fn train_again(&mut self, run: &Run<'_>, weights: &Weights, phase: Phase) -> Result<()> {
+        run.vars().load(weights)?;
+        self.optimizer = OptimizerState::new(&self.config.optimizer, self.frozen.others(run.vars()))?;
+        (self.phase, self.best, self.stopped) = (phase, None, false);
+        Ok(())
+    }
+
     /// One pass over the training rows, and the evaluation after it.
     pub(crate) fn epoch(&mut self, run: &Run<'_>, epoch: usize) -> Result<EpochRecord> {
         let config = self.config;
         let mut meter = EpochMeter::new(run.task());
         self.monitor_of_epoch =
             config.monitor.map(|monitor| EpochMonitor::new(monitor, self.optimizer.variables()));
-        let rows = if config.shuffle { run.shuffled_rows(epoch) } else { run.spec().train.clone() };
-        let (epochs, batches_per_epoch) = (config.epochs, self.batches_per_epoch(run));
+        let rows = self.phase.rows(run);
+        let batches_per_epoch = self.batches_per_epoch(rows.len(), run);
+        let rows = if config.shuffle { run.shuffled(rows, epoch) } else { rows };
+        let (epoch_number, epochs) = self.within(epoch);
         let batches = run.training_batches(rows, config.batch_size, config.last_batch);
         for (number, (rows, batch)) in batches.enumerate() {
-            let at = Position { epoch, batch: number, epochs, batches_per_epoch };
+            let at = Position { epoch: epoch_number, batch: number, epochs, batches_per_epoch };
             let batch = batch?;
             if epoch == self.first_epoch {
                 check_data(run, &batch, &rows, &when(at))?;
@@ -135,21 +186,29 @@ impl<'t, N: Network> Training<'t, N> {
         self.frozen.restore_statistics()?;
         self.check_variables(
             run,
-            Position { epoch, batch: batches_per_epoch - 1, epochs, batches_per_epoch },
+            Position { epoch: epoch_number, batch: batches_per_epoch - 1, epochs, batches_per_epoch },
         )?;
         if let Some(average) = &mut self.average {
             average.after_epoch(epoch - self.begin, run.vars())?;
         }
         let (train_loss, train_metric) = meter.finish();
-        let (valid_loss, valid_metric) = self.evaluate(run, epoch)?.unzip();
+        let validated = self.evaluate(run, epoch)?;
+        let (valid_loss, valid_metric) = match self.phase {
+            Phase::First => validated.unzip(),
+            Phase::Again { target, .. } => {
+                self.stopped =
+                    matches!((target, validated), (Some(target), Some((loss, _))) if loss < target);
+                (None, None)
+            }
+        };
         let monitors = self.monitor_of_epoch.take().map(EpochMonitor::finish).transpose()?;
         let learning_rate = self.learning_rate;
         Ok(EpochRecord { epoch, learning_rate, train_loss, train_metric, valid_loss, valid_metric, monitors })
     }
 
-    fn batches_per_epoch(&self, run: &Run<'_>) -> usize {
+    fn batches_per_epoch(&self, rows: usize, run: &Run<'_>) -> usize {
         let TrainConfig { last_batch, batch_size, .. } = self.config;
-        last_batch.count(run.spec().train.len(), *batch_size, run.vars().has_statistics())
+        last_batch.count(rows, *batch_size, run.vars().has_statistics())
     }
 
     /// One step: forward pass, loss, backward pass, clipping, update. `rows` are the numbers of the batch's
@@ -164,10 +223,15 @@ impl<'t, N: Network> Training<'t, N> {
     ) -> Result<()> {
         let base = self.config.optimizer.learning_rate();
         let prescribed = run.learning_rate(base, at);
-        let within = Position { epoch: at.epoch - self.begin, ..at };
-        self.learning_rate = prescribed.unwrap_or_else(|| self.config.schedule.rate(base, within));
+        self.learning_rate = prescribed.unwrap_or_else(|| self.config.schedule.rate(base, at));
 
-        let output = self.network.run(&batch.inputs, true)?;
+        let measured = self.monitor_of_epoch.as_mut().filter(|monitor| monitor.is_due(at.batch));
+        let what = Collect { losses: true, activations: measured.is_some() };
+        let (output, collected) = collect(what, || self.network.run(&batch.inputs, true));
+        let output = output?;
+        if let Some(monitor) = measured {
+            monitor.add_outputs(&collected.activations)?;
+        }
         check_output(&output, run.task(), rows.len(), self.kind)?;
         let loss = self.loss(run, &output, batch)?;
         let value = scalar(&loss)?;
@@ -177,6 +241,11 @@ impl<'t, N: Network> Training<'t, N> {
             let (what, value) = diagnose(&step, has_trained(at))?;
             return Err(self.diverged(run, at, what, value));
         }
+        // Penalties are trained on, and not recorded: the losses of training and validation rows can be compared.
+        let loss = match collected.loss()? {
+            Some(penalty) => (&loss + penalty.to_dtype(loss.dtype())?)?,
+            None => loss,
+        };
         let gradients = loss.backward()?;
         self.check_gradients(run, &gradients, at)?;
         let due = self.monitor_of_epoch.as_ref().filter(|monitor| monitor.is_due(at.batch));
@@ -235,7 +304,8 @@ impl<'t, N: Network> Training<'t, N> {
     /// The loss and the metric over the validation rows, if there are any. The metric is the one that is
     /// watched, or the usual one.
     fn evaluate(&self, run: &Run<'_>, epoch: usize) -> Result<Option<(f64, f64)>> {
-        if run.spec().valid.is_empty() {
+        let needed = !matches!(self.phase, Phase::Again { target: None, .. });
+        if run.spec().valid.is_empty() || !needed {
             return Ok(None);
         }
         let mut meter = EpochMeter::new(run.task());
@@ -273,8 +343,13 @@ impl<'t, N: Network> Training<'t, N> {
         };
         let (Some(monitor), Some(loss)) = (&mut self.monitor, loss) else { return Ok(()) };
         match monitor.update(loss) {
-            Status::Improved if monitor.restores_best() => self.best = Some(vars.snapshot()?),
-            Status::Improved | Status::NotImproved => {}
+            Status::Improved => {
+                self.best_epoch = Some((record.epoch, record.train_loss));
+                if monitor.restores_best() {
+                    self.best = Some(vars.snapshot()?);
+                }
+            }
+            Status::NotImproved => {}
             Status::Stop => self.stopped = true,
         }
         Ok(())
@@ -284,7 +359,8 @@ impl<'t, N: Network> Training<'t, N> {
     pub(crate) fn state(&self) -> Result<LoopState> {
         let average = self.average.as_ref().map(RunningAverage::save).transpose()?;
         let (monitor, best, stopped) = (self.monitor.clone(), self.best.clone(), self.stopped);
-        TrainingState { optimizer: self.optimizer.save()?, monitor, best, stopped, average }.encode()
+        let (best_epoch, phase, optimizer) = (self.best_epoch, self.phase, self.optimizer.save()?);
+        TrainingState { optimizer, monitor, best, best_epoch, phase, stopped, average }.encode()
     }
 
     /// Puts the weights of the member into the variables: those of the best epoch, of the last epoch, or the
@@ -315,6 +391,18 @@ impl<'t, N: Network> Training<'t, N> {
         let Position { epoch, batch, .. } = at;
         let learning_rate = self.learning_rate;
         Error::Diverged { run: run.spec().id, what, value, epoch, batch, learning_rate }
+    }
+}
+
+/// Checks that each pattern of the configuration matches a variable of the network.
+fn check_patterns(config: &TrainConfig, vars: &Vars) -> Result<()> {
+    let names: Vec<String> = vars.named().into_iter().map(|(name, _)| name).collect();
+    match config.init.unmatched_patterns(&names)?.first() {
+        None => Ok(()),
+        Some(pattern) => {
+            let must = format!("a pattern of names of the network, which are {}", names.join(", "));
+            Err(Error::invalid("InitScheme::ByName", must, format!("{pattern:?}")))
+        }
     }
 }
 

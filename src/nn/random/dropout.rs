@@ -1,8 +1,10 @@
 //! Dropout with masks that are determined by the run's seed.
-use crate::{check::below_one, Seed};
-use candle_core::{DType, Device, ModuleT, Result, Tensor, Var};
-use candle_nn::{Init, VarBuilder};
-use rand::Rng;
+use crate::{
+    check::below_one,
+    nn::random::{of_elements, Draws},
+};
+use candle_core::{ModuleT, Result, Tensor};
+use candle_nn::VarBuilder;
 
 /// Dropout: sets each element to 0 with probability `p` in training, and does nothing in evaluation.
 ///
@@ -13,8 +15,13 @@ use rand::Rng;
 /// The mean of each element stays the same. Inputs have any shape and any floating-point type; outputs have
 /// the same.
 ///
-/// Use it against overfitting, above all in wide fully connected layers. Do not use it before batch
-/// normalization, whose statistics it changes. Cost: one random number per element, drawn on the CPU.
+/// Use it against overfitting, above all in wide fully connected layers; on two small noisy problems with 30
+/// training rows, a probability of 0.4 raised the test accuracy by 2 points. Before the first layer it drops
+/// inputs, for which a probability of 0.2 or less is usual. Combine it with a bound on the norm of each unit's
+/// weights and a higher learning rate, as the source does. Do not use it before batch normalization, whose
+/// statistics it changes, or before a network has learned its training rows. For images, whose neighbouring
+/// pixels are alike, use [`SpatialDropout2d`](crate::nn::SpatialDropout2d); after SELU, use
+/// [`AlphaDropout`](crate::nn::AlphaDropout). Cost: one random number per element, drawn on the CPU.
 ///
 /// candle's own layer draws from a generator that cannot be seeded. The masks of this layer are determined by
 /// two integer variables of the network: `seed`, which is drawn with the initial weights and depends on the
@@ -59,8 +66,7 @@ use rand::Rng;
 #[derive(Clone, Debug)]
 pub struct Dropout {
     p: f64,
-    seed: Tensor,
-    step: Var,
+    draws: Draws,
 }
 
 impl Dropout {
@@ -71,21 +77,7 @@ impl Dropout {
     /// When `p` is out of range, or the `VarBuilder` cannot draw integers.
     pub fn new(p: f64, vb: VarBuilder<'_>) -> Result<Self> {
         below_one("the probability of dropout", p)?;
-        let any = Init::Uniform { lo: 0., up: u32::MAX.into() };
-        let seed = vb.get_with_hints_dtype(4, "seed", any, DType::U32)?;
-        let step = Var::from_tensor(&vb.get_with_hints_dtype((), "step", Init::Const(0.), DType::U32)?)?;
-        Ok(Self { p, seed, step })
-    }
-
-    /// `1 / (1 − p)` or 0 for each element, from a generator that only this step uses.
-    fn mask(&self, elements: usize) -> Result<Vec<f32>> {
-        let step = self.step.to_scalar::<u32>()?;
-        let seeds = self.seed.to_vec1::<u32>()?;
-        let seed = seeds.into_iter().fold(Seed::from(0), |seed, part| seed.nth("dropout", part.into()));
-        self.step.set(&Tensor::new(step.wrapping_add(1), self.step.device())?)?;
-        let mut rng = seed.nth("step", step.into()).rng();
-        let (dropped, kept) = ((self.p * 2f64.powi(32)) as u32, (1. / (1. - self.p)) as f32);
-        Ok((0..elements).map(|_| if rng.random::<u32>() < dropped { 0. } else { kept }).collect())
+        Ok(Self { p, draws: Draws::new(&vb)? })
     }
 }
 
@@ -94,15 +86,19 @@ impl ModuleT for Dropout {
         if !train || self.p == 0. {
             return Ok(x.clone());
         }
-        let mask = Tensor::from_vec(self.mask(x.elem_count())?, x.shape(), &Device::Cpu)?;
-        x * mask.to_dtype(x.dtype())?.to_device(x.device())?
+        let kept = (1. / (1. - self.p)) as f32;
+        x * of_elements(self.draws.mask(self.p, x.elem_count(), 0., kept)?, x.shape(), x)?
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::weights::{fresh, InitScheme, Vars};
+    use crate::{
+        weights::{fresh, InitScheme, Vars},
+        Seed,
+    };
+    use candle_core::{DType, Device, Var};
 
     fn layer(p: f64, seed: u64, name: &str, scheme: InitScheme) -> (Vars, Dropout) {
         let (vars, vb) = fresh(Seed::from(seed), scheme, DType::F32, &Device::Cpu);
@@ -119,7 +115,7 @@ mod tests {
     fn masks_depend_on_seed_name_and_step_only() {
         for scheme in [InitScheme::AsDeclared, InitScheme::GlorotUniform, InitScheme::Torch] {
             let passes = |seed, name| {
-                let (_, layer) = layer(0.5, seed, name, scheme);
+                let (_, layer) = layer(0.5, seed, name, scheme.clone());
                 [pass(&layer, 64), pass(&layer, 64)]
             };
             let [first, second] = passes(1, "a");

@@ -1,0 +1,94 @@
+//! What a technique of the trainer costs: the time of a training with it, divided by the time of the same training
+//! without it.
+//!
+//! `cargo bench --bench techniques`, for a small network of batches of 32 rows and for a large one of batches of 128.
+use candle_core::{DType, Device, Tensor};
+use candle_ensemble::{
+    data::TensorDataset,
+    exec::Threads,
+    nn::{seq, Sequential},
+    strategy::MultiRun,
+    threads,
+    train::{Clip, Monitor, Optimizer, Trainer},
+    Result, Session,
+};
+use candle_nn::{linear, Activation, VarBuilder};
+use rand::{rngs::StdRng, Rng, SeedableRng};
+use std::hint::black_box;
+use turns::{Bench, Target};
+
+mod turns;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+type Change = fn(Trainer<Sequential>) -> Trainer<Sequential>;
+
+/// Each technique with what it may cost.
+fn techniques() -> Vec<(&'static str, Target, Change)> {
+    vec![
+        ("monitor", Target::AtMost(1.05), |t| t.monitor(Monitor::default())),
+        ("clip by norm", Target::Open, |t| t.clip(Clip::Norm(1.))),
+    ]
+}
+
+/// A multi-layer perceptron with data that it is trained on.
+struct Case {
+    name: &'static str,
+    widths: &'static [usize],
+    batch: usize,
+    rows: usize,
+    epochs: usize,
+}
+
+const CASES: [Case; 2] = [
+    Case { name: "64-64-32-10", widths: &[64, 64, 32, 10], batch: 32, rows: 1280, epochs: 5 },
+    Case { name: "784-512-512-10", widths: &[784, 512, 512, 10], batch: 128, rows: 1280, epochs: 2 },
+];
+
+fn mlp(widths: &[usize], vb: VarBuilder<'_>) -> candle_core::Result<Sequential> {
+    let mut network = seq();
+    for (i, pair) in widths.windows(2).enumerate() {
+        let layer = linear(pair[0], pair[1], vb.pp(i))?;
+        network = if i == 0 { network.add(layer) } else { network.add(Activation::Relu).add(layer) };
+    }
+    Ok(network)
+}
+
+impl Case {
+    fn data(&self) -> Result<TensorDataset> {
+        let mut rng = StdRng::seed_from_u64(7);
+        let columns = self.widths[0];
+        let x = (0..self.rows * columns).map(|_| rng.random_range(-1f32..1.)).collect();
+        let x = Tensor::from_vec(x, (self.rows, columns), &Device::Cpu)?.to_dtype(DType::F32)?;
+        TensorDataset::classification(x, &Tensor::from_iter((0..self.rows as u32).map(|i| i % 10), &Device::Cpu)?)
+    }
+
+    fn trainer(&self, epochs: usize) -> Trainer<Sequential> {
+        let widths = self.widths;
+        Trainer::new(move |vb| mlp(widths, vb))
+            .optimizer(Optimizer::adam(1e-3))
+            .batch_size(self.batch)
+            .epochs(epochs)
+    }
+}
+
+fn main() -> Result<()> {
+    threads::one_core_per_member();
+    let (mut bench, one) = (Bench::new(), Threads::new(1)?);
+    for case in &CASES {
+        let epochs = if Bench::measured() { case.epochs } else { 1 };
+        let data = case.data()?;
+        let train = |trainer: &Trainer<Sequential>| {
+            let pool = Session::new(trainer, &data).executor(&one).fit(&MultiRun::new(1), 42).expect("trained");
+            black_box(pool.members().len());
+        };
+        for (name, target, turn_on) in techniques() {
+            let (with, without) = (turn_on(case.trainer(epochs)), case.trainer(epochs));
+            let name = format!("techniques/{}, {name} : without", case.name);
+            bench.pair(name, target, || train(&with), Some(&|| train(&without)));
+        }
+    }
+    bench.finish();
+    Ok(())
+}

@@ -1,0 +1,109 @@
+//! moons_100: 2 → 500 → 1, Adam, 4000 epochs of one batch of the 30 training rows, no scaling.
+use crate::{
+    data::{Bench, Problem},
+    network::{adam, Mlp},
+    reference::{better_from, difference, level, with_ties, Direction, Expected, Level, Tail, BETTER},
+    setting::{Row, Setting, Table},
+};
+use candle_ensemble::{
+    nn::{Dropout, Sequential},
+    train::{EarlyStopping, Trainer},
+    Result,
+};
+use std::sync::Arc;
+
+/// The network of both small data sets.
+pub const NETWORK: Mlp = Mlp::new(2, 500, 1);
+
+/// Its training.
+pub fn trainer(bench: &Bench, network: Mlp) -> Trainer<Sequential> {
+    Trainer::new(move |vb| network.build(vb)).epochs(bench.epochs(4000)).optimizer(adam())
+}
+
+pub fn table(bench: &Bench) -> Result<Table> {
+    let all = Arc::new(bench.moons_100()?.watching(30..100));
+    // Early stopping watches rows 30–64, and rows 65–99 score.
+    let half = Arc::new(bench.moons_100()?.watching(30..65).scored_on(65..100)?);
+    let plain = || trainer(bench, NETWORK);
+    let on = |problem: &Arc<Problem>, name: &str, trainer, expected: Level| {
+        Setting::new(format!("moons_100, {name}"), problem, trainer, Expected::from(expected))
+    };
+    let without = || on(&all, "plain", plain(), level((1., 0.), (0.914, 0.)).log_loss("0.50"));
+    let with = |name: &str, trainer, expected: Level| on(&all, name, trainer, expected);
+    let half_without = || on(&half, "plain, rows 65–99", plain(), level((1., 0.), (0.886, 0.)));
+    let patient = |restore_best| {
+        let rule = EarlyStopping { patience: 200, restore_best, ..EarlyStopping::default() };
+        plain().early_stopping(rule)
+    };
+    let dropout = Mlp { after: |network, vb| Ok(network.add(Dropout::new(0.4, vb)?)), ..NETWORK };
+
+    let rows = vec![
+        Row::new(
+            "dropout",
+            "dropout .4",
+            without(),
+            with("dropout .4", trainer(bench, dropout), level((1., 0.), (0.936, 0.010))).slower(1.5),
+        )
+        .test(with_ties(0.021, (0.017, 0.026), 18, 2), BETTER)
+        .fresh(difference(0.007, (0.007, 0.008), 20), Direction::Any),
+        Row::new(
+            "early-stopping-last",
+            "early stopping, weights of the last epoch; watched and scored on the same 70 rows",
+            without(),
+            with(
+                "early stopping, last weights",
+                patient(false),
+                level((0.997, 0.010), (0.933, 0.031))
+                    .tail(Tail::Medians { train: 1., test: 0.943 })
+                    .log_loss("0.27"),
+            )
+            .slower(0.5),
+        )
+        .test(difference(0.019, (0.004, 0.033), 18), better_from(25))
+        .fresh(difference(0.001, (-0.006, 0.008), 18), Direction::Any)
+        .note("A gain on the rows that were watched is no gain on others."),
+        Row::new(
+            "early-stopping-best",
+            "early stopping, best weights restored; the same 70 rows",
+            without(),
+            with(
+                "early stopping, best weights",
+                patient(true),
+                level((0.997, 0.010), (0.917, 0.035)).tail(Tail::Medians { train: 1., test: 0.929 }),
+            )
+            .slower(0.5),
+        )
+        .test(difference(0.003, (-0.014, 0.019), 18), Direction::Any)
+        .fresh(difference(-0.001, (-0.008, 0.007), 18), Direction::Any)
+        .note("To restore the best weights is not better than to keep the last ones."),
+        Row::new(
+            "early-stopping-other-rows-last",
+            "early stopping, last weights; watched on rows 30–64, scored on rows 65–99",
+            half_without(),
+            on(
+                &half,
+                "early stopping, last weights, rows 65–99",
+                patient(false),
+                level((1., 0.), (0.914, 0.)),
+            )
+            .slower(0.5),
+        )
+        .test(difference(0.029, (0.029, 0.029), 20), BETTER)
+        .fresh(difference(0.006, (0.006, 0.006), 20), Direction::Any),
+        Row::new(
+            "early-stopping-other-rows-best",
+            "early stopping, best restored; watched on 30–64, scored on 65–99",
+            half_without(),
+            on(
+                &half,
+                "early stopping, best weights, rows 65–99",
+                patient(true),
+                level((1., 0.), (0.914, 0.)),
+            )
+            .slower(0.5),
+        )
+        .test(difference(0.029, (0.029, 0.029), 20), BETTER)
+        .fresh(difference(0.006, (0.005, 0.006), 20), Direction::Any),
+    ];
+    Ok(Table { key: "moons", title: "moons_100, 4000 epochs", rows })
+}

@@ -1,0 +1,144 @@
+//! What every technique of the trainer must do: work under every strategy, resume to the bit, change the training that
+//! it is meant to change, and leave it alone where it is off.
+use crate::{
+    common::{normal, weights},
+    resume::interrupt_everywhere_on,
+};
+use candle_core::Tensor;
+use candle_ensemble::{
+    data::TensorDataset,
+    nn::{
+        seq, ActivityRegularizer, AlphaDropout, BatchNorm, BatchNormConfig, DropConnect, Dropout, GaussianDropout,
+        GaussianNoise, GroupNorm, LayerNorm, Sequential,
+    },
+    strategy::{self, MultiRun},
+    train::{Clip, Monitor, Optimizer, Trainer},
+    weights::InitScheme,
+    Checkpoints, Member, Result, Session,
+};
+use candle_nn::{linear, Activation, VarBuilder};
+
+type Make = fn() -> Trainer<Sequential>;
+
+/// A technique of the trainer.
+struct Technique {
+    name: &'static str,
+    /// A trainer with the technique.
+    trainer: Make,
+    /// Whether the weights of the plain network are other ones than without it.
+    changes: bool,
+}
+
+/// A network with a layer between its two linear ones.
+macro_rules! with_layer {
+    (|$vb:ident| $layer:expr) => {
+        || {
+            configured(Trainer::new(|vb| {
+                let $vb = vb.pp("layer");
+                let hidden = seq().add(linear(4, 8, vb.pp(0))?).add(Activation::Relu).add($layer);
+                Ok(hidden.add(linear(8, 1, vb.pp(1))?))
+            }))
+        }
+    };
+}
+
+fn techniques() -> Vec<Technique> {
+    let technique = |name, trainer| Technique { name, trainer, changes: true };
+    vec![
+        technique("init", || trainer().init(InitScheme::parse("1.* => glorot-normal; he-uniform").unwrap())),
+        technique("clip by norm", || trainer().clip(Clip::Norm(0.01))),
+        technique("freeze", || trainer().freeze(1)),
+        Technique { name: "monitor", trainer: || trainer().monitor(Monitor::default().every(2)), changes: false },
+        technique("dropout", with_layer!(|vb| Dropout::new(0.4, vb)?)),
+        technique("Gaussian dropout", with_layer!(|vb| GaussianDropout::new(0.4, vb)?)),
+        technique("alpha dropout", with_layer!(|vb| AlphaDropout::new(0.2, vb)?)),
+        technique("Gaussian noise", with_layer!(|vb| GaussianNoise::new(0.1, vb)?)),
+        technique("batch normalization", with_layer!(|vb| BatchNorm::new(8, BatchNormConfig::keras(), vb)?)),
+        technique("layer normalization", with_layer!(|vb| LayerNorm::new(8, 1e-5, vb)?)),
+        technique("group normalization", with_layer!(|vb| GroupNorm::new(2, 8, 1e-5, vb)?)),
+        technique("activity penalty", with_layer!(|_vb| ActivityRegularizer::l1(0.01))),
+        technique("DropConnect", || {
+            configured(Trainer::new(|vb| {
+                let hidden = DropConnect::of(linear(4, 8, vb.pp(0))?, 0.3, vb.pp("layer"))?;
+                Ok(seq().add(hidden).add(Activation::Relu).add(linear(8, 1, vb.pp(1))?))
+            }))
+        }),
+    ]
+}
+
+fn data() -> TensorDataset {
+    let x = normal(3, 48, 4);
+    let y = (x.narrow(1, 0, 1).unwrap() * x.narrow(1, 1, 1).unwrap()).unwrap();
+    TensorDataset::regression(&x, &y).unwrap()
+}
+
+fn mlp(vb: VarBuilder<'_>) -> candle_core::Result<Sequential> {
+    let hidden = seq().add(linear(4, 8, vb.pp(0))?).add(Activation::Relu);
+    Ok(hidden.add(linear(8, 1, vb.pp(1))?))
+}
+
+fn configured(trainer: Trainer<Sequential>) -> Trainer<Sequential> {
+    trainer.epochs(4).batch_size(16).optimizer(Optimizer::adam(0.01))
+}
+
+fn trainer() -> Trainer<Sequential> {
+    configured(Trainer::new(mlp))
+}
+
+fn one(trainer: &Trainer<Sequential>) -> Result<Member> {
+    let data = data();
+    Ok(Session::new(trainer, &data).fit(&MultiRun::new(1), 3)?.members()[0].clone())
+}
+
+#[test]
+fn a_technique_changes_the_weights_exactly_where_it_is_meant_to() {
+    let plain = weights(&one(&trainer()).unwrap());
+    for Technique { name, trainer, changes } in techniques() {
+        let mut member = one(&trainer()).unwrap_or_else(|e| panic!("{name}: {e}"));
+        member.weights.retain(|name, _| !name.starts_with("layer"));
+        assert_eq!(weights(&member) != plain, changes, "{name}");
+        let finite = |t: &Tensor| t.to_dtype(candle_core::DType::F64)?.sum_all()?.to_scalar::<f64>();
+        assert!(member.weights.values().all(|t| finite(t).unwrap().is_finite()), "{name}");
+    }
+}
+
+#[test]
+fn a_technique_resumes_to_the_bit() {
+    for Technique { name, trainer, .. } in techniques() {
+        let trainer = trainer();
+        let resumed = interrupt_everywhere_on(&data(), &trainer, &MultiRun::new(2), Checkpoints::Epochs(1));
+        assert!(resumed > 0, "{name}");
+    }
+}
+
+#[test]
+fn a_technique_works_under_every_strategy() {
+    let data = data();
+    for Technique { name, trainer, .. } in techniques() {
+        let trainer = trainer();
+        // The networks have four inputs, so they cannot be trained on fewer columns.
+        let all = strategy::registry().names();
+        for entry in all.into_iter().filter(|name| !["random-subspace", "random-patches"].contains(name)) {
+            let builder = strategy::parse(entry).unwrap();
+            let pool = Session::new(&trainer, &data).fit(&*builder, 1);
+            let pool = pool.unwrap_or_else(|e| panic!("{name} with {entry}: {e}"));
+            assert!(!pool.members().is_empty(), "{name} with {entry}");
+        }
+    }
+}
+
+#[test]
+fn monitors_record_every_variable_and_every_layer() -> Result<()> {
+    let member = one(&trainer().monitor(Monitor::default()))?;
+    for epoch in &member.record.curve {
+        let monitors = epoch.monitors.as_ref().unwrap();
+        let names: Vec<&str> = monitors.variables.iter().map(|of| of.name.as_str()).collect();
+        assert_eq!(names, ["0.bias", "0.weight", "1.bias", "1.weight"]);
+        assert!(monitors.variables.iter().all(|of| of.gradient > 0. && of.weight > 0. && of.update > 0.));
+        let layers: Vec<&str> = monitors.layers.iter().map(|of| of.layer.as_str()).collect();
+        assert_eq!(layers, ["0", "1", "2"]);
+        assert!((0. ..=1.).contains(&monitors.layers[1].dead) && monitors.layers[1].mean > 0.);
+    }
+    assert!(one(&trainer())?.record.curve.iter().all(|epoch| epoch.monitors.is_none()));
+    Ok(())
+}
