@@ -16,7 +16,7 @@ use crate::{
     weights::{fresh, Vars},
     Error, Result,
 };
-use candle_core::{DType, Module, ModuleT, Tensor};
+use candle_core::{DType, Module, Tensor};
 use candle_nn::{linear, Linear};
 use std::ops::Range;
 
