@@ -59,8 +59,8 @@ macro_rules! regularizers {
         /// is not divided by the number of rows: the loss is a mean, so `λ` does not depend on the batch size.
         ///
         /// The gradient is exact and is added to the gradients of the loss before they are clipped. Weights
-        /// that the loss does not reach, because they are frozen, have no penalty. The penalty of the batch is
-        /// part of the recorded training loss, but not of the validation loss.
+        /// that the loss does not reach, because they are frozen, have no penalty. Recorded losses are without
+        /// penalties, so those of training and validation rows can be compared.
         ///
         /// Use a penalty against overfitting, above all of a network that is large for its rows. It also makes
         /// probabilities less extreme, often where the accuracy stays the same. Choose `λ` on validation rows,

@@ -2,7 +2,7 @@
 use crate::{
     data::{LastBatch, Task},
     plan::{LrSchedule, RunSpec, Settings},
-    train::{Averaging, Clip, EarlyStopping, Freeze, Loss, Monitor, Optimizer},
+    train::{Averaging, Clip, EarlyStopping, Freeze, Loss, Monitor, Optimizer, Regularizers},
     weights::InitScheme,
     Error, Result,
 };
@@ -19,6 +19,7 @@ pub(crate) const SETTINGS: &[&str] = &[
     "label_smoothing",
     "learning_rate",
     "momentum",
+    "regularizer",
     "weight_decay",
 ];
 
@@ -66,6 +67,9 @@ pub struct TrainConfig {
     pub loss: Option<Loss>,
     /// Gradient clipping. Default none.
     pub clip: Clip,
+    /// Penalties on weights. Default none.
+    #[serde(default)]
+    pub regularizers: Regularizers,
     /// Early stopping, which needs validation rows. Default none.
     pub early_stopping: Option<EarlyStopping>,
     /// How initial weights are drawn. The default is to follow what the model's constructor declares.
@@ -95,6 +99,7 @@ impl Default for TrainConfig {
             schedule: LrSchedule::default(),
             loss: None,
             clip: Clip::None,
+            regularizers: Regularizers::default(),
             early_stopping: None,
             init: InitScheme::default(),
             allow_frozen: false,
@@ -130,6 +135,9 @@ impl TrainConfig {
         if let Some(init) = settings.text("init")? {
             config.init = InitScheme::parse(init)?;
         }
+        if let Some(regularizers) = settings.text("regularizer")? {
+            config.regularizers = Regularizers::parse(regularizers)?;
+        }
         if let Some(averaging) = settings.text("averaging")? {
             config.averaging = Some(Averaging::registry().parse(averaging)?);
         }
@@ -154,6 +162,7 @@ impl TrainConfig {
         self.optimizer.check()?;
         self.schedule.check()?;
         self.clip.check()?;
+        self.regularizers.check()?;
         self.freeze.check()?;
         if run.collect.replaces_schedule() && self.schedule != LrSchedule::default() {
             let must =

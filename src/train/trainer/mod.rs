@@ -19,7 +19,7 @@ use crate::{
     plan::{LrSchedule, RunSpec, Settings},
     train::{
         networks::{learner_methods, network_setters, Networks},
-        Averaging, Clip, EarlyStopping, Freeze, Learner, Loss, Monitor, Optimizer, Run, WarmStart,
+        Averaging, Clip, EarlyStopping, Freeze, Learner, Loss, Monitor, Optimizer, Regularizers, Run, WarmStart,
     },
     weights::{fresh, InitScheme, Weights},
     Network, Result,
@@ -197,6 +197,14 @@ impl<N: Network> Trainer<N> {
     #[must_use]
     pub fn clip(mut self, clip: Clip) -> Self {
         self.config.clip = clip;
+        self
+    }
+
+    /// Sets the penalties on weights: a [`Regularizer`](crate::train::Regularizer), or several collected into
+    /// [`Regularizers`]. The default is none.
+    #[must_use]
+    pub fn regularizer(mut self, regularizers: impl Into<Regularizers>) -> Self {
+        self.config.regularizers = regularizers.into();
         self
     }
 

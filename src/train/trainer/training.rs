@@ -48,6 +48,8 @@ pub(crate) struct Training<'t, N> {
     /// What the network outputs for classes.
     kind: Output,
     optimizer: OptimizerState,
+    /// The variables that are trained.
+    trained: Vec<(String, Var)>,
     average: Option<RunningAverage>,
     monitor: Option<ValidationMonitor>,
     /// The metric that is watched in place of the validation loss.
@@ -81,12 +83,14 @@ impl<'t, N: Network> Training<'t, N> {
     ) -> Result<Self> {
         check_patterns(config, run.vars())?;
         let frozen = Frozen::new(frozen, run.vars())?;
+        let trained = frozen.others(run.vars());
         let average = config.averaging.map(|averaging| RunningAverage::new(averaging, config.epochs));
         let mut training = Self {
             config,
             network,
             kind,
-            optimizer: OptimizerState::new(&config.optimizer, frozen.others(run.vars()))?,
+            optimizer: OptimizerState::new(&config.optimizer, trained.clone())?,
+            trained,
             frozen,
             begin,
             average: average.transpose()?,
@@ -159,7 +163,7 @@ impl<'t, N: Network> Training<'t, N> {
     /// Begins the second training with these weights.
     fn train_again(&mut self, run: &Run<'_>, weights: &Weights, phase: Phase) -> Result<()> {
         run.vars().load(weights)?;
-        self.optimizer = OptimizerState::new(&self.config.optimizer, self.frozen.others(run.vars()))?;
+        self.optimizer = OptimizerState::new(&self.config.optimizer, self.trained.clone())?;
         (self.phase, self.best, self.stopped) = (phase, None, false);
         Ok(())
     }
@@ -246,8 +250,9 @@ impl<'t, N: Network> Training<'t, N> {
             Some(penalty) => (&loss + penalty.to_dtype(loss.dtype())?)?,
             None => loss,
         };
-        let gradients = loss.backward()?;
+        let mut gradients = loss.backward()?;
         self.check_gradients(run, &gradients, at)?;
+        self.config.regularizers.add_to(&self.trained, &mut gradients)?;
         let due = self.monitor_of_epoch.as_ref().filter(|monitor| monitor.is_due(at.batch));
         let before = due.map(|monitor| monitor.before_step(&gradients)).transpose()?;
         self.optimizer.step(&gradients, self.learning_rate, &self.config.clip)?;
@@ -273,17 +278,17 @@ impl<'t, N: Network> Training<'t, N> {
             return Ok(());
         }
         self.gradients_checked = true;
-        let (trained, names) = variables_by_gradient(self.frozen.others(run.vars()), gradients);
+        let (trained, names) = variables_by_gradient(&self.trained, gradients);
         if !names.is_empty() && !self.config.allow_frozen {
             return Err(Error::NoGradient { run: run.spec().id, names, trained });
         }
         if has_trained(at) {
             return Ok(());
         }
-        for (name, var) in self.frozen.others(run.vars()) {
+        for (name, var) in &self.trained {
             let Some(gradient) = gradients.get(var.as_tensor()) else { continue };
             if let Some(found) = first_non_finite(gradient)? {
-                let what = format!("the gradient of {}", named_element(&name, &found));
+                let what = format!("the gradient of {}", named_element(name, &found));
                 let cause = "the loss is finite, but its derivative is not: an operation of the network has \
                              none at its input (such as sqrt at 0), or overflows its type";
                 return Err(run.not_finite(what, found.value, &when(at), cause));
@@ -396,7 +401,9 @@ impl<'t, N: Network> Training<'t, N> {
 
 /// Checks that each pattern of the configuration matches a variable of the network.
 fn check_patterns(config: &TrainConfig, vars: &Vars) -> Result<()> {
-    let names: Vec<String> = vars.named().into_iter().map(|(name, _)| name).collect();
+    let vars = vars.named();
+    config.regularizers.check_variables(&vars)?;
+    let names: Vec<String> = vars.into_iter().map(|(name, _)| name).collect();
     match config.init.unmatched_patterns(&names)?.first() {
         None => Ok(()),
         Some(pattern) => {
@@ -425,10 +432,11 @@ pub(crate) fn scalar(loss: &Tensor) -> CandleResult<f64> {
 
 /// The names of the trainable variables that the loss reaches, and of those that it does not. Batch-norm
 /// statistics are not trainable: the forward pass writes them.
-fn variables_by_gradient(vars: Vec<(String, Var)>, gradients: &GradStore) -> (Vec<String>, Vec<String>) {
-    let trainable = vars.into_iter().filter(|(name, var)| var.dtype().is_float() && !is_statistic(name));
+fn variables_by_gradient(vars: &[(String, Var)], gradients: &GradStore) -> (Vec<String>, Vec<String>) {
+    let trainable = vars.iter().filter(|(name, var)| var.dtype().is_float() && !is_statistic(name));
     let (reached, unreached): (Vec<_>, Vec<_>) =
         trainable.partition(|(_, var)| gradients.get(var.as_tensor()).is_some());
-    let names = |variables: Vec<(String, _)>| variables.into_iter().map(|(name, _)| name).collect();
+    let names =
+        |variables: Vec<&(String, Var)>| variables.into_iter().map(|(name, _)| name.clone()).collect();
     (names(reached), names(unreached))
 }
