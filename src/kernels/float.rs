@@ -25,6 +25,8 @@ pub(crate) trait Real: Number {
     fn sqrt(self) -> Self;
     /// The exponential.
     fn exp(self) -> Self;
+    /// The exponential minus one.
+    fn exp_m1(self) -> Self;
     /// The natural logarithm.
     fn ln(self) -> Self;
     /// The natural logarithm of one plus the number.
@@ -92,6 +94,11 @@ macro_rules! real {
             #[inline(always)]
             fn exp(self) -> Self {
                 $float::exp(self)
+            }
+
+            #[inline(always)]
+            fn exp_m1(self) -> Self {
+                $float::exp_m1(self)
             }
 
             #[inline(always)]
