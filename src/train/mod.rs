@@ -12,6 +12,7 @@ mod epoch_meter;
 mod fit;
 mod learner;
 mod loss;
+mod loss_scale;
 mod networks;
 mod one_run;
 mod optimizer;
@@ -26,11 +27,13 @@ pub use clip::Clip;
 pub use custom_loop::CustomLoop;
 pub use learner::Learner;
 pub use loss::Loss;
+pub use loss_scale::{LossScale, LossScaling};
 #[cfg(feature = "learned")]
 pub(crate) use one_run::train_alone;
 pub(crate) use one_run::train_run;
 pub use optimizer::{
-    Adam, Optimizer, OptimizerState, RmsProp, SavedOptimizer, SavedVariable, Sgd, Values, Velocity,
+    Adadelta, Adagrad, Adam, Adamax, Lamb, Lion, NAdam, Optimizer, OptimizerState, RAdam, RmsProp,
+    SavedOptimizer, SavedVariable, Sgd, Values, Velocity,
 };
 pub use run::Run;
 pub(crate) use run::{in_batches, RunParts};
