@@ -102,7 +102,9 @@ fn adaptive_clipping_limits_the_norm_of_each_unit() -> CResult<()> {
     let g = wide(&[0.0, 1.0, 3.0, -4.0, 0.25, 0.0], &[3, 2])?;
     let (bias, of_bias) = (wide(&[3.0, 4.0], &[2])?, wide(&[-6.0, 8.0], &[2])?);
     let rows = [0.0, 0.5, 0.0006, -0.0008, 0.25, 0.0];
-    for (dtype, tolerance) in [(DType::F64, 1e-15), (DType::F32, 1e-6), (DType::F16, 1e-3), (DType::BF16, 1e-2)] {
+    for (dtype, tolerance) in
+        [(DType::F64, 1e-15), (DType::F32, 1e-6), (DType::F16, 1e-3), (DType::BF16, 1e-2)]
+    {
         let of = |x: &Tensor| x.to_dtype(dtype);
         let (w, g, bias, of_bias) = (of(&w)?, of(&g)?, of(&bias)?, of(&of_bias)?);
         let got = clipped(clip, 1.0, &[(&w, &g), (&bias, &of_bias)])?;
@@ -131,7 +133,8 @@ fn gradients_within_the_ratio_are_not_copied() -> CResult<()> {
 fn gradients_of_zero_and_empty_variables_stay() -> CResult<()> {
     let zero = Tensor::zeros((2, 3), DType::F64, CPU)?;
     let empty = Tensor::zeros((0, 3), DType::F64, CPU)?;
-    for clip in [Clip::Normalize(2.0), Clip::NormPerVariable(1.0), Clip::Adaptive { ratio: 0.1, floor: 0.1 }] {
+    for clip in [Clip::Normalize(2.0), Clip::NormPerVariable(1.0), Clip::Adaptive { ratio: 0.1, floor: 0.1 }]
+    {
         let got = clipped(clip, 1.0, &[(&zero, &zero), (&empty, &empty)])?;
         assert_eq!((numbers(&got[0]), numbers(&got[1])), (vec![0.0; 6], vec![]));
     }

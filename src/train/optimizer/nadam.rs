@@ -253,3 +253,24 @@ impl<T: Real> Kernel<T> for NAdamKernel<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_product_of_the_momenta_ends_where_it_no_longer_counts() {
+        for (beta1, momentum_decay) in [(0.9, 4e-3), (0.5, 1.0), (0.99, 0.0), (0.0, 1.0)] {
+            let nadam = NAdam { beta1, momentum_decay, ..NAdam::default() };
+            let fall = 0.96f64.powf(momentum_decay);
+            let mut product = 1.0;
+            for count in 1..2000u64 {
+                product *= beta1 * (1.0 - 0.5 * 0.96f64.powf(momentum_decay * count as f64));
+                let got = nadam.momentum_product(fall, count);
+                assert!((got - product).abs() <= 1e-15, "{count}: {got} against {product}");
+                assert!(count > 20 || (got - product).abs() <= 1e-13 * product);
+                assert!(power(beta1, count) > 1e-17 || got == 0.0);
+            }
+        }
+    }
+}
