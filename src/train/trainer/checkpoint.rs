@@ -2,7 +2,7 @@
 use crate::{
     codec,
     store::checkpoint::LoopState,
-    train::{stopping::ValidationMonitor, trainer::phase::Phase, SavedOptimizer},
+    train::{trainer::phase::Phase, SavedOptimizer, StoppingMonitor},
     weights::Weights,
     Error, Result,
 };
@@ -17,7 +17,7 @@ const MOMENTS: &str = "optimizer/";
 /// The state of a training between two epochs.
 pub(super) struct TrainingState {
     pub(super) optimizer: SavedOptimizer,
-    pub(super) monitor: Option<ValidationMonitor>,
+    pub(super) monitor: Option<StoppingMonitor>,
     /// The weights of the best epoch.
     pub(super) best: Option<Weights>,
     pub(super) best_epoch: Option<(usize, f64)>,
@@ -31,7 +31,7 @@ pub(super) struct TrainingState {
 #[derive(Serialize, Deserialize)]
 struct Encoded {
     optimizer: SavedOptimizer,
-    monitor: Option<ValidationMonitor>,
+    monitor: Option<StoppingMonitor>,
     has_best: bool,
     best_epoch: Option<(usize, f64)>,
     phase: Phase,
