@@ -33,8 +33,6 @@ pub(crate) trait Real: Number {
     fn ln_1p(self) -> Self;
     /// The exponential of a number that is not above 0, in operations that vector units have for f32.
     fn exp_of_negative(self) -> Self;
-    /// The exponential minus one.
-    fn exp_m1(self) -> Self;
     /// The hyperbolic tangent.
     fn tanh(self) -> Self;
     /// One minus the error function.
@@ -114,11 +112,6 @@ macro_rules! real {
             #[inline(always)]
             fn exp_of_negative(self) -> Self {
                 $exp(self)
-            }
-
-            #[inline(always)]
-            fn exp_m1(self) -> Self {
-                $float::exp_m1(self)
             }
 
             #[inline(always)]

@@ -16,7 +16,7 @@ use crate::{
     data::{Dataset, LastBatch},
     metrics::Metric,
     network::Output,
-    plan::{LrSchedule, RunSpec, Settings},
+    plan::{BatchSize, LrSchedule, RunSpec, Settings},
     train::{
         networks::{learner_methods, network_setters, Networks},
         Averaging, Clip, EarlyStopping, Freeze, Learner, Loss, Monitor, Optimizer, Regularizers, Run, WarmStart,
@@ -153,10 +153,11 @@ impl<N: Network> Trainer<N> {
         self
     }
 
-    /// Sets the number of rows in each step. The default is 32.
+    /// Sets the number of rows in each step: a number, or a [`BatchSize`] that changes from epoch to epoch. The
+    /// default is 32.
     #[must_use]
-    pub fn batch_size(mut self, rows: usize) -> Self {
-        self.config.batch_size = rows;
+    pub fn batch_size(mut self, rows: impl Into<BatchSize>) -> Self {
+        self.config.batch_size = rows.into();
         self
     }
 

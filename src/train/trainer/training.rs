@@ -4,7 +4,7 @@ use crate::{
     metrics::Metric,
     network::Output,
     nn::tap::{collect, Collect},
-    plan::Position,
+    plan::{EpochSteps, Position},
     store::{checkpoint::LoopState, EpochRecord},
     train::{
         averaging::RunningAverage,
@@ -180,23 +180,23 @@ impl<'t, N: Network> Training<'t, N> {
         self.monitor_of_epoch =
             config.monitor.map(|monitor| EpochMonitor::new(monitor, self.optimizer.variables()));
         let rows = self.phase.rows(run);
-        let batches_per_epoch = self.batches_per_epoch(rows.len(), run);
-        let rows = if config.shuffle { run.shuffled(rows, epoch) } else { rows };
         let (epoch_number, epochs) = self.within(epoch);
-        let batches = run.training_batches(rows, config.batch_size, config.last_batch);
+        let batch_norm = run.vars().has_statistics();
+        let steps = EpochSteps::new(&config.batch_size, epochs, rows.len(), config.last_batch, batch_norm);
+        let size = config.batch_size.rows_at(epoch_number, rows.len());
+        let rows = if config.shuffle { run.shuffled(rows, epoch) } else { rows };
+        let batches = run.training_batches(rows, size, config.last_batch);
         for (number, (rows, batch)) in batches.enumerate() {
-            let at = Position { epoch: epoch_number, batch: number, epochs, batches_per_epoch };
+            let at = steps.position(epoch_number, number);
             let batch = batch?;
             if epoch == self.first_epoch {
                 check_data(run, &batch, &rows, &when(at))?;
             }
-            self.step(run, at, &batch, &rows, &mut meter)?;
+            self.step(run, (at, &steps), &batch, &rows, &mut meter)?;
         }
         self.frozen.restore_statistics()?;
-        self.check_variables(
-            run,
-            Position { epoch: epoch_number, batch: batches_per_epoch - 1, epochs, batches_per_epoch },
-        )?;
+        let last = steps.of(epoch_number).saturating_sub(1);
+        self.check_variables(run, steps.position(epoch_number, last))?;
         if let Some(average) = &mut self.average {
             average.after_epoch(epoch - self.begin, run.vars())?;
         }
@@ -215,24 +215,19 @@ impl<'t, N: Network> Training<'t, N> {
         Ok(EpochRecord { epoch, learning_rate, train_loss, train_metric, valid_loss, valid_metric, monitors })
     }
 
-    fn batches_per_epoch(&self, rows: usize, run: &Run<'_>) -> usize {
-        let TrainConfig { last_batch, batch_size, .. } = self.config;
-        last_batch.count(rows, *batch_size, run.vars().has_statistics())
-    }
-
     /// One step: forward pass, loss, backward pass, clipping, update. `rows` are the numbers of the batch's
     /// rows.
     fn step(
         &mut self,
         run: &Run<'_>,
-        at: Position,
+        (at, steps): (Position, &EpochSteps),
         batch: &Batch,
         rows: &[u32],
         meter: &mut EpochMeter,
     ) -> Result<()> {
         let base = self.config.optimizer.learning_rate();
         let prescribed = run.learning_rate(base, at);
-        self.learning_rate = prescribed.unwrap_or_else(|| self.config.schedule.rate(base, at));
+        self.learning_rate = prescribed.unwrap_or_else(|| self.config.schedule.rate_in(base, at, steps));
 
         let measured = self.monitor_of_epoch.as_mut().filter(|monitor| monitor.is_due(at.batch));
         let what = Collect { losses: true, activations: measured.is_some() };
