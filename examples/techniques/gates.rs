@@ -76,6 +76,7 @@ pub fn of_setting(setting: &Setting, outcomes: &Outcomes) -> Result<Vec<Gate>> {
                 false => of_mean(what, &others, level.test_of_the_others(), floor)?,
             });
         }
+        Tail::Heavy => {}
         Tail::Medians { train: of_train, test: of_test } => {
             gates.push(of_median(format!("{name}: training rows"), train, of_train, floor));
             gates.push(of_median(format!("{name}: test rows"), test, of_test, floor));

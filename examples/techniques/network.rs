@@ -1,24 +1,19 @@
 //! The networks of all tables: fully connected, with a place for more layers.
-use candle_core::{Result as CandleResult, Tensor};
+use candle_core::Result as CandleResult;
 use candle_ensemble::{
-    nn::{seq, Sequential},
-    train::{Adam, Optimizer, Sgd, Velocity},
+    nn::{seq, Activation, Sequential},
+    train::{Adam, Optimizer, Sgd, Trainer, Velocity},
+    weights::InitScheme,
+    Result,
 };
-use candle_nn::{
-    init::{FanInOut, NonLinearity, NormalOrUniform},
-    Init, Linear, VarBuilder,
-};
+use candle_nn::{linear, VarBuilder};
 
-/// How the weights of a layer are drawn; biases are 0.
-#[derive(Clone, Copy, Debug)]
-pub enum Weights {
-    /// Uniform in ±√(6 / (in + out)).
-    Glorot,
-    /// Uniform in ±√(6 / in).
-    He,
-    /// Uniform in (0, 1).
-    Positive,
-}
+/// Kernels uniform in ±√(6 / (in + out)), biases 0.
+pub const GLOROT: &str = "glorot-uniform";
+/// The same for the output layer, and ±√(6 / in) for the hidden ones.
+pub const HE: &str = "output.* => glorot-uniform; he-uniform";
+/// Kernels uniform in (0, 1), biases 0.
+pub const POSITIVE: &str = "uniform:0:1";
 
 /// Puts one more layer into a network.
 pub type Insert = fn(Sequential, VarBuilder<'static>) -> CandleResult<Sequential>;
@@ -26,17 +21,16 @@ pub type Insert = fn(Sequential, VarBuilder<'static>) -> CandleResult<Sequential
 /// No layer.
 const NOTHING: Insert = |network, _| Ok(network);
 
-/// A network of fully connected layers. The hidden layers are called `hidden`, or `hidden.0`, `hidden.1` and so
-/// on where there are several; the output layer is called `out`.
+/// A network of fully connected layers, called `hidden.0`, `hidden.1` and so on, and `output`.
 #[derive(Clone, Copy)]
 pub struct Mlp {
     pub inputs: usize,
     pub layers: usize,
     pub width: usize,
     pub outputs: usize,
-    pub hidden: Weights,
-    pub out: Weights,
-    pub activation: fn(&Tensor) -> CandleResult<Tensor>,
+    /// How initial weights are drawn.
+    pub init: &'static str,
+    pub activation: Activation,
     /// A layer on the inputs, before the activation of each hidden layer, after it, and on the outputs.
     pub on_inputs: Insert,
     pub before: Insert,
@@ -45,61 +39,37 @@ pub struct Mlp {
 }
 
 impl Mlp {
-    /// One hidden layer of relu units; all weights Glorot-uniform.
+    /// One hidden layer of relu units, with Glorot's initial weights.
     pub const fn new(inputs: usize, width: usize, outputs: usize) -> Self {
-        let (hidden, out, activation) = (Weights::Glorot, Weights::Glorot, Tensor::relu as fn(&Tensor) -> _);
+        let (init, activation) = (GLOROT, Activation::Relu);
         let (on_inputs, before, after, on_outputs) = (NOTHING, NOTHING, NOTHING, NOTHING);
-        Self {
-            inputs,
-            layers: 1,
-            width,
-            outputs,
-            hidden,
-            out,
-            activation,
-            on_inputs,
-            before,
-            after,
-            on_outputs,
-        }
+        Self { inputs, layers: 1, width, outputs, init, activation, on_inputs, before, after, on_outputs }
     }
 
-    /// The same with He-uniform weights in the hidden layers.
-    pub fn he(self) -> Self {
-        Self { hidden: Weights::He, ..self }
+    /// The same with He's initial weights in the hidden layers.
+    pub const fn he(self) -> Self {
+        Self { init: HE, ..self }
     }
 
-    pub fn build(self, vb: VarBuilder<'static>) -> CandleResult<Sequential> {
+    /// A trainer of this network.
+    pub fn trainer(self, epochs: usize, optimizer: Optimizer) -> Result<Trainer<Sequential>> {
+        let trainer = Trainer::new(move |vb| self.build(vb)).epochs(epochs).optimizer(optimizer);
+        Ok(trainer.init(InitScheme::parse(self.init)?))
+    }
+
+    fn build(self, vb: VarBuilder<'static>) -> CandleResult<Sequential> {
         let mut network = (self.on_inputs)(seq(), vb.pp("input"))?;
         let mut inputs = self.inputs;
         for layer in 0..self.layers {
-            let vb = if self.layers == 1 { vb.pp("hidden") } else { vb.pp("hidden").pp(layer) };
-            network = network.add(dense(inputs, self.width, self.hidden, vb.clone())?);
-            network = (self.before)(network, vb.pp("before"))?.add_fn(self.activation);
+            let vb = vb.pp("hidden").pp(layer);
+            network = network.add(linear(inputs, self.width, vb.clone())?);
+            network = (self.before)(network, vb.pp("before"))?.add(self.activation);
             network = (self.after)(network, vb.pp("after"))?;
             inputs = self.width;
         }
-        let network = network.add(dense(inputs, self.outputs, self.out, vb.pp("out"))?);
-        (self.on_outputs)(network, vb.pp("output"))
+        let network = network.add(linear(inputs, self.outputs, vb.pp("output"))?);
+        (self.on_outputs)(network, vb.pp("last"))
     }
-}
-
-/// A fully connected layer with zero biases.
-pub fn dense(inputs: usize, outputs: usize, weights: Weights, vb: VarBuilder<'_>) -> CandleResult<Linear> {
-    let init = match weights {
-        Weights::Glorot => {
-            let bound = (6. / (inputs + outputs) as f64).sqrt();
-            Init::Uniform { lo: -bound, up: bound }
-        }
-        Weights::He => Init::Kaiming {
-            dist: NormalOrUniform::Uniform,
-            fan: FanInOut::FanIn,
-            non_linearity: NonLinearity::ReLU,
-        },
-        Weights::Positive => Init::Uniform { lo: 0., up: 1. },
-    };
-    let weight = vb.get_with_hints((outputs, inputs), "weight", init)?;
-    Ok(Linear::new(weight, Some(vb.get_with_hints(outputs, "bias", Init::Const(0.))?)))
 }
 
 /// Adam with Keras' ε.

@@ -50,6 +50,8 @@ pub enum Tail {
         train: f64,
         test: f64,
     },
+    /// The networks spread widely, and the reference has no medians: nothing is compared.
+    Heavy,
 }
 
 impl Level {

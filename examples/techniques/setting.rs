@@ -4,7 +4,7 @@ use super::{
     reference::{Difference, Direction, Expected},
 };
 use candle_ensemble::{
-    exec::Sequential, observe::Observer, train::Learner, train::Trainer, Error, Network, Result, Seed,
+    exec::Sequential, observe::Observer, train::Learner, train::Trainer, Error, Network, Pool, Result, Seed,
     Session,
 };
 use std::sync::Arc;
@@ -68,9 +68,19 @@ pub fn train<L: Learner>(
     seed: Seed,
     observer: &dyn Observer,
 ) -> Result<Option<Scores>> {
+    fit(learner, problem, seed, observer)?.map(|pool| problem.score(&pool)).transpose()
+}
+
+/// The pool of one network; `None` if its loss became NaN or infinite.
+pub fn fit<'a, L: Learner>(
+    learner: &'a L,
+    problem: &'a Problem,
+    seed: Seed,
+    observer: &'a dyn Observer,
+) -> Result<Option<Pool<'a, L>>> {
     let session = Session::new(learner, &problem.data).executor(&Sequential).observer(observer);
     match session.train(&problem.plan(seed)) {
-        Ok(pool) => problem.score(&pool).map(Some),
+        Ok(pool) => Ok(Some(pool)),
         Err(Error::Diverged { .. }) => Ok(None),
         Err(e) => Err(e),
     }
@@ -97,7 +107,8 @@ pub struct Row {
 
 impl Row {
     /// A row without reference differences, and without gates on them.
-    pub fn new(key: &'static str, name: &'static str, without: Setting, with: Setting) -> Self {
+    pub fn new(key: &'static str, name: &'static str, without: &Setting, with: Setting) -> Self {
+        let without = without.clone();
         let (gate, new_gate) = Default::default();
         let (test, new, same, note) = (None, None, false, "");
         Self { key, name, without, with, test, new, gate, new_gate, same, note }
@@ -108,7 +119,12 @@ impl Row {
         Self { test, gate, ..self }
     }
 
-    /// The same for new rows.
+    /// Sets the direction that is required on the test rows.
+    pub fn gate(self, gate: Direction) -> Self {
+        Self { gate, ..self }
+    }
+
+    /// Sets what the reference measures on new rows, and the direction that is required there.
     pub fn fresh(self, new: Option<Difference>, new_gate: Direction) -> Self {
         Self { new, new_gate, ..self }
     }

@@ -12,7 +12,7 @@ use candle_ensemble::{
         GaussianNoise, GroupNorm, LayerNorm, Sequential,
     },
     strategy::{self, MultiRun},
-    train::{Clip, Monitor, Optimizer, Trainer},
+    train::{Clip, Monitor, Optimizer, Regularizers, Trainer},
     weights::InitScheme,
     Checkpoints, Member, Result, Session,
 };
@@ -47,6 +47,10 @@ fn techniques() -> Vec<Technique> {
     vec![
         technique("init", || trainer().init(InitScheme::parse("1.* => glorot-normal; he-uniform").unwrap())),
         technique("clip by norm", || trainer().clip(Clip::Norm(0.01))),
+        technique("regularizer", || {
+            let penalties = "l2:0.01,l1:0.001:1.*,orthogonal:0.01";
+            trainer().regularizer(Regularizers::parse(penalties).unwrap())
+        }),
         technique("freeze", || trainer().freeze(1)),
         Technique { name: "monitor", trainer: || trainer().monitor(Monitor::default().every(2)), changes: false },
         technique("dropout", with_layer!(|vb| Dropout::new(0.4, vb)?)),

@@ -4,9 +4,11 @@ mod batch;
 mod batch_norm;
 mod circles;
 mod depth;
+mod greedy;
 mod losses;
 mod moons;
 mod scaling;
+mod transfer;
 
 use super::{data::Bench, setting::Table};
 use candle_ensemble::Result;
@@ -21,6 +23,8 @@ pub fn all(bench: &Bench) -> Result<Vec<Table>> {
         scaling::table,
         batch_norm::table,
         depth::table,
+        greedy::table,
+        transfer::table,
     ];
     tables.iter().map(|table| table(bench)).collect()
 }

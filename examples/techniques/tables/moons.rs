@@ -15,9 +15,12 @@ use std::sync::Arc;
 /// The network of both small data sets.
 pub const NETWORK: Mlp = Mlp::new(2, 500, 1);
 
-/// Its training.
-pub fn trainer(bench: &Bench, network: Mlp) -> Trainer<Sequential> {
-    Trainer::new(move |vb| network.build(vb)).epochs(bench.epochs(4000)).optimizer(adam())
+/// With dropout after the hidden layer.
+pub const DROPOUT: Mlp = Mlp { after: |network, vb| Ok(network.add(Dropout::new(0.4, vb)?)), ..NETWORK };
+
+/// The training of both.
+pub fn trainer(bench: &Bench, network: Mlp) -> Result<Trainer<Sequential>> {
+    network.trainer(bench.epochs(4000), adam())
 }
 
 pub fn table(bench: &Bench) -> Result<Table> {
@@ -25,34 +28,33 @@ pub fn table(bench: &Bench) -> Result<Table> {
     // Early stopping watches rows 30–64, and rows 65–99 score.
     let half = Arc::new(bench.moons_100()?.watching(30..65).scored_on(65..100)?);
     let plain = || trainer(bench, NETWORK);
-    let on = |problem: &Arc<Problem>, name: &str, trainer, expected: Level| {
+    let setting = |problem: &Arc<Problem>, name: &str, trainer, expected: Level| {
         Setting::new(format!("moons_100, {name}"), problem, trainer, Expected::from(expected))
     };
-    let without = || on(&all, "plain", plain(), level((1., 0.), (0.914, 0.)).log_loss("0.50"));
-    let with = |name: &str, trainer, expected: Level| on(&all, name, trainer, expected);
-    let half_without = || on(&half, "plain, rows 65–99", plain(), level((1., 0.), (0.886, 0.)));
+    let without = setting(&all, "plain", plain()?, level((1., 0.), (0.914, 0.)).log_loss("0.50"));
+    let with = |name: &str, trainer, expected: Level| setting(&all, name, trainer, expected);
+    let half_without = setting(&half, "plain, rows 65–99", plain()?, level((1., 0.), (0.886, 0.)));
     let patient = |restore_best| {
         let rule = EarlyStopping { patience: 200, restore_best, ..EarlyStopping::default() };
-        plain().early_stopping(rule)
+        Ok::<_, candle_ensemble::Error>(plain()?.early_stopping(rule))
     };
-    let dropout = Mlp { after: |network, vb| Ok(network.add(Dropout::new(0.4, vb)?)), ..NETWORK };
 
     let rows = vec![
         Row::new(
             "dropout",
             "dropout .4",
-            without(),
-            with("dropout .4", trainer(bench, dropout), level((1., 0.), (0.936, 0.010))).slower(1.5),
+            &without,
+            with("dropout .4", trainer(bench, DROPOUT)?, level((1., 0.), (0.936, 0.010))).slower(1.5),
         )
         .test(with_ties(0.021, (0.017, 0.026), 18, 2), BETTER)
         .fresh(difference(0.007, (0.007, 0.008), 20), Direction::Any),
         Row::new(
             "early-stopping-last",
             "early stopping, weights of the last epoch; watched and scored on the same 70 rows",
-            without(),
+            &without,
             with(
                 "early stopping, last weights",
-                patient(false),
+                patient(false)?,
                 level((0.997, 0.010), (0.933, 0.031))
                     .tail(Tail::Medians { train: 1., test: 0.943 })
                     .log_loss("0.27"),
@@ -65,10 +67,10 @@ pub fn table(bench: &Bench) -> Result<Table> {
         Row::new(
             "early-stopping-best",
             "early stopping, best weights restored; the same 70 rows",
-            without(),
+            &without,
             with(
                 "early stopping, best weights",
-                patient(true),
+                patient(true)?,
                 level((0.997, 0.010), (0.917, 0.035)).tail(Tail::Medians { train: 1., test: 0.929 }),
             )
             .slower(0.5),
@@ -79,11 +81,11 @@ pub fn table(bench: &Bench) -> Result<Table> {
         Row::new(
             "early-stopping-other-rows-last",
             "early stopping, last weights; watched on rows 30–64, scored on rows 65–99",
-            half_without(),
-            on(
+            &half_without,
+            setting(
                 &half,
                 "early stopping, last weights, rows 65–99",
-                patient(false),
+                patient(false)?,
                 level((1., 0.), (0.914, 0.)),
             )
             .slower(0.5),
@@ -93,11 +95,11 @@ pub fn table(bench: &Bench) -> Result<Table> {
         Row::new(
             "early-stopping-other-rows-best",
             "early stopping, best restored; watched on 30–64, scored on 65–99",
-            half_without(),
-            on(
+            &half_without,
+            setting(
                 &half,
                 "early stopping, best weights, rows 65–99",
-                patient(true),
+                patient(true)?,
                 level((1., 0.), (0.914, 0.)),
             )
             .slower(0.5),

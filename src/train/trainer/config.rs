@@ -1,8 +1,8 @@
 //! The configuration of the ready-made trainer, as data.
 use crate::{
     data::{LastBatch, Task},
-    plan::{LrSchedule, RunSpec, Settings},
-    train::{Averaging, Clip, EarlyStopping, Freeze, Loss, Monitor, Optimizer},
+    plan::{BatchSize, LrSchedule, RunSpec, Settings},
+    train::{Averaging, Clip, EarlyStopping, Freeze, Loss, Monitor, Optimizer, Regularizers},
     weights::InitScheme,
     Error, Result,
 };
@@ -19,6 +19,8 @@ pub(crate) const SETTINGS: &[&str] = &[
     "label_smoothing",
     "learning_rate",
     "momentum",
+    "regularizer",
+    "schedule",
     "weight_decay",
 ];
 
@@ -31,7 +33,8 @@ const MAX_EPOCHS: usize = u32::MAX as usize;
 /// of it is part of the trainer's tag, so a store never returns a member that was trained with another
 /// configuration.
 ///
-/// A run's [`Settings`] replace single values: `"epochs"`, `"batch_size"`, `"learning_rate"`,
+/// A run's [`Settings`] replace single values: `"epochs"`, `"batch_size"` (a number, or a text such as
+/// `"full"`; see [`BatchSize::parse`]), `"learning_rate"`,
 /// `"weight_decay"`, `"momentum"` (SGD and RMSprop), `"label_smoothing"`, which selects cross-entropy with that
 /// smoothing, `"freeze"`, a number of first layers or a text such as `"names:conv1.*"`
 /// ([`Freeze::parse`](crate::train::Freeze::parse)), and `"averaging"`, a text such as `"swa:0.75"` or
@@ -49,8 +52,8 @@ const MAX_EPOCHS: usize = u32::MAX as usize;
 pub struct TrainConfig {
     /// Passes over the training rows, at least 1 and at most 2³² − 1. Default 30.
     pub epochs: usize,
-    /// Rows in each step, at least 1; the last batch of an epoch may be smaller. Default 32.
-    pub batch_size: usize,
+    /// Rows in each step; the last batch of an epoch may be smaller. Default 32.
+    pub batch_size: BatchSize,
     /// What becomes of the last batch of an epoch, above all of one that has a single row. Default
     /// [`LastBatch::Auto`].
     #[serde(default)]
@@ -66,6 +69,9 @@ pub struct TrainConfig {
     pub loss: Option<Loss>,
     /// Gradient clipping. Default none.
     pub clip: Clip,
+    /// Penalties on weights. Default none.
+    #[serde(default)]
+    pub regularizers: Regularizers,
     /// Early stopping, which needs validation rows. Default none.
     pub early_stopping: Option<EarlyStopping>,
     /// How initial weights are drawn. The default is to follow what the model's constructor declares.
@@ -88,13 +94,14 @@ impl Default for TrainConfig {
     fn default() -> Self {
         Self {
             epochs: 30,
-            batch_size: 32,
+            batch_size: BatchSize::default(),
             last_batch: LastBatch::Auto,
             shuffle: true,
             optimizer: Optimizer::adam(1e-3),
             schedule: LrSchedule::default(),
             loss: None,
             clip: Clip::None,
+            regularizers: Regularizers::default(),
             early_stopping: None,
             init: InitScheme::default(),
             allow_frozen: false,
@@ -112,7 +119,7 @@ impl TrainConfig {
         if let Some(epochs) = settings.count("epochs")? {
             config.epochs = epochs;
         }
-        if let Some(size) = settings.count("batch_size")? {
+        if let Some(size) = BatchSize::setting(settings)? {
             config.batch_size = size;
         }
         if let Some(rate) = settings.real("learning_rate")? {
@@ -129,6 +136,12 @@ impl TrainConfig {
         }
         if let Some(init) = settings.text("init")? {
             config.init = InitScheme::parse(init)?;
+        }
+        if let Some(schedule) = settings.text("schedule")? {
+            config.schedule = LrSchedule::parse(schedule)?;
+        }
+        if let Some(regularizers) = settings.text("regularizer")? {
+            config.regularizers = Regularizers::parse(regularizers)?;
         }
         if let Some(averaging) = settings.text("averaging")? {
             config.averaging = Some(Averaging::registry().parse(averaging)?);
@@ -147,13 +160,12 @@ impl TrainConfig {
         if self.epochs > MAX_EPOCHS {
             return Err(Error::invalid("epochs", format!("at most {MAX_EPOCHS}"), self.epochs));
         }
-        if self.batch_size == 0 {
-            return Err(Error::invalid("batch_size", "at least 1 row", 0));
-        }
+        self.batch_size.check()?;
         self.init.check()?;
         self.optimizer.check()?;
         self.schedule.check()?;
         self.clip.check()?;
+        self.regularizers.check()?;
         self.freeze.check()?;
         if run.collect.replaces_schedule() && self.schedule != LrSchedule::default() {
             let must =

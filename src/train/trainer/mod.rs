@@ -16,10 +16,10 @@ use crate::{
     data::{Dataset, LastBatch},
     metrics::Metric,
     network::Output,
-    plan::{LrSchedule, RunSpec, Settings},
+    plan::{BatchSize, LrSchedule, RunSpec, Settings},
     train::{
         networks::{learner_methods, network_setters, Networks},
-        Averaging, Clip, EarlyStopping, Freeze, Learner, Loss, Monitor, Optimizer, Run, WarmStart,
+        Averaging, Clip, EarlyStopping, Freeze, Learner, Loss, Monitor, Optimizer, Regularizers, Run, WarmStart,
     },
     weights::{fresh, InitScheme, Weights},
     Network, Result,
@@ -153,10 +153,11 @@ impl<N: Network> Trainer<N> {
         self
     }
 
-    /// Sets the number of rows in each step. The default is 32.
+    /// Sets the number of rows in each step: a number, or a [`BatchSize`] that changes from epoch to epoch. The
+    /// default is 32.
     #[must_use]
-    pub fn batch_size(mut self, rows: usize) -> Self {
-        self.config.batch_size = rows;
+    pub fn batch_size(mut self, rows: impl Into<BatchSize>) -> Self {
+        self.config.batch_size = rows.into();
         self
     }
 
@@ -197,6 +198,14 @@ impl<N: Network> Trainer<N> {
     #[must_use]
     pub fn clip(mut self, clip: Clip) -> Self {
         self.config.clip = clip;
+        self
+    }
+
+    /// Sets the penalties on weights: a [`Regularizer`](crate::train::Regularizer), or several collected into
+    /// [`Regularizers`]. The default is none.
+    #[must_use]
+    pub fn regularizer(mut self, regularizers: impl Into<Regularizers>) -> Self {
+        self.config.regularizers = regularizers.into();
         self
     }
 

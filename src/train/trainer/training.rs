@@ -4,7 +4,7 @@ use crate::{
     metrics::Metric,
     network::Output,
     nn::tap::{collect, Collect},
-    plan::Position,
+    plan::{EpochSteps, Position},
     store::{checkpoint::LoopState, EpochRecord},
     train::{
         averaging::RunningAverage,
@@ -48,6 +48,8 @@ pub(crate) struct Training<'t, N> {
     /// What the network outputs for classes.
     kind: Output,
     optimizer: OptimizerState,
+    /// The variables that are trained.
+    trained: Vec<(String, Var)>,
     average: Option<RunningAverage>,
     monitor: Option<ValidationMonitor>,
     /// The metric that is watched in place of the validation loss.
@@ -81,12 +83,14 @@ impl<'t, N: Network> Training<'t, N> {
     ) -> Result<Self> {
         check_patterns(config, run.vars())?;
         let frozen = Frozen::new(frozen, run.vars())?;
+        let trained = frozen.others(run.vars());
         let average = config.averaging.map(|averaging| RunningAverage::new(averaging, config.epochs));
         let mut training = Self {
             config,
             network,
             kind,
-            optimizer: OptimizerState::new(&config.optimizer, frozen.others(run.vars()))?,
+            optimizer: OptimizerState::new(&config.optimizer, trained.clone())?,
+            trained,
             frozen,
             begin,
             average: average.transpose()?,
@@ -159,7 +163,7 @@ impl<'t, N: Network> Training<'t, N> {
     /// Begins the second training with these weights.
     fn train_again(&mut self, run: &Run<'_>, weights: &Weights, phase: Phase) -> Result<()> {
         run.vars().load(weights)?;
-        self.optimizer = OptimizerState::new(&self.config.optimizer, self.frozen.others(run.vars()))?;
+        self.optimizer = OptimizerState::new(&self.config.optimizer, self.trained.clone())?;
         (self.phase, self.best, self.stopped) = (phase, None, false);
         Ok(())
     }
@@ -171,23 +175,23 @@ impl<'t, N: Network> Training<'t, N> {
         self.monitor_of_epoch =
             config.monitor.map(|monitor| EpochMonitor::new(monitor, self.optimizer.variables()));
         let rows = self.phase.rows(run);
-        let batches_per_epoch = self.batches_per_epoch(rows.len(), run);
-        let rows = if config.shuffle { run.shuffled(rows, epoch) } else { rows };
         let (epoch_number, epochs) = self.within(epoch);
-        let batches = run.training_batches(rows, config.batch_size, config.last_batch);
+        let batch_norm = run.vars().has_statistics();
+        let steps = EpochSteps::new(&config.batch_size, epochs, rows.len(), config.last_batch, batch_norm);
+        let size = config.batch_size.rows_at(epoch_number, rows.len());
+        let rows = if config.shuffle { run.shuffled(rows, epoch) } else { rows };
+        let batches = run.training_batches(rows, size, config.last_batch);
         for (number, (rows, batch)) in batches.enumerate() {
-            let at = Position { epoch: epoch_number, batch: number, epochs, batches_per_epoch };
+            let at = steps.position(epoch_number, number);
             let batch = batch?;
             if epoch == self.first_epoch {
                 check_data(run, &batch, &rows, &when(at))?;
             }
-            self.step(run, at, &batch, &rows, &mut meter)?;
+            self.step(run, (at, &steps), &batch, &rows, &mut meter)?;
         }
         self.frozen.restore_statistics()?;
-        self.check_variables(
-            run,
-            Position { epoch: epoch_number, batch: batches_per_epoch - 1, epochs, batches_per_epoch },
-        )?;
+        let last = steps.of(epoch_number).saturating_sub(1);
+        self.check_variables(run, steps.position(epoch_number, last))?;
         if let Some(average) = &mut self.average {
             average.after_epoch(epoch - self.begin, run.vars())?;
         }
@@ -206,24 +210,19 @@ impl<'t, N: Network> Training<'t, N> {
         Ok(EpochRecord { epoch, learning_rate, train_loss, train_metric, valid_loss, valid_metric, monitors })
     }
 
-    fn batches_per_epoch(&self, rows: usize, run: &Run<'_>) -> usize {
-        let TrainConfig { last_batch, batch_size, .. } = self.config;
-        last_batch.count(rows, *batch_size, run.vars().has_statistics())
-    }
-
     /// One step: forward pass, loss, backward pass, clipping, update. `rows` are the numbers of the batch's
     /// rows.
     fn step(
         &mut self,
         run: &Run<'_>,
-        at: Position,
+        (at, steps): (Position, &EpochSteps),
         batch: &Batch,
         rows: &[u32],
         meter: &mut EpochMeter,
     ) -> Result<()> {
         let base = self.config.optimizer.learning_rate();
         let prescribed = run.learning_rate(base, at);
-        self.learning_rate = prescribed.unwrap_or_else(|| self.config.schedule.rate(base, at));
+        self.learning_rate = prescribed.unwrap_or_else(|| self.config.schedule.rate_in(base, at, steps));
 
         let measured = self.monitor_of_epoch.as_mut().filter(|monitor| monitor.is_due(at.batch));
         let what = Collect { losses: true, activations: measured.is_some() };
@@ -246,8 +245,9 @@ impl<'t, N: Network> Training<'t, N> {
             Some(penalty) => (&loss + penalty.to_dtype(loss.dtype())?)?,
             None => loss,
         };
-        let gradients = loss.backward()?;
+        let mut gradients = loss.backward()?;
         self.check_gradients(run, &gradients, at)?;
+        self.config.regularizers.add_to(&self.trained, &mut gradients)?;
         let due = self.monitor_of_epoch.as_ref().filter(|monitor| monitor.is_due(at.batch));
         let before = due.map(|monitor| monitor.before_step(&gradients)).transpose()?;
         self.optimizer.step(&gradients, self.learning_rate, &self.config.clip)?;
@@ -273,17 +273,17 @@ impl<'t, N: Network> Training<'t, N> {
             return Ok(());
         }
         self.gradients_checked = true;
-        let (trained, names) = variables_by_gradient(self.frozen.others(run.vars()), gradients);
+        let (trained, names) = variables_by_gradient(&self.trained, gradients);
         if !names.is_empty() && !self.config.allow_frozen {
             return Err(Error::NoGradient { run: run.spec().id, names, trained });
         }
         if has_trained(at) {
             return Ok(());
         }
-        for (name, var) in self.frozen.others(run.vars()) {
+        for (name, var) in &self.trained {
             let Some(gradient) = gradients.get(var.as_tensor()) else { continue };
             if let Some(found) = first_non_finite(gradient)? {
-                let what = format!("the gradient of {}", named_element(&name, &found));
+                let what = format!("the gradient of {}", named_element(name, &found));
                 let cause = "the loss is finite, but its derivative is not: an operation of the network has \
                              none at its input (such as sqrt at 0), or overflows its type";
                 return Err(run.not_finite(what, found.value, &when(at), cause));
@@ -396,7 +396,9 @@ impl<'t, N: Network> Training<'t, N> {
 
 /// Checks that each pattern of the configuration matches a variable of the network.
 fn check_patterns(config: &TrainConfig, vars: &Vars) -> Result<()> {
-    let names: Vec<String> = vars.named().into_iter().map(|(name, _)| name).collect();
+    let vars = vars.named();
+    config.regularizers.check_variables(&vars)?;
+    let names: Vec<String> = vars.into_iter().map(|(name, _)| name).collect();
     match config.init.unmatched_patterns(&names)?.first() {
         None => Ok(()),
         Some(pattern) => {
@@ -425,10 +427,11 @@ pub(crate) fn scalar(loss: &Tensor) -> CandleResult<f64> {
 
 /// The names of the trainable variables that the loss reaches, and of those that it does not. Batch-norm
 /// statistics are not trainable: the forward pass writes them.
-fn variables_by_gradient(vars: Vec<(String, Var)>, gradients: &GradStore) -> (Vec<String>, Vec<String>) {
-    let trainable = vars.into_iter().filter(|(name, var)| var.dtype().is_float() && !is_statistic(name));
+fn variables_by_gradient(vars: &[(String, Var)], gradients: &GradStore) -> (Vec<String>, Vec<String>) {
+    let trainable = vars.iter().filter(|(name, var)| var.dtype().is_float() && !is_statistic(name));
     let (reached, unreached): (Vec<_>, Vec<_>) =
         trainable.partition(|(_, var)| gradients.get(var.as_tensor()).is_some());
-    let names = |variables: Vec<(String, _)>| variables.into_iter().map(|(name, _)| name).collect();
+    let names =
+        |variables: Vec<&(String, Var)>| variables.into_iter().map(|(name, _)| name.clone()).collect();
     (names(reached), names(unreached))
 }
