@@ -20,7 +20,8 @@ use crate::{
             TrainConfig,
         },
         transfer::Frozen,
-        LossScaling, OptimizerState, Regularizer, Regularizers, Retrain, Run, StoppingMonitor, StoppingStatus,
+        LossScaling, OptimizerState, Regularizer, Regularizers, Retrain, Run, StoppingMonitor,
+        StoppingStatus,
     },
     weights::{
         batch_norm::re_estimate_by,
