@@ -15,6 +15,7 @@ mod learner;
 mod loss;
 mod monitor;
 mod networks;
+mod noise;
 mod one_run;
 mod optimizer;
 mod regularizer;
@@ -32,6 +33,7 @@ pub use custom_loop::CustomLoop;
 pub use learner::Learner;
 pub use loss::Loss;
 pub use monitor::Monitor;
+pub use noise::{GradientNoise, InputNoise, Noise, Noises, NoisyWeights, TargetNoise, WeightNoise};
 #[cfg(feature = "learned")]
 pub(crate) use one_run::train_alone;
 pub(crate) use one_run::train_run;
