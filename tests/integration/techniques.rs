@@ -12,7 +12,8 @@ use candle_ensemble::{
         GaussianNoise, GroupNorm, LayerNorm, Sequential,
     },
     strategy::{self, MultiRun},
-    train::{Clip, Monitor, Optimizer, Regularizers, Trainer},
+    plan::{BatchSize, Schedule},
+    train::{Averaging, Clip, Constraint, LossScale, Monitor, Optimizer, Regularizer, Regularizers, Trainer},
     weights::InitScheme,
     Checkpoints, Member, Result, Session,
 };
@@ -51,6 +52,14 @@ fn techniques() -> Vec<Technique> {
             let penalties = "l2:0.01,l1:0.001:1.*,orthogonal:0.01";
             trainer().regularizer(Regularizers::parse(penalties).unwrap())
         }),
+        technique("constraint", || trainer().constraint(Constraint::max_norm(0.3))),
+        technique("constraint of an average", || {
+            trainer().constraint(Constraint::unit_norm()).averaging(Averaging::ema(0.5))
+        }),
+        technique("loss scale", || trainer().loss_scale(LossScale::dynamic()).regularizer(Regularizer::l2(0.1))),
+        technique("optimizer", || trainer().optimizer(Optimizer::registry().parse("nadam:0.01").unwrap())),
+        technique("schedule", || trainer().schedule(Schedule::parse("one-cycle").unwrap())),
+        technique("batch size", || trainer().batch_size(BatchSize::parse("doubling:4:2:16").unwrap())),
         technique("freeze", || trainer().freeze(1)),
         Technique { name: "monitor", trainer: || trainer().monitor(Monitor::default().every(2)), changes: false },
         technique("dropout", with_layer!(|vb| Dropout::new(0.4, vb)?)),

@@ -2,8 +2,11 @@
 use crate::{
     data::{LastBatch, Task},
     plan::{BatchSize, LrSchedule, RunSpec, Settings},
-    train::{Averaging, Clip, EarlyStopping, Freeze, Loss, Monitor, Optimizer, Regularizers},
-    weights::InitScheme,
+    train::{
+        Averaging, Clip, Constraints, EarlyStopping, Freeze, Loss, LossScale, Monitor, Optimizer,
+        Regularizers,
+    },
+    weights::{InitScheme, WeightFilter},
     Error, Result,
 };
 use candle_core::Tensor;
@@ -13,12 +16,17 @@ use serde::{Deserialize, Serialize};
 pub(crate) const SETTINGS: &[&str] = &[
     "averaging",
     "batch_size",
+    "clip",
+    "constraint",
     "epochs",
     "freeze",
     "init",
     "label_smoothing",
     "learning_rate",
+    "loss",
+    "loss_scale",
     "momentum",
+    "optimizer",
     "regularizer",
     "schedule",
     "weight_decay",
@@ -72,6 +80,15 @@ pub struct TrainConfig {
     /// Penalties on weights. Default none.
     #[serde(default)]
     pub regularizers: Regularizers,
+    /// Constraints on weights, which are applied after each step. Default none.
+    #[serde(default)]
+    pub constraints: Constraints,
+    /// The variables that the optimizer's weight decay applies to. Default [`WeightFilter::Kernels`].
+    #[serde(default)]
+    pub decay_on: WeightFilter,
+    /// The factor of the loss in half precision. Default none.
+    #[serde(default)]
+    pub loss_scale: Option<LossScale>,
     /// Early stopping, which needs validation rows. Default none.
     pub early_stopping: Option<EarlyStopping>,
     /// How initial weights are drawn. The default is to follow what the model's constructor declares.
@@ -102,6 +119,9 @@ impl Default for TrainConfig {
             loss: None,
             clip: Clip::None,
             regularizers: Regularizers::default(),
+            constraints: Constraints::default(),
+            decay_on: WeightFilter::default(),
+            loss_scale: None,
             early_stopping: None,
             init: InitScheme::default(),
             allow_frozen: false,
@@ -122,6 +142,9 @@ impl TrainConfig {
         if let Some(size) = BatchSize::setting(settings)? {
             config.batch_size = size;
         }
+        if let Some(optimizer) = settings.text("optimizer")? {
+            config.optimizer = Optimizer::registry().parse(optimizer)?;
+        }
         if let Some(rate) = settings.real("learning_rate")? {
             config.optimizer.set_learning_rate(rate);
         }
@@ -131,11 +154,23 @@ impl TrainConfig {
         if let Some(momentum) = settings.real("momentum")? {
             config.optimizer.set_momentum(momentum)?;
         }
+        if let Some(loss) = settings.text("loss")? {
+            config.loss = Some(Loss::registry().parse(loss)?);
+        }
         if let Some(smoothing) = settings.real("label_smoothing")? {
             config.loss = Some(Loss::CrossEntropy { smoothing });
         }
         if let Some(init) = settings.text("init")? {
             config.init = InitScheme::parse(init)?;
+        }
+        if let Some(clip) = settings.text("clip")? {
+            config.clip = Clip::registry().parse(clip)?;
+        }
+        if let Some(scale) = settings.text("loss_scale")? {
+            config.loss_scale = Some(LossScale::registry().parse(scale)?);
+        }
+        if let Some(constraints) = settings.text("constraint")? {
+            config.constraints = Constraints::parse(constraints)?;
         }
         if let Some(schedule) = settings.text("schedule")? {
             config.schedule = LrSchedule::parse(schedule)?;
@@ -166,6 +201,9 @@ impl TrainConfig {
         self.schedule.check()?;
         self.clip.check()?;
         self.regularizers.check()?;
+        self.constraints.check()?;
+        self.decay_on.check()?;
+        self.loss_scale.map_or(Ok(()), |scale| scale.check())?;
         self.freeze.check()?;
         if run.collect.replaces_schedule() && self.schedule != LrSchedule::default() {
             let must =

@@ -12,7 +12,6 @@ use crate::{
         fit::check_output,
         monitor::EpochMonitor,
         run::named_element,
-        stopping::{Status, ValidationMonitor},
         trainer::{
             checkpoint::TrainingState,
             diagnosis::{check_data, diagnose, Step},
@@ -21,7 +20,7 @@ use crate::{
             TrainConfig,
         },
         transfer::Frozen,
-        OptimizerState, Retrain, Run,
+        LossScaling, OptimizerState, Regularizer, Regularizers, Retrain, Run, StoppingMonitor, StoppingStatus,
     },
     weights::{
         batch_norm::re_estimate_by,
@@ -50,8 +49,12 @@ pub(crate) struct Training<'t, N> {
     optimizer: OptimizerState,
     /// The variables that are trained.
     trained: Vec<(String, Var)>,
+    /// The scale of the loss.
+    scaling: Option<LossScaling>,
+    /// The penalties times the scale of the loss.
+    penalties: Regularizers,
     average: Option<RunningAverage>,
-    monitor: Option<ValidationMonitor>,
+    monitor: Option<StoppingMonitor>,
     /// The metric that is watched in place of the validation loss.
     watched: Option<Metric>,
     /// The weights of the best epoch, if early stopping restores them.
@@ -85,16 +88,20 @@ impl<'t, N: Network> Training<'t, N> {
         let frozen = Frozen::new(frozen, run.vars())?;
         let trained = frozen.others(run.vars());
         let average = config.averaging.map(|averaging| RunningAverage::new(averaging, config.epochs));
+        let higher = watched.as_ref().is_some_and(Metric::higher_is_better);
+        let monitor = |rule| StoppingMonitor::new(rule).higher_is_better(higher);
         let mut training = Self {
             config,
             network,
             kind,
-            optimizer: OptimizerState::new(&config.optimizer, trained.clone())?,
+            optimizer: optimizer(config, trained.clone())?,
             trained,
+            scaling: config.loss_scale.map(LossScaling::new).transpose()?,
+            penalties: config.regularizers.clone(),
             frozen,
             begin,
             average: average.transpose()?,
-            monitor: config.early_stopping.clone().map(ValidationMonitor::new),
+            monitor: config.early_stopping.clone().map(monitor),
             watched,
             best: None,
             best_epoch: None,
@@ -119,7 +126,7 @@ impl<'t, N: Network> Training<'t, N> {
             _ => None,
         };
         (self.monitor, self.best, self.stopped) = (state.monitor, state.best, state.stopped);
-        (self.best_epoch, self.phase) = (state.best_epoch, state.phase);
+        (self.best_epoch, self.phase, self.scaling) = (state.best_epoch, state.phase, state.scaling);
         Ok(())
     }
 
@@ -142,7 +149,11 @@ impl<'t, N: Network> Training<'t, N> {
         match (self.phase, again) {
             (Phase::First, Retrain::FromScratch) if ended => {
                 let epochs = self.best_epoch.map_or(epoch, |(best, _)| best + 1);
-                self.train_again(run, &initial()?, Phase::Again { start: epoch - self.begin, epochs, target: None })?;
+                self.train_again(
+                    run,
+                    &initial()?,
+                    Phase::Again { start: epoch - self.begin, epochs, target: None },
+                )?;
                 Ok(true)
             }
             (Phase::First, Retrain::Continue { epochs }) if ended => {
@@ -163,7 +174,8 @@ impl<'t, N: Network> Training<'t, N> {
     /// Begins the second training with these weights.
     fn train_again(&mut self, run: &Run<'_>, weights: &Weights, phase: Phase) -> Result<()> {
         run.vars().load(weights)?;
-        self.optimizer = OptimizerState::new(&self.config.optimizer, self.trained.clone())?;
+        self.optimizer = optimizer(self.config, self.trained.clone())?;
+        self.scaling = self.config.loss_scale.map(LossScaling::new).transpose()?;
         (self.phase, self.best, self.stopped) = (phase, None, false);
         Ok(())
     }
@@ -245,12 +257,23 @@ impl<'t, N: Network> Training<'t, N> {
             Some(penalty) => (&loss + penalty.to_dtype(loss.dtype())?)?,
             None => loss,
         };
+        let loss = match &self.scaling {
+            Some(scaling) => scaling.scale(&loss)?,
+            None => loss,
+        };
         let mut gradients = loss.backward()?;
         self.check_gradients(run, &gradients, at)?;
-        self.config.regularizers.add_to(&self.trained, &mut gradients)?;
+        self.add_penalties(&mut gradients)?;
         let due = self.monitor_of_epoch.as_ref().filter(|monitor| monitor.is_due(at.batch));
-        let before = due.map(|monitor| monitor.before_step(&gradients)).transpose()?;
-        self.optimizer.step(&gradients, self.learning_rate, &self.config.clip)?;
+        let scale = self.scaling.map_or(1., |scaling| scaling.factor());
+        let before = due.map(|monitor| monitor.before_step(&gradients, scale)).transpose()?;
+        match &mut self.scaling {
+            Some(scaling) => {
+                self.optimizer.step_scaled(&gradients, self.learning_rate, &self.config.clip, scaling)?;
+            }
+            None => self.optimizer.step(&gradients, self.learning_rate, &self.config.clip)?,
+        }
+        self.config.constraints.apply(&self.trained)?;
         if let (Some(monitor), Some(before)) = (&mut self.monitor_of_epoch, before) {
             monitor.after_step(before)?;
         }
@@ -259,6 +282,15 @@ impl<'t, N: Network> Training<'t, N> {
             average.after_step(run.vars())?;
         }
         Ok(meter.add(value, &output, batch)?)
+    }
+
+    /// Adds the gradients of the penalties on weights, which are scaled as the loss is.
+    fn add_penalties(&mut self, gradients: &mut GradStore) -> Result<()> {
+        if let (Some(scaling), false) = (&self.scaling, self.penalties.is_empty()) {
+            let scaled = |penalty: &Regularizer| penalty.times(scaling.factor());
+            self.penalties = self.config.regularizers.iter().map(scaled).collect();
+        }
+        self.penalties.add_to(&self.trained, gradients).map(drop)
     }
 
     /// The mean loss of a batch.
@@ -336,21 +368,17 @@ impl<'t, N: Network> Training<'t, N> {
     /// Applies early stopping to the validation loss of an epoch, or to the metric in its place: keeps the
     /// weights if it improved, or stops.
     pub(crate) fn watch(&mut self, record: &EpochRecord, vars: &Vars) -> Result<()> {
-        let loss = match &self.watched {
-            Some(metric) if metric.higher_is_better() => record.valid_metric.map(|value| -value),
-            Some(_) => record.valid_metric,
-            None => record.valid_loss,
-        };
-        let (Some(monitor), Some(loss)) = (&mut self.monitor, loss) else { return Ok(()) };
-        match monitor.update(loss) {
-            Status::Improved => {
+        let value = if self.watched.is_some() { record.valid_metric } else { record.valid_loss };
+        let (Some(monitor), Some(value)) = (&mut self.monitor, value) else { return Ok(()) };
+        match monitor.update_with(value, record.train_loss) {
+            StoppingStatus::Improved => {
                 self.best_epoch = Some((record.epoch, record.train_loss));
-                if monitor.restores_best() {
+                if monitor.rule().restore_best {
                     self.best = Some(vars.snapshot()?);
                 }
             }
-            Status::NotImproved => {}
-            Status::Stop => self.stopped = true,
+            StoppingStatus::NotImproved => {}
+            StoppingStatus::Stop => self.stopped = true,
         }
         Ok(())
     }
@@ -360,7 +388,8 @@ impl<'t, N: Network> Training<'t, N> {
         let average = self.average.as_ref().map(RunningAverage::save).transpose()?;
         let (monitor, best, stopped) = (self.monitor.clone(), self.best.clone(), self.stopped);
         let (best_epoch, phase, optimizer) = (self.best_epoch, self.phase, self.optimizer.save()?);
-        TrainingState { optimizer, monitor, best, best_epoch, phase, stopped, average }.encode()
+        let scaling = self.scaling;
+        TrainingState { optimizer, scaling, monitor, best, best_epoch, phase, stopped, average }.encode()
     }
 
     /// Puts the weights of the member into the variables: those of the best epoch, of the last epoch, or the
@@ -378,13 +407,22 @@ impl<'t, N: Network> Training<'t, N> {
     /// Replaces the last network by the average. Batch-norm statistics are measured anew over the training
     /// rows, because the average of the statistics is not what the averaged network would measure.
     fn load_average(&self, average: &RunningAverage, run: &Run<'_>) -> Result<()> {
-        let (weights, rows) = (average.weights()?, &run.spec().train);
+        let (weights, rows) = (self.constrained(average.weights()?)?, &run.spec().train);
         if rows.len() < 2 || !has_statistics(&weights) {
             return run.vars().load(&weights);
         }
         let forward = |part: &[u32]| Ok(self.network.run(&run.batch(part)?.inputs, true)?);
         let parts = passes(rows, EVALUATION_BATCH)?;
         run.vars().load(&re_estimate_by(run.vars(), &weights, &parts, &forward)?)
+    }
+
+    /// Brings an average back to the constraints: the mean of two vectors of length 1, for example, is shorter.
+    fn constrained(&self, mut weights: Weights) -> Result<Weights> {
+        let trained = |name: &String| self.trained.iter().any(|(trained, _)| trained == name);
+        let mut part: Weights = weights.iter().filter(|(name, _)| trained(name)).map(own).collect();
+        self.config.constraints.apply_to(&mut part)?;
+        weights.extend(part);
+        Ok(weights)
     }
 
     fn diverged(&self, run: &Run<'_>, at: Position, what: String, value: f64) -> Error {
@@ -394,10 +432,18 @@ impl<'t, N: Network> Training<'t, N> {
     }
 }
 
+/// The optimizer of these variables before its first step.
+fn optimizer(config: &TrainConfig, vars: Vec<(String, Var)>) -> Result<OptimizerState> {
+    let decays = |name: &str, var: &Var| config.decay_on.matches(name, var.dims());
+    Ok(OptimizerState::new(&config.optimizer, vars)?.decay_only(decays))
+}
+
 /// Checks that each pattern of the configuration matches a variable of the network.
 fn check_patterns(config: &TrainConfig, vars: &Vars) -> Result<()> {
     let vars = vars.named();
     config.regularizers.check_variables(&vars)?;
+    config.constraints.check_variables(&vars)?;
+    config.decay_on.check_some(vars.iter().map(|(name, _)| name.as_str()))?;
     let names: Vec<String> = vars.into_iter().map(|(name, _)| name).collect();
     match config.init.unmatched_patterns(&names)?.first() {
         None => Ok(()),
@@ -406,6 +452,10 @@ fn check_patterns(config: &TrainConfig, vars: &Vars) -> Result<()> {
             Err(Error::invalid("InitScheme::ByName", must, format!("{pattern:?}")))
         }
     }
+}
+
+fn own((name, tensor): (&String, &Tensor)) -> (String, Tensor) {
+    (name.clone(), tensor.clone())
 }
 
 /// Whether steps came before this one.
