@@ -10,10 +10,12 @@ pub mod decomposition;
 pub mod diversity;
 mod enough_members;
 mod leaderboard;
+mod member_scores;
 mod row_targets;
 mod size_curve;
 mod study;
 mod study_report;
+mod transfer;
 
 pub use combination::{combinations, Combination};
 pub use data_sets::{DataSetsReport, SINGLE};
@@ -27,3 +29,4 @@ pub use study_report::{
     Cost, CurvePoint, DiversityMeasure, EnsembleReport, Failure, FittedOnRows, RepeatReport, SingleReport,
     SizeSummary, Spread, StrategyReport, StudyReport,
 };
+pub use transfer::{TransferReport, TransferRow, TransferStudy};

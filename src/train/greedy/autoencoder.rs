@@ -2,7 +2,7 @@
 use crate::{
     codec,
     data::Batch,
-    plan::Position,
+    plan::EpochSteps,
     store::{checkpoint::LoopState, EpochRecord},
     train::{
         greedy::{
@@ -16,7 +16,7 @@ use crate::{
     weights::{fresh, Vars},
     Error, Result,
 };
-use candle_core::{DType, Module, ModuleT, Tensor};
+use candle_core::{DType, Module, Tensor};
 use candle_nn::{linear, Linear};
 use std::ops::Range;
 
@@ -76,14 +76,13 @@ impl<'t> Autoencoder<'t> {
         let config = self.config;
         let rows = if config.shuffle { run.shuffled_rows(epoch) } else { run.spec().train.clone() };
         let (epochs, within) = (self.epochs.len(), epoch - self.epochs.start);
-        let batches_per_epoch =
-            config.last_batch.count(rows.len(), config.batch_size, run.vars().has_statistics());
+        let batch_norm = run.vars().has_statistics();
+        let steps = EpochSteps::new(&config.batch_size, epochs, rows.len(), config.last_batch, batch_norm);
+        let size = config.batch_size.rows_at(within, rows.len());
         let (mut sum, mut count, mut learning_rate) = (0., 0., config.optimizer.learning_rate());
-        for (number, (_, batch)) in
-            run.training_batches(rows, config.batch_size, config.last_batch).enumerate()
-        {
-            let at = Position { epoch: within, batch: number, epochs, batches_per_epoch };
-            learning_rate = config.schedule.rate(config.optimizer.learning_rate(), at);
+        for (number, (_, batch)) in run.training_batches(rows, size, config.last_batch).enumerate() {
+            let at = steps.position(within, number);
+            learning_rate = config.schedule.rate_in(config.optimizer.learning_rate(), at, &steps);
             let batch = batch?;
             let clean = self.network.encode(self.layer, batch.inputs.only()?)?;
             let seed = run.seed("corruption").nth("epoch", epoch as u64).nth("batch", number as u64);
@@ -109,7 +108,7 @@ impl<'t> Autoencoder<'t> {
                 what: named_element(&name, &found),
                 value: found.value,
                 epoch,
-                batch: batches_per_epoch.saturating_sub(1),
+                batch: steps.of(within).saturating_sub(1),
                 learning_rate,
             }));
         }

@@ -14,7 +14,7 @@ use crate::{
     data::Dataset,
     metrics::Metric,
     network::Output,
-    plan::{RunSpec, Settings},
+    plan::{BatchSize, RunSpec, Settings},
     store::checkpoint::LoopState,
     train::{
         fit::check_output,
@@ -197,8 +197,8 @@ impl GreedyPretraining {
 
     /// Sets the number of rows in each step of the optimizer. The default is 32.
     #[must_use]
-    pub fn batch_size(mut self, rows: usize) -> Self {
-        self.config.batch_size = rows;
+    pub fn batch_size(mut self, rows: impl Into<BatchSize>) -> Self {
+        self.config.batch_size = rows.into();
         self
     }
 

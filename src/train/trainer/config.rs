@@ -1,9 +1,12 @@
 //! The configuration of the ready-made trainer, as data.
 use crate::{
     data::{LastBatch, Task},
-    plan::{LrSchedule, RunSpec, Settings},
-    train::{Averaging, Clip, EarlyStopping, Freeze, Loss, Monitor, Optimizer},
-    weights::InitScheme,
+    plan::{BatchSize, LrSchedule, RunSpec, Settings},
+    train::{
+        Averaging, Clip, Constraints, EarlyStopping, Freeze, Loss, LossScale, Monitor, Optimizer,
+        Regularizers,
+    },
+    weights::{InitScheme, WeightFilter},
     Error, Result,
 };
 use candle_core::Tensor;
@@ -13,12 +16,19 @@ use serde::{Deserialize, Serialize};
 pub(crate) const SETTINGS: &[&str] = &[
     "averaging",
     "batch_size",
+    "clip",
+    "constraint",
     "epochs",
     "freeze",
     "init",
     "label_smoothing",
     "learning_rate",
+    "loss",
+    "loss_scale",
     "momentum",
+    "optimizer",
+    "regularizer",
+    "schedule",
     "weight_decay",
 ];
 
@@ -31,7 +41,8 @@ const MAX_EPOCHS: usize = u32::MAX as usize;
 /// of it is part of the trainer's tag, so a store never returns a member that was trained with another
 /// configuration.
 ///
-/// A run's [`Settings`] replace single values: `"epochs"`, `"batch_size"`, `"learning_rate"`,
+/// A run's [`Settings`] replace single values: `"epochs"`, `"batch_size"` (a number, or a text such as
+/// `"full"`; see [`BatchSize::parse`]), `"learning_rate"`,
 /// `"weight_decay"`, `"momentum"` (SGD and RMSprop), `"label_smoothing"`, which selects cross-entropy with that
 /// smoothing, `"freeze"`, a number of first layers or a text such as `"names:conv1.*"`
 /// ([`Freeze::parse`](crate::train::Freeze::parse)), and `"averaging"`, a text such as `"swa:0.75"` or
@@ -49,8 +60,8 @@ const MAX_EPOCHS: usize = u32::MAX as usize;
 pub struct TrainConfig {
     /// Passes over the training rows, at least 1 and at most 2³² − 1. Default 30.
     pub epochs: usize,
-    /// Rows in each step, at least 1; the last batch of an epoch may be smaller. Default 32.
-    pub batch_size: usize,
+    /// Rows in each step; the last batch of an epoch may be smaller. Default 32.
+    pub batch_size: BatchSize,
     /// What becomes of the last batch of an epoch, above all of one that has a single row. Default
     /// [`LastBatch::Auto`].
     #[serde(default)]
@@ -66,6 +77,18 @@ pub struct TrainConfig {
     pub loss: Option<Loss>,
     /// Gradient clipping. Default none.
     pub clip: Clip,
+    /// Penalties on weights. Default none.
+    #[serde(default)]
+    pub regularizers: Regularizers,
+    /// Constraints on weights, which are applied after each step. Default none.
+    #[serde(default)]
+    pub constraints: Constraints,
+    /// The variables that the optimizer's weight decay applies to. Default [`WeightFilter::Kernels`].
+    #[serde(default)]
+    pub decay_on: WeightFilter,
+    /// The factor of the loss in half precision. Default none.
+    #[serde(default)]
+    pub loss_scale: Option<LossScale>,
     /// Early stopping, which needs validation rows. Default none.
     pub early_stopping: Option<EarlyStopping>,
     /// How initial weights are drawn. The default is to follow what the model's constructor declares.
@@ -88,13 +111,17 @@ impl Default for TrainConfig {
     fn default() -> Self {
         Self {
             epochs: 30,
-            batch_size: 32,
+            batch_size: BatchSize::default(),
             last_batch: LastBatch::Auto,
             shuffle: true,
             optimizer: Optimizer::adam(1e-3),
             schedule: LrSchedule::default(),
             loss: None,
             clip: Clip::None,
+            regularizers: Regularizers::default(),
+            constraints: Constraints::default(),
+            decay_on: WeightFilter::default(),
+            loss_scale: None,
             early_stopping: None,
             init: InitScheme::default(),
             allow_frozen: false,
@@ -112,8 +139,11 @@ impl TrainConfig {
         if let Some(epochs) = settings.count("epochs")? {
             config.epochs = epochs;
         }
-        if let Some(size) = settings.count("batch_size")? {
+        if let Some(size) = BatchSize::setting(settings)? {
             config.batch_size = size;
+        }
+        if let Some(optimizer) = settings.text("optimizer")? {
+            config.optimizer = Optimizer::registry().parse(optimizer)?;
         }
         if let Some(rate) = settings.real("learning_rate")? {
             config.optimizer.set_learning_rate(rate);
@@ -124,11 +154,29 @@ impl TrainConfig {
         if let Some(momentum) = settings.real("momentum")? {
             config.optimizer.set_momentum(momentum)?;
         }
+        if let Some(loss) = settings.text("loss")? {
+            config.loss = Some(Loss::registry().parse(loss)?);
+        }
         if let Some(smoothing) = settings.real("label_smoothing")? {
             config.loss = Some(Loss::CrossEntropy { smoothing });
         }
         if let Some(init) = settings.text("init")? {
             config.init = InitScheme::parse(init)?;
+        }
+        if let Some(clip) = settings.text("clip")? {
+            config.clip = Clip::registry().parse(clip)?;
+        }
+        if let Some(scale) = settings.text("loss_scale")? {
+            config.loss_scale = Some(LossScale::registry().parse(scale)?);
+        }
+        if let Some(constraints) = settings.text("constraint")? {
+            config.constraints = Constraints::parse(constraints)?;
+        }
+        if let Some(schedule) = settings.text("schedule")? {
+            config.schedule = LrSchedule::parse(schedule)?;
+        }
+        if let Some(regularizers) = settings.text("regularizer")? {
+            config.regularizers = Regularizers::parse(regularizers)?;
         }
         if let Some(averaging) = settings.text("averaging")? {
             config.averaging = Some(Averaging::registry().parse(averaging)?);
@@ -147,13 +195,15 @@ impl TrainConfig {
         if self.epochs > MAX_EPOCHS {
             return Err(Error::invalid("epochs", format!("at most {MAX_EPOCHS}"), self.epochs));
         }
-        if self.batch_size == 0 {
-            return Err(Error::invalid("batch_size", "at least 1 row", 0));
-        }
+        self.batch_size.check()?;
         self.init.check()?;
         self.optimizer.check()?;
         self.schedule.check()?;
         self.clip.check()?;
+        self.regularizers.check()?;
+        self.constraints.check()?;
+        self.decay_on.check()?;
+        self.loss_scale.map_or(Ok(()), |scale| scale.check())?;
         self.freeze.check()?;
         if run.collect.replaces_schedule() && self.schedule != LrSchedule::default() {
             let must =

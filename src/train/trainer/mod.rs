@@ -16,12 +16,13 @@ use crate::{
     data::{Dataset, LastBatch},
     metrics::Metric,
     network::Output,
-    plan::{LrSchedule, RunSpec, Settings},
+    plan::{BatchSize, LrSchedule, RunSpec, Settings},
     train::{
         networks::{learner_methods, network_setters, Networks},
-        Averaging, Clip, EarlyStopping, Freeze, Learner, Loss, Monitor, Optimizer, Run, WarmStart,
+        Averaging, Clip, Constraints, EarlyStopping, Freeze, Learner, Loss, LossScale, Monitor, Optimizer,
+        Regularizers, Run, WarmStart,
     },
-    weights::{fresh, InitScheme, Weights},
+    weights::{fresh, InitScheme, WeightFilter, Weights},
     Network, Result,
 };
 use candle_core::{DType, Result as CandleResult};
@@ -153,10 +154,11 @@ impl<N: Network> Trainer<N> {
         self
     }
 
-    /// Sets the number of rows in each step. The default is 32.
+    /// Sets the number of rows in each step: a number, or a [`BatchSize`] that changes from epoch to epoch. The
+    /// default is 32.
     #[must_use]
-    pub fn batch_size(mut self, rows: usize) -> Self {
-        self.config.batch_size = rows;
+    pub fn batch_size(mut self, rows: impl Into<BatchSize>) -> Self {
+        self.config.batch_size = rows.into();
         self
     }
 
@@ -197,6 +199,38 @@ impl<N: Network> Trainer<N> {
     #[must_use]
     pub fn clip(mut self, clip: Clip) -> Self {
         self.config.clip = clip;
+        self
+    }
+
+    /// Sets the penalties on weights: a [`Regularizer`](crate::train::Regularizer), or several collected into
+    /// [`Regularizers`]. The default is none.
+    #[must_use]
+    pub fn regularizer(mut self, regularizers: impl Into<Regularizers>) -> Self {
+        self.config.regularizers = regularizers.into();
+        self
+    }
+
+    /// Sets the constraints on weights: a [`Constraint`](crate::train::Constraint), or several collected into
+    /// [`Constraints`]. They are applied after each step, and to an average of the run's networks. The default is none.
+    #[must_use]
+    pub fn constraint(mut self, constraints: impl Into<Constraints>) -> Self {
+        self.config.constraints = constraints.into();
+        self
+    }
+
+    /// Sets the variables that the optimizer's weight decay applies to. The default is [`WeightFilter::Kernels`]: biases
+    /// and the parameters of normalization layers do not decay. [`WeightFilter::All`] is the default of PyTorch.
+    #[must_use]
+    pub fn decay_on(mut self, filter: WeightFilter) -> Self {
+        self.config.decay_on = filter;
+        self
+    }
+
+    /// Multiplies the loss by a factor before the backward pass and divides the gradients by it, so that small gradients
+    /// of a network in half precision do not become 0. The default is not to.
+    #[must_use]
+    pub fn loss_scale(mut self, scale: LossScale) -> Self {
+        self.config.loss_scale = Some(scale);
         self
     }
 

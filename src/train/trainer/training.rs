@@ -4,7 +4,7 @@ use crate::{
     metrics::Metric,
     network::Output,
     nn::tap::{collect, Collect},
-    plan::Position,
+    plan::{EpochSteps, Position},
     store::{checkpoint::LoopState, EpochRecord},
     train::{
         averaging::RunningAverage,
@@ -21,7 +21,7 @@ use crate::{
             TrainConfig,
         },
         transfer::Frozen,
-        OptimizerState, Retrain, Run,
+        LossScaling, OptimizerState, Regularizer, Regularizers, Retrain, Run,
     },
     weights::{
         batch_norm::re_estimate_by,
@@ -48,6 +48,12 @@ pub(crate) struct Training<'t, N> {
     /// What the network outputs for classes.
     kind: Output,
     optimizer: OptimizerState,
+    /// The variables that are trained.
+    trained: Vec<(String, Var)>,
+    /// The scale of the loss.
+    scaling: Option<LossScaling>,
+    /// The penalties times the scale of the loss.
+    penalties: Regularizers,
     average: Option<RunningAverage>,
     monitor: Option<ValidationMonitor>,
     /// The metric that is watched in place of the validation loss.
@@ -81,12 +87,16 @@ impl<'t, N: Network> Training<'t, N> {
     ) -> Result<Self> {
         check_patterns(config, run.vars())?;
         let frozen = Frozen::new(frozen, run.vars())?;
+        let trained = frozen.others(run.vars());
         let average = config.averaging.map(|averaging| RunningAverage::new(averaging, config.epochs));
         let mut training = Self {
             config,
             network,
             kind,
-            optimizer: OptimizerState::new(&config.optimizer, frozen.others(run.vars()))?,
+            optimizer: optimizer(config, trained.clone())?,
+            trained,
+            scaling: config.loss_scale.map(LossScaling::new).transpose()?,
+            penalties: config.regularizers.clone(),
             frozen,
             begin,
             average: average.transpose()?,
@@ -115,7 +125,7 @@ impl<'t, N: Network> Training<'t, N> {
             _ => None,
         };
         (self.monitor, self.best, self.stopped) = (state.monitor, state.best, state.stopped);
-        (self.best_epoch, self.phase) = (state.best_epoch, state.phase);
+        (self.best_epoch, self.phase, self.scaling) = (state.best_epoch, state.phase, state.scaling);
         Ok(())
     }
 
@@ -138,7 +148,11 @@ impl<'t, N: Network> Training<'t, N> {
         match (self.phase, again) {
             (Phase::First, Retrain::FromScratch) if ended => {
                 let epochs = self.best_epoch.map_or(epoch, |(best, _)| best + 1);
-                self.train_again(run, &initial()?, Phase::Again { start: epoch - self.begin, epochs, target: None })?;
+                self.train_again(
+                    run,
+                    &initial()?,
+                    Phase::Again { start: epoch - self.begin, epochs, target: None },
+                )?;
                 Ok(true)
             }
             (Phase::First, Retrain::Continue { epochs }) if ended => {
@@ -159,7 +173,8 @@ impl<'t, N: Network> Training<'t, N> {
     /// Begins the second training with these weights.
     fn train_again(&mut self, run: &Run<'_>, weights: &Weights, phase: Phase) -> Result<()> {
         run.vars().load(weights)?;
-        self.optimizer = OptimizerState::new(&self.config.optimizer, self.frozen.others(run.vars()))?;
+        self.optimizer = optimizer(self.config, self.trained.clone())?;
+        self.scaling = self.config.loss_scale.map(LossScaling::new).transpose()?;
         (self.phase, self.best, self.stopped) = (phase, None, false);
         Ok(())
     }
@@ -171,23 +186,23 @@ impl<'t, N: Network> Training<'t, N> {
         self.monitor_of_epoch =
             config.monitor.map(|monitor| EpochMonitor::new(monitor, self.optimizer.variables()));
         let rows = self.phase.rows(run);
-        let batches_per_epoch = self.batches_per_epoch(rows.len(), run);
-        let rows = if config.shuffle { run.shuffled(rows, epoch) } else { rows };
         let (epoch_number, epochs) = self.within(epoch);
-        let batches = run.training_batches(rows, config.batch_size, config.last_batch);
+        let batch_norm = run.vars().has_statistics();
+        let steps = EpochSteps::new(&config.batch_size, epochs, rows.len(), config.last_batch, batch_norm);
+        let size = config.batch_size.rows_at(epoch_number, rows.len());
+        let rows = if config.shuffle { run.shuffled(rows, epoch) } else { rows };
+        let batches = run.training_batches(rows, size, config.last_batch);
         for (number, (rows, batch)) in batches.enumerate() {
-            let at = Position { epoch: epoch_number, batch: number, epochs, batches_per_epoch };
+            let at = steps.position(epoch_number, number);
             let batch = batch?;
             if epoch == self.first_epoch {
                 check_data(run, &batch, &rows, &when(at))?;
             }
-            self.step(run, at, &batch, &rows, &mut meter)?;
+            self.step(run, (at, &steps), &batch, &rows, &mut meter)?;
         }
         self.frozen.restore_statistics()?;
-        self.check_variables(
-            run,
-            Position { epoch: epoch_number, batch: batches_per_epoch - 1, epochs, batches_per_epoch },
-        )?;
+        let last = steps.of(epoch_number).saturating_sub(1);
+        self.check_variables(run, steps.position(epoch_number, last))?;
         if let Some(average) = &mut self.average {
             average.after_epoch(epoch - self.begin, run.vars())?;
         }
@@ -206,24 +221,19 @@ impl<'t, N: Network> Training<'t, N> {
         Ok(EpochRecord { epoch, learning_rate, train_loss, train_metric, valid_loss, valid_metric, monitors })
     }
 
-    fn batches_per_epoch(&self, rows: usize, run: &Run<'_>) -> usize {
-        let TrainConfig { last_batch, batch_size, .. } = self.config;
-        last_batch.count(rows, *batch_size, run.vars().has_statistics())
-    }
-
     /// One step: forward pass, loss, backward pass, clipping, update. `rows` are the numbers of the batch's
     /// rows.
     fn step(
         &mut self,
         run: &Run<'_>,
-        at: Position,
+        (at, steps): (Position, &EpochSteps),
         batch: &Batch,
         rows: &[u32],
         meter: &mut EpochMeter,
     ) -> Result<()> {
         let base = self.config.optimizer.learning_rate();
         let prescribed = run.learning_rate(base, at);
-        self.learning_rate = prescribed.unwrap_or_else(|| self.config.schedule.rate(base, at));
+        self.learning_rate = prescribed.unwrap_or_else(|| self.config.schedule.rate_in(base, at, steps));
 
         let measured = self.monitor_of_epoch.as_mut().filter(|monitor| monitor.is_due(at.batch));
         let what = Collect { losses: true, activations: measured.is_some() };
@@ -246,11 +256,23 @@ impl<'t, N: Network> Training<'t, N> {
             Some(penalty) => (&loss + penalty.to_dtype(loss.dtype())?)?,
             None => loss,
         };
-        let gradients = loss.backward()?;
+        let loss = match &self.scaling {
+            Some(scaling) => scaling.scale(&loss)?,
+            None => loss,
+        };
+        let mut gradients = loss.backward()?;
         self.check_gradients(run, &gradients, at)?;
+        self.add_penalties(&mut gradients)?;
         let due = self.monitor_of_epoch.as_ref().filter(|monitor| monitor.is_due(at.batch));
-        let before = due.map(|monitor| monitor.before_step(&gradients)).transpose()?;
-        self.optimizer.step(&gradients, self.learning_rate, &self.config.clip)?;
+        let scale = self.scaling.map_or(1., |scaling| scaling.factor());
+        let before = due.map(|monitor| monitor.before_step(&gradients, scale)).transpose()?;
+        match &mut self.scaling {
+            Some(scaling) => {
+                self.optimizer.step_scaled(&gradients, self.learning_rate, &self.config.clip, scaling)?;
+            }
+            None => self.optimizer.step(&gradients, self.learning_rate, &self.config.clip)?,
+        }
+        self.config.constraints.apply(&self.trained)?;
         if let (Some(monitor), Some(before)) = (&mut self.monitor_of_epoch, before) {
             monitor.after_step(before)?;
         }
@@ -259,6 +281,15 @@ impl<'t, N: Network> Training<'t, N> {
             average.after_step(run.vars())?;
         }
         Ok(meter.add(value, &output, batch)?)
+    }
+
+    /// Adds the gradients of the penalties on weights, which are scaled as the loss is.
+    fn add_penalties(&mut self, gradients: &mut GradStore) -> Result<()> {
+        if let (Some(scaling), false) = (&self.scaling, self.penalties.is_empty()) {
+            let scaled = |penalty: &Regularizer| penalty.times(scaling.factor());
+            self.penalties = self.config.regularizers.iter().map(scaled).collect();
+        }
+        self.penalties.add_to(&self.trained, gradients).map(drop)
     }
 
     /// The mean loss of a batch.
@@ -273,17 +304,17 @@ impl<'t, N: Network> Training<'t, N> {
             return Ok(());
         }
         self.gradients_checked = true;
-        let (trained, names) = variables_by_gradient(self.frozen.others(run.vars()), gradients);
+        let (trained, names) = variables_by_gradient(&self.trained, gradients);
         if !names.is_empty() && !self.config.allow_frozen {
             return Err(Error::NoGradient { run: run.spec().id, names, trained });
         }
         if has_trained(at) {
             return Ok(());
         }
-        for (name, var) in self.frozen.others(run.vars()) {
+        for (name, var) in &self.trained {
             let Some(gradient) = gradients.get(var.as_tensor()) else { continue };
             if let Some(found) = first_non_finite(gradient)? {
-                let what = format!("the gradient of {}", named_element(&name, &found));
+                let what = format!("the gradient of {}", named_element(name, &found));
                 let cause = "the loss is finite, but its derivative is not: an operation of the network has \
                              none at its input (such as sqrt at 0), or overflows its type";
                 return Err(run.not_finite(what, found.value, &when(at), cause));
@@ -360,7 +391,8 @@ impl<'t, N: Network> Training<'t, N> {
         let average = self.average.as_ref().map(RunningAverage::save).transpose()?;
         let (monitor, best, stopped) = (self.monitor.clone(), self.best.clone(), self.stopped);
         let (best_epoch, phase, optimizer) = (self.best_epoch, self.phase, self.optimizer.save()?);
-        TrainingState { optimizer, monitor, best, best_epoch, phase, stopped, average }.encode()
+        let scaling = self.scaling;
+        TrainingState { optimizer, scaling, monitor, best, best_epoch, phase, stopped, average }.encode()
     }
 
     /// Puts the weights of the member into the variables: those of the best epoch, of the last epoch, or the
@@ -378,13 +410,22 @@ impl<'t, N: Network> Training<'t, N> {
     /// Replaces the last network by the average. Batch-norm statistics are measured anew over the training
     /// rows, because the average of the statistics is not what the averaged network would measure.
     fn load_average(&self, average: &RunningAverage, run: &Run<'_>) -> Result<()> {
-        let (weights, rows) = (average.weights()?, &run.spec().train);
+        let (weights, rows) = (self.constrained(average.weights()?)?, &run.spec().train);
         if rows.len() < 2 || !has_statistics(&weights) {
             return run.vars().load(&weights);
         }
         let forward = |part: &[u32]| Ok(self.network.run(&run.batch(part)?.inputs, true)?);
         let parts = passes(rows, EVALUATION_BATCH)?;
         run.vars().load(&re_estimate_by(run.vars(), &weights, &parts, &forward)?)
+    }
+
+    /// Brings an average back to the constraints: the mean of two vectors of length 1, for example, is shorter.
+    fn constrained(&self, mut weights: Weights) -> Result<Weights> {
+        let trained = |name: &String| self.trained.iter().any(|(trained, _)| trained == name);
+        let mut part: Weights = weights.iter().filter(|(name, _)| trained(name)).map(own).collect();
+        self.config.constraints.apply_to(&mut part)?;
+        weights.extend(part);
+        Ok(weights)
     }
 
     fn diverged(&self, run: &Run<'_>, at: Position, what: String, value: f64) -> Error {
@@ -394,9 +435,19 @@ impl<'t, N: Network> Training<'t, N> {
     }
 }
 
+/// The optimizer of these variables before its first step.
+fn optimizer(config: &TrainConfig, vars: Vec<(String, Var)>) -> Result<OptimizerState> {
+    let decays = |name: &str, var: &Var| config.decay_on.matches(name, var.dims());
+    Ok(OptimizerState::new(&config.optimizer, vars)?.decay_only(decays))
+}
+
 /// Checks that each pattern of the configuration matches a variable of the network.
 fn check_patterns(config: &TrainConfig, vars: &Vars) -> Result<()> {
-    let names: Vec<String> = vars.named().into_iter().map(|(name, _)| name).collect();
+    let vars = vars.named();
+    config.regularizers.check_variables(&vars)?;
+    config.constraints.check_variables(&vars)?;
+    config.decay_on.check_some(vars.iter().map(|(name, _)| name.as_str()))?;
+    let names: Vec<String> = vars.into_iter().map(|(name, _)| name).collect();
     match config.init.unmatched_patterns(&names)?.first() {
         None => Ok(()),
         Some(pattern) => {
@@ -404,6 +455,10 @@ fn check_patterns(config: &TrainConfig, vars: &Vars) -> Result<()> {
             Err(Error::invalid("InitScheme::ByName", must, format!("{pattern:?}")))
         }
     }
+}
+
+fn own((name, tensor): (&String, &Tensor)) -> (String, Tensor) {
+    (name.clone(), tensor.clone())
 }
 
 /// Whether steps came before this one.
@@ -425,10 +480,11 @@ pub(crate) fn scalar(loss: &Tensor) -> CandleResult<f64> {
 
 /// The names of the trainable variables that the loss reaches, and of those that it does not. Batch-norm
 /// statistics are not trainable: the forward pass writes them.
-fn variables_by_gradient(vars: Vec<(String, Var)>, gradients: &GradStore) -> (Vec<String>, Vec<String>) {
-    let trainable = vars.into_iter().filter(|(name, var)| var.dtype().is_float() && !is_statistic(name));
+fn variables_by_gradient(vars: &[(String, Var)], gradients: &GradStore) -> (Vec<String>, Vec<String>) {
+    let trainable = vars.iter().filter(|(name, var)| var.dtype().is_float() && !is_statistic(name));
     let (reached, unreached): (Vec<_>, Vec<_>) =
         trainable.partition(|(_, var)| gradients.get(var.as_tensor()).is_some());
-    let names = |variables: Vec<(String, _)>| variables.into_iter().map(|(name, _)| name).collect();
+    let names =
+        |variables: Vec<&(String, Var)>| variables.into_iter().map(|(name, _)| name.clone()).collect();
     (names(reached), names(unreached))
 }
