@@ -12,7 +12,6 @@ use crate::{
         fit::check_output,
         monitor::EpochMonitor,
         run::named_element,
-        stopping::{Status, ValidationMonitor},
         trainer::{
             checkpoint::TrainingState,
             diagnosis::{check_data, diagnose, Step},
@@ -21,7 +20,7 @@ use crate::{
             TrainConfig,
         },
         transfer::Frozen,
-        LossScaling, OptimizerState, Regularizer, Regularizers, Retrain, Run,
+        LossScaling, OptimizerState, Regularizer, Regularizers, Retrain, Run, StoppingMonitor, StoppingStatus,
     },
     weights::{
         batch_norm::re_estimate_by,
@@ -55,7 +54,7 @@ pub(crate) struct Training<'t, N> {
     /// The penalties times the scale of the loss.
     penalties: Regularizers,
     average: Option<RunningAverage>,
-    monitor: Option<ValidationMonitor>,
+    monitor: Option<StoppingMonitor>,
     /// The metric that is watched in place of the validation loss.
     watched: Option<Metric>,
     /// The weights of the best epoch, if early stopping restores them.
@@ -89,6 +88,8 @@ impl<'t, N: Network> Training<'t, N> {
         let frozen = Frozen::new(frozen, run.vars())?;
         let trained = frozen.others(run.vars());
         let average = config.averaging.map(|averaging| RunningAverage::new(averaging, config.epochs));
+        let higher = watched.as_ref().is_some_and(Metric::higher_is_better);
+        let monitor = |rule| StoppingMonitor::new(rule).higher_is_better(higher);
         let mut training = Self {
             config,
             network,
@@ -100,7 +101,7 @@ impl<'t, N: Network> Training<'t, N> {
             frozen,
             begin,
             average: average.transpose()?,
-            monitor: config.early_stopping.clone().map(ValidationMonitor::new),
+            monitor: config.early_stopping.clone().map(monitor),
             watched,
             best: None,
             best_epoch: None,
@@ -367,21 +368,17 @@ impl<'t, N: Network> Training<'t, N> {
     /// Applies early stopping to the validation loss of an epoch, or to the metric in its place: keeps the
     /// weights if it improved, or stops.
     pub(crate) fn watch(&mut self, record: &EpochRecord, vars: &Vars) -> Result<()> {
-        let loss = match &self.watched {
-            Some(metric) if metric.higher_is_better() => record.valid_metric.map(|value| -value),
-            Some(_) => record.valid_metric,
-            None => record.valid_loss,
-        };
-        let (Some(monitor), Some(loss)) = (&mut self.monitor, loss) else { return Ok(()) };
-        match monitor.update(loss) {
-            Status::Improved => {
+        let value = if self.watched.is_some() { record.valid_metric } else { record.valid_loss };
+        let (Some(monitor), Some(value)) = (&mut self.monitor, value) else { return Ok(()) };
+        match monitor.update_with(value, record.train_loss) {
+            StoppingStatus::Improved => {
                 self.best_epoch = Some((record.epoch, record.train_loss));
-                if monitor.restores_best() {
+                if monitor.rule().restore_best {
                     self.best = Some(vars.snapshot()?);
                 }
             }
-            Status::NotImproved => {}
-            Status::Stop => self.stopped = true,
+            StoppingStatus::NotImproved => {}
+            StoppingStatus::Stop => self.stopped = true,
         }
         Ok(())
     }
