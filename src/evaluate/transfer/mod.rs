@@ -326,8 +326,8 @@ impl<N: Network> Learner for FromSources<N> {
         self.of(run.id).map_or(0, |trainer| Learner::epochs(trainer, run))
     }
 
-    fn init(&self) -> InitScheme {
-        self.trainers.first().map_or_else(InitScheme::default, Learner::init)
+    fn init(&self, settings: &Settings) -> Result<InitScheme> {
+        Learner::init(self.of(0)?, settings)
     }
 
     fn dtype(&self) -> DType {

@@ -2,6 +2,7 @@ use super::*;
 use crate::{
     data::TensorDataset,
     nn::{seq, Sequential},
+    statistics::Summary,
     train::Optimizer,
 };
 use candle_core::Tensor;

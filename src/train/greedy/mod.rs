@@ -19,7 +19,7 @@ use crate::{
     train::{
         fit::check_output,
         trainer::{Training, SETTINGS},
-        EarlyStopping, Freeze, Learner, Loss, Optimizer, Run, TrainConfig,
+        EarlyStopping, Freeze, Learner, Loss, Optimizer, Retrain, Run, TrainConfig,
     },
     weights::InitScheme,
     Error, Network, Result, Rows,
@@ -440,10 +440,14 @@ impl Learner for GreedyPretraining {
         self.pretraining.check()?;
         self.check_settings(&run.settings)?;
         let config = self.config.for_run(&run.settings)?;
-        config.check(run, data.task())?;
+        config.check(run, data.task(), self.output)?;
         if config.freeze != Freeze::None {
             let must = "Freeze::None, because each step of a greedy pretraining says what is frozen";
             return Err(Error::invalid("TrainConfig::freeze", must, format!("{:?}", config.freeze)));
+        }
+        if config.early_stopping.as_ref().is_some_and(|rule| rule.then != Retrain::No) {
+            let must = "Retrain::No, because each step of a greedy pretraining is followed by the next one";
+            return Err(Error::invalid("EarlyStopping::then", must, "another"));
         }
         let (stages, collect) = (self.stages(&config), &run.collect);
         let epochs = total(&stages);

@@ -344,6 +344,7 @@ fn what_does_not_fit_is_refused_before_the_first_step() {
     let same = |_: &mut RunSpec| {};
     let no_layers = GreedyPretraining::new(|vb| linear(5, 1, vb));
     let frozen = TrainConfig { freeze: Freeze::FirstLayers(1), ..TrainConfig::default() };
+    let again = EarlyStopping { then: Retrain::FromScratch, ..EarlyStopping::default() };
     let masking = |share| {
         let corruption = Some(Corruption::Masking { share });
         greedy(1).pretraining(Pretraining::Autoencoder { epochs: 1, corruption })
@@ -352,6 +353,7 @@ fn what_does_not_fit_is_refused_before_the_first_step() {
     let bad: Vec<(GreedyPretraining, Change<'_>, &str)> = vec![
         (no_layers, &same, "GreedyPretraining::hidden must be at least one"),
         (greedy(2).config(frozen), &same, "TrainConfig::freeze must be Freeze::None"),
+        (greedy(2).early_stopping(again), &same, "EarlyStopping::then must be Retrain::No"),
         (greedy(2).epochs_per_layer(0), &same, "epochs must be at least 1"),
         (greedy(2).pretraining(Pretraining::autoencoder(0)), &same, "Pretraining::Autoencoder::epochs"),
         (masking(1.), &same, "Corruption::Masking::share"),

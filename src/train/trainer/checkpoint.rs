@@ -2,7 +2,7 @@
 use crate::{
     codec,
     store::checkpoint::LoopState,
-    train::{stopping::ValidationMonitor, trainer::phase::Phase, LossScaling, SavedOptimizer},
+    train::{trainer::phase::Phase, LossScaling, SavedOptimizer, StoppingMonitor},
     weights::Weights,
     Error, Result,
 };
@@ -18,7 +18,7 @@ const MOMENTS: &str = "optimizer/";
 pub(super) struct TrainingState {
     pub(super) optimizer: SavedOptimizer,
     pub(super) scaling: Option<LossScaling>,
-    pub(super) monitor: Option<ValidationMonitor>,
+    pub(super) monitor: Option<StoppingMonitor>,
     /// The weights of the best epoch.
     pub(super) best: Option<Weights>,
     pub(super) best_epoch: Option<(usize, f64)>,
@@ -33,7 +33,7 @@ pub(super) struct TrainingState {
 struct Encoded {
     optimizer: SavedOptimizer,
     scaling: Option<LossScaling>,
-    monitor: Option<ValidationMonitor>,
+    monitor: Option<StoppingMonitor>,
     has_best: bool,
     best_epoch: Option<(usize, f64)>,
     phase: Phase,

@@ -12,7 +12,6 @@ use crate::{
         fit::check_output,
         monitor::EpochMonitor,
         run::named_element,
-        stopping::{Status, ValidationMonitor},
         trainer::{
             checkpoint::TrainingState,
             diagnosis::{check_data, diagnose, Step},
@@ -21,7 +20,8 @@ use crate::{
             TrainConfig,
         },
         transfer::Frozen,
-        LossScaling, OptimizerState, Regularizer, Regularizers, Retrain, Run,
+        LossScaling, OptimizerState, Regularizer, Regularizers, Retrain, Run, StoppingMonitor,
+        StoppingStatus,
     },
     weights::{
         batch_norm::re_estimate_by,
@@ -55,7 +55,7 @@ pub(crate) struct Training<'t, N> {
     /// The penalties times the scale of the loss.
     penalties: Regularizers,
     average: Option<RunningAverage>,
-    monitor: Option<ValidationMonitor>,
+    monitor: Option<StoppingMonitor>,
     /// The metric that is watched in place of the validation loss.
     watched: Option<Metric>,
     /// The weights of the best epoch, if early stopping restores them.
@@ -72,6 +72,8 @@ pub(crate) struct Training<'t, N> {
     learning_rate: f64,
     /// The first epoch of this process, in which the data is checked.
     first_epoch: usize,
+    /// Whether it is the present one.
+    first_pass: bool,
 }
 
 impl<'t, N: Network> Training<'t, N> {
@@ -89,6 +91,8 @@ impl<'t, N: Network> Training<'t, N> {
         let frozen = Frozen::new(frozen, run.vars())?;
         let trained = frozen.others(run.vars());
         let average = config.averaging.map(|averaging| RunningAverage::new(averaging, config.epochs));
+        let higher = watched.as_ref().is_some_and(Metric::higher_is_better);
+        let monitor = |rule| StoppingMonitor::new(rule).higher_is_better(higher);
         let mut training = Self {
             config,
             network,
@@ -100,7 +104,7 @@ impl<'t, N: Network> Training<'t, N> {
             frozen,
             begin,
             average: average.transpose()?,
-            monitor: config.early_stopping.clone().map(ValidationMonitor::new),
+            monitor: config.early_stopping.clone().map(monitor),
             watched,
             best: None,
             best_epoch: None,
@@ -110,6 +114,7 @@ impl<'t, N: Network> Training<'t, N> {
             monitor_of_epoch: None,
             learning_rate: config.optimizer.learning_rate(),
             first_epoch: run.first_epoch(),
+            first_pass: false,
         };
         if run.first_epoch() > begin {
             let tensors = run.take_state_tensors();
@@ -183,6 +188,7 @@ impl<'t, N: Network> Training<'t, N> {
     pub(crate) fn epoch(&mut self, run: &Run<'_>, epoch: usize) -> Result<EpochRecord> {
         let config = self.config;
         let mut meter = EpochMeter::new(run.task());
+        self.first_pass = epoch == self.first_epoch;
         self.monitor_of_epoch =
             config.monitor.map(|monitor| EpochMonitor::new(monitor, self.optimizer.variables()));
         let rows = self.phase.rows(run);
@@ -195,7 +201,7 @@ impl<'t, N: Network> Training<'t, N> {
         for (number, (rows, batch)) in batches.enumerate() {
             let at = steps.position(epoch_number, number);
             let batch = batch?;
-            if epoch == self.first_epoch {
+            if self.first_pass {
                 check_data(run, &batch, &rows, &when(at))?;
             }
             self.step(run, (at, &steps), &batch, &rows, &mut meter)?;
@@ -243,6 +249,9 @@ impl<'t, N: Network> Training<'t, N> {
             monitor.add_outputs(&collected.activations)?;
         }
         check_output(&output, run.task(), rows.len(), self.kind)?;
+        if self.first_pass {
+            self.check_fit(run, &output, batch, rows)?;
+        }
         let loss = self.loss(run, &output, batch)?;
         let value = scalar(&loss)?;
         if !value.is_finite() {
@@ -283,6 +292,13 @@ impl<'t, N: Network> Training<'t, N> {
         Ok(meter.add(value, &output, batch)?)
     }
 
+    /// Checks that the loss is defined for the targets and the outputs of a batch.
+    fn check_fit(&self, run: &Run<'_>, output: &Tensor, batch: &Batch, rows: &[u32]) -> Result<()> {
+        let loss = self.config.loss_for(run.task(), self.kind, output);
+        loss.check_targets(&batch.targets, rows)?;
+        loss.check_output_values(output, run.task(), self.kind, rows)
+    }
+
     /// Adds the gradients of the penalties on weights, which are scaled as the loss is.
     fn add_penalties(&mut self, gradients: &mut GradStore) -> Result<()> {
         if let (Some(scaling), false) = (&self.scaling, self.penalties.is_empty()) {
@@ -294,7 +310,11 @@ impl<'t, N: Network> Training<'t, N> {
 
     /// The mean loss of a batch.
     fn loss(&self, run: &Run<'_>, output: &Tensor, batch: &Batch) -> CandleResult<Tensor> {
-        self.config.loss_for(run.task(), output).mean(output, &batch.targets, batch.weights.as_ref())
+        self.config.loss_for(run.task(), self.kind, output).mean(
+            output,
+            &batch.targets,
+            batch.weights.as_ref(),
+        )
     }
 
     /// Checks in the first step that the loss reaches every trainable variable, unless frozen variables are
@@ -367,21 +387,17 @@ impl<'t, N: Network> Training<'t, N> {
     /// Applies early stopping to the validation loss of an epoch, or to the metric in its place: keeps the
     /// weights if it improved, or stops.
     pub(crate) fn watch(&mut self, record: &EpochRecord, vars: &Vars) -> Result<()> {
-        let loss = match &self.watched {
-            Some(metric) if metric.higher_is_better() => record.valid_metric.map(|value| -value),
-            Some(_) => record.valid_metric,
-            None => record.valid_loss,
-        };
-        let (Some(monitor), Some(loss)) = (&mut self.monitor, loss) else { return Ok(()) };
-        match monitor.update(loss) {
-            Status::Improved => {
+        let value = if self.watched.is_some() { record.valid_metric } else { record.valid_loss };
+        let (Some(monitor), Some(value)) = (&mut self.monitor, value) else { return Ok(()) };
+        match monitor.update_with(value, record.train_loss) {
+            StoppingStatus::Improved => {
                 self.best_epoch = Some((record.epoch, record.train_loss));
-                if monitor.restores_best() {
+                if monitor.rule().restore_best {
                     self.best = Some(vars.snapshot()?);
                 }
             }
-            Status::NotImproved => {}
-            Status::Stop => self.stopped = true,
+            StoppingStatus::NotImproved => {}
+            StoppingStatus::Stop => self.stopped = true,
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 use crate::{
     plan::{Settings, Value},
     registry::{Argument, Entry, Registry},
-    train::transfer::patterns::{by_patterns, first_layers, floats, is_trained},
+    train::transfer::patterns::{by_patterns, first_layers, floats, is_trained, parsed},
     weights::Vars,
     Error, Result,
 };
@@ -33,7 +33,7 @@ use std::{collections::BTreeSet, sync::LazyLock};
 /// use candle_ensemble::{plan::Settings, strategy::MultiRun, train::Freeze};
 ///
 /// assert_eq!(Freeze::parse("2")?, Freeze::FirstLayers(2));
-/// assert_eq!(Freeze::parse("names:embed.*,*.bias")?, Freeze::names_like(["embed.*", "*.bias"]));
+/// assert_eq!(Freeze::parse("names:embed.*|*.bias")?, Freeze::names_like(["embed.*", "*.bias"]));
 /// // Runs that freeze 0, 1 and 2 layers.
 /// let strategy = MultiRun::new(3).settings((0..3).map(|k| Settings::new().with("freeze", k)));
 /// # Ok::<(), candle_ensemble::Error>(())
@@ -48,13 +48,13 @@ pub enum Freeze {
     None,
     /// The first layers with weights are frozen: this many of them, fewer than all.
     FirstLayers(usize),
-    /// The variables are frozen whose names match one of these patterns. In a pattern `*` stands for any characters,
-    /// dots included, and `?` for one character. Each pattern must match a variable.
+    /// The variables are frozen whose names match one of these glob patterns, in which `*` stands for any characters,
+    /// dots included, and `?` for one. Each pattern must match a variable.
     Names(Vec<String>),
 }
 
 const LAYERS: &[Argument] = &[Argument::required("layers", "The number of layers")];
-const PATTERNS: &[Argument] = &[Argument::required("patterns", "Names in which * stands for any characters")];
+const PATTERNS: &[Argument] = &[Argument::required("patterns", "Patterns of names, separated by |")];
 
 impl From<usize> for Freeze {
     /// [`Freeze::FirstLayers`].
@@ -70,7 +70,7 @@ impl Freeze {
         Self::Names(patterns.into_iter().map(Into::into).collect())
     }
 
-    /// What is frozen, by name: `none`, `first-layers:2` and `names:conv1.*,conv2.*`.
+    /// What is frozen, by name: `none`, `first-layers:2` and `names:conv1.*|conv2.*`.
     #[must_use]
     pub fn registry() -> &'static Registry<Self> {
         static REGISTRY: LazyLock<Registry<Freeze>> = LazyLock::new(|| {
@@ -81,7 +81,7 @@ impl Freeze {
                 });
             let names =
                 Entry::new("names", "Freeze::Names", "Variables of these names are not trained", |a| {
-                    Ok(Freeze::Names(a.get("patterns")?))
+                    Ok(Freeze::names_like(a.get::<String>("patterns")?.split('|')))
                 });
             let all = vec![none, first.with_arguments(LAYERS), names.with_arguments(PATTERNS)];
             Registry::new("choice of frozen variables", all)
@@ -109,7 +109,7 @@ impl Freeze {
         }
     }
 
-    /// Checks what can be checked without a network: there are patterns, and none is empty.
+    /// Checks what can be checked without a network: there are glob patterns, and none is empty.
     ///
     /// # Errors
     /// [`Error::Invalid`] that names the parameter.
@@ -121,6 +121,7 @@ impl Freeze {
             Self::Names(patterns) if patterns.iter().any(String::is_empty) => {
                 Err(Error::invalid("Freeze::Names", "patterns of at least one character", "an empty one"))
             }
+            Self::Names(patterns) => parsed("Freeze::Names", patterns).map(drop),
             _ => Ok(()),
         }
     }

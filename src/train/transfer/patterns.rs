@@ -3,52 +3,39 @@ use crate::{
     weights::{compatibility::is_statistic, layers, Layer, Vars},
     Error, Result,
 };
+use glob::Pattern;
 use std::collections::BTreeSet;
 
-/// Whether a name matches a pattern, in which `*` stands for any characters and `?` for one.
-pub(crate) fn matches(pattern: &str, name: &str) -> bool {
-    let (pattern, name): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
-    let (mut p, mut n) = (0, 0);
-    // The last `*`, and the place in the name from which the rest of the pattern is tried.
-    let mut star: Option<(usize, usize)> = None;
-    while n < name.len() {
-        match pattern.get(p) {
-            Some('*') => {
-                star = Some((p, n));
-                p += 1;
-            }
-            Some(c) if *c == '?' || Some(c) == name.get(n) => {
-                p += 1;
-                n += 1;
-            }
-            _ => match star {
-                Some((at, from)) => {
-                    star = Some((at, from + 1));
-                    (p, n) = (at + 1, from + 1);
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern.iter().skip(p).all(|c| *c == '*')
-}
+/// The most names that an error lists.
+const LISTED: usize = 5;
 
 /// The names of the variables of float types. Integers are the state of a layer, such as that of dropout.
 pub(super) fn floats(vars: &Vars) -> BTreeSet<String> {
     vars.named().into_iter().filter(|(_, var)| var.dtype().is_float()).map(|(name, _)| name).collect()
 }
 
+/// The glob patterns of these texts.
+pub(super) fn parsed(what: &str, patterns: &[String]) -> Result<Vec<Pattern>> {
+    let parse = |text: &String| {
+        Pattern::new(text).map_err(|e| {
+            let must = "glob patterns such as hidden.*";
+            Error::invalid(what, must, format!("{text:?}, which is none ({})", e.msg))
+        })
+    };
+    patterns.iter().map(parse).collect()
+}
+
 /// The float variables that match one of the patterns.
 pub(super) fn by_patterns(what: &str, patterns: &[String], vars: &Vars) -> Result<BTreeSet<String>> {
-    let names = floats(vars);
-    for pattern in patterns {
-        if !names.iter().any(|name| matches(pattern, name)) {
-            let known: Vec<_> = names.iter().map(String::as_str).collect();
-            let must = format!("patterns that each match one of {}", known.join(", "));
-            return Err(Error::invalid(what, must, format!("{pattern:?}, which matches none")));
+    let (names, patterns) = (floats(vars), parsed(what, patterns)?);
+    for pattern in &patterns {
+        if !names.iter().any(|name| pattern.matches(name)) {
+            let known: Vec<_> = names.iter().take(LISTED).map(String::as_str).collect();
+            let must = format!("patterns that each match a variable, such as {}", known.join(" or "));
+            return Err(Error::invalid(what, must, format!("{:?}, which matches none", pattern.as_str())));
         }
     }
-    Ok(names.into_iter().filter(|name| patterns.iter().any(|pattern| matches(pattern, name))).collect())
+    Ok(names.into_iter().filter(|name| patterns.iter().any(|pattern| pattern.matches(name))).collect())
 }
 
 /// The float variables of the first `k` layers with weights, and of layers without weights among them.
