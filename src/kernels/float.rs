@@ -1,6 +1,9 @@
 //! The floating-point types for which the crate has loops of its own.
 use crate::kernels::exp::exp_of_negative;
-use candle_core::{CpuStorage, Result as CResult, WithDType};
+use candle_core::{
+    cpu::erf::{erfc_f32, erfc_f64},
+    CpuStorage, Result as CResult, WithDType,
+};
 use std::iter::Sum;
 
 /// `f32` or `f64`, as a type of tensor elements. Sums over elements are in `f64`.
@@ -22,10 +25,18 @@ pub(crate) trait Real: Number {
     fn sqrt(self) -> Self;
     /// The exponential.
     fn exp(self) -> Self;
+    /// The exponential minus one.
+    fn exp_m1(self) -> Self;
     /// The natural logarithm.
     fn ln(self) -> Self;
     /// The natural logarithm of one plus the number.
     fn ln_1p(self) -> Self;
+    /// The exponential of a number that is not above 0, in operations that vector units have for f32.
+    fn exp_of_negative(self) -> Self;
+    /// The hyperbolic tangent.
+    fn tanh(self) -> Self;
+    /// One minus the error function.
+    fn erfc(self) -> Self;
     /// The absolute value.
     fn abs(self) -> Self;
     /// Replaces each `x` by `e^x`. No `x` may be above 0.
@@ -59,7 +70,7 @@ pub(crate) trait Real: Number {
 }
 
 macro_rules! real {
-    ($float:ident, $storage:ident, $exp:expr) => {
+    ($float:ident, $storage:ident, $exp:expr, $erfc:expr) => {
         impl Real for $float {
             const TINY: Self = $float::MIN_POSITIVE;
 
@@ -84,6 +95,11 @@ macro_rules! real {
             }
 
             #[inline(always)]
+            fn exp_m1(self) -> Self {
+                $float::exp_m1(self)
+            }
+
+            #[inline(always)]
             fn ln(self) -> Self {
                 $float::ln(self)
             }
@@ -94,6 +110,21 @@ macro_rules! real {
             }
 
             #[inline(always)]
+            fn exp_of_negative(self) -> Self {
+                $exp(self)
+            }
+
+            #[inline(always)]
+            fn tanh(self) -> Self {
+                $float::tanh(self)
+            }
+
+            #[inline(always)]
+            fn erfc(self) -> Self {
+                $erfc(self)
+            }
+
+            #[inline(always)]
             fn abs(self) -> Self {
                 $float::abs(self)
             }
@@ -101,7 +132,7 @@ macro_rules! real {
             #[inline(always)]
             fn exp_all(numbers: &mut [Self]) {
                 for x in numbers {
-                    *x = $exp(*x);
+                    *x = x.exp_of_negative();
                 }
             }
 
@@ -115,8 +146,8 @@ macro_rules! real {
     };
 }
 
-real!(f32, F32, exp_of_negative);
-real!(f64, F64, f64::exp);
+real!(f32, F32, exp_of_negative, erfc_f32);
+real!(f64, F64, f64::exp, erfc_f64);
 
 /// The f16 with these bits as an f32, without a branch. Shifted into place, the bits are those of the f32
 /// that is 2¹¹² times smaller; the largest exponent stands for infinities and NaN.

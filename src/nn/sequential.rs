@@ -1,6 +1,10 @@
 //! Layers one after the other, in a type that may be shared between threads.
+use crate::nn::{
+    tap::{observe, wants_activations, within, Bounds},
+    Activation,
+};
 use candle_core::{ModuleT, Result, Tensor};
-use std::fmt;
+use std::{any::Any, fmt};
 
 /// Layers one after the other: each gets the output of the layer before it.
 ///
@@ -38,7 +42,35 @@ use std::fmt;
 /// ```
 #[derive(Default)]
 pub struct Sequential {
-    layers: Vec<Box<dyn ModuleT + Send + Sync>>,
+    layers: Vec<Layer>,
+}
+
+struct Layer {
+    module: Box<dyn ModuleT + Send + Sync>,
+    kind: Kind,
+}
+
+/// What the monitors need to know of a layer.
+#[derive(Clone, Copy)]
+enum Kind {
+    /// Layers one after the other, which report their own outputs.
+    Nested,
+    /// A layer whose outputs have these bounds, if they are known.
+    Single(Option<Bounds>),
+}
+
+impl Kind {
+    fn of(layer: &dyn Any) -> Self {
+        if layer.is::<Sequential>() {
+            return Self::Nested;
+        }
+        let ours = layer.downcast_ref::<Activation>().and_then(|activation| activation.bounds());
+        Self::Single(ours.or_else(|| match layer.downcast_ref::<candle_nn::Activation>()? {
+            candle_nn::Activation::Sigmoid => Activation::Sigmoid.bounds(),
+            candle_nn::Activation::HardSigmoid => Activation::HardSigmoid.bounds(),
+            _ => None,
+        }))
+    }
 }
 
 /// A [`Sequential`] without layers, to which [`add`](Sequential::add) adds them.
@@ -52,7 +84,8 @@ impl Sequential {
     #[must_use]
     #[allow(clippy::should_implement_trait)] // the name that candle's users know
     pub fn add(mut self, layer: impl ModuleT + Send + Sync + 'static) -> Self {
-        self.layers.push(Box::new(layer));
+        let kind = Kind::of(&layer);
+        self.layers.push(Layer { module: Box::new(layer), kind });
         self
     }
 
@@ -82,6 +115,14 @@ impl Sequential {
         self.forward_t(xs, false)
     }
 
+    /// The output of the first `layers` layers, in evaluation mode; that of all layers if there are fewer.
+    ///
+    /// # Errors
+    /// When a layer fails.
+    pub fn forward_first(&self, layers: usize, xs: &Tensor) -> Result<Tensor> {
+        self.layers.iter().take(layers).try_fold(xs.clone(), |xs, layer| layer.module.forward_t(&xs, false))
+    }
+
     /// The output of each layer, in evaluation mode.
     ///
     /// # Errors
@@ -89,7 +130,7 @@ impl Sequential {
     pub fn forward_all(&self, xs: &Tensor) -> Result<Vec<Tensor>> {
         let mut outputs = Vec::with_capacity(self.len());
         for layer in &self.layers {
-            let output = layer.forward_t(outputs.last().unwrap_or(xs), false)?;
+            let output = layer.module.forward_t(outputs.last().unwrap_or(xs), false)?;
             outputs.push(output);
         }
         Ok(outputs)
@@ -98,7 +139,20 @@ impl Sequential {
 
 impl ModuleT for Sequential {
     fn forward_t(&self, xs: &Tensor, train: bool) -> Result<Tensor> {
-        self.layers.iter().try_fold(xs.clone(), |xs, layer| layer.forward_t(&xs, train))
+        let monitored = wants_activations();
+        let mut xs = xs.clone();
+        for (number, Layer { module, kind }) in self.layers.iter().enumerate() {
+            xs = match (monitored, kind) {
+                (false, _) => module.forward_t(&xs, train)?,
+                (true, Kind::Nested) => within(&number.to_string(), || module.forward_t(&xs, train))?,
+                (true, Kind::Single(bounds)) => {
+                    let output = module.forward_t(&xs, train)?;
+                    observe(&number.to_string(), *bounds, &output);
+                    output
+                }
+            };
+        }
+        Ok(xs)
     }
 }
 

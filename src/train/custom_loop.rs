@@ -116,7 +116,7 @@ impl<N: Network, F: Fn(&N, &mut Run<'_>) -> CandleResult<()> + Sync> Learner for
     learner_methods!();
 
     fn init(&self, _settings: &Settings) -> Result<InitScheme> {
-        Ok(self.init)
+        Ok(self.init.clone())
     }
 
     fn fit(&self, network: &N, run: &mut Run<'_>) -> CandleResult<()> {

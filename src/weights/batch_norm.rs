@@ -4,7 +4,34 @@ use crate::{
     Error, Result,
 };
 use candle_core::{DType, Result as CandleResult, Tensor};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cell::Cell,
+    collections::{BTreeMap, BTreeSet},
+};
+
+thread_local! {
+    static MEASURING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread re-estimates statistics, which takes variances that are divided by `n − 1`.
+pub(crate) fn is_measuring() -> bool {
+    MEASURING.get()
+}
+
+/// Sets [`is_measuring`] until it is dropped.
+struct Measuring(bool);
+
+impl Measuring {
+    fn begin() -> Self {
+        Self(MEASURING.replace(true))
+    }
+}
+
+impl Drop for Measuring {
+    fn drop(&mut self) {
+        MEASURING.set(self.0);
+    }
+}
 
 /// The output of a network in training mode for some rows.
 type Forward<'a> = dyn Fn(&[u32]) -> Result<Tensor> + 'a;
@@ -18,6 +45,7 @@ pub(crate) fn re_estimate_by(
     parts: &[&[u32]],
     forward: &Forward<'_>,
 ) -> Result<Weights> {
+    let _measuring = Measuring::begin();
     vars.load(weights)?;
     let Some(first) = parts.first() else { return Ok(weights.clone()) };
     let statistics = Statistics::find(vars, weights, || forward(first))?;

@@ -25,7 +25,7 @@ pub use compatibility::NamedTensors;
 pub use cosine::cosine;
 pub use ema::{Ema, WarmUp};
 pub use filter::WeightFilter;
-pub use init::{fresh, InitScheme, SeededInit};
+pub use init::{fresh, FanMode, InitScheme, SeededInit, WeightDistribution};
 pub use layers::{layers, Layer};
 pub use swa::Swa;
 pub use vars::Vars;

@@ -80,9 +80,9 @@ fn interrupt_everywhere<N: Network>(
 
 /// Interrupts a build after every number of epochs from 0 on, runs it again, and compares the bytes. Returns
 /// the number of resumed runs.
-pub fn interrupt_everywhere_on<N: Network>(
+pub fn interrupt_everywhere_on<L: Learner>(
     data: &TensorDataset,
-    trainer: &Trainer<N>,
+    trainer: &L,
     builder: &dyn EnsembleBuilder,
     often: Checkpoints,
 ) -> u32 {

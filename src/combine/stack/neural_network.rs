@@ -318,7 +318,7 @@ impl<A: Architecture> MetaLearner for NeuralNetwork<A> {
         let mut trainer = Trainer::new(move |vb| architecture.build(inputs, outputs, vb))
             .epochs(self.epochs)
             .batch_size(self.batch_size)
-            .init(self.init)
+            .init(self.init.clone())
             .optimizer(self.optimizer.clone());
         if let Some(loss) = self.loss {
             trainer = trainer.loss(loss);

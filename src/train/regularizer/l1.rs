@@ -74,6 +74,10 @@ impl WeightPenalty for L1 {
         non_negative("L1::rate", self.rate)
     }
 
+    fn times(&self, factor: f64) -> Self {
+        Self { rate: factor * self.rate, ..self.clone() }
+    }
+
     fn add(&self, w: &Tensor, g: &Tensor) -> CResult<(Tensor, f64)> {
         Elementwise { l1: self.rate, l2: 0.0 }.add(w, g)
     }

@@ -82,6 +82,10 @@ impl WeightPenalty for L1L2 {
         non_negative("L1L2::l2", self.l2)
     }
 
+    fn times(&self, factor: f64) -> Self {
+        Self { l1: factor * self.l1, l2: factor * self.l2, on: self.on.clone() }
+    }
+
     fn add(&self, w: &Tensor, g: &Tensor) -> CResult<(Tensor, f64)> {
         Elementwise { l1: self.l1, l2: self.l2 }.add(w, g)
     }

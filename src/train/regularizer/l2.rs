@@ -90,6 +90,10 @@ impl WeightPenalty for L2 {
         non_negative("L2::rate", self.rate)
     }
 
+    fn times(&self, factor: f64) -> Self {
+        Self { rate: factor * self.rate, ..self.clone() }
+    }
+
     fn add(&self, w: &Tensor, g: &Tensor) -> CResult<(Tensor, f64)> {
         let l2 = if self.half { self.rate / 2.0 } else { self.rate };
         Elementwise { l1: 0.0, l2 }.add(w, g)

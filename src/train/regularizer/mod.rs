@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use std::{fmt, sync::LazyLock};
 
 /// A penalty on the weights of one variable at a time.
-pub(crate) trait WeightPenalty: fmt::Display {
+pub(crate) trait WeightPenalty: fmt::Display + Sized {
     /// Its entry in the registry.
     const ENTRY: Entry<Regularizer>;
 
@@ -34,6 +34,9 @@ pub(crate) trait WeightPenalty: fmt::Display {
 
     /// Checks the parameters, the filter apart.
     fn check(&self) -> Result<()>;
+
+    /// The penalty times `factor`.
+    fn times(&self, factor: f64) -> Self;
 
     /// Adds the penalty's gradient at `w` to the gradient `g`, which has the same shape and may be changed in
     /// place. Returns the sum and the penalty.
@@ -59,8 +62,8 @@ macro_rules! regularizers {
         /// is not divided by the number of rows: the loss is a mean, so `λ` does not depend on the batch size.
         ///
         /// The gradient is exact and is added to the gradients of the loss before they are clipped. Weights
-        /// that the loss does not reach, because they are frozen, have no penalty. The penalty of the batch is
-        /// part of the recorded training loss, but not of the validation loss.
+        /// that the loss does not reach, because they are frozen, have no penalty. Recorded losses are without
+        /// penalties, so those of training and validation rows can be compared.
         ///
         /// Use a penalty against overfitting, above all of a network that is large for its rows. It also makes
         /// probabilities less extreme, often where the accuracy stays the same. Choose `λ` on validation rows,
@@ -173,6 +176,11 @@ impl Regularizer {
     pub fn check(&self) -> Result<()> {
         self.filter().check()?;
         each!(self, penalty => WeightPenalty::check(penalty))
+    }
+
+    /// The penalty times `factor`.
+    pub(crate) fn times(&self, factor: f64) -> Self {
+        each!(self, penalty => penalty.times(factor).into())
     }
 
     /// Adds the gradient of the penalty to the gradients, and returns the penalty.

@@ -94,6 +94,10 @@ impl WeightPenalty for Orthogonal {
         non_negative("Orthogonal::rate", self.rate)
     }
 
+    fn times(&self, factor: f64) -> Self {
+        Self { rate: factor * self.rate, ..self.clone() }
+    }
+
     fn add(&self, w: &Tensor, g: &Tensor) -> CResult<(Tensor, f64)> {
         let dtype = if w.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
         let units = w.dims().first().copied().unwrap_or(1);

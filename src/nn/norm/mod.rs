@@ -1,0 +1,13 @@
+//! Normalization layers with a backward pass.
+mod batch_norm;
+mod group_norm;
+mod layer_norm;
+mod op;
+mod rms_norm;
+#[cfg(test)]
+mod tests;
+
+pub use batch_norm::{BatchNorm, BatchNormConfig, BatchNormConvention};
+pub use group_norm::GroupNorm;
+pub use layer_norm::LayerNorm;
+pub use rms_norm::RmsNorm;
