@@ -87,7 +87,7 @@ impl NoiseSource for TargetNoise {
         };
         let mut ids = targets.to_dtype(DType::U32)?.flatten_all()?.to_vec1::<u32>()?;
         for id in &mut ids {
-            // Both draws for every row, so that the class of a row does not depend on the rows before it.
+            // Both draws for every row, so that a larger amount replaces the same rows and more.
             let (is_replaced, other) = (rng.random::<f64>() < self.amount, rng.random_range(0..classes - 1));
             if is_replaced {
                 // Any class but its own.
