@@ -3,7 +3,7 @@ use candle_core::Result as CandleResult;
 use candle_ensemble::{
     nn::{seq, Activation, Sequential},
     train::{Adam, Optimizer, Sgd, Trainer, Velocity},
-    weights::InitScheme,
+    weights::{InitScheme, WeightFilter},
     Result,
 };
 use candle_nn::{linear, VarBuilder};
@@ -72,9 +72,14 @@ impl Mlp {
     }
 }
 
-/// Adam with Keras' ε.
+/// The kernel of the first hidden layer, to which penalties and constraints apply.
+pub fn first_kernel() -> WeightFilter {
+    WeightFilter::names(["hidden.0.weight"])
+}
+
+/// Adam in Keras' form: ε is added to √v.
 pub fn adam() -> Optimizer {
-    Adam::new(1e-3).epsilon(1e-7).into()
+    Adam::new(1e-3).epsilon(1e-7).epsilon_hat(true).into()
 }
 
 /// Stochastic gradient descent with Keras' momentum.

@@ -32,7 +32,8 @@ impl Setting {
         expected: impl Into<Expected>,
     ) -> Self {
         let config = trainer.config();
-        let steps = problem.train.len().div_ceil(config.batch_size.max(1));
+        let rows = problem.train.len();
+        let steps = rows.div_ceil(config.batch_size.rows_at(0, rows).max(1));
         let cost = (config.epochs * steps) as f64;
         let of = problem.clone();
         let job = move |seed, observer: &dyn Observer| train(&trainer, &of, seed, observer);

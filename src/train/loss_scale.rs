@@ -18,8 +18,8 @@ use std::sync::LazyLock;
 /// ```
 ///
 /// Use it with networks in `f16`, which has no numbers between 0 and 6e-8: most gradients are smaller in many
-/// networks. [`LossScale::Dynamic`] needs no tuning. Do not use it in `f32`, nor in `bf16`, which has the range
-/// of `f32`: there it gains nothing.
+/// networks. [`LossScale::Dynamic`] needs no tuning. Do not use it in `f32`, nor in `bf16`, which has the
+/// range of `f32`: there it gains nothing.
 ///
 /// Cost: one multiplication of the loss; [`LossScale::Dynamic`] reads all gradients once more, and loses the
 /// steps that it skips, one in some thousand.
@@ -28,8 +28,8 @@ use std::sync::LazyLock;
 /// A session returns [`Error::Invalid`] before it trains, if a parameter is out of range.
 ///
 /// # Sources
-/// Micikevicius et al. 2018, arXiv:1710.03740, section 3.2. The defaults of [`LossScale::dynamic`] are those of
-/// PyTorch's `GradScaler`.
+/// Micikevicius et al. 2018, arXiv:1710.03740, section 3.2. The defaults of [`LossScale::dynamic`] are those
+/// of PyTorch's `GradScaler`.
 ///
 /// ```
 /// use candle_ensemble::train::LossScale;
@@ -133,8 +133,8 @@ fn in_f32(what: &str, scale: f64) -> Result<()> {
     require(is_usable(scale), what, "from 1e-38 to 1e38", scale)
 }
 
-/// A [`LossScale`] in use: the scale of the next step, and how many steps it has been good for. It is data, so
-/// that a training which is resumed continues with it.
+/// A [`LossScale`] in use: the scale of the next step, and how many steps it has been good for. It is data,
+/// so that a training which is resumed continues with it.
 ///
 /// ```
 /// use candle_core::{DType, Device, Var};
@@ -185,7 +185,8 @@ impl LossScaling {
     }
 
     /// The loss times the scale, in `f32` where the loss is in half precision, which most scales would leave.
-    /// Give the gradients of the result to [`OptimizerState::step_scaled`](crate::train::OptimizerState::step_scaled).
+    /// Give the gradients of the result to
+    /// [`OptimizerState::step_scaled`](crate::train::OptimizerState::step_scaled).
     ///
     /// # Errors
     /// When candle fails.

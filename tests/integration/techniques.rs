@@ -13,7 +13,7 @@ use candle_ensemble::{
     },
     strategy::{self, MultiRun},
     plan::{BatchSize, Schedule},
-    train::{Averaging, Clip, Constraint, LossScale, Monitor, Optimizer, Regularizer, Regularizers, Trainer},
+    train::{Averaging, Clip, Constraint, Loss, LossScale, Monitor, Optimizer, Regularizer, Regularizers, Trainer},
     weights::InitScheme,
     Checkpoints, Member, Result, Session,
 };
@@ -60,6 +60,7 @@ fn techniques() -> Vec<Technique> {
         technique("optimizer", || trainer().optimizer(Optimizer::registry().parse("nadam:0.01").unwrap())),
         technique("schedule", || trainer().schedule(Schedule::parse("one-cycle").unwrap())),
         technique("batch size", || trainer().batch_size(BatchSize::parse("doubling:4:2:16").unwrap())),
+        technique("loss", || trainer().loss(Loss::registry().parse("log-cosh").unwrap())),
         technique("freeze", || trainer().freeze(1)),
         Technique { name: "monitor", trainer: || trainer().monitor(Monitor::default().every(2)), changes: false },
         technique("dropout", with_layer!(|vb| Dropout::new(0.4, vb)?)),

@@ -5,19 +5,19 @@ use crate::{
     reference::{difference, level, with_ties, worse_from, Direction, Level, WORSE},
     setting::{Row, Setting, Table},
 };
-use candle_ensemble::Result;
+use candle_ensemble::{plan::BatchSize, Result};
 
 pub fn table(bench: &Bench) -> Result<Table> {
     let blobs = bench.blobs_1000()?;
-    let batches = |size: usize, rate: f64, expected: Level| {
-        let trainer = Mlp::new(2, 50, 3).he().trainer(bench.epochs(200), sgd(rate))?.batch_size(size);
-        let name = format!("blobs_1000, batch {size} at {rate}");
+    let batches = |size: BatchSize, rate: f64, expected: Level| {
+        let trainer = Mlp::new(2, 50, 3).he().trainer(bench.epochs(200), sgd(rate))?.batch_size(size.clone());
+        let name = format!("blobs_1000, batch {size:?} at {rate}");
         Ok::<_, candle_ensemble::Error>(Setting::new(name, &blobs, trainer, expected))
     };
-    let full = batches(500, 0.01, level((0.814, 0.008), (0.833, 0.003)))?;
-    let mini = batches(32, 0.01, level((0.832, 0.007), (0.820, 0.006)))?;
-    let online = batches(1, 0.01, level((0.566, 0.076), (0.578, 0.075)))?;
-    let slow_online = batches(1, 0.001, level((0.830, 0.010), (0.816, 0.010)))?;
+    let full = batches(BatchSize::Full, 0.01, level((0.814, 0.008), (0.833, 0.003)))?;
+    let mini = batches(BatchSize::Fixed(32), 0.01, level((0.832, 0.007), (0.820, 0.006)))?;
+    let online = batches(BatchSize::Online, 0.01, level((0.566, 0.076), (0.578, 0.075)))?;
+    let slow_online = batches(BatchSize::Online, 0.001, level((0.830, 0.010), (0.816, 0.010)))?;
 
     let rows = vec![
         Row::new("batch-32", "batch 32 against 500", &full, mini.clone())

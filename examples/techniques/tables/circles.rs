@@ -1,13 +1,14 @@
 //! circles_100: the network and the training of moons_100.
-use super::moons::{trainer, DROPOUT, NETWORK};
+use super::moons::{trainer, unit_norm, DROPOUT, NETWORK};
 use crate::{
     data::Bench,
-    network::{Insert, Mlp},
+    network::{first_kernel, Insert, Mlp},
     reference::{better_from, difference, level, with_ties, worse_from, Direction, Level, WORSE},
     setting::{Row, Setting, Table},
 };
 use candle_ensemble::{
     nn::{ActivityRegularizer, GaussianNoise, Reduce},
+    train::Regularizer,
     Result,
 };
 
@@ -26,6 +27,7 @@ pub fn table(bench: &Bench) -> Result<Table> {
         Ok::<_, candle_ensemble::Error>(setting(name, trainer(bench, network)?, expected).slower(1.3))
     };
     let plain = level((1., 0.), (0.775, 0.012)).log_loss("2.10");
+    let l2 = Regularizer::l2(0.001).on(first_kernel());
     let without = setting("plain", trainer(bench, NETWORK)?, plain);
 
     let rows = vec![
@@ -135,6 +137,31 @@ pub fn table(bench: &Bench) -> Result<Table> {
         )
         .test(with_ties(0.024, (0.013, 0.034), 16, 3), better_from(9))
         .fresh(difference(0.026, (0.025, 0.028), 20), Direction::Any),
+        Row::new(
+            "l2",
+            "L2 penalty λ = .001",
+            &without,
+            setting(
+                "L2 .001",
+                trainer(bench, NETWORK)?.regularizer(l2),
+                level((1., 0.), (0.781, 0.013)).log_loss("0.75"),
+            ),
+        )
+        .test(with_ties(0.006, (-0.004, 0.015), 11, 4), Direction::Any)
+        .fresh(difference(0.018, (0.016, 0.020), 20), better_from(2)),
+        Row::new(
+            "unit-norm",
+            "unit norm",
+            &without,
+            setting(
+                "unit norm",
+                trainer(bench, NETWORK)?.constraint(unit_norm()),
+                level((1., 0.), (0.756, 0.018)),
+            ),
+        )
+        .test(with_ties(-0.019, (-0.029, -0.008), 2, 5), worse_from(18))
+        .fresh(difference(-0.005, (-0.008, -0.002), 4), Direction::Any)
+        .note("The same constraint helps on moons: it is not a safe default."),
     ];
     Ok(Table { key: "circles", title: "circles_100, 4000 epochs", rows })
 }

@@ -1,13 +1,13 @@
 //! moons_100: 2 → 500 → 1, Adam, 4000 epochs of one batch of the 30 training rows, no scaling.
 use crate::{
     data::{Bench, Problem},
-    network::{adam, Mlp},
+    network::{adam, first_kernel, Mlp},
     reference::{better_from, difference, level, with_ties, Direction, Expected, Level, Tail, BETTER},
     setting::{Row, Setting, Table},
 };
 use candle_ensemble::{
     nn::{Dropout, Sequential},
-    train::{EarlyStopping, Trainer},
+    train::{Constraint, EarlyStopping, Regularizer, Trainer},
     Result,
 };
 use std::sync::Arc;
@@ -21,6 +21,11 @@ pub const DROPOUT: Mlp = Mlp { after: |network, vb| Ok(network.add(Dropout::new(
 /// The training of both.
 pub fn trainer(bench: &Bench, network: Mlp) -> Result<Trainer<Sequential>> {
     network.trainer(bench.epochs(4000), adam())
+}
+
+/// Unit norm of the hidden kernel.
+pub fn unit_norm() -> Constraint {
+    Constraint::unit_norm().on(first_kernel())
 }
 
 pub fn table(bench: &Bench) -> Result<Table> {
@@ -39,7 +44,55 @@ pub fn table(bench: &Bench) -> Result<Table> {
         Ok::<_, candle_ensemble::Error>(plain()?.early_stopping(rule))
     };
 
+    let l2 = |rate| Regularizer::l2(rate).on(first_kernel());
+    let max_norm = |max| Constraint::max_norm(max).on(first_kernel());
+
     let rows = vec![
+        Row::new(
+            "l2",
+            "L2 penalty λ = .001 on the hidden kernel",
+            &without,
+            with("L2 .001", plain()?.regularizer(l2(0.001)), level((1., 0.), (0.943, 0.)).log_loss("0.26")),
+        )
+        .test(difference(0.029, (0.029, 0.029), 20), BETTER)
+        .fresh(difference(0.010, (0.010, 0.011), 20), Direction::Any),
+        Row::new(
+            "l2-.01",
+            "L2 penalty λ = .01",
+            &without,
+            with("L2 .01", plain()?.regularizer(l2(0.01)), level((1., 0.), (0.934, 0.007)).log_loss("0.21")),
+        )
+        .test(difference(0.019, (0.016, 0.023), 20), BETTER)
+        .fresh(difference(0.007, (0.007, 0.008), 20), Direction::Any),
+        Row::new(
+            "unit-norm",
+            "unit norm on the hidden kernel",
+            &without,
+            with(
+                "unit norm",
+                plain()?.constraint(unit_norm()),
+                level((1., 0.), (0.943, 0.)).log_loss("0.32"),
+            ),
+        )
+        .test(difference(0.029, (0.029, 0.029), 20), BETTER)
+        .fresh(difference(0.012, (0.011, 0.013), 20), Direction::Any),
+        Row::new(
+            "max-norm-1",
+            "max-norm 1",
+            &without,
+            with("max-norm 1", plain()?.constraint(max_norm(1.)), level((1., 0.), (0.914, 0.))),
+        )
+        .test(with_ties(0., (0., 0.), 0, 20), Direction::Any)
+        .fresh(difference(0.001, (0., 0.001), 19), better_from(4)),
+        Row::new(
+            "max-norm-3",
+            "max-norm 3",
+            &without,
+            with("max-norm 3", plain()?.constraint(max_norm(3.)), level((1., 0.), (0.914, 0.))),
+        )
+        .test(with_ties(0., (0., 0.), 0, 20), Direction::Any)
+        .fresh(difference(0., (0., 0.), 3), Direction::Any)
+        .note("It does not bind: the norms reach about 2."),
         Row::new(
             "dropout",
             "dropout .4",

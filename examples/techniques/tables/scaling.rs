@@ -30,6 +30,12 @@ pub fn table(bench: &Bench) -> Result<Table> {
             clipped("norm 1", Clip::Norm(1.), level((3.5, 1.9), (21.6, 5.8)).into())?,
         ),
         Row::new(
+            "clip-norm-per-array",
+            "gradient norm ≤ 1 for each array by itself",
+            &without,
+            clipped("norm 1 each", Clip::NormPerVariable(1.), level((1.3, 0.7), (15.8, 2.6)).into())?,
+        ),
+        Row::new(
             "clip-value",
             "each gradient value within ±5",
             &without,

@@ -24,17 +24,18 @@ use std::sync::LazyLock;
 ///
 /// Use [`Clip::Norm`] for networks whose gradients sometimes explode, such as recurrent and very deep ones:
 /// it keeps the direction of the step. [`Clip::NormPerVariable`] is Keras' `clipnorm`; a variable with large
-/// gradients does not slow the others down, but the direction changes. Use [`Clip::Value`] when single elements
-/// are extreme. [`Clip::Adaptive`] is for networks without batch normalization in large batches. Do not clip to
-/// hide a learning rate that is too high, nor targets that are not scaled. With an optimizer that divides
-/// gradients by their size, such as [`Adam`](crate::train::Adam), a limit that always acts does little.
+/// gradients does not slow the others down, but the direction changes. Use [`Clip::Value`] when single
+/// elements are extreme. [`Clip::Adaptive`] is for networks without batch normalization in large batches. Do
+/// not clip to hide a learning rate that is too high, nor targets that are not scaled. With an optimizer that
+/// divides gradients by their size, such as [`Adam`](crate::train::Adam), a limit that always acts does
+/// little.
 ///
 /// Cost: [`Clip::Value`] is part of the update and costs next to nothing; the others read all gradients once
 /// more. [`Clip::Adaptive`] also reads all weights, and copies the gradients of variables that it clips.
 ///
 /// # Errors
-/// A session returns [`Error::Invalid`](crate::Error::Invalid) before it trains, if a limit is not positive and
-/// finite. Where a norm is not finite, the step fails and changes nothing.
+/// A session returns [`Error::Invalid`](crate::Error::Invalid) before it trains, if a limit is not positive
+/// and finite. Where a norm is not finite, the step fails and changes nothing.
 ///
 /// # Sources
 /// Norm: Pascanu, Mikolov and Bengio 2013, arXiv:1211.5063. Adaptive: Brock, De, Smith and Simonyan 2021,
@@ -60,9 +61,10 @@ pub enum Clip {
     Norm(f64),
     /// Scales the gradient of each variable by itself, so that its Euclidean norm is at most `c`.
     NormPerVariable(f64),
-    /// Adaptive gradient clipping (AGC): the gradient's norm is at most `ratio` times the norm of the weights,
-    /// for each unit by itself. The units of a variable are its parts along dimension 0, which are the rows of
-    /// a linear layer and the filters of a convolution; a variable with one dimension or none is one unit.
+    /// Adaptive gradient clipping (AGC): the gradient's norm is at most `ratio` times the norm of the
+    /// weights, for each unit by itself. The units of a variable are its parts along dimension 0, which are
+    /// the rows of a linear layer and the filters of a convolution; a variable with one dimension or none is
+    /// one unit.
     ///
     /// The source takes 0.01 for batches of 4096 and more for smaller ones, and leaves the last layer out.
     Adaptive {
@@ -72,8 +74,8 @@ pub enum Clip {
         /// The source takes 0.001.
         floor: f64,
     },
-    /// Scales all gradients together, so that their Euclidean norm is `c`, also where it is smaller. Gradients
-    /// that are all 0 stay 0.
+    /// Scales all gradients together, so that their Euclidean norm is `c`, also where it is smaller.
+    /// Gradients that are all 0 stay 0.
     Normalize(f64),
 }
 

@@ -449,7 +449,7 @@ impl Learner for GreedyPretraining {
         self.pretraining.check()?;
         self.check_settings(&run.settings)?;
         let config = self.config.for_run(&run.settings)?;
-        config.check(run, data.task())?;
+        config.check(run, data.task(), self.output)?;
         if config.freeze != Freeze::None {
             let must = "Freeze::None, because each step of a greedy pretraining says what is frozen";
             return Err(Error::invalid("TrainConfig::freeze", must, format!("{:?}", config.freeze)));

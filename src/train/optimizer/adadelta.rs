@@ -24,9 +24,8 @@ use serde::{Deserialize, Serialize};
 /// ```
 ///
 /// with gradient `g` and a learning rate `η` that is 1 in the paper. Weight decay is `g ← g + λ w` before
-/// that.
-/// PyTorch and Keras compute the same; Keras has the defaults ρ = 0.95, ε = 1e-7 and η = 0.001, with which it
-/// hardly moves.
+/// that. PyTorch and Keras compute the same; Keras has the defaults ρ = 0.95, ε = 1e-7 and η = 0.001, with
+/// which it hardly moves.
 ///
 /// Use it to reproduce results that were obtained with it. The first steps have a size of about `√ε`, so ε is
 /// in truth its learning rate, and it starts slowly. In other cases prefer [`Adam`](crate::train::Adam).

@@ -23,12 +23,10 @@ use serde::{Deserialize, Serialize};
 ///
 /// at a variable's `t`-th step, with gradient `g` and learning rate `η`; `s` begins with the initial
 /// accumulator. Weight decay is `g ← g + λ w` before that. This is the form of PyTorch. Keras adds ε below
-/// the
-/// root, and `s` begins with 0.1 there.
+/// the root, and `s` begins with 0.1 there.
 ///
 /// Use it for sparse features, such as embeddings of rare words: a weight whose gradient is seldom other than
-/// 0
-/// keeps a large rate. Do not use it for long trainings of deep networks: the rate only ever falls, and the
+/// 0 keeps a large rate. Do not use it for long trainings of deep networks: the rate only ever falls, and the
 /// training stops before it is done. There prefer [`RmsProp`](crate::train::RmsProp) or
 /// [`Adam`](crate::train::Adam).
 ///

@@ -15,7 +15,8 @@ use candle_core::{Result as CResult, Tensor};
 use serde::{Deserialize, Serialize};
 
 /// Adam: steps of about the size of the learning rate, whatever the size of the gradient. With
-/// [`decoupled`](Adam::decoupled) weight decay it is AdamW, and with [`amsgrad`](Adam::amsgrad) it is AMSGrad.
+/// [`decoupled`](Adam::decoupled) weight decay it is AdamW, and with [`amsgrad`](Adam::amsgrad) it is
+/// AMSGrad.
 ///
 /// ```text
 /// m ← β₁ m + (1 − β₁) g
@@ -40,8 +41,8 @@ use serde::{Deserialize, Serialize};
 /// [`Adam::check`] names a parameter that is out of range. A session checks before it trains.
 ///
 /// # Sources
-/// Kingma and Ba 2015, arXiv:1412.6980, whose section 2 has the other place of ε. AdamW: Loshchilov and Hutter
-/// 2019, arXiv:1711.05101. AMSGrad: Reddi, Kale and Kumar 2018, arXiv:1904.09237.
+/// Kingma and Ba 2015, arXiv:1412.6980, whose section 2 has the other place of ε. AdamW: Loshchilov and
+/// Hutter 2019, arXiv:1711.05101. AMSGrad: Reddi, Kale and Kumar 2018, arXiv:1904.09237.
 ///
 /// ```
 /// use candle_ensemble::train::Adam;
@@ -204,8 +205,8 @@ impl Adam {
         })
     }
 
-    /// The factors `rate` of the first moment and `root` of the root of the second:
-    /// `w ← w − rate · m / (root · √v + ε)`.
+    /// The factors `rate` of the first moment and `root` of the root of the second: `w ← w − rate · m / (root
+    /// · √v + ε)`.
     fn corrections(&self, step: Step) -> (f64, f64) {
         let (rate, root) = (step.rate / step.bias(self.beta1), step.bias(self.beta2).sqrt());
         if self.epsilon_hat {

@@ -26,8 +26,7 @@ use serde::{Deserialize, Serialize};
 /// that. This is the form of PyTorch. Keras adds ε to `u` where it divides; the difference is about ε.
 ///
 /// Use it for gradients with rare large values, as embeddings have. No step is larger than the learning rate
-/// by
-/// much. Elsewhere it is seldom better than [`Adam`](crate::train::Adam).
+/// by much. Elsewhere it is seldom better than [`Adam`](crate::train::Adam).
 ///
 /// Cost: two numbers for each weight.
 ///

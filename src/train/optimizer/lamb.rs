@@ -27,15 +27,13 @@ use serde::{Deserialize, Serialize};
 /// ```
 ///
 /// at a variable's `t`-th step, with gradient `g`, learning rate `η`, weight decay `λ` and the Euclidean
-/// norms
-/// over all elements of the variable. The ratio of the norms is 1 where one of them is 0, as for biases that
-/// begin at 0. Without [`adapt_vectors`](Lamb::adapt_vectors) it is also 1 for every variable with one
+/// norms over all elements of the variable. The ratio of the norms is 1 where one of them is 0, as for biases
+/// that begin at 0. Without [`adapt_vectors`](Lamb::adapt_vectors) it is also 1 for every variable with one
 /// dimension, as in implementations that exclude biases and gains.
 ///
 /// Use it to train with very large batches, for which it was made (BERT in batches of 32768). Do not use it
 /// for small ones: there it does not do better than [`Adam`](crate::train::Adam), and a variable that is near
-/// 0
-/// moves slowly.
+/// 0 moves slowly.
 ///
 /// Cost: two numbers for each weight, and a second pass through them.
 ///

@@ -25,8 +25,7 @@ use serde::{Deserialize, Serialize};
 /// Use it for large networks with large batches, where its source found it as good as AdamW with half the
 /// memory. Its steps are larger than Adam's: take a learning rate that is 3 to 10 times smaller and a weight
 /// decay that is larger by the same factor. Do not use it with small batches, in which signs are mostly
-/// noise,
-/// nor without a schedule that lowers the rate: its steps do not shrink near a minimum.
+/// noise, nor without a schedule that lowers the rate: its steps do not shrink near a minimum.
 ///
 /// Cost: one number for each weight.
 ///

@@ -29,8 +29,7 @@ use serde::{Deserialize, Serialize};
 /// momentum reaches `β₁` within some hundred steps rather than some ten thousand.
 ///
 /// Use it like [`Adam`](crate::train::Adam), in place of which it sometimes converges in fewer steps. It
-/// seldom
-/// changes the accuracy in the end.
+/// seldom changes the accuracy in the end.
 ///
 /// Cost: two numbers for each weight.
 ///

@@ -25,9 +25,9 @@ use serde::{Deserialize, Serialize};
 /// with gradient `g` and learning rate `η`. Weight decay is `g ← g + λ w` before that.
 ///
 /// TensorFlow and Keras add ε below the root, `√(s + ε)`: [`epsilon_in_root`](RmsProp::epsilon_in_root). With
-/// the same ε that is a much larger floor, as `√ε` is added to a small root. Their defaults are α = 0.9,
-/// ε = 1e-7 and a learning rate of 0.001. With momentum they multiply by `η` before they add to `b`, which
-/// makes no difference while the rate is constant.
+/// the same ε that is a much larger floor, as `√ε` is added to a small root. Their defaults are α = 0.9, ε =
+/// 1e-7 and a learning rate of 0.001. With momentum they multiply by `η` before they add to `b`, which makes
+/// no difference while the rate is constant.
 ///
 /// Use it to reproduce results that were obtained with it, and for recurrent networks and reinforcement
 /// learning, where it is common. In other cases prefer [`Adam`](crate::train::Adam), which adds momentum and

@@ -1,6 +1,7 @@
 //! The configuration of the ready-made trainer, as data.
 use crate::{
     data::{LastBatch, Task},
+    network::Output,
     plan::{BatchSize, LrSchedule, RunSpec, Settings},
     train::{
         Averaging, Clip, Constraints, EarlyStopping, Freeze, Loss, LossScale, Monitor, Optimizer,
@@ -188,7 +189,7 @@ impl TrainConfig {
     }
 
     /// Checks every parameter, and whether the parameters and the run go together.
-    pub(crate) fn check(&self, run: &RunSpec, task: Task) -> Result<()> {
+    pub(crate) fn check(&self, run: &RunSpec, task: Task, output: Output) -> Result<()> {
         if self.epochs == 0 {
             return Err(Error::invalid("epochs", "at least 1", 0));
         }
@@ -212,19 +213,7 @@ impl TrainConfig {
         }
         if let Some(loss) = &self.loss {
             loss.check()?;
-            let for_classes = matches!(loss, Loss::CrossEntropy { .. } | Loss::BinaryCrossEntropy);
-            if for_classes != matches!(task, Task::Classification { .. }) {
-                let must = "a cross-entropy if the task is classification, and a loss for values otherwise";
-                return Err(Error::invalid("the loss", must, format!("{loss:?} for {task:?}")));
-            }
-            if *loss == Loss::BinaryCrossEntropy && task.width() != 2 {
-                let must = "Loss::CrossEntropy unless there are 2 classes";
-                return Err(Error::invalid(
-                    "the loss",
-                    must,
-                    format!("{loss:?} for {} classes", task.width()),
-                ));
-            }
+            loss.check_fit(task, output)?;
         }
         if let Some(monitor) = &self.monitor {
             monitor.check()?;
@@ -258,15 +247,9 @@ impl TrainConfig {
     }
 
     /// The loss for a network with this output, whose shape has been checked.
-    pub(crate) fn loss_for(&self, task: Task, output: &Tensor) -> Loss {
-        match (&self.loss, task) {
-            (Some(loss), _) => *loss,
-            (None, Task::Regression { .. }) => Loss::MeanSquared,
-            (None, Task::Classification { .. }) if output.dims().get(1).is_none_or(|width| *width == 1) => {
-                Loss::BinaryCrossEntropy
-            }
-            (None, Task::Classification { .. }) => Loss::CrossEntropy { smoothing: 0. },
-        }
+    pub(crate) fn loss_for(&self, task: Task, kind: Output, output: &Tensor) -> Loss {
+        let width = output.dims().get(1).copied().unwrap_or(1);
+        self.loss.unwrap_or_else(|| Loss::default_for(task, kind, width))
     }
 }
 
@@ -286,10 +269,10 @@ mod tests {
         run.collect = Snapshot::new(5).into();
         let schedule = LrSchedule::from(Schedule::Cosine { to: 0.1 });
         let config = TrainConfig { schedule, ..TrainConfig::default() };
-        let e = config.check(&run, VALUES).unwrap_err().to_string();
+        let e = config.check(&run, VALUES, Output::Logits).unwrap_err().to_string();
         assert!(e.starts_with("the schedule must be left unset with Snapshot"), "{e}");
         assert!(e.contains("Cosine { to: 0.1 }"), "{e}");
-        assert!(TrainConfig::default().check(&run, VALUES).is_ok());
+        assert!(TrainConfig::default().check(&run, VALUES, Output::Logits).is_ok());
     }
 
     #[test]
@@ -298,6 +281,6 @@ mod tests {
         run.collect = FastGeometric::new(2, 0.1, 0.01).into();
         let schedule = LrSchedule::from(Schedule::Cosine { to: 0.1 });
         let config = TrainConfig { schedule, ..TrainConfig::default() };
-        assert!(config.check(&run, VALUES).is_ok());
+        assert!(config.check(&run, VALUES, Output::Logits).is_ok());
     }
 }

@@ -195,6 +195,14 @@ impl<N: Network> Trainer<N> {
         self
     }
 
+    /// Sets what the networks output for classes. The default is [`Output::Logits`]; the hinge losses need
+    /// [`Output::Margins`].
+    #[must_use]
+    pub fn output(mut self, output: Output) -> Self {
+        self.networks.output = output;
+        self
+    }
+
     /// Sets how gradients are clipped. The default is not to clip them.
     #[must_use]
     pub fn clip(mut self, clip: Clip) -> Self {
@@ -401,7 +409,7 @@ impl<N: Network> Learner for Trainer<N> {
     fn check(&self, run: &RunSpec, data: &dyn Dataset) -> Result<()> {
         run.collect.check(Learner::epochs(self, run))?;
         self.networks.check(&run.architecture, &run.settings, SETTINGS)?;
-        self.config.for_run(&run.settings)?.check(run, data.task())?;
+        self.config.for_run(&run.settings)?.check(run, data.task(), self.networks.output)?;
         self.watched()?.map_or(Ok(()), |metric| metric.check_task(data.task()))
     }
 }

@@ -20,7 +20,8 @@ use crate::{
             TrainConfig,
         },
         transfer::Frozen,
-        LossScaling, OptimizerState, Regularizer, Regularizers, Retrain, Run, StoppingMonitor, StoppingStatus,
+        LossScaling, OptimizerState, Regularizer, Regularizers, Retrain, Run, StoppingMonitor,
+        StoppingStatus,
     },
     weights::{
         batch_norm::re_estimate_by,
@@ -71,6 +72,8 @@ pub(crate) struct Training<'t, N> {
     learning_rate: f64,
     /// The first epoch of this process, in which the data is checked.
     first_epoch: usize,
+    /// Whether it is the present one.
+    first_pass: bool,
 }
 
 impl<'t, N: Network> Training<'t, N> {
@@ -111,6 +114,7 @@ impl<'t, N: Network> Training<'t, N> {
             monitor_of_epoch: None,
             learning_rate: config.optimizer.learning_rate(),
             first_epoch: run.first_epoch(),
+            first_pass: false,
         };
         if run.first_epoch() > begin {
             let tensors = run.take_state_tensors();
@@ -184,6 +188,7 @@ impl<'t, N: Network> Training<'t, N> {
     pub(crate) fn epoch(&mut self, run: &Run<'_>, epoch: usize) -> Result<EpochRecord> {
         let config = self.config;
         let mut meter = EpochMeter::new(run.task());
+        self.first_pass = epoch == self.first_epoch;
         self.monitor_of_epoch =
             config.monitor.map(|monitor| EpochMonitor::new(monitor, self.optimizer.variables()));
         let rows = self.phase.rows(run);
@@ -196,7 +201,7 @@ impl<'t, N: Network> Training<'t, N> {
         for (number, (rows, batch)) in batches.enumerate() {
             let at = steps.position(epoch_number, number);
             let batch = batch?;
-            if epoch == self.first_epoch {
+            if self.first_pass {
                 check_data(run, &batch, &rows, &when(at))?;
             }
             self.step(run, (at, &steps), &batch, &rows, &mut meter)?;
@@ -244,6 +249,9 @@ impl<'t, N: Network> Training<'t, N> {
             monitor.add_outputs(&collected.activations)?;
         }
         check_output(&output, run.task(), rows.len(), self.kind)?;
+        if self.first_pass {
+            self.check_fit(run, &output, batch, rows)?;
+        }
         let loss = self.loss(run, &output, batch)?;
         let value = scalar(&loss)?;
         if !value.is_finite() {
@@ -284,6 +292,13 @@ impl<'t, N: Network> Training<'t, N> {
         Ok(meter.add(value, &output, batch)?)
     }
 
+    /// Checks that the loss is defined for the targets and the outputs of a batch.
+    fn check_fit(&self, run: &Run<'_>, output: &Tensor, batch: &Batch, rows: &[u32]) -> Result<()> {
+        let loss = self.config.loss_for(run.task(), self.kind, output);
+        loss.check_targets(&batch.targets, rows)?;
+        loss.check_output_values(output, run.task(), self.kind, rows)
+    }
+
     /// Adds the gradients of the penalties on weights, which are scaled as the loss is.
     fn add_penalties(&mut self, gradients: &mut GradStore) -> Result<()> {
         if let (Some(scaling), false) = (&self.scaling, self.penalties.is_empty()) {
@@ -295,7 +310,11 @@ impl<'t, N: Network> Training<'t, N> {
 
     /// The mean loss of a batch.
     fn loss(&self, run: &Run<'_>, output: &Tensor, batch: &Batch) -> CandleResult<Tensor> {
-        self.config.loss_for(run.task(), output).mean(output, &batch.targets, batch.weights.as_ref())
+        self.config.loss_for(run.task(), self.kind, output).mean(
+            output,
+            &batch.targets,
+            batch.weights.as_ref(),
+        )
     }
 
     /// Checks in the first step that the loss reaches every trainable variable, unless frozen variables are
