@@ -49,7 +49,7 @@ pub use optimizer::{
 pub use regularizer::{L1L2, Orthogonal, Regularizer, Regularizers, L1, L2};
 pub use retrain::Retrain;
 pub use run::Run;
-pub(crate) use run::{in_batches, RunParts};
+pub(crate) use run::{in_batches, Collected, RunParts};
 pub(crate) use run_checkpoints::RunCheckpoints;
 pub use stopping::{EarlyStopping, StoppingCriterion, StoppingMonitor, StoppingStatus};
 pub use trainer::{TrainConfig, Trainer};
