@@ -85,7 +85,7 @@ fn main() -> Result<()> {
         };
         for (name, target, turn_on) in techniques() {
             let (with, without) = (turn_on(case.trainer(epochs)), case.trainer(epochs));
-            let name = format!("{}, {name} : without", case.name);
+            let name = format!("techniques/{}, {name} : without", case.name);
             bench.pair(name, target, || train(&with), Some(&|| train(&without)));
         }
     }

@@ -25,14 +25,14 @@ pub(crate) trait Real: Number {
     fn sqrt(self) -> Self;
     /// The exponential.
     fn exp(self) -> Self;
+    /// The exponential minus one.
+    fn exp_m1(self) -> Self;
     /// The natural logarithm.
     fn ln(self) -> Self;
     /// The natural logarithm of one plus the number.
     fn ln_1p(self) -> Self;
     /// The exponential of a number that is not above 0, in operations that vector units have for f32.
     fn exp_of_negative(self) -> Self;
-    /// The exponential minus one.
-    fn exp_m1(self) -> Self;
     /// The natural logarithm of one plus the number, which is from 0 to 1, in operations that vector units have for
     /// f32.
     fn ln_1p_of_share(self) -> Self;
@@ -98,6 +98,11 @@ macro_rules! real {
             }
 
             #[inline(always)]
+            fn exp_m1(self) -> Self {
+                $float::exp_m1(self)
+            }
+
+            #[inline(always)]
             fn ln(self) -> Self {
                 $float::ln(self)
             }
@@ -110,11 +115,6 @@ macro_rules! real {
             #[inline(always)]
             fn exp_of_negative(self) -> Self {
                 $exp(self)
-            }
-
-            #[inline(always)]
-            fn exp_m1(self) -> Self {
-                $float::exp_m1(self)
             }
 
             #[inline(always)]

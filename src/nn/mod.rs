@@ -23,4 +23,4 @@ pub use random::{
     AlphaDropout, DropConnect, Dropout, GaussianDropout, GaussianNoise, SpatialDropout1d, SpatialDropout2d,
 };
 pub use sequential::{seq, Sequential};
-pub use tap::{add_loss, ActivationRecord, ActivityRegularizer, Reduce};
+pub use tap::{add_loss, observe_output, ActivationRecord, ActivityRegularizer, Reduce};

@@ -5,12 +5,16 @@
 //! data and seed give the same plan on every machine, so several machines can share the runs of one plan.
 //! Learning-rate schedules are here too ([`Schedule`]), because collecting members within a run can prescribe
 //! the learning rate.
+mod batch_size;
 pub(crate) mod collect;
+mod epoch_steps;
 pub(crate) mod schedule;
 mod settings;
 
+pub use batch_size::BatchSize;
 pub use collect::*;
-pub use schedule::{LrSchedule, Position, Schedule, Span, SwaRate, Unit};
+pub use epoch_steps::EpochSteps;
+pub use schedule::{CyclicMode, LrSchedule, Position, Schedule, Span, SwaRate, Unit};
 pub use settings::{Settings, Value};
 
 use crate::{

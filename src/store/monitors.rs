@@ -1,8 +1,8 @@
 //! What a monitor measured in one epoch of a run.
-use crate::codec::real;
+use crate::{codec::real, nn::ActivationRecord};
 use serde::{Deserialize, Serialize};
 
-/// Norms of the gradients, weights and updates of each variable in one epoch.
+/// Norms of the gradients, weights and updates of each variable in one epoch, and statistics of the outputs of layers.
 ///
 /// [`Trainer::monitor`](crate::train::Trainer::monitor) turns the measurement on. The records are part of the learning
 /// curve ([`EpochRecord::monitors`](crate::store::EpochRecord::monitors)), so they are stored with the member and
@@ -15,6 +15,10 @@ use serde::{Deserialize, Serialize};
 pub struct Monitors {
     /// One record for each trainable variable that had a gradient, in the order of names.
     pub variables: Vec<VariableRecord>,
+    /// One record for each layer of a [`Sequential`](crate::nn::Sequential), and for each output that the model
+    /// [reports](crate::nn::observe_output), in the order of the forward pass.
+    #[serde(default)]
+    pub layers: Vec<ActivationRecord>,
 }
 
 /// The norms of one variable in one epoch.
@@ -49,7 +53,7 @@ mod tests {
     fn a_record_with_numbers_that_are_not_finite_survives_json() {
         let record =
             VariableRecord { name: "a.weight".into(), gradient: f64::INFINITY, weight: 2., update: 0.5 };
-        let monitors = Monitors { variables: vec![record] };
+        let monitors = Monitors { variables: vec![record], layers: vec![] };
         let text = serde_json::to_string(&monitors).unwrap();
         assert_eq!(serde_json::from_str::<Monitors>(&text).unwrap(), monitors);
         assert_eq!(monitors.variables[0].update_ratio(), Some(0.25));

@@ -1,5 +1,6 @@
 //! Monitors: what happens to gradients, weights and activations while a network is trained.
 use crate::{
+    nn::tap::{ActivationMeter, Observed},
     store::{Monitors, VariableRecord},
     train::clip::norm,
     Error, Result,
@@ -11,11 +12,15 @@ use serde::{Deserialize, Serialize};
 ///
 /// ```text
 /// for each variable and epoch:  mean ‖g‖ over the measured steps,  ‖w‖ after the epoch,  mean ‖Δw‖
+/// for each layer and epoch:     mean and standard deviation of the outputs, share of dead units, share of saturated outputs
 /// ```
 ///
 /// The measured steps are the first step of each epoch and every `every`-th step after it. The result is
 /// [`EpochRecord::monitors`](crate::store::EpochRecord::monitors). The measurement does not change the training: the
 /// weights are the same to the bit.
+///
+/// Layers are those of a [`Sequential`](crate::nn::Sequential), and what a model reports by
+/// [`observe_output`](crate::nn::observe_output).
 ///
 /// Use it when a network does not learn: vanishing or exploding gradients, dead units and a learning rate that does not
 /// suit a layer show in the records. Turn it off for the final training of many members, whose records would grow.
@@ -65,6 +70,7 @@ pub(crate) struct EpochMonitor {
     monitor: Monitor,
     steps: usize,
     variables: Vec<Measured>,
+    activations: ActivationMeter,
 }
 
 /// A variable with the sums over the measured steps.
@@ -86,7 +92,8 @@ impl EpochMonitor {
             let (name, var) = (name.to_owned(), var.clone());
             Measured { name, var, gradients: 0., updates: 0. }
         };
-        Self { monitor, steps: 0, variables: variables.map(measured).collect() }
+        let activations = ActivationMeter::default();
+        Self { monitor, steps: 0, variables: variables.map(measured).collect(), activations }
     }
 
     /// Whether the step of this batch is measured.
@@ -94,10 +101,15 @@ impl EpochMonitor {
         batch.is_multiple_of(self.monitor.every.max(1))
     }
 
-    /// Call it before the step of a batch that is due.
-    pub(crate) fn before_step(&self, gradients: &GradStore) -> CResult<BeforeStep> {
+    /// Adds the outputs of layers in the forward pass of a batch that is due.
+    pub(crate) fn add_outputs(&mut self, outputs: &[Observed]) -> CResult<()> {
+        self.activations.add(outputs)
+    }
+
+    /// Call it before the step of a batch that is due, with the gradients of a loss that is `scale` times its value.
+    pub(crate) fn before_step(&self, gradients: &GradStore, scale: f64) -> CResult<BeforeStep> {
         let before = |of: &Measured| {
-            let measured = |gradient| Ok((norm(std::iter::once(gradient))?, of.var.copy()?.detach()));
+            let measured = |gradient| Ok((norm(std::iter::once(gradient))? / scale, of.var.copy()?.detach()));
             gradients.get(&of.var).map(measured).transpose()
         };
         Ok(BeforeStep(self.variables.iter().map(before).collect::<CResult<_>>()?))
@@ -122,7 +134,8 @@ impl EpochMonitor {
             let (gradient, update) = (of.gradients / steps, of.updates / steps);
             Ok(VariableRecord { name: of.name, gradient, weight, update })
         };
-        Ok(Monitors { variables: self.variables.into_iter().map(record).collect::<CResult<_>>()? })
+        let variables = self.variables.into_iter().map(record).collect::<CResult<_>>()?;
+        Ok(Monitors { variables, layers: self.activations.finish() })
     }
 }
 
@@ -140,7 +153,7 @@ mod tests {
         for scale in [1., 0.5] {
             let gradients = (w.as_tensor() * &Tensor::new(&[6f32, 8.], &Device::Cpu)?)?.sum_all()?;
             let gradients = (gradients * scale)?.backward()?;
-            let before = monitor.before_step(&gradients)?;
+            let before = monitor.before_step(&gradients, 1.)?;
             w.set(&(w.as_detached_tensor() * 2.)?)?;
             monitor.after_step(before)?;
         }

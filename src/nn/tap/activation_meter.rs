@@ -1,5 +1,6 @@
 //! Statistics of the outputs of layers over several passes.
 use crate::{
+    codec::real,
     kernels::{activity::ActivitySums, cpu},
     nn::tap::{Bounds, Observed},
 };
@@ -24,8 +25,10 @@ pub struct ActivationRecord {
     /// as `3.0`. If a network has several of them side by side, `#2` marks the second layer with a number.
     pub layer: String,
     /// The mean of the outputs.
+    #[serde(with = "real")]
     pub mean: f64,
     /// The standard deviation of the outputs, divided by their number.
+    #[serde(with = "real")]
     pub deviation: f64,
     /// The share of the units whose output was 0 for every row. Units are counted by the second dimension.
     pub dead: f64,

@@ -179,6 +179,30 @@ pub fn add_loss(loss: &Tensor) {
     }
 }
 
+/// Reports what a part of a model computes, under a name, so that a [monitor](crate::train::Monitor) records its mean,
+/// its spread and its dead units. Call it in the forward pass, on the thread that runs the pass. Where nothing measures,
+/// it does nothing. A [`Sequential`](crate::nn::Sequential) reports its layers itself.
+///
+/// `output` has rows along dimension 0 and units along dimension 1, in any floating-point type.
+///
+/// ```
+/// use candle_core::{Module, Result, Tensor};
+/// use candle_ensemble::nn::observe_output;
+/// use candle_nn::Linear;
+///
+/// struct Net(Linear, Linear);
+/// impl Module for Net {
+///     fn forward(&self, x: &Tensor) -> Result<Tensor> {
+///         let hidden = x.apply(&self.0)?.relu()?;
+///         observe_output("hidden", &hidden);
+///         hidden.apply(&self.1)
+///     }
+/// }
+/// ```
+pub fn observe_output(name: &str, output: &Tensor) {
+    observe(name, None, output);
+}
+
 /// Reports the output of a layer to the collector of this thread, if there is one. A name that has been
 /// reported before in this pass gets a number: `0`, then `0#2`.
 pub(crate) fn observe(name: &str, bounds: Option<Bounds>, output: &Tensor) {
