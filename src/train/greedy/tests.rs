@@ -247,9 +247,9 @@ fn early_stopping_ends_a_step_and_the_next_one_begins() {
     assert!(curve.len() < 150, "{epochs:?}");
 }
 
-/// Rows `a·u + b·v` with `a = ±3` and `b = ±½`, for the orthonormal `u = (0.6, 0.8)` and `v = (−0.8, 0.6)`: their first
-/// principal axis is `u`, and the best reconstruction from one number leaves `b²/2 = 1/8`. The targets and the output
-/// layer are 0, so that training them together changes nothing.
+/// Rows `a·u + b·v` with `a = ±3` and `b = ±½`, for the orthonormal `u = (0.6, 0.8)` and `v = (−0.8, 0.6)`:
+/// their first principal axis is `u`, and the best reconstruction from one number leaves `b²/2 = 1/8`. The
+/// targets and the output layer are 0, so that training them together changes nothing.
 #[test]
 fn a_linear_autoencoder_finds_the_principal_axis() {
     let x: Vec<f64> = [(3., 0.5), (3., -0.5), (-3., 0.5), (-3., -0.5)]
