@@ -38,7 +38,7 @@ pub use learner::Learner;
 pub use loss::Loss;
 pub use loss_scale::{LossScale, LossScaling};
 pub use monitor::Monitor;
-pub use noise::{GradientNoise, InputNoise, Noise, Noises, NoisyWeights, TargetNoise, WeightNoise};
+pub use noise::{GradientNoise, InputNoise, Noise, NoiseStep, Noises, NoisyWeights, TargetNoise, WeightNoise};
 #[cfg(feature = "learned")]
 pub(crate) use one_run::train_alone;
 pub(crate) use one_run::train_run;
