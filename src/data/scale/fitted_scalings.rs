@@ -16,13 +16,13 @@ const BATCH_ROWS: usize = 1024;
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use candle_ensemble::data::{Dataset, FittedScalings, Scaling, TensorDataset};
+/// use candle_ensemble::data::{FittedScalings, Scaling, TensorDataset};
 ///
 /// let x = Tensor::new(&[[1f32], [3.], [9.]], &Device::Cpu)?;
 /// let data = TensorDataset::regression(&x, &Tensor::new(&[100f32, 300., 0.], &Device::Cpu)?)?;
 /// let fitted = FittedScalings::fit(&data, &[0, 1], None, None, Some(&Scaling::Standardize))?;
 /// let z = Tensor::new(&[-1f32, 2.], &Device::Cpu)?;
-/// assert_eq!(fitted.unscale_outputs(&z, data.task())?.to_vec1::<f32>()?, [100., 400.]);
+/// assert_eq!(fitted.unscale_outputs(&z)?.to_vec1::<f32>()?, [100., 400.]);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -143,25 +143,24 @@ impl FittedScalings {
         self.targets.as_ref().map_or_else(|| Ok(targets.clone()), |scaling| scaling.transform_all(targets))
     }
 
-    /// What the network outputs, in the targets' own units: `(B, K)` or `(B,)`, of f32 at least. Outputs for classes stay as
-    /// they are. Gradients pass through.
+    /// What the network outputs, in the targets' own units: `(B, K)` or `(B,)`, of f32 at least if targets are
+    /// scaled. Gradients pass through.
     ///
     /// # Errors
     /// When the outputs have another number of columns than the targets.
-    pub fn unscale_outputs(&self, output: &Tensor, task: Task) -> CandleResult<Tensor> {
-        match (&self.targets, task) {
-            (Some(scaling), Task::Regression { .. }) => match output.dtype() {
-                // The targets' own units can be beyond the range of short floats.
-                DType::F16 | DType::BF16 => scaling.inverse_all(&output.to_dtype(DType::F32)?),
-                _ => scaling.inverse_all(output),
-            },
-            _ => Ok(output.clone()),
+    pub fn unscale_outputs(&self, output: &Tensor) -> CandleResult<Tensor> {
+        match (&self.targets, output.dtype()) {
+            (None, _) => Ok(output.clone()),
+            // The targets' own units can be beyond the range of short floats.
+            (Some(scaling), DType::F16 | DType::BF16) => scaling.inverse_all(&output.to_dtype(DType::F32)?),
+            (Some(scaling), _) => scaling.inverse_all(output),
         }
     }
 }
 
 /// Checks that targets of a task can be scaled so.
 pub(crate) fn check_targets(scaling: &Scaling, task: Task) -> Result<()> {
+    scaling.check()?;
     match task {
         Task::Classification { .. } => {
             let must = "unset for classification, whose targets are classes";

@@ -17,11 +17,13 @@ mod robust;
 mod scaler;
 mod scaling;
 mod standardize;
+mod table;
 #[cfg(test)]
 mod tests;
 
 pub use column::FittedColumn;
 pub use fitted::FittedScaling;
+pub(crate) use fitted_scalings::check_targets;
 pub use fitted_scalings::FittedScalings;
 pub use scaler::Scaler;
 pub use scaling::Scaling;

@@ -466,9 +466,9 @@ fn a_run_fits_its_rows_and_features() -> Result<()> {
     assert_eq!(values(scaled.only()?), values(&by_hand.transform(&features)?));
     let z = fitted.scale_targets(&y)?;
     assert_eq!(z.dims(), [8]);
-    let back = fitted.unscale_outputs(&z.unsqueeze(1)?, data.task())?;
+    let back = fitted.unscale_outputs(&z.unsqueeze(1)?)?;
     close(&values(&back), &values(&y), 1e-9);
-    let half = fitted.unscale_outputs(&z.to_dtype(DType::F16)?, data.task())?;
+    let half = fitted.unscale_outputs(&z.to_dtype(DType::F16)?)?;
     assert_eq!(half.dtype(), DType::F32);
 
     let fit = |data: &dyn Dataset, rows: &[u32], x: Option<&str>, y: Option<&str>| {
