@@ -16,6 +16,8 @@ mod monitor;
 mod networks;
 mod one_run;
 mod optimizer;
+mod plateau;
+mod range_test;
 mod retrain;
 mod run;
 mod run_checkpoints;
@@ -29,12 +31,12 @@ pub use custom_loop::CustomLoop;
 pub use learner::Learner;
 pub use loss::Loss;
 pub use monitor::Monitor;
-#[cfg(feature = "learned")]
-pub(crate) use one_run::train_alone;
-pub(crate) use one_run::train_run;
+pub(crate) use one_run::{train_alone, train_run};
 pub use optimizer::{
     Adam, Optimizer, OptimizerState, RmsProp, SavedOptimizer, SavedVariable, Sgd, Values, Velocity,
 };
+pub use plateau::{PlateauMonitor, PlateauWatch, ReduceOnPlateau};
+pub use range_test::{RangeEnd, RangeTest, RangeTestReport};
 pub use retrain::Retrain;
 pub use run::Run;
 pub(crate) use run::{in_batches, RunParts};
@@ -44,5 +46,5 @@ pub use trainer::{TrainConfig, Trainer};
 
 pub use crate::{
     network::{Output, Scale},
-    plan::{LrSchedule, Position, Schedule, Span, SwaRate, Unit},
+    plan::{BatchSize, CyclicMode, LrSchedule, Position, Schedule, Span, SwaRate, Unit},
 };

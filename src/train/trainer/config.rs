@@ -102,7 +102,7 @@ impl Default for TrainConfig {
 
 impl TrainConfig {
     /// The configuration of a run with these settings.
-    pub(super) fn for_run(&self, settings: &Settings) -> Result<Self> {
+    pub(crate) fn for_run(&self, settings: &Settings) -> Result<Self> {
         let mut config = self.clone();
         if let Some(epochs) = settings.count("epochs")? {
             config.epochs = epochs;
@@ -132,7 +132,7 @@ impl TrainConfig {
     }
 
     /// Checks every parameter, and whether the parameters and the run go together.
-    pub(super) fn check(&self, run: &RunSpec, task: Task) -> Result<()> {
+    pub(crate) fn check(&self, run: &RunSpec, task: Task) -> Result<()> {
         if self.epochs == 0 {
             return Err(Error::invalid("epochs", "at least 1", 0));
         }

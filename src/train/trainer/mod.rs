@@ -269,6 +269,32 @@ impl<N: Network> Trainer<N> {
         Ok(vars.snapshot()?)
     }
 
+    /// Trains a network with another configuration than the trainer's own.
+    pub(crate) fn fit_as(&self, config: &TrainConfig, network: &N, run: &mut Run<'_>) -> CandleResult<()> {
+        let output = self.networks.output;
+        let watched = self.watched().map_err(|e| run.fail(e))?;
+        let mut training = Training::start(config, network, output, watched, run).map_err(|e| run.fail(e))?;
+        let mut epoch = run.first_epoch();
+        loop {
+            let initial = || self.initial_weights(run);
+            if !training.goes_on(run, epoch, initial).map_err(|e| run.fail(e))? {
+                break;
+            }
+            let record = training.epoch(run, epoch).map_err(|e| run.fail(e))?;
+            training.watch(&record, run.vars()).map_err(|e| run.fail(e))?;
+            run.end_epoch(record)?;
+            run.checkpoint_with(|| training.state())?;
+            epoch += 1;
+        }
+        training.finish(run).map_err(|e| run.fail(e))
+    }
+
+    /// Checks a run that trains with another configuration than the trainer's own.
+    pub(crate) fn check_as(&self, config: &TrainConfig, run: &RunSpec, data: &dyn Dataset) -> Result<()> {
+        self.networks.check(&run.architecture, &run.settings, &SETTINGS)?;
+        config.check(run, data.task())
+    }
+
     /// The metric that early stopping watches; `None` where that is the loss.
     fn watched(&self) -> Result<Option<Metric>> {
         let rule = self.config.early_stopping.as_ref();
@@ -288,24 +314,7 @@ impl<N: Network> Learner for Trainer<N> {
     }
 
     fn fit(&self, network: &N, run: &mut Run<'_>) -> CandleResult<()> {
-        let config = self.config.for_run(run.settings())?;
-        let output = self.networks.output;
-        let watched = self.watched().map_err(|e| run.fail(e))?;
-        let mut training =
-            Training::start(&config, network, output, watched, run).map_err(|e| run.fail(e))?;
-        let mut epoch = run.first_epoch();
-        loop {
-            let initial = || self.initial_weights(run);
-            if !training.goes_on(run, epoch, initial).map_err(|e| run.fail(e))? {
-                break;
-            }
-            let record = training.epoch(run, epoch).map_err(|e| run.fail(e))?;
-            training.watch(&record, run.vars()).map_err(|e| run.fail(e))?;
-            run.end_epoch(record)?;
-            run.checkpoint_with(|| training.state())?;
-            epoch += 1;
-        }
-        training.finish(run).map_err(|e| run.fail(e))
+        self.fit_as(&self.config.for_run(run.settings())?, network, run)
     }
 
     fn tag(&self) -> String {

@@ -231,7 +231,8 @@ impl<'t, N: Network> Training<'t, N> {
         if let Some(average) = &mut self.average {
             average.after_step(run.vars())?;
         }
-        Ok(meter.add(value, &output, batch)?)
+        meter.add(value, &output, batch)?;
+        run.end_step(self.learning_rate, value)
     }
 
     /// The mean loss of a batch.
