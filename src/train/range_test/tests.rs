@@ -24,26 +24,29 @@ fn trainer() -> Trainer<Linear> {
 
 const SLOW: RangeTest = RangeTest { from: 1e-3, to: 10., steps: 1000, smoothing: 0.9, stop_at: 4. };
 
+/// With batches of one row, whose minima are 3.25 and 2.75, the distance to the minimum never vanishes.
 #[test]
 fn the_loss_of_a_quadratic_rises_above_the_critical_rate() {
-    let report = SLOW.run(&trainer(), &quadratic(), 1).unwrap();
+    let report = SLOW.run(&trainer().batch_size(1usize), &quadratic(), 1).unwrap();
     assert_eq!(report.end, RangeEnd::Rose);
     let last = *report.rates.last().unwrap();
     assert!(last > CRITICAL && last < 2. * CRITICAL, "{last}");
-    for (i, pair) in report.losses.windows(2).enumerate().filter(|(i, _)| report.rates[*i] < CRITICAL) {
-        assert!(pair[1] <= pair[0] + 1e-6, "the loss rises at rate {}", report.rates[i]);
-    }
     for rate in [report.suggestion, report.valley, report.tenth_of_minimum] {
         assert!(rate.unwrap() < CRITICAL, "{rate:?}");
     }
-    // Every step is one of gradient descent: (w − 3) shrinks by 1 − 8 · rate.
+    let text = report.to_string();
+    assert!(text.contains("steepest descent") && text.contains("rose to 4 times its minimum"), "{text}");
+}
+
+/// Gradient descent: the distance to the minimum shrinks by `1 − 8 · rate`.
+#[test]
+fn steps_are_those_of_the_trainer_s_optimizer() {
+    let report = SLOW.run(&trainer(), &quadratic(), 1).unwrap();
     let excess: Vec<f64> = report.losses.iter().map(|loss| loss - 0.25).collect();
     for i in 0..50 {
         let expected = excess[i] * (1. - 8. * report.rates[i]).powi(2);
         assert!((excess[i + 1] - expected).abs() < 1e-4 * expected, "{i}: {} {expected}", excess[i + 1]);
     }
-    let text = report.to_string();
-    assert!(text.contains("steepest descent") && text.contains("rose to 4 times its minimum"), "{text}");
 }
 
 #[test]
