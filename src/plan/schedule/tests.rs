@@ -1,5 +1,6 @@
 use super::*;
 use proptest::prelude::*;
+use std::f64::consts::PI;
 
 const CYCLE: SwaRate = SwaRate::Cycle { from: 1.0, to: 0.5, length: 2 };
 
