@@ -10,7 +10,7 @@ mod validation;
 pub(crate) use checkpoint::{with_prefix, without_prefix};
 pub use config::TrainConfig;
 pub(crate) use config::SETTINGS;
-pub(crate) use training::{scalar, Training};
+pub(crate) use training::{optimizer, scalar, Training};
 
 use crate::{
     codec,

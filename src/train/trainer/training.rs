@@ -506,7 +506,7 @@ impl<'t, N: Network> Training<'t, N> {
 }
 
 /// The optimizer of these variables before its first step.
-fn optimizer(config: &TrainConfig, vars: Vec<(String, Var)>) -> Result<OptimizerState> {
+pub(crate) fn optimizer(config: &TrainConfig, vars: Vec<(String, Var)>) -> Result<OptimizerState> {
     let decays = |name: &str, var: &Var| config.decay_on.matches(name, var.dims());
     Ok(OptimizerState::new(&config.optimizer, vars)?.decay_only(decays))
 }
