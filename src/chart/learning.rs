@@ -157,6 +157,13 @@ impl Curve {
 
 impl Draw for LearningCurves {
     fn picture(&self) -> Drawn<Picture> {
+        self.against("epoch")
+    }
+}
+
+impl LearningCurves {
+    /// The chart with this name of the horizontal axis.
+    pub(super) fn against(&self, name: &str) -> Drawn<Picture> {
         let legend = Legend::new(self.curves.iter().enumerate().map(entry).collect())?;
         let head = if self.mark.is_some() { 20.0 } else { 0.0 };
         let (top, bottom) = (legend.bottom + head, legend.bottom + 400.0);
@@ -166,7 +173,7 @@ impl Draw for LearningCurves {
         legend.draw(&mut picture);
         frame.draw(&mut picture);
         let scale = if self.log { ", log scale" } else { "" };
-        frame.name_axes(&mut picture, "epoch", &format!("{}{scale}", self.metric))?;
+        frame.name_axes(&mut picture, name, &format!("{}{scale}", self.metric))?;
         if let Some(mark) = &self.mark {
             draw_mark(&mut picture, &frame, mark)?;
         }
@@ -179,9 +186,7 @@ impl Draw for LearningCurves {
         }
         Ok(picture)
     }
-}
 
-impl LearningCurves {
     fn frame(&self, top: f64, bottom: f64) -> Drawn<Frame> {
         let points = || self.curves.iter().flat_map(|c| &c.points);
         let values = points().flat_map(|p| [p.mean, p.low, p.high]);

@@ -9,6 +9,7 @@
 //! |---|---|
 //! | [`SizeChart`] | a metric against the size of the ensemble |
 //! | [`LearningCurves`] | a loss or a metric against the epoch, with bands over runs |
+//! | [`TrainingSizeChart`] | a metric against the number of training rows |
 //! | [`ReliabilityDiagram`] | accuracy against confidence |
 //! | [`ConfusionMatrix`] | which classes are taken for which |
 //! | [`WeightsChart`] | the weights that rules give to the members |
@@ -39,6 +40,7 @@ mod size;
 mod style;
 #[cfg(test)]
 mod testing;
+mod training_size;
 mod weights;
 
 pub use confusion::ConfusionMatrix;
@@ -52,6 +54,7 @@ pub use quality_cost::{CostPoint, QualityCost};
 pub use range_test::{RangeTestChart, RateMark, RatePoint};
 pub use reliability::ReliabilityDiagram;
 pub use size::{Line, Point, SizeChart};
+pub use training_size::TrainingSizeChart;
 pub use weights::{RuleWeights, WeightsChart};
 
 use crate::{files, Error, Result};

@@ -200,6 +200,18 @@ impl TensorDataset {
         Ok(data)
     }
 
+    /// The same rows with other inputs: targets, task, weights, strata and groups stay.
+    ///
+    /// # Errors
+    /// When the number of rows differs, or a value is NaN or infinite.
+    pub fn with_inputs(&self, inputs: impl Into<Inputs>) -> Result<Self> {
+        let data = Self::assemble(inputs.into(), &self.targets, self.labels.clone(), self.task)?;
+        self.check_length("rows of the inputs", data.rows())?;
+        let digests = Digests { data: data.digests.data, ..self.digests.clone() };
+        let (weights, strata, groups) = (self.weights.clone(), self.strata.clone(), self.groups.clone());
+        Ok(Self { weights, strata, groups, digests, ..data })
+    }
+
     /// The inputs of all rows.
     #[must_use]
     pub fn inputs(&self) -> &Inputs {

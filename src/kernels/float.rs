@@ -25,14 +25,14 @@ pub(crate) trait Real: Number {
     fn sqrt(self) -> Self;
     /// The exponential.
     fn exp(self) -> Self;
+    /// The exponential minus one.
+    fn exp_m1(self) -> Self;
     /// The natural logarithm.
     fn ln(self) -> Self;
     /// The natural logarithm of one plus the number.
     fn ln_1p(self) -> Self;
     /// The exponential of a number that is not above 0, in operations that vector units have for f32.
     fn exp_of_negative(self) -> Self;
-    /// The exponential minus one.
-    fn exp_m1(self) -> Self;
     /// The hyperbolic tangent.
     fn tanh(self) -> Self;
     /// One minus the error function.
@@ -95,6 +95,11 @@ macro_rules! real {
             }
 
             #[inline(always)]
+            fn exp_m1(self) -> Self {
+                $float::exp_m1(self)
+            }
+
+            #[inline(always)]
             fn ln(self) -> Self {
                 $float::ln(self)
             }
@@ -107,11 +112,6 @@ macro_rules! real {
             #[inline(always)]
             fn exp_of_negative(self) -> Self {
                 $exp(self)
-            }
-
-            #[inline(always)]
-            fn exp_m1(self) -> Self {
-                $float::exp_m1(self)
             }
 
             #[inline(always)]

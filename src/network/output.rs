@@ -20,6 +20,11 @@ pub enum Output {
     Logits,
     /// Probabilities `(B, C)`: the network ends in a softmax.
     Probabilities,
+    /// One margin `m` from −1 to 1, `(B,)` or `(B, 1)`, for two classes: the network ends in one unit with
+    /// tanh. Its sign is the class, 1 where it is positive, and `(1 + m) / 2` counts as the probability of
+    /// class 1. [`Loss::Hinge`](crate::train::Loss::Hinge) trains such networks. The probabilities order the
+    /// rows, but they are not calibrated. A margin beyond the range counts as its bound.
+    Margins,
 }
 
 /// The scale on which the predictions of members are combined.
@@ -63,19 +68,33 @@ impl Output {
                 normalized(&Tensor::cat(&[&output.zeros_like()?, &output], 1)?, scale)
             }
             (Self::Logits, _) if width == classes => normalized(&output, scale),
+            (Self::Margins, 1) if classes == 2 => {
+                let half = (output.clamp(-1f64, 1f64)? * 0.5)?;
+                let probabilities = Tensor::cat(&[&(0.5 - &half)?, &(&half + 0.5)?], 1)?;
+                on_scale(probabilities, scale)
+            }
+            (Self::Margins, _) => candle_core::bail!(
+                "a network with Output::Margins must output one number for 2 classes, but outputs {width} for \
+                 {classes}"
+            ),
             (Self::Probabilities, _) if width == classes => {
                 // A network of short floats has rounded its probabilities, and the sum that it divided by.
                 let output = match rounded {
                     true => output.broadcast_div(&output.sum_keepdim(1)?)?,
                     false => output,
                 };
-                match scale {
-                    Scale::Probability => Ok(output),
-                    Scale::LogProbability => ln(&output),
-                }
+                on_scale(output, scale)
             }
             _ => candle_core::bail!("the network must output {classes} classes, but outputs {width}"),
         }
+    }
+}
+
+/// Probabilities on a scale.
+fn on_scale(probabilities: Tensor, scale: Scale) -> Result<Tensor> {
+    match scale {
+        Scale::Probability => Ok(probabilities),
+        Scale::LogProbability => ln(&probabilities),
     }
 }
 
@@ -109,4 +128,57 @@ pub(crate) fn ln(probabilities: &Tensor) -> Result<Tensor> {
         _ => f64::from(f32::MIN_POSITIVE),
     };
     probabilities.maximum(tiny)?.log()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::{Device, Var};
+
+    const TWO: Task = Task::Classification { classes: 2 };
+
+    fn margins(m: &Tensor, scale: Scale) -> Vec<Vec<f64>> {
+        let predicted = Output::Margins.prediction(m, TWO, scale).unwrap();
+        predicted.to_dtype(DType::F64).unwrap().to_vec2().unwrap()
+    }
+
+    #[test]
+    fn margins_are_probabilities_of_class_1() -> Result<()> {
+        let m = Tensor::new(&[-1f64, -0.5, 0., 0.25, 1., 3.], &Device::Cpu)?;
+        let by_hand = [[1., 0.], [0.75, 0.25], [0.5, 0.5], [0.375, 0.625], [0., 1.], [0., 1.]];
+        for dtype in [DType::F64, DType::F32, DType::F16, DType::BF16] {
+            for m in [m.to_dtype(dtype)?, m.to_dtype(dtype)?.unsqueeze(1)?] {
+                assert_eq!(margins(&m, Scale::Probability), by_hand, "{dtype:?}");
+                for (got, p) in
+                    margins(&m, Scale::LogProbability).iter().flatten().zip(by_hand.as_flattened())
+                {
+                    let tiny = f64::from(f32::MIN_POSITIVE);
+                    assert!((got - p.max(tiny).ln()).abs() < 1e-5, "{got} for ln {p}");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn gradients_pass_through_margins() -> Result<()> {
+        let m = Var::new(&[0.5f64, -0.2], &Device::Cpu)?;
+        let log = Output::Margins.prediction(&m, TWO, Scale::LogProbability)?;
+        // d ln((1 + m) / 2) / dm = 1 / (1 + m)
+        let gradients = log.narrow(1, 1, 1)?.sum_all()?.backward()?;
+        let got = gradients.get(&m).unwrap().to_vec1::<f64>()?;
+        assert!((got[0] - 1. / 1.5).abs() < 1e-15 && (got[1] - 1.25).abs() < 1e-15, "{got:?}");
+        Ok(())
+    }
+
+    #[test]
+    fn margins_are_for_two_classes_and_one_output() {
+        let of = |dims: &[usize], task| {
+            let output = Tensor::zeros(dims, DType::F32, &Device::Cpu).unwrap();
+            Output::Margins.prediction(&output, task, Scale::Probability).map_err(|e| e.to_string())
+        };
+        assert!(of(&[3, 2], TWO).unwrap_err().contains("one number for 2 classes, but outputs 2 for 2"));
+        assert!(of(&[3, 1], Task::Classification { classes: 3 }).is_err());
+        assert_eq!(of(&[3, 2], Task::Regression { outputs: 2 }).unwrap().dims(), [3, 2]);
+    }
 }

@@ -115,6 +115,14 @@ impl Sequential {
         self.forward_t(xs, false)
     }
 
+    /// The output of the first `layers` layers, in evaluation mode; that of all layers if there are fewer.
+    ///
+    /// # Errors
+    /// When a layer fails.
+    pub fn forward_first(&self, layers: usize, xs: &Tensor) -> Result<Tensor> {
+        self.layers.iter().take(layers).try_fold(xs.clone(), |xs, layer| layer.module.forward_t(&xs, false))
+    }
+
     /// The output of each layer, in evaluation mode.
     ///
     /// # Errors

@@ -15,6 +15,8 @@
 //! | A metric that is a function of means, same test rows | [`bootstrap_means`] | |
 //! | Any metric, same test rows | [`bootstrap_statistic`] | |
 //! | Two methods on several data sets | | [`wilcoxon_test`] with [`hodges_lehmann`] |
+//! | Two samples of rows, one feature | | [`kolmogorov_smirnov_test`] |
+//! | Two samples of rows, class shares | | [`homogeneity_test`] |
 //! | Several methods on several data sets | | [`RankTest`]: [`friedman_test`], [`holm`], Nemenyi |
 //!
 //! A test of two fitted predictors does not know how much another training run would change them; a test over
@@ -37,8 +39,10 @@ mod corrected_t;
 mod five_by_two;
 mod friedman;
 mod hodges_lehmann;
+mod homogeneity;
 mod inputs;
 mod interval;
+mod kolmogorov_smirnov;
 mod mcnemar;
 mod nemenyi;
 mod rank_test;
@@ -68,7 +72,9 @@ pub use corrected_t::{corrected_t_interval, corrected_t_test};
 pub use five_by_two::{five_by_two_f_test, five_by_two_t_test};
 pub use friedman::{friedman_test, Friedman};
 pub use hodges_lehmann::hodges_lehmann;
+pub use homogeneity::homogeneity_test;
 pub use interval::Interval;
+pub use kolmogorov_smirnov::kolmogorov_smirnov_test;
 pub use mcnemar::{mcnemar_test, McNemar};
 pub use nemenyi::{nemenyi_critical_difference, nemenyi_p_value};
 pub use rank_test::{PairComparison, PairTest, RankComparison, RankTest};

@@ -4,9 +4,17 @@ use candle_core::Tensor;
 
 /// Checks that a network's output for a batch of `rows` rows has a shape that losses and predictions accept.
 pub(crate) fn check_output(output: &Tensor, task: Task, rows: usize, kind: Output) -> Result<()> {
-    let (width, one_number) = match task {
-        Task::Classification { classes } => (classes, classes == 2 && kind == Output::Logits),
-        Task::Regression { outputs } => (outputs, outputs == 1),
+    let (width, one_number) = match (task, kind) {
+        (Task::Classification { classes: 2 }, Output::Margins) => (1, true),
+        (Task::Classification { classes }, Output::Margins) => {
+            return Err(Error::invalid(
+                "Output::Margins",
+                "used with 2 classes",
+                format!("used with {classes}"),
+            ));
+        }
+        (Task::Classification { classes }, _) => (classes, classes == 2 && kind == Output::Logits),
+        (Task::Regression { outputs }, _) => (outputs, outputs == 1),
     };
     let fits = match *output.dims() {
         [b] => b == rows && one_number,
@@ -17,6 +25,9 @@ pub(crate) fn check_output(output: &Tensor, task: Task, rows: usize, kind: Outpu
         return Ok(());
     }
     let must = match task {
+        Task::Classification { .. } if kind == Output::Margins => {
+            format!("[{rows}, 1] or [{rows}] with one margin for the 2 classes")
+        }
         Task::Classification { .. } if one_number => {
             format!("[{rows}, 2], or [{rows}, 1] or [{rows}] with one logit for the 2 classes")
         }
@@ -72,6 +83,8 @@ mod tests {
             (three, probabilities, vec![5]),
             (two, logits, vec![1, 3, 4]),
             (two, probabilities, vec![4]),
+            (two, Output::Margins, vec![1, 3]),
+            (four, Output::Margins, vec![6]),
             (one, logits, vec![1, 3]),
             (four, logits, vec![6]),
         ] {
@@ -92,6 +105,11 @@ mod tests {
         assert!(error(&[3, 5], three).ends_with("but is [3, 5]; rows come first"));
         assert!(error(&[], three).contains("one output for each row"));
         assert!(error(&[5], three).ends_with("but is [5]"));
+        let margins = |dims: &[usize], classes| {
+            checked(dims, Task::Classification { classes }, Output::Margins).unwrap_err().to_string()
+        };
+        assert!(margins(&[5, 2], 2).contains("[5, 1] or [5] with one margin for the 2 classes"));
+        assert_eq!(margins(&[5, 1], 3), "Output::Margins must be used with 2 classes, but is used with 3");
         let two = error(&[5, 3], Task::Classification { classes: 2 });
         assert!(two.contains("[5, 2], or [5, 1] or [5] with one logit"), "{two}");
         assert!(error(&[5, 2], Task::Regression { outputs: 1 }).contains("[5, 1] or [5] for one value"));

@@ -7,42 +7,55 @@
 //! seeds of one run of the plan.
 mod averaging;
 mod clip;
+mod constraint;
 mod custom_loop;
 mod epoch_meter;
 mod fit;
+mod greedy;
 mod learner;
 mod loss;
+mod loss_scale;
 mod monitor;
 mod networks;
+mod noise;
 mod one_run;
 mod optimizer;
 mod plateau;
 mod range_test;
+mod regularizer;
 mod retrain;
 mod run;
 mod run_checkpoints;
 pub(crate) mod signature;
 mod stopping;
 mod trainer;
+mod transfer;
 
 pub use averaging::Averaging;
 pub use clip::Clip;
+pub use constraint::{Constraint, Constraints, MaxNorm, MinMaxNorm, NonNegative, UnitNorm};
 pub use custom_loop::CustomLoop;
+pub use greedy::{Corruption, GreedyNetwork, GreedyPretraining, Pretraining};
 pub use learner::Learner;
 pub use loss::Loss;
+pub use loss_scale::{LossScale, LossScaling};
 pub use monitor::Monitor;
+pub use noise::{GradientNoise, InputNoise, Noise, Noises, NoisyWeights, TargetNoise, WeightNoise};
 pub(crate) use one_run::{train_alone, train_run};
 pub use optimizer::{
-    Adam, Optimizer, OptimizerState, RmsProp, SavedOptimizer, SavedVariable, Sgd, Values, Velocity,
+    Adadelta, Adagrad, Adam, Adamax, Lamb, Lion, NAdam, Optimizer, OptimizerState, RAdam, RmsProp,
+    SavedOptimizer, SavedVariable, Sgd, Values, Velocity,
 };
 pub use plateau::{PlateauMonitor, PlateauWatch, ReduceOnPlateau};
 pub use range_test::{RangeEnd, RangeTest, RangeTestReport};
+pub use regularizer::{L1L2, Orthogonal, Regularizer, Regularizers, L1, L2};
 pub use retrain::Retrain;
 pub use run::Run;
 pub(crate) use run::{in_batches, RunParts};
 pub(crate) use run_checkpoints::RunCheckpoints;
-pub use stopping::EarlyStopping;
+pub use stopping::{EarlyStopping, StoppingCriterion, StoppingMonitor, StoppingStatus};
 pub use trainer::{TrainConfig, Trainer};
+pub use transfer::{features, Freeze, WarmStart};
 
 pub use crate::{
     network::{Output, Scale},

@@ -106,10 +106,10 @@ impl EpochMonitor {
         self.activations.add(outputs)
     }
 
-    /// Call it before the step of a batch that is due.
-    pub(crate) fn before_step(&self, gradients: &GradStore) -> CResult<BeforeStep> {
+    /// Call it before the step of a batch that is due, with the gradients of a loss that is `scale` times its value.
+    pub(crate) fn before_step(&self, gradients: &GradStore, scale: f64) -> CResult<BeforeStep> {
         let before = |of: &Measured| {
-            let measured = |gradient| Ok((norm(std::iter::once(gradient))?, of.var.copy()?.detach()));
+            let measured = |gradient| Ok((norm(std::iter::once(gradient))? / scale, of.var.copy()?.detach()));
             gradients.get(&of.var).map(measured).transpose()
         };
         Ok(BeforeStep(self.variables.iter().map(before).collect::<CResult<_>>()?))
@@ -153,7 +153,7 @@ mod tests {
         for scale in [1., 0.5] {
             let gradients = (w.as_tensor() * &Tensor::new(&[6f32, 8.], &Device::Cpu)?)?.sum_all()?;
             let gradients = (gradients * scale)?.backward()?;
-            let before = monitor.before_step(&gradients)?;
+            let before = monitor.before_step(&gradients, 1.)?;
             w.set(&(w.as_detached_tensor() * 2.)?)?;
             monitor.after_step(before)?;
         }

@@ -3,8 +3,9 @@
 use crate::{network::Output, plan::Settings, Error, Result};
 use candle_core::{DType, Result as CandleResult};
 use candle_nn::VarBuilder;
+use std::sync::Arc;
 
-type Constructor<N> = Box<dyn Fn(&Settings, VarBuilder<'static>) -> CandleResult<N> + Send + Sync>;
+type Constructor<N> = Arc<dyn Fn(&Settings, VarBuilder<'static>) -> CandleResult<N> + Send + Sync>;
 
 struct Architecture<N> {
     name: String,
@@ -13,11 +14,24 @@ struct Architecture<N> {
     new: Constructor<N>,
 }
 
+impl<N> Clone for Architecture<N> {
+    fn clone(&self) -> Self {
+        Self { name: self.name.clone(), reads: self.reads.clone(), new: self.new.clone() }
+    }
+}
+
 /// The networks that a learner can build.
 pub(crate) struct Networks<N> {
     architectures: Vec<Architecture<N>>,
     pub(crate) dtype: DType,
     pub(crate) output: Output,
+}
+
+/// The copies share the constructors.
+impl<N> Clone for Networks<N> {
+    fn clone(&self) -> Self {
+        Self { architectures: self.architectures.clone(), ..*self }
+    }
 }
 
 impl<N> Networks<N> {
@@ -41,7 +55,7 @@ impl<N> Networks<N> {
     ) {
         self.architectures.retain(|a| a.name != name);
         let reads = reads.iter().map(ToString::to_string).collect();
-        self.architectures.push(Architecture { name: name.into(), reads, new: Box::new(new) });
+        self.architectures.push(Architecture { name: name.into(), reads, new: Arc::new(new) });
     }
 
     /// The names of the architectures.

@@ -373,6 +373,12 @@ impl<'a> Run<'a> {
         message
     }
 
+    /// The original of an error that [`Run::fail`] turned into an error of candle, for a loop that goes on with errors of
+    /// this library.
+    pub(crate) fn failed(&mut self, error: candle_core::Error) -> Error {
+        self.failure.take().unwrap_or_else(|| error.into())
+    }
+
     /// Ends the run after its loop has returned `outcome`: collects the member that is due at the end, and
     /// returns the learning curve.
     pub(crate) fn finish(mut self, outcome: CandleResult<()>) -> Result<Vec<EpochRecord>, Error> {

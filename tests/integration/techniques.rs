@@ -7,31 +7,76 @@ use crate::{
 use candle_core::Tensor;
 use candle_ensemble::{
     data::TensorDataset,
-    nn::{seq, Sequential},
-    plan::Settings,
+    nn::{
+        seq, ActivityRegularizer, AlphaDropout, BatchNorm, BatchNormConfig, DropConnect, Dropout, GaussianDropout,
+        GaussianNoise, GroupNorm, LayerNorm, Sequential,
+    },
     strategy::{self, MultiRun},
-    train::{Averaging, Clip, EarlyStopping, Monitor, Optimizer, Trainer},
+    plan::{BatchSize, Schedule},
+    train::{Averaging, Clip, Constraint, Loss, LossScale, Monitor, Optimizer, Regularizer, Regularizers, Trainer},
     weights::InitScheme,
     Checkpoints, Member, Result, Session,
 };
 use candle_nn::{linear, Activation, VarBuilder};
 
-type Change = fn(Trainer<Sequential>) -> Trainer<Sequential>;
+type Make = fn() -> Trainer<Sequential>;
 
 /// A technique of the trainer.
 struct Technique {
     name: &'static str,
-    turn_on: Change,
-    /// Whether the weights are other ones than without it.
+    /// A trainer with the technique.
+    trainer: Make,
+    /// Whether the weights of the plain network are other ones than without it.
     changes: bool,
 }
 
+/// A network with a layer between its two linear ones.
+macro_rules! with_layer {
+    (|$vb:ident| $layer:expr) => {
+        || {
+            configured(Trainer::new(|vb| {
+                let $vb = vb.pp("layer");
+                let hidden = seq().add(linear(4, 8, vb.pp(0))?).add(Activation::Relu).add($layer);
+                Ok(hidden.add(linear(8, 1, vb.pp(1))?))
+            }))
+        }
+    };
+}
+
 fn techniques() -> Vec<Technique> {
-    let technique = |name, turn_on| Technique { name, turn_on, changes: true };
+    let technique = |name, trainer| Technique { name, trainer, changes: true };
     vec![
-        technique("init", |t| t.init(InitScheme::parse("1.* => glorot-normal; he-uniform").unwrap())),
-        technique("clip by norm", |t| t.clip(Clip::Norm(0.01))),
-        Technique { name: "monitor", turn_on: |t| t.monitor(Monitor::default().every(2)), changes: false },
+        technique("init", || trainer().init(InitScheme::parse("1.* => glorot-normal; he-uniform").unwrap())),
+        technique("clip by norm", || trainer().clip(Clip::Norm(0.01))),
+        technique("regularizer", || {
+            let penalties = "l2:0.01,l1:0.001:1.*,orthogonal:0.01";
+            trainer().regularizer(Regularizers::parse(penalties).unwrap())
+        }),
+        technique("constraint", || trainer().constraint(Constraint::max_norm(0.3))),
+        technique("constraint of an average", || {
+            trainer().constraint(Constraint::unit_norm()).averaging(Averaging::ema(0.5))
+        }),
+        technique("loss scale", || trainer().loss_scale(LossScale::dynamic()).regularizer(Regularizer::l2(0.1))),
+        technique("optimizer", || trainer().optimizer(Optimizer::registry().parse("nadam:0.01").unwrap())),
+        technique("schedule", || trainer().schedule(Schedule::parse("one-cycle").unwrap())),
+        technique("batch size", || trainer().batch_size(BatchSize::parse("doubling:4:2:16").unwrap())),
+        technique("loss", || trainer().loss(Loss::registry().parse("log-cosh").unwrap())),
+        technique("freeze", || trainer().freeze(1)),
+        Technique { name: "monitor", trainer: || trainer().monitor(Monitor::default().every(2)), changes: false },
+        technique("dropout", with_layer!(|vb| Dropout::new(0.4, vb)?)),
+        technique("Gaussian dropout", with_layer!(|vb| GaussianDropout::new(0.4, vb)?)),
+        technique("alpha dropout", with_layer!(|vb| AlphaDropout::new(0.2, vb)?)),
+        technique("Gaussian noise", with_layer!(|vb| GaussianNoise::new(0.1, vb)?)),
+        technique("batch normalization", with_layer!(|vb| BatchNorm::new(8, BatchNormConfig::keras(), vb)?)),
+        technique("layer normalization", with_layer!(|vb| LayerNorm::new(8, 1e-5, vb)?)),
+        technique("group normalization", with_layer!(|vb| GroupNorm::new(2, 8, 1e-5, vb)?)),
+        technique("activity penalty", with_layer!(|_vb| ActivityRegularizer::l1(0.01))),
+        technique("DropConnect", || {
+            configured(Trainer::new(|vb| {
+                let hidden = DropConnect::of(linear(4, 8, vb.pp(0))?, 0.3, vb.pp("layer"))?;
+                Ok(seq().add(hidden).add(Activation::Relu).add(linear(8, 1, vb.pp(1))?))
+            }))
+        }),
     ]
 }
 
@@ -46,8 +91,12 @@ fn mlp(vb: VarBuilder<'_>) -> candle_core::Result<Sequential> {
     Ok(hidden.add(linear(8, 1, vb.pp(1))?))
 }
 
+fn configured(trainer: Trainer<Sequential>) -> Trainer<Sequential> {
+    trainer.epochs(4).batch_size(16).optimizer(Optimizer::adam(0.01))
+}
+
 fn trainer() -> Trainer<Sequential> {
-    Trainer::new(mlp).epochs(4).batch_size(16).optimizer(Optimizer::adam(0.01))
+    configured(Trainer::new(mlp))
 }
 
 fn one(trainer: &Trainer<Sequential>) -> Result<Member> {
@@ -58,8 +107,9 @@ fn one(trainer: &Trainer<Sequential>) -> Result<Member> {
 #[test]
 fn a_technique_changes_the_weights_exactly_where_it_is_meant_to() {
     let plain = weights(&one(&trainer()).unwrap());
-    for Technique { name, turn_on, changes } in techniques() {
-        let member = one(&turn_on(trainer())).unwrap_or_else(|e| panic!("{name}: {e}"));
+    for Technique { name, trainer, changes } in techniques() {
+        let mut member = one(&trainer()).unwrap_or_else(|e| panic!("{name}: {e}"));
+        member.weights.retain(|name, _| !name.starts_with("layer"));
         assert_eq!(weights(&member) != plain, changes, "{name}");
         let finite = |t: &Tensor| t.to_dtype(candle_core::DType::F64)?.sum_all()?.to_scalar::<f64>();
         assert!(member.weights.values().all(|t| finite(t).unwrap().is_finite()), "{name}");
@@ -68,8 +118,8 @@ fn a_technique_changes_the_weights_exactly_where_it_is_meant_to() {
 
 #[test]
 fn a_technique_resumes_to_the_bit() {
-    for Technique { name, turn_on, .. } in techniques() {
-        let trainer = turn_on(trainer());
+    for Technique { name, trainer, .. } in techniques() {
+        let trainer = trainer();
         let resumed = interrupt_everywhere_on(&data(), &trainer, &MultiRun::new(2), Checkpoints::Epochs(1));
         assert!(resumed > 0, "{name}");
     }
@@ -78,13 +128,31 @@ fn a_technique_resumes_to_the_bit() {
 #[test]
 fn a_technique_works_under_every_strategy() {
     let data = data();
-    for Technique { name, turn_on, .. } in techniques() {
-        let trainer = turn_on(trainer());
-        for entry in strategy::registry().names() {
+    for Technique { name, trainer, .. } in techniques() {
+        let trainer = trainer();
+        // The networks have four inputs, so they cannot be trained on fewer columns.
+        let all = strategy::registry().names();
+        for entry in all.into_iter().filter(|name| !["random-subspace", "random-patches"].contains(name)) {
             let builder = strategy::parse(entry).unwrap();
             let pool = Session::new(&trainer, &data).fit(&*builder, 1);
             let pool = pool.unwrap_or_else(|e| panic!("{name} with {entry}: {e}"));
             assert!(!pool.members().is_empty(), "{name} with {entry}");
         }
     }
+}
+
+#[test]
+fn monitors_record_every_variable_and_every_layer() -> Result<()> {
+    let member = one(&trainer().monitor(Monitor::default()))?;
+    for epoch in &member.record.curve {
+        let monitors = epoch.monitors.as_ref().unwrap();
+        let names: Vec<&str> = monitors.variables.iter().map(|of| of.name.as_str()).collect();
+        assert_eq!(names, ["0.bias", "0.weight", "1.bias", "1.weight"]);
+        assert!(monitors.variables.iter().all(|of| of.gradient > 0. && of.weight > 0. && of.update > 0.));
+        let layers: Vec<&str> = monitors.layers.iter().map(|of| of.layer.as_str()).collect();
+        assert_eq!(layers, ["0", "1", "2"]);
+        assert!((0. ..=1.).contains(&monitors.layers[1].dead) && monitors.layers[1].mean > 0.);
+    }
+    assert!(one(&trainer())?.record.curve.iter().all(|epoch| epoch.monitors.is_none()));
+    Ok(())
 }

@@ -15,10 +15,10 @@ use crate::{
 };
 use plotters::style::RGBColor;
 
-/// The metric of ensembles of one size.
+/// The metric of ensembles of one size, or of networks trained on this many rows.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Point {
-    /// Members in the ensemble, at least 1.
+    /// Members in the ensemble, or training rows, at least 1.
     pub size: usize,
     /// Mean of the metric over the repeats.
     pub mean: f64,
@@ -131,7 +131,7 @@ impl SizeChart {
 }
 
 impl Line {
-    fn check(&self) -> Result<()> {
+    pub(super) fn check(&self) -> Result<()> {
         let name = &self.name;
         check_number(&format!("points of line {name:?}"), 1..=usize::MAX, self.points.len())?;
         let mut least = 1;

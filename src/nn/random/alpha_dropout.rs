@@ -35,7 +35,8 @@ const ALPHA: f64 = 1.758_099_340_847_376_6;
 /// let (_, vb) = fresh(1, Default::default(), DType::F64, &Device::Cpu);
 /// let zeros = Tensor::zeros(10_000, DType::F64, &Device::Cpu)?;
 /// let y = zeros.apply_t(&AlphaDropout::new(0.1, vb)?, true)?.to_vec1::<f64>()?;
-/// assert_eq!(y.iter().filter(|y| **y < 0.).count().div_ceil(100), 11); // about a tenth
+/// let dropped = y.iter().filter(|y| **y < 0.).count();
+/// assert!((900..1100).contains(&dropped));
 /// # Ok::<(), candle_core::Error>(())
 /// ```
 #[derive(Clone, Debug)]

@@ -160,7 +160,7 @@ impl ActivityRegularizer {
 }
 
 /// The same in tensor operations. `x · sign(x)` has the derivative 0 at 0, where that of candle's `abs` is 1.
-fn penalty_by_tensors(x: &Tensor, l1: f64, l2: f64) -> Result<Tensor> {
+pub(super) fn penalty_by_tensors(x: &Tensor, l1: f64, l2: f64) -> Result<Tensor> {
     let absolute = ((x * x.sign()?)?.sum_all()? * l1)?;
     let squares = (x.sqr()?.sum_all()? * l2)?;
     absolute + squares

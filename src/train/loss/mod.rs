@@ -2,16 +2,38 @@
 //!
 //! On the CPU, a loss over `f32` or `f64` is one operation that computes its value and its gradient in the
 //! same pass over the rows. On other devices, and for half precision, it is composed of candle's
-//! differentiable operations.
-mod composed;
-mod fused;
+//! differentiable operations. Each loss has a file of its own, with both forms.
+mod binary_cross_entropy;
+mod cosine_similarity;
+mod cross_entropy;
+mod elementwise;
+mod evaluated;
+mod fit;
+mod function;
+mod hinge;
+mod huber;
+mod kl_divergence;
+mod log_cosh;
+mod mean_absolute;
+mod mean_squared;
+mod mean_squared_logarithmic;
+mod poisson;
+mod shapes;
+mod squared_hinge;
 
 use crate::{
-    check::{below_one, non_negative, positive},
-    Error, Result,
+    data::Task,
+    kernels::{cpu, float::Real},
+    network::Output,
+    registry::{Entry, Registry},
+    Result,
 };
 use candle_core::{DType, Result as CResult, Tensor};
+use evaluated::{Evaluated, FusedBatch};
+use function::{Fault, LossFunction};
 use serde::{Deserialize, Serialize};
+use shapes::{invalid, normalized};
+use std::sync::LazyLock;
 
 /// A loss: the function that training minimises. It has a value `l` for each row, and the mean of a batch is
 /// what a step minimises.
@@ -21,8 +43,11 @@ use serde::{Deserialize, Serialize};
 /// ```
 ///
 /// Outputs are `(B, C)` logits or `(B, K)` values of a batch of `B` rows, in any floating-point type. The
-/// trainer chooses [`CrossEntropy`](Loss::CrossEntropy) or [`BinaryCrossEntropy`](Loss::BinaryCrossEntropy)
-/// for classes and [`MeanSquared`](Loss::MeanSquared) for values if no loss is set.
+/// trainer chooses [`Loss::default_for`] the task and the output of the network if no loss is set.
+///
+/// Each loss needs a certain output of the network, which its documentation names: an activation at the end
+/// of the network, or none. [`Loss::check_fit`] finds a loss that does not go with the task or the kind of
+/// output, and [`Loss::check_targets`] a target that the loss is not defined for.
 ///
 /// Cost: one pass over the outputs.
 ///
@@ -49,6 +74,8 @@ pub enum Loss {
     ///
     /// Outputs are `(B, C)` logits with `C` at least 2. Targets are `(B,)` labels of type `u32`, below `C`.
     ///
+    /// The network ends in a linear layer without activation: the loss includes the softmax.
+    ///
     /// Use it for classes. Label smoothing makes networks less certain, which helps when labels are noisy; do
     /// not use it where the probabilities themselves are needed, unless they are calibrated afterwards.
     ///
@@ -62,6 +89,8 @@ pub enum Loss {
     ///
     /// Outputs are `(B, 1)` or `(B,)` logits of class 1. Targets are `(B,)` labels of type `u32`, 0 or 1.
     ///
+    /// The network ends in a linear layer without activation: the loss includes the sigmoid.
+    ///
     /// Use it for two classes when the network has one output.
     BinaryCrossEntropy,
     /// Squared error: `l = d²`, with `d = output − target`.
@@ -69,14 +98,17 @@ pub enum Loss {
     /// Outputs and targets are `(B,)` or `(B, K)`, where `(B, 1)` and `(B,)` are the same. `l` is the mean
     /// over the `K` values.
     ///
+    /// The network ends in a linear layer without activation, or in one whose range holds all targets.
+    ///
     /// Use it to predict means. Outliers have a large effect.
     MeanSquared,
-    /// Absolute error: `l = |d|`, with derivative 0 at `d = 0`. Shapes are those of [`Loss::MeanSquared`].
+    /// Absolute error: `l = |d|`, with derivative 0 at `d = 0`. Shapes and the end of the network are
+    /// those of [`Loss::MeanSquared`].
     ///
     /// Use it to predict medians, or when there are outliers.
     MeanAbsolute,
-    /// Huber loss: `l = d² / 2` for `|d| ≤ δ`, and `δ (|d| − δ / 2)` otherwise. Shapes are those of
-    /// [`Loss::MeanSquared`].
+    /// Huber loss: `l = d² / 2` for `|d| ≤ δ`, and `δ (|d| − δ / 2)` otherwise. Shapes and the end of the
+    /// network are those of [`Loss::MeanSquared`].
     ///
     /// Use it to predict means when there are outliers. It behaves like the squared error for small
     /// differences and like the absolute error for large ones.
@@ -86,19 +118,165 @@ pub enum Loss {
         /// The difference `δ` at which the parabola becomes a line, above 0, in the unit of the targets.
         delta: f64,
     },
+    /// Squared error of logarithms: `l = (ln(1 + output) − ln(1 + target))²`. Shapes are those of
+    /// [`Loss::MeanSquared`].
+    ///
+    /// The network ends in an activation that is 0 or more, such as ReLU or softplus.
+    ///
+    /// Use it for targets that are 0 or more and differ by orders of magnitude, such as prices, where a ratio
+    /// matters rather than a difference. Do not use it for targets that may be negative: their logarithm does
+    /// not exist, and with `clip` all of them count as 0, so the network cannot learn them.
+    MeanSquaredLogarithmic {
+        /// Whether outputs and targets below `10⁻⁷` count as `10⁻⁷`, as in Keras; the gradient of such an
+        /// output is 0. Otherwise a number below 0 is an error.
+        clip: bool,
+    },
+    /// Log-cosh loss: `l = ln cosh(output − target)`, which is about `d² / 2` for small differences and
+    /// `|d| − ln 2` for large ones. Shapes and the end of the network are those of [`Loss::MeanSquared`].
+    ///
+    /// Use it like [`Loss::Huber`] with `δ = 1`, where a smooth second derivative is wanted. It has no
+    /// parameter for the scale, so standardize the targets.
+    ///
+    /// Source: Saleh and Saleh 2022, arXiv:2208.04564.
+    LogCosh,
+    /// Hinge loss: `l = max(0, 1 − y m)` of the output `m`, with `y = 1` for class 1 and `−1` for class 0.
+    ///
+    /// The network ends in one unit with tanh, and its output is [`Output::Margins`]; the sign of the output
+    /// is the class. Outputs are `(B, 1)` or `(B,)`, and targets `(B,)` labels of type `u32`, 0 or 1. In a
+    /// task of values, targets are 1 or −1 in the shape of the outputs, and any output is allowed.
+    ///
+    /// Use it for two classes where only the class matters. The outputs are no calibrated probabilities: for
+    /// these, and for the accuracy in most cases, [`Loss::BinaryCrossEntropy`] is as good or slightly better.
+    ///
+    /// Source: Cortes and Vapnik 1995, doi:10.1007/BF00994018.
+    Hinge,
+    /// Squared hinge loss: `l = max(0, 1 − y m)²`. Everything else is as for [`Loss::Hinge`]. It has a
+    /// continuous derivative, and large violations of the margin count for more.
+    SquaredHinge,
+    /// Kullback–Leibler divergence of the predicted distribution from the true one:
+    /// `l = Σ_c y_c (ln y_c − ln softmax(z)_c)`, where a class with `y_c = 0` adds 0.
+    ///
+    /// Outputs are `(B, C)` logits with `C` at least 2; the network ends in a linear layer without
+    /// activation, because the loss includes the softmax. Targets are `(B, C)` probabilities, each row with
+    /// the sum 1, in a task of values, or `(B,)` labels of type `u32`. In a task of values the predictions
+    /// are the outputs of the network, which here are logits.
+    ///
+    /// Use it where the targets are distributions: shares of annotators' votes, or the predictions of another
+    /// model. For labels it equals [`Loss::CrossEntropy`] and gains nothing.
+    ///
+    /// Source: Kullback and Leibler 1951, doi:10.1214/aoms/1177729694.
+    KlDivergence,
+    /// Negative log-likelihood of counts with a Poisson distribution, without the part that does not depend
+    /// on the output: `l = p − y ln(p + 10⁻⁷)` of a rate `p`, or `l = eᶻ − y z` of the logarithm `z` of a
+    /// rate. Shapes are those of [`Loss::MeanSquared`].
+    ///
+    /// With rates the network ends in an activation that is 0 or more, such as softplus, and an output below
+    /// 0 is an error. With log-rates it ends in a linear layer without activation, and the predictions are
+    /// logarithms. Targets are 0 or more.
+    ///
+    /// Use it for counts, whose variance grows with their mean. Log-rates have a gradient everywhere; rates
+    /// from ReLU have none where the rate is 0.
+    Poisson {
+        /// Whether the network outputs the logarithm of the rate.
+        log_rate: bool,
+    },
+    /// One minus the cosine between the outputs and the targets of a row: `l = 1 − x·y / (‖x‖ ‖y‖)`, where a
+    /// vector shorter than `10⁻⁸` counts as that long.
+    ///
+    /// Outputs and targets are `(B, K)` with `K` at least 2. The network ends in a linear layer without
+    /// activation.
+    ///
+    /// Use it to predict directions, such as embeddings. The length of the output is not trained, so the
+    /// squared error of the predictions means nothing.
+    CosineSimilarity,
+}
+
+/// Calls the methods of [`LossFunction`] for every variant. A new loss is a file, a variant and a line here.
+macro_rules! losses {
+    ($($module:ident::$loss:ident { $($field:ident),* };)+) => {
+        impl Loss {
+            fn check_parameters(self) -> Result<()> {
+                match self {
+                    $(Self::$loss { $($field),* } => $module::$loss { $($field),* }.check(),)+
+                }
+            }
+
+            fn misfit(self, task: Task, output: Output) -> Option<&'static str> {
+                match self {
+                    $(Self::$loss { $($field),* } => $module::$loss { $($field),* }.misfit(task, output),)+
+                }
+            }
+
+            fn target_fault(self, row: &[f64]) -> Option<Fault> {
+                match self {
+                    $(Self::$loss { $($field),* } => $module::$loss { $($field),* }.target_fault(row),)+
+                }
+            }
+
+            fn output_fault(self, row: &[f64]) -> Option<Fault> {
+                match self {
+                    $(Self::$loss { $($field),* } => $module::$loss { $($field),* }.output_fault(row),)+
+                }
+            }
+
+            fn fused<T: Real>(self, batch: &FusedBatch<'_, T>) -> CResult<Evaluated<T>> {
+                match self {
+                    $(Self::$loss { $($field),* } => $module::$loss { $($field),* }.fused(batch),)+
+                }
+            }
+
+            fn composed(self, output: &Tensor, targets: &Tensor) -> CResult<Tensor> {
+                match self {
+                    $(Self::$loss { $($field),* } => {
+                        $module::$loss { $($field),* }.composed(output, targets)
+                    })+
+                }
+            }
+
+            fn entries() -> Vec<Entry<Self>> {
+                vec![$($module::$loss::entry()),+]
+            }
+        }
+    };
+}
+
+losses! {
+    cross_entropy::CrossEntropy { smoothing };
+    binary_cross_entropy::BinaryCrossEntropy {};
+    mean_squared::MeanSquared {};
+    mean_absolute::MeanAbsolute {};
+    huber::Huber { delta };
+    mean_squared_logarithmic::MeanSquaredLogarithmic { clip };
+    log_cosh::LogCosh {};
+    hinge::Hinge {};
+    squared_hinge::SquaredHinge {};
+    kl_divergence::KlDivergence {};
+    poisson::Poisson { log_rate };
+    cosine_similarity::CosineSimilarity {};
 }
 
 impl Loss {
+    /// The losses by name, with their parameters.
+    ///
+    /// ```
+    /// use candle_ensemble::train::Loss;
+    ///
+    /// assert_eq!(Loss::registry().parse("huber:0.5")?, Loss::Huber { delta: 0.5 });
+    /// assert_eq!(Loss::registry().parse("msle:clip=false")?, Loss::MeanSquaredLogarithmic { clip: false });
+    /// # Ok::<(), candle_ensemble::Error>(())
+    /// ```
+    #[must_use]
+    pub fn registry() -> &'static Registry<Self> {
+        static REGISTRY: LazyLock<Registry<Loss>> = LazyLock::new(|| Registry::new("loss", Loss::entries()));
+        &REGISTRY
+    }
+
     /// Checks that every parameter is in its range.
     ///
     /// # Errors
-    /// [`Error::Invalid`] that names the parameter.
+    /// [`Error::Invalid`](crate::Error::Invalid) that names the parameter.
     pub fn check(&self) -> Result<()> {
-        match *self {
-            Self::CrossEntropy { smoothing } => below_one("Loss::CrossEntropy::smoothing", smoothing),
-            Self::Huber { delta } => positive("Loss::Huber::delta", delta),
-            Self::BinaryCrossEntropy | Self::MeanSquared | Self::MeanAbsolute => Ok(()),
-        }
+        self.check_parameters()
     }
 
     /// The mean loss of a batch, as a scalar of the type of the outputs (`f32` for half precision): `Σ l /
@@ -108,7 +286,8 @@ impl Loss {
     ///
     /// # Errors
     /// When a parameter is out of range, the batch is empty, shapes do not match, labels are not of type
-    /// `u32` or out of range, or weights are negative or not finite. Outputs or targets that are not finite
+    /// `u32` or out of range, weights are negative or not finite, or the loss is not defined for an output or
+    /// a target below 0. Outputs or targets that are not finite
     /// are not an error: the result is then not finite either.
     pub fn mean(&self, output: &Tensor, targets: &Tensor, weights: Option<&Tensor>) -> CResult<Tensor> {
         self.check()?;
@@ -118,76 +297,41 @@ impl Loss {
         }
         let weights = weights.map(|w| normalized(w, rows)).transpose()?;
         match (output.device().is_cpu(), output.dtype()) {
-            (true, DType::F32) => fused::mean::<f32>(*self, output, targets, weights),
-            (true, DType::F64) => fused::mean::<f64>(*self, output, targets, weights),
-            _ => composed::mean(*self, output, targets, weights),
+            (true, DType::F32) => self.fused_mean::<f32>(output, targets, weights.as_deref()),
+            (true, DType::F64) => self.fused_mean::<f64>(output, targets, weights.as_deref()),
+            _ => self.composed_mean(output, targets, weights),
         }
     }
-}
 
-fn invalid(what: &str, must: &str, got: &Tensor) -> candle_core::Error {
-    Error::invalid(what, must, format!("{} of shape {:?}", got.dtype().as_str(), got.dims())).into()
-}
+    fn fused_mean<T: Real>(
+        self,
+        output: &Tensor,
+        targets: &Tensor,
+        weights: Option<&[f64]>,
+    ) -> CResult<Tensor> {
+        let output = output.contiguous()?;
+        let rows = output.dim(0)?;
+        let evaluated = cpu::with_slice(&output, |x: &[T]| {
+            self.fused(&FusedBatch { output: &output, x, targets, weights, rows })
+        })??;
+        output.apply_op1(evaluated)
+    }
 
-/// The weights divided by their sum, or all 0.
-fn normalized(weights: &Tensor, rows: usize) -> CResult<Vec<f64>> {
-    if weights.dims() != [rows] || !weights.dtype().is_float() {
-        return Err(invalid("the weights", &format!("floating-point numbers of shape [{rows}]"), weights));
+    /// The mean of the losses of the rows; in `f32` for half precision.
+    fn composed_mean(self, output: &Tensor, targets: &Tensor, weights: Option<Vec<f64>>) -> CResult<Tensor> {
+        let output = match output.dtype() {
+            DType::F16 | DType::BF16 => output.to_dtype(DType::F32)?,
+            _ => output.clone(),
+        };
+        let each_row = self.composed(&output, targets)?;
+        match weights {
+            None => each_row.mean_all(),
+            Some(w) => {
+                let w = Tensor::new(w, each_row.device())?.to_dtype(each_row.dtype())?;
+                (each_row * w)?.sum_all()
+            }
+        }
     }
-    let mut weights = weights.to_dtype(DType::F64)?.to_vec1::<f64>()?;
-    for &w in &weights {
-        non_negative("a weight", w)?;
-    }
-    let sum: f64 = weights.iter().sum();
-    if sum > 0.0 {
-        weights.iter_mut().for_each(|w| *w /= sum);
-    }
-    Ok(weights)
-}
-
-/// The class labels of a batch, all below `classes`.
-fn labels(targets: &Tensor, rows: usize, classes: usize) -> CResult<Vec<u32>> {
-    if targets.dims() != [rows] || targets.dtype() != DType::U32 {
-        return Err(invalid("the targets", &format!("u32 labels of shape [{rows}]"), targets));
-    }
-    let labels = targets.to_vec1::<u32>()?;
-    match labels.iter().find(|&&label| label as usize >= classes) {
-        Some(label) => Err(Error::invalid("the targets", format!("labels below {classes}"), label).into()),
-        None => Ok(labels),
-    }
-}
-
-/// The rows and the classes of logits `(B, C)`.
-fn classes(output: &Tensor) -> CResult<(usize, usize)> {
-    match *output.dims() {
-        [rows, classes] if classes >= 2 => Ok((rows, classes)),
-        _ => Err(invalid("the output", "logits of shape [rows, classes] with at least 2 classes", output)),
-    }
-}
-
-/// B of logits (B, 1) or (B).
-fn binary(output: &Tensor) -> CResult<usize> {
-    match *output.dims() {
-        [rows] | [rows, 1] => Ok(rows),
-        _ => Err(invalid("the output", "logits of shape [rows, 1] or [rows]", output)),
-    }
-}
-
-/// The rows and the columns of outputs and targets `(B, K)`, which must be the same.
-fn columns(output: &Tensor, targets: &Tensor) -> CResult<(usize, usize)> {
-    let shape = |x: &Tensor| match *x.dims() {
-        [rows] => Some((rows, 1)),
-        [rows, columns] if columns > 0 => Some((rows, columns)),
-        _ => None,
-    };
-    let Some((rows, columns)) = shape(output) else {
-        return Err(invalid("the output", "of shape [rows] or [rows, columns]", output));
-    };
-    if shape(targets) != Some((rows, columns)) || !targets.dtype().is_float() {
-        let must = format!("floating-point numbers of shape [{rows}, {columns}], like the output");
-        return Err(invalid("the targets", &must, targets));
-    }
-    Ok((rows, columns))
 }
 
 #[cfg(test)]

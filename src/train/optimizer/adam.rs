@@ -1,10 +1,13 @@
-//! Adam and AdamW.
+//! Adam, AdamW and AMSGrad.
 use crate::{
-    check::{below_one, non_negative, positive, power},
+    check::{below_one, non_negative, positive},
     kernels::float::Real,
+    registry::{Argument, Arguments, Entry},
     train::optimizer::{
         check_epsilon,
-        rule::{add_decay, Gradient, Kernel, Step, UpdateRule, MAX_MOMENTS},
+        rule::{add_decay, average, decays, Gradient, Kernel, Step, UpdateRule, MAX_MOMENTS},
+        text::{beta1, beta2, epsilon, learning_rate, weight_decay},
+        Optimizer,
     },
     Result,
 };
@@ -12,7 +15,8 @@ use candle_core::{Result as CResult, Tensor};
 use serde::{Deserialize, Serialize};
 
 /// Adam: steps of about the size of the learning rate, whatever the size of the gradient. With
-/// [`decoupled`](Adam::decoupled) weight decay it is AdamW.
+/// [`decoupled`](Adam::decoupled) weight decay it is AdamW, and with [`amsgrad`](Adam::amsgrad) it is
+/// AMSGrad.
 ///
 /// ```text
 /// m ← β₁ m + (1 − β₁) g
@@ -21,7 +25,11 @@ use serde::{Deserialize, Serialize};
 /// ```
 ///
 /// at a variable's `t`-th step, with gradient `g` and learning rate `η`. Weight decay `λ` is `g ← g + λ w`
-/// before that, or, decoupled, `w ← (1 − η λ) w`.
+/// before that, or, decoupled, `w ← (1 − η λ) w`. AMSGrad has the largest `v` so far in place of the last.
+///
+/// This is the form of PyTorch. Keras and TensorFlow add ε before they correct the bias, and their default of
+/// it is 1e-7: [`epsilon_hat`](Adam::epsilon_hat). The forms differ by a factor `√(1 − β₂ᵗ)` of ε, so only
+/// while `√v` is not much larger than ε, and in the first steps.
 ///
 /// Use it as the default: it needs little tuning and works for gradients of very different sizes. Decouple
 /// the weight decay if there is any, because Adam rescales a decay that is part of the gradient. Stochastic
@@ -33,7 +41,8 @@ use serde::{Deserialize, Serialize};
 /// [`Adam::check`] names a parameter that is out of range. A session checks before it trains.
 ///
 /// # Sources
-/// Kingma and Ba 2015, arXiv:1412.6980. AdamW: Loshchilov and Hutter 2019, arXiv:1711.05101.
+/// Kingma and Ba 2015, arXiv:1412.6980, whose section 2 has the other place of ε. AdamW: Loshchilov and
+/// Hutter 2019, arXiv:1711.05101. AMSGrad: Reddi, Kale and Kumar 2018, arXiv:1904.09237.
 ///
 /// ```
 /// use candle_ensemble::train::Adam;
@@ -58,6 +67,12 @@ pub struct Adam {
     /// Whether weight decay acts on the weights directly (AdamW) rather than through the gradient. Default
     /// no.
     pub decoupled: bool,
+    /// Whether the largest second moment so far divides the first (AMSGrad). Default no.
+    #[serde(default)]
+    pub amsgrad: bool,
+    /// Whether `ε` is added to the root before its bias is corrected, as in Keras. Default no.
+    #[serde(default)]
+    pub epsilon_hat: bool,
 }
 
 impl Default for Adam {
@@ -69,6 +84,8 @@ impl Default for Adam {
             epsilon: 1e-8,
             weight_decay: 0.0,
             decoupled: false,
+            amsgrad: false,
+            epsilon_hat: false,
         }
     }
 }
@@ -104,6 +121,24 @@ impl Adam {
         Self { decoupled, ..self }
     }
 
+    /// Sets whether the largest second moment so far divides the first (AMSGrad).
+    #[must_use]
+    pub fn amsgrad(self, amsgrad: bool) -> Self {
+        Self { amsgrad, ..self }
+    }
+
+    /// Sets whether `ε` is added to the root of the second moment before the bias is corrected:
+    ///
+    /// ```text
+    /// w ← w − η · √(1 − β₂ᵗ) / (1 − β₁ᵗ) · m / (√v + ε)
+    /// ```
+    ///
+    /// Keras computes Adam in this form, with ε = 1e-7, and the paper describes it with ε̂ ("epsilon hat").
+    #[must_use]
+    pub fn epsilon_hat(self, epsilon_hat: bool) -> Self {
+        Self { epsilon_hat, ..self }
+    }
+
     /// Checks that every parameter is in its range.
     ///
     /// # Errors
@@ -116,19 +151,69 @@ impl Adam {
         non_negative("Adam::weight_decay", self.weight_decay)
     }
 
-    /// Weight decay as the part that is added to the gradient, and the factor on the weights.
-    fn decays(&self, rate: f64) -> (f64, f64) {
-        if self.decoupled {
-            (0.0, 1.0 - rate * self.weight_decay)
-        } else {
-            (self.weight_decay, 1.0)
-        }
+    const ARGUMENTS: &[Argument] = &[
+        learning_rate("0.001"),
+        beta1("0.9"),
+        beta2("0.999"),
+        epsilon("1e-8"),
+        weight_decay("0"),
+        Argument::new(
+            "epsilon-hat",
+            "false",
+            "Whether epsilon is added before the bias correction, as in Keras",
+        ),
+    ];
+
+    const ADAMW_ARGUMENTS: &[Argument] = &[
+        learning_rate("0.001"),
+        weight_decay("0.01"),
+        beta1("0.9"),
+        beta2("0.999"),
+        epsilon("1e-8"),
+        Argument::new("amsgrad", "false", "Whether the largest second moment so far counts"),
+    ];
+
+    /// Adam, AdamW and AMSGrad as texts name them.
+    pub(super) const ENTRIES: &[Entry<Optimizer>] = &[
+        Entry::new("adam", "Adam", "Steps of about the size of the learning rate", |arguments| {
+            Ok(Self { epsilon_hat: arguments.get("epsilon-hat")?, ..Self::named(arguments)? }.into())
+        })
+        .with_arguments(Self::ARGUMENTS)
+        .with_source("Kingma and Ba 2015, arXiv:1412.6980"),
+        Entry::new("adamw", "Adam", "Adam with decoupled weight decay", |arguments| {
+            let amsgrad = arguments.get("amsgrad")?;
+            Ok(Self { amsgrad, decoupled: true, ..Self::named(arguments)? }.into())
+        })
+        .with_arguments(Self::ADAMW_ARGUMENTS)
+        .with_source("Loshchilov and Hutter 2019, arXiv:1711.05101"),
+        Entry::new("amsgrad", "Adam", "Adam with the largest second moment so far", |arguments| {
+            let epsilon_hat = arguments.get("epsilon-hat")?;
+            Ok(Self { epsilon_hat, amsgrad: true, ..Self::named(arguments)? }.into())
+        })
+        .with_arguments(Self::ARGUMENTS)
+        .with_source("Reddi, Kale and Kumar 2018, arXiv:1904.09237"),
+    ];
+
+    fn named(arguments: &Arguments) -> Result<Self> {
+        Ok(Self {
+            learning_rate: arguments.get("learning-rate")?,
+            beta1: arguments.get("beta1")?,
+            beta2: arguments.get("beta2")?,
+            epsilon: arguments.get("epsilon")?,
+            weight_decay: arguments.get("weight-decay")?,
+            ..Self::default()
+        })
     }
 
-    /// The bias corrections: `η / (1 − β₁ᵗ)` and `1 / √(1 − β₂ᵗ)`.
+    /// The factors `rate` of the first moment and `root` of the root of the second: `w ← w − rate · m / (root
+    /// · √v + ε)`.
     fn corrections(&self, step: Step) -> (f64, f64) {
-        let bias = |beta| 1.0 - power(beta, step.count);
-        (step.rate / bias(self.beta1), 1.0 / bias(self.beta2).sqrt())
+        let (rate, root) = (step.rate / step.bias(self.beta1), step.bias(self.beta2).sqrt());
+        if self.epsilon_hat {
+            (rate * root, 1.0)
+        } else {
+            (rate, 1.0 / root)
+        }
     }
 }
 
@@ -139,7 +224,7 @@ pub(crate) struct AdamKernel<T> {
     /// Factor on the weights.
     keep: T,
     rate: T,
-    /// `1 / √(1 − β₂ᵗ)`.
+    /// Factor on the root of the second moment.
     root: T,
     epsilon: T,
     beta1: T,
@@ -153,11 +238,12 @@ impl UpdateRule for Adam {
     type Kernel<T: Real> = AdamKernel<T>;
 
     fn moments(&self) -> [Option<&'static str>; MAX_MOMENTS] {
-        [Some("first_moment"), Some("second_moment"), None]
+        let largest = self.amsgrad.then_some("largest_second_moment");
+        [Some("first_moment"), Some("second_moment"), largest]
     }
 
     fn kernel<T: Real>(&self, step: Step) -> AdamKernel<T> {
-        let (added, keep) = self.decays(step.rate);
+        let (added, keep) = decays(self.weight_decay, self.decoupled, step.rate);
         let (rate, root) = self.corrections(step);
         AdamKernel {
             gradient: Gradient::new(step.limits, added),
@@ -177,27 +263,54 @@ impl UpdateRule for Adam {
         step: Step,
         w: &Tensor,
         g: &Tensor,
-        [m, v, _]: &mut [Tensor; MAX_MOMENTS],
+        [m, v, largest]: &mut [Tensor; MAX_MOMENTS],
     ) -> CResult<Tensor> {
-        let (added, keep) = self.decays(step.rate);
+        let (added, keep) = decays(self.weight_decay, self.decoupled, step.rate);
         let (rate, root) = self.corrections(step);
         let g = add_decay(g, w, added)?;
-        *m = ((&*m * self.beta1)? + (&g * (1.0 - self.beta1))?)?;
-        *v = ((&*v * self.beta2)? + (g.sqr()? * (1.0 - self.beta2))?)?;
-        let denominator = ((v.sqrt()? * root)? + self.epsilon)?;
+        *m = average(self.beta1, m, &g)?;
+        *v = average(self.beta2, v, &g.sqr()?)?;
+        let second = if self.amsgrad {
+            *largest = largest.maximum(&*v)?;
+            largest
+        } else {
+            v
+        };
+        let denominator = ((second.sqrt()? * root)? + self.epsilon)?;
         (w * keep)? - ((&*m * rate)? / denominator)?
+    }
+}
+
+impl<T: Real> AdamKernel<T> {
+    #[inline(always)]
+    fn run<const AMSGRAD: bool>(self, w: &mut [T], g: &[T], [m, v, largest]: [&mut [T]; MAX_MOMENTS]) {
+        let n = w.len();
+        // Slices of the same length let the compiler remove the bounds checks.
+        let (g, m, v) = (&g[..n], &mut m[..n], &mut v[..n]);
+        let largest = if AMSGRAD { &mut largest[..n] } else { largest };
+        for i in 0..n {
+            let g = self.gradient.at(w[i], g[i]);
+            m[i] = (self.beta1 * m[i] + self.rest1 * g).flushed();
+            v[i] = (self.beta2 * v[i] + self.rest2 * (g * g)).flushed();
+            let mut second = v[i];
+            if AMSGRAD {
+                if second > largest[i] {
+                    largest[i] = second;
+                }
+                second = largest[i];
+            }
+            w[i] = self.keep * w[i] - self.rate * m[i] / (second.sqrt() * self.root + self.epsilon);
+        }
     }
 }
 
 impl<T: Real> Kernel<T> for AdamKernel<T> {
     #[inline(always)]
-    fn update(&self, w: &mut [T], g: &[T], [m, v, _]: [&mut [T]; MAX_MOMENTS]) {
-        let k = *self;
-        for (((w, &g), m), v) in w.iter_mut().zip(g).zip(m).zip(v) {
-            let g = k.gradient.at(*w, g);
-            *m = (k.beta1 * *m + k.rest1 * g).flushed();
-            *v = (k.beta2 * *v + k.rest2 * (g * g)).flushed();
-            *w = k.keep * *w - k.rate * *m / (v.sqrt() * k.root + k.epsilon);
+    fn update(&self, w: &mut [T], g: &[T], moments: [&mut [T]; MAX_MOMENTS]) {
+        if moments[2].is_empty() {
+            self.run::<false>(w, g, moments);
+        } else {
+            self.run::<true>(w, g, moments);
         }
     }
 }

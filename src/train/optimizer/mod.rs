@@ -5,21 +5,37 @@
 //! memory and without allocations. On other devices, and for half precision, it uses candle's tensor
 //! operations; in half precision with moments and weights in `f32`.
 //!
-//! To add an optimizer, write a file with a type that implements [`UpdateRule`](rule::UpdateRule), and add
-//! one line to the list below.
+//! To add an optimizer, write a file with a type that implements [`UpdateRule`](rule::UpdateRule) and has
+//! `ENTRIES` of the registry, and add one line to the list below.
+mod adadelta;
+mod adagrad;
 mod adam;
+mod adamax;
+mod lamb;
+mod lion;
+mod nadam;
+mod radam;
 mod rmsprop;
 mod rule;
 mod sgd;
 mod state;
+mod text;
 
+pub use adadelta::Adadelta;
+pub use adagrad::Adagrad;
 pub use adam::Adam;
+pub use adamax::Adamax;
+pub use lamb::Lamb;
+pub use lion::Lion;
+pub use nadam::NAdam;
+pub use radam::RAdam;
 pub use rmsprop::RmsProp;
 pub use sgd::{Sgd, Velocity};
 pub use state::{OptimizerState, SavedOptimizer, SavedVariable, Values};
 
-use crate::{Error, Result};
+use crate::{registry::Registry, Error, Result};
 use serde::{Deserialize, Serialize};
+use std::sync::LazyLock;
 
 macro_rules! optimizers {
     ($($(#[$doc:meta])* $optimizer:ident,)+) => {
@@ -55,6 +71,36 @@ macro_rules! optimizers {
             }
         )+
 
+        impl Optimizer {
+            /// The name of the type of its parameters.
+            fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$optimizer(_) => stringify!($optimizer),)+
+                }
+            }
+
+            /// The optimizers by name. The trainer reads such a text from a run's setting `"optimizer"`. The
+            /// first argument is the learning rate.
+            ///
+            /// ```
+            /// use candle_ensemble::train::{Adam, Optimizer, Sgd};
+            ///
+            /// let optimizers = Optimizer::registry();
+            /// assert_eq!(optimizers.parse("adam:0.01")?, Optimizer::adam(0.01));
+            /// assert_eq!(optimizers.parse("adamw:0.01:0.1")?, Optimizer::adamw(0.01, 0.1));
+            /// assert_eq!(optimizers.parse("sgd:0.1:momentum=0.9")?, Sgd::new(0.1).momentum(0.9).into());
+            /// assert_eq!(optimizers.parse("amsgrad")?, Adam::default().amsgrad(true).into());
+            /// # Ok::<(), candle_ensemble::Error>(())
+            /// ```
+            #[must_use]
+            pub fn registry() -> &'static Registry<Self> {
+                static REGISTRY: LazyLock<Registry<Optimizer>> = LazyLock::new(|| {
+                    Registry::new("optimizer", [$($optimizer::ENTRIES,)+].concat())
+                });
+                &REGISTRY
+            }
+        }
+
         /// Evaluates an expression with the parameters of the optimizer, whichever it is.
         macro_rules! each {
             ($of:expr, $parameters:ident => $expression:expr) => {
@@ -68,12 +114,26 @@ macro_rules! optimizers {
 }
 
 optimizers! {
-    /// Adam, and AdamW with decoupled weight decay. See [`Adam`].
+    /// Adam; AdamW with decoupled weight decay; AMSGrad. See [`Adam`].
     Adam,
     /// Stochastic gradient descent, with or without momentum. See [`Sgd`].
     Sgd,
     /// RMSProp. See [`RmsProp`].
     RmsProp,
+    /// Adam with Nesterov's momentum. See [`NAdam`].
+    NAdam,
+    /// Adam with a warm-up that follows from its second moment. See [`RAdam`].
+    RAdam,
+    /// Adam with the largest recent size of the gradient. See [`Adamax`].
+    Adamax,
+    /// Adagrad. See [`Adagrad`].
+    Adagrad,
+    /// Adadelta. See [`Adadelta`].
+    Adadelta,
+    /// Lion. See [`Lion`].
+    Lion,
+    /// LAMB. See [`Lamb`].
+    Lamb,
 }
 
 impl Optimizer {
@@ -101,6 +161,54 @@ impl Optimizer {
         RmsProp::new(learning_rate).into()
     }
 
+    /// [`Adam`] with the largest second moment so far, which is AMSGrad.
+    #[must_use]
+    pub fn amsgrad(learning_rate: f64) -> Self {
+        Adam::new(learning_rate).amsgrad(true).into()
+    }
+
+    /// [`NAdam`] with its default parameters.
+    #[must_use]
+    pub fn nadam(learning_rate: f64) -> Self {
+        NAdam::new(learning_rate).into()
+    }
+
+    /// [`RAdam`] with its default parameters.
+    #[must_use]
+    pub fn radam(learning_rate: f64) -> Self {
+        RAdam::new(learning_rate).into()
+    }
+
+    /// [`Adamax`] with its default parameters.
+    #[must_use]
+    pub fn adamax(learning_rate: f64) -> Self {
+        Adamax::new(learning_rate).into()
+    }
+
+    /// [`Adagrad`] with its default parameters.
+    #[must_use]
+    pub fn adagrad(learning_rate: f64) -> Self {
+        Adagrad::new(learning_rate).into()
+    }
+
+    /// [`Adadelta`] with its default parameters.
+    #[must_use]
+    pub fn adadelta(learning_rate: f64) -> Self {
+        Adadelta::new(learning_rate).into()
+    }
+
+    /// [`Lion`] with its default parameters.
+    #[must_use]
+    pub fn lion(learning_rate: f64) -> Self {
+        Lion::new(learning_rate).into()
+    }
+
+    /// [`Lamb`] with its default parameters.
+    #[must_use]
+    pub fn lamb(learning_rate: f64) -> Self {
+        Lamb::new(learning_rate).into()
+    }
+
     /// The base learning rate.
     #[must_use]
     pub fn learning_rate(&self) -> f64 {
@@ -116,13 +224,14 @@ impl Optimizer {
     }
 
     /// # Errors
-    /// For Adam, which has no momentum.
+    /// For an optimizer that has no momentum.
     pub(crate) fn set_momentum(&mut self, momentum: f64) -> Result<()> {
         match self {
             Self::Sgd(o) => o.momentum = momentum,
             Self::RmsProp(o) => o.momentum = momentum,
-            Self::Adam(_) => {
-                return Err(Error::invalid("momentum", "set for SGD or RMSprop", "set for Adam"))
+            other => {
+                let got = format!("set for {}", other.name());
+                return Err(Error::invalid("momentum", "set for SGD or RMSprop", got));
             }
         }
         Ok(())

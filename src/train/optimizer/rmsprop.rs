@@ -2,9 +2,12 @@
 use crate::{
     check::{below_one, non_negative, positive},
     kernels::float::Real,
+    registry::{Argument, Entry},
     train::optimizer::{
         check_epsilon,
-        rule::{add_decay, Gradient, Kernel, Step, UpdateRule, MAX_MOMENTS},
+        rule::{add_decay, average, Gradient, Kernel, Step, UpdateRule, MAX_MOMENTS},
+        text::{epsilon, learning_rate, momentum, weight_decay},
+        Optimizer,
     },
     Result,
 };
@@ -20,6 +23,11 @@ use serde::{Deserialize, Serialize};
 /// ```
 ///
 /// with gradient `g` and learning rate `η`. Weight decay is `g ← g + λ w` before that.
+///
+/// TensorFlow and Keras add ε below the root, `√(s + ε)`: [`epsilon_in_root`](RmsProp::epsilon_in_root). With
+/// the same ε that is a much larger floor, as `√ε` is added to a small root. Their defaults are α = 0.9, ε =
+/// 1e-7 and a learning rate of 0.001. With momentum they multiply by `η` before they add to `b`, which makes
+/// no difference while the rate is constant.
 ///
 /// Use it to reproduce results that were obtained with it, and for recurrent networks and reinforcement
 /// learning, where it is common. In other cases prefer [`Adam`](crate::train::Adam), which adds momentum and
@@ -46,7 +54,7 @@ pub struct RmsProp {
     pub learning_rate: f64,
     /// Decay `α` of the mean square, in [0, 1). Default 0.99.
     pub alpha: f64,
-    /// The `ε` that is added to the root, above 0. Default 1e-8.
+    /// The `ε` that is added to the root, or below it, above 0. Default 1e-8.
     pub epsilon: f64,
     /// Momentum `μ`, in [0, 1). Default 0.
     pub momentum: f64,
@@ -55,6 +63,9 @@ pub struct RmsProp {
     pub centered: bool,
     /// Weight decay `λ`, added to the gradient, 0 or more. Default 0.
     pub weight_decay: f64,
+    /// Whether `ε` is added below the root, as in TensorFlow and Keras. Default no.
+    #[serde(default)]
+    pub epsilon_in_root: bool,
 }
 
 impl Default for RmsProp {
@@ -66,6 +77,7 @@ impl Default for RmsProp {
             momentum: 0.0,
             centered: false,
             weight_decay: 0.0,
+            epsilon_in_root: false,
         }
     }
 }
@@ -107,6 +119,12 @@ impl RmsProp {
         Self { weight_decay, ..self }
     }
 
+    /// Sets whether `ε` is added below the root, as in TensorFlow and Keras.
+    #[must_use]
+    pub fn epsilon_in_root(self, epsilon_in_root: bool) -> Self {
+        Self { epsilon_in_root, ..self }
+    }
+
     /// Checks that every parameter is in its range.
     ///
     /// # Errors
@@ -118,6 +136,46 @@ impl RmsProp {
         below_one("RmsProp::momentum", self.momentum)?;
         non_negative("RmsProp::weight_decay", self.weight_decay)
     }
+
+    const ARGUMENTS: &[Argument] = &[
+        learning_rate("0.01"),
+        Argument::new("alpha", "0.99", "The decay of the mean square"),
+        epsilon("1e-8"),
+        momentum("0"),
+        Argument::new("centered", "false", "Whether the standard deviation divides the gradient"),
+        weight_decay("0"),
+        Argument::new("epsilon-in-root", "false", "Whether epsilon is added below the root, as in Keras"),
+    ];
+
+    /// RMSProp as texts name it.
+    pub(super) const ENTRIES: &[Entry<Optimizer>] = &[Entry::new(
+        "rmsprop",
+        "RmsProp",
+        "The gradient over a running root mean square of it",
+        |arguments| {
+            Ok(Self {
+                learning_rate: arguments.get("learning-rate")?,
+                alpha: arguments.get("alpha")?,
+                epsilon: arguments.get("epsilon")?,
+                momentum: arguments.get("momentum")?,
+                centered: arguments.get("centered")?,
+                weight_decay: arguments.get("weight-decay")?,
+                epsilon_in_root: arguments.get("epsilon-in-root")?,
+            }
+            .into())
+        },
+    )
+    .with_arguments(Self::ARGUMENTS)
+    .with_source("Tieleman and Hinton 2012, Coursera lecture 6.5")];
+
+    /// `ε` below the root, and `ε` added to the root: one of them is 0.
+    fn epsilons(&self) -> (f64, f64) {
+        if self.epsilon_in_root {
+            (self.epsilon, 0.0)
+        } else {
+            (0.0, self.epsilon)
+        }
+    }
 }
 
 /// The coefficients of a step.
@@ -128,7 +186,9 @@ pub(crate) struct RmsPropKernel<T> {
     alpha: T,
     /// `1 − α`.
     rest: T,
-    epsilon: T,
+    /// `ε` below the root, and `ε` added to it.
+    inner: T,
+    outer: T,
     momentum: T,
 }
 
@@ -141,12 +201,14 @@ impl UpdateRule for RmsProp {
     }
 
     fn kernel<T: Real>(&self, step: Step) -> RmsPropKernel<T> {
+        let (inner, outer) = self.epsilons();
         RmsPropKernel {
             gradient: Gradient::new(step.limits, self.weight_decay),
             rate: T::of(step.rate),
             alpha: T::of(self.alpha),
             rest: T::of(1.0 - self.alpha),
-            epsilon: T::of(self.epsilon),
+            inner: T::of(inner),
+            outer: T::of(outer),
             momentum: T::of(self.momentum),
         }
     }
@@ -159,15 +221,15 @@ impl UpdateRule for RmsProp {
         [s, a, b]: &mut [Tensor; MAX_MOMENTS],
     ) -> CResult<Tensor> {
         let g = add_decay(g, w, self.weight_decay)?;
-        let average = |old: &Tensor, new: &Tensor| (old * self.alpha)? + (new * (1.0 - self.alpha))?;
-        *s = average(s, &g.sqr()?)?;
+        let (inner, outer) = self.epsilons();
+        *s = average(self.alpha, s, &g.sqr()?)?;
         let variance = if self.centered {
-            *a = average(a, &g)?;
+            *a = average(self.alpha, a, &g)?;
             (&*s - a.sqr()?)?.relu()?
         } else {
             s.clone()
         };
-        let mut direction = (g / (variance.sqrt()? + self.epsilon)?)?;
+        let mut direction = (g / ((variance + inner)?.sqrt()? + outer)?)?;
         if self.momentum > 0.0 {
             *b = ((&*b * self.momentum)? + direction)?;
             direction = b.clone();
@@ -202,7 +264,7 @@ impl<T: Real> RmsPropKernel<T> {
                     variance = T::zero();
                 }
             }
-            let mut direction = g / (variance.sqrt() + self.epsilon);
+            let mut direction = g / ((variance + self.inner).sqrt() + self.outer);
             if MOMENTUM {
                 b[i] = (self.momentum * b[i] + direction).flushed();
                 direction = b[i];

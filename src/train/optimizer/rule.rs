@@ -1,5 +1,6 @@
 //! The trait of optimizers, and the operation that runs an optimizer's loop on a variable in place.
 use crate::{
+    check::power,
     kernels::{cpu, float::Real, simd::vectorized},
     train::clip::Limits,
 };
@@ -18,6 +19,24 @@ pub(crate) struct Step {
     pub(crate) count: u64,
     /// How the gradient is clipped.
     pub(crate) limits: Limits,
+    /// Dimensions of the variable.
+    pub(crate) rank: usize,
+}
+
+impl Step {
+    /// `1 − βᵗ` at the variable's `t`-th step, by which averages that began at 0 are too small.
+    pub(crate) fn bias(&self, beta: f64) -> f64 {
+        1.0 - power(beta, self.count)
+    }
+}
+
+/// Weight decay as the part that is added to the gradient, and the factor on the weights.
+pub(crate) fn decays(weight_decay: f64, decoupled: bool, rate: f64) -> (f64, f64) {
+    if decoupled {
+        (0.0, 1.0 - rate * weight_decay)
+    } else {
+        (weight_decay, 1.0)
+    }
 }
 
 /// An optimizer: the moments that it keeps, and how a step changes weights and moments.
@@ -27,6 +46,11 @@ pub(crate) trait UpdateRule {
 
     /// The names of the moments that it keeps.
     fn moments(&self) -> [Option<&'static str>; MAX_MOMENTS];
+
+    /// The value with which moments begin.
+    fn initial(&self) -> f64 {
+        0.0
+    }
 
     /// The loop for a step, with the coefficients of that step.
     fn kernel<T: Real>(&self, step: Step) -> Self::Kernel<T>;
@@ -74,6 +98,11 @@ pub(crate) fn add_decay(g: &Tensor, w: &Tensor, decay: f64) -> CResult<Tensor> {
         return Ok(g.clone());
     }
     g + (w * decay)?
+}
+
+/// `β · old + (1 − β) · new`, as tensors.
+pub(crate) fn average(beta: f64, old: &Tensor, new: &Tensor) -> CResult<Tensor> {
+    (old * beta)? + (new * (1.0 - beta))?
 }
 
 /// A kernel as candle's in-place operation on a variable and its gradient. It borrows the variable's moments.

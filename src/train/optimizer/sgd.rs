@@ -2,7 +2,12 @@
 use crate::{
     check::{below_one, non_negative, positive, require},
     kernels::float::Real,
-    train::optimizer::rule::{add_decay, Gradient, Kernel, Step, UpdateRule, MAX_MOMENTS},
+    registry::{Argument, Arguments, Entry},
+    train::optimizer::{
+        rule::{add_decay, Gradient, Kernel, Step, UpdateRule, MAX_MOMENTS},
+        text::{learning_rate, momentum, weight_decay},
+        Optimizer,
+    },
     Result,
 };
 use candle_core::{Result as CResult, Tensor};
@@ -121,6 +126,42 @@ impl Sgd {
         let has_momentum = !self.nesterov || self.momentum > 0.0;
         require(has_momentum, "Sgd::momentum", "above 0 with Sgd::nesterov", self.momentum)?;
         non_negative("Sgd::weight_decay", self.weight_decay)
+    }
+
+    const RATE: Argument = Argument::new(
+        "rate",
+        "outside",
+        "Where the learning rate enters: outside the velocity as in PyTorch, or inside as in Keras",
+    );
+
+    const ARGUMENTS: &[Argument] = &[learning_rate("0.01"), momentum("0"), weight_decay("0"), Self::RATE];
+
+    const NESTEROV_ARGUMENTS: &[Argument] =
+        &[learning_rate("0.01"), momentum("0.9"), weight_decay("0"), Self::RATE];
+
+    /// Gradient descent without and with Nesterov's momentum, as texts name them.
+    pub(super) const ENTRIES: &[Entry<Optimizer>] = &[
+        Entry::new("sgd", "Sgd", "Stochastic gradient descent, with or without momentum", |arguments| {
+            Ok(Self::named(arguments)?.into())
+        })
+        .with_arguments(Self::ARGUMENTS)
+        .with_source("Polyak 1964, doi:10.1016/0041-5553(64)90137-5"),
+        Entry::new("nesterov", "Sgd", "Stochastic gradient descent with Nesterov's momentum", |arguments| {
+            Ok(Self { nesterov: true, ..Self::named(arguments)? }.into())
+        })
+        .with_arguments(Self::NESTEROV_ARGUMENTS)
+        .with_source("Sutskever et al. 2013, PMLR 28(3):1139–1147"),
+    ];
+
+    fn named(arguments: &Arguments) -> Result<Self> {
+        let forms = [("outside", Velocity::LrOutside), ("inside", Velocity::LrInside)];
+        Ok(Self {
+            learning_rate: arguments.get("learning-rate")?,
+            momentum: arguments.get("momentum")?,
+            weight_decay: arguments.get("weight-decay")?,
+            velocity: arguments.choice("rate", &forms)?.unwrap_or_default(),
+            nesterov: false,
+        })
     }
 
     /// The factors `inside` and `outside` of both forms: `v ← μ v + inside · g`, `w ← w + outside · v`.

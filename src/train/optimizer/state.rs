@@ -4,6 +4,7 @@ use crate::{
     kernels::float::Real,
     train::{
         clip::{norm, Limits},
+        loss_scale::LossScaling,
         optimizer::{
             each,
             rule::{InPlace, Step, UpdateRule, MAX_MOMENTS},
@@ -52,6 +53,8 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 #[derive(Debug)]
 pub struct OptimizerState {
     optimizer: Optimizer,
+    /// The same without weight decay.
+    without_decay: Optimizer,
     variables: Vec<Variable>,
 }
 
@@ -60,6 +63,8 @@ pub struct OptimizerState {
 struct Variable {
     name: String,
     var: Var,
+    /// Whether weight decay acts on it.
+    decays: bool,
     count: u64,
     moments: Moments,
 }
@@ -112,17 +117,47 @@ impl OptimizerState {
         if vars.is_empty() {
             return Err(Error::invalid("the variables", "at least one of a floating-point type", "none"));
         }
-        let names = moment_names(optimizer);
+        let (names, initial) = (moment_names(optimizer), initial(optimizer));
         let fresh = |(name, var): (String, Var)| {
             let moments = match kind(&var) {
-                (DType::F32, true) => Moments::F32(zeros(&names, &var)),
-                (DType::F64, true) => Moments::F64(zeros(&names, &var)),
-                _ => Moments::tensors(&names, &var)?,
+                (DType::F32, true) => Moments::F32(begin(&names, initial, &var)),
+                (DType::F64, true) => Moments::F64(begin(&names, initial, &var)),
+                _ => Moments::tensors(&names, initial, &var)?,
             };
-            Ok(Variable { name, var, count: 0, moments })
+            Ok(Variable { name, var, decays: true, count: 0, moments })
         };
         let variables = vars.into_iter().map(fresh).collect::<Result<_>>()?;
-        Ok(Self { optimizer: optimizer.clone(), variables })
+        let mut without_decay = optimizer.clone();
+        without_decay.set_weight_decay(0.0);
+        Ok(Self { optimizer: optimizer.clone(), without_decay, variables })
+    }
+
+    /// Restricts weight decay to the variables for which `decays`, given the name and the variable, is true.
+    /// Without it, weight decay acts on all variables, as in PyTorch.
+    ///
+    /// Use it to leave out biases and the gains of normalizations, as is common. It costs nothing.
+    ///
+    /// ```
+    /// use candle_core::{DType, Device, Var};
+    /// use candle_ensemble::train::{Clip, Optimizer, OptimizerState};
+    ///
+    /// let kernel = Var::ones((2, 2), DType::F32, &Device::Cpu)?;
+    /// let bias = Var::ones(2, DType::F32, &Device::Cpu)?;
+    /// let vars = vec![("weight".into(), kernel.clone()), ("bias".into(), bias.clone())];
+    /// let mut state = OptimizerState::new(&Optimizer::adamw(0.5, 0.5), vars)?
+    ///     .decay_only(|_, var| var.rank() > 1);
+    /// let gradients = ((kernel.sum_all()? + bias.sum_all()?)? * 0.0)?.backward()?;
+    /// state.step(&gradients, 0.5, &Clip::None)?;
+    /// assert_eq!(bias.to_vec1::<f32>()?, [1.0, 1.0]);
+    /// assert_eq!(kernel.to_vec2::<f32>()?, [[0.75, 0.75], [0.75, 0.75]]);
+    /// # Ok::<(), candle_ensemble::Error>(())
+    /// ```
+    #[must_use]
+    pub fn decay_only(mut self, decays: impl Fn(&str, &Var) -> bool) -> Self {
+        for variable in &mut self.variables {
+            variable.decays = decays(&variable.name, &variable.var);
+        }
+        self
     }
 
     /// The variables that are updated and their names, sorted by name.
@@ -135,12 +170,28 @@ impl OptimizerState {
     /// # Errors
     /// When candle fails.
     pub fn gradient_norm(&self, gradients: &GradStore) -> CResult<f64> {
-        norm(self.gradients_of_variables(gradients))
+        norm(self.with_gradients(gradients).map(|(_, gradient)| gradient))
     }
 
-    /// The gradients of the variables that have one.
-    fn gradients_of_variables<'a>(&'a self, gradients: &'a GradStore) -> impl Iterator<Item = &'a Tensor> {
-        self.variables.iter().filter_map(|v| gradients.get(&v.var))
+    /// The Euclidean norm of the gradient of each variable that has one, with the variable's name, before
+    /// clipping. Sorted by name.
+    ///
+    /// # Errors
+    /// When candle fails.
+    pub fn gradient_norms(&self, gradients: &GradStore) -> CResult<Vec<(&str, f64)>> {
+        let gradients = self.variables.iter().map(|v| (v.name.as_str(), gradients.get(&v.var)));
+        let norms = gradients.filter_map(|(name, gradient)| Some((name, norm([gradient?].into_iter()))));
+        norms.map(|(name, norm)| Ok((name, norm?))).collect()
+    }
+
+    /// The variables that have a gradient, and their gradients.
+    fn with_gradients<'a>(
+        &'a self,
+        gradients: &'a GradStore,
+    ) -> impl Iterator<Item = (&'a Tensor, &'a Tensor)> {
+        self.variables
+            .iter()
+            .filter_map(|v| gradients.get(&v.var).map(|gradient| (v.var.as_tensor(), gradient)))
     }
 
     /// Updates every variable that has a gradient.
@@ -149,17 +200,66 @@ impl OptimizerState {
     /// If the learning rate is negative or not finite, or the gradients cannot be clipped; nothing is changed
     /// then. Also if a gradient has another shape than its variable.
     pub fn step(&mut self, gradients: &GradStore, learning_rate: f64, clip: &Clip) -> CResult<()> {
+        self.step_times(1.0, gradients, learning_rate, clip)
+    }
+
+    /// Updates every variable that has a gradient, with the gradients of a loss that was
+    /// [scaled](LossScaling::scale): they are divided by the scale before they are clipped. If the scale is
+    /// [dynamic](crate::train::LossScale::Dynamic) and a gradient is not finite, it changes nothing but the
+    /// scale, and returns `false`.
+    ///
+    /// The division is part of the update and costs nothing; the search for numbers that are not finite reads
+    /// all gradients once more.
+    ///
+    /// # Errors
+    /// As [`step`](Self::step). Also if gradients are not finite at the smallest scale.
+    pub fn step_scaled(
+        &mut self,
+        gradients: &GradStore,
+        learning_rate: f64,
+        clip: &Clip,
+        scaling: &mut LossScaling,
+    ) -> CResult<bool> {
+        let finite = !scaling.is_dynamic() || self.are_finite(gradients)?;
+        if finite {
+            self.step_times(1.0 / scaling.factor(), gradients, learning_rate, clip)?;
+        }
+        scaling.after_step(finite)?;
+        Ok(finite)
+    }
+
+    /// Updates every variable that has a gradient, with `factor` times the gradient.
+    fn step_times(
+        &mut self,
+        factor: f64,
+        gradients: &GradStore,
+        learning_rate: f64,
+        clip: &Clip,
+    ) -> CResult<()> {
         non_negative("the learning rate", learning_rate)?;
-        let limits = match clip.limits(self.gradients_of_variables(gradients)) {
-            Ok(limits) => limits,
+        let clipping = match clip.clipping(self.with_gradients(gradients), factor) {
+            Ok(clipping) => clipping,
             Err(e) => return Err(self.gradient_error(gradients)?.map_or(e, Into::into)),
         };
-        for variable in &mut self.variables {
-            if let Some(gradient) = gradients.get(&variable.var) {
-                each!(&self.optimizer, o => variable.step(o, gradient, learning_rate, limits))?;
-            }
+        let Self { optimizer, without_decay, variables } = self;
+        let with_gradients = variables.iter_mut().filter_map(|v| gradients.get(&v.var).map(|g| (v, g)));
+        for (index, (variable, gradient)) in with_gradients.enumerate() {
+            let (limits, clipped) = clipping.of(index, gradient)?;
+            let gradient = clipped.as_ref().unwrap_or(gradient);
+            let optimizer = if variable.decays { &*optimizer } else { &*without_decay };
+            each!(optimizer, o => variable.step(o, gradient, learning_rate, limits))?;
         }
         Ok(())
+    }
+
+    /// Whether all gradients are finite.
+    fn are_finite(&self, gradients: &GradStore) -> Result<bool> {
+        for (_, gradient) in self.with_gradients(gradients) {
+            if first_non_finite(gradient)?.is_some() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// The error that names the first gradient that is not finite, if there is one.
@@ -217,8 +317,13 @@ fn moment_names(optimizer: &Optimizer) -> [Option<&'static str>; MAX_MOMENTS] {
     each!(optimizer, o => o.moments())
 }
 
-fn zeros<T: Real>(names: &[Option<&str>; MAX_MOMENTS], var: &Var) -> [Vec<T>; MAX_MOMENTS] {
-    names.map(|name| if name.is_some() { vec![T::zero(); var.elem_count()] } else { Vec::new() })
+fn initial(optimizer: &Optimizer) -> f64 {
+    each!(optimizer, o => o.initial())
+}
+
+/// Moments before the first step.
+fn begin<T: Real>(names: &[Option<&str>; MAX_MOMENTS], initial: f64, var: &Var) -> [Vec<T>; MAX_MOMENTS] {
+    names.map(|name| if name.is_some() { vec![T::of(initial); var.elem_count()] } else { Vec::new() })
 }
 
 /// The type in which a variable's update is computed; `f32` for half precision.
@@ -241,14 +346,14 @@ fn up_to_date(master: &Tensor, var: &Tensor) -> CResult<Tensor> {
 }
 
 impl Moments {
-    fn tensors(names: &[Option<&str>; MAX_MOMENTS], var: &Var) -> CResult<Self> {
-        let zeros = |name: Option<&str>| match name {
-            Some(_) => Tensor::zeros(var.shape(), compute_dtype(var), var.device()),
+    fn tensors(names: &[Option<&str>; MAX_MOMENTS], initial: f64, var: &Var) -> CResult<Self> {
+        let begin = |name: Option<&str>| match name {
+            Some(_) => Tensor::zeros(var.shape(), compute_dtype(var), var.device())? + initial,
             None => Tensor::zeros((), DType::F32, &Device::Cpu),
         };
         let [a, b, c] = *names;
         let master = is_half(var).then(|| var.as_detached_tensor().to_dtype(DType::F32)).transpose()?;
-        Ok(Self::Tensors { moments: [zeros(a)?, zeros(b)?, zeros(c)?], master })
+        Ok(Self::Tensors { moments: [begin(a)?, begin(b)?, begin(c)?], master })
     }
 }
 
@@ -260,7 +365,7 @@ impl Variable {
             return Err(Error::invalid(what, must, format!("of shape {:?}", gradient.dims())).into());
         }
         self.count += 1;
-        let step = Step { rate, count: self.count, limits };
+        let step = Step { rate, count: self.count, limits, rank: self.var.rank() };
         match &mut self.moments {
             Moments::F32(moments) => in_place(rule, step, &self.var, gradient, moments),
             Moments::F64(moments) => in_place(rule, step, &self.var, gradient, moments),
@@ -314,7 +419,7 @@ impl Variable {
         let mut moments = match &self.moments {
             Moments::F32(_) => Moments::F32(Default::default()),
             Moments::F64(_) => Moments::F64(Default::default()),
-            Moments::Tensors { .. } => Moments::tensors(names, &self.var)?,
+            Moments::Tensors { .. } => Moments::tensors(names, 0.0, &self.var)?,
         };
         for (name, values) in &saved.moments {
             let length = match values {

@@ -1,5 +1,5 @@
 use crate::{
-    train::{optimizer::*, Clip},
+    train::{optimizer::*, Clip, LossScale, LossScaling},
     Error,
 };
 use candle_core::backprop::GradStore;
@@ -11,7 +11,7 @@ const RATES: [f64; 6] = [0.1, 0.1, 0.05, 0.2, 0.02, 0.02];
 const START: [f64; 6] = [0.5, -1.0, 2.0, 0.0, -0.25, 1.5];
 
 /// Final weights after `RATES`, computed by tests/reference/optimizers.py (numpy 2.4.6). That script checks
-/// the optimizers that optax 0.2.8 has against optax.
+/// the optimizers that PyTorch 2.15 or optax 0.2.8 has against them.
 fn reference() -> Vec<(Optimizer, [f64; 6])> {
     let rms = RmsProp::new(0.1).alpha(0.9).epsilon(1e-3);
     let momentum = Sgd::new(0.1).momentum(0.9).weight_decay(0.1);
@@ -140,7 +140,7 @@ fn reference() -> Vec<(Optimizer, [f64; 6])> {
             ],
         ),
         (
-            rms.centered(true).momentum(0.5).weight_decay(0.1).into(),
+            rms.clone().centered(true).momentum(0.5).weight_decay(0.1).into(),
             [
                 0.5163602263778798,
                 -0.9892766026749912,
@@ -148,6 +148,221 @@ fn reference() -> Vec<(Optimizer, [f64; 6])> {
                 0.29348965214172307,
                 0.0002009415326867641,
                 0.7258826952880089,
+            ],
+        ),
+        (
+            rms.clone().epsilon_in_root(true).into(),
+            [
+                0.8118035251839566,
+                -1.2984341874954952,
+                2.2785893451142702,
+                0.3851544947228501,
+                -0.33647718407527283,
+                1.3510683607894447,
+            ],
+        ),
+        (
+            rms.centered(true).epsilon_in_root(true).into(),
+            [
+                0.8001654997650967,
+                -1.3039548481408745,
+                2.294954192436276,
+                0.39401465615400555,
+                -0.3202510312458507,
+                1.332095855108094,
+            ],
+        ),
+        (
+            Adam::new(0.1).betas(0.8, 0.95).epsilon(1e-2).epsilon_hat(true).into(),
+            [
+                0.4763562117442728,
+                -1.0622936732571295,
+                2.131657083943488,
+                0.0721521318748323,
+                -0.17541433182244448,
+                1.2505315955059852,
+            ],
+        ),
+        (
+            Adam::new(0.1).betas(0.8, 0.5).epsilon(1e-3).weight_decay(0.1).amsgrad(true).into(),
+            [
+                0.4466995588591037,
+                -0.9980629391981188,
+                2.0656636668944235,
+                0.048062999408943624,
+                -0.1583489250849646,
+                1.2196618058949285,
+            ],
+        ),
+        (
+            Optimizer::nadam(0.1),
+            [
+                0.6110367538630782,
+                -1.107199839410953,
+                2.0997041776201906,
+                0.14477714378306925,
+                -0.27027220008339436,
+                1.4246992729389587,
+            ],
+        ),
+        (
+            NAdam::new(0.1).betas(0.8, 0.95).epsilon(1e-3).momentum_decay(1.0).weight_decay(0.1).into(),
+            [
+                0.5956892607965885,
+                -1.0811098376565553,
+                2.0273175812196564,
+                0.15630389811639972,
+                -0.25704190740506516,
+                1.3562216786447483,
+            ],
+        ),
+        (
+            NAdam::new(0.1).weight_decay(0.1).decoupled(true).into(),
+            [
+                0.5889972131598176,
+                -1.0602716179641811,
+                2.0000030562390445,
+                0.14574538039577795,
+                -0.26041720157663983,
+                1.3568525613331412,
+            ],
+        ),
+        (
+            Optimizer::radam(0.1),
+            [
+                0.4581553717985741,
+                -1.0738979664093562,
+                2.177164715762745,
+                0.0754427425463224,
+                -0.2062050601534249,
+                1.2228391541164052,
+            ],
+        ),
+        (
+            RAdam::new(0.1).betas(0.8, 0.9).epsilon(1e-3).weight_decay(0.1).into(),
+            [
+                0.45545267655436683,
+                -1.0339321825513017,
+                2.058368175887645,
+                0.0922441687928486,
+                -0.201238213703989,
+                1.1727748705288215,
+            ],
+        ),
+        (
+            RAdam::new(0.1).weight_decay(0.1).decoupled(true).into(),
+            [
+                0.4369140988644402,
+                -1.0252590556266596,
+                2.074505017691456,
+                0.07607181738606857,
+                -0.19585011316929882,
+                1.1578571856345115,
+            ],
+        ),
+        (
+            Optimizer::adamax(0.1),
+            [
+                0.4367863747038206,
+                -1.0013865078774675,
+                2.140541886490852,
+                0.006862355074478069,
+                -0.1573957503797035,
+                1.2752633447858008,
+            ],
+        ),
+        (
+            Adamax::new(0.1).betas(0.8, 0.5).epsilon(1e-2).weight_decay(0.1).into(),
+            [
+                0.43658475072049746,
+                -0.9956846457718963,
+                2.0653246642667873,
+                0.03217109525733968,
+                -0.1603336180891275,
+                1.12711093895402,
+            ],
+        ),
+        (
+            Optimizer::adagrad(0.1),
+            [
+                0.588465180311246,
+                -1.0812292261017022,
+                2.087623833698187,
+                0.11410596416597069,
+                -0.2703770794533197,
+                1.4471373276387494,
+            ],
+        ),
+        (
+            Adagrad::new(0.1)
+                .learning_rate_decay(0.5)
+                .initial_accumulator(0.1)
+                .epsilon(1e-3)
+                .weight_decay(0.1)
+                .into(),
+            [
+                0.4894974464728598,
+                -1.008842821994977,
+                2.0623211532763146,
+                0.0224161391869202,
+                -0.2256783509767895,
+                1.406245487818635,
+            ],
+        ),
+        (
+            Optimizer::adadelta(0.1),
+            [
+                0.5007550079159656,
+                -1.0007244220997078,
+                2.0002947797867012,
+                0.0008392713261705421,
+                -0.2503764534010762,
+                1.4999729033809015,
+            ],
+        ),
+        (
+            Adadelta::new(0.1).rho(0.5).epsilon(1e-3).weight_decay(0.1).into(),
+            [
+                0.5119361757403983,
+                -1.0106653100841656,
+                2.0002165158165814,
+                0.01179362190557077,
+                -0.2572460918167501,
+                1.498450844116219,
+            ],
+        ),
+        (Optimizer::lion(0.1), [0.65, -1.15, 2.3500000000000005, 0.15000000000000002, -0.4, 1.65]),
+        (
+            Lion::new(0.1).betas(0.7, 0.8).weight_decay(0.1).into(),
+            [
+                0.66726608287142,
+                -1.10328435824244,
+                2.2074592020636805,
+                0.24893619950039997,
+                -0.34937694518591,
+                0.98658033353346,
+            ],
+        ),
+        (
+            Optimizer::lamb(0.1),
+            [
+                0.5727815552186836,
+                -1.3454931743499443,
+                2.2417737906399484,
+                0.38830772007088543,
+                -0.13198021774146657,
+                0.8094719024310444,
+            ],
+        ),
+        (
+            Lamb::new(0.1).betas(0.8, 0.95).epsilon(1e-3).weight_decay(0.1).into(),
+            [
+                0.5702944890431614,
+                -1.206201092225957,
+                1.931953734242004,
+                0.37602764891770757,
+                -0.16463095793156152,
+                0.798665564233545,
             ],
         ),
     ]
@@ -353,8 +568,9 @@ fn the_layout_of_a_gradient_does_not_matter() -> Result<()> {
 /// The loop of a step without the choice of wider vectors.
 fn update_without_wide_vectors<R: rule::UpdateRule>(rule: &R, w: &mut [f32], g: &[f32]) {
     use rule::Kernel;
-    let mut moments = rule.moments().map(|name| vec![0f32; if name.is_some() { w.len() } else { 0 }]);
-    let step = rule::Step { rate: 0.01, count: 1, limits: Default::default() };
+    let mut moments =
+        rule.moments().map(|name| vec![rule.initial() as f32; if name.is_some() { w.len() } else { 0 }]);
+    let step = rule::Step { rate: 0.01, count: 1, limits: Default::default(), rank: 1 };
     rule.kernel::<f32>(step).update(w, g, moments.each_mut().map(Vec::as_mut_slice));
 }
 
@@ -401,9 +617,13 @@ fn a_step_with_clipping_equals_a_step_with_clipped_gradients() -> Result<()> {
             let kind = |var: &Var| (var.dtype(), in_place);
             let raw = gradient(1, DType::F64, &[2, 3])?;
             let norm = raw.sqr()?.sum_all()?.to_scalar::<f64>()?.sqrt();
-            for (clip, clipped) in
-                [(Clip::Value(0.5), raw.clamp(-0.5, 0.5)?), (Clip::Norm(0.7), (&raw * (0.7 / norm))?)]
-            {
+            let scaled = (&raw * (0.7 / norm))?;
+            for (clip, clipped) in [
+                (Clip::Value(0.5), raw.clamp(-0.5, 0.5)?),
+                (Clip::Norm(0.7), scaled.clone()),
+                (Clip::NormPerVariable(0.7), scaled.clone()),
+                (Clip::Normalize(0.7), scaled),
+            ] {
                 let (a, b) = (start(DType::F64)?, start(DType::F64)?);
                 let mut with = OptimizerState::with_moments(&optimizer, named(&a), kind)?;
                 let mut without = OptimizerState::new(&optimizer, named(&b))?;
@@ -500,7 +720,7 @@ fn variables_are_distinct_and_of_a_floating_point_type() -> Result<()> {
 
 #[test]
 fn bad_parameters_are_named() {
-    let bad: [(Optimizer, &str); 16] = [
+    let bad: [(Optimizer, &str); 26] = [
         (Optimizer::adam(0.0), "Adam::learning_rate"),
         (Optimizer::adam(f64::NAN), "Adam::learning_rate"),
         (Adam::new(0.1).betas(1.0, 0.9).into(), "Adam::beta1"),
@@ -517,6 +737,16 @@ fn bad_parameters_are_named() {
         (RmsProp::new(0.1).momentum(-0.1).into(), "RmsProp::momentum"),
         (RmsProp::new(0.1).weight_decay(-0.1).into(), "RmsProp::weight_decay"),
         (Optimizer::adam(-0.1), "Adam::learning_rate"),
+        (Optimizer::nadam(0.0), "NAdam::learning_rate"),
+        (NAdam::new(0.1).momentum_decay(-1.0).into(), "NAdam::momentum_decay"),
+        (RAdam::new(0.1).betas(0.9, 1.0).into(), "RAdam::beta2"),
+        (Adamax::new(0.1).epsilon(0.0).into(), "Adamax::epsilon"),
+        (Adagrad::new(0.1).initial_accumulator(-0.1).into(), "Adagrad::initial_accumulator"),
+        (Adagrad::new(0.1).learning_rate_decay(f64::NAN).into(), "Adagrad::learning_rate_decay"),
+        (Adadelta::new(1.0).rho(1.0).into(), "Adadelta::rho"),
+        (Lion::new(0.1).betas(-0.1, 0.9).into(), "Lion::beta1"),
+        (Lion::new(0.1).weight_decay(-0.1).into(), "Lion::weight_decay"),
+        (Lamb::new(0.1).epsilon(f64::NAN).into(), "Lamb::epsilon"),
     ];
     for (optimizer, name) in bad {
         let e = optimizer.check().unwrap_err().to_string();
@@ -527,6 +757,233 @@ fn bad_parameters_are_named() {
     for (optimizer, _) in reference() {
         assert!(optimizer.check().is_ok());
     }
+}
+
+#[test]
+fn every_optimizer_has_a_name_and_its_defaults() -> Result<()> {
+    let defaults: [(&str, Optimizer); 13] = [
+        ("sgd", Sgd::default().into()),
+        ("nesterov", Sgd::default().momentum(0.9).nesterov(true).into()),
+        ("adam", Adam::default().into()),
+        ("adamw", Adam::default().weight_decay(0.01).decoupled(true).into()),
+        ("amsgrad", Adam::default().amsgrad(true).into()),
+        ("nadam", NAdam::default().into()),
+        ("radam", RAdam::default().into()),
+        ("adamax", Adamax::default().into()),
+        ("adagrad", Adagrad::default().into()),
+        ("adadelta", Adadelta::default().into()),
+        ("rmsprop", RmsProp::default().into()),
+        ("lion", Lion::default().into()),
+        ("lamb", Lamb::default().into()),
+    ];
+    let registry = Optimizer::registry();
+    assert_eq!(registry.entries().len(), defaults.len());
+    for (name, expected) in defaults {
+        assert_eq!(registry.parse(name)?, expected);
+        let mut with_rate = expected;
+        with_rate.set_learning_rate(0.125);
+        with_rate.set_weight_decay(0.25);
+        assert_eq!(registry.parse(&format!("{name}:0.125:weight-decay=0.25"))?, with_rate);
+        assert_eq!(registry.get(name)?.arguments()[0].name(), "learning-rate");
+        assert!(with_rate.check().is_ok());
+    }
+    let others: [(&str, Optimizer); 7] = [
+        ("sgd:0.1:0.9:rate=inside", Sgd::new(0.1).momentum(0.9).velocity(Velocity::LrInside).into()),
+        ("adam:0.1:0.8:0.9:1e-7:epsilon-hat=true", {
+            Adam::new(0.1).betas(0.8, 0.9).epsilon(1e-7).epsilon_hat(true).into()
+        }),
+        ("nadam:0.1:momentum-decay=1:decoupled=true", {
+            NAdam::new(0.1).momentum_decay(1.0).decoupled(true).into()
+        }),
+        ("adagrad:0.1:1e-7:0.1:0.5", {
+            Adagrad::new(0.1).epsilon(1e-7).initial_accumulator(0.1).learning_rate_decay(0.5).into()
+        }),
+        ("rmsprop:centered=true:epsilon-in-root=true", {
+            RmsProp::default().centered(true).epsilon_in_root(true).into()
+        }),
+        ("lion:0.1:0.5:0.95:0.98", Lion::new(0.1).weight_decay(0.5).betas(0.95, 0.98).into()),
+        ("lamb:adapt-vectors=false", Lamb::default().adapt_vectors(false).into()),
+    ];
+    for (text, expected) in others {
+        assert_eq!(registry.parse(text)?, expected, "{text}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_momentum_is_set_where_there_is_one() -> Result<()> {
+    for name in Optimizer::registry().names() {
+        let mut optimizer = Optimizer::registry().parse(name)?;
+        let set = optimizer.set_momentum(0.5);
+        match &optimizer {
+            Optimizer::Sgd(sgd) => assert_eq!(sgd.momentum, 0.5),
+            Optimizer::RmsProp(rmsprop) => assert_eq!(rmsprop.momentum, 0.5),
+            other => {
+                let e = set.unwrap_err().to_string();
+                let name = other.name();
+                assert_eq!(e, format!("momentum must be set for SGD or RMSprop, but is set for {name}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn weight_decay_acts_on_the_chosen_variables() -> Result<()> {
+    let end = |optimizer: &Optimizer, decays: bool| {
+        let (a, b) = (start(DType::F64)?, start(DType::F64)?);
+        let vars = vec![("a".to_owned(), a.clone()), ("b".to_owned(), b.clone())];
+        let mut state = OptimizerState::new(optimizer, vars)?;
+        if !decays {
+            state = state.decay_only(|name, var| name == "a" && var.rank() == 2);
+        }
+        for t in 0..4 {
+            let g = gradient(t, DType::F64, &[2, 3])?;
+            state.step(&store(&[(&a, g.clone()), (&b, g)]), 0.1, &Clip::None)?;
+        }
+        Ok::<_, Error>((numbers(&a), numbers(&b)))
+    };
+    for (mut optimizer, _) in reference() {
+        optimizer.set_weight_decay(0.0);
+        let (_, without) = end(&optimizer, true)?;
+        optimizer.set_weight_decay(0.3);
+        let (with, _) = end(&optimizer, true)?;
+        assert_ne!(with, without, "{optimizer:?}");
+        assert_eq!(end(&optimizer, false)?, (with, without), "{optimizer:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn lamb_scales_no_step_of_a_vector_or_of_zeros() -> Result<()> {
+    let end = |optimizer: &Optimizer, shape: &[usize], start: f64, in_place: bool| {
+        let w = Var::from_tensor(&Tensor::full(start, shape, CPU)?)?;
+        let kind = |var: &Var| (var.dtype(), in_place);
+        let mut state = OptimizerState::with_moments(optimizer, named(&w), kind)?;
+        state.step(&store(&[(&w, gradient(1, DType::F64, shape)?)]), 0.1, &Clip::None)?;
+        Ok::<_, Error>(numbers(&w))
+    };
+    let lamb: Optimizer = Lamb::new(0.1).epsilon(1e-6).into();
+    let only_tables: Optimizer = Lamb::new(0.1).epsilon(1e-6).adapt_vectors(false).into();
+    let adam: Optimizer = Adam::new(0.1).epsilon(1e-6).into();
+    for in_place in [true, false] {
+        for shape in [&[6][..], &[2, 3]] {
+            let zeros = end(&lamb, shape, 0.0, in_place)?;
+            assert_close(&zeros, &end(&adam, shape, 0.0, true)?, 1e-14, &shape);
+        }
+        let vector = end(&only_tables, &[6], 3.0, in_place)?;
+        assert_close(&vector, &end(&adam, &[6], 3.0, true)?, 1e-14, &"vector");
+        let scaled = end(&lamb, &[6], 3.0, in_place)?;
+        assert_close(&end(&only_tables, &[2, 3], 3.0, in_place)?, &scaled, 1e-14, &"table");
+        assert!((scaled[0] - vector[0]).abs() > 0.1);
+    }
+    Ok(())
+}
+
+/// The units of a 2 × 3 variable are its rows. Their limits are a tenth of their norms, √5.25 and √2.3125.
+#[test]
+fn a_step_with_adaptive_clipping_limits_each_row() -> Result<()> {
+    for (dtype, in_place) in
+        [(DType::F64, true), (DType::F64, false), (DType::F32, true), (DType::F16, false)]
+    {
+        let w = start(dtype)?;
+        let kind = |var: &Var| (var.dtype(), in_place);
+        let mut state = OptimizerState::with_moments(&Optimizer::sgd(1.0), named(&w), kind)?;
+        let raw = gradient(1, dtype, &[2, 3])?;
+        let clip = Clip::Adaptive { ratio: 0.1, floor: 1e-3 };
+        state.step(&store(&[(&w, raw.clone())]), 1.0, &clip)?;
+        let (raw, w) = (numbers(&raw), numbers(&w));
+        for (row, square) in [(0, 5.25f64), (1, 2.3125)] {
+            let part = 3 * row..3 * row + 3;
+            let norm = raw[part.clone()].iter().map(|g| g * g).sum::<f64>().sqrt();
+            assert!(norm > 0.1 * square.sqrt());
+            let expected: Vec<f64> =
+                part.clone().map(|i| START[i] - raw[i] * 0.1 * square.sqrt() / norm).collect();
+            let tolerance = if dtype == DType::F16 { 1e-3 } else { 1e-6 };
+            assert_close(&w[part], &expected, tolerance, &(dtype, in_place));
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn gradient_norms_are_those_of_each_variable() -> Result<()> {
+    let vars: Vec<Var> = (0..3).map(|_| Var::zeros(2, DType::F32, CPU)).collect::<CResult<_>>()?;
+    let names = ["b", "a", "c"].iter().map(|name| (*name).to_owned());
+    let state = OptimizerState::new(&Optimizer::sgd(0.1), names.zip(vars.iter().cloned()).collect())?;
+    let of = |x: [f32; 2]| Tensor::new(&x, CPU);
+    let gradients = store(&[(&vars[0], of([3.0, 4.0])?), (&vars[1], of([0.0, 12.0])?)]);
+    assert_eq!(state.gradient_norms(&gradients)?, [("a", 12.0), ("b", 5.0)]);
+    assert_eq!(state.gradient_norm(&gradients)?, 13.0);
+    Ok(())
+}
+
+/// The scale is a power of two, so that nothing is rounded.
+#[test]
+fn a_step_with_a_scaled_loss_equals_the_step_without() -> Result<()> {
+    let adaptive = Clip::Adaptive { ratio: 0.1, floor: 1e-3 };
+    let clips = [Clip::None, Clip::Value(0.5), Clip::Norm(0.7), Clip::NormPerVariable(0.7), adaptive];
+    for (optimizer, _) in reference() {
+        for (clip, dtype) in clips.into_iter().flat_map(|clip| [(clip, DType::F32), (clip, DType::BF16)]) {
+            let (a, b) = (start(dtype)?, start(dtype)?);
+            let mut plain = OptimizerState::new(&optimizer, named(&a))?;
+            let mut scaled = OptimizerState::new(&optimizer, named(&b))?;
+            let mut scaling = LossScaling::new(LossScale::dynamic())?;
+            for t in 0..3 {
+                let g = gradient(t, dtype, &[2, 3])?;
+                plain.step(&store(&[(&a, g.clone())]), 0.1, &clip)?;
+                assert!(scaled.step_scaled(&store(&[(&b, (g * 65536.0)?)]), 0.1, &clip, &mut scaling)?);
+            }
+            assert_eq!(numbers(&a), numbers(&b), "{optimizer:?} {clip:?} {dtype:?}");
+        }
+    }
+    Ok(())
+}
+
+/// The loss is 2⁻²⁶ w, whose gradient is a quarter of the smallest number of `f16`.
+#[test]
+fn a_gradient_that_vanishes_in_f16_is_right_with_a_scaled_loss() -> Result<()> {
+    let rate = 65536.0;
+    let tiny = 2f64.powi(-13);
+    let end = |setting| {
+        let w = Var::ones(2, DType::F16, CPU)?;
+        let mut state = OptimizerState::new(&Optimizer::sgd(rate), named(&w))?;
+        let mut scaling = LossScaling::new(setting)?;
+        let loss = ((w.as_tensor() * tiny)? * tiny)?.sum_all()?;
+        let gradients = scaling.scale(&loss)?.backward()?;
+        state.step_scaled(&gradients, rate, &Clip::None, &mut scaling)?;
+        Ok::<_, Error>(numbers(&w))
+    };
+    assert_eq!(end(LossScale::Static(1.0))?, [1.0; 2]);
+    assert_eq!(end(LossScale::Static(1024.0))?, [1.0 - 2f64.powi(-10); 2]);
+    let dynamic = LossScale::Dynamic { initial: 1024.0, growth: 2.0, backoff: 0.5, every: 2 };
+    assert_eq!(end(dynamic)?, [1.0 - 2f64.powi(-10); 2]);
+    Ok(())
+}
+
+#[test]
+fn a_step_whose_gradients_overflow_is_skipped_and_lowers_the_scale() -> Result<()> {
+    for bad in [f64::INFINITY, f64::NEG_INFINITY, f64::NAN] {
+        for dtype in [DType::F16, DType::F32] {
+            let w = start(dtype)?;
+            let mut state = OptimizerState::new(&Optimizer::adam(0.1), named(&w))?;
+            let mut scaling = LossScaling::new(LossScale::dynamic())?;
+            let before = state.save()?;
+            let mut g = START;
+            g[4] = bad;
+            let g = Tensor::new(&g, CPU)?.reshape((2, 3))?.to_dtype(dtype)?;
+            let gradients = store(&[(&w, g)]);
+            assert!(!state.step_scaled(&gradients, 0.1, &Clip::Norm(1.0), &mut scaling)?);
+            assert_eq!((state.save()?, numbers(&w)), (before, START.to_vec()));
+            assert_eq!(scaling.factor(), 32768.0);
+
+            // A scale that does not change lets them in.
+            let mut scaling = LossScaling::new(LossScale::Static(2.0))?;
+            assert!(state.step_scaled(&gradients, 0.1, &Clip::None, &mut scaling)?);
+            assert!(numbers(&w)[4].is_nan());
+        }
+    }
+    Ok(())
 }
 
 proptest! {
@@ -547,5 +1004,26 @@ proptest! {
             numbers(&w)
         };
         assert_close(&end(Velocity::LrOutside), &end(Velocity::LrInside), 1e-12, &sgd);
+    }
+
+    #[test]
+    fn a_step_of_lamb_has_the_norm_of_the_weights_and_one_of_lion_a_size_for_each(
+        w in prop::collection::vec(0.1..3.0f64, 20), g in prop::collection::vec(0.01..9.0f64, 20),
+        rate in 1e-3..0.5f64, factor in 0.1..10.0f64, in_place: bool,
+    ) {
+        let change = |optimizer: Optimizer| {
+            let var = Var::from_slice(&w, (4, 5), CPU).unwrap();
+            let kind = |var: &Var| (var.dtype(), in_place);
+            let mut state = OptimizerState::with_moments(&optimizer, named(&var), kind).unwrap();
+            let g = (Tensor::from_slice(&g, (4, 5), CPU).unwrap() * factor).unwrap();
+            state.step(&store(&[(&var, g)]), rate, &Clip::None).unwrap();
+            numbers(&var).iter().zip(&w).map(|(new, old)| old - new).collect::<Vec<_>>()
+        };
+        let norm = |x: &[f64]| x.iter().map(|x| x * x).sum::<f64>().sqrt();
+        let lamb = change(Optimizer::lamb(rate));
+        prop_assert!((norm(&lamb) - rate * norm(&w)).abs() < 1e-12);
+        for moved in change(Optimizer::lion(rate)) {
+            prop_assert!((moved - rate).abs() < 1e-12);
+        }
     }
 }

@@ -2,7 +2,7 @@
 use crate::{
     codec,
     store::checkpoint::LoopState,
-    train::{stopping::ValidationMonitor, trainer::phase::Phase, SavedOptimizer},
+    train::{trainer::phase::Phase, LossScaling, SavedOptimizer, StoppingMonitor},
     weights::Weights,
     Error, Result,
 };
@@ -17,7 +17,8 @@ const MOMENTS: &str = "optimizer/";
 /// The state of a training between two epochs.
 pub(super) struct TrainingState {
     pub(super) optimizer: SavedOptimizer,
-    pub(super) monitor: Option<ValidationMonitor>,
+    pub(super) scaling: Option<LossScaling>,
+    pub(super) monitor: Option<StoppingMonitor>,
     /// The weights of the best epoch.
     pub(super) best: Option<Weights>,
     pub(super) best_epoch: Option<(usize, f64)>,
@@ -31,7 +32,8 @@ pub(super) struct TrainingState {
 #[derive(Serialize, Deserialize)]
 struct Encoded {
     optimizer: SavedOptimizer,
-    monitor: Option<ValidationMonitor>,
+    scaling: Option<LossScaling>,
+    monitor: Option<StoppingMonitor>,
     has_best: bool,
     best_epoch: Option<(usize, f64)>,
     phase: Phase,
@@ -41,11 +43,19 @@ struct Encoded {
 
 impl TrainingState {
     pub(super) fn encode(self) -> Result<LoopState> {
-        let Self { optimizer, monitor, best, best_epoch, phase, stopped, average } = self;
+        let Self { optimizer, scaling, monitor, best, best_epoch, phase, stopped, average } = self;
         let (optimizer, moments) = optimizer.without_moments()?;
         let has_best = best.is_some();
-        let bytes =
-            codec::encode(&Encoded { optimizer, monitor, has_best, best_epoch, phase, stopped, average })?;
+        let bytes = codec::encode(&Encoded {
+            optimizer,
+            scaling,
+            monitor,
+            has_best,
+            best_epoch,
+            phase,
+            stopped,
+            average,
+        })?;
         let best = best.unwrap_or_default();
         let tensors = with_prefix(MOMENTS, moments).chain(with_prefix(BEST, best)).collect();
         Ok(LoopState { bytes, tensors })
@@ -53,22 +63,22 @@ impl TrainingState {
 
     /// The inverse of [`TrainingState::encode`].
     pub(super) fn decode(bytes: &[u8], tensors: &Weights) -> Result<Self> {
-        let Encoded { optimizer, monitor, has_best, best_epoch, phase, stopped, average } =
+        let Encoded { optimizer, scaling, monitor, has_best, best_epoch, phase, stopped, average } =
             codec::decode(bytes)
                 .map_err(|why| Error::Foreign { what: "the trainer's checkpoint".into(), why })?;
         let optimizer = optimizer.with_moments(without_prefix(MOMENTS, tensors))?;
         let best = has_best.then(|| without_prefix(BEST, tensors));
-        Ok(Self { optimizer, monitor, best, best_epoch, phase, stopped, average })
+        Ok(Self { optimizer, scaling, monitor, best, best_epoch, phase, stopped, average })
     }
 }
 
 /// All tensors, with `prefix` before their names.
-fn with_prefix(prefix: &str, tensors: Weights) -> impl Iterator<Item = (String, Tensor)> + '_ {
+pub(crate) fn with_prefix(prefix: &str, tensors: Weights) -> impl Iterator<Item = (String, Tensor)> + '_ {
     tensors.into_iter().map(move |(name, tensor)| (format!("{prefix}{name}"), tensor))
 }
 
 /// The tensors whose names begin with `prefix`, under the rest of their names.
-fn without_prefix(prefix: &str, tensors: &Weights) -> Weights {
+pub(crate) fn without_prefix(prefix: &str, tensors: &Weights) -> Weights {
     let rest = |(name, tensor): (&String, &Tensor)| Some((name.strip_prefix(prefix)?.into(), tensor.clone()));
     tensors.iter().filter_map(rest).collect()
 }

@@ -1,23 +1,35 @@
 //! The configuration of the ready-made trainer, as data.
 use crate::{
     data::{LastBatch, Task},
+    network::Output,
     plan::{BatchSize, LrSchedule, RunSpec, Settings},
-    train::{Averaging, Clip, EarlyStopping, Loss, Monitor, Optimizer},
-    weights::InitScheme,
+    train::{
+        Averaging, Clip, Constraints, EarlyStopping, Freeze, Loss, LossScale, Monitor, Optimizer,
+        Regularizers,
+    },
+    weights::{InitScheme, WeightFilter},
     Error, Result,
 };
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
 /// The settings of single runs that the trainer reads; see [`Settings`].
-pub(super) const SETTINGS: [&str; 8] = [
+pub(crate) const SETTINGS: &[&str] = &[
     "averaging",
     "batch_size",
+    "clip",
+    "constraint",
     "epochs",
+    "freeze",
     "init",
     "label_smoothing",
     "learning_rate",
+    "loss",
+    "loss_scale",
     "momentum",
+    "optimizer",
+    "regularizer",
+    "schedule",
     "weight_decay",
 ];
 
@@ -33,8 +45,9 @@ const MAX_EPOCHS: usize = u32::MAX as usize;
 /// A run's [`Settings`] replace single values: `"epochs"`, `"batch_size"` (a number, or a text such as
 /// `"full"`; see [`BatchSize::parse`]), `"learning_rate"`,
 /// `"weight_decay"`, `"momentum"` (SGD and RMSprop), `"label_smoothing"`, which selects cross-entropy with that
-/// smoothing, and `"averaging"`, a text such as `"swa:0.75"` or `"ema:0.999"`
-/// ([`Averaging::registry`](crate::train::Averaging::registry)).
+/// smoothing, `"freeze"`, a number of first layers or a text such as `"names:conv1.*"`
+/// ([`Freeze::parse`](crate::train::Freeze::parse)), and `"averaging"`, a text such as `"swa:0.75"` or
+/// `"ema:0.999"` ([`Averaging::registry`](crate::train::Averaging::registry)).
 ///
 /// ```
 /// use candle_ensemble::train::{Optimizer, TrainConfig, Trainer};
@@ -65,6 +78,18 @@ pub struct TrainConfig {
     pub loss: Option<Loss>,
     /// Gradient clipping. Default none.
     pub clip: Clip,
+    /// Penalties on weights. Default none.
+    #[serde(default)]
+    pub regularizers: Regularizers,
+    /// Constraints on weights, which are applied after each step. Default none.
+    #[serde(default)]
+    pub constraints: Constraints,
+    /// The variables that the optimizer's weight decay applies to. Default [`WeightFilter::Kernels`].
+    #[serde(default)]
+    pub decay_on: WeightFilter,
+    /// The factor of the loss in half precision. Default none.
+    #[serde(default)]
+    pub loss_scale: Option<LossScale>,
     /// Early stopping, which needs validation rows. Default none.
     pub early_stopping: Option<EarlyStopping>,
     /// How initial weights are drawn. The default is to follow what the model's constructor declares.
@@ -78,6 +103,9 @@ pub struct TrainConfig {
     /// What is measured while the network is trained. `None`, the default, means nothing.
     #[serde(default)]
     pub monitor: Option<Monitor>,
+    /// The variables that are not trained. Default none.
+    #[serde(default)]
+    pub freeze: Freeze,
 }
 
 impl Default for TrainConfig {
@@ -91,11 +119,16 @@ impl Default for TrainConfig {
             schedule: LrSchedule::default(),
             loss: None,
             clip: Clip::None,
+            regularizers: Regularizers::default(),
+            constraints: Constraints::default(),
+            decay_on: WeightFilter::default(),
+            loss_scale: None,
             early_stopping: None,
             init: InitScheme::default(),
             allow_frozen: false,
             averaging: None,
             monitor: None,
+            freeze: Freeze::None,
         }
     }
 }
@@ -110,6 +143,9 @@ impl TrainConfig {
         if let Some(size) = BatchSize::setting(settings)? {
             config.batch_size = size;
         }
+        if let Some(optimizer) = settings.text("optimizer")? {
+            config.optimizer = Optimizer::registry().parse(optimizer)?;
+        }
         if let Some(rate) = settings.real("learning_rate")? {
             config.optimizer.set_learning_rate(rate);
         }
@@ -119,20 +155,41 @@ impl TrainConfig {
         if let Some(momentum) = settings.real("momentum")? {
             config.optimizer.set_momentum(momentum)?;
         }
+        if let Some(loss) = settings.text("loss")? {
+            config.loss = Some(Loss::registry().parse(loss)?);
+        }
         if let Some(smoothing) = settings.real("label_smoothing")? {
             config.loss = Some(Loss::CrossEntropy { smoothing });
         }
         if let Some(init) = settings.text("init")? {
             config.init = InitScheme::parse(init)?;
         }
+        if let Some(clip) = settings.text("clip")? {
+            config.clip = Clip::registry().parse(clip)?;
+        }
+        if let Some(scale) = settings.text("loss_scale")? {
+            config.loss_scale = Some(LossScale::registry().parse(scale)?);
+        }
+        if let Some(constraints) = settings.text("constraint")? {
+            config.constraints = Constraints::parse(constraints)?;
+        }
+        if let Some(schedule) = settings.text("schedule")? {
+            config.schedule = LrSchedule::parse(schedule)?;
+        }
+        if let Some(regularizers) = settings.text("regularizer")? {
+            config.regularizers = Regularizers::parse(regularizers)?;
+        }
         if let Some(averaging) = settings.text("averaging")? {
             config.averaging = Some(Averaging::registry().parse(averaging)?);
+        }
+        if let Some(freeze) = Freeze::of_run(settings)? {
+            config.freeze = freeze;
         }
         Ok(config)
     }
 
     /// Checks every parameter, and whether the parameters and the run go together.
-    pub(crate) fn check(&self, run: &RunSpec, task: Task) -> Result<()> {
+    pub(crate) fn check(&self, run: &RunSpec, task: Task, output: Output) -> Result<()> {
         if self.epochs == 0 {
             return Err(Error::invalid("epochs", "at least 1", 0));
         }
@@ -144,6 +201,11 @@ impl TrainConfig {
         self.optimizer.check()?;
         self.schedule.check()?;
         self.clip.check()?;
+        self.regularizers.check()?;
+        self.constraints.check()?;
+        self.decay_on.check()?;
+        self.loss_scale.map_or(Ok(()), |scale| scale.check())?;
+        self.freeze.check()?;
         if run.collect.replaces_schedule() && self.schedule != LrSchedule::default() {
             let must =
                 format!("left unset with {:?}, which sets the learning rate of every step", run.collect);
@@ -151,19 +213,7 @@ impl TrainConfig {
         }
         if let Some(loss) = &self.loss {
             loss.check()?;
-            let for_classes = matches!(loss, Loss::CrossEntropy { .. } | Loss::BinaryCrossEntropy);
-            if for_classes != matches!(task, Task::Classification { .. }) {
-                let must = "a cross-entropy if the task is classification, and a loss for values otherwise";
-                return Err(Error::invalid("the loss", must, format!("{loss:?} for {task:?}")));
-            }
-            if *loss == Loss::BinaryCrossEntropy && task.width() != 2 {
-                let must = "Loss::CrossEntropy unless there are 2 classes";
-                return Err(Error::invalid(
-                    "the loss",
-                    must,
-                    format!("{loss:?} for {} classes", task.width()),
-                ));
-            }
+            loss.check_fit(task, output)?;
         }
         if let Some(monitor) = &self.monitor {
             monitor.check()?;
@@ -197,15 +247,9 @@ impl TrainConfig {
     }
 
     /// The loss for a network with this output, whose shape has been checked.
-    pub(super) fn loss_for(&self, task: Task, output: &Tensor) -> Loss {
-        match (&self.loss, task) {
-            (Some(loss), _) => *loss,
-            (None, Task::Regression { .. }) => Loss::MeanSquared,
-            (None, Task::Classification { .. }) if output.dims().get(1).is_none_or(|width| *width == 1) => {
-                Loss::BinaryCrossEntropy
-            }
-            (None, Task::Classification { .. }) => Loss::CrossEntropy { smoothing: 0. },
-        }
+    pub(crate) fn loss_for(&self, task: Task, kind: Output, output: &Tensor) -> Loss {
+        let width = output.dims().get(1).copied().unwrap_or(1);
+        self.loss.unwrap_or_else(|| Loss::default_for(task, kind, width))
     }
 }
 
@@ -225,10 +269,10 @@ mod tests {
         run.collect = Snapshot::new(5).into();
         let schedule = LrSchedule::from(Schedule::Cosine { to: 0.1 });
         let config = TrainConfig { schedule, ..TrainConfig::default() };
-        let e = config.check(&run, VALUES).unwrap_err().to_string();
+        let e = config.check(&run, VALUES, Output::Logits).unwrap_err().to_string();
         assert!(e.starts_with("the schedule must be left unset with Snapshot"), "{e}");
         assert!(e.contains("Cosine { to: 0.1 }"), "{e}");
-        assert!(TrainConfig::default().check(&run, VALUES).is_ok());
+        assert!(TrainConfig::default().check(&run, VALUES, Output::Logits).is_ok());
     }
 
     #[test]
@@ -237,6 +281,6 @@ mod tests {
         run.collect = FastGeometric::new(2, 0.1, 0.01).into();
         let schedule = LrSchedule::from(Schedule::Cosine { to: 0.1 });
         let config = TrainConfig { schedule, ..TrainConfig::default() };
-        assert!(config.check(&run, VALUES).is_ok());
+        assert!(config.check(&run, VALUES, Output::Logits).is_ok());
     }
 }

@@ -6,7 +6,10 @@ mod phase;
 mod training;
 mod validation;
 
+pub(crate) use checkpoint::{with_prefix, without_prefix};
 pub use config::TrainConfig;
+pub(crate) use config::SETTINGS;
+pub(crate) use training::{scalar, Training};
 
 use crate::{
     codec,
@@ -16,15 +19,14 @@ use crate::{
     plan::{BatchSize, LrSchedule, RunSpec, Settings},
     train::{
         networks::{learner_methods, network_setters, Networks},
-        Averaging, Clip, EarlyStopping, Learner, Loss, Monitor, Optimizer, Run,
+        Averaging, Clip, Constraints, EarlyStopping, Freeze, Learner, Loss, LossScale, Monitor, Optimizer,
+        Regularizers, Run, WarmStart,
     },
-    weights::{fresh, InitScheme, Weights},
+    weights::{fresh, InitScheme, WeightFilter, Weights},
     Network, Result,
 };
 use candle_core::{DType, Result as CandleResult};
 use candle_nn::VarBuilder;
-use config::SETTINGS;
-use training::Training;
 
 /// Trains candle models as they are: a model is what a constructor `|vb: VarBuilder| Net::new(vb)` returns.
 ///
@@ -81,7 +83,21 @@ pub struct Trainer<N> {
     config: TrainConfig,
     /// The user's metric, which early stopping watches if its rule has the name.
     metric: Option<Metric>,
+    warm_start: Option<WarmStart>,
     version: String,
+}
+
+/// The copies share the constructors.
+impl<N> Clone for Trainer<N> {
+    fn clone(&self) -> Self {
+        Self {
+            networks: self.networks.clone(),
+            config: self.config.clone(),
+            metric: self.metric.clone(),
+            warm_start: self.warm_start.clone(),
+            version: self.version.clone(),
+        }
+    }
 }
 
 impl<N> std::fmt::Debug for Trainer<N> {
@@ -112,7 +128,8 @@ impl<N: Network> Trainer<N> {
         new: impl Fn(&Settings, VarBuilder<'static>) -> CandleResult<N> + Send + Sync + 'static,
     ) -> Self {
         let networks = Networks::new(reads, new);
-        Self { networks, config: TrainConfig::default(), metric: None, version: String::new() }
+        let (config, version) = (TrainConfig::default(), String::new());
+        Self { networks, config, metric: None, warm_start: None, version }
     }
 
     network_setters!(config.init);
@@ -178,10 +195,50 @@ impl<N: Network> Trainer<N> {
         self
     }
 
+    /// Sets what the networks output for classes. The default is [`Output::Logits`]; the hinge losses need
+    /// [`Output::Margins`].
+    #[must_use]
+    pub fn output(mut self, output: Output) -> Self {
+        self.networks.output = output;
+        self
+    }
+
     /// Sets how gradients are clipped. The default is not to clip them.
     #[must_use]
     pub fn clip(mut self, clip: Clip) -> Self {
         self.config.clip = clip;
+        self
+    }
+
+    /// Sets the penalties on weights: a [`Regularizer`](crate::train::Regularizer), or several collected into
+    /// [`Regularizers`]. The default is none.
+    #[must_use]
+    pub fn regularizer(mut self, regularizers: impl Into<Regularizers>) -> Self {
+        self.config.regularizers = regularizers.into();
+        self
+    }
+
+    /// Sets the constraints on weights: a [`Constraint`](crate::train::Constraint), or several collected into
+    /// [`Constraints`]. They are applied after each step, and to an average of the run's networks. The default is none.
+    #[must_use]
+    pub fn constraint(mut self, constraints: impl Into<Constraints>) -> Self {
+        self.config.constraints = constraints.into();
+        self
+    }
+
+    /// Sets the variables that the optimizer's weight decay applies to. The default is [`WeightFilter::Kernels`]: biases
+    /// and the parameters of normalization layers do not decay. [`WeightFilter::All`] is the default of PyTorch.
+    #[must_use]
+    pub fn decay_on(mut self, filter: WeightFilter) -> Self {
+        self.config.decay_on = filter;
+        self
+    }
+
+    /// Multiplies the loss by a factor before the backward pass and divides the gradients by it, so that small gradients
+    /// of a network in half precision do not become 0. The default is not to.
+    #[must_use]
+    pub fn loss_scale(mut self, scale: LossScale) -> Self {
+        self.config.loss_scale = Some(scale);
         self
     }
 
@@ -229,6 +286,20 @@ impl<N: Network> Trainer<N> {
         self
     }
 
+    /// Starts every run from the weights of another network, in place of fresh ones.
+    #[must_use]
+    pub fn warm_start(mut self, start: WarmStart) -> Self {
+        self.warm_start = Some(start);
+        self
+    }
+
+    /// Sets which variables are not trained. By default all are.
+    #[must_use]
+    pub fn freeze(mut self, freeze: impl Into<Freeze>) -> Self {
+        self.config.freeze = freeze.into();
+        self
+    }
+
     /// Makes an average of the run's networks the member: stochastic weight averaging or an exponential
     /// moving average.
     #[must_use]
@@ -260,12 +331,20 @@ impl<N: Network> Trainer<N> {
         &self.config
     }
 
+    /// The weights from which runs start, if they are not fresh.
+    pub(crate) fn starts_from(&self) -> Option<&WarmStart> {
+        self.warm_start.as_ref()
+    }
+
     /// The weights with which the run begins.
     fn initial_weights(&self, run: &Run<'_>) -> Result<Weights> {
         let RunSpec { seed, architecture, settings, .. } = run.spec();
         let (vars, vb) =
             fresh(seed.child("init"), Learner::init(self, settings)?, self.networks.dtype, run.device());
         self.networks.build(architecture, settings, vb)?;
+        if let Some(start) = &self.warm_start {
+            start.load_into(&vars)?;
+        }
         Ok(vars.snapshot()?)
     }
 
@@ -273,7 +352,12 @@ impl<N: Network> Trainer<N> {
     pub(crate) fn fit_as(&self, config: &TrainConfig, network: &N, run: &mut Run<'_>) -> CandleResult<()> {
         let output = self.networks.output;
         let watched = self.watched().map_err(|e| run.fail(e))?;
-        let mut training = Training::start(config, network, output, watched, run).map_err(|e| run.fail(e))?;
+        if let (0, Some(start)) = (run.first_epoch(), &self.warm_start) {
+            start.load_into(run.vars()).map_err(|e| run.fail(e))?;
+        }
+        let frozen = config.freeze.names(run.vars()).map_err(|e| run.fail(e))?;
+        let mut training =
+            Training::start(config, network, output, watched, (0, frozen), run).map_err(|e| run.fail(e))?;
         let mut epoch = run.first_epoch();
         loop {
             let initial = || self.initial_weights(run);
@@ -291,8 +375,8 @@ impl<N: Network> Trainer<N> {
 
     /// Checks a run that trains with another configuration than the trainer's own.
     pub(crate) fn check_as(&self, config: &TrainConfig, run: &RunSpec, data: &dyn Dataset) -> Result<()> {
-        self.networks.check(&run.architecture, &run.settings, &SETTINGS)?;
-        config.check(run, data.task())
+        self.networks.check(&run.architecture, &run.settings, SETTINGS)?;
+        config.check(run, data.task(), self.networks.output)
     }
 
     /// The metric that early stopping watches; `None` where that is the loss.
@@ -320,7 +404,8 @@ impl<N: Network> Learner for Trainer<N> {
     fn tag(&self) -> String {
         let hash = codec::encode(&self.config).map(|bytes| blake3::hash(&bytes).to_hex().to_string());
         let hash = hash.unwrap_or_default();
-        format!("trainer {hash} {:?} {:?} {}", self.networks.dtype, self.networks.output, self.version)
+        let start = self.warm_start.as_ref().map_or_else(String::new, |start| format!("{} ", start.tag()));
+        format!("trainer {hash} {start}{:?} {:?} {}", self.networks.dtype, self.networks.output, self.version)
     }
 
     fn averages(&self) -> bool {
@@ -333,8 +418,8 @@ impl<N: Network> Learner for Trainer<N> {
 
     fn check(&self, run: &RunSpec, data: &dyn Dataset) -> Result<()> {
         run.collect.check(Learner::epochs(self, run))?;
-        self.networks.check(&run.architecture, &run.settings, &SETTINGS)?;
-        self.config.for_run(&run.settings)?.check(run, data.task())?;
+        self.networks.check(&run.architecture, &run.settings, SETTINGS)?;
+        self.config.for_run(&run.settings)?.check(run, data.task(), self.networks.output)?;
         self.watched()?.map_or(Ok(()), |metric| metric.check_task(data.task()))
     }
 }

@@ -12,7 +12,6 @@ use crate::{
         fit::check_output,
         monitor::EpochMonitor,
         run::named_element,
-        stopping::{Status, ValidationMonitor},
         trainer::{
             checkpoint::TrainingState,
             diagnosis::{check_data, diagnose, Step},
@@ -20,7 +19,9 @@ use crate::{
             validation::ValidationRows,
             TrainConfig,
         },
-        OptimizerState, Retrain, Run,
+        transfer::Frozen,
+        LossScaling, OptimizerState, Regularizer, Regularizers, Retrain, Run, StoppingMonitor,
+        StoppingStatus,
     },
     weights::{
         batch_norm::re_estimate_by,
@@ -30,20 +31,31 @@ use crate::{
     },
     Error, Network, Result,
 };
-use candle_core::{backprop::GradStore, DType, Result as CandleResult, Tensor};
+use candle_core::{backprop::GradStore, DType, Result as CandleResult, Tensor, Var};
+use std::collections::BTreeSet;
 
 /// Rows in a batch that is only evaluated.
 const EVALUATION_BATCH: usize = 1024;
 
 /// The training of one network: everything that changes from step to step, besides the network's variables.
-pub(super) struct Training<'t, N> {
+pub(crate) struct Training<'t, N> {
     config: &'t TrainConfig,
     network: &'t N,
+    /// The variables that are not trained.
+    frozen: Frozen,
+    /// The epoch of the run with which this training begins: 0, unless the run consists of several trainings.
+    begin: usize,
     /// What the network outputs for classes.
     kind: Output,
     optimizer: OptimizerState,
+    /// The variables that are trained.
+    trained: Vec<(String, Var)>,
+    /// The scale of the loss.
+    scaling: Option<LossScaling>,
+    /// The penalties times the scale of the loss.
+    penalties: Regularizers,
     average: Option<RunningAverage>,
-    monitor: Option<ValidationMonitor>,
+    monitor: Option<StoppingMonitor>,
     /// The metric that is watched in place of the validation loss.
     watched: Option<Metric>,
     /// The weights of the best epoch, if early stopping restores them.
@@ -60,26 +72,39 @@ pub(super) struct Training<'t, N> {
     learning_rate: f64,
     /// The first epoch of this process, in which the data is checked.
     first_epoch: usize,
+    /// Whether it is the present one.
+    first_pass: bool,
 }
 
 impl<'t, N: Network> Training<'t, N> {
-    /// The training at the beginning of the run, or at its last checkpoint.
-    pub(super) fn start(
+    /// The training of all variables but the `frozen` ones from epoch `begin` of the run on: at its beginning, or at
+    /// the last checkpoint.
+    pub(crate) fn start(
         config: &'t TrainConfig,
         network: &'t N,
         kind: Output,
         watched: Option<Metric>,
+        (begin, frozen): (usize, BTreeSet<String>),
         run: &mut Run<'_>,
     ) -> Result<Self> {
         check_patterns(config, run.vars())?;
+        let frozen = Frozen::new(frozen, run.vars())?;
+        let trained = frozen.others(run.vars());
         let average = config.averaging.map(|averaging| RunningAverage::new(averaging, config.epochs));
+        let higher = watched.as_ref().is_some_and(Metric::higher_is_better);
+        let monitor = |rule| StoppingMonitor::new(rule).higher_is_better(higher);
         let mut training = Self {
             config,
             network,
             kind,
-            optimizer: OptimizerState::new(&config.optimizer, run.vars().named())?,
+            optimizer: optimizer(config, trained.clone())?,
+            trained,
+            scaling: config.loss_scale.map(LossScaling::new).transpose()?,
+            penalties: config.regularizers.clone(),
+            frozen,
+            begin,
             average: average.transpose()?,
-            monitor: config.early_stopping.clone().map(ValidationMonitor::new),
+            monitor: config.early_stopping.clone().map(monitor),
             watched,
             best: None,
             best_epoch: None,
@@ -89,8 +114,9 @@ impl<'t, N: Network> Training<'t, N> {
             monitor_of_epoch: None,
             learning_rate: config.optimizer.learning_rate(),
             first_epoch: run.first_epoch(),
+            first_pass: false,
         };
-        if run.first_epoch() > 0 {
+        if run.first_epoch() > begin {
             let tensors = run.take_state_tensors();
             training.resume(TrainingState::decode(run.state(), &tensors)?)?;
         }
@@ -104,8 +130,13 @@ impl<'t, N: Network> Training<'t, N> {
             _ => None,
         };
         (self.monitor, self.best, self.stopped) = (state.monitor, state.best, state.stopped);
-        (self.best_epoch, self.phase) = (state.best_epoch, state.phase);
+        (self.best_epoch, self.phase, self.scaling) = (state.best_epoch, state.phase, state.scaling);
         Ok(())
+    }
+
+    /// Whether early stopping has ended the training.
+    pub(crate) fn has_stopped(&self) -> bool {
+        self.stopped
     }
 
     /// Whether this epoch follows. When early stopping has ended the first training, it begins the second one, if there
@@ -116,41 +147,52 @@ impl<'t, N: Network> Training<'t, N> {
         epoch: usize,
         initial: impl FnOnce() -> Result<Weights>,
     ) -> Result<bool> {
-        let (number, epochs) = self.phase.within(epoch, self.config.epochs);
+        let (number, epochs) = self.within(epoch);
         let ended = self.stopped || number >= epochs;
         let again = self.config.early_stopping.as_ref().map_or(Retrain::No, |rule| rule.then);
         match (self.phase, again) {
             (Phase::First, Retrain::FromScratch) if ended => {
                 let epochs = self.best_epoch.map_or(epoch, |(best, _)| best + 1);
-                self.train_again(run, &initial()?, Phase::Again { start: epoch, epochs, target: None })?;
+                self.train_again(
+                    run,
+                    &initial()?,
+                    Phase::Again { start: epoch - self.begin, epochs, target: None },
+                )?;
                 Ok(true)
             }
             (Phase::First, Retrain::Continue { epochs }) if ended => {
                 let weights = self.best.take().map_or_else(|| run.vars().snapshot(), Ok)?;
                 let target = self.best_epoch.map(|(_, train_loss)| train_loss);
-                self.train_again(run, &weights, Phase::Again { start: epoch, epochs, target })?;
+                self.train_again(run, &weights, Phase::Again { start: epoch - self.begin, epochs, target })?;
                 Ok(true)
             }
             _ => Ok(!ended),
         }
     }
 
+    /// The number of an epoch of the run within this training, and the number of epochs of this training.
+    fn within(&self, epoch: usize) -> (usize, usize) {
+        self.phase.within(epoch.saturating_sub(self.begin), self.config.epochs)
+    }
+
     /// Begins the second training with these weights.
     fn train_again(&mut self, run: &Run<'_>, weights: &Weights, phase: Phase) -> Result<()> {
         run.vars().load(weights)?;
-        self.optimizer = OptimizerState::new(&self.config.optimizer, run.vars().named())?;
+        self.optimizer = optimizer(self.config, self.trained.clone())?;
+        self.scaling = self.config.loss_scale.map(LossScaling::new).transpose()?;
         (self.phase, self.best, self.stopped) = (phase, None, false);
         Ok(())
     }
 
     /// One pass over the training rows, and the evaluation after it.
-    pub(super) fn epoch(&mut self, run: &Run<'_>, epoch: usize) -> Result<EpochRecord> {
+    pub(crate) fn epoch(&mut self, run: &Run<'_>, epoch: usize) -> Result<EpochRecord> {
         let config = self.config;
         let mut meter = EpochMeter::new(run.task());
+        self.first_pass = epoch == self.first_epoch;
         self.monitor_of_epoch =
             config.monitor.map(|monitor| EpochMonitor::new(monitor, self.optimizer.variables()));
         let rows = self.phase.rows(run);
-        let (epoch_number, epochs) = self.phase.within(epoch, config.epochs);
+        let (epoch_number, epochs) = self.within(epoch);
         let batch_norm = run.vars().has_statistics();
         let steps = EpochSteps::new(&config.batch_size, epochs, rows.len(), config.last_batch, batch_norm);
         let size = config.batch_size.rows_at(epoch_number, rows.len());
@@ -159,15 +201,16 @@ impl<'t, N: Network> Training<'t, N> {
         for (number, (rows, batch)) in batches.enumerate() {
             let at = steps.position(epoch_number, number);
             let batch = batch?;
-            if epoch == self.first_epoch {
+            if self.first_pass {
                 check_data(run, &batch, &rows, &when(at))?;
             }
             self.step(run, (at, &steps), &batch, &rows, &mut meter)?;
         }
+        self.frozen.restore_statistics()?;
         let last = steps.of(epoch_number).saturating_sub(1);
         self.check_variables(run, steps.position(epoch_number, last))?;
         if let Some(average) = &mut self.average {
-            average.after_epoch(epoch, run.vars())?;
+            average.after_epoch(epoch - self.begin, run.vars())?;
         }
         let (train_loss, train_metric) = meter.finish();
         let validated = self.evaluate(run, epoch)?;
@@ -206,6 +249,9 @@ impl<'t, N: Network> Training<'t, N> {
             monitor.add_outputs(&collected.activations)?;
         }
         check_output(&output, run.task(), rows.len(), self.kind)?;
+        if self.first_pass {
+            self.check_fit(run, &output, batch, rows)?;
+        }
         let loss = self.loss(run, &output, batch)?;
         let value = scalar(&loss)?;
         if !value.is_finite() {
@@ -219,11 +265,23 @@ impl<'t, N: Network> Training<'t, N> {
             Some(penalty) => (&loss + penalty.to_dtype(loss.dtype())?)?,
             None => loss,
         };
-        let gradients = loss.backward()?;
+        let loss = match &self.scaling {
+            Some(scaling) => scaling.scale(&loss)?,
+            None => loss,
+        };
+        let mut gradients = loss.backward()?;
         self.check_gradients(run, &gradients, at)?;
+        self.add_penalties(&mut gradients)?;
         let due = self.monitor_of_epoch.as_ref().filter(|monitor| monitor.is_due(at.batch));
-        let before = due.map(|monitor| monitor.before_step(&gradients)).transpose()?;
-        self.optimizer.step(&gradients, self.learning_rate, &self.config.clip)?;
+        let scale = self.scaling.map_or(1., |scaling| scaling.factor());
+        let before = due.map(|monitor| monitor.before_step(&gradients, scale)).transpose()?;
+        match &mut self.scaling {
+            Some(scaling) => {
+                self.optimizer.step_scaled(&gradients, self.learning_rate, &self.config.clip, scaling)?;
+            }
+            None => self.optimizer.step(&gradients, self.learning_rate, &self.config.clip)?,
+        }
+        self.config.constraints.apply(&self.trained)?;
         if let (Some(monitor), Some(before)) = (&mut self.monitor_of_epoch, before) {
             monitor.after_step(before)?;
         }
@@ -235,9 +293,29 @@ impl<'t, N: Network> Training<'t, N> {
         run.end_step(self.learning_rate, value)
     }
 
+    /// Checks that the loss is defined for the targets and the outputs of a batch.
+    fn check_fit(&self, run: &Run<'_>, output: &Tensor, batch: &Batch, rows: &[u32]) -> Result<()> {
+        let loss = self.config.loss_for(run.task(), self.kind, output);
+        loss.check_targets(&batch.targets, rows)?;
+        loss.check_output_values(output, run.task(), self.kind, rows)
+    }
+
+    /// Adds the gradients of the penalties on weights, which are scaled as the loss is.
+    fn add_penalties(&mut self, gradients: &mut GradStore) -> Result<()> {
+        if let (Some(scaling), false) = (&self.scaling, self.penalties.is_empty()) {
+            let scaled = |penalty: &Regularizer| penalty.times(scaling.factor());
+            self.penalties = self.config.regularizers.iter().map(scaled).collect();
+        }
+        self.penalties.add_to(&self.trained, gradients).map(drop)
+    }
+
     /// The mean loss of a batch.
     fn loss(&self, run: &Run<'_>, output: &Tensor, batch: &Batch) -> CandleResult<Tensor> {
-        self.config.loss_for(run.task(), output).mean(output, &batch.targets, batch.weights.as_ref())
+        self.config.loss_for(run.task(), self.kind, output).mean(
+            output,
+            &batch.targets,
+            batch.weights.as_ref(),
+        )
     }
 
     /// Checks in the first step that the loss reaches every trainable variable, unless frozen variables are
@@ -247,17 +325,17 @@ impl<'t, N: Network> Training<'t, N> {
             return Ok(());
         }
         self.gradients_checked = true;
-        let (trained, names) = variables_by_gradient(run.vars(), gradients);
+        let (trained, names) = variables_by_gradient(&self.trained, gradients);
         if !names.is_empty() && !self.config.allow_frozen {
             return Err(Error::NoGradient { run: run.spec().id, names, trained });
         }
         if has_trained(at) {
             return Ok(());
         }
-        for (name, var) in run.vars().named() {
+        for (name, var) in &self.trained {
             let Some(gradient) = gradients.get(var.as_tensor()) else { continue };
             if let Some(found) = first_non_finite(gradient)? {
-                let what = format!("the gradient of {}", named_element(&name, &found));
+                let what = format!("the gradient of {}", named_element(name, &found));
                 let cause = "the loss is finite, but its derivative is not: an operation of the network has \
                              none at its input (such as sqrt at 0), or overflows its type";
                 return Err(run.not_finite(what, found.value, &when(at), cause));
@@ -309,56 +387,62 @@ impl<'t, N: Network> Training<'t, N> {
 
     /// Applies early stopping to the validation loss of an epoch, or to the metric in its place: keeps the
     /// weights if it improved, or stops.
-    pub(super) fn watch(&mut self, record: &EpochRecord, vars: &Vars) -> Result<()> {
-        let loss = match &self.watched {
-            Some(metric) if metric.higher_is_better() => record.valid_metric.map(|value| -value),
-            Some(_) => record.valid_metric,
-            None => record.valid_loss,
-        };
-        let (Some(monitor), Some(loss)) = (&mut self.monitor, loss) else { return Ok(()) };
-        match monitor.update(loss) {
-            Status::Improved => {
+    pub(crate) fn watch(&mut self, record: &EpochRecord, vars: &Vars) -> Result<()> {
+        let value = if self.watched.is_some() { record.valid_metric } else { record.valid_loss };
+        let (Some(monitor), Some(value)) = (&mut self.monitor, value) else { return Ok(()) };
+        match monitor.update_with(value, record.train_loss) {
+            StoppingStatus::Improved => {
                 self.best_epoch = Some((record.epoch, record.train_loss));
-                if monitor.restores_best() {
+                if monitor.rule().restore_best {
                     self.best = Some(vars.snapshot()?);
                 }
             }
-            Status::NotImproved => {}
-            Status::Stop => self.stopped = true,
+            StoppingStatus::NotImproved => {}
+            StoppingStatus::Stop => self.stopped = true,
         }
         Ok(())
     }
 
     /// What a checkpoint holds besides the network's variables.
-    pub(super) fn state(&self) -> Result<LoopState> {
+    pub(crate) fn state(&self) -> Result<LoopState> {
         let average = self.average.as_ref().map(RunningAverage::save).transpose()?;
         let (monitor, best, stopped) = (self.monitor.clone(), self.best.clone(), self.stopped);
         let (best_epoch, phase, optimizer) = (self.best_epoch, self.phase, self.optimizer.save()?);
-        TrainingState { optimizer, monitor, best, best_epoch, phase, stopped, average }.encode()
+        let scaling = self.scaling;
+        TrainingState { optimizer, scaling, monitor, best, best_epoch, phase, stopped, average }.encode()
     }
 
     /// Puts the weights of the member into the variables: those of the best epoch, of the last epoch, or the
     /// average.
-    pub(super) fn finish(self, run: &Run<'_>) -> Result<()> {
+    pub(crate) fn finish(self, run: &Run<'_>) -> Result<()> {
         if let Some(best) = &self.best {
             run.vars().load(best)?;
         }
-        match &self.average {
-            Some(average) => self.load_average(average, run),
-            None => Ok(()),
+        if let Some(average) = &self.average {
+            self.load_average(average, run)?;
         }
+        Ok(self.frozen.restore_statistics()?)
     }
 
     /// Replaces the last network by the average. Batch-norm statistics are measured anew over the training
     /// rows, because the average of the statistics is not what the averaged network would measure.
     fn load_average(&self, average: &RunningAverage, run: &Run<'_>) -> Result<()> {
-        let (weights, rows) = (average.weights()?, &run.spec().train);
+        let (weights, rows) = (self.constrained(average.weights()?)?, &run.spec().train);
         if rows.len() < 2 || !has_statistics(&weights) {
             return run.vars().load(&weights);
         }
         let forward = |part: &[u32]| Ok(self.network.run(&run.batch(part)?.inputs, true)?);
         let parts = passes(rows, EVALUATION_BATCH)?;
         run.vars().load(&re_estimate_by(run.vars(), &weights, &parts, &forward)?)
+    }
+
+    /// Brings an average back to the constraints: the mean of two vectors of length 1, for example, is shorter.
+    fn constrained(&self, mut weights: Weights) -> Result<Weights> {
+        let trained = |name: &String| self.trained.iter().any(|(trained, _)| trained == name);
+        let mut part: Weights = weights.iter().filter(|(name, _)| trained(name)).map(own).collect();
+        self.config.constraints.apply_to(&mut part)?;
+        weights.extend(part);
+        Ok(weights)
     }
 
     fn diverged(&self, run: &Run<'_>, at: Position, what: String, value: f64) -> Error {
@@ -368,9 +452,19 @@ impl<'t, N: Network> Training<'t, N> {
     }
 }
 
+/// The optimizer of these variables before its first step.
+fn optimizer(config: &TrainConfig, vars: Vec<(String, Var)>) -> Result<OptimizerState> {
+    let decays = |name: &str, var: &Var| config.decay_on.matches(name, var.dims());
+    Ok(OptimizerState::new(&config.optimizer, vars)?.decay_only(decays))
+}
+
 /// Checks that each pattern of the configuration matches a variable of the network.
 fn check_patterns(config: &TrainConfig, vars: &Vars) -> Result<()> {
-    let names: Vec<String> = vars.named().into_iter().map(|(name, _)| name).collect();
+    let vars = vars.named();
+    config.regularizers.check_variables(&vars)?;
+    config.constraints.check_variables(&vars)?;
+    config.decay_on.check_some(vars.iter().map(|(name, _)| name.as_str()))?;
+    let names: Vec<String> = vars.into_iter().map(|(name, _)| name).collect();
     match config.init.unmatched_patterns(&names)?.first() {
         None => Ok(()),
         Some(pattern) => {
@@ -378,6 +472,10 @@ fn check_patterns(config: &TrainConfig, vars: &Vars) -> Result<()> {
             Err(Error::invalid("InitScheme::ByName", must, format!("{pattern:?}")))
         }
     }
+}
+
+fn own((name, tensor): (&String, &Tensor)) -> (String, Tensor) {
+    (name.clone(), tensor.clone())
 }
 
 /// Whether steps came before this one.
@@ -390,7 +488,7 @@ fn when(at: Position) -> String {
     format!("in epoch {}, batch {}", at.epoch, at.batch)
 }
 
-fn scalar(loss: &Tensor) -> CandleResult<f64> {
+pub(crate) fn scalar(loss: &Tensor) -> CandleResult<f64> {
     match loss.dtype() {
         DType::F32 => Ok(f64::from(loss.to_scalar::<f32>()?)),
         _ => loss.to_dtype(DType::F64)?.to_scalar(),
@@ -399,11 +497,11 @@ fn scalar(loss: &Tensor) -> CandleResult<f64> {
 
 /// The names of the trainable variables that the loss reaches, and of those that it does not. Batch-norm
 /// statistics are not trainable: the forward pass writes them.
-fn variables_by_gradient(vars: &Vars, gradients: &GradStore) -> (Vec<String>, Vec<String>) {
-    let trainable =
-        vars.named().into_iter().filter(|(name, var)| var.dtype().is_float() && !is_statistic(name));
+fn variables_by_gradient(vars: &[(String, Var)], gradients: &GradStore) -> (Vec<String>, Vec<String>) {
+    let trainable = vars.iter().filter(|(name, var)| var.dtype().is_float() && !is_statistic(name));
     let (reached, unreached): (Vec<_>, Vec<_>) =
         trainable.partition(|(_, var)| gradients.get(var.as_tensor()).is_some());
-    let names = |variables: Vec<(String, _)>| variables.into_iter().map(|(name, _)| name).collect();
+    let names =
+        |variables: Vec<&(String, Var)>| variables.into_iter().map(|(name, _)| name.clone()).collect();
     (names(reached), names(unreached))
 }

@@ -1,5 +1,15 @@
 //! Early stopping.
-use crate::{check::non_negative, train::Retrain, Error, Result};
+mod criterion;
+mod monitor;
+
+pub use criterion::StoppingCriterion;
+pub use monitor::{StoppingMonitor, StoppingStatus};
+
+use crate::{
+    check::{non_negative, require},
+    train::Retrain,
+    Error, Result,
+};
 use serde::{Deserialize, Serialize};
 
 /// Stops a run when its validation loss, or another metric of its validation rows, has not improved for a
@@ -7,7 +17,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// ```text
 /// An epoch improves if  loss < best − min_delta  (metric > best + min_delta where higher is better).
-/// The run stops after `patience` epochs in a row that do not.
+/// The run stops after `patience` epochs in a row that do not, or by another [`StoppingCriterion`].
 /// ```
 ///
 /// The loss is that of the training, over the run's validation rows, which the strategy has to set aside
@@ -20,6 +30,12 @@ use serde::{Deserialize, Serialize};
 /// for all validation rows together, with their weights if the data has any, and recorded as
 /// [`EpochRecord::valid_metric`](crate::store::EpochRecord::valid_metric). A metric of your own is set with
 /// [`Trainer::early_stopping_by`](crate::train::Trainer::early_stopping_by).
+///
+/// A training loop of your own follows the same rule with a [`StoppingMonitor`].
+///
+/// Restoring the best weights is often no better in accuracy than keeping the last ones, and a run may stop on
+/// a plateau before the loss falls again. With `restore_best` the validation rows choose the network, so its
+/// score on them is too good: compare networks on other rows.
 ///
 /// Use it when the right number of epochs is not known and networks overfit in the end. Do not use it where
 /// every row is needed for training, or where overfitting of single members is harmless because the ensemble
@@ -59,6 +75,18 @@ pub struct EarlyStopping {
     /// default, means the loss.
     #[serde(default)]
     pub metric: Option<String>,
+    /// Epochs at the start of the run that do not count: they neither stop it nor are the best. Default 0.
+    /// With as many as the run has epochs the rule has no effect.
+    #[serde(default)]
+    pub start_epoch: usize,
+    /// A value of the loss or the metric that the run has to beat by more than `min_delta`. If `patience`
+    /// epochs have passed and none has, the run stops at the next one that is not the best so far. Default
+    /// `None`.
+    #[serde(default)]
+    pub baseline: Option<f64>,
+    /// When the run stops. Default [`StoppingCriterion::Patience`].
+    #[serde(default)]
+    pub criterion: StoppingCriterion,
     /// Whether and how the network is trained again on all rows, once the number of epochs is known. Default no.
     #[serde(default)]
     pub then: Retrain,
@@ -66,7 +94,16 @@ pub struct EarlyStopping {
 
 impl Default for EarlyStopping {
     fn default() -> Self {
-        Self { patience: 10, min_delta: 0., restore_best: true, metric: None, then: Retrain::No }
+        Self {
+            patience: 10,
+            min_delta: 0.,
+            restore_best: true,
+            metric: None,
+            start_epoch: 0,
+            baseline: None,
+            criterion: StoppingCriterion::Patience,
+            then: Retrain::No,
+        }
     }
 }
 
@@ -76,85 +113,13 @@ impl EarlyStopping {
             return Err(Error::invalid("EarlyStopping::patience", "at least 1 epoch", 0));
         }
         self.then.check()?;
+        self.criterion.check()?;
+        if let Some(baseline) = self.baseline {
+            require(baseline.is_finite(), "EarlyStopping::baseline", "finite", baseline)?;
+        }
         non_negative("EarlyStopping::min_delta", self.min_delta)
     }
 }
 
-/// What the validation loss of an epoch means for the run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Status {
-    /// The loss is the best so far.
-    Improved,
-    /// The loss has not improved; the run continues.
-    NotImproved,
-    /// The loss has not improved for too long.
-    Stop,
-}
-
-/// Follows the validation loss of a run, or the metric in its place.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct ValidationMonitor {
-    rule: EarlyStopping,
-    best: f64,
-    /// Epochs since the best loss.
-    waited: usize,
-}
-
-impl ValidationMonitor {
-    pub(crate) fn new(rule: EarlyStopping) -> Self {
-        Self { rule, best: f64::INFINITY, waited: 0 }
-    }
-
-    pub(crate) fn restores_best(&self) -> bool {
-        self.rule.restore_best
-    }
-
-    /// Takes the loss of the next epoch into account: less is better.
-    pub(crate) fn update(&mut self, loss: f64) -> Status {
-        if loss < self.best - self.rule.min_delta {
-            (self.best, self.waited) = (loss, 0);
-            return Status::Improved;
-        }
-        self.waited += 1;
-        if self.waited >= self.rule.patience {
-            Status::Stop
-        } else {
-            Status::NotImproved
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn statuses(rule: &EarlyStopping, losses: &[f64]) -> Vec<Status> {
-        let mut monitor = ValidationMonitor::new(rule.clone());
-        losses.iter().map(|loss| monitor.update(*loss)).collect()
-    }
-
-    #[test]
-    fn the_run_stops_after_patience_epochs_without_improvement() {
-        use Status::*;
-        let rule = EarlyStopping { patience: 2, ..EarlyStopping::default() };
-        let got = statuses(&rule, &[3., 2., 2., 1.5, 1.6, 1.5]);
-        assert_eq!(got, [Improved, Improved, NotImproved, Improved, NotImproved, Stop]);
-    }
-
-    #[test]
-    fn an_improvement_is_a_loss_below_the_best_less_min_delta() {
-        use Status::*;
-        let rule = EarlyStopping { patience: 3, min_delta: 0.5, ..EarlyStopping::default() };
-        // 2.6 is not below 3 − 0.5, and neither is 2.5; 2.4 is.
-        assert_eq!(statuses(&rule, &[3., 2.6, 2.5, 2.4]), [Improved, NotImproved, NotImproved, Improved]);
-        assert_eq!(statuses(&rule, &[f64::NAN]), [NotImproved]);
-    }
-
-    #[test]
-    fn bad_parameters_are_named() {
-        let rule = EarlyStopping { patience: 0, ..EarlyStopping::default() };
-        assert!(rule.check().unwrap_err().to_string().contains("patience"));
-        let rule = EarlyStopping { min_delta: -1., ..EarlyStopping::default() };
-        assert!(rule.check().unwrap_err().to_string().contains("min_delta"));
-    }
-}
+mod tests;

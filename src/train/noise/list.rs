@@ -1,0 +1,177 @@
+//! Several kinds of noise, and the calls with which a training loop adds them.
+use crate::{
+    data::{Inputs, Task},
+    plan::Position,
+    train::noise::{each, Draw, Noise, NoiseSource, NoisyWeights},
+    Result, Seed,
+};
+use candle_core::{backprop::GradStore, Tensor, Var};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// A list of kinds of [`Noise`]. An empty list, the default, costs nothing.
+///
+/// A training loop calls, in each step: [`perturb_inputs`](Self::perturb_inputs) and
+/// [`perturb_targets`](Self::perturb_targets) on the batch; [`perturb_weights`](Self::perturb_weights) before
+/// the forward pass and [`NoisyWeights::restore`] after the backward pass; and
+/// [`perturb_gradients`](Self::perturb_gradients) before the update. Each takes the seed of the run's noise and
+/// the position of the step, and is a function of its arguments alone.
+///
+/// ```
+/// use candle_core::{Device, Tensor, Var};
+/// use candle_ensemble::{data::Inputs, plan::Position, train::Noises, Seed};
+///
+/// let noises = Noises::parse("input:0.1,weight:0.01")?;
+/// let (seed, at) = (Seed::from(42), Position { epoch: 0, batch: 3, epochs: 10, batches_per_epoch: 5 });
+///
+/// let inputs = Inputs::from(Tensor::zeros((2, 3), candle_core::DType::F32, &Device::Cpu)?);
+/// let noisy = noises.perturb_inputs(&inputs, seed, at)?;
+/// let again = noises.perturb_inputs(&inputs, seed, at)?;
+/// assert_eq!(noisy.only()?.to_vec2::<f32>()?, again.only()?.to_vec2::<f32>()?);
+///
+/// let w = Var::new(&[[1f32, 2.0]], &Device::Cpu)?;
+/// let weights = noises.perturb_weights(&[("w".into(), w.clone())], seed, at)?;
+/// assert_ne!(w.to_vec2::<f32>()?, [[1.0, 2.0]]);
+/// weights.restore()?;
+/// assert_eq!(w.to_vec2::<f32>()?, [[1.0, 2.0]]);
+/// # Ok::<(), candle_ensemble::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Noises(Vec<Noise>);
+
+impl Noises {
+    /// Reads a list of texts, separated by commas; `none` is the empty list.
+    ///
+    /// # Errors
+    /// When a name or an argument is unknown, or a value is out of range.
+    pub fn parse(text: &str) -> Result<Self> {
+        match text.trim() {
+            "none" => Ok(Self::default()),
+            list => Ok(Self(Noise::registry().parse_list(list)?)),
+        }
+    }
+
+    /// Checks that every parameter is in its range.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`](crate::Error::Invalid) that names the parameter.
+    pub fn check(&self) -> Result<()> {
+        self.iter().try_for_each(Noise::check)
+    }
+
+    /// Checks that the noise goes with a task: that noise on classes is a probability.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`](crate::Error::Invalid) that names the parameter.
+    pub fn check_task(&self, task: Task) -> Result<()> {
+        self.iter().try_for_each(|noise| each!(noise, noise => noise.check_task(task)))
+    }
+
+    /// Checks that every pattern of names matches a variable of the network.
+    ///
+    /// # Errors
+    /// As [`WeightFilter::check_some`](crate::weights::WeightFilter::check_some).
+    pub fn check_variables(&self, vars: &[(String, Var)]) -> Result<()> {
+        self.iter().try_for_each(|noise| each!(noise, noise => noise.check_variables(vars)))
+    }
+
+    /// The inputs of a batch with noise. The tensors of the batch are not changed.
+    ///
+    /// # Errors
+    /// When there is noise on inputs and none is of a floating-point type, or candle fails.
+    pub fn perturb_inputs(&self, inputs: &Inputs, seed: impl Into<Seed>, at: Position) -> Result<Inputs> {
+        self.draws(seed, at).try_fold(
+            inputs.clone(),
+            |inputs, (noise, draw)| each!(noise, noise => noise.inputs(inputs, draw)),
+        )
+    }
+
+    /// The targets of a batch with noise: class ids, or floats. The tensor of the batch is not changed.
+    ///
+    /// # Errors
+    /// As [`check_task`](Self::check_task), or when candle fails.
+    pub fn perturb_targets(
+        &self,
+        targets: &Tensor,
+        task: Task,
+        seed: impl Into<Seed>,
+        at: Position,
+    ) -> Result<Tensor> {
+        self.draws(seed, at).try_fold(
+            targets.clone(),
+            |targets, (noise, draw)| each!(noise, noise => noise.targets(targets, task, draw)),
+        )
+    }
+
+    /// Adds noise to variables, until [`NoisyWeights::restore`] takes it away.
+    ///
+    /// # Errors
+    /// When candle fails. The variables are then as they were.
+    pub fn perturb_weights(
+        &self,
+        vars: &[(String, Var)],
+        seed: impl Into<Seed>,
+        at: Position,
+    ) -> Result<NoisyWeights> {
+        let mut kept = Vec::new();
+        let mut draws = self.draws(seed, at);
+        let added =
+            draws.try_for_each(|(noise, draw)| each!(noise, noise => noise.weights(vars, draw, &mut kept)));
+        // Dropped on an error, which takes the noise away.
+        let noisy = NoisyWeights::new(kept);
+        added.map(|()| noisy)
+    }
+
+    /// Adds noise to the gradients of variables. Variables without a gradient are left out.
+    ///
+    /// # Errors
+    /// When candle fails.
+    pub fn perturb_gradients(
+        &self,
+        gradients: &mut GradStore,
+        vars: &[(String, Var)],
+        seed: impl Into<Seed>,
+        at: Position,
+    ) -> Result<()> {
+        self.draws(seed, at)
+            .try_for_each(|(noise, draw)| each!(noise, noise => noise.gradients(gradients, vars, draw)))
+    }
+
+    /// Each noise with its draws, which differ between two of a kind.
+    fn draws(&self, seed: impl Into<Seed>, at: Position) -> impl Iterator<Item = (&Noise, Draw)> {
+        let seed = seed.into();
+        self.iter().enumerate().map(move |(index, noise)| (noise, Draw::new(seed, at, index)))
+    }
+}
+
+impl std::ops::Deref for Noises {
+    type Target = [Noise];
+
+    fn deref(&self) -> &[Noise] {
+        &self.0
+    }
+}
+
+impl<N: Into<Noise>> From<N> for Noises {
+    fn from(noise: N) -> Self {
+        Self(vec![noise.into()])
+    }
+}
+
+impl<N: Into<Noise>> FromIterator<N> for Noises {
+    fn from_iter<I: IntoIterator<Item = N>>(noises: I) -> Self {
+        Self(noises.into_iter().map(Into::into).collect())
+    }
+}
+
+/// As [`parse`](Noises::parse) reads it.
+impl fmt::Display for Noises {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_empty() {
+            return f.write_str("none");
+        }
+        let texts: Vec<_> = self.iter().map(ToString::to_string).collect();
+        f.write_str(&texts.join(","))
+    }
+}

@@ -1,0 +1,240 @@
+//! The weights from which a training starts, in place of fresh ones.
+use crate::{
+    files::{failed, TensorFile},
+    train::transfer::patterns::{by_patterns, first_layers, floats},
+    weights::{
+        compatibility::{list, Kind},
+        finite::first_non_finite,
+        Vars, Weights,
+    },
+    Error, Result,
+};
+use candle_core::{safetensors::load_buffer, Device, Result as CandleResult, Tensor, Var};
+use std::{collections::BTreeSet, fmt, fs, path::Path, sync::Arc};
+
+/// The variables of the network that take their values from the weights.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Taken {
+    All,
+    FirstLayers(usize),
+    Names(Vec<String>),
+}
+
+/// Starts a training from the weights of another network, in place of fresh ones.
+///
+/// Before the first epoch of each run, the values of the chosen variables are copied from the weights; the
+/// other variables keep the values that the run's seed gives them. Tensors go by name. Integer variables,
+/// such as the state of [`Dropout`](crate::nn::Dropout), always stay those of the run. By default all float
+/// variables are taken, and names, shapes and dtypes must be equal on both sides.
+///
+/// Use it for fine-tuning, with [`Freeze`](crate::train::Freeze) for the layers that are to stay, and with a
+/// learning rate that is lower than usual. Members that start from one network are alike, so an ensemble of
+/// them gains less. It does not help in general: on small problems a warm start from a related problem is no
+/// better than fresh weights on average, and which source network it was makes the larger difference. A
+/// [`TransferStudy`](crate::evaluate::TransferStudy) measures it.
+///
+/// The weights are part of the trainer's tag, so a store tells the members of different warm starts apart.
+/// Cost: one copy of the weights.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use candle_ensemble::{prelude::*, train::{Freeze, WarmStart}};
+///
+/// let x = Tensor::arange(0f32, 20., &Device::Cpu)?.affine(0.1, -1.)?.reshape((10, 2))?;
+/// let source = TensorDataset::regression(&x, &x.sum(1)?)?;
+/// let target = TensorDataset::regression(&x, &x.max(1)?)?;
+/// let network = |vb: candle_nn::VarBuilder<'_>| {
+///     Ok(seq().add(candle_nn::linear(2, 4, vb.pp("hidden"))?).add(candle_nn::linear(4, 1, vb.pp("out"))?))
+/// };
+/// let pool = Session::new(&Trainer::new(network).epochs(3), &source).fit(&MultiRun::new(1), 1)?;
+///
+/// let start = WarmStart::new(pool.members()[0].weights.clone())?.first_layers(1);
+/// let trainer = Trainer::new(network).epochs(3).warm_start(start).freeze(Freeze::FirstLayers(1));
+/// let tuned = Session::new(&trainer, &target).fit(&MultiRun::new(3), 2)?;
+/// let hidden = |weights: &candle_ensemble::weights::Weights| weights["hidden.weight"].to_vec2::<f32>();
+/// assert_eq!(hidden(&tuned.members()[2].weights)?, hidden(&pool.members()[0].weights)?);
+/// # Ok::<(), candle_ensemble::Error>(())
+/// ```
+///
+/// Source: Yosinski et al. (2014), "How transferable are features in deep neural networks?", arXiv:1411.1792.
+#[derive(Clone)]
+pub struct WarmStart {
+    weights: Arc<Weights>,
+    digest: blake3::Hash,
+    taken: Taken,
+    allow_unmatched: bool,
+    cast: bool,
+}
+
+impl fmt::Debug for WarmStart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WarmStart")
+            .field("tensors", &self.weights.len())
+            .field("taken", &self.taken)
+            .field("allow_unmatched", &self.allow_unmatched)
+            .field("cast", &self.cast)
+            .finish_non_exhaustive()
+    }
+}
+
+impl PartialEq for WarmStart {
+    /// Whether both do the same: the weights are compared by a hash.
+    fn eq(&self, other: &Self) -> bool {
+        self.tag() == other.tag()
+    }
+}
+
+impl WarmStart {
+    /// A start from these weights, which are copied.
+    ///
+    /// # Errors
+    /// When there are no tensors, or one has a type that safetensors lacks.
+    pub fn new(weights: Weights) -> Result<Self> {
+        if weights.is_empty() {
+            return Err(Error::invalid("the weights of a warm start", "at least one tensor", "none"));
+        }
+        let own = |(name, tensor): (String, Tensor)| {
+            let copy = if tensor.device().is_cpu() { tensor.copy() } else { tensor.to_device(&Device::Cpu) };
+            Ok((name, copy?.detach()))
+        };
+        let weights = weights.into_iter().map(own).collect::<CandleResult<Weights>>()?;
+        let bytes = TensorFile::new("warm start", "", weights.clone())?.to_bytes()?;
+        let (taken, digest) = (Taken::All, blake3::hash(&bytes));
+        Ok(Self { weights: Arc::new(weights), digest, taken, allow_unmatched: false, cast: false })
+    }
+
+    /// A start from the tensors of a safetensors file, such as one that another program wrote or the file of
+    /// a member.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the file cannot be read, [`Error::Foreign`] when it is no safetensors file, and as
+    /// [`WarmStart::new`].
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let bytes = fs::read(path).map_err(|source| failed(path, source))?;
+        let tensors = load_buffer(&bytes, &Device::Cpu).map_err(|e| Error::Foreign {
+            what: path.display().to_string(),
+            why: Error::from(e).to_string(),
+        })?;
+        Self::new(tensors.into_iter().collect())
+    }
+
+    /// Takes only the variables of the network whose names match one of these patterns, in which `*` stands
+    /// for any characters and `?` for one. Tensors of other names are not used.
+    #[must_use]
+    pub fn names<S: Into<String>>(mut self, patterns: impl IntoIterator<Item = S>) -> Self {
+        self.taken = Taken::Names(patterns.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Takes only the variables of the network's first layers with weights, which are counted as by
+    /// [`Freeze`](crate::train::Freeze).
+    #[must_use]
+    pub fn first_layers(mut self, layers: usize) -> Self {
+        self.taken = Taken::FirstLayers(layers);
+        self
+    }
+
+    /// Sets whether a chosen variable without a tensor of its name, shape and dtype keeps its fresh value,
+    /// and whether tensors of the weights may be left over. The default is `false`: both are errors.
+    #[must_use]
+    pub fn allow_unmatched(mut self, allow: bool) -> Self {
+        self.allow_unmatched = allow;
+        self
+    }
+
+    /// Sets whether weights of another float type are converted to that of the network. The default is
+    /// `false`.
+    #[must_use]
+    pub fn cast(mut self, cast: bool) -> Self {
+        self.cast = cast;
+        self
+    }
+
+    /// What does not match between the network and the weights, one difference each; with
+    /// [`allow_unmatched`](Self::allow_unmatched) these variables keep their values.
+    ///
+    /// # Errors
+    /// When there are not that many layers, or a pattern matches no variable.
+    pub fn unmatched(&self, vars: &Vars) -> Result<Vec<String>> {
+        self.matched(vars).map(|(_, differences)| differences)
+    }
+
+    /// Copies the weights into the variables of a network.
+    ///
+    /// [`Trainer::warm_start`](crate::train::Trainer::warm_start) does it before the first epoch of a run,
+    /// and not when a run resumes.
+    ///
+    /// # Errors
+    /// [`Error::Incompatible`] lists what does not match, unless that is allowed; and when nothing matches,
+    /// there are not that many layers, a pattern matches no variable, or a weight is NaN or infinite in place
+    /// of a finite one. No variable is changed then.
+    pub fn load_into(&self, vars: &Vars) -> Result<()> {
+        let (matched, differences) = self.matched(vars)?;
+        if matched.is_empty() || !(differences.is_empty() || self.allow_unmatched) {
+            let why = match differences.is_empty() {
+                true => "no variable is taken".into(),
+                false => list(&differences),
+            };
+            return Err(Error::Incompatible {
+                what: "the network and the weights of the warm start".into(),
+                why,
+            });
+        }
+        for (name, var, tensor) in &matched {
+            if let (Some(found), None) = (first_non_finite(tensor)?, first_non_finite(var.as_tensor())?) {
+                let what = format!("`{name}`{:?} of the warm start", found.position);
+                return Err(Error::invalid(what, "finite, as it is in the network", found.value));
+            }
+        }
+        // All copies to the device are made first, because they may fail.
+        let ready = |(_, var, tensor): (String, Var, Tensor)| {
+            let value = tensor.to_dtype(var.dtype())?.to_device(var.device())?;
+            Ok((var, value))
+        };
+        for (var, value) in matched.into_iter().map(ready).collect::<CandleResult<Vec<_>>>()? {
+            var.set(&value)?;
+        }
+        Ok(())
+    }
+
+    /// The chosen variables with the tensors that they take, and what does not match.
+    #[allow(clippy::type_complexity)]
+    fn matched(&self, vars: &Vars) -> Result<(Vec<(String, Var, Tensor)>, Vec<String>)> {
+        let chosen: BTreeSet<String> = match &self.taken {
+            Taken::All => floats(vars),
+            Taken::FirstLayers(k) => first_layers("WarmStart::first_layers", *k, vars)?,
+            Taken::Names(patterns) => by_patterns("WarmStart::names", patterns, vars)?,
+        };
+        let (mut matched, mut differences) = (vec![], vec![]);
+        for (name, var) in vars.named().into_iter().filter(|(name, _)| chosen.contains(name)) {
+            let Some(tensor) = self.weights.get(&name) else {
+                differences.push(format!("{name} is missing"));
+                continue;
+            };
+            let same_dtype = tensor.dtype() == var.dtype() || (self.cast && tensor.dtype().is_float());
+            match tensor.dims() == var.dims() && same_dtype {
+                true => matched.push((name, var, tensor.clone())),
+                false => differences.push(format!(
+                    "{name} is {} in place of {}",
+                    Kind::of(tensor),
+                    Kind::of(var.as_tensor())
+                )),
+            }
+        }
+        if self.taken == Taken::All {
+            let beyond = self
+                .weights
+                .iter()
+                .filter(|(name, tensor)| tensor.dtype().is_float() && !chosen.contains(name.as_str()));
+            differences.extend(beyond.map(|(name, _)| format!("{name} is not of this model")));
+        }
+        Ok((matched, differences))
+    }
+
+    /// What distinguishes it from other warm starts, for the tag of a learner.
+    pub(crate) fn tag(&self) -> String {
+        let Self { digest, taken, allow_unmatched, cast, .. } = self;
+        format!("warm start {} {taken:?} {allow_unmatched} {cast}", digest.to_hex())
+    }
+}
