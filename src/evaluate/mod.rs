@@ -4,8 +4,9 @@
 //! ([`Combination`]), and compares them with single networks; its [`StudyReport`] has the metrics, confidence
 //! intervals and costs, prints as a table and draws as charts. [`size_curve`] measures how a metric depends on the
 //! number of members, and [`TrainingSizeCurve`] how it depends on the number of training rows. A [`TransferStudy`]
-//! compares warm starts with fresh networks, and a [`Sensitivity`] study learning rates and batch sizes. [`SplitCheck`] says
-//! whether test rows can stand for new ones. A [`Leaderboard`] lists the members of one pool and combiners of them.
+//! compares warm starts with fresh networks, and a [`Sensitivity`] study learning rates and batch sizes.
+//! [`SplitCheck`] says whether test rows can stand for new ones. A [`Leaderboard`] lists the members of one pool and
+//! combiners of them.
 mod combination;
 mod data_sets;
 pub mod decomposition;
