@@ -27,7 +27,8 @@ const TWO_COLLAPSED: Tail = Tail::Collapsed { count: 2, at: 0.546, below: 0.65 }
 
 pub fn table(bench: &Bench) -> Result<Table> {
     let (circles, blobs) = (bench.circles_1000()?, bench.blobs_1000()?);
-    let regression = Arc::new(Problem::values(&bench.regression_1000()?.standardized(), 500)?);
+    let regression = bench.regression_1000()?.inputs_standardized(1000)?.targets_standardized(1000)?;
+    let regression = Arc::new(Problem::values(&regression, 500)?);
 
     let two_classes = Mlp::new(2, 50, 1).he();
     let on_circles = |name: &str, trainer: Trainer<Sequential>, expected: Level| {
