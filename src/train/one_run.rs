@@ -33,7 +33,7 @@ pub(crate) fn train_alone<L: Learner>(
 ) -> Result<(Weights, Vec<EpochRecord>)> {
     learner.check(spec, data)?;
     let (observer, checkpoints) = (&Silent, None);
-    let parts = RunParts { data, spec, device, observer, checkpoints, store_member: &|_, _, _| Ok(()) };
+    let parts = RunParts { data, spec, device, observer, checkpoints, store_member: &|_, _| Ok(()) };
     let (vars, curve) = train_run(learner, parts)?;
     Ok((vars.snapshot()?, curve))
 }

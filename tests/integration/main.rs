@@ -31,5 +31,6 @@ mod techniques;
 #[allow(dead_code, unused_imports)]
 mod table;
 mod training;
+mod transferring;
 mod variance_reduction;
 mod wrapping;

@@ -348,7 +348,7 @@ fn up_to_date(master: &Tensor, var: &Tensor) -> CResult<Tensor> {
 impl Moments {
     fn tensors(names: &[Option<&str>; MAX_MOMENTS], initial: f64, var: &Var) -> CResult<Self> {
         let begin = |name: Option<&str>| match name {
-            Some(_) => Tensor::full(initial, var.shape(), var.device())?.to_dtype(compute_dtype(var)),
+            Some(_) => Tensor::zeros(var.shape(), compute_dtype(var), var.device())? + initial,
             None => Tensor::zeros((), DType::F32, &Device::Cpu),
         };
         let [a, b, c] = *names;

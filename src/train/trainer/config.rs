@@ -1,11 +1,11 @@
 //! The configuration of the ready-made trainer, as data.
 use crate::{
-    data::{LastBatch, Task},
+    data::{LastBatch, Scaling, Task},
     network::Output,
     plan::{BatchSize, LrSchedule, RunSpec, Settings},
     train::{
-        Averaging, Clip, Constraints, EarlyStopping, Freeze, Loss, LossScale, Monitor, Optimizer,
-        Regularizers,
+        trainer::scaling, Averaging, Clip, Constraints, EarlyStopping, Freeze, Loss, LossScale, Monitor,
+        Noise, Noises, Optimizer, Regularizers,
     },
     weights::{InitScheme, WeightFilter},
     Error, Result,
@@ -22,14 +22,17 @@ pub(crate) const SETTINGS: &[&str] = &[
     "epochs",
     "freeze",
     "init",
+    "input_scaling",
     "label_smoothing",
     "learning_rate",
     "loss",
     "loss_scale",
     "momentum",
+    "noise",
     "optimizer",
     "regularizer",
     "schedule",
+    "target_scaling",
     "weight_decay",
 ];
 
@@ -84,6 +87,15 @@ pub struct TrainConfig {
     /// Constraints on weights, which are applied after each step. Default none.
     #[serde(default)]
     pub constraints: Constraints,
+    /// Noise on inputs, targets, weights or gradients in training. Default none.
+    #[serde(default)]
+    pub noise: Noises,
+    /// The scaling of inputs, fitted on the training rows of each run. Default none.
+    #[serde(default)]
+    pub input_scaling: Option<Scaling>,
+    /// The scaling of targets that are values, fitted on the training rows of each run. Default none.
+    #[serde(default)]
+    pub target_scaling: Option<Scaling>,
     /// The variables that the optimizer's weight decay applies to. Default [`WeightFilter::Kernels`].
     #[serde(default)]
     pub decay_on: WeightFilter,
@@ -121,6 +133,9 @@ impl Default for TrainConfig {
             clip: Clip::None,
             regularizers: Regularizers::default(),
             constraints: Constraints::default(),
+            noise: Noises::default(),
+            input_scaling: None,
+            target_scaling: None,
             decay_on: WeightFilter::default(),
             loss_scale: None,
             early_stopping: None,
@@ -170,6 +185,15 @@ impl TrainConfig {
         if let Some(scale) = settings.text("loss_scale")? {
             config.loss_scale = Some(LossScale::registry().parse(scale)?);
         }
+        if let Some(noise) = settings.text("noise")? {
+            config.noise = Noises::parse(noise)?;
+        }
+        if let Some(scaling) = settings.text("input_scaling")? {
+            config.input_scaling = Some(Scaling::parse(scaling)?);
+        }
+        if let Some(scaling) = settings.text("target_scaling")? {
+            config.target_scaling = Some(Scaling::parse(scaling)?);
+        }
         if let Some(constraints) = settings.text("constraint")? {
             config.constraints = Constraints::parse(constraints)?;
         }
@@ -203,6 +227,14 @@ impl TrainConfig {
         self.clip.check()?;
         self.regularizers.check()?;
         self.constraints.check()?;
+        self.noise.check()?;
+        self.noise.check_task(task)?;
+        let on_gradients = self.noise.iter().any(|noise| matches!(noise, Noise::Gradients(_)));
+        if on_gradients && self.loss_scale.is_some() {
+            let must = "off with noise on gradients, whose size would be divided by the scale";
+            return Err(Error::invalid("the loss scale", must, "on"));
+        }
+        scaling::check(self, task)?;
         self.decay_on.check()?;
         self.loss_scale.map_or(Ok(()), |scale| scale.check())?;
         self.freeze.check()?;

@@ -1,8 +1,8 @@
 //! The training loop of the ready-made trainer.
 use crate::{
-    data::{passes, Batch},
+    data::{passes, Batch, FittedScalings},
     metrics::Metric,
-    network::Output,
+    network::{output::widened, Output},
     nn::tap::{collect, Collect},
     plan::{EpochSteps, Position},
     store::{checkpoint::LoopState, EpochRecord},
@@ -16,6 +16,7 @@ use crate::{
             checkpoint::TrainingState,
             diagnosis::{check_data, diagnose, Step},
             phase::Phase,
+            scaling,
             validation::ValidationRows,
             TrainConfig,
         },
@@ -51,7 +52,9 @@ pub(crate) struct Training<'t, N> {
     /// The variables that are trained.
     trained: Vec<(String, Var)>,
     /// The scale of the loss.
-    scaling: Option<LossScaling>,
+    loss_scaling: Option<LossScaling>,
+    /// The scalings of inputs and targets.
+    scalings: FittedScalings,
     /// The penalties times the scale of the loss.
     penalties: Regularizers,
     average: Option<RunningAverage>,
@@ -90,6 +93,8 @@ impl<'t, N: Network> Training<'t, N> {
         check_patterns(config, run.vars())?;
         let frozen = Frozen::new(frozen, run.vars())?;
         let trained = frozen.others(run.vars());
+        let scalings = scaling::fit(config, run)?;
+        run.set_scaling(scalings.clone());
         let average = config.averaging.map(|averaging| RunningAverage::new(averaging, config.epochs));
         let higher = watched.as_ref().is_some_and(Metric::higher_is_better);
         let monitor = |rule| StoppingMonitor::new(rule).higher_is_better(higher);
@@ -99,7 +104,8 @@ impl<'t, N: Network> Training<'t, N> {
             kind,
             optimizer: optimizer(config, trained.clone())?,
             trained,
-            scaling: config.loss_scale.map(LossScaling::new).transpose()?,
+            scalings,
+            loss_scaling: config.loss_scale.map(LossScaling::new).transpose()?,
             penalties: config.regularizers.clone(),
             frozen,
             begin,
@@ -130,7 +136,7 @@ impl<'t, N: Network> Training<'t, N> {
             _ => None,
         };
         (self.monitor, self.best, self.stopped) = (state.monitor, state.best, state.stopped);
-        (self.best_epoch, self.phase, self.scaling) = (state.best_epoch, state.phase, state.scaling);
+        (self.best_epoch, self.phase, self.loss_scaling) = (state.best_epoch, state.phase, state.scaling);
         Ok(())
     }
 
@@ -179,7 +185,7 @@ impl<'t, N: Network> Training<'t, N> {
     fn train_again(&mut self, run: &Run<'_>, weights: &Weights, phase: Phase) -> Result<()> {
         run.vars().load(weights)?;
         self.optimizer = optimizer(self.config, self.trained.clone())?;
-        self.scaling = self.config.loss_scale.map(LossScaling::new).transpose()?;
+        self.loss_scaling = self.config.loss_scale.map(LossScaling::new).transpose()?;
         (self.phase, self.best, self.stopped) = (phase, None, false);
         Ok(())
     }
@@ -241,18 +247,24 @@ impl<'t, N: Network> Training<'t, N> {
         let prescribed = run.learning_rate(base, at);
         self.learning_rate = prescribed.unwrap_or_else(|| self.config.schedule.rate_in(base, at, steps));
 
+        let (seed, noise) = (run.seed("noise"), &self.config.noise);
+        let seen = self.scaled(batch)?;
+        let inputs = noise.perturb_inputs(&seen.inputs, seed, at)?;
+        let targets = noise.perturb_targets(&seen.targets, run.task(), seed, at)?;
+        let seen = Batch { inputs, targets, ..seen };
+        let noisy = noise.perturb_weights(&self.trained, seed, at)?;
         let measured = self.monitor_of_epoch.as_mut().filter(|monitor| monitor.is_due(at.batch));
         let what = Collect { losses: true, activations: measured.is_some() };
-        let (output, collected) = collect(what, || self.network.run(&batch.inputs, true));
+        let (output, collected) = collect(what, || self.network.run(&seen.inputs, true));
         let output = output?;
         if let Some(monitor) = measured {
             monitor.add_outputs(&collected.activations)?;
         }
         check_output(&output, run.task(), rows.len(), self.kind)?;
         if self.first_pass {
-            self.check_fit(run, &output, batch, rows)?;
+            self.check_fit(run, &output, &seen, rows)?;
         }
-        let loss = self.loss(run, &output, batch)?;
+        let loss = self.loss(run, &output, &seen)?;
         let value = scalar(&loss)?;
         if !value.is_finite() {
             let when = when(at);
@@ -265,17 +277,19 @@ impl<'t, N: Network> Training<'t, N> {
             Some(penalty) => (&loss + penalty.to_dtype(loss.dtype())?)?,
             None => loss,
         };
-        let loss = match &self.scaling {
+        let loss = match &self.loss_scaling {
             Some(scaling) => scaling.scale(&loss)?,
             None => loss,
         };
         let mut gradients = loss.backward()?;
+        noisy.restore()?;
         self.check_gradients(run, &gradients, at)?;
         self.add_penalties(&mut gradients)?;
+        self.config.noise.perturb_gradients(&mut gradients, &self.trained, seed, at)?;
         let due = self.monitor_of_epoch.as_ref().filter(|monitor| monitor.is_due(at.batch));
-        let scale = self.scaling.map_or(1., |scaling| scaling.factor());
+        let scale = self.loss_scaling.map_or(1., |scaling| scaling.factor());
         let before = due.map(|monitor| monitor.before_step(&gradients, scale)).transpose()?;
-        match &mut self.scaling {
+        match &mut self.loss_scaling {
             Some(scaling) => {
                 self.optimizer.step_scaled(&gradients, self.learning_rate, &self.config.clip, scaling)?;
             }
@@ -289,7 +303,22 @@ impl<'t, N: Network> Training<'t, N> {
         if let Some(average) = &mut self.average {
             average.after_step(run.vars())?;
         }
-        Ok(meter.add(value, &output, batch)?)
+        Ok(meter.add(value, &self.unscaled(&output)?, batch)?)
+    }
+
+    /// The batch as the network gets it.
+    fn scaled(&self, batch: &Batch) -> Result<Batch> {
+        let inputs = self.scalings.scale_inputs(&batch.inputs)?;
+        let targets = self.scalings.scale_targets(&batch.targets)?;
+        Ok(Batch { inputs, targets, weights: batch.weights.clone() })
+    }
+
+    /// The output of the network in the targets' own units.
+    fn unscaled(&self, output: &Tensor) -> Result<Tensor> {
+        match &self.scalings.targets {
+            None => Ok(output.clone()),
+            Some(_) => self.scalings.unscale_outputs(&widened(output)?.detach()),
+        }
     }
 
     /// Checks that the loss is defined for the targets and the outputs of a batch.
@@ -301,7 +330,7 @@ impl<'t, N: Network> Training<'t, N> {
 
     /// Adds the gradients of the penalties on weights, which are scaled as the loss is.
     fn add_penalties(&mut self, gradients: &mut GradStore) -> Result<()> {
-        if let (Some(scaling), false) = (&self.scaling, self.penalties.is_empty()) {
+        if let (Some(scaling), false) = (&self.loss_scaling, self.penalties.is_empty()) {
             let scaled = |penalty: &Regularizer| penalty.times(scaling.factor());
             self.penalties = self.config.regularizers.iter().map(scaled).collect();
         }
@@ -363,9 +392,10 @@ impl<'t, N: Network> Training<'t, N> {
         let mut watched = self.watched.as_ref().map(|metric| ValidationRows::new(metric, self.kind));
         for (rows, batch) in run.validation_batches(EVALUATION_BATCH) {
             let batch = batch?;
-            let output = self.network.run(&batch.inputs, false)?.detach();
+            let seen = self.scaled(&batch)?;
+            let output = self.network.run(&seen.inputs, false)?.detach();
             check_output(&output, run.task(), rows.len(), self.kind)?;
-            let loss = scalar(&self.loss(run, &output, &batch)?)?;
+            let loss = scalar(&self.loss(run, &output, &seen)?)?;
             if loss.is_nan() {
                 let when = format!("in the validation after epoch {epoch}");
                 check_data(run, &batch, &rows, &when)?;
@@ -374,6 +404,7 @@ impl<'t, N: Network> Training<'t, N> {
                              is not, or its loss is beyond the range of its type";
                 return Err(run.not_finite("the validation loss".into(), loss, &when, cause));
             }
+            let output = self.unscaled(&output)?;
             meter.add(loss, &output, &batch)?;
             if let Some(watched) = &mut watched {
                 watched.add(&output, &batch, run.task())?;
@@ -407,7 +438,7 @@ impl<'t, N: Network> Training<'t, N> {
         let average = self.average.as_ref().map(RunningAverage::save).transpose()?;
         let (monitor, best, stopped) = (self.monitor.clone(), self.best.clone(), self.stopped);
         let (best_epoch, phase, optimizer) = (self.best_epoch, self.phase, self.optimizer.save()?);
-        let scaling = self.scaling;
+        let scaling = self.loss_scaling;
         TrainingState { optimizer, scaling, monitor, best, best_epoch, phase, stopped, average }.encode()
     }
 
@@ -430,7 +461,10 @@ impl<'t, N: Network> Training<'t, N> {
         if rows.len() < 2 || !has_statistics(&weights) {
             return run.vars().load(&weights);
         }
-        let forward = |part: &[u32]| Ok(self.network.run(&run.batch(part)?.inputs, true)?);
+        let forward = |part: &[u32]| {
+            let inputs = self.scalings.scale_inputs(&run.batch(part)?.inputs)?;
+            Ok(self.network.run(&inputs, true)?)
+        };
         let parts = passes(rows, EVALUATION_BATCH)?;
         run.vars().load(&re_estimate_by(run.vars(), &weights, &parts, &forward)?)
     }
@@ -462,6 +496,7 @@ fn check_patterns(config: &TrainConfig, vars: &Vars) -> Result<()> {
     let vars = vars.named();
     config.regularizers.check_variables(&vars)?;
     config.constraints.check_variables(&vars)?;
+    config.noise.check_variables(&vars)?;
     config.decay_on.check_some(vars.iter().map(|(name, _)| name.as_str()))?;
     let names: Vec<String> = vars.into_iter().map(|(name, _)| name).collect();
     match config.init.unmatched_patterns(&names)?.first() {
