@@ -125,6 +125,8 @@ pub struct Problem {
     pub valid: Rows,
     pub test: Rows,
     pub metric: Metric,
+    /// What a mean squared error is divided by.
+    unit: f64,
     parts: Parts,
 }
 
@@ -157,7 +159,7 @@ impl Problem {
     ) -> Result<Self> {
         let (test, train): (Rows, Rows) = ((train.end..data.rows() as u32).collect(), train.collect());
         let parts = Parts { train: data.subset(&train)?, test: data.subset(&test)?, new };
-        Ok(Self { data, train, valid: vec![], test, metric, parts })
+        Ok(Self { data, train, valid: vec![], test, metric, unit: 1., parts })
     }
 
     /// Classes, with new rows of the same distribution. `scale` changes the inputs of both in the same way.
@@ -177,6 +179,13 @@ impl Problem {
     /// Values, scored by the mean squared error.
     pub fn values(table: &Table, train: u32) -> Result<Self> {
         Self::new(table.values()?, None, 0..train, Metric::MeanSquared)
+    }
+
+    /// Scores the mean squared error in units of the variance of the training rows' targets.
+    pub fn in_units_of_variance(self) -> Result<Self> {
+        let targets = self.parts.train.targets().to_dtype(DType::F64)?;
+        let unit = targets.broadcast_sub(&targets.mean_all()?)?.sqr()?.mean_all()?.to_scalar()?;
+        Ok(Self { unit, ..self })
     }
 
     /// The rows that early stopping watches.
@@ -218,7 +227,7 @@ impl Problem {
             Metric::MeanSquared => {
                 let errors =
                     (predicted.squeeze(1)?.to_dtype(DType::F64)? - rows.targets().to_dtype(DType::F64)?)?;
-                Ok((errors.sqr()?.mean_all()?.to_scalar::<f64>()?, None))
+                Ok((errors.sqr()?.mean_all()?.to_scalar::<f64>()? / self.unit, None))
             }
         }
     }

@@ -4,7 +4,9 @@
 use crate::{
     data::{Bench, Problem},
     network::{sgd, Insert, Mlp},
-    reference::{better_from, difference, level, with_ties, worse_from, Direction, Level, Tail, WORSE},
+    reference::{
+        better_from, difference, level, medians, with_ties, worse_from, Direction, Level, Tail, WORSE,
+    },
     setting::{Row, Setting, Table},
 };
 use candle_core::D;
@@ -107,11 +109,11 @@ pub fn table(bench: &Bench) -> Result<Table> {
             values(
                 "MSLE",
                 Loss::MeanSquaredLogarithmic { clip: true },
-                level((0.1210, 0.0414), (0.1497, 0.0527)),
+                level((0.1210, 0.0414), (0.1497, 0.0527)).tail(medians((0.108, 0.040), (0.139, 0.047))),
             )?,
         )
         .test(difference(0.1437, (0.1184, 0.1690), 0), WORSE)
-        .note("It is wrong for targets that are negative."),
+        .note("It is wrong for targets that are negative; in about 3 % of trainings the MSE ends above 1."),
         Row::new(
             "mae",
             "MAE against MSE (same; MSE)",
