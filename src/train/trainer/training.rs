@@ -21,7 +21,7 @@ use crate::{
             TrainConfig,
         },
         transfer::Frozen,
-        LossScaling, OptimizerState, Regularizer, Regularizers, Retrain, Run, StoppingMonitor,
+        LossScaling, NoiseStep, OptimizerState, Regularizer, Regularizers, Retrain, Run, StoppingMonitor,
         StoppingStatus,
     },
     weights::{
@@ -247,12 +247,14 @@ impl<'t, N: Network> Training<'t, N> {
         let prescribed = run.learning_rate(base, at);
         self.learning_rate = prescribed.unwrap_or_else(|| self.config.schedule.rate_in(base, at, steps));
 
-        let (seed, noise) = (run.seed("noise"), &self.config.noise);
+        let noise = &self.config.noise;
+        let here = NoiseStep::new(run.seed("noise"), at).step(steps.before(at.epoch) + at.batch);
+        let here = here.loss_scale(self.loss_scaling.map_or(1., |scaling| scaling.factor()));
         let seen = self.scaled(batch)?;
-        let inputs = noise.perturb_inputs(&seen.inputs, seed, at)?;
-        let targets = noise.perturb_targets(&seen.targets, run.task(), seed, at)?;
+        let inputs = noise.perturb_inputs(&seen.inputs, here)?;
+        let targets = noise.perturb_targets(&seen.targets, run.task(), here)?;
         let seen = Batch { inputs, targets, ..seen };
-        let noisy = noise.perturb_weights(&self.trained, seed, at)?;
+        let noisy = noise.perturb_weights(&self.trained, here)?;
         let measured = self.monitor_of_epoch.as_mut().filter(|monitor| monitor.is_due(at.batch));
         let what = Collect { losses: true, activations: measured.is_some() };
         let (output, collected) = collect(what, || self.network.run(&seen.inputs, true));
@@ -285,7 +287,7 @@ impl<'t, N: Network> Training<'t, N> {
         noisy.restore()?;
         self.check_gradients(run, &gradients, at)?;
         self.add_penalties(&mut gradients)?;
-        self.config.noise.perturb_gradients(&mut gradients, &self.trained, seed, at)?;
+        self.config.noise.perturb_gradients(&mut gradients, &self.trained, here)?;
         let due = self.monitor_of_epoch.as_ref().filter(|monitor| monitor.is_due(at.batch));
         let scale = self.loss_scaling.map_or(1., |scaling| scaling.factor());
         let before = due.map(|monitor| monitor.before_step(&gradients, scale)).transpose()?;
