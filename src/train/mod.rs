@@ -40,7 +40,7 @@ pub use learner::Learner;
 pub use loss::Loss;
 pub use loss_scale::{LossScale, LossScaling};
 pub use monitor::Monitor;
-pub use noise::{GradientNoise, InputNoise, Noise, Noises, NoisyWeights, TargetNoise, WeightNoise};
+pub use noise::{GradientNoise, InputNoise, Noise, NoiseStep, Noises, NoisyWeights, TargetNoise, WeightNoise};
 pub(crate) use one_run::{train_alone, train_run};
 pub use optimizer::{
     Adadelta, Adagrad, Adam, Adamax, Lamb, Lion, NAdam, Optimizer, OptimizerState, RAdam, RmsProp,
