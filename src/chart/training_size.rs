@@ -8,13 +8,15 @@ use crate::{
     Result,
 };
 
-/// A metric against the number of training rows, such as that on the training rows and that on the validation rows.
+/// A metric against the number of training rows, such as that on the training rows and that on the validation
+/// rows.
 ///
-/// Use it to see whether more data would help: where the validation line still rises, it would; where both lines are
-/// flat and close, a larger network may.
+/// Use it to see whether more data would help: where the validation line still rises, it would; where both
+/// lines are flat and close, a larger network may.
 ///
-/// [`Chart::check`] fails when there are no lines or more than 40, a line has no points, sizes do not increase from 1 or
-/// more, a band has its low edge above its high edge, or a value is not finite or beyond ±1e300.
+/// [`Chart::check`] fails when there are no lines or more than 40, a line has no points, sizes do not
+/// increase from 1 or more, a band has its low edge above its high edge, or a value is not finite or beyond
+/// ±1e300.
 ///
 /// ```
 /// use candle_ensemble::chart::{Chart, Line, Point, TrainingSizeChart};

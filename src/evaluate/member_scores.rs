@@ -10,7 +10,8 @@ use crate::{
 };
 use candle_core::{DType, Device, Tensor};
 
-/// The metric of each slot of the pool on these rows of a data set, with the weights of the rows if there are any.
+/// The metric of each slot of the pool on these rows of a data set, with the weights of the rows if there are
+/// any.
 pub(super) fn member_scores<L: Learner>(
     pool: &Pool<'_, L>,
     data: &dyn Dataset,

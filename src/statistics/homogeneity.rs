@@ -10,13 +10,15 @@ use crate::{statistics::TestResult, Error, Result};
 ///
 /// `a` and `b` hold the number of rows of each class. A class that occurs in neither is left out.
 ///
-/// **Setting**: two independent samples, such as training rows and test rows. There is no continuity correction.
+/// **Setting**: two independent samples, such as training rows and test rows. There is no continuity
+/// correction.
 ///
-/// **Assumes** that the expected numbers `n_s n_c / n` are about 5 or more; with fewer rows the p-value is rough. It is far
-/// too large for samples that were stratified by class, whose shares are equal by construction.
+/// **Assumes** that the expected numbers `n_s n_c / n` are about 5 or more; with fewer rows the p-value is
+/// rough. It is far too large for samples that were stratified by class, whose shares are equal by
+/// construction.
 ///
-/// The effect is Cramér's `V = √(χ² / n)`, from 0 to 1. The statistic is `χ²`; it is `None`, with a p-value of 1, where
-/// there is one class.
+/// The effect is Cramér's `V = √(χ² / n)`, from 0 to 1. The statistic is `χ²`; it is `None`, with a p-value
+/// of 1, where there is one class.
 ///
 /// # Errors
 /// When the numbers of classes differ, or a sample has no rows.

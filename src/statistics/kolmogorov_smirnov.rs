@@ -5,18 +5,20 @@ use crate::{statistics::TestResult, Error, Result};
 /// The largest product of the numbers of values for which the p-value is exact.
 const EXACT: usize = 100_000;
 
-/// Tests whether two samples come from the same continuous distribution, by the two-sample Kolmogorov–Smirnov test.
+/// Tests whether two samples come from the same continuous distribution, by the two-sample Kolmogorov–Smirnov
+/// test.
 ///
 /// ```text
 /// D = max over x of |F_a(x) − F_b(x)|,   F(x) = share of the values that are at most x
 /// ```
 ///
-/// **Setting**: two independent samples, such as one feature of the training rows and of the test rows. It sees
-/// differences of any kind, in the mean, in the spread or in the shape, and needs more values than a test for one kind.
+/// **Setting**: two independent samples, such as one feature of the training rows and of the test rows. It
+/// sees differences of any kind, in the mean, in the spread or in the shape, and needs more values than a
+/// test for one kind.
 ///
-/// The p-value is exact, by counting paths, where the product of the numbers of values is at most 100 000, and otherwise
-/// that of Kolmogorov's limit, which is accurate to a few percent there. With ties both are too large, so differences of
-/// features with few distinct values are found less often.
+/// The p-value is exact, by counting paths, where the product of the numbers of values is at most 100 000,
+/// and otherwise that of Kolmogorov's limit, which is accurate to a few percent there. With ties both are too
+/// large, so differences of features with few distinct values are found less often.
 ///
 /// The effect and the statistic are `D`. Cost: `O(n log n)`, and `O(n m)` for the exact p-value.
 ///
@@ -69,8 +71,8 @@ fn largest_distance(a: &[f64], b: &[f64]) -> f64 {
     largest
 }
 
-/// `P(D ≥ d)` for samples of `m ≤ n` distinct values: one minus the share of lattice paths from (0, 0) to (m, n) that
-/// stay closer than `d` to the diagonal.
+/// `P(D ≥ d)` for samples of `m ≤ n` distinct values: one minus the share of lattice paths from (0, 0) to (m,
+/// n) that stay closer than `d` to the diagonal.
 fn exact(d: f64, m: usize, n: usize) -> f64 {
     let (rows, columns) = (m as f64, n as f64);
     // Between two possible values of D, so that rounding does not matter.

@@ -15,10 +15,10 @@ pub struct Layer {
 
 /// The layers of a model in the order of their first variables: variables with the same prefix are a layer.
 ///
-/// The order is that in which the constructor makes the variables, which need not be the order of the forward pass:
-/// a constructor that makes its output layer first has it as its first layer. A layer of batch normalization is a
-/// layer of its own if it has a prefix of its own. So is [`Dropout`](crate::nn::Dropout), although none of its
-/// variables is trained.
+/// The order is that in which the constructor makes the variables, which need not be the order of the forward
+/// pass: a constructor that makes its output layer first has it as its first layer. A layer of batch
+/// normalization is a layer of its own if it has a prefix of its own. So is [`Dropout`](crate::nn::Dropout),
+/// although none of its variables is trained.
 ///
 /// ```
 /// use candle_core::{DType, Device};

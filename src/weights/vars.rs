@@ -75,8 +75,8 @@ impl Vars {
         self.lock().values().cloned().collect()
     }
 
-    /// The names of the variables in the order in which the model's constructor made them. It is the order of the
-    /// layers in most models; see [`layers`](crate::weights::layers()).
+    /// The names of the variables in the order in which the model's constructor made them. It is the order of
+    /// the layers in most models; see [`layers`](crate::weights::layers()).
     #[must_use]
     pub fn creation_order(&self) -> Vec<String> {
         self.lock().names().to_vec()

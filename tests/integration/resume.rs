@@ -9,7 +9,7 @@ use candle_ensemble::{
     plan::{FastGeometric, Horizontal, Plan, Schedule, Settings, Snapshot, Span},
     store::MemoryStore,
     strategy::{Bagging, EnsembleBuilder, MultiRun},
-    train::{Averaging, Clip, EarlyStopping, Optimizer, Sgd, Trainer},
+    train::{Averaging, Clip, EarlyStopping, Learner, Optimizer, Sgd, Trainer},
     weights::WarmUp,
     Checkpoints, Ensemble, Error, Network, Result, Session,
 };
@@ -59,9 +59,9 @@ impl Observer for Power {
     }
 }
 
-fn bytes<N: Network>(
+fn bytes<L: Learner>(
     data: &TensorDataset,
-    trainer: &Trainer<N>,
+    trainer: &L,
     plan: &Plan,
     store: &MemoryStore,
 ) -> Result<Vec<Vec<u8>>> {

@@ -8,8 +8,8 @@ const LEVEL: f64 = 0.05;
 const LISTED: usize = 5;
 
 impl SplitCheck {
-    /// What was found, one sentence each: rows, groups and inputs on both sides, and differences of class shares and
-    /// columns at the 5 % level. Empty if nothing was.
+    /// What was found, one sentence each: rows, groups and inputs on both sides, and differences of class
+    /// shares and columns at the 5 % level. Empty if nothing was.
     #[must_use]
     pub fn findings(&self) -> Vec<String> {
         let mut found = vec![];

@@ -14,22 +14,22 @@ use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Checks a split: rows on both sides, duplicates, class shares, and features that are distributed differently.
+/// Checks a split: rows on both sides, duplicates, class shares, and features that are distributed
+/// differently.
 ///
 /// | check | how |
 /// |---|---|
 /// | rows and groups on both sides | by their numbers |
 /// | duplicates | test rows whose inputs are those of a training row to the bit, by a BLAKE3 hash |
 /// | class shares | [`homogeneity_test`] |
-/// | drift of features | [`kolmogorov_smirnov_test`] for each column, with Holm's correction over the columns |
+/// | drift of features | [`kolmogorov_smirnov_test`] for each column, with Holm's correction over columns |
 ///
-/// [`findings`](Self::findings) puts into words what was found, and so does `Display`. A finding is no error: rows repeat
-/// by chance where inputs have few values, and a split by time drifts.
+/// [`findings`](Self::findings) puts into words what was found, and so does `Display`. A finding is no error:
+/// rows repeat by chance where inputs have few values, and a split by time drifts.
 ///
-/// Use it before a score on the test rows is believed: duplicates make it too good, and drift means that it says little
-/// about the training rows' distribution. It sees neither near-duplicates nor a change in the relation of inputs and
-/// targets, and columns are tested one by one. In a random split one column in 20 without Holm's correction would be
-/// called different.
+/// Use it before a score on the test rows is believed: duplicates make it too good, and drift means that it
+/// says little about the training rows' distribution. It sees neither near-duplicates nor a change in the
+/// relation of inputs and targets, and it tests columns one by one.
 ///
 /// Cost: one pass over the rows, a sort of each column, and memory for all inputs in `f64`.
 ///
@@ -100,8 +100,8 @@ pub struct ColumnDrift {
 }
 
 impl SplitCheck {
-    /// Checks the split of a data set into these training and test rows. A row that occurs several times in a list counts
-    /// once.
+    /// Checks the split of a data set into these training and test rows. A row that occurs several times in a
+    /// list counts once.
     ///
     /// # Errors
     /// When a side is empty, a row is out of range, the data cannot be read, or an input is NaN or infinite.

@@ -24,18 +24,19 @@ use std::collections::BTreeMap;
 ///
 /// ```text
 /// repeat r:  a random split into training and validation rows, and an order of the training rows
-/// size s:    a network that is trained on the first s·N of these rows, scored on them and on the validation rows
+/// size s:    a network trained on the first s·N of these rows, scored on them and on the validation rows
 /// ```
 ///
-/// The rows of a size are among those of every larger size, and all sizes of a repeat have the same seed and the same
-/// validation rows. Where the data has strata, every size has about their shares; where it has groups, no group is on both
-/// sides of a split. Intervals are those for repeated splits of one data set
+/// The rows of a size are among those of every larger size, and all sizes of a repeat have the same seed and
+/// the same validation rows. Where the data has strata, every size has about their shares; where it has
+/// groups, no group is on both sides of a split. Intervals are those for repeated splits of one data set
 /// ([`corrected_t_interval`](crate::statistics::corrected_t_interval)).
 ///
-/// Use it to decide whether more data would help: where the validation score still improves at the largest size, it
-/// would. A large gap between the two scores is a sign of overfitting, which more data or regularization reduces; two low
-/// scores close together are a sign of a model that is too small or is not trained enough. Networks of all sizes have the
-/// same number of epochs, so those with few rows have fewer steps.
+/// Use it to decide whether more data would help: where the validation score still improves at the largest
+/// size, it would. A large gap between the two scores is a sign of overfitting, which more data or
+/// regularization reduces; two low scores close together are a sign of a model that is too small or is not
+/// trained enough. Networks of all sizes have the same number of epochs, so those with few rows have fewer
+/// steps.
 ///
 /// Cost: `repeats` trainings for each size, each in proportion to its rows.
 ///
@@ -52,8 +53,8 @@ use std::collections::BTreeMap;
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 ///
-/// Source: Cortes et al. (1993), "Learning curves: asymptotic values and rate of convergence", NIPS 6:327–334;
-/// scikit-learn's `learning_curve`.
+/// Source: Cortes et al. (1993), "Learning curves: asymptotic values and rate of convergence", NIPS
+/// 6:327–334; scikit-learn's `learning_curve`.
 #[allow(missing_debug_implementations)] // neither learner nor data set need be Debug
 pub struct TrainingSizeCurve<'a, L> {
     learner: &'a L,
@@ -83,8 +84,8 @@ impl<'a, L: Learner> TrainingSizeCurve<'a, L> {
         }
     }
 
-    /// Sets the sizes: shares of the training rows, above 0 and at most 1. They are rounded to whole rows. The default is
-    /// 0.1, 0.2, 0.4, 0.6, 0.8 and 1.
+    /// Sets the sizes: shares of the training rows, above 0 and at most 1. They are rounded to whole rows.
+    /// The default is 0.1, 0.2, 0.4, 0.6, 0.8 and 1.
     #[must_use]
     pub fn sizes(mut self, shares: impl IntoIterator<Item = f64>) -> Self {
         self.sizes = shares.into_iter().collect();
@@ -136,8 +137,8 @@ impl<'a, L: Learner> TrainingSizeCurve<'a, L> {
     /// Trains and scores all networks.
     ///
     /// # Errors
-    /// When a parameter is out of range, two sizes have the same number of rows, the learner has several architectures, the
-    /// metric is not defined for the rows of a size, or a run fails.
+    /// When a parameter is out of range, two sizes have the same number of rows, the learner has several
+    /// architectures, the metric is not defined for the rows of a size, or a run fails.
     pub fn run(&self, seed: impl Into<Seed>) -> Result<TrainingSizeReport> {
         let seed = seed.into();
         self.check()?;
@@ -223,8 +224,8 @@ impl<'a, L: Learner> TrainingSizeCurve<'a, L> {
     }
 }
 
-/// The rows in a random order in which the first rows, however many, have the strata in about the shares of all rows: a
-/// row that is number `i` of the `n` of its stratum, from 0, has the place `(i + ½) / n`.
+/// The rows in a random order in which the first rows, however many, have the strata in about the shares of
+/// all rows: a row that is number `i` of the `n` of its stratum, from 0, has the place `(i + ½) / n`.
 fn in_shares(rows: &[u32], strata: Option<&[u32]>, seed: Seed) -> Rows {
     let mut rows = rows.to_vec();
     rows.shuffle(&mut seed.rng());

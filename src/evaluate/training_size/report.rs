@@ -9,7 +9,8 @@ use comfy_table::{presets::ASCII_MARKDOWN, CellAlignment, Table};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// The result of a [`TrainingSizeCurve`](crate::evaluate::TrainingSizeCurve), which prints as a Markdown table.
+/// The result of a [`TrainingSizeCurve`](crate::evaluate::TrainingSizeCurve), which prints as a Markdown
+/// table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrainingSizeReport {
     /// The name of the metric.
@@ -68,7 +69,8 @@ impl TrainingSizeReport {
         Ok(Self { metric, higher_is_better, validation_rows, points })
     }
 
-    /// The curve as a chart (feature `charts`): both scores with their 95 % intervals. `title` begins its title.
+    /// The curve as a chart (feature `charts`): both scores with their 95 % intervals. `title` begins its
+    /// title.
     #[cfg(feature = "charts")]
     #[must_use]
     pub fn chart(&self, title: &str) -> crate::chart::TrainingSizeChart {

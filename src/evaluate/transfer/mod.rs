@@ -22,8 +22,8 @@ use crate::{
 use candle_core::{DType, Device, Result as CandleResult};
 use candle_nn::VarBuilder;
 
-/// Compares networks that start from the weights of networks of another problem, with none or some of their first layers
-/// frozen, with fresh networks.
+/// Compares networks that start from the weights of networks of another problem, with none or some of their
+/// first layers frozen, with fresh networks.
 ///
 /// ```text
 /// source network s:   trained on the source data from fresh weights
@@ -31,15 +31,16 @@ use candle_nn::VarBuilder;
 /// run (s, r) with k:  trained on the target data from the weights of s, with the first k layers frozen
 /// ```
 ///
-/// The runs `(s, r)` of all settings have the same seed, hence the same order of rows, so their differences are paired.
-/// Every repeat has a source network of its own: the source network is part of what varies, often the larger part, and
-/// target runs that share one look far more alike than they are. The interval is that of the mean difference over
-/// source networks.
+/// The runs `(s, r)` of all settings have the same seed, hence the same order of rows, so their differences
+/// are paired. Every repeat has a source network of its own: the source network is part of what varies, often
+/// the larger part, and target runs that share one look far more alike than they are. The interval is that of
+/// the mean difference over source networks.
 ///
-/// Use it to decide whether a warm start is worth it, and how many layers to freeze. On small problems it often is not.
+/// Use it to decide whether a warm start is worth it, and how many layers to freeze. On small problems it
+/// often is not.
 ///
-/// Cost: `repeats` trainings on the source, and `repeats × runs_per_source` trainings on the target for each setting and
-/// for the fresh networks.
+/// Cost: `repeats` trainings on the source, and `repeats × runs_per_source` trainings on the target for each
+/// setting and for the fresh networks.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -96,7 +97,8 @@ impl<'a, N: Network> TransferStudy<'a, N> {
         }
     }
 
-    /// Sets the numbers of frozen layers that are compared, each fewer than the layers with weights. The default is 0 alone.
+    /// Sets the numbers of frozen layers that are compared, each fewer than the layers with weights. The
+    /// default is 0 alone.
     #[must_use]
     pub fn frozen(mut self, layers: impl IntoIterator<Item = usize>) -> Self {
         self.frozen = layers.into_iter().collect();
@@ -110,8 +112,8 @@ impl<'a, N: Network> TransferStudy<'a, N> {
         self
     }
 
-    /// Sets the number of target runs of each source network, at least 1; the default is 1. With 2 or more the report tells
-    /// the spread between source networks from that between runs.
+    /// Sets the number of target runs of each source network, at least 1; the default is 1. With 2 or more
+    /// the report tells the spread between source networks from that between runs.
     #[must_use]
     pub fn runs_per_source(mut self, runs: usize) -> Self {
         self.runs_per_source = runs;
@@ -125,8 +127,8 @@ impl<'a, N: Network> TransferStudy<'a, N> {
         self
     }
 
-    /// Sets the share of the target rows, in (0, 1), on which networks are tested if there is no test data; the default is
-    /// 0.3.
+    /// Sets the share of the target rows, in (0, 1), on which networks are tested if there is no test data;
+    /// the default is 0.3.
     #[must_use]
     pub fn held_out(mut self, share: f64) -> Self {
         self.held_out = share;
@@ -162,8 +164,8 @@ impl<'a, N: Network> TransferStudy<'a, N> {
         self
     }
 
-    /// Sets the observer that is notified of each event of a build; there is one build for the source networks and one for
-    /// each setting.
+    /// Sets the observer that is notified of each event of a build; there is one build for the source
+    /// networks and one for each setting.
     #[must_use]
     pub fn observer(mut self, observer: &'a dyn Observer) -> Self {
         self.observer = Some(observer);
@@ -173,9 +175,9 @@ impl<'a, N: Network> TransferStudy<'a, N> {
     /// Trains and tests all networks.
     ///
     /// # Errors
-    /// When a parameter is out of range, the trainer has a warm start or frozen variables of its own or several
-    /// architectures, the weights do not fit the networks, the test data has another task than the target data, or a run
-    /// fails.
+    /// When a parameter is out of range, the trainer has a warm start or frozen variables of its own or
+    /// several architectures, the weights do not fit the networks, the test data has another task than the
+    /// target data, or a run fails.
     pub fn run(&self, seed: impl Into<Seed>) -> Result<TransferReport> {
         let seed = seed.into();
         self.check()?;

@@ -29,22 +29,22 @@ pub struct TransferReport {
 pub struct TransferRow {
     /// The number of frozen layers; `None` for fresh networks.
     pub frozen: Option<usize>,
-    /// The metric of each run on the test rows, by source network. Fresh networks are in the groups of the runs that they
-    /// are compared with.
+    /// The metric of each run on the test rows, by source network. Fresh networks are in the groups of the
+    /// runs that they are compared with.
     pub scores: Vec<Vec<f64>>,
     /// The mean and standard deviation over all runs.
     pub summary: Summary,
     /// The median over all runs, for settings of which some runs fail.
     pub median: f64,
-    /// The mean difference from the fresh networks, with its 95 % interval over source networks; `None` for the fresh
-    /// networks, and with one source network.
+    /// The mean difference from the fresh networks, with its 95 % interval over source networks; `None` for
+    /// the fresh networks, and with one source network.
     pub difference: Option<Interval>,
     /// Number of source networks whose runs are better on average than the fresh ones.
     pub better: usize,
     /// Number of source networks whose runs are exactly as good.
     pub equal: usize,
-    /// The spread between source networks and between the runs of one source network. They cannot be told apart with one
-    /// run for each.
+    /// The spread between source networks and between the runs of one source network. They cannot be told
+    /// apart with one run for each.
     pub spread: VarianceComponents,
 }
 

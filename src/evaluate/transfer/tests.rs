@@ -60,7 +60,8 @@ fn study_again(
     study.executor(&crate::exec::Sequential).repeats(2).runs_per_source(2).run(5).unwrap()
 }
 
-/// Three sources with two runs each. Differences of the means: −1, 0, −2 and their t interval; the spread by hand.
+/// Three sources with two runs each. Differences of the means: −1, 0, −2 and their t interval; the spread by
+/// hand.
 #[test]
 fn the_figures_of_a_report() {
     let fresh = vec![vec![3., 5.], vec![2., 2.], vec![6., 4.]];

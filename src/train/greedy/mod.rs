@@ -38,29 +38,32 @@ use std::{collections::BTreeSet, fmt};
 /// autoencoder:  step k trains hidden layer k to reconstruct its inputs; then all layers train together
 /// ```
 ///
-/// The network consists of the hidden layers that are added here, in this order, and an output layer. In the supervised
-/// form ([`Pretraining::Supervised`]) the first step trains one hidden layer and the output layer, and each further step
-/// puts a fresh hidden layer below the output layer, which keeps its weights. Earlier hidden layers are frozen unless
-/// [`Pretraining`] says otherwise. Every step has [`epochs_per_layer`](Self::epochs_per_layer) epochs, a fresh optimizer
-/// and the schedule from its start. A run thus has `layers × epochs_per_layer` epochs, and its learning curve is that of
-/// one step after the other. In the unsupervised form ([`Pretraining::Autoencoder`]) `epochs_per_layer` are the epochs in
-/// which all layers train together at the end.
+/// The network consists of the hidden layers that are added here, in this order, and an output layer. In the
+/// supervised form ([`Pretraining::Supervised`]) the first step trains one hidden layer and the output layer,
+/// and each further step puts a fresh hidden layer below the output layer, which keeps its weights. Earlier
+/// hidden layers are frozen unless [`Pretraining`] says otherwise. Every step has
+/// [`epochs_per_layer`](Self::epochs_per_layer) epochs, a fresh optimizer and the schedule from its start. A
+/// run thus has `layers × epochs_per_layer` epochs, and its learning curve is that of one step after the
+/// other. In the unsupervised form ([`Pretraining::Autoencoder`]) `epochs_per_layer` are the epochs in which
+/// all layers train together at the end.
 ///
-/// The member is the full network, so every strategy and combiner works as with [`Trainer`](crate::train::Trainer).
-/// Members may be collected within a run in its last step only, because the network is not complete before; rules that
-/// set the learning rate ([`Snapshot`](crate::plan::Snapshot), [`FastGeometric`](crate::plan::FastGeometric)) are
-/// refused. Runs resume from their checkpoints.
+/// The member is the full network, so every strategy and combiner works as with
+/// [`Trainer`](crate::train::Trainer). Members may be collected within a run in its last step only, because
+/// the network is not complete before; rules that set the learning rate ([`Snapshot`](crate::plan::Snapshot),
+/// [`FastGeometric`](crate::plan::FastGeometric)) are refused. Runs resume from their checkpoints.
 ///
 /// Use it where a network is too deep to be trained end to end, above all with saturating units and without
-/// normalization. With relu units and He initialization it is no better than training end to end: on a small problem
-/// networks of 3 to 10 layers were neither better nor worse than one hidden layer. Autoencoders help, if at all, where
-/// there are many more rows without targets than with them.
+/// normalization. With relu units and He initialization it is no better than training end to end: on a small
+/// problem networks of 3 to 10 layers were neither better nor worse than one hidden layer. Autoencoders help,
+/// if at all, where there are many more rows without targets than with them.
 ///
-/// Cost: that of training end to end for the same number of epochs, less the backward passes through frozen layers.
+/// Cost: that of training end to end for the same number of epochs, less the backward passes through frozen
+/// layers.
 ///
 /// # Errors
-/// Parameters are checked when a session trains a plan. A run fails as those of [`Trainer`](crate::train::Trainer) do;
-/// and before its first step, if a hidden layer does not have the width that the output layer takes.
+/// Parameters are checked when a session trains a plan. A run fails as those of
+/// [`Trainer`](crate::train::Trainer) do; and before its first step, if a hidden layer does not have the
+/// width that the output layer takes.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -81,8 +84,8 @@ use std::{collections::BTreeSet, fmt};
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 ///
-/// Source: Bengio et al. (2007), "Greedy layer-wise training of deep networks", NIPS 19:153–160; Hinton, Osindero and
-/// Teh (2006), doi:10.1162/neco.2006.18.7.1527.
+/// Source: Bengio et al. (2007), "Greedy layer-wise training of deep networks", NIPS 19:153–160; Hinton,
+/// Osindero and Teh (2006), doi:10.1162/neco.2006.18.7.1527.
 #[derive(Clone)]
 pub struct GreedyPretraining {
     hidden: Vec<LayerConstructor>,
@@ -105,7 +108,8 @@ impl fmt::Debug for GreedyPretraining {
 }
 
 impl GreedyPretraining {
-    /// A learner with this output layer and no hidden layers yet. The layer's variables are called `output.…`.
+    /// A learner with this output layer and no hidden layers yet. The layer's variables are called
+    /// `output.…`.
     pub fn new<M: ModuleT + Send + Sync + 'static>(
         output: impl Fn(VarBuilder<'static>) -> CandleResult<M> + Send + Sync + 'static,
     ) -> Self {
@@ -128,8 +132,9 @@ impl GreedyPretraining {
         }
     }
 
-    /// Adds a hidden layer, with its activation, after the others. The variables of hidden layer `i`, from 0, are called
-    /// `hidden.i.…`. In the supervised form every hidden layer has the width that the output layer takes.
+    /// Adds a hidden layer, with its activation, after the others. The variables of hidden layer `i`, from 0,
+    /// are called `hidden.i.…`. In the supervised form every hidden layer has the width that the output layer
+    /// takes.
     #[must_use]
     pub fn hidden<M: ModuleT + Send + Sync + 'static>(
         self,
@@ -150,8 +155,8 @@ impl GreedyPretraining {
         self
     }
 
-    /// Adds a hidden layer whose constructor reads settings of the run, such as `"inputs"`, the number of features of a
-    /// random subspace; `reads` names them.
+    /// Adds a hidden layer whose constructor reads settings of the run, such as `"inputs"`, the number of
+    /// features of a random subspace; `reads` names them.
     #[must_use]
     pub fn hidden_reading<M: ModuleT + Send + Sync + 'static>(
         mut self,
@@ -169,8 +174,9 @@ impl GreedyPretraining {
         self
     }
 
-    /// Sets the configuration of all steps, such as that of a [`Trainer`](crate::train::Trainer). Its epochs are those of
-    /// each supervised step. Autoencoders use the optimizer, the schedule, the clipping and the batches.
+    /// Sets the configuration of all steps, such as that of a [`Trainer`](crate::train::Trainer). Its epochs
+    /// are those of each supervised step. Autoencoders use the optimizer, the schedule, the clipping and the
+    /// batches.
     #[must_use]
     pub fn config(mut self, config: TrainConfig) -> Self {
         self.config = config;
@@ -251,7 +257,8 @@ impl GreedyPretraining {
         self
     }
 
-    /// Sets a version, which becomes part of the tag; see [`Trainer::version`](crate::train::Trainer::version).
+    /// Sets a version, which becomes part of the tag; see
+    /// [`Trainer::version`](crate::train::Trainer::version).
     #[must_use]
     pub fn version(mut self, version: impl Into<String>) -> Self {
         self.version = version.into();
@@ -268,7 +275,8 @@ impl GreedyPretraining {
         rule.and_then(|rule| rule.metric.as_deref()).map(Metric::parse).transpose()
     }
 
-    /// Runs the network of every step on the first rows, so that one that does not fit is refused before the first step.
+    /// Runs the network of every step on the first rows, so that one that does not fit is refused before the
+    /// first step.
     fn try_parts(&self, network: &GreedyNetwork, stages: &[Stage], run: &Run<'_>) -> Result<()> {
         let rows: Rows = run.spec().train.iter().take(2).copied().collect();
         let inputs = run.batch(&rows)?.inputs;
@@ -289,7 +297,8 @@ impl GreedyPretraining {
         self.try_parts(network, &stages, run)?;
         for (number, stage) in stages.iter().enumerate() {
             let is_last = number + 1 == stages.len();
-            // The weights of a step that is over are in the checkpoint; those of the last epoch of all are not final.
+            // The weights of a step that is over are in the checkpoint; those of the last epoch of all are
+            // not final.
             if first >= stage.epochs.end && !is_last {
                 continue;
             }

@@ -29,10 +29,11 @@ impl LayerConstructor {
     }
 }
 
-/// The network of [`GreedyPretraining`](crate::train::GreedyPretraining): its hidden layers, one after the other, and
-/// its output layer.
+/// The network of [`GreedyPretraining`](crate::train::GreedyPretraining): its hidden layers, one after the
+/// other, and its output layer.
 ///
-/// The variables of hidden layer `i`, from 0, are called `hidden.i.…`, and those of the output layer `output.…`.
+/// The variables of hidden layer `i`, from 0, are called `hidden.i.…`, and those of the output layer
+/// `output.…`.
 pub struct GreedyNetwork {
     pub(super) hidden: Vec<AnyLayer>,
     pub(super) output: AnyLayer,
@@ -58,8 +59,8 @@ impl ModuleT for GreedyNetwork {
     }
 }
 
-/// The first `depth` hidden layers and the output layer. The first `fixed` of them are not trained and always run in
-/// evaluation mode.
+/// The first `depth` hidden layers and the output layer. The first `fixed` of them are not trained and always
+/// run in evaluation mode.
 pub(super) struct Part<'n> {
     pub(super) network: &'n GreedyNetwork,
     pub(super) fixed: usize,

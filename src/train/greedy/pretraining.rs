@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Pretraining {
-    /// Each step adds a hidden layer below the output layer and trains with the targets. The output layer keeps its
-    /// weights from step to step.
+    /// Each step adds a hidden layer below the output layer and trains with the targets. The output layer
+    /// keeps its weights from step to step.
     ///
     /// Source: Bengio et al. (2007), "Greedy layer-wise training of deep networks", NIPS 19:153–160.
     Supervised {
@@ -22,8 +22,9 @@ pub enum Pretraining {
         /// Epochs in which all layers are trained together after the last step; 0 for none.
         fine_tuning: usize,
     },
-    /// Each hidden layer learns to reconstruct its inputs `x`, without targets: a linear decoder of its own, which is
-    /// no part of the member, is trained with it. All layers are then trained together with the targets.
+    /// Each hidden layer learns to reconstruct its inputs `x`, without targets: a linear decoder of its own,
+    /// which is no part of the member, is trained with it. All layers are then trained together with the
+    /// targets.
     ///
     /// ```text
     /// l = mean((x − (V f(x̃) + c))²),   x̃ = x, or x with noise for a denoising autoencoder

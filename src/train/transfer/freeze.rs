@@ -11,23 +11,24 @@ use std::{collections::BTreeSet, sync::LazyLock};
 
 /// The variables that a training leaves as they are, as data.
 ///
-/// A frozen variable has the same bytes after the training as before it: it gets no update, no weight decay and no
-/// constraint, and the norms by which gradients are clipped do not include it. The running statistics of a frozen
-/// layer of batch normalization stay as they are, too. In training such a layer still normalizes by the batch, because
-/// a candle layer learns from its caller alone whether it is in training; [`features`](crate::train::features()) runs
-/// the frozen layers in evaluation mode, as Keras does with frozen batch normalization.
+/// A frozen variable has the same bytes after the training as before it: it gets no update, no weight decay
+/// and no constraint, and the norms by which gradients are clipped do not include it. The running statistics
+/// of a frozen layer of batch normalization stay as they are, too. In training such a layer still normalizes
+/// by the batch, because a candle layer learns from its caller alone whether it is in training;
+/// [`features`](crate::train::features()) runs the frozen layers in evaluation mode, as Keras does with
+/// frozen batch normalization.
 ///
 /// Layers are counted as [`weights::layers`](crate::weights::layers()) counts them, in the order in which the
-/// constructor makes them. Layers without weights, such as dropout, are not counted. A layer of batch normalization
-/// is.
+/// constructor makes them. Layers without weights, such as dropout, are not counted. A layer of batch
+/// normalization is.
 ///
-/// Use it with a [`WarmStart`](crate::train::WarmStart) where the target has few rows and the source is like it. It
-/// often does not help: with a source and a target of the same size, networks with frozen layers are no better than
-/// fresh ones and can be worse, the more layers are frozen, so measure it. Layers that are frozen at random initial
-/// weights learn nothing.
+/// Use it with a [`WarmStart`](crate::train::WarmStart) where the target has few rows and the source is like
+/// it. It often does not help: with a source and a target of the same size, networks with frozen layers are
+/// no better than fresh ones and can be worse, the more layers are frozen, so measure it. Layers that are
+/// frozen at random initial weights learn nothing.
 ///
-/// Cost: none. The backward pass still computes the gradients of frozen variables; `features` saves the passes
-/// through the frozen layers altogether.
+/// Cost: none. The backward pass still computes the gradients of frozen variables; `features` saves the
+/// passes through the frozen layers altogether.
 ///
 /// ```
 /// use candle_ensemble::{plan::Settings, strategy::MultiRun, train::Freeze};
@@ -48,8 +49,8 @@ pub enum Freeze {
     None,
     /// The first layers with weights are frozen: this many of them, fewer than all.
     FirstLayers(usize),
-    /// The variables are frozen whose names match one of these glob patterns, in which `*` stands for any characters,
-    /// dots included, and `?` for one. Each pattern must match a variable.
+    /// The variables are frozen whose names match one of these glob patterns, in which `*` stands for any
+    /// characters, dots included, and `?` for one. Each pattern must match a variable.
     Names(Vec<String>),
 }
 

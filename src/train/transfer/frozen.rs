@@ -6,8 +6,8 @@ use crate::{
 use candle_core::{Result as CandleResult, Tensor, Var};
 use std::collections::BTreeSet;
 
-/// The frozen variables of a network. The forward pass in training changes running statistics, so those are kept to be
-/// put back.
+/// The frozen variables of a network. The forward pass in training changes running statistics, so those are
+/// kept to be put back.
 #[derive(Debug, Default)]
 pub(crate) struct Frozen {
     names: BTreeSet<String>,

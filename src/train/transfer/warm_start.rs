@@ -22,26 +22,27 @@ enum Taken {
 
 /// Starts a training from the weights of another network, in place of fresh ones.
 ///
-/// Before the first epoch of each run, the values of the chosen variables are copied from the weights; the other
-/// variables keep the values that the run's seed gives them. Tensors go by name. Integer variables, such as the state
-/// of [`Dropout`](crate::nn::Dropout), always stay those of the run. By default all float variables are taken, and
-/// names, shapes and dtypes must be equal on both sides.
+/// Before the first epoch of each run, the values of the chosen variables are copied from the weights; the
+/// other variables keep the values that the run's seed gives them. Tensors go by name. Integer variables,
+/// such as the state of [`Dropout`](crate::nn::Dropout), always stay those of the run. By default all float
+/// variables are taken, and names, shapes and dtypes must be equal on both sides.
 ///
-/// Use it for fine-tuning, with [`Freeze`](crate::train::Freeze) for the layers that are to stay, and with a learning
-/// rate that is lower than usual. Members that start from one network are alike, so an ensemble of them gains less.
-/// It does not help in general: on small problems a warm start from a related problem is no better than fresh weights
-/// on average, and which source network it was makes the larger difference. A
+/// Use it for fine-tuning, with [`Freeze`](crate::train::Freeze) for the layers that are to stay, and with a
+/// learning rate that is lower than usual. Members that start from one network are alike, so an ensemble of
+/// them gains less. It does not help in general: on small problems a warm start from a related problem is no
+/// better than fresh weights on average, and which source network it was makes the larger difference. A
 /// [`TransferStudy`](crate::evaluate::TransferStudy) measures it.
 ///
-/// The weights are part of the trainer's tag, so a store tells the members of different warm starts apart. Cost: one
-/// copy of the weights.
+/// The weights are part of the trainer's tag, so a store tells the members of different warm starts apart.
+/// Cost: one copy of the weights.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
 /// use candle_ensemble::{prelude::*, train::{Freeze, WarmStart}};
 ///
 /// let x = Tensor::arange(0f32, 20., &Device::Cpu)?.affine(0.1, -1.)?.reshape((10, 2))?;
-/// let (source, target) = (TensorDataset::regression(&x, &x.sum(1)?)?, TensorDataset::regression(&x, &x.max(1)?)?);
+/// let source = TensorDataset::regression(&x, &x.sum(1)?)?;
+/// let target = TensorDataset::regression(&x, &x.max(1)?)?;
 /// let network = |vb: candle_nn::VarBuilder<'_>| {
 ///     Ok(seq().add(candle_nn::linear(2, 4, vb.pp("hidden"))?).add(candle_nn::linear(4, 1, vb.pp("out"))?))
 /// };
@@ -102,8 +103,8 @@ impl WarmStart {
         Ok(Self { weights: Arc::new(weights), digest, taken, allow_unmatched: false, cast: false })
     }
 
-    /// A start from the tensors of a safetensors file, such as one that another program wrote or the file of a
-    /// member.
+    /// A start from the tensors of a safetensors file, such as one that another program wrote or the file of
+    /// a member.
     ///
     /// # Errors
     /// [`Error::Io`] when the file cannot be read, [`Error::Foreign`] when it is no safetensors file, and as
@@ -118,8 +119,8 @@ impl WarmStart {
         Self::new(tensors.into_iter().collect())
     }
 
-    /// Takes only the variables of the network whose names match one of these patterns, in which `*` stands for any
-    /// characters and `?` for one. Tensors of other names are not used.
+    /// Takes only the variables of the network whose names match one of these patterns, in which `*` stands
+    /// for any characters and `?` for one. Tensors of other names are not used.
     #[must_use]
     pub fn names<S: Into<String>>(mut self, patterns: impl IntoIterator<Item = S>) -> Self {
         self.taken = Taken::Names(patterns.into_iter().map(Into::into).collect());
@@ -134,15 +135,16 @@ impl WarmStart {
         self
     }
 
-    /// Sets whether a chosen variable without a tensor of its name, shape and dtype keeps its fresh value, and whether
-    /// tensors of the weights may be left over. The default is `false`: both are errors.
+    /// Sets whether a chosen variable without a tensor of its name, shape and dtype keeps its fresh value,
+    /// and whether tensors of the weights may be left over. The default is `false`: both are errors.
     #[must_use]
     pub fn allow_unmatched(mut self, allow: bool) -> Self {
         self.allow_unmatched = allow;
         self
     }
 
-    /// Sets whether weights of another float type are converted to that of the network. The default is `false`.
+    /// Sets whether weights of another float type are converted to that of the network. The default is
+    /// `false`.
     #[must_use]
     pub fn cast(mut self, cast: bool) -> Self {
         self.cast = cast;
@@ -160,13 +162,13 @@ impl WarmStart {
 
     /// Copies the weights into the variables of a network.
     ///
-    /// [`Trainer::warm_start`](crate::train::Trainer::warm_start) does it before the first epoch of a run, and not when
-    /// a run resumes.
+    /// [`Trainer::warm_start`](crate::train::Trainer::warm_start) does it before the first epoch of a run,
+    /// and not when a run resumes.
     ///
     /// # Errors
-    /// [`Error::Incompatible`] lists what does not match, unless that is allowed; and when nothing matches, there are
-    /// not that many layers, a pattern matches no variable, or a weight is NaN or infinite in place of a finite one. No
-    /// variable is changed then.
+    /// [`Error::Incompatible`] lists what does not match, unless that is allowed; and when nothing matches,
+    /// there are not that many layers, a pattern matches no variable, or a weight is NaN or infinite in place
+    /// of a finite one. No variable is changed then.
     pub fn load_into(&self, vars: &Vars) -> Result<()> {
         let (matched, differences) = self.matched(vars)?;
         if matched.is_empty() || !(differences.is_empty() || self.allow_unmatched) {
