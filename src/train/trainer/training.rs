@@ -1,6 +1,6 @@
 //! The training loop of the ready-made trainer.
 use crate::{
-    data::{passes, Batch, FittedScalings},
+    data::{passes, Batch, FittedScalings, Task},
     metrics::Metric,
     network::Output,
     nn::tap::{collect, Collect},
@@ -21,8 +21,8 @@ use crate::{
             TrainConfig,
         },
         transfer::Frozen,
-        LossScaling, NoiseStep, OptimizerState, Regularizer, Regularizers, Retrain, Run, StoppingMonitor,
-        StoppingStatus,
+        LossScaling, NoiseStep, OptimizerState, PlateauMonitor, Regularizer, Regularizers, Retrain, Run,
+        StoppingMonitor, StoppingStatus,
     },
     weights::{
         batch_norm::re_estimate_by,
@@ -48,6 +48,7 @@ pub(crate) struct Training<'t, N> {
     begin: usize,
     /// What the network outputs for classes.
     kind: Output,
+    task: Task,
     optimizer: OptimizerState,
     /// The variables that are trained.
     trained: Vec<(String, Var)>,
@@ -58,6 +59,7 @@ pub(crate) struct Training<'t, N> {
     /// The penalties times the scale of the loss.
     penalties: Regularizers,
     average: Option<RunningAverage>,
+    plateau: Option<PlateauMonitor>,
     monitor: Option<StoppingMonitor>,
     /// The metric that is watched in place of the validation loss.
     watched: Option<Metric>,
@@ -101,6 +103,7 @@ impl<'t, N: Network> Training<'t, N> {
             config,
             network,
             kind,
+            task: run.task(),
             optimizer: optimizer(config, trained.clone())?,
             trained,
             scalings,
@@ -109,6 +112,7 @@ impl<'t, N: Network> Training<'t, N> {
             frozen,
             begin,
             average: average.transpose()?,
+            plateau: config.plateau.clone().map(PlateauMonitor::new),
             monitor: config.early_stopping.clone().map(monitor),
             watched,
             best: None,
@@ -135,7 +139,8 @@ impl<'t, N: Network> Training<'t, N> {
             _ => None,
         };
         (self.monitor, self.best, self.stopped) = (state.monitor, state.best, state.stopped);
-        (self.best_epoch, self.phase, self.loss_scaling) = (state.best_epoch, state.phase, state.scaling);
+        (self.best_epoch, self.phase) = (state.best_epoch, state.phase);
+        (self.loss_scaling, self.plateau) = (state.scaling, state.plateau);
         Ok(())
     }
 
@@ -185,6 +190,7 @@ impl<'t, N: Network> Training<'t, N> {
         run.vars().load(weights)?;
         self.optimizer = optimizer(self.config, self.trained.clone())?;
         self.loss_scaling = self.config.loss_scale.map(LossScaling::new).transpose()?;
+        self.plateau = None;
         (self.phase, self.best, self.stopped) = (phase, None, false);
         Ok(())
     }
@@ -245,15 +251,18 @@ impl<'t, N: Network> Training<'t, N> {
         let base = self.config.optimizer.learning_rate();
         let prescribed = run.learning_rate(base, at);
         self.learning_rate = prescribed.unwrap_or_else(|| self.config.schedule.rate_in(base, at, steps));
+        if let Some(plateau) = &self.plateau {
+            self.learning_rate = plateau.rate(self.learning_rate);
+        }
 
         let noise = &self.config.noise;
-        let mut draws = NoiseStep::new(run.seed("noise"), at);
-        draws.loss_scale = self.loss_scaling.map_or(1., |scaling| scaling.factor());
+        let here = NoiseStep::new(run.seed("noise"), at).step(steps.before(at.epoch) + at.batch);
+        let here = here.loss_scale(self.loss_scaling.map_or(1., |scaling| scaling.factor()));
         let seen = self.scaled(batch)?;
-        let inputs = noise.perturb_inputs(&seen.inputs, draws)?;
-        let targets = noise.perturb_targets(&seen.targets, run.task(), draws)?;
+        let inputs = noise.perturb_inputs(&seen.inputs, here)?;
+        let targets = noise.perturb_targets(&seen.targets, run.task(), here)?;
         let seen = Batch { inputs, targets, ..seen };
-        let noisy = noise.perturb_weights(&self.trained, draws)?;
+        let noisy = noise.perturb_weights(&self.trained, here)?;
         let measured = self.monitor_of_epoch.as_mut().filter(|monitor| monitor.is_due(at.batch));
         let what = Collect { losses: true, activations: measured.is_some() };
         let (output, collected) = collect(what, || self.network.run(&seen.inputs, true));
@@ -286,7 +295,7 @@ impl<'t, N: Network> Training<'t, N> {
         noisy.restore()?;
         self.check_gradients(run, &gradients, at)?;
         self.add_penalties(&mut gradients)?;
-        self.config.noise.perturb_gradients(&mut gradients, &self.trained, draws)?;
+        self.config.noise.perturb_gradients(&mut gradients, &self.trained, here)?;
         let due = self.monitor_of_epoch.as_ref().filter(|monitor| monitor.is_due(at.batch));
         let scale = self.loss_scaling.map_or(1., |scaling| scaling.factor());
         let before = due.map(|monitor| monitor.before_step(&gradients, scale)).transpose()?;
@@ -304,7 +313,8 @@ impl<'t, N: Network> Training<'t, N> {
         if let Some(average) = &mut self.average {
             average.after_step(run.vars())?;
         }
-        Ok(meter.add(value, &self.unscaled(&output)?, batch)?)
+        meter.add(value, &self.unscaled(&output)?, batch)?;
+        run.end_step(self.learning_rate, value)
     }
 
     /// The batch as the network gets it.
@@ -416,6 +426,13 @@ impl<'t, N: Network> Training<'t, N> {
     /// Applies early stopping to the validation loss of an epoch, or to the metric in its place: keeps the
     /// weights if it improved, or stops.
     pub(crate) fn watch(&mut self, record: &EpochRecord, vars: &Vars) -> Result<()> {
+        if let (Some(plateau), Phase::First) = (&mut self.plateau, self.phase) {
+            let higher_is_better = self.watched.as_ref().map(Metric::higher_is_better);
+            plateau.after_epoch(
+                record,
+                higher_is_better.unwrap_or(matches!(self.task, Task::Classification { .. })),
+            )?;
+        }
         let value = if self.watched.is_some() { record.valid_metric } else { record.valid_loss };
         let (Some(monitor), Some(value)) = (&mut self.monitor, value) else { return Ok(()) };
         match monitor.update_with(value, record.train_loss) {
@@ -436,8 +453,9 @@ impl<'t, N: Network> Training<'t, N> {
         let average = self.average.as_ref().map(RunningAverage::save).transpose()?;
         let (monitor, best, stopped) = (self.monitor.clone(), self.best.clone(), self.stopped);
         let (best_epoch, phase, optimizer) = (self.best_epoch, self.phase, self.optimizer.save()?);
-        let scaling = self.loss_scaling;
-        TrainingState { optimizer, scaling, monitor, best, best_epoch, phase, stopped, average }.encode()
+        let (scaling, plateau) = (self.loss_scaling, self.plateau.clone());
+        TrainingState { optimizer, scaling, plateau, monitor, best, best_epoch, phase, stopped, average }
+            .encode()
     }
 
     /// Puts the weights of the member into the variables: those of the best epoch, of the last epoch, or the
@@ -484,7 +502,7 @@ impl<'t, N: Network> Training<'t, N> {
 }
 
 /// The optimizer of these variables before its first step.
-fn optimizer(config: &TrainConfig, vars: Vec<(String, Var)>) -> Result<OptimizerState> {
+pub(crate) fn optimizer(config: &TrainConfig, vars: Vec<(String, Var)>) -> Result<OptimizerState> {
     let decays = |name: &str, var: &Var| config.decay_on.matches(name, var.dims());
     Ok(OptimizerState::new(&config.optimizer, vars)?.decay_only(decays))
 }
