@@ -22,6 +22,7 @@ mod registries;
 mod resampling;
 mod resume;
 mod retraining;
+mod scaling;
 mod serving;
 mod shards;
 mod study;
