@@ -1,10 +1,10 @@
 //! The configuration of the ready-made trainer, as data.
 use crate::{
-    data::{LastBatch, Scaling, Task},
+    data::{check_targets, LastBatch, Scaling, Task},
     network::Output,
     plan::{BatchSize, LrSchedule, RunSpec, Settings},
     train::{
-        trainer::scaling, Averaging, Clip, Constraints, EarlyStopping, Freeze, Loss, LossScale, Monitor,
+        Averaging, Clip, Constraints, EarlyStopping, Freeze, Loss, LossScale, Monitor,
         Noises, Optimizer, ReduceOnPlateau, Regularizers,
     },
     weights::{InitScheme, WeightFilter},
@@ -238,7 +238,8 @@ impl TrainConfig {
         self.plateau.as_ref().map_or(Ok(()), |plateau| plateau.check(run))?;
         self.noise.check()?;
         self.noise.check_task(task)?;
-        scaling::check(self, task)?;
+        self.input_scaling.as_ref().map_or(Ok(()), Scaling::check)?;
+        self.target_scaling.as_ref().map_or(Ok(()), |scaling| check_targets(scaling, task))?;
         self.decay_on.check()?;
         self.loss_scale.map_or(Ok(()), |scale| scale.check())?;
         self.freeze.check()?;

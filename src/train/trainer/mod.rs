@@ -10,6 +10,7 @@ mod validation;
 pub(crate) use checkpoint::{with_prefix, without_prefix};
 pub use config::TrainConfig;
 pub(crate) use config::SETTINGS;
+pub(crate) use scaling::{check as check_scaling, fit as fit_scaling};
 pub(crate) use training::{optimizer, scalar, Training};
 
 use crate::{
@@ -467,7 +468,9 @@ impl<N: Network> Learner for Trainer<N> {
     fn check(&self, run: &RunSpec, data: &dyn Dataset) -> Result<()> {
         run.collect.check(Learner::epochs(self, run))?;
         self.networks.check(&run.architecture, &run.settings, SETTINGS)?;
-        self.config.for_run(&run.settings)?.check(run, data.task(), self.networks.output)?;
+        let config = self.config.for_run(&run.settings)?;
+        config.check(run, data.task(), self.networks.output)?;
+        check_scaling(&config, run, data)?;
         self.watched()?.map_or(Ok(()), |metric| metric.check_task(data.task()))
     }
 }
