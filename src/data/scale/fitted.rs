@@ -60,11 +60,6 @@ impl FittedScaling {
         self.0.iter().all(FittedColumn::has_inverse)
     }
 
-    /// The number of the column that each column after the transform is made of.
-    pub(crate) fn origins(&self) -> impl Iterator<Item = usize> + '_ {
-        self.0.iter().enumerate().flat_map(|(number, column)| std::iter::repeat_n(number, column.width()))
-    }
-
     /// The transformed tensor: `(N, D)` to `(N, output_columns)`, `(N,)` to the same or, one-hot, to `(N, C)`. Tensors of
     /// higher rank keep their shape.
     ///

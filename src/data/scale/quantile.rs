@@ -53,7 +53,7 @@ fn place(i: usize, count: usize) -> f64 {
 
 pub(super) fn transform(x: f64, quantiles: &[f64], normal: bool) -> f64 {
     let p = rank(quantiles, x);
-    if normal {
+    if normal && !p.is_nan() {
         let end = CLIPPED - f64::EPSILON;
         normal_quantile(p.clamp(end, 1. - end))
     } else {

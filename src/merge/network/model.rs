@@ -57,7 +57,8 @@ impl<L> Clone for Model<'_, L> {
 }
 
 impl<'a, L: Learner> Model<'a, L> {
-    /// The learner's first architecture, with the learner's own settings, on the CPU.
+    /// The learner's first architecture, with the learner's own settings, on the CPU. Weights that were trained on
+    /// scaled data need [`Model::of`], or their [`scaling`](Self::scaling).
     ///
     /// # Errors
     /// When the learner has no architecture.

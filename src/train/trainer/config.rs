@@ -4,8 +4,8 @@ use crate::{
     network::Output,
     plan::{BatchSize, LrSchedule, RunSpec, Settings},
     train::{
-        Averaging, Clip, Constraints, EarlyStopping, Freeze, Loss, LossScale, Monitor,
-        Noises, Optimizer, ReduceOnPlateau, Regularizers,
+        Averaging, Clip, Constraints, EarlyStopping, Freeze, Loss, LossScale, Monitor, Noises, Optimizer,
+        ReduceOnPlateau, Regularizers,
     },
     weights::{InitScheme, WeightFilter},
     Error, Result,
@@ -50,7 +50,8 @@ const MAX_EPOCHS: usize = u32::MAX as usize;
 /// `"full"`; see [`BatchSize::parse`]), `"learning_rate"`,
 /// `"weight_decay"`, `"momentum"` (SGD and RMSprop), `"label_smoothing"`, which selects cross-entropy with that
 /// smoothing, `"freeze"`, a number of first layers or a text such as `"names:conv1.*"`
-/// ([`Freeze::parse`](crate::train::Freeze::parse)), and `"averaging"`, a text such as `"swa:0.75"` or
+/// ([`Freeze::parse`](crate::train::Freeze::parse)), `"input_scaling"` and `"target_scaling"`, texts such as
+/// `"standardize"` ([`Scaling::parse`]), and `"averaging"`, a text such as `"swa:0.75"` or
 /// `"ema:0.999"` ([`Averaging::registry`](crate::train::Averaging::registry)).
 ///
 /// ```

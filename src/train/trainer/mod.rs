@@ -245,8 +245,10 @@ impl<N: Network> Trainer<N> {
     }
 
     /// Scales the inputs. The scaling is fitted on the training rows of each run and is part of its members: whatever
-    /// predicts with them takes inputs as the data set has them. It needs a network with one input, and the training
-    /// rows of a run in memory at once. The default is not to scale.
+    /// predicts with them takes inputs as the data set has them. It needs a data set with one input. A run reads its
+    /// training rows once more for each 2²⁵ values. The network gets the inputs of [`RunSpec::features`], scaled; one-hot
+    /// encoding gives it a column for each category. Members that were fitted on different rows scale differently, so
+    /// their weights cannot be merged. The default is not to scale.
     ///
     /// ```
     /// use candle_core::{Device, Tensor};
