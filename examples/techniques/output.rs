@@ -117,8 +117,11 @@ fn conclusion(row: &Row, comparison: &Comparison<'_>) -> String {
     if without + with > 0 {
         let of = comparison.with.len();
         return match (without, with) {
-            (a, 0) => format!("{a} of {of} networks are NaN without it, and none with it."),
-            (a, b) => format!("{a} of {of} networks are NaN without it, and {b} of {of} with it."),
+            (a, 0) => format!("helps: {a} of {of} networks are NaN without it, and none with it."),
+            (a, b) if a > b => format!("{a} of {of} networks are NaN without it, and {b} of {of} with it."),
+            (a, b) => {
+                format!("does not help: {a} of {of} networks are NaN without it, and {b} of {of} with it.")
+            }
         };
     }
     let Some(test) = &comparison.test else { return "nothing was measured.".into() };
@@ -151,8 +154,8 @@ fn conclusion(row: &Row, comparison: &Comparison<'_>) -> String {
 fn number(x: f64, metric: Metric) -> String {
     match metric {
         Metric::Accuracy => format!("{x:.3}"),
-        Metric::MeanSquared { .. } if x.abs() < 1. => format!("{x:.4}"),
-        Metric::MeanSquared { .. } => format!("{x:.1}"),
+        Metric::MeanSquared if x.abs() < 1. => format!("{x:.4}"),
+        Metric::MeanSquared => format!("{x:.1}"),
     }
 }
 

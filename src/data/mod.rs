@@ -14,6 +14,7 @@ pub(crate) mod values;
 pub(crate) use batches::passes;
 pub use batches::LastBatch;
 pub use dataset::{Batch, Dataset, Fingerprint, Inputs, Task};
+pub(crate) use scale::only;
 pub use scale::{FittedScaling, FittedScalings, Scaler, Scaling};
 pub use split::Split;
 pub(crate) use split::{apportion, members};

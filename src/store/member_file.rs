@@ -79,6 +79,7 @@ mod tests {
             architecture: "mlp \"wide\"\n".into(),
             settings: Settings::new().with("width", 8).with("dropout", 0.1),
             features: Some(vec![0, 2]),
+            scaling: Default::default(),
             seen: vec![1, 5, 9],
             curve,
             key: "k".into(),

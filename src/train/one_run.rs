@@ -4,7 +4,7 @@ use crate::{
     observe::Silent,
     plan::RunSpec,
     store::EpochRecord,
-    train::{Learner, Run, RunParts},
+    train::{Collected, Learner, Run, RunParts},
     weights::{init, Vars, Weights},
     Result,
 };
@@ -32,7 +32,7 @@ pub(crate) fn train_alone<L: Learner>(
 ) -> Result<(Weights, Vec<EpochRecord>)> {
     learner.check(spec, data)?;
     let (observer, checkpoints) = (&Silent, None);
-    let (store_member, after_step) = (&|_: usize, _: &Vars, _: &[EpochRecord]| Ok(()), None);
+    let (store_member, after_step) = (&|_: usize, _: Collected<'_>| Ok(()), None);
     let parts = RunParts { data, spec, device, observer, checkpoints, store_member, after_step };
     let (vars, curve) = train_run(learner, parts)?;
     Ok((vars.snapshot()?, curve))

@@ -6,14 +6,17 @@ use crate::{
 };
 use candle_core::Tensor;
 use candle_ensemble::{
-    data::TensorDataset,
+    data::{Scaling, TensorDataset},
     nn::{
-        seq, ActivityRegularizer, AlphaDropout, BatchNorm, BatchNormConfig, DropConnect, Dropout, GaussianDropout,
-        GaussianNoise, GroupNorm, LayerNorm, Sequential,
+        seq, ActivityRegularizer, AlphaDropout, BatchNorm, BatchNormConfig, DropConnect, Dropout,
+        GaussianDropout, GaussianNoise, GroupNorm, LayerNorm, Sequential,
     },
-    strategy::{self, MultiRun},
     plan::{BatchSize, Schedule},
-    train::{Averaging, Clip, Constraint, Loss, LossScale, Monitor, Optimizer, Regularizer, Regularizers, Trainer},
+    strategy::{self, MultiRun},
+    train::{
+        Averaging, Clip, Constraint, Loss, LossScale, Monitor, Noises, Optimizer, Regularizer, Regularizers,
+        Trainer,
+    },
     weights::InitScheme,
     Checkpoints, Member, Result, Session,
 };
@@ -56,13 +59,27 @@ fn techniques() -> Vec<Technique> {
         technique("constraint of an average", || {
             trainer().constraint(Constraint::unit_norm()).averaging(Averaging::ema(0.5))
         }),
-        technique("loss scale", || trainer().loss_scale(LossScale::dynamic()).regularizer(Regularizer::l2(0.1))),
+        technique("loss scale", || {
+            trainer().loss_scale(LossScale::dynamic()).regularizer(Regularizer::l2(0.1))
+        }),
         technique("optimizer", || trainer().optimizer(Optimizer::registry().parse("nadam:0.01").unwrap())),
         technique("schedule", || trainer().schedule(Schedule::parse("one-cycle").unwrap())),
         technique("batch size", || trainer().batch_size(BatchSize::parse("doubling:4:2:16").unwrap())),
         technique("loss", || trainer().loss(Loss::registry().parse("log-cosh").unwrap())),
+        technique("noise", || {
+            trainer().noise(Noises::parse("input:0.1,target:0.1,weight:0.01,gradient:0.1").unwrap())
+        }),
+        technique("scaling", || {
+            trainer()
+                .input_scaling(Scaling::Standardize)
+                .target_scaling(Scaling::parse("min-max:0:2").unwrap())
+        }),
         technique("freeze", || trainer().freeze(1)),
-        Technique { name: "monitor", trainer: || trainer().monitor(Monitor::default().every(2)), changes: false },
+        Technique {
+            name: "monitor",
+            trainer: || trainer().monitor(Monitor::default().every(2)),
+            changes: false,
+        },
         technique("dropout", with_layer!(|vb| Dropout::new(0.4, vb)?)),
         technique("Gaussian dropout", with_layer!(|vb| GaussianDropout::new(0.4, vb)?)),
         technique("alpha dropout", with_layer!(|vb| AlphaDropout::new(0.2, vb)?)),

@@ -14,6 +14,7 @@ mod scaling;
 mod table;
 
 pub use fitted::FittedScaling;
+pub(crate) use run::only;
 pub use run::FittedScalings;
 pub use scaler::Scaler;
 pub use scaling::Scaling;

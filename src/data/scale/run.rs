@@ -1,6 +1,6 @@
 //! The scalings of a run.
 use crate::{
-    data::{FittedScaling, Inputs, Task},
+    data::{FittedScaling, Inputs},
     Error, Result,
 };
 use candle_core::Tensor;
@@ -46,15 +46,12 @@ impl FittedScalings {
         self.targets.as_ref().map_or_else(|| Ok(targets.clone()), |scaling| scaling.transform(targets))
     }
 
-    /// What the network outputs, in the targets' own units: `(B, K)` or `(B,)`. Outputs for classes stay as they are.
+    /// What the network outputs, in the targets' own units: `(B, K)` or `(B,)`.
     ///
     /// # Errors
     /// As [`FittedScaling::inverse`].
-    pub fn unscale_outputs(&self, output: &Tensor, task: Task) -> Result<Tensor> {
-        match (&self.targets, task) {
-            (Some(scaling), Task::Regression { .. }) => scaling.inverse(output),
-            _ => Ok(output.clone()),
-        }
+    pub fn unscale_outputs(&self, output: &Tensor) -> Result<Tensor> {
+        self.targets.as_ref().map_or_else(|| Ok(output.clone()), |scaling| scaling.inverse(output))
     }
 
     /// The same as operations that gradients pass through.

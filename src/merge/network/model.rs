@@ -1,6 +1,6 @@
 //! A network's architecture, apart from its weights.
 use crate::{
-    data::{passes, Dataset, Inputs, Task},
+    data::{passes, Dataset, FittedScalings, Inputs, Task},
     metrics::{nll, rmse},
     network::Scale,
     plan::Settings,
@@ -37,6 +37,7 @@ pub struct Model<'a, L> {
     architecture: String,
     settings: Settings,
     features: Option<Vec<u32>>,
+    scaling: FittedScalings,
     device: Device,
     batch_rows: usize,
 }
@@ -48,6 +49,7 @@ impl<L> Clone for Model<'_, L> {
             architecture: self.architecture.clone(),
             settings: self.settings.clone(),
             features: self.features.clone(),
+            scaling: self.scaling.clone(),
             device: self.device.clone(),
             batch_rows: self.batch_rows,
         }
@@ -68,6 +70,7 @@ impl<'a, L: Learner> Model<'a, L> {
             architecture,
             settings: Settings::new(),
             features: None,
+            scaling: FittedScalings::default(),
             device: Device::Cpu,
             batch_rows: 256,
         })
@@ -81,6 +84,7 @@ impl<'a, L: Learner> Model<'a, L> {
             architecture: record.architecture.clone(),
             settings: record.settings.clone(),
             features: record.features.clone(),
+            scaling: record.scaling.clone(),
             device: Device::Cpu,
             batch_rows: 256,
         }
@@ -171,7 +175,8 @@ impl<'a, L: Learner> Model<'a, L> {
             candle_core::bail!("the network {:?} has no {name}", self.architecture);
         }
         let batch = data.batch(rows, &self.device)?;
-        let predicted = network.run(&batch.inputs.columns(self.features.as_deref())?, false)?;
+        let inputs = self.scaling.scale_inputs(&batch.inputs.columns(self.features.as_deref())?)?;
+        let predicted = self.scaling.unscale_in_graph(&network.run(&inputs, false)?)?;
         let each = match data.task() {
             Task::Classification { .. } => {
                 let predicted =
@@ -225,7 +230,8 @@ impl<'a, L: Learner> Model<'a, L> {
         let (vars, vb) =
             weights::fresh(Seed::from(0), InitScheme::AsDeclared, self.learner.dtype(), &self.device);
         let network = self.learner.build(&self.architecture, &self.settings, vb)?;
-        Ok(Live { vars, network, features: self.features.clone() })
+        let (features, scaling) = (self.features.clone(), self.scaling.clone());
+        Ok(Live { vars, network, features, scaling })
     }
 }
 
@@ -234,11 +240,18 @@ pub(crate) struct Live<N> {
     pub(crate) vars: Vars,
     network: N,
     features: Option<Vec<u32>>,
+    scaling: FittedScalings,
 }
 
 impl<N: Network> Live<N> {
     pub(crate) fn run(&self, inputs: &Inputs, train: bool) -> CandleResult<Tensor> {
-        self.network.run(&inputs.columns(self.features.as_deref())?, train)
+        let inputs = self.scaling.scale_inputs(&inputs.columns(self.features.as_deref())?)?;
+        let output = self.network.run(&inputs, train)?;
+        // Alignment follows the graph of the outputs where it can.
+        match self.scaling.unscale_in_graph(&output) {
+            Ok(output) => Ok(output),
+            Err(_) => Ok(self.scaling.unscale_outputs(&output)?),
+        }
     }
 }
 
@@ -319,6 +332,7 @@ mod tests {
             architecture: trainer.architectures()[0].clone(),
             settings: Settings::new(),
             features: Some(vec![2, 0]),
+            scaling: Default::default(),
             seen: vec![],
             curve: vec![],
             key: String::new(),

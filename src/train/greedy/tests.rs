@@ -38,7 +38,7 @@ fn trained<L: Learner>(learner: &L, spec: &RunSpec) -> (Weights, Vec<EpochRecord
         device: &CPU,
         observer: &Silent,
         checkpoints: None,
-        store_member: &|_, _, _| Ok(()),
+        store_member: &|_, _| Ok(()),
         after_step: None,
     };
     let (vars, curve) = train_run(learner, parts).unwrap();
@@ -224,8 +224,8 @@ fn a_resumed_run_gives_the_bytes_of_an_uninterrupted_one() {
                         device: &CPU,
                         observer: &observer,
                         checkpoints: Some(checkpoints),
-                        store_member: &|_, _, _| Ok(()),
-                        after_step: None,
+                        store_member: &|_, _| Ok(()),
+        after_step: None,
                     },
                 )
             };
@@ -273,7 +273,7 @@ fn a_linear_autoencoder_finds_the_principal_axis() {
         device: &CPU,
         observer: &Silent,
         checkpoints: None,
-        store_member: &|_, _, _| Ok(()),
+        store_member: &|_, _| Ok(()),
         after_step: None,
     };
     let (vars, curve) = train_run(&learner, parts).unwrap();
@@ -394,7 +394,7 @@ fn what_does_not_fit_is_refused_before_the_first_step() {
         device: &CPU,
         observer: &Silent,
         checkpoints: None,
-        store_member: &|_, _, _| Ok(()),
+        store_member: &|_, _| Ok(()),
         after_step: None,
     };
     let e = train_run(&narrow, parts).unwrap_err().to_string();

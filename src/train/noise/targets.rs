@@ -3,7 +3,7 @@ use crate::{
     check::{below_one, non_negative},
     data::Task,
     registry::{Argument, Entry},
-    train::noise::{made, normal::add_normal, Draw, Noise, NoiseSource},
+    train::noise::{made, normal::add_normal, Noise, NoiseSource, NoiseStep},
     Result,
 };
 use candle_core::{DType, Device, Tensor};
@@ -77,9 +77,9 @@ impl NoiseSource for TargetNoise {
         }
     }
 
-    fn targets(&self, targets: Tensor, task: Task, draw: Draw) -> Result<Tensor> {
+    fn targets(&self, targets: Tensor, task: Task, at: NoiseStep) -> Result<Tensor> {
         self.check_task(task)?;
-        let mut rng = draw.rng("targets");
+        let mut rng = at.rng("targets");
         let classes = match task {
             Task::Classification { classes } if classes > 1 => classes as u32,
             Task::Classification { .. } => return Ok(targets),

@@ -1,8 +1,9 @@
 use super::*;
 use crate::{
+    plan::Position,
     train::{Clip, Optimizer, OptimizerState},
     weights::WeightFilter,
-    Error,
+    Error, Seed,
 };
 use candle_core::{DType, Device};
 use rand::{seq::SliceRandom, Rng};
@@ -11,8 +12,13 @@ use rand_distr::StandardNormal;
 const CPU: &Device = &Device::Cpu;
 const MANY: usize = 200_000;
 
-fn at(epoch: usize, batch: usize) -> Position {
+fn position(epoch: usize, batch: usize) -> Position {
     Position { epoch, batch, epochs: 10, batches_per_epoch: 7 }
+}
+
+/// The step at this position of the run with this seed.
+fn at(seed: u64, epoch: usize, batch: usize) -> NoiseStep {
+    NoiseStep::new(seed, position(epoch, batch))
 }
 
 fn numbers(tensor: &Tensor) -> Vec<f64> {
@@ -31,8 +37,8 @@ fn named(vars: &[(&str, &Var)]) -> Vec<(String, Var)> {
     vars.iter().map(|(name, var)| (name.to_string(), (*var).clone())).collect()
 }
 
-fn noisy_inputs(text: &str, x: &Tensor, seed: u64, at: Position) -> Result<Vec<f64>> {
-    Ok(numbers(Noises::parse(text)?.perturb_inputs(&x.into(), seed, at)?.only()?))
+fn noisy_inputs(text: &str, x: &Tensor, at: NoiseStep) -> Result<Vec<f64>> {
+    Ok(numbers(Noises::parse(text)?.perturb_inputs(&x.into(), at)?.only()?))
 }
 
 /// Mean, variance, excess kurtosis, the share beyond two deviations and the correlation of neighbours, each
@@ -56,23 +62,29 @@ fn assert_normal(x: &[f64], deviation: f64) {
 
 #[test]
 fn noise_is_normal_with_the_given_deviation() -> Result<()> {
-    assert_normal(&noisy_inputs("input:0.1", &zeros(&[MANY], DType::F64), 1, at(0, 0))?, 0.1);
+    assert_normal(&noisy_inputs("input:0.1", &zeros(&[MANY], DType::F64), at(1, 0, 0))?, 0.1);
     let task = Task::Regression { outputs: 2 };
     let targets =
-        Noises::parse("target:3")?.perturb_targets(&zeros(&[MANY / 2, 2], DType::F32), task, 1, at(0, 0))?;
+        Noises::parse("target:3")?.perturb_targets(&zeros(&[MANY / 2, 2], DType::F32), task, at(1, 0, 0))?;
     assert_normal(&numbers(&targets), 3.0);
 
     let w = Var::from_tensor(&zeros(&[MANY / 10, 10], DType::F32))?;
     let vars = named(&[("w", &w)]);
-    let noisy = Noises::parse("weight:0.01")?.perturb_weights(&vars, 1, at(0, 0))?;
+    let noisy = Noises::parse("weight:0.01")?.perturb_weights(&vars, at(1, 0, 0))?;
     assert_normal(&numbers(&w), 0.01);
     noisy.restore()?;
 
     let mut gradients = w.sum_all()?.backward()?;
     // The step number 9: 1 · 7 + 2. σ² = η / 10^γ.
-    Noises::parse("gradient:0.3:0.55")?.perturb_gradients(&mut gradients, &vars, 1, at(1, 2))?;
+    Noises::parse("gradient:0.3:0.55")?.perturb_gradients(&mut gradients, &vars, at(1, 1, 2))?;
     let noise: Vec<f64> = numbers(gradients.get(&w).unwrap()).iter().map(|g| g - 1.0).collect();
     assert_normal(&noise, (0.3 / 10f64.powf(0.55)).sqrt());
+
+    // Where epochs differ in their numbers of batches the step is said, and a scaled loss has scaled noise.
+    gradients.insert(&w, w.zeros_like()?);
+    let step = at(1, 1, 2).step(99).loss_scale(1024.0);
+    Noises::parse("gradient:0.3")?.perturb_gradients(&mut gradients, &vars, step)?;
+    assert_normal(&numbers(gradients.get(&w).unwrap()), 1024.0 * (0.3 / 100f64.powf(0.55)).sqrt());
     Ok(())
 }
 
@@ -85,15 +97,15 @@ fn draws_are_those_of_the_seed_the_epoch_the_batch_and_the_name() -> Result<()> 
         (0..6).map(|_| 0.5 * rng.sample::<f64, _>(StandardNormal)).collect()
     };
     let x = zeros(&[2, 3], DType::F64);
-    assert_eq!(noisy_inputs("target:0.1,input:0.5", &x, 42, at(3, 5))?, expected("inputs/0"));
+    assert_eq!(noisy_inputs("target:0.1,input:0.5", &x, at(42, 3, 5))?, expected("inputs/0"));
     let w = Var::from_tensor(&x)?;
-    let noisy = Noises::parse("input:1,weight:0.5")?.perturb_weights(&named(&[("a.w", &w)]), 42, at(3, 5))?;
+    let noisy = Noises::parse("input:1,weight:0.5")?.perturb_weights(&named(&[("a.w", &w)]), at(42, 3, 5))?;
     assert_eq!(numbers(&w), expected("weights/a.w"));
     noisy.restore()?;
     let mut gradients = w.sum_all()?.backward()?;
     gradients.insert(&w, x);
     let noises = Noises::parse("input:1,gradient:0.25:0")?;
-    noises.perturb_gradients(&mut gradients, &named(&[("a.w", &w)]), 42, at(3, 5))?;
+    noises.perturb_gradients(&mut gradients, &named(&[("a.w", &w)]), at(42, 3, 5))?;
     assert_eq!(numbers(gradients.get(&w).unwrap()), expected("gradients/a.w"));
     Ok(())
 }
@@ -101,8 +113,9 @@ fn draws_are_those_of_the_seed_the_epoch_the_batch_and_the_name() -> Result<()> 
 #[test]
 fn draws_do_not_depend_on_what_was_drawn_before() -> Result<()> {
     let x = zeros(&[4], DType::F32);
-    let mut steps: Vec<_> = (0..4).flat_map(|epoch| (0..7).map(move |batch| at(epoch, batch))).collect();
-    let draw = |at: Position| noisy_inputs("input:1", &x, 7, at);
+    let mut steps: Vec<_> =
+        (0..4).flat_map(|epoch| (0..7).map(move |batch| position(epoch, batch))).collect();
+    let draw = |at: Position| noisy_inputs("input:1", &x, NoiseStep::new(7, at));
     let in_order = steps.iter().map(|step| draw(*step)).collect::<Result<Vec<_>>>()?;
     let mut all: Vec<Vec<u64>> =
         in_order.iter().map(|noise| noise.iter().map(|x| x.to_bits()).collect()).collect();
@@ -118,18 +131,18 @@ fn draws_do_not_depend_on_what_was_drawn_before() -> Result<()> {
         let (_, noise) = expected.iter().find(|(at, _)| *at == step).unwrap();
         assert_eq!((&draw(step)?, &draw(longer)?), (noise, noise));
     }
-    assert_ne!(draw(at(0, 0))?, noisy_inputs("input:1", &x, 8, at(0, 0))?);
+    assert_ne!(draw(position(0, 0))?, noisy_inputs("input:1", &x, at(8, 0, 0))?);
     // Two of a kind are independent: the variance is their sum.
-    let twice = noisy_inputs("input:0.3,input:0.4", &zeros(&[MANY], DType::F64), 1, at(0, 0))?;
+    let twice = noisy_inputs("input:0.3,input:0.4", &zeros(&[MANY], DType::F64), at(1, 0, 0))?;
     assert_normal(&twice, 0.5);
     Ok(())
 }
 
 #[test]
 fn the_noise_is_the_same_in_every_type_up_to_rounding() -> Result<()> {
-    let exact = noisy_inputs("input:0.5", &zeros(&[50], DType::F64), 1, at(0, 0))?;
+    let exact = noisy_inputs("input:0.5", &zeros(&[50], DType::F64), at(1, 0, 0))?;
     for (dtype, tolerance) in [(DType::F32, 1e-7), (DType::F16, 1e-3), (DType::BF16, 8e-3)] {
-        let got = noisy_inputs("input:0.5", &zeros(&[50], dtype), 1, at(0, 0))?;
+        let got = noisy_inputs("input:0.5", &zeros(&[50], dtype), at(1, 0, 0))?;
         for (g, e) in got.iter().zip(&exact) {
             assert!((g - e).abs() <= tolerance * e.abs(), "{dtype:?}: {g} against {e}");
         }
@@ -144,7 +157,7 @@ fn only_inputs_of_floats_have_noise_and_the_data_is_not_changed() -> Result<()> 
     let second = Tensor::ones((3, 2), DType::F64, CPU)?.narrow(1, 0, 1)?;
     let inputs = Inputs::from(vec![image.clone(), ids.clone(), second.clone()]);
     let noises = Noises::from(Noise::inputs(0.1));
-    let noisy = noises.perturb_inputs(&inputs, 1, at(0, 0))?;
+    let noisy = noises.perturb_inputs(&inputs, at(1, 0, 0))?;
     let [a, b, c] = noisy.tensors() else { panic!("three inputs") };
     assert_eq!(
         (a.dtype(), b.dtype(), c.dtype(), c.dims()),
@@ -154,10 +167,10 @@ fn only_inputs_of_floats_have_noise_and_the_data_is_not_changed() -> Result<()> 
     assert!(numbers(a)[0] != 1.0 && numbers(a)[0] != numbers(c)[0]);
     assert_eq!((numbers(&image), numbers(&second)), (vec![1.0; 6], vec![1.0; 3]));
 
-    let e = noises.perturb_inputs(&(&ids).into(), 1, at(0, 0)).unwrap_err().to_string();
+    let e = noises.perturb_inputs(&(&ids).into(), at(1, 0, 0)).unwrap_err().to_string();
     assert!(e.ends_with("must be of a floating-point type, but is u32"), "{e}");
     for text in ["none", "input:0", "weight:1"] {
-        let same = Noises::parse(text)?.perturb_inputs(&inputs, 1, at(0, 0))?;
+        let same = Noises::parse(text)?.perturb_inputs(&inputs, at(1, 0, 0))?;
         assert_eq!(numbers(&same.tensors()[0]), [1.0; 6], "{text}");
     }
     Ok(())
@@ -171,7 +184,7 @@ fn classes_are_replaced_with_the_given_probability_by_each_of_the_others_alike()
     let task = Task::Classification { classes: 4 };
     for class in 0..classes {
         let targets = Tensor::full(class, rows, CPU)?;
-        let noisy = noises.perturb_targets(&targets, task, 3, at(0, class as usize))?;
+        let noisy = noises.perturb_targets(&targets, task, at(3, 0, class as usize))?;
         let noisy = noisy.to_vec1::<u32>()?;
         for other in 0..classes {
             let got = noisy.iter().filter(|id| **id == other).count() as f64 / rows as f64;
@@ -190,7 +203,7 @@ fn classes_keep_their_type_and_a_larger_probability_changes_more_of_them() -> Re
     let targets = Tensor::new(&[0u32, 1, 1, 0, 1, 0, 0, 1], CPU)?;
     let changed = |p: f64, dtype| -> Result<Vec<bool>> {
         let noises = Noises::from(Noise::targets(p));
-        let noisy = noises.perturb_targets(&targets.to_dtype(dtype)?, binary, 5, at(1, 1))?;
+        let noisy = noises.perturb_targets(&targets.to_dtype(dtype)?, binary, at(5, 1, 1))?;
         assert_eq!((noisy.dtype(), noisy.dims()), (dtype, &[8][..]));
         Ok(numbers(&noisy).iter().zip(numbers(&targets)).map(|(a, b)| *a != b).collect())
     };
@@ -204,7 +217,7 @@ fn classes_keep_their_type_and_a_larger_probability_changes_more_of_them() -> Re
     let e = Noises::from(Noise::targets(1.0)).check_task(binary).unwrap_err().to_string();
     assert_eq!(e, "TargetNoise::amount, for classes, must be from 0 to less than 1, but is 1");
     assert!(Noises::from(Noise::targets(1.0)).check_task(Task::Regression { outputs: 1 }).is_ok());
-    assert!(Noises::from(Noise::targets(1.0)).perturb_targets(&targets, binary, 1, at(0, 0)).is_err());
+    assert!(Noises::from(Noise::targets(1.0)).perturb_targets(&targets, binary, at(1, 0, 0)).is_err());
     Ok(())
 }
 
@@ -219,7 +232,7 @@ fn gradients_are_those_at_the_noisy_weights_and_the_weights_come_back_to_the_bit
         // Twice the same variable: the first noise must not stay.
         let noises = Noises::parse("weight:0.5,weight:0.25:w")?;
         noises.check_variables(&vars)?;
-        let noisy = noises.perturb_weights(&vars, 9, at(2, 2))?;
+        let noisy = noises.perturb_weights(&vars, at(9, 2, 2))?;
         let during = numbers(&w);
         assert!(during[..2].iter().zip(numbers(&start)).all(|(a, b)| *a != b), "{dtype:?}");
         assert_eq!((numbers(&bias), numbers(&mean)), (vec![1.0; 3], vec![1.0; 4]));
@@ -231,7 +244,7 @@ fn gradients_are_those_at_the_noisy_weights_and_the_weights_come_back_to_the_bit
 
         // An error on the way drops it.
         let fails = || -> Result<()> {
-            let _noisy = noises.perturb_weights(&vars, 9, at(2, 2))?;
+            let _noisy = noises.perturb_weights(&vars, at(9, 2, 2))?;
             Err(Error::invalid("a step", "made", "not"))
         };
         assert!(fails().is_err());
@@ -249,7 +262,7 @@ fn weight_noise_does_not_disturb_the_weights_that_an_optimizer_keeps() -> Result
         let vars = named(&[("w", &w)]);
         let mut state = OptimizerState::new(&Optimizer::sgd(1.0), vars.clone())?;
         for batch in 0..9 {
-            let noisy = Noises::parse(text)?.perturb_weights(&vars, 1, at(0, batch))?;
+            let noisy = Noises::parse(text)?.perturb_weights(&vars, at(1, 0, batch))?;
             let gradients = (w.as_tensor() * -1.0)?.sum_all()?.backward()?;
             noisy.restore()?;
             state.step(&gradients, 2f64.powi(-11), &Clip::None)?;
@@ -269,7 +282,7 @@ fn gradient_noise_falls_and_leaves_out_variables_without_a_gradient() -> Result<
     let (used, idle, shared) = (Var::ones(3, DType::F32, CPU)?, Var::ones(3, DType::F32, CPU)?, "z");
     let vars = named(&[("bias", &used), ("idle", &idle), (shared, &used)]);
     let mut gradients = used.sum_all()?.backward()?;
-    Noises::from(noise).perturb_gradients(&mut gradients, &vars, 1, at(0, 0))?;
+    Noises::from(noise).perturb_gradients(&mut gradients, &vars, at(1, 0, 0))?;
     assert!(gradients.get(&idle).is_none());
     let once = numbers(gradients.get(&used).unwrap());
     let mut rng =

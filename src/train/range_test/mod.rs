@@ -124,7 +124,7 @@ impl RangeTest {
             device,
             observer: &Silent,
             checkpoints: None,
-            store_member: &|_, _, _| Ok(()),
+            store_member: &|_, _| Ok(()),
             after_step: Some(&|rate, loss| trace.borrow_mut().add(self, rate, loss)),
         };
         let trained = train_run(&learner, parts);

@@ -1,11 +1,11 @@
 //! The configuration of the ready-made trainer, as data.
 use crate::{
-    data::{LastBatch, Task},
+    data::{LastBatch, Scaling, Task},
     network::Output,
     plan::{BatchSize, LrSchedule, RunSpec, Settings},
     train::{
-        Averaging, Clip, Constraints, EarlyStopping, Freeze, Loss, LossScale, Monitor, Optimizer,
-        Regularizers,
+        trainer::scaling, Averaging, Clip, Constraints, EarlyStopping, Freeze, Loss, LossScale, Monitor,
+        Noises, Optimizer, ReduceOnPlateau, Regularizers,
     },
     weights::{InitScheme, WeightFilter},
     Error, Result,
@@ -22,14 +22,18 @@ pub(crate) const SETTINGS: &[&str] = &[
     "epochs",
     "freeze",
     "init",
+    "input_scaling",
     "label_smoothing",
     "learning_rate",
     "loss",
     "loss_scale",
     "momentum",
+    "noise",
     "optimizer",
+    "plateau",
     "regularizer",
     "schedule",
+    "target_scaling",
     "weight_decay",
 ];
 
@@ -84,6 +88,18 @@ pub struct TrainConfig {
     /// Constraints on weights, which are applied after each step. Default none.
     #[serde(default)]
     pub constraints: Constraints,
+    /// The rule by which the learning rate is reduced when the loss no longer falls. Default none.
+    #[serde(default)]
+    pub plateau: Option<ReduceOnPlateau>,
+    /// Noise on inputs, targets, weights or gradients in training. Default none.
+    #[serde(default)]
+    pub noise: Noises,
+    /// The scaling of inputs, fitted on the training rows of each run. Default none.
+    #[serde(default)]
+    pub input_scaling: Option<Scaling>,
+    /// The scaling of targets that are values, fitted on the training rows of each run. Default none.
+    #[serde(default)]
+    pub target_scaling: Option<Scaling>,
     /// The variables that the optimizer's weight decay applies to. Default [`WeightFilter::Kernels`].
     #[serde(default)]
     pub decay_on: WeightFilter,
@@ -121,6 +137,10 @@ impl Default for TrainConfig {
             clip: Clip::None,
             regularizers: Regularizers::default(),
             constraints: Constraints::default(),
+            plateau: None,
+            noise: Noises::default(),
+            input_scaling: None,
+            target_scaling: None,
             decay_on: WeightFilter::default(),
             loss_scale: None,
             early_stopping: None,
@@ -170,6 +190,18 @@ impl TrainConfig {
         if let Some(scale) = settings.text("loss_scale")? {
             config.loss_scale = Some(LossScale::registry().parse(scale)?);
         }
+        if let Some(plateau) = settings.text("plateau")? {
+            config.plateau = Some(ReduceOnPlateau::registry().parse(plateau)?);
+        }
+        if let Some(noise) = settings.text("noise")? {
+            config.noise = Noises::parse(noise)?;
+        }
+        if let Some(scaling) = settings.text("input_scaling")? {
+            config.input_scaling = Some(Scaling::parse(scaling)?);
+        }
+        if let Some(scaling) = settings.text("target_scaling")? {
+            config.target_scaling = Some(Scaling::parse(scaling)?);
+        }
         if let Some(constraints) = settings.text("constraint")? {
             config.constraints = Constraints::parse(constraints)?;
         }
@@ -203,6 +235,10 @@ impl TrainConfig {
         self.clip.check()?;
         self.regularizers.check()?;
         self.constraints.check()?;
+        self.plateau.as_ref().map_or(Ok(()), |plateau| plateau.check(run))?;
+        self.noise.check()?;
+        self.noise.check_task(task)?;
+        scaling::check(self, task)?;
         self.decay_on.check()?;
         self.loss_scale.map_or(Ok(()), |scale| scale.check())?;
         self.freeze.check()?;

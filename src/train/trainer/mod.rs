@@ -3,24 +3,25 @@ mod checkpoint;
 mod config;
 mod diagnosis;
 mod phase;
+mod scaling;
 mod training;
 mod validation;
 
 pub(crate) use checkpoint::{with_prefix, without_prefix};
 pub use config::TrainConfig;
 pub(crate) use config::SETTINGS;
-pub(crate) use training::{scalar, Training};
+pub(crate) use training::{optimizer, scalar, Training};
 
 use crate::{
     codec,
-    data::{Dataset, LastBatch},
+    data::{Dataset, LastBatch, Scaling},
     metrics::Metric,
     network::Output,
     plan::{BatchSize, LrSchedule, RunSpec, Settings},
     train::{
         networks::{learner_methods, network_setters, Networks},
-        Averaging, Clip, Constraints, EarlyStopping, Freeze, Learner, Loss, LossScale, Monitor, Optimizer,
-        Regularizers, Run, WarmStart,
+        Averaging, Clip, Constraints, EarlyStopping, Freeze, Learner, Loss, LossScale, Monitor, Noises,
+        Optimizer, ReduceOnPlateau, Regularizers, Run, WarmStart,
     },
     weights::{fresh, InitScheme, WeightFilter, Weights},
     Network, Result,
@@ -223,6 +224,53 @@ impl<N: Network> Trainer<N> {
     #[must_use]
     pub fn constraint(mut self, constraints: impl Into<Constraints>) -> Self {
         self.config.constraints = constraints.into();
+        self
+    }
+
+    /// Reduces the learning rate when the loss no longer falls, on top of the [`schedule`](Self::schedule). The default is
+    /// not to.
+    #[must_use]
+    pub fn reduce_on_plateau(mut self, rule: ReduceOnPlateau) -> Self {
+        self.config.plateau = Some(rule);
+        self
+    }
+
+    /// Sets the noise on inputs, targets, weights or gradients: a [`Noise`](crate::train::Noise), or several collected
+    /// into [`Noises`]. It acts in training only. Noise on inputs and targets is added after scaling. The default is none.
+    #[must_use]
+    pub fn noise(mut self, noise: impl Into<Noises>) -> Self {
+        self.config.noise = noise.into();
+        self
+    }
+
+    /// Scales the inputs. The scaling is fitted on the training rows of each run and is part of its members: whatever
+    /// predicts with them takes inputs as the data set has them. It needs a network with one input, and the training
+    /// rows of a run in memory at once. The default is not to scale.
+    ///
+    /// ```
+    /// use candle_core::{Device, Tensor};
+    /// use candle_ensemble::{combine::Mean, data::{Scaling, TensorDataset}, strategy::Bagging, train::Trainer, Session};
+    ///
+    /// let x = Tensor::arange(0f32, 40., &Device::Cpu)?.affine(100., 7e4)?.reshape((20, 2))?;
+    /// let data = TensorDataset::regression(&x, &x.sum(1)?)?;
+    /// let trainer = Trainer::new(|vb| candle_nn::linear(2, 1, vb))
+    ///     .input_scaling(Scaling::Standardize)
+    ///     .target_scaling(Scaling::Standardize);
+    /// let ensemble = Session::new(&trainer, &data).fit(&Bagging::new(3), 1)?.combine(&Mean)?;
+    /// assert_eq!(ensemble.predict(&x)?.dims(), [20, 1]); // in the units of the targets
+    /// # Ok::<(), candle_ensemble::Error>(())
+    /// ```
+    #[must_use]
+    pub fn input_scaling(mut self, scaling: Scaling) -> Self {
+        self.config.input_scaling = Some(scaling);
+        self
+    }
+
+    /// Scales targets that are values, as [`input_scaling`](Self::input_scaling) does inputs. The loss is that of scaled
+    /// targets; metrics and predictions are in the targets' own units. The default is not to scale.
+    #[must_use]
+    pub fn target_scaling(mut self, scaling: Scaling) -> Self {
+        self.config.target_scaling = Some(scaling);
         self
     }
 
