@@ -342,6 +342,7 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
             observer: *observer,
             checkpoints: Some(RunCheckpoints::new(self.store, key.clone(), self.session.checkpoints)),
             store_member: &|index, collected| self.store_member(run, index, collected, done),
+            after_step: None,
         };
         let (_, curve) = train_run(*learner, parts)?;
         self.store.drop_checkpoint(&key)?;

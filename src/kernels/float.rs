@@ -33,8 +33,8 @@ pub(crate) trait Real: Number {
     fn ln_1p(self) -> Self;
     /// The exponential of a number that is not above 0, in operations that vector units have for f32.
     fn exp_of_negative(self) -> Self;
-    /// The natural logarithm of one plus the number, which is from 0 to 1, in operations that vector units have for
-    /// f32.
+    /// The natural logarithm of one plus the number, which is from 0 to 1, in operations that vector units
+    /// have for f32.
     fn ln_1p_of_share(self) -> Self;
     /// The hyperbolic tangent, in operations that vector units have for f32.
     fn tanh(self) -> Self;

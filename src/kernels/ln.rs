@@ -27,11 +27,11 @@ pub(crate) fn ln(x: f64) -> f64 {
 /// `ln(1 + x)` for x from 0 to 1, with a relative error below 1.2e-7. The compiler can vectorise it.
 #[inline(always)]
 pub(crate) fn ln_1p_of_share(x: f32) -> f32 {
-    // Below this, x itself is closer than the sum with 1 in f64 would be.
-    if x < 1e-8 {
-        x
-    } else {
+    // Below this, x itself is closer than the sum with 1 in f64 would be. NaN stays NaN.
+    if x >= 1e-8 {
         ln(1. + f64::from(x)) as f32
+    } else {
+        x
     }
 }
 

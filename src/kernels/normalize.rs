@@ -1,8 +1,8 @@
 //! Means, variances and their use in normalization layers, forwards and backwards.
 //!
-//! A tensor is seen as `outer × channels × inner` elements. Batch normalization has one mean for each channel;
-//! layer and group normalization have one for each segment: the neighbouring channels of a group, in one of the
-//! `outer` rows.
+//! A tensor is seen as `outer × channels × inner` elements. Batch normalization has one mean for each
+//! channel; layer and group normalization have one for each segment: the neighbouring channels of a group, in
+//! one of the `outer` rows.
 use crate::kernels::{
     float::Real,
     simd::vectorized,

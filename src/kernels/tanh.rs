@@ -3,13 +3,13 @@ use crate::kernels::exp::exp_of_negative;
 
 /// `tanh x`, with a relative error below 4e-7, of operations that are done to whole vectors at once.
 ///
-/// Up to 0.625 it is `x + x³ p(x²)`, with the polynomial of the Cephes library; above, `(1 − e) / (1 + e)` with
-/// `e` the exponential of `−2x`.
+/// Up to 0.625 it is `x + x³ p(x²)`, with the polynomial of the Cephes library; above, `(1 − e) / (1 + e)`
+/// with `e` the exponential of `−2x`.
 #[inline(always)]
 pub(crate) fn tanh(x: f32) -> f32 {
     let square = x * x;
     let mut series = -5.704_988_6e-3;
-    for coefficient in [2.063_909e-2, -5.373_971_6e-2, 1.333_144_2e-1, -3.333_328_2e-1] {
+    for coefficient in [2.063_909e-2, -5.373_971_6e-2, 1.333_144_2e-1, -3.333_328e-1] {
         series = series * square + coefficient;
     }
     let near = x + x * square * series;

@@ -63,6 +63,9 @@ pub(crate) struct Collected<'c> {
     pub(crate) scaling: &'c FittedScalings,
 }
 
+/// Is told the learning rate and the loss of each step of the ready-made trainer, and may stop the run.
+pub(crate) type AfterStep<'a> = dyn Fn(f64, f64) -> Flow + 'a;
+
 /// What a run needs besides its learner.
 pub(crate) struct RunParts<'a> {
     pub(crate) data: &'a dyn Dataset,
@@ -72,6 +75,7 @@ pub(crate) struct RunParts<'a> {
     /// `None` if the run writes no checkpoints and never resumes.
     pub(crate) checkpoints: Option<RunCheckpoints<'a>>,
     pub(crate) store_member: &'a StoreMember<'a>,
+    pub(crate) after_step: Option<&'a AfterStep<'a>>,
 }
 
 impl<'a> Run<'a> {
@@ -315,6 +319,14 @@ impl<'a> Run<'a> {
                          standardize the data";
             self.not_finite(named_element(&name, &found), found.value, &when, cause)
         }))
+    }
+
+    /// Reports a step with its learning rate and the loss before it.
+    pub(crate) fn end_step(&self, rate: f64, loss: f64) -> Result<(), Error> {
+        match self.parts.after_step.map(|after_step| after_step(rate, loss)) {
+            None | Some(Flow::Continue) => Ok(()),
+            Some(Flow::Stop) => Err(Error::Cancelled { done: 0, of: 0 }),
+        }
     }
 
     /// Reports the end of an epoch. The record is added to the learning curve, a member that is due at the

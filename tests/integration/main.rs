@@ -32,5 +32,6 @@ mod techniques;
 mod table;
 mod training;
 mod transferring;
+mod tuning;
 mod variance_reduction;
 mod wrapping;

@@ -73,7 +73,7 @@ fn a_curve_is_the_runs_that_it_says() {
     );
     let text = report.to_string();
     assert!(
-        text.contains("accuracy on validation rows") && text.contains("| 24") && text.contains(" ± "),
+        text.contains("accuracy on validation rows") && text.contains(" 24 |") && text.contains(" ± "),
         "{text}"
     );
     let json = serde_json::to_string(&report).unwrap();

@@ -9,8 +9,8 @@ pub(super) const SELU_ALPHA: f64 = 1.673_263_242_354_377_2;
 pub(super) const SELU_SCALE: f64 = 1.050_700_987_355_480_5;
 pub(super) const GELU_CUBE: f64 = 0.044_715;
 
-/// Evaluates `$body` with `$f` as the activation, once for each variant, so that each loop is compiled for its
-/// function alone. Use it within `vectorized`, because what that captures is no constant to the compiler.
+/// Evaluates `$body` with `$f` as the activation, once for each variant, so that each loop is compiled for
+/// its function alone. Use it within `vectorized`, because what that captures is no constant to the compiler.
 macro_rules! for_each_function {
     ($activation:expr, $f:ident => $body:expr) => {{
         macro_rules! with {

@@ -10,7 +10,7 @@ use crate::{
             Corruption,
         },
         run::named_element,
-        trainer::{scalar, with_prefix, without_prefix},
+        trainer::{optimizer, scalar, with_prefix, without_prefix},
         Loss, OptimizerState, Run, SavedOptimizer, TrainConfig,
     },
     weights::{fresh, Vars},
@@ -58,7 +58,7 @@ impl<'t> Autoencoder<'t> {
         let decoder = linear(from, to, vb.pp("decoder"))?;
         let own = run.vars().named().into_iter().filter(|(name, _)| is_of_layer(name, layer));
         let vars = own.chain(decoder_vars.named()).collect();
-        let optimizer = OptimizerState::new(&config.optimizer, vars)?;
+        let optimizer = optimizer(config, vars)?;
         let mut training =
             Self { config, network, layer, corruption, epochs, decoder, decoder_vars, optimizer };
         if run.first_epoch() > training.epochs.start {

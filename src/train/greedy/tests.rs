@@ -39,6 +39,7 @@ fn trained<L: Learner>(learner: &L, spec: &RunSpec) -> (Weights, Vec<EpochRecord
         observer: &Silent,
         checkpoints: None,
         store_member: &|_, _| Ok(()),
+        after_step: None,
     };
     let (vars, curve) = train_run(learner, parts).unwrap();
     (vars.snapshot().unwrap(), curve)
@@ -224,6 +225,7 @@ fn a_resumed_run_gives_the_bytes_of_an_uninterrupted_one() {
                         observer: &observer,
                         checkpoints: Some(checkpoints),
                         store_member: &|_, _| Ok(()),
+        after_step: None,
                     },
                 )
             };
@@ -272,6 +274,7 @@ fn a_linear_autoencoder_finds_the_principal_axis() {
         observer: &Silent,
         checkpoints: None,
         store_member: &|_, _| Ok(()),
+        after_step: None,
     };
     let (vars, curve) = train_run(&learner, parts).unwrap();
     let w = numbers(&vars.snapshot().unwrap()["hidden.0.weight"]);
@@ -392,6 +395,7 @@ fn what_does_not_fit_is_refused_before_the_first_step() {
         observer: &Silent,
         checkpoints: None,
         store_member: &|_, _| Ok(()),
+        after_step: None,
     };
     let e = train_run(&narrow, parts).unwrap_err().to_string();
     assert!(

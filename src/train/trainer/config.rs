@@ -5,7 +5,7 @@ use crate::{
     plan::{BatchSize, LrSchedule, RunSpec, Settings},
     train::{
         trainer::scaling, Averaging, Clip, Constraints, EarlyStopping, Freeze, Loss, LossScale, Monitor,
-        Noise, Noises, Optimizer, Regularizers,
+        Noises, Optimizer, ReduceOnPlateau, Regularizers,
     },
     weights::{InitScheme, WeightFilter},
     Error, Result,
@@ -30,6 +30,7 @@ pub(crate) const SETTINGS: &[&str] = &[
     "momentum",
     "noise",
     "optimizer",
+    "plateau",
     "regularizer",
     "schedule",
     "target_scaling",
@@ -87,6 +88,9 @@ pub struct TrainConfig {
     /// Constraints on weights, which are applied after each step. Default none.
     #[serde(default)]
     pub constraints: Constraints,
+    /// The rule by which the learning rate is reduced when the loss no longer falls. Default none.
+    #[serde(default)]
+    pub plateau: Option<ReduceOnPlateau>,
     /// Noise on inputs, targets, weights or gradients in training. Default none.
     #[serde(default)]
     pub noise: Noises,
@@ -133,6 +137,7 @@ impl Default for TrainConfig {
             clip: Clip::None,
             regularizers: Regularizers::default(),
             constraints: Constraints::default(),
+            plateau: None,
             noise: Noises::default(),
             input_scaling: None,
             target_scaling: None,
@@ -185,6 +190,9 @@ impl TrainConfig {
         if let Some(scale) = settings.text("loss_scale")? {
             config.loss_scale = Some(LossScale::registry().parse(scale)?);
         }
+        if let Some(plateau) = settings.text("plateau")? {
+            config.plateau = Some(ReduceOnPlateau::registry().parse(plateau)?);
+        }
         if let Some(noise) = settings.text("noise")? {
             config.noise = Noises::parse(noise)?;
         }
@@ -227,13 +235,9 @@ impl TrainConfig {
         self.clip.check()?;
         self.regularizers.check()?;
         self.constraints.check()?;
+        self.plateau.as_ref().map_or(Ok(()), |plateau| plateau.check(run))?;
         self.noise.check()?;
         self.noise.check_task(task)?;
-        let on_gradients = self.noise.iter().any(|noise| matches!(noise, Noise::Gradients(_)));
-        if on_gradients && self.loss_scale.is_some() {
-            let must = "off with noise on gradients, whose size would be divided by the scale";
-            return Err(Error::invalid("the loss scale", must, "on"));
-        }
         scaling::check(self, task)?;
         self.decay_on.check()?;
         self.loss_scale.map_or(Ok(()), |scale| scale.check())?;

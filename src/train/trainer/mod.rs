@@ -10,7 +10,7 @@ mod validation;
 pub(crate) use checkpoint::{with_prefix, without_prefix};
 pub use config::TrainConfig;
 pub(crate) use config::SETTINGS;
-pub(crate) use training::{scalar, Training};
+pub(crate) use training::{optimizer, scalar, Training};
 
 use crate::{
     codec,
@@ -21,7 +21,7 @@ use crate::{
     train::{
         networks::{learner_methods, network_setters, Networks},
         Averaging, Clip, Constraints, EarlyStopping, Freeze, Learner, Loss, LossScale, Monitor, Noises,
-        Optimizer, Regularizers, Run, WarmStart,
+        Optimizer, ReduceOnPlateau, Regularizers, Run, WarmStart,
     },
     weights::{fresh, InitScheme, WeightFilter, Weights},
     Network, Result,
@@ -227,6 +227,14 @@ impl<N: Network> Trainer<N> {
         self
     }
 
+    /// Reduces the learning rate when the loss no longer falls, on top of the [`schedule`](Self::schedule). The default is
+    /// not to.
+    #[must_use]
+    pub fn reduce_on_plateau(mut self, rule: ReduceOnPlateau) -> Self {
+        self.config.plateau = Some(rule);
+        self
+    }
+
     /// Sets the noise on inputs, targets, weights or gradients: a [`Noise`](crate::train::Noise), or several collected
     /// into [`Noises`]. It acts in training only. Noise on inputs and targets is added after scaling. The default is none.
     #[must_use]
@@ -388,6 +396,37 @@ impl<N: Network> Trainer<N> {
         Ok(vars.snapshot()?)
     }
 
+    /// Trains a network with another configuration than the trainer's own.
+    pub(crate) fn fit_as(&self, config: &TrainConfig, network: &N, run: &mut Run<'_>) -> CandleResult<()> {
+        let output = self.networks.output;
+        let watched = self.watched().map_err(|e| run.fail(e))?;
+        if let (0, Some(start)) = (run.first_epoch(), &self.warm_start) {
+            start.load_into(run.vars()).map_err(|e| run.fail(e))?;
+        }
+        let frozen = config.freeze.names(run.vars()).map_err(|e| run.fail(e))?;
+        let mut training =
+            Training::start(config, network, output, watched, (0, frozen), run).map_err(|e| run.fail(e))?;
+        let mut epoch = run.first_epoch();
+        loop {
+            let initial = || self.initial_weights(run);
+            if !training.goes_on(run, epoch, initial).map_err(|e| run.fail(e))? {
+                break;
+            }
+            let record = training.epoch(run, epoch).map_err(|e| run.fail(e))?;
+            training.watch(&record, run.vars()).map_err(|e| run.fail(e))?;
+            run.end_epoch(record)?;
+            run.checkpoint_with(|| training.state())?;
+            epoch += 1;
+        }
+        training.finish(run).map_err(|e| run.fail(e))
+    }
+
+    /// Checks a run that trains with another configuration than the trainer's own.
+    pub(crate) fn check_as(&self, config: &TrainConfig, run: &RunSpec, data: &dyn Dataset) -> Result<()> {
+        self.networks.check(&run.architecture, &run.settings, SETTINGS)?;
+        config.check(run, data.task(), self.networks.output)
+    }
+
     /// The metric that early stopping watches; `None` where that is the loss.
     fn watched(&self) -> Result<Option<Metric>> {
         let rule = self.config.early_stopping.as_ref();
@@ -407,28 +446,7 @@ impl<N: Network> Learner for Trainer<N> {
     }
 
     fn fit(&self, network: &N, run: &mut Run<'_>) -> CandleResult<()> {
-        let config = self.config.for_run(run.settings())?;
-        let output = self.networks.output;
-        let watched = self.watched().map_err(|e| run.fail(e))?;
-        if let (0, Some(start)) = (run.first_epoch(), &self.warm_start) {
-            start.load_into(run.vars()).map_err(|e| run.fail(e))?;
-        }
-        let frozen = config.freeze.names(run.vars()).map_err(|e| run.fail(e))?;
-        let mut training =
-            Training::start(&config, network, output, watched, (0, frozen), run).map_err(|e| run.fail(e))?;
-        let mut epoch = run.first_epoch();
-        loop {
-            let initial = || self.initial_weights(run);
-            if !training.goes_on(run, epoch, initial).map_err(|e| run.fail(e))? {
-                break;
-            }
-            let record = training.epoch(run, epoch).map_err(|e| run.fail(e))?;
-            training.watch(&record, run.vars()).map_err(|e| run.fail(e))?;
-            run.end_epoch(record)?;
-            run.checkpoint_with(|| training.state())?;
-            epoch += 1;
-        }
-        training.finish(run).map_err(|e| run.fail(e))
+        self.fit_as(&self.config.for_run(run.settings())?, network, run)
     }
 
     fn tag(&self) -> String {

@@ -1,6 +1,6 @@
 //! The training loop of the ready-made trainer.
 use crate::{
-    data::{passes, Batch, FittedScalings},
+    data::{passes, Batch, FittedScalings, Task},
     metrics::Metric,
     network::{output::widened, Output},
     nn::tap::{collect, Collect},
@@ -21,8 +21,8 @@ use crate::{
             TrainConfig,
         },
         transfer::Frozen,
-        LossScaling, NoiseStep, OptimizerState, Regularizer, Regularizers, Retrain, Run, StoppingMonitor,
-        StoppingStatus,
+        LossScaling, NoiseStep, OptimizerState, PlateauMonitor, Regularizer, Regularizers, Retrain, Run,
+        StoppingMonitor, StoppingStatus,
     },
     weights::{
         batch_norm::re_estimate_by,
@@ -48,6 +48,7 @@ pub(crate) struct Training<'t, N> {
     begin: usize,
     /// What the network outputs for classes.
     kind: Output,
+    task: Task,
     optimizer: OptimizerState,
     /// The variables that are trained.
     trained: Vec<(String, Var)>,
@@ -58,6 +59,7 @@ pub(crate) struct Training<'t, N> {
     /// The penalties times the scale of the loss.
     penalties: Regularizers,
     average: Option<RunningAverage>,
+    plateau: Option<PlateauMonitor>,
     monitor: Option<StoppingMonitor>,
     /// The metric that is watched in place of the validation loss.
     watched: Option<Metric>,
@@ -102,6 +104,7 @@ impl<'t, N: Network> Training<'t, N> {
             config,
             network,
             kind,
+            task: run.task(),
             optimizer: optimizer(config, trained.clone())?,
             trained,
             scalings,
@@ -110,6 +113,7 @@ impl<'t, N: Network> Training<'t, N> {
             frozen,
             begin,
             average: average.transpose()?,
+            plateau: config.plateau.clone().map(PlateauMonitor::new),
             monitor: config.early_stopping.clone().map(monitor),
             watched,
             best: None,
@@ -136,7 +140,8 @@ impl<'t, N: Network> Training<'t, N> {
             _ => None,
         };
         (self.monitor, self.best, self.stopped) = (state.monitor, state.best, state.stopped);
-        (self.best_epoch, self.phase, self.loss_scaling) = (state.best_epoch, state.phase, state.scaling);
+        (self.best_epoch, self.phase) = (state.best_epoch, state.phase);
+        (self.loss_scaling, self.plateau) = (state.scaling, state.plateau);
         Ok(())
     }
 
@@ -186,6 +191,7 @@ impl<'t, N: Network> Training<'t, N> {
         run.vars().load(weights)?;
         self.optimizer = optimizer(self.config, self.trained.clone())?;
         self.loss_scaling = self.config.loss_scale.map(LossScaling::new).transpose()?;
+        self.plateau = None;
         (self.phase, self.best, self.stopped) = (phase, None, false);
         Ok(())
     }
@@ -246,6 +252,9 @@ impl<'t, N: Network> Training<'t, N> {
         let base = self.config.optimizer.learning_rate();
         let prescribed = run.learning_rate(base, at);
         self.learning_rate = prescribed.unwrap_or_else(|| self.config.schedule.rate_in(base, at, steps));
+        if let Some(plateau) = &self.plateau {
+            self.learning_rate = plateau.rate(self.learning_rate);
+        }
 
         let noise = &self.config.noise;
         let here = NoiseStep::new(run.seed("noise"), at).step(steps.before(at.epoch) + at.batch);
@@ -305,7 +314,8 @@ impl<'t, N: Network> Training<'t, N> {
         if let Some(average) = &mut self.average {
             average.after_step(run.vars())?;
         }
-        Ok(meter.add(value, &self.unscaled(&output)?, batch)?)
+        meter.add(value, &self.unscaled(&output)?, batch)?;
+        run.end_step(self.learning_rate, value)
     }
 
     /// The batch as the network gets it.
@@ -420,6 +430,13 @@ impl<'t, N: Network> Training<'t, N> {
     /// Applies early stopping to the validation loss of an epoch, or to the metric in its place: keeps the
     /// weights if it improved, or stops.
     pub(crate) fn watch(&mut self, record: &EpochRecord, vars: &Vars) -> Result<()> {
+        if let (Some(plateau), Phase::First) = (&mut self.plateau, self.phase) {
+            let higher_is_better = self.watched.as_ref().map(Metric::higher_is_better);
+            plateau.after_epoch(
+                record,
+                higher_is_better.unwrap_or(matches!(self.task, Task::Classification { .. })),
+            )?;
+        }
         let value = if self.watched.is_some() { record.valid_metric } else { record.valid_loss };
         let (Some(monitor), Some(value)) = (&mut self.monitor, value) else { return Ok(()) };
         match monitor.update_with(value, record.train_loss) {
@@ -440,8 +457,9 @@ impl<'t, N: Network> Training<'t, N> {
         let average = self.average.as_ref().map(RunningAverage::save).transpose()?;
         let (monitor, best, stopped) = (self.monitor.clone(), self.best.clone(), self.stopped);
         let (best_epoch, phase, optimizer) = (self.best_epoch, self.phase, self.optimizer.save()?);
-        let scaling = self.loss_scaling;
-        TrainingState { optimizer, scaling, monitor, best, best_epoch, phase, stopped, average }.encode()
+        let (scaling, plateau) = (self.loss_scaling, self.plateau.clone());
+        TrainingState { optimizer, scaling, plateau, monitor, best, best_epoch, phase, stopped, average }
+            .encode()
     }
 
     /// Puts the weights of the member into the variables: those of the best epoch, of the last epoch, or the
@@ -488,7 +506,7 @@ impl<'t, N: Network> Training<'t, N> {
 }
 
 /// The optimizer of these variables before its first step.
-fn optimizer(config: &TrainConfig, vars: Vec<(String, Var)>) -> Result<OptimizerState> {
+pub(crate) fn optimizer(config: &TrainConfig, vars: Vec<(String, Var)>) -> Result<OptimizerState> {
     let decays = |name: &str, var: &Var| config.decay_on.matches(name, var.dims());
     Ok(OptimizerState::new(&config.optimizer, vars)?.decay_only(decays))
 }
