@@ -150,28 +150,25 @@ fn conclusion(row: &Row, comparison: &Comparison<'_>) -> String {
     format!("{known}{on_new}.")
 }
 
-/// A number of the metric.
-fn number(x: f64, metric: Metric) -> String {
+/// The decimals of a number of the metric, and of numbers of its size.
+fn decimals(x: f64, metric: Metric) -> usize {
     match metric {
-        Metric::Accuracy => format!("{x:.3}"),
-        Metric::MeanSquared if x.abs() < 1. => format!("{x:.4}"),
-        Metric::MeanSquared => format!("{x:.1}"),
+        Metric::Accuracy => 3,
+        Metric::MeanSquared if x.abs() < 1. => 4,
+        Metric::MeanSquared => 1,
     }
 }
 
+/// A difference, with its sign.
 fn signed(x: f64, metric: Metric) -> String {
-    let text = number(x, metric);
-    if x < 0. {
-        text
-    } else {
-        format!("+{text}")
-    }
+    format!("{x:+.*}", decimals(x, metric))
 }
 
 fn spread(mean: f64, sd: Option<f64>, metric: Metric) -> String {
+    let decimals = decimals(mean, metric);
     match sd {
-        Some(sd) => format!("{} ± {}", number(mean, metric), number(sd, metric)),
-        None => number(mean, metric),
+        Some(sd) => format!("{mean:.decimals$} ± {sd:.decimals$}"),
+        None => format!("{mean:.decimals$}"),
     }
 }
 
