@@ -30,8 +30,8 @@ use std::cell::RefCell;
 /// ```
 ///
 /// The steps are those of the trainer: its network, loss, optimizer, clipping and batch size. Its learning
-/// rate, its schedule and its number of epochs are replaced, and early stopping, averaging and monitors are
-/// off. The [`RangeTestReport`] has the losses, three suggestions and a chart.
+/// rate, its schedule and its number of epochs are replaced. Early stopping, reduction on plateaus, averaging
+/// and monitors are off. The [`RangeTestReport`] has the losses, three suggestions and a chart.
 ///
 /// Use it before the first training with a new model, optimizer or batch size. A suggestion is a starting
 /// point within a factor of about 3: the test sees only the first steps of a training, in which larger rates
@@ -144,7 +144,8 @@ impl RangeTest {
         config.schedule = Schedule::Exponential { gamma }.into();
         // An epoch has a step at least, and the test ends after its last step.
         config.epochs = self.steps;
-        (config.early_stopping, config.averaging, config.monitor) = (None, None, None);
+        (config.early_stopping, config.plateau) = (None, None);
+        (config.averaging, config.monitor) = (None, None);
         config
     }
 

@@ -2,7 +2,7 @@ use super::*;
 use crate::{
     data::TensorDataset,
     plan::BatchSize,
-    train::{Averaging, Clip, EarlyStopping, Optimizer},
+    train::{Averaging, Clip, EarlyStopping, Optimizer, ReduceOnPlateau},
 };
 use candle_core::Tensor;
 use candle_nn::{linear, linear_no_bias, Linear};
@@ -121,6 +121,7 @@ fn the_trainer_s_other_settings_apply_or_are_off() {
     let other = trainer().epochs(1).schedule(Schedule::Linear { to: 0. }).averaging(Averaging::ema(0.9));
     assert_eq!(base(other), plain);
     assert_eq!(base(trainer().early_stopping(EarlyStopping::default())), plain);
+    assert_eq!(base(trainer().reduce_on_plateau(ReduceOnPlateau::default())), plain);
     // On: clipping, the batch size.
     assert_ne!(base(trainer().clip(Clip::Norm(0.1))), plain);
     assert_ne!(base(trainer().batch_size(1usize)), plain);
