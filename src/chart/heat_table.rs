@@ -13,11 +13,12 @@ use crate::{
 
 /// A heat map with a cell for each pair of a row and a column, such as a learning rate and a batch size.
 ///
-/// More is darker. A cell without a value is grey and has the text `missing`. For pairs of members of one ensemble
-/// use a [`HeatMap`](super::HeatMap).
+/// More is darker. A cell without a value is grey and has the text `missing`. For pairs of members of one
+/// ensemble use a [`HeatMap`](super::HeatMap).
 ///
-/// [`Chart::check`] fails when there are no rows or columns or more than 200 of either, `values` does not have a row
-/// for each of `rows` and a value for each of `columns`, or a value is not finite or beyond ±1e300.
+/// [`Chart::check`] fails when there are no rows or columns or more than 200 of either, `values` does not
+/// have a row for each of `rows` and a value for each of `columns`, or a value is not finite or beyond
+/// ±1e300.
 ///
 /// ```
 /// use candle_ensemble::chart::{Chart, HeatTable};

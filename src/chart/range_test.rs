@@ -32,17 +32,18 @@ pub struct RateMark {
     pub label: String,
 }
 
-/// A learning-rate range test: the loss and the smoothed loss against the logarithm of the learning rate, with marks
-/// on the smoothed loss.
+/// A learning-rate range test: the loss and the smoothed loss against the logarithm of the learning rate,
+/// with marks on the smoothed loss.
 ///
-/// Losses of single steps that are far above the smoothed ones are not drawn, because they would flatten the curve.
+/// Losses of single steps that are far above the smoothed ones are not drawn, because they would flatten the
+/// curve.
 ///
-/// [`RangeTestReport::chart`](crate::train::RangeTestReport::chart) makes it from a test. Read it from left to right:
-/// the flat part is too small a rate, the falling part is usable, and the rate where the curve rises again is too
-/// large.
+/// [`RangeTestReport::chart`](crate::train::RangeTestReport::chart) makes it from a test. Read it from left
+/// to right: the flat part is too small a rate, the falling part is usable, and the rate where the curve
+/// rises again is too large.
 ///
-/// [`Chart::check`] fails when there are no points, rates do not increase or are not above 0, a value is not finite
-/// or beyond ±1e300, or there are more than 8 marks.
+/// [`Chart::check`] fails when there are no points, rates do not increase or are not above 0, a value is not
+/// finite or beyond ±1e300, or there are more than 8 marks.
 ///
 /// ```
 /// use candle_ensemble::chart::{Chart, RangeTestChart, RateMark, RatePoint};

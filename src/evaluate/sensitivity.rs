@@ -16,26 +16,27 @@ use comfy_table::{presets::ASCII_MARKDOWN, CellAlignment, Table};
 use serde::{Deserialize, Serialize};
 use std::{fmt, sync::OnceLock};
 
-/// Trains networks at each pair of a learning rate and a batch size, several from different seeds, and compares
-/// their validation losses.
+/// Trains networks at each pair of a learning rate and a batch size, several from different seeds, and
+/// compares their validation losses.
 ///
-/// All runs train on the same rows. The runs of one repeat have the same seed, and so the same initial weights, at
-/// every pair. A run that diverges is a result: the [`SensitivityReport`] counts it.
+/// All runs train on the same rows. The runs of one repeat have the same seed, and so the same initial
+/// weights, at every pair. A run that diverges is a result: the [`SensitivityReport`] counts it.
 ///
-/// The rates and sizes replace the learner's through the settings `"learning_rate"` and `"batch_size"` of the runs,
-/// which the ready-made [`Trainer`](crate::train::Trainer) reads. Its schedule and its number of epochs stay. With
-/// the same number of epochs larger batches make fewer steps, which is part of what is compared.
+/// The rates and sizes replace the learner's through the settings `"learning_rate"` and `"batch_size"` of the
+/// runs, which the ready-made [`Trainer`](crate::train::Trainer) reads. Its schedule and its number of epochs
+/// stay. With the same number of epochs larger batches make fewer steps, which is part of what is compared.
 ///
 /// Use it to choose both for a new model, with rates a factor of 2 to 10 apart around the suggestion of a
-/// [`RangeTest`](crate::train::RangeTest). Look for a broad region of low losses rather than the lowest number: with
-/// 3 repeats, neighbours often differ by less than their spread. The best loss over the epochs is optimistic,
-/// because the validation rows chose the epoch. Do not report it as the error of the model.
+/// [`RangeTest`](crate::train::RangeTest). Look for a broad region of low losses rather than the lowest
+/// number: with 3 repeats, neighbours often differ by less than their spread. The best loss over the epochs
+/// is optimistic, because the validation rows chose the epoch. Do not report it as the error of the model.
 ///
 /// Cost: rates × sizes × repeats trainings, in parallel on the cores of the CPU.
 ///
 /// # Errors
-/// When a parameter is out of range; when the learner does not read the settings; when a run fails for another reason
-/// than divergence; when no run finishes although a number was not finite for another reason than its learning rate.
+/// When a parameter is out of range; when the learner does not read the settings; when a run fails for
+/// another reason than divergence; when no run finishes although a number was not finite for another reason
+/// than its learning rate.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -70,8 +71,8 @@ pub struct Sensitivity<'a, L> {
 }
 
 impl<'a, L: Learner> Sensitivity<'a, L> {
-    /// A study with learning rates 10⁻⁴, 10⁻³, 10⁻² and 10⁻¹, batch sizes 16, 64 and 256, 3 repeats, and a fifth of
-    /// the rows for validation. It trains the learner's first architecture.
+    /// A study with learning rates 10⁻⁴, 10⁻³, 10⁻² and 10⁻¹, batch sizes 16, 64 and 256, 3 repeats, and a
+    /// fifth of the rows for validation. It trains the learner's first architecture.
     pub fn new(learner: &'a L, data: &'a dyn Dataset) -> Self {
         Self {
             learner,
@@ -137,8 +138,8 @@ impl<'a, L: Learner> Sensitivity<'a, L> {
         self
     }
 
-    /// Sets how many runs train at a time. The default is one on each core of the CPU, and on a GPU one after the
-    /// other.
+    /// Sets how many runs train at a time. The default is one on each core of the CPU, and on a GPU one after
+    /// the other.
     #[must_use]
     pub fn executor(mut self, executor: &'a dyn Executor) -> Self {
         self.executor = Some(executor);
@@ -304,8 +305,9 @@ pub struct SensitivityReport {
 
 /// The trainings at one learning rate and batch size.
 ///
-/// The summaries are over the runs that did not diverge, and `None` where all did. The metric is the one that the
-/// learning curve records: the accuracy or the root mean squared error, unless early stopping watches another.
+/// The summaries are over the runs that did not diverge, and `None` where all did. The metric is the one that
+/// the learning curve records: the accuracy or the root mean squared error, unless early stopping watches
+/// another.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SensitivityCell {
@@ -415,8 +417,8 @@ impl SensitivityReport {
         with_loss.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(cell, _)| cell)
     }
 
-    /// One of the figures as a table: a row for each learning rate, a column for each batch size, and in each cell the
-    /// mean and standard deviation over the runs that did not diverge.
+    /// One of the figures as a table: a row for each learning rate, a column for each batch size, and in each
+    /// cell the mean and standard deviation over the runs that did not diverge.
     #[must_use]
     pub fn table(&self, figure: SensitivityFigure) -> String {
         let mut table = Table::new();

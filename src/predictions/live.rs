@@ -1,10 +1,7 @@
 //! Members as networks that can predict.
 use crate::{
     data::{Dataset, FittedScalings, Inputs, Task},
-    network::{
-        output::{ln, widened},
-        Network, Output, Scale,
-    },
+    network::{output::ln, Network, Output, Scale},
     plan::Settings,
     predictions::{
         passes::{Passes, Source},
@@ -34,15 +31,8 @@ impl<N: Network> LiveMember<N> {
     /// The output of the network in evaluation mode, in the targets' own units. The network gets those columns of the
     /// inputs that the member was trained on, scaled as they were.
     pub(crate) fn run(&self, inputs: &Inputs) -> CandleResult<Tensor> {
-        let inputs = inputs.columns(self.features.as_deref())?;
-        if self.scaling.is_none() {
-            return self.network.run(&inputs, false);
-        }
-        let output = self.network.run(&self.scaling.scale_inputs(&inputs)?, false)?;
-        match &self.scaling.targets {
-            None => Ok(output),
-            Some(_) => Ok(self.scaling.unscale_outputs(&widened(&output)?)?),
-        }
+        let inputs = self.scaling.scale_inputs(&inputs.columns(self.features.as_deref())?)?;
+        self.scaling.unscale_outputs(&self.network.run(&inputs, false)?)
     }
 
     /// The network alone.

@@ -1,7 +1,7 @@
 //! A run as its training loop sees it: the rows that it may train on, the network's variables, and the calls
 //! that report progress.
 use crate::{
-    data::{Batch, Dataset, FittedScalings, LastBatch, Rows, Task},
+    data::{Batch, Dataset, FittedScalings, LastBatch, Rows, Scaling, Task},
     network::Output,
     observe::{Event, Flow, Observer},
     plan::{Position, RunSpec, Settings},
@@ -353,9 +353,23 @@ impl<'a> Run<'a> {
         (self.parts.store_member)(index, Collected { vars: self.vars, curve, scaling })
     }
 
-    /// Sets the scalings that the run has fitted. They become part of its members.
-    pub(crate) fn set_scaling(&mut self, scaling: FittedScalings) {
-        self.scaling = scaling;
+    /// Fits scalings on the training rows, unless that has been done. They become part of the run's members.
+    pub(crate) fn fit_scaling(
+        &mut self,
+        inputs: Option<&Scaling>,
+        targets: Option<&Scaling>,
+    ) -> Result<(), Error> {
+        if self.scaling.is_none() {
+            let RunParts { data, spec, .. } = self.parts;
+            let features = spec.features.as_deref();
+            self.scaling = FittedScalings::fit(data, &spec.train, features, inputs, targets)?;
+        }
+        Ok(())
+    }
+
+    /// The scalings that the run has fitted.
+    pub(crate) fn scaling(&self) -> &FittedScalings {
+        &self.scaling
     }
 
     /// Writes a checkpoint if one is due. It holds the network's variables, the learning curve, and `state`:

@@ -1,130 +1,57 @@
 //! A scaling for each group of columns.
-use crate::{
-    data::{
-        dataset::move_view,
-        scale::{FittedScaling, Scaling},
-    },
-    Error, Result,
-};
-use candle_core::{Device, Tensor};
-use serde::{Deserialize, Serialize};
+use crate::{data::scale::Scaling, Error, Result};
 
-/// Fitted scalings of groups of columns, and the columns that stay as they are.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct FittedColumns {
-    /// The number of columns.
-    width: usize,
-    /// The columns in the order of the result, in groups; `None` for columns that stay as they are.
-    groups: Vec<(Vec<u32>, Option<FittedScaling>)>,
+/// Checks the scalings of groups of columns.
+pub(super) fn check(groups: &[(Vec<usize>, Scaling)]) -> Result<()> {
+    let mut columns: Vec<usize> = groups.iter().flat_map(|(columns, _)| columns).copied().collect();
+    columns.sort_unstable();
+    if let Some(twice) = columns.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Err(Error::invalid("a column of Scaling::Columns", "named once", twice[0]));
+    }
+    groups.iter().try_for_each(|(_, scaling)| match scaling {
+        Scaling::Columns(_) => {
+            Err(Error::invalid("a scaling within Scaling::Columns", "another one", "Scaling::Columns"))
+        }
+        other => other.check(),
+    })
 }
 
-impl FittedColumns {
-    /// The groups in the order of their first columns. Columns of no group stay as they are, one by one.
-    pub(super) fn fit(x: &Tensor, of: &[(Vec<usize>, Scaling)]) -> Result<Self> {
-        let [_, width] = *x.dims() else {
-            return Err(Error::invalid(
-                "inputs with a scaling for each column",
-                "of shape (N, D)",
-                format!("{:?}", x.dims()),
-            ));
-        };
-        let mut taken = vec![false; width];
-        for column in of.iter().flat_map(|(columns, _)| columns) {
-            match taken.get_mut(*column) {
+/// The scaling of each of these columns; `None` where it stays as it is. `width` is the number of all columns.
+pub(super) fn of_each<'s>(
+    groups: &'s [(Vec<usize>, Scaling)],
+    columns: impl Iterator<Item = usize>,
+    width: usize,
+) -> Result<Vec<Option<&'s Scaling>>> {
+    let mut all = vec![None; width];
+    for (columns, scaling) in groups {
+        for column in columns {
+            match all.get_mut(*column) {
+                Some(of) => *of = Some(scaling),
                 None => {
                     let must = format!("below {width}, the number of columns");
                     return Err(Error::invalid("a column of Scaling::Columns", must, column));
                 }
-                Some(true) => {
-                    return Err(Error::invalid("a column of Scaling::Columns", "named once", column))
-                }
-                Some(free) => *free = true,
-            }
-        }
-        let mut groups = vec![];
-        for (columns, scaling) in of.iter().filter(|(columns, _)| !columns.is_empty()) {
-            let columns: Vec<u32> = columns.iter().map(|column| *column as u32).collect();
-            let fitted = scaling.fit(&select(x, &columns)?)?;
-            groups.push((columns, Some(fitted)));
-        }
-        let free = taken.iter().enumerate().filter(|(_, taken)| !**taken);
-        groups.extend(free.map(|(column, _)| (vec![column as u32], None)));
-        groups.sort_by_key(|(columns, _)| columns.iter().min().copied());
-        Ok(Self { width, groups })
-    }
-
-    pub(super) fn columns(&self) -> usize {
-        self.width
-    }
-
-    pub(super) fn output_columns(&self) -> usize {
-        self.groups
-            .iter()
-            .map(|(columns, of)| of.as_ref().map_or(columns.len(), FittedScaling::output_columns))
-            .sum()
-    }
-
-    pub(super) fn has_inverse(&self) -> bool {
-        self.groups.iter().all(|(_, of)| of.as_ref().is_none_or(FittedScaling::has_inverse))
-    }
-
-    /// The groups side by side. Where every group keeps its number of columns, each column stays in its place.
-    pub(super) fn transform(&self, x: &Tensor) -> Result<Tensor> {
-        self.check_width(x)?;
-        let part = |(columns, of): &(Vec<u32>, Option<FittedScaling>)| {
-            let x = select(x, columns)?;
-            of.as_ref().map_or(Ok(x.clone()), |of| of.transform(&x))
-        };
-        let parts = self.groups.iter().map(part).collect::<Result<Vec<_>>>()?;
-        let joined = Tensor::cat(&parts, 1)?;
-        match self.output_columns() == self.width {
-            true => Ok(joined.index_select(&self.places(x.device())?, 1)?),
-            false => Ok(joined),
-        }
-    }
-
-    pub(super) fn inverse(&self, z: &Tensor) -> Result<Tensor> {
-        self.check_width(z)?;
-        let part = |(columns, of): &(Vec<u32>, Option<FittedScaling>)| {
-            let z = select(z, columns)?;
-            of.as_ref().map_or(Ok(z.clone()), |of| of.inverse(&z))
-        };
-        let parts = self.groups.iter().map(part).collect::<Result<Vec<_>>>()?;
-        Ok(Tensor::cat(&parts, 1)?.index_select(&self.places(z.device())?, 1)?)
-    }
-
-    /// The place of each column among the columns of the groups.
-    fn places(&self, device: &Device) -> Result<Tensor> {
-        let mut places = vec![0u32; self.width];
-        for (place, column) in self.groups.iter().flat_map(|(columns, _)| columns).enumerate() {
-            if let Some(at) = places.get_mut(*column as usize) {
-                *at = place as u32;
-            }
-        }
-        Ok(Tensor::new(places, device)?)
-    }
-
-    fn check_width(&self, x: &Tensor) -> Result<()> {
-        match *x.dims() {
-            [_, width] if width == self.width => Ok(()),
-            _ => {
-                let must = format!("of shape (N, {})", self.width);
-                Err(Error::invalid("a table", must, format!("{:?}", x.dims())))
             }
         }
     }
-
-    pub(super) fn check(&self) -> Result<()> {
-        let mut columns: Vec<u32> = self.groups.iter().flat_map(|(columns, _)| columns.clone()).collect();
-        columns.sort_unstable();
-        if !columns.into_iter().map(|column| column as usize).eq(0..self.width) {
-            return Err(Error::invalid("the columns of a scaling", "each named once", "others"));
-        }
-        self.groups.iter().filter_map(|(_, of)| of.as_ref()).try_for_each(FittedScaling::check)
-    }
+    Ok(columns.map(|column| all.get(column).copied().flatten()).collect())
 }
 
-fn select(x: &Tensor, columns: &[u32]) -> Result<Tensor> {
-    let columns = move_view(&Tensor::new(columns, &Device::Cpu)?, x.device())?;
-    Ok(x.index_select(&columns, 1)?)
+/// Reads groups such as `0,3=one-hot;1,2=standardize`. `None` where the text has no groups.
+pub(super) fn parse(text: &str) -> Option<Result<Scaling>> {
+    // `robust:low=0.1` has an equals sign too, but after a colon.
+    let is_group = |part: &str| part.split_once('=').is_some_and(|(columns, _)| !columns.contains(':'));
+    if !text.split(';').all(is_group) {
+        return None;
+    }
+    let number = |text: &str| {
+        let wrong = |_| Error::invalid("a column of Scaling::Columns", "a whole number", format!("{text:?}"));
+        text.trim().parse::<usize>().map_err(wrong)
+    };
+    let group = |part: &str| {
+        let (columns, scaling) = part.split_once('=').unwrap_or_default();
+        let columns = columns.split(',').map(number).collect::<Result<Vec<_>>>()?;
+        Ok((columns, Scaling::registry().parse(scaling.trim())?))
+    };
+    Some(text.split(';').map(group).collect::<Result<_>>().map(Scaling::Columns))
 }

@@ -1,148 +1,175 @@
 //! The power transform of Yeo and Johnson.
 use crate::{
-    data::scale::{
-        table::{columns, map_cells},
-        Scaler,
-    },
-    Error, Result,
+    data::scale::{standardize, FittedColumn, Scaling},
+    registry::Entry,
+    Result,
 };
-use candle_core::{Device, Tensor};
-use serde::{Deserialize, Serialize};
 
-/// One `λ` for each column, and the mean and the standard deviation of the transformed columns.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct FittedPower {
-    lambda: Vec<f64>,
-    scaler: Scaler,
+pub(super) const ENTRY: Entry<Scaling> =
+    Entry::new("power", "Scaling::Power", "Yeo and Johnson's power, then standardized", |_| {
+        Ok(Scaling::Power)
+    })
+    .with_source("Yeo and Johnson 2000, doi:10.1093/biomet/87.4.954");
+
+/// How exact `λ` is.
+const TOLERANCE: f64 = 1.48e-8;
+/// The largest number of evaluations of the likelihood.
+const MAX_EVALUATIONS: usize = 500;
+
+/// The `λ` that makes the transformed column most likely under a normal distribution, with the mean and the standard
+/// deviation of the transformed column. A column that is constant up to rounding has `λ = 1`, which changes nothing.
+pub(super) fn fit(column: Vec<f64>) -> Result<FittedColumn> {
+    let low = column.iter().copied().fold(f64::INFINITY, f64::min);
+    let high = column.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let lambda = match standardize::fit(column.clone())? {
+        FittedColumn::Affine { shift: mean, scale: 1. } if high - low <= rounding(mean, column.len()) => 1.,
+        _ => most_likely(&column),
+    };
+    let powers = column.into_iter().map(|x| yeo_johnson(x, lambda)).collect();
+    let (shift, scale) = match standardize::fit(powers)? {
+        FittedColumn::Affine { shift, scale } => (shift, scale),
+        _ => (0., 1.),
+    };
+    let range = high - low;
+    Ok(FittedColumn::Power { lambda, shift, scale, low: low - range, high: high + range })
 }
 
-impl FittedPower {
-    /// The `λ` of each column that make the transformed column most likely under a normal distribution.
-    pub(super) fn fit(x: &Tensor) -> Result<Self> {
-        let columns = columns(x)?;
-        let lambda: Vec<f64> = columns.iter().map(|column| most_likely(column)).collect();
-        let rows = columns.first().map_or(0, Vec::len);
-        let mut transformed = Vec::with_capacity(rows * columns.len());
-        for row in 0..rows {
-            let cells = columns.iter().zip(&lambda);
-            transformed
-                .extend(cells.filter_map(|(column, lambda)| Some(yeo_johnson(*column.get(row)?, *lambda))));
-        }
-        let transformed = Tensor::from_vec(transformed, (rows, columns.len()), &Device::Cpu)?;
-        Ok(Self { lambda, scaler: Scaler::standardize(&transformed)? })
-    }
-
-    pub(super) fn columns(&self) -> usize {
-        self.lambda.len()
-    }
-
-    pub(super) fn transform(&self, x: &Tensor) -> Result<Tensor> {
-        map_cells(x, self.columns(), |column, x| {
-            let (shift, scale) = self.scaler.of_column(column);
-            (yeo_johnson(x, self.lambda_of(column)) - shift) / scale
-        })
-    }
-
-    pub(super) fn inverse(&self, z: &Tensor) -> Result<Tensor> {
-        map_cells(z, self.columns(), |column, z| {
-            let (shift, scale) = self.scaler.of_column(column);
-            inverse(z * scale + shift, self.lambda_of(column))
-        })
-    }
-
-    fn lambda_of(&self, column: usize) -> f64 {
-        self.lambda.get(column).copied().unwrap_or(f64::NAN)
-    }
-
-    /// Checks that there is a finite `λ` for each column of the scaler.
-    pub(super) fn check(&self) -> Result<()> {
-        let finite = self.lambda.iter().all(|lambda| lambda.is_finite());
-        match finite && self.lambda.len() == self.scaler.columns() {
-            true => Ok(()),
-            false => {
-                Err(Error::invalid("the λ of a power transform", "finite, one for each column", "others"))
-            }
-        }
-    }
+/// The range that rounding alone can give to a constant column of so many rows.
+fn rounding(mean: f64, rows: usize) -> f64 {
+    2. * rows as f64 * f64::EPSILON * mean.abs()
 }
 
 /// ```text
 /// ((x + 1)^λ − 1) / λ,  ln(x + 1) for λ = 0                       if x ≥ 0
 /// −((1 − x)^(2 − λ) − 1) / (2 − λ),  −ln(1 − x) for λ = 2         if x < 0
 /// ```
-fn yeo_johnson(x: f64, lambda: f64) -> f64 {
+pub(super) fn yeo_johnson(x: f64, lambda: f64) -> f64 {
+    if lambda == 1. {
+        return x;
+    }
     let power = |log: f64, exponent: f64| match exponent.abs() < f64::EPSILON {
         true => log,
         false => (exponent * log).exp_m1() / exponent,
     };
     match x >= 0. {
         true => power(x.ln_1p(), lambda),
+        // NaN comes here too, and stays NaN.
         false => -power((-x).ln_1p(), 2. - lambda),
     }
 }
 
-/// The inverse of [`yeo_johnson`].
-fn inverse(y: f64, lambda: f64) -> f64 {
+/// The derivative of [`yeo_johnson`]: `(x + 1)^(λ − 1)`, or `(1 − x)^(1 − λ)` for negative `x`.
+pub(super) fn slope(x: f64, lambda: f64) -> f64 {
+    match x >= 0. {
+        true => ((lambda - 1.) * x.ln_1p()).exp(),
+        false => ((1. - lambda) * (-x).ln_1p()).exp(),
+    }
+}
+
+/// The inverse of [`yeo_johnson`]. Its values are bounded above for `λ < 0` and below for `λ > 2`; beyond the bound the
+/// inverse is infinite.
+pub(super) fn inverse(y: f64, lambda: f64) -> f64 {
+    if lambda == 1. {
+        return y;
+    }
     let power = |y: f64, exponent: f64| match exponent.abs() < f64::EPSILON {
         true => y.exp_m1(),
-        false => ((exponent * y).ln_1p() / exponent).exp_m1(),
+        false => ((exponent * y).max(-1.).ln_1p() / exponent).exp_m1(),
     };
-    match y >= 0. {
-        true => power(y, lambda),
-        false => -power(-y, 2. - lambda),
+    match y {
+        y if y.is_nan() => y,
+        y if y >= 0. => power(y, lambda),
+        y => -power(-y, 2. - lambda),
     }
 }
 
-/// The `λ` with the largest likelihood; 1, which changes nothing, for a constant column.
+/// The `λ` with the largest likelihood. The negative logarithm of the likelihood is convex in `λ` (Marchand et al. 2022,
+/// arXiv:2210.01639), so its minimum is found by Brent's method in an interval in which no power of up to 20 times the
+/// largest number overflows, as in scipy.
 fn most_likely(column: &[f64]) -> f64 {
-    let first = column.first().copied().unwrap_or(0.);
-    if column.iter().all(|x| *x == first) {
-        return 1.;
-    }
-    let logs: f64 = column.iter().map(|x| x.signum() * x.abs().ln_1p()).sum();
-    let cost = |lambda: f64| negative_log_likelihood(column, logs, lambda);
-    minimum(cost, -2., 2.)
-}
-
-/// `n/2 · ln σ²(λ) − (λ − 1) Σ sign(x) ln(|x| + 1)`, with the variance of the transformed column.
-fn negative_log_likelihood(column: &[f64], logs: f64, lambda: f64) -> f64 {
+    let largest = column.iter().fold(0f64, |most, x| most.max(x.abs()));
+    let log = (20. * largest).min(f64::MAX).ln_1p();
+    let (eps, widest) = (f64::EPSILON.ln(), 1e12);
+    let low = ((f64::MIN_POSITIVE.ln() - eps) / 2. / log).max(-widest);
+    let high = ((f64::MAX.ln() + eps) / 2. / log).min(widest);
+    let negative = column.iter().filter(|x| **x < 0.).count();
+    let (low, high) = match negative {
+        0 => (low, high),
+        all if all == column.len() => (2. - high, 2. - low),
+        _ => ((2. - high).max(low), (2. - low).min(high)),
+    };
+    let logs: f64 = column.iter().map(|x| x.abs().ln_1p().copysign(*x)).sum();
     let n = column.len() as f64;
-    let mean = column.iter().map(|x| yeo_johnson(*x, lambda)).sum::<f64>() / n;
-    let variance = column.iter().map(|x| (yeo_johnson(*x, lambda) - mean).powi(2)).sum::<f64>() / n;
-    let cost = n / 2. * variance.ln() - (lambda - 1.) * logs;
-    if cost.is_finite() {
-        cost
-    } else {
-        f64::INFINITY
-    }
+    // n/2 · ln σ²(λ) − (λ − 1) Σ sign(x) ln(|x| + 1), with the variance of the transformed column.
+    let cost = |lambda: f64| {
+        let mean = column.iter().map(|x| yeo_johnson(*x, lambda)).sum::<f64>() / n;
+        let variance = column.iter().map(|x| (yeo_johnson(*x, lambda) - mean).powi(2)).sum::<f64>() / n;
+        let cost = n / 2. * variance.ln() - (lambda - 1.) * logs;
+        if cost.is_finite() {
+            cost
+        } else {
+            f64::INFINITY
+        }
+    };
+    minimum(cost, low, high)
 }
 
-/// Where a convex function of one number is least, by golden-section search from a bracket that is widened as far as
-/// it has to be (to ±64 at most, where no power of a column is finite).
-fn minimum(f: impl Fn(f64) -> f64, low: f64, high: f64) -> f64 {
-    const RATIO: f64 = 0.618_033_988_749_894_8;
-    const WIDEST: f64 = 64.;
-    let (mut low, mut high) = (low, high);
-    while low > -WIDEST && f(low) < f(low + 1e-3 * (high - low)) {
-        low *= 2.;
-    }
-    while high < WIDEST && f(high) < f(high - 1e-3 * (high - low)) {
-        high *= 2.;
-    }
-    let (mut a, mut b) = (high - RATIO * (high - low), low + RATIO * (high - low));
-    let (mut at_a, mut at_b) = (f(a), f(b));
-    while high - low > 1e-9 {
-        if at_a <= at_b {
-            (high, b, at_b) = (b, a, at_a);
-            a = high - RATIO * (high - low);
-            at_a = f(a);
+/// Where a function with one minimum is least between `a` and `b`: golden-section steps, and parabolic ones where they
+/// help (Brent 1973, "Algorithms for minimization without derivatives", chapter 5).
+fn minimum(f: impl Fn(f64) -> f64, mut a: f64, mut b: f64) -> f64 {
+    let golden = 0.5 * (3. - 5f64.sqrt());
+    let mut best = a + golden * (b - a);
+    let (mut second, mut third) = (best, best);
+    let (mut step, mut before) = (0f64, 0f64);
+    let mut at_best = f(best);
+    let (mut at_second, mut at_third) = (at_best, at_best);
+    for _ in 0..MAX_EVALUATIONS {
+        let middle = f64::midpoint(a, b);
+        let tolerance = f64::EPSILON.sqrt() * best.abs() + TOLERANCE / 3.;
+        if (best - middle).abs() <= 2. * tolerance - 0.5 * (b - a) {
+            break;
+        }
+        let mut parabolic = None;
+        if before.abs() > tolerance {
+            let r = (best - second) * (at_best - at_third);
+            let q = (best - third) * (at_best - at_second);
+            let (p, q) = ((best - third) * q - (best - second) * r, 2. * (q - r));
+            let (p, q) = if q > 0. { (-p, q) } else { (p, -q) };
+            let last = std::mem::replace(&mut before, step);
+            if p.abs() < (0.5 * q * last).abs() && p > q * (a - best) && p < q * (b - best) {
+                let next = best + p / q;
+                let near_end = next - a < 2. * tolerance || b - next < 2. * tolerance;
+                parabolic = Some(if near_end { tolerance.copysign(middle - best) } else { p / q });
+            }
+        }
+        step = parabolic.unwrap_or_else(|| {
+            before = if best >= middle { a - best } else { b - best };
+            golden * before
+        });
+        let next = best + step.abs().max(tolerance).copysign(step);
+        let at_next = f(next);
+        if at_next <= at_best {
+            if next >= best {
+                a = best;
+            } else {
+                b = best;
+            }
+            (third, at_third, second, at_second, best, at_best) =
+                (second, at_second, best, at_best, next, at_next);
         } else {
-            (low, a, at_a) = (a, b, at_b);
-            b = low + RATIO * (high - low);
-            at_b = f(b);
+            if next < best {
+                a = next;
+            } else {
+                b = next;
+            }
+            if at_next <= at_second || second == best {
+                (third, at_third, second, at_second) = (second, at_second, next, at_next);
+            } else if at_next <= at_third || third == best || third == second {
+                (third, at_third) = (next, at_next);
+            }
         }
     }
-    f64::midpoint(low, high)
+    best
 }
 
 #[cfg(test)]
@@ -155,14 +182,22 @@ mod tests {
             for x in [-3., -0.7, -1e-9, 0., 1e-9, 0.4, 5.] {
                 let back = inverse(yeo_johnson(x, lambda), lambda);
                 assert!((back - x).abs() < 1e-9 * (1. + f64::abs(x)), "{lambda} {x} {back}");
+                let (h, at) = (1e-6, slope(x, lambda));
+                let numeric = (yeo_johnson(x + h, lambda) - yeo_johnson(x - h, lambda)) / (2. * h);
+                assert!((numeric - at).abs() < 1e-5 * at.abs(), "{lambda} {x}: {numeric} {at}");
             }
         }
     }
 
     #[test]
-    fn a_parabola_is_least_at_its_vertex_within_and_outside_of_the_bracket() {
+    fn a_convex_function_is_least_at_its_vertex() {
         for vertex in [-30., -1.3, 0., 1.9, 17.] {
-            assert!((minimum(|x| (x - vertex) * (x - vertex), -2., 2.) - vertex).abs() < 1e-7, "{vertex}");
+            let found = minimum(|x| (x - vertex) * (x - vertex), -100., 80.);
+            assert!((found - vertex).abs() < 1e-7 * (1. + f64::abs(vertex)), "{vertex} {found}");
+            let found = minimum(|x| (x - vertex).cosh().ln(), -100., 80.);
+            assert!((found - vertex).abs() < 1e-7 * (1. + f64::abs(vertex)), "{vertex} {found}");
+            let walls = |x: f64| if (x - vertex).abs() > 9. { f64::INFINITY } else { (x - vertex).abs() };
+            assert!((minimum(walls, vertex - 20., vertex + 12.) - vertex).abs() < 1e-6, "{vertex}");
         }
     }
 }

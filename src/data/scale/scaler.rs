@@ -141,17 +141,6 @@ impl Scaler {
         let at = |of: &[f64], column: usize| of.get(column).copied().unwrap_or(f64::NAN);
         map_cells(x, self.columns(), |column, x| f(x, at(&self.0.shift, column), at(&self.0.scale, column)))
     }
-
-    /// Shift and scale of a column.
-    pub(super) fn of_column(&self, column: usize) -> (f64, f64) {
-        let at = |of: &[f64]| of.get(column).copied().unwrap_or(f64::NAN);
-        (at(&self.0.shift), at(&self.0.scale))
-    }
-
-    /// A scaler with this shift and scale for each column.
-    pub(super) fn of(shift: Vec<f64>, scale: Vec<f64>) -> Result<Self> {
-        Columns { shift, scale }.try_into()
-    }
 }
 
 impl TryFrom<Columns> for Scaler {

@@ -1,15 +1,10 @@
 //! What is fitted.
 use crate::{
     data::scale::{
-        affine,
-        columns::FittedColumns,
-        fitted::{channels, Kind},
-        one_hot::FittedOneHot,
-        power::FittedPower,
-        quantile::FittedQuantile,
-        FittedScaling, Scaler,
+        columns, fit::Fitting, max_abs, min_max, one_hot, power, quantile, robust, standardize, FittedColumn,
+        FittedScaling,
     },
-    registry::{Argument, Entry, Registry},
+    registry::Registry,
     Error, Result,
 };
 use candle_core::Tensor;
@@ -27,22 +22,27 @@ use std::sync::LazyLock;
 /// | [`Robust`](Self::Robust) | `robust:0.25:0.75` | `(x − median) / (q₀.₇₅ − q₀.₂₅)` |
 /// | [`Power`](Self::Power) | `power` | Yeo and Johnson's power, then standardized |
 /// | [`Quantile`](Self::Quantile) | `quantile:1000` | its rank among the rows: uniform or normal |
-/// | [`OneHot`](Self::OneHot) | `one-hot` | one column of 0 and 1 for each value |
+/// | [`OneHot`](Self::OneHot) | `one-hot` | one column of 0 and 1 for each category |
+/// | [`Columns`](Self::Columns) | `0,3=one-hot;1=power` | what the scaling of its group makes of it |
 ///
-/// Tensors are `(N, D)`, or `(N,)` for one column, of any float dtype. The first four also take `(N, C, …)`, such as
-/// images, and scale each channel. The results are those of scikit-learn's `StandardScaler`, `MinMaxScaler`,
-/// `MaxAbsScaler`, `RobustScaler`, `PowerTransformer`, `QuantileTransformer` and `OneHotEncoder`.
+/// Tensors are `(N, D)`, or `(N,)` for one column, of any float dtype. All but one-hot encoding also take `(N, C, …)`, such
+/// as images, and scale each channel, which is dimension 1. The results are those of scikit-learn's `StandardScaler`,
+/// `MinMaxScaler`, `MaxAbsScaler`, `RobustScaler`, `PowerTransformer`, `QuantileTransformer` and `OneHotEncoder`.
 ///
 /// [`Trainer::input_scaling`](crate::train::Trainer::input_scaling) and
 /// [`Trainer::target_scaling`](crate::train::Trainer::target_scaling) fit a scaling on the training rows of each run, so
 /// that no row that is held out has an effect, and keep it with the member.
 ///
-/// Use `standardize` for inputs of different units, and for targets that are far from 0 or far from 1 in size: a loss in
-/// the thousands makes training diverge. Use `robust` or `quantile` where single values are extreme, `power` for skewed
-/// columns, `one-hot` for categories given as numbers. Do not scale inputs that are on one scale already, such as bits or
-/// pixels from 0 to 1: nothing is gained.
+/// Use `standardize` for inputs of different units, and for targets whose spread is far from 1: the gradient grows with the
+/// error, so that gradient descent diverges on targets in the hundreds at a learning rate that suits targets of spread 1.
+/// Use `robust` or `quantile` where single values are extreme, `power` for skewed columns, `one-hot` for categories given as
+/// numbers. Do not expect scaled inputs to help where they are on one scale already, such as standard normal features or
+/// pixels from 0 to 1: there they make no difference. For targets, `quantile` cannot predict beyond the range of the
+/// training rows.
 ///
-/// Cost: one or two passes over the rows; `robust` and `quantile` sort each column; `power` makes about 60 passes.
+/// Cost: one pass over the rows for each 2²⁵ values. `robust` and `quantile` sort each column; `power` computes about 30
+/// times as many powers as there are values. A fitted `quantile` holds a number for each quantile of each column, in memory
+/// and in the member's file.
 ///
 /// # Errors
 /// [`fit`](Self::fit) names a parameter that is out of range, a row and column that is NaN or infinite, and a shape that
@@ -96,9 +96,14 @@ pub enum Scaling {
         /// Whether the result is normal rather than uniform.
         normal: bool,
     },
-    /// One column for each distinct value, in increasing order. There is no inverse.
+    /// One column of 0 and 1 for each category, in increasing order. There is no inverse.
+    ///
+    /// The network must have as many inputs as there are categories in all. Where runs train on a part of the rows, a rare
+    /// category may be missing in some of them: list the categories then, so that every run has the same columns.
     OneHot {
-        /// Whether a value that was not among the rows of the fit becomes zeros. If not, it is an error.
+        /// The categories, in increasing order. If the list is empty, they are the distinct values of the rows of the fit.
+        categories: Vec<f64>,
+        /// Whether a value that is no category becomes zeros. If not, it is an error.
         ignore_unknown: bool,
     },
     /// A scaling for each group of columns, which are numbered from 0. Other columns stay as they are.
@@ -106,6 +111,26 @@ pub enum Scaling {
 }
 
 impl Scaling {
+    /// [`Scaling::OneHot`] with the categories of the rows of the fit. Others are errors.
+    #[must_use]
+    pub fn one_hot() -> Self {
+        Self::OneHot { categories: vec![], ignore_unknown: false }
+    }
+
+    /// [`Scaling::Columns`]: a scaling for each group of columns.
+    ///
+    /// ```
+    /// use candle_ensemble::data::Scaling;
+    ///
+    /// let scaling = Scaling::columns(vec![(vec![0, 3], Scaling::one_hot()), (vec![1], Scaling::Power)]);
+    /// assert_eq!(scaling, Scaling::parse("0,3=one-hot;1=power")?);
+    /// # Ok::<(), candle_ensemble::Error>(())
+    /// ```
+    #[must_use]
+    pub fn columns(groups: Vec<(Vec<usize>, Self)>) -> Self {
+        Self::Columns(groups)
+    }
+
     /// The scalings by name, but for that by columns, which [`parse`](Self::parse) reads too.
     ///
     /// ```
@@ -117,64 +142,15 @@ impl Scaling {
     /// ```
     #[must_use]
     pub fn registry() -> &'static Registry<Self> {
-        const RANGE: &[Argument] = &[
-            Argument::new("low", "0", "The smallest value"),
-            Argument::new("high", "1", "The largest value"),
-        ];
-        const QUANTILES: &[Argument] = &[
-            Argument::new("low", "0.25", "The lower quantile"),
-            Argument::new("high", "0.75", "The upper quantile"),
-        ];
-        const COUNT: &[Argument] = &[
-            Argument::new("quantiles", "1000", "The number of quantiles"),
-            Argument::new("normal", "false", "Whether the result is normal rather than uniform"),
-        ];
-        const UNKNOWN: &[Argument] =
-            &[Argument::new("ignore-unknown", "false", "Whether unknown categories become zeros")];
         static REGISTRY: LazyLock<Registry<Scaling>> = LazyLock::new(|| {
             let entries = vec![
-                Entry::new(
-                    "standardize",
-                    "Scaling::Standardize",
-                    "To mean 0 and standard deviation 1",
-                    |_| Ok(Scaling::Standardize),
-                ),
-                Entry::new("min-max", "Scaling::MinMax", "To a range", |arguments| {
-                    Ok(Scaling::MinMax { low: arguments.get("low")?, high: arguments.get("high")? })
-                })
-                .with_arguments(RANGE),
-                Entry::new(
-                    "max-abs",
-                    "Scaling::MaxAbs",
-                    "To the range from -1 to 1, without a shift",
-                    |_| Ok(Scaling::MaxAbs),
-                ),
-                Entry::new(
-                    "robust",
-                    "Scaling::Robust",
-                    "By the median and a range of quantiles",
-                    |arguments| {
-                        Ok(Scaling::Robust { low: arguments.get("low")?, high: arguments.get("high")? })
-                    },
-                )
-                .with_arguments(QUANTILES),
-                Entry::new("power", "Scaling::Power", "Yeo and Johnson's power, then standardized", |_| {
-                    Ok(Scaling::Power)
-                }),
-                Entry::new(
-                    "quantile",
-                    "Scaling::Quantile",
-                    "To a uniform or normal distribution",
-                    |arguments| {
-                        let (quantiles, normal) = (arguments.get("quantiles")?, arguments.get("normal")?);
-                        Ok(Scaling::Quantile { quantiles, normal })
-                    },
-                )
-                .with_arguments(COUNT),
-                Entry::new("one-hot", "Scaling::OneHot", "One column for each value", |arguments| {
-                    Ok(Scaling::OneHot { ignore_unknown: arguments.get("ignore-unknown")? })
-                })
-                .with_arguments(UNKNOWN),
+                standardize::ENTRY,
+                min_max::ENTRY,
+                max_abs::ENTRY,
+                robust::ENTRY,
+                power::ENTRY,
+                quantile::ENTRY,
+                one_hot::ENTRY,
             ];
             Registry::new("scaling", entries)
         });
@@ -187,26 +163,8 @@ impl Scaling {
     /// # Errors
     /// When a name, an argument or the number of a column is wrong.
     pub fn parse(text: &str) -> Result<Self> {
-        // `robust:low=0.1` has an equals sign too, but after a colon.
-        let is_group = |part: &str| part.find('=').is_some_and(|at| !part[..at].contains(':'));
-        if !text.split(';').all(is_group) {
-            return Self::registry().parse(text).and_then(Self::checked);
-        }
-        let group = |part: &str| {
-            let (columns, scaling) = part.split_once('=').unwrap_or_default();
-            let number = |text: &str| {
-                let wrong =
-                    |_| Error::invalid("a column of a scaling", "a whole number", format!("{text:?}"));
-                text.trim().parse::<usize>().map_err(wrong)
-            };
-            let columns = columns.split(',').map(number).collect::<Result<Vec<_>>>()?;
-            Ok((columns, Self::registry().parse(scaling.trim())?))
-        };
-        Self::Columns(text.split(';').map(group).collect::<Result<_>>()?).checked()
-    }
-
-    fn checked(self) -> Result<Self> {
-        self.check().map(|()| self)
+        let scaling = columns::parse(text).unwrap_or_else(|| Self::registry().parse(text))?;
+        scaling.check().map(|()| scaling)
     }
 
     /// Checks that every parameter is in its range.
@@ -215,30 +173,12 @@ impl Scaling {
     /// [`Error::Invalid`] that names the parameter.
     pub fn check(&self) -> Result<()> {
         match self {
-            Self::Standardize | Self::MaxAbs | Self::Power | Self::OneHot { .. } => Ok(()),
-            Self::MinMax { low, high } => {
-                let fine = (high - low).is_normal() && low < high;
-                in_range(
-                    fine,
-                    "Scaling::MinMax::low and high",
-                    "finite and in order",
-                    format!("{low} and {high}"),
-                )
-            }
-            Self::Robust { low, high } => {
-                let fine = 0. <= *low && low < high && *high <= 1.;
-                let must = "from 0 to 1 and in order";
-                in_range(fine, "Scaling::Robust::low and high", must, format!("{low} and {high}"))
-            }
-            Self::Quantile { quantiles, .. } => {
-                in_range(*quantiles >= 2, "Scaling::Quantile::quantiles", "at least 2", quantiles)
-            }
-            Self::Columns(groups) => groups.iter().try_for_each(|(_, scaling)| match scaling {
-                Self::Columns(_) => {
-                    Err(Error::invalid("a scaling of Scaling::Columns", "another one", "the same"))
-                }
-                other => other.check(),
-            }),
+            Self::Standardize | Self::MaxAbs | Self::Power => Ok(()),
+            Self::MinMax { low, high } => min_max::check(*low, *high),
+            Self::Robust { low, high } => robust::check(*low, *high),
+            Self::Quantile { quantiles, .. } => quantile::check(*quantiles),
+            Self::OneHot { categories, .. } => one_hot::check(categories),
+            Self::Columns(groups) => columns::check(groups),
         }
     }
 
@@ -255,27 +195,30 @@ impl Scaling {
     ///
     /// # Errors
     /// When a parameter is out of range, or `x` is not a tensor of floats of a shape that the scaling takes, has no rows,
-    /// or contains NaN or infinity.
+    /// or contains NaN or infinity in a column that is scaled.
     pub fn fit(&self, x: &Tensor) -> Result<FittedScaling> {
-        self.check()?;
-        Ok(FittedScaling(match self {
-            Self::Standardize => Kind::Affine(Scaler::standardize(&channels(x)?)?),
-            Self::MinMax { low, high } => Kind::Affine(affine::min_max(&channels(x)?, *low, *high)?),
-            Self::MaxAbs => Kind::Affine(affine::max_abs(&channels(x)?)?),
-            Self::Robust { low, high } => Kind::Affine(affine::robust(&channels(x)?, *low, *high)?),
-            Self::Power => Kind::Power(FittedPower::fit(x)?),
-            Self::Quantile { quantiles, normal } => {
-                Kind::Quantile(FittedQuantile::fit(x, *quantiles, *normal)?)
+        let mut fitting = Fitting::new("", self, x, x.dims().first().copied().unwrap_or(0), None)?;
+        while fitting.next_pass()? {
+            if fitting.reads() {
+                fitting.add(x, |row| row)?;
             }
-            Self::OneHot { ignore_unknown } => Kind::OneHot(FittedOneHot::fit(x, *ignore_unknown)?),
-            Self::Columns(groups) => Kind::Columns(FittedColumns::fit(x, groups)?),
-        }))
+        }
+        fitting.finish()
     }
-}
 
-fn in_range(fine: bool, what: &str, must: &str, got: impl std::fmt::Display) -> Result<()> {
-    match fine {
-        true => Ok(()),
-        false => Err(Error::invalid(what, must, got)),
+    /// Fits one column, whose values are finite.
+    pub(super) fn fit_column(&self, values: Vec<f64>) -> Result<FittedColumn> {
+        match self {
+            Self::Standardize => standardize::fit(values),
+            Self::MinMax { low, high } => Ok(min_max::fit(&values, *low, *high)),
+            Self::MaxAbs => Ok(max_abs::fit(&values)),
+            Self::Robust { low, high } => Ok(robust::fit(values, *low, *high)),
+            Self::Power => power::fit(values),
+            Self::Quantile { quantiles, normal } => Ok(quantile::fit(values, *quantiles, *normal)),
+            Self::OneHot { categories, ignore_unknown } => one_hot::fit(values, categories, *ignore_unknown),
+            Self::Columns(_) => {
+                Err(Error::invalid("a scaling within Scaling::Columns", "another one", "Scaling::Columns"))
+            }
+        }
     }
 }

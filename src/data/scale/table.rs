@@ -81,18 +81,6 @@ pub(super) fn map_cells(x: &Tensor, columns: usize, f: impl Fn(usize, f64) -> f6
     Ok(move_view(&mapped, x.device())?)
 }
 
-/// The columns of the table, each as numbers of f64.
-pub(super) fn columns(x: &Tensor) -> Result<Vec<Vec<f64>>> {
-    let table = Table::of(x)?;
-    let mut columns = vec![Vec::with_capacity(table.rows); table.columns];
-    table.each(|column, x| {
-        if let Some(column) = columns.get_mut(column) {
-            column.push(x);
-        }
-    })?;
-    Ok(columns)
-}
-
 /// `x` in the type of `_like`: candle does not export the names of all types.
 fn back<T: WithDType>(_like: &[T], x: f64) -> T {
     T::from_f64(x)

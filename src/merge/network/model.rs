@@ -57,7 +57,8 @@ impl<L> Clone for Model<'_, L> {
 }
 
 impl<'a, L: Learner> Model<'a, L> {
-    /// The learner's first architecture, with the learner's own settings, on the CPU.
+    /// The learner's first architecture, with the learner's own settings, on the CPU. Weights that were trained on
+    /// scaled data need [`Model::of`], or their [`scaling`](Self::scaling).
     ///
     /// # Errors
     /// When the learner has no architecture.
@@ -76,7 +77,7 @@ impl<'a, L: Learner> Model<'a, L> {
         })
     }
 
-    /// The architecture, settings and features of a member, on the CPU.
+    /// The architecture, settings, features and scalings of a member, on the CPU.
     #[must_use]
     pub fn of(learner: &'a L, record: &Record) -> Self {
         Self {
@@ -101,6 +102,14 @@ impl<'a, L: Learner> Model<'a, L> {
     #[must_use]
     pub fn settings(mut self, settings: &Settings) -> Self {
         self.settings = settings.clone();
+        self
+    }
+
+    /// The scalings of inputs and targets that the weights were trained with
+    /// ([`Record::scaling`](crate::store::Record::scaling)). [`Model::of`] takes them from the record.
+    #[must_use]
+    pub fn scaling(mut self, scaling: &FittedScalings) -> Self {
+        self.scaling = scaling.clone();
         self
     }
 
@@ -176,7 +185,7 @@ impl<'a, L: Learner> Model<'a, L> {
         }
         let batch = data.batch(rows, &self.device)?;
         let inputs = self.scaling.scale_inputs(&batch.inputs.columns(self.features.as_deref())?)?;
-        let predicted = self.scaling.unscale_in_graph(&network.run(&inputs, false)?)?;
+        let predicted = self.scaling.unscale_outputs(&network.run(&inputs, false)?)?;
         let each = match data.task() {
             Task::Classification { .. } => {
                 let predicted =
@@ -245,13 +254,17 @@ pub(crate) struct Live<N> {
 
 impl<N: Network> Live<N> {
     pub(crate) fn run(&self, inputs: &Inputs, train: bool) -> CandleResult<Tensor> {
-        let inputs = self.scaling.scale_inputs(&inputs.columns(self.features.as_deref())?)?;
-        let output = self.network.run(&inputs, train)?;
-        // Alignment follows the graph of the outputs where it can.
-        match self.scaling.unscale_in_graph(&output) {
-            Ok(output) => Ok(output),
-            Err(_) => Ok(self.scaling.unscale_outputs(&output)?),
-        }
+        self.scaling.unscale_outputs(&self.run_scaled(&self.scaled(inputs)?, train)?)
+    }
+
+    /// The inputs as the network gets them: its columns, scaled.
+    pub(crate) fn scaled(&self, inputs: &Inputs) -> CandleResult<Inputs> {
+        self.scaling.scale_inputs(&inputs.columns(self.features.as_deref())?)
+    }
+
+    /// The network alone.
+    pub(crate) fn run_scaled(&self, inputs: &Inputs, train: bool) -> CandleResult<Tensor> {
+        self.network.run(inputs, train)
     }
 }
 

@@ -20,7 +20,8 @@ use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 
-/// Trains one network for a few steps at ever higher learning rates, to find the range of rates that it learns at.
+/// Trains one network for a few steps at ever higher learning rates, to find the range of rates that it
+/// learns at.
 ///
 /// ```text
 /// rate of step i = from · (to / from)^(i / (steps − 1))
@@ -28,22 +29,22 @@ use std::cell::RefCell;
 /// The test ends when the smoothed loss is stop_at times its minimum, or the training diverges.
 /// ```
 ///
-/// The steps are those of the trainer: its network, loss, optimizer, clipping and batch size. Its learning rate, its
-/// schedule and its number of epochs are replaced, and early stopping, averaging and monitors are off. The
-/// [`RangeTestReport`] has the losses, three suggestions and a chart.
+/// The steps are those of the trainer: its network, loss, optimizer, clipping and batch size. Its learning
+/// rate, its schedule and its number of epochs are replaced, and early stopping, averaging and monitors are
+/// off. The [`RangeTestReport`] has the losses, three suggestions and a chart.
 ///
-/// Use it before the first training with a new model, optimizer or batch size. A suggestion is a starting point
-/// within a factor of about 3: the test sees only the first steps of a training, in which larger rates are tolerated
-/// less, or more, than later. For Adam on small networks the loss may fall over the whole range, and the suggestions
-/// are then too large; compare a few rates with a [`Sensitivity`](crate::evaluate::Sensitivity) study. With noisy
-/// losses (small batches), take more steps. A large `smoothing` delays the curve, and so moves suggestions to higher
-/// rates.
+/// Use it before the first training with a new model, optimizer or batch size. A suggestion is a starting
+/// point within a factor of about 3: the test sees only the first steps of a training, in which larger rates
+/// are tolerated less, or more, than later. For Adam on small networks the loss may fall over the whole
+/// range, and the suggestions are then too large; compare a few rates with a
+/// [`Sensitivity`](crate::evaluate::Sensitivity) study. With noisy losses (small batches), take more steps. A
+/// large `smoothing` delays the curve, and so moves suggestions to higher rates.
 ///
 /// Cost: `steps` steps of a training.
 ///
 /// # Errors
-/// When a parameter is out of range, the trainer or the data is not fit for a training, or the first step fails.
-/// Divergence is a result and not an error.
+/// When a parameter is out of range, the trainer or the data is not fit for a training, or the first step
+/// fails. Divergence is a result and not an error.
 ///
 /// # Source
 /// Smith 2017, arXiv:1506.01186; the suggestions and the smoothing are those of fast.ai's `lr_find`.
@@ -71,8 +72,8 @@ pub struct RangeTest {
     pub steps: usize,
     /// The share `β` of the past in the smoothed loss, from 0 to less than 1. Default 0.98.
     pub smoothing: f64,
-    /// The multiple of the smallest smoothed loss at which the test ends, above 1; infinity for a test that only ends
-    /// when the training diverges. Default 4.
+    /// The multiple of the smallest smoothed loss at which the test ends, above 1; infinity for a test that
+    /// only ends when the training diverges. Default 4.
     #[serde(with = "real")]
     pub stop_at: f64,
 }
@@ -100,8 +101,8 @@ impl RangeTest {
         self.run_on(trainer, data, &run, &Device::Cpu)
     }
 
-    /// Runs the test on the training rows of a run, with its architecture, seed, features and settings, on a device.
-    /// The run's learning rate and epochs have no effect.
+    /// Runs the test on the training rows of a run, with its architecture, seed, features and settings, on a
+    /// device. The run's learning rate and epochs have no effect.
     ///
     /// # Errors
     /// See [`RangeTest`].

@@ -24,10 +24,10 @@ pub enum RangeEnd {
 
 /// The result of a [`RangeTest`]: the losses at each learning rate, and the rates that they suggest.
 ///
-/// The suggestions are computed from the smoothed losses without the first tenth of the steps and the last five, as
-/// fast.ai does. They are `None` where too few steps are left or the loss never falls. They often differ by a factor
-/// of 3: `valley` is the most careful one as a rule, and `suggestion` and `tenth_of_minimum` depend on single points
-/// of the curve.
+/// The suggestions are computed from the smoothed losses without the first tenth of the steps and the last
+/// five, as fast.ai does. They are `None` where too few steps are left or the loss never falls. They often
+/// differ by a factor of 3: `valley` is the most careful one as a rule, and `suggestion` and
+/// `tenth_of_minimum` depend on single points of the curve.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RangeTestReport {
     /// The test.

@@ -1,6 +1,7 @@
 //! Learning rates that the curve of a range test suggests.
 
-/// The rate at which the loss falls fastest per change of the logarithm of the rate. `None` if it never falls.
+/// The rate at which the loss falls fastest per change of the logarithm of the rate. `None` if it never
+/// falls.
 pub(super) fn steepest(rates: &[f64], losses: &[f64]) -> Option<f64> {
     let slope = |(rates, losses): (&[f64], &[f64])| match (rates, losses) {
         ([r, s], [a, b]) => ((b - a) / (s / r).ln(), *r),
@@ -16,8 +17,8 @@ pub(super) fn steepest(rates: &[f64], losses: &[f64]) -> Option<f64> {
 
 /// A rate in the first half of the longest falling subsequence of the losses. `None` if the loss never falls.
 ///
-/// This is fast.ai's `valley`: the subsequence ends at `e` and has the length `n`, `s` is a third of it, and the
-/// rate is number `e − n + ⌊s⌋ + ⌊s / 2⌋`.
+/// This is fast.ai's `valley`: the subsequence ends at `e` and has the length `n`, `s` is a third of it, and
+/// the rate is number `e − n + ⌊s⌋ + ⌊s / 2⌋`.
 pub(super) fn valley(rates: &[f64], losses: &[f64]) -> Option<f64> {
     let mut lengths: Vec<usize> = vec![];
     for (i, loss) in losses.iter().enumerate() {

@@ -1,11 +1,11 @@
 //! The configuration of the ready-made trainer, as data.
 use crate::{
-    data::{LastBatch, Scaling, Task},
+    data::{check_targets, LastBatch, Scaling, Task},
     network::Output,
     plan::{BatchSize, LrSchedule, RunSpec, Settings},
     train::{
-        trainer::scaling, Averaging, Clip, Constraints, EarlyStopping, Freeze, Loss, LossScale, Monitor,
-        Noises, Optimizer, ReduceOnPlateau, Regularizers,
+        Averaging, Clip, Constraints, EarlyStopping, Freeze, Loss, LossScale, Monitor, Noises, Optimizer,
+        ReduceOnPlateau, Regularizers,
     },
     weights::{InitScheme, WeightFilter},
     Error, Result,
@@ -19,6 +19,7 @@ pub(crate) const SETTINGS: &[&str] = &[
     "batch_size",
     "clip",
     "constraint",
+    "early_stopping",
     "epochs",
     "freeze",
     "init",
@@ -50,7 +51,8 @@ const MAX_EPOCHS: usize = u32::MAX as usize;
 /// `"full"`; see [`BatchSize::parse`]), `"learning_rate"`,
 /// `"weight_decay"`, `"momentum"` (SGD and RMSprop), `"label_smoothing"`, which selects cross-entropy with that
 /// smoothing, `"freeze"`, a number of first layers or a text such as `"names:conv1.*"`
-/// ([`Freeze::parse`](crate::train::Freeze::parse)), and `"averaging"`, a text such as `"swa:0.75"` or
+/// ([`Freeze::parse`](crate::train::Freeze::parse)), `"input_scaling"` and `"target_scaling"`, texts such as
+/// `"standardize"` ([`Scaling::parse`]), and `"averaging"`, a text such as `"swa:0.75"` or
 /// `"ema:0.999"` ([`Averaging::registry`](crate::train::Averaging::registry)).
 ///
 /// ```
@@ -211,6 +213,12 @@ impl TrainConfig {
         if let Some(regularizers) = settings.text("regularizer")? {
             config.regularizers = Regularizers::parse(regularizers)?;
         }
+        if let Some(rule) = settings.text("early_stopping")? {
+            config.early_stopping = match rule {
+                "none" => None,
+                rule => Some(EarlyStopping::registry().parse(rule)?),
+            };
+        }
         if let Some(averaging) = settings.text("averaging")? {
             config.averaging = Some(Averaging::registry().parse(averaging)?);
         }
@@ -238,7 +246,8 @@ impl TrainConfig {
         self.plateau.as_ref().map_or(Ok(()), |plateau| plateau.check(run))?;
         self.noise.check()?;
         self.noise.check_task(task)?;
-        scaling::check(self, task)?;
+        self.input_scaling.as_ref().map_or(Ok(()), Scaling::check)?;
+        self.target_scaling.as_ref().map_or(Ok(()), |scaling| check_targets(scaling, task))?;
         self.decay_on.check()?;
         self.loss_scale.map_or(Ok(()), |scale| scale.check())?;
         self.freeze.check()?;

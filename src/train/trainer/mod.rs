@@ -10,6 +10,7 @@ mod validation;
 pub(crate) use checkpoint::{with_prefix, without_prefix};
 pub use config::TrainConfig;
 pub(crate) use config::SETTINGS;
+pub(crate) use scaling::{check as check_scaling, fit as fit_scaling};
 pub(crate) use training::{optimizer, scalar, Training};
 
 use crate::{
@@ -244,8 +245,10 @@ impl<N: Network> Trainer<N> {
     }
 
     /// Scales the inputs. The scaling is fitted on the training rows of each run and is part of its members: whatever
-    /// predicts with them takes inputs as the data set has them. It needs a network with one input, and the training
-    /// rows of a run in memory at once. The default is not to scale.
+    /// predicts with them takes inputs as the data set has them. It needs a data set with one input. A run reads its
+    /// training rows once more for each 2²⁵ values. The network gets the inputs of [`RunSpec::features`], scaled; one-hot
+    /// encoding gives it a column for each category. Members that were fitted on different rows scale differently, so
+    /// their weights cannot be merged. The default is not to scale.
     ///
     /// ```
     /// use candle_core::{Device, Tensor};
@@ -399,7 +402,7 @@ impl<N: Network> Trainer<N> {
     /// Trains a network with another configuration than the trainer's own.
     pub(crate) fn fit_as(&self, config: &TrainConfig, network: &N, run: &mut Run<'_>) -> CandleResult<()> {
         let output = self.networks.output;
-        let watched = self.watched().map_err(|e| run.fail(e))?;
+        let watched = self.watched(config).map_err(|e| run.fail(e))?;
         if let (0, Some(start)) = (run.first_epoch(), &self.warm_start) {
             start.load_into(run.vars()).map_err(|e| run.fail(e))?;
         }
@@ -428,8 +431,8 @@ impl<N: Network> Trainer<N> {
     }
 
     /// The metric that early stopping watches; `None` where that is the loss.
-    fn watched(&self) -> Result<Option<Metric>> {
-        let rule = self.config.early_stopping.as_ref();
+    fn watched(&self, config: &TrainConfig) -> Result<Option<Metric>> {
+        let rule = config.early_stopping.as_ref();
         let Some(name) = rule.and_then(|rule| rule.metric.as_deref()) else { return Ok(None) };
         match &self.metric {
             Some(metric) if metric.name() == name => Ok(Some(metric.clone())),
@@ -467,7 +470,9 @@ impl<N: Network> Learner for Trainer<N> {
     fn check(&self, run: &RunSpec, data: &dyn Dataset) -> Result<()> {
         run.collect.check(Learner::epochs(self, run))?;
         self.networks.check(&run.architecture, &run.settings, SETTINGS)?;
-        self.config.for_run(&run.settings)?.check(run, data.task(), self.networks.output)?;
-        self.watched()?.map_or(Ok(()), |metric| metric.check_task(data.task()))
+        let config = self.config.for_run(&run.settings)?;
+        config.check(run, data.task(), self.networks.output)?;
+        check_scaling(&config, run, data)?;
+        self.watched(&config)?.map_or(Ok(()), |metric| metric.check_task(data.task()))
     }
 }

@@ -2,7 +2,7 @@
 use crate::{
     data::{passes, Batch, FittedScalings, Task},
     metrics::Metric,
-    network::{output::widened, Output},
+    network::Output,
     nn::tap::{collect, Collect},
     plan::{EpochSteps, Position},
     store::{checkpoint::LoopState, EpochRecord},
@@ -96,7 +96,6 @@ impl<'t, N: Network> Training<'t, N> {
         let frozen = Frozen::new(frozen, run.vars())?;
         let trained = frozen.others(run.vars());
         let scalings = scaling::fit(config, run)?;
-        run.set_scaling(scalings.clone());
         let average = config.averaging.map(|averaging| RunningAverage::new(averaging, config.epochs));
         let higher = watched.as_ref().is_some_and(Metric::higher_is_better);
         let monitor = |rule| StoppingMonitor::new(rule).higher_is_better(higher);
@@ -319,18 +318,15 @@ impl<'t, N: Network> Training<'t, N> {
     }
 
     /// The batch as the network gets it.
-    fn scaled(&self, batch: &Batch) -> Result<Batch> {
+    fn scaled(&self, batch: &Batch) -> CandleResult<Batch> {
         let inputs = self.scalings.scale_inputs(&batch.inputs)?;
         let targets = self.scalings.scale_targets(&batch.targets)?;
         Ok(Batch { inputs, targets, weights: batch.weights.clone() })
     }
 
     /// The output of the network in the targets' own units.
-    fn unscaled(&self, output: &Tensor) -> Result<Tensor> {
-        match &self.scalings.targets {
-            None => Ok(output.clone()),
-            Some(_) => self.scalings.unscale_outputs(&widened(output)?.detach()),
-        }
+    fn unscaled(&self, output: &Tensor) -> CandleResult<Tensor> {
+        self.scalings.unscale_outputs(&output.detach())
     }
 
     /// Checks that the loss is defined for the targets and the outputs of a batch.
