@@ -116,12 +116,12 @@ impl<'a, L: Learner> Pool<'a, L> {
     /// Builds the network of the member at this position, with its weights.
     ///
     /// # Errors
-    /// When there is no such member, or candle cannot build the network.
+    /// When there is no such member, when it scales its inputs or targets, or candle cannot build the network.
     pub fn network(&self, position: usize) -> Result<L::Network> {
         let must = || format!("below {}, the number of members", self.members.len());
         let member = self.members.get(position);
         let member = member.ok_or_else(|| Error::invalid("a member's position", must(), position))?;
-        Ok(LiveMembers::build_one(self.learner, member, &self.device)?.into_network())
+        LiveMembers::build_one(self.learner, member, &self.device)?.into_network()
     }
 
     /// The learner, the data and the device.

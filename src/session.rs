@@ -10,10 +10,9 @@ use crate::{
     observe::{Event, Flow, Observer, Silent},
     plan::{Plan, RunSpec},
     pool::Pool,
-    store::{checkpoint, Checkpoints, EpochRecord, Manifest, MemoryStore, Record, Store},
+    store::{checkpoint, Checkpoints, Manifest, MemoryStore, Record, Store},
     strategy::EnsembleBuilder,
-    train::{signature, train_run, Learner, RunCheckpoints, RunParts},
-    weights::Vars,
+    train::{signature, train_run, Collected, Learner, RunCheckpoints, RunParts},
     Error, Member, Result, Seed,
 };
 use candle_core::Device;
@@ -342,7 +341,8 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
             device,
             observer: *observer,
             checkpoints: Some(RunCheckpoints::new(self.store, key.clone(), self.session.checkpoints)),
-            store_member: &|index, vars, curve| self.store_member(run, index, vars, curve, done),
+            store_member: &|index, collected| self.store_member(run, index, collected, done),
+            after_step: None,
         };
         let (_, curve) = train_run(*learner, parts)?;
         self.store.drop_checkpoint(&key)?;
@@ -356,10 +356,10 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
         &self,
         run: &RunSpec,
         index: usize,
-        vars: &Vars,
-        curve: &[EpochRecord],
+        collected: Collected<'_>,
         done: &AtomicUsize,
     ) -> Result<()> {
+        let Collected { vars, curve, scaling } = collected;
         let record = Record {
             run: run.id,
             index,
@@ -368,6 +368,7 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
             architecture: run.architecture.clone(),
             settings: run.settings.clone(),
             features: run.features.clone(),
+            scaling: scaling.clone(),
             seen: run.seen(),
             curve: curve.to_vec(),
             key: self.key(run, index)?,

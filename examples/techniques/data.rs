@@ -2,7 +2,7 @@
 use super::generators::Generator;
 use candle_core::{DType, Device, Tensor};
 use candle_ensemble::{
-    data::{Dataset, TensorDataset},
+    data::{Dataset, Scaler, TensorDataset},
     metrics,
     plan::{Plan, RunSpec},
     train::Learner,
@@ -68,17 +68,15 @@ impl Table {
         self
     }
 
-    /// Every column and the targets at mean 0 and variance 1, over all rows.
-    pub fn standardized(self) -> Self {
-        let by = |numbers: &[f64]| {
-            let (mean, variance) = moments(numbers);
-            (mean, 1. / variance.sqrt())
-        };
-        let columns: Vec<_> =
-            (0..self.width()).map(|column| by(&self.column(column).collect::<Vec<_>>())).collect();
-        let (mean, factor) = by(&self.y);
-        let y = self.y.iter().map(|y| (y - mean) * factor).collect();
-        Self { y, ..self }.scaled(&columns)
+    /// The inputs at mean 0 and variance 1 of the first `rows` rows.
+    pub fn inputs_standardized(self, rows: usize) -> Result<Self> {
+        let width = self.width();
+        Ok(Self { x: standardized(&self.x, width, rows)?, ..self })
+    }
+
+    /// The targets at mean 0 and variance 1 of the first `rows` rows.
+    pub fn targets_standardized(self, rows: usize) -> Result<Self> {
+        Ok(Self { y: standardized(&self.y, 1, rows)?, ..self })
     }
 
     fn inputs(&self) -> Result<Tensor> {
@@ -99,11 +97,11 @@ impl Table {
     }
 }
 
-/// The mean and the variance, divided by n.
-fn moments(numbers: &[f64]) -> (f64, f64) {
-    let n = numbers.len() as f64;
-    let mean = numbers.iter().sum::<f64>() / n;
-    (mean, numbers.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / n)
+/// Every column at mean 0 and variance 1 of the first `rows` rows.
+fn standardized(numbers: &[f64], columns: usize, rows: usize) -> Result<Vec<f64>> {
+    let all = Tensor::from_slice(numbers, (numbers.len() / columns, columns), &Device::Cpu)?;
+    let scaler = Scaler::standardize(&all.narrow(0, 0, rows)?)?;
+    Ok(scaler.transform(&all)?.flatten_all()?.to_vec1()?)
 }
 
 /// How networks are scored.
@@ -111,8 +109,7 @@ fn moments(numbers: &[f64]) -> (f64, f64) {
 pub enum Metric {
     /// The share of rows whose class is right.
     Accuracy,
-    /// The mean squared error, divided by `unit`.
-    MeanSquared { unit: f64 },
+    MeanSquared,
 }
 
 impl Metric {
@@ -128,6 +125,8 @@ pub struct Problem {
     pub valid: Rows,
     pub test: Rows,
     pub metric: Metric,
+    /// What a mean squared error is divided by.
+    unit: f64,
     parts: Parts,
 }
 
@@ -160,7 +159,7 @@ impl Problem {
     ) -> Result<Self> {
         let (test, train): (Rows, Rows) = ((train.end..data.rows() as u32).collect(), train.collect());
         let parts = Parts { train: data.subset(&train)?, test: data.subset(&test)?, new };
-        Ok(Self { data, train, valid: vec![], test, metric, parts })
+        Ok(Self { data, train, valid: vec![], test, metric, unit: 1., parts })
     }
 
     /// Classes, with new rows of the same distribution. `scale` changes the inputs of both in the same way.
@@ -179,13 +178,14 @@ impl Problem {
 
     /// Values, scored by the mean squared error.
     pub fn values(table: &Table, train: u32) -> Result<Self> {
-        Self::new(table.values()?, None, 0..train, Metric::MeanSquared { unit: 1. })
+        Self::new(table.values()?, None, 0..train, Metric::MeanSquared)
     }
 
-    /// The mean squared error in units of the variance of the training rows' targets.
-    pub fn in_units_of_variance(table: &Table, train: u32) -> Result<Self> {
-        let (_, unit) = moments(&table.y[..train as usize]);
-        Ok(Self { metric: Metric::MeanSquared { unit }, ..Self::values(table, train)? })
+    /// Scores the mean squared error in units of the variance of the training rows' targets.
+    pub fn in_units_of_variance(self) -> Result<Self> {
+        let targets = self.parts.train.targets().to_dtype(DType::F64)?;
+        let unit = targets.broadcast_sub(&targets.mean_all()?)?.sqr()?.mean_all()?.to_scalar()?;
+        Ok(Self { unit, ..self })
     }
 
     /// The rows that early stopping watches.
@@ -224,10 +224,10 @@ impl Problem {
                 let accuracy = metrics::accuracy(&predicted, labels, None)?;
                 Ok((accuracy, Some(metrics::nll(&predicted, labels, None)?)))
             }
-            Metric::MeanSquared { unit } => {
+            Metric::MeanSquared => {
                 let errors =
                     (predicted.squeeze(1)?.to_dtype(DType::F64)? - rows.targets().to_dtype(DType::F64)?)?;
-                Ok((errors.sqr()?.mean_all()?.to_scalar::<f64>()? / unit, None))
+                Ok((errors.sqr()?.mean_all()?.to_scalar::<f64>()? / self.unit, None))
             }
         }
     }

@@ -7,6 +7,7 @@ use super::{
 };
 use candle_ensemble::{statistics::Summary, Result};
 use serde::Serialize;
+use std::f64::consts::FRAC_PI_2;
 
 /// The largest relative difference of two log-losses that are the same up to rounding. Single precision has 7
 /// digits, of which a training loses some.
@@ -48,14 +49,18 @@ pub fn of_setting(setting: &Setting, outcomes: &Outcomes) -> Result<Vec<Gate>> {
         }
         Expected::Level(level) => level,
     };
-    let why = format!("{} of {repeats} are", finite.len());
-    let mut gates = vec![Gate::new(format!("{name}: all networks finite"), finite.len() == repeats, why)];
+    let mut gates = vec![];
+    // Accuracies cannot be NaN but for a fault, which is then a gate that is missed.
+    if setting.problem.metric == Metric::MeanSquared || finite.len() < repeats {
+        let why = format!("{} of {repeats} are", finite.len());
+        gates.push(Gate::new(format!("{name}: all networks finite"), finite.len() == repeats, why));
+    }
     if finite.is_empty() {
         return Ok(gates);
     }
     let floor = match setting.problem.metric {
         Metric::Accuracy => 0.5 / setting.problem.test.len() as f64,
-        Metric::MeanSquared { .. } => 0.,
+        Metric::MeanSquared => 0.,
     };
     let train: Vec<f64> = finite.iter().map(|s| s.train).collect();
     let test: Vec<f64> = finite.iter().map(|s| s.test).collect();
@@ -76,10 +81,12 @@ pub fn of_setting(setting: &Setting, outcomes: &Outcomes) -> Result<Vec<Gate>> {
                 false => of_mean(what, &others, level.test_of_the_others(), floor)?,
             });
         }
-        Tail::Heavy => {}
-        Tail::Medians { train: of_train, test: of_test } => {
-            gates.push(of_median(format!("{name}: training rows"), train, of_train, floor));
-            gates.push(of_median(format!("{name}: test rows"), test, of_test, floor));
+        Tail::Medians { train: of_train, test: of_test, networks } => {
+            let mut median = |what: &str, values, expected| {
+                gates.push(of_median(format!("{name}: {what}"), values, expected, (floor, networks)));
+            };
+            median("training rows", train, of_train);
+            median("test rows", test, of_test);
         }
     }
     Ok(gates)
@@ -95,13 +102,15 @@ fn of_mean(what: String, values: &[f64], expected: Figure, floor: f64) -> Result
     Ok(Gate::new(what, met, why))
 }
 
-/// The median, up to half a row.
-fn of_median(what: String, mut values: Vec<f64>, expected: f64, floor: f64) -> Gate {
+/// The standard error of a median of n normal values is √(π / 2) sd / √n.
+fn of_median(what: String, mut values: Vec<f64>, expected: Figure, (floor, networks): (f64, usize)) -> Gate {
     values.sort_by(f64::total_cmp);
     let n = values.len();
+    let error = FRAC_PI_2.sqrt() * expected.sd * (1. / n as f64 + 1. / networks as f64).sqrt();
+    let tolerance = (3. * error).max(floor);
     let median = (values[(n - 1) / 2] + values[n / 2]) / 2.;
-    let met = (median - expected).abs() <= floor + 1e-9;
-    Gate::new(what, met, format!("median {median:.4}, must be {expected:.4} ± {floor:.4}"))
+    let met = (median - expected.mean).abs() <= tolerance + 1e-9;
+    Gate::new(what, met, format!("median {median:.4}, must be {:.4} ± {tolerance:.4}", expected.mean))
 }
 
 /// The gates on the differences of a row.

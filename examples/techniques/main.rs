@@ -48,7 +48,7 @@ fn run(args: &Args) -> Result<(), Failure> {
     if args.list {
         for table in &tables {
             println!("{}: {}", table.key, table.title);
-            table.rows.iter().for_each(|row| println!("  {:<24} {}", row.key, row.name));
+            table.rows.iter().for_each(|row| println!("  {:<31} {}", row.key, row.name));
         }
         return Ok(());
     }

@@ -117,8 +117,11 @@ fn conclusion(row: &Row, comparison: &Comparison<'_>) -> String {
     if without + with > 0 {
         let of = comparison.with.len();
         return match (without, with) {
-            (a, 0) => format!("{a} of {of} networks are NaN without it, and none with it."),
-            (a, b) => format!("{a} of {of} networks are NaN without it, and {b} of {of} with it."),
+            (a, 0) => format!("helps: {a} of {of} networks are NaN without it, and none with it."),
+            (a, b) if a > b => format!("{a} of {of} networks are NaN without it, and {b} of {of} with it."),
+            (a, b) => {
+                format!("does not help: {a} of {of} networks are NaN without it, and {b} of {of} with it.")
+            }
         };
     }
     let Some(test) = &comparison.test else { return "nothing was measured.".into() };
@@ -128,6 +131,9 @@ fn conclusion(row: &Row, comparison: &Comparison<'_>) -> String {
         Effect::Helps => "helps on these test rows",
         Effect::Harms => "does not help: it is worse on these test rows",
         Effect::Nothing => "does not help: it changes no test row",
+        Effect::None if is_undecided(row, test) => {
+            "shows no difference on these test rows with so few repeats; the reference's 20 do"
+        }
         Effect::None => "does not help on average on these test rows (the interval includes 0)",
     };
     let agrees = new == Some(test.effect());
@@ -147,28 +153,30 @@ fn conclusion(row: &Row, comparison: &Comparison<'_>) -> String {
     format!("{known}{on_new}.")
 }
 
-/// A number of the metric.
-fn number(x: f64, metric: Metric) -> String {
+/// Whether the interval here includes 0, and that of the reference does not.
+fn is_undecided(row: &Row, test: &Differences) -> bool {
+    test.effect() == Effect::None && row.test.is_some_and(|there| there.low > 0. || there.high < 0.)
+}
+
+/// The decimals of a number of the metric, and of numbers of its size.
+fn decimals(x: f64, metric: Metric) -> usize {
     match metric {
-        Metric::Accuracy => format!("{x:.3}"),
-        Metric::MeanSquared { .. } if x.abs() < 1. => format!("{x:.4}"),
-        Metric::MeanSquared { .. } => format!("{x:.1}"),
+        Metric::Accuracy => 3,
+        Metric::MeanSquared if x.abs() < 1. => 4,
+        Metric::MeanSquared => 1,
     }
 }
 
+/// A difference, with its sign.
 fn signed(x: f64, metric: Metric) -> String {
-    let text = number(x, metric);
-    if x < 0. {
-        text
-    } else {
-        format!("+{text}")
-    }
+    format!("{x:+.*}", decimals(x, metric))
 }
 
 fn spread(mean: f64, sd: Option<f64>, metric: Metric) -> String {
+    let decimals = decimals(mean, metric);
     match sd {
-        Some(sd) => format!("{} ± {}", number(mean, metric), number(sd, metric)),
-        None => number(mean, metric),
+        Some(sd) => format!("{mean:.decimals$} ± {sd:.decimals$}"),
+        None => format!("{mean:.decimals$}"),
     }
 }
 
@@ -252,8 +260,9 @@ pub struct Summed {
     met: usize,
     untested: usize,
     missed: Vec<String>,
-    /// Rows that do not help, by their names.
+    /// Rows that do not help, by their names, and those that need more repeats.
     without_gain: Vec<String>,
+    undecided: Vec<String>,
 }
 
 impl Summed {
@@ -268,9 +277,12 @@ impl Summed {
                     }
                 }
             }
-            let effect = comparison.test.as_ref().map(Differences::effect);
-            if matches!(effect, Some(Effect::None | Effect::Nothing | Effect::Harms)) && !row.same {
-                self.without_gain.push(format!("{}/{}", table.key, row.key));
+            let Some(test) = comparison.test.as_ref().filter(|_| !row.same) else { continue };
+            let name = format!("{}/{}", table.key, row.key);
+            match test.effect() {
+                Effect::None if is_undecided(row, test) => self.undecided.push(name),
+                Effect::None | Effect::Nothing | Effect::Harms => self.without_gain.push(name),
+                Effect::Unknown | Effect::Helps => {}
             }
         }
     }
@@ -281,9 +293,13 @@ impl Summed {
             return "A quick run: its networks are not trained enough to say anything, and there are no gates.".into();
         }
         let mut text = String::new();
-        if !self.without_gain.is_empty() {
-            let _ =
-                writeln!(text, "Do not help on the test rows on average: {}.", self.without_gain.join(", "));
+        for (what, rows) in [
+            ("Do not help on the test rows on average", &self.without_gain),
+            ("Show no difference on the test rows with so few repeats", &self.undecided),
+        ] {
+            if !rows.is_empty() {
+                let _ = writeln!(text, "{what}: {}.", rows.join(", "));
+            }
         }
         let (met, missed, untested) = (self.met, self.missed.len(), self.untested);
         let _ =

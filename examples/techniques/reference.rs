@@ -45,13 +45,26 @@ pub enum Tail {
         at: f64,
         below: f64,
     },
-    /// Nearly all networks have these figures, which are the medians.
+    /// Medians are compared, each with the spread of the middle of the networks: that of nearly all where the
+    /// others are few, or the interquartile range / 1.349. They are medians of `networks`.
     Medians {
-        train: f64,
-        test: f64,
+        train: Figure,
+        test: Figure,
+        networks: usize,
     },
-    /// The networks spread widely, and the reference has no medians: nothing is compared.
-    Heavy,
+}
+
+/// The medians of nearly all of the reference's networks.
+pub const fn nearly_all(train: f64, test: f64) -> Tail {
+    let train = Figure { mean: train, sd: 0. };
+    Tail::Medians { train, test: Figure { mean: test, sd: 0. }, networks: NETWORKS }
+}
+
+/// Medians and spreads of 200 networks of a second implementation (tests/reference/techniques.py), because the
+/// reference has none.
+pub const fn medians(train: (f64, f64), test: (f64, f64)) -> Tail {
+    let train = Figure { mean: train.0, sd: train.1 };
+    Tail::Medians { train, test: Figure { mean: test.0, sd: test.1 }, networks: 200 }
 }
 
 impl Level {

@@ -1,4 +1,4 @@
-//! A square matrix of coloured cells with names, and its colour bar.
+//! A matrix of coloured cells with names, and its colour bar.
 use crate::chart::{
     picture::{Anchor, At, Drawn, Pen, Picture, SPARE},
     scale::{Range, Scale},
@@ -20,7 +20,8 @@ pub(crate) struct Cells {
     left: f64,
     top: f64,
     pub(crate) cell: f64,
-    names: Vec<String>,
+    rows: Vec<String>,
+    columns: Vec<String>,
     pen: Pen,
     /// Every how many names one is written.
     every: usize,
@@ -28,34 +29,48 @@ pub(crate) struct Cells {
     turned: bool,
     /// The height of the names of columns.
     below: f64,
+    /// The width of the names of rows.
+    widest: f64,
 }
 
 impl Cells {
     /// Cells for a row and a column for each name, from `top` on. `labelled`: the axes have labels.
     pub(crate) fn new(names: &[String], top: f64, labelled: bool) -> Drawn<Self> {
-        let label = if labelled { LABEL } else { 0.0 };
-        let room = WIDTH - 2.0 * EDGE - BAR - label;
-        let number = names.len() as f64;
-        let cell = ((room - 150.0).min(620.0) / number).min(84.0);
-        let pen = NAME.sized((0.9 * cell).clamp(11.0, NAME.size));
-        let every = ((pen.size / cell).ceil() as usize).max(1);
-        let names = names.iter().map(|n| pen.fit(n, 138.0 / SPARE)).collect::<Drawn<Vec<_>>>()?;
-        let widest = pen.widest(names.iter().map(String::as_str))?;
-        let turned = widest > cell - 4.0 || every > 1;
-        let below = if turned { widest + 8.0 } else { 22.0 };
-        // The matrix with its names and its bar is in the middle.
-        let used = label + widest + 10.0 + number * cell + BAR;
-        let left = EDGE + ((WIDTH - 2.0 * EDGE - used) / 2.0).max(0.0) + label + widest + 10.0;
-        Ok(Self { left, top, cell, names, pen, every, turned, below })
+        Self::table(names, names, top, labelled)
     }
 
-    fn side(&self) -> f64 {
-        self.cell * self.names.len() as f64
+    /// Cells for these rows and columns.
+    pub(crate) fn table(rows: &[String], columns: &[String], top: f64, labelled: bool) -> Drawn<Self> {
+        let label = if labelled { LABEL } else { 0.0 };
+        let room = WIDTH - 2.0 * EDGE - BAR - label;
+        let most = rows.len().max(columns.len()) as f64;
+        let cell = ((room - 150.0).min(620.0) / most).min(84.0);
+        let pen = NAME.sized((0.9 * cell).clamp(11.0, NAME.size));
+        let every = ((pen.size / cell).ceil() as usize).max(1);
+        let fit =
+            |names: &[String]| names.iter().map(|n| pen.fit(n, 138.0 / SPARE)).collect::<Drawn<Vec<_>>>();
+        let (rows, columns) = (fit(rows)?, fit(columns)?);
+        let widest = pen.widest(rows.iter().map(String::as_str))?;
+        let widest_column = pen.widest(columns.iter().map(String::as_str))?;
+        let turned = widest_column > cell - 4.0 || every > 1;
+        let below = if turned { widest_column + 8.0 } else { 22.0 };
+        // The matrix with its names and its bar is in the middle.
+        let used = label + widest + 10.0 + columns.len() as f64 * cell + BAR;
+        let left = EDGE + ((WIDTH - 2.0 * EDGE - used) / 2.0).max(0.0) + label + widest + 10.0;
+        Ok(Self { left, top, cell, rows, columns, pen, every, turned, below, widest })
+    }
+
+    fn width(&self) -> f64 {
+        self.cell * self.columns.len() as f64
+    }
+
+    fn height(&self) -> f64 {
+        self.cell * self.rows.len() as f64
     }
 
     /// The lower edge, with the names of columns.
     pub(crate) fn bottom(&self) -> f64 {
-        self.top + self.side() + self.below
+        self.top + self.height() + self.below
     }
 
     /// Two corners of a cell.
@@ -72,7 +87,7 @@ impl Cells {
 
     /// Fills all cells at once.
     pub(crate) fn fill_all(&self, picture: &mut Picture, color: RGBColor) {
-        let (a, b) = ((self.left, self.top), (self.left + self.side(), self.top + self.side()));
+        let (a, b) = ((self.left, self.top), (self.left + self.width(), self.top + self.height()));
         picture.rectangle(a, b, color, 1.0);
     }
 
@@ -105,26 +120,27 @@ impl Cells {
 
     /// Writes the names of rows and columns, and draws the edge.
     pub(crate) fn draw_names(&self, picture: &mut Picture) {
-        for (i, name) in self.names.iter().enumerate().step_by(self.every) {
-            let middle = (i as f64 + 0.5) * self.cell;
-            picture.text(name, (self.left - 8.0, self.top + middle), self.pen, Anchor::Right);
-            let bottom = self.top + self.side();
+        let middle = |i: usize| (i as f64 + 0.5) * self.cell;
+        for (i, name) in self.rows.iter().enumerate().step_by(self.every) {
+            picture.text(name, (self.left - 8.0, self.top + middle(i)), self.pen, Anchor::Right);
+        }
+        let bottom = self.top + self.height();
+        for (i, name) in self.columns.iter().enumerate().step_by(self.every) {
             if self.turned {
-                picture.turned_text(name, (self.left + middle, bottom + 7.0), self.pen, Anchor::Right);
+                picture.turned_text(name, (self.left + middle(i), bottom + 7.0), self.pen, Anchor::Right);
             } else {
-                picture.text(name, (self.left + middle, bottom + 14.0), self.pen, Anchor::Center);
+                picture.text(name, (self.left + middle(i), bottom + 14.0), self.pen, Anchor::Center);
             }
         }
-        picture.frame((self.left, self.top), (self.left + self.side(), self.top + self.side()), 1.0, GREY);
+        picture.frame((self.left, self.top), (self.left + self.width(), bottom), 1.0, GREY);
     }
 
     /// Writes what rows and columns are.
     pub(crate) fn name_axes(&self, picture: &mut Picture, rows: &str, columns: &str) -> Drawn {
-        let widest = self.pen.widest(self.names.iter().map(String::as_str))?;
-        let middle = self.side() / 2.0;
-        let x = self.left - widest - 24.0;
-        picture.turned_text(rows, (x, self.top + middle), AXIS, Anchor::Center);
-        picture.text(columns, (self.left + middle, self.bottom() + 14.0), AXIS, Anchor::Center);
+        let x = self.left - self.widest - 24.0;
+        picture.turned_text(rows, (x, self.top + self.height() / 2.0), AXIS, Anchor::Center);
+        let at = (self.left + self.width() / 2.0, self.bottom() + 14.0);
+        picture.text(columns, at, AXIS, Anchor::Center);
         Ok(())
     }
 
@@ -135,8 +151,8 @@ impl Cells {
         (range, label): (Range, &str),
         color: impl Fn(f64) -> RGBColor,
     ) -> Drawn {
-        let height = self.side().clamp(110.0, 280.0);
-        let (left, top, width) = (self.left + self.side() + 26.0, self.top, 16.0);
+        let height = self.height().clamp(110.0, 280.0);
+        let (left, top, width) = (self.left + self.width() + 26.0, self.top, 16.0);
         let steps = 64;
         for k in 0..steps {
             let (from, to) = (f64::from(k) / f64::from(steps), f64::from(k + 1) / f64::from(steps));
@@ -152,7 +168,7 @@ impl Cells {
             picture.text(text, (left + width + 8.0, y), TICK, Anchor::Left);
         }
         let beside = left + width + 24.0 + TICK.widest(ticks.iter().map(|t| t.1.as_str()))?;
-        let label = AXIS.fit(label, self.side().max(height) / SPARE)?;
+        let label = AXIS.fit(label, self.height().max(height) / SPARE)?;
         let middle = top + height.max(SPARE * AXIS.width(&label)?) / 2.0;
         picture.turned_text(label, (beside, middle), AXIS, Anchor::Center);
         Ok(())

@@ -14,6 +14,8 @@
 //! | [`ConfusionMatrix`] | which classes are taken for which |
 //! | [`WeightsChart`] | the weights that rules give to the members |
 //! | [`HeatMap`] | a measure for each pair, such as the diversity of two members |
+//! | [`HeatTable`] | a measure for each pair of two lists, such as learning rates and batch sizes |
+//! | [`RangeTestChart`] | the loss against a rising learning rate |
 //! | [`KappaErrorDiagram`] | agreement and error of pairs of members |
 //! | [`QualityCost`] | quality against cost, with the Pareto front |
 //! | [`CriticalDifferenceDiagram`] | average ranks and which of them do not differ significantly |
@@ -22,6 +24,7 @@ mod confusion;
 mod critical_difference;
 mod frame;
 mod heat_map;
+mod heat_table;
 mod kappa_error;
 mod labels;
 mod learning;
@@ -29,6 +32,7 @@ mod legend;
 mod pareto;
 mod picture;
 mod quality_cost;
+mod range_test;
 mod reliability;
 mod render;
 mod scale;
@@ -42,10 +46,12 @@ mod weights;
 pub use confusion::ConfusionMatrix;
 pub use critical_difference::CriticalDifferenceDiagram;
 pub use heat_map::HeatMap;
+pub use heat_table::HeatTable;
 pub use kappa_error::{KappaError, KappaErrorDiagram, PairGroup};
 pub use learning::{Curve, CurvePoint, EpochMark, LearningCurves};
 pub use pareto::pareto_front;
 pub use quality_cost::{CostPoint, QualityCost};
+pub use range_test::{RangeTestChart, RateMark, RatePoint};
 pub use reliability::ReliabilityDiagram;
 pub use size::{Line, Point, SizeChart};
 pub use training_size::TrainingSizeChart;

@@ -1,5 +1,12 @@
 //! Passes over the outputs of a layer: their sums, how many are beyond given bounds, and penalties on them.
-use crate::kernels::{float::Real, simd::vectorized, sums::fold_in_lanes};
+use crate::kernels::{
+    float::Real,
+    simd::vectorized,
+    sums::{fold_in_lanes, plus},
+};
+
+/// The number of partial sums, which is fixed, so that results do not depend on the processor.
+const LANES: usize = 8;
 
 /// Sums over the outputs of a layer, as `outer × units × inner` elements.
 #[derive(Clone, Debug, Default)]
@@ -23,27 +30,38 @@ impl ActivitySums {
         let pivot = *self.pivot.get_or_insert(first.wide());
         let around = T::of(pivot);
         let (low, high) = bounds.map_or((T::zero(), T::zero()), |(low, high)| (T::of(low), T::of(high)));
-        let counted = bounds.is_some();
-        vectorized(
+        let (blocks, rest) = x.as_chunks::<LANES>();
+        let (mut sums, mut squares, mut beyond) = vectorized(
             #[inline(always)]
             || {
-                let join = |a: f64, b: f64| a + b;
-                self.sum += fold_in_lanes(x, 0., |a, x: T| a + (x - around).wide(), join);
-                self.squares += fold_in_lanes(
-                    x,
-                    0.,
-                    |a, x: T| {
-                        let d = (x - around).wide();
-                        a + d * d
-                    },
-                    join,
-                );
-                if counted {
-                    let beyond = |a: f64, x: T| a + f64::from(u8::from((x < low) | (x > high)));
-                    self.beyond += fold_in_lanes(x, 0., beyond, join);
+                // Not captured, so that they stay in registers.
+                let (mut sums, mut squares, mut beyond) = ([0f64; LANES], [0f64; LANES], [0u32; LANES]);
+                for block in blocks {
+                    for lane in 0..LANES {
+                        let d = (block[lane] - around).wide();
+                        sums[lane] += d;
+                        squares[lane] += d * d;
+                    }
                 }
+                if bounds.is_some() {
+                    for block in blocks {
+                        for lane in 0..LANES {
+                            beyond[lane] += u32::from((block[lane] < low) | (block[lane] > high));
+                        }
+                    }
+                }
+                (sums, squares, beyond)
             },
         );
+        for (lane, x) in rest.iter().enumerate() {
+            let d = (*x - around).wide();
+            sums[lane] += d;
+            squares[lane] += d * d;
+            beyond[lane] += u32::from(bounds.is_some() && ((*x < low) | (*x > high)));
+        }
+        self.sum += sums.iter().sum::<f64>();
+        self.squares += squares.iter().sum::<f64>();
+        self.beyond += beyond.iter().copied().map(f64::from).sum::<f64>();
         self.count += x.len();
         self.mark_alive(x, units.max(1), inner.max(1));
     }
@@ -91,13 +109,24 @@ pub(crate) fn penalty<T: Real>(x: &[T], l1: f64, l2: f64) -> f64 {
     vectorized(
         #[inline(always)]
         || {
-            let join = |a: f64, b: f64| a + b;
             let absolute = match l1 > 0. {
-                true => fold_in_lanes(x, 0., |a, x: T| a + x.abs().wide(), join),
+                true => fold_in_lanes(
+                    x,
+                    0.,
+                    #[inline(always)]
+                    |a, x: T| a + x.abs().wide(),
+                    plus,
+                ),
                 false => 0.,
             };
             let squares = match l2 > 0. {
-                true => fold_in_lanes(x, 0., |a, x: T| a + x.wide() * x.wide(), join),
+                true => fold_in_lanes(
+                    x,
+                    0.,
+                    #[inline(always)]
+                    |a, x: T| a + x.wide() * x.wide(),
+                    plus,
+                ),
                 false => 0.,
             };
             l1 * absolute + l2 * squares

@@ -94,37 +94,46 @@ impl<'a> Elements<'a> {
     /// Runs a loop over the elements, compiled for their type.
     #[inline]
     pub(crate) fn run<L: FloatLoop>(&self, work: L) -> Result<L::Out> {
-        let range = self.range.clone();
-        match self.storage()? {
-            CpuStorage::F64(all) => work.run(
-                &all[range],
-                #[inline(always)]
-                |x| x,
-                #[inline(always)]
-                |x| x,
-            ),
-            CpuStorage::F32(all) => work.run(
-                &all[range],
-                f64::from,
-                #[inline(always)]
-                |x| x as f32,
-            ),
-            CpuStorage::BF16(all) => work.run(
-                &all[range],
-                #[inline(always)]
-                |x| f64::from(f32::from_bits(u32::from(x.to_bits()) << 16)),
-                #[inline(always)]
-                |x| WithDType::from_f64(f64::from(x as f32)),
-            ),
-            CpuStorage::F16(all) => work.run(
-                &all[range],
-                #[inline(always)]
-                |x| f64::from(f32_from_f16_bits(x.to_bits())),
-                #[inline(always)]
-                |x| WithDType::from_f64(f64::from(x as f32)),
-            ),
-            _ => Err(Error::invalid("a tensor's dtype", "f16, bf16, f32 or f64", "another one")),
-        }
+        run_over(self.storage()?, self.range.clone(), work)
+    }
+}
+
+/// Runs a loop over an operand of a custom operation, compiled for the type of its elements.
+pub(crate) fn run_on<L: FloatLoop>(storage: &CpuStorage, layout: &Layout, work: L) -> Result<L::Out> {
+    run_over(storage, range(layout)?, work)
+}
+
+#[inline]
+fn run_over<L: FloatLoop>(storage: &CpuStorage, range: Range<usize>, work: L) -> Result<L::Out> {
+    match storage {
+        CpuStorage::F64(all) => work.run(
+            &all[range],
+            #[inline(always)]
+            |x| x,
+            #[inline(always)]
+            |x| x,
+        ),
+        CpuStorage::F32(all) => work.run(
+            &all[range],
+            f64::from,
+            #[inline(always)]
+            |x| x as f32,
+        ),
+        CpuStorage::BF16(all) => work.run(
+            &all[range],
+            #[inline(always)]
+            |x| f64::from(f32::from_bits(u32::from(x.to_bits()) << 16)),
+            #[inline(always)]
+            |x| WithDType::from_f64(f64::from(x as f32)),
+        ),
+        CpuStorage::F16(all) => work.run(
+            &all[range],
+            #[inline(always)]
+            |x| f64::from(f32_from_f16_bits(x.to_bits())),
+            #[inline(always)]
+            |x| WithDType::from_f64(f64::from(x as f32)),
+        ),
+        _ => Err(Error::invalid("a tensor's dtype", "f16, bf16, f32 or f64", "another one")),
     }
 }
 

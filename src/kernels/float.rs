@@ -1,5 +1,5 @@
 //! The floating-point types for which the crate has loops of its own.
-use crate::kernels::exp::exp_of_negative;
+use crate::kernels::{exp::exp_of_negative, ln::ln_1p_of_share, tanh::tanh};
 use candle_core::{
     cpu::erf::{erfc_f32, erfc_f64},
     CpuStorage, Result as CResult, WithDType,
@@ -33,7 +33,10 @@ pub(crate) trait Real: Number {
     fn ln_1p(self) -> Self;
     /// The exponential of a number that is not above 0, in operations that vector units have for f32.
     fn exp_of_negative(self) -> Self;
-    /// The hyperbolic tangent.
+    /// The natural logarithm of one plus the number, which is from 0 to 1, in operations that vector units
+    /// have for f32.
+    fn ln_1p_of_share(self) -> Self;
+    /// The hyperbolic tangent, in operations that vector units have for f32.
     fn tanh(self) -> Self;
     /// One minus the error function.
     fn erfc(self) -> Self;
@@ -70,7 +73,7 @@ pub(crate) trait Real: Number {
 }
 
 macro_rules! real {
-    ($float:ident, $storage:ident, $exp:expr, $erfc:expr) => {
+    ($float:ident, $storage:ident, $exp:expr, $ln_1p_of_share:expr, $tanh:expr, $erfc:expr) => {
         impl Real for $float {
             const TINY: Self = $float::MIN_POSITIVE;
 
@@ -115,8 +118,13 @@ macro_rules! real {
             }
 
             #[inline(always)]
+            fn ln_1p_of_share(self) -> Self {
+                $ln_1p_of_share(self)
+            }
+
+            #[inline(always)]
             fn tanh(self) -> Self {
-                $float::tanh(self)
+                $tanh(self)
             }
 
             #[inline(always)]
@@ -146,8 +154,8 @@ macro_rules! real {
     };
 }
 
-real!(f32, F32, exp_of_negative, erfc_f32);
-real!(f64, F64, f64::exp, erfc_f64);
+real!(f32, F32, exp_of_negative, ln_1p_of_share, tanh, erfc_f32);
+real!(f64, F64, f64::exp, f64::ln_1p, f64::tanh, erfc_f64);
 
 /// The f16 with these bits as an f32, without a branch. Shifted into place, the bits are those of the f32
 /// that is 2¹¹² times smaller; the largest exponent stands for infinities and NaN.

@@ -1,12 +1,13 @@
 //! Loops over plain slices, and the one place that reaches into the storage of candle's tensors.
+pub(crate) mod activity;
 pub(crate) mod argmax;
 pub(crate) mod cpu;
 pub(crate) mod exp;
 pub(crate) mod finite;
 pub(crate) mod float;
-pub(crate) mod activity;
 pub(crate) mod linear;
 pub(crate) mod ln;
 pub(crate) mod normalize;
 pub(crate) mod simd;
 pub(crate) mod sums;
+pub(crate) mod tanh;

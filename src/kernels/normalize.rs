@@ -1,9 +1,13 @@
 //! Means, variances and their use in normalization layers, forwards and backwards.
 //!
-//! A tensor is seen as `outer × channels × inner` elements. Batch normalization has one mean for each channel;
-//! layer and group normalization have one for each segment: the neighbouring channels of a group, in one of the
-//! `outer` rows.
-use crate::kernels::{float::Real, simd::vectorized, sums::fold_in_lanes};
+//! A tensor is seen as `outer × channels × inner` elements. Batch normalization has one mean for each
+//! channel; layer and group normalization have one for each segment: the neighbouring channels of a group, in
+//! one of the `outer` rows.
+use crate::kernels::{
+    float::Real,
+    simd::vectorized,
+    sums::{fold_in_lanes, plus},
+};
 
 /// What the mean and the variance are taken over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,13 +67,27 @@ impl Moments {
             #[inline(always)]
             || {
                 let means = match center {
-                    true => sums(x, dims, sets, &vec![T::zero(); dims.sets(sets)], |d: T| d.wide()),
+                    true => sums(
+                        x,
+                        dims,
+                        sets,
+                        &vec![T::zero(); dims.sets(sets)],
+                        #[inline(always)]
+                        |d: T| d.wide(),
+                    ),
                     false => vec![0.; dims.sets(sets)],
                 };
                 let n = dims.set_size(sets) as f64;
                 let means: Vec<f64> = means.into_iter().map(|sum| sum / n).collect();
                 let around: Vec<T> = means.iter().map(|mean| T::of(*mean)).collect();
-                let squares = sums(x, dims, sets, &around, |d: T| d.wide() * d.wide());
+                let squares = sums(
+                    x,
+                    dims,
+                    sets,
+                    &around,
+                    #[inline(always)]
+                    |d: T| d.wide() * d.wide(),
+                );
                 // Corrected for the rounding of the means to the type.
                 let corrected = squares.into_iter().zip(means.iter().zip(&around));
                 let variances = corrected
@@ -85,7 +103,6 @@ impl Moments {
 #[inline(always)]
 fn sums<T: Real>(x: &[T], dims: Dims, sets: Sets, around: &[T], f: impl Fn(T) -> f64 + Copy) -> Vec<f64> {
     let mut sums = vec![0f64; dims.sets(sets)];
-    let add = |a: f64, b: f64| a + b;
     match sets {
         Sets::Channels if dims.inner == 1 => {
             for row in x.chunks_exact(dims.channels) {
@@ -98,12 +115,24 @@ fn sums<T: Real>(x: &[T], dims: Dims, sets: Sets, around: &[T], f: impl Fn(T) ->
             for (strip, x) in x.chunks_exact(dims.inner).enumerate() {
                 let set = strip % dims.channels;
                 let around = around[set];
-                sums[set] += fold_in_lanes(x, 0., |a, x: T| a + f(x - around), add);
+                sums[set] += fold_in_lanes(
+                    x,
+                    0.,
+                    #[inline(always)]
+                    |a, x: T| a + f(x - around),
+                    plus,
+                );
             }
         }
         Sets::Segments(group) => {
             for ((sum, x), around) in sums.iter_mut().zip(x.chunks_exact(group * dims.inner)).zip(around) {
-                *sum = fold_in_lanes(x, 0., |a, x: T| a + f(x - *around), add);
+                *sum = fold_in_lanes(
+                    x,
+                    0.,
+                    #[inline(always)]
+                    |a, x: T| a + f(x - *around),
+                    plus,
+                );
             }
         }
     }
@@ -167,7 +196,9 @@ impl Normalization {
                             let (set, channel) = (self.dims.set_of(sets, strip), strip % channels);
                             let (mean, scale, bias) =
                                 (means[set], scales[set] * weight[channel], bias[channel]);
-                            y.iter_mut().for_each(|y| *y = (*y - mean) * scale + bias);
+                            for y in y {
+                                *y = (*y - mean) * scale + bias;
+                            }
                         }
                     }
                 }

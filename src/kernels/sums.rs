@@ -33,6 +33,12 @@ pub(crate) fn fold_in_lanes<X: Copy, A: Copy>(
     lanes.into_iter().reduce(join).unwrap_or(start)
 }
 
+/// The sum of two partial results.
+#[inline(always)]
+pub(crate) fn plus(a: f64, b: f64) -> f64 {
+    a + b
+}
+
 /// Folds element `i` into partial result `i % LANES`.
 fn fold(xs: &[f64], start: f64, step: impl Fn(f64, f64) -> f64) -> [f64; LANES] {
     let mut lanes = [start; LANES];

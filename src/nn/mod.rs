@@ -4,9 +4,10 @@
 //!
 //! | Kind | Layers |
 //! |---|---|
-//! | Dropout, with masks determined by the run's seed | [`Dropout`], [`SpatialDropout1d`], [`SpatialDropout2d`], [`GaussianDropout`], [`AlphaDropout`], [`DropConnect`] |
+//! | Dropout, seeded by the run | [`Dropout`], [`GaussianDropout`], [`AlphaDropout`], [`DropConnect`] |
+//! | Dropout of channels | [`SpatialDropout1d`], [`SpatialDropout2d`] |
 //! | Noise, seeded as well | [`GaussianNoise`] |
-//! | Normalization | [`BatchNorm`] with PyTorch's or Keras' parameters, [`LayerNorm`], [`GroupNorm`], [`RmsNorm`] |
+//! | Normalization | [`BatchNorm`] as in PyTorch or Keras, [`LayerNorm`], [`GroupNorm`], [`RmsNorm`] |
 //! | Activation functions by name | [`Activation`] |
 //! | Penalties on outputs | [`ActivityRegularizer`], and [`add_loss`] for models of your own |
 //!

@@ -7,8 +7,8 @@ use crate::{
 /// How many steps each epoch of a run has, where the batch size may change from epoch to epoch.
 ///
 /// A schedule that counts steps needs the number of steps before an epoch and of the whole run
-/// ([`LrSchedule::rate_in`](crate::plan::LrSchedule::rate_in)). Epochs of the same batch size are kept together, so
-/// its memory does not depend on the number of epochs.
+/// ([`LrSchedule::rate_in`](crate::plan::LrSchedule::rate_in)). Epochs of the same batch size are kept
+/// together, so its memory does not depend on the number of epochs.
 ///
 /// ```
 /// use candle_ensemble::{data::LastBatch, plan::{BatchSize, EpochSteps}};
@@ -37,8 +37,8 @@ struct Part {
 }
 
 impl EpochSteps {
-    /// The steps of a run of `epochs` epochs over `train_rows` training rows. `last` says what becomes of the last
-    /// batch of an epoch, and `batch_norm` whether the network has batch normalization.
+    /// The steps of a run of `epochs` epochs over `train_rows` training rows. `last` says what becomes of the
+    /// last batch of an epoch, and `batch_norm` whether the network has batch normalization.
     #[must_use]
     pub fn new(size: &BatchSize, epochs: usize, train_rows: usize, last: LastBatch, batch_norm: bool) -> Self {
         let mut parts: Vec<Part> = vec![];

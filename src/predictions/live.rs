@@ -1,6 +1,6 @@
 //! Members as networks that can predict.
 use crate::{
-    data::{Dataset, Inputs, Task},
+    data::{Dataset, FittedScalings, Inputs, Task},
     network::{output::ln, Network, Output, Scale},
     plan::Settings,
     predictions::{
@@ -24,17 +24,30 @@ const BATCH_ROWS: usize = 1024;
 pub(crate) struct LiveMember<N> {
     network: N,
     features: Option<Vec<u32>>,
+    scaling: FittedScalings,
 }
 
 impl<N: Network> LiveMember<N> {
-    /// The output of the network in evaluation mode; it gets those columns of the inputs that the member was
-    /// trained on.
+    /// The output of the network in evaluation mode, in the targets' own units. The network gets those columns of the
+    /// inputs that the member was trained on, scaled as they were.
     pub(crate) fn run(&self, inputs: &Inputs) -> CandleResult<Tensor> {
-        self.network.run(&inputs.columns(self.features.as_deref())?, false)
+        let inputs = self.scaling.scale_inputs(&inputs.columns(self.features.as_deref())?)?;
+        self.scaling.unscale_outputs(&self.network.run(&inputs, false)?)
     }
 
-    pub(crate) fn into_network(self) -> N {
-        self.network
+    /// The network alone.
+    ///
+    /// # Errors
+    /// When inputs or targets were scaled, which the network alone does not do.
+    pub(crate) fn into_network(self) -> Result<N> {
+        match self.scaling.is_none() {
+            true => Ok(self.network),
+            false => {
+                let must =
+                    "of a member without scaling; an ensemble of one member scales inputs and outputs itself";
+                Err(Error::invalid("a network alone", must, "of one with scaling"))
+            }
+        }
     }
 }
 
@@ -59,7 +72,10 @@ impl<'a, N: Network> Constructor<'a, N> {
         let Record { architecture, settings, .. } = &member.record;
         let network = (self.build)(architecture, settings, vb)?;
         match unread.names() {
-            names if names.is_empty() => Ok(LiveMember { network, features: member.record.features.clone() }),
+            names if names.is_empty() => {
+                let Record { features, scaling, .. } = &member.record;
+                Ok(LiveMember { network, features: features.clone(), scaling: scaling.clone() })
+            }
             names => Err(Error::Foreign {
                 what: format!("the member {}", member.record.key),
                 why: format!("the network {architecture:?} has no {}", names.join(", ")),

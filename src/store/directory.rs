@@ -183,6 +183,7 @@ mod tests {
             architecture: "model".into(),
             settings: Settings::new(),
             features: None,
+            scaling: Default::default(),
             seen: vec![0],
             curve: vec![],
             key: key.into(),

@@ -2,6 +2,7 @@
 //! and machines.
 use crate::{
     codec::real,
+    data::FittedScalings,
     plan::Settings,
     store::Monitors,
     weights::{compatibility::Visit, NamedTensors, Weights},
@@ -51,6 +52,9 @@ pub struct Record {
     pub settings: Settings,
     /// The columns of the inputs `(N, D)` that it sees; `None` means all of them.
     pub features: Option<Vec<u32>>,
+    /// The scalings of inputs and targets that its run has fitted.
+    #[serde(default, skip_serializing_if = "FittedScalings::is_none")]
+    pub scaling: FittedScalings,
     /// Every row that shaped it, including validation rows of early stopping, and every row that it may not
     /// predict for another reason ([`RunSpec::excluded`](crate::plan::RunSpec::excluded)); sorted, without
     /// duplicates. All other rows are held out.

@@ -56,7 +56,11 @@ pub(crate) fn check_record(record: &Record) -> Result<(), FormatError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{plan::Settings, store::EpochRecord};
+    use crate::{
+        data::{FittedScalings, Scaling},
+        plan::Settings,
+        store::EpochRecord,
+    };
     use candle_core::{DType, Device, Tensor};
     use safetensors::SafeTensors;
 
@@ -79,6 +83,7 @@ mod tests {
             architecture: "mlp \"wide\"\n".into(),
             settings: Settings::new().with("width", 8).with("dropout", 0.1),
             features: Some(vec![0, 2]),
+            scaling: Default::default(),
             seen: vec![1, 5, 9],
             curve,
             key: "k".into(),
@@ -94,6 +99,21 @@ mod tests {
         let back = Member::from_bytes(&bytes).unwrap();
         assert_eq!(back.record, member().record);
         assert_eq!(back.to_bytes().unwrap(), bytes);
+    }
+
+    /// Members of before there were scalings have no such field.
+    #[test]
+    fn scalings_are_read_back_and_may_be_missing() {
+        let plain = serde_json::to_string(&member().record).unwrap();
+        assert!(!plain.contains("scaling"));
+        let x = Tensor::new(&[[0.1f64, 1. / 3.], [2., 5.], [0.7, -3.]], &Device::Cpu).unwrap();
+        let fit = |text: &str| Scaling::parse(text).unwrap().fit(&x).unwrap();
+        let mut member = member();
+        for (inputs, targets) in [("power", "standardize"), ("0=one-hot;1=robust", "quantile")] {
+            member.record.scaling = FittedScalings { inputs: Some(fit(inputs)), targets: Some(fit(targets)) };
+            let back = Member::from_bytes(&member.to_bytes().unwrap()).unwrap();
+            assert_eq!(back.record, member.record);
+        }
     }
 
     #[test]

@@ -20,6 +20,8 @@ mod networks;
 mod noise;
 mod one_run;
 mod optimizer;
+mod plateau;
+mod range_test;
 mod regularizer;
 mod retrain;
 mod run;
@@ -38,18 +40,18 @@ pub use learner::Learner;
 pub use loss::Loss;
 pub use loss_scale::{LossScale, LossScaling};
 pub use monitor::Monitor;
-pub use noise::{GradientNoise, InputNoise, Noise, Noises, NoisyWeights, TargetNoise, WeightNoise};
-#[cfg(feature = "learned")]
-pub(crate) use one_run::train_alone;
-pub(crate) use one_run::train_run;
+pub use noise::{GradientNoise, InputNoise, Noise, NoiseStep, Noises, NoisyWeights, TargetNoise, WeightNoise};
+pub(crate) use one_run::{train_alone, train_run};
 pub use optimizer::{
     Adadelta, Adagrad, Adam, Adamax, Lamb, Lion, NAdam, Optimizer, OptimizerState, RAdam, RmsProp,
     SavedOptimizer, SavedVariable, Sgd, Values, Velocity,
 };
+pub use plateau::{PlateauMonitor, PlateauWatch, ReduceOnPlateau};
+pub use range_test::{RangeEnd, RangeTest, RangeTestReport};
 pub use regularizer::{L1L2, Orthogonal, Regularizer, Regularizers, L1, L2};
 pub use retrain::Retrain;
 pub use run::Run;
-pub(crate) use run::{in_batches, RunParts};
+pub(crate) use run::{in_batches, Collected, RunParts};
 pub(crate) use run_checkpoints::RunCheckpoints;
 pub use stopping::{EarlyStopping, StoppingCriterion, StoppingMonitor, StoppingStatus};
 pub use trainer::{TrainConfig, Trainer};
@@ -57,5 +59,5 @@ pub use transfer::{features, Freeze, WarmStart};
 
 pub use crate::{
     network::{Output, Scale},
-    plan::{LrSchedule, Position, Schedule, Span, SwaRate, Unit},
+    plan::{BatchSize, CyclicMode, LrSchedule, Position, Schedule, Span, SwaRate, Unit},
 };

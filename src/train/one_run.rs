@@ -4,7 +4,7 @@ use crate::{
     observe::Silent,
     plan::RunSpec,
     store::EpochRecord,
-    train::{Learner, Run, RunParts},
+    train::{Collected, Learner, Run, RunParts},
     weights::{init, Vars, Weights},
     Result,
 };
@@ -24,7 +24,6 @@ pub(crate) fn train_run<L: Learner>(learner: &L, parts: RunParts<'_>) -> Result<
 
 /// Trains the network of one run without a plan, a store or an observer. Returns its weights and its learning
 /// curve.
-#[cfg_attr(not(feature = "learned"), allow(dead_code))] // stacked networks are trained by it
 pub(crate) fn train_alone<L: Learner>(
     learner: &L,
     data: &dyn Dataset,
@@ -33,7 +32,8 @@ pub(crate) fn train_alone<L: Learner>(
 ) -> Result<(Weights, Vec<EpochRecord>)> {
     learner.check(spec, data)?;
     let (observer, checkpoints) = (&Silent, None);
-    let parts = RunParts { data, spec, device, observer, checkpoints, store_member: &|_, _, _| Ok(()) };
+    let (store_member, after_step) = (&|_: usize, _: Collected<'_>| Ok(()), None);
+    let parts = RunParts { data, spec, device, observer, checkpoints, store_member, after_step };
     let (vars, curve) = train_run(learner, parts)?;
     Ok((vars.snapshot()?, curve))
 }

@@ -1,7 +1,7 @@
 //! A run as its training loop sees it: the rows that it may train on, the network's variables, and the calls
 //! that report progress.
 use crate::{
-    data::{Batch, Dataset, LastBatch, Rows, Task},
+    data::{Batch, Dataset, FittedScalings, LastBatch, Rows, Scaling, Task},
     network::Output,
     observe::{Event, Flow, Observer},
     plan::{Position, RunSpec, Settings},
@@ -44,6 +44,7 @@ pub struct Run<'a> {
     collected: usize,
     curve: Vec<EpochRecord>,
     state: LoopState,
+    scaling: FittedScalings,
     failure: Option<Error>,
     /// Variables that the network's constructor sets to infinity, such as a mask.
     infinite: BTreeSet<String>,
@@ -51,8 +52,19 @@ pub struct Run<'a> {
     single_row: AtomicBool,
 }
 
-/// Stores the variables as the run's member of a number, with the learning curve so far.
-pub(crate) type StoreMember<'a> = dyn Fn(usize, &Vars, &[EpochRecord]) -> Result<(), Error> + 'a;
+/// Stores the variables as the run's member of a number.
+pub(crate) type StoreMember<'a> = dyn Fn(usize, Collected<'_>) -> Result<(), Error> + 'a;
+
+/// What becomes a member.
+pub(crate) struct Collected<'c> {
+    pub(crate) vars: &'c Vars,
+    /// The learning curve so far.
+    pub(crate) curve: &'c [EpochRecord],
+    pub(crate) scaling: &'c FittedScalings,
+}
+
+/// Is told the learning rate and the loss of each step of the ready-made trainer, and may stop the run.
+pub(crate) type AfterStep<'a> = dyn Fn(f64, f64) -> Flow + 'a;
 
 /// What a run needs besides its learner.
 pub(crate) struct RunParts<'a> {
@@ -63,6 +75,7 @@ pub(crate) struct RunParts<'a> {
     /// `None` if the run writes no checkpoints and never resumes.
     pub(crate) checkpoints: Option<RunCheckpoints<'a>>,
     pub(crate) store_member: &'a StoreMember<'a>,
+    pub(crate) after_step: Option<&'a AfterStep<'a>>,
 }
 
 impl<'a> Run<'a> {
@@ -75,6 +88,7 @@ impl<'a> Run<'a> {
             collected: 0,
             curve: vec![],
             state: LoopState::default(),
+            scaling: FittedScalings::default(),
             failure: None,
             infinite: BTreeSet::new(),
             single_row: AtomicBool::new(false),
@@ -307,6 +321,14 @@ impl<'a> Run<'a> {
         }))
     }
 
+    /// Reports a step with its learning rate and the loss before it.
+    pub(crate) fn end_step(&self, rate: f64, loss: f64) -> Result<(), Error> {
+        match self.parts.after_step.map(|after_step| after_step(rate, loss)) {
+            None | Some(Flow::Continue) => Ok(()),
+            Some(Flow::Stop) => Err(Error::Cancelled { done: 0, of: 0 }),
+        }
+    }
+
     /// Reports the end of an epoch. The record is added to the learning curve, a member that is due at the
     /// end of this epoch is collected, and the observer is notified.
     ///
@@ -320,10 +342,34 @@ impl<'a> Run<'a> {
     fn collect_and_notify(&mut self, record: &EpochRecord) -> Result<(), Error> {
         if let Some(index) = self.parts.spec.collect.due(record.epoch, self.epochs) {
             self.check_finite()?;
-            (self.parts.store_member)(index, self.vars, &self.curve)?;
+            self.store_member(index)?;
             self.collected += 1;
         }
         self.notify(&Event::EpochEnded { run: self.parts.spec, record })
+    }
+
+    fn store_member(&self, index: usize) -> Result<(), Error> {
+        let (curve, scaling) = (&*self.curve, &self.scaling);
+        (self.parts.store_member)(index, Collected { vars: self.vars, curve, scaling })
+    }
+
+    /// Fits scalings on the training rows, unless that has been done. They become part of the run's members.
+    pub(crate) fn fit_scaling(
+        &mut self,
+        inputs: Option<&Scaling>,
+        targets: Option<&Scaling>,
+    ) -> Result<(), Error> {
+        if self.scaling.is_none() {
+            let RunParts { data, spec, .. } = self.parts;
+            let features = spec.features.as_deref();
+            self.scaling = FittedScalings::fit(data, &spec.train, features, inputs, targets)?;
+        }
+        Ok(())
+    }
+
+    /// The scalings that the run has fitted.
+    pub(crate) fn scaling(&self) -> &FittedScalings {
+        &self.scaling
     }
 
     /// Writes a checkpoint if one is due. It holds the network's variables, the learning curve, and `state`:
@@ -378,7 +424,7 @@ impl<'a> Run<'a> {
         let collect = &self.parts.spec.collect;
         if collect.at_end() {
             self.check_finite()?;
-            (self.parts.store_member)(0, self.vars, &self.curve)?;
+            self.store_member(0)?;
             return Ok(self.curve);
         }
         let due = collect.members(self.epochs);

@@ -16,8 +16,8 @@ const LISTED: usize = 5;
 ///
 /// | Filter | In text | Variables |
 /// |---|---|---|
-/// | [`Kernels`](Self::Kernels) | `kernels` | of rank 2 or more: the matrices of linear layers, the kernels of convolutions, embeddings |
-/// | [`Biases`](Self::Biases) | `biases` | of rank 0 or 1: biases, and the scales and shifts of normalization layers |
+/// | [`Kernels`](Self::Kernels) | `kernels` | of rank 2 or more: linear layers, convolutions, embeddings |
+/// | [`Biases`](Self::Biases) | `biases` | of rank 0 or 1: biases, scales and shifts of normalization |
 /// | [`All`](Self::All) | `all` | both |
 /// | [`Names`](Self::Names) | `hidden.*` | whose names match a pattern |
 ///
@@ -333,14 +333,11 @@ mod tests {
     proptest! {
         #[test]
         fn a_filter_is_read_as_it_is_written(patterns in prop::collection::vec("!?[a-z.*?]{1,8}", 1..4)) {
-            for filter in [WeightFilter::Kernels, WeightFilter::Biases, WeightFilter::All, WeightFilter::names(&patterns)] {
-                // The words stand for themselves.
-                if filter == WeightFilter::Names(vec![filter.to_string()]) && ["kernels", "biases", "all"].contains(&&*filter.to_string()) {
-                    continue;
-                }
-                if filter.check().is_ok() {
-                    prop_assert_eq!(&filter.to_string().parse::<WeightFilter>().unwrap(), &filter);
-                }
+            let names = WeightFilter::names(&patterns);
+            // The words stand for themselves.
+            prop_assume!(names.check().is_ok() && !["kernels", "biases", "all"].contains(&&*names.to_string()));
+            for filter in [WeightFilter::Kernels, WeightFilter::Biases, WeightFilter::All, names] {
+                prop_assert_eq!(&filter.to_string().parse::<WeightFilter>().unwrap(), &filter);
             }
         }
 

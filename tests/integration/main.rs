@@ -22,6 +22,7 @@ mod registries;
 mod resampling;
 mod resume;
 mod retraining;
+mod scaling;
 mod serving;
 mod shards;
 mod study;
@@ -31,6 +32,7 @@ mod techniques;
 #[allow(dead_code, unused_imports)]
 mod table;
 mod training;
-mod transferring;
+
+mod tuning;
 mod variance_reduction;
 mod wrapping;

@@ -4,7 +4,9 @@
 use crate::{
     data::{Bench, Problem},
     network::{sgd, Insert, Mlp},
-    reference::{better_from, difference, level, with_ties, worse_from, Direction, Level, Tail, WORSE},
+    reference::{
+        better_from, difference, level, medians, with_ties, worse_from, Direction, Level, Tail, WORSE,
+    },
     setting::{Row, Setting, Table},
 };
 use candle_core::D;
@@ -27,7 +29,8 @@ const TWO_COLLAPSED: Tail = Tail::Collapsed { count: 2, at: 0.546, below: 0.65 }
 
 pub fn table(bench: &Bench) -> Result<Table> {
     let (circles, blobs) = (bench.circles_1000()?, bench.blobs_1000()?);
-    let regression = Arc::new(Problem::values(&bench.regression_1000()?.standardized(), 500)?);
+    let regression = bench.regression_1000()?.inputs_standardized(1000)?.targets_standardized(1000)?;
+    let regression = Arc::new(Problem::values(&regression, 500)?);
 
     let two_classes = Mlp::new(2, 50, 1).he();
     let on_circles = |name: &str, trainer: Trainer<Sequential>, expected: Level| {
@@ -62,11 +65,15 @@ pub fn table(bench: &Bench) -> Result<Table> {
             "hinge",
             "hinge against binary cross-entropy (circles_1000, 50 units, 200 epochs)",
             &bce,
-            margins("hinge", Loss::Hinge, level((0.847, 0.003), (0.841, 0.008)))?,
+            margins(
+                "hinge",
+                Loss::Hinge,
+                level((0.847, 0.003), (0.841, 0.008)).tail(medians((0.848, 0.003), (0.844, 0.009))),
+            )?,
         )
         .test(with_ties(-0.006, (-0.010, -0.002), 4, 1), worse_from(18))
         .fresh(difference(-0.007, (-0.009, -0.006), 0), Direction::Any)
-        .note("Scored by the sign of the output."),
+        .note("Scored by the sign of the output. About 1 % of networks saturate at once and learn nothing."),
         Row::new(
             "squared-hinge",
             "squared hinge against binary cross-entropy",
@@ -106,11 +113,11 @@ pub fn table(bench: &Bench) -> Result<Table> {
             values(
                 "MSLE",
                 Loss::MeanSquaredLogarithmic { clip: true },
-                level((0.1210, 0.0414), (0.1497, 0.0527)),
+                level((0.1210, 0.0414), (0.1497, 0.0527)).tail(medians((0.108, 0.040), (0.139, 0.047))),
             )?,
         )
         .test(difference(0.1437, (0.1184, 0.1690), 0), WORSE)
-        .note("It is wrong for targets that are negative."),
+        .note("It is wrong for targets that are negative; in about 3 % of trainings the MSE ends above 1."),
         Row::new(
             "mae",
             "MAE against MSE (same; MSE)",

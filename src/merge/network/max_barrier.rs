@@ -268,6 +268,12 @@ fn common_architecture(members: &[Member]) -> Result<&Record> {
             format!("their architectures are {} and {}", first.architecture, record.architecture)
         } else if record.features != first.features {
             format!("runs {} and {} were given different features", first.run, record.run)
+        } else if record.scaling != first.scaling {
+            format!(
+                "runs {} and {} scale inputs or targets differently, because they were fitted on different rows; scale the \
+                 data before the training, or train all runs on the same rows",
+                first.run, record.run
+            )
         } else {
             continue;
         };
@@ -290,6 +296,7 @@ fn merged_record(members: &[&Member], spec: &MergeSpec, seen: Rows) -> Record {
         architecture: first.map(|r| r.architecture.clone()).unwrap_or_default(),
         settings: first.map(|r| r.settings.clone()).unwrap_or_default(),
         features: first.and_then(|r| r.features.clone()),
+        scaling: first.map(|r| r.scaling.clone()).unwrap_or_default(),
         seen,
         curve: vec![],
         key: format!("merged-{}", hash.finalize().to_hex()),

@@ -1,6 +1,6 @@
 //! A network's architecture, apart from its weights.
 use crate::{
-    data::{passes, Dataset, Inputs, Task},
+    data::{passes, Dataset, FittedScalings, Inputs, Task},
     metrics::{nll, rmse},
     network::Scale,
     plan::Settings,
@@ -37,6 +37,7 @@ pub struct Model<'a, L> {
     architecture: String,
     settings: Settings,
     features: Option<Vec<u32>>,
+    scaling: FittedScalings,
     device: Device,
     batch_rows: usize,
 }
@@ -48,6 +49,7 @@ impl<L> Clone for Model<'_, L> {
             architecture: self.architecture.clone(),
             settings: self.settings.clone(),
             features: self.features.clone(),
+            scaling: self.scaling.clone(),
             device: self.device.clone(),
             batch_rows: self.batch_rows,
         }
@@ -55,7 +57,8 @@ impl<L> Clone for Model<'_, L> {
 }
 
 impl<'a, L: Learner> Model<'a, L> {
-    /// The learner's first architecture, with the learner's own settings, on the CPU.
+    /// The learner's first architecture, with the learner's own settings, on the CPU. Weights that were trained on
+    /// scaled data need [`Model::of`], or their [`scaling`](Self::scaling).
     ///
     /// # Errors
     /// When the learner has no architecture.
@@ -68,12 +71,13 @@ impl<'a, L: Learner> Model<'a, L> {
             architecture,
             settings: Settings::new(),
             features: None,
+            scaling: FittedScalings::default(),
             device: Device::Cpu,
             batch_rows: 256,
         })
     }
 
-    /// The architecture, settings and features of a member, on the CPU.
+    /// The architecture, settings, features and scalings of a member, on the CPU.
     #[must_use]
     pub fn of(learner: &'a L, record: &Record) -> Self {
         Self {
@@ -81,6 +85,7 @@ impl<'a, L: Learner> Model<'a, L> {
             architecture: record.architecture.clone(),
             settings: record.settings.clone(),
             features: record.features.clone(),
+            scaling: record.scaling.clone(),
             device: Device::Cpu,
             batch_rows: 256,
         }
@@ -97,6 +102,14 @@ impl<'a, L: Learner> Model<'a, L> {
     #[must_use]
     pub fn settings(mut self, settings: &Settings) -> Self {
         self.settings = settings.clone();
+        self
+    }
+
+    /// The scalings of inputs and targets that the weights were trained with
+    /// ([`Record::scaling`](crate::store::Record::scaling)). [`Model::of`] takes them from the record.
+    #[must_use]
+    pub fn scaling(mut self, scaling: &FittedScalings) -> Self {
+        self.scaling = scaling.clone();
         self
     }
 
@@ -171,7 +184,8 @@ impl<'a, L: Learner> Model<'a, L> {
             candle_core::bail!("the network {:?} has no {name}", self.architecture);
         }
         let batch = data.batch(rows, &self.device)?;
-        let predicted = network.run(&batch.inputs.columns(self.features.as_deref())?, false)?;
+        let inputs = self.scaling.scale_inputs(&batch.inputs.columns(self.features.as_deref())?)?;
+        let predicted = self.scaling.unscale_outputs(&network.run(&inputs, false)?)?;
         let each = match data.task() {
             Task::Classification { .. } => {
                 let predicted =
@@ -225,7 +239,8 @@ impl<'a, L: Learner> Model<'a, L> {
         let (vars, vb) =
             weights::fresh(Seed::from(0), InitScheme::AsDeclared, self.learner.dtype(), &self.device);
         let network = self.learner.build(&self.architecture, &self.settings, vb)?;
-        Ok(Live { vars, network, features: self.features.clone() })
+        let (features, scaling) = (self.features.clone(), self.scaling.clone());
+        Ok(Live { vars, network, features, scaling })
     }
 }
 
@@ -234,11 +249,22 @@ pub(crate) struct Live<N> {
     pub(crate) vars: Vars,
     network: N,
     features: Option<Vec<u32>>,
+    scaling: FittedScalings,
 }
 
 impl<N: Network> Live<N> {
     pub(crate) fn run(&self, inputs: &Inputs, train: bool) -> CandleResult<Tensor> {
-        self.network.run(&inputs.columns(self.features.as_deref())?, train)
+        self.scaling.unscale_outputs(&self.run_scaled(&self.scaled(inputs)?, train)?)
+    }
+
+    /// The inputs as the network gets them: its columns, scaled.
+    pub(crate) fn scaled(&self, inputs: &Inputs) -> CandleResult<Inputs> {
+        self.scaling.scale_inputs(&inputs.columns(self.features.as_deref())?)
+    }
+
+    /// The network alone.
+    pub(crate) fn run_scaled(&self, inputs: &Inputs, train: bool) -> CandleResult<Tensor> {
+        self.network.run(inputs, train)
     }
 }
 
@@ -319,6 +345,7 @@ mod tests {
             architecture: trainer.architectures()[0].clone(),
             settings: Settings::new(),
             features: Some(vec![2, 0]),
+            scaling: Default::default(),
             seen: vec![],
             curve: vec![],
             key: String::new(),

@@ -9,8 +9,8 @@ pub(super) const SELU_ALPHA: f64 = 1.673_263_242_354_377_2;
 pub(super) const SELU_SCALE: f64 = 1.050_700_987_355_480_5;
 pub(super) const GELU_CUBE: f64 = 0.044_715;
 
-/// Evaluates `$body` with `$f` as the activation, once for each variant, so that each loop is compiled for its
-/// function alone.
+/// Evaluates `$body` with `$f` as the activation, once for each variant, so that each loop is compiled for
+/// its function alone. Use it within `vectorized`, because what that captures is no constant to the compiler.
 macro_rules! for_each_function {
     ($activation:expr, $f:ident => $body:expr) => {{
         macro_rules! with {
@@ -42,24 +42,32 @@ macro_rules! for_each_function {
 /// `f(x)` for each element.
 pub(super) fn values<T: Real>(activation: Activation, x: &[T]) -> Vec<T> {
     let mut y = x.to_vec();
-    for_each_function!(activation, f => vectorized(
+    vectorized(
         #[inline(always)]
-        || y.iter_mut().for_each(|y| *y = value(f, *y)),
-    ));
+        || {
+            for_each_function!(activation, f => {
+                for y in &mut y {
+                    *y = value(f, *y);
+                }
+            });
+        },
+    );
     y
 }
 
 /// `g · f'(x)` for each element, where `y` is `f(x)`.
 pub(super) fn gradients<T: Real>(activation: Activation, x: &[T], y: &[T], g: &[T]) -> Vec<T> {
     let mut gradient = g.to_vec();
-    for_each_function!(activation, f => vectorized(
+    vectorized(
         #[inline(always)]
         || {
-            for ((gradient, x), y) in gradient.iter_mut().zip(x).zip(y) {
-                *gradient *= derivative(f, *x, *y);
-            }
+            for_each_function!(activation, f => {
+                for ((gradient, x), y) in gradient.iter_mut().zip(x).zip(y) {
+                    *gradient *= derivative(f, *x, *y);
+                }
+            });
         },
-    ));
+    );
     gradient
 }
 
@@ -101,14 +109,13 @@ fn value<T: Real>(f: Activation, x: T) -> T {
 #[inline(always)]
 fn derivative<T: Real>(f: Activation, x: T, y: T) -> T {
     let (zero, one, half) = (T::zero(), T::one(), T::of(0.5));
-    let above = |positive: T, other: T| if x > zero { positive } else { other };
     match f {
         Activation::Linear => one,
-        Activation::Relu => above(one, zero),
-        Activation::LeakyRelu { slope } => above(one, T::of(slope)),
+        Activation::Relu => above(x, one, zero),
+        Activation::LeakyRelu { slope } => above(x, one, T::of(slope)),
         // Not y + α, which is 0 where y is rounded to −α.
-        Activation::Elu { alpha } => above(one, T::of(alpha) * x.exp()),
-        Activation::Selu => above(T::of(SELU_SCALE), T::of(SELU_SCALE * SELU_ALPHA) * x.exp()),
+        Activation::Elu { alpha } => above(x, one, T::of(alpha) * x.exp()),
+        Activation::Selu => above(x, T::of(SELU_SCALE), T::of(SELU_SCALE * SELU_ALPHA) * x.exp()),
         Activation::Gelu => {
             let density = T::of((2. * PI).sqrt().recip()) * (zero - half * x * x).exp_of_negative();
             half * gauss(x) + if density > zero { x * density } else { zero }
@@ -146,6 +153,16 @@ fn derivative<T: Real>(f: Activation, x: T, y: T) -> T {
     }
 }
 
+/// `positive` for inputs above 0.
+#[inline(always)]
+fn above<T: Real>(x: T, positive: T, other: T) -> T {
+    if x > T::zero() {
+        positive
+    } else {
+        other
+    }
+}
+
 #[inline(always)]
 fn elu<T: Real>(x: T, alpha: f64, scale: f64) -> T {
     if x <= T::zero() {
@@ -180,7 +197,7 @@ fn sigmoid<T: Real>(x: T) -> T {
 
 #[inline(always)]
 fn softplus<T: Real>(x: T) -> T {
-    let small = (T::zero() - x.abs()).exp_of_negative().ln_1p();
+    let small = (T::zero() - x.abs()).exp_of_negative().ln_1p_of_share();
     if x > T::zero() {
         x + small
     } else {

@@ -27,16 +27,16 @@ use std::{f64::consts::PI, sync::LazyLock};
 /// linear       x
 /// ```
 ///
-/// Inputs have any shape and any floating-point type; outputs have the same. Half precision is computed in f32.
-/// The formulas and their derivatives are those of PyTorch; where there is a kink, the derivative is that from
-/// the left: 0 for relu at 0. candle's [`Activation`](candle_nn::Activation), which has fewer functions and
-/// works as well in [`seq`](crate::nn::seq()), takes 1 there.
+/// Inputs have any shape and any floating-point type; outputs have the same. Half precision is computed in
+/// f32. The formulas and their derivatives are those of PyTorch; where there is a kink, the derivative is
+/// that from the left: 0 for relu at 0. candle's [`Activation`](candle_nn::Activation), which has fewer
+/// functions and works as well in [`seq`](crate::nn::seq()), takes 1 there.
 ///
 /// Use `Relu` with He initial weights unless there is a reason for another; `Gelu` or `Silu` in transformers;
-/// `Selu` with LeCun initial weights and [`AlphaDropout`](crate::nn::AlphaDropout); `Tanh` in shallow or recurrent
-/// networks. In a deep network with badly chosen initial weights `Tanh` and `Sigmoid` saturate, and gradients
-/// vanish; with Glorot initial weights five layers of tanh learned a small problem as well as five of relu. The
-/// last layer of a network has none as a rule: the losses take logits.
+/// `Selu` with LeCun initial weights and [`AlphaDropout`](crate::nn::AlphaDropout); `Tanh` in shallow or
+/// recurrent networks. In a deep network with badly chosen initial weights `Tanh` and `Sigmoid` saturate, and
+/// gradients vanish; with Glorot initial weights five layers of tanh learned a small problem as well as five
+/// of relu. The last layer of a network has none as a rule: the losses take logits.
 ///
 /// Cost: one pass over the elements forwards and one backwards.
 ///

@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum BatchNormConvention {
-    /// `running ← (1 − m) · running + m · batch`, with the variance divided by `n − 1`. A batch with one value
-    /// for each channel is refused in training.
+    /// `running ← (1 − m) · running + m · batch`, with the variance divided by `n − 1`. A batch with one
+    /// value for each channel is refused in training.
     Torch,
     /// `moving ← m · moving + (1 − m) · batch`, with the variance divided by `n`. A batch with one value for
     /// each channel has variance 0.
@@ -120,24 +120,23 @@ impl Default for BatchNormConfig {
 /// floating-point type; outputs have the same. Half precision is computed in f32.
 ///
 /// The variables are those of candle's [`batch_norm`](candle_nn::batch_norm()): `weight`, `bias`,
-/// `running_mean` and `running_var`. So files, merges and the
-/// [re-estimation](crate::merge::re_estimate()) of the statistics work with either layer. It differs from
-/// candle's layer in four points: it is one operation instead of about twenty; it takes Keras' parameters, too;
-/// in half precision the weights stay exact in the product; and it refuses a batch that has no variance, from
-/// which candle's layer makes NaN.
+/// `running_mean` and `running_var`. So files, merges and the [re-estimation](crate::merge::re_estimate()) of
+/// the statistics work with either layer. It differs from candle's layer in four points: it is one operation
+/// instead of about twenty; it takes Keras' parameters, too; in half precision the weights stay exact in the
+/// product; and it refuses a batch that has no variance, from which candle's layer makes NaN.
 ///
 /// Use it in deep networks that are slow to train, with batches of 16 rows or more. With smaller batches use
 /// [`GroupNorm`](crate::nn::GroupNorm) or [`LayerNorm`](crate::nn::LayerNorm). It does not always help: in a
-/// network with one hidden layer on a noisy two-dimensional problem, the accuracy did not change with the layer
-/// after the activation (the log-loss fell a little), and fell by 2 points with the layer before it, where the
-/// source places it. Place it where it helps, by the order of layers in [`seq`](crate::nn::seq()).
+/// network with one hidden layer on a noisy two-dimensional problem, the accuracy did not change with the
+/// layer after the activation (the log-loss fell a little), and fell by 2 points with the layer before it,
+/// where the source places it. Place it where it helps, by the order of layers in [`seq`](crate::nn::seq()).
 ///
 /// Cost: two passes over the inputs forwards and two backwards, little beside a matrix product.
 ///
 /// # Errors
 /// The forward pass fails for inputs with another number of channels. In training it fails for a batch with
-/// one value for each channel, unless the convention is Keras'. The trainer avoids such a last batch by itself;
-/// see [`LastBatch`](crate::data::LastBatch).
+/// one value for each channel, unless the convention is Keras'. The trainer avoids such a last batch by
+/// itself; see [`LastBatch`](crate::data::LastBatch).
 ///
 /// # Source
 /// Ioffe and Szegedy 2015, arXiv:1502.03167.
@@ -225,9 +224,9 @@ impl ModuleT for BatchNorm {
         };
         let n = outer * inner;
         if train && n < 2 && self.config.convention == BatchNormConvention::Torch {
-            let must = "at least 2, because one value has no variance (train with batches of at least 2 rows, see \
-                        Trainer::batch_size and Trainer::last_batch, or use BatchNormConfig::keras, LayerNorm or \
-                        GroupNorm)";
+            let must = "at least 2, because one value has no variance (train with batches of at least 2 rows, \
+                        see Trainer::batch_size and Trainer::last_batch, or use BatchNormConfig::keras, \
+                        LayerNorm or GroupNorm)";
             let what = "the number of values of a channel in a training batch of BatchNorm";
             return Err(Error::invalid(what, must, n).into());
         }

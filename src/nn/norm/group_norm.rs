@@ -8,18 +8,18 @@ use crate::{
 use candle_core::{Module, Result, Tensor};
 use candle_nn::{Init, VarBuilder};
 
-/// Group normalization: the channels of each row are divided into groups of neighbours, each group gets mean 0
-/// and variance 1, and then each channel a learned scale and shift.
+/// Group normalization: the channels of each row are divided into groups of neighbours, each group gets mean
+/// 0 and variance 1, and then each channel a learned scale and shift.
 ///
 /// ```text
 /// y = (x − μ) / √(σ² + ε) · weight + bias
 /// ```
 ///
-/// `μ` and `σ²` (divided by `n`) are those of the group in the row, in training and in evaluation. Inputs have
-/// the shape `(B, C)`, `(B, C, L)` or `(B, C, H, W)`, with any further dimensions, and any floating-point type;
-/// outputs have the same. Half precision is computed in f32. The variables are `weight` and `bias`, as in
-/// candle's [`group_norm`](candle_nn::group_norm()). With one group it is layer normalization over a whole row,
-/// with as many groups as channels it is instance normalization.
+/// `μ` and `σ²` (divided by `n`) are those of the group in the row, in training and in evaluation. Inputs
+/// have the shape `(B, C)`, `(B, C, L)` or `(B, C, H, W)`, with any further dimensions, and any
+/// floating-point type; outputs have the same. Half precision is computed in f32. The variables are `weight`
+/// and `bias`, as in candle's [`group_norm`](candle_nn::group_norm()). With one group it is layer
+/// normalization over a whole row, with as many groups as channels it is instance normalization.
 ///
 /// Use it in convolutional networks with batches of fewer than 16 rows, where the statistics of
 /// [`BatchNorm`](crate::nn::BatchNorm) are too noisy; 32 groups are usual for images. With large batches
@@ -55,8 +55,8 @@ impl GroupNorm {
     /// `vb.pp("norm")`.
     ///
     /// # Errors
-    /// When `groups` does not divide `channels`, `eps` is not above 0, or the `VarBuilder` has other variables of
-    /// these names.
+    /// When `groups` does not divide `channels`, `eps` is not above 0, or the `VarBuilder` has other
+    /// variables of these names.
     pub fn new(groups: usize, channels: usize, eps: f64, vb: VarBuilder<'_>) -> Result<Self> {
         positive("the eps of GroupNorm", eps)?;
         if groups == 0 || channels == 0 || !channels.is_multiple_of(groups) {

@@ -8,8 +8,8 @@ use crate::{
 use candle_core::{Module, Result, Tensor};
 use candle_nn::{Init, VarBuilder};
 
-/// Layer normalization, with a backward pass: each row gets mean 0 and variance 1 over its last dimension, and
-/// then a learned scale and shift for each element.
+/// Layer normalization, with a backward pass: each row gets mean 0 and variance 1 over its last dimension,
+/// and then a learned scale and shift for each element.
 ///
 /// ```text
 /// y = (x − μ) / √(σ² + ε) · weight + bias
@@ -23,9 +23,9 @@ use candle_nn::{Init, VarBuilder};
 /// before it are not trained.
 ///
 /// Use it in transformers and recurrent networks, and in place of [`BatchNorm`](crate::nn::BatchNorm) with
-/// small batches: rows do not depend on each other. In convolutional networks [`BatchNorm`](crate::nn::BatchNorm)
-/// or [`GroupNorm`](crate::nn::GroupNorm) is usually better. PyTorch's default for `ε` is 1e-5, that of Keras
-/// 1e-3.
+/// small batches: rows do not depend on each other. In convolutional networks
+/// [`BatchNorm`](crate::nn::BatchNorm) or [`GroupNorm`](crate::nn::GroupNorm) is usually better. PyTorch's
+/// default for `ε` is 1e-5, that of Keras 1e-3.
 ///
 /// Cost: two passes over the inputs forwards and two backwards.
 ///

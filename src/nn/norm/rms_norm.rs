@@ -3,16 +3,16 @@ use crate::{check::positive, nn::norm::layer_norm::last_dimension};
 use candle_core::{Module, Result, Tensor};
 use candle_nn::{Init, VarBuilder};
 
-/// Root-mean-square normalization, with a backward pass: divides each row by the root of the mean of its squares
-/// over the last dimension, and multiplies by a learned scale for each element.
+/// Root-mean-square normalization, with a backward pass: divides each row by the root of the mean of its
+/// squares over the last dimension, and multiplies by a learned scale for each element.
 ///
 /// ```text
 /// y = x / √(mean(x²) + ε) · weight
 /// ```
 ///
 /// Inputs have the shape `(…, size)` and any floating-point type; outputs have the same. Half precision is
-/// computed in f32. The variable is `weight`, as in candle's [`rms_norm`](candle_nn::rms_norm()), which is for
-/// inference only: on contiguous inputs no gradient flows through it.
+/// computed in f32. The variable is `weight`, as in candle's [`rms_norm`](candle_nn::rms_norm()), which is
+/// for inference only: on contiguous inputs no gradient flows through it.
 ///
 /// Use it as [`LayerNorm`](crate::nn::LayerNorm), where a little less work counts; results are about as good.
 ///

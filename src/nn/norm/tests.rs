@@ -1,5 +1,5 @@
-//! Numbers of tests/reference/layers.py (PyTorch 2.15; Keras' formulas), finite differences, and the operations for
-//! other devices.
+//! Numbers of tests/reference/layers.py (PyTorch 2.15; Keras' formulas), finite differences, and the
+//! operations for other devices.
 use super::*;
 use crate::{
     kernels::normalize::{Dims, Sets},
@@ -376,8 +376,8 @@ fn bad_parameters_and_shapes_are_named() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// The fused operation equals candle's operations, whose derivatives are candle's, for all kinds of sets, with
-    /// measured and with given statistics.
+    /// The fused operation equals candle's operations, whose derivatives are candle's, for all kinds of sets,
+    /// with measured and with given statistics.
     #[test]
     fn the_fused_operation_equals_tensor_operations(
         outer in 1usize..5, groups in 1usize..4, group in 1usize..4, inner in 1usize..40,

@@ -6,8 +6,8 @@ use crate::{
 use candle_core::{Module, ModuleT, Result, Tensor};
 use candle_nn::{linear, Linear, VarBuilder};
 
-/// DropConnect: a linear layer whose weights are set to 0 with probability `p` in training. In evaluation it is
-/// the linear layer with the mean weights.
+/// DropConnect: a linear layer whose weights are set to 0 with probability `p` in training. In evaluation it
+/// is the linear layer with the mean weights.
 ///
 /// ```text
 /// training:    y = x (M ⊙ W)ᵀ / (1 − p) + b,   Mᵢⱼ = 0 with probability p, else 1
@@ -15,9 +15,9 @@ use candle_nn::{linear, Linear, VarBuilder};
 /// ```
 ///
 /// One mask serves all rows of a batch, and biases are not dropped; the source draws a mask for each row and
-/// drops biases, too, which costs a product of its own for each row. The weights are divided by `1 − p` in training, so
-/// that the variables `weight` and `bias` are those of [`linear`](candle_nn::linear()) and mean the same in
-/// evaluation. Inputs have the shape `(…, in)`, outputs `(…, out)`; any floating-point type.
+/// drops biases, too, which costs a product of its own for each row. The weights are divided by `1 − p` in
+/// training, so that the variables `weight` and `bias` are those of [`linear`](candle_nn::linear()) and mean
+/// the same in evaluation. Inputs have the shape `(…, in)`, outputs `(…, out)`; any floating-point type.
 ///
 /// Use it like [`Dropout`](crate::nn::Dropout), in wide fully connected layers that overfit; it is seldom
 /// clearly better. Prefer dropout for batches of few rows, where one mask for all rows makes the gradient

@@ -17,10 +17,10 @@ use candle_nn::VarBuilder;
 ///
 /// Use it against overfitting, above all in wide fully connected layers; on two small noisy problems with 30
 /// training rows, a probability of 0.4 raised the test accuracy by 2 points. Before the first layer it drops
-/// inputs, for which a probability of 0.2 or less is usual. Combine it with a bound on the norm of each unit's
-/// weights and a higher learning rate, as the source does. Do not use it before batch normalization, whose
-/// statistics it changes, or before a network has learned its training rows. For images, whose neighbouring
-/// pixels are alike, use [`SpatialDropout2d`](crate::nn::SpatialDropout2d); after SELU, use
+/// inputs, for which a probability of 0.2 or less is usual. Combine it with a bound on the norm of each
+/// unit's weights and a higher learning rate, as the source does. Do not use it before batch normalization,
+/// whose statistics it changes, or before a network has learned its training rows. For images, whose
+/// neighbouring pixels are alike, use [`SpatialDropout2d`](crate::nn::SpatialDropout2d); after SELU, use
 /// [`AlphaDropout`](crate::nn::AlphaDropout). Cost: one random number per element, drawn on the CPU.
 ///
 /// candle's own layer draws from a generator that cannot be seeded. The masks of this layer are determined by

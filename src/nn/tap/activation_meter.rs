@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 
 /// What the outputs of a layer were in an epoch.
 ///
-/// The figures are over all outputs of the measured steps. Vanishing signals show as deviations that shrink from
-/// layer to layer, exploding ones as deviations that grow. Dead units of a rectified layer get no gradient, and
-/// neither do saturated outputs of a bounded one.
+/// The figures are over all outputs of the measured steps. Vanishing signals show as deviations that shrink
+/// from layer to layer, exploding ones as deviations that grow. Dead units of a rectified layer get no
+/// gradient, and neither do saturated outputs of a bounded one.
 ///
 /// ```
 /// use candle_ensemble::nn::ActivationRecord;
@@ -21,8 +21,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ActivationRecord {
-    /// The layer: its number in its [`Sequential`](crate::nn::Sequential), after the numbers of those around it, such
-    /// as `3.0`. If a network has several of them side by side, `#2` marks the second layer with a number.
+    /// The layer: its number in its [`Sequential`](crate::nn::Sequential), after the numbers of those around
+    /// it, such as `3.0`. If a network has several of them side by side, `#2` marks the second layer with a
+    /// number.
     pub layer: String,
     /// The mean of the outputs.
     #[serde(with = "real")]

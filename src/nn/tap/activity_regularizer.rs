@@ -31,16 +31,16 @@ pub enum Reduce {
 /// ```
 ///
 /// The layer returns its inputs. In training it adds the penalty to the loss by
-/// [`add_loss`](crate::nn::add_loss). Inputs have any shape, with the rows first, and any floating-point type;
-/// the penalty of half-precision inputs is computed in f32. There is no factor ½. The derivative of `|h|` at 0
-/// is 0.
+/// [`add_loss`](crate::nn::add_loss). Inputs have any shape, with the rows first, and any floating-point
+/// type; the penalty of half-precision inputs is computed in f32. There is no factor ½. The derivative of
+/// `|h|` at 0 is 0.
 ///
-/// Place it before or after an activation; that matters. On a small noisy problem with 30 training rows in one
-/// batch, `l1(1e-4)` summed over the rows raised the test accuracy by 4 points before the relu and lowered it
-/// by 4 points after it. As a mean over the rows, 30 times as weak, it lowered the accuracy on the test rows by
-/// 3 points before the relu and made no difference after it, and on 10 000 new rows it gained up to 1 point.
-/// Use it where sparse or small outputs are wanted as such, as in autoencoders; against overfitting try a
-/// penalty on the weights or [`Dropout`](crate::nn::Dropout) first.
+/// Place it before or after an activation; that matters. On a small noisy problem with 30 training rows in
+/// one batch, `l1(1e-4)` summed over the rows raised the test accuracy by 4 points before the relu and
+/// lowered it by 4 points after it. As a mean over the rows, 30 times as weak, it lowered the accuracy on the
+/// test rows by 3 points before the relu and made no difference after it, and on 10 000 new rows it gained up
+/// to 1 point. Use it where sparse or small outputs are wanted as such, as in autoencoders; against
+/// overfitting try a penalty on the weights or [`Dropout`](crate::nn::Dropout) first.
 ///
 /// Cost: one pass over the outputs forwards and one backwards.
 ///
@@ -53,7 +53,8 @@ pub enum Reduce {
 ///
 /// let trainer = Trainer::new(|vb: VarBuilder| {
 ///     let sparse = ActivityRegularizer::l1(1e-4).reduce(Reduce::Sum);
-///     Ok(seq().add(linear(2, 500, vb.pp(0))?).add(sparse).add(Activation::Relu).add(linear(500, 1, vb.pp(1))?))
+///     let hidden = seq().add(linear(2, 500, vb.pp(0))?).add(sparse).add(Activation::Relu);
+///     Ok(hidden.add(linear(500, 1, vb.pp(1))?))
 /// });
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

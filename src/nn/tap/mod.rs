@@ -1,7 +1,7 @@
 //! What a forward pass hands to the training besides its output: additional losses, and outputs of layers.
 //!
-//! A collector is on the stack of its thread while [`collect`] runs. Without one, [`add_loss`] and [`observe`]
-//! do nothing and cost one read of a thread-local number.
+//! A collector is on the stack of its thread while [`collect`] runs. Without one, [`add_loss`] and
+//! [`observe`] do nothing and cost one read of a thread-local number.
 mod activation_meter;
 mod activity_regularizer;
 #[cfg(test)]
@@ -148,10 +148,10 @@ fn with_collector(wanted: impl Fn(Collect) -> bool, f: impl FnOnce(&mut Collecto
 /// loss of the step = mean loss over the batch + Σ added losses
 /// ```
 ///
-/// Call it in the forward pass of a model, on the thread that runs the pass; it is Keras' `add_loss`. The loss
-/// is any number of elements, which are summed, and any floating-point type. It has to be computed from
-/// variables or inputs by operations that have a derivative. The losses that the trainer records are without it. For
-/// penalties on the size of a layer's outputs there is
+/// Call it in the forward pass of a model, on the thread that runs the pass; it is Keras' `add_loss`. The
+/// loss is any number of elements, which are summed, and any floating-point type. It has to be computed from
+/// variables or inputs by operations that have a derivative. The losses that the trainer records are without
+/// it. For penalties on the size of a layer's outputs there is
 /// [`ActivityRegularizer`](crate::nn::ActivityRegularizer). A training loop of your own has to add such terms
 /// itself.
 ///
@@ -179,9 +179,10 @@ pub fn add_loss(loss: &Tensor) {
     }
 }
 
-/// Reports what a part of a model computes, under a name, so that a [monitor](crate::train::Monitor) records its mean,
-/// its spread and its dead units. Call it in the forward pass, on the thread that runs the pass. Where nothing measures,
-/// it does nothing. A [`Sequential`](crate::nn::Sequential) reports its layers itself.
+/// Reports what a part of a model computes, under a name, so that a [monitor](crate::train::Monitor) records
+/// its mean, its spread and its dead units. Call it in the forward pass, on the thread that runs the pass.
+/// Where nothing measures, it does nothing. A [`Sequential`](crate::nn::Sequential) reports its layers
+/// itself.
 ///
 /// `output` has rows along dimension 0 and units along dimension 1, in any floating-point type.
 ///

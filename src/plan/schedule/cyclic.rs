@@ -53,14 +53,7 @@ pub(super) const ENTRY: Entry<Schedule> =
     ])
     .with_source("Smith 2017, arXiv:1506.01186");
 
-pub(super) fn factor(
-    t: usize,
-    _: usize,
-    &up: &usize,
-    &down: &usize,
-    &low: &f64,
-    &mode: &CyclicMode,
-) -> f64 {
+pub(super) fn factor(t: usize, _: usize, &up: &usize, &down: &usize, &low: &f64, &mode: &CyclicMode) -> f64 {
     let (up, down) = (up.max(1), down.max(1));
     let (cycle, within) = (t / up.saturating_add(down), t % up.saturating_add(down));
     let height = match within {

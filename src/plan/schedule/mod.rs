@@ -4,8 +4,8 @@
 //! learning rate of a step is the optimizer's base learning rate times a factor `f(t, T)`, where `t` is the
 //! number of units (steps or epochs) before this step and `T` the number of units of the whole training.
 //!
-//! There is one shape per file. To add a shape, write a file with its `factor`, its `check`, its `text` and its
-//! `ENTRY` in the registry, and add the shape to the list below.
+//! There is one shape per file. To add a shape, write a file with its `factor`, its `check`, its `text` and
+//! its `ENTRY` in the registry, and add the shape to the list below.
 mod position;
 mod span;
 
@@ -76,8 +76,9 @@ impl LrSchedule {
         base * self.shape.factor(t, total)
     }
 
-    /// The momentum at a position, for optimizers that have one: with [`Schedule::OneCycle`] it falls from `high`
-    /// to `low` while the learning rate rises, and rises back while the rate falls. `None` for other shapes.
+    /// The momentum at a position, for optimizers that have one: with [`Schedule::OneCycle`] it falls from
+    /// `high` to `low` while the learning rate rises, and rises back while the rate falls. `None` for other
+    /// shapes.
     ///
     /// Smith and Topin propose 0.95 and 0.85. The ready-made trainer keeps the momentum constant; use it in a
     /// [`Learner`](crate::train::Learner) of your own.
@@ -111,8 +112,8 @@ impl LrSchedule {
         self.shape.check()
     }
 
-    /// Reads a schedule from text: a [`Schedule`] as text, with `per=epoch` among its arguments where it counts
-    /// epochs.
+    /// Reads a schedule from text: a [`Schedule`] as text, with `per=epoch` among its arguments where it
+    /// counts epochs.
     ///
     /// # Errors
     /// As [`Schedule::parse`].
@@ -141,7 +142,8 @@ impl LrSchedule {
         Ok(Schedule::parse(&rest.join(":"))?.per(unit))
     }
 
-    /// The text that [`LrSchedule::parse`] reads as this schedule, where there is one; see [`Schedule::text`].
+    /// The text that [`LrSchedule::parse`] reads as this schedule, where there is one; see
+    /// [`Schedule::text`].
     #[must_use]
     pub fn text(&self) -> Option<String> {
         let unit = if self.unit == Unit::Epoch { ":per=epoch" } else { "" };
@@ -166,17 +168,18 @@ macro_rules! shapes {
     )+) => {
         $(mod $file;)+
 
-        /// The shape of a learning-rate schedule: the factor `f(t, T)` on the base learning rate at unit `t` of `T`.
+        /// The shape of a learning-rate schedule: the factor `f(t, T)` on the base learning rate at unit `t`
+        /// of `T`.
         ///
-        /// [`per`](Schedule::per) says what a unit is. After the last unit the factor of a shape that ends stays at
-        /// the value of the end.
+        /// [`per`](Schedule::per) says what a unit is. After the last unit the factor of a shape that ends
+        /// stays at the value of the end.
         ///
-        /// Use [`Cosine`](Schedule::Cosine) or [`Linear`](Schedule::Linear) to 0 for a network that is trained for a
-        /// fixed number of epochs: both train faster at first and settle at the end. Put a warm-up before it
-        /// ([`after_warm_up`](Schedule::after_warm_up)) when the first steps diverge, as with large batches.
-        /// [`Constant`](Schedule::Constant) is enough for Adam on small problems. With early stopping prefer a shape
-        /// that does not depend on the number of epochs, such as `Constant`, [`Step`](Schedule::Step) or
-        /// [`Exponential`](Schedule::Exponential). Cost: none.
+        /// Use [`Cosine`](Schedule::Cosine) or [`Linear`](Schedule::Linear) to 0 for a network that is
+        /// trained for a fixed number of epochs: both train faster at first and settle at the end. Put a
+        /// warm-up before it ([`after_warm_up`](Schedule::after_warm_up)) when the first steps diverge, as
+        /// with large batches. [`Constant`](Schedule::Constant) is enough for Adam on small problems. With
+        /// early stopping prefer a shape that does not depend on the number of epochs, such as `Constant`,
+        /// [`Step`](Schedule::Step) or [`Exponential`](Schedule::Exponential). Cost: none.
         ///
         /// # Errors
         /// [`Schedule::check`] names a parameter that is out of range. A session checks before it trains.
@@ -221,8 +224,8 @@ macro_rules! shapes {
                 }
             }
 
-            /// The text that [`Schedule::parse`] reads as this shape. `None` for [`Swa`](Schedule::Swa) with a
-            /// [`SwaRate`] that text cannot express.
+            /// The text that [`Schedule::parse`] reads as this shape. `None` for [`Swa`](Schedule::Swa) with
+            /// a [`SwaRate`] that text cannot express.
             #[must_use]
             pub fn text(&self) -> Option<String> {
                 match self {
@@ -244,8 +247,8 @@ shapes! {
         /// The factor of each change, above 0.
         factor: f64,
     }
-    /// A learning rate that changes by a factor at given units: `f = factor^k`, where `k` of the units in `at` are
-    /// at most `t`.
+    /// A learning rate that changes by a factor at given units: `f = factor^k`, where `k` of the units in
+    /// `at` are at most `t`.
     ///
     /// This is PyTorch's `MultiStepLR`. Use it where experience says when the loss stops falling; otherwise a
     /// [`Cosine`](Self::Cosine) needs less choice.
@@ -260,11 +263,11 @@ shapes! {
         /// Fraction of the base rate, 0 or more.
         to: f64,
     }
-    /// A power of the part of the training that is left: `f = to + (1 − to) · (1 − t / T)^power`. It reaches `to`
-    /// one unit after the last.
+    /// A power of the part of the training that is left: `f = to + (1 − to) · (1 − t / T)^power`. It reaches
+    /// `to` one unit after the last.
     ///
-    /// This is Keras' `PolynomialDecay`. Powers above 1 spend more of the training at small rates than a straight
-    /// line, powers below 1 less.
+    /// This is Keras' `PolynomialDecay`. Powers above 1 spend more of the training at small rates than a
+    /// straight line, powers below 1 less.
     polynomial::Polynomial {
         /// Fraction of the base rate, 0 or more.
         to: f64,
@@ -273,25 +276,25 @@ shapes! {
     }
     /// A learning rate that changes by the same factor at each unit: `f = gamma^t`.
     ///
-    /// This is PyTorch's `ExponentialLR`. Count epochs ([`Unit::Epoch`]), or choose `gamma` very close to 1: with
-    /// 0.99 for each step the rate is below a thousandth after 700 steps.
+    /// This is PyTorch's `ExponentialLR`. Count epochs ([`Unit::Epoch`]), or choose `gamma` very close to 1:
+    /// with 0.99 for each step the rate is below a thousandth after 700 steps.
     exponential::Exponential {
         /// The factor from one unit to the next, above 0.
         gamma: f64,
     }
     /// The inverse of the time: `f = 1 / (1 + decay · t)`.
     ///
-    /// This is the argument `decay` of Keras' older optimizers, which counts steps. The rate falls fast at first and
-    /// then ever more slowly; it is half the base rate after `1 / decay` units.
+    /// This is the argument `decay` of Keras' older optimizers, which counts steps. The rate falls fast at
+    /// first and then ever more slowly; it is half the base rate after `1 / decay` units.
     time_based::TimeBased {
         /// The decay, 0 or more.
         decay: f64,
     }
     /// The inverse square root of the time after a linear warm-up: `f = min((t + 1) / n, √(n / (t + 1)))`.
     ///
-    /// The rate is the base rate after `n` units. Use it for transformers that are trained for a number of steps
-    /// that is not known in advance. Source: Vaswani et al. 2017, arXiv:1706.03762, whose factor `d^-½ · n^-½` is
-    /// part of the base rate here.
+    /// The rate is the base rate after `n` units. Use it for transformers that are trained for a number of
+    /// steps that is not known in advance. Source: Vaswani et al. 2017, arXiv:1706.03762, whose factor `d^-½
+    /// · n^-½` is part of the base rate here.
     inverse_square_root::InverseSquareRoot {
         /// The `n` units of the warm-up; 0 counts as 1.
         warm_up: Span,
@@ -316,12 +319,13 @@ shapes! {
         /// The number `M` of waves, at least 1.
         cycles: usize,
     }
-    /// Triangles between a low rate and the base rate: `f = low + (1 − low) · h · s`. The height `h` rises from 0 to
-    /// 1 in `up` units and falls back to 0 in `down` units; the [mode](CyclicMode) gives `s`.
+    /// Triangles between a low rate and the base rate: `f = low + (1 − low) · h · s`. The height `h` rises
+    /// from 0 to 1 in `up` units and falls back to 0 in `down` units; the [mode](CyclicMode) gives `s`.
     ///
-    /// This is PyTorch's `CyclicLR`, with the base rate as `max_lr` and `low · max_lr` as `base_lr`. Take a cycle of
-    /// 4 to 20 epochs, and the two rates from a [`RangeTest`](crate::train::RangeTest). The loss rises in each cycle,
-    /// so end the training at the end of one. It needs the same tuning as a schedule that falls.
+    /// This is PyTorch's `CyclicLR`, with the base rate as `max_lr` and `low · max_lr` as `base_lr`. Take a
+    /// cycle of 4 to 20 epochs, and the two rates from a [`RangeTest`](crate::train::RangeTest). The loss
+    /// rises in each cycle, so end the training at the end of one. It needs the same tuning as a schedule
+    /// that falls.
     ///
     /// Source: Smith 2017, arXiv:1506.01186.
     cyclic::Cyclic {
@@ -334,19 +338,19 @@ shapes! {
         /// How the height of the triangles changes.
         mode: CyclicMode,
     }
-    /// One cycle: from `1 / div_factor` up to the base rate, and down to `1 / (div_factor · final_div_factor)`, which
-    /// is reached at the last unit.
+    /// One cycle: from `1 / div_factor` up to the base rate, and down to `1 / (div_factor ·
+    /// final_div_factor)`, which is reached at the last unit.
     ///
     /// ```text
     /// pct_start · T − 1 is the unit of the base rate. With three phases the rate falls back to 1 / div_factor at
     /// unit 2 · pct_start · T − 2 before it falls to the end.
     /// ```
     ///
-    /// This is PyTorch's `OneCycleLR`, with the base rate as `max_lr`. The base rate is the largest rate that the
-    /// training tolerates, higher than a constant rate would be: take it from a
+    /// This is PyTorch's `OneCycleLR`, with the base rate as `max_lr`. The base rate is the largest rate that
+    /// the training tolerates, higher than a constant rate would be: take it from a
     /// [`RangeTest`](crate::train::RangeTest). Count steps, not epochs. It saves epochs where a high rate is
-    /// tolerated; it does not help where the number of epochs is not the limit. See [`LrSchedule::momentum`] for
-    /// the momentum.
+    /// tolerated; it does not help where the number of epochs is not the limit. See [`LrSchedule::momentum`]
+    /// for the momentum.
     ///
     /// Sources: Smith 2018, arXiv:1803.09820; Smith and Topin 2018, arXiv:1708.07120.
     one_cycle::OneCycle {
@@ -423,7 +427,8 @@ impl Schedule {
     }
 
     /// Reads a shape from text, such as `cosine`, `one-cycle:0.3`, `exponential:0.99` or
-    /// `multi-step:30,60:factor=0.1`. The shape after a warm-up is the rest of the text: `warm-up:0.1:cosine:0.01`.
+    /// `multi-step:30,60:factor=0.1`. The shape after a warm-up is the rest of the text:
+    /// `warm-up:0.1:cosine:0.01`.
     ///
     /// # Errors
     /// When the name or an argument is unknown, or a value is not what it must be.

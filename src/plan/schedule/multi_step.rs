@@ -21,7 +21,11 @@ pub(super) fn factor(t: usize, _: usize, at: &[usize], &factor: &f64) -> f64 {
 
 pub(super) fn check(at: &[usize], &factor: &f64) -> Result<()> {
     if at.is_empty() || at.windows(2).any(|pair| pair[0] >= pair[1]) {
-        return Err(Error::invalid("Schedule::MultiStep::at", "a list of increasing units", format!("{at:?}")));
+        return Err(Error::invalid(
+            "Schedule::MultiStep::at",
+            "a list of increasing units",
+            format!("{at:?}"),
+        ));
     }
     positive("Schedule::MultiStep::factor", factor)
 }

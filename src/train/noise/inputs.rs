@@ -3,7 +3,7 @@ use crate::{
     check::non_negative,
     data::Inputs,
     registry::{Argument, Entry},
-    train::noise::{made, normal::add_normal, Draw, Noise, NoiseSource},
+    train::noise::{made, normal::add_normal, Noise, NoiseSource, NoiseStep},
     Error, Result,
 };
 use serde::{Deserialize, Serialize};
@@ -62,7 +62,7 @@ impl NoiseSource for InputNoise {
         non_negative("InputNoise::deviation", self.deviation)
     }
 
-    fn inputs(&self, inputs: Inputs, draw: Draw) -> Result<Inputs> {
+    fn inputs(&self, inputs: Inputs, at: NoiseStep) -> Result<Inputs> {
         let tensors = inputs.tensors();
         if !tensors.iter().any(|tensor| tensor.dtype().is_float()) {
             let types: Vec<_> = tensors.iter().map(|tensor| tensor.dtype().as_str()).collect();
@@ -70,7 +70,7 @@ impl NoiseSource for InputNoise {
             return Err(Error::invalid(what, "of a floating-point type", types.join(", ")));
         }
         let noisy = tensors.iter().enumerate().map(|(i, tensor)| match tensor.dtype().is_float() {
-            true => add_normal(tensor, self.deviation, &mut draw.rng(&format!("inputs/{i}"))),
+            true => add_normal(tensor, self.deviation, &mut at.rng(&format!("inputs/{i}"))),
             false => Ok(tensor.clone()),
         });
         Ok(noisy.collect::<candle_core::Result<Vec<_>>>()?.into())

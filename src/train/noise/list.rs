@@ -1,9 +1,8 @@
 //! Several kinds of noise, and the calls with which a training loop adds them.
 use crate::{
     data::{Inputs, Task},
-    plan::Position,
-    train::noise::{each, Draw, Noise, NoiseSource, NoisyWeights},
-    Result, Seed,
+    train::noise::{each, Noise, NoiseSource, NoiseStep, NoisyWeights},
+    Result,
 };
 use candle_core::{backprop::GradStore, Tensor, Var};
 use serde::{Deserialize, Serialize};
@@ -14,23 +13,22 @@ use std::fmt;
 /// A training loop calls, in each step: [`perturb_inputs`](Self::perturb_inputs) and
 /// [`perturb_targets`](Self::perturb_targets) on the batch; [`perturb_weights`](Self::perturb_weights) before
 /// the forward pass and [`NoisyWeights::restore`] after the backward pass; and
-/// [`perturb_gradients`](Self::perturb_gradients) before the update. Each takes the seed of the run's noise and
-/// the position of the step, and is a function of its arguments alone.
+/// [`perturb_gradients`](Self::perturb_gradients) before the update. Each is a function of its arguments alone.
 ///
 /// ```
 /// use candle_core::{Device, Tensor, Var};
-/// use candle_ensemble::{data::Inputs, plan::Position, train::Noises, Seed};
+/// use candle_ensemble::{data::Inputs, plan::Position, train::{NoiseStep, Noises}};
 ///
 /// let noises = Noises::parse("input:0.1,weight:0.01")?;
-/// let (seed, at) = (Seed::from(42), Position { epoch: 0, batch: 3, epochs: 10, batches_per_epoch: 5 });
+/// let at = NoiseStep::new(42, Position { epoch: 0, batch: 3, epochs: 10, batches_per_epoch: 5 });
 ///
 /// let inputs = Inputs::from(Tensor::zeros((2, 3), candle_core::DType::F32, &Device::Cpu)?);
-/// let noisy = noises.perturb_inputs(&inputs, seed, at)?;
-/// let again = noises.perturb_inputs(&inputs, seed, at)?;
+/// let noisy = noises.perturb_inputs(&inputs, at)?;
+/// let again = noises.perturb_inputs(&inputs, at)?;
 /// assert_eq!(noisy.only()?.to_vec2::<f32>()?, again.only()?.to_vec2::<f32>()?);
 ///
 /// let w = Var::new(&[[1f32, 2.0]], &Device::Cpu)?;
-/// let weights = noises.perturb_weights(&[("w".into(), w.clone())], seed, at)?;
+/// let weights = noises.perturb_weights(&[("w".into(), w.clone())], at)?;
 /// assert_ne!(w.to_vec2::<f32>()?, [[1.0, 2.0]]);
 /// weights.restore()?;
 /// assert_eq!(w.to_vec2::<f32>()?, [[1.0, 2.0]]);
@@ -80,27 +78,19 @@ impl Noises {
     ///
     /// # Errors
     /// When there is noise on inputs and none is of a floating-point type, or candle fails.
-    pub fn perturb_inputs(&self, inputs: &Inputs, seed: impl Into<Seed>, at: Position) -> Result<Inputs> {
-        self.draws(seed, at).try_fold(
-            inputs.clone(),
-            |inputs, (noise, draw)| each!(noise, noise => noise.inputs(inputs, draw)),
-        )
+    pub fn perturb_inputs(&self, inputs: &Inputs, at: NoiseStep) -> Result<Inputs> {
+        self.steps(at)
+            .try_fold(inputs.clone(), |inputs, (noise, at)| each!(noise, noise => noise.inputs(inputs, at)))
     }
 
     /// The targets of a batch with noise: class ids, or floats. The tensor of the batch is not changed.
     ///
     /// # Errors
     /// As [`check_task`](Self::check_task), or when candle fails.
-    pub fn perturb_targets(
-        &self,
-        targets: &Tensor,
-        task: Task,
-        seed: impl Into<Seed>,
-        at: Position,
-    ) -> Result<Tensor> {
-        self.draws(seed, at).try_fold(
+    pub fn perturb_targets(&self, targets: &Tensor, task: Task, at: NoiseStep) -> Result<Tensor> {
+        self.steps(at).try_fold(
             targets.clone(),
-            |targets, (noise, draw)| each!(noise, noise => noise.targets(targets, task, draw)),
+            |targets, (noise, at)| each!(noise, noise => noise.targets(targets, task, at)),
         )
     }
 
@@ -108,16 +98,11 @@ impl Noises {
     ///
     /// # Errors
     /// When candle fails. The variables are then as they were.
-    pub fn perturb_weights(
-        &self,
-        vars: &[(String, Var)],
-        seed: impl Into<Seed>,
-        at: Position,
-    ) -> Result<NoisyWeights> {
+    pub fn perturb_weights(&self, vars: &[(String, Var)], at: NoiseStep) -> Result<NoisyWeights> {
         let mut kept = Vec::new();
-        let mut draws = self.draws(seed, at);
+        let mut steps = self.steps(at);
         let added =
-            draws.try_for_each(|(noise, draw)| each!(noise, noise => noise.weights(vars, draw, &mut kept)));
+            steps.try_for_each(|(noise, at)| each!(noise, noise => noise.weights(vars, at, &mut kept)));
         // Dropped on an error, which takes the noise away.
         let noisy = NoisyWeights::new(kept);
         added.map(|()| noisy)
@@ -131,17 +116,14 @@ impl Noises {
         &self,
         gradients: &mut GradStore,
         vars: &[(String, Var)],
-        seed: impl Into<Seed>,
-        at: Position,
+        at: NoiseStep,
     ) -> Result<()> {
-        self.draws(seed, at)
-            .try_for_each(|(noise, draw)| each!(noise, noise => noise.gradients(gradients, vars, draw)))
+        self.steps(at).try_for_each(|(noise, at)| each!(noise, noise => noise.gradients(gradients, vars, at)))
     }
 
-    /// Each noise with its draws, which differ between two of a kind.
-    fn draws(&self, seed: impl Into<Seed>, at: Position) -> impl Iterator<Item = (&Noise, Draw)> {
-        let seed = seed.into();
-        self.iter().enumerate().map(move |(index, noise)| (noise, Draw::new(seed, at, index)))
+    /// Each noise with its step, whose draws differ between two of a kind.
+    fn steps(&self, at: NoiseStep) -> impl Iterator<Item = (&Noise, NoiseStep)> {
+        self.iter().enumerate().map(move |(index, noise)| (noise, at.of_noise(index)))
     }
 }
 

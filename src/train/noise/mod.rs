@@ -6,46 +6,25 @@ mod gradients;
 mod inputs;
 mod list;
 mod normal;
+mod step;
 mod targets;
 mod weights;
 
 pub use gradients::GradientNoise;
 pub use inputs::InputNoise;
 pub use list::Noises;
+pub use step::NoiseStep;
 pub use targets::TargetNoise;
 pub use weights::{NoisyWeights, WeightNoise};
 
 use crate::{
     data::{Inputs, Task},
-    plan::Position,
     registry::{Entry, Registry},
-    Result, Seed,
+    Result,
 };
 use candle_core::{backprop::GradStore, Tensor, Var};
-use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use std::{fmt, sync::LazyLock};
-
-/// Where in a training noise is drawn. All draws depend on the run's seed, the epoch, the batch and the name of
-/// what the noise is added to, and on nothing else, so a resumed run draws what an uninterrupted one would.
-#[derive(Clone, Copy)]
-pub(crate) struct Draw {
-    seed: Seed,
-    at: Position,
-}
-
-impl Draw {
-    /// The draws of the noise number `index` of a list.
-    fn new(seed: Seed, at: Position, index: usize) -> Self {
-        Self { seed: seed.nth("noise", index as u64), at }
-    }
-
-    /// The generator for what has this name.
-    fn rng(self, name: &str) -> ChaCha8Rng {
-        let Position { epoch, batch, .. } = self.at;
-        self.seed.nth("epoch", epoch as u64).nth("batch", batch as u64).child(name).rng()
-    }
-}
 
 /// A kind of noise. It implements those of the functions that concern it.
 pub(crate) trait NoiseSource: fmt::Display {
@@ -66,22 +45,22 @@ pub(crate) trait NoiseSource: fmt::Display {
     }
 
     /// The inputs with noise.
-    fn inputs(&self, inputs: Inputs, _draw: Draw) -> Result<Inputs> {
+    fn inputs(&self, inputs: Inputs, _at: NoiseStep) -> Result<Inputs> {
         Ok(inputs)
     }
 
     /// The targets with noise.
-    fn targets(&self, targets: Tensor, _task: Task, _draw: Draw) -> Result<Tensor> {
+    fn targets(&self, targets: Tensor, _task: Task, _at: NoiseStep) -> Result<Tensor> {
         Ok(targets)
     }
 
     /// Adds noise to the variables, and what they were before to `kept`.
-    fn weights(&self, _vars: &[(String, Var)], _draw: Draw, _kept: &mut Vec<(Var, Tensor)>) -> Result<()> {
+    fn weights(&self, _vars: &[(String, Var)], _at: NoiseStep, _kept: &mut Vec<(Var, Tensor)>) -> Result<()> {
         Ok(())
     }
 
     /// Adds noise to the gradients.
-    fn gradients(&self, _gradients: &mut GradStore, _vars: &[(String, Var)], _draw: Draw) -> Result<()> {
+    fn gradients(&self, _gradients: &mut GradStore, _vars: &[(String, Var)], _at: NoiseStep) -> Result<()> {
         Ok(())
     }
 }
@@ -101,11 +80,11 @@ macro_rules! noises {
         /// else. Evaluation has no noise.
         ///
         /// Use noise against overfitting where there are few rows. Compare on validation rows, because it
-        /// often does not help: on one small data set noise of 0.01 on standard inputs made no difference and
-        /// noise of 0.1 did clear harm, while noise of 0.1 on hidden activations, which is a layer of the
-        /// network, helped.
+        /// often does not help: on one small data set noise of 0.01 on inputs of size 1 made no difference and
+        /// noise of 0.1 did clear harm, while noise of 0.1 on the hidden layer, which is a layer of its own
+        /// ([`GaussianNoise`](crate::nn::GaussianNoise)), helped.
         ///
-        /// Cost: one normal number, drawn on the CPU, for each number that has noise.
+        /// Cost: one normal number, drawn on the CPU in some 5 ns, for each number that has noise.
         ///
         /// ```
         /// use candle_ensemble::train::{GradientNoise, Noise, Noises};

@@ -3,7 +3,7 @@ use crate::{
     check::{below_one, non_negative},
     data::Task,
     registry::{Argument, Entry},
-    train::noise::{made, normal::add_normal, Draw, Noise, NoiseSource},
+    train::noise::{made, normal::add_normal, Noise, NoiseSource, NoiseStep},
     Result,
 };
 use candle_core::{DType, Device, Tensor};
@@ -77,9 +77,9 @@ impl NoiseSource for TargetNoise {
         }
     }
 
-    fn targets(&self, targets: Tensor, task: Task, draw: Draw) -> Result<Tensor> {
+    fn targets(&self, targets: Tensor, task: Task, at: NoiseStep) -> Result<Tensor> {
         self.check_task(task)?;
-        let mut rng = draw.rng("targets");
+        let mut rng = at.rng("targets");
         let classes = match task {
             Task::Classification { classes } if classes > 1 => classes as u32,
             Task::Classification { .. } => return Ok(targets),
@@ -87,7 +87,7 @@ impl NoiseSource for TargetNoise {
         };
         let mut ids = targets.to_dtype(DType::U32)?.flatten_all()?.to_vec1::<u32>()?;
         for id in &mut ids {
-            // Both draws for every row, so that the class of a row does not depend on the rows before it.
+            // Both draws for every row, so that a larger amount replaces the same rows and more.
             let (is_replaced, other) = (rng.random::<f64>() < self.amount, rng.random_range(0..classes - 1));
             if is_replaced {
                 // Any class but its own.

@@ -139,17 +139,17 @@ impl OptimizerState {
     ///
     /// ```
     /// use candle_core::{DType, Device, Var};
-    /// use candle_ensemble::train::{Clip, Optimizer, OptimizerState};
+    /// use candle_ensemble::train::{Clip, OptimizerState, Sgd};
     ///
     /// let kernel = Var::ones((2, 2), DType::F32, &Device::Cpu)?;
     /// let bias = Var::ones(2, DType::F32, &Device::Cpu)?;
     /// let vars = vec![("weight".into(), kernel.clone()), ("bias".into(), bias.clone())];
-    /// let mut state = OptimizerState::new(&Optimizer::adamw(0.5, 0.5), vars)?
-    ///     .decay_only(|_, var| var.rank() > 1);
-    /// let gradients = ((kernel.sum_all()? + bias.sum_all()?)? * 0.0)?.backward()?;
+    /// let optimizer = Sgd::new(0.5).weight_decay(0.5).into();
+    /// let mut state = OptimizerState::new(&optimizer, vars)?.decay_only(|_, var| var.rank() > 1);
+    /// let gradients = (kernel.sum_all()? + bias.sum_all()?)?.backward()?;
     /// state.step(&gradients, 0.5, &Clip::None)?;
-    /// assert_eq!(bias.to_vec1::<f32>()?, [1.0, 1.0]);
-    /// assert_eq!(kernel.to_vec2::<f32>()?, [[0.75, 0.75], [0.75, 0.75]]);
+    /// assert_eq!(bias.to_vec1::<f32>()?, [0.5, 0.5]);
+    /// assert_eq!(kernel.to_vec2::<f32>()?, [[0.25, 0.25], [0.25, 0.25]]);
     /// # Ok::<(), candle_ensemble::Error>(())
     /// ```
     #[must_use]
@@ -348,7 +348,7 @@ fn up_to_date(master: &Tensor, var: &Tensor) -> CResult<Tensor> {
 impl Moments {
     fn tensors(names: &[Option<&str>; MAX_MOMENTS], initial: f64, var: &Var) -> CResult<Self> {
         let begin = |name: Option<&str>| match name {
-            Some(_) => Tensor::full(initial, var.shape(), var.device())?.to_dtype(compute_dtype(var)),
+            Some(_) => Tensor::zeros(var.shape(), compute_dtype(var), var.device())? + initial,
             None => Tensor::zeros((), DType::F32, &Device::Cpu),
         };
         let [a, b, c] = *names;

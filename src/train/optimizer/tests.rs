@@ -1005,4 +1005,25 @@ proptest! {
         };
         assert_close(&end(Velocity::LrOutside), &end(Velocity::LrInside), 1e-12, &sgd);
     }
+
+    #[test]
+    fn a_step_of_lamb_has_the_norm_of_the_weights_and_one_of_lion_a_size_for_each(
+        w in prop::collection::vec(0.1..3.0f64, 20), g in prop::collection::vec(0.01..9.0f64, 20),
+        rate in 1e-3..0.5f64, factor in 0.1..10.0f64, in_place: bool,
+    ) {
+        let change = |optimizer: Optimizer| {
+            let var = Var::from_slice(&w, (4, 5), CPU).unwrap();
+            let kind = |var: &Var| (var.dtype(), in_place);
+            let mut state = OptimizerState::with_moments(&optimizer, named(&var), kind).unwrap();
+            let g = (Tensor::from_slice(&g, (4, 5), CPU).unwrap() * factor).unwrap();
+            state.step(&store(&[(&var, g)]), rate, &Clip::None).unwrap();
+            numbers(&var).iter().zip(&w).map(|(new, old)| old - new).collect::<Vec<_>>()
+        };
+        let norm = |x: &[f64]| x.iter().map(|x| x * x).sum::<f64>().sqrt();
+        let lamb = change(Optimizer::lamb(rate));
+        prop_assert!((norm(&lamb) - rate * norm(&w)).abs() < 1e-12);
+        for moved in change(Optimizer::lion(rate)) {
+            prop_assert!((moved - rate).abs() < 1e-12);
+        }
+    }
 }

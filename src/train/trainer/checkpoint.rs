@@ -2,7 +2,7 @@
 use crate::{
     codec,
     store::checkpoint::LoopState,
-    train::{trainer::phase::Phase, LossScaling, SavedOptimizer, StoppingMonitor},
+    train::{trainer::phase::Phase, LossScaling, PlateauMonitor, SavedOptimizer, StoppingMonitor},
     weights::Weights,
     Error, Result,
 };
@@ -18,6 +18,7 @@ const MOMENTS: &str = "optimizer/";
 pub(super) struct TrainingState {
     pub(super) optimizer: SavedOptimizer,
     pub(super) scaling: Option<LossScaling>,
+    pub(super) plateau: Option<PlateauMonitor>,
     pub(super) monitor: Option<StoppingMonitor>,
     /// The weights of the best epoch.
     pub(super) best: Option<Weights>,
@@ -33,6 +34,7 @@ pub(super) struct TrainingState {
 struct Encoded {
     optimizer: SavedOptimizer,
     scaling: Option<LossScaling>,
+    plateau: Option<PlateauMonitor>,
     monitor: Option<StoppingMonitor>,
     has_best: bool,
     best_epoch: Option<(usize, f64)>,
@@ -43,12 +45,13 @@ struct Encoded {
 
 impl TrainingState {
     pub(super) fn encode(self) -> Result<LoopState> {
-        let Self { optimizer, scaling, monitor, best, best_epoch, phase, stopped, average } = self;
+        let Self { optimizer, scaling, plateau, monitor, best, best_epoch, phase, stopped, average } = self;
         let (optimizer, moments) = optimizer.without_moments()?;
         let has_best = best.is_some();
         let bytes = codec::encode(&Encoded {
             optimizer,
             scaling,
+            plateau,
             monitor,
             has_best,
             best_epoch,
@@ -63,12 +66,12 @@ impl TrainingState {
 
     /// The inverse of [`TrainingState::encode`].
     pub(super) fn decode(bytes: &[u8], tensors: &Weights) -> Result<Self> {
-        let Encoded { optimizer, scaling, monitor, has_best, best_epoch, phase, stopped, average } =
+        let Encoded { optimizer, scaling, plateau, monitor, has_best, best_epoch, phase, stopped, average } =
             codec::decode(bytes)
                 .map_err(|why| Error::Foreign { what: "the trainer's checkpoint".into(), why })?;
         let optimizer = optimizer.with_moments(without_prefix(MOMENTS, tensors))?;
         let best = has_best.then(|| without_prefix(BEST, tensors));
-        Ok(Self { optimizer, scaling, monitor, best, best_epoch, phase, stopped, average })
+        Ok(Self { optimizer, scaling, plateau, monitor, best, best_epoch, phase, stopped, average })
     }
 }
 

@@ -1,11 +1,11 @@
 //! The configuration of the ready-made trainer, as data.
 use crate::{
-    data::{LastBatch, Task},
+    data::{check_targets, LastBatch, Scaling, Task},
     network::Output,
     plan::{BatchSize, LrSchedule, RunSpec, Settings},
     train::{
-        Averaging, Clip, Constraints, EarlyStopping, Freeze, Loss, LossScale, Monitor, Optimizer,
-        Regularizers,
+        Averaging, Clip, Constraints, EarlyStopping, Freeze, Loss, LossScale, Monitor, Noises, Optimizer,
+        ReduceOnPlateau, Regularizers,
     },
     weights::{InitScheme, WeightFilter},
     Error, Result,
@@ -19,17 +19,22 @@ pub(crate) const SETTINGS: &[&str] = &[
     "batch_size",
     "clip",
     "constraint",
+    "early_stopping",
     "epochs",
     "freeze",
     "init",
+    "input_scaling",
     "label_smoothing",
     "learning_rate",
     "loss",
     "loss_scale",
     "momentum",
+    "noise",
     "optimizer",
+    "plateau",
     "regularizer",
     "schedule",
+    "target_scaling",
     "weight_decay",
 ];
 
@@ -46,7 +51,8 @@ const MAX_EPOCHS: usize = u32::MAX as usize;
 /// `"full"`; see [`BatchSize::parse`]), `"learning_rate"`,
 /// `"weight_decay"`, `"momentum"` (SGD and RMSprop), `"label_smoothing"`, which selects cross-entropy with that
 /// smoothing, `"freeze"`, a number of first layers or a text such as `"names:conv1.*"`
-/// ([`Freeze::parse`](crate::train::Freeze::parse)), and `"averaging"`, a text such as `"swa:0.75"` or
+/// ([`Freeze::parse`](crate::train::Freeze::parse)), `"input_scaling"` and `"target_scaling"`, texts such as
+/// `"standardize"` ([`Scaling::parse`]), and `"averaging"`, a text such as `"swa:0.75"` or
 /// `"ema:0.999"` ([`Averaging::registry`](crate::train::Averaging::registry)).
 ///
 /// ```
@@ -84,6 +90,18 @@ pub struct TrainConfig {
     /// Constraints on weights, which are applied after each step. Default none.
     #[serde(default)]
     pub constraints: Constraints,
+    /// The rule by which the learning rate is reduced when the loss no longer falls. Default none.
+    #[serde(default)]
+    pub plateau: Option<ReduceOnPlateau>,
+    /// Noise on inputs, targets, weights or gradients in training. Default none.
+    #[serde(default)]
+    pub noise: Noises,
+    /// The scaling of inputs, fitted on the training rows of each run. Default none.
+    #[serde(default)]
+    pub input_scaling: Option<Scaling>,
+    /// The scaling of targets that are values, fitted on the training rows of each run. Default none.
+    #[serde(default)]
+    pub target_scaling: Option<Scaling>,
     /// The variables that the optimizer's weight decay applies to. Default [`WeightFilter::Kernels`].
     #[serde(default)]
     pub decay_on: WeightFilter,
@@ -121,6 +139,10 @@ impl Default for TrainConfig {
             clip: Clip::None,
             regularizers: Regularizers::default(),
             constraints: Constraints::default(),
+            plateau: None,
+            noise: Noises::default(),
+            input_scaling: None,
+            target_scaling: None,
             decay_on: WeightFilter::default(),
             loss_scale: None,
             early_stopping: None,
@@ -170,6 +192,18 @@ impl TrainConfig {
         if let Some(scale) = settings.text("loss_scale")? {
             config.loss_scale = Some(LossScale::registry().parse(scale)?);
         }
+        if let Some(plateau) = settings.text("plateau")? {
+            config.plateau = Some(ReduceOnPlateau::registry().parse(plateau)?);
+        }
+        if let Some(noise) = settings.text("noise")? {
+            config.noise = Noises::parse(noise)?;
+        }
+        if let Some(scaling) = settings.text("input_scaling")? {
+            config.input_scaling = Some(Scaling::parse(scaling)?);
+        }
+        if let Some(scaling) = settings.text("target_scaling")? {
+            config.target_scaling = Some(Scaling::parse(scaling)?);
+        }
         if let Some(constraints) = settings.text("constraint")? {
             config.constraints = Constraints::parse(constraints)?;
         }
@@ -178,6 +212,12 @@ impl TrainConfig {
         }
         if let Some(regularizers) = settings.text("regularizer")? {
             config.regularizers = Regularizers::parse(regularizers)?;
+        }
+        if let Some(rule) = settings.text("early_stopping")? {
+            config.early_stopping = match rule {
+                "none" => None,
+                rule => Some(EarlyStopping::registry().parse(rule)?),
+            };
         }
         if let Some(averaging) = settings.text("averaging")? {
             config.averaging = Some(Averaging::registry().parse(averaging)?);
@@ -203,6 +243,11 @@ impl TrainConfig {
         self.clip.check()?;
         self.regularizers.check()?;
         self.constraints.check()?;
+        self.plateau.as_ref().map_or(Ok(()), |plateau| plateau.check(run))?;
+        self.noise.check()?;
+        self.noise.check_task(task)?;
+        self.input_scaling.as_ref().map_or(Ok(()), Scaling::check)?;
+        self.target_scaling.as_ref().map_or(Ok(()), |scaling| check_targets(scaling, task))?;
         self.decay_on.check()?;
         self.loss_scale.map_or(Ok(()), |scale| scale.check())?;
         self.freeze.check()?;

@@ -3,24 +3,26 @@ mod checkpoint;
 mod config;
 mod diagnosis;
 mod phase;
+mod scaling;
 mod training;
 mod validation;
 
 pub(crate) use checkpoint::{with_prefix, without_prefix};
 pub use config::TrainConfig;
 pub(crate) use config::SETTINGS;
+pub(crate) use scaling::{check as check_scaling, fit as fit_scaling};
 pub(crate) use training::{optimizer, scalar, Training};
 
 use crate::{
     codec,
-    data::{Dataset, LastBatch},
+    data::{Dataset, LastBatch, Scaling},
     metrics::Metric,
     network::Output,
     plan::{BatchSize, LrSchedule, RunSpec, Settings},
     train::{
         networks::{learner_methods, network_setters, Networks},
-        Averaging, Clip, Constraints, EarlyStopping, Freeze, Learner, Loss, LossScale, Monitor, Optimizer,
-        Regularizers, Run, WarmStart,
+        Averaging, Clip, Constraints, EarlyStopping, Freeze, Learner, Loss, LossScale, Monitor, Noises,
+        Optimizer, ReduceOnPlateau, Regularizers, Run, WarmStart,
     },
     weights::{fresh, InitScheme, WeightFilter, Weights},
     Network, Result,
@@ -226,6 +228,55 @@ impl<N: Network> Trainer<N> {
         self
     }
 
+    /// Reduces the learning rate when the loss no longer falls, on top of the [`schedule`](Self::schedule). The default is
+    /// not to.
+    #[must_use]
+    pub fn reduce_on_plateau(mut self, rule: ReduceOnPlateau) -> Self {
+        self.config.plateau = Some(rule);
+        self
+    }
+
+    /// Sets the noise on inputs, targets, weights or gradients: a [`Noise`](crate::train::Noise), or several collected
+    /// into [`Noises`]. It acts in training only. Noise on inputs and targets is added after scaling. The default is none.
+    #[must_use]
+    pub fn noise(mut self, noise: impl Into<Noises>) -> Self {
+        self.config.noise = noise.into();
+        self
+    }
+
+    /// Scales the inputs. The scaling is fitted on the training rows of each run and is part of its members: whatever
+    /// predicts with them takes inputs as the data set has them. It needs a data set with one input. A run reads its
+    /// training rows once more for each 2²⁵ values. The network gets the inputs of [`RunSpec::features`], scaled; one-hot
+    /// encoding gives it a column for each category. Members that were fitted on different rows scale differently, so
+    /// their weights cannot be merged. The default is not to scale.
+    ///
+    /// ```
+    /// use candle_core::{Device, Tensor};
+    /// use candle_ensemble::{combine::Mean, data::{Scaling, TensorDataset}, strategy::Bagging, train::Trainer, Session};
+    ///
+    /// let x = Tensor::arange(0f32, 40., &Device::Cpu)?.affine(100., 7e4)?.reshape((20, 2))?;
+    /// let data = TensorDataset::regression(&x, &x.sum(1)?)?;
+    /// let trainer = Trainer::new(|vb| candle_nn::linear(2, 1, vb))
+    ///     .input_scaling(Scaling::Standardize)
+    ///     .target_scaling(Scaling::Standardize);
+    /// let ensemble = Session::new(&trainer, &data).fit(&Bagging::new(3), 1)?.combine(&Mean)?;
+    /// assert_eq!(ensemble.predict(&x)?.dims(), [20, 1]); // in the units of the targets
+    /// # Ok::<(), candle_ensemble::Error>(())
+    /// ```
+    #[must_use]
+    pub fn input_scaling(mut self, scaling: Scaling) -> Self {
+        self.config.input_scaling = Some(scaling);
+        self
+    }
+
+    /// Scales targets that are values, as [`input_scaling`](Self::input_scaling) does inputs. The loss is that of scaled
+    /// targets; metrics and predictions are in the targets' own units. The default is not to scale.
+    #[must_use]
+    pub fn target_scaling(mut self, scaling: Scaling) -> Self {
+        self.config.target_scaling = Some(scaling);
+        self
+    }
+
     /// Sets the variables that the optimizer's weight decay applies to. The default is [`WeightFilter::Kernels`]: biases
     /// and the parameters of normalization layers do not decay. [`WeightFilter::All`] is the default of PyTorch.
     #[must_use]
@@ -348,9 +399,40 @@ impl<N: Network> Trainer<N> {
         Ok(vars.snapshot()?)
     }
 
+    /// Trains a network with another configuration than the trainer's own.
+    pub(crate) fn fit_as(&self, config: &TrainConfig, network: &N, run: &mut Run<'_>) -> CandleResult<()> {
+        let output = self.networks.output;
+        let watched = self.watched(config).map_err(|e| run.fail(e))?;
+        if let (0, Some(start)) = (run.first_epoch(), &self.warm_start) {
+            start.load_into(run.vars()).map_err(|e| run.fail(e))?;
+        }
+        let frozen = config.freeze.names(run.vars()).map_err(|e| run.fail(e))?;
+        let mut training =
+            Training::start(config, network, output, watched, (0, frozen), run).map_err(|e| run.fail(e))?;
+        let mut epoch = run.first_epoch();
+        loop {
+            let initial = || self.initial_weights(run);
+            if !training.goes_on(run, epoch, initial).map_err(|e| run.fail(e))? {
+                break;
+            }
+            let record = training.epoch(run, epoch).map_err(|e| run.fail(e))?;
+            training.watch(&record, run.vars()).map_err(|e| run.fail(e))?;
+            run.end_epoch(record)?;
+            run.checkpoint_with(|| training.state())?;
+            epoch += 1;
+        }
+        training.finish(run).map_err(|e| run.fail(e))
+    }
+
+    /// Checks a run that trains with another configuration than the trainer's own.
+    pub(crate) fn check_as(&self, config: &TrainConfig, run: &RunSpec, data: &dyn Dataset) -> Result<()> {
+        self.networks.check(&run.architecture, &run.settings, SETTINGS)?;
+        config.check(run, data.task(), self.networks.output)
+    }
+
     /// The metric that early stopping watches; `None` where that is the loss.
-    fn watched(&self) -> Result<Option<Metric>> {
-        let rule = self.config.early_stopping.as_ref();
+    fn watched(&self, config: &TrainConfig) -> Result<Option<Metric>> {
+        let rule = config.early_stopping.as_ref();
         let Some(name) = rule.and_then(|rule| rule.metric.as_deref()) else { return Ok(None) };
         match &self.metric {
             Some(metric) if metric.name() == name => Ok(Some(metric.clone())),
@@ -367,28 +449,7 @@ impl<N: Network> Learner for Trainer<N> {
     }
 
     fn fit(&self, network: &N, run: &mut Run<'_>) -> CandleResult<()> {
-        let config = self.config.for_run(run.settings())?;
-        let output = self.networks.output;
-        let watched = self.watched().map_err(|e| run.fail(e))?;
-        if let (0, Some(start)) = (run.first_epoch(), &self.warm_start) {
-            start.load_into(run.vars()).map_err(|e| run.fail(e))?;
-        }
-        let frozen = config.freeze.names(run.vars()).map_err(|e| run.fail(e))?;
-        let mut training =
-            Training::start(&config, network, output, watched, (0, frozen), run).map_err(|e| run.fail(e))?;
-        let mut epoch = run.first_epoch();
-        loop {
-            let initial = || self.initial_weights(run);
-            if !training.goes_on(run, epoch, initial).map_err(|e| run.fail(e))? {
-                break;
-            }
-            let record = training.epoch(run, epoch).map_err(|e| run.fail(e))?;
-            training.watch(&record, run.vars()).map_err(|e| run.fail(e))?;
-            run.end_epoch(record)?;
-            run.checkpoint_with(|| training.state())?;
-            epoch += 1;
-        }
-        training.finish(run).map_err(|e| run.fail(e))
+        self.fit_as(&self.config.for_run(run.settings())?, network, run)
     }
 
     fn tag(&self) -> String {
@@ -409,7 +470,9 @@ impl<N: Network> Learner for Trainer<N> {
     fn check(&self, run: &RunSpec, data: &dyn Dataset) -> Result<()> {
         run.collect.check(Learner::epochs(self, run))?;
         self.networks.check(&run.architecture, &run.settings, SETTINGS)?;
-        self.config.for_run(&run.settings)?.check(run, data.task(), self.networks.output)?;
-        self.watched()?.map_or(Ok(()), |metric| metric.check_task(data.task()))
+        let config = self.config.for_run(&run.settings)?;
+        config.check(run, data.task(), self.networks.output)?;
+        check_scaling(&config, run, data)?;
+        self.watched(&config)?.map_or(Ok(()), |metric| metric.check_task(data.task()))
     }
 }

@@ -1,6 +1,6 @@
 //! The training loop of the ready-made trainer.
 use crate::{
-    data::{passes, Batch},
+    data::{passes, Batch, FittedScalings, Task},
     metrics::Metric,
     network::Output,
     nn::tap::{collect, Collect},
@@ -16,12 +16,13 @@ use crate::{
             checkpoint::TrainingState,
             diagnosis::{check_data, diagnose, Step},
             phase::Phase,
+            scaling,
             validation::ValidationRows,
             TrainConfig,
         },
         transfer::Frozen,
-        LossScaling, OptimizerState, Regularizer, Regularizers, Retrain, Run, StoppingMonitor,
-        StoppingStatus,
+        LossScaling, NoiseStep, OptimizerState, PlateauMonitor, Regularizer, Regularizers, Retrain, Run,
+        StoppingMonitor, StoppingStatus,
     },
     weights::{
         batch_norm::re_estimate_by,
@@ -47,14 +48,18 @@ pub(crate) struct Training<'t, N> {
     begin: usize,
     /// What the network outputs for classes.
     kind: Output,
+    task: Task,
     optimizer: OptimizerState,
     /// The variables that are trained.
     trained: Vec<(String, Var)>,
     /// The scale of the loss.
-    scaling: Option<LossScaling>,
+    loss_scaling: Option<LossScaling>,
+    /// The scalings of inputs and targets.
+    scalings: FittedScalings,
     /// The penalties times the scale of the loss.
     penalties: Regularizers,
     average: Option<RunningAverage>,
+    plateau: Option<PlateauMonitor>,
     monitor: Option<StoppingMonitor>,
     /// The metric that is watched in place of the validation loss.
     watched: Option<Metric>,
@@ -90,6 +95,7 @@ impl<'t, N: Network> Training<'t, N> {
         check_patterns(config, run.vars())?;
         let frozen = Frozen::new(frozen, run.vars())?;
         let trained = frozen.others(run.vars());
+        let scalings = scaling::fit(config, run)?;
         let average = config.averaging.map(|averaging| RunningAverage::new(averaging, config.epochs));
         let higher = watched.as_ref().is_some_and(Metric::higher_is_better);
         let monitor = |rule| StoppingMonitor::new(rule).higher_is_better(higher);
@@ -97,13 +103,16 @@ impl<'t, N: Network> Training<'t, N> {
             config,
             network,
             kind,
+            task: run.task(),
             optimizer: optimizer(config, trained.clone())?,
             trained,
-            scaling: config.loss_scale.map(LossScaling::new).transpose()?,
+            scalings,
+            loss_scaling: config.loss_scale.map(LossScaling::new).transpose()?,
             penalties: config.regularizers.clone(),
             frozen,
             begin,
             average: average.transpose()?,
+            plateau: config.plateau.clone().map(PlateauMonitor::new),
             monitor: config.early_stopping.clone().map(monitor),
             watched,
             best: None,
@@ -130,7 +139,8 @@ impl<'t, N: Network> Training<'t, N> {
             _ => None,
         };
         (self.monitor, self.best, self.stopped) = (state.monitor, state.best, state.stopped);
-        (self.best_epoch, self.phase, self.scaling) = (state.best_epoch, state.phase, state.scaling);
+        (self.best_epoch, self.phase) = (state.best_epoch, state.phase);
+        (self.loss_scaling, self.plateau) = (state.scaling, state.plateau);
         Ok(())
     }
 
@@ -179,7 +189,8 @@ impl<'t, N: Network> Training<'t, N> {
     fn train_again(&mut self, run: &Run<'_>, weights: &Weights, phase: Phase) -> Result<()> {
         run.vars().load(weights)?;
         self.optimizer = optimizer(self.config, self.trained.clone())?;
-        self.scaling = self.config.loss_scale.map(LossScaling::new).transpose()?;
+        self.loss_scaling = self.config.loss_scale.map(LossScaling::new).transpose()?;
+        self.plateau = None;
         (self.phase, self.best, self.stopped) = (phase, None, false);
         Ok(())
     }
@@ -227,8 +238,7 @@ impl<'t, N: Network> Training<'t, N> {
         Ok(EpochRecord { epoch, learning_rate, train_loss, train_metric, valid_loss, valid_metric, monitors })
     }
 
-    /// One step: forward pass, loss, backward pass, clipping, update. `rows` are the numbers of the batch's
-    /// rows.
+    /// One step. `rows` are the numbers of the batch's rows.
     fn step(
         &mut self,
         run: &Run<'_>,
@@ -239,20 +249,44 @@ impl<'t, N: Network> Training<'t, N> {
     ) -> Result<()> {
         let base = self.config.optimizer.learning_rate();
         let prescribed = run.learning_rate(base, at);
-        self.learning_rate = prescribed.unwrap_or_else(|| self.config.schedule.rate_in(base, at, steps));
+        let rate = prescribed.unwrap_or_else(|| self.config.schedule.rate_in(base, at, steps));
+        self.learning_rate = self.plateau.as_ref().map_or(rate, |plateau| plateau.rate(rate));
+        let here = NoiseStep::new(run.seed("noise"), at).step(steps.before(at.epoch) + at.batch);
+        let here = here.loss_scale(self.loss_scale());
 
+        let (output, value, gradients) = self.gradients(run, (at, here), batch, rows)?;
+        self.update(run, &gradients, at)?;
+        meter.add(value, &self.unscaled(&output)?, batch)?;
+        run.end_step(self.learning_rate, value)
+    }
+
+    /// Forward and backward pass: the output of the network, the loss of the batch, and the gradients, to which penalties
+    /// and noise have been added. The loss is that of the data alone: penalties are trained on, and not recorded.
+    fn gradients(
+        &mut self,
+        run: &Run<'_>,
+        (at, here): (Position, NoiseStep),
+        batch: &Batch,
+        rows: &[u32],
+    ) -> Result<(Tensor, f64, GradStore)> {
+        let noise = &self.config.noise;
+        let seen = self.scaled(batch)?;
+        let inputs = noise.perturb_inputs(&seen.inputs, here)?;
+        let targets = noise.perturb_targets(&seen.targets, run.task(), here)?;
+        let seen = Batch { inputs, targets, ..seen };
+        let noisy = noise.perturb_weights(&self.trained, here)?;
         let measured = self.monitor_of_epoch.as_mut().filter(|monitor| monitor.is_due(at.batch));
         let what = Collect { losses: true, activations: measured.is_some() };
-        let (output, collected) = collect(what, || self.network.run(&batch.inputs, true));
+        let (output, collected) = collect(what, || self.network.run(&seen.inputs, true));
         let output = output?;
         if let Some(monitor) = measured {
             monitor.add_outputs(&collected.activations)?;
         }
         check_output(&output, run.task(), rows.len(), self.kind)?;
         if self.first_pass {
-            self.check_fit(run, &output, batch, rows)?;
+            self.check_fit(run, &output, &seen, rows)?;
         }
-        let loss = self.loss(run, &output, batch)?;
+        let mut loss = self.loss(run, &output, &seen)?;
         let value = scalar(&loss)?;
         if !value.is_finite() {
             let when = when(at);
@@ -260,36 +294,58 @@ impl<'t, N: Network> Training<'t, N> {
             let (what, value) = diagnose(&step, has_trained(at))?;
             return Err(self.diverged(run, at, what, value));
         }
-        // Penalties are trained on, and not recorded: the losses of training and validation rows can be compared.
-        let loss = match collected.loss()? {
-            Some(penalty) => (&loss + penalty.to_dtype(loss.dtype())?)?,
-            None => loss,
-        };
-        let loss = match &self.scaling {
-            Some(scaling) => scaling.scale(&loss)?,
-            None => loss,
-        };
+        if let Some(penalty) = collected.loss()? {
+            loss = (&loss + penalty.to_dtype(loss.dtype())?)?;
+        }
+        if let Some(scaling) = &self.loss_scaling {
+            loss = scaling.scale(&loss)?;
+        }
         let mut gradients = loss.backward()?;
+        noisy.restore()?;
         self.check_gradients(run, &gradients, at)?;
         self.add_penalties(&mut gradients)?;
+        self.config.noise.perturb_gradients(&mut gradients, &self.trained, here)?;
+        Ok((output, value, gradients))
+    }
+
+    /// Clips the gradients and updates the weights, and whatever follows the weights.
+    fn update(&mut self, run: &Run<'_>, gradients: &GradStore, at: Position) -> Result<()> {
         let due = self.monitor_of_epoch.as_ref().filter(|monitor| monitor.is_due(at.batch));
-        let scale = self.scaling.map_or(1., |scaling| scaling.factor());
-        let before = due.map(|monitor| monitor.before_step(&gradients, scale)).transpose()?;
-        match &mut self.scaling {
+        let before = due.map(|monitor| monitor.before_step(gradients, self.loss_scale())).transpose()?;
+        let (rate, clip) = (self.learning_rate, &self.config.clip);
+        match &mut self.loss_scaling {
+            None => self.optimizer.step(gradients, rate, clip)?,
             Some(scaling) => {
-                self.optimizer.step_scaled(&gradients, self.learning_rate, &self.config.clip, scaling)?;
+                if !self.optimizer.step_scaled(gradients, rate, clip, scaling)? {
+                    return Ok(());
+                }
             }
-            None => self.optimizer.step(&gradients, self.learning_rate, &self.config.clip)?,
         }
         self.config.constraints.apply(&self.trained)?;
         if let (Some(monitor), Some(before)) = (&mut self.monitor_of_epoch, before) {
             monitor.after_step(before)?;
         }
-
-        if let Some(average) = &mut self.average {
-            average.after_step(run.vars())?;
+        match &mut self.average {
+            Some(average) => average.after_step(run.vars()),
+            None => Ok(()),
         }
-        Ok(meter.add(value, &output, batch)?)
+    }
+
+    /// The factor of the loss in the backward pass.
+    fn loss_scale(&self) -> f64 {
+        self.loss_scaling.map_or(1., |scaling| scaling.factor())
+    }
+
+    /// The batch as the network gets it.
+    fn scaled(&self, batch: &Batch) -> CandleResult<Batch> {
+        let inputs = self.scalings.scale_inputs(&batch.inputs)?;
+        let targets = self.scalings.scale_targets(&batch.targets)?;
+        Ok(Batch { inputs, targets, weights: batch.weights.clone() })
+    }
+
+    /// The output of the network in the targets' own units.
+    fn unscaled(&self, output: &Tensor) -> CandleResult<Tensor> {
+        self.scalings.unscale_outputs(&output.detach())
     }
 
     /// Checks that the loss is defined for the targets and the outputs of a batch.
@@ -301,7 +357,7 @@ impl<'t, N: Network> Training<'t, N> {
 
     /// Adds the gradients of the penalties on weights, which are scaled as the loss is.
     fn add_penalties(&mut self, gradients: &mut GradStore) -> Result<()> {
-        if let (Some(scaling), false) = (&self.scaling, self.penalties.is_empty()) {
+        if let (Some(scaling), false) = (&self.loss_scaling, self.penalties.is_empty()) {
             let scaled = |penalty: &Regularizer| penalty.times(scaling.factor());
             self.penalties = self.config.regularizers.iter().map(scaled).collect();
         }
@@ -363,9 +419,10 @@ impl<'t, N: Network> Training<'t, N> {
         let mut watched = self.watched.as_ref().map(|metric| ValidationRows::new(metric, self.kind));
         for (rows, batch) in run.validation_batches(EVALUATION_BATCH) {
             let batch = batch?;
-            let output = self.network.run(&batch.inputs, false)?.detach();
+            let seen = self.scaled(&batch)?;
+            let output = self.network.run(&seen.inputs, false)?.detach();
             check_output(&output, run.task(), rows.len(), self.kind)?;
-            let loss = scalar(&self.loss(run, &output, &batch)?)?;
+            let loss = scalar(&self.loss(run, &output, &seen)?)?;
             if loss.is_nan() {
                 let when = format!("in the validation after epoch {epoch}");
                 check_data(run, &batch, &rows, &when)?;
@@ -374,6 +431,7 @@ impl<'t, N: Network> Training<'t, N> {
                              is not, or its loss is beyond the range of its type";
                 return Err(run.not_finite("the validation loss".into(), loss, &when, cause));
             }
+            let output = self.unscaled(&output)?;
             meter.add(loss, &output, &batch)?;
             if let Some(watched) = &mut watched {
                 watched.add(&output, &batch, run.task())?;
@@ -387,6 +445,13 @@ impl<'t, N: Network> Training<'t, N> {
     /// Applies early stopping to the validation loss of an epoch, or to the metric in its place: keeps the
     /// weights if it improved, or stops.
     pub(crate) fn watch(&mut self, record: &EpochRecord, vars: &Vars) -> Result<()> {
+        if let (Some(plateau), Phase::First) = (&mut self.plateau, self.phase) {
+            let higher_is_better = self.watched.as_ref().map(Metric::higher_is_better);
+            plateau.after_epoch(
+                record,
+                higher_is_better.unwrap_or(matches!(self.task, Task::Classification { .. })),
+            )?;
+        }
         let value = if self.watched.is_some() { record.valid_metric } else { record.valid_loss };
         let (Some(monitor), Some(value)) = (&mut self.monitor, value) else { return Ok(()) };
         match monitor.update_with(value, record.train_loss) {
@@ -407,8 +472,9 @@ impl<'t, N: Network> Training<'t, N> {
         let average = self.average.as_ref().map(RunningAverage::save).transpose()?;
         let (monitor, best, stopped) = (self.monitor.clone(), self.best.clone(), self.stopped);
         let (best_epoch, phase, optimizer) = (self.best_epoch, self.phase, self.optimizer.save()?);
-        let scaling = self.scaling;
-        TrainingState { optimizer, scaling, monitor, best, best_epoch, phase, stopped, average }.encode()
+        let (scaling, plateau) = (self.loss_scaling, self.plateau.clone());
+        TrainingState { optimizer, scaling, plateau, monitor, best, best_epoch, phase, stopped, average }
+            .encode()
     }
 
     /// Puts the weights of the member into the variables: those of the best epoch, of the last epoch, or the
@@ -430,7 +496,10 @@ impl<'t, N: Network> Training<'t, N> {
         if rows.len() < 2 || !has_statistics(&weights) {
             return run.vars().load(&weights);
         }
-        let forward = |part: &[u32]| Ok(self.network.run(&run.batch(part)?.inputs, true)?);
+        let forward = |part: &[u32]| {
+            let inputs = self.scalings.scale_inputs(&run.batch(part)?.inputs)?;
+            Ok(self.network.run(&inputs, true)?)
+        };
         let parts = passes(rows, EVALUATION_BATCH)?;
         run.vars().load(&re_estimate_by(run.vars(), &weights, &parts, &forward)?)
     }
@@ -462,6 +531,7 @@ fn check_patterns(config: &TrainConfig, vars: &Vars) -> Result<()> {
     let vars = vars.named();
     config.regularizers.check_variables(&vars)?;
     config.constraints.check_variables(&vars)?;
+    config.noise.check_variables(&vars)?;
     config.decay_on.check_some(vars.iter().map(|(name, _)| name.as_str()))?;
     let names: Vec<String> = vars.into_iter().map(|(name, _)| name).collect();
     match config.init.unmatched_patterns(&names)?.first() {

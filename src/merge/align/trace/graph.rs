@@ -40,9 +40,11 @@ impl<N: Network> Probe<N> {
             true => Ok(Var::from_tensor(&tensor.detach())?.into_inner()),
             false => Ok(tensor.clone()),
         };
+        // The network alone: a scaling is neither a layer nor an input of it.
+        let inputs = self.live.scaled(inputs)?;
         let tensors = inputs.tensors().iter().map(variable).collect::<Result<Vec<_>>>()?;
         let inputs = tensors.iter().map(Tensor::id).collect();
-        let output = self.live.run(&Inputs::from(tensors), false)?;
+        let output = self.live.run_scaled(&Inputs::from(tensors), false)?;
         let mut nodes: Vec<Tensor> = output.sorted_nodes().into_iter().cloned().collect();
         nodes.reverse();
         if nodes.is_empty() {
