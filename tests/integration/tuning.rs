@@ -45,7 +45,9 @@ fn batch_sizes_come_from_the_trainer_or_from_a_setting() {
         assert_ne!(crate::common::weights(&set), crate::common::weights(&plain), "{text}");
     }
     let wrong = MultiRun::new(1).settings([Settings::new().with("batch_size", "ful")]);
-    let e = Session::new(&trainer(), &data).fit(&wrong, 5).unwrap_err().to_string();
+    let trainer = trainer();
+    let Err(e) = Session::new(&trainer, &data).fit(&wrong, 5) else { panic!("an unknown size") };
+    let e = e.to_string();
     assert!(e.contains("did you mean full?"), "{e}");
 }
 
