@@ -32,6 +32,7 @@ mod techniques;
 #[allow(dead_code, unused_imports)]
 mod table;
 mod training;
+mod transferring;
 
 mod tuning;
 mod variance_reduction;
