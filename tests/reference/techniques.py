@@ -151,7 +151,7 @@ x, y = sets["circles_1000"]
 low, high = x.min(0), x.max(0)
 x, y = ((2 * x - low - high) / (high - low)).astype(np.float32), y.astype(np.int64)
 scores = []
-for run in range(NETWORKS):
+for run in range(60):
     rng = np.random.default_rng(run)
     network = train(init([2, 5, 5, 5, 5, 5, 1], rng), x[:500], y[:500], rng, momentum=0.9, epochs=500)
     scores.append([score(network, x[:500], y[:500]), score(network, x[500:], y[500:])])
