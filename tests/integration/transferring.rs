@@ -46,8 +46,8 @@ fn trainer() -> Trainer<Sequential> {
 }
 
 fn source() -> Weights {
-    let data = blobs(9, 60, 3, 0.3);
-    let pool = Session::new(&trainer(), &data).fit(&MultiRun::new(1), 1).unwrap();
+    let (data, trainer) = (blobs(9, 60, 3, 0.3), trainer());
+    let pool = Session::new(&trainer, &data).fit(&MultiRun::new(1), 1).unwrap();
     pool.weights()[0].clone()
 }
 
