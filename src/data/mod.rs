@@ -2,8 +2,9 @@
 //!
 //! A [`Dataset`] returns rows by number as a [`Batch`] of inputs and targets; [`TensorDataset`] holds them in
 //! memory and checks them. Its strata and groups tell a [`Split`] and the [resampling](crate::resample) which
-//! rows belong together. Its [`Fingerprint`] identifies the content in plans and stores. A [`Scaler`] brings
-//! columns to one scale and back. [`LastBatch`] says what becomes of a last batch that is smaller than the others.
+//! rows belong together. Its [`Fingerprint`] identifies the content in plans and stores. A [`Scaling`]
+//! brings columns to one scale and back; [`Scaler`] is the plain form of two of them. [`LastBatch`] says what
+//! becomes of a last batch that is smaller than the others.
 mod batches;
 mod dataset;
 mod scale;

@@ -92,7 +92,10 @@ impl<'s> Fitting<'s> {
             column.check(*number).map_err(|e| Error::invalid(format!("{name}the scaling"), "possible", e))?;
             Ok(column)
         };
-        self.fitted.extend(columns.into_par_iter().map(fit).collect::<Result<Vec<_>>>()?);
+        // The error is that of the first column, whatever the threads do.
+        for column in columns.into_par_iter().map(fit).collect::<Vec<_>>() {
+            self.fitted.push(column?);
+        }
 
         let (start, each) = (self.pass.end, self.rows.saturating_mul(self.inner()).max(1));
         let most = (self.memory / each).max(1);
