@@ -88,7 +88,7 @@ fn smoothing_and_suggestions_are_those_of_fast_ai() {
         assert!((report.smoothed[i] - expected).abs() < 1e-10, "{i}");
     }
     for (got, expected) in [
-        (report.suggestion, 0.0272833337649),
+        (report.suggestion, 0.0492388263171),
         (report.valley, 0.0151177507062),
         (report.tenth_of_minimum, 0.0942668455118),
     ] {
