@@ -4,12 +4,12 @@
 //! `cargo bench --bench techniques`, for a small network of batches of 32 rows and for a large one of batches of 128.
 use candle_core::{DType, Device, Tensor};
 use candle_ensemble::{
-    data::TensorDataset,
+    data::{Scaling, TensorDataset},
     exec::Threads,
     nn::{seq, Sequential},
     strategy::MultiRun,
     threads,
-    train::{Clip, Monitor, Optimizer, Trainer},
+    train::{Averaging, Clip, Constraint, Monitor, Noise, Optimizer, Regularizer, Sgd, Trainer},
     Result, Session,
 };
 use candle_nn::{linear, Activation, VarBuilder};
@@ -24,11 +24,26 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 type Change = fn(Trainer<Sequential>) -> Trainer<Sequential>;
 
-/// Each technique with what it may cost.
+/// Each technique with what it may cost. What is off costs nothing: the trainer without any is the other side.
 fn techniques() -> Vec<(&'static str, Target, Change)> {
     vec![
         ("monitor", Target::AtMost(1.05), |t| t.monitor(Monitor::default())),
+        ("L2", Target::Open, |t| t.regularizer(Regularizer::l2(1e-4))),
+        ("L1", Target::Open, |t| t.regularizer(Regularizer::l1(1e-5))),
+        ("orthogonal penalty", Target::Open, |t| t.regularizer(Regularizer::orthogonal(1e-4))),
+        ("decoupled decay", Target::Open, |t| t.optimizer(Optimizer::adamw(1e-3, 0.01))),
+        ("max-norm", Target::Open, |t| t.constraint(Constraint::max_norm(3.))),
         ("clip by norm", Target::Open, |t| t.clip(Clip::Norm(1.))),
+        ("clip by unit (AGC)", Target::Open, |t| t.clip(Clip::Adaptive { ratio: 0.01, floor: 1e-3 })),
+        ("noise on inputs", Target::Open, |t| t.noise(Noise::inputs(0.1))),
+        ("noise on weights", Target::Open, |t| t.noise(Noise::weights(0.01))),
+        ("input scaling", Target::Open, |t| t.input_scaling(Scaling::Standardize)),
+        ("average (EMA)", Target::Open, |t| t.averaging(Averaging::ema(0.99))),
+        ("SGD with momentum", Target::Open, |t| t.optimizer(Sgd::new(0.01).momentum(0.9))),
+        ("AMSGrad", Target::Open, |t| t.optimizer(Optimizer::amsgrad(1e-3))),
+        ("NAdam", Target::Open, |t| t.optimizer(Optimizer::nadam(1e-3))),
+        ("Lion", Target::Open, |t| t.optimizer(Optimizer::lion(1e-4))),
+        ("LAMB", Target::Open, |t| t.optimizer(Optimizer::lamb(1e-3))),
     ]
 }
 
@@ -61,7 +76,10 @@ impl Case {
         let columns = self.widths[0];
         let x = (0..self.rows * columns).map(|_| rng.random_range(-1f32..1.)).collect();
         let x = Tensor::from_vec(x, (self.rows, columns), &Device::Cpu)?.to_dtype(DType::F32)?;
-        TensorDataset::classification(x, &Tensor::from_iter((0..self.rows as u32).map(|i| i % 10), &Device::Cpu)?)
+        TensorDataset::classification(
+            x,
+            &Tensor::from_iter((0..self.rows as u32).map(|i| i % 10), &Device::Cpu)?,
+        )
     }
 
     fn trainer(&self, epochs: usize) -> Trainer<Sequential> {
@@ -80,7 +98,8 @@ fn main() -> Result<()> {
         let epochs = if Bench::measured() { case.epochs } else { 1 };
         let data = case.data()?;
         let train = |trainer: &Trainer<Sequential>| {
-            let pool = Session::new(trainer, &data).executor(&one).fit(&MultiRun::new(1), 42).expect("trained");
+            let pool =
+                Session::new(trainer, &data).executor(&one).fit(&MultiRun::new(1), 42).expect("trained");
             black_box(pool.members().len());
         };
         for (name, target, turn_on) in techniques() {

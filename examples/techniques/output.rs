@@ -131,6 +131,9 @@ fn conclusion(row: &Row, comparison: &Comparison<'_>) -> String {
         Effect::Helps => "helps on these test rows",
         Effect::Harms => "does not help: it is worse on these test rows",
         Effect::Nothing => "does not help: it changes no test row",
+        Effect::None if is_undecided(row, test) => {
+            "shows no difference on these test rows with so few repeats; the reference's 20 do"
+        }
         Effect::None => "does not help on average on these test rows (the interval includes 0)",
     };
     let agrees = new == Some(test.effect());
@@ -148,6 +151,11 @@ fn conclusion(row: &Row, comparison: &Comparison<'_>) -> String {
         _ => on_test,
     };
     format!("{known}{on_new}.")
+}
+
+/// Whether the interval here includes 0, and that of the reference does not.
+fn is_undecided(row: &Row, test: &Differences) -> bool {
+    test.effect() == Effect::None && row.test.is_some_and(|there| there.low > 0. || there.high < 0.)
 }
 
 /// The decimals of a number of the metric, and of numbers of its size.
@@ -252,8 +260,9 @@ pub struct Summed {
     met: usize,
     untested: usize,
     missed: Vec<String>,
-    /// Rows that do not help, by their names.
+    /// Rows that do not help, by their names, and those that need more repeats.
     without_gain: Vec<String>,
+    undecided: Vec<String>,
 }
 
 impl Summed {
@@ -268,9 +277,12 @@ impl Summed {
                     }
                 }
             }
-            let effect = comparison.test.as_ref().map(Differences::effect);
-            if matches!(effect, Some(Effect::None | Effect::Nothing | Effect::Harms)) && !row.same {
-                self.without_gain.push(format!("{}/{}", table.key, row.key));
+            let Some(test) = comparison.test.as_ref().filter(|_| !row.same) else { continue };
+            let name = format!("{}/{}", table.key, row.key);
+            match test.effect() {
+                Effect::None if is_undecided(row, test) => self.undecided.push(name),
+                Effect::None | Effect::Nothing | Effect::Harms => self.without_gain.push(name),
+                Effect::Unknown | Effect::Helps => {}
             }
         }
     }
@@ -281,9 +293,13 @@ impl Summed {
             return "A quick run: its networks are not trained enough to say anything, and there are no gates.".into();
         }
         let mut text = String::new();
-        if !self.without_gain.is_empty() {
-            let _ =
-                writeln!(text, "Do not help on the test rows on average: {}.", self.without_gain.join(", "));
+        for (what, rows) in [
+            ("Do not help on the test rows on average", &self.without_gain),
+            ("Show no difference on the test rows with so few repeats", &self.undecided),
+        ] {
+            if !rows.is_empty() {
+                let _ = writeln!(text, "{what}: {}.", rows.join(", "));
+            }
         }
         let (met, missed, untested) = (self.met, self.missed.len(), self.untested);
         let _ =

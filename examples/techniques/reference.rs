@@ -63,8 +63,13 @@ pub const fn nearly_all(train: f64, test: f64) -> Tail {
 /// Medians and spreads of 200 networks of a second implementation (tests/reference/techniques.py), because the
 /// reference has none.
 pub const fn medians(train: (f64, f64), test: (f64, f64)) -> Tail {
+    medians_of(200, train, test)
+}
+
+/// The same of another number of networks.
+pub const fn medians_of(networks: usize, train: (f64, f64), test: (f64, f64)) -> Tail {
     let train = Figure { mean: train.0, sd: train.1 };
-    Tail::Medians { train, test: Figure { mean: test.0, sd: test.1 }, networks: 200 }
+    Tail::Medians { train, test: Figure { mean: test.0, sd: test.1 }, networks }
 }
 
 impl Level {

@@ -40,7 +40,13 @@ impl EpochSteps {
     /// The steps of a run of `epochs` epochs over `train_rows` training rows. `last` says what becomes of the
     /// last batch of an epoch, and `batch_norm` whether the network has batch normalization.
     #[must_use]
-    pub fn new(size: &BatchSize, epochs: usize, train_rows: usize, last: LastBatch, batch_norm: bool) -> Self {
+    pub fn new(
+        size: &BatchSize,
+        epochs: usize,
+        train_rows: usize,
+        last: LastBatch,
+        batch_norm: bool,
+    ) -> Self {
         let mut parts: Vec<Part> = vec![];
         for epoch in size.changes(epochs) {
             let steps = last.count(train_rows, size.rows_at(epoch, train_rows), batch_norm);

@@ -40,7 +40,9 @@ pub use learner::Learner;
 pub use loss::Loss;
 pub use loss_scale::{LossScale, LossScaling};
 pub use monitor::Monitor;
-pub use noise::{GradientNoise, InputNoise, Noise, NoiseStep, Noises, NoisyWeights, TargetNoise, WeightNoise};
+pub use noise::{
+    GradientNoise, InputNoise, Noise, NoiseStep, Noises, NoisyWeights, TargetNoise, WeightNoise,
+};
 pub(crate) use one_run::{train_alone, train_run};
 pub use optimizer::{
     Adadelta, Adagrad, Adam, Adamax, Lamb, Lion, NAdam, Optimizer, OptimizerState, RAdam, RmsProp,
@@ -48,7 +50,7 @@ pub use optimizer::{
 };
 pub use plateau::{PlateauMonitor, PlateauWatch, ReduceOnPlateau};
 pub use range_test::{RangeEnd, RangeTest, RangeTestReport};
-pub use regularizer::{L1L2, Orthogonal, Regularizer, Regularizers, L1, L2};
+pub use regularizer::{Orthogonal, Regularizer, Regularizers, L1, L1L2, L2};
 pub use retrain::Retrain;
 pub use run::Run;
 pub(crate) use run::{in_batches, Collected, RunParts};

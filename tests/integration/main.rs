@@ -26,12 +26,13 @@ mod scaling;
 mod serving;
 mod shards;
 mod study;
-mod techniques;
 /// The examples' reader of tables. Its unit tests run here: `cargo test` runs none in examples.
 #[path = "../../examples/common/table/mod.rs"]
 #[allow(dead_code, unused_imports)]
 mod table;
+mod techniques;
 mod training;
+mod transferring;
 
 mod tuning;
 mod variance_reduction;

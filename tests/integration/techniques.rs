@@ -11,13 +11,13 @@ use candle_ensemble::{
         seq, ActivityRegularizer, AlphaDropout, BatchNorm, BatchNormConfig, DropConnect, Dropout,
         GaussianDropout, GaussianNoise, GroupNorm, LayerNorm, Sequential,
     },
-    plan::{BatchSize, Schedule},
+    plan::{BatchSize, Schedule, Settings},
     strategy::{self, MultiRun},
     train::{
-        Averaging, Clip, Constraint, Loss, LossScale, Monitor, Noises, Optimizer, Regularizer, Regularizers,
-        Trainer,
+        Averaging, Clip, Constraint, EarlyStopping, Freeze, Loss, LossScale, Monitor, Noises, Optimizer,
+        ReduceOnPlateau, Regularizer, Regularizers, Trainer, WarmStart,
     },
-    weights::InitScheme,
+    weights::{InitScheme, WeightFilter},
     Checkpoints, Member, Result, Session,
 };
 use candle_nn::{linear, Activation, VarBuilder};
@@ -65,6 +65,14 @@ fn techniques() -> Vec<Technique> {
         technique("optimizer", || trainer().optimizer(Optimizer::registry().parse("nadam:0.01").unwrap())),
         technique("schedule", || trainer().schedule(Schedule::parse("one-cycle").unwrap())),
         technique("batch size", || trainer().batch_size(BatchSize::parse("doubling:4:2:16").unwrap())),
+        technique("reduce on plateau", || {
+            let rule = "reduce-on-plateau:0.5:1:min-delta=10:watch=train-loss";
+            trainer().reduce_on_plateau(ReduceOnPlateau::registry().parse(rule).unwrap())
+        }),
+        technique("warm start", || {
+            let member = one(&trainer().epochs(1)).unwrap();
+            trainer().warm_start(WarmStart::new(member.weights).unwrap())
+        }),
         technique("loss", || trainer().loss(Loss::registry().parse("log-cosh").unwrap())),
         technique("noise", || {
             trainer().noise(Noises::parse("input:0.1,target:0.1,weight:0.01,gradient:0.1").unwrap())
@@ -172,4 +180,81 @@ fn monitors_record_every_variable_and_every_layer() -> Result<()> {
     }
     assert!(one(&trainer())?.record.curve.iter().all(|epoch| epoch.monitors.is_none()));
     Ok(())
+}
+
+/// A setting of a run does what the trainer's setter does.
+#[test]
+fn settings_turn_techniques_on() -> Result<()> {
+    let data = data();
+    let with = |name: &str, value: &str| -> Result<Member> {
+        let runs = MultiRun::new(1).settings([Settings::new().with(name, value)]).validation(0.25);
+        Ok(Session::new(&trainer(), &data).fit(&runs, 3)?.members()[0].clone())
+    };
+    let set = |trainer: Trainer<Sequential>| -> Result<Member> {
+        let runs = MultiRun::new(1).validation(0.25);
+        Ok(Session::new(&trainer, &data).fit(&runs, 3)?.members()[0].clone())
+    };
+    let plain = weights(&set(trainer())?);
+    let pairs: Vec<(&str, &str, Trainer<Sequential>)> = vec![
+        ("optimizer", "adagrad:0.1", trainer().optimizer(Optimizer::adagrad(0.1))),
+        ("schedule", "linear:0.1", trainer().schedule(Schedule::Linear { to: 0.1 })),
+        ("batch_size", "full", trainer().batch_size(BatchSize::Full)),
+        ("loss", "mean-absolute", trainer().loss(Loss::MeanAbsolute)),
+        ("init", "he-uniform", trainer().init(InitScheme::he_uniform())),
+        ("clip", "norm:0.01", trainer().clip(Clip::Norm(0.01))),
+        ("loss_scale", "static:3", trainer().loss_scale(LossScale::Static(3.))),
+        ("regularizer", "l2:0.1", trainer().regularizer(Regularizer::l2(0.1))),
+        ("constraint", "max-norm:0.3", trainer().constraint(Constraint::max_norm(0.3))),
+        ("noise", "input:0.2", trainer().noise(Noises::parse("input:0.2")?)),
+        ("input_scaling", "min-max", trainer().input_scaling(Scaling::parse("min-max")?)),
+        ("target_scaling", "standardize", trainer().target_scaling(Scaling::Standardize)),
+        ("freeze", "names:0.*", trainer().freeze(Freeze::parse("names:0.*")?)),
+        ("averaging", "ema:0.5:false", trainer().averaging(Averaging::ema(0.5))),
+        (
+            "early_stopping",
+            "patience:1:min-delta=5",
+            trainer().early_stopping(EarlyStopping {
+                patience: 1,
+                min_delta: 5.,
+                ..EarlyStopping::default()
+            }),
+        ),
+        (
+            "plateau",
+            "reduce-on-plateau:0.1:1:min-delta=5",
+            trainer().reduce_on_plateau(ReduceOnPlateau {
+                patience: 1,
+                min_delta: 5.,
+                ..ReduceOnPlateau::default()
+            }),
+        ),
+    ];
+    for (name, value, trainer) in pairs {
+        let (with, set) = (weights(&with(name, value)?), weights(&set(trainer)?));
+        assert!(with == set, "{name}");
+        assert!(with != plain, "{name}");
+    }
+    let e = with("optimizer", "adm").unwrap_err().to_string();
+    assert!(e.contains("did you mean"), "{e}");
+    Ok(())
+}
+
+#[test]
+fn bad_values_are_refused_before_anything_is_trained() {
+    let refused: Vec<(Trainer<Sequential>, &str)> = vec![
+        (trainer().regularizer(Regularizer::l2(-1.)), "L2::rate"),
+        (trainer().constraint(Constraint::max_norm(0.)), "MaxNorm::max"),
+        (trainer().noise(Noises::parse("input:0.1").unwrap()).loss_scale(LossScale::Static(0.)), "LossScale"),
+        (trainer().clip(Clip::Adaptive { ratio: -1., floor: 1e-3 }), "Clip::Adaptive::ratio"),
+        (trainer().monitor(Monitor::default().every(0)), "Monitor::every"),
+        (trainer().init(InitScheme::Uniform { low: 1., high: 0. }), "InitScheme::Uniform"),
+        (trainer().input_scaling(Scaling::Robust { low: 0.9, high: 0.1 }), "Scaling::Robust"),
+        (trainer().loss(Loss::CrossEntropy { smoothing: 0. }), "the loss"),
+        (trainer().regularizer(Regularizer::l2(0.1).on(WeightFilter::names(["0.wieght"]))), "0.wieght"),
+        (trainer().freeze(9), "9"),
+    ];
+    for (trainer, part) in refused {
+        let e = one(&trainer).unwrap_err().to_string();
+        assert!(e.contains(part), "{part}: {e}");
+    }
 }

@@ -32,7 +32,7 @@ fn batch_sizes_come_from_the_trainer_or_from_a_setting() {
     let plain = one(&trainer(), &data, Settings::new());
     let same = one(&trainer().batch_size(BatchSize::Fixed(8)), &data, Settings::new());
     assert_eq!(plain.weights.len(), same.weights.len());
-    assert_eq!(bytes(&[plain.clone()]), bytes(&[same]));
+    assert_eq!(bytes(std::slice::from_ref(&plain)), bytes(&[same]));
     for (size, text) in [
         (BatchSize::Full, "full"),
         (BatchSize::Online, "online"),

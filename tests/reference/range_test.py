@@ -1,6 +1,6 @@
 """Reference numbers for src/train/range_test: the smoothing and the suggestions of fast.ai's lr_find.
 
-`valley`, `steep` and `minimum` are those of fastai.callback.schedule, and the smoothed loss that of
+`valley` and `minimum` are those of fastai.callback.schedule, `steep` is with slopes over a fifth of the steps, and the smoothed loss that of
 fastai.learner.AvgSmoothLoss, written out in numpy. The curve is the one of the test.
 
     pip install numpy==2.4.6
@@ -42,7 +42,10 @@ def valley(lrs, losses):
 
 
 def steep(lrs, losses):
-    return lrs[np.argmin(np.diff(losses) / np.diff(np.log(lrs)))]
+    # fast.ai takes the difference of neighbours, which noise decides; here a tenth of the steps before and after.
+    k = max(1, len(lrs) // 10)
+    slopes = (losses[2 * k :] - losses[: -2 * k]) / np.log(lrs[2 * k :] / lrs[: -2 * k])
+    return lrs[k + np.argmin(slopes)]
 
 
 def minimum(lrs, losses):

@@ -17,11 +17,11 @@ pub(super) fn check(groups: &[(Vec<usize>, Scaling)]) -> Result<()> {
 }
 
 /// The scaling of each of these columns; `None` where it stays as it is. `width` is the number of all columns.
-pub(super) fn of_each<'s>(
-    groups: &'s [(Vec<usize>, Scaling)],
+pub(super) fn of_each(
+    groups: &[(Vec<usize>, Scaling)],
     columns: impl Iterator<Item = usize>,
     width: usize,
-) -> Result<Vec<Option<&'s Scaling>>> {
+) -> Result<Vec<Option<&Scaling>>> {
     let mut all = vec![None; width];
     for (columns, scaling) in groups {
         for column in columns {

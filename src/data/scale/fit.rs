@@ -93,7 +93,7 @@ impl<'s> Fitting<'s> {
             Ok(column)
         };
         // The error is that of the first column, whatever the threads do.
-        for column in columns.into_par_iter().map(fit).collect::<Vec<_>>() {
+        for column in columns.into_par_iter().map(fit).collect::<Vec<Result<_>>>() {
             self.fitted.push(column?);
         }
 

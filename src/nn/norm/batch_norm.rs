@@ -224,7 +224,8 @@ impl ModuleT for BatchNorm {
         };
         let n = outer * inner;
         if train && n < 2 && self.config.convention == BatchNormConvention::Torch {
-            let must = "at least 2, because one value has no variance (train with batches of at least 2 rows, \
+            let must =
+                "at least 2, because one value has no variance (train with batches of at least 2 rows, \
                         see Trainer::batch_size and Trainer::last_batch, or use BatchNormConfig::keras, \
                         LayerNorm or GroupNorm)";
             let what = "the number of values of a channel in a training batch of BatchNorm";

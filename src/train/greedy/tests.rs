@@ -225,7 +225,7 @@ fn a_resumed_run_gives_the_bytes_of_an_uninterrupted_one() {
                         observer: &observer,
                         checkpoints: Some(checkpoints),
                         store_member: &|_, _| Ok(()),
-        after_step: None,
+                        after_step: None,
                     },
                 )
             };

@@ -71,14 +71,14 @@ fn batch(loss: Loss, seed: u64) -> CResult<(Tensor, Tensor, Tensor)> {
     let of_two = Tensor::new(&of_two, CPU)?;
     let (output, targets) = match loss {
         Loss::CrossEntropy { .. } => (draw(5, -2.0, 2.0)?, of_five),
-        Loss::KlDivergence if seed % 2 == 0 => (draw(5, -2.0, 2.0)?, of_five),
+        Loss::KlDivergence if seed.is_multiple_of(2) => (draw(5, -2.0, 2.0)?, of_five),
         Loss::KlDivergence => {
             let shares = draw(5, -1.0, 2.0)?.maximum(0.0)?; // a third of them is 0
             let shares = (shares + draw(1, 0.1, 0.2)?.pad_with_zeros(1, 2, 2)?)?;
             (draw(5, -2.0, 2.0)?, shares.broadcast_div(&shares.sum_keepdim(1)?)?)
         }
         Loss::BinaryCrossEntropy => (draw(1, -2.0, 2.0)?, of_two),
-        Loss::Hinge | Loss::SquaredHinge if seed % 2 == 0 => (draw(1, -2.0, 2.0)?, of_two),
+        Loss::Hinge | Loss::SquaredHinge if seed.is_multiple_of(2) => (draw(1, -2.0, 2.0)?, of_two),
         Loss::Hinge | Loss::SquaredHinge => (draw(3, -2.0, 2.0)?, draw(3, -1.0, 1.0)?.sign()?),
         Loss::MeanSquaredLogarithmic { .. } => (draw(3, 0.1, 3.0)?, draw(3, 0.0, 3.0)?),
         Loss::Poisson { log_rate: false } => (draw(3, 0.5, 3.0)?, draw(3, 0.0, 6.0)?.floor()?),

@@ -2,13 +2,18 @@
 
 /// The rate at which the loss falls fastest per change of the logarithm of the rate. `None` if it never
 /// falls.
+///
+/// A slope is that between the losses a tenth of the steps before and after, so that the noise of single steps, and the
+/// first smoothed losses, which are means of few, do not decide.
 pub(super) fn steepest(rates: &[f64], losses: &[f64]) -> Option<f64> {
-    let slope = |(rates, losses): (&[f64], &[f64])| match (rates, losses) {
-        ([r, s], [a, b]) => ((b - a) / (s / r).ln(), *r),
-        _ => (f64::INFINITY, 0.),
+    let n = rates.len().min(losses.len());
+    let reach = (n / 10).max(1);
+    let slope = |i: usize| {
+        let (before, after) = (i.checked_sub(reach)?, i + reach);
+        let change = losses.get(after)? - losses.get(before)?;
+        Some((change / (rates.get(after)? / rates.get(before)?).ln(), *rates.get(i)?))
     };
-    let slopes = rates.windows(2).zip(losses.windows(2)).map(slope);
-    let least = slopes.fold((0., None), |(least, at), (slope, rate)| match slope < least {
+    let least = (0..n).filter_map(slope).fold((0., None), |(least, at), (slope, rate)| match slope < least {
         true => (slope, Some(rate)),
         false => (least, at),
     });

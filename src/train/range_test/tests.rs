@@ -2,7 +2,7 @@ use super::*;
 use crate::{
     data::TensorDataset,
     plan::BatchSize,
-    train::{Averaging, Clip, EarlyStopping, Optimizer},
+    train::{Averaging, Clip, EarlyStopping, Optimizer, ReduceOnPlateau},
 };
 use candle_core::Tensor;
 use candle_nn::{linear, linear_no_bias, Linear};
@@ -24,10 +24,12 @@ fn trainer() -> Trainer<Linear> {
 
 const SLOW: RangeTest = RangeTest { from: 1e-3, to: 10., steps: 1000, smoothing: 0.9, stop_at: 4. };
 
-/// With batches of one row, whose minima are 3.25 and 2.75, the distance to the minimum never vanishes.
+/// With batches of one row, whose minima are 3.25 and 2.75, the distance to the minimum never vanishes. Their noise
+/// alone raises the loss several times before the critical rate, but not a hundred times.
 #[test]
 fn the_loss_of_a_quadratic_rises_above_the_critical_rate() {
-    let report = SLOW.run(&trainer().batch_size(1usize), &quadratic(), 1).unwrap();
+    let test = RangeTest { smoothing: 0.99, stop_at: 100., ..SLOW };
+    let report = test.run(&trainer().batch_size(1usize), &quadratic(), 1).unwrap();
     assert_eq!(report.end, RangeEnd::Rose);
     let last = *report.rates.last().unwrap();
     assert!(last > CRITICAL && last < 2. * CRITICAL, "{last}");
@@ -35,7 +37,7 @@ fn the_loss_of_a_quadratic_rises_above_the_critical_rate() {
         assert!(rate.unwrap() < CRITICAL, "{rate:?}");
     }
     let text = report.to_string();
-    assert!(text.contains("steepest descent") && text.contains("rose to 4 times its minimum"), "{text}");
+    assert!(text.contains("steepest descent") && text.contains("rose to 100 times its minimum"), "{text}");
 }
 
 /// Gradient descent: the distance to the minimum shrinks by `1 − 8 · rate`.
@@ -86,7 +88,7 @@ fn smoothing_and_suggestions_are_those_of_fast_ai() {
         assert!((report.smoothed[i] - expected).abs() < 1e-10, "{i}");
     }
     for (got, expected) in [
-        (report.suggestion, 0.0272833337649),
+        (report.suggestion, 0.0492388263171),
         (report.valley, 0.0151177507062),
         (report.tenth_of_minimum, 0.0942668455118),
     ] {
@@ -121,6 +123,7 @@ fn the_trainer_s_other_settings_apply_or_are_off() {
     let other = trainer().epochs(1).schedule(Schedule::Linear { to: 0. }).averaging(Averaging::ema(0.9));
     assert_eq!(base(other), plain);
     assert_eq!(base(trainer().early_stopping(EarlyStopping::default())), plain);
+    assert_eq!(base(trainer().reduce_on_plateau(ReduceOnPlateau::default())), plain);
     // On: clipping, the batch size.
     assert_ne!(base(trainer().clip(Clip::Norm(0.1))), plain);
     assert_ne!(base(trainer().batch_size(1usize)), plain);

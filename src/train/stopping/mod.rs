@@ -1,6 +1,7 @@
 //! Early stopping.
 mod criterion;
 mod monitor;
+mod registry;
 
 pub use criterion::StoppingCriterion;
 pub use monitor::{StoppingMonitor, StoppingStatus};

@@ -19,6 +19,7 @@ pub(crate) const SETTINGS: &[&str] = &[
     "batch_size",
     "clip",
     "constraint",
+    "early_stopping",
     "epochs",
     "freeze",
     "init",
@@ -211,6 +212,12 @@ impl TrainConfig {
         }
         if let Some(regularizers) = settings.text("regularizer")? {
             config.regularizers = Regularizers::parse(regularizers)?;
+        }
+        if let Some(rule) = settings.text("early_stopping")? {
+            config.early_stopping = match rule {
+                "none" => None,
+                rule => Some(EarlyStopping::registry().parse(rule)?),
+            };
         }
         if let Some(averaging) = settings.text("averaging")? {
             config.averaging = Some(Averaging::registry().parse(averaging)?);

@@ -402,7 +402,7 @@ impl<N: Network> Trainer<N> {
     /// Trains a network with another configuration than the trainer's own.
     pub(crate) fn fit_as(&self, config: &TrainConfig, network: &N, run: &mut Run<'_>) -> CandleResult<()> {
         let output = self.networks.output;
-        let watched = self.watched().map_err(|e| run.fail(e))?;
+        let watched = self.watched(config).map_err(|e| run.fail(e))?;
         if let (0, Some(start)) = (run.first_epoch(), &self.warm_start) {
             start.load_into(run.vars()).map_err(|e| run.fail(e))?;
         }
@@ -431,8 +431,8 @@ impl<N: Network> Trainer<N> {
     }
 
     /// The metric that early stopping watches; `None` where that is the loss.
-    fn watched(&self) -> Result<Option<Metric>> {
-        let rule = self.config.early_stopping.as_ref();
+    fn watched(&self, config: &TrainConfig) -> Result<Option<Metric>> {
+        let rule = config.early_stopping.as_ref();
         let Some(name) = rule.and_then(|rule| rule.metric.as_deref()) else { return Ok(None) };
         match &self.metric {
             Some(metric) if metric.name() == name => Ok(Some(metric.clone())),
@@ -473,6 +473,6 @@ impl<N: Network> Learner for Trainer<N> {
         let config = self.config.for_run(&run.settings)?;
         config.check(run, data.task(), self.networks.output)?;
         check_scaling(&config, run, data)?;
-        self.watched()?.map_or(Ok(()), |metric| metric.check_task(data.task()))
+        self.watched(&config)?.map_or(Ok(()), |metric| metric.check_task(data.task()))
     }
 }

@@ -238,8 +238,7 @@ impl<'t, N: Network> Training<'t, N> {
         Ok(EpochRecord { epoch, learning_rate, train_loss, train_metric, valid_loss, valid_metric, monitors })
     }
 
-    /// One step: forward pass, loss, backward pass, clipping, update. `rows` are the numbers of the batch's
-    /// rows.
+    /// One step. `rows` are the numbers of the batch's rows.
     fn step(
         &mut self,
         run: &Run<'_>,
@@ -250,14 +249,27 @@ impl<'t, N: Network> Training<'t, N> {
     ) -> Result<()> {
         let base = self.config.optimizer.learning_rate();
         let prescribed = run.learning_rate(base, at);
-        self.learning_rate = prescribed.unwrap_or_else(|| self.config.schedule.rate_in(base, at, steps));
-        if let Some(plateau) = &self.plateau {
-            self.learning_rate = plateau.rate(self.learning_rate);
-        }
-
-        let noise = &self.config.noise;
+        let rate = prescribed.unwrap_or_else(|| self.config.schedule.rate_in(base, at, steps));
+        self.learning_rate = self.plateau.as_ref().map_or(rate, |plateau| plateau.rate(rate));
         let here = NoiseStep::new(run.seed("noise"), at).step(steps.before(at.epoch) + at.batch);
-        let here = here.loss_scale(self.loss_scaling.map_or(1., |scaling| scaling.factor()));
+        let here = here.loss_scale(self.loss_scale());
+
+        let (output, value, gradients) = self.gradients(run, (at, here), batch, rows)?;
+        self.update(run, &gradients, at)?;
+        meter.add(value, &self.unscaled(&output)?, batch)?;
+        run.end_step(self.learning_rate, value)
+    }
+
+    /// Forward and backward pass: the output of the network, the loss of the batch, and the gradients, to which penalties
+    /// and noise have been added. The loss is that of the data alone: penalties are trained on, and not recorded.
+    fn gradients(
+        &mut self,
+        run: &Run<'_>,
+        (at, here): (Position, NoiseStep),
+        batch: &Batch,
+        rows: &[u32],
+    ) -> Result<(Tensor, f64, GradStore)> {
+        let noise = &self.config.noise;
         let seen = self.scaled(batch)?;
         let inputs = noise.perturb_inputs(&seen.inputs, here)?;
         let targets = noise.perturb_targets(&seen.targets, run.task(), here)?;
@@ -274,7 +286,7 @@ impl<'t, N: Network> Training<'t, N> {
         if self.first_pass {
             self.check_fit(run, &output, &seen, rows)?;
         }
-        let loss = self.loss(run, &output, &seen)?;
+        let mut loss = self.loss(run, &output, &seen)?;
         let value = scalar(&loss)?;
         if !value.is_finite() {
             let when = when(at);
@@ -282,39 +294,46 @@ impl<'t, N: Network> Training<'t, N> {
             let (what, value) = diagnose(&step, has_trained(at))?;
             return Err(self.diverged(run, at, what, value));
         }
-        // Penalties are trained on, and not recorded: the losses of training and validation rows can be compared.
-        let loss = match collected.loss()? {
-            Some(penalty) => (&loss + penalty.to_dtype(loss.dtype())?)?,
-            None => loss,
-        };
-        let loss = match &self.loss_scaling {
-            Some(scaling) => scaling.scale(&loss)?,
-            None => loss,
-        };
+        if let Some(penalty) = collected.loss()? {
+            loss = (&loss + penalty.to_dtype(loss.dtype())?)?;
+        }
+        if let Some(scaling) = &self.loss_scaling {
+            loss = scaling.scale(&loss)?;
+        }
         let mut gradients = loss.backward()?;
         noisy.restore()?;
         self.check_gradients(run, &gradients, at)?;
         self.add_penalties(&mut gradients)?;
         self.config.noise.perturb_gradients(&mut gradients, &self.trained, here)?;
+        Ok((output, value, gradients))
+    }
+
+    /// Clips the gradients and updates the weights, and whatever follows the weights.
+    fn update(&mut self, run: &Run<'_>, gradients: &GradStore, at: Position) -> Result<()> {
         let due = self.monitor_of_epoch.as_ref().filter(|monitor| monitor.is_due(at.batch));
-        let scale = self.loss_scaling.map_or(1., |scaling| scaling.factor());
-        let before = due.map(|monitor| monitor.before_step(&gradients, scale)).transpose()?;
+        let before = due.map(|monitor| monitor.before_step(gradients, self.loss_scale())).transpose()?;
+        let (rate, clip) = (self.learning_rate, &self.config.clip);
         match &mut self.loss_scaling {
+            None => self.optimizer.step(gradients, rate, clip)?,
             Some(scaling) => {
-                self.optimizer.step_scaled(&gradients, self.learning_rate, &self.config.clip, scaling)?;
+                if !self.optimizer.step_scaled(gradients, rate, clip, scaling)? {
+                    return Ok(());
+                }
             }
-            None => self.optimizer.step(&gradients, self.learning_rate, &self.config.clip)?,
         }
         self.config.constraints.apply(&self.trained)?;
         if let (Some(monitor), Some(before)) = (&mut self.monitor_of_epoch, before) {
             monitor.after_step(before)?;
         }
-
-        if let Some(average) = &mut self.average {
-            average.after_step(run.vars())?;
+        match &mut self.average {
+            Some(average) => average.after_step(run.vars()),
+            None => Ok(()),
         }
-        meter.add(value, &self.unscaled(&output)?, batch)?;
-        run.end_step(self.learning_rate, value)
+    }
+
+    /// The factor of the loss in the backward pass.
+    fn loss_scale(&self) -> f64 {
+        self.loss_scaling.map_or(1., |scaling| scaling.factor())
     }
 
     /// The batch as the network gets it.

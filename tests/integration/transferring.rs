@@ -1,0 +1,204 @@
+//! Warm starts, frozen variables and greedy pretraining through sessions: every strategy, resumed runs, stores.
+use crate::{
+    common::{blobs, bytes, weights, CPU},
+    resume::interrupt_everywhere_on,
+};
+use candle_core::{DType, Tensor};
+use candle_ensemble::{
+    combine::Mean,
+    data::TensorDataset,
+    evaluate::{combinations, Study},
+    exec::{Sequential as OneByOne, Threads},
+    nn::{seq, Dropout, Sequential},
+    plan::{FastGeometric, Horizontal, Settings, Snapshot},
+    store::{DirectoryStore, MemoryStore},
+    strategy::{self, Bagging, MultiRun},
+    train::{Corruption, Freeze, GreedyPretraining, Optimizer, Pretraining, Sgd, Trainer, WarmStart},
+    weights::Weights,
+    Checkpoints, Member, Result, Session,
+};
+use candle_nn::{batch_norm, linear, Activation, VarBuilder};
+
+fn data() -> TensorDataset {
+    blobs(3, 60, 3, 0.4)
+}
+
+/// Two hidden layers of 6 units on as many inputs as the run has.
+fn greedy() -> GreedyPretraining {
+    let learner =
+        GreedyPretraining::new(|vb| linear(6, 3, vb)).hidden_reading(&["inputs"], |settings, vb| {
+            let inputs = settings.count("inputs")?.unwrap_or(2);
+            Ok(seq().add(linear(inputs, 6, vb)?).add(Activation::Relu))
+        });
+    let learner = learner.hidden(|vb| Ok(seq().add(linear(6, 6, vb)?).add(Activation::Relu)));
+    learner.epochs_per_layer(3).optimizer(Optimizer::adam(0.02))
+}
+
+/// 2 → 6 → 6 → 3 with batch normalization and dropout.
+fn network(vb: VarBuilder<'_>) -> candle_core::Result<Sequential> {
+    let first = seq().add(linear(2, 6, vb.pp("a"))?).add(batch_norm(6, 1e-5, vb.pp("norm"))?);
+    let second = first.add(Activation::Relu).add(Dropout::new(0.1, vb.pp("dropout"))?);
+    Ok(second.add(linear(6, 6, vb.pp("b"))?).add(Activation::Relu).add(linear(6, 3, vb.pp("c"))?))
+}
+
+fn trainer() -> Trainer<Sequential> {
+    Trainer::new(network).epochs(4).batch_size(16).optimizer(Sgd::new(0.05).momentum(0.9))
+}
+
+fn source() -> Weights {
+    let (data, trainer) = (blobs(9, 60, 3, 0.3), trainer());
+    let pool = Session::new(&trainer, &data).fit(&MultiRun::new(1), 1).unwrap();
+    pool.weights()[0].clone()
+}
+
+/// The names of the float variables that differ.
+fn changed(a: &Weights, b: &Weights) -> Vec<String> {
+    let numbers = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let floats = a.iter().filter(|(_, tensor)| tensor.dtype() == DType::F32);
+    floats.filter(|(name, t)| numbers(t) != numbers(&b[*name])).map(|(name, _)| name.clone()).collect()
+}
+
+#[test]
+fn greedy_pretraining_works_under_every_strategy() {
+    let (data, x) = (data(), data().inputs().only().unwrap().clone());
+    let autoencoder =
+        Pretraining::Autoencoder { epochs: 2, corruption: Some(Corruption::Masking { share: 0.2 }) };
+    for learner in [greedy(), greedy().pretraining(autoencoder)] {
+        for text in [
+            "multi-run:2",
+            "bootstrap:3:validation=0.2",
+            "k-fold:3:refit=true",
+            "random-split:2:0.6",
+            "random-subspace:2",
+            "random-patches:2:0.6:0.5",
+            "forward-chaining:2",
+            "horizontal:2",
+            "bootstrap:2+horizontal:3",
+        ] {
+            let builder = strategy::parse(text).unwrap();
+            let pool = Session::new(&learner, &data).fit(&*builder, 5).unwrap();
+            let predicted = pool.combine(&Mean).unwrap().predict_proba(&x).unwrap();
+            assert_eq!(predicted.dims(), [60, 3], "{text}");
+            let names: Vec<&str> = pool.weights()[0].keys().map(String::as_str).collect();
+            let layers =
+                ["hidden.0", "hidden.1", "output"].map(|l| [format!("{l}.bias"), format!("{l}.weight")]);
+            assert_eq!(names, layers.concat(), "{text}");
+        }
+    }
+    for text in ["snapshot:2", "fast-geometric:2:0.02:0.01:0", "horizontal:4", "k-fold:3+snapshot:2"] {
+        let builder = strategy::parse(text).unwrap();
+        let e = Session::new(&greedy(), &data).fit(&*builder, 5).map(drop).unwrap_err().to_string();
+        assert!(e.contains("collect"), "{text}: {e}");
+    }
+}
+
+#[test]
+fn greedy_pretraining_does_not_depend_on_threads_and_is_loaded_from_a_store() {
+    let (data, learner) = (data(), greedy());
+    let folder = tempfile::tempdir().unwrap();
+    let store = DirectoryStore::new(folder.path()).unwrap();
+    let session = Session::new(&learner, &data);
+    let plan = session.plan(&Bagging::new(3), 1).unwrap();
+    let one = session.clone().executor(&OneByOne).train(&plan).unwrap();
+    let threads = Threads::new(3).unwrap();
+    let stored = session.clone().executor(&threads).store(&store);
+    assert_eq!(bytes(stored.train(&plan).unwrap().members()), bytes(one.members()));
+    assert_eq!(bytes(stored.load(&plan).unwrap().members()), bytes(one.members()));
+    // Another number of epochs is another learner.
+    let other = greedy().epochs_per_layer(2);
+    assert!(Session::new(&other, &data).store(&store).train(&plan).is_err());
+}
+
+#[test]
+fn greedy_pretraining_resumes() {
+    let corruption = Some(Corruption::Gaussian { std: 0.2 });
+    for pretraining in [Pretraining::default(), Pretraining::Autoencoder { epochs: 2, corruption }] {
+        let learner = greedy().pretraining(pretraining);
+        let bagging = Bagging::new(2).validation(0.2);
+        assert!(interrupt_everywhere_on(&data(), &learner, &bagging, Checkpoints::Epochs(2)) > 0);
+        let window = Bagging::new(2).collect(Horizontal::last(2));
+        assert!(interrupt_everywhere_on(&data(), &learner, &window, Checkpoints::Epochs(1)) > 0);
+    }
+}
+
+/// A resumed run does not start from the weights again.
+#[test]
+fn warm_starts_and_frozen_layers_resume() {
+    let start = WarmStart::new(source()).unwrap();
+    for freeze in [Freeze::None, Freeze::FirstLayers(2)] {
+        let trainer = trainer().warm_start(start.clone()).freeze(freeze);
+        assert!(interrupt_everywhere_on(&data(), &trainer, &Bagging::new(2), Checkpoints::Epochs(1)) > 0);
+        let cycles = MultiRun::new(1).collect(Snapshot::new(2));
+        assert!(interrupt_everywhere_on(&data(), &trainer, &cycles, Checkpoints::Epochs(1)) > 0);
+    }
+}
+
+#[test]
+fn frozen_layers_have_the_bytes_of_the_source_under_every_strategy() {
+    let (data, source) = (data(), source());
+    let trainer = trainer().warm_start(WarmStart::new(source.clone()).unwrap()).freeze(2);
+    for text in [
+        "multi-run:2",
+        "bootstrap:2:validation=0.2",
+        "k-fold:3",
+        "random-split:2:0.6",
+        "horizontal:2",
+        "snapshot:2",
+        "fast-geometric:2:0.02:0.01:0",
+    ] {
+        let pool = Session::new(&trainer, &data).fit(&*strategy::parse(text).unwrap(), 5).unwrap();
+        for member in pool.members() {
+            assert_eq!(
+                changed(&member.weights, &source),
+                ["b.bias", "b.weight", "c.bias", "c.weight"],
+                "{text}"
+            );
+        }
+    }
+}
+
+/// Runs differ in what they freeze, by a setting.
+#[test]
+fn the_number_of_frozen_layers_varies_between_runs() -> Result<()> {
+    let (data, source) = (data(), source());
+    let trainer = trainer().warm_start(WarmStart::new(source.clone())?);
+    let settings = ["none", "1", "names:a.*|c.*"].map(|text| Settings::new().with("freeze", text));
+    let pool = Session::new(&trainer, &data).fit(&MultiRun::new(3).settings(settings), 2)?;
+    let names = |member: &Member| changed(&member.weights, &source).len();
+    // Ten float variables: four linear ones of two layers, two of the third, and four of batch normalization.
+    assert_eq!(pool.members().iter().map(names).collect::<Vec<_>>(), [10, 8, 6]);
+    let bad = MultiRun::new(1).settings([Settings::new().with("freeze", "4")]);
+    let e = Session::new(&trainer, &data).fit(&bad, 2).map(drop).unwrap_err().to_string();
+    assert!(e.contains("Freeze::FirstLayers"), "{e}");
+    Ok(())
+}
+
+#[test]
+fn a_store_tells_warm_starts_apart() {
+    let (data, source) = (data(), source());
+    let plain = Session::new(&trainer(), &data).plan(&MultiRun::new(1), 1).unwrap();
+    let store = MemoryStore::new();
+    let train = |trainer: &Trainer<Sequential>| {
+        let pool = Session::new(trainer, &data).store(&store).train(&plain).unwrap();
+        weights(&pool.members()[0])
+    };
+    let start = WarmStart::new(source).unwrap();
+    let fresh = train(&trainer());
+    let warm = train(&trainer().warm_start(start.clone()));
+    let first = train(&trainer().warm_start(start.first_layers(1)));
+    assert!(fresh != warm && warm != first && first != fresh);
+    assert_eq!(train(&trainer()), fresh);
+}
+
+#[test]
+fn a_study_compares_greedy_pretraining() {
+    let (train, test, learner) = (data(), blobs(4, 40, 3, 0.4), greedy());
+    let study = Study::new(Session::new(&learner, &train), &test).strategies("bootstrap:2").unwrap();
+    let report = study.combinations("mean,hard-vote").unwrap().repeats(2).run(1).unwrap();
+    assert_eq!(report.ensembles.len(), 2);
+    assert!(combinations().names().contains(&"mean"));
+    let features = test.inputs().only().unwrap();
+    assert!(features.device().same_device(&CPU));
+    let cycles = MultiRun::new(1).collect(FastGeometric::new(2, 0.02, 0.01));
+    assert!(Session::new(&learner, &train).fit(&cycles, 1).is_err());
+}
