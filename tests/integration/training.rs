@@ -14,6 +14,7 @@ use candle_ensemble::{
     store::EpochRecord,
     strategy::{Bagging, EnsembleBuilder, MultiRun},
     train::*,
+    weights::WeightFilter,
     AnyNetwork, Error, Member, Network, Pool, Session,
 };
 use candle_nn::{
@@ -187,6 +188,8 @@ fn adamw_agrees_with_candles_own_in_a_manual_loop() {
     );
     let trainer =
         Trainer::new(|vb| mlp(2, 8, 3, vb)).optimizer(Optimizer::adamw(5e-3, 0.1)).batch_size(16).epochs(10);
+    // candle decays biases too.
+    let trainer = trainer.decay_on(WeightFilter::All);
     let ours = train(&trainer, &data, &Bagging::new(3)).unwrap();
     let theirs = train(&by_hand, &data, &Bagging::new(3)).unwrap();
     for (a, b) in ours.members().iter().zip(theirs.members()) {

@@ -164,9 +164,11 @@ fn the_number_of_frozen_layers_varies_between_runs() -> Result<()> {
     let trainer = trainer().warm_start(WarmStart::new(source.clone())?);
     let settings = ["none", "1", "names:a.*|c.*"].map(|text| Settings::new().with("freeze", text));
     let pool = Session::new(&trainer, &data).fit(&MultiRun::new(3).settings(settings), 2)?;
-    let names = |member: &Member| changed(&member.weights, &source).len();
-    // Ten float variables: four linear ones of two layers, two of the third, and four of batch normalization.
-    assert_eq!(pool.members().iter().map(names).collect::<Vec<_>>(), [10, 8, 6]);
+    // The bias before batch normalization has a gradient of 0 but for rounding.
+    let moves = |name: &&String| *name != "a.bias";
+    let names = |member: &Member| changed(&member.weights, &source).iter().filter(moves).count();
+    // Nine other float variables: five of the linear layers, and four of batch normalization.
+    assert_eq!(pool.members().iter().map(names).collect::<Vec<_>>(), [9, 8, 6]);
     let bad = MultiRun::new(1).settings([Settings::new().with("freeze", "4")]);
     let e = Session::new(&trainer, &data).fit(&bad, 2).map(drop).unwrap_err().to_string();
     assert!(e.contains("Freeze::FirstLayers"), "{e}");
