@@ -46,7 +46,8 @@ enum Taken {
 /// let network = |vb: candle_nn::VarBuilder<'_>| {
 ///     Ok(seq().add(candle_nn::linear(2, 4, vb.pp("hidden"))?).add(candle_nn::linear(4, 1, vb.pp("out"))?))
 /// };
-/// let pool = Session::new(&Trainer::new(network).epochs(3), &source).fit(&MultiRun::new(1), 1)?;
+/// let trainer = Trainer::new(network).epochs(3);
+/// let pool = Session::new(&trainer, &source).fit(&MultiRun::new(1), 1)?;
 ///
 /// let start = WarmStart::new(pool.members()[0].weights.clone())?.first_layers(1);
 /// let trainer = Trainer::new(network).epochs(3).warm_start(start).freeze(Freeze::FirstLayers(1));
