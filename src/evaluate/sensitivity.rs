@@ -5,16 +5,17 @@ use crate::{
     check::positive,
     data::{Dataset, Split},
     exec::{Executor, Sequential, Threads},
+    observe::{Event, Flow, Observer, Silent},
     plan::{BatchSize, RunSpec, Settings},
     statistics::Summary,
     store::EpochRecord,
-    train::{train_alone, Learner},
+    train::{train_observed, Learner},
     Error, Result, Seed,
 };
 use candle_core::Device;
 use comfy_table::{presets::ASCII_MARKDOWN, CellAlignment, Table};
 use serde::{Deserialize, Serialize};
-use std::{fmt, sync::OnceLock};
+use std::{fmt, sync::OnceLock, time::Instant};
 
 /// Trains networks at each pair of a learning rate and a batch size, several from different seeds, and
 /// compares their validation losses.
@@ -68,6 +69,7 @@ pub struct Sensitivity<'a, L> {
     settings: Settings,
     device: Device,
     executor: Option<&'a dyn Executor>,
+    observer: &'a dyn Observer,
 }
 
 impl<'a, L: Learner> Sensitivity<'a, L> {
@@ -85,6 +87,7 @@ impl<'a, L: Learner> Sensitivity<'a, L> {
             settings: Settings::new(),
             device: Device::Cpu,
             executor: None,
+            observer: &Silent,
         }
     }
 
@@ -143,6 +146,13 @@ impl<'a, L: Learner> Sensitivity<'a, L> {
     #[must_use]
     pub fn executor(mut self, executor: &'a dyn Executor) -> Self {
         self.executor = Some(executor);
+        self
+    }
+
+    /// Sets an observer, such as a [`ProgressBar`](crate::ProgressBar).
+    #[must_use]
+    pub fn observer(mut self, observer: &'a dyn Observer) -> Self {
+        self.observer = observer;
         self
     }
 
@@ -206,8 +216,15 @@ impl<'a, L: Learner> Sensitivity<'a, L> {
     /// What became of each run, in their order.
     fn outcomes(&self, runs: &[RunSpec]) -> Result<Vec<Outcome>> {
         let done: Vec<OnceLock<Outcome>> = runs.iter().map(|_| OnceLock::new()).collect();
+        let epochs_of = |run: &RunSpec| self.learner.epochs(run);
+        let epochs = runs.iter().map(epochs_of).sum();
+        self.notify(&Event::BuildStarted { runs: runs.len(), finished: 0, epochs, planned: epochs })?;
         let train = |run: &RunSpec| {
-            let outcome = match train_alone(self.learner, self.data, run, &self.device) {
+            let started = Instant::now();
+            self.notify(&Event::RunStarted { run })?;
+            let trained = train_observed(self.learner, self.data, run, &self.device, self.observer);
+            let epochs = trained.as_ref().map_or(0, |(_, curve)| curve.len());
+            let outcome = match trained {
                 Ok((_, curve)) => Outcome::of(&curve)?,
                 Err(e @ (Error::Diverged { .. } | Error::NotFinite { .. })) => Outcome::Failed(e),
                 Err(e) => return Err(e.in_run(run.id)),
@@ -216,7 +233,8 @@ impl<'a, L: Learner> Sensitivity<'a, L> {
                 // A run is trained once.
                 let _ = place.set(outcome);
             }
-            Ok(())
+            let (planned, elapsed) = (epochs_of(run), started.elapsed());
+            self.notify(&Event::RunFinished { run, epochs, planned, elapsed })
         };
         let default: Box<dyn Executor> = match self.device {
             Device::Cpu => Box::new(Threads::all_cores()),
@@ -224,6 +242,7 @@ impl<'a, L: Learner> Sensitivity<'a, L> {
         };
         let executor = self.executor.unwrap_or(&*default);
         executor.execute(&runs.iter().collect::<Vec<_>>(), &train)?;
+        self.notify(&Event::BuildFinished)?;
         let outcomes: Vec<Option<Outcome>> = done.into_iter().map(OnceLock::into_inner).collect();
         let missing = (0..).zip(&outcomes).filter(|(_, outcome)| outcome.is_none()).map(|(id, _)| id);
         let missing: Vec<usize> = missing.collect();
@@ -241,6 +260,13 @@ impl<'a, L: Learner> Sensitivity<'a, L> {
                 Outcome::Finished(_) | Outcome::Infinite => Ok(outcomes),
             },
             _ => Ok(outcomes),
+        }
+    }
+
+    fn notify(&self, event: &Event<'_>) -> Result<()> {
+        match self.observer.notify(event) {
+            Flow::Continue => Ok(()),
+            Flow::Stop => Err(Error::Cancelled { done: 0, of: 0 }),
         }
     }
 

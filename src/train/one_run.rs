@@ -1,7 +1,7 @@
 //! Training one network, from fresh weights or a checkpoint to the end of its training loop.
 use crate::{
     data::Dataset,
-    observe::Silent,
+    observe::{Observer, Silent},
     plan::RunSpec,
     store::EpochRecord,
     train::{Collected, Learner, Run, RunParts},
@@ -30,8 +30,19 @@ pub(crate) fn train_alone<L: Learner>(
     spec: &RunSpec,
     device: &Device,
 ) -> Result<(Weights, Vec<EpochRecord>)> {
+    train_observed(learner, data, spec, device, &Silent)
+}
+
+/// The same with an observer.
+pub(crate) fn train_observed<L: Learner>(
+    learner: &L,
+    data: &dyn Dataset,
+    spec: &RunSpec,
+    device: &Device,
+    observer: &dyn Observer,
+) -> Result<(Weights, Vec<EpochRecord>)> {
     learner.check(spec, data)?;
-    let (observer, checkpoints) = (&Silent, None);
+    let checkpoints = None;
     let (store_member, after_step) = (&|_: usize, _: Collected<'_>| Ok(()), None);
     let parts = RunParts { data, spec, device, observer, checkpoints, store_member, after_step };
     let (vars, curve) = train_run(learner, parts)?;

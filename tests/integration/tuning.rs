@@ -6,10 +6,11 @@ use candle_ensemble::{
     data::{Split, TensorDataset},
     evaluate::{Sensitivity, SensitivityFigure, SensitivityReport},
     exec::{Sequential, Threads},
+    observe::{Event, Flow, Observer},
     plan::{BatchSize, RunSpec, Schedule, Settings},
     strategy::MultiRun,
     train::{CustomLoop, Optimizer, RangeTest, RangeTestReport, Trainer},
-    Member, Seed, Session,
+    Error, Member, Seed, Session,
 };
 use candle_nn::{linear, Linear, VarBuilder};
 
@@ -195,4 +196,38 @@ fn faults_other_than_divergence_end_a_study() {
     );
     let study = Sensitivity::new(&learner, &data).rates([0.1]).batch_sizes([8]).repeats(1);
     assert!(study.run(1).unwrap_err().to_string().contains("the learner"));
+}
+
+/// Counts the ends of runs, and stops the study after a number of epochs.
+struct Watch {
+    runs: std::sync::atomic::AtomicUsize,
+    epochs_left: std::sync::atomic::AtomicUsize,
+}
+
+impl Observer for Watch {
+    fn notify(&self, event: &Event<'_>) -> Flow {
+        use std::sync::atomic::Ordering::Relaxed;
+        match event {
+            Event::RunFinished { .. } => _ = self.runs.fetch_add(1, Relaxed),
+            Event::EpochEnded { .. } => {
+                let left = self.epochs_left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1));
+                return if left.is_ok() { Flow::Continue } else { Flow::Stop };
+            }
+            _ => {}
+        }
+        Flow::Continue
+    }
+}
+
+#[test]
+fn an_observer_sees_the_runs_of_a_study_and_can_stop_it() {
+    let (data, trainer) = (line(1, 40, 0.1), trainer());
+    let watch = |epochs: usize| Watch { runs: 0.into(), epochs_left: epochs.into() };
+    let study = || Sensitivity::new(&trainer, &data).rates([0.01, 0.1]).batch_sizes([8usize]).repeats(2);
+    let all = watch(usize::MAX);
+    study().observer(&all).run(1).unwrap();
+    assert_eq!(all.runs.into_inner(), 4);
+    let few = watch(3);
+    let e = study().observer(&few).run(1).unwrap_err();
+    assert!(matches!(e, Error::Cancelled { .. }), "{e}");
 }
