@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 /// suit a layer show in the records. Turn it off for the final training of many members, whose records would grow.
 ///
 /// Cost: at a measured step one pass over the gradients, a copy of the weights and a pass over both; with `every` 10,
-/// less than 2 % of the time of a large network. A few hundred bytes for each variable and epoch in the record.
+/// 1 to 3 % of the time of a training. A few hundred bytes for each variable and epoch in the record.
 ///
 /// # Errors
 /// A session returns [`Error::Invalid`] before it trains, if `every` is 0.

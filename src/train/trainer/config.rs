@@ -47,13 +47,29 @@ const MAX_EPOCHS: usize = u32::MAX as usize;
 /// of it is part of the trainer's tag, so a store never returns a member that was trained with another
 /// configuration.
 ///
-/// A run's [`Settings`] replace single values: `"epochs"`, `"batch_size"` (a number, or a text such as
-/// `"full"`; see [`BatchSize::parse`]), `"learning_rate"`,
-/// `"weight_decay"`, `"momentum"` (SGD and RMSprop), `"label_smoothing"`, which selects cross-entropy with that
-/// smoothing, `"freeze"`, a number of first layers or a text such as `"names:conv1.*"`
-/// ([`Freeze::parse`](crate::train::Freeze::parse)), `"input_scaling"` and `"target_scaling"`, texts such as
-/// `"standardize"` ([`Scaling::parse`]), and `"averaging"`, a text such as `"swa:0.75"` or
-/// `"ema:0.999"` ([`Averaging::registry`](crate::train::Averaging::registry)).
+/// A run's [`Settings`] replace single values:
+///
+/// | Setting | Value |
+/// |---|---|
+/// | `"averaging"` | a text such as `"swa:0.75"` ([`Averaging::registry`]) |
+/// | `"batch_size"` | a number, or a text such as `"full"` ([`BatchSize::parse`]) |
+/// | `"clip"` | a text such as `"norm:1"` ([`Clip::registry`]) |
+/// | `"constraint"` | a text such as `"max-norm:3"` ([`Constraints::parse`]) |
+/// | `"early_stopping"` | `"none"`, or a text such as `"patience:10"` ([`EarlyStopping::registry`]) |
+/// | `"epochs"` | a number |
+/// | `"freeze"` | a number of first layers, or a text such as `"names:conv1.*"` ([`Freeze::parse`]) |
+/// | `"init"` | a text such as `"he-uniform"` ([`InitScheme::parse`]) |
+/// | `"input_scaling"`, `"target_scaling"` | a text such as `"standardize"` ([`Scaling::parse`]) |
+/// | `"label_smoothing"` | a number; it selects cross-entropy with that smoothing |
+/// | `"learning_rate"`, `"weight_decay"` | a number |
+/// | `"loss"` | a text such as `"huber:1"` ([`Loss::registry`]) |
+/// | `"loss_scale"` | a text such as `"dynamic"` ([`LossScale::registry`]) |
+/// | `"momentum"` | a number, for optimizers that have it |
+/// | `"noise"` | a text such as `"input:0.1"` ([`Noises::parse`]) |
+/// | `"optimizer"` | a text such as `"nadam:0.002"` ([`Optimizer::registry`]) |
+/// | `"plateau"` | a text such as `"reduce-on-plateau:0.5:5"` ([`ReduceOnPlateau::registry`]) |
+/// | `"regularizer"` | a text such as `"l2:0.001"` ([`Regularizers::parse`]) |
+/// | `"schedule"` | a text such as `"cosine"` ([`LrSchedule::parse`]) |
 ///
 /// ```
 /// use candle_ensemble::train::{Optimizer, TrainConfig, Trainer};

@@ -32,8 +32,17 @@ use candle_nn::VarBuilder;
 
 /// Trains candle models as they are: a model is what a constructor `|vb: VarBuilder| Net::new(vb)` returns.
 ///
-/// Each step consists of the forward pass, the loss, the backward pass, gradient clipping and an update in
-/// place. After each epoch the network is evaluated on the validation rows, if the run has any. The member is
+/// A step does this, where what is not set costs nothing:
+///
+/// 1. Inputs and targets are [scaled](Trainer::input_scaling), and get [noise](Trainer::noise); so do the weights.
+/// 2. Forward pass, loss, penalties on [activations](crate::nn::ActivityRegularizer), backward pass.
+/// 3. The weights lose their noise. The gradients get those of the [penalties on weights](Trainer::regularizer), and
+///    noise, and are [clipped](Trainer::clip).
+/// 4. The [optimizer](Trainer::optimizer) updates the weights in place, and the [constraints](Trainer::constraint) are
+///    applied.
+/// 5. The [monitor](Trainer::monitor) and the [average](Trainer::averaging) follow.
+///
+/// After each epoch the network is evaluated on the validation rows, if the run has any. The member is
 /// the network of the last epoch, of the best epoch with [`early_stopping`](Trainer::early_stopping), or an
 /// average of the run's networks with [`averaging`](Trainer::averaging).
 ///
