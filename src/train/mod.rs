@@ -43,7 +43,9 @@ pub use monitor::Monitor;
 pub use noise::{
     GradientNoise, InputNoise, Noise, NoiseStep, Noises, NoisyWeights, TargetNoise, WeightNoise,
 };
-pub(crate) use one_run::{train_alone, train_observed, train_run};
+#[cfg(any(test, feature = "learned"))]
+pub(crate) use one_run::train_alone;
+pub(crate) use one_run::{train_observed, train_run};
 pub use optimizer::{
     Adadelta, Adagrad, Adam, Adamax, Lamb, Lion, NAdam, Optimizer, OptimizerState, RAdam, RmsProp,
     SavedOptimizer, SavedVariable, Sgd, Values, Velocity,

@@ -1,7 +1,7 @@
 //! Training one network, from fresh weights or a checkpoint to the end of its training loop.
 use crate::{
     data::Dataset,
-    observe::{Observer, Silent},
+    observe::Observer,
     plan::RunSpec,
     store::EpochRecord,
     train::{Collected, Learner, Run, RunParts},
@@ -24,13 +24,14 @@ pub(crate) fn train_run<L: Learner>(learner: &L, parts: RunParts<'_>) -> Result<
 
 /// Trains the network of one run without a plan, a store or an observer. Returns its weights and its learning
 /// curve.
+#[cfg(any(test, feature = "learned"))] // stacked networks are trained by it
 pub(crate) fn train_alone<L: Learner>(
     learner: &L,
     data: &dyn Dataset,
     spec: &RunSpec,
     device: &Device,
 ) -> Result<(Weights, Vec<EpochRecord>)> {
-    train_observed(learner, data, spec, device, &Silent)
+    train_observed(learner, data, spec, device, &crate::observe::Silent)
 }
 
 /// The same with an observer.
