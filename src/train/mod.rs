@@ -13,6 +13,7 @@ mod epoch_meter;
 mod fit;
 mod greedy;
 mod learner;
+mod list;
 mod loss;
 mod loss_scale;
 mod monitor;

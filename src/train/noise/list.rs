@@ -1,63 +1,46 @@
 //! Several kinds of noise, and the calls with which a training loop adds them.
 use crate::{
     data::{Inputs, Task},
-    train::noise::{each, Noise, NoiseSource, NoiseStep, NoisyWeights},
+    train::{
+        list::list_of,
+        noise::{each, Noise, NoiseSource, NoiseStep, NoisyWeights},
+    },
     Result,
 };
 use candle_core::{backprop::GradStore, Tensor, Var};
 use serde::{Deserialize, Serialize};
-use std::fmt;
 
-/// A list of kinds of [`Noise`]. An empty list, the default, costs nothing.
-///
-/// A training loop calls, in each step: [`perturb_inputs`](Self::perturb_inputs) and
-/// [`perturb_targets`](Self::perturb_targets) on the batch; [`perturb_weights`](Self::perturb_weights) before
-/// the forward pass and [`NoisyWeights::restore`] after the backward pass; and
-/// [`perturb_gradients`](Self::perturb_gradients) before the update. Each is a function of its arguments alone.
-///
-/// ```
-/// use candle_core::{Device, Tensor, Var};
-/// use candle_ensemble::{data::Inputs, plan::Position, train::{NoiseStep, Noises}};
-///
-/// let noises = Noises::parse("input:0.1,weight:0.01")?;
-/// let at = NoiseStep::new(42, Position { epoch: 0, batch: 3, epochs: 10, batches_per_epoch: 5 });
-///
-/// let inputs = Inputs::from(Tensor::zeros((2, 3), candle_core::DType::F32, &Device::Cpu)?);
-/// let noisy = noises.perturb_inputs(&inputs, at)?;
-/// let again = noises.perturb_inputs(&inputs, at)?;
-/// assert_eq!(noisy.only()?.to_vec2::<f32>()?, again.only()?.to_vec2::<f32>()?);
-///
-/// let w = Var::new(&[[1f32, 2.0]], &Device::Cpu)?;
-/// let weights = noises.perturb_weights(&[("w".into(), w.clone())], at)?;
-/// assert_ne!(w.to_vec2::<f32>()?, [[1.0, 2.0]]);
-/// weights.restore()?;
-/// assert_eq!(w.to_vec2::<f32>()?, [[1.0, 2.0]]);
-/// # Ok::<(), candle_ensemble::Error>(())
-/// ```
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Noises(Vec<Noise>);
+list_of! {
+    /// A list of kinds of [`Noise`]. An empty list, the default, costs nothing.
+    ///
+    /// A training loop calls, in each step: [`perturb_inputs`](Self::perturb_inputs) and
+    /// [`perturb_targets`](Self::perturb_targets) on the batch; [`perturb_weights`](Self::perturb_weights) before
+    /// the forward pass and [`NoisyWeights::restore`] after the backward pass; and
+    /// [`perturb_gradients`](Self::perturb_gradients) before the update. Each is a function of its arguments alone.
+    ///
+    /// ```
+    /// use candle_core::{Device, Tensor, Var};
+    /// use candle_ensemble::{data::Inputs, plan::Position, train::{NoiseStep, Noises}};
+    ///
+    /// let noises = Noises::parse("input:0.1,weight:0.01")?;
+    /// let at = NoiseStep::new(42, Position { epoch: 0, batch: 3, epochs: 10, batches_per_epoch: 5 });
+    ///
+    /// let inputs = Inputs::from(Tensor::zeros((2, 3), candle_core::DType::F32, &Device::Cpu)?);
+    /// let noisy = noises.perturb_inputs(&inputs, at)?;
+    /// let again = noises.perturb_inputs(&inputs, at)?;
+    /// assert_eq!(noisy.only()?.to_vec2::<f32>()?, again.only()?.to_vec2::<f32>()?);
+    ///
+    /// let w = Var::new(&[[1f32, 2.0]], &Device::Cpu)?;
+    /// let weights = noises.perturb_weights(&[("w".into(), w.clone())], at)?;
+    /// assert_ne!(w.to_vec2::<f32>()?, [[1.0, 2.0]]);
+    /// weights.restore()?;
+    /// assert_eq!(w.to_vec2::<f32>()?, [[1.0, 2.0]]);
+    /// # Ok::<(), candle_ensemble::Error>(())
+    /// ```
+    Noises, Noise
+}
 
 impl Noises {
-    /// Reads a list of texts, separated by commas; `none` is the empty list.
-    ///
-    /// # Errors
-    /// When a name or an argument is unknown, or a value is out of range.
-    pub fn parse(text: &str) -> Result<Self> {
-        match text.trim() {
-            "none" => Ok(Self::default()),
-            list => Ok(Self(Noise::registry().parse_list(list)?)),
-        }
-    }
-
-    /// Checks that every parameter is in its range.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`](crate::Error::Invalid) that names the parameter.
-    pub fn check(&self) -> Result<()> {
-        self.iter().try_for_each(Noise::check)
-    }
-
     /// Checks that the noise goes with a task: that noise on classes is a probability.
     ///
     /// # Errors
@@ -124,36 +107,5 @@ impl Noises {
     /// Each noise with its step, whose draws differ between two of a kind.
     fn steps(&self, at: NoiseStep) -> impl Iterator<Item = (&Noise, NoiseStep)> {
         self.iter().enumerate().map(move |(index, noise)| (noise, at.of_noise(index)))
-    }
-}
-
-impl std::ops::Deref for Noises {
-    type Target = [Noise];
-
-    fn deref(&self) -> &[Noise] {
-        &self.0
-    }
-}
-
-impl<N: Into<Noise>> From<N> for Noises {
-    fn from(noise: N) -> Self {
-        Self(vec![noise.into()])
-    }
-}
-
-impl<N: Into<Noise>> FromIterator<N> for Noises {
-    fn from_iter<I: IntoIterator<Item = N>>(noises: I) -> Self {
-        Self(noises.into_iter().map(Into::into).collect())
-    }
-}
-
-/// As [`parse`](Noises::parse) reads it.
-impl fmt::Display for Noises {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.is_empty() {
-            return f.write_str("none");
-        }
-        let texts: Vec<_> = self.iter().map(ToString::to_string).collect();
-        f.write_str(&texts.join(","))
     }
 }
