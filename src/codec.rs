@@ -118,6 +118,42 @@ pub(crate) mod real {
             Ok(Option::deserialize(d)?.map(|Real(x)| x))
         }
     }
+
+    /// The same for lists of numbers.
+    pub(crate) mod vec {
+        use super::{Deserialize, Deserializer, Serialize, Serializer};
+
+        #[derive(Serialize, Deserialize)]
+        struct Real(#[serde(with = "super")] f64);
+
+        pub(crate) fn serialize<S: Serializer>(xs: &[f64], s: S) -> Result<S::Ok, S::Error> {
+            s.collect_seq(xs.iter().map(|x| Real(*x)))
+        }
+
+        pub(crate) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<f64>, D::Error> {
+            Ok(Vec::deserialize(d)?.into_iter().map(|Real(x)| x).collect())
+        }
+    }
+
+    /// The same for numbers by name.
+    pub(crate) mod map {
+        use super::{Deserialize, Deserializer, Serialize, Serializer};
+        use std::collections::BTreeMap;
+
+        #[derive(Serialize, Deserialize)]
+        struct Real(#[serde(with = "super")] f64);
+
+        pub(crate) fn serialize<S: Serializer>(xs: &BTreeMap<String, f64>, s: S) -> Result<S::Ok, S::Error> {
+            s.collect_map(xs.iter().map(|(name, x)| (name, Real(*x))))
+        }
+
+        pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+            d: D,
+        ) -> Result<BTreeMap<String, f64>, D::Error> {
+            let read: BTreeMap<String, Real> = BTreeMap::deserialize(d)?;
+            Ok(read.into_iter().map(|(name, Real(x))| (name, x)).collect())
+        }
+    }
 }
 
 #[cfg(test)]

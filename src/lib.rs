@@ -129,7 +129,12 @@ mod session;
 pub mod merge;
 // Floor 12: what it was worth.
 pub mod evaluate;
-// Floor 13: how it is shown.
+// Floor 13: what is wrong, and what to do about it.
+pub mod diagnose;
+pub mod remedy;
+// Floor 14: the loop.
+pub mod improve;
+// Floor 15: how it is shown.
 mod report;
 
 pub mod prelude;
