@@ -16,38 +16,51 @@ const READS: [&str; 5] = ["activation", "batch_norm", "dropout", "hidden", "inpu
 
 /// The trainer of a network for inputs of these columns. The flags give what a run's settings do not.
 pub fn trainer(args: &NetworkArgs, columns: usize, task: Task) -> Result<Trainer<Sequential>> {
-    let outputs = match task {
-        Task::Classification { classes } => classes,
-        Task::Regression { outputs } => outputs,
-    };
-    let usual = args.architecture();
-    let version = format!("{columns} columns, {outputs} outputs, {usual:?}");
-    let new = move |settings: &Settings, vb: VarBuilder<'static>| {
-        let all = settings.iter().fold(usual.clone(), |all, (name, value)| all.with(name, value.clone()));
-        build(columns, outputs, &all, vb)
-    };
-    Ok(Trainer::reading(&READS, new)
-        .version(version)
+    Ok(perceptron(columns, task, args.architecture())
         .epochs(args.epochs)
         .batch_size(args.batch)
         .optimizer(args.optimizer())
         .init(args.initial()?))
 }
 
-/// Layers `layer0`, `layer1`, … . Strategies that draw features set the number of inputs.
-fn build(
-    columns: usize,
+/// A trainer of a multi-layer perceptron. `usual` has the settings of the network that a run does not have.
+pub fn perceptron(columns: usize, task: Task, usual: Settings) -> Trainer<Sequential> {
+    let outputs = outputs(task);
+    let version = format!("{columns} columns, {outputs} outputs, {usual:?}");
+    let new = move |settings: &Settings, vb: VarBuilder<'static>| {
+        let settings =
+            settings.iter().fold(usual.clone(), |all, (name, value)| all.with(name, value.clone()));
+        // Strategies that draw features set the number of inputs.
+        let columns = settings.count("inputs").map_err(failed)?.unwrap_or(columns);
+        dense(seq(), columns, outputs, &settings, vb)
+    };
+    Trainer::reading(&READS, new).version(version)
+}
+
+/// The outputs that a network needs.
+pub fn outputs(task: Task) -> usize {
+    match task {
+        Task::Classification { classes } => classes,
+        Task::Regression { outputs } => outputs,
+    }
+}
+
+/// An error of a setting, as a constructor returns it.
+pub fn failed(e: Error) -> CandleError {
+    CandleError::Msg(e.to_string())
+}
+
+/// Adds fully connected layers, `layer0`, `layer1`, … .
+pub fn dense(
+    mut network: Sequential,
+    mut width: usize,
     outputs: usize,
     settings: &Settings,
     vb: VarBuilder<'static>,
 ) -> CandleResult<Sequential> {
-    let failed = |e: Error| CandleError::Msg(e.to_string());
-    let mut width = settings.count("inputs").map_err(failed)?.unwrap_or(columns);
-    let activation = settings.text("activation").map_err(failed)?.unwrap_or("relu");
-    let activation = Activation::registry().parse(activation).map_err(failed)?;
+    let activation = activation(settings)?;
     let dropout = settings.real("dropout").map_err(failed)?.unwrap_or(0.);
     let batch_norm = settings.flag("batch_norm").map_err(failed)?.unwrap_or(false);
-    let mut network = seq();
     let hidden = widths(settings).map_err(failed)?;
     for (i, next) in hidden.iter().enumerate() {
         network = network.add(linear(width, *next, vb.pp(format!("layer{i}")))?);
@@ -62,6 +75,12 @@ fn build(
         width = *next;
     }
     Ok(network.add(linear(width, outputs, vb.pp(format!("layer{}", hidden.len())))?))
+}
+
+/// The activation function of the hidden layers.
+pub fn activation(settings: &Settings) -> CandleResult<Activation> {
+    let name = settings.text("activation").map_err(failed)?.unwrap_or("relu");
+    Activation::registry().parse(name).map_err(failed)
 }
 
 /// The widths of the hidden layers: `64,32`, or nothing for a linear model.
