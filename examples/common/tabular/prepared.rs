@@ -1,9 +1,9 @@
 //! Rows to train on and rows to test on, scaled in `f64` and cast last.
 use super::{
-    args::{Args, TaskName},
+    args::{TableArgs, TaskName},
     data::Data,
-    table::{cell::quote, some, Target},
 };
+use crate::table::{cell::quote, some, Target};
 use candle_core::{DType, Device, Tensor};
 use candle_ensemble::{
     data::{Dataset, Scaler, Split, Task, TensorDataset},
@@ -30,8 +30,8 @@ pub struct Prepared {
 
 impl Prepared {
     /// The rows of a data set in one of its splits, by number.
-    pub fn of(args: &Args, data: &Data, number: usize) -> Result<Self> {
-        let split = split(args, data, number)?;
+    pub fn of(args: &TableArgs, seed: u64, data: &Data, number: usize) -> Result<Self> {
+        let split = split(args, seed, data, number)?;
         let mut notes = data.notes.clone();
         notes.extend(check_classes(args, data, &split)?);
         let inputs = Tensor::from_vec(by_row(data), (data.rows(), data.columns.len()), &Device::Cpu)?;
@@ -92,8 +92,8 @@ impl Prepared {
     }
 }
 
-fn split(args: &Args, data: &Data, number: usize) -> Result<Split> {
-    let seed = Seed::from(args.seed).child("split");
+fn split(args: &TableArgs, seed: u64, data: &Data, number: usize) -> Result<Split> {
+    let seed = Seed::from(seed).child("split");
     let seed = if number == 0 { seed } else { seed.nth("split", number as u64) };
     let rows = data.rows();
     match (args.train_rows, &data.answers) {
@@ -118,7 +118,7 @@ fn split(args: &Args, data: &Data, number: usize) -> Result<Split> {
 
 /// The rows to train on must be of two classes or more; classes that no row to train on or to test on has are
 /// noted.
-fn check_classes(args: &Args, data: &Data, split: &Split) -> Result<Vec<String>> {
+fn check_classes(args: &TableArgs, data: &Data, split: &Split) -> Result<Vec<String>> {
     let Target::Classes(names, ids) = &data.answers else { return Ok(vec![]) };
     let absent = |rows: &[u32]| -> Vec<String> {
         let seen: BTreeSet<_> = rows.iter().filter_map(|row| ids.get(*row as usize)).collect();
@@ -148,7 +148,7 @@ fn by_row(data: &Data) -> Vec<f64> {
 }
 
 /// The table with each column brought to mean 0 and standard deviation 1 of these rows, if that is asked for.
-fn to_scale(args: &Args, table: &Tensor, rows: &[u32]) -> Result<(Tensor, Option<Scaler>)> {
+fn to_scale(args: &TableArgs, table: &Tensor, rows: &[u32]) -> Result<(Tensor, Option<Scaler>)> {
     if !args.standardize {
         return Ok((table.clone(), None));
     }

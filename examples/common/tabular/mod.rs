@@ -1,0 +1,5 @@
+//! A table of data and a network for it: what the examples that read tables share.
+pub mod args;
+pub mod data;
+pub mod network;
+pub mod prepared;

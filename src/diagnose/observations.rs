@@ -1,0 +1,63 @@
+//! What is known about a training.
+use crate::{
+    data::Task,
+    diagnose::{Curves, Label},
+    evaluate::{RowTargets, SplitCheck, TrainingSizeReport},
+    predictions::Predictions,
+    store::EpochRecord,
+    train::TrainConfig,
+};
+
+/// All that is known about a training. Each part is optional, and a [`Rule`](crate::diagnose::Rule) finds what the
+/// parts allow.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Observations<'a> {
+    /// The learning curves.
+    pub curves: Option<&'a Curves>,
+    /// How likely each condition of the learning curves is, the likeliest first; empty without curves.
+    pub labels: Vec<(Label, f64)>,
+    /// The settings of the training.
+    pub config: Option<&'a TrainConfig>,
+    /// The task.
+    pub task: Option<Task>,
+    /// The epochs of each run, with what its [`Monitor`](crate::train::Monitor) measured.
+    pub records: Vec<&'a [EpochRecord]>,
+    /// What the networks of several runs predict for rows that none of them learned from, and the targets.
+    pub predictions: Option<(&'a Predictions, &'a RowTargets)>,
+    /// The check of the split into training and validation rows.
+    pub split: Option<&'a SplitCheck>,
+    /// The scores on training sets of several sizes.
+    pub training_size: Option<&'a TrainingSizeReport>,
+}
+
+/// The smallest probability at which the second label is named.
+const SECOND: f64 = 0.05;
+/// The smallest probability at which a label after the second is named.
+const OTHERS: f64 = 0.2;
+
+impl Observations<'_> {
+    /// The probability of a condition of the learning curves; `None` if it is too unlikely to be named.
+    ///
+    /// The likeliest condition is always named, the second one from a probability of 5 % on, and the others from 20 %
+    /// on. A poor level of the loss may be noise that no network can remove, so
+    /// [`UnderfitCapacity`](Label::UnderfitCapacity) and [`GoodFit`](Label::GoodFit) are named together from 5 % on.
+    #[must_use]
+    pub fn named(&self, label: Label) -> Option<f64> {
+        let place = self.labels.iter().position(|(other, _)| *other == label)?;
+        let (_, probability) = self.labels.get(place).copied()?;
+        let first = self.labels.first().map(|(first, _)| *first);
+        let twin = match label {
+            Label::GoodFit => Some(Label::UnderfitCapacity),
+            Label::UnderfitCapacity => Some(Label::GoodFit),
+            _ => None,
+        };
+        let least = match place {
+            0 => 0.,
+            1 => SECOND,
+            _ if twin.is_some() && first == twin => SECOND,
+            _ => OTHERS,
+        };
+        (probability >= least).then_some(probability)
+    }
+}
