@@ -9,7 +9,7 @@ mod observations;
 mod problem;
 mod rule;
 
-pub use curves::{Curve, CurveMetric, Curves};
+pub use curves::{Curve, CurveMetric, Curves, ReadCurves};
 pub use diagnose::Diagnose;
 pub use diagnosis::{Diagnosis, LabelProbability};
 pub use finding::{Evidence, Finding, Mark};
