@@ -189,8 +189,9 @@ fn percentages_and_error_rates_become_accuracies() {
     let wrong = read("a.csv", "epoch,loss,acc\n0,2,-1\n1,1,5000\n");
     assert!(wrong.curves.runs[0].train_metric.is_empty());
     assert!(noted(&wrong, "the metric lies from -1 to 5000"));
+    // The error that both kinds of rows have is the loss, so that the two can be compared.
     let squared = read("a.csv", "epoch,loss,mse,val_mse\n0,2,4,9\n1,1,1,4\n");
-    check_run(&squared.curves.runs[0], &[2., 1.], &[], &[2., 1.], &[3., 2.]);
+    check_run(&squared.curves.runs[0], &[4., 1.], &[9., 4.], &[2., 1.], &[3., 2.]);
     assert_eq!(squared.curves.metric, Some(CurveMetric::Rmse));
 }
 
@@ -342,6 +343,9 @@ fn odd_cells_and_rows_are_noted_and_never_decide() {
     check_run(&read1.curves.runs[0], &[5., NAN, 3., 2., 1.], &[6., 5., NAN, 4., 3.], &[], &[]);
     assert!(noted(&read1, "\"oops\" in column \"loss\" of line 4"), "{:?}", read1.notes);
     assert!(noted(&read1, "more or fewer fields than the header's 3: 5, 6"), "{:?}", read1.notes);
+    let texts = read("a.csv", "epoch,loss\nEpoch 1/9,2\nEpoch 2/9,1\nmean,1.5\n");
+    assert_eq!(texts.curves.runs[0].train_loss, [2., 1.]);
+    assert!(noted(&texts, "\"mean\" in column \"epoch\" of line 4, which is left out"));
     let savetxt = read("a.csv", "# epoch,loss\n0.0,2\n1.0,1\n");
     assert_eq!(savetxt.curves.runs[0].train_loss, [2., 1.]);
     let pandas = read("a.csv", ",loss,val_loss\n0,2,3\n1,1,2\n");
@@ -360,7 +364,10 @@ fn what_is_no_curve_is_refused_in_plain_words() {
         ("a,b\n3,4\n", "the columns of a.csv must be named so that one is the loss"),
         ("epoch,loss\n0,a\n1,b\n2,3\n", "column \"loss\" of a.csv must be a column of numbers, but is \"a\""),
         ("epoch,loss\n0,1,2\n1,2,3\n", "line 2 of a.csv must be 2 fields, as the header has, but is 3"),
-        ("epoch,loss\nx,1\n", "a.csv must be a table with rows that have their epoch, but is line 2"),
+        (
+            "epoch,loss\nx,1\n",
+            "a.csv must be a table with rows that have their epoch, but is \"x\" in column \"epoch\"",
+        ),
         (
             "{\"loss\": [1, 2",
             "a.csv must be JSON as a whole, but is damaged: EOF while parsing a list at line 1",

@@ -104,10 +104,18 @@ impl<'a> Builder<'a> {
     /// The epoch or the step; without such a column, the number of the row. A row without its value is left out.
     fn at<'c>(&mut self, line: u64, cell: impl Fn(usize) -> Cell<'c>) -> Option<f64> {
         let Some(column) = self.layout.epoch.or(self.layout.step) else { return Some(self.rows as f64) };
-        let at = cell(column).number().filter(|at| *at >= 0. && at.is_finite());
+        let cell = cell(column);
+        let at = match cell {
+            // "Epoch 3" and "3/50".
+            Cell::Text(text) => {
+                let digits = text.split(|c: char| !c.is_ascii_digit()).find(|part| !part.is_empty());
+                digits.and_then(|digits| digits.parse().ok())
+            }
+            _ => cell.number().filter(|at| *at >= 0. && at.is_finite()),
+        };
         if at.is_none() {
-            let name = self.layout.column(column);
-            self.odd.push(|| format!("{} {line}, which is left out, in {name}", self.unit));
+            let (text, name) = (label(cell), self.layout.column(column));
+            self.odd.push(|| format!("{text:?} in {name} of {} {line}, which is left out", self.unit));
         }
         at
     }

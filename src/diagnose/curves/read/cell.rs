@@ -15,7 +15,8 @@ pub(super) enum Cell<'a> {
 const MISSING: [&str; 9] = ["", "na", "n/a", "#n/a", "null", "none", "-", "--", "."];
 
 impl<'a> Cell<'a> {
-    /// Reads a cell. `comma` says that numbers have a decimal comma. A percentage such as `87.5%` is its share.
+    /// Reads a cell. `comma` says that numbers have a decimal comma. A percentage such as `87.5%` is its share, and
+    /// `tensor(0.5, device='cuda:0')` of PyTorch is its number.
     pub(super) fn parse(text: &'a str, comma: bool) -> Self {
         let text = text.trim();
         if let Ok(number) = text.parse() {
@@ -26,6 +27,9 @@ impl<'a> Cell<'a> {
         }
         if let Some(Self::Number(percent)) = text.strip_suffix('%').map(|rest| Self::parse(rest, comma)) {
             return Self::Number(percent / 100.);
+        }
+        if let Some(value) = text.strip_prefix("tensor(").and_then(|rest| rest.split([',', ')']).next()) {
+            return value.trim().parse().map_or(Self::Text(text), Self::Number);
         }
         if comma && text.matches(',').count() == 1 && !text.contains('.') {
             if let Ok(number) = text.replace(',', ".").parse() {
@@ -57,6 +61,8 @@ mod tests {
         assert_eq!(Cell::parse("NA", false), Missing);
         assert_eq!(Cell::parse("", false), Missing);
         assert_eq!(Cell::parse("87.5%", false), Number(0.875));
+        assert_eq!(Cell::parse("tensor(0.25, device='cuda:0')", false), Number(0.25));
+        assert_eq!(Cell::parse("tensor([1, 2])", false), Text("tensor([1, 2])"));
         assert_eq!(Cell::parse("0,5", true), Number(0.5));
         assert_eq!(Cell::parse("0,5", false), Text("0,5"));
         assert_eq!(Cell::parse("1,234.5", true), Text("1,234.5"));

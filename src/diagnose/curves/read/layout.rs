@@ -88,6 +88,19 @@ impl Layout {
                 (self.series[2], self.series[3], self.metric) = (train, valid, Some(measure));
             }
         }
+        self.unnamed_metric(measured);
+    }
+
+    /// A metric that does not say its rows belongs to the training rows in Keras, where the loss does not say them
+    /// either. Beside train_loss and valid_loss, as in fastai, it belongs to the validation rows.
+    fn unnamed_metric(&mut self, measured: &[(usize, Name)]) {
+        let split = |series: Option<usize>| {
+            measured.iter().find(|(column, _)| Some(*column) == series).and_then(|(_, name)| name.split)
+        };
+        let [loss, valid_loss, metric, valid_metric] = self.series;
+        if split(loss).is_some() && valid_loss.is_some() && metric.is_some() && split(metric).is_none() {
+            (self.series[2], self.series[3]) = (None, valid_metric.or(metric));
+        }
     }
 
     /// Says which column was taken as what.
@@ -206,6 +219,9 @@ mod tests {
         assert_eq!(series("box_loss,val_box_loss"), [Some(0), Some(1), None, None]);
         assert_eq!(series("box_loss,loss"), [Some(1), None, None, None]);
         assert_eq!(series("acc,val_acc,f1"), [None, None, Some(0), Some(1)]);
+        // Keras and fastai.
+        assert_eq!(series("loss,val_loss,acc"), [Some(0), Some(1), Some(2), None]);
+        assert_eq!(series("train_loss,valid_loss,acc"), [Some(0), Some(1), None, Some(2)]);
         // The held-out rows of loss and metric are the same.
         assert_eq!(series("loss,test_loss,val_acc,test_acc"), [Some(0), Some(1), None, Some(3)]);
     }
