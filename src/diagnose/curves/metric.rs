@@ -35,8 +35,8 @@ impl fmt::Display for CurveMetric {
     }
 }
 
-/// What the metric probably is, by its values. An accuracy lies within 0 and 1, and rises while the loss falls; an
-/// error falls with the loss. `None` if there are no values, or if they do not tell.
+/// What the metric probably is, by its values. An accuracy lies within 0 and 1, and rises while the loss
+/// falls; an error falls with the loss. `None` if there are no values, or if they do not tell.
 pub(super) fn likely(curves: &Curves) -> Option<CurveMetric> {
     let series = |run: &Curve| {
         let train = (run.train_metric.clone(), run.train_loss.clone());

@@ -50,8 +50,8 @@ pub struct Curves {
     pub runs: Vec<Curve>,
 }
 
-/// The learning curve of one run: one value for each epoch, NaN where a value is missing or not finite. All series
-/// have the same length; a series that was not recorded at all is empty.
+/// The learning curve of one run: one value for each epoch, NaN where a value is missing or not finite. All
+/// series have the same length; a series that was not recorded at all is empty.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Curve {
@@ -70,8 +70,8 @@ pub struct Curve {
 }
 
 impl Curve {
-    /// The curve that a member's record holds ([`Record::curve`](crate::store::Record::curve)). A series of the
-    /// validation rows is empty if no epoch has it.
+    /// The curve that a member's record holds ([`Record::curve`](crate::store::Record::curve)). A series of
+    /// the validation rows is empty if no epoch has it.
     ///
     /// ```
     /// use candle_ensemble::{diagnose::Curve, store::EpochRecord};
@@ -123,11 +123,11 @@ impl Curves {
 
     /// The learning curves of members: the longest curve of each run, by the numbers of the runs.
     ///
-    /// Refit members are left out where there are others, because they have no validation rows. A record does not
-    /// say whether its metric is an accuracy or an error. It is taken for what its values say: an accuracy lies
-    /// within 0 and 1 and rises while the loss falls. [`Self::with_metric`] corrects it. The numbers of rows are
-    /// unknown until [`Self::with_rows`] gives them, because [`Record::seen`](crate::store::Record::seen) holds
-    /// training and validation rows together.
+    /// Refit members are left out where there are others, because they have no validation rows. A record does
+    /// not say whether its metric is an accuracy or an error. It is taken for what its values say: an
+    /// accuracy lies within 0 and 1 and rises while the loss falls. [`Self::with_metric`] corrects it. The
+    /// numbers of rows are unknown until [`Self::with_rows`] gives them, because
+    /// [`Record::seen`](crate::store::Record::seen) holds training and validation rows together.
     #[must_use]
     pub fn of_members(members: &[Member]) -> Self {
         let mut longest: BTreeMap<usize, &[EpochRecord]> = BTreeMap::new();

@@ -5,10 +5,12 @@ use crate::{
 };
 
 impl Curves {
-    /// The curves as CSV: one row for each epoch of each run, with the columns `run` and `epoch` (both from 0) and those
-    /// series that some run has, such as `train_loss`, `valid_loss`, `train_accuracy` and `valid_accuracy`.
+    /// The curves as CSV: one row for each epoch of each run, with the columns `run` and `epoch` (both from
+    /// 0) and those series that some run has, such as `train_loss`, `valid_loss`, `train_accuracy` and
+    /// `valid_accuracy`.
     ///
-    /// [`Curves::from_bytes`] reads it back, except for the numbers of rows. As JSON, through serde, nothing is lost.
+    /// [`Curves::from_bytes`] reads it back, except for the numbers of rows. As JSON, through serde, nothing
+    /// is lost.
     ///
     /// ```
     /// use candle_ensemble::diagnose::{Curve, Curves};

@@ -101,7 +101,8 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// The epoch or the step; without such a column, the number of the row. A row without its value is left out.
+    /// The epoch or the step; without such a column, the number of the row. A row without its value is left
+    /// out.
     fn at<'c>(&mut self, line: u64, cell: impl Fn(usize) -> Cell<'c>) -> Option<f64> {
         let Some(column) = self.layout.epoch.or(self.layout.step) else { return Some(self.rows as f64) };
         let cell = cell(column);

@@ -15,8 +15,8 @@ pub(super) enum Cell<'a> {
 const MISSING: [&str; 9] = ["", "na", "n/a", "#n/a", "null", "none", "-", "--", "."];
 
 impl<'a> Cell<'a> {
-    /// Reads a cell. `comma` says that numbers have a decimal comma. A percentage such as `87.5%` is its share, and
-    /// `tensor(0.5, device='cuda:0')` of PyTorch is its number.
+    /// Reads a cell. `comma` says that numbers have a decimal comma. A percentage such as `87.5%` is its
+    /// share, and `tensor(0.5, device='cuda:0')` of PyTorch is its number.
     pub(super) fn parse(text: &'a str, comma: bool) -> Self {
         let text = text.trim();
         if let Ok(number) = text.parse() {
@@ -31,10 +31,12 @@ impl<'a> Cell<'a> {
         if let Some(value) = text.strip_prefix("tensor(").and_then(|rest| rest.split([',', ')']).next()) {
             return value.trim().parse().map_or(Self::Text(text), Self::Number);
         }
-        if comma && text.matches(',').count() == 1 && !text.contains('.') {
-            if let Ok(number) = text.replace(',', ".").parse() {
-                return Self::Number(number);
-            }
+        if comma
+            && text.matches(',').count() == 1
+            && !text.contains('.')
+            && let Ok(number) = text.replace(',', ".").parse()
+        {
+            return Self::Number(number);
         }
         Self::Text(text)
     }

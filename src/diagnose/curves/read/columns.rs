@@ -125,8 +125,8 @@ impl<'a> Table<'a> {
     }
 }
 
-/// The lists of numbers of an object, with their names. Those of objects inside have the names of both. Lists of texts
-/// and other values are passed over, except where they have the name of a loss.
+/// The lists of numbers of an object, with their names. Those of objects inside have the names of both. Lists
+/// of texts and other values are passed over, except where they have the name of a loss.
 fn collect<'a>(
     file: &str,
     prefix: &str,

@@ -7,8 +7,8 @@ use serde::{
 };
 use std::{borrow::Cow, fmt};
 
-/// A JSON value. A list of numbers is kept as such, which takes 8 bytes a number. The entries of an object keep their
-/// order.
+/// A JSON value. A list of numbers is kept as such, which takes 8 bytes a number. The entries of an object
+/// keep their order.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Json {
     Null,

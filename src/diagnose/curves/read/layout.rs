@@ -91,8 +91,8 @@ impl Layout {
         self.unnamed_metric(measured);
     }
 
-    /// A metric that does not say its rows belongs to the training rows in Keras, where the loss does not say them
-    /// either. Beside train_loss and valid_loss, as in fastai, it belongs to the validation rows.
+    /// A metric that does not say its rows belongs to the training rows in Keras, where the loss does not say
+    /// them either. Beside train_loss and valid_loss, as in fastai, it belongs to the validation rows.
     fn unnamed_metric(&mut self, measured: &[(usize, Name)]) {
         let split = |series: Option<usize>| {
             measured.iter().find(|(column, _)| Some(*column) == series).and_then(|(_, name)| name.split)
@@ -139,8 +139,8 @@ impl Layout {
 /// The columns of the training and the validation rows, and which held-out rows these are.
 type Pair = (Option<usize>, Option<usize>, Option<Split>);
 
-/// The columns of the first measure that both training and validation rows have, or else of the first that one of
-/// them has.
+/// The columns of the first measure that both training and validation rows have, or else of the first that
+/// one of them has.
 fn pair(columns: &[(usize, Name)], measures: &[Measure], held_out: Option<Split>) -> Option<(Pair, Measure)> {
     let found = |measure: &Measure| {
         let of = |split: Option<Split>| {

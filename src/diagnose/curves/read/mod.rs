@@ -59,24 +59,24 @@ impl Curves {
     ///
     /// The content tells the format:
     ///
-    /// | format | what it looks like |
-    /// |---|---|
-    /// | this library's own | `Curves` as JSON; a list of [`EpochRecord`](crate::store::EpochRecord)s, or a list of such lists; [`Curves::to_csv`] |
-    /// | Keras | `History.history` as JSON, alone or with `epoch` and `params`; the table of `CSVLogger` |
-    /// | PyTorch Lightning | the `metrics.csv` of `CSVLogger`, with rows for training and validation apart |
-    /// | TensorBoard | a downloaded `Wall time,Step,Value` table, one series a file; its name says which |
-    /// | tables | CSV or JSON rows with columns such as `epoch`, `train_loss`, `valid_loss`, `valid_accuracy`, in many spellings |
+    /// - This library's own: `Curves` as JSON, the CSV of [`Curves::to_csv`], a list of
+    ///   [`EpochRecord`](crate::store::EpochRecord)s as JSON, or a list of such lists.
+    /// - Keras: `History.history` as JSON, alone or with `epoch` and `params`; the table of `CSVLogger`.
+    /// - PyTorch Lightning: the `metrics.csv` of `CSVLogger`, with rows for training and validation apart.
+    /// - TensorBoard: a downloaded table `Wall time,Step,Value`. It holds one series; its name says which.
+    /// - Other tables: CSV or JSON rows with columns such as `epoch`, `train_loss`, `valid_loss` and
+    ///   `valid_accuracy`, in many spellings.
     ///
-    /// Tables may be separated by commas, semicolons or tabs, and may hold several runs, which a column such as `run`,
-    /// `seed` or `fold` tells apart. A value that is missing or not finite is NaN in the curves. A few cells that hold
-    /// no number are taken as missing. [`ReadCurves::notes`] says all that was guessed.
+    /// Tables may be separated by commas, semicolons or tabs, and may hold several runs, which a column such
+    /// as `run`, `seed` or `fold` tells apart. A value that is missing or not finite is NaN in the curves. A
+    /// few cells that hold no number are taken as missing. [`ReadCurves::notes`] says all that was guessed.
     ///
     /// ```
     /// use candle_ensemble::diagnose::{CurveMetric, Curves};
     ///
     /// # let folder = tempfile::tempdir()?;
     /// let path = folder.path().join("log.csv");
-    /// std::fs::write(&path, "epoch,accuracy,loss,val_accuracy,val_loss\n0,0.5,0.9,0.4,1.0\n1,0.8,0.4,0.6,0.7\n")?;
+    /// std::fs::write(&path, "epoch,accuracy,loss,val_accuracy,val_loss\n0,0.5,0.9,0.4,1\n1,0.8,0.4,0.6,0.7\n")?;
     /// let read = Curves::read(&path)?;
     /// assert_eq!(read.curves.runs[0].valid_loss, [1.0, 0.7]);
     /// assert_eq!(read.curves.metric, Some(CurveMetric::Accuracy));
@@ -89,8 +89,8 @@ impl Curves {
         Self::read_all([path])
     }
 
-    /// Reads several files of one network: each holds one run or several, or, as TensorBoard exports them, one series
-    /// of a run.
+    /// Reads several files of one network: each holds one run or several, or, as TensorBoard exports them,
+    /// one series of a run.
     ///
     /// # Errors
     /// As of [`Self::read`], and when the files differ in their metric.
@@ -99,8 +99,8 @@ impl Curves {
         together(parsed?)
     }
 
-    /// Reads several files, each of them another network. Only the files that TensorBoard exported are put together if
-    /// they are in the same folder, because each holds one series.
+    /// Reads several files, each of them another network. Only the files that TensorBoard exported are put
+    /// together if they are in the same folder, because each holds one series.
     ///
     /// # Errors
     /// As of [`Self::read`].
@@ -121,8 +121,8 @@ impl Curves {
         sets.into_iter().map(together).collect()
     }
 
-    /// Reads the bytes of a file as [`Self::read`] does. `file` is its name in messages, and tells what a series of
-    /// TensorBoard is.
+    /// Reads the bytes of a file as [`Self::read`] does. `file` is its name in messages, and tells what a
+    /// series of TensorBoard is.
     ///
     /// ```
     /// use candle_ensemble::diagnose::Curves;

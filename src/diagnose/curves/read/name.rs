@@ -264,10 +264,9 @@ pub(super) fn words(name: &str) -> Vec<String> {
 /// Takes `valloss` apart.
 fn apart(word: String) -> Vec<String> {
     for (split, _) in SPLITS.iter().filter(|(split, _)| split.len() > 2) {
-        if let Some(rest) = word.strip_prefix(split) {
-            if MEASURES.iter().any(|(all, _)| **all == [rest]) {
-                return vec![(*split).into(), rest.into()];
-            }
+        let rest = word.strip_prefix(split).filter(|rest| MEASURES.iter().any(|(all, _)| **all == [*rest]));
+        if let Some(rest) = rest {
+            return vec![(*split).into(), rest.into()];
         }
     }
     vec![word]

@@ -1,8 +1,10 @@
-//! Lists of rows as JSON: the records of this library's members, JSON Lines, the log of Hugging Face's trainer.
+//! Lists of rows as JSON: the records of this library's members, JSON Lines, the log of Hugging Face's
+//! trainer.
 use super::{build::Parsed, columns, json::Json, CurveFormat, Source};
 use crate::Result;
 
-/// A list of objects, each with the values of an epoch or of a part of it; or a list of such lists, one for each run.
+/// A list of objects, each with the values of an epoch or of a part of it; or a list of such lists, one for
+/// each run.
 pub(super) struct Records;
 
 impl CurveFormat for Records {

@@ -2,8 +2,8 @@
 use crate::diagnose::Curve;
 use std::collections::BTreeMap;
 
-/// The values of a row: training and validation loss, training and validation metric. `None` is a value that the row
-/// does not have; NaN is one that is not finite.
+/// The values of a row: training and validation loss, training and validation metric. `None` is a value that
+/// the row does not have; NaN is one that is not finite.
 pub(super) type Values = [Option<f64>; 4];
 
 /// One row of a log.
@@ -37,7 +37,8 @@ pub(super) struct RawRun {
 }
 
 impl RawRun {
-    /// The curves of the rows: one, or several where the epochs start again. What was guessed is added to the notes.
+    /// The curves of the rows: one, or several where the epochs start again. What was guessed is added to the
+    /// notes.
     pub(super) fn curves(self, notes: &mut Vec<String>) -> Vec<Curve> {
         let clock = self.clock;
         let segments = match clock {
@@ -50,9 +51,10 @@ impl RawRun {
 
 /// Splits rows where their epochs start again.
 ///
-/// A logger that appends to its file starts again with the first epoch in two cases: another network is trained, or the
-/// same one goes on. The loss tells them apart: is its first value nearer to the first or to the last one before?
-/// Epochs that start again in the middle replace the earlier ones: the training was resumed from a checkpoint.
+/// A logger that appends to its file starts again with the first epoch in two cases: another network is
+/// trained, or the same one goes on. The loss tells them apart: is its first value nearer to the first or to
+/// the last one before? Epochs that start again in the middle replace the earlier ones: the training was
+/// resumed from a checkpoint.
 fn segments(points: Vec<Point>, notes: &mut Vec<String>) -> Vec<Vec<Point>> {
     let mut done = vec![];
     let mut now = Segment::default();

@@ -105,7 +105,8 @@ impl<'a> Header<'a> {
     }
 }
 
-/// What separates the fields: that of the usual characters which the header holds most often. A comma wins a tie.
+/// What separates the fields: that of the usual characters which the header holds most often. A comma wins a
+/// tie.
 fn delimiter(header: &str) -> u8 {
     let count = |delimiter: &u8| fields(header, *delimiter).len();
     [b'|', b'\t', b';', b','].into_iter().max_by_key(count).unwrap_or(b',')

@@ -41,7 +41,8 @@ impl CurveFormat for TensorBoard {
 }
 
 /// The key of the run, and the name of the series, such as `train_loss`. TensorBoard names the file
-/// `run-RUN-tag-TAG.csv`. Keras writes training and validation as two runs whose names end in `train` and `validation`.
+/// `run-RUN-tag-TAG.csv`. Keras writes training and validation as two runs whose names end in `train` and
+/// `validation`.
 fn series(file: &str) -> Result<(String, String)> {
     let path = Path::new(file);
     let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();

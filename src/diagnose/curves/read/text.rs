@@ -13,8 +13,8 @@ const OTHERS: [(&[u8], &str); 7] = [
     (b"<", "a web page or XML"),
 ];
 
-/// The text of a file: UTF-8, or UTF-16 with a byte order mark. Bytes of another encoding become U+FFFD, which can
-/// only be part of a name that no reader looks for.
+/// The text of a file: UTF-8, or UTF-16 with a byte order mark. Bytes of another encoding become U+FFFD,
+/// which can only be part of a name that no reader looks for.
 pub(super) fn text<'a>(file: &str, bytes: &'a [u8]) -> Result<Cow<'a, str>> {
     let must = "learning curves as text (CSV or JSON)";
     if let Some((_, what)) = OTHERS.iter().find(|(start, _)| bytes.starts_with(start)) {
