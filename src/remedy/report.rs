@@ -60,6 +60,14 @@ impl DiagnosisReport {
     pub fn proposals_for<'r>(&'r self, finding: &'r str) -> impl Iterator<Item = &'r Proposal> + 'r {
         self.proposals.iter().filter(move |proposal| proposal.finding == finding)
     }
+
+    /// The report with at most this number of remedies for each finding, the best ones.
+    #[must_use]
+    pub fn best(&self, remedies: usize) -> Self {
+        let findings = self.diagnosis.findings.iter();
+        let best = findings.flat_map(|finding| self.proposals_for(&finding.name).take(remedies));
+        Self { proposals: best.cloned().collect(), ..self.clone() }
+    }
 }
 
 /// The findings with their evidence, and the remedies.
