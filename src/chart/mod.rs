@@ -22,6 +22,7 @@
 mod cells;
 mod confusion;
 mod critical_difference;
+mod curve_marks;
 mod frame;
 mod heat_map;
 mod heat_table;
@@ -45,10 +46,11 @@ mod weights;
 
 pub use confusion::ConfusionMatrix;
 pub use critical_difference::CriticalDifferenceDiagram;
+pub use curve_marks::CurveMark;
 pub use heat_map::HeatMap;
 pub use heat_table::HeatTable;
 pub use kappa_error::{KappaError, KappaErrorDiagram, PairGroup};
-pub use learning::{Curve, CurvePoint, EpochMark, LearningCurves};
+pub use learning::{Curve, CurvePoint, LearningCurves};
 pub use pareto::pareto_front;
 pub use quality_cost::{CostPoint, QualityCost};
 pub use range_test::{RangeTestChart, RateMark, RatePoint};

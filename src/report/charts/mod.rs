@@ -209,7 +209,7 @@ impl StudyReport {
             metric: "training loss".into(),
             log: low > 0. && high / low > 20.,
             curves: vec![Curve { name: "single networks".into(), points }],
-            mark: None,
+            marks: vec![],
         })
     }
 
