@@ -1,12 +1,12 @@
 //! From what is known to a diagnosis.
 use crate::{
     data::Task,
-    diagnose::{findings, Curves, Diagnosis, Label, LabelProbability, Observations, Rule},
+    diagnose::{findings, ranking::rank, Curves, Diagnosis, Label, LabelProbability, Observations, Rule},
     evaluate::{RowTargets, SplitCheck, TrainingSizeReport},
     predictions::Predictions,
     store::EpochRecord,
     train::TrainConfig,
-    Result,
+    Error, Result,
 };
 use std::fmt;
 
@@ -98,14 +98,25 @@ impl<'a> Diagnose<'a> {
     /// # Errors
     /// When what is known cannot be evaluated, or a rule fails.
     pub fn run(self) -> Result<Diagnosis> {
-        let Self { seen, rules } = self;
+        let Self { mut seen, rules } = self;
+        check_labels(&seen.labels)?;
+        // Stable: equally likely labels stay in their order.
+        seen.labels.sort_by(|(_, a), (_, b)| b.total_cmp(a));
         let own = rules.iter().map(AsRef::as_ref);
         let (mut found, mut missing) = (vec![], vec![]);
         for rule in findings::RULES.iter().map(|rule| *rule as &dyn Rule).chain(own) {
             found.extend(rule.detect(&seen)?);
             missing.extend(rule.missing(&seen));
         }
+        rank(&mut found);
         let labels = seen.labels.iter().map(|&(label, probability)| LabelProbability { label, probability });
         Ok(Diagnosis { findings: found, missing, labels: labels.collect() })
     }
+}
+
+fn check_labels(labels: &[(Label, f64)]) -> Result<()> {
+    let bad = labels.iter().find(|(_, probability)| !(0. ..=1.).contains(probability));
+    bad.map_or(Ok(()), |(label, probability)| {
+        Err(Error::invalid(format!("the probability of {label}"), "from 0 to 1", probability))
+    })
 }
