@@ -1,6 +1,7 @@
 //! What a loop of improvement did, as text.
 use crate::{
     improve::{FinalScores, ImproveReport, Step, StopReason, Verdict},
+    remedy::Cost,
     report::numbers::{digits, interval, NONE},
     statistics::Interval,
 };
@@ -84,6 +85,7 @@ impl ImproveReport {
         }
         lines.push(format!("{}.", self.end_reason()));
         lines.push(self.bought());
+        lines.push(self.paid());
         lines.join("\n")
     }
 
@@ -95,6 +97,20 @@ impl ImproveReport {
             StopReason::BudgetSpent => "It ended because the budget is spent",
             StopReason::Ended => "The user ended it",
         }
+    }
+
+    /// What the loop cost, and what its result costs beside the start.
+    pub(super) fn paid(&self) -> String {
+        let kept = || self.steps.iter().filter(|step| step.kept).map(|step| step.remedy.cost);
+        let cost = Cost {
+            training: kept().map(|cost| cost.training).product(),
+            prediction: kept().map(|cost| cost.prediction).product(),
+        };
+        let result = match cost == Cost::default() {
+            true => String::new(),
+            false => format!(" The result costs {cost} of the start."),
+        };
+        format!("{} networks were trained for {} epochs together.{result}", self.trainings, self.epochs)
     }
 
     /// What the changes bought on the rows that no decision saw, in one or two sentences.

@@ -64,7 +64,7 @@ impl ImproveReport {
                         @if kept.is_empty() { "none kept." } @else { (kept.len()) " kept: " strong { (kept.join(", ")) } "." }
                     }
                 }
-                p { (self.end_reason()) "." }
+                p { (self.end_reason()) ". " (self.paid()) }
             }
         }
     }
@@ -78,10 +78,11 @@ impl ImproveReport {
         let table = Table {
             id: "scores-table".into(),
             caption: format!(
-                "Scores on the {} that no decision saw: mean ± standard deviation over {} and {}.",
+                "Scores on the {} that no decision saw: mean ± standard deviation over {} of the start and {} of the \
+                 result.",
                 count(self.test_rows, "row"),
                 count(self.start.runs, "run"),
-                count(self.end.runs, "run")
+                self.end.runs
             ),
             columns: vec![Column::text("metric"), Column::number("start"), Column::number("result")],
             groups: vec![Group { heading: None, rows: self.start.metrics.keys().map(row).collect() }],
