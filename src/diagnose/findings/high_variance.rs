@@ -16,6 +16,8 @@ pub(super) struct HighVariance;
 
 /// The sizes of ensembles whose gain is predicted.
 const MEMBERS: [usize; 2] = [5, 10];
+/// From this ratio on, one standard deviation is the larger one.
+const CLEARLY: f64 = 1.5;
 /// The number of runs that shows the order of the spread.
 const FEW_RUNS: usize = 5;
 
@@ -44,7 +46,7 @@ impl Rule for HighVariance {
             }
             _ => String::new(),
         };
-        let summary = format!("The result hangs on chance{how}.");
+        let summary = format!("The result depends on the seed or on the last epoch{how}.");
         let source = "Bouthillier et al. 2021, arXiv:2103.03098; Krogh and Vedelsby 1995, NIPS 7:231";
         let mut finding = Finding::of(Label::HighVariance, probability, summary, source);
         if let Some(spread) = &spread {
@@ -142,18 +144,17 @@ fn over_the_last_epochs(spread: &RunSpread) -> Option<Evidence> {
 /// What of the spread from run to run is left without that from epoch to epoch.
 fn without_the_noise(spread: &RunSpread) -> Option<Evidence> {
     let (within, between) = (spread.within?, spread.between?);
-    let text = match between > within {
-        true => format!(
-            "Without the noise of single epochs, runs differ by a standard deviation of {}: the larger part is that from \
-             run to run, which several runs average out.",
-            figure(between)
-        ),
-        false => format!(
-            "Without the noise of single epochs, runs differ by a standard deviation of {}: the larger part is that from \
-             epoch to epoch, which averaged weights or a decaying learning rate take away.",
-            figure(between)
-        ),
+    let larger = if between > CLEARLY * within {
+        "most of the spread is that from run to run, which several runs average out"
+    } else if within > CLEARLY * between {
+        "most of the spread is that from epoch to epoch, which averaged weights or a decaying learning rate take away"
+    } else {
+        "both parts are about equal"
     };
+    let text = format!(
+        "Without the noise of single epochs, runs differ by a standard deviation of {}: {larger}.",
+        figure(between)
+    );
     Some(Evidence::new(text).value(between))
 }
 
