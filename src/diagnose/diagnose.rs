@@ -19,7 +19,7 @@ use std::fmt;
 /// | `diverged` | `unstable_learning` | losses that are not finite at the end |
 /// | `unstable_learning` | | jumps of the training loss from epoch to epoch |
 /// | `underfit_flat` | | a training loss that hardly falls |
-/// | `slow_learning` | `underfit_flat`, `underfit_unfinished` | a training loss that falls steadily, but far too slowly |
+/// | `slow_learning` | `underfit_flat`, `underfit_unfinished` | a training loss that falls far too slowly |
 /// | `underfit_unfinished` | | a training loss that still falls, and where it would stop |
 /// | `underfit_capacity` | | a training loss that has converged at a poor level |
 /// | `overfit` | | a validation loss that turns up, and the cost of going on |
@@ -28,13 +28,13 @@ use std::fmt;
 /// | `high_variance` | | the spread over the last epochs and from run to run, and what an ensemble takes away |
 /// | `good_fit` | | nothing is wrong |
 ///
-/// The confidence of a finding that has the name or the kind of a [`Label`] is the probability of the label, and a run
-/// that diverged is certain. Epochs are counted from 0.
+/// The confidence of a finding that has the name or the kind of a [`Label`] is the probability of the label,
+/// and a run that diverged is certain. Epochs are counted from 0.
 ///
 /// Findings are sorted by their confidence. Where one hides another, the other one says so
-/// ([`Finding::after`](crate::diagnose::Finding::after)): what is wrong with the rows comes first, learning comes before
-/// generalization and predictions, and validation rows that mislead come before what they show. A finding hides another
-/// only if it is at least three quarters as likely.
+/// ([`Finding::after`](crate::diagnose::Finding::after)): what is wrong with the rows comes first, learning
+/// comes before generalization and predictions, and validation rows that mislead come before what they show.
+/// A finding hides another only if it is at least three quarters as likely.
 ///
 /// ```
 /// use candle_ensemble::diagnose::*;
@@ -104,7 +104,8 @@ impl<'a> Diagnose<'a> {
         self
     }
 
-    /// Adds what the networks of several runs predict for rows that none of them learned from, one slot a run.
+    /// Adds what the networks of several runs predict for rows that none of them learned from, one slot a
+    /// run.
     #[must_use]
     pub fn predictions(mut self, predictions: &'a Predictions, targets: &'a RowTargets) -> Self {
         self.seen.predictions = Some((predictions, targets));

@@ -5,17 +5,18 @@ use crate::{
     Result,
 };
 
-/// The expected squared error of networks that differ only in their seeds, and what a mean of several takes away.
+/// The expected squared error of networks that differ only in their seeds, and what a mean of several takes
+/// away.
 ///
 /// ```text
 /// E[loss of the mean of M] = member_loss − (1 − 1/M) variance
 /// variance = ambiguity · S / (S − 1)
 /// ```
 ///
-/// `ambiguity` is that of the mean of the `S` networks that are there (Krogh and Vedelsby 1995). Divided by `1 − 1/S`
-/// it estimates the variance of a network about the mean of all networks without bias, so that `M` may be larger than
-/// `S`. It holds for networks that are independent given the rows: other seeds, the same settings. The loss is the mean
-/// squared error, or the Brier score of class probabilities.
+/// `ambiguity` is that of the mean of the `S` networks that are there (Krogh and Vedelsby 1995). Divided by
+/// `1 − 1/S` it estimates the variance of a network about the mean of all networks without bias, so that `M`
+/// may be larger than `S`. It holds for networks that are independent given the rows: other seeds, the same
+/// settings. The loss is the mean squared error, or the Brier score of class probabilities.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct EnsembleGain {
     pub(crate) networks: usize,
@@ -80,8 +81,8 @@ mod tests {
         assert_eq!(EnsembleGain::of(&values(&[vec![1.]]), &targets(&[0.])).unwrap(), None);
     }
 
-    /// Networks of error `common + own` of variances 0.25 and 1: one has the loss 1.25, ten together 0.35. The
-    /// prediction from five is compared with ensembles of ten others.
+    /// Networks of error `common + own` of variances 0.25 and 1: one has the loss 1.25, ten together 0.35.
+    /// The prediction from five is compared with ensembles of ten others.
     #[test]
     fn the_prediction_is_the_mean_loss_of_simulated_ensembles() {
         let (rows, repeats) = (40, 400);

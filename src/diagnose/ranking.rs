@@ -6,8 +6,9 @@ const ABOUT_AS_LIKELY: f64 = 0.75;
 
 /// Sorts findings, the likeliest first, and says which have to wait for another one.
 ///
-/// Of equally likely ones, the one that hides the other comes first, and then the order of the rules counts. A finding
-/// waits for the likeliest of those that hide it and are at least about as likely: a rule may have said so itself.
+/// Of equally likely ones, the one that hides the other comes first, and then the order of the rules counts.
+/// A finding waits for the likeliest of those that hide it and are at least about as likely: a rule may have
+/// said so itself.
 pub(super) fn rank(findings: &mut [Finding]) {
     findings.sort_by(|a, b| b.confidence.total_cmp(&a.confidence).then(stage(a).cmp(&stage(b))));
     let all: Vec<(String, Stage, f64)> =
@@ -26,8 +27,8 @@ pub(super) fn rank(findings: &mut [Finding]) {
 /// The order in which problems are solved.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Stage {
-    /// Rows that make every score wrong, such as the same rows on both sides of a split. Without a solution nothing can
-    /// be said, not even that nothing is wrong.
+    /// Rows that make every score wrong, such as the same rows on both sides of a split. Without a solution
+    /// nothing can be said, not even that nothing is wrong.
     Rows,
     /// The training loss, which validation rows do not change.
     Learning,

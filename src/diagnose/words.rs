@@ -16,7 +16,8 @@ pub(crate) fn figure(x: f64) -> String {
 /// Two numbers with as many digits as show their difference, three at least.
 pub(crate) fn pair(a: f64, b: f64) -> (String, String) {
     let (size, difference) = (a.abs().max(b.abs()), (a - b).abs());
-    if difference == 0. || !difference.is_finite() || difference * 20. >= size || size >= 1e6 || size < 1e-4 {
+    if difference == 0. || !difference.is_finite() || difference * 20. >= size || !(1e-4..1e6).contains(&size)
+    {
         return (figure(a), figure(b));
     }
     let digits = (1 - difference.log10().floor() as i32).clamp(0, 12) as usize;

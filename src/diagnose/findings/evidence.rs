@@ -54,8 +54,8 @@ pub(super) fn gap(typical: &Typical) -> Option<Evidence> {
     Some(Evidence::new(text).value(valid - train).mark(mark))
 }
 
-/// The loss of a network that has learned nothing and gives every class the same probability, `ln C`, beside the level
-/// that the training loss ends at. `None` for other losses, whose level depends on the targets.
+/// The loss of a network that has learned nothing and gives every class the same probability, `ln C`, beside
+/// the level that the training loss ends at. `None` for other losses, whose level depends on the targets.
 pub(super) fn without_a_model(seen: &Observations<'_>, train: &Series) -> Option<Evidence> {
     let Some(Task::Classification { classes }) = seen.task else { return None };
     let cross_entropy = match seen.config?.loss {

@@ -65,7 +65,8 @@ impl Rule for Overfit {
     }
 }
 
-/// The epoch at which the validation loss is lowest, and the cost of going on: how much higher it ends, as a share.
+/// The epoch at which the validation loss is lowest, and the cost of going on: how much higher it ends, as a
+/// share.
 struct Turn {
     epoch: usize,
     lowest: f64,

@@ -22,6 +22,9 @@ const TOO_MANY: f64 = 4.;
 /// Up to this fall of the loss, as a share of its first value, it has hardly begun.
 const BEGUN: f64 = 0.2;
 
+/// Whether a loss is that of slow learning.
+type Test = fn(&Series) -> bool;
+
 /// Whether a loss falls in nearly every epoch.
 pub(super) fn falls_steadily(loss: &Series) -> bool {
     loss.len() >= EPOCHS && loss.share_of_falls().is_some_and(|share| share >= STEADY)
@@ -40,7 +43,7 @@ impl Rule for SlowLearning {
     }
 
     fn detect(&self, seen: &Observations<'_>) -> Result<Vec<Finding>> {
-        let kinds: [(Label, fn(&Series) -> bool); 2] =
+        let kinds: [(Label, Test); 2] =
             [(Label::UnderfitFlat, falls_steadily), (Label::UnderfitUnfinished, needs_many_times_the_epochs)];
         let found = kinds.into_iter().filter_map(|(kind, slow)| {
             let known = labelled(seen, kind)?;

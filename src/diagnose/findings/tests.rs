@@ -46,7 +46,8 @@ fn with(finding: &Finding, text: &str) -> Evidence {
     found.unwrap_or_else(|| panic!("no {text} in {finding:?}")).clone()
 }
 
-/// Training losses fall; validation losses fall from 1 to 0.5 at epoch `turn`, rise to 0.75 at epoch 17, and stay.
+/// Training losses fall; validation losses fall from 1 to 0.5 at epoch `turn`, rise to 0.75 at epoch 17, and
+/// stay.
 fn turning(turn: f64) -> Curve {
     let down = move |t: f64| 1. - 0.5 * t / turn;
     let up = move |t: f64| (0.5 + 0.25 * (t - turn) / (17. - turn)).min(0.75);
@@ -239,7 +240,8 @@ fn validation_rows_that_are_too_few_or_easier() {
         .any(|m| m.contains("noise")));
 }
 
-/// Five runs of accuracy 0.80, 0.82, …, 0.88 at the end; within the last ten epochs each alternates by ± 0.01.
+/// Five runs of accuracy 0.80, 0.82, …, 0.88 at the end; within the last ten epochs each alternates by ±
+/// 0.01.
 fn spread_runs() -> Curves {
     let runs = (0..5).map(|i| Curve {
         train_loss: series(50, |t| 1. / (1. + t)),
@@ -256,7 +258,8 @@ fn spread_runs() -> Curves {
 fn a_spread_has_its_interval_and_its_parts() {
     let curves = spread_runs();
     let found = finding(&curves, Label::HighVariance);
-    // The standard deviation of 0.80, …, 0.88 is √0.001; chi-square quantiles as in tests/reference/diagnosis.py.
+    // The standard deviation of 0.80, …, 0.88 is √0.001; chi-square quantiles as in
+    // tests/reference/diagnosis.py.
     let sd = 0.001f64.sqrt();
     let total = &found.evidence[0];
     close(total.value, sd);

@@ -72,8 +72,8 @@ fn easier(typical: &Typical) -> Option<Evidence> {
     (valid <= EASIER * train).then(|| evidence::gap(typical)).flatten()
 }
 
-/// The noise of both losses from epoch to epoch in the second half, as shares of the validation loss: medians over the
-/// runs.
+/// The noise of both losses from epoch to epoch in the second half, as shares of the validation loss: medians
+/// over the runs.
 fn noise(curves: &Curves) -> Option<Evidence> {
     let sizes = |of: fn(&crate::diagnose::Curve) -> &[f64]| {
         median(curves.runs.iter().filter_map(|run| {
