@@ -1,8 +1,9 @@
 //! A result that varies from epoch to epoch or from run to run.
 use super::{labelled, run_spread::RunSpread, Labelled};
 use crate::{
+    data::Task,
     diagnose::{
-        ensemble_gain::EnsembleGain,
+        ensemble_gain::{ClassScores, EnsembleGain},
         series::usable,
         spread::{runs_for_sd, sd_interval, LEVEL, SPREAD_WITHIN},
         words::{count, figure, percent},
@@ -55,9 +56,10 @@ impl Rule for HighVariance {
                 .evidence_if(over_the_last_epochs(spread))
                 .evidence_if(without_the_noise(spread));
         }
-        finding = match ensemble(seen)? {
-            Some(gain) => finding.evidence(gain),
-            None => finding.evidence_if(spread.as_ref().and_then(smaller_spread)),
+        let gain = ensemble(seen)?;
+        finding = match gain.is_empty() {
+            true => finding.evidence_if(spread.as_ref().and_then(smaller_spread)),
+            false => gain.into_iter().fold(finding, Finding::evidence),
         };
         let experiment = "Train five networks that differ in their seeds, and score the mean of their predictions beside \
                           each of them. Where the spread over the last epochs is the larger one, train once more with a \
@@ -158,13 +160,14 @@ fn without_the_noise(spread: &RunSpread) -> Option<Evidence> {
     Some(Evidence::new(text).value(between))
 }
 
-/// What an ensemble would take away of the squared error, from the predictions of several runs.
-pub(super) fn ensemble(seen: &Observations<'_>) -> Result<Option<Evidence>> {
-    let Some((predictions, targets)) = seen.predictions else { return Ok(None) };
-    let Some(gain) = EnsembleGain::of(predictions, targets)? else { return Ok(None) };
+/// What an ensemble would take away of the squared error, from the predictions of several runs, and for classes what the
+/// mean of these runs is worth.
+pub(super) fn ensemble(seen: &Observations<'_>) -> Result<Vec<Evidence>> {
+    let Some((predictions, targets)) = seen.predictions else { return Ok(vec![]) };
+    let Some(gain) = EnsembleGain::of(predictions, targets)? else { return Ok(vec![]) };
     let loss = match predictions.task() {
-        crate::data::Task::Classification { .. } => "Brier score",
-        crate::data::Task::Regression { .. } => "mean squared error",
+        Task::Classification { .. } => "Brier score",
+        Task::Regression { .. } => "mean squared error",
     };
     let parts =
         MEMBERS.map(|members| format!("{members} would take {} of it away", percent(gain.share(members))));
@@ -175,7 +178,19 @@ pub(super) fn ensemble(seen: &Observations<'_>) -> Result<Option<Evidence>> {
         count(gain.networks, "network"),
         parts.join(", and one of ")
     );
-    Ok(Some(Evidence::new(text).value(gain.share(MEMBERS[0]))))
+    let mut evidence = vec![Evidence::new(text).value(gain.share(MEMBERS[0]))];
+    if let Some(scores) = ClassScores::of(predictions, targets)? {
+        let text = format!(
+            "The mean of the {} has an accuracy of {} and a log-loss of {}; one network has {} and {} on average.",
+            count(gain.networks, "network"),
+            figure(scores.together.0),
+            figure(scores.together.1),
+            figure(scores.one.0),
+            figure(scores.one.1)
+        );
+        evidence.push(Evidence::new(text).value(scores.together.0 - scores.one.0));
+    }
+    Ok(evidence)
 }
 
 /// What an ensemble does to the spread of a result, where only the curves are known.
