@@ -1,8 +1,11 @@
 //! The command line.
-use super::{
-    prepared::Prepared,
+use crate::{
     program::{parse, Failure},
-    table,
+    tabular::{
+        args::{NetworkArgs, TableArgs},
+        prepared::Prepared,
+    },
+    values::{chart, check_folders, count, number, page, whole},
 };
 use candle_ensemble::{
     data::Task,
@@ -10,98 +13,31 @@ use candle_ensemble::{
     metrics::{self, MetricList},
     plan::Collect,
     registry::{split_list, Entry, Registry},
+    remedy::Setup,
     strategy::{self, EnsembleBuilder},
+    train::TrainConfig,
     Error, Result,
 };
-use clap::{Parser, ValueEnum};
-use serde::{Serialize, Serializer};
-use std::{
-    path::{Path, PathBuf},
-    str::FromStr,
-};
+use clap::Parser;
+use serde::Serialize;
+use std::path::PathBuf;
 
 /// Train ensembles in several ways, combine them in several ways, and compare them with single networks: test
 /// metrics, their spread and the cost. Everything is scored on rows that no network was fitted on.
 #[derive(Debug, Parser, Serialize)]
 #[command(version, about, max_term_width = 100, allow_negative_numbers = true, after_long_help = help())]
 pub struct Args {
-    /// `digits`, `wine` or `diabetes` (they come with the repository), or a CSV file with a header line, which may
-    /// be gzipped; several, separated by commas, are compared by ranks
-    #[arg(long, default_value = "digits", value_name = "NAME|FILE.csv,…")]
-    pub data: String,
-    /// Column of a CSV file to predict [default: the last]
-    #[arg(long, value_name = "COLUMN")]
-    pub target: Option<String>,
-    /// Columns of a CSV file to leave out, separated by commas
-    #[arg(long, value_name = "COLUMN,…")]
-    pub drop: Vec<String>,
-    /// What separates the fields of a CSV file: one character, tab or space [default: found out]
-    #[arg(long, value_name = "CHARACTER", value_parser = delimiter)]
-    pub delimiter: Option<char>,
-    /// How the characters of a CSV file are encoded, such as windows-1252 [default: UTF-8 or UTF-16]
-    #[arg(long, value_name = "NAME", value_parser = encoding)]
-    pub encoding: Option<Encoding>,
-    /// The decimal point of a CSV file: a point or a comma
-    #[arg(long, default_value_t = '.', value_name = "CHARACTER", value_parser = decimal)]
-    pub decimal: char,
-    /// A CSV file has no header line: its columns are called 1, 2, …
-    #[arg(long)]
-    pub no_header: bool,
-    /// Predict classes or values [default: inferred from the target column, and printed]
-    #[arg(long, value_enum)]
-    pub task: Option<TaskName>,
-    /// Train on the first N rows and test on the others, instead of a random split
-    #[arg(long, value_name = "N", value_parser = count::<usize>)]
-    pub train_rows: Option<usize>,
-    /// Share of the rows to test on, drawn at random, class by class; between 0 and 1
-    #[arg(
-        long,
-        default_value_t = 0.3,
-        value_name = "SHARE",
-        conflicts_with = "train_rows",
-        value_parser = number("between 0 and 1", |x| x > 0. && x < 1.)
-    )]
-    pub test_fraction: f64,
-    /// Bring each column (and a regression target) to mean 0 and standard deviation 1 of the training rows
-    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, value_name = "true|false")]
-    pub standardize: bool,
-    /// Widths of the hidden layers, separated by commas
-    #[arg(
-        long,
-        default_value = "64,32",
-        value_delimiter = ',',
-        value_name = "W,…",
-        value_parser = count::<usize>
-    )]
-    pub hidden: Vec<usize>,
-    /// The optimizer
-    #[arg(long, value_enum, default_value_t = OptimizerName::Adam)]
-    pub optimizer: OptimizerName,
-    /// Learning rate
-    #[arg(long, default_value_t = 1e-3, value_parser = number("above 0", |x| x > 0.))]
-    pub lr: f64,
-    /// Momentum of SGD, in [0, 1)
-    #[arg(
-        long,
-        default_value_t = 0.9,
-        value_parser = number("at least 0 and below 1", |x| (0. ..1.).contains(&x))
-    )]
-    pub momentum: f64,
-    /// L2 penalty added to the gradient
-    #[arg(long, default_value_t = 0., value_parser = number("at least 0", |x| x >= 0.))]
-    pub weight_decay: f64,
-    /// Adam's ε
-    #[arg(long, default_value_t = 1e-8, value_parser = number("above 0", |x| x > 0.))]
-    pub epsilon: f64,
-    /// How initial weights are drawn: candle's own way, or Glorot-uniform with zero biases
-    #[arg(long, value_enum, default_value_t = Initial::Default)]
-    pub init: Initial,
-    /// Rows of a step
-    #[arg(long, default_value_t = 32, value_name = "ROWS", value_parser = count::<usize>)]
-    pub batch: usize,
-    /// Passes over the training rows
-    #[arg(long, default_value_t = 30, value_parser = count::<usize>)]
-    pub epochs: usize,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub table: TableArgs,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub network: NetworkArgs,
+    /// Take the settings in this file, such as the one that the example improve writes, in place of those of the flags;
+    /// its strategy and its combination are the defaults
+    #[arg(long, value_name = "FILE.json", value_parser = setup)]
+    #[serde(rename = "setup")]
+    pub settings: Option<Setup>,
     /// How members are trained, separated by commas: names with their arguments, if you like
     /// (bootstrap:20:size=0.5); a rule for collecting members within each run follows after a plus sign
     /// (bootstrap:5+snapshot:3) [default: multi-run,bootstrap,k-fold,horizontal,snapshot:5]
@@ -189,58 +125,17 @@ pub struct Args {
     pub quiet: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum TaskName {
-    Classification,
-    Regression,
-}
-
-#[derive(Clone, Copy, Debug, Serialize, ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum OptimizerName {
-    Adam,
-    Sgd,
-}
-
-#[derive(Clone, Copy, Debug, Serialize, ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum Initial {
-    Default,
-    GlorotUniform,
-}
-
-/// An encoding of characters, by one of the names of the Encoding Standard.
-#[derive(Clone, Copy, Debug)]
-pub struct Encoding(pub &'static encoding_rs::Encoding);
-
-impl Serialize for Encoding {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        self.0.name().serialize(to)
-    }
-}
-
-fn encoding(name: &str) -> Result<Encoding, String> {
-    let known = encoding_rs::Encoding::for_label(name.as_bytes()).map(Encoding);
-    known.ok_or_else(|| "must be an encoding, such as utf-8, windows-1252, utf-16le or shift_jis".into())
-}
-
-fn delimiter(text: &str) -> Result<char, String> {
-    table::delimiter(text).map(char::from).map_err(|e| e.to_string())
-}
-
-fn decimal(text: &str) -> Result<char, String> {
-    match text {
-        "." => Ok('.'),
-        "," => Ok(','),
-        _ => Err("must be a point or a comma".into()),
-    }
-}
-
 /// Names with their arguments.
 #[derive(Clone, Debug, Serialize)]
 #[serde(transparent)]
 pub struct Names(pub Vec<String>);
+
+/// A setup in a file.
+fn setup(path: &str) -> Result<Setup, String> {
+    let setup = Setup::read(path).map_err(|e| e.to_string())?;
+    setup.check(&TrainConfig::default()).map_err(|e| e.to_string())?;
+    Ok(setup)
+}
 
 /// Known strategies; their arguments are read when they are made.
 fn strategies(list: &str) -> Result<Names, String> {
@@ -284,41 +179,6 @@ pub fn help() -> String {
     format!("Strategies:\n{strategies}\nCombinations:\n{combinations}\nMetrics:\n{metrics}")
 }
 
-/// A whole number, at least 1.
-fn count<T: FromStr + PartialOrd + From<u8>>(text: &str) -> Result<T, String> {
-    text.parse().ok().filter(|n| *n >= T::from(1)).ok_or_else(|| "must be a whole number, at least 1".into())
-}
-
-fn whole(text: &str) -> Result<u64, String> {
-    text.parse().map_err(|_| "must be a whole number, at least 0".into())
-}
-
-fn number(
-    must: &'static str,
-    holds: fn(f64) -> bool,
-) -> impl Fn(&str) -> Result<f64, String> + Clone + Send + Sync {
-    move |text| {
-        let number = text.parse().ok().filter(|x: &f64| x.is_finite() && holds(*x));
-        number.ok_or_else(|| format!("must be a number {must}"))
-    }
-}
-
-fn chart(text: &str) -> Result<PathBuf, String> {
-    let end = Path::new(text).extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase();
-    match ["svg", "png"].contains(&&*end) {
-        true => Ok(text.into()),
-        false => Err("must be a file that ends in .svg or .png".into()),
-    }
-}
-
-fn page(text: &str) -> Result<PathBuf, String> {
-    let end = Path::new(text).extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase();
-    match ["html", "htm"].contains(&&*end) {
-        true => Ok(text.into()),
-        false => Err("must be a file that ends in .html".into()),
-    }
-}
-
 impl Args {
     /// The arguments of this process.
     pub fn read() -> Result<Self, Failure> {
@@ -327,25 +187,11 @@ impl Args {
 
     /// Checks that the folders of the output files exist, before the networks are trained.
     pub fn check(&self) -> Result<()> {
-        for (name, path) in [
+        check_folders([
             ("--json", self.json.as_deref()),
             ("--html", self.html.as_deref()),
             ("--chart", Some(&*self.chart)),
-        ] {
-            let folder = path.and_then(Path::parent).filter(|p| !p.as_os_str().is_empty());
-            if let (Some(path), Some(false)) = (path, folder.map(Path::is_dir)) {
-                return Err(Error::invalid(name, "in a folder that exists", path.display()));
-            }
-        }
-        Ok(())
-    }
-
-    /// The names of the data sets. A file whose name has a comma is one.
-    pub fn data_sets(&self) -> Vec<String> {
-        match Path::new(&self.data).is_file() {
-            true => vec![self.data.clone()],
-            false => self.data.split(',').map(|name| name.trim().to_string()).collect(),
-        }
+        ])
     }
 
     /// The strategies with their names, whose number of members is `--members` where they do not say it
@@ -355,9 +201,22 @@ impl Args {
         let make = |text: &String| {
             // Within the runs of another strategy, a rule for collecting members has its own defaults.
             let settings = if text.contains('+') { &members[..3] } else { &members[..] };
-            Ok((text.clone(), strategy::parse_with(text, settings)?))
+            Ok((text.clone(), self.made(text, settings)?))
         };
         self.strategy_names().iter().map(make).collect()
+    }
+
+    /// The strategy of the single networks.
+    pub fn baseline(&self) -> Result<Box<dyn EnsembleBuilder>> {
+        self.made("multi-run", &[("runs", self.members.to_string())])
+    }
+
+    /// A strategy with the settings of `--settings`.
+    fn made(&self, text: &str, arguments: &[(&str, String)]) -> Result<Box<dyn EnsembleBuilder>> {
+        let Some(setup) = &self.settings else { return strategy::parse_with(text, arguments) };
+        let validation = setup.validation.map(|share| ("validation", share.to_string()));
+        let arguments: Vec<_> = arguments.iter().cloned().chain(validation).collect();
+        Ok(setup.with_settings(strategy::parse_with(text, &arguments)?))
     }
 
     /// The names of the strategies. The usual ones collect no more members than there are epochs.
@@ -365,7 +224,11 @@ impl Args {
         if let Some(names) = &self.strategy {
             return names.0.clone();
         }
-        let epochs = self.budget_epochs.unwrap_or(self.epochs);
+        if let Some(strategy) = self.settings.as_ref().and_then(|setup| setup.strategy.clone()) {
+            return vec![strategy];
+        }
+        let set = self.settings.as_ref().and_then(|setup| setup.settings.count("epochs").ok().flatten());
+        let epochs = self.budget_epochs.or(set).unwrap_or(self.network.epochs);
         let mut names = vec!["multi-run".to_string(), "bootstrap".into()];
         names.extend((self.members > 1).then(|| "k-fold".to_string()));
         names.push(match epochs < self.members {
@@ -383,7 +246,8 @@ impl Args {
             Task::Regression { .. } => "mean,simplex-squares,stack-ridge,average-weights",
             Task::Classification { .. } => "mean,simplex-log-loss,stack-logistic,average-weights",
         };
-        let names = self.combine.clone().unwrap_or_else(|| Names(split_list(usual)));
+        let set = self.settings.as_ref().and_then(|setup| setup.combination.as_deref());
+        let names = self.combine.clone().unwrap_or_else(|| Names(split_list(set.unwrap_or(usual))));
         self.of_task("--combine", "combinations", evaluate::combinations(), &names, task)
     }
 
@@ -406,7 +270,7 @@ impl Args {
             Task::Regression { .. } => entry.tasks().regression(),
             Task::Classification { .. } => entry.tasks().classification(),
         };
-        let (mut made, several) = (vec![], self.data_sets().len() > 1);
+        let (mut made, several) = (vec![], self.table.data_sets().len() > 1);
         for name in &names.0 {
             let entry = registry.get(name)?;
             match goes(entry) {
@@ -436,7 +300,7 @@ impl Args {
         let combinations = self.combinations(prepared.train_task())?;
         settings["combine"] =
             serde_json::json!(combinations.iter().map(|(name, _)| name).collect::<Vec<_>>());
-        if self.train_rows.is_some() {
+        if self.table.train_rows.is_some() {
             settings["test_fraction"] = serde_json::Value::Null;
         }
         Ok(settings)

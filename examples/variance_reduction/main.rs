@@ -2,14 +2,16 @@
 //!
 //! `cargo run --release --example variance_reduction -- --help`
 mod args;
-mod data;
 mod output;
-mod prepared;
 #[path = "../common/program.rs"]
 mod program;
 mod study;
 #[path = "../common/table/mod.rs"]
 mod table;
+#[path = "../common/tabular/mod.rs"]
+mod tabular;
+#[path = "../common/values.rs"]
+mod values;
 
 use args::Args;
 use candle_ensemble::{
@@ -33,7 +35,8 @@ fn run(args: &Args) -> Result<(), Failure> {
         return Ok(());
     }
     args.check()?;
-    let sets = args.data_sets().iter().map(|name| DataSet::read(args, name)).collect::<Result<Vec<_>>>()?;
+    let sets =
+        args.table.data_sets().iter().map(|name| DataSet::read(args, name)).collect::<Result<Vec<_>>>()?;
     for set in &sets {
         print(args, set.first.describe());
         for note in set.first.notes.iter().filter(|_| !args.quiet) {

@@ -1,40 +1,16 @@
 //! The study of one data set: its splits, the network, and the training.
-use super::{
-    args::{Args, Initial, OptimizerName},
-    data::Data,
-    prepared::Prepared,
+use crate::{
+    args::Args,
+    tabular::{data::Data, network::trainer, prepared::Prepared},
 };
-use candle_core::{Result as CandleResult, Tensor};
 use candle_ensemble::{
-    data::Task,
     evaluate::{Study, StudyReport, Trials},
     exec::Threads,
+    nn::Sequential,
     observe::{Observer, Silent},
-    plan::Settings,
-    strategy::MultiRun,
-    train::{Adam, Optimizer, Sgd, Trainer},
-    weights::InitScheme,
+    train::Trainer,
     Checkpoints, Result, Session,
 };
-use candle_nn::{linear, Linear, Module, VarBuilder};
-
-/// A multi-layer perceptron, written as for any candle program.
-struct Mlp(Vec<Linear>);
-
-impl Mlp {
-    fn new(widths: &[usize], vb: VarBuilder<'_>) -> CandleResult<Self> {
-        let layer = |(i, w): (usize, &[usize])| linear(w[0], w[1], vb.pp(format!("layer{i}")));
-        Ok(Self(widths.windows(2).enumerate().map(layer).collect::<CandleResult<_>>()?))
-    }
-}
-
-impl Module for Mlp {
-    fn forward(&self, xs: &Tensor) -> CandleResult<Tensor> {
-        let (last, hidden) = self.0.split_last().expect("two widths or more");
-        let xs = hidden.iter().try_fold(xs.clone(), |xs, layer| layer.forward(&xs)?.relu())?;
-        last.forward(&xs)
-    }
-}
 
 /// A data set, with its first split.
 pub struct DataSet {
@@ -44,8 +20,8 @@ pub struct DataSet {
 
 impl DataSet {
     pub fn read(args: &Args, name: &str) -> Result<Self> {
-        let data = Data::read(args, name)?;
-        Ok(Self { first: Prepared::of(args, &data, 0)?, data })
+        let data = Data::read(&args.table, name)?;
+        Ok(Self { first: Prepared::of(&args.table, args.seed, &data, 0)?, data })
     }
 
     /// The number of builds of its study, for the progress bar.
@@ -62,7 +38,7 @@ pub fn report(args: &Args, set: &DataSet, observer: &dyn Observer) -> Result<Stu
         let prepared = match number {
             0 => &set.first,
             _ => {
-                other = Prepared::of(args, &set.data, number)?;
+                other = Prepared::of(&args.table, args.seed, &set.data, number)?;
                 &other
             }
         };
@@ -78,10 +54,10 @@ fn with_study<T>(
     prepared: &Prepared,
     number: usize,
     observer: &dyn Observer,
-    f: impl FnOnce(&Study<'_, Trainer<Mlp>>) -> Result<T>,
+    f: impl FnOnce(&Study<'_, Trainer<Sequential>>) -> Result<T>,
 ) -> Result<T> {
     let task = prepared.train_task();
-    let trainer = trainer(args, prepared.columns, task);
+    let trainer = trainer(&args.network, prepared.columns, task)?;
     let executor = match args.threads {
         Some(threads) => Threads::new(threads)?,
         None => Threads::all_cores(),
@@ -89,7 +65,7 @@ fn with_study<T>(
     let checkpoints = args.checkpoint_every.map_or_else(Checkpoints::default, Checkpoints::Epochs);
     let session = Session::new(&trainer, &prepared.train).executor(&executor).observer(observer);
     let mut study = Study::new(session.checkpoints(checkpoints), &prepared.test)
-        .baseline(MultiRun::new(args.members))
+        .boxed_baseline(args.baseline()?)
         .repeats(args.repeats)
         .reserve(args.reserve)
         .max_barrier(args.max_barrier);
@@ -112,41 +88,4 @@ fn with_study<T>(
         study = study.target_scaler(scaler);
     }
     f(&study)
-}
-
-fn trainer(args: &Args, columns: usize, task: Task) -> Trainer<Mlp> {
-    let outputs = match task {
-        Task::Classification { classes } => classes,
-        Task::Regression { outputs } => outputs,
-    };
-    let widths = [&[columns][..], &args.hidden, &[outputs]].concat();
-    let version = format!("widths {widths:?}");
-    // Strategies that draw features set the number of inputs.
-    let new = move |settings: &Settings, vb: VarBuilder<'static>| {
-        let mut widths = widths.clone();
-        if let Ok(Some(inputs)) = settings.count("inputs") {
-            widths[0] = inputs;
-        }
-        Mlp::new(&widths, vb)
-    };
-    Trainer::reading(&["inputs"], new)
-        .version(version)
-        .epochs(args.epochs)
-        .batch_size(args.batch)
-        .optimizer(optimizer(args))
-        .init(match args.init {
-            Initial::Default => InitScheme::AsDeclared,
-            Initial::GlorotUniform => InitScheme::GlorotUniform,
-        })
-}
-
-fn optimizer(args: &Args) -> Optimizer {
-    match args.optimizer {
-        OptimizerName::Adam => {
-            Adam::new(args.lr).epsilon(args.epsilon).weight_decay(args.weight_decay).into()
-        }
-        OptimizerName::Sgd => {
-            Sgd::new(args.lr).momentum(args.momentum).weight_decay(args.weight_decay).into()
-        }
-    }
 }

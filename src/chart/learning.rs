@@ -2,12 +2,13 @@
 use crate::{
     chart::{
         check_band, check_number,
+        curve_marks::{draw_before, draw_behind, Flags},
         frame::{Frame, BELOW},
         legend::{Entry, Legend},
-        picture::{Anchor, Draw, Drawn, Picture, SPARE},
+        picture::{At, Draw, Drawn, Picture},
         scale::{Range, Scale},
-        style::{color, dashes, mark, BAND_OPACITY, EDGE, INK, MARK, NAME, WIDTH},
-        Chart,
+        style::{color, dashes, mark, BAND_OPACITY, EDGE, MARK, WIDTH},
+        Chart, CurveMark,
     },
     Error, Result,
 };
@@ -34,29 +35,20 @@ pub struct Curve {
     pub points: Vec<CurvePoint>,
 }
 
-/// An epoch that a vertical line marks, such as the best one.
-#[derive(Clone, Debug, PartialEq)]
-pub struct EpochMark {
-    /// The epoch.
-    pub epoch: usize,
-    /// What it is.
-    pub label: String,
-}
-
 /// Learning curves: a loss or a metric against the epoch, with a band over runs.
 ///
 /// Curves differ in colour, in dashes and in markers. The title should say what the bands are, such as the
 /// smallest and the largest value of five runs.
 ///
-/// Use it to see whether training has converged, and where the validation loss rises again. The cost grows
-/// with the number of points.
+/// Use it to see whether training has converged, and where the validation loss rises again. Marks point at what
+/// the curves show; their labels avoid each other and the curves. The cost grows with the number of points.
 ///
-/// [`Chart::check`] fails when there are no curves or more than 40, a curve has no points, epochs do not
-/// increase, a band has its low edge above its high edge, or a value is not finite, or not above zero on a
-/// logarithmic axis.
+/// [`Chart::check`] fails when there are no curves or more than 40, more than 20 marks, a curve has no points,
+/// epochs do not increase, a band or a mark has its low edge above its high edge, or a value is not finite, or
+/// not above zero on a logarithmic axis.
 ///
 /// ```
-/// use candle_ensemble::chart::{Chart, Curve, CurvePoint, EpochMark, LearningCurves};
+/// use candle_ensemble::chart::{Chart, Curve, CurveMark, CurvePoint, LearningCurves};
 ///
 /// let curve = |name: &str, end: f64| {
 ///     let point = |epoch: usize| {
@@ -72,7 +64,7 @@ pub struct EpochMark {
 ///     metric: "cross-entropy in nats (lower is better)".into(),
 ///     log: true,
 ///     curves: vec![curve("training", 0.02), curve("validation", 0.15)],
-///     mark: Some(EpochMark { epoch: 24, label: "best epoch".into() }),
+///     marks: vec![CurveMark::Epoch { epoch: 24, label: "best epoch".into() }],
 /// }
 /// .save(&path)?;
 /// # Ok::<_, Box<dyn std::error::Error>>(())
@@ -87,14 +79,16 @@ pub struct LearningCurves {
     pub log: bool,
     /// The curves, 1 to 40.
     pub curves: Vec<Curve>,
-    /// An epoch to mark.
-    pub mark: Option<EpochMark>,
+    /// What is marked, up to 20 places.
+    pub marks: Vec<CurveMark>,
 }
 
 impl Chart for LearningCurves {
     fn check(&self) -> Result<()> {
         check_number("curves of the chart", 1..=40, self.curves.len())?;
-        self.curves.iter().try_for_each(|curve| curve.check(self.log))
+        check_number("marks of the chart", 0..=20, self.marks.len())?;
+        self.curves.iter().try_for_each(|curve| curve.check(self.log))?;
+        self.marks.iter().try_for_each(|mark| mark.check(self.log))
     }
 }
 
@@ -133,9 +127,14 @@ impl Curve {
         }
     }
 
+    /// The path of the means.
+    fn path(&self, frame: &Frame) -> Vec<At> {
+        self.points.iter().map(|p| frame.at(p.epoch as f64, p.mean)).collect()
+    }
+
     /// Draws the means, with markers far enough apart.
     fn draw_line(&self, picture: &mut Picture, frame: &Frame, i: usize) {
-        let path: Vec<_> = self.points.iter().map(|p| frame.at(p.epoch as f64, p.mean)).collect();
+        let path = self.path(frame);
         let mut marked = f64::NEG_INFINITY;
         let marks: Vec<_> = path
             .iter()
@@ -165,8 +164,11 @@ impl LearningCurves {
     /// The chart with this name of the horizontal axis.
     pub(super) fn against(&self, name: &str) -> Drawn<Picture> {
         let legend = Legend::new(self.curves.iter().enumerate().map(entry).collect())?;
-        let head = if self.mark.is_some() { 20.0 } else { 0.0 };
-        let (top, bottom) = (legend.bottom + head, legend.bottom + 400.0);
+        let height = if self.marks.is_empty() { 400.0 } else { 380.0 };
+        let top = legend.bottom;
+        // Places on the horizontal axis do not depend on how high the frame stands.
+        let flags = Flags::place(&self.marks, &self.frame(top, top + height)?)?;
+        let (top, bottom) = (top + flags.height(), top + flags.height() + height);
         let frame = self.frame(top, bottom)?;
         let mut picture = Picture::new(WIDTH, bottom + BELOW);
         picture.title(&self.title)?;
@@ -174,9 +176,7 @@ impl LearningCurves {
         frame.draw(&mut picture);
         let scale = if self.log { ", log scale" } else { "" };
         frame.name_axes(&mut picture, name, &format!("{}{scale}", self.metric))?;
-        if let Some(mark) = &self.mark {
-            draw_mark(&mut picture, &frame, mark)?;
-        }
+        draw_behind(&self.marks, &flags, &mut picture, &frame);
         for (i, curve) in self.curves.iter().enumerate() {
             curve.draw_band(&mut picture, &frame, i);
         }
@@ -184,15 +184,20 @@ impl LearningCurves {
         for (i, curve) in self.curves.iter().enumerate().rev() {
             curve.draw_line(&mut picture, &frame, i);
         }
+        let lines: Vec<_> = self.curves.iter().map(|curve| curve.path(&frame)).collect();
+        draw_before(&self.marks, &flags, &lines, &mut picture, &frame)?;
         Ok(picture)
     }
 
     fn frame(&self, top: f64, bottom: f64) -> Drawn<Frame> {
         let points = || self.curves.iter().flat_map(|c| &c.points);
-        let values = points().flat_map(|p| [p.mean, p.low, p.high]);
-        let y = if self.log { Scale::log(values, 0.04) } else { Scale::linear(values, 0.05) };
-        let epochs = points().map(|p| p.epoch as f64).chain(self.mark.iter().map(|m| m.epoch as f64));
-        let epochs = Range::of(epochs).ok_or("no points")?;
+        let marked = self.marks.iter().flat_map(CurveMark::values);
+        let values = points().flat_map(|p| [p.mean, p.low, p.high]).chain(marked);
+        // The label of the highest level stands above its line.
+        let room = if self.marks.iter().any(|m| matches!(m, CurveMark::Level { .. })) { 0.05 } else { 0.0 };
+        let y = if self.log { Scale::log(values, 0.04 + room) } else { Scale::linear(values, 0.05 + room) };
+        let epochs = points().map(|p| p.epoch).chain(self.marks.iter().flat_map(CurveMark::epochs));
+        let epochs = Range::of(epochs.map(|epoch| epoch as f64)).ok_or("no points")?;
         let pad = if epochs.span() > 0.0 { 0.02 * epochs.span() } else { 1.0 };
         let x = Scale::Linear(Range { low: epochs.low - pad, high: epochs.high + pad });
         let mut frame = Frame::new((EDGE, WIDTH - EDGE), (top, bottom), x, y)?;
@@ -218,16 +223,6 @@ fn entry((i, curve): (usize, &Curve)) -> Entry<'_> {
     })
 }
 
-fn draw_mark(picture: &mut Picture, frame: &Frame, mark: &EpochMark) -> Drawn {
-    let x = frame.x_at(mark.epoch as f64);
-    picture.dashed(vec![(x, frame.top - 6.0), (x, frame.bottom)], &[5.0, 4.0], 1.3, INK);
-    let text = NAME.fit(&format!("{}: {}", mark.label, mark.epoch), 300.0)?;
-    let half = SPARE * NAME.width(&text)? / 2.0;
-    let middle = x.min(frame.right - half).max(frame.left + half);
-    picture.text(text, (middle, frame.top - 15.0), NAME, Anchor::Center);
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -249,7 +244,7 @@ mod tests {
             metric: "nats <per row>".into(),
             log: false,
             curves,
-            mark: Some(EpochMark { epoch: 2, label: "best & last".into() }),
+            marks: vec![CurveMark::Epoch { epoch: 2, label: "best & last".into() }],
         }
     }
 
@@ -264,7 +259,7 @@ mod tests {
         {
             assert!(texts.contains(&text), "{text} in {texts:?}");
         }
-        let log = LearningCurves { log: true, mark: None, ..c };
+        let log = LearningCurves { log: true, marks: vec![], ..c };
         let svg = inspect(&log);
         assert!(svg.contains("nats &lt;per row&gt;, log scale") && !svg.contains("best"));
     }
@@ -273,7 +268,7 @@ mod tests {
     fn ticks_are_at_whole_epochs() {
         for last in [1, 2, 3, 4, 7] {
             let mut c = chart(vec![curve("a", (0..=last).map(f64::from), 0.0)]);
-            c.mark = None;
+            c.marks = vec![];
             let frame = c.frame(0.0, 400.0).unwrap();
             let labels: Vec<_> = frame.x_ticks.iter().map(|t| t.1.clone()).collect();
             assert_eq!(labels, (0..=last).map(|e| e.to_string()).collect::<Vec<_>>());
@@ -309,7 +304,7 @@ mod tests {
         let large = chart(vec![curve("large", [1e9, 2e9], 1e8)]);
         let many = chart((0..40).map(|i| curve(&format!("curve {i}"), [1.0, f64::from(i)], 0.1)).collect());
         let mut names = chart(vec![curve(&"long name ".repeat(50), [1.0, 2.0], 0.0)]);
-        names.mark = Some(EpochMark { epoch: usize::MAX, label: "very long ".repeat(50) });
+        names.marks = vec![CurveMark::Epoch { epoch: usize::MAX, label: "very long ".repeat(50) }];
         for c in [one, flat, wide, large, many, names] {
             inspect(&c);
         }

@@ -66,7 +66,7 @@ impl Draw for TrainingSizeChart {
         };
         let curves = self.lines.iter().map(curve).collect();
         let (title, metric) = (self.title.clone(), self.metric.clone());
-        LearningCurves { title, metric, log: false, curves, mark: None }.against("training rows")
+        LearningCurves { title, metric, log: false, curves, marks: vec![] }.against("training rows")
     }
 }
 

@@ -4,6 +4,7 @@ use crate::{
     diagnose::{Curves, Finding},
     remedy::{Proposal, Setup},
     statistics::Interval,
+    train::RangeTestReport,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -32,18 +33,32 @@ pub struct ImproveReport {
     /// The scores of the result on the final rows.
     #[serde(rename = "final")]
     pub end: FinalScores,
-    /// The gain from start to end on the final rows, in the metric, positive for better, with its interval.
+    /// The gain from start to end on the final rows, in the metric, positive for better, with its 95 % interval; `None`
+    /// if nothing was kept or all runs of one of them diverged. It covers the choice of the final rows and the spread
+    /// from run to run, not that of the rows that the networks were trained on.
     pub gain: Option<Interval>,
     /// The steps, in their order.
     pub steps: Vec<Step>,
     /// The learning curves and findings at the start and after each change that was kept.
     pub diagnoses: Vec<Diagnosed>,
+    /// The range tests of the learning rate, in their order.
+    #[serde(default)]
+    pub range_tests: Vec<RangeTested>,
     /// Why it ended.
     pub stopped: StopReason,
-    /// Trainings that were done, and their epochs.
+    /// Networks that were trained, those that diverged included.
     pub trainings: usize,
     /// Their epochs together.
     pub epochs: usize,
+}
+
+/// A range test of the learning rate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RangeTested {
+    /// The number of steps that were done before it.
+    pub after_steps: usize,
+    /// Its result.
+    pub report: RangeTestReport,
 }
 
 /// The diagnosis of a setup.
@@ -93,17 +108,37 @@ pub struct Step {
     pub finding: Finding,
     /// The remedy.
     pub remedy: Proposal,
-    /// The scores in pairs.
+    /// The scores in pairs, one for each split. They are fewer than the splits where the first ones showed no gain.
     pub pairs: Vec<RunScores>,
     /// The gain, positive for better, with its corrected interval; `None` where it could not be judged.
+    ///
+    /// It is the share by which the change reduces the loss: the metric or, where higher is better, 1 minus the metric.
+    /// A gain of 0.2 is a loss that is a fifth smaller. A training that diverges has an infinite loss.
+    #[serde(default)]
     pub gain: Option<Interval>,
-    /// The level of the interval after correction.
+    /// The level of the interval after correction for the number of remedies tried.
     #[serde(with = "real")]
     pub level: f64,
+    /// The change of the second metric, which must not become worse, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guard: Option<Guard>,
+    /// Networks that were trained for it, and their epochs.
+    pub trainings: usize,
+    /// Their epochs together.
+    pub epochs: usize,
     /// What was decided, and why.
     pub verdict: Verdict,
     /// Whether the change was kept.
     pub kept: bool,
+}
+
+/// The change of a second metric by a remedy.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Guard {
+    /// The metric.
+    pub metric: String,
+    /// Its gain, positive for better, as [`Step::gain`].
+    pub gain: Interval,
 }
 
 /// What was decided about a remedy.
@@ -117,6 +152,8 @@ pub enum Verdict {
     NoGain,
     /// The interval of the gain lies below zero.
     Worse,
+    /// The interval of the gain lies above zero, and that of this other metric lies below it.
+    WorseOn(String),
     /// Too many runs with the change diverged.
     Diverged,
     /// The change does not fit the trainer or the data: the reason.

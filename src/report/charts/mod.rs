@@ -1,4 +1,6 @@
 //! The charts of a study, as data that can be drawn.
+mod curves;
+mod improve;
 #[cfg(test)]
 mod tests;
 mod why;
@@ -209,7 +211,7 @@ impl StudyReport {
             metric: "training loss".into(),
             log: low > 0. && high / low > 20.,
             curves: vec![Curve { name: "single networks".into(), points }],
-            mark: None,
+            marks: vec![],
         })
     }
 

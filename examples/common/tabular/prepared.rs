@@ -1,13 +1,13 @@
 //! Rows to train on and rows to test on, scaled in `f64` and cast last.
 use super::{
-    args::{Args, TaskName},
+    args::{TableArgs, TaskName},
     data::Data,
-    table::{cell::quote, some, Target},
 };
+use crate::table::{cell::quote, some, Target};
 use candle_core::{DType, Device, Tensor};
 use candle_ensemble::{
     data::{Dataset, Scaler, Split, Task, TensorDataset},
-    Error, Result, Seed,
+    Error, Result, Rows, Seed,
 };
 use std::collections::BTreeSet;
 
@@ -19,6 +19,10 @@ pub struct Prepared {
     pub target: String,
     pub task: TaskName,
     pub columns: usize,
+    /// All rows.
+    pub all: TensorDataset,
+    /// The numbers of the rows to test on.
+    pub test_rows: Rows,
     pub train: TensorDataset,
     /// The targets of a regression are in `f64` here, for the scores.
     pub test: TensorDataset,
@@ -30,27 +34,28 @@ pub struct Prepared {
 
 impl Prepared {
     /// The rows of a data set in one of its splits, by number.
-    pub fn of(args: &Args, data: &Data, number: usize) -> Result<Self> {
-        let split = split(args, data, number)?;
+    pub fn of(args: &TableArgs, seed: u64, data: &Data, number: usize) -> Result<Self> {
+        let split = split(args, seed, data, number)?;
         let mut notes = data.notes.clone();
         notes.extend(check_classes(args, data, &split)?);
         let inputs = Tensor::from_vec(by_row(data), (data.rows(), data.columns.len()), &Device::Cpu)?;
         let scaled = to_scale(args, &inputs, &split.train)?.0;
         notes.extend(check_range(data, &scaled, data.columns.iter().map(|c| &*c.name))?);
         let inputs = scaled.to_dtype(DType::F32)?;
-        let (task, train, test, target_scaler) = match &data.answers {
+        let (task, all, test, target_scaler) = match &data.answers {
             Target::Classes(_, ids) => {
                 let ids = Tensor::new(&**ids, &Device::Cpu)?;
                 let all = TensorDataset::classification(inputs, &ids)?;
-                (TaskName::Classification, all.subset(&split.train)?, all.subset(&split.test)?, None)
+                let test = all.subset(&split.test)?;
+                (TaskName::Classification, all, test, None)
             }
             Target::Values(values) => {
                 let values = Tensor::new(&**values, &Device::Cpu)?;
                 let (scaled, scaler) = to_scale(args, &values, &split.train)?;
                 notes.extend(check_range(data, &scaled.unsqueeze(1)?, [&*data.target].into_iter())?);
-                let train = TensorDataset::regression(&inputs, &scaled.to_dtype(DType::F32)?)?;
+                let all = TensorDataset::regression(&inputs, &scaled.to_dtype(DType::F32)?)?;
                 let test = TensorDataset::regression(inputs, &scaled)?;
-                (TaskName::Regression, train.subset(&split.train)?, test.subset(&split.test)?, scaler)
+                (TaskName::Regression, all, test.subset(&split.test)?, scaler)
             }
         };
         let columns = data.columns.len();
@@ -61,7 +66,9 @@ impl Prepared {
             target,
             task,
             columns,
-            train,
+            train: all.subset(&split.train)?,
+            all,
+            test_rows: split.test,
             test,
             target_scaler,
             notes,
@@ -92,8 +99,8 @@ impl Prepared {
     }
 }
 
-fn split(args: &Args, data: &Data, number: usize) -> Result<Split> {
-    let seed = Seed::from(args.seed).child("split");
+fn split(args: &TableArgs, seed: u64, data: &Data, number: usize) -> Result<Split> {
+    let seed = Seed::from(seed).child("split");
     let seed = if number == 0 { seed } else { seed.nth("split", number as u64) };
     let rows = data.rows();
     match (args.train_rows, &data.answers) {
@@ -118,7 +125,7 @@ fn split(args: &Args, data: &Data, number: usize) -> Result<Split> {
 
 /// The rows to train on must be of two classes or more; classes that no row to train on or to test on has are
 /// noted.
-fn check_classes(args: &Args, data: &Data, split: &Split) -> Result<Vec<String>> {
+fn check_classes(args: &TableArgs, data: &Data, split: &Split) -> Result<Vec<String>> {
     let Target::Classes(names, ids) = &data.answers else { return Ok(vec![]) };
     let absent = |rows: &[u32]| -> Vec<String> {
         let seen: BTreeSet<_> = rows.iter().filter_map(|row| ids.get(*row as usize)).collect();
@@ -148,7 +155,7 @@ fn by_row(data: &Data) -> Vec<f64> {
 }
 
 /// The table with each column brought to mean 0 and standard deviation 1 of these rows, if that is asked for.
-fn to_scale(args: &Args, table: &Tensor, rows: &[u32]) -> Result<(Tensor, Option<Scaler>)> {
+fn to_scale(args: &TableArgs, table: &Tensor, rows: &[u32]) -> Result<(Tensor, Option<Scaler>)> {
     if !args.standardize {
         return Ok((table.clone(), None));
     }

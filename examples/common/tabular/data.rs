@@ -1,8 +1,6 @@
 //! The data: a data set of the development dependencies, or a table in a file.
-use super::{
-    args::{Args, TaskName},
-    table::{self, cell, leaks, Input, Kind, Table, Target},
-};
+use super::args::{TableArgs, TaskName};
+use crate::table::{self, cell, leaks, Input, Kind, Table, Target};
 use candle_ensemble::{Error, Result};
 use std::{fs, path::Path};
 
@@ -30,7 +28,7 @@ pub struct Column {
 }
 
 impl Data {
-    pub fn read(args: &Args, name: &str) -> Result<Self> {
+    pub fn read(args: &TableArgs, name: &str) -> Result<Self> {
         match name {
             "digits" | "wine" | "diabetes" => bundled(args, name),
             file => read_file(Path::new(file), args),
@@ -51,14 +49,14 @@ impl Data {
     }
 }
 
-fn asked(args: &Args) -> Option<Kind> {
+fn asked(args: &TableArgs) -> Option<Kind> {
     args.task.map(|task| match task {
         TaskName::Classification => Kind::Classes,
         TaskName::Regression => Kind::Values,
     })
 }
 
-fn bundled(args: &Args, name: &str) -> Result<Data> {
+fn bundled(args: &TableArgs, name: &str) -> Result<Data> {
     for (flag, given) in [
         ("--target", args.target.is_some()),
         ("--delimiter", args.delimiter.is_some()),
@@ -123,7 +121,7 @@ fn rows(records: &ndarray::Array2<f64>) -> Vec<Vec<f64>> {
 }
 
 /// A file with a header line. Every column but the target is an input.
-fn read_file(path: &Path, args: &Args) -> Result<Data> {
+fn read_file(path: &Path, args: &TableArgs) -> Result<Data> {
     let shown = path.display().to_string();
     let bytes = fs::read(path).map_err(|e| {
         let got = format!("{shown} ({e})");

@@ -1,0 +1,253 @@
+//! The loop with its parameters.
+use crate::{
+    check,
+    data::Dataset,
+    diagnose::Rule,
+    exec::Executor,
+    improve::{Budget, ByRule, Decide, ImproveEvent},
+    metrics::Metric,
+    observe::{Observer, Silent},
+    remedy::Setup,
+    train::Trainer,
+    Error, Network, Result, Rows,
+};
+use candle_core::Device;
+use std::path::PathBuf;
+
+/// Improves how a network is trained: diagnoses it, tries the best remedy, keeps it if it helps, and repeats.
+#[allow(missing_debug_implementations)] // neither networks nor data set need be Debug
+pub struct Improve<'a, N> {
+    pub(super) trainer: &'a Trainer<N>,
+    pub(super) data: &'a dyn Dataset,
+    pub(super) setup: Setup,
+    pub(super) budget: Budget,
+    pub(super) test: TestShare,
+    pub(super) splits: usize,
+    pub(super) validation: f64,
+    pub(super) runs: usize,
+    pub(super) final_runs: usize,
+    pub(super) metric: Option<Metric>,
+    pub(super) alpha: f64,
+    pub(super) attempts: usize,
+    pub(super) max_steps: usize,
+    pub(super) always_try_ensemble: bool,
+    pub(super) rules: Vec<Box<dyn Rule + 'a>>,
+    pub(super) device: Device,
+    pub(super) executor: Option<&'a dyn Executor>,
+    pub(super) observer: &'a dyn Observer,
+    pub(super) follow: Option<&'a dyn Fn(&ImproveEvent<'_>)>,
+    pub(super) decide: &'a dyn Decide,
+    pub(super) folder: Option<PathBuf>,
+}
+
+/// The rows of the final scores.
+#[derive(Clone, Debug)]
+pub(super) enum TestShare {
+    Share(f64),
+    Rows(Rows),
+}
+
+impl<'a, N: Network> Improve<'a, N> {
+    /// Improves this trainer on this data, with the defaults.
+    pub fn new(trainer: &'a Trainer<N>, data: &'a dyn Dataset) -> Self {
+        Self {
+            trainer,
+            data,
+            setup: Setup::default(),
+            budget: Budget::default(),
+            test: TestShare::Share(0.25),
+            splits: 8,
+            validation: 0.25,
+            runs: 5,
+            final_runs: 5,
+            metric: None,
+            alpha: 0.05,
+            attempts: 4,
+            max_steps: 40,
+            always_try_ensemble: false,
+            rules: vec![],
+            device: Device::Cpu,
+            executor: None,
+            observer: &Silent,
+            follow: None,
+            decide: &ByRule,
+            folder: None,
+        }
+    }
+
+    /// Sets where it starts: settings that replace those of the trainer, a strategy and a combination. The default is a
+    /// single network with the trainer's own settings.
+    #[must_use]
+    pub fn setup(mut self, setup: Setup) -> Self {
+        self.setup = setup;
+        self
+    }
+
+    /// Sets how much may be trained. The default is no limit.
+    #[must_use]
+    pub fn budget(mut self, budget: Budget) -> Self {
+        self.budget = budget;
+        self
+    }
+
+    /// Sets the share of all rows, in (0, 1), that is set aside for the final scores; the default is 0.25. Whole groups
+    /// are drawn where the data has groups, otherwise rows in proportion to the strata where it has strata.
+    #[must_use]
+    pub fn test(mut self, share: f64) -> Self {
+        self.test = TestShare::Share(share);
+        self
+    }
+
+    /// Sets the rows of the final scores, in place of a random share.
+    #[must_use]
+    pub fn test_rows(mut self, rows: Rows) -> Self {
+        self.test = TestShare::Rows(rows);
+        self
+    }
+
+    /// Sets the number of random splits into training and validation rows on which a change is compared, at least 3;
+    /// the default is 8. More splits find smaller gains, up to about 15.
+    #[must_use]
+    pub fn splits(mut self, splits: usize) -> Self {
+        self.splits = splits;
+        self
+    }
+
+    /// Sets the share of validation rows in each split, in (0, 1); the default is 0.25.
+    #[must_use]
+    pub fn validation(mut self, share: f64) -> Self {
+        self.validation = share;
+        self
+    }
+
+    /// Sets the number of runs on the first split whose learning curves are diagnosed, at least 1; the default is 5. They
+    /// differ in their seeds. With one run nothing is known about the spread from run to run.
+    #[must_use]
+    pub fn runs(mut self, runs: usize) -> Self {
+        self.runs = runs;
+        self
+    }
+
+    /// Sets the number of trainings of the start and of the result for the final scores, at least 1; the default is 5.
+    #[must_use]
+    pub fn final_runs(mut self, runs: usize) -> Self {
+        self.final_runs = runs;
+        self
+    }
+
+    /// Sets the metric that decides. The default is the negative log-likelihood for classes, where the accuracy must not
+    /// become worse, and the root mean squared error for values.
+    #[must_use]
+    pub fn metric(mut self, metric: impl Into<Metric>) -> Self {
+        self.metric = Some(metric.into());
+        self
+    }
+
+    /// Sets the probability, in (0, 0.5), of keeping a remedy where none does anything; the default is 0.05. It is
+    /// shared among all remedies that are tried between two changes.
+    #[must_use]
+    pub fn alpha(mut self, alpha: f64) -> Self {
+        self.alpha = alpha;
+        self
+    }
+
+    /// Sets how many remedies are tried for one finding of one setup, at least 1; the default is 4.
+    #[must_use]
+    pub fn attempts(mut self, attempts: usize) -> Self {
+        self.attempts = attempts;
+        self
+    }
+
+    /// Sets the largest number of remedies that are tried in all; the default is 40.
+    #[must_use]
+    pub fn max_steps(mut self, steps: usize) -> Self {
+        self.max_steps = steps;
+        self
+    }
+
+    /// Sets whether remedies for the variance of predictions, such as an ensemble, are tried even where nothing is
+    /// wrong. The default is `false`: a healthy network is left alone.
+    #[must_use]
+    pub fn always_try_ensemble(mut self, always: bool) -> Self {
+        self.always_try_ensemble = always;
+        self
+    }
+
+    /// Adds a rule that finds problems.
+    #[must_use]
+    pub fn rule(mut self, rule: Box<dyn Rule + 'a>) -> Self {
+        self.rules.push(rule);
+        self
+    }
+
+    /// Sets the device on which networks train; the default is the CPU.
+    #[must_use]
+    pub fn device(mut self, device: &Device) -> Self {
+        self.device = device.clone();
+        self
+    }
+
+    /// Sets how many runs train at a time; see [`Session::executor`](crate::Session::executor). It does not change the
+    /// result.
+    #[must_use]
+    pub fn executor(mut self, executor: &'a dyn Executor) -> Self {
+        self.executor = Some(executor);
+        self
+    }
+
+    /// Sets the observer that is notified of the events of the trainings, such as a progress bar. Each remedy is a build
+    /// of its own. [`Flow::Stop`](crate::observe::Flow::Stop) ends the loop with
+    /// [`Error::Cancelled`](crate::Error::Cancelled); with a [`folder`](Self::folder) it can be resumed.
+    #[must_use]
+    pub fn observer(mut self, observer: &'a dyn Observer) -> Self {
+        self.observer = observer;
+        self
+    }
+
+    /// Sets what is called with each event of the loop, for instance to print it.
+    #[must_use]
+    pub fn follow(mut self, follow: &'a dyn Fn(&ImproveEvent<'_>)) -> Self {
+        self.follow = Some(follow);
+        self
+    }
+
+    /// Sets who decides what is tried and kept. The default is [`ByRule`].
+    #[must_use]
+    pub fn decide(mut self, decide: &'a dyn Decide) -> Self {
+        self.decide = decide;
+        self
+    }
+
+    /// Sets the folder where trainings and decisions are kept. A loop that was interrupted and is run again with the same
+    /// folder and seed resumes, and its report has the same bytes. By default nothing is kept.
+    #[must_use]
+    pub fn folder(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.folder = Some(folder.into());
+        self
+    }
+
+    /// Checks the parameters.
+    pub(super) fn check(&self) -> Result<()> {
+        if let TestShare::Share(share) = self.test {
+            check::share("the share of test rows", share)?;
+        }
+        check::share("the share of validation rows", self.validation)?;
+        for (what, count, least) in [
+            ("the number of splits", self.splits, MIN_SPLITS),
+            ("the number of runs", self.runs, 1),
+            ("the number of final runs", self.final_runs, 1),
+            ("the number of remedies for one finding", self.attempts, 1),
+        ] {
+            if count < least {
+                return Err(Error::invalid(what, format!("at least {least}"), count));
+            }
+        }
+        if !(self.alpha > 0. && self.alpha < 0.5) {
+            return Err(Error::invalid("alpha", "above 0 and below 0.5", self.alpha));
+        }
+        Ok(())
+    }
+}
+
+/// The smallest number of splits.
+const MIN_SPLITS: usize = 3;
