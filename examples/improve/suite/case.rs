@@ -5,7 +5,7 @@ use candle_ensemble::{
     data::{Dataset, Split, Task, TensorDataset},
     exec::Executor,
     improve::Improve,
-    metrics::MetricList,
+    metrics::Metric,
     nn::Sequential,
     observe::Observer,
     plan::Value,
@@ -106,13 +106,9 @@ impl Case {
             Task::Classification { .. } => "nll",
             Task::Regression { .. } => "rmse",
         };
-        let metrics = MetricList::parse(metric)?;
+        let metric = Metric::parse(metric)?;
         let predictions = pool.predictions(test.inputs().clone())?;
-        (0..pool.slots())
-            .map(|slot| {
-                let scores = metrics.compute(&predictions.slot(slot)?, test.targets(), None)?;
-                Ok(scores.get(metric).unwrap_or(f64::NAN))
-            })
-            .collect()
+        let score = |slot: usize| metric.compute(&predictions.values().get(slot)?, test.targets(), None);
+        (0..pool.slots()).map(score).collect()
     }
 }

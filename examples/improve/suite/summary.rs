@@ -41,7 +41,7 @@ impl Outcome {
         let kept = report.steps.iter().filter(|step| step.kept).map(|step| step.remedy.remedy.clone());
         let of = |scores: &candle_ensemble::improve::FinalScores| scores.metrics.get(&report.metric).copied();
         let (start, end) = (of(&report.start), of(&report.end));
-        let tolerance = (2. * healthy.sd).max(0.05 * healthy.mean.abs());
+        let tolerance = (2. * healthy.sd.unwrap_or(0.)).max(0.05 * healthy.mean.abs());
         Self {
             case,
             broken: fault != Fault::Healthy,
@@ -52,7 +52,7 @@ impl Outcome {
             start,
             end,
             healthy: healthy.mean,
-            healthy_sd: healthy.sd,
+            healthy_sd: healthy.sd.unwrap_or(0.),
             repaired: end.is_some_and(|end| end <= healthy.mean + tolerance),
             worse: report.gain.is_some_and(|gain| gain.high < 0.),
             trainings: report.trainings,
@@ -111,7 +111,7 @@ impl Summary {
 
     pub fn table(&self) -> String {
         let mut table = Table::new();
-        table.load_preset(ASCII_MARKDOWN);
+        table.load_style(ASCII_MARKDOWN);
         let header =
             ["case", "found", "metric", "start", "result", "healthy", "repaired", "kept", "trainings"];
         table.set_header(header);

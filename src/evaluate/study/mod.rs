@@ -1,9 +1,9 @@
 //! Studies: strategies and combinations compared with single networks, on test rows.
 mod outcome;
-mod over_rows;
+pub(crate) mod over_rows;
 mod pools;
 mod summary;
-mod test_rows;
+pub(crate) mod test_rows;
 mod trial;
 mod why;
 
