@@ -20,7 +20,7 @@ pub(crate) fn pair(a: f64, b: f64) -> (String, String) {
     {
         return (figure(a), figure(b));
     }
-    let digits = (1 - difference.log10().floor() as i32).clamp(0, 12) as usize;
+    let digits = (1 - (difference.log10() + 1e-9).floor() as i32).clamp(0, 12) as usize;
     (format!("{a:.digits$}"), format!("{b:.digits$}"))
 }
 
@@ -64,9 +64,9 @@ mod tests {
     #[test]
     fn numbers_that_differ_little_have_more_digits() {
         let found =
-            [(2.3026, 2.3008), (2., 1.), (1.41, 1.38), (5., 5.), (180.25, 180.)].map(|(a, b)| pair(a, b));
+            [(2.3036, 2.3018), (2., 1.), (1.41, 1.38), (5., 5.), (180.25, 180.)].map(|(a, b)| pair(a, b));
         let expected = [
-            ("2.3026", "2.3008"),
+            ("2.3036", "2.3018"),
             ("2.00", "1.00"),
             ("1.410", "1.380"),
             ("5.00", "5.00"),

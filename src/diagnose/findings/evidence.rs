@@ -77,7 +77,7 @@ pub(super) fn without_a_model(seen: &Observations<'_>, train: &Series) -> Option
 /// The learning rate, where it is known.
 pub(super) fn learning_rate(seen: &Observations<'_>) -> Option<Evidence> {
     let rate = seen.config?.optimizer.learning_rate();
-    Some(Evidence::new(format!("The learning rate is {}.", figure(rate))).value(rate))
+    Some(Evidence::new(format!("The learning rate is {rate}.")).value(rate))
 }
 
 /// What the metric is called.
