@@ -20,7 +20,8 @@ pub enum CurveMark {
         /// What it is.
         label: String,
     },
-    /// A shaded range of epochs, such as those over which the loss still falls. Their numbers follow the label.
+    /// A shaded range of epochs, such as those over which the loss still falls. Their numbers follow the
+    /// label.
     Epochs {
         /// The first one.
         from: usize,
@@ -64,11 +65,12 @@ impl CurveMark {
     /// Checks that the mark can be drawn.
     pub(super) fn check(&self, log: bool) -> Result<()> {
         let label = self.label();
-        if let Self::Epochs { from, to, .. } = self {
-            if from > to {
+        match self {
+            Self::Epochs { from, to, .. } if from > to => {
                 let must = format!("at most the last one, {to}");
                 return Err(Error::invalid(format!("first epoch of mark {label:?}"), must, from));
             }
+            _ => {}
         }
         for value in self.values() {
             drawable(value, || format!("value of mark {label:?}"))?;
@@ -151,8 +153,8 @@ impl Flag {
 pub(super) struct Flags(Vec<Flag>);
 
 impl Flags {
-    /// Places the labels. From some mark on, texts stand on the left of their lines, and before it on the right; that
-    /// mark is the one with which the fewest rows are needed and nothing is covered.
+    /// Places the labels. From some mark on, texts stand on the left of their lines, and before it on the
+    /// right; that mark is the one with which the fewest rows are needed and nothing is covered.
     pub(super) fn place(marks: &[CurveMark], frame: &Frame) -> Drawn<Self> {
         let mut heads: Vec<(f64, f64, String)> = vec![];
         for (epoch, text) in marks.iter().filter_map(CurveMark::head) {
@@ -160,13 +162,13 @@ impl Flags {
             heads.push((frame.x_at(epoch as f64), SPARE * NAME.width(&text)?, text));
         }
         heads.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let all = (0..=heads.len()).rev().map(|turned| Self::turned(&heads, turned, frame));
+        let all = (0..=heads.len()).rev().map(|turned| Self::turned(&heads, turned));
         Ok(all.min_by_key(|flags| (flags.faults(frame), flags.rows())).unwrap_or(Self(vec![])))
     }
 
-    /// Places the labels `turned` and later on the left of their lines, from left to right, and then the others on the
-    /// right, from right to left: each in the lowest row where it disturbs none.
-    fn turned(heads: &[(f64, f64, String)], turned: usize, frame: &Frame) -> Self {
+    /// Places the labels `turned` and later on the left of their lines, from left to right, and then the
+    /// others on the right, from right to left: each in the lowest row where it disturbs none.
+    fn turned(heads: &[(f64, f64, String)], turned: usize) -> Self {
         let mut flags = Self(vec![]);
         let (on_right, on_left) = heads.split_at(turned.min(heads.len()));
         let left = on_left.iter().map(|(x, width, text)| (x, (x - BESIDE - width, x - BESIDE), text));

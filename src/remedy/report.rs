@@ -8,8 +8,8 @@ use std::fmt;
 
 /// A diagnosis of one network, with its learning curves and the remedies.
 ///
-/// It prints as a text. With the feature `charts`, [`chart`](Self::chart) draws the curves with the evidence marked, and
-/// [`html`](Self::html) makes a page.
+/// It prints as a text. With the feature `charts`, [`chart`](Self::chart) draws the curves with the evidence
+/// marked, and [`html`](Self::html) makes a page.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct DiagnosisReport {

@@ -8,9 +8,9 @@ use crate::{
 use comfy_table::{presets::ASCII_MARKDOWN, CellAlignment, Table};
 
 impl ImproveReport {
-    /// What was tried and what it bought, as two Markdown tables: the remedies, each with the finding, the gain with its
-    /// interval at the level that decided, and the decision; and the scores of the start and of the result on the rows
-    /// that no decision saw.
+    /// What was tried and what it bought, as two Markdown tables: the remedies, each with the finding, the
+    /// gain with its interval at the level that decided, and the decision; and the scores of the start and of
+    /// the result on the rows that no decision saw.
     ///
     /// The gain is the share by which the remedy reduces the loss; see [`Step::gain`].
     #[must_use]

@@ -33,8 +33,8 @@ fn fail(folder: &Path, args: &[&str]) -> String {
     text
 }
 
-/// Curves of `runs` runs as a CSV file: the training loss falls to 0.02, and the validation loss turns at epoch 10 if the
-/// network overfits, or falls to 0.1.
+/// Curves of `runs` runs as a CSV file: the training loss falls to 0.02, and the validation loss turns at
+/// epoch 10 if the network overfits, or falls to 0.1.
 fn csv(runs: std::ops::Range<usize>, overfits: bool) -> String {
     let mut text = String::from("run,epoch,train_loss,valid_loss,train_accuracy,valid_accuracy\n");
     for run in runs {
