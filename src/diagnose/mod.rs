@@ -3,11 +3,17 @@ mod curves;
 #[allow(clippy::module_inception)]
 mod diagnose;
 mod diagnosis;
+mod ensemble_gain;
+mod extrapolation;
 mod finding;
 mod findings;
 mod observations;
 mod problem;
+mod ranking;
 mod rule;
+mod series;
+mod spread;
+mod words;
 
 pub use curves::{Curve, CurveMetric, Curves};
 pub use diagnose::Diagnose;

@@ -18,7 +18,7 @@ mod row_targets;
 mod sensitivity;
 mod size_curve;
 mod split_check;
-mod study;
+pub(crate) mod study;
 mod study_report;
 mod training_size;
 mod transfer;
