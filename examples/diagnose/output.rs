@@ -25,7 +25,7 @@ pub fn write(args: &Args, reports: &[DiagnosisReport]) -> Result<(), Failure> {
     if let Some(path) = &args.chart {
         for (number, report) in reports.iter().enumerate() {
             let path = numbered(path, (reports.len() > 1).then_some(number + 1));
-            match report.chart(&report.name) {
+            match report.chart(&title(report)) {
                 Some(chart) => {
                     chart.save(&path)?;
                     print(args, &format!("\nThe curves of {}: {}", report.name, path.display()))?;
@@ -72,6 +72,14 @@ fn text(report: &DiagnosisReport) -> String {
         more => format!("{more} more remedies are in the files of --html and --json.\n"),
     };
     format!("{}{curves}\n{notes}\n{best}{more}", report.name)
+}
+
+/// The title of the chart.
+fn title(report: &DiagnosisReport) -> String {
+    match report.curves.as_ref().map_or(0, |curves| curves.runs.len()) {
+        0 | 1 => report.name.clone(),
+        runs => format!("{}: mean, smallest and largest of {runs} runs", report.name),
+    }
 }
 
 /// The path, with a number added to the name of the file.
