@@ -17,7 +17,7 @@ mod spread;
 mod words;
 
 pub use classify::Features;
-pub use curves::{Curve, CurveMetric, Curves};
+pub use curves::{Curve, CurveMetric, Curves, ReadCurves};
 pub use diagnose::Diagnose;
 pub use diagnosis::{Diagnosis, LabelProbability};
 pub use finding::{Evidence, Finding, Mark};
