@@ -13,11 +13,11 @@ use crate::{
 
 /// A forest plot: estimates with their intervals, such as the gains of several changes, against zero.
 ///
-/// Rows that are highlighted have filled markers. An end of an interval that is infinite, or so far away that it would
-/// make the others invisible, is an arrow at the edge of the chart; the figures stand beside it.
+/// Rows that are highlighted have filled markers. An end of an interval that is infinite, or so far away that
+/// it would make the others invisible, is an arrow at the edge of the chart; the figures stand beside it.
 ///
-/// [`Chart::check`] fails when there are no rows or more than 100, an estimate is not finite, an end is NaN, or the
-/// ends are not on both sides of the estimate.
+/// [`Chart::check`] fails when there are no rows or more than 100, an estimate is not finite, an end is NaN,
+/// or the ends are not on both sides of the estimate.
 ///
 /// ```
 /// use candle_ensemble::chart::{Chart, ForestPlot, ForestRow};
@@ -39,7 +39,8 @@ use crate::{
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// Source: Lewis and Clarke 2001, "Forest plots: trying to see the wood and the trees", doi:10.1136/bmj.322.7300.1479.
+/// Source: Lewis and Clarke 2001, "Forest plots: trying to see the wood and the trees",
+/// doi:10.1136/bmj.322.7300.1479.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ForestPlot {
     /// The title above the chart.

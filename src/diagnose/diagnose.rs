@@ -1,7 +1,7 @@
 //! From what is known to a diagnosis.
 use crate::{
     data::Task,
-    diagnose::{findings, ranking::rank, Curves, Diagnosis, Label, LabelProbability, Observations, Rule},
+    diagnose::{classify::classify, findings, ranking::rank, Curves, Diagnosis, Label, LabelProbability, Observations, Rule},
     evaluate::{RowTargets, SplitCheck, TrainingSizeReport},
     predictions::Predictions,
     store::EpochRecord,
@@ -139,6 +139,9 @@ impl<'a> Diagnose<'a> {
     /// When what is known cannot be evaluated, or a rule fails.
     pub fn run(self) -> Result<Diagnosis> {
         let Self { mut seen, rules } = self;
+        if let (true, Some(curves)) = (seen.labels.is_empty(), seen.curves) {
+            seen.labels = classify(curves);
+        }
         check_labels(&seen.labels)?;
         // Stable: equally likely labels stay in their order.
         seen.labels.sort_by(|(_, a), (_, b)| b.total_cmp(a));

@@ -14,8 +14,8 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     sync::{
-        Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
+        Mutex, PoisonError,
     },
 };
 

@@ -4,11 +4,12 @@ use crate::{
     data::Dataset,
     diagnose::Rule,
     exec::Executor,
-    improve::{Budget, ByRule, Decide, ImproveEvent},
+    improve::{Budget, ByRule, Decide, Diagnoser, ImproveEvent},
     metrics::Metric,
     observe::{Observer, Silent},
-    remedy::Setup,
-    train::Trainer,
+    remedy::{remedies, Remedy, Setup},
+    store::Checkpoints,
+    train::{Learner, Trainer},
     Error, Network, Result, Rows,
 };
 use candle_core::Device;
@@ -32,12 +33,15 @@ pub struct Improve<'a, N> {
     pub(super) max_steps: usize,
     pub(super) always_try_ensemble: bool,
     pub(super) rules: Vec<Box<dyn Rule + 'a>>,
+    pub(super) diagnoser: Option<&'a dyn Diagnoser>,
+    pub(super) remedies: Vec<Box<dyn Remedy>>,
     pub(super) device: Device,
     pub(super) executor: Option<&'a dyn Executor>,
     pub(super) observer: &'a dyn Observer,
     pub(super) follow: Option<&'a dyn Fn(&ImproveEvent<'_>)>,
     pub(super) decide: &'a dyn Decide,
     pub(super) folder: Option<PathBuf>,
+    pub(super) checkpoints: Checkpoints,
 }
 
 /// The rows of the final scores.
@@ -66,6 +70,9 @@ impl<'a, N: Network> Improve<'a, N> {
             max_steps: 40,
             always_try_ensemble: false,
             rules: vec![],
+            diagnoser: None,
+            remedies: remedies(),
+            checkpoints: Checkpoints::default(),
             device: Device::Cpu,
             executor: None,
             observer: &Silent,
@@ -180,6 +187,27 @@ impl<'a, N: Network> Improve<'a, N> {
         self
     }
 
+    /// Sets what finds problems, in place of the rules.
+    #[must_use]
+    pub fn diagnoser(mut self, diagnoser: &'a dyn Diagnoser) -> Self {
+        self.diagnoser = Some(diagnoser);
+        self
+    }
+
+    /// Sets the remedies that may be tried. The default is all of the library.
+    #[must_use]
+    pub fn remedies(mut self, remedies: Vec<Box<dyn Remedy>>) -> Self {
+        self.remedies = remedies;
+        self
+    }
+
+    /// Adds a remedy.
+    #[must_use]
+    pub fn remedy(mut self, remedy: Box<dyn Remedy>) -> Self {
+        self.remedies.push(remedy);
+        self
+    }
+
     /// Sets the device on which networks train; the default is the CPU.
     #[must_use]
     pub fn device(mut self, device: &Device) -> Self {
@@ -226,6 +254,13 @@ impl<'a, N: Network> Improve<'a, N> {
         self
     }
 
+    /// Sets how often the state of an unfinished training is written to the folder; the default is every five minutes.
+    #[must_use]
+    pub fn checkpoints(mut self, checkpoints: Checkpoints) -> Self {
+        self.checkpoints = checkpoints;
+        self
+    }
+
     /// Checks the parameters.
     pub(super) fn check(&self) -> Result<()> {
         if let TestShare::Share(share) = self.test {
@@ -241,6 +276,11 @@ impl<'a, N: Network> Improve<'a, N> {
             if count < least {
                 return Err(Error::invalid(what, format!("at least {least}"), count));
             }
+        }
+        let architectures = self.trainer.architectures();
+        if architectures.len() != 1 {
+            let got = format!("one of {}", architectures.join(", "));
+            return Err(Error::invalid("the trainer", "one of a single architecture", got));
         }
         if !(self.alpha > 0. && self.alpha < 0.5) {
             return Err(Error::invalid("alpha", "above 0 and below 0.5", self.alpha));

@@ -160,7 +160,8 @@ mod tests {
 
     #[test]
     fn verdicts() {
-        let interval = |low: f64, high: f64| Some(Interval { estimate: (low + high) / 2., low, high, level: 0.95 });
+        let interval =
+            |low: f64, high: f64| Some(Interval { estimate: (low + high) / 2., low, high, level: 0.95 });
         let fine = [pair(1., 1.), pair(1., 1.)];
         assert_eq!(verdict(interval(0.1, 0.2), &fine), Verdict::Better);
         assert_eq!(verdict(interval(-0.1, 0.2), &fine), Verdict::NoGain);

@@ -20,6 +20,9 @@ pub struct ImproveReport {
     pub metric: String,
     /// Whether a higher metric is better.
     pub higher_is_better: bool,
+    /// The metric of the prediction without a model: the shares of the classes, or the mean of the values.
+    #[serde(with = "real")]
+    pub no_model: f64,
     /// Numbers of rows: those that decisions were made on, and those of the final scores.
     pub rows: usize,
     /// The rows of the final scores.

@@ -1,8 +1,8 @@
 //! What is made of the members of a setup: an ensemble.
 use crate::{
     combine::{self, AnyCombiner, AnyFitted, Combiner, Mean},
-    evaluate::{Combination, combination::Way, combinations},
-    merge::{BestOf, MaxBarrier, best_of},
+    evaluate::{combination::Way, combinations, Combination},
+    merge::{best_of, BestOf, MaxBarrier},
     pool::Pool,
     registry::split_list,
     remedy::Setup,
@@ -22,7 +22,8 @@ pub(super) enum Together {
 impl Together {
     pub(super) fn of(setup: &Setup) -> Result<Self> {
         let text = setup.combination.as_deref().unwrap_or("mean");
-        let name = split_list(text).first().map_or("", |text| text.split(':').next().unwrap_or_default()).to_owned();
+        let name =
+            split_list(text).first().map_or("", |text| text.split(':').next().unwrap_or_default()).to_owned();
         if combine::registry().get(&name).is_ok() {
             return combine::registry().parse(text).map(Self::Rule);
         }
@@ -53,7 +54,10 @@ impl Together {
     }
 
     /// The ensemble of the pool's members.
-    pub(super) fn ensemble<L: Learner>(&self, pool: &Pool<'_, L>) -> Result<Ensemble<L::Network, Box<AnyFitted>>> {
+    pub(super) fn ensemble<L: Learner>(
+        &self,
+        pool: &Pool<'_, L>,
+    ) -> Result<Ensemble<L::Network, Box<AnyFitted>>> {
         let mean = AnyCombiner::new(Mean);
         match self {
             Self::Rule(rule) => pool.combine(rule),

@@ -76,7 +76,8 @@ mod tests {
     fn a_view_has_its_rows_and_no_others() {
         let x = Tensor::arange(0f32, 6., &Device::Cpu).unwrap().reshape((6, 1)).unwrap();
         let y = Tensor::new(&[0u32, 1, 0, 1, 0, 1], &Device::Cpu).unwrap();
-        let data = TensorDataset::classification(&x, &y).unwrap().with_groups(vec![5, 5, 6, 6, 7, 7]).unwrap();
+        let data =
+            TensorDataset::classification(&x, &y).unwrap().with_groups(vec![5, 5, 6, 6, 7, 7]).unwrap();
         let view = View::new(&data, vec![1, 4, 5]).unwrap();
         assert_eq!((view.rows(), view.task()), (3, data.task()));
         assert_eq!(view.strata(), Some([1, 0, 1].as_slice()));

@@ -8,8 +8,8 @@ use std::fmt;
 
 /// A diagnosis of one network, with its learning curves and the remedies.
 ///
-/// It prints as a text. With the feature `charts`, [`chart`](Self::chart) draws the curves with the evidence marked, and
-/// [`html`](Self::html) makes a page.
+/// It prints as a text. With the feature `charts`, [`chart`](Self::chart) draws the curves with the evidence
+/// marked, and [`html`](Self::html) makes a page.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct DiagnosisReport {
@@ -59,6 +59,14 @@ impl DiagnosisReport {
     /// The remedies for a finding, the best first.
     pub fn proposals_for<'r>(&'r self, finding: &'r str) -> impl Iterator<Item = &'r Proposal> + 'r {
         self.proposals.iter().filter(move |proposal| proposal.finding == finding)
+    }
+
+    /// The report with at most this number of remedies for each finding, the best ones.
+    #[must_use]
+    pub fn best(&self, remedies: usize) -> Self {
+        let findings = self.diagnosis.findings.iter();
+        let best = findings.flat_map(|finding| self.proposals_for(&finding.name).take(remedies));
+        Self { proposals: best.cloned().collect(), ..self.clone() }
     }
 }
 

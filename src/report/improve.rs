@@ -8,12 +8,18 @@ use crate::{
 use comfy_table::{presets::ASCII_MARKDOWN, CellAlignment, Table};
 
 impl ImproveReport {
-    /// The remedies that were tried, as a Markdown table: the finding, the gain with its interval at the level that
-    /// decided, and what was decided. `None` if none was tried.
+    /// What was tried and what it bought, as two Markdown tables: the remedies, each with the finding, the
+    /// gain with its interval at the level that decided, and the decision; and the scores of the start and of
+    /// the result on the rows that no decision saw.
     ///
     /// The gain is the share by which the remedy reduces the loss; see [`Step::gain`].
     #[must_use]
-    pub fn table(&self) -> Option<String> {
+    pub fn table(&self) -> String {
+        let scores = self.scores_table();
+        self.steps_table().map_or_else(|| scores.clone(), |steps| format!("{steps}\n\n{scores}"))
+    }
+
+    fn steps_table(&self) -> Option<String> {
         let mut table = Table::new();
         table.load_style(ASCII_MARKDOWN);
         table.set_header([
@@ -46,9 +52,7 @@ impl ImproveReport {
         (!self.steps.is_empty()).then(|| table.to_string())
     }
 
-    /// The scores of the start and of the result on the rows that no decision saw, as a Markdown table.
-    #[must_use]
-    pub fn final_table(&self) -> String {
+    fn scores_table(&self) -> String {
         let mut table = Table::new();
         table.load_style(ASCII_MARKDOWN);
         table.set_header(["metric", "start", "result"]);

@@ -11,8 +11,8 @@ const MOST: usize = 8;
 pub(crate) struct Marks<'f>(Vec<(Mark, &'f str)>);
 
 impl<'f> Marks<'f> {
-    /// The places that the evidence of the likeliest findings names, each once. Values that cannot be drawn are left
-    /// out.
+    /// The places that the evidence of the likeliest findings names, each once. Values that cannot be drawn
+    /// are left out.
     pub(crate) fn of(findings: &'f [Finding]) -> Self {
         let mut places: Vec<(Mark, &'f str)> = vec![];
         for finding in findings {

@@ -7,8 +7,8 @@ use crate::{
 };
 
 impl DiagnosisReport {
-    /// A chart of the losses with the evidence marked (feature `charts`), as [`Curves::chart`]. `None` without
-    /// curves.
+    /// A chart of the losses with the evidence marked (feature `charts`), as [`Curves::chart`]. `None`
+    /// without curves.
     #[must_use]
     pub fn chart(&self, title: &str) -> Option<LearningCurves> {
         self.curves.as_ref()?.chart(title, &self.diagnosis.findings)
@@ -16,13 +16,14 @@ impl DiagnosisReport {
 }
 
 impl Curves {
-    /// A chart of the training and validation losses against the epoch, with the places marked that the evidence of
-    /// `findings` names (feature `charts`).
+    /// A chart of the training and validation losses against the epoch, with the places marked that the
+    /// evidence of `findings` names (feature `charts`).
     ///
-    /// The lines are means over the runs, and the bands go from the smallest run to the largest. Epochs are counted from
-    /// 0. Losses that are missing or not finite are left out, so the curve of a network that diverges ends there. The axis
-    /// is logarithmic where all losses are above 0 and the drawn ones span a factor of 20. Up to eight places are marked,
-    /// those of the first findings. `None` if there is no finite loss.
+    /// The lines are means over the runs, and the bands go from the smallest run to the largest. Epochs are
+    /// counted from 0. Losses that are missing or not finite are left out, so the curve of a network that
+    /// diverges ends there. The axis is logarithmic where all losses are above 0 and the drawn ones span a
+    /// factor of 20. Up to eight places are marked, those of the first findings. `None` if there is no finite
+    /// loss.
     ///
     /// ```
     /// use candle_ensemble::{chart::Chart, diagnose::{Curve, Curves, Evidence, Finding, Label, Mark}};
@@ -46,8 +47,8 @@ impl Curves {
         chart(title, "loss (lower is better)".into(), curves, Some(&marks))
     }
 
-    /// A chart of the metric on the training and validation rows against the epoch, as [`chart`](Self::chart) (feature
-    /// `charts`). `None` if no metric was recorded.
+    /// A chart of the metric on the training and validation rows against the epoch, as [`chart`](Self::chart)
+    /// (feature `charts`). `None` if no metric was recorded.
     #[must_use]
     pub fn metric_chart(&self, title: &str) -> Option<LearningCurves> {
         let metric = match self.metric {

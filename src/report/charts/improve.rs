@@ -8,11 +8,11 @@ use crate::{
 const ROWS: usize = 100;
 
 impl ImproveReport {
-    /// A chart of what each remedy gained, with the interval that decided (feature `charts`). Those that were kept are
-    /// highlighted.
+    /// A chart of what each remedy gained, with the interval that decided (feature `charts`). Those that were
+    /// kept are highlighted.
     ///
-    /// The gain is the share by which the remedy reduces the loss, in percent; see [`Step::gain`]. Steps without a finite
-    /// gain are left out. `None` if there is none.
+    /// The gain is the share by which the remedy reduces the loss, in percent; see [`Step::gain`]. Steps
+    /// without a finite gain are left out. `None` if there is none.
     #[must_use]
     pub fn gain_chart(&self, title: &str) -> Option<ForestPlot> {
         let row = |(number, step): (usize, &Step)| {

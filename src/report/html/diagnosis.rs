@@ -13,14 +13,17 @@ use crate::{
 use maud::{html, Markup};
 
 impl DiagnosisReport {
-    /// The diagnosis as an HTML page (feature `charts`): what is wrong in a sentence, the learning curves with the
-    /// evidence marked, the findings and the remedies with their code.
+    /// The diagnosis as an HTML page (feature `charts`): what is wrong in a sentence, the learning curves
+    /// with the evidence marked, the findings and the remedies with their code.
     ///
-    /// The page is one file that loads nothing. [`files::write_whole`](crate::files::write_whole) writes it. All texts
-    /// are escaped. The same report gives the same bytes.
+    /// The page is one file that loads nothing. [`files::write_whole`](crate::files::write_whole) writes it.
+    /// All texts are escaped. The same report gives the same bytes.
     ///
     /// ```
-    /// use candle_ensemble::{diagnose::{Curve, Curves, Diagnosis, Evidence, Finding, Label, Mark}, remedy::DiagnosisReport};
+    /// use candle_ensemble::{
+    ///     diagnose::{Curve, Curves, Diagnosis, Evidence, Finding, Label, Mark},
+    ///     remedy::DiagnosisReport,
+    /// };
     ///
     /// let mut run = Curve::default();
     /// run.train_loss = vec![0.9, 0.5, 0.3, 0.2, 0.1];
@@ -46,8 +49,9 @@ impl DiagnosisReport {
     pub fn html_of(title: &str, reports: &[Self]) -> Result<String> {
         let part = |(i, report): (usize, &Self)| {
             let place = format!("network-{}-", i + 1);
-            let heading =
-                Part::new(&place, "diagnosis", &report.name, html! { p.lead { (report.description()) } });
+            let curves = report.curves.as_ref().map(of_curves);
+            let lead = html! { @if let Some(curves) = curves { p.lead { (curves) "." } } };
+            let heading = Part::new(&place, "diagnosis", &report.name, lead);
             Ok(Part { parts: report.parts(&place)?, ..heading })
         };
         let parts = reports.iter().enumerate().map(part).collect::<Result<Vec<_>>>()?;
@@ -89,7 +93,10 @@ impl DiagnosisReport {
                 @match first {
                     None => { p { "Nothing was found." } }
                     Some(first) if first.problem == Problem::None => {
-                        p { strong { "Nothing is wrong" } " (confidence " (percent(first.confidence)) "). " (first.summary) }
+                        p {
+                            strong { "Nothing is wrong" } " (confidence " (percent(first.confidence)) "). "
+                            (first.summary)
+                        }
                     }
                     Some(first) => {
                         p {

@@ -69,5 +69,9 @@ pub(super) fn of_proposal(proposal: &Proposal) -> Markup {
 /// Code in a box that scrolls sideways, also with the keyboard; nothing for no code.
 pub(super) fn code(text: &str) -> Markup {
     let text = text.trim_end();
-    html! { @if !text.is_empty() { div.scroll tabindex="0" role="group" aria-label="Code" { pre { code { (text) } } } } }
+    html! {
+        @if !text.is_empty() {
+            div.scroll tabindex="0" role="group" aria-label="Code" { pre { code { (text) } } }
+        }
+    }
 }

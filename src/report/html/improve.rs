@@ -18,13 +18,14 @@ use crate::{
 use maud::{html, Markup};
 
 impl ImproveReport {
-    /// The loop as an HTML page (feature `charts`): what it bought, what was tried, kept and thrown away, the learning
-    /// curves with their evidence at the start and after each change that was kept, and the improved setup.
+    /// The loop as an HTML page (feature `charts`): what it bought, what was tried, kept and thrown away, the
+    /// learning curves with their evidence at the start and after each change that was kept, and the improved
+    /// setup.
     ///
-    /// The page is one file that loads nothing. [`files::write_whole`](crate::files::write_whole) writes it. `title` is
-    /// its heading, `description` says in a sentence what the data is, and `settings` are names and values that the page
-    /// lists, such as those of the trainer; the last two may be empty. All texts are escaped. The same report gives the
-    /// same bytes.
+    /// The page is one file that loads nothing. [`files::write_whole`](crate::files::write_whole) writes it.
+    /// `title` is its heading, `description` says in a sentence what the data is, and `settings` are names
+    /// and values that the page lists, such as those of the trainer; the last two may be empty. All texts are
+    /// escaped. The same report gives the same bytes.
     ///
     /// # Errors
     /// When a chart cannot be drawn, because the library's font is missing.
@@ -61,7 +62,8 @@ impl ImproveReport {
                 @if !self.steps.is_empty() {
                     p {
                         (count(self.steps.len(), "remedy").replace("remedys", "remedies")) " tried, "
-                        @if kept.is_empty() { "none kept." } @else { (kept.len()) " kept: " strong { (kept.join(", ")) } "." }
+                        @if kept.is_empty() { "none kept." }
+                        @else { (kept.len()) " kept: " strong { (kept.join(", ")) } "." }
                     }
                 }
                 p { (self.end_reason()) ". " (self.paid()) }
@@ -183,9 +185,15 @@ impl Step {
         let body = html! {
             p { strong { (minus_signs(&outcome(self))) "." } }
             @if let Some(guard) = &self.guard {
-                p { "The " (guard.metric) " changes by " (minus(&percents(&guard.gain))) ", and must not become worse." }
+                p {
+                    "The " (guard.metric) " changes by " (minus(&percents(&guard.gain)))
+                    ", and must not become worse."
+                }
             }
-            p { "Found: " strong { (self.finding.name) } " " small { (kind(&self.finding)) } " " (self.finding.summary) }
+            p {
+                "Found: " strong { (self.finding.name) } " " small { (kind(&self.finding)) } " "
+                (self.finding.summary)
+            }
             (of_proposal(&self.remedy))
             p.note { "Trained for it: " (count(self.trainings, "network")) ", " (count(self.epochs, "epoch")) "." }
         };
