@@ -9,6 +9,7 @@ mod conformance;
 mod corpus;
 mod ensembles;
 mod faults;
+mod improve;
 mod interrupted;
 mod layers;
 mod learned_rules;
