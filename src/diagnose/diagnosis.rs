@@ -9,8 +9,8 @@ use std::fmt;
 
 /// What is wrong with a network, and what would have to be known to say more.
 ///
-/// [`Diagnose`](crate::diagnose::Diagnose) makes it. It prints as a text that names each finding with its evidence, and
-/// [`table`](Self::table) lists the findings alone.
+/// [`Diagnose`](crate::diagnose::Diagnose) makes it. It prints as a text that names each finding with its
+/// evidence, and [`table`](Self::table) lists the findings alone.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Diagnosis {
@@ -33,7 +33,8 @@ pub struct LabelProbability {
 }
 
 impl Diagnosis {
-    /// The finding to act on first: the likeliest one or, if another one has to be solved before it, that one.
+    /// The finding to act on first: the likeliest one or, if another one has to be solved before it, that
+    /// one.
     #[must_use]
     pub fn first(&self) -> Option<&Finding> {
         let mut first = self.findings.first()?;
@@ -53,10 +54,11 @@ impl Diagnosis {
         self.first().map_or(Problem::None, |finding| finding.problem)
     }
 
-    /// Whether nothing is wrong: no finding, or none that is likelier than that nothing is wrong.
+    /// Whether the first finding is that nothing is wrong. It is false if there is no finding at all: then
+    /// too little is known.
     #[must_use]
     pub fn healthy(&self) -> bool {
-        self.problem() == Problem::None
+        self.first().is_some_and(|finding| finding.problem == Problem::None)
     }
 
     /// The finding of this name or label.
@@ -65,7 +67,8 @@ impl Diagnosis {
         self.findings.iter().find(|finding| finding.is(name))
     }
 
-    /// The findings as a Markdown table: what was found, how likely it is, and what has to be solved before it.
+    /// The findings as a Markdown table: what was found, how likely it is, and what has to be solved before
+    /// it.
     #[must_use]
     pub fn table(&self) -> String {
         let mut table = Table::new();

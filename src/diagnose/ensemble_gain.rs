@@ -1,21 +1,25 @@
 //! What an ensemble of networks would gain, predicted before it is built.
 use crate::{
+    combine::{FittedCombiner, Mean},
     evaluate::{decomposition::ambiguity, RowTargets},
+    metrics::{accuracy, nll, Truth},
     predictions::Predictions,
     Result,
 };
+use candle_core::Tensor;
 
-/// The expected squared error of networks that differ only in their seeds, and what a mean of several takes away.
+/// The expected squared error of networks that differ only in their seeds, and what a mean of several takes
+/// away.
 ///
 /// ```text
 /// E[loss of the mean of M] = member_loss − (1 − 1/M) variance
 /// variance = ambiguity · S / (S − 1)
 /// ```
 ///
-/// `ambiguity` is that of the mean of the `S` networks that are there (Krogh and Vedelsby 1995). Divided by `1 − 1/S`
-/// it estimates the variance of a network about the mean of all networks without bias, so that `M` may be larger than
-/// `S`. It holds for networks that are independent given the rows: other seeds, the same settings. The loss is the mean
-/// squared error, or the Brier score of class probabilities.
+/// `ambiguity` is that of the mean of the `S` networks that are there (Krogh and Vedelsby 1995). Divided by
+/// `1 − 1/S` it estimates the variance of a network about the mean of all networks without bias, so that `M`
+/// may be larger than `S`. It holds for networks that are independent given the rows: other seeds, the same
+/// settings. The loss is the mean squared error, or the Brier score of class probabilities.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct EnsembleGain {
     pub(crate) networks: usize,
@@ -52,11 +56,44 @@ impl EnsembleGain {
     }
 }
 
+/// The accuracy and the log-loss of classifiers: of one, on average, and of the mean of all of them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct ClassScores {
+    pub(crate) one: (f64, f64),
+    pub(crate) together: (f64, f64),
+}
+
+impl ClassScores {
+    /// `None` for values, with one network, or if a prediction is missing.
+    ///
+    /// # Errors
+    /// When the predictions do not fit the targets.
+    pub(crate) fn of(predictions: &Predictions, targets: &RowTargets) -> Result<Option<Self>> {
+        let Truth::Classes(labels) = targets.truth() else { return Ok(None) };
+        let networks = predictions.slots();
+        if networks < 2 || predictions.covered().is_some() {
+            return Ok(None);
+        }
+        let weights = targets.weights();
+        let score = |probabilities: &Tensor| {
+            let scores = (accuracy(probabilities, labels, weights)?, nll(probabilities, labels, weights)?);
+            Ok::<_, crate::Error>(scores)
+        };
+        let mut scores = (0..networks)
+            .map(|slot| score(&predictions.values().get(slot)?))
+            .collect::<Result<Vec<(f64, f64)>>>()?;
+        // In the order of their values: the order of the networks does not matter to the last bit.
+        scores.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
+        let mean = |of: fn(&(f64, f64)) -> f64| scores.iter().map(of).sum::<f64>() / networks as f64;
+        Ok(Some(Self { one: (mean(|s| s.0), mean(|s| s.1)), together: score(&Mean.combine(predictions)?)? }))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{data::Task, Seed};
-    use candle_core::{Device, Tensor};
+    use candle_core::Device;
     use rand::Rng;
 
     fn values(slots: &[Vec<f64>]) -> Predictions {
@@ -80,8 +117,25 @@ mod tests {
         assert_eq!(EnsembleGain::of(&values(&[vec![1.]]), &targets(&[0.])).unwrap(), None);
     }
 
-    /// Networks of error `common + own` of variances 0.25 and 1: one has the loss 1.25, ten together 0.35. The
-    /// prediction from five is compared with ensembles of ten others.
+    /// Two classifiers, each right on one of two rows, whose mean is right on both.
+    #[test]
+    fn the_scores_of_classifiers_by_hand() {
+        let values =
+            Tensor::new(&[[[0.9f64, 0.1], [0.6, 0.4]], [[0.6, 0.4], [0.2, 0.8]]], &Device::Cpu).unwrap();
+        let predictions = Predictions::new(values, Task::Classification { classes: 2 }).unwrap();
+        let targets = RowTargets::classes(&[0, 1], 2).unwrap();
+        let scores = ClassScores::of(&predictions, &targets).unwrap().unwrap();
+        let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-12, "{a} {b}");
+        close(scores.one.0, 0.75);
+        close(scores.one.1, -(0.9f64 * 0.4 * 0.6 * 0.8).ln() / 4.);
+        close(scores.together.0, 1.);
+        close(scores.together.1, -(0.75f64 * 0.6).ln() / 2.);
+        let one = predictions.narrow_slots(0, 1).unwrap();
+        assert_eq!(ClassScores::of(&one, &targets).unwrap(), None);
+    }
+
+    /// Networks of error `common + own` of variances 0.25 and 1: one has the loss 1.25, ten together 0.35.
+    /// The prediction from five is compared with ensembles of ten others.
     #[test]
     fn the_prediction_is_the_mean_loss_of_simulated_ensembles() {
         let (rows, repeats) = (40, 400);

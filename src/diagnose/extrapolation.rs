@@ -1,7 +1,8 @@
 //! How a training loss that still falls would go on.
 use crate::diagnose::series::Series;
 
-/// The loss has stopped falling when a fifth of the training lowers it by less than this share of its first value.
+/// The loss has stopped falling when a fifth of the training lowers it by less than this share of its first
+/// value.
 pub(crate) const STOPPED: f64 = 0.01;
 /// How many times the epochs an extrapolation goes at most.
 pub(crate) const FARTHEST: f64 = 20.;
@@ -12,16 +13,16 @@ const CANDIDATES: usize = 121;
 /// Rounds in which the interval around the best candidate is narrowed.
 const ROUNDS: usize = 4;
 
-/// After how many epochs in all a training loss would have stopped falling, by two curves that are fitted to the second
-/// half of its epochs:
+/// After how many epochs in all a training loss would have stopped falling, by two curves that are fitted to
+/// the second half of its epochs:
 ///
 /// ```text
 /// a + b exp(−t / τ)   and   a + b (t + 1)^(−c),   a ≥ 0, b ≥ 0
 /// ```
 ///
-/// by least squares. The first one levels off and the second one goes on, so that the truth is often between them: the
-/// smaller and the larger number. A curve does not count if its error is more than [`WORSE`] times that of the other
-/// one. A number is infinite beyond [`FARTHEST`] times the epochs. `None` with fewer than
+/// by least squares. The first one levels off and the second one goes on, so that the truth is often between
+/// them: the smaller and the larger number. A curve does not count if its error is more than [`WORSE`] times
+/// that of the other one. A number is infinite beyond [`FARTHEST`] times the epochs. `None` with fewer than
 /// five values in the second half, or if neither curve falls.
 pub(crate) fn epochs_until_it_stops(loss: &Series) -> Option<(f64, f64)> {
     let ((last, _), (_, first)) = (loss.last()?, loss.first()?);
@@ -54,7 +55,8 @@ struct Fit {
     squares: f64,
 }
 
-/// The number of epochs after the last one at which a fifth of the training still lowers the curve by `least`.
+/// The number of epochs after the last one at which a fifth of the training still lowers the curve by
+/// `least`.
 fn stop(epochs: f64, least: f64, fit: &Fit, basis: Basis) -> f64 {
     let value = |t: f64| fit.b * basis(fit.parameter, t);
     let falls = |end: f64| value(0.8 * end) - value(end) > least;
@@ -74,8 +76,8 @@ fn stop(epochs: f64, least: f64, fit: &Fit, basis: Basis) -> f64 {
     }
 }
 
-/// Least squares over a parameter between two positive ends, and over `a ≥ 0` and `b ≥ 0`. `None` if the curve does
-/// not fall.
+/// Least squares over a parameter between two positive ends, and over `a ≥ 0` and `b ≥ 0`. `None` if the
+/// curve does not fall.
 fn fit(points: &[(f64, f64)], ends: (f64, f64), basis: Basis) -> Option<Fit> {
     let (mut low, mut high) = (ends.0.ln(), ends.1.ln());
     let mut best: Option<Fit> = None;

@@ -1,4 +1,5 @@
 //! What is wrong with a network: learning, generalization or predictions.
+mod classify;
 mod curves;
 #[allow(clippy::module_inception)]
 mod diagnose;
@@ -15,6 +16,7 @@ mod series;
 mod spread;
 mod words;
 
+pub use classify::Features;
 pub use curves::{Curve, CurveMetric, Curves};
 pub use diagnose::Diagnose;
 pub use diagnosis::{Diagnosis, LabelProbability};

@@ -6,8 +6,9 @@ const ABOUT_AS_LIKELY: f64 = 0.75;
 
 /// Sorts findings, the likeliest first, and says which have to wait for another one.
 ///
-/// Of equally likely ones, the one that hides the other comes first, and then the order of the rules counts. A finding
-/// waits for the likeliest of those that hide it and are at least about as likely: a rule may have said so itself.
+/// Of equally likely ones, the one that hides the other comes first, and then the order of the rules counts.
+/// A finding waits for the likeliest of those that hide it and are at least about as likely: a rule may have
+/// said so itself.
 pub(super) fn rank(findings: &mut [Finding]) {
     findings.sort_by(|a, b| b.confidence.total_cmp(&a.confidence).then(stage(a).cmp(&stage(b))));
     let all: Vec<(String, Stage, f64)> =
@@ -26,7 +27,8 @@ pub(super) fn rank(findings: &mut [Finding]) {
 /// The order in which problems are solved.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Stage {
-    /// Rows that make every score wrong, such as the same rows on both sides of a split.
+    /// Rows that make every score wrong, such as the same rows on both sides of a split. Without a solution
+    /// nothing can be said, not even that nothing is wrong.
     Rows,
     /// The training loss, which validation rows do not change.
     Learning,
@@ -40,7 +42,7 @@ enum Stage {
 
 impl Stage {
     fn hides(self, other: Self) -> bool {
-        self < other && other != Self::Nothing
+        self == Self::Rows && other != Self::Rows || self < other && other != Self::Nothing
     }
 }
 
@@ -89,6 +91,14 @@ mod tests {
             ("underfit_flat", Some("duplicates")),
         ];
         assert_eq!(found, expected(&order));
+    }
+
+    #[test]
+    fn a_good_fit_is_not_believed_where_rows_leak() {
+        let found = ranked(&[("good_fit", Nothing, None, 0.95), ("target_leak", Data, None, 0.9)]);
+        assert_eq!(found, expected(&[("good_fit", Some("target_leak")), ("target_leak", None)]));
+        let found = ranked(&[("good_fit", Nothing, None, 0.5), ("overfit", Generalization, None, 0.5)]);
+        assert_eq!(found, expected(&[("overfit", None), ("good_fit", None)]));
     }
 
     #[test]

@@ -29,8 +29,8 @@ impl Series {
         Self(values.iter().copied().enumerate().filter(|(_, x)| usable(*x)).collect())
     }
 
-    /// The median over the runs at each epoch, up to the last epoch that at least half of the runs reach. One run
-    /// that goes astray does not change it, nor does the order of the runs.
+    /// The median over the runs at each epoch, up to the last epoch that at least half of the runs reach. One
+    /// run that goes astray does not change it, nor does the order of the runs.
     pub(crate) fn typical(curves: &Curves, of: impl Fn(&Curve) -> &[f64]) -> Self {
         let runs: Vec<&[f64]> = curves.runs.iter().map(of).filter(|run| !run.is_empty()).collect();
         let epochs = runs.iter().map(|run| run.len()).max().unwrap_or(0);
@@ -91,8 +91,8 @@ impl Series {
         share(first - lowest, first)
     }
 
-    /// The fall over the last fifth of the epochs, along a straight line fitted to it, as a share of the value where
-    /// it begins. A rise is negative. It needs three values.
+    /// The fall over the last fifth of the epochs, along a straight line fitted to it, as a share of the
+    /// value where it begins. A rise is negative. It needs three values.
     pub(crate) fn fall_of_last_fifth(&self) -> Option<f64> {
         let tail = self.tail(0.8);
         let line = tail.line().filter(|_| tail.len() >= 3)?;
@@ -117,8 +117,8 @@ impl Series {
         (self.len() > 1).then(|| falls as f64 / (self.len() - 1) as f64)
     }
 
-    /// The largest rise from one value to the next: the epoch at which it has risen, and the rise; `None` if it never
-    /// rises.
+    /// The largest rise from one value to the next: the epoch at which it has risen, and the rise; `None` if
+    /// it never rises.
     pub(crate) fn largest_rise(&self) -> Option<(usize, f64)> {
         let rises = self.0.windows(2).filter_map(|two| match two {
             [a, b] if b.1 > a.1 => Some((b.0, b.1 - a.1)),

@@ -48,13 +48,14 @@ pub(crate) fn rows_for_accuracy(accuracy: f64, half: f64) -> f64 {
     (accuracy * (1. - accuracy) * (NORMAL / half).powi(2)).ceil()
 }
 
-/// Half of the width of the 95 % interval of a root mean squared error of normal errors on some rows, as a share of
-/// it: `1.96 / √(2 rows)`.
+/// Half of the width of the 95 % interval of a root mean squared error of normal errors on some rows, as a
+/// share of it: `1.96 / √(2 rows)`.
 pub(crate) fn rmse_half_width(rows: usize) -> f64 {
     NORMAL / (2. * rows as f64).sqrt()
 }
 
-/// The number of rows at which the 95 % interval of a root mean squared error is `± half` of it: `½ (1.96 / half)²`.
+/// The number of rows at which the 95 % interval of a root mean squared error is `± half` of it: `½ (1.96 /
+/// half)²`.
 pub(crate) fn rows_for_rmse(half: f64) -> f64 {
     (0.5 * (NORMAL / half).powi(2)).ceil()
 }

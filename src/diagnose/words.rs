@@ -13,6 +13,17 @@ pub(crate) fn figure(x: f64) -> String {
     format!("{x:.digits$}")
 }
 
+/// Two numbers with as many digits as show their difference, three at least.
+pub(crate) fn pair(a: f64, b: f64) -> (String, String) {
+    let (size, difference) = (a.abs().max(b.abs()), (a - b).abs());
+    if difference == 0. || !difference.is_finite() || difference * 20. >= size || !(1e-4..1e6).contains(&size)
+    {
+        return (figure(a), figure(b));
+    }
+    let digits = (1 - (difference.log10() + 1e-9).floor() as i32).clamp(0, 12) as usize;
+    (format!("{a:.digits$}"), format!("{b:.digits$}"))
+}
+
 /// A share as a percentage: `12 %`, `3.4 %`, `0.12 %`.
 pub(crate) fn percent(share: f64) -> String {
     let x = 100. * share;
@@ -48,6 +59,20 @@ mod tests {
     fn figures_have_three_digits() {
         let found = [0., 0.012345, -0.5, 45.678, 1234.5, 1.2345e-7, 2.5e7].map(figure);
         assert_eq!(found, ["0", "0.0123", "-0.500", "45.7", "1234", "1.23e-7", "2.50e7"]);
+    }
+
+    #[test]
+    fn numbers_that_differ_little_have_more_digits() {
+        let found =
+            [(2.3036, 2.3018), (2., 1.), (1.41, 1.38), (5., 5.), (180.25, 180.)].map(|(a, b)| pair(a, b));
+        let expected = [
+            ("2.3036", "2.3018"),
+            ("2.00", "1.00"),
+            ("1.410", "1.380"),
+            ("5.00", "5.00"),
+            ("180.25", "180.00"),
+        ];
+        assert_eq!(found, expected.map(|(a, b)| (a.to_string(), b.to_string())));
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod plain;
 mod proposal;
 mod ranking;
 mod remedies;
+mod report;
 mod setup;
 mod start;
 #[cfg(test)]
@@ -14,5 +15,6 @@ pub use kind::Remedy;
 pub use proposal::{Change, Cost, Proposal};
 pub use ranking::propose;
 pub use remedies::{remedies, remedies_markdown};
+pub use report::DiagnosisReport;
 pub use setup::Setup;
 pub use start::Start;

@@ -6,8 +6,8 @@ use crate::{
 
 /// The proposals for findings: finding by finding in the order given, and for each finding the best first.
 ///
-/// Proposals of one finding are ranked by [`Proposal::priority`]; among equals, those of the earlier remedy come first. A
-/// change that is proposed for one finding already is not proposed again for a later one.
+/// Proposals of one finding are ranked by [`Proposal::priority`]; among equals, those of the earlier remedy come first. The
+/// same change may be proposed for several findings, but once for each.
 ///
 /// ```
 /// use candle_ensemble::{diagnose::{Finding, Label}, remedy::{propose, remedies, Setup, Start}, train::TrainConfig};
@@ -25,8 +25,10 @@ pub fn propose(remedies: &[Box<dyn Remedy>], findings: &[Finding], start: &Start
         let mut of_finding: Vec<_> =
             remedies.iter().flat_map(|remedy| remedy.propose(finding, start)).collect();
         of_finding.sort_by(|a, b| b.priority.total_cmp(&a.priority));
+        let first = all.len();
         for proposal in of_finding {
-            if !all.iter().any(|other| other.change == proposal.change) {
+            let new = all.iter().skip(first).all(|other| other.change != proposal.change);
+            if new {
                 all.push(proposal);
             }
         }

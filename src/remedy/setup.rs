@@ -138,8 +138,14 @@ impl Setup {
             }
             None => vec![],
         };
-        let builder = strategy::parse_with(&self.runs_and_collect(), &given)?;
-        Ok(Box::new(WithSettings { builder, settings: self.settings.clone() }))
+        Ok(self.with_settings(strategy::parse_with(&self.runs_and_collect(), &given)?))
+    }
+
+    /// Another strategy, which gives the settings of this setup to each of its runs, as [`strategy`](Self::strategy)
+    /// does.
+    #[must_use]
+    pub fn with_settings(&self, builder: Box<dyn EnsembleBuilder>) -> Box<dyn EnsembleBuilder> {
+        Box::new(WithSettings { builder, settings: self.settings.clone() })
     }
 
     /// The combination of the members.

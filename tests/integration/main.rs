@@ -7,6 +7,7 @@ mod combine;
 mod common;
 mod conformance;
 mod corpus;
+mod diagnosing;
 mod ensembles;
 mod faults;
 mod improve;

@@ -12,8 +12,8 @@ use crate::{
 /// Finds runs whose losses are not finite at the end.
 pub(super) struct Diverged;
 
-/// The first epoch from which on the losses of a run are not finite; `None` if the run ends with a finite loss. A loss
-/// that is missing in the last epoch is no divergence where the other one is there.
+/// The first epoch from which on the losses of a run are not finite; `None` if the run ends with a finite
+/// loss. A loss that is missing in the last epoch is no divergence where the other one is there.
 pub(super) fn diverged_at(run: &Curve) -> Option<usize> {
     let last = run.epochs().checked_sub(1)?;
     let finite = |epoch: usize| {

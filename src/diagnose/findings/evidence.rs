@@ -3,7 +3,7 @@ use crate::{
     data::Task,
     diagnose::{
         series::{share, Series, Typical},
-        words::{figure, percent},
+        words::{figure, pair, percent},
         CurveMetric, Curves, Evidence, Mark, Observations,
     },
     train::Loss,
@@ -12,11 +12,10 @@ use crate::{
 /// How far the training loss falls in all.
 pub(super) fn fall(train: &Series) -> Option<Evidence> {
     let ((_, first), (epoch, lowest), fall) = (train.first()?, train.lowest()?, train.fall()?);
+    let (from, to) = pair(first, lowest);
     let text = format!(
-        "The training loss falls by {} in all, from {} in the first epoch to {} in epoch {epoch}.",
-        percent(fall),
-        figure(first),
-        figure(lowest)
+        "The training loss falls by {} in all, from {from} in the first epoch to {to} in epoch {epoch}.",
+        percent(fall)
     );
     Some(Evidence::new(text).value(fall).mark(Mark::Level(first)))
 }
@@ -55,8 +54,8 @@ pub(super) fn gap(typical: &Typical) -> Option<Evidence> {
     Some(Evidence::new(text).value(valid - train).mark(mark))
 }
 
-/// The loss of a network that has learned nothing and gives every class the same probability, `ln C`, beside the level
-/// that the training loss ends at. `None` for other losses, whose level depends on the targets.
+/// The loss of a network that has learned nothing and gives every class the same probability, `ln C`, beside
+/// the level that the training loss ends at. `None` for other losses, whose level depends on the targets.
 pub(super) fn without_a_model(seen: &Observations<'_>, train: &Series) -> Option<Evidence> {
     let Some(Task::Classification { classes }) = seen.task else { return None };
     let cross_entropy = match seen.config?.loss {
@@ -78,7 +77,7 @@ pub(super) fn without_a_model(seen: &Observations<'_>, train: &Series) -> Option
 /// The learning rate, where it is known.
 pub(super) fn learning_rate(seen: &Observations<'_>) -> Option<Evidence> {
     let rate = seen.config?.optimizer.learning_rate();
-    Some(Evidence::new(format!("The learning rate is {}.", figure(rate))).value(rate))
+    Some(Evidence::new(format!("The learning rate is {rate}.")).value(rate))
 }
 
 /// What the metric is called.

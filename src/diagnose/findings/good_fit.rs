@@ -26,8 +26,8 @@ impl Rule for GoodFit {
             .evidence_if(evidence::fall_of_last_fifth("training", &typical.train))
             .evidence_if(evidence::gap(&typical))
             .evidence_if(RunSpread::of(curves)?.as_ref().and_then(spread))
-            .evidence_if(evidence::metric_level(curves, &typical))
-            .evidence_if(high_variance::ensemble(seen)?);
+            .evidence_if(evidence::metric_level(curves, &typical));
+        finding = high_variance::ensemble(seen)?.into_iter().fold(finding, Finding::evidence);
         if seen.named(Label::UnderfitCapacity).is_some() {
             finding = finding.experiment(evidence::larger_network(typical.train.level()));
         }

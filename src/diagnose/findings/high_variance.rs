@@ -1,8 +1,9 @@
 //! A result that varies from epoch to epoch or from run to run.
 use super::{labelled, run_spread::RunSpread, Labelled};
 use crate::{
+    data::Task,
     diagnose::{
-        ensemble_gain::EnsembleGain,
+        ensemble_gain::{ClassScores, EnsembleGain},
         series::usable,
         spread::{runs_for_sd, sd_interval, LEVEL, SPREAD_WITHIN},
         words::{count, figure, percent},
@@ -16,6 +17,8 @@ pub(super) struct HighVariance;
 
 /// The sizes of ensembles whose gain is predicted.
 const MEMBERS: [usize; 2] = [5, 10];
+/// From this ratio on, one standard deviation is the larger one.
+const CLEARLY: f64 = 1.5;
 /// The number of runs that shows the order of the spread.
 const FEW_RUNS: usize = 5;
 
@@ -44,7 +47,7 @@ impl Rule for HighVariance {
             }
             _ => String::new(),
         };
-        let summary = format!("The result hangs on chance{how}.");
+        let summary = format!("The result depends on the seed or on the last epoch{how}.");
         let source = "Bouthillier et al. 2021, arXiv:2103.03098; Krogh and Vedelsby 1995, NIPS 7:231";
         let mut finding = Finding::of(Label::HighVariance, probability, summary, source);
         if let Some(spread) = &spread {
@@ -53,9 +56,10 @@ impl Rule for HighVariance {
                 .evidence_if(over_the_last_epochs(spread))
                 .evidence_if(without_the_noise(spread));
         }
-        finding = match ensemble(seen)? {
-            Some(gain) => finding.evidence(gain),
-            None => finding.evidence_if(spread.as_ref().and_then(smaller_spread)),
+        let gain = ensemble(seen)?;
+        finding = match gain.is_empty() {
+            true => finding.evidence_if(spread.as_ref().and_then(smaller_spread)),
+            false => gain.into_iter().fold(finding, Finding::evidence),
         };
         let experiment = "Train five networks that differ in their seeds, and score the mean of their predictions beside \
                           each of them. Where the spread over the last epochs is the larger one, train once more with a \
@@ -142,28 +146,28 @@ fn over_the_last_epochs(spread: &RunSpread) -> Option<Evidence> {
 /// What of the spread from run to run is left without that from epoch to epoch.
 fn without_the_noise(spread: &RunSpread) -> Option<Evidence> {
     let (within, between) = (spread.within?, spread.between?);
-    let text = match between > within {
-        true => format!(
-            "Without the noise of single epochs, runs differ by a standard deviation of {}: the larger part is that from \
-             run to run, which several runs average out.",
-            figure(between)
-        ),
-        false => format!(
-            "Without the noise of single epochs, runs differ by a standard deviation of {}: the larger part is that from \
-             epoch to epoch, which averaged weights or a decaying learning rate take away.",
-            figure(between)
-        ),
+    let larger = if between > CLEARLY * within {
+        "most of the spread is that from run to run, which several runs average out"
+    } else if within > CLEARLY * between {
+        "most of the spread is that from epoch to epoch, which averaged weights or a decaying learning rate take away"
+    } else {
+        "both parts are about equal"
     };
+    let text = format!(
+        "Without the noise of single epochs, runs differ by a standard deviation of {}: {larger}.",
+        figure(between)
+    );
     Some(Evidence::new(text).value(between))
 }
 
-/// What an ensemble would take away of the squared error, from the predictions of several runs.
-pub(super) fn ensemble(seen: &Observations<'_>) -> Result<Option<Evidence>> {
-    let Some((predictions, targets)) = seen.predictions else { return Ok(None) };
-    let Some(gain) = EnsembleGain::of(predictions, targets)? else { return Ok(None) };
+/// What an ensemble would take away of the squared error, from the predictions of several runs, and for classes what the
+/// mean of these runs is worth.
+pub(super) fn ensemble(seen: &Observations<'_>) -> Result<Vec<Evidence>> {
+    let Some((predictions, targets)) = seen.predictions else { return Ok(vec![]) };
+    let Some(gain) = EnsembleGain::of(predictions, targets)? else { return Ok(vec![]) };
     let loss = match predictions.task() {
-        crate::data::Task::Classification { .. } => "Brier score",
-        crate::data::Task::Regression { .. } => "mean squared error",
+        Task::Classification { .. } => "Brier score",
+        Task::Regression { .. } => "mean squared error",
     };
     let parts =
         MEMBERS.map(|members| format!("{members} would take {} of it away", percent(gain.share(members))));
@@ -174,7 +178,19 @@ pub(super) fn ensemble(seen: &Observations<'_>) -> Result<Option<Evidence>> {
         count(gain.networks, "network"),
         parts.join(", and one of ")
     );
-    Ok(Some(Evidence::new(text).value(gain.share(MEMBERS[0]))))
+    let mut evidence = vec![Evidence::new(text).value(gain.share(MEMBERS[0]))];
+    if let Some(scores) = ClassScores::of(predictions, targets)? {
+        let text = format!(
+            "The mean of the {} has an accuracy of {} and a log-loss of {}; one network has {} and {} on average.",
+            count(gain.networks, "network"),
+            figure(scores.together.0),
+            figure(scores.together.1),
+            figure(scores.one.0),
+            figure(scores.one.1)
+        );
+        evidence.push(Evidence::new(text).value(scores.together.0 - scores.one.0));
+    }
+    Ok(evidence)
 }
 
 /// What an ensemble does to the spread of a result, where only the curves are known.

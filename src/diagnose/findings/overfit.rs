@@ -33,7 +33,7 @@ impl Rule for Overfit {
         let finding = Finding::of(
             Label::Overfit,
             probability,
-            format!("The network learns its training rows by heart{how}."),
+            format!("The network overfits its training rows{how}."),
             source,
         )
         .evidence_if(turn.as_ref().map(|turn| turn.evidence(curves)))
@@ -53,7 +53,7 @@ impl Rule for Overfit {
 
     fn missing(&self, seen: &Observations<'_>) -> Vec<String> {
         let Some(curves) = seen.curves else { return vec![] };
-        let known = curves.runs.iter().flat_map(|run| &run.valid_loss).any(|loss| loss.is_finite());
+        let known = curves.runs.iter().any(|run| !run.valid_loss.is_empty());
         match known {
             true => vec![],
             false => vec![
@@ -65,7 +65,8 @@ impl Rule for Overfit {
     }
 }
 
-/// The epoch at which the validation loss is lowest, and the cost of going on: how much higher it ends, as a share.
+/// The epoch at which the validation loss is lowest, and the cost of going on: how much higher it ends, as a
+/// share.
 struct Turn {
     epoch: usize,
     lowest: f64,

@@ -13,6 +13,9 @@ use crate::{
 /// The fewest of the last epochs that are looked at, where there are as many.
 const EPOCHS: usize = 3;
 
+/// One of the series of a run.
+type Part = fn(&Curve) -> &[f64];
+
 /// The spread of a series over its last epochs and from run to run.
 #[derive(Clone, Debug)]
 pub(super) struct RunSpread {
@@ -24,7 +27,8 @@ pub(super) struct RunSpread {
     pub(super) epochs: (usize, usize),
     /// The mean, smallest and largest value in the last epoch.
     pub(super) ends: (f64, f64, f64),
-    /// The standard deviation of the last epoch's value from run to run, with its 95 % interval; `None` for one run.
+    /// The standard deviation of the last epoch's value from run to run, with its 95 % interval; `None` for
+    /// one run.
     pub(super) total: Option<Interval>,
     /// The standard deviation from epoch to epoch within a run, about a straight line.
     pub(super) within: Option<f64>,
@@ -33,11 +37,11 @@ pub(super) struct RunSpread {
 }
 
 impl RunSpread {
-    /// Of the validation metric, or else of the first that is known of validation loss, training metric and training
-    /// loss. Runs whose last value is not finite do not count. `None` if no run is left.
+    /// Of the validation metric, or else of the first that is known of validation loss, training metric and
+    /// training loss. Runs whose last value is not finite do not count. `None` if no run is left.
     pub(super) fn of(curves: &Curves) -> Result<Option<Self>> {
         let metric = metric_name(curves);
-        let choices: [(String, fn(&Curve) -> &[f64]); 4] = [
+        let choices: [(String, Part); 4] = [
             (format!("validation {metric}"), |run| &run.valid_metric),
             ("validation loss".into(), |run| &run.valid_loss),
             (format!("training {metric}"), |run| &run.train_metric),
@@ -78,7 +82,8 @@ impl RunSpread {
     }
 }
 
-/// The last fifth of the epochs, or [`EPOCHS`] of them if those are more; `None` if the last value is not finite.
+/// The last fifth of the epochs, or [`EPOCHS`] of them if those are more; `None` if the last value is not
+/// finite.
 fn tail(values: &[f64]) -> Option<Series> {
     values.last().filter(|x| usable(**x))?;
     let from = (values.len() * 4 / 5).min(values.len().saturating_sub(EPOCHS));

@@ -19,16 +19,22 @@ const STEADY: f64 = 0.9;
 const EPOCHS: usize = 10;
 /// From how many times the epochs on a training is too slow rather than too short.
 const TOO_MANY: f64 = 4.;
+/// Up to this fall of the loss, as a share of its first value, it has hardly begun.
+const BEGUN: f64 = 0.2;
+
+/// Whether a loss is that of slow learning.
+type Test = fn(&Series) -> bool;
 
 /// Whether a loss falls in nearly every epoch.
 pub(super) fn falls_steadily(loss: &Series) -> bool {
     loss.len() >= EPOCHS && loss.share_of_falls().is_some_and(|share| share >= STEADY)
 }
 
-/// Whether even the curve that levels off would need many times the epochs.
+/// Whether a loss has hardly begun to fall, and every fitted curve would need many times the epochs.
 pub(super) fn needs_many_times_the_epochs(loss: &Series) -> bool {
     let epochs = loss.last().map_or(0., |(last, _)| (last + 1) as f64);
-    epochs_until_it_stops(loss).is_some_and(|(low, _)| low >= TOO_MANY * epochs)
+    loss.fall().is_some_and(|fall| fall <= BEGUN)
+        && epochs_until_it_stops(loss).is_some_and(|(low, _)| low >= TOO_MANY * epochs)
 }
 
 impl Rule for SlowLearning {
@@ -37,7 +43,7 @@ impl Rule for SlowLearning {
     }
 
     fn detect(&self, seen: &Observations<'_>) -> Result<Vec<Finding>> {
-        let kinds: [(Label, fn(&Series) -> bool); 2] =
+        let kinds: [(Label, Test); 2] =
             [(Label::UnderfitFlat, falls_steadily), (Label::UnderfitUnfinished, needs_many_times_the_epochs)];
         let found = kinds.into_iter().filter_map(|(kind, slow)| {
             let known = labelled(seen, kind)?;

@@ -6,8 +6,9 @@ use crate::{
         Observations, Problem, Rule,
     },
     evaluate::RowTargets,
+    plan::Settings,
     predictions::Predictions,
-    train::{Optimizer, TrainConfig},
+    train::TrainConfig,
     Result, Seed,
 };
 use candle_core::{Device, Tensor};
@@ -15,6 +16,15 @@ use rand::{seq::SliceRandom, Rng};
 
 fn series(epochs: usize, of: impl Fn(f64) -> f64) -> Vec<f64> {
     (0..epochs).map(|t| of(t as f64)).collect()
+}
+
+/// 1 in even epochs, −1 in odd ones.
+fn alternating(t: f64) -> f64 {
+    if (t as usize).is_multiple_of(2) {
+        1.
+    } else {
+        -1.
+    }
 }
 
 fn run(train: Vec<f64>, valid: Vec<f64>) -> Curve {
@@ -46,7 +56,8 @@ fn with(finding: &Finding, text: &str) -> Evidence {
     found.unwrap_or_else(|| panic!("no {text} in {finding:?}")).clone()
 }
 
-/// Training losses fall; validation losses fall from 1 to 0.5 at epoch `turn`, rise to 0.75 at epoch 17, and stay.
+/// Training losses fall; validation losses fall from 1 to 0.5 at epoch `turn`, rise to 0.75 at epoch 17, and
+/// stay.
 fn turning(turn: f64) -> Curve {
     let down = move |t: f64| 1. - 0.5 * t / turn;
     let up = move |t: f64| (0.5 + 0.25 * (t - turn) / (17. - turn)).min(0.75);
@@ -74,7 +85,7 @@ fn an_overfit_names_the_turn_and_the_cost_of_going_on() {
 
 #[test]
 fn a_flat_loss_is_measured_against_its_start_and_an_untrained_network() {
-    let flat = |t: f64| 2. - 0.01 * ((t as usize) % 2) as f64;
+    let flat = |t: f64| 1.995 + 0.005 * alternating(t);
     let curves = Curves::new(vec![run(series(30, flat), vec![])]);
     let (config, labels) = (TrainConfig::default(), vec![(Label::UnderfitFlat, 0.9)]);
     let diagnosis = Diagnose::curves(&curves)
@@ -90,14 +101,17 @@ fn a_flat_loss_is_measured_against_its_start_and_an_untrained_network() {
     let nothing = with(found, "ln 4 = 1.39");
     assert_eq!(nothing.mark, Some(Mark::Level(4f64.ln())));
     close(nothing.value, 1.99 / 4f64.ln());
-    assert_eq!(with(found, "learning rate is").value, Some(1e-3));
+    assert_eq!(with(found, "The learning rate is 0.001.").value, Some(1e-3));
     // A target of values has no such level, and neither has another loss.
     let values = Diagnose::curves(&curves)
         .labels(vec![(Label::UnderfitFlat, 0.9)])
         .config(&config)
         .task(Task::Regression { outputs: 1 });
     let text = values.run().unwrap().to_string();
-    assert!(!text.contains("same probability") && text.contains("hardly falls: from 2.00 to 1.99"), "{text}");
+    assert!(
+        !text.contains("same probability") && text.contains("hardly falls, from 2.000 to 1.990"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -138,7 +152,7 @@ fn an_unfinished_training_says_how_far_it_would_fall() {
 
 #[test]
 fn an_unstable_training_names_its_jumps() {
-    let wave = |t: f64| 1. + if t as usize % 2 == 0 { 0.1 } else { -0.1 };
+    let wave = |t: f64| 1. + 0.1 * alternating(t);
     let mut jump = series(20, wave);
     jump[13] = 4.;
     let found = finding(
@@ -187,6 +201,11 @@ fn a_poor_plateau_and_noise_are_both_named_with_the_experiment_that_tells_them_a
     let plateau = &diagnosis.findings[0].evidence[0];
     assert!(matches!(plateau.mark, Some(Mark::Level(level)) if (level - 0.6).abs() < 1e-6), "{plateau:?}");
     close(plateau.value.map(|left| (left * 1e4).round()), 6000.);
+    assert!(with(&diagnosis.findings[0], "too little for").value.unwrap() < 1e-6);
+    // Second differences of ± 0.12 on the plateau, of a fall of 0.4.
+    let noisy = |t: f64| curve(t) + if t < 3. { 0. } else { 0.03 * alternating(t) };
+    let noisy = finding(&Curves::new(vec![run(series(40, noisy), vec![])]), Label::UnderfitCapacity);
+    close(with(&noisy, "may be the cause as well").value.map(|x| (x * 1e6).round()), 181581.);
     for name in ["underfit_capacity", "good_fit"] {
         let experiment = diagnosis.get(name).unwrap().experiment.as_deref().unwrap();
         assert!(
@@ -210,14 +229,14 @@ fn a_gap_that_stays_is_measured_halfway_and_at_the_end() {
 
 #[test]
 fn validation_rows_that_are_too_few_or_easier() {
-    let mut noisy = run(series(20, |_| 1.), series(20, |t| if t as usize % 2 == 0 { 1.1 } else { 0.9 }));
+    let mut noisy = run(series(20, |_| 1.), series(20, |t| 1. + 0.1 * alternating(t)));
     noisy.valid_metric = vec![0.9; 20];
     let noisy =
         Curves { metric: Some(CurveMetric::Accuracy), valid_rows: Some(19), ..Curves::new(vec![noisy]) };
     let found = finding(&noisy, Label::UnrepresentativeValidation);
     assert!(found.summary.contains("19 rows are too few"), "{}", found.summary);
     // (0.9 · 19 + 0.5) / 20 = 0.88: ± 1.96 √(0.88 · 0.12 / 19), and 0.88 · 0.12 (1.96 / 0.02)² rows.
-    let rows = with(&found, "known to ± 0.146");
+    let rows = with(&found, "known to ± 0.15");
     close(rows.value, (0.88 * 0.12 * (1.959963984540054f64 / 0.02).powi(2)).ceil());
     close(with(&found, "varies about its trend").value, 0.4 / (6f64.sqrt() * 0.6744897501960817));
 
@@ -236,14 +255,13 @@ fn validation_rows_that_are_too_few_or_easier() {
         .any(|m| m.contains("noise")));
 }
 
-/// Five runs of accuracy 0.80, 0.82, …, 0.88 at the end; within the last ten epochs each alternates by ± 0.01.
+/// Five runs of accuracy 0.80, 0.82, …, 0.88 at the end; within the last ten epochs each alternates by ±
+/// 0.01.
 fn spread_runs() -> Curves {
     let runs = (0..5).map(|i| Curve {
         train_loss: series(50, |t| 1. / (1. + t)),
         valid_loss: series(50, move |t| 1. / (1. + t) + 0.1 * f64::from(i)),
-        valid_metric: series(50, move |t| {
-            0.79 + 0.02 * f64::from(i) + if t as usize % 2 == 0 { -0.01 } else { 0.01 }
-        }),
+        valid_metric: series(50, move |t| 0.79 + 0.02 * f64::from(i) - 0.01 * alternating(t)),
         ..Curve::default()
     });
     Curves { metric: Some(CurveMetric::Accuracy), ..Curves::new(runs.collect()) }
@@ -253,7 +271,8 @@ fn spread_runs() -> Curves {
 fn a_spread_has_its_interval_and_its_parts() {
     let curves = spread_runs();
     let found = finding(&curves, Label::HighVariance);
-    // The standard deviation of 0.80, …, 0.88 is √0.001; chi-square quantiles as in tests/reference/diagnosis.py.
+    // The standard deviation of 0.80, …, 0.88 is √0.001; chi-square quantiles as in
+    // tests/reference/diagnosis.py.
     let sd = 0.001f64.sqrt();
     let total = &found.evidence[0];
     close(total.value, sd);
@@ -293,6 +312,21 @@ fn predictions_say_what_an_ensemble_takes_away() {
         close(gain.value, 0.8 * 8. / 13.);
         assert!(!diagnosis.missing.iter().any(|m| m.contains("ensemble")), "{:?}", diagnosis.missing);
     }
+}
+
+#[test]
+fn predictions_of_classes_say_what_their_mean_is_worth() {
+    let curves = spread_runs();
+    let values = Tensor::new(&[[[0.9f64, 0.1], [0.6, 0.4]], [[0.6, 0.4], [0.2, 0.8]]], &Device::Cpu).unwrap();
+    let predictions = Predictions::new(values, Task::Classification { classes: 2 }).unwrap();
+    let targets = RowTargets::classes(&[0, 1], 2).unwrap();
+    let labels = vec![(Label::HighVariance, 0.9)];
+    let diagnosis =
+        Diagnose::curves(&curves).labels(labels).predictions(&predictions, &targets).run().unwrap();
+    let found = diagnosis.first().unwrap();
+    // Brier scores: (0.02 + 0.72 + 0.32 + 0.08) / 4, with a variance of 2 · 0.15² · 2 = 0.09 and 2 · 0.2² · 2 = 0.16.
+    close(with(found, "Brier score of one network is 0.285").value, 0.8 * 0.125 / 0.285);
+    close(with(found, "accuracy of 1.00").value, 0.25);
 }
 
 #[test]
@@ -340,7 +374,7 @@ fn a_diagnosis_prints_and_is_read_back() {
     assert_eq!(diagnosis.first().unwrap().name, "underfit_capacity");
     let text = diagnosis.to_string();
     for part in [
-        "1. overfit (generalization, 50 %)\n   The network learns its training rows by heart",
+        "1. overfit (generalization, 50 %)\n   The network overfits its training rows",
         "   - The validation loss turns up at epoch 7",
         "   To be sure: Train 8 epochs",
         "   Solve underfit_capacity first",
@@ -373,8 +407,7 @@ fn a_rule_of_the_users_own_is_asked_too() {
         }
     }
     let curves = Curves::new(vec![turning(7.)]);
-    let mut config = TrainConfig::default();
-    config.optimizer = Optimizer::adam(0.5);
+    let config = TrainConfig::default().for_run(&Settings::new().with("learning_rate", 0.5)).unwrap();
     let labels = vec![(Label::Overfit, 0.9)];
     let diagnosis =
         Diagnose::curves(&curves).labels(labels).config(&config).rule(Box::new(Own)).run().unwrap();
@@ -403,7 +436,7 @@ fn random_curves(seed: u64) -> Curves {
 
 #[test]
 fn the_order_of_the_runs_changes_nothing() {
-    for seed in 0..40 {
+    for seed in 0..15 {
         let curves = random_curves(seed);
         let mut shuffled = curves.clone();
         shuffled.runs.shuffle(&mut Seed::from(1).nth("order", seed).rng());
@@ -416,7 +449,7 @@ fn the_order_of_the_runs_changes_nothing() {
 /// The loss of values in other units is a multiple: the same findings with the same shares.
 #[test]
 fn losses_in_other_units_give_the_same_findings() {
-    for seed in 0..40 {
+    for seed in 0..15 {
         let curves = random_curves(seed);
         let scale = |xs: &[f64]| xs.iter().map(|x| 1024. * x).collect::<Vec<_>>();
         let of = |run: &Curve| Curve {
@@ -468,7 +501,7 @@ fn curves_of_which_much_is_missing_give_what_is_possible() {
             assert!(!text.contains("NaN") && !text.contains("inf "), "{text}");
         }
         let missing = Diagnose::curves(&curves).run().unwrap().missing;
-        let valid = runs.iter().flat_map(|run| &run.valid_loss).any(|x| x.is_finite());
+        let valid = runs.iter().any(|run| !run.valid_loss.is_empty());
         assert_eq!(
             valid,
             !missing.iter().any(|m| m.starts_with("There is no validation loss")),

@@ -2,7 +2,7 @@
 use super::{evidence, labelled, Labelled};
 use crate::{
     diagnose::{
-        series::share,
+        series::{share, Series},
         words::{figure, percent},
         Evidence, Finding, Label, Mark, Observations, Rule,
     },
@@ -42,10 +42,29 @@ impl Rule for UnderfitCapacity {
         let finding = Finding::of(Label::UnderfitCapacity, probability, summary, source)
             .evidence_if(plateau)
             .evidence_if(evidence::fall_of_last_fifth("training", train))
+            .evidence_if(smoothness(train))
             .evidence_if(evidence::gap(&typical))
             .evidence_if(evidence::without_a_model(seen, train))
             .evidence_if(evidence::metric_level(curves, &typical))
             .experiment(evidence::larger_network(level));
         Ok(vec![finding])
     }
+}
+
+/// From this share of its whole fall on, the noise of a plateau may come from a learning rate that is too high.
+const NOISY: f64 = 0.02;
+
+/// The noise of the training loss from epoch to epoch in the second half, as a share of its whole fall: a learning rate
+/// that is too high shows in it, a network that is too small does not.
+fn smoothness(train: &Series) -> Option<Evidence> {
+    let noise = share(train.tail(0.5).noise()?, train.first()?.1 - train.level()?)?;
+    let so = match noise < NOISY {
+        true => "too little for a learning rate that is too high",
+        false => "so that a learning rate that is too high may be the cause as well",
+    };
+    let text = format!(
+        "In the second half, the training loss varies from epoch to epoch by {} of its whole fall, {so}.",
+        percent(noise)
+    );
+    Some(Evidence::new(text).value(noise))
 }

@@ -2,7 +2,7 @@
 use super::{evidence, labelled, slow_learning, Labelled};
 use crate::{
     diagnose::{
-        words::{count, figure, percent},
+        words::{count, pair, percent},
         Finding, Label, Observations, Rule,
     },
     Result,
@@ -25,13 +25,11 @@ impl Rule for UnderfitFlat {
         }
         let train = &typical.train;
         let how = match (train.first(), train.lowest(), train.fall()) {
-            (Some((_, first)), Some((_, lowest)), Some(fall)) => format!(
-                ": from {} to {} in {}, by {}",
-                figure(first),
-                figure(lowest),
-                count(train.len(), "epoch"),
-                percent(fall)
-            ),
+            (Some((_, first)), Some((_, lowest)), Some(fall)) => {
+                let (from, to) = pair(first, lowest);
+                let epochs = count(train.len(), "epoch");
+                format!(", from {from} to {to} in {epochs}, by {}", percent(fall))
+            }
             _ => String::new(),
         };
         let source = "Glorot and Bengio 2010, PMLR 9:249; Smith 2017, arXiv:1506.01186";
@@ -59,7 +57,7 @@ impl Rule for UnderfitFlat {
                 "There are no learning curves, and without them nothing can be said about learning.".into(),
             ];
         };
-        let known = curves.runs.iter().flat_map(|run| &run.train_loss).any(|loss| loss.is_finite());
+        let known = curves.runs.iter().any(|run| !run.train_loss.is_empty());
         match known {
             true => vec![],
             false => {

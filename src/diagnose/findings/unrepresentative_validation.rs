@@ -4,7 +4,7 @@ use crate::{
     diagnose::{
         series::{median, share, Series, Typical},
         spread::{accuracy_half_width, rmse_half_width, rows_for_accuracy, rows_for_rmse},
-        words::{count, figure, percent},
+        words::{about, count, figure, percent},
         CurveMetric, Curves, Evidence, Finding, Label, Observations, Rule,
     },
     Result,
@@ -13,6 +13,8 @@ use crate::{
 /// Finds validation rows that are too few, or easier than the training rows.
 pub(super) struct UnrepresentativeValidation;
 
+/// Up to this ratio of validation to training loss the validation rows are easier: less may be noise.
+const EASIER: f64 = 0.9;
 /// How well an accuracy should be known: ± 2 percentage points.
 const ACCURACY_WITHIN: f64 = 0.02;
 /// How well a root mean squared error should be known: ± 5 %.
@@ -67,11 +69,11 @@ impl Rule for UnrepresentativeValidation {
 /// The gap, where the validation loss ends below the training loss.
 fn easier(typical: &Typical) -> Option<Evidence> {
     let (train, valid) = (typical.train.level()?, typical.valid.level()?);
-    (valid < train).then(|| evidence::gap(typical)).flatten()
+    (valid <= EASIER * train).then(|| evidence::gap(typical)).flatten()
 }
 
-/// The noise of both losses from epoch to epoch in the second half, as shares of the validation loss: medians over the
-/// runs.
+/// The noise of both losses from epoch to epoch in the second half, as shares of the validation loss: medians
+/// over the runs.
 fn noise(curves: &Curves) -> Option<Evidence> {
     let sizes = |of: fn(&crate::diagnose::Curve) -> &[f64]| {
         median(curves.runs.iter().filter_map(|run| {
@@ -92,33 +94,36 @@ fn noise(curves: &Curves) -> Option<Evidence> {
 /// How well the metric is known on so many validation rows, and how many would do.
 fn rows(curves: &Curves, typical: &Typical) -> Option<Evidence> {
     let (rows, metric) = (curves.valid_rows.filter(|rows| *rows > 0)?, typical.valid_metric.level()?);
+    let on = count(rows, "validation row");
     let (text, enough) = match curves.metric? {
         CurveMetric::Accuracy => {
             // An accuracy of 0 or 1 on few rows is not known exactly: half a row is added to both sides.
             let accuracy = (metric * rows as f64 + 0.5) / (rows as f64 + 1.);
-            let (half, enough) =
-                (accuracy_half_width(accuracy, rows), rows_for_accuracy(accuracy, ACCURACY_WITHIN));
+            let half = accuracy_half_width(accuracy, rows);
+            let enough = rows_for_accuracy(accuracy, ACCURACY_WITHIN);
             let text = format!(
-                "On {}, an accuracy of {} is known to ± {} (95 %); about {enough} rows would give ± {}.",
-                count(rows, "validation row"),
+                "On {on}, an accuracy of {} is known to ± {half:.2} (95 %); about {} rows would give \
+                 ± {ACCURACY_WITHIN}.",
                 figure(metric),
-                figure(half),
-                figure(ACCURACY_WITHIN)
+                about(enough)
             );
             (text, enough)
         }
         CurveMetric::Rmse => {
             let (half, enough) = (rmse_half_width(rows), rows_for_rmse(RMSE_WITHIN));
             let text = format!(
-                "On {}, a root mean squared error of {} is known to ± {} of it (95 %, normal errors); about {enough} rows \
-                 would give ± {}.",
-                count(rows, "validation row"),
+                "On {on}, a root mean squared error of {} is known to ± {} of it (95 %, normal errors); about {} rows would \
+                 give ± {}.",
                 figure(metric),
                 percent(half),
+                about(enough),
                 percent(RMSE_WITHIN)
             );
             (text, enough)
         }
     };
+    if rows as f64 >= enough {
+        return None;
+    }
     Some(Evidence::new(text).value(enough))
 }

@@ -46,8 +46,8 @@ impl Rule for UnstableLearning {
     }
 }
 
-/// The noise of the training loss from epoch to epoch in the second half, as a share of its level: the median over the
-/// runs.
+/// The noise of the training loss from epoch to epoch in the second half, as a share of its level: the median
+/// over the runs.
 fn jitter(runs: &[Curve]) -> Option<Evidence> {
     let of = |run: &Curve| {
         let half = Series::of(&run.train_loss).tail(0.5);

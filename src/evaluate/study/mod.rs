@@ -174,6 +174,13 @@ impl<'a, L: Learner> Study<'a, L> {
         self
     }
 
+    /// Sets the strategy of the single networks to one that was made at run time; see [`baseline`](Self::baseline).
+    #[must_use]
+    pub fn boxed_baseline(mut self, baseline: Box<dyn EnsembleBuilder>) -> Self {
+        self.baseline = baseline;
+        self
+    }
+
     /// Sets the metrics; the first is that of the differences and size curves. The default is accuracy, nll,
     /// brier and ece for classes; rmse, mae and r2 for values.
     #[must_use]

@@ -106,7 +106,7 @@ pub fn remedies_markdown() -> String {
         let _ = writeln!(out, "| `{}` | {} | {} |", remedy.name, remedy.summary, remedy.source);
     }
     out += "\n| Finding | Remedies |\n|---|---|\n";
-    for finding in findings() {
+    for finding in names() {
         let of = |remedy: BuiltIn| Some((remedy.priority_for(finding)?, remedy.name));
         let mut names: Vec<_> = ALL.into_iter().filter_map(of).collect();
         names.sort_by(|a, b| b.0.total_cmp(&a.0));
@@ -116,12 +116,12 @@ pub fn remedies_markdown() -> String {
     out
 }
 
-/// The names that remedies are for: those of the labels first.
-fn findings() -> Vec<&'static str> {
-    let mut names: Vec<_> = Label::ALL.iter().map(|label| label.name()).collect();
-    names.extend(ALL.iter().flat_map(|remedy| remedy.treats).map(|(name, _)| *name));
+/// The names of findings that remedies are for: those of the labels first.
+pub(super) fn names() -> Vec<&'static str> {
+    let mut all: Vec<_> = Label::ALL.iter().map(|label| label.name()).collect();
+    all.extend(ALL.iter().flat_map(|remedy| remedy.treats).map(|(name, _)| *name));
     let mut seen = vec![];
-    for name in names {
+    for name in all {
         if !seen.contains(&name) && ALL.iter().any(|remedy| remedy.priority_for(name).is_some()) {
             seen.push(name);
         }

@@ -14,7 +14,7 @@ pub(super) const REMEDY: BuiltIn = BuiltIn {
 const LEAST: usize = 4;
 
 fn drafts(finding: &Finding, start: &Start<'_>) -> Vec<Draft> {
-    let Some(now) = widths(start) else { return vec![] };
+    let Some(now) = widths(start).filter(|now| !now.is_empty()) else { return vec![] };
     let narrower: Vec<_> = now.iter().map(|width| (width / 4).max(LEAST).min(*width)).collect();
     let text = widths_text(&narrower);
     let reason = format!("The network has units enough to learn its rows by heart: hidden layers of {text}.");

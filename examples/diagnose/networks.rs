@@ -1,0 +1,67 @@
+//! From files to diagnoses.
+use super::{args::Args, program::Failure};
+use candle_ensemble::{
+    data::Task,
+    diagnose::{Curve, CurveMetric, Curves, Diagnose, ReadCurves},
+    remedy::{propose, remedies, DiagnosisReport, Setup, Start},
+    train::TrainConfig,
+    Result,
+};
+use std::path::Path;
+
+/// The diagnosis of each network.
+pub fn diagnose(args: &Args) -> Result<Vec<DiagnosisReport>, Failure> {
+    let setup = args.settings.as_ref().map(Setup::read).transpose()?;
+    let networks = match args.together {
+        true => vec![(names(&args.curves), Curves::read_all(&args.curves)?)],
+        false => {
+            let read = |path| Ok((name(path), Curves::read(path)?));
+            args.curves.iter().map(|path| read(path.as_path())).collect::<Result<Vec<_>>>()?
+        }
+    };
+    let report = |(name, read)| report(args, setup.as_ref(), name, read);
+    Ok(networks.into_iter().map(report).collect::<Result<_>>()?)
+}
+
+fn report(args: &Args, setup: Option<&Setup>, name: String, read: ReadCurves) -> Result<DiagnosisReport> {
+    let (mut curves, mut notes) = (read.curves, read.notes);
+    curves.train_rows = curves.train_rows.or(args.train_rows);
+    curves.valid_rows = curves.valid_rows.or(args.valid_rows);
+    let mut trainer = TrainConfig::default();
+    trainer.epochs = curves.runs.iter().map(Curve::epochs).max().unwrap_or(1);
+    let known = setup.is_some();
+    let setup = setup.cloned().unwrap_or_default();
+    if !known {
+        notes.push(format!(
+            "The settings of the training are not known. Remedies start from {} epochs of Adam with a learning rate of \
+             0.001; --settings names others.",
+            trainer.epochs
+        ));
+    }
+    let task = match (args.classes, curves.metric) {
+        (Some(classes), _) => Some(Task::Classification { classes }),
+        (None, Some(CurveMetric::Rmse)) => Some(Task::Regression { outputs: 1 }),
+        _ => None,
+    };
+    let config = setup.config(&trainer)?;
+    let mut diagnose = Diagnose::curves(&curves);
+    if let Some(task) = task {
+        diagnose = diagnose.task(task);
+    }
+    if known {
+        diagnose = diagnose.config(&config);
+    }
+    let diagnosis = diagnose.run()?;
+    let mut start = Start::new(&trainer, &setup)?;
+    (start.task, start.rows) = (task, curves.train_rows);
+    let proposals = propose(&remedies(), &diagnosis.findings, &start);
+    Ok(DiagnosisReport::new(name, diagnosis).notes(notes).curves(curves).proposals(proposals))
+}
+
+fn name(path: &Path) -> String {
+    path.display().to_string()
+}
+
+fn names(paths: &[std::path::PathBuf]) -> String {
+    paths.iter().map(|path| name(path)).collect::<Vec<_>>().join(", ")
+}

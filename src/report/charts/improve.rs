@@ -1,0 +1,34 @@
+//! Charts of a loop of improvement.
+use crate::{
+    chart::{ForestPlot, ForestRow},
+    improve::{ImproveReport, Step},
+};
+
+/// The largest number of rows of the chart.
+const ROWS: usize = 100;
+
+impl ImproveReport {
+    /// A chart of what each remedy gained, with the interval that decided (feature `charts`). Those that were
+    /// kept are highlighted.
+    ///
+    /// The gain is the share by which the remedy reduces the loss, in percent; see [`Step::gain`]. Steps
+    /// without a finite gain are left out. `None` if there is none.
+    #[must_use]
+    pub fn gain_chart(&self, title: &str) -> Option<ForestPlot> {
+        let row = |(number, step): (usize, &Step)| {
+            let gain = step.gain?;
+            let [low, estimate, high] = [gain.low, gain.estimate, gain.high].map(|x| 100. * x);
+            let name = format!("{}. {}", number + 1, step.remedy.remedy);
+            (estimate.abs() <= 1e300 && low <= estimate && estimate <= high).then_some(ForestRow {
+                name,
+                estimate,
+                low,
+                high,
+                highlighted: step.kept,
+            })
+        };
+        let rows: Vec<ForestRow> = self.steps.iter().enumerate().filter_map(row).take(ROWS).collect();
+        let measure = "reduction of the loss in % (right is better; filled: kept)".into();
+        (!rows.is_empty()).then(|| ForestPlot { title: title.into(), measure, rows })
+    }
+}
