@@ -1,5 +1,4 @@
 //! The loop: diagnose, take a remedy, evaluate it, repeat.
-mod attempts;
 mod bench;
 mod budget;
 mod builder;
