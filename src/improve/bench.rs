@@ -1,10 +1,9 @@
 //! What trains and scores setups for the loop.
 use crate::{
     data::{Dataset, Split, Task},
-    diagnose::{Curve, CurveMetric, Curves, Finding, Observations, Problem},
+    diagnose::{members, Attempt, Attempts, Curve, CurveMetric, Curves, Finding, Observations, Problem},
     evaluate::{study::test_rows::TestRows, RowTargets},
     improve::{
-        attempts::{members, Attempt, Attempts},
         builder::Improve,
         course::{Lab, Scores},
         curve,
@@ -523,7 +522,7 @@ impl<'a, N: Network> Improve<'a, N> {
     ) -> Attempts<'b, N> {
         Attempts {
             trainer,
-            view,
+            data: view,
             device: &self.device,
             executor: self.executor,
             observer: self.observer,
