@@ -16,6 +16,64 @@ use candle_core::Device;
 use std::path::PathBuf;
 
 /// Improves how a network is trained: diagnoses it, tries the best remedy, keeps it if it helps, and repeats.
+///
+/// ```text
+/// rows       test rows, set aside first; the other rows are split J times at random into training and validation rows
+/// diagnosis  learning curves of several runs on the first split, and all that the rules make of them
+/// trial      the setup with and without a remedy, trained on the same splits from the same seeds
+/// gain       g = (a − b) / (a + b) for the losses a without and b with it, reported as the reduction 2g / (1 + g)
+/// kept       if the corrected t interval of the mean g over the splits lies above 0, at level 1 − 2α / (k (k + 1))
+///            for the k-th remedy since the last one that was kept, and the accuracy is not significantly worse
+/// end        nothing is wrong, nothing helps, the budget is spent, or the user ends it
+/// result     start and result, trained on all rows but the test rows and scored on the test rows, once
+/// ```
+///
+/// A training that diverges has an infinite loss, so a remedy that ends the divergence is a gain and one that diverges is
+/// none. A remedy that shows no gain on the first three splits is given up. One that does not fit the trainer is a
+/// [refused](crate::improve::Verdict::Refused) step of the report. A finding that has to be treated by hand, such as leakage,
+/// is reported and not tried.
+///
+/// A setup whose strategy trains several members is scored by what its combination makes of them. Where a setting watches
+/// validation rows, such as early stopping, they are taken from the training rows of the split: no run learns from the
+/// rows that it is scored on.
+///
+/// Where no remedy does anything, the probability that one is kept is at most `α`, 5 % by default, however many are tried.
+/// The final scores are honest for any number of steps, because no decision sees the test rows. The gain on the validation
+/// rows is not: of many remedies, the one that was kept is likelier to have been lucky.
+///
+/// Use it for a network that performs badly, or to see whether it does. It needs enough rows for splits of which a quarter
+/// is validation rows, a few hundred or more. Do not use it to search a large space of settings: it tries what fits the
+/// diagnosis, and a few values of it.
+///
+/// Cost: for the diagnosis of the start `splits + runs − 1` trainings, for a remedy 3 or `splits` trainings and `runs − 1` more
+/// if it is kept, and `2 · final_runs` for the final scores; with a strategy of M runs M times as much.
+///
+/// # Example
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use candle_ensemble::{improve::{Budget, Improve}, prelude::*};
+///
+/// let x = Tensor::arange(0f32, 240., &Device::Cpu)?.affine(1. / 120., -1.)?.reshape((120, 2))?;
+/// let y = Tensor::from_iter((0..120u32).map(|i| i / 60), &Device::Cpu)?;
+/// let data = TensorDataset::classification(&x, &y)?;
+/// // A learning rate that is far too small.
+/// let trainer = Trainer::new(|vb| candle_nn::linear(2, 2, vb)).epochs(10).optimizer(Optimizer::adam(1e-6));
+///
+/// let improved = Improve::new(&trainer, &data)
+///     .splits(4)
+///     .runs(2)
+///     .budget(Budget::Trainings(60))
+///     .follow(&|event| println!("{event}"))
+///     .run(42)?;
+/// println!("{}", improved.report);
+/// let ensemble = improved.ensemble()?; // trained on all rows but the test rows
+/// assert_eq!(ensemble.on(&data).rows(improved.test_rows()).predict()?.dims(), [30]);
+/// # Ok::<(), candle_ensemble::Error>(())
+/// ```
+///
+/// # Source
+/// The interval: Nadeau and Bengio 2003, doi:10.1023/A:1024068626366. The level spent on a sequence of tests: Bonferroni's
+/// inequality with weights, as in Foster and Stine 2008, doi:10.1111/j.1467-9868.2007.00643.x.
 #[allow(missing_debug_implementations)] // neither networks nor data set need be Debug
 pub struct Improve<'a, N> {
     pub(super) trainer: &'a Trainer<N>,
@@ -142,7 +200,7 @@ impl<'a, N: Network> Improve<'a, N> {
         self
     }
 
-    /// Sets the metric that decides. The default is the negative log-likelihood for classes, where the accuracy must not
+    /// Sets the metric that decides: one of at most 1 if higher is better, and of 0 or more if lower is. The default is the negative log-likelihood for classes, where the accuracy must not
     /// become worse, and the root mean squared error for values.
     #[must_use]
     pub fn metric(mut self, metric: impl Into<Metric>) -> Self {

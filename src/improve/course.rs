@@ -2,8 +2,8 @@
 use crate::{
     diagnose::{Curves, Finding, Label, Problem},
     improve::{
-        decisions::Decisions, gain, gain::Measure, Choice, Diagnosed, Guard, ImproveEvent, RunScores, Spent, Step,
-        StopReason, Verdict,
+        decisions::Decisions, gain, gain::Measure, Choice, Diagnosed, Guard, ImproveEvent, RunScores, Spent,
+        Step, StopReason, Verdict,
     },
     remedy::{Proposal, Setup},
     Error, Result,
@@ -136,7 +136,8 @@ impl Loop<'_, '_> {
                         false => too_expensive = true,
                     }
                 }
-                let proposals: Vec<Proposal> = candidates.iter().map(|(proposal, _)| proposal.clone()).collect();
+                let proposals: Vec<Proposal> =
+                    candidates.iter().map(|(proposal, _)| proposal.clone()).collect();
                 if proposals.is_empty() {
                     break;
                 }
@@ -270,7 +271,9 @@ impl Loop<'_, '_> {
 /// Why a change does not fit; an error that is no refusal ends the loop.
 fn refusal(error: Error) -> Result<String> {
     match error {
-        Error::Cancelled { .. } | Error::Stopped { .. } | Error::Io { .. } | Error::Damaged { .. } => Err(error),
+        Error::Cancelled { .. } | Error::Stopped { .. } | Error::Io { .. } | Error::Damaged { .. } => {
+            Err(error)
+        }
         other => Ok(other.to_string()),
     }
 }
@@ -282,7 +285,12 @@ fn agenda(findings: &[Finding], always_try_ensemble: bool) -> Vec<Finding> {
     let mut left: Vec<Finding> = wrong.cloned().collect();
     if always_try_ensemble && !left.iter().any(|finding| finding.problem == Problem::Prediction) {
         let summary = "An ensemble varies less than one network, and is often better.";
-        left.push(Finding::of(Label::HighVariance, 0., summary, "Hansen and Salamon 1990, doi:10.1109/34.58871"));
+        left.push(Finding::of(
+            Label::HighVariance,
+            0.,
+            summary,
+            "Hansen and Salamon 1990, doi:10.1109/34.58871",
+        ));
     }
     let mut agenda = vec![];
     while !left.is_empty() {

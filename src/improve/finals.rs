@@ -2,12 +2,12 @@
 use crate::{
     codec,
     data::Dataset,
+    diagnose::{members, Attempt},
     evaluate::study::{
         over_rows::{Resampled, Units},
         test_rows::TestRows,
     },
     improve::{
-        attempts::{members, Attempt},
         bench::{not_finite, predict},
         layout,
         together::Together,
