@@ -65,7 +65,7 @@ use std::path::PathBuf;
 ///     .budget(Budget::Trainings(60))
 ///     .follow(&|event| println!("{event}"))
 ///     .run(42)?;
-/// println!("{}", improved.report);
+/// println!("{}", improved.report.story());
 /// let ensemble = improved.ensemble()?; // trained on all rows but the test rows
 /// assert_eq!(ensemble.on(&data).rows(improved.test_rows()).predict()?.dims(), [30]);
 /// # Ok::<(), candle_ensemble::Error>(())

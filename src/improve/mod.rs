@@ -19,7 +19,6 @@ mod kept;
 mod layout;
 mod report;
 mod run;
-mod table;
 mod together;
 mod view;
 
