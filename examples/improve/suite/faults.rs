@@ -82,6 +82,8 @@ impl Fault {
     pub const fn fits(self, set: Set) -> bool {
         match self {
             Self::UnscaledTargets => set.regression(),
+            // The trainer refuses every other loss of one value that is not usual.
+            Self::WrongLoss => !set.regression(),
             // A small network is enough for it, or a linear one.
             Self::TooSmall => !matches!(set, Set::Diabetes | Set::Wine),
             _ => true,
@@ -114,13 +116,13 @@ impl Fault {
     /// The setup of the data set, broken.
     pub fn break_setup(self, set: Set) -> Setup {
         let mut setup = set.healthy();
-        for (name, value) in self.settings(set, &setup) {
+        for (name, value) in self.settings(&setup) {
             setup.settings = setup.settings.with(name, value);
         }
         setup
     }
 
-    fn settings(self, set: Set, healthy: &Setup) -> Vec<(&'static str, Value)> {
+    fn settings(self, healthy: &Setup) -> Vec<(&'static str, Value)> {
         let real = |name: &str| healthy.settings.real(name).ok().flatten().unwrap_or(1.);
         let rate = real("learning_rate");
         let text = |text: &str| Value::from(text);
@@ -134,8 +136,7 @@ impl Fault {
             Self::ZeroWeights => vec![("init", text("constant:0"))],
             Self::HugeWeights => vec![("init", text("uniform:-5:5"))],
             Self::DeadUnits => vec![("hidden", text("32,32")), ("init", text("uniform:-1:0"))],
-            // The trainer refuses losses of another task. These fit the task and ask for something else.
-            Self::WrongLoss if set.regression() => vec![("loss", text("cosine-similarity"))],
+            // The trainer refuses losses of another task. This one fits the task and asks for something else.
             Self::WrongLoss => vec![("label_smoothing", 0.95.into())],
             Self::TooFewEpochs => vec![("epochs", epochs(0.05))],
             Self::TooManyEpochs => {
