@@ -93,11 +93,11 @@ impl<'b, 'a, N: Network> Bench<'b, 'a, N> {
         let splits = (0..improve.splits).map(|number| {
             let split = Split::of(view, improve.validation, seed.nth("split", number as u64))?;
             let valid = View::new(view, split.test.clone())?;
-            let rows = TestRows::of(&valid, None, metrics.clone())?;
+            let rows = TestRows::of(&valid, improve.target_scaler, metrics.clone())?;
             Ok(BenchSplit { split, valid, rows })
         });
         let splits = splits.collect::<Result<Vec<_>>>()?;
-        let no_model = no_model(&TestRows::of(view, None, metrics.clone())?, view.task())?;
+        let no_model = no_model(&TestRows::of(view, improve.target_scaler, metrics.clone())?, view.task())?;
         let measure = |(metric, value): (&Metric, &f64)| Measure::new(metric.higher_is_better(), *value);
         let measures = metrics.metrics().iter().zip(&no_model).map(measure).collect();
         let trainer = match improve.trainer.config().monitor {
@@ -444,7 +444,8 @@ fn metrics(own: Option<&Metric>, task: Task) -> Result<MetricList> {
     Ok(list)
 }
 
-/// Checks that a metric is a loss of 0 or more, or one of at most 1 that is better the higher it is: a gain is a share.
+/// Checks that a metric is a loss of 0 or more, or one of at most 1 that is better the higher it is: a gain
+/// is a share.
 fn check_range(metric: &Metric, value: f64) -> Result<()> {
     let what = || format!("the metric {} of the improvement", metric.name());
     match metric.higher_is_better() {
@@ -548,7 +549,8 @@ mod tests {
     use super::*;
     use crate::data::TensorDataset;
 
-    /// Shares 1/4 and 3/4: the entropy is ln 4 − 3/4 ln 3. Values 1, 2, 3 and 6: the standard deviation is √3.5.
+    /// Shares 1/4 and 3/4: the entropy is ln 4 − 3/4 ln 3. Values 1, 2, 3 and 6: the standard deviation is
+    /// √3.5.
     #[test]
     fn the_prediction_without_a_model() {
         let x = Tensor::zeros((4, 1), candle_core::DType::F32, &Device::Cpu).unwrap();

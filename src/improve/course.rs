@@ -36,8 +36,8 @@ pub(super) trait Lab {
     /// What the scores of a setup on splits would cost, as planned.
     fn cost(&self, setup: &Setup, splits: Range<usize>) -> Result<Spent>;
 
-    /// Whether a setup may be tried that would cost so much. The diagnosis and the final scores of the setup must be
-    /// affordable after it, too.
+    /// Whether a setup may be tried that would cost so much. The diagnosis and the final scores of the setup
+    /// must be affordable after it, too.
     fn affords(&self, setup: &Setup, cost: Spent, decisions: &mut Decisions<'_>) -> Result<bool>;
 
     /// What has been trained so far.
@@ -72,8 +72,8 @@ pub(super) struct Course {
     pub(super) stopped: StopReason,
 }
 
-/// Splits after which a remedy without a gain is given up. To give up early keeps no remedy that would not be kept
-/// otherwise, so it costs no level.
+/// Splits after which a remedy without a gain is given up. To give up early keeps no remedy that would not be
+/// kept otherwise, so it costs no level.
 const RACE: usize = 3;
 /// The level of the interval of the second metric.
 const GUARD_LEVEL: f64 = 0.95;
@@ -278,8 +278,8 @@ fn refusal(error: Error) -> Result<String> {
     }
 }
 
-/// The findings to treat, in their order: those that are likelier than that nothing is wrong. A finding comes after the one
-/// that has to be solved before it.
+/// The findings to treat, in their order: those that are likelier than that nothing is wrong. A finding comes
+/// after the one that has to be solved before it.
 fn agenda(findings: &[Finding], always_try_ensemble: bool) -> Vec<Finding> {
     let wrong = findings.iter().take_while(|finding| finding.problem != Problem::None);
     let mut left: Vec<Finding> = wrong.cloned().collect();

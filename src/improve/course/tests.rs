@@ -9,7 +9,8 @@ use rand::Rng;
 use rand_distr::StandardNormal;
 use std::cell::RefCell;
 
-/// A laboratory without networks: setups have a setting `a`, and the logarithm of the loss is a function of it.
+/// A laboratory without networks: setups have a setting `a`, and the logarithm of the loss is a function of
+/// it.
 struct Fake<'f> {
     /// The logarithm of the loss for a setup and a split; `None` if the training diverges.
     log_loss: &'f dyn Fn(i64, usize) -> Option<f64>,
@@ -277,8 +278,8 @@ fn the_user_decides() {
     let lab = Fake { findings: &two, proposals: &proposals, ..fake() };
     let course = run_with(lab, LIMITS, &decide);
     let tried: Vec<(&str, bool)> = course.steps.iter().map(|s| (&*s.remedy.remedy, s.kept)).collect();
-    // The change to 2 is better and not kept; the first finding is then skipped, and the second one gets the change to 5,
-    // which is kept; then the user ends it.
+    // The change to 2 is better and not kept; the first finding is then skipped, and the second one gets the
+    // change to 5, which is kept; then the user ends it.
     assert_eq!(tried, [("to-2", false), ("to-1", false), ("to-5", true)]);
     assert_eq!(course.steps[0].verdict, Verdict::Better);
     assert_eq!(course.steps[1].verdict, Verdict::Skipped);
@@ -293,8 +294,8 @@ fn the_user_decides() {
     );
 }
 
-/// Losses whose logarithms have a standard deviation of 0.1 and, from split to split, the correlation of Nadeau and
-/// Bengio for a quarter of validation rows. A setup that is `better` has a smaller loss.
+/// Losses whose logarithms have a standard deviation of 0.1 and, from split to split, the correlation of
+/// Nadeau and Bengio for a quarter of validation rows. A setup that is `better` has a smaller loss.
 fn simulated(seed: Seed, better: impl Fn(i64) -> f64) -> impl Fn(i64, usize) -> Option<f64> {
     move |a, split| {
         let normal = |seed: Seed| seed.rng().sample::<f64, _>(StandardNormal);
@@ -321,8 +322,8 @@ fn kept_share(uses: u64, better: impl Fn(i64) -> f64 + Copy) -> f64 {
     kept.count() as f64 / uses as f64
 }
 
-/// The levels of eight remedies add up to 0.05 · 8/9 = 0.044, and the share over 4,000 uses has a standard error of 0.0033
-/// at 0.044: 0.055 is exceeded by chance in one of 2,000 tests.
+/// The levels of eight remedies add up to 0.05 · 8/9 = 0.044, and the share over 4,000 uses has a standard
+/// error of 0.0033 at 0.044: 0.055 is exceeded by chance in one of 2,000 tests.
 #[test]
 fn where_nothing_helps_one_use_in_twenty_keeps_a_remedy() {
     let share = kept_share(4000, |_| 0.);
@@ -330,8 +331,8 @@ fn where_nothing_helps_one_use_in_twenty_keeps_a_remedy() {
     assert!(share >= 0.015, "the test has lost its power: {share}");
 }
 
-/// A change that takes a third of the loss away is found nearly always, even as the fourth that is tried; one that takes
-/// a fifth away mostly, as the first one.
+/// A change that takes a third of the loss away is found nearly always, even as the fourth that is tried; one
+/// that takes a fifth away mostly, as the first one.
 #[test]
 fn large_gains_are_found() {
     let third = kept_share(300, |a| if a % 10 == 4 { 0.4 } else { 0. });
