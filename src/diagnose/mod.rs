@@ -1,4 +1,5 @@
 //! What is wrong with a network: learning, generalization or predictions.
+mod attempts;
 mod classify;
 mod curves;
 #[allow(clippy::module_inception)]
@@ -16,6 +17,7 @@ mod series;
 mod spread;
 mod words;
 
+pub(crate) use attempts::{members, Attempt, Attempts};
 pub use classify::Features;
 pub use curves::{Curve, CurveMetric, Curves, ReadCurves};
 pub use diagnose::Diagnose;

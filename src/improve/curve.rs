@@ -1,19 +1,10 @@
 //! Learning curves of trainings.
-use crate::{diagnose::Curve, improve::attempts::Attempt, store::EpochRecord};
+use crate::diagnose::{Attempt, Curve};
 
-/// The learning curve of a training: that of its run or, of several runs, the mean of their curves over the epochs that
-/// all have. A run that diverged ends in NaN.
+/// The learning curve of a training: that of its run or, of several runs, the mean of their curves over the
+/// epochs that all have. A run that diverged ends in NaN.
 pub(super) fn of_attempts(attempts: &[Attempt], metric: bool) -> Curve {
-    let curves: Vec<Curve> = attempts
-        .iter()
-        .map(|attempt| {
-            let mut curve = of_records(attempt.records(), metric);
-            if let Attempt::Diverged(_) = attempt {
-                end(&mut curve);
-            }
-            curve
-        })
-        .collect();
+    let curves: Vec<Curve> = attempts.iter().map(|attempt| attempt.curve(metric)).collect();
     let mean = |series: fn(&Curve) -> &Vec<f64>| {
         let all: Vec<&Vec<f64>> = curves.iter().map(series).collect();
         mean(&all)
@@ -26,33 +17,6 @@ pub(super) fn of_attempts(attempts: &[Attempt], metric: bool) -> Curve {
     curve
 }
 
-fn of_records(records: &[EpochRecord], metric: bool) -> Curve {
-    let series = |of: &dyn Fn(&EpochRecord) -> Option<f64>| -> Vec<f64> {
-        match records.iter().any(|record| of(record).is_some()) {
-            true => records.iter().map(|record| of(record).unwrap_or(f64::NAN)).collect(),
-            false => vec![],
-        }
-    };
-    let mut curve = Curve::default();
-    curve.train_loss = series(&|record| Some(record.train_loss));
-    curve.valid_loss = series(&|record| record.valid_loss);
-    curve.train_metric = series(&|record| Some(record.train_metric));
-    if metric {
-        curve.valid_metric = series(&|record| record.valid_metric);
-    }
-    curve
-}
-
-/// Adds an epoch that diverged.
-fn end(curve: &mut Curve) {
-    curve.train_loss.push(f64::NAN);
-    for series in [&mut curve.valid_loss, &mut curve.train_metric, &mut curve.valid_metric] {
-        if !series.is_empty() {
-            series.push(f64::NAN);
-        }
-    }
-}
-
 /// The mean of series over the epochs that all have; one series is itself.
 fn mean(all: &[&Vec<f64>]) -> Vec<f64> {
     let epochs = all.iter().map(|series| series.len()).min().unwrap_or(0);
@@ -63,6 +27,7 @@ fn mean(all: &[&Vec<f64>]) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::EpochRecord;
 
     fn record(epoch: usize, loss: f64, valid: Option<f64>) -> EpochRecord {
         EpochRecord {

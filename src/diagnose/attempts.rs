@@ -1,8 +1,9 @@
 //! Trainings, each by itself: one that diverges is a result and not an error.
 use crate::{
+    data::Dataset,
+    diagnose::Curve,
     exec::{Executor, Sequential, Threads},
     files,
-    improve::view::View,
     observe::{Event, Flow, Observer},
     plan::{Plan, RunSpec},
     store::{Checkpoints, DirectoryStore, EpochRecord, MemoryStore, Store},
@@ -20,7 +21,7 @@ use std::{
 };
 
 /// What came of a run.
-pub(super) enum Attempt {
+pub(crate) enum Attempt {
     /// Its members.
     Trained(Vec<Member>),
     /// It diverged, after these epochs.
@@ -29,24 +30,61 @@ pub(super) enum Attempt {
 
 impl Attempt {
     /// The epochs of the run.
-    pub(super) fn records(&self) -> &[EpochRecord] {
+    pub(crate) fn records(&self) -> &[EpochRecord] {
         match self {
             Self::Trained(members) => members.last().map_or(&[], |member| &member.record.curve),
             Self::Diverged(records) => records,
         }
     }
+
+    /// The learning curve of the run. That of one that diverged ends in NaN. `metric` says whether the metric of the
+    /// validation rows is the one of the training rows.
+    pub(crate) fn curve(&self, metric: bool) -> Curve {
+        let mut curve = of_records(self.records(), metric);
+        if let Self::Diverged(_) = self {
+            end(&mut curve);
+        }
+        curve
+    }
 }
 
-/// Trains the runs of plans on the rows of a view.
-pub(super) struct Attempts<'b, N> {
-    pub(super) trainer: &'b Trainer<N>,
-    pub(super) view: &'b View<'b>,
-    pub(super) device: &'b Device,
-    pub(super) executor: Option<&'b dyn Executor>,
-    pub(super) observer: &'b dyn Observer,
-    pub(super) checkpoints: Checkpoints,
+fn of_records(records: &[EpochRecord], metric: bool) -> Curve {
+    let series = |of: &dyn Fn(&EpochRecord) -> Option<f64>| -> Vec<f64> {
+        match records.iter().any(|record| of(record).is_some()) {
+            true => records.iter().map(|record| of(record).unwrap_or(f64::NAN)).collect(),
+            false => vec![],
+        }
+    };
+    let mut curve = Curve::default();
+    curve.train_loss = series(&|record| Some(record.train_loss));
+    curve.valid_loss = series(&|record| record.valid_loss);
+    curve.train_metric = series(&|record| Some(record.train_metric));
+    if metric {
+        curve.valid_metric = series(&|record| record.valid_metric);
+    }
+    curve
+}
+
+/// Adds an epoch that diverged.
+fn end(curve: &mut Curve) {
+    curve.train_loss.push(f64::NAN);
+    for series in [&mut curve.valid_loss, &mut curve.train_metric, &mut curve.valid_metric] {
+        if !series.is_empty() {
+            series.push(f64::NAN);
+        }
+    }
+}
+
+/// Trains the runs of plans on the rows of a data set.
+pub(crate) struct Attempts<'b, N> {
+    pub(crate) trainer: &'b Trainer<N>,
+    pub(crate) data: &'b dyn Dataset,
+    pub(crate) device: &'b Device,
+    pub(crate) executor: Option<&'b dyn Executor>,
+    pub(crate) observer: &'b dyn Observer,
+    pub(crate) checkpoints: Checkpoints,
     /// Where members are kept until [`forget`](Self::forget).
-    pub(super) folder: Option<PathBuf>,
+    pub(crate) folder: Option<PathBuf>,
 }
 
 /// A run of a plan, and its number among all runs.
@@ -62,14 +100,14 @@ impl<N: Network> Attempts<'_, N> {
     ///
     /// # Errors
     /// When a run fails for another reason than that it diverges; when the observer stops it.
-    pub(super) fn train(&self, plans: &[Plan]) -> Result<Vec<Vec<Attempt>>> {
+    pub(crate) fn train(&self, plans: &[Plan]) -> Result<Vec<Vec<Attempt>>> {
         let runs = plans.iter().flat_map(|plan| plan.runs.iter().map(move |run| (plan, run)));
         let places: Vec<Place<'_>> = runs
             .enumerate()
             .map(|(id, (plan, run))| Place { plan, run, numbered: RunSpec { id, ..run.clone() } })
             .collect();
         for place in &places {
-            Learner::check(self.trainer, place.run, self.view)?;
+            Learner::check(self.trainer, place.run, self.data)?;
         }
         let epochs = |run: &RunSpec| Learner::epochs(self.trainer, run);
         let planned = places.iter().map(|place| epochs(place.run)).fold(0, usize::saturating_add);
@@ -86,14 +124,17 @@ impl<N: Network> Attempts<'_, N> {
             _ => Box::new(Sequential),
         };
         let all: Vec<&RunSpec> = places.iter().map(|place| &place.numbered).collect();
-        self.executor.unwrap_or(&*default).execute(&all, &job)?;
+        self.executor.unwrap_or(&*default).execute(&all, &job).map_err(|e| match e {
+            Error::Cancelled { .. } => Error::Cancelled { done: count(&done), of: all.len() },
+            e => e,
+        })?;
         self.notify(&Event::BuildFinished)?;
         let mut done = done.into_iter().map(|slot| slot.into_inner().unwrap_or_else(PoisonError::into_inner));
         plans.iter().map(|plan| plan.runs.iter().map(|_| finished(done.next().flatten())).collect()).collect()
     }
 
     /// Removes what is kept of the runs of a plan.
-    pub(super) fn forget(&self, plan: &Plan) -> Result<()> {
+    pub(crate) fn forget(&self, plan: &Plan) -> Result<()> {
         for run in &plan.runs {
             let Some(path) = self.place_of(&single(plan, run))? else { continue };
             match fs::remove_dir_all(&path) {
@@ -133,7 +174,7 @@ impl<N: Network> Attempts<'_, N> {
     }
 
     fn train_one(&self, plan: &Plan, store: &dyn Store, watch: &Watch<'_>) -> Result<Vec<Member>> {
-        let session = Session::new(self.trainer, self.view).device(self.device).executor(&Sequential);
+        let session = Session::new(self.trainer, self.data).device(self.device).executor(&Sequential);
         let session = session.store(store).checkpoints(self.checkpoints).observer(watch);
         Ok(session.train(plan)?.into_members())
     }
@@ -162,6 +203,11 @@ impl<N: Network> Attempts<'_, N> {
     }
 }
 
+/// The number of runs that are done.
+fn count(done: &[Mutex<Option<Attempt>>]) -> usize {
+    done.iter().filter(|slot| slot.lock().unwrap_or_else(PoisonError::into_inner).is_some()).count()
+}
+
 /// The attempt of a run that the executor has carried out.
 fn finished(attempt: Option<Attempt>) -> Result<Attempt> {
     let must = "one that carries out all runs in this process";
@@ -183,7 +229,7 @@ fn renumbered(mut members: Vec<Member>, run: &RunSpec) -> Vec<Member> {
 }
 
 /// The members of all runs of a plan, each in the slot of its run: what a session would have trained.
-pub(super) fn members(attempts: &[Attempt], plan: &Plan) -> Option<Vec<Member>> {
+pub(crate) fn members(attempts: &[Attempt], plan: &Plan) -> Option<Vec<Member>> {
     let trained = |attempt: &Attempt| match attempt {
         Attempt::Trained(members) => Some(members.clone()),
         Attempt::Diverged(_) => None,
