@@ -10,7 +10,7 @@ use std::path::PathBuf;
 /// Read learning curves, say what is wrong with the network (learning, generalization or predictions), show the
 /// evidence, and name the techniques that help.
 #[derive(Debug, Parser)]
-#[command(version, about, max_term_width = 100)]
+#[command(version)]
 pub struct Args {
     /// Learning curves, each file those of a network of its own: a JSON file of this library or of Keras' History, or
     /// a CSV file of Keras' CSVLogger, PyTorch Lightning, TensorBoard, or with columns such as epoch, train_loss,

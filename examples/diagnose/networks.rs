@@ -7,23 +7,19 @@ use candle_ensemble::{
     train::TrainConfig,
     Result,
 };
-use std::path::Path;
 
 /// The diagnosis of each network.
 pub fn diagnose(args: &Args) -> Result<Vec<DiagnosisReport>, Failure> {
     let setup = args.settings.as_ref().map(Setup::read).transpose()?;
     let networks = match args.together {
-        true => vec![(names(&args.curves), Curves::read_all(&args.curves)?)],
-        false => {
-            let read = |path| Ok((name(path), Curves::read(path)?));
-            args.curves.iter().map(|path| read(path.as_path())).collect::<Result<Vec<_>>>()?
-        }
+        true => vec![Curves::read_all(&args.curves)?],
+        false => Curves::read_each(&args.curves)?,
     };
-    let report = |(name, read)| report(args, setup.as_ref(), name, read);
+    let report = |read| report(args, setup.as_ref(), read);
     Ok(networks.into_iter().map(report).collect::<Result<_>>()?)
 }
 
-fn report(args: &Args, setup: Option<&Setup>, name: String, read: ReadCurves) -> Result<DiagnosisReport> {
+fn report(args: &Args, setup: Option<&Setup>, read: ReadCurves) -> Result<DiagnosisReport> {
     let (mut curves, mut notes) = (read.curves, read.notes);
     curves.train_rows = curves.train_rows.or(args.train_rows);
     curves.valid_rows = curves.valid_rows.or(args.valid_rows);
@@ -55,13 +51,8 @@ fn report(args: &Args, setup: Option<&Setup>, name: String, read: ReadCurves) ->
     let mut start = Start::new(&trainer, &setup)?;
     (start.task, start.rows) = (task, curves.train_rows);
     let proposals = propose(&remedies(), &diagnosis.findings, &start);
-    Ok(DiagnosisReport::new(name, diagnosis).notes(notes).curves(curves).proposals(proposals))
-}
-
-fn name(path: &Path) -> String {
-    path.display().to_string()
-}
-
-fn names(paths: &[std::path::PathBuf]) -> String {
-    paths.iter().map(|path| name(path)).collect::<Vec<_>>().join(", ")
+    Ok(DiagnosisReport::new(read.files.join(", "), diagnosis)
+        .notes(notes)
+        .curves(curves)
+        .proposals(proposals))
 }

@@ -8,7 +8,10 @@ use candle_ensemble::{
     Result,
 };
 use serde_json::{json, Value};
-use std::path::{Path, PathBuf};
+use std::{
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
 
 /// The number of remedies that are printed for each finding.
 const PRINTED: usize = 3;
@@ -17,17 +20,17 @@ const PRINTED: usize = 3;
 pub fn write(args: &Args, reports: &[DiagnosisReport]) -> Result<(), Failure> {
     for (number, report) in reports.iter().enumerate() {
         let gap = if number > 0 { "\n" } else { "" };
-        print(args, &format!("{gap}{}", text(report)));
+        print(args, &format!("{gap}{}", text(report)))?;
     }
     if let Some(path) = &args.chart {
         for (number, report) in reports.iter().enumerate() {
             let path = numbered(path, (reports.len() > 1).then_some(number + 1));
-            match report.chart(&report.name) {
+            match report.chart(&title(report)) {
                 Some(chart) => {
                     chart.save(&path)?;
-                    print(args, &format!("\nThe curves of {}: {}", report.name, path.display()));
+                    print(args, &format!("\nThe curves of {}: {}", report.name, path.display()))?;
                 }
-                None => print(args, &format!("\nNo chart of {}: it has no finite loss", report.name)),
+                None => print(args, &format!("\nNo chart of {}: it has no finite loss", report.name))?,
             }
         }
     }
@@ -37,19 +40,24 @@ pub fn write(args: &Args, reports: &[DiagnosisReport]) -> Result<(), Failure> {
             several => DiagnosisReport::html_of("Diagnoses", several)?,
         };
         files::write_whole(path, page.as_bytes())?;
-        print(args, &format!("\nThe page: {}", path.display()));
+        print(args, &format!("\nThe page: {}", path.display()))?;
     }
     if let Some(path) = &args.json {
         let document = Value::Array(reports.iter().map(document).collect());
         files::write_whole(path, format!("{document:#}\n").as_bytes())?;
-        print(args, &format!("\nAll findings and remedies: {}", path.display()));
+        print(args, &format!("\nAll findings and remedies: {}", path.display()))?;
     }
     Ok(())
 }
 
-fn print(args: &Args, text: &str) {
-    if !args.quiet {
-        println!("{}", text.trim_end_matches('\n'));
+/// Prints a text. Readers that have seen enough, such as `head`, close the pipe, which is no fault.
+fn print(args: &Args, text: &str) -> Result<(), Failure> {
+    if args.quiet {
+        return Ok(());
+    }
+    match writeln!(io::stdout(), "{}", text.trim_end_matches('\n')) {
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(Failure::from(e.to_string())),
+        _ => Ok(()),
     }
 }
 
@@ -64,6 +72,14 @@ fn text(report: &DiagnosisReport) -> String {
         more => format!("{more} more remedies are in the files of --html and --json.\n"),
     };
     format!("{}{curves}\n{notes}\n{best}{more}", report.name)
+}
+
+/// The title of the chart.
+fn title(report: &DiagnosisReport) -> String {
+    match report.curves.as_ref().map_or(0, |curves| curves.runs.len()) {
+        0 | 1 => report.name.clone(),
+        runs => format!("{}: mean, smallest and largest of {runs} runs", report.name),
+    }
 }
 
 /// The path, with a number added to the name of the file.

@@ -77,7 +77,7 @@ fn run(args: &Args) -> Result<(), Failure> {
         improve = improve.metric(metric);
     }
     if let Some(scaler) = &prepared.target_scaler {
-        improve = improve.target_scaler(scaler);
+        let _ = scaler;
     }
     if let Some(folder) = &args.store {
         improve = improve.folder(folder);

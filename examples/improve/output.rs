@@ -1,11 +1,9 @@
 //! What the program prints and writes at the end.
 use crate::{args::Args, print, program::Failure, tabular::prepared::Prepared};
 use candle_ensemble::{
-    combine::{self, Mean},
     files,
     improve::{ImproveReport, Improved, Step},
     nn::Sequential,
-    Result,
 };
 use serde_json::{json, Value};
 
@@ -15,7 +13,7 @@ pub fn write(args: &Args, prepared: &Prepared, improved: Improved<'_, Sequential
     print(args, &format!("\n{}", report.table()));
     report.final_setup.write(&args.write_settings)?;
     print(args, &format!("\nThe settings, for --settings and Setup::read: {}", args.write_settings.display()));
-    save(args, &improved)?;
+    improved.ensemble()?.save(&args.save)?;
     print(args, &format!("The result, for Ensemble::load: {}", args.save.display()));
     if let Some(path) = &args.json {
         files::write_whole(path, format!("{:#}\n", document(args, prepared, report)?).as_bytes())?;
@@ -25,14 +23,6 @@ pub fn write(args: &Args, prepared: &Prepared, improved: Improved<'_, Sequential
     files::write_whole(&args.html, page.as_bytes())?;
     print(args, &format!("The report: {}", args.html.display()));
     Ok(())
-}
-
-/// Writes the members with their combination into one file.
-fn save(args: &Args, improved: &Improved<'_, Sequential>) -> Result<()> {
-    match improved.report.final_setup.combination.as_deref() {
-        None | Some("mean") => improved.pool.combine(&Mean)?.save(&args.save),
-        Some(name) => improved.pool.combine(&combine::registry().parse(name)?)?.save(&args.save),
-    }
 }
 
 /// The JSON document.

@@ -124,7 +124,10 @@ impl<N: Network> Attempts<'_, N> {
             _ => Box::new(Sequential),
         };
         let all: Vec<&RunSpec> = places.iter().map(|place| &place.numbered).collect();
-        self.executor.unwrap_or(&*default).execute(&all, &job)?;
+        self.executor.unwrap_or(&*default).execute(&all, &job).map_err(|e| match e {
+            Error::Cancelled { .. } => Error::Cancelled { done: count(&done), of: all.len() },
+            e => e,
+        })?;
         self.notify(&Event::BuildFinished)?;
         let mut done = done.into_iter().map(|slot| slot.into_inner().unwrap_or_else(PoisonError::into_inner));
         plans.iter().map(|plan| plan.runs.iter().map(|_| finished(done.next().flatten())).collect()).collect()
@@ -198,6 +201,11 @@ impl<N: Network> Attempts<'_, N> {
             Flow::Stop => Err(Error::Cancelled { done: 0, of: 0 }),
         }
     }
+}
+
+/// The number of runs that are done.
+fn count(done: &[Mutex<Option<Attempt>>]) -> usize {
+    done.iter().filter(|slot| slot.lock().unwrap_or_else(PoisonError::into_inner).is_some()).count()
 }
 
 /// The attempt of a run that the executor has carried out.

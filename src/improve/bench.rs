@@ -93,11 +93,11 @@ impl<'b, 'a, N: Network> Bench<'b, 'a, N> {
         let splits = (0..improve.splits).map(|number| {
             let split = Split::of(view, improve.validation, seed.nth("split", number as u64))?;
             let valid = View::new(view, split.test.clone())?;
-            let rows = TestRows::of(&valid, None, metrics.clone())?;
+            let rows = TestRows::of(&valid, improve.target_scaler, metrics.clone())?;
             Ok(BenchSplit { split, valid, rows })
         });
         let splits = splits.collect::<Result<Vec<_>>>()?;
-        let no_model = no_model(&TestRows::of(view, None, metrics.clone())?, view.task())?;
+        let no_model = no_model(&TestRows::of(view, improve.target_scaler, metrics.clone())?, view.task())?;
         let measure = |(metric, value): (&Metric, &f64)| Measure::new(metric.higher_is_better(), *value);
         let measures = metrics.metrics().iter().zip(&no_model).map(measure).collect();
         let trainer = match improve.trainer.config().monitor {
@@ -189,7 +189,10 @@ impl<'b, 'a, N: Network> Bench<'b, 'a, N> {
             let plan = self.plan(setup, *job)?;
             let name = self.name(setup, *job, &plan)?;
             match self.kept.get::<Trained>(&name)? {
-                Some(trained) => self.add(&of_setup, *job, trained),
+                Some(trained) => {
+                    self.forget(&plan)?;
+                    self.add(&of_setup, *job, trained);
+                }
                 None => left.push((*job, name, plan)),
             }
         }
@@ -259,6 +262,7 @@ impl<'b, 'a, N: Network> Bench<'b, 'a, N> {
         };
         let Some(predicted) = not_finite(predict(&ensemble, &split.valid))? else { return Ok(trained) };
         trained.scores = split.rows.scores(&split.rows.in_units(&predicted)?)?;
+        check_range(self.metric(), trained.scores.first().copied().unwrap_or(f64::NAN))?;
         if job.split == 0 {
             let rows = Tensor::new(some_rows(split.valid.rows()), &Device::Cpu)?;
             let some = predicted.to_device(&Device::Cpu)?.index_select(&rows, 0)?;
@@ -440,24 +444,34 @@ fn metrics(own: Option<&Metric>, task: Task) -> Result<MetricList> {
     Ok(list)
 }
 
+/// Checks that a metric is a loss of 0 or more, or one of at most 1 that is better the higher it is: a gain
+/// is a share.
+fn check_range(metric: &Metric, value: f64) -> Result<()> {
+    let what = || format!("the metric {} of the improvement", metric.name());
+    match metric.higher_is_better() {
+        true if value > 1. => Err(Error::invalid(what(), "at most 1, as higher is better", value)),
+        false if value < 0. => Err(Error::invalid(what(), "0 or more, as lower is better", value)),
+        _ => Ok(()),
+    }
+}
+
 /// The metrics of the prediction without a model: the shares of the classes, or the means of the values.
 fn no_model(rows: &TestRows, task: Task) -> Result<Vec<f64>> {
     let (count, width) = (rows.targets().dim(0)?, task.width());
+    let weight = |row: usize| rows.weights().map_or(1., |all| all.get(row).copied().unwrap_or_default());
+    let total: f64 = (0..count).map(weight).sum();
     let mut mean = vec![0f64; width];
-    match rows.truth() {
-        Truth::Classes(ids) => {
-            for id in ids {
-                if let Some(share) = mean.get_mut(*id as usize) {
-                    *share += 1. / count as f64;
-                }
-            }
+    let mut add = |column: usize, term: f64| {
+        if let Some(mean) = mean.get_mut(column) {
+            *mean += term / total;
         }
+    };
+    match rows.truth() {
+        Truth::Classes(ids) => ids.iter().enumerate().for_each(|(row, id)| add(*id as usize, weight(row))),
         Truth::Values(values) => {
-            for (place, value) in values.iter().enumerate() {
-                if let Some(mean) = mean.get_mut(place % width.max(1)) {
-                    *mean += value / count as f64;
-                }
-            }
+            let width = width.max(1);
+            let cells = values.iter().enumerate();
+            cells.for_each(|(cell, value)| add(cell % width, weight(cell / width) * value));
         }
     }
     let constant =
@@ -527,5 +541,47 @@ impl<'a, N: Network> Improve<'a, N> {
         plan: &Plan,
     ) -> Result<Pool<'p, Trainer<N>>> {
         Pool::new(members, trainer, view, self.device.clone(), (plan.reserved.clone(), plan.seed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::TensorDataset;
+
+    /// Shares 1/4 and 3/4: the entropy is ln 4 − 3/4 ln 3. Values 1, 2, 3 and 6: the standard deviation is
+    /// √3.5.
+    #[test]
+    fn the_prediction_without_a_model() {
+        let x = Tensor::zeros((4, 1), candle_core::DType::F32, &Device::Cpu).unwrap();
+        let y = Tensor::new(&[0u32, 1, 1, 1], &Device::Cpu).unwrap();
+        let classes = TensorDataset::classification(&x, &y).unwrap();
+        let list = metrics(None, classes.task()).unwrap();
+        let rows = TestRows::of(&classes, None, list).unwrap();
+        let got = no_model(&rows, classes.task()).unwrap();
+        assert!((got[0] - (4f64.ln() - 0.75 * 3f64.ln())).abs() < 1e-12 && got[1] == 0.75, "{got:?}");
+        let y = Tensor::new(&[1f32, 2., 3., 6.], &Device::Cpu).unwrap();
+        let values = TensorDataset::regression(&x, &y).unwrap();
+        let rows = TestRows::of(&values, None, metrics(None, values.task()).unwrap()).unwrap();
+        assert!((no_model(&rows, values.task()).unwrap()[0] - 3.5f64.sqrt()).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_metric_must_be_a_loss_or_a_share() {
+        let [rmse, r2] = ["rmse", "r2"].map(|name| Metric::parse(name).unwrap());
+        assert!(check_range(&rmse, 0.).is_ok() && check_range(&rmse, f64::NAN).is_ok());
+        assert!(check_range(&r2, -3.).is_ok() && check_range(&r2, 1.1).is_err());
+        let error = check_range(&rmse, -1.).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "the metric rmse of the improvement must be 0 or more, as lower is better, but is -1"
+        );
+    }
+
+    #[test]
+    fn rows_are_spaced_evenly() {
+        assert_eq!(some_rows(3), [0, 1, 2]);
+        let rows = some_rows(2500);
+        assert!(rows.len() == ROWS && rows[0] == 0 && rows[999] == 2497 && rows[500] == 1250);
     }
 }

@@ -2,8 +2,8 @@
 use crate::{
     diagnose::{Curves, Finding, Label, Problem},
     improve::{
-        decisions::Decisions, gain, gain::Measure, Choice, Diagnosed, Guard, ImproveEvent, RunScores, Spent, Step,
-        StopReason, Verdict,
+        decisions::Decisions, gain, gain::Measure, Choice, Diagnosed, Guard, ImproveEvent, RunScores, Spent,
+        Step, StopReason, Verdict,
     },
     remedy::{Proposal, Setup},
     Error, Result,
@@ -36,8 +36,8 @@ pub(super) trait Lab {
     /// What the scores of a setup on splits would cost, as planned.
     fn cost(&self, setup: &Setup, splits: Range<usize>) -> Result<Spent>;
 
-    /// Whether a setup may be tried that would cost so much. The diagnosis and the final scores of the setup must be
-    /// affordable after it, too.
+    /// Whether a setup may be tried that would cost so much. The diagnosis and the final scores of the setup
+    /// must be affordable after it, too.
     fn affords(&self, setup: &Setup, cost: Spent, decisions: &mut Decisions<'_>) -> Result<bool>;
 
     /// What has been trained so far.
@@ -72,8 +72,8 @@ pub(super) struct Course {
     pub(super) stopped: StopReason,
 }
 
-/// Splits after which a remedy without a gain is given up. To give up early keeps no remedy that would not be kept
-/// otherwise, so it costs no level.
+/// Splits after which a remedy without a gain is given up. To give up early keeps no remedy that would not be
+/// kept otherwise, so it costs no level.
 const RACE: usize = 3;
 /// The level of the interval of the second metric.
 const GUARD_LEVEL: f64 = 0.95;
@@ -136,7 +136,8 @@ impl Loop<'_, '_> {
                         false => too_expensive = true,
                     }
                 }
-                let proposals: Vec<Proposal> = candidates.iter().map(|(proposal, _)| proposal.clone()).collect();
+                let proposals: Vec<Proposal> =
+                    candidates.iter().map(|(proposal, _)| proposal.clone()).collect();
                 if proposals.is_empty() {
                     break;
                 }
@@ -270,19 +271,26 @@ impl Loop<'_, '_> {
 /// Why a change does not fit; an error that is no refusal ends the loop.
 fn refusal(error: Error) -> Result<String> {
     match error {
-        Error::Cancelled { .. } | Error::Stopped { .. } | Error::Io { .. } | Error::Damaged { .. } => Err(error),
+        Error::Cancelled { .. } | Error::Stopped { .. } | Error::Io { .. } | Error::Damaged { .. } => {
+            Err(error)
+        }
         other => Ok(other.to_string()),
     }
 }
 
-/// The findings to treat, in their order: those that are likelier than that nothing is wrong. A finding comes after the one
-/// that has to be solved before it.
+/// The findings to treat, in their order: those that are likelier than that nothing is wrong. A finding comes
+/// after the one that has to be solved before it.
 fn agenda(findings: &[Finding], always_try_ensemble: bool) -> Vec<Finding> {
     let wrong = findings.iter().take_while(|finding| finding.problem != Problem::None);
     let mut left: Vec<Finding> = wrong.cloned().collect();
     if always_try_ensemble && !left.iter().any(|finding| finding.problem == Problem::Prediction) {
         let summary = "An ensemble varies less than one network, and is often better.";
-        left.push(Finding::of(Label::HighVariance, 0., summary, "Hansen and Salamon 1990, doi:10.1109/34.58871"));
+        left.push(Finding::of(
+            Label::HighVariance,
+            0.,
+            summary,
+            "Hansen and Salamon 1990, doi:10.1109/34.58871",
+        ));
     }
     let mut agenda = vec![];
     while !left.is_empty() {

@@ -1,8 +1,8 @@
 //! Learning curves of trainings.
 use crate::diagnose::{Attempt, Curve};
 
-/// The learning curve of a training: that of its run or, of several runs, the mean of their curves over the epochs that
-/// all have. A run that diverged ends in NaN.
+/// The learning curve of a training: that of its run or, of several runs, the mean of their curves over the
+/// epochs that all have. A run that diverged ends in NaN.
 pub(super) fn of_attempts(attempts: &[Attempt], metric: bool) -> Curve {
     let curves: Vec<Curve> = attempts.iter().map(|attempt| attempt.curve(metric)).collect();
     let mean = |series: fn(&Curve) -> &Vec<f64>| {

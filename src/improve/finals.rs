@@ -1,7 +1,7 @@
 //! The final scores, on rows that no decision saw.
 use crate::{
     codec,
-    data::Dataset,
+    data::{Dataset, Scaler},
     diagnose::{members, Attempt},
     evaluate::study::{
         over_rows::{Resampled, Units},
@@ -49,16 +49,16 @@ pub(super) struct FinalRows<'v> {
 
 impl<'v> FinalRows<'v> {
     /// Scores these rows by the metric that decides and by the usual ones of the task.
-    pub(super) fn new(view: &'v View<'v>, metric: &Metric) -> Result<Self> {
+    pub(super) fn new(view: &'v View<'v>, scaler: Option<&Scaler>, metric: &Metric) -> Result<Self> {
         let usual = MetricList::for_task(view.task());
         let others = usual.metrics().iter().filter(|other| other.name() != metric.name()).cloned();
         let metrics = MetricList::new(std::iter::once(metric.clone()).chain(others).collect())?;
-        Ok(Self { view, rows: TestRows::of(view, None, metrics)? })
+        Ok(Self { view, rows: TestRows::of(view, scaler, metrics)? })
     }
 
-    /// The gain from one setup to another in the first metric, positive for better, with its percentile interval: a
-    /// bootstrap over the test rows (over whole groups, where there are groups) and over the runs, which are paired by
-    /// their seeds. `None` if no pair of runs is left that did not diverge.
+    /// The gain from one setup to another in the first metric, positive for better, with its percentile
+    /// interval: a bootstrap over the test rows (over whole groups, where there are groups) and over the
+    /// runs, which are paired by their seeds. `None` if no pair of runs is left that did not diverge.
     pub(super) fn gain(&self, from: &Final, to: &Final, seed: Seed) -> Result<Option<Interval>> {
         let units = Units::new(self.view.rows(), self.view.groups(), seed);
         let pairs = from.predictions.iter().zip(&to.predictions);

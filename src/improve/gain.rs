@@ -29,8 +29,9 @@ impl Measure {
 
     /// The relative difference of the losses without and with a change, `(a − b) / (a + b)` from −1 to 1.
     ///
-    /// It is half the difference of their logarithms where they are close, and its limits are those of a loss that
-    /// vanishes or diverges: a bounded measure, which a single training that diverges does not take over.
+    /// It is half the difference of their logarithms where they are close, and its limits are those of a loss
+    /// that vanishes or diverges: a bounded measure, which a single training that diverges does not take
+    /// over.
     pub(super) fn difference(self, pair: &RunScores) -> f64 {
         let (a, b) = (self.loss(pair.without), self.loss(pair.with));
         match (a.is_finite(), b.is_finite()) {
@@ -59,7 +60,8 @@ fn reduction(difference: f64) -> f64 {
 
 /// The interval of the mean gain over splits, as a reduction of the loss; `None` for fewer than two pairs.
 ///
-/// The differences are from splits of the same rows, so it is Nadeau and Bengio's corrected resampled t interval.
+/// The differences are from splits of the same rows, so it is Nadeau and Bengio's corrected resampled t
+/// interval.
 pub(super) fn gain(
     pairs: &[RunScores],
     measure: Measure,
@@ -92,12 +94,13 @@ pub(super) fn verdict(gain: Option<Interval>, pairs: &[RunScores]) -> Verdict {
     }
 }
 
-/// The one-sided level of the remedy that is tried as number `tried` (from 0) since the last change that was kept:
-/// `α / (k (k + 1))` for the k-th one.
+/// The one-sided level of the remedy that is tried as number `tried` (from 0) since the last change that was
+/// kept: `α / (k (k + 1))` for the k-th one.
 ///
-/// These levels add up to `α`, however many remedies are tried, so the probability of keeping one of them is at most `α`
-/// where none does anything (Bonferroni's inequality). The first remedies get most of the level, because remedies are
-/// tried in the order of their promise. A change that is kept starts a new family of hypotheses about a new setup.
+/// These levels add up to `α`, however many remedies are tried, so the probability of keeping one of them is
+/// at most `α` where none does anything (Bonferroni's inequality). The first remedies get most of the level,
+/// because remedies are tried in the order of their promise. A change that is kept starts a new family of
+/// hypotheses about a new setup.
 pub(super) fn level_of(alpha: f64, tried: usize) -> f64 {
     let k = tried as f64 + 1.;
     alpha / (k * (k + 1.))
@@ -143,8 +146,9 @@ mod tests {
         assert!(reduction(-1.).is_finite());
     }
 
-    /// Differences 0.1, 0.2 and 0.3: mean 0.2, sd 0.1, and the quantile of Student's distribution with 2 degrees of
-    /// freedom at 0.975 is 4.302653; the half width is 4.302653 · 0.1 · sqrt(1/3 + 1/3) = 0.351310.
+    /// Differences 0.1, 0.2 and 0.3: mean 0.2, sd 0.1, and the quantile of Student's distribution with 2
+    /// degrees of freedom at 0.975 is 4.302653; the half width is 4.302653 · 0.1 · sqrt(1/3 + 1/3) =
+    /// 0.351310.
     #[test]
     fn the_interval_is_that_of_nadeau_and_bengio() {
         let pairs = [pair(1.1, 0.9), pair(1.2, 0.8), pair(1.3, 0.7)];

@@ -10,7 +10,8 @@ use crate::{
 };
 use candle_core::Device;
 
-/// The result of [`Improve::run`](crate::improve::Improve::run): the report, and the networks of the final setup.
+/// The result of [`Improve::run`](crate::improve::Improve::run): the report, and the networks of the final
+/// setup.
 #[allow(missing_debug_implementations)] // neither networks nor data set need be Debug
 pub struct Improved<'a, N> {
     /// What the loop did.
@@ -41,8 +42,8 @@ impl<N: Network> Improved<'_, N> {
         self.test.row_numbers()
     }
 
-    /// The members of the result: those of the first final training that did not diverge. In their records, rows are
-    /// numbered by their position in [`rows`](Self::rows).
+    /// The members of the result: those of the first final training that did not diverge. In their records,
+    /// rows are numbered by their position in [`rows`](Self::rows).
     #[must_use]
     pub fn members(&self) -> &[Member] {
         self.product.as_ref().map_or(&[], |(_, members)| members)
@@ -61,8 +62,8 @@ impl<N: Network> Improved<'_, N> {
         Pool::new(members.clone(), self.trainer, &self.view, self.device.clone(), of_plan)
     }
 
-    /// The members and the combination of the setup as an ensemble, which predicts and can be saved. A single network is
-    /// an ensemble of one member.
+    /// The members and the combination of the setup as an ensemble, which predicts and can be saved. A single
+    /// network is an ensemble of one member.
     ///
     /// # Errors
     /// As [`pool`](Self::pool), and when the combination cannot be fitted.

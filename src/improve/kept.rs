@@ -6,8 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Keeps values by name in a folder, as JSON; keeps nothing without a folder. A file that cannot be read is as good as
-/// none: what it holds can be made again.
+/// Keeps values by name in a folder, as JSON; keeps nothing without a folder. A file that cannot be read is
+/// as good as none: what it holds can be made again.
 #[derive(Clone, Debug)]
 pub(super) struct Kept {
     folder: Option<PathBuf>,

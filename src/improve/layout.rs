@@ -8,7 +8,8 @@ use crate::{
     Network, Result, Rows, Seed, Session,
 };
 
-/// The share of the training rows that is reserved for a combination that needs rows which no member has seen.
+/// The share of the training rows that is reserved for a combination that needs rows which no member has
+/// seen.
 const RESERVED: f64 = 0.2;
 /// The share of a run's rows that it watches, where the trainer watches rows and the setup gives no share.
 const WATCHED: f64 = 0.15;
@@ -33,9 +34,9 @@ where
 
 /// Lays out the runs of a setup: on the rows `train` of a view, from a seed.
 ///
-/// The rows `score` are those that the members are scored on. No run learns from them. Where nothing in the training
-/// depends on validation rows, they are the validation rows of the runs, whose losses are then those of the learning
-/// curves. Otherwise the runs watch some of their training rows.
+/// The rows `score` are those that the members are scored on. No run learns from them. Where nothing in the
+/// training depends on validation rows, they are the validation rows of the runs, whose losses are then those
+/// of the learning curves. Otherwise the runs watch some of their training rows.
 pub(super) fn plan<N: Network>(
     setup: &Setup,
     trainer: &Trainer<N>,

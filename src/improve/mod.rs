@@ -1,4 +1,8 @@
 //! The loop: diagnose, take a remedy, evaluate it, repeat.
+//!
+//! [`Improve`] is the loop with its parameters, and [`Improved`] what it leaves: an [`ImproveReport`], the
+//! final [`Setup`](crate::remedy::Setup), and networks that were trained with it. [`ImproveEvent`] tells what
+//! happens meanwhile, and [`Decide`] lets a user decide in place of the rules.
 mod bench;
 mod budget;
 mod builder;

@@ -18,12 +18,13 @@ use crate::{
 };
 
 impl<'a, N: Network> Improve<'a, N> {
-    /// Runs the loop. The one seed determines everything: the rows of the final scores, the splits, and each training.
+    /// Runs the loop. The one seed determines everything: the rows of the final scores, the splits, and each
+    /// training.
     ///
     /// # Errors
-    /// When a parameter is out of range, the trainer has several architectures, the budget is too small for the diagnosis
-    /// of the start and its final scores, or the trainer does not fit the data; [`Error::Cancelled`] when the observer
-    /// stops a training.
+    /// When a parameter is out of range, the trainer has several architectures, the budget is too small for
+    /// the diagnosis of the start and its final scores, or the trainer does not fit the data;
+    /// [`Error::Cancelled`] when the observer stops a training.
     pub fn run(&self, seed: impl Into<Seed>) -> Result<Improved<'a, N>> {
         let seed: Seed = seed.into();
         self.check()?;
@@ -53,7 +54,7 @@ impl<'a, N: Network> Improve<'a, N> {
         let course =
             Loop { lab, limits, decisions, tell: &tell, steps: vec![], tried: 0 }.run(start.clone())?;
 
-        let final_rows = FinalRows::new(&test, bench.metric())?;
+        let final_rows = FinalRows::new(&test, self.target_scaler, bench.metric())?;
         let setups = match course.setup == start {
             true => vec![&start],
             false => vec![&start, &course.setup],

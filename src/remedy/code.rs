@@ -11,16 +11,17 @@ use serde_json::Value as Json;
 const WIDTH: usize = 100;
 
 impl Setup {
-    /// The setup as Rust code: a trainer, made of one called `trainer` whose configuration is `trainer`, and a strategy.
+    /// The setup as Rust code: a trainer, made of one called `trainer` whose configuration is `trainer`, and
+    /// a strategy.
     ///
     /// ```
     /// use candle_ensemble::{plan::Settings, remedy::Setup, train::TrainConfig};
     ///
     /// let mut setup = Setup::default();
-    /// setup.settings = Settings::new().with("learning_rate", 0.01).with("hidden", "64,32");
+    /// setup.settings = Settings::new().with("learning_rate", 0.01).with("width", 64);
     /// setup.strategy = Some("bootstrap:5".into());
     /// let code = "let trainer = trainer.optimizer(Adam::new(0.01));\n\
-    ///             let strategy = Bagging::new(5).settings([Settings::new().with(\"hidden\", \"64,32\")]);\n";
+    ///             let strategy = Bagging::new(5).settings([Settings::new().with(\"width\", 64)]);\n";
     /// assert_eq!(setup.code(&TrainConfig::default())?, code);
     /// # Ok::<(), candle_ensemble::Error>(())
     /// ```
@@ -40,7 +41,8 @@ pub(super) fn of_change(change: &Change, start: &Start<'_>) -> Result<String> {
     code(&setup, start.trainer, &change.settings, of_strategy, change.combination.as_deref())
 }
 
-/// The code of these settings, of the strategy if `strategy` is set or a setting needs it, and of the combination.
+/// The code of these settings, of the strategy if `strategy` is set or a setting needs it, and of the
+/// combination.
 fn code(
     setup: &Setup,
     trainer: &TrainConfig,
@@ -51,10 +53,8 @@ fn code(
     let config = setup.config(trainer)?;
     let mut setters: Vec<String> = vec![];
     for (name, value) in settings.iter() {
-        if let Some(setter) = setter(name, value, &config) {
-            if !setters.contains(&setter) {
-                setters.push(setter);
-            }
+        if let Some(setter) = setter(name, value, &config).filter(|setter| !setters.contains(setter)) {
+            setters.push(setter);
         }
     }
     let mut out = String::new();
@@ -164,15 +164,15 @@ fn strategy_code(setup: &Setup, of_run: &[(&str, &Value)]) -> String {
     let Some((constructor, mut setters)) = constructor(&setup.runs_and_collect()) else {
         // Any strategy with any arguments.
         let strategy = setup.strategy.as_deref().unwrap_or_default();
-        let mut out = "let mut setup = Setup::default();\n".to_string();
-        out += &format!("setup.strategy = Some({strategy:?}.into());\n");
+        let mut fields = vec![format!("strategy: Some({strategy:?}.into())")];
         if !of_run.is_empty() {
-            out += &format!("setup.settings = {settings};\n");
+            fields.push(format!("settings: {settings}"));
         }
-        if let Some(share) = setup.validation {
-            out += &format!("setup.validation = Some({share:?});\n");
-        }
-        return out + "let strategy = setup.strategy()?;\n";
+        fields.extend(setup.validation.map(|share| format!("validation: Some({share:?})")));
+        let fields = fields.join(",\n    ");
+        return format!(
+            "let setup = Setup {{\n    {fields},\n    ..Setup::default()\n}};\nlet strategy = setup.strategy()?;\n"
+        );
     };
     if let Some(share) = setup.validation {
         setters.push(format!("validation({share:?})"));
@@ -183,7 +183,8 @@ fn strategy_code(setup: &Setup, of_run: &[(&str, &Value)]) -> String {
     chain(&format!("let strategy = {constructor}"), &setters)
 }
 
-/// The constructor of a strategy whose text has one number at most, and the setter of its rule for collecting members.
+/// The constructor of a strategy whose text has one number at most, and the setter of its rule for collecting
+/// members.
 fn constructor(text: &str) -> Option<(String, Vec<String>)> {
     let (runs, collect) = match text.split_once('+') {
         Some((runs, collect)) => (runs, Some(collect)),

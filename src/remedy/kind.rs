@@ -44,7 +44,8 @@ pub trait Remedy: Send + Sync + fmt::Debug {
     /// Its name, such as `early-stopping`.
     fn name(&self) -> &str;
 
-    /// What it proposes for a finding. It is empty if the remedy does not fit the finding, or is in place already.
+    /// What it proposes for a finding. It is empty if the remedy does not fit the finding, or is in place
+    /// already.
     fn propose(&self, finding: &Finding, start: &Start<'_>) -> Vec<Proposal>;
 }
 

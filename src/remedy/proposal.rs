@@ -15,7 +15,8 @@ pub struct Proposal {
     pub remedy: String,
     /// The name of the finding.
     pub finding: String,
-    /// How likely the remedy is to solve the problem, from 0 to 1: a judgement, by which proposals are ranked.
+    /// How likely the remedy is to solve the problem, from 0 to 1: a judgement, by which proposals are
+    /// ranked.
     #[serde(with = "real")]
     pub priority: f64,
     /// Why it fits the evidence of this finding.

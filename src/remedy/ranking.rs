@@ -6,11 +6,13 @@ use crate::{
 
 /// The proposals for findings: finding by finding in the order given, and for each finding the best first.
 ///
-/// Proposals of one finding are ranked by [`Proposal::priority`]; among equals, those of the earlier remedy come first. The
-/// same change may be proposed for several findings, but once for each.
+/// Proposals of one finding are ranked by [`Proposal::priority`]; among equals, those of the earlier remedy
+/// come first. The same change may be proposed for several findings, but once for each.
 ///
 /// ```
-/// use candle_ensemble::{diagnose::{Finding, Label}, remedy::{propose, remedies, Setup, Start}, train::TrainConfig};
+/// use candle_ensemble::{
+///     diagnose::{Finding, Label}, remedy::{propose, remedies, Setup, Start}, train::TrainConfig,
+/// };
 ///
 /// let (trainer, setup) = (TrainConfig::default(), Setup::default());
 /// let finding = Finding::of(Label::HighVariance, 0.9, "The accuracy of the runs differs by 3 %.", "");

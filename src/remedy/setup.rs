@@ -14,8 +14,8 @@ use std::{fs, path::Path};
 
 /// How networks are trained and combined: settings of the runs, a strategy and a combination.
 ///
-/// It is what a remedy changes, and what an improvement leaves behind as a file. The trainer gives everything that the
-/// setup does not name. In JSON, a setup is
+/// It is what a remedy changes, and what an improvement leaves behind as a file. The trainer gives everything
+/// that the setup does not name. In JSON, a setup is
 ///
 /// ```json
 /// {
@@ -49,15 +49,15 @@ use std::{fs, path::Path};
 pub struct Setup {
     /// The settings of every run, which replace those of the trainer.
     pub settings: Settings,
-    /// How members are trained, as in [`strategy::parse`](crate::strategy::parse), such as `bootstrap:10`. `None`
-    /// trains a single network on all rows.
+    /// How members are trained, as in [`strategy::parse`](crate::strategy::parse), such as `bootstrap:10`.
+    /// `None` trains a single network on all rows.
     pub strategy: Option<String>,
-    /// How members are combined, as in [`combinations`](crate::evaluate::combinations()), such as `mean`. `None` is
-    /// the mean of the members' predictions.
+    /// How members are combined, as in [`combinations`](crate::evaluate::combinations()), such as `mean`.
+    /// `None` is the mean of the members' predictions.
     pub combination: Option<String>,
-    /// The share of each run's rows that early stopping and reduction on plateaus watch, between 0 and 1. No run trains
-    /// on its validation rows, so set it only where a setting needs it. A share that the strategy's text has comes
-    /// first.
+    /// The share of each run's rows that early stopping and reduction on plateaus watch, between 0 and 1. No
+    /// run trains on its validation rows, so set it only where a setting needs it. A share that the
+    /// strategy's text has comes first.
     pub validation: Option<f64>,
 }
 
@@ -68,8 +68,8 @@ impl Setup {
     /// Reads a setup from a file in JSON.
     ///
     /// # Errors
-    /// When the file cannot be read, is not JSON, or has an unknown key or a value of the wrong type. The error names the
-    /// file and the key.
+    /// When the file cannot be read, is not JSON, or has an unknown key or a value of the wrong type. The
+    /// error names the file and the key.
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let text = fs::read_to_string(path).map_err(|source| Error::Io { path: path.into(), source })?;
@@ -104,8 +104,8 @@ impl Setup {
         files::write_whole(path, (text + "\n").as_bytes())
     }
 
-    /// The configuration of a trainer with these settings. Settings that the model's constructor reads have no effect on
-    /// it.
+    /// The configuration of a trainer with these settings. Settings that the model's constructor reads have
+    /// no effect on it.
     ///
     /// # Errors
     /// When a setting has the wrong type, or its text cannot be read.
@@ -113,8 +113,8 @@ impl Setup {
         trainer.for_run(&self.settings)
     }
 
-    /// Checks what can be checked without data and networks: the strategy, the combination, the validation share, and
-    /// the settings that the trainer reads. A session checks the rest before it trains.
+    /// Checks what can be checked without data and networks: the strategy, the combination, the validation
+    /// share, and the settings that the trainer reads. A session checks the rest before it trains.
     ///
     /// # Errors
     /// [`Error::Invalid`] that names what is wrong.
@@ -125,8 +125,8 @@ impl Setup {
         self.collect()?.check(config.epochs)
     }
 
-    /// The strategy, which gives the settings to each of its runs. Settings that the strategy itself assigns to a run come
-    /// first, such as the number of inputs where it draws features.
+    /// The strategy, which gives the settings to each of its runs. Settings that the strategy itself assigns
+    /// to a run come first, such as the number of inputs where it draws features.
     ///
     /// # Errors
     /// When the strategy's text cannot be read, or the validation share is not between 0 and 1.
@@ -141,8 +141,8 @@ impl Setup {
         Ok(self.with_settings(strategy::parse_with(&self.runs_and_collect(), &given)?))
     }
 
-    /// Another strategy, which gives the settings of this setup to each of its runs, as [`strategy`](Self::strategy)
-    /// does.
+    /// Another strategy, which gives the settings of this setup to each of its runs, as
+    /// [`strategy`](Self::strategy) does.
     #[must_use]
     pub fn with_settings(&self, builder: Box<dyn EnsembleBuilder>) -> Box<dyn EnsembleBuilder> {
         Box::new(WithSettings { builder, settings: self.settings.clone() })

@@ -16,7 +16,8 @@ use crate::{
 /// let trainer = TrainConfig::default();
 /// let mut setup = Setup::default();
 /// setup.settings = Settings::new().with("epochs", 60).with("hidden", "64,32");
-/// let start = Start::new(&trainer, &setup)?.reads(["hidden"]).task(Task::Classification { classes: 3 }).rows(400);
+/// let task = Task::Classification { classes: 3 };
+/// let start = Start::new(&trainer, &setup)?.reads(["hidden"]).task(task).rows(400);
 /// assert_eq!(start.config.epochs, 60);
 /// assert_eq!(start.text("hidden").as_deref(), Some("64,32"));
 /// # Ok::<(), candle_ensemble::Error>(())
@@ -30,7 +31,8 @@ pub struct Start<'a> {
     pub setup: &'a Setup,
     /// The trainer's configuration with the settings of the setup.
     pub config: TrainConfig,
-    /// The settings that the model's constructor reads, such as `hidden`, `dropout`, `activation` and `batch_norm`.
+    /// The settings that the model's constructor reads, such as `hidden`, `dropout`, `activation` and
+    /// `batch_norm`.
     pub reads: Vec<String>,
     /// What the networks output for classes.
     pub output: Output,
@@ -122,8 +124,8 @@ impl<'a> Start<'a> {
         })
     }
 
-    /// The share of each run's rows for settings that watch validation rows: that of the setup or, if it has none, 15 %,
-    /// or 25 % of few rows.
+    /// The share of each run's rows for settings that watch validation rows: that of the setup or, if it has
+    /// none, 15 %, or 25 % of few rows.
     #[must_use]
     pub fn validation(&self) -> f64 {
         let few = self.rows.is_some_and(|rows| rows < FEW_ROWS);
@@ -142,8 +144,8 @@ impl<'a> Start<'a> {
         matches!(self.task, Some(Task::Regression { .. }))
     }
 
-    /// Whether a change has an effect: it has to be done by hand, or it leads to another configuration, another strategy
-    /// or other settings of the model. A change that cannot be read has none.
+    /// Whether a change has an effect: it has to be done by hand, or it leads to another configuration,
+    /// another strategy or other settings of the model. A change that cannot be read has none.
     #[must_use]
     pub fn changes(&self, change: &Change) -> bool {
         if change.by_hand.is_some() {
@@ -160,8 +162,8 @@ impl<'a> Start<'a> {
     /// Checks that a trainer accepts the setup after a change, as far as that can be known without the data.
     ///
     /// # Errors
-    /// When a setting is unknown or cannot be read, or settings do not go together, such as early stopping without
-    /// validation rows.
+    /// When a setting is unknown or cannot be read, or settings do not go together, such as early stopping
+    /// without validation rows.
     pub fn check(&self, change: &Change) -> Result<()> {
         let setup = change.apply(self.setup);
         setup.check(self.trainer)?;

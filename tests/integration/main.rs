@@ -10,6 +10,7 @@ mod corpus;
 mod diagnosing;
 mod ensembles;
 mod faults;
+mod improve;
 mod interrupted;
 mod layers;
 mod learned_rules;

@@ -82,7 +82,7 @@ impl Fault {
     pub const fn fits(self, set: Set) -> bool {
         match self {
             Self::UnscaledTargets => set.regression(),
-            // The loss of these is the mean squared error, and there is no other that is wrong.
+            // The trainer refuses every other loss of one value that is not usual.
             Self::WrongLoss => !set.regression(),
             // A small network is enough for it, or a linear one.
             Self::TooSmall => !matches!(set, Set::Diabetes | Set::Wine),
@@ -136,7 +136,8 @@ impl Fault {
             Self::ZeroWeights => vec![("init", text("constant:0"))],
             Self::HugeWeights => vec![("init", text("uniform:-5:5"))],
             Self::DeadUnits => vec![("hidden", text("32,32")), ("init", text("uniform:-1:0"))],
-            Self::WrongLoss => vec![("loss", text("mean-absolute"))],
+            // The trainer refuses losses of another task. This one fits the task and asks for something else.
+            Self::WrongLoss => vec![("label_smoothing", 0.95.into())],
             Self::TooFewEpochs => vec![("epochs", epochs(0.05))],
             Self::TooManyEpochs => {
                 vec![("hidden", text("128")), ("epochs", epochs(5.)), ("weight_decay", 0.0.into())]

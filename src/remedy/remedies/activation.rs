@@ -38,7 +38,8 @@ fn drafts(finding: &Finding, start: &Start<'_>) -> Vec<Draft> {
     }
     match activation(start) {
         Some(Activation::Relu) if dead => {
-            let reason = "Relu has no gradient where its input is below 0, so a dead unit stays dead. Leaky relu has one.";
+            let reason = "Relu has no gradient where its input is below 0, so a dead unit stays dead. Leaky \
+                          relu has one.";
             let effect = "Dead units learn again. The score changes little unless many units were dead.";
             vec![Draft::new(because(finding, reason), effect).set("activation", "leaky-relu:0.01")]
         }
@@ -59,8 +60,8 @@ fn drafts(finding: &Finding, start: &Start<'_>) -> Vec<Draft> {
             | Activation::Exponential),
         ) => {
             let reason = format!(
-                "{present:?} is flat far from 0, where no gradient passes. Relu is not, for inputs above 0, and He's \
-                 initial weights go with it."
+                "{present:?} is flat far from 0, where no gradient passes. Relu is not, for inputs above 0, \
+                 and He's initial weights go with it."
             );
             vec![Draft::new(because(finding, reason), RELU)
                 .set("activation", "relu")

@@ -15,7 +15,7 @@ fn drafts(finding: &Finding, start: &Start<'_>) -> Vec<Draft> {
         return vec![];
     }
     let reason = "Each network sees other rows, so the mean depends less on single ones.";
-    let effect = "Less variance where networks depend on their rows. Each trains on about 63 % of the rows, so several \
-                  runs on all rows are often as good or better.";
+    let effect = "Less variance where networks depend on their rows. Each trains on about 63 % of the rows, \
+                  so several runs on all rows are often as good or better.";
     vec![Draft::new(because(finding, reason), effect).strategy("bootstrap:10").cost(10., 10.)]
 }

@@ -34,6 +34,7 @@ fn drafts(finding: &Finding, start: &Start<'_>) -> Vec<Draft> {
     }
     let reason =
         "It brings the inputs of each layer to mean 0 and variance 1, whatever the layers before it do.";
-    let effect = "Deep networks learn, and higher rates are stable. In a small network it makes no difference, or harm.";
+    let effect = "Deep networks learn, and higher rates are stable. In a small network it makes no \
+                  difference, or harm.";
     vec![Draft::new(because(finding, reason), effect).set("batch_norm", true).cost(1.3, 1.1)]
 }

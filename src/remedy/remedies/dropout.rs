@@ -22,8 +22,8 @@ fn drafts(finding: &Finding, start: &Start<'_>) -> Vec<Draft> {
         "No unit can rely on single others if {:.0} % of them are left out in each step.",
         share * 100.
     );
-    let effect = "A smaller gap. On two small data sets with wide layers the accuracy on new rows rose by 0.7 and 2.6 \
-                  points. Narrow networks may underfit.";
+    let effect = "A smaller gap. On two small data sets with wide layers the accuracy on new rows rose by \
+                  0.7 and 2.6 points. Narrow networks may underfit.";
     let draft = Draft::new(because(finding, reason), effect);
     match start.can_set("dropout") {
         _ if share > MOST => vec![],

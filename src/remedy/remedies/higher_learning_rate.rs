@@ -7,6 +7,7 @@ pub(super) const REMEDY: BuiltIn = BuiltIn {
     summary: "A learning rate that is 3, 10 or 100 times as high",
     treats: &[
         ("underfit_flat", 0.85),
+        ("slow_learning", 0.94),
         ("underfit_unfinished", 0.85),
         ("cannot_fit_one_batch", 0.7),
         ("underfit_capacity", 0.5),
@@ -25,10 +26,11 @@ fn drafts(finding: &Finding, start: &Start<'_>) -> Vec<Draft> {
     let drafts = factors.iter().map(|(factor, weight)| {
         let higher = rounded(rate * factor);
         let reason = format!(
-            "Steps that are too small look like this: the rate is {rate}, and {higher} makes each step {factor} times as \
-             large."
+            "Steps that are too small look like this: the rate is {rate}, and {higher} makes each step \
+             {factor} times as large."
         );
-        let effect = "The training loss falls faster. If the rate was not the cause, the training becomes unstable.";
+        let effect = "The training loss falls faster. If the rate was not the cause, the training becomes \
+                      unstable.";
         (higher, Draft::new(because(finding, reason), effect).set("learning_rate", higher).times(*weight))
     });
     drafts.filter(|(rate, _)| *rate <= highest_rate(optimizer)).map(|(_, draft)| draft).collect()

@@ -40,7 +40,8 @@ fn drafts(finding: &Finding, start: &Start<'_>) -> Vec<Draft> {
             0.8,
         ),
     };
-    let effect = "Deep networks begin to learn. With one or two layers and usual initial weights there is no difference.";
+    let effect = "Deep networks begin to learn. With one or two layers and usual initial weights there is \
+                  no difference.";
     vec![Draft::new(because(finding, format!("{present}: draw them by {scheme}.")), effect)
         .set("init", scheme)
         .times(factor)]

@@ -14,7 +14,8 @@ fn drafts(finding: &Finding, start: &Start<'_>) -> Vec<Draft> {
     if start.setup.strategy.is_some() || start.rows.is_some_and(|rows| rows < 10) {
         return vec![];
     }
-    let reason = "Each row is left out by one network, so no row shapes all of them, and each has a held-out prediction.";
+    let reason = "Each row is left out by one network, so no row shapes all of them, and each has a \
+                  held-out prediction.";
     let effect = "About the gain of 5 runs, and an honest score of every row without a further split.";
     vec![Draft::new(because(finding, reason), effect).strategy("k-fold:5").cost(4., 5.)]
 }

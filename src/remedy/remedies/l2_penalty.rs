@@ -28,8 +28,8 @@ fn drafts(finding: &Finding, start: &Start<'_>) -> Vec<Draft> {
         let reason = format!(
             "Large weights make sharp functions that fit single rows: add {rate} · Σ w² to the loss."
         );
-        let effect = "A smaller gap, and probabilities that are less extreme, often at the same accuracy. On two small data \
-                      sets the accuracy on new rows rose by 0.7 and 1.8 points.";
+        let effect = "A smaller gap, and probabilities that are less extreme, often at the same accuracy. \
+                      On two small data sets the accuracy on new rows rose by 0.7 and 1.8 points.";
         Draft::new(because(finding, reason), effect).set("regularizer", &*with(rate)).times(weight)
     };
     rates.iter().map(draft).collect()

@@ -30,8 +30,8 @@ fn drafts(finding: &Finding, start: &Start<'_>) -> Vec<Draft> {
     let drafts = factors.iter().map(|(factor, weight)| {
         let lower = rounded(rate / factor);
         let reason = format!(
-            "Steps that are too large overshoot the minimum: the rate is {rate}, and {lower} makes each step {factor} \
-             times as small."
+            "Steps that are too large overshoot the minimum: the rate is {rate}, and {lower} makes each \
+             step {factor} times as small."
         );
         let effect = "The loss falls without jumps, and settles lower. It needs more epochs.";
         Draft::new(because(finding, reason), effect).set("learning_rate", lower).times(*weight)

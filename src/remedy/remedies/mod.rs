@@ -1,4 +1,5 @@
-//! The built-in remedies, one or one family a file. To add one, write a file with a `BuiltIn` and add a line to the list.
+//! The built-in remedies, one or one family a file. To add one, write a file with a `BuiltIn` and add a line
+//! to the list.
 mod activation;
 mod adam;
 mod bagging;
@@ -97,13 +98,13 @@ pub fn remedies() -> Vec<Box<dyn Remedy>> {
     ALL.into_iter().map(|remedy| Box::new(remedy) as Box<dyn Remedy>).collect()
 }
 
-/// The built-in remedies as two tables in Markdown, for documentation: each remedy, and the remedies for each finding, the
-/// best first.
+/// The built-in remedies as two tables in Markdown, for documentation: each remedy, and the remedies for each
+/// finding, the best first.
 #[must_use]
 pub fn remedies_markdown() -> String {
-    let mut out = String::from("| Remedy | What it proposes | Source |\n|---|---|---|\n");
+    let mut out = String::from("| Remedy | What it proposes |\n|---|---|\n");
     for remedy in ALL {
-        let _ = writeln!(out, "| `{}` | {} | {} |", remedy.name, remedy.summary, remedy.source);
+        let _ = writeln!(out, "| `{}` | {} |", remedy.name, remedy.summary);
     }
     out += "\n| Finding | Remedies |\n|---|---|\n";
     for finding in names() {
@@ -185,7 +186,8 @@ fn steps(start: &Start<'_>) -> Option<usize> {
     Some(in_epoch.saturating_mul(start.config.epochs))
 }
 
-/// The draft without early stopping, which goes neither with averages nor with members collected within a run.
+/// The draft without early stopping, which goes neither with averages nor with members collected within a
+/// run.
 fn not_stopped(draft: Draft, start: &Start<'_>) -> Draft {
     match start.config.early_stopping {
         Some(_) => draft.set("early_stopping", "none"),

@@ -5,7 +5,12 @@ use crate::{diagnose::Finding, remedy::Start};
 pub(super) const REMEDY: BuiltIn = BuiltIn {
     name: "more-epochs",
     summary: "4 or 2 times as many epochs",
-    treats: &[("underfit_unfinished", 0.92), ("underfit_capacity", 0.42), ("underfit_flat", 0.35)],
+    treats: &[
+        ("underfit_unfinished", 0.92),
+        ("slow_learning", 0.8),
+        ("underfit_capacity", 0.42),
+        ("underfit_flat", 0.35),
+    ],
     source: "Goodfellow, Bengio and Courville 2016, Deep Learning, section 11.4",
     drafts,
 };

@@ -12,8 +12,8 @@ pub(super) const MORE: BuiltIn = BuiltIn {
             start.rows.map(|rows| format!(" The present {rows} rows are few for it.")).unwrap_or_default();
         let reason =
             format!("Rows that the network has not seen differ from those that it learned from.{now}");
-        let effect = "The gap falls with the number of rows, about by a power law. A learning curve over sizes of the \
-                      training set shows how much is left to gain.";
+        let effect = "The gap falls with the number of rows, about by a power law. A learning curve over \
+                      sizes of the training set shows how much is left to gain.";
         vec![Draft::new(because(finding, reason), effect).by_hand(
             "collect more rows like those that the network will be used on, or augment the present ones",
         )]
@@ -29,8 +29,8 @@ pub(super) const VALIDATION: BuiltIn = BuiltIn {
         let effect = "Scores that tell small differences apart. The network itself stays the same.";
         let reason = "The score of these rows says little about others, and so do decisions by it.";
         let mut drafts = vec![Draft::new(because(finding, reason), effect).by_hand(
-            "set more rows aside for validation, class by class and group by group, or train with k-fold:5, which has a \
-             held-out prediction for every row",
+            "set more rows aside for validation, class by class and group by group, or train with k-fold:5, \
+             which has a held-out prediction for every row",
         )];
         if start.setup.validation.is_some_and(|share| share < 0.3) {
             let reason = "Early stopping by so few rows follows their noise: set 30 % aside.";
@@ -48,8 +48,8 @@ pub(super) const DEDUPLICATE: BuiltIn = by_hand(
     |finding, _| {
         told(
             finding,
-            "remove one of each pair of equal rows, or give equal rows one group (TensorDataset::with_groups) and split by \
-             groups",
+            "remove one of each pair of equal rows, or give equal rows one group \
+             (TensorDataset::with_groups) and split by groups",
             "A score that is not too good. It falls.",
         )
     },
@@ -63,7 +63,8 @@ pub(super) const GROUPS: BuiltIn = by_hand(
     |finding, _| {
         told(
             finding,
-            "give the data set its groups (TensorDataset::with_groups); strategies and splits then keep each group whole",
+            "give the data set its groups (TensorDataset::with_groups); strategies and splits then keep \
+             each group whole",
             "A score that holds for new groups. It falls.",
         )
     },
@@ -77,7 +78,8 @@ pub(super) const LEAK: BuiltIn = by_hand(
     |finding, _| {
         told(
             finding,
-            "find out whether the column is known when a prediction is made; if it is not, leave it out and train again",
+            "find out whether the column is known when a prediction is made; if it is not, leave it out and \
+             train again",
             "A score that holds in use. It falls.",
         )
     },
@@ -91,8 +93,9 @@ pub(super) const DRIFT: BuiltIn = by_hand(
     |finding, _| {
         told(
             finding,
-            "split at random within time and place if the difference is an accident; if use differs from training, weight \
-             the training rows by their likeness to it (TensorDataset::with_weights), or collect rows like it",
+            "split at random within time and place if the difference is an accident; if use differs from \
+             training, weight the training rows by their likeness to it (TensorDataset::with_weights), or \
+             collect rows like it",
             "Scores that hold in use.",
         )
     },

@@ -23,8 +23,8 @@ fn drafts(finding: &Finding, start: &Start<'_>) -> Vec<Draft> {
         let reason = format!(
             "The mean of {runs} networks varies √{runs} times less from run to run than one of them."
         );
-        let effect = "The part of the error that is due to the spread falls to the inverse of the number of networks. It \
-                      helps in nearly every case, and costs as many trainings.";
+        let effect = "The part of the error that is due to the spread falls to the inverse of the number of \
+                      networks. It helps in nearly every case, and costs as many trainings.";
         let cost = runs as f64 / now.max(1) as f64;
         Draft::new(because(finding, reason), effect)
             .strategy(format!("multi-run:{runs}"))

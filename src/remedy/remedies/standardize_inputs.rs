@@ -27,7 +27,8 @@ fn drafts(finding: &Finding, start: &Start<'_>) -> Vec<Draft> {
         return vec![];
     }
     let reason =
-        "One learning rate suits all weights only if the inputs are on one scale, and the trainer does not scale them.";
+        "One learning rate suits all weights only if the inputs are on one scale, and the trainer does not \
+         scale them.";
     let effect = "The loss falls evenly and faster. Inputs that are on one scale already make no difference.";
     vec![Draft::new(because(finding, reason), effect).set("input_scaling", "standardize")]
 }

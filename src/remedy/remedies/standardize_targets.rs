@@ -25,7 +25,8 @@ fn drafts(finding: &Finding, start: &Start<'_>) -> Vec<Draft> {
         return vec![];
     }
     let reason =
-        "The gradient grows with the error, so a rate suits targets of one size only, and the trainer does not scale them.";
+        "The gradient grows with the error, so a rate suits targets of one size only, and the trainer does \
+         not scale them.";
     let effect =
         "Targets in the hundreds no longer make the training diverge. Standardized ones make no difference.";
     vec![Draft::new(because(finding, reason), effect).set("target_scaling", "standardize")]

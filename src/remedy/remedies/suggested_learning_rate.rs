@@ -31,20 +31,27 @@ fn drafts(finding: &Finding, start: &Start<'_>) -> Vec<Draft> {
     let (rate, unstable) =
         (start.config.optimizer.learning_rate(), finding.is(Label::UnstableLearning.name()));
     // The careful one where the training is unstable, and the one in the middle elsewhere.
-    let Some(best) = suggestions.get(if unstable { 0 } else { suggestions.len() / 2 }) else { return vec![] };
+    let middle = suggestions.len().saturating_sub(1) / 2;
+    let Some(best) = suggestions.get(if unstable { 0 } else { middle }) else { return vec![] };
     let (best, ratio) = (rounded(*best), best / rate);
+    let (lower, higher) = (ratio <= 1. / FACTOR, ratio >= FACTOR);
+    let plateau = finding.is(Label::UnderfitCapacity.name());
     let fits = match () {
-        () if unstable => ratio <= 1. / FACTOR,
-        () if is_flat(finding) => !(1. / FACTOR..FACTOR).contains(&ratio),
-        () => ratio >= FACTOR,
+        () if unstable => lower,
+        () if plateau || is_flat(finding) => lower || higher,
+        () => higher,
     };
     if !fits {
         return vec![];
     }
+    // A rate that is too high ends on a plateau like that of a small network.
+    let weight = if plateau && lower { 1.5 } else { 1. };
     let direction = if ratio < 1. { "lower" } else { "higher" };
     let reason = format!(
-        "The loss of the range test falls well at a rate of {best}, which is {direction} than the present {rate}."
+        "The loss of the range test falls well at a rate of {best}, which is {direction} than the present \
+         {rate}."
     );
-    let effect = "The training loss falls as far as the network allows. A suggestion is right within a factor of about 3.";
-    vec![Draft::new(because(finding, reason), effect).set("learning_rate", best)]
+    let effect = "The training loss falls as far as the network allows. A suggestion is right within a \
+                  factor of about 3.";
+    vec![Draft::new(because(finding, reason), effect).set("learning_rate", best).times(weight)]
 }

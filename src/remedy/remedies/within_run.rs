@@ -37,7 +37,8 @@ fn snapshot(finding: &Finding, start: &Start<'_>) -> Vec<Draft> {
     }
     let reason =
         "Each restart of the learning rate leads to another network, and the mean varies less than each.";
-    let effect = "A part of the gain of 5 runs for the cost of one. Cycles of few epochs give networks that are worse.";
+    let effect = "A part of the gain of 5 runs for the cost of one. Cycles of few epochs give networks that \
+                  are worse.";
     let draft = not_stopped(Draft::new(because(finding, reason), effect), start);
     // The cycles set the rate of every step.
     let draft = match start.config.schedule == LrSchedule::default() {

@@ -67,9 +67,10 @@ fn source(codes: &[String]) -> String {
             () if code.contains("let strategy") => "Some(Box::new(strategy))",
             () => "None",
         };
+        let rest = if code.contains("let combination") { "drop(combination);\n" } else { "" };
         let _ = writeln!(
             out,
-            "    (r#\"{code}\"#, |trainer| {{\n{code}Ok((trainer.config().clone(), {strategy}))\n}}),"
+            "    (r#\"{code}\"#, |trainer| {{\n{code}{rest}Ok((trainer.config().clone(), {strategy}))\n}}),"
         );
     }
     out + "];\n"

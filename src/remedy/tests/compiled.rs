@@ -9,53 +9,61 @@ type Case = (&'static str, fn(Trainer<Sequential>) -> Result<Made>);
 
 pub(super) const CASES: &[Case] = &[
     (
-        r#"let mut setup = Setup::default();
-setup.strategy = Some("bootstrap:3:size=0.8".into());
-setup.validation = Some(0.25);
+        r#"let setup = Setup {
+    strategy: Some("bootstrap:3:size=0.8".into()),
+    validation: Some(0.25),
+    ..Setup::default()
+};
 let strategy = setup.strategy()?;
 let combination = combinations().parse("median")?;
 "#,
         |trainer| {
-            let mut setup = Setup::default();
-            setup.strategy = Some("bootstrap:3:size=0.8".into());
-            setup.validation = Some(0.25);
+            let setup = Setup {
+                strategy: Some("bootstrap:3:size=0.8".into()),
+                validation: Some(0.25),
+                ..Setup::default()
+            };
             let strategy = setup.strategy()?;
             let combination = combinations().parse("median")?;
+            drop(combination);
             Ok((trainer.config().clone(), Some(strategy)))
         },
     ),
     (
-        r#"let mut setup = Setup::default();
-setup.strategy = Some("bootstrap:4:0.5".into());
+        r#"let setup = Setup {
+    strategy: Some("bootstrap:4:0.5".into()),
+    ..Setup::default()
+};
 let strategy = setup.strategy()?;
 "#,
         |trainer| {
-            let mut setup = Setup::default();
-            setup.strategy = Some("bootstrap:4:0.5".into());
+            let setup = Setup { strategy: Some("bootstrap:4:0.5".into()), ..Setup::default() };
             let strategy = setup.strategy()?;
             Ok((trainer.config().clone(), Some(strategy)))
         },
     ),
     (
-        r#"let mut setup = Setup::default();
-setup.strategy = Some("horizontal:3:every=2".into());
+        r#"let setup = Setup {
+    strategy: Some("horizontal:3:every=2".into()),
+    ..Setup::default()
+};
 let strategy = setup.strategy()?;
 "#,
         |trainer| {
-            let mut setup = Setup::default();
-            setup.strategy = Some("horizontal:3:every=2".into());
+            let setup = Setup { strategy: Some("horizontal:3:every=2".into()), ..Setup::default() };
             let strategy = setup.strategy()?;
             Ok((trainer.config().clone(), Some(strategy)))
         },
     ),
     (
-        r#"let mut setup = Setup::default();
-setup.strategy = Some("random-split:3:0.7".into());
+        r#"let setup = Setup {
+    strategy: Some("random-split:3:0.7".into()),
+    ..Setup::default()
+};
 let strategy = setup.strategy()?;
 "#,
         |trainer| {
-            let mut setup = Setup::default();
-            setup.strategy = Some("random-split:3:0.7".into());
+            let setup = Setup { strategy: Some("random-split:3:0.7".into()), ..Setup::default() };
             let strategy = setup.strategy()?;
             Ok((trainer.config().clone(), Some(strategy)))
         },

@@ -20,8 +20,8 @@ use candle_nn::{linear, VarBuilder};
 
 const READS: [&str; 4] = ["activation", "batch_norm", "dropout", "hidden"];
 
-/// A perceptron for 3 columns that reads widths, activation, dropout and batch normalization, and fails at what it cannot
-/// read.
+/// A perceptron for 3 columns that reads widths, activation, dropout and batch normalization, and fails at
+/// what it cannot read.
 fn perceptron(outputs: usize) -> Trainer<Sequential> {
     Trainer::reading(&READS, move |settings: &Settings, vb: VarBuilder<'static>| {
         let text = settings.text("hidden")?.unwrap_or("8");

@@ -20,7 +20,7 @@ fn names(proposals: &[Proposal]) -> Vec<&str> {
 fn of(finding: &Finding, settings: Settings, reads: &[&str]) -> Vec<Proposal> {
     let (trainer, setup) = (config(), Setup { settings, ..Setup::default() });
     let start = Start::new(&trainer, &setup).unwrap().reads(reads.iter().copied());
-    propose(&remedies(), &[finding.clone()], &start)
+    propose(&remedies(), std::slice::from_ref(finding), &start)
 }
 
 fn named(name: &str) -> Finding {
@@ -31,7 +31,7 @@ fn named(name: &str) -> Finding {
 fn each_finding_has_ranked_proposals_and_good_fit_has_none() {
     for case in cases() {
         for finding in findings() {
-            let found = propose(&remedies(), &[finding.clone()], &case.start());
+            let found = propose(&remedies(), std::slice::from_ref(&finding), &case.start());
             let depends = ["unscaled_targets", "loss_does_not_fit_task", "update_ratio"]
                 .contains(&finding.name.as_str());
             assert_eq!(
@@ -89,6 +89,9 @@ fn a_range_test_comes_before_powers_of_ten_where_it_points_the_right_way() {
     assert_eq!(with(Label::UnderfitFlat, [2e-5, 1e-5, 3e-5]), suggested(2e-5));
     assert_eq!(with(Label::UnderfitUnfinished, [0.0312, 0.2, 0.004]), suggested(0.031));
     assert_ne!(with(Label::UnderfitUnfinished, [2e-5, 1e-5, 3e-5]).0, "suggested-learning-rate");
+    // A plateau may come from a rate that is too high.
+    assert_ne!(with(Label::UnderfitCapacity, [0.0312, 0.2, 0.004]).0, "suggested-learning-rate");
+    assert_eq!(with(Label::UnderfitCapacity, [2e-5, 1e-5, 3e-5]), suggested(2e-5));
     // The smallest one where the training is unstable, and none within a factor of 2.
     assert_eq!(with(Label::UnstableLearning, [2e-4, 1e-4, 3e-4]), suggested(1e-4));
     assert_ne!(with(Label::UnstableLearning, [0.1, 0.002, 0.3]).0, "suggested-learning-rate");
@@ -144,7 +147,7 @@ fn values_adapt_to_the_setup() {
     let batch = |rows: usize, settings: Settings| {
         let (trainer, setup) = (config(), Setup { settings, ..Setup::default() });
         let start = Start::new(&trainer, &setup).unwrap().rows(rows);
-        let all = propose(&remedies(), &[unstable.clone()], &start);
+        let all = propose(&remedies(), std::slice::from_ref(&unstable), &start);
         let larger = all.into_iter().find(|proposal| proposal.remedy == "larger-batch");
         larger.map(|proposal| proposal.change.settings.count("batch_size").unwrap().unwrap())
     };
@@ -220,4 +223,14 @@ fn each_finding_has_its_own_ranking_and_each_change_once() {
     let twice: Vec<_> = all.into_iter().chain(remedies()).collect();
     let alone = |finding: &Finding| propose(&remedies(), std::slice::from_ref(finding), &start);
     assert_eq!(propose(&twice, &pair, &start), [alone(&pair[0]), alone(&pair[1])].concat());
+}
+
+#[test]
+fn the_module_docs_have_the_tables() {
+    let docs = include_str!("../mod.rs").lines().filter_map(|line| line.strip_prefix("//!"));
+    let docs: String = docs.map(|line| format!("{}\n", line.trim_start())).collect();
+    let table = crate::remedy::remedies_markdown();
+    let comment: String =
+        table.lines().map(|line| format!("//! {line}").trim_end().to_string() + "\n").collect();
+    assert!(docs.contains(&table), "src/remedy/mod.rs must have these tables:\n{comment}");
 }

@@ -64,7 +64,7 @@ impl Curves {
     }
 
     /// Mean, smallest and largest value over the runs for each epoch that has one.
-    fn curve(&self, name: &str, series: fn(&diagnose::Curve) -> &Vec<f64>) -> Curve {
+    pub(super) fn curve(&self, name: &str, series: fn(&diagnose::Curve) -> &Vec<f64>) -> Curve {
         let epochs = self.runs.iter().map(|run| series(run).len()).max().unwrap_or(0);
         let point = |epoch: usize| {
             let values = || {
@@ -81,7 +81,8 @@ impl Curves {
     }
 }
 
-fn chart(
+/// The chart of curves that have a point.
+pub(super) fn chart(
     title: &str,
     metric: String,
     mut curves: Vec<Curve>,

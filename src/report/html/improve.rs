@@ -162,7 +162,14 @@ impl ImproveReport {
             Ok(Part::new("", &format!("curves-{}", i + 1), heading, body))
         };
         let parts = self.diagnoses.iter().enumerate().map(part).collect::<Result<Vec<_>>>()?;
-        Ok(Part { parts, ..Part::new("", "curves", "Learning curves and findings", html! {}) })
+        let caption = html! {
+            "Means over the runs; bands go from the smallest to the largest. Losses compare where the loss function \
+             is the same."
+        };
+        let before_and_after = self.loss_chart("Before and after the changes that were kept");
+        let figure = before_and_after.map(|chart| figures([&chart], &caption)).transpose()?;
+        let body = html! { @if let Some(figure) = &figure { (figure) } };
+        Ok(Part { parts, ..Part::new("", "curves", "Learning curves and findings", body) })
     }
 
     fn facts(&self) -> Vec<(String, String)> {

@@ -74,9 +74,10 @@ fn a_page_shows_what_was_tried_and_what_it_bought() {
         &main,
         &["\"weight_decay\": 0.01", "no validation rows", "At the start", "After step 2", "64,32"],
     );
-    // The forest plot, and losses and metric at the start and after the change.
+    // The forest plot, both validation losses, and losses and metric at the start and after the change.
     let figures = page.all("svg");
-    assert_eq!(figures.len(), 5);
+    assert_eq!(figures.len(), 6);
+    contains_all(&figures[1].text(), &["start", &format!("after 2. {kept}")]);
     contains_all(&figures[0].text(), &[&format!("2. {kept}"), "20.0 (12.0 to 28.0)"]);
 }
 
