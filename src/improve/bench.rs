@@ -147,6 +147,14 @@ impl<'b, 'a, N: Network> Bench<'b, 'a, N> {
         splits.chain((1..self.improve.runs).map(|run| Job { split: 0, run })).collect()
     }
 
+    /// The jobs of a comparison on some splits: several runs of a single network, and one of an ensemble, whose members
+    /// are runs already.
+    fn jobs_of_comparison(&self, setup: &Setup, splits: Range<usize>) -> Result<Vec<Job>> {
+        let single = self.plan(setup, Job { split: 0, run: 0 })?.runs.len() == 1;
+        let runs = if single { self.improve.runs_per_split } else { 1 };
+        Ok(splits.flat_map(|split| (0..runs).map(move |run| Job { split, run })).collect())
+    }
+
     fn plan(&self, setup: &Setup, job: Job) -> Result<Plan> {
         let split = self.split(job)?;
         let seed = self.seed.nth("training", job.split as u64).nth("run", job.run as u64);
@@ -394,20 +402,21 @@ impl<N: Network> Lab for Bench<'_, '_, N> {
         Ok(setup)
     }
 
-    fn scores(&mut self, setup: &Setup, splits: Range<usize>) -> Result<Vec<Scores>> {
-        let jobs: Vec<Job> = splits.map(|split| Job { split, run: 0 }).collect();
+    fn scores(&mut self, setup: &Setup, splits: Range<usize>) -> Result<Vec<Vec<Scores>>> {
+        let jobs = self.jobs_of_comparison(setup, splits.clone())?;
         self.train(setup, &jobs)?;
         let done = self.trained.get(&key(setup)?);
-        let scores = jobs.iter().map(|job| {
+        let score = |job: &Job| {
             let scores = done.and_then(|done| done.get(job)).map_or(&[][..], |trained| &trained.scores);
             let at = |place: usize| scores.get(place).copied().unwrap_or(f64::NAN);
             Scores { metric: at(0), guard: at(1) }
-        });
-        Ok(scores.collect())
+        };
+        let of_split = |split: usize| jobs.iter().filter(|job| job.split == split).map(score).collect();
+        Ok(splits.map(of_split).collect())
     }
 
     fn cost(&self, setup: &Setup, splits: Range<usize>) -> Result<Spent> {
-        self.planned(setup, splits.map(|split| Job { split, run: 0 }))
+        self.planned(setup, self.jobs_of_comparison(setup, splits)?.into_iter())
     }
 
     fn affords(&self, setup: &Setup, cost: Spent, decisions: &mut Decisions<'_>) -> Result<bool> {

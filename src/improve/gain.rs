@@ -58,7 +58,16 @@ fn reduction(difference: f64) -> f64 {
     2. * d / (1. + d)
 }
 
-/// The interval of the mean gain over splits, as a reduction of the loss; `None` for fewer than two pairs.
+/// The mean relative difference of the pairs of each split, in the order of the splits.
+fn differences(pairs: &[RunScores], measure: Measure) -> Vec<f64> {
+    let of_split = |pairs: &[RunScores]| {
+        pairs.iter().map(|pair| measure.difference(pair)).sum::<f64>() / pairs.len() as f64
+    };
+    pairs.chunk_by(|a, b| a.split == b.split).map(of_split).collect()
+}
+
+/// The interval of the mean gain over splits, as a reduction of the loss; `None` for fewer than two splits. The pairs are
+/// in the order of their splits.
 ///
 /// The differences are from splits of the same rows, so it is Nadeau and Bengio's corrected resampled t
 /// interval.
@@ -68,10 +77,10 @@ pub(super) fn gain(
     (valid, train): (usize, usize),
     level: f64,
 ) -> Result<Option<Interval>> {
-    if pairs.len() < 2 {
+    let differences = differences(pairs, measure);
+    if differences.len() < 2 {
         return Ok(None);
     }
-    let differences: Vec<f64> = pairs.iter().map(|pair| measure.difference(pair)).collect();
     let interval = corrected_t_interval(&differences, valid, train, level)?;
     let [estimate, low, high] = [interval.estimate, interval.low, interval.high].map(reduction);
     Ok(Some(Interval { estimate, low, high, level }))
@@ -79,7 +88,8 @@ pub(super) fn gain(
 
 /// The mean relative difference of the pairs.
 pub(super) fn mean_difference(pairs: &[RunScores], measure: Measure) -> f64 {
-    pairs.iter().map(|pair| measure.difference(pair)).sum::<f64>() / pairs.len() as f64
+    let differences = differences(pairs, measure);
+    differences.iter().sum::<f64>() / differences.len() as f64
 }
 
 /// What the interval of a gain says.

@@ -72,13 +72,13 @@ fn step(step: &Step) -> String {
     let gain = step
         .gain
         .map_or("–".into(), |gain| format!("{:.2} ({:.2} … {:.2})", gain.estimate, gain.low, gain.high));
-    let Step { finding, remedy, pairs, verdict, .. } = step;
+    let Step { finding, remedy, verdict, .. } = step;
     format!(
         "{}: {} {}: {gain} on {} splits, {verdict:?}",
         finding.name,
         remedy.remedy,
         remedy.change,
-        pairs.len()
+        step.splits()
     )
 }
 
