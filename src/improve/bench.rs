@@ -21,7 +21,7 @@ use crate::{
     predictions::Predictions,
     remedy::{propose, Proposal, Setup, Start},
     store::EpochRecord,
-    train::{Learner, RangeTest, RangeTestReport, Trainer},
+    train::{signature, Learner, RangeTest, RangeTestReport, Trainer},
     Ensemble, Error, Member, Network, Result, Rows, Seed,
 };
 use candle_core::{Device, Tensor};
@@ -220,7 +220,12 @@ impl<'b, 'a, N: Network> Bench<'b, 'a, N> {
 
     /// The name of the file of a job: all that its result depends on.
     fn name(&self, setup: &Setup, job: Job, plan: &Plan) -> Result<String> {
-        let runs = plan.runs.iter().map(|run| plan.key(run, &self.trainer.tag(), "", 0));
+        if self.improve.folder.is_none() {
+            return Ok(String::new());
+        }
+        let networks = signature::of_runs(&self.trainer, &plan.runs, &self.improve.device)?;
+        let tag = self.trainer.tag();
+        let runs = plan.runs.iter().zip(&networks).map(|(run, network)| plan.key(run, &tag, network, 0));
         let runs = runs.collect::<Result<Vec<_>>>()?;
         let split = &self.split(job)?.split;
         let score = (&split.test, self.metrics.names(), job.split == 0);
