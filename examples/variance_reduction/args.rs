@@ -13,7 +13,9 @@ use candle_ensemble::{
     metrics::{self, MetricList},
     plan::Collect,
     registry::{split_list, Entry, Registry},
+    remedy::Setup,
     strategy::{self, EnsembleBuilder},
+    train::TrainConfig,
     Error, Result,
 };
 use clap::Parser;
@@ -31,6 +33,11 @@ pub struct Args {
     #[command(flatten)]
     #[serde(flatten)]
     pub network: NetworkArgs,
+    /// Take the settings in this file, such as the one that the example improve writes, in place of those of the flags;
+    /// its strategy and its combination are the defaults
+    #[arg(long, value_name = "FILE.json", value_parser = setup)]
+    #[serde(rename = "setup")]
+    pub settings: Option<Setup>,
     /// How members are trained, separated by commas: names with their arguments, if you like
     /// (bootstrap:20:size=0.5); a rule for collecting members within each run follows after a plus sign
     /// (bootstrap:5+snapshot:3) [default: multi-run,bootstrap,k-fold,horizontal,snapshot:5]
@@ -123,6 +130,13 @@ pub struct Args {
 #[serde(transparent)]
 pub struct Names(pub Vec<String>);
 
+/// A setup in a file.
+fn setup(path: &str) -> Result<Setup, String> {
+    let setup = Setup::read(path).map_err(|e| e.to_string())?;
+    setup.check(&TrainConfig::default()).map_err(|e| e.to_string())?;
+    Ok(setup)
+}
+
 /// Known strategies; their arguments are read when they are made.
 fn strategies(list: &str) -> Result<Names, String> {
     let names = split_list(list);
@@ -187,9 +201,22 @@ impl Args {
         let make = |text: &String| {
             // Within the runs of another strategy, a rule for collecting members has its own defaults.
             let settings = if text.contains('+') { &members[..3] } else { &members[..] };
-            Ok((text.clone(), strategy::parse_with(text, settings)?))
+            Ok((text.clone(), self.made(text, settings)?))
         };
         self.strategy_names().iter().map(make).collect()
+    }
+
+    /// The strategy of the single networks.
+    pub fn baseline(&self) -> Result<Box<dyn EnsembleBuilder>> {
+        self.made("multi-run", &[("runs", self.members.to_string())])
+    }
+
+    /// A strategy with the settings of `--settings`.
+    fn made(&self, text: &str, arguments: &[(&str, String)]) -> Result<Box<dyn EnsembleBuilder>> {
+        let Some(setup) = &self.settings else { return strategy::parse_with(text, arguments) };
+        let validation = setup.validation.map(|share| ("validation", share.to_string()));
+        let arguments: Vec<_> = arguments.iter().cloned().chain(validation).collect();
+        Ok(setup.with_settings(strategy::parse_with(text, &arguments)?))
     }
 
     /// The names of the strategies. The usual ones collect no more members than there are epochs.
@@ -197,7 +224,11 @@ impl Args {
         if let Some(names) = &self.strategy {
             return names.0.clone();
         }
-        let epochs = self.budget_epochs.unwrap_or(self.network.epochs);
+        if let Some(strategy) = self.settings.as_ref().and_then(|setup| setup.strategy.clone()) {
+            return vec![strategy];
+        }
+        let set = self.settings.as_ref().and_then(|setup| setup.settings.count("epochs").ok().flatten());
+        let epochs = self.budget_epochs.or(set).unwrap_or(self.network.epochs);
         let mut names = vec!["multi-run".to_string(), "bootstrap".into()];
         names.extend((self.members > 1).then(|| "k-fold".to_string()));
         names.push(match epochs < self.members {
@@ -215,7 +246,8 @@ impl Args {
             Task::Regression { .. } => "mean,simplex-squares,stack-ridge,average-weights",
             Task::Classification { .. } => "mean,simplex-log-loss,stack-logistic,average-weights",
         };
-        let names = self.combine.clone().unwrap_or_else(|| Names(split_list(usual)));
+        let set = self.settings.as_ref().and_then(|setup| setup.combination.as_deref());
+        let names = self.combine.clone().unwrap_or_else(|| Names(split_list(set.unwrap_or(usual))));
         self.of_task("--combine", "combinations", evaluate::combinations(), &names, task)
     }
 

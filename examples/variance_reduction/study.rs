@@ -8,7 +8,6 @@ use candle_ensemble::{
     exec::Threads,
     nn::Sequential,
     observe::{Observer, Silent},
-    strategy::MultiRun,
     train::Trainer,
     Checkpoints, Result, Session,
 };
@@ -66,7 +65,7 @@ fn with_study<T>(
     let checkpoints = args.checkpoint_every.map_or_else(Checkpoints::default, Checkpoints::Epochs);
     let session = Session::new(&trainer, &prepared.train).executor(&executor).observer(observer);
     let mut study = Study::new(session.checkpoints(checkpoints), &prepared.test)
-        .baseline(MultiRun::new(args.members))
+        .boxed_baseline(args.baseline()?)
         .repeats(args.repeats)
         .reserve(args.reserve)
         .max_barrier(args.max_barrier);

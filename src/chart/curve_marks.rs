@@ -20,7 +20,8 @@ pub enum CurveMark {
         /// What it is.
         label: String,
     },
-    /// A shaded range of epochs, such as those over which the loss still falls. Their numbers follow the label.
+    /// A shaded range of epochs, such as those over which the loss still falls. Their numbers follow the
+    /// label.
     Epochs {
         /// The first one.
         from: usize,
@@ -64,11 +65,12 @@ impl CurveMark {
     /// Checks that the mark can be drawn.
     pub(super) fn check(&self, log: bool) -> Result<()> {
         let label = self.label();
-        if let Self::Epochs { from, to, .. } = self {
-            if from > to {
+        match self {
+            Self::Epochs { from, to, .. } if from > to => {
                 let must = format!("at most the last one, {to}");
                 return Err(Error::invalid(format!("first epoch of mark {label:?}"), must, from));
             }
+            _ => {}
         }
         for value in self.values() {
             drawable(value, || format!("value of mark {label:?}"))?;
@@ -151,8 +153,8 @@ impl Flag {
 pub(super) struct Flags(Vec<Flag>);
 
 impl Flags {
-    /// Places the labels. From some mark on, texts stand on the left of their lines, and before it on the right; that
-    /// mark is the one with which the fewest rows are needed and nothing is covered.
+    /// Places the labels. From some mark on, texts stand on the left of their lines, and before it on the
+    /// right; that mark is the one with which the fewest rows are needed and nothing is covered.
     pub(super) fn place(marks: &[CurveMark], frame: &Frame) -> Drawn<Self> {
         let mut heads: Vec<(f64, f64, String)> = vec![];
         for (epoch, text) in marks.iter().filter_map(CurveMark::head) {
@@ -160,13 +162,13 @@ impl Flags {
             heads.push((frame.x_at(epoch as f64), SPARE * NAME.width(&text)?, text));
         }
         heads.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let all = (0..=heads.len()).rev().map(|turned| Self::turned(&heads, turned, frame));
+        let all = (0..=heads.len()).rev().map(|turned| Self::turned(&heads, turned));
         Ok(all.min_by_key(|flags| (flags.faults(frame), flags.rows())).unwrap_or(Self(vec![])))
     }
 
-    /// Places the labels `turned` and later on the left of their lines, from left to right, and then the others on the
-    /// right, from right to left: each in the lowest row where it disturbs none.
-    fn turned(heads: &[(f64, f64, String)], turned: usize, frame: &Frame) -> Self {
+    /// Places the labels `turned` and later on the left of their lines, from left to right, and then the
+    /// others on the right, from right to left: each in the lowest row where it disturbs none.
+    fn turned(heads: &[(f64, f64, String)], turned: usize) -> Self {
         let mut flags = Self(vec![]);
         let (on_right, on_left) = heads.split_at(turned.min(heads.len()));
         let left = on_left.iter().map(|(x, width, text)| (x, (x - BESIDE - width, x - BESIDE), text));
@@ -236,9 +238,10 @@ pub(super) fn draw_before(
     picture: &mut Picture,
     frame: &Frame,
 ) -> Drawn {
-    for mark in marks {
+    for (i, mark) in marks.iter().enumerate() {
         if let CurveMark::Gap { epoch, low, high, .. } = mark {
-            let (x, top, bottom) = (frame.x_at(*epoch as f64), frame.y_at(*high), frame.y_at(*low));
+            let x = bracket_x(marks, i, *epoch, frame);
+            let (top, bottom) = (frame.y_at(*high), frame.y_at(*low));
             let path = [(-CAP, top), (CAP, top), (0.0, top), (0.0, bottom), (-CAP, bottom), (CAP, bottom)];
             let path = path.map(|(dx, y)| (x + dx, y)).to_vec();
             picture.stroke(path.clone(), 4.5, WHITE);
@@ -256,6 +259,15 @@ pub(super) fn draw_before(
     Ok(())
 }
 
+/// Where a bracket stands: at its epoch or, if earlier brackets stand there, beside them towards the middle.
+fn bracket_x(marks: &[CurveMark], i: usize, epoch: usize, frame: &Frame) -> f64 {
+    let x = frame.x_at(epoch as f64);
+    let same = |mark: &&CurveMark| matches!(mark, CurveMark::Gap { epoch: other, .. } if *other == epoch);
+    let before = marks.iter().take(i).filter(same).count() as f64;
+    let inwards = if x > (frame.left + frame.right) / 2.0 { -1.0 } else { 1.0 };
+    x + inwards * before * (2.0 * CAP + 3.0)
+}
+
 /// A label within the frame.
 struct Label {
     text: String,
@@ -269,10 +281,11 @@ fn labels(marks: &[CurveMark], flags: &Flags, lines: &[Vec<At>], frame: &Frame) 
     let mut taken: Vec<Area> = lines.iter().flat_map(|line| along(line)).collect();
     taken.extend(flags.0.iter().flat_map(|flag| along(&[(flag.x, frame.top), (flag.x, frame.bottom)])));
     let (mut points, mut sizes, mut texts) = (vec![], vec![], vec![]);
-    for mark in marks {
+    for (i, mark) in marks.iter().enumerate() {
         let (point, line) = match mark {
             CurveMark::Gap { epoch, low, high, .. } => {
-                let (x, top, bottom) = (frame.x_at(*epoch as f64), frame.y_at(*high), frame.y_at(*low));
+                let x = bracket_x(marks, i, *epoch, frame);
+                let (top, bottom) = (frame.y_at(*high), frame.y_at(*low));
                 ((x, (top + bottom) / 2.0), [(x, top), (x, bottom)])
             }
             CurveMark::Level { value, .. } => {
@@ -421,6 +434,15 @@ mod tests {
             assert!(placed[..i].iter().all(|other| apart(&area, &other.area)), "{}", label.text);
             assert!(along(&line).iter().all(|square| apart(&area, square)), "{}", label.text);
         }
+    }
+
+    #[test]
+    fn brackets_of_one_epoch_stand_beside_each_other() {
+        let gap = |epoch| CurveMark::Gap { epoch, low: 1.0, high: 2.0, label: String::new() };
+        let (marks, frame) = ([gap(100), gap(100), gap(90), gap(0), gap(0)], frame());
+        let x = |i: usize, epoch| bracket_x(&marks, i, epoch, &frame);
+        assert_eq!((x(0, 100), x(2, 90), x(3, 0)), (frame.x_at(100.0), frame.x_at(90.0), frame.x_at(0.0)));
+        assert_eq!((x(1, 100), x(4, 0)), (frame.x_at(100.0) - 13.0, frame.x_at(0.0) + 13.0));
     }
 
     #[test]

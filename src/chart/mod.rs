@@ -18,11 +18,13 @@
 //! | [`RangeTestChart`] | the loss against a rising learning rate |
 //! | [`KappaErrorDiagram`] | agreement and error of pairs of members |
 //! | [`QualityCost`] | quality against cost, with the Pareto front |
+//! | [`ForestPlot`] | estimates with their intervals, one below the other |
 //! | [`CriticalDifferenceDiagram`] | average ranks and which of them do not differ significantly |
 mod cells;
 mod confusion;
 mod critical_difference;
 mod curve_marks;
+mod forest;
 mod frame;
 mod heat_map;
 mod heat_table;
@@ -47,6 +49,7 @@ mod weights;
 pub use confusion::ConfusionMatrix;
 pub use critical_difference::CriticalDifferenceDiagram;
 pub use curve_marks::CurveMark;
+pub use forest::{ForestPlot, ForestRow};
 pub use heat_map::HeatMap;
 pub use heat_table::HeatTable;
 pub use kappa_error::{KappaError, KappaErrorDiagram, PairGroup};

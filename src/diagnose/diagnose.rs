@@ -1,16 +1,55 @@
 //! From what is known to a diagnosis.
 use crate::{
     data::Task,
-    diagnose::{findings, Curves, Diagnosis, Label, LabelProbability, Observations, Rule},
+    diagnose::{classify::classify, findings, ranking::rank, Curves, Diagnosis, Label, LabelProbability, Observations, Rule},
     evaluate::{RowTargets, SplitCheck, TrainingSizeReport},
     predictions::Predictions,
     store::EpochRecord,
     train::TrainConfig,
-    Result,
+    Error, Result,
 };
 use std::fmt;
 
-/// Makes a [`Diagnosis`] of all that is known about a training.
+/// Makes a [`Diagnosis`] of all that is known about a training: its learning curves, and what else there is.
+///
+/// A [`Rule`] looks for one finding. The built-in rules look for these:
+///
+/// | finding | kind | what shows it |
+/// |---|---|---|
+/// | `diverged` | `unstable_learning` | losses that are not finite at the end |
+/// | `unstable_learning` | | jumps of the training loss from epoch to epoch |
+/// | `underfit_flat` | | a training loss that hardly falls |
+/// | `slow_learning` | `underfit_flat`, `underfit_unfinished` | a training loss that falls far too slowly |
+/// | `underfit_unfinished` | | a training loss that still falls, and where it would stop |
+/// | `underfit_capacity` | | a training loss that has converged at a poor level |
+/// | `overfit` | | a validation loss that turns up, and the cost of going on |
+/// | `unrepresentative_train` | | a gap between the losses that stays |
+/// | `unrepresentative_validation` | | validation rows that are too few, or easier |
+/// | `high_variance` | | the spread over the last epochs and from run to run, and what an ensemble takes away |
+/// | `good_fit` | | nothing is wrong |
+///
+/// The confidence of a finding that has the name or the kind of a [`Label`] is the probability of the label,
+/// and a run that diverged is certain. Epochs are counted from 0.
+///
+/// Findings are sorted by their confidence. Where one hides another, the other one says so
+/// ([`Finding::after`](crate::diagnose::Finding::after)): what is wrong with the rows comes first, learning
+/// comes before generalization and predictions, and validation rows that mislead come before what they show.
+/// A finding hides another only if it is at least three quarters as likely.
+///
+/// ```
+/// use candle_ensemble::diagnose::*;
+///
+/// let mut run = Curve::default();
+/// run.train_loss = vec![1.0, 0.6, 0.4, 0.3, 0.2, 0.15, 0.1, 0.08, 0.06, 0.05];
+/// run.valid_loss = vec![1.1, 0.8, 0.6, 0.5, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75];
+/// let curves = Curves::new(vec![run]);
+/// let diagnosis = Diagnose::curves(&curves).labels(vec![(Label::Overfit, 0.9), (Label::GoodFit, 0.02)]).run()?;
+/// let first = diagnosis.first().unwrap();
+/// assert_eq!((first.name.as_str(), first.problem), ("overfit", Problem::Generalization));
+/// assert_eq!(first.evidence[0].mark, Some(Mark::Epoch(3)));
+/// println!("{diagnosis}");
+/// # Ok::<(), candle_ensemble::Error>(())
+/// ```
 #[derive(Default)]
 pub struct Diagnose<'a> {
     seen: Observations<'a>,
@@ -65,7 +104,8 @@ impl<'a> Diagnose<'a> {
         self
     }
 
-    /// Adds what the networks of several runs predict for rows that none of them learned from, one slot a run.
+    /// Adds what the networks of several runs predict for rows that none of them learned from, one slot a
+    /// run.
     #[must_use]
     pub fn predictions(mut self, predictions: &'a Predictions, targets: &'a RowTargets) -> Self {
         self.seen.predictions = Some((predictions, targets));
@@ -98,14 +138,28 @@ impl<'a> Diagnose<'a> {
     /// # Errors
     /// When what is known cannot be evaluated, or a rule fails.
     pub fn run(self) -> Result<Diagnosis> {
-        let Self { seen, rules } = self;
+        let Self { mut seen, rules } = self;
+        if let (true, Some(curves)) = (seen.labels.is_empty(), seen.curves) {
+            seen.labels = classify(curves);
+        }
+        check_labels(&seen.labels)?;
+        // Stable: equally likely labels stay in their order.
+        seen.labels.sort_by(|(_, a), (_, b)| b.total_cmp(a));
         let own = rules.iter().map(AsRef::as_ref);
         let (mut found, mut missing) = (vec![], vec![]);
         for rule in findings::RULES.iter().map(|rule| *rule as &dyn Rule).chain(own) {
             found.extend(rule.detect(&seen)?);
             missing.extend(rule.missing(&seen));
         }
+        rank(&mut found);
         let labels = seen.labels.iter().map(|&(label, probability)| LabelProbability { label, probability });
         Ok(Diagnosis { findings: found, missing, labels: labels.collect() })
     }
+}
+
+fn check_labels(labels: &[(Label, f64)]) -> Result<()> {
+    let bad = labels.iter().find(|(_, probability)| !(0. ..=1.).contains(probability));
+    bad.map_or(Ok(()), |(label, probability)| {
+        Err(Error::invalid(format!("the probability of {label}"), "from 0 to 1", probability))
+    })
 }

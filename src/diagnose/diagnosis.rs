@@ -1,13 +1,16 @@
 //! All findings of a training.
 use crate::{
     codec::real,
-    diagnose::{Finding, Label, Problem},
+    diagnose::{words::percent, Finding, Label, Problem},
 };
+use comfy_table::{presets::ASCII_MARKDOWN, CellAlignment, Table};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// What is wrong with a network, and what would have to be known to say more.
 ///
-/// [`Diagnose`](crate::diagnose::Diagnose) makes it.
+/// [`Diagnose`](crate::diagnose::Diagnose) makes it. It prints as a text that names each finding with its
+/// evidence, and [`table`](Self::table) lists the findings alone.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Diagnosis {
@@ -30,7 +33,8 @@ pub struct LabelProbability {
 }
 
 impl Diagnosis {
-    /// The finding to act on first: the likeliest one or, if another one has to be solved before it, that one.
+    /// The finding to act on first: the likeliest one or, if another one has to be solved before it, that
+    /// one.
     #[must_use]
     pub fn first(&self) -> Option<&Finding> {
         let mut first = self.findings.first()?;
@@ -50,15 +54,70 @@ impl Diagnosis {
         self.first().map_or(Problem::None, |finding| finding.problem)
     }
 
-    /// Whether nothing is wrong: no finding, or none that is likelier than that nothing is wrong.
+    /// Whether the first finding is that nothing is wrong. It is false if there is no finding at all: then
+    /// too little is known.
     #[must_use]
     pub fn healthy(&self) -> bool {
-        self.problem() == Problem::None
+        self.first().is_some_and(|finding| finding.problem == Problem::None)
     }
 
     /// The finding of this name or label.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Finding> {
         self.findings.iter().find(|finding| finding.is(name))
+    }
+
+    /// The findings as a Markdown table: what was found, how likely it is, and what has to be solved before
+    /// it.
+    #[must_use]
+    pub fn table(&self) -> String {
+        let mut table = Table::new();
+        table.load_style(ASCII_MARKDOWN);
+        table.set_header(["finding", "problem", "confidence", "what was seen", "after"]);
+        for finding in &self.findings {
+            table.add_row([
+                finding.name.clone(),
+                finding.problem.to_string(),
+                percent(finding.confidence),
+                finding.summary.clone(),
+                finding.after.clone().unwrap_or_else(|| "–".into()),
+            ]);
+        }
+        if let Some(column) = table.column_mut(2) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+        table.to_string()
+    }
+}
+
+/// The findings, the likeliest first, with their evidence, and what would have to be known for more.
+impl fmt::Display for Diagnosis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.findings.is_empty() {
+            writeln!(f, "Nothing was found.")?;
+        }
+        for (number, finding) in self.findings.iter().enumerate() {
+            let (name, kind) = (&finding.name, finding.kind.filter(|kind| kind.name() != finding.name));
+            let kind = kind.map(|kind| format!(", a kind of {kind}")).unwrap_or_default();
+            let problem = match finding.problem {
+                Problem::None => "no problem",
+                problem => problem.name(),
+            };
+            writeln!(f, "{}. {name} ({problem}{kind}, {})", number + 1, percent(finding.confidence))?;
+            writeln!(f, "   {}", finding.summary)?;
+            for evidence in &finding.evidence {
+                writeln!(f, "   - {}", evidence.text)?;
+            }
+            if let Some(experiment) = &finding.experiment {
+                writeln!(f, "   To be sure: {experiment}")?;
+            }
+            if let Some(after) = &finding.after {
+                writeln!(f, "   Solve {after} first: it hides or causes this.")?;
+            }
+        }
+        for missing in &self.missing {
+            writeln!(f, "Not known: {missing}")?;
+        }
+        Ok(())
     }
 }

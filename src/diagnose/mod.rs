@@ -1,14 +1,24 @@
 //! What is wrong with a network: learning, generalization or predictions.
+mod attempts;
+mod classify;
 mod curves;
 #[allow(clippy::module_inception)]
 mod diagnose;
 mod diagnosis;
+mod ensemble_gain;
+mod extrapolation;
 mod finding;
 mod findings;
 mod observations;
 mod problem;
+mod ranking;
 mod rule;
+mod series;
+mod spread;
+mod words;
 
+pub(crate) use attempts::{members, Attempt, Attempts};
+pub use classify::Features;
 pub use curves::{Curve, CurveMetric, Curves, ReadCurves};
 pub use diagnose::Diagnose;
 pub use diagnosis::{Diagnosis, LabelProbability};

@@ -8,8 +8,8 @@ use crate::{
     train::TrainConfig,
 };
 
-/// All that is known about a training. Each part is optional, and a [`Rule`](crate::diagnose::Rule) finds what the
-/// parts allow.
+/// All that is known about a training. Each part is optional, and a [`Rule`](crate::diagnose::Rule) finds
+/// what the parts allow.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Observations<'a> {
@@ -39,9 +39,10 @@ const OTHERS: f64 = 0.2;
 impl Observations<'_> {
     /// The probability of a condition of the learning curves; `None` if it is too unlikely to be named.
     ///
-    /// The likeliest condition is always named, the second one from a probability of 5 % on, and the others from 20 %
-    /// on. A poor level of the loss may be noise that no network can remove, so
-    /// [`UnderfitCapacity`](Label::UnderfitCapacity) and [`GoodFit`](Label::GoodFit) are named together from 5 % on.
+    /// The likeliest condition is always named, the second one from a probability of 5 % on, and the others
+    /// from 20 % on. A poor level of the loss may be noise that no network can remove, so
+    /// [`UnderfitCapacity`](Label::UnderfitCapacity) and [`GoodFit`](Label::GoodFit) are named together from
+    /// 5 % on.
     #[must_use]
     pub fn named(&self, label: Label) -> Option<f64> {
         let place = self.labels.iter().position(|(other, _)| *other == label)?;

@@ -42,8 +42,8 @@ pub trait Rule: Send + Sync {
     /// The name of what it finds, such as `overfit`.
     fn name(&self) -> &str;
 
-    /// The findings, the strongest evidence of each first. It is empty if nothing was found, or if what the rule needs
-    /// is not known.
+    /// The findings, the strongest evidence of each first. It is empty if nothing was found, or if what the
+    /// rule needs is not known.
     ///
     /// # Errors
     /// When what is known cannot be evaluated.

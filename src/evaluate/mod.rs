@@ -7,7 +7,7 @@
 //! compares warm starts with fresh networks, and a [`Sensitivity`] study learning rates and batch sizes.
 //! [`SplitCheck`] says whether test rows can stand for new ones. A [`Leaderboard`] lists the members of one pool and
 //! combiners of them.
-mod combination;
+pub(crate) mod combination;
 mod data_sets;
 pub mod decomposition;
 pub mod diversity;
@@ -18,7 +18,7 @@ mod row_targets;
 mod sensitivity;
 mod size_curve;
 mod split_check;
-mod study;
+pub(crate) mod study;
 mod study_report;
 mod training_size;
 mod transfer;

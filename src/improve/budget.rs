@@ -5,12 +5,12 @@ use std::{fmt, str::FromStr, time::Duration};
 
 /// How much a loop of improvement may train, the final scores included.
 ///
-/// Before each remedy the loop compares what is left with what the remedy and the final scores after it would cost,
-/// with the epochs that the setups plan. It stops where that is too much, so it stays within a budget of trainings or
-/// epochs. Only what the first diagnosis and the final scores cost is spent in any case.
+/// Before each remedy the loop compares what is left with what the remedy and the final scores after it would
+/// cost, with the epochs that the setups plan. It stops where that is too much, so it stays within a budget
+/// of trainings or epochs. Only what the first diagnosis and the final scores cost is spent in any case.
 ///
-/// A budget of time depends on the machine. The loop estimates the time of a remedy from the epochs so far, so it may
-/// exceed the budget by a part of a remedy, and two uses may try different numbers of remedies.
+/// A budget of time depends on the machine. The loop estimates the time of a remedy from the epochs so far,
+/// so it may exceed the budget by a part of a remedy, and two uses may try different numbers of remedies.
 ///
 /// Its text is a number with a unit: `200 trainings`, `5000 epochs`, `90s`, `10m`, `1.5h`; or `unlimited`.
 ///
@@ -53,7 +53,8 @@ impl FromStr for Budget {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let must = "a number with a unit, such as \"200 trainings\", \"5000 epochs\", \"90s\", \"10m\" or \"1.5h\", or \
+        let must =
+            "a number with a unit (\"200 trainings\", \"5000 epochs\", \"90s\", \"10m\", \"1.5h\") or \
                     \"unlimited\"";
         let bad = || Error::invalid("the budget", must, format!("{text:?}"));
         let text = text.trim();

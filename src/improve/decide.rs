@@ -3,11 +3,12 @@ use crate::{diagnose::Finding, improve::Step, remedy::Proposal};
 
 /// Takes the decisions of a loop of improvement in place of its rules: an interactive prompt, or a program.
 ///
-/// Each method has the loop's own rule as its default. Decisions are kept in the [folder](crate::improve::Improve::folder)
-/// of the loop, so a use that is resumed does not ask again.
+/// Each method has the loop's own rule as its default. Decisions are kept in the
+/// [folder](crate::improve::Improve::folder) of the loop, so a use that is resumed does not ask again.
 ///
-/// A remedy that is chosen or kept for its scores on these rows is no surprise on them any more: the bound on the share of
-/// false remedies holds for the rules alone. The final scores stay honest, because no decision sees their rows.
+/// A remedy that is chosen or kept for its scores on these rows is no surprise on them any more: the bound on
+/// the share of false remedies holds for the rules alone. The final scores stay honest, because no decision
+/// sees their rows.
 ///
 /// ```
 /// use candle_ensemble::{diagnose::Finding, improve::{Choice, Decide}, remedy::Proposal};
@@ -23,14 +24,15 @@ use crate::{diagnose::Finding, improve::Step, remedy::Proposal};
 /// }
 /// ```
 pub trait Decide {
-    /// Which of the remedies for a finding is tried next. The proposals are those that have not been tried, the best
-    /// first. The default is the first one.
+    /// Which of the remedies for a finding is tried next. The proposals are those that have not been tried,
+    /// the best first. The default is the first one.
     fn choose(&self, finding: &Finding, proposals: &[Proposal]) -> Choice {
         let _ = (finding, proposals);
         Choice::Try(0)
     }
 
-    /// Whether the change of a step is kept, after it was tried. The default is the rule's decision, [`Step::kept`].
+    /// Whether the change of a step is kept, after it was tried. The default is the rule's decision,
+    /// [`Step::kept`].
     fn keep(&self, step: &Step) -> bool {
         step.kept
     }

@@ -9,8 +9,8 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// What a loop of improvement did: where it started, each step with its figures, and the final scores on rows that
-/// no decision saw.
+/// What a loop of improvement did: where it started, each step with its figures, and the final scores on rows
+/// that no decision saw.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ImproveReport {
@@ -20,6 +20,9 @@ pub struct ImproveReport {
     pub metric: String,
     /// Whether a higher metric is better.
     pub higher_is_better: bool,
+    /// The metric of the prediction without a model: the shares of the classes, or the mean of the values.
+    #[serde(with = "real")]
+    pub no_model: f64,
     /// Numbers of rows: those that decisions were made on, and those of the final scores.
     pub rows: usize,
     /// The rows of the final scores.
@@ -33,9 +36,9 @@ pub struct ImproveReport {
     /// The scores of the result on the final rows.
     #[serde(rename = "final")]
     pub end: FinalScores,
-    /// The gain from start to end on the final rows, in the metric, positive for better, with its 95 % interval; `None`
-    /// if nothing was kept or all runs of one of them diverged. It covers the choice of the final rows and the spread
-    /// from run to run, not that of the rows that the networks were trained on.
+    /// The gain from start to end on the final rows, in the metric, positive for better, with its 95 %
+    /// interval; `None` if nothing was kept or all runs of one of them diverged. It covers the choice of the
+    /// final rows and the spread from run to run, not that of the rows that the networks were trained on.
     pub gain: Option<Interval>,
     /// The steps, in their order.
     pub steps: Vec<Step>,
@@ -108,12 +111,14 @@ pub struct Step {
     pub finding: Finding,
     /// The remedy.
     pub remedy: Proposal,
-    /// The scores in pairs, one for each split. They are fewer than the splits where the first ones showed no gain.
+    /// The scores in pairs, one for each split. They are fewer than the splits where the first ones showed no
+    /// gain.
     pub pairs: Vec<RunScores>,
     /// The gain, positive for better, with its corrected interval; `None` where it could not be judged.
     ///
-    /// It is the share by which the change reduces the loss: the metric or, where higher is better, 1 minus the metric.
-    /// A gain of 0.2 is a loss that is a fifth smaller. A training that diverges has an infinite loss.
+    /// It is the share by which the change reduces the loss: the metric or, where higher is better, 1 minus
+    /// the metric. A gain of 0.2 is a loss that is a fifth smaller. A training that diverges has an infinite
+    /// loss.
     #[serde(default)]
     pub gain: Option<Interval>,
     /// The level of the interval after correction for the number of remedies tried.
@@ -130,6 +135,14 @@ pub struct Step {
     pub verdict: Verdict,
     /// Whether the change was kept.
     pub kept: bool,
+}
+
+impl Step {
+    /// The number of splits on which it was compared.
+    #[must_use]
+    pub fn splits(&self) -> usize {
+        self.pairs.chunk_by(|a, b| a.split == b.split).count()
+    }
 }
 
 /// The change of a second metric by a remedy.

@@ -1,6 +1,11 @@
 //! What a remedy proposes.
-use crate::{plan::Settings, remedy::Setup};
+use crate::{
+    codec::real,
+    plan::Settings,
+    remedy::{setup::merged, Setup},
+};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// A change of a [`Setup`], proposed for a finding.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -10,11 +15,15 @@ pub struct Proposal {
     pub remedy: String,
     /// The name of the finding.
     pub finding: String,
+    /// How likely the remedy is to solve the problem, from 0 to 1: a judgement, by which proposals are
+    /// ranked.
+    #[serde(with = "real")]
+    pub priority: f64,
     /// Why it fits the evidence of this finding.
     pub why: String,
     /// What changes.
     pub change: Change,
-    /// The change as code.
+    /// The change as code, where `trainer` is the trainer; empty for what has to be done by hand.
     pub code: String,
     /// What it costs.
     pub cost: Cost,
@@ -24,23 +33,53 @@ pub struct Proposal {
     pub source: String,
 }
 
-/// What a proposal changes in a setup.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+impl Proposal {
+    /// A proposal without code, at the present cost.
+    #[must_use]
+    pub fn new(remedy: &str, finding: &str, priority: f64, change: Change) -> Self {
+        Self {
+            remedy: remedy.into(),
+            finding: finding.into(),
+            priority,
+            change,
+            cost: Cost::default(),
+            why: String::new(),
+            code: String::new(),
+            effect: String::new(),
+            source: String::new(),
+        }
+    }
+}
+
+/// In lines: the change and why it fits, the code, the cost, the effect and the source.
+impl fmt::Display for Proposal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (for {}): {}", self.remedy, self.finding, self.change)?;
+        for (name, text) in [("why", &self.why), ("effect", &self.effect), ("source", &self.source)] {
+            if !text.is_empty() {
+                write!(f, "\n  {name}: {text}")?;
+            }
+        }
+        write!(f, "\n  cost: {}", self.cost)?;
+        for line in self.code.lines() {
+            write!(f, "\n    {line}")?;
+        }
+        Ok(())
+    }
+}
+
+/// What a proposal changes in a setup. In JSON it is written like a [`Setup`].
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Change {
     /// Settings that are added or replaced.
-    #[serde(default)]
     pub settings: Settings,
     /// The new strategy.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strategy: Option<String>,
     /// The new combination.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub combination: Option<String>,
     /// The new validation share.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validation: Option<f64>,
     /// What has to be done by hand, where no setting can do it: more rows, another split.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by_hand: Option<String>,
 }
 
@@ -48,15 +87,27 @@ impl Change {
     /// The setup after the change.
     #[must_use]
     pub fn apply(&self, setup: &Setup) -> Setup {
-        let mut settings = setup.settings.clone();
-        for (name, value) in self.settings.iter() {
-            settings = settings.with(name, value.clone());
-        }
         Setup {
-            settings,
+            settings: merged(&setup.settings, &self.settings),
             strategy: self.strategy.clone().or_else(|| setup.strategy.clone()),
             combination: self.combination.clone().or_else(|| setup.combination.clone()),
             validation: self.validation.or(setup.validation),
+        }
+    }
+}
+
+/// On one line: `learning_rate = 0.01, validation = 0.15`.
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts: Vec<_> =
+            self.settings.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+        parts.extend(self.strategy.iter().map(|text| format!("strategy = {text}")));
+        parts.extend(self.combination.iter().map(|text| format!("combination = {text}")));
+        parts.extend(self.validation.iter().map(|share| format!("validation = {share}")));
+        parts.extend(self.by_hand.iter().map(|text| format!("by hand: {text}")));
+        match parts.is_empty() {
+            true => f.write_str("nothing"),
+            false => f.write_str(&parts.join(", ")),
         }
     }
 }
@@ -73,5 +124,15 @@ pub struct Cost {
 impl Default for Cost {
     fn default() -> Self {
         Self { training: 1., prediction: 1. }
+    }
+}
+
+impl fmt::Display for Cost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if *self == Self::default() {
+            return f.write_str("none");
+        }
+        let times = |x: f64| format!("{} times", (x * 100.).round() / 100.);
+        write!(f, "{} the training, {} the prediction", times(self.training), times(self.prediction))
     }
 }

@@ -4,6 +4,9 @@ mod charts;
 mod data_sets;
 #[cfg(feature = "charts")]
 mod html;
+mod improve;
+#[cfg(feature = "charts")]
+mod marks;
 mod numbers;
 mod study;
 #[cfg(all(test, feature = "charts"))]

@@ -72,6 +72,14 @@ impl<N> Networks<N> {
         self.get(name).map(drop)
     }
 
+    /// The names of the settings that the constructors read, each once.
+    pub(crate) fn reads(&self) -> Vec<String> {
+        let mut names: Vec<_> = self.architectures.iter().flat_map(|a| a.reads.iter().cloned()).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
     /// Checks that each setting is read by the trainer (`known`) or by the constructor of the architecture.
     pub(crate) fn check(&self, name: &str, settings: &Settings, known: &[&str]) -> Result<()> {
         let architecture = self.get(name)?;

@@ -7,7 +7,7 @@ use crate::table::{cell::quote, some, Target};
 use candle_core::{DType, Device, Tensor};
 use candle_ensemble::{
     data::{Dataset, Scaler, Split, Task, TensorDataset},
-    Error, Result, Seed,
+    Error, Result, Rows, Seed,
 };
 use std::collections::BTreeSet;
 
@@ -19,6 +19,10 @@ pub struct Prepared {
     pub target: String,
     pub task: TaskName,
     pub columns: usize,
+    /// All rows.
+    pub all: TensorDataset,
+    /// The numbers of the rows to test on.
+    pub test_rows: Rows,
     pub train: TensorDataset,
     /// The targets of a regression are in `f64` here, for the scores.
     pub test: TensorDataset,
@@ -38,19 +42,20 @@ impl Prepared {
         let scaled = to_scale(args, &inputs, &split.train)?.0;
         notes.extend(check_range(data, &scaled, data.columns.iter().map(|c| &*c.name))?);
         let inputs = scaled.to_dtype(DType::F32)?;
-        let (task, train, test, target_scaler) = match &data.answers {
+        let (task, all, test, target_scaler) = match &data.answers {
             Target::Classes(_, ids) => {
                 let ids = Tensor::new(&**ids, &Device::Cpu)?;
                 let all = TensorDataset::classification(inputs, &ids)?;
-                (TaskName::Classification, all.subset(&split.train)?, all.subset(&split.test)?, None)
+                let test = all.subset(&split.test)?;
+                (TaskName::Classification, all, test, None)
             }
             Target::Values(values) => {
                 let values = Tensor::new(&**values, &Device::Cpu)?;
                 let (scaled, scaler) = to_scale(args, &values, &split.train)?;
                 notes.extend(check_range(data, &scaled.unsqueeze(1)?, [&*data.target].into_iter())?);
-                let train = TensorDataset::regression(&inputs, &scaled.to_dtype(DType::F32)?)?;
+                let all = TensorDataset::regression(&inputs, &scaled.to_dtype(DType::F32)?)?;
                 let test = TensorDataset::regression(inputs, &scaled)?;
-                (TaskName::Regression, train.subset(&split.train)?, test.subset(&split.test)?, scaler)
+                (TaskName::Regression, all, test.subset(&split.test)?, scaler)
             }
         };
         let columns = data.columns.len();
@@ -61,7 +66,9 @@ impl Prepared {
             target,
             task,
             columns,
-            train,
+            train: all.subset(&split.train)?,
+            all,
+            test_rows: split.test,
             test,
             target_scaler,
             notes,

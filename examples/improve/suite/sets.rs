@@ -82,7 +82,7 @@ impl Set {
         setup.settings = setup
             .settings
             .with("hidden", hidden)
-            .with("optimizer", "adam:0.001:decoupled=true")
+            .with("optimizer", "adamw:0.001:weight-decay=0")
             .with("learning_rate", rate)
             .with("epochs", epochs)
             .with("batch_size", 32);

@@ -1,9 +1,9 @@
 //! Studies: strategies and combinations compared with single networks, on test rows.
 mod outcome;
-mod over_rows;
+pub(crate) mod over_rows;
 mod pools;
 mod summary;
-mod test_rows;
+pub(crate) mod test_rows;
 mod trial;
 mod why;
 
@@ -171,6 +171,13 @@ impl<'a, L: Learner> Study<'a, L> {
     #[must_use]
     pub fn baseline(mut self, baseline: impl EnsembleBuilder + 'a) -> Self {
         self.baseline = Box::new(baseline);
+        self
+    }
+
+    /// Sets the strategy of the single networks to one that was made at run time; see [`baseline`](Self::baseline).
+    #[must_use]
+    pub fn boxed_baseline(mut self, baseline: Box<dyn EnsembleBuilder>) -> Self {
+        self.baseline = baseline;
         self
     }
 

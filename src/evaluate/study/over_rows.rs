@@ -17,15 +17,15 @@ const FEW_RESAMPLES: usize = 400;
 const MAX_UNITS: usize = 8192;
 
 /// What is drawn: the rows, whole groups of them, or bins of either.
-pub(super) struct Units {
+pub(crate) struct Units {
     /// The unit of each row.
     of_row: Vec<u32>,
-    count: usize,
+    pub(crate) count: usize,
 }
 
 impl Units {
     /// The units of `rows` rows, which are in these groups.
-    pub(super) fn new(rows: usize, groups: Option<&[u32]>, seed: Seed) -> Self {
+    pub(crate) fn new(rows: usize, groups: Option<&[u32]>, seed: Seed) -> Self {
         let mut numbers: BTreeMap<u32, u32> = BTreeMap::new();
         let mut of_row: Vec<u32> = match groups {
             None => (0..rows as u32).collect(),
@@ -48,7 +48,7 @@ impl Units {
     }
 
     /// How often each unit is drawn in a resample.
-    fn draw(&self, seed: Seed, resample: usize) -> Vec<u8> {
+    pub(crate) fn draw(&self, seed: Seed, resample: usize) -> Vec<u8> {
         let mut rng = seed.nth("bootstrap", resample as u64).rng();
         let mut counts = vec![0u8; self.count];
         for _ in 0..self.count {
@@ -61,7 +61,7 @@ impl Units {
 }
 
 /// One predictor, in the form that is resampled.
-pub(super) enum Resampled {
+pub(crate) enum Resampled {
     /// For a metric that is a function of a mean over rows: the sum of weighted losses and of weights of each
     /// unit.
     Sums(Vec<(f64, f64)>),
@@ -70,7 +70,7 @@ pub(super) enum Resampled {
 }
 
 impl Resampled {
-    pub(super) fn new(rows: &TestRows, units: &Units, predicted: &Tensor) -> Result<Self> {
+    pub(crate) fn new(rows: &TestRows, units: &Units, predicted: &Tensor) -> Result<Self> {
         let Some(losses) = rows.losses(predicted)? else { return Ok(Self::Predicted(predicted.clone())) };
         let mut sums = vec![(0., 0.); units.count];
         for ((row, loss), unit) in losses.iter().enumerate().zip(&units.of_row) {
@@ -83,7 +83,7 @@ impl Resampled {
     }
 
     /// The headline metric where each unit is drawn so many times.
-    fn metric(&self, rows: &TestRows, units: &Units, counts: &[u8]) -> Result<f64> {
+    pub(crate) fn metric(&self, rows: &TestRows, units: &Units, counts: &[u8]) -> Result<f64> {
         match self {
             Self::Sums(sums) => {
                 let terms = sums.iter().zip(counts).map(|((sum, total), n)| {

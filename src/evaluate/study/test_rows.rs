@@ -14,7 +14,7 @@ const ROWS: usize = 1024;
 const CONFUSION_CLASSES: usize = 30;
 
 /// The targets and weights of the test rows.
-pub(super) struct TestRows {
+pub(crate) struct TestRows {
     /// Class ids `(N,)`, or values `(N, K)` in the original units and in f64.
     targets: Tensor,
     truth: Truth,
@@ -27,7 +27,7 @@ pub(super) struct TestRows {
 }
 
 impl TestRows {
-    pub(super) fn of(test: &dyn Dataset, scaler: Option<&Scaler>, metrics: MetricList) -> Result<Self> {
+    pub(crate) fn of(test: &dyn Dataset, scaler: Option<&Scaler>, metrics: MetricList) -> Result<Self> {
         metrics.check(test.task())?;
         let rows: Rows = (0..test.rows() as u32).collect();
         let (mut parts, mut weights) = (vec![], vec![]);
@@ -63,24 +63,24 @@ impl TestRows {
         self.task
     }
 
-    pub(super) fn metrics(&self) -> &MetricList {
+    pub(crate) fn metrics(&self) -> &MetricList {
         &self.metrics
     }
 
-    pub(super) fn targets(&self) -> &Tensor {
+    pub(crate) fn targets(&self) -> &Tensor {
         &self.targets
     }
 
-    pub(super) fn truth(&self) -> &Truth {
+    pub(crate) fn truth(&self) -> &Truth {
         &self.truth
     }
 
-    pub(super) fn weights(&self) -> Option<&[f64]> {
+    pub(crate) fn weights(&self) -> Option<&[f64]> {
         self.weights.as_deref()
     }
 
     /// Predictions `(N, C)` of networks in the units of the targets: probabilities as they are, values in f64.
-    pub(super) fn in_units(&self, predicted: &Tensor) -> Result<Tensor> {
+    pub(crate) fn in_units(&self, predicted: &Tensor) -> Result<Tensor> {
         match self.task {
             Task::Classification { .. } => Ok(predicted.to_device(&Device::Cpu)?),
             Task::Regression { .. } => restored(predicted, self.scaler.as_ref()),
@@ -94,7 +94,7 @@ impl TestRows {
     }
 
     /// The value of each metric for predictions in the units of the targets.
-    pub(super) fn scores(&self, predicted: &Tensor) -> Result<Vec<f64>> {
+    pub(crate) fn scores(&self, predicted: &Tensor) -> Result<Vec<f64>> {
         self.metrics.compute(predicted, &self.targets, self.weights())
     }
 
@@ -131,7 +131,7 @@ impl TestRows {
     }
 
     /// The groups of the rows, if there are any.
-    pub(super) fn groups(&self) -> Option<&[u32]> {
+    pub(crate) fn groups(&self) -> Option<&[u32]> {
         self.groups.as_deref()
     }
 

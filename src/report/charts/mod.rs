@@ -1,4 +1,6 @@
 //! The charts of a study, as data that can be drawn.
+mod curves;
+mod improve;
 #[cfg(test)]
 mod tests;
 mod why;

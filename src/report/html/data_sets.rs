@@ -1,7 +1,6 @@
 //! The page of the comparison over several data sets.
 use super::{
-    figures::figures,
-    page::{list, page, Cell, Column, Group, Part, Row, Table},
+    page::{figures, list, page, Cell, Column, Group, Part, Row, Table},
     text::{minus, probability},
 };
 use crate::{

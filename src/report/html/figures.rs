@@ -1,6 +1,6 @@
 //! The charts of a page.
-use super::{page::figure, text::percent};
-use crate::{chart::Chart, evaluate::StudyReport, Result};
+use super::{page::figures, text::percent};
+use crate::{evaluate::StudyReport, Result};
 use maud::{html, Markup};
 
 impl StudyReport {
@@ -54,14 +54,4 @@ impl StudyReport {
         let charts = self.weights_charts();
         (!charts.is_empty()).then(|| figures(&charts, &html! { "Mean over the trainings." })).transpose()
     }
-}
-
-/// A figure for each chart.
-pub(super) fn figures<'c, C: Chart + 'c>(
-    charts: impl IntoIterator<Item = &'c C>,
-    caption: &Markup,
-) -> Result<Markup> {
-    let all =
-        charts.into_iter().map(|chart| Ok(figure(&chart.svg()?, caption))).collect::<Result<Vec<_>>>()?;
-    Ok(html! { @for one in all { (one) } })
 }

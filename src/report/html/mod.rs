@@ -1,7 +1,11 @@
 //! Reports as HTML pages.
 mod data_sets;
+mod diagnosis;
 mod figures;
+mod findings;
+mod improve;
 mod page;
+mod range_test;
 mod reading;
 mod style;
 mod tables;

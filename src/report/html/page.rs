@@ -1,5 +1,6 @@
 //! The parts that pages are made of: sections, tables and figures.
 use super::style::STYLE;
+use crate::{chart::Chart, Result};
 use maud::{html, Markup, PreEscaped, DOCTYPE};
 
 /// A section of a page: a heading and what stands below it.
@@ -186,13 +187,23 @@ impl Table {
 }
 
 /// A chart with a caption. `svg` is a whole SVG element, which says in words what it shows.
-pub(crate) fn figure(svg: &str, caption: &Markup) -> Markup {
+fn figure(svg: &str, caption: &Markup) -> Markup {
     html! {
         figure {
             div.scroll tabindex="0" role="group" aria-label="Chart" { (PreEscaped(svg)) }
             figcaption { (caption) }
         }
     }
+}
+
+/// A figure for each chart.
+pub(crate) fn figures<'c, C: Chart + 'c>(
+    charts: impl IntoIterator<Item = &'c C>,
+    caption: &Markup,
+) -> Result<Markup> {
+    let all =
+        charts.into_iter().map(|chart| Ok(figure(&chart.svg()?, caption))).collect::<Result<Vec<_>>>()?;
+    Ok(html! { @for one in all { (one) } })
 }
 
 /// Terms and what is to be said of them. `class` is `facts` for short ones and `terms` for whole sentences.

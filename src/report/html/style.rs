@@ -40,6 +40,10 @@ footer { margin-top: 3rem; border-top: 1px solid var(--line); padding-top: 0.75r
 ul.note { padding-left: 1.2rem; }
 footer, figcaption, .note { color: var(--quiet); font-size: 0.92rem; }
 .verdict { border-left: 0.3rem solid var(--link); background: var(--panel); padding: 0.5rem 1.1rem; max-width: 52rem; }
+.finding { border-left: 0.2rem solid var(--line); padding: 0 0 0 1rem; margin: 1.25rem 0; max-width: 52rem; }
+.finding > p:first-child { margin-top: 0; }
+.finding small { white-space: normal; color: var(--quiet); }
+pre { margin: 0; padding: 0.6rem 0.8rem; font-size: 0.85rem; line-height: 1.45; background: var(--panel); }
 .facts { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: 0.3rem 1.5rem; margin: 0.75rem 0; }
 .facts dt { color: var(--quiet); }
 .facts dd { margin: 0; }
@@ -89,7 +93,8 @@ figcaption { max-width: 46rem; }
   td, thead th { white-space: normal; }
   tbody th[scope=row] { min-width: 0; max-width: none; }
   tr > :first-child, .group span, caption > span { position: static; }
-  tr, figure, .verdict, dt { break-inside: avoid; }
+  tr, figure, .verdict, dt, pre { break-inside: avoid; }
+  pre { white-space: pre-wrap; }
   h2, h3, caption, dt, .group { break-after: avoid; }
   figure svg { min-width: 0; }
 }

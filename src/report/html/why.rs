@@ -1,8 +1,5 @@
 //! The parts of a page that say why ensembles gain.
-use super::{
-    figures::figures,
-    page::{Cell, Column, Group, Row, Table},
-};
+use super::page::{figures, Cell, Column, Group, Row, Table};
 use crate::{
     evaluate::{decomposition::AdditiveLoss, StudyReport},
     report::numbers::NONE,

@@ -391,6 +391,11 @@ impl<N: Network> Trainer<N> {
         &self.config
     }
 
+    /// The names of the settings that the constructors read.
+    pub(crate) fn reads(&self) -> Vec<String> {
+        self.networks.reads()
+    }
+
     /// The weights from which runs start, if they are not fresh.
     pub(crate) fn starts_from(&self) -> Option<&WarmStart> {
         self.warm_start.as_ref()

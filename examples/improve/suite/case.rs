@@ -1,0 +1,114 @@
+//! One case: a data set, a kind of network and a fault.
+use super::{faults::Fault, networks::Kind, sets::Set, summary::Outcome};
+use crate::args::Args;
+use candle_ensemble::{
+    data::{Dataset, Split, Task, TensorDataset},
+    exec::Executor,
+    improve::Improve,
+    metrics::Metric,
+    nn::Sequential,
+    observe::Observer,
+    plan::Value,
+    remedy::Setup,
+    statistics::Summary,
+    train::Trainer,
+    Result, Seed, Session,
+};
+
+/// A data set, a kind of network, and what is broken.
+#[derive(Clone, Copy, Debug)]
+pub struct Case {
+    set: Set,
+    kind: Kind,
+    fault: Fault,
+}
+
+/// Trainings of the healthy setup, from which its spread is known.
+const HEALTHY_RUNS: usize = 10;
+
+impl Case {
+    /// All cases: each fault that a data set can have, with a perceptron; on the digits with convolutions, too.
+    pub fn all() -> Vec<Self> {
+        let mut all = vec![];
+        for fault in Fault::ALL {
+            for set in Set::ALL.into_iter().filter(|set| fault.fits(*set)) {
+                all.push(Self { set, kind: Kind::Perceptron, fault });
+                if set == Set::Digits {
+                    all.push(Self { set, kind: Kind::Convolutional, fault });
+                }
+            }
+        }
+        all
+    }
+
+    pub fn name(&self) -> String {
+        format!("{}/{}/{}", self.set.name(), self.kind.name(), self.fault.name())
+    }
+
+    /// Whether its name has one of the texts in it.
+    pub fn selected(&self, texts: &[String]) -> bool {
+        texts.is_empty() || texts.iter().any(|text| self.name().contains(text.as_str()))
+    }
+
+    /// The healthy setup, with the scaling that the rows need.
+    fn healthy(&self) -> Setup {
+        let mut setup = self.set.healthy();
+        let spoiled = self.fault.spoiled();
+        for (name, factor) in
+            [("input_scaling", spoiled.input_scale), ("target_scaling", spoiled.target_scale)]
+        {
+            if factor != 1. {
+                setup.settings = setup.settings.with(name, Value::from("standardize"));
+            }
+        }
+        setup
+    }
+
+    /// Improves the broken setup, and compares the result with the healthy one.
+    pub fn run(&self, args: &Args, executor: &dyn Executor, observer: &dyn Observer) -> Result<Outcome> {
+        let seed = Seed::from(args.seed).child(&self.name());
+        let data = self.set.data(self.fault.spoiled(), seed)?;
+        let columns = data.inputs().only()?.dim(1)?;
+        let trainer = self.kind.trainer(columns, data.task());
+        let split = match data.strata() {
+            Some(strata) => Split::stratified(strata, 0.25, seed.child("test"))?,
+            None => Split::random(data.rows(), 0.25, seed.child("test"))?,
+        };
+        let improved = Improve::new(&trainer, &data)
+            .setup(self.fault.break_setup(self.set))
+            .budget(args.budget)
+            .test_rows(split.test.clone())
+            .validation(self.fault.validation())
+            .splits(args.splits)
+            .runs(args.runs)
+            .attempts(args.attempts)
+            .executor(executor)
+            .observer(observer)
+            .run(seed)?;
+        let healthy = self.healthy_scores(&trainer, &data, &split, executor, seed)?;
+        Ok(Outcome::new(self.name(), self.fault, &improved.report, Summary::of(&healthy)?))
+    }
+
+    /// The scores of the healthy setup on the rows of the final scores.
+    fn healthy_scores(
+        &self,
+        trainer: &Trainer<Sequential>,
+        data: &TensorDataset,
+        split: &Split,
+        executor: &dyn Executor,
+        seed: Seed,
+    ) -> Result<Vec<f64>> {
+        let (train, test) = (data.subset(&split.train)?, data.subset(&split.test)?);
+        let setup = Setup { strategy: Some(format!("multi-run:{HEALTHY_RUNS}")), ..self.healthy() };
+        let strategy = setup.strategy()?;
+        let pool = Session::new(trainer, &train).executor(executor).fit(&*strategy, seed.child("healthy"))?;
+        let metric = match data.task() {
+            Task::Classification { .. } => "nll",
+            Task::Regression { .. } => "rmse",
+        };
+        let metric = Metric::parse(metric)?;
+        let predictions = pool.predictions(test.inputs().clone())?;
+        let score = |slot: usize| metric.compute(&predictions.values().get(slot)?, test.targets(), None);
+        (0..pool.slots()).map(score).collect()
+    }
+}

@@ -1,0 +1,168 @@
+//! What came out of the cases.
+use super::faults::Fault;
+use candle_ensemble::{
+    improve::{ImproveReport, Step},
+    statistics::Summary as Scores,
+};
+use comfy_table::{presets::ASCII_MARKDOWN, CellAlignment, Table};
+use serde::Serialize;
+use std::fmt;
+
+/// What came out of one case.
+#[derive(Debug, Serialize)]
+pub struct Outcome {
+    case: String,
+    broken: bool,
+    /// The finding that stood first.
+    finding: String,
+    /// Whether it is one that the fault has to lead to.
+    found: bool,
+    /// The remedies that were kept.
+    kept: Vec<String>,
+    /// What was tried: the finding, the remedy, the gain with its interval, the verdict.
+    steps: Vec<String>,
+    metric: String,
+    start: Option<f64>,
+    end: Option<f64>,
+    healthy: f64,
+    healthy_sd: f64,
+    /// Whether the result is as good as the healthy setup: at most two standard deviations of its runs, or 5 %, worse.
+    repaired: bool,
+    /// Whether the result is worse than the start by more than chance.
+    worse: bool,
+    trainings: usize,
+    epochs: usize,
+}
+
+impl Outcome {
+    pub fn new(case: String, fault: Fault, report: &ImproveReport, healthy: Scores) -> Self {
+        let first = report.diagnoses.first().and_then(|diagnosed| diagnosed.findings.first());
+        let finding = first.map_or("nothing".into(), |finding| finding.name.clone());
+        let kinds: Vec<&str> = fault.labels().iter().map(|label| label.name()).collect();
+        let top = report.diagnoses.first().map_or(&[][..], |diagnosed| &diagnosed.findings);
+        // Another finding about the same fault may stand before it, such as columns of different scales.
+        let found = top.iter().take(2).any(|finding| kinds.iter().any(|kind| finding.is(kind)))
+            || (fault == Fault::Healthy && top.is_empty());
+        let kept = report.steps.iter().filter(|step| step.kept).map(|step| step.remedy.remedy.clone());
+        let of = |scores: &candle_ensemble::improve::FinalScores| scores.metrics.get(&report.metric).copied();
+        let (start, end) = (of(&report.start), of(&report.end));
+        let tolerance = (2. * healthy.sd.unwrap_or(0.)).max(0.05 * healthy.mean.abs());
+        Self {
+            case,
+            broken: fault != Fault::Healthy,
+            finding,
+            found,
+            kept: kept.collect(),
+            steps: report.steps.iter().map(step).collect(),
+            metric: report.metric.clone(),
+            start,
+            end,
+            healthy: healthy.mean,
+            healthy_sd: healthy.sd.unwrap_or(0.),
+            repaired: end.is_some_and(|end| end <= healthy.mean + tolerance),
+            worse: report.gain.is_some_and(|gain| gain.high < 0.),
+            trainings: report.trainings,
+            epochs: report.epochs,
+        }
+    }
+}
+
+/// One step in a line.
+fn step(step: &Step) -> String {
+    let gain = step
+        .gain
+        .map_or("–".into(), |gain| format!("{:.2} ({:.2} … {:.2})", gain.estimate, gain.low, gain.high));
+    let Step { finding, remedy, verdict, .. } = step;
+    format!(
+        "{}: {} {}: {gain} on {} splits, {verdict:?}",
+        finding.name,
+        remedy.remedy,
+        remedy.change,
+        step.splits()
+    )
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let number = |x: Option<f64>| x.map_or("–".into(), |x| format!("{x:.4}"));
+        write!(
+            f,
+            "{}: {}{}, {} {} → {} (healthy {:.4} ± {:.4}){}; kept: {}",
+            self.case,
+            self.finding,
+            if self.found { "" } else { " (NOT EXPECTED)" },
+            self.metric,
+            number(self.start),
+            number(self.end),
+            self.healthy,
+            self.healthy_sd,
+            if self.repaired { "" } else { " NOT REPAIRED" },
+            if self.kept.is_empty() { "nothing".into() } else { self.kept.join(", ") },
+        )
+    }
+}
+
+/// What came out of all cases.
+#[derive(Debug, Serialize)]
+pub struct Summary {
+    broken: usize,
+    found: usize,
+    repaired: usize,
+    healthy: usize,
+    left_alone: usize,
+    made_worse: usize,
+    cases: Vec<Outcome>,
+}
+
+impl Summary {
+    pub fn of(cases: Vec<Outcome>) -> Self {
+        let count = |broken: bool, holds: fn(&Outcome) -> bool| {
+            cases.iter().filter(|case| case.broken == broken && holds(case)).count()
+        };
+        Self {
+            broken: count(true, |_| true),
+            found: count(true, |case| case.found),
+            repaired: count(true, |case| case.repaired),
+            healthy: count(false, |_| true),
+            left_alone: count(false, |case| case.kept.is_empty()),
+            made_worse: cases.iter().filter(|case| case.worse).count(),
+            cases,
+        }
+    }
+
+    pub fn table(&self) -> String {
+        let mut table = Table::new();
+        table.load_style(ASCII_MARKDOWN);
+        let header =
+            ["case", "found", "metric", "start", "result", "healthy", "repaired", "kept", "trainings"];
+        table.set_header(header);
+        let number = |x: Option<f64>| x.map_or("–".into(), |x| format!("{x:.4}"));
+        for case in &self.cases {
+            table.add_row([
+                case.case.clone(),
+                format!("{}{}", case.finding, if case.found { "" } else { " (not expected)" }),
+                case.metric.clone(),
+                number(case.start),
+                number(case.end),
+                format!("{:.4} ± {:.4}", case.healthy, case.healthy_sd),
+                if case.repaired { "yes" } else { "no" }.into(),
+                case.kept.join(", "),
+                case.trainings.to_string(),
+            ]);
+        }
+        for column in [3, 4, 5, 8] {
+            if let Some(column) = table.column_mut(column) {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
+        }
+        table.to_string()
+    }
+
+    pub fn totals(&self) -> String {
+        let Self { broken, found, repaired, healthy, left_alone, made_worse, .. } = self;
+        format!(
+            "broken: {found} of {broken} found, {repaired} repaired; healthy: {left_alone} of {healthy} left alone; \
+             made worse on the final rows: {made_worse}"
+        )
+    }
+}

@@ -1,0 +1,335 @@
+//! The loop itself, apart from what trains networks.
+use crate::{
+    diagnose::{Curves, Finding, Label, Problem},
+    improve::{
+        decisions::Decisions, gain, gain::Measure, Choice, Diagnosed, Guard, ImproveEvent, RunScores, Spent,
+        Step, StopReason, Verdict,
+    },
+    remedy::{Proposal, Setup},
+    Error, Result,
+};
+use std::ops::Range;
+
+/// What the loop asks for: diagnoses, proposals and scores of setups.
+pub(super) trait Lab {
+    /// Validation rows and training rows of a split.
+    fn split_rows(&self) -> (usize, usize);
+
+    /// The measure that decides.
+    fn measure(&self) -> Measure;
+
+    /// The name and the measure of a second metric, which must not become worse.
+    fn guard(&self) -> Option<(String, Measure)>;
+
+    /// The learning curves and findings of a setup.
+    fn diagnose(&mut self, setup: &Setup) -> Result<(Curves, Vec<Finding>)>;
+
+    /// The proposals for a finding of a setup, the best first.
+    fn propose(&mut self, finding: &Finding, setup: &Setup, steps: usize) -> Result<Vec<Proposal>>;
+
+    /// The setup as it is trained, after a check of what can be checked without training.
+    fn prepare(&self, setup: Setup) -> Result<Setup>;
+
+    /// The scores of the runs of a setup on splits, at least one for each split. It is trained where that has not been
+    /// done.
+    fn scores(&mut self, setup: &Setup, splits: Range<usize>) -> Result<Vec<Vec<Scores>>>;
+
+    /// What the scores of a setup on splits would cost, as planned.
+    fn cost(&self, setup: &Setup, splits: Range<usize>) -> Result<Spent>;
+
+    /// Whether a setup may be tried that would cost so much. The diagnosis and the final scores of the setup
+    /// must be affordable after it, too.
+    fn affords(&self, setup: &Setup, cost: Spent, decisions: &mut Decisions<'_>) -> Result<bool>;
+
+    /// What has been trained so far.
+    fn spent(&self) -> Spent;
+}
+
+/// The scores of a run on a split: NaN if its training diverged.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Scores {
+    /// The metric that decides.
+    pub(super) metric: f64,
+    /// The second metric, if there is one.
+    pub(super) guard: f64,
+}
+
+/// The parameters of the loop.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) splits: usize,
+    pub(super) attempts: usize,
+    pub(super) max_steps: usize,
+    pub(super) alpha: f64,
+    pub(super) always_try_ensemble: bool,
+}
+
+/// What the loop did.
+#[derive(Debug)]
+pub(super) struct Course {
+    pub(super) setup: Setup,
+    pub(super) steps: Vec<Step>,
+    pub(super) diagnoses: Vec<Diagnosed>,
+    pub(super) stopped: StopReason,
+}
+
+/// Splits after which a remedy without a gain is given up. To give up early keeps no remedy that would not be
+/// kept otherwise, so it costs no level.
+const RACE: usize = 3;
+/// The level of the interval of the second metric.
+const GUARD_LEVEL: f64 = 0.95;
+
+/// The loop at work.
+pub(super) struct Loop<'l, 'd> {
+    pub(super) lab: &'l mut dyn Lab,
+    pub(super) limits: Limits,
+    pub(super) decisions: &'l mut Decisions<'d>,
+    pub(super) tell: &'l dyn Fn(&ImproveEvent<'_>),
+    pub(super) steps: Vec<Step>,
+    /// Remedies tried since the last change that was kept.
+    pub(super) tried: usize,
+}
+
+/// What became of a setup after its findings were treated.
+enum Treated {
+    /// A change was kept.
+    Changed(Setup),
+    /// The loop ends.
+    Stopped(StopReason),
+}
+
+impl Loop<'_, '_> {
+    /// Runs the loop from a setup to its end.
+    pub(super) fn run(mut self, start: Setup) -> Result<Course> {
+        let (mut setup, mut diagnoses) = (start, vec![]);
+        loop {
+            let (curves, findings) = self.lab.diagnose(&setup)?;
+            (self.tell)(&ImproveEvent::Diagnosed { curves: &curves, findings: &findings });
+            let agenda = agenda(&findings, self.limits.always_try_ensemble);
+            let healthy = !findings.iter().take_while(|f| f.problem != Problem::None).any(|_| true);
+            diagnoses.push(Diagnosed { after_steps: self.steps.len(), curves, findings });
+            match self.treat(&setup, &agenda, healthy)? {
+                Treated::Changed(changed) => setup = changed,
+                Treated::Stopped(stopped) => {
+                    let steps = self.steps;
+                    return Ok(Course { setup, steps, diagnoses, stopped });
+                }
+            }
+        }
+    }
+
+    /// Tries remedies for the findings of a setup, one after the other, until a change is kept.
+    fn treat(&mut self, setup: &Setup, agenda: &[Finding], healthy: bool) -> Result<Treated> {
+        let (mut rejected, mut too_expensive): (Vec<Setup>, bool) = (vec![], false);
+        for finding in agenda {
+            for _ in 0..self.limits.attempts {
+                if self.steps.len() >= self.limits.max_steps {
+                    return Ok(Treated::Stopped(StopReason::BudgetSpent));
+                }
+                let mut candidates = vec![];
+                for proposal in self.lab.propose(finding, setup, self.steps.len())? {
+                    let changed = proposal.change.apply(setup);
+                    if proposal.change.by_hand.is_some() || changed == *setup || rejected.contains(&changed) {
+                        continue;
+                    }
+                    match self.affords(&changed)? {
+                        true => candidates.push((proposal, changed)),
+                        false => too_expensive = true,
+                    }
+                }
+                let proposals: Vec<Proposal> =
+                    candidates.iter().map(|(proposal, _)| proposal.clone()).collect();
+                if proposals.is_empty() {
+                    break;
+                }
+                let place = match self.decisions.choose(finding, &proposals)? {
+                    Choice::Try(place) => place,
+                    Choice::Skip => {
+                        self.skip(finding, proposals);
+                        break;
+                    }
+                    Choice::Stop => return Ok(Treated::Stopped(StopReason::Ended)),
+                };
+                let Some((proposal, changed)) = candidates.into_iter().nth(place) else { break };
+                if let Some(kept) = self.attempt(finding, proposal, setup, &changed)? {
+                    return Ok(Treated::Changed(kept));
+                }
+                rejected.push(changed);
+            }
+        }
+        Ok(Treated::Stopped(match (healthy, too_expensive) {
+            (true, _) => StopReason::NothingWrong,
+            (false, true) => StopReason::BudgetSpent,
+            (false, false) => StopReason::NothingHelps,
+        }))
+    }
+
+    /// Whether the budget allows to try a setup. One that cannot be planned costs nothing.
+    fn affords(&mut self, changed: &Setup) -> Result<bool> {
+        let planned = self.lab.prepare(changed.clone()).and_then(|setup| {
+            let cost = self.lab.cost(&setup, 0..self.limits.splits)?;
+            Ok((setup, cost))
+        });
+        match planned {
+            Ok((setup, cost)) => self.lab.affords(&setup, cost, self.decisions),
+            Err(e) => refusal(e).map(|_| true),
+        }
+    }
+
+    /// Records that the user tries nothing more for a finding.
+    fn skip(&mut self, finding: &Finding, proposals: Vec<Proposal>) {
+        let Some(remedy) = proposals.into_iter().next() else { return };
+        let level = gain::interval_level(self.limits.alpha, self.tried);
+        self.push(Step { verdict: Verdict::Skipped, ..Step::new(finding, remedy, level) });
+    }
+
+    /// Tries a change. Returns the setup if it is kept.
+    fn attempt(
+        &mut self,
+        finding: &Finding,
+        remedy: Proposal,
+        setup: &Setup,
+        changed: &Setup,
+    ) -> Result<Option<Setup>> {
+        let level = gain::interval_level(self.limits.alpha, self.tried);
+        let mut step = Step::new(finding, remedy, level);
+        let prepared = self.lab.prepare(changed.clone()).and_then(|changed| {
+            let cost = self.lab.cost(&changed, 0..self.limits.splits)?;
+            Ok((changed, cost))
+        });
+        let (changed, cost) = match prepared {
+            Ok(prepared) => prepared,
+            Err(e) => {
+                step.verdict = Verdict::Refused(refusal(e)?);
+                self.push(step);
+                return Ok(None);
+            }
+        };
+        (self.tell)(&ImproveEvent::Trying {
+            step: self.steps.len(),
+            finding,
+            remedy: &step.remedy,
+            level,
+            trainings: cost.trainings,
+        });
+        let before = self.lab.spent();
+        if let Err(e) = self.compare(&mut step, setup, &changed) {
+            step.verdict = Verdict::Refused(refusal(e)?);
+            (step.pairs, step.gain, step.guard) = (vec![], None, None);
+        }
+        let after = self.lab.spent();
+        step.trainings = after.trainings.saturating_sub(before.trainings);
+        step.epochs = after.epochs.saturating_sub(before.epochs);
+        if !matches!(step.verdict, Verdict::Refused(_)) {
+            self.tried += 1;
+            step.kept = step.verdict == Verdict::Better;
+            step.kept = self.decisions.keep(&step)?;
+        }
+        let kept = step.kept;
+        self.push(step);
+        if kept {
+            self.tried = 0;
+        }
+        Ok(kept.then_some(changed))
+    }
+
+    /// Compares the setup with and without the change, on some splits first.
+    fn compare(&mut self, step: &mut Step, setup: &Setup, changed: &Setup) -> Result<()> {
+        let measure = self.lab.measure();
+        let mut guards = vec![];
+        let race = RACE.min(self.limits.splits);
+        for splits in [0..race, race..self.limits.splits] {
+            let without = self.lab.scores(setup, splits.clone())?;
+            let with = self.lab.scores(changed, splits.clone())?;
+            for (split, (without, with)) in splits.zip(without.iter().zip(&with)) {
+                for (without, with) in pairs(without, with) {
+                    step.pairs.push(RunScores { split, without: without.metric, with: with.metric });
+                    guards.push(RunScores { split, without: without.guard, with: with.guard });
+                }
+            }
+            if gain::mean_difference(&step.pairs, measure) <= 0. {
+                break;
+            }
+        }
+        let rows = self.lab.split_rows();
+        step.gain = gain::gain(&step.pairs, measure, rows, step.level)?;
+        step.verdict = gain::verdict(step.gain, &step.pairs);
+        if let Some((metric, measure)) = self.lab.guard()
+            && let Some(gain) = gain::gain(&guards, measure, rows, GUARD_LEVEL)?
+        {
+            if step.verdict == Verdict::Better && gain.high < 0. {
+                step.verdict = Verdict::WorseOn(metric.clone());
+            }
+            step.guard = Some(Guard { metric, gain });
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, step: Step) {
+        (self.tell)(&ImproveEvent::Tried { number: self.steps.len(), step: &step });
+        self.steps.push(step);
+    }
+}
+
+/// The runs of two setups on a split in pairs. Where one has fewer runs, such as an ensemble, they stand in several pairs.
+fn pairs<'s>(without: &'s [Scores], with: &'s [Scores]) -> impl Iterator<Item = (&'s Scores, &'s Scores)> {
+    let count = if without.is_empty() || with.is_empty() { 0 } else { without.len().max(with.len()) };
+    without.iter().cycle().zip(with.iter().cycle()).take(count)
+}
+
+/// Why a change does not fit; an error that is no refusal ends the loop.
+fn refusal(error: Error) -> Result<String> {
+    match error {
+        Error::Cancelled { .. } | Error::Stopped { .. } | Error::Io { .. } | Error::Damaged { .. } => {
+            Err(error)
+        }
+        other => Ok(other.to_string()),
+    }
+}
+
+/// The findings to treat, in their order: those that are likelier than that nothing is wrong. A finding comes
+/// after the one that has to be solved before it.
+fn agenda(findings: &[Finding], always_try_ensemble: bool) -> Vec<Finding> {
+    let wrong = findings.iter().take_while(|finding| finding.problem != Problem::None);
+    let mut left: Vec<Finding> = wrong.cloned().collect();
+    if always_try_ensemble && !left.iter().any(|finding| finding.problem == Problem::Prediction) {
+        let summary = "An ensemble varies less than one network, and is often better.";
+        left.push(Finding::of(
+            Label::HighVariance,
+            0.,
+            summary,
+            "Hansen and Salamon 1990, doi:10.1109/34.58871",
+        ));
+    }
+    let mut agenda = vec![];
+    while !left.is_empty() {
+        let waits = |finding: &Finding| {
+            let before = finding.after.as_deref();
+            before.is_some_and(|name| left.iter().any(|other| other.is(name) && other != finding))
+        };
+        let next = left.iter().position(|finding| !waits(finding)).unwrap_or(0);
+        agenda.push(left.remove(next));
+    }
+    agenda
+}
+
+impl Step {
+    /// A step before anything is known.
+    fn new(finding: &Finding, remedy: Proposal, level: f64) -> Self {
+        Self {
+            finding: finding.clone(),
+            remedy,
+            pairs: vec![],
+            gain: None,
+            level,
+            guard: None,
+            trainings: 0,
+            epochs: 0,
+            verdict: Verdict::NoGain,
+            kept: false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
