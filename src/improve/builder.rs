@@ -175,8 +175,10 @@ impl<'a, N: Network> Improve<'a, N> {
         self
     }
 
-    /// Sets the number of random splits into training and validation rows on which a change is compared, at
-    /// least 3; the default is 8. More splits find smaller gains, up to about 15.
+    /// Sets the number of random splits into training and validation rows on which a change is compared, at least
+    /// 3; the default is 8. More splits find smaller gains, up to about 15. Where the loss varies by a tenth from
+    /// run to run, a remedy that takes a third of it away is kept in 98 % of simulated uses if it is the first that
+    /// is tried, and in 76 % if it is the fourth; with 15 splits in 97 %.
     #[must_use]
     pub fn splits(mut self, splits: usize) -> Self {
         self.splits = splits;
