@@ -143,8 +143,14 @@ impl<'b, 'a, N: Network> Bench<'b, 'a, N> {
 
     /// The jobs whose curves a diagnosis reads, and those that a comparison starts from.
     fn jobs_of_diagnosis(&self) -> Vec<Job> {
-        let splits = (0..self.splits.len()).map(|split| Job { split, run: 0 });
-        splits.chain((1..self.improve.runs).map(|run| Job { split: 0, run })).collect()
+        let mut jobs = self.jobs_of_scores(0..self.splits.len());
+        jobs.extend((self.improve.repeats..self.improve.runs).map(|run| Job { split: 0, run }));
+        jobs
+    }
+
+    /// The jobs that are scored on splits.
+    fn jobs_of_scores(&self, splits: Range<usize>) -> Vec<Job> {
+        splits.flat_map(|split| (0..self.improve.repeats).map(move |run| Job { split, run })).collect()
     }
 
     fn plan(&self, setup: &Setup, job: Job) -> Result<Plan> {
@@ -399,27 +405,28 @@ impl<N: Network> Lab for Bench<'_, '_, N> {
         Ok(setup)
     }
 
-    fn scores(&mut self, setup: &Setup, splits: Range<usize>) -> Result<Vec<Scores>> {
-        let jobs: Vec<Job> = splits.map(|split| Job { split, run: 0 }).collect();
+    fn scores(&mut self, setup: &Setup, splits: Range<usize>) -> Result<Vec<Vec<Scores>>> {
+        let jobs = self.jobs_of_scores(splits);
         self.train(setup, &jobs)?;
         let done = self.trained.get(&key(setup)?);
-        let scores = jobs.iter().map(|job| {
+        let scores = |job: &Job| {
             let scores = done.and_then(|done| done.get(job)).map_or(&[][..], |trained| &trained.scores);
             let at = |place: usize| scores.get(place).copied().unwrap_or(f64::NAN);
             Scores { metric: at(0), guard: at(1) }
-        });
-        Ok(scores.collect())
+        };
+        Ok(jobs.chunks(self.improve.repeats).map(|jobs| jobs.iter().map(scores).collect()).collect())
     }
 
     fn cost(&self, setup: &Setup, splits: Range<usize>) -> Result<Spent> {
-        self.planned(setup, splits.map(|split| Job { split, run: 0 }))
+        self.planned(setup, self.jobs_of_scores(splits).into_iter())
     }
 
     fn affords(&self, setup: &Setup, cost: Spent, decisions: &mut Decisions<'_>) -> Result<bool> {
         if self.improve.budget == Budget::Unlimited {
             return Ok(true);
         }
-        let runs = self.planned(setup, (1..self.improve.runs).map(|run| Job { split: 0, run }))?;
+        let runs = (self.improve.repeats..self.improve.runs).map(|run| Job { split: 0, run });
+        let runs = self.planned(setup, runs)?;
         let finals = self.planned_finals(&self.start)? + self.planned_finals(setup)?;
         let planned = cost + runs + finals;
         match self.improve.budget {

@@ -21,7 +21,8 @@ use std::path::PathBuf;
 /// rows       test rows, set aside first; the others are split J times at random into training and validation rows
 /// diagnosis  learning curves of several runs on the first split, and all that the rules make of them
 /// trial      the setup with and without a remedy, trained on the same splits from the same seeds
-/// gain       g = (a − b) / (a + b) for the losses a without and b with it; the loss is reduced by 2g / (1 + g)
+/// gain       g = (a − b) / (a + b) for the losses a without and b with it, of which the mean over the runs on a
+///            split counts; the loss is reduced by 2g / (1 + g)
 /// kept       if the corrected t interval of the mean g over the splits lies above 0 at level 1 − 2α / (k (k + 1))
 ///            for the k-th remedy since the last one that was kept, and the accuracy is not significantly worse
 /// end        nothing is wrong, nothing helps, the budget is spent, or the user ends it
@@ -46,9 +47,9 @@ use std::path::PathBuf;
 /// which a quarter is validation rows, a few hundred or more. Do not use it to search a large space of
 /// settings: it tries what fits the diagnosis, and a few values of it.
 ///
-/// Cost: for the diagnosis of the start `splits + runs − 1` trainings, for a remedy 3 or `splits` trainings
-/// and `runs − 1` more if it is kept, and `2 · final_runs` for the final scores; with a strategy of M runs M
-/// times as much.
+/// Cost: for the diagnosis of the start about `splits · repeats + runs` trainings, for a remedy `3 · repeats` or
+/// `splits · repeats` trainings and some more if it is kept, and `2 · final_runs` for the final scores; with a
+/// strategy of M runs M times as much.
 ///
 /// # Example
 /// ```
@@ -63,6 +64,7 @@ use std::path::PathBuf;
 ///
 /// let improved = Improve::new(&trainer, &data)
 ///     .splits(4)
+///     .repeats(1)
 ///     .runs(2)
 ///     .budget(Budget::Trainings(60))
 ///     .follow(&|event| println!("{event}"))
@@ -84,6 +86,7 @@ pub struct Improve<'a, N> {
     pub(super) budget: Budget,
     pub(super) test: TestShare,
     pub(super) splits: usize,
+    pub(super) repeats: usize,
     pub(super) validation: f64,
     pub(super) runs: usize,
     pub(super) final_runs: usize,
@@ -122,6 +125,7 @@ impl<'a, N: Network> Improve<'a, N> {
             budget: Budget::default(),
             test: TestShare::Share(0.25),
             splits: 8,
+            repeats: 2,
             validation: 0.25,
             runs: 5,
             final_runs: 5,
@@ -182,6 +186,14 @@ impl<'a, N: Network> Improve<'a, N> {
     #[must_use]
     pub fn splits(mut self, splits: usize) -> Self {
         self.splits = splits;
+        self
+    }
+
+    /// Sets the number of trainings of a setup on each split, at least 1; the default is 2. They differ in their
+    /// seeds. Where the result varies from run to run, more of them find smaller gains than more splits do.
+    #[must_use]
+    pub fn repeats(mut self, repeats: usize) -> Self {
+        self.repeats = repeats;
         self
     }
 
@@ -346,6 +358,7 @@ impl<'a, N: Network> Improve<'a, N> {
         check::share("the share of validation rows", self.validation)?;
         for (what, count, least) in [
             ("the number of splits", self.splits, MIN_SPLITS),
+            ("the number of repeats", self.repeats, 1),
             ("the number of runs", self.runs, 1),
             ("the number of final runs", self.final_runs, 1),
             ("the number of remedies for one finding", self.attempts, 1),

@@ -30,8 +30,8 @@ pub(super) trait Lab {
     /// The setup as it is trained, after a check of what can be checked without training.
     fn prepare(&self, setup: Setup) -> Result<Setup>;
 
-    /// The scores of a setup on splits. It is trained where that has not been done.
-    fn scores(&mut self, setup: &Setup, splits: Range<usize>) -> Result<Vec<Scores>>;
+    /// The scores of a setup on splits, of each of the runs on a split. It is trained where that has not been done.
+    fn scores(&mut self, setup: &Setup, splits: Range<usize>) -> Result<Vec<Vec<Scores>>>;
 
     /// What the scores of a setup on splits would cost, as planned.
     fn cost(&self, setup: &Setup, splits: Range<usize>) -> Result<Spent>;
@@ -241,8 +241,10 @@ impl Loop<'_, '_> {
             let without = self.lab.scores(setup, splits.clone())?;
             let with = self.lab.scores(changed, splits.clone())?;
             for (split, (without, with)) in splits.zip(without.into_iter().zip(with)) {
-                step.pairs.push(RunScores { split, without: without.metric, with: with.metric });
-                guards.push(RunScores { split, without: without.guard, with: with.guard });
+                for (run, (without, with)) in without.into_iter().zip(with).enumerate() {
+                    step.pairs.push(RunScores { split, run, without: without.metric, with: with.metric });
+                    guards.push(RunScores { split, run, without: without.guard, with: with.guard });
+                }
             }
             if gain::mean_difference(&step.pairs, measure) <= 0. {
                 break;

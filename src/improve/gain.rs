@@ -4,6 +4,7 @@ use crate::{
     statistics::{corrected_t_interval, Interval},
     Result,
 };
+use std::collections::BTreeMap;
 
 /// How a metric becomes a loss, of which a gain is a relative reduction.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -16,8 +17,9 @@ pub(super) struct Measure {
 
 /// The floor of a measure as a share of the loss of the prediction without a model.
 const FLOOR: f64 = 1e-3;
-/// The limit of a relative difference where it becomes a reduction, which has no lower limit.
-const LOWEST: f64 = -0.99;
+/// The limit of a relative difference where it becomes a reduction, which has no lower limit: a loss that is 19 times
+/// as large.
+const LOWEST: f64 = -0.9;
 
 impl Measure {
     /// The measure of a metric, of which the prediction without a model has this value.
@@ -68,13 +70,22 @@ pub(super) fn gain(
     (valid, train): (usize, usize),
     level: f64,
 ) -> Result<Option<Interval>> {
-    if pairs.len() < 2 {
+    let differences = of_splits(pairs, measure);
+    if differences.len() < 2 {
         return Ok(None);
     }
-    let differences: Vec<f64> = pairs.iter().map(|pair| measure.difference(pair)).collect();
     let interval = corrected_t_interval(&differences, valid, train, level)?;
     let [estimate, low, high] = [interval.estimate, interval.low, interval.high].map(reduction);
     Ok(Some(Interval { estimate, low, high, level }))
+}
+
+/// The relative difference of each split: the mean over its runs.
+fn of_splits(pairs: &[RunScores], measure: Measure) -> Vec<f64> {
+    let mut splits: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
+    for pair in pairs {
+        splits.entry(pair.split).or_default().push(measure.difference(pair));
+    }
+    splits.values().map(|all| all.iter().sum::<f64>() / all.len() as f64).collect()
 }
 
 /// The mean relative difference of the pairs.
@@ -116,7 +127,7 @@ mod tests {
     use super::*;
 
     fn pair(without: f64, with: f64) -> RunScores {
-        RunScores { split: 0, without, with }
+        RunScores { split: 0, run: 0, without, with }
     }
 
     #[test]
@@ -151,7 +162,9 @@ mod tests {
     /// 0.351310.
     #[test]
     fn the_interval_is_that_of_nadeau_and_bengio() {
-        let pairs = [pair(1.1, 0.9), pair(1.2, 0.8), pair(1.3, 0.7)];
+        // The first split has two runs, with differences 0 and 0.2.
+        let all = [(0, pair(1., 1.)), (0, pair(1.2, 0.8)), (1, pair(1.2, 0.8)), (2, pair(1.3, 0.7))];
+        let pairs = all.map(|(split, pair)| RunScores { split, ..pair });
         let measure = Measure { higher_is_better: false, floor: 0. };
         let gain = gain(&pairs, measure, (25, 75), 0.95).unwrap().unwrap();
         let back = |r: f64| r / (2. - r);
@@ -159,7 +172,7 @@ mod tests {
         assert!((back(gain.low) - (0.2 - 0.351310)).abs() < 1e-5, "{gain:?}");
         assert!((back(gain.high) - (0.2 + 0.351310)).abs() < 1e-5, "{gain:?}");
         assert_eq!(verdict(Some(gain), &pairs), Verdict::NoGain);
-        assert!(super::gain(&pairs[..1], measure, (25, 75), 0.95).unwrap().is_none());
+        assert!(super::gain(&pairs[..2], measure, (25, 75), 0.95).unwrap().is_none());
     }
 
     #[test]

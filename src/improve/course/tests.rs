@@ -75,11 +75,11 @@ impl Lab for Fake<'_> {
         }
     }
 
-    fn scores(&mut self, setup: &Setup, splits: Range<usize>) -> Result<Vec<Scores>> {
+    fn scores(&mut self, setup: &Setup, splits: Range<usize>) -> Result<Vec<Vec<Scores>>> {
         let a = number(setup);
         let score = |split: usize| {
             let metric = (self.log_loss)(a, split).map_or(f64::NAN, f64::exp);
-            Scores { metric, guard: self.guard.map_or(f64::NAN, |guard| guard(a, split)) }
+            vec![Scores { metric, guard: self.guard.map_or(f64::NAN, |guard| guard(a, split)) }]
         };
         let scores = splits.clone().map(score).collect();
         let mut trained = self.trained.borrow_mut();

@@ -109,7 +109,7 @@ impl ImproveReport {
                 step.finding.name.clone(),
                 gain,
                 percent(step.level),
-                step.pairs.len().to_string(),
+                step.splits().to_string(),
                 step.trainings.to_string(),
                 decision(step),
             ];
