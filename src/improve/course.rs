@@ -30,8 +30,7 @@ pub(super) trait Lab {
     /// The setup as it is trained, after a check of what can be checked without training.
     fn prepare(&self, setup: Setup) -> Result<Setup>;
 
-    /// The scores of the runs of a setup on splits, at least one for each split. It is trained where that has not been
-    /// done.
+    /// The scores of a setup on splits, of each of the runs on a split. It is trained where that has not been done.
     fn scores(&mut self, setup: &Setup, splits: Range<usize>) -> Result<Vec<Vec<Scores>>>;
 
     /// What the scores of a setup on splits would cost, as planned.
@@ -45,7 +44,7 @@ pub(super) trait Lab {
     fn spent(&self) -> Spent;
 }
 
-/// The scores of a run on a split: NaN if its training diverged.
+/// The scores of a setup on a split: NaN if its training diverged.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Scores {
     /// The metric that decides.
@@ -241,10 +240,10 @@ impl Loop<'_, '_> {
         for splits in [0..race, race..self.limits.splits] {
             let without = self.lab.scores(setup, splits.clone())?;
             let with = self.lab.scores(changed, splits.clone())?;
-            for (split, (without, with)) in splits.zip(without.iter().zip(&with)) {
-                for (without, with) in pairs(without, with) {
-                    step.pairs.push(RunScores { split, without: without.metric, with: with.metric });
-                    guards.push(RunScores { split, without: without.guard, with: with.guard });
+            for (split, (without, with)) in splits.zip(without.into_iter().zip(with)) {
+                for (run, (without, with)) in without.into_iter().zip(with).enumerate() {
+                    step.pairs.push(RunScores { split, run, without: without.metric, with: with.metric });
+                    guards.push(RunScores { split, run, without: without.guard, with: with.guard });
                 }
             }
             if gain::mean_difference(&step.pairs, measure) <= 0. {
@@ -269,12 +268,6 @@ impl Loop<'_, '_> {
         (self.tell)(&ImproveEvent::Tried { number: self.steps.len(), step: &step });
         self.steps.push(step);
     }
-}
-
-/// The runs of two setups on a split in pairs. Where one has fewer runs, such as an ensemble, they stand in several pairs.
-fn pairs<'s>(without: &'s [Scores], with: &'s [Scores]) -> impl Iterator<Item = (&'s Scores, &'s Scores)> {
-    let count = if without.is_empty() || with.is_empty() { 0 } else { without.len().max(with.len()) };
-    without.iter().cycle().zip(with.iter().cycle()).take(count)
 }
 
 /// Why a change does not fit; an error that is no refusal ends the loop.

@@ -308,7 +308,7 @@ fn simulated(seed: Seed, better: impl Fn(i64) -> f64) -> impl Fn(i64, usize) -> 
 }
 
 /// The share of simulated uses that keep a change, where eight are proposed for two findings.
-fn kept_share(uses: u64, better: impl Fn(i64) -> f64 + Copy) -> f64 {
+fn kept_share(uses: u64, splits: usize, better: impl Fn(i64) -> f64 + Copy) -> f64 {
     let two = |_: i64| vec![finding("first", Problem::Learning), finding("second", Problem::Prediction)];
     let proposals = |name: &str, a: i64| match name {
         "first" => (1..5).map(|i| 10 * a + i).collect(),
@@ -317,7 +317,7 @@ fn kept_share(uses: u64, better: impl Fn(i64) -> f64 + Copy) -> f64 {
     let kept = (0..uses).filter(|use_number| {
         let log_loss = simulated(Seed::from(*use_number), better);
         let lab = Fake { log_loss: &log_loss, findings: &two, proposals: &proposals, ..fake() };
-        run_with(lab, Limits { max_steps: 8, ..LIMITS }, &ByRule).steps.iter().any(|step| step.kept)
+        run_with(lab, Limits { splits, max_steps: 8, ..LIMITS }, &ByRule).steps.iter().any(|step| step.kept)
     });
     kept.count() as f64 / uses as f64
 }
@@ -326,18 +326,21 @@ fn kept_share(uses: u64, better: impl Fn(i64) -> f64 + Copy) -> f64 {
 /// error of 0.0033 at 0.044: 0.055 is exceeded by chance in one of 2,000 tests.
 #[test]
 fn where_nothing_helps_one_use_in_twenty_keeps_a_remedy() {
-    let share = kept_share(4000, |_| 0.);
+    let share = kept_share(4000, 8, |_| 0.);
     assert!(share <= 0.055, "{share}");
     assert!(share >= 0.015, "the test has lost its power: {share}");
 }
 
-/// A change that takes a third of the loss away is found nearly always, even as the fourth that is tried; one
-/// that takes a fifth away mostly, as the first one.
+/// A change that takes a third or a fifth of the loss away, where the loss varies by a tenth from run to run: the
+/// share of uses that find it as the first or the fourth remedy, on 8 or 15 splits. It was 0.98, 0.76, 0.97 and 0.64
+/// over these 400 uses; the limits are 3 standard errors below.
 #[test]
 fn large_gains_are_found() {
-    let third = kept_share(300, |a| if a % 10 == 4 { 0.4 } else { 0. });
-    assert!(third > 0.9, "{third}");
-    let fifth = kept_share(300, |a| if a % 10 == 1 { 0.22 } else { 0. });
-    assert!(fifth > 0.6, "{fifth}");
-    println!("{third} {fifth}");
+    let found = |splits: usize, place: i64, gain: f64| {
+        kept_share(400, splits, |a| if a % 10 == place { -(1. - gain).ln() } else { 0. })
+    };
+    let [first, fourth, more] = [found(8, 1, 1. / 3.), found(8, 4, 1. / 3.), found(15, 4, 1. / 3.)];
+    let fifth = found(8, 1, 0.2);
+    println!("{first} {fourth} {more} {fifth}");
+    assert!(first > 0.96 && fourth > 0.69 && more > 0.93 && fifth > 0.57, "{first} {fourth} {more} {fifth}");
 }
