@@ -12,6 +12,7 @@ use std::fmt;
 #[derive(Debug, Serialize)]
 pub struct Outcome {
     case: String,
+    /// Whether the fault makes the network worse than the healthy one. If it does not, there is nothing to repair.
     broken: bool,
     /// The finding that stood first.
     finding: String,
@@ -47,9 +48,10 @@ impl Outcome {
         let of = |scores: &candle_ensemble::improve::FinalScores| scores.metrics.get(&report.metric).copied();
         let (start, end) = (of(&report.start), of(&report.end));
         let tolerance = (2. * healthy.sd.unwrap_or(0.)).max(0.05 * healthy.mean.abs());
+        let within = |score: f64| score <= healthy.mean + tolerance;
         Self {
             case,
-            broken: fault != Fault::Healthy,
+            broken: fault != Fault::Healthy && !start.is_some_and(within),
             finding,
             found,
             kept: kept.collect(),
@@ -59,7 +61,7 @@ impl Outcome {
             end,
             healthy: healthy.mean,
             healthy_sd: healthy.sd.unwrap_or(0.),
-            repaired: end.is_some_and(|end| end <= healthy.mean + tolerance),
+            repaired: end.is_some_and(within),
             worse: report.gain.is_some_and(|gain| gain.high < 0.),
             trainings: report.trainings,
             epochs: report.epochs,
@@ -161,8 +163,8 @@ impl Summary {
     pub fn totals(&self) -> String {
         let Self { broken, found, repaired, healthy, left_alone, made_worse, .. } = self;
         format!(
-            "broken: {found} of {broken} found, {repaired} repaired; healthy: {left_alone} of {healthy} left alone; \
-             made worse on the final rows: {made_worse}"
+            "broken: {found} of {broken} found, {repaired} repaired; healthy, or with a fault that does no harm: \
+             {left_alone} of {healthy} left alone; made worse on the final rows: {made_worse}"
         )
     }
 }
