@@ -137,20 +137,27 @@ impl<'b, 'a, N: Network> Bench<'b, 'a, N> {
 
     /// What the first diagnosis and the final scores of a setup cost at least.
     pub(super) fn least(&self) -> Result<Spent> {
-        let jobs = self.jobs_of_diagnosis();
+        let jobs = self.jobs_of_diagnosis(&self.start)?;
         Ok(self.planned(&self.start, jobs.into_iter())? + self.planned_finals(&self.start)?)
     }
 
     /// The jobs whose curves a diagnosis reads, and those that a comparison starts from.
-    fn jobs_of_diagnosis(&self) -> Vec<Job> {
-        let mut jobs = self.jobs_of_scores(0..self.splits.len());
-        jobs.extend((self.improve.repeats..self.improve.runs).map(|run| Job { split: 0, run }));
-        jobs
+    fn jobs_of_diagnosis(&self, setup: &Setup) -> Result<Vec<Job>> {
+        let mut jobs = self.jobs_of_scores(setup, 0..self.splits.len())?;
+        jobs.extend((self.repeats(setup)?..self.improve.runs).map(|run| Job { split: 0, run }));
+        Ok(jobs)
     }
 
     /// The jobs that are scored on splits.
-    fn jobs_of_scores(&self, splits: Range<usize>) -> Vec<Job> {
-        splits.flat_map(|split| (0..self.improve.repeats).map(move |run| Job { split, run })).collect()
+    fn jobs_of_scores(&self, setup: &Setup, splits: Range<usize>) -> Result<Vec<Job>> {
+        let repeats = self.repeats(setup)?;
+        Ok(splits.flat_map(|split| (0..repeats).map(move |run| Job { split, run })).collect())
+    }
+
+    /// How often a setup is trained on each split: once if it has so many runs itself, whose mean varies less.
+    fn repeats(&self, setup: &Setup) -> Result<usize> {
+        let runs = self.plan(setup, Job { split: 0, run: 0 })?.runs.len();
+        Ok(if runs >= self.improve.repeats { 1 } else { self.improve.repeats })
     }
 
     fn plan(&self, setup: &Setup, job: Job) -> Result<Plan> {
@@ -361,7 +368,7 @@ impl<N: Network> Lab for Bench<'_, '_, N> {
     }
 
     fn diagnose(&mut self, setup: &Setup) -> Result<(Curves, Vec<Finding>)> {
-        let jobs = self.jobs_of_diagnosis();
+        let jobs = self.jobs_of_diagnosis(setup)?;
         let trainings = self.planned(setup, jobs.iter().copied())?.trainings;
         (self.tell)(&ImproveEvent::Diagnosing { trainings });
         self.train(setup, &jobs)?;
@@ -406,7 +413,7 @@ impl<N: Network> Lab for Bench<'_, '_, N> {
     }
 
     fn scores(&mut self, setup: &Setup, splits: Range<usize>) -> Result<Vec<Vec<Scores>>> {
-        let jobs = self.jobs_of_scores(splits);
+        let jobs = self.jobs_of_scores(setup, splits)?;
         self.train(setup, &jobs)?;
         let done = self.trained.get(&key(setup)?);
         let scores = |job: &Job| {
@@ -414,18 +421,20 @@ impl<N: Network> Lab for Bench<'_, '_, N> {
             let at = |place: usize| scores.get(place).copied().unwrap_or(f64::NAN);
             Scores { metric: at(0), guard: at(1) }
         };
-        Ok(jobs.chunks(self.improve.repeats).map(|jobs| jobs.iter().map(scores).collect()).collect())
+        // What was trained once on a split is compared with each of several runs of another setup.
+        let of_split = |jobs: &[Job]| jobs.iter().map(scores).cycle().take(self.improve.repeats).collect();
+        Ok(jobs.chunks(self.repeats(setup)?).map(of_split).collect())
     }
 
     fn cost(&self, setup: &Setup, splits: Range<usize>) -> Result<Spent> {
-        self.planned(setup, self.jobs_of_scores(splits).into_iter())
+        self.planned(setup, self.jobs_of_scores(setup, splits)?.into_iter())
     }
 
     fn affords(&self, setup: &Setup, cost: Spent, decisions: &mut Decisions<'_>) -> Result<bool> {
         if self.improve.budget == Budget::Unlimited {
             return Ok(true);
         }
-        let runs = (self.improve.repeats..self.improve.runs).map(|run| Job { split: 0, run });
+        let runs = (self.repeats(setup)?..self.improve.runs).map(|run| Job { split: 0, run });
         let runs = self.planned(setup, runs)?;
         let finals = self.planned_finals(&self.start)? + self.planned_finals(setup)?;
         let planned = cost + runs + finals;

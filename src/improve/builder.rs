@@ -190,7 +190,8 @@ impl<'a, N: Network> Improve<'a, N> {
     }
 
     /// Sets the number of trainings of a setup on each split, at least 1; the default is 2. They differ in their
-    /// seeds. Where the result varies from run to run, more of them find smaller gains than more splits do.
+    /// seeds. Where the result varies from run to run, more of them find smaller gains than more splits do. A setup
+    /// whose strategy has as many runs is trained once.
     #[must_use]
     pub fn repeats(mut self, repeats: usize) -> Self {
         self.repeats = repeats;
