@@ -77,7 +77,7 @@ fn run(args: &Args) -> Result<(), Failure> {
         improve = improve.metric(metric);
     }
     if let Some(scaler) = &prepared.target_scaler {
-        let _ = scaler;
+        improve = improve.target_scaler(scaler);
     }
     if let Some(folder) = &args.store {
         improve = improve.folder(folder);

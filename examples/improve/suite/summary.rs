@@ -1,6 +1,9 @@
 //! What came out of the cases.
 use super::faults::Fault;
-use candle_ensemble::{improve::ImproveReport, statistics::Summary as Scores};
+use candle_ensemble::{
+    improve::{ImproveReport, Step},
+    statistics::Summary as Scores,
+};
 use comfy_table::{presets::ASCII_MARKDOWN, CellAlignment, Table};
 use serde::Serialize;
 use std::fmt;
@@ -16,6 +19,8 @@ pub struct Outcome {
     found: bool,
     /// The remedies that were kept.
     kept: Vec<String>,
+    /// What was tried: the finding, the remedy, the gain with its interval, the verdict.
+    steps: Vec<String>,
     metric: String,
     start: Option<f64>,
     end: Option<f64>,
@@ -48,6 +53,7 @@ impl Outcome {
             finding,
             found,
             kept: kept.collect(),
+            steps: report.steps.iter().map(step).collect(),
             metric: report.metric.clone(),
             start,
             end,
@@ -59,6 +65,21 @@ impl Outcome {
             epochs: report.epochs,
         }
     }
+}
+
+/// One step in a line.
+fn step(step: &Step) -> String {
+    let gain = step
+        .gain
+        .map_or("–".into(), |gain| format!("{:.2} ({:.2} … {:.2})", gain.estimate, gain.low, gain.high));
+    let Step { finding, remedy, verdict, .. } = step;
+    format!(
+        "{}: {} {}: {gain} on {} splits, {verdict:?}",
+        finding.name,
+        remedy.remedy,
+        remedy.change,
+        step.splits()
+    )
 }
 
 impl fmt::Display for Outcome {

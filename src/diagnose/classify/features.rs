@@ -139,6 +139,8 @@ features! {
     valid_rows,
     /// Whether the metric is an accuracy: 1 or 0.
     classification,
+    /// The logarithm of the number of epochs.
+    epochs,
 }
 
 impl Features {
@@ -216,6 +218,7 @@ impl Features {
             score_gap: scores.train - scores.valid,
             valid_rows: curves.valid_rows.map_or(f64::NAN, |rows| log(rows as f64, 1.)),
             classification: f64::from(u8::from(curves.metric == Some(CurveMetric::Accuracy))),
+            epochs: log(epochs as f64, 1.),
         }
     }
 }

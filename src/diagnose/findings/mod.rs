@@ -1,10 +1,15 @@
 //! The built-in rules, one a file.
+mod certainty;
+mod dead_units;
 mod diverged;
 mod evidence;
+mod exploding_gradients;
 mod good_fit;
 mod high_variance;
+mod monitors;
 mod overfit;
 mod run_spread;
+mod saturated_units;
 mod slow_learning;
 #[cfg(test)]
 mod tests;
@@ -14,6 +19,8 @@ mod underfit_unfinished;
 mod unrepresentative_train;
 mod unrepresentative_validation;
 mod unstable_learning;
+mod update_ratio;
+mod vanishing_gradients;
 
 use crate::diagnose::{series::Typical, Curves, Label, Observations, Rule};
 
@@ -30,6 +37,11 @@ pub(super) const RULES: &[&dyn Rule] = &[
     &unrepresentative_validation::UnrepresentativeValidation,
     &high_variance::HighVariance,
     &good_fit::GoodFit,
+    &dead_units::DeadUnits,
+    &saturated_units::SaturatedUnits,
+    &vanishing_gradients::VanishingGradients,
+    &exploding_gradients::ExplodingGradients,
+    &update_ratio::UpdateRatio,
 ];
 
 /// The curves of a condition that is likely enough to be named.

@@ -132,8 +132,7 @@ pub(super) fn names() -> Vec<&'static str> {
 
 /// Whether the training loss hardly falls, for whatever reason.
 fn is_flat(finding: &Finding) -> bool {
-    finding.is(Label::UnderfitFlat.name())
-        || ["cannot_fit_one_batch", "update_ratio"].contains(&finding.name.as_str())
+    finding.is(Label::UnderfitFlat.name()) || finding.name == "cannot_fit_one_batch"
 }
 
 /// The highest rate that is proposed for an optimizer.
