@@ -26,7 +26,11 @@ use crate::{
 };
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, ops::Range, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+    path::PathBuf,
+};
 
 /// The most validation rows whose predictions are looked at in a diagnosis.
 const ROWS: usize = 1000;
@@ -137,27 +141,22 @@ impl<'b, 'a, N: Network> Bench<'b, 'a, N> {
 
     /// What the first diagnosis and the final scores of a setup cost at least.
     pub(super) fn least(&self) -> Result<Spent> {
-        let jobs = self.jobs_of_diagnosis(&self.start)?;
+        let jobs = self.jobs_of_diagnosis();
         Ok(self.planned(&self.start, jobs.into_iter())? + self.planned_finals(&self.start)?)
     }
 
     /// The jobs whose curves a diagnosis reads, and those that a comparison starts from.
-    fn jobs_of_diagnosis(&self, setup: &Setup) -> Result<Vec<Job>> {
-        let mut jobs = self.jobs_of_scores(setup, 0..self.splits.len())?;
-        jobs.extend((self.repeats(setup)?..self.improve.runs).map(|run| Job { split: 0, run }));
-        Ok(jobs)
+    fn jobs_of_diagnosis(&self) -> Vec<Job> {
+        let splits = (0..self.splits.len()).map(|split| Job { split, run: 0 });
+        splits.chain((1..self.improve.runs).map(|run| Job { split: 0, run })).collect()
     }
 
-    /// The jobs that are scored on splits.
-    fn jobs_of_scores(&self, setup: &Setup, splits: Range<usize>) -> Result<Vec<Job>> {
-        let repeats = self.repeats(setup)?;
-        Ok(splits.flat_map(|split| (0..repeats).map(move |run| Job { split, run })).collect())
-    }
-
-    /// How often a setup is trained on each split: once if it has so many runs itself, whose mean varies less.
-    fn repeats(&self, setup: &Setup) -> Result<usize> {
-        let runs = self.plan(setup, Job { split: 0, run: 0 })?.runs.len();
-        Ok(if runs >= self.improve.repeats { 1 } else { self.improve.repeats })
+    /// The jobs of a comparison on some splits: several runs of a single network, and one of an ensemble,
+    /// whose members are runs already.
+    fn jobs_of_comparison(&self, setup: &Setup, splits: Range<usize>) -> Result<Vec<Job>> {
+        let single = self.plan(setup, Job { split: 0, run: 0 })?.runs.len() == 1;
+        let runs = if single { self.improve.runs_per_split } else { 1 };
+        Ok(splits.flat_map(|split| (0..runs).map(move |run| Job { split, run })).collect())
     }
 
     fn plan(&self, setup: &Setup, job: Job) -> Result<Plan> {
@@ -368,7 +367,7 @@ impl<N: Network> Lab for Bench<'_, '_, N> {
     }
 
     fn diagnose(&mut self, setup: &Setup) -> Result<(Curves, Vec<Finding>)> {
-        let jobs = self.jobs_of_diagnosis(setup)?;
+        let jobs = self.jobs_of_diagnosis();
         let trainings = self.planned(setup, jobs.iter().copied())?.trainings;
         (self.tell)(&ImproveEvent::Diagnosing { trainings });
         self.train(setup, &jobs)?;
@@ -413,31 +412,31 @@ impl<N: Network> Lab for Bench<'_, '_, N> {
     }
 
     fn scores(&mut self, setup: &Setup, splits: Range<usize>) -> Result<Vec<Vec<Scores>>> {
-        let jobs = self.jobs_of_scores(setup, splits)?;
+        let jobs = self.jobs_of_comparison(setup, splits.clone())?;
         self.train(setup, &jobs)?;
         let done = self.trained.get(&key(setup)?);
-        let scores = |job: &Job| {
+        let score = |job: &Job| {
             let scores = done.and_then(|done| done.get(job)).map_or(&[][..], |trained| &trained.scores);
             let at = |place: usize| scores.get(place).copied().unwrap_or(f64::NAN);
             Scores { metric: at(0), guard: at(1) }
         };
-        // What was trained once on a split is compared with each of several runs of another setup.
-        let of_split = |jobs: &[Job]| jobs.iter().map(scores).cycle().take(self.improve.repeats).collect();
-        Ok(jobs.chunks(self.repeats(setup)?).map(of_split).collect())
+        let of_split = |split: usize| jobs.iter().filter(|job| job.split == split).map(score).collect();
+        Ok(splits.map(of_split).collect())
     }
 
     fn cost(&self, setup: &Setup, splits: Range<usize>) -> Result<Spent> {
-        self.planned(setup, self.jobs_of_scores(setup, splits)?.into_iter())
+        self.planned(setup, self.jobs_of_comparison(setup, splits)?.into_iter())
     }
 
-    fn affords(&self, setup: &Setup, cost: Spent, decisions: &mut Decisions<'_>) -> Result<bool> {
+    fn affords(&self, setup: &Setup, changed: &Setup, decisions: &mut Decisions<'_>) -> Result<bool> {
         if self.improve.budget == Budget::Unlimited {
             return Ok(true);
         }
-        let runs = (self.repeats(setup)?..self.improve.runs).map(|run| Job { split: 0, run });
-        let runs = self.planned(setup, runs)?;
-        let finals = self.planned_finals(&self.start)? + self.planned_finals(setup)?;
-        let planned = cost + runs + finals;
+        let all = 0..self.splits.len();
+        let mut jobs: BTreeSet<Job> = self.jobs_of_diagnosis().into_iter().collect();
+        jobs.extend(self.jobs_of_comparison(changed, all.clone())?);
+        let finals = self.planned_finals(&self.start)? + self.planned_finals(changed)?;
+        let planned = self.cost(setup, all)? + self.planned(changed, jobs.into_iter())? + finals;
         match self.improve.budget {
             Budget::Unlimited => Ok(true),
             Budget::Trainings(most) => Ok(self.spent.trainings.saturating_add(planned.trainings) <= most),

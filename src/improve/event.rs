@@ -120,7 +120,7 @@ impl fmt::Display for ImproveEvent<'_> {
 
 /// What came of a step, with its figures.
 pub(super) fn outcome(step: &Step) -> String {
-    let figures = step.gain.map_or_else(String::new, |gain| format!(", {}", figures(gain, step)));
+    let figures = step.gain.map_or_else(String::new, |gain| format!(", {}", figures(gain, step.splits())));
     match &step.verdict {
         Verdict::Better => format!("better{figures}"),
         Verdict::NoGain => format!("no gain that is certain{figures}"),
@@ -133,10 +133,9 @@ pub(super) fn outcome(step: &Step) -> String {
 }
 
 /// A gain with its interval as percentages.
-fn figures(gain: Interval, step: &Step) -> String {
+fn figures(gain: Interval, splits: usize) -> String {
     let Interval { estimate, low, high, level } = gain;
     let percent = |x: f64| 100. * x;
-    let splits = step.splits();
     format!(
         "gain {:.1} % ({:.1} to {:.1} % at level {:.2} %, {splits} splits)",
         percent(estimate),

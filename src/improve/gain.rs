@@ -4,7 +4,6 @@ use crate::{
     statistics::{corrected_t_interval, Interval},
     Result,
 };
-use std::collections::BTreeMap;
 
 /// How a metric becomes a loss, of which a gain is a relative reduction.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -17,8 +16,8 @@ pub(super) struct Measure {
 
 /// The floor of a measure as a share of the loss of the prediction without a model.
 const FLOOR: f64 = 1e-3;
-/// The limit of a relative difference where it becomes a reduction, which has no lower limit: a loss that is 19 times
-/// as large.
+/// The limit of a relative difference where it becomes a reduction, which has no lower limit: a loss that is
+/// 19 times as large.
 const LOWEST: f64 = -0.9;
 
 impl Measure {
@@ -60,7 +59,16 @@ fn reduction(difference: f64) -> f64 {
     2. * d / (1. + d)
 }
 
-/// The interval of the mean gain over splits, as a reduction of the loss; `None` for fewer than two pairs.
+/// The mean relative difference of the pairs of each split, in the order of the splits.
+fn differences(pairs: &[RunScores], measure: Measure) -> Vec<f64> {
+    let of_split = |pairs: &[RunScores]| {
+        pairs.iter().map(|pair| measure.difference(pair)).sum::<f64>() / pairs.len() as f64
+    };
+    pairs.chunk_by(|a, b| a.split == b.split).map(of_split).collect()
+}
+
+/// The interval of the mean gain over splits, as a reduction of the loss; `None` for fewer than two splits.
+/// The pairs are in the order of their splits.
 ///
 /// The differences are from splits of the same rows, so it is Nadeau and Bengio's corrected resampled t
 /// interval.
@@ -70,7 +78,7 @@ pub(super) fn gain(
     (valid, train): (usize, usize),
     level: f64,
 ) -> Result<Option<Interval>> {
-    let differences = of_splits(pairs, measure);
+    let differences = differences(pairs, measure);
     if differences.len() < 2 {
         return Ok(None);
     }
@@ -79,18 +87,10 @@ pub(super) fn gain(
     Ok(Some(Interval { estimate, low, high, level }))
 }
 
-/// The relative difference of each split: the mean over its runs.
-fn of_splits(pairs: &[RunScores], measure: Measure) -> Vec<f64> {
-    let mut splits: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
-    for pair in pairs {
-        splits.entry(pair.split).or_default().push(measure.difference(pair));
-    }
-    splits.values().map(|all| all.iter().sum::<f64>() / all.len() as f64).collect()
-}
-
 /// The mean relative difference of the pairs.
 pub(super) fn mean_difference(pairs: &[RunScores], measure: Measure) -> f64 {
-    pairs.iter().map(|pair| measure.difference(pair)).sum::<f64>() / pairs.len() as f64
+    let differences = differences(pairs, measure);
+    differences.iter().sum::<f64>() / differences.len() as f64
 }
 
 /// What the interval of a gain says.
@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     fn pair(without: f64, with: f64) -> RunScores {
-        RunScores { split: 0, run: 0, without, with }
+        RunScores { split: 0, without, with }
     }
 
     #[test]

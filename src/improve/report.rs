@@ -7,7 +7,7 @@ use crate::{
     train::RangeTestReport,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// What a loop of improvement did: where it started, each step with its figures, and the final scores on rows
 /// that no decision saw.
@@ -95,9 +95,6 @@ pub struct FinalScores {
 pub struct RunScores {
     /// The split.
     pub split: usize,
-    /// The number of the run on it.
-    #[serde(default)]
-    pub run: usize,
     /// The metric without the change; NaN if the training diverged.
     #[serde(with = "real")]
     pub without: f64,
@@ -114,8 +111,8 @@ pub struct Step {
     pub finding: Finding,
     /// The remedy.
     pub remedy: Proposal,
-    /// The scores in pairs, for each split one or several. The splits are fewer than planned where the first ones
-    /// showed no gain.
+    /// The scores in pairs, one for each split. They are fewer than the splits where the first ones showed no
+    /// gain.
     pub pairs: Vec<RunScores>,
     /// The gain, positive for better, with its corrected interval; `None` where it could not be judged.
     ///
@@ -141,10 +138,10 @@ pub struct Step {
 }
 
 impl Step {
-    /// The number of splits on which the scores were compared.
+    /// The number of splits on which it was compared.
     #[must_use]
     pub fn splits(&self) -> usize {
-        self.pairs.iter().map(|pair| pair.split).collect::<BTreeSet<_>>().len()
+        self.pairs.chunk_by(|a, b| a.split == b.split).count()
     }
 }
 

@@ -136,7 +136,8 @@ impl<'a, N: Network> Improve<'a, N> {
     fn key(&self, view: &View<'_>, bench: &Bench<'_, '_, N>, seed: Seed) -> Result<String> {
         let remedies: Vec<&str> = self.remedies.iter().map(|remedy| remedy.name()).collect();
         let rules: Vec<&str> = self.rules.iter().map(|rule| rule.name()).collect();
-        let counts = (self.splits, self.repeats, self.runs, self.final_runs, self.attempts, self.max_steps);
+        let counts =
+            (self.splits, self.runs_per_split, self.runs, self.final_runs, self.attempts, self.max_steps);
         let shares = (self.validation, self.alpha, self.always_try_ensemble, self.budget);
         let network = (self.trainer.tag(), &self.setup, bench.metric().name());
         key(&(view.fingerprint().to_string(), network, counts, shares, remedies, rules, seed))
