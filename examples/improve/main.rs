@@ -67,6 +67,7 @@ fn run(args: &Args) -> Result<(), Failure> {
         .budget(args.budget)
         .test_rows(prepared.test_rows.clone())
         .splits(args.splits)
+        .runs_per_split(args.runs_per_split)
         .runs(args.runs)
         .attempts(args.attempts)
         .executor(&executor)

@@ -80,6 +80,7 @@ impl Case {
             .test_rows(split.test.clone())
             .validation(self.fault.validation())
             .splits(args.splits)
+            .runs_per_split(args.runs_per_split)
             .runs(args.runs)
             .attempts(args.attempts)
             .executor(executor)
