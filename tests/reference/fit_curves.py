@@ -5,11 +5,13 @@
     cargo run --release --example diagnose -- --quiet --chart /tmp/c.svg --json features.json \
         --curves curves/*.json short/*.json              # the features of all of them
     python fit_curves.py fit features.json src/diagnose/classify/forest.bin curves short
+    python fit_curves.py pack tests/diagnose/curves.json.gz curves       # what the tests read
 
-Several folders of curves may be given. `fit` prints the confusion table and the scores of a cross-validation over data
+Several folders of curves may be given. The data sets HELD_OUT are for the tests: nothing is fitted on them. `fit` prints the confusion table and the scores of a cross-validation over data
 sets (ten folds of whole data sets), and then fits the forest on everything. scikit-learn 1.9.1, numpy.
 """
 import csv
+import gzip
 import json
 import math
 import os
@@ -25,6 +27,7 @@ from sklearn.model_selection import GroupKFold
 LABELS = ["underfit_flat", "underfit_unfinished", "unstable_learning", "underfit_capacity", "overfit", "good_fit",
           "high_variance", "unrepresentative_train", "unrepresentative_validation"]
 TREES = 60
+HELD_OUT = ("checkerboard", "iris", "sparse_uncorrelated", "swiss_roll")
 # As in forest.rs.
 MISSING, LARGEST = -9.0, 50.0
 # The weight of a short curve, and of "nothing is wrong" in the vote, because a false alarm costs more than a second place.
@@ -114,6 +117,8 @@ def log_loss(p, y):
 
 def fit(features, out, folders):
     x, y, groups, short = load(features, folders)
+    fitted = ~np.isin(groups, HELD_OUT)
+    x, y, groups, short = x[fitted], y[fitted], groups[fitted], short[fitted]
     shares, whole = np.zeros((len(y), len(LABELS))), np.where(~short)[0]
     for train, test in GroupKFold(10).split(x[whole], y[whole], groups[whole]):
         held_out = np.isin(groups, groups[whole[test]])
@@ -133,6 +138,26 @@ def fit(features, out, folders):
           f"{(~first[healthy]).sum()} of {len(healthy)}; log-loss {log_loss(p[whole], y[whole]):.3f}, power {power}")
     print(f"{short.sum()} short curves: first place {first[short].mean():.3f}")
     write(forest(x, y, short), power, out)
+
+
+def pack(out, folders):
+    """Writes the curves for the tests, to four digits and without their settings: those that were held out, and every
+    tenth of the others."""
+    round4 = lambda x: None if x is None else float(f"{x:.4g}")
+    cases = []
+    for folder in folders:
+        for number, row in enumerate(index(folder)):
+            case = json.load(open(os.path.join(folder, row["file"])))
+            fitted = case["settings"]["data"].removesuffix("_csv") not in HELD_OUT
+            if fitted and number % 10:
+                continue
+            runs = [{name: [round4(x) for x in series] for name, series in run.items()} for run in case["runs"]]
+            rows = {name: case[name] for name in ("metric", "train_rows", "valid_rows")}
+            cases.append({"label": row["label"], "fitted": fitted, **rows, "runs": runs})
+    data = json.dumps(cases, separators=(",", ":")).encode()
+    os.makedirs(os.path.dirname(out), exist_ok=True)
+    open(out, "wb").write(gzip.compress(data, 9, mtime=0))
+    print(len(cases), "curves,", sum(not case["fitted"] for case in cases), "of them held out")
 
 
 def write(model, power, out):
@@ -160,5 +185,7 @@ if __name__ == "__main__":
             truncate(out, folders)
         case ["fit", features, out, *folders] if folders:
             fit(features, out, folders)
+        case ["pack", out, *folders] if folders:
+            pack(out, folders)
         case _:
             sys.exit(__doc__)
