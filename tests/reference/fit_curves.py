@@ -26,7 +26,7 @@ from sklearn.model_selection import GroupKFold
 
 LABELS = ["underfit_flat", "underfit_unfinished", "unstable_learning", "underfit_capacity", "overfit", "good_fit",
           "high_variance", "unrepresentative_train", "unrepresentative_validation"]
-TREES = 60
+TREES = 100
 HELD_OUT = ("checkerboard", "iris", "sparse_uncorrelated", "swiss_roll")
 # As in forest.rs.
 MISSING, LARGEST = -9.0, 50.0
@@ -92,7 +92,7 @@ def forest(x, y, short):
     """Extremely randomized trees. Every label has the same weight, whatever the number of its curves."""
     count = np.bincount(y[~short], minlength=len(LABELS))
     weight = np.where(short, SHORT_WEIGHT, 1.0) / count[y]
-    return ExtraTreesClassifier(TREES, max_features=0.4, random_state=0).fit(x, y, sample_weight=weight)
+    return ExtraTreesClassifier(TREES, max_features=0.7, random_state=0).fit(x, y, sample_weight=weight)
 
 
 def votes(model, x):
