@@ -39,10 +39,8 @@ fn train<'a>(trainer: &'a Trainer<Linear>, view: &'a View<'_>, plan: &Plan) -> P
 }
 
 fn setup(strategy: &str, combination: &str) -> Setup {
-    let mut setup = Setup::default();
-    setup.strategy = Some(strategy.into());
-    setup.combination = Some(combination.into());
-    setup
+    let (strategy, combination) = (Some(strategy.into()), Some(combination.into()));
+    Setup { strategy, combination, ..Setup::default() }
 }
 
 #[test]
@@ -158,8 +156,9 @@ fn the_final_interval_is_that_of_the_rows() {
     let view = View::new(&data, (0..400).collect()).unwrap();
     let accuracy = Metric::parse("accuracy").unwrap();
     let final_rows = FinalRows::new(&view, None, &accuracy).unwrap();
-    let wrong =
-        |every: usize| (0..400u32).map(|i| (i % 2) ^ u32::from(i as usize % every == 0)).collect::<Vec<_>>();
+    let wrong = |every: usize| {
+        (0..400u32).map(|i| (i % 2) ^ u32::from((i as usize).is_multiple_of(every))).collect::<Vec<_>>()
+    };
     let (start, end) =
         (final_of(&[Some(wrong(4)), Some(wrong(4))]), final_of(&[Some(wrong(8)), Some(wrong(8))]));
     let gain = final_rows.gain(&start, &end, Seed::from(1)).unwrap().unwrap();

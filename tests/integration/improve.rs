@@ -27,8 +27,13 @@ type Net = Layers;
 /// Points in a ring around others: a task that a small network learns in a few epochs.
 fn rings(rows: usize) -> TensorDataset {
     let angle = |i: usize| i as f32 * 2.399;
-    let radius =
-        |i: usize| if i % 2 == 0 { 0.5 + 0.4 * (i % 7) as f32 / 7. } else { 1.2 + 0.5 * (i % 5) as f32 / 5. };
+    let radius = |i: usize| {
+        if i.is_multiple_of(2) {
+            0.5 + 0.4 * (i % 7) as f32 / 7.
+        } else {
+            1.2 + 0.5 * (i % 5) as f32 / 5.
+        }
+    };
     let x: Vec<f32> =
         (0..rows).flat_map(|i| [radius(i) * angle(i).cos(), radius(i) * angle(i).sin()]).collect();
     let x = Tensor::from_vec(x, (rows, 2), &Device::Cpu).unwrap();
@@ -112,6 +117,18 @@ fn a_rate_that_is_100_times_too_small_is_found_and_repaired() {
     assert_eq!(improved.setup(), &report.final_setup);
     let json = bytes(&improved);
     assert_eq!(serde_json::from_str::<candle_ensemble::improve::ImproveReport>(&json).unwrap(), *report);
+}
+
+/// By the rules and remedies of the library alone.
+#[test]
+fn the_default_diagnosis_repairs_it_too() {
+    let (trainer, data) = (trainer(1e-4), rings(240));
+    let report =
+        Improve::new(&trainer, &data).splits(6).budget(Budget::Trainings(120)).run(1).unwrap().report;
+    let first = &report.diagnoses[0].findings[0];
+    assert_eq!(first.problem, Problem::Learning, "{first:#?}");
+    assert!(report.steps.iter().any(|step| step.kept), "{:#?}", report.steps);
+    assert!(report.gain.unwrap().low > 0. && report.end.metrics["nll"] < 0.4, "{:#?}", report.end);
 }
 
 #[test]
@@ -268,8 +285,7 @@ fn no_decision_sees_the_rows_of_the_final_scores() {
         }
         assert!(!event.to_string().is_empty());
     };
-    let mut setup = Setup::default();
-    setup.strategy = Some("bootstrap:2".into());
+    let setup = Setup { strategy: Some("bootstrap:2".into()), ..Setup::default() };
     let improve = Improve::new(&trainer, &data)
         .setup(setup)
         .splits(3)

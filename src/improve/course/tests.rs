@@ -225,7 +225,7 @@ fn divergence_is_worse_than_everything() {
     let log_loss = |a: i64, split: usize| match a {
         0 => None,
         1 => Some(5. + noise(a, split)),
-        _ => (split % 3 == 0).then_some(0.),
+        _ => split.is_multiple_of(3).then_some(0.),
     };
     let course = run(Fake { log_loss: &log_loss, ..fake() });
     assert_eq!((number(&course.setup), course.steps.len()), (1, 2));
