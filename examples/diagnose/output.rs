@@ -2,7 +2,7 @@
 use super::{args::Args, program::Failure};
 use candle_ensemble::{
     chart::Chart,
-    diagnose::{Evidence, Finding},
+    diagnose::{Evidence, Features, Finding},
     files,
     remedy::{DiagnosisReport, Proposal},
     Result,
@@ -94,7 +94,15 @@ fn numbered(path: &Path, number: Option<usize>) -> PathBuf {
 fn document(report: &DiagnosisReport) -> Value {
     let findings = report.diagnosis.findings.iter();
     let findings: Vec<Value> = findings.map(|finding| of_finding(report, finding)).collect();
-    json!({ "file": report.name, "findings": findings })
+    let features = report.curves.as_ref().map(|curves| Features::of(curves).values()).unwrap_or_default();
+    let features =
+        Features::NAMES.iter().zip(features).map(|(name, value)| json!({ "name": name, "value": value }));
+    json!({
+        "file": report.name,
+        "findings": findings,
+        "labels": report.diagnosis.labels,
+        "features": features.collect::<Vec<_>>(),
+    })
 }
 
 fn of_finding(report: &DiagnosisReport, finding: &Finding) -> Value {

@@ -36,13 +36,16 @@ pub struct Args {
     #[arg(long, value_name = "NAME", value_parser = metric)]
     pub metric: Option<String>,
     /// Splits into rows to train on and rows to validate on, on which each change is compared
-    #[arg(long, default_value_t = 8, value_name = "S", value_parser = count::<usize>)]
+    #[arg(long, default_value_t = 10, value_name = "S", value_parser = count::<usize>)]
     pub splits: usize,
+    /// Runs of a network on each split, whose mean is compared
+    #[arg(long, default_value_t = 3, value_name = "R", value_parser = count::<usize>)]
+    pub runs_per_split: usize,
     /// Runs whose learning curves are diagnosed
     #[arg(long, default_value_t = 5, value_name = "R", value_parser = count::<usize>)]
     pub runs: usize,
     /// Changes that are tried for one finding
-    #[arg(long, default_value_t = 4, value_name = "N", value_parser = count::<usize>)]
+    #[arg(long, default_value_t = 6, value_name = "N", value_parser = count::<usize>)]
     pub attempts: usize,
     /// The same seed gives the same result, whatever the threads
     #[arg(long, default_value_t = 2, value_parser = whole)]

@@ -67,6 +67,7 @@ fn run(args: &Args) -> Result<(), Failure> {
         .budget(args.budget)
         .test_rows(prepared.test_rows.clone())
         .splits(args.splits)
+        .runs_per_split(args.runs_per_split)
         .runs(args.runs)
         .attempts(args.attempts)
         .executor(&executor)
@@ -77,7 +78,7 @@ fn run(args: &Args) -> Result<(), Failure> {
         improve = improve.metric(metric);
     }
     if let Some(scaler) = &prepared.target_scaler {
-        let _ = scaler;
+        improve = improve.target_scaler(scaler);
     }
     if let Some(folder) = &args.store {
         improve = improve.folder(folder);

@@ -12,14 +12,18 @@ pub fn write(args: &Args, prepared: &Prepared, improved: Improved<'_, Sequential
     let report = &improved.report;
     print(args, &format!("\n{}", report.table()));
     report.final_setup.write(&args.write_settings)?;
-    print(args, &format!("\nThe settings, for --settings and Setup::read: {}", args.write_settings.display()));
+    print(
+        args,
+        &format!("\nThe settings, for --settings and Setup::read: {}", args.write_settings.display()),
+    );
     improved.ensemble()?.save(&args.save)?;
     print(args, &format!("The result, for Ensemble::load: {}", args.save.display()));
     if let Some(path) = &args.json {
         files::write_whole(path, format!("{:#}\n", document(args, prepared, report)?).as_bytes())?;
         print(args, &format!("All figures: {}", path.display()));
     }
-    let page = report.html(&format!("Improving a network on {}", prepared.name), &prepared.describe(), &[])?;
+    let page =
+        report.html(&format!("Improving a network on {}", prepared.name), &prepared.describe(), &[])?;
     files::write_whole(&args.html, page.as_bytes())?;
     print(args, &format!("The report: {}", args.html.display()));
     Ok(())
@@ -33,7 +37,8 @@ fn document(args: &Args, prepared: &Prepared, report: &ImproveReport) -> Result<
     settings["target"] = json!(prepared.target);
     settings["task"] = json!(prepared.task);
     let mut document = value(serde_json::to_value(report))?;
-    let steps: Vec<Value> = report.steps.iter().map(step).collect::<Result<_, _>>().map_err(|e| e.to_string())?;
+    let steps: Vec<Value> =
+        report.steps.iter().map(step).collect::<Result<_, _>>().map_err(|e| e.to_string())?;
     document["steps"] = json!(steps);
     document["settings"] = settings;
     document["warnings"] = json!(prepared.notes);

@@ -21,7 +21,7 @@ mod words;
 
 pub(crate) use attempts::{members, Attempt, Attempts};
 pub use classify::Features;
-pub use curves::{Curve, CurveMetric, Curves};
+pub use curves::{Curve, CurveMetric, Curves, ReadCurves};
 pub use diagnose::Diagnose;
 pub use diagnosis::{Diagnosis, LabelProbability};
 pub use examination::{Examination, Examined};

@@ -45,9 +45,9 @@ pub struct Observations<'a> {
 }
 
 /// The smallest probability at which the second label is named.
-const SECOND: f64 = 0.05;
+const SECOND: f64 = 0.03;
 /// The smallest probability at which a label after the second is named.
-const OTHERS: f64 = 0.2;
+const OTHERS: f64 = 0.05;
 
 impl Observations<'_> {
     /// The probability of a condition of the learning curves; `None` if it is too unlikely to be named.

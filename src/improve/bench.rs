@@ -21,12 +21,16 @@ use crate::{
     predictions::Predictions,
     remedy::{propose, Proposal, Setup, Start},
     store::EpochRecord,
-    train::{Learner, RangeTest, RangeTestReport, Trainer},
+    train::{signature, Learner, RangeTest, RangeTestReport, Trainer},
     Ensemble, Error, Member, Network, Result, Rows, Seed,
 };
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, ops::Range, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+    path::PathBuf,
+};
 
 /// The most validation rows whose predictions are looked at in a diagnosis.
 const ROWS: usize = 1000;
@@ -147,6 +151,14 @@ impl<'b, 'a, N: Network> Bench<'b, 'a, N> {
         splits.chain((1..self.improve.runs).map(|run| Job { split: 0, run })).collect()
     }
 
+    /// The jobs of a comparison on some splits: several runs of a single network, and one of an ensemble,
+    /// whose members are runs already.
+    fn jobs_of_comparison(&self, setup: &Setup, splits: Range<usize>) -> Result<Vec<Job>> {
+        let single = self.plan(setup, Job { split: 0, run: 0 })?.runs.len() == 1;
+        let runs = if single { self.improve.runs_per_split } else { 1 };
+        Ok(splits.flat_map(|split| (0..runs).map(move |run| Job { split, run })).collect())
+    }
+
     fn plan(&self, setup: &Setup, job: Job) -> Result<Plan> {
         let split = self.split(job)?;
         let seed = self.seed.nth("training", job.split as u64).nth("run", job.run as u64);
@@ -212,7 +224,12 @@ impl<'b, 'a, N: Network> Bench<'b, 'a, N> {
 
     /// The name of the file of a job: all that its result depends on.
     fn name(&self, setup: &Setup, job: Job, plan: &Plan) -> Result<String> {
-        let runs = plan.runs.iter().map(|run| plan.key(run, &self.trainer.tag(), "", 0));
+        if self.improve.folder.is_none() {
+            return Ok(String::new());
+        }
+        let networks = signature::of_runs(&self.trainer, &plan.runs, &self.improve.device)?;
+        let tag = self.trainer.tag();
+        let runs = plan.runs.iter().zip(&networks).map(|(run, network)| plan.key(run, &tag, network, 0));
         let runs = runs.collect::<Result<Vec<_>>>()?;
         let split = &self.split(job)?.split;
         let score = (&split.test, self.metrics.names(), job.split == 0);
@@ -394,29 +411,32 @@ impl<N: Network> Lab for Bench<'_, '_, N> {
         Ok(setup)
     }
 
-    fn scores(&mut self, setup: &Setup, splits: Range<usize>) -> Result<Vec<Scores>> {
-        let jobs: Vec<Job> = splits.map(|split| Job { split, run: 0 }).collect();
+    fn scores(&mut self, setup: &Setup, splits: Range<usize>) -> Result<Vec<Vec<Scores>>> {
+        let jobs = self.jobs_of_comparison(setup, splits.clone())?;
         self.train(setup, &jobs)?;
         let done = self.trained.get(&key(setup)?);
-        let scores = jobs.iter().map(|job| {
+        let score = |job: &Job| {
             let scores = done.and_then(|done| done.get(job)).map_or(&[][..], |trained| &trained.scores);
             let at = |place: usize| scores.get(place).copied().unwrap_or(f64::NAN);
             Scores { metric: at(0), guard: at(1) }
-        });
-        Ok(scores.collect())
+        };
+        let of_split = |split: usize| jobs.iter().filter(|job| job.split == split).map(score).collect();
+        Ok(splits.map(of_split).collect())
     }
 
     fn cost(&self, setup: &Setup, splits: Range<usize>) -> Result<Spent> {
-        self.planned(setup, splits.map(|split| Job { split, run: 0 }))
+        self.planned(setup, self.jobs_of_comparison(setup, splits)?.into_iter())
     }
 
-    fn affords(&self, setup: &Setup, cost: Spent, decisions: &mut Decisions<'_>) -> Result<bool> {
+    fn affords(&self, setup: &Setup, changed: &Setup, decisions: &mut Decisions<'_>) -> Result<bool> {
         if self.improve.budget == Budget::Unlimited {
             return Ok(true);
         }
-        let runs = self.planned(setup, (1..self.improve.runs).map(|run| Job { split: 0, run }))?;
-        let finals = self.planned_finals(&self.start)? + self.planned_finals(setup)?;
-        let planned = cost + runs + finals;
+        let all = 0..self.splits.len();
+        let mut jobs: BTreeSet<Job> = self.jobs_of_diagnosis().into_iter().collect();
+        jobs.extend(self.jobs_of_comparison(changed, all.clone())?);
+        let finals = self.planned_finals(&self.start)? + self.planned_finals(changed)?;
+        let planned = self.cost(setup, all)? + self.planned(changed, jobs.into_iter())? + finals;
         match self.improve.budget {
             Budget::Unlimited => Ok(true),
             Budget::Trainings(most) => Ok(self.spent.trainings.saturating_add(planned.trainings) <= most),

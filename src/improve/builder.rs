@@ -21,7 +21,8 @@ use std::path::PathBuf;
 /// rows       test rows, set aside first; the others are split J times at random into training and validation rows
 /// diagnosis  learning curves of several runs on the first split, and all that the rules make of them
 /// trial      the setup with and without a remedy, trained on the same splits from the same seeds
-/// gain       g = (a − b) / (a + b) for the losses a without and b with it; the loss is reduced by 2g / (1 + g)
+/// gain       g = (a − b) / (a + b) for the losses a without and b with it, of which the mean over the runs on a
+///            split counts; the loss is reduced by 2g / (1 + g)
 /// kept       if the corrected t interval of the mean g over the splits lies above 0 at level 1 − 2α / (k (k + 1))
 ///            for the k-th remedy since the last one that was kept, and the accuracy is not significantly worse
 /// end        nothing is wrong, nothing helps, the budget is spent, or the user ends it
@@ -43,12 +44,12 @@ use std::path::PathBuf;
 /// been lucky.
 ///
 /// Use it for a network that performs badly, or to see whether it does. It needs enough rows for splits of
-/// which a quarter is validation rows, a few hundred or more. Do not use it to search a large space of
+/// which a fifth is validation rows, a few hundred or more. Do not use it to search a large space of
 /// settings: it tries what fits the diagnosis, and a few values of it.
 ///
-/// Cost: for the diagnosis of the start `splits + runs − 1` trainings, for a remedy 3 or `splits` trainings
-/// and `runs − 1` more if it is kept, and `2 · final_runs` for the final scores; with a strategy of M runs M
-/// times as much.
+/// Cost: for the diagnosis of the start `splits + runs − 1` trainings; for a comparison of single networks
+/// `runs_per_split` trainings of each on 3 or all splits, of an ensemble one; `2 · final_runs` for the final
+/// scores. A strategy of M runs costs M times as much.
 ///
 /// # Example
 /// ```
@@ -86,6 +87,7 @@ pub struct Improve<'a, N> {
     pub(super) splits: usize,
     pub(super) validation: f64,
     pub(super) runs: usize,
+    pub(super) runs_per_split: usize,
     pub(super) final_runs: usize,
     pub(super) metric: Option<Metric>,
     pub(super) target_scaler: Option<&'a Scaler>,
@@ -121,14 +123,15 @@ impl<'a, N: Network> Improve<'a, N> {
             setup: Setup::default(),
             budget: Budget::default(),
             test: TestShare::Share(0.25),
-            splits: 8,
-            validation: 0.25,
+            splits: 10,
+            validation: 0.2,
             runs: 5,
+            runs_per_split: 3,
             final_runs: 5,
             metric: None,
             target_scaler: None,
             alpha: 0.05,
-            attempts: 4,
+            attempts: 6,
             max_steps: 40,
             always_try_ensemble: false,
             rules: vec![],
@@ -176,14 +179,18 @@ impl<'a, N: Network> Improve<'a, N> {
     }
 
     /// Sets the number of random splits into training and validation rows on which a change is compared, at
-    /// least 3; the default is 8. More splits find smaller gains, up to about 15.
+    /// least 3; the default is 10. More splits find smaller gains, up to about 15. Where the mean loss of the
+    /// runs on a split varies by a tenth, a remedy that takes a third of it away is kept in 99 % of simulated
+    /// uses if it is the first that is tried, and in 93 % if it is the fourth; one that takes a fifth away in
+    /// 75 %.
     #[must_use]
     pub fn splits(mut self, splits: usize) -> Self {
         self.splits = splits;
         self
     }
 
-    /// Sets the share of validation rows in each split, in (0, 1); the default is 0.25.
+    /// Sets the share of validation rows in each split, in (0, 1); the default is 0.2. A larger
+    /// share widens the intervals, because the splits then share more validation rows.
     #[must_use]
     pub fn validation(mut self, share: f64) -> Self {
         self.validation = share;
@@ -196,6 +203,15 @@ impl<'a, N: Network> Improve<'a, N> {
     #[must_use]
     pub fn runs(mut self, runs: usize) -> Self {
         self.runs = runs;
+        self
+    }
+
+    /// Sets the number of runs of a single network on each split, at least 1, whose mean is compared; the
+    /// default is 3. Several runs take the luck of the initial weights out of the comparison. An ensemble has
+    /// one, because its members are several runs.
+    #[must_use]
+    pub fn runs_per_split(mut self, runs: usize) -> Self {
+        self.runs_per_split = runs;
         self
     }
 
@@ -232,7 +248,7 @@ impl<'a, N: Network> Improve<'a, N> {
         self
     }
 
-    /// Sets how many remedies are tried for one finding of one setup, at least 1; the default is 4.
+    /// Sets how many remedies are tried for one finding of one setup, at least 1; the default is 6.
     #[must_use]
     pub fn attempts(mut self, attempts: usize) -> Self {
         self.attempts = attempts;
@@ -345,6 +361,7 @@ impl<'a, N: Network> Improve<'a, N> {
         for (what, count, least) in [
             ("the number of splits", self.splits, MIN_SPLITS),
             ("the number of runs", self.runs, 1),
+            ("the number of runs on each split", self.runs_per_split, 1),
             ("the number of final runs", self.final_runs, 1),
             ("the number of remedies for one finding", self.attempts, 1),
         ] {

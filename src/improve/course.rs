@@ -30,21 +30,22 @@ pub(super) trait Lab {
     /// The setup as it is trained, after a check of what can be checked without training.
     fn prepare(&self, setup: Setup) -> Result<Setup>;
 
-    /// The scores of a setup on splits. It is trained where that has not been done.
-    fn scores(&mut self, setup: &Setup, splits: Range<usize>) -> Result<Vec<Scores>>;
+    /// The scores of the runs of a setup on splits, at least one for each split. It is trained where that has
+    /// not been done.
+    fn scores(&mut self, setup: &Setup, splits: Range<usize>) -> Result<Vec<Vec<Scores>>>;
 
     /// What the scores of a setup on splits would cost, as planned.
     fn cost(&self, setup: &Setup, splits: Range<usize>) -> Result<Spent>;
 
-    /// Whether a setup may be tried that would cost so much. The diagnosis and the final scores of the setup
-    /// must be affordable after it, too.
-    fn affords(&self, setup: &Setup, cost: Spent, decisions: &mut Decisions<'_>) -> Result<bool>;
+    /// Whether a changed setup may be compared with a setup. The diagnosis and the final scores of the
+    /// changed setup must be affordable after it, too.
+    fn affords(&self, setup: &Setup, changed: &Setup, decisions: &mut Decisions<'_>) -> Result<bool>;
 
     /// What has been trained so far.
     fn spent(&self) -> Spent;
 }
 
-/// The scores of a setup on a split: NaN if its training diverged.
+/// The scores of a run on a split: NaN if its training diverged.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Scores {
     /// The metric that decides.
@@ -131,7 +132,7 @@ impl Loop<'_, '_> {
                     if proposal.change.by_hand.is_some() || changed == *setup || rejected.contains(&changed) {
                         continue;
                     }
-                    match self.affords(&changed)? {
+                    match self.affords(setup, &changed)? {
                         true => candidates.push((proposal, changed)),
                         false => too_expensive = true,
                     }
@@ -163,14 +164,10 @@ impl Loop<'_, '_> {
         }))
     }
 
-    /// Whether the budget allows to try a setup. One that cannot be planned costs nothing.
-    fn affords(&mut self, changed: &Setup) -> Result<bool> {
-        let planned = self.lab.prepare(changed.clone()).and_then(|setup| {
-            let cost = self.lab.cost(&setup, 0..self.limits.splits)?;
-            Ok((setup, cost))
-        });
-        match planned {
-            Ok((setup, cost)) => self.lab.affords(&setup, cost, self.decisions),
+    /// Whether the budget allows to try a change. One that does not fit costs nothing.
+    fn affords(&mut self, setup: &Setup, changed: &Setup) -> Result<bool> {
+        match self.lab.prepare(changed.clone()) {
+            Ok(changed) => self.lab.affords(setup, &changed, self.decisions),
             Err(e) => refusal(e).map(|_| true),
         }
     }
@@ -193,7 +190,8 @@ impl Loop<'_, '_> {
         let level = gain::interval_level(self.limits.alpha, self.tried);
         let mut step = Step::new(finding, remedy, level);
         let prepared = self.lab.prepare(changed.clone()).and_then(|changed| {
-            let cost = self.lab.cost(&changed, 0..self.limits.splits)?;
+            let cost = |setup: &Setup| self.lab.cost(setup, 0..self.limits.splits);
+            let cost = cost(setup)? + cost(&changed)?;
             Ok((changed, cost))
         });
         let (changed, cost) = match prepared {
@@ -240,9 +238,11 @@ impl Loop<'_, '_> {
         for splits in [0..race, race..self.limits.splits] {
             let without = self.lab.scores(setup, splits.clone())?;
             let with = self.lab.scores(changed, splits.clone())?;
-            for (split, (without, with)) in splits.zip(without.into_iter().zip(with)) {
-                step.pairs.push(RunScores { split, without: without.metric, with: with.metric });
-                guards.push(RunScores { split, without: without.guard, with: with.guard });
+            for (split, (without, with)) in splits.zip(without.iter().zip(&with)) {
+                for (without, with) in pairs(without, with) {
+                    step.pairs.push(RunScores { split, without: without.metric, with: with.metric });
+                    guards.push(RunScores { split, without: without.guard, with: with.guard });
+                }
             }
             if gain::mean_difference(&step.pairs, measure) <= 0. {
                 break;
@@ -266,6 +266,13 @@ impl Loop<'_, '_> {
         (self.tell)(&ImproveEvent::Tried { number: self.steps.len(), step: &step });
         self.steps.push(step);
     }
+}
+
+/// The runs of two setups on a split in pairs. Where one has fewer runs, such as an ensemble, they stand in
+/// several pairs.
+fn pairs<'s>(without: &'s [Scores], with: &'s [Scores]) -> impl Iterator<Item = (&'s Scores, &'s Scores)> {
+    let count = if without.is_empty() || with.is_empty() { 0 } else { without.len().max(with.len()) };
+    without.iter().cycle().zip(with.iter().cycle()).take(count)
 }
 
 /// Why a change does not fit; an error that is no refusal ends the loop.

@@ -120,7 +120,7 @@ impl fmt::Display for ImproveEvent<'_> {
 
 /// What came of a step, with its figures.
 pub(super) fn outcome(step: &Step) -> String {
-    let figures = step.gain.map_or_else(String::new, |gain| format!(", {}", figures(gain, step.pairs.len())));
+    let figures = step.gain.map_or_else(String::new, |gain| format!(", {}", figures(gain, step.splits())));
     match &step.verdict {
         Verdict::Better => format!("better{figures}"),
         Verdict::NoGain => format!("no gain that is certain{figures}"),

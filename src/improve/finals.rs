@@ -35,7 +35,7 @@ const FEW_RESAMPLES: usize = 400;
 pub(super) struct Final {
     pub(super) scores: FinalScores,
     /// The predictions of each run for the test rows; `None` if it diverged.
-    predictions: Vec<Option<Tensor>>,
+    pub(super) predictions: Vec<Option<Tensor>>,
     /// The plan and the members of the first run that has not diverged.
     pub(super) product: Option<(Plan, Vec<Member>)>,
     pub(super) spent: Spent,

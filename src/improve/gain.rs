@@ -16,8 +16,9 @@ pub(super) struct Measure {
 
 /// The floor of a measure as a share of the loss of the prediction without a model.
 const FLOOR: f64 = 1e-3;
-/// The limit of a relative difference where it becomes a reduction, which has no lower limit.
-const LOWEST: f64 = -0.99;
+/// The limit of a relative difference where it becomes a reduction, which has no lower limit: a loss that is
+/// 19 times as large.
+const LOWEST: f64 = -0.9;
 
 impl Measure {
     /// The measure of a metric, of which the prediction without a model has this value.
@@ -58,7 +59,16 @@ fn reduction(difference: f64) -> f64 {
     2. * d / (1. + d)
 }
 
-/// The interval of the mean gain over splits, as a reduction of the loss; `None` for fewer than two pairs.
+/// The mean relative difference of the pairs of each split, in the order of the splits.
+fn differences(pairs: &[RunScores], measure: Measure) -> Vec<f64> {
+    let of_split = |pairs: &[RunScores]| {
+        pairs.iter().map(|pair| measure.difference(pair)).sum::<f64>() / pairs.len() as f64
+    };
+    pairs.chunk_by(|a, b| a.split == b.split).map(of_split).collect()
+}
+
+/// The interval of the mean gain over splits, as a reduction of the loss; `None` for fewer than two splits.
+/// The pairs are in the order of their splits.
 ///
 /// The differences are from splits of the same rows, so it is Nadeau and Bengio's corrected resampled t
 /// interval.
@@ -68,10 +78,10 @@ pub(super) fn gain(
     (valid, train): (usize, usize),
     level: f64,
 ) -> Result<Option<Interval>> {
-    if pairs.len() < 2 {
+    let differences = differences(pairs, measure);
+    if differences.len() < 2 {
         return Ok(None);
     }
-    let differences: Vec<f64> = pairs.iter().map(|pair| measure.difference(pair)).collect();
     let interval = corrected_t_interval(&differences, valid, train, level)?;
     let [estimate, low, high] = [interval.estimate, interval.low, interval.high].map(reduction);
     Ok(Some(Interval { estimate, low, high, level }))
@@ -79,7 +89,8 @@ pub(super) fn gain(
 
 /// The mean relative difference of the pairs.
 pub(super) fn mean_difference(pairs: &[RunScores], measure: Measure) -> f64 {
-    pairs.iter().map(|pair| measure.difference(pair)).sum::<f64>() / pairs.len() as f64
+    let differences = differences(pairs, measure);
+    differences.iter().sum::<f64>() / differences.len() as f64
 }
 
 /// What the interval of a gain says.
@@ -151,7 +162,9 @@ mod tests {
     /// 0.351310.
     #[test]
     fn the_interval_is_that_of_nadeau_and_bengio() {
-        let pairs = [pair(1.1, 0.9), pair(1.2, 0.8), pair(1.3, 0.7)];
+        // The first split has two runs, with differences 0 and 0.2.
+        let all = [(0, pair(1., 1.)), (0, pair(1.2, 0.8)), (1, pair(1.2, 0.8)), (2, pair(1.3, 0.7))];
+        let pairs = all.map(|(split, pair)| RunScores { split, ..pair });
         let measure = Measure { higher_is_better: false, floor: 0. };
         let gain = gain(&pairs, measure, (25, 75), 0.95).unwrap().unwrap();
         let back = |r: f64| r / (2. - r);
@@ -159,7 +172,7 @@ mod tests {
         assert!((back(gain.low) - (0.2 - 0.351310)).abs() < 1e-5, "{gain:?}");
         assert!((back(gain.high) - (0.2 + 0.351310)).abs() < 1e-5, "{gain:?}");
         assert_eq!(verdict(Some(gain), &pairs), Verdict::NoGain);
-        assert!(super::gain(&pairs[..1], measure, (25, 75), 0.95).unwrap().is_none());
+        assert!(super::gain(&pairs[..2], measure, (25, 75), 0.95).unwrap().is_none());
     }
 
     #[test]

@@ -19,6 +19,8 @@ mod kept;
 mod layout;
 mod report;
 mod run;
+#[cfg(test)]
+mod tests;
 mod together;
 mod view;
 

@@ -137,6 +137,14 @@ pub struct Step {
     pub kept: bool,
 }
 
+impl Step {
+    /// The number of splits on which it was compared.
+    #[must_use]
+    pub fn splits(&self) -> usize {
+        self.pairs.chunk_by(|a, b| a.split == b.split).count()
+    }
+}
+
 /// The change of a second metric by a remedy.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Guard {

@@ -54,13 +54,13 @@ impl<'a, N: Network> Improve<'a, N> {
         let course =
             Loop { lab, limits, decisions, tell: &tell, steps: vec![], tried: 0 }.run(start.clone())?;
 
-        let final_rows = FinalRows::new(&test, self.target_scaler, bench.metric())?;
         let setups = match course.setup == start {
             true => vec![&start],
             false => vec![&start, &course.setup],
         };
         let trainings = setups.len().saturating_mul(self.final_runs);
         tell(&ImproveEvent::Scoring { trainings });
+        let final_rows = FinalRows::new(&test, self.target_scaler, bench.metric())?;
         let mut finals = self.finals(&setups, &view, &final_rows, seed.child("final"))?.into_iter();
         let none = || Error::invalid("the number of final trainings", "at least 1", 0);
         let first = finals.next().ok_or_else(none)?;
@@ -136,7 +136,8 @@ impl<'a, N: Network> Improve<'a, N> {
     fn key(&self, view: &View<'_>, bench: &Bench<'_, '_, N>, seed: Seed) -> Result<String> {
         let remedies: Vec<&str> = self.remedies.iter().map(|remedy| remedy.name()).collect();
         let rules: Vec<&str> = self.rules.iter().map(|rule| rule.name()).collect();
-        let counts = (self.splits, self.runs, self.final_runs, self.attempts, self.max_steps);
+        let counts =
+            (self.splits, self.runs_per_split, self.runs, self.final_runs, self.attempts, self.max_steps);
         let shares = (self.validation, self.alpha, self.always_try_ensemble, self.budget);
         let network = (self.trainer.tag(), &self.setup, bench.metric().name());
         key(&(view.fingerprint().to_string(), network, counts, shares, remedies, rules, seed))

@@ -39,7 +39,7 @@ impl ImproveReport {
                 step.remedy.remedy.clone(),
                 step.gain.as_ref().map_or_else(|| NONE.into(), percents),
                 format!("{:.2} %", 100. * step.level),
-                step.pairs.len().to_string(),
+                step.splits().to_string(),
                 step.trainings.to_string(),
                 decision(step),
             ]);
@@ -196,7 +196,7 @@ pub(super) fn outcome(step: &Step) -> String {
             "; the loss is reduced by {} at level {:.2} % over {} splits",
             percents(gain),
             100. * gain.level,
-            step.pairs.len()
+            step.splits()
         )
     });
     let text = decision(step) + &reason + &gain.unwrap_or_default();

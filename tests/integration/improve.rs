@@ -80,6 +80,7 @@ fn rates(rates: &[f64]) -> Vec<Box<dyn Remedy>> {
 fn improve<'a>(trainer: &'a Trainer<Net>, data: &'a TensorDataset) -> Improve<'a, Net> {
     Improve::new(trainer, data)
         .splits(4)
+        .runs_per_split(1)
         .runs(2)
         .final_runs(2)
         .diagnoser(&by_fall)
@@ -168,14 +169,14 @@ fn a_loop_that_is_killed_resumes_with_the_same_bytes() {
         let stop = StopAfter(AtomicUsize::new(60));
         let improve = improve(&trainer, &data).folder(folder.path()).executor(&Sequential).observer(&stop);
         match improve.checkpoints(Checkpoints::Epochs(10)).run(3) {
-            Ok(improved) => break improved,
+            Ok(improved) => break bytes(&improved),
             Err(candle_ensemble::Error::Cancelled { .. }) => uses += 1,
             Err(e) => panic!("{e}"),
         }
         assert!(uses < 100, "it makes no progress");
     };
     assert!(uses > 5, "{uses}");
-    assert_eq!(bytes(&resumed), bytes(&whole));
+    assert_eq!(resumed, bytes(&whole));
     // A loop that is finished trains nothing.
     let stop = StopAfter(AtomicUsize::new(1));
     let again = improve(&trainer, &data).folder(folder.path()).observer(&stop).run(3).unwrap();
@@ -212,6 +213,13 @@ fn a_budget_is_respected() {
         }
     }
     assert!(steps.is_sorted());
+    // Two runs on each split: 3 more of the start, and 8 of a remedy.
+    for most in [7, 19, 20, 30, 60] {
+        let improve = improve(&trainer, &data).runs_per_split(2).budget(Budget::Trainings(most));
+        let report = improve.run(1).unwrap().report;
+        assert!(report.trainings <= most, "{} of {most}", report.trainings);
+        assert_eq!(report.steps.is_empty(), most < 20, "{most}");
+    }
     let report = improve(&trainer, &data).budget(Budget::Epochs(14 * 25)).run(1).unwrap().report;
     assert!(report.epochs <= 14 * 25 && report.steps.len() == 1);
     // No time is left after the first diagnosis.
@@ -262,9 +270,15 @@ fn no_decision_sees_the_rows_of_the_final_scores() {
     };
     let mut setup = Setup::default();
     setup.strategy = Some("bootstrap:2".into());
-    let improve = Improve::new(&trainer, &data).setup(setup).splits(3).runs(2).final_runs(1).follow(&follow);
+    let improve = Improve::new(&trainer, &data)
+        .setup(setup)
+        .splits(3)
+        .runs_per_split(2)
+        .runs(2)
+        .final_runs(1)
+        .follow(&follow);
     let improved = improve.diagnoser(&by_fall).remedies(rates(&[1e-2])).run(1).unwrap();
-    let asked = before.into_inner();
+    let asked = before.borrow().clone();
     assert_eq!(
         asked.iter().copied().collect::<Vec<u32>>(),
         improved.rows(),
@@ -328,7 +342,8 @@ fn remedies_that_do_nothing_are_not_kept() {
     };
     let ill = |_: Observations<'_>| Ok(vec![Finding::new("ill", Problem::Learning, 1., "Imagined.", "")]);
     let uses = (0..30u64).filter(|seed| {
-        let improve = Improve::new(&trainer, &data).splits(6).runs(1).final_runs(1).diagnoser(&ill);
+        let improve =
+            Improve::new(&trainer, &data).splits(6).runs_per_split(1).runs(1).final_runs(1).diagnoser(&ill);
         let report = improve.remedies(nothing([15, 17, 18])).max_steps(3).run(*seed).unwrap().report;
         report.steps.iter().any(|step| step.kept)
     });

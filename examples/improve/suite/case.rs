@@ -23,7 +23,7 @@ pub struct Case {
     fault: Fault,
 }
 
-/// Trainings of the healthy setup, from which its spread is known.
+/// Trainings of the setup without the fault, from which its spread is known.
 const HEALTHY_RUNS: usize = 10;
 
 impl Case {
@@ -50,9 +50,9 @@ impl Case {
         texts.is_empty() || texts.iter().any(|text| self.name().contains(text.as_str()))
     }
 
-    /// The healthy setup, with the scaling that the rows need.
-    fn healthy(&self) -> Setup {
-        let mut setup = self.set.healthy();
+    /// The setup without the fault, with the scaling that the rows need.
+    fn mended(&self) -> Setup {
+        let mut setup = self.fault.mend_setup(self.set);
         let spoiled = self.fault.spoiled();
         for (name, factor) in
             [("input_scaling", spoiled.input_scale), ("target_scaling", spoiled.target_scale)]
@@ -80,6 +80,7 @@ impl Case {
             .test_rows(split.test.clone())
             .validation(self.fault.validation())
             .splits(args.splits)
+            .runs_per_split(args.runs_per_split)
             .runs(args.runs)
             .attempts(args.attempts)
             .executor(executor)
@@ -89,7 +90,7 @@ impl Case {
         Ok(Outcome::new(self.name(), self.fault, &improved.report, Summary::of(&healthy)?))
     }
 
-    /// The scores of the healthy setup on the rows of the final scores.
+    /// The scores of the setup without the fault on the rows of the final scores.
     fn healthy_scores(
         &self,
         trainer: &Trainer<Sequential>,
@@ -99,16 +100,17 @@ impl Case {
         seed: Seed,
     ) -> Result<Vec<f64>> {
         let (train, test) = (data.subset(&split.train)?, data.subset(&split.test)?);
-        let setup = Setup { strategy: Some(format!("multi-run:{HEALTHY_RUNS}")), ..self.healthy() };
-        let strategy = setup.strategy()?;
-        let pool = Session::new(trainer, &train).executor(executor).fit(&*strategy, seed.child("healthy"))?;
-        let metric = match data.task() {
+        let strategy = self.mended().strategy()?;
+        let metric = Metric::parse(match data.task() {
             Task::Classification { .. } => "nll",
             Task::Regression { .. } => "rmse",
+        })?;
+        let score = |run: usize| {
+            let seed = seed.nth("healthy", run as u64);
+            let pool = Session::new(trainer, &train).executor(executor).fit(&*strategy, seed)?;
+            let predictions = pool.predictions(test.inputs().clone())?;
+            metric.compute(&predictions.values().mean(0)?, test.targets(), None)
         };
-        let metric = Metric::parse(metric)?;
-        let predictions = pool.predictions(test.inputs().clone())?;
-        let score = |slot: usize| metric.compute(&predictions.values().get(slot)?, test.targets(), None);
-        (0..pool.slots()).map(score).collect()
+        (0..HEALTHY_RUNS).map(score).collect()
     }
 }

@@ -165,6 +165,25 @@ impl Fault {
         }
     }
 
+    /// The setup that the fault is missing: the setup of the data set or, where the fault is in a network of another shape,
+    /// the usual remedy of that one.
+    pub fn mend_setup(self, set: Set) -> Setup {
+        let mut setup = set.healthy();
+        let kept = match self {
+            Self::DeepSigmoid | Self::DeadUnits | Self::HighVarianceNetwork => &["hidden"][..],
+            _ => &[],
+        };
+        for (name, value) in self.settings(&setup).into_iter().filter(|(name, _)| kept.contains(name)) {
+            setup.settings = setup.settings.with(name, value);
+        }
+        match self {
+            Self::DeepSigmoid => setup.settings = setup.settings.with("init", "he-uniform"),
+            Self::HighVarianceNetwork => setup.strategy = Some("multi-run:5".into()),
+            _ => {}
+        }
+        setup
+    }
+
     /// The labels of which one has to be found first.
     pub const fn labels(self) -> &'static [Label] {
         match self {

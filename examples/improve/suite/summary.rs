@@ -1,6 +1,9 @@
 //! What came out of the cases.
 use super::faults::Fault;
-use candle_ensemble::{improve::ImproveReport, statistics::Summary as Scores};
+use candle_ensemble::{
+    improve::{ImproveReport, Step},
+    statistics::Summary as Scores,
+};
 use comfy_table::{presets::ASCII_MARKDOWN, CellAlignment, Table};
 use serde::Serialize;
 use std::fmt;
@@ -9,6 +12,7 @@ use std::fmt;
 #[derive(Debug, Serialize)]
 pub struct Outcome {
     case: String,
+    /// Whether the fault makes the network worse than the healthy one. If it does not, there is nothing to repair.
     broken: bool,
     /// The finding that stood first.
     finding: String,
@@ -16,6 +20,8 @@ pub struct Outcome {
     found: bool,
     /// The remedies that were kept.
     kept: Vec<String>,
+    /// What was tried: the finding, the remedy, the gain with its interval, the verdict.
+    steps: Vec<String>,
     metric: String,
     start: Option<f64>,
     end: Option<f64>,
@@ -42,23 +48,40 @@ impl Outcome {
         let of = |scores: &candle_ensemble::improve::FinalScores| scores.metrics.get(&report.metric).copied();
         let (start, end) = (of(&report.start), of(&report.end));
         let tolerance = (2. * healthy.sd.unwrap_or(0.)).max(0.05 * healthy.mean.abs());
+        let within = |score: f64| score <= healthy.mean + tolerance;
         Self {
             case,
-            broken: fault != Fault::Healthy,
+            broken: fault != Fault::Healthy && !start.is_some_and(within),
             finding,
             found,
             kept: kept.collect(),
+            steps: report.steps.iter().map(step).collect(),
             metric: report.metric.clone(),
             start,
             end,
             healthy: healthy.mean,
             healthy_sd: healthy.sd.unwrap_or(0.),
-            repaired: end.is_some_and(|end| end <= healthy.mean + tolerance),
+            repaired: end.is_some_and(within),
             worse: report.gain.is_some_and(|gain| gain.high < 0.),
             trainings: report.trainings,
             epochs: report.epochs,
         }
     }
+}
+
+/// One step in a line.
+fn step(step: &Step) -> String {
+    let gain = step
+        .gain
+        .map_or("–".into(), |gain| format!("{:.2} ({:.2} … {:.2})", gain.estimate, gain.low, gain.high));
+    let Step { finding, remedy, verdict, .. } = step;
+    format!(
+        "{}: {} {}: {gain} on {} splits, {verdict:?}",
+        finding.name,
+        remedy.remedy,
+        remedy.change,
+        step.splits()
+    )
 }
 
 impl fmt::Display for Outcome {
@@ -140,8 +163,8 @@ impl Summary {
     pub fn totals(&self) -> String {
         let Self { broken, found, repaired, healthy, left_alone, made_worse, .. } = self;
         format!(
-            "broken: {found} of {broken} found, {repaired} repaired; healthy: {left_alone} of {healthy} left alone; \
-             made worse on the final rows: {made_worse}"
+            "broken: {found} of {broken} found, {repaired} repaired; healthy, or with a fault that does no harm: \
+             {left_alone} of {healthy} left alone; made worse on the final rows: {made_worse}"
         )
     }
 }

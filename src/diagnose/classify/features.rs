@@ -139,6 +139,8 @@ features! {
     valid_rows,
     /// Whether the metric is an accuracy: 1 or 0.
     classification,
+    /// The logarithm of the number of epochs.
+    epochs,
 }
 
 impl Features {
@@ -166,8 +168,7 @@ impl Features {
         let lowest = |values: &[f64]| or_nan(values.iter().copied().reduce(f64::min));
         let range = or_nan(train.iter().copied().reduce(f64::max)) - lowest(&train);
         let scores = Scores::of(curves, tenth);
-        let first_loss =
-            first_train.max(over(&|run| first(&run.0.valid_loss))); // f64::max leaves out what is NaN
+        let first_loss = first_train.max(over(&|run| first(&run.0.valid_loss))); // f64::max leaves out what is NaN
         let tiny = |noise: f64| noise + 1e-5 * untrained;
         let runs_of = runs.len().max(1) as f64;
         let losses = || runs.iter().flat_map(|run| &run.0.train_loss);
@@ -189,7 +190,8 @@ impl Features {
             valid_noise: log(valid_noise / untrained, 1e-5),
             noise_ratio: log(tiny(valid_noise) / tiny(train_noise), 1e-6),
             train_noise_of_end: log(train_noise / train_end.max(1e-12), 1e-5),
-            largest_rise: over(&|run| or_nan(run.steps().filter(|x| x.is_finite()).reduce(f64::max))) / untrained,
+            largest_rise: over(&|run| or_nan(run.steps().filter(|x| x.is_finite()).reduce(f64::max)))
+                / untrained,
             rises: over(&|run| mean(run.steps().map(|step| f64::from(u8::from(step > 0.))))),
             gap,
             gap_ratio: log((valid_end + 1e-3 * untrained) / (train_end + 1e-3 * untrained), 1e-6),
@@ -216,6 +218,7 @@ impl Features {
             score_gap: scores.train - scores.valid,
             valid_rows: curves.valid_rows.map_or(f64::NAN, |rows| log(rows as f64, 1.)),
             classification: f64::from(u8::from(curves.metric == Some(CurveMetric::Accuracy))),
+            epochs: log(epochs as f64, 1.),
         }
     }
 }
@@ -232,7 +235,9 @@ fn end(series: &[f64], epochs: usize) -> f64 {
 
 /// The fall over the last epochs along the least-squares line, or that as a share of the mean.
 fn last_fall(series: &[f64], epochs: usize, share: bool) -> f64 {
-    let Some(last) = series.len().checked_sub(epochs).and_then(|from| series.get(from..)) else { return f64::NAN };
+    let Some(last) = series.len().checked_sub(epochs).and_then(|from| series.get(from..)) else {
+        return f64::NAN;
+    };
     if series.len() < 5 || last.iter().any(|x| !x.is_finite()) {
         return f64::NAN;
     }
@@ -344,9 +349,9 @@ impl Scores {
             or_nan(median(series.map(of_run))) / unit
         };
         let valid_score = score(&valid_ends);
-        let chance = curves.valid_rows.map_or(f64::NAN, |rows| {
-            ((valid_score * (1. - valid_score)).max(0.01) / rows as f64).sqrt()
-        });
+        let chance = curves
+            .valid_rows
+            .map_or(f64::NAN, |rows| ((valid_score * (1. - valid_score)).max(0.01) / rows as f64).sqrt());
         let accuracy = curves.metric == Some(CurveMetric::Accuracy);
         let spread = sd(&valid_ends) / unit;
         Self {

@@ -69,6 +69,16 @@ impl Forest {
         }
     }
 
+    /// Whether every inner node asks for one of so many features, and there are trees.
+    #[cfg(test)]
+    pub(super) fn fits(&self, features: usize) -> bool {
+        let known = |node: &Node| {
+            matches!(node, Node::Leaf { .. })
+                || matches!(node, Node::Inner { feature, right, .. } if *feature < features && *right > 0)
+        };
+        !self.roots.is_empty() && self.nodes.iter().all(known)
+    }
+
     /// The probability of each label, in the order of [`Label::ALL`](crate::diagnose::Label::ALL).
     pub(super) fn probabilities(&self, features: &[f64]) -> [f64; LABELS] {
         let mut votes = [0f64; LABELS];

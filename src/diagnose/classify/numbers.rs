@@ -8,7 +8,11 @@ pub(super) fn or_nan(value: Option<f64>) -> f64 {
 
 /// The logarithm of a number, of `least` if it is smaller; NaN if it is not finite.
 pub(super) fn log(x: f64, least: f64) -> f64 {
-    if x.is_finite() { x.max(least).ln() } else { f64::NAN }
+    if x.is_finite() {
+        x.max(least).ln()
+    } else {
+        f64::NAN
+    }
 }
 
 /// The mean; NaN of nothing.

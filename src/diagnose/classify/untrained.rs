@@ -31,5 +31,9 @@ pub(super) fn untrained_loss(curves: &Curves) -> f64 {
             start.max(first(&early))
         }
     };
-    if loss.is_finite() && loss > 0. { loss } else { 1. }
+    if loss.is_finite() && loss > 0. {
+        loss
+    } else {
+        1.
+    }
 }

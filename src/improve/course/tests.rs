@@ -41,7 +41,7 @@ impl Fake<'_> {
 
 impl Lab for Fake<'_> {
     fn split_rows(&self) -> (usize, usize) {
-        (25, 75)
+        (20, 80)
     }
 
     fn measure(&self) -> Measure {
@@ -75,11 +75,11 @@ impl Lab for Fake<'_> {
         }
     }
 
-    fn scores(&mut self, setup: &Setup, splits: Range<usize>) -> Result<Vec<Scores>> {
+    fn scores(&mut self, setup: &Setup, splits: Range<usize>) -> Result<Vec<Vec<Scores>>> {
         let a = number(setup);
         let score = |split: usize| {
             let metric = (self.log_loss)(a, split).map_or(f64::NAN, f64::exp);
-            Scores { metric, guard: self.guard.map_or(f64::NAN, |guard| guard(a, split)) }
+            vec![Scores { metric, guard: self.guard.map_or(f64::NAN, |guard| guard(a, split)) }]
         };
         let scores = splits.clone().map(score).collect();
         let mut trained = self.trained.borrow_mut();
@@ -94,8 +94,9 @@ impl Lab for Fake<'_> {
         Ok(Spent { trainings, epochs: 10 * trainings })
     }
 
-    fn affords(&self, _: &Setup, cost: Spent, _: &mut Decisions<'_>) -> Result<bool> {
-        Ok(self.trained.borrow().len() + cost.trainings <= self.budget)
+    fn affords(&self, setup: &Setup, changed: &Setup, _: &mut Decisions<'_>) -> Result<bool> {
+        let left = self.left(setup, 0..LIMITS.splits) + self.left(changed, 0..LIMITS.splits);
+        Ok(self.trained.borrow().len() + left <= self.budget)
     }
 
     fn spent(&self) -> Spent {
@@ -248,8 +249,7 @@ fn the_budget_is_kept_to() {
     let course = run(Fake { budget: 16, ..fake() });
     assert_eq!((number(&course.setup), course.stopped), (1, StopReason::BudgetSpent));
     let course = run(Fake { budget: 15, ..fake() });
-    // The start has not been trained before the first comparison, so the fake counts the change alone.
-    assert!(course.steps.iter().map(|step| step.trainings).sum::<usize>() <= 16);
+    assert_eq!((course.steps.len(), course.stopped), (0, StopReason::BudgetSpent));
     let course = run_with(fake(), Limits { max_steps: 1, ..LIMITS }, &ByRule);
     assert_eq!((course.steps.len(), course.stopped), (1, StopReason::BudgetSpent));
 }
@@ -295,20 +295,20 @@ fn the_user_decides() {
 }
 
 /// Losses whose logarithms have a standard deviation of 0.1 and, from split to split, the correlation of
-/// Nadeau and Bengio for a quarter of validation rows. A setup that is `better` has a smaller loss.
+/// Nadeau and Bengio for a fifth of validation rows. A setup that is `better` has a smaller loss.
 fn simulated(seed: Seed, better: impl Fn(i64) -> f64) -> impl Fn(i64, usize) -> Option<f64> {
     move |a, split| {
         let normal = |seed: Seed| seed.rng().sample::<f64, _>(StandardNormal);
         let of_setup = seed.nth("setup", a as u64);
         let of_split = normal(seed.nth("split", split as u64));
         let correlated =
-            0.5 * normal(of_setup) + 0.75f64.sqrt() * normal(of_setup.nth("split", split as u64));
+            0.2f64.sqrt() * normal(of_setup) + 0.8f64.sqrt() * normal(of_setup.nth("split", split as u64));
         Some(0.3 * of_split + 0.1 * correlated - better(a))
     }
 }
 
 /// The share of simulated uses that keep a change, where eight are proposed for two findings.
-fn kept_share(uses: u64, better: impl Fn(i64) -> f64 + Copy) -> f64 {
+fn kept_share(uses: u64, splits: usize, better: impl Fn(i64) -> f64 + Copy) -> f64 {
     let two = |_: i64| vec![finding("first", Problem::Learning), finding("second", Problem::Prediction)];
     let proposals = |name: &str, a: i64| match name {
         "first" => (1..5).map(|i| 10 * a + i).collect(),
@@ -317,27 +317,29 @@ fn kept_share(uses: u64, better: impl Fn(i64) -> f64 + Copy) -> f64 {
     let kept = (0..uses).filter(|use_number| {
         let log_loss = simulated(Seed::from(*use_number), better);
         let lab = Fake { log_loss: &log_loss, findings: &two, proposals: &proposals, ..fake() };
-        run_with(lab, Limits { max_steps: 8, ..LIMITS }, &ByRule).steps.iter().any(|step| step.kept)
+        run_with(lab, Limits { splits, max_steps: 8, ..LIMITS }, &ByRule).steps.iter().any(|step| step.kept)
     });
     kept.count() as f64 / uses as f64
 }
 
-/// The levels of eight remedies add up to 0.05 · 8/9 = 0.044, and the share over 4,000 uses has a standard
-/// error of 0.0033 at 0.044: 0.055 is exceeded by chance in one of 2,000 tests.
+/// The levels of eight remedies add up to 0.05 · 8/9 = 0.044. The share over these 4,000 uses was 0.039, and
+/// it has a standard error of 0.0033 at 0.044: 0.055 is exceeded by chance in one of 2,000 tests.
 #[test]
 fn where_nothing_helps_one_use_in_twenty_keeps_a_remedy() {
-    let share = kept_share(4000, |_| 0.);
+    let share = kept_share(4000, 10, |_| 0.);
     assert!(share <= 0.055, "{share}");
     assert!(share >= 0.015, "the test has lost its power: {share}");
 }
 
-/// A change that takes a third of the loss away is found nearly always, even as the fourth that is tried; one
-/// that takes a fifth away mostly, as the first one.
+/// A change that takes a third or a fifth of the loss away, where the loss varies by a tenth from run to run:
+/// the share of uses that find it as the first or the fourth remedy, on 10 or 15 splits. It was 1.00, 0.93,
+/// 0.98 and 0.75 over these 400 uses; the limits are 3 standard errors below, or near them.
 #[test]
 fn large_gains_are_found() {
-    let third = kept_share(300, |a| if a % 10 == 4 { 0.4 } else { 0. });
-    assert!(third > 0.9, "{third}");
-    let fifth = kept_share(300, |a| if a % 10 == 1 { 0.22 } else { 0. });
-    assert!(fifth > 0.6, "{fifth}");
-    println!("{third} {fifth}");
+    let found = |splits: usize, place: i64, gain: f64| {
+        kept_share(400, splits, |a| if a % 10 == place { -(1. - gain).ln() } else { 0. })
+    };
+    let [first, fourth, more] = [found(10, 1, 1. / 3.), found(10, 4, 1. / 3.), found(15, 4, 1. / 3.)];
+    let fifth = found(10, 1, 0.2);
+    assert!(first > 0.98 && fourth > 0.88 && more > 0.96 && fifth > 0.68, "{first} {fourth} {more} {fifth}");
 }

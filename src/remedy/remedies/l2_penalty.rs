@@ -21,8 +21,8 @@ fn drafts(finding: &Finding, start: &Start<'_>) -> Vec<Draft> {
         others.chain([Regularizer::l2(rate)]).collect::<Regularizers>().to_string()
     };
     let rates: &[(f64, f64)] = match present.iter().any(|other| matches!(other, Regularizer::L2(_))) {
-        true => &[(0.01, 0.9), (0.1, 0.8)],
-        false => &[(0.001, 1.), (0.01, 0.95)],
+        true => &[(0.01, 0.9), (0.1, 0.75)],
+        false => &[(0.001, 1.), (0.01, 0.8)],
     };
     let draft = |&(rate, weight): &(f64, f64)| {
         let reason = format!(

@@ -13,7 +13,7 @@ pub(super) const REMEDY: BuiltIn = BuiltIn {
         ("dead_units", 0.8),
         ("cannot_fit_one_batch", 0.65),
         ("underfit_flat", 0.55),
-        ("underfit_capacity", 0.45),
+        ("underfit_capacity", 0.9),
         ("high_variance", 0.5),
     ],
     source: "Bengio 2012, arXiv:1206.5533, section 3.1.1",
@@ -22,7 +22,7 @@ pub(super) const REMEDY: BuiltIn = BuiltIn {
 
 fn drafts(finding: &Finding, start: &Start<'_>) -> Vec<Draft> {
     let factors: &[(f64, f64)] = match finding.kind {
-        Some(Label::UnderfitCapacity | Label::HighVariance) => &[(3., 1.), (10., 0.8)],
+        Some(Label::UnderfitCapacity | Label::HighVariance) => &[(10., 1.), (100., 0.7), (3., 0.6)],
         _ if finding.name == "diverged" => &[(10., 1.), (100., 0.95), (3., 0.7)],
         _ => &[(10., 1.), (3., 0.9), (100., 0.85)],
     };

@@ -5,7 +5,7 @@ use crate::{diagnose::Finding, remedy::Start};
 pub(super) const REMEDY: BuiltIn = BuiltIn {
     name: "several-runs",
     summary: "The mean prediction of 5 or 10 networks from different seeds",
-    treats: &[("high_variance", 0.97), ("unrepresentative_train", 0.66), ("overfit", 0.55)],
+    treats: &[("high_variance", 0.97), ("unrepresentative_train", 0.84), ("overfit", 0.75)],
     source: "Hansen and Salamon 1990, doi:10.1109/34.58871; Lakshminarayanan et al. 2017, arXiv:1612.01474",
     drafts,
 };
@@ -18,7 +18,7 @@ fn drafts(finding: &Finding, start: &Start<'_>) -> Vec<Draft> {
             _ => return vec![],
         },
     };
-    let more = [(5, 1.), (10, 0.95)].into_iter().filter(|(runs, _)| *runs > now);
+    let more = [(5, 1.), (10, 0.75)].into_iter().filter(|(runs, _)| *runs > now);
     let draft = |(runs, weight): (usize, f64)| {
         let reason = format!(
             "The mean of {runs} networks varies √{runs} times less from run to run than one of them."

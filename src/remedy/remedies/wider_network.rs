@@ -1,6 +1,9 @@
 //! Wider layers.
 use super::{because, size_ratio, widths, widths_text, BuiltIn, Draft};
-use crate::{diagnose::Finding, remedy::Start};
+use crate::{
+    diagnose::{Finding, Label},
+    remedy::Start,
+};
 
 pub(super) const REMEDY: BuiltIn = BuiltIn {
     name: "wider-network",
@@ -8,6 +11,7 @@ pub(super) const REMEDY: BuiltIn = BuiltIn {
     treats: &[
         ("underfit_capacity", 0.92),
         ("cannot_fit_one_batch", 0.6),
+        ("high_variance", 0.85),
         ("underfit_flat", 0.3),
         ("underfit_unfinished", 0.3),
     ],
@@ -18,11 +22,18 @@ pub(super) const REMEDY: BuiltIn = BuiltIn {
 const EFFECT: &str =
     "The training loss falls below its plateau, unless the rest is noise that no network can remove.";
 
+/// Layers of so few units are narrow.
+const NARROW: usize = 8;
+
 fn drafts(finding: &Finding, start: &Start<'_>) -> Vec<Draft> {
     let Some(now) = widths(start) else {
         let reason = because(finding, "The network may be too small for the rows.");
         return vec![Draft::new(reason, EFFECT).by_hand("double the units of the hidden layers").times(0.7)];
     };
+    // The result of a narrow network hangs on its initial weights; that of a wide one varies for other reasons.
+    if finding.is(Label::HighVariance.name()) && now.iter().all(|width| *width > NARROW) {
+        return vec![];
+    }
     let to = |wider: Vec<usize>, weight: f64| {
         let text = widths_text(&wider);
         let from = if now.is_empty() { "none".into() } else { widths_text(&now) };

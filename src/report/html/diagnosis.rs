@@ -49,7 +49,7 @@ impl DiagnosisReport {
     pub fn html_of(title: &str, reports: &[Self]) -> Result<String> {
         let part = |(i, report): (usize, &Self)| {
             let place = format!("network-{}-", i + 1);
-            let curves = report.curves.as_ref().map(of_curves);
+            let curves = report.curves.as_ref().map(Curves::to_string);
             let lead = html! { @if let Some(curves) = curves { p.lead { (curves) "." } } };
             let heading = Part::new(&place, "diagnosis", &report.name, lead);
             Ok(Part { parts: report.parts(&place)?, ..heading })
@@ -60,8 +60,7 @@ impl DiagnosisReport {
 
     /// What was diagnosed.
     fn description(&self) -> String {
-        let curves =
-            self.curves.as_ref().map(|curves| format!(": {}", of_curves(curves))).unwrap_or_default();
+        let curves = self.curves.as_ref().map(|curves| format!(": {curves}")).unwrap_or_default();
         format!("{}{curves}.", self.name)
     }
 
@@ -137,15 +136,6 @@ pub(super) fn curve_figures(curves: &Curves, findings: &[Finding], title: &str) 
 /// The number of runs whose training loss is not finite at the end.
 fn stopped_runs(curves: &Curves) -> usize {
     curves.runs.iter().filter(|run| run.train_loss.last().is_some_and(|loss| !loss.is_finite())).count()
-}
-
-/// The number of runs, epochs and rows.
-fn of_curves(curves: &Curves) -> String {
-    let epochs = curves.runs.iter().map(crate::diagnose::Curve::epochs).max().unwrap_or(0);
-    let mut parts = vec![count(curves.runs.len(), "run"), count(epochs, "epoch")];
-    parts.extend(curves.train_rows.map(|rows| count(rows, "training row")));
-    parts.extend(curves.valid_rows.map(|rows| count(rows, "validation row")));
-    parts.join(", ")
 }
 
 fn sentences(texts: &[String]) -> Option<Markup> {

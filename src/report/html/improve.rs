@@ -11,7 +11,7 @@ use crate::{
     report::{
         improve::{decision, outcome, percents},
         marks::Marks,
-        numbers::NONE,
+        numbers::{digits, NONE},
     },
     Result,
 };
@@ -109,7 +109,7 @@ impl ImproveReport {
                 step.finding.name.clone(),
                 gain,
                 percent(step.level),
-                step.pairs.len().to_string(),
+                step.splits().to_string(),
                 step.trainings.to_string(),
                 decision(step),
             ];
@@ -173,7 +173,9 @@ impl ImproveReport {
     }
 
     fn facts(&self) -> Vec<(String, String)> {
+        let no_model = format!("{:.*}", digits(self.no_model), self.no_model);
         [
+            (&*format!("{} without a model", self.metric), minus(&no_model)),
             ("rows to decide on", self.rows.to_string()),
             ("rows of the final scores", self.test_rows.to_string()),
             ("networks trained", self.trainings.to_string()),

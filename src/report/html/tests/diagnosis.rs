@@ -46,7 +46,7 @@ fn a_page_shows_findings_evidence_and_remedies() {
     assert_eq!(page.all("title")[0].text(), "Diagnosis & remedies");
     contains_all(
         &page.class("lead").text(),
-        &["my <network>: 5 runs, 50 epochs, 400 training rows, 120 validation rows."],
+        &["my <network>: 5 runs, 50 epochs, accuracy, 400 training rows, 120 validation rows."],
     );
     contains_all(
         &page.class("verdict").text(),

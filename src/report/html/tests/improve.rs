@@ -30,7 +30,7 @@ fn report() -> ImproveReport {
     };
     let after = json!({ "settings": { "weight_decay": 0.01 } });
     serde_json::from_value(json!({
-        "seed": "42", "metric": "nll", "higher_is_better": false, "rows": 300, "test_rows": 100,
+        "seed": "42", "metric": "nll", "higher_is_better": false, "no_model": 2.302, "rows": 300, "test_rows": 100,
         "start_setup": {}, "final_setup": after, "start": scores(0.91, 0.52), "final": scores(0.93, 0.41),
         "gain": interval(0.05, 0.17, 0.95),
         "steps": [
@@ -72,7 +72,14 @@ fn a_page_shows_what_was_tried_and_what_it_bought() {
     let main = page.all("main")[0].text();
     contains_all(
         &main,
-        &["\"weight_decay\": 0.01", "no validation rows", "At the start", "After step 2", "64,32"],
+        &[
+            "\"weight_decay\": 0.01",
+            "no validation rows",
+            "At the start",
+            "nll without a model2.3020",
+            "After step 2",
+            "64,32",
+        ],
     );
     // The forest plot, both validation losses, and losses and metric at the start and after the change.
     let figures = page.all("svg");
