@@ -1,8 +1,12 @@
 //! From what is known to a diagnosis.
 use crate::{
     data::Task,
-    diagnose::{classify::classify, findings, ranking::rank, Curves, Diagnosis, Label, LabelProbability, Observations, Rule},
+    diagnose::{
+        classify::classify, findings, ranking::rank, Curves, Diagnosis, FirstLoss, Label, LabelProbability, LeakCheck,
+        Observations, OneBatchReport, Rule, ScaleCheck, TwoSampleReport,
+    },
     evaluate::{RowTargets, SplitCheck, TrainingSizeReport},
+    network::Output,
     predictions::Predictions,
     store::EpochRecord,
     train::TrainConfig,
@@ -27,6 +31,25 @@ use std::fmt;
 /// | `unrepresentative_validation` | | validation rows that are too few, or easier |
 /// | `high_variance` | | the spread over the last epochs and from run to run, and what an ensemble takes away |
 /// | `good_fit` | | nothing is wrong |
+/// | `dead_units` | `underfit_flat` | layers whose outputs are 0 for every row |
+/// | `saturated_units` | `underfit_flat` | layers whose outputs are at a bound |
+/// | `vanishing_gradients` | `underfit_flat` | gradients that are far smaller in a layer than in another |
+/// | `exploding_gradients` | `unstable_learning` | gradients that are not finite, burst, or are huge from the start |
+/// | `update_ratio` | `underfit_flat`, `unstable_learning` | steps that are too small or too large for the weights |
+/// | `cannot_fit_one_batch` | `underfit_flat` | a single batch that the network cannot fit |
+/// | `first_loss_too_high` | `unstable_learning` | an untrained network that is far worse than a constant |
+/// | `first_loss_too_low` | | an untrained network that is far better than a constant |
+/// | `loss_does_not_fit_task` | | a loss that is not made for the targets |
+/// | `unscaled_inputs`, `unscaled_targets` | | means far from 0, and spreads far from 1 |
+/// | `duplicates` | | validation rows that are training rows |
+/// | `groups_split_apart` | | groups with rows on both sides of the split |
+/// | `target_leak` | | a column that alone predicts the target |
+/// | `drift` | | training and validation rows that can be told apart |
+/// | `small_validation` | `unrepresentative_validation` | validation rows whose score is known only roughly |
+/// | `too_few_rows` | `unrepresentative_train` | a validation score that still rises with the training rows |
+///
+/// What a rule needs beside curves is given by the setters, or measured by [`Examination`](crate::diagnose::Examination),
+/// which runs everything.
 ///
 /// The confidence of a finding that has the name or the kind of a [`Label`] is the probability of the label,
 /// and a run that diverged is certain. Epochs are counted from 0.
@@ -123,6 +146,48 @@ impl<'a> Diagnose<'a> {
     #[must_use]
     pub fn training_size(mut self, report: &'a TrainingSizeReport) -> Self {
         self.seen.training_size = Some(report);
+        self
+    }
+
+    /// Adds what the networks output for classes.
+    #[must_use]
+    pub fn output(mut self, output: Output) -> Self {
+        self.seen.output = Some(output);
+        self
+    }
+
+    /// Adds the loss before the first step.
+    #[must_use]
+    pub fn first_loss(mut self, first: &'a FirstLoss) -> Self {
+        self.seen.first_loss = Some(first);
+        self
+    }
+
+    /// Adds whether the network can fit a single batch.
+    #[must_use]
+    pub fn one_batch(mut self, report: &'a OneBatchReport) -> Self {
+        self.seen.one_batch = Some(report);
+        self
+    }
+
+    /// Adds the scales of inputs and targets.
+    #[must_use]
+    pub fn scales(mut self, scales: &'a ScaleCheck) -> Self {
+        self.seen.scales = Some(scales);
+        self
+    }
+
+    /// Adds how well each column alone predicts the target.
+    #[must_use]
+    pub fn leaks(mut self, leaks: &'a LeakCheck) -> Self {
+        self.seen.leaks = Some(leaks);
+        self
+    }
+
+    /// Adds whether training and validation rows can be told apart.
+    #[must_use]
+    pub fn two_sample(mut self, report: &'a TwoSampleReport) -> Self {
+        self.seen.two_sample = Some(report);
         self
     }
 

@@ -6,9 +6,11 @@ mod curves;
 mod diagnose;
 mod diagnosis;
 mod ensemble_gain;
+mod examination;
 mod extrapolation;
 mod finding;
 mod findings;
+mod measure;
 mod observations;
 mod problem;
 mod ranking;
@@ -22,7 +24,12 @@ pub use classify::Features;
 pub use curves::{Curve, CurveMetric, Curves, ReadCurves};
 pub use diagnose::Diagnose;
 pub use diagnosis::{Diagnosis, LabelProbability};
+pub use examination::{Examination, Examined};
 pub use finding::{Evidence, Finding, Mark};
+pub use measure::{
+    ColumnScale, ColumnScore, FirstLoss, LeakCheck, OneBatchReport, OneBatchTest, OneBatchTraining, ScaleCheck,
+    TwoSampleReport, TwoSampleTest,
+};
 pub use observations::Observations;
 pub use problem::{Label, Problem};
 pub use rule::Rule;

@@ -1,8 +1,9 @@
 //! What is known about a training.
 use crate::{
     data::Task,
-    diagnose::{Curves, Label},
+    diagnose::{Curves, FirstLoss, Label, LeakCheck, OneBatchReport, ScaleCheck, TwoSampleReport},
     evaluate::{RowTargets, SplitCheck, TrainingSizeReport},
+    network::Output,
     predictions::Predictions,
     store::EpochRecord,
     train::TrainConfig,
@@ -29,6 +30,18 @@ pub struct Observations<'a> {
     pub split: Option<&'a SplitCheck>,
     /// The scores on training sets of several sizes.
     pub training_size: Option<&'a TrainingSizeReport>,
+    /// What the networks output for classes.
+    pub output: Option<Output>,
+    /// The loss before the first step.
+    pub first_loss: Option<&'a FirstLoss>,
+    /// Whether the network can fit a single batch.
+    pub one_batch: Option<&'a OneBatchReport>,
+    /// The scales of inputs and targets.
+    pub scales: Option<&'a ScaleCheck>,
+    /// How well each column alone predicts the target.
+    pub leaks: Option<&'a LeakCheck>,
+    /// Whether training and validation rows can be told apart.
+    pub two_sample: Option<&'a TwoSampleReport>,
 }
 
 /// The smallest probability at which the second label is named.

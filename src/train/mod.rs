@@ -7,6 +7,7 @@
 //! seeds of one run of the plan.
 mod averaging;
 mod clip;
+mod configured;
 mod constraint;
 mod custom_loop;
 mod epoch_meter;
@@ -34,6 +35,7 @@ mod transfer;
 
 pub use averaging::Averaging;
 pub use clip::Clip;
+pub(crate) use configured::Configured;
 pub use constraint::{Constraint, Constraints, MaxNorm, MinMaxNorm, NonNegative, UnitNorm};
 pub use custom_loop::CustomLoop;
 pub use greedy::{Corruption, GreedyNetwork, GreedyPretraining, Pretraining};

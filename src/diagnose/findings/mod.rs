@@ -1,23 +1,33 @@
 //! The built-in rules, one a file.
+mod cannot_fit_one_batch;
 mod certainty;
 mod dead_units;
 mod diverged;
+mod drift;
+mod duplicates;
 mod evidence;
 mod exploding_gradients;
+mod first_loss;
 mod good_fit;
+mod groups_split_apart;
 mod high_variance;
+mod loss_does_not_fit_task;
 mod monitors;
 mod overfit;
 mod run_spread;
 mod saturated_units;
 mod slow_learning;
+mod small_validation;
+mod target_leak;
 #[cfg(test)]
 mod tests;
+mod too_few_rows;
 mod underfit_capacity;
 mod underfit_flat;
 mod underfit_unfinished;
 mod unrepresentative_train;
 mod unrepresentative_validation;
+mod unscaled;
 mod unstable_learning;
 mod update_ratio;
 mod vanishing_gradients;
@@ -42,6 +52,17 @@ pub(super) const RULES: &[&dyn Rule] = &[
     &vanishing_gradients::VanishingGradients,
     &exploding_gradients::ExplodingGradients,
     &update_ratio::UpdateRatio,
+    &cannot_fit_one_batch::CannotFitOneBatch,
+    &first_loss::OfUntrained,
+    &loss_does_not_fit_task::LossDoesNotFitTask,
+    &unscaled::UnscaledInputs,
+    &unscaled::UnscaledTargets,
+    &duplicates::Duplicates,
+    &groups_split_apart::GroupsSplitApart,
+    &target_leak::TargetLeak,
+    &drift::Drift,
+    &small_validation::SmallValidation,
+    &too_few_rows::TooFewRows,
 ];
 
 /// The curves of a condition that is likely enough to be named.

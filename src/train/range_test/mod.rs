@@ -8,15 +8,12 @@ use crate::{
     check::{below_one, positive, power},
     codec::real,
     data::{Dataset, Rows},
-    network::Output,
     observe::{Flow, Silent},
-    plan::{Collect, RunSpec, Schedule, Settings},
-    train::{run::RunParts, train_run, Learner, Run, TrainConfig, Trainer},
-    weights::InitScheme,
+    plan::{Collect, RunSpec, Schedule},
+    train::{run::RunParts, train_run, Configured, Learner, TrainConfig, Trainer},
     Error, Network, Result, Seed,
 };
-use candle_core::{DType, Device, Result as CandleResult};
-use candle_nn::VarBuilder;
+use candle_core::Device;
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 
@@ -116,7 +113,8 @@ impl RangeTest {
     ) -> Result<RangeTestReport> {
         self.check()?;
         let run = RunSpec { valid: Rows::new(), collect: Collect::default(), ..run.clone() };
-        let learner = Sweep { trainer, config: self.config(trainer.config().for_run(&run.settings)?) };
+        let config = self.config(trainer.config().for_run(&run.settings)?);
+        let learner = Configured { trainer, config, purpose: "range test" };
         trainer.check_as(&learner.config, &run, data)?;
         let trace = RefCell::new(Trace::default());
         let parts = RunParts {
@@ -196,44 +194,6 @@ impl Trace {
             true => Flow::Stop,
             false => Flow::Continue,
         }
-    }
-}
-
-/// The trainer with the configuration of a test.
-struct Sweep<'t, N> {
-    trainer: &'t Trainer<N>,
-    config: TrainConfig,
-}
-
-impl<N: Network> Learner for Sweep<'_, N> {
-    type Network = N;
-
-    fn architectures(&self) -> Vec<String> {
-        self.trainer.architectures()
-    }
-
-    fn build(&self, architecture: &str, settings: &Settings, vb: VarBuilder<'static>) -> CandleResult<N> {
-        self.trainer.build(architecture, settings, vb)
-    }
-
-    fn fit(&self, network: &N, run: &mut Run<'_>) -> CandleResult<()> {
-        self.trainer.fit_as(&self.config, network, run)
-    }
-
-    fn tag(&self) -> String {
-        format!("range test {}", self.trainer.tag())
-    }
-
-    fn init(&self, settings: &Settings) -> Result<InitScheme> {
-        Learner::init(self.trainer, settings)
-    }
-
-    fn dtype(&self) -> DType {
-        Learner::dtype(self.trainer)
-    }
-
-    fn output(&self) -> Output {
-        Learner::output(self.trainer)
     }
 }
 
