@@ -1,8 +1,11 @@
 //! What trains and scores setups for the loop.
 use crate::{
     data::{Dataset, Split, Task},
-    diagnose::{members, Attempt, Attempts, Curve, CurveMetric, Curves, Finding, Observations, Problem},
-    evaluate::{study::test_rows::TestRows, RowTargets},
+    diagnose::{
+        members, Attempt, Attempts, Curve, CurveMetric, Curves, Finding, FirstLoss, LeakCheck, Observations,
+        OneBatchTest, Problem, ScaleCheck, TwoSampleReport, TwoSampleTest,
+    },
+    evaluate::{study::test_rows::TestRows, RowTargets, SplitCheck},
     improve::{
         builder::Improve,
         course::{Lab, Scores},
@@ -72,9 +75,33 @@ pub(super) struct Bench<'b, 'a, N> {
     kept: &'b Kept,
     trained: BTreeMap<String, BTreeMap<Job, Trained>>,
     range_tests: BTreeMap<String, Option<RangeTestReport>>,
+    checks: Option<RowChecks>,
     pub(super) range_tested: Vec<RangeTested>,
     spent: Spent,
     pub(super) tell: &'b dyn Fn(&ImproveEvent<'_>),
+}
+
+/// What is known of the rows themselves, whatever the setup: of those of the first split.
+struct RowChecks {
+    scales: ScaleCheck,
+    leaks: LeakCheck,
+    split: SplitCheck,
+    two_sample: Option<TwoSampleReport>,
+}
+
+impl RowChecks {
+    fn of(view: &View<'_>, split: &Split, seed: Seed) -> Result<Self> {
+        let test = TwoSampleTest::default();
+        Ok(Self {
+            scales: ScaleCheck::of(view, &split.train)?,
+            leaks: LeakCheck::of(view, &split.train)?,
+            split: SplitCheck::of(view, &split.train, &split.test)?,
+            two_sample: match test.enough(view, &split.train, &split.test) {
+                true => Some(test.run(view, &split.train, &split.test, seed)?),
+                false => None,
+            },
+        })
+    }
 }
 
 /// A split with its validation rows.
@@ -123,6 +150,7 @@ impl<'b, 'a, N: Network> Bench<'b, 'a, N> {
             kept,
             trained,
             range_tests,
+            checks: None,
             range_tested,
             spent,
             tell,
@@ -371,6 +399,19 @@ impl<N: Network> Lab for Bench<'_, '_, N> {
         let trainings = self.planned(setup, jobs.iter().copied())?.trainings;
         (self.tell)(&ImproveEvent::Diagnosing { trainings });
         self.train(setup, &jobs)?;
+        if let (None, Some(first)) = (&self.checks, self.splits.first()) {
+            self.checks = Some(RowChecks::of(self.view, &first.split, self.seed.child("row checks"))?);
+        }
+        let plan = self.plan(setup, Job { split: 0, run: 0 })?;
+        let (first_loss, one_batch) = match plan.runs.first() {
+            // A network that cannot be tested so says nothing; the loop goes on without it.
+            Some(run) => (
+                FirstLoss::of(&self.trainer, self.view, run, &self.improve.device).ok(),
+                OneBatchTest::default().run(&self.trainer, self.view, run, &self.improve.device).ok(),
+            ),
+            None => (None, None),
+        };
+        let checks = self.checks.as_ref();
         let (curves, runs) = self.curves(setup)?;
         let (config, predictions) = (setup.config(self.trainer.config())?, self.predictions(&runs)?);
         let records = runs.iter().map(|run| run.records.as_slice()).collect();
@@ -380,6 +421,13 @@ impl<N: Network> Lab for Bench<'_, '_, N> {
             task: Some(self.view.task()),
             records,
             predictions: predictions.as_ref().map(|(predictions, targets)| (predictions, targets)),
+            output: Some(Learner::output(&self.trainer)),
+            first_loss: first_loss.as_ref(),
+            one_batch: one_batch.as_ref(),
+            scales: checks.map(|checks| &checks.scales),
+            leaks: checks.map(|checks| &checks.leaks),
+            split: checks.map(|checks| &checks.split),
+            two_sample: checks.and_then(|checks| checks.two_sample.as_ref()),
             ..Observations::default()
         };
         let findings = self.improve.diagnose(seen)?;
