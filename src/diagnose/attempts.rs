@@ -40,29 +40,15 @@ impl Attempt {
     /// The learning curve of the run. That of one that diverged ends in NaN. `metric` says whether the metric of the
     /// validation rows is the one of the training rows.
     pub(crate) fn curve(&self, metric: bool) -> Curve {
-        let mut curve = of_records(self.records(), metric);
+        let mut curve = Curve::of_records(self.records());
+        if !metric {
+            curve.valid_metric.clear();
+        }
         if let Self::Diverged(_) = self {
             end(&mut curve);
         }
         curve
     }
-}
-
-fn of_records(records: &[EpochRecord], metric: bool) -> Curve {
-    let series = |of: &dyn Fn(&EpochRecord) -> Option<f64>| -> Vec<f64> {
-        match records.iter().any(|record| of(record).is_some()) {
-            true => records.iter().map(|record| of(record).unwrap_or(f64::NAN)).collect(),
-            false => vec![],
-        }
-    };
-    let mut curve = Curve::default();
-    curve.train_loss = series(&|record| Some(record.train_loss));
-    curve.valid_loss = series(&|record| record.valid_loss);
-    curve.train_metric = series(&|record| Some(record.train_metric));
-    if metric {
-        curve.valid_metric = series(&|record| record.valid_metric);
-    }
-    curve
 }
 
 /// Adds an epoch that diverged.

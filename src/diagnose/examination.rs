@@ -349,3 +349,6 @@ impl<'a, N: Network> Examination<'a, N> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

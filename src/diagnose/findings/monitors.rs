@@ -127,6 +127,3 @@ pub(super) fn list(layers: &[LayerFigure], text: impl Fn(f64) -> String) -> Stri
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     format!("{}{more}", shown.collect::<Vec<_>>().join(", "))
 }
-
-#[cfg(test)]
-mod tests;

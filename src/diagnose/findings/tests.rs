@@ -1,4 +1,7 @@
 //! Each finding from curves with known figures, and from curves of which much is missing.
+mod measured;
+mod monitors;
+
 use crate::{
     data::Task,
     diagnose::{

@@ -48,7 +48,13 @@ fn the_two_sample_test_keeps_its_level() {
 fn the_two_sample_test_finds_what_single_columns_do_not_show() {
     // The correlation changes its sign, and the columns are standard normal on either side.
     let z = normal(1200, 1);
-    let flipped = |i: usize, z: &[f32]| if i < 300 { [z[0], 0.9 * z[0] + 0.436 * z[1]] } else { [z[0], -0.9 * z[0] + 0.436 * z[1]] };
+    let flipped = |i: usize, z: &[f32]| {
+        if i < 300 {
+            [z[0], 0.9 * z[0] + 0.436 * z[1]]
+        } else {
+            [z[0], -0.9 * z[0] + 0.436 * z[1]]
+        }
+    };
     let x = z.chunks(2).enumerate().flat_map(|(i, z)| flipped(i, z)).collect();
     let data = regression(x, 2, normal(600, 2));
     let (first, second) = (rows(0, 300), rows(300, 600));
@@ -104,8 +110,7 @@ fn equal_rows_are_no_leak() {
 fn scores_are_those_of_a_count_by_hand() {
     let x: Vec<f32> = (0..60).flat_map(|row| [(row / 30) as f32, row as f32]).collect();
     let y: Vec<u32> = (0..60).map(|row| u32::from(row >= 30 && row != 45)).collect();
-    let data =
-        TensorDataset::classification(tensor(x, 2), &Tensor::new(y, &Device::Cpu).unwrap()).unwrap();
+    let data = TensorDataset::classification(tensor(x, 2), &Tensor::new(y, &Device::Cpu).unwrap()).unwrap();
     let check = LeakCheck::of(&data, &rows(0, 60)).unwrap();
     // 59 of 60 are right, and 31 are of the larger class.
     assert!((check.columns[0].score - (59. - 31.) / (60. - 31.)).abs() < 1e-12, "{check:?}");
@@ -115,7 +120,8 @@ fn scores_are_those_of_a_count_by_hand() {
 fn scales_are_those_of_the_columns() {
     let data = regression(vec![1., 5., 7., 3., 5., 8.], 3, vec![0., 4.]);
     let scales = ScaleCheck::of(&data, &[0, 1]).unwrap();
-    let means: Vec<(usize, f64, f64)> = scales.inputs.iter().map(|c| (c.column, c.mean, c.deviation)).collect();
+    let means: Vec<(usize, f64, f64)> =
+        scales.inputs.iter().map(|c| (c.column, c.mean, c.deviation)).collect();
     // Column 1 is constant.
     assert_eq!(means, [(0, 2., 1.), (2, 7.5, 0.5)]);
     assert_eq!((scales.inputs[1].size(), scales.inputs[1].offset()), (8., 15.));
@@ -156,7 +162,10 @@ fn the_first_loss_is_that_of_a_constant_unless_something_is_too_large() {
     let y: Vec<f32> = normal(90, 2).iter().map(|y| 150. + 70. * y).collect();
     let data = regression(normal(4 * 90, 1), 4, y);
     let unscaled = first(&network(1), &data);
-    assert!(unscaled.loss > 4. * unscaled.constant.unwrap() && unscaled.zero.unwrap() > 20_000., "{unscaled:?}");
+    assert!(
+        unscaled.loss > 4. * unscaled.constant.unwrap() && unscaled.zero.unwrap() > 20_000.,
+        "{unscaled:?}"
+    );
     let scaled = first(&network(1).target_scaling(Scaling::Standardize), &data);
     assert!((scaled.constant.unwrap() - 1.).abs() < 1e-6 && scaled.loss < 2., "{scaled:?}");
 }
@@ -170,8 +179,7 @@ fn one_batch_is_fitted_by_a_healthy_network() {
         let x = normal(4 * 90, seed);
         let y = x.chunks(4).map(|x| 30. + 10. * (x[0] * x[1]).sin()).collect();
         let trainer = network(1).target_scaling(Scaling::Standardize);
-        let report =
-            OneBatchTest::default().run(&trainer, &regression(x, 4, y), &run, &Device::Cpu).unwrap();
+        let report = OneBatchTest::default().run(&trainer, &regression(x, 4, y), &run, &Device::Cpu).unwrap();
         assert!(report.trainings[0].fitted && report.trainings[0].score >= 0.99, "{report:?}");
     }
 }
@@ -213,7 +221,8 @@ fn parameters_are_checked() {
 fn a_random_column_has_no_score() {
     let mut rng = Seed::from(5).rng();
     let y: Vec<u32> = (0..200).map(|_| rng.random_range(0..2)).collect();
-    let data = TensorDataset::classification(tensor(normal(2 * 200, 4), 2), &Tensor::new(y, &Device::Cpu).unwrap());
+    let data =
+        TensorDataset::classification(tensor(normal(2 * 200, 4), 2), &Tensor::new(y, &Device::Cpu).unwrap());
     let check = LeakCheck::of(&data.unwrap(), &rows(0, 200)).unwrap();
     assert!(check.columns.iter().all(|column| column.score < 0.25), "{check:?}");
 }

@@ -1,7 +1,7 @@
 //! Findings of monitors, from networks whose fault is known, and from healthy ones.
 use super::super::{
-    dead_units::DeadUnits, exploding_gradients::ExplodingGradients, monitors, saturated_units::SaturatedUnits,
-    update_ratio::UpdateRatio, vanishing_gradients::VanishingGradients,
+    dead_units::DeadUnits, exploding_gradients::ExplodingGradients, monitors,
+    saturated_units::SaturatedUnits, update_ratio::UpdateRatio, vanishing_gradients::VanishingGradients,
 };
 use crate::{
     data::TensorDataset,
@@ -53,7 +53,8 @@ fn train(trainer: &Trainer<Sequential>, seed: u64) -> Vec<EpochRecord> {
 }
 
 fn findings(records: &[Vec<EpochRecord>]) -> Vec<Finding> {
-    let seen = Observations { records: records.iter().map(Vec::as_slice).collect(), ..Observations::default() };
+    let seen =
+        Observations { records: records.iter().map(Vec::as_slice).collect(), ..Observations::default() };
     let rules: [&dyn Rule; 5] =
         [&DeadUnits, &SaturatedUnits, &VanishingGradients, &ExplodingGradients, &UpdateRatio];
     rules.iter().flat_map(|rule| rule.detect(&seen).unwrap()).collect()
@@ -62,17 +63,25 @@ fn findings(records: &[Vec<EpochRecord>]) -> Vec<Finding> {
 fn show(name: &str, trainer: &Trainer<Sequential>) {
     for seed in 0..3 {
         let records = vec![train(trainer, seed)];
-        let seen = Observations { records: records.iter().map(Vec::as_slice).collect(), ..Observations::default() };
+        let seen =
+            Observations { records: records.iter().map(Vec::as_slice).collect(), ..Observations::default() };
         let g = monitors::gradients(&seen);
         let dead = monitors::outputs(&seen, |r| Some(r.dead), |e| e.last().copied());
-        let sat = monitors::outputs(&seen, |r| r.saturated, |e| crate::diagnose::series::median(e.iter().copied()));
+        let sat =
+            monitors::outputs(&seen, |r| r.saturated, |e| crate::diagnose::series::median(e.iter().copied()));
         let max = |v: &[monitors::LayerFigure]| v.iter().map(|l| l.figure).fold(0., f64::max);
         let runs = monitors::runs(&seen);
-        let n = |m: &crate::store::Monitors, f: fn(&crate::store::VariableRecord) -> f64| m.variables.iter().map(|v| f(v).powi(2)).sum::<f64>().sqrt();
+        let n = |m: &crate::store::Monitors, f: fn(&crate::store::VariableRecord) -> f64| {
+            m.variables.iter().map(|v| f(v).powi(2)).sum::<f64>().sqrt()
+        };
         let (r0, m0) = runs[0][0];
         let sens = n(m0, |v| v.gradient) * n(m0, |v| v.weight) / r0.train_loss;
-        let growth = runs[0].iter().map(|(_, m)| n(m, |v| v.gradient)).fold(0., f64::max) / n(m0, |v| v.gradient);
-        let ratios: Vec<f64> = monitors::update_ratios(&runs[0]).iter().map(|v| crate::diagnose::series::median(v.iter().copied()).unwrap_or(0.)).collect();
+        let growth =
+            runs[0].iter().map(|(_, m)| n(m, |v| v.gradient)).fold(0., f64::max) / n(m0, |v| v.gradient);
+        let ratios: Vec<f64> = monitors::update_ratios(&runs[0])
+            .iter()
+            .map(|v| crate::diagnose::series::median(v.iter().copied()).unwrap_or(0.))
+            .collect();
         println!("{name} {seed}: loss {:.3}->{:.3} share {:.1e} dead {:.2} sat {:.2} sens {:.1e} growth {:.1e} ratio {:.1e} {:.1e} | {:?}",
             records[0][0].train_loss, records[0].last().unwrap().train_loss, g.first().map_or(9., |g| g.share), max(&dead), max(&sat), sens, growth, ratios[0], ratios.last().unwrap(),
             findings(&records).iter().map(|f| (f.name.clone(), (f.confidence * 100.) as i32)).collect::<Vec<_>>());
@@ -81,11 +90,19 @@ fn show(name: &str, trainer: &Trainer<Sequential>) {
 
 #[test]
 fn calibration() {
-    for (name, activation) in [("relu", Activation::Relu), ("tanh", Activation::Tanh), ("sigmoid", Activation::Sigmoid)] {
+    for (name, activation) in
+        [("relu", Activation::Relu), ("tanh", Activation::Tanh), ("sigmoid", Activation::Sigmoid)]
+    {
         for layers in [1, 2, 4] {
             show(&format!("{name} {layers} adam"), &network(activation, layers));
-            show(&format!("{name} {layers} he adam.02"), &network(activation, layers).init(InitScheme::he_normal()).optimizer(Optimizer::adam(0.02)));
-            show(&format!("{name} {layers} glorot sgd.1"), &network(activation, layers).init(InitScheme::GlorotUniform).optimizer(Optimizer::sgd(0.1)));
+            show(
+                &format!("{name} {layers} he adam.02"),
+                &network(activation, layers).init(InitScheme::he_normal()).optimizer(Optimizer::adam(0.02)),
+            );
+            show(
+                &format!("{name} {layers} glorot sgd.1"),
+                &network(activation, layers).init(InitScheme::GlorotUniform).optimizer(Optimizer::sgd(0.1)),
+            );
         }
     }
     println!("-- broken");
