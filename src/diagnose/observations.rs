@@ -52,10 +52,10 @@ const OTHERS: f64 = 0.05;
 impl Observations<'_> {
     /// The probability of a condition of the learning curves; `None` if it is too unlikely to be named.
     ///
-    /// The likeliest condition is always named, the second one from a probability of 5 % on, and the others
-    /// from 20 % on. A poor level of the loss may be noise that no network can remove, so
+    /// The likeliest condition is always named, the second one from a probability of 3 % on, and the others
+    /// from 5 % on. A poor level of the loss may be noise that no network can remove, so
     /// [`UnderfitCapacity`](Label::UnderfitCapacity) and [`GoodFit`](Label::GoodFit) are named together from
-    /// 5 % on.
+    /// 3 % on.
     #[must_use]
     pub fn named(&self, label: Label) -> Option<f64> {
         let place = self.labels.iter().position(|(other, _)| *other == label)?;
