@@ -98,7 +98,7 @@ fn it_is_the_same_for_every_number_of_threads_and_goes_on_after_an_interruption(
         || Examination::new(&trainer, &data).runs(3).two_sample(TwoSampleTest::default().epochs(2));
     let text = |examined: &Examined| format!("{:?} {:?}", examined.diagnosis, examined.curves);
     let expected = text(&examination().executor(&OneByOne).run(7).unwrap());
-    assert_eq!(text(&examination().executor(&Threads::new(2)).run(7).unwrap()), expected);
+    assert_eq!(text(&examination().executor(&Threads::new(2).unwrap()).run(7).unwrap()), expected);
 
     struct StopAt(AtomicUsize);
     impl Observer for StopAt {

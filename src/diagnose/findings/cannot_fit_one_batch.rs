@@ -1,5 +1,4 @@
 //! A network that cannot fit a single batch.
-use super::certainty;
 use crate::{
     diagnose::{
         words::{count, figure},
@@ -46,15 +45,10 @@ impl Rule for CannotFitOneBatch {
             ),
         };
         let source = "Karpathy 2019, A Recipe for Training Neural Networks (overfit one batch)";
-        let finding = Finding::new(
-            self.name(),
-            Problem::Learning,
-            confidence * certainty::of_learning(seen),
-            summary,
-            source,
-        )
-        .kind(kind)
-        .experiment(experiment);
+        let finding = Finding::new(self.name(), Problem::Learning, confidence, summary, source)
+            .kind(kind)
+            .with_curves(seen)
+            .experiment(experiment);
         let evidence = report.trainings.iter().map(|training| of_training(training, report));
         Ok(vec![evidence.fold(finding, Finding::evidence)])
     }

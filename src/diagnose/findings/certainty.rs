@@ -1,5 +1,5 @@
 //! How sure a finding is, from a figure and from what the learning curves say.
-use crate::diagnose::{Observations, Problem};
+use crate::diagnose::{Finding, Label, Observations, Problem};
 
 /// The confidence of a finding whose figure has reached its threshold.
 const HALF: f64 = 0.5;
@@ -20,15 +20,34 @@ pub(super) fn log_ramp(figure: f64, threshold: f64, sure: f64) -> Option<f64> {
     ramp(figure.ln(), threshold.ln(), sure.ln())
 }
 
-/// How far a finding about the training counts, from 0.4 to 1: fully if the learning curves show a problem of
-/// learning, or if there are none, and less if they show that the network learns well in spite of it.
-pub(super) fn of_learning(seen: &Observations<'_>) -> f64 {
+/// The confidence of a finding about the training, after a look at the learning curves: less where they show that the
+/// network learns well in spite of it, and more where they show the condition that it leads to.
+///
+/// ```text
+/// c = (0.4 + 0.6 min(1, 2 P(a problem of learning))) · confidence
+/// c + (0.95 − c) P(kind)
+/// ```
+///
+/// Without learning curves it is the confidence itself.
+fn with_curves(confidence: f64, kind: Option<Label>, seen: &Observations<'_>) -> f64 {
     if seen.labels.is_empty() {
-        return 1.;
+        return confidence;
     }
-    let learning = seen.labels.iter().filter(|(label, _)| label.problem() == Problem::Learning);
-    let probability: f64 = learning.map(|(_, probability)| probability).sum();
-    LEARNS_WELL + (1. - LEARNS_WELL) * (2. * probability).min(1.)
+    let sum = |counts: &dyn Fn(Label) -> bool| -> f64 {
+        seen.labels.iter().filter(|(label, _)| counts(*label)).map(|(_, probability)| probability).sum()
+    };
+    let learning = sum(&|label| label.problem() == Problem::Learning);
+    let own = confidence * (LEARNS_WELL + (1. - LEARNS_WELL) * (2. * learning).min(1.));
+    let of_kind = sum(&|label| Some(label) == kind).min(1.);
+    own + (SURE - own).max(0.) * of_kind
+}
+
+impl Finding {
+    /// The finding with the confidence of [`with_curves`].
+    pub(super) fn with_curves(mut self, seen: &Observations<'_>) -> Self {
+        self.confidence = with_curves(self.confidence, self.kind, seen);
+        self
+    }
 }
 
 #[cfg(test)]
@@ -50,13 +69,17 @@ mod tests {
     }
 
     #[test]
-    fn a_network_that_learns_well_lowers_the_confidence() {
-        let of = |labels: &[(Label, f64)]| {
-            of_learning(&Observations { labels: labels.to_vec(), ..Observations::default() })
+    fn the_curves_lower_or_raise_the_confidence() {
+        let of = |confidence, labels: &[(Label, f64)]| {
+            let seen = Observations { labels: labels.to_vec(), ..Observations::default() };
+            with_curves(confidence, Some(Label::UnderfitFlat), &seen)
         };
-        assert_eq!(of(&[]), 1.);
-        assert_eq!(of(&[(Label::GoodFit, 1.)]), 0.4);
-        assert_eq!(of(&[(Label::UnderfitFlat, 0.3), (Label::UnstableLearning, 0.3)]), 1.);
-        assert!((of(&[(Label::Overfit, 0.75), (Label::UnderfitFlat, 0.25)]) - 0.7).abs() < 1e-12);
+        assert_eq!(of(0.5, &[]), 0.5);
+        assert_eq!(of(0.5, &[(Label::GoodFit, 1.)]), 0.2);
+        assert_eq!(of(0.5, &[(Label::UnstableLearning, 0.6)]), 0.5);
+        // 0.5 (0.4 + 0.6 · 0.5) = 0.35, and a quarter of the way from there to 0.95.
+        assert!((of(0.5, &[(Label::Overfit, 0.75), (Label::UnderfitFlat, 0.25)]) - 0.5).abs() < 1e-12);
+        assert!((of(0.5, &[(Label::UnderfitFlat, 0.9)]) - 0.905).abs() < 1e-12);
+        assert!((of(0.97, &[(Label::UnderfitFlat, 0.9)]) - 0.97).abs() < 1e-12);
     }
 }

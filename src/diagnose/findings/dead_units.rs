@@ -44,8 +44,9 @@ impl Rule for DeadUnits {
             monitors::list(&layers, percent)
         );
         let finding =
-            Finding::new(NAME, Problem::Learning, confidence * certainty::of_learning(seen), summary, source)
+            Finding::new(NAME, Problem::Learning, confidence, summary, source)
                 .kind(Label::UnderfitFlat)
+.with_curves(seen)
                 .evidence(Evidence::new(text).value(worst.figure))
                 .evidence_if(first_epoch(seen, layer))
                 .experiment(

@@ -1,6 +1,7 @@
 //! Gradients that are too large for any learning rate.
 use super::{certainty, monitors};
 use crate::{
+    data::Task,
     diagnose::{
         series::median,
         words::{figure, percent},
@@ -14,13 +15,17 @@ use crate::{
 pub(super) struct ExplodingGradients;
 
 /// From this relative sensitivity of the loss to the weights on: see [`sensitivity`].
-const SENSITIVITY: f64 = 1000.;
+const SENSITIVITY: f64 = 300.;
 /// At this sensitivity there is no doubt.
-const SURE_SENSITIVITY: f64 = 1e6;
+const SURE_SENSITIVITY: f64 = 1e5;
 /// From this growth of the gradient over the epochs on, as in AutoTrainer (its β₃, between layers).
 const GROWTH: f64 = 70.;
 /// At this growth there is no doubt.
 const SURE_GROWTH: f64 = 7000.;
+/// From this norm of the gradient on, where the loss of an untrained network is about 1: 0.1 to 5 is usual.
+const NORM: f64 = 30.;
+/// At this norm there is no doubt.
+const SURE_NORM: f64 = 1000.;
 /// A burst does harm only if its step changes the weights by this share of their norm.
 const STEP: f64 = 0.1;
 
@@ -31,7 +36,7 @@ impl Rule for ExplodingGradients {
 
     fn detect(&self, seen: &Observations<'_>) -> Result<Vec<Finding>> {
         let runs = monitors::runs(seen);
-        let signs = [not_finite(&runs), burst(&runs), sensitive(&runs)];
+        let signs = [not_finite(&runs), burst(&runs), sensitive(&runs), large(seen, &runs)];
         let mut signs: Vec<(f64, Evidence)> = signs.into_iter().flatten().collect();
         signs.sort_by(|(a, _), (b, _)| b.total_cmp(a));
         let Some(confidence) = signs.first().map(|(confidence, _)| *confidence) else { return Ok(vec![]) };
@@ -39,8 +44,9 @@ impl Rule for ExplodingGradients {
         let source = "Pascanu, Mikolov and Bengio 2013, arXiv:1211.5063; Zhang, Zhai, Ma and Shen 2021, \
                       doi:10.1109/ICSE43902.2021.00043";
         let finding =
-            Finding::new(self.name(), Problem::Learning, confidence * certainty::of_learning(seen), summary, source)
+            Finding::new(self.name(), Problem::Learning, confidence, summary, source)
                 .kind(Label::UnstableLearning)
+.with_curves(seen)
                 .experiment(
                     "Train once with gradients clipped to a norm of 1 and a tenth of the learning rate, and once with initial \
                      weights drawn by glorot-uniform on standardized inputs. If the loss then falls smoothly, the gradients \
@@ -110,4 +116,21 @@ fn sensitive(runs: &[Run<'_>]) -> Option<(f64, Evidence)> {
     );
     let confidence = certainty::log_ramp(figure_of, SENSITIVITY, SURE_SENSITIVITY)?;
     Some((confidence, Evidence::new(text).value(figure_of).mark(Mark::Epoch(0))))
+}
+
+/// A gradient that is large from the start, where the unit of the loss is known: cross-entropies, and losses of scaled
+/// targets.
+fn large(seen: &Observations<'_>, runs: &[Run<'_>]) -> Option<(f64, Evidence)> {
+    let config = seen.config?;
+    let known = match seen.task? {
+        Task::Classification { .. } => true,
+        Task::Regression { .. } => config.target_scaling.is_some(),
+    };
+    let of_first = |run: &Run<'_>| run.first().map(|(_, monitors)| gradient(monitors));
+    let norm = median(runs.iter().filter_map(of_first)).filter(|_| known)?;
+    let text = format!(
+        "In the first epoch, the gradient has a norm of {}; 0.1 to 5 is usual for this loss.",
+        figure(norm)
+    );
+    Some((certainty::log_ramp(norm, NORM, SURE_NORM)?, Evidence::new(text).value(norm).mark(Mark::Epoch(0))))
 }

@@ -29,10 +29,9 @@ impl Rule for OfUntrained {
         let high =
             certainty::log_ramp(ratio, HIGH, SURE_HIGH).map(|confidence| high(first, constant, confidence));
         let low = certainty::log_ramp(ratio, LOW, SURE_LOW).map(|confidence| low(first, confidence));
+        // Rows that leak do not show in the curves.
+        let high = high.map(|finding| finding.with_curves(seen));
         let found = high.or(low).map(|mut finding| {
-            if finding.problem == Problem::Learning {
-                finding.confidence *= certainty::of_learning(seen);
-            }
             let text = format!(
                 "Before the first step, the loss on {} training rows is {}; the best constant output has {}.",
                 first.rows,

@@ -51,8 +51,9 @@ impl Rule for SaturatedUnits {
         );
         let source = "Glorot and Bengio 2010, PMLR 9:249";
         let finding =
-            Finding::new(NAME, Problem::Learning, confidence * certainty::of_learning(seen), summary, source)
+            Finding::new(NAME, Problem::Learning, confidence, summary, source)
                 .kind(Label::UnderfitFlat)
+.with_curves(seen)
                 .evidence(Evidence::new(text).value(worst.figure))
                 .experiment(
                     "Train once with inputs that are standardized and initial weights drawn by glorot-uniform, and once with \

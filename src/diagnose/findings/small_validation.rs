@@ -38,6 +38,11 @@ impl Rule for SmallValidation {
             Known::Error => (rmse_half_width(rows), rows_for_rmse(ENOUGH)),
         };
         let Some(confidence) = certainty::ramp(half, HALF_WIDTH, SURE) else { return Ok(vec![]) };
+        // The curves have said the same.
+        let label = Label::UnrepresentativeValidation;
+        if seen.named(label).is_some_and(|probability| probability >= confidence) {
+            return Ok(vec![]);
+        }
         let what = match known {
             Known::Accuracy(_) => "the accuracy",
             Known::Error => "the error",
@@ -56,7 +61,7 @@ impl Rule for SmallValidation {
         );
         let source = "Raschka 2018, arXiv:1811.12808; Varoquaux 2018, doi:10.1016/j.neuroimage.2017.06.061";
         let finding = Finding::new(self.name(), Problem::Data, confidence, summary, source)
-            .kind(Label::UnrepresentativeValidation)
+            .kind(label)
             .evidence(Evidence::new(text).value(half))
             .experiment("Score the network by cross-validation: every row is then a validation row once.");
         Ok(vec![finding])

@@ -80,10 +80,9 @@ fn finding(name: &str, what: &str, seen: &Observations<'_>, signs: [Sign; 3]) ->
     let (confidence, first) = signs.first()?;
     let summary = format!("{what}. {}", first.text);
     let finding =
-        Finding::new(name, Problem::Learning, confidence * certainty::of_learning(seen), summary, SOURCE)
-            .experiment(
-                "Standardize them, and train again. If the loss falls faster, their scale was the cause.",
-            );
+        Finding::new(name, Problem::Learning, *confidence, summary, SOURCE).with_curves(seen).experiment(
+            "Standardize them, and train again. If the loss falls faster, their scale was the cause.",
+        );
     Some(signs.into_iter().fold(finding, |finding, (_, evidence)| finding.evidence(evidence)))
 }
 

@@ -59,17 +59,12 @@ impl Rule for UpdateRatio {
              usual.",
             figure(ratio)
         );
-        let finding = Finding::new(
-            self.name(),
-            Problem::Learning,
-            confidence * certainty::of_learning(seen),
-            summary,
-            source,
-        )
-        .kind(label)
-        .evidence(Evidence::new(text).value(ratio))
-        .evidence_if(super::evidence::learning_rate(seen))
-        .experiment(experiment);
+        let finding = Finding::new(self.name(), Problem::Learning, confidence, summary, source)
+            .kind(label)
+            .with_curves(seen)
+            .evidence(Evidence::new(text).value(ratio))
+            .evidence_if(super::evidence::learning_rate(seen))
+            .experiment(experiment);
         Ok(vec![finding])
     }
 }

@@ -34,8 +34,9 @@ impl Rule for VanishingGradients {
         let source = "Glorot and Bengio 2010, PMLR 9:249; Zhang, Zhai, Ma and Shen 2021, \
                       doi:10.1109/ICSE43902.2021.00043";
         let mut finding =
-            Finding::new(self.name(), Problem::Learning, confidence * certainty::of_learning(seen), summary, source)
+            Finding::new(self.name(), Problem::Learning, confidence, summary, source)
                 .kind(Label::UnderfitFlat)
+.with_curves(seen)
                 .evidence_if(norms(seen))
                 .experiment(
                     "Train once with relu units and initial weights drawn by he-normal, or with fewer layers, or with batch \

@@ -153,7 +153,7 @@ fn the_first_loss_is_that_of_a_constant_unless_something_is_too_large() {
     };
     let usual = first(&network(3), &classes());
     assert!((usual.zero.unwrap() - 3f64.ln()).abs() < 1e-9 && usual.constant.unwrap() <= 3f64.ln());
-    assert!((0.8..1.6).contains(&(usual.loss / usual.constant.unwrap())), "{usual:?}");
+    assert!((0.8..2.5).contains(&(usual.loss / usual.constant.unwrap())), "{usual:?}");
     let huge = first(&network(3).init(InitScheme::parse("uniform:-5:5").unwrap()), &classes());
     assert!(huge.loss > 10. * huge.constant.unwrap() && huge.output_size > 10., "{huge:?}");
     let zero = first(&network(3).init(InitScheme::parse("constant:0").unwrap()), &classes());
@@ -191,7 +191,7 @@ fn one_batch_tells_a_wrong_network_from_a_wrong_rate() {
     // Units that begin alike stay alike.
     let zero = of(&network(3).init(InitScheme::parse("constant:0").unwrap()));
     assert!(!zero.fitted() && zero.trainings.len() == 3, "{zero:?}");
-    let slow = of(&network(3).optimizer(Optimizer::adam(2e-4)));
+    let slow = of(&network(3).optimizer(Optimizer::adam(4e-4)));
     assert!(!slow.trainings[0].fitted && slow.trainings[1].fitted && slow.trainings.len() == 2, "{slow:?}");
     let fast = of(&network(3).optimizer(Optimizer::sgd(1e6)));
     assert!(!fast.fitted(), "{fast:?}");

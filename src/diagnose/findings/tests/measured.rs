@@ -93,11 +93,8 @@ fn scales_far_from_one_are_found() {
     assert_eq!(small, [("unscaled_inputs".to_string(), vec![2e-4])]);
     let target = scales(usual(), vec![column(0, 152., 77.)]);
     assert_eq!(of_scales(&target, &config), [("unscaled_targets".into(), vec![77.])]);
-    let scaled = TrainConfig {
-        input_scaling: Some(Scaling::Standardize),
-        target_scaling: Some(Scaling::Standardize),
-        ..TrainConfig::default()
-    };
+    let mut scaled = TrainConfig::default();
+    (scaled.input_scaling, scaled.target_scaling) = (Some(Scaling::Standardize), Some(Scaling::Standardize));
     assert!(of_scales(&far, &scaled).is_empty() && of_scales(&target, &scaled).is_empty());
 }
 
@@ -117,7 +114,8 @@ fn a_network_that_learns_well_makes_scales_unlikely_as_a_problem() {
 #[test]
 fn losses_that_do_not_fit_the_targets_are_found() {
     let found = |loss: Option<Loss>, task, output, scales: Option<&ScaleCheck>| {
-        let config = TrainConfig { loss, ..TrainConfig::default() };
+        let mut config = TrainConfig::default();
+        config.loss = loss;
         let (config, task, output) = (Some(&config), Some(task), Some(output));
         let findings = of(Observations { config, task, output, scales, ..Observations::default() });
         findings
