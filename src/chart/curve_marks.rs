@@ -423,7 +423,7 @@ mod tests {
             |epoch| CurveMark::Gap { epoch, low: 0.4, high: 1.5, label: format!("gap at epoch {epoch}") };
         let marks = vec![level(2.0), level(1.98), level(0.42), gap(90), gap(99), epoch(88, "turn")];
         let flags = Flags::place(&marks, &frame).unwrap();
-        let placed = labels(&marks, &flags, &[line.clone()], &frame).unwrap();
+        let placed = labels(&marks, &flags, std::slice::from_ref(&line), &frame).unwrap();
         assert_eq!(placed.len(), 5);
         let apart = |a: &Area, b: &Area| {
             a.right <= b.left || b.right <= a.left || a.bottom <= b.top || b.bottom <= a.top

@@ -81,26 +81,25 @@ pub(super) struct Bench<'b, 'a, N> {
     pub(super) tell: &'b dyn Fn(&ImproveEvent<'_>),
 }
 
-/// What is known of the rows themselves, whatever the setup: of those of the first split.
+/// What is known of the rows themselves, whatever the setup: of those of the first split. A check that does not go with the
+/// data, such as with images or several inputs, says nothing.
 struct RowChecks {
-    scales: ScaleCheck,
-    leaks: LeakCheck,
-    split: SplitCheck,
+    scales: Option<ScaleCheck>,
+    leaks: Option<LeakCheck>,
+    split: Option<SplitCheck>,
     two_sample: Option<TwoSampleReport>,
 }
 
 impl RowChecks {
-    fn of(view: &View<'_>, split: &Split, seed: Seed) -> Result<Self> {
+    fn of(view: &View<'_>, split: &Split, seed: Seed) -> Self {
         let test = TwoSampleTest::default();
-        Ok(Self {
-            scales: ScaleCheck::of(view, &split.train)?,
-            leaks: LeakCheck::of(view, &split.train)?,
-            split: SplitCheck::of(view, &split.train, &split.test)?,
-            two_sample: match test.enough(view, &split.train, &split.test) {
-                true => Some(test.run(view, &split.train, &split.test, seed)?),
-                false => None,
-            },
-        })
+        let enough = test.enough(view, &split.train, &split.test);
+        Self {
+            scales: ScaleCheck::of(view, &split.train).ok(),
+            leaks: LeakCheck::of(view, &split.train).ok(),
+            split: SplitCheck::of(view, &split.train, &split.test).ok(),
+            two_sample: enough.then(|| test.run(view, &split.train, &split.test, seed).ok()).flatten(),
+        }
     }
 }
 
@@ -400,7 +399,7 @@ impl<N: Network> Lab for Bench<'_, '_, N> {
         (self.tell)(&ImproveEvent::Diagnosing { trainings });
         self.train(setup, &jobs)?;
         if let (None, Some(first)) = (&self.checks, self.splits.first()) {
-            self.checks = Some(RowChecks::of(self.view, &first.split, self.seed.child("row checks"))?);
+            self.checks = Some(RowChecks::of(self.view, &first.split, self.seed.child("row checks")));
         }
         let plan = self.plan(setup, Job { split: 0, run: 0 })?;
         let (first_loss, one_batch) = match plan.runs.first() {
@@ -424,9 +423,9 @@ impl<N: Network> Lab for Bench<'_, '_, N> {
             output: Some(Learner::output(&self.trainer)),
             first_loss: first_loss.as_ref(),
             one_batch: one_batch.as_ref(),
-            scales: checks.map(|checks| &checks.scales),
-            leaks: checks.map(|checks| &checks.leaks),
-            split: checks.map(|checks| &checks.split),
+            scales: checks.and_then(|checks| checks.scales.as_ref()),
+            leaks: checks.and_then(|checks| checks.leaks.as_ref()),
+            split: checks.and_then(|checks| checks.split.as_ref()),
             two_sample: checks.and_then(|checks| checks.two_sample.as_ref()),
             ..Observations::default()
         };

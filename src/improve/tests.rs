@@ -11,7 +11,7 @@ use super::{
     FinalScores, Spent, Step,
 };
 use crate::{
-    data::{Dataset, TensorDataset},
+    data::TensorDataset,
     diagnose::{Finding, Problem},
     metrics::{Metric, MetricList},
     plan::Plan,

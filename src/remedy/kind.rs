@@ -71,55 +71,55 @@ pub(super) struct Draft {
 
 impl Draft {
     /// Why it fits and what it is expected to do.
-    pub fn new(why: impl Into<String>, effect: &'static str) -> Self {
+    pub(super) fn new(why: impl Into<String>, effect: &'static str) -> Self {
         Self { change: Change::default(), why: why.into(), effect, cost: Cost::default(), factor: 1. }
     }
 
-    pub fn set(mut self, name: &str, value: impl Into<Value>) -> Self {
+    pub(super) fn set(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.change.settings = self.change.settings.with(name, value);
         self
     }
 
-    pub fn epochs(self, epochs: usize) -> Self {
+    pub(super) fn epochs(self, epochs: usize) -> Self {
         self.set("epochs", i64::try_from(epochs).unwrap_or(i64::MAX))
     }
 
-    pub fn batch(self, rows: usize) -> Self {
+    pub(super) fn batch(self, rows: usize) -> Self {
         self.set("batch_size", BatchSize::Fixed(rows))
     }
 
-    pub fn strategy(mut self, text: impl Into<String>) -> Self {
+    pub(super) fn strategy(mut self, text: impl Into<String>) -> Self {
         self.change.strategy = Some(text.into());
         self
     }
 
-    pub fn because(mut self, why: String) -> Self {
+    pub(super) fn because(mut self, why: String) -> Self {
         self.why = why;
         self
     }
 
-    pub fn validation(mut self, share: f64) -> Self {
+    pub(super) fn validation(mut self, share: f64) -> Self {
         self.change.validation = Some(share);
         self
     }
 
     /// Sets validation rows aside.
-    pub fn watched(self, start: &Start<'_>) -> Self {
+    pub(super) fn watched(self, start: &Start<'_>) -> Self {
         self.validation(start.validation())
     }
 
-    pub fn by_hand(mut self, text: impl Into<String>) -> Self {
+    pub(super) fn by_hand(mut self, text: impl Into<String>) -> Self {
         self.change.by_hand = Some(text.into());
         self
     }
 
-    pub fn cost(mut self, training: f64, prediction: f64) -> Self {
+    pub(super) fn cost(mut self, training: f64, prediction: f64) -> Self {
         self.cost = Cost { training, prediction };
         self
     }
 
     /// Multiplies the priority: below 1 for what fits less well, above 1 where the settings show the cause.
-    pub fn times(mut self, factor: f64) -> Self {
+    pub(super) fn times(mut self, factor: f64) -> Self {
         self.factor = factor;
         self
     }
@@ -127,7 +127,7 @@ impl Draft {
 
 impl BuiltIn {
     /// Its priority for a name; `None` if it is not for it.
-    pub fn priority_for(&self, name: &str) -> Option<f64> {
+    pub(super) fn priority_for(&self, name: &str) -> Option<f64> {
         self.treats.iter().find(|(treated, _)| *treated == name).map(|(_, priority)| *priority)
     }
 

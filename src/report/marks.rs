@@ -101,7 +101,7 @@ mod tests {
     #[test]
     fn each_place_has_a_letter_and_a_label_with_its_figure() {
         let gap = Mark::Gap { epoch: 9, low: 0.1, high: 0.534 };
-        let level = Mark::Level(2.302_585);
+        let level = Mark::Level(2.345_678);
         let findings = [
             finding(Label::Overfit, &[Mark::Epoch(7), gap]),
             finding(Label::UnderfitFlat, &[gap, level, Mark::Epochs { from: 3, to: 9 }]),
@@ -110,11 +110,11 @@ mod tests {
         assert_eq!(marks.letter(&gap), Some('B'), "the second finding names it again");
         assert_eq!(marks.letter(&level), Some('C'));
         assert_eq!(marks.letter(&Mark::Epoch(8)), None);
-        assert_eq!(marks.losses(), [0.1, 0.534, 2.302_585]);
+        assert_eq!(marks.losses(), [0.1, 0.534, 2.345_678]);
         let expected = [
             CurveMark::Epoch { epoch: 7, label: "A, overfit".into() },
             CurveMark::Gap { epoch: 9, low: 0.1, high: 0.534, label: "B, overfit: 0.434 apart".into() },
-            CurveMark::Level { value: 2.302_585, label: "C, underfit_flat: 2.30".into() },
+            CurveMark::Level { value: 2.345_678, label: "C, underfit_flat: 2.35".into() },
             CurveMark::Epochs { from: 3, to: 9, label: "D, underfit_flat".into() },
         ];
         assert_eq!(marks.of_chart(), expected);
@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn figures_have_three_digits() {
-        let texts = [2.302_585, 0.012_345, 1234.5, -0.5, 1e-9, 0.].map(figure);
-        assert_eq!(texts, ["2.30", "0.0123", "1234", "−0.500", "1.00e−9", "0"]);
+        let texts = [2.345_678, 0.012_345, 1234.5, -0.5, 1e-9, 0.].map(figure);
+        assert_eq!(texts, ["2.35", "0.0123", "1234", "−0.500", "1.00e−9", "0"]);
     }
 }

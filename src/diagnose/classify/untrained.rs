@@ -19,7 +19,7 @@ pub(super) fn untrained_loss(curves: &Curves) -> f64 {
     let loss = match curves.metric {
         Some(CurveMetric::Accuracy) if start < MANY => {
             let classes = CLASSES.iter().map(|classes| classes.ln());
-            or_nan(classes.clone().find(|ln| *ln >= 0.93 * start).or(classes.last()))
+            or_nan(classes.clone().find(|ln| *ln >= 0.93 * start).or(classes.clone().next_back()))
         }
         Some(CurveMetric::Accuracy) => start,
         _ => {

@@ -102,8 +102,7 @@ fn scales_far_from_one_are_found() {
 fn a_network_that_learns_well_makes_scales_unlikely_as_a_problem() {
     let far = scales(vec![column(0, 0., 1.), column(1, 0., 1e5)], vec![]);
     let found = |label| {
-        let mut run = Curve::default();
-        run.train_loss = vec![1., 0.5, 0.2, 0.1];
+        let run = Curve { train_loss: vec![1., 0.5, 0.2, 0.1], ..Curve::default() };
         let curves = Curves::new(vec![run]);
         Diagnose::curves(&curves).labels(vec![(label, 1.)]).scales(&far).run().unwrap()
     };
@@ -114,8 +113,7 @@ fn a_network_that_learns_well_makes_scales_unlikely_as_a_problem() {
 #[test]
 fn losses_that_do_not_fit_the_targets_are_found() {
     let found = |loss: Option<Loss>, task, output, scales: Option<&ScaleCheck>| {
-        let mut config = TrainConfig::default();
-        config.loss = loss;
+        let config = TrainConfig { loss, ..TrainConfig::default() };
         let (config, task, output) = (Some(&config), Some(task), Some(output));
         let findings = of(Observations { config, task, output, scales, ..Observations::default() });
         findings

@@ -10,14 +10,14 @@ use crate::{
 pub(super) fn overfitting(runs: usize) -> Curves {
     let run = |run: usize| {
         let wave = |epoch: usize| 0.02 * ((epoch * 7 + run * 3) as f64).sin();
-        let mut curve = Curve::default();
-        curve.train_loss = (0..50).map(|e| 0.02 + 2. * 0.85f64.powi(e as i32)).collect();
-        curve.valid_loss = (0..50)
-            .map(|e: usize| 0.3 + 1.8 * 0.8f64.powi(e as i32) + 0.014 * e.saturating_sub(10) as f64 + wave(e))
-            .collect();
-        curve.train_metric = (0..50).map(|e| 1. - 0.7 * 0.85f64.powi(e as i32)).collect();
-        curve.valid_metric = (0..50).map(|e| 0.9 - 0.6 * 0.8f64.powi(e as i32) + wave(e)).collect();
-        curve
+        let power = |base: f64, epoch: usize| base.powi(epoch as i32);
+        let valid = |e: usize| 0.3 + 1.8 * power(0.8, e) + 0.014 * e.saturating_sub(10) as f64 + wave(e);
+        Curve {
+            train_loss: (0..50).map(|e| 0.02 + 2. * power(0.85, e)).collect(),
+            valid_loss: (0..50).map(valid).collect(),
+            train_metric: (0..50).map(|e| 1. - 0.7 * power(0.85, e)).collect(),
+            valid_metric: (0..50).map(|e| 0.9 - 0.6 * power(0.8, e) + wave(e)).collect(),
+        }
     };
     let mut curves = Curves::new((0..runs).map(run).collect());
     (curves.train_rows, curves.valid_rows) = (Some(400), Some(120));
@@ -72,8 +72,7 @@ fn a_page_shows_findings_evidence_and_remedies() {
 #[test]
 fn several_networks_have_one_page() {
     let healthy = Finding::of(Label::GoodFit, 0.97, "Both losses have converged, close to each other.", "");
-    let mut diagnosis = Diagnosis::default();
-    diagnosis.findings = vec![healthy];
+    let diagnosis = Diagnosis { findings: vec![healthy], ..Diagnosis::default() };
     let healthy = DiagnosisReport::new("b.csv", diagnosis);
     let page = Parsed::checked(&DiagnosisReport::html_of("Two", &[report(), healthy]).unwrap());
     let headings: Vec<String> = page.all("h2").iter().map(|h| h.text()).collect();
@@ -86,11 +85,10 @@ fn unusual_diagnoses_have_pages() {
     let empty = DiagnosisReport::new("", Diagnosis::default());
     let page = Parsed::checked(&empty.html("t").unwrap());
     contains_all(&page.class("verdict").text(), &["Nothing was found."]);
-    let mut run = Curve::default();
-    run.train_loss = vec![f64::NAN];
+    let run = Curve { train_loss: vec![f64::NAN], ..Curve::default() };
     let nan = DiagnosisReport::new("nan", Diagnosis::default()).curves(Curves::new(vec![run]));
     assert!(Parsed::checked(&nan.html("t").unwrap()).all("svg").is_empty());
-    let mut diagnosis = Diagnosis::default();
-    diagnosis.findings = vec![Finding::new("<b>", Problem::Data, f64::NAN, "\u{1}", "")];
+    let findings = vec![Finding::new("<b>", Problem::Data, f64::NAN, "\u{1}", "")];
+    let diagnosis = Diagnosis { findings, ..Diagnosis::default() };
     Parsed::checked(&DiagnosisReport::new("x", diagnosis).html("t").unwrap());
 }
