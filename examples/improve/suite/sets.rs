@@ -99,7 +99,7 @@ impl Set {
         let inputs = Tensor::from_vec(inputs, (rows, columns), &Device::Cpu)?;
         let mut inputs = Scaler::standardize(&inputs)?.transform(&inputs)?;
         if spoiled.input_scale != 1. {
-            let factor = |column: usize| if column % 2 == 0 { spoiled.input_scale } else { 1. };
+            let factor = |column: usize| if column.is_multiple_of(2) { spoiled.input_scale } else { 1. };
             let factors: Vec<f64> = (0..columns).map(factor).collect();
             inputs = inputs.broadcast_mul(&Tensor::from_vec(factors, (1, columns), &Device::Cpu)?)?;
         }
