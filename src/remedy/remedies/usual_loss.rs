@@ -18,7 +18,18 @@ pub(super) const REMEDY: BuiltIn = BuiltIn {
     drafts,
 };
 
+/// More label smoothing than this leaves little of the labels.
+const SMOOTHING: f64 = 0.3;
+
 fn drafts(finding: &Finding, start: &Start<'_>) -> Vec<Draft> {
+    if let Some(Loss::CrossEntropy { smoothing }) = start.config.loss
+        && smoothing > SMOOTHING
+    {
+        let reason =
+            format!("A label smoothing of {smoothing} leaves little of the labels: train without it.");
+        let draft = Draft::new(because(finding, reason), "What is trained and what is scored agree.");
+        return vec![draft.set("label_smoothing", 0.)];
+    }
     let Some(loss) = start.config.loss else { return vec![] };
     let (usual, factor) = match (start.values(), loss) {
         (true, Loss::MeanSquared) => return vec![],
