@@ -1,6 +1,7 @@
 //! The loss of an untrained network against the value that it should have.
 use super::certainty;
 use crate::{
+    data::Task,
     diagnose::{words::figure, Evidence, Finding, FirstLoss, Label, Mark, Observations, Problem, Rule},
     Result,
 };
@@ -8,10 +9,13 @@ use crate::{
 /// Finds untrained networks whose loss is far from that of a constant output.
 pub(super) struct OfUntrained;
 
-/// From this multiple of the loss of the best constant on, the first loss is too high.
-const HIGH: f64 = 3.;
-/// At this multiple there is no doubt.
-const SURE_HIGH: f64 = 100.;
+/// From this multiple of the loss of the best constant on, the first loss is too high. Weights of usual variance give up
+/// to twice the loss for classes.
+const HIGH: f64 = 4.;
+/// The same for values: outputs of the size of 2 have five times the squared error of a constant.
+const HIGH_OF_VALUES: f64 = 10.;
+/// At this multiple of the threshold there is no doubt.
+const SURE_HIGH: f64 = 30.;
 /// Below this multiple, the first loss is too low.
 const LOW: f64 = 0.5;
 /// At this multiple there is no doubt.
@@ -26,8 +30,12 @@ impl Rule for OfUntrained {
         let Some(first) = seen.first_loss.filter(|first| !first.warm_start) else { return Ok(vec![]) };
         let Some(constant) = first.constant.filter(|constant| *constant > 0.) else { return Ok(vec![]) };
         let ratio = if first.loss.is_finite() { first.loss / constant } else { f64::INFINITY };
-        let high =
-            certainty::log_ramp(ratio, HIGH, SURE_HIGH).map(|confidence| high(first, constant, confidence));
+        let limit = match seen.task {
+            Some(Task::Classification { .. }) => HIGH,
+            _ => HIGH_OF_VALUES,
+        };
+        let high = certainty::log_ramp(ratio, limit, SURE_HIGH * limit)
+            .map(|confidence| high(first, constant, confidence));
         let low = certainty::log_ramp(ratio, LOW, SURE_LOW).map(|confidence| low(first, confidence));
         // Rows that leak do not show in the curves.
         let high = high.map(|finding| finding.with_curves(seen));

@@ -17,7 +17,7 @@ const SMALL: f64 = 1e-4;
 /// At this share there is no doubt.
 const SURE_SMALL: f64 = 1e-7;
 /// From this share on, a step changes the weights by a large part.
-const LARGE: f64 = 0.05;
+const LARGE: f64 = 0.1;
 /// At this share there is no doubt.
 const SURE_LARGE: f64 = 1.;
 
@@ -27,10 +27,9 @@ impl Rule for UpdateRatio {
     }
 
     fn detect(&self, seen: &Observations<'_>) -> Result<Vec<Finding>> {
-        let (early, all) = ratios(seen);
-        // Later steps are small because the network has learned.
-        let small = early.and_then(|ratio| Some((certainty::log_ramp(ratio, SMALL, SURE_SMALL)?, ratio)));
-        let large = all.and_then(|ratio| Some((certainty::log_ramp(ratio, LARGE, SURE_LARGE)?, ratio)));
+        let ratio = ratio(seen);
+        let small = ratio.and_then(|ratio| Some((certainty::log_ramp(ratio, SMALL, SURE_SMALL)?, ratio)));
+        let large = ratio.and_then(|ratio| Some((certainty::log_ramp(ratio, LARGE, SURE_LARGE)?, ratio)));
         let (confidence, ratio, label, summary, experiment) = match (small, large) {
             (Some((confidence, ratio)), _) => (
                 confidence,
@@ -55,7 +54,7 @@ impl Rule for UpdateRatio {
         let summary = format!("{summary}: each changes them by {} of their norm.", percent_or_figure(ratio));
         let source = "Karpathy 2016, CS231n, Neural Networks Part 3 (ratio of weights to updates)";
         let text = format!(
-            "The norm of a step is {} times that of the weights (median over matrices of weights and epochs); about 0.001 is \
+            "The norm of a step is {} times that of the weights in the first quarter of the epochs (median over matrices of weights); about 0.001 is \
              usual.",
             figure(ratio)
         );
@@ -77,15 +76,13 @@ fn percent_or_figure(ratio: f64) -> String {
     }
 }
 
-/// The relative size of the steps in the first quarter of the epochs and in all of them: medians over matrices of
-/// weights, epochs and runs.
-fn ratios(seen: &Observations<'_>) -> (Option<f64>, Option<f64>) {
-    let (mut early, mut all) = (vec![], vec![]);
-    for run in monitors::runs(seen) {
+/// The relative size of the steps in the first quarter of the epochs: the median over matrices of weights, epochs and runs.
+/// Later steps are small because the network has learned, or because large steps have made the weights large.
+fn ratio(seen: &Observations<'_>) -> Option<f64> {
+    let of_run = |run: Vec<_>| {
         let epochs = monitors::update_ratios(&run);
-        let of = |epochs: &[Vec<f64>]| median(epochs.iter().flatten().copied());
-        early.extend(epochs.get(..epochs.len().div_ceil(4)).and_then(of));
-        all.extend(of(&epochs));
-    }
-    (median(early), median(all))
+        let early = epochs.get(..epochs.len().div_ceil(4))?;
+        median(early.iter().flatten().copied())
+    };
+    median(monitors::runs(seen).into_iter().filter_map(of_run))
 }

@@ -167,7 +167,7 @@ fn the_first_loss_is_that_of_a_constant_unless_something_is_too_large() {
         "{unscaled:?}"
     );
     let scaled = first(&network(1).target_scaling(Scaling::Standardize), &data);
-    assert!((scaled.constant.unwrap() - 1.).abs() < 1e-6 && scaled.loss < 2., "{scaled:?}");
+    assert!((scaled.constant.unwrap() - 1.).abs() < 1e-6 && scaled.loss < 8., "{scaled:?}");
 }
 
 #[test]

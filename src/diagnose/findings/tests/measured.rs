@@ -30,11 +30,13 @@ fn first_loss(loss: f64) -> FirstLoss {
 
 #[test]
 fn first_losses_are_compared_with_that_of_a_constant() {
-    let found = |first: &FirstLoss| of(Observations { first_loss: Some(first), ..Observations::default() });
-    assert!(found(&first_loss(0.5)).is_empty() && found(&first_loss(1.4)).is_empty());
-    let high = found(&first_loss(1.5)).remove(0);
+    let task = Some(Task::Classification { classes: 2 });
+    let found =
+        |first: &FirstLoss| of(Observations { first_loss: Some(first), task, ..Observations::default() });
+    assert!(found(&first_loss(0.5)).is_empty() && found(&first_loss(1.9)).is_empty());
+    let high = found(&first_loss(2.)).remove(0);
     assert_eq!((high.name.as_str(), high.problem), ("first_loss_too_high", Problem::Learning));
-    assert!((high.confidence - 0.5).abs() < 1e-9 && high.evidence[0].value == Some(3.));
+    assert!((high.confidence - 0.5).abs() < 1e-9 && high.evidence[0].value == Some(4.));
     assert_eq!(found(&first_loss(f64::NAN))[0].confidence, 0.95);
     let low = found(&first_loss(0.05)).remove(0);
     assert_eq!((low.name.as_str(), low.problem), ("first_loss_too_low", Problem::Data));
@@ -113,7 +115,8 @@ fn a_network_that_learns_well_makes_scales_unlikely_as_a_problem() {
 #[test]
 fn losses_that_do_not_fit_the_targets_are_found() {
     let found = |loss: Option<Loss>, task, output, scales: Option<&ScaleCheck>| {
-        let config = TrainConfig { loss, ..TrainConfig::default() };
+        let mut config = TrainConfig::default();
+        (config.loss, config.shuffle) = (loss, true);
         let (config, task, output) = (Some(&config), Some(task), Some(output));
         let findings = of(Observations { config, task, output, scales, ..Observations::default() });
         findings
