@@ -17,7 +17,7 @@ use std::path::PathBuf;
 /// Find out what is wrong with a network, try what helps against it, keep what is certain to help, and repeat. At the
 /// end, the network of the start and the result are compared on rows that no decision saw.
 #[derive(Debug, Parser, Serialize)]
-#[command(version, about, max_term_width = 100, allow_negative_numbers = true)]
+#[command(version, max_term_width = 100, allow_negative_numbers = true)]
 pub struct Args {
     #[command(flatten)]
     #[serde(flatten)]

@@ -25,7 +25,7 @@ use std::path::PathBuf;
 /// Train ensembles in several ways, combine them in several ways, and compare them with single networks: test
 /// metrics, their spread and the cost. Everything is scored on rows that no network was fitted on.
 #[derive(Debug, Parser, Serialize)]
-#[command(version, about, max_term_width = 100, allow_negative_numbers = true, after_long_help = help())]
+#[command(version, max_term_width = 100, allow_negative_numbers = true, after_long_help = help())]
 pub struct Args {
     #[command(flatten)]
     #[serde(flatten)]

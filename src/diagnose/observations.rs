@@ -48,6 +48,9 @@ pub struct Observations<'a> {
 const SECOND: f64 = 0.03;
 /// The smallest probability at which a label after the second is named.
 const OTHERS: f64 = 0.05;
+/// The smallest probability at which a label is named beside validation rows that do not stand for new rows: they hide
+/// the others.
+const HIDDEN: f64 = 0.01;
 
 impl Observations<'_> {
     /// The probability of a condition of the learning curves; `None` if it is too unlikely to be named.
@@ -55,7 +58,8 @@ impl Observations<'_> {
     /// The likeliest condition is always named, the second one from a probability of 3 % on, and the others
     /// from 5 % on. A poor level of the loss may be noise that no network can remove, so
     /// [`UnderfitCapacity`](Label::UnderfitCapacity) and [`GoodFit`](Label::GoodFit) are named together from
-    /// 3 % on.
+    /// 3 % on. Beside [`UnrepresentativeValidation`](Label::UnrepresentativeValidation), which hides the
+    /// others, they are named from 1 % on.
     #[must_use]
     pub fn named(&self, label: Label) -> Option<f64> {
         let place = self.labels.iter().position(|(other, _)| *other == label)?;
@@ -68,6 +72,7 @@ impl Observations<'_> {
         };
         let least = match place {
             0 => 0.,
+            _ if first == Some(Label::UnrepresentativeValidation) => HIDDEN,
             1 => SECOND,
             _ if twin.is_some() && first == twin => SECOND,
             _ => OTHERS,

@@ -168,9 +168,9 @@ impl Set {
                     targets: Targets::Values(diabetes.targets().to_vec()),
                 }
             }
-            Self::Moons => moons(600, 0.2, seed),
-            Self::Rings => rings(750, 0.15, seed),
-            Self::Friedman => friedman(600, 1., seed),
+            Self::Moons => moons(1500, 0.2, seed),
+            Self::Rings => rings(1500, 0.15, seed),
+            Self::Friedman => friedman(1200, 1., seed),
         }
     }
 }
