@@ -107,9 +107,9 @@ impl Fault {
             Self::UnscaledTargets => Spoiled { target_scale: 1000., ..Spoiled::NOT },
             Self::TooFewRows => Spoiled { rows: Some(60), ..Spoiled::NOT },
             Self::TooManyEpochs | Self::HugeCapacity => {
-                Spoiled { rows: Some(240), noise: 0.15, ..Spoiled::NOT }
+                Spoiled { rows: Some(800), noise: 0.2, ..Spoiled::NOT }
             }
-            Self::LabelNoise => Spoiled { rows: Some(400), noise: 0.3, ..Spoiled::NOT },
+            Self::LabelNoise => Spoiled { rows: Some(900), noise: 0.3, ..Spoiled::NOT },
             Self::FewValidationRows => Spoiled { rows: Some(300), ..Spoiled::NOT },
             _ => Spoiled::NOT,
         }
