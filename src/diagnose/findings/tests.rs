@@ -362,7 +362,7 @@ fn labels_are_named_by_their_place_and_probability() {
     ];
     let diagnosis = Diagnose::curves(&curves).labels(labels.to_vec()).run().unwrap();
     let names: Vec<&str> = diagnosis.findings.iter().map(|f| f.name.as_str()).collect();
-    assert_eq!(names, ["high_variance", "underfit_unfinished"]);
+    assert_eq!(names, ["high_variance", "underfit_unfinished", "slow_learning", "good_fit"]);
     let first = LabelProbability { label: Label::HighVariance, probability: 0.5 };
     assert_eq!((diagnosis.labels[0], diagnosis.labels.len()), (first, 5));
     let error = Diagnose::curves(&curves).labels(vec![(Label::Overfit, f64::NAN)]).run().unwrap_err();

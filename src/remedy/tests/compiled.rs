@@ -884,6 +884,14 @@ let strategy = MultiRun::new(1);
         },
     ),
     (
+        r#"let trainer = trainer.optimizer(Adam::new(0.008));
+"#,
+        |trainer| {
+            let trainer = trainer.optimizer(Adam::new(0.008));
+            Ok((trainer.config().clone(), None))
+        },
+    ),
+    (
         r#"let trainer = trainer.optimizer(Adam::new(0.01));
 "#,
         |trainer| {
@@ -933,6 +941,22 @@ let strategy = MultiRun::new(1);
         },
     ),
     (
+        r#"let trainer = trainer.optimizer(Adam::new(0.027));
+"#,
+        |trainer| {
+            let trainer = trainer.optimizer(Adam::new(0.027));
+            Ok((trainer.config().clone(), None))
+        },
+    ),
+    (
+        r#"let trainer = trainer.optimizer(Adam::new(0.031));
+"#,
+        |trainer| {
+            let trainer = trainer.optimizer(Adam::new(0.031));
+            Ok((trainer.config().clone(), None))
+        },
+    ),
+    (
         r#"let trainer = trainer.optimizer(Adam::new(0.033));
 "#,
         |trainer| {
@@ -973,14 +997,6 @@ let strategy = MultiRun::new(1);
         },
     ),
     (
-        r#"let trainer = trainer.optimizer(Adam::new(0.31));
-"#,
-        |trainer| {
-            let trainer = trainer.optimizer(Adam::new(0.31));
-            Ok((trainer.config().clone(), None))
-        },
-    ),
-    (
         r#"let trainer = trainer.optimizer(Adam::new(1e-5));
 "#,
         |trainer| {
@@ -989,10 +1005,34 @@ let strategy = MultiRun::new(1);
         },
     ),
     (
-        r#"let trainer = trainer.optimizer(Adam::new(2e-5));
+        r#"let trainer = trainer.optimizer(Adam::new(1e-6));
 "#,
         |trainer| {
-            let trainer = trainer.optimizer(Adam::new(2e-5));
+            let trainer = trainer.optimizer(Adam::new(1e-6));
+            Ok((trainer.config().clone(), None))
+        },
+    ),
+    (
+        r#"let trainer = trainer.optimizer(Adam::new(2e-6));
+"#,
+        |trainer| {
+            let trainer = trainer.optimizer(Adam::new(2e-6));
+            Ok((trainer.config().clone(), None))
+        },
+    ),
+    (
+        r#"let trainer = trainer.optimizer(Adam::new(3.3e-6));
+"#,
+        |trainer| {
+            let trainer = trainer.optimizer(Adam::new(3.3e-6));
+            Ok((trainer.config().clone(), None))
+        },
+    ),
+    (
+        r#"let trainer = trainer.optimizer(Adam::new(6.7e-6));
+"#,
+        |trainer| {
+            let trainer = trainer.optimizer(Adam::new(6.7e-6));
             Ok((trainer.config().clone(), None))
         },
     ),
@@ -1163,6 +1203,22 @@ let strategy = MultiRun::new(1);
 "#,
         |trainer| {
             let trainer = trainer.optimizer(Sgd::new(2e-5).momentum(0.9).weight_decay(0.001));
+            Ok((trainer.config().clone(), None))
+        },
+    ),
+    (
+        r#"let trainer = trainer.optimizer(Sgd::new(3.3e-6).momentum(0.9).weight_decay(0.001));
+"#,
+        |trainer| {
+            let trainer = trainer.optimizer(Sgd::new(3.3e-6).momentum(0.9).weight_decay(0.001));
+            Ok((trainer.config().clone(), None))
+        },
+    ),
+    (
+        r#"let trainer = trainer.optimizer(Sgd::new(6.7e-6).momentum(0.9).weight_decay(0.001));
+"#,
+        |trainer| {
+            let trainer = trainer.optimizer(Sgd::new(6.7e-6).momentum(0.9).weight_decay(0.001));
             Ok((trainer.config().clone(), None))
         },
     ),
