@@ -2,8 +2,8 @@
 use crate::{
     data::Task,
     diagnose::{
-        classify::classify, findings, ranking::rank, Curves, Diagnosis, FirstLoss, Label, LabelProbability, LeakCheck,
-        Observations, OneBatchReport, Rule, ScaleCheck, TwoSampleReport,
+        classify::classify, findings, ranking::rank, Curves, Diagnosis, FirstLoss, Label, LabelProbability,
+        LeakCheck, Observations, OneBatchReport, Rule, ScaleCheck, TwoSampleReport,
     },
     evaluate::{RowTargets, SplitCheck, TrainingSizeReport},
     network::Output,

@@ -27,8 +27,8 @@ pub use diagnosis::{Diagnosis, LabelProbability};
 pub use examination::{Examination, Examined};
 pub use finding::{Evidence, Finding, Mark};
 pub use measure::{
-    ColumnScale, ColumnScore, FirstLoss, LeakCheck, OneBatchReport, OneBatchTest, OneBatchTraining, ScaleCheck,
-    TwoSampleReport, TwoSampleTest,
+    ColumnScale, ColumnScore, FirstLoss, LeakCheck, OneBatchReport, OneBatchTest, OneBatchTraining,
+    ScaleCheck, TwoSampleReport, TwoSampleTest,
 };
 pub use observations::Observations;
 pub use problem::{Label, Problem};
