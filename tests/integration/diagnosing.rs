@@ -85,7 +85,7 @@ fn each_file_has_an_entry_with_findings_evidence_and_remedies() {
     let files: Vec<&str> = entries.iter().map(|entry| entry["file"].as_str().unwrap()).collect();
     assert_eq!(files, ["overfit.csv", "healthy.csv"]);
     for entry in &entries {
-        assert_eq!(names(entry), BTreeSet::from(["file", "findings"]));
+        assert_eq!(names(entry), BTreeSet::from(["features", "file", "findings", "labels"]));
         let findings = entry["findings"].as_array().unwrap();
         assert!(!findings.is_empty());
         for finding in findings {

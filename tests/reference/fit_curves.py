@@ -29,7 +29,10 @@ LABELS = ["underfit_flat", "underfit_unfinished", "unstable_learning", "underfit
 TREES = 100
 HELD_OUT = ("checkerboard", "iris", "sparse_uncorrelated", "swiss_roll")
 # As in forest.rs.
-MISSING, LARGEST = -9.0, 50.0
+LARGEST = 50.0
+# What stands for a feature that is NaN because a run diverged or a series is missing, but not for those that are NaN where
+# the number of validation rows is not known: their medians speak for no label.
+MISSING, UNKNOWN = -9.0, ("valid_rows",)
 # The weight of a short curve, and of "nothing is wrong" in the vote, because a false alarm costs more than a second place.
 SHORT_WEIGHT, GOOD_FIT_WEIGHT = 0.3, 1.2
 
@@ -73,9 +76,10 @@ def truncate(out, folders):
 
 
 def load(features, folders):
-    """Features, labels, data sets, and which curves are short."""
+    """The names of the features, their values, the labels, the data sets, and which curves are short."""
     value = lambda feature: math.nan if feature["value"] is None else feature["value"]
     read = {os.path.normpath(entry["file"]): [value(f) for f in entry["features"]] for entry in json.load(open(features))}
+    names = [feature["name"] for feature in json.load(open(features))[0]["features"]]
     x, y, groups, short = [], [], [], []
     for folder in folders:
         for row in index(folder):
@@ -84,8 +88,11 @@ def load(features, folders):
             y.append(LABELS.index(row["label"]))
             groups.append(json.load(open(path))["settings"]["data"].removesuffix("_csv"))
             short.append(row["file"].startswith("s"))
-    x = np.array(x)
-    return np.clip(np.where(np.isnan(x), MISSING, x), -LARGEST, LARGEST), np.array(y), np.array(groups), np.array(short)
+    return names, np.array(x), np.array(y), np.array(groups), np.array(short)
+
+
+def filled(x, missing):
+    return np.clip(np.where(np.isnan(x), missing, x), -LARGEST, LARGEST)
 
 
 def forest(x, y, short):
@@ -116,9 +123,12 @@ def log_loss(p, y):
 
 
 def fit(features, out, folders):
-    x, y, groups, short = load(features, folders)
+    names, x, y, groups, short = load(features, folders)
     fitted = ~np.isin(groups, HELD_OUT)
     x, y, groups, short = x[fitted], y[fitted], groups[fitted], short[fitted]
+    medians = np.nanmedian(x[~short], axis=0).astype(np.float32).astype(float)
+    missing = np.where(np.isin(names, UNKNOWN), medians, MISSING)
+    x = filled(x, missing)
     shares, whole = np.zeros((len(y), len(LABELS))), np.where(~short)[0]
     for train, test in GroupKFold(10).split(x[whole], y[whole], groups[whole]):
         held_out = np.isin(groups, groups[whole[test]])
@@ -137,7 +147,7 @@ def fit(features, out, folders):
           f"{twins[whole].mean():.3f}, first two {two[whole].mean():.3f}; healthy ones with another label first "
           f"{(~first[healthy]).sum()} of {len(healthy)}; log-loss {log_loss(p[whole], y[whole]):.3f}, power {power}")
     print(f"{short.sum()} short curves: first place {first[short].mean():.3f}")
-    write(forest(x, y, short), power, out)
+    write(forest(x, y, short), power, missing, out)
 
 
 def pack(out, folders):
@@ -160,9 +170,9 @@ def pack(out, folders):
     print(len(cases), "curves,", sum(not case["fitted"] for case in cases), "of them held out")
 
 
-def write(model, power, out):
+def write(model, power, missing, out):
     """The format of forest.rs."""
-    data = bytearray(struct.pack("<f", power) + b"".join(struct.pack("<f", w) for w in weights()))
+    data = bytearray(struct.pack("<f", power) + b"".join(struct.pack("<f", w) for w in [*weights(), *missing]))
 
     def node(tree, i):
         if tree.children_left[i] < 0:

@@ -1,19 +1,25 @@
 //! A forest of decision trees that vote, as a table.
+use super::Features;
 use std::sync::LazyLock;
 
 /// The number of labels.
 const LABELS: usize = 9;
 
 /// The fitted forest.
-pub(super) static FOREST: LazyLock<Forest> = LazyLock::new(|| Forest::parse(include_bytes!("forest.bin")));
+pub(super) static FOREST: LazyLock<Forest> =
+    LazyLock::new(|| Forest::parse(include_bytes!("forest.bin"), Features::NAMES.len()));
 
-/// A forest. `tests/reference/fit_curves.py` writes its bytes, little-endian: the power of the vote shares and the weight
-/// of each label as `f32`, and then each tree in preorder. An inner node is the number of a feature as `u8` and a
-/// threshold as `f32`, below or at which the left branch follows; a leaf is 255 and the number of a label.
+/// A forest. `tests/reference/fit_curves.py` writes its bytes, little-endian: as `f32` the power of the vote shares, the
+/// weight of each label, and what stands for each feature that is NaN; and then each tree in preorder. An inner node is
+/// the number of a feature as `u8` and a threshold as `f32`, below or at which the left branch follows; a leaf is 255 and
+/// the number of a label.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Forest {
     power: f64,
     weights: [f64; LABELS],
+    /// What stands for each feature that is NaN: a number far from all others or, where the number of validation rows is
+    /// not known, the median, so that it speaks for no label.
+    missing: Vec<f64>,
     nodes: Vec<Node>,
     /// The position of the root of each tree.
     roots: Vec<usize>,
@@ -25,18 +31,17 @@ enum Node {
     Inner { feature: usize, threshold: f64, right: usize },
 }
 
-/// What stands for a feature that is NaN.
-const MISSING: f64 = -9.;
 /// Larger features are cut.
 const LARGEST: f64 = 50.;
 
 impl Forest {
     /// Reads a forest. It ends where the bytes do.
-    pub(super) fn parse(bytes: &[u8]) -> Self {
+    pub(super) fn parse(bytes: &[u8], features: usize) -> Self {
         let mut at = bytes;
         let power = real(&mut at).unwrap_or(1.);
         let weights = std::array::from_fn(|_| real(&mut at).unwrap_or(1.));
-        let mut forest = Self { power, weights, nodes: vec![], roots: vec![] };
+        let missing = (0..features).map(|_| real(&mut at).unwrap_or(0.)).collect();
+        let mut forest = Self { power, weights, missing, nodes: vec![], roots: vec![] };
         while !at.is_empty() {
             forest.roots.push(forest.nodes.len());
             forest.tree(&mut at);
@@ -103,7 +108,8 @@ impl Forest {
                 Node::Leaf { label } => return Some(label),
                 Node::Inner { feature, threshold, right } => {
                     let value = *features.get(feature)?;
-                    let value = if value.is_nan() { MISSING } else { value.clamp(-LARGEST, LARGEST) };
+                    let value = if value.is_nan() { *self.missing.get(feature)? } else { value };
+                    let value = value.clamp(-LARGEST, LARGEST);
                     at = if value <= threshold { at + 1 } else { right };
                 }
             }

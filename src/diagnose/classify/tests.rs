@@ -80,15 +80,16 @@ fn a_forest_is_read_and_votes_as_its_bytes_say() {
     let real = |x: f32| x.to_le_bytes().to_vec();
     let mut bytes = real(2.);
     (0..9).for_each(|_| bytes.extend(real(1.)));
+    bytes.extend([real(1.), real(-3.)].concat());
     // One tree of two nodes, x₀ ≤ 1.5 → label 3, else x₁ ≤ −2 → label 0, else label 8; and one leaf, label 3.
     bytes.extend([&[0][..], &real(1.5), &[255, 3, 1], &real(-2.), &[255, 0, 255, 8], &[255, 3]].concat());
-    let forest = Forest::parse(&bytes);
+    let forest = Forest::parse(&bytes, 2);
     let of = |features: [f64; 2]| forest.probabilities(&features);
     assert_eq!(of([1.5, 0.])[3], 1.);
     // One vote each: the squares of equal shares are equal.
     assert_eq!((of([2., -2.])[0], of([2., -2.])[3]), (0.5, 0.5));
     assert_eq!(of([2., 0.])[8], 0.5);
-    // What is missing counts as −9.
+    // 1 and −3 stand for what is missing.
     assert_eq!(of([NAN, 0.])[3], 1.);
     assert_eq!(of([2., NAN])[0], 0.5);
 }
