@@ -12,7 +12,7 @@ use candle_ensemble::{
 };
 use clap::Parser;
 use serde::Serialize;
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 /// Find out what is wrong with a network, try what helps against it, keep what is certain to help, and repeat. At the
 /// end, the network of the start and the result are compared on rows that no decision saw.
@@ -29,9 +29,9 @@ pub struct Args {
     #[arg(long, value_name = "FILE.json")]
     pub settings: Option<PathBuf>,
     /// How much is trained: a time (90s, 10m, 1h), "200 trainings", "5000 epochs" or unlimited. With a time, the steps
-    /// that fit in depend on the machine
-    #[arg(long, default_value = "10m", value_name = "BUDGET", value_parser = budget)]
-    pub budget: Budget,
+    /// that fit in depend on the machine [default: 10m, and 300 trainings for each case of --suite]
+    #[arg(long, value_name = "BUDGET", value_parser = budget)]
+    pub budget: Option<Budget>,
     /// The metric that decides [default: nll for classes, rmse for values]
     #[arg(long, value_name = "NAME", value_parser = metric)]
     pub metric: Option<String>,
@@ -97,6 +97,11 @@ pub struct Args {
     pub quiet: bool,
 }
 
+/// The budget without a flag.
+const USUAL: Budget = Budget::Time(Duration::from_secs(600));
+/// The budget of a case of the suite without a flag. It is in trainings, so that the table is the same on every machine.
+const SUITE: Budget = Budget::Trainings(300);
+
 fn budget(text: &str) -> Result<Budget, String> {
     text.parse().map_err(|e: Error| e.to_string())
 }
@@ -134,6 +139,12 @@ impl Args {
                 (file.strategy, file.combination, file.validation);
         }
         Ok(setup)
+    }
+
+    /// How much is trained.
+    pub fn budget(&self) -> Budget {
+        let usual = if self.suite { SUITE } else { USUAL };
+        self.budget.unwrap_or(usual)
     }
 
     /// The metric that decides, if one is named.

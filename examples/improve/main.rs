@@ -64,7 +64,7 @@ fn run(args: &Args) -> Result<(), Failure> {
     };
     let mut improve = Improve::new(&trainer, &prepared.all)
         .setup(args.setup()?)
-        .budget(args.budget)
+        .budget(args.budget())
         .test_rows(prepared.test_rows.clone())
         .splits(args.splits)
         .runs_per_split(args.runs_per_split)

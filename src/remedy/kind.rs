@@ -93,6 +93,11 @@ impl Draft {
         self
     }
 
+    pub(super) fn combination(mut self, text: impl Into<String>) -> Self {
+        self.change.combination = Some(text.into());
+        self
+    }
+
     pub(super) fn because(mut self, why: String) -> Self {
         self.why = why;
         self

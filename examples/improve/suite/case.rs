@@ -76,7 +76,7 @@ impl Case {
         };
         let improved = Improve::new(&trainer, &data)
             .setup(self.fault.break_setup(self.set))
-            .budget(args.budget)
+            .budget(args.budget())
             .test_rows(split.test.clone())
             .validation(self.fault.validation())
             .splits(args.splits)

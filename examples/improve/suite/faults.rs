@@ -194,7 +194,22 @@ impl Fault {
         setup
     }
 
-    /// The labels of which one has to be found first.
+    /// A finding that names the fault itself.
+    pub const fn finding(self) -> Option<&'static str> {
+        match self {
+            Self::HugeWeights => Some("first_loss_too_high"),
+            Self::DeadUnits => Some("dead_units"),
+            Self::UnscaledInputs => Some("unscaled_inputs"),
+            Self::UnscaledTargets => Some("unscaled_targets"),
+            Self::WrongLoss => Some("loss_does_not_fit_task"),
+            Self::TooFewRows => Some("too_few_rows"),
+            Self::FewValidationRows => Some("small_validation"),
+            Self::TooSmall | Self::HighVarianceNetwork => Some("cannot_fit_one_batch"),
+            _ => None,
+        }
+    }
+
+    /// The labels of which one has to be found first or second.
     pub const fn labels(self) -> &'static [Label] {
         match self {
             Self::Healthy => &[GoodFit],

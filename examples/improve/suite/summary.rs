@@ -1,6 +1,7 @@
 //! What came out of the cases.
 use super::faults::Fault;
 use candle_ensemble::{
+    diagnose::{Finding, Problem},
     improve::{ImproveReport, Step},
     statistics::Summary as Scores,
 };
@@ -16,6 +17,8 @@ pub struct Outcome {
     broken: bool,
     /// The finding that stood first.
     finding: String,
+    /// The findings of each diagnosis, with their confidences.
+    findings: Vec<Vec<String>>,
     /// Whether it is one that the fault has to lead to.
     found: bool,
     /// The remedies that were kept.
@@ -42,8 +45,19 @@ impl Outcome {
         let kinds: Vec<&str> = fault.labels().iter().map(|label| label.name()).collect();
         let top = report.diagnoses.first().map_or(&[][..], |diagnosed| &diagnosed.findings);
         // Another finding about the same fault may stand before it, such as columns of different scales.
-        let found = top.iter().take(2).any(|finding| kinds.iter().any(|kind| finding.is(kind)))
-            || (fault == Fault::Healthy && top.is_empty());
+        let expected = |finding: &&Finding| {
+            kinds.iter().any(|kind| finding.is(kind)) || fault.finding() == Some(&*finding.name)
+        };
+        let found = match fault {
+            // What is said of the rows is true of them, whatever the network.
+            Fault::Healthy => {
+                top.iter().find(|finding| finding.problem != Problem::Data).is_none_or(|f| expected(&f))
+            }
+            _ => top.iter().take(2).any(|finding| expected(&finding)),
+        };
+        let named = |finding: &Finding| format!("{} {:.2}", finding.name, finding.confidence);
+        let findings =
+            report.diagnoses.iter().map(|diagnosed| diagnosed.findings.iter().map(named).collect());
         let kept = report.steps.iter().filter(|step| step.kept).map(|step| step.remedy.remedy.clone());
         let of = |scores: &candle_ensemble::improve::FinalScores| scores.metrics.get(&report.metric).copied();
         let (start, end) = (of(&report.start), of(&report.end));
@@ -54,6 +68,7 @@ impl Outcome {
             broken: fault != Fault::Healthy && !start.is_some_and(within),
             finding,
             found,
+            findings: findings.collect(),
             kept: kept.collect(),
             steps: report.steps.iter().map(step).collect(),
             metric: report.metric.clone(),

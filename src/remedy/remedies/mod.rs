@@ -23,6 +23,7 @@ mod longer_patience;
 mod lower_learning_rate;
 mod more_epochs;
 mod one_cycle;
+mod one_network;
 mod rows;
 mod several_runs;
 mod smaller_network;
@@ -47,7 +48,7 @@ use crate::{
 use std::fmt::Write;
 
 /// The built-in remedies. Among equals, the first one is proposed first.
-const ALL: [BuiltIn; 42] = [
+const ALL: [BuiltIn; 44] = [
     suggested_learning_rate::REMEDY,
     higher_learning_rate::REMEDY,
     lower_learning_rate::REMEDY,
@@ -84,6 +85,8 @@ const ALL: [BuiltIn; 42] = [
     within_run::SNAPSHOT,
     weight_average::EMA,
     weight_average::SWA,
+    one_network::GREEDY_SOUP,
+    one_network::BEST_OF,
     rows::MORE,
     rows::VALIDATION,
     rows::DEDUPLICATE,

@@ -8,7 +8,7 @@ pub(super) const REMEDY: BuiltIn = BuiltIn {
     treats: &[
         ("underfit_unfinished", 0.92),
         ("slow_learning", 0.8),
-        ("underfit_capacity", 0.6),
+        ("underfit_capacity", 0.88),
         ("underfit_flat", 0.35),
     ],
     source: "Goodfellow, Bengio and Courville 2016, Deep Learning, section 11.4",
