@@ -3,10 +3,9 @@ use crate::{
     data::{Dataset, Split, Task},
     diagnose::{
         attempts::{Attempt, Attempts},
-        CurveMetric, Curves, Diagnose, Diagnosis, FirstLoss, LeakCheck, OneBatchReport, OneBatchTest, Rule,
-        ScaleCheck, TwoSampleReport, TwoSampleTest,
+        CurveMetric, Curves, Diagnose, Diagnosis, Measurements, OnFailure, OneBatchTest, Rule, TwoSampleTest,
     },
-    evaluate::{RowTargets, SplitCheck},
+    evaluate::RowTargets,
     exec::Executor,
     observe::{Observer, Silent},
     plan::{Plan, RunSpec, Settings},
@@ -57,6 +56,11 @@ const ROWS: usize = 1000;
 /// println!("{}", examined.diagnosis);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
+///
+/// [`FirstLoss`]: crate::diagnose::FirstLoss
+/// [`LeakCheck`]: crate::diagnose::LeakCheck
+/// [`ScaleCheck`]: crate::diagnose::ScaleCheck
+/// [`SplitCheck`]: crate::evaluate::SplitCheck
 #[allow(missing_debug_implementations)] // neither network nor data set need be Debug
 pub struct Examination<'a, N> {
     trainer: &'a Trainer<N>,
@@ -88,18 +92,8 @@ pub struct Examined {
     pub records: Vec<Vec<EpochRecord>>,
     /// The members of the runs that did not diverge.
     pub members: Vec<Member>,
-    /// The scales of inputs and targets.
-    pub scales: ScaleCheck,
-    /// The loss before the first step.
-    pub first_loss: FirstLoss,
-    /// Whether the network can fit one batch.
-    pub one_batch: OneBatchReport,
-    /// The check of the split.
-    pub split_check: SplitCheck,
-    /// How well each column alone predicts the target.
-    pub leaks: LeakCheck,
-    /// Whether training and validation rows can be told apart; `None` where there are too few of them.
-    pub two_sample: Option<TwoSampleReport>,
+    /// What was measured apart from the training.
+    pub measurements: Measurements,
 }
 
 impl<'a, N: Network> Examination<'a, N> {
@@ -221,12 +215,10 @@ impl<'a, N: Network> Examination<'a, N> {
             plan.runs.first().ok_or_else(|| Error::invalid("the plan", "of at least one run", "empty"))?;
         Learner::check(&trainer, first, self.data)?;
 
-        let scales = ScaleCheck::of(self.data, &split.train)?;
-        let split_check = SplitCheck::of(self.data, &split.train, &split.test)?;
-        let leaks = LeakCheck::of(self.data, &split.train)?;
-        let two_sample = self.compare(&split, seed)?;
-        let first_loss = FirstLoss::of(&trainer, self.data, first, &self.device)?;
-        let one_batch = self.one_batch.run(&trainer, self.data, first, &self.device)?;
+        let (test, failed) = ((&self.one_batch, &self.device), OnFailure::Fail);
+        let measurements = Measurements::default()
+            .of_rows(self.data, &split, &self.two_sample, seed, failed)?
+            .of_network(&trainer, self.data, first, test, failed)?;
 
         let attempts = self.train(&trainer, &plan)?;
         let curves = self.curves(&trainer, &attempts, &split)?;
@@ -247,31 +239,12 @@ impl<'a, N: Network> Examination<'a, N> {
             .task(self.data.task())
             .output(Learner::output(&trainer))
             .records(records.iter().map(Vec::as_slice))
-            .split(&split_check)
-            .first_loss(&first_loss)
-            .one_batch(&one_batch)
-            .scales(&scales)
-            .leaks(&leaks);
-        if let Some(report) = &two_sample {
-            diagnose = diagnose.two_sample(report);
-        }
+            .measurements(&measurements);
         if let Some((predictions, targets)) = &predicted {
             diagnose = diagnose.predictions(predictions, targets);
         }
         let diagnosis = self.rules.into_iter().fold(diagnose, Diagnose::rule).run()?;
-        Ok(Examined {
-            diagnosis,
-            split,
-            curves,
-            records,
-            members,
-            scales,
-            first_loss,
-            one_batch,
-            split_check,
-            leaks,
-            two_sample,
-        })
+        Ok(Examined { diagnosis, split, curves, records, members, measurements })
     }
 
     fn plan(&self, split: &Split, seed: Seed) -> Plan {
@@ -283,14 +256,6 @@ impl<'a, N: Network> Examination<'a, N> {
         };
         let runs = (0..self.runs).map(run).collect();
         Plan { runs, reserved: Rows::new(), data: self.data.fingerprint(), seed }
-    }
-
-    /// The test of whether the sides can be told apart; `None` where one has too few rows.
-    fn compare(&self, split: &Split, seed: Seed) -> Result<Option<TwoSampleReport>> {
-        match self.two_sample.enough(self.data, &split.train, &split.test) {
-            true => self.two_sample.run(self.data, &split.train, &split.test, seed).map(Some),
-            false => Ok(None),
-        }
     }
 
     fn train(&self, trainer: &Trainer<N>, plan: &Plan) -> Result<Vec<Attempt>> {

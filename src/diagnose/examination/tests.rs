@@ -47,6 +47,10 @@ fn names(examined: &Examined) -> Vec<&str> {
     examined.diagnosis.findings.iter().map(|finding| finding.name.as_str()).collect()
 }
 
+fn fitted(examined: &Examined) -> bool {
+    examined.measurements.one_batch.as_ref().unwrap().fitted()
+}
+
 #[test]
 fn a_healthy_network_on_healthy_rows_has_curves_and_no_finding_beside_them() {
     let (trainer, data) = (trainer(), healthy());
@@ -54,7 +58,7 @@ fn a_healthy_network_on_healthy_rows_has_curves_and_no_finding_beside_them() {
     assert_eq!((examined.curves.runs.len(), examined.members.len()), (3, 3));
     assert!(examined.curves.runs.iter().all(|run| run.train_loss.len() == 12 && run.valid_loss.len() == 12));
     assert_eq!((examined.curves.train_rows, examined.curves.valid_rows), (Some(180), Some(60)));
-    assert!(examined.one_batch.fitted() && examined.two_sample.is_some());
+    assert!(fitted(&examined) && examined.measurements.two_sample.is_some());
     let beside = examined
         .diagnosis
         .findings
@@ -86,7 +90,7 @@ fn a_run_that_diverges_is_a_curve_that_ends_in_nan() {
     let examined = Examination::new(&trainer, &data).runs(2).run(1).unwrap();
     assert!(examined.members.is_empty() && examined.curves.runs.len() == 2);
     assert!(examined.curves.runs.iter().all(|run| run.train_loss.last().is_some_and(|loss| loss.is_nan())));
-    assert!(!examined.one_batch.fitted());
+    assert!(!fitted(&examined));
     assert_eq!(examined.diagnosis.problem(), Problem::Learning, "{}", examined.diagnosis);
     assert!(examined.diagnosis.get("diverged").is_some(), "{}", examined.diagnosis);
 }
