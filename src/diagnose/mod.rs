@@ -19,7 +19,7 @@ mod series;
 mod spread;
 mod words;
 
-pub(crate) use attempts::{members, Attempt, Attempts};
+pub(crate) use attempts::{members, not_finite, Attempt, Attempts};
 pub use classify::Features;
 pub use curves::{Curve, CurveMetric, Curves, ReadCurves};
 pub use diagnose::Diagnose;

@@ -1,9 +1,9 @@
 //! What trains and scores setups for the loop.
 use crate::{
-    data::{Dataset, Split, Task},
+    data::{Dataset, Split, Task, View},
     diagnose::{
-        members, Attempt, Attempts, Curve, CurveMetric, Curves, Finding, Measurements, Observations,
-        OnFailure, OneBatchTest, Problem, TwoSampleTest,
+        members, not_finite, Attempt, Attempts, Curve, CurveMetric, Curves, Finding, Measurements,
+        Observations, OnFailure, OneBatchTest, Problem, TwoSampleTest,
     },
     evaluate::{study::test_rows::TestRows, RowTargets},
     improve::{
@@ -15,7 +15,6 @@ use crate::{
         kept::{key, Kept},
         layout,
         together::Together,
-        view::View,
         Budget, ImproveEvent, RangeTested, Spent,
     },
     metrics::{Metric, MetricList, Truth},
@@ -560,16 +559,6 @@ pub(super) fn predict<N: Network, F: crate::combine::FittedCombiner>(
     match data.task() {
         Task::Classification { .. } => ensemble.on(data).predict_proba(),
         Task::Regression { .. } => ensemble.on(data).predict(),
-    }
-}
-
-/// `None` for what fails because weights or predictions are NaN or infinite.
-pub(super) fn not_finite<T>(result: Result<T>) -> Result<Option<T>> {
-    match result {
-        Ok(value) => Ok(Some(value)),
-        Err(Error::NotFinite { .. } | Error::Diverged { .. }) => Ok(None),
-        Err(Error::Invalid { got, .. }) if matches!(got.as_str(), "NaN" | "inf" | "-inf") => Ok(None),
-        Err(e) => Err(e),
     }
 }
 

@@ -124,6 +124,37 @@ fn it_is_the_same_for_every_number_of_threads_and_goes_on_after_an_interruption(
     assert_eq!(again.0.into_inner() - 100, 24);
 }
 
+/// A sum of twelve inputs, which a few rows do not determine.
+#[test]
+fn more_rows_that_would_help_are_a_finding() {
+    let mut rng = Seed::from(2).rng();
+    let mut normal =
+        |count: usize| -> Vec<f32> { (0..count).map(|_| StandardNormal.sample(&mut rng)).collect() };
+    let x = Tensor::from_vec(normal(12 * 160), (160, 12), &Device::Cpu).unwrap();
+    let noise = Tensor::new(normal(160), &Device::Cpu).unwrap().affine(0.3, 0.).unwrap();
+    let data = TensorDataset::regression(&x, &(x.sum(1).unwrap() + noise).unwrap()).unwrap();
+    let trainer = Trainer::new(|vb| linear(12, 1, vb)).optimizer(Optimizer::adam(0.05)).epochs(60);
+    let examination = || Examination::new(&trainer, &data).runs(1);
+    let examined = examination().training_sizes([0.1, 0.3], 4).run(1).unwrap();
+    let report = examined.training_size.as_ref().unwrap();
+    // A quarter of the 120 training rows is held out again.
+    assert_eq!(report.points.iter().map(|point| point.rows).collect::<Vec<_>>(), [9, 27]);
+    assert_eq!(report.validation_rows, 30);
+    assert!(examined.diagnosis.get("too_few_rows").is_some(), "{report}\n{}", examined.diagnosis);
+
+    let without = examination().run(1).unwrap();
+    assert!(without.training_size.is_none() && without.diagnosis.get("too_few_rows").is_none());
+    assert_eq!(without.curves, examined.curves);
+    assert!(examination().training_sizes([0.1, 2.], 4).run(1).is_err());
+}
+
+#[test]
+fn trainings_of_sizes_that_diverge_are_left_out() {
+    let (trainer, data) = (trainer().optimizer(Optimizer::sgd(1e20)), healthy());
+    let examined = Examination::new(&trainer, &data).runs(1).training_sizes([0.5, 1.], 2).run(1).unwrap();
+    assert!(examined.training_size.is_none() && examined.diagnosis.get("diverged").is_some());
+}
+
 #[test]
 fn parameters_are_checked() {
     let (trainer, data) = (trainer(), healthy());
