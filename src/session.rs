@@ -6,7 +6,7 @@
 //! spread over processes.
 use crate::{
     data::Dataset,
-    exec::{Executor, Threads},
+    exec::{self, Executor},
     observe::{Event, Flow, Observer, Silent},
     plan::{Plan, RunSpec},
     pool::Pool,
@@ -295,7 +295,7 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
         let epochs_of = |run: &RunSpec| self.session.learner.epochs(run);
         let epochs = todo.iter().map(|run| epochs_of(run)).sum();
         let planned = self.plan.runs.iter().map(epochs_of).sum();
-        let (done, default) = (AtomicUsize::new(finished), self.default_executor());
+        let (done, default) = (AtomicUsize::new(finished), exec::default_for(&self.session.device));
         let executor = self.session.executor.unwrap_or(&*default);
         let started = self.notify(&Event::BuildStarted { runs: of, finished, epochs, planned });
         let outcome = started
@@ -305,13 +305,6 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
             Error::Cancelled { .. } => Error::Cancelled { done: done.into_inner(), of },
             e => e,
         })
-    }
-
-    fn default_executor(&self) -> Box<dyn Executor> {
-        match self.session.device {
-            Device::Cpu => Box::new(Threads::all_cores()),
-            _ => Box::new(crate::exec::Sequential),
-        }
     }
 
     fn is_done(&self, run: &RunSpec) -> Result<bool> {

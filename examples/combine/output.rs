@@ -1,5 +1,8 @@
 //! The output: a table for people, JSON for programs, predictions for NumPy.
-use super::{args::Args, program::Failure};
+use super::{
+    args::Args,
+    program::{say, Failure},
+};
 use candle_core::{DType, Tensor};
 use candle_ensemble::{
     combine::{AnyFitted, FittedCombiner, Mean},
@@ -112,17 +115,17 @@ pub fn report(
     failed: &[(String, String)],
 ) -> Result<(), Failure> {
     if !args.quiet {
-        println!("{}\n", describe(scene));
-        println!("{}", table(baseline, outcomes));
+        say(format!("{}\n", describe(scene)));
+        say(table(baseline, outcomes));
         if let [one] = outcomes {
             weights(one);
-            println!("\n{}: {}", one.rule, verdict(one));
+            say(format!("\n{}: {}", one.rule, verdict(one)));
         }
         if !failed.is_empty() {
-            println!("\nnot fitted or not scored:");
+            say("\nnot fitted or not scored:");
         }
         for (rule, why) in failed {
-            println!("{rule}: {why}");
+            say(format!("{rule}: {why}"));
         }
     }
     let Some(path) = &args.json else { return Ok(()) };
@@ -140,7 +143,7 @@ pub fn report(
 fn write_json(path: &Path, document: &Value) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(document).map_err(failed)?;
     if path == Path::new("-") {
-        println!("{text}");
+        say(text);
         return Ok(());
     }
     Ok(files::write_whole(path, format!("{text}\n").as_bytes())?)
@@ -194,7 +197,7 @@ fn weights(outcome: &Outcome) {
     let shown: Vec<String> = sorted.iter().take(20).map(|(name, w)| format!("{name}: {w:.4}")).collect();
     let more = sorted.len().saturating_sub(20);
     let more = if more > 0 { format!(", and {more} smaller") } else { String::new() };
-    println!("\nweights ({} of {} members): {}{more}", sorted.len(), weights.len(), shown.join(", "));
+    say(format!("\nweights ({} of {} members): {}{more}", sorted.len(), weights.len(), shown.join(", ")));
 }
 
 fn verdict(outcome: &Outcome) -> String {
@@ -217,7 +220,7 @@ pub fn applied(args: &Args, fitted: &AnyFitted, score: &HeldOut) -> Result<(), F
         let line = |m: &Metrics| {
             m.values().iter().map(|(n, v)| format!("{n} {v:.4}")).collect::<Vec<_>>().join(", ")
         };
-        println!("{}: {}\nmean: {}", fitted.name(), line(&metrics), line(&mean));
+        say(format!("{}: {}\nmean: {}", fitted.name(), line(&metrics), line(&mean)));
     }
     match &args.json {
         None => Ok(()),

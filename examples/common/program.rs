@@ -7,6 +7,7 @@ use candle_ensemble::{
 use clap::{error::ErrorKind, Arg, ArgMatches, Parser};
 use std::{
     fmt,
+    io::{self, stdout, Write},
     process::{exit, ExitCode},
     sync::{Mutex, PoisonError},
 };
@@ -80,6 +81,18 @@ pub fn program(run: impl FnOnce() -> Result<(), Failure>) -> ExitCode {
     let Err(Failure(message)) = run() else { return ExitCode::SUCCESS };
     eprintln!("error: {}", message.lines().collect::<Vec<_>>().join(" "));
     ExitCode::from(2)
+}
+
+/// Prints a line. Readers that have seen enough, such as `head`, close the pipe, which is no fault: the program goes on
+/// to write its files. After any other error it ends.
+pub fn say(line: impl fmt::Display) {
+    match writeln!(stdout(), "{line}") {
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
+            eprintln!("error: nothing can be printed: {e}");
+            exit(2)
+        }
+        _ => {}
+    }
 }
 
 /// Reads the command line. Help and version are printed.

@@ -1,5 +1,8 @@
 //! What the program prints and writes.
-use super::{args::Args, program::Failure};
+use super::{
+    args::Args,
+    program::{say, Failure},
+};
 use candle_ensemble::{
     chart::Chart,
     diagnose::{Evidence, Features, Finding},
@@ -8,10 +11,7 @@ use candle_ensemble::{
     Result,
 };
 use serde_json::{json, Value};
-use std::{
-    io::{self, Write},
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 /// The number of remedies that are printed for each finding.
 const PRINTED: usize = 3;
@@ -20,7 +20,7 @@ const PRINTED: usize = 3;
 pub fn write(args: &Args, reports: &[DiagnosisReport]) -> Result<(), Failure> {
     for (number, report) in reports.iter().enumerate() {
         let gap = if number > 0 { "\n" } else { "" };
-        print(args, &format!("{gap}{}", text(report)))?;
+        print(args, &format!("{gap}{}", text(report)));
     }
     if let Some(path) = &args.chart {
         for (number, report) in reports.iter().enumerate() {
@@ -28,9 +28,9 @@ pub fn write(args: &Args, reports: &[DiagnosisReport]) -> Result<(), Failure> {
             match report.chart(&title(report)) {
                 Some(chart) => {
                     chart.save(&path)?;
-                    print(args, &format!("\nThe curves of {}: {}", report.name, path.display()))?;
+                    print(args, &format!("\nThe curves of {}: {}", report.name, path.display()));
                 }
-                None => print(args, &format!("\nNo chart of {}: it has no finite loss", report.name))?,
+                None => print(args, &format!("\nNo chart of {}: it has no finite loss", report.name)),
             }
         }
     }
@@ -40,24 +40,19 @@ pub fn write(args: &Args, reports: &[DiagnosisReport]) -> Result<(), Failure> {
             several => DiagnosisReport::html_of("Diagnoses", several)?,
         };
         files::write_whole(path, page.as_bytes())?;
-        print(args, &format!("\nThe page: {}", path.display()))?;
+        print(args, &format!("\nThe page: {}", path.display()));
     }
     if let Some(path) = &args.json {
         let document = Value::Array(reports.iter().map(document).collect());
         files::write_whole(path, format!("{document:#}\n").as_bytes())?;
-        print(args, &format!("\nAll findings and remedies: {}", path.display()))?;
+        print(args, &format!("\nAll findings and remedies: {}", path.display()));
     }
     Ok(())
 }
 
-/// Prints a text. Readers that have seen enough, such as `head`, close the pipe, which is no fault.
-fn print(args: &Args, text: &str) -> Result<(), Failure> {
-    if args.quiet {
-        return Ok(());
-    }
-    match writeln!(io::stdout(), "{}", text.trim_end_matches('\n')) {
-        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(Failure::from(e.to_string())),
-        _ => Ok(()),
+fn print(args: &Args, text: &str) {
+    if !args.quiet {
+        say(text.trim_end_matches('\n'));
     }
 }
 

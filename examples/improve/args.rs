@@ -132,9 +132,7 @@ impl Args {
         let mut setup = Setup { settings: self.network.settings(), ..Setup::default() };
         if let Some(path) = &self.settings {
             let file = Setup::read(path)?;
-            let settings = file.settings.iter();
-            setup.settings =
-                settings.fold(setup.settings, |all, (name, value)| all.with(name, value.clone()));
+            setup.settings = setup.settings.with_all(file.settings.iter());
             (setup.strategy, setup.combination, setup.validation) =
                 (file.strategy, file.combination, file.validation);
         }

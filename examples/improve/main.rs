@@ -22,7 +22,7 @@ use candle_ensemble::{
     observe::{Observer, Silent},
     Result,
 };
-use program::{on_interrupt, program, Failure};
+use program::{on_interrupt, program, say, Failure};
 use progress::Progress;
 use prompt::Prompt;
 use std::process::ExitCode;
@@ -90,6 +90,6 @@ fn run(args: &Args) -> Result<(), Failure> {
 
 fn print(args: &Args, text: &str) {
     if !args.quiet {
-        println!("{text}");
+        say(text);
     }
 }

@@ -1,4 +1,5 @@
 //! Decisions by hand.
+use super::program::say;
 use candle_ensemble::{
     diagnose::Finding,
     improve::{Choice, Decide, Step},
@@ -11,11 +12,11 @@ pub struct Prompt;
 
 impl Decide for Prompt {
     fn choose(&self, finding: &Finding, proposals: &[Proposal]) -> Choice {
-        println!("\nWhat is tried for {}?", finding.name);
+        say(format!("\nWhat is tried for {}?", finding.name));
         for (i, proposal) in proposals.iter().enumerate() {
-            println!("  {}  {}: {}", i + 1, proposal.remedy, proposal.why);
+            say(format!("  {}  {}: {}", i + 1, proposal.remedy, proposal.why));
         }
-        println!("  s  nothing more for this finding\n  q  end, and score what was reached");
+        say("  s  nothing more for this finding\n  q  end, and score what was reached");
         loop {
             match ask(&format!("1 to {}, s or q [1]: ", proposals.len())).as_deref() {
                 None | Some("") => return Choice::Try(0),
@@ -23,7 +24,7 @@ impl Decide for Prompt {
                 Some("q") => return Choice::Stop,
                 Some(text) => match text.parse::<usize>() {
                     Ok(n) if (1..=proposals.len()).contains(&n) => return Choice::Try(n - 1),
-                    _ => println!("There is no {text}."),
+                    _ => say(format!("There is no {text}.")),
                 },
             }
         }
@@ -36,7 +37,7 @@ impl Decide for Prompt {
                 None | Some("") => return step.kept,
                 Some("y") => return true,
                 Some("n") => return false,
-                Some(text) => println!("{text} is neither y nor n."),
+                Some(text) => say(format!("{text} is neither y nor n.")),
             }
         }
     }
@@ -44,9 +45,8 @@ impl Decide for Prompt {
 
 /// What the user answers; `None` at the end of the input.
 fn ask(question: &str) -> Option<String> {
-    print!("{question}");
     // Nothing depends on whether it is seen.
-    let _ = stdout().flush();
+    let _ = write!(stdout(), "{question}").and_then(|()| stdout().flush());
     let mut line = String::new();
     match stdin().read_line(&mut line) {
         Ok(1..) => Some(line.trim().to_lowercase()),

@@ -12,7 +12,7 @@ use candle_ensemble::{
 };
 use check::{Activation, Check};
 use clap::{Parser, ValueEnum};
-use program::{flags, parse_with, program, settings, Failure};
+use program::{flags, parse_with, program, say, settings, Failure};
 use std::{path::PathBuf, process::ExitCode, time::Instant};
 
 #[global_allocator]
@@ -110,7 +110,7 @@ fn main() -> ExitCode {
             .transpose()?;
         let written = run(&args, &*method)?;
         if !args.quiet {
-            println!("{}", summary(&args, written, begun.elapsed().as_secs_f64()));
+            say(summary(&args, written, begun.elapsed().as_secs_f64()));
         }
         if let Some(check) = check {
             let report = check.report(&args.out)?;
@@ -120,7 +120,7 @@ fn main() -> ExitCode {
                     "the merged network is worse than its networks are on average; their ensemble may serve",
                 );
             }
-            println!("{report}");
+            say(report);
         }
         Ok(())
     })

@@ -25,7 +25,7 @@ use candle_ensemble::{
 };
 use candle_nn::{linear, seq, Activation, Sequential, VarBuilder};
 use clap::Parser;
-use program::{parse, program};
+use program::{parse, program, say};
 use std::{path::PathBuf, process::ExitCode};
 
 #[global_allocator]
@@ -71,7 +71,7 @@ fn run(args: &Args) -> Result<()> {
             6 => vec![learned::stacking(args)?],
             _ => averaged::averaging(args)?,
         };
-        reports.iter().for_each(|report| println!("{report}\n"));
+        reports.iter().for_each(|report| say(format!("{report}\n")));
     }
     Ok(())
 }

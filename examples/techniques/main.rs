@@ -25,7 +25,7 @@ use candle_ensemble::{
 };
 use data::{Bench, Scores};
 use output::{Results, Summed};
-use program::{parse, program, Failure};
+use program::{parse, program, say, Failure};
 use progress::{OfOne, Progress};
 use serde_json::json;
 use setting::{Setting, Table};
@@ -47,8 +47,8 @@ fn run(args: &Args) -> Result<(), Failure> {
     let tables = args.select(tables::all(&Bench::new(seed, args.quick))?)?;
     if args.list {
         for table in &tables {
-            println!("{}: {}", table.key, table.title);
-            table.rows.iter().for_each(|row| println!("  {:<31} {}", row.key, row.name));
+            say(format!("{}: {}", table.key, table.title));
+            table.rows.iter().for_each(|row| say(format!("  {:<31} {}", row.key, row.name)));
         }
         return Ok(());
     }
@@ -62,14 +62,14 @@ fn run(args: &Args) -> Result<(), Failure> {
         train(args, table, seed, &progress, &mut results)?;
         let reports = output::reports(table, &results, !args.quick)?;
         progress.clear();
-        println!("{}\n", output::table(table.title, &reports)?);
+        say(format!("{}\n", output::table(table.title, &reports)?));
         if !args.quick {
-            println!("{}", output::sentences(&reports));
+            say(output::sentences(&reports));
         }
         summed.add(table, &reports);
         documents.push(output::json(table, &reports));
     }
-    println!("{}", summed.text(args.repeats, !args.quick));
+    say(summed.text(args.repeats, !args.quick));
     if !args.quiet {
         eprintln!("{networks} networks in {}", progress::time(progress.elapsed()));
     }

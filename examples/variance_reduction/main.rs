@@ -18,7 +18,7 @@ use candle_ensemble::{
     observe::{Observer, Silent},
     ProgressBar, Result,
 };
-use program::{on_interrupt, program, Failure};
+use program::{on_interrupt, program, say, Failure};
 use std::process::ExitCode;
 use study::DataSet;
 
@@ -31,7 +31,7 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> Result<(), Failure> {
     if args.list {
-        print!("{}", args::help());
+        say(args::help().trim_end());
         return Ok(());
     }
     args.check()?;
@@ -62,6 +62,6 @@ fn run(args: &Args) -> Result<(), Failure> {
 
 fn print(args: &Args, line: String) {
     if !args.quiet {
-        println!("{line}");
+        say(line);
     }
 }

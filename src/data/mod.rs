@@ -11,6 +11,7 @@ mod scale;
 mod split;
 mod tensor_dataset;
 pub(crate) mod values;
+mod view;
 
 pub(crate) use batches::passes;
 pub use batches::LastBatch;
@@ -20,6 +21,7 @@ pub use scale::{FittedColumn, FittedScaling, FittedScalings, Scaler, Scaling};
 pub use split::Split;
 pub(crate) use split::{apportion, members};
 pub use tensor_dataset::TensorDataset;
+pub(crate) use view::View;
 
 /// Row numbers of a data set, from 0. In a sample drawn with replacement, a number occurs as often as it was
 /// drawn.

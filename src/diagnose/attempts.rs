@@ -2,7 +2,7 @@
 use crate::{
     data::Dataset,
     diagnose::Curve,
-    exec::{Executor, Sequential, Threads},
+    exec::{self, Executor, Sequential},
     files,
     observe::{Event, Flow, Observer},
     plan::{Plan, RunSpec},
@@ -105,10 +105,7 @@ impl<N: Network> Attempts<'_, N> {
             *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(attempt);
             Ok(())
         };
-        let default: Box<dyn Executor> = match self.device {
-            Device::Cpu => Box::new(Threads::all_cores()),
-            _ => Box::new(Sequential),
-        };
+        let default = exec::default_for(self.device);
         let all: Vec<&RunSpec> = places.iter().map(|place| &place.numbered).collect();
         self.executor.unwrap_or(&*default).execute(&all, &job).map_err(|e| match e {
             Error::Cancelled { .. } => Error::Cancelled { done: count(&done), of: all.len() },
@@ -228,6 +225,16 @@ pub(crate) fn members(attempts: &[Attempt], plan: &Plan) -> Option<Vec<Member>> 
         }
     }
     Some(of_runs.into_iter().flatten().collect())
+}
+
+/// `None` for what fails because weights or predictions are NaN or infinite.
+pub(crate) fn not_finite<T>(result: Result<T>) -> Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(Error::NotFinite { .. } | Error::Diverged { .. }) => Ok(None),
+        Err(Error::Invalid { got, .. }) if matches!(got.as_str(), "NaN" | "inf" | "-inf") => Ok(None),
+        Err(e) => Err(e),
+    }
 }
 
 /// Tells an observer of a run under its number among all runs, and keeps its epochs.

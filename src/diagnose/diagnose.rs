@@ -3,7 +3,7 @@ use crate::{
     data::Task,
     diagnose::{
         classify::classify, findings, ranking::rank, Curves, Diagnosis, FirstLoss, Label, LabelProbability,
-        LeakCheck, Observations, OneBatchReport, Rule, ScaleCheck, TwoSampleReport,
+        LeakCheck, Measurements, Observations, OneBatchReport, Rule, ScaleCheck, TwoSampleReport,
     },
     evaluate::{RowTargets, SplitCheck, TrainingSizeReport},
     network::Output,
@@ -188,6 +188,13 @@ impl<'a> Diagnose<'a> {
     #[must_use]
     pub fn two_sample(mut self, report: &'a TwoSampleReport) -> Self {
         self.seen.two_sample = Some(report);
+        self
+    }
+
+    /// Adds all measurements of the network and of its rows that there are.
+    #[must_use]
+    pub fn measurements(mut self, measured: &'a Measurements) -> Self {
+        self.seen = self.seen.measurements(measured);
         self
     }
 

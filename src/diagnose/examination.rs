@@ -1,12 +1,11 @@
 //! Everything that can be found out about a network and its data.
 use crate::{
-    data::{Dataset, Split, Task},
+    data::{Dataset, Split, Task, View},
     diagnose::{
-        attempts::{Attempt, Attempts},
-        CurveMetric, Curves, Diagnose, Diagnosis, FirstLoss, LeakCheck, OneBatchReport, OneBatchTest, Rule,
-        ScaleCheck, TwoSampleReport, TwoSampleTest,
+        attempts::{not_finite, Attempt, Attempts},
+        CurveMetric, Curves, Diagnose, Diagnosis, Measurements, OnFailure, OneBatchTest, Rule, TwoSampleTest,
     },
-    evaluate::{RowTargets, SplitCheck},
+    evaluate::{RowTargets, TrainingSizeCurve, TrainingSizeReport},
     exec::Executor,
     observe::{Observer, Silent},
     plan::{Plan, RunSpec, Settings},
@@ -33,6 +32,7 @@ const ROWS: usize = 1000;
 /// | duplicates, groups and drift between training and validation rows | [`SplitCheck`], [`TwoSampleTest`] |
 /// | columns that know the target | [`LeakCheck`] |
 /// | learning curves of several runs, gradients and activations | [`Monitor`] |
+/// | whether more rows would help, if it is asked for | [`TrainingSizeCurve`] |
 /// | how far the runs differ, and what an ensemble takes away | predictions for validation rows |
 ///
 /// The rows are split once into training and validation rows: whole groups where the data has groups, otherwise in
@@ -57,6 +57,11 @@ const ROWS: usize = 1000;
 /// println!("{}", examined.diagnosis);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
+///
+/// [`FirstLoss`]: crate::diagnose::FirstLoss
+/// [`LeakCheck`]: crate::diagnose::LeakCheck
+/// [`ScaleCheck`]: crate::diagnose::ScaleCheck
+/// [`SplitCheck`]: crate::evaluate::SplitCheck
 #[allow(missing_debug_implementations)] // neither network nor data set need be Debug
 pub struct Examination<'a, N> {
     trainer: &'a Trainer<N>,
@@ -66,12 +71,19 @@ pub struct Examination<'a, N> {
     validation: f64,
     one_batch: OneBatchTest,
     two_sample: TwoSampleTest,
+    training_sizes: Option<TrainingSizes>,
     device: Device,
     executor: Option<&'a dyn Executor>,
     observer: &'a dyn Observer,
     folder: Option<PathBuf>,
     checkpoints: Checkpoints,
     rules: Vec<Box<dyn Rule + 'a>>,
+}
+
+/// What scores are measured for: shares of the training rows, and random splits.
+struct TrainingSizes {
+    shares: Vec<f64>,
+    repeats: usize,
 }
 
 /// What an [`Examination`] has found out.
@@ -88,18 +100,10 @@ pub struct Examined {
     pub records: Vec<Vec<EpochRecord>>,
     /// The members of the runs that did not diverge.
     pub members: Vec<Member>,
-    /// The scales of inputs and targets.
-    pub scales: ScaleCheck,
-    /// The loss before the first step.
-    pub first_loss: FirstLoss,
-    /// Whether the network can fit one batch.
-    pub one_batch: OneBatchReport,
-    /// The check of the split.
-    pub split_check: SplitCheck,
-    /// How well each column alone predicts the target.
-    pub leaks: LeakCheck,
-    /// Whether training and validation rows can be told apart; `None` where there are too few of them.
-    pub two_sample: Option<TwoSampleReport>,
+    /// What was measured apart from the training.
+    pub measurements: Measurements,
+    /// The scores on training sets of several sizes; `None` if they were not asked for, or a training of them diverged.
+    pub training_size: Option<TrainingSizeReport>,
 }
 
 impl<'a, N: Network> Examination<'a, N> {
@@ -114,6 +118,7 @@ impl<'a, N: Network> Examination<'a, N> {
             validation: 0.25,
             one_batch: OneBatchTest::default(),
             two_sample: TwoSampleTest::default(),
+            training_sizes: None,
             device: Device::Cpu,
             executor: None,
             observer: &Silent,
@@ -155,6 +160,32 @@ impl<'a, N: Network> Examination<'a, N> {
     #[must_use]
     pub fn two_sample(mut self, test: TwoSampleTest) -> Self {
         self.two_sample = test;
+        self
+    }
+
+    /// Also measures whether more training rows would help: a [`TrainingSizeCurve`] over these shares of the training
+    /// rows, with this number of random splits of them. The share of the rows that are validation rows is the one of the
+    /// examination.
+    ///
+    /// By default, it is not measured, because it costs `repeats` trainings for each share, which the
+    /// [`folder`](Self::folder) does not keep. It needs a trainer of one architecture that can train without validation
+    /// rows.
+    ///
+    /// ```
+    /// use candle_core::{Device, Tensor};
+    /// use candle_ensemble::{data::TensorDataset, diagnose::Examination, train::Trainer};
+    ///
+    /// let x = Tensor::arange(0f32, 160., &Device::Cpu)?.affine(0.0125, -1.)?.reshape((80, 2))?;
+    /// let data = TensorDataset::regression(&x, &x.sum(1)?)?;
+    /// let trainer = Trainer::new(|vb| candle_nn::linear(2, 1, vb)).epochs(5);
+    /// let examined = Examination::new(&trainer, &data).runs(2).training_sizes([0.5, 1.], 3).run(42)?;
+    /// let report = examined.training_size.unwrap();
+    /// assert_eq!(report.points.iter().map(|point| point.rows).collect::<Vec<_>>(), [22, 45]);
+    /// # Ok::<(), candle_ensemble::Error>(())
+    /// ```
+    #[must_use]
+    pub fn training_sizes(mut self, shares: impl IntoIterator<Item = f64>, repeats: usize) -> Self {
+        self.training_sizes = Some(TrainingSizes { shares: shares.into_iter().collect(), repeats });
         self
     }
 
@@ -221,13 +252,12 @@ impl<'a, N: Network> Examination<'a, N> {
             plan.runs.first().ok_or_else(|| Error::invalid("the plan", "of at least one run", "empty"))?;
         Learner::check(&trainer, first, self.data)?;
 
-        let scales = ScaleCheck::of(self.data, &split.train)?;
-        let split_check = SplitCheck::of(self.data, &split.train, &split.test)?;
-        let leaks = LeakCheck::of(self.data, &split.train)?;
-        let two_sample = self.compare(&split, seed)?;
-        let first_loss = FirstLoss::of(&trainer, self.data, first, &self.device)?;
-        let one_batch = self.one_batch.run(&trainer, self.data, first, &self.device)?;
+        let (test, failed) = ((&self.one_batch, &self.device), OnFailure::Fail);
+        let measurements = Measurements::default()
+            .of_rows(self.data, &split, &self.two_sample, seed, failed)?
+            .of_network(&trainer, self.data, first, test, failed)?;
 
+        let training_size = self.training_size(&split, seed)?;
         let attempts = self.train(&trainer, &plan)?;
         let curves = self.curves(&trainer, &attempts, &split)?;
         let records: Vec<Vec<EpochRecord>> =
@@ -247,31 +277,15 @@ impl<'a, N: Network> Examination<'a, N> {
             .task(self.data.task())
             .output(Learner::output(&trainer))
             .records(records.iter().map(Vec::as_slice))
-            .split(&split_check)
-            .first_loss(&first_loss)
-            .one_batch(&one_batch)
-            .scales(&scales)
-            .leaks(&leaks);
-        if let Some(report) = &two_sample {
-            diagnose = diagnose.two_sample(report);
-        }
+            .measurements(&measurements);
         if let Some((predictions, targets)) = &predicted {
             diagnose = diagnose.predictions(predictions, targets);
         }
+        if let Some(report) = &training_size {
+            diagnose = diagnose.training_size(report);
+        }
         let diagnosis = self.rules.into_iter().fold(diagnose, Diagnose::rule).run()?;
-        Ok(Examined {
-            diagnosis,
-            split,
-            curves,
-            records,
-            members,
-            scales,
-            first_loss,
-            one_batch,
-            split_check,
-            leaks,
-            two_sample,
-        })
+        Ok(Examined { diagnosis, split, curves, records, members, measurements, training_size })
     }
 
     fn plan(&self, split: &Split, seed: Seed) -> Plan {
@@ -285,12 +299,21 @@ impl<'a, N: Network> Examination<'a, N> {
         Plan { runs, reserved: Rows::new(), data: self.data.fingerprint(), seed }
     }
 
-    /// The test of whether the sides can be told apart; `None` where one has too few rows.
-    fn compare(&self, split: &Split, seed: Seed) -> Result<Option<TwoSampleReport>> {
-        match self.two_sample.enough(self.data, &split.train, &split.test) {
-            true => self.two_sample.run(self.data, &split.train, &split.test, seed).map(Some),
-            false => Ok(None),
+    /// The scores on several numbers of the training rows.
+    fn training_size(&self, split: &Split, seed: Seed) -> Result<Option<TrainingSizeReport>> {
+        let Some(TrainingSizes { shares, repeats }) = &self.training_sizes else { return Ok(None) };
+        let rows = View::new(self.data, split.train.clone())?;
+        let mut curve = TrainingSizeCurve::new(self.trainer, &rows)
+            .settings(self.settings.clone())
+            .sizes(shares.iter().copied())
+            .repeats(*repeats)
+            .held_out(self.validation)
+            .device(&self.device)
+            .observer(self.observer);
+        if let Some(executor) = self.executor {
+            curve = curve.executor(executor);
         }
+        not_finite(curve.run(seed.child("training sizes")))
     }
 
     fn train(&self, trainer: &Trainer<N>, plan: &Plan) -> Result<Vec<Attempt>> {
@@ -340,13 +363,8 @@ impl<'a, N: Network> Examination<'a, N> {
             }
         };
         let pool = Pool::new(members.to_vec(), trainer, self.data, self.device.clone(), (Rows::new(), seed))?;
-        match pool.predictions(batch.inputs) {
-            Ok(predictions) => Ok(Some((predictions, targets))),
-            // Weights that are finite may still predict what is not.
-            Err(Error::NotFinite { .. }) => Ok(None),
-            Err(Error::Invalid { got, .. }) if matches!(got.as_str(), "NaN" | "inf" | "-inf") => Ok(None),
-            Err(e) => Err(e),
-        }
+        // Weights that are finite may still predict what is not.
+        Ok(not_finite(pool.predictions(batch.inputs))?.map(|predictions| (predictions, targets)))
     }
 }
 

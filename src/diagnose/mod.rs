@@ -19,16 +19,17 @@ mod series;
 mod spread;
 mod words;
 
-pub(crate) use attempts::{members, Attempt, Attempts};
+pub(crate) use attempts::{members, not_finite, Attempt, Attempts};
 pub use classify::Features;
 pub use curves::{Curve, CurveMetric, Curves, ReadCurves};
 pub use diagnose::Diagnose;
 pub use diagnosis::{Diagnosis, LabelProbability};
 pub use examination::{Examination, Examined};
 pub use finding::{Evidence, Finding, Mark};
+pub(crate) use measure::OnFailure;
 pub use measure::{
-    ColumnScale, ColumnScore, FirstLoss, LeakCheck, OneBatchReport, OneBatchTest, OneBatchTraining,
-    ScaleCheck, TwoSampleReport, TwoSampleTest,
+    ColumnScale, ColumnScore, FirstLoss, LeakCheck, Measurements, OneBatchReport, OneBatchTest,
+    OneBatchTraining, ScaleCheck, TwoSampleReport, TwoSampleTest,
 };
 pub use observations::Observations;
 pub use problem::{Label, Problem};

@@ -1,7 +1,9 @@
 //! What is known about a training.
 use crate::{
     data::Task,
-    diagnose::{Curves, FirstLoss, Label, LeakCheck, OneBatchReport, ScaleCheck, TwoSampleReport},
+    diagnose::{
+        Curves, FirstLoss, Label, LeakCheck, Measurements, OneBatchReport, ScaleCheck, TwoSampleReport,
+    },
     evaluate::{RowTargets, SplitCheck, TrainingSizeReport},
     network::Output,
     predictions::Predictions,
@@ -52,7 +54,21 @@ const OTHERS: f64 = 0.05;
 /// the others.
 const HIDDEN: f64 = 0.01;
 
-impl Observations<'_> {
+impl<'a> Observations<'a> {
+    /// Adds measurements. What has not been measured stays as it is.
+    #[must_use]
+    pub fn measurements(self, measured: &'a Measurements) -> Self {
+        Self {
+            scales: measured.scales.as_ref().or(self.scales),
+            leaks: measured.leaks.as_ref().or(self.leaks),
+            split: measured.split.as_ref().or(self.split),
+            two_sample: measured.two_sample.as_ref().or(self.two_sample),
+            first_loss: measured.first_loss.as_ref().or(self.first_loss),
+            one_batch: measured.one_batch.as_ref().or(self.one_batch),
+            ..self
+        }
+    }
+
     /// The probability of a condition of the learning curves; `None` if it is too unlikely to be named.
     ///
     /// The likeliest condition is always named, the second one from a probability of 3 % on, and the others

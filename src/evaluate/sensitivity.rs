@@ -4,7 +4,7 @@ use crate::chart::HeatTable;
 use crate::{
     check::positive,
     data::{Dataset, Split},
-    exec::{Executor, Sequential, Threads},
+    exec::{self, Executor},
     observe::{Event, Flow, Observer, Silent},
     plan::{BatchSize, RunSpec, Settings},
     statistics::Summary,
@@ -236,10 +236,7 @@ impl<'a, L: Learner> Sensitivity<'a, L> {
             let (planned, elapsed) = (epochs_of(run), started.elapsed());
             self.notify(&Event::RunFinished { run, epochs, planned, elapsed })
         };
-        let default: Box<dyn Executor> = match self.device {
-            Device::Cpu => Box::new(Threads::all_cores()),
-            _ => Box::new(Sequential),
-        };
+        let default = exec::default_for(&self.device);
         let executor = self.executor.unwrap_or(&*default);
         executor.execute(&runs.iter().collect::<Vec<_>>(), &train)?;
         self.notify(&Event::BuildFinished)?;

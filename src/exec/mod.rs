@@ -12,6 +12,7 @@ pub use shard::Shard;
 pub use threads::Threads;
 
 use crate::{plan::RunSpec, Error, Result};
+use candle_core::Device;
 
 /// The function that an executor calls for each run.
 pub type Job<'a> = dyn Fn(&RunSpec) -> Result<()> + Sync + 'a;
@@ -26,6 +27,14 @@ pub trait Executor: Sync {
     /// # Errors
     /// The error of the first failed run in plan order.
     fn execute(&self, runs: &[&RunSpec], job: &Job<'_>) -> Result<()>;
+}
+
+/// The executor where none is given: one run on each core of the CPU, and on a GPU one run after the other.
+pub(crate) fn default_for(device: &Device) -> Box<dyn Executor> {
+    match device {
+        Device::Cpu => Box::new(Threads::all_cores()),
+        _ => Box::new(Sequential),
+    }
 }
 
 /// The first error in plan order; a cancellation precedes all others.

@@ -1,11 +1,11 @@
 //! What trains and scores setups for the loop.
 use crate::{
-    data::{Dataset, Split, Task},
+    data::{Dataset, Split, Task, View},
     diagnose::{
-        members, Attempt, Attempts, Curve, CurveMetric, Curves, Finding, FirstLoss, LeakCheck, Observations,
-        OneBatchTest, Problem, ScaleCheck, TwoSampleReport, TwoSampleTest,
+        members, not_finite, Attempt, Attempts, Curve, CurveMetric, Curves, Finding, Measurements,
+        Observations, OnFailure, OneBatchTest, Problem, TwoSampleTest,
     },
-    evaluate::{study::test_rows::TestRows, RowTargets, SplitCheck},
+    evaluate::{study::test_rows::TestRows, RowTargets},
     improve::{
         builder::Improve,
         course::{Lab, Scores},
@@ -15,7 +15,6 @@ use crate::{
         kept::{key, Kept},
         layout,
         together::Together,
-        view::View,
         Budget, ImproveEvent, RangeTested, Spent,
     },
     metrics::{Metric, MetricList, Truth},
@@ -75,32 +74,13 @@ pub(super) struct Bench<'b, 'a, N> {
     kept: &'b Kept,
     trained: BTreeMap<String, BTreeMap<Job, Trained>>,
     range_tests: BTreeMap<String, Option<RangeTestReport>>,
-    checks: Option<RowChecks>,
+    /// What was measured of the rows of the first split.
+    rows_measured: Option<Measurements>,
+    /// What was measured of the network of each setup.
+    networks_measured: BTreeMap<String, Measurements>,
     pub(super) range_tested: Vec<RangeTested>,
     spent: Spent,
     pub(super) tell: &'b dyn Fn(&ImproveEvent<'_>),
-}
-
-/// What is known of the rows themselves, whatever the setup: of those of the first split. A check that does not go with the
-/// data, such as with images or several inputs, says nothing.
-struct RowChecks {
-    scales: Option<ScaleCheck>,
-    leaks: Option<LeakCheck>,
-    split: Option<SplitCheck>,
-    two_sample: Option<TwoSampleReport>,
-}
-
-impl RowChecks {
-    fn of(view: &View<'_>, split: &Split, seed: Seed) -> Self {
-        let test = TwoSampleTest::default();
-        let enough = test.enough(view, &split.train, &split.test);
-        Self {
-            scales: ScaleCheck::of(view, &split.train).ok(),
-            leaks: LeakCheck::of(view, &split.train).ok(),
-            split: SplitCheck::of(view, &split.train, &split.test).ok(),
-            two_sample: enough.then(|| test.run(view, &split.train, &split.test, seed).ok()).flatten(),
-        }
-    }
 }
 
 /// A split with its validation rows.
@@ -149,7 +129,8 @@ impl<'b, 'a, N: Network> Bench<'b, 'a, N> {
             kept,
             trained,
             range_tests,
-            checks: None,
+            rows_measured: None,
+            networks_measured: BTreeMap::new(),
             range_tested,
             spent,
             tell,
@@ -358,6 +339,33 @@ impl<'b, 'a, N: Network> Bench<'b, 'a, N> {
         Ok(Some((Predictions::new(values, task)?, targets)))
     }
 
+    /// Measures the rows of the first split, once. A measurement that fails says nothing; the loop goes on without it.
+    fn measure_rows(&mut self) -> Result<()> {
+        if let (None, Some(first)) = (&self.rows_measured, self.splits.first()) {
+            let (test, seed) = (TwoSampleTest::default(), self.seed.child("row checks"));
+            let measured = Measurements::default();
+            let measured = measured.of_rows(self.view, &first.split, &test, seed, OnFailure::LeaveOut)?;
+            self.rows_measured = Some(measured);
+        }
+        Ok(())
+    }
+
+    /// Measures the network of a setup, once. A measurement that fails says nothing; the loop goes on without it.
+    fn measure_network(&mut self, setup: &Setup) -> Result<()> {
+        let of_setup = key(setup)?;
+        if self.networks_measured.contains_key(&of_setup) {
+            return Ok(());
+        }
+        let plan = self.plan(setup, Job { split: 0, run: 0 })?;
+        if let Some(run) = plan.runs.first() {
+            let (one_batch, measured) = (OneBatchTest::default(), Measurements::default());
+            let test = (&one_batch, &self.improve.device);
+            let measured = measured.of_network(&self.trainer, self.view, run, test, OnFailure::LeaveOut)?;
+            self.networks_measured.insert(of_setup, measured);
+        }
+        Ok(())
+    }
+
     /// The range test of the learning rate of a setup; `None` if it cannot be run.
     fn range_test(&mut self, setup: &Setup, steps: usize) -> Result<Option<RangeTestReport>> {
         let of_setup = key(setup)?;
@@ -398,19 +406,8 @@ impl<N: Network> Lab for Bench<'_, '_, N> {
         let trainings = self.planned(setup, jobs.iter().copied())?.trainings;
         (self.tell)(&ImproveEvent::Diagnosing { trainings });
         self.train(setup, &jobs)?;
-        if let (None, Some(first)) = (&self.checks, self.splits.first()) {
-            self.checks = Some(RowChecks::of(self.view, &first.split, self.seed.child("row checks")));
-        }
-        let plan = self.plan(setup, Job { split: 0, run: 0 })?;
-        let (first_loss, one_batch) = match plan.runs.first() {
-            // A network that cannot be tested so says nothing; the loop goes on without it.
-            Some(run) => (
-                FirstLoss::of(&self.trainer, self.view, run, &self.improve.device).ok(),
-                OneBatchTest::default().run(&self.trainer, self.view, run, &self.improve.device).ok(),
-            ),
-            None => (None, None),
-        };
-        let checks = self.checks.as_ref();
+        self.measure_rows()?;
+        self.measure_network(setup)?;
         let (curves, runs) = self.curves(setup)?;
         let (config, predictions) = (setup.config(self.trainer.config())?, self.predictions(&runs)?);
         let records = runs.iter().map(|run| run.records.as_slice()).collect();
@@ -421,15 +418,10 @@ impl<N: Network> Lab for Bench<'_, '_, N> {
             records,
             predictions: predictions.as_ref().map(|(predictions, targets)| (predictions, targets)),
             output: Some(Learner::output(&self.trainer)),
-            first_loss: first_loss.as_ref(),
-            one_batch: one_batch.as_ref(),
-            scales: checks.and_then(|checks| checks.scales.as_ref()),
-            leaks: checks.and_then(|checks| checks.leaks.as_ref()),
-            split: checks.and_then(|checks| checks.split.as_ref()),
-            two_sample: checks.and_then(|checks| checks.two_sample.as_ref()),
             ..Observations::default()
         };
-        let findings = self.improve.diagnose(seen)?;
+        let measured = self.rows_measured.iter().chain(self.networks_measured.get(&key(setup)?));
+        let findings = self.improve.diagnose(measured.fold(seen, Observations::measurements))?;
         Ok((curves, findings))
     }
 
@@ -567,16 +559,6 @@ pub(super) fn predict<N: Network, F: crate::combine::FittedCombiner>(
     match data.task() {
         Task::Classification { .. } => ensemble.on(data).predict_proba(),
         Task::Regression { .. } => ensemble.on(data).predict(),
-    }
-}
-
-/// `None` for what fails because weights or predictions are NaN or infinite.
-pub(super) fn not_finite<T>(result: Result<T>) -> Result<Option<T>> {
-    match result {
-        Ok(value) => Ok(Some(value)),
-        Err(Error::NotFinite { .. } | Error::Diverged { .. }) => Ok(None),
-        Err(Error::Invalid { got, .. }) if matches!(got.as_str(), "NaN" | "inf" | "-inf") => Ok(None),
-        Err(e) => Err(e),
     }
 }
 

@@ -1,9 +1,8 @@
 //! What a loop of improvement tells while it works.
 use crate::{
     diagnose::{Curves, Finding},
-    improve::{ImproveReport, Spent, Step, Verdict},
+    improve::{ImproveReport, Spent, Step},
     remedy::{Proposal, Setup},
-    statistics::Interval,
     train::RangeTestReport,
 };
 use std::fmt;
@@ -107,8 +106,7 @@ impl fmt::Display for ImproveEvent<'_> {
                 remedy.why
             ),
             Self::Tried { number, step } => {
-                let kept = if step.kept { "kept" } else { "not kept" };
-                write!(f, "Step {}: {}, {kept}: {}", number + 1, step.remedy.remedy, outcome(step))
+                write!(f, "Step {}: {}, {}", number + 1, step.remedy.remedy, step.outcome())
             }
             Self::Scoring { trainings } => write!(f, "Final scores: {trainings} trainings"),
             Self::Finished { spent, .. } => {
@@ -116,31 +114,4 @@ impl fmt::Display for ImproveEvent<'_> {
             }
         }
     }
-}
-
-/// What came of a step, with its figures.
-pub(super) fn outcome(step: &Step) -> String {
-    let figures = step.gain.map_or_else(String::new, |gain| format!(", {}", figures(gain, step.splits())));
-    match &step.verdict {
-        Verdict::Better => format!("better{figures}"),
-        Verdict::NoGain => format!("no gain that is certain{figures}"),
-        Verdict::Worse => format!("worse{figures}"),
-        Verdict::WorseOn(metric) => format!("better{figures}, but worse on {metric}"),
-        Verdict::Diverged => "the training diverges".into(),
-        Verdict::Refused(why) => format!("it does not fit: {why}"),
-        Verdict::Skipped => "skipped".into(),
-    }
-}
-
-/// A gain with its interval as percentages.
-fn figures(gain: Interval, splits: usize) -> String {
-    let Interval { estimate, low, high, level } = gain;
-    let percent = |x: f64| 100. * x;
-    format!(
-        "gain {:.1} % ({:.1} to {:.1} % at level {:.2} %, {splits} splits)",
-        percent(estimate),
-        percent(low),
-        percent(high),
-        percent(level)
-    )
 }

@@ -1,23 +1,17 @@
 //! The final scores, on rows that no decision saw.
 use crate::{
     codec,
-    data::{Dataset, Scaler},
-    diagnose::{members, Attempt},
+    data::{Dataset, Scaler, View},
+    diagnose::{members, not_finite, Attempt},
     evaluate::study::{
         over_rows::{Resampled, Units},
         test_rows::TestRows,
     },
-    improve::{
-        bench::{not_finite, predict},
-        layout,
-        together::Together,
-        view::View,
-        FinalScores, Improve, Spent,
-    },
+    improve::{bench::predict, layout, together::Together, FinalScores, Improve, Spent},
     metrics::{Metric, MetricList},
     plan::Plan,
     remedy::Setup,
-    statistics::{quantile, Interval},
+    statistics::{quantile, Interval, Summary},
     Member, Network, Result, Rows, Seed,
 };
 use candle_core::Tensor;
@@ -97,21 +91,14 @@ impl<'v> FinalRows<'v> {
         let (mut metrics, mut spread) = (BTreeMap::new(), BTreeMap::new());
         for (place, name) in self.rows.metrics().names().into_iter().enumerate() {
             let values: Vec<f64> = scored.iter().filter_map(|scores| scores.get(place).copied()).collect();
-            let (mean, sd) = mean_and_sd(&values);
-            metrics.insert(name.clone(), mean);
-            spread.insert(name, sd);
+            // Without runs, or with a value that is not finite, there is no mean.
+            let summary = Summary::of(&values).ok();
+            metrics.insert(name.clone(), summary.map_or(f64::NAN, |summary| summary.mean));
+            spread.insert(name, summary.and_then(|summary| summary.sd).unwrap_or(f64::NAN));
         }
         let diverged = predictions.iter().filter(|predicted| predicted.is_none()).count();
         Ok(FinalScores { metrics, spread, diverged, runs: predictions.len() })
     }
-}
-
-/// NaN where there are too few values.
-fn mean_and_sd(values: &[f64]) -> (f64, f64) {
-    let n = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / n;
-    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-    (mean, if values.len() > 1 { (squares / (n - 1.)).sqrt() } else { f64::NAN })
 }
 
 impl<N: Network> Improve<'_, N> {

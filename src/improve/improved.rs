@@ -1,7 +1,8 @@
 //! What a loop of improvement leaves.
 use crate::{
     combine::AnyFitted,
-    improve::{together::Together, view::View, ImproveReport},
+    data::View,
+    improve::{together::Together, ImproveReport},
     plan::Plan,
     pool::Pool,
     remedy::Setup,

@@ -1,7 +1,7 @@
 //! The runs of a setup on the training rows of a split.
 use crate::{
-    data::Dataset,
-    improve::{together::Together, view::View},
+    data::{Dataset, View},
+    improve::together::Together,
     plan::{Plan, RunSpec},
     remedy::Setup,
     train::{Learner, PlateauWatch, TrainConfig, Trainer},

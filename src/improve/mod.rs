@@ -22,7 +22,7 @@ mod run;
 #[cfg(test)]
 mod tests;
 mod together;
-mod view;
+mod words;
 
 pub use budget::{Budget, Spent};
 pub use builder::Improve;
@@ -33,3 +33,4 @@ pub use improved::Improved;
 pub use report::{
     Diagnosed, FinalScores, Guard, ImproveReport, RangeTested, RunScores, Step, StopReason, Verdict,
 };
+pub(crate) use words::percents;

@@ -1,6 +1,6 @@
 //! From the parameters of a loop to its result.
 use crate::{
-    data::{Dataset, Split},
+    data::{Dataset, Split, View},
     diagnose::{Diagnose, Finding, Observations, Rule},
     improve::{
         bench::Bench,
@@ -9,9 +9,7 @@ use crate::{
         decisions::Decisions,
         finals::{hex, FinalRows},
         kept::{key, Kept},
-        layout,
-        view::View,
-        Budget, Improve, ImproveEvent, ImproveReport, Improved, Spent,
+        layout, Budget, Improve, ImproveEvent, ImproveReport, Improved, Spent,
     },
     train::Learner,
     Error, Network, Result, Rows, Seed,

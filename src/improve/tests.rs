@@ -7,11 +7,10 @@ use super::{
     kept::Kept,
     layout,
     together::Together,
-    view::View,
     FinalScores, Spent, Step,
 };
 use crate::{
-    data::TensorDataset,
+    data::{TensorDataset, View},
     diagnose::{Finding, Problem},
     metrics::{Metric, MetricList},
     plan::Plan,

@@ -88,6 +88,20 @@ impl Settings {
         self
     }
 
+    /// Adds all these settings, such as those of another one, or replaces the settings of the same names.
+    ///
+    /// ```
+    /// use candle_ensemble::plan::Settings;
+    ///
+    /// let usual = Settings::new().with("epochs", 60).with("width", 64);
+    /// let of_run = Settings::new().with("width", 128);
+    /// assert_eq!(usual.with_all(of_run.iter()), Settings::new().with("epochs", 60).with("width", 128));
+    /// ```
+    #[must_use]
+    pub fn with_all<'s>(self, settings: impl IntoIterator<Item = (&'s str, &'s Value)>) -> Self {
+        settings.into_iter().fold(self, |all, (name, value)| all.with(name, value.clone()))
+    }
+
     /// All settings, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value))

@@ -1,9 +1,5 @@
 //! What a remedy proposes.
-use crate::{
-    codec::real,
-    plan::Settings,
-    remedy::{setup::merged, Setup},
-};
+use crate::{codec::real, plan::Settings, remedy::Setup};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -88,7 +84,7 @@ impl Change {
     #[must_use]
     pub fn apply(&self, setup: &Setup) -> Setup {
         Setup {
-            settings: merged(&setup.settings, &self.settings),
+            settings: setup.settings.clone().with_all(self.settings.iter()),
             strategy: self.strategy.clone().or_else(|| setup.strategy.clone()),
             combination: self.combination.clone().or_else(|| setup.combination.clone()),
             validation: self.validation.or(setup.validation),

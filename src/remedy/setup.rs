@@ -185,7 +185,7 @@ impl EnsembleBuilder for WithSettings {
     fn plan(&self, data: &dyn Dataset, architectures: &[String], seed: Seed) -> Result<Plan> {
         let mut plan = self.builder.plan(data, architectures, seed)?;
         for run in &mut plan.runs {
-            run.settings = merged(&self.settings, &run.settings);
+            run.settings = self.settings.clone().with_all(run.settings.iter());
         }
         Ok(plan)
     }
@@ -193,9 +193,4 @@ impl EnsembleBuilder for WithSettings {
     fn name(&self) -> String {
         self.builder.name()
     }
-}
-
-/// The settings of both; where both have a name, the second one's.
-pub(super) fn merged(first: &Settings, second: &Settings) -> Settings {
-    second.iter().fold(first.clone(), |all, (name, value)| all.with(name, value.clone()))
 }

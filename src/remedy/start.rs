@@ -183,7 +183,6 @@ impl<'a> Start<'a> {
 
     /// The settings that the constructor reads.
     fn of_model(&self, settings: &Settings) -> Settings {
-        let read = settings.iter().filter(|(name, _)| self.can_set(name));
-        read.fold(Settings::new(), |all, (name, value)| all.with(name, value.clone()))
+        Settings::new().with_all(settings.iter().filter(|(name, _)| self.can_set(name)))
     }
 }

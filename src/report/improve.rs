@@ -1,9 +1,8 @@
 //! What a loop of improvement did, as text.
 use crate::{
-    improve::{FinalScores, ImproveReport, Step, StopReason, Verdict},
+    improve::{percents, FinalScores, ImproveReport, Step, StopReason},
     remedy::Cost,
     report::numbers::{digits, interval, NONE},
-    statistics::Interval,
 };
 use comfy_table::{presets::ASCII_MARKDOWN, CellAlignment, Table};
 
@@ -41,7 +40,7 @@ impl ImproveReport {
                 format!("{:.2} %", 100. * step.level),
                 step.splits().to_string(),
                 step.trainings.to_string(),
-                decision(step),
+                step.decision(),
             ]);
         }
         for column in [0, 3, 4, 5, 6] {
@@ -164,44 +163,9 @@ impl FinalScores {
     }
 }
 
-/// A gain with its interval in percent.
-pub(super) fn percents(gain: &Interval) -> String {
-    let Interval { estimate, low, high, .. } = gain;
-    format!("{:+.1} % ({:+.1} … {:+.1})", 100. * estimate, 100. * low, 100. * high)
-}
-
-/// What was decided about a remedy, in a few words.
-pub(super) fn decision(step: &Step) -> String {
-    let kept = if step.kept { "kept" } else { "not kept" };
-    let why = match &step.verdict {
-        Verdict::Better => "better".into(),
-        Verdict::NoGain => "no certain gain".into(),
-        Verdict::Worse => "worse".into(),
-        Verdict::WorseOn(metric) => format!("worse on {metric}"),
-        Verdict::Diverged => "the training diverges".into(),
-        Verdict::Refused(_) => "does not fit".into(),
-        Verdict::Skipped => "skipped".into(),
-    };
-    format!("{kept}: {why}")
-}
-
-/// What came of a step, with its figures and the reason.
+/// What came of a step, with its figures and the reason: the beginning of a sentence.
 pub(super) fn outcome(step: &Step) -> String {
-    let reason = match &step.verdict {
-        Verdict::Refused(reason) => format!(" ({reason})"),
-        _ => String::new(),
-    };
-    let gain = step.gain.as_ref().map(|gain| {
-        format!(
-            "; the loss is reduced by {} at level {:.2} % over {} splits",
-            percents(gain),
-            100. * gain.level,
-            step.splits()
-        )
-    });
-    let text = decision(step) + &reason + &gain.unwrap_or_default();
+    let text = step.outcome();
     let mut letters = text.chars();
-    letters
-        .next()
-        .map_or_else(String::new, |first| first.to_uppercase().collect::<String>() + letters.as_str())
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }

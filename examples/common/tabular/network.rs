@@ -28,8 +28,7 @@ pub fn perceptron(columns: usize, task: Task, usual: Settings) -> Trainer<Sequen
     let outputs = outputs(task);
     let version = format!("{columns} columns, {outputs} outputs, {usual:?}");
     let new = move |settings: &Settings, vb: VarBuilder<'static>| {
-        let settings =
-            settings.iter().fold(usual.clone(), |all, (name, value)| all.with(name, value.clone()));
+        let settings = usual.clone().with_all(settings.iter());
         // Strategies that draw features set the number of inputs.
         let columns = settings.count("inputs").map_err(failed)?.unwrap_or(columns);
         dense(seq(), columns, outputs, &settings, vb)

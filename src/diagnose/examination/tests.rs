@@ -47,6 +47,10 @@ fn names(examined: &Examined) -> Vec<&str> {
     examined.diagnosis.findings.iter().map(|finding| finding.name.as_str()).collect()
 }
 
+fn fitted(examined: &Examined) -> bool {
+    examined.measurements.one_batch.as_ref().unwrap().fitted()
+}
+
 #[test]
 fn a_healthy_network_on_healthy_rows_has_curves_and_no_finding_beside_them() {
     let (trainer, data) = (trainer(), healthy());
@@ -54,7 +58,7 @@ fn a_healthy_network_on_healthy_rows_has_curves_and_no_finding_beside_them() {
     assert_eq!((examined.curves.runs.len(), examined.members.len()), (3, 3));
     assert!(examined.curves.runs.iter().all(|run| run.train_loss.len() == 12 && run.valid_loss.len() == 12));
     assert_eq!((examined.curves.train_rows, examined.curves.valid_rows), (Some(180), Some(60)));
-    assert!(examined.one_batch.fitted() && examined.two_sample.is_some());
+    assert!(fitted(&examined) && examined.measurements.two_sample.is_some());
     let beside = examined
         .diagnosis
         .findings
@@ -86,7 +90,7 @@ fn a_run_that_diverges_is_a_curve_that_ends_in_nan() {
     let examined = Examination::new(&trainer, &data).runs(2).run(1).unwrap();
     assert!(examined.members.is_empty() && examined.curves.runs.len() == 2);
     assert!(examined.curves.runs.iter().all(|run| run.train_loss.last().is_some_and(|loss| loss.is_nan())));
-    assert!(!examined.one_batch.fitted());
+    assert!(!fitted(&examined));
     assert_eq!(examined.diagnosis.problem(), Problem::Learning, "{}", examined.diagnosis);
     assert!(examined.diagnosis.get("diverged").is_some(), "{}", examined.diagnosis);
 }
@@ -118,6 +122,37 @@ fn it_is_the_same_for_every_number_of_threads_and_goes_on_after_an_interruption(
     assert_eq!(text(&resumed), expected);
     // The first run was finished, and was not trained again.
     assert_eq!(again.0.into_inner() - 100, 24);
+}
+
+/// A sum of twelve inputs, which a few rows do not determine.
+#[test]
+fn more_rows_that_would_help_are_a_finding() {
+    let mut rng = Seed::from(2).rng();
+    let mut normal =
+        |count: usize| -> Vec<f32> { (0..count).map(|_| StandardNormal.sample(&mut rng)).collect() };
+    let x = Tensor::from_vec(normal(12 * 160), (160, 12), &Device::Cpu).unwrap();
+    let noise = Tensor::new(normal(160), &Device::Cpu).unwrap().affine(0.3, 0.).unwrap();
+    let data = TensorDataset::regression(&x, &(x.sum(1).unwrap() + noise).unwrap()).unwrap();
+    let trainer = Trainer::new(|vb| linear(12, 1, vb)).optimizer(Optimizer::adam(0.05)).epochs(60);
+    let examination = || Examination::new(&trainer, &data).runs(1);
+    let examined = examination().training_sizes([0.1, 0.3], 4).run(1).unwrap();
+    let report = examined.training_size.as_ref().unwrap();
+    // A quarter of the 120 training rows is held out again.
+    assert_eq!(report.points.iter().map(|point| point.rows).collect::<Vec<_>>(), [9, 27]);
+    assert_eq!(report.validation_rows, 30);
+    assert!(examined.diagnosis.get("too_few_rows").is_some(), "{report}\n{}", examined.diagnosis);
+
+    let without = examination().run(1).unwrap();
+    assert!(without.training_size.is_none() && without.diagnosis.get("too_few_rows").is_none());
+    assert_eq!(without.curves, examined.curves);
+    assert!(examination().training_sizes([0.1, 2.], 4).run(1).is_err());
+}
+
+#[test]
+fn trainings_of_sizes_that_diverge_are_left_out() {
+    let (trainer, data) = (trainer().optimizer(Optimizer::sgd(1e20)), healthy());
+    let examined = Examination::new(&trainer, &data).runs(1).training_sizes([0.5, 1.], 2).run(1).unwrap();
+    assert!(examined.training_size.is_none() && examined.diagnosis.get("diverged").is_some());
 }
 
 #[test]

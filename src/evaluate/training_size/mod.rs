@@ -11,8 +11,8 @@ use crate::{
     evaluate::member_scores::member_scores,
     exec::Executor,
     metrics::{Metric, MetricList},
-    observe::Observer,
-    plan::{Plan, RunSpec},
+    observe::{Observer, Silent},
+    plan::{Plan, RunSpec, Settings},
     train::Learner,
     Error, Result, Rows, Seed, Session,
 };
@@ -62,10 +62,11 @@ pub struct TrainingSizeCurve<'a, L> {
     sizes: Vec<f64>,
     repeats: usize,
     held_out: f64,
+    settings: Settings,
     metric: Option<Metric>,
     device: Device,
     executor: Option<&'a dyn Executor>,
-    observer: Option<&'a dyn Observer>,
+    observer: &'a dyn Observer,
 }
 
 impl<'a, L: Learner> TrainingSizeCurve<'a, L> {
@@ -77,10 +78,11 @@ impl<'a, L: Learner> TrainingSizeCurve<'a, L> {
             sizes: vec![0.1, 0.2, 0.4, 0.6, 0.8, 1.],
             repeats: 10,
             held_out: 0.2,
+            settings: Settings::new(),
             metric: None,
             device: Device::Cpu,
             executor: None,
-            observer: None,
+            observer: &Silent,
         }
     }
 
@@ -103,6 +105,13 @@ impl<'a, L: Learner> TrainingSizeCurve<'a, L> {
     #[must_use]
     pub fn held_out(mut self, share: f64) -> Self {
         self.held_out = share;
+        self
+    }
+
+    /// Sets settings of all runs, which replace those of the learner. The default is none.
+    #[must_use]
+    pub fn settings(mut self, settings: Settings) -> Self {
+        self.settings = settings;
         self
     }
 
@@ -130,7 +139,7 @@ impl<'a, L: Learner> TrainingSizeCurve<'a, L> {
     /// Sets the observer that is notified of each event of the build.
     #[must_use]
     pub fn observer(mut self, observer: &'a dyn Observer) -> Self {
-        self.observer = Some(observer);
+        self.observer = observer;
         self
     }
 
@@ -148,12 +157,9 @@ impl<'a, L: Learner> TrainingSizeCurve<'a, L> {
         let least = splits.iter().map(|split| split.train.len()).min().unwrap_or(0);
         let counts = self.counts(least)?;
         let plan = self.plan(&splits, &counts, seed)?;
-        let mut session = Session::new(self.learner, self.data).device(&self.device);
+        let mut session = Session::new(self.learner, self.data).device(&self.device).observer(self.observer);
         if let Some(executor) = self.executor {
             session = session.executor(executor);
-        }
-        if let Some(observer) = self.observer {
-            session = session.observer(observer);
         }
         let pool = session.train(&plan)?;
         let metric = self.metric.clone();
@@ -217,7 +223,8 @@ impl<'a, L: Learner> TrainingSizeCurve<'a, L> {
             for count in counts {
                 let mut rows: Rows = order.iter().take(*count).copied().collect();
                 rows.sort_unstable();
-                runs.push(RunSpec::new(runs.len(), &architecture, seed.child("run"), rows));
+                let run = RunSpec::new(runs.len(), &architecture, seed.child("run"), rows);
+                runs.push(RunSpec { settings: self.settings.clone(), ..run });
             }
         }
         Ok(Plan { runs, reserved: Rows::new(), data: self.data.fingerprint(), seed })

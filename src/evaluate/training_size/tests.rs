@@ -108,6 +108,18 @@ fn the_gap_closes_with_more_rows() {
 }
 
 #[test]
+fn settings_replace_those_of_the_learner() {
+    let (data, trainer) = (classes(), trainer(2));
+    let report = |trainer: &Trainer<Linear>, settings: Settings| {
+        TrainingSizeCurve::new(trainer, &data).sizes([1.]).repeats(1).settings(settings).run(1).unwrap()
+    };
+    let longer = trainer.clone().epochs(40);
+    let given = report(&trainer, Settings::new().with("epochs", 40));
+    assert_eq!(given, report(&longer, Settings::new()));
+    assert_ne!(given, report(&trainer, Settings::new()));
+}
+
+#[test]
 fn bad_parameters_are_errors() {
     let (data, trainer) = (classes(), trainer(2));
     let several = trainer.clone().architecture("other", |vb| linear(2, 2, vb));

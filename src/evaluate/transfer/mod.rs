@@ -12,7 +12,7 @@ use crate::{
     exec::Executor,
     metrics::{Metric, MetricList},
     network::Output,
-    observe::Observer,
+    observe::{Observer, Silent},
     plan::{Plan, RunSpec, Settings},
     strategy::MultiRun,
     train::{Freeze, Learner, Run, Trainer, WarmStart},
@@ -74,7 +74,7 @@ pub struct TransferStudy<'a, N> {
     allow_unmatched: bool,
     device: Device,
     executor: Option<&'a dyn Executor>,
-    observer: Option<&'a dyn Observer>,
+    observer: &'a dyn Observer,
 }
 
 impl<'a, N: Network> TransferStudy<'a, N> {
@@ -93,7 +93,7 @@ impl<'a, N: Network> TransferStudy<'a, N> {
             allow_unmatched: false,
             device: Device::Cpu,
             executor: None,
-            observer: None,
+            observer: &Silent,
         }
     }
 
@@ -168,7 +168,7 @@ impl<'a, N: Network> TransferStudy<'a, N> {
     /// networks and one for each setting.
     #[must_use]
     pub fn observer(mut self, observer: &'a dyn Observer) -> Self {
-        self.observer = Some(observer);
+        self.observer = observer;
         self
     }
 
@@ -237,12 +237,9 @@ impl<'a, N: Network> TransferStudy<'a, N> {
     }
 
     fn session<'s, L: Learner>(&'s self, learner: &'s L, data: &'s dyn Dataset) -> Session<'s, L> {
-        let mut session = Session::new(learner, data).device(&self.device);
+        let mut session = Session::new(learner, data).device(&self.device).observer(self.observer);
         if let Some(executor) = self.executor {
             session = session.executor(executor);
-        }
-        if let Some(observer) = self.observer {
-            session = session.observer(observer);
         }
         session
     }

@@ -49,8 +49,7 @@ fn every_proposal_is_accepted_by_its_trainer() {
 /// The configuration of a run, and the settings of the run that the model reads.
 fn run_of(case: &Case, config: &TrainConfig, run: &RunSpec) -> (TrainConfig, Settings) {
     let read = run.settings.iter().filter(|(name, _)| case.reads.contains(name));
-    let of_model = read.fold(Settings::new(), |all, (name, value)| all.with(name, value.clone()));
-    (config.for_run(&run.settings).unwrap(), of_model)
+    (config.for_run(&run.settings).unwrap(), Settings::new().with_all(read))
 }
 
 /// The code as the functions that are compiled.

@@ -118,8 +118,7 @@ fn a_strategy_gives_the_settings_to_each_run() {
         let setup = Setup { settings: given.clone(), strategy, validation, ..Setup::default() };
         let mut expected = plan(builder);
         for run in &mut expected.runs {
-            run.settings =
-                run.settings.iter().fold(given.clone(), |all, (name, x)| all.with(name, x.clone()));
+            run.settings = given.clone().with_all(run.settings.iter());
         }
         assert_eq!(plan(&*setup.strategy().unwrap()), expected, "{strategy:?}", strategy = setup.strategy);
     };

@@ -7,9 +7,9 @@ use super::{
     text::{count, minus, percent},
 };
 use crate::{
-    improve::{ImproveReport, Step},
+    improve::{percents, ImproveReport, Step},
     report::{
-        improve::{decision, outcome, percents},
+        improve::outcome,
         marks::Marks,
         numbers::{digits, NONE},
     },
@@ -111,7 +111,7 @@ impl ImproveReport {
                 percent(step.level),
                 step.splits().to_string(),
                 step.trainings.to_string(),
-                decision(step),
+                step.decision(),
             ];
             Row {
                 name: html! { (number + 1) ". " (step.remedy.remedy) },

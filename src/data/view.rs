@@ -7,7 +7,7 @@ use crate::{
 use candle_core::{Device, Result as CandleResult};
 
 /// Rows of a data set, numbered anew from 0. A network that is trained on a view cannot see the other rows.
-pub(super) struct View<'a> {
+pub(crate) struct View<'a> {
     data: &'a dyn Dataset,
     rows: Rows,
     strata: Option<Vec<u32>>,
@@ -16,7 +16,7 @@ pub(super) struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    pub(super) fn new(data: &'a dyn Dataset, rows: Rows) -> Result<Self> {
+    pub(crate) fn new(data: &'a dyn Dataset, rows: Rows) -> Result<Self> {
         if let Some(row) = rows.iter().find(|row| **row as usize >= data.rows()) {
             return Err(Error::invalid("a row", format!("below {}, the number of rows", data.rows()), row));
         }
@@ -30,7 +30,7 @@ impl<'a> View<'a> {
     }
 
     /// The rows, as the data set numbers them.
-    pub(super) fn row_numbers(&self) -> &[u32] {
+    pub(crate) fn row_numbers(&self) -> &[u32] {
         &self.rows
     }
 }
