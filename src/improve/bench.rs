@@ -440,6 +440,9 @@ impl<N: Network> Lab for Bench<'_, '_, N> {
         if let Some(report) = &report {
             start = start.range_test(report);
         }
+        if let Some(scales) = self.rows_measured.as_ref().and_then(|measured| measured.scales.as_ref()) {
+            start = start.scales(scales);
+        }
         Ok(propose(&self.improve.remedies, std::slice::from_ref(finding), &start))
     }
 

@@ -76,6 +76,8 @@ pub(super) struct Course {
 /// Splits after which a remedy without a gain is given up. To give up early keeps no remedy that would not be
 /// kept otherwise, so it costs no level.
 const RACE: usize = 3;
+/// A measurement is acted on from this confidence on, although the curves say that nothing is wrong.
+const MEASURED: f64 = 0.4;
 /// The level of the interval of the second metric.
 const GUARD_LEVEL: f64 = 0.95;
 
@@ -285,11 +287,19 @@ fn refusal(error: Error) -> Result<String> {
     }
 }
 
-/// The findings to treat, in their order: those that are likelier than that nothing is wrong. A finding comes
-/// after the one that has to be solved before it.
+/// The findings to treat, in their order: those that are likelier than that nothing is wrong and, after them, those
+/// that a measurement shows. Good curves do not speak against a measurement. A finding comes after the one that has to
+/// be solved before it.
 fn agenda(findings: &[Finding], always_try_ensemble: bool) -> Vec<Finding> {
-    let wrong = findings.iter().take_while(|finding| finding.problem != Problem::None);
-    let mut left: Vec<Finding> = wrong.cloned().collect();
+    let likelier =
+        findings.iter().position(|finding| finding.problem == Problem::None).unwrap_or(findings.len());
+    let measured = |finding: &Finding| {
+        let of_curves = Label::ALL.iter().any(|label| label.name() == finding.name);
+        finding.problem == Problem::Learning && !of_curves && finding.confidence >= MEASURED
+    };
+    let treated =
+        findings.iter().enumerate().filter(|(place, finding)| *place < likelier || measured(finding));
+    let mut left: Vec<Finding> = treated.map(|(_, finding)| finding.clone()).collect();
     if always_try_ensemble && !left.iter().any(|finding| finding.problem == Problem::Prediction) {
         let summary = "An ensemble varies less than one network, and is often better.";
         left.push(Finding::of(

@@ -1,6 +1,7 @@
 //! What a remedy starts from.
 use crate::{
     data::Task,
+    diagnose::ScaleCheck,
     network::Output,
     plan::{RunSpec, Settings, Value},
     remedy::{Change, Setup},
@@ -44,6 +45,8 @@ pub struct Start<'a> {
     pub features: Option<usize>,
     /// A learning-rate range test of the setup.
     pub range_test: Option<&'a RangeTestReport>,
+    /// The scales of inputs and targets before the trainer scales them.
+    pub scales: Option<&'a ScaleCheck>,
 }
 
 /// Validation rows below which early stopping follows noise.
@@ -57,8 +60,8 @@ impl<'a> Start<'a> {
     pub fn new(trainer: &'a TrainConfig, setup: &'a Setup) -> Result<Self> {
         let config = setup.config(trainer)?;
         let (reads, output) = (vec![], Output::default());
-        let (task, rows, features, range_test) = (None, None, None, None);
-        Ok(Self { trainer, setup, config, reads, output, task, rows, features, range_test })
+        let (task, rows, features, range_test, scales) = (None, None, None, None, None);
+        Ok(Self { trainer, setup, config, reads, output, task, rows, features, range_test, scales })
     }
 
     /// Names the settings that the model's constructor reads.
@@ -100,6 +103,13 @@ impl<'a> Start<'a> {
     #[must_use]
     pub fn range_test(mut self, report: &'a RangeTestReport) -> Self {
         self.range_test = Some(report);
+        self
+    }
+
+    /// Gives the scales of inputs and targets. Without them it is not known whether scaling changes anything.
+    #[must_use]
+    pub fn scales(mut self, scales: &'a ScaleCheck) -> Self {
+        self.scales = Some(scales);
         self
     }
 

@@ -34,7 +34,7 @@ LARGEST = 50.0
 # the number of validation rows is not known: their medians speak for no label.
 MISSING, UNKNOWN = -9.0, ("valid_rows",)
 # The weight of a short curve, and of "nothing is wrong" in the vote, because a false alarm costs more than a second place.
-SHORT_WEIGHT, GOOD_FIT_WEIGHT = 0.3, 1.2
+SHORT_WEIGHT, GOOD_FIT_WEIGHT = 0.3, 1.5
 # As in mod.rs: the spread of the scores from run to run below which they are as good as the same, and the weight of a high
 # variance there.
 SAME_SCORE, SAME_SCORE_WEIGHT = 0.0125, 0.2

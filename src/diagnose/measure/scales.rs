@@ -69,6 +69,13 @@ impl ColumnScale {
         self.largest.abs().max(self.smallest.abs())
     }
 
+    /// Whether it is a scale that networks are made for: a standard deviation between 1/3 and 3, and a mean that is
+    /// less than a standard deviation away from 0.
+    #[must_use]
+    pub fn is_usual(&self) -> bool {
+        (1. / 3. ..=3.).contains(&self.deviation) && self.offset() < 1.
+    }
+
     /// The distance of the mean from 0, in standard deviations.
     #[must_use]
     pub fn offset(&self) -> f64 {

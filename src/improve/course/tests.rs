@@ -164,7 +164,8 @@ fn remedies_that_help_are_kept_until_nothing_helps() {
 
 #[test]
 fn nothing_is_tried_where_nothing_is_wrong() {
-    let healthy = |_: i64| vec![finding("good_fit", Problem::None), finding("slow", Problem::Learning)];
+    let healthy =
+        |_: i64| vec![finding("good_fit", Problem::None), finding("underfit_unfinished", Problem::Learning)];
     let course = run(Fake { findings: &healthy, ..fake() });
     assert_eq!((course.steps.len(), course.stopped), (0, StopReason::NothingWrong));
     // Unless the user asks for an ensemble.
@@ -187,6 +188,20 @@ fn a_finding_waits_for_the_one_before_it() {
     assert_eq!(names(agenda(&found, false)), ["spread", "slow"]);
     assert_eq!(names(agenda(&found, true)), ["spread", "slow"]);
     assert_eq!(names(agenda(&found[2..], true)), ["high_variance"]);
+}
+
+#[test]
+fn a_measurement_counts_beside_good_curves() {
+    let of = |name: &str, problem, confidence| Finding { confidence, ..finding(name, problem) };
+    let found = [
+        of("good_fit", Problem::None, 0.9),
+        of("first_loss_too_high", Problem::Learning, 0.6),
+        of("underfit_flat", Problem::Learning, 0.6),
+        of("small_validation", Problem::Data, 0.6),
+        of("dead_units", Problem::Learning, 0.3),
+    ];
+    let names: Vec<String> = agenda(&found, false).into_iter().map(|finding| finding.name).collect();
+    assert_eq!(names, ["first_loss_too_high"]);
 }
 
 #[test]

@@ -3,6 +3,7 @@ use super::{because, rounded, BuiltIn, Draft};
 use crate::{
     diagnose::{Finding, Label},
     remedy::Start,
+    train::RangeTestReport,
 };
 
 pub(super) const REMEDY: BuiltIn = BuiltIn {
@@ -20,6 +21,9 @@ pub(super) const REMEDY: BuiltIn = BuiltIn {
     drafts,
 };
 
+/// What is left of the priority of a lower rate where a range test speaks against it.
+const TESTED: f64 = 0.6;
+
 fn drafts(finding: &Finding, start: &Start<'_>) -> Vec<Draft> {
     let factors: &[(f64, f64)] = match finding.kind {
         Some(Label::UnderfitCapacity | Label::HighVariance) => &[(10., 1.), (100., 0.7), (3., 0.6)],
@@ -27,6 +31,9 @@ fn drafts(finding: &Finding, start: &Start<'_>) -> Vec<Draft> {
         _ => &[(10., 1.), (3., 0.9), (100., 0.85)],
     };
     let rate = start.config.optimizer.learning_rate();
+    // A plateau has other causes where a range test says that the loss falls well at the present rate or above.
+    let fine = |test: &RangeTestReport| test.valley.is_some_and(|valley| valley >= rate);
+    let measured = finding.is(Label::UnderfitCapacity.name()) && start.range_test.is_some_and(fine);
     let drafts = factors.iter().map(|(factor, weight)| {
         let lower = rounded(rate / factor);
         let reason = format!(
@@ -34,7 +41,8 @@ fn drafts(finding: &Finding, start: &Start<'_>) -> Vec<Draft> {
              step {factor} times as small."
         );
         let effect = "The loss falls without jumps, and settles lower. It needs more epochs.";
-        Draft::new(because(finding, reason), effect).set("learning_rate", lower).times(*weight)
+        let weight = if measured { TESTED * weight } else { *weight };
+        Draft::new(because(finding, reason), effect).set("learning_rate", lower).times(weight)
     });
     drafts.collect()
 }

@@ -168,18 +168,20 @@ fn widths_text(widths: &[usize]) -> String {
 
 /// How many times as many weights the network has with other hidden layers.
 fn size_ratio(now: &[usize], then: &[usize], start: &Start<'_>) -> f64 {
+    weights(then, start) / weights(now, start).max(1.)
+}
+
+/// The weights of a network with these hidden layers, the offsets among them.
+fn weights(hidden: &[usize], start: &Start<'_>) -> f64 {
     let outputs = match start.task {
         Some(Task::Classification { classes }) => classes,
         Some(Task::Regression { outputs }) => outputs,
         None => 1,
     };
-    let first = start.features.unwrap_or_else(|| now.first().copied().unwrap_or(1));
-    let weights = |hidden: &[usize]| {
-        let all: Vec<f64> =
-            [&[first], hidden, &[outputs]].concat().iter().map(|width| *width as f64).collect();
-        all.iter().zip(all.iter().skip(1)).map(|(inputs, units)| (inputs + 1.) * units).sum::<f64>()
-    };
-    weights(then) / weights(now).max(1.)
+    let inputs = start.features.unwrap_or_else(|| hidden.first().copied().unwrap_or(1));
+    let all = [&[inputs], hidden, &[outputs]].concat();
+    all.windows(2).map(|layer| layer.iter().map(|units| *units as f64).product::<f64>()).sum::<f64>()
+        + all.iter().skip(1).sum::<usize>() as f64
 }
 
 /// The steps of a training, if the number of rows is known.

@@ -1,6 +1,9 @@
 //! Inputs on one scale.
 use super::{because, BuiltIn, Draft};
-use crate::{diagnose::Finding, remedy::Start};
+use crate::{
+    diagnose::{ColumnScale, Finding},
+    remedy::Start,
+};
 
 pub(super) const REMEDY: BuiltIn = BuiltIn {
     name: "standardize-inputs",
@@ -23,7 +26,9 @@ pub(super) const REMEDY: BuiltIn = BuiltIn {
 };
 
 fn drafts(finding: &Finding, start: &Start<'_>) -> Vec<Draft> {
-    if start.config.input_scaling.is_some() {
+    if start.config.input_scaling.is_some()
+        || start.scales.is_some_and(|scales| scales.inputs.iter().all(ColumnScale::is_usual))
+    {
         return vec![];
     }
     let reason =

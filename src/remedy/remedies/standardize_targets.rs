@@ -1,6 +1,9 @@
 //! Targets on the scale of the outputs.
 use super::{because, BuiltIn, Draft};
-use crate::{diagnose::Finding, remedy::Start};
+use crate::{
+    diagnose::{ColumnScale, Finding},
+    remedy::Start,
+};
 
 pub(super) const REMEDY: BuiltIn = BuiltIn {
     name: "standardize-targets",
@@ -21,7 +24,10 @@ pub(super) const REMEDY: BuiltIn = BuiltIn {
 };
 
 fn drafts(finding: &Finding, start: &Start<'_>) -> Vec<Draft> {
-    if !start.values() || start.config.target_scaling.is_some() {
+    if !start.values()
+        || start.config.target_scaling.is_some()
+        || start.scales.is_some_and(|scales| scales.targets.iter().all(ColumnScale::is_usual))
+    {
         return vec![];
     }
     let reason =
