@@ -180,7 +180,7 @@ impl<'a, N: Network> Examination<'a, N> {
     /// let trainer = Trainer::new(|vb| candle_nn::linear(2, 1, vb)).epochs(5);
     /// let examined = Examination::new(&trainer, &data).runs(2).training_sizes([0.5, 1.], 3).run(42)?;
     /// let report = examined.training_size.unwrap();
-    /// assert_eq!(report.points.iter().map(|point| point.rows).collect::<Vec<_>>(), [22, 45]);
+    /// assert_eq!(report.points.iter().map(|point| point.rows).collect::<Vec<_>>(), [23, 45]);
     /// # Ok::<(), candle_ensemble::Error>(())
     /// ```
     #[must_use]
