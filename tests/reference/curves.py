@@ -1,6 +1,6 @@
 """Makes labelled learning curves: five runs of one setting a file, with a cause that an intervention verifies.
 
-    python curves.py OUT [--cases 720] [--seed 1] [--minutes 60] [--labels good_fit,high_variance]
+    python curves.py OUT [--cases 720] [--seed 1] [--minutes 60]
 
 Writes OUT/gNNNN.json and OUT/index.csv (file, label, note), one case at a time and the labels in random order, so
 that every prefix can be used; started again it goes on where it stopped. A case whose intervention does not show
@@ -519,9 +519,7 @@ def main():
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--minutes", type=float, default=60)
     p.add_argument("--tries", type=int, default=10)
-    p.add_argument("--labels", help="only these labels, separated by commas")
     a = p.parse_args()
-    labels = [make for make in LABELS if a.labels is None or make.__name__ in a.labels.split(",")]
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     torch.set_grad_enabled(False)
@@ -537,9 +535,9 @@ def main():
     else:
         with open(index, "w") as f:
             f.write("file,label,note\n")
-    n = len(labels)
+    n = len(LABELS)
     for slot in range(first + 1, a.cases + 1):
-        make = labels[np.random.default_rng([a.seed, 0, slot // n]).permutation(n)[slot % n]]
+        make = LABELS[np.random.default_rng([a.seed, 0, slot // n]).permutation(n)[slot % n]]
         label, failed = make.__name__, set(NOT.get(make.__name__, ()))
         for attempt in range(a.tries):
             if time.time() - begin > 60 * a.minutes:

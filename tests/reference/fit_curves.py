@@ -34,7 +34,7 @@ LARGEST = 50.0
 # the number of validation rows is not known: their medians speak for no label.
 MISSING, UNKNOWN = -9.0, ("valid_rows",)
 # The weight of a short curve, and of "nothing is wrong" in the vote, because a false alarm costs more than a second place.
-SHORT_WEIGHT, GOOD_FIT_WEIGHT = 0.3, 1.5
+SHORT_WEIGHT, GOOD_FIT_WEIGHT = 0.3, 1.2
 # As in mod.rs: the spread of the scores from run to run below which they are as good as the same, and the weight of a high
 # variance there.
 SAME_SCORE, SAME_SCORE_WEIGHT = 0.0125, 0.2
@@ -145,7 +145,8 @@ def fit(features, out, folders):
         model = forest(x[~held_out], y[~held_out], short[~held_out])
         shares[held_out] = votes(model, x[held_out])
     power = min(np.arange(1, 4, 0.25), key=lambda power: log_loss(sharpened(shares[whole], power), y[whole]))
-    p = steadied(sharpened(shares, power), x[:, [names.index(name) for name in ("train_score_spread", "valid_score_spread")]])
+    spreads = x[:, [names.index(name) for name in ("train_score_spread", "valid_score_spread")]]
+    p = steadied(sharpened(shares, power), spreads)
     order = np.argsort(-p, axis=1, kind="stable")
     first, two = order[:, 0] == y, (order[:, :2] == y[:, None]).any(1)
     plateau = [LABELS.index("underfit_capacity"), LABELS.index("good_fit")]
