@@ -2,8 +2,11 @@
 use crate::{
     data::Task,
     diagnose::{
-        classify::classify, findings, ranking::rank, Curves, Diagnosis, FirstLoss, Label, LabelProbability,
-        LeakCheck, Measurements, Observations, OneBatchReport, Rule, ScaleCheck, TwoSampleReport,
+        classify::{classify, scale},
+        findings,
+        ranking::rank,
+        Curves, Diagnosis, FirstLoss, Label, LabelProbability, LeakCheck, Measurements, Observations,
+        OneBatchReport, Rule, ScaleCheck, TwoSampleReport,
     },
     evaluate::{RowTargets, SplitCheck, TrainingSizeReport},
     network::Output,
@@ -213,6 +216,9 @@ impl<'a> Diagnose<'a> {
         let Self { mut seen, rules } = self;
         if let (true, Some(curves)) = (seen.labels.is_empty(), seen.curves) {
             seen.labels = classify(curves);
+            if was_stopped_early(curves, seen.config) {
+                scale(&mut seen.labels, Label::UnderfitUnfinished, STOPPED_EARLY);
+            }
         }
         check_labels(&seen.labels)?;
         // Stable: equally likely labels stay in their order.
@@ -227,6 +233,17 @@ impl<'a> Diagnose<'a> {
         let labels = seen.labels.iter().map(|&(label, probability)| LabelProbability { label, probability });
         Ok(Diagnosis { findings: found, missing, labels: labels.collect() })
     }
+}
+
+/// The weight of an unfinished training where early stopping ended it: the training loss still falls, as it should.
+const STOPPED_EARLY: f64 = 0.02;
+
+/// Whether early stopping ended most runs.
+fn was_stopped_early(curves: &Curves, config: Option<&TrainConfig>) -> bool {
+    config.is_some_and(|config| {
+        let stopped = curves.runs.iter().filter(|run| run.epochs() < config.epochs).count();
+        config.early_stopping.is_some() && 2 * stopped > curves.runs.len()
+    })
 }
 
 fn check_labels(labels: &[(Label, f64)]) -> Result<()> {

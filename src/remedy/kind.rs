@@ -113,6 +113,22 @@ impl Draft {
         self.validation(start.validation())
     }
 
+    /// Makes the changes of another draft as well.
+    pub(super) fn and(mut self, other: Self) -> Self {
+        let Change { settings, strategy, combination, validation, by_hand } = other.change;
+        let change = &mut self.change;
+        change.settings = std::mem::take(&mut change.settings).with_all(settings.iter());
+        change.strategy = strategy.or(change.strategy.take());
+        change.combination = combination.or(change.combination.take());
+        change.validation = validation.or(change.validation);
+        change.by_hand = by_hand.or(change.by_hand.take());
+        self
+    }
+
+    pub(super) fn is_by_hand(&self) -> bool {
+        self.change.by_hand.is_some()
+    }
+
     pub(super) fn by_hand(mut self, text: impl Into<String>) -> Self {
         self.change.by_hand = Some(text.into());
         self

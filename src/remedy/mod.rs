@@ -52,7 +52,7 @@
 //! | `fewer-epochs` | As many epochs as there are before the validation loss turns |
 //! | `l2-penalty` | A penalty of 0.001 or 0.01 times the squared weights |
 //! | `dropout` | Hidden units that are left out at random in training, in a model that reads `dropout` |
-//! | `smaller-network` | Hidden layers of a quarter of the units, in a model that reads `hidden` |
+//! | `smaller-network` | Hidden layers of a quarter or a sixteenth of the units, in a model that reads `hidden` |
 //! | `weight-decay` | Weights that shrink in each step, decoupled from the gradient with Adam |
 //! | `label-smoothing` | Classes with a probability of 90 % in place of 100 % |
 //! | `input-noise` | Normal noise of 0.1 on the inputs in training |
@@ -63,6 +63,8 @@
 //! | `snapshot-ensemble` | The mean prediction of 5 networks of one run, at the ends of cosine cycles |
 //! | `moving-average` | The exponential moving average of the weights |
 //! | `stochastic-weight-averaging` | The mean of the weights over the last half of the epochs |
+//! | `greedy-soup` | One network: the mean of the weights of those of the last epochs that lower the loss of reserved rows |
+//! | `best-of-runs` | One network: the best of 5 runs, or of their averages, on reserved rows |
 //! | `more-rows` | More training rows, by hand |
 //! | `more-validation-rows` | More validation rows, or k-fold cross-validation, by hand |
 //! | `remove-duplicates` | No row on both sides of the split, by hand |
@@ -75,9 +77,9 @@
 //! | `underfit_flat` | `unfreeze`, `suggested-learning-rate`, `usual-loss`, `higher-learning-rate`, `activation`, `less-regularization`, `standardize-targets`, `initial-weights`, `adam`, `standardize-inputs`, `lower-learning-rate`, `batch-normalization`, `more-epochs`, `one-cycle`, `wider-network` |
 //! | `underfit_unfinished` | `suggested-learning-rate`, `more-epochs`, `longer-patience`, `higher-learning-rate`, `standardize-targets`, `adam`, `usual-loss`, `unfreeze`, `one-cycle`, `activation`, `less-regularization`, `standardize-inputs`, `initial-weights`, `batch-normalization`, `wider-network` |
 //! | `unstable_learning` | `suggested-learning-rate`, `lower-learning-rate`, `standardize-targets`, `clip-gradients`, `usual-loss`, `standardize-inputs`, `cosine-schedule`, `larger-batch`, `initial-weights`, `adam`, `batch-normalization`, `huber-loss`, `moving-average` |
-//! | `underfit_capacity` | `unfreeze`, `less-regularization`, `wider-network`, `lower-learning-rate`, `usual-loss`, `deeper-network`, `standardize-targets`, `suggested-learning-rate`, `more-epochs`, `activation`, `standardize-inputs`, `higher-learning-rate`, `longer-patience`, `cosine-schedule`, `initial-weights`, `adam`, `one-cycle` |
-//! | `overfit` | `early-stopping`, `l2-penalty`, `dropout`, `several-runs`, `smaller-network`, `fewer-epochs`, `weight-decay`, `bagging`, `label-smoothing`, `k-fold-ensemble`, `stochastic-weight-averaging`, `more-rows`, `initial-weights`, `input-noise`, `usual-loss`, `snapshot-ensemble`, `horizontal-ensemble` |
-//! | `high_variance` | `several-runs`, `wider-network`, `cosine-schedule`, `bagging`, `horizontal-ensemble`, `snapshot-ensemble`, `moving-average`, `stochastic-weight-averaging`, `k-fold-ensemble`, `lower-learning-rate`, `larger-batch`, `longer-patience`, `l2-penalty`, `weight-decay`, `initial-weights`, `dropout`, `smaller-network`, `standardize-inputs`, `huber-loss` |
+//! | `underfit_capacity` | `unfreeze`, `less-regularization`, `wider-network`, `lower-learning-rate`, `usual-loss`, `more-epochs`, `deeper-network`, `standardize-targets`, `suggested-learning-rate`, `activation`, `standardize-inputs`, `higher-learning-rate`, `longer-patience`, `cosine-schedule`, `initial-weights`, `adam`, `one-cycle` |
+//! | `overfit` | `early-stopping`, `l2-penalty`, `dropout`, `several-runs`, `smaller-network`, `fewer-epochs`, `weight-decay`, `bagging`, `label-smoothing`, `k-fold-ensemble`, `stochastic-weight-averaging`, `more-rows`, `initial-weights`, `input-noise`, `usual-loss`, `snapshot-ensemble`, `greedy-soup`, `horizontal-ensemble` |
+//! | `high_variance` | `several-runs`, `wider-network`, `cosine-schedule`, `bagging`, `horizontal-ensemble`, `snapshot-ensemble`, `moving-average`, `stochastic-weight-averaging`, `greedy-soup`, `k-fold-ensemble`, `best-of-runs`, `lower-learning-rate`, `larger-batch`, `longer-patience`, `l2-penalty`, `weight-decay`, `initial-weights`, `dropout`, `smaller-network`, `standardize-inputs`, `huber-loss` |
 //! | `unrepresentative_train` | `more-rows`, `l2-penalty`, `several-runs`, `dropout`, `weight-decay`, `bagging`, `k-fold-ensemble`, `smaller-network`, `early-stopping`, `label-smoothing`, `input-noise`, `snapshot-ensemble`, `stochastic-weight-averaging` |
 //! | `unrepresentative_validation` | `more-validation-rows` |
 //! | `slow_learning` | `suggested-learning-rate`, `higher-learning-rate`, `adam`, `more-epochs` |

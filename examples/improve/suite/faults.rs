@@ -119,7 +119,7 @@ impl Fault {
     pub const fn validation(self) -> f64 {
         match self {
             Self::FewValidationRows => 0.04,
-            _ => 0.25,
+            _ => 0.2,
         }
     }
 
@@ -144,7 +144,7 @@ impl Fault {
                 vec![("hidden", text("16,16,16,16,16,16")), ("activation", text("sigmoid"))]
             }
             Self::ZeroWeights => vec![("init", text("constant:0"))],
-            Self::HugeWeights => vec![("init", text("uniform:-5:5"))],
+            Self::HugeWeights => vec![("init", text("uniform:-20:20"))],
             Self::DeadUnits => vec![("hidden", text("32,32")), ("init", text("uniform:-1:0"))],
             // The trainer refuses losses of another task. This one fits the task and asks for something else.
             Self::WrongLoss => vec![("label_smoothing", 0.95.into())],

@@ -5,7 +5,12 @@ mod networks;
 mod sets;
 mod summary;
 
-use crate::{args::Args, print, program::Failure, progress::Progress};
+use crate::{
+    args::Args,
+    print,
+    program::{say, Failure},
+    progress::Progress,
+};
 use candle_ensemble::{
     exec::Threads,
     files,
@@ -20,7 +25,7 @@ use summary::Summary;
 pub fn run(args: &Args) -> Result<(), Failure> {
     let cases: Vec<Case> = Case::all().into_iter().filter(|case| case.selected(&args.only)).collect();
     if args.list {
-        cases.iter().for_each(|case| println!("{}", case.name()));
+        cases.iter().for_each(|case| say(case.name()));
         return Ok(());
     }
     if cases.is_empty() {
@@ -46,8 +51,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         outcomes.push(outcome);
     }
     let summary = Summary::of(outcomes);
-    println!("\n{}", summary.table());
-    println!("{}", summary.totals());
+    say(format!("\n{}", summary.table()));
+    say(summary.totals());
     if let Some(path) = &args.json {
         let document = serde_json::to_vec_pretty(&summary).map_err(|e| e.to_string())?;
         files::write_whole(path, &document)?;

@@ -13,8 +13,11 @@ use std::fmt;
 #[derive(Debug, Serialize)]
 pub struct Outcome {
     case: String,
-    /// Whether the fault makes the network worse than the healthy one. If it does not, there is nothing to repair.
+    /// Whether there is a fault that makes the network worse than the healthy one. If there is not, there is nothing to
+    /// repair.
     broken: bool,
+    /// Whether there is no fault.
+    sound: bool,
     /// The finding that stood first.
     finding: String,
     /// The findings of each diagnosis, with their confidences.
@@ -66,6 +69,7 @@ impl Outcome {
         Self {
             case,
             broken: fault != Fault::Healthy && !start.is_some_and(within),
+            sound: fault == Fault::Healthy,
             finding,
             found,
             findings: findings.collect(),
@@ -127,22 +131,23 @@ pub struct Summary {
     repaired: usize,
     healthy: usize,
     left_alone: usize,
+    /// Cases with a fault that does little harm.
+    harmless: usize,
     made_worse: usize,
     cases: Vec<Outcome>,
 }
 
 impl Summary {
     pub fn of(cases: Vec<Outcome>) -> Self {
-        let count = |broken: bool, holds: fn(&Outcome) -> bool| {
-            cases.iter().filter(|case| case.broken == broken && holds(case)).count()
-        };
+        let count = |holds: fn(&&Outcome) -> bool| cases.iter().filter(holds).count();
         Self {
-            broken: count(true, |_| true),
-            found: count(true, |case| case.found),
-            repaired: count(true, |case| case.repaired),
-            healthy: count(false, |_| true),
-            left_alone: count(false, |case| case.kept.is_empty()),
-            made_worse: cases.iter().filter(|case| case.worse).count(),
+            broken: count(|case| case.broken),
+            found: count(|case| case.broken && case.found),
+            repaired: count(|case| case.broken && case.repaired),
+            healthy: count(|case| case.sound),
+            left_alone: count(|case| case.sound && case.kept.is_empty()),
+            harmless: count(|case| !case.broken && !case.sound),
+            made_worse: count(|case| case.worse),
             cases,
         }
     }
@@ -176,10 +181,10 @@ impl Summary {
     }
 
     pub fn totals(&self) -> String {
-        let Self { broken, found, repaired, healthy, left_alone, made_worse, .. } = self;
+        let Self { broken, found, repaired, healthy, left_alone, harmless, made_worse, .. } = self;
         format!(
-            "broken: {found} of {broken} found, {repaired} repaired; healthy, or with a fault that does no harm: \
-             {left_alone} of {healthy} left alone; made worse on the final rows: {made_worse}"
+            "broken: {found} of {broken} found, {repaired} repaired; healthy: {left_alone} of {healthy} left alone; \
+             with a fault that does little harm: {harmless}; made worse on the final rows: {made_worse}"
         )
     }
 }

@@ -41,7 +41,7 @@ pub(crate) fn classify(curves: &Curves) -> Vec<(Label, f64)> {
 }
 
 /// Multiplies the probability of a label. They add up to 1 again.
-fn scale(labels: &mut [(Label, f64)], label: Label, factor: f64) {
+pub(crate) fn scale(labels: &mut [(Label, f64)], label: Label, factor: f64) {
     let mut sum = 0.;
     for (other, probability) in labels.iter_mut() {
         *probability *= if *other == label { factor } else { 1. };

@@ -24,6 +24,7 @@ mod lower_learning_rate;
 mod more_epochs;
 mod one_cycle;
 mod one_network;
+mod regularization_cocktail;
 mod rows;
 mod several_runs;
 mod smaller_network;
@@ -40,7 +41,7 @@ mod within_run;
 use super::kind::{because, rounded, BuiltIn, Draft};
 use crate::{
     data::Task,
-    diagnose::{Finding, Label},
+    diagnose::{ColumnScale, Finding, Label},
     nn::Activation,
     remedy::{Remedy, Start},
     train::Optimizer,
@@ -48,7 +49,7 @@ use crate::{
 use std::fmt::Write;
 
 /// The built-in remedies. Among equals, the first one is proposed first.
-const ALL: [BuiltIn; 44] = [
+const ALL: [BuiltIn; 45] = [
     suggested_learning_rate::REMEDY,
     higher_learning_rate::REMEDY,
     lower_learning_rate::REMEDY,
@@ -72,6 +73,7 @@ const ALL: [BuiltIn; 44] = [
     deeper_network::REMEDY,
     early_stopping::REMEDY,
     fewer_epochs::REMEDY,
+    regularization_cocktail::REMEDY,
     l2_penalty::REMEDY,
     dropout::REMEDY,
     smaller_network::REMEDY,
@@ -166,22 +168,52 @@ fn widths_text(widths: &[usize]) -> String {
     widths.iter().map(usize::to_string).collect::<Vec<_>>().join(",")
 }
 
-/// How many times as many weights the network has with other hidden layers.
-fn size_ratio(now: &[usize], then: &[usize], start: &Start<'_>) -> f64 {
-    weights(then, start) / weights(now, start).max(1.)
+/// The weight of scaling columns; `None` if they are on one scale already. Numbers of another size than the network is
+/// made for come before what is only likely.
+fn of_scale(columns: Option<&[ColumnScale]>) -> Option<f64> {
+    match columns {
+        None => Some(1.),
+        Some(columns) if columns.iter().all(ColumnScale::is_usual) => None,
+        Some(columns) if columns.iter().any(|column| column.size() > FAR || column.size() < 1. / FAR) => {
+            Some(1.5)
+        }
+        Some(_) => Some(1.),
+    }
 }
 
-/// The weights of a network with these hidden layers, the offsets among them.
-fn weights(hidden: &[usize], start: &Start<'_>) -> f64 {
+/// The size of a column that is far from 1.
+const FAR: f64 = 30.;
+
+/// How many times as many weights the network has with other hidden layers.
+fn size_ratio(now: &[usize], then: &[usize], start: &Start<'_>) -> f64 {
+    let inputs = inputs(now, start);
+    weights(inputs, then, start) / weights(inputs, now, start).max(1.)
+}
+
+/// So many weights for each row are far too many.
+const FAR_TOO_MANY: f64 = 4.;
+
+/// The weights of the network for each row to learn from, if that is far too many.
+fn too_many_weights(start: &Start<'_>) -> Option<f64> {
+    let (now, rows) = (widths(start)?, start.rows?);
+    let per_row = weights(inputs(&now, start), &now, start) / rows.max(1) as f64;
+    (per_row >= FAR_TOO_MANY).then_some(per_row)
+}
+
+/// The number of inputs; that of the units of the first hidden layer where it is not known.
+fn inputs(hidden: &[usize], start: &Start<'_>) -> usize {
+    start.features.unwrap_or_else(|| hidden.first().copied().unwrap_or(1))
+}
+
+/// The weights of a network with these inputs and hidden layers, the offsets among them.
+fn weights(inputs: usize, hidden: &[usize], start: &Start<'_>) -> f64 {
     let outputs = match start.task {
         Some(Task::Classification { classes }) => classes,
         Some(Task::Regression { outputs }) => outputs,
         None => 1,
     };
-    let inputs = start.features.unwrap_or_else(|| hidden.first().copied().unwrap_or(1));
-    let all = [&[inputs], hidden, &[outputs]].concat();
-    all.windows(2).map(|layer| layer.iter().map(|units| *units as f64).product::<f64>()).sum::<f64>()
-        + all.iter().skip(1).sum::<usize>() as f64
+    let all: Vec<f64> = [&[inputs], hidden, &[outputs]].concat().iter().map(|width| *width as f64).collect();
+    all.iter().zip(all.iter().skip(1)).map(|(inputs, units)| (inputs + 1.) * units).sum()
 }
 
 /// The steps of a training, if the number of rows is known.

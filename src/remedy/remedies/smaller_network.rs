@@ -1,5 +1,5 @@
 //! Narrower layers.
-use super::{because, size_ratio, weights, widths, widths_text, BuiltIn, Draft};
+use super::{because, size_ratio, too_many_weights, widths, widths_text, BuiltIn, Draft};
 use crate::{diagnose::Finding, remedy::Start};
 
 pub(super) const REMEDY: BuiltIn = BuiltIn {
@@ -16,8 +16,7 @@ const LEAST: usize = 4;
 const EFFECT: &str =
     "Less overfitting, and a cheaper network. Penalties on a larger network are often better.";
 
-/// So many weights for each row are a network that is far too large, and its size comes before penalties.
-const FAR_TOO_MANY: f64 = 4.;
+/// The priority of a network that is far too large: its size comes before penalties.
 const FAR_TOO_LARGE: f64 = 1.25;
 
 fn drafts(finding: &Finding, start: &Start<'_>) -> Vec<Draft> {
@@ -25,13 +24,19 @@ fn drafts(finding: &Finding, start: &Start<'_>) -> Vec<Draft> {
         let reason = because(finding, "The network may have units enough to learn its rows by heart.");
         return vec![Draft::new(reason, EFFECT).by_hand("halve the units of the hidden layers").times(0.7)];
     };
-    let weights_per_row = start.rows.map_or(0., |rows| weights(&now, start) / rows.max(1) as f64);
-    let size = if weights_per_row >= FAR_TOO_MANY { FAR_TOO_LARGE } else { 1. };
+    let too_many = too_many_weights(start);
+    let size = if too_many.is_some() { FAR_TOO_LARGE } else { 1. };
     let by = |(divisor, weight): (usize, f64)| {
         let narrower: Vec<_> = now.iter().map(|width| (width / divisor).max(LEAST).min(*width)).collect();
         let text = widths_text(&narrower);
-        let reason =
-            format!("The network has units enough to learn its rows by heart: hidden layers of {text}.");
+        let reason = match too_many {
+            Some(per_row) => {
+                format!("The network has {per_row:.0} weights for each row to learn from: hidden layers of {text}.")
+            }
+            None => {
+                format!("The network has units enough to learn its rows by heart: hidden layers of {text}.")
+            }
+        };
         let cost = size_ratio(&now, &narrower, start);
         Draft::new(because(finding, reason), EFFECT)
             .set("hidden", &*text)

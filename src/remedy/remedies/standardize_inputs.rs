@@ -1,9 +1,6 @@
 //! Inputs on one scale.
-use super::{because, BuiltIn, Draft};
-use crate::{
-    diagnose::{ColumnScale, Finding},
-    remedy::Start,
-};
+use super::{because, of_scale, BuiltIn, Draft};
+use crate::{diagnose::Finding, remedy::Start};
 
 pub(super) const REMEDY: BuiltIn = BuiltIn {
     name: "standardize-inputs",
@@ -26,14 +23,17 @@ pub(super) const REMEDY: BuiltIn = BuiltIn {
 };
 
 fn drafts(finding: &Finding, start: &Start<'_>) -> Vec<Draft> {
-    if start.config.input_scaling.is_some()
-        || start.scales.is_some_and(|scales| scales.inputs.iter().all(ColumnScale::is_usual))
-    {
+    if start.config.input_scaling.is_some() {
         return vec![];
     }
     let reason =
         "One learning rate suits all weights only if the inputs are on one scale, and the trainer does not \
          scale them.";
     let effect = "The loss falls evenly and faster. Inputs that are on one scale already make no difference.";
-    vec![Draft::new(because(finding, reason), effect).set("input_scaling", "standardize")]
+    let draft = Draft::new(because(finding, reason), effect);
+    let columns = start.scales.map(|scales| scales.inputs.as_slice());
+    of_scale(columns)
+        .map(|weight| draft.set("input_scaling", "standardize").times(weight))
+        .into_iter()
+        .collect()
 }

@@ -1,9 +1,6 @@
 //! Targets on the scale of the outputs.
-use super::{because, BuiltIn, Draft};
-use crate::{
-    diagnose::{ColumnScale, Finding},
-    remedy::Start,
-};
+use super::{because, of_scale, BuiltIn, Draft};
+use crate::{diagnose::Finding, remedy::Start};
 
 pub(super) const REMEDY: BuiltIn = BuiltIn {
     name: "standardize-targets",
@@ -24,10 +21,7 @@ pub(super) const REMEDY: BuiltIn = BuiltIn {
 };
 
 fn drafts(finding: &Finding, start: &Start<'_>) -> Vec<Draft> {
-    if !start.values()
-        || start.config.target_scaling.is_some()
-        || start.scales.is_some_and(|scales| scales.targets.iter().all(ColumnScale::is_usual))
-    {
+    if !start.values() || start.config.target_scaling.is_some() {
         return vec![];
     }
     let reason =
@@ -35,5 +29,10 @@ fn drafts(finding: &Finding, start: &Start<'_>) -> Vec<Draft> {
          not scale them.";
     let effect =
         "Targets in the hundreds no longer make the training diverge. Standardized ones make no difference.";
-    vec![Draft::new(because(finding, reason), effect).set("target_scaling", "standardize")]
+    let draft = Draft::new(because(finding, reason), effect);
+    let columns = start.scales.map(|scales| scales.targets.as_slice());
+    of_scale(columns)
+        .map(|weight| draft.set("target_scaling", "standardize").times(weight))
+        .into_iter()
+        .collect()
 }

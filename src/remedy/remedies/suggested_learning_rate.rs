@@ -30,7 +30,7 @@ const FACTOR: f64 = 2.;
 const fn shares(optimizer: &Optimizer) -> [(f64, f64); 2] {
     match optimizer {
         Optimizer::Sgd(_) => [(1., 1.), (1. / 3., 0.9)],
-        _ => [(0.1, 1.), (1. / 3., 0.9)],
+        _ => [(0.2, 1.), (0.06, 0.9)],
     }
 }
 

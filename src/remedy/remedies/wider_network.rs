@@ -34,13 +34,17 @@ fn drafts(finding: &Finding, start: &Start<'_>) -> Vec<Draft> {
     if finding.is(Label::HighVariance.name()) && now.iter().all(|width| *width > NARROW) {
         return vec![];
     }
+    // A batch that a narrow network cannot fit is most likely too much for it.
+    let cannot_fit = finding.name == "cannot_fit_one_batch";
+    let narrow = now.iter().all(|width| *width <= NARROW);
     let to = |wider: Vec<usize>, weight: f64| {
         let text = widths_text(&wider);
         let from = if now.is_empty() { "none".into() } else { widths_text(&now) };
         let reason =
             format!("The network may be too small for the rows: hidden layers of {text} in place of {from}.");
         let cost = size_ratio(&now, &wider, start);
-        Draft::new(because(finding, reason), EFFECT).set("hidden", &*text).cost(cost, cost).times(weight)
+        let draft = Draft::new(because(finding, reason), EFFECT).set("hidden", &*text);
+        draft.cost(cost, cost).times(if cannot_fit && narrow { 1.5 * weight } else { weight })
     };
     match now.is_empty() {
         true => vec![to(vec![32], 1.)],

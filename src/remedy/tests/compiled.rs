@@ -124,6 +124,21 @@ let strategy = setup.strategy()?;
     ),
     (
         r#"let strategy = MultiRun::new(1)
+    .collect(Horizontal::last(10))
+    .settings([Settings::new().with("activation", "tanh").with("hidden", "64,32")]);
+let combination = combinations().parse("greedy-soup")?;
+"#,
+        |trainer| {
+            let strategy = MultiRun::new(1)
+                .collect(Horizontal::last(10))
+                .settings([Settings::new().with("activation", "tanh").with("hidden", "64,32")]);
+            let combination = combinations().parse("greedy-soup")?;
+            drop(combination);
+            Ok((trainer.config().clone(), Some(Box::new(strategy))))
+        },
+    ),
+    (
+        r#"let strategy = MultiRun::new(1)
     .collect(Snapshot::new(3))
     .settings([Settings::new().with("batch_norm", true).with("hidden", "none")]);
 "#,
@@ -173,6 +188,17 @@ let strategy = setup.strategy()?;
 "#,
         |trainer| {
             let strategy = MultiRun::new(1).collect(Horizontal::last(6));
+            Ok((trainer.config().clone(), Some(Box::new(strategy))))
+        },
+    ),
+    (
+        r#"let strategy = MultiRun::new(1).collect(Horizontal::last(7));
+let combination = combinations().parse("greedy-soup")?;
+"#,
+        |trainer| {
+            let strategy = MultiRun::new(1).collect(Horizontal::last(7));
+            let combination = combinations().parse("greedy-soup")?;
+            drop(combination);
             Ok((trainer.config().clone(), Some(Box::new(strategy))))
         },
     ),
@@ -230,6 +256,15 @@ let strategy = setup.strategy()?;
         |trainer| {
             let strategy = MultiRun::new(1)
                 .settings([Settings::new().with("activation", "tanh").with("hidden", "256,128")]);
+            Ok((trainer.config().clone(), Some(Box::new(strategy))))
+        },
+    ),
+    (
+        r#"let strategy = MultiRun::new(1).settings([Settings::new().with("activation", "tanh").with("hidden", "4,4")]);
+"#,
+        |trainer| {
+            let strategy =
+                MultiRun::new(1).settings([Settings::new().with("activation", "tanh").with("hidden", "4,4")]);
             Ok((trainer.config().clone(), Some(Box::new(strategy))))
         },
     ),
@@ -322,6 +357,19 @@ let strategy = setup.strategy()?;
     (
         r#"let strategy = MultiRun::new(5)
     .validation(0.2)
+    .settings([Settings::new().with("activation", "relu").with("dropout", 0.2).with("hidden", "4")]);
+"#,
+        |trainer| {
+            let strategy = MultiRun::new(5).validation(0.2).settings([Settings::new()
+                .with("activation", "relu")
+                .with("dropout", 0.2)
+                .with("hidden", "4")]);
+            Ok((trainer.config().clone(), Some(Box::new(strategy))))
+        },
+    ),
+    (
+        r#"let strategy = MultiRun::new(5)
+    .validation(0.2)
     .settings([Settings::new().with("activation", "relu").with("dropout", 0.2).with("hidden", "40,40")]);
 "#,
         |trainer| {
@@ -381,10 +429,33 @@ let strategy = setup.strategy()?;
         },
     ),
     (
+        r#"let strategy = MultiRun::new(5).settings([Settings::new().with("activation", "tanh").with("hidden", "64,32")]);
+let combination = combinations().parse("best-of")?;
+"#,
+        |trainer| {
+            let strategy = MultiRun::new(5)
+                .settings([Settings::new().with("activation", "tanh").with("hidden", "64,32")]);
+            let combination = combinations().parse("best-of")?;
+            drop(combination);
+            Ok((trainer.config().clone(), Some(Box::new(strategy))))
+        },
+    ),
+    (
         r#"let strategy = MultiRun::new(5);
 "#,
         |trainer| {
             let strategy = MultiRun::new(5);
+            Ok((trainer.config().clone(), Some(Box::new(strategy))))
+        },
+    ),
+    (
+        r#"let strategy = MultiRun::new(5);
+let combination = combinations().parse("best-of")?;
+"#,
+        |trainer| {
+            let strategy = MultiRun::new(5);
+            let combination = combinations().parse("best-of")?;
+            drop(combination);
             Ok((trainer.config().clone(), Some(Box::new(strategy))))
         },
     ),

@@ -1,11 +1,13 @@
 //! Which proposals come first, and what they say.
 use super::{cases, config, findings, range_test, settings, Case};
 use crate::{
-    diagnose::{Evidence, Finding, Label, Mark, Problem},
+    data::{Task, TensorDataset},
+    diagnose::{Evidence, Finding, Label, Mark, Problem, ScaleCheck},
     plan::Settings,
     remedy::{propose, remedies, Change, Proposal, Remedy, Setup, Start},
     train::{EarlyStopping, Optimizer},
 };
+use candle_core::{Device, Tensor};
 
 fn ranked(case: &Case, label: Label) -> Vec<Proposal> {
     let finding = findings().into_iter().find(|finding| finding.kind == Some(label)).unwrap();
@@ -83,17 +85,26 @@ fn a_range_test_comes_before_powers_of_ten_where_it_points_the_right_way() {
         let first = propose(&remedies(), &[finding], &case.start().range_test(&report)).remove(0);
         (first.remedy, first.change.settings.real("learning_rate").unwrap())
     };
-    // The present rate is 0.001. A tenth of the middle one of three suggestions, because the optimizer is Adam.
+    // The present rate is 0.001. A fifth of the middle one of three suggestions, because the optimizer is Adam.
     let suggested = |rate: f64| ("suggested-learning-rate".to_string(), Some(rate));
-    assert_eq!(with(Label::UnderfitFlat, [0.0312, 0.2, 0.004]), suggested(0.0031));
-    assert_eq!(with(Label::UnderfitFlat, [2e-5, 1e-5, 3e-5]), suggested(2e-6));
-    assert_eq!(with(Label::UnderfitUnfinished, [0.0312, 0.2, 0.004]), suggested(0.0031));
+    assert_eq!(with(Label::UnderfitFlat, [0.0312, 0.2, 0.004]), suggested(0.0062));
+    assert_eq!(with(Label::UnderfitFlat, [2e-5, 1e-5, 3e-5]), suggested(4e-6));
+    assert_eq!(with(Label::UnderfitUnfinished, [0.0312, 0.2, 0.004]), suggested(0.0062));
     assert_ne!(with(Label::UnderfitUnfinished, [2e-5, 1e-5, 3e-5]).0, "suggested-learning-rate");
     // A plateau may come from a rate that is too high.
     assert_ne!(with(Label::UnderfitCapacity, [0.0312, 0.2, 0.004]).0, "suggested-learning-rate");
-    assert_eq!(with(Label::UnderfitCapacity, [2e-5, 1e-5, 3e-5]), suggested(2e-6));
+    assert_eq!(with(Label::UnderfitCapacity, [2e-5, 1e-5, 3e-5]), suggested(4e-6));
+    // The test says that the present rate is not too high, so the number of epochs is tried before a lower one.
+    let report = range_test(0.0312, 0.01, 0.2);
+    let plateau = Finding::of(Label::UnderfitCapacity, 1., "", "");
+    let order = |all: Vec<Proposal>| {
+        let place = |name: &str| all.iter().position(|proposal| proposal.remedy == name).unwrap();
+        place("lower-learning-rate") < place("more-epochs")
+    };
+    assert!(order(propose(&remedies(), std::slice::from_ref(&plateau), &case.start())));
+    assert!(!order(propose(&remedies(), &[plateau], &case.start().range_test(&report))));
     // The smallest one where the training is unstable, and none within a factor of 2.
-    assert_eq!(with(Label::UnstableLearning, [2e-4, 1e-4, 3e-4]), suggested(1e-5));
+    assert_eq!(with(Label::UnstableLearning, [2e-4, 1e-4, 3e-4]), suggested(2e-5));
     assert_ne!(with(Label::UnstableLearning, [0.1, 0.03, 0.3]).0, "suggested-learning-rate");
     assert_ne!(with(Label::UnderfitFlat, [0.0055; 3]).0, "suggested-learning-rate");
 }
@@ -191,6 +202,53 @@ fn widths_and_activation_are_those_of_the_setup() {
     let dead = named("dead_units").kind(Label::UnderfitFlat);
     let first = of(&dead, settings([("activation", "relu")]), &["activation"]).remove(0);
     assert_eq!(first.change.to_string(), "activation = \"leaky-relu:0.01\"");
+}
+
+#[test]
+fn a_network_that_is_far_too_large_is_made_smaller_before_it_is_penalized() {
+    let overfit = Finding::of(Label::Overfit, 1., "", "");
+    let proposed = |rows: usize| {
+        let (trainer, setup) =
+            (config(), Setup { settings: settings([("hidden", "128")]), ..Setup::default() });
+        let start = Start::new(&trainer, &setup).unwrap().reads(["hidden"]).features(10);
+        propose(
+            &remedies(),
+            std::slice::from_ref(&overfit),
+            &start.task(Task::Regression { outputs: 1 }).rows(rows),
+        )
+    };
+    let place = |all: &[Proposal], name: &str| names(all).iter().position(|remedy| *remedy == name).unwrap();
+    // 10 · 128 + 128 + 128 + 1 = 1537 weights.
+    let (few, many) = (proposed(300), proposed(1000));
+    assert!(place(&few, "smaller-network") < place(&few, "l2-penalty"));
+    assert!(place(&many, "smaller-network") > place(&many, "l2-penalty"));
+    let smaller: Vec<_> = few.iter().filter(|proposal| proposal.remedy == "smaller-network").collect();
+    assert_eq!(smaller[0].why, "The network has 5 weights for each row to learn from: hidden layers of 32.");
+    let widths = smaller.iter().map(|p| p.change.settings.text("hidden").unwrap().unwrap());
+    assert_eq!(widths.collect::<Vec<_>>(), ["32", "8"]);
+}
+
+#[test]
+fn what_is_on_one_scale_is_not_scaled() {
+    let x = Tensor::new(&[[-1f32, 3.], [1., -3.], [1., 3.], [-1., -3.]], &Device::Cpu).unwrap();
+    let scales = |y: [f32; 4]| {
+        let data = TensorDataset::regression(x.clone(), &Tensor::new(&y, &Device::Cpu).unwrap()).unwrap();
+        ScaleCheck::of(&data, &[0, 1, 2, 3]).unwrap()
+    };
+    let flat = Finding::of(Label::UnderfitCapacity, 1., "", "");
+    let (trainer, setup) = (config(), Setup::default());
+    let proposed = |scales: Option<&ScaleCheck>| {
+        let start = Start::new(&trainer, &setup).unwrap().task(Task::Regression { outputs: 1 });
+        let start = scales.into_iter().fold(start, Start::scales);
+        let all = propose(&remedies(), std::slice::from_ref(&flat), &start);
+        let of = |name: &str| names(&all).contains(&name);
+        (of("standardize-inputs"), of("standardize-targets"))
+    };
+    assert_eq!(proposed(None), (true, true));
+    assert_eq!(proposed(Some(&scales([1., -1., 1., -1.]))), (false, false));
+    // A deviation of 40, and a mean that is two deviations from 0.
+    assert_eq!(proposed(Some(&scales([40., -40., 40., -40.]))), (false, true));
+    assert_eq!(proposed(Some(&scales([3., 1., 3., 1.]))), (false, true));
 }
 
 #[test]
