@@ -50,6 +50,7 @@
 //! | `deeper-network` | One more hidden layer, in a model that reads `hidden` |
 //! | `early-stopping` | An end to training when the loss of rows set aside no longer falls, and the weights of the best epoch |
 //! | `fewer-epochs` | As many epochs as there are before the validation loss turns |
+//! | `regularization-cocktail` | Early stopping, dropout and an L2 penalty at once, as far as they are not in place |
 //! | `l2-penalty` | A penalty of 0.001 or 0.01 times the squared weights |
 //! | `dropout` | Hidden units that are left out at random in training, in a model that reads `dropout` |
 //! | `smaller-network` | Hidden layers of a quarter or a sixteenth of the units, in a model that reads `hidden` |
@@ -78,9 +79,9 @@
 //! | `underfit_unfinished` | `suggested-learning-rate`, `more-epochs`, `longer-patience`, `higher-learning-rate`, `standardize-targets`, `adam`, `usual-loss`, `unfreeze`, `one-cycle`, `activation`, `less-regularization`, `standardize-inputs`, `initial-weights`, `batch-normalization`, `wider-network` |
 //! | `unstable_learning` | `suggested-learning-rate`, `lower-learning-rate`, `standardize-targets`, `clip-gradients`, `usual-loss`, `standardize-inputs`, `cosine-schedule`, `larger-batch`, `initial-weights`, `adam`, `batch-normalization`, `huber-loss`, `moving-average` |
 //! | `underfit_capacity` | `unfreeze`, `less-regularization`, `wider-network`, `lower-learning-rate`, `usual-loss`, `more-epochs`, `deeper-network`, `standardize-targets`, `suggested-learning-rate`, `activation`, `standardize-inputs`, `higher-learning-rate`, `longer-patience`, `cosine-schedule`, `initial-weights`, `adam`, `one-cycle` |
-//! | `overfit` | `early-stopping`, `l2-penalty`, `dropout`, `several-runs`, `smaller-network`, `fewer-epochs`, `weight-decay`, `bagging`, `label-smoothing`, `k-fold-ensemble`, `stochastic-weight-averaging`, `more-rows`, `initial-weights`, `input-noise`, `usual-loss`, `snapshot-ensemble`, `greedy-soup`, `horizontal-ensemble` |
+//! | `overfit` | `early-stopping`, `regularization-cocktail`, `l2-penalty`, `dropout`, `several-runs`, `smaller-network`, `fewer-epochs`, `weight-decay`, `bagging`, `label-smoothing`, `k-fold-ensemble`, `stochastic-weight-averaging`, `more-rows`, `initial-weights`, `input-noise`, `usual-loss`, `snapshot-ensemble`, `greedy-soup`, `horizontal-ensemble` |
 //! | `high_variance` | `several-runs`, `wider-network`, `cosine-schedule`, `bagging`, `horizontal-ensemble`, `snapshot-ensemble`, `moving-average`, `stochastic-weight-averaging`, `greedy-soup`, `k-fold-ensemble`, `best-of-runs`, `lower-learning-rate`, `larger-batch`, `longer-patience`, `l2-penalty`, `weight-decay`, `initial-weights`, `dropout`, `smaller-network`, `standardize-inputs`, `huber-loss` |
-//! | `unrepresentative_train` | `more-rows`, `l2-penalty`, `several-runs`, `dropout`, `weight-decay`, `bagging`, `k-fold-ensemble`, `smaller-network`, `early-stopping`, `label-smoothing`, `input-noise`, `snapshot-ensemble`, `stochastic-weight-averaging` |
+//! | `unrepresentative_train` | `more-rows`, `regularization-cocktail`, `l2-penalty`, `several-runs`, `dropout`, `weight-decay`, `bagging`, `k-fold-ensemble`, `smaller-network`, `early-stopping`, `label-smoothing`, `input-noise`, `snapshot-ensemble`, `stochastic-weight-averaging` |
 //! | `unrepresentative_validation` | `more-validation-rows` |
 //! | `slow_learning` | `suggested-learning-rate`, `higher-learning-rate`, `adam`, `more-epochs` |
 //! | `update_ratio` | `suggested-learning-rate` |

@@ -484,6 +484,53 @@ let strategy = MultiRun::new(5)
     ),
     (
         r#"let trainer = trainer
+    .early_stopping(EarlyStopping { patience: 12, ..EarlyStopping::default() })
+    .regularizer(Regularizers::parse("l2:0.001")?);
+let strategy = MultiRun::new(1)
+    .validation(0.15)
+    .settings([Settings::new().with("activation", "tanh").with("dropout", 0.4).with("hidden", "64,32")]);
+"#,
+        |trainer| {
+            let trainer = trainer
+                .early_stopping(EarlyStopping { patience: 12, ..EarlyStopping::default() })
+                .regularizer(Regularizers::parse("l2:0.001")?);
+            let strategy = MultiRun::new(1).validation(0.15).settings([Settings::new()
+                .with("activation", "tanh")
+                .with("dropout", 0.4)
+                .with("hidden", "64,32")]);
+            Ok((trainer.config().clone(), Some(Box::new(strategy))))
+        },
+    ),
+    (
+        r#"let trainer = trainer
+    .early_stopping(EarlyStopping { patience: 6, ..EarlyStopping::default() })
+    .regularizer(Regularizers::parse("l2:0.001")?);
+let strategy = MultiRun::new(1).validation(0.15);
+"#,
+        |trainer| {
+            let trainer = trainer
+                .early_stopping(EarlyStopping { patience: 6, ..EarlyStopping::default() })
+                .regularizer(Regularizers::parse("l2:0.001")?);
+            let strategy = MultiRun::new(1).validation(0.15);
+            Ok((trainer.config().clone(), Some(Box::new(strategy))))
+        },
+    ),
+    (
+        r#"let trainer = trainer
+    .early_stopping(EarlyStopping { patience: 6, ..EarlyStopping::default() })
+    .regularizer(Regularizers::parse("l2:0.001")?);
+let strategy = MultiRun::new(1).validation(0.25);
+"#,
+        |trainer| {
+            let trainer = trainer
+                .early_stopping(EarlyStopping { patience: 6, ..EarlyStopping::default() })
+                .regularizer(Regularizers::parse("l2:0.001")?);
+            let strategy = MultiRun::new(1).validation(0.25);
+            Ok((trainer.config().clone(), Some(Box::new(strategy))))
+        },
+    ),
+    (
+        r#"let trainer = trainer
     .loss(Loss::Huber { delta: 1.0 })
     .target_scaling(Scaling::parse("standardize")?);
 "#,
@@ -955,10 +1002,10 @@ let strategy = MultiRun::new(1);
         },
     ),
     (
-        r#"let trainer = trainer.optimizer(Adam::new(0.008));
+        r#"let trainer = trainer.optimizer(Adam::new(0.0048));
 "#,
         |trainer| {
-            let trainer = trainer.optimizer(Adam::new(0.008));
+            let trainer = trainer.optimizer(Adam::new(0.0048));
             Ok((trainer.config().clone(), None))
         },
     ),
@@ -979,6 +1026,22 @@ let strategy = MultiRun::new(1);
                 trainer.optimizer(Adam::new(0.01).betas(0.5, 0.999).epsilon(0.001).epsilon_hat(true));
             let strategy = MultiRun::new(1);
             Ok((trainer.config().clone(), Some(Box::new(strategy))))
+        },
+    ),
+    (
+        r#"let trainer = trainer.optimizer(Adam::new(0.016));
+"#,
+        |trainer| {
+            let trainer = trainer.optimizer(Adam::new(0.016));
+            Ok((trainer.config().clone(), None))
+        },
+    ),
+    (
+        r#"let trainer = trainer.optimizer(Adam::new(0.019));
+"#,
+        |trainer| {
+            let trainer = trainer.optimizer(Adam::new(0.019));
+            Ok((trainer.config().clone(), None))
         },
     ),
     (
@@ -1012,26 +1075,18 @@ let strategy = MultiRun::new(1);
         },
     ),
     (
-        r#"let trainer = trainer.optimizer(Adam::new(0.027));
-"#,
-        |trainer| {
-            let trainer = trainer.optimizer(Adam::new(0.027));
-            Ok((trainer.config().clone(), None))
-        },
-    ),
-    (
-        r#"let trainer = trainer.optimizer(Adam::new(0.031));
-"#,
-        |trainer| {
-            let trainer = trainer.optimizer(Adam::new(0.031));
-            Ok((trainer.config().clone(), None))
-        },
-    ),
-    (
         r#"let trainer = trainer.optimizer(Adam::new(0.033));
 "#,
         |trainer| {
             let trainer = trainer.optimizer(Adam::new(0.033));
+            Ok((trainer.config().clone(), None))
+        },
+    ),
+    (
+        r#"let trainer = trainer.optimizer(Adam::new(0.062));
+"#,
+        |trainer| {
+            let trainer = trainer.optimizer(Adam::new(0.062));
             Ok((trainer.config().clone(), None))
         },
     ),
@@ -1068,18 +1123,18 @@ let strategy = MultiRun::new(1);
         },
     ),
     (
-        r#"let trainer = trainer.optimizer(Adam::new(1e-5));
+        r#"let trainer = trainer.optimizer(Adam::new(1.2e-6));
 "#,
         |trainer| {
-            let trainer = trainer.optimizer(Adam::new(1e-5));
+            let trainer = trainer.optimizer(Adam::new(1.2e-6));
             Ok((trainer.config().clone(), None))
         },
     ),
     (
-        r#"let trainer = trainer.optimizer(Adam::new(1e-6));
+        r#"let trainer = trainer.optimizer(Adam::new(1e-5));
 "#,
         |trainer| {
-            let trainer = trainer.optimizer(Adam::new(1e-6));
+            let trainer = trainer.optimizer(Adam::new(1e-5));
             Ok((trainer.config().clone(), None))
         },
     ),
@@ -1092,18 +1147,18 @@ let strategy = MultiRun::new(1);
         },
     ),
     (
-        r#"let trainer = trainer.optimizer(Adam::new(3.3e-6));
+        r#"let trainer = trainer.optimizer(Adam::new(4e-6));
 "#,
         |trainer| {
-            let trainer = trainer.optimizer(Adam::new(3.3e-6));
+            let trainer = trainer.optimizer(Adam::new(4e-6));
             Ok((trainer.config().clone(), None))
         },
     ),
     (
-        r#"let trainer = trainer.optimizer(Adam::new(6.7e-6));
+        r#"let trainer = trainer.optimizer(Adam::new(6e-7));
 "#,
         |trainer| {
-            let trainer = trainer.optimizer(Adam::new(6.7e-6));
+            let trainer = trainer.optimizer(Adam::new(6e-7));
             Ok((trainer.config().clone(), None))
         },
     ),
@@ -1328,6 +1383,21 @@ let strategy = MultiRun::new(1);
         |trainer| {
             let trainer = trainer.regularizer(Regularizers::parse("l2:0.01")?);
             Ok((trainer.config().clone(), None))
+        },
+    ),
+    (
+        r#"let trainer = trainer.regularizer(Regularizers::parse("l2:0.01")?);
+let strategy = MultiRun::new(5)
+    .validation(0.2)
+    .settings([Settings::new().with("activation", "relu").with("dropout", 0.4).with("hidden", "40")]);
+"#,
+        |trainer| {
+            let trainer = trainer.regularizer(Regularizers::parse("l2:0.01")?);
+            let strategy = MultiRun::new(5).validation(0.2).settings([Settings::new()
+                .with("activation", "relu")
+                .with("dropout", 0.4)
+                .with("hidden", "40")]);
+            Ok((trainer.config().clone(), Some(Box::new(strategy))))
         },
     ),
     (
