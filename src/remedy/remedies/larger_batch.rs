@@ -5,13 +5,21 @@ use crate::{diagnose::Finding, plan::BatchSize, remedy::Start};
 pub(super) const REMEDY: BuiltIn = BuiltIn {
     name: "larger-batch",
     summary: "Batches of 4 times as many rows",
-    treats: &[("unstable_learning", 0.62), ("high_variance", 0.5), ("exploding_gradients", 0.4)],
+    treats: &[
+        ("unstable_learning", 0.62),
+        ("dead_units", 0.55),
+        ("high_variance", 0.5),
+        ("exploding_gradients", 0.4),
+    ],
     source: "Smith et al. 2018, arXiv:1711.00489",
     drafts,
 };
 
 /// The size that a tiny batch is brought to.
 const USUAL: usize = 32;
+
+/// The gradient of fewer rows is mostly noise, which no learning rate takes away.
+const TINY: usize = 8;
 
 fn drafts(finding: &Finding, start: &Start<'_>) -> Vec<Draft> {
     let now = match start.config.batch_size {
@@ -29,6 +37,6 @@ fn drafts(finding: &Finding, start: &Start<'_>) -> Vec<Draft> {
         (more as f64 / now as f64).sqrt()
     );
     let effect = "Smoother steps, and fewer of them in an epoch: it may need more epochs or a higher rate.";
-    let tiny = if now < 8 { 1.4 } else { 1. };
+    let tiny = if now < TINY { 1.6 } else { 1. };
     vec![Draft::new(because(finding, reason), effect).batch(more).times(tiny)]
 }
