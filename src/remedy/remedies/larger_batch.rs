@@ -37,6 +37,6 @@ fn drafts(finding: &Finding, start: &Start<'_>) -> Vec<Draft> {
         (more as f64 / now as f64).sqrt()
     );
     let effect = "Smoother steps, and fewer of them in an epoch: it may need more epochs or a higher rate.";
-    let tiny = if now < TINY { 1.6 } else { 1. };
+    let tiny = if now < TINY { 1.4 } else { 1. };
     vec![Draft::new(because(finding, reason), effect).batch(more).times(tiny)]
 }
