@@ -168,16 +168,14 @@ fn widths_text(widths: &[usize]) -> String {
     widths.iter().map(usize::to_string).collect::<Vec<_>>().join(",")
 }
 
-/// The weight of scaling columns; `None` if they are on one scale already. Numbers of another size than the network is
-/// made for come before what is only likely.
-fn of_scale(columns: Option<&[ColumnScale]>) -> Option<f64> {
+/// The proposal to scale columns: none if they are on one scale already. Numbers of another size than the network is made
+/// for come before what is only likely.
+fn scaling(draft: Draft, columns: Option<&[ColumnScale]>) -> Vec<Draft> {
+    let far = |column: &ColumnScale| column.size() > FAR || column.size() < 1. / FAR;
     match columns {
-        None => Some(1.),
-        Some(columns) if columns.iter().all(ColumnScale::is_usual) => None,
-        Some(columns) if columns.iter().any(|column| column.size() > FAR || column.size() < 1. / FAR) => {
-            Some(1.5)
-        }
-        Some(_) => Some(1.),
+        Some(columns) if columns.iter().all(ColumnScale::is_usual) => vec![],
+        Some(columns) if columns.iter().any(far) => vec![draft.times(1.5)],
+        _ => vec![draft],
     }
 }
 

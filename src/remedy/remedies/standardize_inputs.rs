@@ -1,5 +1,5 @@
 //! Inputs on one scale.
-use super::{because, of_scale, BuiltIn, Draft};
+use super::{because, scaling, BuiltIn, Draft};
 use crate::{diagnose::Finding, remedy::Start};
 
 pub(super) const REMEDY: BuiltIn = BuiltIn {
@@ -30,10 +30,6 @@ fn drafts(finding: &Finding, start: &Start<'_>) -> Vec<Draft> {
         "One learning rate suits all weights only if the inputs are on one scale, and the trainer does not \
          scale them.";
     let effect = "The loss falls evenly and faster. Inputs that are on one scale already make no difference.";
-    let draft = Draft::new(because(finding, reason), effect);
-    let columns = start.scales.map(|scales| scales.inputs.as_slice());
-    of_scale(columns)
-        .map(|weight| draft.set("input_scaling", "standardize").times(weight))
-        .into_iter()
-        .collect()
+    let draft = Draft::new(because(finding, reason), effect).set("input_scaling", "standardize");
+    scaling(draft, start.scales.map(|scales| scales.inputs.as_slice()))
 }

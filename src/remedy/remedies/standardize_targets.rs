@@ -1,5 +1,5 @@
 //! Targets on the scale of the outputs.
-use super::{because, of_scale, BuiltIn, Draft};
+use super::{because, scaling, BuiltIn, Draft};
 use crate::{diagnose::Finding, remedy::Start};
 
 pub(super) const REMEDY: BuiltIn = BuiltIn {
@@ -29,10 +29,6 @@ fn drafts(finding: &Finding, start: &Start<'_>) -> Vec<Draft> {
          not scale them.";
     let effect =
         "Targets in the hundreds no longer make the training diverge. Standardized ones make no difference.";
-    let draft = Draft::new(because(finding, reason), effect);
-    let columns = start.scales.map(|scales| scales.targets.as_slice());
-    of_scale(columns)
-        .map(|weight| draft.set("target_scaling", "standardize").times(weight))
-        .into_iter()
-        .collect()
+    let draft = Draft::new(because(finding, reason), effect).set("target_scaling", "standardize");
+    scaling(draft, start.scales.map(|scales| scales.targets.as_slice()))
 }
