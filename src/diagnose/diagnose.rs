@@ -252,3 +252,28 @@ fn check_labels(labels: &[(Label, f64)]) -> Result<()> {
         Err(Error::invalid(format!("the probability of {label}"), "from 0 to 1", probability))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{diagnose::Curve, train::EarlyStopping};
+
+    #[test]
+    fn a_run_that_early_stopping_ended_is_not_unfinished() {
+        let losses: Vec<f64> = (0..20).map(|epoch| 0.95f64.powi(epoch)).collect();
+        let mut run = Curve::default();
+        (run.train_loss, run.valid_loss) = (losses.clone(), losses);
+        let curves = Curves::new(vec![run; 3]);
+        let unfinished = |epochs: usize, early_stopping: Option<EarlyStopping>| {
+            let config = TrainConfig { epochs, early_stopping, ..TrainConfig::default() };
+            let labels = Diagnose::curves(&curves).config(&config).run().unwrap().labels;
+            labels.into_iter().find(|other| other.label == Label::UnderfitUnfinished).unwrap().probability
+        };
+        let rule = || Some(EarlyStopping::default());
+        let without = unfinished(100, None);
+        assert!(without > 0.5, "{without}");
+        assert!(unfinished(100, rule()) < without / 2.);
+        // It ended at its last epoch.
+        assert_eq!(unfinished(20, rule()), without);
+    }
+}

@@ -3,6 +3,7 @@ use super::{
     classify,
     forest::{Forest, FOREST},
     numbers::{log, median, noise, sd, slope, smooth},
+    scale,
     untrained::untrained_loss,
     Features,
 };
@@ -92,6 +93,16 @@ fn a_forest_is_read_and_votes_as_its_bytes_say() {
     // 1 and −3 stand for what is missing.
     assert_eq!(of([NAN, 0.])[3], 1.);
     assert_eq!(of([2., NAN])[0], 0.5);
+}
+
+#[test]
+fn a_label_that_counts_less_leaves_its_share_to_the_others() {
+    let mut labels = [(Label::HighVariance, 0.5), (Label::GoodFit, 0.3), (Label::Overfit, 0.2)];
+    scale(&mut labels, Label::HighVariance, 0.2);
+    // 0.1, 0.3 and 0.2 of 0.6.
+    for ((_, got), expected) in labels.into_iter().zip([1. / 6., 0.5, 1. / 3.]) {
+        close(got, expected);
+    }
 }
 
 #[test]
