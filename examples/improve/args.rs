@@ -47,6 +47,9 @@ pub struct Args {
     /// Changes that are tried for one finding
     #[arg(long, default_value_t = 6, value_name = "N", value_parser = count::<usize>)]
     pub attempts: usize,
+    /// The smallest share of the loss that a change has to take away to be kept
+    #[arg(long, default_value_t = 0.02, value_name = "SHARE")]
+    pub min_gain: f64,
     /// The same seed gives the same result, whatever the threads
     #[arg(long, default_value_t = 2, value_parser = whole)]
     pub seed: u64,

@@ -70,6 +70,7 @@ fn run(args: &Args) -> Result<(), Failure> {
         .runs_per_split(args.runs_per_split)
         .runs(args.runs)
         .attempts(args.attempts)
+        .min_gain(args.min_gain)
         .executor(&executor)
         .observer(observer)
         .follow(&follow)

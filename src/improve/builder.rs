@@ -24,7 +24,9 @@ use std::path::PathBuf;
 /// gain       g = (a − b) / (a + b) for the losses a without and b with it, of which the mean over the runs on a
 ///            split counts; the loss is reduced by 2g / (1 + g)
 /// kept       if the corrected t interval of the mean g over the splits lies above 0 at level 1 − 2α / (k (k + 1))
-///            for the k-th remedy since the last one that was kept, and the accuracy is not significantly worse
+///            for the k-th remedy since the last one that was kept, the reduction is at least 2 %, and the accuracy is
+///            not significantly worse
+/// again      a learning rate that was kept is known to a factor of about 3, so 3 times and a third of it are tried, too
 /// end        nothing is wrong, nothing helps, the budget is spent, or the user ends it
 /// result     start and result, trained on all rows but the test rows and scored on the test rows, once
 /// ```
@@ -92,6 +94,7 @@ pub struct Improve<'a, N> {
     pub(super) metric: Option<Metric>,
     pub(super) target_scaler: Option<&'a Scaler>,
     pub(super) alpha: f64,
+    pub(super) min_gain: f64,
     pub(super) attempts: usize,
     pub(super) max_steps: usize,
     pub(super) always_try_ensemble: bool,
@@ -131,6 +134,7 @@ impl<'a, N: Network> Improve<'a, N> {
             metric: None,
             target_scaler: None,
             alpha: 0.05,
+            min_gain: 0.02,
             attempts: 6,
             max_steps: 40,
             always_try_ensemble: false,
@@ -245,6 +249,14 @@ impl<'a, N: Network> Improve<'a, N> {
     #[must_use]
     pub fn alpha(mut self, alpha: f64) -> Self {
         self.alpha = alpha;
+        self
+    }
+
+    /// Sets the smallest gain, in [0, 1), for which a remedy is kept: the share by which it reduces the loss. The default
+    /// is 0.02. A smaller gain may be certain, and is seldom worth another network. With 0, every certain gain is kept.
+    #[must_use]
+    pub fn min_gain(mut self, share: f64) -> Self {
+        self.min_gain = share;
         self
     }
 
@@ -376,6 +388,9 @@ impl<'a, N: Network> Improve<'a, N> {
         }
         if !(self.alpha > 0. && self.alpha < 0.5) {
             return Err(Error::invalid("alpha", "above 0 and below 0.5", self.alpha));
+        }
+        if !(0. ..1.).contains(&self.min_gain) {
+            return Err(Error::invalid("the smallest gain", "at least 0 and below 1", self.min_gain));
         }
         Ok(())
     }

@@ -1,9 +1,12 @@
 //! The loop itself, apart from what trains networks.
 use crate::{
-    diagnose::{Curves, Finding, Label, Problem},
+    diagnose::{Curves, Finding, Problem},
     improve::{
-        decisions::Decisions, gain, gain::Measure, Choice, Diagnosed, Guard, ImproveEvent, RunScores, Spent,
-        Step, StopReason, Verdict,
+        agenda::{agenda, Wishes},
+        decisions::Decisions,
+        gain,
+        gain::Measure,
+        Choice, Diagnosed, Guard, ImproveEvent, RunScores, Spent, Step, StopReason, Verdict,
     },
     remedy::{Proposal, Setup},
     Error, Result,
@@ -61,6 +64,7 @@ pub(super) struct Limits {
     pub(super) attempts: usize,
     pub(super) max_steps: usize,
     pub(super) alpha: f64,
+    pub(super) min_gain: f64,
     pub(super) always_try_ensemble: bool,
 }
 
@@ -76,8 +80,6 @@ pub(super) struct Course {
 /// Splits after which a remedy without a gain is given up. To give up early keeps no remedy that would not be
 /// kept otherwise, so it costs no level.
 const RACE: usize = 3;
-/// A measurement is acted on from this confidence on, although the curves say that nothing is wrong.
-const MEASURED: f64 = 0.4;
 /// The level of the interval of the second metric.
 const GUARD_LEVEL: f64 = 0.95;
 
@@ -90,6 +92,8 @@ pub(super) struct Loop<'l, 'd> {
     pub(super) steps: Vec<Step>,
     /// Remedies tried since the last change that was kept.
     pub(super) tried: usize,
+    /// Whether a learning rate was kept of which no neighbours have been tried.
+    pub(super) coarse_rate: bool,
 }
 
 /// What became of a setup after its findings were treated.
@@ -107,7 +111,8 @@ impl Loop<'_, '_> {
         loop {
             let (curves, findings) = self.lab.diagnose(&setup)?;
             (self.tell)(&ImproveEvent::Diagnosed { curves: &curves, findings: &findings });
-            let agenda = agenda(&findings, self.limits.always_try_ensemble);
+            let wishes = Wishes { coarse_rate: self.coarse_rate, ensemble: self.limits.always_try_ensemble };
+            let agenda = agenda(&findings, wishes);
             let healthy = !findings.iter().take_while(|f| f.problem != Problem::None).any(|_| true);
             diagnoses.push(Diagnosed { after_steps: self.steps.len(), curves, findings });
             match self.treat(&setup, &agenda, healthy)? {
@@ -225,9 +230,11 @@ impl Loop<'_, '_> {
             step.kept = self.decisions.keep(&step)?;
         }
         let kept = step.kept;
+        let sets_rate = step.remedy.change.settings.iter().any(|(name, _)| name == "learning_rate");
         self.push(step);
         if kept {
             self.tried = 0;
+            self.coarse_rate |= sets_rate;
         }
         Ok(kept.then_some(changed))
     }
@@ -252,7 +259,7 @@ impl Loop<'_, '_> {
         }
         let rows = self.lab.split_rows();
         step.gain = gain::gain(&step.pairs, measure, rows, step.level)?;
-        step.verdict = gain::verdict(step.gain, &step.pairs);
+        step.verdict = gain::verdict(step.gain, &step.pairs, self.limits.min_gain);
         if let Some((metric, measure)) = self.lab.guard()
             && let Some(gain) = gain::gain(&guards, measure, rows, GUARD_LEVEL)?
         {
@@ -285,40 +292,6 @@ fn refusal(error: Error) -> Result<String> {
         }
         other => Ok(other.to_string()),
     }
-}
-
-/// The findings to treat, in their order: those that are likelier than that nothing is wrong and, after them, those
-/// that a measurement shows. Good curves do not speak against a measurement. A finding comes after the one that has to
-/// be solved before it.
-fn agenda(findings: &[Finding], always_try_ensemble: bool) -> Vec<Finding> {
-    let likelier =
-        findings.iter().position(|finding| finding.problem == Problem::None).unwrap_or(findings.len());
-    let measured = |finding: &Finding| {
-        let of_curves = Label::ALL.iter().any(|label| label.name() == finding.name);
-        finding.problem == Problem::Learning && !of_curves && finding.confidence >= MEASURED
-    };
-    let treated =
-        findings.iter().enumerate().filter(|(place, finding)| *place < likelier || measured(finding));
-    let mut left: Vec<Finding> = treated.map(|(_, finding)| finding.clone()).collect();
-    if always_try_ensemble && !left.iter().any(|finding| finding.problem == Problem::Prediction) {
-        let summary = "An ensemble varies less than one network, and is often better.";
-        left.push(Finding::of(
-            Label::HighVariance,
-            0.,
-            summary,
-            "Hansen and Salamon 1990, doi:10.1109/34.58871",
-        ));
-    }
-    let mut agenda = vec![];
-    while !left.is_empty() {
-        let waits = |finding: &Finding| {
-            let before = finding.after.as_deref();
-            before.is_some_and(|name| left.iter().any(|other| other.is(name) && other != finding))
-        };
-        let next = left.iter().position(|finding| !waits(finding)).unwrap_or(0);
-        agenda.push(left.remove(next));
-    }
-    agenda
 }
 
 impl Step {

@@ -93,11 +93,12 @@ pub(super) fn mean_difference(pairs: &[RunScores], measure: Measure) -> f64 {
     differences.iter().sum::<f64>() / differences.len() as f64
 }
 
-/// What the interval of a gain says.
-pub(super) fn verdict(gain: Option<Interval>, pairs: &[RunScores]) -> Verdict {
+/// What the interval of a gain says, where a gain below `min_gain` is not worth a change.
+pub(super) fn verdict(gain: Option<Interval>, pairs: &[RunScores], min_gain: f64) -> Verdict {
     let diverged = |score: fn(&RunScores) -> f64| pairs.iter().filter(|pair| score(pair).is_nan()).count();
     let (without, with) = (diverged(|pair| pair.without), diverged(|pair| pair.with));
     match gain {
+        Some(gain) if gain.low > 0. && gain.estimate < min_gain => Verdict::SmallGain,
         Some(gain) if gain.low > 0. => Verdict::Better,
         _ if with > without && 2 * with > pairs.len() => Verdict::Diverged,
         Some(gain) if gain.high < 0. => Verdict::Worse,
@@ -171,7 +172,7 @@ mod tests {
         assert!((back(gain.estimate) - 0.2).abs() < 1e-12);
         assert!((back(gain.low) - (0.2 - 0.351310)).abs() < 1e-5, "{gain:?}");
         assert!((back(gain.high) - (0.2 + 0.351310)).abs() < 1e-5, "{gain:?}");
-        assert_eq!(verdict(Some(gain), &pairs), Verdict::NoGain);
+        assert_eq!(verdict(Some(gain), &pairs, 0.), Verdict::NoGain);
         assert!(super::gain(&pairs[..2], measure, (25, 75), 0.95).unwrap().is_none());
     }
 
@@ -180,15 +181,17 @@ mod tests {
         let interval =
             |low: f64, high: f64| Some(Interval { estimate: (low + high) / 2., low, high, level: 0.95 });
         let fine = [pair(1., 1.), pair(1., 1.)];
-        assert_eq!(verdict(interval(0.1, 0.2), &fine), Verdict::Better);
-        assert_eq!(verdict(interval(-0.1, 0.2), &fine), Verdict::NoGain);
-        assert_eq!(verdict(interval(-0.3, -0.1), &fine), Verdict::Worse);
-        assert_eq!(verdict(None, &fine), Verdict::NoGain);
+        assert_eq!(verdict(interval(0.1, 0.2), &fine, 0.), Verdict::Better);
+        assert_eq!(verdict(interval(0.1, 0.2), &fine, 0.16), Verdict::SmallGain);
+        assert_eq!(verdict(interval(0.1, 0.2), &fine, 0.14), Verdict::Better);
+        assert_eq!(verdict(interval(-0.1, 0.2), &fine, 0.), Verdict::NoGain);
+        assert_eq!(verdict(interval(-0.3, -0.1), &fine, 0.), Verdict::Worse);
+        assert_eq!(verdict(None, &fine, 0.), Verdict::NoGain);
         let diverged = [pair(1., f64::NAN), pair(1., f64::NAN), pair(1., 1.)];
-        assert_eq!(verdict(interval(-1., 0.), &diverged), Verdict::Diverged);
+        assert_eq!(verdict(interval(-1., 0.), &diverged, 0.), Verdict::Diverged);
         // Both diverge: nothing is lost by the change.
         let both = [pair(f64::NAN, f64::NAN), pair(f64::NAN, f64::NAN)];
-        assert_eq!(verdict(interval(0., 0.), &both), Verdict::NoGain);
+        assert_eq!(verdict(interval(0., 0.), &both, 0.), Verdict::NoGain);
     }
 
     #[test]

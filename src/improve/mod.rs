@@ -3,6 +3,7 @@
 //! [`Improve`] is the loop with its parameters, and [`Improved`] what it leaves: an [`ImproveReport`], the
 //! final [`Setup`](crate::remedy::Setup), and networks that were trained with it. [`ImproveEvent`] tells what
 //! happens meanwhile, and [`Decide`] lets a user decide in place of the rules.
+mod agenda;
 mod bench;
 mod budget;
 mod builder;

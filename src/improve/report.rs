@@ -161,6 +161,9 @@ pub struct Guard {
 pub enum Verdict {
     /// The interval of the gain lies above zero.
     Better,
+    /// The interval of the gain lies above zero, and the gain is smaller than
+    /// [`Improve::min_gain`](crate::improve::Improve::min_gain).
+    SmallGain,
     /// The interval of the gain holds zero.
     NoGain,
     /// The interval of the gain lies below zero.

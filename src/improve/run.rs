@@ -46,11 +46,13 @@ impl<'a, N: Network> Improve<'a, N> {
             attempts: self.attempts,
             max_steps: self.max_steps,
             alpha: self.alpha,
+            min_gain: self.min_gain,
             always_try_ensemble: self.always_try_ensemble,
         };
         let (lab, decisions) = (&mut bench, &mut decisions);
         let course =
-            Loop { lab, limits, decisions, tell: &tell, steps: vec![], tried: 0 }.run(start.clone())?;
+            Loop { lab, limits, decisions, tell: &tell, steps: vec![], tried: 0, coarse_rate: false }
+                .run(start.clone())?;
 
         let setups = match course.setup == start {
             true => vec![&start],
@@ -136,7 +138,7 @@ impl<'a, N: Network> Improve<'a, N> {
         let rules: Vec<&str> = self.rules.iter().map(|rule| rule.name()).collect();
         let counts =
             (self.splits, self.runs_per_split, self.runs, self.final_runs, self.attempts, self.max_steps);
-        let shares = (self.validation, self.alpha, self.always_try_ensemble, self.budget);
+        let shares = (self.validation, self.alpha, self.min_gain, self.always_try_ensemble, self.budget);
         let network = (self.trainer.tag(), &self.setup, bench.metric().name());
         key(&(view.fingerprint().to_string(), network, counts, shares, remedies, rules, seed))
     }

@@ -10,6 +10,7 @@ impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Better => f.write_str("better"),
+            Self::SmallGain => f.write_str("better, but by too little"),
             Self::NoGain => f.write_str("no certain gain"),
             Self::Worse => f.write_str("worse"),
             Self::WorseOn(metric) => write!(f, "better, but worse on {metric}"),

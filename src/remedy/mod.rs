@@ -86,6 +86,7 @@
 //! | `slow_learning` | `suggested-learning-rate`, `higher-learning-rate`, `adam`, `more-epochs` |
 //! | `update_ratio` | `suggested-learning-rate` |
 //! | `cannot_fit_one_batch` | `unfreeze`, `suggested-learning-rate`, `usual-loss`, `less-regularization`, `initial-weights`, `standardize-targets`, `activation`, `higher-learning-rate`, `standardize-inputs`, `lower-learning-rate`, `adam`, `wider-network` |
+//! | `coarse_learning_rate` | `higher-learning-rate`, `lower-learning-rate` |
 //! | `dead_units` | `activation`, `initial-weights`, `lower-learning-rate`, `batch-normalization`, `larger-batch`, `standardize-inputs`, `clip-gradients` |
 //! | `vanishing_gradients` | `activation`, `initial-weights`, `batch-normalization`, `adam` |
 //! | `saturated_units` | `activation`, `initial-weights`, `batch-normalization`, `standardize-inputs` |

@@ -374,6 +374,7 @@ fn what_does_not_fit_is_an_error_in_the_words_of_the_user() {
     let error = |improve: Improve<'_, Net>| improve.run(1).err().unwrap().to_string();
     let new = || improve(&trainer, &data);
     assert_eq!(error(new().splits(2)), "the number of splits must be at least 3, but is 2");
+    assert_eq!(error(new().min_gain(1.)), "the smallest gain must be at least 0 and below 1, but is 1");
     assert_eq!(error(new().alpha(0.5)), "alpha must be above 0 and below 0.5, but is 0.5");
     assert_eq!(error(new().validation(1.)), "the share of validation rows must be between 0 and 1, but is 1");
     assert_eq!(

@@ -21,7 +21,12 @@ pub struct Case {
     set: Set,
     kind: Kind,
     fault: Fault,
+    /// The number of a case that differs from others by its seed alone.
+    copy: usize,
 }
+
+/// So many cases of each data set and network have no fault: what is left alone is a matter of chance, too.
+const HEALTHY_COPIES: usize = 8;
 
 /// Trainings of the setup without the fault, from which its spread is known.
 const HEALTHY_RUNS: usize = 10;
@@ -32,9 +37,12 @@ impl Case {
         let mut all = vec![];
         for fault in Fault::ALL {
             for set in Set::ALL.into_iter().filter(|set| fault.fits(*set)) {
-                all.push(Self { set, kind: Kind::Perceptron, fault });
-                if set == Set::Digits {
-                    all.push(Self { set, kind: Kind::Convolutional, fault });
+                let copies = if fault == Fault::Healthy { HEALTHY_COPIES } else { 1 };
+                for copy in 0..copies {
+                    all.push(Self { set, kind: Kind::Perceptron, fault, copy });
+                    if set == Set::Digits {
+                        all.push(Self { set, kind: Kind::Convolutional, fault, copy });
+                    }
                 }
             }
         }
@@ -42,7 +50,11 @@ impl Case {
     }
 
     pub fn name(&self) -> String {
-        format!("{}/{}/{}", self.set.name(), self.kind.name(), self.fault.name())
+        let name = format!("{}/{}/{}", self.set.name(), self.kind.name(), self.fault.name());
+        match self.copy {
+            0 => name,
+            copy => format!("{name}-{}", copy + 1),
+        }
     }
 
     /// Whether its name has one of the texts in it.
@@ -83,6 +95,7 @@ impl Case {
             .runs_per_split(args.runs_per_split)
             .runs(args.runs)
             .attempts(args.attempts)
+            .min_gain(args.min_gain)
             .executor(executor)
             .observer(observer)
             .run(seed)?;

@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
-    improve::{kept::Kept, ByRule, Decide},
-    plan::Settings,
+    improve::{agenda::Wishes, kept::Kept, ByRule, Decide},
+    plan::{Settings, Value},
     remedy::Change,
     Seed,
 };
@@ -9,8 +9,8 @@ use rand::Rng;
 use rand_distr::StandardNormal;
 use std::cell::RefCell;
 
-/// A laboratory without networks: setups have a setting `a`, and the logarithm of the loss is a function of
-/// it.
+/// A laboratory without networks: setups have one setting, a whole number `a`, and the logarithm of the loss is a
+/// function of it.
 struct Fake<'f> {
     /// The logarithm of the loss for a setup and a split; `None` if the training diverges.
     log_loss: &'f dyn Fn(i64, usize) -> Option<f64>,
@@ -20,16 +20,17 @@ struct Fake<'f> {
     proposals: &'f dyn Fn(&str, i64) -> Vec<i64>,
     guard: Option<&'f dyn Fn(i64, usize) -> f64>,
     refused: Vec<i64>,
+    /// The name of the setting.
+    setting: &'static str,
     budget: usize,
     trained: RefCell<Vec<(i64, usize)>>,
 }
 
-fn setup(a: i64) -> Setup {
-    Setup { settings: Settings::new().with("a", a), ..Setup::default() }
-}
-
 fn number(setup: &Setup) -> i64 {
-    setup.settings.count("a").unwrap().map_or(0, |a| a as i64)
+    match setup.settings.iter().next() {
+        Some((_, Value::Int(a))) => *a,
+        _ => 0,
+    }
 }
 
 impl Fake<'_> {
@@ -60,7 +61,7 @@ impl Lab for Fake<'_> {
         let proposed = (self.proposals)(&finding.name, number(setup));
         let proposal = |a: i64| match a {
             -1 => Change { by_hand: Some("Get more rows.".into()), ..Change::default() },
-            a => Change { settings: Settings::new().with("a", a), ..Change::default() },
+            a => Change { settings: Settings::new().with(self.setting, a), ..Change::default() },
         };
         Ok(proposed
             .into_iter()
@@ -106,7 +107,7 @@ impl Lab for Fake<'_> {
 }
 
 const LIMITS: Limits =
-    Limits { splits: 8, attempts: 4, max_steps: 40, alpha: 0.05, always_try_ensemble: false };
+    Limits { splits: 8, attempts: 4, max_steps: 40, alpha: 0.05, min_gain: 0., always_try_ensemble: false };
 
 fn finding(name: &str, problem: Problem) -> Finding {
     Finding::new(name, problem, 0.9, "Something is wrong.", "")
@@ -132,16 +133,20 @@ fn fake<'f>() -> Fake<'f> {
         proposals: &|_, a| vec![a + 1],
         guard: None,
         refused: vec![],
+        setting: "a",
         budget: usize::MAX,
         trained: RefCell::new(vec![]),
     }
 }
 
 fn run_with(mut lab: Fake<'_>, limits: Limits, decide: &dyn Decide) -> Course {
+    let start = Setup { settings: Settings::new().with(lab.setting, 0), ..Setup::default() };
     let kept = Kept::new(None).unwrap();
     let mut decisions = Decisions::new(decide, &kept, "test").unwrap();
     let (lab, decisions) = (&mut lab, &mut decisions);
-    Loop { lab, limits, decisions, tell: &|_| (), steps: vec![], tried: 0 }.run(setup(0)).unwrap()
+    Loop { lab, limits, decisions, tell: &|_| (), steps: vec![], tried: 0, coarse_rate: false }
+        .run(start)
+        .unwrap()
 }
 
 fn run(lab: Fake<'_>) -> Course {
@@ -175,19 +180,22 @@ fn nothing_is_tried_where_nothing_is_wrong() {
     assert_eq!((number(&course.setup), course.stopped), (2, StopReason::NothingWrong));
 }
 
+/// An ensemble is asked for.
+const ASKED: Wishes = Wishes { coarse_rate: false, ensemble: true };
+
 #[test]
 fn a_finding_waits_for_the_one_before_it() {
     let mut spread = finding("spread", Problem::Prediction);
     spread.after = Some("slow".into());
     let found = [spread, finding("slow", Problem::Learning), finding("good_fit", Problem::None)];
     let names = |agenda: Vec<Finding>| agenda.into_iter().map(|f| f.name).collect::<Vec<_>>();
-    assert_eq!(names(agenda(&found, false)), ["slow", "spread"]);
+    assert_eq!(names(agenda(&found, Wishes::default())), ["slow", "spread"]);
     // Two that wait for each other are treated all the same.
     let mut found = found;
     found[1].after = Some("spread".into());
-    assert_eq!(names(agenda(&found, false)), ["spread", "slow"]);
-    assert_eq!(names(agenda(&found, true)), ["spread", "slow"]);
-    assert_eq!(names(agenda(&found[2..], true)), ["high_variance"]);
+    assert_eq!(names(agenda(&found, Wishes::default())), ["spread", "slow"]);
+    assert_eq!(names(agenda(&found, ASKED)), ["spread", "slow"]);
+    assert_eq!(names(agenda(&found[2..], ASKED)), ["high_variance"]);
 }
 
 #[test]
@@ -200,8 +208,44 @@ fn a_measurement_counts_beside_good_curves() {
         of("small_validation", Problem::Data, 0.6),
         of("dead_units", Problem::Learning, 0.3),
     ];
-    let names: Vec<String> = agenda(&found, false).into_iter().map(|finding| finding.name).collect();
+    let names: Vec<String> =
+        agenda(&found, Wishes::default()).into_iter().map(|finding| finding.name).collect();
     assert_eq!(names, ["first_loss_too_high"]);
+}
+
+#[test]
+fn the_neighbours_of_a_kept_rate_are_tried_until_none_is_better() {
+    // The finding is gone after the first change, and the loss falls on for two more.
+    let until_changed = |a: i64| match a {
+        0 => vec![finding("slow", Problem::Learning)],
+        _ => vec![finding("good_fit", Problem::None)],
+    };
+    let proposals = |name: &str, a: i64| match name {
+        "slow" | "coarse_learning_rate" => vec![a + 1],
+        _ => vec![],
+    };
+    let log_loss = |a: i64, split: usize| Some(-0.4 * a.min(3) as f64 + noise(a, split));
+    let lab = || Fake { findings: &until_changed, proposals: &proposals, log_loss: &log_loss, ..fake() };
+    // The setting is none of the learning rate: nothing more is tried.
+    let course = run(lab());
+    assert_eq!((number(&course.setup), course.steps.len()), (1, 1));
+    let course = run(Fake { setting: "learning_rate", ..lab() });
+    let names: Vec<&str> = course.steps.iter().map(|step| step.finding.name.as_str()).collect();
+    assert_eq!(names, ["slow", "coarse_learning_rate", "coarse_learning_rate", "coarse_learning_rate"]);
+    assert_eq!((number(&course.setup), course.stopped), (3, StopReason::NothingWrong));
+}
+
+#[test]
+fn a_gain_that_is_too_small_is_not_kept() {
+    let log_loss = |a: i64, split: usize| Some(-0.1 * a.min(1) as f64 + 0.1 * noise(a, split));
+    let run = |min_gain: f64| {
+        let limits = Limits { min_gain, ..LIMITS };
+        run_with(Fake { log_loss: &log_loss, ..fake() }, limits, &ByRule)
+    };
+    // The loss is reduced by 1 − exp(−0.1) = 0.095.
+    let (all, large) = (run(0.08), run(0.11));
+    assert_eq!((number(&all.setup), &all.steps[0].verdict), (1, &Verdict::Better));
+    assert_eq!((number(&large.setup), &large.steps[0].verdict), (0, &Verdict::SmallGain));
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! A lower learning rate.
-use super::{because, rounded, BuiltIn, Draft};
+use super::{because, is_coarse, rounded, BuiltIn, Draft};
 use crate::{
     diagnose::{Finding, Label},
     remedy::Start,
@@ -16,6 +16,7 @@ pub(super) const REMEDY: BuiltIn = BuiltIn {
         ("underfit_flat", 0.55),
         ("underfit_capacity", 0.9),
         ("high_variance", 0.5),
+        ("coarse_learning_rate", 0.8),
     ],
     source: "Bengio 2012, arXiv:1206.5533, section 3.1.1",
     drafts,
@@ -27,6 +28,7 @@ const TESTED: f64 = 0.6;
 fn drafts(finding: &Finding, start: &Start<'_>) -> Vec<Draft> {
     let factors: &[(f64, f64)] = match finding.kind {
         Some(Label::UnderfitCapacity | Label::HighVariance) => &[(10., 1.), (100., 0.7), (3., 0.6)],
+        _ if is_coarse(finding) => &[(3., 1.)],
         _ if finding.name == "diverged" => &[(10., 1.), (100., 0.95), (3., 0.7)],
         _ => &[(10., 1.), (3., 0.9), (100., 0.85)],
     };
@@ -36,10 +38,13 @@ fn drafts(finding: &Finding, start: &Start<'_>) -> Vec<Draft> {
     let measured = finding.is(Label::UnderfitCapacity.name()) && start.range_test.is_some_and(fine);
     let drafts = factors.iter().map(|(factor, weight)| {
         let lower = rounded(rate / factor);
-        let reason = format!(
-            "Steps that are too large overshoot the minimum: the rate is {rate}, and {lower} makes each \
+        let reason = match () {
+            () if is_coarse(finding) => format!("The rate is {rate}, and {lower} may be better."),
+            () => format!(
+                "Steps that are too large overshoot the minimum: the rate is {rate}, and {lower} makes each \
              step {factor} times as small."
-        );
+            ),
+        };
         let effect = "The loss falls without jumps, and settles lower. It needs more epochs.";
         let weight = if measured { TESTED * weight } else { *weight };
         Draft::new(because(finding, reason), effect).set("learning_rate", lower).times(weight)

@@ -140,6 +140,11 @@ fn is_flat(finding: &Finding) -> bool {
     finding.is(Label::UnderfitFlat.name()) || finding.name == "cannot_fit_one_batch"
 }
 
+/// Whether the learning rate is roughly right, and its neighbours may be better.
+fn is_coarse(finding: &Finding) -> bool {
+    finding.name == "coarse_learning_rate"
+}
+
 /// The highest rate that is proposed for an optimizer.
 fn highest_rate(optimizer: &Optimizer) -> f64 {
     match optimizer {

@@ -252,6 +252,15 @@ fn what_is_on_one_scale_is_not_scaled() {
 }
 
 #[test]
+fn the_neighbours_of_a_coarse_rate_are_three_times_as_high_and_as_low() {
+    let found = of(&named("coarse_learning_rate"), Settings::new().with("learning_rate", 0.012), &[]);
+    let rates: Vec<_> = found.iter().map(|p| p.change.settings.real("learning_rate").unwrap()).collect();
+    assert_eq!(names(&found), ["higher-learning-rate", "lower-learning-rate"]);
+    assert_eq!(rates, [Some(0.036), Some(0.004)]);
+    assert_eq!(found[0].why, "A summary. The rate is 0.012, and 0.036 may be better.");
+}
+
+#[test]
 fn a_remedy_of_the_user_takes_part_in_the_ranking() {
     #[derive(Debug)]
     struct Mine;

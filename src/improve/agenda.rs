@@ -1,0 +1,55 @@
+//! What is treated, and in which order.
+use crate::diagnose::{Finding, Label, Problem};
+
+/// What is tried besides remedies for findings.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Wishes {
+    /// The neighbours of a learning rate that was kept.
+    pub(super) coarse_rate: bool,
+    /// An ensemble, even where nothing is wrong.
+    pub(super) ensemble: bool,
+}
+
+/// A measurement is acted on from this confidence on, although the curves say that nothing is wrong.
+const MEASURED: f64 = 0.4;
+/// The name of the finding for a learning rate that was kept, whose neighbours may be better.
+const COARSE_RATE: &str = "coarse_learning_rate";
+
+/// The findings to treat, in their order: those that are likelier than that nothing is wrong and, after them, those
+/// that a measurement shows. Good curves do not speak against a measurement. A finding comes after the one that has to
+/// be solved before it.
+pub(super) fn agenda(findings: &[Finding], wishes: Wishes) -> Vec<Finding> {
+    let likelier =
+        findings.iter().position(|finding| finding.problem == Problem::None).unwrap_or(findings.len());
+    let measured = |finding: &Finding| {
+        let of_curves = Label::ALL.iter().any(|label| label.name() == finding.name);
+        finding.problem == Problem::Learning && !of_curves && finding.confidence >= MEASURED
+    };
+    let treated =
+        findings.iter().enumerate().filter(|(place, finding)| *place < likelier || measured(finding));
+    let mut left: Vec<Finding> = treated.map(|(_, finding)| finding.clone()).collect();
+    if wishes.coarse_rate {
+        let summary = "The learning rate is known to a factor of about 3.";
+        let source = "Bengio 2012, arXiv:1206.5533, section 3.1.1";
+        left.push(Finding::new(COARSE_RATE, Problem::Learning, 0., summary, source));
+    }
+    if wishes.ensemble && !left.iter().any(|finding| finding.problem == Problem::Prediction) {
+        let summary = "An ensemble varies less than one network, and is often better.";
+        left.push(Finding::of(
+            Label::HighVariance,
+            0.,
+            summary,
+            "Hansen and Salamon 1990, doi:10.1109/34.58871",
+        ));
+    }
+    let mut agenda = vec![];
+    while !left.is_empty() {
+        let waits = |finding: &Finding| {
+            let before = finding.after.as_deref();
+            before.is_some_and(|name| left.iter().any(|other| other.is(name) && other != finding))
+        };
+        let next = left.iter().position(|finding| !waits(finding)).unwrap_or(0);
+        agenda.push(left.remove(next));
+    }
+    agenda
+}
