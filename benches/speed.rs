@@ -13,11 +13,15 @@ use candle_ensemble::{
     strategy::{Bagging, EnsembleBuilder, MultiRun},
     threads,
     train::{Optimizer, Trainer},
-    Result, Session,
+    Ensemble, Result, Session,
 };
 use candle_nn::{linear, loss, AdamW, Linear, Module, Optimizer as _, ParamsAdamW, VarBuilder, VarMap};
 use rand::{rngs::StdRng, seq::SliceRandom, Rng, SeedableRng};
-use std::hint::black_box;
+use std::{
+    hint::black_box,
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+};
 use turns::{Bench, Target};
 
 mod turns;
@@ -122,6 +126,11 @@ impl Mlp {
         let layer = |(i, w): (usize, &[usize])| linear(w[0], w[1], vb.pp(i));
         Ok(Self(widths.windows(2).enumerate().map(layer).collect::<CandleResult<_>>()?))
     }
+
+    /// The matrix products of a forward pass, and nothing else.
+    fn products(&self, xs: &Tensor) -> CandleResult<Tensor> {
+        self.0.iter().try_fold(xs.clone(), |xs, layer| xs.matmul(&layer.weight().t()?))
+    }
 }
 
 impl Module for Mlp {
@@ -135,6 +144,20 @@ impl Module for Mlp {
 fn train(trainer: &Trainer<Mlp>, data: &TensorDataset, builder: &dyn EnsembleBuilder, workers: &Threads) {
     let pool = Session::new(trainer, data).executor(workers).fit(builder, 42).expect("trained");
     black_box(pool.members().len());
+}
+
+/// An ensemble, and its networks without the library. One training step, because the cost of a pass does not depend on the
+/// weights.
+fn trained(case: &Case) -> Result<(Ensemble<Mlp, Mean>, Vec<Mlp>)> {
+    let data = case.data()?.subset(&(0..case.batch as u32).collect::<Vec<_>>())?.with_classes(10)?;
+    let trainer = case.trainer(1);
+    let ensemble = Session::new(&trainer, &data).fit(&MultiRun::new(MEMBERS), 42)?.combine(&Mean)?;
+    let networks = ensemble.members().iter().map(|member| {
+        let weights = member.weights.iter().map(|(name, tensor)| (name.clone(), tensor.clone())).collect();
+        Mlp::new(case.widths, VarBuilder::from_tensors(weights, DType::F32, &Device::Cpu))
+    });
+    let networks = networks.collect::<CandleResult<Vec<_>>>()?;
+    Ok((ensemble, networks))
 }
 
 /// Uniform in [-1, 1).
@@ -176,22 +199,54 @@ impl Speed {
         Ok(())
     }
 
+    /// What several threads gain, and how near they come to the matrix products alone.
+    fn prediction_on_threads(&mut self, case: &Case) -> Result<()> {
+        let (ensemble, networks) = trained(case)?;
+        let rows = if Bench::measured() { 10_000 } else { 3_000 };
+        let fresh = noise(rows, case.widths[0])?;
+        let one = ensemble.threads(1);
+        let (two, _) = trained(case)?;
+        let two = two.threads(2);
+        let predict = |ensemble: &Ensemble<Mlp, Mean>| {
+            drop(black_box(ensemble.predict_proba(&fresh).expect("probabilities")));
+        };
+        self.0.pair(
+            format!("prediction/{}, {rows} rows, one thread : two threads", case.name),
+            Target::AtLeast(1.7),
+            || predict(&one),
+            Some(&|| predict(&two)),
+        );
+        let passes: Vec<_> = (0..rows).step_by(1024).map(|start| (start, 1024.min(rows - start))).collect();
+        let next = AtomicUsize::new(0);
+        let products = || {
+            while let Some((start, len)) = passes.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let xs = fresh.narrow(0, *start, *len).expect("rows");
+                networks.iter().for_each(|network| drop(black_box(network.products(&xs).expect("products"))));
+            }
+        };
+        self.0.pair(
+            format!("prediction/{}, {rows} rows, two threads : products alone on two", case.name),
+            Target::AtMost(1.18),
+            || predict(&two),
+            Some(&|| {
+                next.store(0, Ordering::Relaxed);
+                thread::scope(|scope| {
+                    scope.spawn(products);
+                    products();
+                });
+            }),
+        );
+        Ok(())
+    }
+
     fn prediction(&mut self, case: &Case) -> Result<()> {
-        // One training step, because the cost of a pass does not depend on the weights.
-        let data = case.data()?.subset(&(0..case.batch as u32).collect::<Vec<_>>())?.with_classes(10)?;
-        let trainer = case.trainer(1);
-        let mut ensemble = Session::new(&trainer, &data).fit(&MultiRun::new(MEMBERS), 42)?.combine(&Mean)?;
-        let networks = ensemble.members().iter().map(|member| {
-            let weights =
-                member.weights.iter().map(|(name, tensor)| (name.clone(), tensor.clone())).collect();
-            Mlp::new(case.widths, VarBuilder::from_tensors(weights, DType::F32, &Device::Cpu))
-        });
-        let networks = networks.collect::<CandleResult<Vec<_>>>()?;
+        let (mut ensemble, networks) = trained(case)?;
         let bare = || {
             for network in &networks {
                 black_box(network.forward(&case.fresh).expect("logits"));
             }
         };
+        ensemble = ensemble.threads(1);
         for rows in [None, Some(256), Some(512), Some(1024), Some(2048), Some(usize::MAX)] {
             let (what, target) = match rows {
                 None => ("ensemble : bare passes".into(), Target::AtMost(1.05)),
@@ -218,6 +273,7 @@ fn main() -> Result<()> {
     cases.iter().try_for_each(|case| bench.training(case))?;
     bench.bagging(&cases[0])?;
     cases.iter().try_for_each(|case| bench.prediction(case))?;
+    cases.iter().try_for_each(|case| bench.prediction_on_threads(case))?;
     bench.0.finish();
     Ok(())
 }

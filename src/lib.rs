@@ -79,7 +79,7 @@
 //! | `learned` | combiners with a solver: blending, stacking, dynamic selection, calibration |
 //! | `align` | alignment of networks before their weights are averaged |
 //! | `cuda`, `cudnn`, `metal`, `accelerate`, `mkl` | passed on to candle; the device is set by [`Session::device`] |
-// Two files are exempt, and say why: `files/map.rs` and `threads.rs`.
+// Two files are exempt, and say why: `files/map.rs` and `threads/mod.rs`.
 #![deny(unsafe_code)]
 #![deny(missing_docs)]
 #![warn(missing_debug_implementations, unreachable_pub, rust_2018_idioms)]

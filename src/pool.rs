@@ -9,8 +9,9 @@ use crate::{
     ensemble::Ensemble,
     network::Scale,
     predictions::{
-        live::{flat_inputs, LiveMembers},
+        live::{flat_inputs, Constructor, LiveSlots},
         passes::{Passes, Source},
+        unseen::{rows_not_in, Unseen},
         Predictions,
     },
     prune::Prune,
@@ -121,7 +122,7 @@ impl<'a, L: Learner> Pool<'a, L> {
         let must = || format!("below {}, the number of members", self.members.len());
         let member = self.members.get(position);
         let member = member.ok_or_else(|| Error::invalid("a member's position", must(), position))?;
-        LiveMembers::build_one(self.learner, member, &self.device)?.into_network()
+        Constructor::of(self.learner).build(member, &self.device)?.into_network()
     }
 
     /// The learner, the data and the device.
@@ -143,7 +144,8 @@ impl<'a, L: Learner> Pool<'a, L> {
     /// otherwise; when candle fails.
     pub fn combine<C: Combiner>(&self, combiner: &C) -> Result<Ensemble<L::Network, C::Fitted>> {
         let fitted = self.fit_combiner(combiner)?;
-        Ok(Ensemble::new(self.live()?, fitted))
+        let live = LiveSlots::build(&self.members, self.learner, self.data.task(), &self.device)?;
+        Ok(Ensemble::new(&self.members, live, fitted, self.learner.shared_build()))
     }
 
     /// Fits `combiner` as [`combine`](Self::combine) does, without an ensemble.
@@ -205,8 +207,23 @@ impl<'a, L: Learner> Pool<'a, L> {
     }
 
     fn predict_source(&self, members: &[Member], source: Source<'_>) -> Result<Predictions> {
-        let live = LiveMembers::build(members, self.learner, self.data.task(), &self.device)?;
-        live.predict_in_passes(&Passes::new(source, ROWS, &self.device), Scale::Probability)
+        let passes = Passes::new(source, ROWS, &self.device);
+        self.predict_members(members, &passes, Scale::Probability)
+    }
+
+    fn predict_members(&self, members: &[Member], passes: &Passes<'_>, scale: Scale) -> Result<Predictions> {
+        let build = || LiveSlots::build(members, self.learner, self.data.task(), &self.device);
+        build()?.workers(Some(Box::new(build))).predict(passes, scale)
+    }
+
+    /// The prediction of each slot for the rows of these passes, `(S, N, C)`.
+    pub(crate) fn predict_passes(&self, passes: &Passes<'_>, scale: Scale) -> Result<Predictions> {
+        self.predict_members(&self.members, passes, scale)
+    }
+
+    /// The prediction of each slot for these rows of a data set, `(S, R, C)`.
+    pub(crate) fn predict_rows(&self, data: &dyn Dataset, rows: &[u32]) -> Result<Predictions> {
+        self.predict_source(&self.members, Source::Rows(data, rows))
     }
 
     /// The predictions of members for rows that did not shape them. They are made on the first call and kept.
@@ -225,23 +242,29 @@ impl<'a, L: Learner> Pool<'a, L> {
         let (rows, task) = (self.data.rows(), self.data.task());
         // The type of predictions, whatever that of the networks.
         let dtype = if self.learner.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
-        let (mut values, mut covered) = (vec![], vec![]);
-        for slot in slots(&self.members) {
-            let (mut sum, mut count) = (None::<Tensor>, vec![0f32; rows]);
-            for member in self.members.iter().filter(|m| m.record.slot == slot && !m.record.refit) {
-                let unseen = rows_not_in(&member.record.seen, rows);
-                if unseen.is_empty() {
-                    continue;
+        let slots = slots(&self.members);
+        let mut sums: Vec<_> = slots.iter().map(|_| (None::<Tensor>, vec![0f32; rows])).collect();
+        let members = self.members.iter().filter(|m| !m.record.refit).collect();
+        let unseen =
+            Unseen { members, learner: self.learner, data: self.data, device: &self.device, pass_rows: ROWS };
+        unseen.predict(|member, unseen, predicted| {
+            let slot = slots.partition_point(|slot| *slot < member.record.slot);
+            let Some((sum, count)) = sums.get_mut(slot) else { return Ok(()) };
+            let predicted = predicted.to_dtype(dtype)?;
+            let before = match sum.take() {
+                Some(sum) => sum,
+                None => Tensor::zeros((rows, predicted.dim(1)?), predicted.dtype(), &self.device)?,
+            };
+            *sum = Some(before.index_add(&Tensor::new(unseen, &self.device)?, &predicted, 0)?);
+            for row in unseen {
+                if let Some(n) = count.get_mut(*row as usize) {
+                    *n += 1.;
                 }
-                let predicted = self.predict_rows(member, &unseen)?.to_dtype(dtype)?;
-                let before = match sum {
-                    Some(sum) => sum,
-                    None => Tensor::zeros((rows, predicted.dim(1)?), predicted.dtype(), &self.device)?,
-                };
-                let positions = Tensor::new(unseen.as_slice(), &self.device)?;
-                sum = Some(before.index_add(&positions, &predicted, 0)?);
-                unseen.iter().for_each(|row| count[*row as usize] += 1.);
             }
+            Ok(())
+        })?;
+        let (mut values, mut covered) = (vec![], vec![]);
+        for (sum, count) in sums {
             let sum = match sum {
                 Some(sum) => sum,
                 None => Tensor::zeros((rows, task.width()), dtype, &self.device)?,
@@ -347,18 +370,6 @@ impl<'a, L: Learner> Pool<'a, L> {
         let slot = |slot: &usize| predicting(&self.members).filter(|m| m.record.slot == *slot).map(of).sum();
         slots(&self.members).iter().map(slot).collect()
     }
-
-    /// The prediction of one member for rows of the pool's data, `(n, C)`.
-    fn predict_rows(&self, member: &Member, rows: &[u32]) -> Result<Tensor> {
-        let member = LiveMembers::build_one(self.learner, member, &self.device)?;
-        let (task, output) = (self.data.task(), self.learner.output());
-        Passes::new(Source::Rows(self.data, rows), ROWS, &self.device)
-            .predict(0, |inputs| output.prediction(&member.run(inputs)?.detach(), task, Scale::Probability))
-    }
-
-    pub(crate) fn live(&self) -> Result<LiveMembers<L::Network>> {
-        LiveMembers::build(&self.members, self.learner, self.data.task(), &self.device)
-    }
 }
 
 /// The numbers of the slots, sorted.
@@ -367,11 +378,6 @@ fn slots(members: &[Member]) -> Vec<usize> {
     slots.sort_unstable();
     slots.dedup();
     slots
-}
-
-/// The numbers below `rows` that are not in `seen`, which is sorted.
-fn rows_not_in(seen: &[u32], rows: usize) -> Rows {
-    (0..rows as u32).filter(|row| seen.binary_search(row).is_err()).collect()
 }
 
 /// The content of the cell, made first where it is empty.

@@ -6,7 +6,7 @@ use crate::{
     files::{self, header::FormatError, read_tensors, tensors::TensorFile},
     network::Output,
     plan::Settings,
-    predictions::live::{Build, Constructor, LiveMembers},
+    predictions::live::{Build, Constructor, LiveSlots},
     store::{check_record, read_file, Record},
     train::Learner,
     weights::Weights,
@@ -186,7 +186,8 @@ impl<N: Network, F: FittedCombiner + Serialize + DeserializeOwned> Ensemble<N, F
     }
 
     fn to_file(&self) -> Result<TensorFile> {
-        let LiveMembers { members, task, output, dtype, .. } = &self.live;
+        let LiveSlots { task, output, dtype, .. } = &self.live;
+        let members = &self.members;
         let fitted = encode_combiner(&self.fitted)?;
         let description = Description {
             combiner: self.fitted.name(),
@@ -265,7 +266,9 @@ impl<F: FittedCombiner + DeserializeOwned> Saved<F> {
                 "it has a network {other:?}, but the learner builds {has}"
             )));
         }
-        self.assemble_from(&Constructor::of(learner), "the learner's networks", device)
+        let mut ensemble = self.assemble_from(&Constructor::of(learner), "the learner's networks", device)?;
+        ensemble.shared_build = learner.shared_build();
+        Ok(ensemble)
     }
 
     fn assemble_with<N: Network>(
@@ -287,11 +290,11 @@ impl<F: FittedCombiner + DeserializeOwned> Saved<F> {
         device: &Device,
     ) -> Result<Ensemble<N, F>, FormatError> {
         let Self { description, fitted, members } = self;
-        let live = LiveMembers::construct(&members, constructor, description.task, device)
+        let live = LiveSlots::construct(&members, constructor, description.task, device)
             .map_err(|e| FormatError::foreign(format!("its weights do not fit {networks}: {e}")))?;
         if let Some(on) = fitted.fitted_on() {
-            on.accepts(&fitted, live.task, live.slots.len()).map_err(FormatError::foreign)?;
+            on.accepts(&fitted, live.task, live.len()).map_err(FormatError::foreign)?;
         }
-        Ok(Ensemble::new(live, fitted).batch_rows(description.batch_rows))
+        Ok(Ensemble::new(&members, live, fitted, None).batch_rows(description.batch_rows))
     }
 }

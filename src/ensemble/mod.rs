@@ -13,12 +13,17 @@ use crate::{
     kernels::{argmax::argmax_rows, cpu, finite::bad_rows},
     network::{output::ln, Scale},
     predictions::{
-        live::{flatten_inputs, LiveMembers},
-        passes::{nan_rows, with_nan, Passes, Source},
+        live::{flatten_inputs, Constructor, LiveSlots},
+        passes::{concat, nan_rows, with_nan, Pass, Passes, Source},
+        workers::Workers,
+        Predictions,
     },
+    store::member::predicting,
+    train::SharedBuild,
     Error, Member, Network, Result,
 };
 use candle_core::{DType, Module, Result as CandleResult, Tensor};
+use std::collections::BTreeSet;
 
 /// Members and a fitted combiner, which predict like one network.
 ///
@@ -59,22 +64,70 @@ use candle_core::{DType, Module, Result as CandleResult, Tensor};
 /// ```
 #[derive(Debug)]
 pub struct Ensemble<N, F> {
-    live: LiveMembers<N>,
+    /// The members that predict.
+    members: Vec<Member>,
+    live: LiveSlots<N>,
     fitted: F,
+    shared_build: Option<SharedBuild<N>>,
+    threads: Option<usize>,
     batch_rows: usize,
     allow_nan: bool,
 }
 
 impl<N: Network, F: FittedCombiner> Ensemble<N, F> {
-    pub(crate) fn new(live: LiveMembers<N>, fitted: F) -> Self {
-        Self { live, fitted, batch_rows: 1024, allow_nan: false }
+    /// The members include those that do not predict; `live` are the networks of those that do.
+    pub(crate) fn new(
+        members: &[Member],
+        live: LiveSlots<N>,
+        fitted: F,
+        shared_build: Option<SharedBuild<N>>,
+    ) -> Self {
+        let members = predicting(members).cloned().collect();
+        Self { members, live, fitted, shared_build, threads: None, batch_rows: 1024, allow_nan: false }
     }
 
     /// Sets how many rows one pass over the members takes, at least 1; the default is 1024. The memory that a
-    /// prediction needs besides its result is that of one pass, however long the input is.
+    /// prediction needs besides its result is that of a few passes for each thread, however long the input is.
     #[must_use]
     pub fn batch_rows(mut self, rows: usize) -> Self {
         self.batch_rows = rows.max(1);
+        self
+    }
+
+    /// Sets how many threads share the passes of a prediction, at least 1. The default is one for each core; it is
+    /// one where candle's kernels use all cores themselves
+    /// ([`one_core_per_member`](crate::threads::one_core_per_member) was not called), on a device other than the CPU,
+    /// and on a thread of a rayon pool. The predictions are the same to the bit.
+    ///
+    /// Each further thread builds the networks for itself, from the same weights. So it has to be known how: the
+    /// ready-made learners tell it ([`Learner::shared_build`](crate::train::Learner::shared_build)), and for others
+    /// there is [`shared_build`](Self::shared_build).
+    #[must_use]
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = Some(threads.max(1));
+        self
+    }
+
+    /// Sets what builds the networks on further threads, for an ensemble that does not know it: one of
+    /// [`load_with`](Self::load_with), or of a learner that has no
+    /// [`shared_build`](crate::train::Learner::shared_build).
+    ///
+    /// ```
+    /// # use candle_core::{Device, Tensor};
+    /// # use candle_ensemble::{prelude::*, train::SharedBuild};
+    /// # let x = Tensor::arange(0f32, 20., &Device::Cpu)?.reshape((10, 2))?;
+    /// # let data = TensorDataset::regression(x.clone(), &x.sum(1)?)?;
+    /// # let trainer = Trainer::new(|vb| candle_nn::linear(2, 1, vb)).epochs(2);
+    /// # let pool = Session::new(&trainer, &data).fit(&MultiRun::new(3), 42)?;
+    /// # let file = pool.combine(&Mean)?.to_bytes()?;
+    /// let loaded = Ensemble::<_, Mean>::from_bytes_with(&file, |_, _, vb| candle_nn::linear(2, 1, vb), &Device::Cpu)?;
+    /// let ensemble = loaded.shared_build(SharedBuild::new(|_, _, vb| candle_nn::linear(2, 1, vb)));
+    /// assert_eq!(ensemble.predict(&x)?.dims(), [10, 1]);
+    /// # Ok::<(), candle_ensemble::Error>(())
+    /// ```
+    #[must_use]
+    pub fn shared_build(mut self, build: SharedBuild<N>) -> Self {
+        self.shared_build = Some(build);
         self
     }
 
@@ -108,7 +161,7 @@ impl<N: Network, F: FittedCombiner> Ensemble<N, F> {
     /// other slots all.
     #[must_use]
     pub fn members(&self) -> &[Member] {
-        &self.live.members
+        &self.members
     }
 
     /// The fitted combiner, with what it learned: its weights, for example.
@@ -196,28 +249,59 @@ impl<N: Network, F: FittedCombiner> Ensemble<N, F> {
     }
 
     fn member_predictions_passes(&self, passes: &Passes<'_>) -> Result<Tensor> {
-        Ok(self.live.predict_in_passes(passes, Scale::Probability)?.values().clone())
+        Ok(self.workers().predict(passes, Scale::Probability)?.values().clone())
+    }
+
+    fn workers(&self) -> Workers<'_, LiveSlots<N>> {
+        let LiveSlots { task, output, dtype, device, .. } = &self.live;
+        let members = &self.members;
+        let build = self.shared_build.as_ref().map(|shared| {
+            Box::new(move || {
+                LiveSlots::construct(members, &Constructor::shared(shared, *dtype, *output), *task, device)
+            }) as Box<dyn Fn() -> Result<LiveSlots<N>> + Sync + '_>
+        });
+        self.live.workers(build).threads(self.threads)
     }
 
     /// The combined predictions, `(N, C)`, without a graph.
     fn combined(&self, passes: &Passes<'_>) -> Result<Tensor> {
-        passes.predict(0, |inputs| self.combined_pass(inputs))
+        let mut parts = vec![];
+        self.combined_passes(passes, |_, predicted| {
+            parts.push(predicted);
+            Ok(())
+        })?;
+        Ok(concat(parts, 0)?)
     }
 
-    /// The combined predictions of one pass, `(B, C)`, without a graph where that is faster.
-    fn combined_pass(&self, inputs: &Inputs) -> CandleResult<Tensor> {
-        match self.live.classes_of_plain_logits() {
-            Some(classes) if self.fitted.is_mean() => {
-                with_nan(self.mean_of_softmaxes(inputs, classes)?, &nan_rows(inputs)?)
-            }
-            _ => self.combined_tensors(inputs),
-        }
+    /// Gives each pass and its combined predictions, `(B, C)`, to `take`, without a graph. The networks run on several
+    /// threads; the combiner, which need not be `Sync`, on this one.
+    fn combined_passes(
+        &self,
+        passes: &Passes<'_>,
+        mut take: impl FnMut(Pass, Tensor) -> Result<()>,
+    ) -> Result<()> {
+        let mean_of = self.live.classes_of_plain_logits().filter(|_| self.fitted.is_mean());
+        let scale = self.fitted.scale();
+        let run = |live: &LiveSlots<N>, inputs: &Inputs| match mean_of {
+            Some(classes) => with_nan(mean_of_softmaxes(live, inputs, classes)?, &nan_rows(inputs)?),
+            None => Ok(live.predict(inputs, scale)?.values().clone()),
+        };
+        passes.spread(&self.workers(), run, |pass, predicted| {
+            let predicted = match mean_of {
+                Some(_) => predicted,
+                None => {
+                    let predictions = Predictions::on_scale(predicted, None, self.task(), scale)?;
+                    self.combine(predictions, &pass.inputs)?.detach()
+                }
+            };
+            passes.check_predicted(&predicted, 0, pass.start)?;
+            take(pass, predicted)
+        })
     }
 
-    /// The combined predictions of one pass, `(B, C)`, through which gradients flow. A combiner may be the
+    /// Combines predictions of the members for these inputs, `(B, C)`; gradients flow through. A combiner may be the
     /// user's own, so the shape is checked; it may count NaN as class 0, so NaN is put back.
-    fn combined_tensors(&self, inputs: &Inputs) -> CandleResult<Tensor> {
-        let mut predictions = self.live.predict(inputs, self.fitted.scale())?;
+    fn combine(&self, mut predictions: Predictions, inputs: &Inputs) -> CandleResult<Tensor> {
         if self.fitted.needs_inputs() {
             predictions = predictions.with_inputs(&flatten_inputs(inputs)?)?;
         }
@@ -240,20 +324,6 @@ impl<N: Network, F: FittedCombiner> Ensemble<N, F> {
     /// Whether the combined prediction depends on this slot: its weight is not 0.
     fn reads(&self, slot: usize) -> bool {
         self.fitted.weights().and_then(|weights| weights.get(slot)).is_none_or(|weight| *weight != 0.)
-    }
-
-    /// The mean of the members' probabilities, computed from their logits in one step.
-    fn mean_of_softmaxes(&self, inputs: &Inputs, classes: usize) -> CandleResult<Tensor> {
-        let live = self.live.slots.iter().flatten();
-        let logits = live.map(|member| member.run(inputs)?.detach().to_dtype(DType::F32));
-        let logits = logits.collect::<CandleResult<Vec<_>>>()?;
-        let rows = inputs.rows();
-        if let Some(odd) = logits.iter().find(|l| l.dims() != [rows, classes]) {
-            candle_core::bail!("the network must return ({rows}, {classes}), but returns {:?}", odd.dims());
-        }
-        let mut mean = vec![0f32; rows * classes];
-        cpu::with_f32_slices(&logits, |logits| softmax_mean(logits, classes, &mut mean))?;
-        Tensor::from_vec(mean, (rows, classes), &self.live.device)
     }
 }
 
@@ -284,6 +354,7 @@ impl<N: Network> Ensemble<N, Weighted> {
         if used.is_empty() {
             return self;
         }
+        self.members = members_of(&self.members, &used);
         self.live.keep(&used);
         self.fitted = self.fitted.pruned();
         self
@@ -293,12 +364,37 @@ impl<N: Network> Ensemble<N, Weighted> {
 /// Predicts in one pass, so that gradients flow through the ensemble.
 impl<N: Network, F: FittedCombiner> Module for Ensemble<N, F> {
     fn forward(&self, xs: &Tensor) -> CandleResult<Tensor> {
-        let combined = self.combined_tensors(&Inputs::from(xs.clone()))?;
+        let inputs = Inputs::from(xs.clone());
+        let combined = self.combine(self.live.predict(&inputs, self.fitted.scale())?, &inputs)?;
         match self.task() {
             Task::Classification { .. } => ln(&combined),
             Task::Regression { .. } => Ok(combined),
         }
     }
+}
+
+/// The mean of the members' probabilities, computed from their logits in one step. Each slot is one network.
+fn mean_of_softmaxes<N: Network>(
+    live: &LiveSlots<N>,
+    inputs: &Inputs,
+    classes: usize,
+) -> CandleResult<Tensor> {
+    let logits = live.outputs(inputs)?;
+    let logits = logits.iter().map(|logits| logits.to_dtype(DType::F32)).collect::<CandleResult<Vec<_>>>()?;
+    let rows = inputs.rows();
+    if let Some(odd) = logits.iter().find(|l| l.dims() != [rows, classes]) {
+        candle_core::bail!("the network must return ({rows}, {classes}), but returns {:?}", odd.dims());
+    }
+    let mut mean = vec![0f32; rows * classes];
+    cpu::with_f32_slices(&logits, |logits| softmax_mean(logits, classes, &mut mean))?;
+    Tensor::from_vec(mean, (rows, classes), &live.device)
+}
+
+/// The members of the slots at these positions.
+fn members_of(members: &[Member], positions: &[usize]) -> Vec<Member> {
+    let numbers: BTreeSet<usize> = members.iter().map(|m| m.record.slot).collect();
+    let position = |number: usize| numbers.range(..number).count();
+    members.iter().filter(|m| positions.contains(&position(m.record.slot))).cloned().collect()
 }
 
 /// The class of the largest probability of each row; of equal ones the lowest. candle's argmax leaves ties

@@ -75,9 +75,7 @@ impl<'a, N: Network, F: FittedCombiner> OnDataset<'a, N, F> {
     /// As [`predict`](Self::predict), and that of `f`.
     pub fn for_each(&self, mut f: impl FnMut(&[u32], &Tensor) -> Result<()>) -> Result<()> {
         self.over_rows(|passes, rows| {
-            passes.for_each(|pass| {
-                let predicted = self.ensemble.combined_pass(&pass.inputs)?.detach();
-                passes.check_predicted(&predicted, 0, pass.start)?;
+            self.ensemble.combined_passes(passes, |pass, predicted| {
                 f(&rows[pass.start..pass.start + pass.inputs.rows()], &predicted)
             })
         })
@@ -93,10 +91,8 @@ impl<'a, N: Network, F: FittedCombiner> OnDataset<'a, N, F> {
     pub fn evaluate(&self) -> Result<Metrics> {
         let (mut predicted, mut targets, mut weights) = (vec![], vec![], vec![]);
         self.over_rows(|passes, _| {
-            passes.for_each(|pass| {
-                let batch = self.ensemble.combined_pass(&pass.inputs)?.detach();
-                passes.check_predicted(&batch, 0, pass.start)?;
-                predicted.push(batch.to_device(&Device::Cpu)?);
+            self.ensemble.combined_passes(passes, |pass, of_pass| {
+                predicted.push(of_pass.to_device(&Device::Cpu)?);
                 targets.extend(pass.targets.map(|targets| targets.to_device(&Device::Cpu)).transpose()?);
                 let of_batch = |w: Tensor| w.to_device(&Device::Cpu)?.to_dtype(DType::F64)?.to_vec1::<f64>();
                 weights.extend(pass.weights.map(of_batch).transpose()?.unwrap_or_default());

@@ -231,12 +231,12 @@ impl TestTable {
         for slot in 0..pool.slots() {
             let one = pool.select_slots(&[slot])?;
             let started = Instant::now();
-            values.push(one.live()?.predict_in_passes(&passes, Scale::Probability)?.to_device(&Device::Cpu)?);
+            values.push(one.predict_passes(&passes, Scale::Probability)?.to_device(&Device::Cpu)?);
             seconds.push(started.elapsed().as_secs_f64());
         }
         let tables: Vec<&Tensor> = values.iter().map(Predictions::values).collect();
         let all = Predictions::new(Tensor::cat(&tables, 0)?, test.task())?.with_names(pool.names())?;
-        let logs = pool.live()?.predict_in_passes(&passes, Scale::LogProbability)?.to_device(&Device::Cpu)?;
+        let logs = pool.predict_passes(&passes, Scale::LogProbability)?.to_device(&Device::Cpu)?;
         Ok(Self {
             predictions: all,
             logs: logs.with_names(pool.names())?,

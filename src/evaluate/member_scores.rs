@@ -2,9 +2,7 @@
 use crate::{
     data::Dataset,
     metrics::Metric,
-    network::Scale,
     pool::ROWS,
-    predictions::passes::{Passes, Source},
     train::{in_batches, Learner},
     Pool, Result,
 };
@@ -28,8 +26,7 @@ pub(super) fn member_scores<L: Learner>(
     }
     let targets = Tensor::cat(&targets, 0)?;
     let weights = (!weights.is_empty()).then_some(weights);
-    let passes = Passes::new(Source::Rows(data, rows), ROWS, pool.parts().2);
-    let predictions = pool.live()?.predict_in_passes(&passes, Scale::Probability)?.to_device(&Device::Cpu)?;
+    let predictions = pool.predict_rows(data, rows)?.to_device(&Device::Cpu)?;
     let score = |slot: usize| {
         let predicted = predictions.values().get(slot)?;
         // Targets of one output in the shape and the type of the predictions.

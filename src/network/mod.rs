@@ -14,7 +14,7 @@ use candle_core::{ModuleT, Result, Tensor};
 ///
 /// Every candle [`Module`](candle_core::Module) and [`ModuleT`] implements it, and so does every closure from
 /// a tensor to a tensor. Implement it for a model that has several inputs. A network need not be `Send`:
-/// weights move between threads, networks do not. An ensemble of networks that are `Send` and `Sync` can be
+/// weights move between threads, networks do not, and each thread builds its own. An ensemble of networks that are `Send` and `Sync` can be
 /// shared between threads.
 ///
 /// ```
@@ -33,6 +33,10 @@ use candle_core::{ModuleT, Result, Tensor};
 pub trait Network {
     /// The forward pass, in training mode or in evaluation mode. The mode matters for layers such as dropout
     /// and batch normalization.
+    ///
+    /// In evaluation mode the output depends on the inputs and the weights only: long predictions are shared by several
+    /// threads, each of which builds the network once more and runs some of the passes. For a network that remembers
+    /// what it has seen, set [`Ensemble::threads`](crate::Ensemble::threads) to 1.
     ///
     /// Returns logits `(B, C)`, one logit `(B,)` or `(B, 1)` for two classes, or values `(B,)` or `(B, K)`.
     fn run(&self, inputs: &Inputs, train: bool) -> Result<Tensor>;

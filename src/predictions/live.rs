@@ -4,17 +4,18 @@ use crate::{
     network::{output::ln, Network, Output, Scale},
     plan::Settings,
     predictions::{
-        passes::{Passes, Source},
+        passes::{concat, Passes},
+        workers::Workers,
         Predictions,
     },
     store::{member::predicting, Member, Record},
-    train::{in_batches, Learner},
+    train::{in_batches, Learner, SharedBuild},
     weights::strict,
     Error, Result,
 };
 use candle_core::{DType, Device, Result as CandleResult, Tensor};
 use candle_nn::VarBuilder;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// Rows that are read at a time.
 const BATCH_ROWS: usize = 1024;
@@ -25,6 +26,8 @@ pub(crate) struct LiveMember<N> {
     network: N,
     features: Option<Vec<u32>>,
     scaling: FittedScalings,
+    /// The number of parameters.
+    parameters: usize,
 }
 
 impl<N: Network> LiveMember<N> {
@@ -67,14 +70,22 @@ impl<'a, N: Network> Constructor<'a, N> {
         Self { build, dtype: learner.dtype(), output: learner.output() }
     }
 
-    fn build(&self, member: &Member, device: &Device) -> Result<LiveMember<N>> {
+    /// What builds networks on any thread.
+    pub(crate) fn shared(build: &'a SharedBuild<N>, dtype: DType, output: Output) -> Self {
+        let build = Box::new(|name: &str, settings: &Settings, vb| build.build(name, settings, vb));
+        Self { build, dtype, output }
+    }
+
+    /// Builds the network of one member. It shares the member's tensors if they are on the same device.
+    pub(crate) fn build(&self, member: &Member, device: &Device) -> Result<LiveMember<N>> {
         let (vb, unread) = strict::builder(&member.weights, self.dtype, device);
         let Record { architecture, settings, .. } = &member.record;
         let network = (self.build)(architecture, settings, vb)?;
         match unread.names() {
             names if names.is_empty() => {
                 let Record { features, scaling, .. } = &member.record;
-                Ok(LiveMember { network, features: features.clone(), scaling: scaling.clone() })
+                let (features, scaling) = (features.clone(), scaling.clone());
+                Ok(LiveMember { network, features, scaling, parameters: number_of_parameters(member) })
             }
             names => Err(Error::Foreign {
                 what: format!("the member {}", member.record.key),
@@ -84,18 +95,17 @@ impl<'a, N: Network> Constructor<'a, N> {
     }
 }
 
-/// The networks of all members, by slot.
+/// The networks of the members that predict, by slot.
 #[derive(Debug)]
-pub(crate) struct LiveMembers<N> {
-    pub(crate) slots: Vec<Vec<LiveMember<N>>>,
-    pub(crate) members: Vec<Member>,
+pub(crate) struct LiveSlots<N> {
+    slots: Vec<Vec<LiveMember<N>>>,
     pub(crate) task: Task,
     pub(crate) output: Output,
     pub(crate) dtype: DType,
     pub(crate) device: Device,
 }
 
-impl<N: Network> LiveMembers<N> {
+impl<N: Network> LiveSlots<N> {
     /// Builds the networks of the members that predict.
     pub(crate) fn build<L: Learner<Network = N>>(
         members: &[Member],
@@ -113,33 +123,35 @@ impl<N: Network> LiveMembers<N> {
         task: Task,
         device: &Device,
     ) -> Result<Self> {
-        let members: Vec<Member> = predicting(members).cloned().collect();
         let mut slots: BTreeMap<usize, Vec<LiveMember<N>>> = BTreeMap::new();
-        for member in &members {
+        for member in predicting(members) {
             let network = constructor.build(member, device)?;
             slots.entry(member.record.slot).or_default().push(network);
         }
         let slots = slots.into_values().collect();
         let Constructor { dtype, output, .. } = *constructor;
-        Ok(Self { slots, members, task, output, dtype, device: device.clone() })
+        Ok(Self { slots, task, output, dtype, device: device.clone() })
     }
 
-    /// Builds the network of one member. It shares the member's tensors if they are on the same device.
-    pub(crate) fn build_one<L: Learner<Network = N>>(
-        learner: &L,
-        member: &Member,
-        device: &Device,
-    ) -> Result<LiveMember<N>> {
-        Constructor::of(learner).build(member, device)
+    /// The number of slots.
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len()
     }
 
     /// Keeps only the slots at these positions.
     pub(crate) fn keep(&mut self, positions: &[usize]) {
-        let numbers: BTreeSet<usize> = self.members.iter().map(|m| m.record.slot).collect();
-        let position = |number: usize| numbers.range(..number).count();
-        self.members.retain(|m| positions.contains(&position(m.record.slot)));
         let mut slots = 0..;
         self.slots.retain(|_| slots.next().is_some_and(|p| positions.contains(&p)));
+    }
+
+    /// These networks, and what builds them once more on other threads. One thread is enough where there is no such
+    /// constructor, and where all threads would wait for one device.
+    pub(crate) fn workers<'a>(
+        &'a self,
+        build: Option<Box<dyn Fn() -> Result<Self> + Sync + 'a>>,
+    ) -> Workers<'a, Self> {
+        let build = build.filter(|_| self.device.is_cpu());
+        Workers::new(self, build, self.slots.iter().flatten().map(|member| member.parameters).sum())
     }
 
     /// The number of classes, if every slot is one network on the CPU with one logit for each class, of f32 or
@@ -180,23 +192,32 @@ impl<N: Network> LiveMembers<N> {
         }
     }
 
-    /// The predictions of all slots, `(S, N, C)`, without a graph.
-    pub(crate) fn predict_in_passes(&self, passes: &Passes<'_>, scale: Scale) -> Result<Predictions> {
-        let values = passes.predict(1, |inputs| Ok(self.predict(inputs, scale)?.values().clone()))?;
-        Ok(Predictions::on_scale(values, None, self.task, scale)?)
+    /// The outputs of the networks, one after the other.
+    pub(crate) fn outputs(&self, inputs: &Inputs) -> CandleResult<Vec<Tensor>> {
+        self.slots.iter().flatten().map(|member| Ok(member.run(inputs)?.detach())).collect()
     }
+}
 
-    /// The predictions of all slots for some rows of a data set, `(S, R, C)`, in batches of `batch_rows`
-    /// rows, without a graph.
-    pub(crate) fn predict_rows(
-        &self,
-        data: &dyn Dataset,
-        rows: &[u32],
-        batch_rows: usize,
-    ) -> Result<Predictions> {
-        let passes = Passes::new(Source::Rows(data, rows), batch_rows, &self.device);
-        self.predict_in_passes(&passes, Scale::Probability)
+impl<N: Network> Workers<'_, LiveSlots<N>> {
+    /// The predictions of all slots, `(S, N, C)`, without a graph.
+    pub(crate) fn predict(&self, passes: &Passes<'_>, scale: Scale) -> Result<Predictions> {
+        let mut parts = vec![];
+        passes.spread(
+            self,
+            |slots, inputs| Ok(slots.predict(inputs, scale)?.values().clone()),
+            |pass, predicted| {
+                passes.check_predicted(&predicted, 1, pass.start)?;
+                parts.push(predicted);
+                Ok(())
+            },
+        )?;
+        Ok(Predictions::on_scale(concat(parts, 1)?, None, self.own().task, scale)?)
     }
+}
+
+/// The number of parameters of a member's network.
+pub(crate) fn number_of_parameters(member: &Member) -> usize {
+    member.weights.values().map(Tensor::elem_count).sum()
 }
 
 /// All tensors of the inputs as one table of floats, `(B, F)`, with one row for each row of the inputs.

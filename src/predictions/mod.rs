@@ -11,6 +11,8 @@
 mod held_out;
 pub(crate) mod live;
 pub(crate) mod passes;
+pub(crate) mod unseen;
+pub(crate) mod workers;
 
 pub use held_out::HeldOut;
 

@@ -3,6 +3,8 @@ use crate::{
     data::{Dataset, Inputs},
     kernels::finite::bad_rows,
     observe::{Event, Flow, Observer, Silent},
+    predictions::workers::Workers,
+    threads::in_order,
     Error, Result,
 };
 use candle_core::{DType, Device, Result as CandleResult, Tensor};
@@ -56,7 +58,8 @@ pub(crate) struct Pass {
     pub(crate) weights: Option<Tensor>,
 }
 
-/// How rows are divided into passes, and what is checked. No more than the inputs of one pass are in memory.
+/// How rows are divided into passes, and what is checked. No more than the inputs of a few passes for each thread are in
+/// memory.
 #[derive(Clone, Copy)]
 pub(crate) struct Passes<'a> {
     pub(crate) source: Source<'a>,
@@ -81,39 +84,49 @@ impl<'a> Passes<'a> {
         Self { observer, ..self }
     }
 
-    /// Calls `f` with each pass, in order.
-    pub(crate) fn for_each(&self, mut f: impl FnMut(Pass) -> Result<()>) -> Result<()> {
+    /// Runs `run` on each pass, on several threads where that pays, and gives the passes with what came of them to
+    /// `take`, in order and on the calling thread. A pass is the same work on any number of threads, so the results
+    /// are the same to the bit.
+    pub(crate) fn spread<W>(
+        &self,
+        workers: &Workers<'_, W>,
+        run: impl Fn(&W, &Inputs) -> CandleResult<Tensor> + Sync,
+        mut take: impl FnMut(Pass, Tensor) -> Result<()>,
+    ) -> Result<()> {
         let of = self.source.rows();
         if of == 0 {
             return Err(Error::invalid("number of rows of the inputs", "at least 1", 0));
         }
-        for start in (0..of).step_by(self.size) {
-            let len = self.size.min(of - start);
-            let pass = self.source.pass(start, len, self.device)?;
-            self.check_inputs(&pass)?;
-            f(pass)?;
-            let rows = start + len;
-            if self.observer.notify(&Event::RowsPredicted { rows, of }) == Flow::Stop && rows < of {
-                return Err(Error::Stopped { rows, of });
+        let (run, build) = (&run, workers.build());
+        let helper = || {
+            let networks = build?().ok()?;
+            Some(move |number| self.one(number, |inputs| run(&networks, inputs)))
+        };
+        let own = |number| self.one(number, |inputs| run(workers.own(), inputs));
+        in_order(of.div_ceil(self.size), workers.threads_for(of), helper, own, |(pass, output)| {
+            let rows = pass.start.saturating_add(self.size).min(of);
+            take(pass, output)?;
+            let flow = self.observer.notify(&Event::RowsPredicted { rows, of });
+            if flow == Flow::Stop && rows < of {
+                Err(Error::Stopped { rows, of })
+            } else {
+                Ok(())
             }
-        }
-        Ok(())
+        })
     }
 
-    /// What `predict` returns for each pass, concatenated along `dim`, which counts the rows.
-    pub(crate) fn predict(
+    /// Reads and checks the pass with this number, and runs it, without a graph.
+    pub(super) fn one(
         &self,
-        dim: usize,
-        predict: impl Fn(&Inputs) -> CandleResult<Tensor>,
-    ) -> Result<Tensor> {
-        let mut parts = vec![];
-        self.for_each(|pass| {
-            let predicted = predict(&pass.inputs)?.detach();
-            self.check_predicted(&predicted, dim, pass.start)?;
-            parts.push(predicted);
-            Ok(())
-        })?;
-        Ok(concat(parts, dim)?)
+        number: usize,
+        run: impl Fn(&Inputs) -> CandleResult<Tensor>,
+    ) -> Result<(Pass, Tensor)> {
+        let start = number * self.size;
+        let len = self.size.min(self.source.rows() - start);
+        let pass = self.source.pass(start, len, self.device)?;
+        self.check_inputs(&pass)?;
+        let output = run(&pass.inputs)?.detach();
+        Ok((pass, output))
     }
 
     /// As training does, which refuses data that is not finite. A network may hide NaN: the greater of NaN and

@@ -2,7 +2,7 @@
 use crate::{
     network::Output,
     plan::Settings,
-    train::{Learner, Run, TrainConfig, Trainer},
+    train::{Learner, Run, SharedBuild, TrainConfig, Trainer},
     weights::InitScheme,
     Network, Result,
 };
@@ -27,6 +27,10 @@ impl<N: Network> Learner for Configured<'_, N> {
 
     fn build(&self, architecture: &str, settings: &Settings, vb: VarBuilder<'static>) -> CandleResult<N> {
         self.trainer.build(architecture, settings, vb)
+    }
+
+    fn shared_build(&self) -> Option<SharedBuild<N>> {
+        self.trainer.shared_build()
     }
 
     fn fit(&self, network: &N, run: &mut Run<'_>) -> CandleResult<()> {

@@ -3,7 +3,7 @@ use crate::{
     data::Dataset,
     network::Output,
     plan::{RunSpec, Settings},
-    train::Run,
+    train::{Run, SharedBuild},
     weights::InitScheme,
     Network, Result,
 };
@@ -122,6 +122,13 @@ pub trait Learner: Sync {
         settings: &Settings,
         vb: VarBuilder<'static>,
     ) -> CandleResult<Self::Network>;
+
+    /// What [`build`](Learner::build) does, as a constructor that ensembles keep: they then predict on all cores,
+    /// where each thread builds networks of its own. The default is that there is none, and an ensemble predicts on
+    /// one core, unless it is given one ([`Ensemble::shared_build`](crate::Ensemble::shared_build)).
+    fn shared_build(&self) -> Option<SharedBuild<Self::Network>> {
+        None
+    }
 
     /// Trains `network` on the rows of `run`. The network's variables are [`Run::vars`]. When the method
     /// returns, they hold the weights of the member.

@@ -152,6 +152,10 @@ macro_rules! learner_methods {
             self.networks.build(architecture, settings, vb)
         }
 
+        fn shared_build(&self) -> Option<crate::train::SharedBuild<N>> {
+            Some(crate::train::SharedBuild::of_networks(&self.networks))
+        }
+
         fn dtype(&self) -> DType {
             self.networks.dtype
         }

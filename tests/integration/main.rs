@@ -33,6 +33,7 @@ mod study;
 #[allow(dead_code, unused_imports)]
 mod table;
 mod techniques;
+mod threads;
 mod training;
 mod transferring;
 

@@ -313,7 +313,7 @@ impl<'a, L: Learner> Study<'a, L> {
         let (_, _, device) = pool.parts();
         let passes = Passes::new(Source::Rows(self.test, &rows), ROWS, device);
         let passes = passes.observer(self.session.own_observer());
-        let predictions = pool.live()?.predict_in_passes(&passes, scale)?.to_device(&Device::Cpu)?;
+        let predictions = pool.predict_passes(&passes, scale)?.to_device(&Device::Cpu)?;
         predictions.with_names(pool.names())
     }
 }

@@ -15,7 +15,7 @@ use crate::{
     observe::{Observer, Silent},
     plan::{Plan, RunSpec, Settings},
     strategy::MultiRun,
-    train::{Freeze, Learner, Run, Trainer, WarmStart},
+    train::{Freeze, Learner, Run, SharedBuild, Trainer, WarmStart},
     weights::InitScheme,
     Error, Network, Result, Rows, Seed, Session,
 };
@@ -311,6 +311,10 @@ impl<N: Network> Learner for FromSources<N> {
 
     fn build(&self, architecture: &str, settings: &Settings, vb: VarBuilder<'static>) -> CandleResult<N> {
         self.of(0)?.build(architecture, settings, vb)
+    }
+
+    fn shared_build(&self) -> Option<SharedBuild<N>> {
+        self.of(0).ok()?.shared_build()
     }
 
     fn fit(&self, network: &N, run: &mut Run<'_>) -> CandleResult<()> {

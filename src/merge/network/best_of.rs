@@ -5,7 +5,6 @@ use crate::{
     kernels::argmax::argmin,
     merge::{network::max_barrier::unseen_rows, Alignment, GreedySoup, MergeSpec},
     metrics::{Criterion, Interval, RowLoss},
-    pool::ROWS,
     prune::Ordered,
     store::member::{predicting, with_own_slots},
     train::Learner,
@@ -346,7 +345,7 @@ impl<'t, L: Learner> Comparison<'t, L> {
             return Err(Error::invalid("the number of rows to measure on", must, rows.len()));
         }
         let singles = pool.with_members(with_own_slots(predicting(pool.members())))?;
-        let predictions = singles.live()?.predict_rows(data, &rows, ROWS)?;
+        let predictions = singles.predict_rows(data, &rows)?;
         let held_out =
             HeldOut::from_rows(predictions, data, device, rows.clone(), singles.names(), singles.costs())?;
         let criterion = options.criterion_for(&held_out);
@@ -475,7 +474,7 @@ impl<'t, L: Learner> Comparison<'t, L> {
 
     /// The mean prediction of a pool's slots for the held-out rows at these positions.
     fn predict(&self, pool: &Pool<'_, L>, at: &[u32]) -> Result<Tensor> {
-        let predictions = pool.live()?.predict_rows(self.data, &self.rows_at(at), ROWS)?;
+        let predictions = pool.predict_rows(self.data, &self.rows_at(at))?;
         Ok(predictions.values().mean(0)?)
     }
 

@@ -19,7 +19,7 @@ use crate::{
     train::{
         fit::check_output,
         trainer::{check_scaling, fit_scaling, Training, SETTINGS},
-        EarlyStopping, Freeze, Learner, Loss, Optimizer, Retrain, Run, TrainConfig,
+        EarlyStopping, Freeze, Learner, Loss, Optimizer, Retrain, Run, SharedBuild, TrainConfig,
     },
     weights::InitScheme,
     Error, Network, Result, Rows,
@@ -408,6 +408,11 @@ impl Learner for GreedyPretraining {
             NAME => build(&self.hidden, &self.output_layer, settings, &vb),
             _ => Err(Error::invalid("the architecture", NAME, format!("{architecture:?}")).into()),
         }
+    }
+
+    fn shared_build(&self) -> Option<SharedBuild<GreedyNetwork>> {
+        let learner = self.clone();
+        Some(SharedBuild::new(move |name, settings, vb| learner.build(name, settings, vb)))
     }
 
     fn fit(&self, network: &GreedyNetwork, run: &mut Run<'_>) -> CandleResult<()> {

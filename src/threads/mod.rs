@@ -1,9 +1,14 @@
-//! The number of threads that candle's kernels use.
+//! How many threads work on what.
 //!
 //! Members train in parallel, each on a core of its own. With candle's defaults this is slow for two reasons:
 //! without `RAYON_NUM_THREADS` every matrix product reads `/proc/cpuinfo` to count cores, and without
 //! `CANDLE_NUM_THREADS` large element-wise operations of all members wait for one thread pool.
-//! [`one_core_per_member`] sets both.
+//! [`one_core_per_member`] sets both. Predictions then use the cores too: passes over the rows are spread over them.
+mod crew;
+mod in_order;
+
+pub(crate) use in_order::in_order;
+
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::{
     sync::{Once, OnceLock},
@@ -58,12 +63,35 @@ pub(crate) fn warn_once_when_unset() {
 pub(crate) fn wide<R: Send>(f: impl FnOnce() -> R + Send) -> R {
     static POOL: OnceLock<Option<ThreadPool>> = OnceLock::new();
     let start = || {
-        let cores = thread::available_parallelism().map_or(1, usize::from);
-        let named = ThreadPoolBuilder::new().num_threads(cores).thread_name(|i| format!("wide {i}"));
+        let named = ThreadPoolBuilder::new().num_threads(cores()).thread_name(|i| format!("wide {i}"));
         named.build().ok()
     };
     match POOL.get_or_init(start) {
         Some(pool) if rayon::current_thread_index().is_none() => pool.install(f),
         _ => f(),
     }
+}
+
+/// How many threads share work that is mostly candle's kernels: one for each core if these stay on one core
+/// (`RAYON_NUM_THREADS` is 1), and otherwise one, because they use all cores themselves.
+pub(crate) fn for_kernels() -> usize {
+    let one = std::env::var("RAYON_NUM_THREADS").is_ok_and(|threads| threads.trim() == "1");
+    if one {
+        cores()
+    } else {
+        1
+    }
+}
+
+/// `threads`, or one where the current thread is one of several that share the cores already.
+pub(crate) fn unless_shared(threads: usize) -> usize {
+    if rayon::current_thread_index().is_some() {
+        1
+    } else {
+        threads
+    }
+}
+
+fn cores() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
 }

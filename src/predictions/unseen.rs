@@ -1,0 +1,137 @@
+//! Predictions of members for the rows that did not shape them.
+use crate::{
+    data::Dataset,
+    network::Scale,
+    predictions::{
+        live::{number_of_parameters, Constructor, LiveMember},
+        passes::{concat, Passes, Source},
+        workers::threads_for,
+    },
+    store::Member,
+    threads::in_order,
+    train::Learner,
+    Error, Result, Rows,
+};
+use candle_core::{Device, Tensor};
+
+/// The members of a learner and the data whose rows they predict.
+pub(crate) struct Unseen<'a, L> {
+    pub(crate) members: Vec<&'a Member>,
+    pub(crate) learner: &'a L,
+    pub(crate) data: &'a dyn Dataset,
+    pub(crate) device: &'a Device,
+    /// Rows of a pass.
+    pub(crate) pass_rows: usize,
+}
+
+/// One pass over rows that a member has not seen.
+#[derive(Clone, Copy)]
+struct Job {
+    /// The position of the member.
+    member: usize,
+    /// The number of the pass.
+    pass: usize,
+    /// Whether it is the last one of its member.
+    last: bool,
+}
+
+/// The network of the member that a thread works on, and the rows that it predicts.
+struct Current<N> {
+    position: usize,
+    live: LiveMember<N>,
+    rows: Rows,
+}
+
+impl<L: Learner> Unseen<'_, L> {
+    /// Gives each member that has rows to predict, these rows and their predictions, `(n, C)`, to `take`, in order. The
+    /// passes of all members are spread over threads.
+    pub(crate) fn predict(&self, mut take: impl FnMut(&Member, &[u32], Tensor) -> Result<()>) -> Result<()> {
+        let (jobs, work) = self.jobs();
+        let threads = if self.device.is_cpu() { threads_for(None, work) } else { 1 };
+        let worker = || {
+            let mut current = None;
+            let jobs = &jobs;
+            move |number: usize| jobs.get(number).map(|job| self.run(*job, &mut current)).transpose()
+        };
+        let mut parts = vec![];
+        in_order(
+            jobs.len(),
+            threads,
+            || Some(worker()),
+            worker(),
+            |done: Option<(Job, Tensor)>| {
+                let Some((job, predicted)) = done else { return Ok(()) };
+                parts.push(predicted);
+                match (job.last, self.members.get(job.member)) {
+                    (true, Some(member)) => {
+                        take(member, &self.rows_of(member), concat(std::mem::take(&mut parts), 0)?)
+                    }
+                    _ => Ok(()),
+                }
+            },
+        )
+    }
+
+    /// The passes of all members, and how much work they are, in parameters times rows.
+    fn jobs(&self) -> (Vec<Job>, usize) {
+        let (mut jobs, mut work) = (vec![], 0usize);
+        for (position, member) in self.members.iter().enumerate() {
+            let rows = self.rows_of(member).len();
+            let passes = rows.div_ceil(self.pass_rows);
+            jobs.extend((0..passes).map(|pass| Job { member: position, pass, last: pass + 1 == passes }));
+            work = work.saturating_add(rows.saturating_mul(number_of_parameters(member)));
+        }
+        (jobs, work)
+    }
+
+    fn rows_of(&self, member: &Member) -> Rows {
+        rows_not_in(&member.record.seen, self.data.rows())
+    }
+
+    fn run(&self, job: Job, current: &mut Option<Current<L::Network>>) -> Result<(Job, Tensor)> {
+        let current = match current {
+            Some(same) if same.position == job.member => same,
+            _ => {
+                *current = None;
+                current.insert(self.start(job.member)?)
+            }
+        };
+        let (task, output) = (self.data.task(), self.learner.output());
+        let passes = Passes::new(Source::Rows(self.data, &current.rows), self.pass_rows, self.device);
+        let (pass, predicted) = passes.one(job.pass, |inputs| {
+            output.prediction(&current.live.run(inputs)?.detach(), task, Scale::Probability)
+        })?;
+        passes.check_predicted(&predicted, 0, pass.start)?;
+        Ok((job, predicted))
+    }
+
+    fn start(&self, position: usize) -> Result<Current<L::Network>> {
+        let member = self.members.get(position);
+        let must = || format!("below {}, the number of members", self.members.len());
+        let member = member.ok_or_else(|| Error::invalid("a member's position", must(), position))?;
+        let live = Constructor::of(self.learner).build(member, self.device)?;
+        Ok(Current { position, live, rows: self.rows_of(member) })
+    }
+}
+
+/// The numbers below `rows` that are not in `seen`, which is sorted.
+pub(crate) fn rows_not_in(seen: &[u32], rows: usize) -> Rows {
+    let mut seen = seen.iter().peekable();
+    let unseen = |row: &u32| {
+        while seen.next_if(|s| *s < row).is_some() {}
+        seen.peek() != Some(&row)
+    };
+    (0..rows as u32).filter(unseen).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_that_are_not_among_sorted_numbers() {
+        assert_eq!(rows_not_in(&[], 3), [0, 1, 2]);
+        assert_eq!(rows_not_in(&[0, 1, 1, 4, 9], 7), [2, 3, 5, 6]);
+        assert!(rows_not_in(&[0, 1, 2, 3], 3).is_empty());
+    }
+}
