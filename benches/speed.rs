@@ -10,10 +10,11 @@ use candle_ensemble::{
     combine::Mean,
     data::TensorDataset,
     exec::Threads,
+    nn,
     strategy::{Bagging, EnsembleBuilder, MultiRun},
     threads,
     train::{Optimizer, Trainer},
-    Ensemble, Result, Session,
+    Ensemble, Network, Result, Session,
 };
 use candle_nn::{linear, loss, AdamW, Linear, Module, Optimizer as _, ParamsAdamW, VarBuilder, VarMap};
 use rand::{rngs::StdRng, seq::SliceRandom, Rng, SeedableRng};
@@ -43,6 +44,8 @@ struct Case {
     fresh: Tensor,
     /// Numbers of epochs for training one network, ten networks, and ten bootstrap members.
     epochs: [usize; 3],
+    /// The most that training with the library's layers may take, as a share of the loop by hand.
+    with_layers: f64,
 }
 
 impl Case {
@@ -58,6 +61,7 @@ impl Case {
             labels: Tensor::from_iter(labels, &Device::Cpu)?,
             fresh: noise(10_000, 64)?,
             epochs: [10, 10, 30],
+            with_layers: 0.45,
         })
     }
 
@@ -70,6 +74,7 @@ impl Case {
             labels: Tensor::from_iter((0..1280u32).map(|i| i % 10), &Device::Cpu)?,
             fresh: noise(2_000, 784)?,
             epochs: [2, 1, 30],
+            with_layers: 0.55,
         })
     }
 
@@ -86,10 +91,17 @@ impl Case {
 
     fn trainer(&self, epochs: usize) -> Trainer<Mlp> {
         let widths = self.widths;
-        Trainer::new(move |vb| Mlp::new(widths, vb))
-            .optimizer(Optimizer::adam(LEARNING_RATE))
-            .batch_size(self.batch)
-            .epochs(epochs)
+        self.set(Trainer::new(move |vb| Mlp::new(widths, vb)), epochs)
+    }
+
+    /// The same network of the library's layers.
+    fn trainer_of_layers(&self, epochs: usize) -> Trainer<nn::Sequential> {
+        let widths = self.widths;
+        self.set(Trainer::new(move |vb| layers(widths, vb)), epochs)
+    }
+
+    fn set<N: Network>(&self, trainer: Trainer<N>, epochs: usize) -> Trainer<N> {
+        trainer.optimizer(Optimizer::adam(LEARNING_RATE)).batch_size(self.batch).epochs(epochs)
     }
 
     /// The training loop that a user of candle writes.
@@ -141,7 +153,24 @@ impl Module for Mlp {
     }
 }
 
-fn train(trainer: &Trainer<Mlp>, data: &TensorDataset, builder: &dyn EnsembleBuilder, workers: &Threads) {
+/// A multi-layer perceptron of the library's layers, with the same variables.
+fn layers(widths: &[usize], vb: VarBuilder<'_>) -> CandleResult<nn::Sequential> {
+    let mut network = nn::seq();
+    for (i, w) in widths.windows(2).enumerate() {
+        if i > 0 {
+            network = network.add(nn::Activation::Relu);
+        }
+        network = network.add(nn::linear(w[0], w[1], vb.pp(i))?);
+    }
+    Ok(network)
+}
+
+fn train<N: Network>(
+    trainer: &Trainer<N>,
+    data: &TensorDataset,
+    builder: &dyn EnsembleBuilder,
+    workers: &Threads,
+) {
     let pool = Session::new(trainer, data).executor(workers).fit(builder, 42).expect("trained");
     black_box(pool.members().len());
 }
@@ -178,6 +207,13 @@ impl Speed {
         self.0.pair(
             format!("training/{}, library : by hand", case.name),
             Target::AtMost(0.9),
+            || train(&trainer, &data, &MultiRun::new(1), &one),
+            Some(&|| assert!(case.train_by_hand(epochs).expect("trained").is_finite())),
+        );
+        let trainer = case.trainer_of_layers(epochs);
+        self.0.pair(
+            format!("training/{}, library with its layers : by hand", case.name),
+            Target::AtMost(case.with_layers),
             || train(&trainer, &data, &MultiRun::new(1), &one),
             Some(&|| assert!(case.train_by_hand(epochs).expect("trained").is_finite())),
         );

@@ -42,6 +42,8 @@ pub(crate) trait Real: Number {
     fn erfc(self) -> Self;
     /// The absolute value.
     fn abs(self) -> Self;
+    /// Whether the number has a minus sign, as −0 has.
+    fn has_minus(self) -> bool;
     /// Replaces each `x` by `e^x`. No `x` may be above 0.
     fn exp_all(numbers: &mut [Self]);
     /// All elements of a storage of this type; an error for another type.
@@ -135,6 +137,11 @@ macro_rules! real {
             #[inline(always)]
             fn abs(self) -> Self {
                 $float::abs(self)
+            }
+
+            #[inline(always)]
+            fn has_minus(self) -> bool {
+                self.is_sign_negative()
             }
 
             #[inline(always)]

@@ -7,6 +7,7 @@ pub(crate) mod finite;
 pub(crate) mod float;
 pub(crate) mod linear;
 pub(crate) mod ln;
+pub(crate) mod matmul;
 pub(crate) mod normalize;
 pub(crate) mod simd;
 pub(crate) mod sums;

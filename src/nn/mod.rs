@@ -1,9 +1,11 @@
-//! Layers that candle lacks, or has without a seed, without a backward pass or only for one thread.
+//! Layers that candle lacks, or has without a seed, without a backward pass, only for one thread or slower.
 //!
 //! They work in any candle model and in [`Sequential`], made by [`seq`], which can be shared between threads.
 //!
 //! | Kind | Layers |
 //! |---|---|
+//! | In place of candle's, faster in training | [`linear()`], [`linear_no_bias`], [`embedding()`], [`layer_norm`] |
+//! | The backward pass, in training loops of your own | [`backward`] |
 //! | Dropout, seeded by the run | [`Dropout`], [`GaussianDropout`], [`AlphaDropout`], [`DropConnect`] |
 //! | Dropout of channels | [`SpatialDropout1d`], [`SpatialDropout2d`] |
 //! | Noise, seeded as well | [`GaussianNoise`] |
@@ -13,13 +15,22 @@
 //!
 //! Dropout and noise act in training only. A layer placed first acts on the inputs of the network.
 mod activation;
+mod embedding;
+mod gradients;
+mod linear;
 mod norm;
 mod random;
 mod sequential;
 pub(crate) mod tap;
 
 pub use activation::Activation;
-pub use norm::{BatchNorm, BatchNormConfig, BatchNormConvention, GroupNorm, LayerNorm, RmsNorm};
+pub use embedding::{embedding, Embedding};
+pub use gradients::backward;
+pub use linear::{linear, linear_b, linear_no_bias, Linear};
+pub use norm::{
+    layer_norm, layer_norm_no_bias, BatchNorm, BatchNormConfig, BatchNormConvention, GroupNorm, LayerNorm,
+    RmsNorm,
+};
 pub use random::{
     AlphaDropout, DropConnect, Dropout, GaussianDropout, GaussianNoise, SpatialDropout1d, SpatialDropout2d,
 };

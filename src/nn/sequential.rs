@@ -1,7 +1,8 @@
 //! Layers one after the other, in a type that may be shared between threads.
 use crate::nn::{
+    linear::Then,
     tap::{observe, wants_activations, within, Bounds},
-    Activation,
+    Activation, Linear,
 };
 use candle_core::{ModuleT, Result, Tensor};
 use std::{any::Any, fmt};
@@ -48,6 +49,10 @@ pub struct Sequential {
 struct Layer {
     module: Box<dyn ModuleT + Send + Sync>,
     kind: Kind,
+    /// The same layer as `module`, if it is linear.
+    linear: Option<Linear>,
+    /// The same layer as `module`, if it can be one operation with a linear layer before it.
+    then: Option<Then>,
 }
 
 /// What the monitors need to know of a layer.
@@ -84,8 +89,9 @@ impl Sequential {
     #[must_use]
     #[allow(clippy::should_implement_trait)] // the name that candle's users know
     pub fn add(mut self, layer: impl ModuleT + Send + Sync + 'static) -> Self {
-        let kind = Kind::of(&layer);
-        self.layers.push(Layer { module: Box::new(layer), kind });
+        let (kind, then) = (Kind::of(&layer), Then::of(&layer));
+        let linear = (&layer as &dyn Any).downcast_ref::<Linear>().cloned();
+        self.layers.push(Layer { module: Box::new(layer), kind, linear, then });
         self
     }
 
@@ -120,7 +126,7 @@ impl Sequential {
     /// # Errors
     /// When a layer fails.
     pub fn forward_first(&self, layers: usize, xs: &Tensor) -> Result<Tensor> {
-        self.layers.iter().take(layers).try_fold(xs.clone(), |xs, layer| layer.module.forward_t(&xs, false))
+        run(self.layers.get(..layers).unwrap_or(&self.layers), xs, false)
     }
 
     /// The output of each layer, in evaluation mode.
@@ -139,13 +145,21 @@ impl Sequential {
 
 impl ModuleT for Sequential {
     fn forward_t(&self, xs: &Tensor, train: bool) -> Result<Tensor> {
-        let monitored = wants_activations();
+        match wants_activations() {
+            true => self.forward_observed(xs, train),
+            false => run(&self.layers, xs, train),
+        }
+    }
+}
+
+impl Sequential {
+    /// The forward pass, one layer after the other, with a report of each output.
+    fn forward_observed(&self, xs: &Tensor, train: bool) -> Result<Tensor> {
         let mut xs = xs.clone();
-        for (number, Layer { module, kind }) in self.layers.iter().enumerate() {
-            xs = match (monitored, kind) {
-                (false, _) => module.forward_t(&xs, train)?,
-                (true, Kind::Nested) => within(&number.to_string(), || module.forward_t(&xs, train))?,
-                (true, Kind::Single(bounds)) => {
+        for (number, Layer { module, kind, .. }) in self.layers.iter().enumerate() {
+            xs = match kind {
+                Kind::Nested => within(&number.to_string(), || module.forward_t(&xs, train))?,
+                Kind::Single(bounds) => {
                     let output = module.forward_t(&xs, train)?;
                     observe(&number.to_string(), *bounds, &output);
                     output
@@ -153,6 +167,20 @@ impl ModuleT for Sequential {
             };
         }
         Ok(xs)
+    }
+}
+
+/// The output of the last layer. A linear layer and the activation behind it are one operation.
+fn run(mut layers: &[Layer], xs: &Tensor, train: bool) -> Result<Tensor> {
+    let mut xs = xs.clone();
+    loop {
+        (xs, layers) = match layers {
+            [] => return Ok(xs),
+            [Layer { linear: Some(linear), .. }, Layer { then: Some(then), .. }, rest @ ..] => {
+                (linear.with(*then, &xs)?, rest)
+            }
+            [Layer { module, .. }, rest @ ..] => (module.forward_t(&xs, train)?, rest),
+        };
     }
 }
 
@@ -165,7 +193,11 @@ impl fmt::Debug for Sequential {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{nn::Dropout, weights::fresh, Seed};
+    use crate::{
+        nn::{self, Dropout},
+        weights::fresh,
+        Seed,
+    };
     use candle_core::{DType, Device, Module};
     use candle_nn::{batch_norm, linear, Activation};
 
@@ -212,5 +244,57 @@ mod tests {
             let e = crate::Error::from(outcome.unwrap_err());
             assert!(e.to_string().ends_with("no such layer"), "{e}");
         }
+    }
+
+    /// Linear layers with activations that do their work within them, and others.
+    fn layers_of_ours(dtype: DType) -> (crate::weights::Vars, Sequential) {
+        let (vars, vb) = fresh(Seed::from(1), Default::default(), dtype, &Device::Cpu);
+        let layer = |i: usize, inputs, outputs| nn::linear(inputs, outputs, vb.pp(i)).unwrap();
+        let network = seq()
+            .add(layer(0, 4, 8))
+            .add(Activation::Relu)
+            .add(layer(1, 8, 6))
+            .add(nn::Activation::Tanh)
+            .add(nn::linear_no_bias(6, 5, vb.pp(2)).unwrap())
+            .add(nn::Activation::Gelu)
+            .add(layer(3, 5, 2));
+        (vars, network)
+    }
+
+    #[test]
+    fn linear_layers_do_the_work_of_activations_without_changing_results() {
+        for dtype in [DType::F32, DType::F64, DType::BF16] {
+            let (vars, network) = layers_of_ours(dtype);
+            let x = input().to_dtype(dtype).unwrap();
+            let all = network.forward_all(&x).unwrap();
+            let numbers = |t: &Tensor| t.to_dtype(DType::F64).unwrap().to_vec2::<f64>().unwrap();
+            for (layers, output) in all.iter().enumerate() {
+                assert_eq!(numbers(&network.forward_first(layers + 1, &x).unwrap()), numbers(output));
+            }
+            assert_eq!(numbers(&network.forward_first(9, &x).unwrap()), numbers(&all[6]));
+            let loss = |y: &Tensor| y.sqr().unwrap().sum_all().unwrap();
+            let fused = nn::backward(&loss(&network.forward_t(&x, true).unwrap())).unwrap();
+            let single = loss(&all[6]).backward().unwrap();
+            for (name, var) in vars.named() {
+                let both = [&fused, &single].map(|store| store.get(var.as_tensor()).unwrap());
+                let [fused, single] = both.map(|g| g.to_dtype(DType::F64).unwrap().flatten_all().unwrap());
+                let apart = (fused - single).unwrap().abs().unwrap().max_all().unwrap();
+                assert!(apart.to_scalar::<f64>().unwrap() < 1e-4, "{name} {dtype:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn monitors_see_the_output_of_each_layer() {
+        let (_, network) = layers_of_ours(DType::F32);
+        let what = crate::nn::tap::Collect { losses: false, activations: true };
+        let (output, collected) = crate::nn::tap::collect(what, || network.forward(&input()).unwrap());
+        let names: Vec<&str> = collected.activations.iter().map(|seen| seen.layer.as_str()).collect();
+        assert_eq!(names, ["0", "1", "2", "3", "4", "5", "6"]);
+        let numbers = |t: &Tensor| t.to_vec2::<f32>().unwrap();
+        for (seen, expected) in collected.activations.iter().zip(network.forward_all(&input()).unwrap()) {
+            assert_eq!(numbers(&seen.output), numbers(&expected));
+        }
+        assert_eq!(numbers(&output), numbers(&network.forward(&input()).unwrap()));
     }
 }

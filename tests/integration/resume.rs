@@ -4,7 +4,7 @@ use candle_ensemble::{
     combine::{Combiner, Mean},
     data::{LastBatch, TensorDataset},
     exec::{Executor, Sequential, Threads},
-    nn::Dropout,
+    nn::{self, Dropout},
     observe::{Event, Flow, Observer},
     plan::{FastGeometric, Horizontal, Plan, Schedule, Settings, Snapshot, Span},
     store::MemoryStore,
@@ -116,6 +116,17 @@ fn optimizers_schedules_and_clipping_resume() {
             trainer().optimizer(optimizer).schedule(Schedule::Cosine { to: 0.1 }).clip(Clip::Norm(1.));
         assert!(interrupt_everywhere(&trainer, &MultiRun::new(2), Checkpoints::Epochs(5)) > 0);
     }
+}
+
+/// The library's own layers, whose gradients take another way to the optimizer.
+#[test]
+fn layers_of_the_library_resume() {
+    let trainer = Trainer::new(|vb: VarBuilder<'_>| {
+        let hidden = nn::seq().add(nn::linear(2, 6, vb.pp("a"))?).add(nn::Activation::Relu);
+        Ok(hidden.add(nn::linear(6, 2, vb.pp("b"))?))
+    });
+    let trainer = trainer.epochs(6).batch_size(16);
+    assert!(interrupt_everywhere(&trainer, &MultiRun::new(2), Checkpoints::Epochs(2)) > 0);
 }
 
 struct Dropping(Linear, Dropout, Linear);

@@ -7,7 +7,7 @@ use candle_ensemble::{
     data::{Dataset, LastBatch, TensorDataset},
     exec::{Sequential, Threads},
     metrics::{Metric, Score},
-    nn::seq,
+    nn::{self, seq},
     observe::Event,
     plan::{RunSpec, Settings, *},
     registry::Tasks,
@@ -840,4 +840,25 @@ fn targets_of_shape_n_and_n_by_1_train_alike() {
     let column = TensorDataset::regression(data.inputs(), &column).unwrap();
     let trainer = Trainer::new(|vb| mlp(2, 4, 1, vb)).epochs(3);
     assert_eq!(weights(&one(&trainer, &data)), weights(&one(&trainer, &column)));
+}
+
+/// Only the `use` line of a model changes: names, initial weights and, but for rounding, the trained weights
+/// are those of candle's layers, and members go from one to the other.
+#[test]
+fn layers_of_the_library_take_the_place_of_candles() {
+    let theirs = |vb: VarBuilder<'_>| mlp(2, 8, 2, vb);
+    let ours = |vb: VarBuilder<'_>| {
+        let hidden = nn::linear(2, 8, vb.pp("hidden"))?;
+        Ok(seq().add(hidden).add(Activation::Relu).add(nn::linear(8, 2, vb.pp("out"))?))
+    };
+    let data = blobs(3, 60, 2, 0.5);
+    for (epochs, tolerance) in [(1, 1e-5), (10, 1e-3)] {
+        let set = |trainer: Trainer<Mlp>| trainer.epochs(epochs).batch_size(16);
+        let (ours, theirs) = (one(&set(Trainer::new(ours)), &data), one(&set(Trainer::new(theirs)), &data));
+        assert!(ours.weights.keys().eq(theirs.weights.keys()));
+        for (name, weights) in &ours.weights {
+            let pairs = flat(weights).into_iter().zip(flat(&theirs.weights[name]));
+            assert!(pairs.into_iter().all(|(a, b)| (a - b).abs() < tolerance), "{name}");
+        }
+    }
 }

@@ -39,24 +39,22 @@ macro_rules! for_each_function {
     }};
 }
 
-/// `f(x)` for each element.
-pub(super) fn values<T: Real>(activation: Activation, x: &[T]) -> Vec<T> {
-    let mut y = x.to_vec();
+/// Replaces each element `x` by `f(x)`.
+pub(in crate::nn) fn apply<T: Real>(activation: Activation, elements: &mut [T]) {
     vectorized(
         #[inline(always)]
         || {
             for_each_function!(activation, f => {
-                for y in &mut y {
-                    *y = value(f, *y);
+                for x in &mut *elements {
+                    *x = value(f, *x);
                 }
             });
         },
     );
-    y
 }
 
 /// `g · f'(x)` for each element, where `y` is `f(x)`.
-pub(super) fn gradients<T: Real>(activation: Activation, x: &[T], y: &[T], g: &[T]) -> Vec<T> {
+pub(in crate::nn) fn gradients<T: Real>(activation: Activation, x: &[T], y: &[T], g: &[T]) -> Vec<T> {
     let mut gradient = g.to_vec();
     vectorized(
         #[inline(always)]

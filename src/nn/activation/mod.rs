@@ -1,5 +1,5 @@
 //! Activation functions by name.
-mod formula;
+pub(super) mod formula;
 #[cfg(test)]
 mod tests;
 
@@ -241,8 +241,9 @@ struct Apply(Activation);
 
 impl Apply {
     fn values<T: Real>(&self, storage: &CpuStorage, layout: &Layout) -> Result<CpuStorage> {
-        let x = cpu::storage_slice::<T>(storage, layout)?;
-        Ok(T::to_cpu_storage_owned(formula::values(self.0, x)))
+        let mut values = cpu::storage_slice::<T>(storage, layout)?.to_vec();
+        formula::apply(self.0, &mut values);
+        Ok(T::to_cpu_storage_owned(values))
     }
 
     fn gradient<T: Real>(&self, x: &Tensor, y: &Tensor, upstream: &Tensor) -> Result<Tensor> {

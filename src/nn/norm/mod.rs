@@ -9,5 +9,5 @@ mod tests;
 
 pub use batch_norm::{BatchNorm, BatchNormConfig, BatchNormConvention};
 pub use group_norm::GroupNorm;
-pub use layer_norm::LayerNorm;
+pub use layer_norm::{layer_norm, layer_norm_no_bias, LayerNorm};
 pub use rms_norm::RmsNorm;

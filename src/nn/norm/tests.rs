@@ -441,3 +441,26 @@ fn gradients_reach_what_is_before_the_layer() {
     assert!(reached(LayerNorm::new(3, 1e-5, vb.pp("a")).unwrap().forward(&x).unwrap()).unwrap());
     assert!(reached(RmsNorm::new(3, 1e-5, vb.pp("b")).unwrap().forward(&x).unwrap()).unwrap());
 }
+
+/// The layers of candle's constructors, with its variables.
+#[test]
+fn layer_norm_takes_candles_arguments() {
+    let x = Tensor::new(&[[1f64, 3., 8.], [0., -1., 2.5]], &Device::Cpu).unwrap();
+    for (remove_mean, affine) in [(true, true), (true, false), (false, true), (false, false)] {
+        let config = candle_nn::LayerNormConfig { eps: 1e-3, remove_mean, affine };
+        let (ours, vb) = fresh(1, Default::default(), DType::F64, &Device::Cpu);
+        let a = layer_norm(3, config, vb.pp("norm")).unwrap();
+        let (theirs, vb) = fresh(1, Default::default(), DType::F64, &Device::Cpu);
+        let b = candle_nn::layer_norm(3, config, vb.pp("norm")).unwrap();
+        let names = |vars: &crate::weights::Vars| vars.snapshot().unwrap().into_keys().collect::<Vec<_>>();
+        assert_eq!(names(&ours), names(&theirs));
+        assert_eq!((a.bias().is_some(), a.eps()), (affine, 1e-3));
+        // Not contiguous, where candle's layer computes in the type of the inputs.
+        let view = x.t().unwrap().contiguous().unwrap().t().unwrap();
+        let (a, b) = (a.forward(&view).unwrap(), b.forward(&view).unwrap());
+        let apart = (a - b).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f64>().unwrap();
+        assert!(apart < 1e-12, "{remove_mean} {affine} {apart}");
+    }
+    assert!(layer_norm_no_bias(3, 1e-5, fresh(1, Default::default(), DType::F64, &Device::Cpu).1).is_ok());
+    assert!(layer_norm(3, 0., fresh(1, Default::default(), DType::F64, &Device::Cpu).1).is_err());
+}

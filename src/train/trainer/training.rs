@@ -3,7 +3,10 @@ use crate::{
     data::{passes, Batch, FittedScalings, Task},
     metrics::Metric,
     network::Output,
-    nn::tap::{collect, Collect},
+    nn::{
+        backward,
+        tap::{collect, Collect},
+    },
     plan::{EpochSteps, Position},
     store::{checkpoint::LoopState, EpochRecord},
     train::{
@@ -300,7 +303,7 @@ impl<'t, N: Network> Training<'t, N> {
         if let Some(scaling) = &self.loss_scaling {
             loss = scaling.scale(&loss)?;
         }
-        let mut gradients = loss.backward()?;
+        let mut gradients = backward(&loss)?;
         noisy.restore()?;
         self.check_gradients(run, &gradients, at)?;
         self.add_penalties(&mut gradients)?;

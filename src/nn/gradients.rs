@@ -1,0 +1,88 @@
+//! The backward pass without the detours of candle's store of gradients.
+use candle_core::{backprop::GradStore, Result, Tensor, TensorId};
+use std::cell::RefCell;
+
+thread_local! {
+    /// The gradients of the backward passes that run on this thread; the innermost pass is the last.
+    static PASSES: RefCell<Vec<Vec<(TensorId, Tensor)>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Ends a pass, also when it is left by a panic.
+struct Pass;
+
+impl Pass {
+    fn begin() -> Self {
+        PASSES.with_borrow_mut(|passes| passes.push(Vec::new()));
+        Self
+    }
+
+    fn take() -> Vec<(TensorId, Tensor)> {
+        PASSES.with_borrow_mut(|passes| passes.last_mut().map(std::mem::take)).unwrap_or_default()
+    }
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        PASSES.with_borrow_mut(Vec::pop);
+    }
+}
+
+/// The gradients of a loss with respect to all variables that it depends on, as
+/// [`Tensor::backward`] computes them, and faster where layers of this module are used.
+///
+/// candle's store fills a tensor with zeros for each variable and then adds the gradient to it in a third
+/// tensor. The [`Linear`](crate::nn::Linear) and [`Embedding`](crate::nn::Embedding) layers hand their
+/// gradients over without that in this function, which saves about a tenth of a training step of a small network.
+/// The numbers are the same, except that `−0` may stand for `0`. The [`Trainer`](crate::train::Trainer) uses
+/// it; use it in a training loop of your own.
+///
+/// The loss is of any shape and any floating-point type; of several elements the sum is differentiated.
+///
+/// # Errors
+/// When an operation between the variables and the loss has no derivative.
+///
+/// ```
+/// use candle_core::{DType, Device, Module, Tensor};
+/// use candle_ensemble::{nn::{backward, linear}, weights::fresh};
+///
+/// let (vars, vb) = fresh(1, Default::default(), DType::F32, &Device::Cpu);
+/// let layer = linear(3, 2, vb)?;
+/// let loss = layer.forward(&Tensor::ones((4, 3), DType::F32, &Device::Cpu)?)?.sum_all()?;
+/// let gradients = backward(&loss)?;
+/// let bias = gradients.get(layer.bias().expect("has a bias")).expect("reached");
+/// assert_eq!(bias.to_vec1::<f32>()?, [4., 4.]);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+pub fn backward(loss: &Tensor) -> Result<GradStore> {
+    let pass = Pass::begin();
+    let mut store = loss.backward()?;
+    let given = Pass::take();
+    drop(pass);
+    for (id, gradient) in given {
+        let sum = match store.get_id(id) {
+            Some(other) => (other + &gradient)?,
+            None => gradient,
+        };
+        store.insert_id(id, sum);
+    }
+    Ok(store)
+}
+
+/// Hands over the gradient of an argument of an operation. What is returned is for candle's own store: `None`
+/// if [`backward`] runs on this thread and the argument is a variable.
+pub(super) fn hand_over(argument: &Tensor, gradient: Tensor) -> Result<Option<Tensor>> {
+    if !argument.is_variable() {
+        return Ok(Some(gradient));
+    }
+    PASSES.with_borrow_mut(|passes| match passes.last_mut() {
+        None => Ok(Some(gradient)),
+        Some(given) => {
+            let id = argument.id();
+            match given.iter_mut().find(|(known, _)| *known == id) {
+                Some((_, sum)) => *sum = (&*sum + &gradient)?,
+                None => given.push((id, gradient)),
+            }
+            Ok(None)
+        }
+    })
+}
