@@ -187,7 +187,7 @@ mod tests {
     #[test]
     fn the_first_error_in_order_is_returned_and_nothing_after_it_is_taken() {
         let work = |job: usize| match job {
-            5 | 6 | 7 => Err(format!("job {job}")),
+            5..=7 => Err(format!("job {job}")),
             _ => square(job),
         };
         for threads in [1, 2, 8] {

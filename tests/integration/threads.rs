@@ -136,8 +136,7 @@ fn other_threads_help_where_they_can_build_the_networks() {
     let used = |ensemble: &Ensemble<Noting, Mean>| {
         ids.lock().unwrap().clear();
         ensemble.predict(&inputs).unwrap();
-        let used = ids.lock().unwrap().len();
-        used
+        ids.lock().unwrap().len()
     };
     let trained =
         ensemble(&Trainer::new(noting.clone()).epochs(1), &data, &MultiRun::new(4), &Mean).threads(4);
