@@ -5,6 +5,7 @@ use candle_ensemble::{
     combine::{Combiner, FittedCombiner, GeometricMean, Mean, Median},
     data::{Batch, Dataset, Fingerprint, Inputs, Scaling, Task, TensorDataset},
     observe::{Event, Flow, Observer},
+    plan::Settings,
     strategy::{EnsembleBuilder, KFold, MultiRun, RandomSubspace},
     train::{CustomLoop, Learner, SharedBuild, Trainer},
     Ensemble, Network, Session,
@@ -95,7 +96,11 @@ fn values_with_scaling_and_slots_of_several_members() {
 fn columns_of_the_inputs() {
     let data = classes(numbers(60, 4));
     let subspaces = RandomSubspace::new(4, 0.5);
-    same_on_any_threads(ensemble(&trainer(2, 3), &data, &subspaces, &Mean), &numbers(ROWS, 4).into());
+    let learner = Trainer::reading(&["inputs"], |settings: &Settings, vb| {
+        local(settings.count("inputs")?.unwrap_or(4), 3, vb)
+    });
+    let learner = learner.epochs(1);
+    same_on_any_threads(ensemble(&learner, &data, &subspaces, &Mean), &numbers(ROWS, 4).into());
 }
 
 /// Adds two inputs before its layer.
