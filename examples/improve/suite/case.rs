@@ -28,7 +28,7 @@ pub struct Case {
 /// So many cases of each data set and network have no fault: what is left alone is a matter of chance, too.
 const HEALTHY_COPIES: usize = 8;
 
-/// Trainings of the setup without the fault, from which its spread is known.
+/// Trainings of the setup without the fault, from which its spread is known. The result is the mean of as many.
 const HEALTHY_RUNS: usize = 10;
 
 impl Case {
@@ -94,6 +94,7 @@ impl Case {
             .splits(args.splits)
             .runs_per_split(args.runs_per_split)
             .runs(args.runs)
+            .final_runs(HEALTHY_RUNS)
             .attempts(args.attempts)
             .min_gain(args.min_gain)
             .executor(executor)
