@@ -92,8 +92,6 @@ pub(super) struct Loop<'l, 'd> {
     pub(super) steps: Vec<Step>,
     /// Remedies tried since the last change that was kept.
     pub(super) tried: usize,
-    /// Whether a learning rate was kept of which no neighbours have been tried.
-    pub(super) coarse_rate: bool,
 }
 
 /// What became of a setup after its findings were treated.
@@ -111,7 +109,8 @@ impl Loop<'_, '_> {
         loop {
             let (curves, findings) = self.lab.diagnose(&setup)?;
             (self.tell)(&ImproveEvent::Diagnosed { curves: &curves, findings: &findings });
-            let wishes = Wishes { coarse_rate: self.coarse_rate, ensemble: self.limits.always_try_ensemble };
+            let wishes =
+                Wishes { coarse_rate: self.kept_a_rate(), ensemble: self.limits.always_try_ensemble };
             let agenda = agenda(&findings, wishes);
             let healthy = !findings.iter().take_while(|f| f.problem != Problem::None).any(|_| true);
             diagnoses.push(Diagnosed { after_steps: self.steps.len(), curves, findings });
@@ -123,6 +122,13 @@ impl Loop<'_, '_> {
                 }
             }
         }
+    }
+
+    /// Whether a change of the learning rate was kept.
+    fn kept_a_rate(&self) -> bool {
+        let sets_rate =
+            |step: &Step| step.remedy.change.settings.iter().any(|(name, _)| name == "learning_rate");
+        self.steps.iter().any(|step| step.kept && sets_rate(step))
     }
 
     /// Tries remedies for the findings of a setup, one after the other, until a change is kept.
@@ -230,11 +236,9 @@ impl Loop<'_, '_> {
             step.kept = self.decisions.keep(&step)?;
         }
         let kept = step.kept;
-        let sets_rate = step.remedy.change.settings.iter().any(|(name, _)| name == "learning_rate");
         self.push(step);
         if kept {
             self.tried = 0;
-            self.coarse_rate |= sets_rate;
         }
         Ok(kept.then_some(changed))
     }

@@ -51,8 +51,7 @@ impl<'a, N: Network> Improve<'a, N> {
         };
         let (lab, decisions) = (&mut bench, &mut decisions);
         let course =
-            Loop { lab, limits, decisions, tell: &tell, steps: vec![], tried: 0, coarse_rate: false }
-                .run(start.clone())?;
+            Loop { lab, limits, decisions, tell: &tell, steps: vec![], tried: 0 }.run(start.clone())?;
 
         let setups = match course.setup == start {
             true => vec![&start],

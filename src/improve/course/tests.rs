@@ -144,9 +144,7 @@ fn run_with(mut lab: Fake<'_>, limits: Limits, decide: &dyn Decide) -> Course {
     let kept = Kept::new(None).unwrap();
     let mut decisions = Decisions::new(decide, &kept, "test").unwrap();
     let (lab, decisions) = (&mut lab, &mut decisions);
-    Loop { lab, limits, decisions, tell: &|_| (), steps: vec![], tried: 0, coarse_rate: false }
-        .run(start)
-        .unwrap()
+    Loop { lab, limits, decisions, tell: &|_| (), steps: vec![], tried: 0 }.run(start).unwrap()
 }
 
 fn run(lab: Fake<'_>) -> Course {
