@@ -6,6 +6,8 @@ use crate::diagnose::{Finding, Label, Problem};
 pub(super) struct Wishes {
     /// The neighbours of a learning rate that was kept.
     pub(super) coarse_rate: bool,
+    /// Several runs in place of the one network that was changed.
+    pub(super) several_runs: bool,
     /// An ensemble, even where nothing is wrong.
     pub(super) ensemble: bool,
 }
@@ -14,6 +16,8 @@ pub(super) struct Wishes {
 const MEASURED: f64 = 0.4;
 /// The name of the finding for a learning rate that was kept, whose neighbours may be better.
 const COARSE_RATE: &str = "coarse_learning_rate";
+/// The name of the finding for a network that was changed, of which several may be better than one.
+const SINGLE_NETWORK: &str = "single_network";
 
 /// The findings to treat, in their order: those that are likelier than that nothing is wrong and, after them, those
 /// that a measurement shows. Good curves do not speak against a measurement. A finding comes after the one that has to
@@ -33,14 +37,15 @@ pub(super) fn agenda(findings: &[Finding], wishes: Wishes) -> Vec<Finding> {
         let source = "Bengio 2012, arXiv:1206.5533, section 3.1.1";
         left.push(Finding::new(COARSE_RATE, Problem::Learning, 0., summary, source));
     }
-    if wishes.ensemble && !left.iter().any(|finding| finding.problem == Problem::Prediction) {
-        let summary = "An ensemble varies less than one network, and is often better.";
-        left.push(Finding::of(
-            Label::HighVariance,
-            0.,
-            summary,
-            "Hansen and Salamon 1990, doi:10.1109/34.58871",
-        ));
+    let source = "Hansen and Salamon 1990, doi:10.1109/34.58871";
+    let summary = "An ensemble varies less than one network, and is often better.";
+    match wishes {
+        _ if left.iter().any(|finding| finding.problem == Problem::Prediction) => {}
+        Wishes { ensemble: true, .. } => left.push(Finding::of(Label::HighVariance, 0., summary, source)),
+        Wishes { several_runs: true, .. } => {
+            left.push(Finding::new(SINGLE_NETWORK, Problem::Prediction, 0., summary, source));
+        }
+        _ => {}
     }
     let mut agenda = vec![];
     while !left.is_empty() {

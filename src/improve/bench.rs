@@ -14,7 +14,7 @@ use crate::{
         gain::Measure,
         kept::{key, Kept},
         layout,
-        together::Together,
+        together::{members_are_runs, Together},
         Budget, ImproveEvent, RangeTested, Spent,
     },
     metrics::{Metric, MetricList, Truth},
@@ -50,6 +50,9 @@ struct Trained {
     /// The metric that decides and the second one; NaN if it diverged.
     #[serde(with = "crate::codec::real::vec")]
     scores: Vec<f64>,
+    /// The same of each member of an ensemble, one after the other; none if a training diverged.
+    #[serde(with = "crate::codec::real::vec")]
+    members: Vec<f64>,
     curve: Curve,
     /// The epochs of its first run, if it is for the diagnosis.
     records: Vec<EpochRecord>,
@@ -271,6 +274,7 @@ impl<'b, 'a, N: Network> Bench<'b, 'a, N> {
             setup.config(self.trainer.config())?.early_stopping.is_some_and(|rule| rule.metric.is_some());
         let mut trained = Trained {
             scores: vec![f64::NAN; self.metrics.metrics().len()],
+            members: vec![],
             curve: curve::of_attempts(attempts, !other_metric),
             records: vec![],
             predicted: None,
@@ -288,6 +292,13 @@ impl<'b, 'a, N: Network> Bench<'b, 'a, N> {
         let Some(predicted) = not_finite(predict(&ensemble, &split.valid))? else { return Ok(trained) };
         trained.scores = split.rows.scores(&split.rows.in_units(&predicted)?)?;
         check_range(self.metric(), trained.scores.first().copied().unwrap_or(f64::NAN))?;
+        if attempts.len() > 1 {
+            let members = ensemble.on(&split.valid).member_predictions()?;
+            for member in 0..members.dim(0)? {
+                let scores = split.rows.scores(&split.rows.in_units(&members.get(member)?)?)?;
+                trained.members.extend(scores);
+            }
+        }
         if job.split == 0 {
             let rows = Tensor::new(some_rows(split.valid.rows()), &Device::Cpu)?;
             let some = predicted.to_device(&Device::Cpu)?.index_select(&rows, 0)?;
@@ -458,27 +469,46 @@ impl<N: Network> Lab for Bench<'_, '_, N> {
         self.train(setup, &jobs)?;
         let done = self.trained.get(&key(setup)?);
         let score = |job: &Job| {
-            let scores = done.and_then(|done| done.get(job)).map_or(&[][..], |trained| &trained.scores);
-            let at = |place: usize| scores.get(place).copied().unwrap_or(f64::NAN);
-            Scores { metric: at(0), guard: at(1) }
+            let trained = done.and_then(|done| done.get(job));
+            Scores::of(trained.map_or(&[][..], |trained| &trained.scores))
         };
         let of_split = |split: usize| jobs.iter().filter(|job| job.split == split).map(score).collect();
         Ok(splits.map(of_split).collect())
     }
 
-    fn cost(&self, setup: &Setup, splits: Range<usize>) -> Result<Spent> {
-        self.planned(setup, self.jobs_of_comparison(setup, splits)?.into_iter())
+    fn baseline(&mut self, setup: &Setup, changed: &Setup, splits: Range<usize>) -> Result<Vec<Vec<Scores>>> {
+        if members_are_runs(setup, changed) {
+            let done = self.trained.get(&key(changed)?);
+            let of_members = |split: usize| {
+                let trained = done.and_then(|done| done.get(&Job { split, run: 0 }));
+                let scores = trained.map_or(&[][..], |trained| &trained.members);
+                scores.chunks(self.measures.len().max(1)).map(Scores::of).collect::<Vec<_>>()
+            };
+            let members: Vec<Vec<Scores>> = splits.clone().map(of_members).collect();
+            if members.iter().all(|members| !members.is_empty()) {
+                return Ok(members);
+            }
+        }
+        self.scores(setup, splits)
+    }
+
+    fn cost(&self, setup: &Setup, changed: &Setup) -> Result<Spent> {
+        let all = 0..self.splits.len();
+        let of =
+            |setup: &Setup| self.planned(setup, self.jobs_of_comparison(setup, all.clone())?.into_iter());
+        let without = if members_are_runs(setup, changed) { Spent::default() } else { of(setup)? };
+        Ok(without + of(changed)?)
     }
 
     fn affords(&self, setup: &Setup, changed: &Setup, decisions: &mut Decisions<'_>) -> Result<bool> {
         if self.improve.budget == Budget::Unlimited {
             return Ok(true);
         }
-        let all = 0..self.splits.len();
-        let mut jobs: BTreeSet<Job> = self.jobs_of_diagnosis().into_iter().collect();
-        jobs.extend(self.jobs_of_comparison(changed, all.clone())?);
         let finals = self.planned_finals(&self.start)? + self.planned_finals(changed)?;
-        let planned = self.cost(setup, all)? + self.planned(changed, jobs.into_iter())? + finals;
+        let compared: BTreeSet<Job> =
+            self.jobs_of_comparison(changed, 0..self.splits.len())?.into_iter().collect();
+        let of_diagnosis = self.jobs_of_diagnosis().into_iter().filter(|job| !compared.contains(job));
+        let planned = self.cost(setup, changed)? + self.planned(changed, of_diagnosis)? + finals;
         match self.improve.budget {
             Budget::Unlimited => Ok(true),
             Budget::Trainings(most) => Ok(self.spent.trainings.saturating_add(planned.trainings) <= most),

@@ -37,8 +37,12 @@ pub(super) trait Lab {
     /// not been done.
     fn scores(&mut self, setup: &Setup, splits: Range<usize>) -> Result<Vec<Vec<Scores>>>;
 
-    /// What the scores of a setup on splits would cost, as planned.
-    fn cost(&self, setup: &Setup, splits: Range<usize>) -> Result<Spent>;
+    /// The scores that those of a changed setup are compared with: of the members of its ensembles, where each of them
+    /// is a run of the setup, and of the setup's own runs otherwise.
+    fn baseline(&mut self, setup: &Setup, changed: &Setup, splits: Range<usize>) -> Result<Vec<Vec<Scores>>>;
+
+    /// What a comparison of a setup with a changed one would cost, as planned.
+    fn cost(&self, setup: &Setup, changed: &Setup) -> Result<Spent>;
 
     /// Whether a changed setup may be compared with a setup. The diagnosis and the final scores of the
     /// changed setup must be affordable after it, too.
@@ -55,6 +59,14 @@ pub(super) struct Scores {
     pub(super) metric: f64,
     /// The second metric, if there is one.
     pub(super) guard: f64,
+}
+
+impl Scores {
+    /// From the values of the metrics.
+    pub(super) fn of(values: &[f64]) -> Self {
+        let at = |place: usize| values.get(place).copied().unwrap_or(f64::NAN);
+        Self { metric: at(0), guard: at(1) }
+    }
 }
 
 /// The parameters of the loop.
@@ -109,8 +121,11 @@ impl Loop<'_, '_> {
         loop {
             let (curves, findings) = self.lab.diagnose(&setup)?;
             (self.tell)(&ImproveEvent::Diagnosed { curves: &curves, findings: &findings });
-            let wishes =
-                Wishes { coarse_rate: self.kept_a_rate(), ensemble: self.limits.always_try_ensemble };
+            let wishes = Wishes {
+                coarse_rate: self.kept_a_rate(),
+                several_runs: self.steps.iter().any(|step| step.kept),
+                ensemble: self.limits.always_try_ensemble,
+            };
             let agenda = agenda(&findings, wishes);
             let healthy = !findings.iter().take_while(|f| f.problem != Problem::None).any(|_| true);
             diagnoses.push(Diagnosed { after_steps: self.steps.len(), curves, findings });
@@ -203,8 +218,7 @@ impl Loop<'_, '_> {
         let level = gain::interval_level(self.limits.alpha, self.tried);
         let mut step = Step::new(finding, remedy, level);
         let prepared = self.lab.prepare(changed.clone()).and_then(|changed| {
-            let cost = |setup: &Setup| self.lab.cost(setup, 0..self.limits.splits);
-            let cost = cost(setup)? + cost(&changed)?;
+            let cost = self.lab.cost(setup, &changed)?;
             Ok((changed, cost))
         });
         let (changed, cost) = match prepared {
@@ -249,8 +263,8 @@ impl Loop<'_, '_> {
         let mut guards = vec![];
         let race = RACE.min(self.limits.splits);
         for splits in [0..race, race..self.limits.splits] {
-            let without = self.lab.scores(setup, splits.clone())?;
             let with = self.lab.scores(changed, splits.clone())?;
+            let without = self.lab.baseline(setup, changed, splits.clone())?;
             for (split, (without, with)) in splits.zip(without.iter().zip(&with)) {
                 for (without, with) in pairs(without, with) {
                     step.pairs.push(RunScores { split, without: without.metric, with: with.metric });

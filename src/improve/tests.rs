@@ -6,14 +6,14 @@ use super::{
     finals::{Final, FinalRows},
     kept::Kept,
     layout,
-    together::Together,
+    together::{members_are_runs, Together},
     FinalScores, Spent, Step,
 };
 use crate::{
     data::{TensorDataset, View},
     diagnose::{Finding, Problem},
     metrics::{Metric, MetricList},
-    plan::Plan,
+    plan::{Plan, Settings},
     pool::Pool,
     remedy::{Change, Proposal, Setup},
     train::{EarlyStopping, Trainer},
@@ -96,6 +96,19 @@ fn every_kind_of_combination_predicts() {
     let error = Together::of(&setup("multi-run:2", "swa")).err().unwrap().to_string();
     assert!(error.contains("the setting \"averaging\""), "{error}");
     assert!(Together::of(&setup("multi-run:2", "nothing")).is_err());
+}
+
+#[test]
+fn members_are_runs_of_a_setup_that_differs_in_nothing_else() {
+    let (single, several) = (Setup::default(), setup("multi-run:3", "trimmed-mean:0.1"));
+    assert!(members_are_runs(&single, &several));
+    // Other rows, members that are ensembles already, other settings, other rows to watch.
+    assert!(!members_are_runs(&single, &setup("bootstrap:3", "mean")));
+    assert!(!members_are_runs(&several, &setup("multi-run:5", "mean")));
+    let settings = Settings::new().with("epochs", 3);
+    assert!(!members_are_runs(&single, &Setup { settings, ..several.clone() }));
+    assert!(!members_are_runs(&single, &Setup { validation: Some(0.1), ..several }));
+    assert!(!members_are_runs(&single, &single));
 }
 
 /// Chooses the second proposal, and keeps nothing.

@@ -13,6 +13,15 @@ use crate::{
 /// The highest loss barrier at which networks are merged, as in a study.
 const MAX_BARRIER: f64 = 0.05;
 
+/// Whether the members of a changed setup are runs of a setup: of one network, of which several are made.
+pub(super) fn members_are_runs(setup: &Setup, changed: &Setup) -> bool {
+    let runs = changed.strategy.as_deref().and_then(|text| text.strip_prefix("multi-run:"));
+    runs.is_some_and(|runs| runs.parse::<usize>().is_ok())
+        && setup.strategy.is_none()
+        && setup.settings == changed.settings
+        && setup.validation == changed.validation
+}
+
 /// The combination of a setup.
 pub(super) enum Together {
     Rule(AnyCombiner),

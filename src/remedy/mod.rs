@@ -96,6 +96,7 @@
 //! | `unscaled_inputs` | `standardize-inputs` |
 //! | `unscaled_targets` | `standardize-targets` |
 //! | `diverged` | `standardize-targets`, `clip-gradients` |
+//! | `single_network` | `several-runs` |
 //! | `too_few_rows` | `more-rows` |
 //! | `small_validation` | `more-validation-rows` |
 //! | `duplicates` | `remove-duplicates` |

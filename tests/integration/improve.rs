@@ -64,22 +64,25 @@ fn by_fall(seen: Observations<'_>) -> candle_ensemble::Result<Vec<Finding>> {
     Ok(vec![Finding::of(label, 0.9, format!("{mean:.2} of the loss is left."), "this test")])
 }
 
-/// Proposes settings for any finding.
+/// Proposes changes for any finding.
 #[derive(Debug)]
-struct Try(Vec<Settings>);
+struct Try(Vec<Change>);
 
 impl Remedy for Try {
     fn name(&self) -> &str {
         "try"
     }
     fn propose(&self, finding: &Finding, _: &Start<'_>) -> Vec<Proposal> {
-        let change = |settings: &Settings| Change { settings: settings.clone(), ..Change::default() };
-        self.0.iter().map(|settings| Proposal::new("try", &finding.name, 0.5, change(settings))).collect()
+        self.0.iter().map(|change| Proposal::new("try", &finding.name, 0.5, change.clone())).collect()
     }
 }
 
 fn rates(rates: &[f64]) -> Vec<Box<dyn Remedy>> {
-    vec![Box::new(Try(rates.iter().map(|rate| Settings::new().with("learning_rate", *rate)).collect()))]
+    let change = |rate: &f64| {
+        let settings = Settings::new().with("learning_rate", *rate);
+        Change { settings, ..Change::default() }
+    };
+    vec![Box::new(Try(rates.iter().map(change).collect()))]
 }
 
 fn improve<'a>(trainer: &'a Trainer<Net>, data: &'a TensorDataset) -> Improve<'a, Net> {
@@ -173,6 +176,26 @@ impl Observer for StopAfter {
             _ => Flow::Continue,
         }
     }
+}
+
+/// The log-loss is convex, so that of the mean of some networks is at most the mean of theirs, on whatever rows
+/// (Jensen's inequality): compared with its own members, an ensemble gains on each split.
+#[test]
+fn an_ensemble_is_compared_with_its_own_members() {
+    let (trainer, data) = (trainer(1e-3).epochs(5), rings(120));
+    let several = Change { strategy: Some("multi-run:3".into()), ..Change::default() };
+    let remedies: Vec<Box<dyn Remedy>> = vec![Box::new(Try(vec![several]))];
+    let improved = improve(&trainer, &data).remedies(remedies).min_gain(0.).run(1).unwrap();
+    let step = &improved.report.steps[0];
+    assert_eq!((step.splits(), step.pairs.len()), (4, 12), "{step:#?}");
+    for pairs in step.pairs.chunks(3) {
+        assert!(pairs.iter().all(|pair| pair.with == pairs[0].with), "{pairs:?}");
+        let mean = pairs.iter().map(|pair| pair.without).sum::<f64>() / 3.;
+        assert!(pairs[0].with < mean && pairs[0].without != pairs[1].without, "{pairs:?}");
+    }
+    // Three runs on each of four splits, and none of the single network beyond the diagnosis.
+    assert_eq!(step.trainings, 12);
+    assert!(step.kept && step.gain.unwrap().low > 0., "{step:#?}");
 }
 
 /// The loop is stopped every 60 epochs, from the first diagnosis to the final scores, and goes on each time.
@@ -353,9 +376,12 @@ fn remedies_that_do_nothing_are_not_kept() {
     let data = rings(60);
     let trainer =
         Trainer::reading(&["hidden"], network).epochs(8).batch_size(16usize).optimizer(Optimizer::adam(2e-2));
-    let nothing = |settings: [i64; 3]| -> Vec<Box<dyn Remedy>> {
-        vec![Box::new(Try(settings.map(|hidden| Settings::new().with("hidden", hidden)).to_vec()))]
+    let hidden = |hidden: i64| {
+        let settings = Settings::new().with("hidden", hidden);
+        Change { settings, ..Change::default() }
     };
+    let nothing =
+        |widths: [i64; 3]| -> Vec<Box<dyn Remedy>> { vec![Box::new(Try(widths.map(hidden).to_vec()))] };
     let ill = |_: Observations<'_>| Ok(vec![Finding::new("ill", Problem::Learning, 1., "Imagined.", "")]);
     let uses = (0..30u64).filter(|seed| {
         let improve =

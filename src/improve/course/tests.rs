@@ -90,8 +90,13 @@ impl Lab for Fake<'_> {
         Ok(scores)
     }
 
-    fn cost(&self, setup: &Setup, splits: Range<usize>) -> Result<Spent> {
-        let trainings = self.left(setup, splits);
+    fn baseline(&mut self, setup: &Setup, _: &Setup, splits: Range<usize>) -> Result<Vec<Vec<Scores>>> {
+        self.scores(setup, splits)
+    }
+
+    fn cost(&self, setup: &Setup, changed: &Setup) -> Result<Spent> {
+        let all = 0..LIMITS.splits;
+        let trainings = self.left(setup, all.clone()) + self.left(changed, all);
         Ok(Spent { trainings, epochs: 10 * trainings })
     }
 
@@ -179,7 +184,7 @@ fn nothing_is_tried_where_nothing_is_wrong() {
 }
 
 /// An ensemble is asked for.
-const ASKED: Wishes = Wishes { coarse_rate: false, ensemble: true };
+const ASKED: Wishes = Wishes { coarse_rate: false, several_runs: false, ensemble: true };
 
 #[test]
 fn a_finding_waits_for_the_one_before_it() {
@@ -194,6 +199,27 @@ fn a_finding_waits_for_the_one_before_it() {
     assert_eq!(names(agenda(&found, Wishes::default())), ["spread", "slow"]);
     assert_eq!(names(agenda(&found, ASKED)), ["spread", "slow"]);
     assert_eq!(names(agenda(&found[2..], ASKED)), ["high_variance"]);
+    // Of a network that was changed several are tried, once, and an ensemble that was asked for comes first.
+    let changed = Wishes { several_runs: true, ..Wishes::default() };
+    assert_eq!(names(agenda(&found[2..], changed)), ["single_network"]);
+    assert_eq!(names(agenda(&found, changed)), ["spread", "slow"]);
+    assert_eq!(names(agenda(&found[2..], Wishes { several_runs: true, ..ASKED })), ["high_variance"]);
+}
+
+#[test]
+fn several_runs_are_tried_of_a_network_that_was_changed() {
+    let until_changed = |a: i64| match a {
+        0 => vec![finding("slow", Problem::Learning)],
+        _ => vec![finding("good_fit", Problem::None)],
+    };
+    let proposals = |name: &str, a: i64| match name {
+        "slow" | "single_network" => vec![a + 1],
+        _ => vec![],
+    };
+    let course = run(Fake { findings: &until_changed, proposals: &proposals, ..fake() });
+    let tried: Vec<_> = course.steps.iter().map(|step| (step.finding.name.as_str(), step.kept)).collect();
+    assert_eq!(tried, [("slow", true), ("single_network", true), ("single_network", false)]);
+    assert_eq!(course.stopped, StopReason::NothingWrong);
 }
 
 #[test]

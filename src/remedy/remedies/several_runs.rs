@@ -5,7 +5,12 @@ use crate::{diagnose::Finding, remedy::Start};
 pub(super) const REMEDY: BuiltIn = BuiltIn {
     name: "several-runs",
     summary: "The mean prediction of 5 or 10 networks from different seeds",
-    treats: &[("high_variance", 0.97), ("unrepresentative_train", 0.84), ("overfit", 0.75)],
+    treats: &[
+        ("high_variance", 0.97),
+        ("single_network", 0.9),
+        ("unrepresentative_train", 0.84),
+        ("overfit", 0.75),
+    ],
     source: "Hansen and Salamon 1990, doi:10.1109/34.58871; Lakshminarayanan et al. 2017, arXiv:1612.01474",
     drafts,
 };
@@ -18,7 +23,10 @@ fn drafts(finding: &Finding, start: &Start<'_>) -> Vec<Draft> {
             _ => return vec![],
         },
     };
-    let more = [(5, 1.), (10, 0.75)].into_iter().filter(|(runs, _)| *runs > now);
+    // What ten add to five is less than an eighth of what five gain.
+    let sizes: &[(usize, f64)] =
+        if finding.name == "single_network" { &[(5, 1.)] } else { &[(5, 1.), (10, 0.75)] };
+    let more = sizes.iter().copied().filter(|(runs, _)| *runs > now);
     let draft = |(runs, weight): (usize, f64)| {
         let reason = format!(
             "The mean of {runs} networks varies √{runs} times less from run to run than one of them."

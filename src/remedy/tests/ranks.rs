@@ -34,7 +34,7 @@ fn each_finding_has_ranked_proposals_and_good_fit_has_none() {
     for case in cases() {
         for finding in findings() {
             let found = propose(&remedies(), std::slice::from_ref(&finding), &case.start());
-            let depends = ["unscaled_targets", "loss_does_not_fit_task", "update_ratio"]
+            let depends = ["unscaled_targets", "loss_does_not_fit_task", "update_ratio", "single_network"]
                 .contains(&finding.name.as_str());
             assert_eq!(
                 found.is_empty() && !depends,
