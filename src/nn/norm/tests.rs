@@ -3,7 +3,10 @@
 use super::*;
 use crate::{
     kernels::normalize::{Dims, Sets},
-    nn::norm::op::{Layer, Measured},
+    nn::{
+        norm::op::{Layer, Measured},
+        then::Then,
+    },
     weights::{fresh, InitScheme, Vars},
     Error, Seed,
 };
@@ -386,7 +389,6 @@ proptest! {
         let channels = groups * group;
         let dims = Dims { outer, channels, inner };
         let sets = if per_channel { Sets::Channels } else { Sets::Segments(group) };
-        let center = center || per_channel;
         let n = dims.sets(sets);
         prop_assume!(dims.set_size(sets) > 1);
         let shape = [outer, channels, inner];
@@ -395,7 +397,7 @@ proptest! {
         let weight = Var::from_tensor(&sequence(3, seed, 17, 5., &[channels], DType::F64)).unwrap();
         let bias = Var::from_tensor(&sequence(2, seed, 19, 7., &[channels], DType::F64)).unwrap();
         let (weights, biases) = if affine { (Some(&*weight), Some(&*bias)) } else { (None, None) };
-        let layer = Layer { dims, sets, eps: 1e-3, center, weight: weights, bias: biases };
+        let layer = Layer { dims, sets, eps: 1e-3, center, weight: weights, bias: biases, then: Then::Nothing };
         let statistics = || Measured {
             means: (0..n).map(|i| i as f64 / 8.).collect(),
             variances: (0..n).map(|i| 0.5 + i as f64).collect(),
