@@ -61,11 +61,6 @@ pub(super) fn fits(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> bool {
     matches!(dtype, DType::F32 | DType::F64) && [Some(x), Some(weight), bias].into_iter().flatten().all(fits)
 }
 
-/// Whether products of matrices are those of the crate `gemm`, rather than of a library that candle was told to use.
-pub(super) fn has_products_of_ours() -> bool {
-    !cfg!(any(feature = "accelerate", feature = "mkl"))
-}
-
 struct Operation<F>(F);
 
 /// The elements and the layout of an operand.

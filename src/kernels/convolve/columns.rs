@@ -2,71 +2,101 @@
 use crate::kernels::{convolve::Axis, float::Real};
 use std::ops::Range;
 
-/// An element of the kernel, and where it lies over a plane of inputs: one channel of one row of the batch.
-#[derive(Clone, Copy)]
-pub(super) struct Element<'a> {
-    axes: &'a [Axis; 2],
-    at: [usize; 2],
+/// Where an element of the kernel lies over a plane of inputs: one channel of one row of the batch.
+#[derive(Clone, Debug)]
+pub(super) struct Element {
+    /// The rows of the outputs for which it lies over an input, and not over padding.
+    rows: Range<usize>,
+    /// The columns of these.
+    columns: Range<usize>,
+    /// The place in the plane of the input under it, for the first of these outputs.
+    first: usize,
+    /// The distance of the inputs of neighbouring rows of the outputs, and of neighbouring columns.
+    steps: [usize; 2],
+    /// The number of columns of the outputs.
+    width: usize,
+    /// Whether outputs that are neighbours, also from the end of one row to the begin of the next, lie over inputs that
+    /// are.
+    one_run: bool,
+    /// Whether it lies over an input for all outputs.
+    all: bool,
 }
 
-impl<'a> Element<'a> {
-    pub(super) fn new(axes: &'a [Axis; 2], at: [usize; 2]) -> Self {
-        Self { axes, at }
-    }
-
-    /// The rows and the columns of the outputs for which the element lies over an input.
-    fn inside(self) -> [Range<usize>; 2] {
-        let ([height, width], [i, j]) = (self.axes, self.at);
-        let (rows, columns) = (height.inside(i), width.inside(j));
+impl Element {
+    pub(super) fn new([height, width]: [Axis; 2], [i, j]: [usize; 2]) -> Self {
+        let (mut rows, columns) = (height.inside(i), width.inside(j));
         // Where one is empty no output is left.
-        if rows.is_empty() || columns.is_empty() {
-            return [0..0, 0..0];
+        if columns.is_empty() {
+            rows = 0..0;
         }
-        [rows, columns]
+        let first = match rows.is_empty() {
+            true => 0,
+            false => height.under(i, rows.start) * width.input + width.under(j, columns.start),
+        };
+        Self {
+            first,
+            steps: [height.stride * width.input, width.stride],
+            width: width.output,
+            one_run: height.stride == 1
+                && width.stride == 1
+                && width.output == width.input
+                && !rows.is_empty(),
+            all: rows.len() == height.output && columns.len() == width.output,
+            rows,
+            columns,
+        }
     }
 
-    /// The place in the plane of the input under the element, for an output.
-    fn under(self, row: usize, column: usize) -> usize {
-        let ([height, width], [i, j]) = (self.axes, self.at);
-        height.under(i, row) * width.input + width.under(j, column)
+    /// The outputs from the first inside to the last. Those beside the rows are among them.
+    #[inline(always)]
+    fn run(&self) -> Range<usize> {
+        self.rows.start * self.width + self.columns.start..(self.rows.end - 1) * self.width + self.columns.end
     }
 
-    /// Where outputs that are neighbours, also from the end of one row to the begin of the next, lie over inputs
-    /// that are: the outputs from the first inside to the last. Those beside the rows are among them.
-    fn as_one_run(self) -> Option<(Range<usize>, [Range<usize>; 2])> {
-        let [height, width] = self.axes;
-        let [rows, columns] = self.inside();
-        let fits = height.stride == 1 && width.stride == 1 && width.output == width.input;
-        (fits && !rows.is_empty()).then(|| {
-            let run = rows.start * width.output + columns.start..(rows.end - 1) * width.output + columns.end;
-            (run, [rows, columns])
+    /// For each row of the outputs, the place of its first input in the plane, and the places of the outputs.
+    #[inline(always)]
+    fn each_row(&self) -> impl Iterator<Item = (usize, Range<usize>)> + '_ {
+        self.rows.clone().enumerate().map(|(number, row)| {
+            let first = row * self.width;
+            (self.first + number * self.steps[0], first + self.columns.start..first + self.columns.end)
         })
+    }
+
+    /// Sets the outputs beside the columns to 0.
+    #[inline(always)]
+    fn blank_beside<T: Real>(&self, outputs: &mut [T]) {
+        let Range { start, end } = self.columns;
+        if end - start == self.width {
+            return;
+        }
+        for row in
+            outputs[self.rows.start * self.width..self.rows.end * self.width].chunks_exact_mut(self.width)
+        {
+            row[..start].iter_mut().for_each(|x| *x = T::zero());
+            row[end..].iter_mut().for_each(|x| *x = T::zero());
+        }
     }
 
     /// Writes for each output the input under the element, and 0 where that is padding.
     #[inline(always)]
-    pub(super) fn gather<T: Real>(self, plane: &[T], outputs: &mut [T]) {
-        let width = self.axes[1];
-        if let Some((run, [rows, columns])) = self.as_one_run() {
+    pub(super) fn gather<T: Real>(&self, plane: &[T], outputs: &mut [T]) {
+        if self.one_run {
+            let run = self.run();
             outputs[..run.start].fill(T::zero());
             outputs[run.end..].fill(T::zero());
-            let from = self.under(rows.start, columns.start);
-            outputs[run.clone()].copy_from_slice(&plane[from..][..run.len()]);
-            blank_beside(outputs, width.output, rows, columns);
+            outputs[run.clone()].copy_from_slice(&plane[self.first..][..run.len()]);
+            self.blank_beside(outputs);
             return;
         }
-        let [rows, columns] = self.inside();
-        if rows.len() * columns.len() < outputs.len() {
+        if !self.all {
             outputs.fill(T::zero());
         }
-        for row in rows {
-            let inputs = &plane[self.under(row, columns.start)..];
-            let outputs = &mut outputs[row * width.output..][columns.clone()];
-            match width.stride {
+        for (first, places) in self.each_row() {
+            let (inputs, outputs) = (&plane[first..], &mut outputs[places]);
+            match self.steps[1] {
                 1 => outputs.copy_from_slice(&inputs[..outputs.len()]),
-                stride => {
-                    outputs.iter_mut().zip(inputs.iter().step_by(stride)).for_each(|(to, from)| *to = *from);
-                }
+                2 => copy_every(2, inputs, outputs),
+                step => copy_every(step, inputs, outputs),
             }
         }
     }
@@ -74,34 +104,33 @@ impl<'a> Element<'a> {
     /// Adds the number of each output to the input under the element, and leaves out what lies over padding. It
     /// may change `outputs`.
     #[inline(always)]
-    pub(super) fn scatter<T: Real>(self, outputs: &mut [T], plane: &mut [T]) {
-        let width = self.axes[1];
-        if let Some((run, [rows, columns])) = self.as_one_run() {
-            let from = self.under(rows.start, columns.start);
-            blank_beside(outputs, width.output, rows, columns);
-            let inputs = &mut plane[from..][..run.len()];
+    pub(super) fn scatter<T: Real>(&self, outputs: &mut [T], plane: &mut [T]) {
+        if self.one_run {
+            self.blank_beside(outputs);
+            let run = self.run();
+            let inputs = &mut plane[self.first..][..run.len()];
             inputs.iter_mut().zip(&outputs[run]).for_each(|(to, from)| *to += *from);
             return;
         }
-        let [rows, columns] = self.inside();
-        for row in rows {
-            let inputs = &mut plane[self.under(row, columns.start)..];
-            let outputs = &outputs[row * width.output..][columns.clone()];
-            match width.stride {
+        for (first, places) in self.each_row() {
+            let (inputs, outputs) = (&mut plane[first..], &outputs[places]);
+            match self.steps[1] {
                 1 => inputs.iter_mut().zip(outputs).for_each(|(to, from)| *to += *from),
-                stride => {
-                    inputs.iter_mut().step_by(stride).zip(outputs).for_each(|(to, from)| *to += *from);
-                }
+                2 => add_every(2, outputs, inputs),
+                step => add_every(step, outputs, inputs),
             }
         }
     }
 }
 
-/// Sets the outputs of these rows beside these columns to 0.
+/// Copies every element at this distance.
 #[inline(always)]
-fn blank_beside<T: Real>(outputs: &mut [T], width: usize, rows: Range<usize>, columns: Range<usize>) {
-    for row in outputs[rows.start * width..rows.end * width].chunks_exact_mut(width) {
-        row[..columns.start].iter_mut().for_each(|x| *x = T::zero());
-        row[columns.end..].iter_mut().for_each(|x| *x = T::zero());
-    }
+fn copy_every<T: Real>(step: usize, inputs: &[T], outputs: &mut [T]) {
+    outputs.iter_mut().zip(inputs.chunks(step)).for_each(|(to, from)| *to = from[0]);
+}
+
+/// Adds to every element at this distance.
+#[inline(always)]
+fn add_every<T: Real>(step: usize, outputs: &[T], inputs: &mut [T]) {
+    inputs.chunks_mut(step).zip(outputs).for_each(|(to, from)| to[0] += *from);
 }

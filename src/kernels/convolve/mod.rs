@@ -76,39 +76,43 @@ impl Convolution {
         vec![T::zero(); self.kernel() * self.rows_of_block() * self.positions()]
     }
 
+    /// Where each element of a kernel lies over a plane of inputs.
+    fn elements(&self) -> Vec<Element> {
+        let [height, width] = self.axes;
+        let columns = |i: usize| (0..width.kernel).map(move |j| Element::new([height, width], [i, j]));
+        (0..height.kernel).flat_map(columns).collect()
+    }
+
     /// Calls `visit` with each element of the kernels of a group, the place of a plane of inputs in a block of these
     /// many rows, and the outputs of these in the table.
     #[inline(always)]
     fn each_plane<T>(
         &self,
-        group: usize,
-        rows: usize,
+        elements: &[Element],
+        (group, rows): (usize, usize),
         table: &mut [T],
-        mut visit: impl FnMut(Element<'_>, Range<usize>, &mut [T]),
+        mut visit: impl FnMut(&Element, Range<usize>, &mut [T]),
     ) {
-        let ([height, width], plane) = (self.axes, self.plane());
+        let plane = self.plane();
         let mut outputs = table.chunks_exact_mut(self.positions());
         for channel in group * self.inputs..(group + 1) * self.inputs {
-            for i in 0..height.kernel {
-                for j in 0..width.kernel {
-                    let element = Element::new(&self.axes, [i, j]);
-                    for (row, outputs) in outputs.by_ref().take(rows).enumerate() {
-                        let first = row * self.input_row() + channel * plane;
-                        visit(element, first..first + plane, outputs);
-                    }
+            for element in elements {
+                for (row, outputs) in outputs.by_ref().take(rows).enumerate() {
+                    let first = row * self.input_row() + channel * plane;
+                    visit(element, first..first + plane, outputs);
                 }
             }
         }
     }
 
-    /// Fills the table of a group from a block of inputs.
-    fn gather<T: Real>(&self, group: usize, rows: usize, x: &[T], table: &mut [T]) {
+    /// Fills the table of a group from a block of inputs of these many rows.
+    fn gather<T: Real>(&self, elements: &[Element], of: (usize, usize), x: &[T], table: &mut [T]) {
         vectorized(
             #[inline(always)]
             || {
                 self.each_plane(
-                    group,
-                    rows,
+                    elements,
+                    of,
                     table,
                     #[inline(always)]
                     |element, plane, outputs| element.gather(&x[plane], outputs),
@@ -118,13 +122,13 @@ impl Convolution {
     }
 
     /// Adds the table of a group to a block of inputs, from which [`gather`](Self::gather) would fill it.
-    fn scatter<T: Real>(&self, group: usize, rows: usize, table: &mut [T], x: &mut [T]) {
+    fn scatter<T: Real>(&self, elements: &[Element], of: (usize, usize), table: &mut [T], x: &mut [T]) {
         vectorized(
             #[inline(always)]
             || {
                 self.each_plane(
-                    group,
-                    rows,
+                    elements,
+                    of,
                     table,
                     #[inline(always)]
                     |element, plane, outputs| element.scatter(outputs, &mut x[plane]),
@@ -153,7 +157,7 @@ impl Convolution {
     ) -> CResult<Vec<T>> {
         let (positions, channels) = (self.positions(), self.channels());
         let mut y = Vec::with_capacity(self.batch * channels * positions);
-        let mut table = self.table();
+        let (mut table, elements) = (self.table(), self.elements());
         let mut product = vec![T::zero(); channels * self.rows_of_block() * positions];
         for block in self.blocks() {
             let (rows, start) = (block.len(), y.len());
@@ -162,7 +166,7 @@ impl Convolution {
             let table = &mut table[..self.kernel() * columns];
             let product = &mut product[..channels * columns];
             for group in 0..self.groups {
-                self.gather(group, rows, x, table);
+                self.gather(&elements, (group, rows), x, table);
                 let product = &mut product[group * self.outputs * columns..][..self.outputs * columns];
                 let table = Matrix::new(table, self.kernel(), columns)?;
                 self.kernels(group, weight)?.times_into(table, product)?;
@@ -221,7 +225,7 @@ impl Convolution {
         let mut of_x = wanted.x.then(|| vec![T::zero(); x.len()]);
         let mut of_weight = wanted.weight.then(|| vec![T::zero(); weight.len()]);
         let mut of_bias = wanted.bias.then(|| vec![0f64; channels]);
-        let mut table = self.table();
+        let (mut table, elements) = (self.table(), self.elements());
         for block in self.blocks() {
             let rows = block.len();
             let columns = rows * positions;
@@ -236,13 +240,13 @@ impl Convolution {
                 let g = &g[group * self.outputs * columns..][..self.outputs * columns];
                 let g = Matrix::new(g, self.outputs, columns)?;
                 if let Some(of_weight) = &mut of_weight {
-                    self.gather(group, rows, &x[inputs.clone()], table);
+                    self.gather(&elements, (group, rows), &x[inputs.clone()], table);
                     let table = Matrix::new(table, self.kernel(), columns)?;
                     g.add_times(table.t(), &mut of_weight[self.of_group(group)])?;
                 }
                 if let Some(of_x) = &mut of_x {
                     self.kernels(group, weight)?.t().times_into(g, table)?;
-                    self.scatter(group, rows, table, &mut of_x[inputs.clone()]);
+                    self.scatter(&elements, (group, rows), table, &mut of_x[inputs.clone()]);
                 }
             }
         }

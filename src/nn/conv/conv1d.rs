@@ -21,7 +21,9 @@ use candle_nn::{Conv1dConfig, VarBuilder};
 /// have the same floating-point type.
 ///
 /// It replaces candle's [`Conv1d`](candle_nn::Conv1d), as [`Conv2d`](crate::nn::Conv2d) does, which says how it is
-/// computed. Use it for series, texts and signals.
+/// computed. On the CPU, candle 0.11 computes wrong gradients of the weights for batches of two rows or more, because its
+/// convolution of sequences reads a transposed kernel as if it were contiguous; those of this layer are right. Use it for
+/// series, texts and signals.
 ///
 /// # Errors
 /// The forward pass fails for inputs with another number of channels or dimensions, and for inputs that with their

@@ -10,7 +10,7 @@ pub use conv1d::{conv1d, conv1d_no_bias, Conv1d};
 pub use conv2d::{conv2d, conv2d_no_bias, Conv2d};
 
 use crate::nn::{fused, then::Then};
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 use candle_nn::{init::DEFAULT_KAIMING_NORMAL, Init, VarBuilder};
 use sizes::Layout;
 
@@ -33,8 +33,8 @@ fn biases(inputs: usize, outputs: usize, vb: &VarBuilder<'_>) -> Result<Tensor> 
     vb.get_with_hints(outputs, "bias", Init::Uniform { lo: -bound, up: bound })
 }
 
-/// The outputs of a convolution and what follows it: one operation where that is possible, else those of candle's
-/// layer.
+/// The outputs of a convolution and what follows it: one operation on the CPU, and elsewhere those of candle's layer,
+/// which `candles` computes.
 fn forward(
     layout: Layout,
     (weight, bias): (&Tensor, Option<&Tensor>),
@@ -43,10 +43,20 @@ fn forward(
     candles: impl FnOnce(Tensor, Option<Tensor>) -> Result<Tensor>,
 ) -> Result<Tensor> {
     let sizes = layout.sizes(x, weight, bias)?;
-    if fused::has_products_of_ours() && fused::fits(x, weight, bias) {
+    if fused::fits(x, weight, bias) {
         return fused::apply(op::Convolve { sizes, then }, x, weight, bias);
     }
-    then.forward(candles(weight.clone(), bias.cloned())?)
+    let dtype = x.dtype();
+    let half = matches!(dtype, DType::F16 | DType::BF16) && weight.dtype() == dtype && x.device().is_cpu();
+    if !half {
+        return then.forward(candles(weight.clone(), bias.cloned())?);
+    }
+    // candle has no products in bf16 on the CPU.
+    let wide = |t: &Tensor| t.to_dtype(DType::F32);
+    let (x, weight, bias) = (wide(x)?, wide(weight)?, bias.map(wide).transpose()?);
+    let convolve = op::Convolve { sizes, then: Then::Nothing };
+    // The activation is that of rounded numbers.
+    then.forward(fused::apply(convolve, &x, &weight, bias.as_ref())?.to_dtype(dtype)?)
 }
 
 /// The methods of a layer of either number of dimensions, over candle's layer and its parameters.

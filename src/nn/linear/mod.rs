@@ -185,7 +185,8 @@ impl Linear {
         let (outputs, inputs) = self.weight.dims2()?;
         self.check(x, outputs, inputs)?;
         let bias = self.bias.as_ref();
-        if fused::has_products_of_ours() && fused::fits(x, &self.weight, bias) {
+        let products_of_ours = !cfg!(any(feature = "accelerate", feature = "mkl"));
+        if products_of_ours && fused::fits(x, &self.weight, bias) {
             return fused::apply(op::Dense(then), x, &self.weight, bias);
         }
         then.forward(self.by_tensors(x, inputs, outputs)?)
