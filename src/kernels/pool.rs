@@ -47,9 +47,9 @@ impl Windows {
         for i in 0..size[0] {
             let row = first + i * self.width;
             for (j, x) in plane[row..row + size[1]].iter().enumerate() {
-                // A NaN is not larger and not less or equal; after it nothing is larger.
-                let larger = *x > most || (x.is_nan() && !most.is_nan());
-                (at, most) = if larger { (row + j, *x) } else { (at, most) };
+                // After a NaN nothing is larger, and a NaN is larger than any number.
+                let keeps = (most >= *x) | most.is_nan();
+                (at, most) = if keeps { (at, most) } else { (row + j, *x) };
             }
         }
         at
