@@ -32,8 +32,9 @@ use candle_nn::{Conv2dConfig, VarBuilder};
 /// relu, tanh, sigmoid or the exponential function, or candle's [relu](candle_nn::Activation::Relu); in a model of
 /// another kind call [`forward_then`](Self::forward_then). The backward pass is made of the same products and leaves
 /// out the gradient of inputs that need none. It also works where that of candle's layer fails: where the stride leaves
-/// another number of inputs at the right edge than at the lower one. Half precision is computed in f32. On other
-/// devices the layer is made of candle's operations.
+/// another number of inputs at the right edge than at the lower one. Large products use candle's threads, and the rest
+/// is done on the calling thread. Half precision is computed in f32. On other devices the layer is made of candle's
+/// operations.
 ///
 /// # Errors
 /// The forward pass fails for inputs with another number of channels or dimensions, and for inputs that with their

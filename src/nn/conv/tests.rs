@@ -8,7 +8,7 @@ use crate::{
     },
     weights::fresh,
 };
-use candle_core::{DType, Device, Module, ModuleT, Shape, Var};
+use candle_core::{DType, Device, Module, ModuleT, Var};
 use candle_nn::{Conv1dConfig, Conv2dConfig, VarMap};
 use proptest::prelude::*;
 
