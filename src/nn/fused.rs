@@ -8,6 +8,7 @@ use crate::{
     nn::gradients::hand_over,
 };
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Device, Layout, Result, Shape, Tensor};
+use std::cell::Cell;
 
 /// What a layer computes of its inputs, its weights and its bias: contiguous, on the CPU, and of one type, f32 or
 /// f64.
@@ -54,8 +55,34 @@ pub(super) fn apply<F: Fused + 'static>(
     }
 }
 
+thread_local! {
+    static IN_PARTS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs forward passes in which linear layers and convolutions are made of candle's operations and activations are
+/// operations of their own, so that the graph shows what each of them does.
+pub(crate) fn in_parts<T>(forward: impl FnOnce() -> T) -> T {
+    /// Sets it back, also when the pass is left by a panic.
+    struct Outer(bool);
+    impl Drop for Outer {
+        fn drop(&mut self) {
+            IN_PARTS.set(self.0);
+        }
+    }
+    let _outer = Outer(IN_PARTS.replace(true));
+    forward()
+}
+
+/// Whether a pass on this thread is [in parts](in_parts).
+pub(super) fn is_in_parts() -> bool {
+    IN_PARTS.get()
+}
+
 /// Whether a layer can be one operation for these tensors.
 pub(super) fn fits(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> bool {
+    if is_in_parts() {
+        return false;
+    }
     let dtype = x.dtype();
     let fits = |t: &Tensor| t.dtype() == dtype && t.device().is_cpu();
     matches!(dtype, DType::F32 | DType::F64) && [Some(x), Some(weight), bias].into_iter().flatten().all(fits)

@@ -36,6 +36,7 @@ pub use crate::seed::pass::seeded_pass;
 pub use activation::Activation;
 pub use conv::{conv1d, conv1d_no_bias, conv2d, conv2d_no_bias, Conv1d, Conv2d};
 pub use embedding::{embedding, Embedding};
+pub(crate) use fused::in_parts;
 pub use gradients::backward;
 pub use linear::{linear, linear_b, linear_no_bias, Linear};
 pub use norm::{

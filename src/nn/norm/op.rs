@@ -59,7 +59,7 @@ impl Layer<'_> {
         let inner = computed_in(dtype);
         let wide = x.to_dtype(inner)?;
         // The activation of numbers in half precision is that of rounded numbers.
-        let (within, behind) = match x.device().is_cpu() && dtype == inner {
+        let (within, behind) = match x.device().is_cpu() && dtype == inner && !fused::is_in_parts() {
             true => (self.then, Then::Nothing),
             false => (Then::Nothing, self.then),
         };
