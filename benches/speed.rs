@@ -17,6 +17,7 @@ use candle_ensemble::{
     Ensemble, Network, Result, Session,
 };
 use candle_nn::{linear, loss, AdamW, Linear, Module, Optimizer as _, ParamsAdamW, VarBuilder, VarMap};
+use images::Images;
 use rand::{rngs::StdRng, seq::SliceRandom, Rng, SeedableRng};
 use std::{
     hint::black_box,
@@ -25,6 +26,7 @@ use std::{
 };
 use turns::{Bench, Target};
 
+mod images;
 mod turns;
 
 #[global_allocator]
@@ -227,6 +229,20 @@ impl Speed {
         Ok(())
     }
 
+    /// A network with two convolutions and batch normalization.
+    fn images(&mut self, images: &Images) -> Result<()> {
+        let data = TensorDataset::classification(images.inputs.clone(), &images.labels)?;
+        let trainer = Trainer::new(images.network()).optimizer(Optimizer::adam(LEARNING_RATE));
+        let (trainer, one) = (trainer.batch_size(images.batch).epochs(images.epochs), Threads::new(1)?);
+        self.0.pair(
+            format!("training/{}, library with its layers : by hand", images.name),
+            Target::AtMost(0.6),
+            || train(&trainer, &data, &MultiRun::new(1), &one),
+            Some(&|| assert!(images.train_by_hand(LEARNING_RATE).expect("trained").is_finite())),
+        );
+        Ok(())
+    }
+
     fn bagging(&mut self, case: &Case) -> Result<()> {
         let (epochs, data, two) = (case.epochs[2], case.data()?, Threads::new(2)?);
         let trainer = case.trainer(epochs);
@@ -299,6 +315,15 @@ impl Speed {
     }
 }
 
+/// The data of a case as images, of which fewer are used where the benchmark is only checked.
+fn images(case: &Case, name: &'static str, side: usize, batch: usize, epochs: usize) -> CandleResult<Images> {
+    let rows = if Bench::measured() { 640 } else { 2 * batch };
+    let rows = rows.min(case.inputs.dim(0)?);
+    let inputs = case.inputs.narrow(0, 0, rows)?.reshape((rows, 1, side, side))?;
+    let labels = case.labels.narrow(0, 0, rows)?;
+    Ok(Images { name, inputs, labels, side, batch, epochs })
+}
+
 fn main() -> Result<()> {
     threads::one_core_per_member();
     let mut bench = Speed(Bench::new());
@@ -307,6 +332,8 @@ fn main() -> Result<()> {
         cases.iter_mut().try_for_each(Case::shorten)?;
     }
     cases.iter().try_for_each(|case| bench.training(case))?;
+    bench.images(&images(&cases[0], "8x8 images", 8, 32, 2)?)?;
+    bench.images(&images(&cases[1], "28x28 images", 28, 32, 1)?)?;
     bench.bagging(&cases[0])?;
     cases.iter().try_for_each(|case| bench.prediction(case))?;
     cases.iter().try_for_each(|case| bench.prediction_on_threads(case))?;

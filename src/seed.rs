@@ -2,6 +2,8 @@
 //!
 //! Every random draw in the library has a generator of its own, seeded by a name. So the order of draws does
 //! not matter, and neither does the number of threads.
+pub(crate) mod pass;
+
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};

@@ -44,6 +44,8 @@ pub(crate) trait Real: Number {
     fn abs(self) -> Self;
     /// Whether the number has a minus sign, as −0 has.
     fn has_minus(self) -> bool;
+    /// Whether it is not a number.
+    fn is_nan(self) -> bool;
     /// Replaces each `x` by `e^x`. No `x` may be above 0.
     fn exp_all(numbers: &mut [Self]);
     /// All elements of a storage of this type; an error for another type.
@@ -142,6 +144,11 @@ macro_rules! real {
             #[inline(always)]
             fn has_minus(self) -> bool {
                 self.is_sign_negative()
+            }
+
+            #[inline(always)]
+            fn is_nan(self) -> bool {
+                $float::is_nan(self)
             }
 
             #[inline(always)]

@@ -55,11 +55,20 @@ impl<'a, T: Real> Matrix<'a, T> {
         Ok(product)
     }
 
+    /// `product = self · other`, row by row.
+    pub(crate) fn times_into(self, other: Self, product: &mut [T]) -> CResult<()> {
+        self.write(other, product, false)
+    }
+
     /// `sums += self · other`.
     pub(crate) fn add_times(self, other: Self, sums: &mut [T]) -> CResult<()> {
+        self.write(other, sums, true)
+    }
+
+    fn write(self, other: Self, product: &mut [T], add: bool) -> CResult<()> {
         let elements = self.elements_with(other)?;
-        if sums.len() != elements {
-            bail!("expected room for {elements} elements of a product, got {}", sums.len());
+        if product.len() != elements {
+            bail!("expected room for {elements} elements of a product, got {}", product.len());
         }
         if elements == 0 {
             return Ok(());
@@ -67,7 +76,7 @@ impl<'a, T: Real> Matrix<'a, T> {
         // SAFETY: The slice has the elements of the product, and all of them are initialized.
         #[allow(unsafe_code)]
         unsafe {
-            multiply(self, other, sums.as_mut_ptr(), true);
+            multiply(self, other, product.as_mut_ptr(), add);
         }
         Ok(())
     }
@@ -199,6 +208,8 @@ mod tests {
                 let mut sums = exact.clone();
                 a.add_times(b, &mut sums).unwrap();
                 prop_assert!(near(&sums, &exact.iter().map(|x| 2. * x).collect::<Vec<_>>(), 1e-12));
+                a.times_into(b, &mut sums).unwrap();
+                prop_assert!(near(&sums, &exact, 1e-12));
             }
             let narrow = |x: &[f64]| x.iter().map(|x| *x as f32).collect::<Vec<_>>();
             let (a, b) = (narrow(&a), narrow(&b));

@@ -5,8 +5,9 @@
 //! one of the `outer` rows.
 use crate::kernels::{
     float::Real,
+    gradients::{Gradients, Wanted},
     simd::vectorized,
-    sums::{fold_in_lanes, plus},
+    sums::{fold_in_lanes, fold_pairs_in_lanes, plus},
 };
 
 /// What the mean and the variance are taken over.
@@ -154,13 +155,6 @@ pub(crate) struct Normalization {
     pub(crate) center: bool,
 }
 
-/// The gradients of the inputs, the weights and the biases.
-pub(crate) struct Gradients<T> {
-    pub(crate) x: Vec<T>,
-    pub(crate) weight: Vec<T>,
-    pub(crate) bias: Vec<T>,
-}
-
 impl Normalization {
     /// `(x − mean) · scale · weight + bias`, with one weight and one bias for each channel.
     pub(crate) fn apply<T: Real>(&self, x: &[T], weight: &[T], bias: &[T]) -> Vec<T> {
@@ -169,9 +163,12 @@ impl Normalization {
         vectorized(
             #[inline(always)]
             || {
+                if inner > 1 {
+                    return self.apply_to_strips(x, weight, bias, (&means, &scales));
+                }
                 let mut y = x.to_vec();
                 match self.sets {
-                    Sets::Channels if inner == 1 => {
+                    Sets::Channels => {
                         let scaled: Vec<T> = scales.iter().zip(weight).map(|(s, w)| *s * *w).collect();
                         for row in y.chunks_exact_mut(channels) {
                             for (((y, mean), scale), bias) in
@@ -181,7 +178,7 @@ impl Normalization {
                             }
                         }
                     }
-                    Sets::Segments(group) if inner == 1 => {
+                    Sets::Segments(group) => {
                         for (set, row) in y.chunks_exact_mut(group).enumerate() {
                             let (mean, scale) = (means[set], scales[set]);
                             let first = set * group % channels;
@@ -191,24 +188,35 @@ impl Normalization {
                             }
                         }
                     }
-                    sets => {
-                        for (strip, y) in y.chunks_exact_mut(inner).enumerate() {
-                            let (set, channel) = (self.dims.set_of(sets, strip), strip % channels);
-                            let (mean, scale, bias) =
-                                (means[set], scales[set] * weight[channel], bias[channel]);
-                            for y in y {
-                                *y = (*y - mean) * scale + bias;
-                            }
-                        }
-                    }
                 }
                 y
             },
         )
     }
 
+    /// [`Self::apply`] where `inner` is above 1.
+    #[inline(always)]
+    fn apply_to_strips<T: Real>(
+        &self,
+        x: &[T],
+        weight: &[T],
+        bias: &[T],
+        (means, scales): (&[T], &[T]),
+    ) -> Vec<T> {
+        let mut y = Vec::with_capacity(x.len());
+        for (strip, x) in x.chunks_exact(self.dims.inner).enumerate() {
+            let (set, channel) = (self.dims.set_of(self.sets, strip), strip % self.dims.channels);
+            let (mean, scale, bias) = (means[set], scales[set] * weight[channel], bias[channel]);
+            y.extend(x.iter().map(
+                #[inline(always)]
+                |x| (*x - mean) * scale + bias,
+            ));
+        }
+        y
+    }
+
     /// The gradients, from the gradient `g` of the result.
-    pub(crate) fn backward<T: Real>(&self, x: &[T], weight: &[T], g: &[T]) -> Gradients<T> {
+    pub(crate) fn backward<T: Real>(&self, x: &[T], weight: &[T], g: &[T], wanted: Wanted) -> Gradients<T> {
         let Dims { channels, inner, .. } = self.dims;
         let (means, scales) = (narrow::<T>(&self.means), narrow::<T>(&self.scales));
         let mut of_weight = vec![0f64; channels];
@@ -216,7 +224,7 @@ impl Normalization {
         let sets = self.dims.sets(self.sets);
         // For each set the sums of the gradient of the normalized elements, and of its product with them.
         let (mut plain, mut product) = (vec![0f64; sets], vec![0f64; sets]);
-        let mut of_x = vec![T::zero(); x.len()];
+        let mut of_x = vec![T::zero(); if wanted.x { x.len() } else { 0 }];
         vectorized(
             #[inline(always)]
             || {
@@ -233,11 +241,20 @@ impl Normalization {
                     for (strip, (x, g)) in x.chunks_exact(inner).zip(g.chunks_exact(inner)).enumerate() {
                         let (set, channel) = (self.dims.set_of(self.sets, strip), strip % channels);
                         let (mean, scale) = (means[set], scales[set]);
-                        let (mut sum, mut with_x) = (0f64, 0f64);
-                        for (x, g) in x.iter().zip(g) {
-                            sum += g.wide();
-                            with_x += (*g * ((*x - mean) * scale)).wide();
-                        }
+                        let sum = fold_in_lanes(
+                            g,
+                            0.,
+                            #[inline(always)]
+                            |a, g: T| a + g.wide(),
+                            plus,
+                        );
+                        let with_x = fold_pairs_in_lanes(
+                            (x, g),
+                            0.,
+                            #[inline(always)]
+                            |a, x: T, g: T| a + (g * ((x - mean) * scale)).wide(),
+                            plus,
+                        );
                         of_bias[channel] += sum;
                         of_weight[channel] += with_x;
                         plain[set] += weight[channel].wide() * sum;
@@ -290,7 +307,11 @@ impl Normalization {
                 }
             },
         );
-        Gradients { x: of_x, weight: narrow(&of_weight), bias: narrow(&of_bias) }
+        Gradients {
+            x: wanted.x.then_some(of_x),
+            weight: wanted.weight.then(|| narrow(&of_weight)),
+            bias: wanted.bias.then(|| narrow(&of_bias)),
+        }
     }
 
     /// The sums of [`Self::backward`] where `inner` is 1.

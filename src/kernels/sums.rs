@@ -33,6 +33,32 @@ pub(crate) fn fold_in_lanes<X: Copy, A: Copy>(
     lanes.into_iter().reduce(join).unwrap_or(start)
 }
 
+/// [`fold_in_lanes`] over the pairs of two slices of the same length.
+#[inline(always)]
+pub(crate) fn fold_pairs_in_lanes<X: Copy, Y: Copy, A: Copy>(
+    (xs, ys): (&[X], &[Y]),
+    start: A,
+    add: impl Fn(A, X, Y) -> A,
+    join: impl Fn(A, A) -> A,
+) -> A {
+    let pairs = xs.iter().zip(ys);
+    if xs.len() < 4 * LANES {
+        return pairs.fold(start, |a, (&x, &y)| add(a, x, y));
+    }
+    let mut lanes = [start; LANES];
+    let (x_chunks, x_rest) = xs.as_chunks::<LANES>();
+    let (y_chunks, y_rest) = ys.as_chunks::<LANES>();
+    for (x, y) in x_chunks.iter().zip(y_chunks) {
+        for lane in 0..LANES {
+            lanes[lane] = add(lanes[lane], x[lane], y[lane]);
+        }
+    }
+    for ((lane, &x), &y) in lanes.iter_mut().zip(x_rest).zip(y_rest) {
+        *lane = add(*lane, x, y);
+    }
+    lanes.into_iter().reduce(join).unwrap_or(start)
+}
+
 /// The sum of two partial results.
 #[inline(always)]
 pub(crate) fn plus(a: f64, b: f64) -> f64 {
@@ -75,6 +101,9 @@ mod tests {
         for n in 0..40u64 {
             let numbers: Vec<u64> = (1..=n).collect();
             assert_eq!(fold_in_lanes(&numbers, 0, |a, x| a + x, |a, b| a + b), n * (n + 1) / 2);
+            let pairs = (&numbers[..], &numbers[..]);
+            let squares = fold_pairs_in_lanes(pairs, 0, |a, x, y| a + x * y, |a, b| a + b);
+            assert_eq!(squares, n * (n + 1) * (2 * n + 1) / 6);
         }
     }
 

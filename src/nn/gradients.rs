@@ -31,8 +31,9 @@ impl Drop for Pass {
 /// [`Tensor::backward`] computes them, and faster where layers of this module are used.
 ///
 /// candle's store fills a tensor with zeros for each variable and then adds the gradient to it in a third
-/// tensor. The [`Linear`](crate::nn::Linear) and [`Embedding`](crate::nn::Embedding) layers hand their
-/// gradients over without that in this function, which saves about a tenth of a training step of a small network.
+/// tensor. Layers of this module with weights, such as [`Linear`](crate::nn::Linear),
+/// [`Conv2d`](crate::nn::Conv2d), [`Embedding`](crate::nn::Embedding) and [`BatchNorm`](crate::nn::BatchNorm), hand
+/// their gradients over without that in this function, which saves about a tenth of a training step of a small network.
 /// The numbers are the same, except that `−0` may stand for `0`. The [`Trainer`](crate::train::Trainer) uses
 /// it; use it in a training loop of your own.
 ///

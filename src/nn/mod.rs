@@ -4,8 +4,10 @@
 //!
 //! | Kind | Layers |
 //! |---|---|
-//! | In place of candle's, faster in training | [`linear()`], [`linear_no_bias`], [`embedding()`], [`layer_norm`] |
-//! | The backward pass, in training loops of your own | [`backward`] |
+//! | In place of candle's, faster in training | [`linear()`], [`linear_no_bias`], [`conv1d`], [`conv1d_no_bias`], [`conv2d`], [`conv2d_no_bias`], [`embedding()`], [`batch_norm`], [`layer_norm`], [`group_norm`], [`rms_norm`] |
+//! | All of candle-nn, with these layers in place of its own | [`drop_in`] |
+//! | The backward pass, in training loops of your own | [`backward`], [`seeded_pass`] |
+//! | Pooling, with PyTorch's gradient | [`MaxPool2d`] |
 //! | Dropout, seeded by the run | [`Dropout`], [`GaussianDropout`], [`AlphaDropout`], [`DropConnect`] |
 //! | Dropout of channels | [`SpatialDropout1d`], [`SpatialDropout2d`] |
 //! | Noise, seeded as well | [`GaussianNoise`] |
@@ -15,22 +17,33 @@
 //!
 //! Dropout and noise act in training only. A layer placed first acts on the inputs of the network.
 mod activation;
+mod conv;
+pub mod drop_in;
 mod embedding;
+mod fused;
 mod gradients;
 mod linear;
 mod norm;
+mod pool;
 mod random;
 mod sequential;
 pub(crate) mod tap;
+#[cfg(test)]
+mod testing;
+mod then;
 
+pub use crate::seed::pass::seeded_pass;
 pub use activation::Activation;
+pub use conv::{conv1d, conv1d_no_bias, conv2d, conv2d_no_bias, Conv1d, Conv2d};
 pub use embedding::{embedding, Embedding};
+pub(crate) use fused::in_parts;
 pub use gradients::backward;
 pub use linear::{linear, linear_b, linear_no_bias, Linear};
 pub use norm::{
-    layer_norm, layer_norm_no_bias, BatchNorm, BatchNormConfig, BatchNormConvention, GroupNorm, LayerNorm,
-    RmsNorm,
+    batch_norm, group_norm, layer_norm, layer_norm_no_bias, rms_norm, BatchNorm, BatchNormConfig,
+    BatchNormConvention, GroupNorm, LayerNorm, RmsNorm,
 };
+pub use pool::MaxPool2d;
 pub use random::{
     AlphaDropout, DropConnect, Dropout, GaussianDropout, GaussianNoise, SpatialDropout1d, SpatialDropout2d,
 };

@@ -1,8 +1,8 @@
 //! Layers one after the other, in a type that may be shared between threads.
 use crate::nn::{
-    linear::Then,
     tap::{observe, wants_activations, within, Bounds},
-    Activation, Linear,
+    then::{Then, WithThen},
+    Activation, BatchNorm, Conv1d, Conv2d, Linear,
 };
 use candle_core::{ModuleT, Result, Tensor};
 use std::{any::Any, fmt};
@@ -49,9 +49,9 @@ pub struct Sequential {
 struct Layer {
     module: Box<dyn ModuleT + Send + Sync>,
     kind: Kind,
-    /// The same layer as `module`, if it is linear.
-    linear: Option<Linear>,
-    /// The same layer as `module`, if it can be one operation with a linear layer before it.
+    /// The same layer as `module`, if it can be one operation with an activation behind it.
+    first: Option<Box<dyn WithThen + Send + Sync>>,
+    /// The same layer as `module`, if it can be one operation with a layer before it.
     then: Option<Then>,
 }
 
@@ -78,6 +78,19 @@ impl Kind {
     }
 }
 
+/// The layer, if it can do the work of an activation behind it.
+fn with_then(layer: &dyn Any) -> Option<Box<dyn WithThen + Send + Sync>> {
+    fn of<L: WithThen + Clone + Send + Sync + 'static>(
+        layer: &dyn Any,
+    ) -> Option<Box<dyn WithThen + Send + Sync>> {
+        layer.downcast_ref::<L>().map(|layer| Box::new(layer.clone()) as _)
+    }
+    of::<Linear>(layer)
+        .or_else(|| of::<Conv1d>(layer))
+        .or_else(|| of::<Conv2d>(layer))
+        .or_else(|| of::<BatchNorm>(layer))
+}
+
 /// A [`Sequential`] without layers, to which [`add`](Sequential::add) adds them.
 #[must_use]
 pub fn seq() -> Sequential {
@@ -90,8 +103,8 @@ impl Sequential {
     #[allow(clippy::should_implement_trait)] // the name that candle's users know
     pub fn add(mut self, layer: impl ModuleT + Send + Sync + 'static) -> Self {
         let (kind, then) = (Kind::of(&layer), Then::of(&layer));
-        let linear = (&layer as &dyn Any).downcast_ref::<Linear>().cloned();
-        self.layers.push(Layer { module: Box::new(layer), kind, linear, then });
+        let first = with_then(&layer);
+        self.layers.push(Layer { module: Box::new(layer), kind, first, then });
         self
     }
 
@@ -170,14 +183,14 @@ impl Sequential {
     }
 }
 
-/// The output of the last layer. A linear layer and the activation behind it are one operation.
+/// The output of the last layer. A layer of ours with weights and the activation behind it are one operation.
 fn run(mut layers: &[Layer], xs: &Tensor, train: bool) -> Result<Tensor> {
     let mut xs = xs.clone();
     loop {
         (xs, layers) = match layers {
             [] => return Ok(xs),
-            [Layer { linear: Some(linear), .. }, Layer { then: Some(then), .. }, rest @ ..] => {
-                (linear.with(*then, &xs)?, rest)
+            [Layer { first: Some(first), .. }, Layer { then: Some(then), .. }, rest @ ..] => {
+                (first.forward_with(*then, &xs, train)?, rest)
             }
             [Layer { module, .. }, rest @ ..] => (module.forward_t(&xs, train)?, rest),
         };

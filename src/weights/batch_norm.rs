@@ -1,5 +1,6 @@
 //! Re-estimation of batch-norm's running statistics, for any network with a forward pass.
 use crate::{
+    seed::pass::seeded_pass,
     weights::{finite::first_non_finite, Vars, Weights},
     Error, Result,
 };
@@ -46,6 +47,8 @@ pub(crate) fn re_estimate_by(
     forward: &Forward<'_>,
 ) -> Result<Weights> {
     let _measuring = Measuring::begin();
+    let forward: &Forward<'_> =
+        &|part| seeded_pass(u64::from(part.first().copied().unwrap_or(0)), || forward(part));
     vars.load(weights)?;
     let Some(first) = parts.first() else { return Ok(weights.clone()) };
     let statistics = Statistics::find(vars, weights, || forward(first))?;

@@ -4,7 +4,7 @@ use candle_ensemble::{
     combine::{Combiner, Mean},
     data::{LastBatch, TensorDataset},
     exec::{Executor, Sequential, Threads},
-    nn::{self, Dropout},
+    nn::{self, drop_in, Dropout},
     observe::{Event, Flow, Observer},
     plan::{FastGeometric, Horizontal, Plan, Schedule, Settings, Snapshot, Span},
     store::MemoryStore,
@@ -13,7 +13,9 @@ use candle_ensemble::{
     weights::WarmUp,
     Checkpoints, Ensemble, Error, Network, Result, Session,
 };
-use candle_nn::{batch_norm, linear, seq, Activation, BatchNorm, Linear, Sequential as Mlp, VarBuilder};
+use candle_nn::{
+    batch_norm, linear, seq, Activation, BatchNorm, Conv1dConfig, Linear, Sequential as Mlp, VarBuilder,
+};
 use rand::Rng;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -124,6 +126,22 @@ fn layers_of_the_library_resume() {
     let trainer = Trainer::new(|vb: VarBuilder<'_>| {
         let hidden = nn::seq().add(nn::linear(2, 6, vb.pp("a"))?).add(nn::Activation::Relu);
         Ok(hidden.add(nn::linear(6, 2, vb.pp("b"))?))
+    });
+    let trainer = trainer.epochs(6).batch_size(16);
+    assert!(interrupt_everywhere(&trainer, &MultiRun::new(2), Checkpoints::Epochs(2)) > 0);
+}
+
+/// Convolutions, normalization, and dropout that draws from the seed of the step.
+#[test]
+fn layers_with_candles_constructors_resume() {
+    let trainer = Trainer::new(|vb: VarBuilder<'_>| {
+        let config = Conv1dConfig { padding: 1, ..Default::default() };
+        let network = drop_in::seq().add_fn(|x| x.unsqueeze(1));
+        let network = network.add(drop_in::conv1d(1, 4, 2, config, vb.pp("conv"))?);
+        let network =
+            network.add(drop_in::batch_norm(4, 1e-5, vb.pp("norm"))?).add(drop_in::Activation::Relu);
+        let network = network.add_fn(|x| x.flatten_from(1)).add(drop_in::Dropout::new(0.3));
+        Ok(network.add(drop_in::linear(12, 2, vb.pp("out"))?))
     });
     let trainer = trainer.epochs(6).batch_size(16);
     assert!(interrupt_everywhere(&trainer, &MultiRun::new(2), Checkpoints::Epochs(2)) > 0);

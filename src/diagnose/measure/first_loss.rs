@@ -3,6 +3,7 @@ use super::{constant::Constant, table::spaced};
 use crate::{
     codec::real,
     data::{Dataset, FittedScalings},
+    nn::seeded_pass,
     plan::RunSpec,
     train::{Learner, Trainer},
     weights::fresh,
@@ -83,7 +84,7 @@ impl FirstLoss {
         let scheme = Learner::init(trainer, &run.settings)?;
         let (_, vb) = fresh(run.seed.child("init"), scheme, Learner::dtype(trainer), device);
         let network = trainer.build(&run.architecture, &run.settings, vb)?;
-        let output = network.run(&inputs, true)?.detach();
+        let output = seeded_pass(run.seed.child("pass"), || network.run(&inputs, true))?.detach();
         let loss = config.loss_for(data.task(), Learner::output(trainer), &output);
         let value =
             loss.mean(&output, &targets, batch.weights.as_ref())?.to_dtype(DType::F64)?.to_scalar()?;

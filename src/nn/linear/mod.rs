@@ -2,12 +2,16 @@
 mod op;
 #[cfg(test)]
 mod tests;
-mod then;
 
-pub(super) use then::Then;
-
-use crate::{nn::Activation, Error};
-use candle_core::{DType, Module, Result, Tensor};
+use crate::{
+    nn::{
+        fused,
+        then::{Then, WithThen},
+        Activation,
+    },
+    Error,
+};
+use candle_core::{Module, Result, Tensor};
 use candle_nn::{init::DEFAULT_KAIMING_NORMAL, Init, VarBuilder};
 
 /// A linear layer, also called dense or fully connected: each output is a weighted sum of all inputs and a
@@ -173,19 +177,17 @@ impl Linear {
     /// }
     /// ```
     pub fn forward_then(&self, activation: Activation, x: &Tensor) -> Result<Tensor> {
-        match Then::ours(activation) {
-            Some(then) => self.with(then, x),
-            None => activation.forward(&self.forward(x)?),
-        }
+        self.activated(activation, x, false)
     }
 
     /// The forward pass with what follows it.
-    pub(super) fn with(&self, then: Then, x: &Tensor) -> Result<Tensor> {
+    fn with(&self, then: Then, x: &Tensor) -> Result<Tensor> {
         let (outputs, inputs) = self.weight.dims2()?;
         self.check(x, outputs, inputs)?;
-        if self.is_fused(x) {
-            let bias = self.bias.as_ref().map(Tensor::contiguous).transpose()?;
-            return op::apply(&x.contiguous()?, &self.weight.contiguous()?, bias.as_ref(), then);
+        let bias = self.bias.as_ref();
+        let products_of_ours = !cfg!(any(feature = "accelerate", feature = "mkl"));
+        if products_of_ours && fused::fits(x, &self.weight, bias) {
+            return fused::apply(op::Dense(then), x, &self.weight, bias);
         }
         then.forward(self.by_tensors(x, inputs, outputs)?)
     }
@@ -204,15 +206,6 @@ impl Linear {
             }
             _ => Ok(()),
         }
-    }
-
-    /// Whether the layer is one operation for these inputs.
-    fn is_fused(&self, x: &Tensor) -> bool {
-        let dtype = x.dtype();
-        let fits = |t: &Tensor| t.dtype() == dtype && t.device().is_cpu();
-        !cfg!(any(feature = "accelerate", feature = "mkl"))
-            && matches!(dtype, DType::F32 | DType::F64)
-            && [Some(x), Some(&self.weight), self.bias.as_ref()].into_iter().flatten().all(fits)
     }
 
     /// In tensor operations, for other devices and types.
@@ -234,5 +227,11 @@ impl Linear {
 impl Module for Linear {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         self.with(Then::Nothing, x)
+    }
+}
+
+impl WithThen for Linear {
+    fn forward_with(&self, then: Then, x: &Tensor, _train: bool) -> Result<Tensor> {
+        self.with(then, x)
     }
 }

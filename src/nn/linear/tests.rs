@@ -1,32 +1,10 @@
 use super::*;
-use crate::nn::{backward, embedding};
-use candle_core::{Device, Shape, Var};
-use candle_nn::var_builder::SimpleBackend;
+use crate::nn::{
+    backward, embedding,
+    testing::{asked, assert_near, assert_slopes, flat, followers, gradients, numbers, Activate, Make},
+};
+use candle_core::{DType, Device, Var};
 use proptest::prelude::*;
-use std::sync::{Arc, Mutex};
-
-/// Numbers from −1 to 1 without a pattern.
-fn numbers(shape: impl Into<Shape>, salt: u64, dtype: DType) -> Tensor {
-    let shape = shape.into();
-    let mut state = salt.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut next = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 33) as f64 / f64::from(1u32 << 30) - 1.
-    };
-    let values: Vec<f64> = (0..shape.elem_count()).map(|_| next()).collect();
-    Tensor::from_vec(values, shape, &Device::Cpu).unwrap().to_dtype(dtype).unwrap()
-}
-
-fn flat(x: &Tensor) -> Vec<f64> {
-    x.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
-}
-
-fn assert_near(a: &Tensor, b: &Tensor, tolerance: f64, what: &str) {
-    assert_eq!(a.dims(), b.dims(), "{what}");
-    for (a, b) in flat(a).into_iter().zip(flat(b)) {
-        assert!((a - b).abs() <= tolerance * (1. + b.abs()), "{what}: {a} {b}");
-    }
-}
 
 /// A layer of ours and one of candle's with the same variables.
 struct Pair {
@@ -43,31 +21,6 @@ fn pair(inputs: usize, outputs: usize, bias: bool, dtype: DType) -> Pair {
     let ours = Linear::new(weight.as_tensor().clone(), b.clone());
     let theirs = candle_nn::Linear::new(weight.as_tensor().clone(), b);
     Pair { weight, bias, ours, theirs }
-}
-
-/// The gradients of `Σ upstream · y` with respect to the variables.
-fn gradients(
-    y: &Tensor,
-    vars: &[&Var],
-    backward: impl Fn(&Tensor) -> Result<candle_core::backprop::GradStore>,
-) -> Vec<Tensor> {
-    let loss = (y * numbers(y.shape(), 9, y.dtype())).unwrap().sum_all().unwrap();
-    let store = backward(&loss).unwrap();
-    vars.iter().map(|var| store.get(var.as_tensor()).unwrap().clone()).collect()
-}
-
-type Activate = fn(&Tensor) -> Result<Tensor>;
-
-/// What follows the layer, and the same of candle's operations.
-fn followers() -> [(Then, Activate); 6] {
-    [
-        (Then::Nothing, |x| Ok(x.clone())),
-        (Then::CandlesRelu, Tensor::relu),
-        (Then::Ours(Activation::Relu), Tensor::relu),
-        (Then::Ours(Activation::LeakyRelu { slope: 0.1 }), |x| candle_nn::ops::leaky_relu(x, 0.1)),
-        (Then::Ours(Activation::Tanh), Tensor::tanh),
-        (Then::Ours(Activation::Sigmoid), candle_nn::ops::sigmoid),
-    ]
 }
 
 fn compare(dims: &[usize], outputs: usize, bias: bool, dtype: DType, view: impl Fn(&Tensor) -> Tensor) {
@@ -156,22 +109,7 @@ fn gradients_are_those_of_finite_differences() {
             let pair = pair(4, 2, true, dtype);
             let vars = [&x, &pair.weight, pair.bias.as_ref().unwrap()];
             let y = || pair.ours.with(then, x.as_tensor()).unwrap();
-            let loss = || flat(&(y() * numbers((3, 2), 9, dtype)).unwrap()).iter().sum::<f64>();
-            for (var, gradient) in vars.iter().zip(gradients(&y(), &vars, backward)) {
-                let values = flat(var);
-                for (i, gradient) in flat(&gradient).into_iter().enumerate() {
-                    let at = |shift: f64| {
-                        let mut moved = values.clone();
-                        moved[i] += shift;
-                        let moved = Tensor::from_vec(moved, var.shape(), &Device::Cpu).unwrap();
-                        var.set(&moved.to_dtype(dtype).unwrap()).unwrap();
-                        loss()
-                    };
-                    let slope = (at(step) - at(-step)) / (2. * step);
-                    at(0.);
-                    assert!((slope - gradient).abs() < tolerance, "{then:?} {dtype:?}: {slope} {gradient}");
-                }
-            }
+            assert_slopes(&vars, y, (step, tolerance), &format!("{then:?} {dtype:?}"));
         }
     }
 }
@@ -271,35 +209,8 @@ fn shapes_that_do_not_fit_are_named() {
     assert!(pair(5, 3, true, DType::F32).ours.forward(&numbers((2, 5), 1, DType::F64)).is_err());
 }
 
-/// Writes down what it is asked for.
-#[derive(Clone, Default)]
-struct Asked(Arc<Mutex<Vec<String>>>);
-
-impl SimpleBackend for Asked {
-    fn get(&self, s: Shape, name: &str, init: Init, dtype: DType, device: &Device) -> Result<Tensor> {
-        self.0.lock().unwrap().push(format!("{name} {s:?} {init:?} {dtype:?}"));
-        Tensor::zeros(s, dtype, device)
-    }
-
-    fn get_unchecked(&self, name: &str, _: DType, _: &Device) -> Result<Tensor> {
-        candle_core::bail!("no shape for {name}")
-    }
-
-    fn contains_tensor(&self, _: &str) -> bool {
-        false
-    }
-}
-
 #[test]
 fn variables_are_those_of_candles_layers() {
-    let asked = |make: &dyn Fn(VarBuilder<'_>)| {
-        let backend = Asked::default();
-        make(VarBuilder::from_backend(Box::new(backend.clone()), DType::F64, Device::Cpu).pp("a"));
-        let asked = backend.0.lock().unwrap().clone();
-        assert!(!asked.is_empty());
-        asked
-    };
-    type Make<'a> = &'a dyn Fn(VarBuilder<'_>);
     let pairs: [(Make<'_>, Make<'_>); 5] = [
         (&|vb| drop(linear(5, 3, vb)), &|vb| drop(candle_nn::linear(5, 3, vb))),
         (&|vb| drop(linear_no_bias(5, 3, vb)), &|vb| drop(candle_nn::linear_no_bias(5, 3, vb))),

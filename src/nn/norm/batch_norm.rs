@@ -2,7 +2,11 @@
 use crate::{
     check::{positive, require},
     kernels::normalize::{Dims, Sets},
-    nn::norm::op::{Layer, Measured},
+    nn::{
+        norm::op::{Layer, Measured},
+        then::{Then, WithThen},
+        Activation,
+    },
     weights::batch_norm::is_measuring,
     Error,
 };
@@ -43,21 +47,30 @@ pub struct BatchNormConfig {
     pub eps: f64,
     /// Whether there are weights and biases.
     pub affine: bool,
+    /// Whether the mean is removed. If not, elements are divided by the root of their mean square.
+    #[serde(default = "yes")]
+    pub remove_mean: bool,
     /// What the momentum means, and which variance is kept.
     pub convention: BatchNormConvention,
+}
+
+fn yes() -> bool {
+    true
 }
 
 impl BatchNormConfig {
     /// PyTorch's defaults: momentum 0.1, ε 1e-5.
     #[must_use]
     pub fn torch() -> Self {
-        Self { momentum: 0.1, eps: 1e-5, affine: true, convention: BatchNormConvention::Torch }
+        let convention = BatchNormConvention::Torch;
+        Self { momentum: 0.1, eps: 1e-5, affine: true, remove_mean: true, convention }
     }
 
     /// Keras' defaults: momentum 0.99, ε 1e-3.
     #[must_use]
     pub fn keras() -> Self {
-        Self { momentum: 0.99, eps: 1e-3, affine: true, convention: BatchNormConvention::Keras }
+        let convention = BatchNormConvention::Keras;
+        Self { momentum: 0.99, eps: 1e-3, affine: true, remove_mean: true, convention }
     }
 
     /// Sets the momentum: above 0 and at most 1 in PyTorch's meaning, from 0 to less than 1 in Keras'.
@@ -76,6 +89,12 @@ impl BatchNormConfig {
     #[must_use]
     pub fn affine(self, affine: bool) -> Self {
         Self { affine, ..self }
+    }
+
+    /// Sets whether the mean is removed.
+    #[must_use]
+    pub fn remove_mean(self, remove_mean: bool) -> Self {
+        Self { remove_mean, ..self }
     }
 
     /// The share of the batch in the running statistics.
@@ -108,6 +127,21 @@ impl Default for BatchNormConfig {
     }
 }
 
+/// [`torch`](BatchNormConfig::torch) with this `ε`.
+impl From<f64> for BatchNormConfig {
+    fn from(eps: f64) -> Self {
+        Self::torch().eps(eps)
+    }
+}
+
+/// candle's parameters, whose momentum is PyTorch's.
+impl From<candle_nn::BatchNormConfig> for BatchNormConfig {
+    fn from(config: candle_nn::BatchNormConfig) -> Self {
+        let candle_nn::BatchNormConfig { eps, remove_mean, affine, momentum } = config;
+        Self { momentum, eps, affine, remove_mean, convention: BatchNormConvention::Torch }
+    }
+}
+
 /// Batch normalization: each channel gets mean 0 and variance 1 over the batch, and then a learned scale and
 /// shift. In evaluation it uses running statistics of the batches in training.
 ///
@@ -119,11 +153,13 @@ impl Default for BatchNormConfig {
 /// Inputs have the shape `(B, C)`, `(B, C, L)` or `(B, C, H, W)`, with any further dimensions, and any
 /// floating-point type; outputs have the same. Half precision is computed in f32.
 ///
-/// The variables are those of candle's [`batch_norm`](candle_nn::batch_norm()): `weight`, `bias`,
-/// `running_mean` and `running_var`. So files, merges and the [re-estimation](crate::merge::re_estimate()) of
-/// the statistics work with either layer. It differs from candle's layer in four points: it is one operation
-/// instead of about twenty; it takes Keras' parameters, too; in half precision the weights stay exact in the
-/// product; and it refuses a batch that has no variance, from which candle's layer makes NaN.
+/// It replaces candle's [`BatchNorm`](candle_nn::BatchNorm): [`batch_norm`] takes the arguments of candle's function
+/// and makes its variables, `weight`, `bias`, `running_mean` and `running_var`. So checkpoints, merges and the
+/// [re-estimation](crate::merge::re_estimate()) of the statistics work with either layer. It differs from candle's
+/// layer in four points: it is one operation instead of about twenty, also with an [`Activation`] behind it in
+/// [`seq`](crate::nn::seq()) or by [`forward_then`](Self::forward_then); it takes Keras' parameters, too; in half
+/// precision the weights stay exact in the product; and it refuses a batch that has no variance, from which candle's
+/// layer makes NaN.
 ///
 /// Use it in deep networks that are slow to train, with batches of 16 rows or more. With smaller batches use
 /// [`GroupNorm`](crate::nn::GroupNorm) or [`LayerNorm`](crate::nn::LayerNorm). It does not always help: in a
@@ -166,6 +202,32 @@ pub struct BatchNorm {
     running_var: Var,
 }
 
+/// A [`BatchNorm`] with the arguments and the variables of candle's [`batch_norm`](candle_nn::batch_norm()), so that a
+/// model changes its `use` line only.
+///
+/// `config` is `ε`, candle's [`BatchNormConfig`](candle_nn::BatchNormConfig) or the [`BatchNormConfig`] of this crate.
+///
+/// # Errors
+/// When a parameter is out of range, or the `VarBuilder` has other variables of these names.
+///
+/// ```
+/// use candle_core::{DType, Device};
+/// use candle_ensemble::{nn::batch_norm, weights::fresh};
+///
+/// let (vars, vb) = fresh(1, Default::default(), DType::F32, &Device::Cpu);
+/// assert_eq!(batch_norm(16, 1e-5, vb.pp("norm"))?.momentum(), 0.1);
+/// let names = ["norm.bias", "norm.running_mean", "norm.running_var", "norm.weight"];
+/// assert_eq!(vars.snapshot()?.keys().collect::<Vec<_>>(), names);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+pub fn batch_norm<C: Into<BatchNormConfig>>(
+    channels: usize,
+    config: C,
+    vb: VarBuilder<'_>,
+) -> Result<BatchNorm> {
+    BatchNorm::new(channels, config.into(), vb)
+}
+
 impl BatchNorm {
     /// A layer for `channels` channels. Each layer needs a name of its own, such as `vb.pp("norm")`.
     ///
@@ -189,15 +251,64 @@ impl BatchNorm {
         self.config
     }
 
+    /// The running means of the channels, `(channels,)`.
+    #[must_use]
+    pub fn running_mean(&self) -> &Tensor {
+        self.running_mean.as_tensor()
+    }
+
+    /// The running variances of the channels, `(channels,)`.
+    #[must_use]
+    pub fn running_var(&self) -> &Tensor {
+        self.running_var.as_tensor()
+    }
+
+    /// What is added to the variance.
+    #[must_use]
+    pub fn eps(&self) -> f64 {
+        self.config.eps
+    }
+
+    /// The momentum of the running statistics, in the meaning of the convention.
+    #[must_use]
+    pub fn momentum(&self) -> f64 {
+        self.config.momentum
+    }
+
+    /// The scale and the shift of each channel, `(channels,)`.
+    #[must_use]
+    pub fn weight_and_bias(&self) -> Option<(&Tensor, &Tensor)> {
+        self.affine.as_ref().map(|(weight, bias)| (weight, bias))
+    }
+
+    /// The forward pass in training.
+    ///
+    /// # Errors
+    /// As for the forward pass.
+    pub fn forward_train(&self, x: &Tensor) -> Result<Tensor> {
+        self.forward_t(x, true)
+    }
+
+    /// The activation of the outputs, as one operation where that is possible.
+    ///
+    /// The result is that of the two layers one after the other, to the bit. It saves the memory of the inputs of the
+    /// activation and two passes over them.
+    ///
+    /// # Errors
+    /// As for the forward passes of the two layers.
+    pub fn forward_then(&self, activation: Activation, x: &Tensor, train: bool) -> Result<Tensor> {
+        self.activated(activation, x, train)
+    }
+
     /// Moves the running statistics towards those of a batch with `n` values for each channel.
     fn update(&self, batch: &Measured, n: usize) -> Result<()> {
         // Re-estimation joins the statistics of several batches and expects unbiased variances.
         let unbiased = self.config.convention == BatchNormConvention::Torch || is_measuring();
         let factor = if unbiased && n > 1 { n as f64 / (n - 1) as f64 } else { 1. };
         let share = self.config.share_of_batch();
-        for (var, values, factor) in
-            [(&self.running_mean, &batch.means, 1.), (&self.running_var, &batch.variances, factor)]
-        {
+        let mean = self.config.remove_mean.then_some((&self.running_mean, &batch.means, 1.));
+        let var = (&self.running_var, &batch.variances, factor);
+        for (var, values, factor) in mean.into_iter().chain([var]) {
             let old = numbers(var)?;
             let new = old.iter().zip(values).map(|(old, x)| (1. - share) * old + share * factor * x);
             let new = Tensor::from_iter(new, &Device::Cpu)?.to_dtype(var.dtype())?;
@@ -213,6 +324,12 @@ fn numbers(var: &Var) -> Result<Vec<f64>> {
 
 impl ModuleT for BatchNorm {
     fn forward_t(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        self.forward_with(Then::Nothing, x, train)
+    }
+}
+
+impl WithThen for BatchNorm {
+    fn forward_with(&self, then: Then, x: &Tensor, train: bool) -> Result<Tensor> {
         let channels = self.running_mean.elem_count();
         let (outer, inner) = match x.dims() {
             [outer, found, inner @ ..] if *found == channels => (*outer, inner.iter().product::<usize>()),
@@ -234,9 +351,10 @@ impl ModuleT for BatchNorm {
         if x.elem_count() == 0 {
             return Ok(x.clone());
         }
-        let (weight, bias) = self.affine.as_ref().map(|(weight, bias)| (weight, bias)).unzip();
-        let dims = Dims { outer, channels, inner };
-        let layer = Layer { dims, sets: Sets::Channels, eps: self.config.eps, center: true, weight, bias };
+        let (weight, bias) = self.weight_and_bias().unzip();
+        let (dims, sets) = (Dims { outer, channels, inner }, Sets::Channels);
+        let BatchNormConfig { eps, remove_mean: center, .. } = self.config;
+        let layer = Layer { dims, sets, eps, center, weight, bias, then };
         if !train {
             let measured =
                 Measured { means: numbers(&self.running_mean)?, variances: numbers(&self.running_var)? };

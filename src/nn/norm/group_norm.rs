@@ -2,7 +2,7 @@
 use crate::{
     check::positive,
     kernels::normalize::{Dims, Sets},
-    nn::norm::op::Layer,
+    nn::{norm::op::Layer, then::Then},
     Error,
 };
 use candle_core::{Module, Result, Tensor};
@@ -50,6 +50,25 @@ pub struct GroupNorm {
     eps: f64,
 }
 
+/// A [`GroupNorm`] with the arguments and the variables of candle's [`group_norm`](candle_nn::group_norm()), so that a
+/// model changes its `use` line only.
+///
+/// # Errors
+/// As for [`GroupNorm::new`].
+///
+/// ```
+/// use candle_core::{DType, Device, Module, Tensor};
+/// use candle_ensemble::{nn::group_norm, weights::fresh};
+///
+/// let (_, vb) = fresh(1, Default::default(), DType::F32, &Device::Cpu);
+/// let norm = group_norm(2, 8, 1e-5, vb.pp("norm"))?;
+/// assert_eq!(norm.forward(&Tensor::ones((3, 8, 5), DType::F32, &Device::Cpu)?)?.dims(), [3, 8, 5]);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+pub fn group_norm(groups: usize, channels: usize, eps: f64, vb: VarBuilder<'_>) -> Result<GroupNorm> {
+    GroupNorm::new(groups, channels, eps, vb)
+}
+
 impl GroupNorm {
     /// A layer for `channels` channels in `groups` groups. Each layer needs a name of its own, such as
     /// `vb.pp("norm")`.
@@ -85,6 +104,7 @@ impl Module for GroupNorm {
         }
         let (dims, sets) = (Dims { outer, channels, inner }, Sets::Segments(channels / self.groups));
         let (weight, bias) = (Some(&self.weight), Some(&self.bias));
-        Ok(Layer { dims, sets, eps: self.eps, center: true, weight, bias }.normalize(x)?.0)
+        let layer = Layer { dims, sets, eps: self.eps, center: true, weight, bias, then: Then::Nothing };
+        Ok(layer.normalize(x)?.0)
     }
 }

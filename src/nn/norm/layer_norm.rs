@@ -2,7 +2,7 @@
 use crate::{
     check::positive,
     kernels::normalize::{Dims, Sets},
-    nn::norm::op::Layer,
+    nn::{norm::op::Layer, then::Then},
     Error,
 };
 use candle_core::{Module, Result, Tensor};
@@ -161,6 +161,14 @@ pub(super) fn last_dimension(
         return Ok(x.clone());
     }
     let dims = Dims { outer: x.elem_count() / size, channels: size, inner: 1 };
-    let layer = Layer { dims, sets: Sets::Segments(size), eps, center, weight: Some(weight), bias };
+    let layer = Layer {
+        dims,
+        sets: Sets::Segments(size),
+        eps,
+        center,
+        weight: Some(weight),
+        bias,
+        then: Then::Nothing,
+    };
     Ok(layer.normalize(x)?.0)
 }

@@ -7,7 +7,7 @@ mod rms_norm;
 #[cfg(test)]
 mod tests;
 
-pub use batch_norm::{BatchNorm, BatchNormConfig, BatchNormConvention};
-pub use group_norm::GroupNorm;
+pub use batch_norm::{batch_norm, BatchNorm, BatchNormConfig, BatchNormConvention};
+pub use group_norm::{group_norm, GroupNorm};
 pub use layer_norm::{layer_norm, layer_norm_no_bias, LayerNorm};
-pub use rms_norm::RmsNorm;
+pub use rms_norm::{rms_norm, RmsNorm};

@@ -1,10 +1,17 @@
 //! Normalization as one operation of the graph on the CPU, and as tensor operations elsewhere.
-use crate::kernels::{
-    cpu,
-    float::Real,
-    normalize::{Dims, Moments, Normalization, Sets},
+use crate::{
+    kernels::{
+        cpu,
+        float::Real,
+        gradients::{Gradients, Wanted},
+        normalize::{Dims, Moments, Normalization, Sets},
+    },
+    nn::{
+        fused::{self, Fused, Operands},
+        then::Then,
+    },
 };
-use candle_core::{CpuStorage, CustomOp3, DType, Device, Layout, Result, Shape, Tensor};
+use candle_core::{bail, DType, Device, Result, Shape, Tensor};
 
 /// The means and variances of a tensor's sets, for running statistics.
 #[derive(Clone, Debug)]
@@ -24,6 +31,8 @@ pub(super) struct Layer<'a> {
     pub(super) center: bool,
     pub(super) weight: Option<&'a Tensor>,
     pub(super) bias: Option<&'a Tensor>,
+    /// What follows.
+    pub(super) then: Then,
 }
 
 /// The type in which a type is computed.
@@ -49,12 +58,17 @@ impl Layer<'_> {
         let (dtype, shape) = (x.dtype(), x.shape());
         let inner = computed_in(dtype);
         let wide = x.to_dtype(inner)?;
+        // The activation of numbers in half precision is that of rounded numbers.
+        let (within, behind) = match x.device().is_cpu() && dtype == inner && !fused::is_in_parts() {
+            true => (self.then, Then::Nothing),
+            false => (Then::Nothing, self.then),
+        };
         let (y, measured) = match (x.device().is_cpu(), inner) {
-            (true, DType::F64) => self.fused::<f64>(&wide.contiguous()?, given)?,
-            (true, _) => self.fused::<f32>(&wide.contiguous()?, given)?,
+            (true, DType::F64) => self.fused::<f64>(&wide.contiguous()?, given, within)?,
+            (true, _) => self.fused::<f32>(&wide.contiguous()?, given, within)?,
             (false, _) => self.by_tensors(&wide, given)?,
         };
-        Ok((y.reshape(shape)?.to_dtype(dtype)?, measured))
+        Ok((behind.forward(y.reshape(shape)?.to_dtype(dtype)?)?, measured))
     }
 
     /// A weight or a bias in the type of `x`, or a constant.
@@ -67,7 +81,7 @@ impl Layer<'_> {
         }
     }
 
-    fn fused<T: Real>(&self, x: &Tensor, given: Option<Measured>) -> Result<(Tensor, Measured)> {
+    fn fused<T: Real>(&self, x: &Tensor, given: Option<Measured>, then: Then) -> Result<(Tensor, Measured)> {
         let Self { dims, sets, center, .. } = *self;
         let fixed = given.is_some();
         let measured = match given {
@@ -80,9 +94,9 @@ impl Layer<'_> {
         };
         let scales = measured.variances.iter().map(|v| (v + self.eps).sqrt().recip()).collect();
         let means = measured.means.clone();
-        let op = Normalize(Normalization { dims, sets, means, scales, measured: !fixed, center });
+        let by = Normalization { dims, sets, means, scales, measured: !fixed, center };
         let (weight, bias) = (self.affine(self.weight, 1., x)?, self.affine(self.bias, 0., x)?);
-        Ok((x.apply_op3(&weight, &bias, op)?, measured))
+        Ok((fused::apply(Normalize { by, then }, x, &weight, Some(&bias))?, measured))
     }
 
     pub(super) fn by_tensors(&self, x: &Tensor, given: Option<Measured>) -> Result<(Tensor, Measured)> {
@@ -118,69 +132,33 @@ impl Layer<'_> {
     }
 }
 
-/// A normalization of inputs, with weights and biases.
-struct Normalize(Normalization);
+/// A normalization of inputs, with weights and biases, and the activation after it.
+struct Normalize {
+    by: Normalization,
+    then: Then,
+}
 
-impl Normalize {
-    fn forward<T: Real>(&self, parts: [(&CpuStorage, &Layout); 3]) -> Result<CpuStorage> {
-        let [x, weight, bias] = parts.map(|(storage, layout)| cpu::storage_slice::<T>(storage, layout));
-        Ok(T::to_cpu_storage_owned(self.0.apply(x?, weight?, bias?)))
+impl Fused for Normalize {
+    const NAME: &'static str = "normalize";
+
+    fn outputs(&self, x: &Shape, _: &Shape) -> Result<Shape> {
+        Ok(x.clone())
+    }
+
+    fn forward<T: Real>(&self, of: Operands<'_, T>) -> Result<Vec<T>> {
+        let Some(bias) = of.bias else { bail!("expected a bias") };
+        let mut y = self.by.apply(of.x, of.weight, bias);
+        self.then.apply(&mut y);
+        Ok(y)
     }
 
     fn backward<T: Real>(
         &self,
-        x: &Tensor,
-        weight: &Tensor,
-        bias: &Tensor,
-        g: &Tensor,
-    ) -> Result<[Option<Tensor>; 3]> {
-        let gradients = cpu::with_slice(&x.detach(), |x: &[T]| {
-            cpu::with_slice(&weight.detach(), |weight: &[T]| {
-                cpu::with_slice(g, |g: &[T]| self.0.backward(x, weight, g))
-            })
-        })???;
-        let tensor = |values, like: &Tensor| match like.track_op() {
-            true => Tensor::from_vec(values, like.shape(), &Device::Cpu).map(Some),
-            false => Ok(None),
-        };
-        Ok([tensor(gradients.x, x)?, tensor(gradients.weight, weight)?, tensor(gradients.bias, bias)?])
-    }
-}
-
-impl CustomOp3 for Normalize {
-    fn name(&self) -> &'static str {
-        "normalize"
-    }
-
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        x_layout: &Layout,
-        weight: &CpuStorage,
-        weight_layout: &Layout,
-        bias: &CpuStorage,
-        bias_layout: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let parts = [(x, x_layout), (weight, weight_layout), (bias, bias_layout)];
-        let y = match x {
-            CpuStorage::F64(_) => self.forward::<f64>(parts)?,
-            _ => self.forward::<f32>(parts)?,
-        };
-        Ok((y, x_layout.shape().clone()))
-    }
-
-    fn bwd(
-        &self,
-        x: &Tensor,
-        weight: &Tensor,
-        bias: &Tensor,
-        _: &Tensor,
-        g: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let [x, weight, bias] = match x.dtype() {
-            DType::F64 => self.backward::<f64>(x, weight, bias, g)?,
-            _ => self.backward::<f32>(x, weight, bias, g)?,
-        };
-        Ok((x, weight, bias))
+        of: Operands<'_, T>,
+        y: &[T],
+        g: &[T],
+        wanted: Wanted,
+    ) -> Result<Gradients<T>> {
+        Ok(self.by.backward(of.x, of.weight, &self.then.gradient(y, g), wanted))
     }
 }

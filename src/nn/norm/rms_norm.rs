@@ -37,6 +37,25 @@ pub struct RmsNorm {
     eps: f64,
 }
 
+/// An [`RmsNorm`] with the arguments and the variable of candle's [`rms_norm`](candle_nn::rms_norm()), so that a model
+/// changes its `use` line only.
+///
+/// # Errors
+/// As for [`RmsNorm::new`].
+///
+/// ```
+/// use candle_core::{DType, Device, Module, Tensor};
+/// use candle_ensemble::{nn::rms_norm, weights::fresh};
+///
+/// let (_, vb) = fresh(1, Default::default(), DType::F64, &Device::Cpu);
+/// let y = rms_norm(2, 1e-9, vb.pp("norm"))?.forward(&Tensor::new(&[[1f64, 7.]], &Device::Cpu)?)?;
+/// assert!((y.to_vec2::<f64>()?[0][1] - 1.4).abs() < 1e-9);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+pub fn rms_norm(size: usize, eps: f64, vb: VarBuilder<'_>) -> Result<RmsNorm> {
+    RmsNorm::new(size, eps, vb)
+}
+
 impl RmsNorm {
     /// A layer for a last dimension of this size. Each layer needs a name of its own, such as
     /// `vb.pp("norm")`.

@@ -3,7 +3,11 @@
 use super::*;
 use crate::{
     kernels::normalize::{Dims, Sets},
-    nn::norm::op::{Layer, Measured},
+    nn::{
+        norm::op::{Layer, Measured},
+        testing,
+        then::{Then, WithThen},
+    },
     weights::{fresh, InitScheme, Vars},
     Error, Seed,
 };
@@ -265,18 +269,75 @@ fn variables_are_named_and_start_as_in_candle() {
 
 #[test]
 fn training_and_evaluation_equal_those_of_candles_batch_norm() {
-    let (ours_vars, ours) = layer(DType::F64, |vb| BatchNorm::new(3, BatchNormConfig::torch(), vb));
-    let (theirs_vars, theirs) = layer(DType::F64, |vb| candle_nn::batch_norm(3, 1e-5, vb));
-    for step in 0..3 {
-        let x = (inputs(&[4, 3, 2, 2], DType::F64) * f64::from(step + 1)).unwrap();
-        for train in [true, false] {
-            let (a, b) = (ours.forward_t(&x, train).unwrap(), theirs.forward_t(&x, train).unwrap());
-            assert_close(&numbers(&a), &numbers(&b), 1e-13, "y");
+    let plain = candle_nn::BatchNormConfig::default();
+    let configs = [
+        plain,
+        candle_nn::BatchNormConfig { remove_mean: false, momentum: 0.3, ..plain },
+        candle_nn::BatchNormConfig { affine: false, eps: 1e-2, ..plain },
+    ];
+    for config in configs {
+        let (ours_vars, ours) = layer(DType::F64, |vb| batch_norm(3, config, vb));
+        let (theirs_vars, theirs) = layer(DType::F64, |vb| candle_nn::batch_norm(3, config, vb));
+        for step in 0..3 {
+            let x = (inputs(&[4, 3, 2, 2], DType::F64) * f64::from(step + 1)).unwrap();
+            for train in [true, false] {
+                let (a, b) = (ours.forward_t(&x, train).unwrap(), theirs.forward_t(&x, train).unwrap());
+                assert_close(&numbers(&a), &numbers(&b), 1e-13, "y");
+            }
         }
+        for (a, b) in statistics(&ours_vars).iter().zip(&statistics(&theirs_vars)) {
+            assert_close(a, b, 1e-13, "statistics");
+        }
+        assert_eq!((ours.eps(), ours.momentum()), (theirs.eps(), theirs.momentum()));
+        assert_eq!(ours.weight_and_bias().is_some(), theirs.weight_and_bias().is_some());
+        assert_close(&numbers(ours.running_mean()), &numbers(theirs.running_mean()), 1e-13, "means");
+        assert_close(&numbers(ours.running_var()), &numbers(theirs.running_var()), 1e-13, "variances");
     }
-    for (a, b) in statistics(&ours_vars).iter().zip(&statistics(&theirs_vars)) {
-        assert_close(a, b, 1e-13, "statistics");
+}
+
+/// Central differences, with each activation behind batch normalization.
+#[test]
+fn gradients_are_those_of_finite_differences() {
+    for (dtype, step) in [(DType::F64, (1e-5, 1e-6)), (DType::F32, (2e-3, 3e-2))] {
+        let x = Var::from_tensor(&testing::numbers((3, 4, 2), 3, dtype)).unwrap();
+        let check = |vars: &Vars, y: &dyn Fn() -> Result<Tensor>, what: &str| {
+            let trained = vars.named().into_iter().filter(|(name, _)| !name.contains("running"));
+            let trained: Vec<Var> = trained.map(|(_, var)| var).collect();
+            let all: Vec<&Var> = trained.iter().chain([&x]).collect();
+            testing::assert_slopes(&all, || y().unwrap(), step, &format!("{what} {dtype:?}"));
+        };
+        for ((then, _), center) in testing::followers().into_iter().zip([true, false].into_iter().cycle()) {
+            let config = BatchNormConfig::torch().remove_mean(center);
+            let (vars, norm) = layer(dtype, |vb| BatchNorm::new(4, config, vb));
+            for train in [true, false] {
+                check(&vars, &|| norm.forward_with(then, &x, train), &format!("{then:?} {center} {train}"));
+            }
+        }
+        let (vars, norm) = layer(dtype, |vb| GroupNorm::new(2, 4, 1e-3, vb));
+        check(&vars, &|| norm.forward(&x), "GroupNorm");
+        let (vars, norm) = layer(dtype, |vb| LayerNorm::new(2, 1e-1, vb));
+        check(&vars, &|| norm.forward(&x), "LayerNorm");
+        let (vars, norm) = layer(dtype, |vb| RmsNorm::new(2, 1e-1, vb));
+        check(&vars, &|| norm.forward(&x), "RmsNorm");
     }
+}
+
+/// The library's backward pass hands over the gradients of weights and biases.
+#[test]
+fn both_backward_passes_have_the_same_gradients() {
+    let (vars, norm) = layer(DType::F64, |vb| BatchNorm::new(3, BatchNormConfig::torch(), vb));
+    let x = Var::from_tensor(&inputs(&[4, 3, 2], DType::F64)).unwrap();
+    let twice = norm.forward_t(&norm.forward_t(&x, true).unwrap(), true).unwrap();
+    let loss = (twice * upstream(&[4, 3, 2], DType::F64)).unwrap().sum_all().unwrap();
+    let (ours, theirs) = (crate::nn::backward(&loss).unwrap(), loss.backward().unwrap());
+    let trained = vars.named().into_iter().filter(|(name, _)| !name.contains("running"));
+    let mut compared = 0;
+    for var in trained.map(|(_, var)| var).chain([x]) {
+        let [a, b] = [&ours, &theirs].map(|store| numbers(store.get(&var).unwrap()));
+        assert_close(&a, &b, 1e-13, "gradients");
+        compared += 1;
+    }
+    assert_eq!(compared, 3);
 }
 
 #[test]
@@ -386,7 +447,6 @@ proptest! {
         let channels = groups * group;
         let dims = Dims { outer, channels, inner };
         let sets = if per_channel { Sets::Channels } else { Sets::Segments(group) };
-        let center = center || per_channel;
         let n = dims.sets(sets);
         prop_assume!(dims.set_size(sets) > 1);
         let shape = [outer, channels, inner];
@@ -395,7 +455,7 @@ proptest! {
         let weight = Var::from_tensor(&sequence(3, seed, 17, 5., &[channels], DType::F64)).unwrap();
         let bias = Var::from_tensor(&sequence(2, seed, 19, 7., &[channels], DType::F64)).unwrap();
         let (weights, biases) = if affine { (Some(&*weight), Some(&*bias)) } else { (None, None) };
-        let layer = Layer { dims, sets, eps: 1e-3, center, weight: weights, bias: biases };
+        let layer = Layer { dims, sets, eps: 1e-3, center, weight: weights, bias: biases, then: Then::Nothing };
         let statistics = || Measured {
             means: (0..n).map(|i| i as f64 / 8.).collect(),
             variances: (0..n).map(|i| 0.5 + i as f64).collect(),

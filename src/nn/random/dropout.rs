@@ -1,7 +1,7 @@
 //! Dropout with masks that are determined by the run's seed.
 use crate::{
     check::below_one,
-    nn::random::{of_elements, Draws},
+    nn::random::{masked, Draws},
 };
 use candle_core::{ModuleT, Result, Tensor};
 use candle_nn::VarBuilder;
@@ -87,7 +87,7 @@ impl ModuleT for Dropout {
             return Ok(x.clone());
         }
         let kept = (1. / (1. - self.p)) as f32;
-        x * of_elements(self.draws.mask(self.p, x.elem_count(), 0., kept)?, x.shape(), x)?
+        masked(x, self.draws.mask(self.p, x.elem_count(), 0., kept)?)
     }
 }
 

@@ -52,9 +52,7 @@ impl Draws {
 
     /// A choice for each element: `dropped` with probability `p`, else `kept`.
     fn mask(&self, p: f64, elements: usize, dropped: f32, kept: f32) -> Result<Vec<f32>> {
-        let mut rng = self.next()?;
-        let limit = (p * 2f64.powi(32)) as u32;
-        Ok((0..elements).map(|_| if rng.random::<u32>() < limit { dropped } else { kept }).collect())
+        Ok(keep_mask(&mut self.next()?, p, elements, dropped, kept))
     }
 
     /// Numbers from `N(mean, deviation²)`, one for each element of `like`, in its type and on its device.
@@ -66,6 +64,17 @@ impl Draws {
             _ => of_elements(draws.map(|x| x as f32).collect::<Vec<f32>>(), like.shape(), like),
         }
     }
+}
+
+/// A choice for each element: `dropped` with probability `p`, else `kept`.
+pub(super) fn keep_mask(rng: &mut ChaCha8Rng, p: f64, elements: usize, dropped: f32, kept: f32) -> Vec<f32> {
+    let limit = (p * 2f64.powi(32)) as u32;
+    (0..elements).map(|_| if rng.random::<u32>() < limit { dropped } else { kept }).collect()
+}
+
+/// The elements times those of a mask.
+pub(super) fn masked(x: &Tensor, mask: Vec<f32>) -> Result<Tensor> {
+    x * of_elements(mask, x.shape(), x)?
 }
 
 /// A tensor of these elements, in the type and on the device of `like`.

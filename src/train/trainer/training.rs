@@ -4,7 +4,7 @@ use crate::{
     metrics::Metric,
     network::Output,
     nn::{
-        backward,
+        backward, seeded_pass,
         tap::{collect, Collect},
     },
     plan::{EpochSteps, Position},
@@ -280,7 +280,9 @@ impl<'t, N: Network> Training<'t, N> {
         let noisy = noise.perturb_weights(&self.trained, here)?;
         let measured = self.monitor_of_epoch.as_mut().filter(|monitor| monitor.is_due(at.batch));
         let what = Collect { losses: true, activations: measured.is_some() };
-        let (output, collected) = collect(what, || self.network.run(&seen.inputs, true));
+        let draws = run.seed("pass").nth("step", here.step as u64);
+        let forward = || self.network.run(&seen.inputs, true);
+        let (output, collected) = collect(what, || seeded_pass(draws, forward));
         let output = output?;
         if let Some(monitor) = measured {
             monitor.add_outputs(&collected.activations)?;

@@ -3,10 +3,11 @@ use crate::common::{blobs, flat, line, CPU};
 use candle_core::Tensor;
 use candle_ensemble::{
     data::TensorDataset,
+    nn::{self, seq, Sequential},
     plan::Settings,
     train::{Optimizer, Trainer},
 };
-use candle_nn::{linear, seq, Activation, Sequential, VarBuilder};
+use candle_nn::{linear, Activation, VarBuilder};
 
 pub type Net = Sequential;
 
@@ -71,6 +72,11 @@ impl Problem {
         };
         let net = move |settings: &Settings, vb: VarBuilder<'_>| {
             let inputs = settings.count("inputs")?.unwrap_or(2);
+            // The layers of the library for one of the tasks, those of candle for the others.
+            if self == Self::Binary {
+                let layers = seq().add(nn::linear(inputs, 5, vb.pp("hidden"))?).add(nn::Activation::Relu);
+                return Ok(layers.add(nn::linear(5, outputs, vb.pp("out"))?));
+            }
             let layers = seq().add(linear(inputs, 5, vb.pp("hidden"))?).add(Activation::Relu);
             Ok(layers.add(linear(5, outputs, vb.pp("out"))?))
         };

@@ -6,6 +6,7 @@
 use crate::{
     data::Inputs,
     merge::{network::model::Live, Model},
+    nn::in_parts,
     train::Learner,
     weights::Weights,
     Error, Network, Result,
@@ -44,7 +45,7 @@ impl<N: Network> Probe<N> {
         let inputs = self.live.scaled(inputs)?;
         let tensors = inputs.tensors().iter().map(variable).collect::<Result<Vec<_>>>()?;
         let inputs = tensors.iter().map(Tensor::id).collect();
-        let output = self.live.run_scaled(&Inputs::from(tensors), false)?;
+        let output = in_parts(|| self.live.run_scaled(&Inputs::from(tensors), false))?;
         let mut nodes: Vec<Tensor> = output.sorted_nodes().into_iter().cloned().collect();
         nodes.reverse();
         if nodes.is_empty() {

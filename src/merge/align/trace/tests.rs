@@ -3,7 +3,7 @@ use crate::{
         align::trace::*,
         testing::{mlp, resnet},
     },
-    nn::seq,
+    nn::{drop_in, seq, MaxPool2d},
     train::Trainer,
     AnyNetwork,
 };
@@ -147,6 +147,28 @@ fn flattened_channels_are_blocks_or_interleaved() {
             .axis("P1", "two.weight", 1);
         assert_eq!(spec, want);
     }
+}
+
+/// Layers that are one operation with their activation have the units of candle's layers.
+#[test]
+fn layers_of_the_library_have_the_units_of_candles() {
+    let ours = net(|vb| {
+        let block = seq().add(drop_in::conv2d(1, 3, 3, Conv2dConfig::default(), vb.pp("conv"))?);
+        let block = block.add(Activation::Relu).add(drop_in::batch_norm(3, 1e-5, vb.pp("norm"))?);
+        let block = block.add(Activation::Relu).add(MaxPool2d::new(2)).add_fn(|xs| xs.flatten_from(1));
+        let block = block.add(drop_in::linear(12, 5, vb.pp("one"))?).add(Activation::Relu);
+        Ok(AnyNetwork::new(block.add(drop_in::linear(5, 2, vb.pp("two"))?)))
+    });
+    let theirs = net(|vb| {
+        let block = seq().add(conv2d(1, 3, 3, Conv2dConfig::default(), vb.pp("conv"))?);
+        let block = block.add(Activation::Relu).add(batch_norm(3, 1e-5, vb.pp("norm"))?);
+        let block = block.add(Activation::Relu).add_fn(|xs| xs.max_pool2d(2)).add_fn(|xs| xs.flatten_from(1));
+        let block = block.add(linear(12, 5, vb.pp("one"))?).add(Activation::Relu);
+        Ok(AnyNetwork::new(block.add(linear(5, 2, vb.pp("two"))?)))
+    });
+    let [ours, theirs] = [ours, theirs].map(|trainer| derive(&trainer, &[4, 1, 6, 6]).unwrap());
+    assert_eq!(ours, theirs);
+    assert_eq!(ours.groups().len(), 2);
 }
 
 #[test]

@@ -6,10 +6,24 @@ use crate::{
 use candle_core::{Module, Result, Tensor};
 use std::{any::Any, borrow::Cow};
 
-/// What follows a linear layer in the same operation. The inputs of the activation are not kept, so its
+/// A layer that can do the work of an activation behind it in the same operation.
+pub(super) trait WithThen {
+    /// The outputs of the layer and what follows it.
+    fn forward_with(&self, then: Then, x: &Tensor, train: bool) -> Result<Tensor>;
+
+    /// The activation of the outputs, in one operation where that is possible.
+    fn activated(&self, activation: Activation, x: &Tensor, train: bool) -> Result<Tensor> {
+        match Then::ours(activation) {
+            Some(then) => self.forward_with(then, x, train),
+            None => activation.forward(&self.forward_with(Then::Nothing, x, train)?),
+        }
+    }
+}
+
+/// What follows a layer in the same operation. The inputs of the activation are not kept, so its
 /// derivative must follow from its outputs.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(in crate::nn) enum Then {
+pub(super) enum Then {
     Nothing,
     /// One of [`Activation`]'s functions whose derivative is the same function of the output as of the input,
     /// or does not need the input.
@@ -21,7 +35,7 @@ pub(in crate::nn) enum Then {
 
 impl Then {
     /// An activation, if it can be one operation with the layer before it.
-    pub(in crate::nn) fn of(layer: &dyn Any) -> Option<Self> {
+    pub(super) fn of(layer: &dyn Any) -> Option<Self> {
         if let Some(candle_nn::Activation::Relu) = layer.downcast_ref() {
             return Some(Self::CandlesRelu);
         }
