@@ -1,13 +1,17 @@
 //! Predictions on several threads are those of one thread, to the bit.
 use crate::common::{bits, CPU};
-use candle_core::{bail, Device, Module, Result as CandleResult, Tensor};
+use candle_core::{bail, Device, Module, Result as CandleResult, Tensor, Var};
 use candle_ensemble::{
     combine::{Combiner, FittedCombiner, GeometricMean, Mean, Median},
     data::{Batch, Dataset, Fingerprint, Inputs, Scaling, Task, TensorDataset},
+    exec::Sequential,
+    merge::{re_estimate, uniform_soup, Model},
+    nn,
     observe::{Event, Flow, Observer},
     plan::Settings,
     strategy::{EnsembleBuilder, KFold, MultiRun, RandomSubspace},
-    train::{CustomLoop, Learner, SharedBuild, Trainer},
+    train::{Averaging, CustomLoop, Learner, Run, SharedBuild, Trainer},
+    weights::Weights,
     Ensemble, Network, Session,
 };
 use candle_nn::{linear, Activation, Linear, VarBuilder};
@@ -124,10 +128,33 @@ fn several_inputs() {
 /// A network that notes on which threads it runs.
 struct Noting(Box<dyn Network>, Arc<Mutex<HashSet<ThreadId>>>);
 
-impl Module for Noting {
-    fn forward(&self, xs: &Tensor) -> CandleResult<Tensor> {
+impl Network for Noting {
+    fn run(&self, inputs: &Inputs, train: bool) -> CandleResult<Tensor> {
         self.1.lock().unwrap().insert(thread::current().id());
-        self.0.run(&Inputs::from(xs.clone()), false)
+        self.0.run(inputs, train)
+    }
+}
+
+/// A learner that trains nothing and has no `shared_build`.
+struct Alone<C>(C);
+
+impl<N: Network, C: Fn(VarBuilder<'static>) -> CandleResult<N> + Sync> Learner for Alone<C> {
+    type Network = N;
+
+    fn architectures(&self) -> Vec<String> {
+        vec!["alone".into()]
+    }
+
+    fn build(&self, _: &str, _: &Settings, vb: VarBuilder<'static>) -> CandleResult<N> {
+        self.0(vb)
+    }
+
+    fn fit(&self, _: &N, _: &mut Run<'_>) -> CandleResult<()> {
+        Ok(())
+    }
+
+    fn tag(&self) -> String {
+        "alone".into()
     }
 }
 
@@ -150,13 +177,13 @@ fn other_threads_help_where_they_can_build_the_networks() {
     let bytes = trained.to_bytes().unwrap();
     let new = noting.clone();
     let loaded = Ensemble::<_, Mean>::from_bytes_with(&bytes, move |_, _, vb| new(vb), &CPU).unwrap();
-    let loaded = loaded.batch_rows(PASS).threads(4);
-    assert_eq!(used(&loaded), 1);
-    let loaded = loaded.shared_build(SharedBuild::new({
-        let noting = noting.clone();
-        move |_, _, vb| noting(vb)
-    }));
-    assert!((0..1000).any(|_| used(&loaded) > 1));
+    assert!((0..1000).any(|_| used(&loaded.batch_rows(PASS).threads(4)) > 1));
+    // A learner that does not tell how other threads build its networks.
+    let alone = ensemble(&Alone(noting.clone()), &data, &MultiRun::new(4), &Mean).threads(4);
+    assert!((0..10).all(|_| used(&alone) == 1));
+    let new = noting.clone();
+    let helped = alone.shared_build(SharedBuild::new(move |_, _, vb| new(vb)));
+    assert!((0..1000).any(|_| used(&helped) > 1));
     // A thread of a rayon pool is one of several that share the cores already.
     let learner = Trainer::new(noting).epochs(1);
     let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
@@ -257,7 +284,6 @@ fn the_first_row_that_is_not_finite_is_named() {
 fn pools_predict_on_several_threads_what_they_predict_on_one() {
     let data = classes(numbers(ROWS, 2));
     let learner = trainer(2, 3);
-    // A learner that tells no ensemble how to build its networks; a pool has the learner itself.
     let custom = CustomLoop::new("untrained", |vb| local(2, 3, vb), |_, _| Ok(()));
     let one_core = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     let predict = || {
@@ -272,4 +298,88 @@ fn pools_predict_on_several_threads_what_they_predict_on_one() {
         bits(pool.predictions_on(&data).unwrap().values())
     };
     assert_eq!(trained(), one_core.install(trained));
+}
+
+/// Batch-norm and dropout, and so many parameters that passes are spread over threads.
+fn normed(vb: VarBuilder<'static>) -> CandleResult<Box<dyn Network>> {
+    let hidden = nn::seq().add(nn::linear(2, 1024, vb.pp("hidden"))?);
+    let hidden = hidden.add(nn::BatchNorm::new(1024, 1e-3, vb.pp("norm"))?).add(nn::Activation::Relu);
+    let hidden = hidden.add(nn::Dropout::new(0.2, vb.pp("dropout"))?);
+    Ok(Box::new(hidden.add(nn::linear(1024, 3, vb.pp("outputs"))?)))
+}
+
+/// A network of these layers, and the threads that it runs on.
+fn noting_normed() -> (Trainer<Noting>, Arc<Mutex<HashSet<ThreadId>>>) {
+    let ids: Arc<Mutex<HashSet<ThreadId>>> = Arc::default();
+    let kept = Arc::clone(&ids);
+    (Trainer::new(move |vb| Ok(Noting(normed(vb)?, Arc::clone(&kept)))).epochs(1), ids)
+}
+
+#[test]
+fn statistics_losses_and_gradients_of_a_model_are_those_of_one_thread() {
+    let (data, (trainer, ids)) = (classes(numbers(ROWS, 2)), noting_normed());
+    let data = data.with_weights((0..ROWS).map(|row| 1. + (row % 3) as f64).collect()).unwrap();
+    let few = classes(numbers(60, 2));
+    let pool = Session::new(&trainer, &few).fit(&MultiRun::new(2), 42).unwrap();
+    let rows: Vec<u32> = (0..ROWS as u32).rev().collect();
+    let model = Model::new(&trainer).unwrap().batch_rows(PASS);
+    let weights = uniform_soup(&pool.weights()).unwrap();
+    let variable = |(name, tensor): (&String, &Tensor)| match tensor.dtype().is_float() {
+        true => (name.clone(), Var::from_tensor(tensor).unwrap().into_inner()),
+        false => (name.clone(), tensor.clone()),
+    };
+    let variables: Weights = weights.iter().map(variable).collect();
+    let measure = |threads: usize| {
+        let model = model.clone().threads(threads);
+        let again = re_estimate(&model, &weights, &data, &rows).unwrap();
+        let statistics: Vec<_> = again.values().filter(|t| t.dtype().is_float()).map(bits).collect();
+        let loss = model.loss_tensor(&variables, &data, &rows).unwrap();
+        let store = loss.backward().unwrap();
+        let gradients: Vec<_> = variables.values().filter_map(|leaf| store.get(leaf)).map(bits).collect();
+        assert_eq!(gradients.len(), 6, "of two layers and the scale and the shift of batch-norm");
+        (statistics, model.loss(&again, &data, &rows).unwrap().to_bits(), bits(&loss), gradients)
+    };
+    let alone = measure(1);
+    assert_ne!(alone.0, weights.values().filter(|t| t.dtype().is_float()).map(bits).collect::<Vec<_>>());
+    assert_eq!(alone, measure(2));
+    assert_eq!(alone, measure(8));
+
+    let model = model.threads(4);
+    let several = |f: &dyn Fn()| {
+        (0..1000).any(|_| {
+            ids.lock().unwrap().clear();
+            f();
+            ids.lock().unwrap().len() > 1
+        })
+    };
+    assert!(several(&|| drop(re_estimate(&model, &weights, &data, &rows).unwrap())));
+    assert!(several(&|| drop(model.loss(&weights, &data, &rows).unwrap())));
+    assert!(several(&|| drop(model.loss_tensor(&variables, &data, &rows).unwrap())));
+}
+
+#[test]
+fn averages_of_training_are_measured_on_several_threads_to_the_same_bytes() {
+    let (data, (trainer, ids)) = (classes(numbers(ROWS, 2)), noting_normed());
+    let trainer = trainer.averaging(Averaging::ema(0.9)).batch_size(1000);
+    let one_core = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    let train = || {
+        ids.lock().unwrap().clear();
+        let session = Session::new(&trainer, &data).executor(&Sequential);
+        let pool = session.fit(&MultiRun::new(1), 42).unwrap();
+        let found: Vec<_> =
+            pool.members()[0].weights.values().filter(|t| t.dtype().is_float()).map(bits).collect();
+        (found, ids.lock().unwrap().len())
+    };
+    let (alone, threads) = one_core.install(train);
+    assert_eq!(threads, 1);
+    let mut most = 0;
+    for _ in 0..1000 {
+        let (found, threads) = train();
+        assert_eq!(found, alone);
+        most = most.max(threads);
+        if most > 1 || thread::available_parallelism().map_or(1, usize::from) == 1 {
+            return;
+        }
+    }
+    panic!("no other thread has helped");
 }
