@@ -13,8 +13,8 @@ use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Device, Layout, Resul
 /// is the second of `w`.
 pub(super) fn apply(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, then: Then) -> Result<Tensor> {
     match bias {
-        Some(bias) => x.apply_op3(weight, bias, Dense(then)),
-        None => x.apply_op2(weight, Dense(then)),
+        Some(bias) => apply_op3(x, weight, bias, Dense(then)),
+        None => apply_op2(x, weight, Dense(then)),
     }
 }
 
