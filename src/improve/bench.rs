@@ -14,7 +14,7 @@ use crate::{
         gain::Measure,
         kept::{key, Kept},
         layout,
-        together::{members_are_runs, Together},
+        together::{is_several_runs, members_are_runs, Together},
         Budget, ImproveEvent, RangeTested, Spent,
     },
     metrics::{Metric, MetricList, Truth},
@@ -50,7 +50,7 @@ struct Trained {
     /// The metric that decides and the second one; NaN if it diverged.
     #[serde(with = "crate::codec::real::vec")]
     scores: Vec<f64>,
-    /// The same of each member of an ensemble, one after the other; none if a training diverged.
+    /// The same of each member of several runs, one after the other; none if a training diverged.
     #[serde(with = "crate::codec::real::vec")]
     members: Vec<f64>,
     curve: Curve,
@@ -292,7 +292,7 @@ impl<'b, 'a, N: Network> Bench<'b, 'a, N> {
         let Some(predicted) = not_finite(predict(&ensemble, &split.valid))? else { return Ok(trained) };
         trained.scores = split.rows.scores(&split.rows.in_units(&predicted)?)?;
         check_range(self.metric(), trained.scores.first().copied().unwrap_or(f64::NAN))?;
-        if attempts.len() > 1 {
+        if is_several_runs(setup) {
             let members = ensemble.on(&split.valid).member_predictions()?;
             for member in 0..members.dim(0)? {
                 let scores = split.rows.scores(&split.rows.in_units(&members.get(member)?)?)?;

@@ -109,6 +109,10 @@ fn members_are_runs_of_a_setup_that_differs_in_nothing_else() {
     assert!(!members_are_runs(&single, &Setup { settings, ..several.clone() }));
     assert!(!members_are_runs(&single, &Setup { validation: Some(0.1), ..several }));
     assert!(!members_are_runs(&single, &single));
+    // One network is made of them, or the combination is fitted on rows that are taken from them.
+    for combination in ["best-of", "average-weights", "ensemble-selection"] {
+        assert!(!members_are_runs(&single, &setup("multi-run:3", combination)), "{combination}");
+    }
 }
 
 /// Chooses the second proposal, and keeps nothing.

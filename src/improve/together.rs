@@ -13,10 +13,17 @@ use crate::{
 /// The highest loss barrier at which networks are merged, as in a study.
 const MAX_BARRIER: f64 = 0.05;
 
+/// Whether a setup trains several runs that differ in nothing but their seeds, and combines all of them. A combination
+/// that needs rows of its own takes them from the runs, and one that makes a single network of them has one member.
+pub(super) fn is_several_runs(setup: &Setup) -> bool {
+    let runs = setup.strategy.as_deref().and_then(|text| text.strip_prefix("multi-run:"));
+    runs.is_some_and(|runs| runs.parse::<usize>().is_ok())
+        && matches!(Together::of(setup), Ok(Together::Rule(rule)) if !rule.needs_held_out())
+}
+
 /// Whether the members of a changed setup are runs of a setup: of one network, of which several are made.
 pub(super) fn members_are_runs(setup: &Setup, changed: &Setup) -> bool {
-    let runs = changed.strategy.as_deref().and_then(|text| text.strip_prefix("multi-run:"));
-    runs.is_some_and(|runs| runs.parse::<usize>().is_ok())
+    is_several_runs(changed)
         && setup.strategy.is_none()
         && setup.settings == changed.settings
         && setup.validation == changed.validation
