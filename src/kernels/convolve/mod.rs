@@ -84,8 +84,7 @@ impl Convolution {
     }
 
     /// Calls `visit` with each element of the kernels of a group, the place of a plane of inputs in a block of these
-    /// many rows, and the outputs of these in the table.
-    #[inline(always)]
+    /// many rows, and the outputs of these in the table. `visit` is vectorised where it is always inlined.
     fn each_plane<T>(
         &self,
         elements: &[Element],
@@ -93,47 +92,42 @@ impl Convolution {
         table: &mut [T],
         mut visit: impl FnMut(&Element, Range<usize>, &mut [T]),
     ) {
-        let plane = self.plane();
-        let mut outputs = table.chunks_exact_mut(self.positions());
-        for channel in group * self.inputs..(group + 1) * self.inputs {
-            for element in elements {
-                for (row, outputs) in outputs.by_ref().take(rows).enumerate() {
-                    let first = row * self.input_row() + channel * plane;
-                    visit(element, first..first + plane, outputs);
+        vectorized(
+            #[inline(always)]
+            || {
+                let plane = self.plane();
+                let mut outputs = table.chunks_exact_mut(self.positions());
+                for channel in group * self.inputs..(group + 1) * self.inputs {
+                    for element in elements {
+                        for (row, outputs) in outputs.by_ref().take(rows).enumerate() {
+                            let first = row * self.input_row() + channel * plane;
+                            visit(element, first..first + plane, outputs);
+                        }
+                    }
                 }
-            }
-        }
+            },
+        );
     }
 
     /// Fills the table of a group from a block of inputs of these many rows.
     fn gather<T: Real>(&self, elements: &[Element], of: (usize, usize), x: &[T], table: &mut [T]) {
-        vectorized(
+        self.each_plane(
+            elements,
+            of,
+            table,
             #[inline(always)]
-            || {
-                self.each_plane(
-                    elements,
-                    of,
-                    table,
-                    #[inline(always)]
-                    |element, plane, outputs| element.gather(&x[plane], outputs),
-                );
-            },
+            |element, plane, outputs| element.gather(&x[plane], outputs),
         );
     }
 
     /// Adds the table of a group to a block of inputs, from which [`gather`](Self::gather) would fill it.
     fn scatter<T: Real>(&self, elements: &[Element], of: (usize, usize), table: &mut [T], x: &mut [T]) {
-        vectorized(
+        self.each_plane(
+            elements,
+            of,
+            table,
             #[inline(always)]
-            || {
-                self.each_plane(
-                    elements,
-                    of,
-                    table,
-                    #[inline(always)]
-                    |element, plane, outputs| element.scatter(outputs, &mut x[plane]),
-                );
-            },
+            |element, plane, outputs| element.scatter(outputs, &mut x[plane]),
         );
     }
 
