@@ -2,11 +2,11 @@
 use crate::tabular::network::{activation, dense, outputs, perceptron};
 use candle_ensemble::{
     data::Task,
-    nn::{seq, Sequential},
+    nn::{conv2d, seq, Sequential},
     plan::Settings,
     train::Trainer,
 };
-use candle_nn::{conv2d, Conv2dConfig, VarBuilder};
+use candle_nn::{Conv2dConfig, VarBuilder};
 
 /// A kind of network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
