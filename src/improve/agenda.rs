@@ -6,7 +6,8 @@ use crate::diagnose::{Finding, Label, Problem};
 pub(super) struct Wishes {
     /// The neighbours of a learning rate that was kept.
     pub(super) coarse_rate: bool,
-    /// Several runs in place of the one network that was changed.
+    /// Several runs in place of the one network that was changed. They are tried, too, of a network whose curves show a
+    /// problem with learning, after everything else.
     pub(super) several_runs: bool,
     /// An ensemble, even where nothing is wrong.
     pub(super) ensemble: bool,
@@ -16,21 +17,18 @@ pub(super) struct Wishes {
 const MEASURED: f64 = 0.4;
 /// The name of the finding for a learning rate that was kept, whose neighbours may be better.
 const COARSE_RATE: &str = "coarse_learning_rate";
-/// The name of the finding for a network that was changed, of which several may be better than one.
-const SINGLE_NETWORK: &str = "single_network";
+/// The name of the finding for a network of which several may be better than one. It is the last one.
+pub(super) const SINGLE_NETWORK: &str = "single_network";
 
 /// The findings to treat, in their order: those that are likelier than that nothing is wrong and, after them, those
 /// that a measurement shows. Good curves do not speak against a measurement. A finding comes after the one that has to
-/// be solved before it.
+/// be solved before it, and predictions that vary after a measured problem with learning: the spread of a network that
+/// does not learn says little, and each later step with an ensemble costs as many trainings as it has members.
 pub(super) fn agenda(findings: &[Finding], wishes: Wishes) -> Vec<Finding> {
     let likelier =
         findings.iter().position(|finding| finding.problem == Problem::None).unwrap_or(findings.len());
-    let measured = |finding: &Finding| {
-        let of_curves = Label::ALL.iter().any(|label| label.name() == finding.name);
-        finding.problem == Problem::Learning && !of_curves && finding.confidence >= MEASURED
-    };
     let treated =
-        findings.iter().enumerate().filter(|(place, finding)| *place < likelier || measured(finding));
+        findings.iter().enumerate().filter(|(place, finding)| *place < likelier || is_measured(finding));
     let mut left: Vec<Finding> = treated.map(|(_, finding)| finding.clone()).collect();
     if wishes.coarse_rate {
         let summary = "The learning rate is known to a factor of about 3.";
@@ -42,7 +40,7 @@ pub(super) fn agenda(findings: &[Finding], wishes: Wishes) -> Vec<Finding> {
     match wishes {
         _ if left.iter().any(|finding| finding.problem == Problem::Prediction) => {}
         Wishes { ensemble: true, .. } => left.push(Finding::of(Label::HighVariance, 0., summary, source)),
-        Wishes { several_runs: true, .. } => {
+        _ if wishes.several_runs || does_not_learn(findings) => {
             left.push(Finding::new(SINGLE_NETWORK, Problem::Prediction, 0., summary, source));
         }
         _ => {}
@@ -52,9 +50,27 @@ pub(super) fn agenda(findings: &[Finding], wishes: Wishes) -> Vec<Finding> {
         let waits = |finding: &Finding| {
             let before = finding.after.as_deref();
             before.is_some_and(|name| left.iter().any(|other| other.is(name) && other != finding))
+                || finding.problem == Problem::Prediction && left.iter().any(is_measured)
         };
         let next = left.iter().position(|finding| !waits(finding)).unwrap_or(0);
         agenda.push(left.remove(next));
     }
     agenda
+}
+
+fn is_of_curves(finding: &Finding) -> bool {
+    Label::ALL.iter().any(|label| label.name() == finding.name)
+}
+
+/// Whether a finding is a measured problem with learning.
+fn is_measured(finding: &Finding) -> bool {
+    finding.problem == Problem::Learning && !is_of_curves(finding) && finding.confidence >= MEASURED
+}
+
+/// Whether the curves show a problem with learning before anything else.
+fn does_not_learn(findings: &[Finding]) -> bool {
+    findings
+        .iter()
+        .find(|finding| is_of_curves(finding))
+        .is_some_and(|first| first.problem == Problem::Learning)
 }

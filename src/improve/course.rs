@@ -2,7 +2,7 @@
 use crate::{
     diagnose::{Curves, Finding, Problem},
     improve::{
-        agenda::{agenda, Wishes},
+        agenda::{agenda, Wishes, SINGLE_NETWORK},
         decisions::Decisions,
         gain,
         gain::Measure,
@@ -178,8 +178,10 @@ impl Loop<'_, '_> {
                     }
                     Choice::Stop => return Ok(Treated::Stopped(StopReason::Ended)),
                 };
+                let level = self.level(finding.is(SINGLE_NETWORK) && candidates.len() == 1);
                 let Some((proposal, changed)) = candidates.into_iter().nth(place) else { break };
-                if let Some(kept) = self.attempt(finding, proposal, setup, &changed)? {
+                let step = Step::new(finding, proposal, level);
+                if let Some(kept) = self.attempt(step, setup, &changed)? {
                     return Ok(Treated::Changed(kept));
                 }
                 rejected.push(changed);
@@ -203,20 +205,17 @@ impl Loop<'_, '_> {
     /// Records that the user tries nothing more for a finding.
     fn skip(&mut self, finding: &Finding, proposals: Vec<Proposal>) {
         let Some(remedy) = proposals.into_iter().next() else { return };
-        let level = gain::interval_level(self.limits.alpha, self.tried);
+        let level = self.level(false);
         self.push(Step { verdict: Verdict::Skipped, ..Step::new(finding, remedy, level) });
     }
 
-    /// Tries a change. Returns the setup if it is kept.
-    fn attempt(
-        &mut self,
-        finding: &Finding,
-        remedy: Proposal,
-        setup: &Setup,
-        changed: &Setup,
-    ) -> Result<Option<Setup>> {
-        let level = gain::interval_level(self.limits.alpha, self.tried);
-        let mut step = Step::new(finding, remedy, level);
+    /// The level of the interval of the next change, after which no other is tried for this setup if it is the `last`.
+    fn level(&self, last: bool) -> f64 {
+        gain::interval_level(self.limits.alpha, self.tried, last)
+    }
+
+    /// Tries the change of a step. Returns the setup if it is kept.
+    fn attempt(&mut self, mut step: Step, setup: &Setup, changed: &Setup) -> Result<Option<Setup>> {
         let prepared = self.lab.prepare(changed.clone()).and_then(|changed| {
             let cost = self.lab.cost(setup, &changed)?;
             Ok((changed, cost))
@@ -231,9 +230,9 @@ impl Loop<'_, '_> {
         };
         (self.tell)(&ImproveEvent::Trying {
             step: self.steps.len(),
-            finding,
+            finding: &step.finding,
             remedy: &step.remedy,
-            level,
+            level: step.level,
             trainings: cost.trainings,
         });
         let before = self.lab.spent();

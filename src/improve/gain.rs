@@ -107,20 +107,20 @@ pub(super) fn verdict(gain: Option<Interval>, pairs: &[RunScores], min_gain: f64
 }
 
 /// The one-sided level of the remedy that is tried as number `tried` (from 0) since the last change that was
-/// kept: `α / (k (k + 1))` for the k-th one.
+/// kept: `α / (k (k + 1))` for the k-th one, and all that is left, `α / k`, for one after which no other is tried.
 ///
 /// These levels add up to `α`, however many remedies are tried, so the probability of keeping one of them is
 /// at most `α` where none does anything (Bonferroni's inequality). The first remedies get most of the level,
 /// because remedies are tried in the order of their promise. A change that is kept starts a new family of
 /// hypotheses about a new setup.
-pub(super) fn level_of(alpha: f64, tried: usize) -> f64 {
+pub(super) fn level_of(alpha: f64, tried: usize, last: bool) -> f64 {
     let k = tried as f64 + 1.;
-    alpha / (k * (k + 1.))
+    alpha / if last { k } else { k * (k + 1.) }
 }
 
 /// The level of the two-sided interval whose lower end is the one-sided bound at `level_of`.
-pub(super) fn interval_level(alpha: f64, tried: usize) -> f64 {
-    1. - 2. * level_of(alpha, tried)
+pub(super) fn interval_level(alpha: f64, tried: usize, last: bool) -> f64 {
+    1. - 2. * level_of(alpha, tried, last)
 }
 
 #[cfg(test)]
@@ -196,9 +196,14 @@ mod tests {
 
     #[test]
     fn the_levels_add_up_to_alpha() {
-        assert!((level_of(0.05, 0) - 0.025).abs() < 1e-15);
-        let sum: f64 = (0..100_000).map(|tried| level_of(0.05, tried)).sum();
+        assert!((level_of(0.05, 0, false) - 0.025).abs() < 1e-15);
+        let sum: f64 = (0..100_000).map(|tried| level_of(0.05, tried, false)).sum();
         assert!(sum < 0.05 && sum > 0.0499, "{sum}");
-        assert!((interval_level(0.05, 0) - 0.95).abs() < 1e-12);
+        // One that is the last takes what the ones before it have left.
+        for before in [0, 1, 9] {
+            let sum: f64 = (0..before).map(|tried| level_of(0.05, tried, false)).sum();
+            assert!((sum + level_of(0.05, before, true) - 0.05).abs() < 1e-15, "{before}");
+        }
+        assert!((interval_level(0.05, 0, false) - 0.95).abs() < 1e-12);
     }
 }

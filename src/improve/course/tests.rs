@@ -207,6 +207,47 @@ fn a_finding_waits_for_the_one_before_it() {
 }
 
 #[test]
+fn a_spread_waits_for_a_measured_problem_with_learning() {
+    let of = |name: &str, problem, confidence| Finding { confidence, ..finding(name, problem) };
+    let names = |found: &[Finding]| {
+        agenda(found, Wishes::default()).into_iter().map(|finding| finding.name).collect::<Vec<_>>()
+    };
+    let spread = || of("high_variance", Problem::Prediction, 0.9);
+    let measured = |confidence| of("cannot_fit_one_batch", Problem::Learning, confidence);
+    assert_eq!(names(&[spread(), measured(0.5)]), ["cannot_fit_one_batch", "high_variance"]);
+    // Not for one that is unlikely, nor for what the curves show less clearly.
+    assert_eq!(names(&[spread(), measured(0.3)]), ["high_variance", "cannot_fit_one_batch"]);
+    let unfinished = of("underfit_unfinished", Problem::Learning, 0.5);
+    assert_eq!(names(&[spread(), unfinished]), ["high_variance", "underfit_unfinished"]);
+}
+
+#[test]
+fn several_runs_come_last_where_nothing_else_helps_a_network_that_does_not_learn() {
+    let found = |first: &str, problem| {
+        let found = [finding("duplicates", Problem::Data), finding(first, problem)];
+        agenda(&found, Wishes::default()).into_iter().map(|finding| finding.name).collect::<Vec<_>>()
+    };
+    assert_eq!(found("underfit_flat", Problem::Learning), ["duplicates", "underfit_flat", "single_network"]);
+    assert_eq!(found("overfit", Problem::Generalization), ["duplicates", "overfit"]);
+    assert_eq!(found("good_fit", Problem::None), ["duplicates"]);
+
+    // Three changes do not help. The ensemble is tested at all of the level that they left.
+    let flat = |_: i64| vec![finding("underfit_flat", Problem::Learning)];
+    let proposals = |name: &str, a: i64| match (name, a) {
+        ("underfit_flat", 0) => vec![5, 6, 7],
+        ("single_network", 0) => vec![1],
+        _ => vec![],
+    };
+    let log_loss = |a: i64, split: usize| Some(if a == 1 { -0.4 } else { 0.1 * a as f64 } + noise(a, split));
+    let course = run(Fake { findings: &flat, proposals: &proposals, log_loss: &log_loss, ..fake() });
+    let kept: Vec<bool> = course.steps.iter().map(|step| step.kept).collect();
+    assert_eq!(kept, [false, false, false, true]);
+    let level = |step: &Step| (1. - step.level) / 2.;
+    let sum: f64 = course.steps.iter().map(level).sum();
+    assert!((sum - 0.05).abs() < 1e-12, "{sum}");
+}
+
+#[test]
 fn several_runs_are_tried_of_a_network_that_was_changed() {
     let until_changed = |a: i64| match a {
         0 => vec![finding("slow", Problem::Learning)],
