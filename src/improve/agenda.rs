@@ -6,8 +6,7 @@ use crate::diagnose::{Finding, Label, Problem};
 pub(super) struct Wishes {
     /// The neighbours of a learning rate that was kept.
     pub(super) coarse_rate: bool,
-    /// Several runs in place of the one network that was changed. They are tried, too, of a network whose curves show a
-    /// problem with learning, after everything else.
+    /// Several runs in place of the one network that was changed.
     pub(super) several_runs: bool,
     /// An ensemble, even where nothing is wrong.
     pub(super) ensemble: bool,
@@ -17,7 +16,7 @@ pub(super) struct Wishes {
 const MEASURED: f64 = 0.4;
 /// The name of the finding for a learning rate that was kept, whose neighbours may be better.
 const COARSE_RATE: &str = "coarse_learning_rate";
-/// The name of the finding for a network of which several may be better than one. It is the last one.
+/// The name of the finding for a network that was changed, of which several may be better than one. It is the last one.
 pub(super) const SINGLE_NETWORK: &str = "single_network";
 
 /// The findings to treat, in their order: those that are likelier than that nothing is wrong and, after them, those
@@ -40,7 +39,7 @@ pub(super) fn agenda(findings: &[Finding], wishes: Wishes) -> Vec<Finding> {
     match wishes {
         _ if left.iter().any(|finding| finding.problem == Problem::Prediction) => {}
         Wishes { ensemble: true, .. } => left.push(Finding::of(Label::HighVariance, 0., summary, source)),
-        _ if wishes.several_runs || does_not_learn(findings) => {
+        Wishes { several_runs: true, .. } => {
             left.push(Finding::new(SINGLE_NETWORK, Problem::Prediction, 0., summary, source));
         }
         _ => {}
@@ -65,12 +64,4 @@ fn is_of_curves(finding: &Finding) -> bool {
 /// Whether a finding is a measured problem with learning.
 fn is_measured(finding: &Finding) -> bool {
     finding.problem == Problem::Learning && !is_of_curves(finding) && finding.confidence >= MEASURED
-}
-
-/// Whether the curves show a problem with learning before anything else.
-fn does_not_learn(findings: &[Finding]) -> bool {
-    findings
-        .iter()
-        .find(|finding| is_of_curves(finding))
-        .is_some_and(|first| first.problem == Problem::Learning)
 }

@@ -27,7 +27,9 @@ use std::path::PathBuf;
 ///            for the k-th remedy since the last one that was kept, the reduction is at least 2 %, and the accuracy is
 ///            not significantly worse
 /// again      a learning rate that was kept is known to a factor of about 3, so 3 times and a third of it are tried, too
-/// several    of a network that was changed 5 are tried together; the gain of their mean is that over its own members
+/// order      a measured problem with learning before predictions that vary
+/// several    of a network that was changed 5 are tried together, after all others and so at level 1 − 2α / k; the gain
+///            of their mean is that over its own members
 /// end        nothing is wrong, nothing helps, the budget is spent, or the user ends it
 /// result     start and result, trained on all rows but the test rows and scored on the test rows, once
 /// ```
