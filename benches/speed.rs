@@ -177,18 +177,23 @@ fn train<N: Network>(
     black_box(pool.members().len());
 }
 
-/// An ensemble, and its networks without the library. One training step, because the cost of a pass does not depend on the
-/// weights.
-fn trained(case: &Case) -> Result<(Ensemble<Mlp, Mean>, Vec<Mlp>)> {
+/// An ensemble after one training step: the cost of a pass does not depend on the weights.
+fn trained<N: Network>(case: &Case, trainer: &Trainer<N>) -> Result<Ensemble<N, Mean>> {
     let data = case.data()?.subset(&(0..case.batch as u32).collect::<Vec<_>>())?.with_classes(10)?;
-    let trainer = case.trainer(1);
-    let ensemble = Session::new(&trainer, &data).fit(&MultiRun::new(MEMBERS), 42)?.combine(&Mean)?;
+    Session::new(trainer, &data).fit(&MultiRun::new(MEMBERS), 42)?.combine(&Mean)
+}
+
+/// The networks of an ensemble, without the library.
+fn bare_networks<N: Network>(case: &Case, ensemble: &Ensemble<N, Mean>) -> Result<Vec<Mlp>> {
     let networks = ensemble.members().iter().map(|member| {
         let weights = member.weights.iter().map(|(name, tensor)| (name.clone(), tensor.clone())).collect();
         Mlp::new(case.widths, VarBuilder::from_tensors(weights, DType::F32, &Device::Cpu))
     });
-    let networks = networks.collect::<CandleResult<Vec<_>>>()?;
-    Ok((ensemble, networks))
+    Ok(networks.collect::<CandleResult<_>>()?)
+}
+
+fn predict<N: Network>(ensemble: &Ensemble<N, Mean>, rows: &Tensor) {
+    drop(black_box(ensemble.predict_proba(rows).expect("probabilities")));
 }
 
 /// Uniform in [-1, 1).
@@ -253,20 +258,17 @@ impl Speed {
 
     /// What several threads gain, and how near they come to the matrix products alone.
     fn prediction_on_threads(&mut self, case: &Case) -> Result<()> {
-        let (ensemble, networks) = trained(case)?;
+        let (one, two) = (trained(case, &case.trainer(1))?, trained(case, &case.trainer(1))?);
+        let with_layers = trained(case, &case.trainer_of_layers(1))?.threads(2);
+        let networks = bare_networks(case, &one)?;
         let rows = if Bench::measured() { 10_000 } else { 3_000 };
         let fresh = noise(rows, case.widths[0])?;
-        let one = ensemble.threads(1);
-        let (two, _) = trained(case)?;
-        let two = two.threads(2);
-        let predict = |ensemble: &Ensemble<Mlp, Mean>| {
-            drop(black_box(ensemble.predict_proba(&fresh).expect("probabilities")));
-        };
+        let (one, two) = (one.threads(1), two.threads(2));
         self.0.pair(
             format!("prediction/{}, {rows} rows, one thread : two threads", case.name),
             Target::AtLeast(1.7),
-            || predict(&one),
-            Some(&|| predict(&two)),
+            || predict(&one, &fresh),
+            Some(&|| predict(&two, &fresh)),
         );
         let passes: Vec<_> = (0..rows).step_by(1024).map(|start| (start, 1024.min(rows - start))).collect();
         let next = AtomicUsize::new(0);
@@ -276,29 +278,43 @@ impl Speed {
                 networks.iter().for_each(|network| drop(black_box(network.products(&xs).expect("products"))));
             }
         };
+        let products_on_two = || {
+            next.store(0, Ordering::Relaxed);
+            thread::scope(|scope| {
+                scope.spawn(products);
+                products();
+            });
+        };
         self.0.pair(
             format!("prediction/{}, {rows} rows, two threads : products alone on two", case.name),
             Target::AtMost(1.18),
-            || predict(&two),
-            Some(&|| {
-                next.store(0, Ordering::Relaxed);
-                thread::scope(|scope| {
-                    scope.spawn(products);
-                    products();
-                });
-            }),
+            || predict(&two, &fresh),
+            Some(&products_on_two),
+        );
+        self.0.pair(
+            format!("prediction/{}, {rows} rows, two threads, its layers : products alone on two", case.name),
+            Target::AtMost(1.18),
+            || predict(&with_layers, &fresh),
+            Some(&products_on_two),
         );
         Ok(())
     }
 
     fn prediction(&mut self, case: &Case) -> Result<()> {
-        let (mut ensemble, networks) = trained(case)?;
+        let mut ensemble = trained(case, &case.trainer(1))?.threads(1);
+        let (networks, with_layers) =
+            (bare_networks(case, &ensemble)?, trained(case, &case.trainer_of_layers(1))?.threads(1));
         let bare = || {
             for network in &networks {
                 black_box(network.forward(&case.fresh).expect("logits"));
             }
         };
-        ensemble = ensemble.threads(1);
+        self.0.pair(
+            format!("prediction/{}, ensemble of its layers : bare passes", case.name),
+            Target::AtMost(1.05),
+            || predict(&with_layers, &case.fresh),
+            Some(&bare),
+        );
         for rows in [None, Some(256), Some(512), Some(1024), Some(2048), Some(usize::MAX)] {
             let (what, target) = match rows {
                 None => ("ensemble : bare passes".into(), Target::AtMost(1.05)),
@@ -308,8 +324,8 @@ impl Speed {
             if let Some(rows) = rows {
                 ensemble = ensemble.batch_rows(rows);
             }
-            let predict = || drop(black_box(ensemble.predict_proba(&case.fresh).expect("probabilities")));
-            self.0.pair(format!("prediction/{}, {what}", case.name), target, predict, Some(&bare));
+            let name = format!("prediction/{}, {what}", case.name);
+            self.0.pair(name, target, || predict(&ensemble, &case.fresh), Some(&bare));
         }
         Ok(())
     }

@@ -17,7 +17,7 @@ use crate::{
     prune::Prune,
     store::member::{predicting, with_own_slots},
     train::Learner,
-    weights::Weights,
+    weights::{number_of_parameters, Weights},
     Error, HeldOut, Member, Result, Rows, Seed,
 };
 use candle_core::{DType, Device, Tensor};
@@ -366,7 +366,7 @@ impl<'a, L: Learner> Pool<'a, L> {
 
     /// The number of parameters of each slot's networks that predict at inference.
     pub(crate) fn costs(&self) -> Vec<f64> {
-        let of = |m: &Member| m.weights.values().map(|w| w.elem_count() as f64).sum::<f64>();
+        let of = |m: &Member| number_of_parameters(&m.weights) as f64;
         let slot = |slot: &usize| predicting(&self.members).filter(|m| m.record.slot == *slot).map(of).sum();
         slots(&self.members).iter().map(slot).collect()
     }

@@ -6,9 +6,9 @@ use crate::{
     files::{self, header::FormatError, read_tensors, tensors::TensorFile},
     network::Output,
     plan::Settings,
-    predictions::live::{Build, Constructor, LiveSlots},
+    predictions::live::{Constructor, LiveSlots},
     store::{check_record, read_file, Record},
-    train::Learner,
+    train::{Learner, SharedBuild},
     weights::Weights,
     Error, Member, Network, Result,
 };
@@ -111,7 +111,8 @@ impl<N: Network, F: FittedCombiner + Serialize + DeserializeOwned> Ensemble<N, F
     /// the networks, and nothing of how they were trained.
     ///
     /// `build` gets the name of an architecture, which is `"model"` where the learner was given no name, the
-    /// settings of the member's run, and a `VarBuilder` over the member's weights.
+    /// settings of the member's run, and a `VarBuilder` over the member's weights. The ensemble keeps it: each thread
+    /// that shares a long prediction builds the networks for itself ([`threads`](Self::threads)).
     ///
     /// ```
     /// use candle_core::{Device, Tensor};
@@ -152,11 +153,11 @@ impl<N: Network, F: FittedCombiner + Serialize + DeserializeOwned> Ensemble<N, F
     /// its weights do not fit the networks that `build` returns.
     pub fn load_with(
         path: impl AsRef<Path>,
-        build: impl Fn(&str, &Settings, VarBuilder<'static>) -> CandleResult<N>,
+        build: impl Fn(&str, &Settings, VarBuilder<'static>) -> CandleResult<N> + Send + Sync + 'static,
         device: &Device,
     ) -> Result<Self> {
-        let path = path.as_ref();
-        Self::read(path)?.assemble_with(&build, device).map_err(|error| error.of(path.display()))
+        let (path, build) = (path.as_ref(), SharedBuild::new(build));
+        Self::read(path)?.assemble_with(build, device).map_err(|error| error.of(path.display()))
     }
 
     /// Reads an ensemble from bytes, such as those of `include_bytes!` or [`Ensemble::to_bytes`].
@@ -173,11 +174,11 @@ impl<N: Network, F: FittedCombiner + Serialize + DeserializeOwned> Ensemble<N, F
     /// As [`Ensemble::load_with`].
     pub fn from_bytes_with(
         bytes: &[u8],
-        build: impl Fn(&str, &Settings, VarBuilder<'static>) -> CandleResult<N>,
+        build: impl Fn(&str, &Settings, VarBuilder<'static>) -> CandleResult<N> + Send + Sync + 'static,
         device: &Device,
     ) -> Result<Self> {
-        let saved = Saved::read(bytes);
-        saved.and_then(|saved| saved.assemble_with(&build, device)).map_err(|e| e.of("the ensemble"))
+        let (saved, build) = (Saved::read(bytes), SharedBuild::new(build));
+        saved.and_then(|saved| saved.assemble_with(build, device)).map_err(|e| e.of("the ensemble"))
     }
 
     fn read(path: &Path) -> Result<Saved<F>> {
@@ -266,21 +267,20 @@ impl<F: FittedCombiner + DeserializeOwned> Saved<F> {
                 "it has a network {other:?}, but the learner builds {has}"
             )));
         }
-        let mut ensemble = self.assemble_from(&Constructor::of(learner), "the learner's networks", device)?;
-        ensemble.shared_build = learner.shared_build();
-        Ok(ensemble)
+        let constructor = Constructor::of(learner);
+        self.assemble_from(&constructor, "the learner's networks", device, learner.shared_build())
     }
 
     fn assemble_with<N: Network>(
         self,
-        build: &Build<'_, N>,
+        build: SharedBuild<N>,
         device: &Device,
     ) -> Result<Ensemble<N, F>, FormatError> {
         let dtype = &self.description.dtype;
         let dtype = DType::from_str(dtype)
             .map_err(|_| FormatError::foreign(format!("its networks are of the unknown type {dtype:?}")))?;
-        let constructor = Constructor { build: Box::new(build), dtype, output: self.description.output };
-        self.assemble_from(&constructor, "the networks that are built", device)
+        let constructor = Constructor::shared(&build, dtype, self.description.output);
+        self.assemble_from(&constructor, "the networks that are built", device, Some(build.clone()))
     }
 
     fn assemble_from<N: Network>(
@@ -288,6 +288,7 @@ impl<F: FittedCombiner + DeserializeOwned> Saved<F> {
         constructor: &Constructor<'_, N>,
         networks: &str,
         device: &Device,
+        shared_build: Option<SharedBuild<N>>,
     ) -> Result<Ensemble<N, F>, FormatError> {
         let Self { description, fitted, members } = self;
         let live = LiveSlots::construct(&members, constructor, description.task, device)
@@ -295,6 +296,6 @@ impl<F: FittedCombiner + DeserializeOwned> Saved<F> {
         if let Some(on) = fitted.fitted_on() {
             on.accepts(&fitted, live.task, live.len()).map_err(FormatError::foreign)?;
         }
-        Ok(Ensemble::new(&members, live, fitted, None).batch_rows(description.batch_rows))
+        Ok(Ensemble::new(&members, live, fitted, shared_build).batch_rows(description.batch_rows))
     }
 }

@@ -15,7 +15,7 @@ use crate::{
     predictions::{
         live::{flatten_inputs, Constructor, LiveSlots},
         passes::{concat, nan_rows, with_nan, Pass, Passes, Source},
-        workers::Workers,
+        workers::{Build, Workers},
         Predictions,
     },
     store::member::predicting,
@@ -108,20 +108,28 @@ impl<N: Network, F: FittedCombiner> Ensemble<N, F> {
         self
     }
 
-    /// Sets what builds the networks on further threads, for an ensemble that does not know it: one of
-    /// [`load_with`](Self::load_with), or of a learner that has no
-    /// [`shared_build`](crate::train::Learner::shared_build).
+    /// Sets what builds the networks on further threads, for an ensemble of a learner that has no
+    /// [`shared_build`](crate::train::Learner::shared_build). Others know it: those of the ready-made learners, and
+    /// those of [`load_with`](Self::load_with) and [`from_bytes_with`](Self::from_bytes_with).
     ///
     /// ```
-    /// # use candle_core::{Device, Tensor};
-    /// # use candle_ensemble::{prelude::*, train::SharedBuild};
+    /// # use candle_core::{Device, Result as CandleResult, Tensor};
+    /// # use candle_ensemble::{data::TensorDataset, combine::Mean, plan::Settings, strategy::MultiRun, train::{Learner, Run, SharedBuild}, Session};
+    /// # use candle_nn::{linear, Linear, VarBuilder};
+    /// # struct Untrained;
+    /// # impl Learner for Untrained {
+    /// #     type Network = Linear;
+    /// #     fn architectures(&self) -> Vec<String> { vec!["linear".into()] }
+    /// #     fn build(&self, _: &str, _: &Settings, vb: VarBuilder<'static>) -> CandleResult<Linear> { linear(2, 1, vb) }
+    /// #     fn fit(&self, _: &Linear, _: &mut Run<'_>) -> CandleResult<()> { Ok(()) }
+    /// #     fn tag(&self) -> String { "untrained".into() }
+    /// # }
     /// # let x = Tensor::arange(0f32, 20., &Device::Cpu)?.reshape((10, 2))?;
     /// # let data = TensorDataset::regression(x.clone(), &x.sum(1)?)?;
-    /// # let trainer = Trainer::new(|vb| candle_nn::linear(2, 1, vb)).epochs(2);
-    /// # let pool = Session::new(&trainer, &data).fit(&MultiRun::new(3), 42)?;
-    /// # let file = pool.combine(&Mean)?.to_bytes()?;
-    /// let loaded = Ensemble::<_, Mean>::from_bytes_with(&file, |_, _, vb| candle_nn::linear(2, 1, vb), &Device::Cpu)?;
-    /// let ensemble = loaded.shared_build(SharedBuild::new(|_, _, vb| candle_nn::linear(2, 1, vb)));
+    /// # let learner = Untrained;
+    /// // A learner of your own that does not implement `shared_build`.
+    /// let pool = Session::new(&learner, &data).fit(&MultiRun::new(3), 42)?;
+    /// let ensemble = pool.combine(&Mean)?.shared_build(SharedBuild::new(|_, _, vb| linear(2, 1, vb)));
     /// assert_eq!(ensemble.predict(&x)?.dims(), [10, 1]);
     /// # Ok::<(), candle_ensemble::Error>(())
     /// ```
@@ -255,10 +263,10 @@ impl<N: Network, F: FittedCombiner> Ensemble<N, F> {
     fn workers(&self) -> Workers<'_, LiveSlots<N>> {
         let LiveSlots { task, output, dtype, device, .. } = &self.live;
         let members = &self.members;
-        let build = self.shared_build.as_ref().map(|shared| {
+        let build = self.shared_build.as_ref().map(|shared| -> Build<'_, LiveSlots<N>> {
             Box::new(move || {
                 LiveSlots::construct(members, &Constructor::shared(shared, *dtype, *output), *task, device)
-            }) as Box<dyn Fn() -> Result<LiveSlots<N>> + Sync + '_>
+            })
         });
         self.live.workers(build).threads(self.threads)
     }
@@ -282,8 +290,13 @@ impl<N: Network, F: FittedCombiner> Ensemble<N, F> {
     ) -> Result<()> {
         let mean_of = self.live.classes_of_plain_logits().filter(|_| self.fitted.is_mean());
         let scale = self.fitted.scale();
+        let allow_nan = passes.allow_nan;
         let run = |live: &LiveSlots<N>, inputs: &Inputs| match mean_of {
-            Some(classes) => with_nan(mean_of_softmaxes(live, inputs, classes)?, &nan_rows(inputs)?),
+            Some(classes) if allow_nan => {
+                with_nan(mean_of_softmaxes(live, inputs, classes)?, &nan_rows(inputs)?)
+            }
+            // The inputs are finite: it has been checked.
+            Some(classes) => mean_of_softmaxes(live, inputs, classes),
             None => Ok(live.predict(inputs, scale)?.values().clone()),
         };
         passes.spread(&self.workers(), run, |pass, predicted| {

@@ -5,12 +5,12 @@ use crate::{
     plan::Settings,
     predictions::{
         passes::{concat, Passes},
-        workers::Workers,
+        workers::{self, Workers},
         Predictions,
     },
     store::{member::predicting, Member, Record},
     train::{in_batches, Learner, SharedBuild},
-    weights::strict,
+    weights::{number_of_parameters, strict},
     Error, Result,
 };
 use candle_core::{DType, Device, Result as CandleResult, Tensor};
@@ -85,7 +85,12 @@ impl<'a, N: Network> Constructor<'a, N> {
             names if names.is_empty() => {
                 let Record { features, scaling, .. } = &member.record;
                 let (features, scaling) = (features.clone(), scaling.clone());
-                Ok(LiveMember { network, features, scaling, parameters: number_of_parameters(member) })
+                Ok(LiveMember {
+                    network,
+                    features,
+                    scaling,
+                    parameters: number_of_parameters(&member.weights),
+                })
             }
             names => Err(Error::Foreign {
                 what: format!("the member {}", member.record.key),
@@ -146,10 +151,7 @@ impl<N: Network> LiveSlots<N> {
 
     /// These networks, and what builds them once more on other threads. One thread is enough where there is no such
     /// constructor, and where all threads would wait for one device.
-    pub(crate) fn workers<'a>(
-        &'a self,
-        build: Option<Box<dyn Fn() -> Result<Self> + Sync + 'a>>,
-    ) -> Workers<'a, Self> {
+    pub(crate) fn workers<'a>(&'a self, build: Option<workers::Build<'a, Self>>) -> Workers<'a, Self> {
         let build = build.filter(|_| self.device.is_cpu());
         Workers::new(self, build, self.slots.iter().flatten().map(|member| member.parameters).sum())
     }
@@ -213,11 +215,6 @@ impl<N: Network> Workers<'_, LiveSlots<N>> {
         )?;
         Ok(Predictions::on_scale(concat(parts, 1)?, None, self.own().task, scale)?)
     }
-}
-
-/// The number of parameters of a member's network.
-pub(crate) fn number_of_parameters(member: &Member) -> usize {
-    member.weights.values().map(Tensor::elem_count).sum()
 }
 
 /// All tensors of the inputs as one table of floats, `(B, F)`, with one row for each row of the inputs.

@@ -3,13 +3,13 @@ use crate::{
     data::Dataset,
     network::Scale,
     predictions::{
-        live::{number_of_parameters, Constructor, LiveMember},
+        live::{Constructor, LiveMember},
         passes::{concat, Passes, Source},
-        workers::threads_for,
     },
     store::Member,
-    threads::in_order,
+    threads::{self, in_order},
     train::Learner,
+    weights::number_of_parameters,
     Error, Result, Rows,
 };
 use candle_core::{Device, Tensor};
@@ -47,7 +47,7 @@ impl<L: Learner> Unseen<'_, L> {
     /// passes of all members are spread over threads.
     pub(crate) fn predict(&self, mut take: impl FnMut(&Member, &[u32], Tensor) -> Result<()>) -> Result<()> {
         let (jobs, work) = self.jobs();
-        let threads = if self.device.is_cpu() { threads_for(None, work) } else { 1 };
+        let threads = if self.device.is_cpu() { threads::for_passes(None, work) } else { 1 };
         let worker = || {
             let mut current = None;
             let jobs = &jobs;
@@ -79,7 +79,7 @@ impl<L: Learner> Unseen<'_, L> {
             let rows = self.rows_of(member).len();
             let passes = rows.div_ceil(self.pass_rows);
             jobs.extend((0..passes).map(|pass| Job { member: position, pass, last: pass + 1 == passes }));
-            work = work.saturating_add(rows.saturating_mul(number_of_parameters(member)));
+            work = work.saturating_add(rows.saturating_mul(number_of_parameters(&member.weights)));
         }
         (jobs, work)
     }

@@ -1,11 +1,8 @@
 //! Networks on several threads.
 use crate::{threads, Result};
 
-/// The least work that is spread over threads: parameters of the networks times rows. A core does it in a fraction of
-/// a millisecond; to wake a thread and to build networks on it takes tens of microseconds.
-const LEAST_WORK: usize = 1 << 24;
-
-type Build<'a, W> = Box<dyn Fn() -> Result<W> + Sync + 'a>;
+/// What builds networks on the thread that calls it.
+pub(crate) type Build<'a, W> = Box<dyn Fn() -> Result<W> + Sync + 'a>;
 
 /// The networks of the calling thread, and what builds them once more on each other thread that is to help. Networks
 /// need not be `Send`: each stays on the thread that built it. The weights are shared.
@@ -40,20 +37,9 @@ impl<'a, W> Workers<'a, W> {
 
     /// How many threads predict this number of rows.
     pub(crate) fn threads_for(&self, rows: usize) -> usize {
-        if self.build.is_some() {
-            threads_for(self.threads, self.parameters.saturating_mul(rows))
-        } else {
-            1
+        match self.build {
+            Some(_) => threads::for_passes(self.threads, self.parameters.saturating_mul(rows)),
+            None => 1,
         }
-    }
-}
-
-/// How many threads share this much work, in parameters times rows: no more than `most`, which is one a core where it
-/// is not given.
-pub(super) fn threads_for(most: Option<usize>, work: usize) -> usize {
-    if work < LEAST_WORK {
-        1
-    } else {
-        threads::unless_shared(most.unwrap_or_else(threads::for_kernels))
     }
 }

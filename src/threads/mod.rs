@@ -83,8 +83,22 @@ pub(crate) fn for_kernels() -> usize {
     }
 }
 
+/// The least work that is spread over threads: parameters of the networks times rows. A core does it in a fraction of
+/// a millisecond; to wake a thread and to build networks on it takes tens of microseconds.
+const LEAST_WORK: usize = 1 << 24;
+
+/// How many threads share this much work of networks, in parameters times rows: no more than `most`, which is one a core
+/// where it is not given.
+pub(crate) fn for_passes(most: Option<usize>, work: usize) -> usize {
+    if work < LEAST_WORK {
+        1
+    } else {
+        unless_shared(most.unwrap_or_else(for_kernels))
+    }
+}
+
 /// `threads`, or one where the current thread is one of several that share the cores already.
-pub(crate) fn unless_shared(threads: usize) -> usize {
+fn unless_shared(threads: usize) -> usize {
     if rayon::current_thread_index().is_some() {
         1
     } else {

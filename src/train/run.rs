@@ -201,8 +201,13 @@ impl<'a> Run<'a> {
 
     /// These rows as one batch, with the features of the run.
     pub(crate) fn batch(&self, rows: &[u32]) -> CandleResult<Batch> {
-        let features = self.parts.spec.features.as_deref();
-        select_features(self.parts.data.batch(rows, self.parts.device)?, features)
+        self.reader()(rows)
+    }
+
+    /// What reads rows of the run's data, on any thread.
+    pub(crate) fn reader(&self) -> impl Fn(&[u32]) -> CandleResult<Batch> + Sync + use<'a> {
+        let RunParts { data, device, spec, .. } = self.parts;
+        move |rows| select_features(data.batch(rows, device)?, spec.features.as_deref())
     }
 
     /// The numbers of the rows of each training batch, and the batch.

@@ -1,6 +1,7 @@
 //! Re-estimation of batch-norm's running statistics, for any network with a forward pass.
 use crate::{
     seed::pass::seeded_pass,
+    threads::in_order,
     weights::{finite::first_non_finite, Vars, Weights},
     Error, Result,
 };
@@ -34,46 +35,72 @@ impl Drop for Measuring {
     }
 }
 
-/// The output of a network in training mode for some rows.
-type Forward<'a> = dyn Fn(&[u32]) -> Result<Tensor> + 'a;
+/// A network in training mode, with its variables.
+pub(crate) struct TrainingNetwork<'a> {
+    vars: Vars,
+    /// The output for some rows.
+    forward: Box<dyn Fn(&[u32]) -> Result<Tensor> + 'a>,
+}
 
-/// The weights with their running statistics re-estimated over the rows of `parts`. `forward` runs the
-/// network whose variables are `vars`; they are left as the last pass set them. See
-/// [`merge::re_estimate`](crate::merge::re_estimate()).
+impl<'a> TrainingNetwork<'a> {
+    /// A network whose variables are `vars`. What `forward` does depends on them and on its rows alone, so that it does
+    /// not matter which rows went before.
+    pub(crate) fn new(vars: &Vars, forward: impl Fn(&[u32]) -> Result<Tensor> + 'a) -> Self {
+        Self { vars: vars.clone(), forward: Box::new(forward) }
+    }
+
+    /// A pass whose random layers draw from the number of its first row, on any thread.
+    fn run(&self, rows: &[u32]) -> Result<Tensor> {
+        seeded_pass(u64::from(rows.first().copied().unwrap_or(0)), || (self.forward)(rows))
+    }
+}
+
+/// What builds the network once more on the thread that calls it.
+pub(crate) type Build<'a> = dyn Fn() -> Result<TrainingNetwork<'a>> + Sync + 'a;
+
+/// The weights with their running statistics re-estimated over the rows of `parts`, on up to `threads` threads: those
+/// besides the calling one run what `build` gives them. The result is the same to the bit. The variables of `own` are
+/// left as their last pass set them. See [`merge::re_estimate`](crate::merge::re_estimate()).
 pub(crate) fn re_estimate_by(
-    vars: &Vars,
+    own: &TrainingNetwork<'_>,
+    build: Option<&Build<'_>>,
     weights: &Weights,
     parts: &[&[u32]],
-    forward: &Forward<'_>,
+    threads: usize,
 ) -> Result<Weights> {
     let _measuring = Measuring::begin();
-    let forward: &Forward<'_> =
-        &|part| seeded_pass(u64::from(part.first().copied().unwrap_or(0)), || forward(part));
-    vars.load(weights)?;
+    own.vars.load(weights)?;
     let Some(first) = parts.first() else { return Ok(weights.clone()) };
-    let statistics = Statistics::find(vars, weights, || forward(first))?;
+    let statistics = Statistics::find(own, weights, first)?;
     if statistics.buffers.is_empty() {
         return Ok(weights.clone());
     }
-    let momenta = statistics.momenta(vars, || forward(first))?;
+    let momenta = statistics.momenta(own, first)?;
+    let of_part = |network: &TrainingNetwork<'_>, number: usize| {
+        let part = parts.get(number).copied().unwrap_or_default();
+        Ok::<_, Error>((part.len(), statistics.of_batch(network, &momenta, part)?))
+    };
+    let helper = || {
+        let network = build?().ok()?;
+        Some(move |number| of_part(&network, number))
+    };
     let mut joined: BTreeMap<&str, Joined> = BTreeMap::new();
-    for part in parts {
-        statistics.set(vars, Tensor::zeros_like)?;
-        drop(forward(part)?);
-        let found = vars.snapshot()?;
-        let of_batch = momenta.iter().map(|(name, momentum)| {
-            let all: Vec<f64> = found.get(name.as_str()).map_or(Ok(vec![]), numbers)?;
-            Ok((name.as_str(), all.into_iter().map(|x| x / momentum).collect()))
-        });
-        let of_batch: BTreeMap<&str, Vec<f64>> = of_batch.collect::<Result<_>>()?;
-        for (name, values) in &of_batch {
-            let counted = statistics.positions.get(*name).copied().unwrap_or(1.) * part.len() as f64;
-            match mean_of(name).map(|mean| of_batch.get(mean.as_str())) {
-                Some(means) => joined.entry(name).or_default().variance(counted, values, means),
-                None => joined.entry(name).or_default().mean(part.len() as f64, values),
+    in_order(
+        parts.len(),
+        if build.is_some() { threads } else { 1 },
+        helper,
+        |number| of_part(own, number),
+        |(rows, of_batch)| {
+            for (name, values) in &of_batch {
+                let counted = statistics.positions.get(*name).copied().unwrap_or(1.) * rows as f64;
+                match mean_of(name).map(|mean| of_batch.get(mean.as_str())) {
+                    Some(means) => joined.entry(name).or_default().variance(counted, values, means),
+                    None => joined.entry(name).or_default().mean(rows as f64, values),
+                }
             }
-        }
-    }
+            Ok(())
+        },
+    )?;
     let mut all = weights.clone();
     for (name, joined) in joined {
         let values = joined.finish(mean_of(name).is_some());
@@ -98,8 +125,8 @@ impl Statistics {
     /// Finds the variables that a training pass changes. A statistic that happens to equal that of the batch
     /// does not change, so there is a second pass, for which every variable that no gradient reaches is
     /// moved.
-    fn find(vars: &Vars, weights: &Weights, forward: impl Fn() -> Result<Tensor>) -> Result<Self> {
-        let output = forward()?;
+    fn find(network: &TrainingNetwork<'_>, weights: &Weights, rows: &[u32]) -> Result<Self> {
+        let (vars, output) = (&network.vars, network.run(rows)?);
         let nodes = output.sorted_nodes();
         let mut statistics =
             Self { buffers: BTreeSet::new(), positions: BTreeMap::new(), weights: weights.clone() };
@@ -112,7 +139,7 @@ impl Statistics {
             }
         }
         vars.load(&moved)?;
-        drop(forward()?);
+        drop(network.run(rows)?);
         let second = vars.snapshot()?;
         for (from, to) in [(weights, &first), (&moved, &second)] {
             for (name, tensor) in from.iter().filter(|(_, tensor)| tensor.dtype().is_float()) {
@@ -164,13 +191,33 @@ impl Statistics {
         vars.load(&all)
     }
 
+    /// The statistics of one batch, by name.
+    fn of_batch<'m>(
+        &self,
+        network: &TrainingNetwork<'_>,
+        momenta: &'m BTreeMap<String, f64>,
+        rows: &[u32],
+    ) -> Result<BTreeMap<&'m str, Vec<f64>>> {
+        let _measuring = Measuring::begin();
+        self.set(&network.vars, Tensor::zeros_like)?;
+        drop(network.run(rows)?);
+        let mut of_batch = BTreeMap::new();
+        network.vars.visit(|name, var| {
+            if let Some((name, momentum)) = momenta.get_key_value(name) {
+                of_batch.insert(name.as_str(), numbers(var)?.into_iter().map(|x| x / momentum).collect());
+            }
+            Ok(())
+        })?;
+        Ok(of_batch)
+    }
+
     /// The momentum `m` of each statistic. From a huge old value, the pass leaves `1 − m` times that value,
     /// beside which the statistic of the batch is negligible.
-    fn momenta(&self, vars: &Vars, forward: impl Fn() -> Result<Tensor>) -> Result<BTreeMap<String, f64>> {
+    fn momenta(&self, network: &TrainingNetwork<'_>, rows: &[u32]) -> Result<BTreeMap<String, f64>> {
         const HUGE: f64 = (1u64 << 60) as f64;
-        self.set(vars, |tensor| tensor.zeros_like()? + HUGE)?;
-        drop(forward()?);
-        let found = vars.snapshot()?;
+        self.set(&network.vars, |tensor| tensor.zeros_like()? + HUGE)?;
+        drop(network.run(rows)?);
+        let found = network.vars.snapshot()?;
         let momentum = |name: &String| {
             let Some(tensor) = found.get(name) else { return Ok((name.clone(), 1.)) };
             self.check_finite(name, &numbers(tensor)?)?;

@@ -35,3 +35,8 @@ use std::collections::BTreeMap;
 
 /// The tensors of a network by name, in the order of names.
 pub type Weights = BTreeMap<String, Tensor>;
+
+/// The number of parameters of a network.
+pub(crate) fn number_of_parameters(weights: &Weights) -> usize {
+    weights.values().map(Tensor::elem_count).sum()
+}

@@ -16,6 +16,7 @@ mod layers;
 mod learned_rules;
 mod linfa;
 mod merging;
+mod merging_on_threads;
 mod odd_training;
 mod one_network;
 mod pool;

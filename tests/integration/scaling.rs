@@ -159,7 +159,7 @@ fn a_scaled_ensemble_is_saved_and_loaded_to_the_bit() -> Result<()> {
         let ensemble = pool.combine(&Mean)?;
         let (saved, predicted) = (ensemble.to_bytes()?, ensemble.predict(&x)?);
         let loaded = Ensemble::<_, Mean>::from_bytes(&saved, &trainer, &Device::Cpu)?;
-        let bare = |_: &str, _: &Settings, vb: VarBuilder<'static>| build(vb);
+        let bare = move |_: &str, _: &Settings, vb: VarBuilder<'static>| build(vb);
         let bare = Ensemble::<Linear, Mean>::from_bytes_with(&saved, bare, &Device::Cpu)?;
         for loaded in [loaded, bare] {
             assert_eq!(bits(&loaded.predict(&x)?), bits(&predicted));

@@ -96,7 +96,7 @@ fn constructors_get_the_settings_of_each_member_and_the_file_says_type_and_outpu
         MultiRun::new(2).settings([Settings::new().with("width", 5), Settings::new().with("width", 9)]);
     let trained = Session::new(&trainer, &data).fit(&strategy, 1).unwrap().combine(&Mean).unwrap();
     let bytes = trained.to_bytes().unwrap();
-    let build = |_: &str, settings: &Settings, vb| wide(settings, vb);
+    let build = move |_: &str, settings: &Settings, vb: VarBuilder<'static>| wide(settings, vb);
     let loaded = Ensemble::<_, Mean>::from_bytes_with(&bytes, build, &CPU).unwrap();
     let predicted = loaded.predict(data.inputs()).unwrap();
     assert_eq!(predicted.dtype(), DType::F64);

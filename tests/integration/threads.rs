@@ -7,7 +7,7 @@ use candle_ensemble::{
     observe::{Event, Flow, Observer},
     plan::Settings,
     strategy::{EnsembleBuilder, KFold, MultiRun, RandomSubspace},
-    train::{CustomLoop, Learner, SharedBuild, Trainer},
+    train::{CustomLoop, Learner, Run, SharedBuild, Trainer},
     Ensemble, Network, Session,
 };
 use candle_nn::{linear, Activation, Linear, VarBuilder};
@@ -124,10 +124,33 @@ fn several_inputs() {
 /// A network that notes on which threads it runs.
 struct Noting(Box<dyn Network>, Arc<Mutex<HashSet<ThreadId>>>);
 
-impl Module for Noting {
-    fn forward(&self, xs: &Tensor) -> CandleResult<Tensor> {
+impl Network for Noting {
+    fn run(&self, inputs: &Inputs, train: bool) -> CandleResult<Tensor> {
         self.1.lock().unwrap().insert(thread::current().id());
-        self.0.run(&Inputs::from(xs.clone()), false)
+        self.0.run(inputs, train)
+    }
+}
+
+/// A learner that trains nothing and has no `shared_build`.
+struct Alone<C>(C);
+
+impl<N: Network, C: Fn(VarBuilder<'static>) -> CandleResult<N> + Sync> Learner for Alone<C> {
+    type Network = N;
+
+    fn architectures(&self) -> Vec<String> {
+        vec!["alone".into()]
+    }
+
+    fn build(&self, _: &str, _: &Settings, vb: VarBuilder<'static>) -> CandleResult<N> {
+        self.0(vb)
+    }
+
+    fn fit(&self, _: &N, _: &mut Run<'_>) -> CandleResult<()> {
+        Ok(())
+    }
+
+    fn tag(&self) -> String {
+        "alone".into()
     }
 }
 
@@ -151,12 +174,13 @@ fn other_threads_help_where_they_can_build_the_networks() {
     let new = noting.clone();
     let loaded = Ensemble::<_, Mean>::from_bytes_with(&bytes, move |_, _, vb| new(vb), &CPU).unwrap();
     let loaded = loaded.batch_rows(PASS).threads(4);
-    assert_eq!(used(&loaded), 1);
-    let loaded = loaded.shared_build(SharedBuild::new({
-        let noting = noting.clone();
-        move |_, _, vb| noting(vb)
-    }));
     assert!((0..1000).any(|_| used(&loaded) > 1));
+    // A learner that does not tell how other threads build its networks.
+    let alone = ensemble(&Alone(noting.clone()), &data, &MultiRun::new(4), &Mean).threads(4);
+    assert!((0..10).all(|_| used(&alone) == 1));
+    let new = noting.clone();
+    let helped = alone.shared_build(SharedBuild::new(move |_, _, vb| new(vb)));
+    assert!((0..1000).any(|_| used(&helped) > 1));
     // A thread of a rayon pool is one of several that share the cores already.
     let learner = Trainer::new(noting).epochs(1);
     let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
@@ -257,7 +281,6 @@ fn the_first_row_that_is_not_finite_is_named() {
 fn pools_predict_on_several_threads_what_they_predict_on_one() {
     let data = classes(numbers(ROWS, 2));
     let learner = trainer(2, 3);
-    // A learner that tells no ensemble how to build its networks; a pool has the learner itself.
     let custom = CustomLoop::new("untrained", |vb| local(2, 3, vb), |_, _| Ok(()));
     let one_core = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     let predict = || {

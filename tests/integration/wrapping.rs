@@ -73,7 +73,7 @@ fn wraps_on_any_thread<N, C>(
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ensemble.safetensors");
     ensemble.save(&path).unwrap();
-    let loaded = Ensemble::<N, Mean>::load_with(&path, |_, _, vb| new(vb), &CPU).unwrap();
+    let loaded = Ensemble::<N, Mean>::load_with(&path, move |_, _, vb| new(vb), &CPU).unwrap();
     assert_eq!(serve(&loaded, &inputs), expected);
     assert_eq!(bits(&loaded.on(&data).predict_proba().unwrap()), expected);
 }

@@ -83,9 +83,8 @@ impl MergeSpec {
     }
 
     /// A learned soup by the loss on the rows of the [`MaxBarrier`](crate::merge::MaxBarrier). The
-    /// coefficients are fitted on these rows, so the barrier there is lower than on other rows. One graph
-    /// holds all of the rows. The [shares](crate::merge::Merged::shares) are those of the first group of
-    /// tensors.
+    /// coefficients are fitted on these rows, so the barrier there is lower than on other rows. The
+    /// [shares](crate::merge::Merged::shares) are those of the first group of tensors.
     #[must_use]
     pub fn learned(soup: LearnedSoup) -> Self {
         Self::new(How::Learned(soup))

@@ -3,6 +3,7 @@
 pub(crate) mod barrier;
 mod best_of;
 mod diagonal_fisher;
+mod loss_tensor;
 mod max_barrier;
 mod merge_spec;
 pub(crate) mod model;

@@ -2,14 +2,20 @@
 use crate::{
     data::{passes, Dataset, FittedScalings, Inputs, Task},
     metrics::{nll, rmse},
-    network::Scale,
+    network::{Output, Scale},
     plan::Settings,
+    predictions::{
+        passes::{Passes, Source},
+        workers::{Build, Workers},
+    },
     store::Record,
+    threads,
     train::Learner,
-    weights::{self, strict::builder, InitScheme, Vars, Weights},
+    weights::{self, number_of_parameters, strict::builder, InitScheme, Vars, Weights},
     Error, Network, Result, Seed,
 };
 use candle_core::{DType, Device, Result as CandleResult, Tensor};
+use candle_nn::VarBuilder;
 
 /// An architecture of a learner that runs any weights that fit it.
 ///
@@ -40,6 +46,7 @@ pub struct Model<'a, L> {
     scaling: FittedScalings,
     device: Device,
     batch_rows: usize,
+    threads: Option<usize>,
 }
 
 impl<L> Clone for Model<'_, L> {
@@ -52,6 +59,7 @@ impl<L> Clone for Model<'_, L> {
             scaling: self.scaling.clone(),
             device: self.device.clone(),
             batch_rows: self.batch_rows,
+            threads: self.threads,
         }
     }
 }
@@ -74,6 +82,7 @@ impl<'a, L: Learner> Model<'a, L> {
             scaling: FittedScalings::default(),
             device: Device::Cpu,
             batch_rows: 256,
+            threads: None,
         })
     }
 
@@ -88,6 +97,7 @@ impl<'a, L: Learner> Model<'a, L> {
             scaling: record.scaling.clone(),
             device: Device::Cpu,
             batch_rows: 256,
+            threads: None,
         }
     }
 
@@ -128,6 +138,18 @@ impl<'a, L: Learner> Model<'a, L> {
         self
     }
 
+    /// Sets how many threads share the passes over rows, at least 1, in [`loss`](Self::loss),
+    /// [`loss_tensor`](Self::loss_tensor) and [`re_estimate`](crate::merge::re_estimate()). The default is one for
+    /// each core; it is one where candle's kernels use all cores themselves
+    /// ([`one_core_per_member`](crate::threads::one_core_per_member) was not called), on a device other than the
+    /// CPU, and on a thread of a rayon pool. Each thread builds the network once more. The results are the same to
+    /// the bit, unless the network remembers more than its variables hold.
+    #[must_use]
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = Some(threads.max(1));
+        self
+    }
+
     /// The mean loss over `rows` in evaluation mode: the negative log-likelihood in nats for classes, the
     /// squared error for values. Rows count by the weights of the data set.
     ///
@@ -138,72 +160,28 @@ impl<'a, L: Learner> Model<'a, L> {
         if rows.is_empty() {
             return Err(Error::invalid("the number of rows", "at least 1", 0));
         }
-        let live = self.live(weights)?;
+        let (_, live) = self.live(weights)?;
+        let (output, task) = (self.learner.output(), data.task());
+        let predict = |live: &Live<L::Network>, inputs: &Inputs| {
+            output.prediction(&live.run(inputs, false)?.detach(), task, Scale::Probability)
+        };
         let (mut predicted, mut targets, mut counts) = (vec![], vec![], vec![]);
-        for part in rows.chunks(self.batch_rows) {
-            let batch = data.batch(part, &self.device)?;
-            let output = live.run(&batch.inputs, false)?.detach();
-            predicted.push(self.learner.output().prediction(&output, data.task(), Scale::Probability)?);
-            targets.push(batch.targets.clone());
-            match batch.weights {
+        // A NaN is an error of the metric.
+        let passes = Passes::new(Source::Rows(data, rows), self.batch_rows, &self.device).allow_nan(true);
+        passes.spread(&self.workers(&live, weights), predict, |pass, of_pass| {
+            match pass.weights {
                 Some(weights) => counts.extend(weights.to_dtype(DType::F64)?.to_vec1::<f64>()?),
-                None => counts.resize(counts.len() + part.len(), 1.),
+                None => counts.resize(counts.len() + pass.inputs.rows(), 1.),
             }
-        }
+            predicted.push(of_pass);
+            targets.extend(pass.targets);
+            Ok(())
+        })?;
         let (predicted, targets) = (Tensor::cat(&predicted, 0)?, Tensor::cat(&targets, 0)?);
         match data.task() {
             Task::Classification { .. } => nll(&predicted, &targets.to_vec1::<u32>()?, Some(&counts)),
             Task::Regression { .. } => {
                 Ok(rmse(&predicted, &targets.reshape(predicted.shape())?, Some(&counts))?.powi(2))
-            }
-        }
-    }
-
-    /// As [`loss`](Self::loss), as a scalar tensor whose gradient reaches the tensors of `weights`: the loss
-    /// of a [`LearnedSoup`](crate::merge::LearnedSoup). One graph holds all rows.
-    ///
-    /// ```
-    /// # use candle_core::{Device, Tensor};
-    /// # use candle_ensemble::{data::TensorDataset, merge::{LearnedSoup, Model}, plan::Horizontal, train::Trainer, Session};
-    /// # let x = Tensor::arange(0f32, 40., &Device::Cpu)?.affine(0.05, -1.)?.reshape((20, 2))?;
-    /// # let data = TensorDataset::classification(x, &Tensor::from_iter((0..20u32).map(|i| i / 10), &Device::Cpu)?)?;
-    /// # let trainer = Trainer::new(|vb| candle_nn::linear(2, 2, vb)).epochs(4);
-    /// let pool = Session::new(&trainer, &data).fit(&Horizontal::last(3), 42)?;
-    /// let (model, rows) = (Model::new(&trainer)?, [0, 5, 10, 15]);
-    /// let soup = LearnedSoup::new().merge(&pool.weights(), |w| model.loss_tensor(w, &data, &rows))?;
-    /// assert!(soup.score <= model.loss(&pool.members()[0].weights, &data, &rows)?);
-    /// # Ok::<(), candle_ensemble::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// As [`loss`](Self::loss).
-    pub fn loss_tensor(&self, weights: &Weights, data: &dyn Dataset, rows: &[u32]) -> CandleResult<Tensor> {
-        let (vb, unread) = builder(weights, self.learner.dtype(), &self.device);
-        let network = self.learner.build(&self.architecture, &self.settings, vb)?;
-        if let Some(name) = unread.names().first() {
-            candle_core::bail!("the network {:?} has no {name}", self.architecture);
-        }
-        let batch = data.batch(rows, &self.device)?;
-        let inputs = self.scaling.scale_inputs(&batch.inputs.columns(self.features.as_deref())?)?;
-        let predicted = self.scaling.unscale_outputs(&network.run(&inputs, false)?)?;
-        let each = match data.task() {
-            Task::Classification { .. } => {
-                let predicted =
-                    self.learner.output().prediction(&predicted, data.task(), Scale::LogProbability)?;
-                predicted.gather(&batch.targets.unsqueeze(1)?, 1)?.squeeze(1)?.neg()?
-            }
-            Task::Regression { .. } => {
-                let predicted =
-                    self.learner.output().prediction(&predicted, data.task(), Scale::Probability)?;
-                let targets = batch.targets.to_dtype(predicted.dtype())?.reshape(predicted.shape())?;
-                (predicted - targets)?.sqr()?.mean(1)?
-            }
-        };
-        match batch.weights {
-            None => each.mean_all(),
-            Some(weights) => {
-                let sum = weights.to_dtype(DType::F64)?.sum_all()?.to_scalar::<f64>()?;
-                (&each * weights.to_dtype(each.dtype())?)?.sum_all()? / sum
             }
         }
     }
@@ -214,7 +192,7 @@ impl<'a, L: Learner> Model<'a, L> {
     /// [`Error::Incompatible`] when the weights do not fit the network. When the inputs do not fit it.
     pub fn output(&self, weights: &Weights, inputs: impl Into<Inputs>) -> Result<Tensor> {
         let inputs = inputs.into().to_device(&self.device)?;
-        Ok(self.live(weights)?.run(&inputs, false)?.detach())
+        Ok(self.live(weights)?.1.run(&inputs, false)?.detach())
     }
 
     /// The rows, divided into passes.
@@ -227,26 +205,77 @@ impl<'a, L: Learner> Model<'a, L> {
         &self.device
     }
 
-    /// A network whose variables hold `weights`.
-    pub(crate) fn live(&self, weights: &Weights) -> Result<Live<L::Network>> {
-        let live = self.fresh()?;
-        live.vars.load(weights)?;
-        Ok(live)
+    /// How many threads share passes over this number of rows.
+    pub(crate) fn threads_for(&self, weights: &Weights, rows: usize) -> usize {
+        match self.device {
+            Device::Cpu => {
+                let work = number_of_parameters(weights).saturating_mul(rows);
+                threads::for_passes(self.threads, work)
+            }
+            _ => 1,
+        }
     }
 
-    /// A network with the weights that its constructor gives it.
-    pub(crate) fn fresh(&self) -> Result<Live<L::Network>> {
+    /// A network that predicts, and what builds it once more on other threads, from the same weights.
+    fn workers<'w>(
+        &'w self,
+        live: &'w Live<L::Network>,
+        weights: &'w Weights,
+    ) -> Workers<'w, Live<L::Network>> {
+        let build: Build<'w, _> = Box::new(move || Ok(self.of_tensors(weights)?.0));
+        let build = Some(build).filter(|_| self.device.is_cpu());
+        Workers::new(live, build, number_of_parameters(weights)).threads(self.threads)
+    }
+
+    /// A network of these tensors, which it shares, and the names of those that it does not have.
+    pub(super) fn of_tensors(&self, tensors: &Weights) -> CandleResult<(Live<L::Network>, Vec<String>)> {
+        let (vb, unread) = builder(tensors, self.learner.dtype(), &self.device);
+        Ok((self.build(vb)?, unread.names()))
+    }
+
+    /// The name of the architecture.
+    pub(super) fn name(&self) -> &str {
+        &self.architecture
+    }
+
+    /// What the network outputs for classes.
+    pub(super) fn output_kind(&self) -> Output {
+        self.learner.output()
+    }
+
+    /// The type of the weights.
+    pub(super) fn dtype(&self) -> DType {
+        self.learner.dtype()
+    }
+
+    /// The number of rows of a forward pass.
+    pub(super) fn pass_rows(&self) -> usize {
+        self.batch_rows
+    }
+
+    /// A network whose variables hold `weights`, with the variables.
+    pub(crate) fn live(&self, weights: &Weights) -> Result<(Vars, Live<L::Network>)> {
+        let (vars, live) = self.fresh()?;
+        vars.load(weights)?;
+        Ok((vars, live))
+    }
+
+    /// A network with the weights that its constructor gives it, with its variables.
+    pub(crate) fn fresh(&self) -> Result<(Vars, Live<L::Network>)> {
         let (vars, vb) =
             weights::fresh(Seed::from(0), InitScheme::AsDeclared, self.learner.dtype(), &self.device);
+        Ok((vars, self.build(vb)?))
+    }
+
+    fn build(&self, vb: VarBuilder<'static>) -> CandleResult<Live<L::Network>> {
         let network = self.learner.build(&self.architecture, &self.settings, vb)?;
         let (features, scaling) = (self.features.clone(), self.scaling.clone());
-        Ok(Live { vars, network, features, scaling })
+        Ok(Live { network, features, scaling })
     }
 }
 
-/// A network and its variables.
+/// A network that scales its inputs and outputs.
 pub(crate) struct Live<N> {
-    pub(crate) vars: Vars,
     network: N,
     features: Option<Vec<u32>>,
     scaling: FittedScalings,

@@ -375,11 +375,11 @@ fn re_estimation_takes_unbiased_variances_for_either_convention() {
     let found = [BatchNormConfig::torch(), BatchNormConfig::keras()].map(|config| {
         let (vars, norm) = layer(DType::F64, |vb| BatchNorm::new(3, config, vb));
         let weights = vars.snapshot().unwrap();
-        let forward = |part: &[u32]| {
+        let network = crate::weights::batch_norm::TrainingNetwork::new(&vars, |part| {
             let part = Tensor::new(part, &Device::Cpu)?;
             Ok(norm.forward_t(&x.index_select(&part, 0)?, true)?)
-        };
-        let new = crate::weights::batch_norm::re_estimate_by(&vars, &weights, &parts, &forward).unwrap();
+        });
+        let new = crate::weights::batch_norm::re_estimate_by(&network, None, &weights, &parts, 1).unwrap();
         assert!(!crate::weights::batch_norm::is_measuring());
         ["norm.running_mean", "norm.running_var"].map(|name| numbers(&new[name]))
     });

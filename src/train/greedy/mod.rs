@@ -338,12 +338,12 @@ impl GreedyPretraining {
             training.watch(&record, run.vars())?;
             if epoch + 1 == stage.epochs.end && !is_last {
                 // The next step starts from the weights that this one ends with.
-                training.finish(run)?;
+                training.finish(run, None)?;
                 return run.checkpoint_with(|| Ok(LoopState::default())).map_err(|e| run.failed(e));
             }
             run.checkpoint_with(|| training.state()).map_err(|e| run.failed(e))?;
         }
-        training.finish(run)
+        training.finish(run, None)
     }
 
     /// A step without targets.

@@ -25,7 +25,7 @@ use crate::{
         Optimizer, ReduceOnPlateau, Regularizers, Run, WarmStart,
     },
     weights::{fresh, InitScheme, WeightFilter, Weights},
-    Network, Result,
+    Network, Result, Seed,
 };
 use candle_core::{DType, Result as CandleResult};
 use candle_nn::VarBuilder;
@@ -435,7 +435,12 @@ impl<N: Network> Trainer<N> {
             run.checkpoint_with(|| training.state())?;
             epoch += 1;
         }
-        training.finish(run).map_err(|e| run.fail(e))
+        let (networks, spec, device) = (&self.networks, run.spec(), run.device());
+        let build = || -> Result<_> {
+            let (vars, vb) = fresh(Seed::from(0), InitScheme::AsDeclared, networks.dtype, device);
+            Ok((vars, networks.build(&spec.architecture, &spec.settings, vb)?))
+        };
+        training.finish(run, Some(&build)).map_err(|e| run.fail(e))
     }
 
     /// Checks a run that trains with another configuration than the trainer's own.

@@ -9,6 +9,7 @@ use crate::{
     },
     plan::{EpochSteps, Position},
     store::{checkpoint::LoopState, EpochRecord},
+    threads,
     train::{
         averaging::RunningAverage,
         epoch_meter::EpochMeter,
@@ -28,10 +29,10 @@ use crate::{
         StoppingMonitor, StoppingStatus,
     },
     weights::{
-        batch_norm::re_estimate_by,
+        batch_norm::{self, re_estimate_by, TrainingNetwork},
         compatibility::{has_statistics, is_statistic},
         finite::first_non_finite,
-        Vars, Weights,
+        number_of_parameters, Vars, Weights,
     },
     Error, Network, Result,
 };
@@ -40,6 +41,9 @@ use std::collections::BTreeSet;
 
 /// Rows in a batch that is only evaluated.
 const EVALUATION_BATCH: usize = 1024;
+
+/// What builds a network with variables of its own.
+pub(crate) type Build<'b, N> = dyn Fn() -> Result<(Vars, N)> + Sync + 'b;
 
 /// The training of one network: everything that changes from step to step, besides the network's variables.
 pub(crate) struct Training<'t, N> {
@@ -483,30 +487,44 @@ impl<'t, N: Network> Training<'t, N> {
     }
 
     /// Puts the weights of the member into the variables: those of the best epoch, of the last epoch, or the
-    /// average.
-    pub(crate) fn finish(self, run: &Run<'_>) -> Result<()> {
+    /// average. `build` builds the network with variables of its own, where other threads may do so.
+    pub(crate) fn finish(self, run: &Run<'_>, build: Option<&Build<'_, N>>) -> Result<()> {
         if let Some(best) = &self.best {
             run.vars().load(best)?;
         }
         if let Some(average) = &self.average {
-            self.load_average(average, run)?;
+            self.load_average(average, run, build)?;
         }
         Ok(self.frozen.restore_statistics()?)
     }
 
     /// Replaces the last network by the average. Batch-norm statistics are measured anew over the training
     /// rows, because the average of the statistics is not what the averaged network would measure.
-    fn load_average(&self, average: &RunningAverage, run: &Run<'_>) -> Result<()> {
+    fn load_average(
+        &self,
+        average: &RunningAverage,
+        run: &Run<'_>,
+        build: Option<&Build<'_, N>>,
+    ) -> Result<()> {
         let (weights, rows) = (self.constrained(average.weights()?)?, &run.spec().train);
         if rows.len() < 2 || !has_statistics(&weights) {
             return run.vars().load(&weights);
         }
-        let forward = |part: &[u32]| {
-            let inputs = self.scalings.scale_inputs(&run.batch(part)?.inputs)?;
-            Ok(self.network.run(&inputs, true)?)
+        let (read, scalings) = (run.reader(), &self.scalings);
+        let forward = |network: &N, part: &[u32]| -> Result<Tensor> {
+            Ok(network.run(&scalings.scale_inputs(&read(part)?.inputs)?, true)?)
         };
+        let own = TrainingNetwork::new(run.vars(), |part| forward(self.network, part));
+        let build = build.filter(|_| run.device().is_cpu()).map(|build| {
+            move || -> Result<_> {
+                let (vars, network) = build()?;
+                Ok(TrainingNetwork::new(&vars, move |part| forward(&network, part)))
+            }
+        });
+        let build = build.as_ref().map(|build| build as &batch_norm::Build<'_>);
+        let threads = threads::for_passes(None, number_of_parameters(&weights).saturating_mul(rows.len()));
         let parts = passes(rows, EVALUATION_BATCH)?;
-        run.vars().load(&re_estimate_by(run.vars(), &weights, &parts, &forward)?)
+        run.vars().load(&re_estimate_by(&own, build, &weights, &parts, threads)?)
     }
 
     /// Brings an average back to the constraints: the mean of two vectors of length 1, for example, is shorter.

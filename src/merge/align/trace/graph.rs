@@ -8,7 +8,7 @@ use crate::{
     merge::{network::model::Live, Model},
     nn::in_parts,
     train::Learner,
-    weights::Weights,
+    weights::{Vars, Weights},
     Error, Network, Result,
 };
 use candle_core::{DType, Device, Tensor, TensorId, Var};
@@ -16,6 +16,7 @@ use std::collections::{BTreeSet, HashMap};
 
 /// A network whose intermediate tensors can be read.
 pub(crate) struct Probe<N> {
+    vars: Vars,
     live: Live<N>,
 }
 
@@ -27,16 +28,17 @@ pub(crate) struct Pass {
 
 impl<N: Network> Probe<N> {
     pub(crate) fn new<L: Learner<Network = N>>(model: &Model<'_, L>) -> Result<Self> {
-        Ok(Self { live: model.fresh()? })
+        let (vars, live) = model.fresh()?;
+        Ok(Self { vars, live })
     }
 
     /// The values that the constructor gave to the variables.
     pub(crate) fn values(&self) -> Result<Weights> {
-        Ok(self.live.vars.snapshot()?)
+        Ok(self.vars.snapshot()?)
     }
 
     pub(crate) fn pass(&self, weights: &Weights, inputs: &Inputs) -> Result<Pass> {
-        self.live.vars.load(weights)?;
+        self.vars.load(weights)?;
         let variable = |tensor: &Tensor| match tensor.dtype().is_float() {
             true => Ok(Var::from_tensor(&tensor.detach())?.into_inner()),
             false => Ok(tensor.clone()),
@@ -71,7 +73,7 @@ pub(crate) struct Origins {
 impl Origins {
     pub(crate) fn of<N>(probe: &Probe<N>, pass: &Pass) -> Self {
         let names: HashMap<TensorId, String> =
-            probe.live.vars.named().into_iter().map(|(name, var)| (var.id(), name)).collect();
+            probe.vars.named().into_iter().map(|(name, var)| (var.id(), name)).collect();
         let positions: HashMap<TensorId, usize> =
             pass.nodes.iter().enumerate().map(|(position, node)| (node.id(), position)).collect();
         let mut origins = Self { variables: vec![], of_inputs: vec![], ancestors: vec![] };

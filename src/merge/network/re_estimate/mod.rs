@@ -3,10 +3,13 @@ use crate::{
     data::Dataset,
     merge::Model,
     train::Learner,
-    weights::{batch_norm, compatibility::has_statistics, Weights},
+    weights::{
+        batch_norm::{re_estimate_by, TrainingNetwork},
+        compatibility::has_statistics,
+        Weights,
+    },
     Error, Member, Pool, Result,
 };
-use candle_core::Tensor;
 
 /// Re-estimates batch-norm's running statistics over rows of data.
 ///
@@ -36,7 +39,8 @@ use candle_core::Tensor;
 /// Use it after [`average`](crate::weights::average()), a soup, or a merge of networks with batch-norm;
 /// [`Pool::merge`](crate::Pool::merge) does it itself. Use the rows that the networks were trained on.
 ///
-/// Cost: one forward pass over the rows, and three over the first batch.
+/// Cost: one forward pass over the rows, and three over the first batch. Several threads share the batches
+/// ([`Model::threads`]), each with a network of its own; the result is the same to the bit.
 ///
 /// # Errors
 /// [`Error::Incompatible`](crate::Error::Incompatible) when the weights do not fit the network (the
@@ -68,11 +72,13 @@ pub fn re_estimate<L: Learner>(
     rows: &[u32],
 ) -> Result<Weights> {
     let parts = model.passes(rows)?;
-    let live = model.live(weights)?;
-    let forward = |part: &[u32]| -> Result<Tensor> {
-        Ok(live.run(&data.batch(part, model.target_device())?.inputs, true)?)
+    let build = || -> Result<TrainingNetwork<'_>> {
+        let (vars, live) = model.live(weights)?;
+        Ok(TrainingNetwork::new(&vars, move |part| {
+            Ok(live.run(&data.batch(part, model.target_device())?.inputs, true)?)
+        }))
     };
-    batch_norm::re_estimate_by(&live.vars, weights, &parts, &forward)
+    re_estimate_by(&build()?, Some(&build), weights, &parts, model.threads_for(weights, rows.len()))
 }
 
 impl<L: Learner> Pool<'_, L> {

@@ -33,7 +33,7 @@ fn batch_norm_only(config: BatchNormConfig) -> Trainer<BatchNorm> {
 }
 
 fn initial<L: Learner>(model: &Model<'_, L>) -> Weights {
-    model.fresh().unwrap().vars.snapshot().unwrap()
+    model.fresh().unwrap().0.snapshot().unwrap()
 }
 
 /// Mean and unbiased variance of each channel of `(B, C, …)`.
