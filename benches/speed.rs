@@ -9,7 +9,7 @@ use candle_core::{DType, Device, Result as CandleResult, Tensor};
 use candle_ensemble::{
     combine::Mean,
     data::TensorDataset,
-    exec::Threads,
+    exec::{Executor, Stacked, Threads},
     nn,
     strategy::{Bagging, EnsembleBuilder, MultiRun},
     threads,
@@ -171,7 +171,7 @@ fn train<N: Network>(
     trainer: &Trainer<N>,
     data: &TensorDataset,
     builder: &dyn EnsembleBuilder,
-    workers: &Threads,
+    workers: &dyn Executor,
 ) {
     let pool = Session::new(trainer, data).executor(workers).fit(builder, 42).expect("trained");
     black_box(pool.members().len());
@@ -248,6 +248,41 @@ impl Speed {
         let trainer = case.trainer(epochs);
         let name = format!("training/{}, ten bootstrap members, {epochs} epochs, two threads", case.name);
         self.0.pair(name, Target::Open, || train(&trainer, &data, &Bagging::new(MEMBERS), &two), None);
+        Ok(())
+    }
+
+    /// Ten members side by side in one graph, against the same members of candle's layers one by one, and on two threads.
+    fn stacking(&mut self, case: &Case) -> Result<()> {
+        let (epochs, data, ten) = (case.epochs[2], case.data()?, Bagging::new(MEMBERS));
+        let (candles, layers) = (case.trainer(epochs), case.trainer_of_layers(epochs));
+        let (one, two) = (Threads::new(1)?, Threads::new(2)?);
+        let (stacked, on_two) = (Stacked::new(1)?, Stacked::new(2)?);
+        let name =
+            |what: &str| format!("training/{}, ten bootstrap members, {epochs} epochs, {what}", case.name);
+        self.0.pair(
+            name("stacked : candle's layers one by one, one thread"),
+            Target::AtMost(0.35),
+            || train(&layers, &data, &ten, &stacked),
+            Some(&|| train(&candles, &data, &ten, &one)),
+        );
+        self.0.pair(
+            name("stacked : candle's layers one by one, two threads"),
+            Target::AtMost(0.35),
+            || train(&layers, &data, &ten, &on_two),
+            Some(&|| train(&candles, &data, &ten, &two)),
+        );
+        self.0.pair(
+            name("stacked : the same layers one by one, one thread"),
+            Target::Open,
+            || train(&layers, &data, &ten, &stacked),
+            Some(&|| train(&layers, &data, &ten, &one)),
+        );
+        self.0.pair(
+            name("stacked on one thread : on two"),
+            Target::AtLeast(1.8),
+            || train(&layers, &data, &ten, &stacked),
+            Some(&|| train(&layers, &data, &ten, &on_two)),
+        );
         Ok(())
     }
 
@@ -335,6 +370,7 @@ fn main() -> Result<()> {
     bench.images(&images(&cases[0], "8x8 images", 8, 32, 2)?)?;
     bench.images(&images(&cases[1], "28x28 images", 28, 32, 1)?)?;
     bench.bagging(&cases[0])?;
+    bench.stacking(&cases[0])?;
     cases.iter().try_for_each(|case| bench.prediction(case))?;
     cases.iter().try_for_each(|case| bench.prediction_on_threads(case))?;
     bench.0.finish();
