@@ -29,10 +29,10 @@ const MEMBERS: usize = 16;
 /// Layers of candle-nn with variables, and variables that a model uses in operations of its own, cannot be stacked.
 /// The learner has to be a [`Trainer`](crate::train::Trainer).
 ///
-/// Use it for many small networks, below about 100 000 weights. Larger ones gain little: their time goes into the products
-/// of matrices, which are the same. Use [`Threads`](crate::exec::Threads) for them, which keeps fewer networks in memory:
-/// all members of a group are in memory at the same time. On a GPU give it one worker; each layer of a group is then one
-/// batched product. On the CPU, give a [`Shard`](crate::exec::Shard) a stacked executor rather than the other way round.
+/// Use it for many small networks, whose training steps are short. The time of large ones goes into the products of matrices,
+/// which are the same; use [`Threads`](crate::exec::Threads) for them, which keeps fewer networks in memory: all members of a
+/// group are in memory at the same time. On a GPU give it one worker; each linear layer of a group is then one batched
+/// product. A [`Shard`](crate::exec::Shard) takes it as its executor.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};

@@ -1,7 +1,7 @@
 //! One network for several members: the variables of the members behind those of one network.
 //!
 //! A [`Stack`] calls the constructor of a network once more, with variables that stand for those of the members. In a
-//! [`pass`] the layers of this crate find the members' variables behind them, by [`members`], and compute each
+//! [pass](Stack::pass) the layers of this crate find the members' variables behind them, by [`members`], and compute each
 //! member's part of the rows with its own. Rows are along dimension 0, those of one member after those of the other, so
 //! that operations on single rows need not know of the members. Nothing is copied: a layer reads the variables that the
 //! optimizers write, and its gradients are those of the members' variables.
