@@ -205,9 +205,10 @@ fn every_optimizer_and_technique_has_the_same_bytes() {
 
 #[test]
 fn members_that_start_alike_have_the_same_bytes() {
-    let pool = Session::new(&trainer(), &data()).fit(&MultiRun::new(1), 3).unwrap();
+    let (first, data) = (trainer(), data());
+    let pool = Session::new(&first, &data).fit(&MultiRun::new(1), 3).unwrap();
     let start = WarmStart::new(pool.members()[0].weights.clone()).unwrap();
-    assert_stacks(&trainer().warm_start(start), &data(), &Bagging::new(3), "warm start");
+    assert_stacks(&trainer().warm_start(start), &data, &Bagging::new(3), "warm start");
 }
 
 #[test]
@@ -336,7 +337,7 @@ impl ModuleT for Centred {
     }
 }
 
-fn reason<N: Network>(new: fn(VarBuilder<'static>) -> CandleResult<N>) -> String {
+fn reason<N: Network + 'static>(new: fn(VarBuilder<'static>) -> CandleResult<N>) -> String {
     let trainer = Trainer::new(new).epochs(3).batch_size(16);
     compared(&trainer, &data(), &Bagging::new(4), "not stacked").reason(4)
 }
