@@ -108,8 +108,8 @@ impl<'a, L: Learner> Session<'a, L> {
     }
 
     /// Sets which runs train here, and how many at a time. By default, one run trains on each core of the
-    /// CPU, and on a GPU one run after the other. [`exec::Stacked`](crate::exec::Stacked) trains many small
-    /// networks faster.
+    /// CPU, and on a GPU one run after the other. [`exec::Stacked`](crate::exec::Stacked) trains several runs
+    /// side by side in one graph.
     #[must_use]
     pub fn executor(mut self, executor: &'a dyn Executor) -> Self {
         self.executor = Some(executor);
