@@ -7,7 +7,7 @@ use crate::{
 use std::collections::BTreeMap;
 
 /// The most runs in a group, unless another number is set.
-const MEMBERS: usize = 16;
+const MEMBERS: usize = 4;
 
 /// Trains the runs of one architecture side by side: each worker takes a group of runs, and the forward and backward passes
 /// of a group are one graph. It is what `torch.func.stack_module_state` and `vmap` do in PyTorch.
@@ -47,7 +47,7 @@ const MEMBERS: usize = 16;
 /// });
 /// let trainer = trainer.epochs(3);
 ///
-/// let two_threads = Stacked::new(2)?; // two groups of five members
+/// let two_threads = Stacked::new(2)?; // groups of two or three members
 /// let pool = Session::new(&trainer, &data).executor(&two_threads).fit(&Bagging::new(10), 42)?;
 /// let one_by_one = Session::new(&trainer, &data).fit(&Bagging::new(10), 42)?;
 /// assert_eq!(pool.members()[9].to_bytes()?, one_by_one.members()[9].to_bytes()?);
@@ -77,7 +77,7 @@ impl Stacked {
         Self { workers: std::thread::available_parallelism().map_or(1, usize::from), members: MEMBERS }
     }
 
-    /// Sets the most runs in a group, at least 1. The default is 16. Groups are smaller where there would be too few for the
+    /// Sets the most runs in a group, at least 1. The default is 4. Groups are smaller where there would be too few for the
     /// workers.
     ///
     /// # Errors
