@@ -10,9 +10,9 @@ use crate::{
     observe::{Event, Flow, Observer, Silent},
     plan::{Plan, RunSpec},
     pool::Pool,
-    store::{checkpoint, Checkpoints, Manifest, MemoryStore, Record, Store},
+    store::{checkpoint, Checkpoints, EpochRecord, Manifest, MemoryStore, Record, Store},
     strategy::EnsembleBuilder,
-    train::{signature, train_run, Collected, Learner, RunCheckpoints, RunParts},
+    train::{signature, train_run, train_stacked, Collected, Learner, RunCheckpoints, RunParts, StoreMember},
     Error, Member, Result, Seed,
 };
 use candle_core::Device;
@@ -108,7 +108,8 @@ impl<'a, L: Learner> Session<'a, L> {
     }
 
     /// Sets which runs train here, and how many at a time. By default, one run trains on each core of the
-    /// CPU, and on a GPU one run after the other.
+    /// CPU, and on a GPU one run after the other. [`exec::Stacked`](crate::exec::Stacked) trains several runs
+    /// side by side in one graph.
     #[must_use]
     pub fn executor(mut self, executor: &'a dyn Executor) -> Self {
         self.executor = Some(executor);
@@ -299,7 +300,7 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
         let executor = self.session.executor.unwrap_or(&*default);
         let started = self.notify(&Event::BuildStarted { runs: of, finished, epochs, planned });
         let outcome = started
-            .and_then(|()| executor.execute(&todo, &|run| self.run(run, &done).map_err(|e| e.in_run(run.id))))
+            .and_then(|()| executor.execute_groups(&todo, &|runs| self.run_group(runs, &done)))
             .and_then(|()| self.notify(&Event::BuildFinished));
         outcome.map_err(|e| match e {
             Error::Cancelled { .. } => Error::Cancelled { done: done.into_inner(), of },
@@ -322,25 +323,109 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
         self.plan.key(run, &self.tag, network, index)
     }
 
+    /// Trains a group of runs, those side by side that have that in common which the learner needs. Returns the outcome of
+    /// each. After a run that was cancelled no other begins.
+    fn run_group(&self, runs: &[&RunSpec], done: &AtomicUsize) -> Vec<Result<()>> {
+        let mut parts: Vec<(Option<String>, Vec<usize>)> = vec![];
+        for (number, run) in runs.iter().enumerate() {
+            let key = self.session.learner.stack_key(run);
+            match parts.iter_mut().find(|(known, _)| known.is_some() && *known == key) {
+                Some((_, part)) => part.push(number),
+                None => parts.push((key, vec![number])),
+            }
+        }
+        let mut outcomes = cancelled(runs.len());
+        for (key, part) in parts {
+            let together: Vec<_> = part.iter().filter_map(|number| runs.get(*number).copied()).collect();
+            let trained = match &*together {
+                [run] => vec![self.run_alone(run, (runs.len() > 1).then_some(key.is_some()), done)],
+                several => self.run_stacked(several, done),
+            };
+            let stop = trained.iter().any(|outcome| matches!(outcome, Err(Error::Cancelled { .. })));
+            for (number, outcome) in part.into_iter().zip(trained) {
+                outcomes[number] = outcome.map_err(|e| e.in_run(runs[number].id));
+            }
+            if stop {
+                break;
+            }
+        }
+        outcomes
+    }
+
+    /// Trains one run. `of_group` says of a run in a group of several whether the learner can train runs side by side.
+    fn run_alone(&self, run: &RunSpec, of_group: Option<bool>, done: &AtomicUsize) -> Result<()> {
+        if let Some(can_stack) = of_group {
+            let reason = match can_stack {
+                true => "no other run of its group has the same network",
+                false => "its learner trains one network at a time",
+            };
+            self.notify(&Event::NotStacked { run, reason })?;
+        }
+        self.run(run, done)
+    }
+
     /// Trains one run, from initial weights to its members in the store.
     fn run(&self, run: &RunSpec, done: &AtomicUsize) -> Result<()> {
-        let Session { learner, data, device, observer, .. } = self.session;
         let started = Instant::now();
         self.notify(&Event::RunStarted { run })?;
+        let store_member = self.storing(run, done);
+        let (_, curve) = train_run(self.session.learner, self.parts(run, &*store_member)?)?;
+        self.finish_run(run, &curve, started)
+    }
+
+    /// Trains several runs side by side.
+    fn run_stacked(&self, runs: &[&RunSpec], done: &AtomicUsize) -> Vec<Result<()>> {
+        let started = Instant::now();
+        let mut outcomes = cancelled(runs.len());
+        let stores: Vec<_> = runs.iter().map(|run| self.storing(run, done)).collect();
+        let (mut numbers, mut all) = (vec![], vec![]);
+        for (number, (run, store_member)) in runs.iter().zip(&stores).enumerate() {
+            let begun =
+                self.notify(&Event::RunStarted { run }).and_then(|()| self.parts(run, &**store_member));
+            match begun {
+                Ok(parts) => {
+                    numbers.push(number);
+                    all.push(parts);
+                }
+                Err(Error::Cancelled { .. }) => return outcomes,
+                Err(e) => outcomes[number] = Err(e),
+            }
+        }
+        train_stacked(self.session.learner, all, &mut |place, trained| {
+            let number = numbers[place];
+            outcomes[number] = trained.and_then(|curve| self.finish_run(runs[number], &curve, started));
+            match outcomes[number] {
+                Err(Error::Cancelled { .. }) => Flow::Stop,
+                _ => Flow::Continue,
+            }
+        });
+        outcomes
+    }
+
+    /// What stores the members of a run.
+    fn storing<'p>(&'p self, run: &'p RunSpec, done: &'p AtomicUsize) -> Box<StoreMember<'p>> {
+        Box::new(move |index, collected: Collected<'_>| self.store_member(run, index, collected, done))
+    }
+
+    /// What the training of a run needs besides the learner.
+    fn parts<'p>(&'p self, run: &'p RunSpec, store_member: &'p StoreMember<'p>) -> Result<RunParts<'p>> {
+        let Session { data, device, observer, .. } = self.session;
         let key = self.checkpoint_key(run)?;
-        let parts = RunParts {
+        Ok(RunParts {
             data: *data,
             spec: run,
             device,
             observer: *observer,
-            checkpoints: Some(RunCheckpoints::new(self.store, key.clone(), self.session.checkpoints)),
-            store_member: &|index, collected| self.store_member(run, index, collected, done),
+            checkpoints: Some(RunCheckpoints::new(self.store, key, self.session.checkpoints)),
+            store_member,
             after_step: None,
-        };
-        let (_, curve) = train_run(*learner, parts)?;
-        self.store.drop_checkpoint(&key)?;
-        let epochs = curve.len();
-        let planned = learner.epochs(run);
+        })
+    }
+
+    /// Ends a run, all members of which are in the store.
+    fn finish_run(&self, run: &RunSpec, curve: &[EpochRecord], started: Instant) -> Result<()> {
+        self.store.drop_checkpoint(&self.checkpoint_key(run)?)?;
+        let (epochs, planned) = (curve.len(), self.session.learner.epochs(run));
         self.notify(&Event::RunFinished { run, epochs, planned, elapsed: started.elapsed() })
     }
 
@@ -400,4 +485,9 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
             Flow::Stop => Err(Error::Cancelled { done: 0, of: 0 }),
         }
     }
+}
+
+/// The outcomes of runs that have not begun.
+fn cancelled(runs: usize) -> Vec<Result<()>> {
+    (0..runs).map(|_| Err(Error::Cancelled { done: 0, of: 0 })).collect()
 }

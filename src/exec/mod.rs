@@ -1,14 +1,16 @@
 //! Executors: which runs of a plan train in this process, and how many at a time.
 //!
 //! [`Threads`] trains several runs in parallel, each on one core. [`Sequential`] trains one after the other,
-//! for large networks or a GPU. [`Shard`] trains a part of the plan, for job arrays. The results do not
-//! depend on the executor.
+//! for large networks or a GPU. [`Stacked`] trains several runs side by side in one graph, for small networks.
+//! [`Shard`] trains a part of the plan, for job arrays. The results do not depend on the executor.
 mod sequential;
 mod shard;
+mod stacked;
 mod threads;
 
 pub use sequential::Sequential;
 pub use shard::Shard;
+pub use stacked::Stacked;
 pub use threads::Threads;
 
 use crate::{plan::RunSpec, Error, Result};
@@ -16,6 +18,10 @@ use candle_core::Device;
 
 /// The function that an executor calls for each run.
 pub type Job<'a> = dyn Fn(&RunSpec) -> Result<()> + Sync + 'a;
+
+/// The function that an executor calls for a group of runs, which it trains side by side where that is possible. It returns
+/// the outcome of each run, in their order.
+pub type GroupJob<'a> = dyn Fn(&[&RunSpec]) -> Vec<Result<()>> + Sync + 'a;
 
 /// Decides which runs train in this process, and how many at a time.
 pub trait Executor: Sync {
@@ -27,6 +33,15 @@ pub trait Executor: Sync {
     /// # Errors
     /// The error of the first failed run in plan order.
     fn execute(&self, runs: &[&RunSpec], job: &Job<'_>) -> Result<()>;
+
+    /// Calls `job` for groups of runs that together are those that this process is responsible for. A session calls this
+    /// method. By default each run is a group of its own.
+    ///
+    /// # Errors
+    /// As for [`execute`](Self::execute).
+    fn execute_groups(&self, runs: &[&RunSpec], job: &GroupJob<'_>) -> Result<()> {
+        self.execute(runs, &|run| job(&[run]).into_iter().collect())
+    }
 }
 
 /// The executor where none is given: one run on each core of the CPU, and on a GPU one run after the other.

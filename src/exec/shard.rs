@@ -1,6 +1,6 @@
 //! A part of a plan, for several processes.
 use crate::{
-    exec::{Executor, Job},
+    exec::{Executor, GroupJob, Job},
     plan::RunSpec,
     Error, Result,
 };
@@ -100,11 +100,19 @@ impl<'a> Shard<'a> {
     }
 }
 
+impl Shard<'_> {
+    fn of_shard<'r>(&self, runs: &[&'r RunSpec]) -> Vec<&'r RunSpec> {
+        runs.iter().filter(|run| run.id % self.of == self.index).copied().collect()
+    }
+}
+
 impl Executor for Shard<'_> {
     fn execute(&self, runs: &[&RunSpec], job: &Job<'_>) -> Result<()> {
-        let in_shard = |run: &&&RunSpec| run.id % self.of == self.index;
-        let runs: Vec<_> = runs.iter().filter(in_shard).copied().collect();
-        self.executor.execute(&runs, job)
+        self.executor.execute(&self.of_shard(runs), job)
+    }
+
+    fn execute_groups(&self, runs: &[&RunSpec], job: &GroupJob<'_>) -> Result<()> {
+        self.executor.execute_groups(&self.of_shard(runs), job)
     }
 }
 

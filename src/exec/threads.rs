@@ -52,33 +52,48 @@ impl Threads {
 
 impl Executor for Threads {
     fn execute(&self, runs: &[&RunSpec], job: &Job<'_>) -> Result<()> {
-        threads::warn_once_when_unset();
-        let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
-        let (failed, failures) = mpsc::channel();
-        let work = |failed: mpsc::Sender<(usize, Error)>| {
-            while !stop.load(Ordering::Relaxed) {
-                let position = next.fetch_add(1, Ordering::Relaxed);
-                let Some(run) = runs.get(position) else { break };
-                if let Err(e) = job(run) {
+        let each: Vec<_> = (0..runs.len()).map(|position| vec![position]).collect();
+        in_parallel(self.0, &each, &|group| {
+            group.iter().filter_map(|position| runs.get(*position)).map(|run| job(run)).collect()
+        })
+    }
+}
+
+/// Calls `job` for each group of positions, on up to `workers` threads. It returns the outcomes of a group in the order of
+/// its positions.
+pub(super) fn in_parallel(
+    workers: usize,
+    groups: &[Vec<usize>],
+    job: &(dyn Fn(&[usize]) -> Vec<Result<()>> + Sync),
+) -> Result<()> {
+    threads::warn_once_when_unset();
+    let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let (failed, failures) = mpsc::channel();
+    let work = |failed: mpsc::Sender<(usize, Error)>| {
+        while !stop.load(Ordering::Relaxed) {
+            let Some(group) = groups.get(next.fetch_add(1, Ordering::Relaxed)) else { break };
+            for (position, outcome) in group.iter().zip(job(group)) {
+                if let Err(e) = outcome {
                     stop.fetch_or(matches!(e, Error::Cancelled { .. }), Ordering::Relaxed);
                     // The receiver outlives the scope.
-                    let _ = failed.send((position, e));
+                    let _ = failed.send((*position, e));
                 }
             }
-        };
-        std::thread::scope(|scope| -> Result<()> {
-            for _ in 0..self.0.min(runs.len()) {
-                let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().map_err(|e| {
-                    Error::invalid("the number of threads", "one that this machine can start", e)
-                })?;
-                let (failed, work) = (failed.clone(), &work);
-                scope.spawn(move || pool.install(|| work(failed)));
-            }
-            Ok(())
-        })?;
-        drop(failed);
-        first_error(failures.into_iter().collect())
-    }
+        }
+    };
+    std::thread::scope(|scope| -> Result<()> {
+        for _ in 0..workers.min(groups.len()) {
+            let pool = rayon::ThreadPoolBuilder::new()
+                .num_threads(1)
+                .build()
+                .map_err(|e| Error::invalid("the number of threads", "one that this machine can start", e))?;
+            let (failed, work) = (failed.clone(), &work);
+            scope.spawn(move || pool.install(|| work(failed)));
+        }
+        Ok(())
+    })?;
+    drop(failed);
+    first_error(failures.into_iter().collect())
 }
 
 #[cfg(test)]

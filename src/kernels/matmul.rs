@@ -40,19 +40,27 @@ impl<'a, T: Real> Matrix<'a, T> {
 
     /// `self · other`, row by row.
     pub(crate) fn times(self, other: Self) -> CResult<Vec<T>> {
+        let mut product = Vec::new();
+        self.append_times(other, &mut product)?;
+        Ok(product)
+    }
+
+    /// Appends `self · other`, row by row.
+    pub(crate) fn append_times(self, other: Self, products: &mut Vec<T>) -> CResult<()> {
         let elements = self.elements_with(other)?;
-        let mut product = Vec::with_capacity(elements);
         if elements == 0 {
-            return Ok(product);
+            return Ok(());
         }
-        // SAFETY: The vector has room for `elements` elements, and `multiply` writes all of them before the
-        // length says so.
+        let len = products.len();
+        products.reserve_exact(elements);
+        // SAFETY: The vector has room for `elements` elements after its first `len`, and `multiply` writes all of
+        // them before the length says so.
         #[allow(unsafe_code)]
         unsafe {
-            multiply(self, other, product.as_mut_ptr(), false);
-            product.set_len(elements);
+            multiply(self, other, products.as_mut_ptr().add(len), false);
+            products.set_len(len + elements);
         }
-        Ok(product)
+        Ok(())
     }
 
     /// `product = self · other`, row by row.
@@ -210,6 +218,8 @@ mod tests {
                 prop_assert!(near(&sums, &exact.iter().map(|x| 2. * x).collect::<Vec<_>>(), 1e-12));
                 a.times_into(b, &mut sums).unwrap();
                 prop_assert!(near(&sums, &exact, 1e-12));
+                a.append_times(b, &mut sums).unwrap();
+                prop_assert!(near(&sums, &[&exact[..], &exact].concat(), 1e-12));
             }
             let narrow = |x: &[f64]| x.iter().map(|x| *x as f32).collect::<Vec<_>>();
             let (a, b) = (narrow(&a), narrow(&b));

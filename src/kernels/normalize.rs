@@ -156,6 +156,20 @@ pub(crate) struct Normalization {
 }
 
 impl Normalization {
+    /// The normalization of each of `parts` equal parts of the rows, whose means and scales follow each other.
+    pub(crate) fn split(&self, parts: usize) -> Vec<Self> {
+        let dims = Dims { outer: self.dims.outer / parts.max(1), ..self.dims };
+        let each = (self.means.len() / parts.max(1)).max(1);
+        let sets = self.means.chunks_exact(each).zip(self.scales.chunks_exact(each));
+        let part = |(means, scales): (&[f64], &[f64])| Self {
+            dims,
+            means: means.into(),
+            scales: scales.into(),
+            ..*self
+        };
+        sets.map(part).collect()
+    }
+
     /// `(x − mean) · scale · weight + bias`, with one weight and one bias for each channel.
     pub(crate) fn apply<T: Real>(&self, x: &[T], weight: &[T], bias: &[T]) -> Vec<T> {
         let Dims { channels, inner, .. } = self.dims;

@@ -1,9 +1,12 @@
 //! A table of vectors.
 use crate::{
     kernels::{cpu, float::Real},
-    nn::gradients::hand_over,
+    nn::{
+        gradients::hand_over,
+        stack::{self, give},
+    },
 };
-use candle_core::{CpuStorage, CustomOp1, DType, Layout, Module, Result, Shape, Tensor};
+use candle_core::{bail, CpuStorage, CustomOp1, DType, Layout, Module, Result, Shape, Tensor};
 use candle_nn::{Init, VarBuilder};
 
 /// A table with a vector for each of a number of things, such as words or categories, which are given by their
@@ -86,6 +89,11 @@ impl Module for Embedding {
         let mut dims = things.dims().to_vec();
         dims.push(self.size);
         let rows = match self.lookup(things)? {
+            Some(lookup) if stack::is_passing() => self.of_members(lookup)?,
+            None if stack::is_passing() => {
+                let tables = stack::operands(&self.embeddings)?;
+                stack::each(things, |member, things| tables[member].index_select(&things.flatten_all()?, 0))?
+            }
             Some(lookup) => self.embeddings.contiguous()?.apply_op1(lookup)?,
             None => self.embeddings.index_select(&things.flatten_all()?, 0)?,
         };
@@ -112,6 +120,15 @@ impl Embedding {
     }
 }
 
+impl Embedding {
+    /// The vectors of each member of a pass.
+    fn of_members(&self, lookup: Lookup) -> Result<Tensor> {
+        let (tables, rows) = (stack::operands(&self.embeddings)?, stack::rows_of_each(lookup.rows.len())?);
+        // The variable that stands for the tables makes the operation part of the graph. It is not read.
+        self.embeddings.apply_op1(LookupOfMembers { lookup, tables, rows })
+    }
+}
+
 /// Rows of a table.
 struct Lookup {
     /// Their numbers, all of them below the number of rows of the table.
@@ -119,29 +136,93 @@ struct Lookup {
 }
 
 impl Lookup {
-    /// Where the vectors of this size are in the table.
-    fn places(&self, size: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
-        self.rows.iter().map(move |row| row * size..(row + 1) * size)
-    }
-
     fn vectors<T: Real>(&self, table: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let (_, size) = layout.shape().dims2()?;
         let table = cpu::storage_slice::<T>(table, layout)?;
         let mut vectors = Vec::with_capacity(self.rows.len() * size);
-        self.places(size).filter_map(|place| table.get(place)).for_each(|v| vectors.extend_from_slice(v));
+        extend(&mut vectors, table, &self.rows, size);
         Ok((T::to_cpu_storage_owned(vectors), (self.rows.len(), size).into()))
     }
 
     fn gradient<T: Real>(&self, table: &Tensor, g: &Tensor) -> Result<Tensor> {
-        let (_, size) = table.dims2()?;
-        let mut sums = vec![T::zero(); table.elem_count()];
-        cpu::with_slice(g, |g: &[T]| {
-            for (place, g) in self.places(size).zip(g.chunks_exact(size.max(1))) {
-                let sums = sums.get_mut(place).unwrap_or_default();
-                sums.iter_mut().zip(g).for_each(|(sum, g)| *sum += *g);
-            }
-        })?;
+        let sums = cpu::with_slice(g, |g: &[T]| sums(table, &self.rows, g))??;
         Tensor::from_vec(sums, table.shape(), table.device())
+    }
+}
+
+/// Where the vectors of this size are in a table.
+fn places(rows: &[usize], size: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
+    rows.iter().map(move |row| row * size..(row + 1) * size)
+}
+
+/// Appends these rows of a table.
+fn extend<T: Real>(vectors: &mut Vec<T>, table: &[T], rows: &[usize], size: usize) {
+    places(rows, size).filter_map(|place| table.get(place)).for_each(|v| vectors.extend_from_slice(v));
+}
+
+/// The gradient of a table, from those of its rows.
+fn sums<T: Real>(table: &Tensor, rows: &[usize], g: &[T]) -> Result<Vec<T>> {
+    let (_, size) = table.dims2()?;
+    let mut sums = vec![T::zero(); table.elem_count()];
+    for (place, g) in places(rows, size).zip(g.chunks_exact(size.max(1))) {
+        let sums = sums.get_mut(place).unwrap_or_default();
+        sums.iter_mut().zip(g).for_each(|(sum, g)| *sum += *g);
+    }
+    Ok(sums)
+}
+
+/// Rows of the tables of several members.
+struct LookupOfMembers {
+    lookup: Lookup,
+    tables: Vec<Tensor>,
+    /// The number of rows of each member.
+    rows: usize,
+}
+
+impl LookupOfMembers {
+    fn each(&self) -> impl Iterator<Item = (&Tensor, &[usize])> {
+        self.tables.iter().zip(self.lookup.rows.chunks(self.rows.max(1)))
+    }
+
+    fn vectors<T: Real>(&self, size: usize) -> Result<(CpuStorage, Shape)> {
+        let rows = self.lookup.rows.len();
+        let mut vectors = Vec::with_capacity(rows * size);
+        for (table, rows) in self.each() {
+            extend(&mut vectors, cpu::Elements::of(table)?.as_slice::<T>()?, rows, size);
+        }
+        Ok((T::to_cpu_storage_owned(vectors), (rows, size).into()))
+    }
+
+    fn gradients<T: Real>(&self, g: &Tensor) -> Result<()> {
+        let (_, size) = g.dims2()?;
+        cpu::with_slice(g, |g: &[T]| {
+            for ((table, rows), g) in self.each().zip(g.chunks((self.rows * size).max(1))) {
+                give(table, Some(sums(table, rows, g)?))?;
+            }
+            Ok(())
+        })?
+    }
+}
+
+impl CustomOp1 for LookupOfMembers {
+    fn name(&self) -> &'static str {
+        "embedding"
+    }
+
+    fn cpu_fwd(&self, table: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let [_, size] = layout.dims() else { bail!("expected a table of vectors") };
+        match table {
+            CpuStorage::F64(_) => self.vectors::<f64>(*size),
+            _ => self.vectors::<f32>(*size),
+        }
+    }
+
+    fn bwd(&self, _: &Tensor, _: &Tensor, g: &Tensor) -> Result<Option<Tensor>> {
+        match g.dtype() {
+            DType::F64 => self.gradients::<f64>(g)?,
+            _ => self.gradients::<f32>(g)?,
+        }
+        Ok(None)
     }
 }
 

@@ -5,21 +5,30 @@ use crate::{
         float::Real,
         gradients::{Gradients, Wanted},
     },
-    nn::gradients::hand_over,
+    nn::{gradients::hand_over, stack},
 };
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Device, Layout, Result, Shape, Tensor};
 use std::cell::Cell;
 
 /// What a layer computes of its inputs, its weights and its bias: contiguous, on the CPU, and of one type, f32 or
 /// f64.
-pub(super) trait Fused: Send + Sync {
+pub(super) trait Fused: Send + Sync + Sized {
     const NAME: &'static str;
+
+    /// The layer for each of `parts` equal parts of its rows, one after the other.
+    fn split(&self, parts: usize) -> Result<Vec<Self>>;
 
     /// The shape of the outputs.
     fn outputs(&self, x: &Shape, weight: &Shape) -> Result<Shape>;
 
     /// The outputs.
     fn forward<T: Real>(&self, of: Operands<'_, T>) -> Result<Vec<T>>;
+
+    /// Appends the outputs to others.
+    fn extend<T: Real>(&self, of: Operands<'_, T>, others: &mut Vec<T>) -> Result<()> {
+        others.append(&mut self.forward(of)?);
+        Ok(())
+    }
 
     /// The gradients that are wanted, from the outputs and their gradient.
     fn backward<T: Real>(
@@ -41,13 +50,17 @@ pub(super) struct Operands<'a, T> {
     pub(super) bias: Option<&'a [T]>,
 }
 
-/// The outputs of a layer as one operation, for tensors that [fit](fits). It makes them contiguous.
+/// The outputs of a layer as one operation, for tensors that [fit](fits). It makes them contiguous. In a pass for several
+/// members it uses the weights of each member for its part of the rows.
 pub(super) fn apply<F: Fused + 'static>(
     layer: F,
     x: &Tensor,
     weight: &Tensor,
     bias: Option<&Tensor>,
 ) -> Result<Tensor> {
+    if stack::is_passing() {
+        return stack::apply(layer, x, weight, bias);
+    }
     let (x, weight) = (x.contiguous()?, weight.contiguous()?);
     match bias {
         Some(bias) => x.apply_op3(&weight, &bias.contiguous()?, Operation(layer)),

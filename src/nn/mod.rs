@@ -15,6 +15,8 @@
 //! | Activation functions by name | [`Activation`] |
 //! | Penalties on outputs | [`ActivityRegularizer`], and [`add_loss`] for models of your own |
 //!
+//! Networks of these layers can be trained side by side in one graph ([`exec::Stacked`](crate::exec::Stacked)).
+//!
 //! Dropout and noise act in training only. A layer placed first acts on the inputs of the network.
 mod activation;
 mod conv;
@@ -27,6 +29,7 @@ mod norm;
 mod pool;
 mod random;
 mod sequential;
+pub(crate) mod stack;
 pub(crate) mod tap;
 #[cfg(test)]
 mod testing;

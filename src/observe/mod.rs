@@ -42,6 +42,20 @@ pub enum Event<'a> {
         /// The first epoch after the checkpoint.
         epoch: usize,
     },
+    /// A run is trained side by side with others in one graph ([`exec::Stacked`](crate::exec::Stacked)).
+    Stacked {
+        /// The run.
+        run: &'a RunSpec,
+        /// Number of runs in the graph.
+        members: usize,
+    },
+    /// A run that should have been trained side by side with others is trained on its own.
+    NotStacked {
+        /// The run.
+        run: &'a RunSpec,
+        /// Why.
+        reason: &'a str,
+    },
     /// A run has finished an epoch.
     EpochEnded {
         /// The run.
@@ -163,6 +177,8 @@ impl Observer for Tracing {
                 );
             }
             Event::Resumed { run, epoch } => tracing::info!(run = run.id, epoch, "run resumed"),
+            Event::Stacked { run, members } => tracing::info!(run = run.id, members, "run stacked"),
+            Event::NotStacked { run, reason } => tracing::info!(run = run.id, reason, "run not stacked"),
             Event::EpochEnded { run, record } => tracing::debug!(
                 run = run.id,
                 epoch = record.epoch,

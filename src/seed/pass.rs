@@ -1,26 +1,30 @@
 //! The seed of a forward pass, for layers that have none of their own.
 use crate::Seed;
-use std::cell::Cell;
-
-#[derive(Clone, Copy)]
-struct Pass {
-    seed: Seed,
-    /// The number of draws so far.
-    drawn: u64,
-}
+use std::cell::{Cell, RefCell};
 
 thread_local! {
-    static PASS: Cell<Option<Pass>> = const { Cell::new(None) };
+    /// The seeds of the pass that runs on this thread: one, or one for each member of a pass for several members.
+    static SEEDS: RefCell<Vec<Seed>> = const { RefCell::new(Vec::new()) };
+    /// The number of draws of this pass so far.
+    static DRAWN: Cell<u64> = const { Cell::new(0) };
 }
 
 /// Ends a pass, also when it is left by a panic.
 struct Within {
-    outer: Option<Pass>,
+    seeds: Vec<Seed>,
+    drawn: u64,
+}
+
+impl Within {
+    fn begin(seeds: Vec<Seed>) -> Self {
+        Self { seeds: SEEDS.replace(seeds), drawn: DRAWN.replace(0) }
+    }
 }
 
 impl Drop for Within {
     fn drop(&mut self) {
-        PASS.set(self.outer);
+        SEEDS.set(std::mem::take(&mut self.seeds));
+        DRAWN.set(self.drawn);
     }
 }
 
@@ -42,15 +46,20 @@ impl Drop for Within {
 /// # Ok::<(), candle_core::Error>(())
 /// ```
 pub fn seeded_pass<T>(seed: impl Into<Seed>, forward: impl FnOnce() -> T) -> T {
-    let _within = Within { outer: PASS.replace(Some(Pass { seed: seed.into(), drawn: 0 })) };
+    let _within = Within::begin(vec![seed.into()]);
     forward()
 }
 
-/// The seed of the next draw in the pass of this thread; `None` outside of a pass.
-pub(crate) fn next_draw() -> Option<Seed> {
-    let pass = PASS.get()?;
-    PASS.set(Some(Pass { drawn: pass.drawn + 1, ..pass }));
-    Some(pass.seed.nth("draw", pass.drawn))
+/// The same for a pass for several members, each of which has a seed and an equal part of the rows.
+pub(crate) fn seeded_passes<T>(seeds: Vec<Seed>, forward: impl FnOnce() -> T) -> T {
+    let _within = Within::begin(seeds);
+    forward()
+}
+
+/// The seeds of the next draw in the pass of this thread, one for each member; none outside of a pass.
+pub(crate) fn next_draws() -> Vec<Seed> {
+    let drawn = DRAWN.replace(DRAWN.get() + 1);
+    SEEDS.with_borrow(|seeds| seeds.iter().map(|seed| seed.nth("draw", drawn)).collect())
 }
 
 #[cfg(test)]
@@ -59,20 +68,29 @@ mod tests {
 
     #[test]
     fn draws_depend_on_the_seed_and_their_number_only() {
-        let draws = || [next_draw(), next_draw()];
+        let draws = || [next_draws(), next_draws()];
         let first = seeded_pass(1, draws);
-        assert!(first[0].is_some() && first[0] != first[1]);
+        assert!(first[0].len() == 1 && first[0] != first[1]);
         assert_eq!(seeded_pass(1, draws), first);
         assert_ne!(seeded_pass(2, draws)[0], first[0]);
         // A pass within a pass leaves the draws of the outer one as they are.
         let around = seeded_pass(1, || {
-            let before = next_draw();
+            let before = next_draws();
             seeded_pass(2, draws);
-            [before, next_draw()]
+            [before, next_draws()]
         });
         assert_eq!(around, first);
-        assert!(next_draw().is_none());
+        assert!(next_draws().is_empty());
         assert!(std::panic::catch_unwind(|| seeded_pass(1, || panic!("left"))).is_err());
-        assert!(next_draw().is_none());
+        assert!(next_draws().is_empty());
+    }
+
+    #[test]
+    fn members_of_one_pass_draw_what_they_draw_alone() {
+        let together = seeded_passes(vec![1.into(), 2.into()], || [next_draws(), next_draws()]);
+        let alone = [1, 2].map(|seed: u64| seeded_pass(seed, || [next_draws(), next_draws()]));
+        for (draw, both) in together.into_iter().enumerate() {
+            assert_eq!(both, [alone[0][draw][0], alone[1][draw][0]]);
+        }
     }
 }

@@ -2,13 +2,18 @@
 use crate::{
     data::Dataset,
     network::Output,
+    observe::Flow,
     plan::{RunSpec, Settings},
     train::{Run, SharedBuild},
     weights::InitScheme,
-    Network, Result,
+    Error, Network, Result,
 };
 use candle_core::{DType, Result as CandleResult};
 use candle_nn::VarBuilder;
+
+/// Is given each of several runs when it is finished, with its number and the outcome of its training. Where it returns
+/// [`Flow::Stop`], the other runs end with [`Error::Cancelled`].
+pub type Finished<'f, 'a> = dyn FnMut(usize, Run<'a>, CandleResult<()>) -> Flow + 'f;
 
 /// Builds networks and trains one network at a time.
 ///
@@ -137,6 +142,31 @@ pub trait Learner: Sync {
     /// When the training fails. [`Run::fail`] turns an error of this library into an error that can be
     /// returned here.
     fn fit(&self, network: &Self::Network, run: &mut Run<'_>) -> CandleResult<()>;
+
+    /// What runs have to have in common to be trained side by side in one graph ([`exec::Stacked`]). Runs with the same
+    /// text have the same constructor, called with the same arguments. The default is `None`: the learner trains one
+    /// network at a time.
+    ///
+    /// [`exec::Stacked`]: crate::exec::Stacked
+    fn stack_key(&self, _run: &RunSpec) -> Option<String> {
+        None
+    }
+
+    /// Trains the networks of several runs side by side, all of the same [`stack_key`](Self::stack_key), and calls
+    /// `finished` for each with its number when it is finished, as [`fit`](Self::fit) returns. The weights of each member
+    /// are those that [`fit`](Self::fit) would give it. The default calls [`fit`](Self::fit) for one after the other.
+    fn fit_stacked<'a>(&self, members: Vec<(&Self::Network, Run<'a>)>, finished: &mut Finished<'_, 'a>) {
+        let mut flow = Flow::Continue;
+        for (number, (network, mut run)) in members.into_iter().enumerate() {
+            let outcome = match flow {
+                Flow::Continue => self.fit(network, &mut run),
+                Flow::Stop => Err(run.fail(Error::Cancelled { done: 0, of: 0 })),
+            };
+            if finished(number, run, outcome) == Flow::Stop {
+                flow = Flow::Stop;
+            }
+        }
+    }
 
     /// Describes everything that affects the weights of a member, besides the data and the plan:
     /// hyper-parameters, and a version of the loop.

@@ -40,7 +40,7 @@ pub(crate) use configured::Configured;
 pub use constraint::{Constraint, Constraints, MaxNorm, MinMaxNorm, NonNegative, UnitNorm};
 pub use custom_loop::CustomLoop;
 pub use greedy::{Corruption, GreedyNetwork, GreedyPretraining, Pretraining};
-pub use learner::Learner;
+pub use learner::{Finished, Learner};
 pub use loss::Loss;
 pub use loss_scale::{LossScale, LossScaling};
 pub use monitor::Monitor;
@@ -49,7 +49,7 @@ pub use noise::{
 };
 #[cfg(any(test, feature = "learned"))]
 pub(crate) use one_run::train_alone;
-pub(crate) use one_run::{train_observed, train_run};
+pub(crate) use one_run::{train_observed, train_run, train_stacked};
 pub use optimizer::{
     Adadelta, Adagrad, Adam, Adamax, Lamb, Lion, NAdam, Optimizer, OptimizerState, RAdam, RmsProp,
     SavedOptimizer, SavedVariable, Sgd, Values, Velocity,
@@ -59,7 +59,7 @@ pub use range_test::{RangeEnd, RangeTest, RangeTestReport};
 pub use regularizer::{Orthogonal, Regularizer, Regularizers, L1, L1L2, L2};
 pub use retrain::Retrain;
 pub use run::Run;
-pub(crate) use run::{in_batches, Collected, RunParts};
+pub(crate) use run::{in_batches, Collected, RunParts, StoreMember};
 pub(crate) use run_checkpoints::RunCheckpoints;
 pub use shared_build::SharedBuild;
 pub use stopping::{EarlyStopping, StoppingCriterion, StoppingMonitor, StoppingStatus};

@@ -67,6 +67,14 @@ impl<N> Networks<N> {
         (self.get(name)?.new)(settings, vb)
     }
 
+    /// What the constructor of an architecture is told of a run: the name of the architecture and the settings that it
+    /// reads.
+    pub(crate) fn key(&self, name: &str, settings: &Settings) -> String {
+        let reads = self.get(name).map(|architecture| &*architecture.reads).unwrap_or_default();
+        let read = settings.iter().filter(|(setting, _)| reads.iter().any(|read| read == setting));
+        format!("{name:?} {:?}", read.collect::<Vec<_>>())
+    }
+
     /// Checks that there is an architecture called `name`.
     pub(crate) fn check_name(&self, name: &str) -> Result<()> {
         self.get(name).map(drop)

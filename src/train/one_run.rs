@@ -1,7 +1,7 @@
 //! Training one network, from fresh weights or a checkpoint to the end of its training loop.
 use crate::{
     data::Dataset,
-    observe::Observer,
+    observe::{Flow, Observer},
     plan::RunSpec,
     store::EpochRecord,
     train::{Collected, Learner, Run, RunParts},
@@ -12,14 +12,54 @@ use candle_core::Device;
 
 /// Trains the network of one run. Returns its variables and its learning curve.
 pub(crate) fn train_run<L: Learner>(learner: &L, parts: RunParts<'_>) -> Result<(Vars, Vec<EpochRecord>)> {
+    let (vars, network) = build(learner, &parts)?;
+    let epochs = learner.epochs(parts.spec);
+    let mut run = Run::start(parts, &vars, epochs)?;
+    let outcome = learner.fit(&network, &mut run);
+    let curve = run.finish(outcome)?;
+    Ok((vars, curve))
+}
+
+/// The network of a run with fresh weights.
+fn build<L: Learner>(learner: &L, parts: &RunParts<'_>) -> Result<(Vars, L::Network)> {
     let RunParts { spec, device, .. } = parts;
     let scheme = learner.init(&spec.settings)?;
     let (vars, vb) = init::fresh(spec.seed.child("init"), scheme, learner.dtype(), device);
     let network = learner.build(&spec.architecture, &spec.settings, vb)?;
-    let mut run = Run::start(parts, &vars, learner.epochs(spec))?;
-    let outcome = learner.fit(&network, &mut run);
-    let curve = run.finish(outcome)?;
-    Ok((vars, curve))
+    Ok((vars, network))
+}
+
+/// Trains the networks of several runs side by side, all of the same [`stack_key`](Learner::stack_key). Calls `finished`
+/// for each with its number and its learning curve, when its last member has been collected; where that returns
+/// [`Flow::Stop`], the others are cancelled.
+pub(crate) fn train_stacked<L: Learner>(
+    learner: &L,
+    parts: Vec<RunParts<'_>>,
+    finished: &mut dyn FnMut(usize, Result<Vec<EpochRecord>>) -> Flow,
+) {
+    let mut built = vec![];
+    for (number, parts) in parts.into_iter().enumerate() {
+        match build(learner, &parts) {
+            Ok(network) => built.push(((number, parts), network)),
+            Err(e) => _ = finished(number, Err(e)),
+        }
+    }
+    let (parts, built): (Vec<_>, Vec<_>) = built.into_iter().unzip();
+    let (mut started, mut members) = (vec![], vec![]);
+    for ((number, parts), (vars, network)) in parts.into_iter().zip(&built) {
+        let epochs = learner.epochs(parts.spec);
+        match Run::start(parts, vars, epochs) {
+            Ok(run) => {
+                started.push(number);
+                members.push((network, run));
+            }
+            Err(e) => _ = finished(number, Err(e)),
+        }
+    }
+    learner.fit_stacked(members, &mut |place, run, outcome| match started.get(place) {
+        Some(number) => finished(*number, run.finish(outcome)),
+        None => Flow::Continue,
+    });
 }
 
 /// Trains the network of one run without a plan, a store or an observer. Returns its weights and its learning

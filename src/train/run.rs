@@ -444,7 +444,7 @@ impl<'a> Run<'a> {
         Ok(self.curve)
     }
 
-    fn notify(&self, event: &Event<'_>) -> Result<(), Error> {
+    pub(crate) fn notify(&self, event: &Event<'_>) -> Result<(), Error> {
         match self.parts.observer.notify(event) {
             Flow::Continue => Ok(()),
             // The session fills in the numbers.

@@ -35,11 +35,14 @@ impl Drop for Measuring {
     }
 }
 
+/// A forward pass over rows.
+type Forward<'a> = dyn Fn(&[u32]) -> Result<Tensor> + 'a;
+
 /// A network in training mode, with its variables.
 pub(crate) struct TrainingNetwork<'a> {
     vars: Vars,
     /// The output for some rows.
-    forward: Box<dyn Fn(&[u32]) -> Result<Tensor> + 'a>,
+    forward: Box<Forward<'a>>,
 }
 
 impl<'a> TrainingNetwork<'a> {

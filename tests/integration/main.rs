@@ -28,6 +28,7 @@ mod retraining;
 mod scaling;
 mod serving;
 mod shards;
+mod stacking;
 mod study;
 /// The examples' reader of tables. Its unit tests run here: `cargo test` runs none in examples.
 #[path = "../../examples/common/table/mod.rs"]

@@ -9,7 +9,7 @@ mod tests;
 pub use conv1d::{conv1d, conv1d_no_bias, Conv1d};
 pub use conv2d::{conv2d, conv2d_no_bias, Conv2d};
 
-use crate::nn::{fused, then::Then};
+use crate::nn::{fused, stack, then::Then};
 use candle_core::{DType, Result, Tensor};
 use candle_nn::{init::DEFAULT_KAIMING_NORMAL, Init, VarBuilder};
 use sizes::Layout;
@@ -40,7 +40,7 @@ fn forward(
     (weight, bias): (&Tensor, Option<&Tensor>),
     then: Then,
     x: &Tensor,
-    candles: impl FnOnce(Tensor, Option<Tensor>) -> Result<Tensor>,
+    candles: impl Fn(&Tensor, Tensor, Option<Tensor>) -> Result<Tensor>,
 ) -> Result<Tensor> {
     let sizes = layout.sizes(x, weight, bias)?;
     if fused::fits(x, weight, bias) {
@@ -49,14 +49,30 @@ fn forward(
     let dtype = x.dtype();
     let half = matches!(dtype, DType::F16 | DType::BF16) && weight.dtype() == dtype && x.device().is_cpu();
     if !half {
-        return then.forward(candles(weight.clone(), bias.cloned())?);
+        return then.forward(by_candle((weight, bias), x, candles)?);
     }
-    // candle has no products in bf16 on the CPU.
+    // candle has no products in bf16 on the CPU. Widened weights are not those of the members of a pass.
     let wide = |t: &Tensor| t.to_dtype(DType::F32);
     let (x, weight, bias) = (wide(x)?, wide(weight)?, bias.map(wide).transpose()?);
     let convolve = op::Convolve { sizes, then: Then::Nothing };
     // The activation is that of rounded numbers.
     then.forward(fused::apply(convolve, &x, &weight, bias.as_ref())?.to_dtype(dtype)?)
+}
+
+/// The outputs of candle's layer; those of each member, one after the other, in a pass for several members.
+fn by_candle(
+    (weight, bias): (&Tensor, Option<&Tensor>),
+    x: &Tensor,
+    candles: impl Fn(&Tensor, Tensor, Option<Tensor>) -> Result<Tensor>,
+) -> Result<Tensor> {
+    if !stack::is_passing() {
+        return candles(x, weight.clone(), bias.cloned());
+    }
+    let (weights, biases) = (stack::operands(weight)?, bias.map(stack::operands).transpose()?);
+    stack::each(x, |member, x| {
+        let bias = biases.as_ref().map(|biases| biases[member].clone());
+        candles(x, weights[member].clone(), bias)
+    })
 }
 
 /// The methods of a layer of either number of dimensions, over candle's layer and its parameters.
@@ -107,7 +123,7 @@ macro_rules! methods {
         impl WithThen for $layer {
             fn forward_with(&self, then: Then, x: &Tensor, _train: bool) -> Result<Tensor> {
                 let (layout, parts) = (Self::layout(self.config), (&self.weight, self.bias.as_ref()));
-                crate::nn::conv::forward(layout, parts, then, x, |weight, bias| {
+                crate::nn::conv::forward(layout, parts, then, x, |x, weight, bias| {
                     candle_nn::$layer::new(weight, bias, self.config).forward(x)
                 })
             }

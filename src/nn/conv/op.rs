@@ -21,6 +21,11 @@ pub(super) struct Convolve {
 impl Fused for Convolve {
     const NAME: &'static str = "convolution";
 
+    fn split(&self, parts: usize) -> Result<Vec<Self>> {
+        let sizes = Convolution { batch: self.sizes.batch / parts.max(1), ..self.sizes };
+        Ok((0..parts).map(|_| Self { sizes, then: self.then }).collect())
+    }
+
     fn outputs(&self, x: &Shape, _: &Shape) -> Result<Shape> {
         let Convolution { batch, groups, outputs, axes: [height, width], .. } = self.sizes;
         let channels = groups * outputs;

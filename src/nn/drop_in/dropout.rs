@@ -1,9 +1,9 @@
 //! Dropout with candle's constructor.
 use crate::{
     check::below_one,
-    nn::random::{keep_mask, masked},
-    seed::pass::next_draw,
-    Error,
+    nn::random::{keep_masks, masked},
+    seed::pass::next_draws,
+    Error, Seed,
 };
 use candle_core::{ModuleT, Result, Tensor};
 
@@ -59,11 +59,13 @@ impl Dropout {
         }
         let p = f64::from(self.p);
         below_one("the probability of dropout", p)?;
-        let Some(seed) = next_draw() else {
+        let seeds = next_draws();
+        if seeds.is_empty() {
             let must = "set by a Trainer, or by nn::seeded_pass in a training loop of your own";
             return Err(Error::invalid("the seed of a forward pass with dropout", must, "none").into());
-        };
-        masked(x, keep_mask(&mut seed.rng(), p, x.elem_count(), 0., (1. / (1. - p)) as f32))
+        }
+        let rngs = seeds.into_iter().map(Seed::rng);
+        masked(x, keep_masks(rngs, p, x.elem_count(), 0., (1. / (1. - p)) as f32)?)
     }
 }
 

@@ -5,7 +5,7 @@ mod tests;
 
 use crate::{
     nn::{
-        fused,
+        fused, stack,
         then::{Then, WithThen},
         Activation,
     },
@@ -215,12 +215,26 @@ impl Linear {
             *last = outputs;
         }
         let rows = dims.iter().rev().skip(1).product::<usize>();
+        if stack::is_passing() {
+            return self.by_tensors_of_members(&x.contiguous()?, [rows, inputs])?.reshape(dims);
+        }
         let y = x.contiguous()?.reshape((rows, inputs))?.matmul(&self.weight.t()?)?;
         let y = match &self.bias {
             Some(bias) => y.broadcast_add(bias)?,
             None => y,
         };
         y.reshape(dims)
+    }
+
+    /// The same for the rows of several members, `(members, rows, outputs)`.
+    fn by_tensors_of_members(&self, x: &Tensor, [rows, inputs]: [usize; 2]) -> Result<Tensor> {
+        let rows = stack::rows_of_each(rows)?;
+        let weights = Tensor::stack(&stack::operands(&self.weight)?, 0)?;
+        let y = x.reshape((stack::parts(), rows, inputs))?.matmul(&weights.transpose(1, 2)?)?;
+        match &self.bias {
+            Some(bias) => y.broadcast_add(&Tensor::stack(&stack::operands(bias)?, 0)?.unsqueeze(1)?),
+            None => Ok(y),
+        }
     }
 }
 

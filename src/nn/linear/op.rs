@@ -40,6 +40,10 @@ fn rows(shape: &Shape, columns: usize) -> usize {
 impl Fused for Dense {
     const NAME: &'static str = "linear";
 
+    fn split(&self, parts: usize) -> Result<Vec<Self>> {
+        Ok((0..parts).map(|_| Self(self.0)).collect())
+    }
+
     fn outputs(&self, x: &Shape, weight: &Shape) -> Result<Shape> {
         let mut dims = x.dims().to_vec();
         if let Some(last) = dims.last_mut() {
@@ -49,18 +53,25 @@ impl Fused for Dense {
     }
 
     fn forward<T: Real>(&self, of: Operands<'_, T>) -> Result<Vec<T>> {
-        let (x, weight) = (of.x_matrix()?, of.weight_matrix()?.t());
-        let mut y = match of.bias {
-            None => x.times(weight)?,
+        let mut y = vec![];
+        self.extend(of, &mut y)?;
+        Ok(y)
+    }
+
+    fn extend<T: Real>(&self, of: Operands<'_, T>, others: &mut Vec<T>) -> Result<()> {
+        let (x, weight, start) = (of.x_matrix()?, of.weight_matrix()?.t(), others.len());
+        match of.bias {
+            None => x.append_times(weight, others)?,
             Some(bias) => {
                 let (_, inputs) = of.weight_shape.dims2()?;
-                let mut y = bias.repeat(rows(of.x_shape, inputs));
-                x.add_times(weight, &mut y)?;
-                y
+                let rows = rows(of.x_shape, inputs);
+                others.reserve_exact(rows * bias.len());
+                (0..rows).for_each(|_| others.extend_from_slice(bias));
+                x.add_times(weight, others.get_mut(start..).unwrap_or_default())?;
             }
-        };
-        self.0.apply(&mut y);
-        Ok(y)
+        }
+        self.0.apply(others.get_mut(start..).unwrap_or_default());
+        Ok(())
     }
 
     fn backward<T: Real>(

@@ -4,6 +4,7 @@ use crate::{
     kernels::normalize::{Dims, Sets},
     nn::{
         norm::op::{Layer, Measured},
+        stack,
         then::{Then, WithThen},
         Activation,
     },
@@ -302,19 +303,38 @@ impl BatchNorm {
 
     /// Moves the running statistics towards those of a batch with `n` values for each channel.
     fn update(&self, batch: &Measured, n: usize) -> Result<()> {
+        match (stack::members(&self.running_mean)?, stack::members(&self.running_var)?) {
+            (Some(means), Some(vars)) => {
+                let mut each = means.iter().zip(&vars).enumerate();
+                each.try_for_each(|(member, of)| self.update_one(of, &batch.part(member), n))
+            }
+            _ => self.update_one((&self.running_mean, &self.running_var), batch, n),
+        }
+    }
+
+    /// The same for these variables.
+    fn update_one(&self, (mean, var): (&Var, &Var), batch: &Measured, n: usize) -> Result<()> {
         // Re-estimation joins the statistics of several batches and expects unbiased variances.
         let unbiased = self.config.convention == BatchNormConvention::Torch || is_measuring();
         let factor = if unbiased && n > 1 { n as f64 / (n - 1) as f64 } else { 1. };
         let share = self.config.share_of_batch();
-        let mean = self.config.remove_mean.then_some((&self.running_mean, &batch.means, 1.));
-        let var = (&self.running_var, &batch.variances, factor);
-        for (var, values, factor) in mean.into_iter().chain([var]) {
+        let mean = self.config.remove_mean.then_some((mean, &batch.means, 1.));
+        for (var, values, factor) in mean.into_iter().chain([(var, &batch.variances, factor)]) {
             let old = numbers(var)?;
             let new = old.iter().zip(values).map(|(old, x)| (1. - share) * old + share * factor * x);
             let new = Tensor::from_iter(new, &Device::Cpu)?.to_dtype(var.dtype())?;
             var.set(&new.to_device(var.device())?)?;
         }
         Ok(())
+    }
+
+    /// The running statistics; those of each member, one after the other, in a pass for several members.
+    fn running(&self) -> Result<Measured> {
+        let all = |var: &Var| match stack::members(var)? {
+            Some(vars) => Ok(vars.iter().map(numbers).collect::<Result<Vec<_>>>()?.concat()),
+            None => numbers(var),
+        };
+        Ok(Measured { means: all(&self.running_mean)?, variances: all(&self.running_var)? })
     }
 }
 
@@ -339,7 +359,7 @@ impl WithThen for BatchNorm {
                 return Err(Error::invalid("the shape of the inputs of BatchNorm", must, got).into());
             }
         };
-        let n = outer * inner;
+        let n = stack::rows_of_each(outer)? * inner;
         if train && n < 2 && self.config.convention == BatchNormConvention::Torch {
             let must =
                 "at least 2, because one value has no variance (train with batches of at least 2 rows, \
@@ -356,9 +376,7 @@ impl WithThen for BatchNorm {
         let BatchNormConfig { eps, remove_mean: center, .. } = self.config;
         let layer = Layer { dims, sets, eps, center, weight, bias, then };
         if !train {
-            let measured =
-                Measured { means: numbers(&self.running_mean)?, variances: numbers(&self.running_var)? };
-            return layer.normalize_by(x, measured);
+            return layer.normalize_by(x, self.running()?);
         }
         let (y, measured) = layer.normalize(x)?;
         self.update(&measured, n)?;

@@ -8,17 +8,30 @@ use crate::{
     },
     nn::{
         fused::{self, Fused, Operands},
+        stack,
         then::Then,
     },
 };
 use candle_core::{bail, DType, Device, Result, Shape, Tensor};
 
-/// The means and variances of a tensor's sets, for running statistics.
+/// The means and variances of a tensor's sets, for running statistics. In a pass for several members, those of one member
+/// follow those of the other.
 #[derive(Clone, Debug)]
 pub(super) struct Measured {
     pub(super) means: Vec<f64>,
     /// Divided by the number of elements.
     pub(super) variances: Vec<f64>,
+}
+
+impl Measured {
+    /// Those of a member of the pass.
+    pub(super) fn part(&self, member: usize) -> Self {
+        let part = |all: &[f64]| {
+            let each = all.len() / stack::parts();
+            all.get(member * each..(member + 1) * each).unwrap_or_default().to_vec()
+        };
+        Self { means: part(&self.means), variances: part(&self.variances) }
+    }
 }
 
 /// What a layer does to its inputs.
@@ -66,9 +79,12 @@ impl Layer<'_> {
         let (y, measured) = match (x.device().is_cpu(), inner) {
             (true, DType::F64) => self.fused::<f64>(&wide.contiguous()?, given, within)?,
             (true, _) => self.fused::<f32>(&wide.contiguous()?, given, within)?,
+            (false, _) if stack::is_passing() => self.by_tensors_of_members(&wide, given.as_ref())?,
             (false, _) => self.by_tensors(&wide, given)?,
         };
-        Ok((behind.forward(y.reshape(shape)?.to_dtype(dtype)?)?, measured))
+        // An operation of candle's that changes nothing would make the backward pass slower.
+        let y = if y.shape() == shape { y } else { y.reshape(shape)? };
+        Ok((behind.forward(y.to_dtype(dtype)?)?, measured))
     }
 
     /// A weight or a bias in the type of `x`, or a constant.
@@ -86,17 +102,31 @@ impl Layer<'_> {
         let fixed = given.is_some();
         let measured = match given {
             Some(given) => given,
-            None => {
-                let Moments { means, variances } =
-                    cpu::with_slice(&x.detach(), |x: &[T]| Moments::of(x, dims, sets, center))?;
-                Measured { means, variances }
-            }
+            None => cpu::with_slice(&x.detach(), |x: &[T]| measure(x, dims, sets, center))??,
         };
         let scales = measured.variances.iter().map(|v| (v + self.eps).sqrt().recip()).collect();
         let means = measured.means.clone();
         let by = Normalization { dims, sets, means, scales, measured: !fixed, center };
         let (weight, bias) = (self.affine(self.weight, 1., x)?, self.affine(self.bias, 0., x)?);
         Ok((fused::apply(Normalize { by, then }, x, &weight, Some(&bias))?, measured))
+    }
+
+    /// [`Self::by_tensors`] for the rows of each member of a pass, one after the other.
+    fn by_tensors_of_members(&self, x: &Tensor, given: Option<&Measured>) -> Result<(Tensor, Measured)> {
+        let dims = Dims { outer: stack::rows_of_each(self.dims.outer)?, ..self.dims };
+        let operands = |tensor: Option<&Tensor>| tensor.map(stack::operands).transpose();
+        let (weights, biases) = (operands(self.weight)?, operands(self.bias)?);
+        let of = |all: &'_ Option<Vec<Tensor>>, member: usize| all.as_ref().map(|all| all[member].clone());
+        let mut all = Measured { means: vec![], variances: vec![] };
+        let y = stack::each(x, |member, x| {
+            let (weight, bias) = (of(&weights, member), of(&biases, member));
+            let layer = Layer { dims, weight: weight.as_ref(), bias: bias.as_ref(), ..*self };
+            let (y, mut measured) = layer.by_tensors(x, given.map(|given| given.part(member)))?;
+            all.means.append(&mut measured.means);
+            all.variances.append(&mut measured.variances);
+            y.reshape(x.shape())
+        })?;
+        Ok((y, all))
     }
 
     pub(super) fn by_tensors(&self, x: &Tensor, given: Option<Measured>) -> Result<(Tensor, Measured)> {
@@ -132,6 +162,18 @@ impl Layer<'_> {
     }
 }
 
+/// The moments of the inputs; those of each member, one after the other, in a pass for several members.
+fn measure<T: Real>(x: &[T], dims: Dims, sets: Sets, center: bool) -> Result<Measured> {
+    let dims = Dims { outer: stack::rows_of_each(dims.outer)?, ..dims };
+    let (mut means, mut variances) = (vec![], vec![]);
+    for part in x.chunks_exact((x.len() / stack::parts()).max(1)) {
+        let mut moments = Moments::of(part, dims, sets, center);
+        means.append(&mut moments.means);
+        variances.append(&mut moments.variances);
+    }
+    Ok(Measured { means, variances })
+}
+
 /// A normalization of inputs, with weights and biases, and the activation after it.
 struct Normalize {
     by: Normalization,
@@ -140,6 +182,11 @@ struct Normalize {
 
 impl Fused for Normalize {
     const NAME: &'static str = "normalize";
+
+    fn split(&self, parts: usize) -> Result<Vec<Self>> {
+        let by = self.by.split(parts);
+        Ok(by.into_iter().map(|by| Self { by, then: self.then }).collect())
+    }
 
     fn outputs(&self, x: &Shape, _: &Shape) -> Result<Shape> {
         Ok(x.clone())

@@ -15,8 +15,8 @@ pub use gaussian_dropout::GaussianDropout;
 pub use gaussian_noise::GaussianNoise;
 pub use spatial_dropout::{SpatialDropout1d, SpatialDropout2d};
 
-use crate::Seed;
-use candle_core::{DType, Device, Result, Shape, Tensor, Var};
+use crate::{nn::stack, Seed};
+use candle_core::{bail, DType, Device, Result, Shape, Tensor, Var};
 use candle_nn::{Init, VarBuilder};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -41,24 +41,28 @@ impl Draws {
         Ok(Self { seed, step })
     }
 
-    /// The generator of this pass. It counts the pass.
-    fn next(&self) -> Result<ChaCha8Rng> {
-        let step = self.step.to_scalar::<u32>()?;
-        let seeds = self.seed.to_vec1::<u32>()?;
-        let seed = seeds.into_iter().fold(Seed::from(0), |seed, part| seed.nth("dropout", part.into()));
-        self.step.set(&Tensor::new(step.wrapping_add(1), self.step.device())?)?;
-        Ok(seed.nth("step", step.into()).rng())
+    /// The generators of this pass: one, or one for each member of a pass for several members. It counts the pass.
+    fn next(&self) -> Result<Vec<ChaCha8Rng>> {
+        match (stack::members(&self.seed)?, stack::members(&self.step)?) {
+            (Some(seeds), Some(steps)) => {
+                seeds.iter().zip(&steps).map(|(seed, step)| generator(seed, step)).collect()
+            }
+            _ => Ok(vec![generator(&self.seed, &self.step)?]),
+        }
     }
 
     /// A choice for each element: `dropped` with probability `p`, else `kept`.
     fn mask(&self, p: f64, elements: usize, dropped: f32, kept: f32) -> Result<Vec<f32>> {
-        Ok(keep_mask(&mut self.next()?, p, elements, dropped, kept))
+        keep_masks(self.next()?, p, elements, dropped, kept)
     }
 
     /// Numbers from `N(mean, deviation²)`, one for each element of `like`, in its type and on its device.
     fn normal(&self, like: &Tensor, mean: f64, deviation: f64) -> Result<Tensor> {
-        let mut rng = self.next()?;
-        let draws = (0..like.elem_count()).map(|_| mean + deviation * rng.sample::<f64, _>(StandardNormal));
+        let (mut rngs, elements) = (self.next()?, like.elem_count());
+        let each = share(elements, rngs.len())?;
+        let draws = rngs
+            .iter_mut()
+            .flat_map(|rng| (0..each).map(move |_| mean + deviation * rng.sample::<f64, _>(StandardNormal)));
         match like.dtype() {
             DType::F64 => of_elements(draws.collect::<Vec<f64>>(), like.shape(), like),
             _ => of_elements(draws.map(|x| x as f32).collect::<Vec<f32>>(), like.shape(), like),
@@ -66,10 +70,38 @@ impl Draws {
     }
 }
 
-/// A choice for each element: `dropped` with probability `p`, else `kept`.
-pub(super) fn keep_mask(rng: &mut ChaCha8Rng, p: f64, elements: usize, dropped: f32, kept: f32) -> Vec<f32> {
-    let limit = (p * 2f64.powi(32)) as u32;
-    (0..elements).map(|_| if rng.random::<u32>() < limit { dropped } else { kept }).collect()
+/// The generator of the next pass of a layer with these variables. It counts the pass.
+fn generator(seed: &Tensor, counter: &Var) -> Result<ChaCha8Rng> {
+    let step = counter.to_scalar::<u32>()?;
+    let seeds = seed.to_vec1::<u32>()?;
+    let seed = seeds.into_iter().fold(Seed::from(0), |seed, part| seed.nth("dropout", part.into()));
+    counter.set(&Tensor::new(step.wrapping_add(1), counter.device())?)?;
+    Ok(seed.nth("step", step.into()).rng())
+}
+
+/// The number of elements that each of several generators draws.
+fn share(elements: usize, generators: usize) -> Result<usize> {
+    if generators == 0 || !elements.is_multiple_of(generators) {
+        bail!("{elements} random numbers cannot be shared by {generators} members")
+    }
+    Ok(elements / generators)
+}
+
+/// A choice for each element: `dropped` with probability `p`, else `kept`. Each generator draws those of an equal part of
+/// the elements.
+pub(super) fn keep_masks(
+    rngs: impl IntoIterator<Item = ChaCha8Rng, IntoIter: ExactSizeIterator>,
+    p: f64,
+    elements: usize,
+    dropped: f32,
+    kept: f32,
+) -> Result<Vec<f32>> {
+    let (limit, rngs) = ((p * 2f64.powi(32)) as u32, rngs.into_iter());
+    let (each, mut mask) = (share(elements, rngs.len())?, Vec::with_capacity(elements));
+    for mut rng in rngs {
+        mask.extend((0..each).map(|_| if rng.random::<u32>() < limit { dropped } else { kept }));
+    }
+    Ok(mask)
 }
 
 /// The elements times those of a mask.

@@ -6,7 +6,10 @@ use crate::{
         cpu,
         float::Real,
     },
-    nn::tap::{add_loss, wants_losses},
+    nn::{
+        stack,
+        tap::{add_loss, wants_losses},
+    },
     registry::{Argument, Entry, Registry},
 };
 use candle_core::{CpuStorage, CustomOp1, DType, Layout, ModuleT, Result, Shape, Tensor};
@@ -144,9 +147,10 @@ impl ActivityRegularizer {
         &REGISTRY
     }
 
-    /// The penalty, as one operation of the graph on the CPU.
+    /// The penalty, as one operation of the graph on the CPU; that of each member, `(members,)`, in a pass for several
+    /// members.
     fn penalty(&self, x: &Tensor) -> Result<Tensor> {
-        let rows = x.dims().first().copied().unwrap_or(1).max(1) as f64;
+        let rows = stack::rows_of_each(x.dims().first().copied().unwrap_or(1))?.max(1) as f64;
         let share = if self.reduce == Reduce::Mean { rows.recip() } else { 1. };
         let (l1, l2) = (self.l1 * share, self.l2 * share);
         let wide = match x.dtype() {
@@ -154,7 +158,14 @@ impl ActivityRegularizer {
             _ => x.to_dtype(DType::F32)?,
         };
         match x.device().is_cpu() {
-            true => wide.contiguous()?.apply_op1(Penalty { l1, l2 }),
+            true => wide.contiguous()?.apply_op1(Penalty {
+                l1,
+                l2,
+                parts: stack::is_passing().then(stack::parts),
+            }),
+            false if stack::is_passing() => {
+                stack::each(&wide, |_, x| penalty_by_tensors(x, l1, l2)?.unsqueeze(0))
+            }
             false => penalty_by_tensors(&wide, l1, l2),
         }
     }
@@ -180,17 +191,35 @@ impl ModuleT for ActivityRegularizer {
 struct Penalty {
     l1: f64,
     l2: f64,
+    /// The number of equal parts of the elements, if each has a penalty of its own.
+    parts: Option<usize>,
 }
 
 impl Penalty {
-    fn value<T: Real>(&self, storage: &CpuStorage, layout: &Layout) -> Result<CpuStorage> {
-        let value = penalty(cpu::storage_slice::<T>(storage, layout)?, self.l1, self.l2);
-        Ok(T::to_cpu_storage_owned(vec![T::of(value)]))
+    /// The parts that have a penalty.
+    fn parts<'x, T>(&self, x: &'x [T]) -> impl Iterator<Item = &'x [T]> {
+        let parts = self.parts.unwrap_or(1).max(1);
+        let each = x.len() / parts;
+        (0..parts).map(move |part| &x[part * each..(part + 1) * each])
+    }
+
+    fn value<T: Real>(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let x = cpu::storage_slice::<T>(storage, layout)?;
+        let values = self.parts(x).map(|x| T::of(penalty(x, self.l1, self.l2))).collect();
+        let shape = self.parts.map_or(Shape::from(()), Shape::from);
+        Ok((T::to_cpu_storage_owned(values), shape))
     }
 
     fn gradient<T: Real>(&self, x: &Tensor, upstream: &Tensor) -> Result<Tensor> {
-        let factor = upstream.to_scalar::<T>()?.wide();
-        let gradient = |x: &[T]| penalty_gradient(x, factor * self.l1, factor * self.l2);
+        let factors = upstream.flatten_all()?.to_vec1::<T>()?;
+        let gradient = |x: &[T]| {
+            let mut all = Vec::with_capacity(x.len());
+            for (x, factor) in self.parts(x).zip(&factors) {
+                let factor = factor.wide();
+                all.append(&mut penalty_gradient(x, factor * self.l1, factor * self.l2));
+            }
+            all
+        };
         Tensor::from_vec(cpu::with_slice(&x.detach(), gradient)?, x.shape(), x.device())
     }
 }
@@ -201,11 +230,10 @@ impl CustomOp1 for Penalty {
     }
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let value = match storage {
-            CpuStorage::F64(_) => self.value::<f64>(storage, layout)?,
-            _ => self.value::<f32>(storage, layout)?,
-        };
-        Ok((value, ().into()))
+        match storage {
+            CpuStorage::F64(_) => self.value::<f64>(storage, layout),
+            _ => self.value::<f32>(storage, layout),
+        }
     }
 
     fn bwd(&self, x: &Tensor, _: &Tensor, upstream: &Tensor) -> Result<Option<Tensor>> {

@@ -17,6 +17,7 @@ mod log_cosh;
 mod mean_absolute;
 mod mean_squared;
 mod mean_squared_logarithmic;
+mod members;
 mod poisson;
 mod shapes;
 mod squared_hinge;
@@ -31,6 +32,7 @@ use crate::{
 use candle_core::{DType, Result as CResult, Tensor};
 use evaluated::{Evaluated, FusedBatch};
 use function::{Fault, LossFunction};
+pub(crate) use members::{MemberLoss, MemberLosses};
 use serde::{Deserialize, Serialize};
 use shapes::{invalid, normalized};
 use std::sync::LazyLock;

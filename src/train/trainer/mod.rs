@@ -1,9 +1,11 @@
 //! The ready-made trainer. Its configuration is data ([`TrainConfig`]); its loop is in `training.rs`.
 mod checkpoint;
 mod config;
+mod course;
 mod diagnosis;
 mod phase;
 mod scaling;
+mod stacked;
 mod training;
 mod validation;
 
@@ -20,12 +22,14 @@ use crate::{
     network::Output,
     plan::{BatchSize, LrSchedule, RunSpec, Settings},
     train::{
+        learner::Finished,
         networks::{learner_methods, network_setters, Networks},
+        trainer::course::Course,
         Averaging, Clip, Constraints, EarlyStopping, Freeze, Learner, Loss, LossScale, Monitor, Noises,
         Optimizer, ReduceOnPlateau, Regularizers, Run, WarmStart,
     },
     weights::{fresh, InitScheme, WeightFilter, Weights},
-    Network, Result, Seed,
+    Network, Result,
 };
 use candle_core::{DType, Result as CandleResult};
 use candle_nn::VarBuilder;
@@ -415,32 +419,12 @@ impl<N: Network> Trainer<N> {
 
     /// Trains a network with another configuration than the trainer's own.
     pub(crate) fn fit_as(&self, config: &TrainConfig, network: &N, run: &mut Run<'_>) -> CandleResult<()> {
-        let output = self.networks.output;
-        let watched = self.watched(config).map_err(|e| run.fail(e))?;
-        if let (0, Some(start)) = (run.first_epoch(), &self.warm_start) {
-            start.load_into(run.vars()).map_err(|e| run.fail(e))?;
-        }
-        let frozen = config.freeze.names(run.vars()).map_err(|e| run.fail(e))?;
-        let mut training =
-            Training::start(config, network, output, watched, (0, frozen), run).map_err(|e| run.fail(e))?;
-        let mut epoch = run.first_epoch();
-        loop {
-            let initial = || self.initial_weights(run);
-            if !training.goes_on(run, epoch, initial).map_err(|e| run.fail(e))? {
-                break;
-            }
-            let record = training.epoch(run, epoch).map_err(|e| run.fail(e))?;
-            training.watch(&record, run.vars()).map_err(|e| run.fail(e))?;
-            run.end_epoch(record)?;
-            run.checkpoint_with(|| training.state())?;
-            epoch += 1;
-        }
-        let (networks, spec, device) = (&self.networks, run.spec(), run.device());
-        let build = || -> Result<_> {
-            let (vars, vb) = fresh(Seed::from(0), InitScheme::AsDeclared, networks.dtype, device);
-            Ok((vars, networks.build(&spec.architecture, &spec.settings, vb)?))
-        };
-        training.finish(run, Some(&build)).map_err(|e| run.fail(e))
+        let course = Course::start(self, config, network, run);
+        let trained = course.and_then(|mut course| {
+            course.train_to_end(run)?;
+            course.finish(run)
+        });
+        trained.map_err(|e| run.fail(e))
     }
 
     /// Checks a run that trains with another configuration than the trainer's own.
@@ -469,6 +453,14 @@ impl<N: Network> Learner for Trainer<N> {
 
     fn fit(&self, network: &N, run: &mut Run<'_>) -> CandleResult<()> {
         self.fit_as(&self.config.for_run(run.settings())?, network, run)
+    }
+
+    fn stack_key(&self, run: &RunSpec) -> Option<String> {
+        Some(self.networks.key(&run.architecture, &run.settings))
+    }
+
+    fn fit_stacked<'a>(&self, members: Vec<(&N, Run<'a>)>, finished: &mut Finished<'_, 'a>) {
+        stacked::fit(self, members, finished);
     }
 
     fn tag(&self) -> String {

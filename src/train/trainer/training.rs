@@ -1,13 +1,13 @@
 //! The training loop of the ready-made trainer.
+mod step;
+
+pub(super) use step::{EpochPass, Passed, ReadyStep};
+
 use crate::{
     data::{passes, Batch, FittedScalings, Task},
     metrics::Metric,
     network::Output,
-    nn::{
-        backward, seeded_pass,
-        tap::{collect, Collect},
-    },
-    plan::{EpochSteps, Position},
+    plan::Position,
     store::{checkpoint::LoopState, EpochRecord},
     threads,
     train::{
@@ -17,26 +17,21 @@ use crate::{
         monitor::EpochMonitor,
         run::named_element,
         trainer::{
-            checkpoint::TrainingState,
-            diagnosis::{check_data, diagnose, Step},
-            phase::Phase,
-            scaling,
-            validation::ValidationRows,
-            TrainConfig,
+            checkpoint::TrainingState, diagnosis::check_data, phase::Phase, scaling,
+            validation::ValidationRows, TrainConfig,
         },
         transfer::Frozen,
-        LossScaling, NoiseStep, OptimizerState, PlateauMonitor, Regularizer, Regularizers, Retrain, Run,
-        StoppingMonitor, StoppingStatus,
+        Loss, LossScaling, OptimizerState, PlateauMonitor, Regularizers, Retrain, Run, StoppingMonitor,
+        StoppingStatus,
     },
     weights::{
         batch_norm::{self, re_estimate_by, TrainingNetwork},
-        compatibility::{has_statistics, is_statistic},
-        finite::first_non_finite,
+        compatibility::has_statistics,
         number_of_parameters, Vars, Weights,
     },
     Error, Network, Result,
 };
-use candle_core::{backprop::GradStore, DType, Result as CandleResult, Tensor, Var};
+use candle_core::{DType, Result as CandleResult, Tensor, Var};
 use std::collections::BTreeSet;
 
 /// Rows in a batch that is only evaluated.
@@ -204,29 +199,19 @@ impl<'t, N: Network> Training<'t, N> {
 
     /// One pass over the training rows, and the evaluation after it.
     pub(crate) fn epoch(&mut self, run: &Run<'_>, epoch: usize) -> Result<EpochRecord> {
-        let config = self.config;
-        let mut meter = EpochMeter::new(run.task());
-        self.first_pass = epoch == self.first_epoch;
-        self.monitor_of_epoch =
-            config.monitor.map(|monitor| EpochMonitor::new(monitor, self.optimizer.variables()));
-        let rows = self.phase.rows(run);
-        let (epoch_number, epochs) = self.within(epoch);
-        let batch_norm = run.vars().has_statistics();
-        let steps = EpochSteps::new(&config.batch_size, epochs, rows.len(), config.last_batch, batch_norm);
-        let size = config.batch_size.rows_at(epoch_number, rows.len());
-        let rows = if config.shuffle { run.shuffled(rows, epoch) } else { rows };
-        let batches = run.training_batches(rows, size, config.last_batch);
-        for (number, (rows, batch)) in batches.enumerate() {
-            let at = steps.position(epoch_number, number);
-            let batch = batch?;
-            if self.first_pass {
-                check_data(run, &batch, &rows, &when(at))?;
-            }
-            self.step(run, (at, &steps), &batch, &rows, &mut meter)?;
+        let mut pass = self.begin(run, epoch);
+        while let Some(step) = self.ready(run, &mut pass)? {
+            let passed = self.pass(run, &step)?;
+            self.complete(run, &mut pass, step, passed)?;
         }
+        self.end(run, pass)
+    }
+
+    /// The evaluation after a pass over the training rows.
+    pub(super) fn end(&mut self, run: &Run<'_>, pass: EpochPass<'_>) -> Result<EpochRecord> {
+        let EpochPass { epoch, meter, .. } = pass;
         self.frozen.restore_statistics()?;
-        let last = steps.of(epoch_number).saturating_sub(1);
-        self.check_variables(run, steps.position(epoch_number, last))?;
+        self.check_variables(run, pass.last())?;
         if let Some(average) = &mut self.average {
             average.after_epoch(epoch - self.begin, run.vars())?;
         }
@@ -245,104 +230,14 @@ impl<'t, N: Network> Training<'t, N> {
         Ok(EpochRecord { epoch, learning_rate, train_loss, train_metric, valid_loss, valid_metric, monitors })
     }
 
-    /// One step. `rows` are the numbers of the batch's rows.
-    fn step(
-        &mut self,
-        run: &Run<'_>,
-        (at, steps): (Position, &EpochSteps),
-        batch: &Batch,
-        rows: &[u32],
-        meter: &mut EpochMeter,
-    ) -> Result<()> {
-        let base = self.config.optimizer.learning_rate();
-        let prescribed = run.learning_rate(base, at);
-        let rate = prescribed.unwrap_or_else(|| self.config.schedule.rate_in(base, at, steps));
-        self.learning_rate = self.plateau.as_ref().map_or(rate, |plateau| plateau.rate(rate));
-        let here = NoiseStep::new(run.seed("noise"), at).step(steps.before(at.epoch) + at.batch);
-        let here = here.loss_scale(self.loss_scale());
-
-        let (output, value, gradients) = self.gradients(run, (at, here), batch, rows)?;
-        self.update(run, &gradients, at)?;
-        meter.add(value, &self.unscaled(&output)?, batch)?;
-        run.end_step(self.learning_rate, value)
-    }
-
-    /// Forward and backward pass: the output of the network, the loss of the batch, and the gradients, to which penalties
-    /// and noise have been added. The loss is that of the data alone: penalties are trained on, and not recorded.
-    fn gradients(
-        &mut self,
-        run: &Run<'_>,
-        (at, here): (Position, NoiseStep),
-        batch: &Batch,
-        rows: &[u32],
-    ) -> Result<(Tensor, f64, GradStore)> {
-        let noise = &self.config.noise;
-        let seen = self.scaled(batch)?;
-        let inputs = noise.perturb_inputs(&seen.inputs, here)?;
-        let targets = noise.perturb_targets(&seen.targets, run.task(), here)?;
-        let seen = Batch { inputs, targets, ..seen };
-        let noisy = noise.perturb_weights(&self.trained, here)?;
-        let measured = self.monitor_of_epoch.as_mut().filter(|monitor| monitor.is_due(at.batch));
-        let what = Collect { losses: true, activations: measured.is_some() };
-        let draws = run.seed("pass").nth("step", here.step as u64);
-        let forward = || self.network.run(&seen.inputs, true);
-        let (output, collected) = collect(what, || seeded_pass(draws, forward));
-        let output = output?;
-        if let Some(monitor) = measured {
-            monitor.add_outputs(&collected.activations)?;
-        }
-        check_output(&output, run.task(), rows.len(), self.kind)?;
-        if self.first_pass {
-            self.check_fit(run, &output, &seen, rows)?;
-        }
-        let mut loss = self.loss(run, &output, &seen)?;
-        let value = scalar(&loss)?;
-        if !value.is_finite() {
-            let when = when(at);
-            let step = Step { run, when: &when, batch, rows, output: &output, loss: value };
-            let (what, value) = diagnose(&step, has_trained(at))?;
-            return Err(self.diverged(run, at, what, value));
-        }
-        if let Some(penalty) = collected.loss()? {
-            loss = (&loss + penalty.to_dtype(loss.dtype())?)?;
-        }
-        if let Some(scaling) = &self.loss_scaling {
-            loss = scaling.scale(&loss)?;
-        }
-        let mut gradients = backward(&loss)?;
-        noisy.restore()?;
-        self.check_gradients(run, &gradients, at)?;
-        self.add_penalties(&mut gradients)?;
-        self.config.noise.perturb_gradients(&mut gradients, &self.trained, here)?;
-        Ok((output, value, gradients))
-    }
-
-    /// Clips the gradients and updates the weights, and whatever follows the weights.
-    fn update(&mut self, run: &Run<'_>, gradients: &GradStore, at: Position) -> Result<()> {
-        let due = self.monitor_of_epoch.as_ref().filter(|monitor| monitor.is_due(at.batch));
-        let before = due.map(|monitor| monitor.before_step(gradients, self.loss_scale())).transpose()?;
-        let (rate, clip) = (self.learning_rate, &self.config.clip);
-        match &mut self.loss_scaling {
-            None => self.optimizer.step(gradients, rate, clip)?,
-            Some(scaling) => {
-                if !self.optimizer.step_scaled(gradients, rate, clip, scaling)? {
-                    return Ok(());
-                }
-            }
-        }
-        self.config.constraints.apply(&self.trained)?;
-        if let (Some(monitor), Some(before)) = (&mut self.monitor_of_epoch, before) {
-            monitor.after_step(before)?;
-        }
-        match &mut self.average {
-            Some(average) => average.after_step(run.vars()),
-            None => Ok(()),
-        }
+    /// The factor of the loss in the backward pass; `None` if the loss is not scaled.
+    pub(super) fn scale_of_loss(&self) -> Option<f64> {
+        self.loss_scaling.map(|scaling| scaling.factor())
     }
 
     /// The factor of the loss in the backward pass.
     fn loss_scale(&self) -> f64 {
-        self.loss_scaling.map_or(1., |scaling| scaling.factor())
+        self.scale_of_loss().unwrap_or(1.)
     }
 
     /// The batch as the network gets it.
@@ -357,55 +252,14 @@ impl<'t, N: Network> Training<'t, N> {
         self.scalings.unscale_outputs(&output.detach())
     }
 
-    /// Checks that the loss is defined for the targets and the outputs of a batch.
-    fn check_fit(&self, run: &Run<'_>, output: &Tensor, batch: &Batch, rows: &[u32]) -> Result<()> {
-        let loss = self.config.loss_for(run.task(), self.kind, output);
-        loss.check_targets(&batch.targets, rows)?;
-        loss.check_output_values(output, run.task(), self.kind, rows)
-    }
-
-    /// Adds the gradients of the penalties on weights, which are scaled as the loss is.
-    fn add_penalties(&mut self, gradients: &mut GradStore) -> Result<()> {
-        if let (Some(scaling), false) = (&self.loss_scaling, self.penalties.is_empty()) {
-            let scaled = |penalty: &Regularizer| penalty.times(scaling.factor());
-            self.penalties = self.config.regularizers.iter().map(scaled).collect();
-        }
-        self.penalties.add_to(&self.trained, gradients).map(drop)
-    }
-
     /// The mean loss of a batch.
     fn loss(&self, run: &Run<'_>, output: &Tensor, batch: &Batch) -> CandleResult<Tensor> {
-        self.config.loss_for(run.task(), self.kind, output).mean(
-            output,
-            &batch.targets,
-            batch.weights.as_ref(),
-        )
+        self.loss_of(run, output).mean(output, &batch.targets, batch.weights.as_ref())
     }
 
-    /// Checks in the first step that the loss reaches every trainable variable, unless frozen variables are
-    /// allowed. Before anything has been trained, gradients that are not finite are the network's fault.
-    fn check_gradients(&mut self, run: &Run<'_>, gradients: &GradStore, at: Position) -> Result<()> {
-        if self.gradients_checked {
-            return Ok(());
-        }
-        self.gradients_checked = true;
-        let (trained, names) = variables_by_gradient(&self.trained, gradients);
-        if !names.is_empty() && !self.config.allow_frozen {
-            return Err(Error::NoGradient { run: run.spec().id, names, trained });
-        }
-        if has_trained(at) {
-            return Ok(());
-        }
-        for (name, var) in &self.trained {
-            let Some(gradient) = gradients.get(var.as_tensor()) else { continue };
-            if let Some(found) = first_non_finite(gradient)? {
-                let what = format!("the gradient of {}", named_element(name, &found));
-                let cause = "the loss is finite, but its derivative is not: an operation of the network has \
-                             none at its input (such as sqrt at 0), or overflows its type";
-                return Err(run.not_finite(what, found.value, &when(at), cause));
-            }
-        }
-        Ok(())
+    /// The loss for outputs of this shape.
+    pub(super) fn loss_of(&self, run: &Run<'_>, output: &Tensor) -> Loss {
+        self.config.loss_for(run.task(), self.kind, output)
     }
 
     /// Checks after an epoch that all variables are finite: no loss follows the last step, and a statistic of
@@ -570,30 +424,9 @@ fn own((name, tensor): (&String, &Tensor)) -> (String, Tensor) {
     (name.clone(), tensor.clone())
 }
 
-/// Whether steps came before this one.
-fn has_trained(at: Position) -> bool {
-    at.epoch + at.batch > 0
-}
-
-/// The words for the time of a step.
-fn when(at: Position) -> String {
-    format!("in epoch {}, batch {}", at.epoch, at.batch)
-}
-
 pub(crate) fn scalar(loss: &Tensor) -> CandleResult<f64> {
     match loss.dtype() {
         DType::F32 => Ok(f64::from(loss.to_scalar::<f32>()?)),
         _ => loss.to_dtype(DType::F64)?.to_scalar(),
     }
-}
-
-/// The names of the trainable variables that the loss reaches, and of those that it does not. Batch-norm
-/// statistics are not trainable: the forward pass writes them.
-fn variables_by_gradient(vars: &[(String, Var)], gradients: &GradStore) -> (Vec<String>, Vec<String>) {
-    let trainable = vars.iter().filter(|(name, var)| var.dtype().is_float() && !is_statistic(name));
-    let (reached, unreached): (Vec<_>, Vec<_>) =
-        trainable.partition(|(_, var)| gradients.get(var.as_tensor()).is_some());
-    let names =
-        |variables: Vec<&(String, Var)>| variables.into_iter().map(|(name, _)| name.clone()).collect();
-    (names(reached), names(unreached))
 }

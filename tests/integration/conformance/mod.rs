@@ -12,7 +12,7 @@ use candle_core::{Module, Tensor};
 use candle_ensemble::{
     combine::{AnyFitted, FittedCombiner},
     data::{Dataset, Inputs, TensorDataset},
-    exec::{Executor, Sequential, Threads},
+    exec::{Executor, Sequential, Stacked, Threads},
     merge::{best_of, Alignment, BestOf, GreedySoup, MaxBarrier, MergeSpec},
     plan::Plan,
     store::{MemoryStore, Store},
@@ -184,6 +184,10 @@ fn parameters_out_of_range_are_named() {
 #[test]
 fn where_runs_happen_changes_no_bit() {
     let threads = [1, 2, 8].map(|workers| Threads::new(workers).unwrap());
+    let stacked = [1, 2, 8].map(|workers| Stacked::new(workers).unwrap());
+    let threads = threads.iter().map(|threads| (threads as &dyn Executor, threads.workers(), ""));
+    let stacked = stacked.iter().map(|stacked| (stacked as &dyn Executor, stacked.workers(), ", stacked"));
+    let executors: Vec<_> = threads.chain(stacked).collect();
     for case in cases() {
         let plan = case.reserving();
         let expected = case.pool(&plan).members().to_vec();
@@ -191,9 +195,9 @@ fn where_runs_happen_changes_no_bit() {
             let ensemble = case.combined(&plan, members, combiner).unwrap();
             bits(&ensemble.predict(case.data.inputs()).unwrap())
         };
-        for executor in &threads {
-            let pool = case.session().executor(executor as &dyn Executor).train(&plan).unwrap();
-            let name = format!("{} on {} threads", case.name, executor.workers());
+        for (executor, workers, how) in &executors {
+            let pool = case.session().executor(*executor).train(&plan).unwrap();
+            let name = format!("{} on {workers} threads{how}", case.name);
             assert_eq!(bytes(pool.members()), bytes(&expected), "{name}");
             for combiner in combiners(&case) {
                 let (got, expected) = (predict(pool.members(), &combiner), predict(&expected, &combiner));
@@ -242,8 +246,9 @@ fn what_is_in_the_store_is_not_trained_again() {
 
 #[test]
 fn a_cancelled_build_goes_on_to_the_same_bytes() {
-    let two = Threads::new(2).unwrap();
-    for case in cases().filter(|case| case.problem != Problem::Binary) {
+    let (two, stacked) = (Threads::new(2).unwrap(), Stacked::new(1).unwrap());
+    let executors = [&Sequential as &dyn Executor, &two, &stacked];
+    for case in cases().filter(|case| case.problem != Problem::Values) {
         let plan = case.plan();
         let expected = bytes(case.pool(&plan).members());
         let stops = [("build started", 0), ("run started", 1), ("epoch", EPOCHS + 1), ("member", 0)];
@@ -255,7 +260,7 @@ fn a_cancelled_build_goes_on_to_the_same_bytes() {
             "epoch" => *at < epochs,
             _ => true,
         });
-        for ((kind, at), executor) in stops.flat_map(|s| [(s, &Sequential as &dyn Executor), (s, &two)]) {
+        for ((kind, at), executor) in stops.flat_map(|s| executors.map(|executor| (s, executor))) {
             let name = format!("{}, stopped at {kind}", case.name);
             let (store, stopper) = (MemoryStore::new(), Tally::stopping(kind, at));
             let session = case.session().store(&store).executor(executor);

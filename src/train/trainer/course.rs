@@ -1,0 +1,122 @@
+//! The course of a training: one epoch after the other, step by step.
+use crate::{
+    nn::tap::Observed,
+    train::{
+        trainer::{
+            training::{EpochPass, Passed, ReadyStep},
+            TrainConfig, Trainer, Training,
+        },
+        Run,
+    },
+    weights::{fresh, InitScheme},
+    Error, Network, Result, Seed,
+};
+use candle_core::{backprop::GradStore, Tensor};
+
+/// A training and where it is. Whoever drives it takes the steps one after the other and completes each.
+pub(super) struct Course<'t, 'a, N> {
+    trainer: &'t Trainer<N>,
+    training: Training<'t, N>,
+    epoch: usize,
+    /// The pass over the training rows that goes on.
+    pass: Option<EpochPass<'a>>,
+}
+
+impl<'t, 'a, N: Network> Course<'t, 'a, N> {
+    /// The training of a network at its beginning, or at the last checkpoint of the run.
+    pub(super) fn start(
+        trainer: &'t Trainer<N>,
+        config: &'t TrainConfig,
+        network: &'t N,
+        run: &mut Run<'a>,
+    ) -> Result<Self> {
+        let watched = trainer.watched(config)?;
+        if let (0, Some(start)) = (run.first_epoch(), trainer.starts_from()) {
+            start.load_into(run.vars())?;
+        }
+        let begin = (0, config.freeze.names(run.vars())?);
+        let training = Training::start(config, network, trainer.networks.output, watched, begin, run)?;
+        Ok(Self { trainer, training, epoch: run.first_epoch(), pass: None })
+    }
+
+    /// The next step, after whatever ends the epoch before it. `None` when the training is over.
+    pub(super) fn next_step(&mut self, run: &mut Run<'a>) -> Result<Option<ReadyStep>> {
+        loop {
+            match self.pass.take() {
+                Some(mut pass) => match self.training.ready(run, &mut pass)? {
+                    Some(step) => {
+                        self.pass = Some(pass);
+                        return Ok(Some(step));
+                    }
+                    None => self.end_epoch(run, pass)?,
+                },
+                None => {
+                    let initial = || self.trainer.initial_weights(run);
+                    if !self.training.goes_on(run, self.epoch, initial)? {
+                        return Ok(None);
+                    }
+                    self.pass = Some(self.training.begin(run, self.epoch));
+                }
+            }
+        }
+    }
+
+    fn end_epoch(&mut self, run: &mut Run<'a>, pass: EpochPass<'a>) -> Result<()> {
+        let record = self.training.end(run, pass)?;
+        self.training.watch(&record, run.vars())?;
+        run.end_epoch(record).map_err(|e| run.failed(e))?;
+        run.checkpoint_with(|| self.training.state()).map_err(|e| run.failed(e))?;
+        self.epoch += 1;
+        Ok(())
+    }
+
+    /// The passes of a step.
+    pub(super) fn pass(&self, run: &Run<'a>, step: &ReadyStep) -> Result<Passed> {
+        self.training.pass(run, step)
+    }
+
+    /// Completes a step with what its passes gave.
+    pub(super) fn complete(
+        &mut self,
+        run: &Run<'a>,
+        step: ReadyStep,
+        (output, value, activations): (&Tensor, f64, &[Observed]),
+        gradients: &mut GradStore,
+    ) -> Result<()> {
+        match &mut self.pass {
+            Some(pass) => {
+                let passed = (output, value, activations);
+                self.training.complete_with(run, pass, step, passed, gradients)
+            }
+            None => Err(Error::invalid("a step", "one of an epoch that has begun", "another")),
+        }
+    }
+
+    /// Passes and completes a step.
+    pub(super) fn train(&mut self, run: &Run<'a>, step: ReadyStep) -> Result<()> {
+        let Passed { output, value, activations, mut gradients } = self.pass(run, &step)?;
+        self.complete(run, step, (&output, value, &activations), &mut gradients)
+    }
+
+    /// Takes all steps that are left.
+    pub(super) fn train_to_end(&mut self, run: &mut Run<'a>) -> Result<()> {
+        while let Some(step) = self.next_step(run)? {
+            self.train(run, step)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn training(&self) -> &Training<'t, N> {
+        &self.training
+    }
+
+    /// Puts the weights of the member into the variables.
+    pub(super) fn finish(self, run: &Run<'a>) -> Result<()> {
+        let (networks, spec, device) = (&self.trainer.networks, run.spec(), run.device());
+        let build = || {
+            let (vars, vb) = fresh(Seed::from(0), InitScheme::AsDeclared, networks.dtype, device);
+            Ok((vars, networks.build(&spec.architecture, &spec.settings, vb)?))
+        };
+        self.training.finish(run, Some(&build))
+    }
+}

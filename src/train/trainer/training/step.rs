@@ -1,0 +1,295 @@
+//! A step of the training loop in three parts: the batch is made ready, the passes run, and the step is completed with
+//! their gradients. The three follow each other where a network is trained alone. Where several are trained side by side,
+//! the passes of all of them are one.
+use crate::{
+    data::{Batch, Rows},
+    nn::{
+        backward, seeded_pass,
+        tap::{collect, Collect, Observed},
+    },
+    plan::{EpochSteps, Position},
+    train::{
+        epoch_meter::EpochMeter,
+        fit::check_output,
+        monitor::EpochMonitor,
+        run::named_element,
+        trainer::{
+            diagnosis::{check_data, diagnose, Step},
+            training::{scalar, Training},
+        },
+        NoiseStep, NoisyWeights, Regularizer, Run,
+    },
+    weights::{compatibility::is_statistic, finite::first_non_finite},
+    Error, Network, Result, Seed,
+};
+use candle_core::{backprop::GradStore, Result as CandleResult, Tensor, Var};
+
+/// The number of a batch, the numbers of its rows, and the batch.
+type NumberedBatch = (usize, (Rows, CandleResult<Batch>));
+
+/// A pass over the training rows that has begun.
+pub(in crate::train::trainer) struct EpochPass<'a> {
+    pub(in crate::train::trainer) epoch: usize,
+    /// The number of the epoch within the training.
+    number: usize,
+    steps: EpochSteps,
+    /// The batches that follow, with the numbers of their rows.
+    batches: Box<dyn Iterator<Item = NumberedBatch> + 'a>,
+    pub(in crate::train::trainer) meter: EpochMeter,
+}
+
+impl EpochPass<'_> {
+    /// The position of the last step.
+    pub(in crate::train::trainer) fn last(&self) -> Position {
+        self.steps.position(self.number, self.steps.of(self.number).saturating_sub(1))
+    }
+}
+
+/// A step whose batch is ready for the passes.
+pub(in crate::train::trainer) struct ReadyStep {
+    pub(in crate::train::trainer) at: Position,
+    /// The numbers of the batch's rows.
+    pub(in crate::train::trainer) rows: Rows,
+    batch: Batch,
+    /// The batch as the network gets it.
+    pub(in crate::train::trainer) seen: Batch,
+    /// The seed of the forward pass.
+    pub(in crate::train::trainer) draws: Seed,
+    /// What is collected in the forward pass.
+    pub(in crate::train::trainer) collect: Collect,
+    noise: NoiseStep,
+    noisy: NoisyWeights,
+}
+
+/// What the passes of a step give.
+pub(in crate::train::trainer) struct Passed {
+    pub(in crate::train::trainer) output: Tensor,
+    /// The loss of the data alone: penalties are trained on, and not recorded.
+    pub(in crate::train::trainer) value: f64,
+    /// The outputs of the layers, if they are collected.
+    pub(in crate::train::trainer) activations: Vec<Observed>,
+    pub(in crate::train::trainer) gradients: GradStore,
+}
+
+impl<N: Network> Training<'_, N> {
+    /// Begins a pass over the training rows.
+    pub(in crate::train::trainer) fn begin<'a>(&mut self, run: &Run<'a>, epoch: usize) -> EpochPass<'a> {
+        let config = self.config;
+        self.first_pass = epoch == self.first_epoch;
+        self.monitor_of_epoch =
+            config.monitor.map(|monitor| EpochMonitor::new(monitor, self.optimizer.variables()));
+        let rows = self.phase.rows(run);
+        let (number, epochs) = self.within(epoch);
+        let batch_norm = run.vars().has_statistics();
+        let steps = EpochSteps::new(&config.batch_size, epochs, rows.len(), config.last_batch, batch_norm);
+        let size = config.batch_size.rows_at(number, rows.len());
+        let rows = if config.shuffle { run.shuffled(rows, epoch) } else { rows };
+        let batches = Box::new(run.training_batches(rows, size, config.last_batch).enumerate());
+        EpochPass { epoch, number, steps, batches, meter: EpochMeter::new(run.task()) }
+    }
+
+    /// The next step; `None` after the last one. Its learning rate is set, and the weights have noise until it is
+    /// completed.
+    pub(in crate::train::trainer) fn ready(
+        &mut self,
+        run: &Run<'_>,
+        pass: &mut EpochPass<'_>,
+    ) -> Result<Option<ReadyStep>> {
+        let Some((number, (rows, batch))) = pass.batches.next() else { return Ok(None) };
+        let (at, batch) = (pass.steps.position(pass.number, number), batch?);
+        if self.first_pass {
+            check_data(run, &batch, &rows, &when(at))?;
+        }
+        let base = self.config.optimizer.learning_rate();
+        let prescribed = run.learning_rate(base, at);
+        let rate = prescribed.unwrap_or_else(|| self.config.schedule.rate_in(base, at, &pass.steps));
+        self.learning_rate = self.plateau.as_ref().map_or(rate, |plateau| plateau.rate(rate));
+
+        let here = NoiseStep::new(run.seed("noise"), at).step(pass.steps.before(at.epoch) + at.batch);
+        let here = here.loss_scale(self.loss_scale());
+        let noise = &self.config.noise;
+        let seen = self.scaled(&batch)?;
+        let inputs = noise.perturb_inputs(&seen.inputs, here)?;
+        let targets = noise.perturb_targets(&seen.targets, run.task(), here)?;
+        let activations = self.monitor_of_epoch.as_ref().is_some_and(|monitor| monitor.is_due(at.batch));
+        Ok(Some(ReadyStep {
+            at,
+            rows,
+            batch,
+            seen: Batch { inputs, targets, ..seen },
+            draws: run.seed("pass").nth("step", here.step as u64),
+            collect: Collect { losses: true, activations },
+            noise: here,
+            noisy: noise.perturb_weights(&self.trained, here)?,
+        }))
+    }
+
+    /// Forward and backward pass.
+    pub(in crate::train::trainer) fn pass(&self, run: &Run<'_>, step: &ReadyStep) -> Result<Passed> {
+        let forward = || self.network.run(&step.seen.inputs, true);
+        let (output, collected) = collect(step.collect, || seeded_pass(step.draws, forward));
+        let output = output?;
+        self.check_pass(run, step, &output)?;
+        let mut loss = self.loss(run, &output, &step.seen)?;
+        let value = scalar(&loss)?;
+        self.check_value(run, step, &output, value)?;
+        if let Some(penalty) = collected.loss()? {
+            loss = (&loss + penalty.to_dtype(loss.dtype())?)?;
+        }
+        if let Some(scaling) = &self.loss_scaling {
+            loss = scaling.scale(&loss)?;
+        }
+        Ok(Passed { output, value, activations: collected.activations, gradients: backward(&loss)? })
+    }
+
+    /// Checks the output of a forward pass: its shape, and in the first epoch whether the loss is defined for it.
+    pub(in crate::train::trainer) fn check_pass(
+        &self,
+        run: &Run<'_>,
+        step: &ReadyStep,
+        output: &Tensor,
+    ) -> Result<()> {
+        check_output(output, run.task(), step.rows.len(), self.kind)?;
+        match self.first_pass {
+            true => self.check_fit(run, output, &step.seen, &step.rows),
+            false => Ok(()),
+        }
+    }
+
+    /// Checks that the loss is finite.
+    pub(in crate::train::trainer) fn check_value(
+        &self,
+        run: &Run<'_>,
+        step: &ReadyStep,
+        output: &Tensor,
+        value: f64,
+    ) -> Result<()> {
+        if value.is_finite() {
+            return Ok(());
+        }
+        let ReadyStep { at, batch, rows, .. } = step;
+        let step = Step { run, when: &when(*at), batch, rows, output, loss: value };
+        let (what, value) = diagnose(&step, has_trained(*at))?;
+        Err(self.diverged(run, *at, what, value))
+    }
+
+    /// Completes a step with what its passes gave.
+    pub(in crate::train::trainer) fn complete(
+        &mut self,
+        run: &Run<'_>,
+        pass: &mut EpochPass<'_>,
+        step: ReadyStep,
+        passed: Passed,
+    ) -> Result<()> {
+        let Passed { output, value, activations, mut gradients } = passed;
+        self.complete_with(run, pass, step, (&output, value, &activations), &mut gradients)
+    }
+
+    /// The same with gradients that may be those of other variables too.
+    pub(in crate::train::trainer) fn complete_with(
+        &mut self,
+        run: &Run<'_>,
+        pass: &mut EpochPass<'_>,
+        step: ReadyStep,
+        (output, value, activations): (&Tensor, f64, &[Observed]),
+        gradients: &mut GradStore,
+    ) -> Result<()> {
+        let ReadyStep { at, batch, noise, noisy, collect, .. } = step;
+        if let Some(monitor) = self.monitor_of_epoch.as_mut().filter(|_| collect.activations) {
+            monitor.add_outputs(activations)?;
+        }
+        noisy.restore()?;
+        self.check_gradients(run, gradients, at)?;
+        self.add_penalties(gradients)?;
+        self.config.noise.perturb_gradients(gradients, &self.trained, noise)?;
+        self.update(run, gradients, at)?;
+        pass.meter.add(value, &self.unscaled(output)?, &batch)?;
+        run.end_step(self.learning_rate, value)
+    }
+
+    /// Clips the gradients and updates the weights, and whatever follows the weights.
+    fn update(&mut self, run: &Run<'_>, gradients: &GradStore, at: Position) -> Result<()> {
+        let due = self.monitor_of_epoch.as_ref().filter(|monitor| monitor.is_due(at.batch));
+        let before = due.map(|monitor| monitor.before_step(gradients, self.loss_scale())).transpose()?;
+        let (rate, clip) = (self.learning_rate, &self.config.clip);
+        match &mut self.loss_scaling {
+            None => self.optimizer.step(gradients, rate, clip)?,
+            Some(scaling) => {
+                if !self.optimizer.step_scaled(gradients, rate, clip, scaling)? {
+                    return Ok(());
+                }
+            }
+        }
+        self.config.constraints.apply(&self.trained)?;
+        if let (Some(monitor), Some(before)) = (&mut self.monitor_of_epoch, before) {
+            monitor.after_step(before)?;
+        }
+        match &mut self.average {
+            Some(average) => average.after_step(run.vars()),
+            None => Ok(()),
+        }
+    }
+
+    /// Checks that the loss is defined for the targets and the outputs of a batch.
+    fn check_fit(&self, run: &Run<'_>, output: &Tensor, batch: &Batch, rows: &[u32]) -> Result<()> {
+        let loss = self.config.loss_for(run.task(), self.kind, output);
+        loss.check_targets(&batch.targets, rows)?;
+        loss.check_output_values(output, run.task(), self.kind, rows)
+    }
+
+    /// Adds the gradients of the penalties on weights, which are scaled as the loss is.
+    fn add_penalties(&mut self, gradients: &mut GradStore) -> Result<()> {
+        if let (Some(scaling), false) = (&self.loss_scaling, self.penalties.is_empty()) {
+            let scaled = |penalty: &Regularizer| penalty.times(scaling.factor());
+            self.penalties = self.config.regularizers.iter().map(scaled).collect();
+        }
+        self.penalties.add_to(&self.trained, gradients).map(drop)
+    }
+
+    /// Checks in the first step that the loss reaches every trainable variable, unless frozen variables are
+    /// allowed. Before anything has been trained, gradients that are not finite are the network's fault.
+    fn check_gradients(&mut self, run: &Run<'_>, gradients: &GradStore, at: Position) -> Result<()> {
+        if self.gradients_checked {
+            return Ok(());
+        }
+        self.gradients_checked = true;
+        let (trained, names) = variables_by_gradient(&self.trained, gradients);
+        if !names.is_empty() && !self.config.allow_frozen {
+            return Err(Error::NoGradient { run: run.spec().id, names, trained });
+        }
+        if has_trained(at) {
+            return Ok(());
+        }
+        for (name, var) in &self.trained {
+            let Some(gradient) = gradients.get(var.as_tensor()) else { continue };
+            if let Some(found) = first_non_finite(gradient)? {
+                let what = format!("the gradient of {}", named_element(name, &found));
+                let cause = "the loss is finite, but its derivative is not: an operation of the network has \
+                             none at its input (such as sqrt at 0), or overflows its type";
+                return Err(run.not_finite(what, found.value, &when(at), cause));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether steps came before this one.
+fn has_trained(at: Position) -> bool {
+    at.epoch + at.batch > 0
+}
+
+/// The words for the time of a step.
+fn when(at: Position) -> String {
+    format!("in epoch {}, batch {}", at.epoch, at.batch)
+}
+
+/// The names of the trainable variables that the loss reaches, and of those that it does not. Batch-norm
+/// statistics are not trainable: the forward pass writes them.
+fn variables_by_gradient(vars: &[(String, Var)], gradients: &GradStore) -> (Vec<String>, Vec<String>) {
+    let trainable = vars.iter().filter(|(name, var)| var.dtype().is_float() && !is_statistic(name));
+    let (reached, unreached): (Vec<_>, Vec<_>) =
+        trainable.partition(|(_, var)| gradients.get(var.as_tensor()).is_some());
+    let names =
+        |variables: Vec<&(String, Var)>| variables.into_iter().map(|(name, _)| name.clone()).collect();
+    (names(reached), names(unreached))
+}
