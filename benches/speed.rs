@@ -5,6 +5,7 @@
 //! prediction` measures what has this text in its name. Criterion prints the times of the library; the table
 //! at the end has the ratios. The two sides of a ratio run in turn, with the same thread settings and the
 //! same allocator. The ratio is the median over the turns, which changes little on a busy machine.
+use arithmetic::Products;
 use candle_core::{DType, Device, Result as CandleResult, Tensor};
 use candle_ensemble::{
     combine::Mean,
@@ -20,12 +21,14 @@ use candle_nn::{linear, loss, AdamW, Linear, Module, Optimizer as _, ParamsAdamW
 use images::Images;
 use rand::{rngs::StdRng, seq::SliceRandom, Rng, SeedableRng};
 use std::{
+    cell::RefCell,
     hint::black_box,
     sync::atomic::{AtomicUsize, Ordering},
     thread,
 };
 use turns::{Bench, Target};
 
+mod arithmetic;
 mod images;
 mod turns;
 
@@ -46,8 +49,9 @@ struct Case {
     fresh: Tensor,
     /// Numbers of epochs for training one network, ten networks, and ten bootstrap members.
     epochs: [usize; 3],
-    /// The most that training with the library's layers may take, as a share of the loop by hand.
-    with_layers: f64,
+    /// The most that training with the library's layers may take, as a share of the loop by hand, and as a
+    /// multiple of its matrix products.
+    with_layers: [f64; 2],
 }
 
 impl Case {
@@ -63,7 +67,7 @@ impl Case {
             labels: Tensor::from_iter(labels, &Device::Cpu)?,
             fresh: noise(10_000, 64)?,
             epochs: [10, 10, 30],
-            with_layers: 0.45,
+            with_layers: [0.35, 3.],
         })
     }
 
@@ -76,7 +80,7 @@ impl Case {
             labels: Tensor::from_iter((0..1280u32).map(|i| i % 10), &Device::Cpu)?,
             fresh: noise(2_000, 784)?,
             epochs: [2, 1, 30],
-            with_layers: 0.55,
+            with_layers: [0.5, 1.35],
         })
     }
 
@@ -104,6 +108,15 @@ impl Case {
 
     fn set<N: Network>(&self, trainer: Trainer<N>, epochs: usize) -> Trainer<N> {
         trainer.optimizer(Optimizer::adam(LEARNING_RATE)).batch_size(self.batch).epochs(epochs)
+    }
+
+    /// The matrix products of the steps of a training, and nothing else.
+    fn products(&self, epochs: usize, products: &mut Products) {
+        let rows = self.labels.elem_count();
+        for start in (0..epochs).flat_map(|_| (0..rows).step_by(self.batch)) {
+            products.step(self.batch.min(rows - start));
+        }
+        black_box(products);
     }
 
     /// The training loop that a user of candle writes.
@@ -212,12 +225,22 @@ impl Speed {
             || train(&trainer, &data, &MultiRun::new(1), &one),
             Some(&|| assert!(case.train_by_hand(epochs).expect("trained").is_finite())),
         );
-        let trainer = case.trainer_of_layers(epochs);
+        let (trainer, [of_loop, of_products]) = (case.trainer_of_layers(epochs), case.with_layers);
         self.0.pair(
             format!("training/{}, library with its layers : by hand", case.name),
-            Target::AtMost(case.with_layers),
+            Target::AtMost(of_loop),
             || train(&trainer, &data, &MultiRun::new(1), &one),
             Some(&|| assert!(case.train_by_hand(epochs).expect("trained").is_finite())),
+        );
+        // More epochs, so that the beginning and the end of a run count for little.
+        let epochs = if Bench::measured() { 5 * epochs } else { epochs };
+        let (trainer, products) =
+            (case.trainer_of_layers(epochs), RefCell::new(Products::new(case.widths, case.batch)));
+        self.0.pair(
+            format!("training/{}, library with its layers : matrix products", case.name),
+            Target::AtMost(of_products),
+            || train(&trainer, &data, &MultiRun::new(1), &one),
+            Some(&|| case.products(epochs, &mut products.borrow_mut())),
         );
         let (trainer, ten) = (case.trainer(of_ten), MultiRun::new(MEMBERS));
         self.0.pair(

@@ -1,7 +1,7 @@
 //! A table of vectors.
 use crate::{
     kernels::{cpu, float::Real},
-    nn::gradients::hand_over,
+    nn::gradients::{apply_op1, hand_over},
 };
 use candle_core::{CpuStorage, CustomOp1, DType, Layout, Module, Result, Shape, Tensor};
 use candle_nn::{Init, VarBuilder};
@@ -86,7 +86,7 @@ impl Module for Embedding {
         let mut dims = things.dims().to_vec();
         dims.push(self.size);
         let rows = match self.lookup(things)? {
-            Some(lookup) => self.embeddings.contiguous()?.apply_op1(lookup)?,
+            Some(lookup) => apply_op1(&self.embeddings.contiguous()?, lookup)?,
             None => self.embeddings.index_select(&things.flatten_all()?, 0)?,
         };
         rows.reshape(dims)

@@ -4,9 +4,25 @@ use std::cell::Cell;
 
 #[derive(Clone, Copy)]
 struct Pass {
-    seed: Seed,
+    seed: PassSeed,
     /// The number of draws so far.
     drawn: u64,
+}
+
+#[derive(Clone, Copy)]
+enum PassSeed {
+    Known(Seed),
+    /// That of a step, of those of a training. It is computed when something is drawn.
+    OfStep(Seed, u64),
+}
+
+impl PassSeed {
+    fn get(self) -> Seed {
+        match self {
+            Self::Known(seed) => seed,
+            Self::OfStep(seeds, step) => seeds.nth("step", step),
+        }
+    }
 }
 
 thread_local! {
@@ -42,15 +58,25 @@ impl Drop for Within {
 /// # Ok::<(), candle_core::Error>(())
 /// ```
 pub fn seeded_pass<T>(seed: impl Into<Seed>, forward: impl FnOnce() -> T) -> T {
-    let _within = Within { outer: PASS.replace(Some(Pass { seed: seed.into(), drawn: 0 })) };
+    within(PassSeed::Known(seed.into()), forward)
+}
+
+/// A [`seeded_pass`] with the seed `seeds.nth("step", step)`, which costs nothing where nothing is drawn.
+pub(crate) fn seeded_step<T>(seeds: Seed, step: u64, forward: impl FnOnce() -> T) -> T {
+    within(PassSeed::OfStep(seeds, step), forward)
+}
+
+fn within<T>(seed: PassSeed, forward: impl FnOnce() -> T) -> T {
+    let _within = Within { outer: PASS.replace(Some(Pass { seed, drawn: 0 })) };
     forward()
 }
 
 /// The seed of the next draw in the pass of this thread; `None` outside of a pass.
 pub(crate) fn next_draw() -> Option<Seed> {
-    let pass = PASS.get()?;
-    PASS.set(Some(Pass { drawn: pass.drawn + 1, ..pass }));
-    Some(pass.seed.nth("draw", pass.drawn))
+    let Pass { seed, drawn } = PASS.get()?;
+    let seed = seed.get();
+    PASS.set(Some(Pass { seed: PassSeed::Known(seed), drawn: drawn + 1 }));
+    Some(seed.nth("draw", drawn))
 }
 
 #[cfg(test)]
@@ -64,6 +90,10 @@ mod tests {
         assert!(first[0].is_some() && first[0] != first[1]);
         assert_eq!(seeded_pass(1, draws), first);
         assert_ne!(seeded_pass(2, draws)[0], first[0]);
+        // The pass of a step has the seed of that name.
+        let seeds = Seed::from(3);
+        assert_eq!(seeded_step(seeds, 7, draws), seeded_pass(seeds.nth("step", 7), draws));
+        assert_eq!(seeded_step(seeds, 7, || 1), 1);
         // A pass within a pass leaves the draws of the outer one as they are.
         let around = seeded_pass(1, || {
             let before = next_draw();

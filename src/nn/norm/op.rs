@@ -68,7 +68,9 @@ impl Layer<'_> {
             (true, _) => self.fused::<f32>(&wide.contiguous()?, given, within)?,
             (false, _) => self.by_tensors(&wide, given)?,
         };
-        Ok((behind.forward(y.reshape(shape)?.to_dtype(dtype)?)?, measured))
+        // An operation of candle's that changes nothing would make the backward pass slower.
+        let y = if y.shape() == shape { y } else { y.reshape(shape)? };
+        Ok((behind.forward(y.to_dtype(dtype)?)?, measured))
     }
 
     /// A weight or a bias in the type of `x`, or a constant.

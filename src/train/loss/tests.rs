@@ -776,6 +776,49 @@ proptest! {
             prop_assert!((plain - weighted).abs() < 1e-12);
         }
     }
+
+    /// Labels and distributions, of any number of rows and classes, against candle's operations and against
+    /// central differences.
+    #[test]
+    fn cross_entropies_of_any_shape_are_those_of_candles_operations(
+        rows in 1usize..40,
+        classes in 2usize..70,
+        smoothing in prop_oneof![Just(0.0), 0.01..0.9],
+        weighted: bool,
+        seed: u64,
+    ) {
+        use rand::Rng;
+        let mut rng = crate::Seed::from(seed).rng();
+        let logits: Vec<f64> = (0..rows * classes).map(|_| rng.random_range(-6.0..6.0)).collect();
+        let labels = Tensor::from_iter((0..rows).map(|_| rng.random_range(0..classes as u32)), CPU).unwrap();
+        let shares: Vec<f64> = (0..rows * classes).map(|_| rng.random_range(-0.5f64..1.0).max(0.0)).collect();
+        let shares = (Tensor::from_vec(shares, (rows, classes), CPU).unwrap() + 1e-3).unwrap();
+        let shares = shares.broadcast_div(&shares.sum_keepdim(1).unwrap()).unwrap();
+        let weights = Tensor::from_iter((0..rows).map(|_| rng.random_range(0.0..3.0)), CPU).unwrap();
+        let weights = weighted.then_some(&weights);
+        let moved = rng.random_range(0..rows * classes);
+        for (loss, targets) in
+            [(Loss::CrossEntropy { smoothing }, &labels), (Loss::KlDivergence, &labels), (Loss::KlDivergence, &shares)]
+        {
+            for (dtype, exact, step, near) in [(DType::F64, 1e-12, 1e-5, 1e-8), (DType::F32, 1e-5, 1e-2, 1e-3)] {
+                let of = |logits: &[f64]| {
+                    Tensor::from_slice(logits, (rows, classes), CPU).unwrap().to_dtype(dtype).unwrap()
+                };
+                let z = of(&logits);
+                let (value, gradient) = value_and_gradient(fused, loss, &z, targets, weights).unwrap();
+                let (value2, gradient2) = value_and_gradient(composed, loss, &z, targets, weights).unwrap();
+                assert_close(&[value], &[value2], exact, &(loss, dtype));
+                assert_close(&gradient, &gradient2, exact, &(loss, dtype));
+                let at = |by: f64| {
+                    let mut logits = logits.clone();
+                    logits[moved] += by;
+                    value_and_gradient(fused, loss, &of(&logits), targets, weights).unwrap().0
+                };
+                let slope = (at(step) - at(-step)) / (2.0 * step);
+                prop_assert!((slope - gradient[moved]).abs() < near, "{loss:?} {dtype:?}: {slope}");
+            }
+        }
+    }
 }
 
 /// In `bf16` itself the sum of a thousand exponentials would end at 256, and the loss would be off by 1.

@@ -4,10 +4,12 @@ use crate::{
     metrics::Metric,
     network::Output,
     nn::{
-        backward, seeded_pass,
+        backward,
         tap::{collect, Collect},
+        Recording,
     },
     plan::{EpochSteps, Position},
+    seed::pass::seeded_step,
     store::{checkpoint::LoopState, EpochRecord},
     train::{
         averaging::RunningAverage,
@@ -33,7 +35,7 @@ use crate::{
         finite::first_non_finite,
         Vars, Weights,
     },
-    Error, Network, Result,
+    Error, Network, Result, Seed,
 };
 use candle_core::{backprop::GradStore, DType, Result as CandleResult, Tensor, Var};
 use std::collections::BTreeSet;
@@ -52,6 +54,8 @@ pub(crate) struct Training<'t, N> {
     /// What the network outputs for classes.
     kind: Output,
     task: Task,
+    /// The seeds of noise, and of forward passes.
+    seeds: [Seed; 2],
     optimizer: OptimizerState,
     /// The variables that are trained.
     trained: Vec<(String, Var)>,
@@ -107,6 +111,7 @@ impl<'t, N: Network> Training<'t, N> {
             network,
             kind,
             task: run.task(),
+            seeds: ["noise", "pass"].map(|name| run.seed(name)),
             optimizer: optimizer(config, trained.clone())?,
             trained,
             scalings,
@@ -254,7 +259,7 @@ impl<'t, N: Network> Training<'t, N> {
         let prescribed = run.learning_rate(base, at);
         let rate = prescribed.unwrap_or_else(|| self.config.schedule.rate_in(base, at, steps));
         self.learning_rate = self.plateau.as_ref().map_or(rate, |plateau| plateau.rate(rate));
-        let here = NoiseStep::new(run.seed("noise"), at).step(steps.before(at.epoch) + at.batch);
+        let here = NoiseStep::new(self.seeds[0], at).step(steps.before(at.epoch) + at.batch);
         let here = here.loss_scale(self.loss_scale());
 
         let (output, value, gradients) = self.gradients(run, (at, here), batch, rows)?;
@@ -280,9 +285,9 @@ impl<'t, N: Network> Training<'t, N> {
         let noisy = noise.perturb_weights(&self.trained, here)?;
         let measured = self.monitor_of_epoch.as_mut().filter(|monitor| monitor.is_due(at.batch));
         let what = Collect { losses: true, activations: measured.is_some() };
-        let draws = run.seed("pass").nth("step", here.step as u64);
+        let _recording = Recording::begin();
         let forward = || self.network.run(&seen.inputs, true);
-        let (output, collected) = collect(what, || seeded_pass(draws, forward));
+        let (output, collected) = collect(what, || seeded_step(self.seeds[1], here.step as u64, forward));
         let output = output?;
         if let Some(monitor) = measured {
             monitor.add_outputs(&collected.activations)?;
