@@ -338,7 +338,7 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
         for (key, part) in parts {
             let together: Vec<_> = part.iter().filter_map(|number| runs.get(*number).copied()).collect();
             let trained = match &*together {
-                [run] => vec![self.run_alone(run, (runs.len() > 1).then_some(key.is_some()), done)],
+                [run] => vec![self.run(run, (runs.len() > 1).then_some(why_alone(key.is_some())), done)],
                 several => self.run_stacked(several, done),
             };
             let stop = trained.iter().any(|outcome| matches!(outcome, Err(Error::Cancelled { .. })));
@@ -352,20 +352,12 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
         outcomes
     }
 
-    /// Trains one run. `of_group` says of a run in a group of several whether the learner can train runs side by side.
-    fn run_alone(&self, run: &RunSpec, of_group: Option<bool>, done: &AtomicUsize) -> Result<()> {
-        if let Some(can_stack) = of_group {
-            let reason = match can_stack {
-                true => "no other run of its group has the same network",
-                false => "its learner trains one network at a time",
-            };
+    /// Trains one run, from initial weights to its members in the store. `not_stacked` is the reason why a run of a group
+    /// of several is not trained side by side with others.
+    fn run(&self, run: &RunSpec, not_stacked: Option<&str>, done: &AtomicUsize) -> Result<()> {
+        if let Some(reason) = not_stacked {
             self.notify(&Event::NotStacked { run, reason })?;
         }
-        self.run(run, done)
-    }
-
-    /// Trains one run, from initial weights to its members in the store.
-    fn run(&self, run: &RunSpec, done: &AtomicUsize) -> Result<()> {
         let started = Instant::now();
         self.notify(&Event::RunStarted { run })?;
         let store_member = self.storing(run, done);
@@ -484,6 +476,14 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
             Flow::Continue => Ok(()),
             Flow::Stop => Err(Error::Cancelled { done: 0, of: 0 }),
         }
+    }
+}
+
+/// Why a run of a group of several is trained alone, where the learner can or cannot train runs side by side.
+fn why_alone(can_stack: bool) -> &'static str {
+    match can_stack {
+        true => "no other run of its group has the same network",
+        false => "its learner trains one network at a time",
     }
 }
 

@@ -1,6 +1,6 @@
 //! Several runs side by side in one graph.
 use crate::{
-    exec::{threads::in_parallel, Executor, GroupJob, Job},
+    exec::{threads::in_parallel, Executor, GroupJob, Job, Threads},
     plan::RunSpec,
     Error, Result,
 };
@@ -122,19 +122,15 @@ impl Stacked {
 impl Executor for Stacked {
     /// Trains each run on its own.
     fn execute(&self, runs: &[&RunSpec], job: &Job<'_>) -> Result<()> {
-        let each: Vec<_> = (0..runs.len()).map(|position| vec![position]).collect();
-        in_parallel(self.workers, &each, &|group| of(runs, group).map(job).collect())
+        Threads::new(self.workers)?.execute(runs, job)
     }
 
     fn execute_groups(&self, runs: &[&RunSpec], job: &GroupJob<'_>) -> Result<()> {
         let groups = self.groups(runs);
-        in_parallel(self.workers, &groups, &|group| job(&of(runs, group).collect::<Vec<_>>()))
+        in_parallel(self.workers, &groups, &|group| {
+            job(&group.iter().filter_map(|position| runs.get(*position).copied()).collect::<Vec<_>>())
+        })
     }
-}
-
-/// The runs at these positions.
-fn of<'r>(runs: &[&'r RunSpec], positions: &[usize]) -> impl Iterator<Item = &'r RunSpec> {
-    positions.iter().filter_map(|position| runs.get(*position).copied())
 }
 
 #[cfg(test)]

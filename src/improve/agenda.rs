@@ -57,11 +57,8 @@ pub(super) fn agenda(findings: &[Finding], wishes: Wishes) -> Vec<Finding> {
     agenda
 }
 
-fn is_of_curves(finding: &Finding) -> bool {
-    Label::ALL.iter().any(|label| label.name() == finding.name)
-}
-
 /// Whether a finding is a measured problem with learning.
 fn is_measured(finding: &Finding) -> bool {
-    finding.problem == Problem::Learning && !is_of_curves(finding) && finding.confidence >= MEASURED
+    let of_curves = Label::ALL.iter().any(|label| label.name() == finding.name);
+    finding.problem == Problem::Learning && !of_curves && finding.confidence >= MEASURED
 }

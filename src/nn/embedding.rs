@@ -2,7 +2,7 @@
 use crate::{
     kernels::{cpu, float::Real},
     nn::{
-        gradients::hand_over,
+        gradients::{apply_op1, hand_over},
         stack::{self, give},
     },
 };
@@ -86,29 +86,36 @@ impl Embedding {
 
 impl Module for Embedding {
     fn forward(&self, things: &Tensor) -> Result<Tensor> {
-        let mut dims = things.dims().to_vec();
-        dims.push(self.size);
-        let rows = match self.lookup(things)? {
-            Some(lookup) if stack::is_passing() => self.of_members(lookup)?,
-            None if stack::is_passing() => {
-                let tables = stack::operands(&self.embeddings)?;
-                stack::each(things, |member, things| tables[member].index_select(&things.flatten_all()?, 0))?
-            }
-            Some(lookup) => self.embeddings.contiguous()?.apply_op1(lookup)?,
-            None => self.embeddings.index_select(&things.flatten_all()?, 0)?,
-        };
-        rows.reshape(dims)
+        match (self.lookup(things)?, stack::is_passing()) {
+            (Some(lookup), false) => apply_op1(&self.embeddings.contiguous()?, lookup),
+            (Some(lookup), true) => self.of_members(lookup),
+            (None, _) => self.by_tensors(things),
+        }
     }
 }
 
 impl Embedding {
+    /// The layer in candle's operations.
+    fn by_tensors(&self, things: &Tensor) -> Result<Tensor> {
+        let rows = |table: &Tensor, things: &Tensor| table.index_select(&things.flatten_all()?, 0);
+        let rows = match stack::is_passing() {
+            true => {
+                let tables = stack::operands(&self.embeddings)?;
+                stack::each(things, |member, things| rows(&tables[member], things))?
+            }
+            false => rows(&self.embeddings, things)?,
+        };
+        rows.reshape([things.dims(), &[self.size]].concat())
+    }
+
     /// The numbers of the rows, if the layer can be one operation for them: otherwise candle's operation has
     /// the right result or the right error.
     fn lookup(&self, things: &Tensor) -> Result<Option<Lookup>> {
         let table = &self.embeddings;
-        let rows = table.dim(0)?;
+        let (rows, size) = table.dims2()?;
         let fits = matches!(table.dtype(), DType::F32 | DType::F64)
             && matches!(things.dtype(), DType::U8 | DType::U32 | DType::I64)
+            && size == self.size
             && table.device().is_cpu()
             && things.device().is_cpu();
         if !fits || !table.track_op() {
@@ -116,7 +123,8 @@ impl Embedding {
         }
         let numbers = things.flatten_all()?.to_dtype(DType::I64)?.to_vec1::<i64>()?;
         let known = |number| usize::try_from(number).ok().filter(|row| *row < rows);
-        Ok(numbers.into_iter().map(known).collect::<Option<_>>().map(|rows| Lookup { rows }))
+        let rows = numbers.into_iter().map(known).collect::<Option<_>>();
+        Ok(rows.map(|rows| Lookup { rows, things: things.dims().to_vec() }))
     }
 }
 
@@ -125,7 +133,7 @@ impl Embedding {
     fn of_members(&self, lookup: Lookup) -> Result<Tensor> {
         let (tables, rows) = (stack::operands(&self.embeddings)?, stack::rows_of_each(lookup.rows.len())?);
         // The variable that stands for the tables makes the operation part of the graph. It is not read.
-        self.embeddings.apply_op1(LookupOfMembers { lookup, tables, rows })
+        apply_op1(&self.embeddings, LookupOfMembers { lookup, tables, rows })
     }
 }
 
@@ -133,15 +141,22 @@ impl Embedding {
 struct Lookup {
     /// Their numbers, all of them below the number of rows of the table.
     rows: Vec<usize>,
+    /// The dimensions of their numbers.
+    things: Vec<usize>,
 }
 
 impl Lookup {
+    /// The shape of vectors of this size.
+    fn shape(&self, size: usize) -> Shape {
+        [self.things.as_slice(), &[size]].concat().into()
+    }
+
     fn vectors<T: Real>(&self, table: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let (_, size) = layout.shape().dims2()?;
         let table = cpu::storage_slice::<T>(table, layout)?;
         let mut vectors = Vec::with_capacity(self.rows.len() * size);
         extend(&mut vectors, table, &self.rows, size);
-        Ok((T::to_cpu_storage_owned(vectors), (self.rows.len(), size).into()))
+        Ok((T::to_cpu_storage_owned(vectors), self.shape(size)))
     }
 
     fn gradient<T: Real>(&self, table: &Tensor, g: &Tensor) -> Result<Tensor> {
@@ -185,16 +200,15 @@ impl LookupOfMembers {
     }
 
     fn vectors<T: Real>(&self, size: usize) -> Result<(CpuStorage, Shape)> {
-        let rows = self.lookup.rows.len();
-        let mut vectors = Vec::with_capacity(rows * size);
+        let mut vectors = Vec::with_capacity(self.lookup.rows.len() * size);
         for (table, rows) in self.each() {
             extend(&mut vectors, cpu::Elements::of(table)?.as_slice::<T>()?, rows, size);
         }
-        Ok((T::to_cpu_storage_owned(vectors), (rows, size).into()))
+        Ok((T::to_cpu_storage_owned(vectors), self.lookup.shape(size)))
     }
 
     fn gradients<T: Real>(&self, g: &Tensor) -> Result<()> {
-        let (_, size) = g.dims2()?;
+        let size = g.dims().last().copied().unwrap_or(0);
         cpu::with_slice(g, |g: &[T]| {
             for ((table, rows), g) in self.each().zip(g.chunks((self.rows * size).max(1))) {
                 give(table, Some(sums(table, rows, g)?))?;

@@ -5,7 +5,10 @@ use crate::{
         float::Real,
         gradients::{Gradients, Wanted},
     },
-    nn::{gradients::hand_over, stack},
+    nn::{
+        gradients::{apply_op2, apply_op3, hand_over},
+        stack,
+    },
 };
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Device, Layout, Result, Shape, Tensor};
 use std::cell::Cell;
@@ -63,8 +66,8 @@ pub(super) fn apply<F: Fused + 'static>(
     }
     let (x, weight) = (x.contiguous()?, weight.contiguous()?);
     match bias {
-        Some(bias) => x.apply_op3(&weight, &bias.contiguous()?, Operation(layer)),
-        None => x.apply_op2(&weight, Operation(layer)),
+        Some(bias) => apply_op3(&x, &weight, &bias.contiguous()?, Operation(layer)),
+        None => apply_op2(&x, &weight, Operation(layer)),
     }
 }
 

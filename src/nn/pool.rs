@@ -1,6 +1,7 @@
 //! Pooling of images.
 use crate::{
     kernels::{cpu, float::Real, pool::Windows},
+    nn::gradients::apply_op1,
     Error,
 };
 use candle_core::{CpuStorage, CustomOp1, DType, Device, Layout, Module, Result, Shape, Tensor};
@@ -89,7 +90,7 @@ impl Module for MaxPool2d {
             return self.by_tensors(x, windows.outputs());
         }
         match x.dtype() {
-            DType::F32 | DType::F64 => x.contiguous()?.apply_op1(Largest(windows)),
+            DType::F32 | DType::F64 => apply_op1(&x.contiguous()?, Largest(windows)),
             dtype => x.to_dtype(DType::F32)?.contiguous()?.apply_op1(Largest(windows))?.to_dtype(dtype),
         }
     }

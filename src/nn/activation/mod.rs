@@ -6,7 +6,7 @@ mod tests;
 use crate::{
     check::{non_negative, require},
     kernels::{cpu, float::Real},
-    nn::tap::Bounds,
+    nn::{gradients::apply_op1, tap::Bounds},
     registry::{Argument, Arguments, Entry, Registry},
 };
 use candle_core::{CpuStorage, CustomOp1, DType, Layout, Module, Result, Shape, Tensor};
@@ -229,7 +229,7 @@ impl Module for Activation {
             _ => x.to_dtype(DType::F32)?,
         };
         let y = match x.device().is_cpu() {
-            true => wide.contiguous()?.apply_op1(Apply(*self))?,
+            true => apply_op1(&wide.contiguous()?, Apply(*self))?,
             false => self.by_tensors(&wide)?,
         };
         y.to_dtype(x.dtype())

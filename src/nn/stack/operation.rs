@@ -3,7 +3,7 @@ use crate::{
     kernels::{cpu, float::Real, gradients::Wanted},
     nn::{
         fused::{Fused, Operands},
-        gradients::hand_over,
+        gradients::{apply_op2, hand_over},
         stack,
     },
 };
@@ -24,7 +24,7 @@ pub(in crate::nn) fn apply<F: Fused + 'static>(
     let biases = bias.map(stack::operands).transpose()?;
     let layers = layer.split(weights.len())?;
     // The variable that stands for the weights makes the operation part of the graph. It is not read.
-    x.contiguous()?.apply_op2(weight, Stacked { layers, weights, biases })
+    apply_op2(&x.contiguous()?, weight, Stacked { layers, weights, biases })
 }
 
 struct Stacked<F> {
@@ -37,7 +37,17 @@ struct Stacked<F> {
 /// The weights and the bias of a member, borrowed.
 struct Borrowed<'a> {
     weight: cpu::Elements<'a>,
+    weight_shape: &'a Shape,
     bias: Option<cpu::Elements<'a>>,
+}
+
+impl Borrowed<'_> {
+    /// The operands of the member's layer, with its inputs.
+    fn with<'b, T: Real>(&'b self, x: &'b [T], x_shape: &'b Shape) -> Result<Operands<'b, T>> {
+        let weight = self.weight.as_slice()?;
+        let bias = self.bias.as_ref().map(cpu::Elements::as_slice).transpose()?;
+        Ok(Operands { x, x_shape, weight, weight_shape: self.weight_shape, bias })
+    }
 }
 
 impl<F: Fused> Stacked<F> {
@@ -59,28 +69,23 @@ impl<F: Fused> Stacked<F> {
     fn borrowed(&self, member: usize) -> Result<Borrowed<'_>> {
         let Some(weight) = self.weights.get(member) else { bail!("no weights of member {member}") };
         let bias = self.biases.as_ref().and_then(|biases| biases.get(member));
-        Ok(Borrowed { weight: cpu::Elements::of(weight)?, bias: bias.map(cpu::Elements::of).transpose()? })
+        Ok(Borrowed {
+            weight: cpu::Elements::of(weight)?,
+            weight_shape: weight.shape(),
+            bias: bias.map(cpu::Elements::of).transpose()?,
+        })
     }
 
     fn outputs<T: Real>(&self, x: &[T], shape: &Shape) -> Result<(CpuStorage, Shape)> {
         let part = self.part(shape)?;
         let (mut y, mut dims) = (vec![], vec![]);
         for (member, layer) in self.layers.iter().enumerate() {
-            let (borrowed, weight) = (self.borrowed(member)?, &self.weights[member]);
-            let of_member = layer.outputs(&part, weight.shape())?;
+            let borrowed = self.borrowed(member)?;
+            let of_member = layer.outputs(&part, borrowed.weight_shape)?;
             if y.is_empty() {
                 y.reserve_exact(of_member.elem_count() * self.parts());
             }
-            layer.extend(
-                Operands {
-                    x: chunk(x, member, part.elem_count())?,
-                    x_shape: &part,
-                    weight: borrowed.weight.as_slice()?,
-                    weight_shape: weight.shape(),
-                    bias: borrowed.bias.as_ref().map(cpu::Elements::as_slice).transpose()?,
-                },
-                &mut y,
-            )?;
+            layer.extend(borrowed.with(chunk(x, member, part.elem_count())?, &part)?, &mut y)?;
             dims = of_member.into_dims();
         }
         match dims.first_mut() {
@@ -110,13 +115,7 @@ impl<F: Fused> Stacked<F> {
             };
             let gradients = {
                 let borrowed = self.borrowed(member)?;
-                let operands = Operands {
-                    x: chunk(x_elements, member, part.elem_count())?,
-                    x_shape: &part,
-                    weight: borrowed.weight.as_slice()?,
-                    weight_shape: weight.shape(),
-                    bias: borrowed.bias.as_ref().map(cpu::Elements::as_slice).transpose()?,
-                };
+                let operands = borrowed.with(chunk(x_elements, member, part.elem_count())?, &part)?;
                 let (y, g) = (chunk(y_elements, member, outputs)?, chunk(g_elements, member, outputs)?);
                 layer.backward(operands, y, g, wanted)?
             };

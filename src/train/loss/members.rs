@@ -1,6 +1,7 @@
 //! The losses of several members whose outputs are one tensor, the rows of one member after those of the other.
 use crate::{
     kernels::{cpu, float::Real},
+    nn::apply_op1,
     train::loss::{
         evaluated::{Evaluated, FusedBatch},
         shapes::{invalid, normalized},
@@ -62,7 +63,7 @@ impl MemberLosses {
                 }
             }
         }
-        let losses = output.apply_op1(EvaluatedMembers { values: numbers, gradient })?;
+        let losses = apply_op1(&output, EvaluatedMembers { values: numbers, gradient })?;
         Ok(Self { losses, values })
     }
 

@@ -26,6 +26,7 @@ use crate::{
     data::Task,
     kernels::{cpu, float::Real},
     network::Output,
+    nn::apply_op1,
     registry::{Entry, Registry},
     Result,
 };
@@ -316,7 +317,7 @@ impl Loss {
         let evaluated = cpu::with_slice(&output, |x: &[T]| {
             self.fused(&FusedBatch { output: &output, x, targets, weights, rows })
         })??;
-        output.apply_op1(evaluated)
+        apply_op1(&output, evaluated)
     }
 
     /// The mean of the losses of the rows; in `f32` for half precision.

@@ -86,7 +86,7 @@ impl<'t, 'a, N: Network> Course<'t, 'a, N> {
         match &mut self.pass {
             Some(pass) => {
                 let passed = (output, value, activations);
-                self.training.complete_with(run, pass, step, passed, gradients)
+                self.training.complete(run, pass, step, passed, gradients)
             }
             None => Err(Error::invalid("a step", "one of an epoch that has begun", "another")),
         }

@@ -29,7 +29,7 @@ use crate::{
         compatibility::has_statistics,
         number_of_parameters, Vars, Weights,
     },
-    Error, Network, Result,
+    Error, Network, Result, Seed,
 };
 use candle_core::{DType, Result as CandleResult, Tensor, Var};
 use std::collections::BTreeSet;
@@ -51,6 +51,8 @@ pub(crate) struct Training<'t, N> {
     /// What the network outputs for classes.
     kind: Output,
     task: Task,
+    /// The seeds of noise, and of forward passes.
+    seeds: [Seed; 2],
     optimizer: OptimizerState,
     /// The variables that are trained.
     trained: Vec<(String, Var)>,
@@ -106,6 +108,7 @@ impl<'t, N: Network> Training<'t, N> {
             network,
             kind,
             task: run.task(),
+            seeds: ["noise", "pass"].map(|name| run.seed(name)),
             optimizer: optimizer(config, trained.clone())?,
             trained,
             scalings,
@@ -201,8 +204,8 @@ impl<'t, N: Network> Training<'t, N> {
     pub(crate) fn epoch(&mut self, run: &Run<'_>, epoch: usize) -> Result<EpochRecord> {
         let mut pass = self.begin(run, epoch);
         while let Some(step) = self.ready(run, &mut pass)? {
-            let passed = self.pass(run, &step)?;
-            self.complete(run, &mut pass, step, passed)?;
+            let Passed { output, value, activations, mut gradients } = self.pass(run, &step)?;
+            self.complete(run, &mut pass, step, (&output, value, &activations), &mut gradients)?;
         }
         self.end(run, pass)
     }

@@ -3,8 +3,8 @@ use crate::{
     nn::tap::Observed,
     observe::Flow,
     train::{
-        trainer::{course::Course, training::ReadyStep, TrainConfig},
-        Finished, Run, Trainer,
+        trainer::{course::Course, training::ReadyStep},
+        Finished, Run,
     },
     weights::compatibility::is_statistic,
     Error, Network, Result,
@@ -29,31 +29,12 @@ pub(super) struct Lane<'t, 'a, N> {
     pub(super) is_announced: bool,
 }
 
-/// A training that has started, without its run.
-pub(super) struct Started<'t, 'a, N> {
-    number: usize,
-    member: usize,
-    course: Course<'t, 'a, N>,
-}
-
-impl<'t, 'a, N: Network> Started<'t, 'a, N> {
-    pub(super) fn with(self, run: Run<'a>) -> Lane<'t, 'a, N> {
-        let Self { number, member, course } = self;
+impl<'t, 'a, N: Network> Lane<'t, 'a, N> {
+    /// A training that has started. `number` is that of the run, `member` that of the member in the stack.
+    pub(super) fn new((number, member): (usize, usize), run: Run<'a>, course: Course<'t, 'a, N>) -> Self {
         let changes = |(name, var): &(String, Var)| is_statistic(name) || !var.dtype().is_float();
         let state = run.vars().named().into_iter().filter(changes).map(|(_, var)| var).collect();
-        Lane { number, member, run, course, step: None, ended: None, state, is_announced: false }
-    }
-}
-
-impl<'t, 'a, N: Network> Lane<'t, 'a, N> {
-    /// Starts the training of a network. `number` is that of the run, `member` that of the member in the stack.
-    pub(super) fn start(
-        trainer: &'t Trainer<N>,
-        (config, network): (&'t TrainConfig, &'t N),
-        (number, member): (usize, usize),
-        run: &mut Run<'a>,
-    ) -> Result<Started<'t, 'a, N>> {
-        Ok(Started { number, member, course: Course::start(trainer, config, network, run)? })
+        Self { number, member, run, course, step: None, ended: None, state, is_announced: false }
     }
 
     /// Makes the next step ready, or ends.

@@ -13,7 +13,7 @@ mod values;
 
 use crate::{
     observe::Flow,
-    train::{Finished, Run, TrainConfig, Trainer},
+    train::{trainer::course::Course, Finished, Run, TrainConfig, Trainer},
     Error, Network,
 };
 use group::Group;
@@ -49,8 +49,8 @@ fn start<'t, 'a, N: Network>(
 ) -> Vec<Lane<'t, 'a, N>> {
     let mut lanes = vec![];
     for (config, (number, network, mut run)) in configs.iter().zip(members) {
-        match Lane::start(trainer, (config, network), (number, lanes.len()), &mut run) {
-            Ok(lane) => lanes.push(lane.with(run)),
+        match Course::start(trainer, config, network, &mut run) {
+            Ok(course) => lanes.push(Lane::new((number, lanes.len()), run, course)),
             Err(e) => fail(number, run, e, finished),
         }
     }

@@ -5,6 +5,7 @@ use crate::{
         backward,
         stack::Stack,
         tap::{collect, Collect, Observed},
+        Recording,
     },
     seed::pass::seeded_passes,
     train::{
@@ -41,6 +42,7 @@ pub(super) fn run<N: Network>(
         Ok(steps) => steps,
         Err(e) => return (Err(e), vec![]),
     };
+    let _recording = Recording::begin();
     let members: Vec<usize> = lanes.iter().map(|lane| lane.member).collect();
     let seeds = steps.iter().map(|step| step.draws).collect();
     let activations = steps.iter().any(|step| step.collect.activations);

@@ -1,6 +1,6 @@
 //! Values of variables that are put back, and comparisons to the bit.
-use crate::Result;
-use candle_core::{DType, Result as CandleResult, Tensor, Var};
+use crate::{weights::batch_norm::bits, Result};
+use candle_core::{Result as CandleResult, Tensor, Var};
 
 /// What variables were.
 pub(super) struct Values(Vec<(Var, Tensor)>);
@@ -41,10 +41,6 @@ pub(super) fn are_same(a: &Tensor, b: &Tensor) -> Result<bool> {
         return Ok(false);
     }
     // Numbers of every type are exact in f64, but for integers that no layer counts to.
-    let bits = |x: &Tensor| -> CandleResult<Vec<u64>> {
-        let x = x.detach().to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?;
-        Ok(x.into_iter().map(f64::to_bits).collect())
-    };
     Ok(bits(a)? == bits(b)?)
 }
 

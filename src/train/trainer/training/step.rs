@@ -6,6 +6,7 @@ use crate::{
     nn::{
         backward, seeded_pass,
         tap::{collect, Collect, Observed},
+        Recording,
     },
     plan::{EpochSteps, Position},
     train::{
@@ -105,7 +106,7 @@ impl<N: Network> Training<'_, N> {
         let rate = prescribed.unwrap_or_else(|| self.config.schedule.rate_in(base, at, &pass.steps));
         self.learning_rate = self.plateau.as_ref().map_or(rate, |plateau| plateau.rate(rate));
 
-        let here = NoiseStep::new(run.seed("noise"), at).step(pass.steps.before(at.epoch) + at.batch);
+        let here = NoiseStep::new(self.seeds[0], at).step(pass.steps.before(at.epoch) + at.batch);
         let here = here.loss_scale(self.loss_scale());
         let noise = &self.config.noise;
         let seen = self.scaled(&batch)?;
@@ -117,7 +118,7 @@ impl<N: Network> Training<'_, N> {
             rows,
             batch,
             seen: Batch { inputs, targets, ..seen },
-            draws: run.seed("pass").nth("step", here.step as u64),
+            draws: self.seeds[1].nth("step", here.step as u64),
             collect: Collect { losses: true, activations },
             noise: here,
             noisy: noise.perturb_weights(&self.trained, here)?,
@@ -126,6 +127,7 @@ impl<N: Network> Training<'_, N> {
 
     /// Forward and backward pass.
     pub(in crate::train::trainer) fn pass(&self, run: &Run<'_>, step: &ReadyStep) -> Result<Passed> {
+        let _recording = Recording::begin();
         let forward = || self.network.run(&step.seen.inputs, true);
         let (output, collected) = collect(step.collect, || seeded_pass(step.draws, forward));
         let output = output?;
@@ -173,20 +175,8 @@ impl<N: Network> Training<'_, N> {
         Err(self.diverged(run, *at, what, value))
     }
 
-    /// Completes a step with what its passes gave.
+    /// Completes a step with what its passes gave. The gradients may be those of other variables too.
     pub(in crate::train::trainer) fn complete(
-        &mut self,
-        run: &Run<'_>,
-        pass: &mut EpochPass<'_>,
-        step: ReadyStep,
-        passed: Passed,
-    ) -> Result<()> {
-        let Passed { output, value, activations, mut gradients } = passed;
-        self.complete_with(run, pass, step, (&output, value, &activations), &mut gradients)
-    }
-
-    /// The same with gradients that may be those of other variables too.
-    pub(in crate::train::trainer) fn complete_with(
         &mut self,
         run: &Run<'_>,
         pass: &mut EpochPass<'_>,
@@ -232,7 +222,7 @@ impl<N: Network> Training<'_, N> {
 
     /// Checks that the loss is defined for the targets and the outputs of a batch.
     fn check_fit(&self, run: &Run<'_>, output: &Tensor, batch: &Batch, rows: &[u32]) -> Result<()> {
-        let loss = self.config.loss_for(run.task(), self.kind, output);
+        let loss = self.loss_of(run, output);
         loss.check_targets(&batch.targets, rows)?;
         loss.check_output_values(output, run.task(), self.kind, rows)
     }
