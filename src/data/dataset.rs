@@ -1,4 +1,5 @@
 //! The trait of data sets: rows that can be fetched by number.
+use crate::kernels::rows::select;
 use candle_core::{bail, Device, Result as CandleResult, Tensor};
 use serde::{Deserialize, Serialize};
 use std::{fmt, slice};
@@ -118,8 +119,7 @@ impl Inputs {
     /// When there are no row numbers, or one is out of range.
     pub fn select(&self, rows: &[u32]) -> CandleResult<Self> {
         check_rows(rows, self.rows())?;
-        let Some(first) = self.tensors().first() else { return Ok(self.clone()) };
-        self.index(&Tensor::from_slice(rows, rows.len(), first.device())?)
+        self.map(|t| select(t, rows))
     }
 
     /// The inputs on `device`; no copy where they are there already.
@@ -144,11 +144,6 @@ impl Inputs {
                 "each of the columns {columns:?} must be below {width}, the number of columns of the inputs"
             ),
         }
-    }
-
-    /// The rows with the numbers in `ids`, `(B,)` of type `u32`, which must have been checked.
-    pub(super) fn index(&self, ids: &Tensor) -> CandleResult<Self> {
-        self.map(|t| t.index_select(ids, 0))
     }
 
     pub(super) fn map(&self, f: impl Fn(&Tensor) -> CandleResult<Tensor>) -> CandleResult<Self> {

@@ -5,7 +5,7 @@ use crate::{
         values::{digest, on_cpu},
         Batch, Dataset, Fingerprint, Inputs, Task,
     },
-    kernels::cpu::on_values,
+    kernels::{cpu::on_values, rows::select},
     Error, Result,
 };
 use candle_core::{DType, Device, Result as CandleResult, Tensor, WithDType};
@@ -274,8 +274,7 @@ impl Dataset for TensorDataset {
             let view = |t: &Tensor| t.narrow(0, start, rows.len());
             return self.pick(view);
         }
-        let ids = Tensor::from_slice(rows, rows.len(), here)?;
-        self.pick(|t| t.index_select(&ids, 0)?.to_device(device))
+        self.pick(|t| select(t, rows)?.to_device(device))
     }
 
     fn strata(&self) -> Option<&[u32]> {

@@ -12,6 +12,7 @@ pub(crate) mod ln;
 pub(crate) mod matmul;
 pub(crate) mod normalize;
 pub(crate) mod pool;
+pub(crate) mod rows;
 pub(crate) mod simd;
 pub(crate) mod sums;
 pub(crate) mod tanh;
