@@ -1,7 +1,7 @@
 //! The loss and the metric of an epoch, accumulated over its batches.
 use crate::{
     data::{Batch, Task},
-    kernels::{argmax::argmax, cpu, float::Number},
+    kernels::{argmax::is_argmax, cpu, float::Number},
 };
 use candle_core::{DType, Result, Tensor};
 
@@ -60,12 +60,12 @@ impl EpochMeter {
 /// How many rows have their largest output at their class. A single output is the logit of class 1.
 fn correct_rows<T: Number>(outputs: &[T], classes: &[u32]) -> f64 {
     let width = outputs.len() / classes.len().max(1);
-    let predicted = |row: &[T]| match row {
-        [logit] => usize::from(*logit > T::zero()),
-        _ => argmax(row),
+    let is_correct = |row: &[T], class: usize| match row {
+        [logit] => usize::from(*logit > T::zero()) == class,
+        _ => is_argmax(row, class),
     };
     let rows = outputs.chunks_exact(width.max(1)).zip(classes);
-    rows.filter(|(row, class)| predicted(row) == **class as usize).count() as f64
+    rows.filter(|(row, class)| is_correct(row, **class as usize)).count() as f64
 }
 
 fn squared_error<T: Number>(outputs: &[T], targets: &[T]) -> f64 {

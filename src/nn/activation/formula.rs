@@ -74,19 +74,20 @@ fn value<T: Real>(f: Activation, x: T) -> T {
     let (zero, one, half) = (T::zero(), T::one(), T::of(0.5));
     match f {
         Activation::Linear => x,
-        // NaN stays NaN.
+        // NaN stays NaN. The sum is `x`: it makes the compiler write every element, because vectors of which some
+        // elements are written are slow.
         Activation::Relu => {
             if x <= zero {
                 zero
             } else {
-                x
+                x + zero
             }
         }
         Activation::LeakyRelu { slope } => {
             if x <= zero {
                 T::of(slope) * x
             } else {
-                x
+                x + zero
             }
         }
         Activation::Elu { alpha } => elu(x, alpha, 1.),
@@ -166,7 +167,7 @@ fn elu<T: Real>(x: T, alpha: f64, scale: f64) -> T {
     if x <= T::zero() {
         T::of(alpha * scale) * x.exp_m1()
     } else {
-        T::of(scale) * x
+        T::of(scale) * x + T::zero()
     }
 }
 

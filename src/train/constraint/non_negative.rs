@@ -96,8 +96,9 @@ impl<T: Real> InplaceOp1 for InPlace<T> {
             #[inline(always)]
             || {
                 for x in w.iter_mut() {
-                    // NaN stays NaN.
-                    *x = if *x < T::zero() { T::zero() } else { *x };
+                    // NaN stays NaN. The sum is x, or +0 for −0: it makes the compiler write every element, because
+                    // vectors of which some elements are written are slow.
+                    *x = if *x < T::zero() { T::zero() } else { *x + T::zero() };
                 }
             },
         );
