@@ -29,11 +29,11 @@ const MEMBERS: usize = 4;
 /// Layers of candle-nn with variables, and variables that a model uses in operations of its own, cannot be stacked.
 /// The learner has to be a [`Trainer`](crate::train::Trainer).
 ///
-/// Use it for many small networks, whose training steps are short, and on a GPU. On the CPU it gains only where the weights,
-/// the moments and the activations of a group fit into the processor's cache; try a smaller number of
-/// [`members`](Self::members), and compare with [`Threads`](crate::exec::Threads), which keeps fewer networks in memory. The
-/// time of large networks goes into the products of matrices, which are the same. On a GPU give it one worker; each linear
-/// layer of a group is then one batched product. A [`Shard`](crate::exec::Shard) takes it as its executor.
+/// Use it for many small networks, whose training steps are short, and on a GPU. On the CPU a group takes about as long as
+/// the same networks with [`Threads`](crate::exec::Threads), which keeps fewer of them in memory: the layers of this crate
+/// leave little to share beside the products of matrices, and those are the same. It gains most where the weights, the moments
+/// and the activations of a group fit into the processor's cache, so compare several numbers of
+/// [`members`](Self::members). On a GPU give it one worker; each linear layer of a group is then one batched product. A [`Shard`](crate::exec::Shard) takes it as its executor.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
