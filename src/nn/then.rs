@@ -97,14 +97,15 @@ fn signed_relu<T: Real>(elements: &mut [T]) {
     );
 }
 
-/// The gradient where `y` has a positive sign, and 0 elsewhere.
+/// The gradient where `y` has a positive sign, and 0 elsewhere. The sum is the gradient itself: it makes the compiler write
+/// every element, because vectors of which some elements are written are slow.
 fn masked_by_sign<T: Real>(y: &[T], g: &[T]) -> Vec<T> {
     let mut masked = g.to_vec();
     vectorized(
         #[inline(always)]
         || {
             for (g, y) in masked.iter_mut().zip(y) {
-                *g = if y.has_minus() { T::zero() } else { *g };
+                *g = if y.has_minus() { T::zero() } else { *g + T::zero() };
             }
         },
     );
