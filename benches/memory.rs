@@ -16,11 +16,14 @@
 //! setting that prevents this, so that resident memory is memory in use.
 use candle_core::{DType, Device, Tensor};
 use candle_ensemble::{
-    data::TensorDataset, exec::Threads, nn, store::DirectoryStore, strategy::MultiRun, threads,
-    train::Trainer, Checkpoints, Error, Network, Result, Session,
+    data::TensorDataset, exec::Threads, store::DirectoryStore, strategy::MultiRun, threads, train::Trainer,
+    Checkpoints, Error, Network, Result, Session,
 };
 use candle_nn::{linear, seq, Activation, Sequential, VarBuilder};
+use perceptron::layers;
 use std::{fs, process::Command};
+
+mod perceptron;
 
 /// 512·720 + 9·720² + 720·10 weights, with biases 5.05 million parameters.
 const DEEP: [usize; 12] = [512, 720, 720, 720, 720, 720, 720, 720, 720, 720, 720, 10];
@@ -42,15 +45,6 @@ fn net(widths: &[usize], vb: VarBuilder<'_>) -> candle_core::Result<Sequential> 
     layers.try_fold(seq(), |net, (i, w)| {
         let net = net.add(linear(w[0], w[1], vb.pp(i))?);
         Ok(if w[1] == 10 { net } else { net.add(Activation::Relu) })
-    })
-}
-
-/// The same network of the library's layers.
-fn layers(widths: &[usize], vb: VarBuilder<'_>) -> candle_core::Result<nn::Sequential> {
-    let mut layers = widths.windows(2).enumerate();
-    layers.try_fold(nn::seq(), |net, (i, w)| {
-        let net = net.add(nn::linear(w[0], w[1], vb.pp(i))?);
-        Ok(if w[1] == 10 { net } else { net.add(nn::Activation::Relu) })
     })
 }
 

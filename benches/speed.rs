@@ -19,7 +19,9 @@ use candle_ensemble::{
 };
 use candle_nn::{linear, loss, AdamW, Linear, Module, Optimizer as _, ParamsAdamW, VarBuilder, VarMap};
 use images::Images;
-use rand::{rngs::StdRng, seq::SliceRandom, Rng, SeedableRng};
+use noise::noise;
+use perceptron::layers;
+use rand::{rngs::StdRng, seq::SliceRandom, SeedableRng};
 use std::{
     cell::RefCell,
     hint::black_box,
@@ -30,6 +32,8 @@ use turns::{Bench, Target};
 
 mod arithmetic;
 mod images;
+mod noise;
+mod perceptron;
 mod turns;
 
 #[global_allocator]
@@ -168,18 +172,6 @@ impl Module for Mlp {
     }
 }
 
-/// A multi-layer perceptron of the library's layers, with the same variables.
-fn layers(widths: &[usize], vb: VarBuilder<'_>) -> CandleResult<nn::Sequential> {
-    let mut network = nn::seq();
-    for (i, w) in widths.windows(2).enumerate() {
-        if i > 0 {
-            network = network.add(nn::Activation::Relu);
-        }
-        network = network.add(nn::linear(w[0], w[1], vb.pp(i))?);
-    }
-    Ok(network)
-}
-
 fn train<N: Network>(
     trainer: &Trainer<N>,
     data: &TensorDataset,
@@ -207,13 +199,6 @@ fn bare_networks<N: Network>(case: &Case, ensemble: &Ensemble<N, Mean>) -> Resul
 
 fn predict<N: Network>(ensemble: &Ensemble<N, Mean>, rows: &Tensor) {
     drop(black_box(ensemble.predict_proba(rows).expect("probabilities")));
-}
-
-/// Uniform in [-1, 1).
-fn noise(rows: usize, columns: usize) -> CandleResult<Tensor> {
-    let mut rng = StdRng::seed_from_u64(7);
-    let values = (0..rows * columns).map(|_| rng.random_range(-1f32..1.)).collect();
-    Tensor::from_vec(values, (rows, columns), &Device::Cpu)
 }
 
 /// The library compared with plain candle.

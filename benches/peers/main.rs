@@ -8,7 +8,6 @@ use candle_ensemble::{
     combine::Mean,
     data::TensorDataset,
     exec::Threads,
-    nn,
     plan::Snapshot,
     strategy::{Bagging, EnsembleBuilder, MultiRun},
     threads,
@@ -17,8 +16,14 @@ use candle_ensemble::{
 };
 use candle_nn::{Activation, VarBuilder};
 use clap::Parser;
-use rand::{rngs::StdRng, Rng, SeedableRng};
+use noise::noise;
+use perceptron::layers;
 use std::{hint::black_box, time::Instant};
+
+#[path = "../noise/mod.rs"]
+mod noise;
+#[path = "../perceptron/mod.rs"]
+mod perceptron;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -51,17 +56,6 @@ type Program = Box<dyn Fn(usize) -> Result<()>>;
 /// What makes a network with layers of these widths.
 type New<N> = fn(&[usize], VarBuilder<'static>) -> CandleResult<N>;
 
-fn of_nn(widths: &[usize], vb: VarBuilder<'static>) -> CandleResult<nn::Sequential> {
-    let mut network = nn::seq();
-    for (i, pair) in widths.windows(2).enumerate() {
-        if i > 0 {
-            network = network.add(nn::Activation::Relu);
-        }
-        network = network.add(nn::linear(pair[0], pair[1], vb.pp(i))?);
-    }
-    Ok(network)
-}
-
 fn of_candle(widths: &[usize], vb: VarBuilder<'static>) -> CandleResult<candle_nn::Sequential> {
     let mut network = candle_nn::seq();
     for (i, pair) in widths.windows(2).enumerate() {
@@ -73,16 +67,9 @@ fn of_candle(widths: &[usize], vb: VarBuilder<'static>) -> CandleResult<candle_n
     Ok(network)
 }
 
-/// Uniform in [-1, 1): what the numbers are does not change the time.
-fn uniform(rows: usize, columns: usize) -> CandleResult<Tensor> {
-    let mut rng = StdRng::seed_from_u64(7);
-    let values = (0..rows * columns).map(|_| rng.random_range(-1f32..1.));
-    Tensor::from_iter(values, &Device::Cpu)?.reshape((rows, columns))
-}
-
 fn data(rows: usize, columns: usize) -> Result<TensorDataset> {
     let labels = Tensor::from_iter((0..rows as u32).map(|i| i % 10), &Device::Cpu)?;
-    TensorDataset::classification(uniform(rows, columns)?, &labels)
+    TensorDataset::classification(noise(rows, columns)?, &labels)
 }
 
 /// Trains networks of these widths on so many rows.
@@ -110,7 +97,7 @@ fn prediction<N: Network + 'static>(
     threads: usize,
 ) -> Result<Program> {
     let trainer = Trainer::new(move |vb| new(LARGE, vb)).batch_size(128).epochs(1);
-    let (data, fresh) = (data(128, LARGE[0])?, uniform(rows, LARGE[0])?);
+    let (data, fresh) = (data(128, LARGE[0])?, noise(rows, LARGE[0])?);
     let pool = Session::new(&trainer, &data).executor(&workers).fit(&MultiRun::new(10), 42)?;
     let ensemble = pool.combine(&Mean)?.threads(threads);
     Ok(Box::new(move |_| {
@@ -148,7 +135,7 @@ fn main() -> Result<()> {
             continue;
         }
         let programs = [
-            ("nn", program(work, of_nn, quick, threads)?),
+            ("nn", program(work, layers, quick, threads)?),
             ("candle", program(work, of_candle, quick, threads)?),
         ];
         for (_, (run, [few, _])) in &programs {

@@ -33,7 +33,8 @@ const MEMBERS: usize = 4;
 /// the same networks with [`Threads`](crate::exec::Threads), which keeps fewer of them in memory: the layers of this crate
 /// leave little to share beside the products of matrices, and those are the same. It gains most where the weights, the moments
 /// and the activations of a group fit into the processor's cache, so compare several numbers of
-/// [`members`](Self::members). On a GPU give it one worker; each linear layer of a group is then one batched product. A [`Shard`](crate::exec::Shard) takes it as its executor.
+/// [`members`](Self::members). On a GPU give it one worker; each linear layer of a group is then one batched product. A
+/// [`Shard`](crate::exec::Shard) takes it as its executor.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
