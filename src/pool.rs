@@ -9,6 +9,7 @@ use crate::{
     ensemble::Ensemble,
     network::Scale,
     predictions::{
+        kept::Kept,
         live::{flat_inputs, Constructor, LiveSlots},
         passes::{Passes, Source},
         unseen::{rows_not_in, Unseen},
@@ -144,7 +145,7 @@ impl<'a, L: Learner> Pool<'a, L> {
     /// otherwise; when candle fails.
     pub fn combine<C: Combiner>(&self, combiner: &C) -> Result<Ensemble<L::Network, C::Fitted>> {
         let fitted = self.fit_combiner(combiner)?;
-        let live = LiveSlots::build(&self.members, self.learner, self.data.task(), &self.device)?;
+        let live = LiveSlots::build(&self.members, self.learner, self.data, &self.device)?;
         Ok(Ensemble::new(&self.members, live, fitted, self.learner.shared_build()))
     }
 
@@ -212,7 +213,7 @@ impl<'a, L: Learner> Pool<'a, L> {
     }
 
     fn predict_members(&self, members: &[Member], passes: &Passes<'_>, scale: Scale) -> Result<Predictions> {
-        let build = || LiveSlots::build(members, self.learner, self.data.task(), &self.device);
+        let build = || LiveSlots::build(members, self.learner, self.data, &self.device);
         build()?.workers(Some(Box::new(build))).predict(passes, scale)
     }
 
@@ -232,6 +233,9 @@ impl<'a, L: Learner> Pool<'a, L> {
     /// take no part. Rows that no slot can predict are left out. For a row that some slots can predict and
     /// others cannot, the predictions of the others are missing ([`Predictions::covered`]).
     ///
+    /// Where rows have several positions, each position is a row here, and the positions of a row are one group. Of more
+    /// than 2²⁶ probabilities in all, the same number of positions of each row is kept, drawn with the seed of the plan.
+    ///
     /// # Errors
     /// When there is no such row, or candle fails.
     pub fn held_out(&self) -> Result<&HeldOut> {
@@ -239,15 +243,17 @@ impl<'a, L: Learner> Pool<'a, L> {
     }
 
     fn predict_held_out(&self) -> Result<HeldOut> {
-        let (rows, task) = (self.data.rows(), self.data.task());
+        let task = self.data.task();
         // The type of predictions, whatever that of the networks.
         let dtype = if self.learner.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
         let slots = slots(&self.members);
+        let kept = Kept::of(self.data, slots.len(), &self.device, self.seed)?;
+        let rows = kept.len();
         let mut sums: Vec<_> = slots.iter().map(|_| (None::<Tensor>, vec![0f32; rows])).collect();
         let members = self.members.iter().filter(|m| !m.record.refit).collect();
         let unseen =
             Unseen { members, learner: self.learner, data: self.data, device: &self.device, pass_rows: ROWS };
-        unseen.predict(|member, unseen, predicted| {
+        unseen.predict(|rows, predicted| kept.select(rows, predicted), |member, unseen, predicted| {
             let slot = slots.partition_point(|slot| *slot < member.record.slot);
             let Some((sum, count)) = sums.get_mut(slot) else { return Ok(()) };
             let predicted = predicted.to_dtype(dtype)?;
@@ -255,9 +261,10 @@ impl<'a, L: Learner> Pool<'a, L> {
                 Some(sum) => sum,
                 None => Tensor::zeros((rows, predicted.dim(1)?), predicted.dtype(), &self.device)?,
             };
-            *sum = Some(before.index_add(&Tensor::new(unseen, &self.device)?, &predicted, 0)?);
-            for row in unseen {
-                if let Some(n) = count.get_mut(*row as usize) {
+            let places = kept.places(unseen);
+            *sum = Some(before.index_add(&Tensor::new(&*places, &self.device)?, &predicted, 0)?);
+            for place in &*places {
+                if let Some(n) = count.get_mut(*place as usize) {
                     *n += 1.;
                 }
             }
@@ -276,7 +283,7 @@ impl<'a, L: Learner> Pool<'a, L> {
         }
         let predictions =
             Predictions::partial(Tensor::stack(&values, 0)?, Tensor::stack(&covered, 0)?, task)?;
-        let held_out = HeldOut::from_pool(&predictions, self.data, &self.device, self.names(), self.costs())?;
+        let held_out = kept.held_out(&predictions, self.data, &self.device, (self.names(), self.costs()))?;
         Ok(held_out.with_seed(self.seed))
     }
 
@@ -289,6 +296,7 @@ impl<'a, L: Learner> Pool<'a, L> {
     }
 
     fn with_inputs(&self, held_out: &HeldOut) -> Result<HeldOut> {
+        self.data.positions().check_one("a combiner that reads the inputs of a row")?;
         held_out.clone().with_inputs(&flat_inputs(self.data, held_out.rows(), &self.device)?)
     }
 

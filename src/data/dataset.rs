@@ -46,6 +46,62 @@ impl fmt::Display for Task {
     }
 }
 
+/// How many predictions a row takes: one, or one at each of its positions.
+///
+/// The task of the data set is that of one position. Positions are combined, measured and calibrated like rows of their
+/// own; rows stay whole wherever rows are drawn or dealt into folds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Positions {
+    /// One prediction for each row. The default.
+    #[default]
+    One,
+    /// A class at each position of a row: the pixels of an image, the tokens of a text. Targets are class ids of type
+    /// `u32`, `(B, H, W)` or `(B, T)`, or with any other dimensions after the rows. A network puts out logits with one
+    /// more dimension, for the classes: behind the rows, `(B, C, H, W)`, or last, `(B, T, C)`.
+    Many {
+        /// The id that marks positions without a class, such as padding. They are neither trained on nor measured.
+        ignore_index: Option<u32>,
+    },
+    /// Several labels, each of which a row has or has not. Targets are 0 or 1, `(B, L)` of type `u32`, and a network
+    /// puts out one logit for each label, `(B, L)`. The task is a classification with the classes 0 and 1.
+    Labels {
+        /// Number of labels, at least 1.
+        labels: usize,
+    },
+}
+
+impl Positions {
+    /// Whether a row takes a single prediction.
+    #[must_use]
+    pub fn is_one(self) -> bool {
+        self == Self::One
+    }
+
+    /// For serde, which takes a reference.
+    pub(crate) fn is_default(&self) -> bool {
+        self.is_one()
+    }
+
+    /// Refuses rows with several positions, for `what`, which works with one prediction for each row.
+    pub(crate) fn check_one(self, what: &str) -> crate::Result<()> {
+        match self.is_one() {
+            true => Ok(()),
+            false => Err(crate::Error::invalid(format!("the data of {what}"), "of one prediction for each row", self)),
+        }
+    }
+}
+
+impl fmt::Display for Positions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::One => f.write_str("of one prediction for each row"),
+            Self::Many { .. } => f.write_str("of a class at each position of a row"),
+            Self::Labels { labels } => write!(f, "of {labels} labels for each row"),
+        }
+    }
+}
+
 /// The inputs of some rows: one or several tensors, with rows along dimension 0.
 ///
 /// ```
@@ -209,7 +265,8 @@ pub(super) fn check_rows(rows: &[u32], count: usize) -> CandleResult<()> {
 pub struct Batch {
     /// The inputs of the model.
     pub inputs: Inputs,
-    /// The targets: class ids `(B,)` of type `u32`, or floats `(B,)` or `(B, K)`.
+    /// The targets: class ids `(B,)` of type `u32`, or floats `(B,)` or `(B, K)`. Where a row has several
+    /// [`Positions`], class ids `(B, …)` of type `u32`, one for each position.
     pub targets: Tensor,
     /// The weight of each row, `(B,)` of type `f32`; with `None` all rows count alike.
     pub weights: Option<Tensor>,
@@ -251,8 +308,13 @@ pub trait Dataset: Send + Sync {
     /// The number of rows.
     fn rows(&self) -> usize;
 
-    /// What a model of this data predicts.
+    /// What a model of this data predicts, at each position where a row has several.
     fn task(&self) -> Task;
+
+    /// How many predictions a row takes. The default is one.
+    fn positions(&self) -> Positions {
+        Positions::One
+    }
 
     /// The rows with these numbers, in this order, on `device`. A number may occur more than once.
     ///

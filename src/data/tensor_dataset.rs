@@ -3,7 +3,7 @@ use crate::{
     data::{
         dataset::{check_rows, move_view},
         values::{digest, on_cpu},
-        Batch, Dataset, Fingerprint, Inputs, Task,
+        Batch, Dataset, Fingerprint, Inputs, Positions, Task,
     },
     kernels::{cpu::on_values, rows::select},
     Error, Result,
@@ -40,6 +40,7 @@ pub struct TensorDataset {
     strata: Option<Arc<[u32]>>,
     groups: Option<Arc<[u32]>>,
     task: Task,
+    positions: Positions,
     digests: Digests,
 }
 
@@ -87,7 +88,11 @@ impl TensorDataset {
         Self::assemble(inputs.into(), targets, None, Task::Regression { outputs })
     }
 
-    fn assemble(inputs: Inputs, targets: &Tensor, labels: Option<Arc<[u32]>>, task: Task) -> Result<Self> {
+    pub(super) fn assemble(
+        inputs: Inputs, targets: &Tensor,
+        labels: Option<Arc<[u32]>>,
+        task: Task,
+    ) -> Result<Self> {
         let rows = inputs.rows();
         let Some(device) = inputs.tensors().first().map(|t| t.device().clone()) else {
             return Err(Error::invalid("inputs", "at least one tensor", "none"));
@@ -115,7 +120,13 @@ impl TensorDataset {
             hasher.update(&digest(&name, tensor)?);
         }
         let digests = Digests { data: *hasher.finalize().as_bytes(), ..Digests::default() };
-        Ok(Self { inputs, targets, weights: None, labels, strata: None, groups: None, task, digests })
+        let positions = Positions::One;
+        Ok(Self { inputs, targets, weights: None, labels, strata: None, groups: None, task, positions, digests })
+    }
+
+    /// The same data with targets of several positions for each row.
+    pub(super) fn with_positions(self, positions: Positions) -> Self {
+        Self { positions, ..self }
     }
 
     /// Sets the number of classes, for data in whose rows the highest classes do not occur.
@@ -123,14 +134,16 @@ impl TensorDataset {
     /// # Errors
     /// When this is a regression, or a class id is not below `classes`.
     pub fn with_classes(mut self, classes: usize) -> Result<Self> {
-        let Some(highest) = self.labels().and_then(|labels| labels.iter().max()) else {
-            return Err(Error::invalid(
-                "the task of a data set with classes",
-                "classification",
-                "regression",
-            ));
+        let highest = match (self.task, self.positions) {
+            (Task::Classification { .. }, Positions::One | Positions::Many { .. }) => self.highest_class()?,
+            (task, Positions::One) => {
+                return Err(Error::invalid("the task of a data set with classes", "classification", task));
+            }
+            (_, labels) => {
+                return Err(Error::invalid("the targets of a data set with classes", "classes", labels));
+            }
         };
-        if classes <= *highest as usize {
+        if classes <= highest {
             return Err(Error::invalid("classes", format!("above the highest class id, {highest}"), classes));
         }
         self.task = Task::Classification { classes };
@@ -187,7 +200,8 @@ impl TensorDataset {
         let part = self.batch(rows, self.targets.device())?;
         let of = |ids: &Arc<[u32]>| rows.iter().filter_map(|&row| ids.get(row as usize).copied()).collect();
         let labels = self.labels.as_ref().map(|ids| Vec::into(of(ids)));
-        let mut data = Self::assemble(part.inputs, &part.targets, labels, self.task)?;
+        let data = Self::assemble(part.inputs, &part.targets, labels, self.task)?;
+        let mut data = data.with_positions(self.positions);
         if let Some(weights) = &part.weights {
             data = data.with_weights(weights.to_vec1()?)?;
         }
@@ -209,7 +223,7 @@ impl TensorDataset {
         self.check_length("rows of the inputs", data.rows())?;
         let digests = Digests { data: data.digests.data, ..self.digests.clone() };
         let (weights, strata, groups) = (self.weights.clone(), self.strata.clone(), self.groups.clone());
-        Ok(Self { weights, strata, groups, digests, ..data })
+        Ok(Self { weights, strata, groups, digests, positions: self.positions, ..data })
     }
 
     /// The inputs of all rows.
@@ -218,7 +232,8 @@ impl TensorDataset {
         &self.inputs
     }
 
-    /// The targets of all rows: class ids `(N,)` of type `u32`, or floats `(N,)` or `(N, K)`.
+    /// The targets of all rows: class ids `(N,)`, or `(N, …)` of positions, of type `u32`, or floats `(N,)` or
+    /// `(N, K)`.
     #[must_use]
     pub fn targets(&self) -> &Tensor {
         &self.targets
@@ -230,7 +245,7 @@ impl TensorDataset {
         self.weights.as_ref()
     }
 
-    /// The class ids of all rows; `None` for a regression.
+    /// The class ids of all rows; `None` for a regression, and where rows have several positions.
     #[must_use]
     pub fn labels(&self) -> Option<&[u32]> {
         self.labels.as_deref()
@@ -243,6 +258,16 @@ impl TensorDataset {
             Task::Classification { classes } => Some(classes),
             Task::Regression { .. } => None,
         }
+    }
+
+    /// The highest class id of all rows, or of all positions that have a class.
+    fn highest_class(&self) -> Result<usize> {
+        let ignored = match self.positions {
+            Positions::Many { ignore_index } => ignore_index,
+            _ => None,
+        };
+        let ids = on_cpu(&self.targets)?.flatten_all()?.to_vec1::<u32>()?;
+        Ok(ids.into_iter().filter(|id| Some(*id) != ignored).max().map_or(0, |highest| highest as usize))
     }
 
     fn check_length(&self, name: &str, len: usize) -> Result<()> {
@@ -262,6 +287,10 @@ impl Dataset for TensorDataset {
 
     fn task(&self) -> Task {
         self.task
+    }
+
+    fn positions(&self) -> Positions {
+        self.positions
     }
 
     /// Consecutive rows are returned as a view, without a copy, if the data is on `device` already.
@@ -287,7 +316,10 @@ impl Dataset for TensorDataset {
 
     fn fingerprint(&self) -> Fingerprint {
         let Digests { data, weights, strata, groups } = &self.digests;
-        let task = format!("candle-ensemble data 1 {:?}", self.task);
+        let mut task = format!("candle-ensemble data 1 {:?}", self.task);
+        if !self.positions.is_one() {
+            task += &format!(" {:?}", self.positions);
+        }
         Fingerprint::of(&[data, weights, strata, groups, task.as_bytes()].concat())
     }
 }
@@ -306,6 +338,7 @@ impl fmt::Debug for TensorDataset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TensorDataset")
             .field("task", &self.task)
+            .field("positions", &self.positions)
             .field("inputs", &self.inputs.tensors())
             .field("targets", &self.targets)
             .field("weights", &self.weights)
@@ -326,7 +359,7 @@ fn names(inputs: &Inputs) -> impl Iterator<Item = String> {
     inputs.names().chain(["targets".into()])
 }
 
-fn shape(tensor: &Tensor) -> String {
+pub(super) fn shape(tensor: &Tensor) -> String {
     format!("of shape {:?}", tensor.dims())
 }
 
@@ -358,7 +391,7 @@ fn labels(targets: &Tensor) -> Result<Vec<u32>> {
 }
 
 /// f64 represents every valid class id exactly, and the integers that it rounds are out of range.
-fn label<T: WithDType>(row: usize, x: T) -> Result<u32> {
+pub(super) fn label<T: WithDType>(row: usize, x: T) -> Result<u32> {
     let id = x.to_f64();
     if (0. ..f64::from(u32::MAX)).contains(&id) {
         Ok(id as u32)

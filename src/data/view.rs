@@ -1,7 +1,7 @@
 //! Some rows of a data set, as a data set.
 use crate::{
     codec,
-    data::{Batch, Dataset, Fingerprint, Task},
+    data::{Batch, Dataset, Fingerprint, Positions, Task},
     Error, Result, Rows,
 };
 use candle_core::{Device, Result as CandleResult};
@@ -42,6 +42,10 @@ impl Dataset for View<'_> {
 
     fn task(&self) -> Task {
         self.data.task()
+    }
+
+    fn positions(&self) -> Positions {
+        self.data.positions()
     }
 
     fn batch(&self, rows: &[u32], device: &Device) -> CandleResult<Batch> {

@@ -1,7 +1,7 @@
 //! Saving and loading of ensembles.
 use crate::{
     combine::{decode_combiner, encode_combiner, FittedCombiner},
-    data::Task,
+    data::{Positions, Task},
     ensemble::Ensemble,
     files::{self, header::FormatError, read_tensors, tensors::TensorFile},
     network::Output,
@@ -27,6 +27,8 @@ struct Description {
     #[serde(rename = "rule")]
     combiner: String,
     task: Task,
+    #[serde(default, skip_serializing_if = "Positions::is_default")]
+    positions: Positions,
     output: Output,
     dtype: String,
     batch_rows: usize,
@@ -187,12 +189,13 @@ impl<N: Network, F: FittedCombiner + Serialize + DeserializeOwned> Ensemble<N, F
     }
 
     fn to_file(&self) -> Result<TensorFile> {
-        let LiveSlots { task, output, dtype, .. } = &self.live;
+        let LiveSlots { task, positions, output, dtype, .. } = &self.live;
         let members = &self.members;
         let fitted = encode_combiner(&self.fitted)?;
         let description = Description {
             combiner: self.fitted.name(),
             task: *task,
+            positions: *positions,
             output: *output,
             dtype: dtype.as_str().into(),
             batch_rows: self.batch_rows,
@@ -291,7 +294,7 @@ impl<F: FittedCombiner + DeserializeOwned> Saved<F> {
         shared_build: Option<SharedBuild<N>>,
     ) -> Result<Ensemble<N, F>, FormatError> {
         let Self { description, fitted, members } = self;
-        let live = LiveSlots::construct(&members, constructor, description.task, device)
+        let live = LiveSlots::construct(&members, constructor, (description.task, description.positions), device)
             .map_err(|e| FormatError::foreign(format!("its weights do not fit {networks}: {e}")))?;
         if let Some(on) = fitted.fitted_on() {
             on.accepts(&fitted, live.task, live.len()).map_err(FormatError::foreign)?;

@@ -9,11 +9,11 @@ pub use on_dataset::OnDataset;
 
 use crate::{
     combine::{softmax_mean, FittedCombiner, Weighted},
-    data::{Dataset, Inputs, Task},
+    data::{Dataset, Inputs, Positions, Task},
     kernels::{argmax::argmax_rows, cpu, finite::bad_rows},
-    network::{output::ln, Scale},
+    network::{output::ln, positions::Layout, Scale},
     predictions::{
-        live::{flatten_inputs, Constructor, LiveSlots},
+        live::{flatten_inputs, same_layout, Constructor, LiveSlots},
         passes::{concat, nan_rows, with_nan, Pass, Passes, Source},
         workers::{Build, Workers},
         Predictions,
@@ -178,14 +178,21 @@ impl<N: Network, F: FittedCombiner> Ensemble<N, F> {
         &self.fitted
     }
 
-    /// What the ensemble predicts: classes or values.
+    /// What the ensemble predicts, at each position where a row has several: classes or values.
     #[must_use]
     pub fn task(&self) -> Task {
         self.live.task
     }
 
+    /// How many predictions a row takes.
+    #[must_use]
+    pub fn positions(&self) -> Positions {
+        self.live.positions
+    }
+
     /// The prediction for each of N rows: class ids `(N,)` of type u32, where ties go to the lowest class; or
-    /// values `(N, K)` for K outputs.
+    /// values `(N, K)` for K outputs. Where a row has several [`Positions`], a class id for each, such as `(N, H, W)`,
+    /// `(N, T)`, or 0 or 1 for each label, `(N, L)`.
     ///
     /// # Errors
     /// When the inputs are empty, are not finite or do not fit the networks; when a prediction is NaN.
@@ -194,7 +201,8 @@ impl<N: Network, F: FittedCombiner> Ensemble<N, F> {
         self.predict_passes(&self.passes(Source::Inputs(&inputs)))
     }
 
-    /// The probabilities of C classes for each of N rows, `(N, C)`.
+    /// The probabilities of C classes for each of N rows, `(N, C)`. Where a row has several [`Positions`], they have the
+    /// shape of the networks' outputs: `(N, C, H, W)`, `(N, T, C)`, or the probability of each label, `(N, L)`.
     ///
     /// # Errors
     /// When the ensemble is one for regression; as [`predict`](Self::predict).
@@ -203,7 +211,8 @@ impl<N: Network, F: FittedCombiner> Ensemble<N, F> {
         self.predict_proba_passes(&self.passes(Source::Inputs(&inputs)))
     }
 
-    /// The prediction of each slot, `(S, N, C)`: probabilities or values.
+    /// The prediction of each slot, `(S, N, C)`: probabilities or values. Where a row has several [`Positions`], the
+    /// shapes are those of [`predict_proba`](Self::predict_proba) behind the slots.
     ///
     /// # Errors
     /// As [`predict`](Self::predict).
@@ -239,17 +248,22 @@ impl<N: Network, F: FittedCombiner> Ensemble<N, F> {
     fn predict_passes(&self, passes: &Passes<'_>) -> Result<Tensor> {
         match self.task() {
             Task::Classification { .. } => {
-                let probabilities = self.combined(passes)?;
-                passes.allow_nan(false).check_predicted(&probabilities, 0, 0)?;
-                Ok(lowest_argmax(&probabilities)?)
+                let (probabilities, layout) = self.combined(passes)?;
+                let per_row = layout.as_ref().map_or(1, Layout::per_row);
+                passes.allow_nan(false).check_predicted(&probabilities, 0, (0, per_row))?;
+                let ids = lowest_argmax(&probabilities)?;
+                Ok(layout.map_or(Ok(ids.clone()), |layout| layout.unflatten_ids(&ids))?)
             }
-            Task::Regression { .. } => self.combined(passes),
+            Task::Regression { .. } => Ok(self.combined(passes)?.0),
         }
     }
 
     fn predict_proba_passes(&self, passes: &Passes<'_>) -> Result<Tensor> {
         match self.task() {
-            Task::Classification { .. } => self.combined(passes),
+            Task::Classification { .. } => {
+                let (probabilities, layout) = self.combined(passes)?;
+                Ok(layout.map_or(Ok(probabilities.clone()), |layout| layout.unflatten(&probabilities))?)
+            }
             Task::Regression { .. } => {
                 Err(Error::invalid("the task of predict_proba", "classification", "regression"))
             }
@@ -257,28 +271,35 @@ impl<N: Network, F: FittedCombiner> Ensemble<N, F> {
     }
 
     fn member_predictions_passes(&self, passes: &Passes<'_>) -> Result<Tensor> {
-        Ok(self.workers().predict(passes, Scale::Probability)?.values().clone())
+        let predictions = self.workers().predict(passes, Scale::Probability)?;
+        let Some(layout) = predictions.layout() else { return Ok(predictions.values().clone()) };
+        let slots = (0..predictions.slots()).map(|slot| layout.unflatten(&predictions.values().get(slot)?));
+        Ok(Tensor::stack(&slots.collect::<CandleResult<Vec<_>>>()?, 0)?)
     }
 
     fn workers(&self) -> Workers<'_, LiveSlots<N>> {
-        let LiveSlots { task, output, dtype, device, .. } = &self.live;
+        let LiveSlots { task, positions, output, dtype, device, .. } = &self.live;
         let members = &self.members;
         let build = self.shared_build.as_ref().map(|shared| -> Build<'_, LiveSlots<N>> {
             Box::new(move || {
-                LiveSlots::construct(members, &Constructor::shared(shared, *dtype, *output), *task, device)
+                let constructor = Constructor::shared(shared, *dtype, *output);
+                LiveSlots::construct(members, &constructor, (*task, *positions), device)
             })
         });
         self.live.workers(build).threads(self.threads)
     }
 
-    /// The combined predictions, `(N, C)`, without a graph.
-    fn combined(&self, passes: &Passes<'_>) -> Result<Tensor> {
-        let mut parts = vec![];
-        self.combined_passes(passes, |_, predicted| {
+    /// The combined predictions, `(N, C)`, without a graph, and their layout where rows have several positions.
+    fn combined(&self, passes: &Passes<'_>) -> Result<(Tensor, Option<Layout>)> {
+        let (mut parts, mut layout) = (vec![], None);
+        self.combined_passes(passes, |_, predicted, of_pass| {
+            if let Some(of_pass) = of_pass {
+                same_layout(&mut layout, of_pass)?;
+            }
             parts.push(predicted);
             Ok(())
         })?;
-        Ok(concat(parts, 0)?)
+        Ok((concat(parts, 0)?, layout))
     }
 
     /// Gives each pass and its combined predictions, `(B, C)`, to `take`, without a graph. The networks run on several
@@ -286,29 +307,30 @@ impl<N: Network, F: FittedCombiner> Ensemble<N, F> {
     fn combined_passes(
         &self,
         passes: &Passes<'_>,
-        mut take: impl FnMut(Pass, Tensor) -> Result<()>,
+        mut take: impl FnMut(Pass, Tensor, Option<Layout>) -> Result<()>,
     ) -> Result<()> {
         let mean_of = self.live.classes_of_plain_logits().filter(|_| self.fitted.is_mean());
         let scale = self.fitted.scale();
         let allow_nan = passes.allow_nan;
         let run = |live: &LiveSlots<N>, inputs: &Inputs| match mean_of {
             Some(classes) if allow_nan => {
-                with_nan(mean_of_softmaxes(live, inputs, classes)?, &nan_rows(inputs)?)
+                Ok(Combined::Mean(with_nan(mean_of_softmaxes(live, inputs, classes)?, &nan_rows(inputs)?)?))
             }
             // The inputs are finite: it has been checked.
-            Some(classes) => mean_of_softmaxes(live, inputs, classes),
-            None => Ok(live.predict(inputs, scale)?.values().clone()),
+            Some(classes) => Ok(Combined::Mean(mean_of_softmaxes(live, inputs, classes)?)),
+            None => Ok(Combined::Not(live.predict(inputs, scale)?.detached())),
         };
         passes.spread(&self.workers(), run, |pass, predicted| {
-            let predicted = match mean_of {
-                Some(_) => predicted,
-                None => {
-                    let predictions = Predictions::on_scale(predicted, None, self.task(), scale)?;
-                    self.combine(predictions, &pass.inputs)?.detach()
+            let (predicted, layout) = match predicted {
+                Combined::Mean(mean) => (mean.detach(), None),
+                Combined::Not(predictions) => {
+                    let layout = predictions.layout().cloned();
+                    (self.combine(predictions, &pass.inputs)?.detach(), layout)
                 }
             };
-            passes.check_predicted(&predicted, 0, pass.start)?;
-            take(pass, predicted)
+            let per_row = layout.as_ref().map_or(1, Layout::per_row);
+            passes.check_predicted(&predicted, 0, (pass.start, per_row))?;
+            take(pass, predicted, layout)
         })
     }
 
@@ -316,6 +338,7 @@ impl<N: Network, F: FittedCombiner> Ensemble<N, F> {
     /// user's own, so the shape is checked; it may count NaN as class 0, so NaN is put back.
     fn combine(&self, mut predictions: Predictions, inputs: &Inputs) -> CandleResult<Tensor> {
         if self.fitted.needs_inputs() {
+            self.positions().check_one(&format!("{}, which reads the inputs of a row", self.fitted.name()))?;
             predictions = predictions.with_inputs(&flatten_inputs(inputs)?)?;
         }
         let predicted = self.fitted.combine(&predictions)?;
@@ -328,6 +351,10 @@ impl<N: Network, F: FittedCombiner> Ensemble<N, F> {
             )
         }
         let mut nan = nan_rows(inputs)?;
+        if let Some(layout) = predictions.layout() {
+            let per_row = layout.per_row();
+            nan = nan.into_iter().flat_map(|row| row * per_row..(row + 1) * per_row).collect();
+        }
         for slot in (0..predictions.slots()).filter(|slot| self.reads(*slot)) {
             nan.extend(bad_rows(&predictions.values().get(slot)?, 0, false)?);
         }
@@ -374,14 +401,25 @@ impl<N: Network> Ensemble<N, Weighted> {
     }
 }
 
+/// What a thread makes of the rows of a pass.
+enum Combined {
+    /// The mean of the members.
+    Mean(Tensor),
+    /// The predictions of the members, which are to be combined.
+    Not(Predictions),
+}
+
 /// Predicts in one pass, so that gradients flow through the ensemble.
 impl<N: Network, F: FittedCombiner> Module for Ensemble<N, F> {
     fn forward(&self, xs: &Tensor) -> CandleResult<Tensor> {
         let inputs = Inputs::from(xs.clone());
-        let combined = self.combine(self.live.predict(&inputs, self.fitted.scale())?, &inputs)?;
-        match self.task() {
-            Task::Classification { .. } => ln(&combined),
-            Task::Regression { .. } => Ok(combined),
+        let predictions = self.live.predict(&inputs, self.fitted.scale())?;
+        let layout = predictions.layout().cloned();
+        let combined = self.combine(predictions, &inputs)?;
+        match (self.task(), layout) {
+            (Task::Classification { .. }, None) => ln(&combined),
+            (Task::Classification { .. }, Some(layout)) => layout.logits(&ln(&combined)?),
+            (Task::Regression { .. }, _) => Ok(combined),
         }
     }
 }

@@ -3,7 +3,7 @@ use crate::{
     combine::FittedCombiner,
     data::{Dataset, Task},
     ensemble::Ensemble,
-    metrics::Metrics,
+    metrics::{ClassMetrics, Metrics},
     observe::{Observer, Silent},
     predictions::passes::{Passes, Source},
     Error, Network, Result, Rows,
@@ -69,13 +69,15 @@ impl<'a, N: Network, F: FittedCombiner> OnDataset<'a, N, F> {
     }
 
     /// Calls `f` with each batch: the numbers of its rows in the data set and their predictions, `(B, C)`
-    /// probabilities or `(B, K)` values. Nothing is kept, so a result of any length can be written to a file.
+    /// probabilities or `(B, K)` values; where rows have several positions, probabilities in the shape of
+    /// [`Ensemble::predict_proba`]. Nothing is kept, so a result of any length can be written to a file.
     ///
     /// # Errors
     /// As [`predict`](Self::predict), and that of `f`.
     pub fn for_each(&self, mut f: impl FnMut(&[u32], &Tensor) -> Result<()>) -> Result<()> {
         self.over_rows(|passes, rows| {
-            self.ensemble.combined_passes(passes, |pass, predicted| {
+            self.ensemble.combined_passes(passes, |pass, predicted, layout| {
+                let predicted = layout.map_or(Ok(predicted.clone()), |layout| layout.unflatten(&predicted))?;
                 f(&rows[pass.start..pass.start + pass.inputs.rows()], &predicted)
             })
         })
@@ -84,14 +86,20 @@ impl<'a, N: Network, F: FittedCombiner> OnDataset<'a, N, F> {
     /// The metrics of the predictions: those of classes, or those of values. Rows count by their weights,
     /// where the data set has weights.
     ///
-    /// The predictions, targets and weights of all rows are kept until the end.
+    /// The predictions, targets and weights of all rows are kept until the end. Where rows have several positions, the
+    /// metrics are those of all positions, and no more than those of a few batches are kept.
     ///
     /// # Errors
     /// As [`predict`](Self::predict); when the targets do not fit the predictions, or a prediction is NaN.
     pub fn evaluate(&self) -> Result<Metrics> {
+        if !self.data.positions().is_one() {
+            let mut metrics = ClassMetrics::new();
+            self.each_position(|probs, labels, weights| metrics.add(probs, labels, weights))?;
+            return metrics.finish();
+        }
         let (mut predicted, mut targets, mut weights) = (vec![], vec![], vec![]);
         self.over_rows(|passes, _| {
-            self.ensemble.combined_passes(passes, |pass, of_pass| {
+            self.ensemble.combined_passes(passes, |pass, of_pass, _| {
                 predicted.push(of_pass.to_device(&Device::Cpu)?);
                 targets.extend(pass.targets.map(|targets| targets.to_device(&Device::Cpu)).transpose()?);
                 let of_batch = |w: Tensor| w.to_device(&Device::Cpu)?.to_dtype(DType::F64)?.to_vec1::<f64>();
@@ -111,11 +119,35 @@ impl<'a, N: Network, F: FittedCombiner> OnDataset<'a, N, F> {
         }
     }
 
+    /// Gives the probabilities of the positions of each batch that have a class, `(P, C)`, with their classes and weights to
+    /// `add`. Batches whose weights are all 0 are left out.
+    fn each_position(
+        &self,
+        mut add: impl FnMut(&Tensor, &[u32], Option<&[f64]>) -> Result<()>,
+    ) -> Result<()> {
+        let positions = self.data.positions();
+        self.over_rows(|passes, _| {
+            self.ensemble.combined_passes(passes, |pass, predicted, _| {
+                let Some(flat) = pass.positions(positions)? else { return Ok(()) };
+                let weights = flat.weights.as_ref();
+                let weights = weights.map(|w| w.to_dtype(DType::F64)?.to_vec1::<f64>()).transpose()?;
+                if weights.as_ref().is_some_and(|weights| weights.iter().all(|weight| *weight == 0.)) {
+                    return Ok(());
+                }
+                add(&flat.kept_of(predicted)?, &flat.targets.to_vec1::<u32>()?, weights.as_deref())
+            })
+        })
+    }
+
     fn with_passes<T>(&self, f: impl FnOnce(&Passes<'_>) -> Result<T>) -> Result<T> {
         self.over_rows(|passes, _| f(passes))
     }
 
     fn over_rows<T>(&self, f: impl FnOnce(&Passes<'_>, &[u32]) -> Result<T>) -> Result<T> {
+        let (own, other) = (self.ensemble.positions(), self.data.positions());
+        if own != other && (own.is_one() || other.is_one()) {
+            return Err(Error::invalid("the data", format!("{own}, as that of the ensemble"), other));
+        }
         let (own, other) = (self.ensemble.task(), self.data.task());
         if own != other {
             return Err(Error::invalid(

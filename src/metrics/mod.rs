@@ -132,6 +132,7 @@ pub use matthews::matthews_correlation;
 pub use mce::mce;
 pub use median_ae::median_absolute_error;
 pub use metric_list::MetricList;
+pub(crate) use metric_set::ClassMetrics;
 pub use metric_set::Metrics;
 pub use msle::msle;
 pub use nll::{nll, NLL_EPSILON};

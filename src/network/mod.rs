@@ -4,6 +4,7 @@
 //! ensembles of several architectures that threads can share. [`Output`] describes what networks output for classes, and [`Scale`]
 //! the scale on which a combiner works.
 pub(crate) mod output;
+pub(crate) mod positions;
 
 pub use output::{Output, Scale};
 
@@ -38,7 +39,9 @@ pub trait Network {
     /// threads, each of which builds the network once more and runs some of the passes. For a network that remembers
     /// what it has seen, set [`Ensemble::threads`](crate::Ensemble::threads) to 1.
     ///
-    /// Returns logits `(B, C)`, one logit `(B,)` or `(B, 1)` for two classes, or values `(B,)` or `(B, K)`.
+    /// Returns logits `(B, C)`, one logit `(B,)` or `(B, 1)` for two classes, or values `(B,)` or `(B, K)`. Where a row
+    /// has several [`Positions`](crate::data::Positions), logits `(B, C, …)` or `(B, …, C)`, or one logit for each label,
+    /// `(B, L)`.
     fn run(&self, inputs: &Inputs, train: bool) -> Result<Tensor>;
 }
 

@@ -1,6 +1,9 @@
 //! From the output of a network to predictions. Predictions are f32, or f64 where the network outputs f64:
 //! eight or eleven bits are too few for the sum of a thousand probabilities.
-use crate::data::Task;
+use crate::{
+    data::{Positions, Task},
+    network::positions::Layout,
+};
 use candle_core::{DType, Result, Tensor, D};
 use candle_nn::ops;
 use serde::{Deserialize, Serialize};
@@ -37,6 +40,22 @@ pub enum Scale {
 }
 
 impl Output {
+    /// The predictions of one network at all positions of its rows, `(B · P, C)` on `scale`.
+    pub(crate) fn prediction_at(
+        self,
+        output: &Tensor,
+        (task, positions): (Task, Positions),
+        scale: Scale,
+    ) -> Result<Tensor> {
+        match positions {
+            Positions::One => self.prediction(output, task, scale),
+            _ => {
+                let flat = Layout::of(output.dims(), task, positions)?.flatten(output)?;
+                self.prediction(&flat, task, scale)
+            }
+        }
+    }
+
     /// The predictions of one network, of type f32 or f64: `(B, C)` on `scale` for classes, `(B, K)` for
     /// values.
     pub(crate) fn prediction(self, output: &Tensor, task: Task, scale: Scale) -> Result<Tensor> {

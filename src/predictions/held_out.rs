@@ -1,6 +1,6 @@
 //! Held-out predictions, with the targets of their rows.
 use crate::{
-    data::{Dataset, Task},
+    data::{positions::FlatTargets, Dataset, Positions, Task},
     metrics::{Metrics, Truth},
     predictions::Predictions,
     resample::{assign_folds, unit::Units},
@@ -46,6 +46,18 @@ pub struct HeldOut {
     rows: Rows,
     total_rows: usize,
     seed: Seed,
+}
+
+/// The targets of held-out predictions.
+pub(crate) struct Targets {
+    /// `(R,)` class ids, or `(R,)` or `(R, K)` values.
+    pub(crate) targets: Tensor,
+    /// `(R,)`, if there are any.
+    pub(crate) weights: Option<Tensor>,
+    /// The row of the data set of each prediction.
+    pub(crate) rows: Rows,
+    /// How many predictions all rows of the data set take.
+    pub(crate) total_rows: usize,
 }
 
 impl HeldOut {
@@ -111,14 +123,20 @@ impl HeldOut {
         names: Vec<String>,
         costs: Vec<f64>,
     ) -> Result<Self> {
+        let (predictions, rows) = Self::predicted(predictions)?;
+        Self::from_rows(predictions, data, device, rows, names, costs)
+    }
+
+    /// The predictions that at least one slot makes, and their places.
+    pub(crate) fn predicted(predictions: &Predictions) -> Result<(Predictions, Rows)> {
         let (all, rows) = (predictions.rows(), predicted_rows(predictions)?);
         if rows.is_empty() {
             return Err(Error::HeldOut { combiner: "the combiner".into(), need: 1, have: 0, rows: all });
         }
-        Self::from_rows(predictions.select_rows(&rows)?, data, device, rows, names, costs)
+        Ok((predictions.select_rows(&rows)?, rows))
     }
 
-    /// Predictions for these rows of a data set, `(S, R, C)`.
+    /// Predictions for these rows of a data set, `(S, R, C)`, or for all of their positions.
     pub(crate) fn from_rows(
         predictions: Predictions,
         data: &dyn Dataset,
@@ -127,11 +145,36 @@ impl HeldOut {
         names: Vec<String>,
         costs: Vec<f64>,
     ) -> Result<Self> {
-        let batch = data.batch(&rows, device)?;
-        let groups = data.groups().map(|g| rows.iter().map(|row| g[*row as usize]).collect());
-        let weights = batch.weights.map(|w| w.to_dtype(DType::F64)).transpose()?;
+        let flat = FlatTargets::of(&data.batch(&rows, device)?, data.positions())?;
+        let (rows, total_rows) = match data.positions() {
+            Positions::One => (rows, data.rows()),
+            _ => (flat.rows(&rows), data.rows().saturating_mul(flat.per_row)),
+        };
+        let predictions = match &flat.kept {
+            Some(kept) => predictions.select_rows(kept)?,
+            None => predictions,
+        };
+        let targets = Targets { targets: flat.targets, weights: flat.weights, rows, total_rows };
+        Self::from_targets(predictions, data, targets, names, costs)
+    }
+
+    /// Predictions, `(S, R, C)`, with the targets of the same rows or positions.
+    pub(crate) fn from_targets(
+        predictions: Predictions,
+        data: &dyn Dataset,
+        Targets { targets, weights, rows, total_rows }: Targets,
+        names: Vec<String>,
+        costs: Vec<f64>,
+    ) -> Result<Self> {
+        let group = |groups: &[u32]| rows.iter().map(|row| groups[*row as usize]).collect();
+        let groups = match (data.groups(), data.positions()) {
+            (Some(groups), _) => Some(group(groups)),
+            (None, Positions::One) => None,
+            // The positions of a row are alike, so they stay together.
+            (None, _) => Some(rows.clone()),
+        };
+        let weights = weights.map(|w| w.to_dtype(DType::F64)).transpose()?;
         let predictions = predictions.with_names(names.clone())?;
-        let (targets, total_rows) = (batch.targets, data.rows());
         let seed = Seed::from(0);
         Ok(Self { predictions, targets, weights, groups, names, costs, rows, total_rows, seed })
     }
@@ -344,13 +387,14 @@ impl HeldOut {
         &self.costs
     }
 
-    /// The numbers of the rows in the data set, in the order of the predictions.
+    /// The numbers of the rows in the data set, in the order of the predictions. A row with several positions occurs once
+    /// for each of them.
     #[must_use]
     pub fn rows(&self) -> &[u32] {
         &self.rows
     }
 
-    /// The number of rows of the data set, with or without held-out predictions.
+    /// The number of rows of the data set, or of their positions, with or without held-out predictions.
     #[must_use]
     pub fn total_rows(&self) -> usize {
         self.total_rows

@@ -1,7 +1,7 @@
 //! Members as networks that can predict.
 use crate::{
-    data::{Dataset, FittedScalings, Inputs, Task},
-    network::{output::ln, Network, Output, Scale},
+    data::{Dataset, FittedScalings, Inputs, Positions, Task},
+    network::{output::ln, positions::Layout, Network, Output, Scale},
     plan::Settings,
     predictions::{
         passes::{concat, Passes},
@@ -104,7 +104,9 @@ impl<'a, N: Network> Constructor<'a, N> {
 #[derive(Debug)]
 pub(crate) struct LiveSlots<N> {
     slots: Vec<Vec<LiveMember<N>>>,
+    /// The task of a position.
     pub(crate) task: Task,
+    pub(crate) positions: Positions,
     pub(crate) output: Output,
     pub(crate) dtype: DType,
     pub(crate) device: Device,
@@ -115,17 +117,18 @@ impl<N: Network> LiveSlots<N> {
     pub(crate) fn build<L: Learner<Network = N>>(
         members: &[Member],
         learner: &L,
-        task: Task,
+        data: &dyn Dataset,
         device: &Device,
     ) -> Result<Self> {
-        Self::construct(members, &Constructor::of(learner), task, device)
+        let kind = (data.task(), data.positions());
+        Self::construct(members, &Constructor::of(learner), kind, device)
     }
 
     /// Builds the networks of the members that predict, without a learner.
     pub(crate) fn construct(
         members: &[Member],
         constructor: &Constructor<'_, N>,
-        task: Task,
+        (task, positions): (Task, Positions),
         device: &Device,
     ) -> Result<Self> {
         let mut slots: BTreeMap<usize, Vec<LiveMember<N>>> = BTreeMap::new();
@@ -135,7 +138,7 @@ impl<N: Network> LiveSlots<N> {
         }
         let slots = slots.into_values().collect();
         let Constructor { dtype, output, .. } = *constructor;
-        Ok(Self { slots, task, output, dtype, device: device.clone() })
+        Ok(Self { slots, task, positions, output, dtype, device: device.clone() })
     }
 
     /// The number of slots.
@@ -164,7 +167,7 @@ impl<N: Network> LiveSlots<N> {
         match (self.task, &self.device) {
             // A network for two classes may have a single logit.
             (Task::Classification { classes }, Device::Cpu)
-                if one_member_each && f32_logits && classes > 2 =>
+                if one_member_each && f32_logits && classes > 2 && self.positions.is_one() =>
             {
                 Some(classes)
             }
@@ -172,17 +175,29 @@ impl<N: Network> LiveSlots<N> {
         }
     }
 
-    /// The predictions of all slots, `(S, B, C)`, in one pass.
+    /// The predictions of all slots, `(S, B, C)`, in one pass. Positions are rows of their own.
     pub(crate) fn predict(&self, inputs: &Inputs, scale: Scale) -> CandleResult<Predictions> {
-        let slots = self.slots.iter().map(|slot| self.predict_slot(slot, inputs, scale));
+        let mut layout = None;
+        let slots = self.slots.iter().map(|slot| self.predict_slot(slot, inputs, scale, &mut layout));
         let values = Tensor::stack(&slots.collect::<CandleResult<Vec<_>>>()?, 0)?;
-        Predictions::on_scale(values, None, self.task, scale)
+        Ok(Predictions::on_scale(values, None, self.task, scale)?.with_layout(layout))
     }
 
-    /// The prediction of one slot, `(B, C)`: the mean of its members.
-    fn predict_slot(&self, slot: &[LiveMember<N>], inputs: &Inputs, scale: Scale) -> CandleResult<Tensor> {
-        let predict =
-            |member: &LiveMember<N>, scale| self.output.prediction(&member.run(inputs)?, self.task, scale);
+    /// The prediction of one slot, `(B, C)`: the mean of its members. All members must have outputs of one `layout`.
+    fn predict_slot(
+        &self,
+        slot: &[LiveMember<N>],
+        inputs: &Inputs,
+        scale: Scale,
+        layout: &mut Option<Layout>,
+    ) -> CandleResult<Tensor> {
+        let mut predict = |member: &LiveMember<N>, scale| {
+            let output = member.run(inputs)?;
+            if !self.positions.is_one() {
+                same_layout(layout, Layout::of(output.dims(), self.task, self.positions)?)?;
+            }
+            self.output.prediction_at(&output, (self.task, self.positions), scale)
+        };
         if let [member] = slot {
             return predict(member, scale);
         }
@@ -200,20 +215,43 @@ impl<N: Network> LiveSlots<N> {
     }
 }
 
+/// Keeps the first layout of several.
+///
+/// # Errors
+/// When another one has other positions, so that their predictions cannot be combined.
+pub(crate) fn same_layout(first: &mut Option<Layout>, other: Layout) -> CandleResult<()> {
+    match first {
+        Some(first) if first.has_positions_of(&other) => Ok(()),
+        Some(first) => {
+            let must = format!("those of all outputs, {first}");
+            Err(Error::invalid("the positions of an output", must, other).into())
+        }
+        None => {
+            *first = Some(other);
+            Ok(())
+        }
+    }
+}
+
 impl<N: Network> Workers<'_, LiveSlots<N>> {
     /// The predictions of all slots, `(S, N, C)`, without a graph.
     pub(crate) fn predict(&self, passes: &Passes<'_>, scale: Scale) -> Result<Predictions> {
-        let mut parts = vec![];
+        let (mut parts, mut layout) = (vec![], None);
         passes.spread(
             self,
-            |slots, inputs| Ok(slots.predict(inputs, scale)?.values().clone()),
+            |slots, inputs| Ok(slots.predict(inputs, scale)?.detached()),
             |pass, predicted| {
-                passes.check_predicted(&predicted, 1, pass.start)?;
-                parts.push(predicted);
+                let per_row = predicted.layout().map_or(1, Layout::per_row);
+                passes.check_predicted(predicted.values(), 1, (pass.start, per_row))?;
+                if let Some(of_pass) = predicted.layout() {
+                    same_layout(&mut layout, of_pass.clone())?;
+                }
+                parts.push(predicted.values().clone());
                 Ok(())
             },
         )?;
-        Ok(Predictions::on_scale(concat(parts, 1)?, None, self.own().task, scale)?)
+        let predictions = Predictions::on_scale(concat(parts, 1)?, None, self.own().task, scale)?;
+        Ok(predictions.with_layout(layout))
     }
 }
 

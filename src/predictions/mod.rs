@@ -9,18 +9,21 @@
 //! The others are *missing*, and the *coverage* says which ones: 1 where slot `s` predicts row `b`, 0 where
 //! its prediction is missing. [`HeldOut`] joins such predictions with the targets of the rows.
 mod held_out;
+pub(crate) mod kept;
 pub(crate) mod live;
 pub(crate) mod passes;
 pub(crate) mod unseen;
 pub(crate) mod workers;
 
 pub use held_out::HeldOut;
+pub(crate) use held_out::Targets;
 
 use crate::{
     data::Task,
     kernels::{cpu, finite::not_finite, float::Number},
     network::{
         output::{ln, widened},
+        positions::Layout,
         Scale,
     },
 };
@@ -28,7 +31,8 @@ use candle_core::{DType, Device, Result, Tensor};
 use std::sync::Arc;
 
 /// What `S` slots predict for `B` rows, `(S, B, C)`: probabilities of `C` classes, or `C` values for
-/// regression. A slot's prediction is the mean of its members. Values of a type shorter than f32 are kept as
+/// regression. Where a row has several [`Positions`](crate::data::Positions), each position is a row of its own, in the
+/// order of the targets, with probabilities of its classes. A slot's prediction is the mean of its members. Values of a type shorter than f32 are kept as
 /// f32, so that sums and means over them are exact enough.
 ///
 /// A slot must not predict the rows that it was trained on when the predictions are used to fit or to score a
@@ -44,6 +48,7 @@ pub struct Predictions {
     scale: Scale,
     inputs: Option<Tensor>,
     names: Option<Arc<[String]>>,
+    layout: Option<Arc<Layout>>,
 }
 
 impl Predictions {
@@ -108,7 +113,7 @@ impl Predictions {
             Some(c) => Some(c.to_dtype(values.dtype())?),
             None => None,
         };
-        Ok(Self { values, covered, task, scale, inputs: None, names: None })
+        Ok(Self { values, covered, task, scale, inputs: None, names: None, layout: None })
     }
 
     /// The predicted probabilities or values, `(S, B, C)`. Those of a missing prediction have no meaning; a
@@ -181,6 +186,21 @@ impl Predictions {
                 Err(crate::Error::invalid("number of names", must, names.len()))
             }
         }
+    }
+
+    /// The predictions without the graph that they come from.
+    pub(crate) fn detached(self) -> Self {
+        Self { values: self.values.detach(), ..self }
+    }
+
+    /// Attaches the layout of the outputs, for a task with positions.
+    pub(crate) fn with_layout(self, layout: Option<Layout>) -> Self {
+        Self { layout: layout.map(Arc::new), ..self }
+    }
+
+    /// The layout of the outputs, where their rows have positions.
+    pub(crate) fn layout(&self) -> Option<&Layout> {
+        self.layout.as_deref()
     }
 
     /// The scale of the values.

@@ -1,6 +1,6 @@
 //! Passes over the rows of tensors or of a data set, batch by batch.
 use crate::{
-    data::{Dataset, Inputs},
+    data::{positions::FlatTargets, Dataset, Inputs, Positions},
     kernels::finite::bad_rows,
     observe::{Event, Flow, Observer, Silent},
     predictions::workers::Workers,
@@ -58,6 +58,15 @@ pub(crate) struct Pass {
     pub(crate) weights: Option<Tensor>,
 }
 
+impl Pass {
+    /// The targets and the weights of the positions of its rows, if it has targets. With one position a row, they are those
+    /// of the rows.
+    pub(crate) fn positions(&self, positions: Positions) -> Result<Option<FlatTargets>> {
+        let Some(targets) = &self.targets else { return Ok(None) };
+        FlatTargets::new(targets, self.weights.as_ref(), positions).map(Some)
+    }
+}
+
 /// How rows are divided into passes, and what is checked. No more than the inputs of a few passes for each thread are in
 /// memory.
 #[derive(Clone, Copy)]
@@ -87,11 +96,11 @@ impl<'a> Passes<'a> {
     /// Runs `run` on each pass, on several threads where that pays, and gives the passes with what came of them to
     /// `take`, in order and on the calling thread. A pass is the same work on any number of threads, so the results
     /// are the same to the bit.
-    pub(crate) fn spread<W>(
+    pub(crate) fn spread<W, T: Send>(
         &self,
         workers: &Workers<'_, W>,
-        run: impl Fn(&W, &Inputs) -> CandleResult<Tensor> + Sync,
-        mut take: impl FnMut(Pass, Tensor) -> Result<()>,
+        run: impl Fn(&W, &Inputs) -> CandleResult<T> + Sync,
+        mut take: impl FnMut(Pass, T) -> Result<()>,
     ) -> Result<()> {
         let of = self.source.rows();
         if of == 0 {
@@ -115,17 +124,17 @@ impl<'a> Passes<'a> {
         })
     }
 
-    /// Reads and checks the pass with this number, and runs it, without a graph.
-    pub(super) fn one(
+    /// Reads and checks the pass with this number, and runs it.
+    pub(super) fn one<T>(
         &self,
         number: usize,
-        run: impl Fn(&Inputs) -> CandleResult<Tensor>,
-    ) -> Result<(Pass, Tensor)> {
+        run: impl Fn(&Inputs) -> CandleResult<T>,
+    ) -> Result<(Pass, T)> {
         let start = number * self.size;
         let len = self.size.min(self.source.rows() - start);
         let pass = self.source.pass(start, len, self.device)?;
         self.check_inputs(&pass)?;
-        let output = run(&pass.inputs)?.detach();
+        let output = run(&pass.inputs)?;
         Ok((pass, output))
     }
 
@@ -147,14 +156,20 @@ impl<'a> Passes<'a> {
         Ok(())
     }
 
-    /// Checks that no prediction is NaN; the rows are those from position `start` on.
-    pub(crate) fn check_predicted(&self, predicted: &Tensor, dim: usize, start: usize) -> Result<()> {
+    /// Checks that no prediction is NaN; the rows are those from position `start` on, each with `per_row` predictions.
+    pub(crate) fn check_predicted(
+        &self,
+        predicted: &Tensor,
+        dim: usize,
+        (start, per_row): (usize, usize),
+    ) -> Result<()> {
         if self.allow_nan {
             return Ok(());
         }
         match bad_rows(predicted, dim, false)?.first() {
             None => Ok(()),
-            Some(row) => {
+            Some(prediction) => {
+                let row = prediction / per_row.max(1);
                 let what = format!("the prediction of row {}", self.source.number(start + row));
                 Err(Error::invalid(what, "a number", f64::NAN))
             }

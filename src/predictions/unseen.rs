@@ -43,15 +43,19 @@ struct Current<N> {
 }
 
 impl<L: Learner> Unseen<'_, L> {
-    /// Gives each member that has rows to predict, these rows and their predictions, `(n, C)`, to `take`, in order. The
-    /// passes of all members are spread over threads.
-    pub(crate) fn predict(&self, mut take: impl FnMut(&Member, &[u32], Tensor) -> Result<()>) -> Result<()> {
+    /// Gives each member that has rows to predict, these rows and what `keep` has kept of their predictions in each pass,
+    /// `(n, C)`, to `take`, in order. The passes of all members are spread over threads.
+    pub(crate) fn predict(
+        &self,
+        keep: impl Fn(&[u32], Tensor) -> Result<Tensor> + Sync,
+        mut take: impl FnMut(&Member, &[u32], Tensor) -> Result<()>,
+    ) -> Result<()> {
         let (jobs, work) = self.jobs();
         let threads = if self.device.is_cpu() { threads::for_passes(None, work) } else { 1 };
         let worker = || {
             let mut current = None;
-            let jobs = &jobs;
-            move |number: usize| jobs.get(number).map(|job| self.run(*job, &mut current)).transpose()
+            let (jobs, keep) = (&jobs, &keep);
+            move |number: usize| jobs.get(number).map(|job| self.run(*job, &mut current, keep)).transpose()
         };
         let mut parts = vec![];
         in_order(
@@ -88,7 +92,12 @@ impl<L: Learner> Unseen<'_, L> {
         rows_not_in(&member.record.seen, self.data.rows())
     }
 
-    fn run(&self, job: Job, current: &mut Option<Current<L::Network>>) -> Result<(Job, Tensor)> {
+    fn run(
+        &self,
+        job: Job,
+        current: &mut Option<Current<L::Network>>,
+        keep: impl Fn(&[u32], Tensor) -> Result<Tensor>,
+    ) -> Result<(Job, Tensor)> {
         let current = match current {
             Some(same) if same.position == job.member => same,
             _ => {
@@ -96,13 +105,15 @@ impl<L: Learner> Unseen<'_, L> {
                 current.insert(self.start(job.member)?)
             }
         };
-        let (task, output) = (self.data.task(), self.learner.output());
+        let (kind, output) = ((self.data.task(), self.data.positions()), self.learner.output());
         let passes = Passes::new(Source::Rows(self.data, &current.rows), self.pass_rows, self.device);
         let (pass, predicted) = passes.one(job.pass, |inputs| {
-            output.prediction(&current.live.run(inputs)?.detach(), task, Scale::Probability)
+            Ok(output.prediction_at(&current.live.run(inputs)?, kind, Scale::Probability)?.detach())
         })?;
-        passes.check_predicted(&predicted, 0, pass.start)?;
-        Ok((job, predicted))
+        let count = pass.inputs.rows();
+        passes.check_predicted(&predicted, 0, (pass.start, predicted.dim(0)? / count.max(1)))?;
+        let rows = current.rows.get(pass.start..pass.start + count).unwrap_or_default();
+        Ok((job, keep(rows, predicted)?))
     }
 
     fn start(&self, position: usize) -> Result<Current<L::Network>> {

@@ -1,6 +1,35 @@
 //! Whether the output of a network fits the task.
-use crate::{data::Task, network::Output, Error, Result};
+use crate::{
+    data::{Positions, Task},
+    network::{positions::Layout, Output},
+    Error, Result,
+};
 use candle_core::Tensor;
+
+/// Checks that a network's output for a batch of `rows` rows has a shape that losses and predictions accept, at all positions
+/// of the rows.
+pub(crate) fn check_output_at(
+    output: &Tensor,
+    (task, positions): (Task, Positions),
+    rows: usize,
+    kind: Output,
+) -> Result<()> {
+    if positions.is_one() {
+        return check_output(output, task, rows, kind);
+    }
+    if kind == Output::Margins {
+        let must = "used with one prediction for each row";
+        return Err(Error::invalid("Output::Margins", must, format!("used with data {positions}")));
+    }
+    Layout::of(output.dims(), task, positions)?;
+    match output.dims().first() {
+        Some(count) if *count == rows => Ok(()),
+        _ => {
+            let got = format!("of shape {:?}", output.dims());
+            Err(Error::invalid("the network's output", format!("of {rows} rows"), got))
+        }
+    }
+}
 
 /// Checks that a network's output for a batch of `rows` rows has a shape that losses and predictions accept.
 pub(crate) fn check_output(output: &Tensor, task: Task, rows: usize, kind: Output) -> Result<()> {

@@ -156,16 +156,7 @@ pub trait Learner: Sync {
     /// `finished` for each with its number when it is finished, as [`fit`](Self::fit) returns. The weights of each member
     /// are those that [`fit`](Self::fit) would give it. The default calls [`fit`](Self::fit) for one after the other.
     fn fit_stacked<'a>(&self, members: Vec<(&Self::Network, Run<'a>)>, finished: &mut Finished<'_, 'a>) {
-        let mut flow = Flow::Continue;
-        for (number, (network, mut run)) in members.into_iter().enumerate() {
-            let outcome = match flow {
-                Flow::Continue => self.fit(network, &mut run),
-                Flow::Stop => Err(run.fail(Error::Cancelled { done: 0, of: 0 })),
-            };
-            if finished(number, run, outcome) == Flow::Stop {
-                flow = Flow::Stop;
-            }
-        }
+        fit_one_by_one(self, members, finished);
     }
 
     /// Describes everything that affects the weights of a member, besides the data and the plan:
@@ -212,5 +203,24 @@ pub trait Learner: Sync {
     /// When the learner cannot carry out the run, for example because of an unknown setting.
     fn check(&self, _run: &RunSpec, _data: &dyn Dataset) -> Result<()> {
         Ok(())
+    }
+}
+
+/// Trains the networks of several runs one after the other, and calls `finished` as
+/// [`fit_stacked`](Learner::fit_stacked) does.
+pub(crate) fn fit_one_by_one<'a, L: Learner + ?Sized>(
+    learner: &L,
+    members: Vec<(&L::Network, Run<'a>)>,
+    finished: &mut Finished<'_, 'a>,
+) {
+    let mut flow = Flow::Continue;
+    for (number, (network, mut run)) in members.into_iter().enumerate() {
+        let outcome = match flow {
+            Flow::Continue => learner.fit(network, &mut run),
+            Flow::Stop => Err(run.fail(Error::Cancelled { done: 0, of: 0 })),
+        };
+        if finished(number, run, outcome) == Flow::Stop {
+            flow = Flow::Stop;
+        }
     }
 }

@@ -1,12 +1,12 @@
 //! A run as its training loop sees it: the rows that it may train on, the network's variables, and the calls
 //! that report progress.
 use crate::{
-    data::{Batch, Dataset, FittedScalings, LastBatch, Rows, Scaling, Task},
+    data::{Batch, Dataset, FittedScalings, LastBatch, Positions, Rows, Scaling, Task},
     network::Output,
     observe::{Event, Flow, Observer},
     plan::{Position, RunSpec, Settings},
     store::{checkpoint::LoopState, EpochRecord},
-    train::{fit::check_output, run_checkpoints::RunCheckpoints},
+    train::{fit::check_output_at, run_checkpoints::RunCheckpoints},
     weights::{
         compatibility::is_statistic,
         finite::{first_non_finite, NonFinite},
@@ -158,6 +158,17 @@ impl<'a> Run<'a> {
         self.parts.data.task()
     }
 
+    /// How many predictions a row takes.
+    #[must_use]
+    pub fn positions(&self) -> Positions {
+        self.parts.data.positions()
+    }
+
+    /// The task of a position, and how many a row has.
+    pub(crate) fn kind_of_targets(&self) -> (Task, Positions) {
+        (self.task(), self.positions())
+    }
+
     /// The device that the network's variables and the batches are on.
     #[must_use]
     pub fn device(&self) -> &'a Device {
@@ -250,7 +261,8 @@ impl<'a> Run<'a> {
     }
 
     /// Checks that the output of the network for a batch of `rows` rows fits the task: `(B, C)` logits for `C`
-    /// classes, one logit `(B,)` or `(B, 1)` for two classes, `(B, K)` values, or `(B,)` for one value.
+    /// classes, one logit `(B,)` or `(B, 1)` for two classes, `(B, K)` values, or `(B,)` for one value; logits at each
+    /// position where rows have several.
     ///
     /// The ready-made learners call it on their first batch, so that a network of another shape is refused
     /// before it is trained. Call it in a [`Learner`](crate::train::Learner) of your own.
@@ -258,14 +270,14 @@ impl<'a> Run<'a> {
     /// # Errors
     /// When the output has another shape. Return the error from the loop.
     pub fn check_output(&mut self, output: &Tensor, rows: usize) -> CandleResult<()> {
-        check_output(output, self.task(), rows, Output::Logits).map_err(|e| self.fail(e))
+        check_output_at(output, self.kind_of_targets(), rows, Output::Logits).map_err(|e| self.fail(e))
     }
 
     /// Runs the network on its first rows, without training, and checks the output.
     pub(crate) fn try_network(&mut self, network: &impl Network, kind: Output) -> CandleResult<()> {
         let rows = self.parts.spec.train.iter().take(2).copied().collect::<Rows>();
         let output = network.run(&self.batch(&rows)?.inputs, false)?;
-        check_output(&output, self.task(), rows.len(), kind).map_err(|e| self.fail(e))
+        check_output_at(&output, self.kind_of_targets(), rows.len(), kind).map_err(|e| self.fail(e))
     }
 
     /// The first variable, in the order of names, that is not finite although it was at the start.

@@ -28,6 +28,7 @@ pub(crate) struct TestRows {
 
 impl TestRows {
     pub(crate) fn of(test: &dyn Dataset, scaler: Option<&Scaler>, metrics: MetricList) -> Result<Self> {
+        test.positions().check_one("a study")?;
         metrics.check(test.task())?;
         let rows: Rows = (0..test.rows() as u32).collect();
         let (mut parts, mut weights) = (vec![], vec![]);

@@ -1,6 +1,6 @@
 //! The loss of a model as a tensor whose gradient reaches its weights.
 use crate::{
-    data::{Dataset, Task},
+    data::{positions::FlatTargets, Dataset, Task},
     merge::{network::model::Live, Model},
     network::{output::widened, Scale},
     nn::backward,
@@ -100,19 +100,21 @@ impl<L: Learner> Model<'_, L> {
     ) -> CandleResult<Sums> {
         let (batch, output) = (data.batch(rows, self.target_device())?, self.output_kind());
         let predicted = live.run(&batch.inputs, false)?;
+        let kind = (data.task(), data.positions());
+        let flat = FlatTargets::of(&batch, data.positions())?;
         let each = match data.task() {
             Task::Classification { .. } => {
-                let predicted = output.prediction(&predicted, data.task(), Scale::LogProbability)?;
-                predicted.gather(&batch.targets.unsqueeze(1)?, 1)?.squeeze(1)?.neg()?
+                let predicted = output.prediction_at(&predicted, kind, Scale::LogProbability)?;
+                flat.kept_of(predicted)?.gather(&flat.targets.unsqueeze(1)?, 1)?.squeeze(1)?.neg()?
             }
             Task::Regression { .. } => {
-                let predicted = output.prediction(&predicted, data.task(), Scale::Probability)?;
-                let targets = batch.targets.to_dtype(predicted.dtype())?.reshape(predicted.shape())?;
+                let predicted = output.prediction_at(&predicted, kind, Scale::Probability)?;
+                let targets = flat.targets.to_dtype(predicted.dtype())?.reshape(predicted.shape())?;
                 (predicted - targets)?.sqr()?.mean(1)?
             }
         };
-        let (loss, count) = match batch.weights {
-            None => (each.sum_all()?, rows.len() as f64),
+        let (loss, count) = match flat.weights {
+            None => (each.sum_all()?, each.dim(0)? as f64),
             Some(weights) => {
                 let count = weights.to_dtype(DType::F64)?.sum_all()?.to_scalar::<f64>()?;
                 ((&each * weights.to_dtype(each.dtype())?)?.sum_all()?, count)

@@ -161,20 +161,21 @@ impl<'a, L: Learner> Model<'a, L> {
             return Err(Error::invalid("the number of rows", "at least 1", 0));
         }
         let (_, live) = self.live(weights)?;
-        let (output, task) = (self.learner.output(), data.task());
+        let (output, kind) = (self.learner.output(), (data.task(), data.positions()));
         let predict = |live: &Live<L::Network>, inputs: &Inputs| {
-            output.prediction(&live.run(inputs, false)?.detach(), task, Scale::Probability)
+            Ok(output.prediction_at(&live.run(inputs, false)?, kind, Scale::Probability)?.detach())
         };
         let (mut predicted, mut targets, mut counts) = (vec![], vec![], vec![]);
         // A NaN is an error of the metric.
         let passes = Passes::new(Source::Rows(data, rows), self.batch_rows, &self.device).allow_nan(true);
         passes.spread(&self.workers(&live, weights), predict, |pass, of_pass| {
-            match pass.weights {
+            let Some(flat) = pass.positions(data.positions())? else { return Ok(()) };
+            match &flat.weights {
                 Some(weights) => counts.extend(weights.to_dtype(DType::F64)?.to_vec1::<f64>()?),
-                None => counts.resize(counts.len() + pass.inputs.rows(), 1.),
+                None => counts.resize(counts.len() + flat.targets.dim(0)?, 1.),
             }
-            predicted.push(of_pass);
-            targets.extend(pass.targets);
+            predicted.push(flat.kept_of(of_pass)?);
+            targets.push(flat.targets);
             Ok(())
         })?;
         let (predicted, targets) = (Tensor::cat(&predicted, 0)?, Tensor::cat(&targets, 0)?);

@@ -452,6 +452,7 @@ impl Learner for GreedyPretraining {
         if run.architecture != NAME {
             return Err(Error::invalid("the architecture", NAME, format!("{:?}", run.architecture)));
         }
+        data.positions().check_one("greedy layer-wise pretraining")?;
         self.pretraining.check()?;
         self.check_settings(&run.settings)?;
         let config = self.config.for_run(&run.settings)?;

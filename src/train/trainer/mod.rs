@@ -22,7 +22,7 @@ use crate::{
     network::Output,
     plan::{BatchSize, LrSchedule, RunSpec, Settings},
     train::{
-        learner::Finished,
+        learner::{fit_one_by_one, Finished},
         networks::{learner_methods, network_setters, Networks},
         trainer::course::Course,
         Averaging, Clip, Constraints, EarlyStopping, Freeze, Learner, Loss, LossScale, Monitor, Noises,
@@ -460,7 +460,11 @@ impl<N: Network> Learner for Trainer<N> {
     }
 
     fn fit_stacked<'a>(&self, members: Vec<(&N, Run<'a>)>, finished: &mut Finished<'_, 'a>) {
-        stacked::fit(self, members, finished);
+        // The passes of members whose rows have positions are not shared.
+        match members.iter().all(|(_, run)| run.positions().is_one()) {
+            true => stacked::fit(self, members, finished),
+            false => fit_one_by_one(self, members, finished),
+        }
     }
 
     fn tag(&self) -> String {

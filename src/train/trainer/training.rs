@@ -4,16 +4,16 @@ mod step;
 pub(super) use step::{EpochPass, Passed, ReadyStep};
 
 use crate::{
-    data::{passes, Batch, FittedScalings, Task},
+    data::{passes, positions::FlatTargets, Batch, FittedScalings, Task},
     metrics::Metric,
-    network::Output,
+    network::{positions::Layout, Output},
     plan::Position,
     store::{checkpoint::LoopState, EpochRecord},
     threads,
     train::{
         averaging::RunningAverage,
         epoch_meter::EpochMeter,
-        fit::check_output,
+        fit::check_output_at,
         monitor::EpochMonitor,
         run::named_element,
         trainer::{
@@ -284,10 +284,13 @@ impl<'t, N: Network> Training<'t, N> {
         let mut meter = EpochMeter::new(run.task());
         let mut watched = self.watched.as_ref().map(|metric| ValidationRows::new(metric, self.kind));
         for (rows, batch) in run.validation_batches(EVALUATION_BATCH) {
-            let batch = batch?;
+            let (batch, flat) = FlatTargets::flattened(batch?, run.positions())?;
             let seen = self.scaled(&batch)?;
-            let output = self.network.run(&seen.inputs, false)?.detach();
-            check_output(&output, run.task(), rows.len(), self.kind)?;
+            let mut output = self.network.run(&seen.inputs, false)?.detach();
+            check_output_at(&output, run.kind_of_targets(), rows.len(), self.kind)?;
+            if let Some(flat) = &flat {
+                output = Layout::flat_output(&output, run.kind_of_targets(), flat)?;
+            }
             let loss = scalar(&self.loss(run, &output, &seen)?)?;
             if loss.is_nan() {
                 let when = format!("in the validation after epoch {epoch}");

@@ -2,7 +2,8 @@
 //! their gradients. The three follow each other where a network is trained alone. Where several are trained side by side,
 //! the passes of all of them are one.
 use crate::{
-    data::{Batch, Rows},
+    data::{positions::FlatTargets, Batch, Rows},
+    network::positions::Layout,
     nn::{
         backward, seeded_pass,
         tap::{collect, Collect, Observed},
@@ -11,7 +12,7 @@ use crate::{
     plan::{EpochSteps, Position},
     train::{
         epoch_meter::EpochMeter,
-        fit::check_output,
+        fit::check_output_at,
         monitor::EpochMonitor,
         run::named_element,
         trainer::{
@@ -56,6 +57,8 @@ pub(in crate::train::trainer) struct ReadyStep {
     pub(in crate::train::trainer) seen: Batch,
     /// The seed of the forward pass.
     pub(in crate::train::trainer) draws: Seed,
+    /// The positions of the rows, where they have several.
+    flat: Option<FlatTargets>,
     /// What is collected in the forward pass.
     pub(in crate::train::trainer) collect: Collect,
     noise: NoiseStep,
@@ -70,6 +73,16 @@ pub(in crate::train::trainer) struct Passed {
     /// The outputs of the layers, if they are collected.
     pub(in crate::train::trainer) activations: Vec<Observed>,
     pub(in crate::train::trainer) gradients: GradStore,
+}
+
+impl ReadyStep {
+    /// The output of the network, with one row for each position where rows have several.
+    fn at_positions(&self, run: &Run<'_>, output: Tensor) -> CandleResult<Tensor> {
+        match &self.flat {
+            None => Ok(output),
+            Some(flat) => Layout::flat_output(&output, run.kind_of_targets(), flat),
+        }
+    }
 }
 
 impl<N: Network> Training<'_, N> {
@@ -101,6 +114,7 @@ impl<N: Network> Training<'_, N> {
         if self.first_pass {
             check_data(run, &batch, &rows, &when(at))?;
         }
+        let (batch, flat) = FlatTargets::flattened(batch, run.positions())?;
         let base = self.config.optimizer.learning_rate();
         let prescribed = run.learning_rate(base, at);
         let rate = prescribed.unwrap_or_else(|| self.config.schedule.rate_in(base, at, &pass.steps));
@@ -117,6 +131,7 @@ impl<N: Network> Training<'_, N> {
             at,
             rows,
             batch,
+            flat,
             seen: Batch { inputs, targets, ..seen },
             draws: self.seeds[1].nth("step", here.step as u64),
             collect: Collect { losses: true, activations },
@@ -132,6 +147,7 @@ impl<N: Network> Training<'_, N> {
         let (output, collected) = collect(step.collect, || seeded_pass(step.draws, forward));
         let output = output?;
         self.check_pass(run, step, &output)?;
+        let output = step.at_positions(run, output)?;
         let mut loss = self.loss(run, &output, &step.seen)?;
         let value = scalar(&loss)?;
         self.check_value(run, step, &output, value)?;
@@ -151,10 +167,11 @@ impl<N: Network> Training<'_, N> {
         step: &ReadyStep,
         output: &Tensor,
     ) -> Result<()> {
-        check_output(output, run.task(), step.rows.len(), self.kind)?;
+        check_output_at(output, run.kind_of_targets(), step.rows.len(), self.kind)?;
         match self.first_pass {
-            true => self.check_fit(run, output, &step.seen, &step.rows),
-            false => Ok(()),
+            // Class ids and logits of positions are valid for every loss that fits them.
+            true if step.flat.is_none() => self.check_fit(run, output, &step.seen, &step.rows),
+            _ => Ok(()),
         }
     }
 
