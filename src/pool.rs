@@ -253,23 +253,26 @@ impl<'a, L: Learner> Pool<'a, L> {
         let members = self.members.iter().filter(|m| !m.record.refit).collect();
         let unseen =
             Unseen { members, learner: self.learner, data: self.data, device: &self.device, pass_rows: ROWS };
-        unseen.predict(|rows, predicted| kept.select(rows, predicted), |member, unseen, predicted| {
-            let slot = slots.partition_point(|slot| *slot < member.record.slot);
-            let Some((sum, count)) = sums.get_mut(slot) else { return Ok(()) };
-            let predicted = predicted.to_dtype(dtype)?;
-            let before = match sum.take() {
-                Some(sum) => sum,
-                None => Tensor::zeros((rows, predicted.dim(1)?), predicted.dtype(), &self.device)?,
-            };
-            let places = kept.places(unseen);
-            *sum = Some(before.index_add(&Tensor::new(&*places, &self.device)?, &predicted, 0)?);
-            for place in &*places {
-                if let Some(n) = count.get_mut(*place as usize) {
-                    *n += 1.;
+        unseen.predict(
+            |rows, predicted| kept.select(rows, predicted),
+            |member, unseen, predicted| {
+                let slot = slots.partition_point(|slot| *slot < member.record.slot);
+                let Some((sum, count)) = sums.get_mut(slot) else { return Ok(()) };
+                let predicted = predicted.to_dtype(dtype)?;
+                let before = match sum.take() {
+                    Some(sum) => sum,
+                    None => Tensor::zeros((rows, predicted.dim(1)?), predicted.dtype(), &self.device)?,
+                };
+                let places = kept.places(unseen);
+                *sum = Some(before.index_add(&Tensor::new(&*places, &self.device)?, &predicted, 0)?);
+                for place in &*places {
+                    if let Some(n) = count.get_mut(*place as usize) {
+                        *n += 1.;
+                    }
                 }
-            }
-            Ok(())
-        })?;
+                Ok(())
+            },
+        )?;
         let (mut values, mut covered) = (vec![], vec![]);
         for (sum, count) in sums {
             let sum = match sum {

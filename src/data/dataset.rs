@@ -87,7 +87,11 @@ impl Positions {
     pub(crate) fn check_one(self, what: &str) -> crate::Result<()> {
         match self.is_one() {
             true => Ok(()),
-            false => Err(crate::Error::invalid(format!("the data of {what}"), "of one prediction for each row", self)),
+            false => Err(crate::Error::invalid(
+                format!("the data of {what}"),
+                "of one prediction for each row",
+                self,
+            )),
         }
     }
 }

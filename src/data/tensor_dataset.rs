@@ -89,7 +89,8 @@ impl TensorDataset {
     }
 
     pub(super) fn assemble(
-        inputs: Inputs, targets: &Tensor,
+        inputs: Inputs,
+        targets: &Tensor,
         labels: Option<Arc<[u32]>>,
         task: Task,
     ) -> Result<Self> {
@@ -121,7 +122,17 @@ impl TensorDataset {
         }
         let digests = Digests { data: *hasher.finalize().as_bytes(), ..Digests::default() };
         let positions = Positions::One;
-        Ok(Self { inputs, targets, weights: None, labels, strata: None, groups: None, task, positions, digests })
+        Ok(Self {
+            inputs,
+            targets,
+            weights: None,
+            labels,
+            strata: None,
+            groups: None,
+            task,
+            positions,
+            digests,
+        })
     }
 
     /// The same data with targets of several positions for each row.

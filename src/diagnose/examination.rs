@@ -238,6 +238,7 @@ impl<'a, N: Network> Examination<'a, N> {
     /// number of it is NaN or infinite; when a run fails for another reason than that it diverges; when the observer stops
     /// it.
     pub fn run(self, seed: impl Into<Seed>) -> Result<Examined> {
+        self.data.positions().check_one("an examination")?;
         if self.runs == 0 {
             return Err(Error::invalid("the number of runs of an examination", "at least 1", 0));
         }

@@ -294,8 +294,9 @@ impl<F: FittedCombiner + DeserializeOwned> Saved<F> {
         shared_build: Option<SharedBuild<N>>,
     ) -> Result<Ensemble<N, F>, FormatError> {
         let Self { description, fitted, members } = self;
-        let live = LiveSlots::construct(&members, constructor, (description.task, description.positions), device)
-            .map_err(|e| FormatError::foreign(format!("its weights do not fit {networks}: {e}")))?;
+        let live =
+            LiveSlots::construct(&members, constructor, (description.task, description.positions), device)
+                .map_err(|e| FormatError::foreign(format!("its weights do not fit {networks}: {e}")))?;
         if let Some(on) = fitted.fitted_on() {
             on.accepts(&fitted, live.task, live.len()).map_err(FormatError::foreign)?;
         }

@@ -3,6 +3,7 @@
 //! An [`Ensemble`] predicts like one network. It can be a layer of another network, a teacher or a member of
 //! another ensemble, and it can be saved to one file and loaded from it.
 mod file;
+mod next_token;
 mod on_dataset;
 
 pub use on_dataset::OnDataset;
@@ -338,7 +339,8 @@ impl<N: Network, F: FittedCombiner> Ensemble<N, F> {
     /// user's own, so the shape is checked; it may count NaN as class 0, so NaN is put back.
     fn combine(&self, mut predictions: Predictions, inputs: &Inputs) -> CandleResult<Tensor> {
         if self.fitted.needs_inputs() {
-            self.positions().check_one(&format!("{}, which reads the inputs of a row", self.fitted.name()))?;
+            self.positions()
+                .check_one(&format!("{}, which reads the inputs of a row", self.fitted.name()))?;
             predictions = predictions.with_inputs(&flatten_inputs(inputs)?)?;
         }
         let predicted = self.fitted.combine(&predictions)?;

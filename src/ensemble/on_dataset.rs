@@ -77,7 +77,8 @@ impl<'a, N: Network, F: FittedCombiner> OnDataset<'a, N, F> {
     pub fn for_each(&self, mut f: impl FnMut(&[u32], &Tensor) -> Result<()>) -> Result<()> {
         self.over_rows(|passes, rows| {
             self.ensemble.combined_passes(passes, |pass, predicted, layout| {
-                let predicted = layout.map_or(Ok(predicted.clone()), |layout| layout.unflatten(&predicted))?;
+                let predicted =
+                    layout.map_or(Ok(predicted.clone()), |layout| layout.unflatten(&predicted))?;
                 f(&rows[pass.start..pass.start + pass.inputs.rows()], &predicted)
             })
         })

@@ -185,6 +185,9 @@ impl<'p, L: Learner> LeaderboardOf<'p, '_, L> {
             Err(Error::HeldOut { .. }) => None,
             Err(e) => return Err(e),
         };
+        if let Some(test) = self.test {
+            test.positions().check_one("the test of a leaderboard")?;
+        }
         let test = self.test.map(|test| TestTable::of(test, self.pool)).transpose()?;
         let board = Board { pool: self.pool, metric: &metric, held_out, test, times: self.times };
         let mut rows = (0..self.pool.slots()).map(|slot| board.member(slot)).collect::<Result<Vec<_>>>()?;

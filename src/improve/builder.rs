@@ -369,6 +369,7 @@ impl<'a, N: Network> Improve<'a, N> {
 
     /// Checks the parameters.
     pub(super) fn check(&self) -> Result<()> {
+        self.data.positions().check_one("an improvement")?;
         if let TestShare::Share(share) = self.test {
             check::share("the share of test rows", share)?;
         }

@@ -32,6 +32,9 @@
 //! |---|---|
 //! | how often a classifier is right | [`accuracy()`]; [`balanced_accuracy()`] where classes are unbalanced; [`top_k_accuracy()`] where there are many |
 //! | how it finds the rows of a class | [`f1()`], [`precision()`] and [`recall()`] |
+//! | how it finds the pixels of a class | [`jaccard()`], whose macro average is the mean IoU |
+//! | which labels to report, of several | [`LabelThresholds`] |
+//! | a language model | [`perplexity()`] |
 //! | its confusion matrix in one number | [`matthews_correlation()`]; [`cohen_kappa()`] where classes have an order |
 //! | its probabilities | [`nll()`] and [`brier()`], which are proper scores |
 //! | whether they can be trusted | [`ece()`], [`classwise_ece()`], the reliability of [`brier_decomposition()`] |
@@ -49,9 +52,11 @@
 //! | `f1`, `f1-macro` (`f1:macro`), `f1-weighted` (`f1:weighted`), `f1-micro` (`f1:micro`), `f1-binary` (`f1:binary`) | [`f1()`] | classes | Harmonic mean of precision and recall | `average=macro` |
 //! | `precision` | [`precision()`] | classes | Share of rows predicted as a class that are of it | `average=macro` |
 //! | `recall` | [`recall()`] | classes | Share of rows of a class that are predicted as it | `average=macro` |
+//! | `jaccard`, `iou`, `mean-iou` (`jaccard:macro`) | [`jaccard()`] | classes | Intersection over union of true and predicted rows of a class; its mean is the mean IoU | `average=macro` |
 //! | `mcc`, `matthews` | [`matthews_correlation()`] | classes | Correlation of Matthews between predicted and true classes | |
 //! | `kappa`, `kappa-linear` (`kappa:linear`), `kappa-quadratic` (`kappa:quadratic`) | [`cohen_kappa()`] | classes | Agreement of predicted and true classes beyond chance | `weights=equal` |
 //! | `nll`, `log-loss` | [`nll()`] | classes | Negative log-likelihood in nats | |
+//! | `perplexity` | [`perplexity()`] | classes | Exponential of the negative log-likelihood | |
 //! | `brier` | [`brier()`] | classes | Brier score, summed over the classes | |
 //! | `brier-reliability` | [`brier_decomposition()`] | classes | Reliability of the Brier score: the part of calibration | `bins=15` |
 //! | `brier-resolution` | [`brier_decomposition()`] | classes | Resolution of the Brier score: how far bins differ in their classes | `bins=15` |
@@ -83,7 +88,9 @@ mod ece;
 mod explained_variance;
 mod f1;
 mod inputs;
+mod jaccard;
 mod kappa;
+mod label_thresholds;
 mod mae;
 mod mape;
 mod margins;
@@ -95,6 +102,7 @@ mod metric_set;
 mod msle;
 mod nll;
 mod one_vs_rest;
+mod perplexity;
 mod pinball;
 mod precision;
 mod r2;
@@ -125,7 +133,9 @@ pub use criterion::{Criterion, Custom, RowLoss, Scored, Truth};
 pub use ece::{ece, ece_equal_mass, ECE_BINS};
 pub use explained_variance::explained_variance;
 pub use f1::f1;
+pub use jaccard::jaccard;
 pub use kappa::{cohen_kappa, KappaWeights};
+pub use label_thresholds::LabelThresholds;
 pub use mae::mae;
 pub use mape::mape;
 pub use matthews::matthews_correlation;
@@ -136,6 +146,7 @@ pub(crate) use metric_set::ClassMetrics;
 pub use metric_set::Metrics;
 pub use msle::msle;
 pub use nll::{nll, NLL_EPSILON};
+pub use perplexity::perplexity;
 pub use pinball::pinball;
 pub use precision::precision;
 pub use r2::r2;

@@ -11,7 +11,7 @@ use crate::{
         classwise_ece::ClasswiseEce,
         ece::{Ece, EqualMass},
         explained_variance::ExplainedVariance,
-        f1,
+        f1, jaccard,
         kappa::{Kappa, KappaWeights},
         mae::absolute_errors,
         mape::percentage_errors,
@@ -22,6 +22,7 @@ use crate::{
         msle::Msle,
         nll,
         one_vs_rest::{Area, OneVsRest},
+        perplexity::Perplexity,
         pinball::{check_quantile, pinball_losses},
         precision,
         r2::R2,
@@ -131,6 +132,17 @@ const DECISIONS: &[Entry<Metric>] = &[
     .with_arguments(&[AVERAGE])
     .with_tasks(CLASSES),
     Entry::new(
+        "jaccard",
+        "jaccard()",
+        "Intersection over union of true and predicted rows of a class; its mean is the mean IoU",
+        |arguments| by_class("jaccard", jaccard::of_class, arguments),
+    )
+    .with_aliases(&["iou"])
+    .with_arguments(&[AVERAGE])
+    .with_shorthands(&[("mean-iou", "macro")])
+    .with_tasks(CLASSES)
+    .with_source("Everingham et al. 2010, doi:10.1007/s11263-009-0275-4"),
+    Entry::new(
         "mcc",
         "matthews_correlation()",
         "Correlation of Matthews between predicted and true classes",
@@ -170,6 +182,11 @@ const PROBABILITIES: &[Entry<Metric>] = &[
         .with_aliases(&["log-loss"])
         .with_tasks(CLASSES)
         .with_source("Good 1952, J. R. Stat. Soc. B 14:107"),
+    Entry::new("perplexity", "perplexity()", "Exponential of the negative log-likelihood", |_| {
+        Ok(of_classes("perplexity", false, None, Perplexity::default))
+    })
+    .with_tasks(CLASSES)
+    .with_source("Jelinek et al. 1977, doi:10.1121/1.2016299"),
     Entry::new("brier", "brier()", "Brier score, summed over the classes", |_| Ok(brier()))
         .with_tasks(CLASSES)
         .with_source("Brier 1950, doi:10.1175/1520-0493(1950)078<0001:VOFEIT>2.0.CO;2"),

@@ -39,7 +39,11 @@ impl Layout {
                 let binary = |width: usize| width == 1 && classes == 2;
                 let first = (*second == classes || binary(*second)).then_some(Classes::First);
                 let last = (*last == classes || binary(*last)).then_some(Classes::Last);
-                if dims.len() > 3 { first.or(last) } else { last.or(first) }
+                if dims.len() > 3 {
+                    first.or(last)
+                } else {
+                    last.or(first)
+                }
             }
             _ => None,
         };
@@ -50,7 +54,12 @@ impl Layout {
                 let positions = dims.get(1..dims.len() - 1).unwrap_or_default().to_vec();
                 Ok(Self { classes: Classes::Last, positions })
             }
-            None => Err(Error::invalid("the network's output", must(classes, positions), format!("of shape {dims:?}")).into()),
+            None => Err(Error::invalid(
+                "the network's output",
+                must(classes, positions),
+                format!("of shape {dims:?}"),
+            )
+            .into()),
         }
     }
 
@@ -150,8 +159,12 @@ fn tail(dims: &[usize], from: usize) -> Vec<usize> {
 /// What an output with several positions must be.
 fn must(classes: usize, positions: Positions) -> String {
     match positions {
-        Positions::Labels { labels } => format!("of shape (B, {labels}), one logit for each of {labels} labels"),
-        _ => format!("of shape (B, {classes}, …) or (B, …, {classes}), logits of {classes} classes at each position"),
+        Positions::Labels { labels } => {
+            format!("of shape (B, {labels}), one logit for each of {labels} labels")
+        }
+        _ => format!(
+            "of shape (B, {classes}, …) or (B, …, {classes}), logits of {classes} classes at each position"
+        ),
     }
 }
 

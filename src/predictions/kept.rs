@@ -91,7 +91,13 @@ impl Kept {
             Self::Rows(_) => HeldOut::from_pool(predictions, data, device, names, costs),
             Self::Positions(kept) => {
                 let (predictions, places) = HeldOut::predicted(predictions)?;
-                HeldOut::from_targets(predictions, data, kept.targets(&places, data.rows(), device)?, names, costs)
+                HeldOut::from_targets(
+                    predictions,
+                    data,
+                    kept.targets(&places, data.rows(), device)?,
+                    names,
+                    costs,
+                )
             }
         }
     }
@@ -117,7 +123,8 @@ impl KeptPositions {
 
     fn add(&mut self, flat: &FlatTargets, rows: &[u32], of_row: usize, seed: Seed) -> Result<()> {
         let targets = flat.targets.to_device(&Device::Cpu)?.to_vec1::<u32>()?;
-        let weights = flat.weights.as_ref().map(|w| w.to_device(&Device::Cpu)?.to_vec1::<f32>()).transpose()?;
+        let weights =
+            flat.weights.as_ref().map(|w| w.to_device(&Device::Cpu)?.to_vec1::<f32>()).transpose()?;
         let positions: Cow<'_, [u32]> = match &flat.kept {
             Some(kept) => Cow::Borrowed(kept),
             None => (0..targets.len() as u32).collect(),
@@ -146,7 +153,8 @@ impl KeptPositions {
     /// The targets of the positions at these places.
     fn targets(&self, places: &[u32], rows: usize, device: &Device) -> Result<Targets> {
         let all: Rows = (0..rows as u32).flat_map(|row| self.range(row).map(move |_| row)).collect();
-        let pick = |numbers: &[u32]| -> Vec<u32> { places.iter().map(|place| numbers[*place as usize]).collect() };
+        let pick =
+            |numbers: &[u32]| -> Vec<u32> { places.iter().map(|place| numbers[*place as usize]).collect() };
         let weights: Vec<f32> = match self.weights.is_empty() {
             true => vec![],
             false => places.iter().map(|place| self.weights[*place as usize]).collect(),

@@ -39,7 +39,9 @@ impl FlatTargets {
             (Positions::Many { .. }, [rows, each @ ..]) if !each.is_empty() => {
                 (*rows, each.iter().product::<usize>())
             }
-            _ => return Err(Error::invalid("the targets", shape_of(positions), format!("of shape {dims:?}"))),
+            _ => {
+                return Err(Error::invalid("the targets", shape_of(positions), format!("of shape {dims:?}")))
+            }
         };
         if targets.dtype() != DType::U32 {
             let got = targets.dtype().as_str();
@@ -47,9 +49,7 @@ impl FlatTargets {
         }
         let targets = targets.flatten_all()?;
         let weights = match weights {
-            Some(weights) => {
-                Some(weights.reshape((rows, 1))?.broadcast_as((rows, per_row))?.flatten_all()?)
-            }
+            Some(weights) => Some(weights.reshape((rows, 1))?.broadcast_as((rows, per_row))?.flatten_all()?),
             None => None,
         };
         let Positions::Many { ignore_index: Some(ignored) } = positions else {
@@ -138,13 +138,17 @@ mod tests {
         let targets = Tensor::new(&[[0u32, 1, 1], [1, 0, 0]], &Device::Cpu)?;
         let flat = FlatTargets::of(&batch(targets), Positions::Labels { labels: 3 })?;
         assert_eq!(flat.targets.to_vec1::<u32>()?, [0, 1, 1, 1, 0, 0]);
-        assert_eq!((flat.per_row, flat.kept.is_none(), flat.rows(&[4, 2])), (3, true, vec![4, 4, 4, 2, 2, 2]));
+        assert_eq!(
+            (flat.per_row, flat.kept.is_none(), flat.rows(&[4, 2])),
+            (3, true, vec![4, 4, 4, 2, 2, 2])
+        );
         Ok(())
     }
 
     #[test]
     fn targets_that_do_not_fit_are_refused() {
-        let of = |targets: Tensor, positions| FlatTargets::of(&batch(targets), positions).unwrap_err().to_string();
+        let of =
+            |targets: Tensor, positions| FlatTargets::of(&batch(targets), positions).unwrap_err().to_string();
         let ids = |dims: &[usize], id: f64| {
             Tensor::full(id, dims, &Device::Cpu).unwrap().to_dtype(DType::U32).unwrap()
         };

@@ -88,8 +88,10 @@ impl TensorDataset {
             let must = "of shape (N, L), 0 or 1 for each of L labels";
             return Err(Error::invalid("targets", must, shape(targets)));
         };
-        let values = targets.to_device(&Device::Cpu)?.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?;
-        if let Some((at, value)) = values.iter().enumerate().find(|(_, value)| **value != 0. && **value != 1.) {
+        let values =
+            targets.to_device(&Device::Cpu)?.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?;
+        if let Some((at, value)) = values.iter().enumerate().find(|(_, value)| **value != 0. && **value != 1.)
+        {
             let what = format!("the target of row {}, label {}", at / labels, at % labels);
             return Err(Error::invalid(what, "0 or 1", value));
         }
@@ -134,11 +136,17 @@ mod tests {
         assert_eq!(data.targets().to_vec2::<u32>()?, [[0, 3], [u32::MAX, 1]]);
         assert_eq!(data.positions(), Positions::Many { ignore_index: Some(u32::MAX) });
         assert_eq!(data.clone().with_classes(9)?.with_classes(4)?.task(), data.task());
-        assert!(data.clone().with_classes(3).unwrap_err().to_string().contains("above the highest class id, 3"));
+        assert!(data
+            .clone()
+            .with_classes(3)
+            .unwrap_err()
+            .to_string()
+            .contains("above the highest class id, 3"));
         let part = data.subset(&[1])?;
         assert_eq!((part.positions(), part.task()), (data.positions(), data.task()));
         let plain = TensorDataset::dense(rows(2), &Tensor::new(&[[0u32, 3], [2, 1]], &Device::Cpu)?, None)?;
-        let ignoring = TensorDataset::dense(rows(2), &Tensor::new(&[[0u32, 3], [2, 1]], &Device::Cpu)?, Some(7))?;
+        let ignoring =
+            TensorDataset::dense(rows(2), &Tensor::new(&[[0u32, 3], [2, 1]], &Device::Cpu)?, Some(7))?;
         assert_ne!(plain.fingerprint(), ignoring.fingerprint());
         Ok(())
     }
@@ -157,6 +165,9 @@ mod tests {
         let e = TensorDataset::multi_label(rows(2), &labels).unwrap_err().to_string();
         assert_eq!(e, "the target of row 1, label 0 must be 0 or 1, but is 0.5");
         let flat = Tensor::new(&[0f32, 1.], &Device::Cpu).unwrap();
-        assert!(TensorDataset::multi_label(rows(2), &flat).unwrap_err().to_string().contains("of shape (N, L)"));
+        assert!(TensorDataset::multi_label(rows(2), &flat)
+            .unwrap_err()
+            .to_string()
+            .contains("of shape (N, L)"));
     }
 }

@@ -43,6 +43,7 @@ impl Table {
     /// # Errors
     /// When there are no rows, the data cannot be read, or a number is not finite.
     pub(super) fn read(data: &dyn Dataset, rows: &[u32]) -> Result<Self> {
+        data.positions().check_one("a diagnosis")?;
         let Some(first) = rows.get(..1) else {
             return Err(Error::invalid("the number of rows", "at least 1", 0));
         };

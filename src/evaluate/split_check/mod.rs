@@ -106,6 +106,7 @@ impl SplitCheck {
     /// # Errors
     /// When a side is empty, a row is out of range, the data cannot be read, or an input is NaN or infinite.
     pub fn of(data: &dyn Dataset, train: &[u32], test: &[u32]) -> Result<Self> {
+        data.positions().check_one("a check of a split")?;
         let distinct = |rows: &[u32]| rows.iter().copied().collect::<BTreeSet<u32>>();
         let (train, test) = (distinct(train), distinct(test));
         for (what, rows) in [("training", &train), ("test", &test)] {

@@ -207,6 +207,7 @@ impl<'a, N: Network> TransferStudy<'a, N> {
     }
 
     fn check(&self) -> Result<()> {
+        self.target.positions().check_one("a transfer study")?;
         for (what, count) in [
             ("TransferStudy::repeats", self.repeats),
             ("TransferStudy::runs_per_source", self.runs_per_source),

@@ -437,7 +437,8 @@ impl<'t, L: Learner> Comparison<'t, L> {
 
     /// Makes and scores a candidate. A merge that fails becomes a candidate without a score.
     fn measure(&self, recipe: CandidateRecipe<'_>) -> Result<Measured> {
-        let all: Rows = (0..self.rows.len() as u32).collect();
+        let count = self.held_out.rows().len();
+        let all: Rows = (0..count as u32).collect();
         let candidate = |networks, cost, score, barrier, failure| Candidate {
             name: recipe.name.clone(),
             networks,
@@ -456,7 +457,7 @@ impl<'t, L: Learner> Comparison<'t, L> {
         };
         let pool = self.pool.with_members(made.members)?;
         let predicted = match recipe.selects {
-            true => predicted_by_folds(self.rows.len(), &self.halves, |half, other| {
+            true => predicted_by_folds(count, &self.halves, |half, other| {
                 self.predict(&self.pool.with_members((recipe.make)(other)?.members)?, half)
             })?,
             false => self.predict(&pool, &all)?,
@@ -474,12 +475,26 @@ impl<'t, L: Learner> Comparison<'t, L> {
 
     /// The mean prediction of a pool's slots for the held-out rows at these positions.
     fn predict(&self, pool: &Pool<'_, L>, at: &[u32]) -> Result<Tensor> {
-        let predictions = pool.predict_rows(self.data, &self.rows_at(at))?;
+        let rows = self.rows_at(at);
+        let mut predictions = pool.predict_rows(self.data, &rows)?;
+        if !self.data.positions().is_one() {
+            // Without the positions that have no class.
+            let (names, costs, device) = (pool.names(), pool.costs(), pool.parts().2);
+            let held_out = HeldOut::from_rows(predictions, self.data, device, rows, names, costs)?;
+            predictions = held_out.predictions().clone();
+        }
         Ok(predictions.values().mean(0)?)
     }
 
-    fn rows_at(&self, positions: &[u32]) -> Rows {
-        positions.iter().map(|at| self.rows[*at as usize]).collect()
+    /// The rows of the held-out predictions at these places. Where rows have several positions, all those of a row are
+    /// among them, or none is.
+    fn rows_at(&self, places: &[u32]) -> Rows {
+        if self.data.positions().is_one() {
+            return places.iter().map(|at| self.rows[*at as usize]).collect();
+        }
+        let mut rows: Rows = places.iter().map(|at| self.held_out.rows()[*at as usize]).collect();
+        rows.dedup();
+        rows
     }
 }
 

@@ -16,6 +16,8 @@ pub struct Row {
     pub learns: bool,
     /// Whether it goes with classes, and with values.
     tasks: (bool, bool),
+    /// Whether it reads the inputs of a row, which positions do not have for themselves.
+    reads_inputs: bool,
     make: Make,
 }
 
@@ -79,15 +81,18 @@ pub fn rows() -> Vec<Row> {
     let combinations =
         COMBINATIONS.iter().map(|(name, values, make)| (*name, *name, (true, *values), Make::Code(*make)));
     let row = |(name, fitted, tasks, make): (&str, &str, _, Make)| {
-        let learns = make.combiner(2).unwrap().needs_held_out();
-        Row { name: name.into(), fitted_name: fitted.into(), learns, tasks, make }
+        let combiner = make.combiner(2).unwrap();
+        let (learns, reads_inputs) = (combiner.needs_held_out(), combiner.needs_inputs());
+        Row { name: name.into(), fitted_name: fitted.into(), learns, tasks, reads_inputs, make }
     };
     entries.chain(combinations).map(row).collect()
 }
 
 impl Row {
     pub fn goes_with(&self, problem: Problem) -> bool {
-        if problem.is_classification() {
+        if problem == Problem::Positions {
+            self.tasks.0 && !self.reads_inputs
+        } else if problem.is_classification() {
             self.tasks.0
         } else {
             self.tasks.1

@@ -292,7 +292,11 @@ fn covered(plan: &Plan) -> Vec<Vec<bool>> {
 
 /// What each slot predict for a row in held-out predictions, as bits; `None` where it may not predict.
 fn predicted(held_out: &HeldOut, row: u32) -> Vec<Option<Vec<u64>>> {
-    let Ok(at) = held_out.rows().binary_search(&row) else { return vec![] };
+    // The first position of the row.
+    let at = held_out.rows().partition_point(|other| *other < row);
+    if held_out.rows().get(at) != Some(&row) {
+        return vec![];
+    }
     let predictions = held_out.predictions();
     let predicts: Vec<Vec<f32>> = predictions.covered().unwrap().to_vec2().unwrap();
     let of = |slot: usize| bits(&predictions.values().get(slot).unwrap().get(at).unwrap());
@@ -322,8 +326,10 @@ fn held_out_rows_are_those_no_member_of_the_slot_has_seen() {
                     continue;
                 }
             };
-            assert_eq!(held_out.rows(), rows, "{}", case.name);
-            assert_eq!(held_out.total_rows(), ROWS);
+            let each = case.problem.positions();
+            let positions = rows.iter().flat_map(|row| std::iter::repeat_n(*row, each));
+            assert_eq!(held_out.rows(), positions.collect::<Vec<_>>(), "{}", case.name);
+            assert_eq!(held_out.total_rows(), each * ROWS);
             assert_eq!(pool.slots(), predicts.len());
             for row in &rows {
                 let predicted = predicted(held_out, *row);
@@ -333,7 +339,8 @@ fn held_out_rows_are_those_no_member_of_the_slot_has_seen() {
                     .all(|(predicted, predicts)| predicted.is_some() == predicts[*row as usize]));
             }
             let targets = case.data.batch(&rows, &CPU).unwrap().targets;
-            assert_eq!(bits(held_out.targets()), bits(&targets), "{}", case.name);
+            let (got, targets) = (held_out.targets(), targets.flatten_to(each - 1).unwrap());
+            assert_eq!(bits(got), bits(&targets), "{}", case.name);
 
             // A slot of one member predicts held-out rows as it predicts any rows.
             let everywhere = pool.predictions(case.data.inputs()).unwrap();
@@ -342,8 +349,11 @@ fn held_out_rows_are_those_no_member_of_the_slot_has_seen() {
                     continue;
                 }
                 for (at, row) in rows.iter().enumerate().filter(|(_, row)| predicts[**row as usize]) {
-                    let here = held_out.predictions().values().get(slot).unwrap().get(at).unwrap();
-                    let there = everywhere.values().get(slot).unwrap().get(*row as usize).unwrap();
+                    let of = |values: &Tensor, row: usize| {
+                        values.get(slot).unwrap().narrow(0, each * row, each).unwrap()
+                    };
+                    let here = of(held_out.predictions().values(), at);
+                    let there = of(everywhere.values(), *row as usize);
                     assert!(distance(&here, &there) < 1e-6, "{}, slot {slot}, row {row}", case.name);
                 }
             }
@@ -421,7 +431,9 @@ fn combiners_that_learn_refuse_members_that_have_seen_every_row() {
             let outcome = case.combined(&plan, &members, &combiner);
             match (combiner.learns, outcome) {
                 (false, Ok(_)) => {}
-                (true, Err(e @ Error::HeldOut { have: 0, rows: ROWS, .. })) => {
+                (true, Err(e @ Error::HeldOut { have: 0, rows, .. }))
+                    if rows == case.problem.positions() * ROWS =>
+                {
                     assert!(e.to_string().contains("Session::reserve"), "{e}");
                 }
                 (_, outcome) => {
@@ -441,11 +453,14 @@ fn every_combiner_follows_every_strategy_once_rows_are_reserved() {
         let x = case.data.inputs();
         let predicted = ensemble.predict(x).unwrap();
         let slots = ensemble.member_predictions(x).unwrap();
-        assert_eq!(slots.dims()[1..], [ROWS, if case.problem == Problem::Classes { 3 } else { 2 }], "{name}");
-        match case.problem.is_classification() {
-            true => assert_eq!(predicted.dims(), [ROWS], "{name}"),
-            false => assert_eq!(predicted.dims(), [ROWS, 2], "{name}"),
-        }
+        let (each, classes): (&[usize], &[usize]) = match case.problem {
+            Problem::Classes => (&[ROWS, 3], &[ROWS]),
+            Problem::Binary => (&[ROWS, 2], &[ROWS]),
+            Problem::Values => (&[ROWS, 2], &[ROWS, 2]),
+            Problem::Positions => (&[ROWS, 2, 3], &[ROWS, 2]),
+        };
+        assert_eq!(&slots.dims()[1..], each, "{name}");
+        assert_eq!(predicted.dims(), classes, "{name}");
         assert!(flat(&predicted).iter().all(|x| x.is_finite()), "{name}");
     });
 }
@@ -458,7 +473,8 @@ fn combiners_refuse_tasks_that_they_cannot_do() {
         for combiner in combiners::rows().into_iter().filter(|row| !row.goes_with(case.problem)) {
             let outcome = combiner.combine(&pool).and_then(|e| e.predict(case.data.inputs()));
             let e = outcome.map(|_| &combiner.name).unwrap_err().to_string();
-            let names_task = e.contains("for classes") || e.contains("for values");
+            let names_task =
+                ["for classes", "for values", "reads the inputs"].iter().any(|words| e.contains(words));
             assert!(names_task, "{} by {}: {e}", case.name, combiner.name);
         }
     }
@@ -477,9 +493,12 @@ fn probabilities_sum_to_one_and_forward_is_their_logarithm() {
         }
         let p = ensemble.predict_proba(x).unwrap();
         let classes = case.data.classes().unwrap();
-        assert_eq!(p.dims(), [ROWS, classes], "{name}");
+        match case.problem {
+            Problem::Positions => assert_eq!(p.dims(), [ROWS, 2, classes], "{name}"),
+            _ => assert_eq!(p.dims(), [ROWS, classes], "{name}"),
+        }
         let (p, logs) = (flat(&p), flat(&forward(&ensemble, x)));
-        let winners: Vec<u32> = ensemble.predict(x).unwrap().to_vec1().unwrap();
+        let winners: Vec<u32> = ensemble.predict(x).unwrap().flatten_all().unwrap().to_vec1().unwrap();
         for ((row, logs), winner) in p.chunks(classes).zip(logs.chunks(classes)).zip(winners) {
             assert!((row.iter().sum::<f64>() - 1.).abs() < 1e-5, "{name}: {row:?}");
             assert!(row.iter().all(|p| (0. ..=1.000_001).contains(p)), "{name}: {row:?}");
@@ -553,7 +572,8 @@ fn every_pool_becomes_one_network_or_the_error_says_why_not() {
             let seen = plan.reserved.iter().filter(|row| record.seen.binary_search(row).is_ok()).count();
             assert_eq!(merged.rows, (plan.reserved.len(), seen), "{}", case.name);
             let held_out = merged.pool.held_out().unwrap();
-            assert_eq!(held_out.rows().len() + record.seen.len(), ROWS, "{}", case.name);
+            let each = case.problem.positions();
+            assert_eq!(held_out.rows().len() + each * record.seen.len(), each * ROWS, "{}", case.name);
             let bound = MaxBarrier::new(merged.barrier.height - 1e-9);
             let e = pool.merge(spec, &bound).err().unwrap();
             assert!(matches!(e, Error::BarrierTooHigh { .. }), "{e}");

@@ -1,4 +1,4 @@
-//! The three kinds of task, tiny.
+//! The kinds of task, tiny.
 use crate::common::{blobs, flat, line, CPU};
 use candle_core::Tensor;
 use candle_ensemble::{
@@ -22,17 +22,34 @@ pub enum Problem {
     Binary,
     /// Two outputs.
     Values,
+    /// Three classes at each of two positions.
+    Positions,
 }
 
 impl Problem {
-    pub const ALL: [Self; 3] = [Self::Classes, Self::Binary, Self::Values];
+    pub const ALL: [Self; 4] = [Self::Classes, Self::Binary, Self::Values, Self::Positions];
 
     pub fn is_classification(self) -> bool {
         self != Self::Values
     }
 
+    /// The number of positions of a row.
+    pub fn positions(self) -> usize {
+        if self == Self::Positions {
+            2
+        } else {
+            1
+        }
+    }
+
     pub fn data(self) -> TensorDataset {
         match self {
+            Self::Positions => {
+                let one = blobs(4, ROWS, 3, 0.7);
+                let both = one.labels().unwrap().iter().flat_map(|class| [*class, (class + 1) % 3]);
+                let both = Tensor::from_iter(both, &CPU).unwrap().reshape((ROWS, 2)).unwrap();
+                TensorDataset::dense(one.inputs().clone(), &both, None).unwrap()
+            }
             Self::Classes => blobs(1, ROWS, 3, 0.7),
             Self::Binary => blobs(2, ROWS, 2, 0.9),
             Self::Values => {
@@ -48,6 +65,12 @@ impl Problem {
     pub fn with_other_target(self, row: u32) -> TensorDataset {
         let data = self.data();
         let inputs = data.inputs().clone();
+        if self == Self::Positions {
+            let mut ids: Vec<u32> = data.targets().flatten_all().unwrap().to_vec1().unwrap();
+            ids[2 * row as usize] = (ids[2 * row as usize] + 1) % 3;
+            let targets = Tensor::from_vec(ids, data.targets().shape(), &CPU).unwrap();
+            return TensorDataset::dense(inputs, &targets, None).unwrap();
+        }
         match data.labels() {
             Some(labels) => {
                 let classes = data.classes().unwrap() as u32;
@@ -69,6 +92,7 @@ impl Problem {
             Self::Classes => 3,
             Self::Binary => 1,
             Self::Values => 2,
+            Self::Positions => 6,
         };
         let net = move |settings: &Settings, vb: VarBuilder<'_>| {
             let inputs = settings.count("inputs")?.unwrap_or(2);
@@ -78,7 +102,11 @@ impl Problem {
                 return Ok(layers.add(nn::linear(5, outputs, vb.pp("out"))?));
             }
             let layers = seq().add(linear(inputs, 5, vb.pp("hidden"))?).add(Activation::Relu);
-            Ok(layers.add(linear(5, outputs, vb.pp("out"))?))
+            let layers = layers.add(linear(5, outputs, vb.pp("out"))?);
+            match self {
+                Self::Positions => Ok(layers.add(|x: &Tensor| x.reshape((x.dim(0)?, 2, 3)))),
+                _ => Ok(layers),
+            }
         };
         Trainer::reading(&["inputs"], net).epochs(EPOCHS).batch_size(16).optimizer(Optimizer::adam(1e-2))
     }
