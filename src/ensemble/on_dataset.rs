@@ -3,7 +3,7 @@ use crate::{
     combine::FittedCombiner,
     data::{Dataset, Task},
     ensemble::Ensemble,
-    metrics::{ClassMetrics, Metrics},
+    metrics::{ClassParts, MetricList, Metrics},
     observe::{Observer, Silent},
     predictions::passes::{Passes, Source},
     Error, Network, Result, Rows,
@@ -85,57 +85,81 @@ impl<'a, N: Network, F: FittedCombiner> OnDataset<'a, N, F> {
     }
 
     /// The metrics of the predictions: those of classes, or those of values. Rows count by their weights,
-    /// where the data set has weights.
-    ///
-    /// The predictions, targets and weights of all rows are kept until the end. Where rows have several positions, the
-    /// metrics are those of all positions, and no more than those of a few batches are kept.
+    /// where the data set has weights. Where rows have several positions, the metrics are those of all positions.
     ///
     /// # Errors
     /// As [`predict`](Self::predict); when the targets do not fit the predictions, or a prediction is NaN.
     pub fn evaluate(&self) -> Result<Metrics> {
-        if !self.data.positions().is_one() {
-            let mut metrics = ClassMetrics::new();
-            self.each_position(|probs, labels, weights| metrics.add(probs, labels, weights))?;
-            return metrics.finish();
-        }
-        let (mut predicted, mut targets, mut weights) = (vec![], vec![], vec![]);
-        self.over_rows(|passes, _| {
-            self.ensemble.combined_passes(passes, |pass, of_pass, _| {
-                predicted.push(of_pass.to_device(&Device::Cpu)?);
-                targets.extend(pass.targets.map(|targets| targets.to_device(&Device::Cpu)).transpose()?);
-                let of_batch = |w: Tensor| w.to_device(&Device::Cpu)?.to_dtype(DType::F64)?.to_vec1::<f64>();
-                weights.extend(pass.weights.map(of_batch).transpose()?.unwrap_or_default());
-                Ok(())
-            })
-        })?;
-        let (predicted, targets) = (Tensor::cat(&predicted, 0)?, Tensor::cat(&targets, 0)?);
-        let weights = (!weights.is_empty()).then_some(weights.as_slice());
-        match self.data.task() {
-            Task::Classification { .. } => {
-                Metrics::classification(&predicted, &targets.to_vec1::<u32>()?, weights)
+        let task = self.data.task();
+        match (task, self.metrics(&MetricList::for_task(task))?.as_slice()) {
+            (Task::Classification { .. }, &[accuracy, nll, brier, ece]) => {
+                Ok(Metrics::Classification { accuracy, nll, brier, ece })
             }
-            Task::Regression { .. } => {
-                Metrics::regression(&predicted, &targets.reshape(predicted.shape())?, weights)
+            (_, &[rmse, mae, r2]) => Ok(Metrics::Regression { rmse, mae, r2 }),
+            (task, _) => {
+                Err(Error::invalid("the usual metrics", "four for classes or three for values", task))
             }
         }
     }
 
-    /// Gives the probabilities of the positions of each batch that have a class, `(P, C)`, with their classes and weights to
-    /// `add`. Batches whose weights are all 0 are left out.
-    fn each_position(
-        &self,
-        mut add: impl FnMut(&Tensor, &[u32], Option<&[f64]>) -> Result<()>,
-    ) -> Result<()> {
+    /// These metrics of the predictions, in their order. Rows count by their weights, where the data set has weights. Where
+    /// rows have several positions, the metrics are those of all positions that have a class.
+    ///
+    /// The predictions, targets and weights of all rows are kept until the end. Where rows have several positions, the
+    /// metrics of the library are computed batch by batch; a [`Score`](crate::metrics::Score) of your own is not.
+    ///
+    /// ```
+    /// # use candle_core::{Device, Tensor};
+    /// # use candle_ensemble::prelude::*;
+    /// use candle_ensemble::metrics::MetricList;
+    ///
+    /// # let x = Tensor::arange(0f32, 40., &Device::Cpu)?.affine(0.05, -1.)?.reshape((20, 2))?;
+    /// # let y = Tensor::from_iter((0..20u32).map(|i| i / 10), &Device::Cpu)?;
+    /// # let data = TensorDataset::classification(x.clone(), &y)?;
+    /// # let trainer = Trainer::new(|vb| candle_nn::linear(2, 2, vb)).epochs(2);
+    /// # let ensemble = Session::new(&trainer, &data).fit(&MultiRun::new(3), 42)?.combine(&Mean)?;
+    /// let test: &dyn Dataset = &data; // any data set
+    /// let [iou, perplexity] = ensemble.on(test).metrics(&MetricList::parse("mean-iou,perplexity")?)?[..] else {
+    ///     unreachable!()
+    /// };
+    /// println!("mean IoU {iou:.3}, perplexity {perplexity:.3}");
+    /// # Ok::<(), candle_ensemble::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`evaluate`](Self::evaluate), and when a metric does not go with the task.
+    pub fn metrics(&self, list: &MetricList) -> Result<Vec<f64>> {
+        list.check(self.data.task())?;
+        match (self.data.positions().is_one(), list.are_built_in()) {
+            (false, true) => {
+                let mut parts = list.class_parts();
+                self.each_position(|part| part.add_to(&mut parts))?;
+                parts.finish()
+            }
+            _ => {
+                let mut all = Part::default();
+                self.each_position(|part| {
+                    all.append(part);
+                    Ok(())
+                })?;
+                all.metrics(list)
+            }
+        }
+    }
+
+    /// Gives the predictions of each batch, at all positions that have a target, to `take`.
+    fn each_position(&self, mut take: impl FnMut(Part) -> Result<()>) -> Result<()> {
         let positions = self.data.positions();
         self.over_rows(|passes, _| {
             self.ensemble.combined_passes(passes, |pass, predicted, _| {
                 let Some(flat) = pass.positions(positions)? else { return Ok(()) };
-                let weights = flat.weights.as_ref();
-                let weights = weights.map(|w| w.to_dtype(DType::F64)?.to_vec1::<f64>()).transpose()?;
-                if weights.as_ref().is_some_and(|weights| weights.iter().all(|weight| *weight == 0.)) {
-                    return Ok(());
-                }
-                add(&flat.kept_of(predicted)?, &flat.targets.to_vec1::<u32>()?, weights.as_deref())
+                let on_cpu = |t: &Tensor| t.to_device(&Device::Cpu);
+                let weights = flat.weights.as_ref().map(|w| on_cpu(w)?.to_dtype(DType::F64)?.to_vec1());
+                take(Part {
+                    predicted: vec![on_cpu(&flat.kept_of(predicted)?)?],
+                    targets: vec![on_cpu(&flat.targets)?],
+                    weights: weights.transpose()?.unwrap_or_default(),
+                })
             })
         })
     }
@@ -166,5 +190,44 @@ impl<'a, N: Network, F: FittedCombiner> OnDataset<'a, N, F> {
             }
         };
         f(&self.ensemble.passes(Source::Rows(self.data, rows)).observer(self.observer), rows)
+    }
+}
+
+/// The predictions of some rows with their targets, and their weights if there are any.
+#[derive(Default)]
+struct Part {
+    predicted: Vec<Tensor>,
+    targets: Vec<Tensor>,
+    weights: Vec<f64>,
+}
+
+impl Part {
+    fn append(&mut self, other: Self) {
+        self.predicted.extend(other.predicted);
+        self.targets.extend(other.targets);
+        self.weights.extend(other.weights);
+    }
+
+    fn weights(&self) -> Option<&[f64]> {
+        (!self.weights.is_empty()).then_some(self.weights.as_slice())
+    }
+
+    /// Adds the rows to metrics of classes. Rows whose weights are all 0 count for nothing.
+    fn add_to(self, metrics: &mut ClassParts) -> Result<()> {
+        if !self.weights.is_empty() && self.weights.iter().all(|weight| *weight == 0.) {
+            return Ok(());
+        }
+        for (predicted, targets) in self.predicted.iter().zip(&self.targets) {
+            metrics.add(predicted, &targets.to_vec1::<u32>()?, self.weights())?;
+        }
+        Ok(())
+    }
+
+    /// These metrics of the rows.
+    fn metrics(&self, list: &MetricList) -> Result<Vec<f64>> {
+        let (predicted, targets) = (Tensor::cat(&self.predicted, 0)?, Tensor::cat(&self.targets, 0)?);
+        // One output `(N, 1)` may have the targets `(N,)`.
+        let targets = if targets.dtype().is_float() { targets.reshape(predicted.shape())? } else { targets };
+        list.compute(&predicted, &targets, self.weights())
     }
 }

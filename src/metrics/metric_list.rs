@@ -122,18 +122,26 @@ impl MetricList {
         targets: &Tensor,
         weights: Option<&[f64]>,
     ) -> Result<Vec<f64>> {
+        let mut parts = self.class_parts();
+        if parts.0.is_empty() {
+            return Ok(vec![]);
+        }
+        parts.add(predicted, &class_ids(targets)?, weights)?;
+        parts.finish()
+    }
+
+    /// Starts the library's metrics of classes, in their order, for rows that come in parts.
+    pub(crate) fn class_parts(&self) -> ClassParts {
         let start = |metric: &Metric| match metric.start() {
             Some(Start::Classes(start)) => Some(start()),
             _ => None,
         };
-        let mut each: Vec<Box<dyn ClassRows>> = self.0.iter().filter_map(start).collect();
-        if each.is_empty() {
-            return Ok(vec![]);
-        }
-        let labels = class_ids(targets)?;
-        Cases::new(predicted, &labels, weights)?
-            .each(|case| each.iter_mut().for_each(|rows| rows.add(&case)))?;
-        each.into_iter().map(|rows| rows.finish()).collect()
+        ClassParts(self.0.iter().filter_map(start).collect())
+    }
+
+    /// Whether each metric is one of the library's, so that none needs all rows at once.
+    pub(crate) fn are_built_in(&self) -> bool {
+        self.0.iter().all(|metric| metric.start().is_some())
     }
 
     /// The values of the library's metrics of values, in their order.
@@ -154,6 +162,21 @@ impl MetricList {
         Pairs::new(predicted, targets, weights)?
             .each(|pair| each.iter_mut().for_each(|rows| rows.add(&pair)))?;
         each.into_iter().map(|rows| rows.finish()).collect()
+    }
+}
+
+/// Metrics of classes over rows that come in parts, so that not all of them need be in memory.
+pub(crate) struct ClassParts(Vec<Box<dyn ClassRows>>);
+
+impl ClassParts {
+    /// Adds the probabilities of some rows, `(N, C)`, with their classes.
+    pub(crate) fn add(&mut self, probs: &Tensor, labels: &[u32], weights: Option<&[f64]>) -> Result<()> {
+        Cases::new(probs, labels, weights)?.each(|case| self.0.iter_mut().for_each(|rows| rows.add(&case)))
+    }
+
+    /// The metrics of all rows.
+    pub(crate) fn finish(self) -> Result<Vec<f64>> {
+        self.0.into_iter().map(|rows| rows.finish()).collect()
     }
 }
 

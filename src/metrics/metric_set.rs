@@ -73,9 +73,22 @@ impl Metrics {
     /// # Errors
     /// When the inputs are not valid; see the [module](super).
     pub fn classification(probs: &Tensor, labels: &[u32], weights: Option<&[f64]>) -> Result<Self> {
-        let mut metrics = ClassMetrics::new();
-        metrics.add(probs, labels, weights)?;
-        metrics.finish()
+        let mut accuracy = MeanScore::new(correct);
+        let mut nll = MeanScore::new(nll::loss);
+        let mut brier = MeanScore::new(brier::distance);
+        let mut ece = EqualWidth::new(Bins::USUAL);
+        Cases::new(probs, labels, weights)?.each(|case| {
+            accuracy.add(&case);
+            nll.add(&case);
+            brier.add(&case);
+            ece.add(case.confidence, case.is_correct(), case.weight);
+        })?;
+        Ok(Self::Classification {
+            accuracy: Box::new(accuracy).finish()?,
+            nll: Box::new(nll).finish()?,
+            brier: Box::new(brier).finish()?,
+            ece: ece.expected(),
+        })
     }
 
     /// Computes the metrics of regression predictions, `(N,)` or `(N, K)` (rows, outputs) like the targets,
@@ -135,45 +148,6 @@ impl Metrics {
             Self::Classification { accuracy, nll, brier, ece } => name(&[accuracy, nll, brier, ece]),
             Self::Regression { rmse, mae, r2 } => name(&[rmse, mae, r2]),
         }
-    }
-}
-
-/// The metrics of class probabilities that come in parts, so that not all of them need be in memory.
-pub(crate) struct ClassMetrics {
-    accuracy: MeanScore,
-    nll: MeanScore,
-    brier: MeanScore,
-    ece: EqualWidth,
-}
-
-impl ClassMetrics {
-    pub(crate) fn new() -> Self {
-        Self {
-            accuracy: MeanScore::new(correct),
-            nll: MeanScore::new(nll::loss),
-            brier: MeanScore::new(brier::distance),
-            ece: EqualWidth::new(Bins::USUAL),
-        }
-    }
-
-    /// Adds the probabilities of some rows, `(N, C)`.
-    pub(crate) fn add(&mut self, probs: &Tensor, labels: &[u32], weights: Option<&[f64]>) -> Result<()> {
-        Cases::new(probs, labels, weights)?.each(|case| {
-            self.accuracy.add(&case);
-            self.nll.add(&case);
-            self.brier.add(&case);
-            self.ece.add(case.confidence, case.is_correct(), case.weight);
-        })
-    }
-
-    /// The metrics of all rows.
-    pub(crate) fn finish(self) -> Result<Metrics> {
-        Ok(Metrics::Classification {
-            accuracy: Box::new(self.accuracy).finish()?,
-            nll: Box::new(self.nll).finish()?,
-            brier: Box::new(self.brier).finish()?,
-            ece: self.ece.expected(),
-        })
     }
 }
 
