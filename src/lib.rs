@@ -146,7 +146,7 @@ pub use network::{AnyNetwork, Network};
 #[cfg(feature = "progress")]
 #[cfg_attr(docsrs, doc(cfg(feature = "progress")))]
 pub use observe::ProgressBar;
-pub use pool::Pool;
+pub use pool::{LoadReport, Pool, PoolBuilder, PretrainedMember};
 pub use predictions::HeldOut;
 pub use seed::Seed;
 pub use session::Session;

@@ -207,7 +207,8 @@ pub struct Candidate {
 /// # Errors
 /// When fewer than four rows are there to measure on, out of bag too (reserve some with
 /// [`Session::reserve`](crate::Session::reserve)), the cheapest candidate costs more than `max_cost`, the
-/// criterion does not fit the task, or candle fails.
+/// criterion does not fit the task, or candle fails. [`Error::UnknownRows`] when it is unknown which rows shaped some
+/// member, unless the rows are those of other data ([`BestOf::data`], [`Pool::on_new_data`]).
 ///
 /// ```
 /// # use candle_core::{Device, Tensor};
@@ -336,6 +337,9 @@ impl<'t, L: Learner> Comparison<'t, L> {
     fn new(pool: &'t Pool<'t, L>, options: &'t BestOf<'t>) -> Result<Self> {
         let (_, train_data, device) = pool.parts();
         let data = options.data.unwrap_or(train_data);
+        if options.data.is_none() {
+            pool.refuse_unknown()?;
+        }
         let rows = match options.rows {
             Some(rows) => rows.to_vec(),
             None => unseen_rows(pool, "BestOf::rows or BestOf::data", LEAST_ROWS)?,

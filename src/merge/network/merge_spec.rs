@@ -219,6 +219,8 @@ pub(crate) struct MergeContext<'k, L: Learner> {
     pub(crate) train_data: &'k dyn Dataset,
     /// The rows of `train_data` that shaped any member, sorted.
     pub(crate) seen: Rows,
+    /// Whether other rows of `train_data`, which nobody knows, may have shaped some member too.
+    pub(crate) seen_unknown: bool,
     /// The data on which losses are measured.
     pub(crate) data: &'k dyn Dataset,
     /// The rows of `data` on which losses are measured.
@@ -234,9 +236,10 @@ impl<'k, L: Learner> MergeContext<'k, L> {
         self.model.loss(weights, self.data, &self.rows)
     }
 
-    /// The number of rows to measure on that shaped any member.
+    /// The number of rows to measure on that shaped any member, or may have.
     pub(crate) fn seen_rows(&self) -> usize {
-        let seen = |row: &&u32| self.is_train_data && self.seen.binary_search(row).is_ok();
+        let may_be_seen = |row: &u32| self.seen_unknown || self.seen.binary_search(row).is_ok();
+        let seen = |row: &&u32| self.is_train_data && may_be_seen(row);
         self.rows.iter().filter(seen).count()
     }
 
