@@ -153,10 +153,10 @@ impl<'a, L: Learner> Pool<'a, L> {
     ///     pool.add(PretrainedMember::new(checkpoint(w)?, Seen::Unknown))?;
     /// }
     /// let pool = pool.build()?;
-    /// let refused = pool.combine(&EnsembleSelection::new()).unwrap_err().to_string();
+    /// let refused = pool.combine(&EnsembleSelection::new(10)).unwrap_err().to_string();
     /// assert!(refused.contains("it is unknown which rows shaped model 0, model 1"));
     ///
-    /// let ensemble = pool.on_new_data(&new_rows)?.combine(&EnsembleSelection::new())?;
+    /// let ensemble = pool.on_new_data(&new_rows)?.combine(&EnsembleSelection::new(10))?;
     /// assert_eq!(ensemble.predict(&x)?.dims(), [10, 1]);
     /// # Ok::<(), candle_ensemble::Error>(())
     /// ```

@@ -195,7 +195,7 @@ impl fmt::Display for LoadReport {
 /// }
 /// let pool = pool.build()?;
 /// assert_eq!(pool.held_out()?.rows(), (30..40).collect::<Vec<u32>>());
-/// let ensemble = pool.combine(&EnsembleSelection::new())?; // fitted on the new rows
+/// let ensemble = pool.combine(&EnsembleSelection::new(10))?; // fitted on the new rows
 /// ensemble.save(folder.path().join("ensemble.safetensors"))?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

@@ -95,19 +95,3 @@ fn trains_nothing() -> Error {
     let got = "Pretrained, which trains nothing: give its networks to a PoolBuilder";
     Error::invalid("the learner of a session", "one that trains, such as Trainer or CustomLoop", got)
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{data::TensorDataset, strategy::MultiRun, Session};
-    use candle_core::{Device, Tensor};
-
-    #[test]
-    fn a_session_refuses_it_before_anything_is_trained() {
-        let x = Tensor::zeros((4, 2), DType::F32, &Device::Cpu).unwrap();
-        let data = TensorDataset::regression(&x, &x.sum(1).unwrap()).unwrap();
-        let networks = Pretrained::new(|vb| candle_nn::linear(2, 1, vb));
-        let e = Session::new(&networks, &data).fit(&MultiRun::new(2), 1).err().unwrap().to_string();
-        assert!(e.contains("give its networks to a PoolBuilder"), "{e}");
-    }
-}

@@ -20,6 +20,7 @@ mod merging_on_threads;
 mod odd_training;
 mod one_network;
 mod pool;
+mod pretrained;
 mod prune;
 mod registries;
 mod resampling;

@@ -245,7 +245,26 @@ impl<'a, L: Learner> Pool<'a, L> {
         };
         let is_train_data = max_barrier.data.is_none();
         let (seen, seen_unknown) = (self.seen(), self.is_seen_unknown());
-        Ok(MergeContext { model, train_data, seen, seen_unknown, data, rows, is_train_data, trace })
+        let statistics_rows = match spec.rows_of_statistics() {
+            Some(_) if self.is_on_new_data() => {
+                let must = "rows of the data that the networks were trained on (merge the pool over that data, with \
+                            MaxBarrier::data for other rows)";
+                return Err(Error::invalid("MergeSpec::statistics_rows", must, "rows of new data"));
+            }
+            Some(rows) => rows.clone(),
+            None => seen.clone(),
+        };
+        Ok(MergeContext {
+            model,
+            train_data,
+            seen,
+            seen_unknown,
+            statistics_rows,
+            data,
+            rows,
+            is_train_data,
+            trace,
+        })
     }
 }
 
@@ -291,9 +310,10 @@ fn common_architecture(members: &[Member]) -> Result<&Record> {
 }
 
 /// The record of the network that was merged of these members of a pool. The rows that shaped any member of the pool
-/// count as seen.
+/// and those of its statistics count as seen.
 fn merged_record(members: &[&Member], spec: &MergeSpec, all: &[Member]) -> Record {
     let mut seen: Rows = all.iter().flat_map(|member| member.record.seen.iter().copied()).collect();
+    seen.extend(spec.rows_of_statistics().into_iter().flatten());
     seen.sort_unstable();
     seen.dedup();
     let mut hash = blake3::Hasher::new();

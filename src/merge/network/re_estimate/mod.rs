@@ -110,9 +110,8 @@ pub(super) fn refuse_too_few(seen: &[u32], what: &str) -> Result<()> {
         return Ok(());
     }
     let what = format!("the number of rows that shaped {what}, by its record (Record::seen),");
-    let must =
-        "at least 2, to run the network on (declare them with Seen::Rows, or average the weights and call \
-                merge::re_estimate with rows of your own)";
+    let must = "at least 2, to run the network on (declare them with Seen::Rows, or name rows with \
+                MergeSpec::statistics_rows)";
     Err(Error::invalid(what, must, seen.len()))
 }
 
