@@ -676,6 +676,16 @@ fn batch_norm_networks_are_merged_with_statistics_of_rows_that_are_known_or_name
         // The rows count as seen by the result.
         assert_eq!(merged.pool.members()[0].record.seen, own);
         assert_eq!(merged.pool.members()[0].record.seen_unknown, seen == Seen::Unknown);
+        let (pool, other) = (pool(seen.clone()), blobs(6, 30, 2, 0.4));
+        let all: Vec<u32> = (0..30).collect();
+        let options = BestOf::new().data(&other, &all).align(false);
+        let soups = |options: &BestOf<'_>| {
+            let candidates = best_of(&pool, options).unwrap().report.candidates.into_iter();
+            candidates
+                .filter(|candidate| candidate.name.ends_with("soup") && candidate.score.is_some())
+                .count()
+        };
+        assert_eq!((soups(&options), soups(&options.statistics_rows(&own))), (0, 2));
     }
     // By hand: the mean of the hidden units over the forty rows.
     let x = data.batch(&own, &CPU).unwrap().inputs.only().unwrap().clone();
@@ -731,16 +741,4 @@ fn f64_networks_load_and_a_session_refuses_a_learner_that_trains_nothing() {
     assert_eq!(pool.build().unwrap().members()[0].weights["fc1.bias"].dtype(), DType::F64);
     let e = why(Session::new(&networks, &data).fit(&MultiRun::new(2), 1));
     assert!(e.contains("give its networks to a PoolBuilder"), "{e}");
-}
-
-#[test]
-fn zz_temporary_real_file() {
-    let dict = StateDict::open_key("/tmp/torchA/pesto/weights/mir-1k.ckpt", "state_dict").unwrap();
-    for name in dict.names() {
-        let t = dict.tensor(name).unwrap();
-        let sum: f64 =
-            crate::common::flat(&t).iter().enumerate().map(|(i, x)| x * ((i % 7) as f64 + 1.)).sum();
-        println!("REAL {name} {:?} {:?} {sum:.9e}", dict.dtype(name), t.dims());
-    }
-    println!("REAL {}", why(StateDict::open("/tmp/torchA/pesto/weights/mir-1k.ckpt")));
 }
