@@ -36,6 +36,16 @@ pub enum Error {
         /// Number of rows in the data set.
         rows: usize,
     },
+    /// It is unknown which rows of the pool's data shaped some members, so no row counts as held out.
+    #[error(
+        "it is unknown which rows shaped {}, so no row of the pool's data is held out: declare what they have seen \
+         (Seen::Rows, or Seen::Nothing if that is no row of this data set), or use rows that are new to all members \
+         (Pool::on_new_data)", members.join(", ")
+    )]
+    UnknownRows {
+        /// Names of the members.
+        members: Vec<String>,
+    },
     /// Steps that were too large made the loss or a variable of a run NaN or infinite.
     #[error(
         "run {run} diverged: {what} is {value} in epoch {epoch}, batch {batch}, at learning rate \

@@ -48,6 +48,8 @@
 //!   tensors, and a record of the rows that it has seen.
 //! - The [`Pool`] holds all members. It makes [`HeldOut`] predictions from their records, so a combiner that learns
 //!   from it is never fitted on rows on which the members were fitted.
+//!   [`PoolBuilder`] makes one of networks that are already there: checkpoints of safetensors and PyTorch
+//!   ([`weights::StateDict`]), or members of other ensembles.
 //! - [`prune`] selects the members that are worth their cost. [`merge`] makes one network out of several.
 //! - A [`combine::Combiner`] is fitted on held-out predictions and becomes a [`combine::FittedCombiner`]. Members and
 //!   fitted combiner are an [`Ensemble`], which can be saved to a file and loaded.
@@ -146,7 +148,7 @@ pub use network::{AnyNetwork, Network};
 #[cfg(feature = "progress")]
 #[cfg_attr(docsrs, doc(cfg(feature = "progress")))]
 pub use observe::ProgressBar;
-pub use pool::Pool;
+pub use pool::{LoadReport, Pool, PoolBuilder, PretrainedMember};
 pub use predictions::HeldOut;
 pub use seed::Seed;
 pub use session::Session;

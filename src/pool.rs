@@ -3,6 +3,10 @@
 //! A [`Pool`] turns members into predictions. It alone makes held-out predictions, from the rows that each
 //! member's record says it has seen, so that no combiner, pruning or merge is judged on rows that shaped its
 //! members.
+mod builder;
+
+pub use builder::{LoadReport, PoolBuilder, PretrainedMember};
+
 use crate::{
     combine::{Combiner, CombinerReport},
     data::{Dataset, Inputs},
@@ -16,7 +20,10 @@ use crate::{
         Predictions,
     },
     prune::Prune,
-    store::member::{predicting, with_own_slots},
+    store::{
+        member::{predicting, with_own_slots},
+        Record,
+    },
     train::Learner,
     weights::{number_of_parameters, Weights},
     Error, HeldOut, Member, Result, Rows, Seed,
@@ -29,7 +36,8 @@ pub(crate) const ROWS: usize = 1024;
 
 /// The trained members of a plan, with the learner and the data that they come from.
 ///
-/// [`Session::fit`](crate::Session::fit) returns a pool. It is the place to try things out: fit combiners
+/// [`Session::fit`](crate::Session::fit) returns a pool, and [`PoolBuilder`](crate::PoolBuilder) makes one of networks
+/// that are already there. It is the place to try things out: fit combiners
 /// ([`combine`](Self::combine)), measure them ([`judge`](Self::judge)), drop members
 /// ([`prune`](Self::prune)), or average their weights into one network ([`merge`](Self::merge)). All of these
 /// borrow the pool. Its held-out predictions are made once, when they are first needed, and kept: a second
@@ -68,6 +76,8 @@ pub struct Pool<'a, L: Learner> {
     device: Device,
     /// Rows that no run trained on.
     reserved: Rows,
+    /// Whether all rows of the data are new to all members, whatever the members' records say of other data.
+    new_data: bool,
     seed: Seed,
     held_out: OnceLock<HeldOut>,
     held_out_with_inputs: OnceLock<HeldOut>,
@@ -85,7 +95,8 @@ impl<'a, L: Learner> Pool<'a, L> {
             return Err(Error::invalid("a pool", "of at least one member", "empty"));
         }
         let (held_out, held_out_with_inputs) = (OnceLock::new(), OnceLock::new());
-        Ok(Self { members, learner, data, device, reserved, seed, held_out, held_out_with_inputs })
+        let new_data = false;
+        Ok(Self { members, learner, data, device, reserved, new_data, seed, held_out, held_out_with_inputs })
     }
 
     /// The members, in the order of the plan.
@@ -112,7 +123,62 @@ impl<'a, L: Learner> Pool<'a, L> {
     /// When there are no members.
     pub fn with_members(&self, members: Vec<Member>) -> Result<Self> {
         let plan = (self.reserved.clone(), self.seed);
-        Self::new(members, self.learner, self.data, self.device.clone(), plan)
+        let pool = Self::new(members, self.learner, self.data, self.device.clone(), plan)?;
+        Ok(Self { new_data: self.new_data, ..pool })
+    }
+
+    /// A pool of the same members over another data set, all rows of which are new to every member.
+    ///
+    /// All its rows are held out. So rules are fitted, judged, pruned and compared on them, and the rows that the
+    /// members were trained on need not be known. The records of the members, which ensembles keep, stay as they are.
+    ///
+    /// The caller vouches that the rows are new; only the pool's own data set is refused, by its
+    /// [fingerprint](Dataset::fingerprint). To merge networks with batch-norm, whose statistics are measured on the
+    /// rows that shaped them, use [`merge`](Self::merge) of the pool over that data set, with
+    /// [`MaxBarrier::data`](crate::merge::MaxBarrier::data).
+    ///
+    /// ```
+    /// use candle_core::{Device, Tensor};
+    /// use candle_ensemble::{prelude::*, store::Seen, train::Pretrained, PoolBuilder, PretrainedMember};
+    /// # use candle_ensemble::weights::{StateDict, Weights};
+    /// # let x = Tensor::arange(0f32, 20., &Device::Cpu)?.affine(0.1, -1.)?.reshape((10, 2))?;
+    /// # let data = TensorDataset::regression(&x, &x.sum(1)?)?;
+    /// # let new_rows = TensorDataset::regression(&x.affine(1., 0.05)?, &x.affine(1., 0.05)?.sum(1)?)?;
+    /// # let checkpoint = |w: f32| -> Result<StateDict, candle_ensemble::Error> {
+    /// #     let weight = Tensor::new(&[[w, 1.]], &Device::Cpu)?;
+    /// #     Ok(Weights::from([("weight".into(), weight)]).into())
+    /// # };
+    /// let networks = Pretrained::new(|vb| candle_nn::linear_no_bias(2, 1, vb));
+    /// let mut pool = PoolBuilder::new(&networks, &data);
+    /// for w in [0.9, 1.2] {
+    ///     pool.add(PretrainedMember::new(checkpoint(w)?, Seen::Unknown))?;
+    /// }
+    /// let pool = pool.build()?;
+    /// let refused = pool.combine(&EnsembleSelection::new(10)).unwrap_err().to_string();
+    /// assert!(refused.contains("it is unknown which rows shaped model 0, model 1"));
+    ///
+    /// let ensemble = pool.on_new_data(&new_rows)?.combine(&EnsembleSelection::new(10))?;
+    /// assert_eq!(ensemble.predict(&x)?.dims(), [10, 1]);
+    /// # Ok::<(), candle_ensemble::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When the data set is the pool's own, or has another task.
+    pub fn on_new_data<'b>(&self, data: &'b dyn Dataset) -> Result<Pool<'b, L>>
+    where
+        'a: 'b,
+    {
+        let (task, own) = (data.task(), self.data.task());
+        if task != own {
+            return Err(Error::invalid("the task of the new data", format!("that of the pool, {own}"), task));
+        }
+        if data.fingerprint() == self.data.fingerprint() {
+            let must = "another one than the pool's own, whose rows are not new to the members";
+            return Err(Error::invalid("the new data set", must, "the same one"));
+        }
+        let plan = (Rows::new(), self.seed);
+        let pool = Pool::new(self.members.clone(), self.learner, data, self.device.clone(), plan)?;
+        Ok(Pool { new_data: true, ..pool })
     }
 
     /// Builds the network of the member at this position, with its weights.
@@ -141,8 +207,8 @@ impl<'a, L: Learner> Pool<'a, L> {
     /// fitted on the pool's held-out predictions; one that has nothing to learn needs no held-out rows.
     ///
     /// # Errors
-    /// [`Error::HeldOut`] when a combiner that learns has too few held-out rows; as [`Combiner::fit`]
-    /// otherwise; when candle fails.
+    /// For a combiner that learns: [`Error::HeldOut`] when it has too few held-out rows, and [`Error::UnknownRows`] when
+    /// it is unknown which rows shaped some member. As [`Combiner::fit`] otherwise; when candle fails.
     pub fn combine<C: Combiner>(&self, combiner: &C) -> Result<Ensemble<L::Network, C::Fitted>> {
         let fitted = self.fit_combiner(combiner)?;
         let live = LiveSlots::build(&self.members, self.learner, self.data, &self.device)?;
@@ -168,10 +234,13 @@ impl<'a, L: Learner> Pool<'a, L> {
     }
 
     /// The rows of the pool's data that shaped none of its members, sorted. They include the
-    /// [reserved](Self::reserved) rows.
+    /// [reserved](Self::reserved) rows. There are none where it is unknown which rows shaped some member.
     #[must_use]
     pub fn unseen(&self) -> Rows {
-        rows_not_in(&self.seen(), self.data.rows())
+        match self.is_seen_unknown() {
+            true => Rows::new(),
+            false => rows_not_in(&self.seen(), self.data.rows()),
+        }
     }
 
     /// The seed of the pool's plan.
@@ -237,12 +306,15 @@ impl<'a, L: Learner> Pool<'a, L> {
     /// than 2²⁶ probabilities in all, the same number of positions of each row is kept, drawn with the seed of the plan.
     ///
     /// # Errors
-    /// When there is no such row, or candle fails.
+    /// [`Error::UnknownRows`] when it is unknown which rows shaped some member: declare them, or use rows that are new to
+    /// all members ([`on_new_data`](Self::on_new_data)). [`Error::HeldOut`] when there is no such row. When candle
+    /// fails.
     pub fn held_out(&self) -> Result<&HeldOut> {
         get_or_make(&self.held_out, || self.predict_held_out())
     }
 
     fn predict_held_out(&self) -> Result<HeldOut> {
+        self.refuse_unknown()?;
         let task = self.data.task();
         // The type of predictions, whatever that of the networks.
         let dtype = if self.learner.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
@@ -251,8 +323,9 @@ impl<'a, L: Learner> Pool<'a, L> {
         let rows = kept.len();
         let mut sums: Vec<_> = slots.iter().map(|_| (None::<Tensor>, vec![0f32; rows])).collect();
         let members = self.members.iter().filter(|m| !m.record.refit).collect();
+        let (data, device) = (self.data, &self.device);
         let unseen =
-            Unseen { members, learner: self.learner, data: self.data, device: &self.device, pass_rows: ROWS };
+            Unseen { members, learner: self.learner, data, new_data: self.new_data, device, pass_rows: ROWS };
         unseen.predict(
             |rows, predicted| kept.select(rows, predicted),
             |member, unseen, predicted| {
@@ -356,22 +429,46 @@ impl<'a, L: Learner> Pool<'a, L> {
         Ok(self.members.iter().filter(|m| kept.contains(&m.record.slot)).cloned().collect())
     }
 
-    /// The rows of the pool's data that shaped any of its members, sorted.
+    /// The rows of the pool's data that are known to have shaped any of its members, sorted.
     pub(crate) fn seen(&self) -> Rows {
-        let mut seen: Rows = self.members.iter().flat_map(|m| m.record.seen.iter().copied()).collect();
+        let mut seen: Rows = self.members.iter().flat_map(|m| self.seen_by(m).iter().copied()).collect();
         seen.sort_unstable();
         seen.dedup();
         seen
+    }
+
+    /// The rows of the pool's data that are known to have shaped a member, sorted.
+    pub(crate) fn seen_by<'m>(&self, member: &'m Member) -> &'m [u32] {
+        if self.new_data {
+            &[]
+        } else {
+            &member.record.seen
+        }
+    }
+
+    /// Whether it is unknown which rows of the pool's data shaped some member.
+    pub(crate) fn is_seen_unknown(&self) -> bool {
+        !self.new_data && self.members.iter().any(|member| member.record.seen_unknown)
+    }
+
+    /// Whether the pool's data is new to all members, and the rows in their records are those of another data set.
+    pub(crate) fn is_on_new_data(&self) -> bool {
+        self.new_data
+    }
+
+    /// [`Error::UnknownRows`] where it is unknown which rows of the pool's data shaped some member.
+    pub(crate) fn refuse_unknown(&self) -> Result<()> {
+        if !self.is_seen_unknown() {
+            return Ok(());
+        }
+        let unknown = self.members.iter().filter(|member| member.record.seen_unknown);
+        Err(Error::UnknownRows { members: unknown.map(name).collect() })
     }
 
     /// The names of the slots in tables: the architecture and the number of the slot's first run.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
         let first = |slot: &usize| self.members.iter().find(|m| m.record.slot == *slot);
-        let name = |m: &Member| match m.record.index {
-            0 => format!("{} {}", m.record.architecture, m.record.run),
-            index => format!("{} {}.{index}", m.record.architecture, m.record.run),
-        };
         slots(&self.members).iter().filter_map(first).map(name).collect()
     }
 
@@ -380,6 +477,15 @@ impl<'a, L: Learner> Pool<'a, L> {
         let of = |m: &Member| number_of_parameters(&m.weights) as f64;
         let slot = |slot: &usize| predicting(&self.members).filter(|m| m.record.slot == *slot).map(of).sum();
         slots(&self.members).iter().map(slot).collect()
+    }
+}
+
+/// The name of a member in tables: its architecture and the number of its run.
+fn name(member: &Member) -> String {
+    let Record { architecture, run, index, .. } = &member.record;
+    match index {
+        0 => format!("{architecture} {run}"),
+        index => format!("{architecture} {run}.{index}"),
     }
 }
 

@@ -440,6 +440,7 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
             features: run.features.clone(),
             scaling: scaling.clone(),
             seen: run.seen(),
+            seen_unknown: false,
             curve: curve.to_vec(),
             key: self.key(run, index)?,
         };

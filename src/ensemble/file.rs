@@ -7,7 +7,7 @@ use crate::{
     network::Output,
     plan::Settings,
     predictions::live::{Constructor, LiveSlots},
-    store::{check_record, read_file, Record},
+    store::{check_record, read_file, read_member, Record},
     train::{Learner, SharedBuild},
     weights::Weights,
     Error, Member, Network, Result,
@@ -219,33 +219,78 @@ fn weight(member: usize, name: &str) -> String {
     format!("{member:05}/{name}")
 }
 
+impl Member {
+    /// Reads the members of a file: those of an ensemble ([`Ensemble::save`]), whatever its combiner, or the one of a
+    /// [`DirectoryStore`](crate::store::DirectoryStore).
+    ///
+    /// Use it to put networks into another pool ([`PretrainedMember::of_member`](crate::PretrainedMember::of_member)).
+    /// Files of any origin are safe to read.
+    ///
+    /// ```
+    /// # use candle_core::{Device, Tensor};
+    /// # use candle_ensemble::prelude::*;
+    /// # let x = Tensor::arange(0f32, 20., &Device::Cpu)?.reshape((10, 2))?;
+    /// # let data = TensorDataset::regression(x.clone(), &x.sum(1)?)?;
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("ensemble.safetensors");
+    /// # let trainer = Trainer::new(|vb| candle_nn::linear(2, 1, vb)).epochs(2);
+    /// # Session::new(&trainer, &data).fit(&MultiRun::new(3), 42)?.combine(&Median)?.save(&path)?;
+    /// let members = Member::read_all(&path)?;
+    /// assert_eq!(members.len(), 3);
+    /// assert_eq!(members[0].weights["weight"].dims(), [1, 2]);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the file cannot be read; [`Error::Damaged`] when its content has changed since it was written;
+    /// [`Error::Foreign`] when it is another kind of file.
+    pub fn read_all(path: impl AsRef<Path>) -> Result<Vec<Self>> {
+        let path = path.as_ref();
+        let not_found = || files::failed(path, io::Error::from(io::ErrorKind::NotFound));
+        let read = |bytes: &[u8]| match read_parts(bytes) {
+            Ok((_, _, members)) => Ok(members),
+            Err(of_ensemble) => match read_member(bytes) {
+                Ok(member) => Ok(vec![member]),
+                Err(damaged @ FormatError::Damaged(_)) => Err(damaged),
+                Err(_) => Err(of_ensemble),
+            },
+        };
+        read_file(path, read)?.ok_or_else(not_found)
+    }
+}
+
+/// The description of an ensemble, the bytes of its fitted combiner, and its members.
+fn read_parts(bytes: &[u8]) -> Result<(Description, Vec<u8>, Vec<Member>), FormatError> {
+    let mut content = read_tensors(KIND, bytes)?;
+    let mut description: Description = serde_json::from_str(&content.description)
+        .map_err(|e| FormatError::foreign(format!("its description: {e}")))?;
+    let fitted = content.tensors.remove(COMBINER);
+    let fitted = fitted
+        .and_then(|t| t.to_vec1::<u8>().ok())
+        .ok_or_else(|| FormatError::foreign("it has no combiner"))?;
+    let mut weights = vec![Weights::new(); description.members.len()];
+    for (name, tensor) in content.tensors {
+        let (member, own) = name.split_once('/').unwrap_or_default();
+        let number = member.parse().ok().filter(|number| weight(*number, own) == name);
+        let of_member = number.and_then(|number: usize| weights.get_mut(number));
+        of_member
+            .ok_or_else(|| FormatError::foreign(format!("its tensor {name:?} belongs to no member")))?
+            .insert(own.into(), tensor);
+    }
+    description.members.iter().try_for_each(check_record)?;
+    let records = std::mem::take(&mut description.members).into_iter();
+    let members: Vec<_> = records.zip(weights).map(|(record, weights)| Member { weights, record }).collect();
+    match members.is_empty() {
+        true => Err(FormatError::foreign("it has no members")),
+        false => Ok((description, fitted, members)),
+    }
+}
+
 impl<F: FittedCombiner + DeserializeOwned> Saved<F> {
     fn read(bytes: &[u8]) -> Result<Self, FormatError> {
-        let mut content = read_tensors(KIND, bytes)?;
-        let mut description: Description = serde_json::from_str(&content.description)
-            .map_err(|e| FormatError::foreign(format!("its description: {e}")))?;
-        let fitted = content.tensors.remove(COMBINER);
-        let fitted = fitted
-            .and_then(|t| t.to_vec1::<u8>().ok())
-            .ok_or_else(|| FormatError::foreign("it has no combiner"))?;
+        let (description, fitted, members) = read_parts(bytes)?;
         let fitted = decode_combiner(&description.combiner, &fitted)?;
-        let mut weights = vec![Weights::new(); description.members.len()];
-        for (name, tensor) in content.tensors {
-            let (member, own) = name.split_once('/').unwrap_or_default();
-            let number = member.parse().ok().filter(|number| weight(*number, own) == name);
-            let of_member = number.and_then(|number: usize| weights.get_mut(number));
-            of_member
-                .ok_or_else(|| FormatError::foreign(format!("its tensor {name:?} belongs to no member")))?
-                .insert(own.into(), tensor);
-        }
-        description.members.iter().try_for_each(check_record)?;
-        let records = std::mem::take(&mut description.members).into_iter();
-        let members: Vec<_> =
-            records.zip(weights).map(|(record, weights)| Member { weights, record }).collect();
-        match members.is_empty() {
-            true => Err(FormatError::foreign("it has no members")),
-            false => Ok(Self { description, fitted, members }),
-        }
+        Ok(Self { description, fitted, members })
     }
 
     fn assemble<N: Network, L: Learner<Network = N>>(

@@ -86,8 +86,8 @@ pub struct LeaderboardRow {
     pub predict_seconds: Option<f64>,
     /// Number of networks that predict.
     pub networks: usize,
-    /// Number of rows that shaped it, held-out rows that a combiner was fitted on included.
-    pub seen_rows: usize,
+    /// Number of rows that shaped it, held-out rows that a combiner was fitted on included; none where it is not known.
+    pub seen_rows: Option<usize>,
     /// The settings of the member's run that differ from the learner's own.
     pub settings: String,
     /// Why a combiner could not be fitted.
@@ -182,7 +182,7 @@ impl<'p, L: Learner> LeaderboardOf<'p, '_, L> {
         let metric = self.metric.clone().unwrap_or_else(|| MetricList::for_task(task).headline().clone());
         let held_out = match self.pool.held_out() {
             Ok(held_out) => Some(held_out),
-            Err(Error::HeldOut { .. }) => None,
+            Err(Error::HeldOut { .. } | Error::UnknownRows { .. }) => None,
             Err(e) => return Err(e),
         };
         if let Some(test) = self.test {
@@ -298,7 +298,7 @@ impl<L: Learner> Board<'_, '_, L> {
             fit_seconds: self.times.and_then(seconds),
             predict_seconds: self.test.as_ref().and_then(|test| test.seconds.get(slot).copied()),
             networks: predicting(&members).count(),
-            seen_rows: seen(&members).len(),
+            seen_rows: seen(&members),
             settings: settings(&members),
             failure: None,
         })
@@ -314,7 +314,7 @@ impl<L: Learner> Board<'_, '_, L> {
             fit_seconds: None,
             predict_seconds: None,
             networks: 0,
-            seen_rows: seen(self.pool.members()).len(),
+            seen_rows: seen(self.pool.members()),
             settings: String::new(),
             failure: None,
         };
@@ -336,7 +336,11 @@ impl<L: Learner> Board<'_, '_, L> {
         let fitted = self.pool.fit_combiner(rule)?;
         row.fit_seconds = Some(started.elapsed().as_secs_f64());
         if rule.needs_held_out() {
-            row.seen_rows = self.pool.parts().1.rows();
+            let rows = self.pool.parts().1.rows();
+            row.seen_rows = match self.pool.is_on_new_data() {
+                true => row.seen_rows.map(|seen| seen + rows),
+                false => Some(rows),
+            };
         }
         let needed = |slot: &usize| fitted.weights().is_none_or(|w| w.get(*slot).is_none_or(|w| *w != 0.));
         let slots: Vec<usize> = (0..self.pool.slots()).filter(needed).collect();
@@ -383,9 +387,10 @@ impl<L: Learner> Board<'_, '_, L> {
     }
 }
 
-/// The rows that shaped the members.
-fn seen(members: &[Member]) -> BTreeSet<u32> {
-    members.iter().flat_map(|member| member.record.seen.iter().copied()).collect()
+/// The number of rows that shaped the members, if it is known.
+fn seen(members: &[Member]) -> Option<usize> {
+    let rows: BTreeSet<u32> = members.iter().flat_map(|member| member.record.seen.iter().copied()).collect();
+    (!members.iter().any(|member| member.record.seen_unknown)).then_some(rows.len())
 }
 
 /// The settings of the members that differ from the learner's, without repetition.
@@ -420,7 +425,8 @@ impl fmt::Display for Leaderboard {
             cells.extend(test.then(|| score(row.score)));
             cells.extend([score(row.held_out_score), row.held_out_rows.to_string(), time(row.fit_seconds)]);
             cells.extend(test.then(|| time(row.predict_seconds)));
-            cells.extend([row.networks.to_string(), row.seen_rows.to_string()]);
+            let seen = row.seen_rows.map_or_else(|| "unknown".into(), |rows| rows.to_string());
+            cells.extend([row.networks.to_string(), seen]);
             cells.extend(settings.then(|| row.settings.clone()));
             table.add_row(cells);
         }

@@ -41,9 +41,9 @@ impl Mapped {
     /// Maps a regular file.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let file = open(path)?;
-        // SAFETY: As above, but for the whole duration of a merge, whose documentation requires that its
-        // files are neither changed nor truncated while it runs. Replacing a file by renaming another over it
-        // is harmless.
+        // SAFETY: As above, but for the whole duration of a merge, or the life of a `StateDict`, whose
+        // documentation requires that the files are neither changed nor truncated meanwhile. Replacing a file
+        // by renaming another over it is harmless.
         unsafe { Mmap::map(&file) }.map(Self)
     }
 

@@ -6,8 +6,12 @@
 pub(crate) mod envelope;
 pub(crate) mod header;
 pub(crate) mod map;
+mod pickle;
 mod recognize;
+pub(crate) mod shards;
+pub(crate) mod stored;
 pub(crate) mod tensors;
+mod torch;
 
 pub(crate) use tensors::{read as read_tensors, TensorFile};
 

@@ -137,6 +137,11 @@ fn stored(dtype: DType) -> Option<Dtype> {
     })
 }
 
+/// candle's type for a type of safetensors, if both support it.
+pub(crate) fn readable(dtype: Dtype) -> Option<DType> {
+    DType::try_from(dtype).ok().filter(|readable| stored(*readable) == Some(dtype))
+}
+
 /// The description and the tensors of a file, on the CPU.
 pub(crate) struct Content {
     pub(crate) description: String,
@@ -218,10 +223,7 @@ fn checked(
 fn copied(infos: BTreeMap<String, TensorInfo>, data: &[u8]) -> Result<BTreeMap<String, Tensor>, FormatError> {
     let tensor = |(name, info): (String, TensorInfo)| {
         let bad = |why: &str| FormatError::foreign(format!("its tensor {name:?} {why}"));
-        let dtype = DType::try_from(info.dtype)
-            .ok()
-            .filter(|dtype| stored(*dtype) == Some(info.dtype))
-            .ok_or_else(|| bad(&format!("is of type {:?}", info.dtype)))?;
+        let dtype = readable(info.dtype).ok_or_else(|| bad(&format!("is of type {:?}", info.dtype)))?;
         let bytes = &data[info.data_offsets.0..info.data_offsets.1];
         let tensor = Tensor::from_raw_buffer(bytes, dtype, &info.shape, &Device::Cpu)
             .map_err(|e| bad(&Error::from(e).to_string()))?;

@@ -2,8 +2,8 @@
 use crate::{
     files::{
         self,
-        header::FormatError,
         map::Mapped,
+        shards::{Shards, SAFETENSORS},
         tensors::{contents, head},
     },
     merge::{
@@ -25,28 +25,18 @@ use crate::{
 use candle_core::DType;
 use rayon::prelude::*;
 use safetensors::{tensor::TensorInfo, Dtype};
-use serde::Deserialize;
 use std::{
     collections::BTreeMap,
     fmt,
     fs::{self, File},
     io,
-    path::{Component, Path, PathBuf},
+    path::{Path, PathBuf},
     sync::{
         atomic::{AtomicU64, Ordering},
         mpsc::{self, SyncSender},
     },
 };
 
-/// The end of the file name of a sharded checkpoint's index.
-const INDEX: &str = ".safetensors.index.json";
-/// The usual file name of a checkpoint in one file.
-const WHOLE: &str = "model.safetensors";
-/// The ends of the file names of checkpoints in other formats.
-const OTHER_FORMATS: [&str; 8] =
-    [".bin", ".pt", ".pth", ".ckpt", ".gguf", ".h5", ".msgpack", ".bin.index.json"];
-/// The largest index that is read, in bytes.
-const LONGEST: u64 = 100_000_000;
 /// The number of bytes that are copied at a time.
 const COPIED: usize = 1 << 20;
 /// The number of bytes after which written data is flushed to the disk.
@@ -221,7 +211,8 @@ impl<'a> FileMerge<'a> {
     fn open(&self) -> Result<(Vec<String>, Vec<Checkpoint>)> {
         let paths = || self.networks.iter().chain(&self.base).chain(&self.fishers);
         let labels = paths().map(|path| path.display().to_string()).collect();
-        let mut inputs = paths().map(|path| Checkpoint::open(path)).collect::<Result<Vec<_>>>()?;
+        let inputs = paths().map(|path| Shards::open(path, &[SAFETENSORS], open));
+        let mut inputs: Vec<Checkpoint> = inputs.collect::<Result<_>>()?;
         self.options.tie(&mut inputs.iter_mut().map(|input| &mut input.tensors).collect::<Vec<_>>())?;
         Ok((labels, inputs))
     }
@@ -497,68 +488,9 @@ fn write_at(file: &File, mut bytes: &[u8], mut at: u64) -> io::Result<()> {
 }
 
 /// A checkpoint on disk, mapped into memory.
-struct Checkpoint {
-    files: Vec<(PathBuf, Mapped)>,
-    /// For each tensor its file and its position in it.
-    tensors: BTreeMap<String, (usize, TensorInfo)>,
-    /// The path of the index of a sharded checkpoint.
-    index: Option<PathBuf>,
-}
-
-/// The index of a sharded checkpoint.
-#[derive(Deserialize)]
-struct Index {
-    weight_map: BTreeMap<String, String>,
-}
+type Checkpoint = Shards<Mapped, TensorInfo>;
 
 impl Checkpoint {
-    fn open(path: &Path) -> Result<Self> {
-        let path = match path.is_dir() {
-            true => inside(path)?,
-            false => path.to_owned(),
-        };
-        match path.extension().is_some_and(|e| e.eq_ignore_ascii_case("json")) {
-            true => Self::sharded(&path),
-            false => {
-                let (map, tensors) = open(&path)?;
-                let tensors = tensors.into_iter().map(|(name, info)| (name, (0, info))).collect();
-                Ok(Self { files: vec![(path, map)], tensors, index: None })
-            }
-        }
-    }
-
-    fn sharded(path: &Path) -> Result<Self> {
-        let index = read_index(path)?;
-        let folder = path.parent().unwrap_or(Path::new(""));
-        let mut names: Vec<&String> = index.weight_map.values().collect();
-        names.sort_unstable();
-        names.dedup();
-        let (mut files, mut shards) = (vec![], BTreeMap::new());
-        for (number, name) in names.into_iter().enumerate() {
-            let mut parts = Path::new(name).components();
-            if !matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None))
-                || name.contains('\\')
-            {
-                let why = format!("its shard {name:?} is not a file in the same folder");
-                return Err(FormatError::foreign(why).of(path.display()));
-            }
-            let shard = folder.join(name);
-            let (map, tensors) = open(&shard)?;
-            files.push((shard, map));
-            shards.insert(name.as_str(), (number, tensors.into_iter().collect::<BTreeMap<_, _>>()));
-        }
-        let mut tensors = BTreeMap::new();
-        for (name, shard) in &index.weight_map {
-            let found =
-                shards.get_mut(shard.as_str()).and_then(|(number, all)| Some((*number, all.remove(name)?)));
-            let found = found.ok_or_else(|| {
-                FormatError::foreign(format!("its tensor {name:?} is not in {shard}")).of(path.display())
-            })?;
-            tensors.insert(name.clone(), found);
-        }
-        Ok(Self { files, tensors, index: Some(path.to_owned()) })
-    }
-
     fn kinds(&self) -> Kinds {
         let kind = |info: &TensorInfo| Kind { dtype: info.dtype, shape: info.shape.clone() };
         self.tensors.iter().map(|(name, (_, info))| (name.clone(), kind(info))).collect()
@@ -573,51 +505,12 @@ impl Checkpoint {
 }
 
 /// Maps a safetensors file and checks its header.
-fn open(path: &Path) -> Result<(Mapped, Vec<(String, TensorInfo)>)> {
+fn open(path: &Path) -> Result<(Mapped, BTreeMap<String, TensorInfo>)> {
     let map = Mapped::open(path).map_err(|e| files::failed(path, e))?;
     let tensors = contents(map.bytes()).map_err(|fault| fault.of(path.display()))?;
     let first = tensors.first().map_or(map.bytes().len(), |(_, info)| info.data_offsets.0);
     map.release(&(0..first));
-    Ok((map, tensors))
-}
-
-fn read_index(path: &Path) -> Result<Index> {
-    let failed = |e| files::failed(path, e);
-    let about = fs::metadata(path).map_err(failed)?;
-    if !about.is_file() || about.len() > LONGEST {
-        return Err(FormatError::foreign("it is not the index of a sharded checkpoint").of(path.display()));
-    }
-    let bytes = fs::read(path).map_err(failed)?;
-    serde_json::from_slice(&bytes).map_err(|e| {
-        FormatError::foreign(format!("it is not the index of a sharded checkpoint: {e}")).of(path.display())
-    })
-}
-
-/// The path of the checkpoint in a folder: its index, or its only safetensors file.
-fn inside(folder: &Path) -> Result<PathBuf> {
-    let entries = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
-    let entries = entries.map_err(|e| files::failed(folder, e))?;
-    let mut names: Vec<_> =
-        entries.into_iter().filter_map(|entry| entry.file_name().into_string().ok()).collect();
-    names.sort_unstable();
-    let ending =
-        |end: &str| names.iter().filter(|name| name.ends_with(end) && !name.starts_with('.')).collect();
-    let (indices, wholes): (Vec<&String>, Vec<&String>) = (ending(INDEX), ending(".safetensors"));
-    for (all, usual) in [(indices, "model.safetensors.index.json"), (wholes, WHOLE)] {
-        match all.iter().find(|name| **name == usual).or(all.first().filter(|_| all.len() == 1)) {
-            Some(name) => return Ok(folder.join(name)),
-            None if all.is_empty() => {}
-            None => {
-                let what = format!("the number of checkpoints in {}", folder.display());
-                let must = format!("1, unless one is called {usual}");
-                return Err(Error::invalid(what, must, all.len()));
-            }
-        }
-    }
-    let what = format!("the number of files in {} that end in .safetensors or {INDEX}", folder.display());
-    let other = names.iter().find(|name| OTHER_FORMATS.iter().any(|end| name.ends_with(end)));
-    let got = other.map_or("0".to_string(), |name| format!("0; {name} is not safetensors"));
-    Err(Error::invalid(what, "at least 1", got))
+    Ok((map, tensors.into_iter().collect()))
 }
 
 /// Checks that the output file is not one of the inputs.

@@ -19,6 +19,8 @@ pub(crate) struct Unseen<'a, L> {
     pub(crate) members: Vec<&'a Member>,
     pub(crate) learner: &'a L,
     pub(crate) data: &'a dyn Dataset,
+    /// Whether no member has seen any row of the data, whatever its record says of other data.
+    pub(crate) new_data: bool,
     pub(crate) device: &'a Device,
     /// Rows of a pass.
     pub(crate) pass_rows: usize,
@@ -89,7 +91,8 @@ impl<L: Learner> Unseen<'_, L> {
     }
 
     fn rows_of(&self, member: &Member) -> Rows {
-        rows_not_in(&member.record.seen, self.data.rows())
+        let seen: &[u32] = if self.new_data { &[] } else { &member.record.seen };
+        rows_not_in(seen, self.data.rows())
     }
 
     fn run(

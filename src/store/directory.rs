@@ -185,6 +185,7 @@ mod tests {
             features: None,
             scaling: Default::default(),
             seen: vec![0],
+            seen_unknown: false,
             curve: vec![],
             key: key.into(),
         };

@@ -85,6 +85,7 @@ mod tests {
             features: Some(vec![0, 2]),
             scaling: Default::default(),
             seen: vec![1, 5, 9],
+            seen_unknown: false,
             curve,
             key: "k".into(),
         };

@@ -4,7 +4,7 @@
 //! optimizer, loss, learning-rate schedule, gradient clipping, early stopping and weight averaging are
 //! settings, kept as data in a [`TrainConfig`]. [`CustomLoop`] makes a learner of a training loop that
 //! already exists. In both cases the loop works on a [`Run`], which provides the rows, the variables and the
-//! seeds of one run of the plan.
+//! seeds of one run of the plan. [`Pretrained`] builds networks whose weights are there already, and trains none.
 mod averaging;
 mod clip;
 mod configured;
@@ -23,6 +23,7 @@ mod noise;
 mod one_run;
 mod optimizer;
 mod plateau;
+mod pretrained;
 mod range_test;
 mod regularizer;
 mod retrain;
@@ -39,6 +40,7 @@ pub use clip::Clip;
 pub(crate) use configured::Configured;
 pub use constraint::{Constraint, Constraints, MaxNorm, MinMaxNorm, NonNegative, UnitNorm};
 pub use custom_loop::CustomLoop;
+pub(crate) use fit::check_output;
 pub use greedy::{Corruption, GreedyNetwork, GreedyPretraining, Pretraining};
 pub use learner::{Finished, Learner};
 pub use loss::Loss;
@@ -55,6 +57,7 @@ pub use optimizer::{
     SavedOptimizer, SavedVariable, Sgd, Values, Velocity,
 };
 pub use plateau::{PlateauMonitor, PlateauWatch, ReduceOnPlateau};
+pub use pretrained::Pretrained;
 pub use range_test::{RangeEnd, RangeTest, RangeTestReport};
 pub use regularizer::{Orthogonal, Regularizer, Regularizers, L1, L1L2, L2};
 pub use retrain::Retrain;

@@ -3,7 +3,12 @@
 //! A constructor is called with a `VarBuilder` that records the name, type, shape and initialization of each
 //! variable and returns a broadcast zero. The signature is part of the key of every member, so a store
 //! refuses the members of another network.
-use crate::{codec, plan::RunSpec, train::Learner, Result};
+use crate::{
+    codec,
+    plan::{RunSpec, Settings},
+    train::Learner,
+    Result,
+};
 use candle_core::{bail, DType, Device, Result as CandleResult, Shape, Tensor};
 use candle_nn::{var_builder::SimpleBackend, Init, VarBuilder};
 use std::{
@@ -13,7 +18,7 @@ use std::{
 };
 
 /// Type, shape and initialization of each requested variable, by name.
-type Requested = Arc<Mutex<BTreeMap<String, (DType, Shape, Init)>>>;
+type Requested = BTreeMap<String, (DType, Shape, Init)>;
 
 /// The signature of the network of each run; see [`of_run`]. The constructor is called once for each distinct
 /// architecture and settings.
@@ -33,13 +38,9 @@ pub(crate) fn of_runs<L: Learner>(learner: &L, runs: &[RunSpec], device: &Device
 /// The signature of the network of a run, as one line: its architecture, the number of its variables and of
 /// their elements, and a hash of the variables' names, types, shapes and initializations.
 fn of_run<L: Learner>(learner: &L, run: &RunSpec, device: &Device) -> Result<String> {
-    let requested = Requested::default();
-    let recorder = Box::new(ShapeRecorder(requested.clone()));
-    let vb = VarBuilder::from_backend(recorder, learner.dtype(), device.clone());
-    learner.build(&run.architecture, &run.settings, vb)?;
-    let requested = requested.lock().unwrap_or_else(PoisonError::into_inner);
+    let requested = requested(learner, &run.architecture, &run.settings, device)?;
     let (mut list, mut elements) = (String::new(), 0);
-    for (name, (dtype, shape, init)) in &*requested {
+    for (name, (dtype, shape, init)) in &requested {
         elements += shape.elem_count();
         // Writing to a string cannot fail.
         let _ = writeln!(list, "{name:?} {dtype:?} {:?} {init:?}", shape.dims());
@@ -49,8 +50,23 @@ fn of_run<L: Learner>(learner: &L, run: &RunSpec, device: &Device) -> Result<Str
     Ok(format!("{architecture:?}, {count} variables of {elements} numbers, {}", &hash[..16]))
 }
 
+/// The variables that the constructor of an architecture requests.
+pub(crate) fn requested<L: Learner>(
+    learner: &L,
+    architecture: &str,
+    settings: &Settings,
+    device: &Device,
+) -> Result<Requested> {
+    let recorder = ShapeRecorder::default();
+    let vb = VarBuilder::from_backend(Box::new(recorder.clone()), learner.dtype(), device.clone());
+    learner.build(architecture, settings, vb)?;
+    let requested = recorder.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    Ok(requested)
+}
+
 /// Records each requested variable, and returns one zero that is broadcast to the variable's shape.
-struct ShapeRecorder(Requested);
+#[derive(Clone, Default)]
+struct ShapeRecorder(Arc<Mutex<Requested>>);
 
 impl SimpleBackend for ShapeRecorder {
     fn get(

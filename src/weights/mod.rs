@@ -2,7 +2,8 @@
 //!
 //! [`Weights`] holds the tensors of a network by name. This module draws initial weights from a seed
 //! ([`fresh`]), averages networks ([`average`], [`Average`], [`mix`]), and follows a training with an average
-//! ([`Swa`], [`Ema`]), and measures how alike two networks are ([`cosine`](cosine())). Networks can be averaged if their tensors have the same names, shapes and dtypes;
+//! ([`Swa`], [`Ema`]), reads the weights of other programs ([`StateDict`]), and measures how alike two networks are
+//! ([`cosine`](cosine())). Networks can be averaged if their tensors have the same names, shapes and dtypes;
 //! otherwise an [`Error::Incompatible`](crate::Error::Incompatible) lists the differences.
 pub(crate) mod average;
 pub(crate) mod batch_norm;
@@ -14,6 +15,7 @@ pub(crate) mod finite;
 pub(crate) mod init;
 mod layers;
 pub(crate) mod running_mean;
+mod state_dict;
 pub(crate) mod strict;
 mod swa;
 #[cfg(test)]
@@ -27,6 +29,7 @@ pub use ema::{Ema, WarmUp};
 pub use filter::WeightFilter;
 pub use init::{fresh, FanMode, InitScheme, SeededInit, WeightDistribution};
 pub use layers::{layers, Layer};
+pub use state_dict::StateDict;
 pub use swa::Swa;
 pub use vars::Vars;
 

@@ -10,6 +10,7 @@ use candle_ensemble::{
     merge::{FileMerge, LinearMerge, Method, Ties},
     store::Manifest,
     train::Trainer,
+    weights::StateDict,
     Ensemble, Member,
 };
 use serde::{de::DeserializeOwned, Serialize};
@@ -83,6 +84,7 @@ pub fn merge(data: &[u8]) {
     std::fs::write(path("a.json"), data).unwrap();
     std::fs::write(path("shard"), SHARD).unwrap();
     for input in ["a", "a.json"] {
+        let _ = StateDict::open(path(input)).and_then(|tensors| tensors.to_weights());
         let twice = || FileMerge::new([path(input), path(input)]).threads(1);
         let all: [(FileMerge<'_>, &dyn Method); 2] =
             [(twice(), &LinearMerge::uniform()), (twice().base(path(input)), &Ties::new(0.5))];

@@ -21,6 +21,7 @@ mod odd_training;
 mod one_network;
 mod pool;
 mod positions;
+mod pretrained;
 mod prune;
 mod registries;
 mod resampling;

@@ -440,7 +440,7 @@ fn a_leaderboard_has_members_and_rules_best_first() {
     let member = find(&pool.names()[2]);
     let one = pool.select_slots(&[2]).unwrap();
     assert_eq!(member.held_out_rows, one.held_out().unwrap().rows().len());
-    assert_eq!(member.seen_rows, 80 - member.held_out_rows);
+    assert_eq!(member.seen_rows, Some(80 - member.held_out_rows));
     assert!(member.is_member && member.fit_seconds.is_some() && member.predict_seconds.is_some());
     let probabilities = one.predictions_on(&test).unwrap().values().get(0).unwrap();
     let best = probabilities.argmax(1).unwrap().to_vec1::<u32>().unwrap();

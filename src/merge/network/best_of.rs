@@ -38,6 +38,7 @@ pub struct BestOf<'d> {
     rows: Option<&'d [u32]>,
     criterion: Option<RowLoss>,
     align: bool,
+    statistics_rows: Option<&'d [u32]>,
     seed: Seed,
     progress: Option<&'d dyn Fn(&str)>,
 }
@@ -49,6 +50,7 @@ impl fmt::Debug for BestOf<'_> {
             .field("rows", &self.rows.map(<[u32]>::len))
             .field("criterion", &self.criterion)
             .field("align", &self.align)
+            .field("statistics_rows", &self.statistics_rows.map(<[u32]>::len))
             .field("seed", &self.seed)
             .finish_non_exhaustive()
     }
@@ -62,6 +64,7 @@ impl Default for BestOf<'_> {
             rows: None,
             criterion: None,
             align: true,
+            statistics_rows: None,
             seed: Seed::from(0).child("best of"),
             progress: None,
         }
@@ -112,6 +115,21 @@ impl<'d> BestOf<'d> {
     pub fn align(mut self, align: bool) -> Self {
         self.align = align;
         self
+    }
+
+    /// The rows of the pool's data on which the statistics of soups are measured; by default those that shaped the
+    /// members. See [`MergeSpec::statistics_rows`]. Candidates should not be measured on the same rows.
+    #[must_use]
+    pub fn statistics_rows(mut self, rows: &'d [u32]) -> Self {
+        self.statistics_rows = Some(rows);
+        self
+    }
+
+    fn soup_of(&self, spec: MergeSpec) -> MergeSpec {
+        match self.statistics_rows {
+            Some(rows) => spec.statistics_rows(rows.iter().copied()),
+            None => spec,
+        }
     }
 
     fn criterion_for(&self, held_out: &HeldOut) -> RowLoss {
@@ -207,7 +225,8 @@ pub struct Candidate {
 /// # Errors
 /// When fewer than four rows are there to measure on, out of bag too (reserve some with
 /// [`Session::reserve`](crate::Session::reserve)), the cheapest candidate costs more than `max_cost`, the
-/// criterion does not fit the task, or candle fails.
+/// criterion does not fit the task, or candle fails. [`Error::UnknownRows`] when it is unknown which rows shaped some
+/// member, unless the rows are those of other data ([`BestOf::data`], [`Pool::on_new_data`]).
 ///
 /// ```
 /// # use candle_core::{Device, Tensor};
@@ -336,6 +355,9 @@ impl<'t, L: Learner> Comparison<'t, L> {
     fn new(pool: &'t Pool<'t, L>, options: &'t BestOf<'t>) -> Result<Self> {
         let (_, train_data, device) = pool.parts();
         let data = options.data.unwrap_or(train_data);
+        if options.data.is_none() {
+            pool.refuse_unknown()?;
+        }
         let rows = match options.rows {
             Some(rows) => rows.to_vec(),
             None => unseen_rows(pool, "BestOf::rows or BestOf::data", LEAST_ROWS)?,
@@ -375,8 +397,8 @@ impl<'t, L: Learner> Comparison<'t, L> {
             let few: Make<'t> = Box::new(|at| self.mean_of(&self.best_few(at)?));
             all.push(recipe("predictions of the best few", true, false, few));
         }
-        let uniform = MergeSpec::average(RunWeights::Uniform);
-        let greedy = MergeSpec::greedy(GreedySoup::new());
+        let uniform = self.options.soup_of(MergeSpec::average(RunWeights::Uniform));
+        let greedy = self.options.soup_of(MergeSpec::greedy(GreedySoup::new()));
         all.push(recipe("soup", false, true, self.soup(uniform.clone(), false)));
         all.push(recipe("greedy soup", true, true, self.soup(greedy, false)));
         if self.options.align {

@@ -18,7 +18,8 @@ use std::fmt;
 /// which the barrier is measured.
 ///
 /// The barrier is measured on the rows that are set; else on the rows that the session
-/// [reserved](crate::Session::reserve); else on all rows that shaped no member. Rows on which members were
+/// [reserved](crate::Session::reserve); else on all rows that shaped no member. Where it is unknown which rows shaped
+/// some member, they have to be set, of new data if possible. Rows on which members were
 /// fitted show the barrier of the training loss, which is usually lower.
 ///
 /// ```
@@ -84,7 +85,7 @@ pub struct Merged<'a, L: Learner> {
     /// their shares.
     pub barrier: Barrier,
     /// The number of rows on which the barrier was measured, and the number of those that shaped any of the
-    /// networks.
+    /// networks. Where it is unknown which rows of the pool's data shaped a network, all of them count.
     pub rows: (usize, usize),
 }
 
@@ -93,6 +94,10 @@ impl<L: Learner> Merged<'_, L> {
     #[must_use]
     pub fn weights(&self) -> &Weights {
         &self.pool.members()[0].weights
+    }
+
+    fn seen_unknown(&self) -> bool {
+        self.pool.members().iter().any(|member| member.record.seen_unknown)
     }
 
     /// Builds the network as the user's own type. A prediction then costs what one member's does.
@@ -119,6 +124,7 @@ impl<L: Learner> fmt::Display for Merged<'_, L> {
         write!(f, "one network of {}{how}: {} ({rows} rows", self.shares.len(), self.barrier)?;
         match seen {
             0 => write!(f, ")"),
+            some if self.seen_unknown() => write!(f, ", {some} of which may have shaped a network)"),
             some => write!(f, ", {some} of which shaped a network)"),
         }
     }
@@ -216,7 +222,7 @@ impl<'a, L: Learner> Pool<'a, L> {
             }
         };
         let rows = (context.rows.len(), context.seen_rows());
-        let record = merged_record(&members, spec, context.seen.clone());
+        let record = merged_record(&members, spec, self.members());
         let pool = self.with_members(vec![Member { weights, record }])?;
         Ok(Merged { pool, shares, aligned: align, barrier, rows })
     }
@@ -238,13 +244,34 @@ impl<'a, L: Learner> Pool<'a, L> {
             false => None,
         };
         let is_train_data = max_barrier.data.is_none();
-        Ok(MergeContext { model, train_data, seen: self.seen(), data, rows, is_train_data, trace })
+        let (seen, seen_unknown) = (self.seen(), self.is_seen_unknown());
+        let statistics_rows = match spec.rows_of_statistics() {
+            Some(_) if self.is_on_new_data() => {
+                let must = "rows of the data that the networks were trained on (merge the pool over that data, with \
+                            MaxBarrier::data for other rows)";
+                return Err(Error::invalid("MergeSpec::statistics_rows", must, "rows of new data"));
+            }
+            Some(rows) => rows.clone(),
+            None => seen.clone(),
+        };
+        Ok(MergeContext {
+            model,
+            train_data,
+            seen,
+            seen_unknown,
+            statistics_rows,
+            data,
+            rows,
+            is_train_data,
+            trace,
+        })
     }
 }
 
 /// The rows to measure on where the caller sets none: the reserved rows, else the rows that shaped no member.
 /// `setters` are the functions by which the caller can set them.
 pub(crate) fn unseen_rows<L: Learner>(pool: &Pool<'_, L>, setters: &str, least: usize) -> Result<Rows> {
+    pool.refuse_unknown()?;
     let rows = match pool.reserved() {
         [] => pool.unseen(),
         reserved => reserved.to_vec(),
@@ -282,8 +309,13 @@ fn common_architecture(members: &[Member]) -> Result<&Record> {
     Ok(first)
 }
 
-/// The record of the merged network.
-fn merged_record(members: &[&Member], spec: &MergeSpec, seen: Rows) -> Record {
+/// The record of the network that was merged of these members of a pool. The rows that shaped any member of the pool
+/// and those of its statistics count as seen.
+fn merged_record(members: &[&Member], spec: &MergeSpec, all: &[Member]) -> Record {
+    let mut seen: Rows = all.iter().flat_map(|member| member.record.seen.iter().copied()).collect();
+    seen.extend(spec.rows_of_statistics().into_iter().flatten());
+    seen.sort_unstable();
+    seen.dedup();
     let mut hash = blake3::Hasher::new();
     hash.update(format!("{spec:?}").as_bytes());
     members.iter().for_each(|member| _ = hash.update(member.record.key.as_bytes()));
@@ -298,6 +330,7 @@ fn merged_record(members: &[&Member], spec: &MergeSpec, seen: Rows) -> Record {
         features: first.and_then(|r| r.features.clone()),
         scaling: first.map(|r| r.scaling.clone()).unwrap_or_default(),
         seen,
+        seen_unknown: all.iter().any(|member| member.record.seen_unknown),
         curve: vec![],
         key: format!("merged-{}", hash.finalize().to_hex()),
     }

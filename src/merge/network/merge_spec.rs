@@ -38,6 +38,7 @@ pub struct MergeSpec {
     alignment: Alignment,
     permutations: Option<PermutationSpec>,
     repair: bool,
+    statistics_rows: Option<Rows>,
     seed: Seed,
 }
 
@@ -65,7 +66,14 @@ pub enum Alignment {
 
 impl MergeSpec {
     fn new(how: How) -> Self {
-        Self { how, alignment: Alignment::None, permutations: None, repair: false, seed: Seed::from(0) }
+        Self {
+            how,
+            alignment: Alignment::None,
+            permutations: None,
+            repair: false,
+            statistics_rows: None,
+            seed: Seed::from(0),
+        }
     }
 
     /// A weighted average of the networks, oldest first: for networks of one run, or, with an
@@ -124,6 +132,26 @@ impl MergeSpec {
     pub fn repair(mut self, repair: bool) -> Self {
         self.repair = repair;
         self
+    }
+
+    /// The rows of the pool's data on which statistics of batch-norm are re-estimated, activations are compared, and
+    /// their spread is measured, at least 2. By default they are those that shaped the members.
+    ///
+    /// Use it for networks from elsewhere that have seen no row of the data set, or unknown ones
+    /// ([`Seen`](crate::store::Seen)). Only the inputs of the rows are used, and no targets; the rows count as seen by the
+    /// merged network.
+    #[must_use]
+    pub fn statistics_rows(mut self, rows: impl IntoIterator<Item = u32>) -> Self {
+        let mut rows: Rows = rows.into_iter().collect();
+        rows.sort_unstable();
+        rows.dedup();
+        self.statistics_rows = Some(rows);
+        self
+    }
+
+    /// The rows that the caller has set for statistics, sorted.
+    pub(super) fn rows_of_statistics(&self) -> Option<&Rows> {
+        self.statistics_rows.as_ref()
     }
 
     /// The seed of the alignment, which visits groups of units in a random order; 0 by default.
@@ -219,6 +247,10 @@ pub(crate) struct MergeContext<'k, L: Learner> {
     pub(crate) train_data: &'k dyn Dataset,
     /// The rows of `train_data` that shaped any member, sorted.
     pub(crate) seen: Rows,
+    /// Whether other rows of `train_data`, which nobody knows, may have shaped some member too.
+    pub(crate) seen_unknown: bool,
+    /// The rows of `train_data` on which statistics and activations are measured, sorted.
+    pub(crate) statistics_rows: Rows,
     /// The data on which losses are measured.
     pub(crate) data: &'k dyn Dataset,
     /// The rows of `data` on which losses are measured.
@@ -234,18 +266,19 @@ impl<'k, L: Learner> MergeContext<'k, L> {
         self.model.loss(weights, self.data, &self.rows)
     }
 
-    /// The number of rows to measure on that shaped any member.
+    /// The number of rows to measure on that shaped any member, or may have.
     pub(crate) fn seen_rows(&self) -> usize {
-        let seen = |row: &&u32| self.is_train_data && self.seen.binary_search(row).is_ok();
+        let may_be_seen = |row: &u32| self.seen_unknown || self.seen.binary_search(row).is_ok();
+        let seen = |row: &&u32| self.is_train_data && may_be_seen(row);
         self.rows.iter().filter(seen).count()
     }
 
-    /// The network with its batch-norm statistics re-estimated over the rows that shaped the members.
+    /// The network with its batch-norm statistics re-estimated over the rows of the statistics.
     fn re_estimated(&self, weights: &Weights) -> Result<Weights> {
         match has_statistics(weights) {
             true => {
-                refuse_too_few(&self.seen, "the members")?;
-                re_estimate(&self.model, weights, self.train_data, &self.seen)
+                refuse_too_few(&self.statistics_rows, "the members")?;
+                re_estimate(&self.model, weights, self.train_data, &self.statistics_rows)
             }
             false => Ok(weights.clone()),
         }
@@ -257,11 +290,11 @@ impl<'k, L: Learner> MergeContext<'k, L> {
             .ok_or_else(|| Error::invalid("the merge spec", "one that traces the model", "another one"))
     }
 
-    /// Evenly spaced rows of those that shaped the members.
+    /// Evenly spaced rows of those of the statistics.
     fn sample(&self) -> Result<Inputs> {
-        refuse_too_few(&self.seen, "the members")?;
-        let step = self.seen.len().div_ceil(SAMPLE).max(1);
-        let rows: Rows = self.seen.iter().step_by(step).copied().collect();
+        refuse_too_few(&self.statistics_rows, "the members")?;
+        let step = self.statistics_rows.len().div_ceil(SAMPLE).max(1);
+        let rows: Rows = self.statistics_rows.iter().step_by(step).copied().collect();
         Ok(self.train_data.batch(&rows, self.model.target_device())?.inputs)
     }
 }

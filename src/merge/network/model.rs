@@ -377,6 +377,7 @@ mod tests {
             features: Some(vec![2, 0]),
             scaling: Default::default(),
             seen: vec![],
+            seen_unknown: false,
             curve: vec![],
             key: String::new(),
         };

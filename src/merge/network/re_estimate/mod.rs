@@ -93,9 +93,10 @@ impl<L: Learner> Pool<'_, L> {
         let re_estimated = |member: &Member| {
             let mut member = member.clone();
             if has_statistics(&member.weights) {
-                refuse_too_few(&member.record.seen, &format!("member {}", member.record.key))?;
+                let seen = self.seen_by(&member).to_vec();
+                refuse_too_few(&seen, &format!("member {}", member.record.key))?;
                 let model = Model::of(learner, &member.record).device(device);
-                member.weights = re_estimate(&model, &member.weights, data, &member.record.seen)?;
+                member.weights = re_estimate(&model, &member.weights, data, &seen)?;
             }
             Ok(member)
         };
@@ -109,7 +110,9 @@ pub(super) fn refuse_too_few(seen: &[u32], what: &str) -> Result<()> {
         return Ok(());
     }
     let what = format!("the number of rows that shaped {what}, by its record (Record::seen),");
-    Err(Error::invalid(what, "at least 2, to run the network on", seen.len()))
+    let must = "at least 2, to run the network on (declare them with Seen::Rows, or name rows with \
+                MergeSpec::statistics_rows)";
+    Err(Error::invalid(what, must, seen.len()))
 }
 
 #[cfg(test)]
