@@ -121,6 +121,8 @@ pub mod predictions;
 // Floor 9: rules.
 pub mod combine;
 pub mod prune;
+pub mod uncertainty;
+pub mod conformal;
 // Floor 10: the product.
 mod ensemble;
 mod pool;

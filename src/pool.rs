@@ -5,6 +5,7 @@
 //! members.
 use crate::{
     combine::{Combiner, CombinerReport},
+    conformal::{CalibrationRows, ConformalMethod},
     data::{Dataset, Inputs},
     ensemble::Ensemble,
     network::Scale,
@@ -15,7 +16,7 @@ use crate::{
         Predictions,
     },
     prune::Prune,
-    store::member::{predicting, with_own_slots},
+    store::member::{in_slot_order, predicting, with_own_slots},
     train::Learner,
     weights::{number_of_parameters, Weights},
     Error, HeldOut, Member, Result, Rows, Seed,
@@ -292,6 +293,61 @@ impl<'a, L: Learner> Pool<'a, L> {
         held_out.clone().with_inputs(&flat_inputs(self.data, held_out.rows(), &self.device)?)
     }
 
+    /// Fits a method of [conformal prediction](crate::conformal) for the members, combined by `combiner`, on rows of the pool's
+    /// own data.
+    ///
+    /// [`CrossIntervals`](crate::conformal::CrossIntervals) takes the held-out predictions of the members: out of the bag for
+    /// bagging, out of the fold for cross-validation. [`SplitIntervals`](crate::conformal::SplitIntervals) and
+    /// [`ClassSets`](crate::conformal::ClassSets) take the rows that [no member has seen](Self::unseen), such as those that
+    /// [`Session::reserve`](crate::Session::reserve) keeps. To calibrate on another data set, use
+    /// [`OnDataset::conformal`](crate::OnDataset::conformal).
+    ///
+    /// ```
+    /// use candle_core::{Device, Tensor};
+    /// use candle_ensemble::{conformal::*, prelude::*};
+    ///
+    /// let x = Tensor::arange(0f32, 80., &Device::Cpu)?.affine(0.02, -0.8)?.reshape((80, 1))?;
+    /// let data = TensorDataset::regression(&x, &x.sqr()?)?;
+    /// let trainer = Trainer::new(|vb| candle_nn::linear(1, 1, vb)).epochs(2);
+    /// let pool = Session::new(&trainer, &data).fit(&Bagging::new(20), 42)?;
+    /// let conformal = pool.conformal(&Mean, &CrossIntervals::new(0.1))?;
+    /// let ensemble = pool.combine(&Mean)?;
+    /// assert_eq!(ensemble.predict_intervals(&conformal, &x)?.dims(), [80, 1, 2]);
+    /// # Ok::<(), candle_ensemble::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::HeldOut`] when there are no such rows; when the combiner is itself fitted on rows of the pool, except for
+    /// jackknife+ intervals, which need a mean or median; when the pool has refit members and the intervals are of the others;
+    /// as [`ConformalMethod::fit`].
+    pub fn conformal<C: Combiner, M: ConformalMethod>(&self, combiner: &C, method: &M) -> Result<M::Fitted> {
+        match method.calibration_rows() {
+            CalibrationRows::HeldOut => {
+                if self.members.iter().any(|member| member.record.refit) {
+                    let must = "those that leave rows out; Pool::with_members makes a pool without refit members";
+                    return Err(Error::invalid("members of cross-conformal prediction", must, "refit members too"));
+                }
+                let fitted = self.fit_combiner(combiner)?;
+                match self.slots() == self.members.len() {
+                    true => method.fit(self.held_out()?, &fitted),
+                    false => method.fit(self.with_members(in_slot_order(&self.members))?.held_out()?, &fitted),
+                }
+            }
+            CalibrationRows::Unseen => {
+                if combiner.needs_held_out() {
+                    let must = "one that is not fitted on rows of the pool, or calibrated on another data set";
+                    return Err(Error::invalid("combiner of the calibration", must, format!("{combiner:?}")));
+                }
+                let rows = self.unseen();
+                if rows.is_empty() {
+                    let (combiner, rows) = ("split conformal prediction".into(), self.data.rows());
+                    return Err(Error::HeldOut { combiner, need: 1, have: 0, rows });
+                }
+                self.combine(combiner)?.on(self.data).rows(&rows).conformal(method)
+            }
+        }
+    }
+
     /// Measures a combiner on rows on which it was not fitted, by cross-fitting over the held-out rows, next
     /// to the mean and the best single slot; see [`HeldOut::judge`].
     ///
@@ -357,11 +413,7 @@ impl<'a, L: Learner> Pool<'a, L> {
     #[must_use]
     pub fn names(&self) -> Vec<String> {
         let first = |slot: &usize| self.members.iter().find(|m| m.record.slot == *slot);
-        let name = |m: &Member| match m.record.index {
-            0 => format!("{} {}", m.record.architecture, m.record.run),
-            index => format!("{} {}.{index}", m.record.architecture, m.record.run),
-        };
-        slots(&self.members).iter().filter_map(first).map(name).collect()
+        slots(&self.members).iter().filter_map(first).map(Member::name).collect()
     }
 
     /// The number of parameters of each slot's networks that predict at inference.

@@ -4,6 +4,7 @@
 //! another ensemble, and it can be saved to one file and loaded from it.
 mod file;
 mod on_dataset;
+mod uncertainty;
 
 pub use on_dataset::OnDataset;
 
