@@ -76,7 +76,7 @@
 //! |---|---|
 //! | `charts` | charts as SVG and PNG files, and reports as HTML pages |
 //! | `progress` | a progress bar |
-//! | `learned` | combiners with a solver: blending, stacking, dynamic selection, calibration |
+//! | `learned` | what needs a solver: blending, stacking, dynamic selection, calibration, the Mahalanobis distance |
 //! | `align` | alignment of networks before their weights are averaged |
 //! | `cuda`, `cudnn`, `metal`, `accelerate`, `mkl` | passed on to candle; the device is set by [`Session::device`] |
 // Two files are exempt, and say why: `files/map.rs` and `threads/mod.rs`.

@@ -324,18 +324,26 @@ impl<'a, L: Learner> Pool<'a, L> {
         match method.calibration_rows() {
             CalibrationRows::HeldOut => {
                 if self.members.iter().any(|member| member.record.refit) {
-                    let must = "those that leave rows out; Pool::with_members makes a pool without refit members";
-                    return Err(Error::invalid("members of cross-conformal prediction", must, "refit members too"));
+                    let must =
+                        "those that leave rows out; Pool::with_members makes a pool without refit members";
+                    return Err(Error::invalid(
+                        "members of cross-conformal prediction",
+                        must,
+                        "refit members too",
+                    ));
                 }
                 let fitted = self.fit_combiner(combiner)?;
                 match self.slots() == self.members.len() {
                     true => method.fit(self.held_out()?, &fitted),
-                    false => method.fit(self.with_members(in_slot_order(&self.members))?.held_out()?, &fitted),
+                    false => {
+                        method.fit(self.with_members(in_slot_order(&self.members))?.held_out()?, &fitted)
+                    }
                 }
             }
             CalibrationRows::Unseen => {
                 if combiner.needs_held_out() {
-                    let must = "one that is not fitted on rows of the pool, or calibrated on another data set";
+                    let must =
+                        "one that is not fitted on rows of the pool, or calibrated on another data set";
                     return Err(Error::invalid("combiner of the calibration", must, format!("{combiner:?}")));
                 }
                 let rows = self.unseen();

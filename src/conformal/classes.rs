@@ -204,7 +204,8 @@ impl ClassConformal {
         }
         let thresholds = Thresholds::new(self, probabilities.rows(), groups)?;
         let mut inside = vec![false; probabilities.rows() * self.classes];
-        let sets = inside.par_chunks_exact_mut(self.classes).zip(probabilities.par_iter()).zip(shares).enumerate();
+        let sets =
+            inside.par_chunks_exact_mut(self.classes).zip(probabilities.par_iter()).zip(shares).enumerate();
         sets.for_each_init(
             || RowScores::new(self.score, self.classes),
             |scores, (row, ((set, p), u))| {

@@ -5,8 +5,8 @@ use crate::{
     statistics::{clopper_pearson, Interval},
     Error, Result,
 };
-use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The coverage of some rows.
 ///

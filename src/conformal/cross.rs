@@ -9,8 +9,8 @@ use super::{
 };
 use crate::{codec::real, Error, Result};
 use rayon::prelude::*;
-use std::{collections::BTreeMap, num::NonZeroUsize};
 use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, num::NonZeroUsize};
 
 /// New rows that are predicted at a time.
 const BLOCK: usize = 64;
@@ -178,7 +178,8 @@ impl CrossConformal {
             return Err(Error::invalid(what, "finite", p));
         }
         let blocks = (0..rows.div_ceil(BLOCK)).into_par_iter();
-        let blocks: Vec<_> = blocks.map(|block| self.predict_block(predictions, rows, block * BLOCK)).collect();
+        let blocks: Vec<_> =
+            blocks.map(|block| self.predict_block(predictions, rows, block * BLOCK)).collect();
         Ok(blocks.concat())
     }
 

@@ -86,8 +86,8 @@ pub use coverage::{
 };
 pub use cross::{CrossConformal, CrossMethod};
 pub use ensembles::{
-    output_intervals, CalibrationRows, ClassSets, ConformalIntervals, ConformalMethod, ConformalSets, CrossIntervals,
-    SplitIntervals,
+    output_intervals, CalibrationRows, ClassSets, ConformalIntervals, ConformalMethod, ConformalSets,
+    CrossIntervals, SplitIntervals,
 };
 pub use interval::{intervals_contain, PredictionInterval};
 pub use mondrian::{ScoreQuantile, ScoreQuantiles};

@@ -5,8 +5,8 @@ use super::{
     WeightedScores,
 };
 use crate::{codec::real, Error, Result};
-use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// A conformal quantile with the number of its scores.
 ///

@@ -39,7 +39,11 @@ impl<N: Network, F: FittedCombiner> Ensemble<N, F> {
     /// # Errors
     /// As [`predict`](Self::predict) and [`ConformalIntervals::predict`]. Intervals by group need the groups of the rows, which
     /// a data set has ([`on`](Self::on)).
-    pub fn predict_intervals(&self, conformal: &ConformalIntervals, inputs: impl Into<Inputs>) -> Result<Tensor> {
+    pub fn predict_intervals(
+        &self,
+        conformal: &ConformalIntervals,
+        inputs: impl Into<Inputs>,
+    ) -> Result<Tensor> {
         self.interval_passes(&self.passes(Source::Inputs(&inputs.into())), conformal, None)
     }
 
@@ -49,7 +53,11 @@ impl<N: Network, F: FittedCombiner> Ensemble<N, F> {
     /// # Errors
     /// As [`predict`](Self::predict) and [`ConformalSets::predict`]. Sets by group need the groups of the rows, which a data
     /// set has ([`on`](Self::on)).
-    pub fn predict_sets(&self, conformal: &ConformalSets, inputs: impl Into<Inputs>) -> Result<PredictionSets> {
+    pub fn predict_sets(
+        &self,
+        conformal: &ConformalSets,
+        inputs: impl Into<Inputs>,
+    ) -> Result<PredictionSets> {
         self.set_passes(&self.passes(Source::Inputs(&inputs.into())), conformal, None)
     }
 

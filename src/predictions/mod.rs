@@ -212,7 +212,9 @@ impl Predictions {
     /// The predictions of the same slots for the rows of all parts, in their order. There is at least one part, and none is
     /// missing.
     pub(crate) fn concat_rows(mut parts: Vec<Self>) -> Result<Self> {
-        let Some(last) = parts.pop() else { candle_core::bail!("there must be rows to predict, but there are none") };
+        let Some(last) = parts.pop() else {
+            candle_core::bail!("there must be rows to predict, but there are none")
+        };
         if parts.is_empty() {
             return Ok(last);
         }

@@ -151,8 +151,10 @@ mod tests {
 
     #[test]
     fn weights_are_those_of_the_slots_that_predict_a_row() {
-        let values =
-            Tensor::new(&[[[1f64], [5.], [2.]], [[3.], [f64::NAN], [4.]], [[9.], [7.], [f64::NAN]]], &Device::Cpu);
+        let values = Tensor::new(
+            &[[[1f64], [5.], [2.]], [[3.], [f64::NAN], [4.]], [[9.], [7.], [f64::NAN]]],
+            &Device::Cpu,
+        );
         let covered = Tensor::new(&[[1u8, 1, 1], [1, 0, 1], [1, 1, 0]], &Device::Cpu).unwrap();
         let some = Predictions::partial(values.unwrap(), covered, Task::Regression { outputs: 1 }).unwrap();
         let numbers = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f64>().unwrap();

@@ -52,13 +52,20 @@ pub(super) fn of_output(predictions: &Predictions, output: usize) -> Result<Vec<
 
 /// The conformal quantile of scores: of all rows, of each group, or, where rows of a group share their errors and new rows
 /// come from new groups, of groups as units.
-pub(super) fn quantiles(scores: &[f64], rows: &HeldOut, by_group: bool, alpha: f64) -> Result<ScoreQuantiles> {
+pub(super) fn quantiles(
+    scores: &[f64],
+    rows: &HeldOut,
+    by_group: bool,
+    alpha: f64,
+) -> Result<ScoreQuantiles> {
     match (rows.groups(), by_group) {
         (None, false) => ScoreQuantiles::fit(scores, None, alpha),
         (Some(groups), false) => ScoreQuantiles::fit_for_new_groups(scores, groups, alpha),
         (Some(groups), true) => ScoreQuantiles::fit(scores, Some(groups), alpha),
-        (None, true) => {
-            Err(Error::invalid("groups of the calibration rows", "given, as the quantiles are by group", "missing"))
-        }
+        (None, true) => Err(Error::invalid(
+            "groups of the calibration rows",
+            "given, as the quantiles are by group",
+            "missing",
+        )),
     }
 }

@@ -133,7 +133,10 @@ impl ConformalMethod for ClassSets {
         let rows = counted_rows(calibration)?;
         check_complete(&rows)?;
         let values = probabilities(&combiner.combine(rows.predictions())?)?;
-        let (values, labels) = (ClassProbabilities::new(&values, classes)?, rows.targets().to_device(&Device::Cpu)?.to_vec1::<u32>()?);
+        let (values, labels) = (
+            ClassProbabilities::new(&values, classes)?,
+            rows.targets().to_device(&Device::Cpu)?.to_vec1::<u32>()?,
+        );
         let scores = self.score.of_labels(&values, &labels, self.seed)?;
         let quantiles = self.quantiles(&scores, &labels, &rows)?;
         let (by_class, randomized) = (self.by == By::Class, self.seed.is_some());

@@ -120,10 +120,15 @@ impl ConformalIntervals {
             }
             Kind::Cross(fitted) => {
                 if groups.is_some() {
-                    return Err(Error::invalid("groups of the new rows", "left out, as the fit had none", "given"));
+                    return Err(Error::invalid(
+                        "groups of the new rows",
+                        "left out, as the fit had none",
+                        "given",
+                    ));
                 }
                 let outputs = fitted.iter().enumerate();
-                let outputs = outputs.map(|(output, fitted)| fitted.predict(&of_output(predictions, output)?));
+                let outputs =
+                    outputs.map(|(output, fitted)| fitted.predict(&of_output(predictions, output)?));
                 table(&outputs.collect::<Result<Vec<_>>>()?)
             }
         }
@@ -149,7 +154,9 @@ pub(super) fn check_fit(
     }
     match predictions.covered() {
         None => Ok(()),
-        Some(_) => Err(Error::invalid(format!("predictions for {what}"), "those of all members", "missing for some")),
+        Some(_) => {
+            Err(Error::invalid(format!("predictions for {what}"), "those of all members", "missing for some"))
+        }
     }
 }
 

@@ -105,7 +105,8 @@ impl ConformalMethod for SplitIntervals {
                 outputs.map(|((p, scale), t)| normalized_residuals(p, scale, t)).collect::<Result<Vec<_>>>()
             }
         };
-        let quantiles = scores?.into_iter().map(|scores| quantiles(&scores, &rows, self.by_group, self.alpha));
+        let quantiles =
+            scores?.into_iter().map(|scores| quantiles(&scores, &rows, self.by_group, self.alpha));
         let kind = Kind::Split { quantiles: quantiles.collect::<Result<_>>()?, floor: self.floor };
         Ok(ConformalIntervals::new(self.alpha, &rows, combiner, kind))
     }
