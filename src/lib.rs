@@ -78,7 +78,7 @@
 //! |---|---|
 //! | `charts` | charts as SVG and PNG files, and reports as HTML pages |
 //! | `progress` | a progress bar |
-//! | `learned` | combiners with a solver: blending, stacking, dynamic selection, calibration |
+//! | `learned` | what needs a solver: blending, stacking, dynamic selection, calibration, the Mahalanobis distance |
 //! | `align` | alignment of networks before their weights are averaged |
 //! | `cuda`, `cudnn`, `metal`, `accelerate`, `mkl` | passed on to candle; the device is set by [`Session::device`] |
 // Two files are exempt, and say why: `files/map.rs` and `threads/mod.rs`.
@@ -123,6 +123,8 @@ pub mod predictions;
 // Floor 9: rules.
 pub mod combine;
 pub mod prune;
+pub mod uncertainty;
+pub mod conformal;
 // Floor 10: the product.
 mod ensemble;
 mod pool;

@@ -9,6 +9,7 @@ pub use builder::{LoadReport, PoolBuilder, PretrainedMember};
 
 use crate::{
     combine::{Combiner, CombinerReport},
+    conformal::{CalibrationRows, ConformalMethod},
     data::{Dataset, Inputs},
     ensemble::Ensemble,
     network::Scale,
@@ -20,10 +21,7 @@ use crate::{
         Predictions,
     },
     prune::Prune,
-    store::{
-        member::{predicting, with_own_slots},
-        Record,
-    },
+    store::member::{in_slot_order, predicting, with_own_slots},
     train::Learner,
     weights::{number_of_parameters, Weights},
     Error, HeldOut, Member, Result, Rows, Seed,
@@ -376,6 +374,69 @@ impl<'a, L: Learner> Pool<'a, L> {
         held_out.clone().with_inputs(&flat_inputs(self.data, held_out.rows(), &self.device)?)
     }
 
+    /// Fits a method of [conformal prediction](crate::conformal) for the members, combined by `combiner`, on rows of the pool's
+    /// own data.
+    ///
+    /// [`CrossIntervals`](crate::conformal::CrossIntervals) takes the held-out predictions of the members: out of the bag for
+    /// bagging, out of the fold for cross-validation. [`SplitIntervals`](crate::conformal::SplitIntervals) and
+    /// [`ClassSets`](crate::conformal::ClassSets) take the rows that [no member has seen](Self::unseen), such as those that
+    /// [`Session::reserve`](crate::Session::reserve) keeps. To calibrate on another data set, use
+    /// [`OnDataset::conformal`](crate::OnDataset::conformal).
+    ///
+    /// ```
+    /// use candle_core::{Device, Tensor};
+    /// use candle_ensemble::{conformal::*, prelude::*};
+    ///
+    /// let x = Tensor::arange(0f32, 80., &Device::Cpu)?.affine(0.02, -0.8)?.reshape((80, 1))?;
+    /// let data = TensorDataset::regression(&x, &x.sqr()?)?;
+    /// let trainer = Trainer::new(|vb| candle_nn::linear(1, 1, vb)).epochs(2);
+    /// let pool = Session::new(&trainer, &data).fit(&Bagging::new(20), 42)?;
+    /// let conformal = pool.conformal(&Mean, &CrossIntervals::new(0.1))?;
+    /// let ensemble = pool.combine(&Mean)?;
+    /// assert_eq!(ensemble.predict_intervals(&conformal, &x)?.dims(), [80, 1, 2]);
+    /// # Ok::<(), candle_ensemble::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::HeldOut`] when there are no such rows; when the combiner is itself fitted on rows of the pool, except for
+    /// jackknife+ intervals, which need a mean or median; when the pool has refit members and the intervals are of the others;
+    /// as [`ConformalMethod::fit`].
+    pub fn conformal<C: Combiner, M: ConformalMethod>(&self, combiner: &C, method: &M) -> Result<M::Fitted> {
+        match method.calibration_rows() {
+            CalibrationRows::HeldOut => {
+                if self.members.iter().any(|member| member.record.refit) {
+                    let must =
+                        "those that leave rows out; Pool::with_members makes a pool without refit members";
+                    return Err(Error::invalid(
+                        "members of cross-conformal prediction",
+                        must,
+                        "refit members too",
+                    ));
+                }
+                let fitted = self.fit_combiner(combiner)?;
+                match self.slots() == self.members.len() {
+                    true => method.fit(self.held_out()?, &fitted),
+                    false => {
+                        method.fit(self.with_members(in_slot_order(&self.members))?.held_out()?, &fitted)
+                    }
+                }
+            }
+            CalibrationRows::Unseen => {
+                if combiner.needs_held_out() {
+                    let must =
+                        "one that is not fitted on rows of the pool, or calibrated on another data set";
+                    return Err(Error::invalid("combiner of the calibration", must, format!("{combiner:?}")));
+                }
+                let rows = self.unseen();
+                if rows.is_empty() {
+                    let (combiner, rows) = ("split conformal prediction".into(), self.data.rows());
+                    return Err(Error::HeldOut { combiner, need: 1, have: 0, rows });
+                }
+                self.combine(combiner)?.on(self.data).rows(&rows).conformal(method)
+            }
+        }
+    }
+
     /// Measures a combiner on rows on which it was not fitted, by cross-fitting over the held-out rows, next
     /// to the mean and the best single slot; see [`HeldOut::judge`].
     ///
@@ -462,14 +523,14 @@ impl<'a, L: Learner> Pool<'a, L> {
             return Ok(());
         }
         let unknown = self.members.iter().filter(|member| member.record.seen_unknown);
-        Err(Error::UnknownRows { members: unknown.map(name).collect() })
+        Err(Error::UnknownRows { members: unknown.map(Member::name).collect() })
     }
 
     /// The names of the slots in tables: the architecture and the number of the slot's first run.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
         let first = |slot: &usize| self.members.iter().find(|m| m.record.slot == *slot);
-        slots(&self.members).iter().filter_map(first).map(name).collect()
+        slots(&self.members).iter().filter_map(first).map(Member::name).collect()
     }
 
     /// The number of parameters of each slot's networks that predict at inference.
@@ -477,15 +538,6 @@ impl<'a, L: Learner> Pool<'a, L> {
         let of = |m: &Member| number_of_parameters(&m.weights) as f64;
         let slot = |slot: &usize| predicting(&self.members).filter(|m| m.record.slot == *slot).map(of).sum();
         slots(&self.members).iter().map(slot).collect()
-    }
-}
-
-/// The name of a member in tables: its architecture and the number of its run.
-fn name(member: &Member) -> String {
-    let Record { architecture, run, index, .. } = &member.record;
-    match index {
-        0 => format!("{architecture} {run}"),
-        index => format!("{architecture} {run}.{index}"),
     }
 }
 

@@ -10,6 +10,7 @@
 //! | [`SizeChart`] | a metric against the size of the ensemble |
 //! | [`LearningCurves`] | a loss or a metric against the epoch, with bands over runs |
 //! | [`TrainingSizeChart`] | a metric against the number of training rows |
+//! | [`PredictionBands`] | predicted values against one input, with bands such as prediction intervals |
 //! | [`ReliabilityDiagram`] | accuracy against confidence |
 //! | [`ConfusionMatrix`] | which classes are taken for which |
 //! | [`WeightsChart`] | the weights that rules give to the members |
@@ -34,6 +35,7 @@ mod learning;
 mod legend;
 mod pareto;
 mod picture;
+mod prediction_bands;
 mod quality_cost;
 mod range_test;
 mod reliability;
@@ -55,6 +57,7 @@ pub use heat_table::HeatTable;
 pub use kappa_error::{KappaError, KappaErrorDiagram, PairGroup};
 pub use learning::{Curve, CurvePoint, LearningCurves};
 pub use pareto::pareto_front;
+pub use prediction_bands::{Band, BandPoint, PredictionBands, ValuePoints};
 pub use quality_cost::{CostPoint, QualityCost};
 pub use range_test::{RangeTestChart, RateMark, RatePoint};
 pub use reliability::ReliabilityDiagram;

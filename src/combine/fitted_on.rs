@@ -93,17 +93,27 @@ impl FittedOn {
         }
     }
 
-    /// Checks that `combiner` was fitted for this task and this number of members.
-    pub(crate) fn accepts(&self, combiner: &dyn FittedCombiner, task: Task, slots: usize) -> Result<()> {
+    /// Checks that what is called `name` was fitted for this task and this number of members.
+    pub(crate) fn accepts(&self, name: &str, task: Task, slots: usize) -> Result<()> {
         if task != self.task {
             let must = format!("{}, as in its fit", describe(self.task));
-            return Err(Error::invalid(format!("what {} combines", combiner.name()), must, describe(task)));
+            return Err(Error::invalid(format!("what {name} combines"), must, describe(task)));
         }
         if slots != self.slots {
-            let what = format!("number of members for {}", combiner.name());
+            let what = format!("number of members for {name}");
             return Err(Error::invalid(what, format!("{}, as in its fit", self.slots), slots));
         }
         Ok(())
+    }
+
+    /// Checks that predictions are of this task and of these slots, for what is called `name`.
+    pub(crate) fn check_predictions(&self, name: &str, predictions: &Predictions) -> Result<()> {
+        if let Some((fitted, now)) = self.names().zip(predictions.names())
+            && let Some(slot) = (0..fitted.len().max(now.len())).find(|s| fitted.get(*s) != now.get(*s))
+        {
+            return Err(other_member(name, fitted, now, slot));
+        }
+        self.accepts(name, predictions.task(), predictions.slots())
     }
 }
 
@@ -115,13 +125,7 @@ impl FittedOn {
 /// predictions is not that of the fit.
 pub(crate) fn check_fitted_on(combiner: &dyn FittedCombiner, predictions: &Predictions) -> Result<()> {
     let Some(on) = combiner.fitted_on() else { return Ok(()) };
-    let names = on.names().zip(predictions.names());
-    if let Some((fitted, now)) = names
-        && let Some(slot) = (0..fitted.len().max(now.len())).find(|s| fitted.get(*s) != now.get(*s))
-    {
-        return Err(other_member(combiner, fitted, now, slot));
-    }
-    on.accepts(combiner, predictions.task(), predictions.slots())?;
+    on.check_predictions(&combiner.name(), predictions)?;
     let fails = |got: String| {
         let what = format!("what {} combines", combiner.name());
         Err(Error::invalid(what, "probabilities, as in its fit", got))
@@ -168,7 +172,7 @@ fn first_outside<T: Number>(predictions: &Predictions) -> Result<Option<(usize, 
 }
 
 /// The first member that is not that of the fit.
-fn other_member(combiner: &dyn FittedCombiner, fitted: &[String], now: &[String], slot: usize) -> Error {
+fn other_member(name: &str, fitted: &[String], now: &[String], slot: usize) -> Error {
     let sorted = |names: &[String]| {
         let mut names = names.to_vec();
         names.sort_unstable();
@@ -181,7 +185,7 @@ fn other_member(combiner: &dyn FittedCombiner, fitted: &[String], now: &[String]
         None => format!("absent: it was fitted on {} members", fitted.len()),
     };
     let got = quoted(now.get(slot)).unwrap_or_else(|| "absent".into());
-    Error::invalid(format!("member {slot} for {}", combiner.name()), must, got)
+    Error::invalid(format!("member {slot} for {name}"), must, got)
 }
 
 /// What is predicted, in words.

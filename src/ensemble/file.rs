@@ -343,7 +343,7 @@ impl<F: FittedCombiner + DeserializeOwned> Saved<F> {
             LiveSlots::construct(&members, constructor, (description.task, description.positions), device)
                 .map_err(|e| FormatError::foreign(format!("its weights do not fit {networks}: {e}")))?;
         if let Some(on) = fitted.fitted_on() {
-            on.accepts(&fitted, live.task, live.len()).map_err(FormatError::foreign)?;
+            on.accepts(&fitted.name(), live.task, live.len()).map_err(FormatError::foreign)?;
         }
         Ok(Ensemble::new(&members, live, fitted, shared_build).batch_rows(description.batch_rows))
     }

@@ -5,6 +5,7 @@
 mod file;
 mod next_token;
 mod on_dataset;
+mod uncertainty;
 
 pub use on_dataset::OnDataset;
 
@@ -339,8 +340,7 @@ impl<N: Network, F: FittedCombiner> Ensemble<N, F> {
     /// user's own, so the shape is checked; it may count NaN as class 0, so NaN is put back.
     fn combine(&self, mut predictions: Predictions, inputs: &Inputs) -> CandleResult<Tensor> {
         if self.fitted.needs_inputs() {
-            self.positions()
-                .check_one(&format!("{}, which reads the inputs of a row", self.fitted.name()))?;
+            self.check_reads_inputs()?;
             predictions = predictions.with_inputs(&flatten_inputs(inputs)?)?;
         }
         let predicted = self.fitted.combine(&predictions)?;
@@ -361,6 +361,11 @@ impl<N: Network, F: FittedCombiner> Ensemble<N, F> {
             nan.extend(bad_rows(&predictions.values().get(slot)?, 0, false)?);
         }
         with_nan(predicted, &nan)
+    }
+
+    /// Refuses a combiner that reads inputs where rows have several positions.
+    fn check_reads_inputs(&self) -> Result<()> {
+        self.positions().check_one(&format!("{}, which reads the inputs of a row", self.fitted.name()))
     }
 
     /// Whether the combined prediction depends on this slot: its weight is not 0.

@@ -1,11 +1,13 @@
 //! Predictions of an ensemble for a data set, batch by batch.
 use crate::{
     combine::FittedCombiner,
+    conformal::{CalibrationRows, ConformalIntervals, ConformalMethod, ConformalSets, PredictionSets},
     data::{Dataset, Task},
     ensemble::Ensemble,
     metrics::{ClassParts, MetricList, Metrics},
     observe::{Observer, Silent},
     predictions::passes::{Passes, Source},
+    uncertainty::{ClassUncertainty, ValueUncertainty},
     Error, Network, Result, Rows,
 };
 use candle_core::{DType, Device, Tensor};
@@ -162,6 +164,83 @@ impl<'a, N: Network, F: FittedCombiner> OnDataset<'a, N, F> {
                 })
             })
         })
+    }
+
+    /// Fits a method of [conformal prediction](crate::conformal) for the ensemble on these rows.
+    ///
+    /// They must be rows that neither a member nor the combiner was fitted on, and on which nothing was chosen; nothing here
+    /// can check it. [`Pool::conformal`](crate::Pool::conformal) knows which rows of its data the members have seen.
+    ///
+    /// ```
+    /// # use candle_core::{Device, Tensor};
+    /// # use candle_ensemble::{conformal::*, prelude::*};
+    /// # let x = Tensor::arange(0f32, 80., &Device::Cpu)?.affine(0.02, -0.8)?.reshape((80, 1))?;
+    /// # let y = Tensor::from_iter((0..80u32).map(|i| i / 40), &Device::Cpu)?;
+    /// # let data = TensorDataset::classification(&x, &y)?;
+    /// # let trainer = Trainer::new(|vb| candle_nn::linear(1, 2, vb)).epochs(2);
+    /// # let ensemble = Session::new(&trainer, &data).fit(&MultiRun::new(3), 42)?.combine(&Mean)?;
+    /// # let calibration = TensorDataset::classification((&x + 0.01)?, &y)?;
+    /// let conformal = ensemble.on(&calibration).conformal(&ClassSets::new(0.1).by_class())?;
+    /// let sets = ensemble.on(&data).rows(&[3, 7]).predict_sets(&conformal)?;
+    /// assert_eq!(sets.rows(), 2);
+    /// # Ok::<(), candle_ensemble::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`predict`](Self::predict) and [`ConformalMethod::fit`].
+    pub fn conformal<M: ConformalMethod>(&self, method: &M) -> Result<M::Fitted> {
+        let of_members = method.calibration_rows() == CalibrationRows::HeldOut;
+        self.over_rows(|passes, rows| {
+            self.ensemble.calibrate(passes, of_members, self.data, rows, |held_out, fitted| {
+                method.fit(held_out, fitted)
+            })
+        })
+    }
+
+    /// The intervals of each row, `(N, K, 2)`; see [`Ensemble::predict_intervals`]. The groups of the rows are those of the
+    /// data set, where the intervals are [by group](ConformalIntervals::by_group).
+    ///
+    /// # Errors
+    /// As [`predict`](Self::predict) and [`ConformalIntervals::predict`].
+    pub fn predict_intervals(&self, conformal: &ConformalIntervals) -> Result<Tensor> {
+        self.over_rows(|passes, rows| {
+            let groups = self.groups(conformal.by_group(), rows);
+            self.ensemble.interval_passes(passes, conformal, groups.as_deref())
+        })
+    }
+
+    /// The set of classes of each row; see [`Ensemble::predict_sets`]. The groups of the rows are those of the data set, where
+    /// the sets are [by group](ConformalSets::by_group).
+    ///
+    /// # Errors
+    /// As [`predict`](Self::predict) and [`ConformalSets::predict`].
+    pub fn predict_sets(&self, conformal: &ConformalSets) -> Result<PredictionSets> {
+        self.over_rows(|passes, rows| {
+            let groups = self.groups(conformal.by_group(), rows);
+            self.ensemble.set_passes(passes, conformal, groups.as_deref())
+        })
+    }
+
+    /// How uncertain the members are of the class of each row; see [`Ensemble::class_uncertainty`].
+    ///
+    /// # Errors
+    /// As [`predict`](Self::predict).
+    pub fn class_uncertainty(&self) -> Result<ClassUncertainty> {
+        self.with_passes(|passes| self.ensemble.class_uncertainty_passes(passes))
+    }
+
+    /// How uncertain the members are of the values of each row; see [`Ensemble::value_uncertainty`].
+    ///
+    /// # Errors
+    /// As [`predict`](Self::predict).
+    pub fn value_uncertainty(&self) -> Result<ValueUncertainty> {
+        self.with_passes(|passes| self.ensemble.value_uncertainty_passes(passes))
+    }
+
+    /// The groups of these rows, where they are needed and there are any.
+    fn groups(&self, needed: bool, rows: &[u32]) -> Option<Vec<u32>> {
+        let groups = self.data.groups().filter(|_| needed)?;
+        rows.iter().map(|row| groups.get(*row as usize).copied()).collect()
     }
 
     fn with_passes<T>(&self, f: impl FnOnce(&Passes<'_>) -> Result<T>) -> Result<T> {

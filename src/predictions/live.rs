@@ -209,6 +209,15 @@ impl<N: Network> LiveSlots<N> {
         }
     }
 
+    /// The predictions of all members, whatever their slots, `(M, B, C)`, in the order of the slots.
+    pub(crate) fn predict_members(&self, inputs: &Inputs) -> CandleResult<Tensor> {
+        let predict = |member: &LiveMember<N>| {
+            self.output.prediction_at(&member.run(inputs)?, (self.task, self.positions), Scale::Probability)
+        };
+        let members = self.slots.iter().flatten().map(predict);
+        Tensor::stack(&members.collect::<CandleResult<Vec<_>>>()?, 0)
+    }
+
     /// The outputs of the networks, one after the other.
     pub(crate) fn outputs(&self, inputs: &Inputs) -> CandleResult<Vec<Tensor>> {
         self.slots.iter().flatten().map(|member| Ok(member.run(inputs)?.detach())).collect()

@@ -229,6 +229,24 @@ impl Predictions {
         Ok(Self { values, covered, names, ..self.clone() })
     }
 
+    /// The predictions of the same slots for the rows of all parts, in their order. There is at least one part, and none is
+    /// missing.
+    pub(crate) fn concat_rows(mut parts: Vec<Self>) -> Result<Self> {
+        let Some(last) = parts.pop() else {
+            candle_core::bail!("there must be rows to predict, but there are none")
+        };
+        if parts.is_empty() {
+            return Ok(last);
+        }
+        parts.push(last.clone());
+        let all = |of: fn(&Self) -> Option<&Tensor>, dim: usize| {
+            let tensors: Option<Vec<_>> = parts.iter().map(of).collect();
+            tensors.map(|tensors| Tensor::cat(&tensors, dim)).transpose()
+        };
+        let (values, inputs) = (all(|part| Some(&part.values), 1)?, all(|part| part.inputs.as_ref(), 0)?);
+        Ok(Self { values: values.unwrap_or_else(|| last.values.clone()), inputs, ..last })
+    }
+
     /// The predictions of these slots, in this order.
     ///
     /// # Errors

@@ -17,6 +17,7 @@
 //! | Two methods on several data sets | | [`wilcoxon_test`] with [`hodges_lehmann`] |
 //! | Two samples of rows, one feature | | [`kolmogorov_smirnov_test`] |
 //! | Two samples of rows, class shares | | [`homogeneity_test`] |
+//! | A share of independent rows | [`clopper_pearson`] | |
 //! | Several methods on several data sets | | [`RankTest`]: [`friedman_test`], [`holm`], Nemenyi |
 //!
 //! A test of two fitted predictors does not know how much another training run would change them; a test over
@@ -34,6 +35,7 @@
 mod adjust;
 mod bootstrap;
 mod bootstrap_mean;
+mod clopper_pearson;
 mod cochran;
 mod corrected_t;
 mod five_by_two;
@@ -67,6 +69,8 @@ pub use bootstrap::bootstrap_statistic;
 pub(crate) use bootstrap::quantile;
 pub(crate) use bootstrap_mean::weighted_bootstrap;
 pub use bootstrap_mean::{bootstrap_interval, bootstrap_means, cluster_bootstrap_interval};
+pub use clopper_pearson::clopper_pearson;
+pub(crate) use clopper_pearson::upper_bound;
 pub use cochran::cochran_q_test;
 pub use corrected_t::{corrected_t_interval, corrected_t_test};
 pub use five_by_two::{five_by_two_f_test, five_by_two_t_test};

@@ -26,11 +26,29 @@ pub(crate) fn predicting(members: &[Member]) -> impl Iterator<Item = &Member> {
     members.iter().filter(move |m| m.record.refit || !refit.contains(&m.record.slot))
 }
 
+/// The members in the order of their slots, each with a slot of its own.
+pub(crate) fn in_slot_order(members: &[Member]) -> Vec<Member> {
+    let mut members: Vec<&Member> = members.iter().collect();
+    members.sort_by_key(|member| member.record.slot); // stable
+    with_own_slots(members)
+}
+
 /// The members, each with a slot of its own.
 pub(crate) fn with_own_slots<'a>(members: impl IntoIterator<Item = &'a Member>) -> Vec<Member> {
     let mut members: Vec<Member> = members.into_iter().cloned().collect();
     members.iter_mut().zip(0..).for_each(|(member, slot)| member.record.slot = slot);
     members
+}
+
+impl Member {
+    /// Its name in tables: the architecture, the number of its run, and its number within the run if it is not the first.
+    pub(crate) fn name(&self) -> String {
+        let Record { architecture, run, index, .. } = &self.record;
+        match index {
+            0 => format!("{architecture} {run}"),
+            index => format!("{architecture} {run}.{index}"),
+        }
+    }
 }
 
 /// The record of a member: where it comes from, which rows shaped it, and how its training went.

@@ -42,5 +42,6 @@ mod training;
 mod transferring;
 
 mod tuning;
+mod uncertainty;
 mod variance_reduction;
 mod wrapping;

@@ -1,0 +1,3 @@
+mod coverage_rates;
+mod cross;
+mod reference;

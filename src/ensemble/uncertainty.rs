@@ -1,0 +1,185 @@
+//! How sure an ensemble is: intervals, sets of classes, and what its members disagree on.
+use crate::{
+    combine::FittedCombiner,
+    conformal::{ConformalIntervals, ConformalSets, PredictionSets},
+    data::{Dataset, Inputs},
+    ensemble::Ensemble,
+    network::Scale,
+    predictions::{
+        live::{flatten_inputs, LiveSlots},
+        passes::{concat, Passes, Source},
+        Predictions,
+    },
+    store::member::in_slot_order,
+    uncertainty::{ClassUncertainty, ValueUncertainty},
+    HeldOut, Member, Network, Result,
+};
+use candle_core::Tensor;
+
+impl<N: Network, F: FittedCombiner> Ensemble<N, F> {
+    /// Conformal intervals of new rows, `(N, K, 2)` of type f64: the lower and the upper end for each of `K` outputs.
+    ///
+    /// The intervals were fitted by [`Pool::conformal`](crate::Pool::conformal) or
+    /// [`OnDataset::conformal`](crate::OnDataset::conformal) for these members.
+    ///
+    /// ```
+    /// # use candle_core::{Device, Tensor};
+    /// use candle_ensemble::{conformal::*, prelude::*};
+    /// # let x = Tensor::arange(0f32, 80., &Device::Cpu)?.affine(0.02, -0.8)?.reshape((80, 1))?;
+    /// # let data = TensorDataset::regression(&x, &x.sqr()?)?;
+    /// # let trainer = Trainer::new(|vb| candle_nn::linear(1, 1, vb)).epochs(2);
+    /// let pool = Session::new(&trainer, &data).fit(&KFold::new(5), 42)?;
+    /// let conformal = pool.conformal(&Mean, &CrossIntervals::new(0.1))?; // CV+
+    /// let intervals = pool.combine(&Mean)?.predict_intervals(&conformal, &x)?;
+    /// let width = mean_width(&output_intervals(&intervals, 0)?)?;
+    /// # assert!(width > 0.);
+    /// # Ok::<(), candle_ensemble::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`predict`](Self::predict) and [`ConformalIntervals::predict`]. Intervals by group need the groups of the rows, which
+    /// a data set has ([`on`](Self::on)).
+    pub fn predict_intervals(
+        &self,
+        conformal: &ConformalIntervals,
+        inputs: impl Into<Inputs>,
+    ) -> Result<Tensor> {
+        self.interval_passes(&self.passes(Source::Inputs(&inputs.into())), conformal, None)
+    }
+
+    /// Conformal sets of classes for new rows. The sets were fitted by [`Pool::conformal`](crate::Pool::conformal) or
+    /// [`OnDataset::conformal`](crate::OnDataset::conformal) for these members.
+    ///
+    /// # Errors
+    /// As [`predict`](Self::predict) and [`ConformalSets::predict`]. Sets by group need the groups of the rows, which a data
+    /// set has ([`on`](Self::on)).
+    pub fn predict_sets(
+        &self,
+        conformal: &ConformalSets,
+        inputs: impl Into<Inputs>,
+    ) -> Result<PredictionSets> {
+        self.set_passes(&self.passes(Source::Inputs(&inputs.into())), conformal, None)
+    }
+
+    /// How uncertain the members are of the class of each row, and what part of it they disagree on. Where the combiner has
+    /// weights, the members count by them, which must be 0 or more then.
+    ///
+    /// ```
+    /// # use candle_core::{Device, Tensor};
+    /// # use candle_ensemble::prelude::*;
+    /// # let x = Tensor::arange(0f32, 40., &Device::Cpu)?.affine(0.05, -1.)?.reshape((20, 2))?;
+    /// # let y = Tensor::from_iter((0..20u32).map(|i| i / 10), &Device::Cpu)?;
+    /// # let data = TensorDataset::classification(x.clone(), &y)?;
+    /// # let trainer = Trainer::new(|vb| candle_nn::linear(2, 2, vb)).epochs(2);
+    /// let ensemble = Session::new(&trainer, &data).fit(&MultiRun::new(3), 42)?.combine(&Mean)?;
+    /// let uncertainty = ensemble.class_uncertainty(&x)?;
+    /// assert!(uncertainty.mutual_information.iter().zip(&uncertainty.total).all(|(part, all)| part <= all));
+    /// # Ok::<(), candle_ensemble::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`predict`](Self::predict) and [`ClassUncertainty::weighted`].
+    pub fn class_uncertainty(&self, inputs: impl Into<Inputs>) -> Result<ClassUncertainty> {
+        self.class_uncertainty_passes(&self.passes(Source::Inputs(&inputs.into())))
+    }
+
+    /// How uncertain the members are of the values of each row: the variance between them. Where the combiner has weights,
+    /// the members count by them, which must be 0 or more then.
+    ///
+    /// # Errors
+    /// As [`predict`](Self::predict) and [`ValueUncertainty::weighted`].
+    pub fn value_uncertainty(&self, inputs: impl Into<Inputs>) -> Result<ValueUncertainty> {
+        self.value_uncertainty_passes(&self.passes(Source::Inputs(&inputs.into())))
+    }
+
+    pub(super) fn class_uncertainty_passes(&self, passes: &Passes<'_>) -> Result<ClassUncertainty> {
+        ClassUncertainty::weighted(&self.all_predictions(passes, false)?, self.fitted.weights())
+    }
+
+    pub(super) fn value_uncertainty_passes(&self, passes: &Passes<'_>) -> Result<ValueUncertainty> {
+        ValueUncertainty::weighted(&self.all_predictions(passes, false)?, None, self.fitted.weights())
+    }
+
+    /// The intervals of the rows, pass by pass.
+    pub(super) fn interval_passes(
+        &self,
+        passes: &Passes<'_>,
+        conformal: &ConformalIntervals,
+        groups: Option<&[u32]>,
+    ) -> Result<Tensor> {
+        let mut parts = vec![];
+        self.predictions_passes(passes, conformal.of_members(), |start, predictions| {
+            let groups = groups.and_then(|groups| groups.get(start..start + predictions.rows()));
+            parts.push(conformal.predict(&predictions, &self.fitted, groups)?);
+            Ok(())
+        })?;
+        Ok(concat(parts, 0)?)
+    }
+
+    pub(super) fn set_passes(
+        &self,
+        passes: &Passes<'_>,
+        conformal: &ConformalSets,
+        groups: Option<&[u32]>,
+    ) -> Result<PredictionSets> {
+        // All at once, because the draws of randomized sets belong to the rows of a call.
+        conformal.predict(&self.all_predictions(passes, false)?, &self.fitted, groups)
+    }
+
+    /// Gives the predictions for these rows of a data set, with their targets, and the combiner to `fit`.
+    pub(super) fn calibrate<T>(
+        &self,
+        passes: &Passes<'_>,
+        of_members: bool,
+        data: &dyn Dataset,
+        rows: &[u32],
+        fit: impl FnOnce(&HeldOut, &F) -> Result<T>,
+    ) -> Result<T> {
+        let predictions = self.all_predictions(passes, of_members)?;
+        let names = match (predictions.names(), self.fitted.fitted_on().and_then(|on| on.names())) {
+            (Some(names), _) | (None, Some(names)) => names.to_vec(),
+            (None, None) => (0..predictions.slots()).map(|slot| format!("member {slot}")).collect(),
+        };
+        let (costs, device) = (vec![1.; predictions.slots()], &self.live.device);
+        fit(&HeldOut::from_rows(predictions, data, device, rows.to_vec(), names, costs)?, &self.fitted)
+    }
+
+    /// The predictions of the slots, or of the members, for all rows.
+    fn all_predictions(&self, passes: &Passes<'_>, of_members: bool) -> Result<Predictions> {
+        let mut parts = vec![];
+        self.predictions_passes(passes, of_members, |_, predictions| {
+            parts.push(predictions);
+            Ok(())
+        })?;
+        Ok(Predictions::concat_rows(parts)?)
+    }
+
+    /// Gives the first row of each pass, and the predictions of the slots, or of the members with their names, to `take`.
+    fn predictions_passes(
+        &self,
+        passes: &Passes<'_>,
+        of_members: bool,
+        mut take: impl FnMut(usize, Predictions) -> Result<()>,
+    ) -> Result<()> {
+        let scale = if of_members { Scale::Probability } else { self.fitted.scale() };
+        let names: Option<Vec<String>> =
+            of_members.then(|| in_slot_order(&self.members).iter().map(Member::name).collect());
+        let run = |live: &LiveSlots<N>, inputs: &Inputs| match of_members {
+            true => live.predict_members(inputs),
+            false => Ok(live.predict(inputs, scale)?.detached().values().clone()),
+        };
+        passes.spread(&self.workers(), run, |pass, predicted| {
+            let per_row = predicted.dim(1)? / pass.inputs.rows().max(1);
+            passes.check_predicted(&predicted, 1, (pass.start, per_row))?;
+            let mut predictions = Predictions::on_scale(predicted, None, self.task(), scale)?;
+            if let Some(names) = &names {
+                predictions = predictions.with_names(names.clone())?;
+            }
+            if self.fitted.needs_inputs() {
+                self.check_reads_inputs()?;
+                predictions = predictions.with_inputs(&flatten_inputs(&pass.inputs)?)?;
+            }
+            take(pass.start, predictions)
+        })
+    }
+}
