@@ -3,6 +3,7 @@
 //! [`Network`] is implemented for every candle module. [`AnyNetwork`] erases the type of a network, for
 //! ensembles of several architectures that threads can share. [`Output`] describes what networks output for classes, and [`Scale`]
 //! the scale on which a combiner works.
+mod distribution;
 pub(crate) mod output;
 
 pub use output::{Output, Scale};

@@ -25,8 +25,8 @@ use crate::{
         learner::Finished,
         networks::{learner_methods, network_setters, Networks},
         trainer::course::Course,
-        Averaging, Clip, Constraints, EarlyStopping, Freeze, Learner, Loss, LossScale, Monitor, Noises,
-        Optimizer, ReduceOnPlateau, Regularizers, Run, WarmStart,
+        Adversarial, Averaging, Clip, Constraints, EarlyStopping, Freeze, Learner, Loss, LossScale, Monitor,
+        Noises, Optimizer, ReduceOnPlateau, Regularizers, Run, WarmStart,
     },
     weights::{fresh, InitScheme, WeightFilter, Weights},
     Network, Result,
@@ -290,6 +290,13 @@ impl<N: Network> Trainer<N> {
         self
     }
 
+    /// Sets adversarial training: each step is also made on inputs that are moved towards a larger loss. The default is none.
+    #[must_use]
+    pub fn adversarial(mut self, adversarial: Adversarial) -> Self {
+        self.config.adversarial = Some(adversarial);
+        self
+    }
+
     /// Sets the variables that the optimizer's weight decay applies to. The default is [`WeightFilter::Kernels`]: biases
     /// and the parameters of normalization layers do not decay. [`WeightFilter::All`] is the default of PyTorch.
     #[must_use]
@@ -456,7 +463,9 @@ impl<N: Network> Learner for Trainer<N> {
     }
 
     fn stack_key(&self, run: &RunSpec) -> Option<String> {
-        Some(self.networks.key(&run.architecture, &run.settings))
+        // A step with moved inputs has passes of its own.
+        let config = self.config.for_run(&run.settings).ok()?;
+        config.adversarial.is_none().then(|| self.networks.key(&run.architecture, &run.settings))
     }
 
     fn fit_stacked<'a>(&self, members: Vec<(&N, Run<'a>)>, finished: &mut Finished<'_, 'a>) {
