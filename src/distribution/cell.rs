@@ -26,7 +26,7 @@ pub(super) enum Cell<'a> {
 /// A component: its weight in the mixture, its location and its scale.
 pub(super) type Part = (f64, f64, f64);
 
-impl Cell<'_> {
+impl<'a> Cell<'a> {
     /// Mean and variance of each member, with the weight of the member.
     pub(super) fn moments(&self) -> Vec<(f64, f64, f64)> {
         match *self {
@@ -56,27 +56,25 @@ impl Cell<'_> {
         }
     }
 
-    /// The components of all members.
-    pub(super) fn parts(&self) -> Vec<Part> {
-        match *self {
-            Self::Quantiles { .. } => vec![],
-            Self::Parts { weights, shares, locations, scales, .. } => {
-                let count = (locations.len() / weights.len().max(1)).max(1);
-                let parts = locations.iter().zip(scales).enumerate();
-                let weight = |i: usize| {
-                    weights.get(i / count).copied().unwrap_or(0.) * shares.get(i).copied().unwrap_or(1.)
-                };
-                parts.map(|(i, (location, scale))| (weight(i), *location, *scale)).collect()
-            }
-        }
+    /// The components of all members; none for quantiles.
+    pub(super) fn parts(self) -> impl Iterator<Item = Part> + use<'a> {
+        let (weights, shares, locations, scales) = match self {
+            Self::Parts { weights, shares, locations, scales, .. } => (weights, shares, locations, scales),
+            Self::Quantiles { weights, .. } => (weights, &[][..], &[][..], &[][..]),
+        };
+        let count = (locations.len() / weights.len().max(1)).max(1);
+        let weight = move |i: usize| {
+            weights.get(i / count).copied().unwrap_or(0.) * shares.get(i).copied().unwrap_or(1.)
+        };
+        let parts = locations.iter().zip(scales).enumerate();
+        parts.map(move |(i, (location, scale))| (weight(i), *location, *scale))
     }
 
     /// The probability of a number of at most `x`.
     pub(super) fn cdf(&self, x: f64) -> f64 {
         match *self {
             Self::Parts { family, .. } => {
-                let parts = self.parts();
-                parts.into_iter().map(|(w, m, s)| w * family.cdf(x, m, s)).sum::<f64>().min(1.)
+                self.parts().map(|(w, m, s)| w * family.cdf(x, m, s)).sum::<f64>().min(1.)
             }
             Self::Quantiles { levels, weights, values } => {
                 quantile_function::cdf(levels, weights, values, x).min(1.)
@@ -87,13 +85,18 @@ impl Cell<'_> {
     /// The logarithm of the density at `x`; NaN for quantiles, which have none.
     pub(super) fn ln_density(&self, x: f64) -> f64 {
         let Self::Parts { family, .. } = *self else { return f64::NAN };
-        let parts = self.parts().into_iter().filter(|(w, ..)| *w > 0.);
-        let terms: Vec<f64> = parts.map(|(w, m, s)| w.ln() + family.ln_density(x, m, s)).collect();
-        let greatest = terms.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        match greatest.is_finite() {
-            true => greatest + terms.iter().map(|term| (term - greatest).exp()).sum::<f64>().ln(),
-            false => greatest,
+        // The sum of exponentials, relative to the greatest so far.
+        let (mut greatest, mut sum) = (f64::NEG_INFINITY, 0.);
+        for (w, m, s) in self.parts() {
+            let term = w.ln() + family.ln_density(x, m, s);
+            if term > greatest {
+                sum = sum * (greatest - term).exp() + 1.;
+                greatest = term;
+            } else if term > f64::NEG_INFINITY {
+                sum += (term - greatest).exp();
+            }
         }
+        greatest + sum.ln()
     }
 
     /// The least `x` whose [`cdf`](Self::cdf) is at least `p`, which is between 0 and 1.
@@ -126,7 +129,7 @@ impl Cell<'_> {
     fn bracket(&self, p: f64) -> (f64, f64) {
         let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
         let mut add = |x: f64| (low, high) = (low.min(x), high.max(x));
-        self.parts().iter().for_each(|(_, m, s)| [m - s, m + s].into_iter().for_each(&mut add));
+        self.parts().for_each(|(_, m, s)| [m - s, m + s].into_iter().for_each(&mut add));
         let width = high - low;
         let mut reach = width;
         while self.cdf(low) >= p && reach.is_finite() {
@@ -145,7 +148,7 @@ impl Cell<'_> {
     pub(super) fn crps(&self, y: f64) -> f64 {
         match *self {
             Self::Parts { family, .. } => {
-                let parts = self.parts();
+                let parts: Vec<Part> = self.parts().collect();
                 let to_target: f64 = parts.iter().map(|(w, m, s)| w * family.mean_distance(y, *m, *s)).sum();
                 to_target - 0.5 * mean_difference::of(family, &parts)
             }

