@@ -9,7 +9,7 @@ use candle_ensemble::{
     nn::{seq, Sequential},
     strategy::MultiRun,
     threads,
-    train::{Averaging, Clip, Constraint, Monitor, Noise, Optimizer, Regularizer, Sgd, Trainer},
+    train::{Adversarial, Averaging, Clip, Constraint, Monitor, Noise, Optimizer, Regularizer, Sgd, Trainer},
     Result, Session,
 };
 use candle_nn::{linear, Activation, VarBuilder};
@@ -35,6 +35,7 @@ fn techniques() -> Vec<(&'static str, Target, Change)> {
         ("max-norm", Target::Open, |t| t.constraint(Constraint::max_norm(3.))),
         ("clip by norm", Target::Open, |t| t.clip(Clip::Norm(1.))),
         ("clip by unit (AGC)", Target::Open, |t| t.clip(Clip::Adaptive { ratio: 0.01, floor: 1e-3 })),
+        ("adversarial training", Target::Open, |t| t.adversarial(Adversarial { epsilon: 0.01 })),
         ("noise on inputs", Target::Open, |t| t.noise(Noise::inputs(0.1))),
         ("noise on weights", Target::Open, |t| t.noise(Noise::weights(0.01))),
         ("input scaling", Target::Open, |t| t.input_scaling(Scaling::Standardize)),

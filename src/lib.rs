@@ -101,6 +101,7 @@ pub mod threads;
 #[cfg_attr(docsrs, doc(cfg(feature = "charts")))]
 pub mod chart;
 pub mod data;
+pub mod distribution;
 pub mod metrics;
 pub mod statistics;
 pub mod weights;

@@ -39,6 +39,19 @@ impl Report {
         Ok(())
     }
 
+    /// A row that is compared where there is a reference.
+    pub fn row_or_note(&mut self, name: &str, values: &[f64], reference: Option<Reference>) -> Result<()> {
+        match reference {
+            Some(reference) => self.row(name, values, reference),
+            None => {
+                let found = Summary::of(values)?;
+                let here = format!("{:.4} ± {:.4}", found.mean, found.sd.unwrap_or_default());
+                self.note(name, &here, "");
+                Ok(())
+            }
+        }
+    }
+
     /// A row of text.
     pub fn note(&mut self, name: &str, here: &str, reference: &str) {
         self.table.add_row([name, here, reference, ""]);

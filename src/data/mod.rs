@@ -17,7 +17,7 @@ mod view;
 pub(crate) use batches::passes;
 pub use batches::LastBatch;
 pub use dataset::{Batch, Dataset, Fingerprint, Inputs, Positions, Task};
-pub(crate) use scale::check_targets;
+pub(crate) use scale::{check_targets, not_affine};
 pub use scale::{FittedColumn, FittedScaling, FittedScalings, Scaler, Scaling};
 pub use split::Split;
 pub(crate) use split::{apportion, members};

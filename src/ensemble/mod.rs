@@ -12,6 +12,7 @@ pub use on_dataset::OnDataset;
 use crate::{
     combine::{softmax_mean, FittedCombiner, Weighted},
     data::{Dataset, Inputs, Positions, Task},
+    distribution::Mixture,
     kernels::{argmax::argmax_rows, cpu, finite::bad_rows},
     network::{output::ln, positions::Layout, Scale},
     predictions::{
@@ -213,6 +214,34 @@ impl<N: Network, F: FittedCombiner> Ensemble<N, F> {
         self.predict_proba_passes(&self.passes(Source::Inputs(&inputs)))
     }
 
+    /// The mixture of the distributions that the members predict, for networks whose output is a distribution, such as
+    /// [`Output::Gaussian`](crate::network::Output::Gaussian): its mean is that of [`predict`](Self::predict). The
+    /// weights are those of the fitted combiner, which is the mean or a weighted mean.
+    ///
+    /// ```
+    /// use candle_core::{Device, Tensor};
+    /// use candle_ensemble::{combine::Median, prelude::*, train::Output};
+    ///
+    /// let x = Tensor::arange(0f32, 40., &Device::Cpu)?.affine(0.05, -1.)?.reshape((20, 2))?;
+    /// let data = TensorDataset::regression(&x, &x.sum(1)?)?;
+    /// let trainer = Trainer::new(|vb| candle_nn::linear(2, 2, vb)).output(Output::Gaussian).epochs(2);
+    /// let pool = Session::new(&trainer, &data).fit(&MultiRun::new(3), 1)?;
+    /// let (lower, upper) = pool.combine(&Mean)?.predict_distribution(&x)?.interval(0.9)?;
+    /// assert_eq!((lower.dims(), upper.dims()), (&[20, 1][..], &[20, 1][..]));
+    ///
+    /// let e = pool.combine(&Median)?.predict_distribution(&x).unwrap_err();
+    /// assert!(e.to_string().contains("the combiner of a mixture of distributions must be the mean"));
+    /// # Ok::<(), candle_ensemble::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When the networks do not output distributions; when the combiner is another one, or has weights that are negative or
+    /// do not sum to 1; as [`predict`](Self::predict).
+    pub fn predict_distribution(&self, inputs: impl Into<Inputs>) -> Result<Mixture> {
+        let inputs = inputs.into();
+        self.distribution_passes(&self.passes(Source::Inputs(&inputs)))
+    }
+
     /// The prediction of each slot, `(S, N, C)`: probabilities or values. Where a row has several [`Positions`], the
     /// shapes are those of [`predict_proba`](Self::predict_proba) behind the slots.
     ///
@@ -277,6 +306,24 @@ impl<N: Network, F: FittedCombiner> Ensemble<N, F> {
         let Some(layout) = predictions.layout() else { return Ok(predictions.values().clone()) };
         let slots = (0..predictions.slots()).map(|slot| layout.unflatten(&predictions.values().get(slot)?));
         Ok(Tensor::stack(&slots.collect::<CandleResult<Vec<_>>>()?, 0)?)
+    }
+
+    fn distribution_passes(&self, passes: &Passes<'_>) -> Result<Mixture> {
+        self.workers().distributions(passes, &self.shares()?)
+    }
+
+    /// The weights of the slots in the mixture of their distributions.
+    fn shares(&self) -> Result<Vec<f64>> {
+        let weights = match self.fitted.weights() {
+            None if self.fitted.is_mean() => vec![1. / self.live.len() as f64; self.live.len()],
+            None => return Err(no_mixture(self.fitted.name())),
+            Some(weights) => weights.to_vec(),
+        };
+        let total: f64 = weights.iter().sum();
+        match weights.iter().all(|weight| *weight >= 0.) && (total - 1.).abs() < 1e-9 {
+            true => Ok(weights),
+            false => Err(no_mixture(format!("{} with the weights {weights:?}", self.fitted.name()))),
+        }
     }
 
     fn workers(&self) -> Workers<'_, LiveSlots<N>> {
@@ -453,6 +500,12 @@ fn members_of(members: &[Member], positions: &[usize]) -> Vec<Member> {
     let numbers: BTreeSet<usize> = members.iter().map(|m| m.record.slot).collect();
     let position = |number: usize| numbers.range(..number).count();
     members.iter().filter(|m| positions.contains(&position(m.record.slot))).cloned().collect()
+}
+
+/// The error for a combiner that is no mixture of distributions.
+fn no_mixture(combiner: String) -> Error {
+    let must = "the mean, or a weighted mean whose weights are not negative and sum to 1";
+    Error::invalid("the combiner of a mixture of distributions", must, combiner)
 }
 
 /// The class of the largest probability of each row; of equal ones the lowest. candle's argmax leaves ties

@@ -3,6 +3,7 @@ use crate::{
     combine::FittedCombiner,
     conformal::{CalibrationRows, ConformalIntervals, ConformalMethod, ConformalSets, PredictionSets},
     data::{Dataset, Task},
+    distribution::Mixture,
     ensemble::Ensemble,
     metrics::{ClassParts, MetricList, Metrics},
     observe::{Observer, Silent},
@@ -60,6 +61,14 @@ impl<'a, N: Network, F: FittedCombiner> OnDataset<'a, N, F> {
     /// As [`predict`](Self::predict) and [`Ensemble::predict_proba`].
     pub fn predict_proba(&self) -> Result<Tensor> {
         self.with_passes(|passes| self.ensemble.predict_proba_passes(passes))
+    }
+
+    /// The mixture of the distributions that the members predict for each row; see [`Ensemble::predict_distribution`].
+    ///
+    /// # Errors
+    /// As [`predict`](Self::predict) and [`Ensemble::predict_distribution`].
+    pub fn predict_distribution(&self) -> Result<Mixture> {
+        self.with_passes(|passes| self.ensemble.distribution_passes(passes))
     }
 
     /// The prediction of each slot for each row, `(S, N, C)`; see [`Ensemble::member_predictions`].

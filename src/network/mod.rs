@@ -1,8 +1,10 @@
 //! Networks: any candle model, without changes.
 //!
 //! [`Network`] is implemented for every candle module. [`AnyNetwork`] erases the type of a network, for
-//! ensembles of several architectures that threads can share. [`Output`] describes what networks output for classes, and [`Scale`]
+//! ensembles of several architectures that threads can share. [`Output`] describes what networks output for classes and for
+//! distributions of values, and [`Scale`]
 //! the scale on which a combiner works.
+mod distribution;
 pub(crate) mod output;
 pub(crate) mod positions;
 

@@ -2,20 +2,61 @@
 //! eight or eleven bits are too few for the sum of a thousand probabilities.
 use crate::{
     data::{Positions, Task},
+    distribution::{Family, Levels},
     network::positions::Layout,
+    Error,
 };
 use candle_core::{DType, Result, Tensor, D};
 use candle_nn::ops;
 use serde::{Deserialize, Serialize};
 
-/// What networks output for classes.
+/// What networks output: for classes, and for values whose distribution is predicted. Networks for plain values output
+/// the values, and the kind has no effect on them.
+///
+/// For distributions of `K` values a network outputs several numbers for each value, in a linear layer without activation.
+/// The scale is positive, because it is `softplus(t) + 10⁻⁶` of a raw output `t`, with `softplus(t) = ln(1 + eᵗ)`.
+///
+/// | Kind | Shape | Columns |
+/// |---|---|---|
+/// | [`Gaussian`](Self::Gaussian) | `(B, 2 K)` | `K` means, `K` raw variances |
+/// | [`Laplace`](Self::Laplace) | `(B, 2 K)` | `K` locations, `K` raw scales |
+/// | [`StudentT`](Self::StudentT) | `(B, 2 K)` | `K` locations, `K` raw scales |
+/// | [`GaussianMixture`](Self::GaussianMixture) | `(B, 3 J K)` | `J K` logits, `J K` means, `J K` raw variances, those of the first value first |
+/// | [`Quantiles`](Self::Quantiles) | `(B, K Q)` | `Q` quantiles of the first value, then of the second |
+///
+/// The prediction is then the mean of the distribution, so combiners, metrics and held-out predictions are those of
+/// values. [`Ensemble::predict_distribution`](crate::Ensemble::predict_distribution) and
+/// [`Pool::distributions`](crate::Pool::distributions) return the distributions. The loss is the negative log-likelihood or
+/// the pinball loss, unless another one is set ([`Loss::default_for`](crate::train::Loss::default_for)).
 ///
 /// ```
 /// use candle_ensemble::train::{CustomLoop, Output};
 ///
 /// let learner = CustomLoop::new("idle", |vb| candle_nn::linear(2, 3, vb), |_, _| Ok(())).output(Output::Logits);
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+///
+/// A network that predicts mean and variance:
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use candle_ensemble::{data::Scaling, distribution::Score, prelude::*, train::Output};
+///
+/// let x = Tensor::arange(0f32, 40., &Device::Cpu)?.affine(0.05, -1.)?.reshape((20, 2))?;
+/// let data = TensorDataset::regression(&x, &x.sum(1)?)?;
+/// let trainer = Trainer::new(|vb| candle_nn::linear(2, 2, vb)) // two numbers for each value
+///     .output(Output::Gaussian)
+///     .target_scaling(Scaling::Standardize)
+///     .epochs(5);
+/// let ensemble = Session::new(&trainer, &data).fit(&MultiRun::new(5), 42)?.combine(&Mean)?;
+/// assert_eq!(ensemble.predict(&x)?.dims(), [20, 1]);
+///
+/// let distribution = ensemble.predict_distribution(&x)?;
+/// assert_eq!(distribution.variance()?.dims(), [20, 1]);
+/// println!("NLL {}", distribution.score(Score::Nll, &x.sum(1)?, None)?);
+/// # Ok::<(), candle_ensemble::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Output {
     /// Logits `(B, C)`, or one logit `(B,)` or `(B, 1)` of class 1 for two classes. Log-probabilities are
     /// valid logits.
@@ -28,6 +69,33 @@ pub enum Output {
     /// class 1. [`Loss::Hinge`](crate::train::Loss::Hinge) trains such networks. The probabilities order the
     /// rows, but they are not calibrated. A margin beyond the range counts as its bound.
     Margins,
+    /// Mean and raw variance of a Gaussian for each value; see the table above.
+    ///
+    /// Source: Lakshminarayanan et al. 2017, arXiv:1612.01474.
+    Gaussian,
+    /// Location and raw scale of a Laplace distribution for each value.
+    Laplace,
+    /// Location and raw scale of Student's t distribution for each value.
+    StudentT {
+        /// The degrees of freedom, above 2.
+        degrees_of_freedom: f64,
+    },
+    /// A mixture of Gaussians for each value. Its components belong to the value alone, so the values of a row are
+    /// independent.
+    ///
+    /// Source: Bishop 1994, Mixture density networks, Aston University NCRG/94/004.
+    GaussianMixture {
+        /// The number of components `J`, at least 1.
+        components: usize,
+    },
+    /// Quantiles of each value. The distribution is that of [`Mixture::of_quantiles`]: its quantile function is linear
+    /// between the levels and constant beyond them, and its mean is the prediction.
+    ///
+    /// [`Mixture::of_quantiles`]: crate::distribution::Mixture::of_quantiles
+    Quantiles {
+        /// The levels of the quantiles.
+        levels: Levels,
+    },
 }
 
 /// The scale on which the predictions of members are combined.
@@ -53,6 +121,42 @@ impl Output {
                 let flat = Layout::of(output.dims(), task, positions)?.flatten(output)?;
                 self.prediction(&flat, task, scale)
             }
+        }
+    }
+
+    /// Whether it is a distribution of values.
+    #[must_use]
+    pub fn is_distribution(self) -> bool {
+        !matches!(self, Self::Logits | Self::Probabilities | Self::Margins)
+    }
+
+    /// How many numbers the network outputs for each value.
+    #[must_use]
+    pub fn numbers_per_value(self) -> usize {
+        match self {
+            Self::Logits | Self::Probabilities | Self::Margins => 1,
+            Self::Gaussian | Self::Laplace | Self::StudentT { .. } => 2,
+            Self::GaussianMixture { components } => components.saturating_mul(3),
+            Self::Quantiles { levels } => levels.as_slice().len(),
+        }
+    }
+
+    /// Checks the parameters of the kind, and that it goes with the task.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when degrees of freedom or the number of components are out of range, and for a distribution of
+    /// values where the task is classification.
+    pub fn check(self, task: Task) -> crate::Result<()> {
+        match (self, task) {
+            (_, Task::Classification { .. }) if self.is_distribution() => {
+                let must = "Output::Logits, Output::Probabilities or Output::Margins for classes";
+                Err(Error::invalid("the output of the network", must, format!("{self:?}")))
+            }
+            (Self::StudentT { degrees_of_freedom }, _) => Family::StudentT { degrees_of_freedom }.check(),
+            (Self::GaussianMixture { components: 0 }, _) => {
+                Err(Error::invalid("Output::GaussianMixture::components", "at least 1", 0))
+            }
+            _ => Ok(()),
         }
     }
 

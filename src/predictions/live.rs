@@ -1,6 +1,7 @@
 //! Members as networks that can predict.
 use crate::{
     data::{Dataset, FittedScalings, Inputs, Positions, Task},
+    distribution::Mixture,
     network::{output::ln, positions::Layout, Network, Output, Scale},
     plan::Settings,
     predictions::{
@@ -26,16 +27,28 @@ pub(crate) struct LiveMember<N> {
     network: N,
     features: Option<Vec<u32>>,
     scaling: FittedScalings,
+    output: Output,
     /// The number of parameters.
     parameters: usize,
 }
 
 impl<N: Network> LiveMember<N> {
-    /// The output of the network in evaluation mode, in the targets' own units. The network gets those columns of the
-    /// inputs that the member was trained on, scaled as they were.
+    /// The output of the network in evaluation mode, in the targets' own units; of a distribution the mean. The network
+    /// gets those columns of the inputs that the member was trained on, scaled as they were.
     pub(crate) fn run(&self, inputs: &Inputs) -> CandleResult<Tensor> {
+        self.scaling.unscale_outputs(&self.output.values(&self.raw(inputs)?)?)
+    }
+
+    /// The output of the network as it is.
+    fn raw(&self, inputs: &Inputs) -> CandleResult<Tensor> {
         let inputs = self.scaling.scale_inputs(&inputs.columns(self.features.as_deref())?)?;
-        self.scaling.unscale_outputs(&self.network.run(&inputs, false)?)
+        self.network.run(&inputs, false)
+    }
+
+    /// The parameters of the distributions that the network predicts, `(B, W)`, in the targets' own units.
+    fn parameters(&self, inputs: &Inputs, task: Task) -> CandleResult<Tensor> {
+        let targets = self.scaling.affine_targets(task.width())?;
+        self.output.parameters(&self.raw(inputs)?, &targets)
     }
 
     /// The network alone.
@@ -89,6 +102,7 @@ impl<'a, N: Network> Constructor<'a, N> {
                     network,
                     features,
                     scaling,
+                    output: self.output,
                     parameters: number_of_parameters(&member.weights),
                 })
             }
@@ -222,6 +236,19 @@ impl<N: Network> LiveSlots<N> {
     pub(crate) fn outputs(&self, inputs: &Inputs) -> CandleResult<Vec<Tensor>> {
         self.slots.iter().flatten().map(|member| Ok(member.run(inputs)?.detach())).collect()
     }
+
+    /// The parameters of the distributions that the networks predict, `(M, B, W)` for M networks, one after the other.
+    fn parameters(&self, inputs: &Inputs) -> CandleResult<Tensor> {
+        let members = self.slots.iter().flatten();
+        let each = members.map(|member| member.parameters(inputs, self.task));
+        Tensor::stack(&each.collect::<CandleResult<Vec<_>>>()?, 0)
+    }
+
+    /// The weight of each network, where slots have these weights and the networks of a slot count the same.
+    fn weights_of_networks(&self, weights: &[f64]) -> Vec<f64> {
+        let slots = self.slots.iter().zip(weights);
+        slots.flat_map(|(slot, weight)| slot.iter().map(move |_| weight / slot.len() as f64)).collect()
+    }
 }
 
 /// Keeps the first layout of several.
@@ -261,6 +288,27 @@ impl<N: Network> Workers<'_, LiveSlots<N>> {
         )?;
         let predictions = Predictions::on_scale(concat(parts, 1)?, None, self.own().task, scale)?;
         Ok(predictions.with_layout(layout))
+    }
+
+    /// The mixture of the distributions that the networks predict, where slots have these weights. Networks of weight 0
+    /// take no part.
+    pub(crate) fn distributions(&self, passes: &Passes<'_>, weights: &[f64]) -> Result<Mixture> {
+        let LiveSlots { output, task, .. } = *self.own();
+        if !output.is_distribution() {
+            return output.distribution_only();
+        }
+        let mut parts = vec![];
+        passes.spread(
+            self,
+            |slots, inputs| slots.parameters(inputs),
+            |pass, parameters| {
+                passes.check_predicted(&parameters, 1, (pass.start, 1))?;
+                parts.push(parameters);
+                Ok(())
+            },
+        )?;
+        let weights = self.own().weights_of_networks(weights);
+        output.mixture(&concat(parts, 1)?, task.width())?.with_weights(&weights)
     }
 }
 

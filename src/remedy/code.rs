@@ -2,7 +2,7 @@
 use crate::{
     plan::{BatchSize, Settings, Value},
     remedy::{Change, Setup, Start},
-    train::{EarlyStopping, Optimizer, TrainConfig},
+    train::{EarlyStopping, Loss, Optimizer, TrainConfig},
     Result,
 };
 use serde_json::Value as Json;
@@ -90,6 +90,7 @@ fn setter(name: &str, value: &Value, config: &TrainConfig) -> Option<String> {
         "optimizer" | "learning_rate" | "weight_decay" | "momentum" => {
             Some(format!("optimizer({})", optimizer(&config.optimizer)))
         }
+        "loss" if matches!(config.loss?, Loss::Pinball { .. }) => of_registry("loss", "Loss"),
         "loss" | "label_smoothing" => Some(format!("loss(Loss::{:?})", config.loss?)),
         "clip" => Some(format!("clip(Clip::{:?})", config.clip)),
         "early_stopping" => match config.early_stopping.as_ref()? {
@@ -101,6 +102,7 @@ fn setter(name: &str, value: &Value, config: &TrainConfig) -> Option<String> {
             }
             _ => of_registry("early_stopping", "EarlyStopping"),
         },
+        "adversarial" => of_registry("adversarial", "Adversarial"),
         "averaging" => of_registry("averaging", "Averaging"),
         "plateau" => of_registry("reduce_on_plateau", "ReduceOnPlateau"),
         "loss_scale" => of_registry("loss_scale", "LossScale"),

@@ -85,6 +85,7 @@ pub use rank_test::{PairComparison, PairTest, RankComparison, RankTest};
 pub use sign_flip::{cluster_sign_flip_test, sign_flip_test, SIGN_FLIP_EXACT};
 pub use student::{paired_t_test, t_interval};
 pub use summary::Summary;
+pub(crate) use tails::t_two_sided;
 pub use test_result::TestResult;
 pub use variance_components::{variance_components, VarianceComponents};
 pub use wilcoxon::{wilcoxon_test, ZeroDifferences, WILCOXON_EXACT};

@@ -41,7 +41,7 @@ pub(super) fn f_tail(x: f64, (numerator, denominator): (f64, f64)) -> f64 {
 ///
 /// The continued fraction of statrs stops after 140 steps, which is too soon for many degrees of freedom. From
 /// 500 on, Hill's normal approximation (1970, doi:10.1145/355598.362775) has an error below 10⁻¹⁰.
-pub(super) fn t_two_sided(t: f64, freedom: f64) -> f64 {
+pub(crate) fn t_two_sided(t: f64, freedom: f64) -> f64 {
     if freedom < SERIES_FROM {
         let share = freedom / (freedom + t * t);
         return checked_beta_reg(freedom / 2.0, 0.5, share).unwrap_or(f64::NAN);

@@ -104,7 +104,7 @@ impl<N: Network, F: Fn(&N, &mut Run<'_>) -> CandleResult<()> + Sync> CustomLoop<
         self
     }
 
-    /// Sets what the networks output for classes. The default is logits.
+    /// Sets what the networks output for classes, or as distributions of values. The default is logits, and plain values.
     #[must_use]
     pub fn output(mut self, output: Output) -> Self {
         self.networks.output = output;

@@ -33,7 +33,12 @@ pub(crate) fn check_output_at(
 
 /// Checks that a network's output for a batch of `rows` rows has a shape that losses and predictions accept.
 pub(crate) fn check_output(output: &Tensor, task: Task, rows: usize, kind: Output) -> Result<()> {
+    kind.check(task)?;
     let (width, one_number) = match (task, kind) {
+        (Task::Regression { outputs }, _) if kind.is_distribution() => {
+            let width = outputs.saturating_mul(kind.numbers_per_value());
+            (width, width == 1)
+        }
         (Task::Classification { classes: 2 }, Output::Margins) => (1, true),
         (Task::Classification { classes }, Output::Margins) => {
             return Err(Error::invalid(
@@ -61,6 +66,10 @@ pub(crate) fn check_output(output: &Tensor, task: Task, rows: usize, kind: Outpu
             format!("[{rows}, 2], or [{rows}, 1] or [{rows}] with one logit for the 2 classes")
         }
         Task::Classification { classes } => format!("[{rows}, {classes}] for {classes} classes"),
+        Task::Regression { outputs } if kind.is_distribution() => {
+            let (numbers, of) = (kind.numbers_per_value(), if outputs == 1 { "value" } else { "values" });
+            format!("[{rows}, {width}] for {outputs} {of}, because {kind:?} has {numbers} numbers for each")
+        }
         Task::Regression { outputs: 1 } => format!("[{rows}, 1] or [{rows}] for one value"),
         Task::Regression { outputs } => format!("[{rows}, {outputs}] for {outputs} values"),
     };
@@ -143,5 +152,36 @@ mod tests {
         assert!(two.contains("[5, 2], or [5, 1] or [5] with one logit"), "{two}");
         assert!(error(&[5, 2], Task::Regression { outputs: 1 }).contains("[5, 1] or [5] for one value"));
         assert!(error(&[5, 2], Task::Regression { outputs: 4 }).contains("[5, 4] for 4 values"));
+    }
+
+    #[test]
+    fn the_parameters_of_distributions_are_counted() {
+        use crate::distribution::Levels;
+        let (one, two) = (Task::Regression { outputs: 1 }, Task::Regression { outputs: 2 });
+        let levels = Levels::new(&[0.1, 0.5, 0.9]).unwrap();
+        let median = Output::Quantiles { levels: Levels::new(&[0.5]).unwrap() };
+        for (task, kind, fits) in [
+            (one, Output::Gaussian, 2),
+            (two, Output::Laplace, 4),
+            (two, Output::StudentT { degrees_of_freedom: 4. }, 4),
+            (two, Output::GaussianMixture { components: 3 }, 18),
+            (two, Output::Quantiles { levels }, 6),
+            (one, median, 1),
+        ] {
+            for width in 1..20 {
+                assert_eq!(checked(&[5, width], task, kind).is_ok(), width == fits, "{kind:?} {width}");
+            }
+        }
+        assert!(checked(&[5], one, median).is_ok());
+        assert_eq!(
+            checked(&[5, 1], one, Output::Gaussian).unwrap_err().to_string(),
+            "the shape of the network's output for a batch of 5 rows must be [5, 2] for 1 value, because Gaussian has 2 \
+             numbers for each, but is [5, 1]"
+        );
+        let e =
+            checked(&[5, 2], Task::Classification { classes: 2 }, Output::Gaussian).unwrap_err().to_string();
+        assert!(e.contains("for classes, but is Gaussian"), "{e}");
+        let e = checked(&[5, 2], one, Output::StudentT { degrees_of_freedom: 1. }).unwrap_err().to_string();
+        assert!(e.contains("above 2"), "{e}");
     }
 }

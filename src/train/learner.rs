@@ -186,7 +186,7 @@ pub trait Learner: Sync {
         DType::F32
     }
 
-    /// What the networks output for classes. The default is logits.
+    /// What the networks output for classes, or as distributions of values. The default is logits, and plain values.
     fn output(&self) -> Output {
         Output::default()
     }

@@ -5,6 +5,7 @@
 //! settings, kept as data in a [`TrainConfig`]. [`CustomLoop`] makes a learner of a training loop that
 //! already exists. In both cases the loop works on a [`Run`], which provides the rows, the variables and the
 //! seeds of one run of the plan. [`Pretrained`] builds networks whose weights are there already, and trains none.
+mod adversarial;
 mod averaging;
 mod clip;
 mod configured;
@@ -35,6 +36,8 @@ mod stopping;
 mod trainer;
 mod transfer;
 
+pub use adversarial::Adversarial;
+pub(crate) use adversarial::Moves;
 pub use averaging::Averaging;
 pub use clip::Clip;
 pub(crate) use configured::Configured;

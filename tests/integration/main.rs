@@ -8,6 +8,7 @@ mod common;
 mod conformance;
 mod corpus;
 mod diagnosing;
+mod distributions;
 mod ensembles;
 mod faults;
 mod improve;

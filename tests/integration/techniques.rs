@@ -14,8 +14,8 @@ use candle_ensemble::{
     plan::{BatchSize, Schedule, Settings},
     strategy::{self, MultiRun},
     train::{
-        Averaging, Clip, Constraint, EarlyStopping, Freeze, Loss, LossScale, Monitor, Noises, Optimizer,
-        ReduceOnPlateau, Regularizer, Regularizers, Trainer, WarmStart,
+        Adversarial, Averaging, Clip, Constraint, EarlyStopping, Freeze, Loss, LossScale, Monitor, Noises,
+        Optimizer, ReduceOnPlateau, Regularizer, Regularizers, Trainer, WarmStart,
     },
     weights::{InitScheme, WeightFilter},
     Checkpoints, Member, Result, Session,
@@ -83,6 +83,7 @@ fn techniques() -> Vec<Technique> {
                 .target_scaling(Scaling::parse("min-max:0:2").unwrap())
         }),
         technique("freeze", || trainer().freeze(1)),
+        technique("adversarial", || trainer().adversarial(Adversarial { epsilon: 0.05 })),
         Technique {
             name: "monitor",
             trainer: || trainer().monitor(Monitor::default().every(2)),
@@ -229,6 +230,7 @@ fn settings_turn_techniques_on() -> Result<()> {
         ("input_scaling", "min-max", trainer().input_scaling(Scaling::parse("min-max")?)),
         ("target_scaling", "standardize", trainer().target_scaling(Scaling::Standardize)),
         ("freeze", "names:0.*", trainer().freeze(Freeze::parse("names:0.*")?)),
+        ("adversarial", "fgsm:0.1", trainer().adversarial(Adversarial { epsilon: 0.1 })),
         ("averaging", "ema:0.5:false", trainer().averaging(Averaging::ema(0.5))),
         (
             "early_stopping",
@@ -272,6 +274,7 @@ fn bad_values_are_refused_before_anything_is_trained() {
         (trainer().loss(Loss::CrossEntropy { smoothing: 0. }), "the loss"),
         (trainer().regularizer(Regularizer::l2(0.1).on(WeightFilter::names(["0.wieght"]))), "0.wieght"),
         (trainer().freeze(9), "9"),
+        (trainer().adversarial(Adversarial { epsilon: -1. }), "Adversarial::epsilon"),
     ];
     for (trainer, part) in refused {
         let e = one(&trainer).unwrap_err().to_string();

@@ -1,6 +1,9 @@
 //! The scalings of a run.
 use crate::{
-    data::{scale::fit::Fitting, Batch, Dataset, FittedScaling, Inputs, Scaling, Task},
+    data::{
+        scale::{fit::Fitting, FittedColumn},
+        Batch, Dataset, FittedScaling, Inputs, Scaling, Task,
+    },
     Error, Result,
 };
 use candle_core::{DType, Device, Result as CandleResult, Tensor};
@@ -156,6 +159,27 @@ impl FittedScalings {
             (Some(scaling), _) => scaling.inverse_all(output),
         }
     }
+
+    /// Shift and scale of each of `outputs` targets: scaled targets times the scale, plus the shift, are targets.
+    ///
+    /// # Errors
+    /// When the scaling of the targets is more than that, as `power` is, or is one of another number of columns.
+    pub(crate) fn affine_targets(&self, outputs: usize) -> Result<Vec<(f64, f64)>> {
+        let Some(scaling) = &self.targets else { return Ok(vec![(0., 1.); outputs]) };
+        if scaling.columns() != outputs {
+            let must = format!("that of the outputs, {outputs}");
+            return Err(Error::invalid("the number of scaled targets", must, scaling.columns()));
+        }
+        let affine = scaling.parameters().iter().map(FittedColumn::affine);
+        affine.collect::<Option<Vec<_>>>().ok_or_else(not_affine)
+    }
+}
+
+/// The error for a scaling of targets that does more than to shift and to stretch them.
+pub(crate) fn not_affine() -> Error {
+    let must = "standardize, min-max, max-abs or robust where the network predicts distributions, which are shifted and \
+                stretched with the targets";
+    Error::invalid("the scaling of the targets", must, "power or quantile")
 }
 
 /// Checks that targets of a task can be scaled so.

@@ -23,7 +23,7 @@ mod tests;
 
 pub use column::FittedColumn;
 pub use fitted::FittedScaling;
-pub(crate) use fitted_scalings::check_targets;
 pub use fitted_scalings::FittedScalings;
+pub(crate) use fitted_scalings::{check_targets, not_affine};
 pub use scaler::Scaler;
 pub use scaling::Scaling;

@@ -191,6 +191,15 @@ impl Scaling {
         }
     }
 
+    /// Whether it shifts and stretches columns, and does nothing else.
+    pub(crate) fn is_affine(&self) -> bool {
+        match self {
+            Self::Standardize | Self::MinMax { .. } | Self::MaxAbs | Self::Robust { .. } => true,
+            Self::Power | Self::Quantile { .. } | Self::OneHot { .. } => false,
+            Self::Columns(groups) => groups.iter().all(|(_, scaling)| scaling.is_affine()),
+        }
+    }
+
     /// Fits the scaling on the rows of `x`.
     ///
     /// # Errors

@@ -78,6 +78,10 @@ fn of_classes(shares: &[f64], width: usize) -> Vec<Vec<f64>> {
 
 fn of_values(targets: &Tensor, width: usize) -> Result<Vec<Vec<f64>>> {
     let rows = targets.dim(0)?;
+    // The outputs of a distribution are more than its values.
+    if rows * width != targets.elem_count() {
+        return Ok(vec![]);
+    }
     let columns = targets.reshape((rows, width))?.t()?.contiguous()?.to_vec2::<f64>()?;
     let mean = |values: &Vec<f64>| values.iter().sum::<f64>() / values.len() as f64;
     let median =

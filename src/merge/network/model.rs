@@ -187,7 +187,7 @@ impl<'a, L: Learner> Model<'a, L> {
         }
     }
 
-    /// The network's output in evaluation mode, `(B, …)` for `B` rows, in one pass.
+    /// The network's output in evaluation mode, `(B, …)` for `B` rows, in one pass; of a distribution the mean.
     ///
     /// # Errors
     /// [`Error::Incompatible`] when the weights do not fit the network. When the inputs do not fit it.
@@ -270,8 +270,9 @@ impl<'a, L: Learner> Model<'a, L> {
 
     fn build(&self, vb: VarBuilder<'static>) -> CandleResult<Live<L::Network>> {
         let network = self.learner.build(&self.architecture, &self.settings, vb)?;
-        let (features, scaling) = (self.features.clone(), self.scaling.clone());
-        Ok(Live { network, features, scaling })
+        let (features, scaling, output) =
+            (self.features.clone(), self.scaling.clone(), self.learner.output());
+        Ok(Live { network, features, scaling, output })
     }
 }
 
@@ -280,11 +281,12 @@ pub(crate) struct Live<N> {
     network: N,
     features: Option<Vec<u32>>,
     scaling: FittedScalings,
+    output: Output,
 }
 
 impl<N: Network> Live<N> {
     pub(crate) fn run(&self, inputs: &Inputs, train: bool) -> CandleResult<Tensor> {
-        self.scaling.unscale_outputs(&self.run_scaled(&self.scaled(inputs)?, train)?)
+        self.scaling.unscale_outputs(&self.output.values(&self.run_scaled(&self.scaled(inputs)?, train)?)?)
     }
 
     /// The inputs as the network gets them: its columns, scaled.

@@ -11,7 +11,10 @@ pub(super) const REMEDY: BuiltIn = BuiltIn {
 };
 
 fn drafts(finding: &Finding, start: &Start<'_>) -> Vec<Draft> {
-    if !start.values() || !matches!(start.config.loss, None | Some(Loss::MeanSquared)) {
+    if !start.values()
+        || start.output.is_distribution()
+        || !matches!(start.config.loss, None | Some(Loss::MeanSquared))
+    {
         return vec![];
     }
     let reason = "The squared error of a single outlier can be larger than that of all other rows together.";

@@ -11,10 +11,20 @@ use candle_core::Tensor;
 impl Loss {
     /// The loss of a task for which none is set: cross-entropy for classes (binary cross-entropy where
     /// `width`, the number of outputs for each row, is 1, and the hinge loss for margins), and the mean
-    /// squared error for values.
+    /// squared error for values. Where the output is a distribution of values, it is the negative
+    /// log-likelihood, and for quantiles the pinball loss.
     #[must_use]
     pub fn default_for(task: Task, output: Output, width: usize) -> Self {
         match (task, output) {
+            (Task::Regression { .. }, Output::Gaussian) => Self::GaussianNll,
+            (Task::Regression { .. }, Output::Laplace) => Self::LaplaceNll,
+            (Task::Regression { .. }, Output::StudentT { degrees_of_freedom }) => {
+                Self::StudentTNll { degrees_of_freedom }
+            }
+            (Task::Regression { .. }, Output::GaussianMixture { components }) => {
+                Self::GaussianMixtureNll { components }
+            }
+            (Task::Regression { .. }, Output::Quantiles { levels }) => Self::Pinball { levels },
             (Task::Regression { .. }, _) => Self::MeanSquared,
             (_, Output::Margins) => Self::Hinge,
             _ if width == 1 => Self::BinaryCrossEntropy,
@@ -22,8 +32,7 @@ impl Loss {
         }
     }
 
-    /// Checks that the loss goes with the task and with what the network outputs. The kind of output matters
-    /// for classes only.
+    /// Checks that the loss goes with the task and with what the network outputs.
     ///
     /// # Errors
     /// [`Error::Invalid`] that says what to do.
@@ -37,13 +46,24 @@ impl Loss {
     /// assert!(e.contains("end the network in one unit with tanh"));
     /// ```
     pub fn check_fit(&self, task: Task, output: Output) -> Result<()> {
-        let Some(must) = self.misfit(task, output) else { return Ok(()) };
+        let Some(must) = self.misfit(task, output).or_else(|| self.ignores(task, output)) else {
+            return Ok(());
+        };
         let got = match task {
             Task::Classification { classes } => format!("{self:?} for {classes} classes with {output:?}"),
+            Task::Regression { .. } if output.is_distribution() => format!("{self:?} with {output:?}"),
             Task::Regression { outputs: 1 } => format!("{self:?} for one value"),
             Task::Regression { outputs } => format!("{self:?} for {outputs} values"),
         };
         Err(Error::invalid("the loss", must, got))
+    }
+
+    /// What the loss must be, if it takes the parameters of a distribution for values.
+    fn ignores(&self, task: Task, output: Output) -> Option<&'static str> {
+        let of_distribution = matches!(task, Task::Regression { .. }) && output.is_distribution();
+        (of_distribution && Self::default_for(task, output, 0) != *self).then_some(
+            "that of the distribution that the network outputs, which is the default where no loss is set",
+        )
     }
 
     /// Checks that the loss is defined for the targets of a batch. `rows` are the numbers of its rows in the

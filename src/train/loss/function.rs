@@ -76,6 +76,11 @@ pub(super) fn needs_values(task: Task) -> Option<&'static str> {
     }
 }
 
+/// For a loss of the parameters of a distribution, with the kind of output that it must be used with.
+pub(super) fn needs_distribution(task: Task, fits: bool, must: &'static str) -> Option<&'static str> {
+    needs_values(task).or_else(|| (!fits).then_some(must))
+}
+
 /// For a loss of the logits of classes.
 pub(super) fn needs_logits(task: Task, output: Output) -> Option<&'static str> {
     match (task, output) {
@@ -87,6 +92,7 @@ pub(super) fn needs_logits(task: Task, output: Output) -> Option<&'static str> {
             "used with Output::Logits: it computes the softmax itself, so the network must not end in one",
         ),
         (_, Output::Margins) => Some("Loss::Hinge or Loss::SquaredHinge for a network with Output::Margins"),
+        _ => Some("used with Output::Logits: the outputs of a distribution are for values"),
     }
 }
 

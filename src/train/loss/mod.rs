@@ -10,20 +10,27 @@ mod elementwise;
 mod evaluated;
 mod fit;
 mod function;
+mod gaussian_mixture_nll;
+mod gaussian_nll;
 mod hinge;
 mod huber;
 mod kl_divergence;
+mod laplace_nll;
+mod located;
 mod log_cosh;
 mod mean_absolute;
 mod mean_squared;
 mod mean_squared_logarithmic;
 mod members;
+mod pinball;
 mod poisson;
 mod shapes;
 mod squared_hinge;
+mod student_t_nll;
 
 use crate::{
     data::Task,
+    distribution::Levels,
     kernels::{cpu, float::Real},
     network::Output,
     nn::apply_op1,
@@ -45,8 +52,9 @@ use std::sync::LazyLock;
 /// mean = Σ l / B,   or with weights w of the rows   Σ w l / Σ w
 /// ```
 ///
-/// Outputs are `(B, C)` logits or `(B, K)` values of a batch of `B` rows, in any floating-point type. The
-/// trainer chooses [`Loss::default_for`] the task and the output of the network if no loss is set.
+/// Outputs are `(B, C)` logits, `(B, K)` values, or the parameters of distributions of values, of a batch of `B` rows, in
+/// any floating-point type. The trainer chooses [`Loss::default_for`] the task and the output of the network if no loss is
+/// set.
 ///
 /// Each loss needs a certain output of the network, which its documentation names: an activation at the end
 /// of the network, or none. [`Loss::check_fit`] finds a loss that does not go with the task or the kind of
@@ -192,6 +200,66 @@ pub enum Loss {
     /// Use it to predict directions, such as embeddings. The length of the output is not trained, so the
     /// squared error of the predictions means nothing.
     CosineSimilarity,
+    /// Negative log-likelihood of a Gaussian: `l = ½ ln(2π v) + (m − y)² / (2 v)` with the variance
+    /// `v = ln(1 + eᵗ) + 10⁻⁶`, in nats.
+    ///
+    /// Outputs are `(B, 2 K)` for targets `(B, K)`: the means `m`, then the raw variances `t`, which are
+    /// [`Output::Gaussian`]. The network ends in a linear layer without activation. `l` is the mean over the `K` values.
+    ///
+    /// Use it where the noise differs from row to row and it matters how sure a prediction is. Standardize the targets:
+    /// at the start all variances are near 0.7. Rows that the network finds noisy count less for the means, so the means
+    /// alone can be worse than those of [`Loss::MeanSquared`]; outliers are better served by [`Loss::StudentTNll`].
+    ///
+    /// Source: Nix and Weigend 1994, doi:10.1109/ICNN.1994.374138. Lakshminarayanan et al. 2017, arXiv:1612.01474.
+    GaussianNll,
+    /// Negative log-likelihood of a Laplace distribution: `l = ln(2 s) + |m − y| / s` with the scale
+    /// `s = ln(1 + eᵗ) + 10⁻⁶`, and derivative 0 of `|m − y|` at 0. Outputs are as for [`Loss::GaussianNll`], of the kind
+    /// [`Output::Laplace`].
+    ///
+    /// Use it like [`Loss::MeanAbsolute`], for predictions of medians, where the size of the errors differs from row to
+    /// row.
+    LaplaceNll,
+    /// Negative log-likelihood of Student's t distribution with `ν` degrees of freedom:
+    /// `l = ln s + ½ (ν + 1) ln(1 + ((m − y) / s)² / ν) + c` with the scale `s = ln(1 + eᵗ) + 10⁻⁶` and the constant that
+    /// makes it a density. Outputs are as for [`Loss::GaussianNll`], of the kind [`Output::StudentT`].
+    ///
+    /// Use it in place of [`Loss::GaussianNll`] where there are outliers: an error far beyond the scale has a small effect.
+    ///
+    /// Source: Lange, Little and Taylor 1989, doi:10.1080/01621459.1989.10478852.
+    StudentTNll {
+        /// The degrees of freedom `ν`, above 2; 5 is usual, and a Gaussian has infinitely many.
+        degrees_of_freedom: f64,
+    },
+    /// Negative log-likelihood of a mixture of `J` Gaussians: `l = −ln Σ_j softmax(a)_j N(y; m_j, v_j)` with the variances
+    /// `v = ln(1 + eᵗ) + 10⁻⁶`.
+    ///
+    /// Outputs are `(B, 3 J K)` for targets `(B, K)`, of the kind [`Output::GaussianMixture`]: all logits `a`, then all
+    /// means, then all raw variances, each with the `J` numbers of the first target first.
+    ///
+    /// Use it where the same inputs go with several values, as in inverse problems. Do not use it where one peak is
+    /// enough: components without rows stay where they began, and a component on a single row has a likelihood without
+    /// bound, which the lower bound of the variances limits.
+    ///
+    /// Source: Bishop 1994, Mixture density networks, Aston University NCRG/94/004.
+    GaussianMixtureNll {
+        /// The number of components `J`, at least 1.
+        components: usize,
+    },
+    /// Pinball loss of quantiles: `l = max(p e, (p − 1) e)` of the excess `e = y − q` of the target over the quantile of
+    /// level `p`, with derivative 0 at `e = 0`. `l` is the mean over values and levels.
+    ///
+    /// Outputs are `(B, K Q)` for targets `(B, K)` and `Q` levels, of the kind [`Output::Quantiles`]: the `Q` quantiles of
+    /// the first target first. One level also goes with plain values `(B, K)`, and their predictions are then the
+    /// quantiles. The network ends in a linear layer without activation.
+    ///
+    /// Use it for intervals without an assumption on their distribution, and where one direction of error costs more than
+    /// the other. Quantiles of several levels may cross.
+    ///
+    /// Source: Koenker and Bassett 1978, doi:10.2307/1913643.
+    Pinball {
+        /// The levels of the quantiles.
+        levels: Levels,
+    },
 }
 
 /// Calls the methods of [`LossFunction`] for every variant. A new loss is a file, a variant and a line here.
@@ -256,6 +324,11 @@ losses! {
     kl_divergence::KlDivergence {};
     poisson::Poisson { log_rate };
     cosine_similarity::CosineSimilarity {};
+    gaussian_nll::GaussianNll {};
+    laplace_nll::LaplaceNll {};
+    student_t_nll::StudentTNll { degrees_of_freedom };
+    gaussian_mixture_nll::GaussianMixtureNll { components };
+    pinball::Pinball { levels };
 }
 
 impl Loss {
@@ -337,5 +410,7 @@ impl Loss {
     }
 }
 
+#[cfg(test)]
+mod likelihood_tests;
 #[cfg(test)]
 mod tests;

@@ -499,9 +499,12 @@ fn a_loss_that_does_not_fit_is_an_error_that_says_what_to_do() {
         assert!(e.contains(words), "{e}");
     }
     // Every loss goes with some task, and no loss for values only goes with classes.
+    let (student_t, mixture) =
+        (Output::StudentT { degrees_of_freedom: 5.0 }, Output::GaussianMixture { components: 3 });
+    let outputs = [logits, probabilities, margins, Output::Gaussian, Output::Laplace, student_t, mixture];
     for entry in Loss::registry().entries() {
         let loss = Loss::registry().parse(entry.name()).unwrap();
-        let fits = |task| [logits, probabilities, margins].iter().any(|o| loss.check_fit(task, *o).is_ok());
+        let fits = |task| outputs.iter().any(|output| loss.check_fit(task, *output).is_ok());
         assert_eq!(
             (fits(classes(2)), fits(values(2))),
             (entry.tasks().classification(), entry.tasks().regression())
@@ -578,7 +581,7 @@ fn the_first_output_that_does_not_fit_is_named() -> CResult<()> {
 fn losses_have_names_and_survive_serde() {
     let names = "cross-entropy, binary-cross-entropy, mean-squared, mean-absolute, huber, \
                  mean-squared-logarithmic, log-cosh, hinge, squared-hinge, kl-divergence, poisson, \
-                 cosine-similarity";
+                 cosine-similarity, gaussian-nll, laplace-nll, student-t-nll, gaussian-mixture-nll, pinball";
     assert_eq!(Loss::registry().names().join(", "), names);
     let parsed = |text: &str| Loss::registry().parse(text).unwrap();
     assert_eq!(parsed("cross-entropy:0.1"), Loss::CrossEntropy { smoothing: 0.1 });

@@ -1,11 +1,11 @@
 //! The configuration of the ready-made trainer, as data.
 use crate::{
-    data::{check_targets, LastBatch, Scaling, Task},
+    data::{check_targets, not_affine, LastBatch, Scaling, Task},
     network::Output,
     plan::{BatchSize, LrSchedule, RunSpec, Settings},
     train::{
-        Averaging, Clip, Constraints, EarlyStopping, Freeze, Loss, LossScale, Monitor, Noises, Optimizer,
-        ReduceOnPlateau, Regularizers,
+        Adversarial, Averaging, Clip, Constraints, EarlyStopping, Freeze, Loss, LossScale, Monitor, Noises,
+        Optimizer, ReduceOnPlateau, Regularizers,
     },
     weights::{InitScheme, WeightFilter},
     Error, Result,
@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 /// The settings of single runs that the trainer reads; see [`Settings`].
 pub(crate) const SETTINGS: &[&str] = &[
+    "adversarial",
     "averaging",
     "batch_size",
     "clip",
@@ -51,6 +52,7 @@ const MAX_EPOCHS: usize = u32::MAX as usize;
 ///
 /// | Setting | Value |
 /// |---|---|
+/// | `"adversarial"` | a text such as `"fast-gradient-sign:0.01"` ([`Adversarial::registry`]) |
 /// | `"averaging"` | a text such as `"swa:0.75"` ([`Averaging::registry`]) |
 /// | `"batch_size"` | a number, or a text such as `"full"` ([`BatchSize::parse`]) |
 /// | `"clip"` | a text such as `"norm:1"` ([`Clip::registry`]) |
@@ -96,7 +98,7 @@ pub struct TrainConfig {
     /// The learning-rate schedule. Default constant.
     pub schedule: LrSchedule,
     /// The loss. `None`, the default, means cross-entropy for classes (binary cross-entropy for a network
-    /// with one output) and the mean squared error for values.
+    /// with one output), the mean squared error for values, and the loss of the distribution that the network outputs.
     pub loss: Option<Loss>,
     /// Gradient clipping. Default none.
     pub clip: Clip,
@@ -140,6 +142,9 @@ pub struct TrainConfig {
     /// The variables that are not trained. Default none.
     #[serde(default)]
     pub freeze: Freeze,
+    /// Steps on inputs that are moved towards a larger loss as well. `None`, the default, means no such steps.
+    #[serde(default)]
+    pub adversarial: Option<Adversarial>,
 }
 
 impl Default for TrainConfig {
@@ -167,6 +172,7 @@ impl Default for TrainConfig {
             averaging: None,
             monitor: None,
             freeze: Freeze::None,
+            adversarial: None,
         }
     }
 }
@@ -241,6 +247,9 @@ impl TrainConfig {
         if let Some(freeze) = Freeze::of_run(settings)? {
             config.freeze = freeze;
         }
+        if let Some(adversarial) = settings.text("adversarial")? {
+            config.adversarial = Some(Adversarial::registry().parse(adversarial)?);
+        }
         Ok(config)
     }
 
@@ -263,10 +272,17 @@ impl TrainConfig {
         self.noise.check()?;
         self.noise.check_task(task)?;
         self.input_scaling.as_ref().map_or(Ok(()), Scaling::check)?;
-        self.target_scaling.as_ref().map_or(Ok(()), |scaling| check_targets(scaling, task))?;
+        output.check(task)?;
+        if let Some(scaling) = &self.target_scaling {
+            check_targets(scaling, task)?;
+            if output.is_distribution() && !scaling.is_affine() {
+                return Err(not_affine());
+            }
+        }
         self.decay_on.check()?;
         self.loss_scale.map_or(Ok(()), |scale| scale.check())?;
         self.freeze.check()?;
+        self.adversarial.map_or(Ok(()), Adversarial::check)?;
         if run.collect.replaces_schedule() && self.schedule != LrSchedule::default() {
             let must =
                 format!("left unset with {:?}, which sets the learning rate of every step", run.collect);

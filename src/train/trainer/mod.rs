@@ -25,8 +25,8 @@ use crate::{
         learner::{fit_one_by_one, Finished},
         networks::{learner_methods, network_setters, Networks},
         trainer::course::Course,
-        Averaging, Clip, Constraints, EarlyStopping, Freeze, Learner, Loss, LossScale, Monitor, Noises,
-        Optimizer, ReduceOnPlateau, Regularizers, Run, WarmStart,
+        Adversarial, Averaging, Clip, Constraints, EarlyStopping, Freeze, Learner, Loss, LossScale, Monitor,
+        Noises, Optimizer, ReduceOnPlateau, Regularizers, Run, WarmStart,
     },
     weights::{fresh, InitScheme, WeightFilter, Weights},
     Network, Result,
@@ -210,8 +210,8 @@ impl<N: Network> Trainer<N> {
         self
     }
 
-    /// Sets what the networks output for classes. The default is [`Output::Logits`]; the hinge losses need
-    /// [`Output::Margins`].
+    /// Sets what the networks output for classes, or as distributions of values, such as [`Output::Gaussian`]. The default
+    /// is [`Output::Logits`], and plain values; the hinge losses need [`Output::Margins`].
     #[must_use]
     pub fn output(mut self, output: Output) -> Self {
         self.networks.output = output;
@@ -287,6 +287,13 @@ impl<N: Network> Trainer<N> {
     #[must_use]
     pub fn target_scaling(mut self, scaling: Scaling) -> Self {
         self.config.target_scaling = Some(scaling);
+        self
+    }
+
+    /// Sets adversarial training: each step is also made on inputs that are moved towards a larger loss. The default is none.
+    #[must_use]
+    pub fn adversarial(mut self, adversarial: Adversarial) -> Self {
+        self.config.adversarial = Some(adversarial);
         self
     }
 
@@ -456,7 +463,9 @@ impl<N: Network> Learner for Trainer<N> {
     }
 
     fn stack_key(&self, run: &RunSpec) -> Option<String> {
-        Some(self.networks.key(&run.architecture, &run.settings))
+        // A step with moved inputs has passes of its own.
+        let config = self.config.for_run(&run.settings).ok()?;
+        config.adversarial.is_none().then(|| self.networks.key(&run.architecture, &run.settings))
     }
 
     fn fit_stacked<'a>(&self, members: Vec<(&N, Run<'a>)>, finished: &mut Finished<'_, 'a>) {

@@ -21,8 +21,8 @@ use crate::{
             validation::ValidationRows, TrainConfig,
         },
         transfer::Frozen,
-        Loss, LossScaling, OptimizerState, PlateauMonitor, Regularizers, Retrain, Run, StoppingMonitor,
-        StoppingStatus,
+        Loss, LossScaling, Moves, OptimizerState, PlateauMonitor, Regularizers, Retrain, Run,
+        StoppingMonitor, StoppingStatus,
     },
     weights::{
         batch_norm::{self, re_estimate_by, TrainingNetwork},
@@ -60,6 +60,8 @@ pub(crate) struct Training<'t, N> {
     loss_scaling: Option<LossScaling>,
     /// The scalings of inputs and targets.
     scalings: FittedScalings,
+    /// How far adversarial training moves the inputs.
+    moves: Option<Moves>,
     /// The penalties times the scale of the loss.
     penalties: Regularizers,
     average: Option<RunningAverage>,
@@ -111,6 +113,7 @@ impl<'t, N: Network> Training<'t, N> {
             seeds: ["noise", "pass"].map(|name| run.seed(name)),
             optimizer: optimizer(config, trained.clone())?,
             trained,
+            moves: config.adversarial.map(|adversarial| adversarial.fit(run, &scalings)).transpose()?,
             scalings,
             loss_scaling: config.loss_scale.map(LossScaling::new).transpose()?,
             penalties: config.regularizers.clone(),
@@ -250,9 +253,9 @@ impl<'t, N: Network> Training<'t, N> {
         Ok(Batch { inputs, targets, weights: batch.weights.clone() })
     }
 
-    /// The output of the network in the targets' own units.
+    /// The output of the network in the targets' own units; of a distribution the mean.
     fn unscaled(&self, output: &Tensor) -> CandleResult<Tensor> {
-        self.scalings.unscale_outputs(&output.detach())
+        self.scalings.unscale_outputs(&self.kind.values(&output.detach())?)
     }
 
     /// The mean loss of a batch.

@@ -26,6 +26,7 @@ impl<'m> ValidationRows<'m> {
     /// Adds a batch with the network's output for it.
     pub(super) fn add(&mut self, output: &Tensor, batch: &Batch, task: Task) -> Result<()> {
         let targets = batch.targets.to_device(&Device::Cpu)?;
+        // A distribution has been replaced by its mean.
         let predictions = self.kind.prediction(output, task, Scale::Probability)?.to_device(&Device::Cpu)?;
         self.predictions.push(match task {
             // One output `(B, 1)` may have the targets `(B,)`.

@@ -101,6 +101,37 @@ fn each_ensemble(check: impl Fn(&str, &Case, Ensemble<Net, Box<AnyFitted>>)) {
     }
 }
 
+/// The mixture of distributions has the prediction of the ensemble as its mean, with every combiner that is a weighted mean,
+/// and is refused with every other one.
+#[test]
+fn a_mixture_of_distributions_has_the_prediction_as_its_mean_or_is_refused() {
+    let (mut mixtures, mut refusals) = (0, 0);
+    for row in strategies::rows() {
+        let case = Case::new(&row, Problem::Gaussians);
+        let pool = case.pool(&case.reserving());
+        for combiner in combiners(&case) {
+            let name = format!("{} by {}", case.name, combiner.name);
+            let ensemble = combiner.combine(&pool).unwrap_or_else(|e| panic!("{name}: {e}"));
+            match ensemble.on(&case.data).predict_distribution() {
+                Ok(mixture) => {
+                    mixtures += 1;
+                    let predicted = flat(&ensemble.on(&case.data).predict().unwrap());
+                    let most = predicted.iter().fold(1f64, |most, x| most.max(x.abs()));
+                    let means = flat(&mixture.mean().unwrap());
+                    assert!(predicted.iter().zip(means).all(|(p, m)| (p - m).abs() < 1e-4 * most), "{name}");
+                    assert!(flat(&mixture.aleatoric().unwrap()).iter().all(|v| *v > 0.), "{name}");
+                }
+                Err(e) => {
+                    refusals += 1;
+                    let e = e.to_string();
+                    assert!(e.contains("must be the mean, or a weighted mean"), "{name}: {e}");
+                }
+            }
+        }
+    }
+    assert!(mixtures > 0 && refusals > 0, "{mixtures} {refusals}");
+}
+
 fn forward(ensemble: &Ensemble<Net, Box<AnyFitted>>, inputs: &Inputs) -> Tensor {
     Module::forward(ensemble, inputs.only().unwrap()).unwrap()
 }
@@ -248,7 +279,7 @@ fn what_is_in_the_store_is_not_trained_again() {
 fn a_cancelled_build_goes_on_to_the_same_bytes() {
     let (two, stacked) = (Threads::new(2).unwrap(), Stacked::new(1).unwrap());
     let executors = [&Sequential as &dyn Executor, &two, &stacked];
-    for case in cases().filter(|case| case.problem != Problem::Values) {
+    for case in cases().filter(|case| case.problem.is_classification()) {
         let plan = case.plan();
         let expected = bytes(case.pool(&plan).members());
         let stops = [("build started", 0), ("run started", 1), ("epoch", EPOCHS + 1), ("member", 0)];

@@ -1,11 +1,11 @@
-//! The kinds of task, tiny.
+//! The kinds of task and of output, tiny.
 use crate::common::{blobs, flat, line, CPU};
 use candle_core::Tensor;
 use candle_ensemble::{
     data::TensorDataset,
     nn::{self, seq, Sequential},
     plan::Settings,
-    train::{Optimizer, Trainer},
+    train::{Optimizer, Output, Trainer},
 };
 use candle_nn::{linear, Activation, VarBuilder};
 
@@ -22,15 +22,17 @@ pub enum Problem {
     Binary,
     /// Two outputs.
     Values,
+    /// The mean and the variance of two outputs.
+    Gaussians,
     /// Three classes at each of two positions.
     Positions,
 }
 
 impl Problem {
-    pub const ALL: [Self; 4] = [Self::Classes, Self::Binary, Self::Values, Self::Positions];
+    pub const ALL: [Self; 5] = [Self::Classes, Self::Binary, Self::Values, Self::Gaussians, Self::Positions];
 
     pub fn is_classification(self) -> bool {
-        self != Self::Values
+        matches!(self, Self::Classes | Self::Binary | Self::Positions)
     }
 
     /// The number of positions of a row.
@@ -52,7 +54,7 @@ impl Problem {
             }
             Self::Classes => blobs(1, ROWS, 3, 0.7),
             Self::Binary => blobs(2, ROWS, 2, 0.9),
-            Self::Values => {
+            Self::Values | Self::Gaussians => {
                 let one = line(3, ROWS, 0.5);
                 let x = one.inputs().only().unwrap().clone();
                 let other = x.sqr().unwrap().sum(1).unwrap();
@@ -93,6 +95,7 @@ impl Problem {
             Self::Binary => 1,
             Self::Values => 2,
             Self::Positions => 6,
+            Self::Gaussians => 4,
         };
         let net = move |settings: &Settings, vb: VarBuilder<'_>| {
             let inputs = settings.count("inputs")?.unwrap_or(2);
@@ -108,6 +111,11 @@ impl Problem {
                 _ => Ok(layers),
             }
         };
-        Trainer::reading(&["inputs"], net).epochs(EPOCHS).batch_size(16).optimizer(Optimizer::adam(1e-2))
+        let trainer = Trainer::reading(&["inputs"], net).epochs(EPOCHS).batch_size(16);
+        let trainer = trainer.optimizer(Optimizer::adam(1e-2));
+        match self {
+            Self::Gaussians => trainer.output(Output::Gaussian),
+            _ => trainer,
+        }
     }
 }

@@ -2,7 +2,7 @@
 //! their gradients. The three follow each other where a network is trained alone. Where several are trained side by side,
 //! the passes of all of them are one.
 use crate::{
-    data::{positions::FlatTargets, Batch, Rows},
+    data::{positions::FlatTargets, Batch, Inputs, Rows},
     network::positions::Layout,
     nn::{
         backward, seeded_pass,
@@ -19,7 +19,7 @@ use crate::{
             diagnosis::{check_data, diagnose, Step},
             training::{scalar, Training},
         },
-        NoiseStep, NoisyWeights, Regularizer, Run,
+        Moves, NoiseStep, NoisyWeights, Regularizer, Run,
     },
     weights::{compatibility::is_statistic, finite::first_non_finite},
     Error, Network, Result, Seed,
@@ -140,10 +140,21 @@ impl<N: Network> Training<'_, N> {
         }))
     }
 
-    /// Forward and backward pass.
+    /// Forward and backward pass; of adversarial training two of each, whose gradients are averaged.
     pub(in crate::train::trainer) fn pass(&self, run: &Run<'_>, step: &ReadyStep) -> Result<Passed> {
+        let Some(moves) = &self.moves else { return self.pass_on(run, step, &step.seen.inputs) };
+        let inputs = Moves::tracked(&step.seen.inputs)?;
+        let mut passed = self.pass_on(run, step, &inputs.as_tensor().clone().into())?;
+        let moved = moves.moved(&inputs, &passed.gradients)?;
+        let others = self.pass_on(run, step, &moved)?.gradients;
+        Moves::average(&mut passed.gradients, &others, &self.trained)?;
+        Ok(passed)
+    }
+
+    /// Forward and backward pass on these inputs.
+    fn pass_on(&self, run: &Run<'_>, step: &ReadyStep, inputs: &Inputs) -> Result<Passed> {
         let _recording = Recording::begin();
-        let forward = || self.network.run(&step.seen.inputs, true);
+        let forward = || self.network.run(inputs, true);
         let (output, collected) = collect(step.collect, || seeded_pass(step.draws, forward));
         let output = output?;
         self.check_pass(run, step, &output)?;
