@@ -5,6 +5,8 @@
 //! settings, kept as data in a [`TrainConfig`]. [`CustomLoop`] makes a learner of a training loop that
 //! already exists. In both cases the loop works on a [`Run`], which provides the rows, the variables and the
 //! seeds of one run of the plan.
+mod accumulate;
+mod augment;
 mod averaging;
 mod clip;
 mod configured;
@@ -34,6 +36,10 @@ mod stopping;
 mod trainer;
 mod transfer;
 
+pub use augment::{
+    BatchTransform, BatchTransforms, CutMix, Cutout, FlipAxis, MixedBatch, Mixup, RandomCrop, RandomFlip,
+    RandomRotate90, TargetShare,
+};
 pub use averaging::Averaging;
 pub use clip::Clip;
 pub(crate) use configured::Configured;

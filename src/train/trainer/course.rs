@@ -36,6 +36,7 @@ impl<'t, 'a, N: Network> Course<'t, 'a, N> {
         }
         let begin = (0, config.freeze.names(run.vars())?);
         let training = Training::start(config, network, trainer.networks.output, watched, begin, run)?;
+        let training = training.transforms(&trainer.transforms);
         Ok(Self { trainer, training, epoch: run.first_epoch(), pass: None })
     }
 

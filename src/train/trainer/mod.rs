@@ -17,19 +17,20 @@ pub(crate) use training::{optimizer, scalar, Training};
 
 use crate::{
     codec,
-    data::{Dataset, LastBatch, Scaling},
+    data::{Batch, Dataset, LastBatch, Scaling},
     metrics::Metric,
     network::Output,
     plan::{BatchSize, LrSchedule, RunSpec, Settings},
     train::{
+        augment::OwnTransforms,
         learner::Finished,
         networks::{learner_methods, network_setters, Networks},
         trainer::course::Course,
-        Averaging, Clip, Constraints, EarlyStopping, Freeze, Learner, Loss, LossScale, Monitor, Noises,
-        Optimizer, ReduceOnPlateau, Regularizers, Run, WarmStart,
+        Averaging, BatchTransforms, Clip, Constraints, EarlyStopping, Freeze, Learner, Loss, LossScale,
+        Monitor, Noises, Optimizer, ReduceOnPlateau, Regularizers, Run, WarmStart,
     },
     weights::{fresh, InitScheme, WeightFilter, Weights},
-    Network, Result,
+    Network, Result, Seed,
 };
 use candle_core::{DType, Result as CandleResult};
 use candle_nn::VarBuilder;
@@ -38,9 +39,10 @@ use candle_nn::VarBuilder;
 ///
 /// A step does this, where what is not set costs nothing:
 ///
-/// 1. Inputs and targets are [scaled](Trainer::input_scaling), and get [noise](Trainer::noise); so do the weights.
+/// 1. Inputs and targets are [scaled](Trainer::input_scaling) and [transformed](Trainer::augment), and get
+///    [noise](Trainer::noise); so do the weights.
 /// 2. Forward pass, loss, penalties on [activations](crate::nn::ActivityRegularizer), backward pass.
-/// 3. The weights lose their noise. The gradients get those of the [penalties on weights](Trainer::regularizer), and
+/// 3. The weights lose their noise. The gradients of several batches are [accumulated](Trainer::accumulate), get those of the [penalties on weights](Trainer::regularizer), and
 ///    noise, and are [clipped](Trainer::clip).
 /// 4. The [optimizer](Trainer::optimizer) updates the weights in place, and the [constraints](Trainer::constraint) are
 ///    applied.
@@ -99,6 +101,8 @@ pub struct Trainer<N> {
     /// The user's metric, which early stopping watches if its rule has the name.
     metric: Option<Metric>,
     warm_start: Option<WarmStart>,
+    /// The user's transforms of batches.
+    transforms: OwnTransforms,
     version: String,
 }
 
@@ -110,6 +114,7 @@ impl<N> Clone for Trainer<N> {
             config: self.config.clone(),
             metric: self.metric.clone(),
             warm_start: self.warm_start.clone(),
+            transforms: self.transforms.clone(),
             version: self.version.clone(),
         }
     }
@@ -144,7 +149,8 @@ impl<N: Network> Trainer<N> {
     ) -> Self {
         let networks = Networks::new(reads, new);
         let (config, version) = (TrainConfig::default(), String::new());
-        Self { networks, config, metric: None, warm_start: None, version }
+        let transforms = OwnTransforms::default();
+        Self { networks, config, metric: None, warm_start: None, transforms, version }
     }
 
     network_setters!(config.init);
@@ -246,6 +252,83 @@ impl<N: Network> Trainer<N> {
     #[must_use]
     pub fn reduce_on_plateau(mut self, rule: ReduceOnPlateau) -> Self {
         self.config.plateau = Some(rule);
+        self
+    }
+
+    /// Accumulates the gradients of this many batches for each step of the optimizer. The default is 1.
+    ///
+    /// ```text
+    /// g = Σⱼ Wⱼ gⱼ / Σⱼ Wⱼ        over the batches j; Wⱼ = the sum of the weights of the rows of a batch, or their number
+    /// ```
+    ///
+    /// So a step is that of one batch of as many rows, up to rounding, also where the last batch is smaller. Batch
+    /// normalization is the exception, which has the statistics of each batch, and so are dropout and noise, which draw for
+    /// each batch. The batches that are left at the end of an epoch make a step of their own. Schedules, monitors, averages
+    /// and limits of gradients go by the steps of the optimizer; penalties on weights act once in each.
+    ///
+    /// Use it where the batch that you want does not fit in memory: beside the weights only one more copy of the gradients
+    /// is kept, and the outputs of layers are those of one batch at a time. Otherwise a larger batch is faster.
+    ///
+    /// ```
+    /// use candle_ensemble::train::Trainer;
+    ///
+    /// // Steps for 256 rows, 32 at a time.
+    /// let trainer = Trainer::new(|vb| candle_nn::linear(2, 1, vb)).batch_size(32).accumulate(8);
+    /// assert_eq!(trainer.config().accumulate, 8);
+    /// ```
+    #[must_use]
+    pub fn accumulate(mut self, batches: usize) -> Self {
+        self.config.accumulate = batches;
+        self
+    }
+
+    /// Sets the transforms of the batches in training, such as augmentation and mixup: a
+    /// [`BatchTransform`](crate::train::BatchTransform), or several collected into [`BatchTransforms`]. They act after
+    /// scaling and before noise. Runs whose transforms give rows several targets are not trained
+    /// [side by side](crate::exec::Stacked) with others. The default is none.
+    ///
+    /// ```
+    /// use candle_ensemble::train::{BatchTransforms, Mixup, Trainer};
+    ///
+    /// let trainer = Trainer::new(|vb| candle_nn::linear(2, 2, vb)).augment(Mixup::new(0.2));
+    /// assert_eq!(trainer.config().augment, BatchTransforms::parse("mixup:0.2")?);
+    /// # Ok::<(), candle_ensemble::Error>(())
+    /// ```
+    #[must_use]
+    pub fn augment(mut self, transforms: impl Into<BatchTransforms>) -> Self {
+        self.config.augment = transforms.into();
+        self
+    }
+
+    /// Adds a transform of the batches in training that is a function of yours. It gets each batch after scaling, and a seed
+    /// for its random draws that depends on the run, the epoch and the batch. It must be a pure function of these two, so
+    /// that a resumed training continues to the bit, and keep the number of rows. Several act in the order in which they are
+    /// added, before those of [`augment`](Self::augment).
+    ///
+    /// The name is part of the trainer's tag: change it, as by a version, when the function does something else. A store
+    /// that outlives the process then refuses members of another version.
+    ///
+    /// # Errors
+    /// A session fails before it trains if a name is empty or occurs twice, and a run in its first step, if the function
+    /// returns another number of rows.
+    ///
+    /// ```
+    /// use candle_ensemble::{data::Batch, train::Trainer};
+    /// use rand::Rng;
+    ///
+    /// // Brightness: all numbers of a batch times a random factor.
+    /// let trainer = Trainer::new(|vb| candle_nn::linear(2, 1, vb)).augment_with("brightness, 1", |batch, seed| {
+    ///     let factor = seed.rng().random_range(0.8..1.2);
+    ///     Ok(Batch { inputs: (batch.inputs.only()? * factor)?.into(), ..batch })
+    /// });
+    /// ```
+    #[must_use]
+    pub fn augment_with(
+        mut self,
+        name: impl Into<String>,
+        transform: impl Fn(Batch, Seed) -> CandleResult<Batch> + Send + Sync + 'static,
+    ) -> Self {
+        self.transforms.add(name, transform);
         self
     }
 
@@ -456,7 +539,9 @@ impl<N: Network> Learner for Trainer<N> {
     }
 
     fn stack_key(&self, run: &RunSpec) -> Option<String> {
-        Some(self.networks.key(&run.architecture, &run.settings))
+        // Rows with several targets have several losses.
+        let mixes = self.config.for_run(&run.settings).is_ok_and(|config| config.augment.mix());
+        (!mixes).then(|| self.networks.key(&run.architecture, &run.settings))
     }
 
     fn fit_stacked<'a>(&self, members: Vec<(&N, Run<'a>)>, finished: &mut Finished<'_, 'a>) {
@@ -467,7 +552,12 @@ impl<N: Network> Learner for Trainer<N> {
         let hash = codec::encode(&self.config).map(|bytes| blake3::hash(&bytes).to_hex().to_string());
         let hash = hash.unwrap_or_default();
         let start = self.warm_start.as_ref().map_or_else(String::new, |start| format!("{} ", start.tag()));
-        format!("trainer {hash} {start}{:?} {:?} {}", self.networks.dtype, self.networks.output, self.version)
+        let transforms = match self.transforms.is_empty() {
+            true => String::new(),
+            false => format!("{:?} ", self.transforms.names()),
+        };
+        let Networks { dtype, output, .. } = &self.networks;
+        format!("trainer {hash} {start}{transforms}{dtype:?} {output:?} {}", self.version)
     }
 
     fn averages(&self) -> bool {
@@ -484,6 +574,7 @@ impl<N: Network> Learner for Trainer<N> {
         let config = self.config.for_run(&run.settings)?;
         config.check(run, data.task(), self.networks.output)?;
         check_scaling(&config, run, data)?;
+        self.transforms.check()?;
         self.watched(&config)?.map_or(Ok(()), |metric| metric.check_task(data.task()))
     }
 }
