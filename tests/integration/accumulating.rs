@@ -1,18 +1,21 @@
 //! Steps of the optimizer for the gradients of several batches: those of one large batch.
-use crate::common::{distance, normal, weights};
-use candle_core::DType;
+use crate::{
+    common::{distance, normal, weights, CPU},
+    resume::interrupt_everywhere_on,
+};
+use candle_core::{DType, Tensor};
 use candle_ensemble::{
     data::{LastBatch, TensorDataset},
     nn::{self, Sequential},
     plan::{Schedule, Settings},
     strategy::MultiRun,
     train::{
-        Averaging, Clip, Constraint, GreedyPretraining, Learner, LossScale, Monitor, Optimizer, Pretraining,
-        RangeTest, Regularizer, Sgd, TrainConfig, Trainer,
+        Averaging, Clip, Constraint, GreedyPretraining, Learner, Loss, LossScale, Monitor, Optimizer,
+        Pretraining, RangeTest, Regularizer, Sgd, TrainConfig, Trainer,
     },
-    Member, Result, Session,
+    Checkpoints, Member, Result, Session,
 };
-use candle_nn::VarBuilder;
+use candle_nn::{Init, VarBuilder};
 use proptest::prelude::*;
 
 /// Values with weights of their rows; some are 0.
@@ -120,23 +123,24 @@ fn one_batch_for_each_step_is_the_plain_training_to_the_bit() -> Result<()> {
 /// leaves out all of them.
 #[test]
 fn gradients_of_a_scaled_loss_are_accumulated() -> Result<()> {
-    let data = data(5, 24, true, DType::F32);
-    let of = |size: usize, batches: usize, scale: Option<f64>| {
-        let trainer =
-            Trainer::new(mlp).epochs(4).optimizer(Optimizer::sgd(0.1)).regularizer(Regularizer::l2(0.01));
-        let trainer = trainer.batch_size(size).accumulate(batches);
+    let of = |data: &TensorDataset, size: usize, batches: usize, scale: Option<f64>| {
+        let trainer = Trainer::new(mlp).epochs(4).optimizer(Optimizer::sgd(0.1)).clip(Clip::Norm(1.));
+        let trainer = trainer.batch_size(size).accumulate(batches).regularizer(Regularizer::l2(0.01));
+        let scale =
+            scale.map(|initial| LossScale::Dynamic { initial, growth: 2., backoff: 1e-3, every: 100 });
         match scale {
-            Some(initial) => {
-                let scale = LossScale::Dynamic { initial, growth: 2., backoff: 0.5, every: 3 };
-                one(&trainer.loss_scale(scale), &data)
-            }
-            None => one(&trainer, &data),
+            Some(scale) => one(&trainer.loss_scale(scale), data),
+            None => one(&trainer, data),
         }
     };
-    assert!(difference(&of(4, 3, Some(1024.))?, &of(12, 1, None)?) < 1e-5);
-    // The gradients of the first steps overflow, at the same scales.
-    let (small, large) = (of(4, 3, Some(1e38))?, of(12, 1, Some(1e38))?);
-    assert!(difference(&small, &large) < 1e-5);
+    let rows = data(5, 24, true, DType::F32);
+    assert!(difference(&of(&rows, 4, 3, Some(1024.))?, &of(&rows, 12, 1, None)?) < 1e-5);
+    // All rows are the same, so the gradients of small and large batches overflow at the same scales.
+    let x = Tensor::full(2f32, (24, 3), &CPU)?;
+    let rows = TensorDataset::regression(x, &Tensor::full(100f32, (24, 1), &CPU)?)?;
+    let (small, large) = (of(&rows, 4, 3, Some(1e38))?, of(&rows, 12, 1, Some(1e38))?);
+    assert!(difference(&small, &large) < 1e-4);
+    assert!(difference(&small, &of(&rows, 12, 1, None)?) > 1e-2);
     Ok(())
 }
 
@@ -150,6 +154,41 @@ fn gradients_in_half_precision_are_accumulated() -> Result<()> {
     };
     let difference = difference(&of(4, 6)?, &of(24, 1)?);
     assert!(difference < 4e-3, "{difference}");
+    Ok(())
+}
+
+/// Mixed precision: the `f32` weights, the moments and the scale of the loss are in the checkpoints.
+#[test]
+fn half_precision_with_a_scaled_loss_resumes_to_the_bit() -> Result<()> {
+    let data = data(5, 24, true, DType::F16);
+    let trainer = Trainer::new(mlp).dtype(DType::F16).epochs(4).batch_size(4).accumulate(2);
+    let trainer = trainer.optimizer(Optimizer::adam(1e-3));
+    // The first scale is too large, so that some steps are skipped, and grows again.
+    let scale = LossScale::Dynamic { initial: 1e8, growth: 2., backoff: 0.5, every: 2 };
+    let trainer = trainer.loss_scale(scale);
+    assert!(interrupt_everywhere_on(&data, &trainer, &MultiRun::new(2), Checkpoints::Epochs(1)) > 0);
+    Ok(())
+}
+
+/// Steps of 10⁻⁴ from 1, where the spacing of `bf16` is 2⁻⁸: each by itself is rounded away, and they add up in the weights
+/// in `f32`, also if the training is interrupted between them.
+#[test]
+fn steps_that_short_floats_round_away_add_up_over_interruptions() -> Result<()> {
+    let naive = Tensor::new(1f32 - 1e-4, &CPU)?.to_dtype(DType::BF16)?.to_dtype(DType::F32)?;
+    assert_eq!(naive.to_scalar::<f32>()?, 1.);
+    let new = |vb: VarBuilder<'static>| {
+        let weight = vb.get_with_hints(1, "weight", Init::Const(1.))?;
+        Ok(nn::seq().add_fn(move |x| x.to_dtype(DType::BF16)?.broadcast_mul(&weight)))
+    };
+    let x = Tensor::ones((8, 1), DType::F32, &CPU)?;
+    let data = TensorDataset::regression(&x, &x.zeros_like()?)?;
+    let trainer = Trainer::new(new).dtype(DType::BF16).epochs(100).batch_size(2).accumulate(2);
+    let trainer = trainer.loss(Loss::MeanAbsolute).optimizer(Optimizer::sgd(1e-4));
+    let trained = one(&trainer, &data)?.weights["weight"].to_dtype(DType::F32)?.to_vec1::<f32>()?;
+    // 1 − 2 · 100 · 10⁻⁴ = 0.98, to the nearest multiple of the spacing.
+    assert_eq!(trained, [0.98046875]);
+    let few = trainer.epochs(12);
+    assert!(interrupt_everywhere_on(&data, &few, &MultiRun::new(1), Checkpoints::Epochs(5)) > 0);
     Ok(())
 }
 

@@ -12,6 +12,7 @@ mod corpus;
 mod diagnosing;
 mod ensembles;
 mod faults;
+mod fitting;
 mod improve;
 mod interrupted;
 mod layers;

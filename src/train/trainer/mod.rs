@@ -23,11 +23,12 @@ use crate::{
     plan::{BatchSize, LrSchedule, RunSpec, Settings},
     train::{
         augment::OwnTransforms,
+        fit_transform::FitTransforms,
         learner::Finished,
         networks::{learner_methods, network_setters, Networks},
         trainer::course::Course,
-        Averaging, BatchTransforms, Clip, Constraints, EarlyStopping, Freeze, Learner, Loss, LossScale,
-        Monitor, Noises, Optimizer, ReduceOnPlateau, Regularizers, Run, WarmStart,
+        Averaging, BatchTransforms, Clip, Constraints, EarlyStopping, FitTransform, Freeze, Learner, Loss,
+        LossScale, Monitor, Noises, Optimizer, ReduceOnPlateau, Regularizers, Run, WarmStart,
     },
     weights::{fresh, InitScheme, WeightFilter, Weights},
     Network, Result, Seed,
@@ -103,6 +104,7 @@ pub struct Trainer<N> {
     warm_start: Option<WarmStart>,
     /// The user's transforms of batches.
     transforms: OwnTransforms,
+    fits: FitTransforms,
     version: String,
 }
 
@@ -115,6 +117,7 @@ impl<N> Clone for Trainer<N> {
             metric: self.metric.clone(),
             warm_start: self.warm_start.clone(),
             transforms: self.transforms.clone(),
+            fits: self.fits.clone(),
             version: self.version.clone(),
         }
     }
@@ -149,8 +152,8 @@ impl<N: Network> Trainer<N> {
     ) -> Self {
         let networks = Networks::new(reads, new);
         let (config, version) = (TrainConfig::default(), String::new());
-        let transforms = OwnTransforms::default();
-        Self { networks, config, metric: None, warm_start: None, transforms, version }
+        let (transforms, fits) = (OwnTransforms::default(), FitTransforms::default());
+        Self { networks, config, metric: None, warm_start: None, transforms, fits, version }
     }
 
     network_setters!(config.init);
@@ -365,6 +368,14 @@ impl<N: Network> Trainer<N> {
         self
     }
 
+    /// Adds a transform that each run fits on its training rows before its first step, and that is part of the network. See
+    /// [`FitTransform`], which has an example.
+    #[must_use]
+    pub fn fit_transform(mut self, transform: FitTransform) -> Self {
+        self.fits.add(transform);
+        self
+    }
+
     /// Scales targets that are values, as [`input_scaling`](Self::input_scaling) does inputs. The loss is that of scaled
     /// targets; metrics and predictions are in the targets' own units. The default is not to scale.
     #[must_use]
@@ -497,7 +508,13 @@ impl<N: Network> Trainer<N> {
         if let Some(start) = &self.warm_start {
             start.load_into(&vars)?;
         }
-        Ok(vars.snapshot()?)
+        let mut weights = vars.snapshot()?;
+        // What was fitted stays.
+        let now = run.vars().named();
+        for (name, var) in now.iter().filter(|(name, _)| self.fits.variables().any(|fitted| fitted == name)) {
+            weights.insert(name.clone(), var.copy()?.detach());
+        }
+        Ok(weights)
     }
 
     /// Trains a network with another configuration than the trainer's own.
@@ -552,10 +569,8 @@ impl<N: Network> Learner for Trainer<N> {
         let hash = codec::encode(&self.config).map(|bytes| blake3::hash(&bytes).to_hex().to_string());
         let hash = hash.unwrap_or_default();
         let start = self.warm_start.as_ref().map_or_else(String::new, |start| format!("{} ", start.tag()));
-        let transforms = match self.transforms.is_empty() {
-            true => String::new(),
-            false => format!("{:?} ", self.transforms.names()),
-        };
+        let names = |names: Vec<&str>| if names.is_empty() { String::new() } else { format!("{names:?} ") };
+        let transforms = names(self.transforms.names()) + &names(self.fits.names());
         let Networks { dtype, output, .. } = &self.networks;
         format!("trainer {hash} {start}{transforms}{dtype:?} {output:?} {}", self.version)
     }
@@ -575,6 +590,7 @@ impl<N: Network> Learner for Trainer<N> {
         config.check(run, data.task(), self.networks.output)?;
         check_scaling(&config, run, data)?;
         self.transforms.check()?;
+        self.fits.check()?;
         self.watched(&config)?.map_or(Ok(()), |metric| metric.check_task(data.task()))
     }
 }
