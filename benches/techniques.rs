@@ -9,7 +9,9 @@ use candle_ensemble::{
     nn::{seq, Sequential},
     strategy::MultiRun,
     threads,
-    train::{Adversarial, Averaging, Clip, Constraint, Monitor, Noise, Optimizer, Regularizer, Sgd, Trainer},
+    train::{
+        Adversarial, Averaging, Clip, Constraint, Mixup, Monitor, Noise, Optimizer, Regularizer, Sgd, Trainer,
+    },
     Result, Session,
 };
 use candle_nn::{linear, Activation, VarBuilder};
@@ -37,6 +39,8 @@ fn techniques() -> Vec<(&'static str, Target, Change)> {
         ("clip by unit (AGC)", Target::Open, |t| t.clip(Clip::Adaptive { ratio: 0.01, floor: 1e-3 })),
         ("adversarial training", Target::Open, |t| t.adversarial(Adversarial { epsilon: 0.01 })),
         ("noise on inputs", Target::Open, |t| t.noise(Noise::inputs(0.1))),
+        ("mixup", Target::Open, |t| t.augment(Mixup::new(0.2))),
+        ("two batches for each step", Target::Open, |t| t.accumulate(2)),
         ("noise on weights", Target::Open, |t| t.noise(Noise::weights(0.01))),
         ("input scaling", Target::Open, |t| t.input_scaling(Scaling::Standardize)),
         ("average (EMA)", Target::Open, |t| t.averaging(Averaging::ema(0.99))),

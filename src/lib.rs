@@ -123,9 +123,9 @@ pub mod strategy;
 pub mod predictions;
 // Floor 9: rules.
 pub mod combine;
+pub mod conformal;
 pub mod prune;
 pub mod uncertainty;
-pub mod conformal;
 // Floor 10: the product.
 mod ensemble;
 mod pool;

@@ -7,6 +7,7 @@ pub(crate) mod exp;
 pub(crate) mod finite;
 pub(crate) mod float;
 pub(crate) mod gradients;
+pub(crate) mod images;
 pub(crate) mod linear;
 pub(crate) mod ln;
 pub(crate) mod matmul;

@@ -41,7 +41,7 @@ pub use conv::{conv1d, conv1d_no_bias, conv2d, conv2d_no_bias, Conv1d, Conv2d};
 pub use embedding::{embedding, Embedding};
 pub(crate) use fused::in_parts;
 pub use gradients::backward;
-pub(crate) use gradients::{apply_op1, Recording};
+pub(crate) use gradients::{apply_op1, apply_op2, Recording};
 pub use linear::{linear, linear_b, linear_no_bias, Linear};
 pub use norm::{
     batch_norm, group_norm, layer_norm, layer_norm_no_bias, rms_norm, BatchNorm, BatchNormConfig,

@@ -58,6 +58,27 @@ impl EpochSteps {
         Self { epochs, parts }
     }
 
+    /// The steps where each is made for the gradients of up to this many batches; those that are left at the end of an
+    /// epoch make a step of their own.
+    ///
+    /// ```
+    /// use candle_ensemble::{data::LastBatch, plan::{BatchSize, EpochSteps}};
+    ///
+    /// let batches = EpochSteps::new(&BatchSize::Fixed(10), 2, 70, LastBatch::Keep, false);
+    /// let steps = batches.clone().accumulate(3);
+    /// assert_eq!((batches.of(0), steps.of(0), steps.total()), (7, 3, 6));
+    /// ```
+    #[must_use]
+    pub fn accumulate(mut self, batches: usize) -> Self {
+        let mut last: Option<Part> = None;
+        for part in &mut self.parts {
+            part.before = last.map_or(0, |last| last.until(part.epoch));
+            part.steps = part.steps.div_ceil(batches.max(1));
+            last = Some(*part);
+        }
+        self
+    }
+
     /// The number of steps of an epoch.
     #[must_use]
     pub fn of(&self, epoch: usize) -> usize {
@@ -120,6 +141,13 @@ mod tests {
                         before += batches;
                     }
                     prop_assert_eq!(counted.total(), before);
+                    prop_assert_eq!(&counted.clone().accumulate(1), &counted);
+                    let (steps, mut before) = (counted.clone().accumulate(every + 1), 0);
+                    for epoch in 0..epochs {
+                        let some = counted.of(epoch).div_ceil(every + 1);
+                        prop_assert_eq!((steps.of(epoch), steps.before(epoch)), (some, before));
+                        before += some;
+                    }
                 }
             }
         }

@@ -102,6 +102,8 @@ fn setter(name: &str, value: &Value, config: &TrainConfig) -> Option<String> {
             }
             _ => of_registry("early_stopping", "EarlyStopping"),
         },
+        "accumulate" => Some(format!("accumulate({})", config.accumulate)),
+        "augment" => parsed("augment", "BatchTransforms"),
         "adversarial" => of_registry("adversarial", "Adversarial"),
         "averaging" => of_registry("averaging", "Averaging"),
         "plateau" => of_registry("reduce_on_plateau", "ReduceOnPlateau"),

@@ -5,7 +5,9 @@
 //! settings, kept as data in a [`TrainConfig`]. [`CustomLoop`] makes a learner of a training loop that
 //! already exists. In both cases the loop works on a [`Run`], which provides the rows, the variables and the
 //! seeds of one run of the plan. [`Pretrained`] builds networks whose weights are there already, and trains none.
+mod accumulate;
 mod adversarial;
+mod augment;
 mod averaging;
 mod clip;
 mod configured;
@@ -13,6 +15,7 @@ mod constraint;
 mod custom_loop;
 mod epoch_meter;
 mod fit;
+mod fit_transform;
 mod greedy;
 mod learner;
 mod list;
@@ -38,12 +41,17 @@ mod transfer;
 
 pub use adversarial::Adversarial;
 pub(crate) use adversarial::Moves;
+pub use augment::{
+    BatchTransform, BatchTransforms, CutMix, Cutout, FlipAxis, MixedBatch, Mixup, RandomCrop, RandomFlip,
+    RandomRotate90, TargetShare,
+};
 pub use averaging::Averaging;
 pub use clip::Clip;
 pub(crate) use configured::Configured;
 pub use constraint::{Constraint, Constraints, MaxNorm, MinMaxNorm, NonNegative, UnitNorm};
 pub use custom_loop::CustomLoop;
 pub(crate) use fit::check_output;
+pub use fit_transform::{FitTransform, TrainingRows};
 pub use greedy::{Corruption, GreedyNetwork, GreedyPretraining, Pretraining};
 pub use learner::{Finished, Learner};
 pub use loss::Loss;

@@ -1,5 +1,7 @@
 //! Integration tests of the public API, in one program, because linking takes longer than compiling.
 //! `tests/allocation.rs` counts the allocations of its whole process and is a program of its own.
+mod accumulating;
+mod augmenting;
 mod averaging;
 mod cases;
 mod collecting;
@@ -11,6 +13,7 @@ mod diagnosing;
 mod distributions;
 mod ensembles;
 mod faults;
+mod fitting;
 mod improve;
 mod interrupted;
 mod layers;

@@ -2,7 +2,7 @@
 use crate::common::{blobs, bytes, line, CPU};
 use candle_core::{Module, ModuleT, Result as CandleResult, Tensor};
 use candle_ensemble::{
-    data::{Scaling, TensorDataset},
+    data::{Batch, Scaling, TensorDataset},
     exec::{Executor, Sequential, Shard, Stacked, Threads},
     metrics::Metric,
     nn::{self, drop_in, ActivityRegularizer},
@@ -14,9 +14,10 @@ use candle_ensemble::{
         Averaging, Clip, Constraint, CustomLoop, EarlyStopping, Freeze, Learner, LossScale, Monitor, Noise,
         Optimizer, ReduceOnPlateau, Regularizer, Retrain, Sgd, Trainer, WarmStart,
     },
-    Checkpoints, Error, Network, Result, Session,
+    Checkpoints, Error, Network, Result, Seed, Session,
 };
 use candle_nn::{linear, Conv2dConfig, VarBuilder};
+use rand::Rng;
 use std::{
     collections::BTreeMap,
     sync::{
@@ -196,6 +197,12 @@ fn every_optimizer_and_technique_has_the_same_bytes() {
     for noise in [Noise::inputs(0.1), Noise::targets(0.1), Noise::weights(0.1), Noise::gradients(0.1)] {
         stacks(&noise.to_string(), trainer().noise(noise));
     }
+    stacks("accumulated gradients", trainer().accumulate(3));
+    let noisy = |batch: Batch, seed: Seed| {
+        let factor = seed.rng().random_range(0.5..1.5);
+        Ok(Batch { inputs: (batch.inputs.only()? * factor)?.into(), ..batch })
+    };
+    stacks("own transform", trainer().augment_with("noisy", noisy));
     stacks("scaling", trainer().input_scaling(Scaling::Standardize));
     stacks("monitor", trainer().monitor(Monitor::default().every(3)));
     stacks("freeze", trainer().freeze(Freeze::parse("1").unwrap()));

@@ -6,7 +6,7 @@ use crate::{
 };
 use candle_core::Tensor;
 use candle_ensemble::{
-    data::{Scaling, TensorDataset},
+    data::{Batch, Scaling, TensorDataset},
     nn::{
         seq, ActivityRegularizer, AlphaDropout, BatchNorm, BatchNormConfig, DropConnect, Dropout,
         GaussianDropout, GaussianNoise, GroupNorm, LayerNorm, Sequential,
@@ -14,13 +14,14 @@ use candle_ensemble::{
     plan::{BatchSize, Schedule, Settings},
     strategy::{self, MultiRun},
     train::{
-        Adversarial, Averaging, Clip, Constraint, EarlyStopping, Freeze, Loss, LossScale, Monitor, Noises,
-        Optimizer, ReduceOnPlateau, Regularizer, Regularizers, Trainer, WarmStart,
+        Adversarial, Averaging, Clip, Constraint, EarlyStopping, Freeze, Loss, LossScale, Mixup, Monitor,
+        Noises, Optimizer, ReduceOnPlateau, Regularizer, Regularizers, Trainer, WarmStart,
     },
     weights::{InitScheme, WeightFilter},
     Checkpoints, Member, Result, Session,
 };
 use candle_nn::{linear, Activation, VarBuilder};
+use rand::Rng;
 
 type Make = fn() -> Trainer<Sequential>;
 
@@ -76,6 +77,14 @@ fn techniques() -> Vec<Technique> {
         technique("loss", || trainer().loss(Loss::registry().parse("log-cosh").unwrap())),
         technique("noise", || {
             trainer().noise(Noises::parse("input:0.1,target:0.1,weight:0.01,gradient:0.1").unwrap())
+        }),
+        technique("accumulated gradients", || trainer().accumulate(2)),
+        technique("mixup", || trainer().augment(Mixup::new(0.4))),
+        technique("own transform", || {
+            trainer().augment_with("brightness, 1", |batch, seed| {
+                let factor = seed.rng().random_range(0.5..1.5);
+                Ok(Batch { inputs: (batch.inputs.only()? * factor)?.into(), ..batch })
+            })
         }),
         technique("scaling", || {
             trainer()
@@ -227,6 +236,7 @@ fn settings_turn_techniques_on() -> Result<()> {
         ("regularizer", "l2:0.1", trainer().regularizer(Regularizer::l2(0.1))),
         ("constraint", "max-norm:0.3", trainer().constraint(Constraint::max_norm(0.3))),
         ("noise", "input:0.2", trainer().noise(Noises::parse("input:0.2")?)),
+        ("augment", "mixup:0.4", trainer().augment(Mixup::new(0.4))),
         ("input_scaling", "min-max", trainer().input_scaling(Scaling::parse("min-max")?)),
         ("target_scaling", "standardize", trainer().target_scaling(Scaling::Standardize)),
         ("freeze", "names:0.*", trainer().freeze(Freeze::parse("names:0.*")?)),
@@ -275,6 +285,8 @@ fn bad_values_are_refused_before_anything_is_trained() {
         (trainer().regularizer(Regularizer::l2(0.1).on(WeightFilter::names(["0.wieght"]))), "0.wieght"),
         (trainer().freeze(9), "9"),
         (trainer().adversarial(Adversarial { epsilon: -1. }), "Adversarial::epsilon"),
+        (trainer().augment(Mixup::new(-1.)), "Mixup::alpha"),
+        (trainer().accumulate(0), "accumulated must be at least 1"),
     ];
     for (trainer, part) in refused {
         let e = one(&trainer).unwrap_err().to_string();

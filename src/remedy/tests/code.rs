@@ -130,6 +130,7 @@ fn others() -> Vec<Setup> {
         |name: &str, text: &str| Setup { settings: Settings::new().with(name, text), ..Setup::default() };
     let strategy = |text: &str| Setup { strategy: Some(text.into()), ..Setup::default() };
     let mut all: Vec<Setup> = [
+        ("augment", "cutout:4:0.5,mixup:0.2"),
         ("averaging", "ema:0.9:false"),
         ("batch_size", "doubling:16:5:64"),
         ("clip", "adaptive:0.02"),
@@ -152,6 +153,7 @@ fn others() -> Vec<Setup> {
         setup.settings = setup.settings.with("learning_rate", 0.02).with("weight_decay", 0.5);
         all.push(setup);
     }
+    all.push(Setup { settings: Settings::new().with("accumulate", 4), ..Setup::default() });
     all.push(of("optimizer", "adam:0.01:beta1=0.5:epsilon=1e-3:epsilon-hat=true"));
     all.push(of("optimizer", "sgd:0.1:momentum=0.9"));
     all.extend(

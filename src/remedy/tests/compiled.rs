@@ -553,6 +553,26 @@ let strategy = MultiRun::new(1).validation(0.25);
         },
     ),
     (
+        r#"let trainer = trainer.accumulate(4);
+let strategy = MultiRun::new(1);
+"#,
+        |trainer| {
+            let trainer = trainer.accumulate(4);
+            let strategy = MultiRun::new(1);
+            Ok((trainer.config().clone(), Some(Box::new(strategy))))
+        },
+    ),
+    (
+        r#"let trainer = trainer.augment(BatchTransforms::parse("cutout:4:0.5,mixup:0.2")?);
+let strategy = MultiRun::new(1);
+"#,
+        |trainer| {
+            let trainer = trainer.augment(BatchTransforms::parse("cutout:4:0.5,mixup:0.2")?);
+            let strategy = MultiRun::new(1);
+            Ok((trainer.config().clone(), Some(Box::new(strategy))))
+        },
+    ),
+    (
         r#"let trainer = trainer.averaging(Averaging::registry().parse("ema:0.99")?);
 "#,
         |trainer| {

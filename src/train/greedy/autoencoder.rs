@@ -5,6 +5,7 @@ use crate::{
     plan::EpochSteps,
     store::{checkpoint::LoopState, EpochRecord},
     train::{
+        accumulate::{ends_step, weight, Accumulated},
         greedy::{
             network::{is_of_layer, GreedyNetwork},
             Corruption,
@@ -77,12 +78,16 @@ impl<'t> Autoencoder<'t> {
         let rows = if config.shuffle { run.shuffled_rows(epoch) } else { run.spec().train.clone() };
         let (epochs, within) = (self.epochs.len(), epoch - self.epochs.start);
         let batch_norm = run.vars().has_statistics();
-        let steps = EpochSteps::new(&config.batch_size, epochs, rows.len(), config.last_batch, batch_norm);
+        let counts = EpochSteps::new(&config.batch_size, epochs, rows.len(), config.last_batch, batch_norm);
+        let steps = counts.clone().accumulate(config.accumulate);
+        let own = self.optimizer.variables().map(|(name, var)| (name.to_owned(), var.clone()));
+        let (vars, mut accumulated) = (own.collect::<Vec<_>>(), Accumulated::default());
         let size = config.batch_size.rows_at(within, rows.len());
         let (mut sum, mut count, mut learning_rate) = (0., 0., config.optimizer.learning_rate());
         for (number, (_, batch)) in run.training_batches(rows, size, config.last_batch).enumerate() {
-            let at = steps.position(within, number);
-            learning_rate = config.schedule.rate_in(config.optimizer.learning_rate(), at, &steps);
+            let at = counts.position(within, number);
+            let step = steps.position(within, number / config.accumulate.max(1));
+            learning_rate = config.schedule.rate_in(config.optimizer.learning_rate(), step, &steps);
             let batch = batch?;
             let inputs = run.scaling().scale_inputs(&batch.inputs)?;
             let clean = self.network.encode(self.layer, inputs.only()?)?;
@@ -98,9 +103,17 @@ impl<'t> Autoencoder<'t> {
                 let run = run.spec().id;
                 return Err(Error::Diverged { run, what, value, epoch, batch: number, learning_rate });
             }
-            self.optimizer.step(&loss.backward()?, learning_rate, &config.clip)?;
             let rows = clean.dim(0)? as f64;
             (sum, count) = (sum + value * rows, count + rows);
+            let mut gradients = loss.backward()?;
+            if config.accumulate > 1 {
+                accumulated.add(&vars, &gradients, (value, weight(&batch)?))?;
+                if !ends_step(at, config.accumulate) {
+                    continue;
+                }
+                accumulated.take(&vars, &mut gradients)?;
+            }
+            self.optimizer.step(&gradients, learning_rate, &config.clip)?;
         }
         if let Some((name, found)) = run.first_non_finite()? {
             let when = format!("after epoch {epoch}");
@@ -109,7 +122,7 @@ impl<'t> Autoencoder<'t> {
                 what: named_element(&name, &found),
                 value: found.value,
                 epoch,
-                batch: steps.of(within).saturating_sub(1),
+                batch: counts.of(within).saturating_sub(1),
                 learning_rate,
             }));
         }

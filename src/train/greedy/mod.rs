@@ -175,8 +175,8 @@ impl GreedyPretraining {
     }
 
     /// Sets the configuration of all steps, such as that of a [`Trainer`](crate::train::Trainer). Its epochs
-    /// are those of each supervised step. Autoencoders use the optimizer, the schedule, the clipping and the
-    /// batches.
+    /// are those of each supervised step. Autoencoders use the optimizer, the schedule, the clipping, the
+    /// batches and how many of them are accumulated.
     #[must_use]
     pub fn config(mut self, config: TrainConfig) -> Self {
         self.config = config;

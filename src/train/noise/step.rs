@@ -53,6 +53,11 @@ impl NoiseStep {
         Self { seed: self.seed.nth("noise", index as u64), ..self }
     }
 
+    /// The same step for further targets of the rows, the `index`-th of several.
+    pub(in crate::train) fn of_targets(self, index: usize) -> Self {
+        Self { seed: self.seed.nth("targets", index as u64), ..self }
+    }
+
     /// The generator for what has this name.
     pub(super) fn rng(self, name: &str) -> ChaCha8Rng {
         self.seed.nth("epoch", self.epoch as u64).nth("batch", self.batch as u64).child(name).rng()

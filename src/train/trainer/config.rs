@@ -4,8 +4,8 @@ use crate::{
     network::Output,
     plan::{BatchSize, LrSchedule, RunSpec, Settings},
     train::{
-        Adversarial, Averaging, Clip, Constraints, EarlyStopping, Freeze, Loss, LossScale, Monitor, Noises,
-        Optimizer, ReduceOnPlateau, Regularizers,
+        Adversarial, Averaging, BatchTransforms, Clip, Constraints, EarlyStopping, Freeze, Loss, LossScale,
+        Monitor, Noises, Optimizer, ReduceOnPlateau, Regularizers,
     },
     weights::{InitScheme, WeightFilter},
     Error, Result,
@@ -15,7 +15,9 @@ use serde::{Deserialize, Serialize};
 
 /// The settings of single runs that the trainer reads; see [`Settings`].
 pub(crate) const SETTINGS: &[&str] = &[
+    "accumulate",
     "adversarial",
+    "augment",
     "averaging",
     "batch_size",
     "clip",
@@ -52,6 +54,8 @@ const MAX_EPOCHS: usize = u32::MAX as usize;
 ///
 /// | Setting | Value |
 /// |---|---|
+/// | `"accumulate"` | a number |
+/// | `"augment"` | a text such as `"flip:horizontal,mixup:0.2"` ([`BatchTransforms::parse`]) |
 /// | `"adversarial"` | a text such as `"fast-gradient-sign:0.01"` ([`Adversarial::registry`]) |
 /// | `"averaging"` | a text such as `"swa:0.75"` ([`Averaging::registry`]) |
 /// | `"batch_size"` | a number, or a text such as `"full"` ([`BatchSize::parse`]) |
@@ -111,6 +115,12 @@ pub struct TrainConfig {
     /// The rule by which the learning rate is reduced when the loss no longer falls. Default none.
     #[serde(default)]
     pub plateau: Option<ReduceOnPlateau>,
+    /// The number of batches whose gradients are accumulated for one step of the optimizer, at least 1. Default 1.
+    #[serde(default = "one")]
+    pub accumulate: usize,
+    /// Transforms of the batches in training. Default none.
+    #[serde(default)]
+    pub augment: BatchTransforms,
     /// Noise on inputs, targets, weights or gradients in training. Default none.
     #[serde(default)]
     pub noise: Noises,
@@ -161,6 +171,8 @@ impl Default for TrainConfig {
             regularizers: Regularizers::default(),
             constraints: Constraints::default(),
             plateau: None,
+            accumulate: one(),
+            augment: BatchTransforms::default(),
             noise: Noises::default(),
             input_scaling: None,
             target_scaling: None,
@@ -175,6 +187,11 @@ impl Default for TrainConfig {
             adversarial: None,
         }
     }
+}
+
+/// The number of batches of a step, unless gradients are accumulated.
+fn one() -> usize {
+    1
 }
 
 impl TrainConfig {
@@ -216,6 +233,12 @@ impl TrainConfig {
         }
         if let Some(plateau) = settings.text("plateau")? {
             config.plateau = Some(ReduceOnPlateau::registry().parse(plateau)?);
+        }
+        if let Some(batches) = settings.count("accumulate")? {
+            config.accumulate = batches;
+        }
+        if let Some(transforms) = settings.text("augment")? {
+            config.augment = BatchTransforms::parse(transforms)?;
         }
         if let Some(noise) = settings.text("noise")? {
             config.noise = Noises::parse(noise)?;
@@ -269,6 +292,10 @@ impl TrainConfig {
         self.regularizers.check()?;
         self.constraints.check()?;
         self.plateau.as_ref().map_or(Ok(()), |plateau| plateau.check(run))?;
+        if self.accumulate == 0 {
+            return Err(Error::invalid("the number of batches that are accumulated", "at least 1", 0));
+        }
+        self.augment.check()?;
         self.noise.check()?;
         self.noise.check_task(task)?;
         self.input_scaling.as_ref().map_or(Ok(()), Scaling::check)?;

@@ -3,6 +3,7 @@ use crate::{
     nn::tap::Observed,
     train::{
         trainer::{
+            scaling,
             training::{EpochPass, Passed, ReadyStep},
             TrainConfig, Trainer, Training,
         },
@@ -34,8 +35,16 @@ impl<'t, 'a, N: Network> Course<'t, 'a, N> {
         if let (0, Some(start)) = (run.first_epoch(), trainer.starts_from()) {
             start.load_into(run.vars())?;
         }
-        let begin = (0, config.freeze.names(run.vars())?);
+        let mut frozen = config.freeze.names(run.vars())?;
+        frozen.extend(trainer.fits.variables().cloned());
+        if run.first_epoch() == 0 && !trainer.fits.names().is_empty() {
+            // The variables of a run that resumes are in its checkpoint.
+            scaling::fit(config, run)?;
+            trainer.fits.fit(run)?;
+        }
+        let begin = (0, frozen);
         let training = Training::start(config, network, trainer.networks.output, watched, begin, run)?;
+        let training = training.transforms(&trainer.transforms);
         Ok(Self { trainer, training, epoch: run.first_epoch(), pass: None })
     }
 

@@ -17,19 +17,21 @@ pub(crate) use training::{optimizer, scalar, Training};
 
 use crate::{
     codec,
-    data::{Dataset, LastBatch, Scaling},
+    data::{Batch, Dataset, LastBatch, Scaling},
     metrics::Metric,
     network::Output,
     plan::{BatchSize, LrSchedule, RunSpec, Settings},
     train::{
+        augment::OwnTransforms,
+        fit_transform::FitTransforms,
         learner::{fit_one_by_one, Finished},
         networks::{learner_methods, network_setters, Networks},
         trainer::course::Course,
-        Adversarial, Averaging, Clip, Constraints, EarlyStopping, Freeze, Learner, Loss, LossScale, Monitor,
-        Noises, Optimizer, ReduceOnPlateau, Regularizers, Run, WarmStart,
+        Adversarial, Averaging, BatchTransforms, Clip, Constraints, EarlyStopping, FitTransform, Freeze,
+        Learner, Loss, LossScale, Monitor, Noises, Optimizer, ReduceOnPlateau, Regularizers, Run, WarmStart,
     },
     weights::{fresh, InitScheme, WeightFilter, Weights},
-    Network, Result,
+    Network, Result, Seed,
 };
 use candle_core::{DType, Result as CandleResult};
 use candle_nn::VarBuilder;
@@ -38,9 +40,10 @@ use candle_nn::VarBuilder;
 ///
 /// A step does this, where what is not set costs nothing:
 ///
-/// 1. Inputs and targets are [scaled](Trainer::input_scaling), and get [noise](Trainer::noise); so do the weights.
+/// 1. Inputs and targets are [scaled](Trainer::input_scaling) and [transformed](Trainer::augment), and get
+///    [noise](Trainer::noise); so do the weights.
 /// 2. Forward pass, loss, penalties on [activations](crate::nn::ActivityRegularizer), backward pass.
-/// 3. The weights lose their noise. The gradients get those of the [penalties on weights](Trainer::regularizer), and
+/// 3. The weights lose their noise. The gradients of several batches are [accumulated](Trainer::accumulate), get those of the [penalties on weights](Trainer::regularizer), and
 ///    noise, and are [clipped](Trainer::clip).
 /// 4. The [optimizer](Trainer::optimizer) updates the weights in place, and the [constraints](Trainer::constraint) are
 ///    applied.
@@ -99,6 +102,9 @@ pub struct Trainer<N> {
     /// The user's metric, which early stopping watches if its rule has the name.
     metric: Option<Metric>,
     warm_start: Option<WarmStart>,
+    /// The user's transforms of batches.
+    transforms: OwnTransforms,
+    fits: FitTransforms,
     version: String,
 }
 
@@ -110,6 +116,8 @@ impl<N> Clone for Trainer<N> {
             config: self.config.clone(),
             metric: self.metric.clone(),
             warm_start: self.warm_start.clone(),
+            transforms: self.transforms.clone(),
+            fits: self.fits.clone(),
             version: self.version.clone(),
         }
     }
@@ -144,7 +152,8 @@ impl<N: Network> Trainer<N> {
     ) -> Self {
         let networks = Networks::new(reads, new);
         let (config, version) = (TrainConfig::default(), String::new());
-        Self { networks, config, metric: None, warm_start: None, version }
+        let (transforms, fits) = (OwnTransforms::default(), FitTransforms::default());
+        Self { networks, config, metric: None, warm_start: None, transforms, fits, version }
     }
 
     network_setters!(config.init);
@@ -249,6 +258,83 @@ impl<N: Network> Trainer<N> {
         self
     }
 
+    /// Accumulates the gradients of this many batches for each step of the optimizer. The default is 1.
+    ///
+    /// ```text
+    /// g = Σⱼ Wⱼ gⱼ / Σⱼ Wⱼ        over the batches j; Wⱼ = the sum of the weights of the rows of a batch, or their number
+    /// ```
+    ///
+    /// So a step is that of one batch of as many rows, up to rounding, also where the last batch is smaller. Batch
+    /// normalization is the exception, which has the statistics of each batch, and so are dropout and noise, which draw for
+    /// each batch. The batches that are left at the end of an epoch make a step of their own. Schedules, monitors, averages
+    /// and limits of gradients go by the steps of the optimizer; penalties on weights act once in each.
+    ///
+    /// Use it where the batch that you want does not fit in memory: beside the weights only one more copy of the gradients
+    /// is kept, and the outputs of layers are those of one batch at a time. Otherwise a larger batch is faster.
+    ///
+    /// ```
+    /// use candle_ensemble::train::Trainer;
+    ///
+    /// // Steps for 256 rows, 32 at a time.
+    /// let trainer = Trainer::new(|vb| candle_nn::linear(2, 1, vb)).batch_size(32).accumulate(8);
+    /// assert_eq!(trainer.config().accumulate, 8);
+    /// ```
+    #[must_use]
+    pub fn accumulate(mut self, batches: usize) -> Self {
+        self.config.accumulate = batches;
+        self
+    }
+
+    /// Sets the transforms of the batches in training, such as augmentation and mixup: a
+    /// [`BatchTransform`](crate::train::BatchTransform), or several collected into [`BatchTransforms`]. They act after
+    /// scaling and before noise. Runs whose transforms give rows several targets are not trained
+    /// [side by side](crate::exec::Stacked) with others. The default is none.
+    ///
+    /// ```
+    /// use candle_ensemble::train::{BatchTransforms, Mixup, Trainer};
+    ///
+    /// let trainer = Trainer::new(|vb| candle_nn::linear(2, 2, vb)).augment(Mixup::new(0.2));
+    /// assert_eq!(trainer.config().augment, BatchTransforms::parse("mixup:0.2")?);
+    /// # Ok::<(), candle_ensemble::Error>(())
+    /// ```
+    #[must_use]
+    pub fn augment(mut self, transforms: impl Into<BatchTransforms>) -> Self {
+        self.config.augment = transforms.into();
+        self
+    }
+
+    /// Adds a transform of the batches in training that is a function of yours. It gets each batch after scaling, and a seed
+    /// for its random draws that depends on the run, the epoch and the batch. It must be a pure function of these two, so
+    /// that a resumed training continues to the bit, and keep the number of rows. Several act in the order in which they are
+    /// added, before those of [`augment`](Self::augment).
+    ///
+    /// The name is part of the trainer's tag: change it, as by a version, when the function does something else. A store
+    /// that outlives the process then refuses members of another version.
+    ///
+    /// # Errors
+    /// A session fails before it trains if a name is empty or occurs twice, and a run in its first step, if the function
+    /// returns another number of rows.
+    ///
+    /// ```
+    /// use candle_ensemble::{data::Batch, train::Trainer};
+    /// use rand::Rng;
+    ///
+    /// // Brightness: all numbers of a batch times a random factor.
+    /// let trainer = Trainer::new(|vb| candle_nn::linear(2, 1, vb)).augment_with("brightness, 1", |batch, seed| {
+    ///     let factor = seed.rng().random_range(0.8..1.2);
+    ///     Ok(Batch { inputs: (batch.inputs.only()? * factor)?.into(), ..batch })
+    /// });
+    /// ```
+    #[must_use]
+    pub fn augment_with(
+        mut self,
+        name: impl Into<String>,
+        transform: impl Fn(Batch, Seed) -> CandleResult<Batch> + Send + Sync + 'static,
+    ) -> Self {
+        self.transforms.add(name, transform);
+        self
+    }
+
     /// Sets the noise on inputs, targets, weights or gradients: a [`Noise`](crate::train::Noise), or several collected
     /// into [`Noises`]. It acts in training only. Noise on inputs and targets is added after scaling. The default is none.
     #[must_use]
@@ -279,6 +365,14 @@ impl<N: Network> Trainer<N> {
     #[must_use]
     pub fn input_scaling(mut self, scaling: Scaling) -> Self {
         self.config.input_scaling = Some(scaling);
+        self
+    }
+
+    /// Adds a transform that each run fits on its training rows before its first step, and that is part of the network. See
+    /// [`FitTransform`], which has an example.
+    #[must_use]
+    pub fn fit_transform(mut self, transform: FitTransform) -> Self {
+        self.fits.add(transform);
         self
     }
 
@@ -421,7 +515,13 @@ impl<N: Network> Trainer<N> {
         if let Some(start) = &self.warm_start {
             start.load_into(&vars)?;
         }
-        Ok(vars.snapshot()?)
+        let mut weights = vars.snapshot()?;
+        // What was fitted stays.
+        let now = run.vars().named();
+        for (name, var) in now.iter().filter(|(name, _)| self.fits.variables().any(|fitted| fitted == name)) {
+            weights.insert(name.clone(), var.copy()?.detach());
+        }
+        Ok(weights)
     }
 
     /// Trains a network with another configuration than the trainer's own.
@@ -463,9 +563,10 @@ impl<N: Network> Learner for Trainer<N> {
     }
 
     fn stack_key(&self, run: &RunSpec) -> Option<String> {
-        // A step with moved inputs has passes of its own.
+        // Rows with several targets have several losses, and a step with moved inputs has passes of its own.
         let config = self.config.for_run(&run.settings).ok()?;
-        config.adversarial.is_none().then(|| self.networks.key(&run.architecture, &run.settings))
+        let together = config.adversarial.is_none() && !config.augment.mix();
+        together.then(|| self.networks.key(&run.architecture, &run.settings))
     }
 
     fn fit_stacked<'a>(&self, members: Vec<(&N, Run<'a>)>, finished: &mut Finished<'_, 'a>) {
@@ -480,7 +581,10 @@ impl<N: Network> Learner for Trainer<N> {
         let hash = codec::encode(&self.config).map(|bytes| blake3::hash(&bytes).to_hex().to_string());
         let hash = hash.unwrap_or_default();
         let start = self.warm_start.as_ref().map_or_else(String::new, |start| format!("{} ", start.tag()));
-        format!("trainer {hash} {start}{:?} {:?} {}", self.networks.dtype, self.networks.output, self.version)
+        let names = |names: Vec<&str>| if names.is_empty() { String::new() } else { format!("{names:?} ") };
+        let transforms = names(self.transforms.names()) + &names(self.fits.names());
+        let Networks { dtype, output, .. } = &self.networks;
+        format!("trainer {hash} {start}{transforms}{dtype:?} {output:?} {}", self.version)
     }
 
     fn averages(&self) -> bool {
@@ -496,7 +600,13 @@ impl<N: Network> Learner for Trainer<N> {
         self.networks.check(&run.architecture, &run.settings, SETTINGS)?;
         let config = self.config.for_run(&run.settings)?;
         config.check(run, data.task(), self.networks.output)?;
+        if !config.augment.is_empty() {
+            // They would move the pixels of an image and not those of its targets; Trainer::augment_with can do both.
+            data.positions().check_one("Trainer::augment")?;
+        }
         check_scaling(&config, run, data)?;
+        self.transforms.check()?;
+        self.fits.check()?;
         self.watched(&config)?.map_or(Ok(()), |metric| metric.check_task(data.task()))
     }
 }

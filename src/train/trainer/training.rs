@@ -11,6 +11,8 @@ use crate::{
     store::{checkpoint::LoopState, EpochRecord},
     threads,
     train::{
+        accumulate::Accumulated,
+        augment::OwnTransforms,
         averaging::RunningAverage,
         epoch_meter::EpochMeter,
         fit::check_output_at,
@@ -51,8 +53,12 @@ pub(crate) struct Training<'t, N> {
     /// What the network outputs for classes.
     kind: Output,
     task: Task,
-    /// The seeds of noise, and of forward passes.
-    seeds: [Seed; 2],
+    /// The seeds of noise, of forward passes, and of transforms.
+    seeds: [Seed; 3],
+    /// The user's transforms of batches.
+    transforms: Option<&'t OwnTransforms>,
+    /// The gradients of the batches since the last step of the optimizer, if those of several are accumulated.
+    accumulated: Accumulated,
     optimizer: OptimizerState,
     /// The variables that are trained.
     trained: Vec<(String, Var)>,
@@ -110,7 +116,9 @@ impl<'t, N: Network> Training<'t, N> {
             network,
             kind,
             task: run.task(),
-            seeds: ["noise", "pass"].map(|name| run.seed(name)),
+            seeds: ["noise", "pass", "augment"].map(|name| run.seed(name)),
+            transforms: None,
+            accumulated: Accumulated::default(),
             optimizer: optimizer(config, trained.clone())?,
             trained,
             moves: config.adversarial.map(|adversarial| adversarial.fit(run, &scalings)).transpose()?,
@@ -138,6 +146,12 @@ impl<'t, N: Network> Training<'t, N> {
             training.resume(TrainingState::decode(run.state(), &tensors)?)?;
         }
         Ok(training)
+    }
+
+    /// Sets the user's transforms of batches.
+    pub(super) fn transforms(mut self, transforms: &'t OwnTransforms) -> Self {
+        self.transforms = Some(transforms).filter(|transforms| !transforms.is_empty());
+        self
     }
 
     fn resume(&mut self, state: TrainingState) -> Result<()> {

@@ -11,6 +11,8 @@ use crate::{
     },
     plan::{EpochSteps, Position},
     train::{
+        accumulate::{ends_step, weight},
+        augment::{MixedBatch, TargetShare},
         epoch_meter::EpochMeter,
         fit::check_output_at,
         monitor::EpochMonitor,
@@ -34,6 +36,8 @@ pub(in crate::train::trainer) struct EpochPass<'a> {
     pub(in crate::train::trainer) epoch: usize,
     /// The number of the epoch within the training.
     number: usize,
+    /// The numbers of batches, and of steps of the optimizer.
+    counts: EpochSteps,
     steps: EpochSteps,
     /// The batches that follow, with the numbers of their rows.
     batches: Box<dyn Iterator<Item = NumberedBatch> + 'a>,
@@ -41,20 +45,28 @@ pub(in crate::train::trainer) struct EpochPass<'a> {
 }
 
 impl EpochPass<'_> {
-    /// The position of the last step.
+    /// The position of the last batch.
     pub(in crate::train::trainer) fn last(&self) -> Position {
-        self.steps.position(self.number, self.steps.of(self.number).saturating_sub(1))
+        self.counts.position(self.number, self.counts.of(self.number).saturating_sub(1))
     }
 }
 
-/// A step whose batch is ready for the passes.
+/// A step whose batch is ready for the passes. Where gradients are accumulated, a step of the optimizer follows after
+/// several of them.
 pub(in crate::train::trainer) struct ReadyStep {
+    /// The position of the batch.
     pub(in crate::train::trainer) at: Position,
+    /// The position of the optimizer's step.
+    step: Position,
+    /// Whether it follows this batch.
+    ends: bool,
     /// The numbers of the batch's rows.
     pub(in crate::train::trainer) rows: Rows,
     batch: Batch,
-    /// The batch as the network gets it.
+    /// The batch as the network gets it, with the targets that have the largest share.
     pub(in crate::train::trainer) seen: Batch,
+    /// The share of these targets, and the other targets of the rows.
+    shares: (f64, Vec<TargetShare>),
     /// The seed of the forward pass.
     pub(in crate::train::trainer) draws: Seed,
     /// The positions of the rows, where they have several.
@@ -95,11 +107,12 @@ impl<N: Network> Training<'_, N> {
         let rows = self.phase.rows(run);
         let (number, epochs) = self.within(epoch);
         let batch_norm = run.vars().has_statistics();
-        let steps = EpochSteps::new(&config.batch_size, epochs, rows.len(), config.last_batch, batch_norm);
+        let counts = EpochSteps::new(&config.batch_size, epochs, rows.len(), config.last_batch, batch_norm);
+        let steps = counts.clone().accumulate(config.accumulate);
         let size = config.batch_size.rows_at(number, rows.len());
         let rows = if config.shuffle { run.shuffled(rows, epoch) } else { rows };
         let batches = Box::new(run.training_batches(rows, size, config.last_batch).enumerate());
-        EpochPass { epoch, number, steps, batches, meter: EpochMeter::new(run.task()) }
+        EpochPass { epoch, number, counts, steps, batches, meter: EpochMeter::new(run.task()) }
     }
 
     /// The next step; `None` after the last one. Its learning rate is set, and the weights have noise until it is
@@ -110,32 +123,47 @@ impl<N: Network> Training<'_, N> {
         pass: &mut EpochPass<'_>,
     ) -> Result<Option<ReadyStep>> {
         let Some((number, (rows, batch))) = pass.batches.next() else { return Ok(None) };
-        let (at, batch) = (pass.steps.position(pass.number, number), batch?);
+        let (at, mut batch) = (pass.counts.position(pass.number, number), batch?);
+        let step = pass.steps.position(pass.number, number / self.config.accumulate.max(1));
         if self.first_pass {
             check_data(run, &batch, &rows, &when(at))?;
         }
-        let (batch, flat) = FlatTargets::flattened(batch, run.positions())?;
         let base = self.config.optimizer.learning_rate();
-        let prescribed = run.learning_rate(base, at);
-        let rate = prescribed.unwrap_or_else(|| self.config.schedule.rate_in(base, at, &pass.steps));
+        let prescribed = run.learning_rate(base, step);
+        let rate = prescribed.unwrap_or_else(|| self.config.schedule.rate_in(base, step, &pass.steps));
         self.learning_rate = self.plateau.as_ref().map_or(rate, |plateau| plateau.rate(rate));
 
-        let here = NoiseStep::new(self.seeds[0], at).step(pass.steps.before(at.epoch) + at.batch);
+        let here = NoiseStep::new(self.seeds[0], at).step(pass.counts.before(at.epoch) + at.batch);
         let here = here.loss_scale(self.loss_scale());
         let noise = &self.config.noise;
-        let seen = self.scaled(&batch)?;
+        let MixedBatch { batch: seen, share, mut others, .. } = self.transformed(self.scaled(&batch)?, at)?;
+        if self.transforms.is_some() || !self.config.augment.is_empty() {
+            // The metric counts against the targets with the largest share.
+            batch.targets = self.scalings.unscale_outputs(&seen.targets)?;
+        }
+        let (seen, flat) = FlatTargets::flattened(seen, run.positions())?;
+        if flat.is_some() {
+            (batch.targets, batch.weights) = (seen.targets.clone(), seen.weights.clone());
+        }
         let inputs = noise.perturb_inputs(&seen.inputs, here)?;
         let targets = noise.perturb_targets(&seen.targets, run.task(), here)?;
-        let activations = self.monitor_of_epoch.as_ref().is_some_and(|monitor| monitor.is_due(at.batch));
+        for (index, other) in others.iter_mut().enumerate() {
+            other.targets = noise.perturb_targets(&other.targets, run.task(), here.of_targets(index))?;
+        }
+        let activations = self.monitor_of_epoch.as_ref().is_some_and(|monitor| monitor.is_due(step.batch));
         Ok(Some(ReadyStep {
             at,
+            step,
+            ends: ends_step(at, self.config.accumulate),
             rows,
             batch,
             flat,
             seen: Batch { inputs, targets, ..seen },
+            shares: (share, others),
             draws: self.seeds[1].nth("step", here.step as u64),
             collect: Collect { losses: true, activations },
-            noise: here,
+            // Noise on gradients falls with the steps of the optimizer.
+            noise: here.step(pass.steps.before(step.epoch) + step.batch),
             noisy: noise.perturb_weights(&self.trained, here)?,
         }))
     }
@@ -159,7 +187,7 @@ impl<N: Network> Training<'_, N> {
         let output = output?;
         self.check_pass(run, step, &output)?;
         let output = step.at_positions(run, output)?;
-        let mut loss = self.loss(run, &output, &step.seen)?;
+        let mut loss = self.loss_of_step(run, &output, step)?;
         let value = scalar(&loss)?;
         self.check_value(run, step, &output, value)?;
         if let Some(penalty) = collected.loss()? {
@@ -169,6 +197,30 @@ impl<N: Network> Training<'_, N> {
             loss = scaling.scale(&loss)?;
         }
         Ok(Passed { output, value, activations: collected.activations, gradients: backward(&loss)? })
+    }
+
+    /// The batch after the transforms of the training.
+    fn transformed(&self, batch: Batch, at: Position) -> Result<MixedBatch> {
+        let Self { config, transforms, seeds: [_, _, seed], .. } = self;
+        if transforms.is_none() && config.augment.is_empty() {
+            return Ok(batch.into());
+        }
+        let seed = seed.nth("epoch", at.epoch as u64).nth("batch", at.batch as u64);
+        let batch = match transforms {
+            Some(own) => own.apply(batch, seed)?,
+            None => batch,
+        };
+        config.augment.apply(batch, seed)
+    }
+
+    /// The mean loss of the batch of a step, over all targets of its rows.
+    fn loss_of_step(&self, run: &Run<'_>, output: &Tensor, step: &ReadyStep) -> CandleResult<Tensor> {
+        let (share, others) = &step.shares;
+        if others.is_empty() {
+            return self.loss(run, output, &step.seen);
+        }
+        let batch = MixedBatch { batch: step.seen.clone(), share: *share, others: others.clone() };
+        batch.loss(|batch| self.loss(run, output, batch))
     }
 
     /// Checks the output of a forward pass: its shape, and in the first epoch whether the loss is defined for it.
@@ -197,9 +249,10 @@ impl<N: Network> Training<'_, N> {
         if value.is_finite() {
             return Ok(());
         }
-        let ReadyStep { at, batch, rows, .. } = step;
+        let ReadyStep { at, step, batch, rows, .. } = step;
+        let trained = has_trained(*step);
         let step = Step { run, when: &when(*at), batch, rows, output, loss: value };
-        let (what, value) = diagnose(&step, has_trained(*at))?;
+        let (what, value) = diagnose(&step, trained)?;
         Err(self.diverged(run, *at, what, value))
     }
 
@@ -212,17 +265,25 @@ impl<N: Network> Training<'_, N> {
         (output, value, activations): (&Tensor, f64, &[Observed]),
         gradients: &mut GradStore,
     ) -> Result<()> {
-        let ReadyStep { at, batch, noise, noisy, collect, .. } = step;
+        let ReadyStep { at, step, ends, batch, seen, noise, noisy, collect, .. } = step;
         if let Some(monitor) = self.monitor_of_epoch.as_mut().filter(|_| collect.activations) {
             monitor.add_outputs(activations)?;
         }
         noisy.restore()?;
-        self.check_gradients(run, gradients, at)?;
+        self.check_gradients(run, gradients, (at, step))?;
+        pass.meter.add(value, &self.unscaled(output)?, &batch)?;
+        let mut loss = value;
+        if self.config.accumulate > 1 {
+            self.accumulated.add(&self.trained, gradients, (value, weight(&seen)?))?;
+            if !ends {
+                return Ok(());
+            }
+            loss = self.accumulated.take(&self.trained, gradients)?;
+        }
         self.add_penalties(gradients)?;
         self.config.noise.perturb_gradients(gradients, &self.trained, noise)?;
-        self.update(run, gradients, at)?;
-        pass.meter.add(value, &self.unscaled(output)?, &batch)?;
-        run.end_step(self.learning_rate, value)
+        self.update(run, gradients, step)?;
+        run.end_step(self.learning_rate, loss)
     }
 
     /// Clips the gradients and updates the weights, and whatever follows the weights.
@@ -266,7 +327,12 @@ impl<N: Network> Training<'_, N> {
 
     /// Checks in the first step that the loss reaches every trainable variable, unless frozen variables are
     /// allowed. Before anything has been trained, gradients that are not finite are the network's fault.
-    fn check_gradients(&mut self, run: &Run<'_>, gradients: &GradStore, at: Position) -> Result<()> {
+    fn check_gradients(
+        &mut self,
+        run: &Run<'_>,
+        gradients: &GradStore,
+        (at, step): (Position, Position),
+    ) -> Result<()> {
         if self.gradients_checked {
             return Ok(());
         }
@@ -275,7 +341,8 @@ impl<N: Network> Training<'_, N> {
         if !names.is_empty() && !self.config.allow_frozen {
             return Err(Error::NoGradient { run: run.spec().id, names, trained });
         }
-        if has_trained(at) {
+        // A dynamic scale of the loss may be too large at first. It then falls, and the step is skipped.
+        if has_trained(step) || self.loss_scaling.is_some_and(|scaling| scaling.is_dynamic()) {
             return Ok(());
         }
         for (name, var) in &self.trained {
@@ -291,9 +358,9 @@ impl<N: Network> Training<'_, N> {
     }
 }
 
-/// Whether steps came before this one.
-fn has_trained(at: Position) -> bool {
-    at.epoch + at.batch > 0
+/// Whether steps of the optimizer came before this one.
+fn has_trained(step: Position) -> bool {
+    step.epoch + step.batch > 0
 }
 
 /// The words for the time of a step.

@@ -1,0 +1,156 @@
+//! Batches whose rows have several targets.
+use crate::{
+    data::Batch,
+    kernels::{cpu::storage_slice, float::Real, rows::select},
+    nn::apply_op2,
+    Error, Result,
+};
+use candle_core::{CpuStorage, CustomOp2, DType, Layout, Result as CResult, Shape, Tensor};
+
+/// A batch after the transforms of a training. [`Mixup`](crate::train::Mixup) and [`CutMix`](crate::train::CutMix) give
+/// each row several targets, each with a share:
+///
+/// ```text
+/// loss = Σₖ shareₖ · mean of l(output, targetsₖ) with the weights of the rows of targetsₖ
+/// ```
+///
+/// So they work with every loss that is a mean over rows.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use candle_ensemble::{data::Batch, train::{Loss, MixedBatch}};
+///
+/// let x = Tensor::new(&[[1f32], [3.]], &Device::Cpu)?;
+/// let batch = Batch { inputs: x.clone().into(), targets: x.clone(), weights: None };
+/// let mixed = MixedBatch::from(batch).mix_targets(0.75, &[1, 0])?;
+/// // Each row is right about three quarters of its targets, and wrong by 2 about the rest.
+/// let loss = mixed.loss(|batch| Loss::MeanSquared.mean(&x, &batch.targets, None))?;
+/// assert_eq!(loss.to_scalar::<f32>()?, 0.25 * 4.);
+/// # Ok::<(), candle_ensemble::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct MixedBatch {
+    /// The inputs, and the targets with the largest share with the weights of their rows.
+    pub batch: Batch,
+    /// The share of these targets, above 0 and at most 1.
+    pub share: f64,
+    /// The other targets of the rows. All shares together are 1.
+    pub others: Vec<TargetShare>,
+}
+
+/// Further targets of the rows of a batch. See [`MixedBatch`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct TargetShare {
+    /// What they count for, between 0 and 1.
+    pub share: f64,
+    /// The targets, of the shape of those of the batch.
+    pub targets: Tensor,
+    /// The weights of the rows that they are from.
+    pub weights: Option<Tensor>,
+}
+
+impl From<Batch> for MixedBatch {
+    fn from(batch: Batch) -> Self {
+        Self { batch, share: 1., others: vec![] }
+    }
+}
+
+impl MixedBatch {
+    /// Gives each row the targets of another row too: `partners` are the numbers of the other rows within the batch, each
+    /// once. Its own targets have the share `own`, from 0 to 1, and those of its partner the rest.
+    ///
+    /// # Errors
+    /// When a number is not below the number of rows.
+    pub fn mix_targets(self, own: f64, partners: &[u32]) -> Result<Self> {
+        let Self { batch, share, others } = self;
+        let Batch { inputs, targets, weights } = batch;
+        let mut all = vec![TargetShare { share, targets, weights }];
+        all.extend(others);
+        let of_partner = |of: &TargetShare| {
+            let weights = of.weights.as_ref().map(|weights| select(weights, partners)).transpose()?;
+            let targets = select(&of.targets, partners)?;
+            Ok(TargetShare { share: of.share * (1. - own), targets, weights })
+        };
+        let of_partners = all.iter().map(of_partner).collect::<CResult<Vec<_>>>()?;
+        all.iter_mut().for_each(|of| of.share *= own);
+        all.extend(of_partners);
+        all.retain(|of| of.share > 0.);
+        // The sort is stable: of equal shares, the row's own come first.
+        all.sort_by(|a, b| b.share.total_cmp(&a.share));
+        let mut all = all.into_iter();
+        let Some(TargetShare { share, targets, weights }) = all.next() else {
+            return Err(Error::invalid("the share of a row's own targets", "from 0 to 1", own));
+        };
+        Ok(Self { batch: Batch { inputs, targets, weights }, share, others: all.collect() })
+    }
+
+    /// The loss of the batch: that of each of its targets, times their share. `mean` computes the mean loss of the outputs
+    /// for a batch that differs in its targets and weights.
+    ///
+    /// # Errors
+    /// Those of `mean`, or when candle fails.
+    pub fn loss(&self, mean: impl Fn(&Batch) -> CResult<Tensor>) -> CResult<Tensor> {
+        let first = mean(&self.batch)?;
+        let add = |(sum, share): (Tensor, f64), of: &TargetShare| {
+            let TargetShare { targets, weights, .. } = of.clone();
+            let loss = mean(&Batch { inputs: self.batch.inputs.clone(), targets, weights })?;
+            Ok((weighted_sum((&sum, share), (&loss, of.share))?, 1.))
+        };
+        self.others.iter().try_fold((first, self.share), add).map(|(sum, _)| sum)
+    }
+}
+
+/// The sum of two scalars times their factors. On the CPU it is one operation that the backward pass of the library knows.
+fn weighted_sum((a, by_a): (&Tensor, f64), (b, by_b): (&Tensor, f64)) -> CResult<Tensor> {
+    let known = matches!(a.dtype(), DType::F32 | DType::F64) && a.dtype() == b.dtype();
+    match known && a.device().is_cpu() && a.rank() == 0 && b.rank() == 0 {
+        true => apply_op2(a, b, WeightedSum([by_a, by_b])),
+        false => (a * by_a)? + (b * by_b)?,
+    }
+}
+
+struct WeightedSum([f64; 2]);
+
+impl WeightedSum {
+    fn sum<T: Real>(&self, a: (&CpuStorage, &Layout), b: (&CpuStorage, &Layout)) -> CResult<CpuStorage> {
+        let number = |(storage, layout): (&CpuStorage, &Layout)| -> CResult<f64> {
+            Ok(storage_slice::<T>(storage, layout)?.first().map_or(f64::NAN, |x| x.wide()))
+        };
+        let [by_a, by_b] = self.0;
+        let sum = by_a * number(a)? + by_b * number(b)?;
+        Ok(T::to_cpu_storage_owned(vec![T::of(sum)]))
+    }
+}
+
+impl CustomOp2 for WeightedSum {
+    fn name(&self) -> &'static str {
+        "weighted sum of losses"
+    }
+
+    fn cpu_fwd(
+        &self,
+        a: &CpuStorage,
+        of_a: &Layout,
+        b: &CpuStorage,
+        of_b: &Layout,
+    ) -> CResult<(CpuStorage, Shape)> {
+        let sum = match a {
+            CpuStorage::F64(_) => self.sum::<f64>((a, of_a), (b, of_b)),
+            _ => self.sum::<f32>((a, of_a), (b, of_b)),
+        };
+        Ok((sum?, Shape::from(())))
+    }
+
+    fn bwd(
+        &self,
+        _: &Tensor,
+        _: &Tensor,
+        _: &Tensor,
+        upstream: &Tensor,
+    ) -> CResult<(Option<Tensor>, Option<Tensor>)> {
+        let [by_a, by_b] = self.0;
+        Ok((Some((upstream * by_a)?), Some((upstream * by_b)?)))
+    }
+}
