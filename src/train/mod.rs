@@ -13,6 +13,7 @@ mod custom_loop;
 mod epoch_meter;
 mod fit;
 mod greedy;
+mod groups;
 mod learner;
 mod list;
 mod loss;
@@ -40,6 +41,7 @@ pub(crate) use configured::Configured;
 pub use constraint::{Constraint, Constraints, MaxNorm, MinMaxNorm, NonNegative, UnitNorm};
 pub use custom_loop::CustomLoop;
 pub use greedy::{Corruption, GreedyNetwork, GreedyPretraining, Pretraining};
+pub use groups::{GroupRate, LayerDecay, ParameterGroup, ParameterGroups};
 pub use learner::{Finished, Learner};
 pub use loss::Loss;
 pub use loss_scale::{LossScale, LossScaling};
@@ -64,7 +66,7 @@ pub(crate) use run_checkpoints::RunCheckpoints;
 pub use shared_build::SharedBuild;
 pub use stopping::{EarlyStopping, StoppingCriterion, StoppingMonitor, StoppingStatus};
 pub use trainer::{TrainConfig, Trainer};
-pub use transfer::{features, Freeze, WarmStart};
+pub use transfer::{features, Freeze, Unfreeze, WarmStart};
 
 pub use crate::{
     network::{Output, Scale},

@@ -8,7 +8,7 @@ use crate::{
         tap::{collect, Collect, Observed},
         Recording,
     },
-    plan::{EpochSteps, Position},
+    plan::{EpochSteps, LrSchedule, Position},
     train::{
         epoch_meter::EpochMeter,
         fit::check_output,
@@ -77,8 +77,8 @@ impl<N: Network> Training<'_, N> {
     pub(in crate::train::trainer) fn begin<'a>(&mut self, run: &Run<'a>, epoch: usize) -> EpochPass<'a> {
         let config = self.config;
         self.first_pass = epoch == self.first_epoch;
-        self.monitor_of_epoch =
-            config.monitor.map(|monitor| EpochMonitor::new(monitor, self.optimizer.variables()));
+        let trained = || self.optimizer.variables().filter(|(name, _)| !self.frozen.contains(name));
+        self.monitor_of_epoch = config.monitor.map(|monitor| EpochMonitor::new(monitor, trained()));
         let rows = self.phase.rows(run);
         let (number, epochs) = self.within(epoch);
         let batch_norm = run.vars().has_statistics();
@@ -101,10 +101,18 @@ impl<N: Network> Training<'_, N> {
         if self.first_pass {
             check_data(run, &batch, &rows, &when(at))?;
         }
-        let base = self.config.optimizer.learning_rate();
-        let prescribed = run.learning_rate(base, at);
-        let rate = prescribed.unwrap_or_else(|| self.config.schedule.rate_in(base, at, &pass.steps));
-        self.learning_rate = self.plateau.as_ref().map_or(rate, |plateau| plateau.rate(rate));
+        let (base, schedule) = (self.config.optimizer.learning_rate(), &self.config.schedule);
+        let rate = |base: f64, schedule: &LrSchedule| {
+            let prescribed = run.learning_rate(base, at);
+            prescribed.unwrap_or_else(|| schedule.rate_in(base, at, &pass.steps))
+        };
+        let plateau = &self.plateau;
+        let reduced = |rate: f64| plateau.as_ref().map_or(rate, |plateau| plateau.rate(rate));
+        self.learning_rate = reduced(rate(base, schedule));
+        self.rates.clear();
+        self.rates.push(self.learning_rate);
+        let groups = self.config.parameter_groups.iter();
+        self.rates.extend(groups.map(|group| reduced(group.rate_by(base, schedule, rate))));
 
         let here = NoiseStep::new(self.seeds[0], at).step(pass.steps.before(at.epoch) + at.batch);
         let here = here.loss_scale(self.loss_scale());
@@ -128,7 +136,7 @@ impl<N: Network> Training<'_, N> {
     /// Forward and backward pass.
     pub(in crate::train::trainer) fn pass(&self, run: &Run<'_>, step: &ReadyStep) -> Result<Passed> {
         let _recording = Recording::begin();
-        let forward = || self.network.run(&step.seen.inputs, true);
+        let forward = || self.network().run(&step.seen.inputs, true);
         let (output, collected) = collect(step.collect, || seeded_pass(step.draws, forward));
         let output = output?;
         self.check_pass(run, step, &output)?;
@@ -189,6 +197,7 @@ impl<N: Network> Training<'_, N> {
             monitor.add_outputs(activations)?;
         }
         noisy.restore()?;
+        self.frozen.remove_from(gradients);
         self.check_gradients(run, gradients, at)?;
         self.add_penalties(gradients)?;
         self.config.noise.perturb_gradients(gradients, &self.trained, noise)?;
@@ -201,11 +210,11 @@ impl<N: Network> Training<'_, N> {
     fn update(&mut self, run: &Run<'_>, gradients: &GradStore, at: Position) -> Result<()> {
         let due = self.monitor_of_epoch.as_ref().filter(|monitor| monitor.is_due(at.batch));
         let before = due.map(|monitor| monitor.before_step(gradients, self.loss_scale())).transpose()?;
-        let (rate, clip) = (self.learning_rate, &self.config.clip);
+        let (rates, clip) = (&*self.rates, &self.config.clip);
         match &mut self.loss_scaling {
-            None => self.optimizer.step(gradients, rate, clip)?,
+            None => self.optimizer.step_by(gradients, rates, clip)?,
             Some(scaling) => {
-                if !self.optimizer.step_scaled(gradients, rate, clip, scaling)? {
+                if !self.optimizer.step_scaled_by(gradients, rates, clip, scaling)? {
                     return Ok(());
                 }
             }
