@@ -10,7 +10,8 @@ use candle_ensemble::{
     strategy::MultiRun,
     threads,
     train::{
-        Adversarial, Averaging, Clip, Constraint, Mixup, Monitor, Noise, Optimizer, Regularizer, Sgd, Trainer,
+        Adversarial, Averaging, Clip, Constraint, Freeze, Mixup, Monitor, Noise, Optimizer, ParameterGroup,
+        Regularizer, Sgd, Trainer,
     },
     Result, Session,
 };
@@ -45,6 +46,11 @@ fn techniques() -> Vec<(&'static str, Target, Change)> {
         ("input scaling", Target::Open, |t| t.input_scaling(Scaling::Standardize)),
         ("average (EMA)", Target::Open, |t| t.averaging(Averaging::ema(0.99))),
         ("SGD with momentum", Target::Open, |t| t.optimizer(Sgd::new(0.01).momentum(0.9))),
+        ("all but the head frozen", Target::Open, |t| t.freeze(Freeze::names_like(["0.*", "1.*"]))),
+        ("the first layer frozen", Target::Open, |t| t.freeze(1)),
+        ("parameter groups", Target::AtMost(1.05), |t| {
+            t.parameter_groups(ParameterGroup::names(["0.*"]).factor(0.1)).layer_decay(0.8)
+        }),
         ("AMSGrad", Target::Open, |t| t.optimizer(Optimizer::amsgrad(1e-3))),
         ("NAdam", Target::Open, |t| t.optimizer(Optimizer::nadam(1e-3))),
         ("Lion", Target::Open, |t| t.optimizer(Optimizer::lion(1e-4))),

@@ -22,6 +22,7 @@ mod activation;
 mod conv;
 pub mod drop_in;
 mod embedding;
+pub(crate) mod frozen;
 mod fused;
 mod gradients;
 mod linear;

@@ -17,6 +17,7 @@ mod epoch_meter;
 mod fit;
 mod fit_transform;
 mod greedy;
+mod groups;
 mod learner;
 mod list;
 mod loss;
@@ -53,6 +54,7 @@ pub use custom_loop::CustomLoop;
 pub(crate) use fit::check_output;
 pub use fit_transform::{FitTransform, TrainingRows};
 pub use greedy::{Corruption, GreedyNetwork, GreedyPretraining, Pretraining};
+pub use groups::{GroupRate, LayerDecay, ParameterGroup, ParameterGroups};
 pub use learner::{Finished, Learner};
 pub use loss::Loss;
 pub use loss_scale::{LossScale, LossScaling};
@@ -78,7 +80,7 @@ pub(crate) use run_checkpoints::RunCheckpoints;
 pub use shared_build::SharedBuild;
 pub use stopping::{EarlyStopping, StoppingCriterion, StoppingMonitor, StoppingStatus};
 pub use trainer::{TrainConfig, Trainer};
-pub use transfer::{features, Freeze, WarmStart};
+pub use transfer::{features, Freeze, Unfreeze, WarmStart};
 
 pub use crate::{
     network::{Output, Scale},

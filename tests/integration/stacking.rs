@@ -12,7 +12,7 @@ use candle_ensemble::{
     strategy::{Bagging, EnsembleBuilder, KFold, MultiRun, RandomSubspace},
     train::{
         Averaging, Clip, Constraint, CustomLoop, EarlyStopping, Freeze, Learner, LossScale, Monitor, Noise,
-        Optimizer, ReduceOnPlateau, Regularizer, Retrain, Sgd, Trainer, WarmStart,
+        Optimizer, ParameterGroups, ReduceOnPlateau, Regularizer, Retrain, Sgd, Trainer, Unfreeze, WarmStart,
     },
     Checkpoints, Error, Network, Result, Seed, Session,
 };
@@ -206,6 +206,11 @@ fn every_optimizer_and_technique_has_the_same_bytes() {
     stacks("scaling", trainer().input_scaling(Scaling::Standardize));
     stacks("monitor", trainer().monitor(Monitor::default().every(3)));
     stacks("freeze", trainer().freeze(Freeze::parse("1").unwrap()));
+    stacks("freeze biases", trainer().freeze(Freeze::names_like(["*.bias"])));
+    stacks("freeze weights", trainer().freeze(Freeze::names_like(["*.weight"])));
+    stacks("unfreeze", trainer().freeze(1).unfreeze(2));
+    let groups = "group:0.*:0.1:weight-decay=0.1,group:*.bias:2:schedule=linear/0.1";
+    stacks("groups", trainer().parameter_groups(ParameterGroups::parse(groups).unwrap()).layer_decay(0.7));
     stacks("scaled loss", trainer().loss_scale(LossScale::registry().parse("dynamic").unwrap()));
     stacks("batch size", trainer().batch_size(BatchSize::Doubling { from: 8, every: 1, max: 32 }));
     stacks("order of the rows", trainer().shuffle(false));
@@ -258,6 +263,26 @@ fn strategies_of_every_kind_have_the_same_bytes() {
         Ok(hidden.add(nn::linear(6, 3, vb.pp(1))?))
     });
     assert_stacks(&subspaces.epochs(3), &wide(), &RandomSubspace::new(3, 0.5), "subspaces");
+}
+
+/// Members with the same frozen variables share a pass. Folds of 48 and 49 rows in batches of 16 do not begin their epochs
+/// together, and runs with other settings unfreeze at other epochs.
+#[test]
+fn members_that_are_unfrozen_at_different_times_have_the_same_bytes() {
+    let net = |vb: VarBuilder<'_>| {
+        let hidden = nn::seq().add(nn::linear(2, 6, vb.pp(0))?).add(nn::batch_norm(6, 1e-5, vb.pp(1))?);
+        Ok(hidden.add(nn::Activation::Tanh).add(nn::linear(6, 3, vb.pp(2))?))
+    };
+    let trainer = Trainer::new(net).epochs(4).batch_size(16).optimizer(Optimizer::adam(1e-2));
+    let frozen = trainer.freeze(Freeze::names_like(["0.*", "1.*"]));
+    assert_stacks(&frozen, &data(), &Bagging::new(3), "frozen batch normalization");
+    let gradual = frozen.clone().unfreeze(Unfreeze::Gradual(1));
+    assert_stacks(&gradual, &data(), &KFold::new(5), "folds");
+    let epochs = ["1", "gradual:2", "never", "1"].map(|text| Settings::new().with("unfreeze", text));
+    let runs = MultiRun::new(8).settings(epochs);
+    assert_stacks(&frozen, &data(), &runs, "different epochs");
+    let averaged = gradual.averaging(Averaging::registry().parse("ema:0.5:false").unwrap());
+    assert_stacks(&averaged, &data(), &Bagging::new(3), "average");
 }
 
 #[test]

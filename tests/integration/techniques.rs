@@ -15,7 +15,8 @@ use candle_ensemble::{
     strategy::{self, MultiRun},
     train::{
         Adversarial, Averaging, Clip, Constraint, EarlyStopping, Freeze, Loss, LossScale, Mixup, Monitor,
-        Noises, Optimizer, ReduceOnPlateau, Regularizer, Regularizers, Trainer, WarmStart,
+        Noises, Optimizer, ParameterGroup, ParameterGroups, ReduceOnPlateau, Regularizer, Regularizers,
+        Trainer, WarmStart,
     },
     weights::{InitScheme, WeightFilter},
     Checkpoints, Member, Result, Session,
@@ -93,6 +94,22 @@ fn techniques() -> Vec<Technique> {
         }),
         technique("freeze", || trainer().freeze(1)),
         technique("adversarial", || trainer().adversarial(Adversarial { epsilon: 0.05 })),
+        technique("unfreeze", || trainer().freeze(1).unfreeze(2)),
+        technique("parameter groups", || {
+            let groups = "group:1.*:0.1:weight-decay=0.5,group:0.weight:learning-rate=0.02";
+            trainer()
+                .optimizer(Optimizer::adamw(0.01, 0.1))
+                .parameter_groups(ParameterGroups::parse(groups).unwrap())
+        }),
+        technique("layer-wise decay", || trainer().layer_decay(0.5)),
+        technique("warm starts", || {
+            let (first, data) = (trainer().epochs(1), data());
+            let starts = (0..16).map(|seed| {
+                let pool = Session::new(&first, &data).fit(&MultiRun::new(1), seed).unwrap();
+                WarmStart::new(pool.members()[0].weights.clone()).unwrap()
+            });
+            trainer().warm_starts(starts)
+        }),
         Technique {
             name: "monitor",
             trainer: || trainer().monitor(Monitor::default().every(2)),
@@ -241,6 +258,12 @@ fn settings_turn_techniques_on() -> Result<()> {
         ("target_scaling", "standardize", trainer().target_scaling(Scaling::Standardize)),
         ("freeze", "names:0.*", trainer().freeze(Freeze::parse("names:0.*")?)),
         ("adversarial", "fgsm:0.1", trainer().adversarial(Adversarial { epsilon: 0.1 })),
+        (
+            "parameter_groups",
+            "group:1.*:0.1",
+            trainer().parameter_groups(ParameterGroup::names(["1.*"]).factor(0.1)),
+        ),
+        ("layer_decay", "0.5", trainer().layer_decay(0.5)),
         ("averaging", "ema:0.5:false", trainer().averaging(Averaging::ema(0.5))),
         (
             "early_stopping",
@@ -287,6 +310,9 @@ fn bad_values_are_refused_before_anything_is_trained() {
         (trainer().adversarial(Adversarial { epsilon: -1. }), "Adversarial::epsilon"),
         (trainer().augment(Mixup::new(-1.)), "Mixup::alpha"),
         (trainer().accumulate(0), "accumulated must be at least 1"),
+        (trainer().freeze(1).unfreeze(4), "Unfreeze::At must be an epoch below 4"),
+        (trainer().parameter_groups(ParameterGroup::names(["2.*"])), "2.*"),
+        (trainer().warm_starts([]), "the warm start of run 0"),
     ];
     for (trainer, part) in refused {
         let e = one(&trainer).unwrap_err().to_string();

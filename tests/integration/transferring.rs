@@ -9,11 +9,14 @@ use candle_ensemble::{
     data::TensorDataset,
     evaluate::{combinations, Study},
     exec::{Sequential as OneByOne, Threads},
-    nn::{seq, Dropout, Sequential},
+    nn::{self, seq, Dropout, Sequential},
     plan::{FastGeometric, Horizontal, Settings, Snapshot},
     store::{DirectoryStore, MemoryStore},
     strategy::{self, Bagging, MultiRun},
-    train::{Corruption, Freeze, GreedyPretraining, Optimizer, Pretraining, Sgd, Trainer, WarmStart},
+    train::{
+        Averaging, Corruption, EarlyStopping, Freeze, GreedyPretraining, Optimizer, ParameterGroup,
+        Pretraining, Retrain, Sgd, Trainer, Unfreeze, WarmStart,
+    },
     weights::Weights,
     Checkpoints, Member, Result, Session,
 };
@@ -131,6 +134,76 @@ fn warm_starts_and_frozen_layers_resume() {
         let cycles = MultiRun::new(1).collect(Snapshot::new(2));
         assert!(interrupt_everywhere_on(&data(), &trainer, &cycles, Checkpoints::Epochs(1)) > 0);
     }
+}
+
+/// The same with the library's batch normalization, which is in evaluation mode while it is frozen.
+fn own_network(vb: VarBuilder<'_>) -> candle_core::Result<Sequential> {
+    let first = seq().add(nn::linear(2, 6, vb.pp("a"))?).add(nn::batch_norm(6, 1e-5, vb.pp("norm"))?);
+    let second = first.add(nn::Activation::Relu).add(Dropout::new(0.1, vb.pp("dropout"))?);
+    Ok(second.add(nn::linear(6, 6, vb.pp("b"))?).add(nn::Activation::Relu).add(nn::linear(6, 3, vb.pp("c"))?))
+}
+
+fn trainers() -> [Trainer<Sequential>; 2] {
+    let own = Trainer::new(own_network).epochs(4).batch_size(16).optimizer(Sgd::new(0.05).momentum(0.9));
+    [trainer(), own]
+}
+
+#[test]
+fn gradual_unfreezing_resumes() {
+    let groups = ParameterGroup::names(["a.*", "norm.*"]).factor(0.3);
+    for trainer in trainers() {
+        let gradual = trainer.freeze(3).unfreeze(Unfreeze::Gradual(1)).parameter_groups(groups.clone());
+        let gradual = gradual.optimizer(Optimizer::adamw(0.02, 0.1)).layer_decay(0.8);
+        let resumed = |trainer: &Trainer<Sequential>, builder: &dyn strategy::EnsembleBuilder| {
+            interrupt_everywhere_on(&data(), trainer, builder, Checkpoints::Epochs(1))
+        };
+        assert!(resumed(&gradual, &Bagging::new(2)) > 0);
+        assert!(resumed(&gradual, &MultiRun::new(1).collect(Horizontal::last(3))) > 0);
+        assert!(resumed(&gradual.clone().averaging(Averaging::ema(0.5)), &Bagging::new(2)) > 0);
+        let rule = EarlyStopping { patience: 1, ..EarlyStopping::default() };
+        for then in [Retrain::FromScratch, Retrain::Continue { epochs: 3 }] {
+            let again = gradual.clone().early_stopping(EarlyStopping { then, ..rule.clone() });
+            assert!(resumed(&again, &Bagging::new(2).validation(0.3)) > 0, "{then:?}");
+        }
+    }
+}
+
+/// The networks after each epoch: what is frozen stays, statistics too, and moves from its epoch on.
+#[test]
+fn statistics_stay_while_their_layer_is_frozen_and_move_afterwards() {
+    let (data, source) = (data(), source());
+    for trainer in trainers() {
+        let start = WarmStart::new(source.clone()).unwrap();
+        let trainer =
+            trainer.warm_start(start).freeze(2).unfreeze(Unfreeze::names([("norm.*", 2), ("a.*", 3)]));
+        let builder = MultiRun::new(1).collect(Horizontal::last(4));
+        let pool = Session::new(&trainer, &data).fit(&builder, 3).unwrap();
+        let norm = ["norm.bias", "norm.running_mean", "norm.running_var", "norm.weight"];
+        let later = ["b.bias", "b.weight", "c.bias", "c.weight"];
+        let expected: [Vec<&str>; 3] = [later.to_vec(), later.to_vec(), [&later[..], &norm].concat()];
+        for (member, expected) in pool.members().iter().zip(expected) {
+            assert_eq!(changed(&member.weights, &source), expected);
+        }
+        assert!(changed(&pool.members()[3].weights, &source).contains(&"a.weight".into()));
+    }
+}
+
+#[test]
+fn runs_start_from_weights_of_their_own_under_every_executor() {
+    let (data, first) = (data(), trainer());
+    let sources = Session::new(&first, &data).fit(&MultiRun::new(3), 1).unwrap();
+    let starts = sources.weights().into_iter().map(|weights| WarmStart::new(weights.clone()).unwrap());
+    let tuned = trainer().warm_starts(starts).freeze(2);
+    for text in ["multi-run:3", "bootstrap:3:validation=0.2", "k-fold:3", "horizontal:2"] {
+        let pool = Session::new(&tuned, &data).fit(&*strategy::parse(text).unwrap(), 5).unwrap();
+        for member in pool.members() {
+            let moved = changed(&member.weights, sources.weights()[member.record.run]);
+            assert_eq!(moved, ["b.bias", "b.weight", "c.bias", "c.weight"], "{text}");
+        }
+    }
+    assert!(interrupt_everywhere_on(&data, &tuned, &MultiRun::new(3), Checkpoints::Epochs(1)) > 0);
+    let e = Session::new(&tuned, &data).fit(&MultiRun::new(4), 5).map(drop).unwrap_err().to_string();
+    assert!(e.contains("the warm start of run 3 must be one of the 3 that the trainer has"), "{e}");
 }
 
 #[test]

@@ -96,7 +96,7 @@ impl FirstLoss {
             zero: constant.of_zero,
             output_size: squares.sqrt(),
             rows: rows.len(),
-            warm_start: trainer.starts_from().is_some(),
+            warm_start: trainer.starts_warm(),
         })
     }
 }

@@ -6,7 +6,10 @@ use crate::{
     observe::{Event, Flow, Observer},
     plan::{BatchSize, Collect, LrSchedule, RunSpec},
     store::EpochRecord,
-    train::{train_run, Configured, Constraints, Loss, Noises, Regularizers, RunParts, TrainConfig, Trainer},
+    train::{
+        train_run, Configured, Constraints, Loss, Noises, Regularizers, RunParts, TrainConfig, Trainer,
+        Unfreeze,
+    },
     Error, Network, Result, Rows,
 };
 use candle_core::Device;
@@ -183,6 +186,8 @@ impl OneBatchTest {
         (config.epochs, config.batch_size, config.shuffle) = (self.steps, BatchSize::Full, false);
         config.schedule = LrSchedule::default();
         (config.early_stopping, config.plateau) = (None, None);
+        config.unfreeze = Unfreeze::Never;
+        config.parameter_groups = config.parameter_groups.without_schedules().without_weight_decays();
         (config.averaging, config.monitor) = (None, None);
         (config.regularizers, config.constraints) = (Regularizers::default(), Constraints::default());
         config.noise = Noises::default();

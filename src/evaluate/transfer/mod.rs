@@ -226,7 +226,7 @@ impl<'a, N: Network> TransferStudy<'a, N> {
                 format!("{twice} twice"),
             ));
         }
-        if self.trainer.starts_from().is_some() || self.trainer.config().freeze != Freeze::None {
+        if self.trainer.starts_warm() || self.trainer.config().freeze != Freeze::None {
             let must = "without a warm start and without frozen variables, which the study sets";
             return Err(Error::invalid("the trainer of a TransferStudy", must, "one with them"));
         }

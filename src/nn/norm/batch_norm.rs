@@ -3,6 +3,7 @@ use crate::{
     check::{positive, require},
     kernels::normalize::{Dims, Sets},
     nn::{
+        frozen::is_frozen,
         norm::op::{Layer, Measured},
         stack,
         then::{Then, WithThen},
@@ -168,6 +169,9 @@ impl From<candle_nn::BatchNormConfig> for BatchNormConfig {
 /// layer after the activation (the log-loss fell a little), and fell by 2 points with the layer before it,
 /// where the source places it. Place it where it helps, by the order of layers in [`seq`](crate::nn::seq()).
 ///
+/// Where a training freezes the running statistics ([`Freeze`](crate::train::Freeze)), the layer normalizes by them in
+/// training too, as in Keras.
+///
 /// Cost: two passes over the inputs forwards and two backwards, little beside a matrix product.
 ///
 /// # Errors
@@ -201,6 +205,8 @@ pub struct BatchNorm {
     affine: Option<(Tensor, Tensor)>,
     running_mean: Var,
     running_var: Var,
+    /// Whether the trainer keeps the running statistics, by which the layer then normalizes in training too.
+    frozen: bool,
 }
 
 /// A [`BatchNorm`] with the arguments and the variables of candle's [`batch_norm`](candle_nn::batch_norm()), so that a
@@ -236,6 +242,7 @@ impl BatchNorm {
     /// When a parameter is out of range, or the `VarBuilder` has other variables of these names.
     pub fn new(channels: usize, config: BatchNormConfig, vb: VarBuilder<'_>) -> Result<Self> {
         config.check()?;
+        let frozen = is_frozen(&vb, "running_mean") && is_frozen(&vb, "running_var");
         let variable = |name, value| vb.get_with_hints(channels, name, Init::Const(value));
         let (mean, var) = (variable("running_mean", 0.)?, variable("running_var", 1.)?);
         let affine = match config.affine {
@@ -243,7 +250,7 @@ impl BatchNorm {
             false => None,
         };
         let (running_mean, running_var) = (Var::from_tensor(&mean)?, Var::from_tensor(&var)?);
-        Ok(Self { config, affine, running_mean, running_var })
+        Ok(Self { config, affine, running_mean, running_var, frozen })
     }
 
     /// The parameters.
@@ -359,7 +366,7 @@ impl WithThen for BatchNorm {
                 return Err(Error::invalid("the shape of the inputs of BatchNorm", must, got).into());
             }
         };
-        let n = stack::rows_of_each(outer)? * inner;
+        let (n, train) = (stack::rows_of_each(outer)? * inner, train && !self.frozen);
         if train && n < 2 && self.config.convention == BatchNormConvention::Torch {
             let must =
                 "at least 2, because one value has no variance (train with batches of at least 2 rows, \

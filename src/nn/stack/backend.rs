@@ -1,9 +1,9 @@
 //! The source of the variables of a network for several members, as a backend of candle's `VarBuilder`.
-use crate::weights::Vars;
+use crate::{nn::frozen::is_untracked, weights::Vars};
 use candle_core::{bail, DType, Device, Result, Shape, Tensor, TensorId, Var};
 use candle_nn::{var_builder::SimpleBackend, Init};
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -11,7 +11,7 @@ use std::{
 #[derive(Clone, Debug, Default)]
 pub(super) struct Made {
     by_id: Arc<HashMap<TensorId, Variable>>,
-    by_name: Arc<BTreeMap<String, Var>>,
+    by_name: Arc<BTreeMap<String, Tensor>>,
 }
 
 /// The variables of the members that one variable stands for.
@@ -19,6 +19,18 @@ pub(super) struct Made {
 pub(super) struct Variable {
     pub(super) name: String,
     pub(super) vars: Vec<Var>,
+    /// Whether operations on it are tracked.
+    is_tracked: bool,
+}
+
+impl Variable {
+    /// The variable of a member as the operand of a layer.
+    pub(super) fn operand(&self, var: Var) -> Tensor {
+        match self.is_tracked {
+            true => var.into_inner(),
+            false => var.as_detached_tensor(),
+        }
+    }
 }
 
 impl Made {
@@ -31,10 +43,9 @@ impl Made {
         self.by_name.keys().map(String::as_str)
     }
 
-    fn insert(&mut self, name: &str, stands_for: Var, vars: Vec<Var>) {
-        let variable = Variable { name: name.into(), vars };
+    fn insert(&mut self, stands_for: Tensor, variable: Variable) {
+        Arc::make_mut(&mut self.by_name).insert(variable.name.clone(), stands_for.clone());
         Arc::make_mut(&mut self.by_id).insert(stands_for.id(), variable);
-        Arc::make_mut(&mut self.by_name).insert(name.into(), stands_for);
     }
 }
 
@@ -42,13 +53,15 @@ impl Made {
 pub(super) struct StackBackend {
     /// The variables of each member.
     members: Vec<BTreeMap<String, Var>>,
+    /// The names of the variables that are not trained.
+    frozen: BTreeSet<String>,
     made: Arc<Mutex<Made>>,
 }
 
 impl StackBackend {
-    pub(super) fn new(members: &[&Vars]) -> Self {
+    pub(super) fn new(members: &[&Vars], frozen: &BTreeSet<String>) -> Self {
         let named = |vars: &&Vars| vars.named().into_iter().collect();
-        Self { members: members.iter().map(named).collect(), made: Arc::default() }
+        Self { members: members.iter().map(named).collect(), frozen: frozen.clone(), made: Arc::default() }
     }
 
     /// A handle to what is made.
@@ -68,8 +81,8 @@ impl StackBackend {
     /// What stands for the variables of this name.
     fn stands_for(&self, name: &str) -> Result<Tensor> {
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(var) = made.by_name.get(name) {
-            return Ok(var.as_tensor().clone());
+        if let Some(tensor) = made.by_name.get(name) {
+            return Ok(tensor.clone());
         }
         let vars = self.of_members(name)?;
         let Some(first) = vars.first() else { bail!("there are no members") };
@@ -81,9 +94,9 @@ impl StackBackend {
         if !vars.iter().all(alike) {
             bail!("the variables `{name}` of the members differ in their shapes, types or devices");
         }
-        let var = unusable(first)?;
-        let tensor = var.as_tensor().clone();
-        made.insert(name, var, vars);
+        let (var, is_tracked) = (unusable(first)?, !is_untracked(&self.frozen, name));
+        let tensor = if is_tracked { var.into_inner() } else { var.as_detached_tensor() };
+        made.insert(tensor.clone(), Variable { name: name.into(), vars, is_tracked });
         Ok(tensor)
     }
 }

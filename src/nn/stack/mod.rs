@@ -30,9 +30,15 @@ use std::{
 pub(crate) struct Stack(Arc<std::sync::Mutex<Made>>);
 
 impl Stack {
-    /// The stack of these members, and the `VarBuilder` with which its network has to be built.
-    pub(crate) fn new(members: &[&Vars], dtype: DType, device: &Device) -> (Self, VarBuilder<'static>) {
-        let backend = StackBackend::new(members);
+    /// The stack of these members, and the `VarBuilder` with which its network has to be built. Operations on the `frozen`
+    /// variables are not tracked.
+    pub(crate) fn new(
+        members: &[&Vars],
+        frozen: &BTreeSet<String>,
+        dtype: DType,
+        device: &Device,
+    ) -> (Self, VarBuilder<'static>) {
+        let backend = StackBackend::new(members, frozen);
         let stack = Self(backend.made());
         (stack, VarBuilder::from_backend(Box::new(backend), dtype, device.clone()))
     }
@@ -64,14 +70,15 @@ impl Pass {
         names.filter(|name| !self.asked.contains(*name)).map(ToString::to_string).collect()
     }
 
-    /// The variables of the members that a tensor stands for.
-    fn find(&mut self, tensor: &Tensor) -> Result<Option<Vec<Var>>> {
-        let Some(Variable { name, vars }) = self.made.get(tensor.id()) else { return Ok(None) };
+    /// What `part` makes of each member's variable that a tensor stands for.
+    fn find<T>(&mut self, tensor: &Tensor, part: impl Fn(&Variable, Var) -> T) -> Result<Option<Vec<T>>> {
+        let Some(variable) = self.made.get(tensor.id()) else { return Ok(None) };
+        let Variable { name, vars, .. } = variable;
         if !self.asked.contains(name) {
             self.asked.insert(name.clone());
         }
         let of = |member: &usize| match vars.get(*member) {
-            Some(var) => Ok(var.clone()),
+            Some(var) => Ok(part(variable, var.clone())),
             None => bail!("there is no member {member} in a stack of {}", vars.len()),
         };
         self.members.iter().map(of).collect::<Result<_>>().map(Some)
@@ -116,16 +123,21 @@ pub(super) fn is_passing() -> bool {
 /// # Errors
 /// When the pass is for more members than the stack has.
 pub(super) fn members(tensor: &Tensor) -> Result<Option<Vec<Var>>> {
-    PASS.with_borrow_mut(|pass| pass.as_mut().map_or(Ok(None), |pass| pass.find(tensor)))
+    find(tensor, |_, var| var)
 }
 
-/// The operand of a layer for each member of a pass: its own variable, or a constant that all of them share.
+fn find<T>(tensor: &Tensor, part: impl Fn(&Variable, Var) -> T) -> Result<Option<Vec<T>>> {
+    PASS.with_borrow_mut(|pass| pass.as_mut().map_or(Ok(None), |pass| pass.find(tensor, part)))
+}
+
+/// The operand of a layer for each member of a pass: its own variable, untracked if it is frozen, or a constant that all of
+/// them share.
 ///
 /// # Errors
 /// When the tensor has been computed from variables, which are not those of the members.
 pub(super) fn operands(tensor: &Tensor) -> Result<Vec<Tensor>> {
-    match members(tensor)? {
-        Some(vars) => Ok(vars.into_iter().map(Var::into_inner).collect()),
+    match find(tensor, Variable::operand)? {
+        Some(operands) => Ok(operands),
         None if tensor.track_op() => bail!("a layer has weights that are computed from variables"),
         None => Ok(vec![tensor.clone(); parts()]),
     }

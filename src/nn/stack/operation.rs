@@ -23,8 +23,10 @@ pub(in crate::nn) fn apply<F: Fused + 'static>(
     let weights = stack::operands(weight)?;
     let biases = bias.map(stack::operands).transpose()?;
     let layers = layer.split(weights.len())?;
-    // The variable that stands for the weights makes the operation part of the graph. It is not read.
-    apply_op2(&x.contiguous()?, weight, Stacked { layers, weights, biases })
+    // The variable that stands for the weights makes the operation part of the graph, or that for the bias where the weights
+    // are frozen. It is not read.
+    let stands_for = bias.filter(|_| !weight.track_op()).unwrap_or(weight);
+    apply_op2(&x.contiguous()?, stands_for, Stacked { layers, weights, biases })
 }
 
 struct Stacked<F> {

@@ -97,7 +97,7 @@ fn bits(x: &Tensor) -> Vec<u64> {
 fn assert_same(name: &str, row: &[usize], make: &Layer, dtype: DType) {
     let (alone, together) = (members(make, dtype), members(make, dtype));
     let vars: Vec<&Vars> = together.iter().map(|(vars, _)| vars).collect();
-    let (stack, vb) = Stack::new(&vars, dtype, &Device::Cpu);
+    let (stack, vb) = Stack::new(&vars, &BTreeSet::new(), dtype, &Device::Cpu);
     let network = make(vb).unwrap();
     for pass in 0..2u64 {
         let shape = |rows: usize| [&[rows], row].concat();
@@ -159,7 +159,7 @@ fn an_embedding_looks_up_each_members_table() {
         })
         .collect();
     let vars: Vec<&Vars> = tables.iter().map(|(vars, _)| vars).collect();
-    let (stack, vb) = Stack::new(&vars, DType::F32, &Device::Cpu);
+    let (stack, vb) = Stack::new(&vars, &BTreeSet::new(), DType::F32, &Device::Cpu);
     let layer = nn::embedding(6, 2, vb).unwrap();
     let words = Tensor::new(&[[5u32, 0, 5], [1, 2, 3], [0, 0, 1], [4, 5, 2]], &Device::Cpu).unwrap();
     let (passed, left) = stack.pass(&ACTIVE, || {
@@ -186,7 +186,7 @@ fn layers_that_do_not_know_of_members_are_named_and_compute_nan() {
     let make: Layer = boxed(|vb| candle_nn::linear(3, 2, vb.pp("candles")));
     let members = members(&make, DType::F32);
     let vars: Vec<&Vars> = members.iter().map(|(vars, _)| vars).collect();
-    let (stack, vb) = Stack::new(&vars, DType::F32, &Device::Cpu);
+    let (stack, vb) = Stack::new(&vars, &BTreeSet::new(), DType::F32, &Device::Cpu);
     let network = make(vb).unwrap();
     let x = Tensor::ones((4, 3), DType::F32, &Device::Cpu).unwrap();
     let (y, left) = stack.pass(&ACTIVE, || network.forward_t(&x, true).unwrap());
@@ -199,7 +199,7 @@ fn what_cannot_be_stacked_is_an_error() {
     let make: Layer = boxed(|vb| nn::linear(3, 2, vb));
     let three = members(&make, DType::F32);
     let vars: Vec<&Vars> = three.iter().map(|(vars, _)| vars).collect();
-    let (stack, vb) = Stack::new(&vars, DType::F32, &Device::Cpu);
+    let (stack, vb) = Stack::new(&vars, &BTreeSet::new(), DType::F32, &Device::Cpu);
     let network = nn::linear(3, 2, vb).unwrap();
     let ones = |rows: usize| Tensor::ones((rows, 3), DType::F32, &Device::Cpu).unwrap();
     let error = |active: &[usize], rows: usize| {
@@ -216,16 +216,16 @@ fn what_cannot_be_stacked_is_an_error() {
     assert!(y.sum_all().unwrap().backward().unwrap_err().to_string().contains("nn::backward"));
     // Members of another architecture.
     let wide = members(&boxed(|vb| nn::linear(3, 4, vb)), DType::F32);
-    let (_, vb) = Stack::new(&[vars[0], &wide[0].0], DType::F32, &Device::Cpu);
+    let (_, vb) = Stack::new(&[vars[0], &wide[0].0], &BTreeSet::new(), DType::F32, &Device::Cpu);
     assert!(nn::linear(3, 2, vb.clone()).unwrap_err().to_string().contains("differ in their shapes"));
     assert!(vb.get(1, "other").unwrap_err().to_string().contains("not every member has a variable `other`"));
-    let (_, vb) = Stack::new(&vars, DType::F32, &Device::Cpu);
+    let (_, vb) = Stack::new(&vars, &BTreeSet::new(), DType::F32, &Device::Cpu);
     assert!(nn::linear(4, 2, vb).unwrap_err().to_string().contains("is requested as"));
 }
 
 #[test]
 fn a_pass_ends_also_by_a_panic() {
-    let (stack, _) = Stack::new(&[], DType::F32, &Device::Cpu);
+    let (stack, _) = Stack::new(&[], &BTreeSet::new(), DType::F32, &Device::Cpu);
     let left = std::panic::AssertUnwindSafe(|| stack.pass(&[0, 1], || panic!("left")));
     assert!(std::panic::catch_unwind(left).is_err());
     assert!(!is_passing() && parts() == 1);

@@ -59,7 +59,7 @@ impl<'t> Autoencoder<'t> {
         let decoder = linear(from, to, vb.pp("decoder"))?;
         let own = run.vars().named().into_iter().filter(|(name, _)| is_of_layer(name, layer));
         let vars = own.chain(decoder_vars.named()).collect();
-        let optimizer = optimizer(config, vars)?;
+        let optimizer = optimizer(config, vars, None)?;
         let mut training =
             Self { config, network, layer, corruption, epochs, decoder, decoder_vars, optimizer };
         if run.first_epoch() > training.epochs.start {

@@ -19,6 +19,7 @@ use crate::{
     train::{
         fit::check_output,
         trainer::{check_scaling, fit_scaling, Training, SETTINGS},
+        transfer::Freezing,
         EarlyStopping, Freeze, Learner, Loss, Optimizer, Retrain, Run, SharedBuild, TrainConfig,
     },
     weights::InitScheme,
@@ -326,7 +327,7 @@ impl GreedyPretraining {
     ) -> Result<()> {
         let used = part.fixed..part.depth;
         let frozen = names_of_layers(run.vars(), self.hidden.len(), |layer| !used.contains(&layer));
-        let begin = (stage.epochs.start, frozen);
+        let begin = (stage.epochs.start, Freezing::always(frozen));
         let first = run.first_epoch().max(stage.epochs.start);
         let mut training = Training::start(config, part, self.output, self.watched()?, begin, run)?;
         for epoch in first..stage.epochs.end {
@@ -338,12 +339,12 @@ impl GreedyPretraining {
             training.watch(&record, run.vars())?;
             if epoch + 1 == stage.epochs.end && !is_last {
                 // The next step starts from the weights that this one ends with.
-                training.finish(run, None)?;
+                training.finish(run, None, None)?;
                 return run.checkpoint_with(|| Ok(LoopState::default())).map_err(|e| run.failed(e));
             }
             run.checkpoint_with(|| training.state()).map_err(|e| run.failed(e))?;
         }
-        training.finish(run, None)
+        training.finish(run, None, None)
     }
 
     /// A step without targets.
@@ -377,7 +378,7 @@ impl GreedyPretraining {
         let constructors = self.hidden.iter().chain([&self.output_layer]);
         let own = constructors.flat_map(|layer| layer.reads.iter().map(String::as_str));
         let known: BTreeSet<&str> =
-            SETTINGS.iter().copied().filter(|name| *name != "freeze").chain(own).collect();
+            SETTINGS.iter().copied().filter(|name| !UNREAD.contains(name)).chain(own).collect();
         match settings.iter().find(|(name, _)| !known.contains(name)) {
             None => Ok(()),
             Some((name, _)) => {
@@ -390,6 +391,8 @@ impl GreedyPretraining {
 
 /// The name of the one architecture.
 const NAME: &str = "model";
+/// The settings that only the trainer reads: each step says itself what it trains.
+const UNREAD: [&str; 5] = ["freeze", "layer_decay", "parameter_groups", "unfreeze", "warm_start"];
 
 impl Learner for GreedyPretraining {
     type Network = GreedyNetwork;
@@ -461,6 +464,10 @@ impl Learner for GreedyPretraining {
         if config.freeze != Freeze::None {
             let must = "Freeze::None, because each step of a greedy pretraining says what is frozen";
             return Err(Error::invalid("TrainConfig::freeze", must, format!("{:?}", config.freeze)));
+        }
+        if !config.parameter_groups.is_empty() || config.layer_decay.is_some() {
+            let must = "without parameter groups and layer-wise decay, because each step trains other layers";
+            return Err(Error::invalid("the configuration of a greedy pretraining", must, "with them"));
         }
         if config.early_stopping.as_ref().is_some_and(|rule| rule.then != Retrain::No) {
             let must = "Retrain::No, because each step of a greedy pretraining is followed by the next one";

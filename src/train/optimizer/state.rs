@@ -4,6 +4,7 @@ use crate::{
     kernels::float::Real,
     train::{
         clip::{norm, Limits},
+        groups::Place,
         loss_scale::LossScaling,
         optimizer::{
             each,
@@ -53,10 +54,13 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 #[derive(Debug)]
 pub struct OptimizerState {
     optimizer: Optimizer,
-    /// The same without weight decay.
-    without_decay: Optimizer,
+    /// The same without weight decay, and with those of groups.
+    others: Vec<Optimizer>,
     variables: Vec<Variable>,
 }
+
+/// The place, among the other optimizers, of that without weight decay.
+const WITHOUT_DECAY: usize = 0;
 
 /// A variable with its moments.
 #[derive(Debug)]
@@ -65,6 +69,12 @@ struct Variable {
     var: Var,
     /// Whether weight decay acts on it.
     decays: bool,
+    /// The number of its learning rate among those of a step.
+    group: usize,
+    /// The factor on that learning rate.
+    factor: f64,
+    /// The weight decay in place of that of the optimizer: its number among the others.
+    other: Option<usize>,
     count: u64,
     moments: Moments,
 }
@@ -124,12 +134,10 @@ impl OptimizerState {
                 (DType::F64, true) => Moments::F64(begin(&names, initial, &var)),
                 _ => Moments::tensors(&names, initial, &var)?,
             };
-            Ok(Variable { name, var, decays: true, count: 0, moments })
+            Ok(Variable { name, var, decays: true, group: 0, factor: 1., other: None, count: 0, moments })
         };
         let variables = vars.into_iter().map(fresh).collect::<Result<_>>()?;
-        let mut without_decay = optimizer.clone();
-        without_decay.set_weight_decay(0.0);
-        Ok(Self { optimizer: optimizer.clone(), without_decay, variables })
+        Ok(Self { optimizer: optimizer.clone(), others: vec![with_decay(optimizer, 0.)], variables })
     }
 
     /// Restricts weight decay to the variables for which `decays`, given the name and the variable, is true.
@@ -156,6 +164,24 @@ impl OptimizerState {
     pub fn decay_only(mut self, decays: impl Fn(&str, &Var) -> bool) -> Self {
         for variable in &mut self.variables {
             variable.decays = decays(&variable.name, &variable.var);
+        }
+        self
+    }
+
+    /// Puts each variable in its place, by its name: the group whose learning rate it has, the factor on that, and its
+    /// weight decay, if it decays.
+    pub(crate) fn in_places(mut self, place: impl Fn(&str) -> Option<Place>) -> Self {
+        for variable in &mut self.variables {
+            let Some(Place { group, factor, weight_decay }) = place(&variable.name) else { continue };
+            (variable.group, variable.factor) = (group, factor);
+            if let Some(decay) = weight_decay {
+                let other = with_decay(&self.optimizer, decay);
+                let known = self.others.iter().position(|known| *known == other);
+                variable.other = Some(known.unwrap_or_else(|| {
+                    self.others.push(other);
+                    self.others.len() - 1
+                }));
+            }
         }
         self
     }
@@ -200,7 +226,12 @@ impl OptimizerState {
     /// If the learning rate is negative or not finite, or the gradients cannot be clipped; nothing is changed
     /// then. Also if a gradient has another shape than its variable.
     pub fn step(&mut self, gradients: &GradStore, learning_rate: f64, clip: &Clip) -> CResult<()> {
-        self.step_times(1.0, gradients, learning_rate, clip)
+        self.step_by(gradients, &[learning_rate], clip)
+    }
+
+    /// The same with the learning rates of the groups of variables, after that of the variables of no group.
+    pub(crate) fn step_by(&mut self, gradients: &GradStore, rates: &[f64], clip: &Clip) -> CResult<()> {
+        self.step_times(1.0, gradients, rates, clip)
     }
 
     /// Updates every variable that has a gradient, with the gradients of a loss that was
@@ -220,34 +251,41 @@ impl OptimizerState {
         clip: &Clip,
         scaling: &mut LossScaling,
     ) -> CResult<bool> {
+        self.step_scaled_by(gradients, &[learning_rate], clip, scaling)
+    }
+
+    /// The same with the learning rates of the groups of variables, after that of the variables of no group.
+    pub(crate) fn step_scaled_by(
+        &mut self,
+        gradients: &GradStore,
+        rates: &[f64],
+        clip: &Clip,
+        scaling: &mut LossScaling,
+    ) -> CResult<bool> {
         let finite = !scaling.is_dynamic() || self.are_finite(gradients)?;
         if finite {
-            self.step_times(1.0 / scaling.factor(), gradients, learning_rate, clip)?;
+            self.step_times(1.0 / scaling.factor(), gradients, rates, clip)?;
         }
         scaling.after_step(finite)?;
         Ok(finite)
     }
 
     /// Updates every variable that has a gradient, with `factor` times the gradient.
-    fn step_times(
-        &mut self,
-        factor: f64,
-        gradients: &GradStore,
-        learning_rate: f64,
-        clip: &Clip,
-    ) -> CResult<()> {
-        non_negative("the learning rate", learning_rate)?;
+    fn step_times(&mut self, factor: f64, gradients: &GradStore, rates: &[f64], clip: &Clip) -> CResult<()> {
+        rates.iter().try_for_each(|rate| non_negative("the learning rate", *rate))?;
         let clipping = match clip.clipping(self.with_gradients(gradients), factor) {
             Ok(clipping) => clipping,
             Err(e) => return Err(self.gradient_error(gradients)?.map_or(e, Into::into)),
         };
-        let Self { optimizer, without_decay, variables } = self;
+        let Self { optimizer, others, variables } = self;
         let with_gradients = variables.iter_mut().filter_map(|v| gradients.get(&v.var).map(|g| (v, g)));
         for (index, (variable, gradient)) in with_gradients.enumerate() {
             let (limits, clipped) = clipping.of(index, gradient)?;
             let gradient = clipped.as_ref().unwrap_or(gradient);
-            let optimizer = if variable.decays { &*optimizer } else { &*without_decay };
-            each!(optimizer, o => variable.step(o, gradient, learning_rate, limits))?;
+            let other = if variable.decays { variable.other } else { Some(WITHOUT_DECAY) };
+            let optimizer = other.and_then(|at| others.get(at)).unwrap_or(optimizer);
+            let rate = rates.get(variable.group).or(rates.first()).copied().unwrap_or(0.) * variable.factor;
+            each!(optimizer, o => variable.step(o, gradient, rate, limits))?;
         }
         Ok(())
     }
@@ -307,6 +345,13 @@ impl OptimizerState {
         }
         Ok(())
     }
+}
+
+/// The optimizer with another weight decay.
+fn with_decay(optimizer: &Optimizer, decay: f64) -> Optimizer {
+    let mut optimizer = optimizer.clone();
+    optimizer.set_weight_decay(decay);
+    optimizer
 }
 
 fn foreign(name: &str, why: impl std::fmt::Display) -> Error {

@@ -10,7 +10,7 @@ use crate::{
     data::{Dataset, Rows},
     observe::{Flow, Silent},
     plan::{Collect, RunSpec, Schedule},
-    train::{run::RunParts, train_run, Configured, Learner, TrainConfig, Trainer},
+    train::{run::RunParts, train_run, Configured, Learner, TrainConfig, Trainer, Unfreeze},
     Error, Network, Result, Seed,
 };
 use candle_core::Device;
@@ -145,6 +145,8 @@ impl RangeTest {
         config.epochs = self.steps;
         (config.early_stopping, config.plateau) = (None, None);
         (config.averaging, config.monitor) = (None, None);
+        config.unfreeze = Unfreeze::Never;
+        config.parameter_groups = config.parameter_groups.without_schedules();
         config
     }
 

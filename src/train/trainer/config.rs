@@ -4,8 +4,8 @@ use crate::{
     network::Output,
     plan::{BatchSize, LrSchedule, RunSpec, Settings},
     train::{
-        Adversarial, Averaging, BatchTransforms, Clip, Constraints, EarlyStopping, Freeze, Loss, LossScale,
-        Monitor, Noises, Optimizer, ReduceOnPlateau, Regularizers,
+        Adversarial, Averaging, BatchTransforms, Clip, Constraints, EarlyStopping, Freeze, LayerDecay, Loss,
+        LossScale, Monitor, Noises, Optimizer, ParameterGroups, ReduceOnPlateau, Regularizers, Unfreeze,
     },
     weights::{InitScheme, WeightFilter},
     Error, Result,
@@ -28,16 +28,20 @@ pub(crate) const SETTINGS: &[&str] = &[
     "init",
     "input_scaling",
     "label_smoothing",
+    "layer_decay",
     "learning_rate",
     "loss",
     "loss_scale",
     "momentum",
     "noise",
     "optimizer",
+    "parameter_groups",
     "plateau",
     "regularizer",
     "schedule",
     "target_scaling",
+    "unfreeze",
+    "warm_start",
     "weight_decay",
 ];
 
@@ -67,15 +71,19 @@ const MAX_EPOCHS: usize = u32::MAX as usize;
 /// | `"init"` | a text such as `"he-uniform"` ([`InitScheme::parse`]) |
 /// | `"input_scaling"`, `"target_scaling"` | a text such as `"standardize"` ([`Scaling::parse`]) |
 /// | `"label_smoothing"` | a number; it selects cross-entropy with that smoothing |
+/// | `"layer_decay"` | a factor, or a text with blocks ([`LayerDecay::parse`]) |
 /// | `"learning_rate"`, `"weight_decay"` | a number |
 /// | `"loss"` | a text such as `"huber:1"` ([`Loss::registry`]) |
 /// | `"loss_scale"` | a text such as `"dynamic"` ([`LossScale::registry`]) |
 /// | `"momentum"` | a number, for optimizers that have it |
 /// | `"noise"` | a text such as `"input:0.1"` ([`Noises::parse`]) |
 /// | `"optimizer"` | a text such as `"nadam:0.002"` ([`Optimizer::registry`]) |
+/// | `"parameter_groups"` | a text such as `"group:head.*:10"` ([`ParameterGroups::parse`]) |
 /// | `"plateau"` | a text such as `"reduce-on-plateau:0.5:5"` ([`ReduceOnPlateau::registry`]) |
 /// | `"regularizer"` | a text such as `"l2:0.001"` ([`Regularizers::parse`]) |
 /// | `"schedule"` | a text such as `"cosine"` ([`LrSchedule::parse`]) |
+/// | `"unfreeze"` | the number of an epoch, or a text such as `"gradual:1"` ([`Unfreeze::parse`]) |
+/// | `"warm_start"` | a number among those of [`Trainer::warm_starts`](crate::train::Trainer::warm_starts) |
 ///
 /// ```
 /// use candle_ensemble::train::{Optimizer, TrainConfig, Trainer};
@@ -155,6 +163,15 @@ pub struct TrainConfig {
     /// Steps on inputs that are moved towards a larger loss as well. `None`, the default, means no such steps.
     #[serde(default)]
     pub adversarial: Option<Adversarial>,
+    /// From which epoch frozen variables are trained after all. Default never.
+    #[serde(default)]
+    pub unfreeze: Unfreeze,
+    /// Parts of the network with a learning rate, weight decay or schedule of their own. Default none.
+    #[serde(default)]
+    pub parameter_groups: ParameterGroups,
+    /// How the learning rate falls from the last layer to the first. Default not.
+    #[serde(default)]
+    pub layer_decay: Option<LayerDecay>,
 }
 
 impl Default for TrainConfig {
@@ -185,6 +202,9 @@ impl Default for TrainConfig {
             monitor: None,
             freeze: Freeze::None,
             adversarial: None,
+            unfreeze: Unfreeze::Never,
+            parameter_groups: ParameterGroups::default(),
+            layer_decay: None,
         }
     }
 }
@@ -273,6 +293,15 @@ impl TrainConfig {
         if let Some(adversarial) = settings.text("adversarial")? {
             config.adversarial = Some(Adversarial::registry().parse(adversarial)?);
         }
+        if let Some(unfreeze) = Unfreeze::of_run(settings)? {
+            config.unfreeze = unfreeze;
+        }
+        if let Some(groups) = settings.text("parameter_groups")? {
+            config.parameter_groups = ParameterGroups::parse(groups)?;
+        }
+        if let Some(decay) = LayerDecay::of_run(settings)? {
+            config.layer_decay = Some(decay);
+        }
         Ok(config)
     }
 
@@ -310,10 +339,19 @@ impl TrainConfig {
         self.loss_scale.map_or(Ok(()), |scale| scale.check())?;
         self.freeze.check()?;
         self.adversarial.map_or(Ok(()), Adversarial::check)?;
+        self.unfreeze.check(self.epochs)?;
+        self.parameter_groups.check()?;
+        self.layer_decay.as_ref().map_or(Ok(()), LayerDecay::check)?;
         if run.collect.replaces_schedule() && self.schedule != LrSchedule::default() {
             let must =
                 format!("left unset with {:?}, which sets the learning rate of every step", run.collect);
             return Err(Error::invalid("the schedule", must, format!("{:?}", self.schedule)));
+        }
+        let of_group = self.parameter_groups.iter().find_map(|group| group.schedule.as_ref());
+        if let (true, Some(schedule)) = (run.collect.replaces_schedule(), of_group) {
+            let must =
+                format!("left unset with {:?}, which sets the learning rate of every step", run.collect);
+            return Err(Error::invalid("the schedule of a parameter group", must, format!("{schedule:?}")));
         }
         if let Some(loss) = &self.loss {
             loss.check()?;

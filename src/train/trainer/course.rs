@@ -1,18 +1,24 @@
 //! The course of a training: one epoch after the other, step by step.
 use crate::{
-    nn::tap::Observed,
+    nn::{
+        frozen::{untracked, with_frozen_statistics},
+        tap::Observed,
+    },
+    plan::RunSpec,
     train::{
         trainer::{
             scaling,
             training::{EpochPass, Passed, ReadyStep},
             TrainConfig, Trainer, Training,
         },
+        transfer::Freezing,
         Run,
     },
-    weights::{fresh, InitScheme},
+    weights::{compatibility::is_statistic, fresh, InitScheme},
     Error, Network, Result, Seed,
 };
 use candle_core::{backprop::GradStore, Tensor};
+use std::collections::BTreeSet;
 
 /// A training and where it is. Whoever drives it takes the steps one after the other and completes each.
 pub(super) struct Course<'t, 'a, N> {
@@ -32,20 +38,36 @@ impl<'t, 'a, N: Network> Course<'t, 'a, N> {
         run: &mut Run<'a>,
     ) -> Result<Self> {
         let watched = trainer.watched(config)?;
-        if let (0, Some(start)) = (run.first_epoch(), trainer.starts_from()) {
+        if let (0, Some(start)) = (run.first_epoch(), trainer.start_of(run.spec())?) {
             start.load_into(run.vars())?;
         }
-        let mut frozen = config.freeze.names(run.vars())?;
-        frozen.extend(trainer.fits.variables().cloned());
         if run.first_epoch() == 0 && !trainer.fits.names().is_empty() {
             // The variables of a run that resumes are in its checkpoint.
             scaling::fit(config, run)?;
             trainer.fits.fit(run)?;
         }
-        let begin = (0, frozen);
+        let begin = (0, Freezing::new(config, run.vars())?.and(trainer.fits.variables().cloned()));
         let training = Training::start(config, network, trainer.networks.output, watched, begin, run)?;
         let training = training.transforms(&trainer.transforms);
-        Ok(Self { trainer, training, epoch: run.first_epoch(), pass: None })
+        let mut course = Self { trainer, training, epoch: run.first_epoch(), pass: None };
+        course.rebuild(run)?;
+        Ok(course)
+    }
+
+    /// Builds the network once more where variables are frozen, so that no gradient of theirs is computed.
+    fn rebuild(&mut self, run: &Run<'a>) -> Result<()> {
+        let (networks, frozen) = (&self.trainer.networks, self.training.frozen());
+        if frozen.is_empty() {
+            return Ok(());
+        }
+        // Constructors may set variables.
+        let weights = run.vars().snapshot()?;
+        let vb = untracked(run.vars(), frozen, networks.dtype, run.device());
+        let RunSpec { architecture, settings, .. } = run.spec();
+        let network = with_frozen_statistics(frozen, || networks.build(architecture, settings, vb))?;
+        run.vars().load(&weights)?;
+        self.training.set_partly(network);
+        Ok(())
     }
 
     /// The next step, after whatever ends the epoch before it. `None` when the training is over.
@@ -63,6 +85,9 @@ impl<'t, 'a, N: Network> Course<'t, 'a, N> {
                     let initial = || self.trainer.initial_weights(run);
                     if !self.training.goes_on(run, self.epoch, initial)? {
                         return Ok(None);
+                    }
+                    if self.training.freezing_changes() && self.training.freeze(self.epoch, run.vars())? {
+                        self.rebuild(run)?;
                     }
                     self.pass = Some(self.training.begin(run, self.epoch));
                 }
@@ -122,10 +147,23 @@ impl<'t, 'a, N: Network> Course<'t, 'a, N> {
     /// Puts the weights of the member into the variables.
     pub(super) fn finish(self, run: &Run<'a>) -> Result<()> {
         let (networks, spec, device) = (&self.trainer.networks, run.spec(), run.device());
+        let frozen = self.training.frozen().clone();
+        let constructed =
+            |vb| with_frozen_statistics(&frozen, || networks.build(&spec.architecture, &spec.settings, vb));
         let build = || {
             let (vars, vb) = fresh(Seed::from(0), InitScheme::AsDeclared, networks.dtype, device);
-            Ok((vars, networks.build(&spec.architecture, &spec.settings, vb)?))
+            Ok((vars, constructed(vb)?))
         };
-        self.training.finish(run, Some(&build))
+        // Operations on all weights are tracked, by which the elements of each channel are counted.
+        let measured = match self.training.measures_at_end() && frozen.iter().any(|name| is_statistic(name)) {
+            true => {
+                let weights = run.vars().snapshot()?;
+                let network = constructed(untracked(run.vars(), &BTreeSet::new(), networks.dtype, device))?;
+                run.vars().load(&weights)?;
+                Some(network)
+            }
+            false => None,
+        };
+        self.training.finish(run, Some(&build), measured.as_ref())
     }
 }

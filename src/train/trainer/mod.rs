@@ -6,6 +6,7 @@ mod diagnosis;
 mod phase;
 mod scaling;
 mod stacked;
+mod starts;
 mod training;
 mod validation;
 
@@ -26,9 +27,10 @@ use crate::{
         fit_transform::FitTransforms,
         learner::{fit_one_by_one, Finished},
         networks::{learner_methods, network_setters, Networks},
-        trainer::course::Course,
+        trainer::{course::Course, starts::Starts},
         Adversarial, Averaging, BatchTransforms, Clip, Constraints, EarlyStopping, FitTransform, Freeze,
-        Learner, Loss, LossScale, Monitor, Noises, Optimizer, ReduceOnPlateau, Regularizers, Run, WarmStart,
+        LayerDecay, Learner, Loss, LossScale, Monitor, Noises, Optimizer, ParameterGroups, ReduceOnPlateau,
+        Regularizers, Run, Unfreeze, WarmStart,
     },
     weights::{fresh, InitScheme, WeightFilter, Weights},
     Network, Result, Seed,
@@ -101,7 +103,7 @@ pub struct Trainer<N> {
     config: TrainConfig,
     /// The user's metric, which early stopping watches if its rule has the name.
     metric: Option<Metric>,
-    warm_start: Option<WarmStart>,
+    starts: Starts,
     /// The user's transforms of batches.
     transforms: OwnTransforms,
     fits: FitTransforms,
@@ -115,7 +117,7 @@ impl<N> Clone for Trainer<N> {
             networks: self.networks.clone(),
             config: self.config.clone(),
             metric: self.metric.clone(),
-            warm_start: self.warm_start.clone(),
+            starts: self.starts.clone(),
             transforms: self.transforms.clone(),
             fits: self.fits.clone(),
             version: self.version.clone(),
@@ -153,7 +155,7 @@ impl<N: Network> Trainer<N> {
         let networks = Networks::new(reads, new);
         let (config, version) = (TrainConfig::default(), String::new());
         let (transforms, fits) = (OwnTransforms::default(), FitTransforms::default());
-        Self { networks, config, metric: None, warm_start: None, transforms, fits, version }
+        Self { networks, config, metric: None, starts: Starts::Fresh, transforms, fits, version }
     }
 
     network_setters!(config.init);
@@ -454,14 +456,71 @@ impl<N: Network> Trainer<N> {
     /// Starts every run from the weights of another network, in place of fresh ones.
     #[must_use]
     pub fn warm_start(mut self, start: WarmStart) -> Self {
-        self.warm_start = Some(start);
+        self.starts = Starts::Same(start);
         self
     }
 
-    /// Sets which variables are not trained. By default all are.
+    /// Starts each run from weights of its own: the run with the number `i` in its plan from the `i`-th of these. Members
+    /// that start from different networks differ more than those that start from one.
+    ///
+    /// A run's setting `"warm_start"` names another one by its number, so that several runs may start from the same
+    /// weights. A run for which there is none is an error when the plan is trained, before its first run.
+    ///
+    /// ```
+    /// use candle_core::{Device, Tensor};
+    /// use candle_ensemble::{prelude::*, plan::Settings, train::WarmStart, Result};
+    ///
+    /// let x = Tensor::arange(0f32, 20., &Device::Cpu)?.affine(0.1, -1.)?.reshape((10, 2))?;
+    /// let data = TensorDataset::regression(&x, &x.sum(1)?)?;
+    /// let trainer = Trainer::new(|vb| candle_nn::linear(2, 1, vb)).epochs(2);
+    /// let pool = Session::new(&trainer, &data).fit(&MultiRun::new(3), 1)?;
+    ///
+    /// let starts = pool.weights().into_iter().map(|weights| WarmStart::new(weights.clone()));
+    /// let tuning = trainer.clone().warm_starts(starts.collect::<Result<Vec<_>>>()?);
+    /// let tuned = Session::new(&tuning, &data).fit(&MultiRun::new(3), 2)?;
+    /// assert!(Session::new(&tuning, &data).fit(&MultiRun::new(4), 2).is_err());
+    /// // Two runs from each network.
+    /// let settings = (0..6).map(|run| Settings::new().with("warm_start", run / 2));
+    /// let twice = Session::new(&tuning, &data).fit(&MultiRun::new(6).settings(settings), 2)?;
+    /// assert_eq!((tuned.members().len(), twice.members().len()), (3, 6));
+    /// # Ok::<(), candle_ensemble::Error>(())
+    /// ```
+    #[must_use]
+    pub fn warm_starts(mut self, starts: impl IntoIterator<Item = WarmStart>) -> Self {
+        self.starts = Starts::Each(starts.into_iter().collect());
+        self
+    }
+
+    /// Sets which variables are not trained. By default all are. Their gradients are not computed, for which the
+    /// constructor of the network is called once more.
     #[must_use]
     pub fn freeze(mut self, freeze: impl Into<Freeze>) -> Self {
         self.config.freeze = freeze.into();
+        self
+    }
+
+    /// Sets from which epoch frozen variables are trained after all: an epoch, or an [`Unfreeze`]. By default they stay
+    /// frozen.
+    #[must_use]
+    pub fn unfreeze(mut self, unfreeze: impl Into<Unfreeze>) -> Self {
+        self.config.unfreeze = unfreeze.into();
+        self
+    }
+
+    /// Gives parts of the network a learning rate, weight decay or schedule of their own: a
+    /// [`ParameterGroup`](crate::train::ParameterGroup), or several collected into [`ParameterGroups`]. The default is
+    /// none.
+    #[must_use]
+    pub fn parameter_groups(mut self, groups: impl Into<ParameterGroups>) -> Self {
+        self.config.parameter_groups = groups.into();
+        self
+    }
+
+    /// Lets the learning rate fall from the last layer to the first, by a factor or as a [`LayerDecay`] says. By default
+    /// all layers have the same.
+    #[must_use]
+    pub fn layer_decay(mut self, decay: impl Into<LayerDecay>) -> Self {
+        self.config.layer_decay = Some(decay.into());
         self
     }
 
@@ -501,9 +560,14 @@ impl<N: Network> Trainer<N> {
         self.networks.reads()
     }
 
-    /// The weights from which runs start, if they are not fresh.
-    pub(crate) fn starts_from(&self) -> Option<&WarmStart> {
-        self.warm_start.as_ref()
+    /// Whether runs start from weights that are not fresh.
+    pub(crate) fn starts_warm(&self) -> bool {
+        !matches!(self.starts, Starts::Fresh)
+    }
+
+    /// The weights from which a run starts, if they are not fresh.
+    fn start_of(&self, run: &RunSpec) -> Result<Option<&WarmStart>> {
+        self.starts.of(run)
     }
 
     /// The weights with which the run begins.
@@ -512,7 +576,7 @@ impl<N: Network> Trainer<N> {
         let (vars, vb) =
             fresh(seed.child("init"), Learner::init(self, settings)?, self.networks.dtype, run.device());
         self.networks.build(architecture, settings, vb)?;
-        if let Some(start) = &self.warm_start {
+        if let Some(start) = self.start_of(run.spec())? {
             start.load_into(&vars)?;
         }
         let mut weights = vars.snapshot()?;
@@ -537,6 +601,7 @@ impl<N: Network> Trainer<N> {
     /// Checks a run that trains with another configuration than the trainer's own.
     pub(crate) fn check_as(&self, config: &TrainConfig, run: &RunSpec, data: &dyn Dataset) -> Result<()> {
         self.networks.check(&run.architecture, &run.settings, SETTINGS)?;
+        self.start_of(run)?;
         config.check(run, data.task(), self.networks.output)
     }
 
@@ -580,11 +645,11 @@ impl<N: Network> Learner for Trainer<N> {
     fn tag(&self) -> String {
         let hash = codec::encode(&self.config).map(|bytes| blake3::hash(&bytes).to_hex().to_string());
         let hash = hash.unwrap_or_default();
-        let start = self.warm_start.as_ref().map_or_else(String::new, |start| format!("{} ", start.tag()));
+        let starts = self.starts.tag();
         let names = |names: Vec<&str>| if names.is_empty() { String::new() } else { format!("{names:?} ") };
         let transforms = names(self.transforms.names()) + &names(self.fits.names());
         let Networks { dtype, output, .. } = &self.networks;
-        format!("trainer {hash} {start}{transforms}{dtype:?} {output:?} {}", self.version)
+        format!("trainer {hash} {starts}{transforms}{dtype:?} {output:?} {}", self.version)
     }
 
     fn averages(&self) -> bool {
@@ -598,6 +663,7 @@ impl<N: Network> Learner for Trainer<N> {
     fn check(&self, run: &RunSpec, data: &dyn Dataset) -> Result<()> {
         run.collect.check(Learner::epochs(self, run))?;
         self.networks.check(&run.architecture, &run.settings, SETTINGS)?;
+        self.start_of(run)?;
         let config = self.config.for_run(&run.settings)?;
         config.check(run, data.task(), self.networks.output)?;
         if !config.augment.is_empty() {

@@ -16,13 +16,14 @@ use crate::{
         averaging::RunningAverage,
         epoch_meter::EpochMeter,
         fit::check_output_at,
+        groups::{places, Place},
         monitor::EpochMonitor,
         run::named_element,
         trainer::{
             checkpoint::TrainingState, diagnosis::check_data, phase::Phase, scaling,
             validation::ValidationRows, TrainConfig,
         },
-        transfer::Frozen,
+        transfer::{Freezing, Frozen},
         Loss, LossScaling, Moves, OptimizerState, PlateauMonitor, Regularizers, Retrain, Run,
         StoppingMonitor, StoppingStatus,
     },
@@ -34,7 +35,7 @@ use crate::{
     Error, Network, Result, Seed,
 };
 use candle_core::{DType, Result as CandleResult, Tensor, Var};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Rows in a batch that is only evaluated.
 const EVALUATION_BATCH: usize = 1024;
@@ -46,7 +47,10 @@ pub(crate) type Build<'b, N> = dyn Fn() -> Result<(Vars, N)> + Sync + 'b;
 pub(crate) struct Training<'t, N> {
     config: &'t TrainConfig,
     network: &'t N,
-    /// The variables that are not trained.
+    /// The same network without tracked operations on the frozen variables, if it has been built.
+    partly: Option<N>,
+    /// The variables that are not trained in some epochs, and those that are not trained now.
+    freezing: Freezing,
     frozen: Frozen,
     /// The epoch of the run with which this training begins: 0, unless the run consists of several trainings.
     begin: usize,
@@ -60,8 +64,10 @@ pub(crate) struct Training<'t, N> {
     /// The gradients of the batches since the last step of the optimizer, if those of several are accumulated.
     accumulated: Accumulated,
     optimizer: OptimizerState,
-    /// The variables that are trained.
+    /// The variables that are trained now.
     trained: Vec<(String, Var)>,
+    /// The groups of variables, if there are any.
+    places: Option<BTreeMap<String, Place>>,
     /// The scale of the loss.
     loss_scaling: Option<LossScaling>,
     /// The scalings of inputs and targets.
@@ -85,8 +91,9 @@ pub(crate) struct Training<'t, N> {
     gradients_checked: bool,
     /// The measurement of this epoch.
     monitor_of_epoch: Option<EpochMonitor>,
-    /// The learning rate of the last step.
+    /// The learning rate of the last step, and those of the groups after it.
     learning_rate: f64,
+    rates: Vec<f64>,
     /// The first epoch of this process, in which the data is checked.
     first_epoch: usize,
     /// Whether it is the present one.
@@ -94,19 +101,18 @@ pub(crate) struct Training<'t, N> {
 }
 
 impl<'t, N: Network> Training<'t, N> {
-    /// The training of all variables but the `frozen` ones from epoch `begin` of the run on: at its beginning, or at
-    /// the last checkpoint.
+    /// The training of the variables that are not frozen from epoch `begin` of the run on: at its beginning, or at the
+    /// last checkpoint.
     pub(crate) fn start(
         config: &'t TrainConfig,
         network: &'t N,
         kind: Output,
         watched: Option<Metric>,
-        (begin, frozen): (usize, BTreeSet<String>),
+        (begin, freezing): (usize, Freezing),
         run: &mut Run<'_>,
     ) -> Result<Self> {
         check_patterns(config, run.vars())?;
-        let frozen = Frozen::new(frozen, run.vars())?;
-        let trained = frozen.others(run.vars());
+        let places = places(config, run.vars())?;
         let scalings = scaling::fit(config, run)?;
         let average = config.averaging.map(|averaging| RunningAverage::new(averaging, config.epochs));
         let higher = watched.as_ref().is_some_and(Metric::higher_is_better);
@@ -119,13 +125,16 @@ impl<'t, N: Network> Training<'t, N> {
             seeds: ["noise", "pass", "augment"].map(|name| run.seed(name)),
             transforms: None,
             accumulated: Accumulated::default(),
-            optimizer: optimizer(config, trained.clone())?,
-            trained,
             moves: config.adversarial.map(|adversarial| adversarial.fit(run, &scalings)).transpose()?,
+            optimizer: optimizer(config, freezing.ever_trained(run.vars()), places.as_ref())?,
+            trained: run.vars().named(),
+            places,
             scalings,
             loss_scaling: config.loss_scale.map(LossScaling::new).transpose()?,
             penalties: config.regularizers.clone(),
-            frozen,
+            partly: None,
+            freezing,
+            frozen: Frozen::default(),
             begin,
             average: average.transpose()?,
             plateau: config.plateau.clone().map(PlateauMonitor::new),
@@ -138,6 +147,7 @@ impl<'t, N: Network> Training<'t, N> {
             gradients_checked: false,
             monitor_of_epoch: None,
             learning_rate: config.optimizer.learning_rate(),
+            rates: vec![],
             first_epoch: run.first_epoch(),
             first_pass: false,
         };
@@ -145,6 +155,8 @@ impl<'t, N: Network> Training<'t, N> {
             let tensors = run.take_state_tensors();
             training.resume(TrainingState::decode(run.state(), &tensors)?)?;
         }
+        // What was frozen in the last epoch decides how a training that is over ends.
+        training.freeze(run.first_epoch().saturating_sub(1), run.vars())?;
         Ok(training)
     }
 
@@ -152,6 +164,50 @@ impl<'t, N: Network> Training<'t, N> {
     pub(super) fn transforms(mut self, transforms: &'t OwnTransforms) -> Self {
         self.transforms = Some(transforms).filter(|transforms| !transforms.is_empty());
         self
+    }
+
+    /// Freezes what is frozen in an epoch of the run. Returns whether that is something else than before. The network is
+    /// the given one then, until [`set_partly`](Self::set_partly) is called.
+    pub(super) fn freeze(&mut self, epoch: usize, vars: &Vars) -> Result<bool> {
+        let of_training = epoch.saturating_sub(self.begin);
+        // A training from scratch begins with the same frozen variables, one that continues goes on with those that are left.
+        let number = match self.config.early_stopping.as_ref().map(|rule| rule.then) {
+            Some(Retrain::FromScratch) => self.within(epoch).0,
+            _ => of_training,
+        };
+        let names = self.freezing.at(number);
+        if names == *self.frozen.names() {
+            return Ok(false);
+        }
+        self.frozen = Frozen::new(names, vars)?;
+        self.trained = self.frozen.others(vars);
+        (self.partly, self.gradients_checked) = (None, false);
+        Ok(true)
+    }
+
+    /// The names of the variables that are not trained now.
+    pub(super) fn frozen(&self) -> &BTreeSet<String> {
+        self.frozen.names()
+    }
+
+    /// Whether what is frozen changes from epoch to epoch.
+    pub(super) fn freezing_changes(&self) -> bool {
+        self.freezing.changes()
+    }
+
+    /// Whether running statistics are measured anew when the training ends.
+    pub(super) fn measures_at_end(&self) -> bool {
+        self.average.is_some()
+    }
+
+    /// Sets the network in which operations on the frozen variables are not tracked.
+    pub(super) fn set_partly(&mut self, network: N) {
+        self.partly = Some(network);
+    }
+
+    /// The network that is trained.
+    fn network(&self) -> &N {
+        self.partly.as_ref().unwrap_or(self.network)
     }
 
     fn resume(&mut self, state: TrainingState) -> Result<()> {
@@ -210,7 +266,8 @@ impl<'t, N: Network> Training<'t, N> {
     /// Begins the second training with these weights.
     fn train_again(&mut self, run: &Run<'_>, weights: &Weights, phase: Phase) -> Result<()> {
         run.vars().load(weights)?;
-        self.optimizer = optimizer(self.config, self.trained.clone())?;
+        self.optimizer =
+            optimizer(self.config, self.freezing.ever_trained(run.vars()), self.places.as_ref())?;
         self.loss_scaling = self.config.loss_scale.map(LossScaling::new).transpose()?;
         self.plateau = None;
         (self.phase, self.best, self.stopped) = (phase, None, false);
@@ -303,7 +360,7 @@ impl<'t, N: Network> Training<'t, N> {
         for (rows, batch) in run.validation_batches(EVALUATION_BATCH) {
             let (batch, flat) = FlatTargets::flattened(batch?, run.positions())?;
             let seen = self.scaled(&batch)?;
-            let mut output = self.network.run(&seen.inputs, false)?.detach();
+            let mut output = self.network().run(&seen.inputs, false)?.detach();
             check_output_at(&output, run.kind_of_targets(), rows.len(), self.kind)?;
             if let Some(flat) = &flat {
                 output = Layout::flat_output(&output, run.kind_of_targets(), flat)?;
@@ -364,13 +421,19 @@ impl<'t, N: Network> Training<'t, N> {
     }
 
     /// Puts the weights of the member into the variables: those of the best epoch, of the last epoch, or the
-    /// average. `build` builds the network with variables of its own, where other threads may do so.
-    pub(crate) fn finish(self, run: &Run<'_>, build: Option<&Build<'_, N>>) -> Result<()> {
+    /// average. `build` builds the network with variables of its own, where other threads may do so; `measured` is the
+    /// network by which running statistics are measured, if that is not the given one.
+    pub(crate) fn finish(
+        self,
+        run: &Run<'_>,
+        build: Option<&Build<'_, N>>,
+        measured: Option<&N>,
+    ) -> Result<()> {
         if let Some(best) = &self.best {
             run.vars().load(best)?;
         }
         if let Some(average) = &self.average {
-            self.load_average(average, run, build)?;
+            self.load_average(average, run, (build, measured.unwrap_or(self.network)))?;
         }
         Ok(self.frozen.restore_statistics()?)
     }
@@ -381,7 +444,7 @@ impl<'t, N: Network> Training<'t, N> {
         &self,
         average: &RunningAverage,
         run: &Run<'_>,
-        build: Option<&Build<'_, N>>,
+        (build, network): (Option<&Build<'_, N>>, &N),
     ) -> Result<()> {
         let (weights, rows) = (self.constrained(average.weights()?)?, &run.spec().train);
         if rows.len() < 2 || !has_statistics(&weights) {
@@ -391,7 +454,7 @@ impl<'t, N: Network> Training<'t, N> {
         let forward = |network: &N, part: &[u32]| -> Result<Tensor> {
             Ok(network.run(&scalings.scale_inputs(&read(part)?.inputs)?, true)?)
         };
-        let own = TrainingNetwork::new(run.vars(), |part| forward(self.network, part));
+        let own = TrainingNetwork::new(run.vars(), |part| forward(network, part));
         let build = build.filter(|_| run.device().is_cpu()).map(|build| {
             move || -> Result<_> {
                 let (vars, network) = build()?;
@@ -421,9 +484,17 @@ impl<'t, N: Network> Training<'t, N> {
 }
 
 /// The optimizer of these variables before its first step.
-pub(crate) fn optimizer(config: &TrainConfig, vars: Vec<(String, Var)>) -> Result<OptimizerState> {
+pub(crate) fn optimizer(
+    config: &TrainConfig,
+    vars: Vec<(String, Var)>,
+    places: Option<&BTreeMap<String, Place>>,
+) -> Result<OptimizerState> {
     let decays = |name: &str, var: &Var| config.decay_on.matches(name, var.dims());
-    Ok(OptimizerState::new(&config.optimizer, vars)?.decay_only(decays))
+    let state = OptimizerState::new(&config.optimizer, vars)?.decay_only(decays);
+    Ok(match places {
+        Some(places) => state.in_places(|name| places.get(name).copied()),
+        None => state,
+    })
 }
 
 /// Checks that each pattern of the configuration matches a variable of the network.

@@ -13,10 +13,13 @@ use std::{collections::BTreeSet, sync::LazyLock};
 ///
 /// A frozen variable has the same bytes after the training as before it: it gets no update, no weight decay
 /// and no constraint, and the norms by which gradients are clipped do not include it. The running statistics
-/// of a frozen layer of batch normalization stay as they are, too. In training such a layer still normalizes
-/// by the batch, because a candle layer learns from its caller alone whether it is in training;
-/// [`features`](crate::train::features()) runs the frozen layers in evaluation mode, as Keras does with
-/// frozen batch normalization.
+/// of a frozen layer of batch normalization stay as they are, too. The library's own
+/// [`BatchNorm`](crate::nn::BatchNorm) then normalizes by them in training, as in Keras. candle's layer learns
+/// from its caller alone whether it is in training, so it still normalizes by the batch. Dropout and noise in
+/// frozen parts act as before; [`features`](crate::train::features()) runs the frozen layers in evaluation
+/// mode.
+///
+/// [`Unfreeze`](crate::train::Unfreeze) says from which epoch frozen variables are trained after all.
 ///
 /// Layers are counted as [`weights::layers`](crate::weights::layers()) counts them, in the order in which the
 /// constructor makes them. Layers without weights, such as dropout, are not counted. A layer of batch
@@ -27,8 +30,10 @@ use std::{collections::BTreeSet, sync::LazyLock};
 /// no better than fresh ones and can be worse, the more layers are frozen, so measure it. Layers that are
 /// frozen at random initial weights learn nothing.
 ///
-/// Cost: none. The backward pass still computes the gradients of frozen variables; `features` saves the
-/// passes through the frozen layers altogether.
+/// Cost: none. The gradients of frozen variables are not computed: the trainer calls the constructor once
+/// more, with variables on which candle tracks no operations. So the backward pass ends at the first layer
+/// that is trained, and a step with most layers frozen takes about as long as a forward pass; `features`
+/// saves that, too. The weights of the other variables have the same bits as if all gradients were computed.
 ///
 /// ```
 /// use candle_ensemble::{plan::Settings, strategy::MultiRun, train::Freeze};

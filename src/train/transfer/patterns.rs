@@ -15,7 +15,7 @@ pub(super) fn floats(vars: &Vars) -> BTreeSet<String> {
 }
 
 /// The glob patterns of these texts.
-pub(super) fn parsed(what: &str, patterns: &[String]) -> Result<Vec<Pattern>> {
+pub(in crate::train) fn parsed(what: &str, patterns: &[String]) -> Result<Vec<Pattern>> {
     let parse = |text: &String| {
         Pattern::new(text).map_err(|e| {
             let must = "glob patterns such as hidden.*";

@@ -1,9 +1,9 @@
 use super::*;
 use crate::{
     data::{Dataset, TensorDataset},
-    nn::{seq, Dropout, Sequential},
+    nn::{self, seq, Dropout, Sequential},
     plan::{RunSpec, Settings},
-    train::{train_alone, Averaging, Clip, Optimizer, Trainer},
+    train::{train_alone, Averaging, Clip, Optimizer, ParameterGroup, Sgd, Trainer},
     weights::{fresh, Vars, Weights},
     Result, Seed,
 };
@@ -262,4 +262,219 @@ fn features_keep_everything_but_the_inputs() {
     assert_eq!(e, "layers must be at most 6, the number of layers of the network, but is 7");
     assert!(data.with_inputs(x.narrow(0, 0, 9).unwrap()).is_err());
     assert!(network.forward_t(&x, false).is_ok());
+}
+
+/// 2 → 5 → 5 → 1 of the library's layers, with its batch normalization.
+fn own_network(vb: VarBuilder<'_>) -> CandleResult<Sequential> {
+    let first = seq().add(nn::linear(2, 5, vb.pp("a"))?).add(nn::batch_norm(5, 1e-5, vb.pp("norm"))?);
+    let second = first.add(nn::Activation::Tanh).add(nn::linear(5, 5, vb.pp("b"))?);
+    Ok(second.add(nn::Activation::Tanh).add(nn::linear(5, 1, vb.pp("c"))?))
+}
+
+/// A learning rate of 0 for the frozen variables: their gradients are computed, and not used.
+#[test]
+fn the_other_variables_have_the_bits_that_they_have_when_all_gradients_are_computed() {
+    let data = data();
+    let plain = |vb: VarBuilder<'_>| {
+        let first = seq().add(linear(2, 5, vb.pp("a"))?).add(Activation::Relu).add(linear(5, 5, vb.pp("b"))?);
+        Ok(first.add(Activation::Relu).add(linear(5, 1, vb.pp("c"))?))
+    };
+    let own = |vb: VarBuilder<'_>| {
+        let first = seq().add(nn::linear(2, 5, vb.pp("a"))?).add(nn::Activation::Tanh);
+        let second = first.add(nn::linear(5, 5, vb.pp("b"))?).add(Dropout::new(0.2, vb.pp("dropout"))?);
+        Ok(second.add(nn::Activation::Tanh).add(nn::linear(5, 1, vb.pp("c"))?))
+    };
+    for trainer in [Trainer::new(plain), Trainer::new(own)] {
+        for optimizer in [Sgd::new(0.05).momentum(0.9).into(), Optimizer::adam(0.02)] {
+            for patterns in [&["a.*", "b.*"][..], &["a.*"], &["b.*"], &["*.weight"], &["c.*"]] {
+                let trainer = trainer.clone().epochs(4).batch_size(16).optimizer(optimizer.clone());
+                let freeze = Freeze::names_like(patterns.iter().copied());
+                let frozen = trained(&trainer.clone().freeze(freeze), &data, Settings::new()).unwrap();
+                let group = ParameterGroup::names(patterns.iter().copied()).factor(0.);
+                let all = trained(&trainer.clone().parameter_groups(group), &data, Settings::new()).unwrap();
+                assert!(changed(&frozen, &all).is_empty(), "{patterns:?}");
+                let free = trained(&trainer, &data, Settings::new()).unwrap();
+                assert!(!changed(&frozen, &free).is_empty(), "{patterns:?}");
+            }
+        }
+    }
+}
+
+/// A layer of batch normalization that is frozen normalizes by its running statistics in training, so the layers behind it
+/// are trained on what `features` returns.
+#[test]
+fn frozen_batch_normalization_is_in_evaluation_mode() {
+    let data = data();
+    let rest = |vb: VarBuilder<'_>| {
+        let first = seq().add(nn::linear(5, 5, vb.pp("b"))?).add(nn::Activation::Tanh);
+        Ok(first.add(nn::linear(5, 1, vb.pp("c"))?))
+    };
+    let set =
+        |trainer: Trainer<Sequential>| trainer.epochs(15).batch_size(8).optimizer(Optimizer::adam(0.02));
+    // Statistics that are not those of any batch.
+    let source = trained(&set(Trainer::new(own_network)).epochs(2), &data, Settings::new()).unwrap();
+    let (vars, vb) = fresh(Seed::from(3).child("init"), Default::default(), DType::F32, &CPU);
+    let whole = own_network(vb).unwrap();
+    let start = WarmStart::new(source).unwrap().names(["a.*", "norm.*"]);
+    start.load_into(&vars).unwrap();
+    let inputs = features(&whole, 3, &data).unwrap();
+    let frozen =
+        set(Trainer::new(own_network)).warm_start(start).freeze(Freeze::names_like(["a.*", "norm.*"]));
+    for averaging in [None, Some(Averaging::swa(crate::plan::Span::Units(2)))] {
+        let [mut whole, mut head] = [frozen.clone(), set(Trainer::new(rest))];
+        if let Some(averaging) = averaging {
+            [whole, head] = [whole.averaging(averaging), head.averaging(averaging)];
+        }
+        let whole = trained(&whole, &data, Settings::new()).unwrap();
+        let head = trained(&head, &inputs, Settings::new()).unwrap();
+        for (name, tensor) in &head {
+            let distance = numbers(tensor).into_iter().zip(numbers(&whole[name]));
+            let distance = distance.map(|(a, b)| (a - b).abs()).fold(0., f64::max);
+            assert!(distance < 1e-5, "{name}: {distance}");
+        }
+    }
+}
+
+/// An average of networks is measured anew: the statistics behind a frozen layer are those of what it puts out in evaluation.
+#[test]
+fn statistics_behind_frozen_batch_normalization_are_measured_behind_its_running_statistics() {
+    let data = data();
+    let two = |vb: VarBuilder<'_>| {
+        let first = seq().add(nn::linear(2, 5, vb.pp("a"))?).add(nn::batch_norm(5, 1e-5, vb.pp("norm"))?);
+        let second = first.add(nn::linear(5, 4, vb.pp("b"))?).add(nn::batch_norm(4, 1e-5, vb.pp("later"))?);
+        Ok(second.add(nn::linear(4, 1, vb.pp("c"))?))
+    };
+    let trainer = Trainer::new(two).epochs(4).batch_size(8).averaging(Averaging::ema(0.5));
+    let weights =
+        trained(&trainer.freeze(Freeze::names_like(["a.*", "norm.*"])), &data, Settings::new()).unwrap();
+    let (vars, vb) = fresh(Seed::from(1), Default::default(), DType::F32, &CPU);
+    let network = two(vb).unwrap();
+    vars.load(&weights).unwrap();
+    let seen = network.forward_first(3, data.inputs().only().unwrap()).unwrap();
+    let mean = numbers(&seen.mean(0).unwrap());
+    let measured = numbers(&weights["later.running_mean"]);
+    assert!(mean.iter().zip(&measured).all(|(a, b)| (a - b).abs() < 1e-5), "{mean:?} {measured:?}");
+}
+
+#[test]
+fn the_epochs_of_unfrozen_variables() {
+    let vars = vars(1);
+    let epochs = |freeze: Freeze, unfreeze: Unfreeze| {
+        let frozen = freeze.names(&vars).unwrap();
+        let all = unfreeze.epochs(&frozen, &vars).unwrap();
+        all.into_iter().map(|(name, epoch)| format!("{name}@{epoch}")).collect::<Vec<_>>().join(" ")
+    };
+    let norm = |epoch| {
+        let names = ["norm.bias", "norm.running_mean", "norm.running_var", "norm.weight"];
+        names.map(|name| format!("{name}@{epoch}")).join(" ")
+    };
+    assert_eq!(epochs(Freeze::None, Unfreeze::At(2)), "");
+    assert_eq!(epochs(Freeze::FirstLayers(1), Unfreeze::Never), "");
+    assert_eq!(epochs(Freeze::FirstLayers(1), Unfreeze::At(2)), "a.bias@2 a.weight@2");
+    // The last layer first; dropout is none.
+    let gradual = epochs(Freeze::FirstLayers(3), Unfreeze::Gradual(2));
+    assert_eq!(gradual, format!("a.bias@6 a.weight@6 b.bias@4 b.weight@4 {}", norm(2)));
+    let names = Unfreeze::names([("norm.*", 3), ("*.weight", 1)]);
+    assert_eq!(epochs(Freeze::FirstLayers(3), names), format!("a.weight@1 b.weight@1 {}", norm(3)));
+    let frozen = Freeze::FirstLayers(1).names(&vars).unwrap();
+    let e = Unfreeze::names([("c.*", 1)]).epochs(&frozen, &vars).unwrap_err().to_string();
+    assert!(e.contains("\"c.*\", which matches none"), "{e}");
+    for (text, unfreeze) in [
+        ("3", Unfreeze::At(3)),
+        ("never", Unfreeze::Never),
+        ("at:2", Unfreeze::At(2)),
+        ("gradual", Unfreeze::Gradual(1)),
+        ("gradual:2", Unfreeze::Gradual(2)),
+        ("names:b.*@1|a.*@2", Unfreeze::names([("b.*", 1), ("a.*", 2)])),
+    ] {
+        assert_eq!(Unfreeze::parse(text).unwrap(), unfreeze, "{text}");
+        let run = Settings::new().with("unfreeze", text);
+        assert_eq!(Unfreeze::of_run(&run).unwrap(), Some(unfreeze), "{text}");
+    }
+    assert_eq!(Unfreeze::of_run(&Settings::new().with("unfreeze", 1)).unwrap(), Some(Unfreeze::At(1)));
+    for text in ["names:a.*", "names:a.*@x", "gradualy"] {
+        assert!(Unfreeze::parse(text).is_err(), "{text}");
+    }
+    for (unfreeze, part) in [
+        (Unfreeze::At(0), "Unfreeze::At must be an epoch from 1 on"),
+        (Unfreeze::At(5), "Unfreeze::At must be an epoch below 5, the number of epochs"),
+        (Unfreeze::Gradual(0), "Unfreeze::Gradual must be at least 1 epoch"),
+        (Unfreeze::Names(vec![]), "Unfreeze::Names must be at least one pattern"),
+        (Unfreeze::names([("a[", 1)]), "Unfreeze::Names must be glob patterns"),
+        (Unfreeze::names([("a.*", 7)]), "an epoch below 5"),
+    ] {
+        let e = unfreeze.check(5).unwrap_err().to_string();
+        assert!(e.contains(part), "{e}");
+    }
+}
+
+#[test]
+fn a_warm_start_leaves_the_head_fresh() {
+    let (source, target) = (vars(1).snapshot().unwrap(), vars(2));
+    let before = target.snapshot().unwrap();
+    let mut other = source.clone();
+    other.insert("c.weight".into(), Tensor::zeros((7, 5), DType::F32, &CPU).unwrap());
+    other.insert("c.bias".into(), Tensor::zeros(7, DType::F32, &CPU).unwrap());
+    other.insert("old_head.bias".into(), Tensor::zeros(7, DType::F32, &CPU).unwrap());
+    let start = WarmStart::new(other.clone()).unwrap();
+    let e = start.load_into(&target).unwrap_err().to_string();
+    assert!(e.contains("c.weight is f32 [7, 5] in place of f32 [1, 5]"), "{e}");
+    assert!(e.contains("leave them fresh with WarmStart::except([\"c.*\"])"), "{e}");
+    let e = start.clone().except(["c.*"]).load_into(&target).unwrap_err().to_string();
+    assert!(e.contains("old_head.bias is not of this model"), "{e}");
+    assert!(changed(&target.snapshot().unwrap(), &before).is_empty());
+    start.clone().except(["c.*", "old_head.*"]).load_into(&target).unwrap();
+    let kept = ["c.bias", "c.weight", "dropout.seed", "dropout.step"];
+    let moved = changed(&target.snapshot().unwrap(), &before);
+    assert!(!moved.is_empty() && moved.iter().all(|name| !kept.contains(&name.as_str())), "{moved:?}");
+    let like_source = changed(&target.snapshot().unwrap(), &source);
+    assert!(like_source.iter().all(|name| kept.contains(&name.as_str())), "{like_source:?}");
+    // A head of the same shape stays fresh, too.
+    target.load(&before).unwrap();
+    WarmStart::new(source.clone()).unwrap().except(["c.*"]).load_into(&target).unwrap();
+    assert_eq!(changed(&target.snapshot().unwrap(), &source), ["c.bias", "c.weight", "dropout.seed"]);
+    // Everything else has to be there.
+    other.remove("a.bias");
+    let e =
+        WarmStart::new(other).unwrap().except(["c.*", "old*"]).load_into(&target).unwrap_err().to_string();
+    assert!(e.contains("a.bias is missing"), "{e}");
+    let e = start.clone().except(["d.*"]).load_into(&target).unwrap_err().to_string();
+    assert!(e.contains("WarmStart::except") && e.contains("\"d.*\", which matches none"), "{e}");
+    assert_ne!(start.clone().except(["c.*"]), start.names(["c.*"]));
+}
+
+#[test]
+fn each_run_has_a_warm_start_of_its_own() {
+    let data = data();
+    let sources = [1, 2].map(|seed| vars(seed).snapshot().unwrap());
+    let starts = sources.clone().map(|weights| WarmStart::new(weights).unwrap());
+    // The first layers are frozen, so they show where a run has started from.
+    let each = Trainer::new(network).epochs(1).warm_starts(starts.clone()).freeze(2);
+    let from = |id: usize, settings: Settings| -> Result<usize> {
+        let mut run = RunSpec::new(id, "model", Seed::from(3), (0..data.rows() as u32).collect());
+        run.settings = settings;
+        let (weights, _) = train_alone(&each, &data, &run, &CPU)?;
+        let place =
+            sources.iter().position(|source| numbers(&source["a.weight"]) == numbers(&weights["a.weight"]));
+        Ok(place.unwrap())
+    };
+    assert_eq!((from(0, Settings::new()).unwrap(), from(1, Settings::new()).unwrap()), (0, 1));
+    let chosen = |start: i32| Settings::new().with("warm_start", start);
+    assert_eq!((from(0, chosen(1)).unwrap(), from(7, chosen(0)).unwrap()), (1, 0));
+    for (outcome, part) in [
+        (from(2, Settings::new()), "the warm start of run 2 must be one of the 2 that the trainer has"),
+        (from(0, chosen(2)), "the warm start of run 0 must be one of the 2"),
+    ] {
+        let e = outcome.unwrap_err().to_string();
+        assert!(e.contains(part), "{e}");
+    }
+    for trainer in [Trainer::new(network), Trainer::new(network).warm_start(starts[0].clone())] {
+        let e = trained(&trainer, &data, chosen(0)).unwrap_err().to_string();
+        assert!(e.contains("left unset without Trainer::warm_starts"), "{e}");
+    }
+    let [a, b] = starts;
+    let tag = |starts: Vec<WarmStart>| crate::train::Learner::tag(&Trainer::new(network).warm_starts(starts));
+    let tags = [tag(vec![a.clone(), b.clone()]), tag(vec![b.clone(), a.clone()]), tag(vec![a.clone()])];
+    assert!(tags.iter().all(|one| tags.iter().filter(|other| *other == one).count() == 1));
+    assert_ne!(tag(vec![a.clone()]), crate::train::Learner::tag(&Trainer::new(network).warm_start(a)));
 }

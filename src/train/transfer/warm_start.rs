@@ -1,7 +1,7 @@
 //! The weights from which a training starts, in place of fresh ones.
 use crate::{
     files::{failed, TensorFile},
-    train::transfer::patterns::{by_patterns, first_layers, floats},
+    train::transfer::patterns::{by_patterns, first_layers, floats, parsed},
     weights::{
         compatibility::{list, Kind},
         finite::first_non_finite,
@@ -12,12 +12,16 @@ use crate::{
 use candle_core::{safetensors::load_buffer, Device, Result as CandleResult, Tensor, Var};
 use std::{collections::BTreeSet, fmt, fs, path::Path, sync::Arc};
 
+/// The most patterns that an error proposes.
+const LISTED: usize = 5;
+
 /// The variables of the network that take their values from the weights.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Taken {
     All,
     FirstLayers(usize),
     Names(Vec<String>),
+    Except(Vec<String>),
 }
 
 /// Starts a training from the weights of another network, in place of fresh ones.
@@ -32,6 +36,26 @@ enum Taken {
 /// them gains less. It does not help in general: on small problems a warm start from a related problem is no
 /// better than fresh weights on average, and which source network it was makes the larger difference. A
 /// [`TransferStudy`](crate::evaluate::TransferStudy) measures it.
+///
+/// Where the target has other classes than the source, its head has another shape: leave it fresh with
+/// [`except`](Self::except).
+///
+/// ```
+/// use candle_core::{DType, Device};
+/// use candle_ensemble::{train::WarmStart, weights::fresh};
+///
+/// let network = |classes, vb: candle_nn::VarBuilder<'_>| {
+///     candle_nn::linear(4, 8, vb.pp("body"))?;
+///     candle_nn::linear(8, classes, vb.pp("head"))
+/// };
+/// let ((source, vb), (target, to)) = [1, 2].map(|seed| fresh(seed, Default::default(), DType::F32, &Device::Cpu)).into();
+/// network(10, vb)?;
+/// network(3, to)?;
+/// let start = WarmStart::new(source.snapshot()?)?;
+/// assert!(start.load_into(&target).is_err());
+/// start.except(["head.*"]).load_into(&target)?;
+/// # Ok::<(), candle_ensemble::Error>(())
+/// ```
 ///
 /// The weights are part of the trainer's tag, so a store tells the members of different warm starts apart.
 /// Cost: one copy of the weights.
@@ -128,6 +152,17 @@ impl WarmStart {
         self
     }
 
+    /// Takes all variables of the network but those whose names match one of these patterns, which are those of
+    /// [`names`](Self::names). They keep the values that the run's seed gives them, whatever tensors of their names the
+    /// weights have; all others have to match. Each pattern must match a variable of the network or a tensor.
+    ///
+    /// Use it for a new head, whose weights are drawn anew: `except(["head.*"])`.
+    #[must_use]
+    pub fn except<S: Into<String>>(mut self, patterns: impl IntoIterator<Item = S>) -> Self {
+        self.taken = Taken::Except(patterns.into_iter().map(Into::into).collect());
+        self
+    }
+
     /// Takes only the variables of the network's first layers with weights, which are counted as by
     /// [`Freeze`](crate::train::Freeze).
     #[must_use]
@@ -175,7 +210,7 @@ impl WarmStart {
         if matched.is_empty() || !(differences.is_empty() || self.allow_unmatched) {
             let why = match differences.is_empty() {
                 true => "no variable is taken".into(),
-                false => list(&differences),
+                false => format!("{}. {}", list(&differences), self.way_out(vars)?),
             };
             return Err(Error::Incompatible {
                 what: "the network and the weights of the warm start".into(),
@@ -206,6 +241,7 @@ impl WarmStart {
             Taken::All => floats(vars),
             Taken::FirstLayers(k) => first_layers("WarmStart::first_layers", *k, vars)?,
             Taken::Names(patterns) => by_patterns("WarmStart::names", patterns, vars)?,
+            Taken::Except(patterns) => self.others(patterns, vars)?,
         };
         let (mut matched, mut differences) = (vec![], vec![]);
         for (name, var) in vars.named().into_iter().filter(|(name, _)| chosen.contains(name)) {
@@ -223,14 +259,54 @@ impl WarmStart {
                 )),
             }
         }
-        if self.taken == Taken::All {
-            let beyond = self
-                .weights
-                .iter()
-                .filter(|(name, tensor)| tensor.dtype().is_float() && !chosen.contains(name.as_str()));
+        let left_out = match &self.taken {
+            Taken::All => Some(vec![]),
+            Taken::Except(patterns) => Some(parsed("WarmStart::except", patterns)?),
+            Taken::FirstLayers(_) | Taken::Names(_) => None,
+        };
+        if let Some(left_out) = left_out {
+            let beyond = self.weights.iter().filter(|(name, tensor)| {
+                let is_left_out =
+                    chosen.contains(name.as_str()) || left_out.iter().any(|glob| glob.matches(name));
+                tensor.dtype().is_float() && !is_left_out
+            });
             differences.extend(beyond.map(|(name, _)| format!("{name} is not of this model")));
         }
         Ok((matched, differences))
+    }
+
+    /// The variables that match none of the patterns.
+    fn others(&self, patterns: &[String], vars: &Vars) -> Result<BTreeSet<String>> {
+        let (globs, mut names) = (parsed("WarmStart::except", patterns)?, floats(vars));
+        if let Some(glob) =
+            globs.iter().find(|glob| !names.iter().chain(self.weights.keys()).any(|name| glob.matches(name)))
+        {
+            let must = "patterns that each match a variable of the network or a tensor of the weights";
+            let was = format!("{:?}, which matches none", glob.as_str());
+            return Err(Error::invalid("WarmStart::except", must, was));
+        }
+        names.retain(|name| !globs.iter().any(|glob| glob.matches(name)));
+        Ok(names)
+    }
+
+    /// What to do about variables that do not match.
+    fn way_out(&self, vars: &Vars) -> Result<String> {
+        let (matched, _) = self.matched(vars)?;
+        let taken: BTreeSet<&str> = matched.iter().map(|(name, ..)| name.as_str()).collect();
+        let layer =
+            |name: &str| name.rsplit_once('.').map_or(name.to_owned(), |(layer, _)| format!("{layer}.*"));
+        let others: BTreeSet<String> = floats(vars)
+            .iter()
+            .filter(|name| !taken.contains(name.as_str()))
+            .map(|name| layer(name))
+            .collect();
+        let patterns: Vec<String> =
+            others.iter().take(LISTED).map(|pattern| format!("{pattern:?}")).collect();
+        let fresh = match patterns.is_empty() {
+            true => String::new(),
+            false => format!("leave them fresh with WarmStart::except([{}]), or ", patterns.join(", ")),
+        };
+        Ok(format!("To start all the same, {fresh}take what matches with WarmStart::allow_unmatched(true)"))
     }
 
     /// What distinguishes it from other warm starts, for the tag of a learner.

@@ -1,6 +1,6 @@
 //! The members that are trained side by side, and whether they can be.
 use crate::{
-    nn::stack::Stack,
+    nn::{frozen::with_frozen_statistics, stack::Stack},
     observe::Event,
     train::{
         trainer::{
@@ -13,16 +13,30 @@ use crate::{
         },
         Learner, Trainer,
     },
+    weights::Vars,
     Error, Network, Result,
 };
 use candle_core::{backprop::GradStore, Var};
+use std::collections::BTreeSet;
 
 /// The number of steps, from the first, in which the passes of all members are compared with those of each.
 const COMPARED_STEPS: usize = 2;
 
-/// The network for all members, as long as it is known to do what theirs do.
-pub(super) struct Group<N> {
-    network: Option<(Stack, N)>,
+/// The networks for all members, as long as they are known to do what theirs do.
+pub(super) struct Group<'t, 'a, N> {
+    trainer: &'t Trainer<N>,
+    /// The variables of each member, by its number.
+    vars: Vec<&'a Vars>,
+    /// One for each choice of frozen variables that members have had.
+    networks: Vec<Stacked<N>>,
+    is_stacked: bool,
+}
+
+/// The network of members with the same frozen variables.
+struct Stacked<N> {
+    frozen: BTreeSet<String>,
+    stack: Stack,
+    network: N,
     compared: usize,
     /// The shapes of the inputs of the batches that have been compared.
     known: Vec<Shapes>,
@@ -30,48 +44,69 @@ pub(super) struct Group<N> {
 
 /// The shapes of the inputs of a batch.
 type Shapes = Vec<Vec<usize>>;
-/// The lanes whose batches have these shapes.
-type OfShapes<'l, 't, 'a, N> = (Shapes, Vec<&'l mut Lane<'t, 'a, N>>);
-/// Lanes whose batches have the same shapes.
+/// What lanes must have in common to take a step with one graph: the shapes of their batches, and what is frozen.
+type Kind = (Shapes, BTreeSet<String>);
+/// The lanes of a kind.
+type OfKind<'l, 't, 'a, N> = (Kind, Vec<&'l mut Lane<'t, 'a, N>>);
+/// Lanes of one kind.
 type Alike<'l, 't, 'a, N> = [&'l mut Lane<'t, 'a, N>];
 
-impl<N: Network> Group<N> {
-    /// Builds the network for these members.
-    pub(super) fn new(trainer: &Trainer<N>, lanes: &mut [Lane<'_, '_, N>]) -> Self {
-        let mut group = Self { network: None, compared: 0, known: vec![] };
-        let ([first, _, ..], vars) = (&*lanes, lanes.iter().map(|lane| lane.run.vars())) else {
-            return group;
-        };
-        let (stack, vb) = Stack::new(&vars.collect::<Vec<_>>(), Learner::dtype(trainer), first.run.device());
-        match trainer.networks.build(&first.run.spec().architecture, first.run.settings(), vb) {
-            Ok(network) => group.network = Some((stack, network)),
-            Err(e) => {
-                let why =
-                    format!("its constructor does not take the variables of several members: {}", words(e));
-                lanes.iter_mut().for_each(|lane| announce(lane, Err(why.as_str())));
-            }
+impl<'t, 'a, N: Network> Group<'t, 'a, N> {
+    /// Builds the network for these members, whose numbers are their places.
+    pub(super) fn new(trainer: &'t Trainer<N>, lanes: &mut [Lane<'_, 'a, N>]) -> Self {
+        let vars = lanes.iter().map(|lane| lane.run.vars()).collect();
+        let mut group = Self { trainer, vars, networks: vec![], is_stacked: lanes.len() > 1 };
+        if let Some(first) = lanes.first().filter(|_| group.is_stacked)
+            && let Err(why) = group.network(first, &first.course.training().frozen().clone())
+        {
+            group.is_stacked = false;
+            lanes.iter_mut().for_each(|lane| announce(lane, Err(why.as_str())));
         }
         group
     }
 
+    /// The number of the network of members with these frozen variables, which is built when it is needed first. `like` is
+    /// one of the members.
+    fn network(
+        &mut self,
+        like: &Lane<'_, '_, N>,
+        frozen: &BTreeSet<String>,
+    ) -> std::result::Result<usize, String> {
+        if let Some(known) = self.networks.iter().position(|network| network.frozen == *frozen) {
+            return Ok(known);
+        }
+        let (dtype, device) = (Learner::dtype(self.trainer), like.run.device());
+        let (stack, vb) = Stack::new(&self.vars, frozen, dtype, device);
+        let (architecture, settings) = (&like.run.spec().architecture, like.run.settings());
+        let network =
+            with_frozen_statistics(frozen, || self.trainer.networks.build(architecture, settings, vb));
+        let network = network.map_err(|e| {
+            format!("its constructor does not take the variables of several members: {}", words(e))
+        })?;
+        let (frozen, known) = (frozen.clone(), vec![]);
+        self.networks.push(Stacked { frozen, stack, network, compared: 0, known });
+        Ok(self.networks.len() - 1)
+    }
+
     /// Whether there is a network for all members.
     pub(super) fn is_stacked(&self) -> bool {
-        self.network.is_some()
+        self.is_stacked
     }
 
     /// Takes the step that each lane is at.
-    pub(super) fn train(&mut self, lanes: &mut [Lane<'_, '_, N>]) {
-        let mut parts: Vec<OfShapes<'_, '_, '_, N>> = vec![];
+    pub(super) fn train(&mut self, lanes: &mut [Lane<'_, 'a, N>]) {
+        let mut parts: Vec<OfKind<'_, '_, 'a, N>> = vec![];
         for lane in lanes.iter_mut() {
             let Ok(shapes) = shapes(lane) else { continue };
-            match parts.iter_mut().find(|(of_part, _)| *of_part == shapes) {
+            let frozen = lane.course.training().frozen();
+            match parts.iter_mut().find(|((known, of_part), _)| *known == shapes && of_part == frozen) {
                 Some((_, part)) => part.push(lane),
-                None => parts.push((shapes, vec![lane])),
+                None => parts.push(((shapes, frozen.clone()), vec![lane])),
             }
         }
         let mut reason = None;
-        for (shapes, mut part) in parts {
-            if let Some(why) = self.train_alike(&mut part, shapes) {
+        for (kind, mut part) in parts {
+            if let Some(why) = self.train_alike(&mut part, kind) {
                 reason = Some(why);
             }
         }
@@ -83,16 +118,25 @@ impl<N: Network> Group<N> {
         }
     }
 
-    /// The same for lanes whose batches have these shapes. Returns why members can no longer be trained side by side.
-    fn train_alike(&mut self, lanes: &mut Alike<'_, '_, '_, N>, shapes: Shapes) -> Option<String> {
-        let network = match &self.network {
-            Some(network) if lanes.len() > 1 => network,
+    /// The same for lanes of one kind. Returns why members can no longer be trained side by side.
+    fn train_alike(&mut self, lanes: &mut Alike<'_, '_, '_, N>, (shapes, frozen): Kind) -> Option<String> {
+        let network = match lanes.first() {
+            Some(first) if self.is_stacked && lanes.len() > 1 => self.network(first, &frozen),
             _ => {
                 lanes.iter_mut().for_each(|lane| lane.train_alone());
                 return None;
             }
         };
-        let is_known = self.compared >= COMPARED_STEPS && self.known.contains(&shapes);
+        let stacked = match network.map(|number| self.networks.get_mut(number)) {
+            Ok(Some(stacked)) => stacked,
+            outcome => {
+                self.is_stacked = false;
+                lanes.iter_mut().for_each(|lane| lane.train_alone());
+                return Some(outcome.err().unwrap_or_else(|| "it has not been built".into()));
+            }
+        };
+        let is_known = stacked.compared >= COMPARED_STEPS && stacked.known.contains(&shapes);
+        let network = (&stacked.stack, &stacked.network);
         let outcome = match is_known {
             true => train_together(network, lanes),
             false => compare(network, lanes),
@@ -100,17 +144,17 @@ impl<N: Network> Group<N> {
         match outcome {
             Ok(None) => {
                 if !is_known {
-                    self.compared += 1;
-                    self.known.push(shapes);
+                    stacked.compared += 1;
+                    stacked.known.push(shapes);
                 }
                 None
             }
             Ok(why) => {
-                self.network = None;
+                self.is_stacked = false;
                 why
             }
             Err(e) => {
-                self.network = None;
+                self.is_stacked = false;
                 lanes.iter_mut().for_each(|lane| lane.fail_step(&e));
                 Some(words(e))
             }
@@ -126,7 +170,7 @@ fn shapes<N: Network>(lane: &Lane<'_, '_, N>) -> Result<Shapes> {
 /// Takes the steps with one graph for all. Returns why that is not possible, after the members have taken the steps one
 /// by one.
 fn train_together<N: Network>(
-    network: &(Stack, N),
+    network: (&Stack, &N),
     lanes: &mut Alike<'_, '_, '_, N>,
 ) -> Result<Option<String>> {
     let state = Values::of(lanes.iter().flat_map(|lane| lane.state.iter().cloned()))?;
@@ -162,7 +206,7 @@ fn complete<N: Network>(lane: &mut Lane<'_, '_, N>, part: Part, gradients: &mut 
 }
 
 /// Takes the steps one by one, and compares them with one graph for all. Returns in what they differ.
-fn compare<N: Network>(network: &(Stack, N), lanes: &mut Alike<'_, '_, '_, N>) -> Result<Option<String>> {
+fn compare<N: Network>(network: (&Stack, &N), lanes: &mut Alike<'_, '_, '_, N>) -> Result<Option<String>> {
     let vars: Vec<Var> = lanes.iter().flat_map(|lane| lane.run.vars().all_vars()).collect();
     let before = Values::of(vars)?;
     let (together, left) = passes::run(network, lanes);

@@ -34,7 +34,7 @@ pub(super) struct Part {
 /// The passes of the steps that these members are at, whose inputs have the same shapes. Returns also the names of the
 /// variables that no layer has read as those of several members.
 pub(super) fn run<N: Network>(
-    (stack, network): &(Stack, N),
+    (stack, network): (&Stack, &N),
     lanes: &[&mut Lane<'_, '_, N>],
 ) -> (Result<Together>, Vec<String>) {
     let steps = lanes.iter().map(|lane| lane.step()).collect::<Result<Vec<_>>>();

@@ -9,7 +9,7 @@ use crate::{
         tap::{collect, Collect, Observed},
         Recording,
     },
-    plan::{EpochSteps, Position},
+    plan::{EpochSteps, LrSchedule, Position},
     train::{
         accumulate::{ends_step, weight},
         augment::{MixedBatch, TargetShare},
@@ -102,8 +102,8 @@ impl<N: Network> Training<'_, N> {
     pub(in crate::train::trainer) fn begin<'a>(&mut self, run: &Run<'a>, epoch: usize) -> EpochPass<'a> {
         let config = self.config;
         self.first_pass = epoch == self.first_epoch;
-        self.monitor_of_epoch =
-            config.monitor.map(|monitor| EpochMonitor::new(monitor, self.optimizer.variables()));
+        let trained = || self.optimizer.variables().filter(|(name, _)| !self.frozen.contains(name));
+        self.monitor_of_epoch = config.monitor.map(|monitor| EpochMonitor::new(monitor, trained()));
         let rows = self.phase.rows(run);
         let (number, epochs) = self.within(epoch);
         let batch_norm = run.vars().has_statistics();
@@ -128,10 +128,18 @@ impl<N: Network> Training<'_, N> {
         if self.first_pass {
             check_data(run, &batch, &rows, &when(at))?;
         }
-        let base = self.config.optimizer.learning_rate();
-        let prescribed = run.learning_rate(base, step);
-        let rate = prescribed.unwrap_or_else(|| self.config.schedule.rate_in(base, step, &pass.steps));
-        self.learning_rate = self.plateau.as_ref().map_or(rate, |plateau| plateau.rate(rate));
+        let (base, schedule) = (self.config.optimizer.learning_rate(), &self.config.schedule);
+        let rate = |base: f64, schedule: &LrSchedule| {
+            let prescribed = run.learning_rate(base, step);
+            prescribed.unwrap_or_else(|| schedule.rate_in(base, step, &pass.steps))
+        };
+        let plateau = &self.plateau;
+        let reduced = |rate: f64| plateau.as_ref().map_or(rate, |plateau| plateau.rate(rate));
+        self.learning_rate = reduced(rate(base, schedule));
+        self.rates.clear();
+        self.rates.push(self.learning_rate);
+        let groups = self.config.parameter_groups.iter();
+        self.rates.extend(groups.map(|group| reduced(group.rate_by(base, schedule, rate))));
 
         let here = NoiseStep::new(self.seeds[0], at).step(pass.counts.before(at.epoch) + at.batch);
         let here = here.loss_scale(self.loss_scale());
@@ -182,7 +190,7 @@ impl<N: Network> Training<'_, N> {
     /// Forward and backward pass on these inputs.
     fn pass_on(&self, run: &Run<'_>, step: &ReadyStep, inputs: &Inputs) -> Result<Passed> {
         let _recording = Recording::begin();
-        let forward = || self.network.run(inputs, true);
+        let forward = || self.network().run(inputs, true);
         let (output, collected) = collect(step.collect, || seeded_pass(step.draws, forward));
         let output = output?;
         self.check_pass(run, step, &output)?;
@@ -270,6 +278,7 @@ impl<N: Network> Training<'_, N> {
             monitor.add_outputs(activations)?;
         }
         noisy.restore()?;
+        self.frozen.remove_from(gradients);
         self.check_gradients(run, gradients, (at, step))?;
         pass.meter.add(value, &self.unscaled(output)?, &batch)?;
         let mut loss = value;
@@ -290,11 +299,11 @@ impl<N: Network> Training<'_, N> {
     fn update(&mut self, run: &Run<'_>, gradients: &GradStore, at: Position) -> Result<()> {
         let due = self.monitor_of_epoch.as_ref().filter(|monitor| monitor.is_due(at.batch));
         let before = due.map(|monitor| monitor.before_step(gradients, self.loss_scale())).transpose()?;
-        let (rate, clip) = (self.learning_rate, &self.config.clip);
+        let (rates, clip) = (&*self.rates, &self.config.clip);
         match &mut self.loss_scaling {
-            None => self.optimizer.step(gradients, rate, clip)?,
+            None => self.optimizer.step_by(gradients, rates, clip)?,
             Some(scaling) => {
-                if !self.optimizer.step_scaled(gradients, rate, clip, scaling)? {
+                if !self.optimizer.step_scaled_by(gradients, rates, clip, scaling)? {
                     return Ok(());
                 }
             }
