@@ -7,6 +7,7 @@
 //! becomes of a last batch that is smaller than the others.
 mod batches;
 mod dataset;
+mod row_weights;
 mod scale;
 mod split;
 mod tensor_dataset;
@@ -15,7 +16,7 @@ mod view;
 
 pub(crate) use batches::passes;
 pub use batches::LastBatch;
-pub use dataset::{Batch, Dataset, Fingerprint, Inputs, Task};
+pub use dataset::{Batch, Dataset, Fingerprint, Inputs, Purpose, Task};
 pub(crate) use scale::check_targets;
 pub use scale::{FittedColumn, FittedScaling, FittedScalings, Scaler, Scaling};
 pub use split::Split;

@@ -1,6 +1,6 @@
 //! Held-out predictions, with the targets of their rows.
 use crate::{
-    data::{Dataset, Task},
+    data::{Dataset, Purpose, Task},
     metrics::{Metrics, Truth},
     predictions::Predictions,
     resample::{assign_folds, unit::Units},
@@ -127,7 +127,7 @@ impl HeldOut {
         names: Vec<String>,
         costs: Vec<f64>,
     ) -> Result<Self> {
-        let batch = data.batch(&rows, device)?;
+        let batch = data.batch_for(Purpose::Scoring, &rows, device)?;
         let groups = data.groups().map(|g| rows.iter().map(|row| g[*row as usize]).collect());
         let weights = batch.weights.map(|w| w.to_dtype(DType::F64)).transpose()?;
         let predictions = predictions.with_names(names.clone())?;

@@ -6,10 +6,12 @@
 //! already exists. In both cases the loop works on a [`Run`], which provides the rows, the variables and the
 //! seeds of one run of the plan.
 mod averaging;
+mod class_weights;
 mod clip;
 mod configured;
 mod constraint;
 mod custom_loop;
+mod distillation;
 mod epoch_meter;
 mod fit;
 mod greedy;
@@ -35,10 +37,12 @@ mod trainer;
 mod transfer;
 
 pub use averaging::Averaging;
+pub use class_weights::ClassWeights;
 pub use clip::Clip;
 pub(crate) use configured::Configured;
 pub use constraint::{Constraint, Constraints, MaxNorm, MinMaxNorm, NonNegative, UnitNorm};
 pub use custom_loop::CustomLoop;
+pub use distillation::Distillation;
 pub use greedy::{Corruption, GreedyNetwork, GreedyPretraining, Pretraining};
 pub use learner::{Finished, Learner};
 pub use loss::Loss;

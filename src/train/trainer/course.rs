@@ -35,6 +35,7 @@ impl<'t, 'a, N: Network> Course<'t, 'a, N> {
             start.load_into(run.vars())?;
         }
         let begin = (0, config.freeze.names(run.vars())?);
+        let config = (config, &trainer.custom);
         let training = Training::start(config, network, trainer.networks.output, watched, begin, run)?;
         Ok(Self { trainer, training, epoch: run.first_epoch(), pass: None })
     }

@@ -2,6 +2,7 @@
 mod checkpoint;
 mod config;
 mod course;
+mod custom;
 mod diagnosis;
 mod phase;
 mod scaling;
@@ -12,12 +13,13 @@ mod validation;
 pub(crate) use checkpoint::{with_prefix, without_prefix};
 pub use config::TrainConfig;
 pub(crate) use config::SETTINGS;
+pub(crate) use custom::{Custom, NO_CUSTOM};
 pub(crate) use scaling::{check as check_scaling, fit as fit_scaling};
-pub(crate) use training::{optimizer, scalar, Training};
+pub(crate) use training::{check_soft_targets, optimizer, scalar, Training};
 
 use crate::{
     codec,
-    data::{Dataset, LastBatch, Scaling},
+    data::{Batch, Dataset, LastBatch, Scaling},
     metrics::Metric,
     network::Output,
     plan::{BatchSize, LrSchedule, RunSpec, Settings},
@@ -25,13 +27,13 @@ use crate::{
         learner::Finished,
         networks::{learner_methods, network_setters, Networks},
         trainer::course::Course,
-        Averaging, Clip, Constraints, EarlyStopping, Freeze, Learner, Loss, LossScale, Monitor, Noises,
-        Optimizer, ReduceOnPlateau, Regularizers, Run, WarmStart,
+        Averaging, ClassWeights, Clip, Constraints, Distillation, EarlyStopping, Freeze, Learner, Loss,
+        LossScale, Monitor, Noises, Optimizer, ReduceOnPlateau, Regularizers, Run, WarmStart,
     },
-    weights::{fresh, InitScheme, WeightFilter, Weights},
+    weights::{fresh, InitScheme, Vars, WeightFilter, Weights},
     Network, Result,
 };
-use candle_core::{DType, Result as CandleResult};
+use candle_core::{DType, Result as CandleResult, Tensor};
 use candle_nn::VarBuilder;
 
 /// Trains candle models as they are: a model is what a constructor `|vb: VarBuilder| Net::new(vb)` returns.
@@ -39,7 +41,8 @@ use candle_nn::VarBuilder;
 /// A step does this, where what is not set costs nothing:
 ///
 /// 1. Inputs and targets are [scaled](Trainer::input_scaling), and get [noise](Trainer::noise); so do the weights.
-/// 2. Forward pass, loss, penalties on [activations](crate::nn::ActivityRegularizer), backward pass.
+/// 2. Forward pass, loss ([of the library](Trainer::loss) or [your own](Trainer::custom_loss)), penalties on
+///    [activations](crate::nn::ActivityRegularizer) and [your own](Trainer::custom_penalty), backward pass.
 /// 3. The weights lose their noise. The gradients get those of the [penalties on weights](Trainer::regularizer), and
 ///    noise, and are [clipped](Trainer::clip).
 /// 4. The [optimizer](Trainer::optimizer) updates the weights in place, and the [constraints](Trainer::constraint) are
@@ -96,6 +99,8 @@ use candle_nn::VarBuilder;
 pub struct Trainer<N> {
     networks: Networks<N>,
     config: TrainConfig,
+    /// The user's loss and penalties, whose names the configuration has.
+    custom: Custom,
     /// The user's metric, which early stopping watches if its rule has the name.
     metric: Option<Metric>,
     warm_start: Option<WarmStart>,
@@ -108,6 +113,7 @@ impl<N> Clone for Trainer<N> {
         Self {
             networks: self.networks.clone(),
             config: self.config.clone(),
+            custom: self.custom.clone(),
             metric: self.metric.clone(),
             warm_start: self.warm_start.clone(),
             version: self.version.clone(),
@@ -143,8 +149,8 @@ impl<N: Network> Trainer<N> {
         new: impl Fn(&Settings, VarBuilder<'static>) -> CandleResult<N> + Send + Sync + 'static,
     ) -> Self {
         let networks = Networks::new(reads, new);
-        let (config, version) = (TrainConfig::default(), String::new());
-        Self { networks, config, metric: None, warm_start: None, version }
+        let (config, custom, version) = (TrainConfig::default(), Custom::default(), String::new());
+        Self { networks, config, custom, metric: None, warm_start: None, version }
     }
 
     network_setters!(config.init);
@@ -206,7 +212,111 @@ impl<N: Network> Trainer<N> {
     /// Sets the loss. The default depends on the task; see [`TrainConfig::loss`].
     #[must_use]
     pub fn loss(mut self, loss: Loss) -> Self {
-        self.config.loss = Some(loss);
+        self.config.set_loss(loss);
+        self
+    }
+
+    /// Sets a loss of your own: a function of the network's outputs and the batch that returns the losses `(B,)` of its
+    /// rows.
+    ///
+    /// ```text
+    /// loss of a batch = Σ l / B,   or with weights w of the rows   Σ w l / Σ w
+    /// ```
+    ///
+    /// The losses are composed of candle's differentiable operations and may be of any type of floats. The batch is as
+    /// the network gets it in training: inputs and targets are scaled, if they are scaled at all, with their noise. Where
+    /// the data has [soft targets](crate::data::Dataset::soft_targets), they are the targets. Leave `batch.weights` to the
+    /// trainer, which multiplies them in. The loss of validation rows, which early stopping watches, is computed by the
+    /// same function. In a network of several members that are trained [side by side](crate::exec::Stacked) it gets the
+    /// outputs of one of them.
+    ///
+    /// `name` is part of the trainer's tag, by which a store tells trainings apart. Change it whenever the function
+    /// changes, for example by a version: `"tversky 0.7, version 2"`. A run with the setting `"loss"` is trained with that
+    /// loss instead.
+    ///
+    /// Use it where [`Loss`] has not what you need. On the CPU the losses of the library are faster, because value and
+    /// gradient are one operation.
+    ///
+    /// # Errors
+    /// A run fails in its first step if the function returns an error or another shape, and with
+    /// [`Error::NoGradient`](crate::Error::NoGradient) if the losses do not reach a variable. A loss that is not finite is
+    /// an error in every step. An empty name is an error before anything is trained.
+    ///
+    /// ```
+    /// use candle_core::{Device, Tensor};
+    /// use candle_ensemble::{data::TensorDataset, strategy::MultiRun, train::Trainer, Session};
+    ///
+    /// let x = Tensor::arange(0f32, 40., &Device::Cpu)?.affine(0.05, -1.)?.reshape((20, 2))?;
+    /// let data = TensorDataset::regression(&x, &x.sum(1)?)?;
+    /// // The squared error, in which predictions that are too low count three times.
+    /// let trainer = Trainer::new(|vb| candle_nn::linear(2, 1, vb)).custom_loss("asymmetric 3", |outputs, batch| {
+    ///     let d = (outputs.squeeze(1)? - &batch.targets)?;
+    ///     let low = d.neg()?.relu()?.sqr()?;
+    ///     d.sqr()? + (low * 2.)?
+    /// });
+    /// let pool = Session::new(&trainer, &data).fit(&MultiRun::new(2), 42)?;
+    /// # Ok::<(), candle_ensemble::Error>(())
+    /// ```
+    #[must_use]
+    pub fn custom_loss(
+        mut self,
+        name: &str,
+        losses: impl Fn(&Tensor, &Batch) -> CandleResult<Tensor> + Send + Sync + 'static,
+    ) -> Self {
+        self.custom.set_loss(name, losses);
+        (self.config.loss, self.config.custom_loss) = (None, Some(name.into()));
+        self
+    }
+
+    /// Adds a penalty of your own: a function of the network's outputs, the batch and the variables that returns one
+    /// number, which is added to the mean loss of each step. Penalties are trained on, and not recorded in learning
+    /// curves. They are no part of the loss of validation rows.
+    ///
+    /// Several are added up. `name` is part of the trainer's tag, as that of [`custom_loss`](Self::custom_loss); each
+    /// needs one of its own. The [`regularizer`](Self::regularizer)s are penalties on weights that are ready-made, and
+    /// [`ActivityRegularizer`](crate::nn::ActivityRegularizer) is one on the outputs of a layer.
+    ///
+    /// # Errors
+    /// A run fails in its first step if the function returns an error or another shape. Two penalties of the same name, or
+    /// an empty one, are an error before anything is trained.
+    ///
+    /// ```
+    /// use candle_core::{Device, Tensor};
+    /// use candle_ensemble::{data::TensorDataset, strategy::MultiRun, train::Trainer, Session};
+    ///
+    /// let x = Tensor::arange(0f32, 40., &Device::Cpu)?.affine(0.05, -1.)?.reshape((20, 2))?;
+    /// let y = Tensor::from_iter((0..20u32).map(|i| i / 10), &Device::Cpu)?;
+    /// let data = TensorDataset::classification(&x, &y)?;
+    /// // Rewards networks that are less certain: 0.1 times the negative entropy of their predictions.
+    /// let trainer = Trainer::new(|vb| candle_nn::linear(2, 2, vb)).custom_penalty("entropy 0.1", |outputs, _, _| {
+    ///     let log = candle_nn::ops::log_softmax(outputs, 1)?;
+    ///     (log.exp()? * log)?.sum(1)?.mean_all()? * 0.1
+    /// });
+    /// let pool = Session::new(&trainer, &data).fit(&MultiRun::new(2), 42)?;
+    /// # Ok::<(), candle_ensemble::Error>(())
+    /// ```
+    #[must_use]
+    pub fn custom_penalty(
+        mut self,
+        name: &str,
+        penalty: impl Fn(&Tensor, &Batch, &Vars) -> CandleResult<Tensor> + Send + Sync + 'static,
+    ) -> Self {
+        self.custom.add_penalty(name, penalty);
+        self.config.custom_penalties.push(name.into());
+        self
+    }
+
+    /// Sets how much the rows of each class count in the loss of the training. The default is that all count the same.
+    #[must_use]
+    pub fn class_weights(mut self, weights: ClassWeights) -> Self {
+        self.config.class_weights = Some(weights);
+        self
+    }
+
+    /// Trains on the predictions of a teacher, which are the soft targets of the data set, beside the targets.
+    #[must_use]
+    pub fn distillation(mut self, distillation: Distillation) -> Self {
+        self.config.distillation = Some(distillation);
         self
     }
 
@@ -395,6 +505,11 @@ impl<N: Network> Trainer<N> {
         &self.config
     }
 
+    /// The user's loss and penalties.
+    pub(crate) fn custom(&self) -> &Custom {
+        &self.custom
+    }
+
     /// The names of the settings that the constructors read.
     pub(crate) fn reads(&self) -> Vec<String> {
         self.networks.reads()
@@ -430,6 +545,8 @@ impl<N: Network> Trainer<N> {
     /// Checks a run that trains with another configuration than the trainer's own.
     pub(crate) fn check_as(&self, config: &TrainConfig, run: &RunSpec, data: &dyn Dataset) -> Result<()> {
         self.networks.check(&run.architecture, &run.settings, SETTINGS)?;
+        self.custom.check(config)?;
+        check_soft_targets(config, run, data, self.networks.output)?;
         config.check(run, data.task(), self.networks.output)
     }
 
@@ -474,6 +591,10 @@ impl<N: Network> Learner for Trainer<N> {
         true
     }
 
+    fn distills(&self) -> bool {
+        true
+    }
+
     fn epochs(&self, run: &RunSpec) -> usize {
         self.config.for_run(&run.settings).map_or(0, |config| config.max_epochs())
     }
@@ -483,7 +604,9 @@ impl<N: Network> Learner for Trainer<N> {
         self.networks.check(&run.architecture, &run.settings, SETTINGS)?;
         let config = self.config.for_run(&run.settings)?;
         config.check(run, data.task(), self.networks.output)?;
+        self.custom.check(&config)?;
         check_scaling(&config, run, data)?;
+        check_soft_targets(&config, run, data, self.networks.output)?;
         self.watched(&config)?.map_or(Ok(()), |metric| metric.check_task(data.task()))
     }
 }

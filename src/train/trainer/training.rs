@@ -1,6 +1,8 @@
 //! The training loop of the ready-made trainer.
+mod objective;
 mod step;
 
+pub(crate) use objective::check_soft_targets;
 pub(super) use step::{EpochPass, Passed, ReadyStep};
 
 use crate::{
@@ -12,16 +14,17 @@ use crate::{
     threads,
     train::{
         averaging::RunningAverage,
+        class_weights::FittedClassWeights,
         epoch_meter::EpochMeter,
         fit::check_output,
         monitor::EpochMonitor,
         run::named_element,
         trainer::{
-            checkpoint::TrainingState, diagnosis::check_data, phase::Phase, scaling,
+            checkpoint::TrainingState, custom::Custom, diagnosis::check_data, phase::Phase, scaling,
             validation::ValidationRows, TrainConfig,
         },
         transfer::Frozen,
-        Loss, LossScaling, OptimizerState, PlateauMonitor, Regularizers, Retrain, Run, StoppingMonitor,
+        LossScaling, OptimizerState, PlateauMonitor, Regularizers, Retrain, Run, StoppingMonitor,
         StoppingStatus,
     },
     weights::{
@@ -43,6 +46,8 @@ pub(crate) type Build<'b, N> = dyn Fn() -> Result<(Vars, N)> + Sync + 'b;
 /// The training of one network: everything that changes from step to step, besides the network's variables.
 pub(crate) struct Training<'t, N> {
     config: &'t TrainConfig,
+    /// The loss and the penalties of the user.
+    custom: &'t Custom,
     network: &'t N,
     /// The variables that are not trained.
     frozen: Frozen,
@@ -60,6 +65,8 @@ pub(crate) struct Training<'t, N> {
     loss_scaling: Option<LossScaling>,
     /// The scalings of inputs and targets.
     scalings: FittedScalings,
+    /// The weights of the classes in the loss.
+    class_weights: Option<FittedClassWeights>,
     /// The penalties times the scale of the loss.
     penalties: Regularizers,
     average: Option<RunningAverage>,
@@ -89,7 +96,7 @@ impl<'t, N: Network> Training<'t, N> {
     /// The training of all variables but the `frozen` ones from epoch `begin` of the run on: at its beginning, or at
     /// the last checkpoint.
     pub(crate) fn start(
-        config: &'t TrainConfig,
+        (config, custom): (&'t TrainConfig, &'t Custom),
         network: &'t N,
         kind: Output,
         watched: Option<Metric>,
@@ -103,8 +110,11 @@ impl<'t, N: Network> Training<'t, N> {
         let average = config.averaging.map(|averaging| RunningAverage::new(averaging, config.epochs));
         let higher = watched.as_ref().is_some_and(Metric::higher_is_better);
         let monitor = |rule| StoppingMonitor::new(rule).higher_is_better(higher);
+        let class_weights = config.class_weights.as_ref();
         let mut training = Self {
             config,
+            custom,
+            class_weights: class_weights.map(|weights| run.fit_class_weights(weights)).transpose()?,
             network,
             kind,
             task: run.task(),
@@ -218,7 +228,7 @@ impl<'t, N: Network> Training<'t, N> {
         if let Some(average) = &mut self.average {
             average.after_epoch(epoch - self.begin, run.vars())?;
         }
-        let (train_loss, train_metric) = meter.finish();
+        let (train_loss, train_metric) = meter.finish().ok_or_else(|| no_weight("training"))?;
         let validated = self.evaluate(run, epoch)?;
         let (valid_loss, valid_metric) = match self.phase {
             Phase::First => validated.unzip(),
@@ -253,16 +263,6 @@ impl<'t, N: Network> Training<'t, N> {
     /// The output of the network in the targets' own units.
     fn unscaled(&self, output: &Tensor) -> CandleResult<Tensor> {
         self.scalings.unscale_outputs(&output.detach())
-    }
-
-    /// The mean loss of a batch.
-    fn loss(&self, run: &Run<'_>, output: &Tensor, batch: &Batch) -> CandleResult<Tensor> {
-        self.loss_of(run, output).mean(output, &batch.targets, batch.weights.as_ref())
-    }
-
-    /// The loss for outputs of this shape.
-    pub(super) fn loss_of(&self, run: &Run<'_>, output: &Tensor) -> Loss {
-        self.config.loss_for(run.task(), self.kind, output)
     }
 
     /// Checks after an epoch that all variables are finite: no loss follows the last step, and a statistic of
@@ -303,7 +303,7 @@ impl<'t, N: Network> Training<'t, N> {
                 watched.add(&output, &batch, run.task())?;
             }
         }
-        let (loss, metric) = meter.finish();
+        let (loss, metric) = meter.finish().ok_or_else(|| no_weight("validation"))?;
         let metric = watched.map_or(Ok(metric), |watched| watched.finish(run, epoch))?;
         Ok(Some((loss, metric)))
     }
@@ -425,6 +425,12 @@ fn check_patterns(config: &TrainConfig, vars: &Vars) -> Result<()> {
 
 fn own((name, tensor): (&String, &Tensor)) -> (String, Tensor) {
     (name.clone(), tensor.clone())
+}
+
+/// The error for rows that have no weight.
+fn no_weight(rows: &str) -> Error {
+    let what = format!("the weights of the {rows} rows of the run");
+    Error::invalid(what, "above 0 for at least one row", "0 for all")
 }
 
 pub(crate) fn scalar(loss: &Tensor) -> CandleResult<f64> {

@@ -54,6 +54,8 @@ pub(in crate::train::trainer) struct ReadyStep {
     batch: Batch,
     /// The batch as the network gets it.
     pub(in crate::train::trainer) seen: Batch,
+    /// What the teacher predicts for the rows, in the units that the network is trained in.
+    pub(super) teacher: Option<Tensor>,
     /// The seed of the forward pass.
     pub(in crate::train::trainer) draws: Seed,
     /// What is collected in the forward pass.
@@ -109,15 +111,17 @@ impl<N: Network> Training<'_, N> {
         let here = NoiseStep::new(self.seeds[0], at).step(pass.steps.before(at.epoch) + at.batch);
         let here = here.loss_scale(self.loss_scale());
         let noise = &self.config.noise;
-        let seen = self.scaled(&batch)?;
+        let seen = self.class_weighted(self.scaled(&batch)?)?;
         let inputs = noise.perturb_inputs(&seen.inputs, here)?;
         let targets = noise.perturb_targets(&seen.targets, run.task(), here)?;
+        let (targets, teacher) = self.with_soft_targets(run, &batch, &rows, targets, || when(at))?;
         let activations = self.monitor_of_epoch.as_ref().is_some_and(|monitor| monitor.is_due(at.batch));
         Ok(Some(ReadyStep {
             at,
             rows,
             batch,
             seen: Batch { inputs, targets, ..seen },
+            teacher,
             draws: self.seeds[1].nth("step", here.step as u64),
             collect: Collect { losses: true, activations },
             noise: here,
@@ -132,10 +136,10 @@ impl<N: Network> Training<'_, N> {
         let (output, collected) = collect(step.collect, || seeded_pass(step.draws, forward));
         let output = output?;
         self.check_pass(run, step, &output)?;
-        let mut loss = self.loss(run, &output, &step.seen)?;
+        let mut loss = self.loss_of_step(run, &output, step)?;
         let value = scalar(&loss)?;
         self.check_value(run, step, &output, value)?;
-        if let Some(penalty) = collected.loss()? {
+        for penalty in [collected.loss()?, self.penalty(run, &output, step)?].into_iter().flatten() {
             loss = (&loss + penalty.to_dtype(loss.dtype())?)?;
         }
         if let Some(scaling) = &self.loss_scaling {
@@ -153,7 +157,7 @@ impl<N: Network> Training<'_, N> {
     ) -> Result<()> {
         check_output(output, run.task(), step.rows.len(), self.kind)?;
         match self.first_pass {
-            true => self.check_fit(run, output, &step.seen, &step.rows),
+            true => self.check_fit(run, output, step),
             false => Ok(()),
         }
     }
@@ -170,7 +174,8 @@ impl<N: Network> Training<'_, N> {
             return Ok(());
         }
         let ReadyStep { at, batch, rows, .. } = step;
-        let step = Step { run, when: &when(*at), batch, rows, output, loss: value };
+        let custom = self.config.custom_loss.as_deref();
+        let step = Step { run, when: &when(*at), batch, rows, output, loss: value, custom };
         let (what, value) = diagnose(&step, has_trained(*at))?;
         Err(self.diverged(run, *at, what, value))
     }
@@ -218,13 +223,6 @@ impl<N: Network> Training<'_, N> {
             Some(average) => average.after_step(run.vars()),
             None => Ok(()),
         }
-    }
-
-    /// Checks that the loss is defined for the targets and the outputs of a batch.
-    fn check_fit(&self, run: &Run<'_>, output: &Tensor, batch: &Batch, rows: &[u32]) -> Result<()> {
-        let loss = self.loss_of(run, output);
-        loss.check_targets(&batch.targets, rows)?;
-        loss.check_output_values(output, run.task(), self.kind, rows)
     }
 
     /// Adds the gradients of the penalties on weights, which are scaled as the loss is.
