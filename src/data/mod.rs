@@ -7,7 +7,6 @@
 //! becomes of a last batch that is smaller than the others.
 mod batches;
 mod dataset;
-mod row_weights;
 mod scale;
 mod split;
 mod tensor_dataset;

@@ -1,16 +1,19 @@
 //! Data sets in memory.
+mod soft;
+mod weights;
+
 use crate::{
     data::{
         dataset::{check_rows, move_view},
-        row_weights::RowWeights,
         values::{digest, on_cpu},
         Batch, Dataset, Fingerprint, Inputs, Purpose, Task,
     },
-    kernels::{argmax::argmax_rows, cpu::on_values, rows::select},
+    kernels::{cpu::on_values, rows::select},
     Error, Result,
 };
 use candle_core::{DType, Device, Result as CandleResult, Tensor, WithDType};
 use std::{fmt, sync::Arc};
+use weights::RowWeights;
 
 /// A data set in memory, on the device of its inputs.
 ///
@@ -54,9 +57,6 @@ struct Digests {
     strata: [u8; 32],
     groups: [u8; 32],
 }
-
-/// By how much the soft targets of a row may miss the sum 1.
-const TOLERANCE: f64 = 1e-3;
 
 impl TensorDataset {
     /// A data set for classification: inputs with rows along dimension 0, of any float or integer dtype, and
@@ -144,108 +144,6 @@ impl TensorDataset {
         Ok(self)
     }
 
-    /// A data set for classification whose targets are probabilities `(N, C)` of `C` classes, such as shares of
-    /// annotators' votes: networks are trained on these, and metrics and validation use the most probable class of each
-    /// row, the first of equal ones. It is [`Self::classification`] of these classes with
-    /// [`Self::with_soft_targets`].
-    ///
-    /// ```
-    /// use candle_core::{Device, Tensor};
-    /// use candle_ensemble::data::{Dataset, TensorDataset};
-    ///
-    /// let x = Tensor::new(&[[0f32], [1.], [2.]], &Device::Cpu)?;
-    /// let votes = Tensor::new(&[[0.8f32, 0.2], [0.4, 0.6], [0., 1.]], &Device::Cpu)?;
-    /// let data = TensorDataset::soft_classification(x, &votes)?;
-    /// assert_eq!(data.labels().unwrap(), [0, 1, 1]);
-    /// assert_eq!(data.soft_targets(&[1], &Device::Cpu)?.unwrap().to_vec2::<f32>()?, [[0.4, 0.6]]);
-    /// # Ok::<(), candle_ensemble::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// As [`Self::classification`] and [`Self::with_soft_targets`].
-    pub fn soft_classification(inputs: impl Into<Inputs>, probabilities: &Tensor) -> Result<Self> {
-        let [_, classes] = *probabilities.dims() else {
-            return Err(Error::invalid("soft targets", "of shape (N, C)", shape(probabilities)));
-        };
-        let labels = argmax_rows(&on_cpu(probabilities)?)?;
-        let labels = Tensor::new(labels, &Device::Cpu)?;
-        Self::classification(inputs, &labels)?.with_classes(classes)?.with_soft_targets(probabilities)
-    }
-
-    /// Sets soft targets, which networks are trained on in place of the targets: probabilities `(N, C)` of the classes,
-    /// each row with the sum 1, or values in the shape of the targets. Metrics and validation use the targets in any
-    /// case.
-    ///
-    /// Use them for shares of votes, or for the predictions of other networks
-    /// ([`Distillation`](crate::train::Distillation)). The losses of classes that take them are
-    /// [`Loss::CrossEntropy`](crate::train::Loss::CrossEntropy), also with one logit, and
-    /// [`Loss::KlDivergence`](crate::train::Loss::KlDivergence).
-    ///
-    /// # Errors
-    /// When the shape is another one, a number is NaN or infinite, or a row of probabilities has a negative one or
-    /// another sum than 1, with a tolerance of 0.001.
-    pub fn with_soft_targets(mut self, targets: &Tensor) -> Result<Self> {
-        let must = match self.task {
-            Task::Classification { classes } => vec![self.rows(), classes],
-            Task::Regression { .. } => self.targets.dims().to_vec(),
-        };
-        if targets.dims() != must || !targets.dtype().is_float() {
-            let must = format!("floats of shape {must:?}");
-            return Err(Error::invalid(
-                "soft targets",
-                must,
-                format!("{} {}", targets.dtype().as_str(), shape(targets)),
-            ));
-        }
-        let digest = digest("soft targets", targets)?;
-        if let Task::Classification { classes } = self.task {
-            check_probabilities(targets, classes)?;
-        }
-        self.digests.soft = digest;
-        self.soft = Some(move_view(&targets.detach(), self.targets.device())?.contiguous()?);
-        Ok(self)
-    }
-
-    /// Sets the weight of each row, for all purposes: training, validation and scoring. A row of weight 2 counts like
-    /// two rows.
-    ///
-    /// # Errors
-    /// When there is not one weight for each row, a weight is negative, infinite or NaN, or all are 0.
-    pub fn with_weights(self, weights: Vec<f32>) -> Result<Self> {
-        self.with_weights_for(&Purpose::ALL, weights)
-    }
-
-    /// Sets the weight of each row in the loss of the training. Validation and scoring are not concerned.
-    ///
-    /// # Errors
-    /// As [`with_weights`](Self::with_weights).
-    pub fn with_training_weights(self, weights: Vec<f32>) -> Result<Self> {
-        self.with_weights_for(&[Purpose::Training], weights)
-    }
-
-    /// Sets the weight of each row in the loss and the metric of validation rows, which early stopping watches.
-    ///
-    /// # Errors
-    /// As [`with_weights`](Self::with_weights).
-    pub fn with_validation_weights(self, weights: Vec<f32>) -> Result<Self> {
-        self.with_weights_for(&[Purpose::Validation], weights)
-    }
-
-    /// Sets the weight of each row in metrics, in held-out predictions and what combiners learn from them, and in the
-    /// losses of merged networks.
-    ///
-    /// # Errors
-    /// As [`with_weights`](Self::with_weights).
-    pub fn with_scoring_weights(self, weights: Vec<f32>) -> Result<Self> {
-        self.with_weights_for(&[Purpose::Scoring], weights)
-    }
-
-    fn with_weights_for(mut self, purposes: &[Purpose], weights: Vec<f32>) -> Result<Self> {
-        self.check_length("weights", weights.len())?;
-        self.weights.set(purposes, weights, self.targets.device())?;
-        Ok(self)
-    }
-
     /// Sets the stratum of each row. The default is the class.
     ///
     /// # Errors
@@ -319,18 +217,6 @@ impl TensorDataset {
     #[must_use]
     pub fn targets(&self) -> &Tensor {
         &self.targets
-    }
-
-    /// The training weights of all rows, `(N,)` of type `f32`, if they were set.
-    #[must_use]
-    pub fn weights(&self) -> Option<&Tensor> {
-        self.weights_for(Purpose::Training)
-    }
-
-    /// The weights of all rows for a purpose, `(N,)` of type `f32`, if they were set.
-    #[must_use]
-    pub fn weights_for(&self, purpose: Purpose) -> Option<&Tensor> {
-        self.weights.of(purpose)
     }
 
     /// The class ids of all rows; `None` for a regression.
@@ -453,22 +339,6 @@ fn names(inputs: &Inputs) -> impl Iterator<Item = String> {
 
 fn shape(tensor: &Tensor) -> String {
     format!("of shape {:?}", tensor.dims())
-}
-
-/// Checks that each row is a distribution over the classes.
-fn check_probabilities(probabilities: &Tensor, classes: usize) -> Result<()> {
-    let all = on_cpu(probabilities)?.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?;
-    for (row, of_row) in all.chunks_exact(classes.max(1)).enumerate() {
-        if let Some((class, p)) = of_row.iter().enumerate().find(|(_, p)| **p < 0.) {
-            let what = format!("the soft target of row {row}, class {class},");
-            return Err(Error::invalid(what, "0 or more", p));
-        }
-        let sum: f64 = of_row.iter().sum();
-        if (sum - 1.).abs() > TOLERANCE {
-            return Err(Error::invalid(format!("the sum of the soft targets of row {row}"), "1", sum));
-        }
-    }
-    Ok(())
 }
 
 fn digest_ids(ids: &[u32]) -> [u8; 32] {

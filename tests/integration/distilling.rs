@@ -86,7 +86,7 @@ fn a_student_without_a_share_of_the_teacher_is_trained_on_the_targets() -> Resul
 fn a_student_has_seen_what_its_teachers_have_seen() -> Result<()> {
     let (data, trainer) = (blobs(5, 80, 3, 0.7), mlp(8).early_stopping(EarlyStopping::default()));
     let session = Session::new(&trainer, &data).reserve(0.25);
-    let pool = session.fit(&Bagging::new(6).validation(0.2), 3)?;
+    let pool = session.fit(&Bagging::new(16).validation(0.2), 3)?;
     let (teachers, reserved) = (seen(&pool), pool.reserved().to_vec());
     assert_eq!(reserved.len(), 20);
     // Ten rows of its own, two of them for validation.
@@ -185,42 +185,49 @@ fn a_student_is_the_same_to_the_bit_and_kept_in_a_store() -> Result<()> {
 
     let (store, tally) = (MemoryStore::new(), Tally::new());
     let session = Session::new(&small, &data).store(&store).observer(&tally);
-    for (times, options) in [
-        (1, Distill::new()),
-        (1, Distill::new()),
-        (2, Distill::new().temperature(3.)),
-        (3, Distill::new().alpha(0.5)),
-    ] {
-        pool.distill_in(&session, &options, 5)?;
-        assert_eq!(tally.started(), times, "{options:?}");
-    }
-    // Other teachers are other targets.
-    let teachers = Session::new(&trainer, &data).fit(&KFold::new(3), 4)?;
-    teachers.distill_in(&session, &Distill::new(), 5)?;
+    pool.distill_in(&session, &Distill::new(), 5)?;
+    pool.distill_in(&session, &Distill::new(), 5)?;
+    assert_eq!(tally.started(), 1);
+    // Other settings and other teachers are other trainings.
+    pool.distill_in(&session, &Distill::new().temperature(3.), 5)?;
+    pool.distill_in(&session, &Distill::new().alpha(0.5), 5)?;
+    assert_eq!(tally.started(), 3);
+    Session::new(&trainer, &data).fit(&KFold::new(3), 4)?.distill_in(&session, &Distill::new(), 5)?;
     assert_eq!(tally.started(), 4);
     Ok(())
 }
 
-/// Labels of which 35 % are wrong, and a network that can learn them by heart. The rule: over six seeds the student, which
-/// gets out-of-bag predictions of ten members, has a lower log-loss for the true labels of 600 new rows than the network
-/// that is trained on the labels for every seed, and a higher accuracy on average.
+/// Labels of which 35 % are wrong, ten columns of noise beside two that matter, and a network that learns labels by heart.
+/// The rule: over six seeds the student, which gets the out-of-bag predictions of eight members, has a lower log-loss for the
+/// true labels of 600 new rows than the same network trained on the labels, for every seed, and an accuracy that is higher
+/// by 0.02 on average. A simulation in numpy with eight seeds gave 0.82 and 1.08, 0.64 and 0.59.
 #[test]
 fn a_student_of_an_ensemble_is_better_than_a_network_trained_on_noisy_labels() -> Result<()> {
-    let test = blobs(77, 600, 3, 0.5);
-    let trainer = mlp(32).epochs(60);
+    let rows = |seed: u64, rows: usize| -> Result<(Tensor, Vec<u32>)> {
+        let two = blobs(seed, rows, 3, 0.5);
+        let x = Tensor::cat(&[two.inputs().only()?, &normal(seed + 7000, rows, 10)], 1)?;
+        Ok((x, two.labels().unwrap_or_default().to_vec()))
+    };
+    let (x, labels) = rows(77, 600)?;
+    let test = TensorDataset::classification(x, &Tensor::new(labels, &CPU)?)?;
+    let trainer = Trainer::new(|vb: VarBuilder<'_>| {
+        let hidden = seq().add(linear(12, 32, vb.pp(0))?).add(Activation::Relu);
+        Ok(hidden.add(linear(32, 3, vb.pp(1))?))
+    });
+    let trainer: Trainer<Net> = trainer.epochs(30).batch_size(16).optimizer(Optimizer::adam(0.01));
     let (mut gains, mut wins) = (vec![], 0);
     for seed in 0..6u64 {
-        let clean = blobs(100 + seed, 120, 3, 0.5);
+        let (x, mut labels) = rows(100 + seed, 300)?;
         let mut rng = Seed::from(seed).child("noise").rng();
-        let mut noisy = |label: &u32| match rng.random_bool(0.35) {
-            true => (label + rng.random_range(1..3u32)) % 3,
-            false => *label,
-        };
-        let labels: Vec<u32> = clean.labels().unwrap().iter().map(&mut noisy).collect();
-        let data = TensorDataset::classification(clean.inputs().clone(), &Tensor::new(labels, &CPU)?)?;
+        for label in &mut labels {
+            if rng.random_bool(0.35) {
+                *label = (*label + rng.random_range(1..3u32)) % 3;
+            }
+        }
+        let data = TensorDataset::classification(x, &Tensor::new(labels, &CPU)?)?;
         let session = Session::new(&trainer, &data);
-        let pool = session.fit(&Bagging::new(10), seed)?;
-        let options = Distill::new().alpha(1.).teachers(Teachers::UnseenOnly);
+        let pool = session.fit(&Bagging::new(8), seed)?;
+        let options = Distill::new().temperature(1.).alpha(1.).teachers(Teachers::UnseenOnly);
         let student = pool.distill(&trainer, &options, seed)?;
         let alone = session.fit(&MultiRun::new(1), seed)?;
         let score = |pool: &Pool<'_, Trainer<Net>>| -> Result<(f64, f64)> {
@@ -287,7 +294,9 @@ fn best_of_weighs_a_student_beside_soups() -> Result<()> {
     let by_hand = pool.distill(&trainer, &options, Seed::from(0).child("best of").child("student"))?;
     assert!(reserved.iter().all(|row| by_hand.members()[0].record.seen.binary_search(row).is_err()));
     let metrics = by_hand.combine(&Mean)?.on(&data).rows(&reserved).evaluate()?;
-    assert_eq!(score.metrics, metrics);
+    for ((name, a), (_, b)) in score.metrics.values().into_iter().zip(metrics.values()) {
+        assert!((a - b).abs() < 1e-6, "{name}: {a} {b}");
+    }
     assert!(of(&best_of(&pool, &BestOf::new())?.report).is_none(), "only where it is asked for");
 
     // A single network is the worst that can be chosen at this cost.

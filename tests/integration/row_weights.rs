@@ -99,7 +99,7 @@ fn no_kind_of_weights_counts_elsewhere() -> Result<()> {
     type Parts = (Vec<Vec<(String, Vec<u64>)>>, Vec<Vec<Option<f64>>>, Vec<u64>);
     let parts = |data: &TensorDataset| -> Result<Parts> {
         let session = Session::new(&trainer, data);
-        let pool = session.fit(&KFold::new(3).validation(0.25), 5)?;
+        let pool = session.fit(&KFold::new(3).repeats(2).validation(0.25), 5)?;
         let trained = pool.members().iter().map(weights).collect();
         let valid = |m: &Member| m.record.curve.iter().map(|epoch| epoch.valid_loss).collect();
         let fitted = scores(&pool)?;

@@ -76,7 +76,7 @@ fn techniques() -> Vec<Technique> {
         technique("loss", || trainer().loss(Loss::registry().parse("log-cosh").unwrap())),
         technique("custom loss", || {
             trainer().custom_loss("fourth powers", |outputs, batch| {
-                (outputs.squeeze(1)? - &batch.targets)?.sqr()?.sqr()
+                (outputs - &batch.targets)?.squeeze(1)?.sqr()?.sqr()
             })
         }),
         technique("custom penalty", || {

@@ -19,7 +19,7 @@ pub(crate) use training::{check_soft_targets, optimizer, scalar, Training};
 
 use crate::{
     codec,
-    data::{Batch, Dataset, LastBatch, Scaling},
+    data::{Dataset, LastBatch, Scaling},
     metrics::Metric,
     network::Output,
     plan::{BatchSize, LrSchedule, RunSpec, Settings},
@@ -30,10 +30,10 @@ use crate::{
         Averaging, ClassWeights, Clip, Constraints, Distillation, EarlyStopping, Freeze, Learner, Loss,
         LossScale, Monitor, Noises, Optimizer, ReduceOnPlateau, Regularizers, Run, WarmStart,
     },
-    weights::{fresh, InitScheme, Vars, WeightFilter, Weights},
+    weights::{fresh, InitScheme, WeightFilter, Weights},
     Network, Result,
 };
-use candle_core::{DType, Result as CandleResult, Tensor};
+use candle_core::{DType, Result as CandleResult};
 use candle_nn::VarBuilder;
 
 /// Trains candle models as they are: a model is what a constructor `|vb: VarBuilder| Net::new(vb)` returns.
@@ -213,96 +213,6 @@ impl<N: Network> Trainer<N> {
     #[must_use]
     pub fn loss(mut self, loss: Loss) -> Self {
         self.config.set_loss(loss);
-        self
-    }
-
-    /// Sets a loss of your own: a function of the network's outputs and the batch that returns the losses `(B,)` of its
-    /// rows.
-    ///
-    /// ```text
-    /// loss of a batch = Σ l / B,   or with weights w of the rows   Σ w l / Σ w
-    /// ```
-    ///
-    /// The losses are composed of candle's differentiable operations and may be of any type of floats. The batch is as
-    /// the network gets it in training: inputs and targets are scaled, if they are scaled at all, with their noise. Where
-    /// the data has [soft targets](crate::data::Dataset::soft_targets), they are the targets. Leave `batch.weights` to the
-    /// trainer, which multiplies them in. The loss of validation rows, which early stopping watches, is computed by the
-    /// same function. In a network of several members that are trained [side by side](crate::exec::Stacked) it gets the
-    /// outputs of one of them.
-    ///
-    /// `name` is part of the trainer's tag, by which a store tells trainings apart. Change it whenever the function
-    /// changes, for example by a version: `"tversky 0.7, version 2"`. A run with the setting `"loss"` is trained with that
-    /// loss instead.
-    ///
-    /// Use it where [`Loss`] has not what you need. On the CPU the losses of the library are faster, because value and
-    /// gradient are one operation.
-    ///
-    /// # Errors
-    /// A run fails in its first step if the function returns an error or another shape, and with
-    /// [`Error::NoGradient`](crate::Error::NoGradient) if the losses do not reach a variable. A loss that is not finite is
-    /// an error in every step. An empty name is an error before anything is trained.
-    ///
-    /// ```
-    /// use candle_core::{Device, Tensor};
-    /// use candle_ensemble::{data::TensorDataset, strategy::MultiRun, train::Trainer, Session};
-    ///
-    /// let x = Tensor::arange(0f32, 40., &Device::Cpu)?.affine(0.05, -1.)?.reshape((20, 2))?;
-    /// let data = TensorDataset::regression(&x, &x.sum(1)?)?;
-    /// // The squared error, in which predictions that are too low count three times.
-    /// let trainer = Trainer::new(|vb| candle_nn::linear(2, 1, vb)).custom_loss("asymmetric 3", |outputs, batch| {
-    ///     let d = (outputs.squeeze(1)? - &batch.targets)?;
-    ///     let low = d.neg()?.relu()?.sqr()?;
-    ///     d.sqr()? + (low * 2.)?
-    /// });
-    /// let pool = Session::new(&trainer, &data).fit(&MultiRun::new(2), 42)?;
-    /// # Ok::<(), candle_ensemble::Error>(())
-    /// ```
-    #[must_use]
-    pub fn custom_loss(
-        mut self,
-        name: &str,
-        losses: impl Fn(&Tensor, &Batch) -> CandleResult<Tensor> + Send + Sync + 'static,
-    ) -> Self {
-        self.custom.set_loss(name, losses);
-        (self.config.loss, self.config.custom_loss) = (None, Some(name.into()));
-        self
-    }
-
-    /// Adds a penalty of your own: a function of the network's outputs, the batch and the variables that returns one
-    /// number, which is added to the mean loss of each step. Penalties are trained on, and not recorded in learning
-    /// curves. They are no part of the loss of validation rows.
-    ///
-    /// Several are added up. `name` is part of the trainer's tag, as that of [`custom_loss`](Self::custom_loss); each
-    /// needs one of its own. The [`regularizer`](Self::regularizer)s are penalties on weights that are ready-made, and
-    /// [`ActivityRegularizer`](crate::nn::ActivityRegularizer) is one on the outputs of a layer.
-    ///
-    /// # Errors
-    /// A run fails in its first step if the function returns an error or another shape. Two penalties of the same name, or
-    /// an empty one, are an error before anything is trained.
-    ///
-    /// ```
-    /// use candle_core::{Device, Tensor};
-    /// use candle_ensemble::{data::TensorDataset, strategy::MultiRun, train::Trainer, Session};
-    ///
-    /// let x = Tensor::arange(0f32, 40., &Device::Cpu)?.affine(0.05, -1.)?.reshape((20, 2))?;
-    /// let y = Tensor::from_iter((0..20u32).map(|i| i / 10), &Device::Cpu)?;
-    /// let data = TensorDataset::classification(&x, &y)?;
-    /// // Rewards networks that are less certain: 0.1 times the negative entropy of their predictions.
-    /// let trainer = Trainer::new(|vb| candle_nn::linear(2, 2, vb)).custom_penalty("entropy 0.1", |outputs, _, _| {
-    ///     let log = candle_nn::ops::log_softmax(outputs, 1)?;
-    ///     (log.exp()? * log)?.sum(1)?.mean_all()? * 0.1
-    /// });
-    /// let pool = Session::new(&trainer, &data).fit(&MultiRun::new(2), 42)?;
-    /// # Ok::<(), candle_ensemble::Error>(())
-    /// ```
-    #[must_use]
-    pub fn custom_penalty(
-        mut self,
-        name: &str,
-        penalty: impl Fn(&Tensor, &Batch, &Vars) -> CandleResult<Tensor> + Send + Sync + 'static,
-    ) -> Self {
-        self.custom.add_penalty(name, penalty);
-        self.config.custom_penalties.push(name.into());
         self
     }
 
