@@ -4,14 +4,14 @@
 //! `cargo bench --bench techniques`, for a small network of batches of 32 rows and for a large one of batches of 128.
 use candle_core::{DType, Device, Tensor};
 use candle_ensemble::{
-    data::{Scaling, TensorDataset},
+    data::{Batch, Scaling, TensorDataset},
     exec::Threads,
     nn::{seq, Sequential},
     strategy::MultiRun,
     threads,
     train::{
-        Adversarial, Averaging, Clip, Constraint, Freeze, Mixup, Monitor, Noise, Optimizer, ParameterGroup,
-        Regularizer, Sgd, Trainer,
+        Adversarial, Averaging, ClassWeights, Clip, Constraint, Freeze, Loss, Mixup, Monitor, Noise,
+        Optimizer, ParameterGroup, Regularizer, Sgd, Trainer,
     },
     Result, Session,
 };
@@ -39,6 +39,9 @@ fn techniques() -> Vec<(&'static str, Target, Change)> {
         ("clip by norm", Target::Open, |t| t.clip(Clip::Norm(1.))),
         ("clip by unit (AGC)", Target::Open, |t| t.clip(Clip::Adaptive { ratio: 0.01, floor: 1e-3 })),
         ("adversarial training", Target::Open, |t| t.adversarial(Adversarial { epsilon: 0.01 })),
+        ("focal loss", Target::Open, |t| t.loss(Loss::Focal { gamma: 2. })),
+        ("class weights", Target::Open, |t| t.class_weights(ClassWeights::Balanced)),
+        ("custom loss", Target::Open, |t| t.custom_loss("cross-entropy", cross_entropy)),
         ("noise on inputs", Target::Open, |t| t.noise(Noise::inputs(0.1))),
         ("mixup", Target::Open, |t| t.augment(Mixup::new(0.2))),
         ("two batches for each step", Target::Open, |t| t.accumulate(2)),
@@ -56,6 +59,12 @@ fn techniques() -> Vec<(&'static str, Target, Change)> {
         ("Lion", Target::Open, |t| t.optimizer(Optimizer::lion(1e-4))),
         ("LAMB", Target::Open, |t| t.optimizer(Optimizer::lamb(1e-3))),
     ]
+}
+
+/// The cross-entropy of candle's operations.
+fn cross_entropy(outputs: &Tensor, batch: &Batch) -> candle_core::Result<Tensor> {
+    let log = candle_nn::ops::log_softmax(outputs, 1)?;
+    log.gather(&batch.targets.unsqueeze(1)?, 1)?.squeeze(1)?.neg()
 }
 
 /// A multi-layer perceptron with data that it is trained on.

@@ -177,6 +177,14 @@ impl<'a, L: Learner> Session<'a, L> {
         self.learner
     }
 
+    /// The same session with other data.
+    pub(crate) fn on_data<'b>(&self, data: &'b dyn Dataset) -> Session<'b, L>
+    where
+        'a: 'b,
+    {
+        Session { data, ..self.clone() }
+    }
+
     /// The pool of the members of a plan.
     pub(crate) fn pool(&self, members: Vec<Member>, plan: &Plan) -> Result<Pool<'a, L>> {
         let of_plan = (plan.reserved.clone(), plan.seed);

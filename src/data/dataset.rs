@@ -264,6 +264,41 @@ pub(super) fn check_rows(rows: &[u32], count: usize) -> CandleResult<()> {
     }
 }
 
+/// What rows are read for. A row may count differently for each.
+///
+/// | Purpose | The weights count in |
+/// |---|---|
+/// | `Training` | the loss that training minimises |
+/// | `Validation` | the loss and the metric of validation rows: early stopping, plateaus, learning curves |
+/// | `Scoring` | metrics, held-out predictions and what combiners learn from them, losses of merged networks |
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use candle_ensemble::data::{Dataset, Purpose, TensorDataset};
+///
+/// let x = Tensor::new(&[[0f32], [1.]], &Device::Cpu)?;
+/// let data = TensorDataset::regression(x, &Tensor::new(&[0f32, 1.], &Device::Cpu)?)?
+///     .with_training_weights(vec![1., 9.])?; // the second row is oversampled, and counts once where it is scored
+/// let weights = |purpose| data.batch_for(purpose, &[0, 1], &Device::Cpu).map(|batch| batch.weights);
+/// assert_eq!(weights(Purpose::Training)?.unwrap().to_vec1::<f32>()?, [1., 9.]);
+/// assert!(weights(Purpose::Scoring)?.is_none());
+/// # Ok::<(), candle_ensemble::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Purpose {
+    /// A network is trained on the rows.
+    Training,
+    /// A training is watched on the rows.
+    Validation,
+    /// Predictions for the rows are measured, combined or fitted on.
+    Scoring,
+}
+
+impl Purpose {
+    /// All purposes.
+    pub const ALL: [Self; 3] = [Self::Training, Self::Validation, Self::Scoring];
+}
+
 /// The inputs and targets of some rows.
 #[derive(Clone, Debug)]
 pub struct Batch {
@@ -325,6 +360,28 @@ pub trait Dataset: Send + Sync {
     /// # Errors
     /// When a row is out of range or the data cannot be read.
     fn batch(&self, rows: &[u32], device: &Device) -> CandleResult<Batch>;
+
+    /// The same rows with the weights that they have for a purpose. [`batch`](Self::batch) is the one for training. The
+    /// default is that rows have the same weights for all purposes.
+    ///
+    /// # Errors
+    /// As [`batch`](Self::batch).
+    fn batch_for(&self, _purpose: Purpose, rows: &[u32], device: &Device) -> CandleResult<Batch> {
+        self.batch(rows, device)
+    }
+
+    /// Soft targets of these rows, in this order, that a network is trained on in place of the targets of the
+    /// [`batch`](Self::batch): `(B, C)` probabilities of the classes, or `(B, K)` values in the shape of the targets.
+    /// Metrics and validation use the targets of the batch in any case. The default is that there are none.
+    ///
+    /// They are shares of annotators' votes, for example, or the predictions of other networks; see
+    /// [`Distillation`](crate::train::Distillation). A data set has them for all of its rows or for none.
+    ///
+    /// # Errors
+    /// As [`batch`](Self::batch).
+    fn soft_targets(&self, _rows: &[u32], _device: &Device) -> CandleResult<Option<Tensor>> {
+        Ok(None)
+    }
 
     /// The stratum of each row, for splits that keep proportions; for classification usually the class.
     fn strata(&self) -> Option<&[u32]> {

@@ -16,7 +16,7 @@ mod view;
 
 pub(crate) use batches::passes;
 pub use batches::LastBatch;
-pub use dataset::{Batch, Dataset, Fingerprint, Inputs, Positions, Task};
+pub use dataset::{Batch, Dataset, Fingerprint, Inputs, Positions, Purpose, Task};
 pub(crate) use scale::{check_targets, not_affine};
 pub use scale::{FittedColumn, FittedScaling, FittedScalings, Scaler, Scaling};
 pub use split::Split;

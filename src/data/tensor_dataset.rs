@@ -1,15 +1,19 @@
 //! Data sets in memory.
+mod soft;
+mod weights;
+
 use crate::{
     data::{
         dataset::{check_rows, move_view},
         values::{digest, on_cpu},
-        Batch, Dataset, Fingerprint, Inputs, Positions, Task,
+        Batch, Dataset, Fingerprint, Inputs, Positions, Purpose, Task,
     },
     kernels::{cpu::on_values, rows::select},
     Error, Result,
 };
 use candle_core::{DType, Device, Result as CandleResult, Tensor, WithDType};
 use std::{fmt, sync::Arc};
+use weights::RowWeights;
 
 /// A data set in memory, on the device of its inputs.
 ///
@@ -35,7 +39,9 @@ use std::{fmt, sync::Arc};
 pub struct TensorDataset {
     inputs: Inputs,
     targets: Tensor,
-    weights: Option<Tensor>,
+    weights: RowWeights,
+    /// What networks are trained on in place of the targets.
+    soft: Option<Tensor>,
     labels: Option<Arc<[u32]>>,
     strata: Option<Arc<[u32]>>,
     groups: Option<Arc<[u32]>>,
@@ -48,7 +54,7 @@ pub struct TensorDataset {
 #[derive(Clone, Default)]
 struct Digests {
     data: [u8; 32],
-    weights: [u8; 32],
+    soft: [u8; 32],
     strata: [u8; 32],
     groups: [u8; 32],
 }
@@ -121,18 +127,9 @@ impl TensorDataset {
             hasher.update(&digest(&name, tensor)?);
         }
         let digests = Digests { data: *hasher.finalize().as_bytes(), ..Digests::default() };
+        let (weights, soft, strata, groups) = (RowWeights::default(), None, None, None);
         let positions = Positions::One;
-        Ok(Self {
-            inputs,
-            targets,
-            weights: None,
-            labels,
-            strata: None,
-            groups: None,
-            task,
-            positions,
-            digests,
-        })
+        Ok(Self { inputs, targets, weights, soft, labels, strata, groups, task, positions, digests })
     }
 
     /// The same data with targets of several positions for each row.
@@ -158,25 +155,6 @@ impl TensorDataset {
             return Err(Error::invalid("classes", format!("above the highest class id, {highest}"), classes));
         }
         self.task = Task::Classification { classes };
-        Ok(self)
-    }
-
-    /// Sets the weight of each row. A row of weight 2 counts like two rows.
-    ///
-    /// # Errors
-    /// When there is not one weight for each row, a weight is negative, infinite or NaN, or all are 0.
-    pub fn with_weights(mut self, weights: Vec<f32>) -> Result<Self> {
-        self.check_length("weights", weights.len())?;
-        if let Some((row, w)) = weights.iter().enumerate().find(|(_, w)| !w.is_finite() || **w < 0.) {
-            return Err(Error::invalid(format!("the weight of row {row}"), "finite and not negative", w));
-        }
-        if weights.iter().all(|&w| w == 0.) {
-            return Err(Error::invalid("weights", "above 0 for at least one row", "0 for all"));
-        }
-        let rows = weights.len();
-        let weights = Tensor::from_vec(weights, rows, self.targets.device())?;
-        self.digests.weights = digest("weights", &weights)?;
-        self.weights = Some(weights);
         Ok(self)
     }
 
@@ -213,8 +191,14 @@ impl TensorDataset {
         let labels = self.labels.as_ref().map(|ids| Vec::into(of(ids)));
         let data = Self::assemble(part.inputs, &part.targets, labels, self.task)?;
         let mut data = data.with_positions(self.positions);
-        if let Some(weights) = &part.weights {
-            data = data.with_weights(weights.to_vec1()?)?;
+        for purpose in Purpose::ALL {
+            if let Some(weights) = self.weights.of(purpose) {
+                let part = select(weights, rows)?.to_vec1()?;
+                data = data.with_weights_for(&[purpose], part)?;
+            }
+        }
+        if let Some(soft) = &self.soft {
+            data = data.with_soft_targets(&select(soft, rows)?)?;
         }
         if let Some(strata) = &self.strata {
             data = data.with_strata(of(strata))?;
@@ -225,7 +209,7 @@ impl TensorDataset {
         Ok(data)
     }
 
-    /// The same rows with other inputs: targets, task, weights, strata and groups stay.
+    /// The same rows with other inputs: targets, soft targets, task, weights, strata and groups stay.
     ///
     /// # Errors
     /// When the number of rows differs, or a value is NaN or infinite.
@@ -233,8 +217,9 @@ impl TensorDataset {
         let data = Self::assemble(inputs.into(), &self.targets, self.labels.clone(), self.task)?;
         self.check_length("rows of the inputs", data.rows())?;
         let digests = Digests { data: data.digests.data, ..self.digests.clone() };
-        let (weights, strata, groups) = (self.weights.clone(), self.strata.clone(), self.groups.clone());
-        Ok(Self { weights, strata, groups, digests, positions: self.positions, ..data })
+        let (weights, soft) = (self.weights.clone(), self.soft.clone());
+        let (strata, groups, positions) = (self.strata.clone(), self.groups.clone(), self.positions);
+        Ok(Self { weights, soft, strata, groups, digests, positions, ..data })
     }
 
     /// The inputs of all rows.
@@ -248,12 +233,6 @@ impl TensorDataset {
     #[must_use]
     pub fn targets(&self) -> &Tensor {
         &self.targets
-    }
-
-    /// The weights of all rows, `(N,)` of type `f32`, if they were set.
-    #[must_use]
-    pub fn weights(&self) -> Option<&Tensor> {
-        self.weights.as_ref()
     }
 
     /// The class ids of all rows; `None` for a regression, and where rows have several positions.
@@ -306,15 +285,22 @@ impl Dataset for TensorDataset {
 
     /// Consecutive rows are returned as a view, without a copy, if the data is on `device` already.
     fn batch(&self, rows: &[u32], device: &Device) -> CandleResult<Batch> {
-        check_rows(rows, self.rows())?;
-        let here = self.targets.device();
-        if here.same_device(device)
-            && let Some(start) = start_of_range(rows)
-        {
-            let view = |t: &Tensor| t.narrow(0, start, rows.len());
-            return self.pick(view);
-        }
-        self.pick(|t| select(t, rows)?.to_device(device))
+        self.batch_for(Purpose::Training, rows, device)
+    }
+
+    fn batch_for(&self, purpose: Purpose, rows: &[u32], device: &Device) -> CandleResult<Batch> {
+        self.pick(rows, device, |rows| {
+            Ok(Batch {
+                inputs: self.inputs.map(rows)?,
+                targets: rows(&self.targets)?,
+                weights: self.weights.of(purpose).map(rows).transpose()?,
+            })
+        })
+    }
+
+    fn soft_targets(&self, rows: &[u32], device: &Device) -> CandleResult<Option<Tensor>> {
+        let Some(soft) = &self.soft else { return Ok(None) };
+        self.pick(rows, device, |rows| rows(soft).map(Some))
     }
 
     fn strata(&self) -> Option<&[u32]> {
@@ -326,24 +312,38 @@ impl Dataset for TensorDataset {
     }
 
     fn fingerprint(&self) -> Fingerprint {
-        let Digests { data, weights, strata, groups } = &self.digests;
-        let mut task = format!("candle-ensemble data 1 {:?}", self.task);
+        let Digests { data, soft, strata, groups } = &self.digests;
+        let (weights, mut task) = (self.weights.digest(), format!("candle-ensemble data 1 {:?}", self.task));
         if !self.positions.is_one() {
             task += &format!(" {:?}", self.positions);
         }
-        Fingerprint::of(&[data, weights, strata, groups, task.as_bytes()].concat())
+        // Nothing of soft targets where there are none, so that data sets of earlier versions keep theirs.
+        let soft = self.soft.as_ref().map_or(&[][..], |_| soft);
+        Fingerprint::of(&[data, &weights[..], strata, groups, task.as_bytes(), soft].concat())
     }
 }
 
 impl TensorDataset {
-    fn pick(&self, rows: impl Fn(&Tensor) -> CandleResult<Tensor>) -> CandleResult<Batch> {
-        Ok(Batch {
-            inputs: self.inputs.map(&rows)?,
-            targets: rows(&self.targets)?,
-            weights: self.weights.as_ref().map(rows).transpose()?,
-        })
+    /// Makes something of these rows of tensors with a row for each row of the data.
+    fn pick<T>(
+        &self,
+        rows: &[u32],
+        device: &Device,
+        make: impl Fn(&PickRows<'_>) -> CandleResult<T>,
+    ) -> CandleResult<T> {
+        check_rows(rows, self.rows())?;
+        let here = self.targets.device();
+        if here.same_device(device)
+            && let Some(start) = start_of_range(rows)
+        {
+            return make(&|t| t.narrow(0, start, rows.len()));
+        }
+        make(&|t| select(t, rows)?.to_device(device))
     }
 }
+
+/// Takes some rows of a tensor.
+type PickRows<'a> = dyn Fn(&Tensor) -> CandleResult<Tensor> + 'a;
 
 impl fmt::Debug for TensorDataset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -352,7 +352,8 @@ impl fmt::Debug for TensorDataset {
             .field("positions", &self.positions)
             .field("inputs", &self.inputs.tensors())
             .field("targets", &self.targets)
-            .field("weights", &self.weights)
+            .field("weights", &self.weights())
+            .field("soft", &self.soft.is_some())
             .field("strata", &self.strata.is_some())
             .field("groups", &self.groups.is_some())
             .finish()
@@ -559,6 +560,73 @@ mod tests {
         let swapped = base.clone().with_groups(vec![1, 0]).unwrap().with_strata(vec![0, 1]).unwrap();
         let order = base.with_strata(vec![0, 1]).unwrap().with_groups(vec![1, 0]).unwrap();
         assert_eq!(swapped.fingerprint(), order.fingerprint(), "the order of the setters does not matter");
+    }
+
+    #[test]
+    fn weights_for_three_purposes_are_three() {
+        let weights = |data: &TensorDataset, purpose| {
+            let batch = data.batch_for(purpose, &[3, 1], &CPU).unwrap();
+            batch.weights.map(|weights| weights.to_vec1::<f32>().unwrap())
+        };
+        let data = four().with_training_weights(vec![1., 2., 3., 4.]).unwrap();
+        assert_eq!(weights(&data, Purpose::Training), Some(vec![4., 2.]));
+        assert_eq!((weights(&data, Purpose::Validation), weights(&data, Purpose::Scoring)), (None, None));
+        let data = data.with_validation_weights(vec![5., 6., 7., 8.]).unwrap();
+        let data = data.with_scoring_weights(vec![0., 0., 1., 9.]).unwrap();
+        assert_eq!(weights(&data, Purpose::Training), Some(vec![4., 2.]));
+        assert_eq!(weights(&data, Purpose::Validation), Some(vec![8., 6.]));
+        assert_eq!(weights(&data, Purpose::Scoring), Some(vec![9., 0.]));
+        assert_eq!(data.batch(&[0], &CPU).unwrap().weights.unwrap().to_vec1::<f32>().unwrap(), [1.]);
+        let part = data.subset(&[3, 1]).unwrap();
+        for purpose in Purpose::ALL {
+            let of_part = part.weights_for(purpose).unwrap().to_vec1::<f32>().unwrap();
+            assert_eq!(Some(of_part), weights(&data, purpose), "{purpose:?}");
+        }
+        // The same weights for all purposes are one set of weights, in whatever order they are set.
+        let all = four().with_weights(vec![1., 2., 3., 4.]).unwrap();
+        let each = four().with_scoring_weights(vec![1., 2., 3., 4.]).unwrap();
+        let each = each.with_training_weights(vec![1., 2., 3., 4.]).unwrap();
+        assert_ne!(each.fingerprint(), all.fingerprint());
+        let each = each.with_validation_weights(vec![1., 2., 3., 4.]).unwrap();
+        assert_eq!(each.fingerprint(), all.fingerprint());
+        assert_refused(four().with_scoring_weights(vec![0.; 4]), "above 0 for at least one row");
+    }
+
+    #[test]
+    fn soft_targets_are_checked_and_belong_to_the_rows() {
+        let soft = [[0.5f32, 0.25, 0.25], [0., 0., 1.], [0.1, 0.9, 0.], [0.3, 0.3, 0.4]];
+        let tensor = Tensor::new(&soft, &CPU).unwrap();
+        let data = four().with_soft_targets(&tensor).unwrap();
+        assert_ne!(data.fingerprint(), four().fingerprint());
+        let of = |data: &TensorDataset, rows: &[u32]| {
+            data.soft_targets(rows, &CPU).unwrap().map(|soft| soft.to_vec2::<f32>().unwrap())
+        };
+        assert_eq!(of(&data, &[2, 0]), Some(vec![soft[2].to_vec(), soft[0].to_vec()]));
+        assert_eq!(of(&data.subset(&[1, 1]).unwrap(), &[1]), Some(vec![soft[1].to_vec()]));
+        assert_eq!(of(&data.with_inputs(ones(4)).unwrap(), &[3]), Some(vec![soft[3].to_vec()]));
+        assert_eq!(of(&four(), &[0]), None);
+        assert!(data.soft_targets(&[4], &CPU).is_err());
+        assert_eq!(data.labels().unwrap(), [0, 2, 1, 2], "labels stay");
+
+        let made = TensorDataset::soft_classification(four().inputs().clone(), &tensor).unwrap();
+        assert_eq!((made.labels().unwrap(), made.classes()), (&[0, 2, 1, 2][..], Some(3)));
+        assert_eq!(made.fingerprint(), data.fingerprint());
+
+        let with = |rows: [[f32; 3]; 4]| four().with_soft_targets(&Tensor::new(&rows, &CPU).unwrap());
+        let mut wrong = soft;
+        wrong[1] = [0., 0., 0.9];
+        assert_refused(with(wrong), "the sum of the soft targets of row 1 must be 1, but is 0.89");
+        wrong[1] = [-0.5, 0.5, 1.];
+        assert_refused(with(wrong), "the soft target of row 1, class 0, must be 0 or more");
+        wrong[1] = [f32::NAN, 0.5, 0.5];
+        assert_refused(with(wrong), "soft targets, row 1, column 0 must be finite");
+        assert_refused(
+            four().with_soft_targets(&ones(4)),
+            "must be floats of shape [4, 3], but is f32 of shape",
+        );
+        let values = TensorDataset::regression(ones(2), &Tensor::new(&[0f32, 1.], &CPU).unwrap()).unwrap();
+        assert!(values.clone().with_soft_targets(&Tensor::new(&[7f32, -3.], &CPU).unwrap()).is_ok());
+        assert_refused(values.with_soft_targets(&ones(2)), "of shape [2]");
     }
 
     #[test]

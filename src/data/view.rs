@@ -1,10 +1,10 @@
 //! Some rows of a data set, as a data set.
 use crate::{
     codec,
-    data::{Batch, Dataset, Fingerprint, Positions, Task},
+    data::{Batch, Dataset, Fingerprint, Positions, Purpose, Task},
     Error, Result, Rows,
 };
-use candle_core::{Device, Result as CandleResult};
+use candle_core::{Device, Result as CandleResult, Tensor};
 
 /// Rows of a data set, numbered anew from 0. A network that is trained on a view cannot see the other rows.
 pub(crate) struct View<'a> {
@@ -33,6 +33,15 @@ impl<'a> View<'a> {
     pub(crate) fn row_numbers(&self) -> &[u32] {
         &self.rows
     }
+
+    /// What the data set calls these rows of the view.
+    fn numbers(&self, rows: &[u32]) -> CandleResult<Rows> {
+        let number = |row: &u32| match self.rows.get(*row as usize) {
+            Some(number) => Ok(*number),
+            None => candle_core::bail!("row {row} is out of range: the data has {} rows", self.rows.len()),
+        };
+        rows.iter().map(number).collect()
+    }
 }
 
 impl Dataset for View<'_> {
@@ -49,12 +58,15 @@ impl Dataset for View<'_> {
     }
 
     fn batch(&self, rows: &[u32], device: &Device) -> CandleResult<Batch> {
-        let number = |row: &u32| match self.rows.get(*row as usize) {
-            Some(number) => Ok(*number),
-            None => candle_core::bail!("row {row} is out of range: the data has {} rows", self.rows.len()),
-        };
-        let rows = rows.iter().map(number).collect::<CandleResult<Vec<u32>>>()?;
-        self.data.batch(&rows, device)
+        self.data.batch(&self.numbers(rows)?, device)
+    }
+
+    fn batch_for(&self, purpose: Purpose, rows: &[u32], device: &Device) -> CandleResult<Batch> {
+        self.data.batch_for(purpose, &self.numbers(rows)?, device)
+    }
+
+    fn soft_targets(&self, rows: &[u32], device: &Device) -> CandleResult<Option<Tensor>> {
+        self.data.soft_targets(&self.numbers(rows)?, device)
     }
 
     fn strata(&self) -> Option<&[u32]> {

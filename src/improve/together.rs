@@ -78,6 +78,10 @@ impl Together {
         match self {
             Self::Rule(rule) => pool.combine(rule),
             Self::OneNetwork(combination) => match &combination.0 {
+                Way::Distilled(options) => {
+                    let (learner, ..) = pool.parts();
+                    pool.distill(learner, options, pool.seed().child("student"))?.combine(&mean)
+                }
                 Way::Merge(spec) => pool.merge(spec, &MaxBarrier::new(MAX_BARRIER))?.pool.combine(&mean),
                 Way::BestOf { max_cost } => {
                     let best = best_of(pool, &BestOf::new().max_cost(*max_cost))?;

@@ -16,7 +16,8 @@
 //! averaged. A [`Model`] runs networks for these measurements.
 //!
 //! [`Pool::merge`](crate::Pool::merge) merges the networks of a pool by a [`MergeSpec`], and refuses a merge
-//! whose barrier is higher than [`MaxBarrier`] allows. [`best_of`](best_of()) measures whether one network
+//! whose barrier is higher than [`MaxBarrier`] allows. [`Pool::distill`](crate::Pool::distill) trains one network on the
+//! predictions of a pool, whatever the members' architectures. [`best_of`](best_of()) measures whether one network
 //! will do in place of an ensemble.
 //!
 //! [`registry()`] makes methods from names. An argument in brackets may be left out.
@@ -38,6 +39,7 @@
 //! | `breadcrumbs-ties` | [`Breadcrumbs::elect_signs`] | As breadcrumbs, merged by sign election | `density=0.1`, `gamma=0.01`, `lambda=1`, `normalize=true`, `[weights=…]` |
 pub mod align;
 mod averages;
+mod distill;
 mod file_merge;
 pub(crate) mod methods;
 mod network;
@@ -47,6 +49,7 @@ pub(crate) mod testing;
 
 pub use align::trace::Trace;
 pub use averages::{uniform_soup, Granularity, GreedySoup, LearnedSoup, Soup, Swag};
+pub use distill::{Distill, Teachers};
 pub use file_merge::{FileMerge, MergeWarning, Written};
 pub use methods::{
     merge, Breadcrumbs, Dare, ElementwiseRule, Fisher, LinearMerge, MergeInputs, Method, ModelStock, Needs,

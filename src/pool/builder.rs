@@ -5,7 +5,7 @@ use crate::{
     pool::Pool,
     predictions::live::Constructor,
     store::{Record, Seen},
-    train::{check_output, signature::requested, Learner},
+    train::{check_output_at, signature::requested, Learner},
     weights::{compatibility::list, finite::first_non_finite, fresh, StateDict, Weights},
     Error, Member, Result, Rows, Seed,
 };
@@ -319,7 +319,8 @@ impl<'a, L: Learner> PoolBuilder<'a, L> {
         let network = Constructor::of(self.learner).build(member, &self.device)?;
         let rows: Rows = (0..self.data.rows().min(2) as u32).collect();
         let output = network.run(&self.data.batch(&rows, &self.device)?.inputs)?;
-        check_output(&output, self.data.task(), rows.len(), self.learner.output()).map_err(|e| match e {
+        let kind = (self.data.task(), self.data.positions());
+        check_output_at(&output, kind, rows.len(), self.learner.output()).map_err(|e| match e {
             Error::Invalid { what, must, got } => {
                 Error::Invalid { what: format!("{what}, built with the weights of {origin},"), must, got }
             }

@@ -1,6 +1,6 @@
 //! Which held-out predictions a pool keeps: one for each row, or those of some positions of each row.
 use crate::{
-    data::{positions::FlatTargets, Dataset, Positions},
+    data::{positions::FlatTargets, Dataset, Positions, Purpose},
     kernels::rows::select,
     predictions::{HeldOut, Predictions, Targets},
     Result, Rows, Seed,
@@ -110,7 +110,7 @@ impl KeptPositions {
         let mut kept =
             Self { per_row: 0, starts: vec![0], positions: vec![], targets: vec![], weights: vec![] };
         for rows in rows.chunks(READ_ROWS) {
-            let flat = FlatTargets::of(&data.batch(rows, device)?, data.positions())?;
+            let flat = FlatTargets::of(&data.batch_for(Purpose::Scoring, rows, device)?, data.positions())?;
             if kept.per_row != 0 && kept.per_row != flat.per_row {
                 let must = format!("{}, as that of the rows before", kept.per_row);
                 return Err(crate::Error::invalid("the number of positions of a row", must, flat.per_row));

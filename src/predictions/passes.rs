@@ -1,6 +1,6 @@
 //! Passes over the rows of tensors or of a data set, batch by batch.
 use crate::{
-    data::{positions::FlatTargets, Dataset, Inputs, Positions},
+    data::{positions::FlatTargets, Dataset, Inputs, Positions, Purpose},
     kernels::finite::bad_rows,
     observe::{Event, Flow, Observer, Silent},
     predictions::workers::Workers,
@@ -42,7 +42,7 @@ impl Source<'_> {
                 Ok(Pass { start, inputs, targets: None, weights: None })
             }
             Self::Rows(data, rows) => {
-                let batch = data.batch(&rows[start..start + len], device)?;
+                let batch = data.batch_for(Purpose::Scoring, &rows[start..start + len], device)?;
                 Ok(Pass { start, inputs: batch.inputs, targets: Some(batch.targets), weights: batch.weights })
             }
         }

@@ -197,6 +197,13 @@ pub trait Learner: Sync {
         false
     }
 
+    /// Whether the learner carries out a run's setting `"distillation"`, a text that
+    /// [`Distillation::registry`](crate::train::Distillation::registry) reads, with the
+    /// [soft targets](Dataset::soft_targets) of the data set. The default is that it does not.
+    fn distills(&self) -> bool {
+        false
+    }
+
     /// Checks a run. The session calls it for all runs of a plan before it trains the first one.
     ///
     /// # Errors

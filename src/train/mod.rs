@@ -9,10 +9,12 @@ mod accumulate;
 mod adversarial;
 mod augment;
 mod averaging;
+mod class_weights;
 mod clip;
 mod configured;
 mod constraint;
 mod custom_loop;
+mod distillation;
 mod epoch_meter;
 mod fit;
 mod fit_transform;
@@ -47,11 +49,13 @@ pub use augment::{
     RandomRotate90, TargetShare,
 };
 pub use averaging::Averaging;
+pub use class_weights::ClassWeights;
 pub use clip::Clip;
 pub(crate) use configured::Configured;
 pub use constraint::{Constraint, Constraints, MaxNorm, MinMaxNorm, NonNegative, UnitNorm};
 pub use custom_loop::CustomLoop;
-pub(crate) use fit::check_output;
+pub use distillation::Distillation;
+pub(crate) use fit::check_output_at;
 pub use fit_transform::{FitTransform, TrainingRows};
 pub use greedy::{Corruption, GreedyNetwork, GreedyPretraining, Pretraining};
 pub use groups::{GroupRate, LayerDecay, ParameterGroup, ParameterGroups};

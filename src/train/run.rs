@@ -1,12 +1,15 @@
 //! A run as its training loop sees it: the rows that it may train on, the network's variables, and the calls
 //! that report progress.
 use crate::{
-    data::{Batch, Dataset, FittedScalings, LastBatch, Positions, Rows, Scaling, Task},
+    data::{Batch, Dataset, FittedScalings, LastBatch, Positions, Purpose, Rows, Scaling, Task},
     network::Output,
     observe::{Event, Flow, Observer},
     plan::{Position, RunSpec, Settings},
     store::{checkpoint::LoopState, EpochRecord},
-    train::{fit::check_output_at, run_checkpoints::RunCheckpoints},
+    train::{
+        class_weights::FittedClassWeights, fit::check_output_at, run_checkpoints::RunCheckpoints,
+        ClassWeights,
+    },
     weights::{
         compatibility::is_statistic,
         finite::{first_non_finite, NonFinite},
@@ -194,7 +197,8 @@ impl<'a> Run<'a> {
         self.training_batches(rows, size, LastBatch::Auto).map(|(_, batch)| batch)
     }
 
-    /// The validation rows in batches of `size`. There are no batches if the run has no validation rows.
+    /// The validation rows in batches of `size`, with their validation weights. There are no batches if the run has no
+    /// validation rows.
     pub fn validation(&self, size: usize) -> impl Iterator<Item = CandleResult<Batch>> + use<'a> {
         self.validation_batches(size).map(|(_, batch)| batch)
     }
@@ -215,6 +219,16 @@ impl<'a> Run<'a> {
         self.reader()(rows)
     }
 
+    /// The weights of the classes for the training rows.
+    pub(crate) fn fit_class_weights(&self, weights: &ClassWeights) -> Result<FittedClassWeights, Error> {
+        weights.fit(self.parts.data, &self.parts.spec.train)
+    }
+
+    /// The soft targets of these rows, if the data has any.
+    pub(crate) fn soft_targets(&self, rows: &[u32]) -> CandleResult<Option<Tensor>> {
+        self.parts.data.soft_targets(rows, self.parts.device)
+    }
+
     /// What reads rows of the run's data, on any thread.
     pub(crate) fn reader(&self) -> impl Fn(&[u32]) -> CandleResult<Batch> + Sync + use<'a> {
         let RunParts { data, device, spec, .. } = self.parts;
@@ -232,7 +246,7 @@ impl<'a> Run<'a> {
         if parts.iter().any(|part| part.len() == 1) {
             self.single_row.store(true, Ordering::Relaxed);
         }
-        self.numbered_batches(rows, parts.into_iter())
+        self.numbered_batches(Purpose::Training, rows, parts.into_iter())
     }
 
     /// The numbers of the rows of each validation batch, and the batch.
@@ -242,12 +256,13 @@ impl<'a> Run<'a> {
     ) -> impl Iterator<Item = (Rows, CandleResult<Batch>)> + use<'a> {
         let rows = self.parts.spec.valid.clone();
         let parts = LastBatch::Keep.split(rows.len(), size, false);
-        self.numbered_batches(rows, parts)
+        self.numbered_batches(Purpose::Validation, rows, parts)
     }
 
     /// The numbers of these parts of the rows, and their batches with the features of the run.
     fn numbered_batches<P: Iterator<Item = Range<usize>>>(
         &self,
+        purpose: Purpose,
         rows: Rows,
         parts: P,
     ) -> impl Iterator<Item = (Rows, CandleResult<Batch>)> + use<'a, P> {
@@ -255,7 +270,8 @@ impl<'a> Run<'a> {
         let features = spec.features.as_deref();
         parts.map(move |part| {
             let rows = rows[part].to_vec();
-            let batch = data.batch(&rows, device).and_then(|batch| select_features(batch, features));
+            let batch =
+                data.batch_for(purpose, &rows, device).and_then(|batch| select_features(batch, features));
             (rows, batch)
         })
     }
@@ -477,12 +493,13 @@ fn select_features(batch: Batch, features: Option<&[u32]>) -> CandleResult<Batch
     Ok(Batch { inputs: batch.inputs.columns(features)?, ..batch })
 }
 
-/// Rows in batches of `size`, at least 1.
+/// Rows in batches of `size`, at least 1, with the weights that they have where they are scored.
 pub(crate) fn in_batches<'a>(
     data: &'a dyn Dataset,
     rows: Rows,
     size: usize,
     device: &'a Device,
 ) -> impl Iterator<Item = CandleResult<Batch>> + 'a {
-    LastBatch::Keep.split(rows.len(), size, false).map(move |part| data.batch(&rows[part], device))
+    let parts = LastBatch::Keep.split(rows.len(), size, false);
+    parts.map(move |part| data.batch_for(Purpose::Scoring, &rows[part], device))
 }

@@ -11,8 +11,9 @@ use candle_ensemble::{
     store::MemoryStore,
     strategy::{Bagging, EnsembleBuilder, KFold, MultiRun, RandomSubspace},
     train::{
-        Averaging, Clip, Constraint, CustomLoop, EarlyStopping, Freeze, Learner, LossScale, Monitor, Noise,
-        Optimizer, ParameterGroups, ReduceOnPlateau, Regularizer, Retrain, Sgd, Trainer, Unfreeze, WarmStart,
+        Averaging, ClassWeights, Clip, Constraint, CustomLoop, Distillation, EarlyStopping, Freeze, Learner,
+        LossScale, Monitor, Noise, Optimizer, ParameterGroups, ReduceOnPlateau, Regularizer, Retrain, Sgd,
+        Trainer, Unfreeze, WarmStart,
     },
     Checkpoints, Error, Network, Result, Seed, Session,
 };
@@ -120,6 +121,33 @@ fn wide() -> TensorDataset {
     let x = data.inputs().only().unwrap().clone();
     let mix = crate::common::normal(8, 2, 16);
     TensorDataset::classification(x.matmul(&mix).unwrap().tanh().unwrap(), data.targets()).unwrap()
+}
+
+/// Losses that are no operation of the library's own: of the user, of a teacher, with penalties, beside plain ones.
+#[test]
+fn losses_of_the_user_and_of_teachers_have_the_same_bytes() {
+    let data = data();
+    let soft = candle_nn::ops::softmax(&crate::common::normal(4, 61, 3), 1).unwrap();
+    let taught = data.clone().with_soft_targets(&soft).unwrap();
+    let own = |outputs: &Tensor, batch: &Batch| {
+        let log = candle_nn::ops::log_softmax(outputs, 1)?;
+        log.gather(&batch.targets.unsqueeze(1)?, 1)?.squeeze(1)?.sqr()
+    };
+    let custom = || trainer().custom_loss("squares of logarithms", own);
+    assert_stacks(&custom(), &data, &Bagging::new(5), "custom loss");
+    let outputs = custom().custom_penalty("outputs", |outputs, _, _| outputs.sqr()?.mean_all()? * 0.1);
+    assert_stacks(&outputs, &data, &Bagging::new(5), "penalty on outputs");
+    // The gradients of weights that a penalty reads are sums in another order, so they may not be the same to the bit.
+    let weights = outputs.custom_penalty("weights", |_, _, vars| vars.named()[1].1.sqr()?.sum_all()? * 0.01);
+    compared(&weights, &data, &Bagging::new(5), "penalty on weights");
+    let mixed = [Settings::new(), Settings::new().with("loss", "focal:1")];
+    assert_stacks(&custom(), &data, &MultiRun::new(4).settings(mixed), "custom and focal loss");
+    let balanced = trainer().class_weights(ClassWeights::Balanced);
+    assert_stacks(&balanced, &data, &Bagging::new(5), "class weights");
+    assert_stacks(&trainer(), &taught, &Bagging::new(5), "soft targets");
+    let distilled = trainer().distillation(Distillation::new());
+    assert_stacks(&distilled, &taught, &Bagging::new(5), "distillation");
+    assert_stacks(&distilled.loss_scale(LossScale::Static(8.)), &taught, &KFold::new(3), "scaled");
 }
 
 #[test]

@@ -76,6 +76,14 @@ fn techniques() -> Vec<Technique> {
             trainer().warm_start(WarmStart::new(member.weights).unwrap())
         }),
         technique("loss", || trainer().loss(Loss::registry().parse("log-cosh").unwrap())),
+        technique("custom loss", || {
+            trainer().custom_loss("fourth powers", |outputs, batch| {
+                (outputs - &batch.targets)?.squeeze(1)?.sqr()?.sqr()
+            })
+        }),
+        technique("custom penalty", || {
+            trainer().custom_penalty("outputs", |outputs, _, _| outputs.sqr()?.mean_all()? * 0.1)
+        }),
         technique("noise", || {
             trainer().noise(Noises::parse("input:0.1,target:0.1,weight:0.01,gradient:0.1").unwrap())
         }),

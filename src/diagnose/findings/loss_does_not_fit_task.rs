@@ -68,6 +68,9 @@ fn smoothed_away(config: &TrainConfig) -> Option<Misfit> {
 /// A loss of values that does not fit their distribution.
 fn of_values(config: &TrainConfig, task: Task, scales: &ScaleCheck) -> Option<Misfit> {
     let Task::Regression { .. } = task else { return None };
+    if config.custom_loss.is_some() {
+        return None;
+    }
     let target: &ColumnScale = scales.targets.first()?;
     let spread = if config.target_scaling.is_some() { 1. } else { target.deviation };
     let default = "Train with the default loss of the task, the squared error.";

@@ -2,7 +2,7 @@
 use super::{constant::Constant, table::spaced};
 use crate::{
     codec::real,
-    data::{Dataset, FittedScalings},
+    data::{Batch, Dataset, FittedScalings},
     nn::seeded_pass,
     plan::RunSpec,
     train::{Learner, Trainer},
@@ -85,10 +85,18 @@ impl FirstLoss {
         let (_, vb) = fresh(run.seed.child("init"), scheme, Learner::dtype(trainer), device);
         let network = trainer.build(&run.architecture, &run.settings, vb)?;
         let output = seeded_pass(run.seed.child("pass"), || network.run(&inputs, true))?.detach();
-        let loss = config.loss_for(data.task(), Learner::output(trainer), &output);
-        let value =
-            loss.mean(&output, &targets, batch.weights.as_ref())?.to_dtype(DType::F64)?.to_scalar()?;
-        let constant = Constant::of(loss, data.task(), output.dims(), &targets, batch.weights.as_ref())?;
+        let seen = Batch { inputs, targets, weights: batch.weights };
+        let (value, constant) = match trainer.custom().mean(&config, &output, &seen) {
+            // A loss of the user need not be defined for outputs that are the same for every row.
+            Some(value) => (value?, Constant { of_zero: None, best: None }),
+            None => {
+                let loss = config.loss_for(data.task(), Learner::output(trainer), &output);
+                let weights = seen.weights.as_ref();
+                let constant = Constant::of(loss, data.task(), output.dims(), &seen.targets, weights)?;
+                (loss.mean(&output, &seen.targets, weights)?, constant)
+            }
+        };
+        let value = value.to_dtype(DType::F64)?.to_scalar()?;
         let squares = output.to_dtype(DType::F64)?.sqr()?.mean_all()?.to_scalar::<f64>()?;
         Ok(Self {
             loss: value,

@@ -5,7 +5,7 @@ pub use registry::combinations;
 
 use crate::{
     combine::{AnyCombiner, AnyFitted, Combiner, FittedCombiner},
-    merge::MergeSpec,
+    merge::{Distill, MergeSpec},
     train::Averaging,
     HeldOut, Result,
 };
@@ -23,6 +23,7 @@ use std::fmt::Debug;
 /// | learned rule | [`rule`](Self::rule) | held-out rows |
 /// | merge of weights | [`merge`](Self::merge) | reserved rows, for the loss barrier |
 /// | average within one run | [`averaged`](Self::averaged) | none |
+/// | student of the members | [`distilled`](Self::distilled) | none |
 /// | best single network or soup | [`best_of`](Self::best_of) | reserved rows |
 ///
 /// ```
@@ -41,6 +42,7 @@ pub(crate) enum Way {
     Rule(Box<dyn Combiner<Fitted = Box<dyn FittedCombiner>>>),
     Merge(MergeSpec),
     Averaged(Averaging),
+    Distilled(Distill),
     BestOf { max_cost: f64 },
 }
 
@@ -68,6 +70,14 @@ impl Combination {
         Self(Way::Averaged(averaging))
     }
 
+    /// One network: a student that is trained on the predictions of the strategy's members, with the architecture of its
+    /// first run; see [`Pool::distill`](crate::Pool::distill). Its training counts in the cost. Members predict the rows
+    /// that they have not seen, so the strategy has to leave rows out, unless the options say otherwise.
+    #[must_use]
+    pub fn distilled(options: Distill) -> Self {
+        Self(Way::Distilled(options))
+    }
+
     /// The best of the single networks, soups and ensembles that cost at most `max_cost` networks to predict
     /// with; see [`best_of`](crate::merge::best_of()).
     #[must_use]
@@ -80,7 +90,7 @@ impl Combination {
     pub fn is_one_network(&self) -> bool {
         match &self.0 {
             Way::Rule(_) => false,
-            Way::Merge(_) | Way::Averaged(_) => true,
+            Way::Merge(_) | Way::Averaged(_) | Way::Distilled(_) => true,
             Way::BestOf { max_cost } => *max_cost < 2.,
         }
     }
@@ -90,7 +100,7 @@ impl Combination {
     pub fn needs_held_out(&self) -> bool {
         match &self.0 {
             Way::Rule(combiner) => combiner.needs_held_out(),
-            Way::Averaged(_) => false,
+            Way::Averaged(_) | Way::Distilled(_) => false,
             Way::Merge(_) | Way::BestOf { .. } => true,
         }
     }

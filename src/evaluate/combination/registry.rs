@@ -2,7 +2,7 @@
 use super::Combination;
 use crate::{
     combine::{self, AnyCombiner},
-    merge::{Alignment, GreedySoup, LearnedSoup, MergeSpec},
+    merge::{Alignment, Distill, GreedySoup, LearnedSoup, MergeSpec, Teachers},
     registry::{Argument, Arguments, Entry, Registry},
     train::Averaging,
     weights::RunWeights,
@@ -23,6 +23,7 @@ use std::sync::LazyLock;
 /// | `greedy-soup` | One network: members are added to the mean while the loss on reserved rows does not rise | `strict=false` |
 /// | `learned-soup` | One network: a mean whose weights are fitted on reserved rows | |
 /// | `aligned-soup` | One network: the mean after the units of the members are put into one order | `repair=false` |
+/// | `distilled` | One network: a student that is trained on the members' predictions | `temperature=2`, `alpha=0.9`, `teachers=unseen` |
 /// | `best-of` | The best single network, soup or ensemble on reserved rows, within a cost | `max-cost=1` |
 ///
 /// ```
@@ -132,6 +133,22 @@ const ONE_NETWORK: &[Entry<Combination>] = &[
         "Whether the statistics of activations are repaired after it",
     )])
     .with_source("Ainsworth et al. 2023, arXiv:2209.04836"),
+    Entry::new(
+        "distilled",
+        "merge::Distill",
+        "One network: a student that is trained on the members' predictions",
+        |arguments| {
+            let options = Distill::new().temperature(arguments.get("temperature")?);
+            let teachers = Teachers::parse(&arguments.get::<String>("teachers")?)?;
+            Ok(Combination::distilled(options.alpha(arguments.get("alpha")?).teachers(teachers)))
+        },
+    )
+    .with_arguments(&[
+        Argument::new("temperature", "2", "What logits are divided by"),
+        Argument::new("alpha", "0.9", "The share of the members in the loss"),
+        Argument::new("teachers", "unseen", "Which members predict a row: unseen, unseen-only or all"),
+    ])
+    .with_source("Hinton et al. 2015, arXiv:1503.02531"),
     Entry::new(
         "best-of",
         "merge::best_of()",

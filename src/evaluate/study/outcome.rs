@@ -12,7 +12,7 @@ use crate::{
         size_curve::{curve_at, usual_sizes},
         Cost, Failure,
     },
-    merge::{best_of, BestOf, MaxBarrier, MergeSpec},
+    merge::{best_of, BestOf, Distill, MaxBarrier, MergeSpec},
     network::Scale,
     train::{Averaging, Learner},
     Error, Member, Pool, Result,
@@ -35,6 +35,7 @@ impl<'a, L: Learner> Outcomes<'_, 'a, L> {
         // What these pools need is trained first, so that a run that fails ends the study.
         match (&combination.0, combination.needs_reserved(), combination.needs_held_out()) {
             (Way::Averaged(_), ..) => {}
+            (Way::Distilled(_), ..) => _ = pools.full()?,
             (_, true, _) => _ = pools.reserved()?,
             (_, false, true) => _ = pools.for_rules()?,
             (_, false, false) => _ = pools.full()?,
@@ -43,6 +44,7 @@ impl<'a, L: Learner> Outcomes<'_, 'a, L> {
             Way::Rule(rule) => self.of_rule(&**rule, pools),
             Way::Merge(spec) => self.of_merge(spec, pools),
             Way::Averaged(averaging) => self.of_average(averaging, pools),
+            Way::Distilled(options) => self.of_student(options, pools),
             Way::BestOf { max_cost } => self.of_best(*max_cost, pools),
         };
         match outcome {
@@ -121,6 +123,11 @@ impl<'a, L: Learner> Outcomes<'_, 'a, L> {
 
     fn of_average(&self, averaging: &Averaging, pools: &Pools<'_, 'a, L>) -> Result<Outcome> {
         let (pool, epochs, seconds) = pools.averaged(averaging)?;
+        self.one_network(&pool, epochs, seconds, 0.)
+    }
+
+    fn of_student(&self, options: &Distill, pools: &Pools<'_, 'a, L>) -> Result<Outcome> {
+        let (pool, epochs, seconds) = pools.distilled(options)?;
         self.one_network(&pool, epochs, seconds, 0.)
     }
 

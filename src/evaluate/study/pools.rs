@@ -9,9 +9,10 @@ use crate::{
         combination::{Combination, Way},
         FittedOnRows,
     },
+    merge::Distill,
     metrics::ReliabilityBin,
     network::Scale,
-    plan::{Plan, RunSpec},
+    plan::{Plan, RunSpec, Settings},
     pool::ROWS,
     predictions::{
         live::flat_inputs,
@@ -96,7 +97,11 @@ impl<'s, 'a, L: Learner> Pools<'s, 'a, L> {
     pub(super) fn retrains(&self, combination: &Combination) -> bool {
         let first = self.plan.runs.first();
         let prescribes = |run: &RunSpec| run.collect.prescribes_rate(self.study.learner_epochs(run));
-        matches!(combination.0, Way::Averaged(_)) && !first.is_some_and(prescribes)
+        match combination.0 {
+            Way::Averaged(_) => !first.is_some_and(prescribes),
+            Way::Distilled(_) => true,
+            Way::Rule(_) | Way::Merge(_) | Way::BestOf { .. } => false,
+        }
     }
 
     /// Whether the combination needs reserved rows.
@@ -130,6 +135,31 @@ impl<'s, 'a, L: Learner> Pools<'s, 'a, L> {
         let plan = Plan { runs: vec![run], ..self.plan.clone() };
         let trained = self.train(&text, &plan)?;
         Ok((trained.pool, trained.epochs, trained.seconds))
+    }
+
+    /// The student of the pool's members, and the epochs and seconds that all trainings took.
+    pub(super) fn distilled(&self, options: &Distill) -> Result<(Pool<'a, L>, f64, f64)> {
+        let full = self.full()?;
+        let started = Instant::now();
+        let (mut options, mut settings) = (options.clone(), Settings::new());
+        if let Some(first) = self.plan.runs.first() {
+            options = options.architecture(&first.architecture);
+            // The student sees all features, and the settings of a run that does not say how many it sees.
+            settings = if first.features.is_none() { first.settings.clone() } else { settings };
+        }
+        if let Some(budget) = self.study.budget {
+            settings = settings.with("epochs", budget as i64);
+        }
+        options = options.settings(settings);
+        let store = folder(self.folder.as_deref(), &options.text()).map(DirectoryStore::new).transpose()?;
+        let session = match &store {
+            Some(store) => self.study.session.clone().store(store),
+            None => self.study.session.clone(),
+        };
+        let members = full.pool.distill_in(&session, &options, self.seed.child("student"))?.into_members();
+        let student = full.pool.with_members(members)?;
+        let (epochs, seconds) = (epochs(student.members()), started.elapsed().as_secs_f64());
+        Ok((student, full.epochs + epochs, full.seconds + seconds))
     }
 
     /// The average of the members of the first run, whose learning rate its rule for collecting them prescribes.

@@ -3,7 +3,7 @@ use crate::{
     combine::{cross_fit::predicted_by_folds, CombinerScore, Mean},
     data::Dataset,
     kernels::argmax::argmin,
-    merge::{network::max_barrier::unseen_rows, Alignment, GreedySoup, MergeSpec},
+    merge::{network::max_barrier::unseen_rows, Alignment, Distill, GreedySoup, MergeSpec},
     metrics::{Criterion, Interval, RowLoss},
     prune::Ordered,
     store::member::{predicting, with_own_slots},
@@ -14,7 +14,7 @@ use crate::{
 use candle_core::Tensor;
 use comfy_table::{presets::ASCII_MARKDOWN, Table};
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 mod out_of_bag;
 
@@ -22,6 +22,8 @@ mod out_of_bag;
 const SLACK: f64 = 1. + 1e-9;
 /// The fewest rows to measure on.
 const LEAST_ROWS: usize = 4;
+/// The name of the network that is trained on the predictions of the pool.
+const STUDENT: &str = "distilled student";
 
 /// Settings of [`best_of`]: the rows to measure on, the loss, and the highest cost.
 ///
@@ -39,6 +41,7 @@ pub struct BestOf<'d> {
     criterion: Option<RowLoss>,
     align: bool,
     statistics_rows: Option<&'d [u32]>,
+    distill: Option<&'d Distill>,
     seed: Seed,
     progress: Option<&'d dyn Fn(&str)>,
 }
@@ -51,6 +54,7 @@ impl fmt::Debug for BestOf<'_> {
             .field("criterion", &self.criterion)
             .field("align", &self.align)
             .field("statistics_rows", &self.statistics_rows.map(<[u32]>::len))
+            .field("distill", &self.distill)
             .field("seed", &self.seed)
             .finish_non_exhaustive()
     }
@@ -65,6 +69,7 @@ impl Default for BestOf<'_> {
             criterion: None,
             align: true,
             statistics_rows: None,
+            distill: None,
             seed: Seed::from(0).child("best of"),
             progress: None,
         }
@@ -132,6 +137,24 @@ impl<'d> BestOf<'d> {
         }
     }
 
+    /// Trains a student on the predictions of the pool, with the pool's learner and as
+    /// [`Pool::distill`](crate::Pool::distill) does, which is then among the candidates. By default there is none, because
+    /// it takes a training. Without [`Distill::rows`] the student is trained on the rows of the pool's data that the
+    /// candidates are not measured on. A student that cannot be made, such as one of members that have seen all rows, is in
+    /// the table with the reason.
+    ///
+    /// ```
+    /// use candle_ensemble::merge::{BestOf, Distill, Teachers};
+    ///
+    /// let student = Distill::new().teachers(Teachers::All);
+    /// let options = BestOf::new().max_cost(1.).distill(&student);
+    /// ```
+    #[must_use]
+    pub fn distill(mut self, options: &'d Distill) -> Self {
+        self.distill = Some(options);
+        self
+    }
+
     fn criterion_for(&self, held_out: &HeldOut) -> RowLoss {
         self.criterion.unwrap_or_else(|| RowLoss::loss_for(held_out.predictions().task()))
     }
@@ -197,7 +220,8 @@ pub struct Candidate {
 ///
 /// The candidates are the best single network, the mean of all slots' predictions, the mean of the best few
 /// networks' predictions, a uniform and a greedy soup, and the uniform soup of aligned networks, as it is and
-/// repaired. A candidate that cannot be made, such as a soup of different architectures, is in the table with
+/// repaired; with [`BestOf::distill`] also a network that is trained on the pool's predictions. A candidate that cannot be
+/// made, such as a soup of different architectures, is in the table with
 /// the reason.
 ///
 /// Formula: `argmin L(c)` over the candidates `c` with `cost(c) ≤ max_cost`, where `L` is the mean loss over
@@ -409,12 +433,42 @@ impl<'t, L: Learner> Comparison<'t, L> {
                 all.push(recipe("aligned soup, repaired", false, true, repaired));
             }
         }
+        if let Some(options) = self.options.distill {
+            let student: Make<'t> = Box::new(|_| {
+                let members = self.student(options)?.into_members();
+                Ok(Made { members, barrier: None })
+            });
+            all.push(recipe(STUDENT, false, true, student));
+        }
         all
     }
 
     /// The mean of these networks' predictions.
     fn mean_of(&self, positions: &[usize]) -> Result<Made> {
         Ok(Made { members: self.singles.members_of(positions)?, barrier: None })
+    }
+
+    /// Trains a student on the pool's predictions. The rows that it is measured on must not shape it.
+    fn student(&self, options: &Distill) -> Result<Pool<'t, L>> {
+        let (learner, data, _) = self.pool.parts();
+        let is_own = self.options.data.is_none();
+        let mut options = options.clone();
+        if !options.has_rows() {
+            let reserved = self.pool.reserved();
+            let measured: BTreeSet<u32> =
+                self.rows.iter().filter(|_| is_own).chain(reserved).copied().collect();
+            let rows: Rows = (0..data.rows() as u32).filter(|row| !measured.contains(row)).collect();
+            options = options.rows(rows);
+        }
+        let student = self.pool.distill(learner, &options, self.options.seed.child("student"))?;
+        let seen = |row: &&u32| student.members().iter().any(|m| m.record.seen.binary_search(row).is_ok());
+        match self.rows.iter().filter(|_| is_own).find(seen) {
+            None => Ok(student),
+            Some(row) => {
+                let must = "others than those that the candidates are measured on";
+                Err(Error::invalid("the rows of the student", must, format!("row {row} among them")))
+            }
+        }
     }
 
     /// Makes a merge of the pool's networks.

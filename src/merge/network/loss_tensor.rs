@@ -1,6 +1,6 @@
 //! The loss of a model as a tensor whose gradient reaches its weights.
 use crate::{
-    data::{positions::FlatTargets, Dataset, Task},
+    data::{positions::FlatTargets, Dataset, Purpose, Task},
     merge::{network::model::Live, Model},
     network::{output::widened, Scale},
     nn::backward,
@@ -98,7 +98,8 @@ impl<L: Learner> Model<'_, L> {
         data: &dyn Dataset,
         rows: &[u32],
     ) -> CandleResult<Sums> {
-        let (batch, output) = (data.batch(rows, self.target_device())?, self.output_kind());
+        let (batch, output) =
+            (data.batch_for(Purpose::Scoring, rows, self.target_device())?, self.output_kind());
         let predicted = live.run(&batch.inputs, false)?;
         let kind = (data.task(), data.positions());
         let flat = FlatTargets::of(&batch, data.positions())?;

@@ -11,10 +11,9 @@ pub(super) const REMEDY: BuiltIn = BuiltIn {
 };
 
 fn drafts(finding: &Finding, start: &Start<'_>) -> Vec<Draft> {
-    if !start.values()
-        || start.output.is_distribution()
-        || !matches!(start.config.loss, None | Some(Loss::MeanSquared))
-    {
+    let usual =
+        start.config.custom_loss.is_none() && matches!(start.config.loss, None | Some(Loss::MeanSquared));
+    if !start.values() || start.output.is_distribution() || !usual {
         return vec![];
     }
     let reason = "The squared error of a single outlier can be larger than that of all other rows together.";

@@ -17,7 +17,7 @@ fn drafts(finding: &Finding, start: &Start<'_>) -> Vec<Draft> {
         (Some(Task::Classification { .. }), Some(Loss::CrossEntropy { smoothing })) => smoothing == 0.,
         _ => false,
     };
-    if !fits {
+    if !fits || start.config.custom_loss.is_some() {
         return vec![];
     }
     let reason = "The loss then no longer rewards a network for being ever more certain of single rows.";

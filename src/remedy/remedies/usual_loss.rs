@@ -36,7 +36,10 @@ fn drafts(finding: &Finding, start: &Start<'_>) -> Vec<Draft> {
         // These differ from the usual loss by the weight of outliers only.
         (true, Loss::Huber { .. } | Loss::LogCosh | Loss::MeanAbsolute) => ("mean-squared", 0.4),
         (true, _) => ("mean-squared", 1.),
-        (false, Loss::CrossEntropy { .. } | Loss::BinaryCrossEntropy | Loss::KlDivergence) => return vec![],
+        (
+            false,
+            Loss::CrossEntropy { .. } | Loss::BinaryCrossEntropy | Loss::KlDivergence | Loss::Focal { .. },
+        ) => return vec![],
         // Networks that are trained with these have one output.
         (false, Loss::Hinge | Loss::SquaredHinge) => ("binary-cross-entropy", 0.6),
         (false, _) => ("cross-entropy", 1.),

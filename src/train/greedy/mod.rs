@@ -18,7 +18,7 @@ use crate::{
     store::checkpoint::LoopState,
     train::{
         fit::check_output,
-        trainer::{check_scaling, fit_scaling, Training, SETTINGS},
+        trainer::{check_scaling, check_soft_targets, fit_scaling, Training, NO_CUSTOM, SETTINGS},
         transfer::Freezing,
         EarlyStopping, Freeze, Learner, Loss, Optimizer, Retrain, Run, SharedBuild, TrainConfig,
     },
@@ -329,6 +329,7 @@ impl GreedyPretraining {
         let frozen = names_of_layers(run.vars(), self.hidden.len(), |layer| !used.contains(&layer));
         let begin = (stage.epochs.start, Freezing::always(frozen));
         let first = run.first_epoch().max(stage.epochs.start);
+        let config = (config, &NO_CUSTOM);
         let mut training = Training::start(config, part, self.output, self.watched()?, begin, run)?;
         for epoch in first..stage.epochs.end {
             if training.has_stopped() {
@@ -448,6 +449,10 @@ impl Learner for GreedyPretraining {
         true
     }
 
+    fn distills(&self) -> bool {
+        true
+    }
+
     fn check(&self, run: &RunSpec, data: &dyn Dataset) -> Result<()> {
         if self.hidden.is_empty() {
             return Err(Error::invalid("GreedyPretraining::hidden", "at least one hidden layer", "none"));
@@ -461,6 +466,7 @@ impl Learner for GreedyPretraining {
         let config = self.config.for_run(&run.settings)?;
         config.check(run, data.task(), self.output)?;
         check_scaling(&config, run, data)?;
+        check_soft_targets(&config, run, data, self.output)?;
         if config.freeze != Freeze::None {
             let must = "Freeze::None, because each step of a greedy pretraining says what is frozen";
             return Err(Error::invalid("TrainConfig::freeze", must, format!("{:?}", config.freeze)));

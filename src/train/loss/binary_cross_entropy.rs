@@ -1,14 +1,15 @@
 //! Cross-entropy of two classes with one logit.
 use crate::{
     data::Task,
-    kernels::float::Real,
+    kernels::{cpu, float::Real},
     network::Output,
     registry::{Entry, Tasks},
     train::loss::{
         elementwise,
         evaluated::{Evaluated, FusedBatch},
-        function::{needs_logits, LossFunction},
-        Loss,
+        function::{needs_logits, Fault, LossFunction},
+        shapes::binary,
+        soft, Loss,
     },
 };
 use candle_core::{Result as CResult, Tensor};
@@ -34,18 +35,43 @@ impl LossFunction for BinaryCrossEntropy {
         }
     }
 
+    fn target_fault(&self, row: &[f64]) -> Option<Fault> {
+        soft::fault(row)
+    }
+
     fn fused<T: Real>(&self, batch: &FusedBatch<'_, T>) -> CResult<Evaluated<T>> {
-        elementwise::fused_labels(batch, at)
+        if !batch.targets.dtype().is_float() {
+            return elementwise::fused_labels(batch, at);
+        }
+        let y = soft::of_class_one(batch.targets, binary(batch.output)?)?;
+        cpu::with_slice(&y, |y: &[T]| elementwise::each(batch, y, 1, at_soft))
     }
 
     fn composed(&self, output: &Tensor, targets: &Tensor) -> CResult<Tensor> {
-        elementwise::composed_labels(output, targets, |z, y| {
-            // candle's relu and abs both have derivative 1 at 0, so the derivative of the sum is 1 − y − 1/2,
-            // as it has to be.
-            let rest = (z.abs()?.neg()?.exp()? + 1.0)?.log()?;
-            (z.relu()? - (z * y)?)? + rest
-        })
+        if !targets.dtype().is_float() {
+            return elementwise::composed_labels(output, targets, composed);
+        }
+        let rows = binary(output)?;
+        let y = soft::of_class_one(targets, rows)?;
+        composed(&output.reshape(rows)?, &y.to_dtype(output.dtype())?)
     }
+}
+
+/// The losses of logits and probabilities of class 1.
+fn composed(z: &Tensor, y: &Tensor) -> CResult<Tensor> {
+    // candle's relu and abs both have derivative 1 at 0, so the derivative of the sum is 1 − y − 1/2, as it has
+    // to be.
+    let rest = (z.abs()?.neg()?.exp()? + 1.0)?.log()?;
+    (z.relu()? - (z * y)?)? + rest
+}
+
+/// The loss and its derivative `σ(z) − y` for a probability `y` of class 1.
+fn at_soft<T: Real>(z: T, y: T) -> (T, T) {
+    let small = (T::zero() - z.abs()).exp();
+    let (near, far) = (T::one() / (T::one() + small), small / (T::one() + small));
+    let positive = z >= T::zero();
+    let (loss, sigmoid) = if positive { (z - z * y, near) } else { (T::zero() - z * y, far) };
+    (loss + small.ln_1p(), sigmoid - y)
 }
 
 fn at<T: Real>(z: T, positive: bool) -> (T, T) {

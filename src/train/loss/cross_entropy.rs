@@ -2,14 +2,14 @@
 use crate::{
     check::below_one,
     data::Task,
-    kernels::{float::Real, simd::vectorized, sums::fold_in_lanes},
+    kernels::{cpu, float::Real, simd::vectorized, sums::fold_in_lanes},
     network::Output,
     registry::{Argument, Entry, Tasks},
     train::loss::{
         evaluated::{Evaluated, FusedBatch},
-        function::{needs_logits, LossFunction},
-        shapes::{classes, labels},
-        Loss,
+        function::{needs_logits, Fault, LossFunction},
+        shapes::{classes, columns, labels},
+        soft, Loss,
     },
     Result,
 };
@@ -37,8 +37,16 @@ impl LossFunction for CrossEntropy {
         needs_logits(task, output)
     }
 
+    fn target_fault(&self, row: &[f64]) -> Option<Fault> {
+        soft::fault(row)
+    }
+
     fn fused<T: Real>(&self, batch: &FusedBatch<'_, T>) -> CResult<Evaluated<T>> {
         let (rows, classes) = classes(batch.output)?;
+        if batch.targets.dtype().is_float() {
+            columns(batch.output, batch.targets)?;
+            return cpu::with_slice(batch.targets, |y: &[T]| self.fused_soft(batch, y, classes));
+        }
         let labels = labels(batch.targets, rows, classes)?;
         Ok(vectorized(
             #[inline(always)]
@@ -48,6 +56,10 @@ impl LossFunction for CrossEntropy {
 
     fn composed(&self, output: &Tensor, targets: &Tensor) -> CResult<Tensor> {
         let (rows, classes) = classes(output)?;
+        if targets.dtype().is_float() {
+            let y = soft::like(output, targets)?;
+            return soft::cross(output, &y.affine(1.0 - self.smoothing, self.smoothing / classes as f64)?);
+        }
         labels(targets, rows, classes)?;
         let neg_log_prob = log_softmax(output)?.neg()?;
         let at_label = neg_log_prob.gather(&targets.unsqueeze(1)?.contiguous()?, 1)?.squeeze(1)?;
@@ -55,6 +67,25 @@ impl LossFunction for CrossEntropy {
             return Ok(at_label);
         }
         (at_label * (1.0 - self.smoothing))? + (neg_log_prob.mean(D::Minus1)? * self.smoothing)?
+    }
+}
+
+impl CrossEntropy {
+    /// The same for probabilities in place of labels.
+    fn fused_soft<T: Real>(&self, batch: &FusedBatch<'_, T>, y: &[T], classes: usize) -> Evaluated<T> {
+        let (kept, spread) = (T::of(1.0 - self.smoothing), T::of(self.smoothing / classes as f64));
+        let smoothed: Vec<T>;
+        let y = match self.smoothing > 0.0 {
+            true => {
+                smoothed = y.iter().map(|y| kept * *y + spread).collect();
+                &smoothed
+            }
+            false => y,
+        };
+        vectorized(
+            #[inline(always)]
+            || soft::fused(batch, y, classes, |_| T::zero()),
+        )
     }
 }
 

@@ -26,8 +26,9 @@ pub(super) fn fused_labels<T: Real>(
     Ok(each(batch, &labels, 1, |x, label| f(x, label == 1)))
 }
 
+/// The same over targets of any kind, with this number of `columns`.
 #[inline(always)]
-fn each<T: Real, Y: Copy>(
+pub(super) fn each<T: Real, Y: Copy>(
     batch: &FusedBatch<'_, T>,
     y: &[Y],
     columns: usize,

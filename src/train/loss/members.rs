@@ -72,7 +72,14 @@ impl MemberLosses {
         let mean = |(member, of): (usize, &MemberLoss<'_>)| {
             of.loss.mean(&output.narrow(0, member * rows, rows)?, of.targets, of.weights)
         };
-        let means: Vec<CResult<Tensor>> = members.iter().enumerate().map(mean).collect();
+        Self::of_means(output, members.iter().enumerate().map(mean).collect())
+    }
+
+    /// Losses that have been computed for each member, by any function.
+    ///
+    /// # Errors
+    /// When all are errors.
+    pub(crate) fn of_means(output: &Tensor, means: Vec<CResult<Tensor>>) -> CResult<Self> {
         let Some(Ok(like)) = means.iter().find(|mean| mean.is_ok()) else {
             return Err(invalid("the output", "one for which the loss of a member is defined", output));
         };

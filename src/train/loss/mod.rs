@@ -9,6 +9,7 @@ mod cross_entropy;
 mod elementwise;
 mod evaluated;
 mod fit;
+mod focal;
 mod function;
 mod gaussian_mixture_nll;
 mod gaussian_nll;
@@ -25,6 +26,7 @@ mod members;
 mod pinball;
 mod poisson;
 mod shapes;
+mod soft;
 mod squared_hinge;
 mod student_t_nll;
 
@@ -83,7 +85,8 @@ use std::sync::LazyLock;
 pub enum Loss {
     /// Cross-entropy of classes: `l = −Σ_c q_c ln softmax(z)_c`, with `q = (1 − s) · onehot(label) + s / C`.
     ///
-    /// Outputs are `(B, C)` logits with `C` at least 2. Targets are `(B,)` labels of type `u32`, below `C`.
+    /// Outputs are `(B, C)` logits with `C` at least 2. Targets are `(B,)` labels of type `u32`, below `C`, or
+    /// soft targets: `(B, C)` probabilities in place of `onehot(label)`, each row with the sum 1.
     ///
     /// The network ends in a linear layer without activation: the loss includes the softmax.
     ///
@@ -98,7 +101,8 @@ pub enum Loss {
     /// Cross-entropy of two classes with one logit: `l = −y ln σ(z) − (1 − y) ln(1 − σ(z))`, computed as
     /// `max(z, 0) − z y + ln(1 + e^−|z|)`, which does not overflow.
     ///
-    /// Outputs are `(B, 1)` or `(B,)` logits of class 1. Targets are `(B,)` labels of type `u32`, 0 or 1.
+    /// Outputs are `(B, 1)` or `(B,)` logits of class 1. Targets are `(B,)` labels of type `u32`, 0 or 1, or
+    /// soft targets: `(B, 2)` probabilities of the two classes, of which `y` is the second.
     ///
     /// The network ends in a linear layer without activation: the loss includes the sigmoid.
     ///
@@ -260,6 +264,22 @@ pub enum Loss {
         /// The levels of the quantiles.
         levels: Levels,
     },
+    /// Focal loss of classes: `l = −(1 − p)^γ ln p`, where `p` is the probability of the label: the softmax of
+    /// `(B, C)` logits, or the sigmoid of `(B, 1)` or `(B,)` logits of class 1 of two. Targets are `(B,)` labels of
+    /// type `u32`.
+    ///
+    /// The network ends in a linear layer without activation. With `γ = 0` it is the cross-entropy, to the bit.
+    ///
+    /// Use it where most rows are easy and the rare ones matter, as in detection; `γ = 2` is usual. The `α` of the
+    /// paper, which balances the classes, is
+    /// [`Trainer::class_weights`](crate::train::Trainer::class_weights). Do not use it where the probabilities
+    /// themselves are needed: its minimum is not at the true ones, and networks become less certain.
+    ///
+    /// Source: Lin et al. 2017, arXiv:1708.02002.
+    Focal {
+        /// The exponent `γ`, 0 or more.
+        gamma: f64,
+    },
 }
 
 /// Calls the methods of [`LossFunction`] for every variant. A new loss is a file, a variant and a line here.
@@ -329,6 +349,7 @@ losses! {
     student_t_nll::StudentTNll { degrees_of_freedom };
     gaussian_mixture_nll::GaussianMixtureNll { components };
     pinball::Pinball { levels };
+    focal::Focal { gamma };
 }
 
 impl Loss {
@@ -399,13 +420,26 @@ impl Loss {
             DType::F16 | DType::BF16 => output.to_dtype(DType::F32)?,
             _ => output.clone(),
         };
-        let each_row = self.composed(&output, targets)?;
-        match weights {
-            None => each_row.mean_all(),
-            Some(w) => {
-                let w = Tensor::new(w, each_row.device())?.to_dtype(each_row.dtype())?;
-                (each_row * w)?.sum_all()
-            }
+        shared(&self.composed(&output, targets)?, weights)
+    }
+}
+
+/// The mean of the losses `(B,)` of the rows, by the weights of the rows: `Σ w l / Σ w`, or 0 if all weights are 0.
+///
+/// # Errors
+/// When the weights have another shape, or one is negative or not finite.
+pub(crate) fn mean_of_rows(losses: &Tensor, weights: Option<&Tensor>) -> CResult<Tensor> {
+    let rows = losses.dim(0)?;
+    shared(losses, weights.map(|w| normalized(w, rows)).transpose()?)
+}
+
+/// The sum of the losses of the rows times their shares; their mean without shares.
+fn shared(each_row: &Tensor, shares: Option<Vec<f64>>) -> CResult<Tensor> {
+    match shares {
+        None => each_row.mean_all(),
+        Some(w) => {
+            let w = Tensor::new(w, each_row.device())?.to_dtype(each_row.dtype())?;
+            (each_row * w)?.sum_all()
         }
     }
 }

@@ -3,7 +3,7 @@ use candle_core::{Device, Var};
 use proptest::prelude::*;
 
 const CPU: &Device = &Device::Cpu;
-const ALL: [Loss; 15] = [
+const ALL: [Loss; 18] = [
     Loss::CrossEntropy { smoothing: 0.0 },
     Loss::CrossEntropy { smoothing: 0.1 },
     Loss::BinaryCrossEntropy,
@@ -19,6 +19,9 @@ const ALL: [Loss; 15] = [
     Loss::Poisson { log_rate: false },
     Loss::Poisson { log_rate: true },
     Loss::CosineSimilarity,
+    Loss::Focal { gamma: 0.0 },
+    Loss::Focal { gamma: 0.5 },
+    Loss::Focal { gamma: 2.0 },
 ];
 
 type Path = fn(Loss, &Tensor, &Tensor, Option<&Tensor>) -> CResult<Tensor>;
@@ -58,8 +61,8 @@ fn assert_close(got: &[f64], expected: &[f64], tolerance: f64, what: &dyn std::f
     }
 }
 
-/// Outputs, targets and weights of a batch of 7 rows for the loss. The losses for labels and values have
-/// labels where the seed is even.
+/// Outputs, targets and weights of a batch of 7 rows for the loss. The losses for labels and values, or for labels and
+/// probabilities, have labels where the seed is even.
 fn batch(loss: Loss, seed: u64) -> CResult<(Tensor, Tensor, Tensor)> {
     use rand::Rng;
     let mut rng = crate::Seed::from(seed).rng();
@@ -70,9 +73,17 @@ fn batch(loss: Loss, seed: u64) -> CResult<(Tensor, Tensor, Tensor)> {
     let (of_five, of_two) = (Tensor::new(&[0u32, 4, 1, 1, 3, 2, 0], CPU)?, [0u32, 1, 1, 1, 0, 0, 1]);
     let of_two = Tensor::new(&of_two, CPU)?;
     let (output, targets) = match loss {
-        Loss::CrossEntropy { .. } => (draw(5, -2.0, 2.0)?, of_five),
-        Loss::KlDivergence if seed.is_multiple_of(2) => (draw(5, -2.0, 2.0)?, of_five),
-        Loss::KlDivergence => {
+        Loss::CrossEntropy { .. } | Loss::KlDivergence if seed.is_multiple_of(2) => {
+            (draw(5, -2.0, 2.0)?, of_five)
+        }
+        // One logit in turn.
+        Loss::Focal { .. } if seed.is_multiple_of(2) => (draw(5, -2.0, 2.0)?, of_five),
+        Loss::Focal { .. } => (draw(1, -2.0, 2.0)?, of_two),
+        Loss::BinaryCrossEntropy if !seed.is_multiple_of(2) => {
+            let one = draw(1, 0.0, 1.0)?;
+            (draw(1, -2.0, 2.0)?, Tensor::cat(&[&(1.0 - &one)?, &one], 1)?)
+        }
+        Loss::CrossEntropy { .. } | Loss::KlDivergence => {
             let shares = draw(5, -1.0, 2.0)?.maximum(0.0)?; // a third of them is 0
             let shares = (shares + draw(1, 0.1, 0.2)?.pad_with_zeros(1, 2, 2)?)?;
             (draw(5, -2.0, 2.0)?, shares.broadcast_div(&shares.sum_keepdim(1)?)?)
@@ -435,6 +446,91 @@ fn the_cosine_of_zeros_is_zero() -> CResult<()> {
     Ok(())
 }
 
+/// Softmax (1/8, 2/8, 5/8) with label 1, so p = 1/4; σ(ln 3) = 3/4 as the one logit of a row of class 1 and of class 0.
+#[test]
+fn the_focal_loss_by_hand() -> CResult<()> {
+    let focal = Loss::Focal { gamma: 2.0 };
+    for path in PATHS {
+        let z = Tensor::new(&[[0f64, 2f64.ln(), 5f64.ln()]], CPU)?;
+        let (value, gradient) = value_and_gradient(path, focal, &z, &Tensor::new(&[1u32], CPU)?, None)?;
+        assert_close(&[value], &[0.5625 * 4f64.ln()], 1e-14, &focal);
+        let a = 0.5625 + 2.0 * 0.75 * 0.25 * 4f64.ln();
+        assert_close(&gradient, &[a / 8.0, -a * 0.75, a * 5.0 / 8.0], 1e-14, &focal);
+
+        let z = Tensor::new(&[3f64.ln(), 3f64.ln()], CPU)?;
+        let (value, gradient) = value_and_gradient(path, focal, &z, &Tensor::new(&[1u32, 0], CPU)?, None)?;
+        let by_hand = 0.0625 * (4f64 / 3.0).ln() + 0.5625 * 4f64.ln();
+        assert_close(&[value], &[by_hand / 2.0], 1e-14, &focal);
+        let of_one = -0.0625 * (1.5 * (4f64 / 3.0).ln() + 0.25);
+        let of_zero = 0.5625 * (0.5 * 4f64.ln() + 0.75);
+        assert_close(&gradient, &[of_one / 2.0, of_zero / 2.0], 1e-14, &focal);
+    }
+    Ok(())
+}
+
+/// With two classes, the logits `(0, z)` are the logit `z`. Without focus the loss is the cross-entropy.
+#[test]
+fn the_focal_loss_is_the_cross_entropy_without_focus_and_the_same_in_both_forms() -> CResult<()> {
+    let y = Tensor::new(&[0u32, 1, 1, 0, 1], CPU)?;
+    let z = [0.3, -40.0, 900.0, -900.0, 0.0];
+    for dtype in [DType::F64, DType::F32] {
+        let one = Tensor::new(&z, CPU)?.to_dtype(dtype)?;
+        let two = Tensor::stack(&[&one.zeros_like()?, &one], 1)?;
+        for path in PATHS {
+            for (cross, z) in
+                [(Loss::BinaryCrossEntropy, &one), (Loss::CrossEntropy { smoothing: 0.0 }, &two)]
+            {
+                let without = value_and_gradient(path, Loss::Focal { gamma: 0.0 }, z, &y, None)?;
+                assert_eq!(without, value_and_gradient(path, cross, z, &y, None)?);
+            }
+            for gamma in [0.5, 1.0, 2.0, 5.0] {
+                let focal = Loss::Focal { gamma };
+                let (value, gradient) = value_and_gradient(path, focal, &one, &y, None)?;
+                let (of_two, gradient_of_two) = value_and_gradient(path, focal, &two, &y, None)?;
+                let tolerance = if dtype == DType::F32 { 2e-6 } else { 1e-13 };
+                assert_close(&[of_two], &[value], tolerance, &(gamma, dtype));
+                let second: Vec<f64> = gradient_of_two.iter().skip(1).step_by(2).copied().collect();
+                assert_close(&second, &gradient, tolerance, &(gamma, dtype));
+                assert!(gradient.iter().all(|g| g.is_finite()), "{gradient:?}");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// `−Σ q ln p`: the divergence plus the entropy of the targets, and labels are targets of 0 and 1.
+#[test]
+fn soft_targets_of_the_cross_entropy() -> CResult<()> {
+    // Softmax (1/8, 2/8, 5/8).
+    let z = Tensor::new(&[[0f64, 2f64.ln(), 5f64.ln()]], CPU)?;
+    let q = Tensor::new(&[[0.5f64, 0.0, 0.5]], CPU)?;
+    let (labels, one_hot) = (Tensor::new(&[2u32], CPU)?, Tensor::new(&[[0f64, 0.0, 1.0]], CPU)?);
+    for path in PATHS {
+        let plain = Loss::CrossEntropy { smoothing: 0.0 };
+        let (value, gradient) = value_and_gradient(path, plain, &z, &q, None)?;
+        assert_close(&[value], &[0.5 * 8f64.ln() + 0.5 * 1.6f64.ln()], 1e-14, &plain);
+        assert_close(&gradient, &[0.125 - 0.5, 0.25, 0.625 - 0.5], 1e-14, &plain);
+        for smoothing in [0.0, 0.3] {
+            let loss = Loss::CrossEntropy { smoothing };
+            let (value, gradient) = value_and_gradient(path, loss, &z, &labels, None)?;
+            let (of_one_hot, gradient_of) = value_and_gradient(path, loss, &z, &one_hot, None)?;
+            assert_close(&[of_one_hot], &[value], 1e-14, &loss);
+            assert_close(&gradient_of, &gradient, 1e-14, &loss);
+        }
+        // σ(ln 3) = 3/4.
+        let z = Tensor::new(&[3f64.ln()], CPU)?;
+        let q = Tensor::new(&[[0.2f64, 0.8]], CPU)?;
+        let (value, gradient) = value_and_gradient(path, Loss::BinaryCrossEntropy, &z, &q, None)?;
+        assert_close(&[value], &[0.8 * (4f64 / 3.0).ln() + 0.2 * 4f64.ln()], 1e-14, &q);
+        assert_close(&gradient, &[0.75 - 0.8], 1e-14, &q);
+    }
+    for loss in [Loss::CrossEntropy { smoothing: 0.0 }, Loss::BinaryCrossEntropy] {
+        let e = loss.check_targets(&Tensor::new(&[[0.25f32, 1.0]], CPU)?, &[7]).unwrap_err().to_string();
+        assert!(e.contains("of row 7") && e.contains("probabilities that sum to 1, but is 1.25"), "{e}");
+    }
+    Ok(())
+}
+
 #[test]
 fn negative_numbers_are_errors_where_the_loss_is_not_defined() -> CResult<()> {
     let (one, below) = (Tensor::new(&[1f64, 1.0], CPU)?, Tensor::new(&[1f64, -0.5], CPU)?);
@@ -581,13 +677,14 @@ fn the_first_output_that_does_not_fit_is_named() -> CResult<()> {
 fn losses_have_names_and_survive_serde() {
     let names = "cross-entropy, binary-cross-entropy, mean-squared, mean-absolute, huber, \
                  mean-squared-logarithmic, log-cosh, hinge, squared-hinge, kl-divergence, poisson, \
-                 cosine-similarity, gaussian-nll, laplace-nll, student-t-nll, gaussian-mixture-nll, pinball";
+                 cosine-similarity, gaussian-nll, laplace-nll, student-t-nll, gaussian-mixture-nll, pinball, focal";
     assert_eq!(Loss::registry().names().join(", "), names);
     let parsed = |text: &str| Loss::registry().parse(text).unwrap();
     assert_eq!(parsed("cross-entropy:0.1"), Loss::CrossEntropy { smoothing: 0.1 });
     assert_eq!(parsed("msle"), Loss::MeanSquaredLogarithmic { clip: true });
     assert_eq!(parsed("poisson:log-rate=true"), Loss::Poisson { log_rate: true });
     assert_eq!(parsed("mae"), Loss::MeanAbsolute);
+    assert_eq!(parsed("focal"), Loss::Focal { gamma: 2.0 });
     for loss in ALL {
         let json = serde_json::to_string(&loss).unwrap();
         assert_eq!(serde_json::from_str::<Loss>(&json).unwrap(), loss);
@@ -628,8 +725,8 @@ fn gradients_equal_finite_differences_and_both_paths_agree() -> CResult<()> {
 
 #[test]
 fn precisions_agree_and_layouts_do_not_matter() -> CResult<()> {
-    for loss in ALL {
-        let (output, targets, weights) = batch(loss, 9)?;
+    for (loss, seed) in ALL.into_iter().flat_map(|loss| [(loss, 8), (loss, 9)]) {
+        let (output, targets, weights) = batch(loss, seed)?;
         let (value, gradient) = value_and_gradient(fused, loss, &output, &targets, Some(&weights))?;
         for (dtype, tolerance) in [(DType::F32, 1e-6), (DType::F16, 4e-3), (DType::BF16, 3e-2)] {
             let low = output.to_dtype(dtype)?;
@@ -736,6 +833,10 @@ fn invalid_input_is_named() -> CResult<()> {
     refused(cross, &z, &Tensor::new(&[0u32, 3], CPU)?, None, "the targets must be labels below 3, but is 3");
     refused(cross, &z, &Tensor::new(&[0u32, 1, 2], CPU)?, None, "targets");
     refused(cross, &z, &Tensor::new(&[0i64, 1], CPU)?, None, "u32");
+    refused(cross, &z, &Tensor::zeros((2, 2), DType::F32, CPU)?, None, "shape [2, 3]");
+    let one = z.narrow(1, 0, 1)?;
+    refused(Loss::BinaryCrossEntropy, &one, &z, None, "or probabilities of shape [2, 2]");
+    refused(Loss::Focal { gamma: 1.0 }, &z, &z, None, "u32 labels of shape [2]");
     refused(cross, &z.narrow(1, 0, 1)?, &y, None, "output");
     refused(Loss::BinaryCrossEntropy, &z, &y, None, "output");
     refused(Loss::BinaryCrossEntropy, &z.narrow(1, 0, 1)?, &y, None, "below 2");
@@ -754,6 +855,8 @@ fn invalid_input_is_named() -> CResult<()> {
         (Loss::CrossEntropy { smoothing: -0.1 }, "smoothing"),
         (Loss::Huber { delta: 0.0 }, "delta"),
         (Loss::Huber { delta: f64::NAN }, "delta"),
+        (Loss::Focal { gamma: -1.0 }, "gamma"),
+        (Loss::Focal { gamma: f64::INFINITY }, "gamma"),
     ] {
         assert!(loss.check().unwrap_err().to_string().contains(name));
         assert!(loss.mean(&z, &z, None).is_err());

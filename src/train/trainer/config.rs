@@ -4,8 +4,9 @@ use crate::{
     network::Output,
     plan::{BatchSize, LrSchedule, RunSpec, Settings},
     train::{
-        Adversarial, Averaging, BatchTransforms, Clip, Constraints, EarlyStopping, Freeze, LayerDecay, Loss,
-        LossScale, Monitor, Noises, Optimizer, ParameterGroups, ReduceOnPlateau, Regularizers, Unfreeze,
+        Adversarial, Averaging, BatchTransforms, ClassWeights, Clip, Constraints, Distillation,
+        EarlyStopping, Freeze, LayerDecay, Loss, LossScale, Monitor, Noises, Optimizer, ParameterGroups,
+        ReduceOnPlateau, Regularizers, Unfreeze,
     },
     weights::{InitScheme, WeightFilter},
     Error, Result,
@@ -20,8 +21,10 @@ pub(crate) const SETTINGS: &[&str] = &[
     "augment",
     "averaging",
     "batch_size",
+    "class_weights",
     "clip",
     "constraint",
+    "distillation",
     "early_stopping",
     "epochs",
     "freeze",
@@ -63,8 +66,10 @@ const MAX_EPOCHS: usize = u32::MAX as usize;
 /// | `"adversarial"` | a text such as `"fast-gradient-sign:0.01"` ([`Adversarial::registry`]) |
 /// | `"averaging"` | a text such as `"swa:0.75"` ([`Averaging::registry`]) |
 /// | `"batch_size"` | a number, or a text such as `"full"` ([`BatchSize::parse`]) |
+/// | `"class_weights"` | a text such as `"balanced"` ([`ClassWeights::parse`]) |
 /// | `"clip"` | a text such as `"norm:1"` ([`Clip::registry`]) |
 /// | `"constraint"` | a text such as `"max-norm:3"` ([`Constraints::parse`]) |
+/// | `"distillation"` | a text such as `"distill:2:0.9"` ([`Distillation::registry`]) |
 /// | `"early_stopping"` | `"none"`, or a text such as `"patience:10"` ([`EarlyStopping::registry`]) |
 /// | `"epochs"` | a number |
 /// | `"freeze"` | a number of first layers, or a text such as `"names:conv1.*"` ([`Freeze::parse`]) |
@@ -73,7 +78,7 @@ const MAX_EPOCHS: usize = u32::MAX as usize;
 /// | `"label_smoothing"` | a number; it selects cross-entropy with that smoothing |
 /// | `"layer_decay"` | a factor, or a text with blocks ([`LayerDecay::parse`]) |
 /// | `"learning_rate"`, `"weight_decay"` | a number |
-/// | `"loss"` | a text such as `"huber:1"` ([`Loss::registry`]) |
+/// | `"loss"` | a text such as `"huber:1"` ([`Loss::registry`]), in place of a custom loss, too |
 /// | `"loss_scale"` | a text such as `"dynamic"` ([`LossScale::registry`]) |
 /// | `"momentum"` | a number, for optimizers that have it |
 /// | `"noise"` | a text such as `"input:0.1"` ([`Noises::parse`]) |
@@ -112,6 +117,19 @@ pub struct TrainConfig {
     /// The loss. `None`, the default, means cross-entropy for classes (binary cross-entropy for a network
     /// with one output), the mean squared error for values, and the loss of the distribution that the network outputs.
     pub loss: Option<Loss>,
+    /// The name of the loss of [`Trainer::custom_loss`](crate::train::Trainer::custom_loss), which takes the place of
+    /// `loss`. Default none.
+    #[serde(default)]
+    pub custom_loss: Option<String>,
+    /// The names of the penalties of [`Trainer::custom_penalty`](crate::train::Trainer::custom_penalty). Default none.
+    #[serde(default)]
+    pub custom_penalties: Vec<String>,
+    /// The weights of the classes in the loss of the training. Default none.
+    #[serde(default)]
+    pub class_weights: Option<ClassWeights>,
+    /// The mix of a teacher's predictions, which are the soft targets of the data, and of the targets. Default none.
+    #[serde(default)]
+    pub distillation: Option<Distillation>,
     /// Gradient clipping. Default none.
     pub clip: Clip,
     /// Penalties on weights. Default none.
@@ -184,6 +202,10 @@ impl Default for TrainConfig {
             optimizer: Optimizer::adam(1e-3),
             schedule: LrSchedule::default(),
             loss: None,
+            custom_loss: None,
+            custom_penalties: vec![],
+            class_weights: None,
+            distillation: None,
             clip: Clip::None,
             regularizers: Regularizers::default(),
             constraints: Constraints::default(),
@@ -237,10 +259,16 @@ impl TrainConfig {
             config.optimizer.set_momentum(momentum)?;
         }
         if let Some(loss) = settings.text("loss")? {
-            config.loss = Some(Loss::registry().parse(loss)?);
+            config.set_loss(Loss::registry().parse(loss)?);
         }
         if let Some(smoothing) = settings.real("label_smoothing")? {
-            config.loss = Some(Loss::CrossEntropy { smoothing });
+            config.set_loss(Loss::CrossEntropy { smoothing });
+        }
+        if let Some(weights) = settings.text("class_weights")? {
+            config.class_weights = Some(ClassWeights::parse(weights)?);
+        }
+        if let Some(distillation) = settings.text("distillation")? {
+            config.distillation = Some(Distillation::registry().parse(distillation)?);
         }
         if let Some(init) = settings.text("init")? {
             config.init = InitScheme::parse(init)?;
@@ -357,6 +385,8 @@ impl TrainConfig {
             loss.check()?;
             loss.check_fit(task, output)?;
         }
+        self.class_weights.as_ref().map_or(Ok(()), |weights| weights.check(task))?;
+        self.distillation.as_ref().map_or(Ok(()), Distillation::check)?;
         if let Some(monitor) = &self.monitor {
             monitor.check()?;
         }
@@ -380,6 +410,11 @@ impl TrainConfig {
             }
         }
         Ok(())
+    }
+
+    /// Sets a loss of the library, in place of the user's.
+    pub(crate) fn set_loss(&mut self, loss: Loss) {
+        (self.loss, self.custom_loss) = (Some(loss), None);
     }
 
     /// The largest number of epochs, those of a training after early stopping included.

@@ -47,6 +47,7 @@ impl<'t, 'a, N: Network> Course<'t, 'a, N> {
             trainer.fits.fit(run)?;
         }
         let begin = (0, Freezing::new(config, run.vars())?.and(trainer.fits.variables().cloned()));
+        let config = (config, &trainer.custom);
         let training = Training::start(config, network, trainer.networks.output, watched, begin, run)?;
         let training = training.transforms(&trainer.transforms);
         let mut course = Self { trainer, training, epoch: run.first_epoch(), pass: None };

@@ -16,6 +16,8 @@ pub(super) struct Step<'s, 'a> {
     pub(super) rows: &'s [u32],
     pub(super) output: &'s Tensor,
     pub(super) loss: f64,
+    /// The name of the user's loss.
+    pub(super) custom: Option<&'s str>,
 }
 
 /// What has diverged, and its value: the loss, or a variable that is not finite.
@@ -25,7 +27,7 @@ pub(super) struct Step<'s, 'a> {
 /// built is the cause. `trained` says whether steps came before; without them the
 /// learning rate has had no effect.
 pub(super) fn diagnose(step: &Step<'_, '_>, trained: bool) -> Result<(String, f64)> {
-    let Step { run, when, batch, rows, output, loss } = *step;
+    let Step { run, when, batch, rows, output, loss, custom } = *step;
     check_data(run, batch, rows, when)?;
     if let Some((name, found)) = run.first_non_finite()? {
         return match run.batch_norm_error(&name, &found, when) {
@@ -49,13 +51,16 @@ pub(super) fn diagnose(step: &Step<'_, '_>, trained: bool) -> Result<(String, f6
                 output.dtype().as_str()
             ),
         ),
-        None => (
-            "the loss".into(),
-            loss,
-            "inputs, targets and outputs are finite and nothing has been trained yet, so the numbers are too \
-             large for the loss; standardize the inputs and the targets"
-                .into(),
-        ),
+        None => {
+            let cause = match custom {
+                Some(name) => format!("the loss {name:?} is not defined for them, or overflows"),
+                None => {
+                    "the numbers are too large for the loss; standardize the inputs and the targets".into()
+                }
+            };
+            let known = "inputs, targets and outputs are finite and nothing has been trained yet, so";
+            ("the loss".into(), loss, format!("{known} {cause}"))
+        }
     };
     Err(run.not_finite(what, value, when, cause))
 }

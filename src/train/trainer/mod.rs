@@ -2,6 +2,7 @@
 mod checkpoint;
 mod config;
 mod course;
+mod custom;
 mod diagnosis;
 mod phase;
 mod scaling;
@@ -13,8 +14,9 @@ mod validation;
 pub(crate) use checkpoint::{with_prefix, without_prefix};
 pub use config::TrainConfig;
 pub(crate) use config::SETTINGS;
+pub(crate) use custom::{Custom, NO_CUSTOM};
 pub(crate) use scaling::{check as check_scaling, fit as fit_scaling};
-pub(crate) use training::{optimizer, scalar, Training};
+pub(crate) use training::{check_soft_targets, optimizer, scalar, Training};
 
 use crate::{
     codec,
@@ -28,9 +30,9 @@ use crate::{
         learner::{fit_one_by_one, Finished},
         networks::{learner_methods, network_setters, Networks},
         trainer::{course::Course, starts::Starts},
-        Adversarial, Averaging, BatchTransforms, Clip, Constraints, EarlyStopping, FitTransform, Freeze,
-        LayerDecay, Learner, Loss, LossScale, Monitor, Noises, Optimizer, ParameterGroups, ReduceOnPlateau,
-        Regularizers, Run, Unfreeze, WarmStart,
+        Adversarial, Averaging, BatchTransforms, ClassWeights, Clip, Constraints, Distillation,
+        EarlyStopping, FitTransform, Freeze, LayerDecay, Learner, Loss, LossScale, Monitor, Noises,
+        Optimizer, ParameterGroups, ReduceOnPlateau, Regularizers, Run, Unfreeze, WarmStart,
     },
     weights::{fresh, InitScheme, WeightFilter, Weights},
     Network, Result, Seed,
@@ -44,8 +46,10 @@ use candle_nn::VarBuilder;
 ///
 /// 1. Inputs and targets are [scaled](Trainer::input_scaling) and [transformed](Trainer::augment), and get
 ///    [noise](Trainer::noise); so do the weights.
-/// 2. Forward pass, loss, penalties on [activations](crate::nn::ActivityRegularizer), backward pass.
-/// 3. The weights lose their noise. The gradients of several batches are [accumulated](Trainer::accumulate), get those of the [penalties on weights](Trainer::regularizer), and
+/// 2. Forward pass, loss ([of the library](Trainer::loss) or [your own](Trainer::custom_loss)), penalties on
+///    [activations](crate::nn::ActivityRegularizer) and [your own](Trainer::custom_penalty), backward pass.
+/// 3. The weights lose their noise. The gradients of several batches are [accumulated](Trainer::accumulate), get those of the
+///    [penalties on weights](Trainer::regularizer), and
 ///    noise, and are [clipped](Trainer::clip).
 /// 4. The [optimizer](Trainer::optimizer) updates the weights in place, and the [constraints](Trainer::constraint) are
 ///    applied.
@@ -101,6 +105,8 @@ use candle_nn::VarBuilder;
 pub struct Trainer<N> {
     networks: Networks<N>,
     config: TrainConfig,
+    /// The user's loss and penalties, whose names the configuration has.
+    custom: Custom,
     /// The user's metric, which early stopping watches if its rule has the name.
     metric: Option<Metric>,
     starts: Starts,
@@ -116,6 +122,7 @@ impl<N> Clone for Trainer<N> {
         Self {
             networks: self.networks.clone(),
             config: self.config.clone(),
+            custom: self.custom.clone(),
             metric: self.metric.clone(),
             starts: self.starts.clone(),
             transforms: self.transforms.clone(),
@@ -153,9 +160,9 @@ impl<N: Network> Trainer<N> {
         new: impl Fn(&Settings, VarBuilder<'static>) -> CandleResult<N> + Send + Sync + 'static,
     ) -> Self {
         let networks = Networks::new(reads, new);
-        let (config, version) = (TrainConfig::default(), String::new());
+        let (config, custom, version) = (TrainConfig::default(), Custom::default(), String::new());
         let (transforms, fits) = (OwnTransforms::default(), FitTransforms::default());
-        Self { networks, config, metric: None, starts: Starts::Fresh, transforms, fits, version }
+        Self { networks, config, custom, metric: None, starts: Starts::Fresh, transforms, fits, version }
     }
 
     network_setters!(config.init);
@@ -217,7 +224,21 @@ impl<N: Network> Trainer<N> {
     /// Sets the loss. The default depends on the task; see [`TrainConfig::loss`].
     #[must_use]
     pub fn loss(mut self, loss: Loss) -> Self {
-        self.config.loss = Some(loss);
+        self.config.set_loss(loss);
+        self
+    }
+
+    /// Sets how much the rows of each class count in the loss of the training. The default is that all count the same.
+    #[must_use]
+    pub fn class_weights(mut self, weights: ClassWeights) -> Self {
+        self.config.class_weights = Some(weights);
+        self
+    }
+
+    /// Trains on the predictions of a teacher, which are the soft targets of the data set, beside the targets.
+    #[must_use]
+    pub fn distillation(mut self, distillation: Distillation) -> Self {
+        self.config.distillation = Some(distillation);
         self
     }
 
@@ -555,6 +576,11 @@ impl<N: Network> Trainer<N> {
         &self.config
     }
 
+    /// The user's loss and penalties.
+    pub(crate) fn custom(&self) -> &Custom {
+        &self.custom
+    }
+
     /// The names of the settings that the constructors read.
     pub(crate) fn reads(&self) -> Vec<String> {
         self.networks.reads()
@@ -602,6 +628,8 @@ impl<N: Network> Trainer<N> {
     pub(crate) fn check_as(&self, config: &TrainConfig, run: &RunSpec, data: &dyn Dataset) -> Result<()> {
         self.networks.check(&run.architecture, &run.settings, SETTINGS)?;
         self.start_of(run)?;
+        self.custom.check(config)?;
+        check_soft_targets(config, run, data, self.networks.output)?;
         config.check(run, data.task(), self.networks.output)
     }
 
@@ -656,6 +684,10 @@ impl<N: Network> Learner for Trainer<N> {
         true
     }
 
+    fn distills(&self) -> bool {
+        true
+    }
+
     fn epochs(&self, run: &RunSpec) -> usize {
         self.config.for_run(&run.settings).map_or(0, |config| config.max_epochs())
     }
@@ -670,7 +702,9 @@ impl<N: Network> Learner for Trainer<N> {
             // They would move the pixels of an image and not those of its targets; Trainer::augment_with can do both.
             data.positions().check_one("Trainer::augment")?;
         }
+        self.custom.check(&config)?;
         check_scaling(&config, run, data)?;
+        check_soft_targets(&config, run, data, self.networks.output)?;
         self.transforms.check()?;
         self.fits.check()?;
         self.watched(&config)?.map_or(Ok(()), |metric| metric.check_task(data.task()))

@@ -1,6 +1,8 @@
 //! The training loop of the ready-made trainer.
+mod objective;
 mod step;
 
+pub(crate) use objective::check_soft_targets;
 pub(super) use step::{EpochPass, Passed, ReadyStep};
 
 use crate::{
@@ -14,18 +16,19 @@ use crate::{
         accumulate::Accumulated,
         augment::OwnTransforms,
         averaging::RunningAverage,
+        class_weights::FittedClassWeights,
         epoch_meter::EpochMeter,
         fit::check_output_at,
         groups::{places, Place},
         monitor::EpochMonitor,
         run::named_element,
         trainer::{
-            checkpoint::TrainingState, diagnosis::check_data, phase::Phase, scaling,
+            checkpoint::TrainingState, custom::Custom, diagnosis::check_data, phase::Phase, scaling,
             validation::ValidationRows, TrainConfig,
         },
         transfer::{Freezing, Frozen},
-        Loss, LossScaling, Moves, OptimizerState, PlateauMonitor, Regularizers, Retrain, Run,
-        StoppingMonitor, StoppingStatus,
+        LossScaling, Moves, OptimizerState, PlateauMonitor, Regularizers, Retrain, Run, StoppingMonitor,
+        StoppingStatus,
     },
     weights::{
         batch_norm::{self, re_estimate_by, TrainingNetwork},
@@ -46,6 +49,8 @@ pub(crate) type Build<'b, N> = dyn Fn() -> Result<(Vars, N)> + Sync + 'b;
 /// The training of one network: everything that changes from step to step, besides the network's variables.
 pub(crate) struct Training<'t, N> {
     config: &'t TrainConfig,
+    /// The loss and the penalties of the user.
+    custom: &'t Custom,
     network: &'t N,
     /// The same network without tracked operations on the frozen variables, if it has been built.
     partly: Option<N>,
@@ -74,6 +79,8 @@ pub(crate) struct Training<'t, N> {
     scalings: FittedScalings,
     /// How far adversarial training moves the inputs.
     moves: Option<Moves>,
+    /// The weights of the classes in the loss.
+    class_weights: Option<FittedClassWeights>,
     /// The penalties times the scale of the loss.
     penalties: Regularizers,
     average: Option<RunningAverage>,
@@ -104,7 +111,7 @@ impl<'t, N: Network> Training<'t, N> {
     /// The training of the variables that are not frozen from epoch `begin` of the run on: at its beginning, or at the
     /// last checkpoint.
     pub(crate) fn start(
-        config: &'t TrainConfig,
+        (config, custom): (&'t TrainConfig, &'t Custom),
         network: &'t N,
         kind: Output,
         watched: Option<Metric>,
@@ -117,8 +124,11 @@ impl<'t, N: Network> Training<'t, N> {
         let average = config.averaging.map(|averaging| RunningAverage::new(averaging, config.epochs));
         let higher = watched.as_ref().is_some_and(Metric::higher_is_better);
         let monitor = |rule| StoppingMonitor::new(rule).higher_is_better(higher);
+        let class_weights = config.class_weights.as_ref();
         let mut training = Self {
             config,
+            custom,
+            class_weights: class_weights.map(|weights| run.fit_class_weights(weights)).transpose()?,
             network,
             kind,
             task: run.task(),
@@ -292,7 +302,7 @@ impl<'t, N: Network> Training<'t, N> {
         if let Some(average) = &mut self.average {
             average.after_epoch(epoch - self.begin, run.vars())?;
         }
-        let (train_loss, train_metric) = meter.finish();
+        let (train_loss, train_metric) = meter.finish().ok_or_else(|| no_weight("training"))?;
         let validated = self.evaluate(run, epoch)?;
         let (valid_loss, valid_metric) = match self.phase {
             Phase::First => validated.unzip(),
@@ -327,16 +337,6 @@ impl<'t, N: Network> Training<'t, N> {
     /// The output of the network in the targets' own units; of a distribution the mean.
     fn unscaled(&self, output: &Tensor) -> CandleResult<Tensor> {
         self.scalings.unscale_outputs(&self.kind.values(&output.detach())?)
-    }
-
-    /// The mean loss of a batch.
-    fn loss(&self, run: &Run<'_>, output: &Tensor, batch: &Batch) -> CandleResult<Tensor> {
-        self.loss_of(run, output).mean(output, &batch.targets, batch.weights.as_ref())
-    }
-
-    /// The loss for outputs of this shape.
-    pub(super) fn loss_of(&self, run: &Run<'_>, output: &Tensor) -> Loss {
-        self.config.loss_for(run.task(), self.kind, output)
     }
 
     /// Checks after an epoch that all variables are finite: no loss follows the last step, and a statistic of
@@ -380,7 +380,7 @@ impl<'t, N: Network> Training<'t, N> {
                 watched.add(&output, &batch, run.task())?;
             }
         }
-        let (loss, metric) = meter.finish();
+        let (loss, metric) = meter.finish().ok_or_else(|| no_weight("validation"))?;
         let metric = watched.map_or(Ok(metric), |watched| watched.finish(run, epoch))?;
         Ok(Some((loss, metric)))
     }
@@ -516,6 +516,12 @@ fn check_patterns(config: &TrainConfig, vars: &Vars) -> Result<()> {
 
 fn own((name, tensor): (&String, &Tensor)) -> (String, Tensor) {
     (name.clone(), tensor.clone())
+}
+
+/// The error for rows that have no weight.
+fn no_weight(rows: &str) -> Error {
+    let what = format!("the weights of the {rows} rows of the run");
+    Error::invalid(what, "above 0 for at least one row", "0 for all")
 }
 
 pub(crate) fn scalar(loss: &Tensor) -> CandleResult<f64> {

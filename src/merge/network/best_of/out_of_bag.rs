@@ -1,5 +1,5 @@
 //! An ensemble compared with its best network on rows that shaped some members but not others.
-use super::{weighted_mean, BestOf, Candidate, Measured, LEAST_ROWS};
+use super::{weighted_mean, BestOf, Candidate, Measured, LEAST_ROWS, STUDENT};
 use crate::{
     combine::CombinerScore,
     kernels::argmax::argmin,
@@ -9,10 +9,10 @@ use crate::{
 };
 use candle_core::Tensor;
 
-/// Why a merged network is not measured.
+/// Why a merged network or a student is not measured.
 const MERGED: &str =
-    "a merged network is shaped by the rows of all its networks, and too few rows shaped none of \
-                      them; reserve rows with Session::reserve to measure it";
+    "it is shaped by the rows of all networks, and too few rows shaped none of them; reserve rows with \
+     Session::reserve to measure it";
 
 /// Measures the best single network and the ensemble out of bag. Returns the rows of the comparison, which did
 /// not shape that network and at least one more, with the candidates; none if there are fewer than four such
@@ -81,6 +81,7 @@ pub(super) fn measure<L: Learner>(
     ];
     all.extend(["soup", "greedy soup"].map(unmeasured));
     all.extend(Some("aligned soup").filter(|_| options.align).map(unmeasured));
+    all.extend(options.distill.map(|_| unmeasured(STUDENT)));
     Ok(Some((own, all)))
 }
 

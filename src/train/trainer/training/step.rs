@@ -66,7 +66,9 @@ pub(in crate::train::trainer) struct ReadyStep {
     /// The batch as the network gets it, with the targets that have the largest share.
     pub(in crate::train::trainer) seen: Batch,
     /// The share of these targets, and the other targets of the rows.
-    shares: (f64, Vec<TargetShare>),
+    pub(super) shares: (f64, Vec<TargetShare>),
+    /// What the teacher predicts for the rows, in the units that the network is trained in.
+    pub(super) teacher: Option<Tensor>,
     /// The seed of the forward pass.
     pub(in crate::train::trainer) draws: Seed,
     /// The positions of the rows, where they have several.
@@ -153,11 +155,13 @@ impl<N: Network> Training<'_, N> {
         if flat.is_some() {
             (batch.targets, batch.weights) = (seen.targets.clone(), seen.weights.clone());
         }
+        let seen = self.class_weighted(seen)?;
         let inputs = noise.perturb_inputs(&seen.inputs, here)?;
         let targets = noise.perturb_targets(&seen.targets, run.task(), here)?;
         for (index, other) in others.iter_mut().enumerate() {
             other.targets = noise.perturb_targets(&other.targets, run.task(), here.of_targets(index))?;
         }
+        let (targets, teacher) = self.with_soft_targets(run, &batch, &rows, targets, || when(at))?;
         let activations = self.monitor_of_epoch.as_ref().is_some_and(|monitor| monitor.is_due(step.batch));
         Ok(Some(ReadyStep {
             at,
@@ -168,6 +172,7 @@ impl<N: Network> Training<'_, N> {
             flat,
             seen: Batch { inputs, targets, ..seen },
             shares: (share, others),
+            teacher,
             draws: self.seeds[1].nth("step", here.step as u64),
             collect: Collect { losses: true, activations },
             // Noise on gradients falls with the steps of the optimizer.
@@ -198,7 +203,7 @@ impl<N: Network> Training<'_, N> {
         let mut loss = self.loss_of_step(run, &output, step)?;
         let value = scalar(&loss)?;
         self.check_value(run, step, &output, value)?;
-        if let Some(penalty) = collected.loss()? {
+        for penalty in [collected.loss()?, self.penalty(run, &output, step)?].into_iter().flatten() {
             loss = (&loss + penalty.to_dtype(loss.dtype())?)?;
         }
         if let Some(scaling) = &self.loss_scaling {
@@ -221,16 +226,6 @@ impl<N: Network> Training<'_, N> {
         config.augment.apply(batch, seed)
     }
 
-    /// The mean loss of the batch of a step, over all targets of its rows.
-    fn loss_of_step(&self, run: &Run<'_>, output: &Tensor, step: &ReadyStep) -> CandleResult<Tensor> {
-        let (share, others) = &step.shares;
-        if others.is_empty() {
-            return self.loss(run, output, &step.seen);
-        }
-        let batch = MixedBatch { batch: step.seen.clone(), share: *share, others: others.clone() };
-        batch.loss(|batch| self.loss(run, output, batch))
-    }
-
     /// Checks the output of a forward pass: its shape, and in the first epoch whether the loss is defined for it.
     pub(in crate::train::trainer) fn check_pass(
         &self,
@@ -241,7 +236,7 @@ impl<N: Network> Training<'_, N> {
         check_output_at(output, run.kind_of_targets(), step.rows.len(), self.kind)?;
         match self.first_pass {
             // Class ids and logits of positions are valid for every loss that fits them.
-            true if step.flat.is_none() => self.check_fit(run, output, &step.seen, &step.rows),
+            true if step.flat.is_none() => self.check_fit(run, output, step),
             _ => Ok(()),
         }
     }
@@ -258,8 +253,8 @@ impl<N: Network> Training<'_, N> {
             return Ok(());
         }
         let ReadyStep { at, step, batch, rows, .. } = step;
-        let trained = has_trained(*step);
-        let step = Step { run, when: &when(*at), batch, rows, output, loss: value };
+        let (trained, custom) = (has_trained(*step), self.config.custom_loss.as_deref());
+        let step = Step { run, when: &when(*at), batch, rows, output, loss: value, custom };
         let (what, value) = diagnose(&step, trained)?;
         Err(self.diverged(run, *at, what, value))
     }
@@ -316,13 +311,6 @@ impl<N: Network> Training<'_, N> {
             Some(average) => average.after_step(run.vars()),
             None => Ok(()),
         }
-    }
-
-    /// Checks that the loss is defined for the targets and the outputs of a batch.
-    fn check_fit(&self, run: &Run<'_>, output: &Tensor, batch: &Batch, rows: &[u32]) -> Result<()> {
-        let loss = self.loss_of(run, output);
-        loss.check_targets(&batch.targets, rows)?;
-        loss.check_output_values(output, run.task(), self.kind, rows)
     }
 
     /// Adds the gradients of the penalties on weights, which are scaled as the loss is.
