@@ -4,8 +4,10 @@
 //! member's record says it has seen, so that no combiner, pruning or merge is judged on rows that shaped its
 //! members.
 mod builder;
+mod load;
 
-pub use builder::{LoadReport, PoolBuilder, PretrainedMember};
+pub use builder::{PoolBuilder, PretrainedMember};
+pub use load::LoadReport;
 
 use crate::{
     combine::{Combiner, CombinerReport},

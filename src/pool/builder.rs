@@ -2,19 +2,17 @@
 use crate::{
     data::Dataset,
     plan::Settings,
-    pool::Pool,
+    pool::{
+        load::{Load, LoadReport},
+        Pool,
+    },
     predictions::live::Constructor,
     store::{Record, Seen},
-    train::{check_output_at, signature::requested, Learner},
-    weights::{compatibility::list, finite::first_non_finite, fresh, StateDict, Weights},
+    train::{check_output_at, Learner},
+    weights::StateDict,
     Error, Member, Result, Rows, Seed,
 };
-use candle_core::{Device, Tensor};
-use candle_nn::Init;
-use std::{collections::BTreeSet, fmt};
-
-/// How the names of PyTorch's counters of batches end, which batch-norm in candle has no use for.
-const COUNTER: &str = "num_batches_tracked";
+use candle_core::Device;
 
 /// One network that is already there, for a [`PoolBuilder`]: its weights, its architecture, and what it has seen.
 ///
@@ -117,37 +115,6 @@ impl PretrainedMember {
     pub fn strict(mut self, strict: bool) -> Self {
         self.strict = strict;
         self
-    }
-}
-
-/// What did not match when weights were loaded ([`PretrainedMember::strict`]). Both lists are empty after a strict load.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LoadReport {
-    /// The float variables of the network without a tensor, which have the values that the constructor gives them.
-    pub missing: Vec<String>,
-    /// The tensors without a variable, which are not used.
-    pub unexpected: Vec<String>,
-}
-
-impl LoadReport {
-    /// Whether every float variable got a tensor, and every tensor was used.
-    #[must_use]
-    pub fn is_exact(&self) -> bool {
-        self.missing.is_empty() && self.unexpected.is_empty()
-    }
-
-    fn differences(&self) -> impl Iterator<Item = String> {
-        let missing = self.missing.iter().map(|name| format!("{name} is missing"));
-        missing.chain(self.unexpected.iter().map(|name| format!("{name} is not of this network")))
-    }
-}
-
-impl fmt::Display for LoadReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.is_exact() {
-            true => f.write_str("all names match"),
-            false => f.write_str(&list(&self.differences().collect::<Vec<_>>())),
-        }
     }
 }
 
@@ -326,126 +293,5 @@ impl<'a, L: Learner> PoolBuilder<'a, L> {
             }
             e => e,
         })
-    }
-}
-
-/// The weights of a network from a source.
-struct Load<'l, L> {
-    learner: &'l L,
-    architecture: &'l str,
-    settings: &'l Settings,
-    from: &'l StateDict,
-    strict: bool,
-    seed: Seed,
-}
-
-impl<L: Learner> Load<'_, L> {
-    fn run(&self) -> Result<(Weights, LoadReport)> {
-        let requested = requested(self.learner, self.architecture, self.settings, &Device::Cpu)?;
-        let (mut report, mut differences, mut found) = (LoadReport::default(), vec![], vec![]);
-        for (name, (dtype, shape, init)) in &requested {
-            match self.from.shape(name) {
-                None if dtype.is_float() => report.missing.push(name.clone()),
-                None => {}
-                Some(dims) if dims == shape.dims() && self.from.dtype(name) == Some(*dtype) => {
-                    found.push((name, init));
-                }
-                Some(dims) => {
-                    let must = format!("{} {:?}", dtype.as_str(), shape.dims());
-                    let hint =
-                        if dims == shape.dims() { " (StateDict::to_dtype converts floats)" } else { "" };
-                    differences.push(format!("{name} is {} in place of {must}{hint}", self.from.kind(name)));
-                }
-            }
-        }
-        let unexpected =
-            self.from.names().filter(|name| !requested.contains_key(*name) && !name.ends_with(COUNTER));
-        report.unexpected = unexpected.map(Into::into).collect();
-        if self.strict || found.is_empty() {
-            differences.extend(report.differences());
-        }
-        if !differences.is_empty() {
-            return Err(self.incompatible(&report, &differences));
-        }
-        let mut weights = found
-            .into_iter()
-            .map(|(name, init)| Ok((name.clone(), self.finite(name, *init)?)))
-            .collect::<Result<Weights>>()?;
-        if weights.len() < requested.len() {
-            let mut constructed = self.constructed()?;
-            constructed.retain(|name, _| !weights.contains_key(name));
-            weights.append(&mut constructed);
-        }
-        Ok((weights, report))
-    }
-
-    /// A tensor, which is finite unless the constructor sets the variable to infinity itself.
-    fn finite(&self, name: &str, init: Init) -> Result<Tensor> {
-        let tensor = self.from.tensor(name)?;
-        match first_non_finite(&tensor)? {
-            Some(found) if !matches!(init, Init::Const(value) if !value.is_finite()) => {
-                let what = format!("{name}{:?} of {}", found.position, self.from.origin());
-                Err(Error::invalid(what, "finite", found.value))
-            }
-            _ => Ok(tensor),
-        }
-    }
-
-    /// The weights that the constructor gives the network.
-    fn constructed(&self) -> Result<Weights> {
-        let (learner, init) = (self.learner, self.learner.init(self.settings)?);
-        let (vars, vb) = fresh(self.seed, init, learner.dtype(), &Device::Cpu);
-        learner.build(self.architecture, self.settings, vb)?;
-        Ok(vars.snapshot()?)
-    }
-
-    fn incompatible(&self, report: &LoadReport, differences: &[String]) -> Error {
-        let mut why = list(differences);
-        if let Some(hint) = prefix_hint(report) {
-            why = format!("{why}; {hint}");
-        }
-        Error::Incompatible {
-            what: format!("the network {:?} and the weights of {}", self.architecture, self.from.origin()),
-            why,
-        }
-    }
-}
-
-/// What to do where all names that are missing are there with a prefix, or without one.
-fn prefix_hint(report: &LoadReport) -> Option<String> {
-    let LoadReport { missing, unexpected } = report;
-    let first = missing.first()?;
-    let names: BTreeSet<&str> = unexpected.iter().map(String::as_str).collect();
-    let has = |name: &str| names.contains(name);
-    let longer = unexpected.iter().find_map(|name| {
-        let prefix = name.strip_suffix(first.as_str())?;
-        missing.iter().all(|name| has(&format!("{prefix}{name}"))).then_some(prefix)
-    });
-    if let Some(prefix) = longer {
-        return Some(format!("the names have a prefix: StateDict::strip_prefix({prefix:?})"));
-    }
-    let shorter = unexpected.iter().find_map(|name| {
-        let prefix = first.strip_suffix(name.as_str())?;
-        missing.iter().all(|name| name.strip_prefix(prefix).is_some_and(has)).then_some(prefix)
-    });
-    shorter.map(|prefix| format!("the names lack a prefix: StateDict::add_prefix({prefix:?})"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_prefix_that_all_names_have_or_lack_is_found() {
-        let report = |missing: &[&str], unexpected: &[&str]| {
-            let own = |names: &[&str]| names.iter().map(ToString::to_string).collect();
-            prefix_hint(&LoadReport { missing: own(missing), unexpected: own(unexpected) })
-        };
-        let longer = report(&["a.w", "b.w"], &["m.a.w", "m.b.w", "x"]).unwrap();
-        assert!(longer.contains("strip_prefix(\"m.\")"), "{longer}");
-        let shorter = report(&["m.a.w", "m.b.w"], &["a.w", "b.w"]).unwrap();
-        assert!(shorter.contains("add_prefix(\"m.\")"), "{shorter}");
-        assert_eq!(report(&["a.w", "b.w"], &["m.a.w"]), None);
-        assert_eq!(report(&[], &["m.a.w"]), None);
     }
 }

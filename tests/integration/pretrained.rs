@@ -162,7 +162,7 @@ fn members_are_read_from_damaged_and_foreign_files_with_an_error() {
     assert!(matches!(Member::read_all(&path), Err(Error::Foreign { .. })));
     let data = blobs(1, 12, 2, 0.5);
     let networks = Pretrained::new(network);
-    let pool = one(&networks, &data, &expected()).unwrap();
+    let pool = one(&networks, &data, expected()).unwrap();
     for bytes in [pool.members()[0].to_bytes().unwrap(), pool.combine(&Mean).unwrap().to_bytes().unwrap()] {
         let mut bytes = bytes;
         *bytes.last_mut().unwrap() ^= 1;
@@ -321,7 +321,7 @@ fn what_does_not_match_is_listed_and_only_a_lenient_load_goes_on() {
 fn networks_that_do_not_fit_are_refused_when_they_are_added() {
     let networks = Pretrained::new(network);
     let (two, three) = (blobs(1, 12, 2, 0.5), blobs(1, 12, 3, 0.5));
-    let e = why(one(&networks, &three, &expected()));
+    let e = why(one(&networks, &three, expected()));
     assert!(
         e.contains("tensors in memory") && e.contains("[2, 3] for 3 classes") && e.contains("[2, 2]"),
         "{e}"
@@ -412,7 +412,7 @@ fn architectures_settings_columns_and_slots_are_those_of_the_member() {
 
 fn one_member_predictions(data: &TensorDataset) -> Tensor {
     let networks = Pretrained::new(network);
-    let pool = one(&networks, data, &expected()).unwrap();
+    let pool = one(&networks, data, expected()).unwrap();
     pool.predictions(data.inputs()).unwrap().values().get(0).unwrap()
 }
 
