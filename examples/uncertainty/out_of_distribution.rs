@@ -7,7 +7,6 @@ use super::{
 };
 use candle_core::{Device, Tensor};
 use candle_ensemble::{
-    combine::Mean,
     data::TensorDataset,
     nn::{seq, Sequential},
     strategy::MultiRun,

@@ -13,9 +13,12 @@ use candle_ensemble::{
 /// The probability with which the error may be higher than wished for.
 const DELTA: f64 = 0.05;
 
+/// One of the scores of an uncertainty.
+type Score = fn(&ClassUncertainty) -> &[f64];
+
 pub fn show(args: &Args, noisy: &Noisy) -> Result<(), Failure> {
     let (calibration, test) = (Measured::of(noisy, &noisy.calibration)?, Measured::of(noisy, &noisy.test)?);
-    let scores: [(&str, fn(&ClassUncertainty) -> &[f64]); 4] = [
+    let scores: [(&str, Score); 4] = [
         ("largest probability", |u| &u.least_confidence),
         ("total entropy", |u| &u.total),
         ("expected entropy", |u| &u.expected),

@@ -17,7 +17,7 @@ use rand::Rng;
 use rand_distr::StandardNormal;
 
 /// The standard deviation of the noise of a pixel, whose values are from −1 to 1.
-const NOISE: f64 = 1.2;
+const NOISE: f64 = 0.7;
 
 /// Digits with noise, which makes them hard to tell apart, and an ensemble that trained on half of them.
 pub struct Noisy {

@@ -75,12 +75,9 @@ pub fn show(args: &Args) -> Result<(), Failure> {
         100. * args.alpha
     ));
     say(table(&["intervals", "calibration rows", "coverage", "mean width"], rows));
-    match &args.chart {
-        Some(path) => {
-            picture(args, &ensemble, &out_of_bag, &data)?.save(path)?;
-            say(format!("\nThe curve with its intervals: {}", path.display()));
-        }
-        None => {}
+    if let Some(path) = &args.chart {
+        picture(args, &ensemble, &out_of_bag, &data)?.save(path)?;
+        say(format!("\nThe curve with its intervals: {}", path.display()));
     }
     Ok(())
 }
@@ -129,7 +126,7 @@ fn picture<N: Network>(
         target: "target".into(),
         bands: vec![
             Band { name: format!("{percent:.0} % interval, jackknife+-after-bootstrap"), points: intervals },
-            Band { name: "mean ± 2 standard deviations of the networks".into(), points: spread },
+            Band { name: "mean ± 2 sd of the networks".into(), points: spread },
         ],
         lines: vec![ValuePoints { name: "mean".into(), points: inputs.into_iter().zip(mean).collect() }],
         rows: vec![ValuePoints { name: format!("{} training rows", data.rows()), points: rows }],

@@ -202,7 +202,7 @@ mod tests {
     const NEW: [[f64; 3]; 3] = [[0.0, 0.0, 0.0], [3.0, 3.0, 0.5], [9.0, -4.0, 2.0]];
 
     fn tensor(values: &[[f64; 3]]) -> Tensor {
-        Tensor::new(values, &Device::Cpu).unwrap()
+        Tensor::from_slice(&values.concat(), (values.len(), 3), &Device::Cpu).unwrap()
     }
 
     /// numpy's means, covariances and inverses: `tests/reference/mahalanobis.py`.

@@ -262,11 +262,11 @@ mod tests {
         }
     }
 
-    /// The risk of new rows exceeds the wished-for one in at most `delta` of the repeats: 500 of them, at most 5 % + 3 standard
+    /// The risk of new rows exceeds the wished-for one in at most `delta` of the repeats: 200 of them, at most 5 % + 3 standard
     /// errors.
     #[test]
     fn the_guarantee_holds_over_repeats() {
-        let (risk, delta, repeats) = (0.1, 0.05, 500);
+        let (risk, delta, repeats) = (0.1, 0.05, 200);
         let (mut broken, mut found) = (0, 0);
         for repeat in 0..repeats {
             let mut rng = Seed::from(7).nth("repeat", repeat).rng();

@@ -26,8 +26,8 @@ use serde::{Deserialize, Serialize};
 ///
 /// The members are combined by the mean or the median, for which it is known what the prediction would be without some of
 /// the members. The members must be those of the strategy: a choice of members on the held-out rows, such as a pruning,
-/// spoils the guarantee. Rows in groups are refused, because they are not exchangeable; calibrate
-/// [`SplitIntervals`](super::SplitIntervals) on rows of other groups.
+/// spoils the guarantee. There is no guarantee for time series, whose rows are not exchangeable. Rows in groups are not
+/// exchangeable either, and are refused; calibrate [`SplitIntervals`](super::SplitIntervals) on rows of other groups.
 ///
 /// # Examples
 /// ```
