@@ -1,5 +1,6 @@
 //! Batches whose rows have several targets.
 use crate::{
+    check::require,
     data::Batch,
     kernels::{cpu::storage_slice, float::Real, rows::select},
     nn::apply_op2,
@@ -62,9 +63,18 @@ impl MixedBatch {
     /// once. Its own targets have the share `own`, from 0 to 1, and those of its partner the rest.
     ///
     /// # Errors
-    /// When a number is not below the number of rows.
+    /// When the share is out of range, or the numbers are not each number below that of the rows once.
     pub fn mix_targets(self, own: f64, partners: &[u32]) -> Result<Self> {
+        require((0.0..=1.0).contains(&own), "the share of a row's own targets", "from 0 to 1", own)?;
         let Self { batch, share, others } = self;
+        let rows = batch.inputs.rows();
+        let mut seen = vec![false; rows];
+        let is_new =
+            |row: &u32| seen.get_mut(*row as usize).is_some_and(|seen| !std::mem::replace(seen, true));
+        if partners.len() != rows || !partners.iter().all(is_new) {
+            let must = format!("each number below {rows}, that of the rows, once");
+            return Err(Error::invalid("the partners of the rows", must, format!("{partners:?}")));
+        }
         let Batch { inputs, targets, weights } = batch;
         let mut all = vec![TargetShare { share, targets, weights }];
         all.extend(others);
@@ -81,7 +91,7 @@ impl MixedBatch {
         all.sort_by(|a, b| b.share.total_cmp(&a.share));
         let mut all = all.into_iter();
         let Some(TargetShare { share, targets, weights }) = all.next() else {
-            return Err(Error::invalid("the share of a row's own targets", "from 0 to 1", own));
+            return Err(Error::invalid("the shares of targets", "above 0, for one at least", share));
         };
         Ok(Self { batch: Batch { inputs, targets, weights }, share, others: all.collect() })
     }

@@ -1,5 +1,5 @@
 //! Transforms of batches that are functions of the user's.
-use crate::{data::Batch, Error, Result, Seed};
+use crate::{data::Batch, weights::finite::first_non_finite, Error, Result, Seed};
 use candle_core::Result as CandleResult;
 use std::sync::Arc;
 
@@ -40,6 +40,17 @@ impl OwnTransforms {
             )),
             _ => Ok(()),
         }
+    }
+
+    /// Checks that they have returned finite numbers.
+    pub(crate) fn check_finite(&self, batch: &Batch) -> Result<()> {
+        for tensor in batch.inputs.tensors().iter().chain([&batch.targets]).chain(&batch.weights) {
+            if let Some(found) = first_non_finite(tensor)? {
+                let what = format!("a number of a batch after the transforms {:?}", self.names());
+                return Err(Error::invalid(what, "finite", found.value));
+            }
+        }
+        Ok(())
     }
 
     /// The batch after all of them.

@@ -64,7 +64,9 @@ fn mixup_is_that_of_a_case_by_hand() {
         let mixed = mixup::mix(rows.clone().into(), own, &[2, 0, 1]).unwrap();
         assert_eq!((shares(&mixed), numbers(&mixed.batch.targets)), (vec![1.], expected.to_vec()));
     }
-    assert!(rows.inputs.rows() == 3 && MixedBatch::from(rows).mix_targets(0.5, &[0, 1, 3]).is_err());
+    for (own, partners) in [(0.5, &[0, 1, 3][..]), (0.5, &[0, 0, 1]), (0.5, &[1, 0]), (1.5, &[0, 1, 2])] {
+        assert!(MixedBatch::from(rows.clone()).mix_targets(own, partners).is_err(), "{own} {partners:?}");
+    }
 }
 
 #[test]
@@ -394,6 +396,9 @@ fn own_transforms_act_in_order_with_seeds_of_their_own() {
     short.add("short", |batch: Batch, _| Ok(Batch { inputs: batch.inputs.narrow(0, 1)?, ..batch }));
     let e = short.apply(all, seed).unwrap_err().to_string();
     assert!(e.contains("the transform \"short\" returns must be 2, as before, but is 1"), "{e}");
+    let bad = batch(tensor(&[1., f64::NAN], &[1, 2]), tensor(&[1.], &[1]));
+    let e = own.check_finite(&bad).unwrap_err().to_string();
+    assert!(e.contains("[\"a, 1\", \"b, 1\", \"a, 1\"] must be finite, but is NaN"), "{e}");
     short.add("", |batch: Batch, _| Ok(batch));
     assert!(short.check().unwrap_err().to_string().contains("the name of a batch transform"));
 }

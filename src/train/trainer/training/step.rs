@@ -219,10 +219,11 @@ impl<N: Network> Training<'_, N> {
             return Ok(batch.into());
         }
         let seed = seed.nth("epoch", at.epoch as u64).nth("batch", at.batch as u64);
-        let batch = match transforms {
-            Some(own) => own.apply(batch, seed)?,
-            None => batch,
-        };
+        let Some(own) = transforms else { return config.augment.apply(batch, seed) };
+        let batch = own.apply(batch, seed)?;
+        if self.first_pass {
+            own.check_finite(&batch)?;
+        }
         config.augment.apply(batch, seed)
     }
 
