@@ -140,18 +140,18 @@ impl<N: Network> Trainer<N> {
     /// ```
     ///
     /// The losses are composed of candle's differentiable operations and may be of any type of floats. The batch is as
-    /// the network gets it in training: inputs and targets are scaled, if they are scaled at all, with their noise. Where
-    /// the data has [soft targets](crate::data::Dataset::soft_targets), they are the targets. Leave `batch.weights` to the
-    /// trainer, which multiplies them in. The loss of validation rows, which early stopping watches, is computed by the
-    /// same function. In a network of several members that are trained [side by side](crate::exec::Stacked) it gets the
-    /// outputs of one of them.
+    /// the network gets it in training: inputs and targets are scaled, if they are scaled at all, with their noise.
+    /// Leave `batch.weights` to the trainer, which multiplies them in. The loss of validation rows, which early stopping
+    /// watches, is computed by the same function. Where the data has
+    /// [soft targets](crate::data::Dataset::soft_targets), they are the targets in training, and not in validation. Where
+    /// several members are trained [side by side](crate::exec::Stacked), the function gets the outputs of one of them.
     ///
     /// `name` is part of the trainer's tag, by which a store tells trainings apart. Change it whenever the function
     /// changes, for example by a version: `"tversky 0.7, version 2"`. A run with the setting `"loss"` is trained with that
     /// loss instead.
     ///
-    /// Use it where [`Loss`](crate::train::Loss) has not what you need. On the CPU the losses of the library are faster, because value and
-    /// gradient are one operation.
+    /// Use it where [`Loss`](crate::train::Loss) has not what you need. On the CPU the losses of the library are faster,
+    /// because value and gradient are one operation.
     ///
     /// # Errors
     /// A run fails in its first step if the function returns an error or another shape, and with
@@ -190,7 +190,9 @@ impl<N: Network> Trainer<N> {
     ///
     /// Several are added up. `name` is part of the trainer's tag, as that of [`custom_loss`](Self::custom_loss); each
     /// needs one of its own. The [`regularizer`](Self::regularizer)s are penalties on weights that are ready-made, and
-    /// [`ActivityRegularizer`](crate::nn::ActivityRegularizer) is one on the outputs of a layer.
+    /// [`ActivityRegularizer`](crate::nn::ActivityRegularizer) is one on the outputs of a layer. With a penalty that reads
+    /// variables, members may have to be trained one by one where others are trained
+    /// [side by side](crate::exec::Stacked): the observer is told.
     ///
     /// # Errors
     /// A run fails in its first step if the function returns an error or another shape. Two penalties of the same name, or

@@ -57,8 +57,10 @@ pub(super) fn run<N: Network>(
         let count = lanes.len();
         let outputs =
             (0..count).map(|part| of_member(&output, part, count)).collect::<CandleResult<Vec<_>>>()?;
-        let losses = losses(lanes, &steps, (&output, &outputs))?;
-        let penalties = penalties(lanes, &steps, &output)?;
+        let (losses, penalties) = match lanes.iter().all(|lane| lane.course.training().is_plain()) {
+            true => (losses(lanes, &steps, (&output, &outputs))?, None),
+            false => losses_of_each(lanes, &steps, &output)?,
+        };
         let added: Vec<Tensor> = collected.losses.into_iter().chain(penalties).collect();
         let gradients = backward(&total(lanes, losses.losses, &added)?)?;
         let parts = outputs.into_iter().zip(losses.values).enumerate().map(|(part, (output, value))| {
@@ -94,43 +96,34 @@ fn of_member(all: &Tensor, part: usize, parts: usize) -> CandleResult<Tensor> {
     }
 }
 
-/// The rows of one of `parts` members in the graph.
-fn in_graph(all: &Tensor, part: usize, parts: usize) -> CandleResult<Tensor> {
-    let rows = all.dim(0)? / parts;
-    all.narrow(0, part * rows, rows)
-}
-
-/// The penalties of the user for each member; `None` if there are none.
-fn penalties<N: Network>(
+/// The mean loss of each member, whatever it is made of, and the penalties of the user, if there are any. Both have the same
+/// rows of the output, so that the gradient there is a sum in the same order as for each member alone.
+fn losses_of_each<N: Network>(
     lanes: &[&mut Lane<'_, '_, N>],
     steps: &[&ReadyStep],
     output: &Tensor,
-) -> CandleResult<Option<Tensor>> {
-    let of = |(part, (lane, step)): (usize, (&&mut Lane<'_, '_, N>, &&ReadyStep))| {
-        let own = in_graph(output, part, lanes.len())?;
-        lane.course.training().penalty(&lane.run, &own, step)
-    };
-    let all = lanes.iter().zip(steps).enumerate().map(of).collect::<CandleResult<Vec<_>>>()?;
-    let Some(first) = all.iter().flatten().next() else { return Ok(None) };
-    let (dtype, none) = (first.dtype(), first.zeros_like()?);
-    let each =
-        all.into_iter().map(|penalty| penalty.map_or(Ok(none.clone()), |penalty| penalty.to_dtype(dtype)));
-    Tensor::stack(&each.collect::<CandleResult<Vec<_>>>()?, 0).map(Some)
+) -> CandleResult<(MemberLosses, Option<Tensor>)> {
+    let rows = output.dim(0)? / lanes.len().max(1);
+    let (mut means, mut penalties) = (vec![], vec![]);
+    for (part, (lane, step)) in lanes.iter().zip(steps).enumerate() {
+        let (training, own) = (lane.course.training(), output.narrow(0, part * rows, rows)?);
+        means.push(training.loss_of_step(&lane.run, &own, step));
+        penalties.push(training.penalty(&lane.run, &own, step)?);
+    }
+    let losses = MemberLosses::of_means(output, means)?;
+    let Some(like) = penalties.iter().flatten().next() else { return Ok((losses, None)) };
+    let (dtype, none) = (like.dtype(), like.zeros_like()?);
+    let each = penalties.into_iter().map(|penalty| penalty.map_or(Ok(none.clone()), |p| p.to_dtype(dtype)));
+    let penalties = Tensor::stack(&each.collect::<CandleResult<Vec<_>>>()?, 0)?;
+    Ok((losses, Some(penalties)))
 }
 
-/// The mean loss of each member.
+/// The mean loss of each member, where all are losses of the library for the targets of the batch.
 fn losses<N: Network>(
     lanes: &[&mut Lane<'_, '_, N>],
     steps: &[&ReadyStep],
     (output, outputs): (&Tensor, &[Tensor]),
 ) -> CandleResult<MemberLosses> {
-    if lanes.iter().any(|lane| !lane.course.training().has_plain_loss()) {
-        let mean = |(part, (lane, step)): (usize, (&&mut Lane<'_, '_, N>, &&ReadyStep))| {
-            let own = in_graph(output, part, lanes.len())?;
-            lane.course.training().loss_of_step(&lane.run, &own, step)
-        };
-        return MemberLosses::of_means(output, lanes.iter().zip(steps).enumerate().map(mean).collect());
-    }
     let of_lanes = lanes.iter().zip(outputs);
     let losses = of_lanes.map(|(lane, output)| lane.course.training().loss_of(&lane.run, output));
     let members = losses.zip(steps).map(|(loss, step)| MemberLoss {

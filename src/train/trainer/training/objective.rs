@@ -43,9 +43,10 @@ impl<N: Network> Training<'_, N> {
         })
     }
 
-    /// Whether a step minimises a loss of the library for the targets of the batch.
-    pub(in crate::train::trainer) fn has_plain_loss(&self) -> bool {
-        self.config.custom_loss.is_none() && self.config.distillation.is_none()
+    /// Whether a step minimises a loss of the library for the targets of the batch, without penalties of the user.
+    pub(in crate::train::trainer) fn is_plain(&self) -> bool {
+        let TrainConfig { custom_loss, custom_penalties, distillation, .. } = self.config;
+        custom_loss.is_none() && custom_penalties.is_empty() && distillation.is_none()
     }
 
     /// The sum of the user's penalties; `None` if there are none.
