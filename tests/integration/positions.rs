@@ -342,9 +342,7 @@ fn studies_and_diagnoses_refuse_positions_in_words() {
         );
     };
     let study = candle_ensemble::evaluate::Study::new(Session::new(&learner, &data), &data);
-    refused(
-        study.strategy("two", MultiRun::new(2)).combination("mean", Mean).run(1).err().unwrap().to_string(),
-    );
+    refused(study.strategy("two", MultiRun::new(2)).combiner("mean", Mean).run(1).err().unwrap().to_string());
     let examination = candle_ensemble::diagnose::Examination::new(&learner, &data);
     refused(examination.run(1).err().unwrap().to_string());
 }
