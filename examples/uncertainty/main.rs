@@ -38,7 +38,7 @@ struct Args {
     #[arg(long, default_value_t = 0.1, value_parser = number("above 0 and below 1", |x| x > 0. && x < 1.))]
     alpha: f64,
     /// Error of the predicted rows that is wished for, above 0 and below 1
-    #[arg(long, default_value_t = 0.05, value_parser = number("above 0 and below 1", |x| x > 0. && x < 1.))]
+    #[arg(long, default_value_t = 0.1, value_parser = number("above 0 and below 1", |x| x > 0. && x < 1.))]
     risk: f64,
     /// Seed of everything
     #[arg(long, default_value_t = 42)]

@@ -40,8 +40,9 @@ pub fn show(args: &Args, noisy: &Noisy) -> Result<(), Failure> {
     let curve = RiskCoverage::new(&calibration.uncertainty.least_confidence, &calibration.losses)?;
     match curve.guaranteed(args.risk, DELTA)? {
         None => say(format!(
-            "\nNo threshold of the largest probability has an error of at most {} for sure.",
-            args.risk
+            "\nNo threshold of the largest probability has an error of at most {} with probability {}.",
+            args.risk,
+            1. - DELTA
         )),
         Some(found) => {
             let kept = test.uncertainty.least_confidence.iter().zip(&test.losses);
