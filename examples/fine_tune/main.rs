@@ -1,6 +1,11 @@
 //! Fine-tuning: a network of one half of the classes is trained further on a few rows of the other half, several times, and
 //! what the fine-tuned networks give as an ensemble is compared with what they give as one network.
 //!
+//! On the digits the first training does not help, as is common on small problems: networks from fresh weights are as good,
+//! and differ more, so that their ensemble gains more. Among networks that were fine-tuned from one base, a greedy soup gains
+//! as much as their ensemble at the cost of one network, while a mean of all of them suffers from those with a bad learning
+//! rate.
+//!
 //! `cargo run --release --example fine_tune -- --help`
 mod data;
 #[path = "../common/digits.rs"]
